@@ -1,0 +1,29 @@
+/** @file Utterances by label as a table: a row for each split, or session, and one for all. */
+
+import type { CorpusCounts, LabelCounts } from '../../data/corpora/index.js';
+import { textTable } from '../../evaluate/index.js';
+
+/**
+ * Lays out counts. Splits are the rows where there are any, else sessions.
+ * @param labels column order; by default the most frequent label first.
+ */
+export function countsTable(
+  counts: CorpusCounts,
+  labels: readonly string[] = byFrequency(counts.total),
+): string {
+  const groups = Object.entries(counts.split ?? counts.session ?? {});
+  const row = (name: string, group: LabelCounts): string[] => {
+    const cells = labels.map((label) => group[label] ?? 0);
+    return [name, ...cells.map(String), String(cells.reduce((sum, count) => sum + count, 0))];
+  };
+  return textTable(
+    [counts.split ? 'split' : counts.session ? 'session' : '', ...labels, 'total'],
+    [...groups.map(([name, group]) => row(name || '(none)', group)), row('total', counts.total)],
+  );
+}
+
+function byFrequency(total: LabelCounts): string[] {
+  return Object.entries(total)
+    .sort(([, a], [, b]) => b - a)
+    .map(([label]) => label);
+}

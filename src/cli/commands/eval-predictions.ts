@@ -1,0 +1,64 @@
+/** @file `emoq eval --predictions`: scores a predictions file, by folds where it has them. */
+
+import { InputError, sha256OfFile } from '../../base/index.js';
+import {
+  classificationMetrics,
+  evaluationResult,
+  foldMetrics,
+  type Outcome,
+  type Prediction,
+  readPredictions,
+} from '../../evaluate/index.js';
+import { recipeOfOptions } from '../options.js';
+import { printJson, warn } from '../output.js';
+import { emoqVersion } from '../version.js';
+import type { EvalOptions } from './eval.js';
+import { printScores } from './scores.js';
+
+/** @throws InputError when the file cannot be scored. */
+export async function evaluatePredictions(path: string, options: EvalOptions): Promise<void> {
+  const named = options.dataset !== undefined || options.recipe !== undefined;
+  const recipe = named ? await recipeOfOptions(options) : undefined;
+  const table = await readPredictions(path, { labels: recipe?.labels, requireReference: true });
+  const rows = table.rows.filter(hasReference);
+  const without = table.rows.length - rows.length;
+  if (without > 0) warn(`${without} of ${table.rows.length} rows have no reference and are not scored`);
+  const unanswered = rows.filter(({ label }) => label === undefined).length;
+  if (unanswered > 0) warn(`${unanswered} of ${rows.length} rows have no label and count as wrong`);
+
+  const scores = rows.some(({ fold }) => fold !== undefined)
+    ? foldMetrics(groupByFold(rows), table.labels)
+    : classificationMetrics(rows, table.labels);
+  if (!options.json) {
+    printScores(scores, recipe?.paper);
+    return;
+  }
+  printJson(
+    evaluationResult(scores, {
+      name: recipe?.name ?? path,
+      versions: { emoq: emoqVersion(), node: process.versions.node },
+      facts: { predictions: path, predictions_sha256: await sha256OfFile(path), without_reference: without },
+    }),
+  );
+}
+
+type Scored = Prediction & Outcome;
+
+function hasReference(row: Prediction): row is Scored {
+  return row.reference !== undefined;
+}
+
+/** Folds in the order of their numbers or names. */
+function groupByFold(rows: readonly Scored[]): { fold: string; outcomes: Scored[] }[] {
+  const folds = new Map<string, Scored[]>();
+  for (const row of rows) {
+    if (row.fold === undefined)
+      throw new InputError('some rows have a fold and others have none: fill the column');
+    const members = folds.get(row.fold);
+    if (members) members.push(row);
+    else folds.set(row.fold, [row]);
+  }
+  return [...folds]
+    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
+    .map(([fold, outcomes]) => ({ fold, outcomes }));
+}

@@ -1,0 +1,39 @@
+/** @file `emoq predict`: its options and help. */
+
+import { type Command, Option } from 'commander';
+import { addDeviceOption, type DeviceOption } from '../options.js';
+
+export interface PredictOptions {
+  readonly output: string;
+  readonly run?: string;
+  readonly bundle?: string;
+  readonly pathColumn: string;
+  readonly textColumn: string;
+  readonly speakerColumn: string;
+  /** Default by the name of the output. */
+  readonly format?: 'csv' | 'jsonl';
+  readonly device: DeviceOption;
+}
+
+export function declare(command: Command): void {
+  command
+    .argument('<input.csv>', 'a CSV of audio paths; transcript and speaker where known')
+    .requiredOption('-o, --output <file>', 'where the predictions go')
+    .addOption(new Option('--run <folder>', 'predict with the model of this run').conflicts('bundle'))
+    .option('--bundle <folder>', 'predict with this exported bundle')
+    .option('--path-column <name>', 'column of audio paths, relative to the CSV', 'path')
+    .option('--text-column <name>', 'column of transcripts', 'text')
+    .option('--speaker-column <name>', 'column of speakers', 'speaker')
+    .addOption(
+      new Option('--format <format>', 'default: by the name of the output').choices(['csv', 'jsonl']),
+    );
+  addDeviceOption(command).addHelpText(
+    'after',
+    `
+Writes label and probabilities for every row. A row that cannot be predicted
+says why in the column error, and the others go on.
+
+Example:
+  emoq predict calls.csv -o emotions.csv --run runs/toy4/stage2`,
+  );
+}

@@ -1,0 +1,74 @@
+/** @file What the preparation commands share: their options, progress, Ctrl-C, and the account of what was done. */
+
+import type { Command } from 'commander';
+import type { PreparationSummary } from '../../data/corpora/index.js';
+import { withInterrupts } from '../interrupt.js';
+import { wholeNumber } from '../options.js';
+import { note, printResult, warn } from '../output.js';
+import { formatDuration, startProgress } from '../progress.js';
+
+export interface PreparationCommandOptions {
+  readonly allowIncomplete?: true;
+  readonly jobs?: number;
+}
+
+/** What a preparation is handed: how many at a time, whom to tell, when to stop. */
+export interface PreparationCommandControls {
+  allowIncomplete: boolean;
+  jobs: number | undefined;
+  onProgress: (done: number, total: number) => void;
+  signal: AbortSignal;
+}
+
+/** How many single clips are listed before the manifest has to be looked at. */
+const MAX_LISTED = 10;
+
+export function addPreparationOptions(command: Command): Command {
+  return command
+    .option('--allow-incomplete', 'go on although the release differs from what is known, and record it')
+    .option('--jobs <n>', 'conversions at a time (default: one for each core)', wholeNumber(1));
+}
+
+/** Runs a preparation with progress and prints what it did. Ctrl-C keeps finished clips. */
+export async function runPreparation(
+  options: PreparationCommandOptions,
+  prepare: (controls: PreparationCommandControls) => Promise<PreparationSummary>,
+): Promise<void> {
+  const progress = startProgress({ label: 'converting', unit: 'clips' });
+  const summary = await withInterrupts('finishing the clips in hand', (signal) =>
+    prepare({
+      allowIncomplete: options.allowIncomplete === true,
+      jobs: options.jobs,
+      onProgress: (done, total) => progress.update(done, total),
+      signal,
+    }),
+  ).finally(progress.finish);
+  report(summary);
+  const { countsTable } = await import('./counts-table.js');
+  printResult(countsTable(summary.counts));
+  printResult(
+    `\n${summary.kept.toLocaleString('en')} utterances, ${formatDuration(summary.durationSec)}: ${summary.manifestPath}`,
+  );
+}
+
+function report(summary: PreparationSummary): void {
+  const { differences } = summary;
+  for (const difference of differences.slice(0, MAX_LISTED)) warn(difference);
+  if (differences.length > MAX_LISTED) {
+    warn(`and ${differences.length - MAX_LISTED} more differences, listed in the manifest's JSON`);
+  }
+  for (const [what, clips] of [
+    ['left out', summary.skipped],
+    ['cut', summary.cut],
+    ['padded', summary.padded],
+  ] as const) {
+    for (const { id, reason } of clips.slice(0, MAX_LISTED)) note(`${what}: ${id}: ${reason}`);
+    const more = clips.length - MAX_LISTED;
+    if (more > 0) note(`${what}: and ${more} more, listed in the manifest's JSON`);
+  }
+  note(
+    summary.alreadyDone
+      ? 'everything was prepared already; nothing was changed'
+      : `converted ${summary.converted.toLocaleString('en')} clips in ${formatDuration(summary.seconds)}`,
+  );
+}

@@ -1,0 +1,38 @@
+/** @file Turns whatever was thrown into one line on stderr and an exit code. */
+
+import { CommanderError } from 'commander';
+import { ExitCode, errorMessage, InputError, InterruptedError } from '../base/index.js';
+import { errColor, note } from './output.js';
+
+/**
+ * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 1 for
+ * everything else. The stack is shown under `--debug` only.
+ */
+export function reportError(error: unknown, debug: boolean): number {
+  if (error instanceof CommanderError) {
+    // Commander has printed its message, or the help or version that was asked for.
+    return error.exitCode === 0 ? ExitCode.done : ExitCode.badInput;
+  }
+  if (error instanceof InterruptedError || isAbort(error)) {
+    note(error instanceof InterruptedError ? error.message : 'interrupted');
+    if (debug) note(stackOf(error));
+    return ExitCode.interrupted;
+  }
+  const known = error instanceof InputError;
+  const lines = errorMessage(error)
+    .split('\n')
+    .filter((line) => line.trim() !== '');
+  // Only our own messages are lines on purpose; the first line of any other says what happened.
+  for (const line of known ? lines : lines.slice(0, 1)) note(`${errColor.red('error:')} ${line}`);
+  if (debug) note(stackOf(error));
+  else if (!known) note('Run again with --debug to see where.');
+  return known ? ExitCode.badInput : ExitCode.failed;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error && error.stack ? error.stack : String(error);
+}

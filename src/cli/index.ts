@@ -1,0 +1,31 @@
+/** @file Door of the command line: parses the arguments, runs one command, sets the exit code. */
+
+import { reportError } from './errors.js';
+import { guardStreams } from './output.js';
+import { createProgram } from './program.js';
+import { commandEntries } from './registry.js';
+
+/**
+ * Runs the command line. Never rejects: what goes wrong is reported on stderr and in `process.exitCode`, so that
+ * what was already written to stdout is not cut off.
+ * @param argv as `process.argv`: node, script, arguments.
+ */
+export async function main(argv: string[]): Promise<void> {
+  guardStreams();
+  const debug = argv.includes('--debug');
+  const fail = (error: unknown): void => {
+    process.exitCode = reportError(error, debug);
+  };
+  process.on('uncaughtException', (error) => {
+    fail(error);
+    process.exit(); // the state is unknown now: nothing may go on
+  });
+  try {
+    const args = argv.slice(2);
+    const program = await createProgram(commandEntries, args);
+    if (args.length === 0) program.help({ error: true });
+    await program.parseAsync(argv);
+  } catch (error) {
+    fail(error);
+  }
+}

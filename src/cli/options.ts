@@ -1,0 +1,68 @@
+/** @file Options that several commands share, and the parsers of their values. */
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { Recipe } from '../recipe/index.js';
+
+/** `--dataset | --manifest [--recipe]` and `--set`. */
+export interface CorpusOptions {
+  readonly dataset?: string;
+  readonly manifest?: string;
+  readonly recipe?: string;
+  readonly set?: readonly string[];
+}
+
+/** Where to compute; `cuda` alone is the first GPU. */
+export type DeviceOption = 'auto' | 'cpu' | `cuda:${number}`;
+
+/** Declares which corpus and recipe to work on. */
+export function addCorpusOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--dataset <name>', 'a recipe or prepared corpus by name, such as toy4').conflicts('recipe'),
+    )
+    .option('--manifest <file>', 'a prepared corpus by its manifest.csv')
+    .option('--recipe <file>', 'a recipe of your own (YAML)')
+    .option('--set <key=value>', 'change a key of the recipe; as often as needed', collect);
+}
+
+/** Declares `--device`. */
+export function addDeviceOption(command: Command): Command {
+  return command.option(
+    '--device <device>',
+    'auto (CUDA where it is installed), cpu, cuda or cuda:N',
+    parseDevice,
+    'auto' as DeviceOption,
+  );
+}
+
+/** Loads the recipe that the options name. @throws InputError when it is wrong or none is named. */
+export async function recipeOfOptions(options: CorpusOptions): Promise<Recipe> {
+  const { loadRecipe } = await import('../recipe/index.js');
+  return loadRecipe({
+    dataset: options.dataset,
+    path: options.recipe,
+    manifest: options.manifest,
+    overrides: options.set ?? [],
+  });
+}
+
+/** Parser of a repeatable option. */
+export function collect(value: string, earlier: readonly string[] = []): string[] {
+  return [...earlier, value];
+}
+
+/** Parser of a whole number from `minimum`. */
+export function wholeNumber(minimum: number): (value: string) => number {
+  return (value) => {
+    const number = Number(value);
+    if (/^\d+$/.test(value) && number >= minimum && Number.isSafeInteger(number)) return number;
+    throw new InvalidArgumentError(`It must be a whole number from ${minimum}.`);
+  };
+}
+
+function parseDevice(value: string): DeviceOption {
+  if (value === 'auto' || value === 'cpu') return value;
+  const index = /^cuda(?::(\d{1,2}))?$/.exec(value);
+  if (index) return `cuda:${Number(index[1] ?? 0)}`;
+  throw new InvalidArgumentError('It must be auto, cpu, cuda or cuda:N, such as cuda:1.');
+}

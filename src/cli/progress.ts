@@ -1,0 +1,104 @@
+/** @file Progress on stderr: one moving line on a terminal, a line now and then in a log. */
+
+import { note, showStatus } from './output.js';
+
+export interface ProgressOptions {
+  /** What is going on, such as `decoding`. */
+  readonly label: string;
+  /** What is counted, in the plural, such as `clips`. */
+  readonly unit: string;
+}
+
+/** Where progress is shown; the real one is stderr and the clock. */
+export interface ProgressScreen {
+  readonly isTerminal: boolean;
+  /** Replaces the moving line; '' removes it. */
+  status(text: string): void;
+  /** Writes a lasting line. */
+  line(text: string): void;
+  /** Seconds, from any start. */
+  nowSec(): number;
+}
+
+export interface Progress {
+  /**
+   * `done` of `total` (null where it is not known yet). Calls are cheap; only a few reach the screen. What was
+   * already done at the first call counts as done, but not as speed.
+   */
+  update(done: number, total: number | null, detail?: string): void;
+  /** Takes the moving line away, and leaves one line of summary behind if it all took over two seconds. */
+  finish(): void;
+}
+
+const TERMINAL_INTERVAL_SEC = 0.1;
+const LOG_INTERVAL_SEC = 30;
+const QUIET_SEC = 2;
+
+/** Starts to show progress. Work of under two seconds leaves no trace. */
+export function startProgress(
+  { label, unit }: ProgressOptions,
+  screen: ProgressScreen = stderrScreen,
+): Progress {
+  const startSec = screen.nowSec();
+  const intervalSec = screen.isTerminal ? TERMINAL_INTERVAL_SEC : LOG_INTERVAL_SEC;
+  let first: { done: number; sec: number } | undefined;
+  let doneNow = 0;
+  let shownSec = screen.isTerminal ? startSec + QUIET_SEC / 4 : startSec;
+  let shown = false;
+  const rate = (sec: number): number =>
+    first && sec > first.sec ? (doneNow - first.done) / (sec - first.sec) : 0;
+
+  return {
+    update(done, total, detail) {
+      const sec = screen.nowSec();
+      first ??= { done, sec };
+      doneNow = done;
+      if (sec - shownSec < intervalSec) return;
+      shownSec = sec;
+      shown = true;
+      const perSec = rate(sec);
+      const parts = [
+        total === null ? `${count(done)} ${unit}` : `${count(done)} of ${count(total)} ${unit}`,
+        ...(perSec > 0 ? [`${speed(perSec)} ${unit}/s`] : []),
+        ...(perSec > 0 && total !== null ? [`${formatDuration((total - done) / perSec)} left`] : []),
+        ...(detail ? [detail] : []),
+      ];
+      const text = `${label}: ${parts.join(', ')}`;
+      if (screen.isTerminal) screen.status(text);
+      else screen.line(text);
+    },
+    finish() {
+      if (screen.isTerminal && shown) screen.status('');
+      const sec = screen.nowSec();
+      if (sec - startSec < QUIET_SEC) return;
+      const perSec = rate(sec);
+      const pace = perSec > 0 ? ` (${speed(perSec)} ${unit}/s)` : '';
+      screen.line(`${label}: ${count(doneNow)} ${unit} in ${formatDuration(sec - startSec)}${pace}`);
+    },
+  };
+}
+
+/** `0.4 s`, `36 s`, `4 min 10 s`, `1 h 05 min`. */
+export function formatDuration(sec: number): string {
+  if (sec < 9.95) return `${sec.toFixed(1)} s`;
+  const whole = Math.round(sec);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+  const minutes = Math.round(sec / 60);
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
+const stderrScreen: ProgressScreen = {
+  isTerminal: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
+  status: showStatus,
+  line: note,
+  nowSec: () => performance.now() / 1000,
+};
+
+function count(value: number): string {
+  return Math.round(value).toLocaleString('en');
+}
+
+function speed(perSec: number): string {
+  return perSec < 10 ? perSec.toFixed(2) : perSec.toFixed(0);
+}

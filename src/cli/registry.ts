@@ -1,0 +1,57 @@
+/**
+ * @file Every command, in the order of the help. A command is two modules, both loaded only when it is asked for:
+ * `declaration` is light (names, options, help), `action` brings what the work needs.
+ */
+
+import type { Command } from 'commander';
+
+/** Declares arguments, options and the example at the end of the help. */
+export interface CommandDeclaration {
+  declare(command: Command): void;
+}
+
+/** Does the work. `options` is what the declaration's options give; operands are the positional arguments. */
+export interface CommandAction {
+  run(options: object, ...operands: string[]): Promise<void>;
+}
+
+export interface CommandEntry {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  readonly declaration: () => Promise<CommandDeclaration>;
+  readonly action: () => Promise<CommandAction>;
+}
+
+export const commandEntries: readonly CommandEntry[] = [
+  {
+    name: 'prepare-meld',
+    summary: 'turn a raw MELD release into 16 kHz audio and a manifest',
+    declaration: () => import('./commands/prepare-meld.js'),
+    action: () => import('./commands/prepare-meld.js'),
+  },
+  {
+    name: 'prepare-iemocap',
+    summary: 'turn a raw IEMOCAP release into 16 kHz audio and a manifest',
+    declaration: () => import('./commands/prepare-iemocap.js'),
+    action: () => import('./commands/prepare-iemocap.js'),
+  },
+  {
+    name: 'prepare-csv',
+    summary: 'turn any CSV of audio files and labels into a prepared corpus',
+    declaration: () => import('./commands/prepare-csv.js'),
+    action: () => import('./commands/prepare-csv.js'),
+  },
+  {
+    name: 'stats',
+    summary: 'count the utterances, speakers and hours of a prepared corpus',
+    declaration: () => import('./commands/stats.js'),
+    action: () => import('./commands/stats.js'),
+  },
+  {
+    name: 'eval',
+    summary: "score a run, a cross-validation or a predictions file, beside the paper's row",
+    declaration: () => import('./commands/eval.js'),
+    action: () => import('./commands/eval.js'),
+  },
+];

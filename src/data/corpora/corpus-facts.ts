@@ -1,0 +1,113 @@
+/** @file What is known of a published corpus (`data-manifests/*.yaml`): counts, labels, faults; and checks by them. */
+
+import { fileURLToPath } from 'node:url';
+import { parseDocument } from 'yaml';
+import { z } from 'zod';
+import { InputError, readTextFile, sha256Of } from '../../base/index.js';
+import { countLabels, type LabelCounts, type Utterance } from './manifest.js';
+
+const counts = z.record(z.string(), z.number().int().min(0));
+const seconds = z.number().min(0);
+
+const factsSchema = z.strictObject({
+  corpus: z.string().min(1),
+  title: z.string().min(1),
+  source: z.string(),
+  licence: z.string(),
+  /** The release's own label codes -> names; corpora with plain names have none. */
+  codes: z.record(z.string(), z.string()).optional(),
+  labels: z.array(z.string()).min(1),
+  /** Keys are labels, or several joined by `+` and counted together. */
+  counts: z.strictObject({
+    total: counts.optional(),
+    split: z.record(z.string(), counts).optional(),
+    session: z.record(z.string(), counts).optional(),
+  }),
+  /** Label sets of published work; counts per split or session. */
+  views: z.record(
+    z.string(),
+    z.strictObject({
+      labels: z.array(z.string()).min(1),
+      label_map: z.record(z.string(), z.string()).optional(),
+      counts,
+    }),
+  ),
+  known_bad: z.array(z.strictObject({ id: z.string(), fault: z.string() })),
+  clip_rule: z
+    .strictObject({
+      factor: z.number().min(1),
+      slack_sec: seconds,
+      longest_sec: seconds,
+      shortest_annotation_sec: seconds,
+    })
+    .optional(),
+  wrong_annotations: z
+    .array(
+      z.strictObject({
+        id: z.string(),
+        annotated_sec: seconds,
+        first_sec: seconds.optional(),
+        last_sec: seconds.optional(),
+      }),
+    )
+    .optional(),
+});
+
+export type CorpusFacts = z.infer<typeof factsSchema> & {
+  /** Of the file: another version of the facts is another preparation. */
+  sha256: string;
+};
+
+/** The file that comes with emoq for a corpus. */
+export function corpusFactsPath(corpus: 'meld' | 'iemocap'): string {
+  return fileURLToPath(new URL(`../../../data-manifests/${corpus}.yaml`, import.meta.url));
+}
+
+/** Reads a facts file. @throws InputError naming file, line and column, or file and key. */
+export async function readCorpusFacts(path: string): Promise<CorpusFacts> {
+  const text = await readTextFile(path, 'corpus facts');
+  const document = parseDocument(text, { prettyErrors: true });
+  const [problem] = document.errors;
+  if (problem) {
+    const { line, col } = problem.linePos?.[0] ?? { line: 0, col: 0 };
+    throw new InputError(`${path}, line ${line}, column ${col}: ${problem.message.split('\n')[0]}`);
+  }
+  const parsed = factsSchema.safeParse(document.toJS());
+  if (parsed.success) return { ...parsed.data, sha256: sha256Of(text) };
+  const [issue] = parsed.error.issues;
+  throw new InputError(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`);
+}
+
+/** Every count that differs from the facts, in words; empty when all agree. */
+export function countDifferences(facts: CorpusFacts, utterances: readonly Utterance[]): string[] {
+  const found = countLabels(utterances);
+  const differences = compare('', facts.counts.total, found.total);
+  for (const kind of ['split', 'session'] as const) {
+    for (const [name, expected] of Object.entries(facts.counts[kind] ?? {})) {
+      differences.push(...compare(`${kind} ${name}: `, expected, found[kind]?.[name] ?? {}));
+    }
+    for (const name of Object.keys(found[kind] ?? {})) {
+      if (facts.counts[kind] && !(name in facts.counts[kind])) differences.push(`${kind} ${name} is unknown`);
+    }
+  }
+  return differences;
+}
+
+/**
+ * One line for a list of differences. Long lists are cut: the first ones show what is wrong.
+ * @throws InputError always.
+ */
+export function refuseDifferences(what: string, differences: readonly string[]): never {
+  const shown = differences.slice(0, 20).join('; ');
+  const more = differences.length > 20 ? `; and ${differences.length - 20} more` : '';
+  throw new InputError(
+    `${what} is not as released: ${shown}${more}. Complete it, or pass --allow-incomplete to go on and record this in the manifest`,
+  );
+}
+
+function compare(where: string, expected: LabelCounts | undefined, found: LabelCounts): string[] {
+  return Object.entries(expected ?? {}).flatMap(([labels, count]) => {
+    const have = labels.split('+').reduce((sum, label) => sum + (found[label] ?? 0), 0);
+    return have === count ? [] : [`${where}${labels} ${have} instead of ${count}`];
+  });
+}

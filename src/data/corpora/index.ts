@@ -1,0 +1,33 @@
+/** @file Door of the corpora: raw releases and CSVs in, one manifest format out, and views and partitions of it. */
+
+export { SHORTEST_CLIP_SEC } from './clips.js';
+export { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
+export { type CsvCorpusOptions, prepareCsv } from './csv-corpus.js';
+export { type CsvRow, type CsvTable, formatCsv, readCsvTable } from './csv-table.js';
+export { type IemocapOptions, prepareIemocap } from './iemocap.js';
+export {
+  type ClipNote,
+  type CorpusCounts,
+  countLabels,
+  type LabelCounts,
+  MANIFEST_COLUMNS,
+  type Manifest,
+  type ManifestContent,
+  type ManifestInfo,
+  type PreparationNotes,
+  readManifest,
+  type Utterance,
+  writeManifest,
+} from './manifest.js';
+export { type MeldOptions, prepareMeld } from './meld.js';
+export { decodeMeldText, type MeldAnnotation, readMeldAnnotations } from './meld-annotations.js';
+export {
+  type Partition,
+  type PartitionOptions,
+  partitionUtterances,
+  sessionsOf,
+  type ValidationChoice,
+} from './partition.js';
+export type { PreparationOptions, PreparationSummary } from './preparation.js';
+export { assignFolds, assignSplits, type SplitOptions } from './splits.js';
+export { checkAudioFiles, type LabelView, type SelectedUtterances, selectUtterances } from './view.js';

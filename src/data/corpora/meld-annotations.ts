@@ -1,0 +1,103 @@
+/** @file MELD's annotation CSVs: columns checked, text repaired, times read. */
+
+import { InputError } from '../../base/index.js';
+import { parseCsvTable, readCsvBytes } from './csv-table.js';
+
+/** One annotated utterance of MELD. */
+export interface MeldAnnotation {
+  line: number;
+  dialogue: number;
+  utterance: number;
+  text: string;
+  speaker: string;
+  emotion: string;
+  /** StartTime to EndTime; 0 where they are equal or the wrong way round. */
+  annotatedSec: number;
+}
+
+const COLUMNS = [
+  'Utterance',
+  'Speaker',
+  'Emotion',
+  'Dialogue_ID',
+  'Utterance_ID',
+  'StartTime',
+  'EndTime',
+] as const;
+
+/**
+ * Reads one `*_sent_emo.csv`.
+ * @param labels the emotions that the corpus knows.
+ * @throws InputError with file, line and column: a missing column, an unknown emotion, an id that is not a number or
+ *   comes twice, a time that is not HH:MM:SS,mmm.
+ */
+export async function readMeldAnnotations(
+  path: string,
+  labels: readonly string[],
+): Promise<MeldAnnotation[]> {
+  const { rows } = parseCsvTable(path, decodeMeldText(await readCsvBytes(path)), COLUMNS);
+  const lineOf = new Map<string, number>();
+  return rows.map(({ line, fields }) => {
+    const refuse = (column: string, what: string): never => {
+      throw new InputError(`${path}, line ${line}, column ${column}: "${fields[column]}" ${what}`);
+    };
+    const whole = (column: string): number => {
+      const text = fields[column]!.trim();
+      return /^\d+$/.test(text) ? Number(text) : refuse(column, 'is not a whole number');
+    };
+    const clockSec = (column: string): number => {
+      const clock = /^(\d{1,2}):(\d\d):(\d\d)[,.](\d{1,3})$/.exec(fields[column]!.trim());
+      if (!clock) return refuse(column, 'is not a time like 00:16:16,059');
+      const [, hours, minutes, seconds, fraction] = clock;
+      return Number(hours) * 3600 + Number(minutes) * 60 + Number(`${seconds}.${fraction}`);
+    };
+    const emotion = fields.Emotion!.trim();
+    if (!labels.includes(emotion)) refuse('Emotion', `is not one of ${labels.join(', ')}`);
+    const dialogue = whole('Dialogue_ID');
+    const utterance = whole('Utterance_ID');
+    const key = `dia${dialogue}_utt${utterance}`;
+    const earlier = lineOf.get(key);
+    if (earlier !== undefined) {
+      throw new InputError(`${path}, line ${line}: ${key} is on line ${earlier} already`);
+    }
+    lineOf.set(key, line);
+    return {
+      line,
+      dialogue,
+      utterance,
+      text: fields.Utterance!.trim(),
+      speaker: fields.Speaker!.trim(),
+      emotion,
+      // Clock times carry milliseconds; their difference should too, not 2.9399999999998272.
+      annotatedSec: Math.max(0, Math.round((clockSec('EndTime') - clockSec('StartTime')) * 1000) / 1000),
+    };
+  });
+}
+
+/**
+ * Text of a MELD CSV. Older copies were converted from Windows-1252 by halves: some hold its bytes as they are, some
+ * its codes 0x80 to 0x9F as control characters. Both become the marks that were meant (… ‘ ’ “ ” – —), and
+ * no-break spaces become spaces.
+ */
+export function decodeMeldText(bytes: Uint8Array): string {
+  const utf8 = new TextDecoder('utf-8', { fatal: true });
+  const windows = new TextDecoder('windows-1252');
+  const decodeLine = (line: Uint8Array): string => {
+    try {
+      return utf8.decode(line);
+    } catch {
+      return windows.decode(line);
+    }
+  };
+  const lines: string[] = [];
+  for (let start = 0; start <= bytes.length; ) {
+    const end = bytes.indexOf(10, start);
+    const stop = end < 0 ? bytes.length : end;
+    lines.push(decodeLine(bytes.subarray(start, stop)));
+    start = stop + 1;
+  }
+  return lines
+    .join('\n')
+    .replace(/[\u0080-\u009f]/g, (control) => windows.decode(Uint8Array.of(control.charCodeAt(0))))
+    .replaceAll('\u00a0', ' ');
+}

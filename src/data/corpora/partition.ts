@@ -1,0 +1,140 @@
+/** @file Who trains, who validates, who is tested: by the corpus' own split, or one session held out per fold. */
+
+import { InputError } from '../../base/index.js';
+import { seededRandom } from '../../engine/tensor/index.js';
+import type { Utterance } from './manifest.js';
+import { assignSplits } from './splits.js';
+
+export interface Partition {
+  train: Utterance[];
+  /** Empty where there is no validation set. */
+  dev: Utterance[];
+  test: Utterance[];
+}
+
+/**
+ * Where validation comes from when the corpus has no dev split: nowhere, one speaker of those left for training
+ * (drawn by the seed), or a share of each label (its speakers are then heard in training too).
+ */
+export type ValidationChoice = 'none' | 'speaker' | 'stratified';
+
+export interface PartitionOptions {
+  /** Cross-validation fold from 1: this session is the test set. Without it the split column decides. */
+  fold?: number | undefined;
+  /** 'none' by default. Not used where the corpus has its own dev split. */
+  validation?: ValidationChoice | undefined;
+  /** Share of each label for 'stratified', 0.1 by default. */
+  validationShare?: number | undefined;
+  seed?: number | undefined;
+}
+
+/**
+ * Divides utterances into train, dev and test, each in the given order. A corpus with neither splits nor sessions is
+ * divided by speaker from the seed.
+ * @throws InputError when a split is unknown or missing, the fold does not exist, the corpus needs a fold, or a
+ *   speaker of a fold's test session is also heard in training.
+ */
+export function partitionUtterances(
+  utterances: readonly Utterance[],
+  options: PartitionOptions = {},
+): Partition {
+  if (utterances.length === 0) throw new InputError('there are no utterances to divide');
+  if (options.fold !== undefined) return foldPartition(utterances, options.fold, options);
+  const hasSplits = utterances.some(({ split }) => split !== '');
+  if (!hasSplits && utterances.some(({ session }) => session !== '')) {
+    const folds = sessionsOf(utterances).length;
+    throw new InputError(
+      `this corpus has sessions but no splits: say which session to hold out with a fold (1 to ${folds})`,
+    );
+  }
+  return splitPartition(hasSplits ? utterances : assignSplits(utterances, { seed: options.seed }), options);
+}
+
+/** The sessions of a corpus in fold order: numbers by value, names by alphabet. */
+export function sessionsOf(utterances: readonly Utterance[]): string[] {
+  const sessions = new Set(utterances.map(({ session }) => session).filter((session) => session !== ''));
+  return [...sessions].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+}
+
+function splitPartition(utterances: readonly Utterance[], options: PartitionOptions): Partition {
+  const partition: Partition = { train: [], dev: [], test: [] };
+  for (const utterance of utterances) {
+    const { id, split } = utterance;
+    if (split !== 'train' && split !== 'dev' && split !== 'test') {
+      throw new InputError(`utterance ${id} has split "${split}"; splits are train, dev and test`);
+    }
+    partition[split].push(utterance);
+  }
+  for (const split of ['train', 'test'] as const) {
+    if (partition[split].length === 0) throw new InputError(`no utterance has split "${split}"`);
+  }
+  if (partition.dev.length > 0) return partition;
+  return { ...partition, ...holdOut(partition.train, options) };
+}
+
+function foldPartition(utterances: readonly Utterance[], fold: number, options: PartitionOptions): Partition {
+  const homeless = utterances.find(({ session }) => session === '');
+  if (homeless) {
+    throw new InputError(`utterance ${homeless.id} has no session; folds hold out one session each`);
+  }
+  const sessions = sessionsOf(utterances);
+  // Sessions that are numbers keep them: fold 3 is session 3 even where session 2 is missing.
+  const numbered = sessions.every((session) => /^[1-9]\d*$/.test(session));
+  const heldOut = numbered ? sessions.find((session) => Number(session) === fold) : sessions[fold - 1];
+  if (heldOut === undefined) {
+    throw new InputError(`fold ${fold} does not exist: the corpus has the sessions ${sessions.join(', ')}`);
+  }
+  const test = utterances.filter(({ session }) => session === heldOut);
+  const rest = utterances.filter(({ session }) => session !== heldOut);
+  if (rest.length === 0) {
+    throw new InputError(`fold ${fold} leaves nothing to train on: session ${heldOut} is the only one`);
+  }
+  const heard = new Map(rest.map((utterance) => [utterance.speaker, utterance]));
+  for (const { id, speaker } of test) {
+    const other = speaker === '' ? undefined : heard.get(speaker);
+    if (other) {
+      throw new InputError(
+        `speaker ${speaker} is in session ${heldOut} (${id}) and in session ${other.session} (${other.id}); folds must be speaker-independent`,
+      );
+    }
+  }
+  return { ...holdOut(rest, options), test };
+}
+
+/** Takes a validation set out of the training utterances. */
+function holdOut(
+  utterances: readonly Utterance[],
+  options: PartitionOptions,
+): { train: Utterance[]; dev: Utterance[] } {
+  const { validation = 'none', validationShare = 0.1, seed = 0 } = options;
+  if (validation === 'none') return { train: [...utterances], dev: [] };
+  const dev = new Set(
+    validation === 'speaker'
+      ? utterancesOfOneSpeaker(utterances, seed)
+      : stratifiedShare(utterances, validationShare, seed),
+  );
+  return { train: utterances.filter((u) => !dev.has(u)), dev: utterances.filter((u) => dev.has(u)) };
+}
+
+function utterancesOfOneSpeaker(utterances: readonly Utterance[], seed: number): Utterance[] {
+  const speakers = [...new Set(utterances.map(({ speaker }) => speaker))].filter((name) => name).sort();
+  if (speakers.length < 2) {
+    throw new InputError(
+      `validation by speaker needs two named speakers to train on, there are ${speakers.length}`,
+    );
+  }
+  const chosen = seededRandom(seed, 'validation speaker').pick(speakers);
+  return utterances.filter(({ speaker }) => speaker === chosen);
+}
+
+function stratifiedShare(utterances: readonly Utterance[], share: number, seed: number): Utterance[] {
+  if (!(share > 0 && share < 1)) {
+    throw new InputError(`validationShare ${share} must lie between 0 and 1`);
+  }
+  const labels = [...new Set(utterances.map(({ label }) => label))].sort();
+  return labels.flatMap((label) => {
+    const members = utterances.filter((utterance) => utterance.label === label);
+    const shuffled = seededRandom(seed, 'validation share', label).shuffle(members);
+    return shuffled.slice(0, Math.round(share * members.length));
+  });
+}

@@ -1,0 +1,98 @@
+/** @file The toy corpus as a plan: who says what, how aroused, in which order; and the samples of each utterance. */
+
+import { InputError } from '../../../base/index.js';
+import { seededRandom } from '../../../engine/tensor/index.js';
+import { type Arousal, layOutUtterance } from './prosody.js';
+import { sentenceSource, type Valence } from './sentences.js';
+import { drawSpeakers, type ToySpeaker } from './speakers.js';
+import { syllablesOfText } from './syllables.js';
+import { synthesize } from './voice.js';
+
+/** The emotion of each corner: the voice alone tells high from low, the words alone tell positive from negative. */
+export const TOY_CLASSES = [
+  { label: 'neutral', arousal: 'low', valence: 'positive' },
+  { label: 'happy', arousal: 'high', valence: 'positive' },
+  { label: 'sad', arousal: 'low', valence: 'negative' },
+  { label: 'angry', arousal: 'high', valence: 'negative' },
+] as const satisfies readonly { label: string; arousal: Arousal; valence: Valence }[];
+
+export type ToyLabel = (typeof TOY_CLASSES)[number]['label'];
+
+export interface ToyOptions {
+  readonly seed: number;
+  /** At least 5. */
+  readonly speakers: number;
+  /** A multiple of 4: every speaker has as many utterances of each class. */
+  readonly utterancesPerSpeaker: number;
+  /** The voice says the transcript instead of meaningless syllables. */
+  readonly spoken: boolean;
+}
+
+export interface ToyUtterance {
+  /** Tells the place in a random order and nothing else. */
+  readonly id: string;
+  readonly speaker: ToySpeaker;
+  readonly label: ToyLabel;
+  readonly arousal: Arousal;
+  readonly text: string;
+}
+
+export interface ToyPlan {
+  readonly options: ToyOptions;
+  readonly speakers: readonly ToySpeaker[];
+  /** In corpus order, which is random. */
+  readonly utterances: readonly ToyUtterance[];
+}
+
+/** Far below the number of distinct sentences, so that the search for an unused one stays short. */
+const MAX_UTTERANCES = 20_000;
+
+/**
+ * Plans a corpus from its seed. Nothing is written and no sound is made.
+ * @throws InputError for a seed, speaker count or utterance count that cannot be.
+ */
+export function planToyCorpus(options: ToyOptions): ToyPlan {
+  const { seed, utterancesPerSpeaker } = options;
+  if (!Number.isSafeInteger(seed)) throw new InputError(`--seed ${seed}: give a whole number`);
+  const speakers = drawSpeakers(seed, options.speakers);
+  const classes = TOY_CLASSES.length;
+  if (
+    !Number.isSafeInteger(utterancesPerSpeaker) ||
+    utterancesPerSpeaker < classes ||
+    utterancesPerSpeaker % classes
+  ) {
+    throw new InputError(
+      `--utterances ${utterancesPerSpeaker}: each speaker says as many of each of the ${classes} classes; give a multiple of ${classes}`,
+    );
+  }
+  const total = speakers.length * utterancesPerSpeaker;
+  if (total > MAX_UTTERANCES) {
+    throw new InputError(
+      `${speakers.length} speakers x ${utterancesPerSpeaker} utterances are ${total}; the toy corpus holds at most ${MAX_UTTERANCES}: give fewer --speakers or --utterances`,
+    );
+  }
+
+  const random = seededRandom(seed, 'toy corpus');
+  const sentence = sentenceSource(random);
+  const said = speakers.flatMap((speaker) =>
+    Array.from({ length: utterancesPerSpeaker }, (_, index) => {
+      const { label, arousal, valence } = TOY_CLASSES[index % classes]!;
+      return { speaker, label, arousal, text: sentence(valence) };
+    }),
+  );
+  const utterances = random
+    .shuffle(said)
+    .map((utterance, index) => ({ id: `toy_${String(index + 1).padStart(5, '0')}`, ...utterance }));
+  return { options, speakers, utterances };
+}
+
+/**
+ * The sound of one utterance: mono samples at 16 kHz. It depends on the corpus seed, the utterance's id, its speaker and
+ * its arousal, and on the transcript only where the corpus is spoken.
+ */
+export function renderUtterance({ options }: ToyPlan, utterance: ToyUtterance): Float32Array {
+  const random = seededRandom(options.seed, 'toy voice', utterance.id);
+  const { voice } = utterance.speaker;
+  const spoken = options.spoken ? syllablesOfText(utterance.text) : undefined;
+  return synthesize(random, voice, layOutUtterance(random, voice, utterance.arousal, spoken));
+}

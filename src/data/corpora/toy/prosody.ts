@@ -1,0 +1,130 @@
+/** @file How aroused a toy voice sounds: pitch level and range, rate, tilt and envelope, laid out over a clip. */
+
+import type { Random } from '../../../engine/tensor/index.js';
+import type { VoiceTraits } from './speakers.js';
+import { randomSyllable, type Syllable } from './syllables.js';
+
+export type Arousal = 'high' | 'low';
+
+export interface TimedSyllable {
+  readonly syllable: Syllable;
+  readonly startSec: number;
+  readonly durationSec: number;
+  /** Peak gain of this syllable, at most 1. */
+  readonly gain: number;
+  /** Pitch accent on this syllable in semitones. */
+  readonly accentSemitones: number;
+}
+
+/** Everything that the synthesizer needs besides the speaker. */
+export interface Utterance {
+  /** Length of the whole clip, silence included. */
+  readonly durationSec: number;
+  readonly syllables: readonly TimedSyllable[];
+  /** Pitch above the speaker's resting pitch at the first syllable, in semitones. */
+  readonly pitchSemitones: number;
+  /** Fall of the pitch over the clip in semitones. */
+  readonly declinationSemitones: number;
+  /** Factor on the speaker's source corner: above 1 is a brighter, pressed voice. */
+  readonly brightness: number;
+  /** Factor on the speaker's breathiness. */
+  readonly breath: number;
+  /** Share of a syllable that its attack takes: small is abrupt. */
+  readonly attackShare: number;
+  /** Largest sample of the clip, in (0, 1]. */
+  readonly peak: number;
+}
+
+type Range = readonly [number, number];
+
+interface ArousalStyle {
+  readonly pitchSemitones: Range;
+  readonly accentSemitones: Range;
+  readonly declinationSemitones: Range;
+  readonly rate: Range;
+  readonly brightness: Range;
+  readonly breath: Range;
+  readonly attackShare: Range;
+  readonly gain: Range;
+}
+
+/** Each range is drawn from once an utterance (accents and gains once a syllable); all is relative to the speaker. */
+const styles: Readonly<Record<Arousal, ArousalStyle>> = {
+  high: {
+    pitchSemitones: [5, 9],
+    accentSemitones: [-2, 5],
+    declinationSemitones: [1, 4],
+    rate: [1.2, 1.45],
+    brightness: [1.9, 3],
+    breath: [0.4, 0.9],
+    attackShare: [0.12, 0.25],
+    gain: [0.55, 1],
+  },
+  low: {
+    pitchSemitones: [-2, 1],
+    accentSemitones: [-0.8, 1],
+    declinationSemitones: [0.5, 2.5],
+    rate: [0.72, 0.92],
+    brightness: [0.5, 0.9],
+    breath: [1.1, 2.2],
+    attackShare: [0.3, 0.45],
+    gain: [0.75, 1],
+  },
+};
+
+/** Clip lengths in seconds of the default voice, drawn before anything that depends on the label. */
+const CLIP_SEC: Range = [1.2, 2.5];
+/** Silence before and after the speech in seconds. */
+const EDGE_SEC: Range = [0.05, 0.2];
+const PEAK: Range = [0.35, 0.8];
+
+/**
+ * Lays syllables out over a clip. The clip's length and peak are drawn first, so that neither tells the arousal.
+ *
+ * @param spoken the syllables to say. Without them the voice says as many random ones as the clip holds at its rate;
+ *   with them the length depends on how many there are (never on how fast they go: the rest is silence).
+ */
+export function layOutUtterance(
+  random: Random,
+  voice: VoiceTraits,
+  arousal: Arousal,
+  spoken?: readonly Syllable[],
+): Utterance {
+  const between = ([low, high]: Range): number => low + (high - low) * random.uniform();
+  const stretch = random.uniform();
+  const peak = between(PEAK);
+  const leadSec = between(EDGE_SEC);
+  const tailSec = between(EDGE_SEC);
+
+  const style = styles[arousal];
+  const rate = voice.syllablesPerSec * between(style.rate);
+  const slowestRate = voice.syllablesPerSec * styles.low.rate[0];
+  const speechSec = spoken
+    ? (spoken.length / slowestRate) * (1 + 0.2 * stretch)
+    : CLIP_SEC[0] + (CLIP_SEC[1] - CLIP_SEC[0]) * stretch - leadSec - tailSec;
+  const count = spoken?.length ?? Math.max(2, Math.round(speechSec * rate));
+  // A free voice fills the clip evenly; a spoken text keeps its own pace and ends early.
+  const slotSec = spoken ? 1 / rate : speechSec / count;
+
+  const syllables = Array.from({ length: count }, (_, index): TimedSyllable => {
+    const syllable = spoken?.[index] ?? randomSyllable(random);
+    const shift = 0.08 * (random.uniform() - 0.5);
+    return {
+      syllable,
+      startSec: leadSec + (index + Math.max(0, shift)) * slotSec,
+      durationSec: slotSec * (0.92 - Math.abs(shift)),
+      gain: between(style.gain),
+      accentSemitones: between(style.accentSemitones),
+    };
+  });
+  return {
+    durationSec: leadSec + speechSec + tailSec,
+    syllables,
+    pitchSemitones: between(style.pitchSemitones),
+    declinationSemitones: between(style.declinationSemitones),
+    brightness: between(style.brightness),
+    breath: between(style.breath),
+    attackShare: between(style.attackShare),
+    peak,
+  };
+}

@@ -1,0 +1,79 @@
+/** @file Views of a corpus: one preparation, many label sets. */
+
+import { stat } from 'node:fs/promises';
+import { InputError } from '../../base/index.js';
+import { mapConcurrently } from '../audio/index.js';
+import type { LabelCounts, Manifest, Utterance } from './manifest.js';
+
+/** Which labels to train on, and what is merged into them first. */
+export interface LabelView {
+  /** The classes, in the order of the outputs. */
+  labels: readonly string[];
+  /** Corpus label -> class, e.g. excited -> happy. Labels that are not named stay as they are. */
+  labelMap?: Readonly<Record<string, string>> | undefined;
+  /** What to do with utterances outside the set: leave them out (default), or refuse. */
+  outside?: 'drop' | 'error' | undefined;
+}
+
+export interface SelectedUtterances {
+  /** In the manifest's order, `label` already mapped. */
+  utterances: Utterance[];
+  /** Utterances left out, by the label that the corpus gives them. */
+  dropped: LabelCounts;
+}
+
+/**
+ * The utterances of a label set: MELD's seven emotions as four, IEMOCAP's excited merged into happy.
+ * @throws InputError when the map leads outside the set, when nothing remains, and (with `outside: 'error'`) at the
+ *   first utterance outside the set, with its line.
+ */
+export function selectUtterances(manifest: Manifest, view: LabelView): SelectedUtterances {
+  const map = new Map(Object.entries(view.labelMap ?? {}));
+  const classes = new Set(view.labels);
+  for (const [from, to] of map) {
+    if (!classes.has(to)) {
+      throw new InputError(
+        `label map: ${from} becomes "${to}", which is not a label of the set (${view.labels.join(', ')})`,
+      );
+    }
+  }
+  const utterances: Utterance[] = [];
+  const dropped: LabelCounts = {};
+  for (const utterance of manifest.utterances) {
+    const label = map.get(utterance.label) ?? utterance.label;
+    if (classes.has(label)) utterances.push({ ...utterance, label });
+    else if (view.outside === 'error') {
+      throw new InputError(
+        `${manifest.csvPath}, line ${manifest.lineOf.get(utterance.id)}: label "${utterance.label}" is not in the set (${view.labels.join(', ')}); add it to labels, map it with labelMap, or let such utterances be dropped`,
+      );
+    } else dropped[utterance.label] = (dropped[utterance.label] ?? 0) + 1;
+  }
+  if (utterances.length === 0) {
+    const found = Object.keys(manifest.info.counts.total).join(', ');
+    throw new InputError(
+      `${manifest.csvPath}: no utterance has a label of the set (${view.labels.join(', ')}); its labels are ${found}`,
+    );
+  }
+  return { utterances, dropped };
+}
+
+/** @throws InputError for the first utterance whose audio is missing or empty, with line and path. */
+export async function checkAudioFiles(
+  manifest: Manifest,
+  utterances: readonly Utterance[] = manifest.utterances,
+): Promise<void> {
+  const sizes = await mapConcurrently(utterances, 32, async ({ path }) =>
+    stat(path).then(
+      (file) => (file.isFile() ? file.size : -1),
+      () => -1,
+    ),
+  );
+  const bad = sizes.flatMap((size, index) => (size > 0 ? [] : [index]));
+  const first = utterances[bad[0] ?? -1];
+  if (!first) return;
+  const what = sizes[bad[0]!] === 0 ? 'is empty' : 'does not exist';
+  const more = bad.length > 1 ? ` (and ${bad.length - 1} more like it)` : '';
+  throw new InputError(
+    `${manifest.csvPath}, line ${manifest.lineOf.get(first.id)}: audio ${first.path} ${what}${more}; prepare the corpus again`,
+  );
+}

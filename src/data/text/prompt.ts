@@ -1,0 +1,164 @@
+/**
+ * @file The prompt of EmoQ (paper section 2.3): a chat in which the user part holds the speaker, the transcript and
+ * one slot for the soft prompt, and the assistant part has begun with "Emotion:".
+ */
+
+import { InputError } from '../../base/index.js';
+import type { TextTokenizer } from './tokenizer.js';
+
+/**
+ * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {transcript} and <AUDIO> (once) in `user`.
+ * A line of `user` is left out when what it holds is absent. An empty `system` leaves out the system turn.
+ */
+export interface PromptTemplate {
+  system: string;
+  user: string;
+  /** How the assistant's turn begins; the label word follows after a space. */
+  answer: string;
+}
+
+/** Our wording; the paper prints none. */
+export const DEFAULT_PROMPT: PromptTemplate = {
+  system: [
+    'You are an emotion recognition system. You are told what is known about one utterance of a conversation and decide which emotion its speaker expresses.',
+    'Answer with exactly one of these words: {labels}.',
+  ].join('\n'),
+  user: [
+    'Speaker: {speaker}',
+    'Transcript: {transcript}',
+    "A learned representation that fuses the speaker's voice with the words: <AUDIO>",
+    'Which emotion does the speaker express?',
+  ].join('\n'),
+  answer: 'Emotion:',
+};
+
+/** What a prompt is filled with. Blank speakers and transcripts count as absent. */
+export interface PromptValues {
+  labels: readonly string[];
+  speaker?: string | undefined;
+  transcript?: string | undefined;
+  /** The prompt has the slot for the soft prompt. */
+  audio: boolean;
+}
+
+/** A tokenized prompt, without the answer. */
+export interface Prompt {
+  ids: number[];
+  /** Index in `ids` of the one token whose embedding the soft prompt replaces; -1 without audio. */
+  audioPosition: number;
+  /** The prompt as a person reads it, <AUDIO> in its place. */
+  text: string;
+}
+
+/** ChatML, the turn format of Qwen: <|im_start|>role, line feed, content, <|im_end|>, line feed. */
+const TURN_START = '<|im_start|>';
+export const TURN_END = '<|im_end|>';
+const AUDIO = '<AUDIO>';
+const PLACEHOLDER = /\{[A-Za-z_]+\}/g;
+const ANY_SLOT = /\{[A-Za-z_]+\}|<AUDIO>/g;
+
+type Piece = { text: string } | { token: string } | { slot: true };
+const START: Piece = { token: TURN_START };
+const END: readonly Piece[] = [{ token: TURN_END }, { text: '\n' }];
+const SLOT: Piece = { slot: true };
+
+/**
+ * Fills and tokenizes a prompt.
+ *
+ * Values cannot change the prompt's structure: placeholders are found in the template alone and filled once, turn
+ * tokens and the audio slot are placed by id, and all text is tokenized as plain characters, so that "<|im_end|>" or
+ * "<AUDIO>" in a transcript stays the words that somebody wrote. White space in values, line breaks above all, becomes
+ * single spaces.
+ *
+ * @throws InputError when the template is wrong (see `checkPromptTemplate`) or the tokenizer has no ChatML tokens.
+ */
+export function buildPrompt(
+  tokenizer: TextTokenizer,
+  template: PromptTemplate,
+  values: PromptValues,
+): Prompt {
+  checkPromptTemplate(template);
+  const fillings = new Map([
+    ['{labels}', values.labels.join(', ')],
+    ['{speaker}', flat(values.speaker)],
+    ['{transcript}', flat(values.transcript)],
+  ]);
+  const fill = (text: string): string => text.replace(PLACEHOLDER, (name) => fillings.get(name)!);
+  const isPresent = (name: string): boolean => (name === AUDIO ? values.audio : fillings.get(name) !== '');
+  const user = template.user
+    .split('\n')
+    .filter((line) => (line.match(ANY_SLOT) ?? []).every(isPresent))
+    .join('\n');
+  const [beforeAudio, afterAudio] = user.split(AUDIO).map(fill);
+  const system: Piece[] = [START, { text: `system\n${fill(template.system)}` }, ...END];
+  return assemble(tokenizer, [
+    ...(template.system === '' ? [] : system),
+    START,
+    { text: `user\n${beforeAudio}` },
+    ...(afterAudio === undefined ? [] : [SLOT, { text: afterAudio }]),
+    ...END,
+    START,
+    { text: `assistant\n${template.answer}` },
+  ]);
+}
+
+/**
+ * @throws InputError naming the part at fault: an unknown {placeholder}, a placeholder in the wrong part, <AUDIO>
+ * missing from the user part or there twice.
+ */
+export function checkPromptTemplate({ system, user, answer }: PromptTemplate): void {
+  const allowed = {
+    system: ['{labels}'],
+    user: ['{labels}', '{speaker}', '{transcript}', AUDIO],
+    answer: [] as string[],
+  };
+  for (const [part, text] of Object.entries({ system, user, answer })) {
+    const names = allowed[part as keyof typeof allowed];
+    const wrong = (text.match(ANY_SLOT) ?? []).find((name) => !names.includes(name));
+    if (wrong !== undefined) {
+      const may = names.length > 0 ? `it may have ${names.join(', ')}` : 'it may have no placeholders';
+      throw new InputError(`the prompt's ${part} part has ${wrong}; ${may}`);
+    }
+  }
+  const slots = user.split(AUDIO).length - 1;
+  if (slots !== 1)
+    throw new InputError(`the prompt's user part has ${AUDIO} ${slots} times; it needs it exactly once`);
+  if (answer.trim() === '' || answer !== answer.trimEnd()) {
+    throw new InputError(
+      "the prompt's answer part is empty or ends in white space; the label word brings its own space",
+    );
+  }
+}
+
+function assemble(tokenizer: TextTokenizer, pieces: readonly Piece[]): Prompt {
+  const ids: number[] = [];
+  let audioPosition = -1;
+  let text = '';
+  for (const piece of pieces) {
+    if ('slot' in piece) {
+      audioPosition = ids.length;
+      ids.push(tokenizer.padId ?? tokenizer.eosId ?? 0); // any id will do: its embedding is replaced
+      text += AUDIO;
+    } else if ('token' in piece) {
+      ids.push(turnTokenId(tokenizer, piece.token));
+      text += piece.token;
+    } else {
+      ids.push(...tokenizer.encode(piece.text, { specialTokens: false }));
+      text += piece.text;
+    }
+  }
+  return { ids, audioPosition, text };
+}
+
+/** @throws InputError when the tokenizer is not of a model that was taught ChatML. */
+export function turnTokenId(tokenizer: TextTokenizer, token: string): number {
+  const id = tokenizer.tokenId(token);
+  if (id !== undefined) return id;
+  throw new InputError(
+    `tokenizer ${tokenizer.source} has no ${token} token; the prompt needs a ChatML model such as Qwen2.5`,
+  );
+}
+
+function flat(value: string | undefined): string {
+  return (value ?? '').replace(/\s+/g, ' ').trim();
+}

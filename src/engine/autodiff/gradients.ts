@@ -1,0 +1,111 @@
+/** @file Reverse-mode differentiation: one walk back over the nodes that lie between parameters and loss. */
+
+import {
+  type Graph,
+  type Node,
+  scalar,
+  sum,
+  type Value,
+  valuesRead,
+  withScope,
+  zerosLike,
+} from '../onnx/index.js';
+import { isFloating } from '../tensor/index.js';
+import type { RuleContext } from './rule.js';
+import { rules } from './rules.js';
+
+/**
+ * Gradients of a scalar loss. All nodes are added to the loss's own graph, under the scope `gradient`.
+ * @param loss scalar, computed in one graph (a Loop body differentiates inside itself)
+ * @param parameters the values to differentiate by; one that the loss does not depend on gets zeros
+ * @returns one gradient for each parameter, of its shape
+ * @throws Error when the way back meets an operator without a gradient, or leaves the loss's graph, naming the node
+ */
+export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
+  if (loss.shape.length !== 0) throw new Error(`the loss must be a scalar, ${loss.name} is not`);
+  const fixed = parameters.find((parameter) => !isFloating(parameter.dtype));
+  if (fixed !== undefined) throw new Error(`${fixed.name} is ${fixed.dtype}; only floats have gradients`);
+  const { graph } = loss;
+  const forward = [...graph.nodes];
+  const needed = dependsOn(parameters, forward);
+  requireInside(graph, forward, parameters);
+  const partial = new Map<Value, Value[]>([[loss, [scalar(graph, 1, loss.dtype)]]]);
+  return withScope(graph, 'gradient', () => {
+    // A node's gradient bears the node's own path: /gradient/encoder/layer.0/MatMul.
+    for (const node of forward.reverse()) {
+      const reached = node.outputs.some((output) => partial.has(output));
+      if (!reached || !valuesRead(node).some((value) => needed.has(value))) continue;
+      withScope(graph, scopeOf(node), () => propagate(node, needed, partial));
+    }
+    return parameters.map((parameter) => total(partial, parameter) ?? zerosLike(parameter));
+  });
+}
+
+function scopeOf(node: Node): string {
+  return node.name.slice(1, Math.max(node.name.lastIndexOf('/'), 1));
+}
+
+/** All floating values that depend on a parameter. */
+function dependsOn(parameters: readonly Value[], nodes: readonly Node[]): Set<Value> {
+  const needed = new Set<Value>(parameters);
+  for (const node of nodes) {
+    if (rules[node.operator] === 'integer' || !valuesRead(node).some((value) => needed.has(value))) continue;
+    for (const output of node.outputs) if (isFloating(output.dtype)) needed.add(output);
+  }
+  return needed;
+}
+
+/** What a graph around the loss makes of a parameter would be lost without a word: the walk stays in one graph. */
+function requireInside(graph: Graph, forward: readonly Node[], parameters: readonly Value[]): void {
+  const around: Node[] = [];
+  for (let outer = graph.parent; outer !== undefined; outer = outer.parent) around.unshift(...outer.nodes);
+  if (around.length === 0) return;
+  const outside = dependsOn(parameters, around);
+  for (const parameter of parameters) outside.delete(parameter);
+  for (const node of forward) {
+    const value = valuesRead(node).find((read) => outside.has(read));
+    if (value !== undefined) {
+      throw new Error(
+        `${node.name} reads ${value.name}, which depends on a parameter outside graph ${graph.name}`,
+      );
+    }
+  }
+}
+
+/** The sum of what has arrived at a value so far; computed once. */
+function total(partial: Map<Value, Value[]>, value: Value): Value | undefined {
+  const parts = partial.get(value);
+  if (parts === undefined) return undefined;
+  if (parts.length > 1) parts.splice(0, parts.length, sum([...parts]));
+  return parts[0];
+}
+
+function propagate(node: Node, needed: ReadonlySet<Value>, partial: Map<Value, Value[]>): void {
+  const rule = rules[node.operator];
+  if (rule === 'integer') return;
+  if (typeof rule === 'object')
+    throw new Error(`${node.name} (${node.operator}) has no gradient: ${rule.refuse}`);
+  const outputGradients = node.outputs.map((output) => total(partial, output));
+  const [a, b, c] = node.inputs as readonly Value[];
+  const [y] = node.outputs as readonly [Value];
+  const context: RuleContext = {
+    node,
+    a: a!,
+    b: b!,
+    c: c!,
+    y,
+    // Lazy: only Split can be reached without its first output, and its rule asks for the list instead.
+    get dy() {
+      return outputGradients[0] ?? zerosLike(y);
+    },
+    outputGradients,
+  };
+  const inputGradients = rule(context);
+  node.inputs.forEach((input, position) => {
+    const gradient = inputGradients[position];
+    if (input === undefined || gradient === undefined || !needed.has(input)) return;
+    const parts = partial.get(input);
+    if (parts === undefined) partial.set(input, [gradient()]);
+    else parts.push(gradient());
+  });
+}

@@ -1,0 +1,122 @@
+/** @file Gradients of matrix products, reductions and layer normalisation. */
+
+import {
+  cast,
+  div,
+  equal,
+  expandLike,
+  floatAttribute,
+  type GemmOptions,
+  gemm,
+  intAttribute,
+  matmul,
+  mul,
+  productOfDims,
+  reduceMean,
+  reduceSum,
+  scalar,
+  sizeOf,
+  sub,
+  transpose,
+  unsqueeze,
+  type Value,
+} from '../onnx/index.js';
+import { type Rule, type RuleContext, unbroadcast } from './rule.js';
+
+/**
+ * Y = alpha op(A) op(B) + C. With G = alpha dY:
+ * A B: dA = G B', dB = A' G. A B': dA = G B, dB = G' A. A' B: dA = B G', dB = A G. A' B': dA = B' G', dB = G' A'.
+ * The factors keep their layout in memory: only the flags change.
+ */
+export const gemmGradient: Rule = ({ node, a, b, c, dy }) => {
+  const alpha = floatAttribute(node, 'alpha', 1);
+  const transA = intAttribute(node, 'transA') === 1;
+  const transB = intAttribute(node, 'transB') === 1;
+  const product = (left: Value, right: Value, flags: GemmOptions) => () =>
+    gemm(left, right, undefined, { ...flags, alpha });
+  return [
+    transA ? product(b, dy, { transA: transB, transB: true }) : product(dy, b, { transB: !transB }),
+    transB ? product(dy, a, { transA: true, transB: transA }) : product(a, dy, { transA: !transA }),
+    () => unbroadcast(dy, c),
+  ];
+};
+
+/** Y = A B over leading axes: dA = dY B', dB = A' dY, summed where an operand was broadcast. */
+export const matmulGradient: Rule = ({ a, b, dy }) => [
+  () => unbroadcast(matmul(dy, swapLast(b)), a),
+  () => unbroadcast(matmul(swapLast(a), dy), b),
+];
+
+function swapLast(x: Value): Value {
+  const rank = x.shape.length;
+  return transpose(
+    x,
+    [...x.shape.keys()].map((axis) => (axis === rank - 1 ? rank - 2 : axis === rank - 2 ? rank - 1 : axis)),
+  );
+}
+
+/** A reduced gradient back over the axes that were summed. */
+export function spread({ a, y }: RuleContext, dy: Value): Value {
+  return expandLike(withReducedAxes(dy, a, y), a);
+}
+
+/** dy / n over the n elements that each mean was taken of. */
+export function spreadMean(context: RuleContext): Value {
+  return spread(context, div(context.dy, reducedCount(context)));
+}
+
+/** The largest element gets dy; elements that tie share it. */
+export const reduceMaxGradient: Rule = (context) => [
+  () => {
+    const { a, y, dy, node } = context;
+    const axes = reducedAxes(node.inputs[1]!);
+    const chosen = cast(equal(a, withReducedAxes(y, a, y)), a.dtype);
+    const share = div(chosen, reduceSum(chosen, axes, true));
+    return mul(share, withReducedAxes(dy, a, y));
+  },
+];
+
+function reducedAxes(axes: Value): number[] {
+  return Array.from((axes.content as { data: BigInt64Array }).data, Number);
+}
+
+/** `x`, shaped like the reduction's output, with the reduced axes back as size 1. */
+function withReducedAxes(x: Value, input: Value, output: Value): Value {
+  if (output.shape.length === input.shape.length) return x;
+  const axes = reducedAxes(output.producer!.inputs[1]!);
+  return unsqueeze(x, axes);
+}
+
+/** How many elements each output was reduced from, as a scalar of the same type. */
+function reducedCount({ a, node, dy }: RuleContext): Value {
+  const axes = reducedAxes(node.inputs[1]!);
+  const count = productOfDims(axes.map((axis) => a.shape[axis]!));
+  if (typeof count === 'number') return scalar(dy.graph, count, dy.dtype);
+  return cast(
+    axes.map((axis) => sizeOf(a, axis)).reduce((product, size) => mul(product, size)),
+    dy.dtype,
+  );
+}
+
+/**
+ * y = xhat * scale + bias, xhat = (x - mean) * r with r = 1 / sqrt(var + eps). With g = dy * scale:
+ * dx = r (g - mean(g) - xhat mean(g xhat)), dscale = sum(dy xhat), dbias = sum(dy). In float32, as the statistics are.
+ */
+export const layerNormGradient: Rule = ({ node, a, b, c, dy }) => {
+  const [, mean, inverseDeviation] = node.outputs as [Value, Value, Value];
+  const wide = (x: Value): Value => cast(x, 'float32');
+  let normalized: Value | undefined;
+  const xhat = (): Value => {
+    normalized ??= mul(sub(wide(a), mean), inverseDeviation);
+    return normalized;
+  };
+  return [
+    () => {
+      const g = mul(wide(dy), wide(b));
+      const along = mul(xhat(), reduceMean(mul(g, xhat()), [-1], true));
+      return cast(mul(sub(sub(g, reduceMean(g, [-1], true)), along), inverseDeviation), a.dtype);
+    },
+    () => cast(unbroadcast(mul(wide(dy), xhat()), b), b.dtype),
+    () => unbroadcast(dy, c),
+  ];
+};

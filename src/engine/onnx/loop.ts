@@ -1,0 +1,71 @@
+/** @file The ONNX Loop: a body graph run K times, its state carried from one iteration to the next. */
+
+import { type Dim, formatShape, sameShape } from './dims.js';
+import { scalar } from './elementwise.js';
+import {
+  addInput,
+  addNode,
+  addOutput,
+  createGraph,
+  freeName,
+  type Graph,
+  innermost,
+  type Value,
+} from './graph.js';
+
+export interface LoopBody {
+  /** New state, one value for each initial state, of the same type and shape. */
+  readonly states: readonly Value[];
+  /** Values collected over the iterations: each becomes [K, ...]. */
+  readonly collected: readonly { readonly name: string; readonly value: Value }[];
+}
+
+export interface LoopResult {
+  readonly states: readonly Value[];
+  readonly collected: readonly Value[];
+}
+
+/**
+ * Runs `build` as the body of a Loop of `tripCount` (int64 scalar) iterations. The body may read any value of the
+ * graphs around it; `iteration` is its int64 counter from 0.
+ * @throws RangeError where a new state has not the type and shape of the one before
+ */
+export function loop(
+  tripCount: Value,
+  iterations: Dim,
+  initial: readonly Value[],
+  build: (body: Graph, iteration: Value, states: readonly Value[]) => LoopBody,
+): LoopResult {
+  const graph = innermost([tripCount, ...initial]);
+  const body = createGraph('body', graph);
+  // A second loop, or one state given twice, must not fail over a name.
+  const input = (name: string, { dtype, shape }: Pick<Value, 'dtype' | 'shape'>): Value =>
+    addInput(body, freeName(body, name), dtype, shape);
+  const output = (name: string, value: Value): Value => addOutput(body, value, freeName(body, name));
+  const iteration = input('iteration', { dtype: 'int64', shape: [] });
+  const goOn = input('condition', { dtype: 'bool', shape: [] });
+  const states = initial.map((value) => input(`${value.name}/carried`, value));
+  const result = build(body, iteration, states);
+  if (result.states.length !== initial.length) {
+    throw new RangeError(`a loop over ${initial.length} states gave ${result.states.length} back`);
+  }
+  output('condition_next', goOn);
+  result.states.forEach((value, position) => {
+    const { name, dtype, shape } = initial[position]!;
+    if (value.dtype !== dtype || !sameShape(value.shape, shape)) {
+      throw new RangeError(
+        `loop state ${name} is ${dtype} ${formatShape(shape)}, its update ${value.dtype} ${formatShape(value.shape)}`,
+      );
+    }
+    output(`${name}/updated`, value);
+  });
+  for (const { name, value } of result.collected) output(`${name}/step`, value);
+  const outputs = [
+    ...initial.map(({ dtype, shape }) => ({ dtype, shape })),
+    ...result.collected.map(({ value }) => ({ dtype: value.dtype, shape: [iterations, ...value.shape] })),
+  ];
+  const always = scalar(graph, 1, 'bool');
+  const attributes = { body: { kind: 'graph', value: body } as const };
+  const values = addNode(graph, 'Loop', [tripCount, always, ...initial], attributes, outputs);
+  return { states: values.slice(0, initial.length), collected: values.slice(initial.length) };
+}

@@ -1,0 +1,161 @@
+/**
+ * @file Graphs to ONNX bytes: ModelProto, IR version 8, opset 18, with initializers inside the model or left in
+ * place in other files (external data).
+ */
+
+import { isAbsolute, relative, sep } from 'node:path';
+import { create, toBinary } from '@bufbuild/protobuf';
+import {
+  AttributeProto_AttributeType,
+  AttributeProtoSchema,
+  type GraphProto,
+  GraphProtoSchema,
+  ModelProtoSchema,
+  type NodeProto,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  type TensorProto,
+  TensorProto_DataLocation,
+  TensorProtoSchema,
+  TensorShapeProto_DimensionSchema,
+  TensorShapeProtoSchema,
+  TypeProto_TensorSchema,
+  TypeProtoSchema,
+  type ValueInfoProto,
+  ValueInfoProtoSchema,
+} from 'onnx-buf';
+import { dtypeInfo, type Tensor } from '../tensor/index.js';
+import type { Dim } from './dims.js';
+import { type Attribute, type ExternalData, type Graph, type Node, type Value, valuesRead } from './graph.js';
+
+/** The opset whose every operator has an exact kernel on CPU and CUDA. */
+export const OPSET = 18;
+const IR_VERSION = 8n;
+
+export interface ModelOptions {
+  /** Folder that external data locations are written relative to; files outside it are refused. */
+  readonly weightsFolder?: string;
+  readonly description?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Serialises a graph as an ONNX model.
+ * @throws Error when an external file lies outside `weightsFolder`, which onnxruntime would refuse.
+ */
+export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8Array {
+  const model = create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    producerName: 'emoq',
+    docString: options.description ?? '',
+    graph: graphProto(graph, options),
+    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(OPSET) })],
+    metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value }),
+    ),
+  });
+  return toBinary(ModelProtoSchema, model);
+}
+
+function graphProto(graph: Graph, options: ModelOptions): GraphProto {
+  const given = new Set<Value>(graph.outputs);
+  const read = new Set([...graph.nodes.flatMap(valuesRead), ...graph.outputs]);
+  const inner = graph.nodes
+    .flatMap((node) => presentOutputs(node, read))
+    .filter((value) => !given.has(value));
+  return create(GraphProtoSchema, {
+    name: graph.name,
+    node: graph.nodes.map((node) => nodeProto(node, read, options)),
+    initializer: graph.initializers.map((value) => initializerProto(value, options)),
+    input: graph.inputs.map(valueInfo),
+    output: graph.outputs.map(valueInfo),
+    valueInfo: inner.map(valueInfo),
+  });
+}
+
+/** Outputs without the optional trailing ones that nobody reads (the statistics of a layer norm outside training). */
+function presentOutputs(node: Node, read: ReadonlySet<Value>): readonly Value[] {
+  if (node.operator !== 'LayerNormalization') return node.outputs;
+  return node.outputs.slice(1).some((value) => read.has(value)) ? node.outputs : node.outputs.slice(0, 1);
+}
+
+function nodeProto(node: Node, read: ReadonlySet<Value>, options: ModelOptions): NodeProto {
+  return create(NodeProtoSchema, {
+    name: node.name,
+    opType: node.operator,
+    input: node.inputs.map((value) => value?.name ?? ''),
+    output: presentOutputs(node, read).map((value) => value.name),
+    attribute: Object.entries(node.attributes).map(([name, attribute]) =>
+      attributeProto(name, attribute, options),
+    ),
+  });
+}
+
+function attributeProto(name: string, attribute: Attribute, options: ModelOptions) {
+  const Type = AttributeProto_AttributeType;
+  const { kind, value } = attribute;
+  if (kind === 'int') return create(AttributeProtoSchema, { name, type: Type.INT, i: BigInt(value) });
+  if (kind === 'float') return create(AttributeProtoSchema, { name, type: Type.FLOAT, f: value });
+  if (kind === 'ints')
+    return create(AttributeProtoSchema, { name, type: Type.INTS, ints: value.map(BigInt) });
+  if (kind === 'graph')
+    return create(AttributeProtoSchema, { name, type: Type.GRAPH, g: graphProto(value, options) });
+  if (kind === 'dtype') {
+    return create(AttributeProtoSchema, { name, type: Type.INT, i: BigInt(dtypeInfo[value].onnx) });
+  }
+  return create(AttributeProtoSchema, { name, type: Type.STRING, s: new TextEncoder().encode(value) });
+}
+
+function valueInfo(value: Value): ValueInfoProto {
+  const dim = value.shape.map((size: Dim) =>
+    create(TensorShapeProto_DimensionSchema, {
+      value:
+        typeof size === 'number'
+          ? { case: 'dimValue', value: BigInt(size) }
+          : { case: 'dimParam', value: size },
+    }),
+  );
+  const tensorType = create(TypeProto_TensorSchema, {
+    elemType: dtypeInfo[value.dtype].onnx,
+    shape: create(TensorShapeProtoSchema, { dim }),
+  });
+  return create(ValueInfoProtoSchema, {
+    name: value.name,
+    type: create(TypeProtoSchema, { value: { case: 'tensorType', value: tensorType } }),
+  });
+}
+
+function initializerProto(value: Value, options: ModelOptions): TensorProto {
+  const content = value.content!;
+  const header = {
+    name: value.name,
+    dataType: dtypeInfo[value.dtype].onnx,
+    dims: value.shape.map((size) => BigInt(size)),
+  };
+  if (!('path' in content)) return create(TensorProtoSchema, { ...header, rawData: rawBytes(content) });
+  const entry = (key: string, text: string) => create(StringStringEntryProtoSchema, { key, value: text });
+  return create(TensorProtoSchema, {
+    ...header,
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: [
+      entry('location', externalLocation(content, options)),
+      entry('offset', String(content.offset)),
+      entry('length', String(content.byteLength)),
+    ],
+  });
+}
+
+function externalLocation(content: ExternalData, { weightsFolder }: ModelOptions): string {
+  if (weightsFolder === undefined) throw new Error(`external data in ${content.path} needs a weights folder`);
+  const location = relative(weightsFolder, content.path);
+  if (isAbsolute(location) || location.split(sep)[0] === '..') {
+    throw new Error(`external data ${content.path} lies outside the weights folder ${weightsFolder}`);
+  }
+  return location.split(sep).join('/');
+}
+
+function rawBytes(content: Tensor): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = content.data;
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+}

@@ -1,0 +1,45 @@
+/** @file Where a session computes: the CPU, or a CUDA device where the provider libraries are installed. */
+
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { InputError } from '../../base/index.js';
+
+/** A place to compute. */
+export type Device = { readonly kind: 'cpu' } | { readonly kind: 'cuda'; readonly index: number };
+
+/** Without these two onnxruntime has no CUDA. */
+const CUDA_LIBRARIES = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
+
+/** Folder of onnxruntime-node's native libraries for this platform. */
+export function providerFolder(): string {
+  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  return join(dirname(entry), '..', 'bin', 'napi-v6', process.platform, process.arch);
+}
+
+/** True where onnxruntime-node's CUDA provider libraries are installed (asking for CUDA without them throws). */
+export function cudaProviderInstalled(folder = providerFolder()): boolean {
+  return CUDA_LIBRARIES.every((library) => existsSync(join(folder, library)));
+}
+
+/**
+ * Resolves `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first CUDA device where the provider libraries are
+ * installed, else the CPU.
+ * @throws InputError for any other text, or for CUDA without its libraries.
+ */
+export function resolveDevice(name: string): Device {
+  if (name === 'cpu' || (name === 'auto' && !cudaProviderInstalled())) return { kind: 'cpu' };
+  const match = /^(?:auto|cuda(?::(\d+))?)$/.exec(name);
+  if (match === null) throw new InputError(`device "${name}" is not known; use auto, cpu, cuda or cuda:N`);
+  if (!cudaProviderInstalled()) {
+    throw new InputError(
+      `device "${name}" needs onnxruntime's CUDA libraries in ${providerFolder()}; run "make cuda", or use --device cpu`,
+    );
+  }
+  return { kind: 'cuda', index: Number(match[1] ?? 0) };
+}
+
+/** "cpu" or "cuda:0". */
+export function deviceName(device: Device): string {
+  return device.kind === 'cpu' ? 'cpu' : `cuda:${device.index}`;
+}

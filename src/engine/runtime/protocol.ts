@@ -1,0 +1,45 @@
+/** @file Messages between the main thread and the worker thread that owns the sessions. */
+
+import type { DType } from '../tensor/index.js';
+import type { SessionOptions, Tensors } from './session.js';
+
+/** A tensor that stays in the worker between runs: read as `input`, replaced by `output` after each run. */
+export interface StateSlot {
+  readonly input: string;
+  readonly output: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export type Request =
+  | { kind: 'create'; model: Uint8Array; options: SessionOptions; state: readonly StateSlot[] }
+  | { kind: 'run'; session: number; feeds: Tensors; stateOf: number | undefined }
+  | { kind: 'setState'; session: number; tensors: Tensors }
+  | { kind: 'loadState'; session: number; path: string }
+  | { kind: 'readState'; session: number; names: readonly string[] }
+  | {
+      kind: 'saveState';
+      session: number;
+      path: string;
+      names: readonly string[];
+      metadata: Readonly<Record<string, string>>;
+    }
+  | { kind: 'dispose'; session: number };
+
+export interface Envelope {
+  readonly id: number;
+  readonly request: Request;
+}
+
+export type Reply =
+  | { readonly id: number; readonly result: unknown }
+  | {
+      readonly id: number;
+      readonly error: { readonly name: string; readonly message: string; readonly stack: string };
+    };
+
+export interface CreateResult {
+  readonly session: number;
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+}

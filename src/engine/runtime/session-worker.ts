@@ -1,0 +1,63 @@
+/** @file The worker thread: owns sessions and their state, so that computing never blocks the terminal. */
+
+import { parentPort } from 'node:worker_threads';
+import type { CreateResult, Envelope, Reply, Request } from './protocol.js';
+import { createResidentState, type ResidentState } from './resident-state.js';
+import { createSession, type Session, type Tensors } from './session.js';
+
+const sessions = new Map<number, { session: Session; state: ResidentState }>();
+let nextSession = 1;
+
+function lookup(id: number): { session: Session; state: ResidentState } {
+  const found = sessions.get(id);
+  if (found === undefined) throw new Error(`session ${id} is not open`);
+  return found;
+}
+
+/** State of another session under the names that this one reads: an evaluation of parameters in training. */
+function borrowed(session: Session, stateOf: number | undefined): Tensors {
+  if (stateOf === undefined) return {};
+  const { state } = lookup(stateOf);
+  return state.get(session.inputNames.filter((name) => state.names.has(name)));
+}
+
+async function answer(request: Request): Promise<unknown> {
+  if (request.kind === 'create') {
+    const session = await createSession(request.model, request.options);
+    const id = nextSession++;
+    sessions.set(id, { session, state: createResidentState(request.state) });
+    const { inputNames, outputNames } = session;
+    return { session: id, inputNames, outputNames } satisfies CreateResult;
+  }
+  const { session, state } = lookup(request.session);
+  switch (request.kind) {
+    case 'run':
+      return state.run(session, { ...borrowed(session, request.stateOf), ...request.feeds });
+    case 'setState':
+      return state.set(request.tensors);
+    case 'loadState':
+      return state.load(request.path);
+    case 'readState':
+      return state.get(request.names);
+    case 'saveState':
+      return state.save(request.path, request.names, request.metadata);
+    case 'dispose':
+      sessions.delete(request.session);
+      return session.dispose();
+  }
+}
+
+let queue = Promise.resolve();
+
+parentPort?.on('message', ({ id, request }: Envelope) => {
+  queue = queue.then(async () => {
+    let reply: Reply;
+    try {
+      reply = { id, result: await answer(request) };
+    } catch (error) {
+      const { name, message, stack = '' } = error instanceof Error ? error : new Error(String(error));
+      reply = { id, error: { name, message, stack } };
+    }
+    parentPort?.postMessage(reply);
+  });
+});

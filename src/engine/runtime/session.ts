@@ -1,0 +1,97 @@
+/** @file The only file that touches onnxruntime-node: sessions over host tensors, in the calling thread. */
+
+import ort from 'onnxruntime-node';
+import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
+import type { Device } from './device.js';
+
+export interface SessionOptions {
+  readonly device: Device;
+  /** Threads inside one operator; 0 or absent: one for each physical core. */
+  readonly threads?: number;
+  /** Folder that the model's external data locations are relative to. */
+  readonly weightsFolder?: string;
+  /** Keep weights as they are instead of repacking them: less memory, slower first products. */
+  readonly disablePrepacking?: boolean;
+  /** Write onnxruntime's own profile beside this path. */
+  readonly profilePrefix?: string;
+}
+
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** A loaded graph. `run` blocks its thread while it computes. */
+export interface Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /**
+   * Runs the graph. With `outputs` only those are computed; one given as a tensor is written into that tensor's own
+   * array, which saves allocating it.
+   */
+  run(feeds: Tensors, outputs?: Readonly<Record<string, Tensor | null>>): Promise<Record<string, Tensor>>;
+  /** Frees the native memory. */
+  dispose(): Promise<void>;
+}
+
+/** Loads a serialised model. @throws Error with onnxruntime's own message when it refuses the graph. */
+export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
+  const native = await ort.InferenceSession.create(model, nativeOptions(options));
+  return {
+    inputNames: native.inputNames,
+    outputNames: native.outputNames,
+    async run(feeds, outputs) {
+      const inputs = Object.fromEntries(
+        Object.entries(feeds).map(([name, value]) => [name, toNative(value)]),
+      );
+      if (outputs === undefined) return fromNative(await native.run(inputs));
+      const fetches = Object.fromEntries(
+        Object.entries(outputs).map(([name, value]) => [name, value === null ? null : toNative(value)]),
+      );
+      return fromNative(await native.run(inputs, fetches));
+    },
+    async dispose() {
+      await native.release();
+    },
+  };
+}
+
+function nativeOptions(options: SessionOptions): ort.InferenceSession.SessionOptions {
+  const { device } = options;
+  const session: Record<string, string> = { use_deterministic_compute: '1' };
+  if (options.weightsFolder !== undefined) {
+    session.model_external_initializers_file_folder_path = options.weightsFolder;
+  }
+  if (options.disablePrepacking === true) session.disable_prepacking = '1';
+  return {
+    executionProviders: device.kind === 'cpu' ? ['cpu'] : [{ name: 'cuda', deviceId: device.index }, 'cpu'],
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 4, // errors arrive as exceptions; the native log would only print them once more
+    ...(options.threads !== undefined && options.threads > 0 && { intraOpNumThreads: options.threads }),
+    ...(options.profilePrefix !== undefined && {
+      enableProfiling: true,
+      profileFilePrefix: options.profilePrefix,
+    }),
+    extra: { session },
+  };
+}
+
+/** Where Node has Float16Array, float16 comes back as one; emoq holds its words. */
+function hostArray(dtype: DType, data: ort.Tensor.DataType): Tensor['data'] {
+  const array = data as Tensor['data'];
+  if (dtype !== 'float16' || array instanceof Uint16Array) return array;
+  return new Uint16Array(array.buffer, array.byteOffset, array.length);
+}
+
+function toNative(value: Tensor): ort.Tensor {
+  return new ort.Tensor(value.dtype as ort.Tensor.Type, value.data as ort.Tensor.DataType, value.shape);
+}
+
+function fromNative(values: ort.InferenceSession.OnnxValueMapType): Record<string, Tensor> {
+  const result: Record<string, Tensor> = {};
+  for (const [name, value] of Object.entries(values)) {
+    const dtype = value.type as DType;
+    const data = value.size === 0 ? createArray(dtype, 0) : hostArray(dtype, value.data);
+    if (data.length !== elementCount(value.dims))
+      throw new Error(`output ${name} came back with a wrong size`);
+    result[name] = tensor(dtype, value.dims, data);
+  }
+  return result;
+}

@@ -1,0 +1,91 @@
+/**
+ * @file AdamW as graph nodes (Loshchilov and Hutter, 2019): decoupled weight decay, bias correction, and gradient
+ * clipping by global norm as PyTorch's clip_grad_norm_ does it.
+ */
+
+import {
+  add,
+  cast,
+  div,
+  min,
+  mul,
+  pow,
+  reduceSum,
+  scalar,
+  sqrt,
+  sub,
+  sum,
+  type Value,
+  withScope,
+} from '../onnx/index.js';
+
+export interface AdamWOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Largest global gradient norm; 0 leaves gradients as they are. */
+  readonly clipNorm: number;
+}
+
+/** One parameter with its gradient and moments. */
+export interface AdamWSlot {
+  readonly parameter: Value;
+  readonly gradient: Value;
+  readonly firstMoment: Value;
+  readonly secondMoment: Value;
+  /** False for biases and normalisation scales, which weight decay leaves alone. */
+  readonly decays: boolean;
+}
+
+export interface AdamWUpdate {
+  readonly parameters: readonly Value[];
+  readonly firstMoments: readonly Value[];
+  readonly secondMoments: readonly Value[];
+  /** Global norm before clipping, float32 scalar. */
+  readonly gradientNorm: Value;
+}
+
+/**
+ * One AdamW step for all parameters:
+ * m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, p' = p (1 - lr wd) - lr/(1 - b1^t) m' / (sqrt(v'/(1 - b2^t)) + eps).
+ * The clipping factor c enters through the scalars c (1 - b1) and c^2 (1 - b2), so clipped gradients are never stored.
+ * @param rate learning rate of this step, float64 scalar
+ * @param step 0-based step, int64 scalar (t = step + 1)
+ */
+export function adamwUpdate(
+  slots: readonly AdamWSlot[],
+  rate: Value,
+  step: Value,
+  options: AdamWOptions,
+): AdamWUpdate {
+  const { beta1, beta2, epsilon, weightDecay, clipNorm } = options;
+  const { graph } = step;
+  return withScope(graph, 'adamw', () => {
+    const gradientNorm = sqrt(sum(slots.map(({ gradient }) => reduceSum(mul(gradient, gradient)))));
+    // In float64: 1 - 0.999^t loses half its digits in float32 at small t.
+    const t = add(cast(step, 'float64'), 1);
+    const power = (beta: number): Value => pow(scalar(graph, beta, 'float64'), t);
+    const toFloat32 = (x: Value): Value => cast(x, 'float32');
+    const stepSize = toFloat32(div(rate, sub(1, power(beta1))));
+    const rootCorrection = toFloat32(div(1, sqrt(sub(1, power(beta2)))));
+    const keep = toFloat32(sub(1, mul(rate, weightDecay)));
+    const clip = clipNorm > 0 ? min(div(clipNorm, add(gradientNorm, 1e-6)), 1) : scalar(graph, 1);
+    const firstFactor = mul(clip, 1 - beta1);
+    const secondFactor = mul(mul(clip, clip), 1 - beta2);
+
+    const updates = slots.map(({ parameter, gradient, firstMoment, secondMoment, decays }) => {
+      const m = add(mul(firstMoment, beta1), mul(gradient, firstFactor));
+      const v = add(mul(secondMoment, beta2), mul(mul(gradient, gradient), secondFactor));
+      const denominator = add(mul(sqrt(v), rootCorrection), epsilon);
+      const decayed = decays && weightDecay !== 0 ? mul(parameter, keep) : parameter;
+      return { m, v, p: sub(decayed, mul(div(m, denominator), stepSize)) };
+    });
+    return {
+      parameters: updates.map(({ p }) => p),
+      firstMoments: updates.map(({ m }) => m),
+      secondMoments: updates.map(({ v }) => v),
+      gradientNorm,
+    };
+  });
+}

@@ -1,0 +1,139 @@
+/**
+ * @file Dropout whose masks are a function of (seed, step, site) alone, so that a resumed run draws what the
+ * uninterrupted one would have drawn, on any device. One pool of ready-made factors (0 or 1 / (1 - rate)) is uploaded;
+ * each site at each step multiplies by a window of it at an offset drawn from seed, step and site.
+ */
+
+import {
+  addInput,
+  type Dim,
+  type DimBindings,
+  evaluateDim,
+  type Graph,
+  gather,
+  mul,
+  productOfDims,
+  reshapeLike,
+  scalar,
+  sizeOf,
+  slice,
+  sliceWindow,
+  unsqueeze,
+  type Value,
+  withScope,
+} from '../onnx/index.js';
+import { seededRandom, type Tensor, tensor } from '../tensor/index.js';
+
+/** A place in the model where dropout acts. */
+interface DropoutSite {
+  readonly name: string;
+  readonly size: Dim;
+}
+
+/** What the host must know to feed the masks. */
+export interface DropoutPlan {
+  readonly rates: readonly number[];
+  readonly sites: readonly DropoutSite[];
+}
+
+/** Name of the graph input that holds the pool for a rate. */
+export const poolInputName = (rate: number): string => `dropout_pool_${rate}`;
+export const OFFSETS_INPUT = 'dropout_offsets';
+
+/** Builds dropout into a Loop body. `finish` must be called after the model is built, to learn the sites. */
+export interface DropoutBuilder {
+  readonly apply: (x: Value, rate: number, site: string) => Value;
+  readonly plan: DropoutPlan;
+}
+
+/**
+ * @param root the graph around the loop, which gets the inputs `dropout_pool_<rate>` [pool] and
+ *   `dropout_offsets` int64 [K, siteCount]
+ * @param siteCount how many sites the model has, known from a first build
+ */
+export function createDropout(
+  root: Graph,
+  iteration: Value,
+  iterations: Dim,
+  siteCount: number,
+): DropoutBuilder {
+  const sites: DropoutSite[] = [];
+  const pools = new Map<number, Value>();
+  if (siteCount === 0) return { apply: (x) => x, plan: { rates: [], sites } };
+  const stacked = addInput(root, OFFSETS_INPUT, 'int64', [iterations, siteCount]);
+  const offsets = gather(stacked, iteration, 0); // [sites]
+  const rates: number[] = [];
+  return {
+    plan: { rates, sites },
+    apply(x, rate, name) {
+      if (rate === 0) return x;
+      if (!pools.has(rate)) {
+        pools.set(rate, addInput(root, poolInputName(rate), 'float32', ['pool']));
+        rates.push(rate);
+      }
+      const position = sites.push({ name, size: productOfDims(x.shape) }) - 1;
+      return withScope(x.graph, 'dropout', () => {
+        const length = x.shape
+          .map((_, axis) => sizeOf(x, axis))
+          .reduce((product, size) => mul(product, size), scalar(x.graph, 1, 'int64'));
+        const offset = slice(offsets, 0, position, position + 1);
+        const window = sliceWindow(pools.get(rate)!, offset, unsqueeze(length, [0]), productOfDims(x.shape));
+        return mul(x, reshapeLike(window, x));
+      });
+    },
+  };
+}
+
+/** Counts the sites of a model in a first, throw-away build. */
+export function countingDropout(): {
+  apply: (x: Value, rate: number, site: string) => Value;
+  count: () => number;
+} {
+  let sites = 0;
+  return {
+    apply(x, rate) {
+      if (rate > 0) sites += 1;
+      return x;
+    },
+    count: () => sites,
+  };
+}
+
+/** The pools as feeds: made once for a run. `largest` bounds every symbol of the batches to come. */
+export function dropoutPools(plan: DropoutPlan, seed: number, largest: DimBindings): Record<string, Tensor> {
+  const length = poolLength(plan, largest);
+  return Object.fromEntries(
+    plan.rates.map((rate) => {
+      const random = seededRandom(seed, 'dropout pool', rate);
+      const factors = new Float32Array(length);
+      for (let i = 0; i < length; i++) factors[i] = random.uniform() < rate ? 0 : 1 / (1 - rate);
+      return [poolInputName(rate), tensor('float32', [length], factors)];
+    }),
+  );
+}
+
+/** Window offsets of K steps: int64 [K, sites], from seed, global step and site name. */
+export function dropoutOffsets(
+  plan: DropoutPlan,
+  seed: number,
+  firstStep: number,
+  batches: readonly DimBindings[],
+  largest: DimBindings,
+): Record<string, Tensor> {
+  if (plan.sites.length === 0) return {};
+  const length = poolLength(plan, largest);
+  const data = new BigInt64Array(batches.length * plan.sites.length);
+  batches.forEach((bindings, k) => {
+    plan.sites.forEach(({ name, size }, site) => {
+      const room = length - evaluateDim(size, bindings);
+      const offset = seededRandom(seed, 'dropout offset', firstStep + k, name).integer(room + 1);
+      data[k * plan.sites.length + site] = BigInt(offset);
+    });
+  });
+  return { [OFFSETS_INPUT]: tensor('int64', [batches.length, plan.sites.length], data) };
+}
+
+/** Four times the largest window, so that windows of different steps and sites seldom overlap much. */
+function poolLength(plan: DropoutPlan, largest: DimBindings): number {
+  return 4 * Math.max(1, ...plan.sites.map(({ size }) => evaluateDim(size, largest)));
+}

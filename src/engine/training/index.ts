@@ -1,0 +1,18 @@
+/** @file Door of the training room: optimizer, schedule, dropout and the K-step training graph. */
+
+export { type AdamWOptions, type AdamWSlot, adamwUpdate } from './adamw.js';
+export { type DropoutPlan, dropoutOffsets, dropoutPools } from './dropout.js';
+export { type Schedule, scheduledRate } from './schedule.js';
+export { type Batch, stackBatches } from './stacking.js';
+export {
+  type BatchInput,
+  buildTrainingGraph,
+  firstMomentName,
+  type StepContext,
+  type StepLoss,
+  secondMomentName,
+  sizeInputName,
+  type TrainableParameter,
+  type TrainingGraph,
+  type TrainingSpec,
+} from './training-graph.js';

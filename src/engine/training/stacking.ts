@@ -1,0 +1,82 @@
+/** @file Batches of different sizes stacked into the [K, ...] inputs of a training graph. */
+
+import { createArray, elementCount, type Tensor, type TypedArray, tensor } from '../tensor/index.js';
+import { type BatchInput, sizeInputName } from './training-graph.js';
+
+/** One batch: its tensors by input name, and what each symbol of the inputs stands for in it. */
+export interface Batch {
+  readonly tensors: Readonly<Record<string, Tensor>>;
+  readonly sizes: Readonly<Record<string, number>>;
+}
+
+/**
+ * Stacks K batches: every input becomes [K, ...], zero-padded to the largest of the K, with `<symbol>_size` [K]
+ * telling each one's own sizes.
+ * @throws Error when a batch lacks an input or its shape is not what its sizes say
+ */
+export function stackBatches(
+  inputs: readonly BatchInput[],
+  batches: readonly Batch[],
+): Record<string, Tensor> {
+  const symbols = [...new Set(inputs.flatMap(({ shape }) => shape.filter((dim) => typeof dim === 'string')))];
+  const largest = Object.fromEntries(
+    symbols.map((symbol) => [symbol, Math.max(...batches.map(({ sizes }) => sizes[symbol] ?? 0))]),
+  );
+  const feeds: Record<string, Tensor> = {};
+  for (const input of inputs) {
+    const padded = input.shape.map((dim) => (typeof dim === 'number' ? dim : largest[dim]!));
+    const size = elementCount(padded);
+    const data = createArray(input.dtype, batches.length * size);
+    batches.forEach((batch, k) => {
+      const own = batch.tensors[input.name];
+      const expected = input.shape.map((dim) => (typeof dim === 'number' ? dim : batch.sizes[dim]!));
+      if (own === undefined || own.dtype !== input.dtype || own.shape.join() !== expected.join()) {
+        throw new Error(
+          `batch input ${input.name} should be ${input.dtype} [${expected.join(', ')}], got ${own?.dtype} [${own?.shape.join(', ')}]`,
+        );
+      }
+      copyInto(data, k * size, padded, own.data, 0, own.shape, 0);
+    });
+    feeds[input.name] = tensor(input.dtype, [batches.length, ...padded], data);
+  }
+  for (const symbol of symbols) {
+    const sizes = BigInt64Array.from(batches.map((batch) => BigInt(batch.sizes[symbol]!)));
+    feeds[sizeInputName(symbol)] = tensor('int64', [batches.length], sizes);
+  }
+  return feeds;
+}
+
+/** Copies a smaller row-major block into the front corner of a larger one; contiguous tails in one go. */
+function copyInto(
+  target: TypedArray,
+  targetOffset: number,
+  targetShape: readonly number[],
+  source: TypedArray,
+  sourceOffset: number,
+  sourceShape: readonly number[],
+  axis: number,
+): void {
+  const tail = sourceShape.slice(axis + 1);
+  const same = tail.every((size, position) => size === targetShape[axis + 1 + position]);
+  if (same) {
+    const length = elementCount(sourceShape.slice(axis));
+    (target as Float32Array).set(
+      (source as Float32Array).subarray(sourceOffset, sourceOffset + length),
+      targetOffset,
+    );
+    return;
+  }
+  const targetStride = elementCount(targetShape.slice(axis + 1));
+  const sourceStride = elementCount(tail);
+  for (let index = 0; index < sourceShape[axis]!; index++) {
+    copyInto(
+      target,
+      targetOffset + index * targetStride,
+      targetShape,
+      source,
+      sourceOffset + index * sourceStride,
+      sourceShape,
+      axis + 1,
+    );
+  }
+}

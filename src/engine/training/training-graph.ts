@@ -1,0 +1,207 @@
+/**
+ * @file The training artifact: K optimizer steps in one ONNX Loop. Parameters and moments are carried by the loop;
+ * batches come stacked [K, ...] and each is cut to its own sizes inside.
+ */
+
+import { gradients } from '../autodiff/index.js';
+import {
+  add,
+  addInput,
+  addOutput,
+  cast,
+  concat,
+  createGraph,
+  type Dim,
+  type Graph,
+  gather,
+  loop,
+  sizeOf,
+  sliceTo,
+  unsqueeze,
+  type Value,
+  withScope,
+} from '../onnx/index.js';
+import type { StateSlot } from '../runtime/index.js';
+import type { DType } from '../tensor/index.js';
+import { type AdamWOptions, adamwUpdate } from './adamw.js';
+import { countingDropout, createDropout, type DropoutPlan } from './dropout.js';
+import { type Schedule, scheduledRate } from './schedule.js';
+
+/** A per-batch input. Symbolic axes are the ones that differ from batch to batch; fixed axes are numbers. */
+export interface BatchInput {
+  readonly name: string;
+  readonly dtype: DType;
+  /** For example ['batch', 'frames', 1024]. */
+  readonly shape: readonly Dim[];
+}
+
+export interface TrainableParameter {
+  readonly key: string;
+  readonly shape: readonly number[];
+}
+
+/** What a model's loss is built from. `body` is the graph of one step, `root` the one that holds frozen weights. */
+export interface StepContext {
+  readonly root: Graph;
+  readonly body: Graph;
+  readonly parameters: ReadonlyMap<string, Value>;
+  readonly batch: Readonly<Record<string, Value>>;
+  readonly dropout: (x: Value, rate: number, site: string) => Value;
+}
+
+export interface StepLoss {
+  /** Scalar to minimise. */
+  readonly loss: Value;
+  /** Further scalars to report, by name. */
+  readonly reported: Readonly<Record<string, Value>>;
+}
+
+export interface TrainingSpec {
+  readonly name: string;
+  readonly parameters: readonly TrainableParameter[];
+  readonly batch: readonly BatchInput[];
+  readonly step: (context: StepContext) => StepLoss;
+  readonly optimizer: AdamWOptions;
+  readonly schedule: Schedule;
+}
+
+export interface TrainingGraph {
+  readonly graph: Graph;
+  /** Parameters and moments that stay in the worker. */
+  readonly state: readonly StateSlot[];
+  readonly dropout: DropoutPlan;
+  /** Symbols whose per-batch sizes are fed as `<symbol>_size` int64 [K]. */
+  readonly symbols: readonly string[];
+  /** Names of the per-step outputs, each float32 [K]. */
+  readonly reported: readonly string[];
+}
+
+export const firstMomentName = (key: string): string => `exp_avg/${key}`;
+export const secondMomentName = (key: string): string => `exp_avg_sq/${key}`;
+export const sizeInputName = (symbol: string): string => `${symbol}_size`;
+
+/** Weight decay spares biases and normalisation scales: everything below two axes. */
+const decays = (parameter: TrainableParameter): boolean => parameter.shape.length >= 2;
+
+/**
+ * Builds the training graph. Inputs: `learning_rate` (float32 scalar), `step` (int64 scalar, steps done before),
+ * every batch input stacked as [K, ...], `<symbol>_size` int64 [K], dropout pools and offsets, parameters by their own
+ * keys and moments as `exp_avg/<key>`, `exp_avg_sq/<key>`. Outputs: `loss`, `gradient_norm`, `learning_rate_used` and
+ * the reported scalars, each [K], and the updated state as `updated/<input>`.
+ */
+export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
+  const siteCount = countDropoutSites(spec);
+  const root = createGraph(spec.name);
+  const baseRate = addInput(root, 'learning_rate', 'float32', []);
+  const firstStep = addInput(root, 'step', 'int64', []);
+  const stacked = spec.batch.map(({ name, dtype, shape }) =>
+    addInput(root, name, dtype, ['K', ...shape.map(padded)]),
+  );
+  const symbols = symbolsOf(spec.batch);
+  const sizes = new Map(
+    symbols.map((symbol) => [symbol, addInput(root, sizeInputName(symbol), 'int64', ['K'])]),
+  );
+  const stateInputs = declareState(root, spec.parameters);
+  const count = spec.parameters.length;
+  const reportedNames: string[] = [];
+  let dropoutPlan: DropoutPlan = { rates: [], sites: [] };
+
+  const tripCount = sizeOf(stacked[0]!, 0);
+  const result = loop(tripCount, 'K', stateInputs, (body, iteration, states) => {
+    const [current, first, second] = [
+      states.slice(0, count),
+      states.slice(count, 2 * count),
+      states.slice(2 * count),
+    ];
+    const batch = withScope(body, 'batch', () => cutBatch(spec.batch, stacked, sizes, iteration));
+    const dropout = createDropout(root, iteration, 'K', siteCount);
+    const parameters = new Map(spec.parameters.map(({ key }, position) => [key, current[position]!]));
+    const { loss, reported } = spec.step({ root, body, parameters, batch, dropout: dropout.apply });
+    dropoutPlan = dropout.plan;
+
+    const step = add(firstStep, iteration);
+    const rate = scheduledRate(baseRate, step, spec.schedule);
+    const slots = gradients(loss, current).map((gradient, position) => ({
+      parameter: current[position]!,
+      gradient,
+      firstMoment: first[position]!,
+      secondMoment: second[position]!,
+      decays: decays(spec.parameters[position]!),
+    }));
+    const update = adamwUpdate(slots, rate, step, spec.optimizer);
+    const collected = Object.entries({
+      loss,
+      gradient_norm: update.gradientNorm,
+      learning_rate_used: cast(rate, 'float32'),
+      ...reported,
+    }).map(([name, value]) => ({ name, value }));
+    reportedNames.push(...collected.map(({ name }) => name));
+    return { states: [...update.parameters, ...update.firstMoments, ...update.secondMoments], collected };
+  });
+
+  const state = stateInputs.map((input, position): StateSlot => {
+    const output = addOutput(root, result.states[position]!, `updated/${input.name}`);
+    return {
+      input: input.name,
+      output: output.name,
+      dtype: 'float32',
+      shape: input.shape as readonly number[],
+    };
+  });
+  result.collected.forEach((value, position) => {
+    addOutput(root, value, reportedNames[position]!);
+  });
+  return { graph: root, state, dropout: dropoutPlan, symbols, reported: reportedNames };
+}
+
+const padded = (dim: Dim): Dim => (typeof dim === 'number' ? dim : `${dim}_padded`);
+
+function symbolsOf(inputs: readonly BatchInput[]): string[] {
+  const symbols = inputs.flatMap(({ shape }) =>
+    shape.filter((dim): dim is string => typeof dim === 'string'),
+  );
+  return [...new Set(symbols)];
+}
+
+function declareState(root: Graph, parameters: readonly TrainableParameter[]): Value[] {
+  const names = [(key: string) => key, firstMomentName, secondMomentName];
+  return names.flatMap((nameOf) =>
+    parameters.map(({ key, shape }) => addInput(root, nameOf(key), 'float32', shape)),
+  );
+}
+
+/** Batch number `iteration` of every stacked input, cut from the padded sizes to its own. */
+function cutBatch(
+  inputs: readonly BatchInput[],
+  stacked: readonly Value[],
+  sizes: ReadonlyMap<string, Value>,
+  iteration: Value,
+): Record<string, Value> {
+  const own = new Map([...sizes].map(([symbol, all]) => [symbol, unsqueeze(gather(all, iteration, 0), [0])]));
+  return Object.fromEntries(
+    inputs.map(({ name, shape }, position) => {
+      const whole = gather(stacked[position]!, iteration, 0);
+      const axes = [...shape.keys()].filter((axis) => typeof shape[axis] === 'string');
+      if (axes.length === 0) return [name, whole];
+      const ends = concat(
+        axes.map((axis) => own.get(shape[axis] as string)!),
+        0,
+      );
+      return [name, sliceTo(whole, axes, ends, shape)];
+    }),
+  );
+}
+
+function countDropoutSites(spec: TrainingSpec): number {
+  const root = createGraph('count');
+  const body = createGraph('count_body', root);
+  const parameters = new Map(
+    spec.parameters.map(({ key, shape }) => [key, addInput(body, key, 'float32', shape)]),
+  );
+  const batch = Object.fromEntries(
+    spec.batch.map(({ name, dtype, shape }) => [name, addInput(body, name, dtype, shape)]),
+  );
+  const counting = countingDropout();
+  spec.step({ root, body, parameters, batch, dropout: counting.apply });
+  return counting.count();
+}

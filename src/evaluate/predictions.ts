@@ -1,0 +1,140 @@
+/** @file The predictions file: one row per utterance, as CSV or JSON Lines, the same for eval and predict. */
+
+import { extname } from 'node:path';
+import Papa from 'papaparse';
+import { createAtomicFile, InputError } from '../base/index.js';
+
+/** One row of a predictions file. A row has an `id`, a `path` or both, and either a `label` or an `error`. */
+export interface Prediction {
+  readonly id?: string | undefined;
+  readonly path?: string | undefined;
+  /** Which fold's model made it, in a cross-validation. */
+  readonly fold?: string | undefined;
+  /** The true label, where it is known. */
+  readonly reference?: string | undefined;
+  /** The predicted label; absent where the utterance could not be predicted. */
+  readonly label?: string | undefined;
+  /** Class probabilities in the order of the file's labels. */
+  readonly probabilities?: ArrayLike<number> | undefined;
+  /** Why there is no label. */
+  readonly error?: string | undefined;
+}
+
+export type PredictionFormat = 'csv' | 'jsonl';
+
+/** What the rows of a file carry; decided before the first row is written. */
+export interface PredictionColumns {
+  /** Classes, in the order of the `prob_<label>` columns. */
+  readonly labels: readonly string[];
+  readonly identity: readonly ('id' | 'path')[];
+  readonly fold?: boolean;
+  readonly reference?: boolean;
+  /** False for predictions without probabilities. Default true. */
+  readonly probabilities?: boolean;
+}
+
+/** Takes rows one by one; the file appears under its name on `commit`, whole. */
+export interface PredictionWriter {
+  write(row: Prediction): Promise<void>;
+  commit(): Promise<void>;
+  /** Deletes what was written. Safe after `commit`. */
+  discard(): Promise<void>;
+}
+
+export const probabilityPrefix = 'prob_';
+
+/** Format by file name: `.jsonl` and `.ndjson` are JSON Lines, everything else CSV. */
+export function predictionFormatOf(path: string): PredictionFormat {
+  return ['.jsonl', '.ndjson'].includes(extname(path).toLowerCase()) ? 'jsonl' : 'csv';
+}
+
+/** The column names of a file, in order. */
+export function predictionColumnNames(columns: PredictionColumns): string[] {
+  return [
+    ...columns.identity,
+    ...(columns.fold ? ['fold'] : []),
+    ...(columns.reference ? ['reference'] : []),
+    'label',
+    ...(columns.probabilities === false ? [] : columns.labels.map((label) => probabilityPrefix + label)),
+    'error',
+  ];
+}
+
+/**
+ * Opens a predictions file for writing, row by row and atomically.
+ * Probabilities are written with nine significant digits, which is what brings a float32 back exactly.
+ */
+export async function openPredictionWriter(
+  path: string,
+  columns: PredictionColumns,
+  format: PredictionFormat = predictionFormatOf(path),
+): Promise<PredictionWriter> {
+  const names = predictionColumnNames(columns);
+  const file = await createAtomicFile(path);
+  if (format === 'csv') await file.write(csvLine(names));
+  return {
+    async write(row) {
+      const cells = rowCells(row, columns);
+      if (format === 'csv') await file.write(csvLine(names.map((name) => cells[name] ?? '')));
+      else await file.write(`${JSON.stringify(Object.fromEntries(definedCells(names, cells)))}\n`);
+    },
+    commit: file.commit,
+    discard: file.discard,
+  };
+}
+
+/**
+ * Writes a whole predictions file atomically. Columns that no row fills (`id` or `path`, `fold`, `reference`,
+ * probabilities) are left out.
+ * @throws InputError when some row has neither an id nor a path.
+ */
+export async function writePredictions(
+  path: string,
+  labels: readonly string[],
+  rows: readonly Prediction[],
+  format: PredictionFormat = predictionFormatOf(path),
+): Promise<void> {
+  const nameless = rows.findIndex((row) => row.id === undefined && row.path === undefined);
+  if (nameless >= 0)
+    throw new InputError(`prediction ${nameless + 1} of ${path} has neither an id nor a path`);
+  const filled = (key: keyof Prediction): boolean => rows.some((row) => row[key] !== undefined);
+  const writer = await openPredictionWriter(
+    path,
+    {
+      labels,
+      identity: filled('path') ? (filled('id') ? ['id', 'path'] : ['path']) : ['id'],
+      fold: filled('fold'),
+      reference: filled('reference'),
+      probabilities: filled('probabilities'),
+    },
+    format,
+  );
+  try {
+    for (const row of rows) await writer.write(row);
+    await writer.commit();
+  } finally {
+    await writer.discard();
+  }
+}
+
+function rowCells(
+  row: Prediction,
+  { labels }: PredictionColumns,
+): Record<string, string | number | undefined> {
+  const { id, path, fold, reference, label, probabilities, error } = row;
+  const cells: Record<string, string | number | undefined> = { id, path, fold, reference, label, error };
+  if (probabilities !== undefined) {
+    labels.forEach((name, i) => {
+      cells[probabilityPrefix + name] = Number(probabilities[i]!.toPrecision(9));
+    });
+  }
+  return cells;
+}
+
+function definedCells(names: readonly string[], cells: Record<string, string | number | undefined>) {
+  return names.filter((name) => cells[name] !== undefined).map((name) => [name, cells[name]] as const);
+}
+
+function csvLine(cells: readonly (string | number)[]): string {
+  return `${Papa.unparse([[...cells]], { newline: '\n' })}\n`;
+}

@@ -1,0 +1,67 @@
+/** @file The config of a RoBERTa checkpoint (Liu et al., 2019). */
+
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readConfig } from './checkpoint.js';
+import { checkDivides, checkModelType, only, parseFields, positive, rate, size } from './config-fields.js';
+import { findCheckpointFolder } from './folder.js';
+
+/** What a RoBERTa builder needs to know. */
+export interface RobertaConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  intermediateSize: number;
+  /** Rows of the position table; positions begin at padTokenId + 1, so texts are shorter by that much. */
+  maxPositionEmbeddings: number;
+  typeVocabSize: number;
+  padTokenId: number;
+  layerNormEps: number;
+  hiddenDropoutProb: number;
+  attentionProbsDropoutProb: number;
+}
+
+const robertaFields = z.object({
+  vocab_size: size.default(50265),
+  hidden_size: size.default(768),
+  num_hidden_layers: size.default(12),
+  num_attention_heads: size.default(12),
+  intermediate_size: size.default(3072),
+  hidden_act: only('gelu').default('gelu'),
+  hidden_dropout_prob: rate.default(0.1),
+  attention_probs_dropout_prob: rate.default(0.1),
+  max_position_embeddings: size.default(512),
+  type_vocab_size: size.default(2),
+  layer_norm_eps: positive.default(1e-12),
+  pad_token_id: z.int().nonnegative().default(1),
+  position_embedding_type: only('absolute').default('absolute'),
+  is_decoder: only(false).default(false),
+  add_cross_attention: only(false).default(false),
+});
+
+/** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built. */
+export function parseRobertaConfig(raw: Readonly<Record<string, unknown>>, path: string): RobertaConfig {
+  checkModelType(raw, 'roberta', path);
+  const fields = parseFields(robertaFields, raw, path);
+  checkDivides(path, 'hidden_size', fields.hidden_size, 'num_attention_heads', fields.num_attention_heads);
+  return {
+    vocabSize: fields.vocab_size,
+    hiddenSize: fields.hidden_size,
+    numHiddenLayers: fields.num_hidden_layers,
+    numAttentionHeads: fields.num_attention_heads,
+    intermediateSize: fields.intermediate_size,
+    maxPositionEmbeddings: fields.max_position_embeddings,
+    typeVocabSize: fields.type_vocab_size,
+    padTokenId: fields.pad_token_id,
+    layerNormEps: fields.layer_norm_eps,
+    hiddenDropoutProb: fields.hidden_dropout_prob,
+    attentionProbsDropoutProb: fields.attention_probs_dropout_prob,
+  };
+}
+
+/** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */
+export async function readRobertaConfig(nameOrPath: string): Promise<RobertaConfig> {
+  const dir = await findCheckpointFolder(nameOrPath);
+  return parseRobertaConfig(await readConfig(dir), join(dir, 'config.json'));
+}

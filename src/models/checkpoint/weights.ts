@@ -1,0 +1,66 @@
+/** @file Looks weights up in a checkpoint, whatever prefix its keys carry, and checks them against the config. */
+
+import { InputError } from '../../base/index.js';
+import { isFloating, readSafetensorsTensor, type Tensor } from '../../engine/tensor/index.js';
+import type { Checkpoint, WeightRef } from './checkpoint.js';
+
+/**
+ * The checkpoint with its weights also under their keys without a prefix: for `['hubert.', '']`, "encoder.x" finds
+ * "hubert.encoder.x" or else "encoder.x". Earlier prefixes win; a weight under none of them is not seen. References
+ * keep the stored key.
+ */
+export function weightsUnder(checkpoint: Checkpoint, prefixes: readonly string[]): Checkpoint {
+  const weights = new Map<string, WeightRef>();
+  for (const prefix of prefixes.toReversed()) {
+    for (const [key, ref] of checkpoint.weights) {
+      if (key.startsWith(prefix)) weights.set(key.slice(prefix.length), ref);
+    }
+  }
+  return { ...checkpoint, weights };
+}
+
+/** The first of `keys` that the checkpoint holds (older and newer names of one weight), if any. */
+export function findWeight(checkpoint: Checkpoint, ...keys: readonly string[]): WeightRef | undefined {
+  for (const key of keys) {
+    const ref = checkpoint.weights.get(key);
+    if (ref) return ref;
+  }
+  return undefined;
+}
+
+/**
+ * The weight `key`, checked to be floating and of the `shape` that the config asks for.
+ * @throws InputError naming the key and the folder.
+ */
+export function requireWeight(checkpoint: Checkpoint, key: string, shape: readonly number[]): WeightRef {
+  const ref = checkpoint.weights.get(key);
+  if (!ref) {
+    const stored = [...new Set(checkpoint.weights.values())];
+    const holds = stored[0] ? `it holds ${stored.length}, such as "${stored[0].key}"` : 'it holds none';
+    throw new InputError(`checkpoint ${checkpoint.dir} has no weight "${key}"; ${holds}`);
+  }
+  if (ref.shape.length !== shape.length || ref.shape.some((size, axis) => size !== shape[axis])) {
+    throw new InputError(
+      `weight "${ref.key}" in ${checkpoint.dir} has shape [${ref.shape.join(', ')}], the config asks for [${shape.join(', ')}]`,
+    );
+  }
+  if (!isFloating(ref.dtype)) {
+    throw new InputError(
+      `weight "${ref.key}" in ${checkpoint.dir} is ${ref.dtype}; quantised checkpoints cannot be read, only floating ones`,
+    );
+  }
+  return ref;
+}
+
+/** Reads one weight into memory. @throws InputError when the file has changed since it was opened. */
+export async function readWeight({
+  key,
+  path,
+  dtype,
+  shape,
+  offset,
+  byteLength,
+}: WeightRef): Promise<Tensor> {
+  const entry = { dtype, shape: [...shape], offset, byteLength };
+  return readSafetensorsTensor({ path, entries: new Map([[key, entry]]), metadata: {} }, key);
+}

@@ -1,0 +1,6 @@
+/** @file Door of the EmoQ-Former. */
+
+export { dense } from './attention.js';
+export { type FormerConfig, WORD_EMBEDDINGS_KEY } from './config.js';
+export { emoqFormer, type FormerInputs, type MaskedSequence } from './former.js';
+export { freshParameter, initialFormer, robertaKey } from './initial.js';

@@ -1,0 +1,142 @@
+/** @file Merges a trained LoRA into its checkpoint: W + (alpha / r) B A, one weight in memory at a time. */
+
+import { open, realpath } from 'node:fs/promises';
+import { InputError } from '../../base/index.js';
+import { type DType, encodeBfloat16, encodeHalf, float32Of, type Tensor } from '../../engine/tensor/index.js';
+import { type Checkpoint, readWeight, type WeightRef } from '../checkpoint/index.js';
+import { type LoraConfig, loraScale, PEFT_PREFIX } from './lora.js';
+import { type StreamedTensor, streamSafetensors } from './safetensors-stream.js';
+
+export interface MergeOptions {
+  /**
+   * Type of the merged weights: `float32` (the default) keeps the sum as exact as it is, `stored` rounds it to the
+   * checkpoint's own type. Weights that no LoRA adapts are copied byte for byte either way.
+   */
+  readonly mergedDtype?: 'float32' | 'stored';
+}
+
+/** A and B of one adapted weight. */
+interface LoraPair {
+  a: Tensor;
+  b: Tensor;
+}
+
+const COPY_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Writes all weights of a checkpoint into one safetensors file, W + (alpha / r) B A for those that are adapted. The
+ * file is written atomically; memory stays within a few copies of the largest adapted weight.
+ * @param parameters LoRA parameters by their PEFT keys
+ * @throws InputError when a parameter is no half of a pair that fits a weight, or `outFile` is a file being read
+ */
+export async function mergeLora(
+  checkpoint: Checkpoint,
+  parameters: ReadonlyMap<string, Tensor>,
+  lora: LoraConfig,
+  outFile: string,
+  { mergedDtype = 'float32' }: MergeOptions = {},
+): Promise<void> {
+  const target = await realpath(outFile).catch(() => outFile);
+  const weights = [...checkpoint.weights.values()];
+  if (weights.some(({ path }) => path === target)) {
+    throw new InputError(`${outFile} is a weight file of the checkpoint itself; give another file`);
+  }
+  const pairs = pairByWeight(checkpoint, parameters, lora);
+  const tensors = weights.map((ref): StreamedTensor => {
+    const pair = pairs.get(ref.key);
+    if (pair === undefined) return { ...ref, read: () => storedBytes(ref) };
+    const dtype = mergedDtype === 'stored' ? ref.dtype : 'float32';
+    return { ...ref, dtype, read: () => mergedBytes(ref, pair, loraScale(lora), dtype) };
+  });
+  await streamSafetensors(outFile, tensors, { format: 'pt' });
+}
+
+/** Pairs by the key of the weight that they adapt, all checked. */
+function pairByWeight(
+  checkpoint: Checkpoint,
+  parameters: ReadonlyMap<string, Tensor>,
+  { rank }: LoraConfig,
+): Map<string, LoraPair> {
+  const halves = new Map<string, Partial<LoraPair>>();
+  for (const [key, value] of parameters) {
+    const match = /^(.+)\.lora_([AB])\.weight$/.exec(key);
+    const path = match?.[1]?.startsWith(PEFT_PREFIX) ? match[1].slice(PEFT_PREFIX.length) : undefined;
+    if (path === undefined)
+      throw new InputError(`"${key}" is no LoRA parameter (${PEFT_PREFIX}<module>.lora_A.weight)`);
+    const pair = halves.get(`${path}.weight`) ?? {};
+    pair[match![2] === 'A' ? 'a' : 'b'] = value;
+    halves.set(`${path}.weight`, pair);
+  }
+  const pairs = new Map<string, LoraPair>();
+  for (const [key, { a, b }] of halves) {
+    const ref = checkpoint.weights.get(key);
+    if (ref === undefined)
+      throw new InputError(`a LoRA adapts "${key}", which ${checkpoint.dir} does not have`);
+    if (a === undefined || b === undefined)
+      throw new InputError(`the LoRA of "${key}" lacks its lora_${a === undefined ? 'A' : 'B'}`);
+    const [out, width] = ref.shape;
+    if (a.shape.join() !== `${rank},${width}` || b.shape.join() !== `${out},${rank}`) {
+      throw new InputError(
+        `the LoRA of "${key}" is A [${a.shape.join(', ')}] and B [${b.shape.join(', ')}]; rank ${rank} on a weight [${ref.shape.join(', ')}] asks for A [${rank}, ${width}] and B [${out}, ${rank}]`,
+      );
+    }
+    pairs.set(key, { a, b });
+  }
+  return pairs;
+}
+
+async function* storedBytes({ path, offset, byteLength }: WeightRef): AsyncGenerator<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    const buffer = Buffer.alloc(Math.min(COPY_BYTES, byteLength));
+    for (let done = 0; done < byteLength; ) {
+      const wanted = Math.min(buffer.length, byteLength - done);
+      const { bytesRead } = await file.read(buffer, 0, wanted, offset + done);
+      if (bytesRead === 0) throw new InputError(`weight file ${path} has become shorter while it was read`);
+      yield buffer.subarray(0, bytesRead);
+      done += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function* mergedBytes(
+  ref: WeightRef,
+  pair: LoraPair,
+  scale: number,
+  dtype: DType,
+): AsyncGenerator<Uint8Array> {
+  const weight = float32Of(await readWeight(ref));
+  addProduct(weight, float32Of(pair.b), float32Of(pair.a), scale, ref.shape as [number, number]);
+  const stored = encode(weight, dtype);
+  yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+}
+
+/** weight += scale b a, in place; each sum in float64, rounded once. weight [out, in], b [out, r], a [r, in]. */
+function addProduct(
+  weight: Float32Array,
+  b: Float32Array,
+  a: Float32Array,
+  scale: number,
+  [out, width]: readonly [number, number],
+): void {
+  const rank = a.length / width;
+  const row = new Float64Array(width);
+  for (let o = 0; o < out; o++) {
+    for (let i = 0; i < width; i++) row[i] = weight[o * width + i]!;
+    for (let k = 0; k < rank; k++) {
+      const factor = scale * b[o * rank + k]!;
+      for (let i = 0; i < width; i++) row[i]! += factor * a[k * width + i]!;
+    }
+    weight.set(row, o * width);
+  }
+}
+
+function encode(values: Float32Array, dtype: DType): Float32Array | Float64Array | Uint16Array {
+  if (dtype === 'float32') return values;
+  if (dtype === 'bfloat16') return encodeBfloat16(values);
+  if (dtype === 'float16') return encodeHalf(values);
+  if (dtype === 'float64') return Float64Array.from(values);
+  throw new InputError(`weights of type ${dtype} cannot take a LoRA`);
+}

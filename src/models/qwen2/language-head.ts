@@ -1,0 +1,37 @@
+/** @file From last hidden states to logits: over the whole vocabulary, or over the label words alone. */
+
+import { cast, gather, int64Vector, linear, type Value } from '../../engine/onnx/index.js';
+import type { Qwen2Config } from '../checkpoint/index.js';
+import type { Weights } from '../weights.js';
+
+/** The output matrix W_o [V, d]: the word embeddings themselves where the config ties them. */
+function outputMatrix(weights: Weights, config: Qwen2Config): Value {
+  const key = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+  return weights(key, [config.vocabSize, config.hiddenSize]);
+}
+
+/** l = h W_o (paper, eq. 8): hidden float32 [M, d] -> logits float32 [M, V]. */
+export function lmHead(weights: Weights, config: Qwen2Config, hidden: Value): Value {
+  const matrix = outputMatrix(weights, config);
+  return cast(linear(cast(hidden, matrix.dtype), matrix), 'float32');
+}
+
+/**
+ * The logits of C label words' tokens alone: hidden float32 [N, d] -> [N, C], in the order of `labelTokenIds`. Only
+ * their rows of the output matrix are read.
+ * @throws RangeError for an id outside the vocabulary
+ */
+export function labelLogits(
+  weights: Weights,
+  config: Qwen2Config,
+  hidden: Value,
+  labelTokenIds: readonly number[],
+): Value {
+  const outside = labelTokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
+  if (outside !== undefined)
+    throw new RangeError(`label token ${outside} lies outside the ${config.vocabSize} words`);
+  const matrix = outputMatrix(weights, config);
+  // In the matrix' own graph, where onnxruntime folds it at load and drops the other rows.
+  const rows = gather(matrix, int64Vector(matrix.graph, labelTokenIds), 0); // [C, d]
+  return cast(linear(cast(hidden, rows.dtype), rows), 'float32');
+}

@@ -1,0 +1,316 @@
+/**
+ * @file Small random backbones in the real Hugging Face formats, so that everything runs without a download: a HuBERT
+ * of the large kind (layer-norm convolutions, pre-norm layers), a RoBERTa and a Qwen2, each with its configuration.
+ *
+ * Nothing here is trained, and two of the three stay frozen, so the weights are scaled to carry their input through
+ * (He et al., 2015; 1 / sqrt(fan-in) where no rectifier follows) rather than to BERT's 0.02.
+ */
+
+import { join } from 'node:path';
+import { InputError, writeJsonAtomic } from '../base/index.js';
+import {
+  elementCount,
+  normalArray,
+  type Random,
+  seededRandom,
+  type Tensor,
+  tensor,
+  writeSafetensors,
+} from '../engine/tensor/index.js';
+
+/** The contents of tokenizer.json and tokenizer_config.json. */
+export interface ToyTokenizerFiles {
+  readonly tokenizerJson: object;
+  readonly tokenizerConfig: object;
+}
+
+export interface ToyBackboneOptions {
+  /** Every weight is a function of the seed and of its own key. */
+  readonly seed: number;
+  readonly roberta: ToyTokenizerFiles;
+  readonly qwen2: ToyTokenizerFiles;
+}
+
+/** Writes `hubert`, `roberta` and `qwen2` under `dir`. Equal options give equal bytes. */
+export async function writeToyBackbones(dir: string, options: ToyBackboneOptions): Promise<void> {
+  await writeToyHubert(join(dir, 'hubert'), options.seed);
+  await writeToyRoberta(join(dir, 'roberta'), options.seed, options.roberta);
+  await writeToyQwen2(join(dir, 'qwen2'), options.seed, options.qwen2);
+}
+
+type Weights = [key: string, value: Tensor][];
+
+/** Draws each weight from its own stream, so that a change of one shape leaves the others as they were. */
+function weightMaker(seed: number, model: string) {
+  const weights: Weights = [];
+  const constant = (key: string, shape: number[], value: number): void => {
+    weights.push([key, tensor('float32', shape, new Float32Array(elementCount(shape)).fill(value))]);
+  };
+  const normal = (key: string, shape: number[], standardDeviation: number): void => {
+    const random = seededRandom(seed, 'toy backbone', model, key);
+    weights.push([
+      key,
+      tensor('float32', shape, normalArray(random, elementCount(shape), standardDeviation)),
+    ]);
+  };
+  return {
+    weights,
+    constant,
+    normal,
+    /** `[outputs, inputs]` with a standard deviation of gain / sqrt(inputs), and its bias. */
+    linear(key: string, outputs: number, inputs: number, { gain = 1, bias = true } = {}): void {
+      normal(`${key}.weight`, [outputs, inputs], gain / Math.sqrt(inputs));
+      if (bias) constant(`${key}.bias`, [outputs], 0);
+    },
+    layerNorm(key: string, width: number): void {
+      constant(`${key}.weight`, [width], 1);
+      constant(`${key}.bias`, [width], 0);
+    },
+  };
+}
+
+const HUBERT = {
+  convDim: 40,
+  kernels: [10, 3, 3, 3, 3, 2, 2],
+  strides: [5, 2, 2, 2, 2, 2, 2],
+  width: 64,
+  layers: 2,
+  heads: 4,
+  feedForward: 128,
+  positionKernel: 16,
+  positionGroups: 4,
+  /** Layer norm undoes any gain of the convolutions; against a bias of this size loudness still counts. */
+  convBias: 0.5,
+  /** How alike the taps of one random filter are. Independent taps scramble time, and little is left after seven. */
+  tapCorrelation: 0.9,
+};
+
+/** Writes a HuBERT directory of the large variant: config, preprocessor settings and weights. */
+export async function writeToyHubert(dir: string, seed: number): Promise<void> {
+  const { convDim, kernels, strides, width, layers, feedForward, positionKernel, positionGroups } = HUBERT;
+  const { weights, constant, normal, linear, layerNorm } = weightMaker(seed, 'hubert');
+  constant('masked_spec_embed', [width], 0);
+  kernels.forEach((kernel, layer) => {
+    const key = `feature_extractor.conv_layers.${layer}`;
+    const inputs = layer === 0 ? 1 : convDim;
+    const random = seededRandom(seed, 'toy backbone', 'hubert', key);
+    weights.push([`${key}.conv.weight`, smoothFilters(random, [convDim, inputs, kernel])]);
+    normal(`${key}.conv.bias`, [convDim], HUBERT.convBias);
+    layerNorm(`${key}.layer_norm`, convDim);
+  });
+  layerNorm('feature_projection.layer_norm', convDim);
+  linear('feature_projection.projection', width, convDim);
+
+  const position = 'encoder.pos_conv_embed.conv';
+  const shape = [width, width / positionGroups, positionKernel];
+  constant(`${position}.bias`, [width], 0);
+  const direction = `${position}.parametrizations.weight.original1`;
+  normal(direction, shape, 0.5 / Math.sqrt((width / positionGroups) * positionKernel));
+  const directionTensor = weights.at(-1)![1] as Tensor<'float32'>;
+  // The weight is g v / |v|, with one norm for each tap; g = |v| makes it v itself.
+  const norms = tensor('float32', [1, 1, positionKernel], tapNorms(directionTensor));
+  weights.splice(-1, 0, [`${position}.parametrizations.weight.original0`, norms]);
+
+  layerNorm('encoder.layer_norm', width);
+  for (let layer = 0; layer < layers; layer++) {
+    const key = `encoder.layers.${layer}`;
+    for (const part of ['k', 'v', 'q']) linear(`${key}.attention.${part}_proj`, width, width);
+    linear(`${key}.attention.out_proj`, width, width, { gain: 0.5 });
+    layerNorm(`${key}.layer_norm`, width);
+    linear(`${key}.feed_forward.intermediate_dense`, feedForward, width, { gain: Math.SQRT2 });
+    linear(`${key}.feed_forward.output_dense`, width, feedForward, { gain: 0.5 });
+    layerNorm(`${key}.final_layer_norm`, width);
+  }
+
+  await writeModel(dir, weights, {
+    architectures: ['HubertModel'],
+    model_type: 'hubert',
+    conv_bias: true,
+    conv_dim: kernels.map(() => convDim),
+    conv_kernel: kernels,
+    conv_stride: strides,
+    do_stable_layer_norm: true,
+    feat_extract_activation: 'gelu',
+    feat_extract_norm: 'layer',
+    feat_proj_layer_norm: true,
+    hidden_act: 'gelu',
+    hidden_size: width,
+    intermediate_size: feedForward,
+    layer_norm_eps: 1e-5,
+    num_attention_heads: HUBERT.heads,
+    num_conv_pos_embedding_groups: positionGroups,
+    num_conv_pos_embeddings: positionKernel,
+    num_feat_extract_layers: kernels.length,
+    num_hidden_layers: layers,
+    vocab_size: 32,
+  });
+  await writeJsonAtomic(join(dir, 'preprocessor_config.json'), {
+    do_normalize: true,
+    feature_extractor_type: 'Wav2Vec2FeatureExtractor',
+    feature_size: 1,
+    padding_side: 'right',
+    padding_value: 0,
+    return_attention_mask: true,
+    sampling_rate: 16_000,
+  });
+}
+
+/** He-scaled filters `[outputs, inputs, taps]` whose taps share a part, so that they also average over time. */
+function smoothFilters(random: Random, shape: readonly [number, number, number]): Tensor {
+  const [outputs, inputs, taps] = shape;
+  const scale = Math.sqrt(2 / (inputs * taps));
+  const own = Math.sqrt(1 - HUBERT.tapCorrelation ** 2);
+  const data = new Float32Array(outputs * inputs * taps);
+  for (let filter = 0; filter < outputs * inputs; filter++) {
+    const shared = HUBERT.tapCorrelation * random.normal();
+    for (let tap = 0; tap < taps; tap++) data[filter * taps + tap] = scale * (shared + own * random.normal());
+  }
+  return tensor('float32', shape, data);
+}
+
+/** Euclidean norm over the first two axes of `[outputs, inputs, taps]`. */
+function tapNorms({ shape, data }: Tensor<'float32'>): Float32Array {
+  const taps = shape[2]!;
+  const norms = new Float32Array(taps);
+  data.forEach((value, index) => {
+    norms[index % taps]! += value * value;
+  });
+  return norms.map(Math.sqrt);
+}
+
+const ROBERTA = { width: 64, layers: 4, heads: 4, feedForward: 256, positions: 130 };
+
+/** Writes a RoBERTa directory (RobertaModel without pooler): config, weights and tokenizer. */
+export async function writeToyRoberta(
+  dir: string,
+  seed: number,
+  tokenizer: ToyTokenizerFiles,
+): Promise<void> {
+  const { width, layers, feedForward, positions } = ROBERTA;
+  const { size, idOf } = vocabularyOf(tokenizer);
+  const { weights, normal, linear, layerNorm } = weightMaker(seed, 'roberta');
+  // The word must outweigh its position, or the layer norm that follows leaves little of it.
+  normal('embeddings.word_embeddings.weight', [size, width], 0.1);
+  normal('embeddings.token_type_embeddings.weight', [1, width], 0.02);
+  layerNorm('embeddings.LayerNorm', width);
+  normal('embeddings.position_embeddings.weight', [positions, width], 0.03);
+  for (let layer = 0; layer < layers; layer++) {
+    const key = `encoder.layer.${layer}`;
+    for (const part of ['query', 'key', 'value']) linear(`${key}.attention.self.${part}`, width, width);
+    linear(`${key}.attention.output.dense`, width, width, { gain: 0.5 });
+    layerNorm(`${key}.attention.output.LayerNorm`, width);
+    linear(`${key}.intermediate.dense`, feedForward, width, { gain: Math.SQRT2 });
+    linear(`${key}.output.dense`, width, feedForward, { gain: 0.5 });
+    layerNorm(`${key}.output.LayerNorm`, width);
+  }
+  await writeModel(dir, weights, {
+    architectures: ['RobertaModel'],
+    model_type: 'roberta',
+    attention_probs_dropout_prob: 0.1,
+    bos_token_id: idOf('<s>'),
+    eos_token_id: idOf('</s>'),
+    hidden_act: 'gelu',
+    hidden_dropout_prob: 0.1,
+    hidden_size: width,
+    intermediate_size: feedForward,
+    layer_norm_eps: 1e-5,
+    max_position_embeddings: positions,
+    num_attention_heads: ROBERTA.heads,
+    num_hidden_layers: layers,
+    pad_token_id: idOf('<pad>'),
+    type_vocab_size: 1,
+    vocab_size: size,
+  });
+  await writeTokenizer(dir, tokenizer);
+}
+
+const QWEN2 = { width: 96, layers: 4, heads: 4, keyValueHeads: 2, feedForward: 256, positions: 2048 };
+
+/** Writes a Qwen2 directory (tied embeddings): config, generation settings, weights and tokenizer. */
+export async function writeToyQwen2(dir: string, seed: number, tokenizer: ToyTokenizerFiles): Promise<void> {
+  const { width, layers, heads, keyValueHeads, feedForward } = QWEN2;
+  const { size, idOf } = vocabularyOf(tokenizer);
+  const { weights, normal, constant, linear } = weightMaker(seed, 'qwen2');
+  const keyValueWidth = (width / heads) * keyValueHeads;
+  // Logits are the normed last state times these rows: 0.2 lets one word reach about 19 over the others.
+  normal('model.embed_tokens.weight', [size, width], 0.2);
+  for (let layer = 0; layer < layers; layer++) {
+    const key = `model.layers.${layer}`;
+    linear(`${key}.self_attn.q_proj`, width, width);
+    linear(`${key}.self_attn.k_proj`, keyValueWidth, width);
+    linear(`${key}.self_attn.v_proj`, keyValueWidth, width);
+    linear(`${key}.self_attn.o_proj`, width, width, { gain: 0.5, bias: false });
+    linear(`${key}.mlp.gate_proj`, feedForward, width, { gain: Math.SQRT2, bias: false });
+    linear(`${key}.mlp.up_proj`, feedForward, width, { bias: false });
+    linear(`${key}.mlp.down_proj`, width, feedForward, { gain: 0.5, bias: false });
+    constant(`${key}.input_layernorm.weight`, [width], 1);
+    constant(`${key}.post_attention_layernorm.weight`, [width], 1);
+  }
+  constant('model.norm.weight', [width], 1);
+  const endOfText = idOf('<|endoftext|>');
+  await writeModel(dir, weights, {
+    architectures: ['Qwen2ForCausalLM'],
+    model_type: 'qwen2',
+    attention_dropout: 0,
+    bos_token_id: endOfText,
+    eos_token_id: idOf('<|im_end|>'),
+    hidden_act: 'silu',
+    hidden_size: width,
+    intermediate_size: feedForward,
+    max_position_embeddings: QWEN2.positions,
+    max_window_layers: layers,
+    num_attention_heads: heads,
+    num_hidden_layers: layers,
+    num_key_value_heads: keyValueHeads,
+    rms_norm_eps: 1e-6,
+    rope_theta: 10_000,
+    tie_word_embeddings: true,
+    use_sliding_window: false,
+    vocab_size: size,
+  });
+  await writeJsonAtomic(join(dir, 'generation_config.json'), {
+    bos_token_id: endOfText,
+    eos_token_id: [idOf('<|im_end|>'), endOfText],
+    pad_token_id: endOfText,
+  });
+  await writeTokenizer(dir, tokenizer);
+}
+
+/** Writes what every Hugging Face model directory has. The weights go last: a directory with them is whole. */
+async function writeModel(dir: string, weights: Weights, config: Record<string, unknown>): Promise<void> {
+  await writeJsonAtomic(join(dir, 'config.json'), { ...config, torch_dtype: 'float32' });
+  await writeSafetensors(join(dir, 'model.safetensors'), weights, { format: 'pt' });
+}
+
+async function writeTokenizer(
+  dir: string,
+  { tokenizerJson, tokenizerConfig }: ToyTokenizerFiles,
+): Promise<void> {
+  await writeJsonAtomic(join(dir, 'tokenizer.json'), tokenizerJson);
+  await writeJsonAtomic(join(dir, 'tokenizer_config.json'), tokenizerConfig);
+}
+
+/** Number of rows that the embeddings need, and the ids of the special tokens. */
+function vocabularyOf({ tokenizerJson }: ToyTokenizerFiles): {
+  size: number;
+  idOf: (token: string) => number;
+} {
+  const { model, added_tokens: added = [] } = tokenizerJson as {
+    model: { vocab: Record<string, number> };
+    added_tokens?: { id: number; content: string }[];
+  };
+  const ids = new Map([
+    ...Object.entries(model.vocab),
+    ...added.map(({ content, id }) => [content, id] as const),
+  ]);
+  let largest = 0;
+  for (const id of ids.values()) largest = Math.max(largest, id);
+  return {
+    size: largest + 1,
+    idOf(token) {
+      const id = ids.get(token);
+      if (id === undefined) throw new InputError(`the toy tokenizer has no token ${token}`);
+      return id;
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/** @file Loads a recipe: YAML, overrides and defaults into one checked object, every mistake reported at once. */
+
+import { basename, extname } from 'node:path';
+import { errorMessage, InputError } from '../base/index.js';
+import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin } from './datasets.js';
+import { type Problem, problemLine, promptProblems, ruleProblems, schemaProblems } from './problems.js';
+import { type Recipe, recipeSchema } from './schema.js';
+import { readRecipeSource } from './source.js';
+
+/** What to load. Exactly one of `dataset`, `path` and `manifest` is needed; `manifest` goes with the others too. */
+export interface LoadRecipeOptions {
+  /** Name of a recipe or of a prepared corpus. */
+  readonly dataset?: string | undefined;
+  /** Recipe file. */
+  readonly path?: string | undefined;
+  /** Manifest to use instead of the recipe's own; alone, a recipe of defaults is made for it. */
+  readonly manifest?: string | undefined;
+  /** `key=value` from `--set`, dotted keys, YAML values; the last one of a key wins. */
+  readonly overrides?: readonly string[];
+}
+
+/**
+ * Loads and checks a recipe. Missing `name`, `manifest` and `labels` come from the file name, from data/<name> and
+ * from the manifest's utterances.
+ * @throws InputError with one line for each mistake: file:line:column or the --set, the key, what is wrong.
+ */
+export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
+  const origin = await originOf(options);
+  const file = 'file' in origin ? origin.file : undefined;
+  const problems: string[] = [];
+  const report = (problem: string): void => {
+    problems.push(problem);
+  };
+  const source = await readRecipeSource(file, options.overrides ?? [], report);
+  const { values } = source;
+  if (problems.length > 0) throw new InputError(problems.join('\n'));
+
+  values.name ??= 'file' in origin ? basename(origin.file, extname(origin.file)) : origin.name;
+  if ('manifest' in origin) values.manifest ??= origin.manifest;
+  else if (options.manifest !== undefined && !source.placeOf(['manifest']).isOverride)
+    values.manifest = options.manifest;
+  values.manifest ??= defaultManifest(String(values.name));
+
+  const findings: Problem[] = [];
+  const manifestOnly = 'manifest' in origin;
+  if ((values.labels === undefined || manifestOnly) && typeof values.manifest === 'string') {
+    try {
+      const { labels, hasValidation } = await surveyManifest(values.manifest, values.label_map);
+      values.labels ??= labels;
+      if (manifestOnly) values.validation ??= hasValidation ? 'split' : 'share';
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      findings.push({ path: ['labels'], what: `are not given and cannot be read: ${errorMessage(error)}` });
+    }
+  }
+  const parsed = recipeSchema.safeParse(values);
+  findings.push(...schemaProblems(parsed.error?.issues ?? [], values));
+  findings.push(...ruleProblems(values), ...(await promptProblems(values)));
+  if (parsed.success && findings.length === 0) return parsed.data;
+  // The first finding of a key is the one that explains any other.
+  const keys = findings.map(({ path }) => path.join('.'));
+  const first = findings
+    .filter((_, i) => keys.indexOf(keys[i]!) === i)
+    .map((finding) => ({ ...finding, place: source.placeOf(finding.path) }))
+    .sort((a, b) => a.place.order - b.place.order);
+  throw new InputError(first.map(problemLine).join('\n'));
+}
+
+async function originOf({ dataset, path, manifest }: LoadRecipeOptions): Promise<RecipeOrigin> {
+  if (dataset !== undefined && path !== undefined) {
+    throw new InputError('give either a dataset name or a recipe file, not both');
+  }
+  if (path !== undefined) return { file: path };
+  if (dataset !== undefined) return findDataset(dataset);
+  if (manifest !== undefined) return { name: nameOfManifest(manifest), manifest };
+  throw new InputError('say what to work on: --dataset NAME, --manifest FILE or --recipe FILE');
+}
+
+/** The labels that occur in a manifest after `labelMap`, sorted, and whether its splits include validation. */
+async function surveyManifest(
+  path: string,
+  labelMap: unknown,
+): Promise<{ labels: string[]; hasValidation: boolean }> {
+  const { readManifest } = await import('../data/corpora/index.js');
+  const { utterances } = await readManifest(path);
+  const mapped = (label: string): string => {
+    const to =
+      typeof labelMap === 'object' ? (labelMap as Record<string, unknown> | null)?.[label] : undefined;
+    return typeof to === 'string' ? to : label;
+  };
+  return {
+    labels: [...new Set(utterances.map(({ label }) => mapped(label)).filter((label) => label !== ''))].sort(),
+    hasValidation:
+      utterances.every(({ split }) => split === '') || utterances.some(({ split }) => split === 'dev'),
+  };
+}

@@ -1,0 +1,122 @@
+/** @file The recipes that come with emoq: complete, marked as the schema says, with the paper's settings and figures. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { loadRecipe, notInPaperMark, recipeKeys } from '../../src/recipe/index.js';
+
+const folder = new URL('../../recipes/', import.meta.url);
+const keys = new Map(recipeKeys().map((key) => [key.path, key]));
+const reproductions = ['iemocap4', 'meld4', 'meld7'] as const;
+
+/** The source line of every leaf key that a recipe writes out. */
+function writtenKeys(name: string): Map<string, string> {
+  const text = readFileSync(new URL(`${name}.yaml`, folder), 'utf8');
+  const lines = new LineCounter();
+  const found = new Map<string, string>();
+  const visit = (map: YAMLMap, prefix: string): void => {
+    for (const { key, value } of map.items as { key: { value: string; range: number[] }; value: unknown }[]) {
+      const path = prefix + key.value;
+      if (keys.has(path)) found.set(path, text.split('\n')[lines.linePos(key.range[0]!).line - 1]!);
+      else visit(value as YAMLMap, `${path}.`);
+    }
+  };
+  visit(parseDocument(text, { lineCounter: lines }).contents as YAMLMap, '');
+  return found;
+}
+
+describe('every key of the schema', () => {
+  it('says whether the paper gives it', () => {
+    for (const { origin, description } of keys.values()) {
+      expect(['paper', 'not in the paper', 'plumbing']).toContain(origin);
+      expect(description).not.toBe('');
+    }
+  });
+
+  it('that the paper leaves open is marked so', () => {
+    const open = [
+      'former.queries former.cross_attention_every former.pooling_heads former.head_hidden projector.hidden seed',
+      'stage1.epochs stage2.epochs stage1.warmup_fraction stage1.weight_decay stage1.grad_clip prompt.system',
+      'stage2.emotion_token_weight lora.alpha lora.targets max_audio_sec validation',
+    ];
+    for (const path of open.join(' ').split(' '))
+      expect([path, keys.get(path)?.origin]).toEqual([path, notInPaperMark]);
+    const given =
+      'stage1.learning_rate stage1.batch_size lora.rank lora.dropout stage1.scl_temperature stage1.focal_gamma';
+    for (const path of given.split(' ')) expect([path, keys.get(path)?.origin]).toEqual([path, 'paper']);
+  });
+});
+
+describe.each(reproductions)('%s', (name) => {
+  it('writes out every key with the right mark', () => {
+    const written = writtenKeys(name);
+    for (const { path, origin } of keys.values()) {
+      const line = written.get(path);
+      if (origin !== 'plumbing') expect(line, `${path} is not written out`).toBeDefined();
+      if (line === undefined) continue;
+      expect(line.endsWith(`# ${notInPaperMark}`), `mark of ${path}`).toBe(origin === notInPaperMark);
+    }
+  });
+
+  it('has the settings of the paper', async () => {
+    const recipe = await loadRecipe({ dataset: name });
+    expect(recipe.backbones).toEqual({
+      encoder: 'facebook/hubert-large-ll60k',
+      former: 'FacebookAI/roberta-base',
+      llm: 'Qwen/Qwen2.5-7B-Instruct',
+    });
+    expect(recipe.lora).toMatchObject({ rank: 16, dropout: 0.1 });
+    for (const stage of [recipe.stage1, recipe.stage2]) {
+      expect(stage).toMatchObject({ batch_size: 8, learning_rate: 1e-5 });
+    }
+    expect(recipe.stage1).toMatchObject({
+      scl_weight: 1,
+      scl_temperature: 0.07,
+      focal_weight: 1,
+      focal_gamma: 2,
+    });
+    expect(recipe).toMatchObject({ name, inputs: 'both', stage2: { from_stage1: true } });
+  });
+
+  it('starts with what it reproduces, how to launch and override it, and the figures to expect', async () => {
+    const text = readFileSync(new URL(`${name}.yaml`, folder), 'utf8');
+    const header = text.slice(0, text.indexOf('\n\n'));
+    const { paper } = await loadRecipe({ dataset: name });
+    for (const part of [
+      `table ${paper!.table}`,
+      `emoq stage1 --dataset ${name}`,
+      '--set ',
+      `WA ${paper!.wa}`,
+      `UA ${paper!.ua}`,
+    ]) {
+      expect(header).toContain(part);
+    }
+  });
+});
+
+describe('the figures to stand beside', () => {
+  it("are the paper's tables 1 to 3", async () => {
+    const figures = async (dataset: string) => (await loadRecipe({ dataset })).paper;
+    expect(await figures('iemocap4')).toEqual({
+      table: 1,
+      ...{ wa: 74.4, ua: 74.5, wf1: null },
+      best_earlier: { wa: 72.4, ua: 74.0, wf1: null },
+    });
+    expect(await figures('meld4')).toEqual({
+      table: 2,
+      ...{ wa: 73.6, ua: 57.2, wf1: 71.6 },
+      best_earlier: { wa: 63.0, ua: 56.3, wf1: 59.9 },
+    });
+    expect(await figures('meld7')).toEqual({
+      table: 3,
+      ...{ wa: 67.6, ua: 50.8, wf1: 66.5 },
+      best_earlier: { wa: 53.5, ua: 27.3, wf1: 49.3 },
+    });
+  });
+});
+
+it('every shipped recipe loads, under its own name', async () => {
+  const names = readdirSync(folder).map((file) => file.replace('.yaml', ''));
+  expect(names.sort()).toEqual(['iemocap4', 'meld4', 'meld7', 'toy4']);
+  for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);
+});

@@ -1,0 +1,98 @@
+"""Makes test/fixtures/checkpoint/model-configs.json: config.json objects, and what the transformers library reads from
+them (its own defaults for absent keys, and both spellings of the rotary base).
+
+Made with Python 3.11, transformers 5.23.0. Run from the repository root:
+    python test/reference/model-configs.py
+"""
+
+import json
+from pathlib import Path
+
+from transformers import HubertConfig, Qwen2Config, RobertaConfig
+
+HUBERT = {
+    "hiddenSize": "hidden_size",
+    "numHiddenLayers": "num_hidden_layers",
+    "numAttentionHeads": "num_attention_heads",
+    "intermediateSize": "intermediate_size",
+    "convDim": "conv_dim",
+    "convKernel": "conv_kernel",
+    "convStride": "conv_stride",
+    "convBias": "conv_bias",
+    "featExtractNorm": "feat_extract_norm",
+    "featProjLayerNorm": "feat_proj_layer_norm",
+    "doStableLayerNorm": "do_stable_layer_norm",
+    "numConvPosEmbeddings": "num_conv_pos_embeddings",
+    "numConvPosEmbeddingGroups": "num_conv_pos_embedding_groups",
+    "layerNormEps": "layer_norm_eps",
+}
+ROBERTA = {
+    "vocabSize": "vocab_size",
+    "hiddenSize": "hidden_size",
+    "numHiddenLayers": "num_hidden_layers",
+    "numAttentionHeads": "num_attention_heads",
+    "intermediateSize": "intermediate_size",
+    "maxPositionEmbeddings": "max_position_embeddings",
+    "typeVocabSize": "type_vocab_size",
+    "padTokenId": "pad_token_id",
+    "layerNormEps": "layer_norm_eps",
+    "hiddenDropoutProb": "hidden_dropout_prob",
+    "attentionProbsDropoutProb": "attention_probs_dropout_prob",
+}
+QWEN2 = {
+    "vocabSize": "vocab_size",
+    "hiddenSize": "hidden_size",
+    "numHiddenLayers": "num_hidden_layers",
+    "numAttentionHeads": "num_attention_heads",
+    "numKeyValueHeads": "num_key_value_heads",
+    "intermediateSize": "intermediate_size",
+    "rmsNormEps": "rms_norm_eps",
+    "tieWordEmbeddings": "tie_word_embeddings",
+    "maxPositionEmbeddings": "max_position_embeddings",
+}
+
+HUBERT_LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "conv_bias": True,
+    "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+}
+QWEN2_SMALL = {
+    "hidden_size": 896,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "intermediate_size": 4864,
+    "tie_word_embeddings": True,
+    "sliding_window": 32768,
+    "max_window_layers": 21,
+    "use_sliding_window": False,
+}
+CASES = [
+    ("hubert", HubertConfig, HUBERT, {}),
+    ("hubert", HubertConfig, HUBERT, HUBERT_LARGE),
+    ("roberta", RobertaConfig, ROBERTA, {}),
+    ("roberta", RobertaConfig, ROBERTA, {"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}),
+    ("qwen2", Qwen2Config, QWEN2, {}),
+    ("qwen2", Qwen2Config, QWEN2, {**QWEN2_SMALL, "rope_theta": 1000000.0, "rope_scaling": None}),
+    ("qwen2", Qwen2Config, QWEN2, {**QWEN2_SMALL, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}),
+    ("qwen2", Qwen2Config, QWEN2, {"num_attention_heads": 8, "num_key_value_heads": None, "head_dim": 64}),
+]
+
+cases = []
+for model_type, cls, names, raw in CASES:
+    config = cls.from_dict(dict(raw))
+    read = {ours: getattr(config, theirs) for ours, theirs in names.items()}
+    if cls is Qwen2Config:
+        read["ropeTheta"] = config.rope_parameters["rope_theta"]
+        read["headDim"] = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    # Twice: as a person writes it, and as the library saves it.
+    cases.append({"raw": {"model_type": model_type, **raw}, "read": read})
+    cases.append({"raw": json.loads(config.to_json_string(use_diff=False)), "read": read})
+
+path = Path("test/fixtures/checkpoint/model-configs.json")
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(json.dumps(cases, indent=None).replace('{"raw"', '\n{"raw"') + "\n", encoding="utf-8")

@@ -30,7 +30,7 @@ export function warn(text: string): void {
 
 /** Keeps one line at the foot of a terminal, under everything that is printed; '' takes it away. */
 export function showStatus(text: string): void {
-  const width = (process.stderr.columns ?? 80) - 1;
+  const width = (process.stderr.columns || 80) - 1; // 0 columns where the terminal does not say
   const line = [...text].slice(0, width).join('');
   process.stderr.write(`\r\u001b[2K${line}`);
   statusText = line;

@@ -49,9 +49,27 @@ export const commandEntries: readonly CommandEntry[] = [
     action: () => import('./commands/stats.js'),
   },
   {
+    name: 'stage1',
+    summary: 'train the EmoQ-Former with contrastive and focal loss',
+    declaration: () => import('./commands/stage1.js'),
+    action: () => import('./commands/stage1-action.js'),
+  },
+  {
+    name: 'stage2',
+    summary: 'fine-tune the language model with LoRA on the fused soft prompt',
+    declaration: () => import('./commands/stage2.js'),
+    action: () => import('./commands/stage2-action.js'),
+  },
+  {
     name: 'eval',
     summary: "score a run, a cross-validation or a predictions file, beside the paper's row",
     declaration: () => import('./commands/eval.js'),
     action: () => import('./commands/eval.js'),
+  },
+  {
+    name: 'predict',
+    summary: 'name the emotion of every recording in a CSV',
+    declaration: () => import('./commands/predict.js'),
+    action: () => import('./commands/predict-action.js'),
   },
 ];

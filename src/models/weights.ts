@@ -62,6 +62,12 @@ export function givenWeights(values: ReadonlyMap<string, Value>): Weights {
   };
 }
 
+/** Trainable parameters where `values` has the key, else what `frozen` gives. */
+export function layeredWeights(values: ReadonlyMap<string, Value>, frozen: Weights): Weights {
+  const trainable = givenWeights(values);
+  return (key, shape) => (values.has(key) ? trainable(key, shape) : frozen(key, shape));
+}
+
 /** Every weight that `build` asks for, with its shape, in the order asked. Builds a throw-away graph. */
 export function declaredWeights(build: (graph: Graph, weights: Weights) => void): ParameterShape[] {
   const graph = createGraph('declaration');

@@ -98,6 +98,7 @@ export const recipeSchema = z.strictObject({
       pooling_heads: ours('heads of the attentive pooling', whole(1).default(8)),
       dropout: ours('dropout of hidden states', below1().default(0.1)),
       attention_dropout: ours('dropout of attention weights', below1().default(0.1)),
+      train_word_embeddings: ours("train RoBERTa's word embeddings too", z.boolean().default(false)),
       head_hidden: ours('hidden width of the auxiliary MLP head', whole(1).default(768)),
     })
     .prefault({}),

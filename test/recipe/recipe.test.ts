@@ -64,6 +64,27 @@ describe('a recipe', () => {
     expect(recipe.manifest).toBe('elsewhere/manifest.csv');
   });
 
+  it('of a manifest alone takes its labels, and its validation split where there is one', async () => {
+    const csv = (name: string, splits: string[]) =>
+      file(
+        name,
+        `path,label,split\n${splits.map((split, i) => `${i}.wav,${i % 2 ? 'sad' : 'joy'},${split}\n`).join('')}`,
+      );
+    const withDev = csv('dev.csv', ['train', 'dev', 'test']);
+    const recipe = await loadRecipe({
+      manifest: withDev,
+      overrides: ['stage1.epochs=2', 'label_map.sad=blue'],
+    });
+    expect(recipe).toMatchObject({ manifest: withDev, labels: ['blue', 'joy'], validation: 'split' });
+    expect(recipe.name).toMatch(/^emoq-recipe-/);
+    expect((await loadRecipe({ manifest: csv('nodev.csv', ['train', 'test']) })).validation).toBe('share');
+    expect((await loadRecipe({ manifest: csv('nosplit.csv', ['', '']) })).validation).toBe('split');
+    expect(await problemsOf({ manifest: join(folder, 'none.csv'), overrides: ['sed=1'] })).toEqual([
+      expect.stringMatching(/^recipe: labels: are not given and cannot be read: .*none\.csv does not exist$/),
+      '--set sed=1: unknown key; did you mean seed?',
+    ]);
+  });
+
   it('dumped and read again is the same recipe, and the dump the same bytes', async () => {
     for (const dataset of ['meld7', 'iemocap4', 'toy4']) {
       const recipe = await loadRecipe({

@@ -11,7 +11,7 @@ export function countsTable(
   counts: CorpusCounts,
   labels: readonly string[] = byFrequency(counts.total),
 ): string {
-  const groups = Object.entries(counts.split ?? counts.session ?? {});
+  const groups = Object.entries(counts.split ?? counts.session ?? {}).sort(([a], [b]) => place(a) - place(b));
   const row = (name: string, group: LabelCounts): string[] => {
     const cells = labels.map((label) => group[label] ?? 0);
     return [name, ...cells.map(String), String(cells.reduce((sum, count) => sum + count, 0))];
@@ -20,6 +20,11 @@ export function countsTable(
     [counts.split ? 'split' : counts.session ? 'session' : '', ...labels, 'total'],
     [...groups.map(([name, group]) => row(name || '(none)', group)), row('total', counts.total)],
   );
+}
+
+/** Splits in the order of their use; anything else stays where it was, before them. */
+function place(name: string): number {
+  return ['train', 'dev', 'test'].indexOf(name);
 }
 
 function byFrequency(total: LabelCounts): string[] {

@@ -1,7 +1,6 @@
 /** @file `emoq eval`: scores a run, a cross-validation, or anybody's predictions file. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { InputError } from '../../base/index.js';
 import {
   addCorpusOptions,
   addDeviceOption,
@@ -28,7 +27,7 @@ export function declare(command: Command): void {
         'manifest',
       ]),
     )
-    .option('--run <folder>', 'the run to score (default: runs/<dataset>/stage2)')
+    .option('--run <folder>', 'the run or experiment to score (default: runs/<dataset>)')
     .option('--folds <k>', 'score the k folds of a cross-validation together', wholeNumber(2))
     .option('--stage <n>', 'score the model of this stage', parseStage, 2)
     .option('--json', 'print one JSON object');
@@ -39,15 +38,18 @@ A predictions file needs the columns reference and label. With --dataset it is
 scored over that recipe's labels and shown beside the paper's row.
 
 Example:
-  emoq eval --dataset meld7 --predictions predictions.csv`,
+  emoq eval --dataset toy4`,
   );
 }
 
 export async function run(options: EvalOptions): Promise<void> {
   const { predictions } = options;
-  if (predictions === undefined) throw new InputError('say what to score: --predictions FILE.csv');
-  const { evaluatePredictions } = await import('./eval-predictions.js');
-  await evaluatePredictions(predictions, options);
+  if (predictions !== undefined) {
+    const { evaluatePredictions } = await import('./eval-predictions.js');
+    return evaluatePredictions(predictions, options);
+  }
+  const { evaluateRuns } = await import('./eval-run.js');
+  return evaluateRuns(options);
 }
 
 function parseStage(value: string): 1 | 2 {

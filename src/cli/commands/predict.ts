@@ -5,8 +5,7 @@ import { addDeviceOption, type DeviceOption } from '../options.js';
 
 export interface PredictOptions {
   readonly output: string;
-  readonly run?: string;
-  readonly bundle?: string;
+  readonly run: string;
   readonly pathColumn: string;
   readonly textColumn: string;
   readonly speakerColumn: string;
@@ -19,8 +18,10 @@ export function declare(command: Command): void {
   command
     .argument('<input.csv>', 'a CSV of audio paths; transcript and speaker where known')
     .requiredOption('-o, --output <file>', 'where the predictions go')
-    .addOption(new Option('--run <folder>', 'predict with the model of this run').conflicts('bundle'))
-    .option('--bundle <folder>', 'predict with this exported bundle')
+    .requiredOption(
+      '--run <folder>',
+      'the run or experiment whose model predicts (stage 2 where there is one)',
+    )
     .option('--path-column <name>', 'column of audio paths, relative to the CSV', 'path')
     .option('--text-column <name>', 'column of transcripts', 'text')
     .option('--speaker-column <name>', 'column of speakers', 'speaker')
@@ -34,6 +35,6 @@ Writes label and probabilities for every row. A row that cannot be predicted
 says why in the column error, and the others go on.
 
 Example:
-  emoq predict calls.csv -o emotions.csv --run runs/toy4/stage2`,
+  emoq predict calls.csv -o emotions.csv --run runs/toy4`,
   );
 }

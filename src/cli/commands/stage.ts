@@ -26,12 +26,13 @@ export function declareStage(command: Command, stage: 1 | 2, about: string): voi
         .conflicts('folds'),
     )
     .option('--folds <k>', 'train all k folds, one after the other', wholeNumber(2))
-    .option('--run <folder>', `where the run goes (default: runs/<dataset>/stage${stage}[/fold-N])`)
+    .option('--run <folder>', 'folder of the experiment (default: runs/<dataset>)')
     .option('--dry-run', 'print the resolved recipe, parameter counts, memory and steps, and train nothing');
   addDeviceOption(command).addHelpText(
     'after',
     `
 ${about}
+The run goes to stage${stage}[/fold-N] in the folder of the experiment.
 Ctrl-C saves after the step in hand; the same command goes on from there.
 
 Example:

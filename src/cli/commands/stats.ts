@@ -72,14 +72,13 @@ function printStats(
   counts: CorpusCounts,
   path: string,
 ): void {
-  printResult(`${countsTable(counts, labels)}\n`);
   const speakers = speakersOf(utterances);
   const parts = [
     `${utterances.length.toLocaleString('en')} utterances`,
     ...(totalSec(utterances) > 0 ? [formatDuration(totalSec(utterances))] : []),
     ...(speakers > 0 ? [`${speakers.toLocaleString('en')} speakers`] : []),
   ];
-  printResult(`${name}: ${parts.join(', ')} (${path})`);
+  printResult(`${countsTable(counts, labels)}\n\n${name}: ${parts.join(', ')} (${path})`);
   const left = Object.entries(leftOut).map(([label, count]) => `${label} ${count}`);
   if (left.length > 0) note(`left out by the recipe: ${left.join(', ')}`);
 }

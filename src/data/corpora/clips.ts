@@ -107,7 +107,7 @@ export async function prepareClips(
   }
   // In the tasks' order, whatever order they ended in: the same corpus leaves the same bytes.
   const whole = tasks.map((_, index) => line(index)).join('');
-  if (whole !== text) await writeFileAtomic(join(out, JOURNAL), whole);
+  if (open.length > 0 || whole !== text) await writeFileAtomic(join(out, JOURNAL), whole);
   return { outcomes: outcomes as ClipOutcome[], converted: open.length };
 }
 

@@ -101,7 +101,7 @@ export function refuseDifferences(what: string, differences: readonly string[]):
   const shown = differences.slice(0, 20).join('; ');
   const more = differences.length > 20 ? `; and ${differences.length - 20} more` : '';
   throw new InputError(
-    `${what} is not as released: ${shown}${more}. Complete it, or pass --allow-incomplete to go on and record this in the manifest`,
+    `${what} is not as expected: ${shown}${more}. Complete it, or pass --allow-incomplete to go on and record this in the manifest`,
   );
 }
 

@@ -1,8 +1,8 @@
 /** @file IEMOCAP from its raw release: five sessions of dialogs to a prepared corpus. */
 
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { InputError, readTextFile } from '../../base/index.js';
+import { InputError } from '../../base/index.js';
 import { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
 import {
   type IemocapLabel,
@@ -17,6 +17,7 @@ import {
   type PreparationSummary,
   prepareCorpus,
 } from './preparation.js';
+import { repairText } from './text-repair.js';
 
 export interface IemocapOptions extends PreparationOptions {
   /** The folder IEMOCAP_full_release. */
@@ -74,7 +75,7 @@ async function planDialog(
   const folder = join(plan.root, `Session${session}`);
   const codes = facts.codes ?? {};
   const labelPath = join(folder, 'dialog', 'EmoEvaluation', `${dialog}.txt`);
-  const labels = parseIemocapLabels(labelPath, await readTextFile(labelPath), dialog, codes);
+  const labels = parseIemocapLabels(labelPath, repairText(await readFile(labelPath)), dialog, codes);
   const transcripts = await readTranscripts(plan, folder, dialog);
   const wavFolder = join(folder, 'sentences', 'wav', dialog);
   const wavs = new Set(await readdir(wavFolder).catch((): string[] => []));
@@ -116,7 +117,7 @@ async function readTranscripts(
     return undefined;
   }
   const path = join(transcriptFolder, `${dialog}.txt`);
-  return parseIemocapTranscripts(path, await readTextFile(path));
+  return parseIemocapTranscripts(path, repairText(await readFile(path)));
 }
 
 /** Dialogs by their label files; the raters' subfolders and `._*` stubs are not among them. */

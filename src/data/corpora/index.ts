@@ -20,7 +20,7 @@ export {
   writeManifest,
 } from './manifest.js';
 export { type MeldOptions, prepareMeld } from './meld.js';
-export { decodeMeldText, type MeldAnnotation, readMeldAnnotations } from './meld-annotations.js';
+export { type MeldAnnotation, readMeldAnnotations } from './meld-annotations.js';
 export {
   type Partition,
   type PartitionOptions,

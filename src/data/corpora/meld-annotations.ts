@@ -2,6 +2,7 @@
 
 import { InputError } from '../../base/index.js';
 import { parseCsvTable, readCsvBytes } from './csv-table.js';
+import { repairText } from './text-repair.js';
 
 /** One annotated utterance of MELD. */
 export interface MeldAnnotation {
@@ -35,7 +36,7 @@ export async function readMeldAnnotations(
   path: string,
   labels: readonly string[],
 ): Promise<MeldAnnotation[]> {
-  const { rows } = parseCsvTable(path, decodeMeldText(await readCsvBytes(path)), COLUMNS);
+  const { rows } = parseCsvTable(path, repairText(await readCsvBytes(path)), COLUMNS);
   const lineOf = new Map<string, number>();
   return rows.map(({ line, fields }) => {
     const refuse = (column: string, what: string): never => {
@@ -72,32 +73,4 @@ export async function readMeldAnnotations(
       annotatedSec: Math.max(0, Math.round((clockSec('EndTime') - clockSec('StartTime')) * 1000) / 1000),
     };
   });
-}
-
-/**
- * Text of a MELD CSV. Older copies were converted from Windows-1252 by halves: some hold its bytes as they are, some
- * its codes 0x80 to 0x9F as control characters. Both become the marks that were meant (… ‘ ’ “ ” – —), and
- * no-break spaces become spaces.
- */
-export function decodeMeldText(bytes: Uint8Array): string {
-  const utf8 = new TextDecoder('utf-8', { fatal: true });
-  const windows = new TextDecoder('windows-1252');
-  const decodeLine = (line: Uint8Array): string => {
-    try {
-      return utf8.decode(line);
-    } catch {
-      return windows.decode(line);
-    }
-  };
-  const lines: string[] = [];
-  for (let start = 0; start <= bytes.length; ) {
-    const end = bytes.indexOf(10, start);
-    const stop = end < 0 ? bytes.length : end;
-    lines.push(decodeLine(bytes.subarray(start, stop)));
-    start = stop + 1;
-  }
-  return lines
-    .join('\n')
-    .replace(/[\u0080-\u009f]/g, (control) => windows.decode(Uint8Array.of(control.charCodeAt(0))))
-    .replaceAll('\u00a0', ' ');
 }

@@ -1,5 +1,6 @@
 /** @file What every preparation ends in: clips made, checked against what is known, written down as a manifest. */
 
+import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError, pathExists, readJson } from '../../base/index.js';
 import { type ClipTask, type PreparationControls, prepareClips } from './clips.js';
@@ -112,6 +113,10 @@ export async function prepareCorpus(
 
 /** One folder, one corpus: a second one would leave the first one's clips behind. */
 async function refuseOtherCorpus(out: string, name: string): Promise<void> {
+  const folder = await stat(out).catch(() => undefined);
+  if (folder && !folder.isDirectory()) {
+    throw new InputError(`${out} is a file; --out must be a folder, or a name for a new one`);
+  }
   const path = join(out, 'manifest.json');
   if (!(await pathExists(path))) return;
   const other = (await readJson(path, 'manifest information')) as { name?: unknown } | null;

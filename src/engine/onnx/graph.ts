@@ -3,7 +3,7 @@
  * names, and subgraphs (Loop bodies) that may read the values of the graphs around them.
  */
 
-import { type DType, elementCount, type Tensor } from '../tensor/index.js';
+import { type DType, dtypeInfo, elementCount, type Tensor } from '../tensor/index.js';
 import type { Dim } from './dims.js';
 import type { OperatorType } from './operator-types.js';
 
@@ -105,7 +105,10 @@ export function addInput(graph: Graph, name: string, dtype: DType, shape: readon
   return value;
 }
 
-/** A constant with its own name, its content inside the model or in place in another file. */
+/**
+ * A constant with its own name, its content inside the model or in place in another file.
+ * @throws RangeError where the bytes in the file are not what type and shape take
+ */
 export function addInitializer(graph: Graph, name: string, content: Tensor): Value;
 export function addInitializer(
   graph: Graph,
@@ -121,6 +124,11 @@ export function addInitializer(
   dtype?: DType,
   shape?: readonly number[],
 ): Value {
+  if ('path' in content && content.byteLength !== elementCount(shape!) * dtypeInfo[dtype!].bytes) {
+    throw new RangeError(
+      `${name} is ${dtype} [${shape!.join(', ')}], but has ${content.byteLength} bytes in ${content.path}`,
+    );
+  }
   const value: Value =
     'path' in content
       ? { graph, name: claimName(graph, name), dtype: dtype!, shape: shape!, content }

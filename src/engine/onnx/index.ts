@@ -43,6 +43,7 @@ export {
   tanh,
   where,
 } from './elementwise.js';
+export { externalDataFolder } from './external-data.js';
 export {
   type Attribute,
   addInitializer,

@@ -1,6 +1,6 @@
 /** @file Where a session computes: the CPU, or a CUDA device where the provider libraries are installed. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { InputError } from '../../base/index.js';
@@ -15,6 +15,12 @@ const CUDA_LIBRARIES = ['libonnxruntime_providers_shared.so', 'libonnxruntime_pr
 export function providerFolder(): string {
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
   return join(dirname(entry), '..', 'bin', 'napi-v6', process.platform, process.arch);
+}
+
+/** Version of the installed onnxruntime-node. */
+export function onnxruntimeVersion(): string {
+  const manifest = join(providerFolder(), '..', '..', '..', '..', 'package.json');
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
 /** True where onnxruntime-node's CUDA provider libraries are installed (asking for CUDA without them throws). */

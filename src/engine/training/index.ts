@@ -2,6 +2,7 @@
 
 export { type AdamWOptions, type AdamWSlot, adamwUpdate } from './adamw.js';
 export { type DropoutPlan, dropoutOffsets, dropoutPools } from './dropout.js';
+export { estimateMemory, type MemoryEstimate } from './memory.js';
 export { type Schedule, scheduledRate } from './schedule.js';
 export { type Batch, stackBatches } from './stacking.js';
 export {

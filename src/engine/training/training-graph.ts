@@ -154,7 +154,9 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   return { graph: root, state, dropout: dropoutPlan, symbols, reported: reportedNames };
 }
 
-const padded = (dim: Dim): Dim => (typeof dim === 'number' ? dim : `${dim}_padded`);
+/** What a symbol is called in the stack, where batches are padded to the largest of the K. */
+export const paddedSymbol = (symbol: string): string => `${symbol}_padded`;
+const padded = (dim: Dim): Dim => (typeof dim === 'number' ? dim : paddedSymbol(dim));
 
 function symbolsOf(inputs: readonly BatchInput[]): string[] {
   const symbols = inputs.flatMap(({ shape }) =>

@@ -53,6 +53,13 @@ export async function openCheckpoint(nameOrPath: string): Promise<Checkpoint> {
   throw new InputError(`checkpoint ${dir} holds no weights; looked for ${FORMATS}`);
 }
 
+/** One safetensors file as a checkpoint without a config: what a run has trained. @throws InputError */
+export async function openWeightsFile(path: string): Promise<Checkpoint> {
+  if (!(await pathExists(path))) throw new InputError(`weights ${path} do not exist; train first`);
+  const header = await readSafetensorsHeader(path);
+  return { dir: path, config: {}, weights: await weightsOf(header, header.entries.keys()) };
+}
+
 /** The config.json of a folder. @throws InputError when it is missing or no JSON object. */
 export async function readConfig(dir: string): Promise<Record<string, unknown>> {
   const path = join(dir, 'config.json');

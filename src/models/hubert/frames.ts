@@ -1,6 +1,6 @@
 /** @file How many frames a waveform becomes: by the convolutions' length formula, on the host and in the graph. */
 
-import { add, arange, cast, div, less, max, sizeOf, sub, unsqueeze, type Value } from '../../engine/onnx/index.js';
+import { arange, cast, div, less, max, sizeOf, sub, unsqueeze, type Value } from '../../engine/onnx/index.js';
 import type { HubertConfig } from '../checkpoint/index.js';
 
 /** The part of the config that decides lengths. */
@@ -29,14 +29,4 @@ export function convFrames(lengths: Value, kernel: number, stride: number): Valu
 export function validFrames(counts: Value, like: Value): Value {
   const positions = unsqueeze(arange(sizeOf(like, 1), like.shape[1]!), [0]); // [1, T]
   return cast(less(positions, unsqueeze(counts, [1])), 'int64');
-}
-
-/**
- * Where each window of a convolution reads: int64 [T', kernel], row t being t * stride + [0, 1, ... kernel - 1].
- * `frames` (int64 scalar) is T' at run time.
- */
-export function windowIndices(frames: Value, dim: Value['shape'][number], kernel: number, stride: number): Value {
-  const { graph } = frames;
-  const starts = unsqueeze(mulStride(arange(frames, dim), stride), [1]);
-  return add(starts, unsqueeze(int64Range(graph, kernel), [0]));
 }

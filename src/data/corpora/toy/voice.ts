@@ -126,9 +126,11 @@ function moveControl(
   }
   const inOnset = progress < ONSET_SHARE && syllable.onset !== 'none';
   const murmur = inOnset && syllable.onset === 'nasal';
-  const targets = murmur ? MURMUR_HZ : syllable.formantsHz;
-  for (let formant = 0; formant < 3; formant++)
-    control.formantsHz[formant]! += (targets[formant]! - control.formantsHz[formant]!) * 0.35;
+  for (let formant = 0; formant < 3; formant++) {
+    const vowelHz = syllable.from[formant]! + (syllable.to[formant]! - syllable.from[formant]!) * progress;
+    const targetHz = murmur ? MURMUR_HZ[formant]! : vowelHz;
+    control.formantsHz[formant]! += (targetHz - control.formantsHz[formant]!) * 0.5;
+  }
 
   const attack = Math.min(1, progress / utterance.attackShare);
   const release = Math.min(1, (1 - progress) / 0.3);

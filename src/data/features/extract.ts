@@ -1,0 +1,176 @@
+/** @file Fills the feature cache: hash, look up, decode what is missing, encode it in batches, write. */
+
+import { errorMessage, InputError, InterruptedError, sha256OfFile } from '../../base/index.js';
+import { defaultJobs, mapConcurrently, SAMPLE_RATE_HZ } from '../audio/index.js';
+import { batchesByLength } from './batches.js';
+import { entryPathOf, type FeatureCache, type FeatureEntry, findEntry } from './cache.js';
+import { type EncodedClip, writeFeatureFile } from './feature-file.js';
+
+/** A clip to have features of. */
+export interface FeatureItem {
+  readonly id: string;
+  /** The audio file. */
+  readonly path: string;
+  /** Where known: lets clips of like length meet in a batch. It changes no result. */
+  readonly durationSec?: number;
+}
+
+export interface FeatureProgress {
+  /** `check` looks the clips up in the cache, `encode` makes what is missing. */
+  readonly stage: 'check' | 'encode';
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface ExtractOptions {
+  readonly cache: FeatureCache;
+  readonly items: readonly FeatureItem[];
+  /** Mono 16 kHz samples of a file. */
+  readonly decode: (path: string) => Promise<Float32Array>;
+  /** Features of several clips, in their order. */
+  readonly encode: (waveforms: readonly Float32Array[]) => Promise<readonly EncodedClip[]>;
+  /** Length to which the encoder pads a clip: only clips that agree in it share a batch. */
+  readonly paddedSamples: (samples: number) => number;
+  /** Longer clips are cut to their beginning. */
+  readonly maxAudioSec: number;
+  /** The most padded audio in one batch. */
+  readonly batchSec?: number;
+  readonly onProgress?: (progress: FeatureProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Extraction {
+  /** Entries by item id. */
+  readonly entries: ReadonlyMap<string, FeatureEntry>;
+  /** Clips that the cache had, and those encoded now (equal audio counts once). */
+  readonly cached: number;
+  readonly encoded: number;
+  /** Items whose clip was cut to `maxAudioSec`. */
+  readonly cropped: number;
+}
+
+/** Two windows are in memory: one being encoded, the next being decoded. */
+const WINDOW_CLIPS = 64;
+/** At 50 frames a second 1,000 rows, enough to keep a matrix product busy. */
+const BATCH_SEC = 20;
+
+/**
+ * Makes sure that every item has its features in the cache. Entries that are missing, cut short or damaged are made;
+ * finished ones survive a kill. Neither the items' order nor what else is in a batch changes an entry's bytes.
+ * @throws InputError for a file that cannot be read or decoded
+ * @throws InterruptedError when `signal` is aborted, after the batch under way
+ */
+export async function extractFeatures(options: ExtractOptions): Promise<Extraction> {
+  const { items, signal } = options;
+  const entries = new Map<string, FeatureEntry>(); // by entry path
+  let missing = 0;
+  try {
+    const paths = await checkItems(options, entries);
+    const wanted = new Map(items.map((item, place) => [paths[place]!, item]));
+    const todo = [...wanted]
+      .filter(([path]) => !entries.has(path))
+      .map(([path, item]) => ({ ...item, entryPath: path }));
+    missing = todo.length;
+    await encodeMissing(options, todo, entries);
+    const byId = new Map(items.map(({ id }, place) => [id, entries.get(paths[place]!)!]));
+    const cropped = items.filter(({ id }) => byId.get(id)!.cropped).length;
+    return { entries: byId, cached: wanted.size - missing, encoded: missing, cropped };
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+    throw new InterruptedError(
+      `interrupted with the features of ${entries.size} clips in ${options.cache.dir}; run the same command again to go on`,
+    );
+  }
+}
+
+/** Finds each item's entry path, and the entries that are already there and whole. */
+async function checkItems(options: ExtractOptions, entries: Map<string, FeatureEntry>): Promise<string[]> {
+  const { cache, items, maxAudioSec, onProgress, signal } = options;
+  let done = 0;
+  return mapConcurrently(
+    items,
+    defaultJobs() * 2, // half of the time goes to waiting for the disk
+    async ({ id, path }) => {
+      const content = await sha256OfFile(path).catch((error: unknown) => {
+        throw new InputError(
+          `audio file ${path} of utterance "${id}" cannot be read: ${errorMessage(error)}`,
+        );
+      });
+      const entryPath = entryPathOf(cache, content, maxAudioSec);
+      const entry = await findEntry(entryPath);
+      if (entry !== undefined) entries.set(entryPath, entry);
+      done++;
+      onProgress?.({ stage: 'check', done, total: items.length });
+      return entryPath;
+    },
+    signal,
+  );
+}
+
+interface MissingItem extends FeatureItem {
+  readonly entryPath: string;
+}
+
+interface DecodedItem extends MissingItem {
+  readonly samples: Float32Array;
+  readonly cropped: boolean;
+}
+
+/** Encodes window after window, the next one being decoded meanwhile; adds each entry once it is on disk. */
+async function encodeMissing(
+  options: ExtractOptions,
+  missing: readonly MissingItem[],
+  entries: Map<string, FeatureEntry>,
+): Promise<void> {
+  const { paddedSamples, batchSec = BATCH_SEC, onProgress, signal } = options;
+  const limits = { paddedSamples, batchSamples: batchSec * SAMPLE_RATE_HZ };
+  const sorted = missing.toSorted((a, b) => (b.durationSec ?? 0) - (a.durationSec ?? 0));
+  const stop = new AbortController();
+  const stopped = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
+  const decodeFrom = (start: number): Promise<DecodedItem[]> => {
+    const window = sorted.slice(start, start + WINDOW_CLIPS);
+    const decoded = mapConcurrently(window, defaultJobs(), (item) => decodeItem(item, options), stopped);
+    decoded.catch(() => {}); // a failure is met when the window's turn comes
+    return decoded;
+  };
+  let done = 0;
+  let ahead = decodeFrom(0);
+  try {
+    for (let start = 0; start < sorted.length; start += WINDOW_CLIPS) {
+      const clips = await ahead;
+      ahead = decodeFrom(start + WINDOW_CLIPS);
+      for (const batch of batchesByLength(clips, limits)) {
+        signal?.throwIfAborted();
+        await encodeBatch(options, batch, entries);
+        done += batch.length;
+        onProgress?.({ stage: 'encode', done, total: sorted.length });
+      }
+    }
+  } finally {
+    stop.abort();
+    await ahead.catch(() => {}); // nothing decodes on behind a failure
+  }
+}
+
+async function encodeBatch(
+  { encode }: ExtractOptions,
+  batch: readonly DecodedItem[],
+  entries: Map<string, FeatureEntry>,
+): Promise<void> {
+  const encoded = await encode(batch.map(({ samples }) => samples));
+  await Promise.all(
+    batch.map(async ({ id, entryPath, cropped }, row) => {
+      const clip = encoded[row]!;
+      await writeFeatureFile(entryPath, clip, cropped).catch((error: unknown) => {
+        throw error instanceof InputError ? new InputError(`utterance "${id}": ${error.message}`) : error;
+      });
+      entries.set(entryPath, { path: entryPath, frames: clip.frames, width: clip.width, cropped });
+    }),
+  );
+}
+
+async function decodeItem(item: MissingItem, { decode, maxAudioSec }: ExtractOptions): Promise<DecodedItem> {
+  const samples = await decode(item.path);
+  const most = Math.max(1, Math.round(maxAudioSec * SAMPLE_RATE_HZ));
+  return { ...item, samples: samples.subarray(0, most), cropped: samples.length > most };
+}

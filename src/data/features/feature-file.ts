@@ -1,0 +1,67 @@
+/**
+ * @file One utterance's features on disk: a safetensors file with the tensor `features`, float16 [frames, width], and
+ * a CRC-32 of its bytes, so that a cut or damaged file is noticed.
+ */
+
+import { crc32 } from 'node:zlib';
+import { InputError } from '../../base/index.js';
+import { encodeHalf, readSafetensors, tensor, writeSafetensors } from '../../engine/tensor/index.js';
+
+/** Features of one clip. */
+export interface Features {
+  readonly frames: number;
+  readonly width: number;
+  /** float16 words [frames, width], row-major. */
+  readonly words: Uint16Array;
+}
+
+/** What an encoder returns for one clip: float32 [frames, width], row-major. */
+export interface EncodedClip {
+  readonly frames: number;
+  readonly width: number;
+  readonly data: Float32Array;
+}
+
+const TENSOR = 'features';
+
+/** Reads a feature file. @throws InputError, one line, when it is missing, cut short or damaged. */
+export async function readFeatures(path: string): Promise<Features> {
+  const { frames, width, words } = await readFeatureFile(path);
+  return { frames, width, words };
+}
+
+/** A feature file with whether its clip had been cropped. @throws InputError as {@link readFeatures}. */
+export async function readFeatureFile(path: string): Promise<Features & { cropped: boolean }> {
+  const { tensors, metadata } = await readSafetensors(path);
+  const features = tensors.get(TENSOR);
+  if (features?.dtype !== 'float16' || features.shape.length !== 2) {
+    throw damaged(path, `it has no float16 matrix "${TENSOR}"`);
+  }
+  const [frames, width] = features.shape as [number, number];
+  const words = features.data as Uint16Array;
+  if (metadata.crc32 !== checksum(words)) throw damaged(path, 'its checksum does not fit its content');
+  return { frames, width, words, cropped: metadata.cropped === 'true' };
+}
+
+/**
+ * Writes a feature file atomically. Equal features give equal bytes, so it does not matter which of two processes
+ * comes last.
+ * @throws InputError when a value is no number or beyond float16 (65,504)
+ */
+export async function writeFeatureFile(path: string, clip: EncodedClip, cropped: boolean): Promise<void> {
+  const words = encodeHalf(clip.data);
+  if (words.some((word) => (word & 0x7c00) === 0x7c00)) {
+    throw new InputError('the encoder gave values that float16 cannot hold; are its weights whole?');
+  }
+  const features = tensor('float16', [clip.frames, clip.width], words);
+  await writeSafetensors(path, [[TENSOR, features]], { crc32: checksum(words), cropped: String(cropped) });
+}
+
+function checksum(words: Uint16Array): string {
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  return crc32(bytes).toString(16).padStart(8, '0');
+}
+
+function damaged(path: string, why: string): InputError {
+  return new InputError(`feature file ${path} is damaged: ${why}; delete it and run the command again`);
+}

@@ -1,0 +1,11 @@
+/** @file Door of the feature room: the frozen encoder's features, made once, kept on disk, read back. */
+
+export { type FeatureCache, type FeatureEntry, openFeatureCache } from './cache.js';
+export {
+  type Extraction,
+  type ExtractOptions,
+  extractFeatures,
+  type FeatureItem,
+  type FeatureProgress,
+} from './extract.js';
+export { type EncodedClip, type Features, readFeatures } from './feature-file.js';

@@ -1,0 +1,50 @@
+/** @file The HuBERT encoder (Hsu et al., 2021) as a graph fragment, in the base and the large variant. */
+
+import { add, cast, mul, unsqueeze, type Value, withScope } from '../../engine/onnx/index.js';
+import type { HubertConfig } from '../checkpoint/index.js';
+import { attentionBias, under, type Weights } from '../weights.js';
+import { featureEncoder } from './feature-encoder.js';
+import { positionalConvolution } from './positional-conv.js';
+import { dense, layerNormOf, transformerLayer } from './transformer.js';
+
+export interface HubertInputs {
+  /** Waveforms at 16 kHz, float32 [N, samples], normalised where the checkpoint asks for it, zeros behind each clip. */
+  readonly inputValues: Value;
+  /** int64 [N, samples]: 1 on real samples, then 0. */
+  readonly attentionMask: Value;
+}
+
+export interface HubertOutputs {
+  /** [N, frames, hiddenSize]; without meaning where the frame mask is 0. */
+  readonly lastHiddenState: Value;
+  /** int64 [N, frames]: 1 on frames that see only real samples. */
+  readonly frameMask: Value;
+}
+
+/** Waveforms to hidden states, 50 frames a second. A clip gives the same frames alone and padded in a batch. */
+export function hubertEncoder(weights: Weights, config: HubertConfig, inputs: HubertInputs): HubertOutputs {
+  const { graph } = inputs.inputValues;
+  const scoped = <T>(name: string, build: () => T): T => withScope(graph, name, build);
+  const { features, frameMask } = scoped('feature_extractor', () => featureEncoder(weights, config, inputs));
+  const projected = scoped('feature_projection', () => {
+    const projection = under(weights, 'feature_projection.');
+    const normed = config.featProjLayerNorm
+      ? layerNormOf(under(projection, 'layer_norm.'), config, features)
+      : features;
+    return dense(projection, 'projection', normed, config.hiddenSize);
+  });
+  const lastHiddenState = scoped('encoder', () => {
+    const finalNorm = (x: Value): Value => layerNormOf(under(weights, 'encoder.layer_norm.'), config, x);
+    const real = mul(projected, unsqueeze(cast(frameMask, projected.dtype), [2]));
+    const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
+    const placed = add(real, position);
+    const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
+    let hidden = config.doStableLayerNorm ? placed : finalNorm(placed);
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+      const name = `layers.${layer}`;
+      hidden = scoped(name, () => transformerLayer(under(weights, `encoder.${name}.`), config, hidden, bias));
+    }
+    return config.doStableLayerNorm ? finalNorm(hidden) : hidden;
+  });
+  return { lastHiddenState, frameMask };
+}

@@ -1,0 +1,53 @@
+/** @file Door of the models room: encoders, the Former, the language model, their losses and their weights. */
+
+export {
+  type AffectiveLossOptions,
+  affectiveLoss,
+  classWeights,
+  focalLoss,
+  supervisedContrastiveLoss,
+} from './affective-losses.js';
+export { auxiliaryHead, initialHead } from './auxiliary-head.js';
+export * from './checkpoint/index.js';
+export { answerLoss, emotionSoftmax } from './emotion-softmax.js';
+export { type FormerConfig, initialFormer, WORD_EMBEDDINGS_KEY } from './former/index.js';
+export {
+  type ClipFeatures,
+  encoderFiles,
+  openSpeechEncoder,
+  paddedSamples,
+  type SpeechEncoder,
+} from './hubert/index.js';
+export { type LoraConfig, mergeLora } from './lora/index.js';
+export { initialLora, loraParameters } from './qwen2/index.js';
+export {
+  type BatchValues,
+  FORMER_PREFIX,
+  formerInputs,
+  HEAD_PREFIX,
+  type InputViews,
+  type ModelInput,
+  type Stage1Config,
+  stage1Forward,
+  stage1Loss,
+} from './stage1-model.js';
+export {
+  answerInputs,
+  initialProjector,
+  PROJECTOR_PREFIX,
+  type Stage2Config,
+  stage2Forward,
+  stage2Inputs,
+  stage2Loss,
+} from './stage2-model.js';
+export {
+  checkpointWeights,
+  type Dropout,
+  declaredWeights,
+  givenWeights,
+  layeredWeights,
+  noDropout,
+  type ParameterShape,
+  under,
+  type Weights,
+} from './weights.js';

@@ -1,0 +1,20 @@
+/** @file What distinguishes two resolved recipes, key by key. */
+
+import { parse } from 'yaml';
+
+/** "stage1.epochs was 10, is 3" for every key whose value differs between two dumped recipes. */
+export function recipeDifferences(before: string, after: string): string[] {
+  const [old, now] = [leaves(parse(before)), leaves(parse(after))];
+  const keys = [...new Set([...old.keys(), ...now.keys()])];
+  return keys
+    .filter((key) => old.get(key) !== now.get(key))
+    .map((key) => `${key} was ${old.get(key) ?? 'absent'}, is ${now.get(key) ?? 'absent'}`);
+}
+
+function leaves(value: unknown, path = ''): Map<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return new Map([[path, JSON.stringify(value)]]);
+  return new Map(
+    Object.entries(value).flatMap(([key, inner]) => [...leaves(inner, path === '' ? key : `${path}.${key}`)]),
+  );
+}

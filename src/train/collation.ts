@@ -1,0 +1,140 @@
+/** @file Examples to batches: padded tensors under the names that the graphs read. */
+
+import { type Tensor, tensor } from '../engine/tensor/index.js';
+import type { Batch } from '../engine/training/index.js';
+import type { Example } from './examples.js';
+
+/** Features of one utterance: binary16 words [frames, width]. */
+export interface StoredFeatures {
+  readonly words: Uint16Array;
+  readonly frames: number;
+}
+
+/** How a stage's batches are put together. */
+export interface Collation {
+  /** Names of the inputs that the graph has; others are not made. */
+  readonly wanted: ReadonlySet<string>;
+  readonly audioWidth: number;
+  readonly textPadId: number;
+  readonly promptPadId: number;
+  /** Weight of emotion-word tokens in the answer (eq. 7); the others weigh 1. */
+  readonly emotionTokenWeight: number;
+  readonly features: (example: Example) => Promise<StoredFeatures>;
+}
+
+/** Pads one batch. Sequences are padded on the right; answers follow their prompts where answers are wanted. */
+export async function collate(examples: readonly Example[], collation: Collation): Promise<Batch> {
+  const { wanted } = collation;
+  const parts: Batch[] = [{ tensors: {}, sizes: { batch: examples.length } }];
+  if (wanted.has('audio_features'))
+    parts.push(audioPart(await Promise.all(examples.map(collation.features)), collation));
+  if (wanted.has('input_ids')) {
+    const ids = examples.map(({ textIds }) => textIds);
+    parts.push(sequencePart(ids, 'text', 'input_ids', 'attention_mask', collation.textPadId));
+  }
+  if (wanted.has('prompt_ids')) parts.push(promptPart(examples, collation));
+  if (wanted.has('labels')) {
+    parts.push({
+      tensors: {
+        labels: ids(
+          [examples.length],
+          examples.map(({ label }) => label),
+        ),
+      },
+      sizes: {},
+    });
+  }
+  return {
+    tensors: Object.assign({}, ...parts.map(({ tensors }) => tensors)),
+    sizes: Object.assign({}, ...parts.map(({ sizes }) => sizes)),
+  };
+}
+
+function audioPart(features: readonly StoredFeatures[], { audioWidth }: Collation): Batch {
+  const frames = Math.max(...features.map((each) => each.frames));
+  const values = tensor('float16', [features.length, frames, audioWidth]);
+  const mask = tensor('int64', [features.length, frames]);
+  features.forEach((each, row) => {
+    values.data.set(each.words, row * frames * audioWidth);
+    mask.data.fill(1n, row * frames, row * frames + each.frames);
+  });
+  return { tensors: { audio_features: values, frame_mask: mask }, sizes: { frames } };
+}
+
+function sequencePart(
+  sequences: readonly (readonly number[])[],
+  symbol: string,
+  idsName: string,
+  maskName: string,
+  padId: number,
+): Batch {
+  const length = Math.max(...sequences.map((sequence) => sequence.length));
+  const values = tensor('int64', [sequences.length, length]);
+  const mask = tensor('int64', [sequences.length, length]);
+  values.data.fill(BigInt(padId));
+  sequences.forEach((sequence, row) => {
+    sequence.forEach((id, position) => {
+      values.data[row * length + position] = BigInt(id);
+    });
+    mask.data.fill(1n, row * length, row * length + sequence.length);
+  });
+  return { tensors: { [idsName]: values, [maskName]: mask }, sizes: { [symbol]: length } };
+}
+
+function promptPart(examples: readonly Example[], collation: Collation): Batch {
+  const withAnswers = collation.wanted.has('answer_tokens');
+  const prompts = examples.map((example) => example.prompt!);
+  const sequences = prompts.map(({ ids: prompt, answer }) => (withAnswers ? [...prompt, ...answer] : prompt));
+  const { tensors, sizes } = sequencePart(
+    sequences,
+    'prompt',
+    'prompt_ids',
+    'prompt_mask',
+    collation.promptPadId,
+  );
+  const slots = ids(
+    [examples.length],
+    prompts.map(({ audioPosition }) => audioPosition),
+  );
+  const positions = collation.wanted.has('audio_position') ? { audio_position: slots } : {};
+  if (!withAnswers) return { tensors: { ...tensors, ...positions }, sizes };
+  const targets = answerTargets(examples, sizes.prompt!, collation.emotionTokenWeight);
+  return {
+    tensors: { ...tensors, ...positions, ...targets },
+    sizes: { ...sizes, answers: targets.answer_tokens.data.length },
+  };
+}
+
+/** The token behind hidden state p is the one at p + 1: the first answer token is predicted by the prompt's last. */
+function answerTargets(examples: readonly Example[], length: number, emotionTokenWeight: number) {
+  const rows = examples.flatMap(({ prompt }, row) =>
+    prompt!.answer.map((token, index) => ({
+      position: row * length + prompt!.ids.length - 1 + index,
+      token,
+      weight: index < prompt!.answerWordLength ? emotionTokenWeight : 1,
+    })),
+  );
+  return {
+    answer_positions: ids(
+      [rows.length],
+      rows.map(({ position }) => position),
+    ),
+    answer_tokens: ids(
+      [rows.length],
+      rows.map(({ token }) => token),
+    ),
+    answer_weights: tensor(
+      'float32',
+      [rows.length],
+      Float32Array.from(rows, ({ weight }) => weight),
+    ),
+  };
+}
+
+function ids(shape: readonly number[], values: readonly number[]): Tensor<'int64'> {
+  return tensor(
+    'int64',
+    shape,
+    BigInt64Array.from(values, (value) => BigInt(value)),
+  );
+}

@@ -1,0 +1,126 @@
+/** @file A stage sized without its weights: parameters, memory and steps, from configs alone. */
+
+import { errorMessage, InputError } from '../base/index.js';
+import type { Graph } from '../engine/onnx/index.js';
+import { elementCount } from '../engine/tensor/index.js';
+import { estimateMemory, type MemoryEstimate } from '../engine/training/index.js';
+import {
+  checkpointWeights,
+  type ParameterShape,
+  parseHubertConfig,
+  parseQwen2Config,
+  parseRobertaConfig,
+  publishedConfigs,
+  readHubertConfig,
+  readQwen2Config,
+  readRobertaConfig,
+} from '../models/index.js';
+import type { Recipe } from '../recipe/index.js';
+import { labelCounts, loadCorpus } from './corpus.js';
+import { buildTraining } from './run-stage.js';
+import { planSteps } from './schedule.js';
+import { type Stage, stageParameters } from './stage.js';
+import { type BackboneConfigs, defineStage1, defineStage2, formerConfig } from './stages.js';
+
+export interface StageSize {
+  readonly trainable: number;
+  readonly frozen: number;
+  readonly memory: MemoryEstimate;
+  /** Nodes of one training step. */
+  readonly nodes: number;
+  readonly buildSec: number;
+  /** Absent where the corpus is not prepared; `corpusProblem` says why. */
+  readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
+  readonly corpusProblem?: string;
+  /** The batch that the memory is for. */
+  readonly batch: Readonly<Record<string, number>>;
+}
+
+/** Builds the full training graph of a stage and sizes it. @throws InputError for a config that cannot be built */
+export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | undefined): Promise<StageSize> {
+  const settings = number === 1 ? recipe.stage1 : recipe.stage2;
+  const configs = await backboneConfigs(recipe, number);
+  const corpus = await loadCorpus(recipe, fold).catch((error: unknown) => {
+    if (error instanceof InputError) return errorMessage(error);
+    throw error;
+  });
+  const known = typeof corpus === 'string' ? undefined : corpus;
+  const counts = known ? labelCounts(known.train, recipe.labels) : recipe.labels.map(() => 1);
+  const plan = planSteps(known?.train.length ?? settings.batch_size, {
+    epochs: settings.epochs,
+    batchSize: settings.batch_size,
+    warmupFraction: settings.warmup_fraction,
+    seed: recipe.seed,
+  });
+  const startedAt = performance.now();
+  const stage = defineUnweighted(recipe, number, configs, counts);
+  const parameters = stageParameters(stage);
+  const training = buildTraining({ recipe, stage, parameters }, plan);
+  const buildSec = (performance.now() - startedAt) / 1000;
+  const batch = typicalBatch(recipe, settings.batch_size);
+  const body = training.graph.nodes.find(({ operator }) => operator === 'Loop')?.attributes.body;
+  return {
+    trainable: countOf(parameters.trainable),
+    frozen: countOf(parameters.frozen),
+    memory: estimateMemory(training, batch),
+    nodes: body?.kind === 'graph' ? body.value.nodes.length : 0,
+    buildSec,
+    batch,
+    ...(known
+      ? { steps: { perEpoch: plan.stepsPerEpoch, total: plan.totalSteps, utterances: known.train.length } }
+      : { corpusProblem: corpus as string }),
+  };
+}
+
+/** Configs from the checkpoints where they are present, else as published. */
+async function backboneConfigs(recipe: Recipe, stage: 1 | 2): Promise<BackboneConfigs> {
+  const { encoder, former, llm } = recipe.backbones;
+  const known = (name: string) => publishedConfigs[name];
+  const orPublished = async <T>(
+    name: string,
+    read: (name: string) => Promise<T>,
+    parse: (raw: Readonly<Record<string, unknown>>, path: string) => T,
+  ): Promise<T> => {
+    const published = known(name);
+    if (published === undefined) return read(name);
+    return read(name).catch(() => parse(published, `${name} (as published)`));
+  };
+  return {
+    encoder: await orPublished(encoder, readHubertConfig, (raw, path) => parseHubertConfig(raw, path)),
+    former: await orPublished(former, readRobertaConfig, parseRobertaConfig),
+    llm: stage === 2 ? await orPublished(llm, readQwen2Config, parseQwen2Config) : undefined,
+  };
+}
+
+/** The stage over weights that are never loaded: references into no file. */
+function defineUnweighted(
+  recipe: Recipe,
+  number: 1 | 2,
+  configs: BackboneConfigs,
+  counts: readonly number[],
+): Stage {
+  const frozen = (graph: Graph) =>
+    checkpointWeights(graph, (key, shape) => ({
+      key,
+      shape,
+      dtype: 'float32',
+      path: '/unweighted.safetensors',
+      offset: 0,
+      byteLength: 4 * elementCount(shape),
+    }));
+  const former = formerConfig(recipe, configs.encoder, configs.former);
+  if (number === 1) return defineStage1(recipe, former, counts, frozen);
+  // Which token a label word is does not change any size.
+  return defineStage2(recipe, former, configs.llm!, [...recipe.labels.keys()], frozen);
+}
+
+/** A batch of middling clips: 5 s of audio, 30 words' tokens, and a prompt of 128. */
+function typicalBatch(recipe: Recipe, batch: number): Record<string, number> {
+  const frames = Math.round(Math.min(5, recipe.max_audio_sec) * 50);
+  const text = Math.min(32, recipe.max_text_tokens);
+  return { batch, frames, text, prompt: 128, answers: 2 * batch, pool: 0 };
+}
+
+function countOf(parameters: readonly ParameterShape[]): number {
+  return parameters.reduce((total, { shape }) => total + elementCount(shape), 0);
+}

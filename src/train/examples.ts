@@ -1,0 +1,99 @@
+/** @file Utterances as the models read them: token ids, prompt ids, label and where the features are. */
+
+import type { Utterance } from '../data/corpora/index.js';
+import {
+  answerIds,
+  buildPrompt,
+  type PromptTemplate,
+  resolveLabelWords,
+  type TextTokenizer,
+} from '../data/text/index.js';
+import type { InputViews } from '../models/index.js';
+import type { Recipe } from '../recipe/index.js';
+
+/** What a prompt is made of. */
+export interface PromptSetting {
+  readonly tokenizer: TextTokenizer;
+  readonly template: PromptTemplate;
+  readonly labels: readonly string[];
+  /** Token ids of each label word, in label order. */
+  readonly labelWordIds: readonly (readonly number[])[];
+}
+
+/** One utterance, tokenized. */
+export interface Example {
+  readonly id: string;
+  readonly path: string;
+  /** Index into the labels; -1 where the truth is not known. */
+  readonly label: number;
+  /** RoBERTa ids with <s> and </s>. */
+  readonly textIds: readonly number[];
+  /** Stage 2 only. */
+  readonly prompt?: ExamplePrompt;
+}
+
+export interface ExamplePrompt {
+  readonly ids: readonly number[];
+  /** Index of the soft prompt's slot; -1 without audio. */
+  readonly audioPosition: number;
+  /** The answer's token ids: label word, then the end of the turn. Empty where the truth is not known. */
+  readonly answer: readonly number[];
+  /** How many of them belong to the label word. */
+  readonly answerWordLength: number;
+}
+
+/** The parts of an utterance that a model sees. */
+export type Spoken = Pick<Utterance, 'id' | 'path' | 'text' | 'label' | 'speaker'>;
+
+/** Words of each label in the recipe: the label itself unless `label_words` says otherwise. */
+export function labelWords(recipe: Recipe): string[] {
+  return recipe.labels.map((label) => recipe.label_words[label] ?? label);
+}
+
+/** The recipe's prompt with the words' token ids. @throws InputError when two words begin with one token */
+export function promptSetting(
+  recipe: Recipe,
+  tokenizer: TextTokenizer,
+  template: PromptTemplate,
+): PromptSetting {
+  const words = labelWords(recipe);
+  return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
+}
+
+/** Tokenizes utterances for stage 1, and for stage 2 where a prompt setting is given. */
+export function makeExamples(
+  utterances: readonly Spoken[],
+  labels: readonly string[],
+  views: InputViews,
+  text: { readonly tokenizer: TextTokenizer; readonly maxTokens: number },
+  prompt?: PromptSetting,
+): Example[] {
+  return utterances.map((utterance) => {
+    const label = labels.indexOf(utterance.label);
+    const textIds = cutTokens(text.tokenizer.encode(utterance.text), text.maxTokens);
+    const base = { id: utterance.id, path: utterance.path, label, textIds };
+    return prompt === undefined ? base : { ...base, prompt: makePrompt(utterance, label, views, prompt) };
+  });
+}
+
+/** At most `limit` tokens, keeping the closing one. */
+function cutTokens(ids: readonly number[], limit: number): readonly number[] {
+  return ids.length <= limit ? ids : [...ids.slice(0, limit - 1), ids.at(-1)!];
+}
+
+function makePrompt(
+  utterance: Spoken,
+  label: number,
+  views: InputViews,
+  setting: PromptSetting,
+): ExamplePrompt {
+  const { ids, audioPosition } = buildPrompt(setting.tokenizer, setting.template, {
+    labels: setting.labels,
+    audio: views !== 'text',
+    speaker: utterance.speaker,
+    transcript: views === 'audio' ? undefined : utterance.text,
+  });
+  const word = setting.labelWordIds[label] ?? [];
+  const answer = word.length === 0 ? [] : answerIds(setting.tokenizer, word);
+  return { ids, audioPosition, answer, answerWordLength: word.length };
+}

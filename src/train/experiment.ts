@@ -1,0 +1,104 @@
+/** @file A stage of a recipe, ready to train or to evaluate: corpus, backbones, examples, graphs' definition. */
+
+import { DEFAULT_PROMPT, type PromptTemplate } from '../data/text/index.js';
+import type { Recipe } from '../recipe/index.js';
+import { type Backbones, openBackbones } from './backbones.js';
+import type { Collation } from './collation.js';
+import { type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
+import { type Example, makeExamples, type PromptSetting, promptSetting, type Spoken } from './examples.js';
+import { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
+import { type Stage, type StageParameters, stageParameters } from './stage.js';
+import { defineStage1, defineStage2, formerConfig } from './stages.js';
+
+/** A stage with its models' definition; knows no corpus. */
+export interface StageModel {
+  readonly recipe: Recipe;
+  readonly backbones: Backbones;
+  readonly stage: Stage;
+  readonly parameters: StageParameters;
+  /** Stage 2 only. */
+  readonly prompt: PromptSetting | undefined;
+  /** Whether clips are encoded at all (not for a text-only experiment). */
+  readonly needsAudio: boolean;
+  examples(utterances: readonly Spoken[]): Example[];
+  /** How batches are put together; with `targets` for training. */
+  collation(features: FeatureSource, targets: boolean): Collation;
+}
+
+/** The prompt of a recipe: its own texts, or the built-in ones. */
+export function promptTemplate(recipe: Recipe): PromptTemplate {
+  const { system, user, answer } = recipe.prompt;
+  return { system: system ?? DEFAULT_PROMPT.system, user: user ?? DEFAULT_PROMPT.user, answer };
+}
+
+/**
+ * Opens the backbones and defines the stage on them.
+ * @param trainingCounts training utterances per label, for the focal loss; equal weights where only inference is asked
+ */
+export async function openStageModel(
+  recipe: Recipe,
+  stageNumber: 1 | 2,
+  trainingCounts: readonly number[] = recipe.labels.map(() => 1),
+): Promise<StageModel> {
+  const backbones = await openBackbones(recipe, stageNumber);
+  const former = formerConfig(recipe, backbones.configs.encoder, backbones.configs.former);
+  const prompt =
+    stageNumber === 2 ? promptSetting(recipe, backbones.llm!.tokenizer, promptTemplate(recipe)) : undefined;
+  const stage =
+    prompt === undefined
+      ? defineStage1(recipe, former, trainingCounts, backbones.frozen)
+      : defineStage2(
+          recipe,
+          former,
+          backbones.configs.llm!,
+          prompt.labelWordIds.map((ids) => ids[0]!),
+          backbones.frozen,
+        );
+  const { tokenizer } = backbones.former;
+  // RoBERTa's position table also holds the rows up to the padding id.
+  const longest = former.roberta.maxPositionEmbeddings - former.roberta.padTokenId - 1;
+  const maxTokens = Math.min(recipe.max_text_tokens, longest);
+  return {
+    recipe,
+    backbones,
+    stage,
+    parameters: stageParameters(stage),
+    prompt,
+    needsAudio: stage.inputs.some(({ name }) => name === 'audio_features'),
+    examples: (utterances) =>
+      makeExamples(utterances, recipe.labels, recipe.inputs, { tokenizer, maxTokens }, prompt),
+    collation: (features, targets) => ({
+      wanted: new Set([...stage.inputs, ...(targets ? stage.targets : [])].map(({ name }) => name)),
+      audioWidth: former.audioWidth,
+      textPadId: former.roberta.padTokenId,
+      promptPadId: prompt?.tokenizer.padId ?? 0,
+      emotionTokenWeight: recipe.stage2.emotion_token_weight,
+      features: features.read,
+    }),
+  };
+}
+
+/** A stage model on its corpus. */
+export interface Experiment extends StageModel {
+  readonly corpus: ExperimentCorpus;
+}
+
+/** Loads the recipe's corpus and defines the stage for it. */
+export async function openExperiment(
+  recipe: Recipe,
+  stage: 1 | 2,
+  fold: number | undefined,
+): Promise<Experiment> {
+  const corpus = await loadCorpus(recipe, fold);
+  const model = await openStageModel(recipe, stage, labelCounts(corpus.train, recipe.labels));
+  return { ...model, corpus };
+}
+
+/** Features of some utterances of an experiment; extracts what the cache lacks. */
+export function experimentFeatures(
+  model: StageModel,
+  utterances: readonly Spoken[],
+  compute: ComputeOptions,
+): Promise<FeatureSource> {
+  return openFeatures(model.recipe, model.needsAudio ? utterances : [], compute);
+}

@@ -1,0 +1,79 @@
+/** @file HuBERT features of utterances: from the cache, encoded now where it lacks them. */
+
+import { decodeAudio } from '../data/audio/index.js';
+import { extractFeatures, openFeatureCache, readFeatures } from '../data/features/index.js';
+import type { Device } from '../engine/runtime/index.js';
+import {
+  encoderFiles,
+  openCheckpoint,
+  openSpeechEncoder,
+  paddedSamples,
+  readHubertConfig,
+  type SpeechEncoder,
+} from '../models/index.js';
+import type { Recipe } from '../recipe/index.js';
+import type { StoredFeatures } from './collation.js';
+import type { Spoken } from './examples.js';
+
+/** Where and with what a command computes. */
+export interface ComputeOptions {
+  readonly device: Device;
+  /** Threads inside one operator; absent: one for each physical core. */
+  readonly threads?: number;
+  /** Root of the feature cache. */
+  readonly cacheDir: string;
+  readonly onFeatures?: (progress: { stage: 'check' | 'encode'; done: number; total: number }) => void;
+  readonly stop?: AbortSignal;
+}
+
+/** Features by utterance id. */
+export interface FeatureSource {
+  frames(id: string): number;
+  read(utterance: { readonly id: string }): Promise<StoredFeatures>;
+}
+
+/** No features at all, for experiments without audio. */
+const NO_FEATURES: FeatureSource = {
+  frames: () => 0,
+  read: async ({ id }) => {
+    throw new Error(`no features were asked for, so ${id} has none`);
+  },
+};
+
+/**
+ * Makes sure that the cache holds the features of all utterances. The encoder is loaded only when one is missing.
+ * @throws InputError for audio that cannot be read, naming it
+ */
+export async function openFeatures(
+  recipe: Recipe,
+  utterances: readonly (Spoken & { readonly durationSec?: number })[],
+  compute: ComputeOptions,
+): Promise<FeatureSource> {
+  if (utterances.length === 0) return NO_FEATURES;
+  const checkpoint = await openCheckpoint(recipe.backbones.encoder);
+  const cache = await openFeatureCache(compute.cacheDir, await encoderFiles(checkpoint));
+  const { device, threads, onFeatures, stop } = compute;
+  let encoder: Promise<SpeechEncoder> | undefined;
+  const facts = await readHubertConfig(recipe.backbones.encoder);
+  try {
+    const { entries } = await extractFeatures({
+      cache,
+      items: utterances,
+      decode: (path) => decodeAudio(path),
+      encode: async (waveforms) => {
+        encoder ??= openSpeechEncoder(recipe.backbones.encoder, { device, ...(threads && { threads }) });
+        return (await encoder).encode(waveforms);
+      },
+      paddedSamples: (samples) => paddedSamples(facts, samples),
+      maxAudioSec: recipe.max_audio_sec,
+      ...(onFeatures && { onProgress: onFeatures }),
+      ...(stop && { signal: stop }),
+    });
+    return {
+      frames: (id) => entries.get(id)!.frames,
+      read: ({ id }) => readFeatures(entries.get(id)!.path),
+    };
+  } finally {
+    await encoder?.then((open) => open.close()).catch(() => undefined);
+  }
+}

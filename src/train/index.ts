@@ -1,0 +1,27 @@
+/** @file Door of the training room: experiments, stages, the loop, runs on disk. */
+
+export { type Collation, collate, type StoredFeatures } from './collation.js';
+export { type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
+export { type StageSize, sizeStage } from './dry-run.js';
+export type { Example, Spoken } from './examples.js';
+export {
+  type Experiment,
+  experimentFeatures,
+  openExperiment,
+  openStageModel,
+  promptTemplate,
+  type StageModel,
+} from './experiment.js';
+export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
+export { type Inference, inferAll, validationFigures } from './inference.js';
+export {
+  type RunFacts,
+  type RunFolder,
+  readFacts,
+  readMetrics,
+  runFolder,
+  stageFolder,
+} from './run-folder.js';
+export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
+export { type StageParameters, stageEvaluationGraph } from './stage.js';
+export type { TrainingReport, ValidationFigures } from './trainer.js';

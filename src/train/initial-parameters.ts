@@ -1,0 +1,91 @@
+/** @file Where a stage's trainable parameters start. */
+
+import { InputError } from '../base/index.js';
+import { float32Of, type Tensor } from '../engine/tensor/index.js';
+import {
+  type Checkpoint,
+  FORMER_PREFIX,
+  HEAD_PREFIX,
+  initialFormer,
+  initialHead,
+  initialLora,
+  initialProjector,
+  type ParameterShape,
+  PROJECTOR_PREFIX,
+  readWeight,
+  requireWeight,
+} from '../models/index.js';
+import type { Recipe } from '../recipe/index.js';
+import type { Backbones } from './backbones.js';
+
+type Tensors = Record<string, Tensor>;
+
+/** Stage 1: the Former from RoBERTa, the head fresh. */
+export async function initialStage1(
+  parameters: readonly ParameterShape[],
+  backbones: Backbones,
+  seed: number,
+): Promise<Tensors> {
+  const former = await initialFormer(below(parameters, FORMER_PREFIX), backbones.former.checkpoint, seed);
+  const head = initialHead(below(parameters, HEAD_PREFIX), seed);
+  return { ...prefixed(FORMER_PREFIX, former), ...prefixed(HEAD_PREFIX, head) };
+}
+
+/**
+ * Stage 2: the Former from stage 1's checkpoint (from RoBERTa where there is none), a projector at the scale of the
+ * word embeddings, and LoRA at zero.
+ * @throws InputError when the stage-1 checkpoint does not fit the recipe
+ */
+export async function initialStage2(
+  parameters: readonly ParameterShape[],
+  recipe: Recipe,
+  backbones: Backbones,
+  stage1: Checkpoint | undefined,
+): Promise<Tensors> {
+  const { seed } = recipe;
+  const formerShapes = below(parameters, FORMER_PREFIX);
+  const former =
+    stage1 === undefined
+      ? prefixed(FORMER_PREFIX, await initialFormer(formerShapes, backbones.former.checkpoint, seed))
+      : await readTrained(
+          parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX)),
+          stage1,
+        );
+  const embeddingRms = await wordEmbeddingRms(backbones.llm!.checkpoint);
+  const projector = initialProjector(below(parameters, PROJECTOR_PREFIX), embeddingRms, seed);
+  const lora = initialLora(backbones.configs.llm!, recipe.lora, seed);
+  return { ...former, ...prefixed(PROJECTOR_PREFIX, projector), ...Object.fromEntries(lora) };
+}
+
+async function readTrained(parameters: readonly ParameterShape[], trained: Checkpoint): Promise<Tensors> {
+  const tensors: Tensors = {};
+  for (const { key, shape } of parameters) {
+    tensors[key] = await readWeight(requireWeight(trained, key, shape));
+  }
+  return tensors;
+}
+
+const RMS_ROWS = 4096;
+
+/** Root mean square of the language model's first few thousand word embeddings. */
+async function wordEmbeddingRms(llm: Checkpoint): Promise<number> {
+  const ref = llm.weights.get('model.embed_tokens.weight');
+  if (ref === undefined)
+    throw new InputError(`checkpoint ${llm.dir} has no weight "model.embed_tokens.weight"`);
+  const [rows, width] = ref.shape as [number, number];
+  const taken = Math.min(rows, RMS_ROWS);
+  const part = { ...ref, shape: [taken, width], byteLength: (ref.byteLength / rows) * taken };
+  const values = float32Of(await readWeight(part));
+  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+}
+
+/** Parameters below a prefix, without it. */
+function below(parameters: readonly ParameterShape[], prefix: string): ParameterShape[] {
+  return parameters
+    .filter(({ key }) => key.startsWith(prefix))
+    .map(({ key, shape }) => ({ key: key.slice(prefix.length), shape }));
+}
+
+function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): Tensors {
+  return Object.fromEntries([...tensors].map(([key, value]) => [prefix + key, value]));
+}

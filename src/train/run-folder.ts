@@ -1,0 +1,152 @@
+/**
+ * @file The folder of a run: recipe, facts, artifacts, checkpoint, training state and metrics, each a file that a
+ * person can open. A finished run is never trained over; an unfinished one goes on only with the same recipe.
+ */
+
+import { appendFile, mkdir, readFile, stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  InputError,
+  pathExists,
+  readJson,
+  readTextFile,
+  writeFileAtomic,
+  writeJsonAtomic,
+} from '../base/index.js';
+import { dumpRecipe, type Recipe, recipeDifferences } from '../recipe/index.js';
+
+/** Paths inside a run folder. */
+export interface RunFolder {
+  readonly dir: string;
+  readonly recipe: string;
+  readonly facts: string;
+  readonly checkpoint: string;
+  readonly state: string;
+  readonly metrics: string;
+  readonly predictions: string;
+  readonly results: string;
+  readonly trainingModel: string;
+  readonly evaluationModel: string;
+}
+
+/** What a run was made with and how far it is: run.json. */
+export interface RunFacts {
+  readonly format: 'emoq-run';
+  readonly stage: 1 | 2;
+  readonly fold: number | null;
+  readonly name: string;
+  readonly labels: readonly string[];
+  readonly status: 'training' | 'finished';
+  readonly seed: number;
+  readonly manifest: { readonly path: string; readonly sha256: string };
+  readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
+  /** SHA-256 of the stage-1 checkpoint that stage 2 started from, where it did. */
+  readonly stage1: string | null;
+  /** The exact prompt, slots unfilled. */
+  readonly prompt: { readonly system: string; readonly user: string; readonly answer: string } | null;
+  readonly parameters: { readonly trainable: number; readonly frozen: number };
+  readonly steps: number;
+  /** Which step's weights the checkpoint holds, and the validation figure that chose it. */
+  readonly selected: {
+    readonly epoch: number;
+    readonly metric: string | null;
+    readonly value: number | null;
+  } | null;
+  readonly device: string;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+export function runFolder(dir: string): RunFolder {
+  return {
+    dir,
+    recipe: join(dir, 'recipe.yaml'),
+    facts: join(dir, 'run.json'),
+    checkpoint: join(dir, 'checkpoint.safetensors'),
+    state: join(dir, 'training_state.safetensors'),
+    metrics: join(dir, 'metrics.jsonl'),
+    predictions: join(dir, 'predictions.csv'),
+    results: join(dir, 'results.json'),
+    trainingModel: join(dir, 'artifacts', 'training_model.onnx'),
+    evaluationModel: join(dir, 'artifacts', 'eval_model.onnx'),
+  };
+}
+
+/** Folder of a stage, below the experiment's: `<root>/stage1[/fold-N]`. */
+export function stageFolder(root: string, stage: 1 | 2, fold: number | undefined): RunFolder {
+  return runFolder(join(root, `stage${stage}`, ...(fold === undefined ? [] : [`fold-${fold}`])));
+}
+
+/** What a run folder holds before training begins. */
+export type RunStatus = 'new' | 'unfinished' | 'finished';
+
+/**
+ * Looks at a run folder and makes it where it is new.
+ * @throws InputError when the folder holds a run of another recipe, naming the keys that differ, or something else
+ */
+export async function openRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<RunStatus> {
+  const found = await readFacts(folder);
+  if (found === undefined) {
+    await mkdir(join(folder.dir, 'artifacts'), { recursive: true });
+    await writeFileAtomic(folder.recipe, dumpRecipe(recipe));
+    await writeJsonAtomic(folder.facts, facts);
+    return 'new';
+  }
+  const differences = [
+    ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
+    ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
+    ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
+  ];
+  if (differences.length > 0) {
+    throw new InputError(
+      `${folder.dir} holds a run of another recipe: ${differences.join('; ')}. Use another --run folder, or delete this one`,
+    );
+  }
+  return found.status === 'finished' ? 'finished' : 'unfinished';
+}
+
+/** run.json of a folder; undefined where there is none. @throws InputError when it is not a run's */
+export async function readFacts(folder: RunFolder): Promise<RunFacts | undefined> {
+  if (!(await pathExists(folder.facts))) return undefined;
+  const facts = (await readJson(folder.facts, 'run')) as Partial<RunFacts> | null;
+  if (facts?.format !== 'emoq-run') throw new InputError(`${folder.facts} is not an emoq run`);
+  return facts as RunFacts;
+}
+
+/** metrics.jsonl: appended line by line, cut back to what a resumed state had seen. */
+export interface MetricsLog {
+  append(lines: readonly object[]): Promise<void>;
+  /** Bytes written so far. */
+  size(): number;
+}
+
+/** Opens the log at `size` bytes, dropping what a killed run had written behind its last saved state. */
+export async function openMetrics(path: string, size: number): Promise<MetricsLog> {
+  if (size === 0) await writeFileAtomic(path, '');
+  else {
+    const present = await stat(path).then(
+      ({ size: bytes }) => bytes,
+      () => 0,
+    );
+    if (present < size)
+      throw new InputError(`${path} is shorter than the saved state says; delete the run to start again`);
+    await truncate(path, size);
+  }
+  let bytes = size;
+  return {
+    async append(lines) {
+      const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+      await appendFile(path, text);
+      bytes += Buffer.byteLength(text);
+    },
+    size: () => bytes,
+  };
+}
+
+/** All lines of a metrics log. */
+export async function readMetrics(path: string): Promise<Record<string, unknown>[]> {
+  const text = await readFile(path, 'utf8');
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}

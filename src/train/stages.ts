@@ -1,0 +1,132 @@
+/** @file The two stages of a recipe, from the configs of its backbones; weights are touched only where they are given. */
+
+import { InputError } from '../base/index.js';
+import type { Graph } from '../engine/onnx/index.js';
+import { softmax } from '../engine/onnx/index.js';
+import {
+  answerInputs,
+  classWeights,
+  FORMER_PREFIX,
+  type FormerConfig,
+  formerInputs,
+  type HubertConfig,
+  type InputViews,
+  noDropout,
+  type Qwen2Config,
+  type RobertaConfig,
+  type Stage1Config,
+  type Stage2Config,
+  stage1Forward,
+  stage1Loss,
+  stage2Forward,
+  stage2Inputs,
+  stage2Loss,
+  type Weights,
+  WORD_EMBEDDINGS_KEY,
+} from '../models/index.js';
+import type { Recipe } from '../recipe/index.js';
+import type { Stage } from './stage.js';
+
+/** The configs that a recipe's models are built from. */
+export interface BackboneConfigs {
+  readonly encoder: HubertConfig;
+  readonly former: RobertaConfig;
+  /** Absent where only stage 1 is built. */
+  readonly llm: Qwen2Config | undefined;
+}
+
+/** The Former of a recipe. @throws InputError when its sizes do not go together */
+export function formerConfig(recipe: Recipe, encoder: HubertConfig, roberta: RobertaConfig): FormerConfig {
+  const { queries, cross_attention_every, pooling_heads, dropout, attention_dropout, train_word_embeddings } =
+    recipe.former;
+  if (roberta.hiddenSize % pooling_heads !== 0) {
+    throw new InputError(
+      `former.pooling_heads ${pooling_heads} does not divide the width ${roberta.hiddenSize} of ${recipe.backbones.former}`,
+    );
+  }
+  return {
+    roberta,
+    audioWidth: encoder.hiddenSize,
+    queries,
+    crossAttentionEvery: cross_attention_every,
+    poolingHeads: pooling_heads,
+    dropout,
+    attentionDropout: attention_dropout,
+    trainWordEmbeddings: train_word_embeddings,
+  };
+}
+
+const views = (recipe: Recipe): InputViews => recipe.inputs;
+
+/** Word embeddings stay frozen unless the recipe trains them; everything else of the Former is trained. */
+function trainsFormerKey(config: FormerConfig, key: string): boolean {
+  return config.trainWordEmbeddings || key !== FORMER_PREFIX + WORD_EMBEDDINGS_KEY;
+}
+
+/**
+ * Stage 1: Former and auxiliary head under the MAL loss.
+ * @param trainingCounts utterances per label in the training set, from which alpha is computed
+ */
+export function defineStage1(
+  recipe: Recipe,
+  former: FormerConfig,
+  trainingCounts: readonly number[],
+  frozen: (graph: Graph) => Weights,
+): Stage {
+  const config: Stage1Config = {
+    former,
+    inputs: views(recipe),
+    headHidden: recipe.former.head_hidden,
+    classes: recipe.labels.length,
+  };
+  const { scl_temperature, focal_gamma, scl_weight, focal_weight } = recipe.stage1;
+  const losses = {
+    temperature: scl_temperature,
+    gamma: focal_gamma,
+    alpha: classWeights(trainingCounts),
+    contrastiveWeight: scl_weight,
+    focalWeight: focal_weight,
+  };
+  return {
+    number: 1,
+    inputs: formerInputs(former.audioWidth, config.inputs),
+    targets: [{ name: 'labels', dtype: 'int64', shape: ['batch'] }],
+    isTrainable: (key) => trainsFormerKey(former, key),
+    frozen,
+    loss: (weights, batch, dropout) => {
+      const { loss, contrastive, focal } = stage1Loss(weights, config, losses, batch, dropout);
+      return { loss, reported: { contrastive_loss: contrastive, focal_loss: focal } };
+    },
+    forward: (weights, batch) => {
+      const { embedding, logits } = stage1Forward(weights, config, batch, noDropout);
+      return { probabilities: softmax(logits), embedding };
+    },
+  };
+}
+
+/** Stage 2: Former, projector and LoRA under token-weighted cross-entropy. */
+export function defineStage2(
+  recipe: Recipe,
+  former: FormerConfig,
+  llm: Qwen2Config,
+  labelTokenIds: readonly number[],
+  frozen: (graph: Graph) => Weights,
+): Stage {
+  const config: Stage2Config = {
+    former,
+    inputs: views(recipe),
+    llm,
+    lora: recipe.lora,
+    projectorHidden: recipe.projector.hidden,
+    labelTokenIds,
+  };
+  return {
+    number: 2,
+    inputs: stage2Inputs(config),
+    targets: answerInputs,
+    isTrainable: (key) => !/^(model|lm_head)\./.test(key) && trainsFormerKey(former, key),
+    frozen,
+    loss: (weights, batch, dropout) => ({ loss: stage2Loss(weights, config, batch, dropout), reported: {} }),
+    forward: (weights, batch) => stage2Forward(weights, config, batch, noDropout),
+  };
+}

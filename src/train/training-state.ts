@@ -1,0 +1,47 @@
+/** @file How far a run is: one safetensors file with parameters and moments, the position in its metadata. */
+
+import { z } from 'zod';
+import { InputError, pathExists } from '../base/index.js';
+import { readSafetensorsHeader } from '../engine/tensor/index.js';
+
+/** The best epoch so far by the recipe's metric. */
+export interface BestEpoch {
+  readonly epoch: number;
+  readonly metric: string | null;
+  readonly value: number | null;
+}
+
+/** Everything beside the tensors that a resumed run needs. */
+export interface TrainingPosition {
+  /** Steps done. */
+  readonly step: number;
+  /** Epochs validated. */
+  readonly epoch: number;
+  /** Bytes of metrics.jsonl that belong to these steps. */
+  readonly metricsBytes: number;
+  readonly best: BestEpoch | null;
+}
+
+const positionSchema = z.object({
+  step: z.int().min(0),
+  epoch: z.int().min(0),
+  metricsBytes: z.int().min(0),
+  best: z.object({ epoch: z.int(), metric: z.string().nullable(), value: z.number().nullable() }).nullable(),
+});
+
+const KEY = 'emoq_training_position';
+
+/** Metadata of a training state file. */
+export function positionMetadata(position: TrainingPosition): Record<string, string> {
+  return { [KEY]: JSON.stringify(position) };
+}
+
+/** Position of a saved state; undefined where there is none. @throws InputError when the file is not one */
+export async function readPosition(path: string): Promise<TrainingPosition | undefined> {
+  if (!(await pathExists(path))) return undefined;
+  const { metadata } = await readSafetensorsHeader(path);
+  const parsed = positionSchema.safeParse(JSON.parse(metadata[KEY] ?? 'null'));
+  if (!parsed.success)
+    throw new InputError(`${path} is not a training state of emoq; delete the run to start again`);
+  return parsed.data;
+}

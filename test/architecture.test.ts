@@ -1,0 +1,261 @@
+/** @file The house rules that the import lines can show: layers, doors, where a package may be used, file manners. */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { basename, dirname, join, posix, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const root = fileURLToPath(new URL('../', import.meta.url));
+
+/** Layers from the top. An import goes down the list, never up and never sideways. */
+const layers: readonly (readonly string[])[] = [
+  ['cli'],
+  ['predict'],
+  ['train'],
+  ['evaluate'],
+  ['recipe'],
+  ['data/features', 'data/corpora'],
+  ['data/audio', 'data/text', 'models'],
+  ['models/checkpoint'],
+  ['engine/training'],
+  ['engine/autodiff', 'engine/runtime'],
+  ['engine/onnx'],
+  ['engine/tensor'],
+  ['base'],
+];
+
+/** Rooms that must not meet although the list puts one above the other, with the only exceptions. */
+const apart: readonly { from: string; to: string; except?: string }[] = [
+  { from: 'data', to: 'models', except: 'data/features' }, // features are computed by HuBERT
+];
+
+/** Packages with one door, and the folders or files that are it. A package that is not here may be used anywhere. */
+const doors: Readonly<Record<string, readonly string[]>> = {
+  'onnxruntime-node': ['src/engine/runtime/'],
+  'onnxruntime-common': ['src/engine/runtime/'],
+  'onnx-buf': ['src/engine/onnx/'],
+  '@bufbuild/protobuf': ['src/engine/onnx/'],
+  'fluent-ffmpeg': ['src/data/audio/ffmpeg.ts'],
+  '@huggingface/tokenizers': ['src/data/text/tokenizer.ts'],
+  papaparse: ['src/data/corpora/csv-table.ts', 'src/evaluate/predictions.ts', 'src/predict/'],
+  commander: ['src/cli/'],
+  chalk: ['src/cli/'],
+  yaml: ['src/recipe/', 'src/data/corpora/', 'src/cli/'],
+};
+
+const MAX_LINES = 450;
+
+interface SourceFile {
+  /** From the repository root, with forward slashes. */
+  readonly path: string;
+  readonly text: string;
+}
+
+const files: SourceFile[] = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+  .map((entry) => join(entry.parentPath, entry.name))
+  .map((path) => ({ path: relative(root, path).replaceAll('\\', '/'), text: readFileSync(path, 'utf8') }))
+  .sort((a, b) => (a.path < b.path ? -1 : 1));
+
+/** Module names in import, export-from and dynamic import expressions. */
+function importsOf(text: string): string[] {
+  const code = withoutComments(text);
+  const patterns = [
+    /^\s*(?:import|export)\b[^'";]*?\bfrom\s*['"]([^'"]+)['"]/gm,
+    /^\s*import\s*['"]([^'"]+)['"]/gm,
+    /\bimport\(\s*['"`]([^'"`]+)['"`]\s*\)/g,
+    /\brequire\(\s*['"]([^'"]+)['"]\s*\)/g,
+  ];
+  return patterns.flatMap((pattern) => [...code.matchAll(pattern)].map((match) => match[1]!));
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[^:'"`])\/\/.*$/gm, '$1');
+}
+
+/** The source file that a relative import names. */
+function resolveImport(from: string, name: string): string {
+  return posix.join(dirname(from), name).replace(/\.js$/, '.ts');
+}
+
+/** Index in `layers` of the most exact room that holds a path; -1 outside them all. */
+function layerOf(path: string): number {
+  let best = { layer: -1, length: 0 };
+  for (const [layer, rooms] of layers.entries()) {
+    for (const room of rooms) {
+      if (path.startsWith(`src/${room}/`) && room.length > best.length) best = { layer, length: room.length };
+    }
+  }
+  return best.layer;
+}
+
+/** The name in `layers` of the room that holds a path. */
+function roomNameOf(path: string): string {
+  const rooms = layers.flat().filter((room) => path.startsWith(`src/${room}/`));
+  return rooms.sort((a, b) => b.length - a.length)[0] ?? '';
+}
+
+/** The folder whose door is the way into `path`: the nearest that has an index.ts. */
+function doorFolderOf(path: string, hasDoor: (folder: string) => boolean): string {
+  for (let folder = dirname(path); folder !== 'src'; folder = dirname(folder))
+    if (hasDoor(folder)) return folder;
+  return path.split('/').slice(0, 2).join('/');
+}
+
+function layeringProblem(from: string, to: string): string | undefined {
+  const [above, below] = [layerOf(from), layerOf(to)];
+  if (above < 0) return `${from} is in no room of the list`;
+  if (below < 0) return `${from} imports ${to}, which is in no room of the list`;
+  const [fromRoom, toRoom] = [roomNameOf(from), roomNameOf(to)];
+  if (fromRoom === toRoom) return undefined;
+  const inside = (room: string, folder: string): boolean => room === folder || room.startsWith(`${folder}/`);
+  const barred = apart.find(
+    (pair) => inside(fromRoom, pair.from) && inside(toRoom, pair.to) && fromRoom !== pair.except,
+  );
+  if (barred) return `${from} imports ${to}: ${barred.from} does not use ${barred.to}`;
+  if (below > above) return undefined;
+  return `${from} imports ${to}: ${fromRoom} may not use ${toRoom}`;
+}
+
+function packageOf(name: string): string {
+  return name
+    .split('/')
+    .slice(0, name.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+function packageProblem(from: string, name: string, declared: readonly string[]): string | undefined {
+  if (name.startsWith('node:')) return undefined;
+  if (builtinModules.includes(packageOf(name))) return `${from} imports ${name} without node:`;
+  const owner = packageOf(name);
+  if (!declared.includes(owner)) return `${from} imports ${owner}, which package.json does not depend on`;
+  const door = doors[owner];
+  if (!door || door.some((place) => from.startsWith(place))) return undefined;
+  return `${from} imports ${owner}; its door is ${door.join(', ')}`;
+}
+
+const present = (problem: string | undefined): problem is string => problem !== undefined;
+const relativeImports = files.flatMap(({ path, text }) =>
+  importsOf(text)
+    .filter((name) => name.startsWith('.'))
+    .map((name) => ({ from: path, to: resolveImport(path, name) })),
+);
+
+describe('imports', () => {
+  it('go down the layers only', () => {
+    expect(relativeImports.map(({ from, to }) => layeringProblem(from, to)).filter(present)).toEqual([]);
+  });
+
+  it('enter another room by its door', () => {
+    const hasDoor = (folder: string): boolean => existsSync(join(root, folder, 'index.ts'));
+    const broken = relativeImports.filter(({ from, to }) => {
+      const room = doorFolderOf(to, hasDoor);
+      return !from.startsWith(`${room}/`) && to !== `${room}/index.ts`;
+    });
+    expect(broken.map(({ from, to }) => `${from} imports ${to}, past the door`)).toEqual([]);
+  });
+
+  it('name files that exist', () => {
+    const missing = relativeImports.filter(({ to }) => !existsSync(join(root, to)));
+    expect(missing.map(({ from, to }) => `${from} imports ${to}, which does not exist`)).toEqual([]);
+  });
+
+  it('use a package only where it belongs, and only declared ones', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+    };
+    const problems = files.flatMap(({ path, text }) =>
+      importsOf(text)
+        .filter((name) => !name.startsWith('.'))
+        .map((name) => packageProblem(path, name, Object.keys(dependencies))),
+    );
+    expect(problems.filter(present)).toEqual([]);
+  });
+});
+
+describe('files', () => {
+  it('start with a one-line account of themselves', () => {
+    const silent = files.filter(({ text }) => !/^(?:#!.*\n)?\/\*\*\s(?:\n? \* )?@file \S/.test(text));
+    expect(silent.map(({ path }) => path)).toEqual([]);
+  });
+
+  it(`have at most ${MAX_LINES} lines`, () => {
+    const long = files.map(({ path, text }) => ({ path, lines: text.split('\n').length - 1 }));
+    expect(long.filter(({ lines }) => lines > MAX_LINES)).toEqual([]);
+  });
+
+  it('are named in kebab case, by what they hold', () => {
+    const odd = files.filter(
+      ({ path }) =>
+        !/^[a-z0-9]+(?:-[a-z0-9]+)*\.ts$/.test(basename(path)) ||
+        /util|helper|manager|misc|common/.test(basename(path)),
+    );
+    expect(odd.map(({ path }) => path)).toEqual([]);
+  });
+
+  it('outside the command line neither print nor end the process', () => {
+    const loud = files.filter(
+      ({ path, text }) =>
+        !path.startsWith('src/cli/') &&
+        /\bconsole\.|\bprocess\.(?:exit|exitCode|stdout|stderr)\b/.test(withoutComments(text)),
+    );
+    expect(loud.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe('the rules themselves can fail', () => {
+  it('finds every form of import', () => {
+    const text = `
+      import a from './a.js';
+      import type { B } from '../b/index.js';
+      import {
+        c,
+        d,
+      } from 'c';
+      export * from './e.js';
+      import './f.js';
+      // import g from 'g';
+      /* import h from 'h'; */
+      const i = await import('../i/index.js');
+    `;
+    expect(importsOf(text).sort()).toEqual(
+      ['./a.js', '../b/index.js', 'c', './e.js', './f.js', '../i/index.js'].sort(),
+    );
+  });
+
+  it.each([
+    ['src/engine/onnx/graph.ts', 'src/models/index.ts'],
+    ['src/engine/tensor/dtype.ts', 'src/engine/onnx/index.ts'],
+    ['src/engine/runtime/session.ts', 'src/engine/autodiff/index.ts'],
+    ['src/data/corpora/meld.ts', 'src/models/index.ts'],
+    ['src/models/former/former.ts', 'src/data/text/index.ts'],
+    ['src/models/checkpoint/checkpoint.ts', 'src/models/index.ts'],
+    ['src/recipe/recipe.ts', 'src/train/index.ts'],
+    ['src/evaluate/metrics.ts', 'src/train/index.ts'],
+    ['src/recipe/recipe.ts', 'src/cli/index.ts'],
+    ['src/base/files.ts', 'src/engine/tensor/index.ts'],
+    ['src/elsewhere/x.ts', 'src/base/index.ts'],
+  ])('%s may not import %s', (from, to) => {
+    expect(layeringProblem(from, to)).toBeDefined();
+  });
+
+  it.each([
+    ['src/cli/commands/eval.ts', 'src/evaluate/index.ts'],
+    ['src/data/features/extract.ts', 'src/models/index.ts'],
+    ['src/models/qwen2.ts', 'src/engine/onnx/index.ts'],
+    ['src/train/loop.ts', 'src/evaluate/index.ts'],
+    ['src/engine/runtime/session.ts', 'src/engine/tensor/index.ts'],
+  ])('%s may import %s', (from, to) => {
+    expect(layeringProblem(from, to)).toBeUndefined();
+  });
+
+  it('packages outside their door, undeclared ones and bare builtins are found', () => {
+    const declared = ['chalk', 'fluent-ffmpeg'];
+    expect(packageProblem('src/train/loop.ts', 'chalk', declared)).toContain('its door is src/cli/');
+    expect(packageProblem('src/data/audio/decode.ts', 'fluent-ffmpeg', declared)).toContain('its door is');
+    expect(packageProblem('src/train/loop.ts', 'lodash/fp', declared)).toContain('does not depend on');
+    expect(packageProblem('src/train/loop.ts', 'fs/promises', declared)).toContain('without node:');
+    expect(packageProblem('src/cli/output.ts', 'chalk', declared)).toBeUndefined();
+  });
+});

@@ -1,0 +1,98 @@
+/** @file The option spellings that scripts rely on, for every command that has a declaration. */
+
+import { Command } from 'commander';
+import { describe, expect, it } from 'vitest';
+import * as evaluate from '../../src/cli/commands/eval.js';
+import * as predict from '../../src/cli/commands/predict.js';
+import * as prepareToy from '../../src/cli/commands/prepare-toy.js';
+import * as stage1 from '../../src/cli/commands/stage1.js';
+import * as stage2 from '../../src/cli/commands/stage2.js';
+import type { CommandDeclaration } from '../../src/cli/registry.js';
+
+function parse({ declare }: CommandDeclaration, line: string): Record<string, unknown> {
+  const command = new Command('x')
+    .exitOverride()
+    .configureOutput({ writeErr: () => {}, outputError: () => {} });
+  declare(command);
+  command.action(() => {});
+  command.parse(line === '' ? [] : line.split(' '), { from: 'user' });
+  return { ...command.opts(), ...(command.args.length > 0 ? { operands: command.args } : {}) };
+}
+
+const stage = { device: 'auto' };
+
+describe('command lines', () => {
+  it.each<[string, CommandDeclaration, string, Record<string, unknown>]>([
+    ['prepare-toy', prepareToy, '', { out: 'data/toy4', seed: 0 }],
+    [
+      'prepare-toy',
+      prepareToy,
+      '--out x --seed 7 --speakers 12 --raw meld --spoken',
+      { out: 'x', seed: 7, speakers: 12, raw: 'meld', spoken: true },
+    ],
+    ['stage1', stage1, '--dataset meld7 --dry-run', { ...stage, dataset: 'meld7', dryRun: true }],
+    [
+      'stage1',
+      stage1,
+      '--manifest m.csv --recipe r.yaml --fold 3 --run d --set a=1 --set b.c=2 --device cuda:1',
+      { device: 'cuda:1', manifest: 'm.csv', recipe: 'r.yaml', fold: 3, run: 'd', set: ['a=1', 'b.c=2'] },
+    ],
+    [
+      'stage2',
+      stage2,
+      '--dataset iemocap4 --folds 5 --device cuda',
+      { device: 'cuda:0', dataset: 'iemocap4', folds: 5 },
+    ],
+    [
+      'eval',
+      evaluate,
+      '--dataset toy4 --run d --stage 1 --json',
+      { ...stage, dataset: 'toy4', run: 'd', stage: 1, json: true },
+    ],
+    ['eval', evaluate, '--folds 5', { ...stage, folds: 5, stage: 2 }],
+    [
+      'predict',
+      predict,
+      'calls.csv -o out.csv --run d',
+      {
+        ...stage,
+        operands: ['calls.csv'],
+        output: 'out.csv',
+        run: 'd',
+        pathColumn: 'path',
+        textColumn: 'text',
+        speakerColumn: 'speaker',
+      },
+    ],
+    [
+      'predict',
+      predict,
+      'calls.csv -o out --bundle b --path-column wav --text-column said --format jsonl --device cpu',
+      {
+        device: 'cpu',
+        operands: ['calls.csv'],
+        output: 'out',
+        bundle: 'b',
+        pathColumn: 'wav',
+        textColumn: 'said',
+        speakerColumn: 'speaker',
+        format: 'jsonl',
+      },
+    ],
+  ])('%s (%#)', (_, declaration, line, expected) => {
+    expect(parse(declaration, line)).toEqual(expected);
+  });
+
+  it.each<[CommandDeclaration, string]>([
+    [prepareToy, '--raw ravdess'],
+    [prepareToy, '--speakers 0'],
+    [stage1, '--fold 0'],
+    [stage1, '--fold 1 --folds 5'],
+    [stage1, '--device cuda:x'],
+    [predict, 'calls.csv'],
+    [predict, 'calls.csv -o x --run a --bundle b'],
+    [predict, 'calls.csv -o x --format xml'],
+  ])('wrong values are refused (%#)', (declaration, line) => {
+    expect(() => parse(declaration, line)).toThrow();
+  });
+});

@@ -1,0 +1,163 @@
+/** @file Progress lines, interruptions and error reports, without a terminal. */
+
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { InputError, InterruptedError } from '../../src/base/index.js';
+import { reportError } from '../../src/cli/errors.js';
+import { formatDuration, type ProgressScreen, startProgress } from '../../src/cli/progress.js';
+import { run } from './command-line.js';
+
+interface FakeScreen extends ProgressScreen {
+  sec: number;
+  lines: string[];
+  statuses: string[];
+}
+
+function fakeScreen(isTerminal: boolean): FakeScreen {
+  const screen: FakeScreen = {
+    isTerminal,
+    sec: 0,
+    lines: [],
+    statuses: [],
+    status: (text) => void screen.statuses.push(text),
+    line: (text) => void screen.lines.push(text),
+    nowSec: () => screen.sec,
+  };
+  return screen;
+}
+
+function work(screen: FakeScreen, seconds: number, perSec: number, from = 0): void {
+  const progress = startProgress({ label: 'converting', unit: 'clips' }, screen);
+  const total = from + seconds * perSec;
+  for (let tenth = 0; tenth <= seconds * 10; tenth++) {
+    screen.sec = tenth / 10;
+    progress.update(from + Math.floor((tenth / 10) * perSec), total);
+  }
+  progress.finish();
+}
+
+describe('progress', () => {
+  it('of under two seconds leaves no trace', () => {
+    for (const isTerminal of [true, false]) {
+      const screen = fakeScreen(isTerminal);
+      work(screen, 1.9, 10);
+      expect(screen.lines).toEqual([]);
+      expect(screen.statuses.at(-1) ?? '').toBe('');
+    }
+  });
+
+  it('on a terminal is one moving line with rate and time left, then a summary', () => {
+    const screen = fakeScreen(true);
+    work(screen, 60, 20);
+    expect(screen.statuses).toContain('converting: 600 of 1,200 clips, 20 clips/s, 30 s left');
+    expect(screen.statuses.at(-1)).toBe('');
+    expect(screen.lines).toEqual(['converting: 1,200 clips in 1 min 00 s (20 clips/s)']);
+  });
+
+  it('in a log is a line now and then', () => {
+    const screen = fakeScreen(false);
+    work(screen, 100, 20);
+    expect(screen.statuses).toEqual([]);
+    expect(screen.lines).toHaveLength(4);
+    expect(screen.lines[0]).toBe('converting: 600 of 2,000 clips, 20 clips/s, 1 min 10 s left');
+  });
+
+  it('does not count as speed what was done before', () => {
+    const screen = fakeScreen(true);
+    work(screen, 10, 20, 1_000_000);
+    expect(screen.lines).toEqual(['converting: 1,000,200 clips in 10 s (20 clips/s)']);
+  });
+
+  it('of an unknown total has no time left', () => {
+    const screen = fakeScreen(false);
+    const progress = startProgress({ label: 'reading', unit: 'rows' }, screen);
+    progress.update(0, null);
+    screen.sec = 40;
+    progress.update(80, null, 'part 2');
+    expect(screen.lines).toEqual(['reading: 80 rows, 2.00 rows/s, part 2']);
+  });
+
+  it('says durations as people do', () => {
+    expect([0.44, 9.94, 36.2, 59.7, 250, 3599.9, 3900, 7199].map(formatDuration)).toEqual([
+      '0.4 s',
+      '9.9 s',
+      '36 s',
+      '1 min 00 s',
+      '4 min 10 s',
+      '1 h 00 min',
+      '1 h 05 min',
+      '2 h 00 min',
+    ]);
+  });
+});
+
+describe('errors', () => {
+  afterEach(() => vi.restoreAllMocks());
+
+  function reported(error: unknown, debug = false): { code: number; text: string } {
+    let text = '';
+    vi.spyOn(process.stderr, 'write').mockImplementation((chunk) => {
+      text += chunk;
+      return true;
+    });
+    return { code: reportError(error, debug), text };
+  }
+
+  it('of input are exit code 2 and a line for each mistake', () => {
+    expect(reported(new InputError('one\ntwo'))).toEqual({ code: 2, text: 'error: one\nerror: two\n' });
+  });
+
+  it('of interruption are exit code 130 and say how to go on', () => {
+    expect(reported(new InterruptedError('saved; run again'))).toEqual({
+      code: 130,
+      text: 'saved; run again\n',
+    });
+    expect(reported(new DOMException('x', 'AbortError')).code).toBe(130);
+  });
+
+  it('of any other kind are exit code 1, one line, and a stack under --debug only', () => {
+    const error = new TypeError('broken\nwith details');
+    expect(reported(error)).toEqual({
+      code: 1,
+      text: 'error: broken\nRun again with --debug to see where.\n',
+    });
+    expect(reported(error, true).text).toContain('    at ');
+    expect(reported('a string')).toMatchObject({ code: 1 });
+  });
+});
+
+describe('Ctrl-C', () => {
+  const script = (work: string) => `
+    import { withInterrupts } from ${JSON.stringify(new URL('../../dist/cli/interrupt.js', import.meta.url).href)};
+    const done = await withInterrupts('finishing this step', async (signal) => {
+      ${work}
+    });
+    console.log(done);`;
+  const node = (work: string) => run(process.execPath, ['--input-type=module', '-e', script(work)]);
+
+  it('once lets the work end and save', async () => {
+    const outcome = await node(`
+      process.kill(process.pid, 'SIGINT');
+      while (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 5));
+      return 'saved';`);
+    expect(outcome).toMatchObject({
+      code: 0,
+      stdout: 'saved\n',
+      stderr: 'finishing this step; press Ctrl-C again to leave at once\n',
+    });
+  });
+
+  it('twice leaves at once with 130', async () => {
+    const outcome = await node(`
+      process.kill(process.pid, 'SIGINT');
+      signal.addEventListener('abort', () => setTimeout(() => process.kill(process.pid, 'SIGINT'), 5));
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+      return 'never';`);
+    expect(outcome).toMatchObject({ code: 130, stdout: '' });
+    expect(outcome.elapsedMs).toBeLessThan(30_000);
+  });
+
+  it('afterwards belongs to Node again', async () => {
+    const outcome = await node(`return process.listenerCount('SIGINT') + process.listenerCount('SIGTERM');`);
+    expect(outcome.stdout).toBe('2\n');
+  });
+});

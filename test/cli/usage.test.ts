@@ -1,0 +1,133 @@
+/** @file Help, versions, typos and exit codes of the real command line. */
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { createProgram } from '../../src/cli/program.js';
+import { type CommandEntry, commandEntries } from '../../src/cli/registry.js';
+import { emoq, emoqBin, emoqHere, run } from './command-line.js';
+
+const names = commandEntries.map(({ name }) => name);
+
+describe('help', () => {
+  it('lists every command on stdout, quickly', async () => {
+    const { code, stdout, stderr, elapsedMs } = await emoq(['--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const name of names) expect(stdout).toContain(`  ${name}`);
+    console.log(`emoq --help took ${elapsedMs.toFixed(0)} ms`);
+  });
+
+  it('loads nothing that computes', async () => {
+    const { stdout } = await run(process.execPath, [
+      '--input-type=module',
+      '-e',
+      `const { main } = await import(${JSON.stringify(new URL('../../dist/cli/index.js', import.meta.url).href)});
+       await main(['node', 'emoq', 'eval', '--help']);
+       const libraries = process.report.getReport().sharedObjects;
+       console.log(libraries.filter((path) => path.includes('onnxruntime')).length, libraries.length > 1);`,
+    ]);
+    expect(stdout.trim().split('\n').at(-1)).toBe('0 true');
+  });
+
+  it.each(names)('of %s ends in an example that the command line accepts', async (name) => {
+    const { code, stdout } = await emoqHere([name, '--help']);
+    expect(code).toBe(0);
+    const example = /Example:\n {2}(emoq .*)\n$/.exec(stdout)?.[1];
+    expect(example).toBeDefined();
+    const args = example!.split(' ').slice(1);
+    expect(args[0]).toBe(name);
+    let ran = false;
+    const entries = commandEntries.map(
+      (entry): CommandEntry => ({
+        ...entry,
+        action: async () => ({
+          run: async () => {
+            ran = true;
+          },
+        }),
+      }),
+    );
+    await (await createProgram(entries, args)).parseAsync(args, { from: 'user' });
+    expect(ran).toBe(true);
+  });
+
+  it('of one command by `help` too', async () => {
+    const option = await emoqHere(['stats', '--help']);
+    expect(await emoqHere(['help', 'stats'])).toEqual({ code: 0, stdout: option.stdout, stderr: '' });
+  });
+});
+
+describe('the version', () => {
+  it('is that of package.json', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      version: string;
+    };
+    expect(await emoq(['--version'])).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+});
+
+describe('wrong usage is one line on stderr and exit code 2', () => {
+  it.each([
+    [['stat'], "error: unknown command 'stat' (Did you mean stats?); see emoq --help"],
+    [['zzz'], "error: unknown command 'zzz'; see emoq --help"],
+    [
+      ['stats', '--datset', 'x'],
+      "error: unknown option '--datset' (Did you mean --dataset?); see emoq stats --help",
+    ],
+    [['stats', 'extra'], 'error: too many arguments for'],
+    [
+      ['prepare-meld'],
+      "error: required option '--root <folder>' not specified; see emoq prepare-meld --help",
+    ],
+    [['prepare-csv', '--name', 'x'], "error: missing required argument 'file.csv'"],
+    [['eval', '--device', 'gpu'], 'It must be auto, cpu, cuda or cuda:N'],
+    [['eval', '--stage', '3'], 'It must be 1 or 2'],
+    [['eval', '--folds', '1.5'], 'It must be a whole number from 2'],
+    [['eval', '--predictions', 'x.csv', '--folds', '5'], "option '--predictions <file>' cannot be used with"],
+    [['stats', '--dataset', 'a', '--recipe', 'b'], 'cannot be used with'],
+    [['eval'], 'error: say what to score'],
+    [['stats'], 'error: say what to work on: --dataset NAME, --manifest FILE or --recipe FILE'],
+    [['stats', '--dataset', 'medl7'], 'did you mean meld7?'],
+  ])('emoq %j', async (args, message) => {
+    const { code, stdout, stderr } = await emoqHere(args);
+    expect(stderr).toContain(message);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+
+  it('in the real process too', async () => {
+    expect(await emoq(['stats', '--datset', 'x'])).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: "error: unknown option '--datset' (Did you mean --dataset?); see emoq stats --help\n",
+    });
+  });
+
+  it('no command at all shows the help on stderr', async () => {
+    const { code, stdout, stderr } = await emoq([]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('Usage: emoq');
+  });
+});
+
+describe('manners', () => {
+  it('a failure that is not of the input is exit code 1, one line, and a stack under --debug only', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'emoq-usage-'));
+    writeFileSync(join(folder, 'clips.csv'), 'path,label\nclip.wav,joy\n');
+    writeFileSync(join(folder, 'clip.wav'), '');
+    writeFileSync(join(folder, 'file'), '');
+    const args = ['prepare-csv', 'clips.csv', '--name', 'x', '--out', 'file/x'];
+    const [plain, debug] = await Promise.all([emoq(args, folder), emoq([...args, '--debug'], folder)]);
+    rmSync(folder, { recursive: true });
+    expect(plain).toMatchObject({ code: 1, stdout: '' });
+    expect(plain.stderr).toMatch(/^error: .*ENOTDIR.*\nRun again with --debug to see where\.\n$/);
+    expect(plain.stderr).not.toContain('\u001b');
+    expect(debug.stderr).toMatch(/\n +at /);
+  });
+
+  it('a reader that goes away is no error', async () => {
+    const pipe = `"${process.execPath}" "${emoqBin}" --help | true`;
+    expect(await run('bash', ['-o', 'pipefail', '-c', pipe])).toMatchObject({ code: 0, stderr: '' });
+  });
+});

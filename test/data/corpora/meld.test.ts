@@ -1,0 +1,381 @@
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { InputError, InterruptedError, sha256Of } from '../../../src/base/index.js';
+import { decodeAudio } from '../../../src/data/audio/index.js';
+import {
+  corpusFactsPath,
+  countDifferences,
+  prepareMeld,
+  readCorpusFacts,
+  readManifest,
+  readMeldAnnotations,
+  selectUtterances,
+  type Utterance,
+} from '../../../src/data/corpora/index.js';
+import { amplitudeAt, ffmpeg, ffprobeSec } from '../audio/ffmpeg-clips.js';
+import { MELD_HEADER, type MeldRow, MONO, meldClip, meldCsv, put, STEREO, SURROUND } from './raw-trees.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'emoq-meld-'));
+const root = join(folder, 'MELD.Raw');
+const factsPath = join(folder, 'meld.yaml');
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const utt = (dialogue: number, utterance: number, emotion: string, more: Partial<MeldRow> = {}): MeldRow => ({
+  text: `Line ${dialogue}.${utterance}`,
+  emotion,
+  dialogue,
+  utterance,
+  ...more,
+});
+
+const ROWS = {
+  train: [
+    utt(0, 0, 'neutral', { text: 'It\u0092s \u0093fine\u0094\u0085 said\u00a0he' }), // codes as control characters
+    utt(0, 1, 'joy', { start: '0:12:32,632', end: '0:12:32,632' }), // no length
+    utt(1, 0, 'anger', { speaker: 'Monica' }), // the clip runs far past its half second
+    utt(1, 1, 'fear'), // the clip is a little longer, as clips are
+    utt(2, 0, 'sadness'), // a stub of a clip
+    utt(125, 3, 'surprise'), // corrupt, as known
+  ],
+  dev: [utt(0, 0, 'disgust', { text: 'Caf\u00e9' }), utt(110, 7, 'neutral')], // the second has no clip, as known
+  test: [utt(0, 0, 'joy'), utt(220, 0, 'disgust', { start: '00:01:44,270', end: '00:05:39,338' })],
+} as const;
+
+/** The real facts with the counts of this tree. */
+function writeFacts(path: string): void {
+  const facts = parse(readFileSync(corpusFactsPath('meld'), 'utf8'));
+  for (const split of ['train', 'dev', 'test'] as const) {
+    facts.counts.split[split] = {};
+    for (const { emotion } of ROWS[split]) {
+      facts.counts.split[split][emotion] = (facts.counts.split[split][emotion] ?? 0) + 1;
+    }
+  }
+  put(path, stringify(facts));
+}
+
+/** Every file of a folder, with the checksum of its bytes. */
+function snapshot(path: string): Record<string, string> {
+  const names = readdirSync(path, { recursive: true }) as string[];
+  return Object.fromEntries(
+    names
+      .sort()
+      .filter((name) => statSync(join(path, name)).isFile())
+      .map((name) => [name, sha256Of(readFileSync(join(path, name)))]),
+  );
+}
+
+const options = (out: string) => ({ root, out: join(folder, out), factsPath });
+
+async function refusal(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(InputError);
+  expect((error as Error).message).not.toContain('\n');
+  return (error as Error).message;
+}
+
+beforeAll(() => {
+  writeFacts(factsPath);
+  put(join(root, 'train_sent_emo.csv'), meldCsv(ROWS.train));
+  // A copy in which the bytes themselves are Windows-1252.
+  put(join(root, 'dev_sent_emo.csv'), Buffer.from(meldCsv(ROWS.dev), 'latin1'));
+  put(join(root, 'test_sent_emo.csv'), meldCsv(ROWS.test));
+  meldClip(root, 'train_splits', 'dia0_utt0', SURROUND);
+  meldClip(root, 'train_splits', 'dia0_utt1', { ...STEREO, durationSec: 0.7 });
+  meldClip(root, 'train_splits', 'dia1_utt0', { ...MONO, durationSec: 3 });
+  meldClip(root, 'train_splits', 'dia1_utt1', { ...MONO, durationSec: 0.7 });
+  meldClip(root, 'train_splits', 'dia2_utt0', { ...MONO, durationSec: 0.05, video: false });
+  put(
+    join(root, 'train_splits', 'dia125_utt3.mp4'),
+    readFileSync(join(root, 'train_splits', 'dia0_utt0.mp4')).subarray(0, 3000),
+  );
+  put(join(root, 'train_splits', '._dia0_utt0.mp4'), '\0\x05\x16\x07');
+  meldClip(root, 'dev_splits_complete', 'dia0_utt0', MONO);
+  meldClip(root, 'output_repeated_splits_test', 'dia0_utt0', STEREO);
+  meldClip(root, 'output_repeated_splits_test', 'final_videos_testdia0_utt0', MONO);
+  // The wrong annotation of 235 s: low for six seconds, high for the last four.
+  const high = "aevalsrc=exprs='0.4*sin(2*PI*if(lt(t,6),200,900)*t)':s=48000:d=10";
+  ffmpeg('-f', 'lavfi', '-i', high, join(root, 'output_repeated_splits_test', 'dia220_utt0.mp4'));
+});
+
+describe('prepare-meld', () => {
+  it('prepares a raw tree: ids, labels, speakers, repaired text, 16 kHz mono clips', async () => {
+    const seen: number[] = [];
+    const summary = await prepareMeld({
+      ...options('a'),
+      onProgress: (done, total) => seen.push(done / total),
+    });
+    const manifest = await readManifest(summary.manifestPath);
+    expect(manifest.utterances.map(({ id }) => id)).toEqual([
+      'train_dia0_utt0',
+      'train_dia0_utt1',
+      'train_dia1_utt0',
+      'train_dia1_utt1',
+      'train_dia2_utt0',
+      'dev_dia0_utt0',
+      'test_dia0_utt0',
+      'test_dia220_utt0',
+    ]);
+    const [first, , third] = manifest.utterances as [Utterance, Utterance, Utterance];
+    expect(first).toMatchObject({
+      path: join(folder, 'a', 'audio', 'train', 'train_dia0_utt0.wav'),
+      text: 'It’s “fine”… said he',
+      label: 'neutral',
+      speaker: 'Chandler',
+      gender: '',
+      session: '',
+      split: 'train',
+    });
+    expect(third).toMatchObject({ speaker: 'Monica', label: 'anger' });
+    expect(manifest.utterances[5]).toMatchObject({ text: 'Café', split: 'dev' });
+    for (const { path, durationSec } of manifest.utterances) {
+      expect(ffprobeSec(path)).toBeCloseTo(durationSec, 5);
+    }
+    expect(amplitudeAt(await decodeAudio(first.path), 500)).toBeGreaterThan(0.35); // the centre of 5.1
+    expect(summary).toMatchObject({ kept: 8, converted: 9, alreadyDone: false, differences: [] });
+    expect(summary.counts.split).toEqual({
+      dev: { disgust: 1 },
+      test: { disgust: 1, joy: 1 },
+      train: { anger: 1, fear: 1, joy: 1, neutral: 1, sadness: 1 },
+    });
+    expect(seen.at(-1)).toBe(1);
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+  });
+
+  it('cuts what runs far past its annotation, pads stubs, leaves the known bad out, and says so', async () => {
+    const { info, utterances } = await readManifest(join(folder, 'a', 'manifest.csv'));
+    const lengths = Object.fromEntries(utterances.map(({ id, durationSec }) => [id, durationSec]));
+    expect(lengths.train_dia1_utt0).toBe(0.5);
+    expect(lengths.train_dia2_utt0).toBe(0.1);
+    expect(lengths.test_dia220_utt0).toBe(4);
+    expect(lengths.train_dia0_utt1).toBeGreaterThan(0.69); // an annotation without length cuts nothing
+    expect(lengths.train_dia1_utt1).toBeGreaterThan(0.69);
+    expect(info.notes.cut.map(({ id }) => id)).toEqual(['train_dia1_utt0', 'test_dia220_utt0']);
+    expect(info.notes.cut[0]!.reason).toMatch(/^3\.0\d+ s, kept the first 0\.5 s$/);
+    expect(info.notes.cut[1]!.reason).toMatch(/^10\.\d+ s, kept the last 4 s$/);
+    const kept = await decodeAudio(utterances.at(-1)!.path);
+    expect(amplitudeAt(kept, 900)).toBeGreaterThan(0.35);
+    expect(info.notes.padded).toEqual([
+      { id: 'train_dia2_utt0', reason: expect.stringMatching(/^0\.0\d+ s, silence added up to 0\.1 s$/) },
+    ]);
+    expect(info.notes.skipped).toEqual([
+      { id: 'dev_dia110_utt7', reason: 'no clip in the release, as known' },
+      {
+        id: 'train_dia125_utt3',
+        reason: expect.stringMatching(/^corrupt clip, as known: dia125_utt3\.mp4 /),
+      },
+    ]);
+  });
+
+  it('run again does nothing; a lost clip alone is made again, to the same bytes', async () => {
+    const before = snapshot(join(folder, 'a'));
+    expect(await prepareMeld(options('a'))).toMatchObject({ kept: 8, converted: 0, alreadyDone: true });
+    rmSync(join(folder, 'a', 'audio', 'train', 'train_dia0_utt0.wav'));
+    writeFileSync(join(folder, 'a', 'audio', 'dev', 'dev_dia0_utt0.wav'), 'not whole');
+    expect(await prepareMeld(options('a'))).toMatchObject({ kept: 8, converted: 2, alreadyDone: false });
+    expect(snapshot(join(folder, 'a'))).toEqual(before);
+  });
+
+  it('stopped in the middle goes on and ends with the same bytes', async () => {
+    const stop = new AbortController();
+    const work = prepareMeld({
+      ...options('b'),
+      jobs: 2,
+      signal: stop.signal,
+      onProgress: (done) => done === 3 && stop.abort(),
+    });
+    await expect(work).rejects.toThrow(InterruptedError);
+    await expect(work).rejects.toThrow(
+      /stopped with [345] of 9 clips ready in .*; run the same command again/,
+    );
+    expect(readdirSync(join(folder, 'b'))).not.toContain('manifest.csv');
+    // What a kill can leave besides: half a journal line, and a temporary file.
+    writeFileSync(join(folder, 'b', 'preparation.jsonl'), '{"id":"train_di', { flag: 'a' });
+    writeFileSync(join(folder, 'b', 'audio', 'train', 'x.wav.123-0a1b2c3d.tmp'), 'half');
+    const { converted } = await prepareMeld(options('b'));
+    expect(converted).toBeLessThanOrEqual(6);
+    expect(snapshot(join(folder, 'b'))).toEqual(snapshot(join(folder, 'a')));
+  });
+
+  it('makes a clip again when its source changed', async () => {
+    const copy = join(folder, 'changed');
+    cpSync(root, copy, { recursive: true, preserveTimestamps: true });
+    const prepare = () => prepareMeld({ ...options('c'), root: copy });
+    await prepare();
+    meldClip(copy, 'train_splits', 'dia125_utt3', MONO); // somebody repaired it
+    expect(await prepare()).toMatchObject({ converted: 1, kept: 9 });
+  });
+});
+
+describe('prepare-meld refuses a tree that is not as expected', () => {
+  const broken = (change: (root: string) => void): string => {
+    const copy = mkdtempSync(join(folder, 'broken-'));
+    cpSync(root, copy, { recursive: true });
+    change(copy);
+    return copy;
+  };
+
+  it('listing the counts that differ, before any clip is made', async () => {
+    const message = await refusal(prepareMeld({ root, out: join(folder, 'd') }));
+    expect(message).toMatch(
+      /is not as expected: split train: neutral 1 instead of 4710; split train: joy 1 instead of 1743; /,
+    );
+    expect(message).toMatch(/; and \d+ more\. Complete it, or pass --allow-incomplete/);
+    expect(readdirSync(folder)).not.toContain('d');
+  });
+
+  it('a missing clip, or goes on and writes it into the manifest', async () => {
+    const copy = broken((path) => rmSync(join(path, 'train_splits', 'dia0_utt1.mp4')));
+    const missing = { ...options('e'), root: copy };
+    expect(await refusal(prepareMeld(missing))).toMatch(/is not as expected: train_dia0_utt1 has no clip\./);
+    const { differences, skipped, kept } = await prepareMeld({ ...missing, allowIncomplete: true });
+    expect(differences).toEqual(['train_dia0_utt1 has no clip']);
+    expect(skipped).toContainEqual({ id: 'train_dia0_utt1', reason: 'clip missing' });
+    expect(kept).toBe(7);
+    expect((await readManifest(join(folder, 'e', 'manifest.csv'))).info.notes.differences).toEqual(
+      differences,
+    );
+  });
+
+  it('a clip that is corrupt and not known to be', async () => {
+    const copy = broken((path) =>
+      put(join(path, 'output_repeated_splits_test', 'dia0_utt0.mp4'), 'no video'),
+    );
+    const corrupt = { ...options('f'), root: copy };
+    expect(await refusal(prepareMeld(corrupt))).toMatch(
+      /is not as expected: test_dia0_utt0: dia0_utt0\.mp4 /,
+    );
+    expect(readdirSync(join(folder, 'f'))).not.toContain('manifest.csv');
+    expect(await prepareMeld({ ...corrupt, allowIncomplete: true })).toMatchObject({ kept: 7, converted: 0 });
+  });
+
+  it('a split without its CSV or its clips', async () => {
+    const copy = broken((path) => {
+      rmSync(join(path, 'dev_sent_emo.csv'));
+      rmSync(join(path, 'output_repeated_splits_test'), { recursive: true });
+    });
+    expect(await refusal(prepareMeld({ ...options('g'), root: copy }))).toMatch(
+      /dev_sent_emo\.csv is missing; folder output_repeated_splits_test is missing/,
+    );
+    put(join(copy, 'test.tar.gz'), 'packed');
+    expect(await refusal(prepareMeld({ ...options('g'), root: copy, allowIncomplete: true }))).toMatch(
+      /test\.tar\.gz is still packed: unpack it with tar -xzf/,
+    );
+    expect(await refusal(prepareMeld({ ...options('g'), root: folder }))).toMatch(
+      /--root must be the unpacked folder MELD\.Raw/,
+    );
+    expect(await refusal(prepareMeld({ ...options('g'), root: join(folder, 'nowhere') }))).toMatch(
+      /holds none of train_sent_emo\.csv/,
+    );
+  });
+
+  it('a file in the place of the folder, or another corpus in it', async () => {
+    put(join(folder, 'file'), 'x');
+    expect(await refusal(prepareMeld(options('file')))).toMatch(/file is a file; --out must be a folder/);
+    put(join(folder, 'h', 'manifest.json'), '{"format":"emoq-manifest","name":"iemocap"}');
+    expect(await refusal(prepareMeld(options('h')))).toMatch(
+      /already holds the corpus "iemocap"; choose another folder with --out/,
+    );
+  });
+});
+
+describe('MELD annotations', () => {
+  const labels = ['neutral', 'joy'];
+  const read = async (text: string) => {
+    put(join(folder, 'x.csv'), text);
+    return readMeldAnnotations(join(folder, 'x.csv'), labels);
+  };
+
+  it('have lengths to the millisecond, and none where the times are equal or swapped', async () => {
+    const rows = [
+      utt(0, 0, 'joy', { start: '0:01:59,990', end: '00:02:01,001' }),
+      utt(0, 1, 'joy', { start: '00:00:05,000', end: '00:00:05,000' }),
+      utt(0, 2, 'joy', { start: '00:00:05,000', end: '00:00:04,000' }),
+    ];
+    expect((await read(meldCsv(rows))).map(({ annotatedSec }) => annotatedSec)).toEqual([1.011, 0, 0]);
+  });
+
+  it.each([
+    [
+      'an unknown emotion',
+      meldCsv([utt(0, 0, 'glee')]),
+      /x\.csv, line 2, column Emotion: "glee" is not one of neutral, joy/,
+    ],
+    [
+      'a bad time',
+      meldCsv([utt(0, 0, 'joy', { end: '1:2' })]),
+      /line 2, column EndTime: "1:2" is not a time like/,
+    ],
+    [
+      'a bad id',
+      meldCsv([utt(0, 0, 'joy'), utt(0, 1.5, 'joy')]),
+      /line 3, column Utterance_ID: "1\.5" is not a whole number/,
+    ],
+    ['a doubled id', meldCsv([utt(0, 0, 'joy'), utt(0, 0, 'joy')]), /line 3: dia0_utt0 is on line 2 already/],
+    [
+      'a missing column',
+      meldCsv([utt(0, 0, 'joy')]).replace('Emotion', 'Feeling'),
+      /line 1: missing column "Emotion"/,
+    ],
+    ['no rows', `${MELD_HEADER}\r\n`, /has a header but no records/],
+  ])('refuse %s with file and line', async (_, text, message) => {
+    expect(await refusal(read(text))).toMatch(message);
+  });
+});
+
+const realData = process.env.EMOQ_REAL_DATA;
+if (!realData) console.log('EMOQ_REAL_DATA is not set: the real MELD annotations are not tested');
+
+describe.skipIf(!realData)('the real MELD annotations', () => {
+  it('have the counts of the facts, for seven labels and for four', async () => {
+    const facts = await readCorpusFacts(corpusFactsPath('meld'));
+    const utterances: Utterance[] = [];
+    for (const split of ['train', 'dev', 'test']) {
+      const rows = await readMeldAnnotations(join(realData!, 'meld', `${split}_sent_emo.csv`), facts.labels);
+      for (const { dialogue, utterance, emotion, text, speaker } of rows) {
+        const id = `${split}_dia${dialogue}_utt${utterance}`;
+        utterances.push({
+          id,
+          path: '',
+          text,
+          label: emotion,
+          speaker,
+          gender: '',
+          session: '',
+          split,
+          durationSec: 0,
+        });
+      }
+      expect(rows.length).toBe(facts.views.meld7!.counts[split]);
+    }
+    expect(countDifferences(facts, utterances)).toEqual([]);
+    expect(utterances.filter(({ text }) => /[\u0080-\u00a0]/.test(text))).toEqual([]);
+    const four = new Set(facts.views.meld4!.labels);
+    for (const [split, count] of Object.entries(facts.views.meld4!.counts)) {
+      expect(utterances.filter((u) => u.split === split && four.has(u.label)).length).toBe(count);
+    }
+    const sessions = { utterances, csvPath: 'x', lineOf: new Map(), info: {} } as never;
+    expect(selectUtterances(sessions, { labels: facts.views.meld4!.labels }).utterances.length).toBe(
+      8245 + 897 + 2211,
+    );
+  });
+
+  it('are cut as the facts say, and only where a clip runs far past them', async () => {
+    const facts = await readCorpusFacts(corpusFactsPath('meld'));
+    const longest: Record<string, number> = {};
+    for (const split of ['train', 'dev', 'test']) {
+      const rows = await readMeldAnnotations(join(realData!, 'meld', `${split}_sent_emo.csv`), facts.labels);
+      for (const { dialogue, utterance, annotatedSec } of rows) {
+        if (annotatedSec > 30) longest[`${split}_dia${dialogue}_utt${utterance}`] = annotatedSec;
+      }
+    }
+    expect(longest).toEqual(
+      Object.fromEntries(facts.wrong_annotations!.map(({ id, annotated_sec }) => [id, annotated_sec])),
+    );
+  });
+});

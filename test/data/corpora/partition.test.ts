@@ -1,0 +1,173 @@
+import { describe, expect, it } from 'vitest';
+import { InputError } from '../../../src/base/index.js';
+import {
+  assignFolds,
+  assignSplits,
+  type Partition,
+  partitionUtterances,
+  sessionsOf,
+  type Utterance,
+} from '../../../src/data/corpora/index.js';
+
+const LABELS = ['neutral', 'angry', 'sad', 'happy'];
+
+/** 20 utterances of each speaker, labels in turn. */
+function corpus(
+  speakers: string[],
+  more: (speaker: string, i: number) => Partial<Utterance> = () => ({}),
+): Utterance[] {
+  return speakers.flatMap((speaker) =>
+    Array.from({ length: 20 }, (_, i) => ({
+      id: `${speaker}-${i}`,
+      path: `/x/${speaker}-${i}.wav`,
+      text: '',
+      label: LABELS[i % 4]!,
+      speaker,
+      gender: '',
+      session: '',
+      split: '',
+      durationSec: 1,
+      ...more(speaker, i),
+    })),
+  );
+}
+
+/** Ten speakers as in IEMOCAP: session 1 to 5, a woman and a man in each. */
+const dyads = ['1', '2', '3', '4', '5'].flatMap((n) => [`Ses0${n}F`, `Ses0${n}M`]);
+const sessions = corpus(dyads, (speaker) => ({ session: speaker[4]! }));
+
+const speakersOf = (utterances: Utterance[]): string[] =>
+  [...new Set(utterances.map(({ speaker }) => speaker))].sort();
+const sizes = ({ train, dev, test }: Partition): number[] => [train.length, dev.length, test.length];
+
+describe('partition by split', () => {
+  const split = corpus(['a', 'b', 'c'], (_, i) => ({ split: ['train', 'train', 'dev', 'test'][i % 4]! }));
+
+  it('follows the column, in order, speakers shared or not', () => {
+    const partition = partitionUtterances(split);
+    expect(sizes(partition)).toEqual([30, 15, 15]);
+    expect(partition.test.map(({ id }) => id).slice(0, 2)).toEqual(['a-3', 'a-7']);
+  });
+
+  it('takes validation from training where there is no dev split, if asked', () => {
+    const noDev = split.map((u) => ({ ...u, split: u.split === 'dev' ? 'train' : u.split }));
+    expect(sizes(partitionUtterances(noDev))).toEqual([45, 0, 15]);
+    expect(sizes(partitionUtterances(noDev, { validation: 'stratified', validationShare: 0.2 }))).toEqual([
+      36, 9, 15,
+    ]);
+  });
+
+  it('refuses unknown and missing splits', () => {
+    expect(() =>
+      partitionUtterances(split.map((u) => ({ ...u, split: u.split.replace('dev', 'val') }))),
+    ).toThrow(/utterance a-2 has split "val"; splits are train, dev and test/);
+    expect(() => partitionUtterances(split.filter((u) => u.split !== 'test'))).toThrow(
+      /no utterance has split "test"/,
+    );
+    expect(() => partitionUtterances([])).toThrow(InputError);
+  });
+});
+
+describe('partition by fold', () => {
+  it.each([1, 2, 3, 4, 5])('fold %i holds out that session and nobody else', (fold) => {
+    const { train, dev, test } = partitionUtterances(sessions, { fold });
+    expect([train.length, dev.length, test.length]).toEqual([160, 0, 40]);
+    expect(speakersOf(test)).toEqual([`Ses0${fold}F`, `Ses0${fold}M`]);
+    expect(speakersOf(train)).toEqual(dyads.filter((speaker) => speaker[4] !== String(fold)));
+  });
+
+  it('holds out one speaker of the others for validation, chosen by the seed', () => {
+    const chosen = new Set<string>();
+    for (let seed = 0; seed < 12; seed++) {
+      const { train, dev, test } = partitionUtterances(sessions, { fold: 2, validation: 'speaker', seed });
+      expect(speakersOf(dev)).toHaveLength(1);
+      expect([...speakersOf(train), ...speakersOf(dev), ...speakersOf(test)].sort()).toEqual(dyads);
+      chosen.add(speakersOf(dev)[0]!);
+    }
+    expect(chosen.size).toBeGreaterThan(3);
+  });
+
+  it('takes a share of each label for validation, the same for one seed', () => {
+    const options = { fold: 2, validation: 'stratified', validationShare: 0.1, seed: 3 } as const;
+    const { train, dev } = partitionUtterances(sessions, options);
+    expect(LABELS.map((label) => dev.filter((u) => u.label === label).length)).toEqual([4, 4, 4, 4]);
+    expect(train.length).toBe(144);
+    expect(partitionUtterances(sessions, options).dev).toEqual(dev);
+    expect(partitionUtterances(sessions, { ...options, seed: 4 }).dev).not.toEqual(dev);
+  });
+
+  it('keeps the number of a session where another is missing, and orders named ones', () => {
+    const without2 = sessions.filter(({ session }) => session !== '2');
+    expect(speakersOf(partitionUtterances(without2, { fold: 3 }).test)).toEqual(['Ses03F', 'Ses03M']);
+    expect(() => partitionUtterances(without2, { fold: 2 })).toThrow(
+      /fold 2 does not exist: the corpus has the sessions 1, 3, 4, 5/,
+    );
+    const named = corpus(['x', 'y'], (speaker) => ({ session: `room ${speaker}` }));
+    expect(speakersOf(partitionUtterances(named, { fold: 2 }).test)).toEqual(['y']);
+    expect(sessionsOf(corpus(['a'], (_, i) => ({ session: String(i + 1) }))).slice(8, 11)).toEqual([
+      '9',
+      '10',
+      '11',
+    ]);
+  });
+
+  it('refuses a speaker of the test session who is also heard in training', () => {
+    const leaked = sessions.map((u) => (u.id === 'Ses04M-7' ? { ...u, speaker: 'Ses02F' } : u));
+    expect(() => partitionUtterances(leaked, { fold: 2 })).toThrow(
+      /speaker Ses02F is in session 2 \(Ses02F-0\) and in session 4 \(Ses04M-7\)/,
+    );
+    expect(() => partitionUtterances(leaked, { fold: 4 })).toThrow(/speaker Ses02F/);
+    expect(sizes(partitionUtterances(leaked, { fold: 1 }))).toEqual([160, 0, 40]);
+  });
+
+  it('refuses to guess: no fold given, no such fold, no session', () => {
+    expect(() => partitionUtterances(sessions)).toThrow(/has sessions but no splits: .*a fold \(1 to 5\)/);
+    expect(() => partitionUtterances(sessions, { fold: 6 })).toThrow(/fold 6 does not exist/);
+    expect(() => partitionUtterances(corpus(['a', 'b']), { fold: 1 })).toThrow(
+      /utterance a-0 has no session/,
+    );
+  });
+});
+
+describe('splits made from a seed', () => {
+  const many = corpus(Array.from({ length: 10 }, (_, i) => `s${i}`));
+
+  it('keep speakers whole, near the shares, the same for one seed', () => {
+    const made = assignSplits(many, { seed: 1 });
+    const partition = partitionUtterances(made);
+    expect(sizes(partition)).toEqual([140, 20, 40]);
+    const speakers = [partition.train, partition.dev, partition.test].flatMap(speakersOf);
+    expect(speakers.length).toBe(10);
+    expect(assignSplits(many, { seed: 1 })).toEqual(made);
+    expect(assignSplits(many, { seed: 2 })).not.toEqual(made);
+    expect(partitionUtterances(many, { seed: 1 })).toEqual(partition);
+  });
+
+  it('leave something for each split with three speakers, and refuse two', () => {
+    expect(sizes(partitionUtterances(assignSplits(corpus(['a', 'b', 'c']))))).toEqual([20, 20, 20]);
+    expect(() => assignSplits(corpus(['a', 'b']))).toThrow(/need at least 3 speakers, there are 2/);
+    expect(sizes(partitionUtterances(assignSplits(corpus(['a', 'b']), { devShare: 0 })))).toEqual([
+      20, 0, 20,
+    ]);
+  });
+
+  it('divide each label where no speaker is known, and refuse a half-filled column', () => {
+    const partition = partitionUtterances(assignSplits(corpus(['a', 'b'], () => ({ speaker: '' }))));
+    expect(LABELS.map((label) => partition.test.filter((u) => u.label === label).length)).toEqual([
+      2, 2, 2, 2,
+    ]);
+    expect(sizes(partition)).toEqual([28, 4, 8]);
+    const half = corpus(['a', 'b', 'c'], (speaker) => (speaker === 'b' ? { speaker: '' } : {}));
+    expect(() => assignSplits(half)).toThrow(/utterance b-0 has no speaker while others have one/);
+  });
+
+  it('make folds of about one size with whole speakers', () => {
+    const folded = assignFolds(many, 5, 7);
+    for (let fold = 1; fold <= 5; fold++) {
+      const { train, test } = partitionUtterances(folded, { fold });
+      expect([train.length, test.length]).toEqual([160, 40]);
+    }
+    expect(() => assignFolds(many, 11)).toThrow(/need at least 11 speakers/);
+    expect(() => assignFolds(many, 1)).toThrow(/whole number from 2/);
+  });
+});

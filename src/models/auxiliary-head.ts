@@ -29,7 +29,7 @@ export function initialHead(
       key,
       key === 'dense.weight'
         ? tensor('float32', shape, normalArray(seededRandom(seed, 'head'), shape[0]! * shape[1]!, 1))
-        : freshParameter(`head.${key}`, shape, seed, 0.02),
+        : freshParameter(`head.${key}`, shape, seed),
     ]),
   );
 }

@@ -1,8 +1,9 @@
 /** @file Where a stage's trainable parameters start. */
 
 import { InputError } from '../base/index.js';
-import { float32Of, type Tensor } from '../engine/tensor/index.js';
+import { decodeHalf, float32Of, type Tensor } from '../engine/tensor/index.js';
 import {
+  type AudioStatistics,
   type Checkpoint,
   FORMER_PREFIX,
   HEAD_PREFIX,
@@ -17,6 +18,8 @@ import {
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { Backbones } from './backbones.js';
+import type { Example } from './examples.js';
+import type { FeatureSource } from './features.js';
 
 type Tensors = Record<string, Tensor>;
 
@@ -25,8 +28,10 @@ export async function initialStage1(
   parameters: readonly ParameterShape[],
   backbones: Backbones,
   seed: number,
+  audio: AudioStatistics | undefined,
 ): Promise<Tensors> {
-  const former = await initialFormer(below(parameters, FORMER_PREFIX), backbones.former.checkpoint, seed);
+  const shapes = below(parameters, FORMER_PREFIX);
+  const former = await initialFormer(shapes, backbones.former.checkpoint, seed, audio);
   const head = initialHead(below(parameters, HEAD_PREFIX), seed);
   return { ...prefixed(FORMER_PREFIX, former), ...prefixed(HEAD_PREFIX, head) };
 }
@@ -41,12 +46,13 @@ export async function initialStage2(
   recipe: Recipe,
   backbones: Backbones,
   stage1: Checkpoint | undefined,
+  audio: AudioStatistics | undefined,
 ): Promise<Tensors> {
   const { seed } = recipe;
   const formerShapes = below(parameters, FORMER_PREFIX);
   const former =
     stage1 === undefined
-      ? prefixed(FORMER_PREFIX, await initialFormer(formerShapes, backbones.former.checkpoint, seed))
+      ? prefixed(FORMER_PREFIX, await initialFormer(formerShapes, backbones.former.checkpoint, seed, audio))
       : await readTrained(
           parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX)),
           stage1,
@@ -88,4 +94,32 @@ function below(parameters: readonly ParameterShape[], prefix: string): Parameter
 
 function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): Tensors {
   return Object.fromEntries([...tensors].map(([key, value]) => [prefix + key, value]));
+}
+
+/** Utterances that the channel statistics are taken from: enough for two digits, little to read. */
+const STATISTICS_UTTERANCES = 256;
+
+/** Mean and deviation of each feature channel over the first training utterances. */
+export async function audioStatistics(
+  examples: readonly Example[],
+  features: FeatureSource,
+  width: number,
+): Promise<AudioStatistics> {
+  const sum = new Float64Array(width);
+  const squares = new Float64Array(width);
+  let frames = 0;
+  for (const example of examples.slice(0, STATISTICS_UTTERANCES)) {
+    const { words } = await features.read(example);
+    const values = decodeHalf(words);
+    values.forEach((value, index) => {
+      sum[index % width]! += value;
+      squares[index % width]! += value * value;
+    });
+    frames += values.length / width;
+  }
+  const mean = Float32Array.from(sum, (total) => total / frames);
+  const deviation = Float32Array.from(squares, (total, channel) =>
+    Math.sqrt(Math.max(total / frames - mean[channel]! ** 2, 0)),
+  );
+  return { mean, deviation };
 }

@@ -17,7 +17,7 @@ import type { Example } from './examples.js';
 import { type Experiment, experimentFeatures, openExperiment, promptTemplate } from './experiment.js';
 import type { ComputeOptions, FeatureSource } from './features.js';
 import { inferAll, validationFigures } from './inference.js';
-import { initialStage1, initialStage2 } from './initial-parameters.js';
+import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
 import { openMetrics, openRun, type RunFacts, type RunFolder, stageFolder } from './run-folder.js';
 import { planSteps, type StepPlan } from './schedule.js';
 import { stageEvaluationGraph, stageTrainingGraph } from './stage.js';
@@ -81,7 +81,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, options.compute, training);
     if (start.step > 0) await session.loadState(folder.state);
-    else await session.setState(await initialParameters(experiment, stage1));
+    else await session.setState(await initialParameters(experiment, features, stage1));
     const evaluationSession =
       corpus.dev.length === 0 ? undefined : await openSession(host, evaluationModel, options.compute);
     const position = await trainOn(options, experiment, features, {
@@ -132,11 +132,16 @@ async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions):
   );
 }
 
-async function initialParameters(experiment: Experiment, stage1: string | undefined) {
-  const { recipe, stage, parameters, backbones } = experiment;
-  if (stage.number === 1) return initialStage1(parameters.trainable, backbones, recipe.seed);
+async function initialParameters(experiment: Experiment, features: FeatureSource, stage1: string | undefined) {
+  const { recipe, stage, parameters, backbones, corpus, needsAudio } = experiment;
+  const width = backbones.configs.encoder.hiddenSize;
+  const audio =
+    needsAudio && stage1 === undefined
+      ? await audioStatistics(experiment.examples(corpus.train), features, width)
+      : undefined;
+  if (stage.number === 1) return initialStage1(parameters.trainable, backbones, recipe.seed, audio);
   const trained = stage1 === undefined ? undefined : await openWeightsFile(stage1);
-  return initialStage2(parameters.trainable, recipe, backbones, trained);
+  return initialStage2(parameters.trainable, recipe, backbones, trained, audio);
 }
 
 function countOf(parameters: readonly ParameterShape[]): number {

@@ -7,6 +7,7 @@ export interface PrepareToyOptions {
   readonly out: string;
   readonly seed: number;
   readonly speakers?: number;
+  readonly utterances?: number;
   readonly raw?: 'meld' | 'iemocap';
   readonly spoken?: true;
   readonly jobs?: number;
@@ -16,7 +17,8 @@ export function declare(command: Command): void {
   command
     .option('--out <folder>', 'where the corpus and its backbones go', 'data/toy4')
     .option('--seed <n>', 'the same seed gives the same files', wholeNumber(0), 0)
-    .option('--speakers <n>', 'number of speakers', wholeNumber(5))
+    .option('--speakers <n>', 'number of speakers (default: 20, or 10 with --raw iemocap)', wholeNumber(5))
+    .option('--utterances <n>', 'utterances of each speaker, a multiple of 4 (default: 32)', wholeNumber(4))
     .addOption(
       new Option(
         '--raw <release>',

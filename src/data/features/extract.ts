@@ -56,7 +56,8 @@ const BATCH_SEC = 20;
 
 /**
  * Makes sure that every item has its features in the cache. Entries that are missing, cut short or damaged are made;
- * finished ones survive a kill. Neither the items' order nor what else is in a batch changes an entry's bytes.
+ * finished ones survive a kill. Neither the items' order nor what else is in a batch changes an entry's bytes, as long
+ * as the encoder keeps to that for clips of one padded length (HuBERT does on the CPU; on CUDA a last bit may differ).
  * @throws InputError for a file that cannot be read or decoded
  * @throws InterruptedError when `signal` is aborted, after the batch under way
  */

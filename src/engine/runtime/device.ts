@@ -11,6 +11,9 @@ export type Device = { readonly kind: 'cpu' } | { readonly kind: 'cuda'; readonl
 /** Without these two onnxruntime has no CUDA. */
 const CUDA_LIBRARIES = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
 
+/** One of these is there wherever an NVIDIA driver runs: on Linux, and in the Windows subsystem for it. */
+const DRIVER_FILES = ['/dev/nvidiactl', '/dev/dxg'];
+
 /** Folder of onnxruntime-node's native libraries for this platform. */
 export function providerFolder(): string {
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
@@ -29,17 +32,23 @@ export function cudaProviderInstalled(folder = providerFolder()): boolean {
 }
 
 /**
- * Resolves `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first CUDA device where the provider libraries are
- * installed, else the CPU.
+ * Resolves `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first CUDA device where there is one and the provider
+ * libraries are installed, else the CPU.
  * @throws InputError for any other text, or for CUDA without its libraries.
  */
-export function resolveDevice(name: string): Device {
-  if (name === 'cpu' || (name === 'auto' && !cudaProviderInstalled())) return { kind: 'cpu' };
+export function resolveDevice(
+  name: string,
+  folder = providerFolder(),
+  driverFiles: readonly string[] = DRIVER_FILES,
+): Device {
+  const installed = cudaProviderInstalled(folder);
+  if (name === 'cpu') return { kind: 'cpu' };
+  if (name === 'auto' && !(installed && driverFiles.some((file) => existsSync(file)))) return { kind: 'cpu' };
   const match = /^(?:auto|cuda(?::(\d+))?)$/.exec(name);
   if (match === null) throw new InputError(`device "${name}" is not known; use auto, cpu, cuda or cuda:N`);
-  if (!cudaProviderInstalled()) {
+  if (!installed) {
     throw new InputError(
-      `device "${name}" needs onnxruntime's CUDA libraries in ${providerFolder()}; run "make cuda", or use --device cpu`,
+      `device "${name}" needs onnxruntime's CUDA libraries in ${folder}; run "make cuda", or use --device cpu`,
     );
   }
   return { kind: 'cuda', index: Number(match[1] ?? 0) };

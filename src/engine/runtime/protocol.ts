@@ -26,6 +26,14 @@ export type Request =
     }
   | { kind: 'dispose'; session: number };
 
+/** Places in the Int32Array that both threads share. */
+export const Flag = {
+  /** 1: the main thread wants the thread to end; requests not begun are dropped. */
+  closing: 0,
+  /** 1 while the worker answers a request. */
+  busy: 1,
+} as const;
+
 export interface Envelope {
   readonly id: number;
   readonly request: Request;

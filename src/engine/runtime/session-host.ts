@@ -3,14 +3,27 @@
 import { Worker } from 'node:worker_threads';
 import { InputError } from '../../base/index.js';
 import type { Tensor } from '../tensor/index.js';
-import type { CreateResult, Envelope, Reply, Request, StateSlot } from './protocol.js';
+import {
+  type CreateResult,
+  type Envelope,
+  Flag,
+  type Reply,
+  type Request,
+  type StateSlot,
+} from './protocol.js';
 import type { SessionOptions, Tensors } from './session.js';
 
-/** A worker thread that owns sessions. Close it, or the process stays alive. */
+/**
+ * A worker thread that owns sessions. It keeps the process alive only while it computes. Native code cannot be
+ * stopped: `close` and process.exit wait for a run under way. To leave at once, raise a signal.
+ */
 export interface SessionHost {
   /** Loads a model, with tensors that stay in the worker between runs where `state` names some. */
   open(model: Uint8Array, options: SessionOptions, state?: readonly StateSlot[]): Promise<HostedSession>;
-  /** Ends the thread; a run under way is abandoned. */
+  /**
+   * Ends the thread. Whatever was asked before is rejected at once and what was not begun is dropped, but the promise
+   * waits for a run under way: ending a thread inside native code would abort the process.
+   */
   close(): Promise<void>;
 }
 
@@ -42,30 +55,63 @@ export interface HostedSession {
 
 /** Starts the worker thread. */
 export function startSessionHost(): SessionHost {
-  const worker = new Worker(new URL('./session-worker.js', import.meta.url));
+  const flags = new Int32Array(new SharedArrayBuffer(8));
+  const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData: flags });
   const waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   let nextId = 1;
+  let unanswered = 0;
   let failure: Error | undefined;
+  let whenQuiet = (): void => {};
+  let closed: Promise<void> | undefined;
 
   const failAll = (error: Error): void => {
-    failure = error;
-    for (const { reject } of waiting.values()) reject(error);
+    failure ??= error;
+    for (const { reject } of waiting.values()) reject(failure);
     waiting.clear();
   };
   worker.on('message', (reply: Reply) => {
     const entry = waiting.get(reply.id);
     waiting.delete(reply.id);
-    if (waiting.size === 0) worker.unref();
+    unanswered -= 1;
+    if (unanswered === 0) {
+      worker.unref();
+      whenQuiet();
+    }
     if ('error' in reply) entry?.reject(revive(reply.error));
     else entry?.resolve(reply.result);
   });
-  worker.on('error', failAll);
-  worker.on('exit', (code) => failAll(new Error(`the compute thread ended (code ${code})`)));
+  /** Node ends its threads on exit, and onnxruntime aborts the process if that hits a run: wait for it. */
+  const waitAtExit = (): void => {
+    Atomics.store(flags, Flag.closing, 1);
+    Atomics.wait(flags, Flag.busy, 1);
+  };
+  process.on('exit', waitAtExit);
+  const bury = (error: Error): void => {
+    failAll(error);
+    Atomics.store(flags, Flag.busy, 0); // a dead thread cannot
+    unanswered = 0;
+    whenQuiet();
+  };
+  worker.on('error', bury);
+  worker.on('exit', (code) => bury(new Error(`the compute thread ended (code ${code})`)));
   worker.unref();
+
+  const close = async (): Promise<void> => {
+    Atomics.store(flags, Flag.closing, 1);
+    failAll(new Error('the compute thread was closed'));
+    if (unanswered > 0) {
+      await new Promise<void>((resolve) => {
+        whenQuiet = resolve;
+      });
+    }
+    await worker.terminate();
+    process.off('exit', waitAtExit);
+  };
 
   const ask = <T>(request: Request): Promise<T> => {
     if (failure !== undefined) return Promise.reject(failure);
     const id = nextId++;
+    unanswered += 1;
     worker.ref();
     return new Promise<T>((resolve, reject) => {
       waiting.set(id, { resolve: resolve as (result: unknown) => void, reject });
@@ -89,10 +135,9 @@ export function startSessionHost(): SessionHost {
         dispose: () => ask({ kind: 'dispose', session }),
       };
     },
-    async close() {
-      worker.removeAllListeners('exit');
-      await worker.terminate();
-      failAll(new Error('the compute thread was closed'));
+    close() {
+      closed ??= close();
+      return closed;
     },
   };
 }

@@ -1,7 +1,7 @@
 /** @file The worker thread: owns sessions and their state, so that computing never blocks the terminal. */
 
-import { parentPort } from 'node:worker_threads';
-import type { CreateResult, Envelope, Reply, Request } from './protocol.js';
+import { parentPort, workerData } from 'node:worker_threads';
+import { type CreateResult, type Envelope, Flag, type Reply, type Request } from './protocol.js';
 import { createResidentState, type ResidentState } from './resident-state.js';
 import { createSession, type Session, type Tensors } from './session.js';
 
@@ -47,16 +47,22 @@ async function answer(request: Request): Promise<unknown> {
   }
 }
 
+const flags = workerData as Int32Array;
 let queue = Promise.resolve();
 
 parentPort?.on('message', ({ id, request }: Envelope) => {
   queue = queue.then(async () => {
     let reply: Reply;
     try {
+      Atomics.store(flags, Flag.busy, 1);
+      if (Atomics.load(flags, Flag.closing) === 1) throw new Error('the compute thread is closing');
       reply = { id, result: await answer(request) };
     } catch (error) {
       const { name, message, stack = '' } = error instanceof Error ? error : new Error(String(error));
       reply = { id, error: { name, message, stack } };
+    } finally {
+      Atomics.store(flags, Flag.busy, 0);
+      Atomics.notify(flags, Flag.busy);
     }
     parentPort?.postMessage(reply);
   });

@@ -3,4 +3,4 @@
 export { dense } from './attention.js';
 export { type FormerConfig, WORD_EMBEDDINGS_KEY } from './config.js';
 export { emoqFormer, type FormerInputs, type MaskedSequence } from './former.js';
-export { freshParameter, initialFormer, robertaKey } from './initial.js';
+export { type AudioStatistics, freshParameter, initialFormer, robertaKey } from './initial.js';

@@ -13,6 +13,7 @@ import {
   cast,
   constant,
   convLength,
+  type Dim,
   div,
   gather,
   gelu,
@@ -53,17 +54,15 @@ export function featureEncoder(
   let features = unsqueeze(inputValues, [2]); // [N, samples, 1]
   let lengths = reduceSum(attentionMask, [1]); // [N]
   config.convDim.forEach((channels, layer) => {
-    const [kernel, stride] = [config.convKernel[layer]!, config.convStride[layer]!];
     const layerWeights = under(weights, `feature_extractor.conv_layers.${layer}.`);
     withScope(features.graph, `conv_layers.${layer}`, () => {
-      lengths = convFrames(lengths, kernel, stride);
-      features = convolution(under(layerWeights, 'conv.'), features, { channels, kernel, stride, config });
+      lengths = convFrames(lengths, config.convKernel[layer]!, config.convStride[layer]!);
+      features = convolution(under(layerWeights, 'conv.'), config, layer, features);
       if (config.featExtractNorm === 'layer') {
-        const [scale, bias] = [
-          layerWeights('layer_norm.weight', [channels]),
-          layerWeights('layer_norm.bias', [channels]),
-        ];
-        features = layerNorm(features, scale, bias, CONV_NORM_EPSILON);
+        const [scale, bias] = ['weight', 'bias'].map((name) =>
+          layerWeights(`layer_norm.${name}`, [channels]),
+        );
+        features = layerNorm(features, scale!, bias!, CONV_NORM_EPSILON);
       } else if (layer === 0) {
         features = timeNorm(under(layerWeights, 'layer_norm.'), features, lengths);
       }
@@ -74,29 +73,26 @@ export function featureEncoder(
 }
 
 /** x [N, T, in] -> [N, T', channels], weight [channels, in, kernel] of the checkpoint. */
-function convolution(
-  weights: Weights,
-  x: Value,
-  {
-    channels,
-    kernel,
-    stride,
-    config,
-  }: { channels: number; kernel: number; stride: number; config: HubertConfig },
-): Value {
+function convolution(weights: Weights, config: HubertConfig, layer: number, x: Value): Value {
   const { graph } = x;
-  const width = x.shape[2] as number;
+  const [, length, width] = x.shape as [Dim, Dim, number];
+  const [channels, kernel] = [config.convDim[layer]!, config.convKernel[layer]!];
+  const stride = config.convStride[layer]!;
   const frames = convFrames(sizeOf(x, 1), kernel, stride);
-  const starts = mul(arange(frames, convLength(x.shape[1]!, kernel, stride)), stride);
+  const starts = mul(arange(frames, lengthAfter(config, layer, length)), stride);
   const taps = constant(graph, int64([1, kernel], [...Array(kernel).keys()]));
   const windows = gather(x, add(unsqueeze(starts, [1]), taps), 1); // [N, T', kernel, in]
   const rows = reshape(windows, [...windows.shape.slice(0, 2), kernel * width]);
-  // Reordered to the windows' order; a constant of at most 3 MB, folded when the session loads.
-  const weight = reshape(transpose(weights('weight', [channels, width, kernel]), [0, 2, 1]), [
-    channels,
-    kernel * width,
-  ]);
+  // In the windows' order: a constant of at most 3 MB, folded when the session loads.
+  const inOrder = transpose(weights('weight', [channels, width, kernel]), [0, 2, 1]);
+  const weight = reshape(inOrder, [channels, kernel * width]);
   return linear(rows, weight, config.convBias ? weights('bias', [channels]) : undefined);
+}
+
+/** A convolution's length: worked out where it is known, else a name that reads better in a viewer than the formula. */
+function lengthAfter({ convDim, convKernel, convStride }: HubertConfig, layer: number, length: Dim): Dim {
+  if (typeof length === 'number') return convLength(length, convKernel[layer]!, convStride[layer]!);
+  return layer === convDim.length - 1 ? 'frames' : `frames_${layer}`;
 }
 
 /**

@@ -2,11 +2,11 @@
 
 import { InputError } from '../../../base/index.js';
 import { seededRandom } from '../../../engine/tensor/index.js';
-import { type Arousal, layOutUtterance } from './prosody.js';
+import { type Arousal, layOutUtterance, type Utterance } from './prosody.js';
 import { sentenceSource, type Valence } from './sentences.js';
 import { drawSpeakers, type ToySpeaker } from './speakers.js';
 import { syllablesOfText } from './syllables.js';
-import { synthesize } from './voice.js';
+import { SAMPLE_RATE_HZ, sampleCount, synthesize } from './voice.js';
 
 /** The emotion of each corner: the voice alone tells high from low, the words alone tell positive from negative. */
 export const TOY_CLASSES = [
@@ -90,9 +90,17 @@ export function planToyCorpus(options: ToyOptions): ToyPlan {
  * The sound of one utterance: mono samples at 16 kHz. It depends on the corpus seed, the utterance's id, its speaker and
  * its arousal, and on the transcript only where the corpus is spoken.
  */
-export function renderUtterance({ options }: ToyPlan, utterance: ToyUtterance): Float32Array {
-  const random = seededRandom(options.seed, 'toy voice', utterance.id);
-  const { voice } = utterance.speaker;
-  const spoken = options.spoken ? syllablesOfText(utterance.text) : undefined;
-  return synthesize(random, voice, layOutUtterance(random, voice, utterance.arousal, spoken));
+export function renderUtterance(plan: ToyPlan, utterance: ToyUtterance): Float32Array {
+  const random = seededRandom(plan.options.seed, 'toy voice', utterance.id);
+  return synthesize(random, utterance.speaker.voice, layOut(plan, utterance));
+}
+
+/** Length of an utterance's samples in seconds, known without making them. */
+export function utteranceSec(plan: ToyPlan, utterance: ToyUtterance): number {
+  return sampleCount(layOut(plan, utterance)) / SAMPLE_RATE_HZ;
+}
+
+function layOut({ options }: ToyPlan, { id, speaker, arousal, text }: ToyUtterance): Utterance {
+  const random = seededRandom(options.seed, 'toy prosody', id);
+  return layOutUtterance(random, speaker.voice, arousal, options.spoken ? syllablesOfText(text) : undefined);
 }

@@ -42,10 +42,10 @@ interface Resonator {
 
 /**
  * Renders an utterance.
- * @returns mono samples at 16 kHz, `round(durationSec * 16000)` of them, with the largest at `utterance.peak`.
+ * @returns mono samples at 16 kHz, `sampleCount(utterance)` of them, with the largest at `utterance.peak`.
  */
 export function synthesize(random: Random, voice: VoiceTraits, utterance: Utterance): Float32Array {
-  const samples = new Float32Array(Math.round(utterance.durationSec * SAMPLE_RATE_HZ));
+  const samples = new Float32Array(sampleCount(utterance));
   const tract = [resonator(), resonator(), resonator(), resonator()];
   const consonant = resonator();
   tune(tract[3]!, FOURTH_FORMANT_HZ * voice.formantScale, BANDWIDTH_HZ[3]);
@@ -102,6 +102,11 @@ export function synthesize(random: Random, voice: VoiceTraits, utterance: Uttera
   }
   finish(samples, random, utterance.peak);
   return samples;
+}
+
+/** Samples of the whole clip. */
+export function sampleCount({ durationSec }: Utterance): number {
+  return Math.round(durationSec * SAMPLE_RATE_HZ);
 }
 
 /** Derivative of Rosenberg's polynomial pulse over one cycle, zero on average: the source as radiated at the lips. */

@@ -1,0 +1,417 @@
+/** @file Sessions, the worker thread that owns them, their resident state, and the choice of device. */
+
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { InputError } from '../../src/base/index.js';
+import {
+  add,
+  addInput,
+  addOutput,
+  cast,
+  createGraph,
+  loop,
+  matmul,
+  mul,
+  reduceSum,
+  serializeModel,
+  slice,
+} from '../../src/engine/onnx/index.js';
+import {
+  createSession,
+  cudaProviderInstalled,
+  deviceName,
+  type HostedSession,
+  providerFolder,
+  resolveDevice,
+  type SessionHost,
+  type StateSlot,
+  startSessionHost,
+} from '../../src/engine/runtime/index.js';
+import {
+  encodeHalf,
+  float32,
+  int64,
+  readSafetensors,
+  type Tensor,
+  tensor,
+  writeSafetensors,
+} from '../../src/engine/tensor/index.js';
+
+const cpu = { device: { kind: 'cpu' }, threads: 1 } as const;
+const slots: readonly StateSlot[] = [
+  { input: 'x', output: 'x_next', dtype: 'float32', shape: [2, 2] },
+  { input: 'count', output: 'count_next', dtype: 'int64', shape: [] },
+];
+
+/** x_next = 0.9 x + u, count_next = count + 1, y = sum(x): state that a run carries to the next. */
+function decay(): Uint8Array {
+  const graph = createGraph('decay');
+  const [x, u] = ['x', 'u'].map((name) => addInput(graph, name, 'float32', [2, 2]));
+  const count = addInput(graph, 'count', 'int64', []);
+  addOutput(graph, add(mul(x!, 0.9), u!), 'x_next');
+  addOutput(graph, add(count, 1), 'count_next');
+  addOutput(graph, reduceSum(x!), 'y');
+  return serializeModel(graph);
+}
+
+/** `trips` products of 256 x 256 matrices: a run as long as one likes. */
+function products(): Uint8Array {
+  const graph = createGraph('products');
+  const x = addInput(graph, 'x', 'float32', [256, 256]);
+  const trips = addInput(graph, 'trips', 'int64', []);
+  const { states } = loop(trips, 'K', [x], (_, __, [state]) => ({
+    states: [mul(matmul(state!, x), 1e-3)],
+    collected: [],
+  }));
+  addOutput(graph, states[0]!, 'y');
+  return serializeModel(graph);
+}
+
+const productFeeds = (trips: number): Record<string, Tensor> => ({
+  x: tensor('float32', [256, 256]),
+  trips: int64([], [trips]),
+});
+
+/** How many products take about `durationMs` here. */
+async function tripsFor(session: HostedSession, durationMs: number): Promise<number> {
+  await session.run(productFeeds(10));
+  const begin = performance.now();
+  await session.run(productFeeds(100));
+  return Math.ceil((100 * durationMs) / (performance.now() - begin));
+}
+
+const u = (k: number): Tensor => float32([2, 2], [k, -k, 0.5, 1 / k]);
+const start = { x: float32([2, 2], [1, 2, 3, 4]), count: int64([], [10]) };
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'emoq-runtime-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const hosts: SessionHost[] = [];
+function startHost(): SessionHost {
+  const host = startSessionHost();
+  hosts.push(host);
+  return host;
+}
+afterEach(async () => {
+  await Promise.all(hosts.splice(0).map((host) => host.close()));
+});
+
+describe('a session', () => {
+  it('names its inputs and outputs, and computes only what is asked for', async () => {
+    const session = await createSession(decay(), cpu);
+    expect(session.inputNames).toEqual(['x', 'u', 'count']);
+    expect(session.outputNames).toEqual(['x_next', 'count_next', 'y']);
+    expect(await session.run({ ...start, u: u(1) }, { y: null })).toEqual({ y: float32([], [10]) });
+    await session.dispose();
+  });
+  it('writes into the arrays that it is given', async () => {
+    const session = await createSession(decay(), cpu);
+    const mine = tensor('float32', [2, 2]);
+    const { x_next } = await session.run({ ...start, u: u(1) }, { x_next: mine });
+    expect(x_next!.data).toBe(mine.data);
+    expect(mine.data[3]).toBeCloseTo(0.9 * 4 + 1, 6);
+    await session.dispose();
+  });
+  it('takes a view into a larger array', async () => {
+    const session = await createSession(decay(), cpu);
+    const large = Float32Array.from([9, 9, 9, 1, 2, 3, 4, 9]);
+    const feeds = { ...start, x: tensor('float32', [2, 2], large.subarray(3, 7)), u: u(1) };
+    expect((await session.run(feeds, { y: null })).y).toEqual(float32([], [10]));
+    await session.dispose();
+    const hosted = await startHost().open(decay(), cpu);
+    expect((await hosted.run(feeds)).y).toEqual(float32([], [10]));
+  });
+  it('takes and gives 16-bit floats as words, booleans, and tensors without elements', async () => {
+    const graph = createGraph('types');
+    const half = addInput(graph, 'half', 'float16', ['N']);
+    const flag = addInput(graph, 'flag', 'bool', ['N']);
+    const count = cast(flag, 'int64');
+    addOutput(graph, add(half, half), 'double');
+    addOutput(graph, cast(count, 'bool'), 'flag_out');
+    addOutput(graph, slice(half, 0, 1), 'tail');
+    const session = await createSession(serializeModel(graph), cpu);
+    const outputs = await session.run({
+      half: tensor('float16', [1], encodeHalf(Float32Array.of(1.5))),
+      flag: tensor('bool', [1], Uint8Array.of(1)),
+    });
+    expect(outputs.double).toEqual(tensor('float16', [1], encodeHalf(Float32Array.of(3))));
+    expect(outputs.double!.data).toBeInstanceOf(Uint16Array);
+    expect(outputs.flag_out).toEqual(tensor('bool', [1], Uint8Array.of(1)));
+    expect(outputs.tail).toEqual(tensor('float16', [0]));
+    await session.dispose();
+  });
+});
+
+describe('a hosted session', () => {
+  it('leaves the event loop alive through a long run', async () => {
+    const session = await startHost().open(products(), cpu);
+    const trips = await tripsFor(session, 600);
+    let [ticks, longestGapMs, last] = [0, 0, performance.now()];
+    const timer = setInterval(() => {
+      const now = performance.now();
+      longestGapMs = Math.max(longestGapMs, now - last);
+      ticks += 1;
+      last = now;
+    }, 5);
+    const begin = performance.now();
+    await session.run(productFeeds(trips));
+    const durationMs = performance.now() - begin;
+    clearInterval(timer);
+    expect(durationMs).toBeGreaterThan(150);
+    expect(ticks).toBeGreaterThan(10);
+    expect(longestGapMs).toBeLessThan(durationMs / 2);
+  });
+
+  it('carries its state as feeding it by hand does', async () => {
+    const byHand = await createSession(decay(), cpu);
+    const hosted = await startHost().open(decay(), cpu, slots);
+    await hosted.setState(start);
+    let state: Record<string, Tensor> = start;
+    for (let k = 1; k <= 5; k++) {
+      const { x_next, count_next, y } = await byHand.run({ ...state, u: u(k) });
+      expect(await hosted.run({ u: u(k) })).toEqual({ y });
+      state = { x: x_next!, count: count_next! };
+      expect(await hosted.readState(['count', 'x'])).toEqual(state);
+    }
+    expect(state.count).toEqual(int64([], [15]));
+    await byHand.dispose();
+  });
+  it('starts from zeros, and gives copies of its state', async () => {
+    const hosted = await startHost().open(decay(), cpu, slots);
+    const { x } = await hosted.readState(['x']);
+    expect(x).toEqual(tensor('float32', [2, 2]));
+    (x!.data as Float32Array).fill(7);
+    expect((await hosted.run({ u: u(1) })).y).toEqual(float32([], [0]));
+  });
+  it('keeps its state when a run fails', async () => {
+    const hosted = await startHost().open(decay(), cpu, slots);
+    await hosted.setState(start);
+    await expect(hosted.run({ u: float32([3, 3], Array(9).fill(1)) })).rejects.toThrow(/u\b/);
+    await expect(hosted.run({})).rejects.toThrow(/u\b/);
+    expect(await hosted.readState(['x', 'count'])).toEqual(start);
+    expect((await hosted.run({ u: u(1) })).y).toEqual(float32([], [10]));
+  });
+  it('refuses state that it has not, or of another kind', async () => {
+    const hosted = await startHost().open(decay(), cpu, slots);
+    await expect(hosted.setState({ z: u(1) })).rejects.toThrow('no state is called z');
+    await expect(hosted.readState(['z'])).rejects.toThrow('no state is called z');
+    await expect(hosted.setState({ x: float32([4], [1, 2, 3, 4]) })).rejects.toThrow(
+      'state x is float32 [2, 2], got float32 [4]',
+    );
+    await expect(hosted.setState({ count: float32([], [1]) })).rejects.toThrow(
+      'state count is int64 [], got float32 []',
+    );
+  });
+
+  it('shares its thread with others without mixing states', async () => {
+    const host = startHost();
+    const [a, b] = await Promise.all([host.open(decay(), cpu, slots), host.open(decay(), cpu, slots)]);
+    const c = await host.open(products(), cpu);
+    await Promise.all([a.setState(start), b.setState({ x: float32([2, 2], [0, 0, 0, 1]) })]);
+    const results = await Promise.all([
+      a.run({ u: u(1) }),
+      b.run({ u: u(1) }),
+      c.run(productFeeds(2)),
+      b.run({ u: u(1) }),
+    ]);
+    expect(results.map(({ y }) => y!.data[0])).toEqual([10, 1, 0, expect.closeTo(0.9 + 1.5, 5)]);
+    await a.dispose();
+    await expect(a.run({ u: u(1) })).rejects.toThrow('session 1 is not open');
+    await expect(b.run({ u: u(2) })).resolves.toBeDefined();
+  });
+  it('rejects with what onnxruntime says, and its thread goes on', async () => {
+    const host = startHost();
+    await expect(host.open(new Uint8Array([1, 2, 3]), cpu)).rejects.toThrow(/protobuf|model/i);
+    const hosted = await host.open(decay(), cpu);
+    await expect(hosted.run({ x: start.x, u: u(1) })).rejects.toThrow(/count/);
+    await expect(hosted.run({ x: start.count, u: u(1), count: start.count })).rejects.toThrow(/x\b.*|type/i);
+    expect((await hosted.run({ ...start, u: u(1) })).y).toEqual(float32([], [10]));
+  });
+});
+
+describe('state on disk', () => {
+  const save = async (): Promise<string> => {
+    const hosted = await startHost().open(decay(), cpu, slots);
+    await hosted.setState(start);
+    await hosted.run({ u: u(1) });
+    const path = join(folder, 'deep', 'checkpoint.safetensors');
+    await hosted.saveState(path, ['x', 'count'], { step: '11' });
+    return path;
+  };
+  it('is the state, with its metadata', async () => {
+    const { tensors, metadata } = await readSafetensors(await save());
+    expect(metadata).toEqual({ step: '11' });
+    expect(tensors.get('count')).toEqual(int64([], [11]));
+    expect(tensors.get('x')!.data[0]).toBeCloseTo(1.9, 6);
+  });
+  it('goes on in another process as if nothing had happened', async () => {
+    const straight = await startHost().open(decay(), cpu, slots);
+    await straight.setState(start);
+    await straight.run({ u: u(1) });
+    const resumed = await startHost().open(decay(), cpu, slots);
+    await resumed.loadState(await save());
+    for (let k = 2; k <= 4; k++)
+      expect(await resumed.run({ u: u(k) })).toEqual(await straight.run({ u: u(k) }));
+    expect(await resumed.readState(['x', 'count'])).toEqual(await straight.readState(['x', 'count']));
+  });
+  it('that does not fit is refused whole, in one line', async () => {
+    const hosted = await startHost().open(decay(), cpu, slots);
+    await hosted.setState(start);
+    const path = join(folder, 'other.safetensors');
+    const refused = async (tensors: [string, Tensor][], message: string): Promise<void> => {
+      await writeSafetensors(path, tensors);
+      const error = await hosted.loadState(path).catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(InputError);
+      expect((error as Error).message).toBe(message);
+      expect(await hosted.readState(['x', 'count'])).toEqual(start);
+    };
+    await refused([['x', u(1)]], `${path} holds no tensor count; it belongs to another run`);
+    await refused(
+      [
+        ['x', u(1)],
+        ['count', float32([], [1])],
+      ],
+      `${path} belongs to another run: its count is float32 [], here it is int64 []`,
+    );
+    await writeFile(path, 'nothing of the kind');
+    await expect(hosted.loadState(path)).rejects.toBeInstanceOf(InputError);
+    const absent = join(folder, 'absent.safetensors');
+    await expect(hosted.loadState(absent)).rejects.toThrow(
+      new InputError(`safetensors file ${absent} does not exist`),
+    );
+  });
+  it('of an unknown name is not written', async () => {
+    const hosted = await startHost().open(decay(), cpu, slots);
+    const path = join(folder, 'unknown.safetensors');
+    await expect(hosted.saveState(path, ['x', 'z'], {})).rejects.toThrow('no state is called z');
+    await expect(stat(path)).rejects.toThrow('ENOENT');
+  });
+});
+
+describe('closing a host', () => {
+  it('while it is idle refuses what comes after', async () => {
+    const host = startHost();
+    const hosted = await host.open(decay(), cpu, slots);
+    await host.close();
+    await host.close();
+    await expect(hosted.run({ u: u(1) })).rejects.toThrow('the compute thread was closed');
+    await expect(host.open(decay(), cpu)).rejects.toThrow('the compute thread was closed');
+  });
+  it('right after it was started', async () => {
+    await startHost().close();
+  });
+  it('while it computes rejects at once, drops what is queued, and ends with the run', async () => {
+    const host = startHost();
+    const hosted = await host.open(products(), cpu);
+    const trips = await tripsFor(hosted, 500);
+    const begin = performance.now();
+    const runs = Array.from({ length: 20 }, () =>
+      hosted.run(productFeeds(trips)).catch((error: Error) => error.message),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const closed = host.close();
+    expect(await Promise.all(runs)).toEqual(Array(20).fill('the compute thread was closed'));
+    const rejectedMs = performance.now() - begin;
+    await closed;
+    const closedMs = performance.now() - begin;
+    expect(rejectedMs).toBeLessThan(closedMs);
+    expect(closedMs).toBeLessThan(5000); // twenty runs would take ten seconds
+  });
+});
+
+describe('a process', () => {
+  const engine = new URL('../../dist/engine/', import.meta.url).href;
+  /** Runs a script with the engine's functions in scope; resolves with its output when it exits with 0. */
+  const script = async (body: string): Promise<{ stdout: string; stderr: string }> => {
+    const head = `
+      import * as onnx from '${engine}onnx/index.js';
+      import { startSessionHost } from '${engine}runtime/index.js';
+      import { int64, tensor } from '${engine}tensor/index.js';
+      const graph = onnx.createGraph('script');
+      const x = onnx.addInput(graph, 'x', 'float32', [256, 256]);
+      const trips = onnx.addInput(graph, 'trips', 'int64', []);
+      const { states } = onnx.loop(trips, 'K', [x], (_, __, [s]) => ({ states: [onnx.matmul(s, x)], collected: [] }));
+      onnx.addOutput(graph, states[0], 'y');
+      const feeds = (count) => ({ x: tensor('float32', [256, 256]), trips: int64([], [count]) });
+      const host = startSessionHost();
+      const session = await host.open(onnx.serializeModel(graph), { device: { kind: 'cpu' }, threads: 1 });
+    `;
+    const path = join(folder, 'script.mjs');
+    await writeFile(path, head + body);
+    return promisify(execFile)(process.execPath, [path], { timeout: 60_000 });
+  };
+  it('ends by itself when nothing is waiting, without closing its host', async () => {
+    const { stdout, stderr } = await script(`
+      await session.run(feeds(1));
+      process.on('exit', (code) => console.log('exit', code));
+    `);
+    expect(stdout).toBe('exit 0\n');
+    expect(stderr).toBe('');
+  });
+  it('stays for an answer that is still to come', async () => {
+    const { stdout } = await script(`session.run(feeds(300)).then(({ y }) => console.log(y.shape.join()));`);
+    expect(stdout).toBe('256,256\n');
+  });
+  it('that exits in the middle of a run does so cleanly', async () => {
+    const { stderr } = await script(`
+      for (let k = 0; k < 20; k++) session.run(feeds(1000)).catch(() => {});
+      setTimeout(() => process.exit(0), 50);
+    `);
+    expect(stderr).toBe('');
+  });
+});
+
+describe('devices', () => {
+  const libraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
+  let bare: string;
+  let full: string;
+  let driver: string;
+  beforeAll(async () => {
+    [bare, full, driver] = ['bare', 'full', 'nvidiactl'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await mkdir(bare);
+    await mkdir(full);
+    await writeFile(join(bare, libraries[0]!), '');
+    for (const library of libraries) await writeFile(join(full, library), '');
+    await writeFile(driver, '');
+  });
+
+  it('are looked for where onnxruntime-node has its libraries', async () => {
+    await expect(stat(join(providerFolder(), 'onnxruntime_binding.node'))).resolves.toBeDefined();
+    expect(cudaProviderInstalled(bare)).toBe(false);
+    expect(cudaProviderInstalled(full)).toBe(true);
+  });
+  it('auto is a GPU where libraries and driver are there, else the CPU', () => {
+    expect(resolveDevice('auto', bare, [driver])).toEqual({ kind: 'cpu' });
+    expect(resolveDevice('auto', full, [join(folder, 'no-driver')])).toEqual({ kind: 'cpu' });
+    expect(resolveDevice('auto', full, ['/absent', driver])).toEqual({ kind: 'cuda', index: 0 });
+    expect(['cpu', 'cuda:0']).toContain(deviceName(resolveDevice('auto')));
+  });
+  it('are taken by name', () => {
+    expect(resolveDevice('cpu', full)).toEqual({ kind: 'cpu' });
+    expect(resolveDevice('cuda', full)).toEqual({ kind: 'cuda', index: 0 });
+    expect(deviceName(resolveDevice('cuda:3', full))).toBe('cuda:3');
+    expect(deviceName(resolveDevice('cpu'))).toBe('cpu');
+  });
+  it('cuda without its libraries says in one line what to do', () => {
+    const message = `device "cuda:1" needs onnxruntime's CUDA libraries in ${bare}; run "make cuda", or use --device cpu`;
+    expect(() => resolveDevice('cuda:1', bare, [driver])).toThrow(new InputError(message));
+  });
+  it('of any other name are refused', () => {
+    for (const name of ['gpu', 'cuda:', 'cuda:x', 'cuda:-1', 'CPU', '', 'auto:0']) {
+      expect(() => resolveDevice(name, full)).toThrow(
+        new InputError(`device "${name}" is not known; use auto, cpu, cuda or cuda:N`),
+      );
+    }
+  });
+});

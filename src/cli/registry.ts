@@ -25,6 +25,12 @@ export interface CommandEntry {
 
 export const commandEntries: readonly CommandEntry[] = [
   {
+    name: 'prepare-toy',
+    summary: 'make a small synthetic corpus with random backbones, to try everything without a download',
+    declaration: () => import('./commands/prepare-toy.js'),
+    action: () => import('./commands/prepare-toy-action.js'),
+  },
+  {
     name: 'prepare-meld',
     summary: 'turn a raw MELD release into 16 kHz audio and a manifest',
     declaration: () => import('./commands/prepare-meld.js'),

@@ -144,7 +144,7 @@ export async function checkGradient(
         const values = filled[i]!.map((value, at) => value + step * along[at]!);
         return [name, floats(dtype, sizes(shape, bindings), values)];
       });
-      const { loss } = await session.run({ ...feeds, ...Object.fromEntries(moved) }, { loss: null });
+      const { loss } = await session.run({ ...feeds, ...Object.fromEntries(moved) }, ['loss']);
       return (loss!.data as Float64Array)[0]!;
     };
     const { step } = precision[dtype];

@@ -1,6 +1,6 @@
 /**
- * @file State that stays beside the session: two buffers for each tensor, read from one, written to the other,
- * swapped after each run, so that no run allocates or moves a parameter.
+ * @file State that stays beside the session, in its thread: fed to each run and replaced by what the run returns, so
+ * that no parameter crosses to the main thread.
  */
 
 import { InputError } from '../../base/index.js';
@@ -20,9 +20,9 @@ export interface ResidentState {
   readonly names: ReadonlySet<string>;
   /** Runs the session with the state added to the feeds; returns the outputs that are not state. */
   run(session: Session, feeds: Tensors): Promise<Record<string, Tensor>>;
-  /** Copies tensors in. @throws Error for an unknown name or another shape. */
+  /** Puts tensors in place of the current ones, all or none. @throws Error for an unknown name or another shape. */
   set(tensors: Tensors): void;
-  /** The current tensors by name. They are overwritten by later runs. */
+  /** The current tensors by name. Later runs replace them, and leave these as they are. */
   get(names: readonly string[]): Record<string, Tensor>;
   /** Fills every slot from a safetensors file, or none: @throws InputError naming the file and what does not fit. */
   load(path: string): Promise<void>;
@@ -31,39 +31,40 @@ export interface ResidentState {
 }
 
 export function createResidentState(slots: readonly StateSlot[]): ResidentState {
-  let current = new Map(slots.map((slot) => [slot.input, tensor(slot.dtype, slot.shape)]));
-  let spare = new Map(slots.map((slot) => [slot.input, tensor(slot.dtype, slot.shape)]));
-  const fetched = new Set(slots.map((slot) => slot.output));
-
-  const slotOf = (name: string): Tensor => {
+  const current = new Map<string, Tensor>(
+    slots.map((slot) => [slot.input, tensor(slot.dtype, slot.shape)] as const),
+  );
+  const tensorOf = (name: string): Tensor => {
     const found = current.get(name);
     if (found === undefined) throw new Error(`no state is called ${name}`);
     return found;
   };
-  const fill = (name: string, source: Tensor): void => {
-    const target = slotOf(name);
-    if (!fits(source, target)) throw new Error(`state ${name} is ${typeOf(target)}, got ${typeOf(source)}`);
-    (target.data as Float32Array).set(source.data as Float32Array);
+  const requireFit = (name: string, value: Tensor): void => {
+    const known = tensorOf(name);
+    if (!fits(value, known)) throw new Error(`state ${name} is ${typeOf(known)}, got ${typeOf(value)}`);
   };
 
   return {
     names: new Set(current.keys()),
     async run(session, feeds) {
-      if (slots.length === 0) return session.run(feeds);
-      const outputs: Record<string, Tensor | null> = {};
-      for (const name of session.outputNames) outputs[name] = null;
-      for (const slot of slots) outputs[slot.output] = spare.get(slot.input)!;
-      const results = await session.run({ ...Object.fromEntries(current), ...feeds }, outputs);
-      [current, spare] = [spare, current];
-      return Object.fromEntries(Object.entries(results).filter(([name]) => !fetched.has(name)));
+      const results = new Map(
+        Object.entries(await session.run({ ...Object.fromEntries(current), ...feeds })),
+      );
+      for (const { input, output } of slots) requireFit(input, results.get(output)!);
+      for (const { input, output } of slots) {
+        current.set(input, results.get(output)!);
+        results.delete(output);
+      }
+      return Object.fromEntries(results);
     },
     set(tensors) {
-      for (const [name, value] of Object.entries(tensors)) fill(name, value);
+      for (const [name, value] of Object.entries(tensors)) requireFit(name, value);
+      for (const [name, value] of Object.entries(tensors)) current.set(name, value);
     },
-    get: (names) => Object.fromEntries(names.map((name) => [name, slotOf(name)])),
+    get: (names) => Object.fromEntries(names.map((name) => [name, tensorOf(name)])),
     async load(path) {
       const header = await readSafetensorsHeader(path);
-      // All is checked before anything is filled: a file that does not fit leaves the state as it was.
+      // All is checked and read before anything changes: a file that does not fit leaves the state as it was.
       for (const [name, slot] of current) {
         const entry = header.entries.get(name);
         if (entry === undefined)
@@ -74,12 +75,14 @@ export function createResidentState(slots: readonly StateSlot[]): ResidentState 
           );
         }
       }
-      for (const name of current.keys()) fill(name, await readSafetensorsTensor(header, name));
+      const loaded: [string, Tensor][] = [];
+      for (const name of current.keys()) loaded.push([name, await readSafetensorsTensor(header, name)]);
+      for (const [name, value] of loaded) current.set(name, value);
     },
     async save(path, names, metadata) {
       await writeSafetensors(
         path,
-        names.map((name) => [name, slotOf(name)] as const),
+        names.map((name) => [name, tensorOf(name)] as const),
         metadata,
       );
     },

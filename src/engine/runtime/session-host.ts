@@ -127,8 +127,8 @@ export function startSessionHost(): SessionHost {
         id: session,
         inputNames,
         outputNames,
-        run: (feeds, stateOf) => ask({ kind: 'run', session, feeds, stateOf: stateOf?.id }),
-        setState: (tensors) => ask({ kind: 'setState', session, tensors }),
+        run: (feeds, stateOf) => ask({ kind: 'run', session, feeds: trimmed(feeds), stateOf: stateOf?.id }),
+        setState: (tensors) => ask({ kind: 'setState', session, tensors: trimmed(tensors) }),
         readState: (names) => ask({ kind: 'readState', session, names }),
         loadState: (path) => ask({ kind: 'loadState', session, path }),
         saveState: (path, names, metadata) => ask({ kind: 'saveState', session, path, names, metadata }),
@@ -140,6 +140,16 @@ export function startSessionHost(): SessionHost {
       return closed;
     },
   };
+}
+
+/** A message carries the whole buffer behind a view: views are cut out first. */
+function trimmed(tensors: Tensors): Tensors {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { dtype, shape, data }]) => [
+      name,
+      { dtype, shape, data: data.byteLength === data.buffer.byteLength ? data : data.slice() },
+    ]),
+  );
 }
 
 function revive(error: { name: string; message: string; stack: string }): Error {

@@ -23,10 +23,10 @@ export interface Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   /**
-   * Runs the graph. With `outputs` only those are computed; one given as a tensor is written into that tensor's own
-   * array, which saves allocating it.
+   * Runs the graph; with `outputs`, computes only those. The results are fresh arrays: the binding copies every output
+   * into new memory, even one that it is given an array for.
    */
-  run(feeds: Tensors, outputs?: Readonly<Record<string, Tensor | null>>): Promise<Record<string, Tensor>>;
+  run(feeds: Tensors, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
   /** Frees the native memory. */
   dispose(): Promise<void>;
 }
@@ -41,11 +41,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
       const inputs = Object.fromEntries(
         Object.entries(feeds).map(([name, value]) => [name, toNative(value)]),
       );
-      if (outputs === undefined) return fromNative(await native.run(inputs));
-      const fetches = Object.fromEntries(
-        Object.entries(outputs).map(([name, value]) => [name, value === null ? null : toNative(value)]),
-      );
-      return fromNative(await native.run(inputs, fetches));
+      return fromNative(await (outputs === undefined ? native.run(inputs) : native.run(inputs, outputs)));
     },
     async dispose() {
       await native.release();

@@ -15,17 +15,17 @@ export async function writeToyRoberta(
   const { size, idOf } = vocabularyOf(tokenizer);
   const { weights, normal, linear, layerNorm } = weightMaker(seed, 'roberta');
   // The word must outweigh its position, or the layer norm that follows leaves little of it.
-  normal('embeddings.word_embeddings.weight', [size, width], 0.1);
+  normal('embeddings.word_embeddings.weight', [size, width], 0.3);
   normal('embeddings.token_type_embeddings.weight', [1, width], 0.02);
   layerNorm('embeddings.LayerNorm', width);
   normal('embeddings.position_embeddings.weight', [positions, width], 0.03);
   for (let layer = 0; layer < layers; layer++) {
     const key = `encoder.layer.${layer}`;
     for (const part of ['query', 'key', 'value']) linear(`${key}.attention.self.${part}`, width, width);
-    linear(`${key}.attention.output.dense`, width, width, { gain: 0.5 });
+    linear(`${key}.attention.output.dense`, width, width, { gain: 0.25 });
     layerNorm(`${key}.attention.output.LayerNorm`, width);
     linear(`${key}.intermediate.dense`, feedForward, width, { gain: Math.SQRT2 });
-    linear(`${key}.output.dense`, width, feedForward, { gain: 0.5 });
+    linear(`${key}.output.dense`, width, feedForward, { gain: 0.25 });
     layerNorm(`${key}.output.LayerNorm`, width);
   }
   await writeModel(dir, weights, {

@@ -1,0 +1,67 @@
+# emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help setup build ffmpeg check test demo bench references cuda clean
+
+emoq := node bin/emoq.js
+sources := $(shell find src -name '*.ts')
+
+help:
+	@echo 'make demo        prepare, train both stages, evaluate and predict on the toy corpus (about 5 minutes)'
+	@echo 'make test        run the tests'
+	@echo 'make check       types, lint and the architecture test'
+	@echo 'make build       compile to dist/'
+	@echo 'make bench       time the hot paths (PYTHON=python3 adds PyTorch to the comparison)'
+	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
+	@echo 'make cuda        fetch the CUDA provider libraries of onnxruntime-node'
+	@echo 'make clean       delete everything that was made'
+
+setup: node_modules/.installed ffmpeg
+
+node_modules/.installed: package.json package-lock.json .npmrc
+	@node -e 'const [a, b] = process.versions.node.split("."); if (a < 20 || (a == 20 && b < 20)) { console.error("emoq needs Node 20.20 or newer; this is " + process.version); process.exit(1); }'
+	npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+# ffmpeg decodes everything that is not a 16 kHz WAV. Installed where that is allowed, else asked for in one line.
+ffmpeg:
+	@command -v ffmpeg > /dev/null && command -v ffprobe > /dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo 'installing ffmpeg' && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq ffmpeg > /dev/null; \
+	  else echo 'ffmpeg is missing: install it (Debian: sudo apt-get install ffmpeg) and run make again' >&2; exit 1; fi; }
+
+build: dist/.built
+
+dist/.built: $(sources) tsconfig.json node_modules/.installed
+	npx --no-install tsc -p tsconfig.json
+	@touch $@
+
+check: build
+	npx --no-install tsc -p tsconfig.test.json
+	npx --no-install biome check --error-on-warnings .
+	npx --no-install vitest run test/architecture.test.ts
+
+test: setup build
+	npx --no-install vitest run
+
+demo: setup build
+	$(emoq) prepare-toy
+	$(emoq) stage1 --dataset toy4
+	$(emoq) stage2 --dataset toy4
+	$(emoq) eval --dataset toy4
+	$(emoq) predict data/toy4/manifest.csv -o runs/toy4/emotions.csv --run runs/toy4
+	@echo 'predictions for every recording: runs/toy4/emotions.csv'
+
+bench: setup build
+	node test/bench/run.mjs
+
+PYTHON ?= python3
+references:
+	for script in test/reference/*.py; do $(PYTHON) $$script || exit 1; done
+
+cuda: node_modules/.installed
+	node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install
+	@ls node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_{shared,cuda,tensorrt}.so
+
+clean:
+	rm -rf dist node_modules data runs .cache

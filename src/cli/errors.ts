@@ -18,6 +18,12 @@ export function reportError(error: unknown, debug: boolean): number {
     if (debug) note(stackOf(error));
     return ExitCode.interrupted;
   }
+  const full = diskFullLine(errorMessage(error));
+  if (full !== undefined) {
+    note(`${errColor.red('error:')} ${full}`);
+    if (debug) note(stackOf(error));
+    return ExitCode.failed;
+  }
   const known = error instanceof InputError;
   const lines = errorMessage(error)
     .split('\n')
@@ -27,6 +33,18 @@ export function reportError(error: unknown, debug: boolean): number {
   if (debug) note(stackOf(error));
   else if (!known) note('Run again with --debug to see where.');
   return known ? ExitCode.badInput : ExitCode.failed;
+}
+
+const FULL: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space left on the disk',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file is larger than the disk or the limits of this shell allow',
+};
+
+/** A full disk, wherever it was met; undefined for anything else. */
+function diskFullLine(message: string): string | undefined {
+  const code = /\b(ENOSPC|EDQUOT|EFBIG)\b/.exec(message)?.[1];
+  return code && `${FULL[code]} (${message}); make room and run the same command again`;
 }
 
 function isAbort(error: unknown): boolean {

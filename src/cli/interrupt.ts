@@ -1,5 +1,6 @@
 /** @file Ctrl-C: the first asks the work to stop at a good place, the second leaves at once. */
 
+import { Worker } from 'node:worker_threads';
 import { ExitCode } from '../base/index.js';
 import { note } from './output.js';
 
@@ -10,6 +11,9 @@ export interface InterruptWatch {
   dispose(): void;
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const GRACE_MS = 1000;
+
 /**
  * Listens for Ctrl-C while something runs that can save its state.
  * @param finishing what still happens after the first one, such as `finishing this step and saving`.
@@ -17,18 +21,21 @@ export interface InterruptWatch {
 export function watchInterrupts(finishing: string): InterruptWatch {
   const controller = new AbortController();
   const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(ExitCode.interrupted);
+    if (controller.signal.aborted) leaveAtOnce();
     note(`${finishing}; press Ctrl-C again to leave at once`);
     controller.abort();
   };
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  for (const name of signals) process.on(name, onSignal);
-  return {
-    signal: controller.signal,
-    dispose() {
-      for (const name of signals) process.off(name, onSignal);
-    },
+  const dispose = (): void => {
+    for (const name of SIGNALS) process.off(name, onSignal);
   };
+  const leaveAtOnce = (): never => {
+    dispose();
+    // Exiting waits for a step in native code, which can take minutes: after a moment the signal itself ends that.
+    new Worker(`setTimeout(() => process.kill(process.pid, 'SIGINT'), ${GRACE_MS})`, { eval: true });
+    return process.exit(ExitCode.interrupted);
+  };
+  for (const name of SIGNALS) process.on(name, onSignal);
+  return { signal: controller.signal, dispose };
 }
 
 /** Runs `work` with a signal that Ctrl-C aborts, and stops listening when it ends. */

@@ -37,7 +37,7 @@ export async function createProgram(
         write(`${line}; see emoq ${known ? `${chosen} ` : ''}--help\n`);
       },
     })
-    .addHelpText('after', '\nExample:\n  emoq stats --dataset toy4');
+    .addHelpText('after', '\nExample:\n  emoq prepare-toy');
   for (const entry of entries) {
     const command = program.command(entry.name).description(entry.summary);
     if (entry.name !== chosen) continue;

@@ -10,7 +10,12 @@ export {
 export { auxiliaryHead, initialHead } from './auxiliary-head.js';
 export * from './checkpoint/index.js';
 export { answerLoss, emotionSoftmax } from './emotion-softmax.js';
-export { type AudioStatistics, type FormerConfig, initialFormer, WORD_EMBEDDINGS_KEY } from './former/index.js';
+export {
+  type AudioStatistics,
+  type FormerConfig,
+  initialFormer,
+  WORD_EMBEDDINGS_KEY,
+} from './former/index.js';
 export {
   type ClipFeatures,
   encoderFiles,

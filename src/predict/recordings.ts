@@ -3,23 +3,35 @@
  * written in their order. A row that cannot be predicted says why and the others go on.
  */
 
+import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { errorMessage, InputError, InterruptedError } from '../base/index.js';
 import { decodeAudio, defaultJobs, mapConcurrently, SAMPLE_RATE_HZ } from '../data/audio/index.js';
-import { type CsvRow, readCsvTable } from '../data/corpora/index.js';
+import { type CsvRow, type CsvTable, readCsvTable } from '../data/corpora/index.js';
+import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
 import { encodeHalf } from '../engine/tensor/index.js';
-import { argmax, openPredictionWriter, type PredictionFormat } from '../evaluate/index.js';
+import {
+  argmax,
+  openPredictionWriter,
+  type PredictionColumns,
+  type PredictionFormat,
+  type PredictionWriter,
+} from '../evaluate/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
 import type { TrainedModel } from './trained-model.js';
 
-export interface RecordingsOptions {
+export interface RecordingsInput {
   readonly input: string;
   readonly output: string;
-  readonly format?: PredictionFormat;
   readonly pathColumn: string;
+  /** A column by another name than this default must be there; under it, it need not be. */
   readonly textColumn: string;
   readonly speakerColumn: string;
+}
+
+export interface RecordingsOptions extends RecordingsInput {
+  readonly format?: PredictionFormat;
   readonly compute: ComputeOptions;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -27,6 +39,8 @@ export interface RecordingsOptions {
 export interface RecordingsSummary {
   readonly rows: number;
   readonly failed: number;
+  /** Rows without a transcript. */
+  readonly textless: number;
 }
 
 /** Recordings in memory at a time: one window being computed, the next being decoded. */
@@ -38,29 +52,50 @@ type Recording = { readonly row: CsvRow; readonly path: string } & (
   | { readonly error: string }
 );
 
+/** Columns that a CSV need not have. */
+export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
+
 /**
- * Predicts every row of a CSV and writes the predictions file, whole or not at all.
- * @throws InputError when the CSV is unusable: missing, empty, without the path column
+ * Reads the CSV of recordings, and makes sure that the predictions have a place to go.
+ * @throws InputError when the CSV is missing, empty or without a column that was named, or the output cannot be a file
+ */
+export async function readRecordings(options: RecordingsInput): Promise<CsvTable> {
+  const { input, output, pathColumn, textColumn, speakerColumn } = options;
+  const named = [
+    pathColumn,
+    ...(textColumn === OPTIONAL_COLUMNS.text ? [] : [textColumn]),
+    ...(speakerColumn === OPTIONAL_COLUMNS.speaker ? [] : [speakerColumn]),
+  ];
+  const table = await readCsvTable(input, named);
+  if (resolve(input) === resolve(output)) {
+    throw new InputError(`output ${output} is the input itself; name another file with -o`);
+  }
+  const present = await stat(output).catch(() => undefined);
+  if (present?.isDirectory()) throw new InputError(`output ${output} is a folder; name a file in it with -o`);
+  return table;
+}
+
+/**
+ * Predicts every recording of a table and writes the predictions file, whole or not at all.
+ * @throws InputError when the output cannot be written
  */
 export async function predictRecordings(
   trained: TrainedModel,
+  { rows, columns }: CsvTable,
   options: RecordingsOptions,
 ): Promise<RecordingsSummary> {
-  const { rows, columns } = await readCsvTable(options.input, [options.pathColumn]);
   const { recipe, model } = trained;
   const identity =
     columns.includes('id') && options.pathColumn !== 'id' ? (['id', 'path'] as const) : (['path'] as const);
-  const writer = await openPredictionWriter(
-    options.output,
-    { labels: recipe.labels, identity },
-    options.format,
-  );
+  const writer = await openWriter(options, { labels: recipe.labels, identity });
   const { device, threads } = options.compute;
-  const encoder = model.needsAudio
-    ? await openSpeechEncoder(recipe.backbones.encoder, { device, ...(threads && { threads }) })
-    : undefined;
+  let encoder: SpeechEncoder | undefined;
   let failed = 0;
   try {
+    if (model.needsAudio) {
+      encoder = await openSpeechEncoder(recipe.backbones.encoder, { device, ...(threads && { threads }) });
+    }
+    options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);
     for (let start = 0; start < rows.length; start += WINDOW) {
       if (options.compute.stop?.aborted) {
@@ -81,10 +116,22 @@ export async function predictRecordings(
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
     }
     await writer.commit();
-    return { rows: rows.length, failed };
+    const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
+    return { rows: rows.length, failed, textless };
   } finally {
     await writer.discard();
     await encoder?.close();
+  }
+}
+
+async function openWriter(
+  { output, format }: RecordingsOptions,
+  columns: PredictionColumns,
+): Promise<PredictionWriter> {
+  try {
+    return await openPredictionWriter(output, columns, format);
+  } catch (error) {
+    throw new InputError(`output ${output} cannot be written: ${errorMessage(error)}`);
   }
 }
 
@@ -122,13 +169,8 @@ async function predictWindow(
 ): Promise<RowOutcome[]> {
   const { recipe, model } = trained;
   const readable = [...window.keys()].filter((index) => !('error' in window[index]!));
-  const features = new Map<string, StoredFeatures>();
-  if (encoder !== undefined) {
-    for (const index of readable) {
-      const [clip] = await encoder.encode([samplesOf(window[index]!)]);
-      features.set(String(index), { words: encodeHalf(clip!.data), frames: clip!.frames });
-    }
-  }
+  const features =
+    encoder === undefined ? new Map<number, StoredFeatures>() : await encodeAll(window, readable, encoder);
   const spoken = readable.map((index): Spoken => {
     const { fields } = window[index]!.row;
     return {
@@ -140,8 +182,8 @@ async function predictWindow(
     };
   });
   const source = {
-    frames: (id: string) => features.get(id)?.frames ?? 0,
-    read: async ({ id }: { readonly id: string }) => features.get(id)!,
+    frames: (id: string) => features.get(Number(id))?.frames ?? 0,
+    read: async ({ id }: { readonly id: string }) => features.get(Number(id))!,
   };
   const inferences = await trained.infer(model.examples(spoken), source);
   const outcomes = window.map(
@@ -154,8 +196,26 @@ async function predictWindow(
   return outcomes;
 }
 
-function samplesOf(recording: Recording): Float32Array {
-  if ('error' in recording || recording.samples === undefined)
-    throw new InputError('a recording without samples was asked for');
-  return recording.samples;
+/** Features of the readable recordings by their place in the window, in the batches that the feature cache is made in. */
+async function encodeAll(
+  window: readonly Recording[],
+  readable: readonly number[],
+  encoder: SpeechEncoder,
+): Promise<Map<number, StoredFeatures>> {
+  const clips = readable.flatMap((index) => {
+    const recording = window[index]!;
+    return 'samples' in recording && recording.samples !== undefined
+      ? [{ index, samples: recording.samples }]
+      : [];
+  });
+  const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
+  const features = new Map<number, StoredFeatures>();
+  for (const batch of batchesByLength(clips, limits)) {
+    const encoded = await encoder.encode(batch.map(({ samples }) => samples));
+    // Through float16, as the cache keeps them: a recording is judged alike wherever its features come from.
+    batch.forEach(({ index }, row) => {
+      features.set(index, { words: encodeHalf(encoded[row]!.data), frames: encoded[row]!.frames });
+    });
+  }
+  return features;
 }

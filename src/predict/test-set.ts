@@ -14,7 +14,7 @@ export interface TestSetPredictions {
 }
 
 /**
- * Predicts the test utterances of a run.
+ * Predicts the test utterances of a run. `onProgress` is told from 0 on, once their features are there.
  * @throws InputError when the manifest is not the one that the run was trained on
  */
 export async function predictTestSet(
@@ -33,7 +33,8 @@ export async function predictTestSet(
     }
     const features = await experimentFeatures(model, corpus.test, compute);
     const examples = model.examples(corpus.test);
-    const inferences = await trained.infer(examples, features, onProgress);
+    onProgress?.(0, examples.length);
+    const inferences = await trained.infer(examples, features, { onProgress, stop: compute.stop });
     const predictions = examples.map(({ id, label }, index): Prediction => {
       const { probabilities } = inferences[index]!;
       return {

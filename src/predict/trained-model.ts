@@ -10,6 +10,7 @@ import {
   type Example,
   type FeatureSource,
   type Inference,
+  type InferenceOptions,
   inferAll,
   openStageModel,
   type RunFacts,
@@ -30,7 +31,7 @@ export interface TrainedModel {
   infer(
     examples: readonly Example[],
     features: FeatureSource,
-    onProgress?: (done: number, total: number) => void,
+    control?: Pick<InferenceOptions, 'onProgress' | 'stop'>,
   ): Promise<Inference[]>;
   close(): Promise<void>;
 }
@@ -41,15 +42,27 @@ export interface TrainedModel {
  */
 export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promise<RunFolder> {
   const own = runFolder(dir);
-  if (await pathExists(own.facts)) return own;
+  if (await pathExists(own.facts)) {
+    if (fold === undefined) return own;
+    throw new InputError(
+      `${dir} is a single run; for its folds name the folder around stage1 and stage2 with --run`,
+    );
+  }
   const wanted = stage === undefined ? ([2, 1] as const) : ([stage] as const);
   for (const number of wanted) {
     const candidate = stageFolder(dir, number, fold);
     if (await pathExists(candidate.facts)) return candidate;
+    const first = stageFolder(dir, number, 1);
+    if (fold === undefined && (await pathExists(first.facts))) {
+      throw new InputError(
+        `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds, or name one with --run, such as ${first.dir}`,
+      );
+    }
   }
   const looked = wanted.map((number) => stageFolder(dir, number, fold).dir).join(' or ');
+  const training = `emoq stage${wanted[0]}${fold === undefined ? '' : ` --fold ${fold}`}`;
   throw new InputError(
-    `no run in ${looked}; train first with "emoq stage${wanted[0]}", or name another folder with --run`,
+    `no run in ${looked}; train first with "${training}", or name another folder with --run`,
   );
 }
 
@@ -73,18 +86,19 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   try {
     const { device, threads } = compute;
     const options = { device, ...(threads && { threads }), ...(weightsFolder && { weightsFolder }) };
+    compute.onBegin?.();
     const session = await host.open(serializeModel(graph, weightsFolder ? { weightsFolder } : {}), options);
     return {
       folder,
       facts,
       recipe,
       model,
-      infer: (examples, features, onProgress) =>
+      infer: (examples, features, control) =>
         inferAll(examples, {
           session,
           collation: model.collation(features, false),
           batchSize: INFERENCE_BATCH,
-          ...(onProgress && { onProgress }),
+          ...control,
         }),
       close: () => host.close(),
     };

@@ -1,6 +1,6 @@
 /** @file The utterances of an experiment: a recipe's view of a manifest, divided into train, dev and test. */
 
-import { InputError } from '../base/index.js';
+import { InputError, pathExists } from '../base/index.js';
 import {
   checkAudioFiles,
   type LabelCounts,
@@ -8,6 +8,7 @@ import {
   type Partition,
   partitionUtterances,
   readManifest,
+  type SelectedUtterances,
   selectUtterances,
   sessionsOf,
   type Utterance,
@@ -23,14 +24,11 @@ export interface ExperimentCorpus extends Partition {
 /**
  * Reads the recipe's manifest and divides it.
  * @param fold which session to hold out, from 1, where the recipe has folds
- * @throws InputError for anything wrong with the manifest, missing audio, or a fold that the recipe does not have
+ * @throws InputError for anything wrong with the manifest, missing audio, a label that neither the recipe nor the
+ *   prepared corpus knows, or a fold that the recipe does not have
  */
 export async function loadCorpus(recipe: Recipe, fold: number | undefined): Promise<ExperimentCorpus> {
-  const manifest = await readManifest(recipe.manifest);
-  const { utterances, dropped } = selectUtterances(manifest, {
-    labels: recipe.labels,
-    labelMap: recipe.label_map,
-  });
+  const { manifest, utterances, dropped } = await selectedUtterances(recipe);
   checkFold(recipe, utterances, fold);
   const partition = partitionUtterances(utterances, {
     fold,
@@ -45,6 +43,44 @@ export async function loadCorpus(recipe: Recipe, fold: number | undefined): Prom
   });
   await checkAudioFiles(manifest, utterances);
   return { ...partition, manifest, dropped };
+}
+
+/** @throws InputError when a cross-validation of the recipe is not one of `folds` folds */
+export async function checkFolds(recipe: Recipe, folds: number): Promise<void> {
+  if (recipe.folds === 'none') {
+    throw new InputError(`recipe ${recipe.name} has no folds; leave out --folds, or --set folds=session`);
+  }
+  const sessions = sessionsOf((await selectedUtterances(recipe)).utterances);
+  if (sessions.length === folds) return;
+  throw new InputError(
+    `--folds ${folds}: ${recipe.manifest} has ${sessions.length} sessions (${sessions.join(', ')}), each of which is a fold; say --folds ${sessions.length}, or --fold N for one of them`,
+  );
+}
+
+async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & { manifest: Manifest }> {
+  if (!(await pathExists(recipe.manifest))) {
+    throw new InputError(
+      `manifest ${recipe.manifest} does not exist; prepare the corpus first (emoq prepare-...), or name another with --manifest`,
+    );
+  }
+  const manifest = await readManifest(recipe.manifest);
+  const view = { labels: recipe.labels, labelMap: recipe.label_map };
+  const selected = selectUtterances(manifest, view);
+  checkLabels(recipe, manifest);
+  return { ...selected, manifest };
+}
+
+/** A label outside the recipe's set is left out where preparation counted it, and a mistake where it did not. */
+function checkLabels(recipe: Recipe, { csvPath, info, lineOf, utterances }: Manifest): void {
+  const wasPrepared = info.source !== csvPath; // a CSV without preparation is its own source
+  const isKnown = (label: string): boolean =>
+    recipe.labels.includes(recipe.label_map[label] ?? label) ||
+    (wasPrepared && Object.hasOwn(info.counts.total, label));
+  const stray = utterances.find(({ label }) => !isKnown(label));
+  if (stray === undefined) return;
+  throw new InputError(
+    `${csvPath}, line ${lineOf.get(stray.id)}: label "${stray.label}" is not one of ${recipe.labels.join(', ')}; correct it, or add it to the labels or the label_map of the recipe`,
+  );
 }
 
 function checkFold(recipe: Recipe, utterances: readonly Utterance[], fold: number | undefined): void {

@@ -1,7 +1,12 @@
 /** @file HuBERT features of utterances: from the cache, encoded now where it lacks them. */
 
 import { decodeAudio } from '../data/audio/index.js';
-import { extractFeatures, openFeatureCache, readFeatures } from '../data/features/index.js';
+import {
+  extractFeatures,
+  type FeatureProgress,
+  openFeatureCache,
+  readFeatures,
+} from '../data/features/index.js';
 import type { Device } from '../engine/runtime/index.js';
 import {
   encoderFiles,
@@ -22,7 +27,9 @@ export interface ComputeOptions {
   readonly threads?: number;
   /** Root of the feature cache. */
   readonly cacheDir: string;
-  readonly onFeatures?: (progress: { stage: 'check' | 'encode'; done: number; total: number }) => void;
+  /** Told when the input has passed its checks and computing begins; may be told again. */
+  readonly onBegin?: () => void;
+  readonly onFeatures?: (progress: FeatureProgress) => void;
   readonly stop?: AbortSignal;
 }
 

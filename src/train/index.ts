@@ -1,7 +1,7 @@
 /** @file Door of the training room: experiments, stages, the loop, runs on disk. */
 
 export { type Collation, collate, type StoredFeatures } from './collation.js';
-export { type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
+export { checkFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
 export { type StageSize, sizeStage } from './dry-run.js';
 export type { Example, Spoken } from './examples.js';
 export {
@@ -13,7 +13,7 @@ export {
   type StageModel,
 } from './experiment.js';
 export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
-export { type Inference, inferAll, validationFigures } from './inference.js';
+export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
 export {
   type RunFacts,
   type RunFolder,

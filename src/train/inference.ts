@@ -20,10 +20,14 @@ export interface InferenceOptions {
   readonly parametersOf?: HostedSession;
   readonly collation: Collation;
   readonly batchSize: number;
-  readonly onProgress?: (done: number, total: number) => void;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly stop?: AbortSignal | undefined;
 }
 
-/** Runs all examples. Batches hold examples of like length, which changes the work and not the results. */
+/**
+ * Runs all examples. Batches hold examples of like length, which changes the work and not the results.
+ * @throws the reason of `stop` between two batches
+ */
 export async function inferAll(
   examples: readonly Example[],
   options: InferenceOptions,
@@ -33,6 +37,7 @@ export async function inferAll(
   const order = [...examples.keys()].sort((a, b) => lengthOf(examples[a]!) - lengthOf(examples[b]!));
   const results: Inference[] = new Array(examples.length);
   for (let start = 0; start < order.length; start += batchSize) {
+    options.stop?.throwIfAborted();
     const indices = order.slice(start, start + batchSize);
     const batch = await collate(
       indices.map((index) => examples[index]!),

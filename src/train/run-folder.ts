@@ -3,7 +3,7 @@
  * person can open. A finished run is never trained over; an unfinished one goes on only with the same recipe.
  */
 
-import { appendFile, mkdir, readFile, stat, truncate } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   InputError,
@@ -80,17 +80,13 @@ export function stageFolder(root: string, stage: 1 | 2, fold: number | undefined
 export type RunStatus = 'new' | 'unfinished' | 'finished';
 
 /**
- * Looks at a run folder and makes it where it is new.
+ * Looks at a run folder and changes nothing. A run that was killed before it had saved anything counts as new.
  * @throws InputError when the folder holds a run of another recipe, naming the keys that differ, or something else
  */
-export async function openRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<RunStatus> {
+export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<RunStatus> {
   const found = await readFacts(folder);
-  if (found === undefined) {
-    await mkdir(join(folder.dir, 'artifacts'), { recursive: true });
-    await writeFileAtomic(folder.recipe, dumpRecipe(recipe));
-    await writeJsonAtomic(folder.facts, facts);
-    return 'new';
-  }
+  if (found === undefined) return 'new';
+  if (found.status === 'training' && !(await pathExists(folder.state))) return 'new';
   const differences = [
     ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
     ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
@@ -102,6 +98,21 @@ export async function openRun(folder: RunFolder, recipe: Recipe, facts: RunFacts
     );
   }
   return found.status === 'finished' ? 'finished' : 'unfinished';
+}
+
+/** Makes the folder of a new run: recipe and facts. */
+export async function createRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<void> {
+  await mkdir(join(folder.dir, 'artifacts'), { recursive: true });
+  await rm(folder.checkpoint, { force: true }); // of a run that was killed before its first state
+  await writeFileAtomic(folder.recipe, dumpRecipe(recipe));
+  await writeJsonAtomic(folder.facts, facts);
+}
+
+/** Deletes the unfinished files that a killed process has left in a run folder. */
+export async function removeTemporaries({ dir }: RunFolder): Promise<void> {
+  const names = await readdir(dir, { recursive: true });
+  const left = names.filter((name) => /\.\d+-[0-9a-f]{8}\.tmp$/.test(name));
+  await Promise.all(left.map((name) => rm(join(dir, name), { force: true })));
 }
 
 /** run.json of a folder; undefined where there is none. @throws InputError when it is not a run's */

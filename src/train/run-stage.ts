@@ -13,12 +13,22 @@ import type { TrainingGraph } from '../engine/training/index.js';
 import { openWeightsFile, type ParameterShape } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { collate } from './collation.js';
+import { labelCounts } from './corpus.js';
 import type { Example } from './examples.js';
 import { type Experiment, experimentFeatures, openExperiment, promptTemplate } from './experiment.js';
 import type { ComputeOptions, FeatureSource } from './features.js';
 import { inferAll, validationFigures } from './inference.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
-import { openMetrics, openRun, type RunFacts, type RunFolder, stageFolder } from './run-folder.js';
+import {
+  createRun,
+  inspectRun,
+  openMetrics,
+  type RunFacts,
+  type RunFolder,
+  readFacts,
+  removeTemporaries,
+  stageFolder,
+} from './run-folder.js';
 import { planSteps, type StepPlan } from './schedule.js';
 import { stageEvaluationGraph, stageTrainingGraph } from './stage.js';
 import { type TrainingReport, train } from './trainer.js';
@@ -34,8 +44,11 @@ export interface StageRunOptions {
   /** Versions to record: emoq, its revision, Node, onnxruntime. */
   readonly versions: Readonly<Record<string, string>>;
   readonly stepsPerRun?: number;
+  /** Told once when the steps begin: how many are done already, and of how many. */
+  readonly onStart?: (step: number, totalSteps: number) => void;
   readonly onReport?: (report: TrainingReport) => void;
   readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 
@@ -51,6 +64,7 @@ const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null
 
 /**
  * Trains a stage. The same call goes on with an unfinished run of the same recipe and does nothing for a finished one.
+ * The run folder is made when everything that a user can get wrong has been read.
  * @throws InputError for bad input, or a run folder of another recipe
  */
 export async function runStage(options: StageRunOptions): Promise<StageOutcome> {
@@ -66,24 +80,30 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     seed: recipe.seed,
   });
   const facts = runFacts(options, experiment, plan, stage1 && (await sha256OfFile(stage1)));
-  const status = await openRun(folder, recipe, facts);
+  const status = await inspectRun(folder, recipe, facts);
   const start = (await readPosition(folder.state)) ?? START;
   if (status === 'finished')
     return { status: 'already', folder, position: start, totalSteps: plan.totalSteps };
-  if (start.step > 0) onNote?.(`going on after step ${start.step} of ${plan.totalSteps}`);
+  reviewCorpus(experiment, options);
+  if (status === 'unfinished') onNote?.(`going on after step ${start.step} of ${plan.totalSteps}`);
 
+  options.compute.onBegin?.();
   const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], options.compute);
+  const training = buildTraining(experiment, plan);
+  const evaluation = stageEvaluationGraph(experiment.stage, parameters);
+  const initial = status === 'new' ? await initialParameters(experiment, features, stage1) : undefined;
+  if (status === 'new') await createRun(folder, recipe, facts);
+  await removeTemporaries(folder);
   const host = startSessionHost();
   try {
-    const training = buildTraining(experiment, plan);
-    const evaluation = stageEvaluationGraph(experiment.stage, parameters);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, options.compute, training);
-    if (start.step > 0) await session.loadState(folder.state);
-    else await session.setState(await initialParameters(experiment, features, stage1));
+    if (initial === undefined) await session.loadState(folder.state);
+    else await session.setState(initial);
     const evaluationSession =
       corpus.dev.length === 0 ? undefined : await openSession(host, evaluationModel, options.compute);
+    options.onStart?.(start.step, plan.totalSteps);
     const position = await trainOn(options, experiment, features, {
       folder,
       plan,
@@ -92,7 +112,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
       session,
       evaluationSession,
     });
-    const finished = position.step >= plan.totalSteps;
+    const finished = position.epoch * plan.stepsPerEpoch >= plan.totalSteps;
     if (finished)
       await writeJsonAtomic(folder.facts, { ...facts, status: 'finished', selected: position.best });
     return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps: plan.totalSteps };
@@ -125,14 +145,29 @@ export function buildTraining(
 /** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
 async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions): Promise<string | undefined> {
   if (stage === 1 || !recipe.stage2.from_stage1 || recipe.inputs === 'text') return undefined;
-  const { checkpoint, dir } = stageFolder(root, 1, fold);
-  if (await pathExists(checkpoint)) return checkpoint;
+  const folder = stageFolder(root, 1, fold);
+  const facts = await readFacts(folder);
+  if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) return folder.checkpoint;
+  const lacking = facts?.status === 'training' ? 'is not finished' : 'has no checkpoint';
   throw new InputError(
-    `stage 2 starts from stage 1, and ${dir} has no checkpoint; run stage1 first, or --set stage2.from_stage1=false`,
+    `stage 2 starts from stage 1, and ${folder.dir} ${lacking}; run stage1 first, or --set stage2.from_stage1=false`,
   );
 }
 
-async function initialParameters(experiment: Experiment, features: FeatureSource, stage1: string | undefined) {
+/** Says what of the corpus is not trained on, and which classes it has nothing of. */
+function reviewCorpus({ recipe, corpus }: Experiment, { onNote, onWarning }: StageRunOptions): void {
+  const left = Object.entries(corpus.dropped).map(([label, count]) => `${label} ${count}`);
+  if (left.length > 0) onNote?.(`left out by the recipe: ${left.join(', ')}`);
+  const counts = labelCounts(corpus.train, recipe.labels);
+  const absent = recipe.labels.filter((_, index) => counts[index] === 0);
+  if (absent.length > 0) onWarning?.(`no training utterance has the label ${absent.join(' or ')}`);
+}
+
+async function initialParameters(
+  experiment: Experiment,
+  features: FeatureSource,
+  stage1: string | undefined,
+) {
   const { recipe, stage, parameters, backbones, corpus, needsAudio } = experiment;
   const width = backbones.configs.encoder.hiddenSize;
   const audio =
@@ -196,7 +231,13 @@ function openSession(
   { device, threads }: ComputeOptions,
   training?: TrainingGraph,
 ): Promise<HostedSession> {
-  const options = { device, ...(threads && { threads }), ...(weightsFolder && { weightsFolder }) };
+  // Frozen weights are shared by training and validation where they lie; repacked they would be held three times.
+  const options = {
+    device,
+    disablePrepacking: true,
+    ...(threads && { threads }),
+    ...(weightsFolder && { weightsFolder }),
+  };
   return host.open(model, options, training?.state);
 }
 
@@ -238,8 +279,13 @@ async function trainOn(
       ),
     ...(evaluationSession && {
       validate: async () => {
-        const run = { session: evaluationSession, parametersOf: session, collation: inference };
-        const inferences = await inferAll(devExamples, { ...run, batchSize: settings.batch_size });
+        const inferences = await inferAll(devExamples, {
+          session: evaluationSession,
+          parametersOf: session,
+          collation: inference,
+          batchSize: settings.batch_size,
+          stop: options.stop,
+        });
         return validationFigures(devExamples, inferences, recipe.labels);
       },
     }),

@@ -23,13 +23,14 @@ import { type BestEpoch, positionMetadata, type TrainingPosition } from './train
 /** Validation figures of an epoch, by metric name. */
 export type ValidationFigures = Readonly<Record<string, number>>;
 
-/** What is told after each group of steps. */
+/** What is told after each group of steps, and with figures after each epoch. */
 export interface TrainingReport {
   readonly step: number;
   readonly totalSteps: number;
   readonly epoch: number;
   readonly epochs: number;
-  readonly loss: number;
+  /** Of the last step; absent where none has been made since the run went on. */
+  readonly loss?: number;
   readonly validation?: ValidationFigures;
 }
 
@@ -45,7 +46,7 @@ export interface TrainerOptions {
   /** Upper bound of every symbol over all batches: sizes the dropout pools. */
   readonly largest: Readonly<Record<string, number>>;
   readonly batch: (indices: readonly number[]) => Promise<Batch>;
-  /** Figures on the validation set with the parameters in training; absent without one. */
+  /** Figures on the validation set with the parameters in training; absent without one. Rejects when stopped. */
   readonly validate?: () => Promise<ValidationFigures>;
   /** Metric that chooses the epoch to keep; 'last' keeps the last one. */
   readonly select: string;
@@ -70,13 +71,20 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   let position = options.start;
   let lastSave = performance.now();
   const grouping = stepGrouping(options);
-  let next = prepare(position.step);
+  let next = prepareAhead(position.step);
 
   const save = async (): Promise<void> => {
     position = { ...position, metricsBytes: metrics.size() };
     await session.saveState(folder.state, stateNames(options.parameterKeys), positionMetadata(position));
     lastSave = performance.now();
   };
+
+  /** A failed preparation is reported when its group is due, not as an unhandled rejection meanwhile. */
+  function prepareAhead(step: number): ReturnType<typeof prepare> {
+    const group = prepare(step);
+    group.catch(() => undefined);
+    return group;
+  }
 
   async function prepare(
     step: number,
@@ -100,19 +108,40 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     };
   }
 
-  while (position.step < plan.totalSteps) {
+  /** Validates a finished epoch and saves. Stopped in the middle, it leaves the epoch to the next run. */
+  const endEpoch = async (loss: number | undefined): Promise<void> => {
+    const epoch = position.epoch + 1;
+    const validation = await options.validate?.().catch((error: unknown) => {
+      if (!options.stop?.aborted) throw error;
+      return 'stopped' as const;
+    });
+    if (validation === 'stopped') return;
+    if (validation !== undefined) await metrics.append([{ epoch, step: position.step, validation }]);
+    position = {
+      ...position,
+      epoch,
+      best: await keepBest(options, position.best, epoch, epochs, validation),
+    };
+    await save();
+    const report = { step: position.step, totalSteps: plan.totalSteps, epoch, epochs };
+    options.onReport?.({ ...report, ...(loss !== undefined && { loss }), ...(validation && { validation }) });
+  };
+
+  let loss: number | undefined;
+  while (position.epoch < epochs) {
     if (options.stop?.aborted) {
-      void next.catch(() => undefined);
       await save();
       return position;
+    }
+    if (position.step === (position.epoch + 1) * plan.stepsPerEpoch) {
+      await endEpoch(loss);
+      continue;
     }
     const group = await next;
     if (group === undefined) break;
     const startedAt = performance.now();
     const running = session.run(group.feeds);
-    next = prepare(position.step + group.count);
-    // A failed preparation is reported when its group is due, not as an unhandled rejection meanwhile.
-    next.catch(() => undefined);
+    next = prepareAhead(position.step + group.count);
     const outputs = await running;
     grouping.took(group, (performance.now() - startedAt) / 1000);
 
@@ -121,23 +150,10 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     checkFinite(lines, firstStep);
     await metrics.append(lines);
     position = { ...position, step: firstStep + group.count };
-    const loss = Number(lines.at(-1)!.loss);
-    const epoch = Math.floor((position.step - 1) / plan.stepsPerEpoch) + 1;
-    const report = { step: position.step, totalSteps: plan.totalSteps, epoch, epochs, loss };
-    if (position.step % plan.stepsPerEpoch === 0) {
-      const validation = await options.validate?.();
-      if (validation !== undefined) await metrics.append([{ epoch, step: position.step, validation }]);
-      position = {
-        ...position,
-        epoch,
-        best: await keepBest(options, position.best, epoch, epochs, validation),
-      };
-      await save();
-      options.onReport?.({ ...report, ...(validation && { validation }) });
-    } else {
-      options.onReport?.(report);
-      if ((performance.now() - lastSave) / 1000 > SAVE_INTERVAL_SEC) await save();
-    }
+    loss = Number(lines.at(-1)!.loss);
+    const epoch = position.epoch + 1;
+    options.onReport?.({ step: position.step, totalSteps: plan.totalSteps, epoch, epochs, loss });
+    if ((performance.now() - lastSave) / 1000 > SAVE_INTERVAL_SEC) await save();
   }
   return position;
 }

@@ -31,6 +31,7 @@ import {
   reduceMax,
   reduceMean,
   reduceSum,
+  reduceSumSquare,
   reshape,
   reshapeLike,
   sigmoid,
@@ -282,6 +283,7 @@ export const cases: Readonly<Partial<Record<OperatorType, readonly GradientCase[
   ReduceMax: reductions(reduceMax, 'spaced'),
   ReduceMean: reductions(reduceMean),
   ReduceSum: reductions(reduceSum),
+  ReduceSumSquare: reductions(reduceSumSquare),
   Reshape: [
     {
       name: 'the last axis cut into heads',

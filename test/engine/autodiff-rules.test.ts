@@ -10,6 +10,7 @@ import {
   arange,
   cast,
   clip,
+  constant,
   conv1d,
   createGraph,
   equal,
@@ -18,6 +19,7 @@ import {
   gather,
   greaterOrEqual,
   int64Vector,
+  layerNorm,
   less,
   loop,
   max,
@@ -223,6 +225,22 @@ describe('where differences say nothing', () => {
   });
   it('Clip lets the gradient pass on its bounds', async () => {
     expect(await gradientAt([5], [[-2, -1, 0, 1, 2]], ([a]) => clip(a!, -1, 1))).toEqual([[0, 1, 1, 1, 0]]);
+  });
+  it('a layer norm of float16 has its gradient worked out in float32', async () => {
+    const values = [0.5, -1.25, 2, 0.75, 3, -0.5, 1, 0.25];
+    // The sum of y^3: that of y or y^2 hardly depends on x.
+    const norm = (x: Value, dtype: 'float16' | 'float32'): Value => {
+      const parameter = (content: number[]): Value => cast(constant(x.graph, float32([4], content)), dtype);
+      const y = layerNorm(cast(x, dtype), parameter([1, 2, 0.5, 1.5]), parameter([0, 1, -1, 0.5]), 1e-5);
+      return cast(mul(mul(y, y), y), 'float32');
+    };
+    const [half] = await gradientAt([2, 4], [values], ([x]) => norm(x!, 'float16'));
+    const [full] = await gradientAt([2, 4], [values], ([x]) => norm(x!, 'float32'));
+    const largest = Math.max(...full!.map(Math.abs));
+    expect(largest).toBeGreaterThan(1);
+    half!.forEach((gradient, i) => {
+      expect(Math.abs(gradient - full![i]!)).toBeLessThan(0.01 * largest);
+    });
   });
   it('nothing flows through comparisons, sizes and whole numbers', async () => {
     const x = [0.4, 1.6, 2.5];

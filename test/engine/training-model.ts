@@ -21,7 +21,14 @@ import {
   unsqueeze,
 } from '../../src/engine/onnx/index.js';
 import type { HostedSession, SessionHost } from '../../src/engine/runtime/index.js';
-import { float32, int64, normalArray, seededRandom, type Tensor, tensor } from '../../src/engine/tensor/index.js';
+import {
+  float32,
+  int64,
+  normalArray,
+  seededRandom,
+  type Tensor,
+  tensor,
+} from '../../src/engine/tensor/index.js';
 import {
   type Batch,
   type BatchInput,
@@ -89,7 +96,9 @@ export const pooledSpec = (rate = 0): TrainingSpec => ({
 /** A batch of the given sizes with masks of all lengths, from a seed. */
 export function randomBatch(batch: number, length: number, seed: number): Batch {
   const random = seededRandom('training batch', seed);
-  const lengths = Array.from({ length: batch }, (_, row) => (row === 0 ? length : 1 + random.integer(length)));
+  const lengths = Array.from({ length: batch }, (_, row) =>
+    row === 0 ? length : 1 + random.integer(length),
+  );
   const mask = lengths.flatMap((own) => Array.from({ length }, (_, at) => (at < own ? 1 : 0)));
   return {
     tensors: {
@@ -133,9 +142,10 @@ export async function openTraining(
   host: SessionHost,
   spec: TrainingSpec,
   start: Record<string, Tensor> = startValues(spec.parameters, 0),
+  threads = 1,
 ): Promise<Training> {
   const graph = buildTrainingGraph(spec);
-  const options = { device: { kind: 'cpu' }, threads: 1 } as const;
+  const options = { device: { kind: 'cpu' }, threads } as const;
   const session = await host.open(serializeModel(graph.graph), options, graph.state);
   await session.setState(start);
   return { graph, session };
@@ -180,7 +190,8 @@ export async function takeStepsIn(
   for (const size of runSizes) {
     const firstStep = (options.firstStep ?? 0) + done;
     const outputs = await takeSteps(training, batches.slice(done, done + size), { ...options, firstStep });
-    for (const [name, values] of Object.entries(outputs)) series[name]!.push(...(values.data as Float32Array));
+    for (const [name, values] of Object.entries(outputs))
+      series[name]!.push(...(values.data as Float32Array));
     done += size;
   }
   return series;

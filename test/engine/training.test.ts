@@ -23,11 +23,10 @@ import {
   randomBatch,
   randomBatches,
   relativeError,
-  settings,
   stateNames,
+  type Training,
   takeSteps,
   takeStepsIn,
-  type Training,
 } from './training-model.js';
 
 let folder: string;
@@ -76,7 +75,11 @@ describe('training steps', async () => {
     schedule: { warmupSteps: setting('warmup_steps'), totalSteps: setting('total_steps') },
   };
   const open = (): Promise<Training> =>
-    openTraining(host, spec, Object.fromEntries(parameters.map(({ key }) => [key, expected(`start/${key}`)])));
+    openTraining(
+      host,
+      spec,
+      Object.fromEntries(parameters.map(({ key }) => [key, expected(`start/${key}`)])),
+    );
 
   it("are PyTorch's AdamW with its clipping by norm and our schedule, parameters and moments alike", async () => {
     const training = await open();
@@ -97,7 +100,218 @@ describe('training steps', async () => {
       }
       done = mark;
     }
-    if (process.env.SHOW) console.log(worst);
     for (const [name, error] of Object.entries(worst)) expect(error, name).toBeLessThan(1e-5);
+    const norms = Array.from(values(expected('gradient_norm')));
+    expect(Math.min(...norms)).toBeLessThan(setting('clip_norm'));
+    expect(Math.max(...norms)).toBeGreaterThan(setting('clip_norm'));
+  });
+
+  it('clip nothing where the norm to clip at is 0', async () => {
+    const first = batches.slice(0, 1);
+    const stateAfter = async (clipNorm: number): Promise<Buffer> => {
+      const optimizer = { ...spec.optimizer, clipNorm };
+      const training = await openTraining(host, { ...spec, optimizer });
+      await takeSteps(training, first);
+      return savedState(training, `clip-${clipNorm}`);
+    };
+    const unclipped = await stateAfter(0);
+    expect(await stateAfter(1e6)).toEqual(unclipped);
+    expect(await stateAfter(0.1)).not.toEqual(unclipped);
+  });
+
+  it('follow a rate that falls from the first step without warm-up, and is never below zero', async () => {
+    const training = await openTraining(host, { ...spec, schedule: { warmupSteps: 0, totalSteps: 4 } });
+    const { learning_rate_used: rates } = await takeSteps(training, batches.slice(0, 6), { rate: 1 });
+    expect(Array.from(values(rates!))).toEqual([1, 0.75, 0.5, 0.25, 0, 0]);
+  });
+});
+
+describe('the number of steps in a run of the graph', () => {
+  const batches = randomBatches(16);
+
+  it('changes no bit of losses, parameters and moments, with dropout on', async () => {
+    const spec = pooledSpec(0.2);
+    const groupings = { ones: Array<number>(16).fill(1), eights: [8, 8], mixed: [3, 1, 7, 5] };
+    const results = [];
+    for (const [name, runs] of Object.entries(groupings)) {
+      const training = await openTraining(host, spec);
+      results.push({
+        series: await takeStepsIn(training, batches, runs),
+        state: await savedState(training, name),
+      });
+    }
+    const [ones, ...others] = results;
+    expect(new Set(ones!.series.loss).size).toBe(16);
+    for (const other of others) {
+      expect(other.series).toEqual(ones!.series);
+      expect(other.state.equals(ones!.state)).toBe(true);
+    }
+  });
+});
+
+describe('padding', () => {
+  const small = randomBatch(2, 3, 1);
+  const large = randomBatch(5, 7, 2);
+
+  it('by larger neighbours in the stack changes no bit of a loss', async () => {
+    const losses = [];
+    for (const neighbours of [[], [large], [randomBatch(1, 2, 3), large]]) {
+      const training = await openTraining(host, pooledSpec());
+      const { loss, gradient_norm } = await takeSteps(training, [small, ...neighbours]);
+      losses.push([values(loss!)[0], values(gradient_norm!)[0]]);
+    }
+    expect(losses[1]).toEqual(losses[0]);
+    expect(losses[2]).toEqual(losses[0]);
+  });
+
+  it('within a batch, under the mask, changes a loss by rounding only', async () => {
+    const { x, mask, target } = small.tensors;
+    const further = 9;
+    const noisy = tensor('float32', [2, further, 4], new Float32Array(2 * further * 4).fill(9));
+    const wider = int64([2, further], new Array(2 * further).fill(0));
+    for (let row = 0; row < 2; row++) {
+      noisy.data.set((x!.data as Float32Array).subarray(row * 12, (row + 1) * 12), row * further * 4);
+      wider.data.set((mask!.data as BigInt64Array).subarray(row * 3, (row + 1) * 3), row * further);
+    }
+    const padded = {
+      tensors: { x: noisy, mask: wider, target: target! },
+      sizes: { batch: 2, length: further },
+    };
+    const results = [];
+    for (const batch of [small, padded]) {
+      results.push(await takeStepsIn(await openTraining(host, pooledSpec()), [batch, large], [2]));
+    }
+    for (const name of ['loss', 'gradient_norm']) {
+      expect(relativeError(results[1]![name]!, results[0]![name]!), name).toBeLessThan(1e-6);
+    }
+  });
+});
+
+describe('a run', () => {
+  // Large enough that products and sums are shared among threads.
+  const batches = [1, 2, 3].map((seed) => randomBatch(48, 96, seed));
+  const options = { largest: { batch: 48, length: 96 } };
+  const stateOf = async (name: string, seed: number): Promise<Buffer> => {
+    const training = await openTraining(host, pooledSpec(0.1), undefined, 2);
+    await takeStepsIn(training, batches, [3], { ...options, seed });
+    return savedState(training, name);
+  };
+
+  it('gives the same bytes again with the same seed, and others with another', async () => {
+    const first = await stateOf('first', 1);
+    expect((await stateOf('again', 1)).equals(first)).toBe(true);
+    expect((await stateOf('other', 2)).equals(first)).toBe(false);
+  });
+
+  it('that is stopped and resumed from its saved state ends with the bytes of one that is not', async () => {
+    const whole = await openTraining(host, pooledSpec(0.1));
+    await takeStepsIn(whole, batches, [1, 2], options);
+    const begun = await openTraining(host, pooledSpec(0.1));
+    await takeStepsIn(begun, batches.slice(0, 1), [1], options);
+    await savedState(begun, 'begun');
+    const resumed = await openTraining(host, pooledSpec(0.1), {});
+    await resumed.session.loadState(join(folder, 'begun.safetensors'));
+    await takeStepsIn(resumed, batches.slice(1), [2], { ...options, firstStep: 1 });
+    expect((await savedState(resumed, 'resumed')).equals(await savedState(whole, 'whole'))).toBe(true);
+  });
+
+  it('leaves a parameter that the loss does not reach to its decay, finite', async () => {
+    const unused = { key: 'unused', shape: [2, 2] };
+    const training = await openTraining(host, { ...pooledSpec(), parameters: [...parameters, unused] });
+    const before = (await training.session.readState(['unused'])).unused!;
+    await takeSteps(training, batches.slice(0, 1), { ...options, rate: 0.3 });
+    const { unused: after, [secondMomentName('unused')]: moment } = await training.session.readState([
+      'unused',
+      secondMomentName('unused'),
+    ]);
+    // Warm-up: a third of 0.3, so 1 - 0.1 * 0.01 of it is kept.
+    expect(
+      relativeError(
+        values(after!),
+        Array.from(values(before), (value) => 0.999 * value),
+      ),
+    ).toBeLessThan(1e-6);
+    expect(Array.from(values(moment!))).toEqual([0, 0, 0, 0]);
+  });
+});
+
+describe('stacking', () => {
+  const declared: BatchInput[] = [
+    { name: 'ids', dtype: 'int64', shape: ['batch', 'length'] },
+    { name: 'scale', dtype: 'float32', shape: [2] },
+  ];
+  const batch = (length: number, first: number): Batch => ({
+    tensors: {
+      ids: int64(
+        [1, length],
+        Array.from({ length }, (_, at) => first + at),
+      ),
+      scale: float32([2], [first, 0.5]),
+    },
+    sizes: { batch: 1, length },
+  });
+
+  it('pads with zeros to the largest and tells the sizes', () => {
+    expect(stackBatches(declared, [batch(1, 5), batch(3, 7)])).toEqual({
+      ids: int64([2, 1, 3], [5, 0, 0, 7, 8, 9]),
+      scale: float32([2, 2], [5, 0.5, 7, 0.5]),
+      batch_size: int64([2], [1, 1]),
+      length_size: int64([2], [1, 3]),
+    });
+  });
+
+  it('pads every axis that differs', () => {
+    const { x, batch_size } = stackBatches(inputs, [randomBatch(1, 2, 1), randomBatch(2, 3, 2)]);
+    expect(x!.shape).toEqual([2, 2, 3, 4]);
+    const first = Array.from(values(x!)).slice(0, 24);
+    const own = Array.from(values(randomBatch(1, 2, 1).tensors.x!));
+    expect(first).toEqual([...own, ...Array(16).fill(0)]);
+    expect(batch_size).toEqual(int64([2], [1, 2]));
+  });
+
+  it('refuses a batch that is not what its sizes say, or lacks something', () => {
+    const good = batch(2, 1);
+    const { ids, scale } = good.tensors;
+    const refused = (wrong: Batch, message: string): void =>
+      expect(() => stackBatches(declared, [good, wrong])).toThrow(message);
+    refused({ ...good, tensors: { ids: ids! } }, 'batch input scale should be float32 [2], got nothing');
+    refused(
+      { ...good, tensors: { ids: float32([1, 2], [1, 2]), scale: scale! } },
+      'batch input ids should be int64 [1, 2], got float32 [1, 2]',
+    );
+    refused(
+      { ...good, sizes: { batch: 1, length: 3 } },
+      'batch input ids should be int64 [1, 3], got int64 [1, 2]',
+    );
+    refused({ ...good, sizes: { batch: 1 } }, 'a batch does not say its size of length');
+  });
+});
+
+const python = process.env.EMOQ_PYTHON;
+if (python === undefined) {
+  console.log('onnx.checker of a training graph skipped: EMOQ_PYTHON names no Python with the onnx package');
+}
+
+describe('the training graph', () => {
+  it('names its inputs and outputs as documented', async () => {
+    const { session } = await openTraining(host, pooledSpec(0.1));
+    const keys = parameters.map(({ key }) => key);
+    const state = stateNames();
+    const fed = ['learning_rate', 'step', 'x', 'mask', 'target', 'batch_size', 'length_size'];
+    expect(new Set(session.inputNames)).toEqual(
+      new Set([...fed, ...state, 'dropout_pool_0.1', 'dropout_offsets']),
+    );
+    expect(session.outputNames).toEqual([
+      ...state.map((name) => `updated/${name}`),
+      ...['loss', 'gradient_norm', 'learning_rate_used'],
+    ]);
+    expect(state.slice(0, keys.length)).toEqual(keys);
+  });
+
+  it.skipIf(python === undefined)('passes the checker of the onnx package', async () => {
+    const path = join(folder, 'training_model.onnx');
+    await writeFile(path, serializeModel(buildTrainingGraph(pooledSpec(0.1)).graph));
+    const script = 'import onnx, sys; onnx.checker.check_model(sys.argv[1], full_check=True)';
+    execFileSync(python!, ['-c', script, path], { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
   });
 });

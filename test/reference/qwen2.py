@@ -119,10 +119,10 @@ def write(name, seed, layers, tied, theta, dtype, targets, head_dim):
             "answer_weights": weights, "loss": loss, "lora.hidden": hidden, "soft_prompt": soft}
     out |= {f"parameter.{key}": value for key, value in parameters.items()}
     out |= {f"gradient.{key}": value for key, value in zip(trained, gradients)}
+    reference = {"torch": torch.__version__, "transformers": transformers.__version__,
+                 "safetensors": safetensors.__version__, "alpha": ALPHA, "rank": RANK, "targets": targets}
     save_file({key: value.detach().contiguous() for key, value in out.items()}, folder / "expected.safetensors",
-              {"torch": torch.__version__, "transformers": transformers.__version__,
-               "safetensors": safetensors.__version__, "alpha": str(ALPHA), "rank": str(RANK),
-               "targets": ",".join(targets)})
+              {"reference": json.dumps(reference)})  # one key: the library writes several in any order
 
 
 if __name__ == "__main__":

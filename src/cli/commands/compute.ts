@@ -3,11 +3,12 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import type { FeatureProgress } from '../../data/features/index.js';
 import { deviceName, onnxruntimeVersion, resolveDevice } from '../../engine/runtime/index.js';
-import type { ComputeOptions } from '../../train/index.js';
+import type { ComputeOptions, RunFacts, RunFolder } from '../../train/index.js';
 import type { DeviceOption } from '../options.js';
-import { note } from '../output.js';
-import { startProgress } from '../progress.js';
+import { note, warn } from '../output.js';
+import { type Progress, startProgress } from '../progress.js';
 import { emoqVersion } from '../version.js';
 
 /** Root of the feature cache, below the working directory unless EMOQ_CACHE names another folder. */
@@ -15,33 +16,69 @@ function cacheFolder(): string {
   return process.env.EMOQ_CACHE ?? '.cache/features';
 }
 
-/** Runs `work` with the resolved device and progress of feature extraction; says on stderr which device it is. */
+/**
+ * Runs `work` with the resolved device and progress of feature extraction. Which device it is stands on stderr once
+ * the input has passed its checks.
+ */
 export async function withCompute<T>(
   device: DeviceOption,
   stop: AbortSignal,
   work: (compute: ComputeOptions) => Promise<T>,
 ): Promise<T> {
   const resolved = resolveDevice(device);
-  note(`computing on ${deviceName(resolved)}`);
-  const progress = { check: startProgress({ label: 'features', unit: 'clips' }) };
-  let encoding: ReturnType<typeof startProgress> | undefined;
+  let announced = false;
+  const features = featureProgress();
   try {
     return await work({
       device: resolved,
       cacheDir: cacheFolder(),
       stop,
-      onFeatures: ({ stage, done, total }) => {
-        if (stage === 'check') progress.check.update(done, total);
-        else {
-          encoding ??= startProgress({ label: 'encoding with HuBERT', unit: 'clips' });
-          encoding.update(done, total);
-          if (done === total) encoding.finish();
-        }
+      onBegin: () => {
+        if (!announced) note(`computing on ${deviceName(resolved)}`);
+        announced = true;
       },
+      onFeatures: features.update,
     });
   } finally {
-    progress.check.finish();
+    features.finish();
   }
+}
+
+/** Progress of one look-up and one encoding after another, each over its own time. */
+function featureProgress() {
+  let looking: Progress | undefined;
+  let encoding: { readonly progress: Progress; begun: boolean } | undefined;
+  const finish = (): void => {
+    looking?.finish();
+    if (encoding?.begun) encoding.progress.finish();
+    looking = undefined;
+    encoding = undefined;
+  };
+  return {
+    update({ stage, done, total }: FeatureProgress): void {
+      if (stage === 'check') {
+        looking ??= startProgress({ label: 'looking up features', unit: 'clips' });
+        looking.update(done, total);
+        if (done < total) return;
+        finish();
+        // The first clips are told of late, behind the loading of the encoder: that time is encoding's too.
+        encoding = {
+          progress: startProgress({ label: 'encoding with HuBERT', unit: 'clips' }),
+          begun: false,
+        };
+      } else if (encoding !== undefined) {
+        encoding.begun = true;
+        encoding.progress.update(done, total);
+        if (done === total) finish();
+      }
+    },
+    finish,
+  };
+}
+
+/** Says where a checkpoint is that of a run under way. */
+export function warnUnfinished({ dir }: RunFolder, { status }: RunFacts): void {
+  if (status !== 'finished') warn(`the run in ${dir} is not finished; this is its best epoch so far`);
 }
 
 /** Versions of everything that a result depends on. `revision` is emoq's git commit where it runs from a checkout. */

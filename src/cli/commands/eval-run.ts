@@ -11,12 +11,13 @@ import {
   writePredictions,
 } from '../../evaluate/index.js';
 import { findRun, predictTestSet, type TestSetPredictions } from '../../predict/index.js';
-import { type RunFolder, runFolder } from '../../train/index.js';
+import { loadRecipe } from '../../recipe/index.js';
+import { checkFolds, type RunFolder, runFolder } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { recipeOfOptions } from '../options.js';
 import { note, printJson } from '../output.js';
-import { startProgress } from '../progress.js';
-import { recordedVersions, withCompute } from './compute.js';
+import { type Progress, startProgress } from '../progress.js';
+import { recordedVersions, warnUnfinished, withCompute } from './compute.js';
 import type { EvalOptions } from './eval.js';
 import { printScores } from './scores.js';
 import { experimentFolder } from './stage-run.js';
@@ -24,18 +25,18 @@ import { experimentFolder } from './stage-run.js';
 /** Scores one run, or the folds of a cross-validation together. */
 export async function evaluateRuns(options: EvalOptions): Promise<void> {
   const root = await rootOf(options);
-  const folds =
-    options.folds === undefined ? [undefined] : Array.from({ length: options.folds }, (_, i) => i + 1);
-  const folders: RunFolder[] = [];
-  for (const fold of folds) folders.push(await findRun(root, options.stage, fold));
+  const folders = await foldersOf(root, options);
   const tested = await withInterrupts('finishing the utterances in hand', (stop) =>
     withCompute(options.device, stop, async (compute) => {
       const results: { folder: RunFolder; test: TestSetPredictions }[] = [];
       for (const folder of folders) {
         stop.throwIfAborted();
-        const progress = startProgress({ label: `testing ${folder.dir}`, unit: 'utterances' });
-        const test = await predictTestSet(folder, compute, (done, total) => progress.update(done, total));
-        progress.finish();
+        let progress: Progress | undefined;
+        const test = await predictTestSet(folder, compute, (done, total) => {
+          progress ??= startProgress({ label: `testing ${folder.dir}`, unit: 'utterances' });
+          progress.update(done, total);
+        }).finally(() => progress?.finish());
+        warnUnfinished(folder, test.facts);
         results.push({ folder, test });
       }
       return results;
@@ -61,7 +62,7 @@ export async function evaluateRuns(options: EvalOptions): Promise<void> {
     name: recipe.name,
     versions: await recordedVersions(),
     facts: {
-      stage: options.stage,
+      stage: tested[0]!.test.facts.stage,
       seed: recipe.seed,
       split: options.folds === undefined ? 'test' : `${options.folds} folds`,
       manifest_sha256: tested[0]!.test.facts.manifest.sha256,
@@ -72,6 +73,15 @@ export async function evaluateRuns(options: EvalOptions): Promise<void> {
   note(`predictions in ${folder.predictions}, results in ${folder.results}`);
   if (options.json) printJson(result);
   else printScores(scores, recipe.paper);
+}
+
+/** The run to score, or those of all folds. @throws InputError when one is missing */
+async function foldersOf(root: string, { stage, folds }: EvalOptions): Promise<RunFolder[]> {
+  if (folds === undefined) return [await findRun(root, stage)];
+  const folders = [await findRun(root, stage, 1)];
+  await checkFolds(await loadRecipe({ path: folders[0]!.recipe }), folds);
+  for (let fold = 2; fold <= folds; fold++) folders.push(await findRun(root, stage, fold));
+  return folders;
 }
 
 async function rootOf(options: EvalOptions): Promise<string> {

@@ -1,38 +1,40 @@
 /** @file `emoq predict` at work. */
 
 import { predictionFormatOf } from '../../evaluate/index.js';
-import { findRun, openTrainedModel, predictRecordings } from '../../predict/index.js';
+import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { printResult, warn } from '../output.js';
-import { startProgress } from '../progress.js';
-import { withCompute } from './compute.js';
+import { type Progress, startProgress } from '../progress.js';
+import { warnUnfinished, withCompute } from './compute.js';
 import type { PredictOptions } from './predict.js';
 
 export async function run(options: PredictOptions, input: string): Promise<void> {
+  const { output, pathColumn, textColumn, speakerColumn, format = predictionFormatOf(output) } = options;
   const folder = await findRun(options.run);
-  const summary = await withInterrupts('finishing the rows in hand', (stop) =>
+  const columns = { pathColumn, textColumn, speakerColumn };
+  const table = await readRecordings({ input, output, ...columns });
+  const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
     withCompute(options.device, stop, async (compute) => {
       const trained = await openTrainedModel(folder, compute);
-      const progress = startProgress({ label: 'predicting', unit: 'rows' });
+      warnUnfinished(folder, trained.facts);
+      let progress: Progress | undefined;
+      const onProgress = (done: number, total: number): void => {
+        progress ??= startProgress({ label: 'predicting', unit: 'rows' });
+        progress.update(done, total);
+      };
       try {
-        return await predictRecordings(trained, {
-          input,
-          output: options.output,
-          format: options.format ?? predictionFormatOf(options.output),
-          pathColumn: options.pathColumn,
-          textColumn: options.textColumn,
-          speakerColumn: options.speakerColumn,
-          compute,
-          onProgress: (done, total) => progress.update(done, total),
-        });
+        const job = { input, output, format, ...columns, compute, onProgress };
+        const needsText = trained.recipe.inputs !== 'audio';
+        return { ...(await predictRecordings(trained, table, job)), needsText };
       } finally {
-        progress.finish();
+        progress?.finish();
         await trained.close();
       }
     }),
   );
-  if (summary.failed > 0) {
-    warn(`${summary.failed} of ${summary.rows} rows could not be predicted; the column "error" says why`);
+  if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
+  if (needsText && textless > 0) {
+    warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
   }
-  printResult(options.output);
+  printResult(output);
 }

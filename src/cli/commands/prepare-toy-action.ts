@@ -44,10 +44,11 @@ export async function run(options: PrepareToyOptions): Promise<void> {
   );
 }
 
-/** Writes the backbones to `<out>/backbones`, then the corpus. @throws InputError, InterruptedError */
+/** Writes the corpus, then the backbones to `<out>/backbones`. @throws InputError, InterruptedError */
 export async function prepareToy(
   options: ToyCorpusOptions,
 ): Promise<ToyCorpusSummary & { backbones: string }> {
+  const corpus = await prepareToyCorpus(options);
   const backbones = join(options.out, 'backbones');
   const words = toyWords();
   await writeToyBackbones(backbones, {
@@ -55,7 +56,7 @@ export async function prepareToy(
     roberta: buildByteLevelTokenizer({ words, kind: 'roberta' }),
     qwen2: buildByteLevelTokenizer({ words, kind: 'qwen2' }),
   });
-  return { ...(await prepareToyCorpus(options)), backbones };
+  return { ...corpus, backbones };
 }
 
 /** Every word that a toy prompt can hold, so that each is one token and prompts stay short. */

@@ -1,13 +1,13 @@
 /** @file Trains one stage, one fold or all of them, for `emoq stage1` and `emoq stage2`. */
 
 import { join } from 'node:path';
-import { InputError, InterruptedError } from '../../base/index.js';
+import { InterruptedError } from '../../base/index.js';
 import type { Recipe } from '../../recipe/index.js';
-import { runStage, type StageOutcome, type TrainingReport } from '../../train/index.js';
+import { checkFolds, runStage, type StageOutcome, type TrainingReport } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { recipeOfOptions } from '../options.js';
-import { note, printResult } from '../output.js';
-import { startProgress } from '../progress.js';
+import { note, printResult, warn } from '../output.js';
+import { type Progress, startProgress } from '../progress.js';
 import { recordedVersions, withCompute } from './compute.js';
 import type { StageOptions } from './stage.js';
 
@@ -22,14 +22,14 @@ export async function trainStage(stage: 1 | 2, options: StageOptions): Promise<v
     const { describeStage } = await import('./dry-run.js');
     return describeStage(stage, recipe, options);
   }
-  const folds = foldsOf(recipe, options);
+  if (options.folds !== undefined) await checkFolds(recipe, options.folds);
   const versions = await recordedVersions();
   const root = experimentFolder(recipe, options.run);
   await withInterrupts('finishing the steps in hand and saving', (stop) =>
     withCompute(options.device, stop, async (compute) => {
-      for (const fold of folds) {
+      for (const fold of foldsOf(options)) {
         const name = `stage ${stage}${fold === undefined ? '' : `, fold ${fold}`}`;
-        const progress = startProgress({ label: name, unit: 'steps' });
+        let progress: Progress | undefined;
         const outcome = await runStage({
           recipe,
           stage,
@@ -39,32 +39,39 @@ export async function trainStage(stage: 1 | 2, options: StageOptions): Promise<v
           versions,
           stop,
           onNote: note,
+          onWarning: warn,
+          onStart: (step, totalSteps) => {
+            progress = startProgress({ label: name, unit: 'steps' });
+            progress.update(step, totalSteps);
+          },
           onReport: (report) => {
-            progress.update(
-              report.step,
-              report.totalSteps,
-              `epoch ${report.epoch}/${report.epochs}, loss ${report.loss.toFixed(4)}`,
-            );
+            progress?.update(report.step, report.totalSteps, [epochOf(report), ...lossOf(report)].join(', '));
             if (report.validation !== undefined) note(epochLine(name, report));
           },
-        });
-        progress.finish();
+        }).finally(() => progress?.finish());
         report(name, outcome);
       }
     }),
   );
 }
 
-function foldsOf(recipe: Recipe, { fold, folds }: StageOptions): (number | undefined)[] {
-  if (folds !== undefined && recipe.folds === 'none') {
-    throw new InputError(`recipe ${recipe.name} has no folds; leave out --folds, or --set folds=session`);
-  }
+function foldsOf({ fold, folds }: StageOptions): (number | undefined)[] {
   return folds === undefined ? [fold] : Array.from({ length: folds }, (_, index) => index + 1);
 }
 
-function epochLine(name: string, { epoch, epochs, loss, validation }: TrainingReport): string {
-  const figures = Object.entries(validation!).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
-  return `${name}, epoch ${epoch}/${epochs}: loss ${loss.toFixed(4)}, validation ${figures.join(', ')}`;
+function epochLine(name: string, report: TrainingReport): string {
+  const figures = Object.entries(report.validation!).map(
+    ([metric, value]) => `${metric} ${value.toFixed(4)}`,
+  );
+  return `${name}, ${epochOf(report)}: ${[...lossOf(report), `validation ${figures.join(', ')}`].join(', ')}`;
+}
+
+function epochOf({ epoch, epochs }: TrainingReport): string {
+  return `epoch ${epoch}/${epochs}`;
+}
+
+function lossOf({ loss }: TrainingReport): string[] {
+  return loss === undefined ? [] : [`loss ${loss.toFixed(4)}`];
 }
 
 /** @throws InterruptedError after Ctrl-C, with how to go on */

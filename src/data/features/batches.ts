@@ -1,5 +1,8 @@
 /** @file Groups clips into batches in which padding changes nothing. */
 
+/** Padded audio in a batch: at 50 frames a second 1,000 rows, enough to keep a matrix product busy. */
+export const BATCH_SEC = 20;
+
 export interface BatchLimits {
   /** Length to which the encoder pads a clip. */
   readonly paddedSamples: (samples: number) => number;

@@ -2,7 +2,7 @@
 
 import { errorMessage, InputError, InterruptedError, sha256OfFile } from '../../base/index.js';
 import { defaultJobs, mapConcurrently, SAMPLE_RATE_HZ } from '../audio/index.js';
-import { batchesByLength } from './batches.js';
+import { BATCH_SEC, batchesByLength } from './batches.js';
 import { entryPathOf, type FeatureCache, type FeatureEntry, findEntry } from './cache.js';
 import { type EncodedClip, writeFeatureFile } from './feature-file.js';
 
@@ -51,8 +51,6 @@ export interface Extraction {
 
 /** Two windows are in memory: one being encoded, the next being decoded. */
 const WINDOW_CLIPS = 64;
-/** At 50 frames a second 1,000 rows, enough to keep a matrix product busy. */
-const BATCH_SEC = 20;
 
 /**
  * Makes sure that every item has its features in the cache. Entries that are missing, cut short or damaged are made;

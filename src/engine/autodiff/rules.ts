@@ -98,6 +98,8 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   // every element of x gets dy, or dy / n
   ReduceMean: (context) => [() => spreadMean(context)],
   ReduceSum: (context) => [() => spread(context, context.dy)],
+  // d sum(x^2) = 2 x
+  ReduceSumSquare: (context) => [() => mul(mul(context.a, 2), spread(context, context.dy))],
   Reshape: ({ a, dy }) => [() => restoreShape(dy, a)],
   ScatterND: { refuse: 'made by the gradient of Gather only' },
   Shape: 'integer',

@@ -102,6 +102,7 @@ export {
   reduceMax,
   reduceMean,
   reduceSum,
+  reduceSumSquare,
   rmsNorm,
   silu,
   softmax,

@@ -87,7 +87,7 @@ function restoreLeading(rows: Value, like: Value, out: Dim): Value {
 }
 
 function reduce(
-  operator: 'ReduceSum' | 'ReduceMean' | 'ReduceMax',
+  operator: 'ReduceSum' | 'ReduceSumSquare' | 'ReduceMean' | 'ReduceMax',
   x: Value,
   axes: readonly number[],
   keep: boolean,
@@ -106,6 +106,11 @@ const allAxes = (x: Value): number[] => x.shape.map((_, axis) => axis);
 /** Sum over axes (all of them where none are given). */
 export function reduceSum(x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value {
   return reduce('ReduceSum', x, axes, keepDims);
+}
+
+/** Sum of squares over axes (all of them where none are given), in one pass without storing the squares. */
+export function reduceSumSquare(x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value {
+  return reduce('ReduceSumSquare', x, axes, keepDims);
 }
 
 /** Mean over axes (all of them where none are given). */

@@ -35,6 +35,7 @@ export type OperatorType =
   | 'ReduceMax'
   | 'ReduceMean'
   | 'ReduceSum'
+  | 'ReduceSumSquare'
   | 'Reshape'
   | 'ScatterND'
   | 'Shape'

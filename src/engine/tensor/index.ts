@@ -26,6 +26,6 @@ export {
   readSafetensorsTensor,
   type SafetensorsEntry,
   type SafetensorsHeader,
-  writeSafetensors,
 } from './safetensors.js';
+export { type StreamedTensor, streamSafetensors, writeSafetensors } from './safetensors-writer.js';
 export { elementCount, float32, float32Of, int64, type Tensor, tensor } from './tensor.js';

@@ -1,12 +1,12 @@
 /**
- * @file safetensors files: 8 bytes of little-endian header length, a JSON header, then the tensors' bytes.
+ * @file Reads safetensors files: 8 bytes of little-endian header length, a JSON header, then the tensors' bytes.
  *
  * The rules are those of the format's specification and reference reader: the header is at most 100 MB and begins
  * with '{', and the tensors fill the data section without gaps, overlaps or a rest.
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
-import { createAtomicFile, errorMessage, InputError } from '../../base/index.js';
+import { errorMessage, InputError } from '../../base/index.js';
 import { createArray, type DType, dtypeInfo, dtypes } from './dtype.js';
 import { elementCount, type Tensor, tensor } from './tensor.js';
 
@@ -29,7 +29,6 @@ export interface SafetensorsHeader {
 const LENGTH_BYTES = 8;
 const MAX_HEADER_BYTES = 100_000_000;
 const MAX_READ_BYTES = 1 << 30; // Node reads under 2 GiB in one call
-const DATA_ALIGNMENT = 64; // a cache line; the format itself asks for 8
 const METADATA_KEY = '__metadata__';
 
 const dtypeOfName = new Map(dtypes.map((dtype) => [dtypeInfo[dtype].safetensors, dtype]));
@@ -60,56 +59,6 @@ export async function readSafetensors(
     for (const key of header.entries.keys()) tensors.set(key, await readTensor(header, key, file));
     return { metadata: header.metadata, tensors };
   });
-}
-
-/**
- * Writes a file atomically, one tensor after the other. The header lists the keys in the order given; the data is
- * ordered by element size, widest first (then as given), so that every tensor is aligned to its element. Equal
- * arguments give equal bytes.
- * @throws RangeError on a key given twice, on the reserved key, or on data that does not fill its shape.
- */
-export async function writeSafetensors(
-  path: string,
-  tensors: Iterable<readonly [string, Tensor]>,
-  metadata: Record<string, string> = {},
-): Promise<void> {
-  const given = [...tensors];
-  const inDataOrder = given.toSorted((a, b) => dtypeInfo[b[1].dtype].bytes - dtypeInfo[a[1].dtype].bytes);
-  const offsets = new Map<string, readonly [number, number]>();
-  let end = 0;
-  for (const [key, { shape, data }] of inDataOrder) {
-    if (key === METADATA_KEY) throw new RangeError(`"${METADATA_KEY}" is reserved and names no tensor`);
-    if (offsets.has(key)) throw new RangeError(`tensor "${key}" is given twice`);
-    if (data.length !== elementCount(shape)) {
-      throw new RangeError(`tensor "${key}" has ${data.length} elements for shape [${shape.join(', ')}]`);
-    }
-    offsets.set(key, [end, end + data.byteLength]);
-    end += data.byteLength;
-  }
-  const members = given.map(([key, { dtype, shape }]) => {
-    const entry = { dtype: dtypeInfo[dtype].safetensors, shape, data_offsets: offsets.get(key) };
-    return `${JSON.stringify(key)}:${JSON.stringify(entry)}`; // an object would move keys such as "0" to the front
-  });
-  if (Object.keys(metadata).length > 0) members.unshift(`"${METADATA_KEY}":${JSON.stringify(metadata)}`);
-  const json = Buffer.from(`{${members.join(',')}}`, 'utf8');
-  const dataStart = Math.ceil((LENGTH_BYTES + json.length) / DATA_ALIGNMENT) * DATA_ALIGNMENT;
-  if (dataStart - LENGTH_BYTES > MAX_HEADER_BYTES) {
-    throw new RangeError(`the header of ${path} would be over the format's limit of 100 MB`);
-  }
-  const head = Buffer.alloc(dataStart, ' ');
-  head.writeBigUInt64LE(BigInt(dataStart - LENGTH_BYTES));
-  json.copy(head, LENGTH_BYTES);
-
-  const file = await createAtomicFile(path);
-  try {
-    await file.write(head);
-    for (const [, { data }] of inDataOrder) {
-      await file.write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-    }
-    await file.commit();
-  } finally {
-    await file.discard();
-  }
 }
 
 async function readHeader(path: string, file: FileHandle): Promise<SafetensorsHeader> {

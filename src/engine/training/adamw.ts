@@ -10,7 +10,7 @@ import {
   min,
   mul,
   pow,
-  reduceSum,
+  reduceSumSquare,
   scalar,
   sqrt,
   sub,
@@ -62,13 +62,15 @@ export function adamwUpdate(
   const { beta1, beta2, epsilon, weightDecay, clipNorm } = options;
   const { graph } = step;
   return withScope(graph, 'adamw', () => {
-    const gradientNorm = sqrt(sum(slots.map(({ gradient }) => reduceSum(mul(gradient, gradient)))));
+    const gradientNorm = sqrt(sum(slots.map(({ gradient }) => reduceSumSquare(gradient))));
     // In float64: 1 - 0.999^t loses half its digits in float32 at small t.
     const t = add(cast(step, 'float64'), 1);
     const power = (beta: number): Value => pow(scalar(graph, beta, 'float64'), t);
     const toFloat32 = (x: Value): Value => cast(x, 'float32');
-    const stepSize = toFloat32(div(rate, sub(1, power(beta1))));
-    const rootCorrection = toFloat32(div(1, sqrt(sub(1, power(beta2)))));
+    // sqrt(v / c) + eps = (sqrt(v) + eps sqrt(c)) / sqrt(c): the correction joins the step size, one pass less over v.
+    const rootCorrection = sqrt(sub(1, power(beta2)));
+    const stepSize = toFloat32(mul(div(rate, sub(1, power(beta1))), rootCorrection));
+    const correctedEpsilon = toFloat32(mul(rootCorrection, epsilon));
     const keep = toFloat32(sub(1, mul(rate, weightDecay)));
     const clip = clipNorm > 0 ? min(div(clipNorm, add(gradientNorm, 1e-6)), 1) : scalar(graph, 1);
     const firstFactor = mul(clip, 1 - beta1);
@@ -77,7 +79,7 @@ export function adamwUpdate(
     const updates = slots.map(({ parameter, gradient, firstMoment, secondMoment, decays }) => {
       const m = add(mul(firstMoment, beta1), mul(gradient, firstFactor));
       const v = add(mul(secondMoment, beta2), mul(mul(gradient, gradient), secondFactor));
-      const denominator = add(mul(sqrt(v), rootCorrection), epsilon);
+      const denominator = add(sqrt(v), correctedEpsilon);
       const decayed = decays && weightDecay !== 0 ? mul(parameter, keep) : parameter;
       return { m, v, p: sub(decayed, mul(div(m, denominator), stepSize)) };
     });

@@ -71,6 +71,8 @@ export function createDropout(
         pools.set(rate, addInput(root, poolInputName(rate), 'float32', ['pool']));
         rates.push(rate);
       }
+      // Two places of one name would draw one mask.
+      if (sites.some((site) => site.name === name)) throw new Error(`two dropout sites are called ${name}`);
       const position = sites.push({ name, size: productOfDims(x.shape) }) - 1;
       return withScope(x.graph, 'dropout', () => {
         const length = x.shape
@@ -112,7 +114,10 @@ export function dropoutPools(plan: DropoutPlan, seed: number, largest: DimBindin
   );
 }
 
-/** Window offsets of K steps: int64 [K, sites], from seed, global step and site name. */
+/**
+ * Window offsets of K steps: int64 [K, sites], from seed, global step and site name.
+ * @throws Error when a batch is larger than `largest`, which the pools were made for
+ */
 export function dropoutOffsets(
   plan: DropoutPlan,
   seed: number,
@@ -126,6 +131,8 @@ export function dropoutOffsets(
   batches.forEach((bindings, k) => {
     plan.sites.forEach(({ name, size }, site) => {
       const room = length - evaluateDim(size, bindings);
+      if (room < 0)
+        throw new Error(`dropout site ${name} is larger than the pools, made for ${JSON.stringify(largest)}`);
       const offset = seededRandom(seed, 'dropout offset', firstStep + k, name).integer(room + 1);
       data[k * plan.sites.length + site] = BigInt(offset);
     });
@@ -133,7 +140,10 @@ export function dropoutOffsets(
   return { [OFFSETS_INPUT]: tensor('int64', [batches.length, plan.sites.length], data) };
 }
 
-/** Four times the largest window, so that windows of different steps and sites seldom overlap much. */
+/** The share of zeros in a pool of this many is within 0.004 of its rate (3 deviations at rate 0.1). */
+const MIN_POOL_LENGTH = 1 << 16;
+
+/** Four times the largest window, so that windows of different steps and sites are hardly ever the same. */
 function poolLength(plan: DropoutPlan, largest: DimBindings): number {
-  return 4 * Math.max(1, ...plan.sites.map(({ size }) => evaluateDim(size, largest)));
+  return Math.max(MIN_POOL_LENGTH, ...plan.sites.map(({ size }) => 4 * evaluateDim(size, largest)));
 }

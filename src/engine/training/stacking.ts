@@ -12,7 +12,7 @@ export interface Batch {
 /**
  * Stacks K batches: every input becomes [K, ...], zero-padded to the largest of the K, with `<symbol>_size` [K]
  * telling each one's own sizes.
- * @throws Error when a batch lacks an input or its shape is not what its sizes say
+ * @throws Error when a batch lacks an input or a size, or a shape is not what the sizes say
  */
 export function stackBatches(
   inputs: readonly BatchInput[],
@@ -20,7 +20,7 @@ export function stackBatches(
 ): Record<string, Tensor> {
   const symbols = [...new Set(inputs.flatMap(({ shape }) => shape.filter((dim) => typeof dim === 'string')))];
   const largest = Object.fromEntries(
-    symbols.map((symbol) => [symbol, Math.max(...batches.map(({ sizes }) => sizes[symbol] ?? 0))]),
+    symbols.map((symbol) => [symbol, Math.max(...batches.map((batch) => sizeIn(batch, symbol)))]),
   );
   const feeds: Record<string, Tensor> = {};
   for (const input of inputs) {
@@ -29,10 +29,10 @@ export function stackBatches(
     const data = createArray(input.dtype, batches.length * size);
     batches.forEach((batch, k) => {
       const own = batch.tensors[input.name];
-      const expected = input.shape.map((dim) => (typeof dim === 'number' ? dim : batch.sizes[dim]!));
+      const expected = input.shape.map((dim) => (typeof dim === 'number' ? dim : sizeIn(batch, dim)));
       if (own === undefined || own.dtype !== input.dtype || own.shape.join() !== expected.join()) {
         throw new Error(
-          `batch input ${input.name} should be ${input.dtype} [${expected.join(', ')}], got ${own?.dtype} [${own?.shape.join(', ')}]`,
+          `batch input ${input.name} should be ${typeOf(input.dtype, expected)}, got ${own ? typeOf(own.dtype, own.shape) : 'nothing'}`,
         );
       }
       copyInto(data, k * size, padded, own.data, 0, own.shape, 0);
@@ -40,10 +40,21 @@ export function stackBatches(
     feeds[input.name] = tensor(input.dtype, [batches.length, ...padded], data);
   }
   for (const symbol of symbols) {
-    const sizes = BigInt64Array.from(batches.map((batch) => BigInt(batch.sizes[symbol]!)));
+    const sizes = BigInt64Array.from(batches.map((batch) => BigInt(sizeIn(batch, symbol))));
     feeds[sizeInputName(symbol)] = tensor('int64', [batches.length], sizes);
   }
   return feeds;
+}
+
+function sizeIn({ sizes }: Batch, symbol: string): number {
+  const size = sizes[symbol];
+  if (size === undefined) throw new Error(`a batch does not say its size of ${symbol}`);
+  return size;
+}
+
+/** "float32 [8, 3]" */
+function typeOf(dtype: string, shape: readonly number[]): string {
+  return `${dtype} [${shape.join(', ')}]`;
 }
 
 /** Copies a smaller row-major block into the front corner of a larger one; contiguous tails in one go. */

@@ -64,7 +64,10 @@ export async function initialFormer(
  * b' = -W' mean. Self-supervised features share one large constant vector, beside which what tells utterances apart
  * is small; queries that first see that vector alone collapse onto each other. Not in the paper.
  */
-function standardizeAudio(values: Map<string, Tensor<'float32'>>, { mean, deviation }: AudioStatistics): void {
+function standardizeAudio(
+  values: Map<string, Tensor<'float32'>>,
+  { mean, deviation }: AudioStatistics,
+): void {
   const weight = values.get('audio_projection.weight')?.data;
   const bias = values.get('audio_projection.bias')?.data;
   if (weight === undefined || bias === undefined) return;

@@ -25,6 +25,8 @@ export interface ClipFeatures {
 export interface SpeechEncoder {
   /** Width of a feature vector. */
   readonly width: number;
+  /** {@link paddedSamples} of this encoder. */
+  readonly paddedSamples: (samples: number) => number;
   /**
    * Features of mono 16 kHz clips in [-1, 1], in the order given, computed as one batch. A clip shorter than one
    * frame's receptive field (400 samples) has silence added up to that length, and so gives one frame.
@@ -86,6 +88,7 @@ export function createSpeechEncoder(
   const fewest = receptiveField(facts);
   return {
     width,
+    paddedSamples: (samples) => paddedSamples(facts, samples),
     async encode(waveforms) {
       if (waveforms.length === 0) return [];
       const length = Math.max(...waveforms.map((waveform) => paddedSamples(facts, waveform.length)));

@@ -2,10 +2,17 @@
 
 import { open, realpath } from 'node:fs/promises';
 import { InputError } from '../../base/index.js';
-import { type DType, encodeBfloat16, encodeHalf, float32Of, type Tensor } from '../../engine/tensor/index.js';
+import {
+  type DType,
+  encodeBfloat16,
+  encodeHalf,
+  float32Of,
+  type StreamedTensor,
+  streamSafetensors,
+  type Tensor,
+} from '../../engine/tensor/index.js';
 import { type Checkpoint, readWeight, type WeightRef } from '../checkpoint/index.js';
 import { type LoraConfig, loraScale, PEFT_PREFIX } from './lora.js';
-import { type StreamedTensor, streamSafetensors } from './safetensors-stream.js';
 
 export interface MergeOptions {
   /**
@@ -13,6 +20,8 @@ export interface MergeOptions {
    * checkpoint's own type. Weights that no LoRA adapts are copied byte for byte either way.
    */
   readonly mergedDtype?: 'float32' | 'stored';
+  /** Called after each weight: how many of how many are written. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /** A and B of one adapted weight. */
@@ -34,7 +43,7 @@ export async function mergeLora(
   parameters: ReadonlyMap<string, Tensor>,
   lora: LoraConfig,
   outFile: string,
-  { mergedDtype = 'float32' }: MergeOptions = {},
+  { mergedDtype = 'float32', onProgress }: MergeOptions = {},
 ): Promise<void> {
   const target = await realpath(outFile).catch(() => outFile);
   const weights = [...checkpoint.weights.values()];
@@ -48,7 +57,15 @@ export async function mergeLora(
     const dtype = mergedDtype === 'stored' ? ref.dtype : 'float32';
     return { ...ref, dtype, read: () => mergedBytes(ref, pair, loraScale(lora), dtype) };
   });
-  await streamSafetensors(outFile, tensors, { format: 'pt' });
+  let done = 0;
+  const counted = tensors.map((tensor) => ({
+    ...tensor,
+    async *read() {
+      yield* tensor.read();
+      onProgress?.(++done, tensors.length);
+    },
+  }));
+  await streamSafetensors(outFile, counted, { format: 'pt' });
 }
 
 /** Pairs by the key of the weight that they adapt, all checked. */

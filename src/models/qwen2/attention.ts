@@ -8,6 +8,7 @@ import {
   and,
   arange,
   cast,
+  type Dim,
   equal,
   greaterOrEqual,
   matmul,
@@ -75,7 +76,7 @@ export function groupedQueryAttention(
 ): Value {
   const { numKeyValueHeads: keyHeads, numAttentionHeads: heads, headDim } = config;
   const groups = heads / keyHeads;
-  const [batch, length] = x.shape as [string | number, string | number];
+  const [batch, length] = x.shape as [Dim, Dim, Dim];
   const stacked = [batch, keyHeads, multiplyDims(length, groups)] as const;
 
   const queries = transpose(

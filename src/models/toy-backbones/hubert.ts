@@ -45,7 +45,7 @@ export async function writeToyHubert(dir: string, seed: number): Promise<void> {
   const directionTensor = weights.at(-1)![1] as Tensor<'float32'>;
   // The weight is g v / |v|, with one norm for each tap; g = |v| makes it v itself.
   const norms = tensor('float32', [1, 1, positionKernel], tapNorms(directionTensor));
-  weights.splice(-1, 0, [`${position}.parametrizations.weight.original0`, norms]);
+  weights.push([`${position}.parametrizations.weight.original0`, norms]);
 
   layerNorm('encoder.layer_norm', width);
   for (let layer = 0; layer < layers; layer++) {
@@ -58,6 +58,15 @@ export async function writeToyHubert(dir: string, seed: number): Promise<void> {
     layerNorm(`${key}.final_layer_norm`, width);
   }
 
+  await writeJsonAtomic(join(dir, 'preprocessor_config.json'), {
+    do_normalize: true,
+    feature_extractor_type: 'Wav2Vec2FeatureExtractor',
+    feature_size: 1,
+    padding_side: 'right',
+    padding_value: 0,
+    return_attention_mask: true,
+    sampling_rate: 16_000,
+  });
   await writeModel(dir, weights, {
     architectures: ['HubertModel'],
     model_type: 'hubert',
@@ -79,15 +88,6 @@ export async function writeToyHubert(dir: string, seed: number): Promise<void> {
     num_feat_extract_layers: kernels.length,
     num_hidden_layers: layers,
     vocab_size: 32,
-  });
-  await writeJsonAtomic(join(dir, 'preprocessor_config.json'), {
-    do_normalize: true,
-    feature_extractor_type: 'Wav2Vec2FeatureExtractor',
-    feature_size: 1,
-    padding_side: 'right',
-    padding_value: 0,
-    return_attention_mask: true,
-    sampling_rate: 16_000,
   });
 }
 

@@ -20,15 +20,21 @@ export async function writeToyQwen2(dir: string, seed: number, tokenizer: ToyTok
     linear(`${key}.self_attn.q_proj`, width, width);
     linear(`${key}.self_attn.k_proj`, keyValueWidth, width);
     linear(`${key}.self_attn.v_proj`, keyValueWidth, width);
-    linear(`${key}.self_attn.o_proj`, width, width, { gain: 0.5, bias: false });
+    linear(`${key}.self_attn.o_proj`, width, width, { gain: 0.25, bias: false });
     linear(`${key}.mlp.gate_proj`, feedForward, width, { gain: Math.SQRT2, bias: false });
     linear(`${key}.mlp.up_proj`, feedForward, width, { bias: false });
-    linear(`${key}.mlp.down_proj`, width, feedForward, { gain: 0.5, bias: false });
+    linear(`${key}.mlp.down_proj`, width, feedForward, { gain: 0.25, bias: false });
     constant(`${key}.input_layernorm.weight`, [width], 1);
     constant(`${key}.post_attention_layernorm.weight`, [width], 1);
   }
   constant('model.norm.weight', [width], 1);
   const endOfText = idOf('<|endoftext|>');
+  await writeTokenizer(dir, tokenizer);
+  await writeJsonAtomic(join(dir, 'generation_config.json'), {
+    bos_token_id: endOfText,
+    eos_token_id: [idOf('<|im_end|>'), endOfText],
+    pad_token_id: endOfText,
+  });
   await writeModel(dir, weights, {
     architectures: ['Qwen2ForCausalLM'],
     model_type: 'qwen2',
@@ -49,10 +55,4 @@ export async function writeToyQwen2(dir: string, seed: number, tokenizer: ToyTok
     use_sliding_window: false,
     vocab_size: size,
   });
-  await writeJsonAtomic(join(dir, 'generation_config.json'), {
-    bos_token_id: endOfText,
-    eos_token_id: [idOf('<|im_end|>'), endOfText],
-    pad_token_id: endOfText,
-  });
-  await writeTokenizer(dir, tokenizer);
 }

@@ -28,6 +28,7 @@ export async function writeToyRoberta(
     linear(`${key}.output.dense`, width, feedForward, { gain: 0.25 });
     layerNorm(`${key}.output.LayerNorm`, width);
   }
+  await writeTokenizer(dir, tokenizer);
   await writeModel(dir, weights, {
     architectures: ['RobertaModel'],
     model_type: 'roberta',
@@ -46,5 +47,4 @@ export async function writeToyRoberta(
     type_vocab_size: 1,
     vocab_size: size,
   });
-  await writeTokenizer(dir, tokenizer);
 }

@@ -136,7 +136,11 @@ describe('merging', async () => {
   };
 
   it('is W + (alpha / r) B A', async () => {
-    await merge({});
+    const progress: [number, number][] = [];
+    const onProgress = (...step: [number, number]) => progress.push(step);
+    await mergeLora(checkpoint, parameters, lora, out(), { onProgress });
+    const total = checkpoint.weights.size;
+    expect(progress).toEqual(Array.from({ length: total }, (_, i) => [i + 1, total]));
     const { tensors } = await readSafetensors(out());
     const key = 'model.layers.0.self_attn.q_proj.weight';
     const before = float32Of(

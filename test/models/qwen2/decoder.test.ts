@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { reshape } from '../../../src/engine/onnx/index.js';
+import { addInput, reshape } from '../../../src/engine/onnx/index.js';
 import { float32Of, int64, type Tensor } from '../../../src/engine/tensor/index.js';
 import { embedTokens, labelLogits, lmHead, qwen2Decoder } from '../../../src/models/qwen2/index.js';
+import { declaredWeights } from '../../../src/models/weights.js';
 import { compute, type Fixture, openFixture, relativeError } from './graph-run.js';
 
 const ids = (fixture: Fixture) => [fixture.expected('input_ids'), ['N', 'L']] as const;
@@ -35,6 +36,19 @@ for (const name of ['tied', 'untied']) {
         expect(float32Of(hidden!).every(Number.isFinite)).toBe(true);
       });
     }
+
+    it('asks for exactly the weights of the checkpoint', () => {
+      const asked = declaredWeights((graph, weights) => {
+        const inputIds = addInput(graph, 'inputIds', 'int64', ['N', 'L']);
+        const attentionMask = addInput(graph, 'attentionMask', 'int64', ['N', 'L']);
+        const embeddings = embedTokens(weights, config, inputIds);
+        const hidden = qwen2Decoder(weights, config, { embeddings, attentionMask });
+        lmHead(weights, config, reshape(hidden, ['L*N', config.hiddenSize]));
+      });
+      const stored = [...checkpoint.weights.values()].map(({ key, shape }) => ({ key, shape }));
+      const byKey = (a: { key: string }, b: { key: string }) => (a.key < b.key ? -1 : 1);
+      expect(asked.toSorted(byKey)).toEqual(stored.toSorted(byKey));
+    });
 
     it('takes position ids, and only their differences matter', async () => {
       const mask = fixture.expected('right.mask');

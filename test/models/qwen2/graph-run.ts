@@ -64,15 +64,11 @@ export async function openFixture(name: string): Promise<Fixture> {
   const dir = fileURLToPath(new URL(`../../fixtures/qwen2/${name}`, import.meta.url));
   const checkpoint = await openCheckpoint(dir);
   const { metadata, tensors } = await readSafetensors(`${dir}/expected.safetensors`);
+  const { rank, alpha, targets } = JSON.parse(metadata.reference!) as Omit<LoraConfig, 'dropout'>;
   return {
     checkpoint,
     config: parseQwen2Config(checkpoint.config, `${dir}/config.json`),
-    lora: {
-      rank: Number(metadata.rank),
-      alpha: Number(metadata.alpha),
-      dropout: 0.1,
-      targets: metadata.targets!.split(','),
-    },
+    lora: { rank, alpha, dropout: 0.1, targets },
     expected(key) {
       const value = tensors.get(key);
       if (value === undefined) throw new Error(`the fixture ${name} has no ${key}`);

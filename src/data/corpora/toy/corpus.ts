@@ -35,6 +35,11 @@ export interface ToyUtterance {
   readonly label: ToyLabel;
   readonly arousal: Arousal;
   readonly text: string;
+  /**
+   * Where the clip's length lies in the range of lengths, in [0, 1). A speaker's classes share their values, so that
+   * the lengths of one class are those of every other.
+   */
+  readonly stretch: number;
 }
 
 export interface ToyPlan {
@@ -75,10 +80,15 @@ export function planToyCorpus(options: ToyOptions): ToyPlan {
   const random = seededRandom(seed, 'toy corpus');
   const sentence = sentenceSource(random);
   const said = speakers.flatMap((speaker) =>
-    Array.from({ length: utterancesPerSpeaker }, (_, index) => {
-      const { label, arousal, valence } = TOY_CLASSES[index % classes]!;
-      return { speaker, label, arousal, text: sentence(valence) };
-    }),
+    Array.from({ length: utterancesPerSpeaker / classes }, () => random.uniform()).flatMap((stretch) =>
+      TOY_CLASSES.map(({ label, arousal, valence }) => ({
+        speaker,
+        label,
+        arousal,
+        text: sentence(valence),
+        stretch,
+      })),
+    ),
   );
   const utterances = random
     .shuffle(said)
@@ -87,8 +97,8 @@ export function planToyCorpus(options: ToyOptions): ToyPlan {
 }
 
 /**
- * The sound of one utterance: mono samples at 16 kHz. It depends on the corpus seed, the utterance's id, its speaker and
- * its arousal, and on the transcript only where the corpus is spoken.
+ * The sound of one utterance: mono samples at 16 kHz. It depends on the corpus seed, the utterance's id, its speaker,
+ * arousal and stretch, and on the transcript only where the corpus is spoken.
  */
 export function renderUtterance(plan: ToyPlan, utterance: ToyUtterance): Float32Array {
   const random = seededRandom(plan.options.seed, 'toy voice', utterance.id);
@@ -100,7 +110,8 @@ export function utteranceSec(plan: ToyPlan, utterance: ToyUtterance): number {
   return sampleCount(layOut(plan, utterance)) / SAMPLE_RATE_HZ;
 }
 
-function layOut({ options }: ToyPlan, { id, speaker, arousal, text }: ToyUtterance): Utterance {
+function layOut({ options }: ToyPlan, { id, speaker, arousal, text, stretch }: ToyUtterance): Utterance {
   const random = seededRandom(options.seed, 'toy prosody', id);
-  return layOutUtterance(random, speaker.voice, arousal, options.spoken ? syllablesOfText(text) : undefined);
+  const spoken = options.spoken ? syllablesOfText(text) : undefined;
+  return layOutUtterance(random, speaker.voice, arousal, stretch, spoken);
 }

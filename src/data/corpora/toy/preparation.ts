@@ -1,6 +1,6 @@
 /** @file Writes a toy corpus: prepared (16 kHz WAVs and a manifest), or as a raw MELD or IEMOCAP tree. */
 
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError, pathExists, readJson, writeFileAtomic } from '../../../base/index.js';
 import { encodeWav } from '../../audio/index.js';
@@ -40,6 +40,7 @@ export async function prepareToyCorpus(options: ToyCorpusOptions): Promise<ToyCo
   const plan = planToyCorpus({ seed, speakers, utterancesPerSpeaker, spoken });
   const form: ToyForm = raw ?? 'corpus';
   const out = resolve(options.out);
+  await requireFolder(out);
   const clips = clipWriter(out, options);
 
   if (!raw) return summarize(form, plan, await writePrepared(out, plan, clips));
@@ -48,6 +49,12 @@ export async function prepareToyCorpus(options: ToyCorpusOptions): Promise<ToyCo
   const writeTree = raw === 'meld' ? writeRawMeld : writeRawIemocap;
   await writeTree(root, plan, clips, options.signal);
   return summarize(form, plan, root);
+}
+
+/** @throws InputError when the path is there and no folder. */
+async function requireFolder(out: string): Promise<void> {
+  const found = await stat(out).catch(() => undefined);
+  if (found && !found.isDirectory()) throw new InputError(`--out ${out} is a file; give a folder`);
 }
 
 async function writePrepared(out: string, plan: ToyPlan, clips: ClipWriter): Promise<string> {

@@ -72,15 +72,17 @@ const styles: Readonly<Record<Arousal, ArousalStyle>> = {
   },
 };
 
-/** Clip lengths in seconds of the default voice, drawn before anything that depends on the label. */
+/** Clip lengths in seconds of the default voice. */
 const CLIP_SEC: Range = [1.2, 2.5];
 /** Silence before and after the speech in seconds. */
 const EDGE_SEC: Range = [0.05, 0.2];
 const PEAK: Range = [0.35, 0.8];
 
 /**
- * Lays syllables out over a clip. The clip's length and peak are drawn first, so that neither tells the arousal.
+ * Lays syllables out over a clip. The clip's length and peak are settled before anything that depends on the arousal, so
+ * that neither tells it.
  *
+ * @param stretch where the clip's length lies in the range of lengths, in [0, 1)
  * @param spoken the syllables to say. Without them the voice says as many random ones as the clip holds at its rate;
  *   with them the length depends on how many there are (never on how fast they go: the rest is silence).
  */
@@ -88,10 +90,10 @@ export function layOutUtterance(
   random: Random,
   voice: VoiceTraits,
   arousal: Arousal,
+  stretch: number,
   spoken?: readonly Syllable[],
 ): Utterance {
   const between = ([low, high]: Range): number => low + (high - low) * random.uniform();
-  const stretch = random.uniform();
   const peak = between(PEAK);
   const leadSec = between(EDGE_SEC);
   const tailSec = between(EDGE_SEC);

@@ -1,0 +1,117 @@
+/**
+ * @file Writes safetensors files: the layout first, then each tensor's bytes as they come, so that a file may be larger
+ * than memory.
+ */
+
+import { createAtomicFile } from '../../base/index.js';
+import { type DType, dtypeInfo } from './dtype.js';
+import { elementCount, type Tensor } from './tensor.js';
+
+/** A tensor whose bytes are produced when their turn comes. */
+export interface StreamedTensor {
+  readonly key: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** The tensor's little-endian bytes, in pieces. */
+  read(): AsyncIterable<Uint8Array>;
+}
+
+const LENGTH_BYTES = 8;
+const MAX_HEADER_BYTES = 100_000_000;
+const DATA_ALIGNMENT = 64; // a cache line; the format itself asks for 8
+const METADATA_KEY = '__metadata__';
+
+/**
+ * Writes a file atomically from tensors in memory.
+ * @throws RangeError as {@link streamSafetensors}, and on data that does not fill its shape.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<readonly [string, Tensor]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const streamed = [...tensors].map(([key, { dtype, shape, data }]): StreamedTensor => {
+    if (data.length !== elementCount(shape)) {
+      throw new RangeError(`tensor "${key}" has ${data.length} elements for shape [${shape.join(', ')}]`);
+    }
+    return {
+      key,
+      dtype,
+      shape,
+      async *read() {
+        yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      },
+    };
+  });
+  await streamSafetensors(path, streamed, metadata);
+}
+
+/**
+ * Writes a file atomically, one tensor after the other. The header lists the keys in the order given; the data is
+ * ordered by element size, widest first (then as given), so that every tensor is aligned to its element. Equal
+ * arguments give equal bytes.
+ * @throws RangeError on a key given twice, on the reserved key, or when a tensor yields more or fewer bytes than its
+ *   shape takes
+ */
+export async function streamSafetensors(
+  path: string,
+  tensors: readonly StreamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const inDataOrder = tensors.toSorted((a, b) => dtypeInfo[b.dtype].bytes - dtypeInfo[a.dtype].bytes);
+  const head = headerBytes(path, tensors, inDataOrder, metadata);
+  const file = await createAtomicFile(path);
+  try {
+    await file.write(head);
+    for (const tensor of inDataOrder) {
+      let written = 0;
+      for await (const piece of tensor.read()) {
+        await file.write(piece);
+        written += piece.byteLength;
+      }
+      if (written !== byteLengthOf(tensor)) {
+        throw new RangeError(
+          `tensor ${tensor.key} gave ${written} bytes, its shape takes ${byteLengthOf(tensor)}`,
+        );
+      }
+    }
+    await file.commit();
+  } finally {
+    await file.discard();
+  }
+}
+
+function byteLengthOf({ dtype, shape }: StreamedTensor): number {
+  return elementCount(shape) * dtypeInfo[dtype].bytes;
+}
+
+function headerBytes(
+  path: string,
+  given: readonly StreamedTensor[],
+  inDataOrder: readonly StreamedTensor[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  const offsets = new Map<string, readonly [number, number]>();
+  let end = 0;
+  for (const tensor of inDataOrder) {
+    const { key } = tensor;
+    if (key === METADATA_KEY) throw new RangeError(`"${METADATA_KEY}" is reserved and names no tensor`);
+    if (offsets.has(key)) throw new RangeError(`tensor "${key}" is given twice`);
+    offsets.set(key, [end, end + byteLengthOf(tensor)]);
+    end += byteLengthOf(tensor);
+  }
+  const members = given.map(({ key, dtype, shape }) => {
+    const entry = { dtype: dtypeInfo[dtype].safetensors, shape, data_offsets: offsets.get(key) };
+    return `${JSON.stringify(key)}:${JSON.stringify(entry)}`; // an object would move keys such as "0" to the front
+  });
+  if (Object.keys(metadata).length > 0) members.unshift(`"${METADATA_KEY}":${JSON.stringify(metadata)}`);
+  const json = Buffer.from(`{${members.join(',')}}`, 'utf8');
+  const dataStart = Math.ceil((LENGTH_BYTES + json.length) / DATA_ALIGNMENT) * DATA_ALIGNMENT;
+  if (dataStart - LENGTH_BYTES > MAX_HEADER_BYTES) {
+    throw new RangeError(`the header of ${path} would be over the format's limit of 100 MB`);
+  }
+  const bytes = Buffer.alloc(dataStart, ' ');
+  bytes.writeBigUInt64LE(BigInt(dataStart - LENGTH_BYTES));
+  json.copy(bytes, LENGTH_BYTES);
+  return bytes;
+}

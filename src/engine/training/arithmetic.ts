@@ -1,0 +1,32 @@
+/** @file How much arithmetic a training step is, counted from its shapes. */
+
+import { type DimBindings, evaluateDim, type Graph, intAttribute, type Node } from '../onnx/index.js';
+import { paddedSymbol, type TrainingGraph } from './training-graph.js';
+
+/** Floating-point operations of the matrix products in one step (a multiply-add counts two), forward and backward. */
+export function matrixFlops({ graph }: TrainingGraph, bindings: DimBindings): number {
+  const loop = graph.nodes.find(({ operator }) => operator === 'Loop')!;
+  const body = loop.attributes.body;
+  if (body?.kind !== 'graph') throw new Error('a training graph has a loop with a body');
+  const padded = Object.fromEntries(
+    Object.entries(bindings).map(([symbol, size]) => [paddedSymbol(symbol), size]),
+  );
+  return flopsOf(body.value, { ...padded, ...bindings });
+}
+
+function flopsOf(graph: Graph, bindings: DimBindings): number {
+  return graph.nodes.reduce((total, node) => {
+    if (node.operator !== 'Gemm' && node.operator !== 'MatMul') return total;
+    const outputs = node.outputs[0]!.shape.reduce<number>(
+      (product, dim) => product * evaluateDim(dim, bindings),
+      1,
+    );
+    return total + 2 * outputs * evaluateDim(innerSize(node), bindings);
+  }, 0);
+}
+
+/** The axis that a product sums over. */
+function innerSize(node: Node) {
+  const { shape } = node.inputs[0]!;
+  return node.operator === 'Gemm' && intAttribute(node, 'transA') === 1 ? shape[0]! : shape.at(-1)!;
+}

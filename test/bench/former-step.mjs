@@ -1,0 +1,145 @@
+/**
+ * @file A stage-1 step at RoBERTa-base size: 12 layers, 32 queries, batch 8, 30 tokens, 160 frames, random weights. Prints
+ * the time to build, differentiate and load the graph, seconds per step, and the step's matrix arithmetic as a fraction of
+ * this machine's own matrix-product rate.
+ */
+
+import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
+import { startSessionHost } from '../../dist/engine/runtime/index.js';
+import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
+import {
+  buildTrainingGraph,
+  dropoutOffsets,
+  dropoutPools,
+  estimateMemory,
+  matrixFlops,
+  stackBatches,
+} from '../../dist/engine/training/index.js';
+import {
+  declaredWeights,
+  formerInputs,
+  layeredWeights,
+  noDropout,
+  parseRobertaConfig,
+  publishedConfigs,
+  stage1Loss,
+} from '../../dist/models/index.js';
+import { medianOf } from './timing.mjs';
+
+const SIZES = { batch: 8, text: 30, frames: 160 };
+const AUDIO_WIDTH = 1024;
+const CLASSES = 7;
+const WORDS = 'former.embeddings.word_embeddings.weight';
+
+const roberta = parseRobertaConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
+const config = {
+  former: {
+    roberta,
+    audioWidth: AUDIO_WIDTH,
+    queries: 32,
+    crossAttentionEvery: 2,
+    poolingHeads: 8,
+    dropout: 0.1,
+    attentionDropout: 0.1,
+    trainWordEmbeddings: false,
+  },
+  inputs: 'both',
+  headHidden: 768,
+  classes: CLASSES,
+};
+const losses = {
+  temperature: 0.07,
+  gamma: 2,
+  alpha: Array(CLASSES).fill(1),
+  contrastiveWeight: 1,
+  focalWeight: 1,
+};
+const inputs = [...formerInputs(AUDIO_WIDTH, 'both'), { name: 'labels', dtype: 'int64', shape: ['batch'] }];
+
+/** Runs the benchmark and returns its figures. */
+export async function formerStep(stepsPerRun = 4) {
+  const startedAt = performance.now();
+  const { training, trainable } = build();
+  const model = serializeModel(training.graph);
+  const host = startSessionHost();
+  const session = await host.open(model, { device: { kind: 'cpu' } }, training.state);
+  const readySec = (performance.now() - startedAt) / 1000;
+  await session.setState(Object.fromEntries(trainable.map(({ key, shape }) => [key, initial(key, shape)])));
+  const batches = Array.from({ length: stepsPerRun }, randomBatch);
+  const feeds = {
+    learning_rate: float32([], [1e-5]),
+    step: int64([], [0]),
+    ...stackBatches(inputs, batches),
+    ...dropoutPools(training.dropout, 1, SIZES),
+    ...dropoutOffsets(training.dropout, 1, 0, Array(stepsPerRun).fill(SIZES), SIZES),
+  };
+  const stepSec = (await medianOf(3, () => session.run(feeds))) / stepsPerRun;
+  await host.close();
+  const flops = matrixFlops(training, SIZES);
+  return {
+    readySec,
+    stepSec,
+    parameters: trainable.reduce((total, { shape }) => total + elementCount(shape), 0),
+    stepGflop: flops / 1e9,
+    estimateGiB: estimateMemory(training, { ...SIZES, pool: 0 }).totalBytes / 2 ** 30,
+    peakGiB: process.resourceUsage().maxRSS / 2 ** 20,
+  };
+}
+
+function build() {
+  const all = declaredWeights((graph, weights) => {
+    const batch = Object.fromEntries(
+      inputs.map(({ name, dtype, shape }) => [name, addInput(graph, name, dtype, shape)]),
+    );
+    stage1Loss(weights, config, losses, batch, noDropout);
+  });
+  const trainable = all.filter(({ key }) => key !== WORDS);
+  const table = tensor('float32', [roberta.vocabSize, roberta.hiddenSize]);
+  for (let i = 0; i < table.data.length; i++) table.data[i] = (Math.random() - 0.5) * 0.04;
+  const training = buildTrainingGraph({
+    name: 'former_step',
+    parameters: trainable,
+    batch: inputs,
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1 },
+    schedule: { warmupSteps: 10, totalSteps: 1000 },
+    step: ({ root, parameters, batch, dropout }) => {
+      const words = addInitializer(root, WORDS, table);
+      const weights = layeredWeights(parameters, () => words);
+      const { loss, contrastive, focal } = stage1Loss(weights, config, losses, batch, dropout);
+      return { loss, reported: { contrastive, focal } };
+    },
+  });
+  return { training, trainable };
+}
+
+function initial(key, shape) {
+  const value = tensor('float32', shape);
+  if (key.endsWith('LayerNorm.weight')) value.data.fill(1);
+  else if (!key.endsWith('.bias'))
+    for (let i = 0; i < value.data.length; i++) value.data[i] = (Math.random() - 0.5) * 0.04;
+  return value;
+}
+
+function randomBatch() {
+  const { batch, text, frames } = SIZES;
+  const features = tensor('float16', [batch, frames, AUDIO_WIDTH]);
+  // 0x3800 to 0x3bff are the halves from 0.5 to 1.
+  for (let i = 0; i < features.data.length; i++)
+    features.data[i] = 0x3800 + Math.floor(Math.random() * 0x400);
+  const draw = (shape, below) =>
+    int64(
+      shape,
+      Array.from({ length: elementCount(shape) }, () => Math.floor(Math.random() * below)),
+    );
+  const ones = (shape) => int64(shape, Array(elementCount(shape)).fill(1));
+  return {
+    tensors: {
+      audio_features: features,
+      frame_mask: ones([batch, frames]),
+      input_ids: draw([batch, text], roberta.vocabSize),
+      attention_mask: ones([batch, text]),
+      labels: draw([batch], CLASSES),
+    },
+    sizes: SIZES,
+  };
+}

@@ -1,0 +1,38 @@
+/** @file This machine's own matrix-product rate through onnxruntime: the measure that other benchmarks are held to. */
+
+import { addInput, addOutput, createGraph, gemm, serializeModel } from '../../dist/engine/onnx/index.js';
+import { createSession } from '../../dist/engine/runtime/index.js';
+import { tensor } from '../../dist/engine/tensor/index.js';
+import { medianOf } from './timing.mjs';
+
+/** Rows of a Former batch (8 utterances of 32 queries and 30 words), its width and its inner width. */
+const [ROWS, WIDTH, INNER] = [496, 768, 3072];
+const PRODUCTS = 20;
+
+/** GFLOP/s of 496 x 768 x 3072 products with weights that change, as in training. */
+export async function gemmRate() {
+  const graph = createGraph('gemm');
+  const x = addInput(graph, 'x', 'float32', [ROWS, WIDTH]);
+  const feeds = { x: random([ROWS, WIDTH]) };
+  for (let i = 0; i < PRODUCTS; i++) {
+    feeds[`w${i}`] = random([INNER, WIDTH]);
+    addOutput(
+      graph,
+      gemm(x, addInput(graph, `w${i}`, 'float32', [INNER, WIDTH]), undefined, { transB: true }),
+      `y${i}`,
+    );
+  }
+  const session = await createSession(serializeModel(graph), { device: { kind: 'cpu' } });
+  const outputs = Object.fromEntries(
+    session.outputNames.map((name) => [name, tensor('float32', [ROWS, INNER])]),
+  );
+  const seconds = await medianOf(7, () => session.run(feeds, outputs));
+  await session.dispose();
+  return (2 * ROWS * WIDTH * INNER * PRODUCTS) / seconds / 1e9;
+}
+
+function random(shape) {
+  const value = tensor('float32', shape);
+  for (let i = 0; i < value.data.length; i++) value.data[i] = Math.random() - 0.5;
+  return value;
+}

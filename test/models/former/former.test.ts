@@ -1,0 +1,153 @@
+/**
+ * @file The EmoQ-Former with head and losses against PyTorch, which computes every utterance alone and unpadded.
+ * Reference: test/reference/stage1.py.
+ */
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { addInput } from '../../../src/engine/onnx/index.js';
+import { encodeHalf, type Tensor } from '../../../src/engine/tensor/index.js';
+import { emoqFormer } from '../../../src/models/former/index.js';
+import {
+  FORMER_PREFIX,
+  formerInputs,
+  formerViews,
+  type InputViews,
+  type Stage1Config,
+  stage1Forward,
+  stage1Loss,
+} from '../../../src/models/stage1-model.js';
+import { declaredWeights, noDropout, under } from '../../../src/models/weights.js';
+import { relativeError } from '../qwen2/graph-run.js';
+import {
+  formerOf,
+  gradientErrors,
+  lengthened,
+  openReference,
+  type ReferenceCase,
+  runCase,
+} from '../reference-case.js';
+
+let open: (id: string) => ReferenceCase;
+beforeAll(async () => {
+  open = (await openReference('stage1')).caseOf;
+});
+
+const stage1Of = (reference: ReferenceCase, inputs: InputViews): Stage1Config => ({
+  former: formerOf(reference),
+  inputs,
+  headHidden: reference.config.head_hidden!,
+  classes: reference.config.classes!,
+});
+
+const inputsOf = (reference: ReferenceCase, views: InputViews) => [
+  ...formerInputs(reference.config.audio_width!, views),
+  { name: 'labels', dtype: 'int64', shape: ['batch'] } as const,
+];
+
+/** Losses, embedding, logits and gradients of a case. */
+function run(reference: ReferenceCase, views: InputViews) {
+  const { config } = reference;
+  const losses = {
+    temperature: config.temperature!,
+    gamma: config.gamma!,
+    alpha: config.alpha as unknown as number[],
+    contrastiveWeight: 1,
+    focalWeight: config.focal_weight!,
+  };
+  return runCase(reference, inputsOf(reference, views), (weights, batch) => ({
+    ...stage1Loss(weights, stage1Of(reference, views), losses, batch, noDropout),
+    ...stage1Forward(weights, stage1Of(reference, views), batch, noDropout),
+  }));
+}
+
+/** Embeddings of a case, some of its inputs replaced. */
+async function embed(reference: ReferenceCase, views: InputViews, replace: Record<string, Tensor> = {}) {
+  const former = formerOf(reference);
+  const inputs = formerInputs(former.audioWidth, views);
+  const { results } = await runCase(
+    reference,
+    inputs,
+    (weights, batch) => ({
+      embedding: emoqFormer(under(weights, FORMER_PREFIX), former, formerViews(batch, views), noDropout),
+    }),
+    { replace },
+  );
+  return results.embedding!;
+}
+
+for (const views of ['both', 'audio', 'text'] as const) {
+  describe(`stage 1 on ${views === 'both' ? 'audio and text' : `${views} alone`}`, () => {
+    it('has the embedding, logits, losses and every gradient of PyTorch', async () => {
+      const reference = open(views);
+      const { results, gradients } = await run(reference, views);
+      for (const name of ['embedding', 'logits', 'contrastive', 'focal', 'loss']) {
+        expect(relativeError(results[name]!, reference.expected(name)), name).toBeLessThan(1e-5);
+      }
+      const errors = gradientErrors(gradients, reference.gradients);
+      for (const [key, error] of errors) expect(error, key).toBeLessThan(1e-4);
+    });
+
+    it('asks for the parameters that the reference has, and no others', () => {
+      const reference = open(views);
+      const declared = declaredWeights((graph, weights) => {
+        const batch = Object.fromEntries(
+          inputsOf(reference, views).map(({ name, dtype, shape }) => [
+            name,
+            addInput(graph, name, dtype, shape),
+          ]),
+        );
+        stage1Forward(weights, stage1Of(reference, views), batch, noDropout);
+      });
+      expect(Object.fromEntries(declared.map(({ key, shape }) => [key, shape]))).toEqual(
+        Object.fromEntries([...reference.parameters].map(([key, { shape }]) => [key, shape])),
+      );
+    });
+  });
+}
+
+describe('the embedding of an utterance', () => {
+  it('does not change when clip and text are padded further, whatever the padding holds', async () => {
+    const reference = open('both');
+    const near = await embed(reference, 'both');
+    const far = await embed(reference, 'both', {
+      audio_features: lengthened(reference.batch('audio_features'), 9, encodeHalf(Float32Array.of(-700))[0]!),
+      frame_mask: lengthened(reference.batch('frame_mask'), 9, 0n),
+      input_ids: lengthened(reference.batch('input_ids'), 4, 22n),
+      attention_mask: lengthened(reference.batch('attention_mask'), 4, 0n),
+    });
+    expect(relativeError(far, near)).toBeLessThan(1e-6);
+  });
+
+  it('has unit length', async () => {
+    const { data, shape } = await embed(open('both'), 'both');
+    const [batch, width] = shape as [number, number];
+    for (let row = 0; row < batch; row++) {
+      expect(Math.hypot(...(data as Float32Array).subarray(row * width, (row + 1) * width))).toBeCloseTo(
+        1,
+        6,
+      );
+    }
+  });
+
+  it('depends on the audio and on the text of its own utterance only', async () => {
+    const reference = open('both');
+    const before = (await embed(reference, 'both')).data as Float32Array;
+    const width = reference.config.width!;
+    const changedRows = async (name: string, at: number, value: number | bigint): Promise<number[]> => {
+      const original = reference.batch(name);
+      const changed = { ...original, data: original.data.slice() };
+      (changed.data as Float32Array)[at] = value as number;
+      const after = (await embed(reference, 'both', { [name]: changed })).data as Float32Array;
+      const rows = Array.from({ length: before.length / width }, (_, row) => row);
+      return rows.filter((row) =>
+        after.subarray(row * width, (row + 1) * width).some((each, i) => each !== before[row * width + i]),
+      );
+    };
+    const [, frames, channels] = reference.batch('audio_features').shape as [number, number, number];
+    const [, tokens] = reference.batch('input_ids').shape as [number, number];
+    expect(
+      await changedRows('audio_features', 3 * frames * channels, encodeHalf(Float32Array.of(2))[0]!),
+    ).toEqual([3]);
+    expect(await changedRows('input_ids', 2 * tokens, 9n)).toEqual([2]);
+  });
+});

@@ -1,0 +1,155 @@
+/**
+ * @file Stage 2, Former to answer, against PyTorch and transformers, which compute every utterance alone and unpadded.
+ * Reference: test/reference/stage2.py.
+ */
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { addInput } from '../../src/engine/onnx/index.js';
+import type { Tensor } from '../../src/engine/tensor/index.js';
+import type { InputViews, ModelInput } from '../../src/models/stage1-model.js';
+import {
+  answerInputs,
+  type Stage2Config,
+  stage2Forward,
+  stage2Inputs,
+  stage2Loss,
+} from '../../src/models/stage2-model.js';
+import { declaredWeights, noDropout } from '../../src/models/weights.js';
+import { type Fixture, openFixture, relativeError } from './qwen2/graph-run.js';
+import {
+  type CaseModel,
+  formerOf,
+  gradientErrors,
+  lengthened,
+  openReference,
+  type ReferenceCase,
+  runCase,
+} from './reference-case.js';
+
+interface Opened {
+  readonly reference: ReferenceCase;
+  readonly qwen: Fixture;
+  readonly config: Stage2Config;
+}
+
+let caseOf: (id: string) => ReferenceCase;
+beforeAll(async () => {
+  ({ caseOf } = await openReference('stage2'));
+});
+
+async function open(views: InputViews): Promise<Opened> {
+  const reference = caseOf(views);
+  const settings = reference.config as unknown as {
+    qwen: string;
+    targets: string[];
+    rank: number;
+    alpha: number;
+    label_tokens: number[];
+    projector_hidden: number;
+  };
+  const qwen = await openFixture(settings.qwen);
+  const config = {
+    former: formerOf(reference),
+    inputs: views,
+    llm: qwen.config,
+    lora: { rank: settings.rank, alpha: settings.alpha, dropout: 0.1, targets: settings.targets },
+    projectorHidden: settings.projector_hidden,
+    labelTokenIds: settings.label_tokens,
+  };
+  return { reference, qwen, config };
+}
+
+/** Runs a case with the language model's frozen weights read in place. */
+const run = (
+  { reference, qwen }: Opened,
+  inputs: readonly ModelInput[],
+  build: CaseModel,
+  replace: Record<string, Tensor> = {},
+) =>
+  runCase(
+    reference,
+    inputs,
+    (weights, batch, graph) => {
+      const frozen = qwen.weights(graph);
+      const isTrained = (key: string): boolean => reference.parameters.has(key);
+      return build((key, shape) => (isTrained(key) ? weights : frozen)(key, shape), batch, graph);
+    },
+    { replace, weightsFolder: qwen.checkpoint.dir },
+  );
+
+/** Prompts without their answers, as prediction has them. */
+const bare = ({ reference }: Opened): Record<string, Tensor> => ({
+  prompt_ids: reference.expected('bare/prompt_ids'),
+  prompt_mask: reference.expected('bare/prompt_mask'),
+});
+
+for (const views of ['both', 'audio', 'text'] as const) {
+  describe(`stage 2 on ${views === 'both' ? 'audio and text' : `${views} alone`}`, () => {
+    it('has the loss of PyTorch and the gradient of everything that is trained', async () => {
+      const opened = await open(views);
+      const inputs = [...stage2Inputs(opened.config), ...answerInputs];
+      const { results, gradients } = await run(opened, inputs, (weights, batch) => ({
+        loss: stage2Loss(weights, opened.config, batch, noDropout),
+      }));
+      const { reference } = opened;
+      expect(relativeError(results.loss!, reference.expected('loss'))).toBeLessThan(1e-5);
+      const errors = gradientErrors(gradients, reference.gradients);
+      expect([...errors.keys()].some((key) => key.startsWith('former.'))).toBe(views !== 'text');
+      expect([...errors.keys()].some((key) => key.includes('lora_B'))).toBe(true);
+      for (const [key, error] of errors) expect(error, key).toBeLessThan(1e-4);
+    });
+
+    it('has the probabilities of PyTorch at the last token of each prompt', async () => {
+      const opened = await open(views);
+      const { reference, config } = opened;
+      const forward: CaseModel = (weights, batch) => {
+        const { probabilities, embedding } = stage2Forward(weights, config, batch, noDropout);
+        return { probabilities, ...(embedding && { embedding }) };
+      };
+      const { results } = await run(opened, stage2Inputs(config), forward, bare(opened));
+      expect(relativeError(results.probabilities!, reference.expected('probabilities'))).toBeLessThan(1e-4);
+      if (views === 'text') expect(results.embedding).toBeUndefined();
+      else expect(relativeError(results.embedding!, reference.expected('embedding'))).toBeLessThan(1e-5);
+    });
+
+    it('asks for the parameters that the reference trains, and for the weights of Qwen2', async () => {
+      const { reference, config, qwen } = await open(views);
+      const declared = declaredWeights((graph, weights) => {
+        const inputs = [...stage2Inputs(config), ...answerInputs].map(({ name, dtype, shape }) => [
+          name,
+          addInput(graph, name, dtype, shape),
+        ]);
+        stage2Loss(weights, config, Object.fromEntries(inputs), noDropout);
+      });
+      const isFrozen = (key: string): boolean => /^(model|lm_head)\./.test(key);
+      const trained = declared.filter(({ key }) => !isFrozen(key));
+      expect(Object.fromEntries(trained.map(({ key, shape }) => [key, shape]))).toEqual(
+        Object.fromEntries([...reference.parameters].map(([key, { shape }]) => [key, shape])),
+      );
+      const frozen = declared.filter(({ key }) => isFrozen(key)).map(({ key }) => key);
+      expect(frozen.sort()).toEqual([...qwen.checkpoint.weights.keys()].sort());
+    });
+  });
+}
+
+describe('the prediction for an utterance', () => {
+  it('does not change when clip, text and prompt are padded further', async () => {
+    const opened = await open('both');
+    const { reference, config } = opened;
+    const forward: CaseModel = (weights, batch) => {
+      const { probabilities } = stage2Forward(weights, config, batch, noDropout);
+      return { probabilities };
+    };
+    const short = bare(opened);
+    const near = await run(opened, stage2Inputs(config), forward, short);
+    const far = await run(opened, stage2Inputs(config), forward, {
+      audio_features: lengthened(reference.batch('audio_features'), 5, 0x5640), // 100 in half precision
+      frame_mask: lengthened(reference.batch('frame_mask'), 5, 0n),
+      input_ids: lengthened(reference.batch('input_ids'), 3, 2n),
+      attention_mask: lengthened(reference.batch('attention_mask'), 3, 0n),
+      prompt_ids: lengthened(short.prompt_ids!, 6, 5n),
+      prompt_mask: lengthened(short.prompt_mask!, 6, 0n),
+    });
+    expect(relativeError(far.results.probabilities!, near.results.probabilities!)).toBeLessThan(1e-6);
+  });
+});

@@ -1,0 +1,67 @@
+"""Makes test/fixtures/toy-backbones.json: the weight keys and shapes that the transformers library gives models of the
+toy backbones' configurations. "vocab" stands for the size of the vocabulary.
+
+Made with Python 3.11, transformers 5.23.0, torch 2.13.0. Run from the repository root:
+    python test/reference/toy-backbones.py
+"""
+
+import json
+from pathlib import Path
+
+from transformers import HubertConfig, HubertModel, Qwen2Config, Qwen2ForCausalLM, RobertaConfig, RobertaModel
+
+VOCAB = 1447  # a size that no other dimension has
+
+models = {
+    "hubert": HubertModel(
+        HubertConfig(
+            conv_bias=True,
+            conv_dim=[40] * 7,
+            do_stable_layer_norm=True,
+            feat_extract_norm="layer",
+            hidden_size=64,
+            intermediate_size=128,
+            num_attention_heads=4,
+            num_conv_pos_embedding_groups=4,
+            num_conv_pos_embeddings=16,
+            num_hidden_layers=2,
+        )
+    ),
+    "roberta": RobertaModel(
+        RobertaConfig(
+            hidden_size=64,
+            intermediate_size=256,
+            max_position_embeddings=130,
+            num_attention_heads=4,
+            num_hidden_layers=4,
+            type_vocab_size=1,
+            vocab_size=VOCAB,
+        ),
+        add_pooling_layer=False,
+    ),
+    "qwen2": Qwen2ForCausalLM(
+        Qwen2Config(
+            hidden_size=96,
+            intermediate_size=256,
+            num_attention_heads=4,
+            num_hidden_layers=4,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+            vocab_size=VOCAB,
+        )
+    ),
+}
+
+keys = {}
+for name, model in models.items():
+    # With tied embeddings a checkpoint holds the matrix once, under the name of the input embeddings.
+    keys[name] = {
+        key: ["vocab" if size == VOCAB else size for size in value.shape]
+        for key, value in sorted(model.state_dict().items())
+        if key != "lm_head.weight"
+    }
+lines = [
+    f'  "{name}": {{\n' + ",\n".join(f'    "{key}": {json.dumps(shape)}' for key, shape in sorted(shapes.items())) + "\n  }"
+    for name, shapes in keys.items()
+]
+Path("test/fixtures/toy-backbones.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

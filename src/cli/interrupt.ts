@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { ExitCode } from '../base/index.js';
-import { note } from './output.js';
+import { dropStatus, note } from './output.js';
 
 export interface InterruptWatch {
   /** Aborted at the first Ctrl-C (or SIGTERM, which job schedulers send). */
@@ -30,6 +30,7 @@ export function watchInterrupts(finishing: string): InterruptWatch {
   };
   const leaveAtOnce = (): never => {
     dispose();
+    dropStatus();
     // Exiting waits for a step in native code, which can take minutes: after a moment the signal itself ends that.
     new Worker(`setTimeout(() => process.kill(process.pid, 'SIGINT'), ${GRACE_MS})`, { eval: true });
     return process.exit(ExitCode.interrupted);

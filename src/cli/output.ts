@@ -36,6 +36,11 @@ export function showStatus(text: string): void {
   statusText = line;
 }
 
+/** Takes the line at the foot away for good. */
+export function dropStatus(): void {
+  if (statusText !== '') showStatus('');
+}
+
 /**
  * A reader that has gone away (`emoq stats | head -1`) ends the output quietly, not the command: what it writes to
  * files still gets written.

@@ -40,8 +40,16 @@ export function positionMetadata(position: TrainingPosition): Record<string, str
 export async function readPosition(path: string): Promise<TrainingPosition | undefined> {
   if (!(await pathExists(path))) return undefined;
   const { metadata } = await readSafetensorsHeader(path);
-  const parsed = positionSchema.safeParse(JSON.parse(metadata[KEY] ?? 'null'));
+  const parsed = positionSchema.safeParse(parseJson(metadata[KEY]));
   if (!parsed.success)
     throw new InputError(`${path} is not a training state of emoq; delete the run to start again`);
   return parsed.data;
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? 'null');
+  } catch {
+    return undefined;
+  }
 }

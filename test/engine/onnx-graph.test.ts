@@ -138,6 +138,13 @@ describe('a model', () => {
       parse(graph).node.find(({ opType }) => opType === 'LayerNormalization')!.output.length;
     expect(outputsOf(build(false))).toBe(1);
     expect(outputsOf(build(true))).toBe(3);
+    const readInside = build(false);
+    const mean = readInside.nodes[0]!.outputs[1]!;
+    loop(onnx.scalar(readInside, 1, 'int64'), 1, [onnx.scalar(readInside, 0)], (_, __, [state]) => ({
+      states: [state!],
+      collected: [{ name: 'mean', value: add(mean, state!) }],
+    }));
+    expect(outputsOf(readInside)).toBe(3);
   });
   it('shares small constants of equal content', () => {
     const graph = createGraph('shared');

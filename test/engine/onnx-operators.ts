@@ -46,6 +46,7 @@ import {
   reduceMax,
   reduceMean,
   reduceSum,
+  reduceSumSquare,
   reshape,
   reshapeLike,
   rmsNorm,
@@ -175,6 +176,7 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     reduceSum(v.x, [0, -1], true),
     reduceSum(reduceSum(v.x)),
   ],
+  reduceSumSquare: (v) => [reduceSumSquare(v.x), reduceSumSquare(v.x, [1, 2], true)],
   reshape: (v) => [
     reshape(v.x, ['N', 'L', 2, 3]),
     reshape(v.x, [multiplyDims('N', 'L'), 6]),

@@ -1,7 +1,7 @@
-/** @file Sessions, the worker thread that owns them, their resident state, and the choice of device. */
+/** @file Sessions, the worker thread that owns them, and their resident state. */
 
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,24 +9,23 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';
 import {
   add,
+  addInitializer,
   addInput,
   addOutput,
   cast,
   createGraph,
+  layerNorm,
   loop,
   matmul,
   mul,
   reduceSum,
   serializeModel,
   slice,
+  type Value,
 } from '../../src/engine/onnx/index.js';
 import {
   createSession,
-  cudaProviderInstalled,
-  deviceName,
   type HostedSession,
-  providerFolder,
-  resolveDevice,
   type SessionHost,
   type StateSlot,
   startSessionHost,
@@ -111,6 +110,26 @@ describe('a session', () => {
     expect(await session.run({ ...start, u: u(1) }, ['y'])).toEqual({ y: float32([], [10]) });
     await session.dispose();
   });
+  it('writes a profile, which shows a residual and its layer norm unfused on the CPU', async () => {
+    const graph = createGraph('residual');
+    const [x, y] = ['x', 'y'].map((name) => addInput(graph, name, 'float32', ['N', 'L', 4])) as [
+      Value,
+      Value,
+    ];
+    const scale = addInitializer(graph, 'scale', float32([4], [1, 1, 1, 1]));
+    addOutput(graph, layerNorm(add(x, y), scale, scale, 1e-5), 'z');
+    const profilePrefix = join(folder, 'profile');
+    const session = await createSession(serializeModel(graph), { ...cpu, profilePrefix });
+    await session.run({ x: tensor('float32', [1, 2, 4]), y: tensor('float32', [1, 2, 4]) });
+    await session.dispose();
+    const [name] = (await readdir(folder)).filter((each) => each.startsWith('profile'));
+    const events = JSON.parse(await readFile(join(folder, name!), 'utf8')) as {
+      args?: { op_name?: string };
+    }[];
+    const operators = new Set(events.map(({ args }) => args?.op_name));
+    expect(operators).toContain('LayerNormalization');
+    expect(operators).not.toContain('SkipLayerNormalization');
+  });
   it('takes a view into a larger array', async () => {
     const session = await createSession(decay(), cpu);
     const large = Float32Array.from([9, 9, 9, 1, 2, 3, 4, 9]);
@@ -189,6 +208,22 @@ describe('a hosted session', () => {
     await expect(hosted.run({})).rejects.toThrow(/u\b/);
     expect(await hosted.readState(['x', 'count'])).toEqual(start);
     expect((await hosted.run({ u: u(1) })).y).toEqual(float32([], [10]));
+  });
+  it('refuses a graph whose new state is not like the old', async () => {
+    const graph = createGraph('shrinking');
+    addOutput(graph, reduceSum(addInput(graph, 'x', 'float32', [2, 2]), [0]), 'x_next');
+    const hosted = await startHost().open(serializeModel(graph), cpu, [slots[0]!]);
+    await hosted.setState({ x: start.x });
+    await expect(hosted.run({})).rejects.toThrow('state x is float32 [2, 2], got float32 [2]');
+    expect(await hosted.readState(['x'])).toEqual({ x: start.x });
+  });
+  it('takes of a larger array only the part that is its own', async () => {
+    const hosted = await startHost().open(decay(), cpu, slots);
+    const large = Float32Array.from([9, 9, 9, 1, 2, 3, 4, 9]);
+    await hosted.setState({ x: tensor('float32', [2, 2], large.subarray(3, 7)) });
+    const { x } = await hosted.readState(['x']);
+    expect(x).toEqual(start.x);
+    expect(x!.data.buffer.byteLength).toBe(16);
   });
   it('refuses state that it has not, or of another kind', async () => {
     const hosted = await startHost().open(decay(), cpu, slots);
@@ -340,7 +375,7 @@ describe('closing a host', () => {
 describe('a process', () => {
   const engine = new URL('../../dist/engine/', import.meta.url).href;
   /** Runs a script with the engine's functions in scope; resolves with its output when it exits with 0. */
-  const script = async (body: string): Promise<{ stdout: string; stderr: string }> => {
+  const script = async (body: string, open = true): Promise<{ stdout: string; stderr: string }> => {
     const head = `
       import * as onnx from '${engine}onnx/index.js';
       import { startSessionHost } from '${engine}runtime/index.js';
@@ -352,10 +387,12 @@ describe('a process', () => {
       onnx.addOutput(graph, states[0], 'y');
       const feeds = (count) => ({ x: tensor('float32', [256, 256]), trips: int64([], [count]) });
       const host = startSessionHost();
+    `;
+    const session = `
       const session = await host.open(onnx.serializeModel(graph), { device: { kind: 'cpu' }, threads: 1 });
     `;
     const path = join(folder, 'script.mjs');
-    await writeFile(path, head + body);
+    await writeFile(path, head + (open ? session : '') + body);
     return promisify(execFile)(process.execPath, [path], { timeout: 60_000 });
   };
   it('ends by itself when nothing is waiting, without closing its host', async () => {
@@ -365,6 +402,10 @@ describe('a process', () => {
     `);
     expect(stdout).toBe('exit 0\n');
     expect(stderr).toBe('');
+  });
+  it('ends by itself when a host was started for nothing', async () => {
+    const { stdout } = await script(`process.on('exit', (code) => console.log('exit', code));`, false);
+    expect(stdout).toBe('exit 0\n');
   });
   it('stays for an answer that is still to come', async () => {
     const { stdout } = await script(`session.run(feeds(300)).then(({ y }) => console.log(y.shape.join()));`);
@@ -376,53 +417,5 @@ describe('a process', () => {
       setTimeout(() => process.exit(0), 50);
     `);
     expect(stderr).toBe('');
-  });
-});
-
-describe('devices', () => {
-  const libraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
-  let bare: string;
-  let full: string;
-  let driver: string;
-  beforeAll(async () => {
-    [bare, full, driver] = ['bare', 'full', 'nvidiactl'].map((name) => join(folder, name)) as [
-      string,
-      string,
-      string,
-    ];
-    await mkdir(bare);
-    await mkdir(full);
-    await writeFile(join(bare, libraries[0]!), '');
-    for (const library of libraries) await writeFile(join(full, library), '');
-    await writeFile(driver, '');
-  });
-
-  it('are looked for where onnxruntime-node has its libraries', async () => {
-    await expect(stat(join(providerFolder(), 'onnxruntime_binding.node'))).resolves.toBeDefined();
-    expect(cudaProviderInstalled(bare)).toBe(false);
-    expect(cudaProviderInstalled(full)).toBe(true);
-  });
-  it('auto is a GPU where libraries and driver are there, else the CPU', () => {
-    expect(resolveDevice('auto', bare, [driver])).toEqual({ kind: 'cpu' });
-    expect(resolveDevice('auto', full, [join(folder, 'no-driver')])).toEqual({ kind: 'cpu' });
-    expect(resolveDevice('auto', full, ['/absent', driver])).toEqual({ kind: 'cuda', index: 0 });
-    expect(['cpu', 'cuda:0']).toContain(deviceName(resolveDevice('auto')));
-  });
-  it('are taken by name', () => {
-    expect(resolveDevice('cpu', full)).toEqual({ kind: 'cpu' });
-    expect(resolveDevice('cuda', full)).toEqual({ kind: 'cuda', index: 0 });
-    expect(deviceName(resolveDevice('cuda:3', full))).toBe('cuda:3');
-    expect(deviceName(resolveDevice('cpu'))).toBe('cpu');
-  });
-  it('cuda without its libraries says in one line what to do', () => {
-    const message = `device "cuda:1" needs onnxruntime's CUDA libraries in ${bare}; run "make cuda", or use --device cpu`;
-    expect(() => resolveDevice('cuda:1', bare, [driver])).toThrow(new InputError(message));
-  });
-  it('of any other name are refused', () => {
-    for (const name of ['gpu', 'cuda:', 'cuda:x', 'cuda:-1', 'CPU', '', 'auto:0']) {
-      expect(() => resolveDevice(name, full)).toThrow(
-        new InputError(`device "${name}" is not known; use auto, cpu, cuda or cuda:N`),
-      );
-    }
   });
 });

@@ -78,6 +78,7 @@ def main():
                 "clip_norm": CLIP_NORM, "torch": torch.__version__, "safetensors": safetensors.__version__}
     save_file({key: value.contiguous() for key, value in out.items()}, FIXTURE,
               {key: str(value) for key, value in metadata.items()})
+    FIXTURE.chmod(0o644)
     print(f"{FIXTURE.name}: gradient norms {min(norms):.2f} to {max(norms):.2f}")
 
 

@@ -65,7 +65,13 @@ function nativeOptions(options: SessionOptions): ort.InferenceSession.SessionOpt
       enableProfiling: true,
       profileFilePrefix: options.profilePrefix,
     }),
-    extra: { session },
+    // On the CPU the fused residual + layer norm takes eight times as long as the two it replaces.
+    extra: {
+      session,
+      ...(device.kind === 'cpu' && {
+        optimization: { disable_specified_optimizers: 'SkipLayerNormFusion' },
+      }),
+    },
   };
 }
 

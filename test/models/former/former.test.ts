@@ -151,3 +151,38 @@ describe('the embedding of an utterance', () => {
     expect(await changedRows('input_ids', 2 * tokens, 9n)).toEqual([2]);
   });
 });
+
+describe('dropout in stage 1', () => {
+  it('acts at every attention, block output, embedding and in the head, each a site of its own', () => {
+    const reference = open('both');
+    const config = stage1Of(reference, 'both');
+    const sites = new Map<string, number>();
+    const former = { ...config.former, dropout: 0.2, attentionDropout: 0.3 };
+    declaredWeights((graph, weights) => {
+      const batch = Object.fromEntries(
+        inputsOf(reference, 'both').map(({ name, dtype, shape }) => [
+          name,
+          addInput(graph, name, dtype, shape),
+        ]),
+      );
+      stage1Forward(weights, { ...config, former }, batch, (x, rate, site) => {
+        expect(sites.has(site), site).toBe(false);
+        sites.set(site, rate);
+        return x;
+      });
+    });
+    const layerOf = (layer: number, parts: string[]): string[] =>
+      parts.map((part) => `layer.${layer}.${part}`);
+    const self = ['attention.probabilities', 'attention.output'];
+    const cross = ['crossattention.probabilities', 'crossattention.output'];
+    expect([...sites.keys()].sort()).toEqual(
+      [
+        ...['embeddings.queries', 'embeddings.text', 'head'],
+        ...layerOf(0, [...self, ...cross, 'ffn_query', 'ffn']),
+        ...layerOf(1, [...self, 'ffn_query', 'ffn']),
+        ...layerOf(2, [...self, ...cross, 'ffn_query']),
+      ].sort(),
+    );
+    for (const [site, rate] of sites) expect(rate, site).toBe(site.endsWith('probabilities') ? 0.3 : 0.2);
+  });
+});

@@ -1,0 +1,195 @@
+/** @file Run folders: what counts as new, unfinished, finished or another's, and what a killed run leaves behind. */
+
+import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { InputError, writeJsonAtomic } from '../../src/base/index.js';
+import { float32, writeSafetensors } from '../../src/engine/tensor/index.js';
+import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
+import {
+  createRun,
+  inspectRun,
+  openMetrics,
+  type RunFacts,
+  type RunFolder,
+  readFacts,
+  readMetrics,
+  removeTemporaries,
+  stageFolder,
+} from '../../src/train/run-folder.js';
+import { positionMetadata, readPosition, type TrainingPosition } from '../../src/train/training-state.js';
+
+let root: string;
+let folder: RunFolder;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'emoq-run-'));
+  folder = stageFolder(join(root, 'runs', 'demo'), 1, undefined);
+});
+afterEach(() => rm(root, { recursive: true }));
+
+async function recipeWith(...overrides: string[]): Promise<Recipe> {
+  const path = join(root, 'demo.yaml');
+  await writeFile(path, 'labels: [happy, sad]\nmanifest: data/demo/manifest.csv\n');
+  return loadRecipe({ path, overrides });
+}
+
+const facts: RunFacts = {
+  format: 'emoq-run',
+  ...{ stage: 1, fold: null, name: 'demo', labels: ['happy', 'sad'], status: 'training', seed: 1 },
+  manifest: { path: 'data/demo/manifest.csv', sha256: 'abc' },
+  utterances: { train: 8, dev: 2, test: 2 },
+  ...{ stage1: null, prompt: null, parameters: { trainable: 10, frozen: 20 }, steps: 4 },
+  ...{ selected: null, device: 'cpu', versions: {} },
+};
+const position: TrainingPosition = {
+  ...{ step: 3, epoch: 1, metricsBytes: 12 },
+  best: { epoch: 1, metric: 'wf1', value: 0.5 },
+};
+const saveState = (metadata = positionMetadata(position)): Promise<void> =>
+  writeSafetensors(folder.state, [['w', float32([1], [1])]], metadata);
+
+describe('the folder of a run', () => {
+  it('is named by stage and fold', () => {
+    expect(stageFolder('runs/iemocap4', 1, 3).dir).toBe(join('runs', 'iemocap4', 'stage1', 'fold-3'));
+    expect(stageFolder('runs/toy4', 2, undefined).checkpoint).toBe(
+      join('runs', 'toy4', 'stage2', 'checkpoint.safetensors'),
+    );
+  });
+
+  it('is new where there is none, and looking makes none', async () => {
+    expect(await inspectRun(folder, await recipeWith(), facts)).toBe('new');
+    await expect(readdir(folder.dir)).rejects.toThrow('ENOENT');
+  });
+
+  it('is new until a state is saved, then unfinished, then finished', async () => {
+    const recipe = await recipeWith();
+    await createRun(folder, recipe, facts);
+    expect(await readFacts(folder)).toEqual(facts);
+    expect(await inspectRun(folder, recipe, facts)).toBe('new');
+    await saveState();
+    expect(await inspectRun(folder, recipe, facts)).toBe('unfinished');
+    await writeJsonAtomic(folder.facts, { ...facts, status: 'finished' });
+    expect(await inspectRun(folder, recipe, facts)).toBe('finished');
+  });
+
+  it('of another recipe is refused with the keys that differ, finished or not', async () => {
+    await createRun(folder, await recipeWith(), facts);
+    await saveState();
+    const other = await recipeWith('stage1.epochs=3', 'seed=9');
+    for (const status of ['training', 'finished'] as const) {
+      await writeJsonAtomic(folder.facts, { ...facts, status });
+      const refusal = inspectRun(folder, other, facts);
+      await expect(refusal).rejects.toThrow(InputError);
+      await expect(refusal).rejects.toThrow(
+        `${folder.dir} holds a run of another recipe: seed was 1, is 9; stage1.epochs was 10, is 3. Use another --run folder, or delete this one`,
+      );
+    }
+  });
+
+  it('of another manifest or another stage 1 is refused', async () => {
+    const recipe = await recipeWith();
+    await createRun(folder, recipe, facts);
+    await saveState();
+    const changed = { ...facts, manifest: { ...facts.manifest, sha256: 'def' } };
+    await expect(inspectRun(folder, recipe, changed)).rejects.toThrow('the manifest has changed');
+    await expect(inspectRun(folder, recipe, { ...facts, stage1: 'xyz' })).rejects.toThrow(
+      'the stage-1 checkpoint has changed',
+    );
+    expect((await readFacts(folder))!.manifest.sha256).toBe('abc');
+  });
+
+  it('with a run.json that is not a run is refused in one line', async () => {
+    await createRun(folder, await recipeWith(), facts);
+    for (const content of ['{"format": "other"}', 'null', '[]', '{']) {
+      await writeFile(folder.facts, content);
+      const error = await readFacts(folder).catch((thrown: unknown) => thrown);
+      expect(error, content).toBeInstanceOf(InputError);
+      expect((error as Error).message).toContain(folder.facts);
+      expect((error as Error).message).not.toContain('\n');
+    }
+  });
+
+  it('is rid of the unfinished files of a killed process, and of nothing else', async () => {
+    await createRun(folder, await recipeWith(), facts);
+    const before = (await readdir(folder.dir, { recursive: true })).sort();
+    await writeFile(`${folder.state}.4711-0123abcd.tmp`, 'half');
+    await writeFile(`${folder.trainingModel}.4711-0123abcd.tmp`, 'half');
+    await writeFile(join(folder.dir, 'notes.tmp'), 'mine');
+    await removeTemporaries(folder);
+    expect((await readdir(folder.dir, { recursive: true })).sort()).toEqual([...before, 'notes.tmp'].sort());
+  });
+});
+
+describe('the metrics log', () => {
+  const [one, two, three] = [
+    { step: 1, loss: 0.5 },
+    { step: 2, loss: 0.25 },
+    { step: 3, note: 'schön' },
+  ];
+
+  it('has a line for each entry, and counts bytes', async () => {
+    const path = join(root, 'metrics.jsonl');
+    const log = await openMetrics(path, 0);
+    await log.append([one, two!]);
+    await log.append([three!]);
+    expect(await readMetrics(path)).toEqual([one, two, three]);
+    expect(log.size()).toBe((await readFile(path)).length);
+  });
+
+  it('is cut back to what the saved state had seen, and goes on there', async () => {
+    const path = join(root, 'metrics.jsonl');
+    const log = await openMetrics(path, 0);
+    await log.append([three!]);
+    const seen = log.size();
+    await log.append([two!]);
+    await appendFile(path, '{"step": 4, "lo'); // killed in the middle of a line
+    const resumed = await openMetrics(path, seen);
+    expect(await readMetrics(path)).toEqual([three]);
+    await resumed.append([one]);
+    expect(await readMetrics(path)).toEqual([three, one]);
+    expect(resumed.size()).toBe((await readFile(path)).length);
+  });
+
+  it('is emptied for a run that begins anew', async () => {
+    const path = join(root, 'metrics.jsonl');
+    await writeFile(path, 'of an earlier run\n');
+    await openMetrics(path, 0);
+    expect(await readFile(path, 'utf8')).toBe('');
+  });
+
+  it('that has become shorter or is gone is refused', async () => {
+    const path = join(root, 'metrics.jsonl');
+    const message = `${path} is shorter than the saved state says; delete the run to start again`;
+    await expect(openMetrics(path, 5)).rejects.toThrow(new InputError(message));
+    await writeFile(path, '{}\n');
+    await expect(openMetrics(path, 5)).rejects.toThrow(new InputError(message));
+    expect(await readFile(path, 'utf8')).toBe('{}\n');
+  });
+});
+
+describe('the position of a saved state', () => {
+  it('is read as it was written', async () => {
+    await saveState();
+    expect(await readPosition(folder.state)).toEqual(position);
+    await saveState(positionMetadata({ ...position, best: null }));
+    expect((await readPosition(folder.state))!.best).toBeNull();
+    await saveState(positionMetadata({ ...position, best: { epoch: 2, metric: null, value: null } }));
+    expect((await readPosition(folder.state))!.best).toEqual({ epoch: 2, metric: null, value: null });
+  });
+
+  it('is none where there is no file', async () => {
+    expect(await readPosition(folder.state)).toBeUndefined();
+  });
+
+  it('of a file that emoq did not write is refused in one line', async () => {
+    const message = `${folder.state} is not a training state of emoq; delete the run to start again`;
+    const [key] = Object.keys(positionMetadata(position)) as [string];
+    for (const metadata of [{}, { [key]: JSON.stringify({ ...position, step: -1 }) }, { [key]: '[]' }]) {
+      await saveState(metadata);
+      await expect(readPosition(folder.state)).rejects.toThrow(new InputError(message));
+    }
+    await writeFile(folder.state, 'no safetensors at all');
+    await expect(readPosition(folder.state)).rejects.toThrow(InputError);
+  });
+});

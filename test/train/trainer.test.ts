@@ -1,0 +1,176 @@
+/** @file The training loop on a small model: what a stop, a resume or the size of a run must not change, and what is kept. */
+
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
+import { readSafetensors } from '../../src/engine/tensor/index.js';
+import { openMetrics, type RunFolder, readMetrics, runFolder } from '../../src/train/run-folder.js';
+import { planSteps } from '../../src/train/schedule.js';
+import {
+  type TrainerOptions,
+  type TrainingReport,
+  train,
+  type ValidationFigures,
+} from '../../src/train/trainer.js';
+import { readPosition, type TrainingPosition } from '../../src/train/training-state.js';
+import {
+  inputs,
+  LARGEST,
+  openTraining,
+  parameters,
+  pooledSpec,
+  randomBatch,
+  startValues,
+} from '../engine/training-model.js';
+
+const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null };
+// 10 examples in batches of 3: four steps in each of three epochs.
+const plan = planSteps(10, { epochs: 3, batchSize: 3, warmupFraction: 0.1, seed: 4 });
+
+let root: string;
+let host: SessionHost;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'emoq-trainer-'));
+  host = startSessionHost();
+});
+afterAll(async () => {
+  await host.close();
+  await rm(root, { recursive: true });
+});
+
+/** Goes on where the folder's saved state is, with a session of its own, as another process would. */
+async function go(name: string, options: Partial<TrainerOptions> = {}): Promise<TrainingPosition> {
+  const folder = folderOf(name);
+  await mkdir(folder.dir, { recursive: true });
+  const start = (await readPosition(folder.state)) ?? START;
+  const { graph, session } = await openTraining(host, pooledSpec(0.1), {});
+  if (start.step > 0) await session.loadState(folder.state);
+  else await session.setState(startValues(parameters, 3));
+  try {
+    return await train({
+      ...{ folder, session, graph, inputs, plan, start },
+      parameterKeys: parameters.map(({ key }) => key),
+      ...{ learningRate: 0.05, seed: 4, largest: LARGEST, select: 'wf1' },
+      batch: async (indices) => randomBatch(indices.length, 2 + (indices[0]! % 5), indices[0]!),
+      metrics: await openMetrics(folder.metrics, start.metricsBytes),
+      ...options,
+    });
+  } finally {
+    await session.dispose();
+  }
+}
+
+const folderOf = (name: string): RunFolder => runFolder(join(root, name));
+const bytesOf = (name: string): Promise<Buffer[]> => {
+  const { state, checkpoint, metrics } = folderOf(name);
+  return Promise.all([state, checkpoint, metrics].map((path) => readFile(path)));
+};
+
+/** Figures of epochs 1, 2, ... by what has been validated so far. */
+function figures(of: readonly number[]): () => Promise<ValidationFigures> {
+  let epoch = 0;
+  return async () => ({ wf1: of[epoch++]!, nll: 1 });
+}
+
+describe('training', () => {
+  it('ends with the same bytes whatever the steps in a run of the graph', async () => {
+    await go('ones', { stepsPerRun: 1 });
+    await go('threes', { stepsPerRun: 3 });
+    await go('timed');
+    const whole = await bytesOf('ones');
+    expect(await bytesOf('threes')).toEqual(whole);
+    expect(await bytesOf('timed')).toEqual(whole);
+  });
+
+  it('stopped anywhere and gone on with ends with the bytes of one that was not', async () => {
+    await go('whole', { stepsPerRun: 1 });
+    for (const stopAfter of [1, 4, 6, 11]) {
+      const name = `stopped-${stopAfter}`;
+      const stopping = new AbortController();
+      const onReport = ({ step }: TrainingReport): void => {
+        if (step === stopAfter) stopping.abort();
+      };
+      const stopped = await go(name, { stepsPerRun: 1, stop: stopping.signal, onReport });
+      expect(stopped.step).toBe(stopAfter);
+      expect((await readPosition(folderOf(name).state))!.step).toBe(stopAfter);
+      const finished = await go(name, { stepsPerRun: 2 });
+      expect(finished).toMatchObject({ step: 12, epoch: 3 });
+      expect(await bytesOf(name), `stopped after ${stopAfter}`).toEqual(await bytesOf('whole'));
+    }
+  });
+
+  it('logs every step once, with its epoch, loss, norm and rate', async () => {
+    await go('logged', { stepsPerRun: 3 });
+    const lines = await readMetrics(folderOf('logged').metrics);
+    expect(lines.map(({ step }) => step)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+    expect(lines.map(({ epoch }) => epoch)).toEqual([1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
+    expect(Object.keys(lines[0]!)).toEqual(['step', 'epoch', 'loss', 'gradient_norm', 'learning_rate_used']);
+    expect(lines.every(({ loss }) => Number.isFinite(loss))).toBe(true);
+  });
+
+  it('keeps the last epoch where nothing is validated, or where the last is asked for', async () => {
+    for (const [name, options] of Object.entries({
+      blind: {},
+      last: { select: 'last', validate: figures([0.9, 0.1, 0.1]) },
+    })) {
+      const { best } = await go(name, options);
+      expect(best).toEqual({ epoch: 3, metric: null, value: null });
+      const [kept, state] = await Promise.all(
+        [folderOf(name).checkpoint, folderOf(name).state].map((path) => readSafetensors(path)),
+      );
+      expect([...kept!.tensors.keys()].sort()).toEqual(parameters.map(({ key }) => key).sort());
+      for (const [key, value] of kept!.tensors) expect(value).toEqual(state!.tensors.get(key));
+    }
+  });
+
+  it('keeps the first of the best epochs by the metric, through a stop too', async () => {
+    const first = new AbortController();
+    await go('best', {
+      validate: figures([0.2, 0.8]),
+      stepsPerRun: 4,
+      stop: first.signal,
+      onReport: ({ validation }) => {
+        if (validation?.wf1 === 0.8) first.abort();
+      },
+    });
+    const kept = await readFile(folderOf('best').checkpoint);
+    const { best } = await go('best', { validate: figures([0.8]) });
+    expect(best).toEqual({ epoch: 2, metric: 'wf1', value: 0.8 });
+    expect((await readFile(folderOf('best').checkpoint)).equals(kept)).toBe(true);
+    const validated = (await readMetrics(folderOf('best').metrics)).filter(({ validation }) => validation);
+    expect(validated.map(({ epoch, step }) => [epoch, step])).toEqual([
+      [1, 4],
+      [2, 8],
+      [3, 12],
+    ]);
+  });
+
+  it('ends with the error of a batch that cannot be made, behind the steps before it', async () => {
+    const batch: TrainerOptions['batch'] = async (indices) => {
+      if (indices === undefined || indices.includes(plan.batchOf(5)[0]!))
+        throw new Error('no features of u7');
+      return randomBatch(indices.length, 3, 1);
+    };
+    await expect(go('broken', { batch, stepsPerRun: 1 })).rejects.toThrow('no features of u7');
+  });
+
+  it('refuses a loss that is not finite, naming the step, and keeps the last saved state', async () => {
+    let made = 0;
+    const batch: TrainerOptions['batch'] = async (indices) => {
+      const good = randomBatch(indices.length, 3, 1);
+      made += 1;
+      if (made === 7) (good.tensors.target!.data as Float32Array)[0] = Number.NaN;
+      return good;
+    };
+    await expect(go('infinite', { batch, stepsPerRun: 2 })).rejects.toThrow(
+      'the loss is not finite at step 7; lower the learning rate',
+    );
+    expect((await readPosition(folderOf('infinite').state))!.step).toBe(4);
+    const { tensors } = await readSafetensors(folderOf('infinite').state);
+    for (const { data } of tensors.values()) {
+      expect((data as Float32Array).every((value) => Number.isFinite(value))).toBe(true);
+    }
+  });
+});

@@ -1,5 +1,6 @@
 /** @file Utterances as the models read them: token ids, prompt ids, label and where the features are. */
 
+import { InputError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
 import {
   answerIds,
@@ -50,13 +51,24 @@ export function labelWords(recipe: Recipe): string[] {
   return recipe.labels.map((label) => recipe.label_words[label] ?? label);
 }
 
-/** The recipe's prompt with the words' token ids. @throws InputError when two words begin with one token */
+/**
+ * The recipe's prompt with the words' token ids.
+ * @throws InputError when two words begin with one token, or <AUDIO> and a value that can be absent share a line
+ */
 export function promptSetting(
   recipe: Recipe,
   tokenizer: TextTokenizer,
   template: PromptTemplate,
 ): PromptSetting {
   const words = labelWords(recipe);
+  // A line goes with any value in it that is absent: with it would go the soft prompt, or the transcript of inputs=text.
+  const audioLine = template.user.split('\n').find((line) => line.includes('<AUDIO>'));
+  const shared = audioLine?.match(/\{(?:speaker|transcript)\}/)?.[0];
+  if (shared !== undefined) {
+    throw new InputError(
+      `prompt.user has <AUDIO> and ${shared} on one line, which is left out where either is absent; give <AUDIO> a line of its own`,
+    );
+  }
   return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
 }
 

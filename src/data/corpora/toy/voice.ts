@@ -64,7 +64,6 @@ export function synthesize(random: Random, voice: VoiceTraits, utterance: Uttera
   let phase = 0; // of the glottal cycle, in [0, 1)
   let periodScale = 1;
   let source = 0;
-  let step = 0;
   let voicing = 0;
   let hiss = 0;
 
@@ -80,7 +79,7 @@ export function synthesize(random: Random, voice: VoiceTraits, utterance: Uttera
       tune(tract[formant]!, control.formantsHz[formant]! * voice.formantScale, BANDWIDTH_HZ[formant]!);
     tune(consonant, control.hissHz, 600);
     const pitchHz = voice.basePitchHz * 2 ** (control.pitchSemitones / 12);
-    step = pitchHz / SAMPLE_RATE_HZ;
+    const step = pitchHz / SAMPLE_RATE_HZ;
 
     const end = Math.min(start + CONTROL_SAMPLES, samples.length);
     for (let i = start; i < end; i++) {

@@ -1,0 +1,142 @@
+/** @file Stopped, killed, run twice: however a training run got to its end, its files are the same bytes. */
+
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
+
+const work = makeWorkspace('resume');
+afterAll(() => work.remove());
+
+// Dropout stays on: its masks must come back after an interruption. 24 steps an epoch, so that one can end in the middle.
+const recipe = toyRecipe('toy', {
+  former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
+  prompt: shortPrompt,
+  stage1: { epochs: 5, batch_size: 2, learning_rate: 1e-3 },
+  stage2: { epochs: 2, batch_size: 4, learning_rate: 1e-3 },
+});
+const train = (run: string): string[] => ['stage1', '--recipe', 'small.yaml', '--run', run];
+
+const FILES = ['checkpoint.safetensors', 'training_state.safetensors', 'metrics.jsonl'];
+
+function digests(run: string): Record<string, string> {
+  return Object.fromEntries(
+    FILES.map((name) => [name, createHash('sha256').update(work.read(`${run}/${name}`)).digest('hex')]),
+  );
+}
+
+let expected: Record<string, string>;
+
+beforeAll(async () => {
+  work.file('small.yaml', recipe);
+  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '8');
+  await work.done(...train('whole'));
+  expected = digests('whole/stage1');
+});
+
+describe('a training run', () => {
+  it('with the same seed again ends in the same bytes, and with another in others', async () => {
+    await work.done(...train('again'));
+    expect(digests('again/stage1')).toEqual(expected);
+    const { stderr } = await work.done(...train('other'), '--set', 'seed=2', '--set', 'stage1.epochs=1');
+    expect(stderr).not.toContain('warning');
+    expect(firstLoss('other')).not.toBe(firstLoss('whole'));
+  });
+
+  it('stopped by Ctrl-C saves, says how to go on, and ends in the same bytes', async () => {
+    const command = work.start(...train('stopped'));
+    await command.says(/epoch 2\/5: loss/);
+    command.signal('SIGINT');
+    const { code, stderr } = await command.ended;
+    expect(code).toBe(130);
+    expect(stderr).toContain('finishing the steps in hand and saving; press Ctrl-C again to leave at once\n');
+    const stopped = /stage 1 stopped after step (\d+) of 120; saved in stopped\/stage1\. Run the same command again to go on\n$/;
+    const step = Number(stopped.exec(stderr)?.[1]);
+    expect(step, stderr).toBeGreaterThanOrEqual(48);
+    expect(step).toBeLessThan(120);
+    console.log(`stopped after step ${step} of 120`);
+    await work.refused('stage2', '--recipe', 'small.yaml', '--run', 'stopped');
+    const { stderr: resumed } = await work.done(...train('stopped'));
+    expect(resumed).toContain(`going on after step ${step} of 120\n`);
+    expect(resumed).not.toContain('epoch 1/5');
+    expect(digests('stopped/stage1')).toEqual(expected);
+  });
+
+  it('killed goes on from what was saved last, and ends in the same bytes', async () => {
+    const command = work.start(...train('killed'));
+    await command.says(/epoch 3\/5: loss/);
+    command.signal('SIGKILL');
+    expect(await command.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
+    // What a process killed in the middle of writing leaves behind.
+    work.file('killed/stage1/training_state.safetensors.99999-0123abcd.tmp', 'half a state');
+    const { stderr } = await work.done(...train('killed'));
+    expect(stderr).toMatch(/^going on after step (72|96) of 120$/m);
+    expect(digests('killed/stage1')).toEqual(expected);
+    expect(Object.keys(listing(work.path('killed'))).filter((name) => name.includes('tmp'))).toEqual([]);
+  });
+
+  it('killed before it saved anything starts again, with another recipe too', async () => {
+    const command = work.start(...train('early'), '--set', 'stage1.batch_size=1');
+    await command.says(/computing on cpu/);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    command.signal('SIGKILL');
+    await command.ended;
+    const { stderr } = await work.done(...train('early'));
+    expect(stderr).not.toContain('going on');
+    expect(digests('early/stage1')).toEqual(expected);
+  });
+
+  it('leaves at once at the second Ctrl-C', async () => {
+    const command = work.start(...train('left'), '--set', 'stage1.epochs=500');
+    await command.says(/epoch 1\/500: loss/);
+    command.signal('SIGINT');
+    await command.says(/press Ctrl-C again/);
+    const startMs = performance.now();
+    command.signal('SIGINT');
+    const { code, signal, stderr } = await command.ended;
+    expect(performance.now() - startMs).toBeLessThan(5000);
+    expect(code === 130 || signal === 'SIGINT' || /stopped after step/.test(stderr)).toBe(true);
+  });
+
+  it('that is finished says so and changes nothing', async () => {
+    const before = listing(work.dir);
+    const { stdout, stderr } = await work.done(...train('whole'));
+    expect(stdout).toBe('whole/stage1/checkpoint.safetensors\n');
+    expect(stderr).toBe(
+      'stage 1 is finished already; delete whole/stage1 or use another --run to train anew\n',
+    );
+    expect(listing(work.dir)).toEqual(before);
+  });
+
+  it('of another recipe is not trained over: the keys that differ are named', async () => {
+    const message = await work.refused(...train('whole'), '--set', 'stage1.epochs=6', '--set', 'lora.rank=8');
+    expect(message).toContain('whole/stage1 holds a run of another recipe: ');
+    expect(message).toContain('stage1.epochs was 5, is 6');
+    expect(message).toContain('lora.rank was 16, is 8');
+    const manifest = work.path('toy/manifest.csv');
+    const original = readFileSync(manifest);
+    writeFileSync(manifest, `${original.toString().trimEnd()}\n\n`);
+    const changed = await work.refused(...train('whole'));
+    expect(changed).toContain('the manifest has changed');
+    expect(await work.refused('eval', '--run', 'whole', '--stage', '1')).toContain('has changed since');
+    writeFileSync(manifest, original);
+  });
+
+  it('of stage 2 stops and goes on as well', async () => {
+    const stage2 = (run: string): string[] => ['stage2', '--recipe', 'small.yaml', '--run', run];
+    await work.done(...stage2('whole'));
+    const command = work.start(...stage2('again'));
+    await command.says(/epoch 1\/2: loss/);
+    command.signal('SIGINT');
+    const { code, stderr } = await command.ended;
+    if (code === 0) console.log('stage 2 was done before Ctrl-C reached it');
+    else expect(stderr).toMatch(/stage 2 stopped after step \d+ of 24; saved in again\/stage2\./);
+    await work.done(...stage2('again'));
+    expect(digests('again/stage2')).toEqual(digests('whole/stage2'));
+  });
+});
+
+function firstLoss(run: string): number {
+  const [line] = work.read(`${run}/stage1/metrics.jsonl`).toString().split('\n');
+  return (JSON.parse(line!) as { loss: number }).loss;
+}

@@ -1,0 +1,149 @@
+/** @file A user's working folder: a fresh temporary one, in which the real command line runs as a process. */
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { emoq, emoqBin, type Outcome } from '../cli/command-line.js';
+
+export interface Workspace {
+  readonly dir: string;
+  path(...parts: string[]): string;
+  /** Writes a file, making its folder; returns its name. */
+  file(name: string, content: string | Uint8Array): string;
+  read(name: string): Buffer;
+  /** `emoq ...args` in this folder. */
+  run(...args: string[]): Promise<Outcome>;
+  /** The same where it must succeed; a failure shows what stood on stderr. */
+  done(...args: string[]): Promise<Outcome>;
+  /** The same where the input is wrong: one line on stderr, exit code 2, nothing on stdout, no file changed. */
+  refused(...args: string[]): Promise<string>;
+  /** Starts a command that will be interrupted. */
+  start(...args: string[]): RunningCommand;
+  remove(): void;
+}
+
+export interface RunningCommand {
+  /** Resolves when stderr matches. */
+  says(pattern: RegExp): Promise<void>;
+  signal(name: NodeJS.Signals): void;
+  ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string; elapsedMs: number }>;
+}
+
+/** Makes a workspace; its feature cache lies beside it, so that listings show only what commands write for users. */
+export function makeWorkspace(name: string): Workspace {
+  const root = realpathSync(mkdtempSync(join(tmpdir(), `emoq-${name}-`)));
+  const dir = join(root, 'work');
+  mkdirSync(dir);
+  const env = { EMOQ_CACHE: join(root, 'features'), NO_COLOR: '1' };
+  const path = (...parts: string[]): string => join(dir, ...parts);
+  const run = (...args: string[]): Promise<Outcome> => emoq(args, dir, env);
+  return {
+    dir,
+    path,
+    file(file, content) {
+      mkdirSync(join(path(file), '..'), { recursive: true });
+      writeFileSync(path(file), content);
+      return file;
+    },
+    read: (file) => readFileSync(path(file)),
+    run,
+    async done(...args) {
+      const outcome = await run(...args);
+      expect(outcome.code, `emoq ${args.join(' ')}\n${outcome.stderr}`).toBe(0);
+      return outcome;
+    },
+    async refused(...args) {
+      const before = listing(dir);
+      const { code, stdout, stderr } = await run(...args);
+      expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
+      const lines = stderr.trimEnd().split('\n').filter((line) => line !== 'computing on cpu');
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).toMatch(/^error: /);
+      expect(listing(dir)).toEqual(before);
+      return lines[0]!;
+    },
+    start: (...args) => startCommand(args, dir, { ...process.env, ...env }),
+    remove: () => rmSync(root, { recursive: true, force: true }),
+  };
+}
+
+/** Every file and folder below `dir`, with size and time of the last change. */
+export function listing(dir: string): Record<string, string> {
+  const names = readdirSync(dir, { recursive: true }) as string[];
+  return Object.fromEntries(
+    names.sort().map((name) => {
+      const entry = statSync(join(dir, name), { throwIfNoEntry: false });
+      // The time of a folder changes with a temporary file that came and went; its list of names is what counts.
+      const facts = entry === undefined ? 'dangling' : entry.isFile() ? `${entry.size} ${entry.mtimeMs}` : 'folder';
+      return [name, facts];
+    }),
+  );
+}
+
+function startCommand(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): RunningCommand {
+  const startMs = performance.now();
+  const child = spawn(process.execPath, [emoqBin, ...args], { cwd, env, stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  let check = (): void => {};
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+    check();
+  });
+  const ended = new Promise<Awaited<RunningCommand['ended']>>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ code, signal, stderr, elapsedMs: performance.now() - startMs }));
+  });
+  return {
+    says: (pattern) =>
+      new Promise((resolve, reject) => {
+        check = () => pattern.test(stderr) && resolve();
+        check();
+        void ended.then(() => reject(new Error(`emoq ended without saying ${pattern}:\n${stderr}`)));
+      }),
+    signal: (name) => void child.kill(name),
+    ended,
+  };
+}
+
+/** A recipe for a toy corpus in `corpus`, small enough for seconds. Later lines win over earlier ones. */
+export function toyRecipe(corpus: string, settings: Readonly<Record<string, unknown>> = {}): string {
+  const backbone = (name: string): string => JSON.stringify(`${corpus}/backbones/${name}`);
+  const sections: Record<string, unknown> = {
+    manifest: `${corpus}/manifest.csv`,
+    labels: ['neutral', 'happy', 'angry', 'sad'],
+    ...settings,
+  };
+  const lines = Object.entries(sections).map(([key, value]) => `${key}: ${JSON.stringify(value)}`);
+  return [
+    ...lines,
+    `backbones: {encoder: ${backbone('hubert')}, former: ${backbone('roberta')}, llm: ${backbone('qwen2')}}`,
+    '',
+  ].join('\n');
+}
+
+/** A prompt without the built-in instructions: a fifth of the tokens, which is a fifth of the work of stage 2. */
+export const shortPrompt = { system: '', user: '{transcript}\n<AUDIO>' };
+
+/** Metrics of a run, line by line. */
+export function metricsOf(workspace: Workspace, run: string): Record<string, number>[] {
+  return workspace
+    .read(`${run}/metrics.jsonl`)
+    .toString()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, number>);
+}
+
+/** Rows of a CSV without quotes, as objects. */
+export function csvRows(workspace: Workspace, file: string): Record<string, string>[] {
+  const [header, ...rows] = workspace.read(file).toString().trim().split('\n');
+  const columns = header!.split(',');
+  return rows.map((row) => Object.fromEntries(row.split(',').map((cell, index) => [columns[index]!, cell])));
+}
+
+/** Folder of real recordings, where this machine has it. */
+export const realData = process.env.EMOQ_REAL_DATA;
+/** A Python with the package onnx, where this machine has it. */
+export const onnxPython = process.env.EMOQ_PYTHON;

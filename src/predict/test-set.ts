@@ -1,6 +1,6 @@
 /** @file A run on its own test set: predictions with references, never seen in training. */
 
-import { InputError } from '../base/index.js';
+import { InputError, InterruptedError } from '../base/index.js';
 import { argmax, type Prediction } from '../evaluate/index.js';
 import type { RunFolder } from '../train/index.js';
 import { type ComputeOptions, experimentFeatures, loadCorpus } from '../train/index.js';
@@ -15,6 +15,7 @@ export interface TestSetPredictions {
 
 /**
  * Predicts the test utterances of a run. `onProgress` is told from 0 on, once their features are there.
+ * @throws InterruptedError when `compute.stop` is aborted
  * @throws InputError when the manifest is not the one that the run was trained on
  */
 export async function predictTestSet(
@@ -34,7 +35,14 @@ export async function predictTestSet(
     const features = await experimentFeatures(model, corpus.test, compute);
     const examples = model.examples(corpus.test);
     onProgress?.(0, examples.length);
-    const inferences = await trained.infer(examples, features, { onProgress, stop: compute.stop });
+    const { stop } = compute;
+    const inferences = await trained
+      .infer(examples, features, { onProgress, stop })
+      .catch((error: unknown) => {
+        throw stop?.aborted
+          ? new InterruptedError('interrupted before the end; no results were written')
+          : error;
+      });
     const predictions = examples.map(({ id, label }, index): Prediction => {
       const { probabilities } = inferences[index]!;
       return {

@@ -29,6 +29,7 @@ import {
   removeTemporaries,
   stageFolder,
 } from './run-folder.js';
+import { lockRun } from './run-lock.js';
 import { planSteps, type StepPlan } from './schedule.js';
 import { stageEvaluationGraph, stageTrainingGraph } from './stage.js';
 import { type TrainingReport, train } from './trainer.js';
@@ -92,10 +93,11 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
   const initial = status === 'new' ? await initialParameters(experiment, features, stage1) : undefined;
-  if (status === 'new') await createRun(folder, recipe, facts);
-  await removeTemporaries(folder);
+  const unlock = await lockRun(folder);
   const host = startSessionHost();
   try {
+    if (status === 'new') await createRun(folder, recipe, facts);
+    await removeTemporaries(folder);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, options.compute, training);
@@ -118,6 +120,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps: plan.totalSteps };
   } finally {
     await host.close();
+    await unlock();
   }
 }
 

@@ -67,12 +67,12 @@ describe('command lines', () => {
     [
       'predict',
       predict,
-      'calls.csv -o out --bundle b --path-column wav --text-column said --format jsonl --device cpu',
+      'calls.csv -o out --run b --path-column wav --text-column said --format jsonl --device cpu',
       {
         device: 'cpu',
         operands: ['calls.csv'],
         output: 'out',
-        bundle: 'b',
+        run: 'b',
         pathColumn: 'wav',
         textColumn: 'said',
         speakerColumn: 'speaker',

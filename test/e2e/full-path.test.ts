@@ -14,8 +14,8 @@ const recipe = toyRecipe('toy', {
   former: { queries: 4, pooling_heads: 4, head_hidden: 64, dropout: 0, attention_dropout: 0 },
   lora: { dropout: 0 },
   prompt: shortPrompt,
-  stage1: { epochs: 8, batch_size: 16, learning_rate: 1e-3, select: 'wa' },
-  stage2: { epochs: 4, batch_size: 16, learning_rate: 2e-3, select: 'wa' },
+  stage1: { epochs: 10, batch_size: 16, learning_rate: 1e-3, select: 'wa' },
+  stage2: { epochs: 5, batch_size: 16, learning_rate: 2e-3, select: 'wa' },
 });
 
 interface Result {
@@ -92,7 +92,13 @@ describe('the toy corpus, from raw to predictions', () => {
 
   it('the run says how it was made', async () => {
     const facts = JSON.parse(work.read('runs/both/stage2/run.json').toString()) as Record<string, unknown>;
-    expect(facts).toMatchObject({ status: 'finished', stage: 2, seed: 1, device: 'cpu', labels: fused.labels });
+    expect(facts).toMatchObject({
+      status: 'finished',
+      stage: 2,
+      seed: 1,
+      device: 'cpu',
+      labels: fused.labels,
+    });
     expect(facts.prompt).toEqual({ ...shortPrompt, answer: 'Emotion:' });
     expect(facts.versions).toMatchObject({ node: process.versions.node, onnxruntime: '1.30.0' });
   });
@@ -101,17 +107,24 @@ describe('the toy corpus, from raw to predictions', () => {
 function speakersOf(split: string): string[] {
   // Transcripts hold commas, so the columns are counted from the end.
   const rows = work.read('toy/manifest.csv').toString().trim().split('\n').slice(1);
-  return rows.map((row) => row.split(',').slice(-5)).flatMap((cells) => (cells[3] === split ? [cells[0]!] : []));
+  return rows
+    .map((row) => row.split(',').slice(-5))
+    .flatMap((cells) => (cells[3] === split ? [cells[0]!] : []));
 }
 
 describe('training artifacts', () => {
   const models = stages.flatMap((stage) =>
-    ['training_model', 'eval_model'].map((name) => ({ stage, path: `runs/both/${stage}/artifacts/${name}.onnx` })),
+    ['training_model', 'eval_model'].map((name) => ({
+      stage,
+      path: `runs/both/${stage}/artifacts/${name}.onnx`,
+    })),
   );
 
-  it.runIf(onnxPython)("pass ONNX's own checker, every node by name and every parameter by its key", async () => {
-    // External data is looked for from the working folder; the model says in its metadata which that must be.
-    const script = `
+  it.runIf(onnxPython)(
+    "pass ONNX's own checker, every node by name and every parameter by its key",
+    async () => {
+      // External data is looked for from the working folder; the model says in its metadata which that must be.
+      const script = `
 import json, os, sys, onnx
 def names(graph):
     for node in graph.node:
@@ -127,21 +140,25 @@ print(json.dumps({
     'nodes': list(names(model.graph)),
     'opset': {o.domain: o.version for o in model.opset_import},
 }))`;
-    for (const { stage, path } of models) {
-      const output = execFileSync(onnxPython!, ['-c', script, work.path(path)], { maxBuffer: 1 << 28 });
-      const { inputs, nodes, opset } = JSON.parse(output.toString()) as {
-        inputs: string[];
-        nodes: string[];
-        opset: Record<string, number>;
-      };
-      const { entries } = await readSafetensorsHeader(work.path(`runs/both/${stage}/checkpoint.safetensors`));
-      expect(inputs).toEqual(expect.arrayContaining([...entries.keys()]));
-      if (path.includes('training')) expect(inputs).toEqual(expect.arrayContaining(['learning_rate', 'step']));
-      expect(opset['']).toBe(18);
-      expect(nodes.filter((name) => name === '')).toEqual([]);
-      expect(new Set(nodes).size).toBe(nodes.length);
-    }
-  });
+      for (const { stage, path } of models) {
+        const output = execFileSync(onnxPython!, ['-c', script, work.path(path)], { maxBuffer: 1 << 28 });
+        const { inputs, nodes, opset } = JSON.parse(output.toString()) as {
+          inputs: string[];
+          nodes: string[];
+          opset: Record<string, number>;
+        };
+        const { entries } = await readSafetensorsHeader(
+          work.path(`runs/both/${stage}/checkpoint.safetensors`),
+        );
+        expect(inputs).toEqual(expect.arrayContaining([...entries.keys()]));
+        if (path.includes('training'))
+          expect(inputs).toEqual(expect.arrayContaining(['learning_rate', 'step']));
+        expect(opset['']).toBe(18);
+        expect(nodes.filter((name) => name === '')).toEqual([]);
+        expect(new Set(nodes).size).toBe(nodes.length);
+      }
+    },
+  );
 
   it.skipIf(onnxPython)('are checked where EMOQ_PYTHON names a Python with onnx', () => {
     console.log("skipped: ONNX's own checker, because EMOQ_PYTHON is not set");

@@ -8,12 +8,13 @@ import { listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 const work = makeWorkspace('resume');
 afterAll(() => work.remove());
 
-// Dropout stays on: its masks must come back after an interruption. 24 steps an epoch, so that one can end in the middle.
+// Dropout stays on: its masks must come back after an interruption. 72 steps an epoch, more than one
+// run of the graph makes (64), so that a run is stopped inside an epoch.
 const recipe = toyRecipe('toy', {
   former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
   prompt: shortPrompt,
-  stage1: { epochs: 5, batch_size: 2, learning_rate: 1e-3 },
-  stage2: { epochs: 2, batch_size: 4, learning_rate: 1e-3 },
+  stage1: { epochs: 3, batch_size: 2, learning_rate: 1e-3 },
+  stage2: { epochs: 2, batch_size: 8, learning_rate: 1e-3 },
 });
 const train = (run: string): string[] => ['stage1', '--recipe', 'small.yaml', '--run', run];
 
@@ -21,7 +22,12 @@ const FILES = ['checkpoint.safetensors', 'training_state.safetensors', 'metrics.
 
 function digests(run: string): Record<string, string> {
   return Object.fromEntries(
-    FILES.map((name) => [name, createHash('sha256').update(work.read(`${run}/${name}`)).digest('hex')]),
+    FILES.map((name) => [
+      name,
+      createHash('sha256')
+        .update(work.read(`${run}/${name}`))
+        .digest('hex'),
+    ]),
   );
 }
 
@@ -29,7 +35,7 @@ let expected: Record<string, string>;
 
 beforeAll(async () => {
   work.file('small.yaml', recipe);
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '8');
+  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '24');
   await work.done(...train('whole'));
   expected = digests('whole/stage1');
 });
@@ -45,32 +51,33 @@ describe('a training run', () => {
 
   it('stopped by Ctrl-C saves, says how to go on, and ends in the same bytes', async () => {
     const command = work.start(...train('stopped'));
-    await command.says(/epoch 2\/5: loss/);
+    await command.says(/epoch 1\/3: loss/);
     command.signal('SIGINT');
     const { code, stderr } = await command.ended;
     expect(code).toBe(130);
     expect(stderr).toContain('finishing the steps in hand and saving; press Ctrl-C again to leave at once\n');
-    const stopped = /stage 1 stopped after step (\d+) of 120; saved in stopped\/stage1\. Run the same command again to go on\n$/;
+    const stopped =
+      /stage 1 stopped after step (\d+) of 216; saved in stopped\/stage1\. Run the same command again to go on\n$/;
     const step = Number(stopped.exec(stderr)?.[1]);
-    expect(step, stderr).toBeGreaterThanOrEqual(48);
-    expect(step).toBeLessThan(120);
-    console.log(`stopped after step ${step} of 120`);
+    expect(step, stderr).toBeGreaterThanOrEqual(72);
+    expect(step).toBeLessThan(216);
+    console.log(`stopped after step ${step}, ${step % 72} steps into an epoch`);
     await work.refused('stage2', '--recipe', 'small.yaml', '--run', 'stopped');
     const { stderr: resumed } = await work.done(...train('stopped'));
-    expect(resumed).toContain(`going on after step ${step} of 120\n`);
-    expect(resumed).not.toContain('epoch 1/5');
+    expect(resumed).toContain(`going on after step ${step} of 216\n`);
+    expect(resumed).not.toContain('epoch 1/3');
     expect(digests('stopped/stage1')).toEqual(expected);
   });
 
   it('killed goes on from what was saved last, and ends in the same bytes', async () => {
     const command = work.start(...train('killed'));
-    await command.says(/epoch 3\/5: loss/);
+    await command.says(/epoch 2\/3: loss/);
     command.signal('SIGKILL');
     expect(await command.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
     // What a process killed in the middle of writing leaves behind.
     work.file('killed/stage1/training_state.safetensors.99999-0123abcd.tmp', 'half a state');
     const { stderr } = await work.done(...train('killed'));
-    expect(stderr).toMatch(/^going on after step (72|96) of 120$/m);
+    expect(stderr).toMatch(/^going on after step (144|216) of 216$/m);
     expect(digests('killed/stage1')).toEqual(expected);
     expect(Object.keys(listing(work.path('killed'))).filter((name) => name.includes('tmp'))).toEqual([]);
   });
@@ -81,14 +88,22 @@ describe('a training run', () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     command.signal('SIGKILL');
     await command.ended;
-    const { stderr } = await work.done(...train('early'));
+    const { stderr } = await work.done(...train('early'), '--set', 'stage1.epochs=1');
     expect(stderr).not.toContain('going on');
-    expect(digests('early/stage1')).toEqual(expected);
+    expect(JSON.parse(work.read('early/stage1/run.json').toString())).toMatchObject({
+      status: 'finished',
+      steps: 72,
+    });
   });
 
-  it('leaves at once at the second Ctrl-C', async () => {
+  it('under way keeps a second process out, and leaves at once at the second Ctrl-C', async () => {
     const command = work.start(...train('left'), '--set', 'stage1.epochs=500');
     await command.says(/epoch 1\/500: loss/);
+    const second = await work.run(...train('left'), '--set', 'stage1.epochs=500');
+    expect(second).toMatchObject({ code: 2, stdout: '' });
+    expect(second.stderr).toMatch(
+      /^error: process \d+ on \S+ is training in left\/stage1 already; wait for it/m,
+    );
     command.signal('SIGINT');
     await command.says(/press Ctrl-C again/);
     const startMs = performance.now();
@@ -109,9 +124,9 @@ describe('a training run', () => {
   });
 
   it('of another recipe is not trained over: the keys that differ are named', async () => {
-    const message = await work.refused(...train('whole'), '--set', 'stage1.epochs=6', '--set', 'lora.rank=8');
+    const message = await work.refused(...train('whole'), '--set', 'stage1.epochs=4', '--set', 'lora.rank=8');
     expect(message).toContain('whole/stage1 holds a run of another recipe: ');
-    expect(message).toContain('stage1.epochs was 5, is 6');
+    expect(message).toContain('stage1.epochs was 3, is 4');
     expect(message).toContain('lora.rank was 16, is 8');
     const manifest = work.path('toy/manifest.csv');
     const original = readFileSync(manifest);
@@ -130,7 +145,7 @@ describe('a training run', () => {
     command.signal('SIGINT');
     const { code, stderr } = await command.ended;
     if (code === 0) console.log('stage 2 was done before Ctrl-C reached it');
-    else expect(stderr).toMatch(/stage 2 stopped after step \d+ of 24; saved in again\/stage2\./);
+    else expect(stderr).toMatch(/stage 2 stopped after step \d+ of 36; saved in again\/stage2\./);
     await work.done(...stage2('again'));
     expect(digests('again/stage2')).toEqual(digests('whole/stage2'));
   });

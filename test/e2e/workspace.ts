@@ -1,7 +1,16 @@
 /** @file A user's working folder: a fresh temporary one, in which the real command line runs as a process. */
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
@@ -58,7 +67,10 @@ export function makeWorkspace(name: string): Workspace {
       const before = listing(dir);
       const { code, stdout, stderr } = await run(...args);
       expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: '' });
-      const lines = stderr.trimEnd().split('\n').filter((line) => line !== 'computing on cpu');
+      const lines = stderr
+        .trimEnd()
+        .split('\n')
+        .filter((line) => line !== 'computing on cpu');
       expect(lines).toHaveLength(1);
       expect(lines[0]).toMatch(/^error: /);
       expect(listing(dir)).toEqual(before);
@@ -76,7 +88,8 @@ export function listing(dir: string): Record<string, string> {
     names.sort().map((name) => {
       const entry = statSync(join(dir, name), { throwIfNoEntry: false });
       // The time of a folder changes with a temporary file that came and went; its list of names is what counts.
-      const facts = entry === undefined ? 'dangling' : entry.isFile() ? `${entry.size} ${entry.mtimeMs}` : 'folder';
+      const facts =
+        entry === undefined ? 'dangling' : entry.isFile() ? `${entry.size} ${entry.mtimeMs}` : 'folder';
       return [name, facts];
     }),
   );
@@ -84,7 +97,11 @@ export function listing(dir: string): Record<string, string> {
 
 function startCommand(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): RunningCommand {
   const startMs = performance.now();
-  const child = spawn(process.execPath, [emoqBin, ...args], { cwd, env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [emoqBin, ...args], {
+    cwd,
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let stderr = '';
   let check = (): void => {};
   child.stderr.on('data', (chunk) => {
@@ -93,7 +110,9 @@ function startCommand(args: readonly string[], cwd: string, env: NodeJS.ProcessE
   });
   const ended = new Promise<Awaited<RunningCommand['ended']>>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code, signal) => resolve({ code, signal, stderr, elapsedMs: performance.now() - startMs }));
+    child.on('close', (code, signal) =>
+      resolve({ code, signal, stderr, elapsedMs: performance.now() - startMs }),
+    );
   });
   return {
     says: (pattern) =>
@@ -107,7 +126,7 @@ function startCommand(args: readonly string[], cwd: string, env: NodeJS.ProcessE
   };
 }
 
-/** A recipe for a toy corpus in `corpus`, small enough for seconds. Later lines win over earlier ones. */
+/** A recipe for a toy corpus in `corpus`, whose backbones are the toy ones; `settings` are further top-level keys. */
 export function toyRecipe(corpus: string, settings: Readonly<Record<string, unknown>> = {}): string {
   const backbone = (name: string): string => JSON.stringify(`${corpus}/backbones/${name}`);
   const sections: Record<string, unknown> = {

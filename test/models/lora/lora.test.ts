@@ -168,25 +168,32 @@ describe('merging', async () => {
 
   it('refuses parameters that do not fit, in one line and without leaving a file', async () => {
     const key = `${FIRST}.lora_B.weight`;
-    const cases: [Promise<void>, string][] = [
-      [merge({ [key]: undefined }), 'the LoRA of "model.layers.0.self_attn.q_proj.weight" lacks its lora_B'],
+    const cases: [() => Promise<void>, string][] = [
       [
-        merge({ [key]: tensor('float32', [48, 4]) }),
+        () => merge({ [key]: undefined }),
+        'the LoRA of "model.layers.0.self_attn.q_proj.weight" lacks its lora_B',
+      ],
+      [
+        () => merge({ [key]: tensor('float32', [48, 4]) }),
         'B [48, 4]; rank 3 on a weight [48, 32] asks for A [3, 32]',
       ],
-      [merge({}, { ...lora, rank: 4 }), 'rank 4 on a weight'],
-      [merge({ projector: tensor('float32', [2]) }), '"projector" is no LoRA parameter (base_model.model.'],
+      [() => merge({}, { ...lora, rank: 4 }), 'rank 4 on a weight'],
       [
-        merge({ 'base_model.model.model.layers.7.mlp.up_proj.lora_A.weight': tensor('float32', [3, 32]) }),
+        () => merge({ projector: tensor('float32', [2]) }),
+        '"projector" is no LoRA parameter (base_model.model.',
+      ],
+      [
+        () =>
+          merge({ 'base_model.model.model.layers.7.mlp.up_proj.lora_A.weight': tensor('float32', [3, 32]) }),
         'a LoRA adapts "model.layers.7.mlp.up_proj.weight", which',
       ],
       [
-        merge({}, lora, join(checkpoint.dir, 'model.safetensors')),
+        () => merge({}, lora, join(checkpoint.dir, 'model.safetensors')),
         'is a weight file of the checkpoint itself',
       ],
     ];
     for (const [merging, message] of cases) {
-      const error = await merging.then(
+      const error = await merging().then(
         () => undefined,
         (failure: unknown) => failure,
       );

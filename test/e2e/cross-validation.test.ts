@@ -1,0 +1,110 @@
+/** @file Five folds by session: trained one by one or together, scored per fold, on average and pooled. */
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { csvRows, makeWorkspace, toyRecipe } from './workspace.js';
+
+const work = makeWorkspace('folds');
+afterAll(() => work.remove());
+
+const recipe = ['--recipe', 'folds.yaml'];
+const FOLDS = ['1', '2', '3', '4', '5'];
+
+interface Scores {
+  wa: number;
+  ua: number;
+  wf1: number;
+  n: number;
+}
+type FoldResult = Scores & { folds: (Scores & { fold: string })[]; mean: Scores; sd: Scores };
+
+beforeAll(async () => {
+  work.file(
+    'folds.yaml',
+    toyRecipe('toy', {
+      folds: 'session',
+      validation: 'speaker',
+      former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
+      stage1: { epochs: 2, batch_size: 8, learning_rate: 1e-3, select: 'wa' },
+    }),
+  );
+  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '4');
+});
+
+describe('a recipe with folds', () => {
+  it.each([
+    [[], 'recipe folds is cross-validated: say --fold N (1 to 5) or --folds 5'],
+    [['--fold', '9'], 'fold 9 does not exist: the corpus has the sessions 1, 2, 3, 4, 5'],
+    [['--fold', '0'], 'It must be a whole number from 1'],
+    [['--folds', '4'], 'has 5 sessions (1, 2, 3, 4, 5), each of which is a fold; say --folds 5'],
+    [['--folds', '7'], 'has 5 sessions'],
+    [['--fold', '2', '--folds', '5'], 'cannot be used with'],
+  ])('is refused with %j', async (options, message) => {
+    expect(await work.refused('stage1', ...recipe, ...options)).toContain(message);
+  });
+
+  it('trains one fold, and then the others without doing it again', async () => {
+    const one = await work.done('stage1', ...recipe, '--fold', '2');
+    expect(one.stdout).toBe('runs/folds/stage1/fold-2/checkpoint.safetensors\n');
+    expect(await work.refused('eval', ...recipe, '--stage', '1', '--folds', '5')).toContain(
+      'no run in runs/folds/stage1/fold-1; train first with "emoq stage1 --fold 1"',
+    );
+    const all = await work.done('stage1', ...recipe, '--folds', '5');
+    const checkpoints = FOLDS.map((fold) => `runs/folds/stage1/fold-${fold}/checkpoint.safetensors\n`);
+    expect(all.stdout).toBe(checkpoints.join(''));
+    expect(all.stderr).toContain('stage 1, fold 2 is finished already');
+    expect(all.stderr).not.toContain('stage 1, fold 1 is finished already');
+  });
+
+  it('is scored per fold, with mean, standard deviation and pooled', async () => {
+    const { stdout } = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5');
+    expect(stdout).toMatch(/^this run, mean ± sd +\d+\.\d ± \d+\.\d .* 5 folds$/m);
+    expect(stdout).toMatch(/^this run, pooled +\d+\.\d .* n = 40$/m);
+    for (const fold of FOLDS) expect(stdout).toMatch(new RegExp(`^${fold} +8 +\\d`, 'm'));
+    expect(stdout).toMatch(/^mean +\d+\.\d/m);
+    expect(stdout).toMatch(/^sd +\d+\.\d/m);
+  });
+
+  it('gives the same to programs, and every utterance is tested once, by the fold of its own session', async () => {
+    const { stdout } = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5', '--json');
+    const result = JSON.parse(stdout) as FoldResult;
+    expect(result.folds.map(({ fold, n }) => [fold, n])).toEqual(FOLDS.map((fold) => [fold, 8]));
+    const accuracies = result.folds.map(({ wa }) => wa);
+    const mean = accuracies.reduce((sum, wa) => sum + wa, 0) / 5;
+    const variance = accuracies.reduce((sum, wa) => sum + (wa - mean) ** 2, 0) / 4;
+    expect(result.mean.wa).toBeCloseTo(mean, 12);
+    expect(result.sd.wa).toBeCloseTo(Math.sqrt(variance), 12);
+    expect(result.wa).toBeCloseTo(mean, 12); // pooled: the folds are of one size
+    expect(result.n).toBe(40);
+    expect(JSON.parse(work.read('runs/folds/stage1/results.json').toString())).toEqual(result);
+
+    const sessions = new Map(
+      work
+        .read('toy/manifest.csv')
+        .toString()
+        .trim()
+        .split('\n')
+        .slice(1)
+        .map((row) => [row.slice(0, row.indexOf(',')), row.split(',').at(-3)]),
+    );
+    const rows = csvRows(work, 'runs/folds/stage1/predictions.csv');
+    expect(new Set(rows.map(({ id }) => id)).size).toBe(40);
+    for (const { id, fold } of rows) expect(fold).toBe(sessions.get(id!));
+  });
+
+  it('is not scored as one run, nor over another number of folds', async () => {
+    expect(await work.refused('eval', ...recipe, '--stage', '1')).toContain(
+      'holds the folds of a cross-validation; score all of them with eval --folds, or name one with --run',
+    );
+    expect(await work.refused('eval', ...recipe, '--stage', '1', '--folds', '3')).toContain('has 5 sessions');
+    const { stdout } = await work.done('eval', '--run', 'runs/folds/stage1/fold-4', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ n: 8, facts: { stage: 1 } });
+  });
+
+  it('predicts with one of its folds when that is named', async () => {
+    expect(await work.refused('predict', 'toy/manifest.csv', '-o', 'x.csv', '--run', 'runs/folds')).toContain(
+      'such as runs/folds/stage1/fold-1',
+    );
+    await work.done('predict', 'toy/manifest.csv', '-o', 'x.csv', '--run', 'runs/folds/stage1/fold-1');
+    expect(csvRows(work, 'x.csv')).toHaveLength(40);
+  });
+});

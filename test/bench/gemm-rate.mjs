@@ -23,9 +23,6 @@ export async function gemmRate() {
     );
   }
   const session = await createSession(serializeModel(graph), { device: { kind: 'cpu' } });
-  const outputs = Object.fromEntries(
-    session.outputNames.map((name) => [name, tensor('float32', [ROWS, INNER])]),
-  );
   const { wallSec, processorSec } = await medianOf(7, () => session.run(feeds));
   await session.dispose();
   const gflop = (2 * ROWS * WIDTH * INNER * PRODUCTS) / 1e9;

@@ -29,18 +29,26 @@ export async function createAtomicFile(path: string): Promise<AtomicFile> {
     closed = true;
     await handle.close();
   };
+  // Node's own message of a failed write says what, not where.
+  const naming = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
+      throw new Error(`${errorMessage(error)}, writing ${path}`, { cause: error });
+    }
+  };
   return {
     async write(bytes) {
       const buffer = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
       let offset = 0;
       while (offset < buffer.byteLength) {
         const chunk = buffer.subarray(offset, Math.min(offset + MAX_WRITE_BYTES, buffer.byteLength));
-        const { bytesWritten } = await handle.write(chunk);
+        const { bytesWritten } = await naming(handle.write(chunk));
         offset += bytesWritten;
       }
     },
     async commit() {
-      await handle.sync();
+      await naming(handle.sync());
       await close();
       await rename(temporary, path);
       await syncFolder(dirname(path));

@@ -71,11 +71,10 @@ async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & 
 }
 
 /** A label outside the recipe's set is left out where preparation counted it, and a mistake where it did not. */
-function checkLabels(recipe: Recipe, { csvPath, info, lineOf, utterances }: Manifest): void {
-  const wasPrepared = info.source !== csvPath; // a CSV without preparation is its own source
+function checkLabels(recipe: Recipe, { csvPath, info, lineOf, prepared, utterances }: Manifest): void {
   const isKnown = (label: string): boolean =>
     recipe.labels.includes(recipe.label_map[label] ?? label) ||
-    (wasPrepared && Object.hasOwn(info.counts.total, label));
+    (prepared && Object.hasOwn(info.counts.total, label));
   const stray = utterances.find(({ label }) => !isKnown(label));
   if (stray === undefined) return;
   throw new InputError(

@@ -6,7 +6,6 @@ import { elementCount } from '../engine/tensor/index.js';
 import { estimateMemory, type MemoryEstimate } from '../engine/training/index.js';
 import {
   checkpointWeights,
-  type ParameterShape,
   parseHubertConfig,
   parseQwen2Config,
   parseRobertaConfig,
@@ -17,9 +16,10 @@ import {
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts, loadCorpus } from './corpus.js';
-import { buildTraining } from './run-stage.js';
+import { countOf } from './run-facts.js';
 import { planSteps } from './schedule.js';
 import { type Stage, stageParameters } from './stage.js';
+import { buildTraining, stageSettings } from './stage-settings.js';
 import { type BackboneConfigs, defineStage1, defineStage2, formerConfig } from './stages.js';
 
 export interface StageSize {
@@ -38,7 +38,7 @@ export interface StageSize {
 
 /** Builds the full training graph of a stage and sizes it. @throws InputError for a config that cannot be built */
 export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | undefined): Promise<StageSize> {
-  const settings = number === 1 ? recipe.stage1 : recipe.stage2;
+  const settings = stageSettings(recipe, number);
   const configs = await backboneConfigs(recipe, number);
   const corpus = await loadCorpus(recipe, fold).catch((error: unknown) => {
     if (error instanceof InputError) return errorMessage(error);
@@ -119,8 +119,4 @@ function typicalBatch(recipe: Recipe, batch: number): Record<string, number> {
   const frames = Math.round(Math.min(5, recipe.max_audio_sec) * 50);
   const text = Math.min(32, recipe.max_text_tokens);
   return { batch, frames, text, prompt: 128, answers: 2 * batch, pool: 0 };
-}
-
-function countOf(parameters: readonly ParameterShape[]): number {
-  return parameters.reduce((total, { shape }) => total + elementCount(shape), 0);
 }

@@ -1,6 +1,5 @@
 /** @file Utterances as the models read them: token ids, prompt ids, label and where the features are. */
 
-import { InputError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
 import {
   answerIds,
@@ -53,7 +52,7 @@ export function labelWords(recipe: Recipe): string[] {
 
 /**
  * The recipe's prompt with the words' token ids.
- * @throws InputError when two words begin with one token, or <AUDIO> and a value that can be absent share a line
+ * @throws InputError when two words begin with one token
  */
 export function promptSetting(
   recipe: Recipe,
@@ -61,14 +60,6 @@ export function promptSetting(
   template: PromptTemplate,
 ): PromptSetting {
   const words = labelWords(recipe);
-  // A line goes with any value in it that is absent: with it would go the soft prompt, or the transcript of inputs=text.
-  const audioLine = template.user.split('\n').find((line) => line.includes('<AUDIO>'));
-  const shared = audioLine?.match(/\{(?:speaker|transcript)\}/)?.[0];
-  if (shared !== undefined) {
-    throw new InputError(
-      `prompt.user has <AUDIO> and ${shared} on one line, which is left out where either is absent; give <AUDIO> a line of its own`,
-    );
-  }
   return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
 }
 

@@ -1,41 +1,31 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
-import { InputError, pathExists, sha256OfFile, writeFileAtomic, writeJsonAtomic } from '../base/index.js';
-import { externalDataFolder, type Graph, serializeModel } from '../engine/onnx/index.js';
-import {
-  deviceName,
-  type HostedSession,
-  type SessionHost,
-  startSessionHost,
-} from '../engine/runtime/index.js';
-import { elementCount } from '../engine/tensor/index.js';
-import type { TrainingGraph } from '../engine/training/index.js';
-import { openWeightsFile, type ParameterShape } from '../models/index.js';
+import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
+import { startSessionHost } from '../engine/runtime/index.js';
+import { openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
-import { collate } from './collation.js';
 import { labelCounts } from './corpus.js';
-import type { Example } from './examples.js';
-import { type Experiment, experimentFeatures, openExperiment, promptTemplate } from './experiment.js';
+import { type Experiment, experimentFeatures, openExperiment } from './experiment.js';
 import type { ComputeOptions, FeatureSource } from './features.js';
-import { inferAll, validationFigures } from './inference.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
+import { openSession, writeModel } from './model-files.js';
+import { runFacts } from './run-facts.js';
 import {
   createRun,
   inspectRun,
-  openMetrics,
-  type RunFacts,
   type RunFolder,
   readFacts,
   removeTemporaries,
   stageFolder,
 } from './run-folder.js';
 import { lockRun } from './run-lock.js';
-import { planSteps, type StepPlan } from './schedule.js';
-import { stageEvaluationGraph, stageTrainingGraph } from './stage.js';
-import { type TrainingReport, train } from './trainer.js';
+import { planSteps } from './schedule.js';
+import { stageEvaluationGraph } from './stage.js';
+import { buildTraining, stageSettings } from './stage-settings.js';
+import { type TrainingControls, trainExperiment } from './train-experiment.js';
 import { readPosition, type TrainingPosition } from './training-state.js';
 
-export interface StageRunOptions {
+export interface StageRunOptions extends TrainingControls {
   readonly recipe: Recipe;
   readonly stage: 1 | 2;
   readonly fold: number | undefined;
@@ -44,13 +34,10 @@ export interface StageRunOptions {
   readonly compute: ComputeOptions;
   /** Versions to record: emoq, its revision, Node, onnxruntime. */
   readonly versions: Readonly<Record<string, string>>;
-  readonly stepsPerRun?: number;
   /** Told once when the steps begin: how many are done already, and of how many. */
   readonly onStart?: (step: number, totalSteps: number) => void;
-  readonly onReport?: (report: TrainingReport) => void;
   readonly onNote?: (text: string) => void;
   readonly onWarning?: (text: string) => void;
-  readonly stop?: AbortSignal;
 }
 
 export interface StageOutcome {
@@ -74,13 +61,20 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const experiment = await openExperiment(recipe, stage, fold);
   const { corpus, parameters } = experiment;
   const stage1 = await stage1Checkpoint(options);
+  const { epochs, batch_size, warmup_fraction } = stageSettings(recipe, stage);
   const plan = planSteps(corpus.train.length, {
-    epochs: settingsOf(experiment).epochs,
-    batchSize: settingsOf(experiment).batch_size,
-    warmupFraction: settingsOf(experiment).warmup_fraction,
+    epochs,
+    batchSize: batch_size,
+    warmupFraction: warmup_fraction,
     seed: recipe.seed,
   });
-  const facts = runFacts(options, experiment, plan, stage1 && (await sha256OfFile(stage1)));
+  const facts = runFacts(experiment, {
+    fold,
+    device: options.compute.device,
+    versions: options.versions,
+    totalSteps: plan.totalSteps,
+    stage1: stage1 && (await sha256OfFile(stage1)),
+  });
   const status = await inspectRun(folder, recipe, facts);
   const start = (await readPosition(folder.state)) ?? START;
   if (status === 'finished')
@@ -106,7 +100,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     const evaluationSession =
       corpus.dev.length === 0 ? undefined : await openSession(host, evaluationModel, options.compute);
     options.onStart?.(start.step, plan.totalSteps);
-    const position = await trainOn(options, experiment, features, {
+    const position = await trainExperiment(options, experiment, features, {
       folder,
       plan,
       start,
@@ -122,27 +116,6 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     await host.close();
     await unlock();
   }
-}
-
-function settingsOf({ recipe, stage }: Experiment): Recipe['stage1'] | Recipe['stage2'] {
-  return stage.number === 1 ? recipe.stage1 : recipe.stage2;
-}
-
-/** The training graph of an experiment under its recipe's optimizer settings. */
-export function buildTraining(
-  experiment: Pick<Experiment, 'recipe' | 'stage' | 'parameters'>,
-  plan: Pick<StepPlan, 'warmupSteps' | 'totalSteps'>,
-): TrainingGraph {
-  const { recipe, stage, parameters } = experiment;
-  const settings = stage.number === 1 ? recipe.stage1 : recipe.stage2;
-  const optimizer = {
-    beta1: settings.adam_beta1,
-    beta2: settings.adam_beta2,
-    epsilon: settings.adam_eps,
-    weightDecay: settings.weight_decay,
-    clipNorm: settings.grad_clip,
-  };
-  return stageTrainingGraph(stage, parameters, optimizer, plan);
 }
 
 /** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
@@ -180,140 +153,4 @@ async function initialParameters(
   if (stage.number === 1) return initialStage1(parameters.trainable, backbones, recipe.seed, audio);
   const trained = stage1 === undefined ? undefined : await openWeightsFile(stage1);
   return initialStage2(parameters.trainable, recipe, backbones, trained, audio);
-}
-
-function countOf(parameters: readonly ParameterShape[]): number {
-  return parameters.reduce((total, { shape }) => total + elementCount(shape), 0);
-}
-
-function runFacts(
-  options: StageRunOptions,
-  experiment: Experiment,
-  plan: StepPlan,
-  stage1: string | undefined,
-): RunFacts {
-  const { recipe, corpus, parameters, prompt } = experiment;
-  return {
-    format: 'emoq-run',
-    stage: options.stage,
-    fold: options.fold ?? null,
-    name: recipe.name,
-    labels: recipe.labels,
-    status: 'training',
-    seed: recipe.seed,
-    manifest: { path: recipe.manifest, sha256: corpus.manifest.sha256 },
-    utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
-    stage1: stage1 ?? null,
-    prompt: prompt === undefined ? null : promptTemplate(recipe),
-    parameters: { trainable: countOf(parameters.trainable), frozen: countOf(parameters.frozen) },
-    steps: plan.totalSteps,
-    selected: null,
-    device: deviceName(options.compute.device),
-    versions: options.versions,
-  };
-}
-
-interface SavedModel {
-  readonly model: Uint8Array;
-  readonly weightsFolder: string | undefined;
-}
-
-/** Writes a graph as an artifact. Weights stay where they are; the model says relative to which folder. */
-async function writeModel(path: string, graph: Graph): Promise<SavedModel> {
-  const weightsFolder = externalDataFolder(graph);
-  const options =
-    weightsFolder === undefined ? {} : { weightsFolder, metadata: { weights_folder: weightsFolder } };
-  const model = serializeModel(graph, options);
-  await writeFileAtomic(path, model);
-  return { model, weightsFolder };
-}
-
-function openSession(
-  host: SessionHost,
-  { model, weightsFolder }: SavedModel,
-  { device, threads }: ComputeOptions,
-  training?: TrainingGraph,
-): Promise<HostedSession> {
-  // Frozen weights are shared by training and validation where they lie; repacked they would be held three times.
-  const options = {
-    device,
-    disablePrepacking: true,
-    ...(threads && { threads }),
-    ...(weightsFolder && { weightsFolder }),
-  };
-  return host.open(model, options, training?.state);
-}
-
-interface TrainingSetup {
-  readonly folder: RunFolder;
-  readonly plan: StepPlan;
-  readonly start: TrainingPosition;
-  readonly training: TrainingGraph;
-  readonly session: HostedSession;
-  readonly evaluationSession: HostedSession | undefined;
-}
-
-async function trainOn(
-  options: StageRunOptions,
-  experiment: Experiment,
-  features: FeatureSource,
-  { folder, plan, start, training, session, evaluationSession }: TrainingSetup,
-): Promise<TrainingPosition> {
-  const { recipe, corpus, stage, parameters } = experiment;
-  const settings = settingsOf(experiment);
-  const trainExamples = experiment.examples(corpus.train);
-  const devExamples = experiment.examples(corpus.dev);
-  const collation = experiment.collation(features, true);
-  const inference = experiment.collation(features, false);
-  return train({
-    folder,
-    session,
-    graph: training,
-    inputs: [...stage.inputs, ...stage.targets],
-    parameterKeys: parameters.trainable.map(({ key }) => key),
-    plan,
-    learningRate: settings.learning_rate,
-    seed: recipe.seed,
-    largest: largestSizes(trainExamples, features, settings.batch_size),
-    batch: (indices) =>
-      collate(
-        indices.map((index) => trainExamples[index]!),
-        collation,
-      ),
-    ...(evaluationSession && {
-      validate: async () => {
-        const inferences = await inferAll(devExamples, {
-          session: evaluationSession,
-          parametersOf: session,
-          collation: inference,
-          batchSize: settings.batch_size,
-          stop: options.stop,
-        });
-        return validationFigures(devExamples, inferences, recipe.labels);
-      },
-    }),
-    select: settings.select,
-    start,
-    metrics: await openMetrics(folder.metrics, start.metricsBytes),
-    ...(options.onReport && { onReport: options.onReport }),
-    ...(options.stop && { stop: options.stop }),
-    ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),
-  });
-}
-
-/** Bounds of every symbol over all training batches. */
-function largestSizes(
-  examples: readonly Example[],
-  features: FeatureSource,
-  batch: number,
-): Record<string, number> {
-  const most = (of: (example: Example) => number): number =>
-    examples.reduce((largest, example) => Math.max(largest, of(example)), 1);
-  return {
-    batch,
-    text: most(({ textIds }) => textIds.length),
-    frames: most(({ id }) => features.frames(id)),
-    prompt: most(({ prompt }) => (prompt?.ids.length ?? 0) + (prompt?.answer.length ?? 0)),
-    answers: batch * most(({ prompt }) => prompt?.answer.length ?? 0),
-  };
 }

@@ -18,7 +18,7 @@ const utterance = { id: 'u1', path: '/u1.wav', text: 'we won today', label: 'sad
 const text = { tokenizer: roberta, maxTokens: 64 };
 const setting: PromptSetting = {
   tokenizer: qwen,
-  template: { system: '', user: '{speaker}: {transcript} <AUDIO>', answer: 'Emotion:' },
+  template: { system: '', user: '{speaker}: {transcript}\n<AUDIO>', answer: 'Emotion:' },
   labels: ['happy', 'sad'],
   labelWordIds: [
     [7, 8],
@@ -55,7 +55,7 @@ describe('an example', () => {
     const { ids, audioPosition, answer, answerWordLength } = example!.prompt!;
     expect(answer).toEqual([9, 10, turnEnd]);
     expect(answerWordLength).toBe(2);
-    expect(qwen.decode(ids.slice(0, audioPosition))).toBe('<|im_start|>user\nAna: we won today ');
+    expect(qwen.decode(ids.slice(0, audioPosition))).toBe('<|im_start|>user\nAna: we won today\n');
     expect(qwen.decode(ids.slice(audioPosition + 1))).toBe('<|im_end|>\n<|im_start|>assistant\nEmotion:');
   });
 

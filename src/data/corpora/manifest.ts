@@ -81,6 +81,8 @@ export interface Manifest {
   /** SHA-256 of the CSV as it is now. `info.sha256` differs when somebody edited it after preparation. */
   sha256: string;
   info: ManifestInfo;
+  /** False for a CSV without emoq's JSON beside it: nobody has checked it. */
+  prepared: boolean;
   /** id -> line in the CSV, for messages. */
   lineOf: ReadonlyMap<string, number>;
 }
@@ -146,7 +148,7 @@ export async function readManifest(csvPath: string): Promise<Manifest> {
   const sha256 = sha256Of(await readFile(csvPath));
   const name = prepared?.name ?? basename(csvPath).replace(/\.csv$/i, '');
   const info = prepared ?? describeManifest({ name, source: csvPath, utterances }, sha256);
-  return { csvPath, dir, name, utterances, sha256, info, lineOf };
+  return { csvPath, dir, name, utterances, sha256, info, prepared: prepared !== undefined, lineOf };
 }
 
 /** What `writeManifest` records; utterances' paths must lie in the manifest's folder. */

@@ -104,7 +104,7 @@ export function buildPrompt(
 
 /**
  * @throws InputError naming the part at fault: an unknown {placeholder}, a placeholder in the wrong part, <AUDIO>
- * missing from the user part or there twice.
+ * missing from the user part, there twice, or on one line with a value that can be absent.
  */
 export function checkPromptTemplate({ system, user, answer }: PromptTemplate): void {
   const allowed = {
@@ -123,6 +123,14 @@ export function checkPromptTemplate({ system, user, answer }: PromptTemplate): v
   const slots = user.split(AUDIO).length - 1;
   if (slots !== 1)
     throw new InputError(`the prompt's user part has ${AUDIO} ${slots} times; it needs it exactly once`);
+  // A line goes with any value in it that is absent: with it would go the soft prompt, or the transcript without audio.
+  const audioLine = user.split('\n').find((line) => line.includes(AUDIO));
+  const shared = audioLine?.match(/\{(?:speaker|transcript)\}/)?.[0];
+  if (shared !== undefined) {
+    throw new InputError(
+      `the prompt's user part has ${AUDIO} and ${shared} on one line, which is left out where either is absent; give ${AUDIO} a line of its own`,
+    );
+  }
   if (answer.trim() === '' || answer !== answer.trimEnd()) {
     throw new InputError(
       "the prompt's answer part is empty or ends in white space; the label word brings its own space",

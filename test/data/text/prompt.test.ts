@@ -118,6 +118,7 @@ describe('a wrong prompt', () => {
   const cases: [Partial<PromptTemplate>, string][] = [
     [{ user: 'Transcript: {transcript}' }, "the prompt's user part has <AUDIO> 0 times"],
     [{ user: '<AUDIO> {transcript} <AUDIO>' }, "the prompt's user part has <AUDIO> 2 times"],
+    [{ user: 'Said {transcript} <AUDIO>' }, 'give <AUDIO> a line of its own'],
     [{ user: '<AUDIO> {text}' }, "the prompt's user part has {text}; it may have {labels}, {speaker}"],
     [{ system: 'Listen: <AUDIO>' }, "the prompt's system part has <AUDIO>; it may have {labels}"],
     [{ system: '{transcript}' }, "the prompt's system part has {transcript}"],

@@ -1,0 +1,46 @@
+/** @file What run.json says of a run when it begins. */
+
+import { type Device, deviceName } from '../engine/runtime/index.js';
+import { elementCount } from '../engine/tensor/index.js';
+import type { ParameterShape } from '../models/index.js';
+import { type Experiment, promptTemplate } from './experiment.js';
+import type { RunFacts } from './run-folder.js';
+
+/** What a run is made under, beside its experiment. */
+export interface RunCircumstances {
+  readonly fold: number | undefined;
+  readonly device: Device;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly totalSteps: number;
+  /** SHA-256 of the stage-1 checkpoint that stage 2 starts from, where it does. */
+  readonly stage1: string | undefined;
+}
+
+export function runFacts(
+  { recipe, corpus, parameters, prompt, stage }: Experiment,
+  { fold, device, versions, totalSteps, stage1 }: RunCircumstances,
+): RunFacts {
+  return {
+    format: 'emoq-run',
+    stage: stage.number,
+    fold: fold ?? null,
+    name: recipe.name,
+    labels: recipe.labels,
+    status: 'training',
+    seed: recipe.seed,
+    manifest: { path: recipe.manifest, sha256: corpus.manifest.sha256 },
+    utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
+    stage1: stage1 ?? null,
+    prompt: prompt === undefined ? null : promptTemplate(recipe),
+    parameters: { trainable: countOf(parameters.trainable), frozen: countOf(parameters.frozen) },
+    steps: totalSteps,
+    selected: null,
+    device: deviceName(device),
+    versions,
+  };
+}
+
+/** Numbers in all the parameters together. */
+export function countOf(parameters: readonly ParameterShape[]): number {
+  return parameters.reduce((total, { shape }) => total + elementCount(shape), 0);
+}

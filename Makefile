@@ -7,7 +7,7 @@ emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
 
 help:
-	@echo 'make demo        prepare, train both stages, evaluate and predict on the toy corpus (about 5 minutes)'
+	@echo 'make demo        prepare, train both stages, evaluate and predict on the toy corpus (about a minute)'
 	@echo 'make test        run the tests'
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'

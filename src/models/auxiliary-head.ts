@@ -2,7 +2,8 @@
 
 import { gelu, type Value } from '../engine/onnx/index.js';
 import { normalArray, seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
-import { dense, freshParameter } from './former/index.js';
+import { freshParameter } from './former/index.js';
+import { dense } from './layers.js';
 import type { Dropout, ParameterShape, Weights } from './weights.js';
 
 /** Class logits z [N, C] of embeddings e'_q [N, d]. */

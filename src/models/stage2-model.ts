@@ -21,7 +21,8 @@ import {
 import { normalArray, seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
 import type { Qwen2Config } from './checkpoint/index.js';
 import { answerLoss, emotionSoftmax } from './emotion-softmax.js';
-import { dense, emoqFormer, type FormerConfig } from './former/index.js';
+import { emoqFormer, type FormerConfig } from './former/index.js';
+import { dense } from './layers.js';
 import type { LoraConfig } from './lora/index.js';
 import { embedTokens, labelLogits, lmHead, qwen2Decoder, spliceSoftPrompt } from './qwen2/index.js';
 import {

@@ -13,8 +13,8 @@ import {
   unsqueeze,
   type Value,
 } from '../../engine/onnx/index.js';
+import { norm } from '../layers.js';
 import type { Dropout, Weights } from '../weights.js';
-import { norm } from './attention.js';
 import { type FormerConfig, WORD_EMBEDDINGS_KEY } from './config.js';
 
 /**

@@ -21,8 +21,9 @@ import {
   type Value,
   withScope,
 } from '../../engine/onnx/index.js';
+import { dense, norm } from '../layers.js';
 import { attentionBias, type Dropout, under, type Weights } from '../weights.js';
-import { type AttentionShape, attentionBlock, dense, norm } from './attention.js';
+import { type AttentionShape, attentionBlock } from './attention.js';
 import { type FormerConfig, hasCrossAttention } from './config.js';
 import { queryEmbeddings, textEmbeddings } from './embeddings.js';
 

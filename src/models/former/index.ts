@@ -1,6 +1,5 @@
 /** @file Door of the EmoQ-Former. */
 
-export { dense } from './attention.js';
 export { type FormerConfig, WORD_EMBEDDINGS_KEY } from './config.js';
 export { emoqFormer, type FormerInputs, type MaskedSequence } from './former.js';
 export { type AudioStatistics, freshParameter, initialFormer, robertaKey } from './initial.js';

@@ -2,10 +2,11 @@
 
 import { add, cast, mul, unsqueeze, type Value, withScope } from '../../engine/onnx/index.js';
 import type { HubertConfig } from '../checkpoint/index.js';
+import { dense, norm } from '../layers.js';
 import { attentionBias, under, type Weights } from '../weights.js';
 import { featureEncoder } from './feature-encoder.js';
 import { positionalConvolution } from './positional-conv.js';
-import { dense, layerNormOf, transformerLayer } from './transformer.js';
+import { transformerLayer } from './transformer.js';
 
 export interface HubertInputs {
   /** Waveforms at 16 kHz, float32 [N, samples], normalised where the checkpoint asks for it, zeros behind each clip. */
@@ -29,12 +30,12 @@ export function hubertEncoder(weights: Weights, config: HubertConfig, inputs: Hu
   const projected = scoped('feature_projection', () => {
     const projection = under(weights, 'feature_projection.');
     const normed = config.featProjLayerNorm
-      ? layerNormOf(under(projection, 'layer_norm.'), config, features)
+      ? norm(projection, 'layer_norm', features, config.layerNormEps)
       : features;
     return dense(projection, 'projection', normed, config.hiddenSize);
   });
   const lastHiddenState = scoped('encoder', () => {
-    const finalNorm = (x: Value): Value => layerNormOf(under(weights, 'encoder.layer_norm.'), config, x);
+    const finalNorm = (x: Value): Value => norm(weights, 'encoder.layer_norm', x, config.layerNormEps);
     const real = mul(projected, unsqueeze(cast(frameMask, projected.dtype), [2]));
     const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
     const placed = add(real, position);

@@ -49,6 +49,7 @@ const hubertFields = z.object({
   num_conv_pos_embeddings: size.default(128),
   num_conv_pos_embedding_groups: size.default(16),
   conv_pos_batch_norm: only(false).default(false),
+  adapter_attn_dim: only(null).default(null),
   layer_norm_eps: positive.default(1e-5),
 });
 

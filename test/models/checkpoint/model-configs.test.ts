@@ -44,6 +44,7 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'hubert', hidden_act: 'relu' }, 'hidden_act: "relu" is not supported, only "gelu" is'],
     [{ model_type: 'hubert', feat_extract_activation: 'gelu_new' }, 'feat_extract_activation: "gelu_new"'],
     [{ model_type: 'hubert', conv_pos_batch_norm: true }, 'conv_pos_batch_norm: true is not supported'],
+    [{ model_type: 'hubert', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
     [{ model_type: 'hubert', feat_extract_norm: 'batch' }, 'feat_extract_norm: '],
     [{ model_type: 'hubert', conv_dim: [512, 512] }, 'have 2, 7 and 7 entries'],
     [

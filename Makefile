@@ -53,7 +53,7 @@ demo: setup build
 	@echo 'predictions for every recording: runs/toy4/emotions.csv'
 
 bench: setup build
-	node test/bench/run.mjs
+	$(if $(filter command environment,$(firstword $(origin PYTHON))),PYTHON='$(PYTHON)') node test/bench/run.mjs
 
 PYTHON ?= python3
 references:

@@ -1,7 +1,7 @@
 /**
- * @file A stage-1 step at RoBERTa-base size: 12 layers, 32 queries, batch 8, 30 tokens, 160 frames, random weights. Prints
- * the time to build, differentiate and load the graph, seconds per step, and the step's matrix arithmetic as a fraction of
- * this machine's own matrix-product rate.
+ * @file A stage-1 step at RoBERTa-base size: 12 layers, 32 queries, batch 8, 30 tokens, 160 frames, random weights. A
+ * program of its own, so that the peak of memory is its own; prints its figures as one line of JSON. former_step.py is the
+ * same step in PyTorch.
  */
 
 import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
@@ -56,8 +56,11 @@ const losses = {
 };
 const inputs = [...formerInputs(AUDIO_WIDTH, 'both'), { name: 'labels', dtype: 'int64', shape: ['batch'] }];
 
-/** Runs the benchmark and returns its figures. */
-export async function formerStep(stepsPerRun = 4) {
+const STEPS_PER_RUN = 4;
+
+console.log(JSON.stringify(await formerStep()));
+
+async function formerStep() {
   const startedAt = performance.now();
   const { training, trainable } = build();
   const model = serializeModel(training.graph);
@@ -65,21 +68,21 @@ export async function formerStep(stepsPerRun = 4) {
   const session = await host.open(model, { device: { kind: 'cpu' } }, training.state);
   const readySec = (performance.now() - startedAt) / 1000;
   await session.setState(Object.fromEntries(trainable.map(({ key, shape }) => [key, initial(key, shape)])));
-  const batches = Array.from({ length: stepsPerRun }, randomBatch);
+  const batches = Array.from({ length: STEPS_PER_RUN }, randomBatch);
   const feeds = {
     learning_rate: float32([], [1e-5]),
     step: int64([], [0]),
     ...stackBatches(inputs, batches),
     ...dropoutPools(training.dropout, 1, SIZES),
-    ...dropoutOffsets(training.dropout, 1, 0, Array(stepsPerRun).fill(SIZES), SIZES),
+    ...dropoutOffsets(training.dropout, 1, 0, Array(STEPS_PER_RUN).fill(SIZES), SIZES),
   };
   const { wallSec, processorSec } = await medianOf(3, () => session.run(feeds));
   await host.close();
   const flops = matrixFlops(training, SIZES);
   return {
     readySec,
-    stepSec: wallSec / stepsPerRun,
-    processorSec: processorSec / stepsPerRun,
+    stepSec: wallSec / STEPS_PER_RUN,
+    processorSec: processorSec / STEPS_PER_RUN,
     parameters: trainable.reduce((total, { shape }) => total + elementCount(shape), 0),
     stepGflop: flops / 1e9,
     estimateGiB: estimateMemory(training, { ...SIZES, pool: 0 }).totalBytes / 2 ** 30,

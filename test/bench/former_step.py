@@ -127,6 +127,19 @@ def focal_loss(logits, labels):
     return -((1 - log_p.exp()) ** GAMMA * log_p).mean()
 
 
+def matrix_rate():
+    """GFLOP/s of the products of gemm-rate.mjs."""
+    rows, products, runs = BATCH * (QUERIES + TOKENS), 20, 8
+    x, weights = torch.rand(rows, WIDTH), [torch.rand(INNER, WIDTH) for _ in range(products)]
+    seconds = []
+    for _ in range(runs):
+        started_at = time.perf_counter()
+        for weight in weights:
+            F.linear(x, weight)
+        seconds.append(time.perf_counter() - started_at)
+    return 2 * rows * WIDTH * INNER * products / 1e9 / statistics.median(seconds[1:])
+
+
 def main(adamw):
     torch.manual_seed(1)
     model = Stage1().train()
@@ -163,6 +176,7 @@ def main(adamw):
         "processorSec": statistics.median(processor[WARMUP_STEPS:]),
         "parameters": sum(parameter.numel() for parameter in trained),
         "peakGiB": kibibytes / 2**20,
+        "matrixRate": matrix_rate(),
     }))
 
 

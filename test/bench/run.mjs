@@ -1,31 +1,106 @@
-/** @file `make bench`: times the hot paths of this checkout on this machine and prints ratios. */
+/**
+ * @file `make bench`: times the hot paths of this checkout on this machine and prints figures, and beside them those of
+ * PyTorch where the variable PYTHON names a Python that has it. Prints; asserts only that both did the same work.
+ */
 
-import { cpus } from 'node:os';
-import { formerStep } from './former-step.mjs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { gemmRate } from './gemm-rate.mjs';
 
-// Before and after: on a shared machine the better of the two is closer to what it can do.
-const before = await gemmRate();
-const step = await formerStep();
-const after = await gemmRate();
-const wallRate = Math.max(before.wall, after.wall);
-const processorRate = Math.max(before.processor, after.processor);
+const python = process.env.PYTHON;
+
+/** How a figure of ours stands to the peer's. */
+const FASTER = (ours, peer) => `${(peer / ours).toFixed(2)} times as fast`;
+const MORE = (ours, peer) => `${(ours / peer).toFixed(2)} times as fast`;
+const LESS = (ours, peer) => `${(ours / peer).toFixed(2)} times as much`;
+
+if (python) requireModules();
 console.log(`machine: ${cpus().length} x ${cpus()[0]?.model.trim()}`);
-console.log(
-  `matrix products: ${wallRate.toFixed(0)} GFLOP/s by the wall clock, ${processorRate.toFixed(0)} for each second of a processor`,
-);
-console.log('stage-1 step, RoBERTa-base size, batch 8, 30 tokens, 160 frames:');
-console.log(`  graph built, differentiated and loaded  ${step.readySec.toFixed(1)} s`);
-console.log(`  seconds per step                        ${step.stepSec.toFixed(2)}`);
-console.log(`  trained parameters                      ${(step.parameters / 1e6).toFixed(1)} million`);
-console.log(`  matrix arithmetic                       ${step.stepGflop.toFixed(0)} GFLOP`);
-console.log(`  processor seconds per step              ${step.processorSec.toFixed(2)}`);
-console.log(
-  `  fraction of the matrix-product rate     ${(step.stepGflop / step.stepSec / wallRate).toFixed(2)} by the wall clock`,
-);
-console.log(
-  `                                          ${(step.stepGflop / step.processorSec / processorRate).toFixed(2)} by processor time`,
-);
-console.log(
-  `  memory                                  ${step.peakGiB.toFixed(1)} GiB at the peak, ${step.estimateGiB.toFixed(1)} GiB estimated`,
-);
+await stage1Step();
+hubertEncoder();
+if (!python)
+  console.log('\nmake bench PYTHON=python3 adds a Python with torch and transformers to the comparison');
+
+async function stage1Step() {
+  console.log('\nstage-1 step, RoBERTa-base size, batch 8, 30 tokens, 160 frames:');
+  // Before and after: on a shared machine the better of the two is closer to what it can do.
+  const before = await gemmRate();
+  const ours = measured(process.execPath, 'former-step.mjs');
+  const after = await gemmRate();
+  const peer = python && measured(python, 'former_step.py', 'fused');
+  if (peer && peer.parameters !== ours.parameters)
+    throw new Error(`the models differ: ${ours.parameters} parameters here, ${peer.parameters} in PyTorch`);
+  const wallRate = Math.max(before.wall, after.wall);
+  const processorRate = Math.max(before.processor, after.processor);
+  line('trained parameters', `${(ours.parameters / 1e6).toFixed(1)} million`);
+  line('graph built, differentiated, loaded', `${ours.readySec.toFixed(1)} s`);
+  line('matrix arithmetic', `${ours.stepGflop.toFixed(0)} GFLOP`);
+  line('estimate of the memory', `${ours.estimateGiB.toFixed(1)} GiB`);
+  if (peer) heading(`PyTorch ${peer.torch}`);
+  row('matrix products alone, GFLOP/s', wallRate, peer?.matrixRate, MORE);
+  const reached = (stepSec, rate) => percent(ours.stepGflop / stepSec / rate);
+  line(
+    '  reached in the step',
+    reached(ours.stepSec, wallRate),
+    peer && reached(peer.stepSec, peer.matrixRate),
+  );
+  line('  by processor time', reached(ours.processorSec, processorRate));
+  row('seconds per step', ours.stepSec, peer?.stepSec, FASTER);
+  row('processor seconds per step', ours.processorSec, peer?.processorSec, LESS);
+  row('peak memory, GiB', ours.peakGiB, peer?.peakGiB, LESS);
+}
+
+function hubertEncoder() {
+  const folder = mkdtempSync(join(tmpdir(), 'emoq-bench-'));
+  try {
+    const ours = measured(process.execPath, 'hubert-encoder.mjs', folder);
+    const { clips, audioSec } = ours;
+    console.log(`\nHuBERT-large encoder, a batch of ${clips} clips of ${audioSec / clips} s:`);
+    const peer = python && measured(python, 'hubert_encoder.py', folder, String(clips));
+    if (peer) {
+      if (!(peer.largestDifference < 0.01))
+        throw new Error(`the features differ by up to ${peer.largestDifference} from those of transformers`);
+      line('largest difference of a feature', peer.largestDifference.toExponential(0));
+      heading(`transformers ${peer.transformers}`);
+    }
+    row('seconds of audio per second', audioSec / ours.wallSec, peer && audioSec / peer.wallSec, MORE);
+    row('processor seconds per batch', ours.processorSec, peer?.processorSec, LESS);
+    row('peak memory, GiB', ours.peakGiB, peer?.peakGiB, LESS);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Ends in one line where the Python named cannot take part. */
+function requireModules() {
+  const { status } = spawnSync(python, ['-c', 'import torch, transformers'], { stdio: 'ignore' });
+  if (status === 0) return;
+  console.error(`${python} cannot import torch and transformers: name another by PYTHON, or leave it out`);
+  process.exit(1);
+}
+
+/** What a benchmark prints, run as a program of its own, so that peaks of memory do not mix. */
+function measured(program, script, ...args) {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  return JSON.parse(execFileSync(program, [path, ...args], { encoding: 'utf8' }));
+}
+
+function line(name, ours, peer = '', comparison = '') {
+  console.log(`  ${name.padEnd(36)}${ours.padEnd(10)}${peer.padEnd(22)}${comparison}`.trimEnd());
+}
+
+function row(name, ours, peer, comparison) {
+  if (peer) line(name, ours.toFixed(2), peer.toFixed(2), comparison(ours, peer));
+  else line(name, ours.toFixed(2));
+}
+
+function percent(fraction) {
+  return `${(100 * fraction).toFixed(0)} %`;
+}
+
+function heading(peer) {
+  line('', 'emoq', peer);
+}

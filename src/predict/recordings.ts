@@ -93,7 +93,7 @@ export async function predictRecordings(
   let failed = 0;
   try {
     if (model.needsAudio) {
-      encoder = await openSpeechEncoder(recipe.backbones.encoder, { device, ...(threads && { threads }) });
+      encoder = await openSpeechEncoder(recipe.backbones.encoder, { device, threads });
     }
     options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);

@@ -1,7 +1,7 @@
 /** @file A trained run, opened for inference: its own recipe and checkpoint in one graph of constants. */
 
 import { InputError, pathExists } from '../base/index.js';
-import { externalDataFolder, type Graph, serializeModel } from '../engine/onnx/index.js';
+import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
 import { checkpointWeights, openWeightsFile, requireWeight, type Weights } from '../models/index.js';
 import { loadRecipe, type Recipe } from '../recipe/index.js';
@@ -81,13 +81,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const graph = stageEvaluationGraph(model.stage, model.parameters, weights);
-  const weightsFolder = externalDataFolder(graph);
+  const { model: bytes, weightsFolder } = serializeInPlace(graph);
   const host: SessionHost = startSessionHost();
   try {
     const { device, threads } = compute;
-    const options = { device, ...(threads && { threads }), ...(weightsFolder && { weightsFolder }) };
     compute.onBegin?.();
-    const session = await host.open(serializeModel(graph, weightsFolder ? { weightsFolder } : {}), options);
+    const session = await host.open(bytes, { device, threads, weightsFolder });
     return {
       folder,
       facts,

@@ -20,6 +20,8 @@ export interface Collation {
   /** Weight of emotion-word tokens in the answer (eq. 7); the others weigh 1. */
   readonly emotionTokenWeight: number;
   readonly features: (example: Example) => Promise<StoredFeatures>;
+  /** Frames of an utterance without reading them; 0 without audio. */
+  readonly frames: (id: string) => number;
 }
 
 /** Pads one batch. Sequences are padded on the right; answers follow their prompts where answers are wanted. */

@@ -6,6 +6,7 @@ import { elementCount } from '../engine/tensor/index.js';
 import { estimateMemory, type MemoryEstimate } from '../engine/training/index.js';
 import {
   checkpointWeights,
+  findCheckpointFolder,
   parseHubertConfig,
   parseQwen2Config,
   parseRobertaConfig,
@@ -58,12 +59,11 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
   const training = buildTraining({ recipe, stage, parameters }, plan);
   const buildSec = (performance.now() - startedAt) / 1000;
   const batch = typicalBatch(recipe, settings.batch_size);
-  const body = training.graph.nodes.find(({ operator }) => operator === 'Loop')?.attributes.body;
   return {
     trainable: countOf(parameters.trainable),
     frozen: countOf(parameters.frozen),
     memory: estimateMemory(training, batch),
-    nodes: body?.kind === 'graph' ? body.value.nodes.length : 0,
+    nodes: training.body.nodes.length,
     buildSec,
     batch,
     ...(known
@@ -75,15 +75,18 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
 /** Configs from the checkpoints where they are present, else as published. */
 async function backboneConfigs(recipe: Recipe, stage: 1 | 2): Promise<BackboneConfigs> {
   const { encoder, former, llm } = recipe.backbones;
-  const known = (name: string) => publishedConfigs[name];
   const orPublished = async <T>(
     name: string,
     read: (name: string) => Promise<T>,
     parse: (raw: Readonly<Record<string, unknown>>, path: string) => T,
   ): Promise<T> => {
-    const published = known(name);
-    if (published === undefined) return read(name);
-    return read(name).catch(() => parse(published, `${name} (as published)`));
+    const published = publishedConfigs[name];
+    // A checkpoint that is there but broken is told of: only an absent one is looked up.
+    const isPresent = await findCheckpointFolder(name).then(
+      () => true,
+      () => false,
+    );
+    return isPresent || published === undefined ? read(name) : parse(published, `${name} (as published)`);
   };
   return {
     encoder: await orPublished(encoder, readHubertConfig, (raw, path) => parseHubertConfig(raw, path)),
@@ -118,5 +121,5 @@ function defineUnweighted(
 function typicalBatch(recipe: Recipe, batch: number): Record<string, number> {
   const frames = Math.round(Math.min(5, recipe.max_audio_sec) * 50);
   const text = Math.min(32, recipe.max_text_tokens);
-  return { batch, frames, text, prompt: 128, answers: 2 * batch, pool: 0 };
+  return { batch, frames, text, prompt: 128, answers: 2 * batch };
 }

@@ -74,6 +74,7 @@ export async function openStageModel(
       promptPadId: prompt?.tokenizer.padId ?? 0,
       emotionTokenWeight: recipe.stage2.emotion_token_weight,
       features: features.read,
+      frames: features.frames,
     }),
   };
 }

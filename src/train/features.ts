@@ -68,7 +68,7 @@ export async function openFeatures(
       items: utterances,
       decode: (path) => decodeAudio(path),
       encode: async (waveforms) => {
-        encoder ??= openSpeechEncoder(recipe.backbones.encoder, { device, ...(threads && { threads }) });
+        encoder ??= openSpeechEncoder(recipe.backbones.encoder, { device, threads });
         return (await encoder).encode(waveforms);
       },
       paddedSamples: (samples) => paddedSamples(facts, samples),

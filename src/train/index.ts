@@ -18,7 +18,6 @@ export {
   type RunFacts,
   type RunFolder,
   readFacts,
-  readMetrics,
   runFolder,
   stageFolder,
 } from './run-folder.js';

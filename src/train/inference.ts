@@ -33,7 +33,8 @@ export async function inferAll(
   options: InferenceOptions,
 ): Promise<Inference[]> {
   const { session, collation, batchSize } = options;
-  const lengthOf = ({ textIds, prompt }: Example): number => textIds.length + (prompt?.ids.length ?? 0);
+  const lengthOf = ({ id, textIds, prompt }: Example): number =>
+    collation.frames(id) + textIds.length + (prompt?.ids.length ?? 0);
   const order = [...examples.keys()].sort((a, b) => lengthOf(examples[a]!) - lengthOf(examples[b]!));
   const results: Inference[] = new Array(examples.length);
   for (let start = 0; start < order.length; start += batchSize) {

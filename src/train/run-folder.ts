@@ -3,7 +3,7 @@
  * person can open. A finished run is never trained over; an unfinished one goes on only with the same recipe.
  */
 
-import { appendFile, mkdir, readdir, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   InputError,
@@ -151,13 +151,4 @@ export async function openMetrics(path: string, size: number): Promise<MetricsLo
     },
     size: () => bytes,
   };
-}
-
-/** All lines of a metrics log. */
-export async function readMetrics(path: string): Promise<Record<string, unknown>[]> {
-  const text = await readFile(path, 'utf8');
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
 }

@@ -10,7 +10,6 @@ import {
   type FormerConfig,
   formerInputs,
   type HubertConfig,
-  type InputViews,
   noDropout,
   type Qwen2Config,
   type RobertaConfig,
@@ -56,8 +55,6 @@ export function formerConfig(recipe: Recipe, encoder: HubertConfig, roberta: Rob
   };
 }
 
-const views = (recipe: Recipe): InputViews => recipe.inputs;
-
 /** Word embeddings stay frozen unless the recipe trains them; everything else of the Former is trained. */
 function trainsFormerKey(config: FormerConfig, key: string): boolean {
   return config.trainWordEmbeddings || key !== FORMER_PREFIX + WORD_EMBEDDINGS_KEY;
@@ -75,7 +72,7 @@ export function defineStage1(
 ): Stage {
   const config: Stage1Config = {
     former,
-    inputs: views(recipe),
+    inputs: recipe.inputs,
     headHidden: recipe.former.head_hidden,
     classes: recipe.labels.length,
   };
@@ -114,7 +111,7 @@ export function defineStage2(
 ): Stage {
   const config: Stage2Config = {
     former,
-    inputs: views(recipe),
+    inputs: recipe.inputs,
     llm,
     lora: recipe.lora,
     projectorHidden: recipe.projector.hidden,

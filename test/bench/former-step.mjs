@@ -85,7 +85,7 @@ async function formerStep() {
     processorSec: processorSec / STEPS_PER_RUN,
     parameters: trainable.reduce((total, { shape }) => total + elementCount(shape), 0),
     stepGflop: flops / 1e9,
-    estimateGiB: estimateMemory(training, { ...SIZES, pool: 0 }).totalBytes / 2 ** 30,
+    estimateGiB: estimateMemory(training, SIZES).totalBytes / 2 ** 30,
     peakGiB: process.resourceUsage().maxRSS / 2 ** 20,
   };
 }

@@ -17,7 +17,7 @@ describe('shapes worked out when a graph is built', () => {
     ...['addDims', 'broadcastShapes', 'evaluateDim', 'floorDivideDim', 'formatShape', 'multiplyDims'],
     ...['productOfDims', 'sameShape', 'addInitializer', 'addInput', 'addNode', 'addOutput', 'constant'],
     ...['constantContent', 'createGraph', 'floatAttribute', 'innermost', 'intAttribute', 'intsAttribute'],
-    ...['valuesRead', 'withScope', 'serializeModel', 'convLength', 'externalDataFolder'],
+    ...['valuesRead', 'withScope', 'serializeInPlace', 'serializeModel', 'convLength', 'externalDataFolder'],
   ];
   it('are tried for every function that builds nodes', () => {
     const exported = Object.entries(onnx).filter(([, value]) => typeof value === 'function');

@@ -1,6 +1,6 @@
 /** @file Sessions, the worker thread that owns them, and their resident state. */
 
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -417,5 +417,26 @@ describe('a process', () => {
       setTimeout(() => process.exit(0), 50);
     `);
     expect(stderr).toBe('');
+  });
+});
+
+describe('a worker', () => {
+  it('starts from a program given on the command line, whose flags are not its own', () => {
+    const door = new URL('../../dist/engine/runtime/index.js', import.meta.url).href;
+    const onnx = new URL('../../dist/engine/onnx/index.js', import.meta.url).href;
+    const program = `
+      import { startSessionHost } from '${door}';
+      import { addInput, addOutput, createGraph, mul, serializeModel } from '${onnx}';
+      const graph = createGraph('double');
+      addOutput(graph, mul(addInput(graph, 'x', 'float32', ['N']), 2), 'y');
+      const host = startSessionHost();
+      const session = await host.open(serializeModel(graph), { device: { kind: 'cpu' } });
+      const { y } = await session.run({ x: { dtype: 'float32', shape: [1], data: Float32Array.of(21) } });
+      console.log(y.data[0]);
+      await host.close();`;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: '42\n', stderr: '' });
   });
 });

@@ -30,12 +30,13 @@ function trainingGraph(step: (w: Value, x: Value, root: Graph) => Value): Traini
   const trips = addInput(root, 'trips', 'int64', []);
   const x = addInput(root, 'x', 'float32', ['K', 'batch_padded', 100]);
   const w = addInput(root, 'w', 'float32', [100]);
-  const { states } = loop(trips, 'K', [w], (_, iteration, [carried]) => ({
-    states: [step(carried!, gather(x, iteration, 0), root)],
-    collected: [],
-  }));
+  let body = root;
+  const { states } = loop(trips, 'K', [w], (inner, iteration, [carried]) => {
+    body = inner;
+    return { states: [step(carried!, gather(x, iteration, 0), root)], collected: [] };
+  });
   const state = [{ input: 'w', output: states[0]!.name, dtype: 'float32', shape: [100] } as const];
-  return { graph: root, state, dropout: { rates: [], sites: [] }, symbols: ['batch'], reported: [] };
+  return { graph: root, body, state, dropout: { rates: [], sites: [] }, symbols: ['batch'], reported: [] };
 }
 
 /** The loop's own condition, a bool, is an initializer too. */

@@ -102,6 +102,7 @@ const collation = (...wanted: string[]): Collation => ({
   promptPadId: 50,
   emotionTokenWeight: 5,
   features: async ({ id }) => stored[id]!,
+  frames: (id) => stored[id]!.frames,
 });
 
 describe('a batch', () => {

@@ -14,11 +14,11 @@ import {
   type RunFacts,
   type RunFolder,
   readFacts,
-  readMetrics,
   removeTemporaries,
   stageFolder,
 } from '../../src/train/run-folder.js';
 import { positionMetadata, readPosition, type TrainingPosition } from '../../src/train/training-state.js';
+import { readMetrics } from './metrics-lines.js';
 
 let root: string;
 let folder: RunFolder;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
 import { readSafetensors } from '../../src/engine/tensor/index.js';
-import { openMetrics, type RunFolder, readMetrics, runFolder } from '../../src/train/run-folder.js';
+import { openMetrics, type RunFolder, runFolder } from '../../src/train/run-folder.js';
 import { planSteps } from '../../src/train/schedule.js';
 import {
   type TrainerOptions,
@@ -24,6 +24,7 @@ import {
   randomBatch,
   startValues,
 } from '../engine/training-model.js';
+import { readMetrics } from './metrics-lines.js';
 
 const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null };
 // 10 examples in batches of 3: four steps in each of three epochs.

@@ -2,6 +2,24 @@
 
 import { dirname, relative, sep } from 'node:path';
 import type { Graph } from './graph.js';
+import { type ModelOptions, serializeModel } from './wire.js';
+
+/** A serialised graph and the folder that its external data locations are relative to, where it has any. */
+export interface PlacedModel {
+  readonly model: Uint8Array;
+  readonly weightsFolder: string | undefined;
+}
+
+/**
+ * Serialises a graph whose weights stay where they are. The model's metadata `weights_folder` says relative to which
+ * folder, for whoever opens the file later.
+ */
+export function serializeInPlace(graph: Graph, options: Pick<ModelOptions, 'description'> = {}): PlacedModel {
+  const weightsFolder = externalDataFolder(graph);
+  if (weightsFolder === undefined) return { model: serializeModel(graph, options), weightsFolder };
+  const metadata = { weights_folder: weightsFolder };
+  return { model: serializeModel(graph, { ...options, weightsFolder, metadata }), weightsFolder };
+}
 
 /**
  * The deepest folder that holds all files which the graph (subgraphs included) reads its weights from; undefined where

@@ -43,7 +43,7 @@ export {
   tanh,
   where,
 } from './elementwise.js';
-export { externalDataFolder } from './external-data.js';
+export { externalDataFolder, type PlacedModel, serializeInPlace } from './external-data.js';
 export {
   type Attribute,
   addInitializer,

@@ -56,7 +56,10 @@ export interface HostedSession {
 /** Starts the worker thread. */
 export function startSessionHost(): SessionHost {
   const flags = new Int32Array(new SharedArrayBuffer(8));
-  const worker = new Worker(new URL('./session-worker.js', import.meta.url), { workerData: flags });
+  const worker = new Worker(new URL('./session-worker.js', import.meta.url), {
+    workerData: flags,
+    execArgv: [], // flags of the main program, such as --input-type, are not the worker's
+  });
   const waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   let nextId = 1;
   let unanswered = 0;

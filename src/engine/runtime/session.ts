@@ -7,9 +7,9 @@ import type { Device } from './device.js';
 export interface SessionOptions {
   readonly device: Device;
   /** Threads inside one operator; 0 or absent: one for each physical core. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Folder that the model's external data locations are relative to. */
-  readonly weightsFolder?: string;
+  readonly weightsFolder?: string | undefined;
   /** Keep weights as they are instead of repacking them: less memory, slower first products. */
   readonly disablePrepacking?: boolean;
   /** Write onnxruntime's own profile beside this path. */

@@ -1,17 +1,11 @@
 /** @file How much arithmetic a training step is, counted from its shapes. */
 
 import { type DimBindings, evaluateDim, type Graph, intAttribute, type Node } from '../onnx/index.js';
-import { paddedSymbol, type TrainingGraph } from './training-graph.js';
+import { stackedBindings, type TrainingGraph } from './training-graph.js';
 
 /** Floating-point operations of the matrix products in one step (a multiply-add counts two), forward and backward. */
-export function matrixFlops({ graph }: TrainingGraph, bindings: DimBindings): number {
-  const loop = graph.nodes.find(({ operator }) => operator === 'Loop')!;
-  const body = loop.attributes.body;
-  if (body?.kind !== 'graph') throw new Error('a training graph has a loop with a body');
-  const padded = Object.fromEntries(
-    Object.entries(bindings).map(([symbol, size]) => [paddedSymbol(symbol), size]),
-  );
-  return flopsOf(body.value, { ...padded, ...bindings });
+export function matrixFlops({ body }: TrainingGraph, bindings: DimBindings): number {
+  return flopsOf(body, stackedBindings(bindings));
 }
 
 function flopsOf(graph: Graph, bindings: DimBindings): number {

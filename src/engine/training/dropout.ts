@@ -40,7 +40,7 @@ export interface DropoutPlan {
 export const poolInputName = (rate: number): string => `dropout_pool_${rate}`;
 export const OFFSETS_INPUT = 'dropout_offsets';
 
-/** Builds dropout into a Loop body. `finish` must be called after the model is built, to learn the sites. */
+/** Builds dropout into a Loop body. The plan is whole once the model is built. */
 export interface DropoutBuilder {
   readonly apply: (x: Value, rate: number, site: string) => Value;
   readonly plan: DropoutPlan;
@@ -48,21 +48,13 @@ export interface DropoutBuilder {
 
 /**
  * @param root the graph around the loop, which gets the inputs `dropout_pool_<rate>` [pool] and
- *   `dropout_offsets` int64 [K, siteCount]
- * @param siteCount how many sites the model has, known from a first build
+ *   `dropout_offsets` int64 [K, sites] once a place asks for dropout
  */
-export function createDropout(
-  root: Graph,
-  iteration: Value,
-  iterations: Dim,
-  siteCount: number,
-): DropoutBuilder {
+export function createDropout(root: Graph, iteration: Value, iterations: Dim): DropoutBuilder {
   const sites: DropoutSite[] = [];
-  const pools = new Map<number, Value>();
-  if (siteCount === 0) return { apply: (x) => x, plan: { rates: [], sites } };
-  const stacked = addInput(root, OFFSETS_INPUT, 'int64', [iterations, siteCount]);
-  const offsets = gather(stacked, iteration, 0); // [sites]
   const rates: number[] = [];
+  const pools = new Map<number, Value>();
+  let offsets: Value | undefined; // [sites]
   return {
     plan: { rates, sites },
     apply(x, rate, name) {
@@ -78,26 +70,12 @@ export function createDropout(
         const length = x.shape
           .map((_, axis) => sizeOf(x, axis))
           .reduce((product, size) => mul(product, size), scalar(x.graph, 1, 'int64'));
+        offsets ??= gather(addInput(root, OFFSETS_INPUT, 'int64', [iterations, 'sites']), iteration, 0);
         const offset = slice(offsets, 0, position, position + 1);
         const window = sliceWindow(pools.get(rate)!, offset, unsqueeze(length, [0]), productOfDims(x.shape));
         return mul(x, reshapeLike(window, x));
       });
     },
-  };
-}
-
-/** Counts the sites of a model in a first, throw-away build. */
-export function countingDropout(): {
-  apply: (x: Value, rate: number, site: string) => Value;
-  count: () => number;
-} {
-  let sites = 0;
-  return {
-    apply(x, rate) {
-      if (rate > 0) sites += 1;
-      return x;
-    },
-    count: () => sites,
   };
 }
 

@@ -2,7 +2,7 @@
 
 import { type Dim, type DimBindings, evaluateDim, type Graph, type Node, type Value } from '../onnx/index.js';
 import { dtypeInfo } from '../tensor/index.js';
-import { paddedSymbol, type TrainingGraph } from './training-graph.js';
+import { stackedBindings, type TrainingGraph } from './training-graph.js';
 
 export interface MemoryEstimate {
   /** Parameters and moments, in all the copies that a run holds. */
@@ -25,18 +25,15 @@ const ARENA_FACTOR = 2.5;
  * What training will take on the CPU beside the process itself: within a fifth of what was measured for MLPs and Formers.
  * @param bindings sizes of a batch
  */
-export function estimateMemory({ graph, state }: TrainingGraph, bindings: DimBindings): MemoryEstimate {
-  const loop = graph.nodes.find(({ operator }) => operator === 'Loop')!;
-  const body = loop.attributes.body;
-  if (body?.kind !== 'graph') throw new Error('a training graph has a loop with a body');
+export function estimateMemory(
+  { graph, body, state, dropout }: TrainingGraph,
+  bindings: DimBindings,
+): MemoryEstimate {
   const stateBytes =
     STATE_COPIES * sum(state.map(({ shape }) => 4 * shape.reduce((size, axis) => size * axis, 1)));
   const frozenBytes = sum(frozenSizes(graph));
-  // A batch is cut out of its padded stack; here they are of one size.
-  const padded = Object.fromEntries(
-    Object.entries(bindings).map(([symbol, size]) => [paddedSymbol(symbol), size]),
-  );
-  const stepBytes = ARENA_FACTOR * peakOf(body.value, { ...padded, ...bindings });
+  const stepBytes =
+    ARENA_FACTOR * peakOf(body, { ...stackedBindings(bindings), sites: dropout.sites.length });
   return { stateBytes, frozenBytes, stepBytes, totalBytes: stateBytes + frozenBytes + stepBytes };
 }
 

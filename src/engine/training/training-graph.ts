@@ -12,6 +12,7 @@ import {
   concat,
   createGraph,
   type Dim,
+  type DimBindings,
   type Graph,
   gather,
   loop,
@@ -24,7 +25,7 @@ import {
 import type { StateSlot } from '../runtime/index.js';
 import type { DType } from '../tensor/index.js';
 import { type AdamWOptions, adamwUpdate } from './adamw.js';
-import { countingDropout, createDropout, type DropoutPlan } from './dropout.js';
+import { createDropout, type DropoutPlan } from './dropout.js';
 import { type Schedule, scheduledRate } from './schedule.js';
 
 /** A per-batch input. Symbolic axes are the ones that differ from batch to batch; fixed axes are numbers. */
@@ -67,6 +68,8 @@ export interface TrainingSpec {
 
 export interface TrainingGraph {
   readonly graph: Graph;
+  /** The graph of one step, inside the loop. */
+  readonly body: Graph;
   /** Parameters and moments that stay in the worker. */
   readonly state: readonly StateSlot[];
   readonly dropout: DropoutPlan;
@@ -90,7 +93,6 @@ const decays = (parameter: TrainableParameter): boolean => parameter.shape.lengt
  * the reported scalars, each [K], and the updated state as `updated/<input>`.
  */
 export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
-  const siteCount = countDropoutSites(spec);
   const root = createGraph(spec.name);
   const baseRate = addInput(root, 'learning_rate', 'float32', []);
   const firstStep = addInput(root, 'step', 'int64', []);
@@ -105,22 +107,24 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   const count = spec.parameters.length;
   const reportedNames: string[] = [];
   let dropoutPlan: DropoutPlan = { rates: [], sites: [] };
+  let stepGraph: Graph = root;
 
   const tripCount = sizeOf(stacked[0]!, 0);
   const result = loop(tripCount, 'K', stateInputs, (body, iteration, states) => {
+    stepGraph = body;
     const [current, first, second] = [
       states.slice(0, count),
       states.slice(count, 2 * count),
       states.slice(2 * count),
     ];
     const batch = withScope(body, 'batch', () => cutBatch(spec.batch, stacked, sizes, iteration));
-    const dropout = createDropout(root, iteration, 'K', siteCount);
+    const dropout = createDropout(root, iteration, 'K');
     const parameters = new Map(spec.parameters.map(({ key }, position) => [key, current[position]!]));
     const { loss, reported } = spec.step({ root, body, parameters, batch, dropout: dropout.apply });
     dropoutPlan = dropout.plan;
 
-    const step = add(firstStep, iteration);
-    const rate = scheduledRate(baseRate, step, spec.schedule);
+    const stepNumber = add(firstStep, iteration);
+    const rate = scheduledRate(baseRate, stepNumber, spec.schedule);
     const slots = gradients(loss, current).map((gradient, position) => ({
       parameter: current[position]!,
       gradient,
@@ -128,7 +132,7 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       secondMoment: second[position]!,
       decays: decays(spec.parameters[position]!),
     }));
-    const update = adamwUpdate(slots, rate, step, spec.optimizer);
+    const update = adamwUpdate(slots, rate, stepNumber, spec.optimizer);
     const collected = Object.entries({
       loss,
       gradient_norm: update.gradientNorm,
@@ -151,11 +155,17 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   result.collected.forEach((value, position) => {
     addOutput(root, value, reportedNames[position]!);
   });
-  return { graph: root, state, dropout: dropoutPlan, symbols, reported: reportedNames };
+  return { graph: root, body: stepGraph, state, dropout: dropoutPlan, symbols, reported: reportedNames };
 }
 
 /** What a symbol is called in the stack, where batches are padded to the largest of the K. */
-export const paddedSymbol = (symbol: string): string => `${symbol}_padded`;
+const paddedSymbol = (symbol: string): string => `${symbol}_padded`;
+/** Sizes of a batch that fills its stack: each symbol, and its padded form of the same size. */
+export function stackedBindings(bindings: DimBindings): DimBindings {
+  const padded = Object.entries(bindings).map(([symbol, size]) => [paddedSymbol(symbol), size]);
+  return { ...Object.fromEntries(padded), ...bindings };
+}
+
 const padded = (dim: Dim): Dim => (typeof dim === 'number' ? dim : paddedSymbol(dim));
 
 function symbolsOf(inputs: readonly BatchInput[]): string[] {
@@ -192,18 +202,4 @@ function cutBatch(
       return [name, sliceTo(whole, axes, ends, shape)];
     }),
   );
-}
-
-function countDropoutSites(spec: TrainingSpec): number {
-  const root = createGraph('count');
-  const body = createGraph('count_body', root);
-  const parameters = new Map(
-    spec.parameters.map(({ key, shape }) => [key, addInput(body, key, 'float32', shape)]),
-  );
-  const batch = Object.fromEntries(
-    spec.batch.map(({ name, dtype, shape }) => [name, addInput(body, name, dtype, shape)]),
-  );
-  const counting = countingDropout();
-  spec.step({ root, body, parameters, batch, dropout: counting.apply });
-  return counting.count();
 }

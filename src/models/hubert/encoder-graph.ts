@@ -1,16 +1,16 @@
 /** @file The encoder as an ONNX model of its own, its weights left in place in the checkpoint's files. */
 
-import { dirname, join, relative, sep } from 'node:path';
-import { addInput, addOutput, createGraph, serializeModel } from '../../engine/onnx/index.js';
+import { join } from 'node:path';
+import {
+  addInput,
+  addOutput,
+  createGraph,
+  type PlacedModel,
+  serializeInPlace,
+} from '../../engine/onnx/index.js';
 import { type Checkpoint, parseHubertConfig, requireWeight, weightsUnder } from '../checkpoint/index.js';
 import { checkpointWeights } from '../weights.js';
 import { hubertEncoder } from './encoder.js';
-
-/** A serialised graph and the folder that its external data locations are relative to. */
-export interface EncoderGraph {
-  readonly model: Uint8Array;
-  readonly weightsFolder: string;
-}
 
 /** Names that older checkpoints have for the two parts of a weight norm. */
 const OLDER_NAMES: readonly (readonly [string, string])[] = [
@@ -24,7 +24,7 @@ const OLDER_NAMES: readonly (readonly [string, string])[] = [
  * 16 bits are cast to float32 when a session loads them.
  * @throws InputError when the config is no HuBERT's, or a weight is missing or misshapen.
  */
-export function buildEncoderGraph(checkpoint: Checkpoint): EncoderGraph {
+export function buildEncoderGraph(checkpoint: Checkpoint): PlacedModel {
   const config = parseHubertConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
   const stored = weightsUnder(checkpoint, ['hubert.', '']);
   const graph = createGraph('hubert');
@@ -36,21 +36,11 @@ export function buildEncoderGraph(checkpoint: Checkpoint): EncoderGraph {
   const { lastHiddenState, frameMask } = hubertEncoder(weights, config, { inputValues, attentionMask });
   addOutput(graph, lastHiddenState, 'last_hidden_state');
   addOutput(graph, frameMask, 'frame_mask');
-  const weightsFolder = commonFolder([...checkpoint.weights.values()].map(({ path }) => path));
   const description = 'HuBERT encoder: 16 kHz waveforms to hidden states at 50 frames a second';
-  return { model: serializeModel(graph, { weightsFolder, description }), weightsFolder };
+  return serializeInPlace(graph, { description });
 }
 
 function storedKey({ weights }: Checkpoint, key: string): string {
   const older = OLDER_NAMES.reduce((name, [current, before]) => name.replace(current, before), key);
   return weights.has(older) ? older : key;
-}
-
-/** The deepest folder that holds all the files. */
-function commonFolder(paths: readonly string[]): string {
-  return [...new Set(paths.map(dirname))].reduce((folder, other) => {
-    let common = folder;
-    while (relative(common, other).split(sep)[0] === '..') common = dirname(common);
-    return common;
-  });
 }

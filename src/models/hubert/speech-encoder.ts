@@ -40,7 +40,7 @@ export interface SpeechEncoder {
 export interface SpeechEncoderOptions {
   readonly device: Device;
   /** Threads inside one operator; absent: one for each physical core. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** The thread to live in; absent: one of its own. */
   readonly host?: SessionHost;
 }
@@ -68,7 +68,7 @@ export async function openSpeechEncoder(
   const closeHost = async (): Promise<void> => {
     if (options.host === undefined) await host.close();
   };
-  const { device, threads = 0 } = options;
+  const { device, threads } = options;
   try {
     const session = await host.open(model, { device, threads, weightsFolder });
     return createSpeechEncoder(session, facts, closeHost);

@@ -1,11 +1,11 @@
-/** @file Any audio file to mono 16 kHz samples, and to a 16-bit WAV of them. */
+/** @file Any audio file to mono 16 kHz samples. */
 
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { errorMessage, InputError } from '../../base/index.js';
 import { type ChannelChoice, type InterleavedAudio, toMono } from './channels.js';
 import { decodeWithFfmpeg } from './ffmpeg.js';
-import { readWavHeader, readWavSamples, writeWav } from './wav.js';
+import { readWavHeader, readWavSamples } from './wav.js';
 
 /** The rate that HuBERT was trained at, and that every prepared clip has. */
 export const SAMPLE_RATE_HZ = 16_000;
@@ -43,17 +43,6 @@ export async function decodeAudio(path: string, options: DecodeOptions = {}): Pr
     else if (value < -1) samples[i] = -1;
   }
   return samples;
-}
-
-/** Decodes `source` and writes it as 16 kHz mono 16-bit WAV: the whole file or none. Errors as `decodeAudio`. */
-export async function convertToWav(
-  source: string,
-  target: string,
-  options: Omit<DecodeOptions, 'maxDurationSec'> & { durationSec?: number | undefined } = {},
-): Promise<{ durationSec: number }> {
-  const samples = await decodeAudio(source, { ...options, maxDurationSec: options.durationSec });
-  await writeWav(target, samples, SAMPLE_RATE_HZ);
-  return { durationSec: samples.length / SAMPLE_RATE_HZ };
 }
 
 async function decodeInterleaved(path: string, options: DecodeOptions): Promise<InterleavedAudio> {

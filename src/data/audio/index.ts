@@ -2,7 +2,7 @@
 
 export { type ChannelChoice, type InterleavedAudio, toMono } from './channels.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
-export { convertToWav, type DecodeOptions, decodeAudio, SAMPLE_RATE_HZ } from './decode.js';
+export { type DecodeOptions, decodeAudio, SAMPLE_RATE_HZ } from './decode.js';
 export { requireFfmpeg } from './ffmpeg.js';
 export {
   encodedWavBytes,

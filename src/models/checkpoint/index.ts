@@ -6,4 +6,4 @@ export { type HubertConfig, parseHubertConfig, readHubertConfig } from './hubert
 export { publishedConfigs } from './published-configs.js';
 export { parseQwen2Config, type Qwen2Config, readQwen2Config } from './qwen2-config.js';
 export { parseRobertaConfig, type RobertaConfig, readRobertaConfig } from './roberta-config.js';
-export { findWeight, readWeight, requireWeight, weightsUnder } from './weights.js';
+export { readWeight, requireWeight, weightsUnder } from './weights.js';

@@ -19,15 +19,6 @@ export function weightsUnder(checkpoint: Checkpoint, prefixes: readonly string[]
   return { ...checkpoint, weights };
 }
 
-/** The first of `keys` that the checkpoint holds (older and newer names of one weight), if any. */
-export function findWeight(checkpoint: Checkpoint, ...keys: readonly string[]): WeightRef | undefined {
-  for (const key of keys) {
-    const ref = checkpoint.weights.get(key);
-    if (ref) return ref;
-  }
-  return undefined;
-}
-
 /**
  * The weight `key`, checked to be floating and of the `shape` that the config asks for.
  * @throws InputError naming the key and the folder.

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg check test demo bench references cuda clean
+.PHONY: help setup build ffmpeg check test demo bench references parity cuda clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -13,6 +13,7 @@ help:
 	@echo 'make build       compile to dist/'
 	@echo 'make bench       time the hot paths (PYTHON=python3 adds PyTorch to the comparison)'
 	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
+	@echo 'make parity      print the errors against PyTorch as a table, true sizes included (PYTHON as above; minutes)'
 	@echo 'make cuda        fetch the CUDA provider libraries of onnxruntime-node'
 	@echo 'make clean       delete everything that was made'
 
@@ -56,8 +57,13 @@ bench: setup build
 	$(if $(filter command environment,$(firstword $(origin PYTHON))),PYTHON='$(PYTHON)') node test/bench/run.mjs
 
 PYTHON ?= python3
-references:
+references: build
 	for script in test/reference/*.py; do $(PYTHON) $$script || exit 1; done
+
+parity: setup build
+	@mkdir -p .cache && rm -f .cache/parity.jsonl
+	EMOQ_PARITY_FILE=.cache/parity.jsonl EMOQ_PARITY_PYTHON='$(PYTHON)' npx --no-install vitest run test/models test/engine test/parity
+	@node test/parity/table.mjs .cache/parity.jsonl
 
 cuda: node_modules/.installed
 	node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install

@@ -18,7 +18,27 @@ export class InterruptedError extends Error {
   override readonly name = 'InterruptedError';
 }
 
+/**
+ * Something outside this machine failed: a network, a server. The message is one line that says what and what to do;
+ * the same command may work later. Exit code 1, no stack.
+ */
+export class UnavailableError extends Error {
+  readonly exitCode = ExitCode.failed;
+  override readonly name = 'UnavailableError';
+}
+
 /** The message of anything thrown, without its stack. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Something that a file or the user gave, for a message: JSON on one line, cut to 80 characters. */
+export function quoted(value: unknown): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? 'nothing';
+  } catch {
+    return 'something nested too deeply to show'; // JSON.parse does not recurse, JSON.stringify does
+  }
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }

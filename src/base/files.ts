@@ -82,7 +82,8 @@ export async function readJson(path: string, what = 'JSON file'): Promise<unknow
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new InputError(`${what} ${path} is not valid JSON: ${errorMessage(error)}`);
+    // The message cites the text, line breaks and all.
+    throw new InputError(`${what} ${path} is not valid JSON: ${errorMessage(error).replace(/\s+/g, ' ')}`);
   }
 }
 

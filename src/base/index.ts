@@ -1,6 +1,8 @@
 /** @file Door of the base room: what every other room may lean on. */
 
-export { ExitCode, errorMessage, InputError, InterruptedError } from './errors.js';
+export { formatBytes } from './bytes.js';
+export { defaultJobs, mapConcurrently } from './concurrency.js';
+export { ExitCode, errorMessage, InputError, InterruptedError, quoted, UnavailableError } from './errors.js';
 export {
   type AtomicFile,
   createAtomicFile,
@@ -12,3 +14,4 @@ export {
   writeFileAtomic,
   writeJsonAtomic,
 } from './files.js';
+export { claimLock, type LockHolder } from './lock.js';

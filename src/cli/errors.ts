@@ -1,7 +1,7 @@
 /** @file Turns whatever was thrown into one line on stderr and an exit code. */
 
 import { CommanderError } from 'commander';
-import { ExitCode, errorMessage, InputError, InterruptedError } from '../base/index.js';
+import { ExitCode, errorMessage, InputError, InterruptedError, UnavailableError } from '../base/index.js';
 import { errColor, note } from './output.js';
 
 /**
@@ -24,7 +24,7 @@ export function reportError(error: unknown, debug: boolean): number {
     if (debug) note(stackOf(error));
     return ExitCode.failed;
   }
-  const known = error instanceof InputError;
+  const known = error instanceof InputError || error instanceof UnavailableError;
   const lines = errorMessage(error)
     .split('\n')
     .filter((line) => line.trim() !== '');
@@ -32,7 +32,7 @@ export function reportError(error: unknown, debug: boolean): number {
   for (const line of known ? lines : lines.slice(0, 1)) note(`${errColor.red('error:')} ${line}`);
   if (debug) note(stackOf(error));
   else if (!known) note('Run again with --debug to see where.');
-  return known ? ExitCode.badInput : ExitCode.failed;
+  return known ? error.exitCode : ExitCode.failed;
 }
 
 const FULL: Readonly<Record<string, string>> = {

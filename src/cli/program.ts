@@ -43,8 +43,8 @@ export async function createProgram(
     if (entry.name !== chosen) continue;
     (await entry.declaration()).declare(command);
     command.action(async (...values: unknown[]) => {
-      // Commander hands over the operands, then the options, then the command itself.
-      const operands = values.slice(0, -2) as string[];
+      // Commander hands over the operands (an array where there may be many), then the options and the command itself.
+      const operands = values.slice(0, -2).flat() as string[];
       const { run } = await entry.action();
       await run(values.at(-2) as object, ...operands);
     });

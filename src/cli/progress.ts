@@ -1,11 +1,12 @@
 /** @file Progress on stderr: one moving line on a terminal, a line now and then in a log. */
 
+import { formatBytes } from '../base/index.js';
 import { note, showStatus } from './output.js';
 
 export interface ProgressOptions {
   /** What is going on, such as `decoding`. */
   readonly label: string;
-  /** What is counted, in the plural, such as `clips`. */
+  /** What is counted, in the plural, such as `clips`; `bytes` are shown as kB, MB or GB. */
   readonly unit: string;
 }
 
@@ -39,6 +40,8 @@ export function startProgress(
   { label, unit }: ProgressOptions,
   screen: ProgressScreen = stderrScreen,
 ): Progress {
+  const amount = unit === 'bytes' ? formatBytes : (value: number): string => `${count(value)} ${unit}`;
+  const pace = unit === 'bytes' ? formatBytes : (perSec: number): string => `${speed(perSec)} ${unit}`;
   const startSec = screen.nowSec();
   const intervalSec = screen.isTerminal ? TERMINAL_INTERVAL_SEC : LOG_INTERVAL_SEC;
   let first: { done: number; sec: number } | undefined;
@@ -58,8 +61,10 @@ export function startProgress(
       shown = true;
       const perSec = rate(sec);
       const parts = [
-        total === null ? `${count(done)} ${unit}` : `${count(done)} of ${count(total)} ${unit}`,
-        ...(perSec > 0 ? [`${speed(perSec)} ${unit}/s`] : []),
+        total === null
+          ? amount(done)
+          : `${unit === 'bytes' ? amount(done) : count(done)} of ${amount(total)}`,
+        ...(perSec > 0 ? [`${pace(perSec)}/s`] : []),
         ...(perSec > 0 && total !== null ? [`${formatDuration((total - done) / perSec)} left`] : []),
         ...(detail ? [detail] : []),
       ];
@@ -72,8 +77,8 @@ export function startProgress(
       const sec = screen.nowSec();
       if (sec - startSec < QUIET_SEC) return;
       const perSec = rate(sec);
-      const pace = perSec > 0 ? ` (${speed(perSec)} ${unit}/s)` : '';
-      screen.line(`${label}: ${count(doneNow)} ${unit} in ${formatDuration(sec - startSec)}${pace}`);
+      const average = perSec > 0 ? ` (${pace(perSec)}/s)` : '';
+      screen.line(`${label}: ${amount(doneNow)} in ${formatDuration(sec - startSec)}${average}`);
     },
   };
 }

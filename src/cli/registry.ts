@@ -55,6 +55,12 @@ export const commandEntries: readonly CommandEntry[] = [
     action: () => import('./commands/stats.js'),
   },
   {
+    name: 'pull',
+    summary: 'fetch the published backbones into the Hugging Face cache',
+    declaration: () => import('./commands/pull.js'),
+    action: () => import('./commands/pull-action.js'),
+  },
+  {
     name: 'stage1',
     summary: 'train the EmoQ-Former with contrastive and focal loss',
     declaration: () => import('./commands/stage1.js'),
@@ -77,5 +83,11 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'name the emotion of every recording in a CSV',
     declaration: () => import('./commands/predict.js'),
     action: () => import('./commands/predict-action.js'),
+  },
+  {
+    name: 'export',
+    summary: 'write the encoder, the Former or the language model as ONNX for other runtimes',
+    declaration: () => import('./commands/export.js'),
+    action: () => import('./commands/export-action.js'),
   },
 ];

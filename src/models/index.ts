@@ -14,17 +14,21 @@ export {
   type AudioStatistics,
   type FormerConfig,
   initialFormer,
+  robertaKey,
   WORD_EMBEDDINGS_KEY,
 } from './former/index.js';
+export { formerGraph } from './former-graph.js';
 export {
   type ClipFeatures,
-  encoderFiles,
+  encoderGraph,
+  findSpeechEncoder,
   openSpeechEncoder,
-  paddedSamples,
+  readExportedEncoder,
   type SpeechEncoder,
 } from './hubert/index.js';
-export { type LoraConfig, mergeLora } from './lora/index.js';
-export { initialLora, loraParameters } from './qwen2/index.js';
+export { type LoraConfig, type MergedDtype, mergedTensors, mergeLora } from './lora/index.js';
+export type { ModelGraph } from './model-graph.js';
+export { initialLora, type LanguageModelInputs, languageModelGraph, loraParameters } from './qwen2/index.js';
 export {
   type BatchValues,
   FORMER_PREFIX,

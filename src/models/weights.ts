@@ -48,6 +48,12 @@ export function checkpointWeights(
   });
 }
 
+/** The constant that a weight was cast from; the value itself where it was not cast. */
+export function asStored(value: Value): Value {
+  const source = value.producer?.operator === 'Cast' ? value.producer.inputs[0] : undefined;
+  return source?.content === undefined ? value : source;
+}
+
 /** Weights that are given values: trainable parameters carried by a loop, or inputs of a graph. */
 export function givenWeights(values: ReadonlyMap<string, Value>): Weights {
   return (key, shape) => {

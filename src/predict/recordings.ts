@@ -93,7 +93,8 @@ export async function predictRecordings(
   let failed = 0;
   try {
     if (model.needsAudio) {
-      encoder = await openSpeechEncoder(recipe.backbones.encoder, { device, threads });
+      const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
+      encoder = await openSpeechEncoder(checkpoint, { device, threads, onnx });
     }
     options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);

@@ -1,10 +1,12 @@
 /** @file A trained run, opened for inference: its own recipe and checkpoint in one graph of constants. */
 
+import { totalmem } from 'node:os';
 import { InputError, pathExists } from '../base/index.js';
 import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
-import { checkpointWeights, openWeightsFile, requireWeight, type Weights } from '../models/index.js';
-import { loadRecipe, type Recipe } from '../recipe/index.js';
+import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
+import { checkpointWeights, requireWeight, type Weights } from '../models/index.js';
+import type { Recipe } from '../recipe/index.js';
 import {
   type ComputeOptions,
   type Example,
@@ -15,12 +17,12 @@ import {
   openStageModel,
   type RunFacts,
   type RunFolder,
-  readFacts,
   runFolder,
   type StageModel,
   stageEvaluationGraph,
   stageFolder,
 } from '../train/index.js';
+import { openTrainedRun } from './trained-run.js';
 
 /** A model that is ready to name emotions. */
 export interface TrainedModel {
@@ -68,16 +70,8 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
 
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
-  const facts = await readFacts(folder);
-  if (facts === undefined) throw new InputError(`${folder.dir} holds no run (no run.json)`);
-  if (!(await pathExists(folder.checkpoint))) {
-    throw new InputError(
-      `the run in ${folder.dir} has no checkpoint yet; run stage${facts.stage} to its end`,
-    );
-  }
-  const recipe = await loadRecipe({ path: folder.recipe });
+  const { facts, recipe, trained } = await openTrainedRun(folder);
   const model = await openStageModel(recipe, facts.stage);
-  const trained = await openWeightsFile(folder.checkpoint);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const graph = stageEvaluationGraph(model.stage, model.parameters, weights);
@@ -86,7 +80,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   try {
     const { device, threads } = compute;
     compute.onBegin?.();
-    const session = await host.open(bytes, { device, threads, weightsFolder });
+    const session = await host.open(bytes, {
+      device,
+      threads,
+      weightsFolder,
+      keepConstantExpressions: device.kind === 'cpu' && isTooLargeInFloat32(model),
+    });
     return {
       folder,
       facts,
@@ -105,6 +104,23 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     await host.close();
     throw error;
   }
+}
+
+/** Weights that would take more than this share of the machine's memory in float32 stay in 16 bits. */
+const FLOAT32_SHARE = 0.5;
+
+/**
+ * Whether the language model's 16-bit weights are better cast layer by layer in each run than once for all. By the
+ * machine's memory and not by what is free of it just now: the two differ in the last bit.
+ */
+function isTooLargeInFloat32({ backbones: { llm } }: StageModel): boolean {
+  const stored = [...(llm?.checkpoint.weights.values() ?? [])].filter(
+    ({ dtype }) => dtypeInfo[dtype].bytes === 2,
+  );
+  const float32Bytes = stored.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
+  const constrained = process.constrainedMemory();
+  const memoryBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
+  return float32Bytes > FLOAT32_SHARE * memoryBytes;
 }
 
 /** Utterances in one run of the graph: enough to fill the products, little enough to stay in cache. */

@@ -1,7 +1,9 @@
 /** @file Door of the recipe room: load, check and dump the description of an experiment. */
 
 export { defaultManifest } from './datasets.js';
+export { defaultModelSettings, type ModelSettings } from './default-settings.js';
 export { recipeDifferences } from './differences.js';
 export { dumpRecipe, notInPaperMark } from './dump.js';
 export { type LoadRecipeOptions, loadRecipe } from './recipe.js';
 export { type Origin, type Recipe, type RecipeKey, recipeKeys } from './schema.js';
+export { didYouMean } from './suggestion.js';

@@ -83,6 +83,10 @@ export const recipeSchema = z.strictObject({
         'HuBERT, a Hugging Face name or a folder',
         text().default('facebook/hubert-large-ll60k'),
       ),
+      encoder_onnx: plumbing(
+        'an exported HuBERT (.onnx) to run in place of the weights of encoder; null runs those',
+        text().nullable().default(null),
+      ),
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),
       llm: paper('Qwen2 language model', text().default('Qwen/Qwen2.5-7B-Instruct')),
     })

@@ -11,6 +11,7 @@ import {
   parseQwen2Config,
   parseRobertaConfig,
   publishedConfigs,
+  readExportedEncoder,
   readHubertConfig,
   readQwen2Config,
   readRobertaConfig,
@@ -53,6 +54,9 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
     warmupFraction: settings.warmup_fraction,
     seed: recipe.seed,
   });
+  const { encoder_onnx } = recipe.backbones;
+  // Unlike weights, which may still be to fetch, an exported encoder is there or the recipe is wrong.
+  if (encoder_onnx !== null) await readExportedEncoder(encoder_onnx, configs.encoder);
   const startedAt = performance.now();
   const stage = defineUnweighted(recipe, number, configs, counts);
   const parameters = stageParameters(stage);
@@ -73,7 +77,10 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
 }
 
 /** Configs from the checkpoints where they are present, else as published. */
-async function backboneConfigs(recipe: Recipe, stage: 1 | 2): Promise<BackboneConfigs> {
+export async function backboneConfigs(
+  recipe: Pick<Recipe, 'backbones'>,
+  stage: 1 | 2,
+): Promise<BackboneConfigs> {
   const { encoder, former, llm } = recipe.backbones;
   const orPublished = async <T>(
     name: string,

@@ -8,14 +8,7 @@ import {
   readFeatures,
 } from '../data/features/index.js';
 import type { Device } from '../engine/runtime/index.js';
-import {
-  encoderFiles,
-  openCheckpoint,
-  openSpeechEncoder,
-  paddedSamples,
-  readHubertConfig,
-  type SpeechEncoder,
-} from '../models/index.js';
+import { findSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { StoredFeatures } from './collation.js';
 import type { Spoken } from './examples.js';
@@ -57,21 +50,21 @@ export async function openFeatures(
   compute: ComputeOptions,
 ): Promise<FeatureSource> {
   if (utterances.length === 0) return NO_FEATURES;
-  const checkpoint = await openCheckpoint(recipe.backbones.encoder);
-  const cache = await openFeatureCache(compute.cacheDir, await encoderFiles(checkpoint));
+  const { encoder: checkpoint, encoder_onnx } = recipe.backbones;
+  const source = await findSpeechEncoder(checkpoint, encoder_onnx);
+  const cache = await openFeatureCache(compute.cacheDir, source.files);
   const { device, threads, onFeatures, stop } = compute;
   let encoder: Promise<SpeechEncoder> | undefined;
-  const facts = await readHubertConfig(recipe.backbones.encoder);
   try {
     const { entries } = await extractFeatures({
       cache,
       items: utterances,
       decode: (path) => decodeAudio(path),
       encode: async (waveforms) => {
-        encoder ??= openSpeechEncoder(recipe.backbones.encoder, { device, threads });
+        encoder ??= source.open({ device, threads });
         return (await encoder).encode(waveforms);
       },
-      paddedSamples: (samples) => paddedSamples(facts, samples),
+      paddedSamples: source.paddedSamples,
       maxAudioSec: recipe.max_audio_sec,
       ...(onFeatures && { onProgress: onFeatures }),
       ...(stop && { signal: stop }),

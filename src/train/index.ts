@@ -2,7 +2,7 @@
 
 export { type Collation, collate, type StoredFeatures } from './collation.js';
 export { checkFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
-export { type StageSize, sizeStage } from './dry-run.js';
+export { backboneConfigs, type StageSize, sizeStage } from './dry-run.js';
 export type { Example, Spoken } from './examples.js';
 export {
   type Experiment,
@@ -23,4 +23,5 @@ export {
 } from './run-folder.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';
+export { formerConfig } from './stages.js';
 export type { TrainingReport, ValidationFigures } from './trainer.js';

@@ -35,7 +35,11 @@ export interface BackboneConfigs {
 }
 
 /** The Former of a recipe. @throws InputError when its sizes do not go together */
-export function formerConfig(recipe: Recipe, encoder: HubertConfig, roberta: RobertaConfig): FormerConfig {
+export function formerConfig(
+  recipe: Pick<Recipe, 'former' | 'backbones'>,
+  encoder: Pick<HubertConfig, 'hiddenSize'>,
+  roberta: RobertaConfig,
+): FormerConfig {
   const { queries, cross_attention_every, pooling_heads, dropout, attention_dropout, train_word_embeddings } =
     recipe.former;
   if (roberta.hiddenSize % pooling_heads !== 0) {

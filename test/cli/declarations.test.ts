@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import * as evaluate from '../../src/cli/commands/eval.js';
 import * as predict from '../../src/cli/commands/predict.js';
 import * as prepareToy from '../../src/cli/commands/prepare-toy.js';
+import * as pull from '../../src/cli/commands/pull.js';
 import * as stage1 from '../../src/cli/commands/stage1.js';
 import * as stage2 from '../../src/cli/commands/stage2.js';
 import type { CommandDeclaration } from '../../src/cli/registry.js';
@@ -30,6 +31,13 @@ describe('command lines', () => {
       '--out x --seed 7 --speakers 12 --raw meld --spoken',
       { out: 'x', seed: 7, speakers: 12, raw: 'meld', spoken: true },
     ],
+    [
+      'pull',
+      pull,
+      'hubert-large roberta-base --dry-run',
+      { operands: ['hubert-large', 'roberta-base'], dryRun: true },
+    ],
+    ['pull', pull, 'a/b --revision v1 --json', { operands: ['a/b'], revision: 'v1', json: true }],
     ['stage1', stage1, '--dataset meld7 --dry-run', { ...stage, dataset: 'meld7', dryRun: true }],
     [
       'stage1',

@@ -1,7 +1,7 @@
 /** @file Progress lines, interruptions and error reports, without a terminal. */
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { InputError, InterruptedError } from '../../src/base/index.js';
+import { formatBytes, InputError, InterruptedError, UnavailableError } from '../../src/base/index.js';
 import { reportError } from '../../src/cli/errors.js';
 import { formatDuration, type ProgressScreen, startProgress } from '../../src/cli/progress.js';
 import { run } from './command-line.js';
@@ -76,6 +76,22 @@ describe('progress', () => {
     expect(screen.lines).toEqual(['reading: 80 rows, 2.00 rows/s, part 2']);
   });
 
+  it('of bytes reads as files do', () => {
+    const screen = fakeScreen(true);
+    const progress = startProgress({ label: 'fetching a/b', unit: 'bytes' }, screen);
+    progress.update(500_000_000, 2.5e9);
+    screen.sec = 10;
+    progress.update(1.0e9, 2.5e9);
+    expect(screen.statuses.at(-1)).toBe('fetching a/b: 1 GB of 2.5 GB, 50 MB/s, 30 s left');
+    screen.sec = 40;
+    progress.update(2.5e9, 2.5e9);
+    progress.finish();
+    expect(screen.lines).toEqual(['fetching a/b: 2.5 GB in 40 s (50 MB/s)']);
+    expect([0, 999, 1000, 28_123, 999_600, 377_569_754, 3.946e9, 1.52e12].map(formatBytes)).toEqual([
+      ...['0 bytes', '999 bytes', '1 kB', '28.1 kB', '1 MB', '378 MB', '3.95 GB', '1,520 GB'],
+    ]);
+  });
+
   it('says durations as people do', () => {
     expect([0.44, 9.94, 36.2, 59.7, 250, 3599.9, 3900, 7199].map(formatDuration)).toEqual([
       '0.4 s',
@@ -104,6 +120,10 @@ describe('errors', () => {
 
   it('of input are exit code 2 and a line for each mistake', () => {
     expect(reported(new InputError('one\ntwo'))).toEqual({ code: 2, text: 'error: one\nerror: two\n' });
+  });
+
+  it('of the world outside are exit code 1 and one line', () => {
+    expect(reported(new UnavailableError('no network'))).toEqual({ code: 1, text: 'error: no network\n' });
   });
 
   it('of interruption are exit code 130 and say how to go on', () => {

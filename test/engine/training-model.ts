@@ -143,10 +143,12 @@ export async function openTraining(
   spec: TrainingSpec,
   start: Record<string, Tensor> = startValues(spec.parameters, 0),
   threads = 1,
+  weightsFolder?: string,
 ): Promise<Training> {
   const graph = buildTrainingGraph(spec);
-  const options = { device: { kind: 'cpu' }, threads } as const;
-  const session = await host.open(serializeModel(graph.graph), options, graph.state);
+  const folder = weightsFolder === undefined ? {} : { weightsFolder };
+  const options = { device: { kind: 'cpu' }, threads, ...folder } as const;
+  const session = await host.open(serializeModel(graph.graph, folder), options, graph.state);
   await session.setState(start);
   return { graph, session };
 }

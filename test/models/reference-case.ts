@@ -1,4 +1,4 @@
-/** @file Cases of the PyTorch references of stages 1 and 2: batch, parameters and gradients of one small model. */
+/** @file Cases of the PyTorch references of stages 1 and 2: batches, parameters, gradients and steps of a small model. */
 
 import { gradients } from '../../src/engine/autodiff/index.js';
 import type { Graph, Value } from '../../src/engine/onnx/index.js';
@@ -9,52 +9,99 @@ import {
   type Tensor,
   tensor,
 } from '../../src/engine/tensor/index.js';
+import type { AffectiveLossOptions } from '../../src/models/affective-losses.js';
 import type { FormerConfig } from '../../src/models/former/index.js';
-import type { ModelInput } from '../../src/models/stage1-model.js';
+import {
+  formerInputs,
+  type InputViews,
+  type ModelInput,
+  type Stage1Config,
+} from '../../src/models/stage1-model.js';
+import type { Stage2Config } from '../../src/models/stage2-model.js';
 import { givenWeights, type Weights } from '../../src/models/weights.js';
-import { compute, type Feed, relativeError } from './qwen2/graph-run.js';
+import { type ParityError, parityError } from '../parity/figures.js';
+import { compute, type Feed, type Fixture, openFixture } from './qwen2/graph-run.js';
 
 export interface ReferenceCase {
   /** Sizes and settings, as the script has them. */
   readonly config: Readonly<Record<string, number>>;
   readonly parameters: ReadonlyMap<string, Tensor>;
+  /** By key, on the first batch. */
   readonly gradients: ReadonlyMap<string, Tensor>;
+  /** Keys of parameters that the steps leave as they are. */
+  readonly frozen: readonly string[];
+  /** Trained parameters by key after all the steps. */
+  readonly after: ReadonlyMap<string, Tensor>;
+  /** How the steps were taken. */
+  readonly optimizer: Readonly<Record<OptimizerSetting, number>>;
   expected(key: string): Tensor;
-  batch(name: string): Tensor;
+  /** An input of a batch, of the first one if not told. */
+  batch(name: string, index?: number): Tensor;
 }
 
-/** Opens a fixture of test/reference/stage1.py or stage2.py. */
-export async function openReference(name: string) {
+type OptimizerSetting =
+  | 'steps'
+  | 'total_steps'
+  | 'warmup_steps'
+  | 'rate'
+  | 'beta1'
+  | 'beta2'
+  | 'epsilon'
+  | 'weight_decay'
+  | 'clip_norm';
+
+/** What a script says about its fixture. */
+interface Description {
+  readonly configs: Record<
+    string,
+    ReferenceCase['config'] & { optimizer: ReferenceCase['optimizer']; frozen?: string[] }
+  >;
+  readonly shapes: Record<string, [string, number[]][]>;
+}
+
+/**
+ * Opens a fixture of test/reference/stage1.py or stage2.py.
+ * @returns `described` is what else the script says of it
+ */
+export async function openReference<Described = unknown>(name: string) {
   const path = new URL(`../fixtures/${name}.safetensors`, import.meta.url).pathname;
   const { metadata, tensors } = await readSafetensors(path);
-  const configs = JSON.parse(metadata.configs!) as Record<string, Record<string, number>>;
-  const shapes = JSON.parse(metadata.shapes!) as Record<string, [string, number[]][]>;
+  const described = JSON.parse(metadata.reference!) as Description & Described;
+  const { configs, shapes } = described;
   const expected = (key: string): Tensor => {
     const value = tensors.get(key);
     if (value === undefined) throw new Error(`the fixture ${name} has no ${key}`);
     return value;
   };
   /** The tensors of a case that lie end to end, by key. */
-  const unpacked = (id: string, packed: Float32Array): Map<string, Tensor> => {
+  const unpacked = (id: string, key: string, without: readonly string[] = []): Map<string, Tensor> => {
+    const packed = float32Of(expected(`${id}/${key}`));
     let start = 0;
     return new Map(
-      shapes[id]!.map(([key, shape]) => {
+      shapes[id]!.filter(([each]) => !without.includes(each)).map(([each, shape]) => {
         const end = start + elementCount(shape);
         const values = tensor('float32', shape, packed.slice(start, end));
         start = end;
-        return [key, values];
+        return [each, values];
       }),
     );
   };
   return {
+    described,
     expected,
-    caseOf: (id: string): ReferenceCase => ({
-      config: configs[id]!,
-      parameters: unpacked(id, float32Of(expected(`${id}/parameters`))),
-      gradients: unpacked(id, float32Of(expected(`${id}/gradients`))),
-      expected: (key) => expected(`${id}/${key}`),
-      batch: (key) => expected(`${id}/batch/${key}`),
-    }),
+    caseOf: (id: string): ReferenceCase => {
+      const { optimizer, frozen = [], ...config } = configs[id]!;
+      return {
+        config,
+        parameters: unpacked(id, 'parameters'),
+        gradients: unpacked(id, 'gradients'),
+        frozen,
+        after: unpacked(id, 'after', frozen),
+        optimizer,
+        expected: (key) => expected(`${id}/${key}`),
+        batch: (key, index = 0) => expected(`${id}/batch/${index}/${key}`),
+      };
+    },
   };
 }
 
@@ -82,6 +129,86 @@ export function formerOf({ config }: ReferenceCase): FormerConfig {
     dropout: 0.1,
     attentionDropout: 0.1,
     trainWordEmbeddings: true,
+  };
+}
+
+/** The stage-1 model of a case, its losses, and what a training step of it reads. */
+export function stage1Case(reference: ReferenceCase, views: InputViews) {
+  const { head_hidden, classes, temperature, gamma, alpha, focal_weight, audio_width } =
+    reference.config as Record<string, number> & { alpha: unknown };
+  return {
+    config: {
+      former: formerOf(reference),
+      inputs: views,
+      headHidden: head_hidden!,
+      classes: classes!,
+    } satisfies Stage1Config,
+    losses: {
+      temperature: temperature!,
+      gamma: gamma!,
+      alpha: alpha as number[],
+      contrastiveWeight: 1,
+      focalWeight: focal_weight!,
+    } satisfies AffectiveLossOptions,
+    inputs: [
+      ...formerInputs(audio_width!, views),
+      { name: 'labels', dtype: 'int64', shape: ['batch'] },
+    ] satisfies ModelInput[],
+  };
+}
+
+/** A stage-2 model with the checkpoint of its language model. */
+export interface Stage2Case {
+  readonly reference: ReferenceCase;
+  readonly qwen: Fixture;
+  readonly config: Stage2Config;
+}
+
+export async function openStage2(reference: ReferenceCase, views: InputViews): Promise<Stage2Case> {
+  const settings = reference.config as unknown as {
+    qwen: string;
+    targets: string[];
+    rank: number;
+    alpha: number;
+    label_tokens: number[];
+    projector_hidden: number;
+  };
+  const qwen = await openFixture(settings.qwen);
+  const config = {
+    former: formerOf(reference),
+    inputs: views,
+    llm: qwen.config,
+    lora: { rank: settings.rank, alpha: settings.alpha, dropout: 0.1, targets: settings.targets },
+    projectorHidden: settings.projector_hidden,
+    labelTokenIds: settings.label_tokens,
+  };
+  return { reference, qwen, config };
+}
+
+/** How the references of this kind are computed, in the table of errors. */
+export const referenceDtype = 'float32, reference in float64';
+
+/** A stage-1 model in the table of errors. */
+export function describeStage1({ config, parameters }: ReferenceCase, views: InputViews) {
+  const former = `Former of ${config.layers} layers, ${config.width}`;
+  const count = [...parameters.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return {
+    model: `stage 1 (${views === 'both' ? 'audio and text' : `${views} alone`})`,
+    shape: `${former}; ${count} parameters`,
+    dtype: referenceDtype,
+  };
+}
+
+/** A stage-2 model in the table of errors. */
+export function describeStage2({ reference, qwen, config }: Stage2Case) {
+  const { model, shape } = describeStage1(reference, config.inputs);
+  const [former, count] = shape.split('; ');
+  const llm = `Qwen2 of ${qwen.config.numHiddenLayers} layers, ${qwen.config.hiddenSize}`;
+  const stored = qwen.checkpoint.weights.get('model.norm.weight')!.dtype;
+  return {
+    model: model.replace('1', '2'),
+    shape: [...(config.inputs === 'text' ? [] : [former]), llm, count].join('; '),
+    dtype: `${stored === 'float32' ? '' : `${stored} Qwen2 weights, `}${referenceDtype}`,
   };
 }
 
@@ -127,26 +254,26 @@ export async function runCase(
 }
 
 /**
- * Errors of gradients by key, as in `relativeError`. Where there is no gradient, as for the bias of a key projection,
- * which softmax takes out, what is left of it is rounding: it is told in proportion to a hundredth of the root mean
- * square over all keys.
+ * Errors of gradients by key. Where there is no gradient, as for the bias of a key projection, which softmax takes out,
+ * what is left of it is rounding: it is told in proportion to a hundredth of the root mean square over all keys.
  */
 export function gradientErrors(
   actual: ReadonlyMap<string, Tensor>,
   expected: ReadonlyMap<string, Tensor>,
-): Map<string, number> {
+): Map<string, ParityError> {
   const overall = rootMeanSquare([...expected.values()].flatMap((value) => [...float32Of(value)]));
   return new Map(
     [...expected].map(([key, wanted]) => {
       const got = actual.get(key)!;
-      if (rootMeanSquare(float32Of(wanted)) > 1e-6 * overall) return [key, relativeError(got, wanted)];
-      const largest = float32Of(got).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      return [key, largest / (0.01 * overall)];
+      if (rootMeanSquare(float32Of(wanted)) > 1e-6 * overall) return [key, parityError(got, wanted)];
+      const absolute = float32Of(got).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      return [key, { absolute, relative: absolute / (0.01 * overall) }];
     }),
   );
 }
 
-function rootMeanSquare(values: ArrayLike<number>): number {
+/** Root of the mean of squares. */
+export function rootMeanSquare(values: ArrayLike<number>): number {
   return Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0) / values.length);
 }
 

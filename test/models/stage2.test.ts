@@ -7,61 +7,32 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { addInput } from '../../src/engine/onnx/index.js';
 import type { Tensor } from '../../src/engine/tensor/index.js';
 import type { InputViews, ModelInput } from '../../src/models/stage1-model.js';
-import {
-  answerInputs,
-  type Stage2Config,
-  stage2Forward,
-  stage2Inputs,
-  stage2Loss,
-} from '../../src/models/stage2-model.js';
+import { answerInputs, stage2Forward, stage2Inputs, stage2Loss } from '../../src/models/stage2-model.js';
 import { declaredWeights, noDropout } from '../../src/models/weights.js';
-import { type Fixture, openFixture, relativeError } from './qwen2/graph-run.js';
+import { largestError, parityError, recordParity } from '../parity/figures.js';
+import { relativeError } from './qwen2/graph-run.js';
 import {
   type CaseModel,
-  formerOf,
+  describeStage2,
   gradientErrors,
   lengthened,
   openReference,
+  openStage2,
   type ReferenceCase,
   runCase,
+  type Stage2Case,
 } from './reference-case.js';
-
-interface Opened {
-  readonly reference: ReferenceCase;
-  readonly qwen: Fixture;
-  readonly config: Stage2Config;
-}
 
 let caseOf: (id: string) => ReferenceCase;
 beforeAll(async () => {
   ({ caseOf } = await openReference('stage2'));
 });
 
-async function open(views: InputViews): Promise<Opened> {
-  const reference = caseOf(views);
-  const settings = reference.config as unknown as {
-    qwen: string;
-    targets: string[];
-    rank: number;
-    alpha: number;
-    label_tokens: number[];
-    projector_hidden: number;
-  };
-  const qwen = await openFixture(settings.qwen);
-  const config = {
-    former: formerOf(reference),
-    inputs: views,
-    llm: qwen.config,
-    lora: { rank: settings.rank, alpha: settings.alpha, dropout: 0.1, targets: settings.targets },
-    projectorHidden: settings.projector_hidden,
-    labelTokenIds: settings.label_tokens,
-  };
-  return { reference, qwen, config };
-}
+const open = (views: InputViews): Promise<Stage2Case> => openStage2(caseOf(views), views);
 
 /** Runs a case with the language model's frozen weights read in place. */
 const run = (
-  { reference, qwen }: Opened,
+  { reference, qwen }: Stage2Case,
   inputs: readonly ModelInput[],
   build: CaseModel,
   replace: Record<string, Tensor> = {},
@@ -78,7 +49,7 @@ const run = (
   );
 
 /** Prompts without their answers, as prediction has them. */
-const bare = ({ reference }: Opened): Record<string, Tensor> => ({
+const bare = ({ reference }: Stage2Case): Record<string, Tensor> => ({
   prompt_ids: reference.expected('bare/prompt_ids'),
   prompt_mask: reference.expected('bare/prompt_mask'),
 });
@@ -92,11 +63,18 @@ for (const views of ['both', 'audio', 'text'] as const) {
         loss: stage2Loss(weights, opened.config, batch, noDropout),
       }));
       const { reference } = opened;
-      expect(relativeError(results.loss!, reference.expected('loss'))).toBeLessThan(1e-5);
+      const lossError = parityError(results.loss!, reference.expected('loss'));
+      recordParity({ ...describeStage2(opened), quantity: 'loss', ...lossError });
+      expect(lossError.relative).toBeLessThan(1e-5);
       const errors = gradientErrors(gradients, reference.gradients);
       expect([...errors.keys()].some((key) => key.startsWith('former.'))).toBe(views !== 'text');
       expect([...errors.keys()].some((key) => key.includes('lora_B'))).toBe(true);
-      for (const [key, error] of errors) expect(error, key).toBeLessThan(1e-4);
+      for (const [key, { relative }] of errors) expect(relative, key).toBeLessThan(1e-4);
+      recordParity({
+        ...describeStage2(opened),
+        quantity: 'gradient of every parameter',
+        ...largestError(errors.values()),
+      });
     });
 
     it('has the probabilities of PyTorch at the last token of each prompt', async () => {
@@ -107,7 +85,9 @@ for (const views of ['both', 'audio', 'text'] as const) {
         return { probabilities, ...(embedding && { embedding }) };
       };
       const { results } = await run(opened, stage2Inputs(config), forward, bare(opened));
-      expect(relativeError(results.probabilities!, reference.expected('probabilities'))).toBeLessThan(1e-4);
+      const error = parityError(results.probabilities!, reference.expected('probabilities'));
+      recordParity({ ...describeStage2(opened), quantity: 'probabilities', ...error });
+      expect(error.relative).toBeLessThan(1e-4);
       if (views === 'text') expect(results.embedding).toBeUndefined();
       else expect(relativeError(results.embedding!, reference.expected('embedding'))).toBeLessThan(1e-5);
     });

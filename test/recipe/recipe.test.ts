@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { dumpRecipe, type LoadRecipeOptions, loadRecipe } from '../../src/recipe/index.js';
+import { dumpRecipe, type LoadRecipeOptions, loadRecipe, recipeDifferences } from '../../src/recipe/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-recipe-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -97,6 +97,25 @@ describe('a recipe', () => {
       expect(dumpRecipe(again)).toBe(text);
       expect(text).toMatch(/^ {2}alpha: 32 # not in the paper$/m);
     }
+  });
+});
+
+describe('two dumped recipes', () => {
+  it('differ in the keys whose values differ, and not in one that an older run has not heard of', async () => {
+    const path = file('compared.yaml', minimal);
+    const dump = async (...overrides: string[]) => dumpRecipe(await loadRecipe({ path, overrides }));
+    const [before, after] = [await dump(), await dump('stage1.epochs=3', 'backbones.encoder_onnx=h.onnx')];
+    expect(recipeDifferences(before, before)).toEqual([]);
+    expect(recipeDifferences(before, after)).toEqual([
+      'backbones.encoder_onnx was null, is "h.onnx"',
+      'stage1.epochs was 10, is 3',
+    ]);
+    const older = before.replace(/^ {2}encoder_onnx: null.*\n/m, '').replace(/^ {2}epochs: 10.*\n/m, '');
+    expect(older.split('\n')).toHaveLength(before.split('\n').length - 2);
+    expect(recipeDifferences(older, before)).toEqual([]);
+    expect(recipeDifferences(older, after)).toEqual(recipeDifferences(before, after));
+    const newer = before.replace('seed: 1', 'seed: 1\nunheard_of: 3');
+    expect(recipeDifferences(newer, before)).toEqual(['unheard_of was 3, is absent']);
   });
 });
 

@@ -62,6 +62,7 @@ describe.each(reproductions)('%s', (name) => {
     const recipe = await loadRecipe({ dataset: name });
     expect(recipe.backbones).toEqual({
       encoder: 'facebook/hubert-large-ll60k',
+      encoder_onnx: null,
       former: 'FacebookAI/roberta-base',
       llm: 'Qwen/Qwen2.5-7B-Instruct',
     });

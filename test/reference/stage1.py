@@ -2,7 +2,8 @@
 
 The model is written from the paper's equations 1-6 and computes every utterance alone, without padding and without
 masks, in float64; only the losses see the batch. The batches in the fixture are padded with values that must not matter.
-Made with Python 3, torch 2.13.0 and safetensors 0.8.0:
+Each model comes with its gradients on the first batch and with its parameters after 20 steps of AdamW (adamw.py) over
+all batches in turn. Made with Python 3, torch 2.13.0 and safetensors 0.8.0:
     python test/reference/stage1.py
 """
 
@@ -12,11 +13,14 @@ from pathlib import Path
 import safetensors
 import torch
 import torch.nn.functional as F
+from adamw import take_steps
 from safetensors.torch import save_file
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "stage1.safetensors"
 EPSILON = 1e-5
 PAD = 1
+# Of the losses alone: class weights, and the balance of the two losses.
+ALPHA, FOCAL_WEIGHT = [0.1, 1.0, 0.4], 0.7
 
 
 class Former:
@@ -132,85 +136,131 @@ def padded(sequences, filler):
     return torch.stack(rows), torch.tensor(mask)
 
 
+def draw_batch(generator, config, index):
+    """Clips, token ids and labels of one batch."""
+    audio = ragged(generator, config["frames"][index], config["audio_width"])
+    ids = [torch.randint(2, config["vocabulary"], (length,), generator=generator) for length in config["tokens"][index]]
+    return {"audio": audio, "ids": ids, "labels": config["labels"][index]}
+
+
+def stored(batch):
+    """The Former's inputs as emoq reads them: padded."""
+    features, frame_mask = padded(batch["audio"], 50.0)
+    input_ids, attention_mask = padded(batch["ids"], 3)
+    return {"audio_features": features.half(), "frame_mask": frame_mask, "input_ids": input_ids,
+            "attention_mask": attention_mask}
+
+
+def forward(former, head, views, config, batch):
+    embedding = torch.stack([former.embed(None if views == "text" else a, None if views == "audio" else t)
+                             for a, t in zip(batch["audio"], batch["ids"])])
+    logits = head.dense("out_proj", F.gelu(head.dense("dense", embedding, config["head_hidden"])), config["classes"])
+    contrastive = contrastive_loss(embedding, batch["labels"], config["temperature"])
+    focal = focal_loss(logits, batch["labels"], config["alpha"], config["gamma"])
+    return {"embedding": embedding, "logits": logits, "contrastive": contrastive, "focal": focal,
+            "loss": contrastive + config["focal_weight"] * focal}
+
+
 def whole_model(name, views, config, seed):
     generator = torch.Generator().manual_seed(seed)
-    former = Former(config, generator)
-    audio = ragged(generator, config["frames"], config["audio_width"])
-    ids = [torch.randint(2, config["vocabulary"], (length,), generator=generator) for length in config["tokens"]]
-    labels = config["labels"]
-    embeddings = torch.stack([former.embed(None if views == "text" else a, None if views == "audio" else t)
-                              for a, t in zip(audio, ids)])
-    head = Former(config, generator)
-    logits = head.dense("out_proj", F.gelu(head.dense("dense", embeddings, config["head_hidden"])), config["classes"])
-    contrastive = contrastive_loss(embeddings, labels, config["temperature"])
-    focal = focal_loss(logits, labels, config["alpha"], config["gamma"])
-    loss = contrastive + config["focal_weight"] * focal
+    former, head = Former(config, generator), Former(config, generator)
+    batches = [draw_batch(generator, config, index) for index in range(len(config["frames"]))]
+    out = {f"batch/{index}/{key}": value for index, batch in enumerate(batches)
+           for key, value in (stored(batch) | {"labels": torch.tensor(batch["labels"])}).items()}
+    results = forward(former, head, views, config, batches[0])
     parameters = {f"former.{key}": value for key, value in former.parameters.items()}
     parameters |= {f"head.{key}": value for key, value in head.parameters.items()}
-    gradients = torch.autograd.grad(loss, list(parameters.values()))
-    features, frame_mask = padded(audio, 50.0)
-    input_ids, attention_mask = padded(ids, 3)
-    out = {"batch/audio_features": features.half(), "batch/frame_mask": frame_mask, "batch/input_ids": input_ids,
-           "batch/attention_mask": attention_mask, "batch/labels": torch.tensor(labels), "embedding": embeddings,
-           "logits": logits, "contrastive": contrastive, "focal": focal, "loss": loss}
-    out |= packed(parameters, gradients)
-    print(f"{name}: {len(out['parameters'])} parameters, loss {loss.item():.4f}")
+    out |= results | gradients_of(parameters, results["loss"])
+    out |= trajectory(name, parameters, config["optimizer"],
+                      lambda step: forward(former, head, views, config, batches[step % len(batches)])["loss"])
     shapes = [[key, list(value.shape)] for key, value in parameters.items()]
     return {f"{name}/{key}": value.detach().contiguous() for key, value in out.items()}, shapes
 
 
-def packed(parameters, gradients):
-    """All values end to end, in the order of the keys: a header entry for each would outweigh them."""
-    return {"parameters": torch.cat([value.half().flatten() for value in parameters.values()]),
-            "gradients": torch.cat([value.float().flatten() for value in gradients])}
+def end_to_end(values):
+    """All values in the order of the keys: a header entry for each would outweigh them."""
+    return torch.cat([value.detach().flatten() for value in values])
 
 
-def losses_alone(name, labels, classes, alpha, gamma, temperature, confidence, seed):
+def gradients_of(parameters, loss):
+    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    return {"parameters": end_to_end(parameters.values()).half(), "gradients": end_to_end(gradients).float()}
+
+
+def trajectory(name, parameters, settings, loss_at):
+    """What becomes of the parameters in 20 steps, with the loss, gradient norm and rate of each."""
+    start = {key: value.detach().clone() for key, value in parameters.items()}
+    series = take_steps(parameters, loss_at, settings)
+    moved = [((parameters[key] - value).norm() / value.norm()).item() for key, value in start.items()]
+    norms, losses = series["gradient_norm"], series["loss"]
+    print(f"{name}: {sum(value.numel() for value in start.values())} parameters, which move by {min(moved):.2g} to "
+          f"{max(moved):.2g} of their norm; losses {losses[0]:.4f} to {losses[-1]:.4f}, "
+          f"gradient norms {norms.min():.2f} to {norms.max():.2f}")
+    return {"after": end_to_end(parameters.values()).float()} | {f"steps/{key}": value for key, value in series.items()}
+
+
+def losses_alone(name, labels, gamma, seed, temperature=0.07, confidence=0.0):
+    """The losses of a batch of embeddings and logits, and their weighted sum with logits that see the embeddings."""
     generator = torch.Generator().manual_seed(seed)
-    embeddings = F.normalize(torch.randn(len(labels), 5, generator=generator), dim=1).double().requires_grad_(True)
-    logits = torch.randn(len(labels), classes, generator=generator)
+    draw = lambda *shape: torch.randn(shape, generator=generator)
+    embeddings = F.normalize(draw(len(labels), 5), dim=1).double().requires_grad_(True)
+    logits = draw(len(labels), 3)
     logits[torch.arange(len(labels)), torch.tensor(labels)] += confidence
-    logits = logits.double().requires_grad_(True)
-    contrastive, focal = contrastive_loss(embeddings, labels, temperature), focal_loss(logits, labels, alpha, gamma)
-    out = {"embeddings": embeddings.float(), "logits": logits.float(), "labels": torch.tensor(labels),
-           "alpha": torch.tensor(alpha, dtype=torch.float64), "gamma": torch.tensor(float(gamma)),
+    logits, head = logits.double().requires_grad_(True), draw(3, 5).double()
+    contrastive = contrastive_loss(embeddings, labels, temperature)
+    focal = focal_loss(logits, labels, ALPHA, gamma)
+    affective = contrastive + FOCAL_WEIGHT * focal_loss(logits + embeddings @ head.T, labels, ALPHA, gamma)
+    out = {"embeddings": embeddings.float(), "logits": logits.float(), "head": head.float(),
+           "labels": torch.tensor(labels), "gamma": torch.tensor(float(gamma)),
            "temperature": torch.tensor(temperature, dtype=torch.float64), "contrastive": contrastive, "focal": focal,
-           "gradient/embeddings": torch.autograd.grad(contrastive, embeddings)[0],
-           "gradient/logits": torch.autograd.grad(focal, logits)[0]}
+           "affective": affective,
+           "gradient/contrastive/embeddings": torch.autograd.grad(contrastive, embeddings, retain_graph=True)[0],
+           "gradient/focal/logits": torch.autograd.grad(focal, logits, retain_graph=True)[0],
+           "gradient/affective/embeddings": torch.autograd.grad(affective, embeddings)[0]}
     return {f"losses/{name}/{key}": value.detach().contiguous() for key, value in out.items()}
 
 
 def main():
+    torch.set_num_threads(1)  # the same sums on any number of cores
+    # Epsilon lies above the rounding of gradients: else what has none in exact arithmetic would step with its rounding.
+    optimizer = {"steps": 20, "total_steps": 20, "warmup_steps": 4, "rate": 0.01, "beta1": 0.9, "beta2": 0.98,
+                 "epsilon": 1e-4, "weight_decay": 0.1, "clip_norm": 2.0}
     shared = {"cross_attention_every": 2, "temperature": 0.07, "gamma": 2.0, "focal_weight": 0.8, "classes": 4,
-              "vocabulary": 23, "positions": 12, "alpha": [0.25, 1.0, 0.5, 0.75]}
+              "vocabulary": 23, "positions": 12, "alpha": [0.25, 1.0, 0.5, 0.75], "optimizer": optimizer}
     large = shared | {"width": 12, "heads": 3, "layers": 3, "intermediate": 16, "queries": 4, "pooling_heads": 2,
-                      "audio_width": 8, "head_hidden": 10, "frames": [7, 3, 1, 5, 4], "tokens": [2, 6, 3, 5, 4],
-                      "labels": [0, 2, 0, 2, 3]}
+                      "audio_width": 8, "head_hidden": 10,
+                      "frames": [[7, 3, 1, 5, 4], [2, 8], [5, 5, 6, 1], [3, 9, 4]],
+                      "tokens": [[2, 6, 3, 5, 4], [4, 3], [9, 2, 5, 5], [3, 1, 7]],
+                      "labels": [[0, 2, 0, 2, 3], [1, 1], [3, 0, 3, 2], [1, 2, 2]]}
     small = shared | {"width": 8, "heads": 2, "layers": 2, "intermediate": 12, "queries": 3, "pooling_heads": 4,
-                      "audio_width": 6, "head_hidden": 8, "frames": [4, 6, 2], "tokens": [5, 2, 3], "labels": [1, 1, 3]}
-    configs = {"both": large, "audio": small, "text": small}
+                      "audio_width": 6, "head_hidden": 8,
+                      "frames": [[4, 6, 2], [3, 5, 1, 7], [6, 2], [5]], "tokens": [[5, 2, 3], [4, 6, 1, 3], [2, 7], [8]],
+                      "labels": [[1, 1, 3], [0, 2, 0, 2], [3, 3], [1]]}
+    # On audio alone gradients are small; some should be clipped all the same.
+    configs = {"both": large, "audio": small | {"optimizer": optimizer | {"clip_norm": 0.7}}, "text": small}
     out, shapes = {}, {}
     for seed, (name, config) in enumerate(configs.items()):
         tensors, shapes[name] = whole_model(name, name, config, seed)
         out |= tensors
-    uneven = [0.1, 1.0, 0.4]
-    cases = {
-        "every class": dict(labels=[0, 1, 2, 2, 1, 0], gamma=2, temperature=0.07),
-        "a class missing": dict(labels=[0, 2, 2, 0, 0, 2], gamma=2, temperature=0.07),
-        "a single positive, the others alone": dict(labels=[0, 1, 2, 2], gamma=2, temperature=0.5),
-        "no positives at all": dict(labels=[0, 1, 2], gamma=2, temperature=0.07),
-        "one class only": dict(labels=[1, 1, 1, 1], gamma=2, temperature=0.1),
-        "a batch of one": dict(labels=[1], gamma=2, temperature=0.07),
-        "gamma 0, which is weighted cross-entropy": dict(labels=[0, 1, 1, 2], gamma=0, temperature=0.07),
-        "gamma 0.5": dict(labels=[0, 1, 1, 2], gamma=0.5, temperature=0.07),
-        "gamma 5": dict(labels=[0, 1, 1, 2], gamma=5, temperature=0.07),
-        "sure and right": dict(labels=[0, 1, 2, 2], gamma=2, temperature=0.07, confidence=40),
-        "sure and wrong": dict(labels=[0, 1, 2, 2], gamma=2, temperature=0.07, confidence=-40),
+    batches = {
+        "every class": dict(labels=[0, 1, 2, 2, 1, 0]),
+        "a class missing": dict(labels=[0, 2, 2, 0, 0, 2]),
+        "a single positive, the others alone": dict(labels=[0, 1, 2, 2], temperature=0.5),
+        "no positives at all": dict(labels=[0, 1, 2]),
+        "one class only": dict(labels=[1, 1, 1, 1], temperature=0.1),
+        "a batch of one": dict(labels=[1]),
+        "sure and right": dict(labels=[0, 1, 2, 2], confidence=12),
+        "logits of 10000, right": dict(labels=[0, 1, 2, 2], confidence=1e4),
+        "logits of 10000, wrong": dict(labels=[0, 1, 2, 2], confidence=-1e4),
     }
-    for seed, (name, case) in enumerate(cases.items()):
-        out |= losses_alone(name, classes=3, alpha=uneven, seed=100 + seed, **({"confidence": 0} | case))
-    save_file(out, FIXTURE, {"configs": json.dumps(configs), "shapes": json.dumps(shapes),
-                             "torch": torch.__version__, "safetensors": safetensors.__version__})
+    gammas = [(name, gamma) for name in batches for gamma in (0, 2)] + [("every class", 0.5), ("every class", 5)]
+    cases = []
+    for seed, (name, gamma) in enumerate(gammas):
+        cases.append(f"{name}; gamma {gamma}")
+        out |= losses_alone(cases[-1], gamma=gamma, seed=100 + seed, **batches[name])
+    reference = {"configs": configs, "shapes": shapes, "losses": cases, "alpha": ALPHA, "focal_weight": FOCAL_WEIGHT,
+                 "torch": torch.__version__, "safetensors": safetensors.__version__}
+    save_file(out, FIXTURE, {"reference": json.dumps(reference)})  # one key: the library writes several in any order
     FIXTURE.chmod(0o644)
 
 

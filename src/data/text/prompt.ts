@@ -151,11 +151,23 @@ function assemble(tokenizer: TextTokenizer, pieces: readonly Piece[]): Prompt {
       ids.push(turnTokenId(tokenizer, piece.token));
       text += piece.token;
     } else {
-      ids.push(...tokenizer.encode(piece.text, { specialTokens: false }));
+      for (const id of pieceIds(tokenizer, piece.text)) ids.push(id); // a transcript may be a whole book
       text += piece.text;
     }
   }
   return { ids, audioPosition, text };
+}
+
+/** Most of a prompt is the same in the next one, so what was tokenized last is kept. */
+const recentIds = new WeakMap<TextTokenizer, Map<string, readonly number[]>>();
+const RECENT_PIECES = 64;
+
+function pieceIds(tokenizer: TextTokenizer, text: string): readonly number[] {
+  const recent = recentIds.get(tokenizer) ?? new Map<string, readonly number[]>();
+  const ids = recent.get(text) ?? tokenizer.encode(text, { specialTokens: false });
+  if (recent.size >= RECENT_PIECES) recent.clear();
+  recentIds.set(tokenizer, recent.set(text, ids));
+  return ids;
 }
 
 /** @throws InputError when the tokenizer is not of a model that was taught ChatML. */

@@ -99,6 +99,27 @@ interface LibraryTokenizer {
   model: { vocab: readonly string[]; unk_token_id?: number };
 }
 
+/** Which pieces of a text ByteLevel encodes apart, where it splits at all (GPT-2, RoBERTa). */
+const BYTE_LEVEL_PATTERN =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/**
+ * ByteLevel as two steps, of which the first is a Split. The library's own ByteLevel splits by JavaScript's white
+ * space, its Split by Unicode's, as the original does; they differ in U+FEFF (a byte-order mark) and U+0085. With a
+ * prefix space it stays one step: a space would go before each piece.
+ */
+function splitByUnicode(preTokenizer: unknown): unknown {
+  if (!isObject(preTokenizer) || preTokenizer.type !== 'ByteLevel') return preTokenizer;
+  if (preTokenizer.use_regex === false || preTokenizer.add_prefix_space !== false) return preTokenizer;
+  const split = {
+    type: 'Split',
+    pattern: { Regex: BYTE_LEVEL_PATTERN },
+    behavior: 'Isolated',
+    invert: false,
+  };
+  return { type: 'Sequence', pretokenizers: [split, { ...preTokenizer, use_regex: false }] };
+}
+
 /**
  * The library finds added tokens by name anywhere in a text. It is given none, so that a text cannot spell one; their
  * ids are kept beside it.
@@ -118,7 +139,9 @@ function construct(
       }
       addedIds.set(content, id as number);
     }
-    return { tokenizer: new Tokenizer({ ...tokenizerJson, added_tokens: [] }, config), addedIds };
+    const preTokenizer = splitByUnicode(tokenizerJson.pre_tokenizer);
+    const parts = { ...tokenizerJson, pre_tokenizer: preTokenizer, added_tokens: [] };
+    return { tokenizer: new Tokenizer(parts, config), addedIds };
   } catch (error) {
     throw new InputError(`tokenizer ${source} cannot be read: ${errorMessage(error).replace(/\s+/g, ' ')}`);
   }

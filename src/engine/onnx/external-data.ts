@@ -26,7 +26,12 @@ export function serializeInPlace(graph: Graph, options: Pick<ModelOptions, 'desc
  * it reads none. Locations are written relative to it, and onnxruntime is told of it.
  */
 export function externalDataFolder(graph: Graph): string | undefined {
-  const folders = new Set(externalPaths(graph).map(dirname));
+  return commonFolder(externalPaths(graph));
+}
+
+/** The deepest folder that holds all of some files; undefined where there are none. */
+export function commonFolder(paths: readonly string[]): string | undefined {
+  const folders = new Set(paths.map(dirname));
   if (folders.size === 0) return undefined;
   return [...folders].reduce((folder, other) => {
     let common = folder;

@@ -107,5 +107,6 @@ export {
   silu,
   softmax,
 } from './matrix.js';
+export { type ModelFile, type ModelPort, placeModelFile, readModelFile } from './model-file.js';
 export type { OperatorType } from './operator-types.js';
 export { type ModelOptions, OPSET, serializeModel } from './wire.js';

@@ -24,8 +24,8 @@ export {
   readSafetensors,
   readSafetensorsHeader,
   readSafetensorsTensor,
-  type SafetensorsEntry,
   type SafetensorsHeader,
 } from './safetensors.js';
+export type { SafetensorsEntry } from './safetensors-header.js';
 export { type StreamedTensor, streamSafetensors, writeSafetensors } from './safetensors-writer.js';
 export { elementCount, float32, float32Of, int64, type Tensor, tensor } from './tensor.js';

@@ -5,6 +5,7 @@
 
 import { createAtomicFile } from '../../base/index.js';
 import { type DType, dtypeInfo } from './dtype.js';
+import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from './safetensors-header.js';
 import { elementCount, type Tensor } from './tensor.js';
 
 /** A tensor whose bytes are produced when their turn comes. */
@@ -16,10 +17,7 @@ export interface StreamedTensor {
   read(): AsyncIterable<Uint8Array>;
 }
 
-const LENGTH_BYTES = 8;
-const MAX_HEADER_BYTES = 100_000_000;
 const DATA_ALIGNMENT = 64; // a cache line; the format itself asks for 8
-const METADATA_KEY = '__metadata__';
 
 /**
  * Writes a file atomically from tensors in memory.
@@ -108,7 +106,9 @@ function headerBytes(
   const json = Buffer.from(`{${members.join(',')}}`, 'utf8');
   const dataStart = Math.ceil((LENGTH_BYTES + json.length) / DATA_ALIGNMENT) * DATA_ALIGNMENT;
   if (dataStart - LENGTH_BYTES > MAX_HEADER_BYTES) {
-    throw new RangeError(`the header of ${path} would be over the format's limit of 100 MB`);
+    throw new RangeError(
+      `the header of ${path} would be over ${MAX_HEADER_BYTES} bytes, which is the most that is read`,
+    );
   }
   const bytes = Buffer.alloc(dataStart, ' ');
   bytes.writeBigUInt64LE(BigInt(dataStart - LENGTH_BYTES));

@@ -2,21 +2,18 @@
 
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError, pathExists, readJson } from '../../base/index.js';
-import { type DType, readSafetensorsHeader, type SafetensorsHeader } from '../../engine/tensor/index.js';
+import { InputError, pathExists, quoted, readJson } from '../../base/index.js';
+import { readSafetensorsHeader } from '../../engine/tensor/index.js';
 import { findCheckpointFolder } from './folder.js';
+import { readTorchFile } from './torch-file.js';
+import type { WeightPlace } from './weight-place.js';
 
 /** Where one weight lies. */
-export interface WeightRef {
+export interface WeightRef extends WeightPlace {
   /** The key as stored, prefix included. */
   key: string;
-  dtype: DType;
-  shape: readonly number[];
   /** Absolute path with every link resolved (the Hugging Face cache links into its blobs). */
   path: string;
-  /** Absolute byte offset in the file. */
-  offset: number;
-  byteLength: number;
 }
 
 /** An opened checkpoint folder. */
@@ -29,9 +26,31 @@ export interface Checkpoint {
   weights: ReadonlyMap<string, WeightRef>;
 }
 
-const SINGLE = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
-const FORMATS = `${SINGLE}, or ${INDEX} with its shards`;
+/** A way in which weights are kept: in one file, or in several that an index lists. */
+interface WeightFormat {
+  readonly single: string;
+  readonly index: string;
+  /** Of the files that the index lists. */
+  readonly extension: string;
+  /** Where the weights of one file lie. */
+  readonly read: (path: string) => Promise<ReadonlyMap<string, WeightPlace>>;
+}
+
+/** In the order of preference. */
+const formats: readonly WeightFormat[] = [
+  {
+    single: 'model.safetensors',
+    index: 'model.safetensors.index.json',
+    extension: '.safetensors',
+    read: async (path) => (await readSafetensorsHeader(path)).entries,
+  },
+  {
+    single: 'pytorch_model.bin',
+    index: 'pytorch_model.bin.index.json',
+    extension: '.bin',
+    read: readTorchFile,
+  },
+];
 
 /**
  * Opens a checkpoint: a folder, or a model id in the Hugging Face cache.
@@ -40,24 +59,29 @@ const FORMATS = `${SINGLE}, or ${INDEX} with its shards`;
 export async function openCheckpoint(nameOrPath: string): Promise<Checkpoint> {
   const dir = await findCheckpointFolder(nameOrPath);
   const config = await readConfig(dir);
-  if (await pathExists(join(dir, SINGLE))) {
-    const header = await readSafetensorsHeader(join(dir, SINGLE));
-    return { dir, config, weights: await weightsOf(header, header.entries.keys()) };
+  for (const format of formats) {
+    const path = join(dir, format.single);
+    if (await pathExists(path))
+      return { dir, config, weights: await weightsOf(path, await format.read(path)) };
+    if (await pathExists(join(dir, format.index))) {
+      return { dir, config, weights: await shardedWeights(dir, format) };
+    }
   }
-  if (await pathExists(join(dir, INDEX))) return { dir, config, weights: await shardedWeights(dir) };
-  if (await pathExists(join(dir, 'pytorch_model.bin'))) {
-    throw new InputError(
-      `checkpoint ${dir} holds its weights as pytorch_model.bin; what can be read is ${FORMATS}; save it as safetensors first`,
-    );
-  }
-  throw new InputError(`checkpoint ${dir} holds no weights; looked for ${FORMATS}`);
+  const names = formats.map(({ single }) => single).join(' and ');
+  const indices = formats.map(({ index }) => index).join(' or ');
+  throw new InputError(
+    `checkpoint ${dir} holds no weights; looked for ${names}, or ${indices} with its shards`,
+  );
 }
 
 /** One safetensors file as a checkpoint without a config: what a run has trained. @throws InputError */
 export async function openWeightsFile(path: string): Promise<Checkpoint> {
   if (!(await pathExists(path))) throw new InputError(`weights ${path} do not exist; train first`);
-  const header = await readSafetensorsHeader(path);
-  return { dir: path, config: {}, weights: await weightsOf(header, header.entries.keys()) };
+  return {
+    dir: path,
+    config: {},
+    weights: await weightsOf(path, (await readSafetensorsHeader(path)).entries),
+  };
 }
 
 /** The config.json of a folder. @throws InputError when it is missing or no JSON object. */
@@ -70,8 +94,8 @@ export async function readConfig(dir: string): Promise<Record<string, unknown>> 
   return config as Record<string, unknown>;
 }
 
-async function shardedWeights(dir: string): Promise<Map<string, WeightRef>> {
-  const path = join(dir, INDEX);
+async function shardedWeights(dir: string, format: WeightFormat): Promise<Map<string, WeightRef>> {
+  const path = join(dir, format.index);
   const index = (await readJson(path, 'weight index')) as { weight_map?: unknown } | null;
   const map = index?.weight_map;
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
@@ -80,31 +104,44 @@ async function shardedWeights(dir: string): Promise<Map<string, WeightRef>> {
   const keysOfShard = new Map<string, string[]>();
   for (const [key, shard] of Object.entries(map)) {
     // A shard lies in the folder itself: a path could point anywhere.
-    if (typeof shard !== 'string' || !/^[^/\\]+\.safetensors$/.test(shard)) {
+    if (
+      typeof shard !== 'string' ||
+      !/^[^/\\\p{Cc}]{1,255}$/u.test(shard) ||
+      !shard.endsWith(format.extension)
+    ) {
       throw new InputError(
-        `weight index ${path} puts "${key}" into ${JSON.stringify(shard)}, not a .safetensors file of its folder`,
+        `weight index ${path} puts ${quoted(key)} into ${quoted(shard)}, not a ${format.extension} file of its folder`,
       );
     }
-    keysOfShard.set(shard, [...(keysOfShard.get(shard) ?? []), key]);
+    const keys = keysOfShard.get(shard);
+    if (keys) keys.push(key);
+    else keysOfShard.set(shard, [key]);
   }
-  const shards = await Promise.all(
-    [...keysOfShard].map(async ([shard, keys]) => {
-      if (!(await pathExists(join(dir, shard)))) {
-        throw new InputError(`checkpoint ${dir} lacks ${shard}, which ${INDEX} lists; download it again`);
-      }
-      return weightsOf(await readSafetensorsHeader(join(dir, shard)), keys);
-    }),
-  );
-  return new Map(shards.flatMap((weights) => [...weights]));
-}
-
-async function weightsOf(header: SafetensorsHeader, keys: Iterable<string>): Promise<Map<string, WeightRef>> {
-  const path = await realpath(header.path);
   const weights = new Map<string, WeightRef>();
-  for (const key of keys) {
-    const entry = header.entries.get(key);
-    if (!entry) throw new InputError(`${header.path} has no weight "${key}", though ${INDEX} puts it there`);
-    weights.set(key, { key, ...entry, path });
+  // One shard after the other: what reading one takes in memory is bounded, their number is not.
+  for (const [shard, keys] of keysOfShard) {
+    const file = join(dir, shard);
+    if (!(await pathExists(file))) {
+      throw new InputError(
+        `checkpoint ${dir} lacks ${shard}, which ${format.index} lists; download it again`,
+      );
+    }
+    const stored = await weightsOf(file, await format.read(file));
+    for (const key of keys) {
+      const ref = stored.get(key);
+      if (!ref)
+        throw new InputError(`${file} has no weight ${quoted(key)}, though ${format.index} puts it there`);
+      weights.set(key, ref);
+    }
   }
   return weights;
+}
+
+/** The weights of one file, which may be reached through links. */
+async function weightsOf(
+  file: string,
+  places: ReadonlyMap<string, WeightPlace>,
+): Promise<Map<string, WeightRef>> {
+  const path = await realpath(file);
+  return new Map([...places].map(([key, place]) => [key, { key, ...place, path }]));
 }

@@ -4,7 +4,17 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { InputError, pathExists, readJson } from '../../base/index.js';
 import { readConfig } from './checkpoint.js';
-import { checkDivides, checkModelType, only, parseFields, positive, size } from './config-fields.js';
+import {
+  checkDivides,
+  checkModelType,
+  epsilon,
+  headCount,
+  kernelSize,
+  layerCount,
+  only,
+  parseFields,
+  width,
+} from './config-fields.js';
 import { findCheckpointFolder } from './folder.js';
 
 /** What a HuBERT builder needs to know. */
@@ -32,25 +42,31 @@ export interface HubertConfig {
   doNormalize: boolean;
 }
 
+/** One size for each convolution of the feature encoder; HuBERT has 7. */
+const convolutions = <T extends z.ZodType>(each: T) => z.array(each).min(1).max(32);
+
+/** Samples that one frame may see, 60 s; shorter clips are padded to that. HuBERT's frames see 400. */
+const MAX_RECEPTIVE_FIELD = 60 * 16_000;
+
 const hubertFields = z.object({
-  hidden_size: size.default(768),
-  num_hidden_layers: size.default(12),
-  num_attention_heads: size.default(12),
-  intermediate_size: size.default(3072),
+  hidden_size: width.default(768),
+  num_hidden_layers: layerCount.default(12),
+  num_attention_heads: headCount.default(12),
+  intermediate_size: width.default(3072),
   hidden_act: only('gelu').default('gelu'),
   feat_extract_activation: only('gelu').default('gelu'),
-  conv_dim: z.array(size).min(1).default([512, 512, 512, 512, 512, 512, 512]),
-  conv_kernel: z.array(size).min(1).default([10, 3, 3, 3, 3, 2, 2]),
-  conv_stride: z.array(size).min(1).default([5, 2, 2, 2, 2, 2, 2]),
+  conv_dim: convolutions(width).default([512, 512, 512, 512, 512, 512, 512]),
+  conv_kernel: convolutions(kernelSize).default([10, 3, 3, 3, 3, 2, 2]),
+  conv_stride: convolutions(kernelSize).default([5, 2, 2, 2, 2, 2, 2]),
   conv_bias: z.boolean().default(false),
   feat_extract_norm: z.enum(['group', 'layer']).default('group'),
   feat_proj_layer_norm: z.boolean().default(true),
   do_stable_layer_norm: z.boolean().default(false),
-  num_conv_pos_embeddings: size.default(128),
-  num_conv_pos_embedding_groups: size.default(16),
+  num_conv_pos_embeddings: kernelSize.default(128),
+  num_conv_pos_embedding_groups: headCount.default(16),
   conv_pos_batch_norm: only(false).default(false),
   adapter_attn_dim: only(null).default(null),
-  layer_norm_eps: positive.default(1e-5),
+  layer_norm_eps: epsilon.default(1e-5),
 });
 
 const preprocessorFields = z.object({
@@ -76,6 +92,12 @@ export function parseHubertConfig(
       `model config ${path}: conv_dim, conv_kernel and conv_stride have ${convDim.length}, ${convKernel.length} and ${convStride.length} entries; they must be equally many`,
     );
   }
+  const seen = receptiveField({ convKernel, convStride });
+  if (seen > MAX_RECEPTIVE_FIELD) {
+    throw new InputError(
+      `model config ${path}: by conv_kernel and conv_stride a frame sees ${seen} samples; at most ${MAX_RECEPTIVE_FIELD} (60 s) are supported`,
+    );
+  }
   checkDivides(path, 'hidden_size', fields.hidden_size, 'num_attention_heads', fields.num_attention_heads);
   const groups = fields.num_conv_pos_embedding_groups;
   checkDivides(path, 'hidden_size', fields.hidden_size, 'num_conv_pos_embedding_groups', groups);
@@ -96,6 +118,14 @@ export function parseHubertConfig(
     layerNormEps: fields.layer_norm_eps,
     doNormalize: parseFields(preprocessorFields, preprocessor.raw, preprocessor.path).do_normalize,
   };
+}
+
+/** Samples that one frame sees: the fewest that give a frame (400, 25 ms, in every published HuBERT). */
+export function receptiveField({
+  convKernel,
+  convStride,
+}: Pick<HubertConfig, 'convKernel' | 'convStride'>): number {
+  return convKernel.reduceRight((frames, kernel, layer) => (frames - 1) * convStride[layer]! + kernel, 1);
 }
 
 /** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */

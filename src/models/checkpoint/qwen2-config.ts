@@ -2,9 +2,20 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { InputError } from '../../base/index.js';
+import { InputError, quoted } from '../../base/index.js';
 import { readConfig } from './checkpoint.js';
-import { checkDivides, checkModelType, only, parseFields, positive, size } from './config-fields.js';
+import {
+  checkDivides,
+  checkModelType,
+  epsilon,
+  headCount,
+  layerCount,
+  only,
+  parseFields,
+  positionCount,
+  vocabulary,
+  width,
+} from './config-fields.js';
 import { findCheckpointFolder } from './folder.js';
 
 /** What a Qwen2 builder needs to know. */
@@ -25,32 +36,35 @@ export interface Qwen2Config {
   maxPositionEmbeddings: number;
 }
 
+/** Base of the rotary angles: Qwen2.5 has 1e6, Qwen2.5-1M 1e7. Beyond these, float32 would not hold its powers. */
+const ropeTheta = z.number().min(1).max(1e12);
+
 /** Rotary settings; older files call the type "type". Scaled and partial rotations are refused below. */
 const ropeFields = z.looseObject({
-  rope_theta: positive.optional(),
+  rope_theta: ropeTheta.optional(),
   rope_type: only('default').optional(),
   type: only('default').optional(),
   partial_rotary_factor: only(1).optional(),
 });
 
 const qwen2Fields = z.object({
-  vocab_size: size.default(151936),
-  hidden_size: size.default(4096),
-  num_hidden_layers: size.default(32),
-  num_attention_heads: size.default(32),
-  num_key_value_heads: size.nullable().default(32),
-  head_dim: size.nullish(),
-  intermediate_size: size.default(22016),
+  vocab_size: vocabulary.default(151936),
+  hidden_size: width.default(4096),
+  num_hidden_layers: layerCount.default(32),
+  num_attention_heads: headCount.default(32),
+  num_key_value_heads: headCount.nullable().default(32),
+  head_dim: width.nullish(),
+  intermediate_size: width.default(22016),
   hidden_act: only('silu').default('silu'),
-  rms_norm_eps: positive.default(1e-6),
-  rope_theta: positive.nullish(),
+  rms_norm_eps: epsilon.default(1e-6),
+  rope_theta: ropeTheta.nullish(),
   rope_parameters: ropeFields.nullish(),
   rope_scaling: ropeFields.nullish(),
   partial_rotary_factor: only(1).nullish(),
   tie_word_embeddings: z.boolean().default(false),
-  max_position_embeddings: size.default(32768),
+  max_position_embeddings: positionCount.default(32768),
   use_sliding_window: z.boolean().default(false),
-  sliding_window: size.nullish(),
+  sliding_window: positionCount.nullish(),
   max_window_layers: z.int().nonnegative().default(28),
   layer_types: z.array(only('full_attention')).nullish(),
 });
@@ -73,7 +87,7 @@ export function parseQwen2Config(raw: Readonly<Record<string, unknown>>, path: s
   for (const [key, value] of Object.entries(rope)) {
     if (typeof value === 'object' && value !== null) {
       throw new InputError(
-        `model config ${path}: rope_parameters.${key} sets a kind of layer apart; that is not supported`,
+        `model config ${path}: rope_parameters has ${quoted(key)}, which sets a kind of layer apart; that is not supported`,
       );
     }
   }

@@ -2,8 +2,21 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
+import { InputError } from '../../base/index.js';
 import { readConfig } from './checkpoint.js';
-import { checkDivides, checkModelType, only, parseFields, positive, rate, size } from './config-fields.js';
+import {
+  checkDivides,
+  checkModelType,
+  epsilon,
+  headCount,
+  layerCount,
+  only,
+  parseFields,
+  positionCount,
+  rate,
+  vocabulary,
+  width,
+} from './config-fields.js';
 import { findCheckpointFolder } from './folder.js';
 
 /** What a RoBERTa builder needs to know. */
@@ -23,17 +36,17 @@ export interface RobertaConfig {
 }
 
 const robertaFields = z.object({
-  vocab_size: size.default(50265),
-  hidden_size: size.default(768),
-  num_hidden_layers: size.default(12),
-  num_attention_heads: size.default(12),
-  intermediate_size: size.default(3072),
+  vocab_size: vocabulary.default(50265),
+  hidden_size: width.default(768),
+  num_hidden_layers: layerCount.default(12),
+  num_attention_heads: headCount.default(12),
+  intermediate_size: width.default(3072),
   hidden_act: only('gelu').default('gelu'),
   hidden_dropout_prob: rate.default(0.1),
   attention_probs_dropout_prob: rate.default(0.1),
-  max_position_embeddings: size.default(512),
-  type_vocab_size: size.default(2),
-  layer_norm_eps: positive.default(1e-12),
+  max_position_embeddings: positionCount.default(512),
+  type_vocab_size: vocabulary.default(2),
+  layer_norm_eps: epsilon.default(1e-12),
   pad_token_id: z.int().nonnegative().default(1),
   position_embedding_type: only('absolute').default('absolute'),
   is_decoder: only(false).default(false),
@@ -45,6 +58,16 @@ export function parseRobertaConfig(raw: Readonly<Record<string, unknown>>, path:
   checkModelType(raw, 'roberta', path);
   const fields = parseFields(robertaFields, raw, path);
   checkDivides(path, 'hidden_size', fields.hidden_size, 'num_attention_heads', fields.num_attention_heads);
+  const { pad_token_id: padding, vocab_size: words, max_position_embeddings: positions } = fields;
+  if (padding >= words) {
+    throw new InputError(`model config ${path}: pad_token_id ${padding} is not under vocab_size ${words}`);
+  }
+  // Positions begin behind the padding's, and a text has at least <s> and </s>.
+  if (positions < padding + 3) {
+    throw new InputError(
+      `model config ${path}: max_position_embeddings ${positions} leaves no room for a text; positions begin at pad_token_id + 1 = ${padding + 1}`,
+    );
+  }
   return {
     vocabSize: fields.vocab_size,
     hiddenSize: fields.hidden_size,

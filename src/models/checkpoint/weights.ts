@@ -55,3 +55,8 @@ export async function readWeight({
   const entry = { dtype, shape: [...shape], offset, byteLength };
   return readSafetensorsTensor({ path, entries: new Map([[key, entry]]), metadata: {} }, key);
 }
+
+/** The files that hold a checkpoint's weights, in the order of their paths. */
+export function weightFiles({ weights }: Checkpoint): string[] {
+  return [...new Set([...weights.values()].map(({ path }) => path))].sort();
+}

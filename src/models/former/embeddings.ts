@@ -2,11 +2,14 @@
 
 import {
   add,
-  arange,
+  cast,
   concat,
+  equal,
   expand,
   gather,
   int64Vector,
+  mul,
+  not,
   reshape,
   sizeOf,
   slice,
@@ -14,13 +17,13 @@ import {
   type Value,
 } from '../../engine/onnx/index.js';
 import { norm } from '../layers.js';
+import { causalMask, runningCount } from '../positions.js';
 import type { Dropout, Weights } from '../weights.js';
 import { type FormerConfig, WORD_EMBEDDINGS_KEY } from './config.js';
 
 /**
- * Text embeddings E_t: words, positions and the one token type, normalised.
- * Positions count real tokens from padTokenId + 1 on, as texts are padded on the right.
- * @param inputIds int64 [N, L]
+ * Text embeddings E_t: words, positions and the first token type, normalised.
+ * @param inputIds int64 [N, L], padded with padTokenId on either side
  * @returns [N, L, d]
  */
 export function textEmbeddings(
@@ -32,12 +35,11 @@ export function textEmbeddings(
   const { roberta } = config;
   const width = roberta.hiddenSize;
   const words = gather(weights(WORD_EMBEDDINGS_KEY, [roberta.vocabSize, width]), inputIds, 0);
-  const places = add(arange(sizeOf(inputIds, 1), inputIds.shape[1]!), roberta.padTokenId + 1); // [L]
   const positionTable = weights('embeddings.position_embeddings.weight', [
     roberta.maxPositionEmbeddings,
     width,
   ]);
-  const positions = gather(positionTable, places, 0); // [L, d]
+  const positions = gather(positionTable, textPositions(inputIds, roberta.padTokenId), 0); // [N, L, d]
   const types = weights('embeddings.token_type_embeddings.weight', [roberta.typeVocabSize, width]);
   const type = reshape(slice(types, 0, 0, 1), [width]);
   const summed = add(words, add(positions, type));
@@ -46,6 +48,12 @@ export function textEmbeddings(
     config.dropout,
     'embeddings.text',
   );
+}
+
+/** Rows of the position table: real tokens count from padTokenId + 1 on, padding has padTokenId: int64 [N, L]. */
+function textPositions(inputIds: Value, padTokenId: number): Value {
+  const real = cast(not(equal(inputIds, padTokenId)), 'float32');
+  return cast(add(mul(runningCount(real, causalMask(inputIds)), real), padTokenId), 'int64');
 }
 
 /**

@@ -4,10 +4,8 @@
  */
 
 import {
-  add,
   addDims,
   concat,
-  gelu,
   int64Vector,
   l2Normalize,
   linear,
@@ -21,11 +19,12 @@ import {
   type Value,
   withScope,
 } from '../../engine/onnx/index.js';
-import { dense, norm } from '../layers.js';
+import { dense } from '../layers.js';
 import { attentionBias, type Dropout, under, type Weights } from '../weights.js';
 import { type AttentionShape, attentionBlock } from './attention.js';
 import { type FormerConfig, hasCrossAttention } from './config.js';
 import { queryEmbeddings, textEmbeddings } from './embeddings.js';
+import { feedForward } from './feed-forward.js';
 
 /** The two views of an utterance; one may be absent (the audio-only and text-only ablations), not both. */
 export interface FormerInputs {
@@ -137,21 +136,6 @@ function formerLayer(
     feedForward(weights, '', config, slice(attended, 1, config.queries), dropout, `${site}.ffn`),
   );
   return [outQueries, outWords];
-}
-
-/** W_2 gelu(W_1 x + b_1) + b_2 with residual and layer norm. `suffix` tells the queries' FFN from the text's. */
-function feedForward(
-  weights: Weights,
-  suffix: string,
-  config: FormerConfig,
-  x: Value,
-  dropout: Dropout,
-  site: string,
-): Value {
-  const { intermediateSize, hiddenSize, layerNormEps } = config.roberta;
-  const inner = gelu(dense(weights, `intermediate${suffix}.dense`, x, intermediateSize));
-  const output = dropout(dense(weights, `output${suffix}.dense`, inner, hiddenSize), config.dropout, site);
-  return norm(weights, `output${suffix}.LayerNorm`, add(output, x), layerNormEps);
 }
 
 /**

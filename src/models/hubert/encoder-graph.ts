@@ -5,12 +5,13 @@ import {
   addInput,
   addOutput,
   createGraph,
+  type Graph,
   type PlacedModel,
   serializeInPlace,
 } from '../../engine/onnx/index.js';
 import { type Checkpoint, parseHubertConfig, requireWeight, weightsUnder } from '../checkpoint/index.js';
 import { checkpointWeights } from '../weights.js';
-import { hubertEncoder } from './encoder.js';
+import { type HubertOptions, hubertEncoder } from './encoder.js';
 
 /** Names that older checkpoints have for the two parts of a weight norm. */
 const OLDER_NAMES: readonly (readonly [string, string])[] = [
@@ -19,12 +20,12 @@ const OLDER_NAMES: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * Builds the model: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
+ * The model as a graph: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
  * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. Weights of
  * 16 bits are cast to float32 when a session loads them.
  * @throws InputError when the config is no HuBERT's, or a weight is missing or misshapen.
  */
-export function buildEncoderGraph(checkpoint: Checkpoint): PlacedModel {
+export function encoderGraph(checkpoint: Checkpoint, options: HubertOptions = {}): Graph {
   const config = parseHubertConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
   const stored = weightsUnder(checkpoint, ['hubert.', '']);
   const graph = createGraph('hubert');
@@ -33,11 +34,16 @@ export function buildEncoderGraph(checkpoint: Checkpoint): PlacedModel {
   const weights = checkpointWeights(graph, (key, shape) =>
     requireWeight(stored, storedKey(stored, key), shape),
   );
-  const { lastHiddenState, frameMask } = hubertEncoder(weights, config, { inputValues, attentionMask });
-  addOutput(graph, lastHiddenState, 'last_hidden_state');
-  addOutput(graph, frameMask, 'frame_mask');
+  const outputs = hubertEncoder(weights, config, { inputValues, attentionMask }, options);
+  addOutput(graph, outputs.lastHiddenState, 'last_hidden_state');
+  addOutput(graph, outputs.frameMask, 'frame_mask');
+  return graph;
+}
+
+/** {@link encoderGraph} serialised, its weights where they are. @throws InputError as that does */
+export function buildEncoderGraph(checkpoint: Checkpoint, options: HubertOptions = {}): PlacedModel {
   const description = 'HuBERT encoder: 16 kHz waveforms to hidden states at 50 frames a second';
-  return serializeInPlace(graph, { description });
+  return serializeInPlace(encoderGraph(checkpoint, options), { description });
 }
 
 function storedKey({ weights }: Checkpoint, key: string): string {

@@ -4,7 +4,7 @@ import { add, cast, mul, unsqueeze, type Value, withScope } from '../../engine/o
 import type { HubertConfig } from '../checkpoint/index.js';
 import { dense, norm } from '../layers.js';
 import { attentionBias, under, type Weights } from '../weights.js';
-import { featureEncoder } from './feature-encoder.js';
+import { featureEncoder, type GroupNormSteps } from './feature-encoder.js';
 import { positionalConvolution } from './positional-conv.js';
 import { transformerLayer } from './transformer.js';
 
@@ -15,18 +15,42 @@ export interface HubertInputs {
   readonly attentionMask: Value;
 }
 
+export interface HubertOptions {
+  /**
+   * Time steps over which the group norm of the base variant takes its mean and variance.
+   * `real`, the default: those of the clip, so that a clip has the same features whatever it is padded with.
+   * `padded`: all of the batch's, padding included, as in transformers' HubertModel. That is the same function at every
+   * position of a padded batch, for graphs that others compare with it; a clip's features then depend on its batch.
+   * Without padding, and for the large variant, which has no group norm, both are the same.
+   */
+  readonly groupNormSteps?: GroupNormSteps;
+}
+
 export interface HubertOutputs {
   /** [N, frames, hiddenSize]; without meaning where the frame mask is 0. */
   readonly lastHiddenState: Value;
-  /** int64 [N, frames]: 1 on frames that see only real samples. */
+  /**
+   * int64 [N, frames]: 1 on frames that see only real samples. It is HubertModel's, but for a row too short for a
+   * frame: such a row has none here, while HubertModel's index of its last frame runs round to the end.
+   */
   readonly frameMask: Value;
 }
 
-/** Waveforms to hidden states, 50 frames a second. A clip gives the same frames alone and padded in a batch. */
-export function hubertEncoder(weights: Weights, config: HubertConfig, inputs: HubertInputs): HubertOutputs {
+/**
+ * Waveforms to hidden states, 50 frames a second. A clip gives the same frames alone and padded in a batch, unless
+ * the options ask for HubertModel's own group norm.
+ */
+export function hubertEncoder(
+  weights: Weights,
+  config: HubertConfig,
+  inputs: HubertInputs,
+  { groupNormSteps = 'real' }: HubertOptions = {},
+): HubertOutputs {
   const { graph } = inputs.inputValues;
   const scoped = <T>(name: string, build: () => T): T => withScope(graph, name, build);
-  const { features, frameMask } = scoped('feature_extractor', () => featureEncoder(weights, config, inputs));
+  const { features, frameMask } = scoped('feature_extractor', () =>
+    featureEncoder(weights, config, inputs, groupNormSteps),
+  );
   const projected = scoped('feature_projection', () => {
     const projection = under(weights, 'feature_projection.');
     const normed = config.featProjLayerNorm

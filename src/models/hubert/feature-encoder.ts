@@ -18,14 +18,17 @@ import {
   gather,
   gelu,
   layerNorm,
+  less,
   linear,
   matmul,
   max,
+  min,
   mul,
   reduceSum,
   reshape,
   sizeOf,
   sqrt,
+  squeeze,
   sub,
   transpose,
   unsqueeze,
@@ -40,16 +43,21 @@ import { convFrames, validFrames } from './frames.js';
 /** PyTorch's default for the norms inside the feature encoder; the config's layer_norm_eps does not reach them. */
 const CONV_NORM_EPSILON = 1e-5;
 
+/** What a group norm's mean and variance are over: the real time steps of each clip, or the padding too. */
+export type GroupNormSteps = 'real' | 'padded';
+
 /**
  * Convolutions, norms and GELU.
  * @param inputValues float32 [N, samples]
  * @param attentionMask int64 [N, samples], 1 on real samples, which come first
+ * @param groupNormSteps concerns the base variant only
  * @returns features [N, frames, convDim.at(-1)] and frameMask int64 [N, frames]
  */
 export function featureEncoder(
   weights: Weights,
   config: HubertConfig,
   { inputValues, attentionMask }: { inputValues: Value; attentionMask: Value },
+  groupNormSteps: GroupNormSteps,
 ): { features: Value; frameMask: Value } {
   let features = unsqueeze(inputValues, [2]); // [N, samples, 1]
   let lengths = reduceSum(attentionMask, [1]); // [N]
@@ -64,7 +72,8 @@ export function featureEncoder(
         );
         features = layerNorm(features, scale!, bias!, CONV_NORM_EPSILON);
       } else if (layer === 0) {
-        features = timeNorm(under(layerWeights, 'layer_norm.'), features, lengths);
+        const mean = timeMean(features, groupNormSteps === 'real' ? lengths : undefined);
+        features = timeNorm(under(layerWeights, 'layer_norm.'), features, mean);
       }
       features = gelu(features);
     });
@@ -95,18 +104,42 @@ function lengthAfter({ convDim, convKernel, convStride }: HubertConfig, layer: n
   return layer === convDim.length - 1 ? 'frames' : `frames_${layer}`;
 }
 
+/** The mean of values [N, T, channels] over time: [N, 1, channels]. */
+type TimeMean = (values: Value) => Value;
+
 /**
- * Group norm with one group for each channel: every channel is normalised over its own time steps. Only the real
- * ones count, so that padding changes nothing; on a clip without padding this is PyTorch's GroupNorm.
- * x [N, T, channels], lengths int64 [N].
+ * Time is summed in blocks of so many steps, and then the blocks: one after another, tens of thousands of float32
+ * terms would lose the small ones, and quiet stretches and padding are many small ones.
  */
-function timeNorm(weights: Weights, x: Value, lengths: Value): Value {
+const BLOCK_STEPS = 128;
+
+/** The mean over all time steps of values like x [N, T, channels], or over the first `lengths` int64 [N] of them. */
+function timeMean(x: Value, lengths: Value | undefined): TimeMean {
+  const size = sizeOf(x, 1);
+  const blocks = div(add(size, BLOCK_STEPS - 1), BLOCK_STEPS);
+  const starts = mul(arange(blocks, `${x.shape[1]}_blocks`), BLOCK_STEPS);
+  const steps = constant(x.graph, int64([1, BLOCK_STEPS], [...Array(BLOCK_STEPS).keys()]));
+  const positions = add(unsqueeze(starts, [1]), steps); // [blocks, steps], the last ones beyond T
+  const counted = lengths === undefined ? size : unsqueeze(lengths, [1, 2]); // [] or [N, 1, 1]
+  const weights = unsqueeze(cast(less(unsqueeze(positions, [0]), counted), x.dtype), [2]); // [N or 1, blocks, 1, steps]
+  const count = cast(max(counted, 1), x.dtype);
+  // Products throughout: what onnxruntime's ReduceSum rounds to changes with the number of clips.
+  const ones = unsqueeze(cast(less(starts, size), x.dtype), [0, 1]); // [1, 1, blocks]
+  return (values) => {
+    const blocked = gather(values, min(positions, sub(size, 1)), 1); // [N, blocks, steps, channels]
+    const sums = squeeze(matmul(weights, blocked), [2]); // [N, blocks, channels]
+    return div(matmul(ones, sums), count);
+  };
+}
+
+/**
+ * Group norm with one group for each channel: every channel of x [N, T, channels] is normalised over its own time
+ * steps. Where all steps count, this is PyTorch's GroupNorm.
+ */
+function timeNorm(weights: Weights, x: Value, mean: TimeMean): Value {
   const channels = x.shape[2] as number;
-  const mask = unsqueeze(cast(validFrames(lengths, x), x.dtype), [1]); // [N, 1, T]
-  const count = unsqueeze(cast(max(lengths, 1), x.dtype), [1, 2]); // [N, 1, 1]
-  // A product with the mask sums the real steps in one pass, without a masked copy of x.
-  const centred = sub(x, div(matmul(mask, x), count));
-  const variance = div(matmul(mask, mul(centred, centred)), count); // [N, 1, channels]
+  const centred = sub(x, mean(x));
+  const variance = mean(mul(centred, centred)); // [N, 1, channels]
   const gain = div(weights('weight', [channels]), sqrt(add(variance, CONV_NORM_EPSILON)));
   return add(mul(centred, gain), weights('bias', [channels]));
 }

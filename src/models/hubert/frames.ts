@@ -3,6 +3,8 @@
 import { arange, cast, div, less, max, sizeOf, sub, unsqueeze, type Value } from '../../engine/onnx/index.js';
 import type { HubertConfig } from '../checkpoint/index.js';
 
+export { receptiveField } from '../checkpoint/index.js';
+
 /** The part of the config that decides lengths. */
 export type FrameGeometry = Pick<HubertConfig, 'convKernel' | 'convStride'>;
 
@@ -12,11 +14,6 @@ export function frameCount({ convKernel, convStride }: FrameGeometry, samples: n
     (length, kernel, layer) => Math.max(0, Math.floor((length - kernel) / convStride[layer]!) + 1),
     samples,
   );
-}
-
-/** Samples that one frame sees: the fewest that give a frame (400, 25 ms, in every published HuBERT). */
-export function receptiveField({ convKernel, convStride }: FrameGeometry): number {
-  return convKernel.reduceRight((frames, kernel, layer) => (frames - 1) * convStride[layer]! + kernel, 1);
 }
 
 /** {@link frameCount} of one convolution in the graph: lengths int64 [N] -> int64 [N]. */

@@ -1,16 +1,9 @@
-/** @file The encoder at work: waveforms in, feature matrices out, as one padded batch in a session's own thread. */
+/** @file The encoder at work: waveforms in, feature matrices out, padded and batched as its graph allows. */
 
-import { join } from 'node:path';
-import { pathExists } from '../../base/index.js';
-import {
-  type Device,
-  type HostedSession,
-  type SessionHost,
-  startSessionHost,
-} from '../../engine/runtime/index.js';
-import { tensor } from '../../engine/tensor/index.js';
-import { type Checkpoint, type HubertConfig, openCheckpoint, readHubertConfig } from '../checkpoint/index.js';
-import { buildEncoderGraph } from './encoder-graph.js';
+import { InputError } from '../../base/index.js';
+import type { HostedSession } from '../../engine/runtime/index.js';
+import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
+import type { HubertConfig } from '../checkpoint/index.js';
 import { type FrameGeometry, frameCount, receptiveField } from './frames.js';
 
 /** What the encoder makes of one clip. */
@@ -25,28 +18,35 @@ export interface ClipFeatures {
 export interface SpeechEncoder {
   /** Width of a feature vector. */
   readonly width: number;
-  /** {@link paddedSamples} of this encoder. */
+  /** Length to which the encoder pads a clip of so many samples. Clips that agree in it may be encoded together. */
   readonly paddedSamples: (samples: number) => number;
   /**
-   * Features of mono 16 kHz clips in [-1, 1], in the order given, computed as one batch. A clip shorter than one
-   * frame's receptive field (400 samples) has silence added up to that length, and so gives one frame.
+   * Features of mono 16 kHz clips in [-1, 1], in the order given. A clip shorter than one frame's receptive field
+   * (400 samples) has silence added up to that length, and so gives one frame.
    * @throws RangeError for a clip without samples
+   * @throws InputError when the graph gives other frames than its config says
    */
   encode(waveforms: readonly Float32Array[]): Promise<ClipFeatures[]>;
   /** Frees the session, and its thread where the encoder started it. */
   close(): Promise<void>;
 }
 
-export interface SpeechEncoderOptions {
-  readonly device: Device;
-  /** Threads inside one operator; absent: one for each physical core. */
-  readonly threads?: number | undefined;
-  /** The thread to live in; absent: one of its own. */
-  readonly host?: SessionHost;
+/** How a graph is fed and read. Both inputs are [N, samples]. */
+export interface EncoderPorts {
+  /** Type of `input_values` (int64 `attention_mask`, where it takes that too). */
+  readonly valuesDtype: 'float32' | 'float16';
+  readonly takesMask: boolean;
+  /** Name of the output [N, frames, width]. */
+  readonly hiddenStates: string;
+  /**
+   * `ignored`: a clip's frames are the same however far it is padded, so clips are padded to few distinct lengths and
+   * run together. `felt`: they are not, so every clip runs by itself and at its own length.
+   */
+  readonly padding: 'ignored' | 'felt';
 }
 
 /** What {@link createSpeechEncoder} must know of the checkpoint. */
-export type EncoderFacts = Pick<HubertConfig, 'hiddenSize' | 'convKernel' | 'convStride' | 'doNormalize'>;
+type EncoderFacts = Pick<HubertConfig, 'hiddenSize' | 'convKernel' | 'convStride' | 'doNormalize'>;
 
 /**
  * Batches are padded to a multiple of this (0.25 s). Few distinct lengths let clips share batches exactly, and spare
@@ -55,61 +55,62 @@ export type EncoderFacts = Pick<HubertConfig, 'hiddenSize' | 'convKernel' | 'con
 const PADDING_STEP_SAMPLES = 4000;
 
 /**
- * Opens the HuBERT checkpoint in `nameOrPath` (a folder, or a model id in the Hugging Face cache) on a device.
- * @throws InputError when the checkpoint is missing, broken or no HuBERT
+ * Wraps an open session.
+ * @param origin what the graph was read from, for errors
+ * @param onClose runs after the session is freed
  */
-export async function openSpeechEncoder(
-  nameOrPath: string,
-  options: SpeechEncoderOptions,
-): Promise<SpeechEncoder> {
-  const facts = await readHubertConfig(nameOrPath);
-  const { model, weightsFolder } = buildEncoderGraph(await openCheckpoint(nameOrPath));
-  const host = options.host ?? startSessionHost();
-  const closeHost = async (): Promise<void> => {
-    if (options.host === undefined) await host.close();
-  };
-  const { device, threads } = options;
-  try {
-    const session = await host.open(model, { device, threads, weightsFolder });
-    return createSpeechEncoder(session, facts, closeHost);
-  } catch (error) {
-    await closeHost();
-    throw error;
-  }
-}
-
-/** Wraps an open session of {@link buildEncoderGraph}'s model. `onClose` runs after the session is freed. */
 export function createSpeechEncoder(
   session: Pick<HostedSession, 'run' | 'dispose'>,
   facts: EncoderFacts,
-  onClose: () => Promise<void> = async () => {},
+  ports: EncoderPorts,
+  origin: string,
+  onClose: () => Promise<void>,
 ): SpeechEncoder {
   const { hiddenSize: width, doNormalize } = facts;
-  const fewest = receptiveField(facts);
+  const padded = (samples: number): number => paddedLength(facts, ports, samples);
+
+  const encodeBatch = async (waveforms: readonly Float32Array[]): Promise<ClipFeatures[]> => {
+    const length = Math.max(...waveforms.map((waveform) => padded(waveform.length)));
+    const shape = [waveforms.length, length];
+    const values = tensor('float32', shape);
+    const mask = tensor('int64', shape);
+    const lengths = waveforms.map((waveform, row) => {
+      const real = Math.max(waveform.length, receptiveField(facts));
+      values.data.set(doNormalize ? normalized(waveform) : waveform, row * length);
+      mask.data.fill(1n, row * length, row * length + real);
+      return real;
+    });
+    const input_values =
+      ports.valuesDtype === 'float32' ? values : tensor('float16', shape, encodeHalf(values.data));
+    const outputs = await session.run({ input_values, ...(ports.takesMask && { attention_mask: mask }) });
+    const hidden = outputs[ports.hiddenStates]!;
+    const frames = frameCount(facts, length);
+    requireShape(hidden, [waveforms.length, frames, width]);
+    const states = float32Of(hidden);
+    return lengths.map((real, row): ClipFeatures => {
+      const [start, own] = [row * frames * width, frameCount(facts, real)];
+      return { frames: own, width, data: states.slice(start, start + own * width) };
+    });
+  };
+
+  const requireShape = ({ shape }: Tensor, expected: readonly number[]): void => {
+    if (shape.join() === expected.join()) return;
+    throw new InputError(
+      `encoder ${origin} gave ${ports.hiddenStates} [${shape.join(', ')}], where its config.json says [${expected.join(', ')}]; give the config.json that it was made with`,
+    );
+  };
+
   return {
     width,
-    paddedSamples: (samples) => paddedSamples(facts, samples),
+    paddedSamples: padded,
     async encode(waveforms) {
+      const empty = waveforms.findIndex(({ length }) => length === 0);
+      if (empty >= 0) throw new RangeError(`clip ${empty} has no samples`);
       if (waveforms.length === 0) return [];
-      const length = Math.max(...waveforms.map((waveform) => paddedSamples(facts, waveform.length)));
-      const inputValues = tensor('float32', [waveforms.length, length]);
-      const attentionMask = tensor('int64', [waveforms.length, length]);
-      const lengths = waveforms.map((waveform, row) => {
-        if (waveform.length === 0) throw new RangeError(`clip ${row} has no samples`);
-        const values = doNormalize ? normalized(waveform) : waveform;
-        const real = Math.max(waveform.length, fewest);
-        inputValues.data.set(values, row * length);
-        attentionMask.data.fill(1n, row * length, row * length + real);
-        return real;
-      });
-      const outputs = await session.run({ input_values: inputValues, attention_mask: attentionMask });
-      const hidden = outputs.last_hidden_state!; // [N, frames, width]
-      const rowSize = hidden.shape[1]! * width;
-      return lengths.map((real, row): ClipFeatures => {
-        const frames = frameCount(facts, real);
-        const start = row * rowSize;
-        return { frames, width, data: (hidden.data as Float32Array).slice(start, start + frames * width) };
-      });
+      if (ports.padding === 'ignored') return encodeBatch(waveforms);
+      const features: ClipFeatures[] = [];
+      for (const waveform of waveforms) features.push(...(await encodeBatch([waveform])));
+      return features;
     },
     async close() {
       await session.dispose();
@@ -119,11 +120,16 @@ export function createSpeechEncoder(
 }
 
 /**
- * Length to which a clip of `samples` is padded when it is encoded alone. On the CPU, clips of equal padded length may
- * share a batch, in any number and order, without a bit of their features changing.
+ * Length to which a clip of `samples` is padded when it is encoded alone. Where padding is ignored, clips of equal
+ * padded length may share a batch on the CPU, in any number and order, without a bit of their features changing.
  */
-export function paddedSamples(facts: FrameGeometry, samples: number): number {
-  return Math.ceil(Math.max(samples, receptiveField(facts)) / PADDING_STEP_SAMPLES) * PADDING_STEP_SAMPLES;
+export function paddedLength(
+  geometry: FrameGeometry,
+  { padding }: Pick<EncoderPorts, 'padding'>,
+  samples: number,
+): number {
+  const fewest = Math.max(samples, receptiveField(geometry));
+  return padding === 'felt' ? fewest : Math.ceil(fewest / PADDING_STEP_SAMPLES) * PADDING_STEP_SAMPLES;
 }
 
 /** Zero mean and unit variance over the clip: (x - mean) / sqrt(variance + 1e-7), as Wav2Vec2FeatureExtractor has it. */
@@ -135,12 +141,4 @@ function normalized(waveform: Float32Array): Float32Array {
   for (const value of waveform) squares += (value - mean) ** 2;
   const scale = 1 / Math.sqrt(squares / waveform.length + 1e-7);
   return waveform.map((value) => (value - mean) * scale);
-}
-
-/** The files whose content decides the features: configs, then weights in the order of their paths. */
-export async function encoderFiles({ dir, weights }: Checkpoint): Promise<string[]> {
-  const configs = ['config.json', 'preprocessor_config.json'].map((name) => join(dir, name));
-  const present = await Promise.all(configs.map(pathExists));
-  const weightFiles = [...new Set([...weights.values()].map(({ path }) => path))].sort();
-  return [...configs.filter((_, place) => present[place]), ...weightFiles];
 }

@@ -1,6 +1,6 @@
 /** @file Merges a trained LoRA into its checkpoint: W + (alpha / r) B A, one weight in memory at a time. */
 
-import { open, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { InputError } from '../../base/index.js';
 import {
   type DType,
@@ -11,15 +11,18 @@ import {
   streamSafetensors,
   type Tensor,
 } from '../../engine/tensor/index.js';
-import { type Checkpoint, readWeight, type WeightRef } from '../checkpoint/index.js';
+import { type Checkpoint, readWeight, storedTensor, type WeightRef } from '../checkpoint/index.js';
 import { type LoraConfig, loraScale, PEFT_PREFIX } from './lora.js';
 
+/**
+ * Type of the merged weights: `float32` keeps the sum as exact as it is, `stored` rounds it to the checkpoint's own
+ * type. Weights that no LoRA adapts are copied byte for byte either way.
+ */
+export type MergedDtype = 'float32' | 'stored';
+
 export interface MergeOptions {
-  /**
-   * Type of the merged weights: `float32` (the default) keeps the sum as exact as it is, `stored` rounds it to the
-   * checkpoint's own type. Weights that no LoRA adapts are copied byte for byte either way.
-   */
-  readonly mergedDtype?: 'float32' | 'stored';
+  /** Default `float32`. */
+  readonly mergedDtype?: MergedDtype;
   /** Called after each weight: how many of how many are written. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -29,8 +32,6 @@ interface LoraPair {
   a: Tensor;
   b: Tensor;
 }
-
-const COPY_BYTES = 64 * 1024 * 1024;
 
 /**
  * Writes all weights of a checkpoint into one safetensors file, W + (alpha / r) B A for those that are adapted. The
@@ -46,17 +47,10 @@ export async function mergeLora(
   { mergedDtype = 'float32', onProgress }: MergeOptions = {},
 ): Promise<void> {
   const target = await realpath(outFile).catch(() => outFile);
-  const weights = [...checkpoint.weights.values()];
-  if (weights.some(({ path }) => path === target)) {
+  if ([...checkpoint.weights.values()].some(({ path }) => path === target)) {
     throw new InputError(`${outFile} is a weight file of the checkpoint itself; give another file`);
   }
-  const pairs = pairByWeight(checkpoint, parameters, lora);
-  const tensors = weights.map((ref): StreamedTensor => {
-    const pair = pairs.get(ref.key);
-    if (pair === undefined) return { ...ref, read: () => storedBytes(ref) };
-    const dtype = mergedDtype === 'stored' ? ref.dtype : 'float32';
-    return { ...ref, dtype, read: () => mergedBytes(ref, pair, loraScale(lora), dtype) };
-  });
+  const tensors = mergedTensors(checkpoint, parameters, lora, mergedDtype);
   let done = 0;
   const counted = tensors.map((tensor) => ({
     ...tensor,
@@ -68,9 +62,28 @@ export async function mergeLora(
   await streamSafetensors(outFile, counted, { format: 'pt' });
 }
 
+/**
+ * The weights of a checkpoint with a LoRA merged into those that it adapts, to be streamed; nothing is read yet.
+ * @throws InputError when a parameter is no half of a pair that fits a weight
+ */
+export function mergedTensors(
+  checkpoint: Pick<Checkpoint, 'dir' | 'weights'>,
+  parameters: ReadonlyMap<string, Tensor>,
+  lora: LoraConfig,
+  mergedDtype: MergedDtype,
+): StreamedTensor[] {
+  const pairs = pairByWeight(checkpoint, parameters, lora);
+  return [...checkpoint.weights.values()].map((ref): StreamedTensor => {
+    const pair = pairs.get(ref.key);
+    if (pair === undefined) return storedTensor(ref);
+    const dtype = mergedDtype === 'stored' ? ref.dtype : 'float32';
+    return { ...ref, dtype, read: () => mergedBytes(ref, pair, loraScale(lora), dtype) };
+  });
+}
+
 /** Pairs by the key of the weight that they adapt, all checked. */
 function pairByWeight(
-  checkpoint: Checkpoint,
+  checkpoint: Pick<Checkpoint, 'dir' | 'weights'>,
   parameters: ReadonlyMap<string, Tensor>,
   { rank }: LoraConfig,
 ): Map<string, LoraPair> {
@@ -100,22 +113,6 @@ function pairByWeight(
     pairs.set(key, { a, b });
   }
   return pairs;
-}
-
-async function* storedBytes({ path, offset, byteLength }: WeightRef): AsyncGenerator<Uint8Array> {
-  const file = await open(path, 'r');
-  try {
-    const buffer = Buffer.alloc(Math.min(COPY_BYTES, byteLength));
-    for (let done = 0; done < byteLength; ) {
-      const wanted = Math.min(buffer.length, byteLength - done);
-      const { bytesRead } = await file.read(buffer, 0, wanted, offset + done);
-      if (bytesRead === 0) throw new InputError(`weight file ${path} has become shorter while it was read`);
-      yield buffer.subarray(0, bytesRead);
-      done += bytesRead;
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 async function* mergedBytes(

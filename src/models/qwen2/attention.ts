@@ -6,16 +6,13 @@
 import {
   add,
   and,
-  arange,
   cast,
   type Dim,
   equal,
-  greaterOrEqual,
   matmul,
   mul,
   multiplyDims,
   reshape,
-  sizeOf,
   softmax,
   transpose,
   unsqueeze,
@@ -23,6 +20,7 @@ import {
   where,
 } from '../../engine/onnx/index.js';
 import type { Qwen2Config } from '../checkpoint/index.js';
+import { causalMask } from '../positions.js';
 import type { Projection } from './projections.js';
 import { maskedPositions, type RotaryTable, rotaryTable, rotate } from './rotary.js';
 
@@ -49,8 +47,7 @@ export function attentionContext(
   attentionMask: Value,
   positionIds?: Value,
 ): AttentionContext {
-  const order = arange(sizeOf(attentionMask, 1), attentionMask.shape[1]!);
-  const causal = greaterOrEqual(unsqueeze(order, [1]), unsqueeze(order, [0])); // [L, L]
+  const causal = causalMask(attentionMask); // [L, L]
   const positions =
     positionIds === undefined ? maskedPositions(attentionMask, causal) : cast(positionIds, 'float32');
   const { cosine, sine } = rotaryTable(positions, config.headDim, config.ropeTheta);

@@ -20,7 +20,7 @@ import {
 } from '../../engine/onnx/index.js';
 import type { Qwen2Config } from '../checkpoint/index.js';
 import { frozenLinear, type LoraConfig, loraLinear } from '../lora/index.js';
-import { type Dropout, noDropout, type Weights } from '../weights.js';
+import { asStored, type Dropout, noDropout, type Weights } from '../weights.js';
 import { attentionContext, groupedQueryAttention, type Project } from './attention.js';
 import { hasBias, projectionPath, projectionShape } from './projections.js';
 
@@ -49,7 +49,9 @@ export interface Qwen2Options {
 /** Word embeddings of token ids: int64 [N, L] -> float32 [N, L, d]. */
 export function embedTokens(weights: Weights, config: Qwen2Config, inputIds: Value): Value {
   const table = weights('model.embed_tokens.weight', [config.vocabSize, config.hiddenSize]);
-  return cast(gather(table, inputIds, 0), 'float32');
+  // The few rows are cast and not the table: onnxruntime folds no constant above a gigabyte, and would cast
+  // Qwen2.5-7B's with every run.
+  return cast(gather(asStored(table), inputIds, 0), 'float32');
 }
 
 /**

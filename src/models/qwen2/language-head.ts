@@ -2,7 +2,7 @@
 
 import { cast, gather, int64Vector, linear, type Value } from '../../engine/onnx/index.js';
 import type { Qwen2Config } from '../checkpoint/index.js';
-import type { Weights } from '../weights.js';
+import { asStored, type Weights } from '../weights.js';
 
 /** The output matrix W_o [V, d]: the word embeddings themselves where the config ties them. */
 function outputMatrix(weights: Weights, config: Qwen2Config): Value {
@@ -31,7 +31,9 @@ export function labelLogits(
   if (outside !== undefined)
     throw new RangeError(`label token ${outside} lies outside the ${config.vocabSize} words`);
   const matrix = outputMatrix(weights, config);
-  // In the matrix' own graph, where onnxruntime folds it at load and drops the other rows.
-  const rows = gather(matrix, int64Vector(matrix.graph, labelTokenIds), 0); // [C, d]
+  // In the matrix' own graph, where onnxruntime folds it at load and drops the other rows. Taken before the cast:
+  // constants of over about 1 GB, as a 7B model's matrix is one, are not folded, and would be cast in every run.
+  const stored = gather(asStored(matrix), int64Vector(matrix.graph, labelTokenIds), 0);
+  const rows = cast(stored, matrix.dtype); // [C, d]
   return cast(linear(cast(hidden, rows.dtype), rows), 'float32');
 }

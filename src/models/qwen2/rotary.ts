@@ -2,11 +2,9 @@
 
 import {
   add,
-  cast,
   concat,
   constant,
   cos,
-  gemm,
   int64Vector,
   max,
   mul,
@@ -18,6 +16,7 @@ import {
   type Value,
 } from '../../engine/onnx/index.js';
 import { float32 } from '../../engine/tensor/index.js';
+import { runningCount } from '../positions.js';
 
 /** Rotation of each position; the first half of `sine` has its sign turned, as the rotation wants it. */
 export interface RotaryTable {
@@ -31,19 +30,20 @@ export interface RotaryTable {
  * Positions counted over the real tokens: padding on the left gets 0 and the first real token 0, padding on the right
  * repeats the last position. A sequence has the same positions however it is padded.
  * @param attentionMask int64 [N, L], 1 = real
- * @param causal bool [L, L], true where the column is not after the row
- * @returns float32 [N, L]; float32 counts exactly up to 16,777,216
+ * @param causal bool [L, L], see `causalMask`
+ * @returns float32 [N, L]
  */
 export function maskedPositions(attentionMask: Value, causal: Value): Value {
-  // The sum of the mask up to each column, as a product with the triangle: ones and zeros, exact in any precision.
-  const count = gemm(cast(attentionMask, 'float32'), cast(causal, 'float32'), undefined, { transB: true });
-  return max(sub(count, 1), 0);
+  return max(sub(runningCount(attentionMask, causal), 1), 0);
 }
 
 /** Angles position * theta^(-2i / headDim) for i under headDim / 2. `positions` float32 [N, L]. */
 export function rotaryTable(positions: Value, headDim: number, theta: number): RotaryTable {
   const half = headDim / 2;
-  const frequencies = Array.from({ length: half }, (_, i) => theta ** ((-2 * i) / headDim));
+  // Rounded to float32 at each step, as the models are trained with: a unit in the last place of a frequency is
+  // multiplied by the position.
+  const round = Math.fround;
+  const frequencies = Array.from({ length: half }, (_, i) => 1 / round(theta ** round((2 * i) / headDim)));
   const angles = mul(unsqueeze(positions, [-1]), constant(positions.graph, float32([half], frequencies)));
   const [cosine, sine] = [cos(angles), sin(angles)]; // [N, L, headDim / 2]
   return { cosine: concat([cosine, cosine], -1), sine: concat([neg(sine), sine], -1) };

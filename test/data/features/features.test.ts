@@ -14,10 +14,9 @@ import {
   readFeatures,
 } from '../../../src/data/features/index.js';
 import { halfToFloat32, seededRandom } from '../../../src/engine/tensor/index.js';
-import { openSpeechEncoder, paddedSamples, type SpeechEncoder } from '../../../src/models/hubert/index.js';
+import { openSpeechEncoder, type SpeechEncoder } from '../../../src/models/hubert/index.js';
 
 const hubert = new URL('../../fixtures/hubert/large', import.meta.url).pathname;
-const geometry = { convKernel: [10, 3, 3, 3, 3, 2, 2], convStride: [5, 2, 2, 2, 2, 2, 2] };
 const encoderFiles = [join(hubert, 'config.json'), join(hubert, 'model.safetensors')];
 /** Seven clips; c3 and c6 hold the same audio. */
 const durationsSec = [0.9, 0.3, 1.21, 0.5, 1.2, 0.02, 0.5];
@@ -58,7 +57,7 @@ async function options(changes: Partial<ExtractOptions> = {}): Promise<ExtractOp
     items: audio,
     decode: (path) => decodeAudio(path),
     encode: (waveforms) => encoder.encode(waveforms),
-    paddedSamples: (samples) => paddedSamples(geometry, samples),
+    paddedSamples: encoder.paddedSamples,
     maxAudioSec: 10,
     ...changes,
   };

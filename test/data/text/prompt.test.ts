@@ -74,6 +74,14 @@ describe('a prompt', () => {
     expect(text.startsWith('<|im_start|>user\n')).toBe(true);
   });
 
+  it('may hold a transcript as long as a book', () => {
+    const transcript = 'sad happy '.repeat(100_000).trim();
+    const { ids, audioPosition } = buildPrompt(tokenizer, template, { ...full, transcript });
+    const short = buildPrompt(tokenizer, template, { ...full, transcript: 'sad happy' });
+    expect(ids.length - short.ids.length).toBe(2 * 99_999);
+    expect(ids.slice(audioPosition)).toEqual(short.ids.slice(short.audioPosition));
+  });
+
   it('by default names the labels, has one slot, and no line about what is absent', () => {
     const { text, ids, audioPosition } = buildPrompt(tokenizer, DEFAULT_PROMPT, full);
     expect(text).toContain('one of these words: happy, sad.');

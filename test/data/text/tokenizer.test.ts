@@ -3,8 +3,9 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { InputError } from '../../../src/base/index.js';
+import { InputError, sha256Of } from '../../../src/base/index.js';
 import {
   buildByteLevelTokenizer,
   createTokenizer,
@@ -18,11 +19,20 @@ interface Fixture {
   specialTokens: string[];
   texts: string[];
   literal: string[];
+  /** Unit and repeats. */
+  longTexts: [string, number][];
   ids: Record<
-    'qwen2' | 'roberta' | 'realQwen2',
-    { vocabSize: number; texts: number[][]; literal: number[][] }
+    'qwen2' | 'roberta' | 'trainedRoberta' | 'realQwen2',
+    {
+      vocabSize: number;
+      texts: number[][];
+      literal: number[][];
+      long: { count: number; sha256: string }[];
+    }
   >;
 }
+
+const fixtureFolder = fileURLToPath(new URL('../../fixtures/text/', import.meta.url));
 
 const realData = process.env.EMOQ_REAL_DATA;
 if (!realData) console.log('skipped: the real Qwen2.5 tokenizer (EMOQ_REAL_DATA is not set)');
@@ -31,20 +41,23 @@ let folder: string;
 let fixture: Fixture;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'emoq-tokenizer-'));
-  fixture = JSON.parse(
-    await readFile(new URL('../../fixtures/text/tokenizers.json', import.meta.url), 'utf8'),
-  );
+  fixture = JSON.parse(await readFile(join(fixtureFolder, 'tokenizers.json'), 'utf8'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function expectSameIds(tokenizer: TextTokenizer, kind: keyof Fixture['ids']): void {
-  const { vocabSize, texts, literal } = fixture.ids[kind];
+  const { vocabSize, texts, literal, long } = fixture.ids[kind];
   expect(tokenizer.vocabSize).toBe(vocabSize);
   fixture.texts.forEach((text, i) => {
     expect(tokenizer.encode(text), text).toEqual(texts[i]);
   });
   fixture.literal.forEach((text, i) => {
     expect(tokenizer.encode(text), text).toEqual(literal[i]);
+  });
+  fixture.longTexts.forEach(([unit, times], i) => {
+    const ids = tokenizer.encode(unit.repeat(times));
+    const sha256 = sha256Of(new Uint8Array(Int32Array.from(ids).buffer)).slice(0, 16);
+    expect({ count: ids.length, sha256 }, unit).toEqual(long[i]);
   });
 }
 
@@ -100,6 +113,24 @@ describe.each(['qwen2', 'roberta'] as const)('a toy tokenizer of kind %s', (kind
   it('refuses words that the pre-tokenizer would cut', () => {
     for (const word of ["don't", 'two words', '', 'x2']) {
       expect(() => buildByteLevelTokenizer({ words: [word], kind })).toThrow(RangeError);
+    }
+  });
+});
+
+describe('a RoBERTa tokenizer that the Python library trained and saved', () => {
+  it('gives its ids, where merges cross white space that JavaScript and Unicode see differently', async () => {
+    expectSameIds(await loadTokenizer(join(fixtureFolder, 'roberta')), 'trainedRoberta');
+  });
+});
+
+describe('half of a surrogate pair', () => {
+  it('is U+FFFD, as where the text is written to a file', () => {
+    const { tokenizerJson, tokenizerConfig } = buildByteLevelTokenizer({ words: ['happy'], kind: 'qwen2' });
+    const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig, 'toy');
+    for (const text of ['\ud83d', 'a\ude00 b', '\ude00\ud83d', ' \ud83d happy']) {
+      const ids = tokenizer.encode(text);
+      expect(ids).toEqual(tokenizer.encode(text.replace(/[\ud800-\udfff]/g, '\ufffd')));
+      expect(tokenizer.decode(ids)).toBe(Buffer.from(text).toString());
     }
   });
 });

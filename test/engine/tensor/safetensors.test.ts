@@ -9,11 +9,9 @@ import {
   float32,
   float32Of,
   isFloating,
-  type Random,
   readSafetensors,
   readSafetensorsHeader,
   readSafetensorsTensor,
-  seededRandom,
   type Tensor,
   tensor,
   writeSafetensors,
@@ -141,7 +139,7 @@ describe('a corrupt file gives one line with the file and the fault', () => {
     ['a folder', async () => folder, 'is not a file'],
     ['empty', () => write(''), 'is only 0 bytes long'],
     ['a Git LFS pointer', () => write('version https://git-lfs.github.com/spec/v1\n'), 'git lfs pull'],
-    ['of absurd header length', () => fileOf('{}', bytes(0), 2n ** 63n), 'the limit is 100000000'],
+    ['of absurd header length', () => fileOf('{}', bytes(0), 2n ** 63n), 'the limit is 2000000'],
     [
       'cut inside its header',
       () => fileOf('{}', bytes(0), 3n),
@@ -188,6 +186,21 @@ describe('a corrupt file gives one line with the file and the fault', () => {
       () => fileOf({ a: entry(0, 8), b: entry(4, 12) }, bytes(12)),
       'overlaps the tensor before',
     ],
+    [
+      'of a key that comes twice',
+      () => fileOf('{"a":{"dtype":"U8","dtype":"I8","shape":[1],"data_offsets":[0,1]}}', bytes(1)),
+      'has the key "dtype" twice in one object of its header',
+    ],
+    [
+      'of a tensor that comes twice, spelled otherwise',
+      () => fileOf(`{"a":${JSON.stringify(entry(0, 4))},"\\u0061":${JSON.stringify(entry(0, 4))}}`, bytes(4)),
+      'has the key "a" twice',
+    ],
+    [
+      'of a shape that is nested deeply',
+      () => fileOf(`{"a":{"dtype":"U8","shape":${'['.repeat(99_999)}${']'.repeat(99_999)}}}`),
+      'has shape something nested too deeply to show for tensor "a"',
+    ],
     ['of the same bytes twice', () => fileOf({ a: entry(0, 8), b: entry(0, 8) }, bytes(8)), 'overlaps'],
     [
       'of a gap',
@@ -223,88 +236,3 @@ describe('a corrupt file gives one line with the file and the fault', () => {
     await expect(readSafetensorsTensor(header, 'a')).rejects.toThrow(/is cut short at byte \d+$/);
   });
 });
-
-describe('mutated files', () => {
-  it('give an InputError or exactly what their header says, 600 times', async () => {
-    const source = await readFile(join(fixtures, 'python.safetensors'));
-    const random = seededRandom(1, 'safetensors-fuzz');
-    const path = join(folder, 'mutated.safetensors');
-    let refused = 0;
-    for (let trial = 0; trial < 600; trial++) {
-      const bytes = mutate(source, random);
-      await writeFile(path, bytes);
-      const outcome = await readSafetensors(path).catch((error: unknown) => error);
-      if (outcome instanceof Error) {
-        expect(outcome, `trial ${trial}`).toBeInstanceOf(InputError);
-        expect(outcome.message).toMatch(/^safetensors file .*mutated\.safetensors [^\n]+$/);
-        refused++;
-        continue;
-      }
-      const { tensors } = outcome as { tensors: Map<string, Tensor> };
-      const dataStart = 8 + Number(bytes.readBigUInt64LE());
-      const { __metadata__: _, ...entries } = JSON.parse(bytes.toString('utf8', 8, dataStart));
-      expect(new Set(tensors.keys())).toEqual(new Set(Object.keys(entries)));
-      let total = 0;
-      for (const [key, { shape, data }] of tensors) {
-        const [begin, end] = entries[key].data_offsets;
-        const stored = bytes.subarray(dataStart + begin, dataStart + end);
-        expect(Buffer.from(data.buffer).equals(stored), `trial ${trial}, ${key}`).toBe(true);
-        expect(shape).toEqual(entries[key].shape);
-        total += stored.length;
-      }
-      expect(dataStart + total).toBe(bytes.length);
-    }
-    expect(refused).toBeGreaterThan(300);
-    expect(refused).toBeLessThan(600);
-  });
-});
-
-/** One to three random edits: bytes, numbers, names and slices of the header, its length, the end of the file. */
-function mutate(source: Buffer, random: Random): Buffer {
-  const dataStart = 8 + Number(source.readBigUInt64LE());
-  let json = source.toString('latin1', 8, dataStart);
-  let data = source.subarray(dataStart);
-  let lengthChange = 0n;
-  const numbers = ['-1', '0', '1', '2', '3', '1e3', '1.5', '9007199254740993', '1e999', 'null', '"4"', '[]'];
-  const names = ['"F32"', '"F16"', '"BF16"', '"I64"', '"U8"', '"F64"', '"f32"', '"__proto__"', '{}', '7'];
-  const edits: (() => void)[] = [
-    () => {
-      const at = random.integer(json.length);
-      json = json.slice(0, at) + String.fromCharCode(random.integer(256)) + json.slice(at + 1);
-    },
-    () => {
-      json = replaceOne(json, /\d+/g, random.pick(numbers), random);
-    },
-    () => {
-      json = replaceOne(json, /"[A-Z]+\d*"/g, random.pick(names), random);
-    },
-    () => {
-      const at = random.integer(json.length);
-      const length = random.integer(20);
-      json =
-        json.slice(0, at) +
-        (random.uniform() < 0.5 ? '' : json.slice(at, at + 2 * length)) +
-        json.slice(at + length);
-    },
-    () => {
-      json += ' '.repeat(random.integer(9));
-    },
-    () => {
-      lengthChange = BigInt(random.integer(41) - 20);
-    },
-    () => {
-      data = Buffer.concat([data, Buffer.alloc(8)]).subarray(0, data.length - 8 + random.integer(16));
-    },
-  ];
-  for (let count = 1 + random.integer(3); count > 0; count--) random.pick(edits)();
-  const prefix = Buffer.alloc(8);
-  prefix.writeBigUInt64LE(BigInt.asUintN(64, BigInt(json.length) + lengthChange));
-  return Buffer.concat([prefix, Buffer.from(json, 'latin1'), data]);
-}
-
-function replaceOne(text: string, pattern: RegExp, replacement: string, random: Random): string {
-  const matches = [...text.matchAll(pattern)];
-  if (matches.length === 0) return text;
-  const match = random.pick(matches);
-  return text.slice(0, match.index) + replacement + text.slice(match.index + match[0].length);
-}

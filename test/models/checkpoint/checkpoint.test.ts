@@ -13,6 +13,7 @@ import {
   requireWeight,
   weightsUnder,
 } from '../../../src/models/checkpoint/index.js';
+import { failure } from './failure.js';
 
 let root: string;
 beforeAll(async () => {
@@ -35,16 +36,6 @@ async function folderOf(name: string, files: Record<string, unknown> = {}): Prom
     await writeFile(join(dir, file), typeof content === 'string' ? content : JSON.stringify(content));
   }
   return dir;
-}
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(
-    () => undefined,
-    (caught: unknown) => caught,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  expect((error as Error).message).not.toContain('\n');
-  return (error as Error).message;
 }
 
 describe('a checkpoint folder', () => {
@@ -89,11 +80,11 @@ describe('a checkpoint folder', () => {
   it('that is incomplete or corrupt gives one line naming it', async () => {
     const nothing = await folderOf('nothing');
     expect(await failure(openCheckpoint(nothing))).toMatch(
-      /holds no weights; looked for model\.safetensors, or/,
+      /holds no weights; looked for model\.safetensors and pytorch_model\.bin, or/,
     );
     const pickled = await folderOf('pickled', { 'pytorch_model.bin': 'PK' });
     expect(await failure(openCheckpoint(pickled))).toBe(
-      `checkpoint ${pickled} holds its weights as pytorch_model.bin; what can be read is model.safetensors, or model.safetensors.index.json with its shards; save it as safetensors first`,
+      `PyTorch file ${pickled}/pytorch_model.bin is no PyTorch file: neither a zip nor a pickle`,
     );
     const corrupt = await folderOf('corrupt', { 'model.safetensors': 'no weights at all' });
     expect(await failure(openCheckpoint(corrupt))).toContain(`safetensors file ${corrupt}/model.safetensors`);
@@ -174,10 +165,10 @@ describe('a model id', () => {
   it('that is not there gives one line of what was looked for and where', async () => {
     vi.stubEnv('HF_HUB_CACHE', join(root, 'hub-cache'));
     expect(await failure(openCheckpoint('Qwen/Absent-7B'))).toBe(
-      `checkpoint "Qwen/Absent-7B" not found: no folder ${join(process.cwd(), 'Qwen/Absent-7B')}, and no ${join(root, 'hub-cache/models--Qwen--Absent-7B')} in the Hugging Face cache; give the path of a folder that holds config.json and model.safetensors`,
+      `checkpoint "Qwen/Absent-7B" not found: no folder ${join(process.cwd(), 'Qwen/Absent-7B')}, and no ${join(root, 'hub-cache/models--Qwen--Absent-7B')} in the Hugging Face cache; fetch it with emoq pull Qwen/Absent-7B, or give the path of a folder that holds config.json and model.safetensors or pytorch_model.bin`,
     );
     expect(await failure(openCheckpoint('/nowhere/at/all'))).toBe(
-      'checkpoint folder /nowhere/at/all does not exist; give the path of a folder that holds config.json and model.safetensors',
+      'checkpoint folder /nowhere/at/all does not exist; give the path of a folder that holds config.json and model.safetensors or pytorch_model.bin',
     );
     expect(await failure(openCheckpoint(join(root, 'single/config.json')))).toContain(
       'is a file, not a folder',

@@ -1,13 +1,12 @@
-/** @file HuBERT against transformers, in both variants, alone and padded. References: test/reference/hubert.py. */
+/** @file HuBERT's graph: padding, frame lengths, and checkpoints in all their forms. */
 
 import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createSession, type Session } from '../../../src/engine/runtime/index.js';
+import type { Session } from '../../../src/engine/runtime/index.js';
 import {
   decodeBfloat16,
-  decodeHalf,
   encodeBfloat16,
   float32Of,
   readSafetensors,
@@ -17,20 +16,28 @@ import {
 } from '../../../src/engine/tensor/index.js';
 import { openCheckpoint } from '../../../src/models/checkpoint/index.js';
 import { buildEncoderGraph, frameCount, receptiveField } from '../../../src/models/hubert/index.js';
+import {
+  encodeBatch,
+  hubertFixtures,
+  openEncoder as openSession,
+  type References,
+  readReferences,
+  realFrames,
+  relativeError,
+} from './encoding.js';
 
-const fixtures = new URL('../../fixtures/hubert/', import.meta.url).pathname;
 const variants = ['base', 'large'] as const;
 const geometry = { convKernel: [10, 3, 3, 3, 3, 2, 2], convStride: [5, 2, 2, 2, 2, 2, 2] };
 
 let temporary: string;
-let reference: Map<string, Tensor>;
+let reference: References;
 let clips: Float32Array[];
 const open: Session[] = [];
 
 beforeAll(async () => {
   temporary = await mkdtemp(join(tmpdir(), 'emoq-hubert-'));
-  reference = (await readSafetensors(join(fixtures, 'reference.safetensors'))).tensors;
-  clips = [0, 1, 2].map((clip) => decodeHalf(reference.get(`clip.${clip}`)!.data as Uint16Array));
+  reference = await readReferences();
+  clips = reference.clips('base');
 });
 
 afterAll(async () => {
@@ -39,57 +46,20 @@ afterAll(async () => {
 });
 
 async function openEncoder(dir: string): Promise<Session> {
-  const { model, weightsFolder } = buildEncoderGraph(await openCheckpoint(dir));
-  const session = await createSession(model, { device: { kind: 'cpu' }, threads: 2, weightsFolder });
+  const session = await openSession(dir);
   open.push(session);
   return session;
 }
 
-/** Runs clips as one zero-padded batch of `length` samples; returns the valid frames of each. */
-async function encode(
-  session: Session,
-  batch: Float32Array[],
-  length = batch[0]!.length,
-): Promise<Float32Array[]> {
-  const values = tensor('float32', [batch.length, length]);
-  const mask = tensor('int64', [batch.length, length]);
-  batch.forEach((clip, row) => {
-    values.data.set(clip, row * length);
-    mask.data.fill(1n, row * length, row * length + clip.length);
-  });
-  const outputs = await session.run({ input_values: values, attention_mask: mask });
-  const [, frames, width] = outputs.last_hidden_state!.shape as [number, number, number];
-  const frameMask = outputs.frame_mask!.data as BigInt64Array;
-  return batch.map((_, row) => {
-    const valid = frameMask.subarray(row * frames, (row + 1) * frames).filter((flag) => flag === 1n).length;
-    const start = row * frames * width;
-    return (outputs.last_hidden_state!.data as Float32Array).slice(start, start + valid * width);
-  });
-}
-
-/** Largest difference relative to the expectation's largest magnitude. */
-function relativeError(actual: Float32Array, expected: Float32Array): number {
-  expect(actual.length).toBe(expected.length);
-  let [largest, difference] = [0, 0];
-  expected.forEach((value, place) => {
-    largest = Math.max(largest, Math.abs(value));
-    difference = Math.max(difference, Math.abs(value - actual[place]!));
-  });
-  return difference / largest;
+/** The valid frames of each clip of a batch. */
+async function encode(session: Session, batch: Float32Array[], length?: number): Promise<Float32Array[]> {
+  return realFrames(await encodeBatch(session, batch, length));
 }
 
 describe.each(variants)('the %s variant', (variant) => {
   let session: Session;
   beforeAll(async () => {
-    session = await openEncoder(join(fixtures, variant));
-  });
-
-  it('gives the hidden states of transformers on single clips, down to one frame', async () => {
-    for (const [place, clip] of clips.entries()) {
-      const [hidden] = await encode(session, [clip]);
-      const expected = reference.get(`${variant}.${place}`)!.data as Float32Array;
-      expect(relativeError(hidden!, expected)).toBeLessThan(1e-4);
-    }
+    session = await openEncoder(join(hubertFixtures, variant));
   });
 
   it('gives a clip the same frames alone and padded in a batch', async () => {
@@ -119,23 +89,9 @@ describe.each(variants)('the %s variant', (variant) => {
   });
 });
 
-describe('the large variant in a padded batch', () => {
-  it('gives the hidden states of transformers with an attention mask', async () => {
-    const session = await openEncoder(join(fixtures, 'large'));
-    const expected = reference.get('large.padded')!;
-    const [, frames, width] = expected.shape as [number, number, number];
-    const hidden = await encode(session, clips);
-    hidden.forEach((valid, row) => {
-      const start = row * frames * width;
-      const rowExpected = (expected.data as Float32Array).slice(start, start + valid.length);
-      expect(relativeError(valid, rowExpected)).toBeLessThan(1e-4);
-    });
-  });
-});
-
 describe('frame lengths', () => {
   it('follow the convolution formula on the host as in the graph', async () => {
-    const session = await openEncoder(join(fixtures, 'large'));
+    const session = await openEncoder(join(hubertFixtures, 'large'));
     const lengths = [400, 719, 720, 1039, 1040, 5000];
     const hidden = await encode(
       session,
@@ -149,7 +105,7 @@ describe('frame lengths', () => {
   it('count no frame below the receptive field of 400 samples', async () => {
     expect(receptiveField(geometry)).toBe(400);
     for (const length of [0, 3, 9, 399]) expect(frameCount(geometry, length)).toBe(0);
-    const session = await openEncoder(join(fixtures, 'large'));
+    const session = await openEncoder(join(hubertFixtures, 'large'));
     const hidden = await encode(
       session,
       [0, 3, 9, 399].map((length) => new Float32Array(length)),
@@ -161,10 +117,10 @@ describe('frame lengths', () => {
 
 describe('checkpoints', () => {
   it('of bfloat16 give what their rounded weights give in float32', async () => {
-    const { tensors } = await readSafetensors(join(fixtures, 'base', 'model.safetensors'));
+    const { tensors } = await readSafetensors(join(hubertFixtures, 'base', 'model.safetensors'));
     for (const kind of ['bfloat16', 'float32'] as const) {
       await mkdir(join(temporary, kind));
-      await cp(join(fixtures, 'base', 'config.json'), join(temporary, kind, 'config.json'));
+      await cp(join(hubertFixtures, 'base', 'config.json'), join(temporary, kind, 'config.json'));
       const rounded = [...tensors].map(([key, value]): [string, Tensor] => {
         const words = encodeBfloat16(float32Of(value));
         const data = kind === 'bfloat16' ? words : decodeBfloat16(words);
@@ -180,20 +136,20 @@ describe('checkpoints', () => {
   it('are read in place where the folder holds links, as in the Hugging Face cache', async () => {
     const [blobs, snapshot] = [join(temporary, 'blobs'), join(temporary, 'snapshots', 'abc')];
     await mkdir(snapshot, { recursive: true });
-    await cp(join(fixtures, 'large'), blobs, { recursive: true });
+    await cp(join(hubertFixtures, 'large'), blobs, { recursive: true });
     await rename(join(blobs, 'model.safetensors'), join(blobs, 'f00d'));
     await symlink('../../blobs/config.json', join(snapshot, 'config.json'));
     await symlink('../../blobs/f00d', join(snapshot, 'model.safetensors'));
     const [hidden] = await encode(await openEncoder(snapshot), [clips[1]!]);
-    expect(relativeError(hidden!, reference.get('large.1')!.data as Float32Array)).toBeLessThan(1e-4);
+    expect(relativeError(hidden!, reference.values('large.1'))).toBeLessThan(1e-4);
   });
 
   it('that lack a weight or have one of another shape are refused by its key', async () => {
-    const { tensors } = await readSafetensors(join(fixtures, 'base', 'model.safetensors'));
+    const { tensors } = await readSafetensors(join(hubertFixtures, 'base', 'model.safetensors'));
     const broken = async (name: string, weights: Iterable<[string, Tensor]>): Promise<string> => {
       const dir = join(temporary, name);
       await mkdir(dir);
-      await cp(join(fixtures, 'base', 'config.json'), join(dir, 'config.json'));
+      await cp(join(hubertFixtures, 'base', 'config.json'), join(dir, 'config.json'));
       await writeSafetensors(join(dir, 'model.safetensors'), weights);
       return dir;
     };
@@ -214,7 +170,7 @@ describe('checkpoints', () => {
 
   it('of another model type are refused', async () => {
     const dir = join(temporary, 'other');
-    await cp(join(fixtures, 'base'), dir, { recursive: true });
+    await cp(join(hubertFixtures, 'base'), dir, { recursive: true });
     await writeFile(join(dir, 'config.json'), JSON.stringify({ model_type: 'wavlm' }));
     await expect(build(dir)).rejects.toThrow(/wavlm/);
   });

@@ -5,18 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeHalf, readSafetensors, seededRandom } from '../../../src/engine/tensor/index.js';
-import { openCheckpoint } from '../../../src/models/checkpoint/index.js';
 import {
-  encoderFiles,
+  findSpeechEncoder,
   openSpeechEncoder,
-  paddedSamples,
   type SpeechEncoder,
 } from '../../../src/models/hubert/index.js';
 
 const fixtures = new URL('../../fixtures/hubert/', import.meta.url).pathname;
 const options = { device: { kind: 'cpu' }, threads: 2 } as const;
-
-const geometry = { convKernel: [10, 3, 3, 3, 3, 2, 2], convStride: [5, 2, 2, 2, 2, 2, 2] };
 
 let base: SpeechEncoder;
 let large: SpeechEncoder;
@@ -107,7 +103,7 @@ describe('a speech encoder', () => {
       for (const samples of [3_900, 11_000, 52_000]) {
         const clip = noise(samples);
         const others = [noise(samples - 300, 2), noise(samples - 1000, 3), noise(samples - 77, 4)];
-        expect(new Set([clip, ...others].map(({ length }) => paddedSamples(geometry, length))).size).toBe(1);
+        expect(new Set([clip, ...others].map(({ length }) => encoder.paddedSamples(length))).size).toBe(1);
         const [alone] = await encoder.encode([clip]);
         const last = await encoder.encode([...others, clip]);
         const second = await encoder.encode([others[2]!, clip]);
@@ -127,7 +123,7 @@ describe('the files of an encoder', () => {
     const dir = await mkdtemp(join(tmpdir(), 'emoq-encoder-'));
     try {
       await cp(join(fixtures, 'large'), dir, { recursive: true });
-      const files = await encoderFiles(await openCheckpoint(dir));
+      const { files } = await findSpeechEncoder(dir, null);
       expect(files.map((file) => file.slice(dir.length + 1))).toEqual([
         'config.json',
         'preprocessor_config.json',
@@ -135,7 +131,7 @@ describe('the files of an encoder', () => {
       ]);
       await rm(join(dir, 'preprocessor_config.json'));
       await writeFile(join(dir, 'README.md'), 'not part of it');
-      expect(await encoderFiles(await openCheckpoint(dir))).toHaveLength(2);
+      expect((await findSpeechEncoder(dir, null)).files).toHaveLength(2);
     } finally {
       await rm(dir, { recursive: true });
     }

@@ -1,8 +1,11 @@
+/** @file The Qwen2 decoder against transformers (test/reference/qwen2.py), and what it refuses. */
+
 import { describe, expect, it } from 'vitest';
 import { addInput, reshape } from '../../../src/engine/onnx/index.js';
-import { float32Of, int64, type Tensor } from '../../../src/engine/tensor/index.js';
+import { float32Of, type Tensor } from '../../../src/engine/tensor/index.js';
 import { embedTokens, labelLogits, lmHead, qwen2Decoder } from '../../../src/models/qwen2/index.js';
 import { declaredWeights } from '../../../src/models/weights.js';
+import { parityError, recordParity } from '../../parity/figures.js';
 import { compute, type Fixture, openFixture, relativeError } from './graph-run.js';
 
 const ids = (fixture: Fixture) => [fixture.expected('input_ids'), ['N', 'L']] as const;
@@ -10,13 +13,26 @@ const ids = (fixture: Fixture) => [fixture.expected('input_ids'), ['N', 'L']] as
 /** Keeps the rows of real tokens: padding's states are finite, but mean nothing. */
 const realRows = (mask: Tensor) => (row: number) => mask.data[row] === 1n;
 
-for (const name of ['tied', 'untied']) {
-  describe(`Qwen2 with ${name} embeddings`, async () => {
+/** Sizes of a model and its batch, for the table of errors. */
+function describeShape({ config, checkpoint, expected }: Fixture) {
+  const [batch, length] = expected('input_ids').shape;
+  const { numHiddenLayers, hiddenSize, numAttentionHeads, numKeyValueHeads, headDim, ropeTheta } = config;
+  const heads = `${numAttentionHeads} heads of ${headDim} on ${numKeyValueHeads}`;
+  const ties = config.tieWordEmbeddings ? 'tied' : 'untied';
+  return {
+    model: 'Qwen2',
+    shape: `${numHiddenLayers} layers, ${hiddenSize}; ${heads}; theta ${ropeTheta}; ${ties}; ${batch} x ${length} tokens`,
+    dtype: `${[...checkpoint.weights.values()][0]!.dtype} weights, float32 arithmetic`,
+  };
+}
+
+for (const name of ['tied', 'untied', 'one-key-head', 'all-key-heads']) {
+  describe(`Qwen2, the checkpoint "${name}"`, async () => {
     const fixture = await openFixture(name);
     const { config, checkpoint } = fixture;
 
     for (const side of ['right', 'left']) {
-      it(`agrees with PyTorch on hidden states and logits, padded on the ${side}`, async () => {
+      it(`agrees with transformers on hidden states and logits, padded on the ${side}`, async () => {
         const mask = fixture.expected(`${side}.mask`);
         const { hidden, logits } = await compute(
           { inputIds: ids(fixture), attentionMask: [mask, ['N', 'L']] },
@@ -31,8 +47,15 @@ for (const name of ['tied', 'untied']) {
         );
         const wanted = fixture.expected(`${side}.logits`);
         const rows = realRows(mask);
-        expect(relativeError(hidden!, fixture.expected(`${side}.hidden`), rows)).toBeLessThan(2e-5);
-        expect(relativeError({ ...logits!, shape: wanted.shape }, wanted, rows)).toBeLessThan(2e-5);
+        const errors = {
+          'last hidden state': parityError(hidden!, fixture.expected(`${side}.hidden`), rows),
+          logits: parityError({ ...logits!, shape: wanted.shape }, wanted, rows),
+        };
+        for (const [quantity, error] of Object.entries(errors)) {
+          const padded = `${quantity}, padded on the ${side}`;
+          recordParity({ ...describeShape(fixture), quantity: padded, ...error });
+          expect(error.relative, quantity).toBeLessThan(2e-5);
+        }
         expect(float32Of(hidden!).every(Number.isFinite)).toBe(true);
       });
     }
@@ -50,14 +73,10 @@ for (const name of ['tied', 'untied']) {
       expect(asked.toSorted(byKey)).toEqual(stored.toSorted(byKey));
     });
 
-    it('takes position ids, and only their differences matter', async () => {
-      const mask = fixture.expected('right.mask');
-      const positions = int64(
-        mask.shape,
-        Array.from({ length: mask.data.length }, (_, i) => 5 + (i % mask.shape[1]!)),
-      );
+    it('takes position ids, far ones too', async () => {
+      const [mask, positions] = ['right.mask', 'far.positions'].map((key) => fixture.expected(key));
       const { hidden } = await compute(
-        { inputIds: ids(fixture), mask: [mask, ['N', 'L']], positionIds: [positions, ['N', 'L']] },
+        { inputIds: ids(fixture), mask: [mask!, ['N', 'L']], positionIds: [positions!, ['N', 'L']] },
         (graph, { inputIds, mask: attentionMask, positionIds }) => {
           const weights = fixture.weights(graph);
           const embeddings = embedTokens(weights, config, inputIds);
@@ -65,13 +84,19 @@ for (const name of ['tied', 'untied']) {
         },
         checkpoint.dir,
       );
-      expect(relativeError(hidden!, fixture.expected('right.hidden'), realRows(mask))).toBeLessThan(5e-5);
+      const error = parityError(hidden!, fixture.expected('far.hidden'), realRows(mask!));
+      recordParity({
+        ...describeShape(fixture),
+        quantity: 'last hidden state from position 20,000 on',
+        ...error,
+      });
+      expect(error.relative).toBeLessThan(2e-5);
     });
 
     it('gives the label words the logits that the whole vocabulary gives them', async () => {
-      const labels = [60, 0, 17, 5];
+      const labels = [config.vocabSize - 1, 0, 17, 5];
       const mask = fixture.expected('right.mask');
-      const [, length] = mask.shape as [number, number];
+      const [batch, length] = mask.shape as [number, number];
       const { logits } = await compute(
         { hidden: [fixture.expected('right.hidden'), ['N', 'L', config.hiddenSize]] },
         (graph, { hidden }) => {
@@ -81,7 +106,7 @@ for (const name of ['tied', 'untied']) {
         checkpoint.dir,
       );
       const all = fixture.expected('right.logits').data as Float32Array;
-      expect(logits!.shape).toEqual([3 * length, labels.length]);
+      expect(logits!.shape).toEqual([batch * length, labels.length]);
       (logits!.data as Float32Array).forEach((value, i) => {
         const [row, label] = [Math.floor(i / labels.length), labels[i % labels.length]!];
         expect(value).toBeCloseTo(all[row * config.vocabSize + label]!, 4);

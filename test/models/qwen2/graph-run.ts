@@ -11,7 +11,7 @@ import {
   type Value,
 } from '../../../src/engine/onnx/index.js';
 import { createSession } from '../../../src/engine/runtime/index.js';
-import { type DType, float32Of, readSafetensors, type Tensor } from '../../../src/engine/tensor/index.js';
+import { type DType, readSafetensors, type Tensor } from '../../../src/engine/tensor/index.js';
 import {
   type Checkpoint,
   openCheckpoint,
@@ -21,6 +21,7 @@ import {
 } from '../../../src/models/checkpoint/index.js';
 import type { LoraConfig } from '../../../src/models/lora/index.js';
 import { checkpointWeights, type Weights } from '../../../src/models/weights.js';
+import { parityError } from '../../parity/figures.js';
 
 /** A fed tensor with the meaning of its axes, symbols allowed. */
 export type Feed = readonly [Tensor, readonly Dim[]];
@@ -83,26 +84,6 @@ export async function openFixture(name: string): Promise<Fixture> {
   };
 }
 
-/**
- * Largest error of `actual` against `expected`, each relative to the larger of its element and of the root mean
- * square of all, over the rows of the last axis that `rows` keeps.
- */
-export function relativeError(
-  actual: Tensor,
-  expected: Tensor,
-  rows: (row: number) => boolean = () => true,
-): number {
-  if (actual.shape.join() !== expected.shape.join()) {
-    throw new Error(`shape [${actual.shape.join()}] where [${expected.shape.join()}] is expected`);
-  }
-  const [got, wanted] = [float32Of(actual), float32Of(expected)];
-  const rootMeanSquare = Math.sqrt(wanted.reduce((sum, value) => sum + value * value, 0) / wanted.length);
-  const width = expected.shape.at(-1) ?? 1;
-  let worst = 0;
-  wanted.forEach((value, i) => {
-    if (!rows(Math.floor(i / width))) return;
-    const error = Math.abs(got[i]! - value) / Math.max(Math.abs(value), rootMeanSquare);
-    worst = Number.isFinite(error) ? Math.max(worst, error) : Number.POSITIVE_INFINITY;
-  });
-  return worst;
-}
+/** The relative error of `parityError` alone. */
+export const relativeError = (...compared: Parameters<typeof parityError>): number =>
+  parityError(...compared).relative;

@@ -1,0 +1,32 @@
+/** @file `emoq pull`: its options and help. */
+
+import type { Command } from 'commander';
+
+export interface PullOptions {
+  readonly revision?: string;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+export function declare(command: Command): void {
+  command
+    .argument('<names...>', 'short names, or ids such as owner/name, each with @revision where wanted')
+    .option('--revision <revision>', 'a branch, a tag or a commit of the one model named')
+    .option('--dry-run', 'list the files and their sizes, and fetch nothing')
+    .option('--json', 'print one JSON object')
+    .addHelpText(
+      'after',
+      `
+Short names: hubert-base, hubert-large, roberta-base, qwen2.5-0.5b-instruct,
+qwen2.5-1.5b-instruct, qwen2.5-3b-instruct, qwen2.5-7b-instruct. They are
+fetched at a fixed commit, other names at main, and each file is checked
+against its hash. Interrupted, the same command goes on where it stopped.
+
+Models lie where huggingface_hub and transformers keep them: HF_HUB_CACHE,
+HF_HOME/hub or ~/.cache/huggingface/hub. HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE
+and HTTPS_PROXY are honoured. Prints the folder of each model.
+
+Example:
+  emoq pull hubert-large roberta-base qwen2.5-0.5b-instruct`,
+    );
+}

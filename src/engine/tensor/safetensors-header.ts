@@ -1,0 +1,140 @@
+/**
+ * @file The JSON header of a safetensors file: what each tensor is and where it lies.
+ *
+ * The rules are those of the format's specification and reference reader: the header begins with '{', no key comes
+ * twice, and the tensors fill the data section without gaps, overlaps or a rest. Only the limit of the header's length,
+ * 100 MB in the specification, is lower here: parsed JSON can take 65 times the room of its text, and a header of 2 MB
+ * names some 15,000 tensors, where a model of 72 billion parameters has 1,000.
+ */
+
+import { errorMessage, type InputError, quoted } from '../../base/index.js';
+import { type DType, dtypeInfo, dtypes } from './dtype.js';
+import { elementCount } from './tensor.js';
+
+/** Where one tensor lies in a file. */
+export interface SafetensorsEntry {
+  dtype: DType;
+  shape: number[];
+  /** Absolute byte offset in the file. */
+  offset: number;
+  byteLength: number;
+}
+
+/** The header's length stands before it in so many bytes. */
+export const LENGTH_BYTES = 8;
+export const MAX_HEADER_BYTES = 2_000_000;
+export const METADATA_KEY = '__metadata__';
+
+const dtypeOfName = new Map(dtypes.map((dtype) => [dtypeInfo[dtype].safetensors, dtype]));
+
+/** Makes the error that says what is wrong with the file. */
+type Fail = (why: string) => InputError;
+
+/**
+ * Reads and checks a header. `entries` are in the order of the data, `end` is where they end in the file.
+ * @param dataStart where the data begins in the file
+ */
+export function parseHeader(
+  bytes: Uint8Array,
+  dataStart: number,
+  fail: Fail,
+): { entries: Map<string, SafetensorsEntry>; metadata: Record<string, string>; end: number } {
+  const located: [string, SafetensorsEntry][] = [];
+  let metadata: Record<string, string> = {};
+  for (const [key, value] of Object.entries(parseJson(bytes, fail))) {
+    if (key === METADATA_KEY) metadata = parseMetadata(value, fail);
+    else located.push([key, parseEntry(key, value, dataStart, fail)]);
+  }
+  // At one offset an empty tensor comes before a full one.
+  located.sort(([, a], [, b]) => a.offset - b.offset || a.byteLength - b.byteLength);
+  let end = dataStart;
+  for (const [key, { offset, byteLength }] of located) {
+    if (offset !== end) {
+      const fault =
+        offset > end ? `leaves a gap of ${offset - end} bytes before` : 'overlaps the tensor before';
+      throw fail(`${fault} tensor ${quoted(key)}`);
+    }
+    end += byteLength;
+  }
+  return { entries: new Map(located), metadata, end };
+}
+
+function parseJson(bytes: Uint8Array, fail: Fail): object {
+  if (bytes.length > 0 && bytes[0] !== 0x7b) throw fail("has a header that does not begin with '{'");
+  let text: string;
+  let json: object;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    json = JSON.parse(text);
+  } catch (error) {
+    throw fail(`has a header that is not JSON text: ${oneLine(errorMessage(error))}`);
+  }
+  const twice = doubledKey(text);
+  if (twice !== undefined) throw fail(`has the key ${quoted(twice)} twice in one object of its header`);
+  return json;
+}
+
+/** A key that an object of valid JSON `text` has twice; JSON.parse keeps the last and says nothing. */
+function doubledKey(text: string): string | undefined {
+  const openObjects: Set<string>[] = [];
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    if (char === '{') openObjects.push(new Set());
+    else if (char === '}') openObjects.pop();
+    else if (char === '"') {
+      const start = at++;
+      while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
+      let next = at + 1;
+      while (' \t\r\n'.includes(text[next] ?? 'end')) next++;
+      if (text[next] !== ':') continue; // a value
+      const key: string = JSON.parse(text.slice(start, at + 1));
+      const keys = openObjects.at(-1)!;
+      if (keys.has(key)) return key;
+      keys.add(key);
+    }
+  }
+  return undefined;
+}
+
+function parseMetadata(value: unknown, fail: Fail): Record<string, string> {
+  if (!isObject(value) || Object.values(value).some((item) => typeof item !== 'string')) {
+    throw fail(`has a ${METADATA_KEY} that is not an object of strings`);
+  }
+  return value as Record<string, string>;
+}
+
+function parseEntry(key: string, value: unknown, dataStart: number, fail: Fail): SafetensorsEntry {
+  const where = `tensor ${quoted(key)}`;
+  if (!isObject(value)) throw fail(`has no dtype, shape and data_offsets for ${where}`);
+  const { dtype: name, shape, data_offsets: offsets } = value as Record<string, unknown>;
+  const dtype = typeof name === 'string' ? dtypeOfName.get(name) : undefined;
+  if (!dtype) {
+    const known = [...dtypeOfName.keys()].join(', ');
+    throw fail(`has dtype ${quoted(name)} for ${where}; what can be read is ${known}`);
+  }
+  if (!isNaturals(shape)) throw fail(`has shape ${quoted(shape)} for ${where}, not a list of sizes`);
+  if (!isNaturals(offsets) || offsets.length !== 2) {
+    throw fail(`has data_offsets ${quoted(offsets)} for ${where}, not [begin, end]`);
+  }
+  const [begin, end] = offsets as [number, number];
+  if (end < begin) throw fail(`has data_offsets that end before they begin for ${where}: [${begin}, ${end}]`);
+  const byteLength = elementCount(shape) * dtypeInfo[dtype].bytes;
+  if (end - begin !== byteLength) {
+    throw fail(
+      `has ${end - begin} bytes for ${where}; ${name} of shape ${quoted(shape)} takes ${byteLength}`,
+    );
+  }
+  return { dtype, shape, offset: dataStart + begin, byteLength };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isNaturals(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').slice(0, 160);
+}

@@ -1,0 +1,85 @@
+/** @file How the hub is reached: endpoint, token, offline switches and patience, by the variables of huggingface_hub. */
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError } from '../../base/index.js';
+import { hubCacheFolder, hubHome } from './cache.js';
+
+export interface HubToken {
+  readonly value: string;
+  /** Where it comes from, for messages. */
+  readonly source: string;
+}
+
+/** How long to wait for what. */
+export interface HubPatience {
+  /** A connection that gives no byte for this long counts as dropped. */
+  readonly stallSec: number;
+  /** Tries after the first one that bring nothing new. */
+  readonly retries: number;
+  /** Wait before the first of them; each further one waits twice as long, up to 30 s. */
+  readonly retrySec: number;
+}
+
+/** What a pull knows of the hub. */
+export interface HubAccess {
+  /** Without a slash at the end. */
+  readonly endpoint: string;
+  readonly cacheFolder: string;
+  readonly token: HubToken | undefined;
+  /** The variable that forbids network access, where one does. */
+  readonly offlineBy: string | undefined;
+  readonly patience: HubPatience;
+  readonly signal: AbortSignal | undefined;
+  /** Told of trouble that lasts, one line each. */
+  readonly onTrouble: ((line: string) => void) | undefined;
+}
+
+export interface HubOptions {
+  readonly signal?: AbortSignal;
+  readonly onTrouble?: (line: string) => void;
+  readonly patience?: HubPatience;
+}
+
+const DEFAULT_ENDPOINT = 'https://huggingface.co';
+const DEFAULT_PATIENCE: HubPatience = { stallSec: 30, retries: 6, retrySec: 1 };
+
+/**
+ * Reads HF_ENDPOINT, HF_TOKEN (or the token file), HF_HUB_OFFLINE and the cache's place from the environment.
+ * @throws InputError when HF_ENDPOINT is no address
+ */
+export async function openHub(options: HubOptions = {}): Promise<HubAccess> {
+  return {
+    endpoint: endpointOf(process.env.HF_ENDPOINT),
+    cacheFolder: hubCacheFolder(),
+    token: await findToken(),
+    offlineBy: ['HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE'].find(isOn),
+    patience: options.patience ?? DEFAULT_PATIENCE,
+    signal: options.signal,
+    onTrouble: options.onTrouble,
+  };
+}
+
+function endpointOf(text: string | undefined): string {
+  if (!text) return DEFAULT_ENDPOINT;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol) && url.search === '' && url.hash === '') {
+    return text.replace(/\/+$/, '');
+  }
+  throw new InputError(`HF_ENDPOINT is ${JSON.stringify(text)}, not an address such as ${DEFAULT_ENDPOINT}`);
+}
+
+async function findToken(): Promise<HubToken | undefined> {
+  if (isOn('HF_HUB_DISABLE_IMPLICIT_TOKEN')) return undefined;
+  for (const source of ['HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN']) {
+    const value = process.env[source]?.trim();
+    if (value) return { value, source };
+  }
+  const path = process.env.HF_TOKEN_PATH || join(hubHome(), 'token');
+  const value = (await readFile(path, 'utf8').catch(() => '')).trim();
+  return value === '' ? undefined : { value, source: path };
+}
+
+function isOn(name: string): boolean {
+  return /^(?:1|on|yes|true)$/i.test(process.env[name] ?? '');
+}

@@ -1,0 +1,12 @@
+/** @file Door of the hub: models fetched from the Hugging Face hub into its cache, and found there. */
+
+export { type HubAccess, type HubOptions, openHub } from './access.js';
+export { findSnapshot, hubCacheFolder, modelCache } from './cache.js';
+export { missingBytes, type PullPlan, planPull } from './plan.js';
+export {
+  type ModelRequest,
+  parseModelName,
+  publishedModel,
+  publishedModels,
+} from './published-models.js';
+export { checkDiskSpace, fetchModel, otherMain } from './pull.js';

@@ -1,0 +1,94 @@
+/**
+ * @file The published models that emoq is made for, by the short names that people type, and what a name on the
+ * command line means.
+ */
+
+import { InputError } from '../../base/index.js';
+
+export interface PublishedModel {
+  /** Id on the hub, `owner/name`. */
+  readonly id: string;
+  /** The commit that `emoq pull` fetches, so that everybody has the same weights. */
+  readonly commit: string;
+}
+
+/**
+ * Short names, each with the commit that is its model's `main`. Sources: every commit stands beside its model's id in
+ * several independent public repositories, as the revision that they pin or as refs/main of their authors' caches.
+ */
+export const publishedModels: Readonly<Record<string, PublishedModel>> = {
+  'hubert-base': {
+    id: 'facebook/hubert-base-ls960',
+    commit: 'dba3bb02fda4248b6e082697eee756de8fe8aa8a',
+  },
+  'hubert-large': {
+    id: 'facebook/hubert-large-ll60k',
+    commit: 'ff022d095678a2995f3c49bab18a96a9e553f782',
+  },
+  'roberta-base': {
+    id: 'FacebookAI/roberta-base',
+    commit: 'e2da8e2f811d1448a5b465c236feacd80ffbac7b',
+  },
+  'qwen2.5-0.5b-instruct': {
+    id: 'Qwen/Qwen2.5-0.5B-Instruct',
+    commit: '7ae557604adf67be50417f59c2c2f167def9a775',
+  },
+  'qwen2.5-1.5b-instruct': {
+    id: 'Qwen/Qwen2.5-1.5B-Instruct',
+    commit: '989aa7980e4cf806f80c7fef2b1adb7bc71aa306',
+  },
+  'qwen2.5-3b-instruct': {
+    id: 'Qwen/Qwen2.5-3B-Instruct',
+    commit: 'aa8e72537993ba99e69dfaafa59ed015b17504d1',
+  },
+  'qwen2.5-7b-instruct': {
+    id: 'Qwen/Qwen2.5-7B-Instruct',
+    commit: 'a09a35458c702b33eeacc393d103063234e8bc28',
+  },
+};
+
+/** A model at a revision, as asked for. */
+export interface ModelRequest {
+  /** `owner/name` */
+  readonly id: string;
+  /** A branch, a tag or a commit. */
+  readonly revision: string;
+  /** True where the revision is the commit that emoq pins, not something the user chose. */
+  readonly isPinned: boolean;
+}
+
+/** The published model of a short name, in any case. */
+export function publishedModel(name: string): PublishedModel | undefined {
+  const key = name.toLowerCase();
+  return Object.hasOwn(publishedModels, key) ? publishedModels[key] : undefined;
+}
+
+/**
+ * What `name` or `name@revision` asks for: a short name or `owner/name`. undefined for a short name that is not known.
+ * @throws InputError when it is no name at all
+ */
+export function parseModelName(text: string): ModelRequest | undefined {
+  const [name = '', ...rest] = text.split('@');
+  const revision = rest.length === 0 ? undefined : rest.join('@');
+  // Revisions become file names in the cache.
+  if (revision !== undefined && !/^(?!.*(\.\.|\/\/|\/$))[\w][\w./+-]*$/.test(revision)) {
+    throw new InputError(`"${text}": ${JSON.stringify(revision)} is not a branch, a tag or a commit`);
+  }
+  const published = publishedModel(name);
+  if (published) return request(published.id, revision, published.commit);
+  if (/^[\w.-]+$/.test(name)) return undefined;
+  if (!/^(?!.*(--|\.\.))[A-Za-z0-9][\w.-]*\/[A-Za-z0-9_][\w.-]*$/.test(name)) {
+    throw new InputError(
+      `"${text}" is not the name of a model; give owner/name, such as Qwen/Qwen2.5-0.5B-Instruct`,
+    );
+  }
+  return request(name, revision);
+}
+
+function request(id: string, revision: string | undefined, pinned?: string): ModelRequest {
+  return {
+    id,
+    revision: revision ?? pinned ?? 'main',
+    isPinned: revision === undefined && pinned !== undefined,
+  };
+}

@@ -1,0 +1,180 @@
+/**
+ * @file Writes a model for other runtimes: FILE.onnx, and its weights in FILE.onnx.safetensors beside it. The weights
+ * are streamed; the .onnx gets its name last.
+ */
+
+import { access, constants, mkdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { createAtomicFile, errorMessage, InputError, InterruptedError } from '../../base/index.js';
+import { createGraph, type Graph, serializeModel } from '../../engine/onnx/index.js';
+import {
+  dtypeInfo,
+  elementCount,
+  readSafetensorsHeader,
+  type StreamedTensor,
+  streamSafetensors,
+} from '../../engine/tensor/index.js';
+import { checkpointWeights, declaredWeights, type ModelGraph, type WeightRef } from '../../models/index.js';
+
+/** A model that can be exported. */
+export interface ExportableModel {
+  /** The weights that its graph uses, each once, in the types in which they shall be stored. */
+  readonly tensors: readonly StreamedTensor[];
+  /** The graph over these weights, by the same keys, where they have been written. */
+  readonly graph: (written: ReadonlyMap<string, WeightRef>) => Graph;
+  /** One line that says what it computes. */
+  readonly description: string;
+  /** What the model's metadata says of where it comes from. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Files that the weights are read from. They are never written over. */
+  readonly sources: readonly string[];
+}
+
+/**
+ * The tensors and the graph of a model that is defined over named weights.
+ * @param weight the weight that the graph asks for by `key`, in the type in which it shall be stored
+ * @throws InputError as `weight` does, where one is missing or has another shape
+ */
+export function exportable(
+  { name, description, define }: ModelGraph,
+  weight: (key: string, shape: readonly number[]) => StreamedTensor,
+): Pick<ExportableModel, 'tensors' | 'graph' | 'description'> {
+  return {
+    tensors: declaredWeights(define).map(({ key, shape }) => weight(key, shape)),
+    graph(written) {
+      const graph = createGraph(name);
+      define(
+        graph,
+        checkpointWeights(graph, (key) => written.get(key)!),
+      );
+      return graph;
+    },
+    description,
+  };
+}
+
+export interface ExportControls {
+  /** Bytes of weights written, of how many. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly stop?: AbortSignal | undefined;
+}
+
+/** The two files of an exported model. */
+export interface ExportedFiles {
+  readonly model: string;
+  readonly weights: string;
+  readonly weightBytes: number;
+}
+
+/** Name of the weights of the model in `out`, in the same folder. */
+function weightsFile(out: string): string {
+  return `${out}.safetensors`;
+}
+
+/**
+ * Says whether `out` can be the name of an exported model.
+ * @throws InputError when it does not end in .onnx, or is a folder
+ */
+export async function checkModelFile(out: string): Promise<void> {
+  if (!/[^/\\]\.onnx$/.test(out)) throw new InputError(`--out ${out} must end in .onnx`);
+  for (const path of [out, weightsFile(out)]) {
+    const present = await stat(path).catch(() => undefined);
+    if (present?.isDirectory()) throw new InputError(`--out ${out}: ${path} is a folder; name a file`);
+  }
+}
+
+/**
+ * Writes a model and the weights that it uses, each once and in its stored type. Memory does not grow with the size of
+ * the weights. Files of an earlier export are replaced; until all weights are on the disk they stay as they are, and
+ * at no time does an .onnx stand beside weights that are not its own.
+ * @throws InputError when a weight is missing or the files cannot be written, InterruptedError when `stop` is aborted
+ */
+export async function writeModelFiles(
+  out: string,
+  { tensors, graph, description, metadata, sources }: ExportableModel,
+  controls: ExportControls,
+): Promise<ExportedFiles> {
+  await checkModelFile(out);
+  const path = resolve(out);
+  const weights = weightsFile(path);
+  const staged = `${weights}.${process.pid}`;
+  await refuseSources([path, weights], sources);
+  const removeFolder = await makeFolder(dirname(path), out);
+  try {
+    await streamSafetensors(staged, reported(tensors, controls), { format: 'pt' });
+    checkStop(controls); // flushing gigabytes to the disk takes its time
+    const { entries } = await readSafetensorsHeader(staged);
+    const written = new Map([...entries].map(([key, entry]) => [key, { ...entry, key, path: weights }]));
+    const options = { weightsFolder: dirname(weights), description, metadata };
+    const bytes = serializeModel(graph(written), options);
+    const file = await createAtomicFile(path);
+    try {
+      await file.write(bytes);
+      await rm(path, { force: true }); // of an earlier export, whose weights are replaced now
+      await rename(staged, weights);
+      await file.commit();
+    } finally {
+      await file.discard();
+    }
+  } catch (error) {
+    await rm(staged, { force: true });
+    await removeFolder();
+    throw error;
+  }
+  return { model: out, weights: weightsFile(out), weightBytes: totalBytes(tensors) };
+}
+
+/** The tensors, telling of their bytes as they are read and stopping between two pieces. */
+function reported(tensors: readonly StreamedTensor[], controls: ExportControls): StreamedTensor[] {
+  const total = totalBytes(tensors);
+  let done = 0;
+  return tensors.map((tensor) => ({
+    ...tensor,
+    async *read() {
+      for await (const piece of tensor.read()) {
+        checkStop(controls);
+        yield piece;
+        done += piece.byteLength;
+        controls.onProgress?.(done, total);
+      }
+    },
+  }));
+}
+
+function checkStop({ stop }: ExportControls): void {
+  if (stop?.aborted) throw new InterruptedError('interrupted; nothing was written');
+}
+
+function totalBytes(tensors: readonly StreamedTensor[]): number {
+  return tensors.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * dtypeInfo[dtype].bytes, 0);
+}
+
+async function refuseSources(targets: readonly string[], sources: readonly string[]): Promise<void> {
+  const real = (file: string): Promise<string> => realpath(file).catch(() => file);
+  const read = new Set(await Promise.all(sources.map(real)));
+  for (const target of targets) {
+    if (!read.has(await real(target))) continue;
+    throw new InputError(`${target} is a file that the weights are read from; give another --out`);
+  }
+}
+
+/** Makes the folder of `out`; the result takes away again what was made, as far as it is empty. */
+async function makeFolder(folder: string, out: string): Promise<() => Promise<void>> {
+  let first: string | undefined;
+  try {
+    first = await mkdir(folder, { recursive: true });
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    throw new InputError(`--out ${out} cannot be written: ${errorMessage(error)}`);
+  }
+  return async () => {
+    if (first === undefined) return;
+    for (let made = folder; made.length >= first.length; made = dirname(made)) {
+      const removed = await rmdir(made).then(
+        () => true,
+        () => false,
+      );
+      if (!removed) return;
+    }
+  };
+}

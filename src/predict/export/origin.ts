@@ -1,0 +1,41 @@
+/** @file Where an exported model comes from: the folder that a user names, and what the metadata says of it. */
+
+import { basename, join } from 'node:path';
+import { InputError, pathExists, sha256OfFile } from '../../base/index.js';
+import { type Checkpoint, openCheckpoint } from '../../models/index.js';
+import type { TrainedRun } from '../trained-run.js';
+
+/**
+ * Opens a Hugging Face checkpoint.
+ * @param instead what to do where the folder is a run of emoq
+ * @throws InputError when it is one, or is missing or broken
+ */
+export async function openModelFolder(nameOrPath: string, instead: string): Promise<Checkpoint> {
+  for (const facts of ['run.json', 'stage1/run.json', 'stage2/run.json']) {
+    if (nameOrPath !== '' && (await pathExists(join(nameOrPath, facts)))) {
+      throw new InputError(
+        `--checkpoint ${nameOrPath} is a run of emoq, not a Hugging Face folder; ${instead}`,
+      );
+    }
+  }
+  return openCheckpoint(nameOrPath);
+}
+
+/**
+ * What a checkpoint is called wherever it lies: `Qwen/Qwen2.5-7B-Instruct@<revision>` in the Hugging Face cache, else
+ * the name of its folder.
+ */
+export function checkpointName({ dir }: Pick<Checkpoint, 'dir'>): string {
+  const cached = /(?:^|[/\\])models--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)$/.exec(dir);
+  return cached ? `${cached[1]!.replace('--', '/')}@${cached[2]}` : basename(dir);
+}
+
+/** The run in a model's metadata. */
+export async function runMetadata({ facts, folder }: TrainedRun): Promise<Record<string, string>> {
+  return {
+    run: facts.name,
+    run_stage: String(facts.stage),
+    ...(facts.fold !== null && { run_fold: String(facts.fold) }),
+    run_checkpoint_sha256: await sha256OfFile(folder.checkpoint),
+  };
+}

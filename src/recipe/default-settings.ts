@@ -1,0 +1,11 @@
+/** @file What a recipe says of the models alone, at its defaults: for work that has no corpus. */
+
+import { type Recipe, recipeSchema } from './schema.js';
+
+/** The part of a recipe that decides the models. */
+export type ModelSettings = Pick<Recipe, 'backbones' | 'inputs' | 'seed' | 'former'>;
+
+/** The defaults of every recipe. */
+export function defaultModelSettings(): ModelSettings {
+  return recipeSchema.pick({ backbones: true, inputs: true, seed: true, former: true }).parse({});
+}

@@ -1,0 +1,45 @@
+/** @file Runs a script of a test in a process of its own, so that its memory can be measured and a hang be ended. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+/** What a script prints as its last line: its findings, and the memory that it took beyond its start. */
+export interface Measured {
+  /** Of the process, in MiB: before the work began, and at most. */
+  readonly baselineMiB: number;
+  readonly peakMiB: number;
+}
+
+/**
+ * Runs `script` (an .mjs file that prints lines, the last one a JSON object) and gives that object.
+ * @param timeoutSec after so many seconds the process is killed
+ * @throws Error with the last lines of output when it fails, is killed or hangs
+ */
+export async function runMeasured<T extends Measured>(
+  script: URL,
+  {
+    args = [],
+    nodeOptions = [],
+    timeoutSec,
+  }: { args?: readonly string[]; nodeOptions?: readonly string[]; timeoutSec: number },
+): Promise<T> {
+  const child = spawn(process.execPath, [...nodeOptions, fileURLToPath(script), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: timeoutSec * 1000,
+    killSignal: 'SIGKILL',
+  });
+  let output = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const [code, signal] = await once(child, 'close');
+  const last = output.trimEnd().split('\n').at(-1) ?? '';
+  if (code === 0) return JSON.parse(last);
+  const how = signal === 'SIGKILL' ? `did not end within ${timeoutSec} s` : `ended with ${code ?? signal}`;
+  throw new Error(`${script.pathname} ${how}; last line: ${last}; ${errors.slice(-2000)}`);
+}

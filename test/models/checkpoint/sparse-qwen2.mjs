@@ -1,0 +1,76 @@
+/**
+ * @file Writes a Qwen2.5 checkpoint of true shapes, keys and shards whose weights are holes in its files: they read as
+ * zeros and take no room on the disk.
+ */
+
+import { closeSync, ftruncateSync, mkdirSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Weights of a Qwen2 config.json in the order of the published files. */
+function* weightsOf({ hidden_size: hidden, num_hidden_layers: layers, vocab_size: words, ...config }) {
+  const keyValues = (hidden / config.num_attention_heads) * config.num_key_value_heads;
+  const inner = config.intermediate_size;
+  yield ['model.embed_tokens.weight', [words, hidden]];
+  for (let layer = 0; layer < layers; layer++) {
+    const prefix = `model.layers.${layer}`;
+    yield [`${prefix}.input_layernorm.weight`, [hidden]];
+    yield [`${prefix}.mlp.down_proj.weight`, [hidden, inner]];
+    yield [`${prefix}.mlp.gate_proj.weight`, [inner, hidden]];
+    yield [`${prefix}.mlp.up_proj.weight`, [inner, hidden]];
+    yield [`${prefix}.post_attention_layernorm.weight`, [hidden]];
+    for (const [name, width] of [
+      ['k', keyValues],
+      ['q', hidden],
+      ['v', keyValues],
+    ]) {
+      yield [`${prefix}.self_attn.${name}_proj.bias`, [width]];
+      yield [`${prefix}.self_attn.${name}_proj.weight`, [width, hidden]];
+    }
+    yield [`${prefix}.self_attn.o_proj.weight`, [hidden, hidden]];
+  }
+  yield ['model.norm.weight', [hidden]];
+  if (!config.tie_word_embeddings) yield ['lm_head.weight', [words, hidden]];
+}
+
+/** A safetensors file of bfloat16 holes. @returns bytes that it takes on the disk */
+export function writeSparseSafetensors(path, weights) {
+  let end = 0;
+  const header = { __metadata__: { format: 'pt' } };
+  for (const [key, shape] of weights) {
+    const begin = end;
+    end += 2 * shape.reduce((product, size) => product * size, 1);
+    header[key] = { dtype: 'BF16', shape, data_offsets: [begin, end] };
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const bytes = Buffer.alloc(Math.ceil((8 + json.length) / 8) * 8, ' ');
+  bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
+  json.copy(bytes, 8);
+  const file = openSync(path, 'w');
+  writeSync(file, bytes);
+  ftruncateSync(file, bytes.length + end);
+  closeSync(file);
+  return statSync(path).blocks * 512;
+}
+
+/** Shards of at most `shardBytes`, their index and config.json. @returns bytes on the disk */
+export function writeSparseQwen2(dir, config, shardBytes) {
+  const shards = [[]];
+  let filled = 0;
+  for (const weight of weightsOf(config)) {
+    const bytes = 2 * weight[1].reduce((product, size) => product * size, 1);
+    if (filled > 0 && filled + bytes > shardBytes) {
+      shards.push([]);
+      filled = 0;
+    }
+    shards.at(-1).push(weight);
+    filled += bytes;
+  }
+  mkdirSync(dir, { recursive: true });
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
+  const total = String(shards.length).padStart(5, '0');
+  const nameOf = (index) => `model-${String(index + 1).padStart(5, '0')}-of-${total}.safetensors`;
+  const pairs = shards.flatMap((weights, index) => weights.map(([key]) => [key, nameOf(index)]));
+  const index = JSON.stringify({ weight_map: Object.fromEntries(pairs) });
+  writeFileSync(join(dir, 'model.safetensors.index.json'), index);
+  return shards.reduce((sum, weights, at) => sum + writeSparseSafetensors(join(dir, nameOf(at)), weights), 0);
+}

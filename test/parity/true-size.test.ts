@@ -1,0 +1,128 @@
+/**
+ * @file The published models' true shapes with random weights, against transformers. Needs a Python with torch and
+ * transformers, some GB of disk and a few minutes: `make parity PYTHON=python3`.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { reshape } from '../../src/engine/onnx/index.js';
+import { createSession } from '../../src/engine/runtime/index.js';
+import { readSafetensors, type Tensor } from '../../src/engine/tensor/index.js';
+import {
+  type Checkpoint,
+  openCheckpoint,
+  parseQwen2Config,
+  parseRobertaConfig,
+  requireWeight,
+} from '../../src/models/checkpoint/index.js';
+import { buildEncoderGraph } from '../../src/models/hubert/index.js';
+import { embedTokens, lmHead, qwen2Decoder } from '../../src/models/qwen2/index.js';
+import { checkpointWeights } from '../../src/models/weights.js';
+import { robertaEncoder } from '../models/former/roberta-encoder.js';
+import { compute } from '../models/qwen2/graph-run.js';
+import { type ParityError, parityError, recordParity } from './figures.js';
+
+const python = process.env.EMOQ_PARITY_PYTHON;
+const script = fileURLToPath(new URL('true_size.py', import.meta.url));
+const TOLERANCE = 1e-4;
+
+interface TrueSize {
+  readonly checkpoint: Checkpoint;
+  expected(key: string): Tensor;
+}
+
+/** Has Python make a model, and opens what it has written. */
+async function makeModel(name: string, dir: string): Promise<TrueSize> {
+  execFileSync(python!, [script, name, dir], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const { tensors } = await readSafetensors(join(dir, 'expected.safetensors'));
+  return {
+    checkpoint: await openCheckpoint(dir),
+    expected: (key) => tensors.get(key)!,
+  };
+}
+
+function hold(
+  row: { model: string; shape: string; dtype: string; quantity: string },
+  error: ParityError,
+): void {
+  recordParity({ ...row, ...error });
+  expect(error.relative).toBeLessThan(TOLERANCE);
+}
+
+const realRows = (mask: Tensor) => (row: number) => mask.data[row] === 1n;
+
+describe.skipIf(python === undefined)('at true size, against transformers', () => {
+  let dir: string;
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'emoq-parity-'));
+  });
+
+  afterAll(async () => {
+    await rm(dir, { recursive: true });
+  });
+
+  it('HuBERT-large gives the same hidden states and frame mask', async () => {
+    const { checkpoint, expected } = await makeModel('hubert-large', join(dir, 'hubert'));
+    const { model, weightsFolder } = buildEncoderGraph(checkpoint);
+    const session = await createSession(model, { device: { kind: 'cpu' }, weightsFolder });
+    const { last_hidden_state: hidden, frame_mask: frames } = await session.run({
+      input_values: expected('input_values'),
+      attention_mask: expected('attention_mask'),
+    });
+    await session.dispose();
+    expect(frames!.data).toEqual(expected('frame_mask').data);
+    const row = { model: 'HuBERT-large', shape: '24 layers, 1024; 2 x 3 s, padded', dtype: 'float32' };
+    const error = parityError(hidden!, expected('last_hidden_state'), realRows(frames!));
+    hold({ ...row, quantity: 'last_hidden_state' }, error);
+  });
+
+  it('RoBERTa-base gives the same hidden states', async () => {
+    const { checkpoint, expected } = await makeModel('roberta-base', join(dir, 'roberta'));
+    const config = parseRobertaConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
+    const mask = expected('attention_mask');
+    const { hidden } = await compute(
+      { ids: [expected('input_ids'), ['N', 'L']], mask: [mask, ['N', 'L']] },
+      (graph, inputs) => {
+        const weights = checkpointWeights(graph, (key, shape) => requireWeight(checkpoint, key, shape));
+        return { hidden: robertaEncoder(weights, config, inputs.ids, inputs.mask) };
+      },
+      checkpoint.dir,
+    );
+    const row = { model: 'RoBERTa-base', shape: '12 layers, 768; 3 x 40 tokens, padded', dtype: 'float32' };
+    const error = parityError(hidden!, expected('last_hidden_state'));
+    hold({ ...row, quantity: 'last_hidden_state' }, error);
+  });
+
+  it('Qwen2.5-0.5B in bfloat16 gives the same hidden states and logits', async () => {
+    const { checkpoint, expected } = await makeModel('qwen2.5-0.5b', join(dir, 'qwen2'));
+    const config = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+    const row = { model: 'Qwen2.5-0.5B', dtype: 'bfloat16 weights, float32 arithmetic' };
+    for (const side of ['right', 'left']) {
+      const mask = expected(`${side}.mask`);
+      const { hidden, logits } = await compute(
+        { inputIds: [expected('input_ids'), ['N', 'L']], attentionMask: [mask, ['N', 'L']] },
+        (graph, { inputIds, attentionMask }) => {
+          const weights = checkpointWeights(graph, (key, shape) => requireWeight(checkpoint, key, shape));
+          const embeddings = embedTokens(weights, config, inputIds);
+          const hidden = qwen2Decoder(weights, config, { embeddings, attentionMask });
+          return { hidden, logits: lmHead(weights, config, reshape(hidden, ['L*N', config.hiddenSize])) };
+        },
+        checkpoint.dir,
+      );
+      const shape = `24 layers, 896; 2 x 24 tokens, padded on the ${side}`;
+      const wanted = expected(`${side}.logits`);
+      const rows = realRows(mask);
+      hold(
+        { ...row, shape, quantity: 'hidden states' },
+        parityError(hidden!, expected(`${side}.hidden`), rows),
+      );
+      const error = parityError({ ...logits!, shape: wanted.shape } as Tensor, wanted, rows);
+      hold({ ...row, shape, quantity: 'logits' }, error);
+    }
+  });
+});

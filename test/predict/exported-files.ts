@@ -1,0 +1,56 @@
+/** @file What the tests of exports share: opening a model by its path as any runtime does, and files of a finished run. */
+
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ort from 'onnxruntime-node';
+import type { Session } from '../../src/engine/runtime/index.js';
+import { type DType, type Tensor, tensor, writeSafetensors } from '../../src/engine/tensor/index.js';
+
+/** A model opened by its path, without a single option. */
+export interface ExportedSession extends Pick<Session, 'run' | 'dispose'> {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /** Axes of every input and output, numbers or names. */
+  readonly shapes: Readonly<Record<string, readonly (number | string)[]>>;
+}
+
+export async function openByPath(path: string): Promise<ExportedSession> {
+  const native = await ort.InferenceSession.create(path, { logSeverityLevel: 4 });
+  const described = [...native.inputMetadata, ...native.outputMetadata];
+  return {
+    inputNames: native.inputNames,
+    outputNames: native.outputNames,
+    shapes: Object.fromEntries(described.map((value) => [value.name, value.isTensor ? value.shape : []])),
+    async run(feeds) {
+      const inputs = Object.entries(feeds).map(([name, { dtype, data, shape }]) => [
+        name,
+        new ort.Tensor(dtype as ort.Tensor.Type, data as ort.Tensor.DataType, shape),
+      ]);
+      const results = Object.entries(await native.run(Object.fromEntries(inputs)));
+      return Object.fromEntries(
+        results.map(([name, { type, dims, data }]) => [
+          name,
+          tensor(type as DType, dims, data as Tensor['data']) as Tensor,
+        ]),
+      );
+    },
+    dispose: () => native.release(),
+  };
+}
+
+/** Writes what prediction reads of a finished run; returns its folder. */
+export async function writeRun(
+  dir: string,
+  stage: 1 | 2,
+  recipe: Readonly<Record<string, unknown>>,
+  trained: ReadonlyMap<string, Tensor>,
+): Promise<string> {
+  const folder = join(dir, `stage${stage}`);
+  mkdirSync(folder, { recursive: true });
+  const facts = { format: 'emoq-run', stage, fold: null, name: 'small', status: 'finished' };
+  writeFileSync(join(folder, 'run.json'), JSON.stringify(facts));
+  const whole = { name: 'small', manifest: 'none.csv', labels: ['happy', 'sad'], ...recipe };
+  writeFileSync(join(folder, 'recipe.yaml'), JSON.stringify(whole));
+  await writeSafetensors(join(folder, 'checkpoint.safetensors'), trained);
+  return folder;
+}

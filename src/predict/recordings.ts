@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { errorMessage, InputError, InterruptedError } from '../base/index.js';
 import { decodeAudio, defaultJobs, mapConcurrently, SAMPLE_RATE_HZ } from '../data/audio/index.js';
-import { type CsvRow, type CsvTable, readCsvTable } from '../data/corpora/index.js';
+import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
 import { encodeHalf } from '../engine/tensor/index.js';
 import {
@@ -174,10 +174,11 @@ async function predictWindow(
     encoder === undefined ? new Map<number, StoredFeatures>() : await encodeAll(window, readable, encoder);
   const spoken = readable.map((index): Spoken => {
     const { fields } = window[index]!.row;
+    const text = fields[options.textColumn] ?? '';
     return {
       id: String(index),
       path: window[index]!.path,
-      text: fields[options.textColumn] ?? '',
+      text: recipe.strip_tags ? withoutTags(text) : text, // as in training
       speaker: fields[options.speakerColumn] ?? '',
       label: '',
     };

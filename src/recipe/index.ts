@@ -7,3 +7,4 @@ export { dumpRecipe, notInPaperMark } from './dump.js';
 export { type LoadRecipeOptions, loadRecipe } from './recipe.js';
 export { type Origin, type Recipe, type RecipeKey, recipeKeys } from './schema.js';
 export { didYouMean } from './suggestion.js';
+export { corpusViewOf } from './view.js';

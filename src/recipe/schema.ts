@@ -67,6 +67,19 @@ export const recipeSchema = z.strictObject({
     'corpus label -> label, before other labels are dropped',
     z.record(text(), text()).default({}),
   ),
+  id_pattern: ours(
+    'regular expression: only utterances whose id matches; null takes all',
+    z
+      .string()
+      .min(1)
+      .refine(isRegularExpression, { error: 'is not a regular expression' })
+      .nullable()
+      .default(null),
+  ),
+  strip_tags: ours(
+    'take [LAUGHTER] and all else in square brackets out of transcripts',
+    z.boolean().default(false),
+  ),
   label_words: ours(
     'label -> emotion word in the answer; default the label itself',
     z.record(text(), text()).default({}),
@@ -180,6 +193,15 @@ export const recipeSchema = z.strictObject({
     .nullable()
     .default(null),
 });
+
+/** Whether the `u` flag's syntax takes it. */
+function isRegularExpression(pattern: string): boolean {
+  try {
+    return Boolean(new RegExp(pattern, 'u'));
+  } catch {
+    return false;
+  }
+}
 
 /** A resolved recipe: every key has its value. */
 export type Recipe = z.output<typeof recipeSchema>;

@@ -13,7 +13,7 @@ import {
   sessionsOf,
   type Utterance,
 } from '../data/corpora/index.js';
-import type { Recipe } from '../recipe/index.js';
+import { corpusViewOf, type Recipe } from '../recipe/index.js';
 
 export interface ExperimentCorpus extends Partition {
   readonly manifest: Manifest;
@@ -64,8 +64,7 @@ async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & 
     );
   }
   const manifest = await readManifest(recipe.manifest);
-  const view = { labels: recipe.labels, labelMap: recipe.label_map };
-  const selected = selectUtterances(manifest, view);
+  const selected = selectUtterances(manifest, corpusViewOf(recipe));
   checkLabels(recipe, manifest);
   return { ...selected, manifest };
 }

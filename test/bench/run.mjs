@@ -21,6 +21,7 @@ if (python) requireModules();
 console.log(`machine: ${cpus().length} x ${cpus()[0]?.model.trim()}`);
 await stage1Step();
 hubertEncoder();
+prepareMeld();
 if (!python)
   console.log('\nmake bench PYTHON=python3 adds a Python with torch and transformers to the comparison');
 
@@ -72,6 +73,18 @@ function hubertEncoder() {
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function prepareMeld() {
+  const { clips, cores, loop, prepare } = measured(process.execPath, 'prepare-meld.mjs');
+  console.log(`\nprepare-meld, ${clips} clips of 3 s (720p, 48 kHz AAC), ${cores} cores:`);
+  heading('a loop of ffmpeg');
+  row('clips per second', clips / prepare.wallSec, clips / loop.wallSec, MORE);
+  row('processor seconds per 100 clips', per100(prepare, clips), per100(loop, clips), LESS);
+}
+
+function per100({ processorSec }, clips) {
+  return (100 * processorSec) / clips;
 }
 
 /** Ends in one line where the Python named cannot take part. */

@@ -1,5 +1,6 @@
 /** @file Raw release trees in miniature, real mp4 clips and all, through preparation and into training. */
 
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
 import { csvRows, makeWorkspace, metricsOf } from './workspace.js';
@@ -50,6 +51,24 @@ describe('a raw MELD tree', () => {
   });
 });
 
+describe('a raw MELD tree, one split of it still packed', () => {
+  it('is prepared as FLAC, with an account of what was done', async () => {
+    const tar = ['-czf', 'train.tar.gz', '--remove-files', 'train_splits', 'train_sent_emo.csv'];
+    execFileSync('tar', tar, { cwd: work.path('meld/MELD.Raw') });
+    const prepare = ['prepare-meld', '--root', 'meld/MELD.Raw', '--out', 'flac', '--allow-incomplete'];
+    const { stdout, stderr } = await work.done(...prepare, '--format', 'flac', '--final-videos');
+    const { length } = csvRows(work, 'data/meld/manifest.csv');
+    expect(stdout).toContain(`\n${length} utterances, `);
+    expect(stderr).toContain(`${length} kept, of these 0 cut, 0 padded, 0 silent; 0 left out\n`);
+    expect(stderr).toMatch(/^converted \d+ clips in [\d.]+ s \([\d.]+ clips\/s\)$/m);
+    const flac = csvRows(work, 'flac/manifest.csv').map(({ path, ...row }) => ({
+      ...row,
+      path: path!.replace('.flac', '.wav'),
+    }));
+    expect(flac).toEqual(csvRows(work, 'data/meld/manifest.csv'));
+  });
+});
+
 describe('a raw IEMOCAP tree', () => {
   it('is prepared and trained on by folds, excited merged into happy', async () => {
     await work.done(
@@ -64,7 +83,7 @@ describe('a raw IEMOCAP tree', () => {
       '4',
     );
     await work.done('prepare-iemocap', '--root', 'iemocap/IEMOCAP_full_release', '--allow-incomplete');
-    const more = settings('iemocap');
+    const more = settings('iemocap', 'strip_tags=true');
     const { stderr } = await work.done('stage1', '--dataset', 'iemocap4', '--fold', '3', ...more);
     expect(stderr).toMatch(/^left out by the recipe: undecided \d+$/m);
     await work.done('eval', '--run', 'runs/iemocap4/stage1/fold-3');
@@ -73,5 +92,17 @@ describe('a raw IEMOCAP tree', () => {
       new Set(['neutral', 'angry', 'sad', 'happy']),
     );
     expect(rows.every(({ id }) => id!.startsWith('Ses03'))).toBe(true);
+
+    // A model that was trained without tags reads none in prediction either.
+    const clip = csvRows(work, 'data/iemocap/manifest.csv')[0]!.path!;
+    const spoken = ['Okay. [LAUGHTER] Fine.', 'Okay. Fine.', 'Okay. Laughter fine.'];
+    work.file(
+      'spoken.csv',
+      ['path,text', ...spoken.map((text) => `data/iemocap/${clip},${text}`), ''].join('\n'),
+    );
+    await work.done('predict', 'spoken.csv', '-o', 'out.csv', '--run', 'runs/iemocap4/stage1/fold-3');
+    const [tagged, clean, other] = csvRows(work, 'out.csv').map(({ prob_sad }) => prob_sad);
+    expect(tagged).toBe(clean);
+    expect(other).not.toBe(clean);
   });
 });

@@ -1,7 +1,10 @@
-/** @file Stage 1 from the command line on real recordings: the loss halves, and HuBERT is asked once for each clip. */
+/**
+ * @file Stage 1 from the command line on real recordings, by speaker-independent folds: the loss halves, and HuBERT is
+ * asked once for each clip.
+ */
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { listing, makeWorkspace, metricsOf, realData, toyRecipe } from './workspace.js';
 
@@ -23,18 +26,43 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
 
   it('halves its training loss, and encodes nothing twice', { timeout: 240_000 }, async () => {
     await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
-    const { stdout } = await work.done('prepare-csv', corpus!, '--name', 'ravdess');
-    expect(stdout).toContain('224 utterances');
+    // Beside the FLAC clips the four untouched WAV files: 48 kHz, one and two channels, a label of their own.
+    const metadata = readFileSync(corpus!, 'utf8').trim();
+    const original = (name: string, label: string, speaker: string): string =>
+      `original/${name}.wav,${label},${speaker},M,normal,Kids are talking by the door.`;
+    const originals = [
+      original('03-01-02-01-01-02-01', 'calm', 'actor_01'),
+      original('03-01-02-01-02-02-05', 'calm', 'actor_05'),
+      original('03-01-03-02-02-01-02', 'happy', 'actor_02'),
+      original('03-01-05-02-01-01-01', 'angry', 'actor_01'),
+    ];
+    const rows = [...metadata.split('\n').slice(1), ...originals].map((row) => join(dirname(corpus!), row));
+    work.file('all.csv', [metadata.split('\n')[0]!, ...rows, ''].join('\n'));
+    const options = ['--name', 'ravdess', '--folds', '4', '--seed', '3', '--label-map', 'calm=neutral'];
+    const { stdout } = await work.done('prepare-csv', 'all.csv', ...options);
+    expect(stdout).toContain('228 utterances');
+    const { parts, leakage } = JSON.parse(
+      (await work.done('stats', '--manifest', 'data/ravdess/manifest.csv', '--json')).stdout,
+    ) as {
+      parts: Record<string, { speakers: number }>;
+      leakage: { pairs: { speakers: { count: number }; texts: { count: number } }[] };
+    };
+    expect(Object.values(parts).map(({ speakers }) => speakers)).toEqual([2, 2, 2, 2]);
+    // Nobody is in two folds; everybody says the same two sentences.
+    expect(leakage.pairs.map(({ speakers, texts }) => [speakers.count, texts.count])).toEqual(
+      Array(4).fill([0, 2]),
+    );
     work.file(
       'ravdess.yaml',
       toyRecipe('toy', {
         manifest: 'data/ravdess/manifest.csv',
+        folds: 'session',
         former: { queries: 8, pooling_heads: 4, head_hidden: 64, dropout: 0, attention_dropout: 0 },
         stage1: { epochs: 40, batch_size: 16, learning_rate: 1e-3 },
       }),
     );
-    await work.done('stage1', '--dataset', 'ravdess');
-    const losses = epochLosses('runs/ravdess/stage1');
+    await work.done('stage1', '--dataset', 'ravdess', '--fold', '1');
+    const losses = epochLosses('runs/ravdess/stage1/fold-1');
     console.log(
       `RAVDESS, mean training loss: ${losses[0]!.toFixed(3)} at first, ${losses.at(-1)!.toFixed(3)} at last`,
     );
@@ -43,7 +71,17 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
 
     const cached = listing(work.path('../features'));
     expect(Object.keys(cached).filter((name) => name.endsWith('.safetensors')).length).toBeGreaterThan(150);
-    await work.done('stage1', '--dataset', 'ravdess', '--run', 'again', '--set', 'stage1.epochs=1');
+    await work.done(
+      'stage1',
+      '--dataset',
+      'ravdess',
+      '--fold',
+      '1',
+      '--run',
+      'again',
+      '--set',
+      'stage1.epochs=1',
+    );
     expect(listing(work.path('../features'))).toEqual(cached);
   });
 });

@@ -118,6 +118,15 @@ describe('the figures to stand beside', () => {
 
 it('every shipped recipe loads, under its own name', async () => {
   const names = readdirSync(folder).map((file) => file.replace('.yaml', ''));
-  expect(names.sort()).toEqual(['iemocap4', 'meld4', 'meld7', 'toy4']);
+  expect(names.sort()).toEqual([
+    'iemocap4',
+    'iemocap4-improvised',
+    'iemocap5',
+    'iemocap5-excited',
+    'iemocap6',
+    'meld4',
+    'meld7',
+    'toy4',
+  ]);
   for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);
 });

@@ -1,7 +1,7 @@
 /** @file What the preparation commands share: their options, progress, Ctrl-C, and the account of what was done. */
 
-import type { Command } from 'commander';
-import type { PreparationSummary } from '../../data/corpora/index.js';
+import { type Command, Option } from 'commander';
+import type { ClipFormat, ClipNote, PreparationSummary } from '../../data/corpora/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { wholeNumber } from '../options.js';
 import { note, printResult, warn } from '../output.js';
@@ -10,12 +10,14 @@ import { formatDuration, startProgress } from '../progress.js';
 export interface PreparationCommandOptions {
   readonly allowIncomplete?: true;
   readonly jobs?: number;
+  readonly format: ClipFormat;
 }
 
 /** What a preparation is handed: how many at a time, whom to tell, when to stop. */
 export interface PreparationCommandControls {
   allowIncomplete: boolean;
   jobs: number | undefined;
+  format: ClipFormat;
   onProgress: (done: number, total: number) => void;
   signal: AbortSignal;
 }
@@ -26,7 +28,12 @@ const MAX_LISTED = 10;
 export function addPreparationOptions(command: Command): Command {
   return command
     .option('--allow-incomplete', 'go on although the release differs from what is known, and record it')
-    .option('--jobs <n>', 'conversions at a time (default: one for each core)', wholeNumber(1));
+    .option('--jobs <n>', 'conversions at a time (default: one for each core)', wholeNumber(1))
+    .addOption(
+      new Option('--format <format>', 'of the prepared audio; flac takes about half the space')
+        .choices(['wav', 'flac'])
+        .default('wav'),
+    );
 }
 
 /** Runs a preparation with progress and prints what it did. Ctrl-C keeps finished clips. */
@@ -39,6 +46,7 @@ export async function runPreparation(
     prepare({
       allowIncomplete: options.allowIncomplete === true,
       jobs: options.jobs,
+      format: options.format,
       onProgress: (done, total) => progress.update(done, total),
       signal,
     }),
@@ -57,18 +65,30 @@ function report(summary: PreparationSummary): void {
   if (differences.length > MAX_LISTED) {
     warn(`and ${differences.length - MAX_LISTED} more differences, listed in the manifest's JSON`);
   }
-  for (const [what, clips] of [
-    ['left out', summary.skipped],
-    ['cut', summary.cut],
-    ['padded', summary.padded],
-  ] as const) {
+  for (const [what, clips] of accountOf(summary)) {
     for (const { id, reason } of clips.slice(0, MAX_LISTED)) note(`${what}: ${id}: ${reason}`);
     const more = clips.length - MAX_LISTED;
     if (more > 0) note(`${what}: and ${more} more, listed in the manifest's JSON`);
   }
+  const counts = accountOf(summary).map(([what, { length }]) => `${length.toLocaleString('en')} ${what}`);
+  note(`${summary.kept.toLocaleString('en')} kept, of these ${counts.slice(1).join(', ')}; ${counts[0]}`);
   note(
     summary.alreadyDone
       ? 'everything was prepared already; nothing was changed'
-      : `converted ${summary.converted.toLocaleString('en')} clips in ${formatDuration(summary.seconds)}`,
+      : `converted ${summary.converted.toLocaleString('en')} clips in ${formatDuration(summary.seconds)}${rate(summary)}`,
   );
+}
+
+/** What was done to clips beside converting them; those left out come first. */
+function accountOf({ skipped, cut, padded, silent }: PreparationSummary): [string, ClipNote[]][] {
+  return [
+    ['left out', skipped],
+    ['cut', cut],
+    ['padded', padded],
+    ['silent', silent],
+  ];
+}
+
+function rate({ converted, seconds }: PreparationSummary): string {
+  return converted > 0 && seconds > 0 ? ` (${(converted / seconds).toFixed(1)} clips/s)` : '';
 }

@@ -1,41 +1,60 @@
 /** @file `emoq prepare-csv`: any CSV of audio files and labels to a prepared corpus. */
 
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { wholeNumber } from '../options.js';
 import { addPreparationOptions, type PreparationCommandOptions, runPreparation } from './preparation.js';
 
 export interface PrepareCsvOptions extends PreparationCommandOptions {
   readonly name: string;
   readonly out?: string;
+  readonly labelMap?: string;
   readonly folds?: number;
+  readonly testShare?: number;
+  readonly devShare?: number;
   readonly seed: number;
   readonly allowSharedSpeakers?: true;
 }
 
 export function declare(command: Command): void {
   command
-    .argument('<file.csv>', 'columns path and label; id, text, speaker, gender, session, split where known')
+    .argument(
+      '<file.csv>',
+      'columns path and label; id, text, speaker, gender, session, split, start, end where known',
+    )
     .requiredOption('--name <name>', 'name of the corpus')
     .option('--out <folder>', 'where the prepared corpus goes (default: data/<name>)')
+    .option('--label-map <pairs>', 'rename labels: old=new,old=new or a YAML file of "old: new" lines')
     .option('--folds <k>', 'make k speaker-independent folds instead of splits', wholeNumber(2))
+    .option('--test-share <x>', 'share of the test split that is made (default: 0.2)', share)
+    .option('--dev-share <x>', 'share of the dev split that is made, 0 for none (default: 0.1)', share)
     .option('--seed <n>', 'of the splits or folds that are made', wholeNumber(0), 0)
-    .option('--allow-shared-speakers', 'let a speaker be in two splits');
+    .option('--allow-shared-speakers', 'let a speaker be in two splits or sessions');
   addPreparationOptions(command).addHelpText(
     'after',
     `
-Paths are relative to the CSV. A CSV without a split and a session column is
-divided by speaker.
+Paths are relative to the CSV. start and end (seconds, or 1:02:03.5) cut an
+utterance out of a longer recording. A CSV without a split and a session column
+is divided by speaker.
 
 Example:
-  emoq prepare-csv calls.csv --name calls`,
+  emoq prepare-csv calls.csv --name calls --label-map ang=angry,hap=happy`,
   );
 }
 
 export async function run(options: PrepareCsvOptions, file: string): Promise<void> {
-  const { prepareCsv } = await import('../../data/corpora/index.js');
-  const { name, folds, seed, out = `data/${name}` } = options;
+  const { prepareCsv, readLabelMap } = await import('../../data/corpora/index.js');
+  const { name, folds, testShare, devShare, seed, out = `data/${name}` } = options;
+  const labelMap = options.labelMap === undefined ? undefined : await readLabelMap(options.labelMap);
   const allowSharedSpeakers = options.allowSharedSpeakers === true;
+  const made = { folds, testShare, devShare, seed, allowSharedSpeakers };
   await runPreparation(options, (controls) =>
-    prepareCsv({ file, name, out, folds, seed, allowSharedSpeakers, ...controls }),
+    prepareCsv({ file, name, out, labelMap, ...made, ...controls }),
   );
+}
+
+/** Parser of a share, from 0 and below 1. */
+function share(value: string): number {
+  const number = Number(value);
+  if (/^\d*\.?\d+$/.test(value) && number < 1) return number;
+  throw new InvalidArgumentError('It must be from 0 and below 1, such as 0.2.');
 }

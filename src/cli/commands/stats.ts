@@ -1,32 +1,36 @@
-/** @file `emoq stats`: what a prepared corpus holds, as it is or as a recipe sees it. */
+/** @file `emoq stats`: what a prepared corpus holds, as it is or as a recipe sees it, and what leaks into its test. */
 
-import type { Command } from 'commander';
-import type { CorpusCounts, LabelCounts, Utterance } from '../../data/corpora/index.js';
+import { type Command, InvalidArgumentError } from 'commander';
+import { ExitCode } from '../../base/index.js';
+import type { LeakageKind, LeakageReport } from '../../data/corpora/index.js';
 import { addCorpusOptions, type CorpusOptions, recipeOfOptions } from '../options.js';
-import { note, printJson, printResult } from '../output.js';
-import { formatDuration } from '../progress.js';
-import { countsTable } from './counts-table.js';
+import { note, printJson, printResult, warn } from '../output.js';
+
+/** Kinds of leakage that make the command fail; true is every kind. */
+type FailOn = true | readonly LeakageKind[];
 
 export interface StatsOptions extends CorpusOptions {
   readonly json?: true;
+  readonly failOnLeakage?: FailOn;
 }
 
-interface CorpusView {
-  readonly name: string;
-  readonly labels: readonly string[] | undefined;
-  readonly utterances: readonly Utterance[];
-  /** Utterances that the recipe leaves out, by label. */
-  readonly leftOut: LabelCounts;
-}
+const KINDS = ['speakers', 'texts', 'passages', 'audio'] as const satisfies readonly LeakageKind[];
 
 export function declare(command: Command): void {
   addCorpusOptions(command)
     .option('--json', 'print one JSON object')
+    .option(
+      '--fail-on-leakage [kinds]',
+      'exit code 1 where parts have these in common: speakers, texts, passages, audio (default: any)',
+      parseKinds,
+    )
     .addHelpText(
       'after',
       `
-With --dataset or --recipe the counts are of the recipe's classes; with
---manifest alone, of all labels.
+Counts, lengths, and what a test set has in common with what is seen before it:
+speakers, texts (the same words), passages (the same words over several
+utterances) and audio (the same bytes). With --dataset or --recipe all of it is
+of the recipe's utterances and classes; with --manifest alone, of all.
 
 Example:
   emoq stats --dataset toy4`,
@@ -34,59 +38,64 @@ Example:
 }
 
 export async function run(options: StatsOptions): Promise<void> {
-  const { countLabels, readManifest, selectUtterances } = await import('../../data/corpora/index.js');
+  const { divisionOf, findLeakage, readManifest, selectUtterances } = await import(
+    '../../data/corpora/index.js'
+  );
   const plain =
     options.manifest !== undefined && options.recipe === undefined && options.dataset === undefined;
   const recipe = plain ? undefined : await recipeOfOptions(options);
   const manifest = await readManifest(recipe?.manifest ?? options.manifest!);
-  const selected =
-    recipe && selectUtterances(manifest, { labels: recipe.labels, labelMap: recipe.label_map });
-  const view: CorpusView = {
+  const { corpusViewOf } = await import('../../recipe/index.js');
+  const selected = recipe && selectUtterances(manifest, corpusViewOf(recipe));
+  const utterances = selected?.utterances ?? manifest.utterances;
+  const division = recipe?.folds === 'session' ? 'session' : divisionOf(utterances);
+  const leakage = await findLeakage(utterances, division);
+  const { missingFiles, statsObject, statsText } = await import('./stats-report.js');
+  const report = {
     name: recipe?.name ?? manifest.name,
-    labels: recipe?.labels,
-    utterances: selected?.utterances ?? manifest.utterances,
-    leftOut: selected?.dropped ?? {},
-  };
-  const counts = countLabels(view.utterances as Utterance[]);
-  if (options.json) printJson(statsObject(view, counts, manifest.csvPath, manifest.sha256));
-  else printStats(view, counts, manifest.csvPath);
-}
-
-function statsObject(view: CorpusView, counts: CorpusCounts, manifest: string, sha256: string): object {
-  const { name, labels, utterances, leftOut } = view;
-  return {
-    name,
     manifest,
-    manifest_sha256: sha256,
-    utterances: utterances.length,
-    duration_sec: Number(totalSec(utterances).toFixed(4)),
-    speakers: speakersOf(utterances),
-    labels: labels ?? Object.keys(counts.total),
-    counts,
-    left_out: leftOut,
+    labels: recipe?.labels,
+    utterances,
+    division,
+    leftOut: selected?.dropped ?? {},
+    unmatched: selected?.unmatched ?? 0,
+    leakage,
   };
+  if (options.json) printJson(statsObject(report));
+  else {
+    printResult(statsText(report));
+    const left = Object.entries(report.leftOut).map(([label, count]) => `${label} ${count}`);
+    if (left.length > 0) note(`left out by the recipe: ${left.join(', ')}`);
+    if (report.unmatched > 0) note(`left out by the recipe's id_pattern: ${report.unmatched}`);
+  }
+  if (options.failOnLeakage === undefined) return;
+  const found = leaksOf(leakage, options.failOnLeakage);
+  if (found.length > 0) warn(`leakage: ${found.join('; ')}`);
+  else if (asks(options.failOnLeakage, 'audio') && leakage.audio.missing > 0) {
+    warn(`${missingFiles(leakage.audio.missing)}, so whether audio leaks is not known`);
+  } else return;
+  process.exitCode = ExitCode.failed;
 }
 
-function printStats(
-  { name, labels, utterances, leftOut }: CorpusView,
-  counts: CorpusCounts,
-  path: string,
-): void {
-  const speakers = speakersOf(utterances);
-  const parts = [
-    `${utterances.length.toLocaleString('en')} utterances`,
-    ...(totalSec(utterances) > 0 ? [formatDuration(totalSec(utterances))] : []),
-    ...(speakers > 0 ? [`${speakers.toLocaleString('en')} speakers`] : []),
-  ];
-  printResult(`${countsTable(counts, labels)}\n\n${name}: ${parts.join(', ')} (${path})`);
-  const left = Object.entries(leftOut).map(([label, count]) => `${label} ${count}`);
-  if (left.length > 0) note(`left out by the recipe: ${left.join(', ')}`);
+/** The leaks of the kinds that are asked for, in words. */
+function leaksOf({ pairs }: LeakageReport, kinds: FailOn): string[] {
+  return pairs.flatMap((pair) => {
+    // A greeting that somebody else has said before is no leak; a sentence is.
+    const found = { ...pair, texts: pair.longTexts };
+    const leaks = KINDS.filter((kind) => asks(kinds, kind) && found[kind].count > 0);
+    return leaks.map((kind) => `${kind} in ${pair.seen} and ${pair.heldOut}`);
+  });
 }
 
-function totalSec(utterances: readonly Utterance[]): number {
-  return utterances.reduce((total, { durationSec }) => total + durationSec, 0);
+function asks(kinds: FailOn, kind: LeakageKind): boolean {
+  return kinds === true || kinds.includes(kind);
 }
 
-function speakersOf(utterances: readonly Utterance[]): number {
-  return new Set(utterances.map(({ speaker }) => speaker).filter((speaker) => speaker !== '')).size;
+function parseKinds(value: string): LeakageKind[] {
+  const kinds = value.split(',').map((kind) => kind.trim());
+  const unknown = kinds.find((kind) => !(KINDS as readonly string[]).includes(kind));
+  if (unknown !== undefined) {
+    throw new InvalidArgumentError(`"${unknown}" is not one of ${KINDS.join(', ')}.`);
+  }
+  return kinds as LeakageKind[];
 }

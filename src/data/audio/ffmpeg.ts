@@ -1,23 +1,24 @@
 /**
- * @file The only door to ffmpeg (through fluent-ffmpeg): one file in, samples out through a pipe. The pipe carries a
- * float WAV rather than bare floats, because its header says how many channels there are and which is the centre;
- * so one process does what would otherwise take a probe and a decode.
+ * @file The only door to ffmpeg (through fluent-ffmpeg). Sound comes out as float WAV rather than bare floats, because
+ * its header says how many channels there are and which is the centre; so one process does what would otherwise take
+ * a probe and a decode. To start ffmpeg costs several times what it costs to decode a clip of a few seconds, so many
+ * short clips share a process.
  */
 
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import ffmpeg from 'fluent-ffmpeg';
+import ffmpeg, { type FfmpegCommand } from 'fluent-ffmpeg';
 import { errorMessage, InputError } from '../../base/index.js';
 import type { InterleavedAudio } from './channels.js';
 import { parseWav } from './wav.js';
 
-/** What to decode, and at which rate it should come out. */
-export interface FfmpegRequest {
+/** What to decode. */
+export interface FfmpegInput {
   /** Absolute path. */
   path: string;
-  sampleRateHz: number;
   startSec?: number | undefined;
   durationSec?: number | undefined;
-  signal?: AbortSignal | undefined;
 }
 
 let probed: Promise<void> | undefined;
@@ -39,96 +40,222 @@ export function requireFfmpeg(): Promise<void> {
 }
 
 /**
- * Decodes the first audio stream of any file that ffmpeg reads, resampled, all channels interleaved.
+ * Decodes the first audio stream of any file that ffmpeg reads, resampled, all channels interleaved, through a pipe.
  * @throws InputError when the file has no audio, cannot be decoded or is cut off; the message is one line.
  */
-export async function decodeWithFfmpeg(request: FfmpegRequest): Promise<InterleavedAudio> {
+export async function decodeWithFfmpeg(
+  input: FfmpegInput,
+  sampleRateHz: number,
+  signal?: AbortSignal,
+): Promise<InterleavedAudio> {
   await requireFfmpeg();
-  const output = await runFfmpeg(request);
-  const audio = await parseWav(output.bytes, request.path);
-  const decodedSec = audio.samples.length / audio.channels / request.sampleRateHz;
-  const wantedSec = Math.min(
-    output.announcedSec - (request.startSec ?? 0),
-    request.durationSec ?? Number.POSITIVE_INFINITY,
-  );
-  // ffmpeg ends well on a file that stops in the middle. A clip much shorter than announced, together with a
-  // complaint, is a broken one; without a complaint the sound may just end before the picture.
-  if (output.complaint && decodedSec < 0.9 * wantedSec - 0.25) {
+  const chunks: Buffer[] = [];
+  // fluent-ffmpeg takes an early 'close' of its target for a failure, so the target never emits one.
+  const sink = new Writable({
+    autoDestroy: false,
+    emitClose: false,
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  const command = ffmpegOf([input]);
+  addWavOutput(command, sink, 0, input, sampleRateHz);
+  const report = await runFfmpeg(command, signal);
+  if (report.failure !== undefined) throw new InputError(`${input.path} ${explain(report.failure)}`);
+  const audio = await parseWav(Buffer.concat(chunks), input.path);
+  const { decodedSec, wantedSec, isShort } = compareLengths(audio, input, report.announcedSec[0]);
+  if (isShort && report.complaint) {
     throw new InputError(
-      `${request.path} is truncated or damaged: ${decodedSec.toFixed(2)} s of ${wantedSec.toFixed(2)} s can be decoded (ffmpeg: ${output.complaint})`,
+      `${input.path} is truncated or damaged: ${decodedSec.toFixed(2)} s of ${wantedSec.toFixed(2)} s can be decoded (ffmpeg: ${report.complaint})`,
     );
   }
   return audio;
 }
 
-interface FfmpegOutput {
-  bytes: Buffer;
-  /** Container duration in seconds; NaN where the file does not say, or ffmpeg only guesses. */
-  announcedSec: number;
-  /** The first line that reports broken data, or ''. */
-  complaint: string;
+/**
+ * Decodes several files in one process, with the same samples as one by one. It goes by way of temporary files,
+ * which are gone afterwards.
+ * @param folder for the temporary files: an existing one, on a disk with room for a few megabytes for each input.
+ * @param take what to make of each sound; called for one after the other, so that few are in memory at a time.
+ * @returns for each input what `take` made, or undefined where it must be decoded alone to tell what is wrong with it.
+ */
+export async function decodeTogether<T>(
+  inputs: readonly FfmpegInput[],
+  sampleRateHz: number,
+  folder: string,
+  take: (audio: InterleavedAudio, index: number) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<(T | undefined)[]> {
+  await requireFfmpeg();
+  const scratch = await mkdtemp(join(folder, 'decoded-'));
+  try {
+    const command = ffmpegOf(inputs);
+    const outputs = inputs.map((_, index) => join(scratch, `${index}.wav`));
+    for (const [index, input] of inputs.entries()) {
+      addWavOutput(command, outputs[index]!, index, input, sampleRateHz);
+    }
+    const { failure, complaint, announcedSec } = await runFfmpeg(command, signal);
+    if (failure === undefined) {
+      const taken: (T | undefined)[] = [];
+      for (const [index, input] of inputs.entries()) {
+        const audio = await parseWav(await readFile(outputs[index]!), input.path);
+        // Complaints do not say whose they are: a clip that may be meant is looked at alone.
+        const isSuspect = complaint && compareLengths(audio, input, announcedSec[index]).isShort;
+        taken.push(isSuspect ? undefined : await take(audio, index));
+      }
+      return taken;
+    }
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+  // One file that cannot be opened ends ffmpeg before it decodes the others: halving finds it in a few starts.
+  if (inputs.length < 2) return [undefined];
+  const middle = Math.ceil(inputs.length / 2);
+  const taken = await decodeTogether(inputs.slice(0, middle), sampleRateHz, folder, take, signal);
+  const takeRest = (audio: InterleavedAudio, index: number) => take(audio, middle + index);
+  taken.push(...(await decodeTogether(inputs.slice(middle), sampleRateHz, folder, takeRest, signal)));
+  return taken;
 }
 
-function runFfmpeg(request: FfmpegRequest): Promise<FfmpegOutput> {
-  const { path, sampleRateHz, startSec, durationSec, signal } = request;
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let announcedSec = Number.NaN;
-    let complaint = '';
-    // The `file:` protocol keeps names with colons or a leading dash from being read as anything but a path.
-    // A layout that the file does not state stays unknown: a guessed centre would be some microphone.
-    const command = ffmpeg(`file:${path}`)
-      .inputOptions(['-nostdin', '-hide_banner', '-nostats', '-threads 1', '-guess_layout_max 2'])
-      .noVideo()
-      .outputOptions(['-map 0:a:0', '-threads 1'])
-      .audioCodec('pcm_f32le')
-      .audioFrequency(sampleRateHz)
-      .format('wav');
-    if (startSec) command.seekInput(startSec);
-    if (durationSec !== undefined) command.duration(durationSec);
+/**
+ * Encodes 16-bit WAV files as FLAC in one process, without loss. The same ffmpeg makes the same bytes.
+ * @throws Error with ffmpeg's own line when it fails: the disk may be full, the sound is not at fault.
+ */
+export async function encodeFlacFiles(
+  files: readonly { wav: string; flac: string }[],
+  signal?: AbortSignal,
+): Promise<void> {
+  await requireFfmpeg();
+  const command = ffmpegOf(files.map(({ wav }) => ({ path: wav })));
+  for (const [index, { flac }] of files.entries()) {
+    addOutput(command, flac, index).audioCodec('flac').outputOptions('-map_metadata', '-1').format('flac');
+  }
+  const { failure } = await runFfmpeg(command, signal);
+  if (failure === undefined) return;
+  const code = /No space left on device/.test(failure) ? 'ENOSPC: ' : '';
+  throw new Error(`${code}ffmpeg cannot write FLAC (${telling(failure)}), writing ${files[0]?.flac}`);
+}
 
+function ffmpegOf(inputs: readonly FfmpegInput[]): FfmpegCommand {
+  const command = ffmpeg();
+  for (const [index, { path, startSec }] of inputs.entries()) {
+    // The `file:` protocol keeps names with colons or a leading dash from being read as anything but a path.
+    command.input(`file:${path}`);
+    if (index === 0) command.inputOptions(['-nostdin', '-y', '-hide_banner', '-nostats']); // for all of them
+    // A layout that the file does not state stays unknown: a guessed centre would be some microphone.
+    command.inputOptions(['-threads 1', '-guess_layout_max 2']);
+    if (startSec) command.seekInput(startSec);
+  }
+  return command;
+}
+
+/** An output of the sound of one input. */
+function addOutput(command: FfmpegCommand, target: string | Writable, index: number): FfmpegCommand {
+  return command
+    .output(typeof target === 'string' ? `file:${target}` : target)
+    .noVideo()
+    .outputOptions([`-map ${index}:a:0`, '-threads 1'])
+    .outputOptions(['-fflags +bitexact', '-flags:a +bitexact']); // no version of ffmpeg in the file
+}
+
+function addWavOutput(
+  command: FfmpegCommand,
+  target: string | Writable,
+  index: number,
+  { durationSec }: FfmpegInput,
+  sampleRateHz: number,
+): void {
+  addOutput(command, target, index).audioCodec('pcm_f32le').audioFrequency(sampleRateHz).format('wav');
+  if (durationSec !== undefined) command.duration(durationSec);
+}
+
+/**
+ * ffmpeg ends well on a file that stops in the middle. A clip much shorter than announced, together with a complaint,
+ * is a broken one; without a complaint the sound may just end before the picture.
+ */
+function compareLengths(
+  audio: InterleavedAudio & { sampleRateHz: number },
+  { startSec = 0, durationSec = Number.POSITIVE_INFINITY }: FfmpegInput,
+  announcedSec = Number.NaN,
+): { decodedSec: number; wantedSec: number; isShort: boolean } {
+  const decodedSec = audio.samples.length / audio.channels / audio.sampleRateHz;
+  const wantedSec = Math.min(announcedSec - startSec, durationSec);
+  return { decodedSec, wantedSec, isShort: decodedSec < 0.9 * wantedSec - 0.25 };
+}
+
+/** A file that ffmpeg could not write to its end, after which it may end well all the same. */
+const UNWRITTEN =
+  /^(?:\[[^\]]*\] )?(?:av_interleaved_write_frame|Error (?:writing|muxing|closing|submitting a packet to the muxer))/;
+/** Broken data. Indented lines are what files say of themselves: a title may say anything. */
+const COMPLAINT = /^\S.*(?:partial file|corrupt|invalid|error while decoding|failed|do not match)/i;
+/** Ended by somebody: by a signal that ffmpeg takes for a wish, or cannot take at all. */
+const ENDED = /^Exiting normally, received signal \d+|killed with signal SIG(?:KILL|TERM|INT|HUP)/m;
+
+/** What ffmpeg said. */
+interface FfmpegReport {
+  /** Container duration of each input in seconds; NaN where the file does not say, or ffmpeg only guesses. */
+  announcedSec: number[];
+  /** The first line that reports broken data, or ''. */
+  complaint: string;
+  /** Where ffmpeg failed: all that it said. */
+  failure: string | undefined;
+}
+
+/** @throws the signal's reason when it fires; Error when somebody ended ffmpeg: no fault of the input. */
+function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Promise<FfmpegReport> {
+  return new Promise((resolve, reject) => {
+    const announcedSec: number[] = [];
+    let input = -1;
+    let isGuess = false;
+    let complaint = '';
+    let unwritten: string | undefined;
     const abort = (): void => void command.kill('SIGKILL');
     const finish = (): void => signal?.removeEventListener('abort', abort);
     command.on('start', () => {
       if (signal?.aborted) abort();
       else signal?.addEventListener('abort', abort, { once: true });
     });
-    command.on('codecData', (data: { duration?: string }) => {
-      announcedSec = clockToSec(data.duration ?? '');
-    });
     command.on('stderr', (line: string) => {
-      if (/Estimating duration from bitrate/.test(line)) announcedSec = Number.NaN;
-      if (/partial file|corrupt|invalid|error while decoding|failed|do not match/i.test(line)) {
-        complaint ||= oneLine(line);
+      const opened = /^Input #(\d+), /.exec(line);
+      if (opened) input = Number(opened[1]);
+      const duration = /^ {2}Duration: ([^,]+),/.exec(line);
+      if (duration) {
+        announcedSec[input] = isGuess ? Number.NaN : clockToSec(duration[1]!);
+        isGuess = false;
       }
+      if (/Estimating duration from bitrate/.test(line)) isGuess = true;
+      if (COMPLAINT.test(line)) complaint ||= oneLine(line);
+      if (UNWRITTEN.test(line)) unwritten ??= line;
     });
     command.on('error', (error: Error, _stdout: unknown, stderr: string | null) => {
       finish();
+      const text = stderr ?? '';
+      const ended = ENDED.exec(`${text}\n${error.message}`);
       if (signal?.aborted) reject(signal.reason);
-      else reject(new InputError(`${path} ${explain(stderr ?? '', error)}`));
+      else if (ended) reject(new Error(`ffmpeg was ended from outside (${ended[0]}); run again to go on`));
+      else resolve({ announcedSec, complaint, failure: `${text}\n${errorMessage(error)}` });
     });
     command.on('end', () => {
       finish();
-      resolve({ bytes: Buffer.concat(chunks), announcedSec, complaint });
+      resolve({ announcedSec, complaint, failure: unwritten });
     });
-    // fluent-ffmpeg takes an early 'close' of its target for a failure, so the target never emits one.
-    const sink = new Writable({
-      autoDestroy: false,
-      emitClose: false,
-      write(chunk: Buffer, _encoding, done) {
-        chunks.push(chunk);
-        done();
-      },
-    });
-    command.pipe(sink, { end: true });
+    command.run();
   });
 }
 
-function explain(stderr: string, error: Error): string {
-  if (/matches no streams|does not contain any stream/.test(stderr)) return 'has no audio stream';
-  if (/moov atom not found/.test(stderr)) return 'is truncated or not a video file (moov atom not found)';
-  const lines = stderr.split('\n').filter((line) => /invalid|error|failed|not found|denied/i.test(line));
-  return `cannot be decoded (ffmpeg: ${oneLine(lines[0] ?? errorMessage(error))})`;
+/** Why a file has no output, to follow its name. */
+function explain(failure: string): string {
+  if (/matches no streams|does not contain any stream/.test(failure)) return 'has no audio stream';
+  if (/moov atom not found/.test(failure)) return 'is truncated or not a video file (moov atom not found)';
+  return `cannot be decoded (ffmpeg: ${telling(failure)})`;
+}
+
+/** The line that tells most; the last one is fluent-ffmpeg's own. */
+function telling(failure: string): string {
+  const lines = failure.trim().split('\n');
+  const told = lines.find((line) => /invalid|error|failed|not found|denied|no space/i.test(line));
+  return oneLine(told ?? lines.at(-1)!);
 }
 
 /** Drops the `[demuxer @ 0x55...]` prefix, whose address differs on each run, and keeps one line. */

@@ -2,10 +2,15 @@
 
 export { defaultJobs, mapConcurrently } from '../../base/index.js';
 export { type ChannelChoice, type InterleavedAudio, toMono } from './channels.js';
-export { type DecodeOptions, decodeAudio, SAMPLE_RATE_HZ } from './decode.js';
-export { requireFfmpeg } from './ffmpeg.js';
 export {
-  encodedWavBytes,
+  type AudioPart,
+  type DecodeOptions,
+  decodeAudio,
+  decodeAudioFiles,
+  SAMPLE_RATE_HZ,
+} from './decode.js';
+export { encodeFlacFiles, requireFfmpeg } from './ffmpeg.js';
+export {
   encodeWav,
   readWavHeader,
   readWavSamples,

@@ -35,6 +35,8 @@ const FORMAT_EXTENSIBLE = 0xfffe;
 /** Writers that cannot seek back (pipes) leave this instead of a size. */
 const UNKNOWN_SIZE = 0xffffffff;
 const HEADER_BYTES = 44;
+/** Chunk headers are read from one piece of the file's beginning, where nearly every file has them all. */
+const HEAD_BYTES = 512;
 
 /**
  * The header of a WAV file; undefined when the file is not RIFF/WAVE or holds a compressed or otherwise
@@ -95,16 +97,11 @@ export function encodeWav(samples: Float32Array, sampleRateHz: number): Buffer {
   bytes.writeUInt16LE(16, 34);
   bytes.write('data', 36, 'latin1');
   bytes.writeUInt32LE(dataBytes, 40);
+  const steps = new Int16Array(bytes.buffer, bytes.byteOffset + HEADER_BYTES, samples.length);
   for (let i = 0; i < samples.length; i++) {
-    const value = Math.round(samples[i]! * 0x8000);
-    bytes.writeInt16LE(Math.max(-0x8000, Math.min(0x7fff, value)), HEADER_BYTES + 2 * i);
+    steps[i] = Math.max(-0x8000, Math.min(0x7fff, Math.round(samples[i]! * 0x8000)));
   }
   return bytes;
-}
-
-/** Bytes that `encodeWav` makes of that many samples. */
-export function encodedWavBytes(sampleCount: number): number {
-  return HEADER_BYTES + 2 * sampleCount;
 }
 
 /** Writes mono samples in [-1, 1] as 16-bit PCM WAV: the whole file or none. */
@@ -171,16 +168,27 @@ function decodeSamples(bytes: Buffer, header: WavHeader): Float32Array {
   const { encoding, bitsPerSample } = header;
   const width = bitsPerSample / 8;
   const count = Math.floor(bytes.byteLength / width);
-  const samples = new Float32Array(count);
-  const read = {
-    pcm8: (offset: number) => (bytes[offset]! - 128) / 128,
-    pcm16: (offset: number) => bytes.readInt16LE(offset) / 0x8000,
-    pcm24: (offset: number) => bytes.readIntLE(offset, 3) / 0x800000,
-    pcm32: (offset: number) => bytes.readInt32LE(offset) / 0x80000000,
-    float32: (offset: number) => bytes.readFloatLE(offset),
-    float64: (offset: number) => bytes.readDoubleLE(offset),
-  }[`${encoding}${bitsPerSample}` as 'pcm8' | 'pcm16' | 'pcm24' | 'pcm32' | 'float32' | 'float64'];
-  for (let i = 0; i < count; i++) samples[i] = read(i * width);
+  // Whole arrays at once where JavaScript has one of that kind; it needs its bytes at an even place in memory.
+  const aligned = (): ArrayBuffer => new Uint8Array(bytes.subarray(0, count * width)).buffer;
+  switch (`${encoding}${bitsPerSample}`) {
+    case 'float32':
+      return new Float32Array(aligned());
+    case 'float64':
+      return Float32Array.from(new Float64Array(aligned()));
+    case 'pcm32':
+      return scaled(new Int32Array(aligned()), 0x80000000);
+    case 'pcm16':
+      return scaled(new Int16Array(aligned()), 0x8000);
+    case 'pcm24':
+      return Float32Array.from({ length: count }, (_, i) => bytes.readIntLE(3 * i, 3) / 0x800000);
+    default:
+      return Float32Array.from({ length: count }, (_, i) => (bytes[i]! - 128) / 128);
+  }
+}
+
+function scaled(integers: Int16Array | Int32Array, fullScale: number): Float32Array {
+  const samples = new Float32Array(integers.length);
+  for (let i = 0; i < samples.length; i++) samples[i] = integers[i]! / fullScale;
   return samples;
 }
 
@@ -188,10 +196,15 @@ async function withFile<T>(path: string, use: (source: ByteSource) => Promise<T>
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
+    let head: Promise<Buffer> | undefined;
     return await use({
       name: path,
       byteLength: size,
-      read: (offset, length) => readAt(handle, offset, length),
+      read: async (offset, length) => {
+        if (offset + length > HEAD_BYTES) return readAt(handle, offset, length);
+        head ??= readAt(handle, 0, HEAD_BYTES);
+        return (await head).subarray(offset, offset + length);
+      },
     });
   } finally {
     await handle.close();

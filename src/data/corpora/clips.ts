@@ -1,43 +1,27 @@
 /**
- * @file Source clips to 16 kHz mono WAV, many at a time. A journal line after each finished clip lets a killed
- * preparation go on and a finished one do nothing: a clip is done when the journal knows its source (size and time
- * of change) and rule, and its WAV has the length that the journal says.
+ * @file All clips of a corpus to 16 kHz mono WAV or FLAC: those that are done already found in the journal, the others
+ * converted a dozen at a time, from their files or from archives read as streams.
  */
 
-import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { InputError, InterruptedError, writeFileAtomic } from '../../base/index.js';
+import { defaultJobs, InterruptedError, mapConcurrently } from '../../base/index.js';
+import { type ClipRun, convertArchives, convertFiles } from './clip-batches.js';
+import { convertClips } from './clip-conversion.js';
 import {
-  decodeAudio,
-  defaultJobs,
-  encodedWavBytes,
-  mapConcurrently,
-  requireFfmpeg,
-  SAMPLE_RATE_HZ,
-  writeWav,
-} from '../audio/index.js';
-
-/** Keep only the first or last `keepSec` seconds of a clip that lasts over `longerThanSec`. */
-export interface CutRule {
-  longerThanSec: number;
-  keep: 'first' | 'last';
-  keepSec: number;
-}
-
-/** One clip to make. */
-export interface ClipTask {
-  id: string;
-  /** Absolute path of the clip as released. */
-  source: string;
-  /** Path of the WAV, relative to the corpus folder. */
-  target: string;
-  cut?: CutRule | undefined;
-}
-
-/** What became of it. `cut` and `padded` say in words what was changed. */
-export type ClipOutcome =
-  | { durationSec: number; cut?: string | undefined; padded?: string | undefined }
-  | { skipped: string };
+  type ClipIdentity,
+  isEntryOf,
+  type Journal,
+  journalLine,
+  openJournal,
+  readJournal,
+  ruleOf,
+  settleJournal,
+  stillThere,
+} from './clip-journal.js';
+import { workQueue } from './clip-queue.js';
+import type { ClipOutcome, ClipTask } from './clip-task.js';
 
 /** How preparation runs and reports. */
 export interface PreparationControls {
@@ -47,153 +31,140 @@ export interface PreparationControls {
   signal?: AbortSignal | undefined;
 }
 
-/**
- * The shortest clip: HuBERT needs 400 samples for its first frame, and 0.1 s gives four. Shorter clips get silence
- * after them and the manifest says so.
- */
-export const SHORTEST_CLIP_SEC = 0.1;
+export interface PreparedClips {
+  /** In the tasks' order. */
+  outcomes: ClipOutcome[];
+  /** Clips that were converted now. */
+  converted: number;
+  /** What is wrong with archives, in words. */
+  damagedArchives: string[];
+  /** To be called when the manifest is written: sorts the journal, deletes clips that the corpus has no more. */
+  settle(): Promise<void>;
+}
 
-/** Part of each journal key: a change of the conversion makes old clips stale. */
-const CONVERSION = 'mono 16 kHz, 1';
-const JOURNAL = 'preparation.jsonl';
+/** Part of each clip's rule: a change of the conversion makes old clips stale. */
+const CONVERSION = 'mono 16 kHz, 2';
 
 /**
- * Makes every WAV that is not there yet. A clip that cannot be decoded is an outcome, not an error.
- * @returns the outcomes in the tasks' order and how many clips were converted now.
+ * Makes every clip that is not there yet. A clip that cannot be decoded is an outcome, not an error.
  * @throws InterruptedError when `signal` fires; finished clips stay.
  */
 export async function prepareClips(
   out: string,
   tasks: readonly ClipTask[],
   { jobs = defaultJobs(), onProgress, signal }: PreparationControls,
-): Promise<{ outcomes: ClipOutcome[]; converted: number }> {
+): Promise<PreparedClips> {
   await removeUnfinished(out);
-  const { known, text } = await readJournal(out);
-  const keys = await mapConcurrently(tasks, 32, clipKey);
-  const outcomes = await mapConcurrently(tasks, 32, (task, index) =>
-    findFinished(out, task, known.get(`${task.id}\n${keys[index]}`)),
-  );
-  const open = tasks.flatMap((_, index) => (outcomes[index] ? [] : [index]));
+  const journal = await readJournal(out);
+  const identities = await identify(tasks);
+  const outcomes = await mapConcurrently(identities, 32, async (identity) => {
+    const entry = journal.entries.get(identity.id);
+    if (!isEntryOf(entry, identity)) return undefined;
+    identity.source = entry.source;
+    return stillThere(out, entry);
+  });
+  const open = [...outcomes.keys()].filter((index) => outcomes[index] === undefined);
   let done = tasks.length - open.length;
+  let converted = 0;
   onProgress?.(done, tasks.length);
-  if (open.some((index) => !tasks[index]!.source.toLowerCase().endsWith('.wav'))) await requireFfmpeg();
-
-  const line = (index: number): string =>
-    `${JSON.stringify({ id: tasks[index]!.id, key: keys[index], ...outcomes[index] })}\n`;
+  const damagedArchives: string[] = [];
   if (open.length > 0) {
-    const journal = await openJournal(out, text);
-    try {
-      await mapConcurrently(
-        open,
-        jobs,
-        async (index) => {
-          const task = tasks[index]!;
-          const outcome = await convertClip(out, task, signal);
-          outcomes[index] = outcome;
-          await journal.append(line(index));
-          done++;
-          onProgress?.(done, tasks.length, describe(task.id, outcome));
-        },
-        signal,
+    const appender = await openJournal(out, journal);
+    const scratch = join(out, `clips.${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+    const queue = workQueue(jobs, signal);
+    const record: ClipRun['record'] = async (indices) => {
+      await appender.append(
+        indices.map((index) => journalLine(identities[index]!, outcomes[index]!)).join(''),
       );
+      for (const index of indices) {
+        done += 1;
+        onProgress?.(done, tasks.length, describe(tasks[index]!.id, outcomes[index]!));
+      }
+    };
+    const convert: ClipRun['convert'] = (batch, release) =>
+      queue.submit(async () => {
+        const clips = batch.map(({ index, path, name }) => ({ task: tasks[index]!, path, name }));
+        const made = await convertClips(clips, out, scratch, signal);
+        for (const [at, { index }] of batch.entries()) outcomes[index] = made[at];
+        converted += batch.length;
+        await record(batch.map(({ index }) => index));
+        await release?.();
+      });
+    const run: ClipRun = {
+      out,
+      tasks,
+      identities,
+      outcomes,
+      journal,
+      queue,
+      scratch,
+      signal,
+      record,
+      convert,
+    };
+    try {
+      await mkdir(scratch);
+      await convertFiles(run, open, jobs);
+      damagedArchives.push(...(await convertArchives(run, open, jobs)));
     } catch (error) {
+      await queue.drain().catch(() => undefined); // the first failure is the one to report
       if (!signal?.aborted) throw error;
       throw new InterruptedError(
         `stopped with ${done} of ${tasks.length} clips ready in ${out}; run the same command again to go on`,
       );
     } finally {
-      await journal.close();
+      await appender.close();
+      await rm(scratch, { recursive: true, force: true, maxRetries: 5 });
     }
   }
-  // In the tasks' order, whatever order they ended in: the same corpus leaves the same bytes.
-  const whole = tasks.map((_, index) => line(index)).join('');
-  if (open.length > 0 || whole !== text) await writeFileAtomic(join(out, JOURNAL), whole);
-  return { outcomes: outcomes as ClipOutcome[], converted: open.length };
-}
-
-async function convertClip(
-  out: string,
-  task: ClipTask,
-  signal: AbortSignal | undefined,
-): Promise<ClipOutcome> {
-  let samples: Float32Array;
-  try {
-    samples = await decodeAudio(task.source, { signal });
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    // The manifest keeps this sentence, so it must not depend on where the corpus lies.
-    const reason = error.message.replaceAll(task.source, basename(task.source));
-    return { skipped: reason.replace(/^audio file /, '') };
-  }
-  const outcome: ClipOutcome = { durationSec: 0 };
-  const sourceSec = samples.length / SAMPLE_RATE_HZ;
-  if (task.cut && sourceSec > task.cut.longerThanSec) {
-    const keep = Math.min(samples.length, Math.max(1, Math.round(task.cut.keepSec * SAMPLE_RATE_HZ)));
-    samples = task.cut.keep === 'first' ? samples.subarray(0, keep) : samples.subarray(-keep);
-    outcome.cut = `${seconds(sourceSec)}, kept the ${task.cut.keep} ${seconds(keep / SAMPLE_RATE_HZ)}`;
-  }
-  const shortest = SHORTEST_CLIP_SEC * SAMPLE_RATE_HZ;
-  if (samples.length < shortest) {
-    const padded = new Float32Array(shortest);
-    padded.set(samples);
-    outcome.padded = `${seconds(samples.length / SAMPLE_RATE_HZ)}, silence added up to ${seconds(SHORTEST_CLIP_SEC)}`;
-    samples = padded;
-  }
-  await writeWav(join(out, task.target), samples, SAMPLE_RATE_HZ);
-  outcome.durationSec = samples.length / SAMPLE_RATE_HZ;
-  return outcome;
-}
-
-async function clipKey({ source, target, cut }: ClipTask): Promise<string> {
-  const { size, mtimeMs } = await stat(source);
-  return JSON.stringify([CONVERSION, size, mtimeMs, target, cut ?? null]);
-}
-
-async function findFinished(
-  out: string,
-  task: ClipTask,
-  outcome: ClipOutcome | undefined,
-): Promise<ClipOutcome | undefined> {
-  if (!outcome || 'skipped' in outcome) return outcome;
-  const bytes = encodedWavBytes(Math.round(outcome.durationSec * SAMPLE_RATE_HZ));
-  const size = await stat(join(out, task.target)).then(
-    (file) => file.size,
-    () => -1,
-  );
-  return size === bytes ? outcome : undefined;
-}
-
-/** Outcomes by id and key. Lines that a kill left unfinished are not JSON and do not count. */
-async function readJournal(out: string): Promise<{ known: Map<string, ClipOutcome>; text: string }> {
-  const text = await readFile(join(out, JOURNAL), 'utf8').catch(() => '');
-  const known = new Map<string, ClipOutcome>();
-  for (const line of text.split('\n')) {
-    try {
-      const { id, key, ...outcome } = JSON.parse(line) as { id: string; key: string } & ClipOutcome;
-      known.set(`${id}\n${key}`, outcome as ClipOutcome);
-    } catch {
-      // The clip of this line is simply made again.
-    }
-  }
-  return { known, text };
-}
-
-async function openJournal(
-  out: string,
-  text: string,
-): Promise<{ append(line: string): Promise<void>; close(): Promise<void> }> {
-  await mkdir(out, { recursive: true });
-  const handle = await open(join(out, JOURNAL), 'a');
-  let last: Promise<void> = Promise.resolve();
-  const append = (line: string): Promise<void> => {
-    last = last.then(() => handle.appendFile(line));
-    return last;
+  const lines = identities.map((each, index) => journalLine(each, outcomes[index]!));
+  return {
+    outcomes: outcomes as ClipOutcome[],
+    converted,
+    damagedArchives,
+    settle: () => settle(out, tasks, journal, open.length > 0, lines.join('')),
   };
-  if (text !== '' && !text.endsWith('\n')) await append('\n');
-  return { append, close: () => last.catch(() => {}).then(() => handle.close()) };
 }
 
-/** Temporary files that a killed run left behind. */
+/** Who each clip is, by its file, or by its archive as long as its own data has not been met. */
+async function identify(tasks: readonly ClipTask[]): Promise<ClipIdentity[]> {
+  const stamps = new Map<string, Promise<string>>();
+  const stampOf = (path: string): Promise<string> => {
+    const known = stamps.get(path) ?? stamp(path);
+    stamps.set(path, known);
+    return known;
+  };
+  return mapConcurrently(tasks, 32, async (task) => {
+    const { id, target, source } = task;
+    const rule = ruleOf(CONVERSION, task);
+    if (typeof source === 'string') {
+      return { id, target, rule, source: `${basename(source)} ${await stamp(source)}` };
+    }
+    const archive = `${await stampOf(source.archive)} ${source.names.join(' ')}`;
+    return { id, target, rule, source: '', archive };
+  });
+}
+
+/** Size and time of change; a file that is not there gets the same one each time. */
+async function stamp(path: string): Promise<string> {
+  const file = await stat(path).catch(() => undefined);
+  return file ? `${file.size} ${file.mtimeMs}` : '- -';
+}
+
+/** What a finished run leaves: one line for each clip, and no file of an earlier one that the corpus has no more. */
+async function settle(
+  out: string,
+  tasks: readonly ClipTask[],
+  { targets, text }: Journal,
+  hasGrown: boolean,
+  lines: string,
+): Promise<void> {
+  const current = new Set(tasks.map(({ target }) => target));
+  for (const target of targets) if (!current.has(target)) await rm(join(out, target), { force: true });
+  if (hasGrown || lines !== text) await settleJournal(out, lines);
+}
+
+/** Temporary files and folders that a killed run left behind. */
 async function removeUnfinished(out: string): Promise<void> {
   const folders = [
     { folder: out, recursive: false },
@@ -202,16 +173,13 @@ async function removeUnfinished(out: string): Promise<void> {
   for (const { folder, recursive } of folders) {
     const names = await readdir(folder, { recursive }).catch(() => []);
     for (const name of names) {
-      if (/\.\d+-[0-9a-f]{8}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
+      if (!/\.\d+-[0-9a-f]{8}\.tmp$/.test(name)) continue;
+      await rm(join(folder, name), { recursive: true, force: true, maxRetries: 5 });
     }
   }
 }
 
 function describe(id: string, outcome: ClipOutcome): string | undefined {
   if ('skipped' in outcome) return `${id} skipped: ${outcome.skipped}`;
-  return outcome.cut && `${id} cut: ${outcome.cut}`;
-}
-
-function seconds(value: number): string {
-  return `${Number(value.toFixed(3))} s`;
+  return 'cut' in outcome ? outcome.cut && `${id} cut: ${outcome.cut}` : undefined;
 }

@@ -23,12 +23,13 @@ const factsSchema = z.strictObject({
     split: z.record(z.string(), counts).optional(),
     session: z.record(z.string(), counts).optional(),
   }),
-  /** Label sets of published work; counts per split or session. */
+  /** Label sets and parts of published work, keys as in recipes; counts per split or session. */
   views: z.record(
     z.string(),
     z.strictObject({
       labels: z.array(z.string()).min(1),
       label_map: z.record(z.string(), z.string()).optional(),
+      id_pattern: z.string().optional(),
       counts,
     }),
   ),

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import Papa from 'papaparse';
 import { errorMessage, InputError } from '../../base/index.js';
+import { lookAlike } from './csv-columns.js';
 
 /** One record: its line in the file (the header is line 1) and its fields by column name. */
 export interface CsvRow {
@@ -28,7 +29,11 @@ export async function readCsvTable(path: string, required: readonly string[]): P
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new InputError(`${path}, line ${firstBadLine(bytes)}: not UTF-8 text; save the CSV as UTF-8`);
+    const isUtf16 = bytes.length > 1 && [0xfffe, 0xfeff].includes(bytes.readUInt16BE(0));
+    const what = isUtf16
+      ? 'UTF-16 text'
+      : `line ${firstBadLine(bytes)}: not UTF-8 text (Windows-1252, perhaps)`;
+    throw new InputError(`${path}, ${what}; save the CSV as UTF-8`);
   }
   return parseCsvTable(path, text, required);
 }
@@ -47,12 +52,14 @@ export async function readCsvBytes(path: string): Promise<Buffer> {
 
 /** As `readCsvTable`, from text that is already decoded. */
 export function parseCsvTable(path: string, source: string, required: readonly string[]): CsvTable {
-  const text = source.replace(/^\uFEFF/, '');
+  // Lines may end in several ways in one file: somebody adds rows to what a spreadsheet wrote.
+  const text = source.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n');
   const records: { line: number; values: string[] }[] = [];
   let line = 1;
   let consumed = 0;
   Papa.parse<string[]>(text, {
     delimiter: ',',
+    newline: '\n',
     step: ({ data, errors, meta }) => {
       const [error] = errors;
       if (error) throw new InputError(`${path}, line ${line}: ${error.message}`);
@@ -67,13 +74,7 @@ export function parseCsvTable(path: string, source: string, required: readonly s
   const columns = header.values.map((name) => name.trim());
   const doubled = columns.find((name, index) => columns.indexOf(name) !== index);
   if (doubled !== undefined) throw new InputError(`${path}, line 1: column "${doubled}" is there twice`);
-  const missing = required.filter((name) => !columns.includes(name));
-  if (missing.length > 0) {
-    const names = missing.map((name) => `"${name}"`).join(', ');
-    throw new InputError(
-      `${path}, line 1: missing column${missing.length > 1 ? 's' : ''} ${names}; it has ${columns.join(', ')}`,
-    );
-  }
+  refuseMissingColumns(path, columns, required);
   const rows = body.map(({ line: at, values }) => {
     if (values.length !== columns.length) {
       throw new InputError(`${path}, line ${at}: ${values.length} fields, the header has ${columns.length}`);
@@ -84,6 +85,25 @@ export function parseCsvTable(path: string, source: string, required: readonly s
   return { path, columns, rows };
 }
 
+function refuseMissingColumns(path: string, columns: readonly string[], required: readonly string[]): void {
+  const missing = required.filter((name) => !columns.includes(name));
+  if (missing.length === 0) return;
+  const separator = columns.length === 1 ? /[;\t|]/.exec(columns[0]!)?.[0] : undefined;
+  if (separator !== undefined) {
+    const what = { ';': 'semicolons', '\t': 'tabs', '|': 'bars' }[separator];
+    throw new InputError(`${path}, line 1: its fields are separated by ${what}; save it with commas`);
+  }
+  const names = missing.map((name) => `"${name}"`).join(', ');
+  const renames = missing.flatMap((name) => {
+    const found = lookAlike(name, columns);
+    return found === undefined ? [] : [`rename "${found}" to "${name}"`];
+  });
+  const advice = renames.length > 0 ? `; ${renames.join(', ')}` : '';
+  throw new InputError(
+    `${path}, line 1: missing column${missing.length > 1 ? 's' : ''} ${names}; it has ${columns.join(', ')}${advice}`,
+  );
+}
+
 /** CSV text with `\n` line ends; fields are quoted where they must be. */
 export function formatCsv(columns: readonly string[], rows: readonly (readonly string[])[]): string {
   return `${Papa.unparse([columns as string[], ...(rows as string[][])], { newline: '\n' })}\n`;
@@ -91,10 +111,7 @@ export function formatCsv(columns: readonly string[], rows: readonly (readonly s
 
 function lineBreaks(text: string, from: number, to: number): number {
   let count = 0;
-  for (let i = from; i < to; i++) {
-    const char = text.charCodeAt(i);
-    if (char === 10 || (char === 13 && text.charCodeAt(i + 1) !== 10)) count++;
-  }
+  for (let i = text.indexOf('\n', from); i >= 0 && i < to; i = text.indexOf('\n', i + 1)) count++;
   return count;
 }
 

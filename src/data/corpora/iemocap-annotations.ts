@@ -77,7 +77,7 @@ export function parseIemocapLabels(
 export function parseIemocapTranscripts(path: string, text: string): Map<string, string> {
   const transcripts = new Map<string, string>();
   for (const { line, content } of linesOf(text)) {
-    if (content === '' || /^[FM]: /.test(content)) continue;
+    if (content === '' || /^[FM]:/.test(content)) continue;
     const match = /^(Ses0[1-5]\w+) \[-?[\d.]+\s*-\s*-?[\d.]+\]:(.*)$/.exec(content);
     if (!match) {
       throw new InputError(`${path}, line ${line}: "${content.slice(0, 60)}" is not a transcript line`);

@@ -61,7 +61,7 @@ async function planIemocap(root: string, facts: CorpusFacts): Promise<CorpusPlan
     );
   }
   const rows = annotated.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
-  plan.differences.unshift(...countDifferences(facts, rows));
+  plan.differences.push(...countDifferences(facts, rows)); // after what they come of
   return plan;
 }
 

@@ -1,10 +1,17 @@
 /** @file Door of the corpora: raw releases and CSVs in, one manifest format out, and views and partitions of it. */
 
-export { SHORTEST_CLIP_SEC } from './clips.js';
+export { SHORTEST_CLIP_SEC } from './clip-conversion.js';
 export { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
 export { type CsvCorpusOptions, prepareCsv } from './csv-corpus.js';
 export { type CsvRow, type CsvTable, formatCsv, readCsvTable } from './csv-table.js';
 export { type IemocapOptions, prepareIemocap } from './iemocap.js';
+export { readLabelMap } from './label-map.js';
+export {
+  findLeakage,
+  type LeakageKind,
+  type LeakagePair,
+  type LeakageReport,
+} from './leakage.js';
 export {
   type ClipNote,
   type CorpusCounts,
@@ -28,6 +35,16 @@ export {
   sessionsOf,
   type ValidationChoice,
 } from './partition.js';
-export type { PreparationOptions, PreparationSummary } from './preparation.js';
-export { assignFolds, assignSplits, type SplitOptions } from './splits.js';
-export { checkAudioFiles, type LabelView, type SelectedUtterances, selectUtterances } from './view.js';
+export type { ClipFormat, PreparationOptions, PreparationSummary } from './preparation.js';
+export type { SharedItem, SharedItems } from './shared-items.js';
+export { assignFolds, assignSplits, type SplitOptions, type SplitUnit } from './splits.js';
+export {
+  type Division,
+  divisionOf,
+  type GroupStatistics,
+  groupStatistics,
+  groupUtterances,
+  type LengthDistribution,
+} from './statistics.js';
+export { withoutTags } from './transcripts.js';
+export { type CorpusView, checkAudioFiles, type SelectedUtterances, selectUtterances } from './view.js';

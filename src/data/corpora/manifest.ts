@@ -15,6 +15,7 @@ import {
   sha256Of,
   writeFileAtomic,
 } from '../../base/index.js';
+import { refuseLookAlikes } from './csv-columns.js';
 import { type CsvRow, formatCsv, readCsvTable } from './csv-table.js';
 
 /** One clip of speech by one speaker. Fields that a corpus does not know are ''. */
@@ -43,8 +44,12 @@ export interface ClipNote {
 export interface PreparationNotes {
   cut: ClipNote[];
   padded: ClipNote[];
+  /** Kept, though there is nothing to hear in them. */
+  silent: ClipNote[];
   skipped: ClipNote[];
   differences: string[];
+  /** What was done to every clip, in words. */
+  rules: string[];
 }
 
 /** label -> utterances */
@@ -117,21 +122,25 @@ const infoSchema = z.object({
   notes: z.object({
     cut: notesSchema,
     padded: notesSchema,
+    silent: notesSchema.default([]),
     skipped: notesSchema,
     differences: z.array(z.string()),
+    rules: z.array(z.string()).default([]),
   }),
 });
 
 /**
  * Reads a manifest. Beside an emoq JSON all columns must be there; a CSV written by hand needs `path` and `label`
  * (id is then the path without its ending). Whether the audio exists is `checkAudioFiles`' question.
- * @throws InputError with file and line: a missing column, no records, an empty path or label, two records with one
- *   id, a path that is absolute or climbs out of the manifest's folder, a duration that is not a number.
+ * @throws InputError with file and line: a missing or misnamed column, no records, an empty path or label, two
+ *   records with one id, a path that is absolute or climbs out of the manifest's folder, a duration that is not a
+ *   number.
  */
 export async function readManifest(csvPath: string): Promise<Manifest> {
   const infoPath = csvPath.replace(/(\.csv)?$/i, '.json');
   const prepared = await readInfo(infoPath);
-  const { rows } = await readCsvTable(csvPath, prepared ? MANIFEST_COLUMNS : ['path', 'label']);
+  const { columns, rows } = await readCsvTable(csvPath, prepared ? MANIFEST_COLUMNS : ['path', 'label']);
+  refuseLookAlikes(csvPath, columns, MANIFEST_COLUMNS);
   const dir = resolve(dirname(csvPath));
   const lineOf = new Map<string, number>();
   const utterances = rows.map((row) => {
@@ -206,7 +215,7 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
     durationSec: Number(durationSec.toFixed(4)),
     counts: countLabels(utterances),
     sha256,
-    notes: notes ?? { cut: [], padded: [], skipped: [], differences: [] },
+    notes: notes ?? { cut: [], padded: [], silent: [], skipped: [], differences: [], rules: [] },
   };
 }
 

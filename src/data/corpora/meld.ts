@@ -1,11 +1,12 @@
-/** @file MELD from its raw release: three CSVs and three folders of video clips to a prepared corpus. */
+/** @file MELD from its raw release: three CSVs and three folders or archives of video clips to a prepared corpus. */
 
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
-import type { CutRule } from './clips.js';
+import type { ClipTask, CutRule } from './clip-task.js';
 import { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
 import { type MeldAnnotation, readMeldAnnotations } from './meld-annotations.js';
+import { unpackAnnotations } from './meld-archives.js';
 import {
   type CorpusPlan,
   type PlannedUtterance,
@@ -15,8 +16,10 @@ import {
 } from './preparation.js';
 
 export interface MeldOptions extends PreparationOptions {
-  /** The folder MELD.Raw, unpacked. */
+  /** The folder MELD.Raw, with the splits' clips unpacked or as train.tar.gz, dev.tar.gz and test.tar.gz. */
   root: string;
+  /** Prefer the test split's `final_videos_*` clips to the plain ones where there are both. */
+  finalVideos?: boolean | undefined;
   /** Facts to check against; those that come with emoq by default. */
   factsPath?: string | undefined;
 }
@@ -28,19 +31,26 @@ const CLIP_FOLDERS = {
 } as const;
 type MeldSplit = keyof typeof CLIP_FOLDERS;
 
+/** Where the clips of a split are. */
+type ClipPlace =
+  | { folder: string; names: ReadonlySet<string> }
+  | { archive: string }
+  | { folder: string; names: undefined };
+
 /**
  * Prepares MELD: ids `train_dia0_utt0`, all seven emotions, the centre channel of 5.1 and the mix of stereo, clips
- * that run far past their annotation cut (`clip_rule` in the facts), text repaired.
+ * that run far past their annotation cut (`clip_rule` in the facts), text repaired. A split may be a folder or an
+ * archive; where it is both, the folder is taken.
  * @throws InputError when the tree is not MELD.Raw, an annotation cannot be read, or the counts differ from the
  *   facts and `allowIncomplete` is off. InterruptedError when `signal` fires.
  */
 export async function prepareMeld(options: MeldOptions): Promise<PreparationSummary> {
   const facts = await readCorpusFacts(options.factsPath ?? corpusFactsPath('meld'));
-  return prepareCorpus(await planMeld(resolve(options.root), facts), options);
+  return prepareCorpus(await planMeld(resolve(options.root), facts, options), options);
 }
 
-async function planMeld(root: string, facts: CorpusFacts): Promise<CorpusPlan> {
-  const knownBad = new Map(facts.known_bad.map(({ id, fault }) => [id, fault]));
+async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions): Promise<CorpusPlan> {
+  await refuseArchive(root);
   const plan: CorpusPlan = {
     name: 'meld',
     source: `${facts.title}, ${facts.source}`,
@@ -48,59 +58,70 @@ async function planMeld(root: string, facts: CorpusFacts): Promise<CorpusPlan> {
     planned: [],
     skipped: [],
     differences: [],
-    knownBad,
+    knownBad: new Map(facts.known_bad.map(({ id, fault }) => [id, fault])),
+    rules: rulesOf(facts, options),
   };
-  const annotated: PlannedUtterance[] = [];
   for (const split of Object.keys(CLIP_FOLDERS) as MeldSplit[]) {
-    const csvPath = await findIn(root, split, `${split}_sent_emo.csv`);
+    const csvPath = await findAnnotations(root, split, options);
     if (!csvPath) {
       plan.differences.push(`${split}_sent_emo.csv is missing`);
       continue;
     }
-    const { folder, names } = await listClips(root, split);
-    if (!names) plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
-    const annotations = await readMeldAnnotations(csvPath, facts.labels);
-    for (const annotation of annotations) {
-      const name = `dia${annotation.dialogue}_utt${annotation.utterance}`;
-      const planned = planUtterance(annotation, split, name, folder, facts);
-      annotated.push(planned);
-      const { id } = planned.utterance;
-      if (names?.has(`${name}.mp4`)) plan.planned.push(planned);
-      else {
-        const fault = knownBad.get(id);
-        plan.skipped.push({ id, reason: fault ? `${fault}, as known` : 'clip missing' });
-        if (names && !fault) plan.differences.push(`${id} has no clip`);
-      }
+    const place = await findClips(root, split);
+    if ('names' in place && !place.names) plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
+    for (const annotation of await readMeldAnnotations(csvPath, facts.labels)) {
+      plan.planned.push(planUtterance(annotation, split, place, facts, options));
     }
   }
-  if (annotated.length === 0) {
+  if (plan.planned.length === 0) {
     throw new InputError(
       `${root} holds none of train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv: --root must be the unpacked folder MELD.Raw`,
     );
   }
-  const rows = annotated.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
+  const rows = plan.planned.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
   plan.differences.unshift(...countDifferences(facts, rows));
   return plan;
+}
+
+function rulesOf({ clip_rule: rule }: CorpusFacts, { finalVideos }: MeldOptions): string[] {
+  const cut = rule
+    ? [
+        `a clip over ${rule.factor} times its annotation and ${rule.slack_sec} s more is cut to it, and none is longer than ${rule.longest_sec} s`,
+      ]
+    : [];
+  const finals = finalVideos ? 'preferred to the plain ones' : 'ignored';
+  return [...cut, `the final_videos_* clips of the test split are ${finals}`];
 }
 
 function planUtterance(
   annotation: MeldAnnotation,
   split: MeldSplit,
-  name: string,
-  folder: string,
+  place: ClipPlace,
   facts: CorpusFacts,
+  { finalVideos }: MeldOptions,
 ): PlannedUtterance {
+  const { text, speaker, emotion, annotatedSec, dialogue, utterance } = annotation;
+  const name = `dia${dialogue}_utt${utterance}`;
   const id = `${split}_${name}`;
-  const { text, speaker, emotion, annotatedSec } = annotation;
+  const names = [`${name}.mp4`];
+  if (finalVideos && split === 'test') names.unshift(`final_videos_test${name}.mp4`);
+  const { source, absent } = findClip(place, names);
   return {
     utterance: { id, text, label: emotion, speaker, gender: '', session: '', split },
-    clip: {
-      id,
-      source: join(folder, `${name}.mp4`),
-      target: `audio/${split}/${id}.wav`,
-      cut: cutRule(id, annotatedSec, facts),
-    },
+    clip: { id, source, target: `audio/${split}/${id}.wav`, cut: cutRule(id, annotatedSec, facts) },
+    absent,
   };
+}
+
+/** Extras in a folder (`final_videos_testdia*`, `._*`) are among its names but, unless wanted, never asked for. */
+function findClip(
+  place: ClipPlace,
+  names: readonly string[],
+): { source: ClipTask['source']; absent?: PlannedUtterance['absent'] } {
+  if ('archive' in place) return { source: { archive: place.archive, names } };
+  const name = names.find((each) => place.names?.has(each));
+  const source = join(place.folder, name ?? names.at(-1)!);
+  return name === undefined ? { source, absent: place.names ? 'clip' : 'split' } : { source };
 }
 
 /** The part to keep of a clip that runs far past its annotation; see `clip_rule` and `wrong_annotations`. */
@@ -120,18 +141,33 @@ export function cutRule(id: string, annotatedSec: number, facts: CorpusFacts): C
   return { longerThanSec: farPast(keepSec), keep: 'first', keepSec };
 }
 
-/** Names in a split's clip folder. Extras (`final_videos_testdia*`, `._*`) are in the set but never asked for. */
-async function listClips(
-  root: string,
-  split: MeldSplit,
-): Promise<{ folder: string; names: Set<string> | undefined }> {
+async function findClips(root: string, split: MeldSplit): Promise<ClipPlace> {
   const folder = await findIn(root, split, CLIP_FOLDERS[split]);
   if (folder) return { folder, names: new Set(await readdir(folder)) };
   const archive = await findIn(root, split, `${split}.tar.gz`);
-  if (archive) {
-    throw new InputError(`${archive} is still packed: unpack it with tar -xzf ${split}.tar.gz in ${root}`);
+  return archive ? { archive } : { folder: join(root, CLIP_FOLDERS[split]), names: undefined };
+}
+
+/** A split's CSV beside its clips, or in its archive: there the release's own train CSV is. */
+async function findAnnotations(
+  root: string,
+  split: MeldSplit,
+  { out, signal }: MeldOptions,
+): Promise<string | undefined> {
+  const name = `${split}_sent_emo.csv`;
+  const csvPath = await findIn(root, split, name);
+  if (csvPath) return csvPath;
+  const archive = await findIn(root, split, `${split}.tar.gz`);
+  return archive && unpackAnnotations(archive, name, resolve(out), signal);
+}
+
+async function refuseArchive(root: string): Promise<void> {
+  const found = await stat(root).catch(() => undefined);
+  if (found?.isFile()) {
+    throw new InputError(
+      `${root} is a file: --root must be the folder that it unpacks to (tar -xzf MELD.Raw.tar.gz; the archives in it may stay packed)`,
+    );
   }
-  return { folder: join(root, CLIP_FOLDERS[split]), names: undefined };
 }
 
 /** The release's archives unpack beside each other or, by some tools, each into a folder of its own. */

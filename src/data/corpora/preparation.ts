@@ -2,15 +2,25 @@
 
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { InputError, pathExists, readJson } from '../../base/index.js';
-import { type ClipTask, type PreparationControls, prepareClips } from './clips.js';
+import { claimLock, InputError, pathExists, readJson } from '../../base/index.js';
+import { SHORTEST_CLIP_SEC } from './clip-conversion.js';
+import type { ClipOutcome, ClipTask } from './clip-task.js';
+import { type PreparationControls, type PreparedClips, prepareClips } from './clips.js';
 import { refuseDifferences } from './corpus-facts.js';
-import { type ClipNote, type CorpusCounts, type Utterance, writeManifest } from './manifest.js';
+import {
+  type ClipNote,
+  type CorpusCounts,
+  type PreparationNotes,
+  type Utterance,
+  writeManifest,
+} from './manifest.js';
 
 /** An utterance that is annotated, and the clip that it needs. */
 export interface PlannedUtterance {
   utterance: Omit<Utterance, 'path' | 'durationSec'>;
   clip: ClipTask;
+  /** Known beforehand: its clip is not there, or nothing of its split is (which is one difference, not hundreds). */
+  absent?: 'clip' | 'split' | undefined;
 }
 
 /** A corpus as read from its annotations, before any audio is touched. */
@@ -21,19 +31,26 @@ export interface CorpusPlan {
   /** The folder or file that the user named, for messages. */
   root: string;
   planned: PlannedUtterance[];
-  /** Annotated utterances without a clip, as expected. */
+  /** Annotated utterances that are not planned. */
   skipped: ClipNote[];
   /** Where the release differs from what is known of it. */
   differences: string[];
   /** Clips that may fail to decode without a complaint: id -> known fault. */
   knownBad: ReadonlyMap<string, string>;
+  /** What is done to clips besides what every preparation does, in words. */
+  rules?: readonly string[] | undefined;
 }
+
+/** How clips are stored: both hold the same 16-bit samples, FLAC in about half the space. */
+export type ClipFormat = 'wav' | 'flac';
 
 export interface PreparationOptions extends PreparationControls {
   /** Folder of the prepared corpus: manifest.csv, manifest.json, audio/. */
   out: string;
   /** Go on although the release is not complete, and record every difference. */
   allowIncomplete?: boolean | undefined;
+  /** 'wav' by default. */
+  format?: ClipFormat | undefined;
 }
 
 /** What was done, for the last lines that a user sees. */
@@ -44,6 +61,7 @@ export interface PreparationSummary {
   kept: number;
   cut: ClipNote[];
   padded: ClipNote[];
+  silent: ClipNote[];
   skipped: ClipNote[];
   differences: string[];
   counts: CorpusCounts;
@@ -60,7 +78,8 @@ export interface PreparationSummary {
 /**
  * Makes the clips of a plan and writes the manifest.
  * @throws InputError listing the differences, unless they are allowed: those of the annotations before any clip is
- *   made, those of the audio after (the clips stay, so allowing them then is quick).
+ *   made, those of the audio after (the clips stay, so allowing them then is quick). Also while another process
+ *   prepares the same folder.
  */
 export async function prepareCorpus(
   plan: CorpusPlan,
@@ -69,46 +88,113 @@ export async function prepareCorpus(
   const startedMs = performance.now();
   const out = resolve(options.out);
   await refuseOtherCorpus(out, plan.name);
-  if (plan.differences.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, plan.differences);
+  const known = [...plan.differences, ...plan.planned.flatMap((each) => lackOf(plan, each, each.absent))];
+  if (known.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, known);
   refuseSharedTargets(plan);
+  const unlock = await lockFolder(out);
+  try {
+    const { format = 'wav' } = options;
+    const planned = plan.planned.map((each) => ({ ...each, clip: inFormat(each.clip, format) }));
+    const present = planned.filter(({ absent }) => absent === undefined);
+    const clips = await prepareClips(
+      out,
+      present.map(({ clip }) => clip),
+      options,
+    );
+    const outcomeOf = new Map(present.map(({ clip: { id } }, index) => [id, clips.outcomes[index]!]));
+    const { utterances, notes } = account(plan, planned, outcomeOf, clips, out);
+    const { differences } = notes;
+    if (differences.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, differences);
+    if (utterances.length === 0) throw new InputError(`${plan.root}: not one clip can be used`);
+    const rules = [...commonRules(format), ...(plan.rules ?? [])];
+    const { csvPath, info, written } = await writeManifest(out, {
+      ...plan,
+      utterances,
+      notes: { ...notes, rules },
+    });
+    await clips.settle();
+    return {
+      name: plan.name,
+      manifestPath: csvPath,
+      kept: utterances.length,
+      ...notes,
+      counts: info.counts,
+      durationSec: info.durationSec,
+      converted: clips.converted,
+      seconds: (performance.now() - startedMs) / 1000,
+      alreadyDone: clips.converted === 0 && !written,
+    };
+  } finally {
+    await unlock();
+  }
+}
 
-  const tasks = plan.planned.map(({ clip }) => clip);
-  const { outcomes, converted } = await prepareClips(out, tasks, options);
+function inFormat(clip: ClipTask, format: ClipFormat): ClipTask {
+  return { ...clip, target: clip.target.replace(/\.wav$/, `.${format}`) };
+}
+
+function commonRules(format: ClipFormat): string[] {
+  return [
+    `clips are 16 kHz mono 16-bit ${format.toUpperCase()}: the centre channel of surround sound, the mean of other channels`,
+    `a clip under ${SHORTEST_CLIP_SEC} s is kept, with silence after it up to ${SHORTEST_CLIP_SEC} s`,
+  ];
+}
+
+/** What became of every utterance, in the plan's order; differences first those of the annotations. */
+function account(
+  plan: CorpusPlan,
+  planned: readonly PlannedUtterance[],
+  outcomeOf: ReadonlyMap<string, ClipOutcome>,
+  { damagedArchives }: PreparedClips,
+  out: string,
+): { utterances: Utterance[]; notes: Omit<PreparationNotes, 'rules'> } {
   const utterances: Utterance[] = [];
-  const cut: ClipNote[] = [];
-  const padded: ClipNote[] = [];
+  const [cut, padded, silent]: [ClipNote[], ClipNote[], ClipNote[]] = [[], [], []];
   const skipped = [...plan.skipped];
+  const lacking: string[] = [];
   const damaged: string[] = [];
-  for (const [index, { utterance, clip }] of plan.planned.entries()) {
-    const outcome = outcomes[index]!;
-    const { id } = utterance;
-    if ('skipped' in outcome) {
-      const fault = plan.knownBad.get(id);
+  for (const each of planned) {
+    const { id } = each.utterance;
+    const outcome = outcomeOf.get(each.clip.id);
+    const fault = plan.knownBad.get(id);
+    if (!outcome || 'absent' in outcome) {
+      skipped.push({ id, reason: fault ? `${fault}, as known` : 'clip missing' });
+      lacking.push(...lackOf(plan, each, each.absent ?? outcome?.absent));
+    } else if ('skipped' in outcome) {
       skipped.push({ id, reason: fault ? `${fault}, as known: ${outcome.skipped}` : outcome.skipped });
       if (!fault) damaged.push(`${id}: ${outcome.skipped}`);
-      continue;
+    } else {
+      if (outcome.cut) cut.push({ id, reason: outcome.cut });
+      if (outcome.padded) padded.push({ id, reason: outcome.padded });
+      if (outcome.silent) silent.push({ id, reason: 'no sound' });
+      utterances.push({
+        ...each.utterance,
+        path: join(out, each.clip.target),
+        durationSec: outcome.durationSec,
+      });
     }
-    if (outcome.cut) cut.push({ id, reason: outcome.cut });
-    if (outcome.padded) padded.push({ id, reason: outcome.padded });
-    utterances.push({ ...utterance, path: join(out, clip.target), durationSec: outcome.durationSec });
   }
-  if (damaged.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, damaged);
-  if (utterances.length === 0) throw new InputError(`${plan.root}: not one clip can be used`);
+  const differences = [...plan.differences, ...lacking, ...damagedArchives, ...damaged];
+  return { utterances, notes: { cut, padded, silent, skipped, differences } };
+}
 
-  const differences = [...plan.differences, ...damaged];
-  const notes = { cut, padded, skipped, differences };
-  const { csvPath, info, written } = await writeManifest(out, { ...plan, utterances, notes });
-  return {
-    name: plan.name,
-    manifestPath: csvPath,
-    kept: utterances.length,
-    ...notes,
-    counts: info.counts,
-    durationSec: info.durationSec,
-    converted,
-    seconds: (performance.now() - startedMs) / 1000,
-    alreadyDone: converted === 0 && !written,
-  };
+/** A missing clip as a difference; none where it is known to be missing, or all of its kind are. */
+function lackOf(
+  plan: CorpusPlan,
+  { utterance: { id } }: PlannedUtterance,
+  absent: PlannedUtterance['absent'] | 'archive',
+): string[] {
+  return absent === 'clip' && !plan.knownBad.has(id) ? [`${id} has no clip`] : [];
+}
+
+/** Two preparations of one folder would take each other's temporary files away. */
+async function lockFolder(out: string): Promise<() => Promise<void>> {
+  const path = join(out, 'preparation.lock');
+  const claim = await claimLock(path);
+  if (typeof claim === 'function') return claim;
+  throw new InputError(
+    `process ${claim.pid} on ${claim.host} is preparing ${out} already; wait for it or choose another folder with --out (if there is no such process, delete ${path})`,
+  );
 }
 
 /** One folder, one corpus: a second one would leave the first one's clips behind. */

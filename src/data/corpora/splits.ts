@@ -4,29 +4,41 @@ import { InputError } from '../../base/index.js';
 import { seededRandom } from '../../engine/tensor/index.js';
 import type { Utterance } from './manifest.js';
 
+/** What falls whole into one split or fold. */
+export interface SplitUnit {
+  /** 'speaker' or the like, for messages. */
+  name: string;
+  /** The unit of an utterance; '' where it is not known. */
+  of: (utterance: Utterance) => string;
+}
+
 export interface SplitOptions {
   seed?: number | undefined;
+  /** Speakers by default. */
+  unit?: SplitUnit | undefined;
   /** Shares of the utterances, 0.1 and 0.2 by default; the rest is for training. */
   devShare?: number | undefined;
   testShare?: number | undefined;
 }
 
+const SPEAKERS: SplitUnit = { name: 'speaker', of: ({ speaker }) => speaker };
+
 /**
- * Fills the split column. Where speakers are known each falls into one split, and a split is full once it reaches
+ * Fills the split column. Where speakers (or other units) are known each falls into one split, and a split is full once it reaches
  * its share; where none is known, each label is divided by the shares.
  * @throws InputError when only some speakers are known or there are too few of them.
  */
 export function assignSplits(utterances: readonly Utterance[], options: SplitOptions = {}): Utterance[] {
-  const { seed = 0, devShare = 0.1, testShare = 0.2 } = options;
+  const { seed = 0, unit = SPEAKERS, devShare = 0.1, testShare = 0.2 } = options;
   if (!(devShare >= 0 && testShare > 0 && devShare + testShare < 1)) {
     throw new InputError(
       `shares of dev (${devShare}) and test (${testShare}) must be positive and leave something to train on`,
     );
   }
-  const speakers = knownSpeakers(utterances);
+  const names = knownUnits(utterances, unit);
   const splitOf = new Map<Utterance, string>();
-  if (speakers.length === 0) {
-    for (const members of groupBy(utterances, 'label').values()) {
+  if (names.length === 0) {
+    for (const members of groupBy(utterances, ({ label }) => label).values()) {
       const shuffled = seededRandom(seed, 'split', members[0]!.label).shuffle([...members]);
       const testCount = Math.round(testShare * members.length);
       const devCount = Math.round(devShare * members.length);
@@ -36,17 +48,17 @@ export function assignSplits(utterances: readonly Utterance[], options: SplitOpt
     }
   } else {
     const needed = devShare > 0 ? 3 : 2;
-    if (speakers.length < needed) {
+    if (names.length < needed) {
       throw new InputError(
-        `speaker-independent splits need at least ${needed} speakers, there are ${speakers.length}: add a split column`,
+        `${unit.name}-independent splits need at least ${needed} ${unit.name}s, there are ${names.length}: add a split column`,
       );
     }
-    const bySpeaker = groupBy(utterances, 'speaker');
-    const order = seededRandom(seed, 'split').shuffle(speakers);
+    const byName = groupBy(utterances, unit.of);
+    const order = seededRandom(seed, 'split').shuffle(names);
     let counts = { test: 0, dev: 0 };
-    for (const [index, speaker] of order.entries()) {
-      const members = bySpeaker.get(speaker)!;
-      // One speaker at least is kept back for each split that is still empty.
+    for (const [index, name] of order.entries()) {
+      const members = byName.get(name)!;
+      // One unit at least is kept back for each split that is still empty.
       const left = order.length - index;
       const split =
         counts.test < testShare * utterances.length && left > needed - 1
@@ -66,48 +78,57 @@ export function assignSplits(utterances: readonly Utterance[], options: SplitOpt
  * speaker with most utterances first, always to the smallest fold).
  * @throws InputError when there are fewer speakers than folds.
  */
-export function assignFolds(utterances: readonly Utterance[], folds: number, seed = 0): Utterance[] {
-  const speakers = knownSpeakers(utterances);
+export function assignFolds(
+  utterances: readonly Utterance[],
+  folds: number,
+  seed = 0,
+  unit = SPEAKERS,
+): Utterance[] {
+  const names = knownUnits(utterances, unit);
   if (!Number.isInteger(folds) || folds < 2) {
     throw new InputError(`folds ${folds} must be a whole number from 2`);
   }
-  if (speakers.length < folds) {
+  if (names.length < folds) {
     throw new InputError(
-      `${folds} speaker-independent folds need at least ${folds} speakers, there are ${speakers.length}`,
+      `${folds} ${unit.name}-independent folds need at least ${folds} ${unit.name}s, there are ${names.length}`,
     );
   }
-  const bySpeaker = groupBy(utterances, 'speaker');
-  const order = seededRandom(seed, 'folds').shuffle(speakers);
-  order.sort((a, b) => bySpeaker.get(b)!.length - bySpeaker.get(a)!.length); // stable: the seed breaks ties
+  const byName = groupBy(utterances, unit.of);
+  const order = seededRandom(seed, 'folds').shuffle(names);
+  order.sort((a, b) => byName.get(b)!.length - byName.get(a)!.length); // stable: the seed breaks ties
   const sizes = new Array<number>(folds).fill(0);
   const foldOf = new Map<string, string>();
-  for (const speaker of order) {
+  for (const name of order) {
     const smallest = sizes.indexOf(Math.min(...sizes));
-    sizes[smallest]! += bySpeaker.get(speaker)!.length;
-    foldOf.set(speaker, String(smallest + 1));
+    sizes[smallest]! += byName.get(name)!.length;
+    foldOf.set(name, String(smallest + 1));
   }
-  return utterances.map((utterance) => ({ ...utterance, session: foldOf.get(utterance.speaker)! }));
+  return utterances.map((utterance) => ({ ...utterance, session: foldOf.get(unit.of(utterance))! }));
 }
 
-/** Sorted names; empty when no speaker is known. @throws InputError when only some are. */
-function knownSpeakers(utterances: readonly Utterance[]): string[] {
-  const names = new Set(utterances.map(({ speaker }) => speaker));
+/** Sorted names; empty when none is known. @throws InputError when only some are. */
+function knownUnits(utterances: readonly Utterance[], unit: SplitUnit): string[] {
+  const names = new Set(utterances.map(unit.of));
   if (names.size === 1 && names.has('')) return [];
-  const nameless = utterances.find(({ speaker }) => speaker === '');
+  const nameless = utterances.find((utterance) => unit.of(utterance) === '');
   if (nameless) {
     throw new InputError(
-      `utterance ${nameless.id} has no speaker while others have one: name all speakers or none`,
+      `utterance ${nameless.id} has no ${unit.name} while others have one: name all ${unit.name}s or none`,
     );
   }
   return [...names].sort();
 }
 
-function groupBy(utterances: readonly Utterance[], key: 'label' | 'speaker'): Map<string, Utterance[]> {
+function groupBy(
+  utterances: readonly Utterance[],
+  keyOf: (utterance: Utterance) => string,
+): Map<string, Utterance[]> {
   const groups = new Map<string, Utterance[]>();
   for (const utterance of utterances) {
-    const group = groups.get(utterance[key]);
+    const key = keyOf(utterance);
+    const group = groups.get(key);
     if (group) group.push(utterance);
-    else groups.set(utterance[key], [utterance]);
+    else groups.set(key, [utterance]);
   }
   return groups;
 }

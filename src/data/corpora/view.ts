@@ -1,16 +1,20 @@
-/** @file Views of a corpus: one preparation, many label sets. */
+/** @file Views of a corpus: one preparation, many label sets, parts and readings of its transcripts. */
 
 import { stat } from 'node:fs/promises';
-import { InputError } from '../../base/index.js';
-import { mapConcurrently } from '../audio/index.js';
+import { InputError, mapConcurrently } from '../../base/index.js';
 import type { LabelCounts, Manifest, Utterance } from './manifest.js';
+import { withoutTags } from './transcripts.js';
 
-/** Which labels to train on, and what is merged into them first. */
-export interface LabelView {
+/** Which labels and utterances to work on, and what is merged or taken out first. */
+export interface CorpusView {
   /** The classes, in the order of the outputs. */
   labels: readonly string[];
   /** Corpus label -> class, e.g. excited -> happy. Labels that are not named stay as they are. */
   labelMap?: Readonly<Record<string, string>> | undefined;
+  /** Regular expression: only utterances whose id matches, e.g. `_impro` for IEMOCAP's improvised speech. */
+  idPattern?: string | undefined;
+  /** Take what stands in square brackets ([LAUGHTER], [BREATHING]) out of the transcripts. */
+  stripTags?: boolean | undefined;
   /** What to do with utterances outside the set: leave them out (default), or refuse. */
   outside?: 'drop' | 'error' | undefined;
 }
@@ -18,16 +22,18 @@ export interface LabelView {
 export interface SelectedUtterances {
   /** In the manifest's order, `label` already mapped. */
   utterances: Utterance[];
-  /** Utterances left out, by the label that the corpus gives them. */
+  /** Utterances with another label that were left out, by the label that the corpus gives them. */
   dropped: LabelCounts;
+  /** How many have an id that the pattern does not match. */
+  unmatched: number;
 }
 
 /**
- * The utterances of a label set: MELD's seven emotions as four, IEMOCAP's excited merged into happy.
+ * The utterances of a view: MELD's seven emotions as four, IEMOCAP's excited merged into happy, its improvised part.
  * @throws InputError when the map leads outside the set, when nothing remains, and (with `outside: 'error'`) at the
  *   first utterance outside the set, with its line.
  */
-export function selectUtterances(manifest: Manifest, view: LabelView): SelectedUtterances {
+export function selectUtterances(manifest: Manifest, view: CorpusView): SelectedUtterances {
   const map = new Map(Object.entries(view.labelMap ?? {}));
   const classes = new Set(view.labels);
   for (const [from, to] of map) {
@@ -37,11 +43,19 @@ export function selectUtterances(manifest: Manifest, view: LabelView): SelectedU
       );
     }
   }
+  const pattern = view.idPattern === undefined ? undefined : new RegExp(view.idPattern, 'u');
+  const matched = pattern ? manifest.utterances.filter(({ id }) => pattern.test(id)) : manifest.utterances;
+  if (matched.length === 0) {
+    throw new InputError(
+      `${manifest.csvPath}: no utterance has an id that matches id_pattern "${view.idPattern}"; the first id is ${manifest.utterances[0]!.id}`,
+    );
+  }
   const utterances: Utterance[] = [];
   const dropped: LabelCounts = {};
-  for (const utterance of manifest.utterances) {
+  for (const utterance of matched) {
     const label = map.get(utterance.label) ?? utterance.label;
-    if (classes.has(label)) utterances.push({ ...utterance, label });
+    const text = view.stripTags ? withoutTags(utterance.text) : utterance.text;
+    if (classes.has(label)) utterances.push({ ...utterance, label, text });
     else if (view.outside === 'error') {
       throw new InputError(
         `${manifest.csvPath}, line ${manifest.lineOf.get(utterance.id)}: label "${utterance.label}" is not in the set (${view.labels.join(', ')}); add it to labels, map it with labelMap, or let such utterances be dropped`,
@@ -54,7 +68,7 @@ export function selectUtterances(manifest: Manifest, view: LabelView): SelectedU
       `${manifest.csvPath}: no utterance has a label of the set (${view.labels.join(', ')}); its labels are ${found}`,
     );
   }
-  return { utterances, dropped };
+  return { utterances, dropped, unmatched: manifest.utterances.length - matched.length };
 }
 
 /** @throws InputError for the first utterance whose audio is missing or empty, with line and path. */

@@ -62,8 +62,10 @@ describe('a manifest', () => {
     const notes = {
       cut: [{ id: 'a', reason: 'long' }],
       padded: [],
+      silent: [],
       skipped: [{ id: 'z', reason: 'gone' }],
       differences: ['x'],
+      rules: ['all clips are short'],
     };
     const { csvPath, info, written } = await writeManifest(dir, {
       name: 'mine',
@@ -138,6 +140,11 @@ describe('a manifest that cannot be used is refused with file and line', () => {
     ['empty', '', /^\/manifest\.csv is empty/],
     ['a header alone', `${HEADER}\n`, /^\/manifest\.csv has a header but no records/],
     ['no path column', 'id,label\na,b\n', /line 1: missing column "path"; it has id, label/],
+    [
+      'speakers under another name',
+      'path,label,Speaker\na.wav,b,c\n',
+      /line 1: column "Speaker" would not be read: rename it to "speaker"/,
+    ],
     ['a doubled column', 'path,label,label\na,b,c\n', /line 1: column "label" is there twice/],
     ['a short row', `${HEADER}\n${row({})}\na,b\n`, /line 3: 2 fields, the header has 9/],
     ['an open quote', `${HEADER}\n"${row({})}\n`, /line 2: Quoted field unterminated/],
@@ -212,9 +219,36 @@ describe('a view of a manifest', () => {
     expect(dropped).toEqual({ fear: 1 });
   });
 
+  it('takes the utterances whose id matches, and says how many do not', async () => {
+    const { utterances, dropped, unmatched } = selectUtterances(await load(), {
+      labels: ['happy', 'neutral'],
+      idPattern: 'u[1-3]$',
+    });
+    expect(utterances.map(({ id }) => id)).toEqual(['u1']);
+    expect([dropped, unmatched]).toEqual([{ excited: 1, fear: 1 }, 2]);
+    await expect(
+      load().then((manifest) => selectUtterances(manifest, { labels: ['happy'], idPattern: '^v' })),
+    ).rejects.toThrow(/no utterance has an id that matches id_pattern "\^v"; the first id is u0/);
+  });
+
+  it('takes tags out of transcripts where asked, and nothing else', async () => {
+    const dir = join(folder, 'tags');
+    const texts = ['[LAUGHTER] Oh, [BREATHING] no. ', 'a [b', '[GARBAGE]', ' two  spaces '];
+    const { csvPath } = await writeManifest(dir, {
+      name: 't',
+      source: '',
+      utterances: texts.map((text, i) => utterance(`t${i}`, { text, path: join(dir, `t${i}.wav`) })),
+    });
+    const manifest = await readManifest(csvPath);
+    const read = (stripTags: boolean): string[] =>
+      selectUtterances(manifest, { labels: ['neutral'], stripTags }).utterances.map(({ text }) => text);
+    expect(read(false)).toEqual(texts);
+    expect(read(true)).toEqual(['Oh, no.', 'a [b', '', 'two spaces']);
+  });
+
   it('leaves the manifest as it is', async () => {
     const manifest = await load();
-    selectUtterances(manifest, { labels: ['happy'], labelMap: { excited: 'happy' } });
+    selectUtterances(manifest, { labels: ['happy'], labelMap: { excited: 'happy' }, stripTags: true });
     expect(manifest.utterances.map(({ label }) => label)).toEqual(labels);
   });
 

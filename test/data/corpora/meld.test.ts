@@ -1,9 +1,8 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse, stringify } from 'yaml';
-import { InputError, InterruptedError, sha256Of } from '../../../src/base/index.js';
+import { InterruptedError } from '../../../src/base/index.js';
 import { decodeAudio } from '../../../src/data/audio/index.js';
 import {
   corpusFactsPath,
@@ -15,92 +14,20 @@ import {
   selectUtterances,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
-import { amplitudeAt, ffmpeg, ffprobeSec } from '../audio/ffmpeg-clips.js';
-import { MELD_HEADER, type MeldRow, MONO, meldClip, meldCsv, put, STEREO, SURROUND } from './raw-trees.js';
+import { amplitudeAt, ffprobeSec } from '../audio/ffmpeg-clips.js';
+import { refusal, snapshot, utt, writeFacts, writeMeldTree } from './meld-tree.js';
+import { MELD_HEADER, MONO, meldClip, meldCsv, put } from './raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-meld-'));
 const root = join(folder, 'MELD.Raw');
 const factsPath = join(folder, 'meld.yaml');
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const utt = (dialogue: number, utterance: number, emotion: string, more: Partial<MeldRow> = {}): MeldRow => ({
-  text: `Line ${dialogue}.${utterance}`,
-  emotion,
-  dialogue,
-  utterance,
-  ...more,
-});
-
-const ROWS = {
-  train: [
-    utt(0, 0, 'neutral', { text: 'It\u0092s \u0093fine\u0094\u0085 said\u00a0he' }), // codes as control characters
-    utt(0, 1, 'joy', { start: '0:12:32,632', end: '0:12:32,632' }), // no length
-    utt(1, 0, 'anger', { speaker: 'Monica' }), // the clip runs far past its half second
-    utt(1, 1, 'fear'), // the clip is a little longer, as clips are
-    utt(2, 0, 'sadness'), // a stub of a clip
-    utt(125, 3, 'surprise'), // corrupt, as known
-  ],
-  dev: [utt(0, 0, 'disgust', { text: 'Caf\u00e9' }), utt(110, 7, 'neutral')], // the second has no clip, as known
-  test: [utt(0, 0, 'joy'), utt(220, 0, 'disgust', { start: '00:01:44,270', end: '00:05:39,338' })],
-} as const;
-
-/** The real facts with the counts of this tree. */
-function writeFacts(path: string): void {
-  const facts = parse(readFileSync(corpusFactsPath('meld'), 'utf8'));
-  for (const split of ['train', 'dev', 'test'] as const) {
-    facts.counts.split[split] = {};
-    for (const { emotion } of ROWS[split]) {
-      facts.counts.split[split][emotion] = (facts.counts.split[split][emotion] ?? 0) + 1;
-    }
-  }
-  put(path, stringify(facts));
-}
-
-/** Every file of a folder, with the checksum of its bytes. */
-function snapshot(path: string): Record<string, string> {
-  const names = readdirSync(path, { recursive: true }) as string[];
-  return Object.fromEntries(
-    names
-      .sort()
-      .filter((name) => statSync(join(path, name)).isFile())
-      .map((name) => [name, sha256Of(readFileSync(join(path, name)))]),
-  );
-}
-
 const options = (out: string) => ({ root, out: join(folder, out), factsPath });
-
-async function refusal(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(InputError);
-  expect((error as Error).message).not.toContain('\n');
-  return (error as Error).message;
-}
 
 beforeAll(() => {
   writeFacts(factsPath);
-  put(join(root, 'train_sent_emo.csv'), meldCsv(ROWS.train));
-  // A copy in which the bytes themselves are Windows-1252.
-  put(join(root, 'dev_sent_emo.csv'), Buffer.from(meldCsv(ROWS.dev), 'latin1'));
-  put(join(root, 'test_sent_emo.csv'), meldCsv(ROWS.test));
-  meldClip(root, 'train_splits', 'dia0_utt0', SURROUND);
-  meldClip(root, 'train_splits', 'dia0_utt1', { ...STEREO, durationSec: 0.7 });
-  meldClip(root, 'train_splits', 'dia1_utt0', { ...MONO, durationSec: 3 });
-  meldClip(root, 'train_splits', 'dia1_utt1', { ...MONO, durationSec: 0.7 });
-  meldClip(root, 'train_splits', 'dia2_utt0', { ...MONO, durationSec: 0.05, video: false });
-  put(
-    join(root, 'train_splits', 'dia125_utt3.mp4'),
-    readFileSync(join(root, 'train_splits', 'dia0_utt0.mp4')).subarray(0, 3000),
-  );
-  put(join(root, 'train_splits', '._dia0_utt0.mp4'), '\0\x05\x16\x07');
-  meldClip(root, 'dev_splits_complete', 'dia0_utt0', MONO);
-  meldClip(root, 'output_repeated_splits_test', 'dia0_utt0', STEREO);
-  meldClip(root, 'output_repeated_splits_test', 'final_videos_testdia0_utt0', MONO);
-  // The wrong annotation of 235 s: low for six seconds, high for the last four.
-  const high = "aevalsrc=exprs='0.4*sin(2*PI*if(lt(t,6),200,900)*t)':s=48000:d=10";
-  ffmpeg('-f', 'lavfi', '-i', high, join(root, 'output_repeated_splits_test', 'dia220_utt0.mp4'));
+  writeMeldTree(root);
 });
 
 describe('prepare-meld', () => {
@@ -164,11 +91,17 @@ describe('prepare-meld', () => {
       { id: 'train_dia2_utt0', reason: expect.stringMatching(/^0\.0\d+ s, silence added up to 0\.1 s$/) },
     ]);
     expect(info.notes.skipped).toEqual([
-      { id: 'dev_dia110_utt7', reason: 'no clip in the release, as known' },
       {
         id: 'train_dia125_utt3',
         reason: expect.stringMatching(/^corrupt clip, as known: dia125_utt3\.mp4 /),
       },
+      { id: 'dev_dia110_utt7', reason: 'no clip in the release, as known' },
+    ]);
+    expect(info.notes.rules).toEqual([
+      'clips are 16 kHz mono 16-bit WAV: the centre channel of surround sound, the mean of other channels',
+      'a clip under 0.1 s is kept, with silence after it up to 0.1 s',
+      'a clip over 1.5 times its annotation and 1 s more is cut to it, and none is longer than 30 s',
+      'the final_videos_* clips of the test split are ignored',
     ]);
   });
 
@@ -262,9 +195,8 @@ describe('prepare-meld refuses a tree that is not as expected', () => {
     expect(await refusal(prepareMeld({ ...options('g'), root: copy }))).toMatch(
       /dev_sent_emo\.csv is missing; folder output_repeated_splits_test is missing/,
     );
-    put(join(copy, 'test.tar.gz'), 'packed');
-    expect(await refusal(prepareMeld({ ...options('g'), root: copy, allowIncomplete: true }))).toMatch(
-      /test\.tar\.gz is still packed: unpack it with tar -xzf/,
+    expect(await refusal(prepareMeld({ ...options('g'), root: join(copy, 'train_sent_emo.csv') }))).toMatch(
+      /train_sent_emo\.csv is a file: --root must be the folder that it unpacks to \(tar -xzf MELD\.Raw\.tar\.gz/,
     );
     expect(await refusal(prepareMeld({ ...options('g'), root: folder }))).toMatch(
       /--root must be the unpacked folder MELD\.Raw/,

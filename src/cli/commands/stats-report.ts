@@ -1,0 +1,179 @@
+/** @file What `emoq stats` prints: counts, lengths and leakage as tables, or as one JSON object. */
+
+import {
+  countLabels,
+  type Division,
+  type GroupStatistics,
+  groupStatistics,
+  groupUtterances,
+  type LabelCounts,
+  type LeakagePair,
+  type LeakageReport,
+  type Manifest,
+  type SharedItem,
+  type SharedItems,
+  type Utterance,
+} from '../../data/corpora/index.js';
+import { textTable } from '../../evaluate/index.js';
+import { formatDuration } from '../progress.js';
+import { countsTable } from './counts-table.js';
+
+export interface CorpusReport {
+  readonly name: string;
+  readonly manifest: Manifest;
+  /** Of the recipe; undefined is all that occur. */
+  readonly labels: readonly string[] | undefined;
+  readonly utterances: readonly Utterance[];
+  readonly division: Division | undefined;
+  /** Utterances that the recipe leaves out by their label, and how many by their id. */
+  readonly leftOut: LabelCounts;
+  readonly unmatched: number;
+  readonly leakage: LeakageReport;
+}
+
+export function statsObject(report: CorpusReport): object {
+  const { name, manifest, labels, utterances, division, leftOut, unmatched, leakage } = report;
+  const counts = countLabels(utterances);
+  const all = groupStatistics(utterances);
+  const groups = division === undefined ? [] : [...groupUtterances(utterances, division)];
+  return {
+    name,
+    manifest: manifest.csvPath,
+    manifest_sha256: manifest.sha256,
+    ...groupObject(all),
+    labels: labels ?? Object.keys(counts.total),
+    counts,
+    left_out: leftOut,
+    left_out_by_id: unmatched,
+    divided_by: division ?? null,
+    parts: Object.fromEntries(groups.map(([part, members]) => [part, groupObject(groupStatistics(members))])),
+    leakage: {
+      audio_files: leakage.audio,
+      pairs: leakage.pairs.map((pair) => ({
+        seen: pair.seen,
+        held_out: pair.heldOut,
+        utterances: pair.utterances,
+        speakers: itemsObject(pair.speakers),
+        texts: itemsObject(pair.texts),
+        long_texts: itemsObject(pair.longTexts),
+        passages: itemsObject(pair.passages),
+        audio: itemsObject(pair.audio),
+      })),
+    },
+  };
+}
+
+function groupObject({ utterances, speakers, durationSec, lengthSec }: GroupStatistics): object {
+  return {
+    utterances,
+    duration_sec: Number(durationSec.toFixed(4)),
+    speakers,
+    length_sec: lengthSec ?? null,
+  };
+}
+
+function itemsObject({ count, utterances, examples }: SharedItems): object {
+  return {
+    count,
+    utterances,
+    examples: examples.map(({ what, seen, heldOut }) => ({ what, seen, held_out: heldOut })),
+  };
+}
+
+export function statsText(report: CorpusReport): string {
+  const { name, manifest, labels, utterances, division, leakage } = report;
+  const counts = countLabels(utterances);
+  const shown = division === 'session' ? { ...counts, split: undefined } : counts;
+  const { speakers, durationSec } = groupStatistics(utterances);
+  const parts = [
+    `${utterances.length.toLocaleString('en')} utterances`,
+    ...(durationSec > 0 ? [formatDuration(durationSec)] : []),
+    ...(speakers > 0 ? [`${speakers.toLocaleString('en')} speakers`] : []),
+  ];
+  return [
+    countsTable(shown, labels),
+    `${name}: ${parts.join(', ')} (${manifest.csvPath})`,
+    lengthsTable(utterances, division),
+    leakageText(leakage),
+  ].join('\n\n');
+}
+
+/** Speakers, and where they are known hours and lengths in seconds. */
+function lengthsTable(utterances: readonly Utterance[], division: Division | undefined): string {
+  const groups = division === undefined ? [] : [...groupUtterances(utterances, division)];
+  const parts = [...groups, ['total', utterances] as const].map(([part, members]) => ({
+    name: part || '(none)',
+    ...groupStatistics(members),
+  }));
+  if (parts.at(-1)!.lengthSec === undefined) {
+    return textTable(
+      [division ?? '', 'speakers'],
+      parts.map(({ name, speakers }) => [name, String(speakers)]),
+    );
+  }
+  const rows = parts.map(({ name, speakers, durationSec, lengthSec }) => {
+    const lengths = lengthSec ? Object.values(lengthSec).map((sec: number) => sec.toFixed(2)) : UNKNOWN;
+    return [name, String(speakers), (durationSec / 3600).toFixed(2), ...lengths];
+  });
+  const header = ['speakers', 'hours', 'shortest s', '25 %', 'median', '75 %', '95 %', 'longest s'];
+  return textTable([division ?? '', ...header], rows);
+}
+
+/** The cells of a part without lengths. */
+const UNKNOWN = Array<string>(6).fill('?');
+
+function leakageText({ division, pairs, audio }: LeakageReport): string {
+  if (division === undefined) return 'Neither splits nor sessions: nothing to look for leakage between.';
+  if (pairs.length === 0) return `One ${division} only: nothing to look for leakage between.`;
+  const cell = ({ count, utterances }: SharedItems): string =>
+    count === 0 ? '0' : `${count.toLocaleString('en')} (${utterances.toLocaleString('en')})`;
+  const rows = pairs.map((pair) => [
+    `${pair.seen} and ${pair.heldOut}`,
+    ...[pair.speakers, pair.texts, pair.longTexts, pair.passages].map(cell),
+    audio.compared === 0 && pair.audio.count === 0 ? '?' : cell(pair.audio),
+  ]);
+  const unread = audio.missing > 0 ? [`${missingFiles(audio.missing)} and not compared.`] : [];
+  const table = textTable(
+    ['in common (utterances)', 'speakers', 'texts', '5+ words', 'passages', 'audio'],
+    rows,
+  );
+  return [table, [...pairs.flatMap(exampleLines), ...unread].join('\n')]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+/** `1 audio file is missing`, `2 audio files are missing`. */
+export function missingFiles(count: number): string {
+  return `${count.toLocaleString('en')} audio ${count === 1 ? 'file is' : 'files are'} missing`;
+}
+
+/** How many examples of a kind are printed; `--json` has more. */
+const SHOWN = 3;
+
+function exampleLines({ seen, heldOut, speakers, longTexts, passages, audio }: LeakagePair): string[] {
+  const where = `${seen} and ${heldOut}`;
+  const first = ({ examples }: SharedItems): SharedItem[] => examples.slice(0, SHOWN);
+  const more = ({ count }: SharedItems): string => (count > SHOWN ? `, and ${count - SHOWN} more` : '');
+  const names = first(speakers).map(({ what }) => what);
+  return [
+    ...(names.length > 0 ? [`${where}: speakers ${names.join(', ')}${more(speakers)}`] : []),
+    ...first(passages).map(
+      (passage) =>
+        `${where}: passage ${span(passage.seen)} = ${span(passage.heldOut)}: "${brief(passage.what)}"`,
+    ),
+    ...(passages.count > 0
+      ? []
+      : first(longTexts).map(
+          (text) => `${where}: text ${text.seen[0]} = ${text.heldOut[0]}: "${brief(text.what)}"`,
+        )),
+    ...first(audio).map((recording) => `${where}: audio ${recording.seen[0]} = ${recording.heldOut[0]}`),
+  ];
+}
+
+function span(ids: readonly string[]): string {
+  return ids.length === 1 ? ids[0]! : `${ids[0]} to ${ids.at(-1)}`;
+}
+
+function brief(words: string): string {
+  return words.length > 60 ? `${words.slice(0, 60).trimEnd()} ...` : words;
+}

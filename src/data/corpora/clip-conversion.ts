@@ -1,0 +1,155 @@
+/** @file A handful of source clips to 16 kHz mono WAV or FLAC: decoded together, cut or padded, written whole. */
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError, writeFileAtomic } from '../../base/index.js';
+import { decodeAudioFiles, encodeFlacFiles, encodeWav, SAMPLE_RATE_HZ } from '../audio/index.js';
+import type { ClipOutcome, ClipTask } from './clip-task.js';
+import { describeSegment } from './segments.js';
+
+/**
+ * The shortest clip: HuBERT needs 400 samples for its first frame, and 0.1 s gives four. Shorter clips get silence
+ * after them and the manifest says so.
+ */
+export const SHORTEST_CLIP_SEC = 0.1;
+
+/** Annotations are rounded: a segment may end this much after its recording does. */
+const SEGMENT_TOLERANCE_SEC = 0.1;
+
+/** A clip whose 16-bit samples are all 0 or 1 step beside it holds no sound, only a codec's rounding. */
+const SILENT_BELOW = 1.5 / 0x8000;
+
+/** A task whose clip is at hand. */
+export interface OpenClip {
+  task: ClipTask;
+  /** Where the clip is now. */
+  path: string;
+  /** Its file name as released: what notes call it, wherever the corpus lies. */
+  name: string;
+}
+
+interface ShapedClip {
+  samples: Float32Array;
+  notes: { cut?: string; padded?: string; silent?: true };
+}
+
+/**
+ * Makes the targets of a few clips (a dozen or two: they share a process).
+ * @param out the corpus folder.
+ * @param scratch an existing folder for temporary files.
+ * @throws Error when a target cannot be written; the signal's reason when it fires.
+ */
+export async function convertClips(
+  clips: readonly OpenClip[],
+  out: string,
+  scratch: string,
+  signal: AbortSignal | undefined,
+): Promise<ClipOutcome[]> {
+  const parts = clips.map(({ path, task: { segment } }) => ({
+    path,
+    startSec: segment?.startSec,
+    maxDurationSec: segment?.endSec === undefined ? undefined : segment.endSec - segment.startSec,
+  }));
+  const decoded = await decodeAudioFiles(parts, scratch, signal);
+  const shaped = clips.map((clip, index) => {
+    const samples = decoded[index]!;
+    return samples instanceof InputError ? refusal(clip, samples) : shape(clip, samples);
+  });
+  const bytes = await writeTargets(clips, shaped, out, scratch, signal);
+  return shaped.map((clip, index) =>
+    'samples' in clip
+      ? { durationSec: clip.samples.length / SAMPLE_RATE_HZ, bytes: bytes[index]!, ...clip.notes }
+      : clip,
+  );
+}
+
+/** The manifest keeps this sentence, so it must not depend on where the corpus lies. */
+function refusal({ task: { segment }, path, name }: OpenClip, { message, cause }: InputError): ClipOutcome {
+  const told = message.replaceAll(path, name).replace(/^audio file /, '');
+  const reason = told.replace(/\s*[\r\n]+\s*/g, ' '); // of a file name
+  const skipped = segment ? `${describeSegment(segment)}: ${reason}` : reason;
+  return cause === undefined ? { skipped } : { skipped, unread: true };
+}
+
+function shape({ task: { segment, cut }, name }: OpenClip, decoded: Float32Array): ShapedClip | ClipOutcome {
+  const notes: ShapedClip['notes'] = {};
+  let samples = decoded;
+  const sourceSec = samples.length / SAMPLE_RATE_HZ;
+  if (segment) {
+    const { startSec, endSec } = segment;
+    if (endSec !== undefined && sourceSec < endSec - startSec - SEGMENT_TOLERANCE_SEC) {
+      return { skipped: `${describeSegment(segment)}: ${name} ends at ${seconds(startSec + sourceSec)}` };
+    }
+    notes.cut = `${describeSegment(segment)} of ${name}`;
+  }
+  if (cut && sourceSec > cut.longerThanSec) {
+    const keep = Math.min(samples.length, Math.max(1, Math.round(cut.keepSec * SAMPLE_RATE_HZ)));
+    samples = cut.keep === 'first' ? samples.subarray(0, keep) : samples.subarray(-keep);
+    notes.cut = `${seconds(sourceSec)}, kept the ${cut.keep} ${seconds(keep / SAMPLE_RATE_HZ)}`;
+  }
+  if (samples.every((sample) => Math.abs(sample) < SILENT_BELOW)) notes.silent = true;
+  const shortest = SHORTEST_CLIP_SEC * SAMPLE_RATE_HZ;
+  if (samples.length < shortest) {
+    notes.padded = `${seconds(samples.length / SAMPLE_RATE_HZ)}, silence added up to ${seconds(SHORTEST_CLIP_SEC)}`;
+    const padded = new Float32Array(shortest);
+    padded.set(samples);
+    samples = padded;
+  }
+  return { samples, notes };
+}
+
+/** Sizes of the files, in the clips' order; 0 where there is none. */
+async function writeTargets(
+  clips: readonly OpenClip[],
+  shaped: readonly (ShapedClip | ClipOutcome)[],
+  out: string,
+  scratch: string,
+  signal: AbortSignal | undefined,
+): Promise<number[]> {
+  const wavs = shaped.map((clip) =>
+    'samples' in clip ? encodeWav(clip.samples, SAMPLE_RATE_HZ) : undefined,
+  );
+  const isFlac = (index: number): boolean => clips[index]!.task.target.endsWith('.flac');
+  const flacs = await encodeFlacs(
+    wavs.map((wav, index) => (isFlac(index) ? wav : undefined)),
+    scratch,
+    signal,
+  );
+  return Promise.all(
+    clips.map(async ({ task }, index) => {
+      const content = flacs[index] ?? wavs[index];
+      if (content) await writeFileAtomic(join(out, task.target), content);
+      return content?.byteLength ?? 0;
+    }),
+  );
+}
+
+async function encodeFlacs(
+  wavs: readonly (Buffer | undefined)[],
+  scratch: string,
+  signal: AbortSignal | undefined,
+): Promise<(Buffer | undefined)[]> {
+  const wanted = wavs.flatMap((wav, index) => (wav ? [{ wav, index }] : []));
+  if (wanted.length === 0) return [];
+  const folder = await mkdtemp(join(scratch, 'encoded-'));
+  try {
+    const files = wavs.map((_, index) => ({
+      wav: join(folder, `${index}.wav`),
+      flac: join(folder, `${index}.flac`),
+    }));
+    for (const { wav, index } of wanted) await writeFile(files[index]!.wav, wav);
+    await encodeFlacFiles(
+      wanted.map(({ index }) => files[index]!),
+      signal,
+    );
+    const flacs: (Buffer | undefined)[] = [];
+    for (const { index } of wanted) flacs[index] = await readFile(files[index]!.flac);
+    return flacs;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function seconds(value: number): string {
+  return `${Number(value.toFixed(3))} s`;
+}

@@ -1,0 +1,113 @@
+/**
+ * @file The journal of a preparation: a line of JSON for each clip that is done, so that a killed preparation goes on
+ * and a finished one does nothing. A clip is done when the journal knows its source, its rule and its target, and the
+ * target has the size that the journal says.
+ */
+
+import { mkdir, open, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../../base/index.js';
+import type { ClipOutcome, ClipTask } from './clip-task.js';
+
+const JOURNAL = 'preparation.jsonl';
+
+/** What a clip was made from, how and where to. */
+export interface ClipIdentity {
+  id: string;
+  target: string;
+  /** How it was made: another version of the conversion, segment or cut is another clip. */
+  rule: string;
+  /** Name, size and time of change of the source; '' where there is none. */
+  source: string;
+  /** Of a packed clip: size and time of change of its archive, and the names that were looked for. */
+  archive?: string | undefined;
+}
+
+export type JournalEntry = ClipIdentity & ClipOutcome;
+
+export interface Journal {
+  /** The last entry of each clip. */
+  entries: ReadonlyMap<string, JournalEntry>;
+  /** All targets that were ever finished here. */
+  targets: ReadonlySet<string>;
+  /** The file as it was. */
+  text: string;
+}
+
+/** Lines that a kill left unfinished are not JSON: their clips are made again. */
+export async function readJournal(out: string): Promise<Journal> {
+  const text = await readFile(join(out, JOURNAL), 'utf8').catch(() => '');
+  const entries = new Map<string, JournalEntry>();
+  const targets = new Set<string>();
+  for (const line of text.split('\n')) {
+    const entry = parseEntry(line);
+    if (!entry) continue;
+    entries.set(entry.id, entry);
+    if ('durationSec' in entry) targets.add(entry.target);
+  }
+  return { entries, targets, text };
+}
+
+function parseEntry(line: string): JournalEntry | undefined {
+  try {
+    const entry = JSON.parse(line) as Partial<JournalEntry> | null;
+    const isOurs = typeof entry?.id === 'string' && isTarget(entry.target);
+    return isOurs ? (entry as JournalEntry) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Targets of clips that are gone are deleted: nothing but a file of ours may be taken for one. */
+function isTarget(target: unknown): boolean {
+  return typeof target === 'string' && target.startsWith('audio/') && !target.split('/').includes('..');
+}
+
+/** What is remembered of a clip: nothing of one that could not be read, which may be readable the next time. */
+export function journalLine(identity: ClipIdentity, outcome: ClipOutcome): string {
+  if ('unread' in outcome) return '';
+  return `${JSON.stringify({ ...identity, ...outcome })}\n`;
+}
+
+/** The outcome that an entry promises, if its file is there as it was written. */
+export async function stillThere(out: string, entry: JournalEntry): Promise<ClipOutcome | undefined> {
+  const { id: _id, target, rule: _rule, source: _source, archive: _archive, ...outcome } = entry;
+  if (!('durationSec' in outcome)) return outcome;
+  const size = await stat(join(out, target)).then(
+    (file) => file.size,
+    () => -1,
+  );
+  return size === outcome.bytes ? outcome : undefined;
+}
+
+/** True where an entry is of this very clip. A packed clip is known by its archive before its own data is met. */
+export function isEntryOf(entry: JournalEntry | undefined, identity: ClipIdentity): entry is JournalEntry {
+  if (entry?.target !== identity.target || entry.rule !== identity.rule) return false;
+  return identity.source === '' ? entry.archive === identity.archive : entry.source === identity.source;
+}
+
+/** Appends lines in the order of the calls. */
+export async function openJournal(
+  out: string,
+  { text }: Journal,
+): Promise<{ append(lines: string): Promise<void>; close(): Promise<void> }> {
+  await mkdir(out, { recursive: true });
+  const handle = await open(join(out, JOURNAL), 'a');
+  let last: Promise<void> = Promise.resolve();
+  const append = (lines: string): Promise<void> => {
+    last = last.then(() => handle.appendFile(lines));
+    return last;
+  };
+  if (text !== '' && !text.endsWith('\n')) await append('\n');
+  return { append, close: () => last.catch(() => {}).then(() => handle.close()) };
+}
+
+/** Replaces the journal by one line for each clip in the tasks' order: the same corpus leaves the same bytes. */
+export async function settleJournal(out: string, lines: string): Promise<void> {
+  await writeFileAtomic(join(out, JOURNAL), lines);
+}
+
+/** The part of an identity that the task alone decides. */
+export function ruleOf(conversion: string, { segment, cut }: ClipTask): string {
+  return JSON.stringify([conversion, segment ?? null, cut ?? null]);
+}

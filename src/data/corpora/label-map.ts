@@ -1,0 +1,74 @@
+/** @file Label maps as people write them: `angry=ang,happy=hap`, or a YAML file. */
+
+import { parseDocument } from 'yaml';
+import { InputError, readTextFile } from '../../base/index.js';
+
+/**
+ * Reads a map of labels from text like `angry=ang,happy=hap` or, where the text ends in .yaml or .yml, from that
+ * file, which holds `label: other` lines. Labels that look like numbers stay as they are written.
+ * @throws InputError naming the pair, or file, line and column.
+ */
+export async function readLabelMap(source: string): Promise<Record<string, string>> {
+  return /\.ya?ml$/i.test(source) ? readMapFile(source) : parsePairs(source);
+}
+
+function parsePairs(text: string): Record<string, string> {
+  const map = new Map<string, string>();
+  for (const pair of text.split(',')) {
+    const [from, to, more] = pair.split('=').map((part) => part.trim());
+    if (!from || !to || more !== undefined) {
+      throw new InputError(
+        `label map "${text}": "${pair}" is not a pair like angry=ang; give pairs with commas between, or a YAML file`,
+      );
+    }
+    addPair(map, from, to, `label map "${text}"`);
+  }
+  return Object.fromEntries(map);
+}
+
+async function readMapFile(path: string): Promise<Record<string, string>> {
+  const text = await readTextFile(path, 'label map');
+  // The failsafe schema leaves every value as the text that it is: 03 is a label, not a number.
+  const document = parseDocument(text, { prettyErrors: true, schema: 'failsafe' });
+  const [problem] = document.errors;
+  if (problem) {
+    const { line, col } = problem.linePos?.[0] ?? { line: 0, col: 0 };
+    throw new InputError(`${path}, line ${line}, column ${col}: ${problem.message.split('\n')[0]}`);
+  }
+  const content: unknown = document.toJS();
+  if (typeof content !== 'object' || content === null || Array.isArray(content)) {
+    throw new InputError(`${path}: a label map holds lines like "angry: ang"`);
+  }
+  const map = new Map<string, string>();
+  for (const [from, to] of Object.entries(content)) {
+    if (typeof to !== 'string' || to.trim() === '') {
+      throw new InputError(`${path}, key ${from}: must be another label`);
+    }
+    addPair(map, from, to.trim(), path);
+  }
+  return Object.fromEntries(map);
+}
+
+function addPair(map: Map<string, string>, from: string, to: string, where: string): void {
+  if (map.has(from)) throw new InputError(`${where}: "${from}" is there twice`);
+  map.set(from, to);
+}
+
+/**
+ * Maps labels; those that the map does not name stay.
+ * @throws InputError when the map names a label that does not occur: it is misspelt, or of another corpus.
+ */
+export function mapLabels<T extends { label: string }>(
+  items: readonly T[],
+  labelMap: Readonly<Record<string, string>>,
+): T[] {
+  const map = new Map(Object.entries(labelMap));
+  const labels = new Set(items.map(({ label }) => label));
+  for (const from of map.keys()) {
+    if (labels.has(from)) continue;
+    throw new InputError(
+      `label map: no row has the label "${from}"; the labels are ${[...labels].join(', ')}`,
+    );
+  }
+  return items.map((item) => ({ ...item, label: map.get(item.label) ?? item.label }));
+}

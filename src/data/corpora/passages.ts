@@ -1,0 +1,129 @@
+/** @file The same words over several utterances: scenes and whole dialogues that are in both parts of a corpus. */
+
+import type { Utterance } from './manifest.js';
+import { EXAMPLES, type SharedItems } from './shared-items.js';
+import { wordCount } from './transcripts.js';
+
+/** One utterance: its words, and the dialogue that it belongs to ('' where the id has no parts). */
+interface Line {
+  id: string;
+  words: string;
+  dialogue: string;
+}
+
+/** Lines `seen` to `seen + length` say what lines `heldOut` to `heldOut + length` say. */
+interface Run {
+  seen: number;
+  heldOut: number;
+  length: number;
+}
+
+/** A run of common phrases ("Hey." "Hi.") is chance; one of this many different utterances and words is not. */
+const FEWEST_UTTERANCES = 3;
+const FEWEST_WORDS = 10;
+/** Runs are looked for at texts that the seen part has at most this often: there is no end of "Yeah." */
+const RARE = 20;
+
+/**
+ * Passages in common: three or more utterances in a row with the same words, or a whole dialogue, however short.
+ * Utterances are in a row as the manifest lists them; a dialogue is an id without its last part
+ * (`Ses01F_impro01` of `Ses01F_impro01_F000`).
+ * @param wordsOf what an utterance says; '' where nobody knows.
+ * @returns the count of passages of the held-out part; examples are the wordiest, with all their ids.
+ */
+export function passagesInCommon(
+  seen: readonly Utterance[],
+  heldOut: readonly Utterance[],
+  wordsOf: (utterance: Utterance) => string,
+): SharedItems {
+  const lineOf = (utterance: Utterance): Line => ({
+    id: utterance.id,
+    words: wordsOf(utterance),
+    dialogue: /^(.*)[_-][^_-]*$/.exec(utterance.id)?.[1] ?? '',
+  });
+  const a = seen.map(lineOf);
+  const b = heldOut.map(lineOf);
+  const runs = [...longRuns(a, b), ...wholeDialogues(a, b)];
+  const said = (run: Run): string => textsOf(b, run).join(' ');
+  const covered = new Set<number>();
+  const passages: Run[] = [];
+  for (const run of runs.sort((x, y) => y.length - x.length || x.heldOut - y.heldOut)) {
+    const places = Array.from({ length: run.length }, (_, i) => run.heldOut + i);
+    if (places.every((place) => covered.has(place))) continue;
+    for (const place of places) covered.add(place);
+    passages.push(run);
+  }
+  passages.sort((x, y) => wordCount(said(y)) - wordCount(said(x)));
+  return {
+    count: passages.length,
+    utterances: covered.size,
+    examples: passages.slice(0, EXAMPLES).map((run) => ({
+      what: said(run),
+      seen: a.slice(run.seen, run.seen + run.length).map(({ id }) => id),
+      heldOut: b.slice(run.heldOut, run.heldOut + run.length).map(({ id }) => id),
+    })),
+  };
+}
+
+function textsOf(lines: readonly Line[], { heldOut, length }: Run): string[] {
+  return lines.slice(heldOut, heldOut + length).map(({ words }) => words);
+}
+
+function longRuns(a: readonly Line[], b: readonly Line[]): Run[] {
+  const places = new Map<string, number[]>();
+  for (const [place, { words }] of a.entries()) {
+    const others = places.get(words);
+    if (others) others.push(place);
+    else places.set(words, [place]);
+  }
+  const same = (i: number, j: number): boolean => {
+    const words = a[i]?.words;
+    return words !== undefined && words !== '' && words === b[j]?.words;
+  };
+  const endOnDiagonal = new Map<number, number>();
+  const runs: Run[] = [];
+  for (const [j, { words }] of b.entries()) {
+    const candidates = words === '' ? [] : (places.get(words) ?? []);
+    if (candidates.length > RARE) continue;
+    for (const i of candidates) {
+      if (j < (endOnDiagonal.get(i - j) ?? 0)) continue;
+      let start = 0;
+      while (same(i - start - 1, j - start - 1)) start++;
+      let length = start + 1;
+      while (same(i - start + length, j - start + length)) length++;
+      const run: Run = { seen: i - start, heldOut: j - start, length };
+      endOnDiagonal.set(i - j, run.heldOut + length);
+      const texts = textsOf(b, run);
+      if (new Set(texts).size < FEWEST_UTTERANCES || wordCount(texts.join(' ')) < FEWEST_WORDS) continue;
+      runs.push(run);
+    }
+  }
+  return runs;
+}
+
+function wholeDialogues(a: readonly Line[], b: readonly Line[]): Run[] {
+  const [seen, heldOut] = [dialoguesOf(a), dialoguesOf(b)];
+  // Ids of a corpus without dialogues may have parts too; then each is a "dialogue" of one utterance.
+  if (seen.length > a.length / 2 || heldOut.length > b.length / 2) return [];
+  const starts = new Map(seen.map(({ start, words }) => [words, start]));
+  return heldOut.flatMap(({ start, length, words }) => {
+    const other = starts.get(words);
+    return other === undefined ? [] : [{ seen: other, heldOut: start, length }];
+  });
+}
+
+/** Dialogues of which every utterance has words. */
+function dialoguesOf(lines: readonly Line[]): { start: number; length: number; words: string }[] {
+  const dialogues: { start: number; length: number; words: string }[] = [];
+  for (let start = 0; start < lines.length; ) {
+    const { dialogue } = lines[start]!;
+    let length = 1;
+    while (lines[start + length]?.dialogue === dialogue) length++;
+    const texts = lines.slice(start, start + length).map(({ words }) => words);
+    if (dialogue !== '' && texts.every((words) => words !== '')) {
+      dialogues.push({ start, length, words: texts.join('\n') });
+    }
+    start += length;
+  }
+  return dialogues;
+}

@@ -5,8 +5,8 @@
 
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { errorMessage, InputError, InterruptedError } from '../base/index.js';
-import { decodeAudio, defaultJobs, mapConcurrently, SAMPLE_RATE_HZ } from '../data/audio/index.js';
+import { defaultJobs, errorMessage, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
+import { decodeAudio, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
 import { encodeHalf } from '../engine/tensor/index.js';

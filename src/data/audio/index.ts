@@ -1,6 +1,5 @@
 /** @file Door of the audio room: files in, mono 16 kHz samples out. The only way to ffmpeg. */
 
-export { defaultJobs, mapConcurrently } from '../../base/index.js';
 export { type ChannelChoice, type InterleavedAudio, toMono } from './channels.js';
 export {
   type AudioPart,
@@ -15,5 +14,4 @@ export {
   readWavHeader,
   readWavSamples,
   type WavHeader,
-  writeWav,
 } from './wav.js';

@@ -5,7 +5,7 @@
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
-import { InputError, writeFileAtomic } from '../../base/index.js';
+import { InputError } from '../../base/index.js';
 import type { InterleavedAudio } from './channels.js';
 
 /** What the `fmt ` and `data` chunks say. */
@@ -102,11 +102,6 @@ export function encodeWav(samples: Float32Array, sampleRateHz: number): Buffer {
     steps[i] = Math.max(-0x8000, Math.min(0x7fff, Math.round(samples[i]! * 0x8000)));
   }
   return bytes;
-}
-
-/** Writes mono samples in [-1, 1] as 16-bit PCM WAV: the whole file or none. */
-export async function writeWav(path: string, samples: Float32Array, sampleRateHz = 16_000): Promise<void> {
-  await writeFileAtomic(path, encodeWav(samples, sampleRateHz));
 }
 
 async function parseHeader(source: ByteSource): Promise<WavHeader | undefined> {

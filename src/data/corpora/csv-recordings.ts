@@ -3,9 +3,9 @@
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { InputError, mapConcurrently } from '../../base/index.js';
+import { parseTimeSec, type Segment, segmentName } from './clips/index.js';
 import type { CsvRow } from './csv-table.js';
 import type { Utterance } from './manifest.js';
-import { parseTimeSec, type Segment, segmentName } from './segments.js';
 
 export interface CsvRecording {
   line: number;

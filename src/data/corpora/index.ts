@@ -1,6 +1,6 @@
 /** @file Door of the corpora: raw releases and CSVs in, one manifest format out, and views and partitions of it. */
 
-export { SHORTEST_CLIP_SEC } from './clip-conversion.js';
+export { SHORTEST_CLIP_SEC } from './clips/index.js';
 export { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
 export { type CsvCorpusOptions, prepareCsv } from './csv-corpus.js';
 export { type CsvRow, type CsvTable, formatCsv, readCsvTable } from './csv-table.js';

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, writeFileAtomic } from '../../base/index.js';
-import { readArchive } from './clip-archive.js';
+import { readArchive } from './clips/index.js';
 
 /**
  * A CSV out of an archive, at `<out>/<name>`. The copy bears the archive's time of change: while they agree, the

@@ -3,9 +3,14 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { claimLock, InputError, pathExists, readJson } from '../../base/index.js';
-import { SHORTEST_CLIP_SEC } from './clip-conversion.js';
-import type { ClipOutcome, ClipTask } from './clip-task.js';
-import { type PreparationControls, type PreparedClips, prepareClips } from './clips.js';
+import {
+  type ClipOutcome,
+  type ClipTask,
+  type PreparationControls,
+  type PreparedClips,
+  prepareClips,
+  SHORTEST_CLIP_SEC,
+} from './clips/index.js';
 import { refuseDifferences } from './corpus-facts.js';
 import {
   type ClipNote,

@@ -1,7 +1,14 @@
 /** @file Fills the feature cache: hash, look up, decode what is missing, encode it in batches, write. */
 
-import { errorMessage, InputError, InterruptedError, sha256OfFile } from '../../base/index.js';
-import { defaultJobs, mapConcurrently, SAMPLE_RATE_HZ } from '../audio/index.js';
+import {
+  defaultJobs,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  mapConcurrently,
+  sha256OfFile,
+} from '../../base/index.js';
+import { SAMPLE_RATE_HZ } from '../audio/index.js';
 import { BATCH_SEC, batchesByLength } from './batches.js';
 import { entryPathOf, type FeatureCache, type FeatureEntry, findEntry } from './cache.js';
 import { type EncodedClip, writeFeatureFile } from './feature-file.js';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
-import { decodeAudio, encodeWav, mapConcurrently, toMono } from '../../../src/data/audio/index.js';
+import { decodeAudio, encodeWav, toMono } from '../../../src/data/audio/index.js';
 import { amplitudeAt, ffmpeg, ffmpegSamples, writeTone } from './ffmpeg-clips.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-decode-'));
@@ -192,34 +192,5 @@ describe('toMono', () => {
     expect(toMono({ ...twoPointOne, channelMask: 0 })[0]).toBeCloseTo(1.25 / 3, 6);
     expect(toMono({ ...twoPointOne, channelMask: 0x7 })).toEqual(Float32Array.of(-0.25));
     expect(toMono({ ...twoPointOne, channelMask: 0x7 }, 'mix')[0]).toBeCloseTo(1.25 / 3, 6);
-  });
-});
-
-describe('mapConcurrently', () => {
-  it('keeps the order, and never runs more jobs than asked', async () => {
-    let running = 0;
-    let most = 0;
-    const results = await mapConcurrently([5, 1, 4, 2, 3, 0], 3, async (value) => {
-      most = Math.max(most, ++running);
-      await new Promise((resolve) => setTimeout(resolve, value * 3));
-      running--;
-      return value * 10;
-    });
-    expect(results).toEqual([50, 10, 40, 20, 30, 0]);
-    expect(most).toBe(3);
-  });
-
-  it('waits for what is under way when one fails, and starts nothing more', async () => {
-    const started: number[] = [];
-    let finished = 0;
-    const work = mapConcurrently([0, 1, 2, 3, 4], 2, async (value) => {
-      started.push(value);
-      if (value === 0) throw new Error('first');
-      await new Promise((resolve) => setTimeout(resolve, 10));
-      finished++;
-    });
-    await expect(work).rejects.toThrow('first');
-    expect(started).toEqual([0, 1]);
-    expect(finished).toBe(1);
   });
 });

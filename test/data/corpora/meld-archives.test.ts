@@ -222,7 +222,7 @@ describe('prepare-meld from archives', () => {
 
 describe('an archive that is damaged or cut off', () => {
   const cases: [string, RegExp, (bytes: Buffer) => Buffer][] = [
-    ['cut off', /unexpected end of file/, (bytes) => bytes.subarray(0, Math.floor(0.6 * bytes.length))],
+    ['cut off', /Unexpected end of data/, (bytes) => bytes.subarray(0, Math.floor(0.6 * bytes.length))],
     [
       'cut off before it was packed',
       /Unexpected end of data/,

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../../src/base/index.js';
-import { decodeAudio, writeWav } from '../../../src/data/audio/index.js';
+import { decodeAudio, encodeWav } from '../../../src/data/audio/index.js';
 import {
   type ExtractOptions,
   extractFeatures,
@@ -35,7 +35,7 @@ beforeAll(async () => {
       const wave = Float32Array.from({ length: Math.round(durationSec * 16_000) }, (_, at) => {
         return 0.3 * Math.sin(at * 0.04 * (1 + random.uniform() * 0.01)) + 0.05 * random.normal();
       });
-      await writeWav(path, wave);
+      await writeFile(path, encodeWav(wave, 16_000));
       return { id: `c${clip}`, path };
     }),
   );

@@ -1,9 +1,8 @@
 /** @file Many clips written a few at a time: progress, interruption, and files that are right already left alone. */
 
 import { readFile } from 'node:fs/promises';
-import { InterruptedError, writeFileAtomic } from '../../../base/index.js';
-import { defaultJobs, mapConcurrently } from '../../audio/index.js';
-import type { PreparationControls } from '../clips.js';
+import { defaultJobs, InterruptedError, mapConcurrently, writeFileAtomic } from '../../../base/index.js';
+import type { PreparationControls } from '../clips/index.js';
 
 /** Writes one clip for each item. */
 export type ClipWriter = <T>(items: readonly T[], write: (item: T) => Promise<void>) => Promise<void>;

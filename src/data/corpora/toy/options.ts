@@ -1,6 +1,6 @@
 /** @file What a toy corpus is made from, and what its preparation hands back. */
 
-import type { PreparationControls } from '../clips.js';
+import type { PreparationControls } from '../clips/index.js';
 import type { CorpusCounts } from '../manifest.js';
 
 /** The form that a toy corpus is written in: prepared, or as one of the raw releases. */

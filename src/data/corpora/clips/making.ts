@@ -6,9 +6,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { defaultJobs, InterruptedError, mapConcurrently } from '../../base/index.js';
-import { type ClipRun, convertArchives, convertFiles } from './clip-batches.js';
-import { convertClips } from './clip-conversion.js';
+import { defaultJobs, InterruptedError, mapConcurrently } from '../../../base/index.js';
+import { type ClipRun, convertArchives, convertFiles } from './batches.js';
+import { convertClips } from './conversion.js';
 import {
   type ClipIdentity,
   isEntryOf,
@@ -19,9 +19,9 @@ import {
   ruleOf,
   settleJournal,
   stillThere,
-} from './clip-journal.js';
-import { workQueue } from './clip-queue.js';
-import type { ClipOutcome, ClipTask } from './clip-task.js';
+} from './journal.js';
+import { workQueue } from './queue.js';
+import type { ClipOutcome, ClipTask } from './task.js';
 
 /** How preparation runs and reports. */
 export interface PreparationControls {

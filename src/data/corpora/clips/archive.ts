@@ -6,9 +6,9 @@
 import { createReadStream } from 'node:fs';
 import { open, utimes } from 'node:fs/promises';
 import { basename, posix } from 'node:path';
-import { createGunzip } from 'node:zlib';
+import { createGunzip, constants as zlib } from 'node:zlib';
 import { extract, type Header } from 'tar-stream';
-import { errorMessage } from '../../base/index.js';
+import { errorMessage } from '../../../base/index.js';
 
 /** An ordinary file of an archive. */
 export interface ArchivedFile {
@@ -26,6 +26,8 @@ export type ArchiveVisitor = (file: ArchivedFile, save: (path: string) => Promis
 
 /** Chunks that reading and inflating hand on: larger ones than Node's own keep its event loop free. */
 const CHUNK_BYTES = 1 << 18;
+/** A tar is made of these, and ends in empty ones. */
+const TAR_BLOCK_BYTES = 512;
 
 /**
  * Visits the files of a .tar.gz until the visitor has what it wants.
@@ -39,7 +41,8 @@ export async function readArchive(
   signal?: AbortSignal,
 ): Promise<string | undefined> {
   const source = createReadStream(path, { highWaterMark: CHUNK_BYTES });
-  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES });
+  // Everything before the cut comes out of an archive that is cut off; the tar in it tells that more should come.
+  const gunzip = createGunzip({ chunkSize: CHUNK_BYTES, finishFlush: zlib.Z_SYNC_FLUSH });
   const entries = extract();
   let damage: Error | undefined;
   const fail = (error: Error): void => {
@@ -50,7 +53,13 @@ export async function readArchive(
   gunzip.on('error', fail);
   entries.on('error', fail);
   source.pipe(gunzip).pipe(entries);
+  let end: Buffer = Buffer.alloc(0);
+  gunzip.on('data', (chunk: Buffer) => {
+    end = Buffer.concat([end, chunk.subarray(-TAR_BLOCK_BYTES)]).subarray(-TAR_BLOCK_BYTES);
+  });
   let files = 0;
+  const damaged = (reason: string): string =>
+    `${basename(path)} is damaged or not whole: ${reason} after ${files.toLocaleString('en')} files`;
   try {
     for await (const entry of entries) {
       signal?.throwIfAborted();
@@ -58,16 +67,16 @@ export async function readArchive(
       const wantsMore = file
         ? await visit(file, (target) => save(entry as unknown as AsyncIterable<Buffer>, target, file))
         : true;
-      if (!wantsMore) break;
+      if (!wantsMore) return undefined;
       files += 1;
       entry.resume();
     }
-    return undefined;
+    const hasEndMark = end.length === TAR_BLOCK_BYTES && end.every((byte) => byte === 0);
+    return hasEndMark ? undefined : damaged('Unexpected end of data');
   } catch (error) {
     if (damage === undefined) throw error;
     signal?.throwIfAborted();
-    const reason = errorMessage(damage).replaceAll(path, basename(path));
-    return `${basename(path)} is damaged or not whole: ${reason} after ${files.toLocaleString('en')} files`;
+    return damaged(errorMessage(damage).replaceAll(path, basename(path)));
   } finally {
     source.destroy();
     gunzip.destroy();

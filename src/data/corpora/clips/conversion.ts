@@ -2,10 +2,10 @@
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError, writeFileAtomic } from '../../base/index.js';
-import { decodeAudioFiles, encodeFlacFiles, encodeWav, SAMPLE_RATE_HZ } from '../audio/index.js';
-import type { ClipOutcome, ClipTask } from './clip-task.js';
+import { InputError, writeFileAtomic } from '../../../base/index.js';
+import { decodeAudioFiles, encodeFlacFiles, encodeWav, SAMPLE_RATE_HZ } from '../../audio/index.js';
 import { describeSegment } from './segments.js';
+import type { ClipOutcome, ClipTask } from './task.js';
 
 /**
  * The shortest clip: HuBERT needs 400 samples for its first frame, and 0.1 s gives four. Shorter clips get silence

@@ -6,8 +6,8 @@
 
 import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../base/index.js';
-import type { ClipOutcome, ClipTask } from './clip-task.js';
+import { writeFileAtomic } from '../../../base/index.js';
+import type { ClipOutcome, ClipTask } from './task.js';
 
 const JOURNAL = 'preparation.jsonl';
 

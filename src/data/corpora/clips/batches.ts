@@ -5,10 +5,10 @@
 
 import { rm } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { type ArchivedFile, readArchive } from './clip-archive.js';
-import { type ClipIdentity, isEntryOf, type Journal, stillThere } from './clip-journal.js';
-import type { WorkQueue } from './clip-queue.js';
-import type { ArchivedClip, ClipOutcome, ClipTask } from './clip-task.js';
+import { type ArchivedFile, readArchive } from './archive.js';
+import { type ClipIdentity, isEntryOf, type Journal, stillThere } from './journal.js';
+import type { WorkQueue } from './queue.js';
+import type { ArchivedClip, ClipOutcome, ClipTask } from './task.js';
 
 /**
  * Clips that share an ffmpeg process: more gain little, and are lost together when a run is killed. Their sources'

@@ -27,6 +27,15 @@ export class UnavailableError extends Error {
   override readonly name = 'UnavailableError';
 }
 
+/**
+ * The arithmetic itself failed: a loss that is not a number. The message is one line that says where and what to do.
+ * Exit code 1, no stack.
+ */
+export class ComputationError extends Error {
+  readonly exitCode = ExitCode.failed;
+  override readonly name = 'ComputationError';
+}
+
 /** The message of anything thrown, without its stack. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -2,7 +2,15 @@
 
 export { formatBytes } from './bytes.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
-export { ExitCode, errorMessage, InputError, InterruptedError, quoted, UnavailableError } from './errors.js';
+export {
+  ComputationError,
+  ExitCode,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  quoted,
+  UnavailableError,
+} from './errors.js';
 export {
   type AtomicFile,
   createAtomicFile,

@@ -1,7 +1,14 @@
 /** @file Turns whatever was thrown into one line on stderr and an exit code. */
 
 import { CommanderError } from 'commander';
-import { ExitCode, errorMessage, InputError, InterruptedError, UnavailableError } from '../base/index.js';
+import {
+  ComputationError,
+  ExitCode,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  UnavailableError,
+} from '../base/index.js';
 import { errColor, note } from './output.js';
 
 /**
@@ -24,7 +31,8 @@ export function reportError(error: unknown, debug: boolean): number {
     if (debug) note(stackOf(error));
     return ExitCode.failed;
   }
-  const known = error instanceof InputError || error instanceof UnavailableError;
+  const known =
+    error instanceof InputError || error instanceof UnavailableError || error instanceof ComputationError;
   const lines = errorMessage(error)
     .split('\n')
     .filter((line) => line.trim() !== '');

@@ -1,5 +1,6 @@
 /** @file The two streams: results go to stdout, everything else to stderr; colour only where it is wanted. */
 
+import { stripVTControlCharacters } from 'node:util';
 import { Chalk, type ChalkInstance, supportsColor, supportsColorStderr } from 'chalk';
 
 /** Colours for stdout and stderr: none under NO_COLOR, in a pipe or in a file. */
@@ -28,15 +29,22 @@ export function warn(text: string): void {
   note(`${errColor.yellow('warning:')} ${text}`);
 }
 
-/** Keeps one line at the foot of a terminal, under everything that is printed; '' takes it away. */
+/** Keeps lines at the foot of a terminal, under everything that is printed; '' takes them away. */
 export function showStatus(text: string): void {
-  const width = (process.stderr.columns || 80) - 1; // 0 columns where the terminal does not say
-  const line = [...text].slice(0, width).join('');
-  process.stderr.write(`\r\u001b[2K${line}`);
-  statusText = line;
+  const { columns, rows } = process.stderr; // 0 where the terminal does not say
+  const lines = text
+    .split('\n')
+    .slice(0, (rows || 24) - 1)
+    .map((line) => cutLine(line, (columns || 80) - 1));
+  // A terminal that has become narrower since shows a line in several rows.
+  const shown = statusText.split('\n').map((line) => Math.ceil(widthOf(line) / (columns || 80)));
+  const above = shown.reduce((total, lineRows) => total + Math.max(lineRows, 1), 0) - 1;
+  const up = above > 0 ? `\u001b[${above}A` : '';
+  process.stderr.write(`\r${up}\u001b[J${lines.join('\n')}`);
+  statusText = lines.join('\n');
 }
 
-/** Takes the line at the foot away for good. */
+/** Takes the lines at the foot away for good. */
 export function dropStatus(): void {
   if (statusText !== '') showStatus('');
 }
@@ -58,6 +66,15 @@ function withoutStatus(write: () => void): void {
   if (status !== '') showStatus('');
   write();
   if (status !== '') showStatus(status);
+}
+
+function widthOf(line: string): number {
+  return [...stripVTControlCharacters(line)].length;
+}
+
+/** A line that fits stays as it is; one that is cut loses its colours. */
+function cutLine(line: string, width: number): string {
+  return widthOf(line) <= width ? line : [...stripVTControlCharacters(line)].slice(0, width).join('');
 }
 
 function colorsOf(support: typeof supportsColor): ChalkInstance {

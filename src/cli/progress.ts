@@ -93,7 +93,8 @@ export function formatDuration(sec: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
-const stderrScreen: ProgressScreen = {
+/** stderr and the clock. */
+export const stderrScreen: ProgressScreen = {
   isTerminal: process.stderr.isTTY === true && process.env.TERM !== 'dumb',
   status: showStatus,
   line: note,

@@ -79,6 +79,18 @@ export const commandEntries: readonly CommandEntry[] = [
     action: () => import('./commands/eval.js'),
   },
   {
+    name: 'ablate',
+    summary: "train and score the rows of one of the paper's ablation tables, beside its figures",
+    declaration: () => import('./commands/ablate.js'),
+    action: () => import('./commands/ablate-action.js'),
+  },
+  {
+    name: 'runs',
+    summary: 'list training runs: how far, what they found, how their recipes differ',
+    declaration: () => import('./commands/runs.js'),
+    action: () => import('./commands/runs-action.js'),
+  },
+  {
     name: 'predict',
     summary: 'name the emotion of every recording in a CSV',
     declaration: () => import('./commands/predict.js'),

@@ -1,4 +1,4 @@
-/** @file Cross-validation: metrics per fold, their mean and standard deviation, and pooled over all folds. */
+/** @file Cross-validation and repetition: metrics per fold or seed, their mean and standard deviation, and pooled. */
 
 import { InputError } from '../base/index.js';
 import { addCounts, classificationMetrics, type Metrics, metricsOfCounts, type Outcome } from './metrics.js';
@@ -13,15 +13,24 @@ export interface FoldOutcomes {
   readonly outcomes: Iterable<Outcome>;
 }
 
-/** Metrics of every fold and of all of them together. */
-export interface FoldMetrics {
-  readonly folds: readonly { readonly fold: string; readonly metrics: Metrics }[];
-  /** Mean over folds, every fold with the same weight. */
+/** What several evaluations come to together. */
+export interface Spread {
+  /** Mean over the parts, every one with the same weight. */
   readonly mean: Readonly<Record<HeadlineMetric, number>>;
-  /** Sample standard deviation over folds (n - 1); null with a single fold, which has none. */
+  /** Sample standard deviation over the parts (n - 1); null with a single one, which has none. */
   readonly sd: Readonly<Record<HeadlineMetric, number | null>>;
-  /** Metrics over the utterances of all folds put together. */
+  /** Metrics over the utterances of all parts put together. */
   readonly pooled: Metrics;
+}
+
+/** Metrics of every fold and of all of them together. */
+export interface FoldMetrics extends Spread {
+  readonly folds: readonly { readonly fold: string; readonly metrics: Metrics }[];
+}
+
+/** Metrics of every seed (pooled over its folds where it has them), and of all of them together. */
+export interface SeedMetrics extends Spread {
+  readonly seeds: readonly { readonly seed: number; readonly metrics: Metrics }[];
 }
 
 /**
@@ -38,15 +47,29 @@ export function foldMetrics(parts: readonly FoldOutcomes[], labels: readonly str
       throw error;
     }
   });
-  const overFolds = <T>(summary: (values: number[]) => T): Record<HeadlineMetric, T> => {
-    const of = (metric: HeadlineMetric): T => summary(folds.map(({ metrics }) => metrics[metric]));
+  return { folds, ...spreadOf(folds) };
+}
+
+/** What one experiment scores with several seeds. @param parts one or more, with the same labels */
+export function seedMetrics(
+  parts: readonly { readonly seed: number; readonly scores: Metrics | FoldMetrics }[],
+): SeedMetrics {
+  const seeds = parts.map(({ seed, scores }) => ({
+    seed,
+    metrics: 'pooled' in scores ? scores.pooled : scores,
+  }));
+  return { seeds, ...spreadOf(seeds) };
+}
+
+function spreadOf(parts: readonly { readonly metrics: Metrics }[]): Spread {
+  const overParts = <T>(summary: (values: number[]) => T): Record<HeadlineMetric, T> => {
+    const of = (metric: HeadlineMetric): T => summary(parts.map(({ metrics }) => metrics[metric]));
     return { wa: of('wa'), ua: of('ua'), wf1: of('wf1'), macroF1: of('macroF1') };
   };
   return {
-    folds,
-    mean: overFolds(mean),
-    sd: overFolds(sampleDeviation),
-    pooled: metricsOfCounts(addCounts(folds.map(({ metrics }) => metrics))),
+    mean: overParts(mean),
+    sd: overParts(sampleDeviation),
+    pooled: metricsOfCounts(addCounts(parts.map(({ metrics }) => metrics))),
   };
 }
 

@@ -1,11 +1,14 @@
 /** @file Door of the evaluation room: metrics, folds, prediction files, result objects and text tables. */
 
+export { type AblationScores, ablationTable } from './ablation-table.js';
 export {
   type FoldMetrics,
   type FoldOutcomes,
   foldMetrics,
   type HeadlineMetric,
   headlineMetrics,
+  type SeedMetrics,
+  seedMetrics,
 } from './folds.js';
 export {
   addCounts,
@@ -37,5 +40,6 @@ export {
   type PaperRow,
   percent,
   resultsTable,
+  seedsTable,
   textTable,
 } from './table.js';

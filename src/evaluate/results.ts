@@ -1,6 +1,6 @@
 /** @file The content of results.json and of `eval --json`: figures, counts, and what they were made with. */
 
-import { type FoldMetrics, type HeadlineMetric, headlineMetrics } from './folds.js';
+import { type FoldMetrics, type HeadlineMetric, headlineMetrics, type SeedMetrics } from './folds.js';
 import type { Metrics } from './metrics.js';
 
 /** Where the figures come from; everything that a reader needs to make them again. */
@@ -27,7 +27,7 @@ export interface ResultFigures {
 
 type Summary<T> = Readonly<Record<'wa' | 'ua' | 'wf1' | 'macro_f1', T>>;
 
-/** results.json. With folds the top-level figures are pooled over all of them. */
+/** results.json. With folds or seeds the top-level figures are pooled over all of them. */
 export interface EvaluationResult extends ResultFigures {
   readonly name: string;
   readonly labels: readonly string[];
@@ -39,17 +39,22 @@ export interface EvaluationResult extends ResultFigures {
     readonly support: number;
   }[];
   readonly folds?: readonly ({ readonly fold: string } & ResultFigures)[];
-  /** Mean over the folds. */
+  /** Each pooled over its folds where it has them. */
+  readonly seeds?: readonly ({ readonly seed: number } & ResultFigures)[];
+  /** Mean over the seeds, or else the folds. */
   readonly mean?: Summary<number>;
-  /** Sample standard deviation over the folds; null with one fold. */
+  /** Sample standard deviation over the seeds, or else the folds; null with one of them. */
   readonly sd?: Summary<number | null>;
   readonly higher_is_better: Summary<boolean>;
   readonly versions: Readonly<Record<string, string>>;
   readonly facts: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** The result object of one evaluation, or of a cross-validation. Holds no date: the same input gives the same bytes. */
-export function evaluationResult(scores: Metrics | FoldMetrics, source: ResultSource): EvaluationResult {
+/** The result object of an evaluation, a cross-validation or several seeds. No date: the same input gives the same bytes. */
+export function evaluationResult(
+  scores: Metrics | FoldMetrics | SeedMetrics,
+  source: ResultSource,
+): EvaluationResult {
   const overall = 'pooled' in scores ? scores.pooled : scores;
   return {
     name: source.name,
@@ -64,7 +69,9 @@ export function evaluationResult(scores: Metrics | FoldMetrics, source: ResultSo
     })),
     ...('pooled' in scores
       ? {
-          folds: scores.folds.map(({ fold, metrics }) => ({ fold, ...figures(metrics) })),
+          ...('folds' in scores
+            ? { folds: scores.folds.map(({ fold, metrics }) => ({ fold, ...figures(metrics) })) }
+            : { seeds: scores.seeds.map(({ seed, metrics }) => ({ seed, ...figures(metrics) })) }),
           mean: summary((metric) => scores.mean[metric]),
           sd: summary((metric) => scores.sd[metric]),
         }

@@ -1,6 +1,6 @@
 /** @file Plain text tables: results beside the paper's row, folds, classes, confusion. Strings only, no colour. */
 
-import type { FoldMetrics } from './folds.js';
+import type { FoldMetrics, SeedMetrics, Spread } from './folds.js';
 import type { Metrics } from './metrics.js';
 
 /** Figures that a paper printed, in percent; null where it printed none. */
@@ -39,7 +39,7 @@ export function textTable(
 }
 
 /** The headline table: the paper's rows, if any, above ours, in percent. */
-export function resultsTable(scores: Metrics | FoldMetrics, paper?: PaperRow | null): string {
+export function resultsTable(scores: Metrics | FoldMetrics | SeedMetrics, paper?: PaperRow | null): string {
   const rows: string[][] = [];
   if (paper) {
     const note = `paper, table ${paper.table}`;
@@ -47,10 +47,11 @@ export function resultsTable(scores: Metrics | FoldMetrics, paper?: PaperRow | n
     rows.push(['EmoQ', ...paperCells(paper), note]);
   }
   if ('pooled' in scores) {
-    const { mean, sd, pooled, folds } = scores;
+    const { mean, sd, pooled } = scores;
+    const parts = 'folds' in scores ? `${scores.folds.length} folds` : `${scores.seeds.length} seeds`;
     const cell = (metric: 'wa' | 'ua' | 'wf1'): string =>
       sd[metric] === null ? percent(mean[metric]) : `${percent(mean[metric])} ± ${percent(sd[metric])}`;
-    rows.push(['this run, mean ± sd', cell('wa'), cell('ua'), cell('wf1'), `${folds.length} folds`]);
+    rows.push(['this run, mean ± sd', cell('wa'), cell('ua'), cell('wf1'), parts]);
     rows.push(['this run, pooled', ...metricCells(pooled), `n = ${pooled.n}`]);
   } else {
     rows.push(['this run', ...metricCells(scores), `n = ${scores.n}`]);
@@ -59,12 +60,33 @@ export function resultsTable(scores: Metrics | FoldMetrics, paper?: PaperRow | n
 }
 
 /** One row per fold, then mean, standard deviation and pooled, in percent. */
-export function foldsTable({ folds, mean, sd, pooled }: FoldMetrics): string {
+export function foldsTable({ folds, ...spread }: FoldMetrics): string {
+  return spreadTable(
+    'fold',
+    folds.map(({ fold, metrics }) => [fold, metrics]),
+    spread,
+  );
+}
+
+/** One row per seed, then mean, standard deviation and pooled, in percent. */
+export function seedsTable({ seeds, ...spread }: SeedMetrics): string {
+  return spreadTable(
+    'seed',
+    seeds.map(({ seed, metrics }) => [String(seed), metrics]),
+    spread,
+  );
+}
+
+function spreadTable(
+  name: string,
+  parts: readonly (readonly [part: string, metrics: Metrics])[],
+  { mean, sd, pooled }: Spread,
+): string {
   const deviation = (value: number | null): string => (value === null ? '-' : percent(value));
   return textTable(
-    ['fold', 'n', 'WA %', 'UA %', 'WF1 %'],
+    [name, 'n', 'WA %', 'UA %', 'WF1 %'],
     [
-      ...folds.map(({ fold, metrics }) => [fold, String(metrics.n), ...metricCells(metrics)]),
+      ...parts.map(([part, metrics]) => [part, String(metrics.n), ...metricCells(metrics)]),
       ['mean', '', percent(mean.wa), percent(mean.ua), percent(mean.wf1)],
       ['sd', '', deviation(sd.wa), deviation(sd.ua), deviation(sd.wf1)],
       ['pooled', String(pooled.n), ...metricCells(pooled)],
@@ -108,7 +130,8 @@ function metricCells({ wa, ua, wf1 }: Metrics): string[] {
   return [percent(wa), percent(ua), percent(wf1)];
 }
 
-function paperCells({ wa, ua, wf1 }: PaperFigures): string[] {
+/** The paper's figures as it prints them, a dash where it has none. */
+export function paperCells({ wa, ua, wf1 }: PaperFigures): string[] {
   return [wa, ua, wf1].map((value) => (value === null ? '-' : value.toFixed(1)));
 }
 

@@ -95,11 +95,15 @@ export function affectiveLoss(
 }
 
 /**
- * Class weights alpha from the training set's class counts: inverse frequency, scaled so that the rarest class has 1.
- * A class without training utterances gets 1 too.
+ * Class weights alpha from the training set's class counts, scaled so that the rarest class has 1: inverse frequency,
+ * or with `beta` the inverse effective number of samples (1 - beta^n) / (1 - beta) (Cui et al., 2019). Beta 0 weighs
+ * all classes alike; towards 1 it comes to inverse frequency. A class without training utterances gets 1 too.
+ * @param beta in [0, 1)
  */
-export function classWeights(counts: readonly number[]): number[] {
+export function classWeights(counts: readonly number[], beta?: number): number[] {
+  // 1 - beta^n without the digits that a beta near 1 would cost.
+  const size = (count: number): number => (beta === undefined ? count : -Math.expm1(count * Math.log(beta)));
   const present = counts.filter((count) => count > 0);
-  const rarest = present.length > 0 ? Math.min(...present) : 1;
-  return counts.map((count) => (count > 0 ? rarest / count : 1));
+  const rarest = present.length > 0 ? size(Math.min(...present)) : 1;
+  return counts.map((count) => (count > 0 ? rarest / size(count) : 1));
 }

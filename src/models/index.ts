@@ -42,6 +42,7 @@ export {
 } from './stage1-model.js';
 export {
   answerInputs,
+  hasFormer,
   initialProjector,
   PROJECTOR_PREFIX,
   type Stage2Config,

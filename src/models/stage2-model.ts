@@ -1,6 +1,6 @@
 /**
  * @file Stage 2 (paper section 2.3): the Former's embedding, projected, takes the place of `<AUDIO>` in the prompt, and
- * the language model with LoRA names the emotion.
+ * the language model with LoRA names the emotion. Without a Former (table 4) the projected audio frames themselves do.
  */
 
 import {
@@ -21,7 +21,7 @@ import {
 import { normalArray, seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
 import type { Qwen2Config } from './checkpoint/index.js';
 import { answerLoss, emotionSoftmax } from './emotion-softmax.js';
-import { emoqFormer, type FormerConfig } from './former/index.js';
+import { type AudioStatistics, emoqFormer, type FormerConfig, standardizeAudio } from './former/index.js';
 import { dense } from './layers.js';
 import type { LoraConfig } from './lora/index.js';
 import { embedTokens, labelLogits, lmHead, qwen2Decoder, spliceSoftPrompt } from './qwen2/index.js';
@@ -35,9 +35,13 @@ import {
 } from './stage1-model.js';
 import { type Dropout, type ParameterShape, under, type Weights } from './weights.js';
 
+/** How the views come together: in the EmoQ-Former, or without one in the language model itself (paper, table 4). */
+export type Fusion = 'former' | 'none';
+
 export interface Stage2Config {
   readonly former: FormerConfig;
   readonly inputs: InputViews;
+  readonly fusion: Fusion;
   readonly llm: Qwen2Config;
   readonly lora: LoraConfig;
   /** Hidden width of the projector; 0 for a single linear layer. */
@@ -48,11 +52,19 @@ export interface Stage2Config {
 
 export const PROJECTOR_PREFIX = 'projector.';
 
-/** What stage 2 reads of a batch. Prompts are padded on the right; `audio_position` is -1 where there is no slot. */
+/** Whether stage 2 has a Former: not of text alone, where the prompt says it all, nor without fusion. */
+export function hasFormer({ inputs, fusion }: Pick<Stage2Config, 'inputs' | 'fusion'>): boolean {
+  return inputs !== 'text' && fusion === 'former';
+}
+
+/**
+ * What stage 2 reads of a batch. Prompts are padded on the right; `audio_position` is -1 where there is no slot. Without
+ * a Former `prompt_ids` has a slot for each frame from there on.
+ */
 export function stage2Inputs(config: Stage2Config): ModelInput[] {
-  const former = config.inputs === 'text' ? [] : formerInputs(config.former.audioWidth, config.inputs);
+  const views = hasFormer(config) ? config.inputs : 'audio';
   return [
-    ...former,
+    ...(config.inputs === 'text' ? [] : formerInputs(config.former.audioWidth, views)),
     { name: 'prompt_ids', dtype: 'int64', shape: ['batch', 'prompt'] },
     { name: 'prompt_mask', dtype: 'int64', shape: ['batch', 'prompt'] },
     ...(config.inputs === 'text'
@@ -71,11 +83,15 @@ export const answerInputs: readonly ModelInput[] = [
   { name: 'answer_weights', dtype: 'float32', shape: ['answers'] },
 ];
 
-/** e_h = projector(e'_q): [N, d_h] -> [N, d_l]. */
-function project(weights: Weights, config: Stage2Config, embedding: Value): Value {
+/** e_h = projector(e'_q): [N, d_h] -> [N, d_l]; of frames E_a without a Former: [N, L_a, d_a] -> [N, L_a, d_l]. */
+function project(weights: Weights, config: Stage2Config, x: Value): Value {
   const width = config.llm.hiddenSize;
-  if (config.projectorHidden === 0) return dense(weights, 'linear', embedding, width);
-  return dense(weights, 'out', gelu(dense(weights, 'hidden', embedding, config.projectorHidden)), width);
+  const own = under(weights, PROJECTOR_PREFIX);
+  return withScope(x.graph, 'projector', () =>
+    config.projectorHidden === 0
+      ? dense(own, 'linear', x, width)
+      : dense(own, 'out', gelu(dense(own, 'hidden', x, config.projectorHidden)), width),
+  );
 }
 
 /** Last hidden states of the language model [N, L, d_l], with e'_q [N, d_h] where there is a Former. */
@@ -91,15 +107,17 @@ function stage2Hidden(
   const words = embedTokens(weights, llm, ids);
   let embedding: Value | undefined;
   let embeddings = words;
-  if (inputs !== 'text') {
-    const fused = withScope(graph, 'former', () =>
+  if (hasFormer(config)) {
+    embedding = withScope(graph, 'former', () =>
       emoqFormer(under(weights, FORMER_PREFIX), config.former, formerViews(batch, inputs), dropout),
     );
-    const softPrompt = withScope(graph, 'projector', () =>
-      project(under(weights, PROJECTOR_PREFIX), config, fused),
-    );
-    embedding = fused;
+    const softPrompt = project(weights, config, embedding);
     embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition: batch.audio_position! });
+  } else if (inputs !== 'text') {
+    const { values, mask } = formerViews(batch, 'audio').audio!;
+    const softPrompt = project(weights, config, values);
+    const audioPosition = batch.audio_position!;
+    embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition, slotMask: mask });
   }
   const lora = { config: config.lora, weights };
   const hidden = withScope(graph, 'llm', () =>
@@ -155,27 +173,33 @@ function lastRows(hidden: Value, mask: Value): Value {
 
 /**
  * Initial projector parameters. e'_q has unit length, so weights of deviation s give a soft prompt of RMS s: it starts at
- * the scale of the word embeddings and the first steps need not repair that.
+ * the scale of the word embeddings and the first steps need not repair that. Frames do the same once standardised, their
+ * length then being the root of their width.
  * @param embeddingRms root mean square of the language model's word embeddings
+ * @param audio statistics of the frames that are projected, where there is no Former
  */
 export function initialProjector(
   parameters: readonly ParameterShape[],
   embeddingRms: number,
   seed: number,
+  audio?: AudioStatistics,
 ): Map<string, Tensor<'float32'>> {
-  return new Map(
-    parameters.map(({ key, shape }) => {
+  const inputLength = audio === undefined ? 1 : Math.sqrt(audio.mean.length);
+  const values = new Map(
+    parameters.map(({ key, shape }): [string, Tensor<'float32'>] => {
       if (key.endsWith('.bias')) return [key, tensor('float32', shape)];
       const [out, width] = shape as [number, number];
       const random = seededRandom(seed, 'projector', key);
-      // A hidden layer takes unit length to unit variance; the layer behind it keeps E[gelu(x)^2] = 0.43 in mind.
+      // A hidden layer takes its input to unit variance; the layer behind it keeps E[gelu(x)^2] = 0.43 in mind.
       const deviation =
         key === 'linear.weight'
-          ? embeddingRms
+          ? embeddingRms / inputLength
           : key === 'hidden.weight'
-            ? 1
+            ? 1 / inputLength
             : embeddingRms / Math.sqrt(0.425 * width);
       return [key, tensor('float32', shape, normalArray(random, out * width, deviation))];
     }),
   );
+  if (audio !== undefined) standardizeAudio(values, values.has('linear.weight') ? 'linear' : 'hidden', audio);
+  return values;
 }

@@ -8,4 +8,4 @@ export {
   readRecordings,
 } from './recordings.js';
 export { predictTestSet, type TestSetPredictions } from './test-set.js';
-export { findRun, openTrainedModel, type TrainedModel } from './trained-model.js';
+export { findRun, openTrainedModel, seedFolders, type TrainedModel } from './trained-model.js';

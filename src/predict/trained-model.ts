@@ -1,6 +1,8 @@
 /** @file A trained run, opened for inference: its own recipe and checkpoint in one graph of constants. */
 
+import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
 import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
@@ -38,6 +40,17 @@ export interface TrainedModel {
   close(): Promise<void>;
 }
 
+/** Names of the folders that hold the runs of single seeds, in the order of the seeds. */
+export async function seedFolders(dir: string): Promise<{ seed: number; dir: string }[]> {
+  const names = await readdir(dir).catch((): string[] => []);
+  return names
+    .flatMap((name) => {
+      const seed = /^seed-(\d+)$/.exec(name)?.[1];
+      return seed === undefined ? [] : [{ seed: Number(seed), dir: join(dir, name) }];
+    })
+    .sort((a, b) => a.seed - b.seed);
+}
+
 /**
  * Finds the run that a user means by a folder: the run itself, or an experiment's folder with `stage2` or `stage1` in it.
  * @throws InputError when there is no run, or none of the wanted stage and fold
@@ -60,6 +73,12 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
         `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds, or name one with --run, such as ${first.dir}`,
       );
     }
+  }
+  const [seed] = await seedFolders(dir);
+  if (seed !== undefined) {
+    throw new InputError(
+      `${dir} holds the runs of several seeds; score them with eval --seeds all, or name one with --run, such as ${seed.dir}`,
+    );
   }
   const looked = wanted.map((number) => stageFolder(dir, number, fold).dir).join(' or ');
   const training = `emoq stage${wanted[0]}${fold === undefined ? '' : ` --fold ${fold}`}`;

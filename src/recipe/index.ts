@@ -1,8 +1,14 @@
 /** @file Door of the recipe room: load, check and dump the description of an experiment. */
 
+export {
+  type Ablation,
+  type AblationRow,
+  type AblationTable,
+  loadAblation,
+} from './ablations.js';
 export { defaultManifest } from './datasets.js';
 export { defaultModelSettings, type ModelSettings } from './default-settings.js';
-export { recipeDifferences } from './differences.js';
+export { type ChangedKey, changedKeys, recipeDifferences } from './differences.js';
 export { dumpRecipe, notInPaperMark } from './dump.js';
 export { type LoadRecipeOptions, loadRecipe } from './recipe.js';
 export { type Origin, type Recipe, type RecipeKey, recipeKeys } from './schema.js';

@@ -70,6 +70,15 @@ export function ruleProblems(values: Record<string, unknown>): Problem[] {
       taken.set(word, label);
     }
   }
+  for (const section of ['stage1', 'stage2']) {
+    const stage = values[section];
+    if (isObject(stage) && stage.batches === 'balanced' && stage.batch_size === 1) {
+      problems.push({
+        path: [section, 'batches'],
+        what: 'balanced draws pairs: batch_size must be at least 2',
+      });
+    }
+  }
   const { stage1 } = values;
   if (isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0) {
     problems.push({ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' });

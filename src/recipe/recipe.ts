@@ -1,8 +1,7 @@
 /** @file Loads a recipe: YAML, overrides and defaults into one checked object, every mistake reported at once. */
 
-import { basename, extname } from 'node:path';
 import { errorMessage, InputError } from '../base/index.js';
-import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin } from './datasets.js';
+import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin, recipeNameOf } from './datasets.js';
 import { type Problem, problemLine, promptProblems, ruleProblems, schemaProblems } from './problems.js';
 import { type Recipe, recipeSchema } from './schema.js';
 import { readRecipeSource } from './source.js';
@@ -17,6 +16,8 @@ export interface LoadRecipeOptions {
   readonly manifest?: string | undefined;
   /** `key=value` from `--set`, dotted keys, YAML values; the last one of a key wins. */
   readonly overrides?: readonly string[];
+  /** Stands in for the recipe's own `base`: a recipe by name or file. */
+  readonly base?: string | undefined;
 }
 
 /**
@@ -31,11 +32,11 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   const report = (problem: string): void => {
     problems.push(problem);
   };
-  const source = await readRecipeSource(file, options.overrides ?? [], report);
+  const source = await readRecipeSource(file, options.overrides ?? [], report, options.base);
   const { values } = source;
   if (problems.length > 0) throw new InputError(problems.join('\n'));
 
-  values.name ??= 'file' in origin ? basename(origin.file, extname(origin.file)) : origin.name;
+  values.name ??= 'file' in origin ? recipeNameOf(origin.file) : origin.name;
   if ('manifest' in origin) values.manifest ??= origin.manifest;
   else if (options.manifest !== undefined && !source.placeOf(['manifest']).isOverride)
     values.manifest = options.manifest;

@@ -39,12 +39,25 @@ const optimizer = (epochs: number) => ({
   adam_beta1: ours('decay of the first moment', below1().default(0.9)),
   adam_beta2: ours('decay of the second moment', below1().default(0.999)),
   adam_eps: ours('added to the root of the second moment', z.number().gt(0).max(1).default(1e-8)),
+  activation_checkpointing: ours(
+    "compute the inner values of the models' layers twice instead of keeping them: less memory, more time",
+    z.boolean().default(false),
+  ),
+  batches: ours(
+    'who shares a batch: shuffled; balanced, pairs of one class, all classes equally often; or length, of like length',
+    z.enum(['shuffled', 'balanced', 'length']).default('shuffled'),
+  ),
 });
 
+const patience = () =>
+  ours(
+    'epochs in a row without a better one by select that end the stage; 0 trains all epochs',
+    whole(0).default(0),
+  );
 const select = () =>
   ours(
     'which epoch is kept: the best on the validation set by this metric, or (always without one) the last',
-    z.enum(['last', 'wa', 'ua', 'wf1']).default('wf1'),
+    z.enum(['last', 'wa', 'ua', 'wf1', 'loss']).default('wf1'),
   );
 
 const figures = {
@@ -105,6 +118,14 @@ export const recipeSchema = z.strictObject({
     })
     .prefault({}),
   inputs: paper('what the system is given (table 4)', z.enum(['both', 'audio', 'text']).default('both')),
+  fusion: paper(
+    'former, or none: audio frames go into the prompt without the EmoQ-Former (table 4)',
+    z.enum(['former', 'none']).default('former'),
+  ),
+  keep_checkpoints: plumbing(
+    "the last epochs' checkpoints kept in checkpoints/, beside the selected one; 0 keeps none",
+    whole(0).default(1),
+  ),
   max_audio_sec: ours('longer clips are cut to this', z.number().gt(0).max(3600).default(30)),
   max_text_tokens: ours('longer transcripts are cut to this', whole(1).max(32768).default(128)),
   seed: ours('of initial weights, order, dropout and validation choice', whole(0).max(4294967295).default(1)),
@@ -122,6 +143,10 @@ export const recipeSchema = z.strictObject({
   projector: z
     .strictObject({
       hidden: ours('hidden width of the projector; 0 is a single linear layer', whole(0).default(0)),
+      slots: ours(
+        'without a Former: the most slots that a clip takes in the prompt, frames averaged to fit',
+        whole(1).max(4096).default(64),
+      ),
     })
     .prefault({}),
   lora: z
@@ -164,7 +189,16 @@ export const recipeSchema = z.strictObject({
         atLeast(0).default(1),
       ),
       focal_gamma: paper('gamma of the focal loss (eq. 5)', atLeast(0).default(2)),
+      focal_alpha: ours(
+        'class weights of the focal loss, from the training counts: inverse frequency, or effective number',
+        z.enum(['inverse', 'effective']).default('inverse'),
+      ),
+      focal_alpha_beta: ours(
+        'beta of the effective number (Cui et al., 2019): 0 weighs classes alike, near 1 inversely',
+        below1().default(0.999),
+      ),
       select: select(),
+      patience: patience(),
     })
     .prefault({}),
   stage2: z
@@ -179,6 +213,7 @@ export const recipeSchema = z.strictObject({
         z.boolean().default(true),
       ),
       select: select(),
+      patience: patience(),
     })
     .prefault({}),
   paper: z

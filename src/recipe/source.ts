@@ -1,16 +1,18 @@
-/** @file What a recipe is read from: a YAML file, `--set` overrides on top, and the place of every key. */
+/** @file What a recipe is read from: YAML files, each on top of its base, `--set` overrides, and every key's place. */
 
-import { isCollection, isMap, isPair, LineCounter, type Node, parseDocument } from 'yaml';
-import { errorMessage, readTextFile } from '../base/index.js';
+import { resolve } from 'node:path';
+import { parseDocument } from 'yaml';
+import { defaultManifest, findBaseFile, recipeNameOf } from './datasets.js';
+import { type KeyPath, type RecipeLayer, readLayer } from './layer.js';
 
-export type KeyPath = readonly PropertyKey[];
+export type { KeyPath } from './layer.js';
 
 /** Where a key was given. */
 export interface Place {
   /** `file:line:column`, or `--set key=value` as on the command line. */
   readonly text: string;
   readonly isOverride: boolean;
-  /** Sorts places as the user wrote them: the file from its top, then the overrides. */
+  /** Sorts places as the user wrote them: the file from its top, then its base, then the overrides. */
   readonly order: number;
 }
 
@@ -27,68 +29,105 @@ interface Override {
   readonly flag: string;
 }
 
+/** Files are sorted behind each other by this many characters. */
+const LAYER_ORDER = 2 ** 32;
+
 /**
- * Reads `file` (or starts from nothing) and lays the overrides on top. What cannot be parsed goes to `report`,
- * one line each, and reading goes on, so that one run shows every mistake.
- * @throws InputError when the file cannot be read.
+ * Reads `file` (or starts from nothing) over its bases, and lays the overrides on top. What cannot be parsed goes to
+ * `report`, one line each, and reading goes on, so that one run shows every mistake.
+ * @param base stands in for the `base` of the file
+ * @throws InputError when a file cannot be read.
  */
 export async function readRecipeSource(
   file: string | undefined,
   overrides: readonly string[],
   report: (problem: string) => void,
+  base?: string,
 ): Promise<RecipeSource> {
-  const lines = new LineCounter();
-  const text = file === undefined ? '' : (await readTextFile(file, 'recipe')).replace(/^\uFEFF/, '');
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const at = (offset: number): string => {
-    const { line, col } = lines.linePos(offset);
-    return `${file}:${line}:${col}`;
-  };
-  for (const error of document.errors) report(`${at(error.pos[0])}: not valid YAML: ${error.message}`);
-  const values = documentValues(document, at, report);
+  const layers = file === undefined ? [] : await readLayers(file, base, report);
+  const values = layers.reduceRight<Record<string, unknown>>(
+    (below, { values: own }) => merged(below, own),
+    {},
+  );
   const applied = overrides.flatMap((text) => applyOverride(values, text, report));
 
-  const inFile = (offset: number): Place => ({ text: at(offset), isOverride: false, order: offset });
+  const inFile = (path: KeyPath): Place | undefined => {
+    for (const [depth, { offsetOf, at }] of layers.entries()) {
+      const offset = offsetOf(path);
+      if (offset === undefined) continue;
+      return { text: at(offset), isOverride: false, order: depth * LAYER_ORDER + offset };
+    }
+    return undefined;
+  };
   const setBy = (gave: (override: Override) => boolean): Place | undefined => {
     const index = applied.findLastIndex(gave);
-    return index < 0
-      ? undefined
-      : { text: applied[index]!.flag, isOverride: true, order: text.length + 1 + index };
+    if (index < 0) return undefined;
+    return { text: applied[index]!.flag, isOverride: true, order: layers.length * LAYER_ORDER + index };
   };
   return {
     values,
     placeOf(path) {
-      const whole = setBy((override) => startsWith(path, override.path));
-      if (whole) return whole;
-      const here = offsetOf(document.contents, path);
-      if (here !== undefined) return inFile(here);
-      const inside = setBy((override) => startsWith(override.path, path));
-      if (inside) return inside;
+      const place =
+        setBy((override) => startsWith(path, override.path)) ??
+        inFile(path) ??
+        setBy((override) => startsWith(override.path, path));
+      if (place) return place;
       for (let length = path.length - 1; length > 0; length--) {
-        const parent = offsetOf(document.contents, path.slice(0, length));
-        if (parent !== undefined) return inFile(parent);
+        const parent = inFile(path.slice(0, length));
+        if (parent !== undefined) return parent;
       }
       return { text: file ?? 'recipe', isOverride: false, order: -1 };
     },
   };
 }
 
-function documentValues(
-  document: ReturnType<typeof parseDocument>,
-  at: (offset: number) => string,
+/** The file and its bases, itself first. */
+async function readLayers(
+  file: string,
+  base: string | undefined,
   report: (problem: string) => void,
-): Record<string, unknown> {
-  if (document.errors.length > 0 || document.contents === null) return {};
-  if (!isMap(document.contents)) {
-    report(`${at(document.contents.range?.[0] ?? 0)}: a recipe must be keys with values, such as "seed: 1"`);
-    return {};
+): Promise<RecipeLayer[]> {
+  const layers = [await readLayer(file, report)];
+  const read = [file];
+  let given = base === undefined ? layers[0]!.base : { value: base, place: file };
+  while (given !== undefined) {
+    const below = await findBase(given, read, report);
+    if (below === undefined) break;
+    const layer = await readLayer(below, report);
+    // A name names one recipe. The corpus is the base's, also where it is the one that its name implies.
+    const { name = recipeNameOf(below), ...values } = layer.values;
+    if (layer.base === undefined) values.manifest ??= defaultManifest(String(name));
+    layers.push({ ...layer, values });
+    read.push(below);
+    given = layer.base;
   }
-  try {
-    return document.toJS() as Record<string, unknown>;
-  } catch (error) {
-    report(`${at(0)}: not valid YAML: ${errorMessage(error)}`);
-    return {};
+  return layers;
+}
+
+/** The file that a `base` leads to; undefined, and reported, where it leads nowhere or back. */
+async function findBase(
+  { value, place }: NonNullable<RecipeLayer['base']>,
+  read: readonly string[],
+  report: (problem: string) => void,
+): Promise<string | undefined> {
+  const problem = (what: string): undefined => void report(`${place}: base: ${what}`);
+  if (typeof value !== 'string' || value === '') {
+    return problem(`must be the name or the file of a recipe, not ${JSON.stringify(value)}`);
   }
+  const found = await findBaseFile(value, read.at(-1)!);
+  if (typeof found !== 'string') return problem(found.problem);
+  if (read.some((file) => resolve(file) === resolve(found))) return problem(`${value} builds on itself`);
+  return found;
+}
+
+/** `own` over `below`: sections key by key, everything else as a whole. */
+function merged(below: Record<string, unknown>, own: Record<string, unknown>): Record<string, unknown> {
+  const values = { ...below };
+  for (const [key, value] of Object.entries(own)) {
+    const under = ownValue(below, key);
+    setOwn(values, key, isSection(under) && isSection(value) ? merged(under, value) : value);
+  }
+  return values;
 }
 
 /** Sets one `key.path=value` in place; the value is YAML. */
@@ -112,40 +151,23 @@ function applyOverride(
   let section = values;
   for (const [depth, key] of path.slice(0, -1).entries()) {
     const inner = ownValue(section, key) ?? {};
-    if (typeof inner !== 'object' || Array.isArray(inner)) {
+    if (!isSection(inner)) {
       report(`${flag}: ${path.slice(0, depth + 1).join('.')} has no keys inside; set it as a whole`);
       return [];
     }
     setOwn(section, key, inner);
-    section = inner as Record<string, unknown>;
+    section = inner;
   }
   setOwn(section, path.at(-1)!, value.toJS());
   return [{ path, flag }];
 }
 
-/** Offset of the key at `path` (of the entry, inside a list); undefined where the document has none. */
-function offsetOf(root: Node | null, path: KeyPath): number | undefined {
-  let node: unknown = root;
-  let offset: number | undefined;
-  for (const key of path) {
-    if (!isCollection(node)) return undefined;
-    if (isMap(node)) {
-      const pair = node.items.find((item) => String(item.key) === String(key));
-      if (!pair) return undefined;
-      offset = (pair.key as Node).range?.[0];
-      node = pair.value;
-    } else {
-      const item: unknown = node.items[Number(key)];
-      if (item === undefined || isPair(item)) return undefined;
-      offset = (item as Node).range?.[0];
-      node = item;
-    }
-  }
-  return offset;
-}
-
 function startsWith(path: KeyPath, prefix: KeyPath): boolean {
   return prefix.length <= path.length && prefix.every((key, i) => String(key) === String(path[i]));
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function ownValue(section: Record<string, unknown>, key: string): unknown {

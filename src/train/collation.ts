@@ -2,7 +2,7 @@
 
 import { type Tensor, tensor } from '../engine/tensor/index.js';
 import type { Batch } from '../engine/training/index.js';
-import type { Example } from './examples.js';
+import type { Example, ExamplePrompt } from './examples.js';
 
 /** Features of one utterance: binary16 words [frames, width]. */
 export interface StoredFeatures {
@@ -19,9 +19,21 @@ export interface Collation {
   readonly promptPadId: number;
   /** Weight of emotion-word tokens in the answer (eq. 7); the others weigh 1. */
   readonly emotionTokenWeight: number;
+  /** The prompt has a slot for each frame of an utterance, as without a Former; else one for all. */
+  readonly slotPerFrame: boolean;
   readonly features: (example: Example) => Promise<StoredFeatures>;
   /** Frames of an utterance without reading them; 0 without audio. */
   readonly frames: (id: string) => number;
+}
+
+/** The prompt's token ids, with a slot for each frame where the model reads frames there. */
+export function promptIds(
+  { id, prompt }: Example,
+  { slotPerFrame, frames }: Pick<Collation, 'slotPerFrame' | 'frames'>,
+): readonly number[] {
+  const { ids, audioPosition } = prompt!;
+  if (!slotPerFrame || audioPosition < 0) return ids;
+  return ids.toSpliced(audioPosition, 1, ...Array<number>(frames(id)).fill(ids[audioPosition]!));
 }
 
 /** Pads one batch. Sequences are padded on the right; answers follow their prompts where answers are wanted. */
@@ -86,7 +98,10 @@ function sequencePart(
 function promptPart(examples: readonly Example[], collation: Collation): Batch {
   const withAnswers = collation.wanted.has('answer_tokens');
   const prompts = examples.map((example) => example.prompt!);
-  const sequences = prompts.map(({ ids: prompt, answer }) => (withAnswers ? [...prompt, ...answer] : prompt));
+  const unanswered = examples.map((example) => promptIds(example, collation));
+  const sequences = withAnswers
+    ? unanswered.map((prompt, row) => [...prompt, ...prompts[row]!.answer])
+    : unanswered;
   const { tensors, sizes } = sequencePart(
     sequences,
     'prompt',
@@ -100,7 +115,8 @@ function promptPart(examples: readonly Example[], collation: Collation): Batch {
   );
   const positions = collation.wanted.has('audio_position') ? { audio_position: slots } : {};
   if (!withAnswers) return { tensors: { ...tensors, ...positions }, sizes };
-  const targets = answerTargets(examples, sizes.prompt!, collation.emotionTokenWeight);
+  const lengths = unanswered.map((prompt) => prompt.length);
+  const targets = answerTargets(prompts, lengths, sizes.prompt!, collation.emotionTokenWeight);
   return {
     tensors: { ...tensors, ...positions, ...targets },
     sizes: { ...sizes, answers: targets.answer_tokens.data.length },
@@ -108,12 +124,17 @@ function promptPart(examples: readonly Example[], collation: Collation): Batch {
 }
 
 /** The token behind hidden state p is the one at p + 1: the first answer token is predicted by the prompt's last. */
-function answerTargets(examples: readonly Example[], length: number, emotionTokenWeight: number) {
-  const rows = examples.flatMap(({ prompt }, row) =>
-    prompt!.answer.map((token, index) => ({
-      position: row * length + prompt!.ids.length - 1 + index,
+function answerTargets(
+  prompts: readonly ExamplePrompt[],
+  promptLengths: readonly number[],
+  paddedLength: number,
+  emotionTokenWeight: number,
+) {
+  const rows = prompts.flatMap(({ answer, answerWordLength }, row) =>
+    answer.map((token, index) => ({
+      position: row * paddedLength + promptLengths[row]! - 1 + index,
       token,
-      weight: index < prompt!.answerWordLength ? emotionTokenWeight : 1,
+      weight: index < answerWordLength ? emotionTokenWeight : 1,
     })),
   );
   return {

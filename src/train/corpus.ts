@@ -24,10 +24,15 @@ export interface ExperimentCorpus extends Partition {
 /**
  * Reads the recipe's manifest and divides it.
  * @param fold which session to hold out, from 1, where the recipe has folds
+ * @param heard the parts whose audio must be there: training leaves the test set's alone
  * @throws InputError for anything wrong with the manifest, missing audio, a label that neither the recipe nor the
  *   prepared corpus knows, or a fold that the recipe does not have
  */
-export async function loadCorpus(recipe: Recipe, fold: number | undefined): Promise<ExperimentCorpus> {
+export async function loadCorpus(
+  recipe: Recipe,
+  fold: number | undefined,
+  heard: readonly (keyof Partition)[] = ['train', 'dev', 'test'],
+): Promise<ExperimentCorpus> {
   const { manifest, utterances, dropped } = await selectedUtterances(recipe);
   checkFold(recipe, utterances, fold);
   const partition = partitionUtterances(utterances, {
@@ -41,7 +46,10 @@ export async function loadCorpus(recipe: Recipe, fold: number | undefined): Prom
     validationShare: recipe.validation_share,
     seed: recipe.seed,
   });
-  await checkAudioFiles(manifest, utterances);
+  await checkAudioFiles(
+    manifest,
+    heard.flatMap((part) => partition[part]),
+  );
   return { ...partition, manifest, dropped };
 }
 

@@ -34,7 +34,7 @@ export interface Example {
 
 export interface ExamplePrompt {
   readonly ids: readonly number[];
-  /** Index of the soft prompt's slot; -1 without audio. */
+  /** Index of the soft prompt's slot, which a batch repeats where each frame has one; -1 without audio. */
   readonly audioPosition: number;
   /** The answer's token ids: label word, then the end of the turn. Empty where the truth is not known. */
   readonly answer: readonly number[];

@@ -1,13 +1,17 @@
 /** @file A stage of a recipe, ready to train or to evaluate: corpus, backbones, examples, graphs' definition. */
 
-import { DEFAULT_PROMPT, type PromptTemplate } from '../data/text/index.js';
+import { DEFAULT_PROMPT, type PromptTemplate, UNFUSED_PROMPT } from '../data/text/index.js';
+import { hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { type Backbones, openBackbones } from './backbones.js';
+import { balancedBatches, type EpochBatches, lengthBatches, shuffledBatches } from './batches.js';
 import type { Collation } from './collation.js';
 import { type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
 import { type Example, makeExamples, type PromptSetting, promptSetting, type Spoken } from './examples.js';
-import { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
+import { type ComputeOptions, type ExtractedFeatures, type FeatureSource, openFeatures } from './features.js';
+import { pooledFeatures } from './pooled-features.js';
 import { type Stage, type StageParameters, stageParameters } from './stage.js';
+import { stageSettings } from './stage-settings.js';
 import { defineStage1, defineStage2, formerConfig } from './stages.js';
 
 /** A stage with its models' definition; knows no corpus. */
@@ -28,7 +32,8 @@ export interface StageModel {
 /** The prompt of a recipe: its own texts, or the built-in ones. */
 export function promptTemplate(recipe: Recipe): PromptTemplate {
   const { system, user, answer } = recipe.prompt;
-  return { system: system ?? DEFAULT_PROMPT.system, user: user ?? DEFAULT_PROMPT.user, answer };
+  const defaults = recipe.fusion === 'none' ? UNFUSED_PROMPT : DEFAULT_PROMPT;
+  return { system: system ?? defaults.system, user: user ?? defaults.user, answer };
 }
 
 /**
@@ -67,15 +72,23 @@ export async function openStageModel(
     needsAudio: stage.inputs.some(({ name }) => name === 'audio_features'),
     examples: (utterances) =>
       makeExamples(utterances, recipe.labels, recipe.inputs, { tokenizer, maxTokens }, prompt),
-    collation: (features, targets) => ({
-      wanted: new Set([...stage.inputs, ...(targets ? stage.targets : [])].map(({ name }) => name)),
-      audioWidth: former.audioWidth,
-      textPadId: former.roberta.padTokenId,
-      promptPadId: prompt?.tokenizer.padId ?? 0,
-      emotionTokenWeight: recipe.stage2.emotion_token_weight,
-      features: features.read,
-      frames: features.frames,
-    }),
+    collation: (features, targets) => {
+      const { audioWidth } = former;
+      const slotPerFrame = stageNumber === 2 && !hasFormer(recipe);
+      const { read, frames } = slotPerFrame
+        ? pooledFeatures(features, audioWidth, recipe.projector.slots)
+        : features;
+      return {
+        wanted: new Set([...stage.inputs, ...(targets ? stage.targets : [])].map(({ name }) => name)),
+        audioWidth,
+        textPadId: former.roberta.padTokenId,
+        promptPadId: prompt?.tokenizer.padId ?? 0,
+        emotionTokenWeight: recipe.stage2.emotion_token_weight,
+        slotPerFrame,
+        features: read,
+        frames,
+      };
+    },
   };
 }
 
@@ -90,9 +103,33 @@ export async function openExperiment(
   stage: 1 | 2,
   fold: number | undefined,
 ): Promise<Experiment> {
-  const corpus = await loadCorpus(recipe, fold);
+  const corpus = await loadCorpus(recipe, fold, ['train', 'dev']);
   const model = await openStageModel(recipe, stage, labelCounts(corpus.train, recipe.labels));
   return { ...model, corpus };
+}
+
+/** A text token costs the Former about as much as this many frames: 12 layers of 12 d^2 against 6 of 2 d^2 and 1.3 d^2. */
+const FRAMES_PER_TOKEN = 10;
+const FRAMES_PER_SEC = 50;
+
+/** Which training utterances share a batch in each epoch, as the recipe wants it. */
+export function trainingBatches({ recipe, stage, corpus, examples }: Experiment): EpochBatches {
+  const { batches, batch_size } = stageSettings(recipe, stage.number);
+  const { train } = corpus;
+  if (batches === 'shuffled') return shuffledBatches(train.length, batch_size, recipe.seed);
+  if (batches === 'balanced') {
+    return balancedBatches(
+      train.map(({ label }) => recipe.labels.indexOf(label)),
+      batch_size,
+      recipe.seed,
+    );
+  }
+  const lengths = examples(train).map(({ textIds, prompt }, index) => {
+    const audioSec = Math.min(train[index]!.durationSec, recipe.max_audio_sec);
+    const tokens = textIds.length + (prompt === undefined ? 0 : prompt.ids.length + prompt.answer.length);
+    return tokens + (audioSec * FRAMES_PER_SEC) / FRAMES_PER_TOKEN;
+  });
+  return lengthBatches(lengths, batch_size, recipe.seed);
 }
 
 /** Features of some utterances of an experiment; extracts what the cache lacks. */
@@ -100,6 +137,6 @@ export function experimentFeatures(
   model: StageModel,
   utterances: readonly Spoken[],
   compute: ComputeOptions,
-): Promise<FeatureSource> {
+): Promise<ExtractedFeatures> {
   return openFeatures(model.recipe, model.needsAudio ? utterances : [], compute);
 }

@@ -32,8 +32,15 @@ export interface FeatureSource {
   read(utterance: { readonly id: string }): Promise<StoredFeatures>;
 }
 
+/** Features of all the utterances that were asked for. */
+export interface ExtractedFeatures extends FeatureSource {
+  /** How many of the utterances are longer than the recipe's `max_audio_sec`, and cut to it. */
+  readonly cropped: number;
+}
+
 /** No features at all, for experiments without audio. */
-const NO_FEATURES: FeatureSource = {
+const NO_FEATURES: ExtractedFeatures = {
+  cropped: 0,
   frames: () => 0,
   read: async ({ id }) => {
     throw new Error(`no features were asked for, so ${id} has none`);
@@ -48,7 +55,7 @@ export async function openFeatures(
   recipe: Recipe,
   utterances: readonly (Spoken & { readonly durationSec?: number })[],
   compute: ComputeOptions,
-): Promise<FeatureSource> {
+): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
   const { encoder: checkpoint, encoder_onnx } = recipe.backbones;
   const source = await findSpeechEncoder(checkpoint, encoder_onnx);
@@ -56,7 +63,7 @@ export async function openFeatures(
   const { device, threads, onFeatures, stop } = compute;
   let encoder: Promise<SpeechEncoder> | undefined;
   try {
-    const { entries } = await extractFeatures({
+    const { entries, cropped } = await extractFeatures({
       cache,
       items: utterances,
       decode: (path) => decodeAudio(path),
@@ -70,6 +77,7 @@ export async function openFeatures(
       ...(stop && { signal: stop }),
     });
     return {
+      cropped,
       frames: (id) => entries.get(id)!.frames,
       read: ({ id }) => readFeatures(entries.get(id)!.path),
     };

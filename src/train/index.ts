@@ -21,7 +21,9 @@ export {
   runFolder,
   stageFolder,
 } from './run-folder.js';
+export { type ListedRun, listRuns, type UnreadableRun } from './run-list.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
+export { type PlannedRun, prepareRuns } from './shared-features.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';
 export { formerConfig } from './stages.js';
 export type { TrainingReport, ValidationFigures } from './trainer.js';

@@ -10,7 +10,7 @@ import type { ValidationFigures } from './trainer.js';
 export interface Inference {
   /** [C], in label order. */
   readonly probabilities: Float32Array;
-  /** e'_q [d_h]; absent for a text-only stage 2. */
+  /** e'_q [d_h]; absent where there is no Former. */
   readonly embedding: Float32Array | undefined;
 }
 

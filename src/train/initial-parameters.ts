@@ -7,6 +7,7 @@ import {
   type Checkpoint,
   FORMER_PREFIX,
   HEAD_PREFIX,
+  hasFormer,
   initialFormer,
   initialHead,
   initialLora,
@@ -18,8 +19,8 @@ import {
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { Backbones } from './backbones.js';
+import type { Collation } from './collation.js';
 import type { Example } from './examples.js';
-import type { FeatureSource } from './features.js';
 
 type Tensors = Record<string, Tensor>;
 
@@ -39,6 +40,7 @@ export async function initialStage1(
 /**
  * Stage 2: the Former from stage 1's checkpoint (from RoBERTa where there is none), a projector at the scale of the
  * word embeddings, and LoRA at zero.
+ * @param audio statistics of what the audio projection reads, or without a Former the projector
  * @throws InputError when the stage-1 checkpoint does not fit the recipe
  */
 export async function initialStage2(
@@ -58,7 +60,8 @@ export async function initialStage2(
           stage1,
         );
   const embeddingRms = await wordEmbeddingRms(backbones.llm!.checkpoint);
-  const projector = initialProjector(below(parameters, PROJECTOR_PREFIX), embeddingRms, seed);
+  const frames = hasFormer(recipe) ? undefined : audio;
+  const projector = initialProjector(below(parameters, PROJECTOR_PREFIX), embeddingRms, seed, frames);
   const lora = initialLora(backbones.configs.llm!, recipe.lora, seed);
   return { ...former, ...prefixed(PROJECTOR_PREFIX, projector), ...Object.fromEntries(lora) };
 }
@@ -99,17 +102,16 @@ function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): Tensors
 /** Utterances that the channel statistics are taken from: enough for two digits, little to read. */
 const STATISTICS_UTTERANCES = 256;
 
-/** Mean and deviation of each feature channel over the first training utterances. */
+/** Mean and deviation of each feature channel over the first training utterances, as the model reads them. */
 export async function audioStatistics(
   examples: readonly Example[],
-  features: FeatureSource,
-  width: number,
+  { features, audioWidth: width }: Collation,
 ): Promise<AudioStatistics> {
   const sum = new Float64Array(width);
   const squares = new Float64Array(width);
   let frames = 0;
   for (const example of examples.slice(0, STATISTICS_UTTERANCES)) {
-    const { words } = await features.read(example);
+    const { words } = await features(example);
     const values = decodeHalf(words);
     values.forEach((value, index) => {
       sum[index % width]! += value;

@@ -21,5 +21,6 @@ export function openSession(
   training?: TrainingGraph,
 ): Promise<HostedSession> {
   // Frozen weights are shared by training and validation where they lie; repacked they would be held three times.
-  return host.open(model, { device, threads, weightsFolder, disablePrepacking: true }, training?.state);
+  const sparing = { disablePrepacking: true, withoutArena: true };
+  return host.open(model, { device, threads, weightsFolder, ...sparing }, training?.state);
 }

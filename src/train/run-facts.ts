@@ -10,6 +10,7 @@ import type { RunFacts } from './run-folder.js';
 export interface RunCircumstances {
   readonly fold: number | undefined;
   readonly device: Device;
+  readonly threads: number | undefined;
   readonly versions: Readonly<Record<string, string>>;
   readonly totalSteps: number;
   /** SHA-256 of the stage-1 checkpoint that stage 2 starts from, where it does. */
@@ -18,7 +19,7 @@ export interface RunCircumstances {
 
 export function runFacts(
   { recipe, corpus, parameters, prompt, stage }: Experiment,
-  { fold, device, versions, totalSteps, stage1 }: RunCircumstances,
+  { fold, device, threads, versions, totalSteps, stage1 }: RunCircumstances,
 ): RunFacts {
   return {
     format: 'emoq-run',
@@ -30,14 +31,29 @@ export function runFacts(
     seed: recipe.seed,
     manifest: { path: recipe.manifest, sha256: corpus.manifest.sha256 },
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
+    cropped: 0, // known once the features are there
     stage1: stage1 ?? null,
     prompt: prompt === undefined ? null : promptTemplate(recipe),
     parameters: { trainable: countOf(parameters.trainable), frozen: countOf(parameters.frozen) },
     steps: totalSteps,
     selected: null,
+    trained: null,
     device: deviceName(device),
+    threads: threads ?? null,
     versions,
   };
+}
+
+/** What a run goes on with that it did not begin with, and that may change its last digits: "device was cpu, is cuda:0". */
+export function changedCircumstances(before: RunFacts, now: RunFacts): string[] {
+  const circumstances = ({ device, versions }: RunFacts): Record<string, unknown> => {
+    const { emoq, onnxruntime, platform } = versions;
+    return { device, emoq, onnxruntime, platform };
+  };
+  const [old, current] = [circumstances(before), circumstances(now)];
+  return Object.keys(old)
+    .filter((name) => old[name] !== current[name])
+    .map((name) => `${name} was ${old[name]}, is ${current[name]}`);
 }
 
 /** Numbers in all the parameters together. */

@@ -3,7 +3,7 @@
  * person can open. A finished run is never trained over; an unfinished one goes on only with the same recipe.
  */
 
-import { appendFile, mkdir, readdir, rm, stat, truncate } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   InputError,
@@ -23,6 +23,11 @@ export interface RunFolder {
   readonly checkpoint: string;
   readonly state: string;
   readonly metrics: string;
+  readonly metricsTable: string;
+  /** TensorBoard's event file. */
+  readonly events: string;
+  /** Folder of the last epochs' checkpoints. */
+  readonly checkpoints: string;
   readonly predictions: string;
   readonly results: string;
   readonly trainingModel: string;
@@ -40,6 +45,8 @@ export interface RunFacts {
   readonly seed: number;
   readonly manifest: { readonly path: string; readonly sha256: string };
   readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
+  /** Training and validation clips that were longer than max_audio_sec and are cut to it. */
+  readonly cropped: number;
   /** SHA-256 of the stage-1 checkpoint that stage 2 started from, where it did. */
   readonly stage1: string | null;
   /** The exact prompt, slots unfilled. */
@@ -52,7 +59,11 @@ export interface RunFacts {
     readonly metric: string | null;
     readonly value: number | null;
   } | null;
+  /** How far it was trained, which early stopping may make less than `steps`; null until the run is finished. */
+  readonly trained: { readonly epochs: number; readonly steps: number } | null;
   readonly device: string;
+  /** Threads inside one operator; null: one for each physical core. */
+  readonly threads: number | null;
   readonly versions: Readonly<Record<string, string>>;
 }
 
@@ -64,6 +75,9 @@ export function runFolder(dir: string): RunFolder {
     checkpoint: join(dir, 'checkpoint.safetensors'),
     state: join(dir, 'training_state.safetensors'),
     metrics: join(dir, 'metrics.jsonl'),
+    metricsTable: join(dir, 'metrics.csv'),
+    events: join(dir, 'tensorboard', 'events.out.tfevents.0.emoq'),
+    checkpoints: join(dir, 'checkpoints'),
     predictions: join(dir, 'predictions.csv'),
     results: join(dir, 'results.json'),
     trainingModel: join(dir, 'artifacts', 'training_model.onnx'),
@@ -103,7 +117,9 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
 /** Makes the folder of a new run: recipe and facts. */
 export async function createRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<void> {
   await mkdir(join(folder.dir, 'artifacts'), { recursive: true });
-  await rm(folder.checkpoint, { force: true }); // of a run that was killed before its first state
+  // Of a run that was killed before its first state, or whose run.json was deleted.
+  await Promise.all([folder.state, folder.checkpoint].map((path) => rm(path, { force: true })));
+  await rm(folder.checkpoints, { recursive: true, force: true });
   await writeFileAtomic(folder.recipe, dumpRecipe(recipe));
   await writeJsonAtomic(folder.facts, facts);
 }
@@ -121,34 +137,4 @@ export async function readFacts(folder: RunFolder): Promise<RunFacts | undefined
   const facts = (await readJson(folder.facts, 'run')) as Partial<RunFacts> | null;
   if (facts?.format !== 'emoq-run') throw new InputError(`${folder.facts} is not an emoq run`);
   return facts as RunFacts;
-}
-
-/** metrics.jsonl: appended line by line, cut back to what a resumed state had seen. */
-export interface MetricsLog {
-  append(lines: readonly object[]): Promise<void>;
-  /** Bytes written so far. */
-  size(): number;
-}
-
-/** Opens the log at `size` bytes, dropping what a killed run had written behind its last saved state. */
-export async function openMetrics(path: string, size: number): Promise<MetricsLog> {
-  if (size === 0) await writeFileAtomic(path, '');
-  else {
-    const present = await stat(path).then(
-      ({ size: bytes }) => bytes,
-      () => 0,
-    );
-    if (present < size)
-      throw new InputError(`${path} is shorter than the saved state says; delete the run to start again`);
-    await truncate(path, size);
-  }
-  let bytes = size;
-  return {
-    async append(lines) {
-      const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
-      await appendFile(path, text);
-      bytes += Buffer.byteLength(text);
-    },
-    size: () => bytes,
-  };
 }

@@ -2,17 +2,19 @@
 
 import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
 import { startSessionHost } from '../engine/runtime/index.js';
-import { openWeightsFile } from '../models/index.js';
+import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts } from './corpus.js';
-import { type Experiment, experimentFeatures, openExperiment } from './experiment.js';
+import { peakMemory } from './dry-run.js';
+import { type Experiment, experimentFeatures, openExperiment, trainingBatches } from './experiment.js';
 import type { ComputeOptions, FeatureSource } from './features.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
 import { openSession, writeModel } from './model-files.js';
-import { runFacts } from './run-facts.js';
+import { changedCircumstances, runFacts } from './run-facts.js';
 import {
   createRun,
   inspectRun,
+  type RunFacts,
   type RunFolder,
   readFacts,
   removeTemporaries,
@@ -20,6 +22,7 @@ import {
 } from './run-folder.js';
 import { lockRun } from './run-lock.js';
 import { planSteps } from './schedule.js';
+import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
 import { buildTraining, stageSettings } from './stage-settings.js';
 import { type TrainingControls, trainExperiment } from './train-experiment.js';
@@ -62,28 +65,44 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const { corpus, parameters } = experiment;
   const stage1 = await stage1Checkpoint(options);
   const { epochs, batch_size, warmup_fraction } = stageSettings(recipe, stage);
+  const selection = selectionRule(experiment);
   const plan = planSteps(corpus.train.length, {
     epochs,
     batchSize: batch_size,
     warmupFraction: warmup_fraction,
     seed: recipe.seed,
+    batches: trainingBatches(experiment),
   });
-  const facts = runFacts(experiment, {
+  const planned = runFacts(experiment, {
     fold,
     device: options.compute.device,
+    threads: options.compute.threads,
     versions: options.versions,
     totalSteps: plan.totalSteps,
     stage1: stage1 && (await sha256OfFile(stage1)),
   });
-  const status = await inspectRun(folder, recipe, facts);
-  const start = (await readPosition(folder.state)) ?? START;
+  const status = await inspectRun(folder, recipe, planned);
+  const start = status === 'new' ? START : ((await readPosition(folder.state)) ?? START);
   if (status === 'finished')
     return { status: 'already', folder, position: start, totalSteps: plan.totalSteps };
   reviewCorpus(experiment, options);
-  if (status === 'unfinished') onNote?.(`going on after step ${start.step} of ${plan.totalSteps}`);
+  if (status === 'unfinished') {
+    onNote?.(`going on after step ${start.step} of ${plan.totalSteps}`);
+    const changes = changedCircumstances((await readFacts(folder))!, planned);
+    if (changes.length > 0)
+      options.onWarning?.(
+        `${changes.join('; ')}: the run may end in other last digits than if it had not stopped`,
+      );
+  }
 
-  options.compute.onBegin?.();
-  const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], options.compute);
+  const compute = status === 'new' ? options.compute : await computeAsBegun(folder, options);
+  compute.onBegin?.();
+  const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], compute);
+  const facts = { ...planned, threads: compute.threads ?? null, cropped: features.cropped };
+  if (facts.cropped > 0)
+    onNote?.(
+      `cut to ${recipe.max_audio_sec} s (max_audio_sec): ${facts.cropped} of ${corpus.train.length + corpus.dev.length} clips`,
+    );
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
   const initial = status === 'new' ? await initialParameters(experiment, features, stage1) : undefined;
@@ -94,23 +113,28 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     await removeTemporaries(folder);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
-    const session = await openSession(host, trainingModel, options.compute, training);
+    const session = await openSession(host, trainingModel, compute, training);
     if (initial === undefined) await session.loadState(folder.state);
     else await session.setState(initial);
     const evaluationSession =
-      corpus.dev.length === 0 ? undefined : await openSession(host, evaluationModel, options.compute);
+      corpus.dev.length === 0 ? undefined : await openSession(host, evaluationModel, compute);
     options.onStart?.(start.step, plan.totalSteps);
     const position = await trainExperiment(options, experiment, features, {
       folder,
       plan,
+      selection,
       start,
       training,
       session,
       evaluationSession,
     });
-    const finished = position.epoch * plan.stepsPerEpoch >= plan.totalSteps;
-    if (finished)
-      await writeJsonAtomic(folder.facts, { ...facts, status: 'finished', selected: position.best });
+    onNote?.(peakMemory(training, recipe, stage));
+    const finished = isTrainingOver(position, selection);
+    if (finished) {
+      const trained = { epochs: position.epoch, steps: position.step };
+      const end = { status: 'finished', selected: position.best, trained } as const;
+      await writeJsonAtomic(folder.facts, { ...facts, ...end } satisfies RunFacts);
+    }
     return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps: plan.totalSteps };
   } finally {
     await host.close();
@@ -118,9 +142,38 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   }
 }
 
+/** @throws InputError when patience is asked for and nothing tells a better epoch from a worse one */
+function selectionRule({ recipe, stage, corpus }: Experiment): SelectionRule {
+  const { select, patience, epochs } = stageSettings(recipe, stage.number);
+  const key = `stage${stage.number}`;
+  if (patience > 0 && select === 'last')
+    throw new InputError(
+      `${key}.patience ${patience} waits for a better epoch, and ${key}.select last calls none better; choose wa, ua, wf1 or loss, or patience 0`,
+    );
+  if (patience > 0 && corpus.dev.length === 0)
+    throw new InputError(
+      `${key}.patience ${patience} needs a validation set, and there is none; set validation to share or speaker, or patience to 0`,
+    );
+  return { select, patience, epochs };
+}
+
+/** A run goes on with the threads that it began with: on the CPU the last bits of a sum depend on how it is shared out. */
+async function computeAsBegun(
+  folder: RunFolder,
+  { compute, onNote }: StageRunOptions,
+): Promise<ComputeOptions> {
+  const { threads: given, ...others } = compute;
+  const begun = (await readFacts(folder))?.threads;
+  if (begun === undefined || begun === (given ?? null)) return compute;
+  const threads =
+    begun === null ? 'a thread for each core' : `${begun} ${begun === 1 ? 'thread' : 'threads'}`;
+  onNote?.(`computing with ${threads}, as the run in ${folder.dir} began`);
+  return begun === null ? others : { ...others, threads: begun };
+}
+
 /** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
 async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions): Promise<string | undefined> {
-  if (stage === 1 || !recipe.stage2.from_stage1 || recipe.inputs === 'text') return undefined;
+  if (stage === 1 || !recipe.stage2.from_stage1 || !hasFormer(recipe)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
   if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) return folder.checkpoint;
@@ -145,10 +198,9 @@ async function initialParameters(
   stage1: string | undefined,
 ) {
   const { recipe, stage, parameters, backbones, corpus, needsAudio } = experiment;
-  const width = backbones.configs.encoder.hiddenSize;
   const audio =
     needsAudio && stage1 === undefined
-      ? await audioStatistics(experiment.examples(corpus.train), features, width)
+      ? await audioStatistics(experiment.examples(corpus.train), experiment.collation(features, false))
       : undefined;
   if (stage.number === 1) return initialStage1(parameters.trainable, backbones, recipe.seed, audio);
   const trained = stage1 === undefined ? undefined : await openWeightsFile(stage1);

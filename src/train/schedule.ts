@@ -1,6 +1,6 @@
-/** @file Which utterances are in which step: a seeded shuffle per epoch, cut into batches. */
+/** @file The steps of a run: how many, how long the rate rises, and which utterances are in which. */
 
-import { seededRandom } from '../engine/tensor/index.js';
+import { type EpochBatches, shuffledBatches } from './batches.js';
 
 /** The steps of a run. */
 export interface StepPlan {
@@ -11,7 +11,7 @@ export interface StepPlan {
   batchOf(step: number): readonly number[];
 }
 
-/** Plans `epochs` passes over `count` examples; the last batch of an epoch may be smaller. */
+/** Plans `epochs` passes over `count` examples, in plain shuffled batches unless others are given. */
 export function planSteps(
   count: number,
   {
@@ -19,23 +19,20 @@ export function planSteps(
     batchSize,
     warmupFraction,
     seed,
-  }: { epochs: number; batchSize: number; warmupFraction: number; seed: number },
+    batches = shuffledBatches(count, batchSize, seed),
+  }: { epochs: number; batchSize: number; warmupFraction: number; seed: number; batches?: EpochBatches },
 ): StepPlan {
   const stepsPerEpoch = Math.ceil(count / batchSize);
   const totalSteps = stepsPerEpoch * epochs;
-  let shuffled: { epoch: number; order: number[] } | undefined;
+  let current: { epoch: number; batches: ReturnType<EpochBatches> } | undefined;
   return {
     stepsPerEpoch,
     totalSteps,
     warmupSteps: Math.round(totalSteps * warmupFraction),
     batchOf(step) {
       const epoch = Math.floor(step / stepsPerEpoch);
-      if (shuffled?.epoch !== epoch) {
-        const order = seededRandom(seed, 'order', epoch).shuffle([...Array(count).keys()]);
-        shuffled = { epoch, order };
-      }
-      const start = (step % stepsPerEpoch) * batchSize;
-      return shuffled.order.slice(start, start + batchSize);
+      if (current?.epoch !== epoch) current = { epoch, batches: batches(epoch) };
+      return current.batches[step % stepsPerEpoch]!;
     },
   };
 }

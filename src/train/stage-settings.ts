@@ -27,5 +27,5 @@ export function buildTraining(
     weightDecay: settings.weight_decay,
     clipNorm: settings.grad_clip,
   };
-  return stageTrainingGraph(stage, parameters, optimizer, plan);
+  return stageTrainingGraph(stage, parameters, optimizer, plan, settings.activation_checkpointing);
 }

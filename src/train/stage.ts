@@ -55,6 +55,7 @@ export function stageTrainingGraph(
   parameters: StageParameters,
   optimizer: AdamWOptions,
   schedule: Schedule,
+  recompute: boolean,
 ): TrainingGraph {
   return buildTrainingGraph({
     name: `emoq_stage${stage.number}_training`,
@@ -62,6 +63,7 @@ export function stageTrainingGraph(
     batch: [...stage.inputs, ...stage.targets],
     optimizer,
     schedule,
+    recompute,
     step: ({ root, parameters: values, batch, dropout }) =>
       stage.loss(layeredWeights(values, stage.frozen(root)), batch, dropout),
   });

@@ -67,6 +67,7 @@ function trainsFormerKey(config: FormerConfig, key: string): boolean {
 /**
  * Stage 1: Former and auxiliary head under the MAL loss.
  * @param trainingCounts utterances per label in the training set, from which alpha is computed
+ * @throws InputError for a recipe without a Former
  */
 export function defineStage1(
   recipe: Recipe,
@@ -74,6 +75,11 @@ export function defineStage1(
   trainingCounts: readonly number[],
   frozen: (graph: Graph) => Weights,
 ): Stage {
+  if (recipe.fusion === 'none') {
+    throw new InputError(
+      `recipe ${recipe.name} has no Former to train in stage 1 (fusion is none); run stage2 alone`,
+    );
+  }
   const config: Stage1Config = {
     former,
     inputs: recipe.inputs,
@@ -81,10 +87,11 @@ export function defineStage1(
     classes: recipe.labels.length,
   };
   const { scl_temperature, focal_gamma, scl_weight, focal_weight } = recipe.stage1;
+  const { focal_alpha, focal_alpha_beta } = recipe.stage1;
   const losses = {
     temperature: scl_temperature,
     gamma: focal_gamma,
-    alpha: classWeights(trainingCounts),
+    alpha: classWeights(trainingCounts, focal_alpha === 'effective' ? focal_alpha_beta : undefined),
     contrastiveWeight: scl_weight,
     focalWeight: focal_weight,
   };
@@ -105,7 +112,7 @@ export function defineStage1(
   };
 }
 
-/** Stage 2: Former, projector and LoRA under token-weighted cross-entropy. */
+/** Stage 2: Former (where the recipe has one), projector and LoRA under token-weighted cross-entropy. */
 export function defineStage2(
   recipe: Recipe,
   former: FormerConfig,
@@ -116,6 +123,7 @@ export function defineStage2(
   const config: Stage2Config = {
     former,
     inputs: recipe.inputs,
+    fusion: recipe.fusion,
     llm,
     lora: recipe.lora,
     projectorHidden: recipe.projector.hidden,

@@ -2,13 +2,15 @@
 
 import type { HostedSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
-import { collate } from './collation.js';
+import { type Collation, collate, promptIds } from './collation.js';
 import type { Example } from './examples.js';
 import type { Experiment } from './experiment.js';
 import type { FeatureSource } from './features.js';
 import { inferAll, validationFigures } from './inference.js';
-import { openMetrics, type RunFolder } from './run-folder.js';
+import { openMetrics } from './metrics-log.js';
+import type { RunFolder } from './run-folder.js';
 import type { StepPlan } from './schedule.js';
+import type { SelectionRule } from './selection.js';
 import { stageSettings } from './stage-settings.js';
 import { type TrainingReport, train } from './trainer.js';
 import type { TrainingPosition } from './training-state.js';
@@ -16,7 +18,10 @@ import type { TrainingPosition } from './training-state.js';
 /** How a caller follows and stops the training. */
 export interface TrainingControls {
   readonly stepsPerRun?: number;
+  readonly saveIntervalSec?: number;
   readonly onReport?: (report: TrainingReport) => void;
+  /** Told of each batch while an epoch is validated. */
+  readonly onValidation?: (done: number, total: number) => void;
   readonly stop?: AbortSignal;
 }
 
@@ -24,6 +29,7 @@ export interface TrainingControls {
 export interface TrainingSetup {
   readonly folder: RunFolder;
   readonly plan: StepPlan;
+  readonly selection: SelectionRule;
   readonly start: TrainingPosition;
   readonly training: TrainingGraph;
   readonly session: HostedSession;
@@ -35,7 +41,7 @@ export async function trainExperiment(
   options: TrainingControls,
   experiment: Experiment,
   features: FeatureSource,
-  { folder, plan, start, training, session, evaluationSession }: TrainingSetup,
+  { folder, plan, selection, start, training, session, evaluationSession }: TrainingSetup,
 ): Promise<TrainingPosition> {
   const { recipe, corpus, stage, parameters } = experiment;
   const settings = stageSettings(recipe, stage.number);
@@ -52,7 +58,7 @@ export async function trainExperiment(
     plan,
     learningRate: settings.learning_rate,
     seed: recipe.seed,
-    largest: largestSizes(trainExamples, features, settings.batch_size),
+    largest: largestSizes(trainExamples, collation, settings.batch_size),
     batch: (indices) =>
       collate(
         indices.map((index) => trainExamples[index]!),
@@ -66,23 +72,27 @@ export async function trainExperiment(
           collation: inference,
           batchSize: settings.batch_size,
           stop: options.stop,
+          onProgress: options.onValidation,
         });
         return validationFigures(devExamples, inferences, recipe.labels);
       },
     }),
-    select: settings.select,
+    selection,
+    keepCheckpoints: recipe.keep_checkpoints,
+    idOf: (index) => trainExamples[index]!.id,
     start,
-    metrics: await openMetrics(folder.metrics, start.metricsBytes),
+    metrics: await openMetrics(folder, start.metricsBytes, training.reported),
     ...(options.onReport && { onReport: options.onReport }),
     ...(options.stop && { stop: options.stop }),
     ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),
+    ...(options.saveIntervalSec !== undefined && { saveIntervalSec: options.saveIntervalSec }),
   });
 }
 
 /** Bounds of every symbol over all training batches. */
 function largestSizes(
   examples: readonly Example[],
-  features: FeatureSource,
+  collation: Collation,
   batch: number,
 ): Record<string, number> {
   const most = (of: (example: Example) => number): number =>
@@ -90,8 +100,10 @@ function largestSizes(
   return {
     batch,
     text: most(({ textIds }) => textIds.length),
-    frames: most(({ id }) => features.frames(id)),
-    prompt: most(({ prompt }) => (prompt?.ids.length ?? 0) + (prompt?.answer.length ?? 0)),
+    frames: most(({ id }) => collation.frames(id)),
+    prompt: most((each) =>
+      each.prompt === undefined ? 0 : promptIds(each, collation).length + each.prompt.answer.length,
+    ),
     answers: batch * most(({ prompt }) => prompt?.answer.length ?? 0),
   };
 }

@@ -4,6 +4,7 @@
  * the same bytes as an uninterrupted one.
  */
 
+import { ComputationError } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
 import { float32, int64, type Tensor } from '../engine/tensor/index.js';
 import {
@@ -16,8 +17,11 @@ import {
   stackBatches,
   type TrainingGraph,
 } from '../engine/training/index.js';
-import type { MetricsLog, RunFolder } from './run-folder.js';
+import { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
+import type { MetricsLine, MetricsLog } from './metrics-log.js';
+import type { RunFolder } from './run-folder.js';
 import type { StepPlan } from './schedule.js';
+import { isTrainingOver, type SelectionRule, selectEpoch } from './selection.js';
 import { type BestEpoch, positionMetadata, type TrainingPosition } from './training-state.js';
 
 /** Validation figures of an epoch, by metric name. */
@@ -29,9 +33,16 @@ export interface TrainingReport {
   readonly totalSteps: number;
   readonly epoch: number;
   readonly epochs: number;
-  /** Of the last step; absent where none has been made since the run went on. */
-  readonly loss?: number;
+  /** Utterances trained on since the run began or went on. */
+  readonly samples: number;
+  /**
+   * Of the last step, by name: `loss` and its parts, `gradient_norm`, `learning_rate_used`; absent where no step has
+   * been made since the run went on.
+   */
+  readonly figures?: Readonly<Record<string, number>>;
   readonly validation?: ValidationFigures;
+  /** The epoch that is kept so far. */
+  readonly best: BestEpoch | null;
 }
 
 export interface TrainerOptions {
@@ -48,14 +59,19 @@ export interface TrainerOptions {
   readonly batch: (indices: readonly number[]) => Promise<Batch>;
   /** Figures on the validation set with the parameters in training; absent without one. Rejects when stopped. */
   readonly validate?: () => Promise<ValidationFigures>;
-  /** Metric that chooses the epoch to keep; 'last' keeps the last one. */
-  readonly select: string;
+  readonly selection: SelectionRule;
+  /** How many of the last epochs' checkpoints stay beside the selected one. */
+  readonly keepCheckpoints: number;
+  /** Id of a training example, to name those of a step that went wrong. */
+  readonly idOf: (index: number) => string;
   readonly start: TrainingPosition;
   readonly metrics: MetricsLog;
   readonly onReport?: (report: TrainingReport) => void;
   readonly stop?: AbortSignal;
   /** Fixed number of steps per run of the graph, instead of one sized by time. */
   readonly stepsPerRun?: number;
+  /** Seconds after which the state is saved inside an epoch too. */
+  readonly saveIntervalSec?: number;
 }
 
 const TARGET_RUN_SEC = 2;
@@ -63,20 +79,27 @@ const MAX_STEPS_PER_RUN = 64;
 const MAX_FEED_BYTES = 128 * 1024 * 1024;
 const SAVE_INTERVAL_SEC = 600;
 
-/** Trains to the end of the plan or until `stop`; the position says which. */
+/**
+ * Trains until the selection rule says that it is over, or until `stop`; the position says which.
+ * @throws ComputationError when a step's loss or gradient is not finite, naming its utterances
+ */
 export async function train(options: TrainerOptions): Promise<TrainingPosition> {
-  const { plan, session, folder, metrics } = options;
+  const { plan, session, folder, metrics, selection } = options;
+  const { epochs } = selection;
+  const saveIntervalSec = options.saveIntervalSec ?? SAVE_INTERVAL_SEC;
   const pools = dropoutPools(options.graph.dropout, options.seed, options.largest);
-  const epochs = Math.round(plan.totalSteps / plan.stepsPerEpoch);
   let position = options.start;
   let lastSave = performance.now();
+  let savedStep = position.step;
   const grouping = stepGrouping(options);
   let next = prepareAhead(position.step);
 
   const save = async (): Promise<void> => {
     position = { ...position, metricsBytes: metrics.size() };
+    await metrics.sync();
     await session.saveState(folder.state, stateNames(options.parameterKeys), positionMetadata(position));
     lastSave = performance.now();
+    savedStep = position.step;
   };
 
   /** A failed preparation is reported when its group is due, not as an unhandled rejection meanwhile. */
@@ -109,7 +132,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   }
 
   /** Validates a finished epoch and saves. Stopped in the middle, it leaves the epoch to the next run. */
-  const endEpoch = async (loss: number | undefined): Promise<void> => {
+  const endEpoch = async (): Promise<void> => {
     const epoch = position.epoch + 1;
     const validation = await options.validate?.().catch((error: unknown) => {
       if (!options.stop?.aborted) throw error;
@@ -117,24 +140,28 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     });
     if (validation === 'stopped') return;
     if (validation !== undefined) await metrics.append([{ epoch, step: position.step, validation }]);
-    position = {
-      ...position,
-      epoch,
-      best: await keepBest(options, position.best, epoch, epochs, validation),
-    };
+    position = { ...position, epoch, best: await keepEpoch(options, position.best, epoch, validation) };
     await save();
-    const report = { step: position.step, totalSteps: plan.totalSteps, epoch, epochs };
-    options.onReport?.({ ...report, ...(loss !== undefined && { loss }), ...(validation && { validation }) });
+    await pruneCheckpoints(folder, epoch, options.keepCheckpoints);
+    report(epoch, validation);
   };
 
-  let loss: number | undefined;
-  while (position.epoch < epochs) {
+  let samples = 0;
+  let figures: Readonly<Record<string, number>> | undefined;
+  const report = (epoch: number, validation?: ValidationFigures): void => {
+    const { step, best } = position;
+    const place = { step, totalSteps: plan.totalSteps, epoch, epochs, samples, best };
+    options.onReport?.({ ...place, ...(figures && { figures }), ...(validation && { validation }) });
+  };
+
+  await pruneCheckpoints(folder, position.epoch, options.keepCheckpoints);
+  while (!isTrainingOver(position, selection)) {
     if (options.stop?.aborted) {
       await save();
       return position;
     }
     if (position.step === (position.epoch + 1) * plan.stepsPerEpoch) {
-      await endEpoch(loss);
+      await endEpoch();
       continue;
     }
     const group = await next;
@@ -147,13 +174,15 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
 
     const firstStep = position.step;
     const lines = stepLines(outputs, options.graph.reported, firstStep, plan.stepsPerEpoch);
-    checkFinite(lines, firstStep);
-    await metrics.append(lines);
+    const bad = lines.findIndex((line) => !isFiniteStep(line));
+    await metrics.append(bad < 0 ? lines : lines.slice(0, bad));
+    if (bad >= 0) throw notFinite(options, lines[bad]!, savedStep);
     position = { ...position, step: firstStep + group.count };
-    loss = Number(lines.at(-1)!.loss);
-    const epoch = position.epoch + 1;
-    options.onReport?.({ step: position.step, totalSteps: plan.totalSteps, epoch, epochs, loss });
-    if ((performance.now() - lastSave) / 1000 > SAVE_INTERVAL_SEC) await save();
+    samples += lines.reduce((total, { step }) => total + plan.batchOf(step - 1).length, 0);
+    const { step: _step, epoch, ...last } = lines.at(-1)!;
+    figures = last;
+    report(epoch);
+    if ((performance.now() - lastSave) / 1000 > saveIntervalSec) await save();
   }
   return position;
 }
@@ -163,24 +192,20 @@ function stateNames(keys: readonly string[]): string[] {
   return [...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)];
 }
 
-/** Writes the checkpoint when this epoch is the one to keep so far. */
-async function keepBest(
-  { select, session, folder, parameterKeys }: TrainerOptions,
+/** Writes the epoch's checkpoints: as the selected one where it is the one to keep so far, and among the last ones. */
+async function keepEpoch(
+  { selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
   best: BestEpoch | null,
   epoch: number,
-  epochs: number,
   validation: ValidationFigures | undefined,
 ): Promise<BestEpoch | null> {
-  const value = validation?.[select];
-  if (value === undefined) {
-    if (epoch < epochs) return best;
-    await session.saveState(folder.checkpoint, parameterKeys, {});
-    return { epoch, metric: null, value: null };
-  }
-  if (best?.value !== undefined && best?.value !== null && value <= best.value) return best;
-  await session.saveState(folder.checkpoint, parameterKeys, {});
-  return { epoch, metric: select, value };
+  const selected = selectEpoch(selection, best, epoch, validation);
+  if (selected !== best) await session.saveState(folder.checkpoint, parameterKeys, {});
+  if (keepCheckpoints > 0) await session.saveState(epochCheckpoint(folder, epoch), parameterKeys, {});
+  return selected;
 }
+
+type StepLine = MetricsLine & Record<string, number>;
 
 /** One line for each step: step (1-based), epoch (1-based) and the graph's per-step outputs. */
 function stepLines(
@@ -188,7 +213,7 @@ function stepLines(
   names: readonly string[],
   firstStep: number,
   stepsPerEpoch: number,
-): Record<string, number>[] {
+): StepLine[] {
   const count = outputs.loss!.data.length;
   return Array.from({ length: count }, (_, k) => {
     const step = firstStep + k;
@@ -197,13 +222,20 @@ function stepLines(
   });
 }
 
-function checkFinite(lines: readonly Record<string, number>[], firstStep: number): void {
-  const bad = lines.findIndex(
-    ({ loss, gradient_norm }) => !Number.isFinite(loss) || !Number.isFinite(gradient_norm),
-  );
-  if (bad < 0) return;
-  throw new Error(
-    `the loss is not finite at step ${firstStep + bad + 1}; lower the learning rate, or look for a broken recording. The last saved state is kept`,
+function isFiniteStep({ loss, gradient_norm }: StepLine): boolean {
+  return Number.isFinite(loss) && Number.isFinite(gradient_norm);
+}
+
+function notFinite(
+  { plan, idOf }: TrainerOptions,
+  { step, epoch, loss }: StepLine,
+  savedStep: number,
+): ComputationError {
+  const what = Number.isFinite(loss) ? 'gradient' : 'loss';
+  const ids = plan.batchOf(step - 1).map(idOf);
+  const kept = savedStep > 0 ? `the state saved after step ${savedStep} is kept` : 'nothing was saved yet';
+  return new ComputationError(
+    `the ${what} is not finite at step ${step} (epoch ${epoch}), made of ${ids.join(', ')}; look for a broken recording among these, or lower the learning rate in a new run; ${kept}`,
   );
 }
 

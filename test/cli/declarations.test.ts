@@ -2,10 +2,12 @@
 
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
+import * as ablate from '../../src/cli/commands/ablate.js';
 import * as evaluate from '../../src/cli/commands/eval.js';
 import * as predict from '../../src/cli/commands/predict.js';
 import * as prepareToy from '../../src/cli/commands/prepare-toy.js';
 import * as pull from '../../src/cli/commands/pull.js';
+import * as runs from '../../src/cli/commands/runs.js';
 import * as stage1 from '../../src/cli/commands/stage1.js';
 import * as stage2 from '../../src/cli/commands/stage2.js';
 import type { CommandDeclaration } from '../../src/cli/registry.js';
@@ -51,6 +53,22 @@ describe('command lines', () => {
       '--dataset iemocap4 --folds 5 --device cuda',
       { device: 'cuda:0', dataset: 'iemocap4', folds: 5 },
     ],
+    [
+      'stage1',
+      stage1,
+      '--dataset iemocap4 --folds 5 --seeds 1,2,30 --jobs 3 --threads 2',
+      { ...stage, dataset: 'iemocap4', folds: 5, seeds: [1, 2, 30], jobs: 3, threads: 2 },
+    ],
+    [
+      'ablate',
+      ablate,
+      '--dataset meld7 --table 4 --run d --set a=1 --folds 5 --threads 2 --json',
+      { ...stage, dataset: 'meld7', table: 4, run: 'd', set: ['a=1'], folds: 5, threads: 2, json: true },
+    ],
+    ['eval', evaluate, '--seeds 7', { ...stage, seeds: [7], stage: 2 }],
+    ['eval', evaluate, '--seeds all --folds 5', { ...stage, seeds: 'all', folds: 5, stage: 2 }],
+    ['runs', runs, '', { root: 'runs' }],
+    ['runs', runs, '--root out --json', { root: 'out', json: true }],
     [
       'eval',
       evaluate,

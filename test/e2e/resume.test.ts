@@ -1,9 +1,8 @@
 /** @file Stopped, killed, run twice: however a training run got to its end, its files are the same bytes. */
 
-import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
+import { fileDigests, listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('resume');
 afterAll(() => work.remove());
@@ -18,18 +17,7 @@ const recipe = toyRecipe('toy', {
 });
 const train = (run: string): string[] => ['stage1', '--recipe', 'small.yaml', '--run', run];
 
-const FILES = ['checkpoint.safetensors', 'training_state.safetensors', 'metrics.jsonl'];
-
-function digests(run: string): Record<string, string> {
-  return Object.fromEntries(
-    FILES.map((name) => [
-      name,
-      createHash('sha256')
-        .update(work.read(`${run}/${name}`))
-        .digest('hex'),
-    ]),
-  );
-}
+const digests = (run: string): Record<string, string> => fileDigests(work, run);
 
 let expected: Record<string, string>;
 

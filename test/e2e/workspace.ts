@@ -1,6 +1,7 @@
 /** @file A user's working folder: a fresh temporary one, in which the real command line runs as a process. */
 
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   mkdirSync,
   mkdtempSync,
@@ -93,6 +94,17 @@ export function listing(dir: string): Record<string, string> {
       return [name, facts];
     }),
   );
+}
+
+/** SHA-256 of every file below a folder of the workspace. */
+export function fileDigests(workspace: Workspace, folder: string): Record<string, string> {
+  const names = (readdirSync(workspace.path(folder), { recursive: true }) as string[]).sort();
+  const files = names.filter((name) => statSync(workspace.path(folder, name)).isFile());
+  const digest = (name: string): string =>
+    createHash('sha256')
+      .update(workspace.read(`${folder}/${name}`))
+      .digest('hex');
+  return Object.fromEntries(files.map((name) => [name, digest(name)]));
 }
 
 function startCommand(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): RunningCommand {

@@ -162,6 +162,17 @@ describe('class weights', () => {
       expect(count * weights[label]!).toBeCloseTo(268, 9);
     });
   });
+  it('by effective number are (1 - beta) / (1 - beta^n), scaled to 1 for the rarest', () => {
+    const counts = [4710, 1743, 268];
+    const raw = counts.map((count) => (1 - 0.999) / (1 - 0.999 ** count));
+    classWeights(counts, 0.999).forEach((weight, label) => {
+      expect(weight).toBeCloseTo(raw[label]! / raw[2]!, 10);
+    });
+    expect(classWeights([40, 10, 0], 0)).toEqual([1, 1, 1]);
+    const nearOne = classWeights([40, 10, 0], 1 - 1e-12);
+    expect(nearOne[0]).toBeCloseTo(10 / 40, 6);
+    expect(nearOne.slice(1)).toEqual([1, 1]);
+  });
   it('are equal for equal classes, and 1 for a class without utterances', () => {
     expect(classWeights([5, 5, 5])).toEqual([1, 1, 1]);
     expect(classWeights([8, 0, 4])).toEqual([0.5, 1, 1]);

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';
-import { addInput, gelu, linear } from '../../src/engine/onnx/index.js';
+import { addInput, gelu, linear, type Value } from '../../src/engine/onnx/index.js';
 import {
+  float32,
   float32Of,
   normalArray,
   seededRandom,
@@ -232,6 +233,51 @@ describe('the parts behind an embedding of unit length', () => {
     for (const prompt of Object.values(results)) {
       expect(rootMeanSquare(float32Of(prompt)) / rms).toBeGreaterThan(0.9);
       expect(rootMeanSquare(float32Of(prompt)) / rms).toBeLessThan(1.1);
+    }
+  });
+
+  it('have a projector that takes frames of any mean and scale to the scale of the word embeddings', async () => {
+    const [rms, count, width] = [0.017, 200, 48];
+    const random = seededRandom(5, 'frames');
+    const mean = Float32Array.from({ length: width }, (_, channel) => 3 + channel);
+    const deviation = Float32Array.from({ length: width }, (_, channel) => 0.5 + (channel % 4));
+    const frames = float32(
+      [count, width],
+      Array.from(
+        normalArray(random, count * width, 1),
+        (value, i) => mean[i % width]! + deviation[i % width]! * value,
+      ),
+    );
+    const shapes = {
+      straight: [
+        { key: 'linear.weight', shape: [128, width] },
+        { key: 'linear.bias', shape: [128] },
+      ],
+      deep: [
+        { key: 'hidden.weight', shape: [96, width] },
+        { key: 'hidden.bias', shape: [96] },
+        { key: 'out.weight', shape: [128, 96] },
+        { key: 'out.bias', shape: [128] },
+      ],
+    };
+    const feeds = Object.values(shapes).flatMap((parameters) => [
+      ...initialProjector(parameters, rms, 1, { mean, deviation }),
+    ]);
+    const results = await compute(
+      {
+        frames: [frames, [count, width]],
+        ...Object.fromEntries(feeds.map(([key, value]) => [key, [value, value.shape] as const])),
+      },
+      (_, { frames: clip, ...values }) => {
+        const given: Readonly<Record<string, Value>> = values;
+        const layer = (name: string, x: Value): Value =>
+          linear(x, given[`${name}.weight`]!, given[`${name}.bias`]!);
+        return { straight: layer('linear', clip), deep: layer('out', gelu(layer('hidden', clip))) };
+      },
+    );
+    for (const [name, slots] of Object.entries(results)) {
+      expect(rootMeanSquare(float32Of(slots)) / rms, name).toBeGreaterThan(0.9);
+      expect(rootMeanSquare(float32Of(slots)) / rms, name).toBeLessThan(1.1);
     }
   });
 });

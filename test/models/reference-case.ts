@@ -17,7 +17,7 @@ import {
   type ModelInput,
   type Stage1Config,
 } from '../../src/models/stage1-model.js';
-import type { Stage2Config } from '../../src/models/stage2-model.js';
+import { hasFormer, type Stage2Config } from '../../src/models/stage2-model.js';
 import { givenWeights, type Weights } from '../../src/models/weights.js';
 import { type ParityError, parityError } from '../parity/figures.js';
 import { compute, type Feed, type Fixture, openFixture } from './qwen2/graph-run.js';
@@ -164,7 +164,17 @@ export interface Stage2Case {
   readonly config: Stage2Config;
 }
 
-export async function openStage2(reference: ReferenceCase, views: InputViews): Promise<Stage2Case> {
+/** The cases of stage 2 in the reference: the Former's, and that in which frames go into the prompt without one. */
+export const stage2Cases = {
+  both: { inputs: 'both', fusion: 'former' },
+  audio: { inputs: 'audio', fusion: 'former' },
+  text: { inputs: 'text', fusion: 'former' },
+  frames: { inputs: 'both', fusion: 'none' },
+} as const satisfies Record<string, Pick<Stage2Config, 'inputs' | 'fusion'>>;
+
+export type Stage2CaseName = keyof typeof stage2Cases;
+
+export async function openStage2(reference: ReferenceCase, name: Stage2CaseName): Promise<Stage2Case> {
   const settings = reference.config as unknown as {
     qwen: string;
     targets: string[];
@@ -176,7 +186,7 @@ export async function openStage2(reference: ReferenceCase, views: InputViews): P
   const qwen = await openFixture(settings.qwen);
   const config = {
     former: formerOf(reference),
-    inputs: views,
+    ...stage2Cases[name],
     llm: qwen.config,
     lora: { rank: settings.rank, alpha: settings.alpha, dropout: 0.1, targets: settings.targets },
     projectorHidden: settings.projector_hidden,
@@ -206,8 +216,8 @@ export function describeStage2({ reference, qwen, config }: Stage2Case) {
   const llm = `Qwen2 of ${qwen.config.numHiddenLayers} layers, ${qwen.config.hiddenSize}`;
   const stored = qwen.checkpoint.weights.get('model.norm.weight')!.dtype;
   return {
-    model: model.replace('1', '2'),
-    shape: [...(config.inputs === 'text' ? [] : [former]), llm, count].join('; '),
+    model: model.replace('1', '2').replace(')', config.fusion === 'none' ? ', without Former)' : ')'),
+    shape: [...(hasFormer(config) ? [former] : []), llm, count].join('; '),
     dtype: `${stored === 'float32' ? '' : `${stored} Qwen2 weights, `}${referenceDtype}`,
   };
 }

@@ -171,6 +171,7 @@ describe('mistakes', () => {
         'label_words: { bliss: x, neutral: joy }',
         'prompt: { user: "{transcrpt}", answer: "{labels}" }',
         'stage1: { scl_weight: 0, focal_weight: 0 }',
+        'stage2: { batches: balanced, batch_size: 1 }',
       ].join('\n'),
     );
     expect((await problemsOf({ path })).map((line) => line.replace(`${path}:`, ''))).toEqual([
@@ -182,6 +183,7 @@ describe('mistakes', () => {
       '4:11: prompt.user: has {transcrpt}; it may have {labels}, {speaker}, {transcript}, <AUDIO>',
       '4:32: prompt.answer: has {labels}; it may have no placeholders',
       '5:26: stage1.focal_weight: with scl_weight 0 too, stage 1 has no loss',
+      '6:11: stage2.batches: balanced draws pairs: batch_size must be at least 2',
     ]);
   });
 

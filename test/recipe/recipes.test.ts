@@ -117,7 +117,9 @@ describe('the figures to stand beside', () => {
 });
 
 it('every shipped recipe loads, under its own name', async () => {
-  const names = readdirSync(folder).map((file) => file.replace('.yaml', ''));
+  const names = [folder, new URL('ablations/', folder)].flatMap((each) =>
+    readdirSync(each).flatMap((file) => (file.endsWith('.yaml') ? [file.replace('.yaml', '')] : [])),
+  );
   expect(names.sort()).toEqual([
     'iemocap4',
     'iemocap4-improvised',
@@ -126,6 +128,13 @@ it('every shipped recipe loads, under its own name', async () => {
     'iemocap6',
     'meld4',
     'meld7',
+    'meld7-audio',
+    'meld7-focal',
+    'meld7-neither',
+    'meld7-scl',
+    'meld7-text',
+    'meld7-without-former',
+    'meld7-without-stage1',
     'toy4',
   ]);
   for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);

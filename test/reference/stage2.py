@@ -2,7 +2,7 @@
 
 The Former is that of stage1.py, the language models are the checkpoints in test/fixtures/qwen2, the LoRA that of
 qwen2.py. Every utterance is computed alone and unpadded, in float64. The batches in the fixture are padded with tokens
-that must not matter. Each model comes with its gradients on the first batch and with its parameters after 20 steps of
+that must not matter. In one model there is no Former: frames go into the prompt, a slot for each. Each model comes with its gradients on the first batch and with its parameters after 20 steps of
 AdamW (adamw.py) over all batches in turn. The answer loss (eq. 7) is there alone too. Made with Python 3, torch 2.13.0,
 transformers 5.23.0 and safetensors 0.8.0:
     python test/reference/stage2.py
@@ -72,10 +72,15 @@ def project(projector, config, embedding, width):
 
 
 def forward(former, projector, llm, views, config, batch):
+    """Views are both, audio or text through the Former, or frames: audio straight into the prompt, a slot for each frame."""
     loss, embeddings, probabilities = 0.0, [], []
     for row, (prompt, (tokens, weights)) in enumerate(zip(batch["prompts"], batch["answers"])):
         words = llm.model.embed_tokens(torch.cat([prompt, torch.tensor(tokens)]))
-        if views != "text":
+        if views == "frames":
+            slot, frames = batch["slots"][row], batch["audio"][row]
+            soft = project(projector, config, frames, words.shape[1])
+            words = torch.cat([words[:slot], soft, words[slot + len(frames):]])
+        elif views != "text":
             embedding = former.embed(batch["audio"][row], None if views == "audio" else batch["ids"][row])
             soft, slot = project(projector, config, embedding, words.shape[1]), batch["slots"][row]
             words = torch.cat([words[:slot], soft[None], words[slot + 1:]])
@@ -86,7 +91,7 @@ def forward(former, projector, llm, views, config, batch):
         loss = loss - sum(weight * log_p[j, token] for j, (token, weight) in enumerate(zip(tokens, weights)))
         probabilities.append(logits[len(prompt) - 1, LABEL_TOKENS].softmax(0))
     out = {"loss": loss / len(batch["prompts"]), "probabilities": torch.stack(probabilities)}
-    return out | ({"embedding": torch.stack(embeddings)} if views != "text" else {})
+    return out | ({"embedding": torch.stack(embeddings)} if embeddings else {})
 
 
 def case(name, views, config, qwen, targets, seed):
@@ -147,7 +152,9 @@ def main():
         "projector_hidden": projector_hidden, "optimizer": optimizer | {"clip_norm": clip_norm}}
     cases = {"both": (sizes(0, 200.0), "tied", attention),
              "audio": (sizes(5, 20.0), "untied", ["q_proj", "down_proj"]),
-             "text": (sizes(0, 150.0), "tied", ["q_proj", "v_proj"])}
+             "text": (sizes(0, 150.0), "tied", ["q_proj", "v_proj"]),
+             "frames": (sizes(5, 300.0) | {"prompts": [[8, 9, 6], [6, 10], [7], [5, 8, 9, 4]],
+                                           "slots": [[2, 1, 3], [0, 2], [1], [1, 3, 2, 0]]}, "tied", attention)}
     out, shapes, configs = {}, {}, {}
     for seed, (name, (case_config, qwen, targets)) in enumerate(cases.items()):
         tensors, shapes[name], frozen = case(name, name, case_config, qwen, targets, seed)

@@ -2,9 +2,11 @@
 
 import { describe, expect, it } from 'vitest';
 import { buildByteLevelTokenizer, createTokenizer, type TextTokenizer } from '../../src/data/text/index.js';
-import { encodeHalf, float32, int64, tensor } from '../../src/engine/tensor/index.js';
+import { decodeHalf, encodeHalf, float32, int64, tensor } from '../../src/engine/tensor/index.js';
 import { type Collation, collate, type StoredFeatures } from '../../src/train/collation.js';
 import { type Example, makeExamples, type PromptSetting } from '../../src/train/examples.js';
+import type { FeatureSource } from '../../src/train/features.js';
+import { pooledFeatures } from '../../src/train/pooled-features.js';
 
 const words = ['happy', 'sad', 'we', 'won', 'nothing', 'today'];
 function tokenizerOf(kind: 'qwen2' | 'roberta'): TextTokenizer {
@@ -101,6 +103,7 @@ const collation = (...wanted: string[]): Collation => ({
   textPadId: 1,
   promptPadId: 50,
   emotionTokenWeight: 5,
+  slotPerFrame: false,
   features: async ({ id }) => stored[id]!,
   frames: (id) => stored[id]!.frames,
 });
@@ -150,6 +153,25 @@ describe('a batch', () => {
     });
   });
 
+  it('without a Former has a slot in the prompt for each frame, and the answers behind them', async () => {
+    const wanted = ['audio_features', 'frame_mask', 'prompt_ids', 'prompt_mask', 'audio_position'];
+    const unfused = {
+      ...collation(...wanted, 'answer_positions', 'answer_tokens', 'answer_weights'),
+      slotPerFrame: true,
+    };
+    const { tensors, sizes } = await collate(examples, unfused);
+    expect(tensors).toMatchObject({
+      // Of two frames and of one: [21, slot, slot, 23] and [24, 25, slot, 27].
+      prompt_ids: int64([2, 7], [21, 22, 22, 23, 31, 32, 39, 24, 25, 26, 27, 33, 39, 50]),
+      prompt_mask: int64([2, 7], [...Array(13).fill(1), 0]),
+      audio_position: int64([2], [1, 2]),
+      frame_mask: int64([2, 2], [1, 1, 1, 0]),
+      answer_positions: int64([5], [3, 4, 5, 7 + 3, 7 + 4]),
+      answer_tokens: int64([5], [31, 32, 39, 33, 39]),
+    });
+    expect(sizes).toEqual({ batch: 2, frames: 2, prompt: 7, answers: 5 });
+  });
+
   it('without audio reads no features and has no slot', async () => {
     const silent = {
       ...collation('prompt_ids', 'prompt_mask'),
@@ -166,5 +188,31 @@ describe('a batch', () => {
         id === 'b' ? Promise.reject(new Error('no features of b')) : Promise.resolve(stored.a!),
     };
     await expect(collate(examples, broken)).rejects.toThrow('no features of b');
+  });
+});
+
+describe('features at a bounded number of frames', () => {
+  const source = (frames: number, values: readonly number[]): FeatureSource => ({
+    frames: () => frames,
+    read: async () => ({ frames, words: encodeHalf(Float32Array.from(values)) }),
+  });
+
+  it('are means of neighbouring frames, channel by channel', async () => {
+    const five = source(5, [1, 10, 3, 30, 5, 50, 7, 70, 9, 90]);
+    const pooled = pooledFeatures(five, 2, 2);
+    expect(pooled.frames('a')).toBe(2);
+    const { frames, words } = await pooled.read({ id: 'a' });
+    expect(frames).toBe(2);
+    // Frames 1 and 2, then 3, 4 and 5.
+    expect([...decodeHalf(words)]).toEqual([2, 20, 7, 70]);
+  });
+
+  it('are as they were where the clip has no more than that', async () => {
+    const three = source(3, [1, 2, 3, 4, 5, 6]);
+    for (const most of [3, 64]) {
+      const pooled = pooledFeatures(three, 2, most);
+      expect(pooled.frames('a')).toBe(3);
+      expect(await pooled.read({ id: 'a' })).toEqual(await three.read({ id: 'a' }));
+    }
   });
 });

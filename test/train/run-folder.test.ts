@@ -1,16 +1,16 @@
 /** @file Run folders: what counts as new, unfinished, finished or another's, and what a killed run leaves behind. */
 
-import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InputError, writeJsonAtomic } from '../../src/base/index.js';
 import { float32, writeSafetensors } from '../../src/engine/tensor/index.js';
 import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
+import { changedCircumstances } from '../../src/train/run-facts.js';
 import {
   createRun,
   inspectRun,
-  openMetrics,
   type RunFacts,
   type RunFolder,
   readFacts,
@@ -18,7 +18,6 @@ import {
   stageFolder,
 } from '../../src/train/run-folder.js';
 import { positionMetadata, readPosition, type TrainingPosition } from '../../src/train/training-state.js';
-import { readMetrics } from './metrics-lines.js';
 
 let root: string;
 let folder: RunFolder;
@@ -40,7 +39,7 @@ const facts: RunFacts = {
   manifest: { path: 'data/demo/manifest.csv', sha256: 'abc' },
   utterances: { train: 8, dev: 2, test: 2 },
   ...{ stage1: null, prompt: null, parameters: { trainable: 10, frozen: 20 }, steps: 4 },
-  ...{ selected: null, device: 'cpu', versions: {} },
+  ...{ cropped: 0, threads: null, selected: null, trained: null, device: 'cpu', versions: {} },
 };
 const position: TrainingPosition = {
   ...{ step: 3, epoch: 1, metricsBytes: 12 },
@@ -71,6 +70,16 @@ describe('the folder of a run', () => {
     expect(await inspectRun(folder, recipe, facts)).toBe('unfinished');
     await writeJsonAtomic(folder.facts, { ...facts, status: 'finished' });
     expect(await inspectRun(folder, recipe, facts)).toBe('finished');
+  });
+
+  it('whose run.json is gone begins anew, without the state that it had', async () => {
+    const recipe = await recipeWith();
+    await createRun(folder, recipe, facts);
+    await saveState();
+    await rm(folder.facts);
+    expect(await inspectRun(folder, recipe, facts)).toBe('new');
+    await createRun(folder, recipe, facts);
+    expect(await readPosition(folder.state)).toBeUndefined();
   });
 
   it('of another recipe is refused with the keys that differ, finished or not', async () => {
@@ -121,50 +130,21 @@ describe('the folder of a run', () => {
   });
 });
 
-describe('the metrics log', () => {
-  const [one, two, three] = [
-    { step: 1, loss: 0.5 },
-    { step: 2, loss: 0.25 },
-    { step: 3, note: 'schön' },
-  ];
-
-  it('has a line for each entry, and counts bytes', async () => {
-    const path = join(root, 'metrics.jsonl');
-    const log = await openMetrics(path, 0);
-    await log.append([one, two!]);
-    await log.append([three!]);
-    expect(await readMetrics(path)).toEqual([one, two, three]);
-    expect(log.size()).toBe((await readFile(path)).length);
-  });
-
-  it('is cut back to what the saved state had seen, and goes on there', async () => {
-    const path = join(root, 'metrics.jsonl');
-    const log = await openMetrics(path, 0);
-    await log.append([three!]);
-    const seen = log.size();
-    await log.append([two!]);
-    await appendFile(path, '{"step": 4, "lo'); // killed in the middle of a line
-    const resumed = await openMetrics(path, seen);
-    expect(await readMetrics(path)).toEqual([three]);
-    await resumed.append([one]);
-    expect(await readMetrics(path)).toEqual([three, one]);
-    expect(resumed.size()).toBe((await readFile(path)).length);
-  });
-
-  it('is emptied for a run that begins anew', async () => {
-    const path = join(root, 'metrics.jsonl');
-    await writeFile(path, 'of an earlier run\n');
-    await openMetrics(path, 0);
-    expect(await readFile(path, 'utf8')).toBe('');
-  });
-
-  it('that has become shorter or is gone is refused', async () => {
-    const path = join(root, 'metrics.jsonl');
-    const message = `${path} is shorter than the saved state says; delete the run to start again`;
-    await expect(openMetrics(path, 5)).rejects.toThrow(new InputError(message));
-    await writeFile(path, '{}\n');
-    await expect(openMetrics(path, 5)).rejects.toThrow(new InputError(message));
-    expect(await readFile(path, 'utf8')).toBe('{}\n');
+describe('a run that goes on', () => {
+  it('is told what is not as it began, where that may change its last digits', () => {
+    const before: RunFacts = { ...facts, versions: { emoq: '0.1.0', onnxruntime: '1.30.0', node: '20' } };
+    expect(changedCircumstances(before, { ...before, versions: { ...before.versions, node: '22' } })).toEqual(
+      [],
+    );
+    const now = {
+      ...before,
+      device: 'cuda:0',
+      versions: { ...before.versions, onnxruntime: '1.31.0' },
+    };
+    expect(changedCircumstances(before, now)).toEqual([
+      'device was cpu, is cuda:0',
+      'onnxruntime was 1.30.0, is 1.31.0',
+    ]);
   });
 });
 

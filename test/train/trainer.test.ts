@@ -1,12 +1,14 @@
 /** @file The training loop on a small model: what a stop, a resume or the size of a run must not change, and what is kept. */
 
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ComputationError } from '../../src/base/index.js';
 import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
 import { readSafetensors } from '../../src/engine/tensor/index.js';
-import { openMetrics, type RunFolder, runFolder } from '../../src/train/run-folder.js';
+import { openMetrics } from '../../src/train/metrics-log.js';
+import { type RunFolder, runFolder } from '../../src/train/run-folder.js';
 import { planSteps } from '../../src/train/schedule.js';
 import {
   type TrainerOptions,
@@ -53,9 +55,10 @@ async function go(name: string, options: Partial<TrainerOptions> = {}): Promise<
     return await train({
       ...{ folder, session, graph, inputs, plan, start },
       parameterKeys: parameters.map(({ key }) => key),
-      ...{ learningRate: 0.05, seed: 4, largest: LARGEST, select: 'wf1' },
+      ...{ learningRate: 0.05, seed: 4, largest: LARGEST, idOf: (index) => `u${index}` },
+      ...{ selection: { select: 'wf1', epochs: 3, patience: 0 }, keepCheckpoints: 1 },
       batch: async (indices) => randomBatch(indices.length, 2 + (indices[0]! % 5), indices[0]!),
-      metrics: await openMetrics(folder.metrics, start.metricsBytes),
+      metrics: await openMetrics(folder, start.metricsBytes, graph.reported),
       ...options,
     });
   } finally {
@@ -65,8 +68,8 @@ async function go(name: string, options: Partial<TrainerOptions> = {}): Promise<
 
 const folderOf = (name: string): RunFolder => runFolder(join(root, name));
 const bytesOf = (name: string): Promise<Buffer[]> => {
-  const { state, checkpoint, metrics } = folderOf(name);
-  return Promise.all([state, checkpoint, metrics].map((path) => readFile(path)));
+  const { state, checkpoint, metrics, metricsTable, events } = folderOf(name);
+  return Promise.all([state, checkpoint, metrics, metricsTable, events].map((path) => readFile(path)));
 };
 
 /** Figures of epochs 1, 2, ... by what has been validated so far. */
@@ -114,8 +117,11 @@ describe('training', () => {
   it('keeps the last epoch where nothing is validated, or where the last is asked for', async () => {
     for (const [name, options] of Object.entries({
       blind: {},
-      last: { select: 'last', validate: figures([0.9, 0.1, 0.1]) },
-    })) {
+      last: {
+        selection: { select: 'last', epochs: 3, patience: 0 },
+        validate: figures([0.9, 0.1, 0.1]),
+      },
+    } satisfies Record<string, Partial<TrainerOptions>>)) {
       const { best } = await go(name, options);
       expect(best).toEqual({ epoch: 3, metric: null, value: null });
       const [kept, state] = await Promise.all(
@@ -148,6 +154,63 @@ describe('training', () => {
     ]);
   });
 
+  it('ends early when patience runs out, and the same with a stop on the way', async () => {
+    const selection = { select: 'wf1', epochs: 3, patience: 1 } as const;
+    const ended = await go('early', { selection, validate: figures([0.8, 0.8, 0.9]) });
+    expect(ended).toMatchObject({ step: 8, epoch: 2, best: { epoch: 1, metric: 'wf1', value: 0.8 } });
+    const stopping = new AbortController();
+    const onReport = ({ step }: TrainingReport): void => {
+      if (step === 6) stopping.abort();
+    };
+    await go('early-stopped', {
+      ...{ selection, validate: figures([0.8]), stepsPerRun: 1, stop: stopping.signal, onReport },
+    });
+    expect(await go('early-stopped', { selection, validate: figures([0.8, 0.9]) })).toEqual(ended);
+    expect(await bytesOf('early-stopped')).toEqual(await bytesOf('early'));
+    // Nothing is left to do, and nothing is done.
+    expect(await go('early-stopped', { selection, validate: figures([1, 1]) })).toEqual(ended);
+  });
+
+  it('keeps the checkpoints of as many last epochs as are asked for', async () => {
+    const kept = async (name: string, keepCheckpoints: number): Promise<string[]> => {
+      await go(name, { keepCheckpoints, validate: figures([0.9, 0.1, 0.1]) });
+      return readdir(folderOf(name).checkpoints).catch(() => []);
+    };
+    expect(await kept('kept-0', 0)).toEqual([]);
+    expect(await kept('kept-2', 2)).toEqual(['epoch-002.safetensors', 'epoch-003.safetensors']);
+    const { checkpoint, checkpoints, state } = folderOf('kept-2');
+    const last = await readSafetensors(join(checkpoints, 'epoch-003.safetensors'));
+    const saved = await readSafetensors(state);
+    for (const [key, value] of last.tensors) expect(value).toEqual(saved.tensors.get(key));
+    expect(
+      (await readFile(checkpoint)).equals(await readFile(join(checkpoints, 'epoch-003.safetensors'))),
+    ).toBe(false);
+    // What a killed run left: an older epoch that it had not deleted yet, and one beyond its saved state.
+    for (const name of ['epoch-001.safetensors', 'epoch-004.safetensors', 'mine.txt'])
+      await writeFile(join(checkpoints, name), 'left');
+    expect(await kept('kept-2', 2)).toEqual(['epoch-002.safetensors', 'epoch-003.safetensors', 'mine.txt']);
+  });
+
+  it('tells of each group its figures, the utterances so far and the best epoch', async () => {
+    const reports: TrainingReport[] = [];
+    await go('told', {
+      stepsPerRun: 4,
+      validate: figures([0.2, 0.8, 0.4]),
+      onReport: (report) => void reports.push(report),
+    });
+    expect(reports.map(({ step, samples, best }) => [step, samples, best?.epoch])).toEqual([
+      [4, 10, undefined],
+      [4, 10, 1],
+      [8, 20, 1],
+      [8, 20, 2],
+      [12, 30, 2],
+      [12, 30, 2],
+    ]);
+    const lines = await readMetrics(folderOf('told').metrics);
+    const { step: _step, epoch: _epoch, ...last } = lines.findLast(({ loss }) => loss !== undefined)!;
+    expect(reports.at(-1)!.figures).toEqual(last);
+  });
+
   it('ends with the error of a batch that cannot be made, behind the steps before it', async () => {
     const batch: TrainerOptions['batch'] = async (indices) => {
       if (indices === undefined || indices.includes(plan.batchOf(5)[0]!))
@@ -157,7 +220,7 @@ describe('training', () => {
     await expect(go('broken', { batch, stepsPerRun: 1 })).rejects.toThrow('no features of u7');
   });
 
-  it('refuses a loss that is not finite, naming the step, and keeps the last saved state', async () => {
+  it('refuses a loss that is not finite, naming the step and its utterances, and keeps the last saved state', async () => {
     let made = 0;
     const batch: TrainerOptions['batch'] = async (indices) => {
       const good = randomBatch(indices.length, 3, 1);
@@ -165,9 +228,16 @@ describe('training', () => {
       if (made === 7) (good.tensors.target!.data as Float32Array)[0] = Number.NaN;
       return good;
     };
-    await expect(go('infinite', { batch, stepsPerRun: 2 })).rejects.toThrow(
-      'the loss is not finite at step 7; lower the learning rate',
+    const failed = await go('infinite', { batch, stepsPerRun: 4 }).catch((error: unknown) => error);
+    expect(failed).toBeInstanceOf(ComputationError);
+    const ids = plan.batchOf(6).map((index) => `u${index}`);
+    expect((failed as Error).message).toBe(
+      `the loss is not finite at step 7 (epoch 2), made of ${ids.join(', ')}; look for a broken recording among these, or lower the learning rate in a new run; the state saved after step 4 is kept`,
     );
+    // The good steps before it can be looked at.
+    expect((await readMetrics(folderOf('infinite').metrics)).map(({ step }) => step)).toEqual([
+      1, 2, 3, 4, 5, 6,
+    ]);
     expect((await readPosition(folderOf('infinite').state))!.step).toBe(4);
     const { tensors } = await readSafetensors(folderOf('infinite').state);
     for (const { data } of tensors.values()) {

@@ -19,11 +19,13 @@ function cacheFolder(): string {
 /**
  * Runs `work` with the resolved device and progress of feature extraction. Which device it is stands on stderr once
  * the input has passed its checks.
+ * @param threads inside one operator; absent: one for each physical core
  */
 export async function withCompute<T>(
   device: DeviceOption,
   stop: AbortSignal,
   work: (compute: ComputeOptions) => Promise<T>,
+  threads?: number,
 ): Promise<T> {
   const resolved = resolveDevice(device);
   let announced = false;
@@ -31,6 +33,7 @@ export async function withCompute<T>(
   try {
     return await work({
       device: resolved,
+      ...(threads !== undefined && { threads }),
       cacheDir: cacheFolder(),
       stop,
       onBegin: () => {

@@ -13,7 +13,7 @@ export async function describeStage(stage: 1 | 2, recipe: Recipe, options: Stage
   const shape = `batch ${batch.batch}, ${batch.frames} frames, ${batch.text} text tokens${stage === 2 ? `, prompt ${batch.prompt}` : ''}`;
   note(`parameters: ${count(size.trainable)} trained, ${count(size.frozen)} frozen`);
   note(
-    `memory: about ${gib(memory.totalBytes)} (${gib(memory.stateBytes)} parameters and moments, ${gib(memory.frozenBytes)} frozen weights in float32, ${gib(memory.stepBytes)} one step at ${shape})`,
+    `memory: about ${gib(memory.totalBytes)} (${gib(memory.stateBytes)} parameters and moments, ${gib(memory.frozenBytes)} frozen weights in float32, ${gib(memory.stepBytes)} one step at ${shape}, ${gib(memory.processBytes)} Node and onnxruntime)`,
   );
   note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);
   note(

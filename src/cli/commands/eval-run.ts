@@ -4,13 +4,19 @@ import { join } from 'node:path';
 import { InputError, sha256OfFile, writeJsonAtomic } from '../../base/index.js';
 import {
   classificationMetrics,
+  type EvaluationResult,
   evaluationResult,
+  type FoldMetrics,
   foldMetrics,
+  type Metrics,
   type Outcome,
+  type PaperRow,
   type Prediction,
+  type SeedMetrics,
+  seedMetrics,
   writePredictions,
 } from '../../evaluate/index.js';
-import { findRun, predictTestSet, type TestSetPredictions } from '../../predict/index.js';
+import { findRun, predictTestSet, seedFolders, type TestSetPredictions } from '../../predict/index.js';
 import { loadRecipe } from '../../recipe/index.js';
 import { checkFolds, type RunFolder, runFolder } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
@@ -21,10 +27,59 @@ import { recordedVersions, warnUnfinished, withCompute } from './compute.js';
 import type { EvalOptions } from './eval.js';
 import { printScores } from './scores.js';
 import { experimentFolder } from './stage-run.js';
+import { seedFolder } from './stage-runs.js';
 
-/** Scores one run, or the folds of a cross-validation together. */
+/** Scores one run, or the folds of a cross-validation together, and prints the scores. */
 export async function evaluateRuns(options: EvalOptions): Promise<void> {
   const root = await rootOf(options);
+  const { result, scores, paper } =
+    options.seeds === undefined ? await scoreRuns(root, options) : await scoreSeeds(root, options);
+  if (options.json) printJson(result);
+  else printScores(scores, paper);
+}
+
+/** Scores the runs of several seeds, each as `scoreRuns` does; the results of all are written beside their folders. */
+async function scoreSeeds(root: string, options: EvalOptions): Promise<RunScores<SeedMetrics>> {
+  const seeds = await seedsOf(root, options);
+  for (const { dir } of seeds) await foldersOf(dir, options); // a missing one is told before anything is computed
+  const parts: (RunScores & { readonly seed: number })[] = [];
+  for (const { seed, dir } of seeds) parts.push({ seed, ...(await scoreRuns(dir, options)) });
+  const { result: first, paper } = parts[0]!;
+  const other = parts.find(({ result }) => result.labels.join() !== first.labels.join());
+  if (other) throw new InputError(`${root}: seeds ${parts[0]!.seed} and ${other.seed} have different labels`);
+  const scores = seedMetrics(parts);
+  const { stage, split, manifest_sha256 } = first.facts as Record<string, string | number>;
+  const facts = { stage: stage!, split: split!, manifest_sha256: manifest_sha256! };
+  const result = evaluationResult(scores, { name: first.name, versions: first.versions, facts });
+  const path = join(root, `stage${options.stage}-seeds.json`);
+  await writeJsonAtomic(path, result);
+  note(`results over ${parts.length} seeds in ${path}`);
+  return { result, scores, paper };
+}
+
+async function seedsOf(root: string, { seeds }: EvalOptions): Promise<{ seed: number; dir: string }[]> {
+  const present = await seedFolders(root);
+  if (present.length === 0) {
+    throw new InputError(
+      `${root} holds no runs of seeds (seed-N); train with --seeds first, or leave it out`,
+    );
+  }
+  if (seeds === 'all' || seeds === undefined) return present;
+  return seeds.map((seed) => ({ seed, dir: seedFolder(root, seed) }));
+}
+
+/** What runs scored, and the paper's figures that their recipe names. */
+export interface RunScores<Scores = Metrics | FoldMetrics> {
+  readonly result: EvaluationResult;
+  readonly scores: Scores;
+  readonly paper: PaperRow | null;
+}
+
+/** Scores one run of an experiment, or its folds together; predictions and results are written beside them. */
+export async function scoreRuns(
+  root: string,
+  options: Pick<EvalOptions, 'stage' | 'folds' | 'device'>,
+): Promise<RunScores> {
   const folders = await foldersOf(root, options);
   const tested = await withInterrupts('finishing the utterances in hand', (stop) =>
     withCompute(options.device, stop, async (compute) => {
@@ -71,12 +126,14 @@ export async function evaluateRuns(options: EvalOptions): Promise<void> {
   });
   await writeJsonAtomic(folder.results, result);
   note(`predictions in ${folder.predictions}, results in ${folder.results}`);
-  if (options.json) printJson(result);
-  else printScores(scores, recipe.paper);
+  return { result, scores, paper: recipe.paper };
 }
 
 /** The run to score, or those of all folds. @throws InputError when one is missing */
-async function foldersOf(root: string, { stage, folds }: EvalOptions): Promise<RunFolder[]> {
+async function foldersOf(
+  root: string,
+  { stage, folds }: Pick<EvalOptions, 'stage' | 'folds'>,
+): Promise<RunFolder[]> {
   if (folds === undefined) return [await findRun(root, stage)];
   const folders = [await findRun(root, stage, 1)];
   await checkFolds(await loadRecipe({ path: folders[0]!.recipe }), folds);

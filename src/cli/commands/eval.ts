@@ -8,11 +8,13 @@ import {
   type DeviceOption,
   wholeNumber,
 } from '../options.js';
+import { parseSeeds } from './stage.js';
 
 export interface EvalOptions extends CorpusOptions {
   readonly predictions?: string;
   readonly run?: string;
   readonly folds?: number;
+  readonly seeds?: readonly number[] | 'all';
   readonly stage: 1 | 2;
   readonly json?: true;
   readonly device: DeviceOption;
@@ -24,11 +26,17 @@ export function declare(command: Command): void {
       new Option('--predictions <file>', 'score this CSV or JSONL file').conflicts([
         'run',
         'folds',
+        'seeds',
         'manifest',
       ]),
     )
     .option('--run <folder>', 'the run or experiment to score (default: runs/<dataset>)')
     .option('--folds <k>', 'score the k folds of a cross-validation together', wholeNumber(2))
+    .option(
+      '--seeds <list>',
+      'score the runs of these seeds (1,2,3), or of all, with mean and deviation',
+      (value) => (value === 'all' ? value : parseSeeds(value)),
+    )
     .option('--stage <n>', 'score the model of this stage', parseStage, 2)
     .option('--json', 'print one JSON object');
   addDeviceOption(command).addHelpText(

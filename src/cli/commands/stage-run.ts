@@ -1,13 +1,13 @@
 /** @file Trains one stage, one fold or all of them, for `emoq stage1` and `emoq stage2`. */
 
 import { join } from 'node:path';
-import { InterruptedError } from '../../base/index.js';
+import { InputError, InterruptedError, quoted } from '../../base/index.js';
 import type { Recipe } from '../../recipe/index.js';
 import { checkFolds, runStage, type StageOutcome, type TrainingReport } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { recipeOfOptions } from '../options.js';
 import { note, printResult, warn } from '../output.js';
-import { type Progress, startProgress } from '../progress.js';
+import { startTrainingView, type TrainingView } from '../training-view.js';
 import { recordedVersions, withCompute } from './compute.js';
 import type { StageOptions } from './stage.js';
 
@@ -22,41 +22,72 @@ export async function trainStage(stage: 1 | 2, options: StageOptions): Promise<v
     const { describeStage } = await import('./dry-run.js');
     return describeStage(stage, recipe, options);
   }
+  await trainRecipe(stage, recipe, options, ({ folder }) => printResult(folder.checkpoint));
+}
+
+/**
+ * Trains a stage of a recipe, one fold or all of them; what is finished is told to `onTrained`.
+ * @throws InterruptedError after Ctrl-C, with how to go on
+ */
+export async function trainRecipe(
+  stage: 1 | 2,
+  recipe: Recipe,
+  options: Pick<StageOptions, 'fold' | 'folds' | 'run' | 'device' | 'threads'> & { readonly title?: string },
+  onTrained: (outcome: StageOutcome) => void = () => undefined,
+): Promise<void> {
   if (options.folds !== undefined) await checkFolds(recipe, options.folds);
+  const saveIntervalSec = saveInterval();
   const versions = await recordedVersions();
   const root = experimentFolder(recipe, options.run);
   await withInterrupts('finishing the steps in hand and saving', (stop) =>
-    withCompute(options.device, stop, async (compute) => {
-      for (const fold of foldsOf(options)) {
-        const name = `stage ${stage}${fold === undefined ? '' : `, fold ${fold}`}`;
-        let progress: Progress | undefined;
-        const outcome = await runStage({
-          recipe,
-          stage,
-          fold,
-          root,
-          compute,
-          versions,
-          stop,
-          onNote: note,
-          onWarning: warn,
-          onStart: (step, totalSteps) => {
-            progress = startProgress({ label: name, unit: 'steps' });
-            progress.update(step, totalSteps);
-          },
-          onReport: (report) => {
-            progress?.update(report.step, report.totalSteps, [epochOf(report), ...lossOf(report)].join(', '));
-            if (report.validation !== undefined) note(epochLine(name, report));
-          },
-        }).finally(() => progress?.finish());
-        report(name, outcome);
-      }
-    }),
+    withCompute(
+      options.device,
+      stop,
+      async (compute) => {
+        for (const fold of foldsOf(options)) {
+          const title = options.title === undefined ? '' : `, ${options.title}`;
+          const name = `stage ${stage}${title}${fold === undefined ? '' : `, fold ${fold}`}`;
+          let view: TrainingView | undefined;
+          const outcome = await runStage({
+            recipe,
+            stage,
+            fold,
+            root,
+            compute,
+            versions,
+            stop,
+            ...(saveIntervalSec !== undefined && { saveIntervalSec }),
+            onNote: note,
+            onWarning: warn,
+            onStart: (step, totalSteps) => {
+              view = startTrainingView(name, { step, totalSteps });
+            },
+            onValidation: (done, total) => view?.validating(done, total),
+            onReport: (report) => {
+              view?.update(report);
+              if (report.validation !== undefined) note(epochLine(name, report));
+            },
+          }).finally(() => view?.finish());
+          report(name, outcome);
+          onTrained(outcome);
+        }
+      },
+      options.threads,
+    ),
   );
 }
 
-function foldsOf({ fold, folds }: StageOptions): (number | undefined)[] {
+export function foldsOf({ fold, folds }: Pick<StageOptions, 'fold' | 'folds'>): (number | undefined)[] {
   return folds === undefined ? [fold] : Array.from({ length: folds }, (_, index) => index + 1);
+}
+
+/** Seconds between two states saved inside an epoch, where EMOQ_SAVE_INTERVAL says otherwise than 10 minutes. */
+export function saveInterval(): number | undefined {
+  const text = process.env.EMOQ_SAVE_INTERVAL;
+  if (!text) return undefined;
+  const seconds = Number(text);
+  if (seconds >= 0) return seconds;
+  throw new InputError(`EMOQ_SAVE_INTERVAL is ${quoted(text)}; it is a number of seconds, such as 60`);
 }
 
 function epochLine(name: string, report: TrainingReport): string {
@@ -70,8 +101,8 @@ function epochOf({ epoch, epochs }: TrainingReport): string {
   return `epoch ${epoch}/${epochs}`;
 }
 
-function lossOf({ loss }: TrainingReport): string[] {
-  return loss === undefined ? [] : [`loss ${loss.toFixed(4)}`];
+function lossOf({ figures }: TrainingReport): string[] {
+  return figures?.loss === undefined ? [] : [`loss ${figures.loss.toFixed(4)}`];
 }
 
 /** @throws InterruptedError after Ctrl-C, with how to go on */
@@ -81,7 +112,10 @@ function report(name: string, { status, folder, position, totalSteps }: StageOut
       `${name} stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}. Run the same command again to go on`,
     );
   }
+  if (status === 'finished' && position.step < totalSteps) {
+    const { epoch, best } = position;
+    note(`${name} ended early, after epoch ${epoch}: no better ${best?.metric} since epoch ${best?.epoch}`);
+  }
   if (status === 'already')
     note(`${name} is finished already; delete ${folder.dir} or use another --run to train anew`);
-  printResult(folder.checkpoint);
 }

@@ -1,8 +1,8 @@
 /** @file `emoq stage1` at work. */
 
 import type { StageOptions } from './stage.js';
-import { trainStage } from './stage-run.js';
+import { trainRuns } from './stage-runs.js';
 
 export function run(options: StageOptions): Promise<void> {
-  return trainStage(1, options);
+  return trainRuns(1, options);
 }

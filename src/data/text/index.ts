@@ -9,5 +9,6 @@ export {
   type Prompt,
   type PromptTemplate,
   type PromptValues,
+  UNFUSED_PROMPT,
 } from './prompt.js';
 export { createTokenizer, loadTokenizer, type TextTokenizer } from './tokenizer.js';

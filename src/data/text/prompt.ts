@@ -1,6 +1,6 @@
 /**
  * @file The prompt of EmoQ (paper section 2.3): a chat in which the user part holds the speaker, the transcript and
- * one slot for the soft prompt, and the assistant part has begun with "Emotion:".
+ * a slot for the soft prompt, and the assistant part has begun with "Emotion:".
  */
 
 import { InputError } from '../../base/index.js';
@@ -30,6 +30,12 @@ export const DEFAULT_PROMPT: PromptTemplate = {
     'Which emotion does the speaker express?',
   ].join('\n'),
   answer: 'Emotion:',
+};
+
+/** The same where the language model reads the voice itself, frame by frame, and nothing has been fused. */
+export const UNFUSED_PROMPT: PromptTemplate = {
+  ...DEFAULT_PROMPT,
+  user: DEFAULT_PROMPT.user.replace(/.*<AUDIO>/, "The speaker's voice: <AUDIO>"),
 };
 
 /** What a prompt is filled with. Blank speakers and transcripts count as absent. */

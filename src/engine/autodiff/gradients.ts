@@ -11,6 +11,7 @@ import {
   zerosLike,
 } from '../onnx/index.js';
 import { isFloating } from '../tensor/index.js';
+import { replay, scopeOf } from './recompute.js';
 import type { RuleContext } from './rule.js';
 import { rules } from './rules.js';
 
@@ -18,10 +19,15 @@ import { rules } from './rules.js';
  * Gradients of a scalar loss. All nodes are added to the loss's own graph, under the scope `gradient`.
  * @param loss scalar, computed in one graph (a Loop body differentiates inside itself)
  * @param parameters the values to differentiate by; one that the loss does not depend on gets zeros
+ * @param options `recompute`: inner values of the graph's blocks are computed again on the way back, see {@link replay}
  * @returns one gradient for each parameter, of its shape
  * @throws Error when the way back meets an operator without a gradient, or leaves the loss's graph, naming the node
  */
-export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
+export function gradients(
+  loss: Value,
+  parameters: readonly Value[],
+  { recompute = false }: { readonly recompute?: boolean } = {},
+): Value[] {
   if (loss.shape.length !== 0) throw new Error(`the loss must be a scalar, ${loss.name} is not`);
   const fixed = parameters.find((parameter) => !isFloating(parameter.dtype));
   if (fixed !== undefined) throw new Error(`${fixed.name} is ${fixed.dtype}; only floats have gradients`);
@@ -32,17 +38,31 @@ export function gradients(loss: Value, parameters: readonly Value[]): Value[] {
   const partial = new Map<Value, Value[]>([[loss, [scalar(graph, 1, loss.dtype)]]]);
   return withScope(graph, 'gradient', () => {
     // A node's gradient bears the node's own path: /gradient/encoder/layer.0/MatMul.
-    for (const node of forward.reverse()) {
-      const reached = node.outputs.some((output) => partial.has(output));
-      if (!reached || !valuesRead(node).some((value) => needed.has(value))) continue;
-      withScope(graph, scopeOf(node), () => propagate(node, needed, partial));
+    const walkBack = (nodes: readonly Node[], nodeOf = (node: Node) => node): void => {
+      for (const node of nodes.toReversed()) {
+        const reached = node.outputs.some((output) => partial.has(output));
+        if (!reached || !valuesRead(node).some((value) => needed.has(value))) continue;
+        withScope(graph, scopeOf(node), () => propagate(node, nodeOf(node), needed, partial));
+      }
+    };
+    let behind = forward.length;
+    for (const block of recompute ? graph.blocks.toReversed() : []) {
+      walkBack(forward.slice(block.end, behind));
+      const own = forward.slice(block.first, block.end);
+      const arrived = [...block.inputs, ...own.flatMap(({ outputs }) => outputs)].flatMap(
+        (value) => total(partial, value) ?? [],
+      );
+      if (arrived.length === 0) walkBack(own);
+      else {
+        const { nodeOf, prune } = replay(graph, block, arrived);
+        walkBack(own, nodeOf);
+        prune();
+      }
+      behind = block.first;
     }
+    walkBack(forward.slice(0, behind));
     return parameters.map((parameter) => total(partial, parameter) ?? zerosLike(parameter));
   });
-}
-
-function scopeOf(node: Node): string {
-  return node.name.slice(1, Math.max(node.name.lastIndexOf('/'), 1));
 }
 
 /** All floating values that depend on a parameter. */
@@ -80,16 +100,17 @@ function total(partial: Map<Value, Value[]>, value: Value): Value | undefined {
   return parts[0];
 }
 
-function propagate(node: Node, needed: ReadonlySet<Value>, partial: Map<Value, Value[]>): void {
+/** @param values the node whose values the gradient is computed from: `node`, or the one that recomputes it */
+function propagate(node: Node, values: Node, needed: ReadonlySet<Value>, partial: Map<Value, Value[]>): void {
   const rule = rules[node.operator];
   if (rule === 'integer') return;
   if (typeof rule === 'object')
     throw new Error(`${node.name} (${node.operator}) has no gradient: ${rule.refuse}`);
   const outputGradients = node.outputs.map((output) => total(partial, output));
-  const [a, b, c] = node.inputs as readonly Value[];
-  const [y] = node.outputs as readonly [Value];
+  const [a, b, c] = values.inputs as readonly Value[];
+  const [y] = values.outputs as readonly [Value];
   const context: RuleContext = {
-    node,
+    node: values,
     a: a!,
     b: b!,
     c: c!,

@@ -43,6 +43,15 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
+/** A run of nodes whose inner values can be computed again from `inputs`, instead of being kept for the gradient. */
+export interface Block {
+  /** Position of its first node in the graph, and the position behind its last. */
+  readonly first: number;
+  readonly end: number;
+  /** What it is computed from, beside weights, masks and other values that no parameter moves. */
+  readonly inputs: readonly Value[];
+}
+
 /** A graph being built. Values of an outer graph may be used in its subgraphs, never the other way round. */
 export interface Graph {
   readonly name: string;
@@ -55,6 +64,8 @@ export interface Graph {
   readonly names: NameRegistry;
   /** Shared small constants by content. */
   readonly constants: Map<string, Value>;
+  /** In order, none inside another. */
+  readonly blocks: Block[];
 }
 
 interface NameRegistry {
@@ -65,7 +76,25 @@ interface NameRegistry {
 /** An empty graph; with `parent`, a subgraph of it. */
 export function createGraph(name: string, parent?: Graph): Graph {
   const names = parent?.names ?? { taken: new Map(), scopes: [] };
-  return { name, parent, inputs: [], outputs: [], nodes: [], initializers: [], names, constants: new Map() };
+  return {
+    name,
+    parent,
+    inputs: [],
+    outputs: [],
+    nodes: [],
+    initializers: [],
+    names,
+    constants: new Map(),
+    blocks: [],
+  };
+}
+
+/** Marks the nodes that `build` adds as one block, computed from `inputs`. It changes nothing but what a gradient may do. */
+export function asBlock<T>(graph: Graph, inputs: readonly Value[], build: () => T): T {
+  const first = graph.nodes.length;
+  const result = build();
+  graph.blocks.push({ first, end: graph.nodes.length, inputs });
+  return result;
 }
 
 /** Runs `build` with `name` added to the path of every node and value that it makes: `/encoder/layer.0/MatMul`. */

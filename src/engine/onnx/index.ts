@@ -50,6 +50,8 @@ export {
   addInput,
   addNode,
   addOutput,
+  asBlock,
+  type Block,
   constant,
   constantContent,
   createGraph,

@@ -12,6 +12,7 @@ import {
   writeSafetensors,
 } from '../tensor/index.js';
 import type { StateSlot } from './protocol.js';
+import { releaseMemory } from './release.js';
 import type { Session, Tensors } from './session.js';
 
 /** State of one session; empty where the session has none. */
@@ -22,7 +23,7 @@ export interface ResidentState {
   run(session: Session, feeds: Tensors): Promise<Record<string, Tensor>>;
   /** Puts tensors in place of the current ones, all or none. @throws Error for an unknown name or another shape. */
   set(tensors: Tensors): void;
-  /** The current tensors by name. Later runs replace them, and leave these as they are. */
+  /** The current tensors by name, to be read before the next run, which gives their memory back. */
   get(names: readonly string[]): Record<string, Tensor>;
   /** Fills every slot from a safetensors file, or none: @throws InputError naming the file and what does not fit. */
   load(path: string): Promise<void>;
@@ -52,6 +53,7 @@ export function createResidentState(slots: readonly StateSlot[]): ResidentState 
       );
       for (const { input, output } of slots) requireFit(input, results.get(output)!);
       for (const { input, output } of slots) {
+        releaseMemory(tensorOf(input));
         current.set(input, results.get(output)!);
         results.delete(output);
       }

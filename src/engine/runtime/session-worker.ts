@@ -2,6 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { type CreateResult, type Envelope, Flag, type Reply, type Request } from './protocol.js';
+import { releaseMemory } from './release.js';
 import { createResidentState, type ResidentState } from './resident-state.js';
 import { createSession, type Session, type Tensors } from './session.js';
 
@@ -31,8 +32,11 @@ async function answer(request: Request): Promise<unknown> {
   }
   const { session, state } = lookup(request.session);
   switch (request.kind) {
-    case 'run':
-      return state.run(session, { ...borrowed(session, request.stateOf), ...request.feeds });
+    case 'run': {
+      const results = await state.run(session, { ...borrowed(session, request.stateOf), ...request.feeds });
+      for (const feed of Object.values(request.feeds)) releaseMemory(feed); // copies that came with the message
+      return results;
+    }
     case 'setState':
       return state.set(request.tensors);
     case 'loadState':

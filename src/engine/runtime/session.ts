@@ -10,6 +10,12 @@ export interface SessionOptions {
   readonly threads?: number | undefined;
   /** Folder that the model's external data locations are relative to. */
   readonly weightsFolder?: string | undefined;
+  /**
+   * Take memory from the system for each value and give it back, instead of keeping an arena and a plan for each set of
+   * shapes. Where shapes differ from run to run and state is large, that is less memory for about as
+   * much time (a stage-1 step of RoBERTa-base size: 8.3 instead of 10.6 GiB, 1.39 instead of 1.36 s).
+   */
+  readonly withoutArena?: boolean;
   /** Keep weights as they are instead of repacking them: less memory, slower first products. */
   readonly disablePrepacking?: boolean;
   /**
@@ -66,6 +72,7 @@ function nativeOptions(options: SessionOptions): ort.InferenceSession.SessionOpt
   return {
     executionProviders: device.kind === 'cpu' ? ['cpu'] : [{ name: 'cuda', deviceId: device.index }, 'cpu'],
     graphOptimizationLevel: 'all',
+    ...(options.withoutArena === true && { enableCpuMemArena: false, enableMemPattern: false }),
     logSeverityLevel: 4, // errors arrive as exceptions; the native log would only print them once more
     ...(options.threads !== undefined && options.threads > 0 && { intraOpNumThreads: options.threads }),
     ...(options.profilePrefix !== undefined && {

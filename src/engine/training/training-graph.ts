@@ -64,6 +64,8 @@ export interface TrainingSpec {
   readonly step: (context: StepContext) => StepLoss;
   readonly optimizer: AdamWOptions;
   readonly schedule: Schedule;
+  /** Activation checkpointing: inner values of the model's blocks are computed twice instead of being kept. */
+  readonly recompute?: boolean;
 }
 
 export interface TrainingGraph {
@@ -125,13 +127,15 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
 
     const stepNumber = add(firstStep, iteration);
     const rate = scheduledRate(baseRate, stepNumber, spec.schedule);
-    const slots = gradients(loss, current).map((gradient, position) => ({
-      parameter: current[position]!,
-      gradient,
-      firstMoment: first[position]!,
-      secondMoment: second[position]!,
-      decays: decays(spec.parameters[position]!),
-    }));
+    const slots = gradients(loss, current, { recompute: spec.recompute ?? false }).map(
+      (gradient, position) => ({
+        parameter: current[position]!,
+        gradient,
+        firstMoment: first[position]!,
+        secondMoment: second[position]!,
+        decays: decays(spec.parameters[position]!),
+      }),
+    );
     const update = adamwUpdate(slots, rate, stepNumber, spec.optimizer);
     const collected = Object.entries({
       loss,

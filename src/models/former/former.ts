@@ -5,6 +5,7 @@
 
 import {
   addDims,
+  asBlock,
   concat,
   int64Vector,
   l2Normalize,
@@ -87,8 +88,11 @@ export function emoqFormer(
     text && textEmbeddings(weights, config, text.values, dropout),
   ]);
   for (let layer = 0; layer < roberta.numHiddenLayers; layer++) {
-    [queries, words] = withScope(graph, `layer.${layer}`, () =>
-      formerLayer(under(weights, `encoder.layer.${layer}.`), context, layer, queries, words),
+    const computedFrom = [queries, words, context.audio?.frames].filter((value) => value !== undefined);
+    [queries, words] = asBlock(graph, computedFrom, () =>
+      withScope(graph, `layer.${layer}`, () =>
+        formerLayer(under(weights, `encoder.layer.${layer}.`), context, layer, queries, words),
+      ),
     );
   }
   return withScope(graph, 'pooling', () =>

@@ -2,4 +2,10 @@
 
 export { type FormerConfig, WORD_EMBEDDINGS_KEY } from './config.js';
 export { emoqFormer, type FormerInputs, type MaskedSequence } from './former.js';
-export { type AudioStatistics, freshParameter, initialFormer, robertaKey } from './initial.js';
+export {
+  type AudioStatistics,
+  freshParameter,
+  initialFormer,
+  robertaKey,
+  standardizeAudio,
+} from './initial.js';

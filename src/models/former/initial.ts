@@ -55,21 +55,22 @@ export async function initialFormer(
         : freshParameter(key, shape, seed),
     );
   }
-  if (audio !== undefined) standardizeAudio(values, audio);
+  if (audio !== undefined) standardizeAudio(values, 'audio_projection', audio);
   return values;
 }
 
 /**
- * Folds the standardisation (x - mean) / deviation into the audio projection's start: W' = W / deviation,
+ * Folds the standardisation (x - mean) / deviation into the start of the linear layer `name`: W' = W / deviation,
  * b' = -W' mean. Self-supervised features share one large constant vector, beside which what tells utterances apart
  * is small; queries that first see that vector alone collapse onto each other. Not in the paper.
  */
-function standardizeAudio(
-  values: Map<string, Tensor<'float32'>>,
+export function standardizeAudio(
+  values: ReadonlyMap<string, Tensor<'float32'>>,
+  name: string,
   { mean, deviation }: AudioStatistics,
 ): void {
-  const weight = values.get('audio_projection.weight')?.data;
-  const bias = values.get('audio_projection.bias')?.data;
+  const weight = values.get(`${name}.weight`)?.data;
+  const bias = values.get(`${name}.bias`)?.data;
   if (weight === undefined || bias === undefined) return;
   const width = mean.length;
   // A channel that hardly moves must not be blown up to noise.

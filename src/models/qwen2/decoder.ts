@@ -7,6 +7,7 @@
 
 import {
   add,
+  asBlock,
   cast,
   type Dim,
   formatShape,
@@ -73,16 +74,18 @@ export function qwen2Decoder(
   let hidden = embeddings;
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const project = layerProjections(weights, config, layer, options);
-    hidden = withScope(graph, `layers.${layer}`, () => {
-      const attended = withScope(graph, 'self_attn', () => {
-        const normed = norm(`model.layers.${layer}.input_layernorm.weight`, hidden);
-        return add(hidden, groupedQueryAttention(normed, config, context, project));
-      });
-      return withScope(graph, 'mlp', () => {
-        const normed = norm(`model.layers.${layer}.post_attention_layernorm.weight`, attended);
-        return add(attended, swiglu(normed, project));
-      });
-    });
+    hidden = asBlock(graph, [hidden], () =>
+      withScope(graph, `layers.${layer}`, () => {
+        const attended = withScope(graph, 'self_attn', () => {
+          const normed = norm(`model.layers.${layer}.input_layernorm.weight`, hidden);
+          return add(hidden, groupedQueryAttention(normed, config, context, project));
+        });
+        return withScope(graph, 'mlp', () => {
+          const normed = norm(`model.layers.${layer}.post_attention_layernorm.weight`, attended);
+          return add(attended, swiglu(normed, project));
+        });
+      }),
+    );
   }
   return withScope(graph, 'norm', () => norm('model.norm.weight', hidden));
 }

@@ -55,6 +55,9 @@ async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
 async function trainedFormer(dir: string, checkpoint: string | undefined): Promise<ExportableFormer> {
   const run = await openTrainedRun(await findRun(dir));
   const { facts, folder, recipe, trained } = run;
+  if (recipe.fusion === 'none') {
+    throw new InputError(`the run in ${folder.dir} has no Former: its recipe says fusion: none`);
+  }
   if (facts.stage === 2 && recipe.inputs === 'text') {
     throw new InputError(
       `the run in ${folder.dir} is of text alone, and its stage 2 has no Former; name its stage-1 run`,
@@ -84,6 +87,7 @@ async function startingFormer(checkpoint: string, recipe: string | undefined): P
   const roberta = await openRoberta(checkpoint);
   const given: ModelSettings =
     recipe === undefined ? defaultModelSettings() : await loadRecipe({ path: recipe });
+  if (given.fusion === 'none') throw new InputError(`recipe ${recipe} has no Former: it says fusion: none`);
   const settings = { ...given, backbones: { ...given.backbones, former: checkpoint } };
   const { encoder, former } = await backboneConfigs(settings, 1);
   const { seed } = settings;

@@ -15,6 +15,7 @@ import {
   type PromptTemplate,
   resolveLabelWords,
   type TextTokenizer,
+  UNFUSED_PROMPT,
 } from '../../../src/data/text/index.js';
 
 const fixture = JSON.parse(
@@ -90,6 +91,14 @@ describe('a prompt', () => {
     expect(text.endsWith('<|im_start|>assistant\nEmotion:')).toBe(true);
     const bare = userPart(buildPrompt(tokenizer, DEFAULT_PROMPT, { labels, audio: false }).text);
     expect(bare).toBe('Which emotion does the speaker express?');
+  });
+
+  it('without a Former says of the slot what is in it, and all else alike', () => {
+    const fused = userPart(buildPrompt(tokenizer, DEFAULT_PROMPT, full).text).split('\n');
+    const unfused = userPart(buildPrompt(tokenizer, UNFUSED_PROMPT, full).text).split('\n');
+    const line = fused.findIndex((each) => each.includes('<AUDIO>'));
+    expect(unfused).toEqual(fused.with(line, "The speaker's voice: <AUDIO>"));
+    expect({ ...UNFUSED_PROMPT, user: '' }).toEqual({ ...DEFAULT_PROMPT, user: '' });
   });
 });
 

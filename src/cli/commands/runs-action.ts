@@ -1,0 +1,74 @@
+/** @file `emoq runs` at work: one row for each run. */
+
+import { percent, textTable } from '../../evaluate/index.js';
+import { type ListedRun, listRuns, type UnreadableRun } from '../../train/index.js';
+import { note, printJson, printResult, warn } from '../output.js';
+import type { RunsOptions } from './runs.js';
+
+export async function run({ root, json }: RunsOptions): Promise<void> {
+  const found = await listRuns(root);
+  const runs = found.filter((each): each is ListedRun => !('problem' in each));
+  for (const { dir, problem } of found.filter((each): each is UnreadableRun => 'problem' in each)) {
+    warn(`${dir}: ${problem}`);
+  }
+  if (json) printJson({ root, runs: runs.map(jsonRow) });
+  else if (runs.length === 0) note(`there are no runs in ${root}`);
+  else printResult(table(runs));
+}
+
+const HEADER = ['run', 'stage', 'fold', 'seed', 'status', 'validation', 'WA %', 'UA %', 'WF1 %', 'recipe'];
+
+function table(runs: readonly ListedRun[]): string {
+  const rows = runs.map((listed) => [
+    listed.dir,
+    String(listed.stage),
+    listed.fold === null ? '-' : String(listed.fold),
+    String(listed.seed),
+    statusOf(listed),
+    validationOf(listed),
+    ...(listed.test ? [listed.test.wa, listed.test.ua, listed.test.wf1].map(percent) : ['-', '-', '-']),
+    changesOf(listed),
+  ]);
+  const left = new Set(['run', 'status', 'validation', 'recipe']);
+  return textTable(
+    HEADER,
+    rows,
+    HEADER.map((name) => (left.has(name) ? 'left' : 'right')),
+  );
+}
+
+function statusOf({ status, step, totalSteps }: ListedRun): string {
+  if (status === 'unfinished') return `step ${step} of ${totalSteps}`;
+  return step < totalSteps ? `finished early, step ${step} of ${totalSteps}` : 'finished';
+}
+
+function validationOf({ best }: ListedRun): string {
+  return !best || best.value === null ? '-' : `${best.metric} ${best.value.toFixed(4)}, epoch ${best.epoch}`;
+}
+
+/** `stage1.epochs=3`, as `--set` takes it. */
+function changesOf({ name, changed }: ListedRun): string {
+  if (changed === null) return `no recipe ${name} to compare with`;
+  if (changed.length === 0) return 'unchanged';
+  return changed.map(({ key, after = 'absent' }) => `${key}=${after}`).join(' ');
+}
+
+function jsonRow({ dir, name, stage, fold, seed, status, step, totalSteps, best, test, changed }: ListedRun) {
+  return {
+    run: dir,
+    ...{ name, stage, fold, seed, status, step },
+    total_steps: totalSteps,
+    validation: best,
+    test,
+    changed:
+      changed &&
+      Object.fromEntries(
+        changed.map(({ key, before, after }) => [key, { recipe: parsed(before), run: parsed(after) }]),
+      ),
+  };
+}
+
+/** null where the recipe lacks the key. */
+function parsed(json: string | undefined): unknown {
+  return json === undefined ? null : JSON.parse(json);
+}

@@ -1,0 +1,126 @@
+/** @file The ablation tables of the paper: which recipes are their rows, for MELD and for any other dataset. */
+
+import { resolve } from 'node:path';
+import { InputError } from '../base/index.js';
+import { findDataset } from './datasets.js';
+import { type LoadRecipeOptions, loadRecipe } from './recipe.js';
+import type { Recipe } from './schema.js';
+
+/** Tables of the paper that vary one thing on MELD's seven classes. */
+export type AblationTable = 4 | 5 | 6;
+
+interface TableDefinition {
+  /** What the rows differ in. */
+  readonly title: string;
+  /** Recipe keys that the rows set. */
+  readonly keys: readonly string[];
+  /** In the paper's order; `variant` names the recipe ablations/meld7-<variant>.yaml, and the full system has none. */
+  readonly rows: readonly { readonly label: string; readonly variant?: string }[];
+}
+
+const definitions: Readonly<Record<AblationTable, TableDefinition>> = {
+  4: {
+    title: 'inputs, and the EmoQ-Former',
+    keys: ['inputs', 'fusion'],
+    rows: [
+      { label: 'audio only, without Former', variant: 'audio' },
+      { label: 'text only', variant: 'text' },
+      { label: 'both, without Former', variant: 'without-former' },
+      { label: 'both, with Former' },
+    ],
+  },
+  5: {
+    title: 'losses of stage 1',
+    keys: ['scl_weight', 'focal_weight', 'focal_gamma', 'focal_alpha', 'focal_alpha_beta'].map(
+      (key) => `stage1.${key}`,
+    ),
+    rows: [
+      { label: 'neither', variant: 'neither' },
+      { label: 'focal loss', variant: 'focal' },
+      { label: 'contrastive loss', variant: 'scl' },
+      { label: 'both' },
+    ],
+  },
+  6: {
+    title: 'stage 1',
+    keys: ['stage2.from_stage1'],
+    rows: [{ label: 'without stage 1', variant: 'without-stage1' }, { label: 'with stage 1' }],
+  },
+};
+
+/** What the paper's ablations are of. */
+const PAPER_DATASET = 'meld7';
+
+/** A row of a table, ready to train. */
+export interface AblationRow {
+  readonly label: string;
+  /** Named `<dataset>-<variant>`, or as the dataset for the full system. */
+  readonly recipe: Recipe;
+  /** The paper's row, on MELD's seven classes whatever the dataset. */
+  readonly paper: NonNullable<Recipe['paper']>;
+}
+
+export interface Ablation {
+  readonly table: AblationTable;
+  readonly title: string;
+  /** Name of the dataset's recipe. */
+  readonly dataset: string;
+  readonly rows: readonly AblationRow[];
+}
+
+/**
+ * The rows of a table on a dataset: each is what the table's recipe changes of meld7, changed of the dataset's recipe.
+ * @throws InputError for a recipe that cannot be loaded, or an override of what the rows differ in
+ */
+export async function loadAblation(table: AblationTable, options: LoadRecipeOptions): Promise<Ablation> {
+  const { title, keys, rows } = definitions[table];
+  const overrides = options.overrides ?? [];
+  const clash = overrides.find((text) => {
+    const path = text.split('=', 1)[0]!.trim();
+    return keys.some((key) => key === path || key.startsWith(`${path}.`));
+  });
+  if (clash !== undefined) {
+    throw new InputError(
+      `--set ${clash}: the rows of table ${table} differ in ${keys.join(', ')}; leave it out`,
+    );
+  }
+  const base = await baseOf(options);
+  const full = await loadRecipe(options);
+  return {
+    table,
+    title,
+    dataset: full.name,
+    rows: await Promise.all(
+      rows.map(async ({ label, variant }): Promise<AblationRow> => {
+        const original = variant === undefined ? PAPER_DATASET : `${PAPER_DATASET}-${variant}`;
+        const published = await loadRecipe({ dataset: original });
+        if (variant === undefined) return { label, recipe: full, paper: published.paper! };
+        const recipe = await loadRecipe({
+          dataset: original,
+          base,
+          manifest: options.manifest,
+          overrides,
+        });
+        const ofPaper = full.name === PAPER_DATASET;
+        return {
+          label,
+          recipe: { ...recipe, name: `${full.name}-${variant}`, paper: ofPaper ? recipe.paper : null },
+          paper: published.paper!,
+        };
+      }),
+    ),
+  };
+}
+
+/** The recipe file that the rows build on. */
+async function baseOf({ dataset, path }: LoadRecipeOptions): Promise<string> {
+  if (path !== undefined) return resolve(path);
+  if (dataset === undefined) {
+    throw new InputError('say whose rows to train: --dataset NAME or --recipe FILE');
+  }
+  const origin = await findDataset(dataset);
+  if ('file' in origin) return resolve(origin.file);
+  throw new InputError(
+    `an ablation starts from a recipe, and ${dataset} is a corpus without one; write its recipe (emoq stage2 --dataset ${dataset} --dry-run > ${dataset}.yaml)`,
+  );
+}

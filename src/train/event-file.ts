@@ -1,0 +1,105 @@
+/**
+ * @file TensorBoard's event files, scalars alone: TFRecord framing (length, masked CRC-32C, data, masked CRC-32C) around
+ * the protobuf messages Event, Summary and Summary.Value, of which only a handful of fields are needed.
+ */
+
+/** One point on each of some curves. */
+export interface ScalarEvent {
+  readonly step: number;
+  /** Seconds since 1970, as far as TensorBoard is concerned. */
+  readonly wallTimeSec: number;
+  /** Value by tag, such as `train/loss`; kept as float32. */
+  readonly scalars: Readonly<Record<string, number>>;
+}
+
+/** What every event file begins with. */
+export function eventFileHeader(): Uint8Array {
+  return record(stringField(EVENT.fileVersion, 'brain.Event:2'));
+}
+
+/** The bytes of one event, to append to a file. */
+export function encodeEvent({ step, wallTimeSec, scalars }: ScalarEvent): Uint8Array {
+  const values = Object.entries(scalars).map(([tag, value]) =>
+    bytesField(SUMMARY.value, Buffer.concat([stringField(VALUE.tag, tag), floatField(VALUE.simple, value)])),
+  );
+  return record(
+    Buffer.concat([
+      wallTimeSec === 0 ? empty : doubleField(EVENT.wallTime, wallTimeSec), // proto3 leaves zeros out
+      step === 0 ? empty : Buffer.concat([key(EVENT.step, WIRE.varint), varint(step)]),
+      bytesField(EVENT.summary, Buffer.concat(values)),
+    ]),
+  );
+}
+
+// Field numbers of tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto.
+const EVENT = { wallTime: 1, step: 2, fileVersion: 3, summary: 5 } as const;
+const SUMMARY = { value: 1 } as const;
+const VALUE = { tag: 1, simple: 2 } as const;
+const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
+const empty = Buffer.alloc(0);
+
+function key(field: number, wire: number): Buffer {
+  return varint(field * 8 + wire);
+}
+
+/** @param value a whole number from 0 */
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  while (rest >= 128) {
+    bytes.push((rest % 128) + 128);
+    rest = Math.floor(rest / 128); // shifts would cut at 32 bits
+  }
+  return Buffer.from([...bytes, rest]);
+}
+
+function bytesField(field: number, content: Uint8Array): Buffer {
+  return Buffer.concat([key(field, WIRE.bytes), varint(content.length), content]);
+}
+
+function stringField(field: number, text: string): Buffer {
+  return bytesField(field, Buffer.from(text, 'utf8'));
+}
+
+function floatField(field: number, value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value);
+  return Buffer.concat([key(field, WIRE.fixed32), bytes]);
+}
+
+function doubleField(field: number, value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleLE(value);
+  return Buffer.concat([key(field, WIRE.fixed64), bytes]);
+}
+
+/** A TFRecord: uint64 length, its checksum, the data, its checksum. */
+function record(data: Buffer): Buffer {
+  const bytes = Buffer.alloc(12 + data.length + 4);
+  bytes.writeBigUInt64LE(BigInt(data.length));
+  bytes.writeUInt32LE(maskedCrc32c(bytes.subarray(0, 8)), 8);
+  data.copy(bytes, 12);
+  bytes.writeUInt32LE(maskedCrc32c(data), 12 + data.length);
+  return bytes;
+}
+
+/** Rotated and shifted, so that the checksum of data that holds checksums stays a good one. */
+function maskedCrc32c(bytes: Uint8Array): number {
+  const crc = crc32c(bytes);
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}
+
+/** Castagnoli's polynomial, reversed. zlib's crc32 has another. */
+const POLYNOMIAL = 0x82f63b78;
+
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
+  return crc;
+});
+
+function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = crcTable[(crc ^ byte) & 0xff]! ^ (crc >>> 8);
+  return ~crc >>> 0;
+}

@@ -1,0 +1,35 @@
+/** @file Several runs of one corpus, looked at before they begin: their input is checked and encoded once for all. */
+
+import type { Utterance } from '../data/corpora/index.js';
+import type { Recipe } from '../recipe/index.js';
+import { loadCorpus } from './corpus.js';
+import { experimentFeatures, openExperiment } from './experiment.js';
+import type { ComputeOptions } from './features.js';
+
+/** One of several runs whose recipes differ in the seed alone. */
+export interface PlannedRun {
+  readonly recipe: Recipe;
+  readonly fold: number | undefined;
+}
+
+/**
+ * Opens the backbones and divides the corpus as each run will. With `compute`, every clip that one of them trains or
+ * validates on is in the feature cache afterwards, so that runs side by side do not each encode it.
+ * @throws InputError for what any of the runs would refuse of its recipe, corpus or backbones
+ */
+export async function prepareRuns(
+  stage: 1 | 2,
+  [first, ...others]: readonly [PlannedRun, ...PlannedRun[]],
+  compute?: ComputeOptions,
+): Promise<void> {
+  const experiment = await openExperiment(first.recipe, stage, first.fold);
+  const utterances = new Map<string, Utterance>();
+  const add = ({ train, dev }: { readonly train: Utterance[]; readonly dev: Utterance[] }): void => {
+    for (const utterance of [...train, ...dev]) utterances.set(utterance.id, utterance);
+  };
+  add(experiment.corpus);
+  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold));
+  if (compute === undefined) return;
+  compute.onBegin?.();
+  await experimentFeatures(experiment, [...utterances.values()], compute);
+}

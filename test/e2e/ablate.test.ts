@@ -1,0 +1,143 @@
+/** @file Ablation tables on the toy corpus: the paper's order of inputs, a killed table that goes on, every table's rows. */
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { csvRows, listing, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
+
+const work = makeWorkspace('ablate');
+afterAll(() => work.remove());
+
+interface Row {
+  row: string;
+  run: string;
+  wa: number;
+  n: number;
+  paper: { wa: number; ua: number; wf1: number };
+}
+
+beforeAll(async () => {
+  work.file(
+    'small.yaml',
+    toyRecipe('toy', {
+      former: { queries: 4, pooling_heads: 4, head_hidden: 64, dropout: 0, attention_dropout: 0 },
+      projector: { slots: 8 },
+      lora: { dropout: 0 },
+      prompt: shortPrompt,
+      stage1: { epochs: 10, batch_size: 16, learning_rate: 1e-3, select: 'wa' },
+      stage2: { epochs: 8, batch_size: 16, learning_rate: 3e-3, select: 'wa' },
+    }),
+  );
+  await work.done('prepare-toy', '--out', 'toy', '--speakers', '12', '--utterances', '32');
+});
+
+async function ablate(table: number, ...args: string[]): Promise<{ rows: Row[]; stderr: string }> {
+  const base = ['ablate', '--recipe', 'small.yaml', '--table', String(table), '--json'];
+  const { stdout, stderr } = await work.done(...base, ...args);
+  return { rows: (JSON.parse(stdout) as { rows: Row[] }).rows, stderr };
+}
+
+describe('table 4', () => {
+  let rows: Row[];
+
+  it('killed in its third row goes on there when it is run again', async () => {
+    const killed = work.start('ablate', '--recipe', 'small.yaml', '--table', '4');
+    await killed.says(/row 3 of 4/);
+    killed.signal('SIGKILL');
+    await killed.ended;
+    const finished = ['runs/small-audio', 'runs/small-text'];
+    const before = finished.map((run) => listing(work.path(run)));
+    const again = await ablate(4);
+    ({ rows } = again);
+    expect(finished.map((run) => listing(work.path(run)))).toEqual(before);
+    expect(again.stderr.match(/is finished already/g)).toHaveLength(2);
+  });
+
+  it('has the order of the paper: either view alone, both without Former, both with it', () => {
+    const [audio, text, unfused, full] = rows.map(({ wa }) => wa) as [number, number, number, number];
+    console.log(`toy corpus, table 4: audio ${audio}, text ${text}, without Former ${unfused}, full ${full}`);
+    for (const alone of [audio, text]) {
+      expect(alone).toBeLessThan(0.6);
+      expect(unfused).toBeGreaterThan(alone + 0.05);
+    }
+    expect(full).toBeGreaterThan(unfused + 0.1);
+    expect(full).toBeGreaterThan(0.8);
+    expect(rows.map(({ paper }) => paper.wa)).toEqual([0.478, 0.637, 0.645, 0.676]);
+  });
+
+  it('prints the rows beside those of the paper, and trains and scores nothing twice', async () => {
+    const before = listing(work.path('runs'));
+    const { stdout } = await work.done('ablate', '--recipe', 'small.yaml', '--table', '4');
+    expect(listing(work.path('runs'))).toEqual(before);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines[0]).toMatch(/^Table 4: .*small.*meld7/);
+    expect(lines).toHaveLength(6);
+    const percent = (100 * rows[0]!.wa).toFixed(1);
+    expect(lines[2]).toMatch(
+      new RegExp(`^audio only, without Former +${percent} .* 64 +47\\.8 +26\\.3 +43\\.6$`),
+    );
+    expect(lines[5]).toMatch(/67\.6 +50\.8 +66\.5$/);
+  });
+
+  it('has runs that eval and predict take like any other', async () => {
+    const { run, wa } = rows[2]!;
+    const { stdout } = await work.done('eval', '--run', run, '--json');
+    expect((JSON.parse(stdout) as Row).wa).toBe(wa);
+    await work.done('predict', 'toy/manifest.csv', '-o', 'emotions.csv', '--run', run);
+    const predicted = new Map(csvRows(work, 'emotions.csv').map((row) => [row.id, row]));
+    for (const row of csvRows(work, `${run}/stage2/predictions.csv`)) {
+      const same = predicted.get(row.id)!;
+      for (const label of ['neutral', 'happy', 'angry', 'sad'])
+        expect(Number(same[`prob_${label}`])).toBeCloseTo(Number(row[`prob_${label}`]), 5);
+    }
+  });
+
+  it('has a row without stage 1 and without a Former to export', async () => {
+    expect(await work.refused('stage1', '--recipe', 'small.yaml', '--set', 'fusion=none')).toBe(
+      'error: recipe small has no Former to train in stage 1 (fusion is none); run stage2 alone',
+    );
+    expect(await work.refused('export', 'former', '--run', rows[2]!.run, '--out', 'former.onnx')).toBe(
+      `error: the run in ${rows[2]!.run}/stage2 has no Former: its recipe says fusion: none`,
+    );
+  });
+});
+
+describe('tables 5 and 6', () => {
+  const short = ['--run', 'short', '--set', 'stage1.epochs=1', '--set', 'stage2.epochs=1'];
+
+  it('train the losses and stages of their rows, and share the full system', async () => {
+    const losses = (await ablate(5, ...short)).rows;
+    expect(losses.map(({ run }) => run)).toEqual(
+      ['small-neither', 'small-focal', 'small-scl', 'small'].map((name) => `short/${name}`),
+    );
+    const first = losses.map(({ run }) => metricsOf(work, `${run}/stage1`)[0]!);
+    const [neither, focal, contrastive, both] = first.map((line) => line as Record<string, number>);
+    expect(neither!.loss).toBeCloseTo(neither!.focal_loss!, 5);
+    // Without gamma and class weights the focal loss is cross-entropy, at its start that of four equal classes.
+    expect(neither!.focal_loss).toBeGreaterThan(1.2);
+    expect(focal!.focal_loss).toBeLessThan(neither!.focal_loss!);
+    expect(focal!.loss).toBeCloseTo(focal!.focal_loss!, 5);
+    expect(contrastive!.loss).toBeCloseTo(contrastive!.contrastive_loss!, 5);
+    expect(both!.loss).toBeCloseTo(both!.contrastive_loss! + both!.focal_loss!, 5);
+
+    const { rows, stderr } = await ablate(6, ...short);
+    expect(rows.map(({ run }) => run)).toEqual(['short/small-without-stage1', 'short/small']);
+    expect(rows[1]!.wa).toBe(losses[3]!.wa);
+    expect(stderr.match(/is finished already/g)).toHaveLength(2);
+    expect(() => listing(work.path('short/small-without-stage1/stage1'))).toThrow('ENOENT');
+  });
+});
+
+describe('a table is refused', () => {
+  it.each([
+    [['--recipe', 'small.yaml', '--table', '7'], /--table.*It must be 4, 5 or 6/],
+    [['--recipe', 'small.yaml'], /required option '--table <n>' not specified/],
+    [['--table', '4'], /say what to work on|say whose rows to train/],
+    [
+      ['--recipe', 'small.yaml', '--table', '6', '--set', 'stage2.from_stage1=true'],
+      /the rows of table 6 differ in stage2\.from_stage1/,
+    ],
+    [['--manifest', 'toy/manifest.csv', '--table', '4'], /say whose rows to train/],
+    [['--recipe', 'none.yaml', '--table', '4'], /recipe none\.yaml does not exist/],
+  ])('with %j', async (args, message) => {
+    expect(await work.refused('ablate', ...args)).toMatch(message);
+  });
+});

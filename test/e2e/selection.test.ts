@@ -1,0 +1,125 @@
+/** @file What decides over a training run, and what must not: validation, patience, the test set, a loss that is no number. */
+
+import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import Papa from 'papaparse';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
+
+const work = makeWorkspace('selection');
+afterAll(() => work.remove());
+
+const settings = {
+  former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
+  prompt: shortPrompt,
+  stage1: { epochs: 2, batch_size: 4, learning_rate: 1e-3 },
+  stage2: { epochs: 1, batch_size: 4, learning_rate: 1e-3 },
+};
+const train = (run: string, ...sets: string[]): string[] => [
+  ...['stage1', '--recipe', 'small.yaml', '--run', run],
+  ...sets.flatMap((set) => ['--set', set]),
+];
+
+beforeAll(async () => {
+  work.file('small.yaml', toyRecipe('toy', settings));
+  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '8');
+});
+
+describe('training', () => {
+  it('never looks at the test set: with other labels, other words and no audio there it ends the same', async () => {
+    cpSync(work.path('toy'), work.path('blind'), { recursive: true });
+    const options = { header: true, skipEmptyLines: true } as const;
+    const { data: rows } = Papa.parse<Record<string, string>>(
+      work.read('toy/manifest.csv').toString(),
+      options,
+    );
+    const test = rows.filter(({ split }) => split === 'test');
+    expect(test).toHaveLength(8);
+    for (const row of test) {
+      rmSync(work.path('blind', row.path!));
+      row.text = 'other words';
+      row.label = row.label === 'sad' ? 'happy' : 'sad';
+    }
+    writeFileSync(work.path('blind/manifest.csv'), Papa.unparse(rows));
+    for (const stage of ['stage1', 'stage2']) {
+      await work.done(stage, '--recipe', 'small.yaml', '--run', 'seen');
+      await work.done(stage, '--recipe', 'small.yaml', '--run', 'unseen', '--manifest', 'blind/manifest.csv');
+      for (const file of ['checkpoint.safetensors', 'training_state.safetensors', 'metrics.jsonl'])
+        expect(work.read(`unseen/${stage}/${file}`).equals(work.read(`seen/${stage}/${file}`)), file).toBe(
+          true,
+        );
+    }
+    expect(existsSync(work.path('unseen/stage1/results.json'))).toBe(false);
+    // An evaluation does need it.
+    await work.refused('eval', '--run', 'unseen', '--stage', '1');
+  });
+
+  it('ends early when no epoch is better, says so, and records it', async () => {
+    const sets = ['stage1.epochs=30', 'stage1.patience=2', 'stage1.select=loss', 'stage1.learning_rate=3e-3'];
+    const { stderr } = await work.done(...train('early', ...sets));
+    const { best, trained } = recorded('early');
+    const line = `stage 1 ended early, after epoch ${trained.epochs}: no better loss since epoch ${best.epoch}\n`;
+    expect(stderr).toContain(line);
+    expect(trained).toEqual({ epochs: best.epoch + 2, steps: 6 * (best.epoch + 2) });
+    expect(trained.epochs).toBeLessThan(30);
+    const losses = metricsOf(work, 'early/stage1').flatMap(
+      ({ validation }) => validation ?? [],
+    ) as unknown as {
+      nll: number;
+    }[];
+    expect(losses).toHaveLength(trained.epochs);
+    expect(best.value).toBe(Math.min(...losses.map(({ nll }) => nll)));
+    const { stderr: again } = await work.done(...train('early', ...sets));
+    expect(again).toContain('is finished already');
+  });
+
+  it('without a validation set keeps the last epoch, and knows no patience', async () => {
+    const bare = ['validation=none', 'stage1.epochs=1'];
+    const manifest = work.read('toy/manifest.csv').toString().replaceAll(/,dev,/g, ',test,');
+    work.file('toy/no-dev.csv', manifest);
+    const command = [...train('bare', ...bare), '--manifest', 'toy/no-dev.csv'];
+    expect(await work.refused(...command, '--set', 'stage1.patience=2')).toContain(
+      'stage1.patience 2 needs a validation set, and there is none; set validation to share or speaker, or patience to 0',
+    );
+    await work.done(...command);
+    expect(recorded('bare').best).toEqual({ epoch: 1, metric: null, value: null });
+  });
+
+  it('refuses patience where the last epoch is kept anyway', async () => {
+    expect(await work.refused(...train('last', 'stage1.select=last', 'stage1.patience=1'))).toContain(
+      'stage1.patience 1 waits for a better epoch, and stage1.select last calls none better',
+    );
+  });
+
+  it('refuses an interval between saved states that is no number of seconds', async () => {
+    process.env.EMOQ_SAVE_INTERVAL = '10min';
+    const message = await work.refused(...train('interval')).finally(() => {
+      delete process.env.EMOQ_SAVE_INTERVAL;
+    });
+    expect(message).toContain('EMOQ_SAVE_INTERVAL is "10min"; it is a number of seconds, such as 60');
+  });
+
+  it('stops at a step whose loss is not a number: one line with its utterances, exit code 1', async () => {
+    // The similarities over this temperature are infinite.
+    const { code, stdout, stderr } = await work.run(...train('broken', 'stage1.scl_temperature=1e-40'));
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    const [line, ...others] = stderr.split('\n').filter((text) => text.startsWith('error'));
+    expect(others).toEqual([]);
+    const ids = /^error: the (?:loss|gradient) is not finite at step 1 \(epoch 1\), made of (.*?); /.exec(
+      line!,
+    )?.[1];
+    expect(ids?.split(', ')).toHaveLength(4);
+    const known = work.read('toy/manifest.csv').toString();
+    for (const id of ids!.split(', ')) expect(known).toContain(id);
+    expect(stderr).not.toContain('--debug');
+    expect(readdirSync(work.path('broken/stage1'))).not.toContain('training.lock');
+  });
+});
+
+function recorded(run: string): {
+  best: { epoch: number; metric: string | null; value: number | null };
+  trained: { epochs: number; steps: number };
+} {
+  const facts = JSON.parse(work.read(`${run}/stage1/run.json`).toString());
+  expect(facts.status).toBe('finished');
+  return { best: facts.selected, trained: facts.trained };
+}

@@ -1,0 +1,299 @@
+/** @file Seeds and folds, one after the other or side by side: the same bytes, nothing lost, scored and listed together. */
+
+import { statSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadRecipe } from '../../src/recipe/index.js';
+import { prepareRuns, runStage } from '../../src/train/index.js';
+import { listing, makeWorkspace, toyRecipe } from './workspace.js';
+
+const work = makeWorkspace('runs');
+afterAll(() => work.remove());
+
+const FILES = ['checkpoint.safetensors', 'training_state.safetensors', 'metrics.jsonl', 'run.json'];
+const FOLDS = [1, 2, 3];
+const stage1 = ['stage1', '--recipe', 'several.yaml', '--folds', '3', '--threads', '1'];
+
+interface Figures {
+  wa: number;
+  ua: number;
+  wf1: number;
+  n: number;
+}
+
+const json = <T>(file: string): T => JSON.parse(work.read(file).toString()) as T;
+
+function expectSameRun(run: string, other: string): void {
+  for (const name of FILES) {
+    expect(work.read(`${run}/${name}`).equals(work.read(`${other}/${name}`)), `${run}/${name}`).toBe(true);
+  }
+}
+
+beforeAll(async () => {
+  work.file(
+    'several.yaml',
+    toyRecipe('toy', {
+      manifest: 'toy/three.csv',
+      folds: 'session',
+      validation: 'speaker',
+      former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
+      stage1: { epochs: 2, batch_size: 8, learning_rate: 1e-3, select: 'wa' },
+    }),
+  );
+  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '4');
+  const [header, ...rows] = work.read('toy/manifest.csv').toString().trim().split('\n');
+  const kept = rows.filter((row) => FOLDS.includes(Number(row.split(',').at(-3))));
+  work.file('toy/three.csv', `${[header, ...kept].join('\n')}\n`);
+});
+
+describe('several runs', () => {
+  it('side by side leave a folder for each seed and fold, told in their order', async () => {
+    const { stdout, stderr } = await work.done(...stage1, '--seeds', '3,4', '--jobs', '2');
+    const folders = [3, 4].flatMap((seed) =>
+      FOLDS.map((fold) => `runs/several/seed-${seed}/stage1/fold-${fold}`),
+    );
+    expect(stdout).toBe(folders.map((folder) => `${folder}/checkpoint.safetensors\n`).join(''));
+    expect(stderr).toContain('6 runs, 2 at a time, 1 thread each\n');
+    for (const seed of [3, 4]) {
+      for (const fold of FOLDS) {
+        expect(stderr).toContain(`stage 1, seed ${seed}, fold ${fold}: finished after step 4\n`);
+        expect(json(`runs/several/seed-${seed}/stage1/fold-${fold}/run.json`)).toMatchObject({
+          seed,
+          fold,
+          threads: 1,
+        });
+      }
+    }
+  });
+
+  it('one after the other end in the same bytes', async () => {
+    await work.done(...stage1, '--seeds', '3', '--run', 'sequence');
+    for (const fold of FOLDS) {
+      expectSameRun(`sequence/seed-3/stage1/fold-${fold}`, `runs/several/seed-3/stage1/fold-${fold}`);
+    }
+  });
+
+  it('stopped by Ctrl-C all save, and end in the same bytes when run again', async () => {
+    const long = [...stage1, '--seeds', '3', '--jobs', '2', '--set', 'stage1.epochs=16'];
+    const command = work.start(...long, '--run', 'stopped');
+    const metrics = work.path('stopped/seed-3/stage1/fold-1/metrics.jsonl');
+    await vi.waitUntil(() => (statSync(metrics, { throwIfNoEntry: false })?.size ?? 0) > 0, {
+      timeout: 60_000,
+    });
+    command.signal('SIGINT');
+    const { code, stderr } = await command.ended;
+    expect(code).toBe(130);
+    expect(stderr).toContain(
+      'finishing the steps in hand of every run and saving; press Ctrl-C again to leave at once\n',
+    );
+    expect(stderr).toMatch(
+      /\n\d of 3 runs are finished, [12] stopped and saved; run the same command again to go on\n$/,
+    );
+    // Threads may change the last bits of a sum: a run goes on with those that it began with.
+    const again = await work.done(...long, '--run', 'stopped', '--threads', '2');
+    expect(again.stderr).toContain(
+      'stage 1, seed 3, fold 1: computing with 1 thread, as the run in stopped/seed-3/stage1/fold-1 began\n',
+    );
+    const one = [
+      ...stage1.slice(0, 3),
+      '--threads',
+      '1',
+      '--fold',
+      '1',
+      '--seeds',
+      '3',
+      '--set',
+      'stage1.epochs=16',
+    ];
+    await work.done(...one, '--run', 'whole');
+    expectSameRun('stopped/seed-3/stage1/fold-1', 'whole/seed-3/stage1/fold-1');
+  });
+
+  it.each([['1'], ['2']])(
+    'of which one fails train the others and say which, with --jobs %s',
+    async (jobs) => {
+      const run = `failing-${jobs}`;
+      for (const name of ['run.json', 'recipe.yaml']) {
+        work.file(`${run}/stage1/fold-2/${name}`, work.read(`sequence/seed-3/stage1/fold-2/${name}`));
+      }
+      const { code, stdout, stderr } = await work.run(
+        ...stage1,
+        '--run',
+        run,
+        '--jobs',
+        jobs,
+        '--set',
+        'stage1.epochs=1',
+      );
+      expect(code).toBe(2);
+      const others = [1, 3].map((fold) => `${run}/stage1/fold-${fold}/checkpoint.safetensors\n`);
+      expect(stdout).toBe(others.join(''));
+      expect(stderr).toContain(
+        `error: stage 1, fold 2: ${run}/stage1/fold-2 holds a run of another recipe: seed was 3, is 1; stage1.epochs was 2, is 1`,
+      );
+      expect(stderr).toContain('error: 1 of 3 runs failed: stage 1, fold 2. The others are finished');
+    },
+  );
+
+  it('are refused where the seed is told twice or nonsense', async () => {
+    expect(await work.refused(...stage1, '--seeds', '1,2', '--set', 'seed=3')).toContain(
+      'leave out --set seed',
+    );
+    for (const seeds of ['1,1', '1,,2', 'x', '-1', '4294967296']) {
+      expect(await work.refused(...stage1, `--seeds=${seeds}`)).toContain('different whole numbers');
+    }
+  });
+});
+
+it('clips are encoded once before the runs begin, and how many are cut is told and recorded', async () => {
+  const seconds = work
+    .read('toy/three.csv')
+    .toString()
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((row) => row.split(','))
+    .filter((cells) => cells.at(-3) !== '1')
+    .map((cells) => Number(cells.at(-1)));
+  const [shorter, longer] = seconds.toSorted((x, y) => x - y).slice(seconds.length / 2 - 1) as [
+    number,
+    number,
+  ];
+  const maxSec = (shorter + longer) / 2;
+  const recipe = await loadRecipe({
+    path: work.path('several.yaml'),
+    overrides: [
+      `manifest=${work.path('toy/three.csv')}`,
+      ...['encoder', 'former', 'llm'].map(
+        (name, place) =>
+          `backbones.${name}=${work.path('toy/backbones', ['hubert', 'roberta', 'qwen2'][place]!)}`,
+      ),
+      `max_audio_sec=${maxSec}`,
+      'stage1.epochs=1',
+    ],
+  });
+  const compute = { device: { kind: 'cpu' } as const, cacheDir: work.path('..', 'other-features') };
+  await prepareRuns(
+    1,
+    [
+      { recipe, fold: 1 },
+      { recipe, fold: 2 },
+    ],
+    compute,
+  );
+  const stages: string[] = [];
+  const notes: string[] = [];
+  for (const fold of [1, 2]) {
+    await runStage({
+      ...{ recipe, stage: 1, fold, root: work.path('encoded'), versions: {} },
+      compute: { ...compute, onFeatures: ({ stage }) => void stages.push(stage) },
+      onNote: (text) => void notes.push(text),
+    });
+  }
+  expect(new Set(stages)).toEqual(new Set(['check']));
+
+  const cropped = seconds.filter((sec) => sec > maxSec).length;
+  expect(cropped).toBe(seconds.length / 2);
+  expect(json('encoded/stage1/fold-1/run.json')).toMatchObject({ cropped });
+  expect(notes).toContain(`cut to ${maxSec} s (max_audio_sec): ${cropped} of ${seconds.length} clips`);
+});
+
+describe('runs of several seeds', () => {
+  it('are scored together, with mean and deviation over the seeds', async () => {
+    const evaluate = ['eval', '--recipe', 'several.yaml', '--stage', '1', '--folds', '3'];
+    const result = JSON.parse(
+      (await work.done(...evaluate, '--seeds', 'all', '--json')).stdout,
+    ) as Figures & {
+      seeds: (Figures & { seed: number })[];
+      mean: Figures;
+      sd: Figures;
+    };
+    const own = [3, 4].map((seed) => json<Figures>(`runs/several/seed-${seed}/stage1/results.json`));
+    expect(result.seeds.map(({ seed, n, wa, ua }) => ({ seed, n, wa, ua }))).toEqual(
+      own.map(({ n, wa, ua }, place) => ({ seed: 3 + place, n, wa, ua })),
+    );
+    expect(result.n).toBe(48);
+    for (const metric of ['wa', 'ua', 'wf1'] as const) {
+      const [a, b] = own.map((figures) => figures[metric]) as [number, number];
+      expect(result.mean[metric]).toBeCloseTo((a + b) / 2, 12);
+      expect(result.sd[metric]).toBeCloseTo(Math.abs(a - b) / Math.SQRT2, 12);
+    }
+    expect(json('runs/several/stage1-seeds.json')).toEqual(result);
+    const { stdout } = await work.done(...evaluate, '--seeds', '4,3');
+    expect(stdout).toMatch(/^this run, mean ± sd +\d+\.\d ± \d+\.\d .* 2 seeds$/m);
+    expect(stdout).toMatch(/^4 +24 +\d/m);
+  });
+
+  it('are not taken for one run, nor looked for where there are none', async () => {
+    const evaluate = ['eval', '--recipe', 'several.yaml', '--stage', '1', '--folds', '3'];
+    expect(await work.refused(...evaluate)).toContain(
+      'runs/several holds the runs of several seeds; score them with eval --seeds all, or name one with --run, such as runs/several/seed-3',
+    );
+    expect(await work.refused(...evaluate, '--seeds', '3,9')).toContain('no run in runs/several/seed-9');
+    expect(await work.refused(...evaluate, '--seeds', 'all', '--run', 'failing-1')).toContain(
+      'holds no runs of seeds',
+    );
+    expect(
+      await work.refused('predict', 'toy/manifest.csv', '-o', 'x.csv', '--run', 'runs/several'),
+    ).toContain('such as runs/several/seed-3');
+  });
+});
+
+describe('emoq runs', () => {
+  it('lists them with status, validation, test and what differs from the recipe', async () => {
+    const before = listing(work.dir);
+    const { stdout } = await work.done('runs');
+    expect(stdout.split('\n')[0]).toMatch(
+      /^run +stage +fold +seed +status +validation +WA % +UA % +WF1 % +recipe$/,
+    );
+    expect(stdout).toMatch(
+      /^runs\/several\/seed-4\/stage1\/fold-3 +1 +3 +4 +finished +wa [01]\.\d{4}, epoch [12] +\d+\.\d +\d+\.\d +\d+\.\d +unchanged$/m,
+    );
+    expect(stdout.trim().split('\n')).toHaveLength(7);
+    expect(listing(work.dir)).toEqual(before);
+  });
+
+  it('tells how far an unfinished one is, and which keys differ', async () => {
+    const command = work.start(
+      ...stage1.slice(0, 3),
+      '--fold',
+      '1',
+      '--set',
+      'stage1.epochs=400',
+      '--run',
+      'half',
+    );
+    await command.says(/epoch 2\/400/);
+    command.signal('SIGINT');
+    await command.ended;
+    const { runs } = JSON.parse((await work.done('runs', '--root', 'half', '--json')).stdout) as {
+      runs: { step: number }[];
+    };
+    expect(runs).toEqual([
+      {
+        run: 'half/stage1/fold-1',
+        ...{ name: 'several', stage: 1, fold: 1, seed: 1, status: 'unfinished' },
+        step: expect.any(Number),
+        total_steps: 800,
+        validation: { epoch: expect.any(Number), metric: 'wa', value: expect.any(Number) },
+        test: null,
+        changed: { 'stage1.epochs': { recipe: 2, run: 400 } },
+      },
+    ]);
+    expect(runs[0]!.step).toBeGreaterThanOrEqual(2);
+    expect((await work.done('runs', '--root', 'half')).stdout).toMatch(
+      new RegExp(`step ${runs[0]!.step} of 800 .* stage1\\.epochs=400$`, 'm'),
+    );
+  });
+
+  it('goes on past one that cannot be read, and refuses a folder that is not there', async () => {
+    work.file('odd/a/run.json', '{"format": "other"}');
+    work.file('odd/b/run.json', '{');
+    writeFileSync(work.path('odd/file'), '');
+    const { stdout, stderr } = await work.done('runs', '--root', 'odd');
+    expect(stdout).toBe('');
+    expect(stderr).toContain('warning: odd/a: odd/a/run.json is not an emoq run\n');
+    expect(stderr).toContain('warning: odd/b: run odd/b/run.json is not valid JSON');
+    expect(stderr).toContain('there are no runs in odd\n');
+    expect(await work.refused('runs', '--root', 'nowhere')).toContain('there is no folder nowhere');
+  });
+});

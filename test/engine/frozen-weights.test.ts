@@ -1,0 +1,95 @@
+/** @file Frozen weights stay in their file: what a session over many of them takes of memory that is the process's own. */
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const LAYERS = 16;
+const WIDTH = 2048;
+/** 16 x 2048 x 2048 x 4 = 268,435,456 */
+const WEIGHT_BYTES = LAYERS * WIDTH * WIDTH * 4;
+
+/** Growth of memory that no file backs, in bytes, from before two sessions over the weights until they have run. */
+async function growth(
+  dtype: 'float32' | 'float16',
+): Promise<{ training: number; both: number; mapped: number }> {
+  const folder = await mkdtemp(join(tmpdir(), 'emoq-frozen-'));
+  const weights = await open(join(folder, 'weights.bin'), 'w');
+  await weights.truncate(WEIGHT_BYTES);
+  await weights.close();
+  const engine = new URL('../../dist/engine/', import.meta.url).href;
+  const path = join(folder, 'run.mjs');
+  await writeFile(
+    path,
+    `
+    import { readFileSync } from 'node:fs';
+    import { cast, addInitializer, addInput, addOutput, createGraph, linear, mul, reduceMean, serializeInPlace, add } from '${engine}onnx/index.js';
+    import { startSessionHost } from '${engine}runtime/index.js';
+    import { float32, int64, tensor } from '${engine}tensor/index.js';
+    import { buildTrainingGraph, stackBatches } from '${engine}training/index.js';
+    const [layers, width] = [${LAYERS}, ${WIDTH}];
+    const frozen = (graph) =>
+      Array.from({ length: layers }, (_, i) => {
+        const byteLength = width * width * ${dtype === 'float32' ? 4 : 2};
+        const place = { path: '${join(folder, 'weights.bin')}', offset: i * byteLength, byteLength };
+        return cast(addInitializer(graph, 'frozen.' + i, place, '${dtype}', [width, width]), 'float32');
+      });
+    const through = (x, weights) => weights.reduce((h, weight) => add(h, linear(h, weight)), x);
+    const resident = (kind) => 1024 * Number(new RegExp(kind + ':\\\\s+(\\\\d+)').exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+    const batchInputs = [{ name: 'x', dtype: 'float32', shape: ['batch', width] }];
+    const training = buildTrainingGraph({
+      name: 'frozen',
+      parameters: [{ key: 'scale', shape: [width] }],
+      batch: batchInputs,
+      optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 1 },
+      schedule: { warmupSteps: 0, totalSteps: 10 },
+      step: ({ root, parameters, batch }) => {
+        const y = through(mul(batch.x, parameters.get('scale')), frozen(root));
+        return { loss: reduceMean(mul(y, y)), reported: {} };
+      },
+    });
+    const evaluation = createGraph('evaluation');
+    const x = addInput(evaluation, 'x', 'float32', ['batch', width]);
+    addOutput(evaluation, through(mul(x, addInput(evaluation, 'scale', 'float32', [width])), frozen(evaluation)), 'y');
+    const host = startSessionHost();
+    const sparing = { device: { kind: 'cpu' }, threads: 1, disablePrepacking: true, withoutArena: true };
+    const opened = (graph, state) => {
+      const { model, weightsFolder } = serializeInPlace(graph);
+      return host.open(model, { ...sparing, weightsFolder }, state);
+    };
+    const before = resident('RssAnon');
+    const session = await opened(training.graph, training.state);
+    const one = { tensors: { x: tensor('float32', [2, width]) }, sizes: { batch: 2 } };
+    await session.run({ learning_rate: float32([], [1e-3]), step: int64([], [0]), ...stackBatches(batchInputs, [one]) });
+    const own = resident('RssAnon') - before;
+    const validation = await opened(evaluation);
+    await validation.run({ x: tensor('float32', [2, width]) }, session);
+    console.log(JSON.stringify({ training: own, both: resident('RssAnon') - before, mapped: resident('RssFile') }));
+    await host.close();
+  `,
+  );
+  const { stdout } = await promisify(execFile)(process.execPath, [path], { timeout: 60_000 });
+  await rm(folder, { recursive: true });
+  return JSON.parse(stdout) as { training: number; both: number; mapped: number };
+}
+
+describe.skipIf(process.platform !== 'linux')('frozen float32 weights in a file', () => {
+  it('are mapped and never copied, neither for training nor for validation beside it', async () => {
+    const { training, both, mapped } = await growth('float32');
+    const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+    console.log(
+      `${mb(WEIGHT_BYTES)} of frozen weights: ${mb(training)} of own memory for training, ${mb(both)} with validation`,
+    );
+    expect(mapped).toBeGreaterThan(WEIGHT_BYTES); // they were read, all of them
+    expect(training).toBeLessThan(0.25 * WEIGHT_BYTES);
+    expect(both).toBeLessThan(0.25 * WEIGHT_BYTES);
+  }, 60_000);
+
+  it('would show if they were copied: 16-bit ones, cast at load, are held anew by both sessions', async () => {
+    const { both } = await growth('float16');
+    expect(both).toBeGreaterThan(1.8 * WEIGHT_BYTES);
+  }, 60_000);
+});

@@ -1,0 +1,111 @@
+/** @file The metrics of a run in its three files: appended together, cut back together. */
+
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { InputError } from '../../src/base/index.js';
+import { encodeEvent, eventFileHeader } from '../../src/train/event-file.js';
+import { type MetricsLine, type MetricsLog, openMetrics } from '../../src/train/metrics-log.js';
+import { type RunFolder, runFolder } from '../../src/train/run-folder.js';
+import { readMetrics } from './metrics-lines.js';
+
+let folder: RunFolder;
+beforeEach(async () => {
+  folder = runFolder(await mkdtemp(join(tmpdir(), 'emoq-metrics-')));
+});
+afterEach(() => rm(folder.dir, { recursive: true }));
+
+const one: MetricsLine = { step: 1, epoch: 1, loss: 0.5, learning_rate_used: 1e-7 };
+// JSON has no -0: what is written at once and what is made again from metrics.jsonl must agree on 0.
+const zero: MetricsLine = { step: 3, epoch: 2, loss: -0, learning_rate_used: 0 };
+const two: MetricsLine = { step: 2, epoch: 1, loss: 0.25, learning_rate_used: 2e-7 };
+const validated: MetricsLine = { epoch: 1, step: 2, validation: { wa: 0.75, ua: 0.5, wf1: 0.625, nll: 1.5 } };
+const open = (size: number): Promise<MetricsLog> => openMetrics(folder, size, ['loss', 'learning_rate_used']);
+const files = (): Promise<Buffer[]> =>
+  Promise.all([folder.metrics, folder.metricsTable, folder.events].map((path) => readFile(path)));
+
+describe('the metrics log', () => {
+  it('has a line for each entry, and counts bytes', async () => {
+    const log = await open(0);
+    await log.append([one, two]);
+    await log.append([validated]);
+    await log.sync();
+    expect(await readMetrics(folder.metrics)).toEqual([one, two, validated]);
+    expect(log.size()).toBe((await readFile(folder.metrics)).length);
+  });
+
+  it('is a table too, with the validation in columns of its own', async () => {
+    const log = await open(0);
+    await log.append([one, two, validated]);
+    expect(await readFile(folder.metricsTable, 'utf8')).toBe(
+      `step,epoch,loss,learning_rate_used,validation_wa,validation_ua,validation_wf1,validation_nll
+1,1,0.5,1e-7,,,,
+2,1,0.25,2e-7,,,,
+2,1,,,0.75,0.5,0.625,1.5
+`,
+    );
+  });
+
+  it('is an event file too, with a curve for each figure and the step in place of the time', async () => {
+    const log = await open(0);
+    await log.append([one, validated]);
+    const { validation } = validated;
+    expect(await readFile(folder.events)).toEqual(
+      Buffer.concat([
+        eventFileHeader(),
+        encodeEvent({
+          ...{ step: 1, wallTimeSec: 1 },
+          scalars: { 'train/loss': 0.5, 'train/learning_rate_used': 1e-7 },
+        }),
+        encodeEvent({
+          ...{ step: 2, wallTimeSec: 2 },
+          scalars: Object.fromEntries(
+            Object.entries(validation!).map(([name, value]) => [`validation/${name}`, value]),
+          ),
+        }),
+      ]),
+    );
+  });
+
+  it('is cut back to what the saved state had seen, whatever has become of the other two files', async () => {
+    const log = await open(0);
+    await log.append([one, zero]);
+    const [seen, filesThen] = [log.size(), await files()];
+    await log.append([two, validated]);
+    const filesInTheEnd = await files();
+    for (const spoil of [
+      () => appendFile(folder.metrics, '{"step": 4, "lo'), // killed in the middle of a line
+      () => appendFile(folder.events, 'half an event'),
+      () => rm(folder.metricsTable),
+      () => rm(join(folder.dir, 'tensorboard'), { recursive: true }),
+    ]) {
+      await spoil();
+      const resumed = await open(seen);
+      expect(await files()).toEqual(filesThen);
+      await resumed.append([two, validated]);
+      expect(resumed.size()).toBe((await readFile(folder.metrics)).length);
+      expect(await files()).toEqual(filesInTheEnd);
+    }
+  });
+
+  it('is emptied for a run that begins anew', async () => {
+    await mkdir(folder.dir, { recursive: true });
+    await writeFile(folder.metrics, 'of an earlier run\n');
+    await open(0);
+    expect(await readFile(folder.metrics, 'utf8')).toBe('');
+    expect(await readFile(folder.events)).toEqual(Buffer.from(eventFileHeader()));
+  });
+
+  it('that has become shorter, is gone or was written by another is refused in one line', async () => {
+    const message = `${folder.metrics} is shorter than the saved state says; delete the run to start again`;
+    await expect(open(5)).rejects.toThrow(new InputError(message));
+    await writeFile(folder.metrics, '{}\n');
+    await expect(open(5)).rejects.toThrow(new InputError(message));
+    expect(await readFile(folder.metrics, 'utf8')).toBe('{}\n');
+    await writeFile(folder.metrics, '{}\nhello\n');
+    await expect(open(9)).rejects.toThrow(
+      new InputError(`${folder.metrics}, line 2 is not what emoq wrote; delete the run to start again`),
+    );
+  });
+});

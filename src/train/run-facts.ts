@@ -4,7 +4,7 @@ import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../models/index.js';
 import { type Experiment, promptTemplate } from './experiment.js';
-import type { RunFacts } from './run-folder.js';
+import type { RunFacts } from './run/index.js';
 
 /** What a run is made under, beside its experiment. */
 export interface RunCircumstances {

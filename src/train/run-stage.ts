@@ -10,23 +10,24 @@ import { type Experiment, experimentFeatures, openExperiment, trainingBatches } 
 import type { ComputeOptions, FeatureSource } from './features.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
 import { openSession, writeModel } from './model-files.js';
-import { changedCircumstances, runFacts } from './run-facts.js';
 import {
   createRun,
   inspectRun,
+  lockRun,
   type RunFacts,
   type RunFolder,
   readFacts,
+  readPosition,
   removeTemporaries,
   stageFolder,
-} from './run-folder.js';
-import { lockRun } from './run-lock.js';
+  type TrainingPosition,
+} from './run/index.js';
+import { changedCircumstances, runFacts } from './run-facts.js';
 import { planSteps } from './schedule.js';
 import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
 import { buildTraining, stageSettings } from './stage-settings.js';
 import { type TrainingControls, trainExperiment } from './train-experiment.js';
-import { readPosition, type TrainingPosition } from './training-state.js';
 
 export interface StageRunOptions extends TrainingControls {
   readonly recipe: Recipe;

@@ -1,6 +1,6 @@
 /** @file Which epoch is kept, and when further ones are not worth training. Only validation figures decide. */
 
-import type { BestEpoch, TrainingPosition } from './training-state.js';
+import type { BestEpoch, TrainingPosition } from './run/index.js';
 
 /** Metric of the validation set that chooses; 'last' keeps the last epoch whatever it is worth. */
 export type SelectBy = 'last' | 'wa' | 'ua' | 'wf1' | 'loss';

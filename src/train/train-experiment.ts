@@ -7,13 +7,11 @@ import type { Example } from './examples.js';
 import type { Experiment } from './experiment.js';
 import type { FeatureSource } from './features.js';
 import { inferAll, validationFigures } from './inference.js';
-import { openMetrics } from './metrics-log.js';
-import type { RunFolder } from './run-folder.js';
+import { openMetrics, type RunFolder, type TrainingPosition } from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import type { SelectionRule } from './selection.js';
 import { stageSettings } from './stage-settings.js';
 import { type TrainingReport, train } from './trainer.js';
-import type { TrainingPosition } from './training-state.js';
 
 /** How a caller follows and stops the training. */
 export interface TrainingControls {

@@ -17,12 +17,18 @@ import {
   stackBatches,
   type TrainingGraph,
 } from '../engine/training/index.js';
-import { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
-import type { MetricsLine, MetricsLog } from './metrics-log.js';
-import type { RunFolder } from './run-folder.js';
+import {
+  type BestEpoch,
+  epochCheckpoint,
+  type MetricsLine,
+  type MetricsLog,
+  positionMetadata,
+  pruneCheckpoints,
+  type RunFolder,
+  type TrainingPosition,
+} from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import { isTrainingOver, type SelectionRule, selectEpoch } from './selection.js';
-import { type BestEpoch, positionMetadata, type TrainingPosition } from './training-state.js';
 
 /** Validation figures of an epoch, by metric name. */
 export type ValidationFigures = Readonly<Record<string, number>>;

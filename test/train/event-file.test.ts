@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { encodeEvent, eventFileHeader, type ScalarEvent } from '../../src/train/event-file.js';
+import { encodeEvent, eventFileHeader, type ScalarEvent } from '../../src/train/run/event-file.js';
 
 const fixture = JSON.parse(readFileSync(new URL('../fixtures/event-file.json', import.meta.url), 'utf8')) as {
   events: ScalarEvent[];

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';
-import { encodeEvent, eventFileHeader } from '../../src/train/event-file.js';
-import { type MetricsLine, type MetricsLog, openMetrics } from '../../src/train/metrics-log.js';
-import { type RunFolder, runFolder } from '../../src/train/run-folder.js';
+import { encodeEvent, eventFileHeader } from '../../src/train/run/event-file.js';
+import { type RunFolder, runFolder } from '../../src/train/run/folder.js';
+import { type MetricsLine, type MetricsLog, openMetrics } from '../../src/train/run/metrics-log.js';
 import { readMetrics } from './metrics-lines.js';
 
 let folder: RunFolder;

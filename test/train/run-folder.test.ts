@@ -7,7 +7,6 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InputError, writeJsonAtomic } from '../../src/base/index.js';
 import { float32, writeSafetensors } from '../../src/engine/tensor/index.js';
 import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
-import { changedCircumstances } from '../../src/train/run-facts.js';
 import {
   createRun,
   inspectRun,
@@ -16,8 +15,9 @@ import {
   readFacts,
   removeTemporaries,
   stageFolder,
-} from '../../src/train/run-folder.js';
-import { positionMetadata, readPosition, type TrainingPosition } from '../../src/train/training-state.js';
+} from '../../src/train/run/folder.js';
+import { positionMetadata, readPosition, type TrainingPosition } from '../../src/train/run/training-state.js';
+import { changedCircumstances } from '../../src/train/run-facts.js';
 
 let root: string;
 let folder: RunFolder;

@@ -1,8 +1,8 @@
 /** @file Which epoch is kept and when training ends, by the figures of the validation set. */
 
 import { describe, expect, it } from 'vitest';
+import type { BestEpoch, TrainingPosition } from '../../src/train/run/training-state.js';
 import { isTrainingOver, type SelectBy, type SelectionRule, selectEpoch } from '../../src/train/selection.js';
-import type { BestEpoch, TrainingPosition } from '../../src/train/training-state.js';
 
 /** The epoch kept after each of several, by the figures of each. */
 function chosen(

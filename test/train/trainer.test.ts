@@ -7,8 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
 import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
 import { readSafetensors } from '../../src/engine/tensor/index.js';
-import { openMetrics } from '../../src/train/metrics-log.js';
-import { type RunFolder, runFolder } from '../../src/train/run-folder.js';
+import { type RunFolder, runFolder } from '../../src/train/run/folder.js';
+import { openMetrics } from '../../src/train/run/metrics-log.js';
+import { readPosition, type TrainingPosition } from '../../src/train/run/training-state.js';
 import { planSteps } from '../../src/train/schedule.js';
 import {
   type TrainerOptions,
@@ -16,7 +17,6 @@ import {
   train,
   type ValidationFigures,
 } from '../../src/train/trainer.js';
-import { readPosition, type TrainingPosition } from '../../src/train/training-state.js';
 import {
   inputs,
   LARGEST,

@@ -1,8 +1,8 @@
 /** @file One process at a time trains into a run folder: two would write into each other's metrics and states. */
 
 import { join } from 'node:path';
-import { claimLock, InputError } from '../base/index.js';
-import type { RunFolder } from './run-folder.js';
+import { claimLock, InputError } from '../../base/index.js';
+import type { RunFolder } from './folder.js';
 
 /**
  * Claims a run folder for this process, making it where it is new; the function that comes back gives it up. What a

@@ -2,7 +2,7 @@
 
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RunFolder } from './run-folder.js';
+import type { RunFolder } from './folder.js';
 
 /** Path of an epoch's checkpoint, such as `checkpoints/epoch-003.safetensors`. */
 export function epochCheckpoint({ checkpoints }: RunFolder, epoch: number): string {

@@ -6,10 +6,10 @@
 
 import { appendFile, mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { InputError, writeFileAtomic } from '../base/index.js';
+import { InputError, writeFileAtomic } from '../../base/index.js';
 import { encodeEvent, eventFileHeader } from './event-file.js';
+import type { RunFolder } from './folder.js';
 import { metricsTable } from './metrics-csv.js';
-import type { RunFolder } from './run-folder.js';
 
 /** A step with its figures, or a validated epoch. */
 export interface MetricsLine {

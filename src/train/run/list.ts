@@ -2,10 +2,10 @@
 
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errorMessage, InputError, pathExists, readJson, readTextFile } from '../base/index.js';
-import type { EvaluationResult, ResultFigures } from '../evaluate/index.js';
-import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../recipe/index.js';
-import { type RunFacts, type RunFolder, readFacts, runFolder } from './run-folder.js';
+import { errorMessage, InputError, pathExists, readJson, readTextFile } from '../../base/index.js';
+import type { EvaluationResult, ResultFigures } from '../../evaluate/index.js';
+import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
+import { type RunFacts, type RunFolder, readFacts, runFolder } from './folder.js';
 import { type BestEpoch, readPosition } from './training-state.js';
 
 /** One run, as its folder tells. */

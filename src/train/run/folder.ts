@@ -12,8 +12,8 @@ import {
   readTextFile,
   writeFileAtomic,
   writeJsonAtomic,
-} from '../base/index.js';
-import { dumpRecipe, type Recipe, recipeDifferences } from '../recipe/index.js';
+} from '../../base/index.js';
+import { dumpRecipe, type Recipe, recipeDifferences } from '../../recipe/index.js';
 
 /** Paths inside a run folder. */
 export interface RunFolder {

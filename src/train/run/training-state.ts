@@ -1,8 +1,8 @@
 /** @file How far a run is: one safetensors file with parameters and moments, the position in its metadata. */
 
 import { z } from 'zod';
-import { InputError, pathExists } from '../base/index.js';
-import { readSafetensorsHeader } from '../engine/tensor/index.js';
+import { InputError, pathExists } from '../../base/index.js';
+import { readSafetensorsHeader } from '../../engine/tensor/index.js';
 
 /** The best epoch so far by the recipe's metric. */
 export interface BestEpoch {

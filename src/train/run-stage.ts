@@ -18,6 +18,7 @@ import {
   type RunFolder,
   readFacts,
   readPosition,
+  removeDeadLock,
   removeTemporaries,
   stageFolder,
   type TrainingPosition,
@@ -84,8 +85,10 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   });
   const status = await inspectRun(folder, recipe, planned);
   const start = status === 'new' ? START : ((await readPosition(folder.state)) ?? START);
-  if (status === 'finished')
+  if (status === 'finished') {
+    await removeDeadLock(folder);
     return { status: 'already', folder, position: start, totalSteps: plan.totalSteps };
+  }
   reviewCorpus(experiment, options);
   if (status === 'unfinished') {
     onNote?.(`going on after step ${start.step} of ${plan.totalSteps}`);

@@ -1,7 +1,8 @@
 /** @file Run folders: what counts as new, unfinished, finished or another's, and what a killed run leaves behind. */
 
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InputError, writeJsonAtomic } from '../../src/base/index.js';
@@ -16,6 +17,7 @@ import {
   removeTemporaries,
   stageFolder,
 } from '../../src/train/run/folder.js';
+import { lockRun, removeDeadLock } from '../../src/train/run/lock.js';
 import { positionMetadata, readPosition, type TrainingPosition } from '../../src/train/run/training-state.js';
 import { changedCircumstances } from '../../src/train/run-facts.js';
 
@@ -171,5 +173,26 @@ describe('the position of a saved state', () => {
     }
     await writeFile(folder.state, 'no safetensors at all');
     await expect(readPosition(folder.state)).rejects.toThrow(InputError);
+  });
+});
+
+describe('a lock in a finished run', () => {
+  const names = () => readdir(folder.dir);
+
+  it('goes when the process that left it is gone', async () => {
+    await mkdir(folder.dir, { recursive: true });
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    await writeFile(join(folder.dir, 'training.lock'), `${pid} ${hostname()} 00000000\n`);
+    await removeDeadLock(folder);
+    expect(await names()).toEqual([]);
+    await removeDeadLock(folder); // there is none now, which is no fault
+  });
+
+  it('stays while its process is about to give it up', async () => {
+    const unlock = await lockRun(folder);
+    await removeDeadLock(folder);
+    expect(await names()).toEqual(['training.lock']);
+    await unlock();
+    expect(await names()).toEqual([]);
   });
 });

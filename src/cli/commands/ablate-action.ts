@@ -28,7 +28,8 @@ export async function run(options: AblateOptions): Promise<void> {
   if (options.json) {
     return printJson({ table, dataset: ablation.dataset, rows: rows.map(jsonRow) });
   }
-  const heading = `Table ${table}: ${title} (${ablation.dataset}; the paper's on meld7)`;
+  const pooled = options.folds === undefined ? '' : `, pooled over ${options.folds} folds`;
+  const heading = `Table ${table}: ${title} (${ablation.dataset}${pooled}; the paper's on meld7)`;
   printResult(`${outColor.bold(heading)}\n${ablationTable(rows)}`);
 }
 

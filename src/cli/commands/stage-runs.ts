@@ -162,7 +162,9 @@ function reported(name: string, error: unknown): Failure {
 function throwFailures(failures: readonly Failure[], runs: number): void {
   if (failures.length === 0) return;
   const names = failures.map(({ name }) => name).join('; ');
-  const text = `${failures.length} of ${runs} runs failed: ${names}. The others are finished; run the same command again for these`;
+  const others =
+    failures.length < runs ? '. The others are finished; run the same command again for these' : '';
+  const text = `${failures.length} of ${runs} runs failed: ${names}${others}`;
   throw failures.every(({ error }) => error instanceof InputError)
     ? new InputError(text)
     : new ComputationError(text);

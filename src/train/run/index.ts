@@ -12,6 +12,6 @@ export {
   stageFolder,
 } from './folder.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
-export { lockRun } from './lock.js';
+export { lockRun, removeDeadLock } from './lock.js';
 export { type MetricsLine, type MetricsLog, openMetrics } from './metrics-log.js';
 export { type BestEpoch, positionMetadata, readPosition, type TrainingPosition } from './training-state.js';

@@ -21,17 +21,20 @@ export interface ExperimentCorpus extends Partition {
   readonly dropped: LabelCounts;
 }
 
+/** What training listens to: the test set is left alone, whether its audio is there or not. */
+export const TRAINING_PARTS = ['train', 'dev'] as const;
+
 /**
  * Reads the recipe's manifest and divides it.
  * @param fold which session to hold out, from 1, where the recipe has folds
- * @param heard the parts whose audio must be there: training leaves the test set's alone
+ * @param heard the parts whose audio must be there
  * @throws InputError for anything wrong with the manifest, missing audio, a label that neither the recipe nor the
  *   prepared corpus knows, or a fold that the recipe does not have
  */
 export async function loadCorpus(
   recipe: Recipe,
   fold: number | undefined,
-  heard: readonly (keyof Partition)[] = ['train', 'dev', 'test'],
+  heard: readonly (keyof Partition)[],
 ): Promise<ExperimentCorpus> {
   const { manifest, utterances, dropped } = await selectedUtterances(recipe);
   checkFold(recipe, utterances, fold);

@@ -23,7 +23,7 @@ import {
   readRobertaConfig,
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
-import { labelCounts, loadCorpus } from './corpus.js';
+import { labelCounts, loadCorpus, TRAINING_PARTS } from './corpus.js';
 import { countOf } from './run-facts.js';
 import { planSteps } from './schedule.js';
 import { type Stage, stageParameters } from './stage.js';
@@ -48,7 +48,7 @@ export interface StageSize {
 export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | undefined): Promise<StageSize> {
   const settings = stageSettings(recipe, number);
   const configs = await backboneConfigs(recipe, number);
-  const corpus = await loadCorpus(recipe, fold).catch((error: unknown) => {
+  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS).catch((error: unknown) => {
     if (error instanceof InputError) return errorMessage(error);
     throw error;
   });

@@ -6,7 +6,7 @@ import type { Recipe } from '../recipe/index.js';
 import { type Backbones, openBackbones } from './backbones.js';
 import { balancedBatches, type EpochBatches, lengthBatches, shuffledBatches } from './batches.js';
 import type { Collation } from './collation.js';
-import { type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
+import { type ExperimentCorpus, labelCounts, loadCorpus, TRAINING_PARTS } from './corpus.js';
 import { type Example, makeExamples, type PromptSetting, promptSetting, type Spoken } from './examples.js';
 import { type ComputeOptions, type ExtractedFeatures, type FeatureSource, openFeatures } from './features.js';
 import { pooledFeatures } from './pooled-features.js';
@@ -103,7 +103,7 @@ export async function openExperiment(
   stage: 1 | 2,
   fold: number | undefined,
 ): Promise<Experiment> {
-  const corpus = await loadCorpus(recipe, fold, ['train', 'dev']);
+  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS);
   const model = await openStageModel(recipe, stage, labelCounts(corpus.train, recipe.labels));
   return { ...model, corpus };
 }

@@ -2,7 +2,7 @@
 
 import type { Utterance } from '../data/corpora/index.js';
 import type { Recipe } from '../recipe/index.js';
-import { loadCorpus } from './corpus.js';
+import { loadCorpus, TRAINING_PARTS } from './corpus.js';
 import { experimentFeatures, openExperiment } from './experiment.js';
 import type { ComputeOptions } from './features.js';
 
@@ -28,7 +28,7 @@ export async function prepareRuns(
     for (const utterance of [...train, ...dev]) utterances.set(utterance.id, utterance);
   };
   add(experiment.corpus);
-  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold));
+  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold, TRAINING_PARTS));
   if (compute === undefined) return;
   compute.onBegin?.();
   await experimentFeatures(experiment, [...utterances.values()], compute);

@@ -48,6 +48,9 @@ describe('training', () => {
           true,
         );
     }
+    // Nor do several runs, which are looked at together before the first begins.
+    const blind = ['--recipe', 'small.yaml', '--manifest', 'blind/manifest.csv', '--set', 'stage1.epochs=1'];
+    await work.done('stage1', ...blind, '--run', 'unseen-seeds', '--seeds', '1,2');
     expect(existsSync(work.path('unseen/stage1/results.json'))).toBe(false);
     // An evaluation does need it.
     await work.refused('eval', '--run', 'unseen', '--stage', '1');

@@ -12,8 +12,7 @@ export interface SessionOptions {
   readonly weightsFolder?: string | undefined;
   /**
    * Take memory from the system for each value and give it back, instead of keeping an arena and a plan for each set of
-   * shapes. Where shapes differ from run to run and state is large, that is less memory for about as
-   * much time (a stage-1 step of RoBERTa-base size: 8.3 instead of 10.6 GiB, 1.39 instead of 1.36 s).
+   * shapes. Where shapes differ from run to run and state is large, that is less memory for about as much time (a stage-1 step of RoBERTa-base size: 8.3 instead of 10.6 GiB, 1.39 instead of 1.36 s).
    */
   readonly withoutArena?: boolean;
   /** Keep weights as they are instead of repacking them: less memory, slower first products. */
@@ -21,7 +20,7 @@ export interface SessionOptions {
   /**
    * Leave constant expressions to each run. 16-bit weights that the graph casts then stay mapped from their files and
    * are cast layer by layer, instead of being held in float32 from the start: half the memory or less, and room that
-   * the system can take back, for a few percent of time.
+   * the system can take back, for a quarter to a half more time.
    */
   readonly keepConstantExpressions?: boolean;
   /** Write onnxruntime's own profile beside this path. */

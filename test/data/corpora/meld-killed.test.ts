@@ -16,7 +16,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const FOLDERS = { train: 'train_splits', dev: 'dev_splits_complete', test: 'output_repeated_splits_test' };
 /** For each of the forms below. */
-const KILLS = 2;
+const KILLS = 9;
 const CLIPS = { train: 28, dev: 6, test: 6 };
 
 beforeAll(() => {

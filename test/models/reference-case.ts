@@ -9,6 +9,7 @@ import {
   type Tensor,
   tensor,
 } from '../../src/engine/tensor/index.js';
+import type { Batch } from '../../src/engine/training/index.js';
 import type { AffectiveLossOptions } from '../../src/models/affective-losses.js';
 import type { FormerConfig } from '../../src/models/former/index.js';
 import {
@@ -298,4 +299,19 @@ export function lengthened(value: Tensor, extra: number, filler: number | bigint
     (longer.data as Float32Array).set(own, row * (length + extra) * inner);
   }
   return longer;
+}
+
+/** The case's batch of a step as a training graph takes it, each symbol bound to its size there. */
+export function referenceBatch(
+  reference: ReferenceCase,
+  inputs: readonly ModelInput[],
+  index: number,
+): Batch {
+  const tensors = Object.fromEntries(inputs.map(({ name }) => [name, reference.batch(name, index)]));
+  const sizes = inputs.flatMap(({ name, shape }) =>
+    shape.flatMap((dim, axis) =>
+      typeof dim === 'string' ? [[dim, tensors[name]!.shape[axis]!] as const] : [],
+    ),
+  );
+  return { tensors, sizes: Object.fromEntries(sizes) };
 }

@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { constant } from '../../src/engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
 import { float32, float32Of, type Tensor } from '../../src/engine/tensor/index.js';
-import type { AdamWOptions, Batch, TrainingSpec } from '../../src/engine/training/index.js';
+import type { AdamWOptions, TrainingSpec } from '../../src/engine/training/index.js';
 import { type InputViews, type ModelInput, stage1Loss } from '../../src/models/stage1-model.js';
 import { answerInputs, stage2Inputs, stage2Loss } from '../../src/models/stage2-model.js';
 import { layeredWeights, noDropout, type Weights } from '../../src/models/weights.js';
@@ -24,6 +24,7 @@ import {
   openReference,
   openStage2,
   type ReferenceCase,
+  referenceBatch,
   rootMeanSquare,
   type Stage2CaseName,
   stage1Case,
@@ -86,17 +87,6 @@ const frozenWeights =
   (key) =>
     constant(root, parameters.get(key)!);
 
-/** Batch number `index` of a case, its symbols read off the tensors. */
-function batchOf({ reference, inputs }: Trainee, index: number): Batch {
-  const tensors = Object.fromEntries(inputs.map(({ name }) => [name, reference.batch(name, index)]));
-  const sizes = inputs.flatMap(({ name, shape }) =>
-    shape.flatMap((dim, axis) =>
-      typeof dim === 'string' ? [[dim, tensors[name]!.shape[axis]!] as const] : [],
-    ),
-  );
-  return { tensors, sizes: Object.fromEntries(sizes) };
-}
-
 const optimizerOf = ({ reference: { optimizer } }: Trainee): AdamWOptions => ({
   beta1: optimizer.beta1,
   beta2: optimizer.beta2,
@@ -132,7 +122,9 @@ async function takeAll(
   };
   const start = Object.fromEntries(trained.map((key) => [key, reference.parameters.get(key)!]));
   const training = await openTraining(host, spec, start, 1, weightsFolder);
-  const batches = Array.from({ length: steps }, (_, step) => batchOf(trainee, step % BATCHES));
+  const batches = Array.from({ length: steps }, (_, step) =>
+    referenceBatch(trainee.reference, trainee.inputs, step % BATCHES),
+  );
   const options = { rate, batchInputs: inputs };
   const series = await takeStepsIn(training, batches, runSizes, options);
   const parameters = await training.session.readState(trained);

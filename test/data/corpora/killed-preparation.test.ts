@@ -34,6 +34,7 @@ describe.concurrent('a preparation killed at random moments goes on, and ends wi
       folder,
       'csv',
       15,
+      5,
     );
     expect(states.size).toBeGreaterThan(4);
   });
@@ -63,7 +64,7 @@ describe.concurrent('a preparation killed at random moments goes on, and ends wi
         known_bad: [],
       }),
     );
-    const states = await killAndCompare(prepareIemocap, { root, factsPath }, folder, 'iemocap', 10);
+    const states = await killAndCompare(prepareIemocap, { root, factsPath }, folder, 'iemocap', 10, 5);
     expect(states.size).toBeGreaterThan(4);
   });
 });

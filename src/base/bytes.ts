@@ -7,3 +7,8 @@ export function formatBytes(bytes: number): string {
   const amount = Number((bytes / 1000 ** power).toPrecision(3)).toLocaleString('en');
   return `${amount} ${['kB', 'MB', 'GB'][power - 1]}`;
 }
+
+/** `316 MiB`, `51.8 GiB`: powers of two, as memory is counted. */
+export function formatMemory(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+}

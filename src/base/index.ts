@@ -1,6 +1,6 @@
 /** @file Door of the base room: what every other room may lean on. */
 
-export { formatBytes } from './bytes.js';
+export { formatBytes, formatMemory } from './bytes.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
 export {
   ComputationError,

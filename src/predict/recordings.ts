@@ -187,13 +187,18 @@ async function predictWindow(
     frames: (id: string) => features.get(Number(id))?.frames ?? 0,
     read: async ({ id }: { readonly id: string }) => features.get(Number(id))!,
   };
-  const inferences = await trained.infer(model.examples(spoken), source);
   const outcomes = window.map(
     (recording): RowOutcome => ({ error: 'error' in recording ? recording.error : '' }),
   );
-  readable.forEach((index, place) => {
-    const { probabilities } = inferences[place]!;
-    outcomes[index] = { label: recipe.labels[argmax(probabilities)]!, probabilities };
+  const examples = model.examples(spoken).filter((example) => {
+    const problem = model.promptProblem(example);
+    if (problem !== undefined) outcomes[Number(example.id)] = { error: `${problem}; shorten its text` };
+    return problem === undefined;
+  });
+  const inferences = await trained.infer(examples, source);
+  inferences.forEach(({ probabilities }, place) => {
+    const label = recipe.labels[argmax(probabilities)]!;
+    outcomes[Number(examples[place]!.id)] = { label, probabilities };
   });
   return outcomes;
 }

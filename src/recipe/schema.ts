@@ -32,6 +32,10 @@ const percentOrNull = () => z.number().min(0).max(100).nullable();
 const optimizer = (epochs: number) => ({
   epochs: ours('passes over the training utterances', whole(1).default(epochs)),
   batch_size: paper('utterances in an optimizer step', whole(1).default(8)),
+  accumulate: ours(
+    'micro-batches that a batch is cut into, gradients summed: less memory; the contrastive loss compares within each',
+    whole(1).default(1),
+  ),
   learning_rate: paper('peak learning rate of AdamW', z.number().gt(0).max(1).default(1e-5)),
   warmup_fraction: ours('share of all steps over which the rate rises from 0', fraction().default(0.1)),
   weight_decay: ours('decoupled weight decay', fraction().default(0.01)),

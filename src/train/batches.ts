@@ -80,6 +80,36 @@ export function balancedBatches(labels: readonly number[], batchSize: number, se
   };
 }
 
+/** Cuts a step's batch into the micro-batches whose gradients are summed. Order and members stay as they are. */
+export type BatchSplit = (batch: readonly number[]) => readonly (readonly number[])[];
+
+/** Micro-batches of at most `size`, as few as that takes, whose sizes differ by one at the most. */
+export function evenSplit(size: number): BatchSplit {
+  return (batch) => {
+    const parts = Math.ceil(batch.length / size);
+    const start = (part: number): number => Math.ceil((part * batch.length) / parts);
+    return Array.from({ length: parts }, (_, part) => batch.slice(start(part), start(part + 1)));
+  };
+}
+
+/**
+ * Micro-batches of at most `size` that leave the pairs of class-balanced batches together, and the three examples of the
+ * first class in a batch of odd size, where they fit.
+ */
+export function pairedSplit(size: number): BatchSplit {
+  return (batch) => {
+    const first = 2 + (batch.length % 2);
+    const groups = [batch.slice(0, first), ...cut(batch.slice(first), 2)];
+    const parts: number[][] = [];
+    for (const group of groups) {
+      const last = parts.at(-1);
+      if (last !== undefined && last.length + group.length <= size) last.push(...group);
+      else parts.push(...cut(group, size));
+    }
+    return parts;
+  };
+}
+
 function epochOrder(count: number, seed: number, epoch: number): number[] {
   return seededRandom(seed, 'order', epoch).shuffle([...Array(count).keys()]);
 }

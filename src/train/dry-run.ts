@@ -8,6 +8,7 @@ import {
   estimateMemory,
   type MemoryEstimate,
   matrixFlops,
+  stepNodes,
   type TrainingGraph,
 } from '../engine/training/index.js';
 import {
@@ -27,7 +28,13 @@ import { labelCounts, loadCorpus, TRAINING_PARTS } from './corpus.js';
 import { countOf } from './run-facts.js';
 import { planSteps } from './schedule.js';
 import { type Stage, stageParameters } from './stage.js';
-import { buildTraining, stageSettings } from './stage-settings.js';
+import {
+  accumulationWarning,
+  batchSplit,
+  buildTraining,
+  microBatchSize,
+  stageSettings,
+} from './stage-settings.js';
 import { type BackboneConfigs, defineStage1, defineStage2, formerConfig } from './stages.js';
 
 export interface StageSize {
@@ -40,13 +47,18 @@ export interface StageSize {
   /** Absent where the corpus is not prepared; `corpusProblem` says why. */
   readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
   readonly corpusProblem?: string;
-  /** The batch that the memory is for. */
+  /** The batch that the memory is for, or each of its micro-batches. */
   readonly batch: Readonly<Record<string, number>>;
+  /** How many micro-batches a step's batch is cut into; 1 where it goes through the models whole. */
+  readonly microBatches: number;
+  /** What gradient accumulation changes in the results, where it does. */
+  readonly warning: string | undefined;
 }
 
 /** Builds the full training graph of a stage and sizes it. @throws InputError for a config that cannot be built */
 export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | undefined): Promise<StageSize> {
   const settings = stageSettings(recipe, number);
+  const warning = accumulationWarning(recipe, number);
   const configs = await backboneConfigs(recipe, number);
   const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS).catch((error: unknown) => {
     if (error instanceof InputError) return errorMessage(error);
@@ -68,14 +80,15 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
   const parameters = stageParameters(stage);
   const training = buildTraining({ recipe, stage, parameters }, plan);
   const buildSec = (performance.now() - startedAt) / 1000;
-  const batch = typicalBatch(recipe, settings.batch_size);
+  const typical = typicalStep(recipe, number);
   return {
     trainable: countOf(parameters.trainable),
     frozen: countOf(parameters.frozen),
-    memory: trainingMemory(training, batch),
-    nodes: training.body.nodes.length,
+    memory: trainingMemory(training, typical),
+    nodes: stepNodes(training),
     buildSec,
-    batch,
+    ...typical,
+    warning,
     ...(known
       ? { steps: { perEpoch: plan.stepsPerEpoch, total: plan.totalSteps, utterances: known.train.length } }
       : { corpusProblem: corpus as string }),
@@ -86,15 +99,14 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
 const FLOPS_PER_CORE = 60e9;
 
 /** The estimate for the trainer's runs of the graph, which take more than one step where a step is below a second. */
-function trainingMemory(training: TrainingGraph, batch: Readonly<Record<string, number>>): MemoryEstimate {
-  const stepSec = matrixFlops(training, batch) / (FLOPS_PER_CORE * availableParallelism());
-  return estimateMemory(training, batch, stepSec > 1 ? 1 : 2);
+function trainingMemory(training: TrainingGraph, { batch, microBatches }: TypicalStep): MemoryEstimate {
+  const stepSec = matrixFlops(training, batch, microBatches) / (FLOPS_PER_CORE * availableParallelism());
+  return estimateMemory(training, batch, stepSec > 1 ? 1 : 2, microBatches);
 }
 
 /** One line: the peak of this process so far, all threads, beside what `--dry-run` says. */
 export function peakMemory(training: TrainingGraph, recipe: Recipe, stage: 1 | 2): string {
-  const batch = typicalBatch(recipe, stageSettings(recipe, stage).batch_size);
-  const estimate = trainingMemory(training, batch).totalBytes;
+  const estimate = trainingMemory(training, typicalStep(recipe, stage)).totalBytes;
   const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20).toLocaleString('en')} MiB`;
   return `peak memory of this process: ${mib(process.resourceUsage().maxRSS * 1024)} (estimated for a batch of 5-second clips: ${mib(estimate)})`;
 }
@@ -147,11 +159,18 @@ function defineUnweighted(
   return defineStage2(recipe, former, configs.llm!, [...recipe.labels.keys()], frozen);
 }
 
-/** A batch of middling clips: 5 s of audio, 30 words' tokens, and a prompt of 128. */
-function typicalBatch(recipe: Recipe, batch: number): Record<string, number> {
+type TypicalStep = Pick<StageSize, 'batch' | 'microBatches'>;
+
+/** A step of middling clips: 5 s of audio, 30 words' tokens, and a prompt of 128. */
+function typicalStep(recipe: Recipe, stage: 1 | 2): TypicalStep {
+  const settings = stageSettings(recipe, stage);
+  const utterances = [...Array(settings.batch_size).keys()];
+  const microBatches = batchSplit(settings)?.(utterances).length ?? 1;
+  const batch = microBatchSize(settings);
   const audio = Math.round(Math.min(5, recipe.max_audio_sec) * 50);
   const isUnfused = recipe.fusion === 'none' && recipe.inputs !== 'text';
   const frames = isUnfused ? Math.min(audio, recipe.projector.slots) : audio;
   const text = Math.min(32, recipe.max_text_tokens);
-  return { batch, frames, text, prompt: 128 + (isUnfused ? frames : 0), answers: 2 * batch };
+  const prompt = 128 + (isUnfused ? frames : 0);
+  return { batch: { batch, frames, text, prompt, answers: 2 * batch }, microBatches };
 }

@@ -1,5 +1,6 @@
 /** @file A stage of a recipe, ready to train or to evaluate: corpus, backbones, examples, graphs' definition. */
 
+import { InputError } from '../base/index.js';
 import { DEFAULT_PROMPT, type PromptTemplate, UNFUSED_PROMPT } from '../data/text/index.js';
 import { hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
@@ -25,6 +26,8 @@ export interface StageModel {
   /** Whether clips are encoded at all (not for a text-only experiment). */
   readonly needsAudio: boolean;
   examples(utterances: readonly Spoken[]): Example[];
+  /** What keeps the language model from reading an example's prompt, in words; undefined where nothing does. */
+  promptProblem(example: Example): string | undefined;
   /** How batches are put together; with `targets` for training. */
   collation(features: FeatureSource, targets: boolean): Collation;
 }
@@ -63,6 +66,7 @@ export async function openStageModel(
   // RoBERTa's position table also holds the rows up to the padding id.
   const longest = former.roberta.maxPositionEmbeddings - former.roberta.padTokenId - 1;
   const maxTokens = Math.min(recipe.max_text_tokens, longest);
+  const slotPerFrame = stageNumber === 2 && !hasFormer(recipe);
   return {
     recipe,
     backbones,
@@ -72,9 +76,17 @@ export async function openStageModel(
     needsAudio: stage.inputs.some(({ name }) => name === 'audio_features'),
     examples: (utterances) =>
       makeExamples(utterances, recipe.labels, recipe.inputs, { tokenizer, maxTokens }, prompt),
+    promptProblem: ({ prompt: own }) => {
+      if (own === undefined) return undefined;
+      // How many slots a clip takes is known when its features are: the most that it may.
+      const slots = slotPerFrame && own.audioPosition >= 0 ? recipe.projector.slots : 1;
+      const tokens = own.ids.length - 1 + slots + own.answer.length;
+      const { maxPositionEmbeddings: most } = backbones.configs.llm!;
+      if (tokens <= most) return undefined;
+      return `its prompt of ${tokens} tokens is longer than the ${most} that ${recipe.backbones.llm} reads (max_position_embeddings)`;
+    },
     collation: (features, targets) => {
       const { audioWidth } = former;
-      const slotPerFrame = stageNumber === 2 && !hasFormer(recipe);
       const { read, frames } = slotPerFrame
         ? pooledFeatures(features, audioWidth, recipe.projector.slots)
         : features;
@@ -108,12 +120,37 @@ export async function openExperiment(
   return { ...model, corpus };
 }
 
+/** What an experiment trains on and what it is validated on, tokenized. */
+export interface TrainingExamples {
+  readonly train: readonly Example[];
+  readonly dev: readonly Example[];
+}
+
+/** @throws InputError for a prompt that is longer than the language model reads, naming its utterance */
+export function trainingExamples(experiment: Experiment): TrainingExamples {
+  const { corpus } = experiment;
+  return { train: fittingExamples(experiment, corpus.train), dev: fittingExamples(experiment, corpus.dev) };
+}
+
+/** The utterances, tokenized. @throws InputError for a prompt that is longer than the language model reads */
+export function fittingExamples(model: StageModel, utterances: readonly Spoken[]): Example[] {
+  const examples = model.examples(utterances);
+  for (const example of examples) {
+    const problem = model.promptProblem(example);
+    if (problem !== undefined) throw new InputError(`utterance ${example.id}: ${problem}; shorten its text`);
+  }
+  return examples;
+}
+
 /** A text token costs the Former about as much as this many frames: 12 layers of 12 d^2 against 6 of 2 d^2 and 1.3 d^2. */
 const FRAMES_PER_TOKEN = 10;
 const FRAMES_PER_SEC = 50;
 
 /** Which training utterances share a batch in each epoch, as the recipe wants it. */
-export function trainingBatches({ recipe, stage, corpus, examples }: Experiment): EpochBatches {
+export function trainingBatches(
+  { recipe, stage, corpus }: Experiment,
+  examples: readonly Example[],
+): EpochBatches {
   const { batches, batch_size } = stageSettings(recipe, stage.number);
   const { train } = corpus;
   if (batches === 'shuffled') return shuffledBatches(train.length, batch_size, recipe.seed);
@@ -124,7 +161,7 @@ export function trainingBatches({ recipe, stage, corpus, examples }: Experiment)
       recipe.seed,
     );
   }
-  const lengths = examples(train).map(({ textIds, prompt }, index) => {
+  const lengths = examples.map(({ textIds, prompt }, index) => {
     const audioSec = Math.min(train[index]!.durationSec, recipe.max_audio_sec);
     const tokens = textIds.length + (prompt === undefined ? 0 : prompt.ids.length + prompt.answer.length);
     return tokens + (audioSec * FRAMES_PER_SEC) / FRAMES_PER_TOKEN;

@@ -7,6 +7,7 @@ export type { Example, Spoken } from './examples.js';
 export {
   type Experiment,
   experimentFeatures,
+  fittingExamples,
   openExperiment,
   openStageModel,
   promptTemplate,
@@ -17,9 +18,11 @@ export { type Inference, type InferenceOptions, inferAll, validationFigures } fr
 export {
   type ListedRun,
   listRuns,
+  type MetricsLine,
   type RunFacts,
   type RunFolder,
   readFacts,
+  readMetrics,
   runFolder,
   stageFolder,
   type UnreadableRun,

@@ -6,7 +6,14 @@ import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts } from './corpus.js';
 import { peakMemory } from './dry-run.js';
-import { type Experiment, experimentFeatures, openExperiment, trainingBatches } from './experiment.js';
+import type { Example } from './examples.js';
+import {
+  type Experiment,
+  experimentFeatures,
+  openExperiment,
+  trainingBatches,
+  trainingExamples,
+} from './experiment.js';
 import type { ComputeOptions, FeatureSource } from './features.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
 import { openSession, writeModel } from './model-files.js';
@@ -24,10 +31,10 @@ import {
   type TrainingPosition,
 } from './run/index.js';
 import { changedCircumstances, runFacts } from './run-facts.js';
-import { planSteps } from './schedule.js';
+import { countSteps, planSteps } from './schedule.js';
 import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
-import { buildTraining, stageSettings } from './stage-settings.js';
+import { accumulationWarning, buildTraining, stageSettings } from './stage-settings.js';
 import { type TrainingControls, trainExperiment } from './train-experiment.js';
 
 export interface StageRunOptions extends TrainingControls {
@@ -65,41 +72,45 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const folder = stageFolder(root, stage, fold);
   const experiment = await openExperiment(recipe, stage, fold);
   const { corpus, parameters } = experiment;
+  const accumulation = accumulationWarning(recipe, stage);
   const stage1 = await stage1Checkpoint(options);
   const { epochs, batch_size, warmup_fraction } = stageSettings(recipe, stage);
   const selection = selectionRule(experiment);
-  const plan = planSteps(corpus.train.length, {
-    epochs,
-    batchSize: batch_size,
-    warmupFraction: warmup_fraction,
-    seed: recipe.seed,
-    batches: trainingBatches(experiment),
-  });
+  const passes = { epochs, batchSize: batch_size, warmupFraction: warmup_fraction };
+  const { totalSteps } = countSteps(corpus.train.length, passes);
   const planned = runFacts(experiment, {
     fold,
     device: options.compute.device,
     threads: options.compute.threads,
     versions: options.versions,
-    totalSteps: plan.totalSteps,
+    totalSteps,
     stage1: stage1 && (await sha256OfFile(stage1)),
   });
-  const status = await inspectRun(folder, recipe, planned);
+  const found = await inspectRun(folder, recipe, planned);
+  const { status } = found;
   const start = status === 'new' ? START : ((await readPosition(folder.state)) ?? START);
   if (status === 'finished') {
     await removeDeadLock(folder);
-    return { status: 'already', folder, position: start, totalSteps: plan.totalSteps };
+    return { status: 'already', folder, position: start, totalSteps };
   }
+  const examples = trainingExamples(experiment);
+  const plan = planSteps(corpus.train.length, {
+    ...passes,
+    seed: recipe.seed,
+    batches: trainingBatches(experiment, examples.train),
+  });
   reviewCorpus(experiment, options);
-  if (status === 'unfinished') {
-    onNote?.(`going on after step ${start.step} of ${plan.totalSteps}`);
-    const changes = changedCircumstances((await readFacts(folder))!, planned);
+  if (accumulation !== undefined) options.onWarning?.(accumulation);
+  if (found.status === 'unfinished') {
+    onNote?.(`going on after step ${start.step} of ${totalSteps}`);
+    const changes = changedCircumstances(found.facts, planned);
     if (changes.length > 0)
       options.onWarning?.(
         `${changes.join('; ')}: the run may end in other last digits than if it had not stopped`,
       );
   }
 
-  const compute = status === 'new' ? options.compute : await computeAsBegun(folder, options);
+  const compute = found.status === 'new' ? options.compute : computeAsBegun(folder, found.facts, options);
   compute.onBegin?.();
   const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], compute);
   const facts = { ...planned, threads: compute.threads ?? null, cropped: features.cropped };
@@ -109,7 +120,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     );
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
-  const initial = status === 'new' ? await initialParameters(experiment, features, stage1) : undefined;
+  const initial =
+    status === 'new' ? await initialParameters(experiment, examples.train, features, stage1) : undefined;
   const unlock = await lockRun(folder);
   const host = startSessionHost();
   try {
@@ -122,9 +134,10 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     else await session.setState(initial);
     const evaluationSession =
       corpus.dev.length === 0 ? undefined : await openSession(host, evaluationModel, compute);
-    options.onStart?.(start.step, plan.totalSteps);
+    options.onStart?.(start.step, totalSteps);
     const position = await trainExperiment(options, experiment, features, {
       folder,
+      examples,
       plan,
       selection,
       start,
@@ -139,7 +152,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
       const end = { status: 'finished', selected: position.best, trained } as const;
       await writeJsonAtomic(folder.facts, { ...facts, ...end } satisfies RunFacts);
     }
-    return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps: plan.totalSteps };
+    return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps };
   } finally {
     await host.close();
     await unlock();
@@ -162,12 +175,12 @@ function selectionRule({ recipe, stage, corpus }: Experiment): SelectionRule {
 }
 
 /** A run goes on with the threads that it began with: on the CPU the last bits of a sum depend on how it is shared out. */
-async function computeAsBegun(
+function computeAsBegun(
   folder: RunFolder,
+  { threads: begun }: RunFacts,
   { compute, onNote }: StageRunOptions,
-): Promise<ComputeOptions> {
+): ComputeOptions {
   const { threads: given, ...others } = compute;
-  const begun = (await readFacts(folder))?.threads;
   if (begun === undefined || begun === (given ?? null)) return compute;
   const threads =
     begun === null ? 'a thread for each core' : `${begun} ${begun === 1 ? 'thread' : 'threads'}`;
@@ -198,13 +211,14 @@ function reviewCorpus({ recipe, corpus }: Experiment, { onNote, onWarning }: Sta
 
 async function initialParameters(
   experiment: Experiment,
+  examples: readonly Example[],
   features: FeatureSource,
   stage1: string | undefined,
 ) {
-  const { recipe, stage, parameters, backbones, corpus, needsAudio } = experiment;
+  const { recipe, stage, parameters, backbones, needsAudio } = experiment;
   const audio =
     needsAudio && stage1 === undefined
-      ? await audioStatistics(experiment.examples(corpus.train), experiment.collation(features, false))
+      ? await audioStatistics(examples, experiment.collation(features, false))
       : undefined;
   if (stage.number === 1) return initialStage1(parameters.trainable, backbones, recipe.seed, audio);
   const trained = stage1 === undefined ? undefined : await openWeightsFile(stage1);

@@ -6,6 +6,7 @@ import {
   buildTrainingGraph,
   type Schedule,
   type TrainingGraph,
+  type TrainingSpec,
 } from '../engine/training/index.js';
 import type { BatchValues, Dropout, ModelInput, ParameterShape, Weights } from '../models/index.js';
 import { declaredWeights, layeredWeights, noDropout } from '../models/index.js';
@@ -55,7 +56,7 @@ export function stageTrainingGraph(
   parameters: StageParameters,
   optimizer: AdamWOptions,
   schedule: Schedule,
-  recompute: boolean,
+  memory: Pick<TrainingSpec, 'recompute' | 'accumulate'>,
 ): TrainingGraph {
   return buildTrainingGraph({
     name: `emoq_stage${stage.number}_training`,
@@ -63,7 +64,7 @@ export function stageTrainingGraph(
     batch: [...stage.inputs, ...stage.targets],
     optimizer,
     schedule,
-    recompute,
+    ...memory,
     step: ({ root, parameters: values, batch, dropout }) =>
       stage.loss(layeredWeights(values, stage.frozen(root)), batch, dropout),
   });

@@ -4,13 +4,13 @@ import type { HostedSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
 import { type Collation, collate, promptIds } from './collation.js';
 import type { Example } from './examples.js';
-import type { Experiment } from './experiment.js';
+import type { Experiment, TrainingExamples } from './experiment.js';
 import type { FeatureSource } from './features.js';
 import { inferAll, validationFigures } from './inference.js';
 import { openMetrics, type RunFolder, type TrainingPosition } from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import type { SelectionRule } from './selection.js';
-import { stageSettings } from './stage-settings.js';
+import { batchSplit, microBatchSize, stageSettings } from './stage-settings.js';
 import { type TrainingReport, train } from './trainer.js';
 
 /** How a caller follows and stops the training. */
@@ -26,6 +26,7 @@ export interface TrainingControls {
 /** What training goes on in: the run's folder and plan, its graphs and where it starts. */
 export interface TrainingSetup {
   readonly folder: RunFolder;
+  readonly examples: TrainingExamples;
   readonly plan: StepPlan;
   readonly selection: SelectionRule;
   readonly start: TrainingPosition;
@@ -39,12 +40,12 @@ export async function trainExperiment(
   options: TrainingControls,
   experiment: Experiment,
   features: FeatureSource,
-  { folder, plan, selection, start, training, session, evaluationSession }: TrainingSetup,
+  { folder, examples, plan, selection, start, training, session, evaluationSession }: TrainingSetup,
 ): Promise<TrainingPosition> {
-  const { recipe, corpus, stage, parameters } = experiment;
+  const { recipe, stage, parameters } = experiment;
   const settings = stageSettings(recipe, stage.number);
-  const trainExamples = experiment.examples(corpus.train);
-  const devExamples = experiment.examples(corpus.dev);
+  const split = batchSplit(settings);
+  const { train: trainExamples, dev: devExamples } = examples;
   const collation = experiment.collation(features, true);
   const inference = experiment.collation(features, false);
   return train({
@@ -56,7 +57,8 @@ export async function trainExperiment(
     plan,
     learningRate: settings.learning_rate,
     seed: recipe.seed,
-    largest: largestSizes(trainExamples, collation, settings.batch_size),
+    largest: largestSizes(trainExamples, collation, microBatchSize(settings)),
+    ...(split && { split }),
     batch: (indices) =>
       collate(
         indices.map((index) => trainExamples[index]!),
@@ -68,7 +70,7 @@ export async function trainExperiment(
           session: evaluationSession,
           parametersOf: session,
           collation: inference,
-          batchSize: settings.batch_size,
+          batchSize: microBatchSize(settings),
           stop: options.stop,
           onProgress: options.onValidation,
         });
@@ -87,7 +89,7 @@ export async function trainExperiment(
   });
 }
 
-/** Bounds of every symbol over all training batches. */
+/** Bounds of every symbol over all training batches, or micro-batches, of so many utterances. */
 function largestSizes(
   examples: readonly Example[],
   collation: Collation,

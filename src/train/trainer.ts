@@ -7,16 +7,7 @@
 import { ComputationError } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
 import { float32, int64, type Tensor } from '../engine/tensor/index.js';
-import {
-  type Batch,
-  type BatchInput,
-  dropoutOffsets,
-  dropoutPools,
-  firstMomentName,
-  secondMomentName,
-  stackBatches,
-  type TrainingGraph,
-} from '../engine/training/index.js';
+import { dropoutPools, firstMomentName, secondMomentName } from '../engine/training/index.js';
 import {
   type BestEpoch,
   epochCheckpoint,
@@ -29,6 +20,7 @@ import {
 } from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import { isTrainingOver, type SelectionRule, selectEpoch } from './selection.js';
+import { type StepFeedOptions, stepFeeds } from './step-feeds.js';
 
 /** Validation figures of an epoch, by metric name. */
 export type ValidationFigures = Readonly<Record<string, number>>;
@@ -51,18 +43,12 @@ export interface TrainingReport {
   readonly best: BestEpoch | null;
 }
 
-export interface TrainerOptions {
+export interface TrainerOptions extends StepFeedOptions {
   readonly folder: RunFolder;
   readonly session: HostedSession;
-  readonly graph: TrainingGraph;
-  readonly inputs: readonly BatchInput[];
   readonly parameterKeys: readonly string[];
   readonly plan: StepPlan;
   readonly learningRate: number;
-  readonly seed: number;
-  /** Upper bound of every symbol over all batches: sizes the dropout pools. */
-  readonly largest: Readonly<Record<string, number>>;
-  readonly batch: (indices: readonly number[]) => Promise<Batch>;
   /** Figures on the validation set with the parameters in training; absent without one. Rejects when stopped. */
   readonly validate?: () => Promise<ValidationFigures>;
   readonly selection: SelectionRule;
@@ -121,18 +107,14 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     const left = plan.stepsPerEpoch - (step % plan.stepsPerEpoch);
     const count = Math.min(grouping.size(), left, plan.totalSteps - step);
     if (count <= 0) return undefined;
-    const batches = await Promise.all(
-      Array.from({ length: count }, (_, k) => options.batch(plan.batchOf(step + k))),
-    );
-    const sizes = batches.map((batch) => batch.sizes);
+    const steps = Array.from({ length: count }, (_, k) => plan.batchOf(step + k));
     return {
       count,
       feeds: {
         learning_rate: float32([], [options.learningRate]),
         step: int64([], [step]),
-        ...stackBatches(options.inputs, batches),
+        ...(await stepFeeds(options, step, steps)),
         ...pools,
-        ...dropoutOffsets(options.graph.dropout, options.seed, step, sizes, options.largest),
       },
     };
   }

@@ -28,6 +28,26 @@ describe('--dry-run', () => {
     expect(listing(work.dir)).toEqual({});
   });
 
+  it('sizes a step in micro-batches, and says what they change', async () => {
+    const gibOf = (stderr: string): number => Number(/^memory: about (\d+\.\d) GiB/m.exec(stderr)![1]);
+    const stage2 = ['stage2', '--dataset', 'meld7', '--dry-run', '--set', 'stage2.batch_size=32'];
+    const whole = await work.done(...stage2);
+    const micro = await work.done(...stage2, '--set', 'stage2.accumulate=16');
+    expect(micro.stderr).toContain(' one step at 16 micro-batches of 2, 250 frames, ');
+    expect(micro.stderr).not.toContain('warning');
+    expect(gibOf(micro.stderr)).toBeLessThan(gibOf(whole.stderr) - 10);
+    const stage1 = ['stage1', '--dataset', 'meld7', '--dry-run'];
+    const { stderr } = await work.done(...stage1, '--set', 'stage1.accumulate=4');
+    expect(stderr).toMatch(
+      /^warning: stage1\.accumulate 4: the contrastive loss compares the 2 utterances /m,
+    );
+    const focal = [...stage1, '--set', 'stage1.scl_weight=0', '--set', 'stage1.accumulate=8'];
+    expect((await work.done(...focal)).stderr).not.toContain('warning');
+    expect(await work.refused(...stage1, '--set', 'stage1.accumulate=8')).toContain(
+      'stage1.accumulate 8 leaves one utterance in a micro-batch of batch_size 8',
+    );
+  });
+
   it('counts the steps of a corpus that is there, and overrides show', async () => {
     await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
     work.file('toy.yaml', toyRecipe('toy', { former: { pooling_heads: 4 } }));

@@ -90,6 +90,30 @@ describe('the toy corpus, from raw to predictions', () => {
     }
   });
 
+  it('a prompt longer than the language model reads stops training, and is marked by predict', async () => {
+    const long = 'so '.repeat(3000).trim();
+    const rows = work.read('toy/manifest.csv').toString().trimEnd().split('\n');
+    const line = rows.findIndex((row) => row.includes(',train,'));
+    const [id, path] = rows[line]!.split(',') as [string, string];
+    const others = rows[line]!.split(',').slice(-6);
+    work.file('toy/long.csv', `${rows.with(line, [id, path, long, ...others].join(',')).join('\n')}\n`);
+    const train = ['stage2', '--recipe', 'both.yaml', '--run', 'long', '--set', 'stage2.from_stage1=false'];
+    expect(await work.refused(...train, '--manifest', 'toy/long.csv')).toMatch(
+      new RegExp(
+        `^error: utterance ${id}: its prompt of 30\\d\\d tokens is longer than the 2048 that toy/backbones/qwen2 reads \\(max_position_embeddings\\); shorten its text$`,
+      ),
+    );
+    work.file('long.csv', `path,text\ntoy/${path},Oh.\ntoy/${path},${long}\ntoy/${path},Oh.\n`);
+    await work.done('predict', 'long.csv', '-o', 'out/long.csv', '--run', 'runs/both');
+    const [first, second, third] = csvRows(work, 'out/long.csv');
+    expect(second).toMatchObject({ label: '' });
+    expect(second!.error).toMatch(
+      /^its prompt of 30\d\d tokens is longer than the 2048 .*; shorten its text$/,
+    );
+    expect(first).toMatchObject({ error: '' });
+    expect(third).toEqual(first);
+  });
+
   it('the run says how it was made', async () => {
     const facts = JSON.parse(work.read('runs/both/stage2/run.json').toString()) as Record<string, unknown>;
     expect(facts).toMatchObject({

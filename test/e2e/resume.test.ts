@@ -1,6 +1,6 @@
 /** @file Stopped, killed, run twice: however a training run got to its end, its files are the same bytes. */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fileDigests, listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
@@ -68,6 +68,23 @@ describe('a training run', () => {
     expect(stderr).toMatch(/^going on after step (144|216) of 216$/m);
     expect(digests('killed/stage1')).toEqual(expected);
     expect(Object.keys(listing(work.path('killed'))).filter((name) => name.includes('tmp'))).toEqual([]);
+  });
+
+  it('of micro-batches, killed, ends in the same bytes too', async () => {
+    const settings = ['stage1.batch_size=8', 'stage1.accumulate=4', 'stage1.epochs=2'];
+    const micro = [...train('micro'), ...settings.flatMap((setting) => ['--set', setting])];
+    const { stderr } = await work.done(...micro);
+    expect(stderr).toContain(
+      'warning: stage1.accumulate 4: the contrastive loss compares the 2 utterances of a micro-batch, not the 8 of the batch\n',
+    );
+    const whole = digests('micro/stage1');
+    rmSync(work.path('micro'), { recursive: true });
+    const command = work.start(...micro);
+    await command.says(/epoch 1\/2: loss/);
+    command.signal('SIGKILL');
+    await command.ended;
+    expect((await work.done(...micro)).stderr).toMatch(/^going on after step (18|36) of 36$/m);
+    expect(digests('micro/stage1')).toEqual(whole);
   });
 
   it('killed before it saved anything starts again, with another recipe too', async () => {

@@ -36,10 +36,12 @@ import {
   dropoutOffsets,
   dropoutPools,
   firstMomentName,
+  type MicroBatch,
   type StepContext,
   type StepLoss,
   secondMomentName,
   stackBatches,
+  stackMicroBatches,
   type TrainableParameter,
   type TrainingGraph,
   type TrainingSpec,
@@ -114,6 +116,21 @@ export function randomBatch(batch: number, length: number, seed: number): Batch 
 export const randomBatches = (count: number): Batch[] =>
   Array.from({ length: count }, (_, step) => randomBatch(1 + ((3 * step) % 5), 2 + ((7 * step) % 6), step));
 
+/** A batch in micro-batches of at most `size`, its rows in order, each as padded as the whole. */
+export function rowsOf(batch: Batch, size: number): MicroBatch[] {
+  const rows = batch.sizes.batch!;
+  return Array.from({ length: Math.ceil(rows / size) }, (_, part): MicroBatch => {
+    const [from, to] = [part * size, Math.min((part + 1) * size, rows)];
+    const tensors = Object.entries(batch.tensors).map(([name, { dtype, shape, data }]) => {
+      const row = data.length / rows;
+      const values = (data as Float32Array).slice(from * row, to * row);
+      return [name, tensor(dtype, [to - from, ...shape.slice(1)], values)] as const;
+    });
+    const sizes = { ...batch.sizes, batch: to - from };
+    return { batch: { tensors: Object.fromEntries(tensors), sizes }, weight: (to - from) / rows };
+  });
+}
+
 /** Bounds of the sizes of `randomBatches`. */
 export const LARGEST = { batch: 5, length: 7 };
 
@@ -160,19 +177,23 @@ export interface StepsOptions {
   readonly seed?: number;
   readonly largest?: Readonly<Record<string, number>>;
   readonly batchInputs?: readonly BatchInput[];
+  /** How a step's batch is cut, for a graph that accumulates gradients. */
+  readonly cut?: (batch: Batch) => readonly MicroBatch[];
 }
 
 /** Takes one step for each batch, all in one run of the graph; per-step outputs by name. */
 export async function takeSteps(
   { graph, session }: Training,
   batches: readonly Batch[],
-  { firstStep = 0, rate = 0.01, seed = 7, largest = LARGEST, batchInputs = inputs }: StepsOptions = {},
+  { firstStep = 0, rate = 0.01, seed = 7, largest = LARGEST, batchInputs = inputs, cut }: StepsOptions = {},
 ): Promise<Record<string, Tensor>> {
-  const sizes = batches.map((batch) => batch.sizes);
+  const micro = cut && batches.map(cut);
+  const sizes =
+    micro?.map((parts) => parts.map(({ batch }) => batch.sizes)) ?? batches.map((batch) => batch.sizes);
   return session.run({
     learning_rate: float32([], [rate]),
     step: int64([], [firstStep]),
-    ...stackBatches(batchInputs, batches),
+    ...(micro ? stackMicroBatches(batchInputs, micro) : stackBatches(batchInputs, batches)),
     ...dropoutPools(graph.dropout, seed, largest),
     ...dropoutOffsets(graph.dropout, seed, firstStep, sizes, largest),
   });

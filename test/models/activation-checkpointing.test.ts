@@ -9,12 +9,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { constant, valuesRead } from '../../src/engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
 import { float32Of, type Tensor } from '../../src/engine/tensor/index.js';
-import { buildTrainingGraph, firstMomentName, type TrainingSpec } from '../../src/engine/training/index.js';
+import {
+  type Batch,
+  buildTrainingGraph,
+  firstMomentName,
+  type TrainingSpec,
+} from '../../src/engine/training/index.js';
 import { type ModelInput, stage1Loss } from '../../src/models/stage1-model.js';
 import { answerInputs, stage2Inputs, stage2Loss } from '../../src/models/stage2-model.js';
 import { layeredWeights, type Weights } from '../../src/models/weights.js';
 import { openTraining, relativeError, takeStepsIn } from '../engine/training-model.js';
 import {
+  microBatchesOf,
   openReference,
   openStage2,
   type ReferenceCase,
@@ -82,7 +88,7 @@ async function stage2(): Promise<Trainee> {
   };
 }
 
-function specOf({ reference, inputs, step }: Trainee, recompute: boolean): TrainingSpec {
+function specOf({ reference, inputs, step }: Trainee, recompute: boolean, accumulate = false): TrainingSpec {
   return {
     name: 'checkpointed',
     parameters: [...reference.after].map(([key, { shape }]) => ({ key, shape })),
@@ -91,13 +97,14 @@ function specOf({ reference, inputs, step }: Trainee, recompute: boolean): Train
     optimizer: { beta1: 0, beta2: 0.999, epsilon: 1e-4, weightDecay: 0.01, clipNorm: 0 },
     schedule: { warmupSteps: 0, totalSteps: 10 },
     recompute,
+    accumulate,
   };
 }
 
-/** Losses of each step, and the parameters and last gradients by key. */
-async function trained(trainee: Trainee, recompute: boolean, steps: number) {
+/** Losses of each step, and the parameters and last gradients by key; of whole batches, or of micro-batches of two. */
+async function trained(trainee: Trainee, recompute: boolean, steps: number, accumulate = false) {
   const { reference, inputs, weightsFolder } = trainee;
-  const spec = specOf(trainee, recompute);
+  const spec = specOf(trainee, recompute, accumulate);
   const keys = spec.parameters.map(({ key }) => key);
   const start = Object.fromEntries(keys.map((key) => [key, reference.parameters.get(key)!]));
   const training = await openTraining(host, spec, start, 1, weightsFolder);
@@ -108,7 +115,8 @@ async function trained(trainee: Trainee, recompute: boolean, steps: number) {
   for (const { sizes } of batches)
     for (const [symbol, size] of Object.entries(sizes))
       largest[symbol] = Math.max(size, largest[symbol] ?? 0);
-  const options = { rate: 1e-3, batchInputs: inputs, largest };
+  const cut = accumulate && { cut: (batch: Batch) => microBatchesOf(batch, 2) };
+  const options = { rate: 1e-3, batchInputs: inputs, largest, ...cut };
   const { loss } = await takeStepsIn(training, batches, [steps], options);
   const parameters = await training.session.readState(keys);
   const moments = await training.session.readState(keys.map(firstMomentName));
@@ -147,6 +155,18 @@ describe.each([
     const [kept, recomputed] = [await trained(trainee, false, 4), await trained(trainee, true, 4)];
     expect(distance(recomputed.parameters, kept.parameters)).toBeLessThan(AFTER_STEPS);
     expect(relativeError(recomputed.loss, kept.loss)).toBeLessThan(AFTER_STEPS);
+  });
+
+  it('leaves steps in micro-batches as they are too', async () => {
+    const trainee = await open();
+    const [kept, recomputed] = [
+      await trained(trainee, false, 4, true),
+      await trained(trainee, true, 4, true),
+    ];
+    expect(distance(recomputed.parameters, kept.parameters)).toBeLessThan(AFTER_STEPS);
+    expect(relativeError(recomputed.loss, kept.loss)).toBeLessThan(AFTER_STEPS);
+    const { gradientBody } = buildTrainingGraph(specOf(trainee, true, true));
+    expect(gradientBody.nodes.some(({ name }) => name.includes('/recomputed/'))).toBe(true);
   });
 
   it('computes the layers twice, and what nobody reads not even that', async () => {

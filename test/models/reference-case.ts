@@ -4,12 +4,14 @@ import { gradients } from '../../src/engine/autodiff/index.js';
 import type { Graph, Value } from '../../src/engine/onnx/index.js';
 import {
   elementCount,
+  float32,
   float32Of,
+  int64,
   readSafetensors,
   type Tensor,
   tensor,
 } from '../../src/engine/tensor/index.js';
-import type { Batch } from '../../src/engine/training/index.js';
+import type { Batch, MicroBatch } from '../../src/engine/training/index.js';
 import type { AffectiveLossOptions } from '../../src/models/affective-losses.js';
 import type { FormerConfig } from '../../src/models/former/index.js';
 import {
@@ -20,6 +22,7 @@ import {
 } from '../../src/models/stage1-model.js';
 import { hasFormer, type Stage2Config } from '../../src/models/stage2-model.js';
 import { givenWeights, type Weights } from '../../src/models/weights.js';
+import { rowsOf } from '../engine/training-model.js';
 import { type ParityError, parityError } from '../parity/figures.js';
 import { compute, type Feed, type Fixture, openFixture } from './qwen2/graph-run.js';
 
@@ -314,4 +317,36 @@ export function referenceBatch(
     ),
   );
   return { tensors, sizes: Object.fromEntries(sizes) };
+}
+
+/** A batch of either stage in micro-batches of at most `size` utterances, each with its own utterances' answers. */
+export function microBatchesOf({ tensors, sizes }: Batch, size: number): MicroBatch[] {
+  const { answer_positions: positions, answer_tokens: tokens, answer_weights: weights, ...rows } = tensors;
+  const parts = rowsOf({ tensors: rows, sizes }, size);
+  if (positions === undefined) return parts;
+  const length = sizes.prompt!;
+  return parts.map(({ batch, weight }, part) => {
+    const first = part * size * length; // answers are rows of the flattened [batch, prompt]
+    const end = first + batch.sizes.batch! * length;
+    const places = Array.from(positions.data, Number);
+    const own = [...places.keys()].filter((at) => places[at]! >= first && places[at]! < end);
+    const answers = {
+      answer_positions: int64(
+        [own.length],
+        own.map((at) => places[at]! - first),
+      ),
+      answer_tokens: int64(
+        [own.length],
+        own.map((at) => Number(tokens!.data[at])),
+      ),
+      answer_weights: float32(
+        [own.length],
+        own.map((at) => Number(weights!.data[at])),
+      ),
+    };
+    return {
+      batch: { tensors: { ...batch.tensors, ...answers }, sizes: { ...batch.sizes, answers: own.length } },
+      weight,
+    };
+  });
 }

@@ -12,15 +12,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { constant } from '../../src/engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
 import { float32, float32Of, type Tensor } from '../../src/engine/tensor/index.js';
-import type { AdamWOptions, TrainingSpec } from '../../src/engine/training/index.js';
+import type { AdamWOptions, Batch, TrainingSpec } from '../../src/engine/training/index.js';
+import type { AffectiveLossOptions } from '../../src/models/affective-losses.js';
 import { type InputViews, type ModelInput, stage1Loss } from '../../src/models/stage1-model.js';
 import { answerInputs, stage2Inputs, stage2Loss } from '../../src/models/stage2-model.js';
 import { layeredWeights, noDropout, type Weights } from '../../src/models/weights.js';
-import { openTraining, takeStepsIn } from '../engine/training-model.js';
+import { openTraining, relativeError, takeStepsIn } from '../engine/training-model.js';
 import { largestError, type ParityError, parityError, recordParity } from '../parity/figures.js';
 import {
   describeStage1,
   describeStage2,
+  microBatchesOf,
   openReference,
   openStage2,
   type ReferenceCase,
@@ -49,9 +51,10 @@ interface Trainee {
   readonly row: { readonly model: string; readonly shape: string; readonly dtype: string };
 }
 
-async function stage1(views: InputViews): Promise<Trainee> {
+async function stage1(views: InputViews, changed: Partial<AffectiveLossOptions> = {}): Promise<Trainee> {
   const reference = (await openReference('stage1')).caseOf(views);
-  const { config, losses, inputs } = stage1Case(reference, views);
+  const { config, inputs, ...own } = stage1Case(reference, views);
+  const losses = { ...own.losses, ...changed };
   return {
     reference,
     inputs,
@@ -102,11 +105,15 @@ interface Taken {
   readonly series: Readonly<Record<string, number[]>>;
 }
 
-/** Takes all the steps of a case in runs of the graph of the given sizes, with some settings other than its own. */
+/**
+ * Takes all the steps of a case in runs of the graph of the given sizes, with some settings other than its own.
+ * @param microBatchSize the most utterances in a micro-batch; batches go through the model whole without
+ */
 async function takeAll(
   trainee: Trainee,
   runSizes: readonly number[],
   changed: Partial<AdamWOptions & { warmupSteps: number; totalSteps: number }> = {},
+  microBatchSize?: number,
 ): Promise<Taken> {
   const { reference, inputs, weightsFolder } = trainee;
   const { steps, rate, warmup_steps, total_steps } = reference.optimizer;
@@ -119,13 +126,15 @@ async function takeAll(
     step: trainee.step,
     optimizer: { ...optimizerOf(trainee), ...optimizer },
     schedule: { warmupSteps, totalSteps },
+    accumulate: microBatchSize !== undefined,
   };
   const start = Object.fromEntries(trained.map((key) => [key, reference.parameters.get(key)!]));
   const training = await openTraining(host, spec, start, 1, weightsFolder);
   const batches = Array.from({ length: steps }, (_, step) =>
     referenceBatch(trainee.reference, trainee.inputs, step % BATCHES),
   );
-  const options = { rate, batchInputs: inputs };
+  const cut = microBatchSize && { cut: (batch: Batch) => microBatchesOf(batch, microBatchSize) };
+  const options = { rate, batchInputs: inputs, ...cut };
   const series = await takeStepsIn(training, batches, runSizes, options);
   const parameters = await training.session.readState(trained);
   await training.session.dispose();
@@ -192,6 +201,47 @@ for (const [name, open] of Object.entries(trainees)) {
     });
   });
 }
+
+describe('20 steps in micro-batches', () => {
+  it.each(Object.keys(stage2Cases) as Stage2CaseName[])(
+    "of stage 2, inputs: %s, end where PyTorch's of whole batches end",
+    async (name) => {
+      const trainee = await stage2(name);
+      const { reference } = trainee;
+      const utterances = Array.from(
+        { length: BATCHES },
+        (_, batch) => reference.batch('prompt_ids', batch).shape[0]!,
+      );
+      expect(Math.max(...utterances)).toBeGreaterThan(2);
+      expect(new Set(utterances).size).toBeGreaterThan(1); // steps of one micro-batch and of more
+      const taken = await takeAll(trainee, [7, 1, 12], {}, 2);
+      for (const key of ['loss', 'gradient_norm']) {
+        const wanted = reference.expected(`steps/${key}`);
+        expect(parityError(float32(wanted.shape, taken.series[key]!), wanted).relative, key).toBeLessThan(
+          TOLERANCE,
+        );
+      }
+      expect(largestError(errorsOf(trainee, taken).values()).relative).toBeLessThan(TOLERANCE);
+    },
+  );
+
+  it('of stage 1 end where those of whole batches end, without the contrastive loss', async () => {
+    const trainee = await stage1('both', { contrastiveWeight: 0 });
+    const [whole, cut] = [await takeAll(trainee, [20]), await takeAll(trainee, [20], {}, 2)];
+    for (const key of ['loss', 'focal', 'gradient_norm'])
+      expect(relativeError(cut.series[key]!, whole.series[key]!), key).toBeLessThan(TOLERANCE);
+    const errors = Object.entries(whole.parameters).map(([key, wanted]) =>
+      parityError(cut.parameters[key]!, wanted),
+    );
+    expect(largestError(errors).relative).toBeLessThan(TOLERANCE);
+  });
+
+  it('of stage 1 end elsewhere with the contrastive loss, which compares within a micro-batch', async () => {
+    const trainee = await stage1('both');
+    const errors = errorsOf(trainee, await takeAll(trainee, [20], {}, 2));
+    expect(largestError(errors.values()).relative).toBeGreaterThan(10 * TOLERANCE);
+  });
+});
 
 describe('20 steps of stage 1', () => {
   it.each([[[20]], [Array<number>(20).fill(1)], [[3, 1, 9, 7]]])('end there in runs of %j', async (runs) => {

@@ -2,7 +2,15 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import { balancedBatches, lengthBatches, shuffledBatches } from '../../src/train/batches.js';
+import {
+  balancedBatches,
+  evenSplit,
+  lengthBatches,
+  pairedSplit,
+  shuffledBatches,
+} from '../../src/train/batches.js';
+import type { Example } from '../../src/train/examples.js';
+import { type Experiment, trainingBatches } from '../../src/train/experiment.js';
 
 /** Counts of each value. */
 function tally<T>(values: Iterable<T>): Map<T, number> {
@@ -62,6 +70,27 @@ describe('batches of like length', () => {
   });
 });
 
+describe("an experiment's batches of like length", () => {
+  it('go by the examples that are given, tokenized once', () => {
+    const random = seededRandom(4);
+    const examples = Array.from({ length: 40 }, () => ({ textIds: Array(5 + random.integer(90)).fill(7) }));
+    const experiment = {
+      recipe: { seed: 1, max_audio_sec: 30, stage1: { batches: 'length', batch_size: 4 } },
+      stage: { number: 1 },
+      corpus: { train: examples.map(() => ({ durationSec: 2 })) },
+      examples: () => {
+        throw new Error('tokenized again');
+      },
+    } as unknown as Experiment;
+    const made = trainingBatches(experiment, examples as unknown as Example[])(0);
+    const lengthsOf = examples.map(({ textIds }) => textIds.length);
+    expect(made.flat().sort((a, b) => a - b)).toEqual([...examples.keys()]);
+    expect(paddingShare(made, lengthsOf)).toBeLessThan(
+      paddingShare(shuffledBatches(40, 4, 1)(0), lengthsOf) / 2,
+    );
+  });
+});
+
 describe('balanced batches', () => {
   // 60, 25, 7 and one example of four classes.
   const labels = [...Array(60).fill(0), ...Array(25).fill(2), ...Array(7).fill(3), 1] as number[];
@@ -112,5 +141,50 @@ describe('balanced batches', () => {
     expect(balancedBatches(labels, 8, 1)(2)).toEqual(batches(2));
     expect(balancedBatches(labels, 8, 2)(2)).not.toEqual(batches(2));
     expect(batches(1)).not.toEqual(batches(0));
+  });
+});
+
+describe('micro-batches', () => {
+  const batch = (size: number): number[] => Array.from({ length: size }, (_, at) => 10 + at);
+  const sizes = (parts: readonly (readonly number[])[]): number[] => parts.map(({ length }) => length);
+
+  it.each([
+    [8, 2, [2, 2, 2, 2]],
+    [8, 3, [3, 3, 2]],
+    [5, 4, [3, 2]], // the short batch at an epoch's end: not 4 and 1
+    [3, 4, [3]],
+    [3, 1, [1, 1, 1]],
+    [1, 2, [1]],
+  ])('of a batch of %i, at most %i: as few as that takes, of like size', (count, size, expected) => {
+    const parts = evenSplit(size)(batch(count));
+    expect(sizes(parts)).toEqual(expected);
+    expect(parts.flat()).toEqual(batch(count));
+  });
+
+  it.each([
+    [8, 4, [4, 4]],
+    [8, 3, [2, 2, 2, 2]],
+    [9, 3, [3, 2, 2, 2]],
+    [9, 5, [5, 4]],
+    [7, 2, [2, 1, 2, 2]], // three of the first class do not fit
+    [4, 1, [1, 1, 1, 1]],
+  ])('of a class-balanced batch of %i, at most %i: pairs stay together', (count, size, expected) => {
+    const parts = pairedSplit(size)(batch(count));
+    expect(sizes(parts)).toEqual(expected);
+    expect(parts.flat()).toEqual(batch(count));
+  });
+
+  it('of class-balanced batches hold two or more of every class that is in them', () => {
+    const labels = Array.from({ length: 90 }, (_, index) => (index < 60 ? 0 : index < 83 ? 1 : 2));
+    for (const [batchSize, size] of [
+      [8, 4],
+      [9, 3],
+      [16, 6],
+    ] as const) {
+      for (const whole of balancedBatches(labels, batchSize, 1)(0))
+        for (const part of pairedSplit(size)(whole))
+          for (const count of tally(part.map((index) => labels[index])).values())
+            expect(count).toBeGreaterThanOrEqual(2);
+    }
   });
 });

@@ -59,7 +59,7 @@ describe('the folder of a run', () => {
   });
 
   it('is new where there is none, and looking makes none', async () => {
-    expect(await inspectRun(folder, await recipeWith(), facts)).toBe('new');
+    expect(await inspectRun(folder, await recipeWith(), facts)).toMatchObject({ status: 'new' });
     await expect(readdir(folder.dir)).rejects.toThrow('ENOENT');
   });
 
@@ -67,11 +67,11 @@ describe('the folder of a run', () => {
     const recipe = await recipeWith();
     await createRun(folder, recipe, facts);
     expect(await readFacts(folder)).toEqual(facts);
-    expect(await inspectRun(folder, recipe, facts)).toBe('new');
+    expect(await inspectRun(folder, recipe, facts)).toMatchObject({ status: 'new' });
     await saveState();
-    expect(await inspectRun(folder, recipe, facts)).toBe('unfinished');
+    expect(await inspectRun(folder, recipe, facts)).toEqual({ status: 'unfinished', facts });
     await writeJsonAtomic(folder.facts, { ...facts, status: 'finished' });
-    expect(await inspectRun(folder, recipe, facts)).toBe('finished');
+    expect(await inspectRun(folder, recipe, facts)).toMatchObject({ status: 'finished' });
   });
 
   it('whose run.json is gone begins anew, without the state that it had', async () => {
@@ -79,7 +79,7 @@ describe('the folder of a run', () => {
     await createRun(folder, recipe, facts);
     await saveState();
     await rm(folder.facts);
-    expect(await inspectRun(folder, recipe, facts)).toBe('new');
+    expect(await inspectRun(folder, recipe, facts)).toMatchObject({ status: 'new' });
     await createRun(folder, recipe, facts);
     expect(await readPosition(folder.state)).toBeUndefined();
   });

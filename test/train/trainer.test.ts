@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
 import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
-import { readSafetensors } from '../../src/engine/tensor/index.js';
+import { float32, int64, readSafetensors } from '../../src/engine/tensor/index.js';
+import { evenSplit } from '../../src/train/batches.js';
 import { type RunFolder, runFolder } from '../../src/train/run/folder.js';
 import { openMetrics } from '../../src/train/run/metrics-log.js';
 import { readPosition, type TrainingPosition } from '../../src/train/run/training-state.js';
@@ -24,6 +25,7 @@ import {
   parameters,
   pooledSpec,
   randomBatch,
+  relativeError,
   startValues,
 } from '../engine/training-model.js';
 import { readMetrics } from './metrics-lines.js';
@@ -43,12 +45,23 @@ afterAll(async () => {
   await rm(root, { recursive: true });
 });
 
-/** Goes on where the folder's saved state is, with a session of its own, as another process would. */
-async function go(name: string, options: Partial<TrainerOptions> = {}): Promise<TrainingPosition> {
+/**
+ * Goes on where the folder's saved state is, with a session of its own, as another process would; in micro-batches
+ * where a split is given.
+ */
+async function go(
+  name: string,
+  options: Partial<TrainerOptions> = {},
+  rate = 0.1,
+): Promise<TrainingPosition> {
   const folder = folderOf(name);
   await mkdir(folder.dir, { recursive: true });
   const start = (await readPosition(folder.state)) ?? START;
-  const { graph, session } = await openTraining(host, pooledSpec(0.1), {});
+  const { graph, session } = await openTraining(
+    host,
+    { ...pooledSpec(rate), accumulate: options.split !== undefined },
+    {},
+  );
   if (start.step > 0) await session.loadState(folder.state);
   else await session.setState(startValues(parameters, 3));
   try {
@@ -102,6 +115,51 @@ describe('training', () => {
       const finished = await go(name, { stepsPerRun: 2 });
       expect(finished).toMatchObject({ step: 12, epoch: 3 });
       expect(await bytesOf(name), `stopped after ${stopAfter}`).toEqual(await bytesOf('whole'));
+    }
+  });
+
+  it('in micro-batches ends with the same bytes too, however it is grouped or stopped', async () => {
+    const split = evenSplit(2);
+    await go('micro', { split, stepsPerRun: 1 });
+    const whole = await bytesOf('micro');
+    await go('micro-threes', { split, stepsPerRun: 3 });
+    expect(await bytesOf('micro-threes')).toEqual(whole);
+    const stopping = new AbortController();
+    const onReport = ({ step }: TrainingReport): void => {
+      if (step === 6) stopping.abort();
+    };
+    expect((await go('micro-stopped', { split, stepsPerRun: 1, stop: stopping.signal, onReport })).step).toBe(
+      6,
+    );
+    await go('micro-stopped', { split, stepsPerRun: 4 });
+    expect(await bytesOf('micro-stopped')).toEqual(whole);
+  });
+
+  it('in micro-batches makes the steps of whole batches, each of the same utterances', async () => {
+    const batch: TrainerOptions['batch'] = async (indices) => {
+      // Rows that depend on the utterance alone, so that a batch is made of its micro-batches' rows.
+      const rows = indices.map((index) => randomBatch(1, 4, index).tensors);
+      const stacked = inputs.map(({ name, dtype }) => {
+        const values = rows.flatMap((row) => Array.from(row[name]!.data as Float32Array));
+        const shape = [rows.length, ...rows[0]![name]!.shape.slice(1)];
+        return [name, dtype === 'int64' ? int64(shape, values.map(Number)) : float32(shape, values)] as const;
+      });
+      return { tensors: Object.fromEntries(stacked), sizes: { batch: rows.length, length: 4 } };
+    };
+    const seen: number[][] = [];
+    const split: TrainerOptions['split'] = (whole) => {
+      seen.push([...whole]);
+      return evenSplit(2)(whole);
+    };
+    await go('rows-whole', { batch }, 0);
+    await go('rows-micro', { batch, split }, 0);
+    expect(seen).toEqual(Array.from({ length: 12 }, (_, step) => plan.batchOf(step)));
+    const [wanted, lines] = await Promise.all(
+      ['rows-whole', 'rows-micro'].map((name) => readMetrics(folderOf(name).metrics)),
+    );
+    for (const key of ['loss', 'gradient_norm'] as const) {
+      const series = (all: typeof lines): number[] => all!.map((line) => Number(line[key]));
+      expect(relativeError(series(lines), series(wanted)), key).toBeLessThan(1e-5);
     }
   });
 
@@ -218,6 +276,19 @@ describe('training', () => {
       return randomBatch(indices.length, 3, 1);
     };
     await expect(go('broken', { batch, stepsPerRun: 1 })).rejects.toThrow('no features of u7');
+  });
+
+  it('names all utterances of a step of which one micro-batch is not finite', async () => {
+    const broken = plan.batchOf(2)[2]!;
+    const batch: TrainerOptions['batch'] = async (indices) => {
+      const made = randomBatch(indices.length, 3, 1);
+      if (indices.includes(broken)) (made.tensors.target!.data as Float32Array)[0] = Number.NaN;
+      return made;
+    };
+    const ids = plan.batchOf(2).map((index) => `u${index}`);
+    await expect(go('micro-infinite', { batch, split: evenSplit(1) })).rejects.toThrow(
+      `the loss is not finite at step 3 (epoch 1), made of ${ids.join(', ')};`,
+    );
   });
 
   it('refuses a loss that is not finite, naming the step and its utterances, and keeps the last saved state', async () => {

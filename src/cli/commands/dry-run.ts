@@ -1,19 +1,23 @@
 /** @file `--dry-run`: the resolved recipe on stdout, sizes of the stage on stderr. */
 
+import { formatMemory } from '../../base/index.js';
 import { dumpRecipe, type Recipe } from '../../recipe/index.js';
 import { sizeStage } from '../../train/index.js';
-import { note, printResult } from '../output.js';
+import { note, printResult, warn } from '../output.js';
 import type { StageOptions } from './stage.js';
 
 export async function describeStage(stage: 1 | 2, recipe: Recipe, options: StageOptions): Promise<void> {
   const fold = options.fold ?? (options.folds === undefined ? undefined : 1);
   const size = await sizeStage(recipe, stage, fold);
   printResult(dumpRecipe(recipe));
-  const { memory, steps, batch } = size;
-  const shape = `batch ${batch.batch}, ${batch.frames} frames, ${batch.text} text tokens${stage === 2 ? `, prompt ${batch.prompt}` : ''}`;
+  const { memory, steps, batch, microBatches, warning } = size;
+  const rows =
+    microBatches === 1 ? `batch ${batch.batch}` : `${microBatches} micro-batches of ${batch.batch}`;
+  const shape = `${rows}, ${batch.frames} frames, ${batch.text} text tokens${stage === 2 ? `, prompt ${batch.prompt}` : ''}`;
+  if (warning !== undefined) warn(warning);
   note(`parameters: ${count(size.trainable)} trained, ${count(size.frozen)} frozen`);
   note(
-    `memory: about ${gib(memory.totalBytes)} (${gib(memory.stateBytes)} parameters and moments, ${gib(memory.frozenBytes)} frozen weights in float32, ${gib(memory.stepBytes)} one step at ${shape}, ${gib(memory.processBytes)} Node and onnxruntime)`,
+    `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights in float32, ${formatMemory(memory.stepBytes)} one step at ${shape}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
   );
   note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);
   note(
@@ -25,8 +29,4 @@ export async function describeStage(stage: 1 | 2, recipe: Recipe, options: Stage
 
 function count(value: number): string {
   return value.toLocaleString('en');
-}
-
-function gib(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }

@@ -3,9 +3,16 @@
 import { type DimBindings, evaluateDim, type Graph, intAttribute, type Node } from '../onnx/index.js';
 import { stackedBindings, type TrainingGraph } from './training-graph.js';
 
-/** Floating-point operations of the matrix products in one step (a multiply-add counts two), forward and backward. */
-export function matrixFlops({ body }: TrainingGraph, bindings: DimBindings): number {
-  return flopsOf(body, stackedBindings(bindings));
+/**
+ * Floating-point operations of the matrix products in one step (a multiply-add counts two), forward and backward.
+ * @param bindings sizes of a batch, or of each of the micro-batches that a step is made of
+ */
+export function matrixFlops(
+  { gradientBody }: TrainingGraph,
+  bindings: DimBindings,
+  microBatches = 1,
+): number {
+  return microBatches * flopsOf(gradientBody, stackedBindings(bindings));
 }
 
 function flopsOf(graph: Graph, bindings: DimBindings): number {
@@ -23,4 +30,9 @@ function flopsOf(graph: Graph, bindings: DimBindings): number {
 function innerSize(node: Node) {
   const { shape } = node.inputs[0]!;
   return node.operator === 'Gemm' && intAttribute(node, 'transA') === 1 ? shape[0]! : shape.at(-1)!;
+}
+
+/** How many nodes one step has, those of its micro-batches' graph once. */
+export function stepNodes({ body, gradientBody }: TrainingGraph): number {
+  return [...new Set([body, gradientBody])].reduce((total, { nodes }) => total + nodes.length, 0);
 }

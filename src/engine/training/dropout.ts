@@ -1,7 +1,8 @@
 /**
  * @file Dropout whose masks are a function of (seed, step, site) alone, so that a resumed run draws what the
  * uninterrupted one would have drawn, on any device. One pool of ready-made factors (0 or 1 / (1 - rate)) is uploaded;
- * each site at each step multiplies by a window of it at an offset drawn from seed, step and site.
+ * each site at each step multiplies by a window of it at an offset drawn from seed, step and site. A step in
+ * micro-batches draws for each of them.
  */
 
 import {
@@ -48,7 +49,9 @@ export interface DropoutBuilder {
 
 /**
  * @param root the graph around the loop, which gets the inputs `dropout_pool_<rate>` [pool] and
- *   `dropout_offsets` int64 [K, sites] once a place asks for dropout
+ *   `dropout_offsets` int64 [iterations, sites] once a place asks for dropout
+ * @param iteration which of the stacked batches is computed, int64 scalar
+ * @param iterations how many are stacked: K, or with gradient accumulation all micro-batches of the K steps
  */
 export function createDropout(root: Graph, iteration: Value, iterations: Dim): DropoutBuilder {
   const sites: DropoutSite[] = [];
@@ -94,29 +97,39 @@ export function dropoutPools(plan: DropoutPlan, seed: number, largest: DimBindin
 
 /**
  * Window offsets of K steps: int64 [K, sites], from seed, global step and site name.
+ * @param steps the sizes of each step's batch; or of its micro-batches, each of which draws by its number too, which
+ *   makes it [micro-batches in all, sites]
  * @throws Error when a batch is larger than `largest`, which the pools were made for
  */
 export function dropoutOffsets(
   plan: DropoutPlan,
   seed: number,
   firstStep: number,
-  batches: readonly DimBindings[],
+  steps: readonly (DimBindings | readonly DimBindings[])[],
   largest: DimBindings,
 ): Record<string, Tensor> {
   if (plan.sites.length === 0) return {};
   const length = poolLength(plan, largest);
+  const batches = steps.flatMap((sizes, k) =>
+    isList(sizes)
+      ? sizes.map((own, number) => ({ sizes: own, draw: [firstStep + k, number] }))
+      : [{ sizes, draw: [firstStep + k] }],
+  );
   const data = new BigInt64Array(batches.length * plan.sites.length);
-  batches.forEach((bindings, k) => {
+  batches.forEach(({ sizes, draw }, position) => {
     plan.sites.forEach(({ name, size }, site) => {
-      const room = length - evaluateDim(size, bindings);
+      const room = length - evaluateDim(size, sizes);
       if (room < 0)
         throw new Error(`dropout site ${name} is larger than the pools, made for ${JSON.stringify(largest)}`);
-      const offset = seededRandom(seed, 'dropout offset', firstStep + k, name).integer(room + 1);
-      data[k * plan.sites.length + site] = BigInt(offset);
+      const offset = seededRandom(seed, 'dropout offset', ...draw, name).integer(room + 1);
+      data[position * plan.sites.length + site] = BigInt(offset);
     });
   });
   return { [OFFSETS_INPUT]: tensor('int64', [batches.length, plan.sites.length], data) };
 }
+
+const isList = (sizes: DimBindings | readonly DimBindings[]): sizes is readonly DimBindings[] =>
+  Array.isArray(sizes);
 
 /** The share of zeros in a pool of this many is within 0.004 of its rate (3 deviations at rate 0.1). */
 const MIN_POOL_LENGTH = 1 << 16;

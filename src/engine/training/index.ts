@@ -1,11 +1,11 @@
 /** @file Door of the training room: optimizer, schedule, dropout and the K-step training graph. */
 
 export { type AdamWOptions, type AdamWSlot, adamwUpdate } from './adamw.js';
-export { matrixFlops } from './arithmetic.js';
+export { matrixFlops, stepNodes } from './arithmetic.js';
 export { type DropoutPlan, dropoutOffsets, dropoutPools } from './dropout.js';
 export { estimateMemory, type MemoryEstimate } from './memory.js';
 export { type Schedule, scheduledRate } from './schedule.js';
-export { type Batch, stackBatches } from './stacking.js';
+export { type Batch, type MicroBatch, stackBatches, stackMicroBatches } from './stacking.js';
 export {
   type BatchInput,
   buildTrainingGraph,

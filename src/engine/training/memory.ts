@@ -1,7 +1,17 @@
 /** @file How much memory a training graph will take, from its shapes alone. */
 
-import { type Dim, type DimBindings, evaluateDim, type Graph, type Node, type Value } from '../onnx/index.js';
+import {
+  type Dim,
+  type DimBindings,
+  evaluateDim,
+  type Graph,
+  type Node,
+  type Value,
+  valuesRead,
+} from '../onnx/index.js';
 import { dtypeInfo } from '../tensor/index.js';
+import { MICRO_BATCHES } from './accumulation.js';
+import { stepNodes } from './arithmetic.js';
 import { poolLength } from './dropout.js';
 import { stackedBindings, type TrainingGraph } from './training-graph.js';
 
@@ -32,18 +42,22 @@ const ROOM_FACTOR = 1.15;
  * The peak of a process that trains on the CPU. The constants above were fitted to twelve processes of both stages, whose
  * estimates are 0.91 to 1.11 of what was measured; for a multilayer perceptron outside the fit it was 1.14, and for a toy
  * whose process also encodes audio 0.81.
- * @param bindings sizes of a batch
+ * @param bindings sizes of a batch, or of each of the micro-batches that a step is made of
  * @param stepsPerRun steps that one run of the graph takes: from the second on the loop carries its own state
  */
 export function estimateMemory(
-  { graph, body, state, dropout }: TrainingGraph,
+  training: TrainingGraph,
   bindings: DimBindings,
   stepsPerRun = 2,
+  microBatches = 1,
 ): MemoryEstimate {
+  const { graph, body, state, dropout } = training;
   const sizes = {
     ...stackedBindings(bindings),
     sites: dropout.sites.length,
     K: 1,
+    [MICRO_BATCHES]: microBatches,
+    micro_batches: microBatches,
     pool: poolLength(dropout, bindings),
   };
   const stateNames = new Set(state.map(({ input }) => input));
@@ -57,7 +71,7 @@ export function estimateMemory(
   const stateBytes = one * Math.min(stepsPerRun, 2);
   const working = Math.max(ROOM_FACTOR * peakOf(body, sizes), 2 * one);
   const stepBytes = working + BATCH_COPIES * batch + POOL_COPIES * pools;
-  const processBytes = PROCESS_BYTES + NODE_BYTES * body.nodes.length;
+  const processBytes = PROCESS_BYTES + NODE_BYTES * stepNodes(training);
   const frozenBytes = sum(frozenSizes(graph));
   return {
     processBytes,
@@ -78,23 +92,29 @@ function frozenSizes(graph: Graph): number[] {
   return graph.initializers.map((value) => sizeOf(casts.get(value) ?? value, {}));
 }
 
-/** Walks the step's nodes in order, freeing each value behind its last reader, as onnxruntime does. */
+/**
+ * Walks the step's nodes in order, freeing each value behind its last reader, as onnxruntime does. A loop inside takes
+ * its body's peak with the state that an iteration was given; then it copies the last state into its outputs.
+ */
 function peakOf(graph: Graph, bindings: DimBindings): number {
   const lastReader = new Map<Value, Node>();
   const root = new Map<Value, Value>();
   const rootOf = (value: Value): Value => root.get(value) ?? value;
   for (const node of graph.nodes) {
     if (ALIASES.has(node.operator)) root.set(node.outputs[0]!, rootOf(node.inputs[0]!));
-    for (const input of node.inputs) if (input !== undefined) lastReader.set(rootOf(input), node);
+    for (const input of valuesRead(node)) lastReader.set(rootOf(input), node);
   }
   const kept = new Set(graph.outputs.map(rootOf));
   let live = 0;
   let peak = 0;
   for (const node of graph.nodes) {
     const made = ALIASES.has(node.operator) ? [] : node.outputs;
+    const { body } = node.attributes;
+    const given = body?.kind === 'graph' ? sum(node.outputs.map((output) => sizeOf(output, bindings))) : 0;
+    if (body?.kind === 'graph') peak = Math.max(peak, live + given + peakOf(body.value, bindings));
     live += sum(made.map((output) => sizeOf(output, bindings)));
-    peak = Math.max(peak, live);
-    const read = new Set(node.inputs.filter((input) => input !== undefined).map(rootOf));
+    peak = Math.max(peak, live + given);
+    const read = new Set(valuesRead(node).map(rootOf));
     for (const value of [...read].filter((input) => lastReader.get(input) === node)) {
       if (value.producer !== undefined && value.graph === graph && !kept.has(value))
         live -= sizeOf(value, bindings);

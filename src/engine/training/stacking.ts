@@ -1,12 +1,27 @@
 /** @file Batches of different sizes stacked into the [K, ...] inputs of a training graph. */
 
-import { createArray, elementCount, type Tensor, type TypedArray, tensor } from '../tensor/index.js';
+import {
+  createArray,
+  elementCount,
+  float32,
+  int64,
+  type Tensor,
+  type TypedArray,
+  tensor,
+} from '../tensor/index.js';
 import { type BatchInput, sizeInputName } from './training-graph.js';
 
 /** One batch: its tensors by input name, and what each symbol of the inputs stands for in it. */
 export interface Batch {
   readonly tensors: Readonly<Record<string, Tensor>>;
   readonly sizes: Readonly<Record<string, number>>;
+}
+
+/** A part of a step's batch. */
+export interface MicroBatch {
+  readonly batch: Batch;
+  /** What its loss and gradients count in the step's sums: its share of what the loss is a mean over. */
+  readonly weight: number;
 }
 
 /**
@@ -44,6 +59,31 @@ export function stackBatches(
     feeds[sizeInputName(symbol)] = tensor('int64', [batches.length], sizes);
   }
   return feeds;
+}
+
+/**
+ * Stacks the micro-batches of K steps one after another, as {@link stackBatches} stacks batches, with the inputs
+ * `micro_batches` and `first_micro_batch` int64 [K] and `micro_weight` float32 [micro-batches in all].
+ */
+export function stackMicroBatches(
+  inputs: readonly BatchInput[],
+  steps: readonly (readonly MicroBatch[])[],
+): Record<string, Tensor> {
+  const all = steps.flat();
+  const counts = steps.map(({ length }) => length);
+  let before = 0;
+  const first = counts.map((count) => {
+    before += count;
+    return before - count;
+  });
+  const batches = all.map(({ batch }) => batch);
+  const weights = all.map(({ weight }) => weight);
+  return {
+    ...stackBatches(inputs, batches),
+    micro_batches: int64([counts.length], counts),
+    first_micro_batch: int64([first.length], first),
+    micro_weight: float32([weights.length], weights),
+  };
 }
 
 function sizeIn({ sizes }: Batch, symbol: string): number {

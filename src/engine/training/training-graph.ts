@@ -1,6 +1,7 @@
 /**
  * @file The training artifact: K optimizer steps in one ONNX Loop. Parameters and moments are carried by the loop;
- * batches come stacked [K, ...] and each is cut to its own sizes inside.
+ * batches come stacked [K, ...] and each is cut to its own sizes inside. With gradient accumulation a step's batch is
+ * several in the stack.
  */
 
 import { gradients } from '../autodiff/index.js';
@@ -16,6 +17,7 @@ import {
   type Graph,
   gather,
   loop,
+  mul,
   sizeOf,
   sliceTo,
   unsqueeze,
@@ -24,6 +26,7 @@ import {
 } from '../onnx/index.js';
 import type { StateSlot } from '../runtime/index.js';
 import type { DType } from '../tensor/index.js';
+import { accumulate, type Differentiable, declareMicroInputs, MICRO_BATCHES } from './accumulation.js';
 import { type AdamWOptions, adamwUpdate } from './adamw.js';
 import { createDropout, type DropoutPlan } from './dropout.js';
 import { type Schedule, scheduledRate } from './schedule.js';
@@ -66,12 +69,16 @@ export interface TrainingSpec {
   readonly schedule: Schedule;
   /** Activation checkpointing: inner values of the model's blocks are computed twice instead of being kept. */
   readonly recompute?: boolean;
+  /** Gradient accumulation: a step's batch comes in micro-batches, see {@link accumulate}. */
+  readonly accumulate?: boolean;
 }
 
 export interface TrainingGraph {
   readonly graph: Graph;
   /** The graph of one step, inside the loop. */
   readonly body: Graph;
+  /** Where loss and gradients are computed: `body`, or with accumulation the graph of one micro-batch inside it. */
+  readonly gradientBody: Graph;
   /** Parameters and moments that stay in the worker. */
   readonly state: readonly StateSlot[];
   readonly dropout: DropoutPlan;
@@ -93,25 +100,32 @@ const decays = (parameter: TrainableParameter): boolean => parameter.shape.lengt
  * every batch input stacked as [K, ...], `<symbol>_size` int64 [K], dropout pools and offsets, parameters by their own
  * keys and moments as `exp_avg/<key>`, `exp_avg_sq/<key>`. Outputs: `loss`, `gradient_norm`, `learning_rate_used` and
  * the reported scalars, each [K], and the updated state as `updated/<input>`.
+ *
+ * With accumulation what is stacked is micro-batches, those of a step one after another, and so are their sizes and
+ * dropout offsets; `micro_batches`, `first_micro_batch` int64 [K] say where each step's are, `micro_weight` float32 what
+ * each counts.
  */
 export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   const root = createGraph(spec.name);
   const baseRate = addInput(root, 'learning_rate', 'float32', []);
   const firstStep = addInput(root, 'step', 'int64', []);
+  const stack = spec.accumulate ? MICRO_BATCHES : 'K';
   const stacked = spec.batch.map(({ name, dtype, shape }) =>
-    addInput(root, name, dtype, ['K', ...shape.map(padded)]),
+    addInput(root, name, dtype, [stack, ...shape.map(padded)]),
   );
   const symbols = symbolsOf(spec.batch);
   const sizes = new Map(
-    symbols.map((symbol) => [symbol, addInput(root, sizeInputName(symbol), 'int64', ['K'])]),
+    symbols.map((symbol) => [symbol, addInput(root, sizeInputName(symbol), 'int64', [stack])]),
   );
+  const micro = spec.accumulate ? declareMicroInputs(root) : undefined;
   const stateInputs = declareState(root, spec.parameters);
   const count = spec.parameters.length;
   const reportedNames: string[] = [];
   let dropoutPlan: DropoutPlan = { rates: [], sites: [] };
   let stepGraph: Graph = root;
+  let gradientBody: Graph = root;
 
-  const tripCount = sizeOf(stacked[0]!, 0);
+  const tripCount = sizeOf(micro?.counts ?? stacked[0]!, 0);
   const result = loop(tripCount, 'K', stateInputs, (body, iteration, states) => {
     stepGraph = body;
     const [current, first, second] = [
@@ -119,29 +133,48 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       states.slice(count, 2 * count),
       states.slice(2 * count),
     ];
-    const batch = withScope(body, 'batch', () => cutBatch(spec.batch, stacked, sizes, iteration));
-    const dropout = createDropout(root, iteration, 'K');
-    const parameters = new Map(spec.parameters.map(({ key }, position) => [key, current[position]!]));
-    const { loss, reported } = spec.step({ root, body, parameters, batch, dropout: dropout.apply });
-    dropoutPlan = dropout.plan;
+    /** The batch at `index` of the stack, built in `graph`; with a weight, loss and scalars are times that. */
+    const forward = (
+      graph: Graph,
+      index: Value,
+      values: readonly Value[],
+      weight?: Value,
+    ): Differentiable => {
+      gradientBody = graph;
+      const batch = withScope(graph, 'batch', () => cutBatch(spec.batch, stacked, sizes, index));
+      const dropout = createDropout(root, index, stack);
+      const parameters = new Map(spec.parameters.map(({ key }, position) => [key, values[position]!]));
+      const whole = spec.step({ root, body: graph, parameters, batch, dropout: dropout.apply });
+      dropoutPlan = dropout.plan;
+      const weighted = (value: Value): Value => (weight === undefined ? value : mul(value, weight));
+      const loss = weighted(whole.loss);
+      const reported = Object.entries(whole.reported).map(([name, value]) => [name, weighted(value)]);
+      return {
+        loss,
+        reported: Object.fromEntries(reported),
+        gradients: () => gradients(loss, values, { recompute: spec.recompute ?? false }),
+      };
+    };
+    const step =
+      micro === undefined
+        ? forward(body, iteration, current)
+        : accumulate(micro, iteration, current, forward);
 
     const stepNumber = add(firstStep, iteration);
     const rate = scheduledRate(baseRate, stepNumber, spec.schedule);
-    const slots = gradients(loss, current, { recompute: spec.recompute ?? false }).map(
-      (gradient, position) => ({
-        parameter: current[position]!,
-        gradient,
-        firstMoment: first[position]!,
-        secondMoment: second[position]!,
-        decays: decays(spec.parameters[position]!),
-      }),
-    );
+    const slots = step.gradients().map((gradient, position) => ({
+      parameter: current[position]!,
+      gradient,
+      firstMoment: first[position]!,
+      secondMoment: second[position]!,
+      decays: decays(spec.parameters[position]!),
+    }));
     const update = adamwUpdate(slots, rate, stepNumber, spec.optimizer);
     const collected = Object.entries({
-      loss,
+      loss: step.loss,
       gradient_norm: update.gradientNorm,
       learning_rate_used: cast(rate, 'float32'),
-      ...reported,
+      ...step.reported,
     }).map(([name, value]) => ({ name, value }));
     reportedNames.push(...collected.map(({ name }) => name));
     return { states: [...update.parameters, ...update.firstMoments, ...update.secondMoments], collected };
@@ -159,7 +192,15 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   result.collected.forEach((value, position) => {
     addOutput(root, value, reportedNames[position]!);
   });
-  return { graph: root, body: stepGraph, state, dropout: dropoutPlan, symbols, reported: reportedNames };
+  return {
+    graph: root,
+    body: stepGraph,
+    gradientBody,
+    state,
+    dropout: dropoutPlan,
+    symbols,
+    reported: reportedNames,
+  };
 }
 
 /** What a symbol is called in the stack, where batches are padded to the largest of the K. */

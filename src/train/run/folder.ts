@@ -90,17 +90,19 @@ export function stageFolder(root: string, stage: 1 | 2, fold: number | undefined
   return runFolder(join(root, `stage${stage}`, ...(fold === undefined ? [] : [`fold-${fold}`])));
 }
 
-/** What a run folder holds before training begins. */
-export type RunStatus = 'new' | 'unfinished' | 'finished';
+/** What a run folder holds before training begins; `facts` are those that its run began with. */
+export type FoundRun =
+  | { readonly status: 'new' }
+  | { readonly status: 'unfinished' | 'finished'; readonly facts: RunFacts };
 
 /**
  * Looks at a run folder and changes nothing. A run that was killed before it had saved anything counts as new.
  * @throws InputError when the folder holds a run of another recipe, naming the keys that differ, or something else
  */
-export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<RunStatus> {
+export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<FoundRun> {
   const found = await readFacts(folder);
-  if (found === undefined) return 'new';
-  if (found.status === 'training' && !(await pathExists(folder.state))) return 'new';
+  if (found === undefined) return { status: 'new' };
+  if (found.status === 'training' && !(await pathExists(folder.state))) return { status: 'new' };
   const differences = [
     ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
     ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
@@ -111,7 +113,7 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
       `${folder.dir} holds a run of another recipe: ${differences.join('; ')}. Use another --run folder, or delete this one`,
     );
   }
-  return found.status === 'finished' ? 'finished' : 'unfinished';
+  return { status: found.status === 'finished' ? 'finished' : 'unfinished', facts: found };
 }
 
 /** Makes the folder of a new run: recipe and facts. */

@@ -13,5 +13,5 @@ export {
 } from './folder.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';
-export { type MetricsLine, type MetricsLog, openMetrics } from './metrics-log.js';
+export { type MetricsLine, type MetricsLog, openMetrics, readMetrics } from './metrics-log.js';
 export { type BestEpoch, positionMetadata, readPosition, type TrainingPosition } from './training-state.js';

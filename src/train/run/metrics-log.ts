@@ -6,7 +6,7 @@
 
 import { appendFile, mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { InputError, writeFileAtomic } from '../../base/index.js';
+import { InputError, readTextFile, writeFileAtomic } from '../../base/index.js';
 import { encodeEvent, eventFileHeader } from './event-file.js';
 import type { RunFolder } from './folder.js';
 import { metricsTable } from './metrics-csv.js';
@@ -66,6 +66,14 @@ export async function openMetrics(
       }
     },
   };
+}
+
+/**
+ * The lines of a metrics.jsonl. One that is being written still is left out.
+ * @throws InputError when the file is missing, or not what emoq wrote
+ */
+export async function readMetrics(path: string): Promise<MetricsLine[]> {
+  return parseLines(await readTextFile(path, 'metrics'), path);
 }
 
 async function cutBack(path: string, size: number): Promise<void> {

@@ -11,8 +11,11 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 /** Layers from the top. An import goes down the list, never up and never sideways. */
 const layers: readonly (readonly string[])[] = [
   ['cli'],
+  ['predict/report'],
   ['predict'],
   ['train'],
+  ['evaluate/report'],
+  ['evaluate/plots'],
   ['evaluate'],
   ['recipe'],
   ['data/features', 'data/corpora'],
@@ -42,6 +45,7 @@ const doors: Readonly<Record<string, readonly string[]>> = {
   papaparse: ['src/data/corpora/csv-table.ts', 'src/evaluate/predictions.ts'],
   yauzl: ['src/models/checkpoint/'],
   'tar-stream': ['src/data/corpora/'],
+  'umap-js': ['src/evaluate/statistics/'],
   commander: ['src/cli/'],
   chalk: ['src/cli/'],
   yaml: ['src/recipe/', 'src/data/corpora/'],

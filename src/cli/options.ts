@@ -14,6 +14,11 @@ export interface CorpusOptions {
 /** Where to compute; `cuda` alone is the first GPU. */
 export type DeviceOption = 'auto' | 'cpu' | `cuda:${number}`;
 
+/** Root of the feature cache, below the working directory unless EMOQ_CACHE names another folder. */
+export function cacheFolder(): string {
+  return process.env.EMOQ_CACHE ?? '.cache/features';
+}
+
 /** Declares which corpus and recipe to work on. */
 export function addCorpusOptions(command: Command): Command {
   return command

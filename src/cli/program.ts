@@ -32,6 +32,7 @@ export async function createProgram(
       outputError: (text, write) => {
         const line = text
           .trim()
+          .replace(/\.$/, '')
           .replace(/\s*\n\s*/g, ' ')
           .replace(/^error:/, errColor.red('error:'));
         write(`${line}; see emoq ${known ? `${chosen} ` : ''}--help\n`);

@@ -1,11 +1,14 @@
 /** @file Cross-validation and repetition: metrics per fold or seed, their mean and standard deviation, and pooled. */
 
 import { InputError } from '../base/index.js';
-import { addCounts, classificationMetrics, type Metrics, metricsOfCounts, type Outcome } from './metrics.js';
-
-/** The metrics that summaries and tables carry. */
-export const headlineMetrics = ['wa', 'ua', 'wf1', 'macroF1'] as const;
-export type HeadlineMetric = (typeof headlineMetrics)[number];
+import {
+  addCounts,
+  classificationMetrics,
+  type HeadlineMetric,
+  type Metrics,
+  metricsOfCounts,
+  type Outcome,
+} from './metrics.js';
 
 /** The outcomes of one fold's held-out utterances. */
 export interface FoldOutcomes {
@@ -73,12 +76,12 @@ function spreadOf(parts: readonly { readonly metrics: Metrics }[]): Spread {
   };
 }
 
-function mean(values: readonly number[]): number {
+export function mean(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0) / values.length;
 }
 
 /** sqrt(sum (x - mean)^2 / (n - 1)); null for fewer than two values. */
-function sampleDeviation(values: readonly number[]): number | null {
+export function sampleDeviation(values: readonly number[]): number | null {
   if (values.length < 2) return null;
   const centre = mean(values);
   return Math.sqrt(values.reduce((total, value) => total + (value - centre) ** 2, 0) / (values.length - 1));

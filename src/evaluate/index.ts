@@ -1,12 +1,21 @@
-/** @file Door of the evaluation room: metrics, folds, prediction files, result objects and text tables. */
+/** @file Door of the evaluation room: metrics, statistics, folds, prediction files, result objects and tables. */
 
 export { type AblationScores, ablationTable } from './ablation-table.js';
+export {
+  type Comparison,
+  type ComparisonResult,
+  comparePredictions,
+  comparisonCsv,
+  comparisonResult,
+  comparisonTables,
+} from './comparison.js';
+export { dialogueOf } from './dialogue.js';
+export { type Embeddings, embeddingsPath, readEmbeddings, writeEmbeddings } from './embeddings.js';
+export { type Evaluation, evaluationOf, overallOf, type Scores } from './evaluation.js';
 export {
   type FoldMetrics,
   type FoldOutcomes,
   foldMetrics,
-  type HeadlineMetric,
-  headlineMetrics,
   type SeedMetrics,
   seedMetrics,
 } from './folds.js';
@@ -17,29 +26,53 @@ export {
   type ConfusionCounts,
   classificationMetrics,
   countOutcomes,
+  type HeadlineMetric,
+  headlineMetrics,
   type Metrics,
   metricsOfCounts,
   type Outcome,
 } from './metrics.js';
+export { type PairedPredictions, pairPredictions } from './pairing.js';
 export { type PredictionTable, type ReadPredictionsOptions, readPredictions } from './prediction-reader.js';
 export {
+  hasReference,
+  marginOf,
   openPredictionWriter,
   type Prediction,
   type PredictionColumns,
   type PredictionFormat,
   type PredictionWriter,
   predictionFormatOf,
+  type ScoredPrediction,
   writePredictions,
 } from './predictions.js';
-export { type EvaluationResult, evaluationResult, type ResultFigures, type ResultSource } from './results.js';
+export { resamplingKeys } from './resampling-keys.js';
 export {
-  classTable,
-  confusionTable,
-  foldsTable,
+  type EvaluationResult,
+  evaluationResult,
+  normalizedConfusion,
+  type ResultFigures,
+  type ResultSource,
+} from './results.js';
+export { resultsCsv } from './results-csv.js';
+export { type IntervalPlace, scoreTables } from './score-tables.js';
+export {
+  bootstrapIntervals,
+  type PairedBootstrap,
+  type PairedDifference,
+  pairedBootstrap,
+  type Resampling,
+} from './statistics/bootstrap.js';
+export { type Calibration, type CalibrationBin, calibrationOf } from './statistics/calibration.js';
+export type { BootstrapIntervals, Interval, ResamplingUnit } from './statistics/interval.js';
+export { mcnemarExact, type PairedCounts, pairedCounts } from './statistics/mcnemar.js';
+export { umapInThread } from './statistics/umap.js';
+export { LEAST_UMAP_POINTS, type UmapProgress } from './statistics/umap-settings.js';
+export {
   type PaperFigures,
   type PaperRow,
   percent,
-  resultsTable,
-  seedsTable,
+  type Table,
   textTable,
 } from './table.js';
+export { formatTables, plainTable, type TableFormat } from './table-formats.js';

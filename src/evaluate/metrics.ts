@@ -2,6 +2,13 @@
 
 import { InputError } from '../base/index.js';
 
+/** The metrics that summaries and tables carry. */
+export const headlineMetrics = ['wa', 'ua', 'wf1', 'macroF1'] as const;
+export type HeadlineMetric = (typeof headlineMetrics)[number];
+
+/** Their names in JSON and CSV. */
+export const metricKeys = { wa: 'wa', ua: 'ua', wf1: 'wf1', macroF1: 'macro_f1' } as const;
+
 /** One scored utterance. `label` is absent where the system gave no answer. */
 export interface Outcome {
   readonly reference: string;
@@ -30,7 +37,7 @@ export interface ClassMetrics {
 }
 
 /** The metrics of the paper (WA, UA, weighted F1) and their parts. All are fractions, and higher is better. */
-export interface Metrics extends ConfusionCounts {
+export interface Metrics extends ConfusionCounts, Readonly<Record<HeadlineMetric, number>> {
   /** Utterances with a reference label. */
   readonly n: number;
   /** Weighted accuracy: the share of all utterances that is right (scikit-learn's `accuracy_score`). */
@@ -52,6 +59,22 @@ export interface Metrics extends ConfusionCounts {
  * @throws InputError when a label is not one of `labels`.
  */
 export function countOutcomes(outcomes: Iterable<Outcome>, labels: readonly string[]): ConfusionCounts {
+  const classes = labels.length;
+  const cells = new Array<number>(classes * (classes + 1)).fill(0);
+  for (const cell of outcomeCells(outcomes, labels)) cells[cell]! += 1;
+  const rows = labels.map((_, i) => cells.slice(i * (classes + 1), (i + 1) * (classes + 1)));
+  return {
+    labels,
+    confusion: rows.map((row) => row.slice(0, classes)),
+    unanswered: rows.map((row) => row[classes]!),
+  };
+}
+
+/**
+ * Each outcome as a cell of the table [reference, predicted or unanswered], whose rows are `labels.length` + 1 long.
+ * @throws InputError when a label is not one of `labels`.
+ */
+export function outcomeCells(outcomes: Iterable<Outcome>, labels: readonly string[]): number[] {
   const classOf = new Map(labels.map((label, index) => [label, index]));
   const indexOf = (label: string, what: string): number => {
     const index = classOf.get(label);
@@ -60,14 +83,11 @@ export function countOutcomes(outcomes: Iterable<Outcome>, labels: readonly stri
     }
     return index;
   };
-  const confusion = labels.map(() => labels.map(() => 0));
-  const unanswered = labels.map(() => 0);
-  for (const { reference, label } of outcomes) {
-    const truth = indexOf(reference, 'reference');
-    if (label === undefined) unanswered[truth]! += 1;
-    else confusion[truth]![indexOf(label, 'predicted label')]! += 1;
-  }
-  return { labels, confusion, unanswered };
+  return Array.from(outcomes, ({ reference, label }) => {
+    const row = indexOf(reference, 'reference');
+    const column = label === undefined ? labels.length : indexOf(label, 'predicted label');
+    return row * (labels.length + 1) + column;
+  });
 }
 
 /** Adds counts over the same labels, as of the folds of one cross-validation. `counts` has at least one part. */
@@ -101,17 +121,38 @@ export function metricsOfCounts(counts: ConfusionCounts): Metrics {
   });
   const n = sum(perClass.map((c) => c.support));
   if (n === 0) throw new InputError('there is nothing to score: no utterance has a reference label');
-  const referenced = perClass.filter((c) => c.support > 0);
-  const occurring = perClass.filter((c) => c.support + c.predicted > 0);
-  return {
-    ...counts,
-    n,
-    wa: sum(labels.map((_, i) => confusion[i]![i]!)) / n,
-    ua: sum(referenced.map((c) => c.recall)) / referenced.length,
-    wf1: sum(perClass.map((c) => c.f1 * c.support)) / n,
-    macroF1: sum(occurring.map((c) => c.f1)) / occurring.length,
-    perClass,
-  };
+  const cells = confusion.flatMap((row, i) => [...row, unanswered[i]!]);
+  return { ...counts, n, ...headlineFigures(cells, labels.length), perClass };
+}
+
+/**
+ * The headline metrics of counted cells, as `Metrics` defines them; quick, because a bootstrap asks ten thousand times.
+ * @param cells [classes, classes + 1] row by row, as of {@link outcomeCells}; not all zero
+ */
+export function headlineFigures(cells: ArrayLike<number>, classes: number): Record<HeadlineMetric, number> {
+  let n = 0;
+  let right = 0;
+  let [recalls, referenced] = [0, 0];
+  let weightedF1 = 0;
+  let [f1s, occurring] = [0, 0];
+  for (let i = 0; i < classes; i++) {
+    const hits = cells[i * (classes + 1) + i]!;
+    let support = 0;
+    for (let j = 0; j <= classes; j++) support += cells[i * (classes + 1) + j]!;
+    let predicted = 0;
+    for (let j = 0; j < classes; j++) predicted += cells[j * (classes + 1) + i]!;
+    n += support;
+    right += hits;
+    if (support + predicted === 0) continue;
+    const f1 = (2 * hits) / (support + predicted);
+    weightedF1 += f1 * support;
+    f1s += f1;
+    occurring += 1;
+    if (support === 0) continue;
+    recalls += hits / support;
+    referenced += 1;
+  }
+  return { wa: right / n, ua: recalls / referenced, wf1: weightedF1 / n, macroF1: f1s / occurring };
 }
 
 /** Metrics of outcomes over `labels`. @throws InputError for a label outside the set, or without outcomes. */

@@ -23,7 +23,7 @@ export interface ReadPredictionsOptions {
 const MAX_PROBLEMS = 10;
 
 /** Columns with a fixed vocabulary, where spaces around a value mean nothing. */
-const TRIMMED = new Set(['fold', 'reference', 'label']);
+const TRIMMED = new Set(['fold', 'speaker', 'dialogue', 'reference', 'label']);
 
 type Cells = Readonly<Record<string, string | undefined>>;
 
@@ -39,7 +39,7 @@ interface RawTable {
 
 /**
  * Reads a predictions file (CSV, or JSON Lines by its name). Only `label` must be there; columns that emoq does
- * not know are ignored. A row without a label is a row without an answer.
+ * not know are ignored, and `margin` too, which follows from the probabilities. A row without a label is a row without an answer.
  * @throws InputError naming file and line: missing column, label outside the set, probability outside [0, 1].
  */
 export async function readPredictions(
@@ -110,7 +110,7 @@ function toPrediction(row: RawRow, labels: readonly string[], report: (what: str
     return number;
   });
   const prediction: Record<string, unknown> = anyGiven ? { probabilities } : {};
-  for (const key of ['id', 'path', 'fold', 'reference', 'label', 'error']) {
+  for (const key of ['id', 'path', 'fold', 'speaker', 'dialogue', 'reference', 'label', 'error']) {
     const value = cellOf(key);
     if (value !== undefined) prediction[key] = value;
   }

@@ -3,6 +3,7 @@
 import { extname } from 'node:path';
 import Papa from 'papaparse';
 import { createAtomicFile, InputError } from '../base/index.js';
+import type { Outcome } from './metrics.js';
 
 /** One row of a predictions file. A row has an `id`, a `path` or both, and either a `label` or an `error`. */
 export interface Prediction {
@@ -10,6 +11,9 @@ export interface Prediction {
   readonly path?: string | undefined;
   /** Which fold's model made it, in a cross-validation. */
   readonly fold?: string | undefined;
+  readonly speaker?: string | undefined;
+  /** The conversation that it is part of. */
+  readonly dialogue?: string | undefined;
   /** The true label, where it is known. */
   readonly reference?: string | undefined;
   /** The predicted label; absent where the utterance could not be predicted. */
@@ -20,6 +24,13 @@ export interface Prediction {
   readonly error?: string | undefined;
 }
 
+/** A row whose truth is known, so that it can be scored. */
+export type ScoredPrediction = Prediction & Outcome;
+
+export function hasReference(row: Prediction): row is ScoredPrediction {
+  return row.reference !== undefined;
+}
+
 export type PredictionFormat = 'csv' | 'jsonl';
 
 /** What the rows of a file carry; decided before the first row is written. */
@@ -28,6 +39,8 @@ export interface PredictionColumns {
   readonly labels: readonly string[];
   readonly identity: readonly ('id' | 'path')[];
   readonly fold?: boolean;
+  readonly speaker?: boolean;
+  readonly dialogue?: boolean;
   readonly reference?: boolean;
   /** False for predictions without probabilities. Default true. */
   readonly probabilities?: boolean;
@@ -48,14 +61,21 @@ export function predictionFormatOf(path: string): PredictionFormat {
   return ['.jsonl', '.ndjson'].includes(extname(path).toLowerCase()) ? 'jsonl' : 'csv';
 }
 
+/** How far the largest probability lies above the second largest. `probabilities` are of one class or more. */
+export function marginOf(probabilities: ArrayLike<number>): number {
+  const [first, second = 0] = Array.from(probabilities).sort((a, b) => b - a);
+  return first! - second;
+}
+
 /** The column names of a file, in order. */
 export function predictionColumnNames(columns: PredictionColumns): string[] {
   return [
     ...columns.identity,
-    ...(columns.fold ? ['fold'] : []),
-    ...(columns.reference ? ['reference'] : []),
+    ...(['fold', 'speaker', 'dialogue', 'reference'] as const).filter((name) => columns[name]),
     'label',
-    ...(columns.probabilities === false ? [] : columns.labels.map((label) => probabilityPrefix + label)),
+    ...(columns.probabilities === false
+      ? []
+      : [...columns.labels.map((label) => probabilityPrefix + label), 'margin']),
     'error',
   ];
 }
@@ -84,8 +104,8 @@ export async function openPredictionWriter(
 }
 
 /**
- * Writes a whole predictions file atomically. Columns that no row fills (`id` or `path`, `fold`, `reference`,
- * probabilities) are left out.
+ * Writes a whole predictions file atomically. Columns that no row fills (`id` or `path`, `fold`, `speaker`, `dialogue`,
+ * `reference`, probabilities) are left out.
  * @throws InputError when some row has neither an id nor a path.
  */
 export async function writePredictions(
@@ -104,6 +124,8 @@ export async function writePredictions(
       labels,
       identity: filled('path') ? (filled('id') ? ['id', 'path'] : ['path']) : ['id'],
       fold: filled('fold'),
+      speaker: filled('speaker'),
+      dialogue: filled('dialogue'),
       reference: filled('reference'),
       probabilities: filled('probabilities'),
     },
@@ -121,14 +143,19 @@ function rowCells(
   row: Prediction,
   { labels }: PredictionColumns,
 ): Record<string, string | number | undefined> {
-  const { id, path, fold, reference, label, probabilities, error } = row;
-  const cells: Record<string, string | number | undefined> = { id, path, fold, reference, label, error };
+  const { probabilities, ...rest } = row;
+  const cells: Record<string, string | number | undefined> = { ...rest };
   if (probabilities !== undefined) {
     labels.forEach((name, i) => {
-      cells[probabilityPrefix + name] = Number(probabilities[i]!.toPrecision(9));
+      cells[probabilityPrefix + name] = nineDigits(probabilities[i]!);
     });
+    cells.margin = nineDigits(marginOf(probabilities));
   }
   return cells;
+}
+
+function nineDigits(value: number): number {
+  return Number(value.toPrecision(9));
 }
 
 function definedCells(names: readonly string[], cells: Record<string, string | number | undefined>) {

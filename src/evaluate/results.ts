@@ -1,7 +1,10 @@
 /** @file The content of results.json and of `eval --json`: figures, counts, and what they were made with. */
 
-import { type FoldMetrics, type HeadlineMetric, headlineMetrics, type SeedMetrics } from './folds.js';
-import type { Metrics } from './metrics.js';
+import { type Evaluation, overallOf } from './evaluation.js';
+import { mean, sampleDeviation } from './folds.js';
+import { type HeadlineMetric, headlineMetrics, type Metrics, metricKeys } from './metrics.js';
+import type { Calibration, CalibrationBin } from './statistics/calibration.js';
+import type { BootstrapIntervals, Interval } from './statistics/interval.js';
 
 /** Where the figures come from; everything that a reader needs to make them again. */
 export interface ResultSource {
@@ -19,13 +22,26 @@ export interface ResultFigures {
   readonly ua: number;
   readonly wf1: number;
   readonly macro_f1: number;
+  /** Expected calibration error; null without probabilities. */
+  readonly ece: number | null;
   readonly n: number;
   /** Utterances without a predicted label; they count as wrong. */
   readonly unanswered: number;
   readonly confusion: readonly (readonly number[])[];
+  /** Shares of each reference class; zeros where a class has no references, as scikit-learn gives them. */
+  readonly confusion_normalized: readonly (readonly number[])[];
 }
 
-type Summary<T> = Readonly<Record<'wa' | 'ua' | 'wf1' | 'macro_f1', T>>;
+export type Summary<T> = Readonly<Record<(typeof metricKeys)[HeadlineMetric], T>>;
+
+/** How intervals were found: percentile bootstrap. */
+export interface ResultResampling {
+  readonly level: number;
+  readonly resamples: number;
+  readonly seed: number;
+  readonly unit: BootstrapIntervals['unit'];
+  readonly units: number;
+}
 
 /** results.json. With folds or seeds the top-level figures are pooled over all of them. */
 export interface EvaluationResult extends ResultFigures {
@@ -42,23 +58,30 @@ export interface EvaluationResult extends ResultFigures {
   /** Each pooled over its folds where it has them. */
   readonly seeds?: readonly ({ readonly seed: number } & ResultFigures)[];
   /** Mean over the seeds, or else the folds. */
-  readonly mean?: Summary<number>;
+  readonly mean?: Summary<number> & { readonly ece: number | null };
   /** Sample standard deviation over the seeds, or else the folds; null with one of them. */
-  readonly sd?: Summary<number | null>;
-  readonly higher_is_better: Summary<boolean>;
+  readonly sd?: Summary<number | null> & { readonly ece: number | null };
+  readonly intervals: (ResultResampling & Summary<Interval>) | null;
+  readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
+  readonly higher_is_better: Summary<boolean> & { readonly ece: boolean };
   readonly versions: Readonly<Record<string, string>>;
   readonly facts: Readonly<Record<string, string | number | boolean | null>>;
 }
 
+/** Which way is better. */
+export const higherIsBetter = { ...summary(() => true), ece: false };
+
 /** The result object of an evaluation, a cross-validation or several seeds. No date: the same input gives the same bytes. */
 export function evaluationResult(
-  scores: Metrics | FoldMetrics | SeedMetrics,
+  { scores, intervals, calibration, partCalibrations }: Evaluation,
   source: ResultSource,
 ): EvaluationResult {
-  const overall = 'pooled' in scores ? scores.pooled : scores;
+  const overall = overallOf(scores);
+  const partFigures = (metrics: Metrics, part: number): ResultFigures =>
+    figures(metrics, partCalibrations[part] ?? null);
   return {
     name: source.name,
-    ...figures(overall),
+    ...figures(overall, calibration),
     labels: overall.labels,
     per_class: overall.perClass.map(({ label, precision, recall, f1, support }) => ({
       label,
@@ -70,28 +93,63 @@ export function evaluationResult(
     ...('pooled' in scores
       ? {
           ...('folds' in scores
-            ? { folds: scores.folds.map(({ fold, metrics }) => ({ fold, ...figures(metrics) })) }
-            : { seeds: scores.seeds.map(({ seed, metrics }) => ({ seed, ...figures(metrics) })) }),
-          mean: summary((metric) => scores.mean[metric]),
-          sd: summary((metric) => scores.sd[metric]),
+            ? { folds: scores.folds.map(({ fold, metrics }, i) => ({ fold, ...partFigures(metrics, i) })) }
+            : { seeds: scores.seeds.map(({ seed, metrics }, i) => ({ seed, ...partFigures(metrics, i) })) }),
+          mean: { ...summary((metric) => scores.mean[metric]), ece: eceSpread(partCalibrations, mean) },
+          sd: {
+            ...summary((metric) => scores.sd[metric]),
+            ece: eceSpread(partCalibrations, sampleDeviation),
+          },
         }
       : {}),
-    higher_is_better: summary(() => true),
+    intervals: intervals && {
+      ...resamplingFacts(intervals),
+      ...summary((metric) => intervals.metrics[metric]),
+    },
+    calibration: calibration && { n: calibration.n, bins: calibration.bins },
+    higher_is_better: higherIsBetter,
     versions: source.versions,
     facts: source.facts ?? {},
   };
 }
 
-function figures(metrics: Metrics): ResultFigures {
+/** What an interval was found with, without the intervals. */
+export function resamplingFacts(resampling: ResultResampling): ResultResampling {
+  const { level, resamples, seed, unit, units } = resampling;
+  return { level, resamples, seed, unit, units };
+}
+
+/** A value of every headline metric, under its name in JSON. */
+export function summary<T>(of: (metric: HeadlineMetric) => T): Summary<T> {
+  return Object.fromEntries(
+    headlineMetrics.map((metric) => [metricKeys[metric], of(metric)]),
+  ) as unknown as Summary<T>;
+}
+
+/** A summary over the folds or seeds; null where one of them has no probabilities. */
+export function eceSpread<T>(
+  calibrations: readonly (Calibration | null)[],
+  of: (values: readonly number[]) => T,
+): T | null {
+  const values = calibrations.flatMap((each) => (each === null ? [] : [each.ece]));
+  return values.length > 0 && values.length === calibrations.length ? of(values) : null;
+}
+
+/** Each row of the confusion matrix over the utterances of its class, answered or not. */
+export function normalizedConfusion({ confusion, perClass }: Metrics): number[][] {
+  return confusion.map((row, i) => {
+    const { support } = perClass[i]!;
+    return row.map((count) => (support === 0 ? 0 : count / support));
+  });
+}
+
+function figures(metrics: Metrics, calibration: Calibration | null): ResultFigures {
   return {
     ...summary((metric) => metrics[metric]),
+    ece: calibration?.ece ?? null,
     n: metrics.n,
     unanswered: metrics.unanswered.reduce((total, count) => total + count, 0),
     confusion: metrics.confusion,
+    confusion_normalized: normalizedConfusion(metrics),
   };
-}
-
-function summary<T>(of: (metric: HeadlineMetric) => T): Summary<T> {
-  const entries = headlineMetrics.map((metric) => [metric === 'macroF1' ? 'macro_f1' : metric, of(metric)]);
-  return Object.fromEntries(entries) as Summary<T>;
 }

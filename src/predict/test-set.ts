@@ -1,20 +1,22 @@
 /** @file A run on its own test set: predictions with references, never seen in training. */
 
 import { InputError, InterruptedError } from '../base/index.js';
-import { argmax, type Prediction } from '../evaluate/index.js';
+import { argmax, dialogueOf, type ScoredPrediction } from '../evaluate/index.js';
 import type { RunFolder } from '../train/index.js';
-import { type ComputeOptions, experimentFeatures, loadCorpus } from '../train/index.js';
+import { type ComputeOptions, experimentFeatures, fittingExamples, loadCorpus } from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
 
 export interface TestSetPredictions {
   readonly labels: readonly string[];
-  readonly predictions: readonly Prediction[];
+  readonly predictions: readonly ScoredPrediction[];
+  /** e'_q [d_h] of each utterance; undefined where the model has no Former. */
+  readonly embeddings: readonly (Float32Array | undefined)[];
   readonly facts: TrainedModel['facts'];
   readonly recipe: TrainedModel['recipe'];
 }
 
 /**
- * Predicts the test utterances of a run. `onProgress` is told from 0 on, once their features are there.
+ * Predicts the test utterances of a run; the audio of the others need not be there. `onProgress` is told from 0 on, once their features are there.
  * @throws InterruptedError when `compute.stop` is aborted
  * @throws InputError when the manifest is not the one that the run was trained on
  */
@@ -26,14 +28,14 @@ export async function predictTestSet(
   const trained = await openTrainedModel(folder, compute);
   try {
     const { recipe, facts, model } = trained;
-    const corpus = await loadCorpus(recipe, facts.fold ?? undefined, ['train', 'dev', 'test']);
+    const corpus = await loadCorpus(recipe, facts.fold ?? undefined, ['test']);
     if (corpus.manifest.sha256 !== facts.manifest.sha256) {
       throw new InputError(
         `${recipe.manifest} has changed since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
       );
     }
+    const examples = fittingExamples(model, corpus.test);
     const features = await experimentFeatures(model, corpus.test, compute);
-    const examples = model.examples(corpus.test);
     onProgress?.(0, examples.length);
     const { stop } = compute;
     const inferences = await trained
@@ -43,17 +45,22 @@ export async function predictTestSet(
           ? new InterruptedError('interrupted before the end; no results were written')
           : error;
       });
-    const predictions = examples.map(({ id, label }, index): Prediction => {
+    const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
       const { probabilities } = inferences[index]!;
+      const { speaker } = corpus.test[index]!;
+      const dialogue = dialogueOf(id);
       return {
         id,
         ...(facts.fold !== null && { fold: String(facts.fold) }),
+        ...(speaker !== '' && { speaker }),
+        ...(dialogue !== undefined && { dialogue }),
         reference: recipe.labels[label]!,
         label: recipe.labels[argmax(probabilities)]!,
         probabilities,
       };
     });
-    return { labels: recipe.labels, predictions, facts, recipe };
+    const embeddings = inferences.map(({ embedding }) => embedding);
+    return { labels: recipe.labels, predictions, embeddings, facts, recipe };
   } finally {
     await trained.close();
   }

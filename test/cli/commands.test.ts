@@ -123,7 +123,7 @@ describe('eval --predictions', () => {
       folder,
     );
     expect(code).toBe(0);
-    expect(stdout).toMatch(/EmoQ +67\.6 +50\.8 +66\.5 {2}paper, table 3\nthis run +50\.0 +50\.0 /);
+    expect(stdout).toMatch(/EmoQ +67\.6 +50\.8 +66\.5 +- {2}paper, table 3\nthis run +50\.0 +50\.0 /);
   });
 
   it('scores folds where the file has them', async () => {

@@ -121,7 +121,7 @@ describe('emoq stats', () => {
       stderr: 'warning: leakage: audio in train and test\n',
     });
     expect((await statsHere('--manifest', manifest, '--fail-on-leakage', 'audio,voices')).stderr).toContain(
-      '"voices" is not one of speakers, texts, passages, audio.',
+      '"voices" is not one of speakers, texts, passages, audio; see emoq stats --help',
     );
     const clean = file('clean.csv', 'path,label,split\nclips/a_0.wav,joy,train\nclips/c_0.wav,joy,test\n');
     expect(await statsHere('--manifest', clean, '--fail-on-leakage')).toMatchObject({

@@ -137,6 +137,11 @@ describe('a table is refused', () => {
     ],
     [['--manifest', 'toy/manifest.csv', '--table', '4'], /say whose rows to train/],
     [['--recipe', 'none.yaml', '--table', '4'], /recipe none\.yaml does not exist/],
+    // By the name of the recipe that was given, not of a row, and before any row is begun.
+    [
+      ['--recipe', 'small.yaml', '--table', '4', '--folds', '5'],
+      /^error: recipe small has no folds; leave out --folds/,
+    ],
   ])('with %j', async (args, message) => {
     expect(await work.refused('ablate', ...args)).toMatch(message);
   });

@@ -47,7 +47,11 @@ describe('a raw MELD tree', () => {
     expect(metricsOf(work, 'runs/meld7/stage1').filter(({ loss }) => Number(loss) > 0)).toHaveLength(2);
     await work.done('stage1', '--dataset', 'meld4', ...settings('meld'));
     const { stdout: scores } = await work.done('eval', '--dataset', 'meld4', '--stage', '1');
-    expect(scores).toMatch(/^EmoQ +73\.6 +57\.2 +71\.6 +paper, table 2$/m);
+    for (const { id, dialogue } of csvRows(work, 'runs/meld4/stage1/predictions.csv')) {
+      expect(dialogue).toMatch(/^test_dia\d+$/);
+      expect(id!.startsWith(`${dialogue}_utt`)).toBe(true);
+    }
+    expect(scores).toMatch(/^EmoQ +73\.6 +57\.2 +71\.6 +- +- +paper, table 2$/m);
   });
 });
 
@@ -92,6 +96,10 @@ describe('a raw IEMOCAP tree', () => {
       new Set(['neutral', 'angry', 'sad', 'happy']),
     );
     expect(rows.every(({ id }) => id!.startsWith('Ses03'))).toBe(true);
+    for (const { id, speaker, dialogue } of rows) {
+      const last = id!.split('_').at(-1)!;
+      expect([speaker, dialogue]).toEqual([`Ses03${last[0]}`, id!.slice(0, -last.length - 1)]);
+    }
 
     // A model that was trained without tags reads none in prediction either.
     const clip = csvRows(work, 'data/iemocap/manifest.csv')[0]!.path!;

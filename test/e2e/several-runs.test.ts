@@ -66,8 +66,11 @@ describe('several runs', () => {
   });
 
   it('one after the other end in the same bytes', async () => {
-    await work.done(...stage1, '--seeds', '3', '--run', 'sequence');
+    const { stderr } = await work.done(...stage1, '--seeds', '3', '--run', 'sequence');
     for (const fold of FOLDS) {
+      expect(stderr).toMatch(
+        new RegExp(`^stage 1, seed 3, fold ${fold}: peak memory of this process: [\\d,]+ MiB`, 'm'),
+      );
       expectSameRun(`sequence/seed-3/stage1/fold-${fold}`, `runs/several/seed-3/stage1/fold-${fold}`);
     }
   });

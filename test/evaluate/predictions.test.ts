@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
+  marginOf,
   openPredictionWriter,
   type Prediction,
   readPredictions,
@@ -40,6 +41,27 @@ function file(name: string, content: string): string {
   return path;
 }
 
+describe('a row', () => {
+  it('tells speaker and dialogue where they are known', async () => {
+    const path = join(folder, 'speakers.csv');
+    const row = { id: 'a', speaker: 'Ross', dialogue: 'test_dia1', reference: 'joy', label: 'joy' };
+    await writePredictions(path, labels, [row, { id: 'b', label: 'joy' }]);
+    expect(readFileSync(path, 'utf8')).toBe(
+      'id,speaker,dialogue,reference,label,error\na,Ross,test_dia1,joy,joy,\nb,,,,joy,\n',
+    );
+    expect((await readPredictions(path)).rows).toEqual([row, { id: 'b', label: 'joy' }]);
+  });
+
+  it('has the margin of the first class over the second, whatever their order', async () => {
+    expect(marginOf([0.2, 0.5, 0.3])).toBeCloseTo(0.2, 15);
+    expect(marginOf([0.4, 0.4, 0.2])).toBe(0);
+    expect(marginOf([0.9])).toBe(0.9);
+    const path = join(folder, 'margin.jsonl');
+    await writePredictions(path, labels, [{ id: 'a', label: 'joy', probabilities: [0.25, 0.75] }]);
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ prob_joy: 0.75, margin: 0.5 });
+  });
+});
+
 describe('write and read', () => {
   it.each(['round.csv', 'round.jsonl'])('%s brings every row back', async (name) => {
     const path = join(folder, name);
@@ -53,10 +75,12 @@ describe('write and read', () => {
     const path = join(folder, 'columns.csv');
     await writePredictions(path, labels, rows);
     expect(readFileSync(path, 'utf8').split('\n')[0]).toBe(
-      'id,path,fold,reference,label,prob_neutral,prob_joy,error',
+      'id,path,fold,reference,label,prob_neutral,prob_joy,margin,error',
     );
     await writePredictions(path, labels, [{ path: 'x.wav', label: 'joy', probabilities: [0, 1] }]);
-    expect(readFileSync(path, 'utf8')).toBe('path,label,prob_neutral,prob_joy,error\nx.wav,joy,0,1,\n');
+    expect(readFileSync(path, 'utf8')).toBe(
+      'path,label,prob_neutral,prob_joy,margin,error\nx.wav,joy,0,1,1,\n',
+    );
   });
 
   it('float32 probabilities come back exactly', async () => {

@@ -1,15 +1,15 @@
 /** @file `emoq ablate` at work: trains what is not trained, scores what is not scored, prints the table. */
 
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readJson } from '../../base/index.js';
 import { type AblationScores, ablationTable, type EvaluationResult } from '../../evaluate/index.js';
 import { hasFormer } from '../../models/index.js';
 import { type AblationRow, loadAblation, type Recipe } from '../../recipe/index.js';
-import { type StageOutcome, stageFolder } from '../../train/index.js';
+import { checkFolds, type StageOutcome, stageFolder } from '../../train/index.js';
 import { note, outColor, printJson, printResult } from '../output.js';
 import type { AblateOptions } from './ablate.js';
 import { scoreRuns } from './eval-run.js';
+import { isScored } from './scored-before.js';
 import { trainRecipe } from './stage-run.js';
 
 export async function run(options: AblateOptions): Promise<void> {
@@ -20,6 +20,8 @@ export async function run(options: AblateOptions): Promise<void> {
     path,
     overrides: set ?? [],
   });
+  const full = ablation.rows.find(({ recipe }) => recipe.name === ablation.dataset)!;
+  if (options.folds !== undefined) await checkFolds(full.recipe, options.folds);
   const rows: (AblationScores & { readonly run: string })[] = [];
   for (const [index, row] of ablation.rows.entries()) {
     note(`row ${index + 1} of ${ablation.rows.length}: ${row.label}`);
@@ -61,18 +63,11 @@ async function scoredBefore(
   if (trained.some(({ status }) => status !== 'already')) return undefined;
   const path =
     folds === undefined ? stageFolder(root, 2, undefined).results : join(root, 'stage2', 'results.json');
-  const scoredMs = await timeOf(path);
-  const trainedMs = await Promise.all(trained.map(({ folder }) => timeOf(folder.checkpoint)));
-  if (scoredMs === undefined || trainedMs.some((ms) => ms === undefined || ms > scoredMs)) return undefined;
-  return (await readJson(path, 'results')) as EvaluationResult;
-}
-
-/** When a file was last changed; undefined where there is none. */
-function timeOf(path: string): Promise<number | undefined> {
-  return stat(path).then(
-    ({ mtimeMs }) => mtimeMs,
-    () => undefined,
+  const isFresh = await isScored(
+    path,
+    trained.map(({ folder }) => folder),
   );
+  return isFresh ? ((await readJson(path, 'results')) as EvaluationResult) : undefined;
 }
 
 function jsonRow({ label, run, result, paper }: AblationScores & { readonly run: string }) {

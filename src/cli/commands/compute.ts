@@ -6,15 +6,10 @@ import { promisify } from 'node:util';
 import type { FeatureProgress } from '../../data/features/index.js';
 import { deviceName, onnxruntimeVersion, resolveDevice } from '../../engine/runtime/index.js';
 import type { ComputeOptions, RunFacts, RunFolder } from '../../train/index.js';
-import type { DeviceOption } from '../options.js';
+import { cacheFolder, type DeviceOption } from '../options.js';
 import { note, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
 import { emoqVersion } from '../version.js';
-
-/** Root of the feature cache, below the working directory unless EMOQ_CACHE names another folder. */
-function cacheFolder(): string {
-  return process.env.EMOQ_CACHE ?? '.cache/features';
-}
 
 /**
  * Runs `work` with the resolved device and progress of feature extraction. Which device it is stands on stderr once

@@ -3,16 +3,17 @@
 import { InputError, sha256OfFile } from '../../base/index.js';
 import {
   classificationMetrics,
+  evaluationOf,
   evaluationResult,
   foldMetrics,
-  type Outcome,
-  type Prediction,
+  hasReference,
   readPredictions,
+  type ScoredPrediction,
 } from '../../evaluate/index.js';
 import { recipeOfOptions } from '../options.js';
-import { printJson, warn } from '../output.js';
+import { warn } from '../output.js';
 import { emoqVersion } from '../version.js';
-import type { EvalOptions } from './eval.js';
+import { type EvalOptions, resamplingOf } from './eval.js';
 import { printScores } from './scores.js';
 
 /** @throws InputError when the file cannot be scored. */
@@ -21,36 +22,25 @@ export async function evaluatePredictions(path: string, options: EvalOptions): P
   const recipe = named ? await recipeOfOptions(options) : undefined;
   const table = await readPredictions(path, { labels: recipe?.labels, requireReference: true });
   const rows = table.rows.filter(hasReference);
+  const folds = rows.some(({ fold }) => fold !== undefined) ? groupByFold(rows) : undefined;
+  const scores = folds ? foldMetrics(folds, table.labels) : classificationMetrics(rows, table.labels);
+  const parts = folds ? folds.map(({ outcomes }) => outcomes) : [rows];
+  const evaluation = evaluationOf(scores, parts, resamplingOf(options));
   const without = table.rows.length - rows.length;
+  const result = evaluationResult(evaluation, {
+    name: recipe?.name ?? path,
+    versions: { emoq: emoqVersion(), node: process.versions.node },
+    facts: { predictions: path, predictions_sha256: await sha256OfFile(path), without_reference: without },
+  });
   if (without > 0) warn(`${without} of ${table.rows.length} rows have no reference and are not scored`);
   const unanswered = rows.filter(({ label }) => label === undefined).length;
   if (unanswered > 0) warn(`${unanswered} of ${rows.length} rows have no label and count as wrong`);
-
-  const scores = rows.some(({ fold }) => fold !== undefined)
-    ? foldMetrics(groupByFold(rows), table.labels)
-    : classificationMetrics(rows, table.labels);
-  if (!options.json) {
-    printScores(scores, recipe?.paper);
-    return;
-  }
-  printJson(
-    evaluationResult(scores, {
-      name: recipe?.name ?? path,
-      versions: { emoq: emoqVersion(), node: process.versions.node },
-      facts: { predictions: path, predictions_sha256: await sha256OfFile(path), without_reference: without },
-    }),
-  );
-}
-
-type Scored = Prediction & Outcome;
-
-function hasReference(row: Prediction): row is Scored {
-  return row.reference !== undefined;
+  printScores(evaluation, result, recipe?.paper ?? null, options);
 }
 
 /** Folds in the order of their numbers or names. */
-function groupByFold(rows: readonly Scored[]): { fold: string; outcomes: Scored[] }[] {
-  const folds = new Map<string, Scored[]>();
+function groupByFold(rows: readonly ScoredPrediction[]): { fold: string; outcomes: ScoredPrediction[] }[] {
+  const folds = new Map<string, ScoredPrediction[]>();
   for (const row of rows) {
     if (row.fold === undefined)
       throw new InputError('some rows have a fold and others have none: fill the column');

@@ -1,41 +1,47 @@
 /** @file `emoq eval` on runs: predicts their test sets, writes predictions and results beside them, prints scores. */
 
 import { join } from 'node:path';
-import { InputError, sha256OfFile, writeJsonAtomic } from '../../base/index.js';
+import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../../base/index.js';
 import {
   classificationMetrics,
+  type Evaluation,
   type EvaluationResult,
+  evaluationOf,
   evaluationResult,
   type FoldMetrics,
   foldMetrics,
   type Metrics,
-  type Outcome,
   type PaperRow,
-  type Prediction,
+  type ScoredPrediction,
+  type Scores,
   type SeedMetrics,
   seedMetrics,
+  writeEmbeddings,
   writePredictions,
 } from '../../evaluate/index.js';
+import { hasFormer } from '../../models/index.js';
 import { findRun, predictTestSet, seedFolders, type TestSetPredictions } from '../../predict/index.js';
-import { loadRecipe } from '../../recipe/index.js';
-import { checkFolds, type RunFolder, runFolder } from '../../train/index.js';
+import { loadRecipe, type Recipe } from '../../recipe/index.js';
+import { checkFolds, type RunFolder, runFolder, stageFolder } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
-import { recipeOfOptions } from '../options.js';
-import { note, printJson } from '../output.js';
+import { type CorpusOptions, recipeOfOptions } from '../options.js';
+import { note } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
 import { recordedVersions, warnUnfinished, withCompute } from './compute.js';
-import type { EvalOptions } from './eval.js';
+import { type EvalOptions, type ResamplingOptions, resamplingOf } from './eval.js';
 import { printScores } from './scores.js';
 import { experimentFolder } from './stage-run.js';
 import { seedFolder } from './stage-runs.js';
 
+/** Which run or experiment. */
+export type RunChoice = CorpusOptions & Pick<EvalOptions, 'run' | 'stage'>;
+
 /** Scores one run, or the folds of a cross-validation together, and prints the scores. */
 export async function evaluateRuns(options: EvalOptions): Promise<void> {
   const root = await rootOf(options);
-  const { result, scores, paper } =
+  const { evaluation, result, paper } =
     options.seeds === undefined ? await scoreRuns(root, options) : await scoreSeeds(root, options);
-  if (options.json) printJson(result);
-  else printScores(scores, paper);
+  printScores(evaluation, result, paper, options);
 }
 
 /** Scores the runs of several seeds, each as `scoreRuns` does; the results of all are written beside their folders. */
@@ -47,17 +53,25 @@ async function scoreSeeds(root: string, options: EvalOptions): Promise<RunScores
   const { result: first, paper } = parts[0]!;
   const other = parts.find(({ result }) => result.labels.join() !== first.labels.join());
   if (other) throw new InputError(`${root}: seeds ${parts[0]!.seed} and ${other.seed} have different labels`);
-  const scores = seedMetrics(parts);
+  const evaluation = evaluationOf(
+    seedMetrics(parts.map(({ seed, evaluation: { scores } }) => ({ seed, scores }))),
+    parts.map(({ predictions }) => predictions),
+    resamplingOf(options),
+  );
   const { stage, split, manifest_sha256 } = first.facts as Record<string, string | number>;
   const facts = { stage: stage!, split: split!, manifest_sha256: manifest_sha256! };
-  const result = evaluationResult(scores, { name: first.name, versions: first.versions, facts });
+  const result = evaluationResult(evaluation, { name: first.name, versions: first.versions, facts });
   const path = join(root, `stage${options.stage}-seeds.json`);
   await writeJsonAtomic(path, result);
   note(`results over ${parts.length} seeds in ${path}`);
-  return { result, scores, paper };
+  return { evaluation, result, predictions: parts.flatMap(({ predictions }) => predictions), paper };
 }
 
-async function seedsOf(root: string, { seeds }: EvalOptions): Promise<{ seed: number; dir: string }[]> {
+/** The runs of the seeds that are asked for. @throws InputError where there are none */
+export async function seedsOf(
+  root: string,
+  { seeds }: Pick<EvalOptions, 'seeds'>,
+): Promise<{ seed: number; dir: string }[]> {
   const present = await seedFolders(root);
   if (present.length === 0) {
     throw new InputError(
@@ -69,16 +83,17 @@ async function seedsOf(root: string, { seeds }: EvalOptions): Promise<{ seed: nu
 }
 
 /** What runs scored, and the paper's figures that their recipe names. */
-export interface RunScores<Scores = Metrics | FoldMetrics> {
+export interface RunScores<S extends Scores = Metrics | FoldMetrics> {
+  readonly evaluation: Evaluation<S>;
   readonly result: EvaluationResult;
-  readonly scores: Scores;
+  readonly predictions: readonly ScoredPrediction[];
   readonly paper: PaperRow | null;
 }
 
 /** Scores one run of an experiment, or its folds together; predictions and results are written beside them. */
 export async function scoreRuns(
   root: string,
-  options: Pick<EvalOptions, 'stage' | 'folds' | 'device'>,
+  options: Pick<EvalOptions, 'stage' | 'folds' | 'device'> & ResamplingOptions,
 ): Promise<RunScores> {
   const folders = await foldersOf(root, options);
   const tested = await withInterrupts('finishing the utterances in hand', (stop) =>
@@ -100,20 +115,22 @@ export async function scoreRuns(
   const { recipe, labels } = tested[0]!.test;
   const scores =
     options.folds === undefined
-      ? classificationMetrics(tested[0]!.test.predictions.map(scored), labels)
+      ? classificationMetrics(tested[0]!.test.predictions, labels)
       : foldMetrics(
-          tested.map(({ test }) => ({
-            fold: String(test.facts.fold),
-            outcomes: test.predictions.map(scored),
-          })),
+          tested.map(({ test }) => ({ fold: String(test.facts.fold), outcomes: test.predictions })),
           labels,
         );
-  // One run's results lie in its own folder, a cross-validation's in the folder around the folds.
-  const folder =
-    options.folds === undefined ? tested[0]!.folder : runFolder(join(root, `stage${options.stage}`));
-  const rows = tested.flatMap(({ test }) => test.predictions);
-  await writePredictions(folder.predictions, labels, rows);
-  const result = evaluationResult(scores, {
+  const folder = resultsFolder(root, folders, options);
+  const parts = tested.map(({ test }) => test.predictions);
+  const predictions = parts.flat();
+  await writePredictions(folder.predictions, labels, predictions);
+  await writeEmbeddings(
+    folder.predictions,
+    tested.flatMap(({ test }) => test.embeddings),
+  );
+  // What was computed is on disk by now, whatever is wrong with the resampling that was asked for.
+  const evaluation = evaluationOf(scores, parts, resamplingOf(options));
+  const result = evaluationResult(evaluation, {
     name: recipe.name,
     versions: await recordedVersions(),
     facts: {
@@ -126,14 +143,15 @@ export async function scoreRuns(
   });
   await writeJsonAtomic(folder.results, result);
   note(`predictions in ${folder.predictions}, results in ${folder.results}`);
-  return { result, scores, paper: recipe.paper };
+  return { evaluation, result, predictions, paper: recipe.paper };
 }
 
 /** The run to score, or those of all folds. @throws InputError when one is missing */
-async function foldersOf(
+export async function foldersOf(
   root: string,
   { stage, folds }: Pick<EvalOptions, 'stage' | 'folds'>,
 ): Promise<RunFolder[]> {
+  if (stage === 1) await checkStage1(root, folds);
   if (folds === undefined) return [await findRun(root, stage)];
   const folders = [await findRun(root, stage, 1)];
   await checkFolds(await loadRecipe({ path: folders[0]!.recipe }), folds);
@@ -141,14 +159,37 @@ async function foldersOf(
   return folders;
 }
 
-async function rootOf(options: EvalOptions): Promise<string> {
+/** Where the results of runs lie: one run's in its own folder, a cross-validation's in the folder around the folds. */
+export function resultsFolder(
+  root: string,
+  runs: readonly RunFolder[],
+  { stage, folds }: Pick<EvalOptions, 'stage' | 'folds'>,
+): RunFolder {
+  return folds === undefined ? runs[0]! : runFolder(join(root, `stage${stage}`));
+}
+
+/** The run or experiment that options name. @throws InputError where they name none */
+export async function rootOf(options: RunChoice): Promise<string> {
   if (options.run !== undefined) return options.run;
   if (options.dataset === undefined && options.recipe === undefined && options.manifest === undefined) {
     throw new InputError('say what to score: --dataset NAME, --run FOLDER or --predictions FILE');
   }
-  return experimentFolder(await recipeOfOptions(options), undefined);
+  const recipe = await recipeOfOptions(options);
+  if (options.stage === 1) refuseUnfused(recipe, `recipe ${recipe.name}`);
+  return experimentFolder(recipe, undefined);
 }
 
-function scored(prediction: Prediction): Outcome {
-  return { reference: prediction.reference!, label: prediction.label };
+/** @throws InputError where a run has no stage 1 because its stage 2 needs none */
+async function checkStage1(root: string, folds: number | undefined): Promise<void> {
+  const fold = folds === undefined ? undefined : 1;
+  if (await pathExists(stageFolder(root, 1, fold).facts)) return;
+  const { recipe } = stageFolder(root, 2, fold);
+  if (await pathExists(recipe)) refuseUnfused(await loadRecipe({ path: recipe }), `the run in ${root}`);
+}
+
+function refuseUnfused(recipe: Recipe, what: string): void {
+  if (hasFormer(recipe)) return;
+  throw new InputError(
+    `${what} has no stage 1, because without a Former (fusion is none) there is none to train; leave out --stage 1`,
+  );
 }

@@ -1,28 +1,50 @@
-/** @file Prints scores for people: the headline beside the paper's row, folds, classes, confusion. */
+/** @file Prints an evaluation: tables for people, tables to paste, or data for programs. */
 
 import {
-  classTable,
-  confusionTable,
-  type FoldMetrics,
-  foldsTable,
-  type Metrics,
+  type BootstrapIntervals,
+  type Evaluation,
+  type EvaluationResult,
+  formatTables,
   type PaperRow,
-  resultsTable,
-  type SeedMetrics,
-  seedsTable,
+  plainTable,
+  resultsCsv,
+  scoreTables,
+  type Table,
 } from '../../evaluate/index.js';
-import { outColor, printResult } from '../output.js';
+import { outColor, printJson, printResult, warn } from '../output.js';
+import { type EvalOptions, formatOf, resamplingOf } from './eval.js';
 
-/** Writes the tables of one evaluation, cross-validation or several seeds to stdout. */
-export function printScores(scores: Metrics | FoldMetrics | SeedMetrics, paper?: PaperRow | null): void {
-  const overall = 'pooled' in scores ? scores.pooled : scores;
-  const over = 'folds' in scores ? 'folds' : 'seeds' in scores ? 'seeds' : undefined;
-  const sections: [title: string, table: string][] = [
-    ['Results', resultsTable(scores, paper)],
-    ...('folds' in scores ? [['Folds', foldsTable(scores)] satisfies [string, string]] : []),
-    ...('seeds' in scores ? [['Seeds', seedsTable(scores)] satisfies [string, string]] : []),
-    [over === undefined ? 'Classes' : `Classes, pooled over the ${over}`, classTable(overall)],
-    ['Confusion, utterances', confusionTable(overall)],
-  ];
-  printResult(sections.map(([title, table]) => `${outColor.bold(title)}\n${table}`).join('\n\n'));
+/** Below this many units a percentile interval is known to come out too narrow. */
+const FEW_UNITS = 20;
+
+/** Writes one evaluation, cross-validation or several seeds to stdout. */
+export function printScores(
+  evaluation: Evaluation,
+  result: EvaluationResult,
+  paper: PaperRow | null,
+  options: EvalOptions,
+): void {
+  const format = formatOf(options);
+  warnOfFewUnits(evaluation.intervals, options);
+  if (format === 'json') printJson(result);
+  else if (format === 'csv') printResult(resultsCsv(result));
+  else printTables(scoreTables(evaluation, paper, format === 'text' ? 'row' : 'cell'), format);
+}
+
+/** Writes tables to stdout, with their titles. */
+export function printTables(tables: readonly Table[], format: 'text' | 'markdown' | 'latex'): void {
+  const plain = (table: Table): string => `${outColor.bold(table.title)}\n${plainTable(table)}`;
+  printResult(format === 'text' ? tables.map(plain).join('\n\n') : formatTables(tables, format));
+}
+
+/** Says where there are too few units to trust an interval. */
+export function warnOfFewUnits(
+  found: Pick<BootstrapIntervals, 'unit' | 'units'> | null,
+  options: EvalOptions,
+): void {
+  if (found === null) {
+    if (resamplingOf(options) !== null) warn('a single utterance has no interval');
+  } else if (found.units < FEW_UNITS) {
+    warn(`${found.units} ${found.unit}s are few to draw from: the intervals are likely too narrow`);
+  }
 }

@@ -47,6 +47,8 @@ export async function trainRecipe(
         for (const fold of foldsOf(options)) {
           const title = options.title === undefined ? '' : `, ${options.title}`;
           const name = `stage ${stage}${title}${fold === undefined ? '' : `, fold ${fold}`}`;
+          // Of several runs in one process each says which it is.
+          const told = (text: string): string => (name === `stage ${stage}` ? text : `${name}: ${text}`);
           let view: TrainingView | undefined;
           const outcome = await runStage({
             recipe,
@@ -57,8 +59,8 @@ export async function trainRecipe(
             versions,
             stop,
             ...(saveIntervalSec !== undefined && { saveIntervalSec }),
-            onNote: note,
-            onWarning: warn,
+            onNote: (text) => note(told(text)),
+            onWarning: (text) => warn(told(text)),
             onStart: (step, totalSteps) => {
               view = startTrainingView(name, { step, totalSteps });
             },

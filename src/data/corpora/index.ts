@@ -45,6 +45,7 @@ export {
   groupStatistics,
   groupUtterances,
   type LengthDistribution,
+  quantile,
 } from './statistics.js';
 export { withoutTags } from './transcripts.js';
 export { type CorpusView, checkAudioFiles, type SelectedUtterances, selectUtterances } from './view.js';

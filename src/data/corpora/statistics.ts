@@ -70,7 +70,7 @@ function lengthDistribution(lengthsSec: readonly number[]): LengthDistribution {
 }
 
 /** Linear between the two nearest ranks (type 7 of Hyndman and Fan 1996, NumPy's default). */
-function quantile(sorted: readonly number[], p: number): number {
+export function quantile(sorted: ArrayLike<number>, p: number): number {
   const rank = p * (sorted.length - 1);
   const below = sorted[Math.floor(rank)]!;
   return below + (rank - Math.floor(rank)) * (sorted[Math.ceil(rank)]! - below);

@@ -1,0 +1,102 @@
+/** @file Brings the predictions of two systems together, utterance by utterance. */
+
+import { InputError, quoted } from '../base/index.js';
+import type { PredictionTable } from './prediction-reader.js';
+import type { Prediction, ScoredPrediction } from './predictions.js';
+import { nameOf } from './resampling-keys.js';
+
+/** Two systems over the same utterances, in the order of the first one's file. */
+export interface PairedPredictions {
+  /** The first one's classes, then those that only the second knows. */
+  readonly labels: readonly string[];
+  readonly first: readonly ScoredPrediction[];
+  readonly second: readonly ScoredPrediction[];
+  /** Utterances whose reference neither file gives; they are not compared. */
+  readonly withoutReference: number;
+}
+
+/** How many utterances a message names. */
+const NAMED = 3;
+
+/**
+ * Pairs two predictions files by id (by path where there is no id), and by fold where both have one. A reference may
+ * stand in either file.
+ * @throws InputError in one line: an utterance without a name or twice in a file, utterances that only one file has,
+ *   references that differ, no reference at all
+ */
+export function pairPredictions(first: PredictionTable, second: PredictionTable): PairedPredictions {
+  const byFold = [first, second].every(({ rows }) => rows.every(({ fold }) => fold !== undefined));
+  const [a, b] = [rowsByKey(first, byFold), rowsByKey(second, byFold)];
+  const missing = [...onlyIn(first.path, a, b), ...onlyIn(second.path, b, a)];
+  if (missing.length > 0) {
+    throw new InputError(`the two are not over the same utterances: ${missing.join('; ')}`);
+  }
+  const pairs = [...a].map(([key, row]) => [row, b.get(key)!] as const);
+  const differing = pairs.filter(
+    ([one, other]) =>
+      one.reference !== undefined && other.reference !== undefined && one.reference !== other.reference,
+  );
+  if (differing.length > 0) {
+    const named = differing
+      .slice(0, NAMED)
+      .map(([one, other]) => `${quoted(nameOf(one))} (${one.reference}, ${other.reference})`);
+    throw new InputError(
+      `the references of ${utterances(differing.length)} differ between ${first.path} and ${second.path}, such as ${named.join(', ')}; compare systems over the same labels`,
+    );
+  }
+  const scored = pairs.flatMap(([one, other]) => {
+    const reference = one.reference ?? other.reference;
+    if (reference === undefined) return [];
+    // What only one file knows of an utterance holds for both.
+    const known = { speaker: one.speaker ?? other.speaker, dialogue: one.dialogue ?? other.dialogue };
+    return [
+      [
+        { ...one, ...known, reference },
+        { ...other, ...known, reference },
+      ] as const,
+    ];
+  });
+  if (scored.length === 0) {
+    throw new InputError(
+      `neither ${first.path} nor ${second.path} has a reference, so there is nothing to compare`,
+    );
+  }
+  return {
+    labels: [...new Set([...first.labels, ...second.labels])],
+    first: scored.map(([one]) => one),
+    second: scored.map(([, other]) => other),
+    withoutReference: pairs.length - scored.length,
+  };
+}
+
+function rowsByKey({ path, rows }: PredictionTable, byFold: boolean): Map<string, Prediction> {
+  const found = new Map<string, Prediction>();
+  for (const row of rows) {
+    const name = nameOf(row);
+    if (name === '') {
+      throw new InputError(
+        `${path}: some rows have neither id nor path, so they cannot be matched; add a column "id"`,
+      );
+    }
+    const key = byFold ? `${name}\n${row.fold}` : name;
+    if (found.has(key)) {
+      const fold = byFold ? ` in fold ${row.fold}` : '';
+      throw new InputError(
+        `${path}: utterance ${quoted(name)} is there twice${fold}; an utterance is compared once`,
+      );
+    }
+    found.set(key, row);
+  }
+  return found;
+}
+
+function onlyIn(path: string, own: Map<string, Prediction>, other: Map<string, Prediction>): string[] {
+  const alone = [...own].flatMap(([key, row]) => (other.has(key) ? [] : [row]));
+  if (alone.length === 0) return [];
+  const names = alone.slice(0, NAMED).map((row) => quoted(nameOf(row)));
+  return [`${utterances(alone.length)} only in ${path}, such as ${names.join(', ')}`];
+}
+
+function utterances(count: number): string {
+  return count === 1 ? '1 utterance' : `${count} utterances`;
+}

@@ -1,0 +1,163 @@
+/**
+ * @file Percentile bootstrap of the headline metrics: intervals around one system's, and the paired difference of two.
+ * What is drawn are test utterances, or all those of a speaker or a dialogue together; the trained models stay as they
+ * are. So an interval tells what another test set like this one could have shown, and not what another training would.
+ */
+
+import { InputError } from '../../base/index.js';
+import { quantile } from '../../data/corpora/index.js';
+import {
+  type HeadlineMetric,
+  headlineFigures,
+  headlineMetrics,
+  type Outcome,
+  outcomeCells,
+} from '../metrics.js';
+import type { BootstrapIntervals, Interval, ResamplingUnit } from './interval.js';
+import { type Draws, groupUnits, resampleCounts, type Units } from './resampling.js';
+
+/** How to resample. */
+export interface Resampling extends Draws {
+  readonly unit: ResamplingUnit;
+  /** Share of resamples between the ends. Default 0.95. */
+  readonly level?: number;
+}
+
+/** The difference of a metric between two systems over the same utterances: the second's minus the first's. */
+export interface PairedDifference extends Interval {
+  readonly difference: number;
+  readonly p: number;
+}
+
+/** A paired bootstrap of all headline metrics. */
+export interface PairedBootstrap extends Omit<BootstrapIntervals, 'metrics'> {
+  readonly metrics: Readonly<Record<HeadlineMetric, PairedDifference>>;
+}
+
+/**
+ * Percentile intervals (Efron and Tibshirani 1993, section 13.3) of WA, UA, weighted and macro F1. In a resample, UA is
+ * the mean over the classes that occur in it, as `Metrics` defines it.
+ * @param keys which unit each outcome belongs to, in the order of `outcomes`: outcomes of one key are drawn together
+ * @throws InputError when there are fewer than two units, or a label outside the set
+ */
+export function bootstrapIntervals(
+  outcomes: readonly Outcome[],
+  keys: readonly string[],
+  labels: readonly string[],
+  { level = 0.95, ...resampling }: Resampling,
+): BootstrapIntervals {
+  const units = unitsOf(keys, resampling.unit);
+  const cells = outcomeCells(outcomes, labels);
+  const drawn = emptyDistributions(resampling.resamples);
+  resampleCounts(units, cells, labels.length * (labels.length + 1), resampling, (counts, resample) => {
+    const figures = headlineFigures(counts, labels.length);
+    for (const metric of headlineMetrics) drawn[metric][resample] = figures[metric];
+  });
+  return {
+    level,
+    ...resampling,
+    units: units.count,
+    metrics: ofEveryMetric((metric) => percentileInterval(drawn[metric].sort(), level)),
+  };
+}
+
+/**
+ * Paired bootstrap of the differences of two systems (Koehn 2004; Efron and Tibshirani 1993, chapter 16): both are
+ * scored on the same resamples. The p-value is two-sided, 2 min(P(d <= 0), P(d >= 0)) over the resampled differences d,
+ * at most 1: the smallest 1 - level at which the percentile interval leaves out 0. Each share is (count + 1) /
+ * (resamples + 1) (Davison and Hinkley 1997, section 4.2), so that no p is 0.
+ * @param first outcomes of one system; `second` those of the other, of the same utterances in the same order
+ * @param keys as in {@link bootstrapIntervals}
+ * @throws InputError when there are fewer than two units, or a label outside the set
+ */
+export function pairedBootstrap(
+  first: readonly Outcome[],
+  second: readonly Outcome[],
+  keys: readonly string[],
+  labels: readonly string[],
+  { level = 0.95, ...resampling }: Resampling,
+): PairedBootstrap {
+  const units = unitsOf(keys, resampling.unit);
+  const cells = [first, second].map((outcomes) => outcomeCells(outcomes, labels));
+  const { kindOf, cellsOf } = jointKinds(cells[0]!, cells[1]!);
+  const size = labels.length * (labels.length + 1);
+  const figuresOf = (counts: ArrayLike<number>, system: 0 | 1): Record<HeadlineMetric, number> => {
+    const systemCells = new Uint32Array(size);
+    cellsOf.forEach((pair, kind) => {
+      systemCells[pair[system]]! += counts[kind]!;
+    });
+    return headlineFigures(systemCells, labels.length);
+  };
+  const drawn = emptyDistributions(resampling.resamples);
+  resampleCounts(units, kindOf, cellsOf.length, resampling, (counts, resample) => {
+    const [a, b] = [figuresOf(counts, 0), figuresOf(counts, 1)];
+    for (const metric of headlineMetrics) drawn[metric][resample] = b[metric] - a[metric];
+  });
+  const observed = cells.map((each) => headlineFigures(countsOf(each, size), labels.length));
+  return {
+    level,
+    ...resampling,
+    units: units.count,
+    metrics: ofEveryMetric((metric) => ({
+      difference: observed[1]![metric] - observed[0]![metric],
+      ...percentileInterval(drawn[metric].sort(), level),
+      p: twoSidedP(drawn[metric]),
+    })),
+  };
+}
+
+function unitsOf(keys: readonly string[], unit: ResamplingUnit): Units {
+  const units = groupUnits(keys);
+  if (units.count >= 2) return units;
+  throw new InputError(
+    `an interval by ${unit} needs two ${unit}s or more, and there is ${units.count === 1 ? `one (${keys[0]})` : 'none'}`,
+  );
+}
+
+/** Utterances by what both systems made of them: a kind for each pair of cells that occurs. */
+function jointKinds(
+  first: readonly number[],
+  second: readonly number[],
+): { kindOf: Uint32Array; cellsOf: (readonly [number, number])[] } {
+  const kinds = new Map<string, number>();
+  const cellsOf: (readonly [number, number])[] = [];
+  const kindOf = Uint32Array.from(first, (cell, index) => {
+    const key = `${cell} ${second[index]}`;
+    const known = kinds.get(key);
+    if (known !== undefined) return known;
+    kinds.set(key, cellsOf.length);
+    return cellsOf.push([cell, second[index]!]) - 1;
+  });
+  return { kindOf, cellsOf };
+}
+
+function countsOf(cells: readonly number[], size: number): Uint32Array {
+  const counts = new Uint32Array(size);
+  for (const cell of cells) counts[cell]! += 1;
+  return counts;
+}
+
+function emptyDistributions(resamples: number): Record<HeadlineMetric, Float64Array> {
+  return ofEveryMetric(() => new Float64Array(resamples));
+}
+
+function ofEveryMetric<T>(of: (metric: HeadlineMetric) => T): Record<HeadlineMetric, T> {
+  return { wa: of('wa'), ua: of('ua'), wf1: of('wf1'), macroF1: of('macroF1') };
+}
+
+function percentileInterval(sorted: Float64Array, level: number): Interval {
+  const tail = (1 - level) / 2;
+  return { low: quantile(sorted, tail), high: quantile(sorted, 1 - tail) };
+}
+
+function twoSidedP(differences: Float64Array): number {
+  let [notAbove, notBelow] = [0, 0];
+  for (const difference of differences) {
+    // Equal figures of two systems may differ by rounding, as sums of other parts: that is a tie.
+    if (difference < TIE) notAbove += 1;
+    if (difference > -TIE) notBelow += 1;
+  }
+  return Math.min(1, (2 * (Math.min(notAbove, notBelow) + 1)) / (differences.length + 1));
+}
+
+const TIE = 1e-12;

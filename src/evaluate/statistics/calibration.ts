@@ -1,0 +1,74 @@
+/** @file Calibration: whether the probability of the predicted class is the share of such predictions that is right. */
+
+import { argmax } from '../metrics.js';
+
+/** Predictions whose largest probability lies in (low, high]. */
+export interface CalibrationBin {
+  readonly low: number;
+  readonly high: number;
+  readonly n: number;
+  /** Mean largest probability; null in an empty bin. */
+  readonly confidence: number | null;
+  /** Share that is right; null in an empty bin. */
+  readonly accuracy: number | null;
+}
+
+/** Expected calibration error (Guo et al., 2017) and the bins that it is made of. */
+export interface Calibration {
+  /** Sum over the bins of n_b / n |accuracy_b - confidence_b|. */
+  readonly ece: number;
+  readonly bins: readonly CalibrationBin[];
+  /** Utterances with probabilities, which the bins are made of. */
+  readonly n: number;
+}
+
+/** Equal widths, as many as most papers use. */
+const BINS = 15;
+
+/** What calibration is measured on. */
+export interface ProbabilisticOutcome {
+  readonly reference: string;
+  /** [classes], in the order of the labels; absent where the system gave none. */
+  readonly probabilities?: ArrayLike<number> | undefined;
+}
+
+/**
+ * Expected calibration error with 15 bins of equal width (Guo et al. 2017, eq. 3). A prediction is the class with the
+ * largest probability (of equal ones the first), its confidence that probability. The first bin holds 0 as well.
+ * @returns null where no utterance has probabilities
+ */
+export function calibrationOf(
+  outcomes: readonly ProbabilisticOutcome[],
+  labels: readonly string[],
+): Calibration | null {
+  const totals = Array.from({ length: BINS }, () => ({ n: 0, confidence: 0, right: 0 }));
+  let n = 0;
+  for (const { reference, probabilities } of outcomes) {
+    if (probabilities === undefined) continue;
+    const top = argmax(probabilities);
+    const bin = totals[binOf(probabilities[top]!)]!;
+    n += 1;
+    bin.n += 1;
+    bin.confidence += probabilities[top]!;
+    if (labels[top] === reference) bin.right += 1;
+  }
+  if (n === 0) return null;
+  const bins = totals.map(
+    (bin, index): CalibrationBin => ({
+      low: index / BINS,
+      high: (index + 1) / BINS,
+      n: bin.n,
+      confidence: bin.n === 0 ? null : bin.confidence / bin.n,
+      accuracy: bin.n === 0 ? null : bin.right / bin.n,
+    }),
+  );
+  const ece = totals.reduce((sum, { confidence, right }) => sum + Math.abs(right - confidence), 0) / n;
+  return { ece, bins, n };
+}
+
+/** The bin (index / 15, (index + 1) / 15] that a probability lies in. */
+function binOf(probability: number): number {
+  let index = 0;
+  while (index < BINS - 1 && probability > (index + 1) / BINS) index += 1;
+  return index;
+}

@@ -1,0 +1,17 @@
+/** @file The thread that computes a UMAP. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import type { UmapReply, UmapTask } from './umap.js';
+import { umapLayout } from './umap-layout.js';
+
+const { vectors, width, settings } = workerData as UmapTask;
+const reply = (message: UmapReply): void => parentPort?.postMessage(message);
+
+let told = 0;
+reply({
+  layout: umapLayout(vectors, width, settings, (share) => {
+    if (share - told < 0.001) return; // a message for every point would cost more than the point
+    told = share;
+    reply({ share });
+  }),
+});

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg check test demo bench references parity cuda clean
+.PHONY: help setup build ffmpeg chromium check test demo bench references parity cuda clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -11,7 +11,7 @@ help:
 	@echo 'make test        run the tests'
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'
-	@echo 'make bench       time the hot paths (PYTHON=python3 adds PyTorch to the comparison)'
+	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
 	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
 	@echo 'make parity      print the errors against PyTorch as a table, true sizes included (PYTHON as above; minutes)'
 	@echo 'make cuda        fetch the CUDA provider libraries of onnxruntime-node'
@@ -31,6 +31,14 @@ ffmpeg:
 	    echo 'installing ffmpeg' && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq ffmpeg > /dev/null; \
 	  else echo 'ffmpeg is missing: install it (Debian: sudo apt-get install ffmpeg) and run make again' >&2; exit 1; fi; }
 
+# A browser opens the report in a test, which skips itself where there is none: no reason to fail.
+chromium:
+	@[ -n "$$CHROMIUM_PATH" ] || command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo 'installing chromium' && { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-liberation; } > /dev/null 2>&1 \
+	      || echo 'chromium cannot be installed: the test that opens the report in a browser will be skipped' >&2; \
+	  else echo 'there is no chromium: the test that opens the report in a browser will be skipped (Debian: sudo apt-get install chromium)' >&2; fi; }
+
 build: dist/.built
 
 dist/.built: $(sources) tsconfig.json node_modules/.installed
@@ -42,7 +50,7 @@ check: build
 	npx --no-install biome check --error-on-warnings .
 	npx --no-install vitest run test/architecture.test.ts
 
-test: setup build
+test: setup build chromium
 	npx --no-install vitest run
 
 demo: setup build
@@ -53,8 +61,9 @@ demo: setup build
 	$(emoq) predict data/toy4/manifest.csv -o runs/toy4/emotions.csv --run runs/toy4
 	@echo 'predictions for every recording: runs/toy4/emotions.csv'
 
+# With PEERS, $(PYTHON) where it has PyTorch, else a Python of our own; with PYTHON alone, that one or none.
 bench: setup build
-	$(if $(filter command environment,$(firstword $(origin PYTHON))),PYTHON='$(PYTHON)') node test/bench/run.mjs
+	$(if $(PEERS),python="$$(test/bench/peers.sh '$(PYTHON)')" && PYTHON="$$python",$(if $(filter command environment,$(firstword $(origin PYTHON))),PYTHON='$(PYTHON)')) node test/bench/run.mjs
 
 PYTHON ?= python3
 references: build

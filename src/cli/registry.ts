@@ -79,6 +79,12 @@ export const commandEntries: readonly CommandEntry[] = [
     action: () => import('./commands/eval.js'),
   },
   {
+    name: 'report',
+    summary: 'write what is known of a run, a cross-validation or several seeds as one HTML page',
+    declaration: () => import('./commands/report.js'),
+    action: () => import('./commands/report-action.js'),
+  },
+  {
     name: 'ablate',
     summary: "train and score the rows of one of the paper's ablation tables, beside its figures",
     declaration: () => import('./commands/ablate.js'),
@@ -101,5 +107,11 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'write the encoder, the Former or the language model as ONNX for other runtimes',
     declaration: () => import('./commands/export.js'),
     action: () => import('./commands/export-action.js'),
+  },
+  {
+    name: 'doctor',
+    summary: 'look at what this machine has and lacks, and say how to mend it',
+    declaration: () => import('./commands/doctor.js'),
+    action: () => import('./commands/doctor-action.js'),
   },
 ];

@@ -92,11 +92,10 @@ export async function loadAblation(table: AblationTable, options: LoadRecipeOpti
     dataset: full.name,
     rows: await Promise.all(
       rows.map(async ({ label, variant }): Promise<AblationRow> => {
-        const original = variant === undefined ? PAPER_DATASET : `${PAPER_DATASET}-${variant}`;
-        const published = await loadRecipe({ dataset: original });
-        if (variant === undefined) return { label, recipe: full, paper: published.paper! };
+        const paper = await publishedFigures(variant);
+        if (variant === undefined) return { label, recipe: full, paper };
         const recipe = await loadRecipe({
-          dataset: original,
+          dataset: variantName(PAPER_DATASET, variant),
           base,
           manifest: options.manifest,
           overrides,
@@ -104,12 +103,56 @@ export async function loadAblation(table: AblationTable, options: LoadRecipeOpti
         const ofPaper = full.name === PAPER_DATASET;
         return {
           label,
-          recipe: { ...recipe, name: `${full.name}-${variant}`, paper: ofPaper ? recipe.paper : null },
-          paper: published.paper!,
+          recipe: { ...recipe, name: variantName(full.name, variant), paper: ofPaper ? recipe.paper : null },
+          paper,
         };
       }),
     ),
   };
+}
+
+/** A table without recipes: which experiments are its rows. */
+export interface AblationOutline {
+  readonly table: AblationTable;
+  readonly title: string;
+  readonly dataset: string;
+  readonly rows: readonly {
+    readonly label: string;
+    /** Of the row's experiment, and of its folder below `runs`. */
+    readonly name: string;
+    readonly paper: AblationRow['paper'];
+  }[];
+}
+
+/** All tables of the dataset that an experiment is of: the full system, or a row. */
+export async function ablationOutlines(experiment: string): Promise<AblationOutline[]> {
+  const tables = Object.entries(definitions) as unknown as [AblationTable, TableDefinition][];
+  const variants = tables.flatMap(([, { rows }]) => rows.flatMap(({ variant }) => variant ?? []));
+  const own = variants.find((variant) => experiment.endsWith(variantName('', variant)));
+  const dataset = own === undefined ? experiment : experiment.slice(0, -variantName('', own).length);
+  return Promise.all(
+    tables.map(async ([table, { title, rows }]) => ({
+      table: Number(table) as AblationTable, // keys of objects are strings
+      title,
+      dataset,
+      rows: await Promise.all(
+        rows.map(async ({ label, variant }) => ({
+          label,
+          name: variantName(dataset, variant),
+          paper: await publishedFigures(variant),
+        })),
+      ),
+    })),
+  );
+}
+
+function variantName(dataset: string, variant: string | undefined): string {
+  return variant === undefined ? dataset : `${dataset}-${variant}`;
+}
+
+async function publishedFigures(variant: string | undefined): Promise<AblationRow['paper']> {
+  const { paper } = await loadRecipe({ dataset: variantName(PAPER_DATASET, variant) });
+  return paper!;
 }
 
 /** The recipe file that the rows build on. */

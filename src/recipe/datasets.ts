@@ -31,7 +31,7 @@ export async function findDataset(name: string): Promise<RecipeOrigin> {
   if (file !== undefined) return { file };
   const manifest = defaultManifest(name);
   if (await pathExists(manifest)) return { name, manifest };
-  const known = await namesIn(shippedRecipes);
+  const known = await shippedRecipeNames();
   throw new InputError(
     `--dataset ${name}: there is no recipe of this name (${known.join(', ')} come with emoq), no ${name}.yaml here ` +
       `and no ${manifest}${didYouMean(name, [...known, ...(await namesIn(shippedAblations))])}`,
@@ -60,6 +60,11 @@ async function findRecipeFile(name: string, folder: string): Promise<string | un
     if (await pathExists(file)) return file;
   }
   return undefined;
+}
+
+/** Names of the recipes that come with emoq. */
+export function shippedRecipeNames(): Promise<string[]> {
+  return namesIn(shippedRecipes);
 }
 
 async function namesIn(folder: string): Promise<string[]> {

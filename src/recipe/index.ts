@@ -2,11 +2,13 @@
 
 export {
   type Ablation,
+  type AblationOutline,
   type AblationRow,
   type AblationTable,
+  ablationOutlines,
   loadAblation,
 } from './ablations.js';
-export { defaultManifest } from './datasets.js';
+export { defaultManifest, shippedRecipeNames } from './datasets.js';
 export { defaultModelSettings, type ModelSettings } from './default-settings.js';
 export { type ChangedKey, changedKeys, recipeDifferences } from './differences.js';
 export { dumpRecipe, notInPaperMark } from './dump.js';

@@ -22,8 +22,7 @@ console.log(`machine: ${cpus().length} x ${cpus()[0]?.model.trim()}`);
 await stage1Step();
 hubertEncoder();
 prepareMeld();
-if (!python)
-  console.log('\nmake bench PYTHON=python3 adds a Python with torch and transformers to the comparison');
+if (!python) console.log('\nmake bench PEERS=1 adds a Python with torch and transformers to the comparison');
 
 async function stage1Step() {
   console.log('\nstage-1 step, RoBERTa-base size, batch 8, 30 tokens, 160 frames:');
@@ -49,6 +48,7 @@ async function stage1Step() {
     peer && reached(peer.stepSec, peer.matrixRate),
   );
   line('  by processor time', reached(ours.processorSec, processorRate));
+  line('matrix products in the node time', percent(ours.matrixShare));
   row('seconds per step', ours.stepSec, peer?.stepSec, FASTER);
   row('processor seconds per step', ours.processorSec, peer?.processorSec, LESS);
   row('peak memory, GiB', ours.peakGiB, peer?.peakGiB, LESS);

@@ -77,6 +77,13 @@ describe('command lines', () => {
     ],
     ['eval', evaluate, '--folds 5', { ...stage, folds: 5, stage: 2 }],
     [
+      'eval',
+      evaluate,
+      '--resamples 500 --resample-by speaker --resample-seed 7 --format latex',
+      { ...stage, stage: 2, resamples: 500, resampleBy: 'speaker', resampleSeed: 7, format: 'latex' },
+    ],
+    ['eval', evaluate, '--compare runs/a runs/b', { ...stage, stage: 2, compare: ['runs/a', 'runs/b'] }],
+    [
       'predict',
       predict,
       'calls.csv -o out.csv --run d',

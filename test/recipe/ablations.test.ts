@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   type AblationTable,
+  ablationOutlines,
   dumpRecipe,
   loadAblation,
   loadRecipe,
@@ -88,6 +89,27 @@ describe.each([4, 5, 6] as const)('table %i', (table) => {
   it('takes overrides of other keys', async () => {
     const { rows } = await loadAblation(table, { dataset: 'toy4', overrides: ['stage2.epochs=2'] });
     for (const { recipe } of rows) expect(recipe.stage2.epochs).toBe(2);
+  });
+});
+
+describe('the outlines of the tables', () => {
+  it("name the experiments that are the rows, with the paper's figures", async () => {
+    for (const outline of await ablationOutlines('toy4')) {
+      const { title, dataset, rows } = await loadAblation(outline.table, { dataset: 'toy4' });
+      expect(outline).toEqual({
+        table: outline.table,
+        title,
+        dataset,
+        rows: rows.map(({ label, recipe: { name }, paper }) => ({ label, name, paper })),
+      });
+    }
+  });
+
+  it('are the same from a row as from the full system', async () => {
+    const outlines = await ablationOutlines('toy4');
+    expect(outlines.map(({ table }) => table)).toEqual([4, 5, 6]);
+    expect(await ablationOutlines('toy4-without-stage1')).toEqual(outlines);
+    expect(await ablationOutlines('toy4-audio')).toEqual(outlines);
   });
 });
 

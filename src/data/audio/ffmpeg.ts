@@ -49,16 +49,7 @@ export async function decodeWithFfmpeg(
   signal?: AbortSignal,
 ): Promise<InterleavedAudio> {
   await requireFfmpeg();
-  const chunks: Buffer[] = [];
-  // fluent-ffmpeg takes an early 'close' of its target for a failure, so the target never emits one.
-  const sink = new Writable({
-    autoDestroy: false,
-    emitClose: false,
-    write(chunk: Buffer, _encoding, done) {
-      chunks.push(chunk);
-      done();
-    },
-  });
+  const { sink, chunks } = memorySink();
   const command = ffmpegOf([input]);
   addWavOutput(command, sink, 0, input, sampleRateHz);
   const report = await runFfmpeg(command, signal);
@@ -135,6 +126,48 @@ export async function encodeFlacFiles(
   if (failure === undefined) return;
   const code = /No space left on device/.test(failure) ? 'ENOSPC: ' : '';
   throw new Error(`${code}ffmpeg cannot write FLAC (${telling(failure)}), writing ${files[0]?.flac}`);
+}
+
+/** 24 kbit/s is 3 kB for a second of speech, at which it stays plain. */
+const MP3_BITRATE_KBPS = 24;
+
+/**
+ * Sound as a small mono MP3 at 16 kHz, in memory: for a web page, where every browser plays it (Opus in Ogg is younger
+ * in Safari than many a phone, and AAC is missing in builds of Chromium and Firefox without licensed codecs). The same
+ * ffmpeg makes the same bytes.
+ * @throws InputError when the file is not there, has no audio or cannot be decoded, or ffmpeg has no MP3 encoder
+ */
+export async function encodeMp3(input: FfmpegInput, signal?: AbortSignal): Promise<Buffer> {
+  await requireFfmpeg();
+  const { sink, chunks } = memorySink();
+  const command = ffmpegOf([input]);
+  addOutput(command, sink, 0)
+    .audioCodec('libmp3lame')
+    .audioBitrate(MP3_BITRATE_KBPS)
+    .audioChannels(1)
+    .audioFrequency(16_000)
+    .outputOptions(['-map_metadata -1', '-write_xing 0', '-id3v2_version 0'])
+    .format('mp3');
+  if (input.durationSec !== undefined) command.duration(input.durationSec);
+  const { failure } = await runFfmpeg(command, signal);
+  if (failure !== undefined) throw new InputError(`${input.path} ${explain(failure)}`);
+  if (chunks.length === 0) throw new InputError(`${input.path} holds no samples`);
+  return Buffer.concat(chunks);
+}
+
+/** Somewhere for ffmpeg to write to that is no file. */
+function memorySink(): { sink: Writable; chunks: Buffer[] } {
+  const chunks: Buffer[] = [];
+  // fluent-ffmpeg takes an early 'close' of its target for a failure, so the target never emits one.
+  const sink = new Writable({
+    autoDestroy: false,
+    emitClose: false,
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  return { sink, chunks };
 }
 
 function ffmpegOf(inputs: readonly FfmpegInput[]): FfmpegCommand {

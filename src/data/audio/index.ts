@@ -8,7 +8,14 @@ export {
   decodeAudioFiles,
   SAMPLE_RATE_HZ,
 } from './decode.js';
-export { encodeFlacFiles, requireFfmpeg } from './ffmpeg.js';
+export { encodeFlacFiles, encodeMp3, requireFfmpeg } from './ffmpeg.js';
+export {
+  FFMPEG_PARTS,
+  type FfmpegFacts,
+  findProgram,
+  inspectFfmpeg,
+  inspectProgram,
+} from './ffmpeg-facts.js';
 export {
   encodeWav,
   readWavHeader,

@@ -14,6 +14,11 @@ const CUDA_LIBRARIES = ['libonnxruntime_providers_shared.so', 'libonnxruntime_pr
 /** One of these is there wherever an NVIDIA driver runs: on Linux, and in the Windows subsystem for it. */
 const DRIVER_FILES = ['/dev/nvidiactl', '/dev/dxg'];
 
+/** True where an NVIDIA driver runs. */
+export function nvidiaDriverPresent(files: readonly string[] = DRIVER_FILES): boolean {
+  return files.some((file) => existsSync(file));
+}
+
 /** Folder of onnxruntime-node's native libraries for this platform. */
 export function providerFolder(): string {
   const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
@@ -43,7 +48,7 @@ export function resolveDevice(
 ): Device {
   const installed = cudaProviderInstalled(folder);
   if (name === 'cpu') return { kind: 'cpu' };
-  if (name === 'auto' && !(installed && driverFiles.some((file) => existsSync(file)))) return { kind: 'cpu' };
+  if (name === 'auto' && !(installed && nvidiaDriverPresent(driverFiles))) return { kind: 'cpu' };
   const match = /^(?:auto|cuda(?::(\d+))?)$/.exec(name);
   if (match === null) throw new InputError(`device "${name}" is not known; use auto, cpu, cuda or cuda:N`);
   if (!installed) {

@@ -3,6 +3,7 @@
 export { type HubAccess, type HubOptions, openHub } from './access.js';
 export { findSnapshot, hubCacheFolder, modelCache } from './cache.js';
 export { missingBytes, type PullPlan, planPull } from './plan.js';
+export { cachedBytes } from './presence.js';
 export {
   type ModelRequest,
   parseModelName,

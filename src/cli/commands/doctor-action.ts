@@ -1,0 +1,30 @@
+/** @file `emoq doctor` at work: looks, prints, and sets the exit code. */
+
+import { ExitCode } from '../../base/index.js';
+import { recipeOfOptions } from '../options.js';
+import { printJson, printResult } from '../output.js';
+import { examine } from './doctor/examination.js';
+import { lacking, reportObject, reportText } from './doctor/report.js';
+import type { DoctorOptions } from './doctor.js';
+
+export async function run(options: DoctorOptions): Promise<void> {
+  const { dataset, recipe, manifest, set = [] } = options;
+  const named = Object.entries({ dataset, recipe, manifest }).filter(([, value]) => value !== undefined);
+  const words = [...named, ...set.map((override) => ['set', override])];
+  const experiment =
+    words.length === 0
+      ? undefined
+      : {
+          recipe: await recipeOfOptions(options),
+          named: words.map(([option, value]) => `--${option} ${value}`).join(' '),
+        };
+  if (options.installCuda) {
+    const { installCuda } = await import('./doctor/cuda-install.js');
+    await installCuda();
+  }
+  const checks = await examine(experiment);
+  const job = experiment ? `the experiment ${experiment.recipe.name}` : 'make demo';
+  if (options.json) printJson(reportObject(checks, job));
+  else printResult(reportText(checks, job));
+  if (lacking(checks).length > 0) process.exitCode = ExitCode.failed;
+}

@@ -1,0 +1,43 @@
+/** @file One line of the doctor's report. */
+
+import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
+
+/** Where a JSON report is read by programs, `facts` hold what `found` says in words. */
+export interface Check {
+  /** What was looked at, such as `ffmpeg`. */
+  readonly name: string;
+  /** `missing`: not there, or of no use as it is. `warning`: there, with something to know. */
+  readonly status: 'ok' | 'warning' | 'missing';
+  /** Whether the main job cannot run where this is missing. */
+  readonly needed: boolean;
+  /** One line. */
+  readonly found: string;
+  /** The command that mends it; null where nothing is to mend or no command does. */
+  readonly mend: string | null;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+type Rest = Partial<Pick<Check, 'needed' | 'mend' | 'facts'>>;
+
+export function checked(name: string, status: Check['status'], found: string, rest: Rest = {}): Check {
+  return { name, status, needed: false, found, mend: null, facts: {}, ...rest };
+}
+
+const MOST_CHARACTERS = 200;
+
+/** What somebody else says, for `found`: native messages come with colours, line breaks and places in the source. */
+export function inOneLine(text: string): string {
+  const line = stripVTControlCharacters(text).replace(/\s+/g, ' ').trim();
+  return line.length > MOST_CHARACTERS ? `${line.slice(0, MOST_CHARACTERS)}...` : line;
+}
+
+/** Installs emoq's packages anew, native libraries included. */
+export const REINSTALL = `npm --prefix ${fileURLToPath(new URL('../../../../', import.meta.url)).replace(/\/$/, '')} ci`;
+
+/** How a package of the system is installed here; null where that is not known. */
+export function installCommand(debianPackage: string): string | null {
+  if (process.platform === 'darwin') return `brew install ${debianPackage}`;
+  if (process.platform !== 'linux') return null;
+  return `${process.getuid?.() === 0 ? '' : 'sudo '}apt-get install -y ${debianPackage}`;
+}

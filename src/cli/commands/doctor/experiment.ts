@@ -1,0 +1,137 @@
+/** @file What one experiment needs: its corpus, its backbones, memory and disk for its stages. */
+
+import { errorMessage, formatBytes, formatMemory, InputError } from '../../../base/index.js';
+import { hasFormer } from '../../../models/index.js';
+import type { Recipe } from '../../../recipe/index.js';
+import { type StageSize, sizeStage } from '../../../train/index.js';
+import { recipeBackboneChecks } from './backbones.js';
+import { type Check, checked } from './check.js';
+import { manifestCheck, preparationCommand } from './corpora.js';
+import { freeDiskBytes } from './folders.js';
+import { memoryBudget } from './machine.js';
+import type { NamedExperiment } from './probes.js';
+
+export async function experimentChecks({ recipe, named }: NamedExperiment): Promise<Check[]> {
+  const stages: (1 | 2)[] = hasFormer(recipe) && recipe.stage2.from_stage1 ? [1, 2] : [2];
+  const corpus = await manifestCheck(recipe.manifest, true);
+  const backbones = await recipeBackboneChecks(recipe);
+  const sizes: StageSize[] = [];
+  const memory: Check[] = [];
+  for (const stage of stages) {
+    try {
+      const size = await sizeStage(recipe, stage, foldOf(recipe));
+      sizes.push(size);
+      memory.push(await memoryCheck(stage, size, { recipe, named }));
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      const found = `cannot be sized: ${errorMessage(error)}`;
+      memory.push(checked(`memory of stage ${stage}`, 'missing', found, { needed: true }));
+    }
+  }
+  const problem = sizes.find(({ corpusProblem }) => corpusProblem !== undefined)?.corpusProblem;
+  return [
+    // What the manifest itself does not tell: labels that nobody knows, audio that is gone.
+    corpus.status === 'missing' || problem === undefined
+      ? corpus
+      : { ...corpus, status: 'missing', found: problem, mend: preparationCommand(recipe.manifest) },
+    ...backbones,
+    ...memory,
+    ...(sizes.length === 0 ? [] : [await diskCheck({ recipe, named }, sizes)]),
+  ];
+}
+
+async function memoryCheck(
+  stage: 1 | 2,
+  { memory, trainable, batch }: StageSize,
+  experiment: NamedExperiment,
+): Promise<Check> {
+  const name = `memory of stage ${stage}`;
+  const { totalBytes, freeBytes } = await memoryBudget();
+  const facts = {
+    estimated_bytes: memory.totalBytes,
+    total_bytes: totalBytes,
+    free_bytes: freeBytes,
+    trainable,
+  };
+  const found = `training takes about ${formatMemory(memory.totalBytes)} at batches of ${batch.batch}`;
+  if (memory.totalBytes > totalBytes) {
+    const mend = await fittingCommand(stage, totalBytes, experiment);
+    const all = `${found}; there are ${formatMemory(totalBytes)}`;
+    return checked(name, 'missing', all, { needed: true, mend, facts });
+  }
+  if (memory.totalBytes > freeBytes) {
+    const now = `${found}; ${formatMemory(freeBytes)} are free now`;
+    return checked(name, 'warning', now, { needed: true, mend: 'ps aux --sort=-rss | head', facts });
+  }
+  return checked(name, 'ok', `${found}, of ${formatMemory(totalBytes)}`, { needed: true, facts });
+}
+
+const SMALL_MODEL = 'Qwen/Qwen2.5-0.5B-Instruct';
+const SMALL_MICRO_BATCH = 2;
+
+/** A recipe with some keys changed, and how to say so. */
+interface Change {
+  readonly recipe: Recipe;
+  readonly overrides: readonly string[];
+}
+
+/** The command with which the stage fits, by the first change that is enough; null where none is. */
+async function fittingCommand(
+  stage: 1 | 2,
+  totalBytes: number,
+  { recipe, named }: NamedExperiment,
+): Promise<string | null> {
+  const kept: Change = { recipe, overrides: [] };
+  const recomputed = withRecomputing(stage, kept);
+  const changes = stage === 1 ? [recomputed] : [recomputed, withSmallModel(kept), withSmallModel(recomputed)];
+  for (const { recipe: changed, overrides } of changes) {
+    const { memory } = await sizeStage(changed, stage, foldOf(recipe));
+    if (memory.totalBytes > totalBytes) continue;
+    return [`emoq stage${stage} ${named}`, ...overrides.map((override) => `--set ${override}`)].join(' ');
+  }
+  return null;
+}
+
+/** Activations computed twice, for small parts of a batch: the same model in more time. */
+function withRecomputing(stage: 1 | 2, { recipe, overrides }: Change): Change {
+  const key = `stage${stage}` as const;
+  const accumulate = Math.max(1, Math.ceil(recipe[key].batch_size / SMALL_MICRO_BATCH));
+  return {
+    recipe: { ...recipe, [key]: { ...recipe[key], activation_checkpointing: true, accumulate } },
+    overrides: [...overrides, `${key}.activation_checkpointing=true`, `${key}.accumulate=${accumulate}`],
+  };
+}
+
+function withSmallModel({ recipe, overrides }: Change): Change {
+  return {
+    recipe: { ...recipe, backbones: { ...recipe.backbones, llm: SMALL_MODEL } },
+    overrides: [`backbones.llm=${SMALL_MODEL}`, ...overrides],
+  };
+}
+
+/** Folds are alike in size. */
+function foldOf({ folds }: Recipe): number | undefined {
+  return folds === 'session' ? 1 : undefined;
+}
+
+/**
+ * A run keeps its checkpoint, parameters with both moments, and the last epochs' parameters. Each is written beside the
+ * one that it replaces.
+ */
+async function diskCheck({ recipe, named }: NamedExperiment, sizes: readonly StageSize[]): Promise<Check> {
+  const parameterBytes = sizes.map(({ trainable }) => 4 * trainable);
+  const kept = 1 + 3 + recipe.keep_checkpoints;
+  const neededBytes =
+    kept * parameterBytes.reduce((sum, bytes) => sum + bytes, 0) + 3 * Math.max(...parameterBytes);
+  const freeBytes = await freeDiskBytes('runs');
+  const facts = { needed_bytes: neededBytes, free_bytes: freeBytes };
+  const found = `${sizes.length === 1 ? 'a run' : 'the runs of both stages'}${recipe.folds === 'session' ? ' of one fold' : ''} take about ${formatBytes(neededBytes)}`;
+  if (neededBytes <= freeBytes)
+    return checked('disk', 'ok', `${found}, of ${formatBytes(freeBytes)}`, { needed: true, facts });
+  const short = `${found}; ${formatBytes(freeBytes)} are free`;
+  return checked('disk', 'missing', short, {
+    needed: true,
+    mend: `emoq stage1 ${named} --run /a/larger/disk`,
+    facts,
+  });
+}

@@ -1,0 +1,111 @@
+/** @file `emoq report` at work: scores what is not scored, gathers what runs left behind, writes the page. */
+
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { formatBytes, InputError, InterruptedError, writeFileAtomic } from '../../base/index.js';
+import { type ReportData, renderReport, reportPlots } from '../../evaluate/report/index.js';
+import { type EvaluatedRuns, gatherReport } from '../../predict/report/index.js';
+import { withInterrupts } from '../interrupt.js';
+import { note, printResult, warn } from '../output.js';
+import { type Progress, startProgress } from '../progress.js';
+import { resamplingOf } from './eval.js';
+import { foldersOf, resultsFolder, rootOf, scoreRuns, seedsOf } from './eval-run.js';
+import type { ReportOptions } from './report.js';
+import { isScored } from './scored-before.js';
+
+export async function run(options: ReportOptions): Promise<void> {
+  if ([options.run, options.dataset, options.recipe, options.manifest].every((name) => name === undefined)) {
+    throw new InputError('say what to report on: --run FOLDER or --dataset NAME');
+  }
+  const root = await rootOf(options);
+  const experiments =
+    options.seeds === undefined ? [{ seed: null, dir: root }] : await seedsOf(root, options);
+  // A run that is missing, or a name that cannot be written, is told before anything is computed.
+  const found: (EvaluatedRuns & { readonly dir: string })[] = [];
+  for (const { seed, dir } of experiments) {
+    const runs = await foldersOf(dir, options);
+    const folder = resultsFolder(dir, runs, options);
+    found.push({ seed, dir, folder, runs, byFold: options.folds !== undefined });
+  }
+  const { stage, plots: plotsDir } = options;
+  const beside =
+    options.seeds === undefined
+      ? join(found[0]!.folder.dir, 'report.html')
+      : join(root, `stage${stage}-seeds.html`);
+  const out = options.out ?? beside;
+  await refuseOther(out, 'file');
+  if (plotsDir !== undefined) await refuseOther(plotsDir, 'folder');
+  if (options.ablations !== undefined) await requireFolder(options.ablations);
+
+  for (const { dir, folder, runs } of found) {
+    if (!(await isScored(folder.predictions, runs))) await scoreRuns(dir, options);
+  }
+  const data = await gather(found, root, options);
+  const page = renderReport(data);
+  await writeFileAtomic(out, page);
+  if (plotsDir !== undefined) {
+    const plots = reportPlots(data);
+    for (const { name, svg } of plots) await writeFileAtomic(join(plotsDir, `${name}.svg`), svg);
+    note(`${plots.length} plots in ${plotsDir}`);
+  }
+  note(`${data.utterances.length} utterances, ${formatBytes(Buffer.byteLength(page))}`);
+  printResult(out);
+}
+
+/** @throws InterruptedError after Ctrl-C */
+async function gather(
+  evaluated: readonly EvaluatedRuns[],
+  root: string,
+  { ablations, mistakes }: ReportOptions,
+): Promise<ReportData> {
+  const steps = progressSteps();
+  return withInterrupts('stopping', async (signal) => {
+    try {
+      return await gatherReport(evaluated, {
+        root,
+        ablations,
+        mistakes,
+        resampling: resamplingOf({}),
+        signal,
+        onWarning: warn,
+        onMap: steps('laying out the map', 'utterances'),
+        onAudio: steps('compressing recordings', 'clips'),
+      });
+    } catch (error) {
+      throw signal.aborted ? new InterruptedError('interrupted; no report was written') : error;
+    } finally {
+      steps.finish();
+    }
+  });
+}
+
+/** Progress of one step after another: the first word of the next ends the one before. */
+function progressSteps() {
+  let current: { readonly label: string; readonly progress: Progress } | undefined;
+  const step =
+    (label: string, unit: string) =>
+    (done: number, total: number): void => {
+      if (current?.label !== label) {
+        current?.progress.finish();
+        current = { label, progress: startProgress({ label, unit }) };
+      }
+      current.progress.update(done, total);
+    };
+  return Object.assign(step, { finish: (): void => current?.progress.finish() });
+}
+
+/** @throws InputError where there is something else than a file, or a folder, by that name */
+async function refuseOther(path: string, wanted: 'file' | 'folder'): Promise<void> {
+  const present = await stat(path).catch(() => undefined);
+  if (present === undefined || present.isDirectory() === (wanted === 'folder')) return;
+  throw new InputError(
+    wanted === 'file'
+      ? `output ${path} is a folder; name a file in it with --out`
+      : `${path} is a file; name a folder for the plots with --plots`,
+  );
+}
+
+async function requireFolder(path: string): Promise<void> {
+  const present = await stat(path).catch(() => undefined);
+  if (!present?.isDirectory()) throw new InputError(`there is no folder ${path} of ablations`);
+}

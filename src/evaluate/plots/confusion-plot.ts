@@ -1,0 +1,89 @@
+/** @file The confusion matrix as a plot: counts, or shares of each reference class. */
+
+import { type ConfusionCounts, percent } from '../index.js';
+import { rampPaint } from './palette.js';
+import { countText } from './scale.js';
+import { element, type PlotHeading, svgDocument, textElement, tooltip } from './svg.js';
+import { fitText, textWidth } from './text-width.js';
+
+/** What a cell shows, and what its fill stands for: a count of the largest count, or a share of its row. */
+export type ConfusionView = 'counts' | 'shares';
+
+const WIDTH = 720;
+const MAX_LABEL = 150;
+
+/** Rows are references, columns predictions, and missing answers a last column where there are any. */
+export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, heading: PlotHeading): string {
+  const { labels, confusion, unanswered } = counts;
+  const withMissing = unanswered.some((count) => count > 0);
+  const columns = withMissing ? [...labels, 'no answer'] : [...labels];
+  const rows = confusion.map((row, i) => (withMissing ? [...row, unanswered[i]!] : row));
+  const largest = Math.max(1, ...rows.flat());
+
+  const left = 30 + Math.min(MAX_LABEL, Math.max(...labels.map((label) => textWidth(label)))) + 10;
+  const cell = Math.max(14, Math.min(76, (WIDTH - left) / columns.length));
+  const upright = columns.every((label) => textWidth(label) <= cell - 4);
+  const longest = Math.min(MAX_LABEL, Math.max(...columns.map((label) => textWidth(label))));
+  const top = 28 + (upright ? 20 : longest + 8);
+  const fontSize = Math.min(14, cell / 3.2);
+
+  const cells = rows.flatMap((row, i) => {
+    const support = row.reduce((sum, count) => sum + count, 0);
+    return row.map((count, j) => {
+      const share = support === 0 ? 0 : count / support;
+      const paint = rampPaint(view === 'shares' ? share : count / largest);
+      const [x, y] = [left + j * cell, top + i * cell];
+      const text = view === 'counts' ? countText(count) : support === 0 ? '–' : percent(share);
+      const said = `reference ${labels[i]}, ${j < labels.length ? `predicted ${labels[j]}` : 'no answer'}`;
+      return element(
+        'g',
+        {},
+        tooltip(`${said}: ${countText(count)} of ${countText(support)} (${percent(share)} %)`),
+        element('rect', {
+          x,
+          y,
+          width: cell,
+          height: cell,
+          fill: paint.fill,
+          stroke: 'page',
+          'stroke-width': 1,
+        }),
+        fontSize < 6
+          ? ''
+          : textElement(text, {
+              x: x + cell / 2,
+              y: y + cell / 2 + fontSize * 0.36,
+              'text-anchor': 'middle',
+              'font-size': fontSize,
+              'font-weight': i === j ? 'bold' : undefined,
+              fill: paint.text,
+            }),
+      );
+    });
+  });
+  const rowLabels = labels.map((label, i) =>
+    textElement(
+      fitText(label, MAX_LABEL),
+      { x: left - 8, y: top + (i + 0.5) * cell + 4, 'text-anchor': 'end' },
+      label,
+    ),
+  );
+  const columnLabels = columns.map((label, j) => {
+    const [x, y] = [left + (j + 0.5) * cell, top - 8];
+    const place = upright
+      ? { x, y, 'text-anchor': 'middle' }
+      : { x: 0, y: 4, transform: `translate(${x} ${y}) rotate(-90)` };
+    return textElement(fitText(label, upright ? cell : MAX_LABEL), place, label);
+  });
+  const [width, height] = [left + columns.length * cell, top + labels.length * cell];
+  const names = [
+    textElement('predicted', { x: (left + width) / 2, y: 16, 'text-anchor': 'middle', fill: 'muted' }),
+    textElement('reference', {
+      transform: `translate(14 ${(top + height) / 2}) rotate(-90)`,
+      'text-anchor': 'middle',
+      fill: 'muted',
+    }),
+  ];
+  const body = [...names, ...columnLabels, ...rowLabels, ...cells].join('');
+  return svgDocument(heading, width + 2, height + 2, body);
+}

@@ -1,0 +1,121 @@
+/** @file The sections about how the result came about: training curves, recipe, prompt, versions and facts. */
+
+import { percent } from '../index.js';
+import { figure } from './figures.js';
+import { alternative, type Cell, paragraph, section, table, verbatim } from './html.js';
+import type { ReportData, TrainingCurve } from './report-data.js';
+import type { PlotsBySection } from './report-plots.js';
+
+export function trainingSection({ curves }: ReportData, { training }: PlotsBySection): string {
+  if (training.length === 0) {
+    return section(
+      'training',
+      'Training',
+      paragraph(
+        'There are no training curves, because no metrics.jsonl was found beside the predictions.',
+        'missing',
+      ),
+    );
+  }
+  const epochs = curves.flatMap(epochRows);
+  return section(
+    'training',
+    'Training',
+    paragraph(
+      'Where there are more steps than a plot has room for, a line is the mean of a few steps in a row. With up to three runs a band around it reaches from the least to the largest of them.',
+      'note',
+    ),
+    ...training.map((plot) => figure(plot)),
+    epochs.length === 0
+      ? paragraph(
+          'There are no validation figures: the runs were trained without a validation set.',
+          'missing',
+        )
+      : alternative(
+          'The validation figures as a table',
+          table(
+            'Figures on the validation set after each epoch.',
+            [
+              { name: 'run' },
+              ...['epoch', 'step', ...figureNames(curves)].map((name) => ({ name, figures: true })),
+              { name: 'kept' },
+            ],
+            epochs.map(({ curve, epoch }) => [
+              curve.title === '' ? `stage ${curve.stage}` : curve.title,
+              String(epoch.epoch),
+              String(epoch.step),
+              ...figureNames(curves).map((name) => figureText(name, epoch.figures[name])),
+              epoch.epoch === curve.selectedEpoch ? 'kept' : '',
+            ]),
+          ),
+        ),
+  );
+}
+
+export function recipeSection({ recipe }: ReportData): string {
+  return section(
+    'recipe',
+    'Recipe',
+    recipe === ''
+      ? paragraph('There is no recipe: these predictions did not come from a run of emoq.', 'missing')
+      : verbatim('Recipe', recipe),
+  );
+}
+
+export function promptSection({ prompt, stage }: ReportData): string {
+  const parts = prompt && (['system', 'user', 'answer'] as const);
+  return section(
+    'prompt',
+    'Prompt',
+    ...(prompt && parts
+      ? [
+          paragraph('As the language model was given it, with its slots not yet filled.', 'note'),
+          ...parts.flatMap((part) => [
+            `<h3>${part === 'answer' ? 'Start of the answer' : `${part[0]!.toUpperCase()}${part.slice(1)} part`}</h3>`,
+            verbatim(part, prompt[part]),
+          ]),
+        ]
+      : [
+          paragraph(
+            stage === 1
+              ? 'There is no prompt: stage 1 has no language model.'
+              : 'There is no prompt: none was recorded with these predictions.',
+            'missing',
+          ),
+        ]),
+  );
+}
+
+export function factSection({ versions, facts }: ReportData): string {
+  const list = (caption: string, name: string, rows: readonly (readonly [string, string])[]): string =>
+    table(
+      caption,
+      [{ name }, { name: 'value' }],
+      rows.map(([key, value]): Cell[] => [key, value]),
+    );
+  const ofVersions = Object.entries(versions);
+  return section(
+    'facts',
+    'Versions and facts',
+    ofVersions.length === 0
+      ? paragraph('No versions were recorded.', 'missing')
+      : list('What computed the predictions.', 'program', ofVersions),
+    facts.length === 0
+      ? paragraph('No further facts were recorded.', 'missing')
+      : list('What the figures were made from.', 'fact', facts),
+  );
+}
+
+function epochRows(curve: TrainingCurve) {
+  return curve.epochs.map((epoch) => ({ curve, epoch }));
+}
+
+function figureNames(curves: readonly TrainingCurve[]): string[] {
+  return [...new Set(curves.flatMap(({ epochs }) => epochs.flatMap(({ figures }) => Object.keys(figures))))];
+}
+
+/** Scores as percent, everything else (a likelihood) as it is. */
+function figureText(name: string, value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return '–';
+  return ['wa', 'ua', 'wf1', 'macroF1'].includes(name) ? `${percent(value)} %` : value.toFixed(4);
+}

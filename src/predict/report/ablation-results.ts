@@ -1,0 +1,55 @@
+/** @file Ablation tables from what lies in a folder of `emoq ablate`: rows that are scored. */
+
+import { dirname, join, resolve } from 'node:path';
+import { errorMessage, InputError, pathExists, readJson } from '../../base/index.js';
+import type { EvaluationResult } from '../../evaluate/index.js';
+import type { ReportAblation } from '../../evaluate/report/index.js';
+import { ablationOutlines } from '../../recipe/index.js';
+import { stageFolder } from '../../train/index.js';
+
+/** A table of one row compares nothing. */
+const LEAST_ROWS = 2;
+
+/**
+ * The tables of an experiment's dataset that have two rows or more in a folder.
+ * @param experiment name of the recipe
+ * @param dir the folder; where it is undefined, the one around the experiment's own `root`
+ */
+export async function ablationResults(
+  experiment: string,
+  root: string,
+  dir: string | undefined,
+  onWarning: (text: string) => void,
+): Promise<ReportAblation[]> {
+  const around = dir ?? dirname(resolve(root));
+  const rowOf = async (
+    name: string,
+  ): Promise<Pick<EvaluationResult, 'wa' | 'ua' | 'wf1' | 'n'> | undefined> => {
+    const { results } = stageFolder(join(around, name), 2, undefined); // where a cross-validation's are too
+    if (!(await pathExists(results))) return undefined;
+    try {
+      return (await readJson(results, 'results')) as EvaluationResult;
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      onWarning(`a row of an ablation is left out: ${errorMessage(error)}`);
+      return undefined;
+    }
+  };
+  const tables: ReportAblation[] = [];
+  for (const { table, title, dataset, rows } of await ablationOutlines(experiment)) {
+    const found: ReportAblation['rows'][number][] = [];
+    for (const { label, name, paper } of rows) {
+      const result = await rowOf(name);
+      if (result === undefined) continue;
+      const { wa, ua, wf1, n } = result;
+      found.push({ label, wa, ua, wf1, n, paper: { wa: paper.wa, ua: paper.ua, wf1: paper.wf1 } });
+    }
+    if (found.length >= LEAST_ROWS) {
+      tables.push({ title: `Table ${table}: ${title} (${dataset}; the paper's on meld7)`, rows: found });
+    }
+  }
+  if (dir !== undefined && tables.length === 0) {
+    onWarning(`${dir} holds no results of ablations; emoq ablate --run ${dir} makes them`);
+  }
+  return tables;
+}

@@ -1,0 +1,113 @@
+/** @file What training and evaluation left of the runs that a report is of. */
+
+import { z } from 'zod';
+import { InputError, readJson, readTextFile } from '../../base/index.js';
+import {
+  classificationMetrics,
+  type FoldMetrics,
+  foldMetrics,
+  hasReference,
+  type Metrics,
+  readPredictions,
+  type ScoredPrediction,
+} from '../../evaluate/index.js';
+import { loadRecipe, type Recipe } from '../../recipe/index.js';
+import { type RunFacts, type RunFolder, readFacts } from '../../train/index.js';
+
+/** A run that is evaluated, or the runs of a cross-validation that are evaluated together. */
+export interface EvaluatedRuns {
+  /** Where the runs are those of one seed among several. */
+  readonly seed: number | null;
+  /** Where predictions and results are: in the run itself, or around the folds. */
+  readonly folder: RunFolder;
+  /** The run, or one for each fold. */
+  readonly runs: readonly RunFolder[];
+  /** Whether they are scored by folds. */
+  readonly byFold: boolean;
+}
+
+/** The same, read. */
+export interface ReadRuns extends EvaluatedRuns {
+  /** run.json of each run. */
+  readonly facts: readonly RunFacts[];
+  readonly recipe: Recipe;
+  /** The first run's recipe.yaml. */
+  readonly recipeText: string;
+  /** All rows of predictions.csv, which are those of the embeddings too. */
+  readonly rows: readonly ScoredPrediction[];
+  /** Places in `rows`, by fold where there are folds, in the folds' order. */
+  readonly parts: readonly { readonly fold: string | null; readonly places: readonly number[] }[];
+  readonly scores: Metrics | FoldMetrics;
+  /** What results.json says beside the scores. */
+  readonly results: Results;
+}
+
+/** What is taken over from results.json; a file that says nothing of it, or is not there, is an empty one. */
+const resultsSchema = z.object({
+  versions: z.record(z.string(), z.string()).optional().catch(undefined),
+  intervals: z
+    .object({
+      level: z.number().gt(0).lt(1),
+      resamples: z.number().int().min(1),
+      seed: z.number().int(),
+      unit: z.enum(['utterance', 'speaker', 'dialogue']),
+    })
+    .optional()
+    .catch(undefined),
+});
+type Results = z.infer<typeof resultsSchema>;
+
+/** What takes long tells how far it is, and stops when it is told to. */
+export interface GatherControl {
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** @throws InputError when a file of the runs is missing or damaged, or predictions and runs do not belong together */
+export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
+  const { folder, runs, byFold } = evaluated;
+  const facts = await Promise.all(
+    runs.map(async (run) => {
+      const found = await readFacts(run);
+      if (found === undefined) throw new InputError(`${run.dir} holds no run (no run.json)`);
+      return found;
+    }),
+  );
+  const { labels } = facts[0]!;
+  const { rows } = await readPredictions(folder.predictions, { labels, requireReference: true });
+  const nameless = rows.findIndex((row) => row.id === undefined || !hasReference(row));
+  if (nameless >= 0) {
+    throw new InputError(
+      `${folder.predictions}, utterance ${nameless + 1} has no id or no reference; score the run again with emoq eval`,
+    );
+  }
+  const scored = rows as readonly ScoredPrediction[];
+  const parts = byFold ? placesByFold(scored) : [{ fold: null, places: [...scored.keys()] }];
+  const scores = byFold
+    ? foldMetrics(
+        parts.map(({ fold, places }) => ({ fold: fold!, outcomes: places.map((place) => scored[place]!) })),
+        labels,
+      )
+    : classificationMetrics(scored, labels);
+  return {
+    ...evaluated,
+    facts,
+    recipe: await loadRecipe({ path: runs[0]!.recipe }),
+    recipeText: await readTextFile(runs[0]!.recipe, 'recipe'),
+    rows: scored,
+    parts,
+    scores,
+    results: resultsSchema.catch({}).parse(await readJson(folder.results).catch(() => undefined)),
+  };
+}
+
+/** In the order of the file, which is that of the folds. */
+function placesByFold(rows: readonly ScoredPrediction[]): { fold: string; places: number[] }[] {
+  const places = new Map<string, number[]>();
+  for (const [place, { fold = '' }] of rows.entries()) {
+    const members = places.get(fold);
+    if (members) members.push(place);
+    else places.set(fold, [place]);
+  }
+  return [...places].map(([fold, members]) => ({ fold, places: members }));
+}

@@ -1,0 +1,154 @@
+/** @file The layouts of a predictions file's embeddings, kept in map.json so that a second report is quick. */
+
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import {
+  errorMessage,
+  InputError,
+  pathExists,
+  readJson,
+  sha256OfFile,
+  writeFileAtomic,
+} from '../../base/index.js';
+import {
+  type Embeddings,
+  embeddingsPath,
+  LEAST_UMAP_POINTS,
+  readEmbeddings,
+  type UmapProgress,
+  umapInThread,
+} from '../../evaluate/index.js';
+import { hasFormer } from '../../models/index.js';
+import type { GatherControl, ReadRuns } from './evaluated-runs.js';
+
+/** UMAP's own defaults. */
+export const MAP_SETTINGS = { neighbours: 15, minDistance: 0.1, seed: 0 } as const;
+
+const layoutSchema = z.object({
+  fold: z.string().nullable(),
+  neighbours: z.number(),
+  epochs: z.number(),
+  components: z.number(),
+  variance_share: z.number(),
+  /** Of the fold's utterances, in the order of predictions.csv; null where they are too few for a map. */
+  points: z.array(z.tuple([z.number(), z.number()])).nullable(),
+});
+
+const fileSchema = z.object({
+  format: z.literal('emoq-map'),
+  version: z.literal(1),
+  embeddings_sha256: z.string(),
+  neighbours: z.literal(MAP_SETTINGS.neighbours),
+  min_distance: z.literal(MAP_SETTINGS.minDistance),
+  seed: z.literal(MAP_SETTINGS.seed),
+  layouts: z.array(layoutSchema),
+});
+
+/** Where the utterances of a fold, or of a run, lie. */
+export type Layout = z.infer<typeof layoutSchema>;
+
+/** Where the map of a predictions file is kept. */
+function mapPath(predictionsPath: string): string {
+  return join(dirname(predictionsPath), 'map.json');
+}
+
+/**
+ * The layouts of one predictions file, a layout for each of its parts: those of map.json where they are of these
+ * embeddings, else new ones.
+ * @throws the reason of `signal` when it is aborted
+ */
+export async function layoutsOf(
+  part: ReadRuns,
+  { onProgress, signal }: GatherControl,
+): Promise<Layout[] | { missing: string }> {
+  const { predictions } = part.folder;
+  const embeddings = await readEmbeddings(predictions).catch((error: unknown) => {
+    if (error instanceof InputError) return { missing: errorMessage(error) };
+    throw error;
+  });
+  if ('missing' in embeddings) {
+    const { stage } = part.facts[0]!;
+    const hasNone = stage === 2 && !hasFormer(part.recipe);
+    return {
+      missing: hasNone ? "the model has no EmoQ-Former, whose e'_q it would show" : embeddings.missing,
+    };
+  }
+  if (embeddings.rows !== part.rows.length) {
+    const [rows, utterances] = [embeddings.rows, part.rows.length];
+    return { missing: `${embeddingsPath(predictions)} has ${rows} rows for ${utterances} utterances` };
+  }
+  if (!embeddings.data.every(Number.isFinite)) {
+    return { missing: `${embeddingsPath(predictions)} holds values that are no numbers` };
+  }
+  const sha256 = await sha256OfFile(embeddingsPath(predictions));
+  const kept = await keptLayouts(part, sha256);
+  if (kept !== undefined) return kept;
+
+  const layouts: Layout[] = [];
+  let before = 0;
+  for (const { fold, places } of part.parts) {
+    layouts.push(
+      await layoutOf(fold, rowsOf(embeddings, places), embeddings.width, {
+        signal,
+        onProgress: (share) => onProgress?.(before + share * places.length, part.rows.length),
+      }),
+    );
+    before += places.length;
+  }
+  await writeFileAtomic(
+    mapPath(predictions),
+    `${JSON.stringify({
+      format: 'emoq-map',
+      version: 1,
+      embeddings_sha256: sha256,
+      neighbours: MAP_SETTINGS.neighbours,
+      min_distance: MAP_SETTINGS.minDistance,
+      seed: MAP_SETTINGS.seed,
+      layouts,
+    } satisfies z.infer<typeof fileSchema>)}\n`,
+  );
+  return layouts;
+}
+
+/** What map.json holds, where it is of these embeddings; a damaged one is made again. */
+async function keptLayouts({ folder, parts }: ReadRuns, sha256: string): Promise<Layout[] | undefined> {
+  const path = mapPath(folder.predictions);
+  if (!(await pathExists(path))) return undefined;
+  const kept = fileSchema.safeParse(await readJson(path).catch(() => undefined)).data;
+  const fits =
+    kept?.embeddings_sha256 === sha256 &&
+    kept.layouts.length === parts.length &&
+    kept.layouts.every(({ points }, i) => points === null || points.length === parts[i]!.places.length);
+  return fits ? kept.layouts : undefined;
+}
+
+async function layoutOf(
+  fold: string | null,
+  vectors: Float32Array,
+  width: number,
+  { onProgress, signal }: { onProgress: UmapProgress; signal: AbortSignal | undefined },
+): Promise<Layout> {
+  if (vectors.length / width < LEAST_UMAP_POINTS) {
+    return { fold, neighbours: 0, epochs: 0, components: 0, variance_share: 0, points: null };
+  }
+  const layout = await umapInThread({ vectors, width, settings: MAP_SETTINGS }, { onProgress, signal });
+  const { coordinates, neighbours, epochs, components, varianceShare } = layout;
+  const points = Array.from({ length: coordinates.length / 2 }, (_, row): [number, number] => [
+    rounded(coordinates[2 * row]!),
+    rounded(coordinates[2 * row + 1]!),
+  ]);
+  return { fold, neighbours, epochs, components, variance_share: rounded(varianceShare), points };
+}
+
+function rowsOf({ data, width }: Embeddings, places: readonly number[]): Float32Array {
+  const rows = new Float32Array(places.length * width);
+  for (const [row, place] of places.entries()) {
+    rows.set(data.subarray(place * width, (place + 1) * width), row * width);
+  }
+  return rows;
+}
+
+/** Finer than a pixel. */
+export function rounded(value: number): number {
+  return Number(value.toFixed(4));
+}

@@ -1,0 +1,89 @@
+/** @file Recordings for a web page: small MP3s that every browser plays. */
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeAudio, encodeMp3, encodeWav, SAMPLE_RATE_HZ } from '../../../src/data/audio/index.js';
+import { ffprobeSec } from './ffmpeg-clips.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'emoq-mp3-'));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const path = join(dir, "it's -a: clip.wav");
+const SECONDS = 3;
+/** A tone that rises from 200 Hz to 2 kHz, so that every moment is like no other. */
+const tone = Float32Array.from(
+  { length: SECONDS * SAMPLE_RATE_HZ },
+  (_, i) => 0.5 * Math.sin(2 * Math.PI * (200 + (300 * i) / SAMPLE_RATE_HZ) * (i / SAMPLE_RATE_HZ)),
+);
+
+beforeAll(() => writeFileSync(path, encodeWav(tone, SAMPLE_RATE_HZ)));
+
+/** Writes an MP3 and returns its path. */
+function saved(mp3: Uint8Array): string {
+  const file = join(dir, 'heard.mp3');
+  writeFileSync(file, mp3);
+  return file;
+}
+
+/** Stream of a file, as ffprobe sees it. */
+function probe(file: string): Record<string, string | number> {
+  const entries = 'stream=codec_name,sample_rate,channels,bit_rate';
+  const args = ['-v', 'error', '-show_entries', entries, '-of', 'json', file];
+  return JSON.parse(execFileSync('ffprobe', args).toString()).streams[0];
+}
+
+/** The largest correlation of two sounds over delays of up to 0.1 s: encoders begin with silence. */
+function likeness(a: Float32Array, b: Float32Array): number {
+  const length = Math.min(a.length, b.length) - SAMPLE_RATE_HZ / 10;
+  let best = 0;
+  for (let delay = 0; delay < SAMPLE_RATE_HZ / 10; delay += 1) {
+    let [ab, aa, bb] = [0, 0, 0];
+    for (let i = 0; i < length; i += 7) {
+      const [x, y] = [a[i]!, b[i + delay]!];
+      [ab, aa, bb] = [ab + x * y, aa + x * x, bb + y * y];
+    }
+    best = Math.max(best, ab / Math.sqrt(aa * bb));
+  }
+  return best;
+}
+
+describe('a recording for the page', () => {
+  it('is mono MP3 at 3 kB a second, and sounds like the original', async () => {
+    const mp3 = await encodeMp3({ path });
+    const heard = saved(mp3);
+    expect(probe(heard)).toMatchObject({
+      codec_name: 'mp3',
+      sample_rate: '16000',
+      channels: 1,
+      bit_rate: '24000',
+    });
+    expect(mp3.length).toBeLessThan(3000 * (SECONDS + 0.2));
+    expect(likeness(tone, await decodeAudio(heard))).toBeGreaterThan(0.98);
+  });
+
+  it('is the same bytes each time', async () => {
+    expect((await encodeMp3({ path })).equals(await encodeMp3({ path }))).toBe(true);
+  });
+
+  it('is no longer than asked for', async () => {
+    const sec = ffprobeSec(saved(await encodeMp3({ path, durationSec: 1 })));
+    expect(sec).toBeGreaterThan(0.99);
+    expect(sec).toBeLessThan(1.2);
+  });
+
+  it('is refused in one line where there is nothing to hear', async () => {
+    const text = join(dir, 'text.wav');
+    writeFileSync(text, 'no sound');
+    await expect(encodeMp3({ path: text })).rejects.toThrow(
+      /text\.wav cannot be decoded \(ffmpeg: [^\n]+\)$/,
+    );
+    await expect(encodeMp3({ path: join(dir, 'none.wav') })).rejects.toThrow('No such file');
+  });
+
+  it('stops when it is told to', async () => {
+    await expect(encodeMp3({ path }, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
+  });
+});

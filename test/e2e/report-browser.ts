@@ -1,0 +1,87 @@
+/** @file The system's Chromium, driven for tests of the report. */
+
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+
+/** CHROMIUM_PATH where it is set, else the first of the usual names on the PATH. */
+export function findChromium(): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  const names = ['chromium', 'chromium-browser', 'google-chrome'];
+  const candidates = process.env.CHROMIUM_PATH
+    ? [process.env.CHROMIUM_PATH]
+    : names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return candidates.find(isExecutable);
+}
+
+/** Without a window, with sound that may start by itself, and without a sandbox only where root has none. */
+export async function launchChromium(executablePath: string): Promise<Browser> {
+  const root = process.getuid?.() === 0;
+  return chromium.launch({
+    executablePath,
+    headless: true,
+    chromiumSandbox: !root,
+    args: ['--autoplay-policy=no-user-gesture-required'],
+  });
+}
+
+/**
+ * Opens a file in a fresh context.
+ * @param complaints gets what the page says to the console, its errors, and every request for anything but itself
+ */
+export async function openPage(
+  browser: Browser,
+  path: string,
+  complaints: string[],
+  options: BrowserContextOptions = {},
+): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1100, height: 900 }, ...options });
+  const page = await context.newPage();
+  const address = pathToFileURL(path).href;
+  page.on('console', (message) => complaints.push(`console: ${message.text()}`));
+  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
+  page.on('request', (request) => {
+    const url = request.url();
+    if (url !== address && !/^(?:data|blob):/.test(url)) complaints.push(`asked for ${url}`);
+  });
+  await page.goto(address);
+  return page;
+}
+
+/** Reads text as an SVG document in the page, as strictly as XML is read. */
+export function parseSvg(
+  page: Page,
+  svg: string,
+): Promise<{ root: string; error: string | null; ground: string | null }> {
+  return page.evaluate((text) => {
+    const parsed = new DOMParser().parseFromString(text, 'image/svg+xml');
+    return {
+      root: parsed.documentElement.localName,
+      error: parsed.querySelector('parsererror')?.textContent ?? null,
+      ground: parsed.querySelector('svg > rect')?.getAttribute('fill') ?? null,
+    };
+  }, svg);
+}
+
+/** Plays a recording until it has moved on, and gives where it is and how long it lasts, both in seconds. */
+export function playRecording(page: Page, selector: string): Promise<{ atSec: number; durationSec: number }> {
+  return page
+    .locator(selector)
+    .first()
+    .evaluate(async (element) => {
+      const audio = element as HTMLAudioElement;
+      await audio.play();
+      await new Promise((resolve) => audio.addEventListener('timeupdate', resolve));
+      return { atSec: audio.currentTime, durationSec: audio.duration };
+    });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { errorMessage, InputError } from '../base/index.js';
+import { DEFAULT_PROMPT, type PromptTemplate } from '../data/text/index.js';
 import type { Graph } from '../engine/onnx/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import {
@@ -25,6 +26,8 @@ import {
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts, loadCorpus, TRAINING_PARTS } from './corpus.js';
+import { labelWords } from './examples.js';
+import { promptTemplate } from './experiment.js';
 import { countOf } from './run-facts.js';
 import { planSteps } from './schedule.js';
 import { type Stage, stageParameters } from './stage.js';
@@ -54,6 +57,8 @@ export interface StageSize {
   /** What gradient accumulation changes in the results, where it does. */
   readonly warning: string | undefined;
 }
+
+import { TARGET_RUN_SEC } from './trainer.js';
 
 /** Builds the full training graph of a stage and sizes it. @throws InputError for a config that cannot be built */
 export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | undefined): Promise<StageSize> {
@@ -98,10 +103,10 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
 /** Multiply-adds count two; measured on server cores with AVX2, for whole steps. */
 const FLOPS_PER_CORE = 60e9;
 
-/** The estimate for the trainer's runs of the graph, which take more than one step where a step is below a second. */
+/** The estimate for the trainer's runs of the graph, which take several steps where two are within the time of a run. */
 function trainingMemory(training: TrainingGraph, { batch, microBatches }: TypicalStep): MemoryEstimate {
   const stepSec = matrixFlops(training, batch, microBatches) / (FLOPS_PER_CORE * availableParallelism());
-  return estimateMemory(training, batch, stepSec > 1 ? 1 : 2, microBatches);
+  return estimateMemory(training, batch, 2 * stepSec > TARGET_RUN_SEC ? 1 : 2, microBatches);
 }
 
 /** One line: the peak of this process so far, all threads, beside what `--dry-run` says. */
@@ -161,7 +166,19 @@ function defineUnweighted(
 
 type TypicalStep = Pick<StageSize, 'batch' | 'microBatches'>;
 
-/** A step of middling clips: 5 s of audio, 30 words' tokens, and a prompt of 128. */
+/** Tokens of the default prompt, and of a middling transcript in it. */
+const [PROMPT_TOKENS, TRANSCRIPT_TOKENS] = [128, 32];
+
+/** Tokens of the recipe's prompt: what it adds to the transcript goes by its length beside the default one's. */
+function promptTokens(recipe: Recipe): number {
+  const labels = labelWords(recipe).join(', ');
+  const lengthOf = ({ system, user, answer }: PromptTemplate): number =>
+    [system, user, answer].join('\n').replaceAll('{labels}', labels).length;
+  const share = lengthOf(promptTemplate(recipe)) / lengthOf(DEFAULT_PROMPT);
+  return Math.round(TRANSCRIPT_TOKENS + (PROMPT_TOKENS - TRANSCRIPT_TOKENS) * share);
+}
+
+/** A step of middling clips: 5 s of audio, 30 words' tokens, and the recipe's prompt around them. */
 function typicalStep(recipe: Recipe, stage: 1 | 2): TypicalStep {
   const settings = stageSettings(recipe, stage);
   const utterances = [...Array(settings.batch_size).keys()];
@@ -171,6 +188,6 @@ function typicalStep(recipe: Recipe, stage: 1 | 2): TypicalStep {
   const isUnfused = recipe.fusion === 'none' && recipe.inputs !== 'text';
   const frames = isUnfused ? Math.min(audio, recipe.projector.slots) : audio;
   const text = Math.min(32, recipe.max_text_tokens);
-  const prompt = 128 + (isUnfused ? frames : 0);
+  const prompt = promptTokens(recipe) + (isUnfused ? frames : 0);
   return { batch: { batch, frames, text, prompt, answers: 2 * batch }, microBatches };
 }

@@ -1,7 +1,7 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
 import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
-import { startSessionHost } from '../engine/runtime/index.js';
+import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts } from './corpus.js';
@@ -131,7 +131,10 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, compute, training);
     if (initial === undefined) await session.loadState(folder.state);
-    else await session.setState(initial);
+    else {
+      await session.setState(initial);
+      for (const value of Object.values(initial)) releaseMemory(value); // the session has its copy
+    }
     const evaluationSession =
       corpus.dev.length === 0 ? undefined : await openSession(host, evaluationModel, compute);
     options.onStart?.(start.step, totalSteps);

@@ -4,8 +4,11 @@
  * same step in PyTorch.
  */
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
-import { startSessionHost } from '../../dist/engine/runtime/index.js';
+import { releaseMemory, startSessionHost } from '../../dist/engine/runtime/index.js';
 import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
 import {
   buildTrainingGraph,
@@ -24,6 +27,7 @@ import {
   publishedConfigs,
   stage1Loss,
 } from '../../dist/models/index.js';
+import { readProfile, shareOfProducts } from './profile.mjs';
 import { medianOf } from './timing.mjs';
 
 const SIZES = { batch: 8, text: 30, frames: 160 };
@@ -57,21 +61,17 @@ const losses = {
 const inputs = [...formerInputs(AUDIO_WIDTH, 'both'), { name: 'labels', dtype: 'int64', shape: ['batch'] }];
 
 const STEPS_PER_RUN = 4;
+const OPTIONS = { device: { kind: 'cpu' }, disablePrepacking: true, withoutArena: true };
 
 console.log(JSON.stringify(await formerStep()));
 
 async function formerStep() {
   const startedAt = performance.now();
   const { training, trainable } = build();
-  const model = serializeModel(training.graph);
   const host = startSessionHost();
-  const session = await host.open(
-    model,
-    { device: { kind: 'cpu' }, disablePrepacking: true, withoutArena: true },
-    training.state,
-  );
+  const session = await host.open(serializeModel(training.graph), OPTIONS, training.state);
   const readySec = (performance.now() - startedAt) / 1000;
-  await session.setState(Object.fromEntries(trainable.map(({ key, shape }) => [key, initial(key, shape)])));
+  await setInitialState(session, trainable);
   const batches = Array.from({ length: STEPS_PER_RUN }, randomBatch);
   const feeds = {
     learning_rate: float32([], [1e-5]),
@@ -82,16 +82,34 @@ async function formerStep() {
   };
   const { wallSec, processorSec } = await medianOf(3, () => session.run(feeds));
   await host.close();
-  const flops = matrixFlops(training, SIZES);
+  const peakGiB = process.resourceUsage().maxRSS / 2 ** 20;
   return {
     readySec,
     stepSec: wallSec / STEPS_PER_RUN,
     processorSec: processorSec / STEPS_PER_RUN,
     parameters: trainable.reduce((total, { shape }) => total + elementCount(shape), 0),
-    stepGflop: flops / 1e9,
+    stepGflop: matrixFlops(training, SIZES) / 1e9,
     estimateGiB: estimateMemory(training, SIZES, STEPS_PER_RUN).totalBytes / 2 ** 30,
-    peakGiB: process.resourceUsage().maxRSS / 2 ** 20,
+    peakGiB,
+    matrixShare: await matrixShare(training, trainable, feeds),
   };
+}
+
+/** The share of a run's node time in matrix products, by onnxruntime's own profile: the second run of a new session. */
+async function matrixShare(training, trainable, feeds) {
+  const folder = await mkdtemp(join(tmpdir(), 'emoq-profile-'));
+  try {
+    const host = startSessionHost();
+    const options = { ...OPTIONS, profilePrefix: join(folder, 'profile') };
+    const session = await host.open(serializeModel(training.graph), options, training.state);
+    await setInitialState(session, trainable);
+    for (let run = 0; run < 2; run++) await session.run(feeds);
+    await session.dispose(); // writes the profile
+    await host.close();
+    return shareOfProducts(await readProfile(folder));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 function build() {
@@ -118,6 +136,12 @@ function build() {
     },
   });
   return { training, trainable };
+}
+
+async function setInitialState(session, trainable) {
+  const state = Object.fromEntries(trainable.map(({ key, shape }) => [key, initial(key, shape)]));
+  await session.setState(state);
+  for (const value of Object.values(state)) releaseMemory(value); // as the trainer does
 }
 
 function initial(key, shape) {

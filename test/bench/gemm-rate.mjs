@@ -1,6 +1,13 @@
 /** @file This machine's own matrix-product rate through onnxruntime: the measure that other benchmarks are held to. */
 
-import { addInput, addOutput, createGraph, gemm, serializeModel } from '../../dist/engine/onnx/index.js';
+import {
+  addInput,
+  addOutput,
+  createGraph,
+  gemm,
+  serializeModel,
+  slice,
+} from '../../dist/engine/onnx/index.js';
 import { createSession } from '../../dist/engine/runtime/index.js';
 import { tensor } from '../../dist/engine/tensor/index.js';
 import { medianOf } from './timing.mjs';
@@ -16,11 +23,9 @@ export async function gemmRate() {
   const feeds = { x: random([ROWS, WIDTH]) };
   for (let i = 0; i < PRODUCTS; i++) {
     feeds[`w${i}`] = random([INNER, WIDTH]);
-    addOutput(
-      graph,
-      gemm(x, addInput(graph, `w${i}`, 'float32', [INNER, WIDTH]), undefined, { transB: true }),
-      `y${i}`,
-    );
+    const product = gemm(x, addInput(graph, `w${i}`, 'float32', [INNER, WIDTH]), undefined, { transB: true });
+    // One row goes out: to hand the whole product over would take a third of the product's time.
+    addOutput(graph, slice(product, 0, 0, 1), `y${i}`);
   }
   const session = await createSession(serializeModel(graph), { device: { kind: 'cpu' } });
   const { wallSec, processorSec } = await medianOf(7, () => session.run(feeds));

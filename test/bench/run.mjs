@@ -22,6 +22,7 @@ console.log(`machine: ${cpus().length} x ${cpus()[0]?.model.trim()}`);
 await stage1Step();
 hubertEncoder();
 prepareMeld();
+errorBars();
 if (!python) console.log('\nmake bench PEERS=1 adds a Python with torch and transformers to the comparison');
 
 async function stage1Step() {
@@ -81,6 +82,11 @@ function prepareMeld() {
   heading('a loop of ffmpeg');
   row('clips per second', clips / prepare.wallSec, clips / loop.wallSec, MORE);
   row('processor seconds per 100 clips', per100(prepare, clips), per100(loop, clips), LESS);
+}
+
+function errorBars() {
+  console.log('');
+  execFileSync(process.execPath, [fileURLToPath(new URL('eval.mjs', import.meta.url))], { stdio: 'inherit' });
 }
 
 function per100({ processorSec }, clips) {

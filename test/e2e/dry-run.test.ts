@@ -48,6 +48,18 @@ describe('--dry-run', () => {
     );
   });
 
+  it("sizes a stage-2 step by the length of the recipe's own prompt", async () => {
+    const tokensWith = async (system: string): Promise<number> => {
+      const args = ['--dataset', 'meld7', '--dry-run', '--set', `prompt.system=${system}`];
+      const { stderr } = await work.done('stage2', ...args);
+      return Number(/^memory: .*, prompt (\d+)/m.exec(stderr)![1]);
+    };
+    const long = `Listen. ${'Think of the voice as well as of the words. '.repeat(40)}Choose from {labels}.`;
+    // 128 as it stands. 1,800 characters more, at 4 to 5 a token.
+    expect(await tokensWith(long)).toBeGreaterThan(128 + 250);
+    expect(await tokensWith('""')).toBeLessThan(128);
+  });
+
   it('counts the steps of a corpus that is there, and overrides show', async () => {
     await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
     work.file('toy.yaml', toyRecipe('toy', { former: { pooling_heads: 4 } }));

@@ -89,7 +89,7 @@ describe('a raw IEMOCAP tree', () => {
     await work.done('prepare-iemocap', '--root', 'iemocap/IEMOCAP_full_release', '--allow-incomplete');
     const more = settings('iemocap', 'strip_tags=true');
     const { stderr } = await work.done('stage1', '--dataset', 'iemocap4', '--fold', '3', ...more);
-    expect(stderr).toMatch(/^left out by the recipe: undecided \d+$/m);
+    expect(stderr).toMatch(/^stage 1, fold 3: left out by the recipe: undecided \d+$/m);
     await work.done('eval', '--run', 'runs/iemocap4/stage1/fold-3');
     const rows = csvRows(work, 'runs/iemocap4/stage1/fold-3/predictions.csv');
     expect(new Set(rows.map(({ reference }) => reference))).toEqual(

@@ -40,8 +40,9 @@ const ROOM_FACTOR = 1.15;
 
 /**
  * The peak of a process that trains on the CPU. The constants above were fitted to twelve processes of both stages, whose
- * estimates are 0.91 to 1.11 of what was measured; for a multilayer perceptron outside the fit it was 1.14, and for a toy
- * whose process also encodes audio 0.81.
+ * estimates are 0.91 to 1.11 of what was measured. Outside the fit: toy runs 0.91 to 0.95 (stage 1) and 0.98 to 1.03
+ * (stage 2), 0.84 where the process encoded the audio first; a Former of 12 layers, 256 wide, 0.92 to 0.95; a multilayer
+ * perceptron 1.14.
  * @param bindings sizes of a batch, or of each of the micro-batches that a step is made of
  * @param stepsPerRun steps that one run of the graph takes: from the second on the loop carries its own state
  */

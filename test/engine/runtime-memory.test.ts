@@ -1,0 +1,67 @@
+/** @file One run after another in a process: what a closed session leaves behind of memory that is the process's own. */
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+
+const RUNS = 16;
+/** 1024 x 1024 x 4 = 4,194,304, held once between runs. */
+const STATE_BYTES = 1024 * 1024 * 4;
+
+/**
+ * Growth of memory that no file backs, in bytes, over a number of runs in one process, each with a thread and a session
+ * of its own, after some that are not counted.
+ */
+async function growth(atTheEnd: 'closed' | 'left open'): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'emoq-runs-'));
+  const engine = new URL('../../dist/engine/', import.meta.url).href;
+  const path = join(folder, 'runs.mjs');
+  await writeFile(
+    path,
+    `
+    import { readFileSync } from 'node:fs';
+    import { add, addInput, addOutput, createGraph, serializeModel } from '${engine}onnx/index.js';
+    import { startSessionHost } from '${engine}runtime/index.js';
+    import { float32, tensor } from '${engine}tensor/index.js';
+    const graph = createGraph('steps');
+    const shape = [1024, 1024];
+    addOutput(graph, add(addInput(graph, 'w', 'float32', shape), addInput(graph, 'x', 'float32', [])), 'w_next');
+    const model = serializeModel(graph);
+    const state = [{ input: 'w', output: 'w_next', dtype: 'float32', shape }];
+    const hosts = [];
+    async function run() {
+      const host = startSessionHost();
+      hosts.push(host);
+      const session = await host.open(model, { device: { kind: 'cpu' }, threads: 1, withoutArena: true }, state);
+      await session.setState({ w: tensor('float32', shape) });
+      for (let k = 0; k < 3; k++) await session.run({ x: float32([], [1]) });
+      if (${atTheEnd === 'closed'}) await hosts.pop().close();
+    }
+    const anonymous = () => 1024 * Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+    for (let i = 0; i < 4; i++) await run();
+    const before = anonymous();
+    for (let i = 0; i < ${RUNS}; i++) await run();
+    console.log(anonymous() - before);
+    for (const host of hosts) await host.close();
+  `,
+  );
+  const { stdout } = await promisify(execFile)(process.execPath, [path], { timeout: 120_000 });
+  await rm(folder, { recursive: true });
+  return Number(stdout);
+}
+
+const onLinux = process.platform === 'linux';
+if (!onLinux) console.log('skipped: memory of its own is read from /proc, which only Linux has');
+
+describe.skipIf(!onLinux)('runs one after another in a process', () => {
+  it('do not add up: a closed one gives its thread, its session and its state back', async () => {
+    expect(await growth('closed')).toBeLessThan(0.5 * RUNS * STATE_BYTES);
+  }, 120_000);
+
+  it('would show if they did: those left open hold all of that', async () => {
+    expect(await growth('left open')).toBeGreaterThan(RUNS * STATE_BYTES);
+  }, 120_000);
+});

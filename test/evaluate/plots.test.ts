@@ -22,6 +22,7 @@ import {
   seriesNames,
   seriesPaint,
 } from '../../src/evaluate/plots/palette.js';
+import { summarizeRuns } from '../../src/evaluate/plots/run-summary.js';
 import { logScale, niceScale, niceTicks, percentScale, tickText } from '../../src/evaluate/plots/scale.js';
 import { fitText, textWidth } from '../../src/evaluate/plots/text-width.js';
 import { thin } from '../../src/evaluate/plots/thinning.js';
@@ -244,6 +245,43 @@ describe('training curves', () => {
     for (const odd of [[], [1], [2, 2], [Number.NaN]]) {
       expect(stepPlot(curve(odd), 'loss', 'any', heading)).not.toMatch(/NaN|Infinity|undefined/);
     }
+  });
+});
+
+describe('the curves of many runs', () => {
+  const points = (values: readonly number[]) => values.map((y, i) => ({ x: i + 1, y }));
+
+  it('become their quantiles at each place, over the runs that have got so far', () => {
+    const runs = [0, 1, 2, 3, 4].map((run) => points(run === 4 ? [10 * run] : [10 * run, run]));
+    expect(summarizeRuns(runs, 10)).toEqual([
+      { x: 1, least: 0, lowerQuartile: 10, median: 20, upperQuartile: 30, largest: 40 },
+      { x: 2, least: 0, lowerQuartile: 0.75, median: 1.5, upperQuartile: 2.25, largest: 3 },
+    ]);
+    expect(summarizeRuns([points([Number.NaN]), []], 10)).toEqual([]);
+  });
+
+  it('count by their means where there are more places than asked for', () => {
+    const run = Array.from({ length: 100 }, (_, i) => i);
+    const summary = summarizeRuns([points(run), points(run.map((y) => y + 100))], 10);
+    expect(summary).toHaveLength(10);
+    expect(summary.map(({ x }) => x)[0]).toBe(5.5); // the mean of 1 to 10
+    expect(summary[0]).toMatchObject({ least: 4.5, median: 54.5, largest: 104.5 });
+  });
+
+  it('are drawn as one line and two bands, and a stroke for each kept epoch, however many they are', () => {
+    const epochs = [0.5, 0.7].map((wa, i) => ({ epoch: i + 1, figures: { wa } }));
+    const curves = (count: number) =>
+      Array.from({ length: count }, (_, i) => ({ title: `fold ${i}`, epochs, selectedEpoch: 2 }));
+    const many = epochPlot(curves(80), heading);
+    expect(texts(many)).toEqual(expect.arrayContaining(['median of 80 runs', 'the middle half', 'all']));
+    expect(texts(many)).not.toContain('fold 1');
+    expect(many.match(/v-10"/g)).toHaveLength(81); // one is the legend's
+    expect(many.length).toBeLessThan(30_000);
+    expect(texts(epochPlot(curves(8), heading))).toContain('fold 7');
+    const steps = Array.from({ length: 9 }, (_, i) => ({ title: `fold ${i}`, points: points([3, 2, i]) }));
+    const lines = stepPlot(steps, 'loss', 'any', heading);
+    expect(lines.match(/fill-opacity="0\.25"/g)).toHaveLength(1);
+    expect(texts(lines)).toContain('median of 9 runs');
   });
 });
 

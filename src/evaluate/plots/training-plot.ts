@@ -3,6 +3,7 @@
 import { horizontalAxis, type LegendEntry, legend, verticalAxis } from './axes.js';
 import { metricNames } from './metric-names.js';
 import { type Paint, seriesNames, seriesPaint } from './palette.js';
+import { MOST_RUNS, summarizeRuns, summaryLegend, summaryMarks } from './run-summary.js';
 import { extentOf, linearScale, logScale, niceScale, percentScale, type Scale } from './scale.js';
 import { element, type PlotHeading, short, svgDocument, tooltip } from './svg.js';
 import { thin } from './thinning.js';
@@ -32,7 +33,7 @@ const MOST_BANDS = 3;
 
 /**
  * One figure over the steps. Where there are too many, a line is their mean and a band, with up to three runs, their
- * least and largest.
+ * least and largest. More than eight runs are drawn as their median and two bands.
  * @param axis `any` draws figures of several magnitudes on a logarithmic axis
  */
 export function stepPlot(
@@ -41,12 +42,22 @@ export function stepPlot(
   axis: 'linear' | 'any',
   heading: PlotHeading,
 ): string {
-  const thinned = curves.map(({ points }) => thin(points, MOST_POINTS));
-  const [low, high] = extentOf(thinned.flat().flatMap((point) => [point.low, point.high]));
+  const summary =
+    curves.length > MOST_RUNS
+      ? summarizeRuns(
+          curves.map(({ points }) => points),
+          MOST_POINTS,
+        )
+      : undefined;
+  const thinned = summary ? [] : curves.map(({ points }) => thin(points, MOST_POINTS));
+  const [low, high] = extentOf(
+    summary?.flatMap(({ least, largest }) => [least, largest]) ??
+      thinned.flat().flatMap((point) => [point.low, point.high]),
+  );
   const key = runLegend(curves);
   const [top, height] = [key.height + 34, 240];
   const bottom = top + height;
-  const x = linearScale(extentOf(thinned.flat().map((point) => point.x)), [LEFT, WIDTH - 16], 8);
+  const x = linearScale(extentOf((summary ?? thinned.flat()).map((point) => point.x)), [LEFT, WIDTH - 16], 8);
   const logarithmic = axis === 'any' && low > 0 && high / low > LOG_SPAN;
   const y = logarithmic
     ? logScale([low / 1.1, high * 1.1], [bottom, top])
@@ -76,7 +87,7 @@ export function stepPlot(
     key.svg,
     verticalAxis({ scale: y, label: name }, LEFT, WIDTH - 16),
     horizontalAxis({ scale: x, label: 'optimizer step' }, bottom, top),
-    ...lines,
+    ...(summary ? [summaryMarks(summary, x.at, y.at)] : lines),
   ];
   return svgDocument(heading, WIDTH, bottom + 42, body.join(''));
 }
@@ -86,14 +97,20 @@ const figureNames: Readonly<Record<string, string>> = {
   nll: 'negative log-likelihood, nats',
 };
 
-/** One panel for each figure that the epochs have; a ring is around the epoch that was kept. */
+/**
+ * One panel for each figure that the epochs have; a ring is around the epoch that was kept. More than eight runs are
+ * drawn as their median and two bands, with a stroke below for each kept epoch.
+ */
 export function epochPlot(curves: readonly EpochCurve[], heading: PlotHeading): string {
   const present = new Set(
     curves.flatMap(({ epochs }) => epochs.flatMap(({ figures }) => Object.keys(figures))),
   );
   const known = Object.keys(figureNames).filter((figure) => present.has(figure));
   const figures = [...known, ...[...present].filter((figure) => !(figure in figureNames)).sort()];
-  const key = runLegend(curves, { text: 'kept epoch', mark: (x, y) => ring(x, y, 'ink') });
+  const key = runLegend(curves, {
+    text: 'kept epoch',
+    mark: (x, y) => (curves.length > MOST_RUNS ? stroke(x, y + 5) : ring(x, y, 'ink')),
+  });
   const columns = figures.length === 1 ? 1 : 2;
   const width = WIDTH / columns;
   const panels = figures.map((figure, i) =>
@@ -125,6 +142,20 @@ function epochPanel(
   const values = runs.flat().map(({ value }) => value);
   const x = linearScale(extentOf(runs.flat().map(({ epoch }) => epoch)), [left + 8, right - 8], 8);
   const y = (factor === 100 ? percentScale : niceScale)(values, [bottom, top]);
+  const whole: Scale = { ...x, ticks: x.ticks.filter(Number.isInteger), range: [left, right] };
+  const axes =
+    verticalAxis({ scale: y, label: name }, left, right) +
+    horizontalAxis({ scale: whole, label: 'epoch' }, bottom, top);
+  if (runs.length > MOST_RUNS) {
+    const summary = summarizeRuns(
+      runs.map((points) => points.map(({ epoch, value }) => ({ x: epoch, y: value }))),
+      MOST_POINTS,
+    );
+    const kept = curves.flatMap(({ selectedEpoch }) => selectedEpoch ?? []);
+    return (
+      axes + summaryMarks(summary, x.at, y.at) + kept.map((epoch) => stroke(x.at(epoch), bottom)).join('')
+    );
+  }
   const lines = runs.map((points, run) => {
     const [style, { title, selectedEpoch }] = [runStyle(run), curves[run]!];
     const said = title === '' ? '' : `${title}, `;
@@ -144,12 +175,7 @@ function epochPanel(
       (kept ? ring(x.at(kept.epoch), y.at(kept.value), style.paint) : '')
     );
   });
-  const whole: Scale = { ...x, ticks: x.ticks.filter(Number.isInteger), range: [left, right] };
-  return [
-    verticalAxis({ scale: y, label: name }, left, right),
-    horizontalAxis({ scale: whole, label: 'epoch' }, bottom, top),
-    ...lines,
-  ].join('');
+  return axes + lines.join('');
 }
 
 interface RunStyle {
@@ -163,8 +189,11 @@ function runStyle(index: number): RunStyle {
   return { paint: seriesPaint(index), dash: dashes[Math.floor(index / seriesNames.length) % dashes.length] };
 }
 
-/** A legend of the runs, unless there is one alone without a name. */
+/** A legend of the runs, or of their summary; none where there is one alone without a name. */
 function runLegend(curves: readonly { readonly title: string }[], ...more: readonly LegendEntry[]) {
+  if (curves.length > MOST_RUNS) {
+    return legend([...summaryLegend(curves.length), ...more], LEFT, 4, WIDTH - LEFT - 16);
+  }
   const named = curves.length > 1 || (curves[0]?.title ?? '') !== '';
   const entries = curves.map(({ title }, i) => ({
     text: title,
@@ -194,4 +223,14 @@ function line(points: readonly (readonly [x: number, y: number])[], { paint, das
 
 function ring(x: number, y: number, paint: Paint): string {
   return element('circle', { cx: x, cy: y, r: 6.5, fill: 'none', stroke: paint, 'stroke-width': 1.5 });
+}
+
+/** A short stroke that stands on the horizontal axis. */
+function stroke(x: number, bottom: number): string {
+  return element('path', {
+    stroke: 'ink',
+    'stroke-opacity': 0.5,
+    'stroke-width': 1.5,
+    d: `M${short(x)} ${short(bottom)}v-10`,
+  });
 }

@@ -22,7 +22,7 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
     'training',
     'Training',
     paragraph(
-      'Where there are more steps than a plot has room for, a line is the mean of a few steps in a row. With up to three runs a band around it reaches from the least to the largest of them.',
+      'Where there are more steps than a plot has room for, a line is the mean of a few steps in a row. With up to three runs a band around it reaches from the least to the largest of them. More than eight runs are drawn together, as their median, the middle half of them and all of them.',
       'note',
     ),
     ...training.map((plot) => figure(plot)),

@@ -1,0 +1,120 @@
+/** @file The curves of many runs as one: their median, the middle half of them, and all of them. */
+
+import { quantile } from '../../data/corpora/index.js';
+import type { LegendEntry } from './axes.js';
+import type { Paint } from './palette.js';
+import { element, short } from './svg.js';
+import { thin } from './thinning.js';
+
+/** More curves than this cover each other. */
+export const MOST_RUNS = 8;
+
+/** What runs have at a place of the x axis. */
+export interface RunSummary {
+  readonly x: number;
+  readonly least: number;
+  readonly lowerQuartile: number;
+  readonly median: number;
+  readonly upperQuartile: number;
+  readonly largest: number;
+}
+
+type Point = { readonly x: number; readonly y: number };
+
+/**
+ * Quantiles over the runs at each x. Where there are more than `most` of these, the x axis is cut into parts, and a run
+ * counts by its mean in a part. A run that ended earlier is not in what comes after.
+ */
+export function summarizeRuns(runs: readonly (readonly Point[])[], most: number): RunSummary[] {
+  const all = runs.flat().filter(({ y }) => Number.isFinite(y));
+  const places = [...new Set(all.map(({ x }) => x))].sort((a, b) => a - b);
+  const parts = thin(
+    places.map((x) => ({ x, y: 0 })),
+    most,
+  ).map(({ x }) => x);
+  const partOf = (x: number): number => {
+    let [low, high] = [0, parts.length - 1];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (x <= (parts[middle]! + parts[middle + 1]!) / 2) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
+  const values = parts.map((): number[] => []);
+  for (const run of runs) {
+    const sums = new Map<number, { sum: number; count: number }>();
+    for (const { x, y } of run) {
+      if (!Number.isFinite(y)) continue;
+      const part = partOf(x);
+      const { sum, count } = sums.get(part) ?? { sum: 0, count: 0 };
+      sums.set(part, { sum: sum + y, count: count + 1 });
+    }
+    for (const [part, { sum, count }] of sums) values[part]!.push(sum / count);
+  }
+  return parts.flatMap((x, part) => {
+    const sorted = values[part]!.sort((a, b) => a - b);
+    if (sorted.length === 0) return [];
+    const [least, lowerQuartile, median, upperQuartile, largest] = [0, 0.25, 0.5, 0.75, 1].map((p) =>
+      quantile(sorted, p),
+    ) as [number, number, number, number, number];
+    return [{ x, least, lowerQuartile, median, upperQuartile, largest }];
+  });
+}
+
+const PAINT: Paint = 'series1';
+
+/** Two bands and a line. */
+export function summaryMarks(
+  points: readonly RunSummary[],
+  x: (value: number) => number,
+  y: (value: number) => number,
+): string {
+  if (points.length === 0) return '';
+  const ends = (of: (point: RunSummary) => number): string[] =>
+    points.map((point) => `${short(x(point.x))} ${short(y(of(point)))}`);
+  const band = (upper: string[], lower: string[], opacity: number): string =>
+    element('path', {
+      fill: PAINT,
+      'fill-opacity': opacity,
+      d: `M${[...upper, ...lower.reverse()].join('L')}z`,
+    });
+  return [
+    band(
+      ends(({ largest }) => largest),
+      ends(({ least }) => least),
+      ALL_OPACITY,
+    ),
+    band(
+      ends(({ upperQuartile }) => upperQuartile),
+      ends(({ lowerQuartile }) => lowerQuartile),
+      HALF_OPACITY,
+    ),
+    element('path', {
+      fill: 'none',
+      stroke: PAINT,
+      'stroke-width': 2,
+      'stroke-linejoin': 'round',
+      d: `M${ends(({ median }) => median).join('L')}`,
+    }),
+  ].join('');
+}
+
+const [ALL_OPACITY, HALF_OPACITY] = [0.12, 0.25];
+
+/** What the marks mean. @param runs how many there are */
+export function summaryLegend(runs: number): LegendEntry[] {
+  const box =
+    (opacity: number) =>
+    (x: number, y: number): string =>
+      element('rect', { x: x - 9, y: y - 7, width: 18, height: 14, fill: PAINT, 'fill-opacity': opacity });
+  return [
+    {
+      text: `median of ${runs} runs`,
+      mark: (x, y) =>
+        element('path', { stroke: PAINT, 'stroke-width': 2, d: `M${short(x - 10)} ${short(y)}h20` }),
+    },
+    { text: 'the middle half', mark: box(ALL_OPACITY + HALF_OPACITY) },
+    { text: 'all', mark: box(ALL_OPACITY) },
+  ];
+}

@@ -25,9 +25,9 @@ export function reportError(error: unknown, debug: boolean): number {
     if (debug) note(stackOf(error));
     return ExitCode.interrupted;
   }
-  const full = diskFullLine(errorMessage(error));
-  if (full !== undefined) {
-    note(`${errColor.red('error:')} ${full}`);
+  const disk = diskFullLine(errorMessage(error)) ?? refusedLine(errorMessage(error));
+  if (disk !== undefined) {
+    note(`${errColor.red('error:')} ${disk}`);
     if (debug) note(stackOf(error));
     return ExitCode.failed;
   }
@@ -53,6 +53,19 @@ const FULL: Readonly<Record<string, string>> = {
 function diskFullLine(message: string): string | undefined {
   const code = /\b(ENOSPC|EDQUOT|EFBIG)\b/.exec(message)?.[1];
   return code && `${FULL[code]} (${message}); make room and run the same command again`;
+}
+
+const REFUSED: Readonly<Record<string, string>> = {
+  EACCES: 'no permission for',
+  EPERM: 'no permission for',
+  EROFS: 'the file system is read-only:',
+};
+
+/** A file that the system does not let us have, under its own name and not its temporary one. */
+function refusedLine(message: string): string | undefined {
+  const [, code, call, path] = /^(EACCES|EPERM|EROFS): .*, (\w+) '([^']+)'/.exec(message) ?? [];
+  if (code === undefined) return undefined;
+  return `${REFUSED[code]} ${path!.replace(/\.\d+-[0-9a-f]{8}\.tmp$/, '')} (${code}, ${call}); change that, or name another place`;
 }
 
 function isAbort(error: unknown): boolean {

@@ -33,6 +33,7 @@ export {
   type Outcome,
 } from './metrics.js';
 export { type PairedPredictions, pairPredictions } from './pairing.js';
+export { predictionDoubts } from './prediction-doubts.js';
 export { type PredictionTable, type ReadPredictionsOptions, readPredictions } from './prediction-reader.js';
 export {
   hasReference,

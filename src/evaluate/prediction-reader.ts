@@ -22,6 +22,9 @@ export interface ReadPredictionsOptions {
 /** How many wrong lines one message lists. */
 const MAX_PROBLEMS = 10;
 
+/** What is read beside the probabilities. */
+const COLUMNS = ['id', 'path', 'fold', 'speaker', 'dialogue', 'reference', 'label', 'error'];
+
 /** Columns with a fixed vocabulary, where spaces around a value mean nothing. */
 const TRIMMED = new Set(['fold', 'speaker', 'dialogue', 'reference', 'label']);
 
@@ -52,10 +55,10 @@ export async function readPredictions(
     if (table.columns.includes(column)) continue;
     throw new InputError(`${path}: there is no column "${column}"; it has ${table.columns.join(', ')}`);
   }
-  const labels = labelSet(path, table, options.labels);
+  const { labels, source } = labelSet(path, table, options.labels);
   const problems: string[] = [];
   const rows = table.rows.map((row) =>
-    toPrediction(row, labels, (what) => problems.push(`${path}, line ${row.line}: ${what}`)),
+    toPrediction(row, { labels, source }, (what) => problems.push(`${path}, line ${row.line}: ${what}`)),
   );
   if (problems.length > 0) {
     const more = problems.length - MAX_PROBLEMS;
@@ -72,7 +75,13 @@ export async function readPredictions(
   return { path, labels, rows };
 }
 
-function labelSet(path: string, table: RawTable, wanted: readonly string[] | undefined): readonly string[] {
+/** The classes, and where they are from, as messages have it. */
+interface LabelSet {
+  readonly labels: readonly string[];
+  readonly source: string;
+}
+
+function labelSet(path: string, table: RawTable, wanted: readonly string[] | undefined): LabelSet {
   const withProbability = table.columns
     .filter((name) => name.startsWith(probabilityPrefix))
     .map((name) => name.slice(probabilityPrefix.length));
@@ -80,24 +89,27 @@ function labelSet(path: string, table: RawTable, wanted: readonly string[] | und
     const unknown = withProbability.filter((label) => !wanted.includes(label));
     const missing =
       withProbability.length > 0 ? wanted.filter((label) => !withProbability.includes(label)) : [];
-    if (unknown.length + missing.length === 0) return wanted;
+    if (unknown.length + missing.length === 0) return { labels: wanted, source: 'labels' };
     throw new InputError(
       `${path}: the ${probabilityPrefix} columns are of the labels ${withProbability.join(', ')}, ` +
         `but the labels asked for are ${wanted.join(', ')}`,
     );
   }
-  if (withProbability.length > 0) return withProbability;
+  if (withProbability.length > 0) {
+    return { labels: withProbability, source: `labels of the ${probabilityPrefix} columns:` };
+  }
   const occurring = table.rows.flatMap(({ cells }) => [cells.reference, cells.label]);
-  return [...new Set(occurring.flatMap((label) => (label === undefined ? [] : [label.trim()])))].sort();
+  const labels = new Set(occurring.flatMap((label) => (label === undefined ? [] : [label.trim()])));
+  return { labels: [...labels].sort(), source: 'labels' };
 }
 
-function toPrediction(row: RawRow, labels: readonly string[], report: (what: string) => void): Prediction {
+function toPrediction(row: RawRow, { labels, source }: LabelSet, report: (what: string) => void): Prediction {
   const cellOf = (column: string): string | undefined =>
     TRIMMED.has(column) ? row.cells[column]?.trim() : row.cells[column];
   for (const column of ['reference', 'label']) {
     const value = cellOf(column);
     if (value !== undefined && !labels.includes(value)) {
-      report(`${column} "${value}" is not one of the labels ${labels.join(', ')}`);
+      report(`${column} "${value}" is not one of the ${source} ${labels.join(', ')}`);
     }
   }
   const given = labels.map((label) => cellOf(probabilityPrefix + label));
@@ -105,16 +117,21 @@ function toPrediction(row: RawRow, labels: readonly string[], report: (what: str
   const probabilities = given.map((value, i) => {
     const number = value === undefined ? Number.NaN : Number(value);
     if (anyGiven && !(number >= 0 && number <= 1)) {
-      report(`${probabilityPrefix}${labels[i]} must be a number in [0, 1], not "${value ?? ''}"`);
+      const percent = number > 1 && number <= 100 ? ' (if it is in percent, divide by 100)' : '';
+      report(`${probabilityPrefix}${labels[i]} must be a number in [0, 1], not "${value ?? ''}"${percent}`);
     }
     return number;
   });
   const prediction: Record<string, unknown> = anyGiven ? { probabilities } : {};
-  for (const key of ['id', 'path', 'fold', 'speaker', 'dialogue', 'reference', 'label', 'error']) {
+  for (const key of COLUMNS) {
     const value = cellOf(key);
     if (value !== undefined) prediction[key] = value;
   }
   return prediction as Prediction;
+}
+
+function isRead(column: string): boolean {
+  return COLUMNS.includes(column) || column.startsWith(probabilityPrefix);
 }
 
 async function readCsv(path: string): Promise<RawTable> {
@@ -134,23 +151,29 @@ async function readJsonLines(path: string): Promise<RawTable> {
   const text = await readTextFile(path, 'predictions file');
   const columns = new Set<string>();
   const rows: RawRow[] = [];
-  text.split('\n').forEach((source, i) => {
-    if (source.trim() === '') return;
-    let value: unknown;
-    try {
-      value = JSON.parse(source);
-    } catch (error) {
-      throw new InputError(`${path}, line ${i + 1}: not valid JSON: ${errorMessage(error)}`);
-    }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw new InputError(`${path}, line ${i + 1}: every line must be a JSON object`);
-    }
-    const cells: Record<string, string> = {};
-    for (const [name, cell] of Object.entries(value)) {
-      columns.add(name);
-      if (cell !== null && cell !== '') cells[name] = String(cell);
-    }
-    rows.push({ line: i + 1, cells });
-  });
+  text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .forEach((source, i) => {
+      if (source.trim() === '') return;
+      let value: unknown;
+      try {
+        value = JSON.parse(source);
+      } catch (error) {
+        throw new InputError(`${path}, line ${i + 1}: not valid JSON: ${errorMessage(error)}`);
+      }
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+        throw new InputError(`${path}, line ${i + 1}: every line must be a JSON object`);
+      }
+      const cells: Record<string, string> = {};
+      for (const [name, cell] of Object.entries(value)) {
+        columns.add(name);
+        if (typeof cell === 'object' && cell !== null && isRead(name)) {
+          throw new InputError(`${path}, line ${i + 1}: "${name}" must be a text or a number`);
+        }
+        if (cell !== null && cell !== '') cells[name] = String(cell);
+      }
+      rows.push({ line: i + 1, cells });
+    });
   return { columns: [...columns], rows };
 }

@@ -7,7 +7,7 @@ import { eceSpread, normalizedConfusion, type ResultResampling } from './results
 import type { Interval } from './statistics/interval.js';
 import { type Align, type PaperRow, paperCells, percent, type Table } from './table.js';
 
-/** Whether intervals have a row of their own, for a narrow terminal, or stand beside their figures, for a paper. */
+/** Whether intervals have a row of their own, for a terminal or a printed page, or stand beside their figures. */
 export type IntervalPlace = 'row' | 'cell';
 
 /** Names of the metrics in tables. */

@@ -30,7 +30,7 @@ export function markdownTable(table: Table): string {
   ].join('\n');
 }
 
-/** A `table` with a caption, ruled by booktabs. */
+/** A `table` with a caption, ruled by booktabs; small, so that seven classes fit into the width of a page. */
 export function latexTable(table: Table): string {
   const line = (cells: readonly string[]): string => `    ${cells.map(latexText).join(' & ')} \\\\`;
   const columns: Readonly<Record<Align, string>> = { left: 'l', right: 'r' };
@@ -38,6 +38,8 @@ export function latexTable(table: Table): string {
   return [
     '\\begin{table}',
     '  \\centering',
+    '  \\footnotesize',
+    '  \\setlength{\\tabcolsep}{3pt}',
     `  \\caption{${latexText(caption)}}`,
     `  \\begin{tabular}{${alignmentOf(table)
       .map((align) => columns[align])
@@ -72,6 +74,7 @@ const LATEX: Readonly<Record<string, string>> = {
   '>': '\\textgreater{}',
   '|': '\\textbar{}',
   '"': "''",
+  '`': '\\textasciigrave{}',
   '±': '$\\pm$',
 };
 
@@ -79,7 +82,7 @@ function latexText(text: string): string {
   if (text === '-') return '--';
   // A bracket at the start of a row would be read as the option of the line break before it.
   const escaped = text
-    .replace(/[\\{}$&#_%~^<>|"±]/g, (character) => LATEX[character]!)
+    .replace(/[\\{}$&#_%~^<>|"`±]/g, (character) => LATEX[character]!)
     .replace(/\s+/g, ' ')
     .replace(/(^|[ [])-(?=[\d ])/g, '$1$$-$$'); // minus, not a hyphen
   return escaped.startsWith('[') ? `{[}${escaped.slice(1)}` : escaped;

@@ -2,9 +2,8 @@
 
 import { availableParallelism } from 'node:os';
 import { errorMessage, InputError } from '../base/index.js';
-import { DEFAULT_PROMPT, type PromptTemplate } from '../data/text/index.js';
 import type { Graph } from '../engine/onnx/index.js';
-import { elementCount } from '../engine/tensor/index.js';
+import { type DType, dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import {
   estimateMemory,
   type MemoryEstimate,
@@ -14,7 +13,9 @@ import {
 } from '../engine/training/index.js';
 import {
   checkpointWeights,
+  FORMER_PREFIX,
   findCheckpointFolder,
+  openCheckpoint,
   parseHubertConfig,
   parseQwen2Config,
   parseRobertaConfig,
@@ -26,19 +27,19 @@ import {
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts, loadCorpus, TRAINING_PARTS } from './corpus.js';
-import { labelWords } from './examples.js';
-import { promptTemplate } from './experiment.js';
 import { countOf } from './run-facts.js';
-import { planSteps } from './schedule.js';
-import { type Stage, stageParameters } from './stage.js';
-import {
-  accumulationWarning,
-  batchSplit,
-  buildTraining,
-  microBatchSize,
-  stageSettings,
-} from './stage-settings.js';
+import { countSteps } from './schedule.js';
+import { type Stage, stageEvaluationGraph, stageParameters } from './stage.js';
+import { accumulationWarning, buildTraining, stageSettings } from './stage-settings.js';
 import { type BackboneConfigs, defineStage1, defineStage2, formerConfig } from './stages.js';
+import {
+  corpusSteps,
+  largestSteps,
+  middlingStep,
+  type StepSize,
+  type UtteranceLengths,
+} from './step-sizes.js';
+import { MAX_STEPS_PER_RUN, TARGET_RUN_SEC } from './trainer.js';
 
 export interface StageSize {
   readonly trainable: number;
@@ -50,15 +51,16 @@ export interface StageSize {
   /** Absent where the corpus is not prepared; `corpusProblem` says why. */
   readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
   readonly corpusProblem?: string;
-  /** The batch that the memory is for, or each of its micro-batches. */
-  readonly batch: Readonly<Record<string, number>>;
-  /** How many micro-batches a step's batch is cut into; 1 where it goes through the models whole. */
-  readonly microBatches: number;
+  /** The step that the memory is for. */
+  readonly step: StepSize;
+  /** Epochs whose largest step that is; absent for one of middling clips, where the corpus is not prepared. */
+  readonly epochs?: number;
   /** What gradient accumulation changes in the results, where it does. */
   readonly warning: string | undefined;
 }
 
-import { TARGET_RUN_SEC } from './trainer.js';
+/** Epochs whose batches are looked at: the longest clip is in each, beside others. */
+const SIZED_EPOCHS = 5;
 
 /** Builds the full training graph of a stage and sizes it. @throws InputError for a config that cannot be built */
 export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | undefined): Promise<StageSize> {
@@ -71,49 +73,119 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
   });
   const known = typeof corpus === 'string' ? undefined : corpus;
   const counts = known ? labelCounts(known.train, recipe.labels) : recipe.labels.map(() => 1);
-  const plan = planSteps(known?.train.length ?? settings.batch_size, {
+  const passes = {
     epochs: settings.epochs,
     batchSize: settings.batch_size,
     warmupFraction: settings.warmup_fraction,
-    seed: recipe.seed,
-  });
+  };
+  const plan = countSteps(known?.train.length ?? settings.batch_size, passes);
   const { encoder_onnx } = recipe.backbones;
   // Unlike weights, which may still be to fetch, an exported encoder is there or the recipe is wrong.
   if (encoder_onnx !== null) await readExportedEncoder(encoder_onnx, configs.encoder);
+  const languageModelDtype = await languageModelType(recipe, number);
   const startedAt = performance.now();
-  const stage = defineUnweighted(recipe, number, configs, counts);
+  const stage = defineUnweighted(recipe, number, configs, counts, languageModelDtype);
   const parameters = stageParameters(stage);
   const training = buildTraining({ recipe, stage, parameters }, plan);
   const buildSec = (performance.now() - startedAt) / 1000;
-  const typical = typicalStep(recipe, number);
+  const isValidated = known === undefined ? recipe.validation !== 'none' : known.dev.length > 0;
+  const sized: SizedGraphs = {
+    training,
+    evaluation: isValidated ? stageEvaluationGraph(stage, parameters) : undefined,
+    vocabulary: vocabularyOf(configs),
+    stepsPerEpoch: plan.stepsPerEpoch,
+  };
+  const epochs = Math.min(settings.epochs, SIZED_EPOCHS);
+  const hasSteps = known !== undefined && known.train.length > 0;
+  const steps = hasSteps ? await corpusSteps(recipe, number, known, epochs) : [middlingStep(recipe, number)];
   return {
     trainable: countOf(parameters.trainable),
     frozen: countOf(parameters.frozen),
-    memory: trainingMemory(training, typical),
+    ...largestEstimate(sized, steps),
     nodes: stepNodes(training),
     buildSec,
-    ...typical,
     warning,
     ...(known
-      ? { steps: { perEpoch: plan.stepsPerEpoch, total: plan.totalSteps, utterances: known.train.length } }
+      ? {
+          ...(hasSteps && { epochs }),
+          steps: { perEpoch: plan.stepsPerEpoch, total: plan.totalSteps, utterances: known.train.length },
+        }
       : { corpusProblem: corpus as string }),
   };
 }
 
-/** Multiply-adds count two; measured on server cores with AVX2, for whole steps. */
-const FLOPS_PER_CORE = 60e9;
-
-/** The estimate for the trainer's runs of the graph, which take several steps where two are within the time of a run. */
-function trainingMemory(training: TrainingGraph, { batch, microBatches }: TypicalStep): MemoryEstimate {
-  const stepSec = matrixFlops(training, batch, microBatches) / (FLOPS_PER_CORE * availableParallelism());
-  return estimateMemory(training, batch, 2 * stepSec > TARGET_RUN_SEC ? 1 : 2, microBatches);
+/** What a training process holds. */
+export interface SizedGraphs {
+  readonly training: TrainingGraph;
+  /** Absent where nothing is validated. */
+  readonly evaluation: Graph | undefined;
+  /** Entries of the tokenizers together. */
+  readonly vocabulary: number;
+  readonly stepsPerEpoch: number;
 }
 
-/** One line: the peak of this process so far, all threads, beside what `--dry-run` says. */
-export function peakMemory(training: TrainingGraph, recipe: Recipe, stage: 1 | 2): string {
-  const estimate = trainingMemory(training, typicalStep(recipe, stage)).totalBytes;
+/** Entries of a stage's tokenizers together. */
+export function vocabularyOf({ former, llm }: Pick<BackboneConfigs, 'former' | 'llm'>): number {
+  return former.vocabSize + (llm?.vocabSize ?? 0);
+}
+
+/** Multiply-adds count two; measured on server cores with AVX2, for whole steps. */
+const FLOPS_PER_CORE = 60e9;
+/** Roughly what a node takes beside its matrix products: what small models are slow with. */
+const NODE_SEC = 8e-6;
+
+/** The estimate for the trainer's runs of the graph, which take as many steps as are within the time of a run. */
+function trainingMemory(
+  { training, evaluation, vocabulary, stepsPerEpoch }: SizedGraphs,
+  step: StepSize,
+): MemoryEstimate {
+  const { microBatches } = step;
+  const batch = { ...step.batch };
+  const stepSec =
+    matrixFlops(training, batch, microBatches) / (FLOPS_PER_CORE * availableParallelism()) +
+    NODE_SEC * stepNodes(training) * microBatches;
+  const inTime = Math.floor(TARGET_RUN_SEC / stepSec);
+  const stepsPerRun = Math.max(1, Math.min(inTime, MAX_STEPS_PER_RUN, stepsPerEpoch));
+  return estimateMemory(training, batch, { stepsPerRun, microBatches, evaluation, vocabulary });
+}
+
+function largestEstimate(
+  graphs: SizedGraphs,
+  steps: readonly StepSize[],
+): { readonly step: StepSize; readonly memory: MemoryEstimate } {
+  const sized = steps.map((step) => ({ step, memory: trainingMemory(graphs, step) }));
+  return sized.reduce((most, one) => (one.memory.totalBytes > most.memory.totalBytes ? one : most));
+}
+
+/** The steps that a process has made. */
+export interface StepsMade {
+  /** The training utterances of each, by index. */
+  readonly batches: readonly (readonly number[])[];
+  /** Of every training utterance. */
+  readonly lengths: readonly UtteranceLengths[];
+}
+
+/** One line: the peak of this process so far, all threads, beside the estimate for the largest step that it made. */
+export function peakMemory(
+  graphs: SizedGraphs,
+  { recipe, stage }: { readonly recipe: Recipe; readonly stage: 1 | 2 },
+  { batches, lengths }: StepsMade,
+): string {
   const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20).toLocaleString('en')} MiB`;
-  return `peak memory of this process: ${mib(process.resourceUsage().maxRSS * 1024)} (estimated for a batch of 5-second clips: ${mib(estimate)})`;
+  const peak = `peak memory of this process: ${mib(process.resourceUsage().maxRSS * 1024)}`;
+  if (batches.length === 0) return peak;
+  const { step, memory } = largestEstimate(
+    graphs,
+    largestSteps(recipe, stage, batches, (index) => lengths[index]!),
+  );
+  return `${peak} (estimated: ${mib(memory.totalBytes)} for its largest step: ${stepText(step, stage)})`;
+}
+
+/** "batch 8, 250 frames, 32 text tokens, prompt 128" */
+export function stepText({ batch, microBatches }: StepSize, stage: 1 | 2): string {
+  const rows =
+    microBatches === 1 ? `batch ${batch.batch}` : `${microBatches} micro-batches of ${batch.batch}`;
+  return `${rows}, ${batch.frames} frames, ${batch.text} text tokens${stage === 2 ? `, prompt ${batch.prompt}` : ''}`;
 }
 
 /** Configs from the checkpoints where they are present, else as published. */
@@ -142,52 +214,33 @@ export async function backboneConfigs(
   };
 }
 
+/** The type that the language model's weights are stored in: of the checkpoint, or the published ones' bfloat16. */
+async function languageModelType({ backbones }: Recipe, stage: 1 | 2): Promise<DType> {
+  if (stage === 1) return 'float32';
+  const folder = await findCheckpointFolder(backbones.llm).catch(() => undefined);
+  if (folder === undefined) return 'bfloat16';
+  // Configs may be there before the weights are.
+  const checkpoint = await openCheckpoint(folder).catch(() => undefined);
+  const [first] = checkpoint?.weights.values() ?? [];
+  return first?.dtype ?? 'bfloat16';
+}
+
 /** The stage over weights that are never loaded: references into no file. */
 function defineUnweighted(
   recipe: Recipe,
   number: 1 | 2,
   configs: BackboneConfigs,
   counts: readonly number[],
+  languageModelDtype: DType,
 ): Stage {
   const frozen = (graph: Graph) =>
-    checkpointWeights(graph, (key, shape) => ({
-      key,
-      shape,
-      dtype: 'float32',
-      path: '/unweighted.safetensors',
-      offset: 0,
-      byteLength: 4 * elementCount(shape),
-    }));
+    checkpointWeights(graph, (key, shape) => {
+      const dtype = key.startsWith(FORMER_PREFIX) ? 'float32' : languageModelDtype;
+      const byteLength = dtypeInfo[dtype].bytes * elementCount(shape);
+      return { key, shape, dtype, path: '/unweighted.safetensors', offset: 0, byteLength };
+    });
   const former = formerConfig(recipe, configs.encoder, configs.former);
   if (number === 1) return defineStage1(recipe, former, counts, frozen);
   // Which token a label word is does not change any size.
   return defineStage2(recipe, former, configs.llm!, [...recipe.labels.keys()], frozen);
-}
-
-type TypicalStep = Pick<StageSize, 'batch' | 'microBatches'>;
-
-/** Tokens of the default prompt, and of a middling transcript in it. */
-const [PROMPT_TOKENS, TRANSCRIPT_TOKENS] = [128, 32];
-
-/** Tokens of the recipe's prompt: what it adds to the transcript goes by its length beside the default one's. */
-function promptTokens(recipe: Recipe): number {
-  const labels = labelWords(recipe).join(', ');
-  const lengthOf = ({ system, user, answer }: PromptTemplate): number =>
-    [system, user, answer].join('\n').replaceAll('{labels}', labels).length;
-  const share = lengthOf(promptTemplate(recipe)) / lengthOf(DEFAULT_PROMPT);
-  return Math.round(TRANSCRIPT_TOKENS + (PROMPT_TOKENS - TRANSCRIPT_TOKENS) * share);
-}
-
-/** A step of middling clips: 5 s of audio, 30 words' tokens, and the recipe's prompt around them. */
-function typicalStep(recipe: Recipe, stage: 1 | 2): TypicalStep {
-  const settings = stageSettings(recipe, stage);
-  const utterances = [...Array(settings.batch_size).keys()];
-  const microBatches = batchSplit(settings)?.(utterances).length ?? 1;
-  const batch = microBatchSize(settings);
-  const audio = Math.round(Math.min(5, recipe.max_audio_sec) * 50);
-  const isUnfused = recipe.fusion === 'none' && recipe.inputs !== 'text';
-  const frames = isUnfused ? Math.min(audio, recipe.projector.slots) : audio;
-  const text = Math.min(32, recipe.max_text_tokens);
-  const prompt = promptTokens(recipe) + (isUnfused ? frames : 0);
-  return { batch: { batch, frames, text, prompt, answers: 2 * batch }, microBatches };
 }

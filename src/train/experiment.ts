@@ -143,13 +143,31 @@ export function fittingExamples(model: StageModel, utterances: readonly Spoken[]
 }
 
 /** A text token costs the Former about as much as this many frames: 12 layers of 12 d^2 against 6 of 2 d^2 and 1.3 d^2. */
-const FRAMES_PER_TOKEN = 10;
-const FRAMES_PER_SEC = 50;
+export const FRAMES_PER_TOKEN = 10;
+/** Of the speech encoder. */
+export const FRAMES_PER_SEC = 50;
+
+/** How many tokens an example has; an {@link Example} is one. */
+export interface ExampleLengths {
+  readonly textIds: { readonly length: number };
+  /** Stage 2 only. */
+  readonly prompt?: {
+    readonly ids: { readonly length: number };
+    readonly answer: { readonly length: number };
+  };
+}
+
+/** What decides about batches beside the examples' tokens; an {@link Experiment} is one. */
+export interface BatchSetting {
+  readonly recipe: Recipe;
+  readonly stage: Pick<Stage, 'number'>;
+  readonly corpus: Pick<ExperimentCorpus, 'train'>;
+}
 
 /** Which training utterances share a batch in each epoch, as the recipe wants it. */
 export function trainingBatches(
-  { recipe, stage, corpus }: Experiment,
-  examples: readonly Example[],
+  { recipe, stage, corpus }: BatchSetting,
+  examples: readonly ExampleLengths[],
 ): EpochBatches {
   const { batches, batch_size } = stageSettings(recipe, stage.number);
   const { train } = corpus;

@@ -2,7 +2,7 @@
 
 export { type Collation, collate, type StoredFeatures } from './collation.js';
 export { checkFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
-export { backboneConfigs, type StageSize, sizeStage } from './dry-run.js';
+export { backboneConfigs, type StageSize, sizeStage, stepText } from './dry-run.js';
 export type { Example, Spoken } from './examples.js';
 export {
   type Experiment,

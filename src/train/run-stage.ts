@@ -5,7 +5,7 @@ import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts } from './corpus.js';
-import { peakMemory } from './dry-run.js';
+import { peakMemory, vocabularyOf } from './dry-run.js';
 import type { Example } from './examples.js';
 import {
   type Experiment,
@@ -148,7 +148,18 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
       session,
       evaluationSession,
     });
-    onNote?.(peakMemory(training, recipe, stage));
+    const graphs = {
+      training,
+      evaluation: evaluationSession && evaluation,
+      vocabulary: vocabularyOf(experiment.backbones.configs),
+      stepsPerEpoch: plan.stepsPerEpoch,
+    };
+    const made = Array.from({ length: position.step - start.step }, (_, k) => plan.batchOf(start.step + k));
+    const lengths = examples.train.map((example) => ({
+      ...example,
+      frames: experiment.needsAudio ? features.frames(example.id) : 0,
+    }));
+    onNote?.(peakMemory(graphs, { recipe, stage }, { batches: made, lengths }));
     const finished = isTrainingOver(position, selection);
     if (finished) {
       const trained = { epochs: position.epoch, steps: position.step };

@@ -68,7 +68,7 @@ export interface TrainerOptions extends StepFeedOptions {
 
 /** Long enough that handing a RoBERTa's state over, which takes as long as a quarter of a step, is shared by several. */
 export const TARGET_RUN_SEC = 6;
-const MAX_STEPS_PER_RUN = 64;
+export const MAX_STEPS_PER_RUN = 64;
 const MAX_FEED_BYTES = 128 * 1024 * 1024;
 const SAVE_INTERVAL_SEC = 600;
 

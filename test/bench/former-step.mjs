@@ -89,7 +89,7 @@ async function formerStep() {
     processorSec: processorSec / STEPS_PER_RUN,
     parameters: trainable.reduce((total, { shape }) => total + elementCount(shape), 0),
     stepGflop: matrixFlops(training, SIZES) / 1e9,
-    estimateGiB: estimateMemory(training, SIZES, STEPS_PER_RUN).totalBytes / 2 ** 30,
+    estimateGiB: estimateMemory(training, SIZES, { stepsPerRun: STEPS_PER_RUN }).totalBytes / 2 ** 30,
     peakGiB,
     matrixShare: await matrixShare(training, trainable, feeds),
   };

@@ -140,6 +140,16 @@ describe('eval --predictions', () => {
     });
   });
 
+  it('warns of what is likely a mistake, of a file alone and of two compared', async () => {
+    const odd = file('odd.csv', 'id,reference,label,prob_fear,prob_joy\n1,joy,joy,0.9,0.9\n2,joy,,,\n');
+    const warning = `warning: ${odd}: the probabilities of 1 of 2 rows do not add up to 1`;
+    const alone = await emoq(['eval', '--predictions', odd, '--json'], folder);
+    expect(alone).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
+    const two = await emoq(['eval', '--compare', odd, odd, '--json'], folder);
+    expect(two).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
+    expect(two.stderr).toContain(`${odd}: 1 of 2 rows have no label and count as wrong`);
+  });
+
   it.each([
     ['a missing file', 'none.csv', undefined, 'predictions'],
     ['an empty file', 'e.csv', '', 'is empty'],

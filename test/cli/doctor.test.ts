@@ -76,7 +76,7 @@ describe('a machine with all that the demo needs', () => {
     expect(lastLine(stdout)).toBe('ready: make demo can run');
     expect(stdout).toContain(`ok       Node                ${process.versions.node}; `);
     expect(stdout).toMatch(/^ok {7}session on the CPU {2}a matrix product came out right/m);
-    expect(stdout).toMatch(/^missing {2}corpus {14}there is none in data\/\n +mend: emoq prepare-toy$/m);
+    expect(stdout).toMatch(/^absent {3}corpus {14}there is none in data\/\n +mend: emoq prepare-toy$/m);
     expect(stdout).not.toContain('\u001b');
     expect(readdirSync(cwd)).toEqual(['hf']);
     expect(readdirSync(join(cwd, 'hf'))).toEqual([]);
@@ -253,7 +253,7 @@ describe('what is prepared and fetched', () => {
       /^warning {2}Former +FacebookAI\/roberta-base: not complete; 1 kB are here\n +mend: emoq pull roberta-base$/m,
     );
     expect(stdout).toMatch(
-      /^missing {2}encoder +facebook\/hubert-large-ll60k: not here\n +mend: emoq pull hubert-large$/m,
+      /^absent {3}encoder +facebook\/hubert-large-ll60k: not here\n +mend: emoq pull hubert-large$/m,
     );
     // No recipe names it, but it is in the cache.
     expect(stdout).toMatch(
@@ -293,14 +293,15 @@ describe('with an experiment', () => {
   });
 
   it('is not ready where a batch takes more memory than there is, with the keys that mend it', async () => {
-    const size = Math.ceil(totalmem() / 2 ** 20); // an utterance of the toy model takes some MiB
-    const args = ['--dataset', 'toy4', '--set', `stage1.batch_size=${size}`, '--json'];
+    // Attention among n queries takes about 1,900 n^2 bytes of a batch of 16: twice the machine's memory.
+    const queries = Math.ceil(Math.sqrt((2 * totalmem()) / 1900));
+    const args = ['--dataset', 'toy4', '--set', `former.queries=${queries}`, '--json'];
     const { code, stdout } = await doctor(args);
     const check = checksOf(stdout)['memory of stage 1']!;
     expect(check).toMatchObject({ status: 'missing', needed: true });
     expect(check.facts.estimated_bytes).toBeGreaterThan(check.facts.total_bytes as number);
     expect(check.mend).toBe(
-      `emoq stage1 --dataset toy4 --set stage1.batch_size=${size} --set stage1.activation_checkpointing=true --set stage1.accumulate=${Math.ceil(size / 2)}`,
+      `emoq stage1 --dataset toy4 --set former.queries=${queries} --set stage1.activation_checkpointing=true --set stage1.accumulate=8`,
     );
     expect(JSON.parse(stdout)).toMatchObject({ ready: false, job: 'the experiment toy4' });
     expect(code).toBe(1);

@@ -134,6 +134,17 @@ describe('errors', () => {
     expect(reported(new DOMException('x', 'AbortError')).code).toBe(130);
   });
 
+  it('of a file that may not be written name it, without its temporary name', () => {
+    const error = new Error("EACCES: permission denied, open 'runs/a/report.html.42-0a1b2c3d.tmp'");
+    expect(reported(error)).toEqual({
+      code: 1,
+      text: 'error: no permission for runs/a/report.html (EACCES, open); change that, or name another place\n',
+    });
+    expect(reported(new Error("EROFS: read-only file system, mkdir '/mnt/runs'")).text).toBe(
+      'error: the file system is read-only: /mnt/runs (EROFS, mkdir); change that, or name another place\n',
+    );
+  });
+
   it('of any other kind are exit code 1, one line, and a stack under --debug only', () => {
     const error = new TypeError('broken\nwith details');
     expect(reported(error)).toEqual({

@@ -1,7 +1,9 @@
 /** @file `--dry-run` of the full-size recipe on a machine that has neither its weights nor its corpus. */
 
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { readManifest } from '../../src/data/corpora/index.js';
 import { listing, makeWorkspace, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('dry-run');
@@ -69,5 +71,24 @@ describe('--dry-run', () => {
     expect(parse(stdout)).toMatchObject({ stage1: { batch_size: 5, epochs: 3 } });
     expect(stderr).toMatch(/^steps: 3 per epoch, 9 in all, 12 training utterances$/m);
     expect(listing(work.dir)).toEqual(before);
+  });
+
+  it('sizes the largest step of the corpus that is there, as training then finds it', async () => {
+    const set = ['--set', 'stage1.epochs=2', '--set', 'stage1.batch_size=5'];
+    const stage1 = ['stage1', '--recipe', 'toy.yaml', ...set];
+    const planned = await work.done(...stage1, '--dry-run');
+    const size = /one step at (batch 5, (\d+) frames, \d+ text tokens): the largest step of epochs 1 to 2, /m;
+    const [, shape, frames] = size.exec(planned.stderr)!;
+    const durations = (await readManifest(join(work.dir, 'toy/manifest.csv'))).utterances
+      .filter(({ split }) => split === 'train')
+      .map(({ durationSec }) => durationSec);
+    expect(Number(frames)).toBe(Math.floor(50 * Math.max(...durations)));
+    const { stderr } = await work.done(...stage1);
+    const made = /\(estimated: [\d,]+ MiB for its largest step: batch 5, (\d+) frames, (\d+) text tokens\)/m;
+    const [, ownFrames, ownText] = made.exec(stderr)!;
+    expect(shape).toContain(` ${ownText} text tokens`);
+    expect(Number(frames) - Number(ownFrames)).toBeLessThanOrEqual(1);
+    const cut = await work.done(...stage1, '--dry-run', '--set', 'max_audio_sec=1');
+    expect(cut.stderr).toContain('one step at batch 5, 50 frames, ');
   });
 });

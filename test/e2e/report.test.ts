@@ -1,6 +1,6 @@
 /** @file `emoq report` on trained toy runs: what the page is made of, what is missing and said, what is refused. */
 
-import { cpSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeAudio, SAMPLE_RATE_HZ } from '../../src/data/audio/index.js';
 import { readManifest } from '../../src/data/corpora/index.js';
@@ -349,6 +349,34 @@ describe('what is missing', () => {
     } finally {
       for (const { path, bytes } of whole) writeFileSync(path, bytes);
     }
+  });
+
+  it('has no intervals where the last scoring was without, and usual ones where it says nothing', async () => {
+    const resampling = { resamples: 100, seed: 1, unit: 'utterance' } as const;
+    await onCopy('runs/one/stage2', async (copy) => {
+      const { intervals: _, ...results } = json(`${copy}/results.json`);
+      const path = work.path(copy, 'results.json');
+      writeFileSync(path, JSON.stringify({ ...results, intervals: null }));
+      expect((await gathered(copy, { resampling })).intervals).toBeNull();
+      writeFileSync(path, JSON.stringify(results));
+      expect((await gathered(copy, { resampling })).intervals).toMatchObject(resampling);
+    });
+  });
+
+  it('is told: a training that has not ended, and a map that cannot be kept', async () => {
+    await onCopy('runs/one/stage2', async (copy) => {
+      const facts = json(`${copy}/run.json`);
+      writeFileSync(work.path(copy, 'run.json'), JSON.stringify({ ...facts, status: 'training' }));
+      rmSync(work.path(copy, 'map.json'), { force: true });
+      mkdirSync(work.path(copy, 'map.json'));
+      const data = await gathered(copy);
+      expect(data.unfinished).toEqual([work.path(copy)]);
+      expect(data.map).toMatchObject({ method: 'umap' });
+      expect(warnings).toEqual([
+        expect.stringMatching(/the run in .*copy\/stage2 is not finished; this is its best epoch so far$/),
+        expect.stringContaining('the map is not kept for the next report: '),
+      ]);
+    });
   });
 
   it('is told: embeddings', async () => {

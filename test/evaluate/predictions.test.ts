@@ -8,6 +8,7 @@ import {
   marginOf,
   openPredictionWriter,
   type Prediction,
+  predictionDoubts,
   readPredictions,
   writePredictions,
 } from '../../src/evaluate/index.js';
@@ -118,6 +119,18 @@ describe("anybody's predictions", () => {
     expect(table.rows).toEqual([{ reference: 'joy', label: 'joy' }, { reference: 'neutral' }]);
   });
 
+  it('may be JSON Lines with a byte order mark, as some editors write it', async () => {
+    const path = file('mark.jsonl', '\uFEFF{"reference":"joy","label":"joy"}\r\n');
+    expect((await readPredictions(path)).rows).toEqual([{ reference: 'joy', label: 'joy' }]);
+  });
+
+  it('of a class without a column of probabilities are told where the classes are from', async () => {
+    const path = file('column.csv', 'reference,label,prob_joy\nneutral,joy,0.7\n');
+    await expect(readPredictions(path)).rejects.toThrow(
+      'line 2: reference "neutral" is not one of the labels of the prob_ columns: joy',
+    );
+  });
+
   it('take the order of the labels that are asked for', async () => {
     const path = file('order.csv', 'id,label,prob_joy,prob_neutral\na,joy,0.9,0.1\n');
     const table = await readPredictions(path, { labels });
@@ -163,6 +176,12 @@ describe("anybody's predictions", () => {
       ', line 2: prob_joy must be',
     ],
     [
+      'a probability in percent',
+      'x.csv',
+      'reference,label,prob_neutral,prob_joy\njoy,joy,30,70\n',
+      ', line 2: prob_neutral must be a number in [0, 1], not "30" (if it is in percent, divide by 100)',
+    ],
+    [
       'a missing probability',
       'x.csv',
       'reference,label,prob_neutral,prob_joy\njoy,joy,0,\n',
@@ -196,6 +215,12 @@ describe("anybody's predictions", () => {
       '{"label":"joy","reference":"joy"}\n{"label"\n',
       ', line 2: not valid JSON',
     ],
+    [
+      'a label of JSON that is neither text nor number',
+      'x.jsonl',
+      '{"reference":"joy","label":{"name":"joy"},"note":{}}\n',
+      ', line 1: "label" must be a text or a number',
+    ],
     ['a line that is no object', 'x.jsonl', '[1]\n', ', line 1: every line must be a JSON object'],
   ];
   it.each(wrong)('%s is named by file and line', async (_, name, content, message) => {
@@ -212,5 +237,41 @@ describe("anybody's predictions", () => {
     const message = await readPredictions(path, { labels }).catch((error: Error) => error.message);
     expect(String(message).split('\n')).toHaveLength(11);
     expect(message).toContain('and 15 more');
+  });
+});
+
+describe('what is likely a mistake', () => {
+  const doubtsOf = async (content: string): Promise<string[]> =>
+    predictionDoubts(await readPredictions(file('doubts.csv', content)));
+  const header = 'id,reference,label,prob_neutral,prob_joy\n';
+
+  it('is nothing where probabilities are rounded, two are equal, and ids begin again in each fold', async () => {
+    expect(await doubtsOf(`${header}a,joy,joy,0.33,0.65\nb,joy,joy,0.5,0.5\nc,joy,,,\n`)).toEqual([]);
+    expect(await doubtsOf('id,fold,reference,label\na,1,joy,joy\na,2,joy,fear\n')).toEqual([]);
+    expect(await doubtsOf('reference,label\njoy,joy\njoy,fear\n')).toEqual([]);
+  });
+
+  it('is told of probabilities that do not add up to 1', async () => {
+    expect(await doubtsOf(`${header}a,joy,joy,0.7,0.9\nb,joy,joy,0.2,0.8\n`)).toEqual([
+      'the probabilities of 1 of 2 rows do not add up to 1 (of "a": 1.6), so the calibration error says little',
+    ]);
+  });
+
+  it('is told of a label that is not the most probable class', async () => {
+    expect(await doubtsOf(`${header}a,joy,joy,0.8,0.2\nb,joy,joy,0.2,0.8\n`)).toEqual([
+      'the label of 1 of 2 rows is not the class with the largest probability (of "a": joy, not neutral); the calibration error is of the latter',
+    ]);
+  });
+
+  it('is told of an utterance that is there twice', async () => {
+    expect(await doubtsOf('id,reference,label\na,joy,joy\nb,joy,joy\na,fear,joy\n')).toEqual([
+      '1 of 3 rows tell of an utterance that is there already, such as "a"; every row is scored',
+    ]);
+  });
+
+  it('is told of labels that only their capitals tell apart', async () => {
+    expect(await doubtsOf('reference,label\nJoy,joy\nfear,fear\n')).toEqual([
+      'the labels "Joy" and "joy" are taken for two classes',
+    ]);
   });
 });

@@ -100,6 +100,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
     name: 'meld7',
     stage: 2,
     labels,
+    unfinished: [],
     scores,
     intervals: intervalsAround(overall),
     calibration: calibration(utterances),

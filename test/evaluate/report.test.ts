@@ -32,6 +32,7 @@ function bareData(): ReportData {
     name: 'bare',
     stage: 1,
     labels,
+    unfinished: [],
     scores,
     intervals: null,
     calibration: null,
@@ -126,6 +127,20 @@ describe.each(kinds)('a report %s', (_, data) => {
   });
 });
 
+describe('a report of runs whose training had not ended', () => {
+  it('says so beside the figures, with the names of the runs', () => {
+    const headline = (unfinished: string[]): string =>
+      /<section id="headline"[\s\S]*?<\/section>/.exec(renderReport({ ...reportData(), unfinished }))![0];
+    expect(headline(['runs/<a>/stage2'])).toContain(
+      'The training of runs/&#60;a&#62;/stage2 had not ended: these are figures of the best epoch so far.',
+    );
+    expect(headline(['x', 'y'])).toContain(
+      'The trainings of x, y had not ended: these are figures of their best epochs so far.',
+    );
+    expect(headline([])).not.toContain('had not ended');
+  });
+});
+
 describe('a report without data', () => {
   const html = renderReport(bareData());
   const textOf = (name: string): string =>
@@ -152,6 +167,15 @@ describe('a report without data', () => {
     const data = reportData({ utterances: 40 });
     const perfect = { ...data, mistakes: [], scores: { ...data.scores, wa: 1 } } as ReportData;
     expect(renderReport(perfect).includes('every utterance was predicted right')).toBe(true);
+  });
+
+  it('tells a list that was not asked for from one that cannot be', () => {
+    const data = { ...reportData({ utterances: 40 }), mistakes: [] };
+    expect(renderReport(data)).toContain('There is no list, because none was asked for.');
+    const utterances = data.utterances.map((each) =>
+      each.predicted === each.reference ? each : { ...each, predicted: null },
+    );
+    expect(renderReport({ ...data, utterances })).toContain('every utterance that has an answer was');
   });
 });
 

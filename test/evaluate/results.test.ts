@@ -324,6 +324,13 @@ describe('LaTeX', () => {
     expect(text).toContain("back\\textbackslash{}slash ''\\$'' & ");
     expect(text).toContain('EmoQ & 74.4 & 74.5 & -- & -- & paper, table 1 \\\\');
     expect(text).toMatch(/this run & 16\.7 \[\d/);
+    // What a page of 345 points holds with seven classes: the usual size and spacing run over by a quarter.
+    expect(
+      text.match(/\\centering\n {2}\\footnotesize\n {2}\\setlength\{\\tabcolsep\}\{3pt\}\n/g),
+    ).toHaveLength(4);
+    expect(formatTables([{ title: 'quote `it`', header: ['a'], rows: [] }], 'latex')).toContain(
+      '\\caption{quote \\textasciigrave{}it\\textasciigrave{}.}',
+    );
   });
 
   it('writes means and deviations with a sign that LaTeX knows', () => {

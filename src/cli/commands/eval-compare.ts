@@ -8,6 +8,7 @@ import {
   comparisonResult,
   comparisonTables,
   pairPredictions,
+  predictionDoubts,
   readPredictions,
 } from '../../evaluate/index.js';
 import type { RunFolder } from '../../train/index.js';
@@ -35,10 +36,11 @@ export async function compareSystems(systems: readonly string[], options: EvalOp
   const a = await systemAt(first, options);
   const b = await systemAt(second, options);
   for (const system of [a, b]) await makePredictions(system, options);
-  const paired = pairPredictions(
+  const tables = [
     await readPredictions(a.predictions, { labels }),
     await readPredictions(b.predictions, { labels }),
-  );
+  ] as const;
+  const paired = pairPredictions(...tables);
   const comparison = comparePredictions(paired, resamplingOf(options));
   const result = comparisonResult(comparison, [first, second], {
     versions: { emoq: emoqVersion(), node: process.versions.node },
@@ -51,6 +53,14 @@ export async function compareSystems(systems: readonly string[], options: EvalOp
   if (paired.withoutReference > 0) {
     warn(`${paired.withoutReference} utterances have no reference in either file and are not compared`);
   }
+  tables.forEach((table, system) => {
+    for (const doubt of predictionDoubts(table)) warn(`${table.path}: ${doubt}`);
+    const unanswered = [paired.first, paired.second][system]!.filter(
+      ({ label }) => label === undefined,
+    ).length;
+    if (unanswered > 0)
+      warn(`${table.path}: ${unanswered} of ${paired.first.length} rows have no label and count as wrong`);
+  });
   warnOfFewUnits(comparison.bootstrap, options);
   const format = formatOf(options);
   if (format === 'json') printJson(result);

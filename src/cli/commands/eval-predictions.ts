@@ -7,6 +7,7 @@ import {
   evaluationResult,
   foldMetrics,
   hasReference,
+  predictionDoubts,
   readPredictions,
   type ScoredPrediction,
 } from '../../evaluate/index.js';
@@ -22,7 +23,7 @@ export async function evaluatePredictions(path: string, options: EvalOptions): P
   const recipe = named ? await recipeOfOptions(options) : undefined;
   const table = await readPredictions(path, { labels: recipe?.labels, requireReference: true });
   const rows = table.rows.filter(hasReference);
-  const folds = rows.some(({ fold }) => fold !== undefined) ? groupByFold(rows) : undefined;
+  const folds = rows.some(({ fold }) => fold !== undefined) ? groupByFold(path, rows) : undefined;
   const scores = folds ? foldMetrics(folds, table.labels) : classificationMetrics(rows, table.labels);
   const parts = folds ? folds.map(({ outcomes }) => outcomes) : [rows];
   const evaluation = evaluationOf(scores, parts, resamplingOf(options));
@@ -34,16 +35,21 @@ export async function evaluatePredictions(path: string, options: EvalOptions): P
   });
   if (without > 0) warn(`${without} of ${table.rows.length} rows have no reference and are not scored`);
   const unanswered = rows.filter(({ label }) => label === undefined).length;
+  for (const doubt of predictionDoubts(table)) warn(`${path}: ${doubt}`);
   if (unanswered > 0) warn(`${unanswered} of ${rows.length} rows have no label and count as wrong`);
   printScores(evaluation, result, recipe?.paper ?? null, options);
 }
 
 /** Folds in the order of their numbers or names. */
-function groupByFold(rows: readonly ScoredPrediction[]): { fold: string; outcomes: ScoredPrediction[] }[] {
+function groupByFold(
+  path: string,
+  rows: readonly ScoredPrediction[],
+): { fold: string; outcomes: ScoredPrediction[] }[] {
   const folds = new Map<string, ScoredPrediction[]>();
   for (const row of rows) {
-    if (row.fold === undefined)
-      throw new InputError('some rows have a fold and others have none: fill the column');
+    if (row.fold === undefined) {
+      throw new InputError(`${path}: some rows have a fold and others have none: fill the column`);
+    }
     const members = folds.get(row.fold);
     if (members) members.push(row);
     else folds.set(row.fold, [row]);

@@ -80,7 +80,9 @@ export function declare(command: Command): void {
     'after',
     `
 A predictions file needs the columns reference and label. With --dataset it is
-scored over that recipe's labels and shown beside the paper's row.
+scored over that recipe's labels and shown beside the paper's row. The
+predictions.csv of a run is one: other formats and intervals need no new run of
+the model.
 
 Intervals are 95 % percentile bootstrap intervals over the test set. Utterances
 of one speaker are alike: --resample-by speaker draws all of them together.

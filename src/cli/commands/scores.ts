@@ -28,7 +28,7 @@ export function printScores(
   warnOfFewUnits(evaluation.intervals, options);
   if (format === 'json') printJson(result);
   else if (format === 'csv') printResult(resultsCsv(result));
-  else printTables(scoreTables(evaluation, paper, format === 'text' ? 'row' : 'cell'), format);
+  else printTables(scoreTables(evaluation, paper, format === 'markdown' ? 'cell' : 'row'), format);
 }
 
 /** Writes tables to stdout, with their titles. */

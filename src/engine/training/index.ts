@@ -3,7 +3,7 @@
 export { type AdamWOptions, type AdamWSlot, adamwUpdate } from './adamw.js';
 export { matrixFlops, stepNodes } from './arithmetic.js';
 export { type DropoutPlan, dropoutOffsets, dropoutPools } from './dropout.js';
-export { estimateMemory, type MemoryEstimate } from './memory.js';
+export { estimateMemory, type MemoryEstimate, type TrainingProcess } from './memory.js';
 export { type Schedule, scheduledRate } from './schedule.js';
 export { type Batch, type MicroBatch, stackBatches, stackMicroBatches } from './stacking.js';
 export {

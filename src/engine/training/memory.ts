@@ -27,37 +27,51 @@ export interface MemoryEstimate {
   readonly totalBytes: number;
 }
 
+/** What a process holds beside its training graph, and how it runs that. */
+export interface TrainingProcess {
+  /** Steps that one run of the graph takes: from the second on the loop carries its own state. */
+  readonly stepsPerRun?: number;
+  /** Micro-batches that a step is made of. */
+  readonly microBatches?: number;
+  /** The graph of a validation session over the same parameters and weights. */
+  readonly evaluation?: Graph | undefined;
+  /** Entries of the tokenizers' vocabularies. */
+  readonly vocabulary?: number;
+}
+
 /** Operators whose output is their input's memory under another shape. */
 const ALIASES = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Identity']);
 /** Measured: Node 20 with onnxruntime loaded, and a small session. */
 const PROCESS_BYTES = 190 * 2 ** 20;
 /** Measured: what onnxruntime holds of a graph for each of its nodes. */
 const NODE_BYTES = 6 * 2 ** 10;
+/** Measured: what JavaScript holds of a tokenizer for each entry of its vocabulary, merges included. */
+const VOCABULARY_BYTES = 1400;
 /** A batch is made, stacked, handed over and fed; pools are fed from the copy of their thread. */
 const [BATCH_COPIES, POOL_COPIES] = [4, 2];
-/** Measured: what the allocator comes to hold for each byte alive in a step, because freed room seldom fits exactly. */
-const ROOM_FACTOR = 1.15;
+/**
+ * Measured: what a process comes to hold for each byte of state and of values alive in a step. The C library keeps
+ * freed pieces below 32 MiB in its heap, where the next ones seldom fit exactly.
+ */
+const ROOM_FACTOR = 1.12;
 
 /**
- * The peak of a process that trains on the CPU. The constants above were fitted to twelve processes of both stages, whose
- * estimates are 0.91 to 1.11 of what was measured. Outside the fit: toy runs 0.91 to 0.95 (stage 1) and 0.98 to 1.03
- * (stage 2), 0.84 where the process encoded the audio first; a Former of 12 layers, 256 wide, 0.92 to 0.95; a multilayer
- * perceptron 1.14.
+ * The peak of a process that trains on the CPU. Measured beside it (docs/benchmarks.md): 0.90 to 1.09 of what processes
+ * of both stages held, from the toy corpus to the shapes of RoBERTa-base and Qwen2.5-0.5B; toy runs that encode their
+ * audio first hold some 40 MiB more, 0.83 and 0.89. Encoding itself is not counted: it ends before training begins.
  * @param bindings sizes of a batch, or of each of the micro-batches that a step is made of
- * @param stepsPerRun steps that one run of the graph takes: from the second on the loop carries its own state
  */
 export function estimateMemory(
   training: TrainingGraph,
   bindings: DimBindings,
-  stepsPerRun = 2,
-  microBatches = 1,
+  { stepsPerRun = 2, microBatches = 1, evaluation, vocabulary = 0 }: TrainingProcess = {},
 ): MemoryEstimate {
   const { graph, body, state, dropout } = training;
   const sizes = {
     ...stackedBindings(bindings),
     sites: dropout.sites.length,
-    K: 1,
-    [MICRO_BATCHES]: microBatches,
+    K: stepsPerRun,
+    [MICRO_BATCHES]: microBatches * stepsPerRun,
     micro_batches: microBatches,
     pool: poolLength(dropout, bindings),
   };
@@ -69,11 +83,12 @@ export function estimateMemory(
   ) as [number, number];
   // Fed to the run, and carried by the loop. At the end the loop copies what the last step gave into its outputs, while
   // nothing of the step is left; then that is copied into JavaScript, while nothing of the loop is left.
-  const stateBytes = one * Math.min(stepsPerRun, 2);
-  const working = Math.max(ROOM_FACTOR * peakOf(body, sizes), 2 * one);
+  const stateBytes = ROOM_FACTOR * one * Math.min(stepsPerRun, 2);
+  const working = ROOM_FACTOR * Math.max(peakOf(body, sizes), 2 * one);
   const stepBytes = working + BATCH_COPIES * batch + POOL_COPIES * pools;
-  const processBytes = PROCESS_BYTES + NODE_BYTES * stepNodes(training);
-  const frozenBytes = sum(frozenSizes(graph));
+  const nodes = stepNodes(training) + (evaluation?.nodes.length ?? 0);
+  const processBytes = PROCESS_BYTES + NODE_BYTES * nodes + VOCABULARY_BYTES * vocabulary;
+  const frozenBytes = weightBytes(graph) + castBytes(graph) + (evaluation ? castBytes(evaluation) : 0);
   return {
     processBytes,
     stateBytes,
@@ -83,14 +98,25 @@ export function estimateMemory(
   };
 }
 
-/** Initializers of the outer graph; those that are cast count as what they are cast to. */
-function frozenSizes(graph: Graph): number[] {
-  const casts = new Map(
-    graph.nodes
-      .filter(({ operator }) => operator === 'Cast')
-      .map((node) => [node.inputs[0], node.outputs[0]!]),
+/** Initializers as they are stored, in files that all sessions map. Of those that are cast at most some rows are read. */
+function weightBytes({ nodes, initializers }: Graph): number {
+  const cast = new Set(nodes.filter(({ operator }) => operator === 'Cast').map(({ inputs }) => inputs[0]));
+  return sum(initializers.filter((value) => !cast.has(value)).map((value) => sizeOf(value, {})));
+}
+
+/** Initializers as they are cast where anything reads that: each session holds its own. */
+function castBytes(graph: Graph): number {
+  const read = readIn(graph);
+  const casts = graph.nodes.filter(
+    ({ operator, inputs, outputs }) =>
+      operator === 'Cast' && inputs[0]?.content !== undefined && read.has(outputs[0]!),
   );
-  return graph.initializers.map((value) => sizeOf(casts.get(value) ?? value, {}));
+  return sum(casts.map(({ outputs }) => sizeOf(outputs[0]!, {})));
+}
+
+/** What the nodes of a graph and of the graphs inside it read, or it gives out. */
+function readIn(graph: Graph): Set<Value> {
+  return new Set([...graph.nodes.flatMap((node) => valuesRead(node)), ...graph.outputs]);
 }
 
 /**

@@ -16,6 +16,8 @@ export interface ReportData {
   readonly name: string;
   readonly stage: 1 | 2;
   readonly labels: readonly string[];
+  /** Folders of the runs whose training has not ended: their figures are of the best epoch so far. */
+  readonly unfinished: readonly string[];
   readonly scores: Metrics | FoldMetrics | SeedMetrics;
   readonly intervals: BootstrapIntervals | null;
   readonly calibration: Calibration | null;

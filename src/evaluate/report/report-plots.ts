@@ -166,7 +166,7 @@ function trainingPlots(stage: 1 | 2, curves: readonly TrainingCurve[]): ReportPl
           plot(
             `stage${stage}-validation`,
             `Stage ${stage}, validation`,
-            'Figures on the validation set after each epoch; a ring is around the epoch that was kept.',
+            'Figures on the validation set after each epoch; a ring, or with many runs a stroke on the axis, marks each epoch that was kept.',
             (heading) => epochPlot(validated, heading),
           ),
         ]),

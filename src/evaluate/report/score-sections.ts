@@ -59,6 +59,7 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
         )
       : paragraph('There are no intervals: none were computed for these predictions.', 'missing'),
     paper ? '' : paragraph('The recipe names no row of the paper to compare with.', 'missing'),
+    data.unfinished.length === 0 ? '' : paragraph(unfinishedText(data.unfinished), 'note'),
     unanswered === 0
       ? ''
       : paragraph(
@@ -66,6 +67,12 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
           'note',
         ),
   );
+}
+
+function unfinishedText(runs: readonly string[]): string {
+  const [subject, object] =
+    runs.length === 1 ? ['The training of', 'the best epoch'] : ['The trainings of', 'their best epochs'];
+  return `${subject} ${runs.join(', ')} had not ended: these are figures of ${object} so far.`;
 }
 
 export function confusionSection(data: ReportData, { confusion }: PlotsBySection): string {

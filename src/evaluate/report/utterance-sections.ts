@@ -60,17 +60,7 @@ export function scriptJson(value: unknown): string {
 export function mistakeSection(data: ReportData): string {
   const { mistakes, utterances, labels } = data;
   if (mistakes.length === 0) {
-    const perfect = overallOf(data.scores).wa === 1;
-    return section(
-      'mistakes',
-      'Worst mistakes',
-      paragraph(
-        perfect
-          ? 'There are none: every utterance was predicted right.'
-          : 'There is no list, because the predictions have no probabilities to rank the mistakes by.',
-        'missing',
-      ),
-    );
+    return section('mistakes', 'Worst mistakes', paragraph(whyNoMistakes(data), 'missing'));
   }
   const columns = [
     { name: 'utterance' },
@@ -86,11 +76,22 @@ export function mistakeSection(data: ReportData): string {
     'mistakes',
     'Worst mistakes',
     table(
-      'What the model was most wrong about, the worst first. The margin is how far the largest probability lies above the second largest.',
+      'What the model was most wrong about: sorted by how far the probability of the predicted class lies above that of the reference. The margin is how far the largest probability lies above the second largest.',
       columns,
       mistakes.map((mistake) => mistakeRow(mistake, utterances[mistake.utterance]!, labels)),
     ),
   );
+}
+
+function whyNoMistakes({ scores, utterances }: ReportData): string {
+  if (overallOf(scores).wa === 1) return 'There are none: every utterance was predicted right.';
+  const wrong = utterances.filter(
+    ({ predicted, reference }) => predicted !== null && predicted !== reference,
+  );
+  if (wrong.length === 0) return 'There are none: every utterance that has an answer was predicted right.';
+  return wrong.some(({ probabilities }) => probabilities !== null)
+    ? 'There is no list, because none was asked for.'
+    : 'There is no list, because the predictions have no probabilities to rank the mistakes by.';
 }
 
 function mistakeRow(mistake: Mistake, utterance: ReportUtterance, labels: readonly string[]): Cell[] {

@@ -12,7 +12,7 @@ import { type Layout, layoutsOf, MAP_SETTINGS, rounded } from './map-layouts.js'
  */
 export async function embeddingMap(
   parts: readonly ReadRuns[],
-  { onProgress, signal }: GatherControl,
+  { onProgress, onWarning, signal }: GatherControl,
 ): Promise<EmbeddingMap | { readonly missing: string }> {
   const maps: { readonly part: ReadRuns; readonly layouts: readonly Layout[] }[] = [];
   const total = parts.reduce((sum, { rows }) => sum + rows.length, 0);
@@ -20,6 +20,7 @@ export async function embeddingMap(
   for (const part of parts) {
     const layouts = await layoutsOf(part, {
       signal,
+      onWarning,
       onProgress: (done) => onProgress?.(before + done, total),
     });
     if ('missing' in layouts) return { missing: `There is no map: ${layouts.missing}.` };

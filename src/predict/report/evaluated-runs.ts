@@ -52,6 +52,7 @@ const resultsSchema = z.object({
       seed: z.number().int(),
       unit: z.enum(['utterance', 'speaker', 'dialogue']),
     })
+    .nullable() // as --resamples 0 leaves it
     .optional()
     .catch(undefined),
 });
@@ -60,6 +61,7 @@ type Results = z.infer<typeof resultsSchema>;
 /** What takes long tells how far it is, and stops when it is told to. */
 export interface GatherControl {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

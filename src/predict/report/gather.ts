@@ -44,6 +44,8 @@ export async function gatherReport(
   if (other !== undefined) {
     throw new InputError(`${first.folder.dir} and ${other.folder.dir} have different labels`);
   }
+  const unfinished = unfinishedOf(parts);
+  for (const dir of unfinished) onWarning(`the run in ${dir} is not finished; this is its best epoch so far`);
   const scores = scoresOf(parts);
   const scoredParts =
     'seeds' in scores
@@ -52,7 +54,7 @@ export async function gatherReport(
   const { intervals, calibration } = evaluationOf(
     scores,
     scoredParts,
-    first.results.intervals ?? options.resampling,
+    first.results.intervals === undefined ? options.resampling : first.results.intervals,
   );
   signal?.throwIfAborted();
 
@@ -63,12 +65,13 @@ export async function gatherReport(
     name: first.recipe.name,
     stage,
     labels,
+    unfinished,
     scores,
     intervals,
     calibration,
     paper: first.recipe.paper,
     utterances,
-    map: await embeddingMap(parts, { onProgress: options.onMap, signal }),
+    map: await embeddingMap(parts, { onProgress: options.onMap, onWarning, signal }),
     curves: await trainingCurves(parts, onWarning),
     mistakes: await worstMistakes(utterances, options.mistakes, recordingsOf(corpus, first.recipe), {
       onProgress: options.onAudio,
@@ -80,6 +83,12 @@ export async function gatherReport(
     versions: first.results.versions ?? first.facts[0]!.versions,
     facts: reportFacts(parts),
   };
+}
+
+function unfinishedOf(parts: readonly ReadRuns[]): string[] {
+  return parts.flatMap(({ runs, facts }) =>
+    runs.filter((_, i) => facts[i]!.status !== 'finished').map(({ dir }) => dir),
+  );
 }
 
 function scoresOf(parts: readonly ReadRuns[]): Scores {

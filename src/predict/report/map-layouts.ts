@@ -59,7 +59,7 @@ function mapPath(predictionsPath: string): string {
  */
 export async function layoutsOf(
   part: ReadRuns,
-  { onProgress, signal }: GatherControl,
+  { onProgress, onWarning, signal }: GatherControl,
 ): Promise<Layout[] | { missing: string }> {
   const { predictions } = part.folder;
   const embeddings = await readEmbeddings(predictions).catch((error: unknown) => {
@@ -95,6 +95,7 @@ export async function layoutsOf(
     );
     before += places.length;
   }
+  // A page elsewhere can be had of a run that nobody may write to.
   await writeFileAtomic(
     mapPath(predictions),
     `${JSON.stringify({
@@ -106,7 +107,9 @@ export async function layoutsOf(
       seed: MAP_SETTINGS.seed,
       layouts,
     } satisfies z.infer<typeof fileSchema>)}\n`,
-  );
+  ).catch((error: unknown) => {
+    onWarning?.(`the map is not kept for the next report: ${errorMessage(error)}`);
+  });
   return layouts;
 }
 

@@ -42,7 +42,7 @@ export async function experimentChecks({ recipe, named }: NamedExperiment): Prom
 
 async function memoryCheck(
   stage: 1 | 2,
-  { memory, trainable, batch }: StageSize,
+  { memory, trainable, step }: StageSize,
   experiment: NamedExperiment,
 ): Promise<Check> {
   const name = `memory of stage ${stage}`;
@@ -53,7 +53,7 @@ async function memoryCheck(
     free_bytes: freeBytes,
     trainable,
   };
-  const found = `training takes about ${formatMemory(memory.totalBytes)} at batches of ${batch.batch}`;
+  const found = `training takes about ${formatMemory(memory.totalBytes)} at batches of ${step.batch.batch}`;
   if (memory.totalBytes > totalBytes) {
     const mend = await fittingCommand(stage, totalBytes, experiment);
     const all = `${found}; there are ${formatMemory(totalBytes)}`;

@@ -9,7 +9,7 @@ export function lacking(checks: readonly Check[]): string[] {
   return checks.filter(({ status, needed }) => needed && status === 'missing').map(({ name }) => name);
 }
 
-/** @param job what is to run, such as `make demo` */
+/** In words: what nobody needs for the job is absent and not missing. @param job what is to run, such as `make demo` */
 export function reportText(checks: readonly Check[], job: string): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const lines = checks.flatMap((check) => {
@@ -42,7 +42,8 @@ export function reportObject(checks: readonly Check[], job: string): object {
 }
 
 function statusText({ status, needed }: Check): string {
-  const text = status.padEnd(7);
-  if (status === 'ok') return outColor.green(text);
-  return status === 'missing' && needed ? outColor.red(text) : outColor.yellow(text);
+  const optional = status === 'missing' && !needed;
+  const text = (optional ? 'absent' : status).padEnd(7);
+  if (optional) return outColor.dim(text);
+  return { ok: outColor.green, warning: outColor.yellow, missing: outColor.red }[status](text);
 }

@@ -1,0 +1,89 @@
+/** @file The largest steps of a run: who shares a batch, what it is padded to, with and without tokenizers. */
+
+import { describe, expect, it } from 'vitest';
+import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
+import { batchSize, estimatedTokens, largestSteps, middlingStep } from '../../src/train/step-sizes.js';
+
+const recipeWith = (...overrides: string[]): Promise<Recipe> => loadRecipe({ dataset: 'meld7', overrides });
+
+const utterance = (frames: number, text: number, prompt?: number) => ({
+  frames,
+  textIds: { length: text },
+  ...(prompt !== undefined && { prompt: { ids: { length: prompt }, answer: { length: 2 } } }),
+});
+
+describe('what a batch is padded to', () => {
+  it('is the most of its utterances, each by itself, and all their answers', async () => {
+    const recipe = await recipeWith();
+    expect(batchSize(recipe, [utterance(200, 9, 100), utterance(40, 30, 121)])).toEqual({
+      batch: 2,
+      frames: 200,
+      text: 30,
+      prompt: 123,
+      answers: 4,
+    });
+    expect(batchSize(recipe, [utterance(200, 9)])).toMatchObject({ prompt: 0, answers: 0 });
+  });
+
+  it('has a slot in the prompt for each frame where nothing is fused, up to what the prompt takes', async () => {
+    const recipe = await recipeWith('fusion=none', 'projector.slots=64');
+    const [short, long] = [utterance(40, 9, 100), utterance(300, 9, 90)];
+    expect(batchSize(recipe, [short])).toMatchObject({ frames: 40, prompt: 100 + 2 + 39 });
+    expect(batchSize(recipe, [short, long])).toMatchObject({ frames: 64, prompt: 90 + 2 + 63 });
+  });
+});
+
+describe('the largest steps', () => {
+  const lengths = [
+    utterance(500, 10), // the longest clip
+    utterance(100, 10),
+    utterance(90, 80), // the most words
+    utterance(100, 12),
+    utterance(80, 11),
+    utterance(70, 10),
+  ];
+  const batches = [
+    [0, 1],
+    [2, 3],
+    [4, 5],
+  ];
+
+  it('are those with the most frames and with the most text, wherever they come', async () => {
+    const found = largestSteps(await recipeWith(), 1, batches, (index) => lengths[index]!);
+    const sizes = found.map(({ batch: { batch, frames, text } }) => ({ batch, frames, text }));
+    expect(sizes).toContainEqual({ batch: 2, frames: 500, text: 10 });
+    expect(sizes).toContainEqual({ batch: 2, frames: 100, text: 80 });
+    expect(sizes).toHaveLength(2);
+  });
+
+  it('come in the micro-batches that the trainer cuts', async () => {
+    const recipe = await recipeWith('stage2.batch_size=6', 'stage2.accumulate=3');
+    const found = largestSteps(recipe, 2, [[0, 1, 2, 3, 4, 5]], (index) => lengths[index]!);
+    expect(found[0]).toMatchObject({ microBatches: 3, batch: { batch: 2, frames: 500, text: 10 } });
+    expect(found.map(({ batch }) => batch.text)).toContain(80);
+    expect(found[0]!.members).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+});
+
+describe('without a tokenizer', () => {
+  it('tokens go by characters, cut as the recipe cuts them, and nothing of the words is in a prompt without them', async () => {
+    const text = 'a'.repeat(450);
+    const recipe = await recipeWith('max_text_tokens=50');
+    expect(estimatedTokens(recipe, 1, { text })).toEqual({ textIds: { length: 50 } });
+    const whole = estimatedTokens(recipe, 2, { text }).prompt!.ids.length;
+    const deaf = estimatedTokens(await recipeWith('inputs=audio'), 2, { text }).prompt!.ids.length;
+    expect(whole - deaf).toBe(100); // 450 characters at 4.5
+    expect(deaf).toBe(estimatedTokens(recipe, 2, { text: '' }).prompt!.ids.length);
+  });
+});
+
+describe('without a corpus', () => {
+  it('a step is of middling clips, no longer than the recipe lets them be', async () => {
+    expect(middlingStep(await recipeWith(), 2)).toEqual({
+      batch: { batch: 8, frames: 250, text: 32, prompt: 128, answers: 16 },
+      microBatches: 1,
+    });
+    const short = middlingStep(await recipeWith('max_audio_sec=2', 'stage2.accumulate=4'), 2);
+    expect(short).toMatchObject({ microBatches: 4, batch: { batch: 2, frames: 100, answers: 4 } });
+  });
+});

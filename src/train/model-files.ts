@@ -13,7 +13,10 @@ export async function writeModel(path: string, graph: Graph): Promise<PlacedMode
   return placed;
 }
 
-/** Opens a session over a saved model; with `training`, its parameters and moments stay in the worker. */
+/**
+ * Opens a session over a saved model; with `training`, its parameters and moments stay in the worker. Without, it is
+ * validation's: on the CPU it casts 16-bit weights in each run, since cast at load they would be a second copy in float32.
+ */
 export function openSession(
   host: SessionHost,
   { model, weightsFolder }: PlacedModel,
@@ -22,5 +25,7 @@ export function openSession(
 ): Promise<HostedSession> {
   // Frozen weights are shared by training and validation where they lie; repacked they would be held three times.
   const sparing = { disablePrepacking: true, withoutArena: true };
-  return host.open(model, { device, threads, weightsFolder, ...sparing }, training?.state);
+  const keepConstantExpressions = training === undefined && device.kind === 'cpu';
+  const options = { device, threads, weightsFolder, keepConstantExpressions, ...sparing };
+  return host.open(model, options, training?.state);
 }

@@ -56,7 +56,7 @@ const [BATCH_COPIES, POOL_COPIES] = [4, 2];
 const ROOM_FACTOR = 1.12;
 
 /**
- * The peak of a process that trains on the CPU. Measured beside it (docs/benchmarks.md): 0.90 to 1.09 of what processes
+ * The peak of a process that trains on the CPU. Measured beside it (docs/benchmarks.md): 0.90 to 1.03 of what processes
  * of both stages held, from the toy corpus to the shapes of RoBERTa-base and Qwen2.5-0.5B; toy runs that encode their
  * audio first hold some 40 MiB more, 0.83 and 0.89. Encoding itself is not counted: it ends before training begins.
  * @param bindings sizes of a batch, or of each of the micro-batches that a step is made of
@@ -88,7 +88,7 @@ export function estimateMemory(
   const stepBytes = working + BATCH_COPIES * batch + POOL_COPIES * pools;
   const nodes = stepNodes(training) + (evaluation?.nodes.length ?? 0);
   const processBytes = PROCESS_BYTES + NODE_BYTES * nodes + VOCABULARY_BYTES * vocabulary;
-  const frozenBytes = weightBytes(graph) + castBytes(graph) + (evaluation ? castBytes(evaluation) : 0);
+  const frozenBytes = weightBytes(graph) + castBytes(graph) + (evaluation ? readBytes(evaluation) : 0);
   return {
     processBytes,
     stateBytes,
@@ -104,14 +104,23 @@ function weightBytes({ nodes, initializers }: Graph): number {
   return sum(initializers.filter((value) => !cast.has(value)).map((value) => sizeOf(value, {})));
 }
 
-/** Initializers as they are cast where anything reads that: each session holds its own. */
+/** Initializers as they are cast, which a session for training does once and keeps. */
 function castBytes(graph: Graph): number {
+  return sum(castsOf(graph).map(({ outputs }) => sizeOf(outputs[0]!, {})));
+}
+
+/** The same as they are stored: a session that casts them in each run reads them where their files are mapped. */
+function readBytes(graph: Graph): number {
+  return sum(castsOf(graph).map(({ inputs }) => sizeOf(inputs[0]!, {})));
+}
+
+/** Where an initializer is cast and anything reads what comes of it. */
+function castsOf(graph: Graph): Node[] {
   const read = readIn(graph);
-  const casts = graph.nodes.filter(
+  return graph.nodes.filter(
     ({ operator, inputs, outputs }) =>
       operator === 'Cast' && inputs[0]?.content !== undefined && read.has(outputs[0]!),
   );
-  return sum(casts.map(({ outputs }) => sizeOf(outputs[0]!, {})));
 }
 
 /** What the nodes of a graph and of the graphs inside it read, or it gives out. */

@@ -16,7 +16,8 @@ export interface TestSetPredictions {
 }
 
 /**
- * Predicts the test utterances of a run; the audio of the others need not be there. `onProgress` is told from 0 on, once their features are there.
+ * Predicts the test utterances of a run; the audio of the others need not be there. `onProgress` is told from 0 on, once
+ * their features are there.
  * @throws InterruptedError when `compute.stop` is aborted
  * @throws InputError when the manifest is not the one that the run was trained on
  */

@@ -246,3 +246,19 @@ describe('the types of the browser', () => {
     expect(stdout.split('\n').filter((line) => /Cannot find name|TS5\d{3}|TS18003/.test(line))).toEqual([]);
   });
 });
+
+describe('the table of validation figures', () => {
+  const rowsWith = (runs: number): number => {
+    const data = reportData({ epochs: 3 });
+    const curve = { ...data.curves[0]!, selectedEpoch: 2 };
+    const curves = Array.from({ length: runs }, (_, run) => ({ ...curve, title: `run ${run}` }));
+    const html = renderReport({ ...data, curves });
+    const table = /The validation figures as a table[\s\S]*?<\/details>/.exec(html)![0];
+    return table.split('<tr>').length - 2; // what stands before, and the head
+  };
+
+  it('has every epoch of a few runs, and of many the one that was kept', () => {
+    expect(rowsWith(8)).toBe(8 * 3);
+    expect(rowsWith(9)).toBe(9);
+  });
+});

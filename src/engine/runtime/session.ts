@@ -12,7 +12,8 @@ export interface SessionOptions {
   readonly weightsFolder?: string | undefined;
   /**
    * Take memory from the system for each value and give it back, instead of keeping an arena and a plan for each set of
-   * shapes. Where shapes differ from run to run and state is large, that is less memory for about as much time (a stage-1 step of RoBERTa-base size: 8.3 instead of 10.6 GiB, 1.39 instead of 1.36 s).
+   * shapes. Where shapes differ from run to run and state is large, that is less memory for about as much time (a stage-1
+   * step of RoBERTa-base size: 8.3 instead of 10.6 GiB, 1.39 instead of 1.36 s).
    */
   readonly withoutArena?: boolean;
   /** Keep weights as they are instead of repacking them: less memory, slower first products. */

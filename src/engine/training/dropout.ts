@@ -134,7 +134,10 @@ const isList = (sizes: DimBindings | readonly DimBindings[]): sizes is readonly 
 /** The share of zeros in a pool of this many is within 0.004 of its rate (3 deviations at rate 0.1). */
 const MIN_POOL_LENGTH = 1 << 16;
 
-/** Elements of each pool: four times the largest window, so that windows of different steps and sites are hardly ever the same. */
+/**
+ * Elements of each pool: four times the largest window, so that windows of different steps and sites are hardly ever the
+ * same.
+ */
 export function poolLength(plan: DropoutPlan, largest: DimBindings): number {
   return Math.max(MIN_POOL_LENGTH, ...plan.sites.map(({ size }) => 4 * evaluateDim(size, largest)));
 }

@@ -15,6 +15,7 @@ export {
 export { metricNames } from './metric-names.js';
 export { plotStyles } from './palette.js';
 export { reliabilityPlot } from './reliability-plot.js';
+export { MOST_RUNS } from './run-summary.js';
 export { countText } from './scale.js';
 export { escapeText, type PlotHeading } from './svg.js';
 export { type EpochCurve, epochPlot, type StepCurve, stepPlot } from './training-plot.js';

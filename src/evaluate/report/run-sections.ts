@@ -1,6 +1,7 @@
 /** @file The sections about how the result came about: training curves, recipe, prompt, versions and facts. */
 
 import { percent } from '../index.js';
+import { MOST_RUNS } from '../plots/index.js';
 import { figure } from './figures.js';
 import { alternative, type Cell, paragraph, section, table, verbatim } from './html.js';
 import type { ReportData, TrainingCurve } from './report-data.js';
@@ -17,7 +18,12 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
       ),
     );
   }
-  const epochs = curves.flatMap(epochRows);
+  // Of many runs every epoch would be hundreds of printed pages.
+  const keptAlone = curves.length > MOST_RUNS;
+  const epochs = curves
+    .flatMap(epochRows)
+    .filter(({ curve, epoch }) => !keptAlone || epoch.epoch === curve.selectedEpoch);
+  const names = figureNames(curves);
   return section(
     'training',
     'Training',
@@ -26,7 +32,7 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
       'note',
     ),
     ...training.map((plot) => figure(plot)),
-    epochs.length === 0
+    names.length === 0
       ? paragraph(
           'There are no validation figures: the runs were trained without a validation set.',
           'missing',
@@ -34,17 +40,19 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
       : alternative(
           'The validation figures as a table',
           table(
-            'Figures on the validation set after each epoch.',
+            keptAlone
+              ? 'Figures on the validation set after the epoch of each run that was kept.'
+              : 'Figures on the validation set after each epoch.',
             [
               { name: 'run' },
-              ...['epoch', 'step', ...figureNames(curves)].map((name) => ({ name, figures: true })),
+              ...['epoch', 'step', ...names].map((name) => ({ name, figures: true })),
               { name: 'kept' },
             ],
             epochs.map(({ curve, epoch }) => [
               curve.title === '' ? `stage ${curve.stage}` : curve.title,
               String(epoch.epoch),
               String(epoch.step),
-              ...figureNames(curves).map((name) => figureText(name, epoch.figures[name])),
+              ...names.map((name) => figureText(name, epoch.figures[name])),
               epoch.epoch === curve.selectedEpoch ? 'kept' : '',
             ]),
           ),

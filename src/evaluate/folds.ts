@@ -36,6 +36,21 @@ export interface SeedMetrics extends Spread {
   readonly seeds: readonly { readonly seed: number; readonly metrics: Metrics }[];
 }
 
+/** Places of the rows of each fold; folds in the order of their numbers or names. @param rows each has a fold */
+export function placesByFold(
+  rows: readonly { readonly fold?: string | undefined }[],
+): { fold: string; places: number[] }[] {
+  const folds = new Map<string, number[]>();
+  for (const [place, { fold = '' }] of rows.entries()) {
+    const members = folds.get(fold);
+    if (members) members.push(place);
+    else folds.set(fold, [place]);
+  }
+  return [...folds]
+    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
+    .map(([fold, places]) => ({ fold, places }));
+}
+
 /**
  * Metrics of a cross-validation.
  * @throws InputError without folds, for a fold that has no utterances, or for a label outside the set.

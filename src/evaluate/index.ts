@@ -16,6 +16,7 @@ export {
   type FoldMetrics,
   type FoldOutcomes,
   foldMetrics,
+  placesByFold,
   type SeedMetrics,
   seedMetrics,
 } from './folds.js';

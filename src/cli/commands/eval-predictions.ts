@@ -7,6 +7,7 @@ import {
   evaluationResult,
   foldMetrics,
   hasReference,
+  placesByFold,
   predictionDoubts,
   readPredictions,
   type ScoredPrediction,
@@ -40,21 +41,16 @@ export async function evaluatePredictions(path: string, options: EvalOptions): P
   printScores(evaluation, result, recipe?.paper ?? null, options);
 }
 
-/** Folds in the order of their numbers or names. */
+/** The rows of each fold. @throws InputError where only some rows have one */
 function groupByFold(
   path: string,
   rows: readonly ScoredPrediction[],
 ): { fold: string; outcomes: ScoredPrediction[] }[] {
-  const folds = new Map<string, ScoredPrediction[]>();
-  for (const row of rows) {
-    if (row.fold === undefined) {
-      throw new InputError(`${path}: some rows have a fold and others have none: fill the column`);
-    }
-    const members = folds.get(row.fold);
-    if (members) members.push(row);
-    else folds.set(row.fold, [row]);
+  if (rows.some(({ fold }) => fold === undefined)) {
+    throw new InputError(`${path}: some rows have a fold and others have none: fill the column`);
   }
-  return [...folds]
-    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
-    .map(([fold, outcomes]) => ({ fold, outcomes }));
+  return placesByFold(rows).map(({ fold, places }) => ({
+    fold,
+    outcomes: places.map((place) => rows[place]!),
+  }));
 }

@@ -8,6 +8,7 @@ import {
   foldMetrics,
   hasReference,
   type Metrics,
+  placesByFold,
   readPredictions,
   type ScoredPrediction,
 } from '../../evaluate/index.js';
@@ -101,15 +102,4 @@ export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
     scores,
     results: resultsSchema.catch({}).parse(await readJson(folder.results).catch(() => undefined)),
   };
-}
-
-/** In the order of the file, which is that of the folds. */
-function placesByFold(rows: readonly ScoredPrediction[]): { fold: string; places: number[] }[] {
-  const places = new Map<string, number[]>();
-  for (const [place, { fold = '' }] of rows.entries()) {
-    const members = places.get(fold);
-    if (members) members.push(place);
-    else places.set(fold, [place]);
-  }
-  return [...places].map(([fold, members]) => ({ fold, places: members }));
 }

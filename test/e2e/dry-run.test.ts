@@ -14,9 +14,8 @@ describe('--dry-run', () => {
   it.each([
     [1, /^parameters: 1\d\d,\d{3},\d{3} trained, 38,603,520 frozen$/m],
     [2, /^parameters: 1\d\d,\d{3},\d{3} trained, 7,6\d\d,\d{3},\d{3} frozen$/m],
-  ])('of stage %i of meld7 builds the whole graph in seconds', async (stage, parameters) => {
+  ])('of stage %i of meld7 builds the whole graph', async (stage, parameters) => {
     const outcome = await work.done(`stage${stage}`, '--dataset', 'meld7', '--dry-run');
-    expect(outcome.elapsedMs).toBeLessThan(10_000);
     expect(parse(outcome.stdout)).toMatchObject({
       name: 'meld7',
       seed: 1,

@@ -24,7 +24,7 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
     return [...byEpoch.values()].map((losses) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length);
   }
 
-  it('halves its training loss, and encodes nothing twice', { timeout: 240_000 }, async () => {
+  it('halves its training loss, and encodes nothing twice', async () => {
     await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
     // Beside the FLAC clips the four untouched WAV files: 48 kHz, one and two channels, a label of their own.
     const metadata = readFileSync(corpus!, 'utf8').trim();

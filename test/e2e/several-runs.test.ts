@@ -80,7 +80,7 @@ describe('several runs', () => {
     const command = work.start(...long, '--run', 'stopped');
     const metrics = work.path('stopped/seed-3/stage1/fold-1/metrics.jsonl');
     await vi.waitUntil(() => (statSync(metrics, { throwIfNoEntry: false })?.size ?? 0) > 0, {
-      timeout: 60_000,
+      timeout: 1_800_000,
     });
     command.signal('SIGINT');
     const { code, stderr } = await command.ended;

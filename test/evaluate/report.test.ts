@@ -222,7 +222,7 @@ describe('the plots', () => {
 });
 
 describe('the types of the browser', () => {
-  it('are used by the script of the page alone', { timeout: 60_000 }, () => {
+  it('are used by the script of the page alone', () => {
     const folder = mkdtempSync(join(tmpdir(), 'emoq-types-'));
     const root = fileURLToPath(new URL('../../', import.meta.url));
     const config = {

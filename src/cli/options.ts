@@ -1,6 +1,7 @@
 /** @file Options that several commands share, and the parsers of their values. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InputError } from '../base/index.js';
 import type { Recipe } from '../recipe/index.js';
 
 /** `--dataset | --manifest [--recipe]` and `--set`. */
@@ -37,6 +38,19 @@ export function addDeviceOption(command: Command): Command {
     'auto (CUDA where it is installed), cpu, cuda or cuda:N',
     parseDevice,
     'auto' as DeviceOption,
+  );
+}
+
+/** Declares `--threads`. */
+export function addThreadsOption(command: Command, usual = 'one for each core'): Command {
+  return command.option('--threads <n>', `threads of a run (default: ${usual})`, wholeNumber(1));
+}
+
+/** @throws InputError where `--set` has no recipe to change */
+export function refuseLoneOverrides({ dataset, recipe, set }: CorpusOptions): void {
+  if (set === undefined || dataset !== undefined || recipe !== undefined) return;
+  throw new InputError(
+    `--set ${set[0]} changes a recipe, and none is named; name one with --dataset or --recipe, or leave it out`,
   );
 }
 

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { errColor, outColor } from './output.js';
 import type { CommandEntry } from './registry.js';
+import { requirementsOf } from './requirements.js';
 import { emoqVersion } from './version.js';
 
 /**
@@ -42,9 +43,12 @@ export async function createProgram(
   for (const entry of entries) {
     const command = program.command(entry.name).description(entry.summary);
     if (entry.name !== chosen) continue;
-    (await entry.declaration()).declare(command);
+    const declaration = await entry.declaration();
+    declaration.declare(command);
+    const checkRequirements = requirementsOf(command, declaration.missing);
     command.action(async (...values: unknown[]) => {
       // Commander hands over the operands (an array where there may be many), then the options and the command itself.
+      checkRequirements(values.slice(0, -2));
       const operands = values.slice(0, -2).flat() as string[];
       const { run } = await entry.action();
       await run(values.at(-2) as object, ...operands);

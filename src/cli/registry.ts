@@ -8,6 +8,8 @@ import type { Command } from 'commander';
 /** Declares arguments, options and the example at the end of the help. */
 export interface CommandDeclaration {
   declare(command: Command): void;
+  /** What `options` leave out of which one of several must be given, in words such as `--dataset <name> or --recipe <file>`. */
+  readonly missing?: (options: object) => readonly string[];
 }
 
 /** Does the work. `options` is what the declaration's options give; operands are the positional arguments. */

@@ -1,7 +1,8 @@
 /** @file Two systems over the same utterances: what each scores, by how much they differ, and whether that may be chance. */
 
-import { classificationMetrics, headlineMetrics, type Metrics, metricKeys } from './metrics.js';
-import type { PairedPredictions } from './pairing.js';
+import { mean, sampleDeviation } from './folds.js';
+import { classificationMetrics, type Metrics, metricKeys } from './metrics.js';
+import type { PairedPredictions, PairedSeeds } from './pairing.js';
 import { resamplingKeys } from './resampling-keys.js';
 import {
   higherIsBetter,
@@ -11,21 +12,34 @@ import {
   type Summary,
   summary,
 } from './results.js';
-import { csvOf } from './results-csv.js';
-import { intervalText, levelText, metricTitles, resamplingNote } from './score-tables.js';
-import { type PairedBootstrap, pairedBootstrap, type Resampling } from './statistics/bootstrap.js';
+import { type PairedBootstrap, type Resampling, seededBootstrap } from './statistics/bootstrap.js';
 import { mcnemarExact, type PairedCounts, pairedCounts } from './statistics/mcnemar.js';
-import { percent, type Table } from './table.js';
 
 /** Two systems compared. */
 export interface Comparison {
-  readonly first: Metrics;
-  readonly second: Metrics;
-  readonly counts: PairedCounts;
-  /** Of McNemar's exact test, two-sided. */
-  readonly mcnemarP: number;
+  readonly first: ComparedScores;
+  readonly second: ComparedScores;
+  readonly labels: readonly string[];
+  /** Utterances. */
+  readonly n: number;
+  /** Of the models of one seed each: which had an utterance right, and whether that is chance. Empty where seeds differ. */
+  readonly mcnemar: readonly SeedTest[];
+  /** Whether both systems have the same seeds, which are then compared in pairs. */
+  readonly pairedSeeds: boolean;
   /** The second's figures minus the first's; null where no resampling was asked for, or there is a single utterance. */
   readonly bootstrap: PairedBootstrap | null;
+}
+
+/** What a system scores with each of its seeds; one of null where it was trained once. */
+export interface ComparedScores {
+  readonly seeds: readonly { readonly seed: number | null; readonly metrics: Metrics }[];
+}
+
+interface SeedTest {
+  readonly seed: number | null;
+  readonly counts: PairedCounts;
+  /** Of McNemar's exact test, two-sided. */
+  readonly p: number;
 }
 
 /** What `eval --compare --json` prints. `a` is the first system, `b` the second; differences are b - a, fractions. */
@@ -41,21 +55,32 @@ export interface ComparisonResult {
     readonly p: number | null;
   }>;
   readonly resampling: ResultResampling | null;
-  readonly mcnemar: {
-    readonly both_right: number;
-    readonly only_a_right: number;
-    readonly only_b_right: number;
-    readonly both_wrong: number;
-    readonly p: number;
-  };
+  /** null where a system has several seeds. */
+  readonly mcnemar: McNemarResult | null;
+  /** With several seeds, the same ones in both systems: the test of the two models of each. */
+  readonly mcnemar_by_seed?: readonly ({ readonly seed: number | null } & McNemarResult)[];
+  /** With several seeds: whether they were drawn in pairs. */
+  readonly paired_seeds?: boolean;
   readonly higher_is_better: Summary<boolean>;
   readonly versions: ResultSource['versions'];
   readonly facts: ResultSource['facts'];
 }
 
+interface McNemarResult {
+  readonly both_right: number;
+  readonly only_a_right: number;
+  readonly only_b_right: number;
+  readonly both_wrong: number;
+  readonly p: number;
+}
+
+/** Figures of a system; with several seeds their means. */
 export interface ComparedSystem extends Summary<number> {
   readonly name: string;
+  /** Over all seeds. */
   readonly unanswered: number;
+  readonly seeds?: readonly ({ readonly seed: number | null } & Summary<number>)[];
+  readonly sd?: Summary<number | null>;
 }
 
 /**
@@ -63,119 +88,115 @@ export interface ComparedSystem extends Summary<number> {
  * @throws InputError when rows have no speaker or dialogue to resample by, or all have the same
  */
 export function comparePredictions(
-  { first, second, labels }: PairedPredictions,
+  { first, second, ...paired }: PairedPredictions,
   resampling: Resampling | null,
 ): Comparison {
-  const counts = pairedCounts(first, second);
-  const keys = resampling && resamplingKeys(first, resampling.unit);
-  const single = resampling?.unit === 'utterance' && first.length < 2;
+  const once = (rows: PairedPredictions['first']) => [{ seed: null, rows }];
+  return compareSeeds({ ...paired, first: once(first), second: once(second) }, resampling);
+}
+
+/**
+ * Compares two systems by the means over their seeds.
+ * McNemar's test is of two models and what each made of every utterance. With the same seeds in both it is made for
+ * each seed; the seeds share their utterances, so its p-values are not put together.
+ * @throws InputError as {@link comparePredictions}
+ */
+export function compareSeeds(
+  { first, second, labels }: PairedSeeds,
+  resampling: Resampling | null,
+): Comparison {
+  const rows = first[0]!.rows;
+  const keys = resampling && resamplingKeys(rows, resampling.unit);
+  const single = resampling?.unit === 'utterance' && rows.length < 2;
+  const pairedSeeds =
+    first.length === second.length && first.every(({ seed }, i) => seed === second[i]!.seed);
+  const once = first.length === 1 && second.length === 1;
+  const outcomes = (seeds: typeof first) => seeds.map((each) => each.rows);
+  const scores = (seeds: typeof first): ComparedScores => ({
+    seeds: seeds.map((each) => ({ seed: each.seed, metrics: classificationMetrics(each.rows, labels) })),
+  });
   return {
-    first: classificationMetrics(first, labels),
-    second: classificationMetrics(second, labels),
-    counts,
-    mcnemarP: mcnemarExact(counts),
-    bootstrap: keys === null || single ? null : pairedBootstrap(first, second, keys, labels, resampling!),
+    first: scores(first),
+    second: scores(second),
+    labels,
+    n: rows.length,
+    mcnemar:
+      pairedSeeds || once
+        ? first.map(({ seed, rows: own }, i) => {
+            const counts = pairedCounts(own, second[i]!.rows);
+            return { seed, counts, p: mcnemarExact(counts) };
+          })
+        : [],
+    pairedSeeds,
+    bootstrap:
+      keys === null || single
+        ? null
+        : seededBootstrap(outcomes(first), outcomes(second), keys, labels, {
+            ...resampling!,
+            samePairs: pairedSeeds,
+          }),
   };
 }
 
 /** The comparison as one JSON object. No date: the same input gives the same bytes. */
 export function comparisonResult(
-  { first, second, counts, mcnemarP, bootstrap }: Comparison,
+  { first, second, labels, n, mcnemar, pairedSeeds, bootstrap }: Comparison,
   names: readonly [a: string, b: string],
   { versions, facts = {} }: Pick<ResultSource, 'versions' | 'facts'>,
 ): ComparisonResult {
   const { ece: _, ...better } = higherIsBetter;
+  const [a, b] = [systemOf(names[0], first), systemOf(names[1], second)];
+  const once = first.seeds.length === 1 && second.seeds.length === 1;
   return {
-    a: systemOf(names[0], first),
-    b: systemOf(names[1], second),
-    n: first.n,
-    labels: first.labels,
+    a,
+    b,
+    n,
+    labels,
     differences: summary((metric) => {
       const found = bootstrap?.metrics[metric];
+      const key = metricKeys[metric];
       return {
-        difference: second[metric] - first[metric],
+        difference: b[key] - a[key],
         low: found?.low ?? null,
         high: found?.high ?? null,
         p: found?.p ?? null,
       };
     }),
     resampling: bootstrap && resamplingFacts(bootstrap),
-    mcnemar: {
-      both_right: counts.bothRight,
-      only_a_right: counts.onlyFirst,
-      only_b_right: counts.onlySecond,
-      both_wrong: counts.bothWrong,
-      p: mcnemarP,
-    },
+    mcnemar: once ? testOf(mcnemar[0]!) : null,
+    ...(!once && {
+      mcnemar_by_seed: mcnemar.map((test) => ({ seed: test.seed, ...testOf(test) })),
+      paired_seeds: pairedSeeds,
+    }),
     higher_is_better: better,
     versions,
     facts,
   };
 }
 
-/** The tables of a comparison: the metrics, and who was right. */
-export function comparisonTables({ a, b, n, differences, resampling, mcnemar }: ComparisonResult): Table[] {
-  const interval = resampling === null ? [] : [`${levelText(resampling)} interval`, 'p'];
-  const systems = `A is ${a.name}, B is ${b.name}; n = ${n}.`;
-  return [
-    {
-      title: 'Difference',
-      header: ['', 'A %', 'B %', 'B - A', ...interval],
-      rows: headlineMetrics.map((metric) => {
-        const key = metricKeys[metric];
-        const { difference, low, high, p } = differences[key];
-        return [
-          metricTitles[metric],
-          percent(a[key]),
-          percent(b[key]),
-          signedPercent(difference),
-          ...(low === null || high === null || p === null ? [] : [intervalText({ low, high }), pText(p)]),
-        ];
-      }),
-      note: resampling === null ? systems : `${systems} ${resamplingNote(resampling)}`,
-    },
-    {
-      title: 'Utterances, by who was right',
-      header: ['', 'B right', 'B wrong'],
-      rows: [
-        ['A right', String(mcnemar.both_right), String(mcnemar.only_a_right)],
-        ['A wrong', String(mcnemar.only_b_right), String(mcnemar.both_wrong)],
-      ],
-      note: `McNemar's exact test, two-sided: p ${pText(mcnemar.p).replace(/^(?=\d)/, '= ')}.`,
-    },
-  ];
-}
-
-/** One row for each metric, and one for McNemar's test. */
-export function comparisonCsv(result: ComparisonResult): string {
-  const { a, b, n, differences, mcnemar, higher_is_better } = result;
-  const rows = headlineMetrics.map((metric) => {
-    const key = metricKeys[metric];
-    const { difference, low, high, p } = differences[key];
-    return [a.name, b.name, key, a[key], b[key], difference, low, high, p, n, higher_is_better[key]];
-  });
-  const { only_a_right, only_b_right, p } = mcnemar;
-  const difference = only_b_right - only_a_right;
-  return csvOf(
-    ['a', 'b', 'metric', 'value_a', 'value_b', 'difference', 'low', 'high', 'p', 'n', 'higher_is_better'],
-    [...rows, [a.name, b.name, 'mcnemar', only_a_right, only_b_right, difference, null, null, p, n, true]],
-  );
-}
-
-function systemOf(name: string, metrics: Metrics): ComparedSystem {
+function testOf({ counts, p }: SeedTest): McNemarResult {
   return {
-    name,
-    ...summary((metric) => metrics[metric]),
-    unanswered: metrics.unanswered.reduce((total, count) => total + count, 0),
+    both_right: counts.bothRight,
+    only_a_right: counts.onlyFirst,
+    only_b_right: counts.onlySecond,
+    both_wrong: counts.bothWrong,
+    p,
   };
 }
 
-function signedPercent(fraction: number): string {
-  const text = percent(fraction);
-  return Number(text) > 0 ? `+${text}` : text.replace(/^-(?=0\.0$)/, '');
-}
-
-/** Four decimals; `< 0.0001` where that would be 0. */
-function pText(p: number): string {
-  return p < 0.00005 ? '< 0.0001' : p.toFixed(4);
+function systemOf(name: string, { seeds }: ComparedScores): ComparedSystem {
+  const over = <T>(of: (values: number[]) => T): Summary<T> =>
+    summary((metric) => of(seeds.map(({ metrics }) => metrics[metric])));
+  return {
+    name,
+    ...over(mean),
+    unanswered: seeds.reduce(
+      (total, { metrics }) => total + metrics.unanswered.reduce((sum, count) => sum + count, 0),
+      0,
+    ),
+    ...(seeds.length > 1 && {
+      seeds: seeds.map(({ seed, metrics }) => ({ seed, ...summary((metric) => metrics[metric]) })),
+      sd: over(sampleDeviation),
+    }),
+  };
 }

@@ -1,5 +1,6 @@
 /** @file Scores with what is known beside them: bootstrap intervals and calibration. */
 
+import { type Baselines, baselinesOf } from './baselines.js';
 import type { FoldMetrics, SeedMetrics } from './folds.js';
 import type { Metrics } from './metrics.js';
 import type { ScoredPrediction } from './predictions.js';
@@ -20,6 +21,8 @@ export interface Evaluation<S extends Scores = Scores> {
   readonly calibration: Calibration | null;
   /** Of each fold or seed, in their order; empty where there are none. */
   readonly partCalibrations: readonly (Calibration | null)[];
+  /** What costs nothing on the same test set. */
+  readonly baselines: Baselines;
 }
 
 /**
@@ -28,12 +31,14 @@ export interface Evaluation<S extends Scores = Scores> {
  * the deviation over the seeds of training.
  * @param parts the scored rows of each fold or seed in the order of `scores`; one part where there are none
  * @param resampling null for no intervals
+ * @param trained for each row, part after part, the most frequent class in its model's training, where that is known
  * @throws InputError when rows have no speaker or dialogue to resample by, or all have the same
  */
 export function evaluationOf<S extends Scores>(
   scores: S,
   parts: readonly (readonly ScoredPrediction[])[],
   resampling: Resampling | null,
+  trained?: readonly string[],
 ): Evaluation<S> {
   const { labels } = overallOf(scores);
   const rows = parts.flat();
@@ -44,6 +49,7 @@ export function evaluationOf<S extends Scores>(
     intervals: keys === null || single ? null : bootstrapIntervals(rows, keys, labels, resampling!),
     calibration: calibrationOf(rows, labels),
     partCalibrations: 'pooled' in scores ? parts.map((part) => calibrationOf(part, labels)) : [],
+    baselines: baselinesOf(rows, labels, trained, 'seeds' in scores ? parts[0] : rows),
   };
 }
 

@@ -1,14 +1,21 @@
 /** @file Door of the evaluation room: metrics, statistics, folds, prediction files, result objects and tables. */
 
-export { type AblationScores, ablationTable } from './ablation-table.js';
+export {
+  type AblationMetric,
+  type AblationScores,
+  ablationFigure,
+  ablationMetrics,
+  ablationTables,
+} from './ablation-table.js';
+export { type Baselines, type HeadlineFigures, mostFrequent } from './baselines.js';
 export {
   type Comparison,
   type ComparisonResult,
   comparePredictions,
-  comparisonCsv,
+  compareSeeds,
   comparisonResult,
-  comparisonTables,
 } from './comparison.js';
+export { comparisonCsv, comparisonTables } from './comparison-tables.js';
 export { dialogueOf } from './dialogue.js';
 export { type Embeddings, embeddingsPath, readEmbeddings, writeEmbeddings } from './embeddings.js';
 export { type Evaluation, evaluationOf, overallOf, type Scores } from './evaluation.js';
@@ -33,7 +40,14 @@ export {
   metricsOfCounts,
   type Outcome,
 } from './metrics.js';
-export { type PairedPredictions, pairPredictions } from './pairing.js';
+export {
+  type PairedPredictions,
+  type PairedSeeds,
+  pairPredictions,
+  pairSeeds,
+  type SeedPredictions,
+  type SeedTable,
+} from './pairing.js';
 export { predictionDoubts } from './prediction-doubts.js';
 export { type PredictionTable, type ReadPredictionsOptions, readPredictions } from './prediction-reader.js';
 export {
@@ -50,20 +64,23 @@ export {
 } from './predictions.js';
 export { resamplingKeys } from './resampling-keys.js';
 export {
+  type CrossCorpusFacts,
   type EvaluationResult,
   evaluationResult,
+  type MissingFold,
   normalizedConfusion,
   type ResultFigures,
   type ResultSource,
 } from './results.js';
 export { resultsCsv } from './results-csv.js';
-export { type IntervalPlace, scoreTables } from './score-tables.js';
+export { type IntervalPlace, majorityText, type ResultScope, scoreTables } from './score-tables.js';
 export {
   bootstrapIntervals,
   type PairedBootstrap,
   type PairedDifference,
   pairedBootstrap,
   type Resampling,
+  seededBootstrap,
 } from './statistics/bootstrap.js';
 export { type Calibration, type CalibrationBin, calibrationOf } from './statistics/calibration.js';
 export type { BootstrapIntervals, Interval, ResamplingUnit } from './statistics/interval.js';

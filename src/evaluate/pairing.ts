@@ -15,8 +15,50 @@ export interface PairedPredictions {
   readonly withoutReference: number;
 }
 
+/** A system's predictions with one seed; its only ones have none. */
+export interface SeedTable {
+  readonly seed: number | null;
+  readonly table: PredictionTable;
+}
+
+/** The same utterances, in the same order, as one system with one seed has them. */
+export interface SeedPredictions {
+  readonly seed: number | null;
+  readonly rows: readonly ScoredPrediction[];
+}
+
+/** Two systems with one or more seeds each over the same utterances. */
+export interface PairedSeeds {
+  readonly labels: readonly string[];
+  readonly first: readonly SeedPredictions[];
+  readonly second: readonly SeedPredictions[];
+  readonly withoutReference: number;
+}
+
 /** How many utterances a message names. */
 const NAMED = 3;
+
+/**
+ * Brings the predictions of all seeds of two systems together, each with the first one's utterances in their order.
+ * @param first one or more; `second` likewise
+ * @throws InputError as {@link pairPredictions}
+ */
+export function pairSeeds(first: readonly SeedTable[], second: readonly SeedTable[]): PairedSeeds {
+  const [a, b] = [first[0]!.table, second[0]!.table];
+  const { labels, first: rows, second: others, withoutReference } = pairPredictions(a, b);
+  const base: PredictionTable = { path: a.path, labels, rows };
+  const rest = (tables: readonly SeedTable[], own: readonly ScoredPrediction[]): SeedPredictions[] =>
+    tables.map(({ seed, table }, index) => ({
+      seed,
+      rows: index === 0 ? own : pairPredictions(base, table).second,
+    }));
+  return {
+    labels: [...new Set([...labels, ...[...first, ...second].flatMap(({ table }) => table.labels)])],
+    first: rest(first, rows),
+    second: rest(second, others),
+    withoutReference,
+  };
+}
 
 /**
  * Pairs two predictions files by id (by path where there is no id), and by fold where both have one. A reference may

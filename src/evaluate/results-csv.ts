@@ -10,28 +10,34 @@ const COLUMNS = ['name', 'scope', 'part', 'metric', 'value', 'low', 'high', 'n',
 type Cell = string | number | boolean | null | undefined;
 
 /**
- * The figures of a result, fractions. `scope` is `all`, `fold`, `seed`, `mean`, `sd` or `class`, `part` which fold,
- * seed or class it is; `low` and `high` are the ends of the interval where there is one.
+ * The figures of a result, fractions. `scope` is `all` (`partial` where folds are missing), `fold`, `seed`, `mean`, `sd`,
+ * `majority`, `chance` or `class`, `part` which fold, seed or class it is; `low` and `high` are the ends of the interval
+ * where there is one.
  */
 export function resultsCsv(result: EvaluationResult): string {
   const rows: Cell[][] = [];
+  const whole = result.missing === undefined ? 'all' : 'partial';
   const add = (
     scope: string,
     part: string | number,
-    figures: Summary<number | null> & Pick<ResultFigures, 'ece'>,
+    figures: Summary<number | null> & { readonly ece?: ResultFigures['ece'] },
     n: number,
   ): void => {
     for (const key of [...headlineMetrics.map((metric) => metricKeys[metric]), 'ece'] as const) {
-      const interval = scope === 'all' && key !== 'ece' ? result.intervals?.[key] : undefined;
+      if (figures[key] === undefined) continue;
+      const interval = scope === whole && key !== 'ece' ? result.intervals?.[key] : undefined;
       const better = scope === 'sd' ? undefined : result.higher_is_better[key];
       rows.push([result.name, scope, part, key, figures[key], interval?.low, interval?.high, n, better]);
     }
   };
-  add('all', '', result, result.n);
+  add(whole, '', result, result.n);
   for (const { fold, ...figures } of result.folds ?? []) add('fold', fold, figures, figures.n);
   for (const { seed, ...figures } of result.seeds ?? []) add('seed', seed, figures, figures.n);
   if (result.mean) add('mean', '', result.mean, result.n);
   if (result.sd) add('sd', '', result.sd, result.n);
+  const { majority, chance } = result.baselines;
+  add('majority', majority.labels.join(' '), majority, result.n);
+  add('chance', '', chance, result.n);
   for (const { label, support, ...figures } of result.per_class) {
     for (const metric of ['precision', 'recall', 'f1'] as const) {
       rows.push([result.name, 'class', label, metric, figures[metric], null, null, support, true]);

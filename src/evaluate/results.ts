@@ -14,6 +14,8 @@ export interface ResultSource {
   readonly versions: Readonly<Record<string, string>>;
   /** Further facts, such as stage, seed, split and the checksums of recipe and manifest. */
   readonly facts?: Readonly<Record<string, string | number | boolean | null>>;
+  readonly missing?: readonly MissingFold[];
+  readonly crossCorpus?: CrossCorpusFacts | undefined;
 }
 
 /** Figures of one set of utterances. Fractions in [0, 1]; `confusion` is counts by [reference, predicted]. */
@@ -43,6 +45,28 @@ export interface ResultResampling {
   readonly units: number;
 }
 
+/** A fold whose run is not there, or not trained to its end. */
+export interface MissingFold {
+  readonly seed?: number;
+  readonly fold: string;
+}
+
+/** Of a run scored on another corpus than it was trained on. */
+export interface CrossCorpusFacts {
+  readonly corpus: string;
+  readonly manifest: string;
+  readonly manifest_sha256: string;
+  readonly trained_manifest_sha256: string;
+  /** Which utterances of it: its test split, or all where it has no splits. */
+  readonly part: 'test' | 'all';
+  /** Label of the corpus -> label of the run, where they are named otherwise. */
+  readonly label_map: Readonly<Record<string, string>>;
+  /** Classes of the run that the corpus does not have: their probabilities are left out, and the others add up to 1. */
+  readonly classes_left_out: readonly string[];
+  /** Utterances of that part whose label is no class of the run, by label. */
+  readonly utterances_left_out: Readonly<Record<string, number>>;
+}
+
 /** results.json. With folds or seeds the top-level figures are pooled over all of them. */
 export interface EvaluationResult extends ResultFigures {
   readonly name: string;
@@ -62,6 +86,17 @@ export interface EvaluationResult extends ResultFigures {
   /** Sample standard deviation over the seeds, or else the folds; null with one of them. */
   readonly sd?: Summary<number | null> & { readonly ece: number | null };
   readonly intervals: (ResultResampling & Summary<Interval>) | null;
+  /** What costs nothing on the same test set: the most frequent class always, and guessing, in expectation. */
+  readonly baselines: {
+    readonly majority: Summary<number> & {
+      readonly labels: readonly string[];
+      readonly from: 'training' | 'test';
+    };
+    readonly chance: Summary<number>;
+  };
+  /** Folds of a cross-validation that the figures are without; absent where they are of all. */
+  readonly missing?: readonly MissingFold[];
+  readonly cross_corpus?: CrossCorpusFacts;
   readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
   readonly higher_is_better: Summary<boolean> & { readonly ece: boolean };
   readonly versions: Readonly<Record<string, string>>;
@@ -73,7 +108,7 @@ export const higherIsBetter = { ...summary(() => true), ece: false };
 
 /** The result object of an evaluation, a cross-validation or several seeds. No date: the same input gives the same bytes. */
 export function evaluationResult(
-  { scores, intervals, calibration, partCalibrations }: Evaluation,
+  { scores, intervals, calibration, partCalibrations, baselines }: Evaluation,
   source: ResultSource,
 ): EvaluationResult {
   const overall = overallOf(scores);
@@ -106,6 +141,16 @@ export function evaluationResult(
       ...resamplingFacts(intervals),
       ...summary((metric) => intervals.metrics[metric]),
     },
+    baselines: {
+      majority: {
+        labels: baselines.majority.labels,
+        from: baselines.majority.from,
+        ...summary((metric) => baselines.majority[metric]),
+      },
+      chance: summary((metric) => baselines.chance[metric]),
+    },
+    ...(source.missing !== undefined && source.missing.length > 0 && { missing: source.missing }),
+    ...(source.crossCorpus !== undefined && { cross_corpus: source.crossCorpus }),
     calibration: calibration && { n: calibration.n, bins: calibration.bins },
     higher_is_better: higherIsBetter,
     versions: source.versions,

@@ -1,9 +1,10 @@
 /** @file The tables of an evaluation: results beside the paper's row, folds or seeds, classes, confusion. In percent. */
 
+import type { Baselines, HeadlineFigures } from './baselines.js';
 import { type Evaluation, overallOf } from './evaluation.js';
 import { type FoldMetrics, mean, type SeedMetrics, sampleDeviation } from './folds.js';
 import { type HeadlineMetric, headlineMetrics, type Metrics } from './metrics.js';
-import { eceSpread, normalizedConfusion, type ResultResampling } from './results.js';
+import { type EvaluationResult, eceSpread, normalizedConfusion, type ResultResampling } from './results.js';
 import type { Interval } from './statistics/interval.js';
 import { type Align, type PaperRow, paperCells, percent, type Table } from './table.js';
 
@@ -13,14 +14,22 @@ export type IntervalPlace = 'row' | 'cell';
 /** Names of the metrics in tables. */
 export const metricTitles = { wa: 'WA', ua: 'UA', wf1: 'WF1', macroF1: 'macro F1' } as const;
 
+/** What a result is of, beside its figures. */
+export type ResultScope = Pick<EvaluationResult, 'missing' | 'cross_corpus'>;
+
 /** Every table of an evaluation, in the order to read. */
-export function scoreTables(evaluation: Evaluation, paper: PaperRow | null, place: IntervalPlace): Table[] {
+export function scoreTables(
+  evaluation: Evaluation,
+  paper: PaperRow | null,
+  place: IntervalPlace,
+  scope: ResultScope = {},
+): Table[] {
   const { scores } = evaluation;
   const overall = overallOf(scores);
   const parts =
     'folds' in scores ? ', pooled over the folds' : 'seeds' in scores ? ', pooled over the seeds' : '';
   return [
-    resultsTable(evaluation, paper, place),
+    resultsTable(evaluation, paper, place, scope),
     ...('pooled' in scores ? [partsTable(evaluation, scores)] : []),
     { ...classTable(overall), title: `Classes${parts}` },
     confusionTable(overall),
@@ -30,9 +39,10 @@ export function scoreTables(evaluation: Evaluation, paper: PaperRow | null, plac
 
 /** The headline table: the paper's rows, if any, above ours. */
 export function resultsTable(
-  { scores, intervals, calibration, partCalibrations }: Evaluation,
+  { scores, intervals, calibration, partCalibrations, baselines }: Evaluation,
   paper: PaperRow | null,
   place: IntervalPlace,
+  scope: ResultScope = {},
 ): Table {
   const ece = calibration === null ? [] : [percent(calibration.ece)];
   const rows: string[][] = [];
@@ -51,7 +61,7 @@ export function resultsTable(
     ...ece,
   ];
   if ('pooled' in scores) {
-    const parts = 'folds' in scores ? `${scores.folds.length} folds` : `${scores.seeds.length} seeds`;
+    const parts = 'folds' in scores ? foldCount(scores, scope) : `${scores.seeds.length} seeds`;
     const spread = headlineMetrics.map((metric) => spreadText(scores.mean[metric], scores.sd[metric]));
     const eceMean = eceSpread(partCalibrations, mean);
     const eceCell =
@@ -65,14 +75,46 @@ export function resultsTable(
     const ends = headlineMetrics.map((metric) => intervalText(intervals.metrics[metric]));
     rows.push([`${levelText(intervals)} interval`, ...ends, ...ece.map(() => ''), `by ${intervals.unit}`]);
   }
+  const { majority, chance } = baselines;
+  const without = (figures: HeadlineFigures): string[] => [
+    ...headlineMetrics.map((metric) => percent(figures[metric])),
+    ...ece.map(() => '-'),
+  ];
+  rows.push(['majority class', ...without(majority), majorityText(baselines)]);
+  rows.push(['chance', ...without(chance), 'each class alike, expected']);
   const columns = [...headlineMetrics.map((metric) => metricTitles[metric]), ...ece.map(() => 'ECE')];
+  const notes = [...scopeNotes(scope), ...(intervals ? [resamplingNote(intervals)] : [])];
   return {
-    title: 'Results',
+    title: scope.cross_corpus === undefined ? 'Results' : `Results on ${scope.cross_corpus.corpus}`,
     header: ['', ...columns.map((column) => `${column} %`), ''],
     rows,
     align: ['left', ...columns.map((): Align => 'right'), 'left'],
-    note: intervals ? resamplingNote(intervals) : undefined,
+    note: notes.length > 0 ? notes.join(' ') : undefined,
   };
+}
+
+/** `5 folds`, or `2 of 5 folds`. */
+function foldCount({ folds }: FoldMetrics, { missing = [] }: ResultScope): string {
+  const all = folds.length + missing.length;
+  return missing.length === 0 ? `${all} folds` : `${folds.length} of ${all} folds`;
+}
+
+/** Which class is the most frequent, and where. */
+export function majorityText({ majority: { labels, from } }: Baselines): string {
+  return `${labels.join(', ')}: most frequent in ${from === 'training' ? 'training' : 'this test set'}`;
+}
+
+/** What keeps figures from being those of the whole cross-validation, or of the run's own corpus. */
+function scopeNotes({ missing = [], cross_corpus: cross }: ResultScope): string[] {
+  const folds = missing.map(({ seed, fold }) => `${seed === undefined ? '' : `seed ${seed} `}fold ${fold}`);
+  const notes = folds.length === 0 ? [] : [`Without ${folds.join(', ')}: not the whole cross-validation.`];
+  if (cross === undefined) return notes;
+  const left = Object.values(cross.utterances_left_out).reduce((sum, count) => sum + count, 0);
+  const absent = cross.classes_left_out;
+  return [
+    ...notes,
+    `Cross-corpus: trained on another corpus, scored on ${cross.part === 'test' ? 'the test split' : 'all'} of ${cross.corpus}${left === 0 ? '' : `, ${left} utterances of other labels left out`}${absent.length === 0 ? '' : `; without the run's ${absent.join(', ')}, probabilities of the others scaled to 1`}.`,
+  ];
 }
 
 /** One row per fold or seed, then mean, standard deviation and pooled. */

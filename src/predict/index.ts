@@ -1,11 +1,19 @@
 /** @file Door of the prediction room: trained models at work on a test set or on a CSV of recordings. */
 
 export {
+  type OtherCorpus,
+  otherCorpus,
+  predictOtherCorpus,
+  type TrainingOverlap,
+  trainingOverlap,
+} from './cross-corpus.js';
+export {
   OPTIONAL_COLUMNS,
   predictRecordings,
   type RecordingsOptions,
   type RecordingsSummary,
   readRecordings,
 } from './recordings.js';
+export { trainingMajority } from './seen-utterances.js';
 export { predictTestSet, type TestSetPredictions } from './test-set.js';
-export { findRun, openTrainedModel, seedFolders, type TrainedModel } from './trained-model.js';
+export { findRun, foldRuns, openTrainedModel, seedFolders, type TrainedModel } from './trained-model.js';

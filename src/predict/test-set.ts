@@ -1,9 +1,16 @@
 /** @file A run on its own test set: predictions with references, never seen in training. */
 
 import { InputError, InterruptedError } from '../base/index.js';
+import type { Utterance } from '../data/corpora/index.js';
 import { argmax, dialogueOf, type ScoredPrediction } from '../evaluate/index.js';
 import type { RunFolder } from '../train/index.js';
-import { type ComputeOptions, experimentFeatures, fittingExamples, loadCorpus } from '../train/index.js';
+import {
+  type ComputeOptions,
+  experimentFeatures,
+  fittingExamples,
+  labelCounts,
+  loadCorpus,
+} from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
 
 export interface TestSetPredictions {
@@ -13,6 +20,15 @@ export interface TestSetPredictions {
   readonly embeddings: readonly (Float32Array | undefined)[];
   readonly facts: TrainedModel['facts'];
   readonly recipe: TrainedModel['recipe'];
+  /** Utterances that the run was trained on, by label in the order of `labels`; undefined where they are not known. */
+  readonly trainingCounts: readonly number[] | undefined;
+}
+
+/** What to predict, where that is not a run's own test set in its own place. */
+export interface TestSetOptions {
+  /** The manifest that the run was trained on, in another place than its recipe says. */
+  readonly manifest?: string | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -24,45 +40,58 @@ export interface TestSetPredictions {
 export async function predictTestSet(
   folder: RunFolder,
   compute: ComputeOptions,
-  onProgress?: (done: number, total: number) => void,
+  { manifest, onProgress }: TestSetOptions = {},
 ): Promise<TestSetPredictions> {
   const trained = await openTrainedModel(folder, compute);
   try {
-    const { recipe, facts, model } = trained;
-    const corpus = await loadCorpus(recipe, facts.fold ?? undefined, ['test']);
+    const { recipe, facts } = trained;
+    const placed = manifest === undefined ? recipe : { ...recipe, manifest };
+    const corpus = await loadCorpus(placed, facts.fold ?? undefined, ['test']);
     if (corpus.manifest.sha256 !== facts.manifest.sha256) {
       throw new InputError(
-        `${recipe.manifest} has changed since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
+        `${placed.manifest} has changed since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
       );
     }
-    const examples = fittingExamples(model, corpus.test);
-    const features = await experimentFeatures(model, corpus.test, compute);
-    onProgress?.(0, examples.length);
-    const { stop } = compute;
-    const inferences = await trained
-      .infer(examples, features, { onProgress, stop })
-      .catch((error: unknown) => {
-        throw stop?.aborted
-          ? new InterruptedError('interrupted before the end; no results were written')
-          : error;
-      });
-    const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
-      const { probabilities } = inferences[index]!;
-      const { speaker } = corpus.test[index]!;
-      const dialogue = dialogueOf(id);
-      return {
-        id,
-        ...(facts.fold !== null && { fold: String(facts.fold) }),
-        ...(speaker !== '' && { speaker }),
-        ...(dialogue !== undefined && { dialogue }),
-        reference: recipe.labels[label]!,
-        label: recipe.labels[argmax(probabilities)]!,
-        probabilities,
-      };
-    });
-    const embeddings = inferences.map(({ embedding }) => embedding);
-    return { labels: recipe.labels, predictions, embeddings, facts, recipe };
+    const predicted = await predictUtterances(trained, corpus.test, compute, onProgress);
+    return {
+      ...{ labels: recipe.labels, facts, recipe, trainingCounts: labelCounts(corpus.train, recipe.labels) },
+      ...predicted,
+    };
   } finally {
     await trained.close();
   }
+}
+
+/**
+ * Predicts labelled utterances, in their order.
+ * @throws InterruptedError when `compute.stop` is aborted
+ */
+export async function predictUtterances(
+  { recipe, facts, model, infer }: TrainedModel,
+  utterances: readonly Utterance[],
+  compute: ComputeOptions,
+  onProgress?: (done: number, total: number) => void,
+): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings'>> {
+  const examples = fittingExamples(model, utterances);
+  const features = await experimentFeatures(model, utterances, compute);
+  onProgress?.(0, examples.length);
+  const { stop } = compute;
+  const inferences = await infer(examples, features, { onProgress, stop }).catch((error: unknown) => {
+    throw stop?.aborted ? new InterruptedError('interrupted before the end; no results were written') : error;
+  });
+  const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
+    const { probabilities } = inferences[index]!;
+    const { speaker } = utterances[index]!;
+    const dialogue = dialogueOf(id);
+    return {
+      id,
+      ...(facts.fold !== null && { fold: String(facts.fold) }),
+      ...(speaker !== '' && { speaker }),
+      ...(dialogue !== undefined && { dialogue }),
+      reference: recipe.labels[label]!,
+      label: recipe.labels[argmax(probabilities)]!,
+      probabilities,
+    };
+  });
+  return { predictions, embeddings: inferences.map(({ embedding }) => embedding) };
 }

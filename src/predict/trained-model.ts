@@ -2,7 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
 import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
@@ -42,13 +42,27 @@ export interface TrainedModel {
 
 /** Names of the folders that hold the runs of single seeds, in the order of the seeds. */
 export async function seedFolders(dir: string): Promise<{ seed: number; dir: string }[]> {
+  const found = await numberedFolders(dir, 'seed');
+  return found.map(({ number, dir: own }) => ({ seed: number, dir: own }));
+}
+
+/** The runs of single folds of a stage that have begun, in the order of the folds. */
+export async function foldRuns(root: string, stage: 1 | 2): Promise<{ fold: number; folder: RunFolder }[]> {
+  const found = await numberedFolders(stageFolder(root, stage, undefined).dir, 'fold');
+  const runs = found.map(({ number, dir }) => ({ fold: number, folder: runFolder(dir) }));
+  const begun = await Promise.all(runs.map(({ folder }) => pathExists(folder.facts)));
+  return runs.filter((_, index) => begun[index]);
+}
+
+/** Folders such as seed-3, by their numbers. */
+async function numberedFolders(dir: string, what: string): Promise<{ number: number; dir: string }[]> {
   const names = await readdir(dir).catch((): string[] => []);
   return names
     .flatMap((name) => {
-      const seed = /^seed-(\d+)$/.exec(name)?.[1];
-      return seed === undefined ? [] : [{ seed: Number(seed), dir: join(dir, name) }];
+      const number = name.startsWith(`${what}-`) ? name.slice(what.length + 1) : '';
+      return /^\d+$/.test(number) ? [{ number: Number(number), dir: join(dir, name) }] : [];
     })
-    .sort((a, b) => a.seed - b.seed);
+    .sort((a, b) => a.number - b.number);
 }
 
 /**
@@ -67,17 +81,22 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
   for (const number of wanted) {
     const candidate = stageFolder(dir, number, fold);
     if (await pathExists(candidate.facts)) return candidate;
-    const first = stageFolder(dir, number, 1);
-    if (fold === undefined && (await pathExists(first.facts))) {
+    if (fold === undefined) {
+      const [first] = await foldRuns(dir, number);
+      if (first === undefined) continue;
       throw new InputError(
-        `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds, or name one with --run, such as ${first.dir}`,
+        `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds, or name one with --run, such as ${first.folder.dir}`,
       );
+    }
+    if (await pathExists(stageFolder(dir, number, undefined).facts)) {
+      throw new InputError(`the run in ${dirname(candidate.dir)} has no folds; leave the fold out`);
     }
   }
   const [seed] = await seedFolders(dir);
   if (seed !== undefined) {
+    const withFolds = fold === undefined && (await foldRuns(seed.dir, wanted[0])).length > 0;
     throw new InputError(
-      `${dir} holds the runs of several seeds; score them with eval --seeds all, or name one with --run, such as ${seed.dir}`,
+      `${dir} holds the runs of several seeds; score them with eval --seeds all${withFolds ? ' and --folds' : ''}, or name one with --run, such as ${seed.dir}`,
     );
   }
   const looked = wanted.map((number) => stageFolder(dir, number, fold).dir).join(' or ');

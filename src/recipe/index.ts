@@ -8,7 +8,7 @@ export {
   ablationOutlines,
   loadAblation,
 } from './ablations.js';
-export { defaultManifest, shippedRecipeNames } from './datasets.js';
+export { defaultManifest, nameOfManifest, shippedRecipeNames } from './datasets.js';
 export { defaultModelSettings, type ModelSettings } from './default-settings.js';
 export { type ChangedKey, changedKeys, recipeDifferences } from './differences.js';
 export { dumpRecipe, notInPaperMark } from './dump.js';

@@ -34,12 +34,15 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   };
   const source = await readRecipeSource(file, options.overrides ?? [], report, options.base);
   const { values } = source;
+  const manifestPlace = source.placeOf(['manifest']);
+  if (options.manifest !== undefined && manifestPlace.isOverride && values.manifest !== options.manifest) {
+    report(`${manifestPlace.text}: --manifest names ${options.manifest}; give one of the two`);
+  }
   if (problems.length > 0) throw new InputError(problems.join('\n'));
 
   values.name ??= 'file' in origin ? recipeNameOf(origin.file) : origin.name;
   if ('manifest' in origin) values.manifest ??= origin.manifest;
-  else if (options.manifest !== undefined && !source.placeOf(['manifest']).isOverride)
-    values.manifest = options.manifest;
+  else if (options.manifest !== undefined) values.manifest = options.manifest;
   values.manifest ??= defaultManifest(String(values.name));
 
   const findings: Problem[] = [];
@@ -72,7 +75,10 @@ async function originOf({ dataset, path, manifest }: LoadRecipeOptions): Promise
     throw new InputError('give either a dataset name or a recipe file, not both');
   }
   if (path !== undefined) return { file: path };
-  if (dataset !== undefined) return findDataset(dataset);
+  if (dataset !== undefined) {
+    const origin = await findDataset(dataset);
+    return 'manifest' in origin ? { ...origin, manifest: manifest ?? origin.manifest } : origin;
+  }
   if (manifest !== undefined) return { name: nameOfManifest(manifest), manifest };
   throw new InputError('say what to work on: --dataset NAME, --manifest FILE or --recipe FILE');
 }

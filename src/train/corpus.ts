@@ -37,7 +37,7 @@ export async function loadCorpus(
   heard: readonly (keyof Partition)[],
 ): Promise<ExperimentCorpus> {
   const { manifest, utterances, dropped } = await selectedUtterances(recipe);
-  checkFold(recipe, utterances, fold);
+  await checkFold(recipe, utterances, fold);
   const partition = partitionUtterances(utterances, {
     fold,
     validation:
@@ -56,16 +56,45 @@ export async function loadCorpus(
   return { ...partition, manifest, dropped };
 }
 
-/** @throws InputError when a cross-validation of the recipe is not one of `folds` folds */
-export async function checkFolds(recipe: Recipe, folds: number): Promise<void> {
-  if (recipe.folds === 'none') {
-    throw new InputError(`recipe ${recipe.name} has no folds; leave out --folds, or --set folds=session`);
-  }
+/** What folds are asked for: to train one or all of them, to train all of each of several recipes, or to score. */
+export type FoldUse = 'train' | 'train all' | 'score';
+
+/**
+ * @param use decides what the message advises: a recipe can be changed before it is trained, and not after
+ * @throws InputError when a cross-validation of the recipe is not one of `folds` folds
+ */
+export async function checkFolds(recipe: Recipe, folds: number, use: FoldUse): Promise<void> {
+  if (recipe.folds === 'none') throw new InputError(await noFolds(recipe, '--folds', use));
   const sessions = sessionsOf((await selectedUtterances(recipe)).utterances);
   if (sessions.length === folds) return;
+  if (sessions.length < 2) {
+    throw new InputError(
+      `--folds ${folds}: ${recipe.manifest} has ${sessions.length === 0 ? 'no sessions' : 'one session'}, and each fold holds out one of several; fill its column "session"`,
+    );
+  }
+  const one = use === 'train all' ? '' : ', or --fold N for one of them';
   throw new InputError(
-    `--folds ${folds}: ${recipe.manifest} has ${sessions.length} sessions (${sessions.join(', ')}), each of which is a fold; say --folds ${sessions.length}, or --fold N for one of them`,
+    `--folds ${folds}: ${recipe.manifest} has ${sessions.length} sessions (${sessions.join(', ')}), each of which is a fold; say --folds ${sessions.length}${one}`,
   );
+}
+
+/** How many folds a cross-validation of a recipe has. */
+export async function countFolds(recipe: Recipe): Promise<number> {
+  return sessionsOf((await selectedUtterances(recipe)).utterances).length;
+}
+
+/** Advises to make folds of sessions only where the recipe can still be changed and the corpus has them. */
+async function noFolds(recipe: Recipe, option: string, use: FoldUse): Promise<string> {
+  const what = `recipe ${recipe.name} has no folds; leave out ${option}`;
+  if (use === 'score') return what;
+  const sessions = await selectedUtterances(recipe).then(
+    ({ utterances }) => sessionsOf(utterances),
+    (error: unknown) => {
+      if (error instanceof InputError) return [];
+      throw error;
+    },
+  );
+  return sessions.length < 2 ? what : `${what}, or --set folds=session`;
 }
 
 async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & { manifest: Manifest }> {
@@ -92,9 +121,13 @@ function checkLabels(recipe: Recipe, { csvPath, info, lineOf, prepared, utteranc
   );
 }
 
-function checkFold(recipe: Recipe, utterances: readonly Utterance[], fold: number | undefined): void {
+async function checkFold(
+  recipe: Recipe,
+  utterances: readonly Utterance[],
+  fold: number | undefined,
+): Promise<void> {
   if (recipe.folds === 'none' && fold !== undefined) {
-    throw new InputError(`recipe ${recipe.name} has no folds; leave out --fold, or --set folds=session`);
+    throw new InputError(await noFolds(recipe, '--fold', 'train'));
   }
   if (recipe.folds === 'session' && fold === undefined) {
     const count = sessionsOf(utterances).length;

@@ -1,7 +1,7 @@
 /** @file Door of the training room: experiments, stages, the loop, runs on disk. */
 
 export { type Collation, collate, type StoredFeatures } from './collation.js';
-export { checkFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
+export { checkFolds, countFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
 export { backboneConfigs, type StageSize, sizeStage, stepText } from './dry-run.js';
 export type { Example, Spoken } from './examples.js';
 export {
@@ -30,5 +30,6 @@ export {
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type PlannedRun, prepareRuns } from './shared-features.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';
+export { hasStage1, stagesOf, startsFromStage1 } from './stage-order.js';
 export { formerConfig } from './stages.js';
 export type { TrainingReport, ValidationFigures } from './trainer.js';

@@ -2,7 +2,7 @@
 
 import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
-import { hasFormer, openWeightsFile } from '../models/index.js';
+import { openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts } from './corpus.js';
 import { peakMemory, vocabularyOf } from './dry-run.js';
@@ -34,6 +34,7 @@ import { changedCircumstances, runFacts } from './run-facts.js';
 import { countSteps, planSteps } from './schedule.js';
 import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
+import { startsFromStage1 } from './stage-order.js';
 import { accumulationWarning, buildTraining, stageSettings } from './stage-settings.js';
 import { type TrainingControls, trainExperiment } from './train-experiment.js';
 
@@ -204,7 +205,7 @@ function computeAsBegun(
 
 /** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
 async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions): Promise<string | undefined> {
-  if (stage === 1 || !recipe.stage2.from_stage1 || !hasFormer(recipe)) return undefined;
+  if (stage === 1 || !startsFromStage1(recipe)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
   if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) return folder.checkpoint;

@@ -25,6 +25,7 @@ import {
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { Stage } from './stage.js';
+import { hasStage1 } from './stage-order.js';
 
 /** The configs that a recipe's models are built from. */
 export interface BackboneConfigs {
@@ -75,7 +76,7 @@ export function defineStage1(
   trainingCounts: readonly number[],
   frozen: (graph: Graph) => Weights,
 ): Stage {
-  if (recipe.fusion === 'none') {
+  if (!hasStage1(recipe)) {
     throw new InputError(
       `recipe ${recipe.name} has no Former to train in stage 1 (fusion is none); run stage2 alone`,
     );

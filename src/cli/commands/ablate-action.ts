@@ -1,19 +1,40 @@
-/** @file `emoq ablate` at work: trains what is not trained, scores what is not scored, prints the table. */
+/** @file `emoq ablate` at work: trains what is not trained, scores what is not scored, prints the tables. */
 
 import { join } from 'node:path';
-import { readJson } from '../../base/index.js';
-import { type AblationScores, ablationTable, type EvaluationResult } from '../../evaluate/index.js';
-import { hasFormer } from '../../models/index.js';
+import { pathExists, writeJsonAtomic } from '../../base/index.js';
+import {
+  type AblationScores,
+  ablationFigure,
+  ablationMetrics,
+  ablationTables,
+  compareSeeds,
+  comparisonResult,
+  type EvaluationResult,
+  pairSeeds,
+  type SeedTable,
+} from '../../evaluate/index.js';
 import { type AblationRow, loadAblation, type Recipe } from '../../recipe/index.js';
-import { checkFolds, type StageOutcome, stageFolder } from '../../train/index.js';
-import { note, outColor, printJson, printResult } from '../output.js';
+import { checkFolds, stagesOf } from '../../train/index.js';
+import { note, printJson } from '../output.js';
 import type { AblateOptions } from './ablate.js';
-import { scoreRuns } from './eval-run.js';
+import { resamplingOf } from './eval-options.js';
+import { type RunScores, scoreRuns, scoresBefore, seedResults, seedScores } from './eval-run.js';
+import { selectSeeds } from './run-selection.js';
 import { isScored } from './scored-before.js';
+import { printTables } from './scores.js';
 import { trainRecipe } from './stage-run.js';
+import { refuseSeedTwice, seedFolder } from './stage-runs.js';
+
+/** A row that is trained and scored. */
+interface ScoredRow extends Omit<AblationScores, 'fromFull'> {
+  readonly run: string;
+  /** Its predictions, with each seed. */
+  readonly tables: readonly SeedTable[];
+}
 
 export async function run(options: AblateOptions): Promise<void> {
-  const { dataset, manifest, recipe: path, set } = options;
+  const { dataset, manifest, recipe: path, set, folds, seeds } = options;
+  refuseSeedTwice(options);
   const { table, title, ...ablation } = await loadAblation(options.table, {
     dataset,
     manifest,
@@ -21,59 +42,105 @@ export async function run(options: AblateOptions): Promise<void> {
     overrides: set ?? [],
   });
   const full = ablation.rows.find(({ recipe }) => recipe.name === ablation.dataset)!;
-  if (options.folds !== undefined) await checkFolds(full.recipe, options.folds);
-  const rows: (AblationScores & { readonly run: string })[] = [];
+  if (folds !== undefined) await checkFolds(full.recipe, folds, 'train all');
+  const scored: ScoredRow[] = [];
   for (const [index, row] of ablation.rows.entries()) {
     note(`row ${index + 1} of ${ablation.rows.length}: ${row.label}`);
-    rows.push(await trainedRow(row, options));
+    scored.push(await scoredRow(row, options));
   }
+  const reference = scored[ablation.rows.indexOf(full)]!;
+  const rows = scored.map((row) => ({
+    ...row,
+    fromFull: row === reference ? null : differenceFrom(reference, row),
+  }));
   if (options.json) {
     return printJson({ table, dataset: ablation.dataset, rows: rows.map(jsonRow) });
   }
-  const pooled = options.folds === undefined ? '' : `, pooled over ${options.folds} folds`;
-  const heading = `Table ${table}: ${title} (${ablation.dataset}${pooled}; the paper's on meld7)`;
-  printResult(`${outColor.bold(heading)}\n${ablationTable(rows)}`);
+  const pooled = folds === undefined ? '' : `, pooled over ${folds} folds`;
+  const mean = seeds === undefined || seeds.length < 2 ? '' : `, mean ± sd of ${seeds.length} seeds`;
+  const heading = `Table ${table}: ${title} (${ablation.dataset}${pooled}${mean}; the paper's on meld7)`;
+  printTables(ablationTables(heading, full.label, rows), 'text');
 }
 
 /** Trains and scores one row where that is not done already. */
-async function trainedRow({ label, recipe, paper }: AblationRow, options: AblateOptions) {
-  const { device, folds, threads } = options;
-  const compute = { device, ...(folds !== undefined && { folds }) };
+async function scoredRow({ label, recipe, paper }: AblationRow, options: AblateOptions): Promise<ScoredRow> {
+  const { device, folds, threads, seeds } = options;
+  const compute = { device, ...(threads !== undefined && { threads }) };
   const root = join(options.run ?? 'runs', recipe.name);
-  const trained: StageOutcome[] = [];
-  for (const stage of stagesOf(recipe)) {
-    const setup = { ...compute, run: root, title: label, ...(threads !== undefined && { threads }) };
-    await trainRecipe(stage, recipe, setup, (outcome) => trained.push(outcome));
+  for (const seed of seeds ?? [undefined]) {
+    const setup = {
+      ...compute,
+      ...(folds !== undefined && { folds }),
+      run: seed === undefined ? root : seedFolder(root, seed),
+      title: seed === undefined ? label : `${label}, seed ${seed}`,
+    };
+    await trainStages(seed === undefined ? recipe : { ...recipe, seed }, setup);
   }
-  const scored = await scoredBefore(root, trained, folds);
-  const result = scored ?? (await scoreRuns(root, { stage: 2, ...compute })).result;
-  return { label, run: root, result, paper };
+  const choice = { stage: 2 as const, ...(folds !== undefined && { folds }), ...(seeds && { seeds }) };
+  const parts: (RunScores & { readonly seed: number | null })[] = [];
+  let scoredNow = false;
+  for (const each of await selectSeeds(root, choice)) {
+    const known = (await isScored(each)) && (await pathExists(each.folder.results));
+    scoredNow ||= !known;
+    const scores = known ? await scoresBefore(each, {}) : await scoreRuns(each, compute);
+    parts.push({ seed: each.seed, ...scores });
+  }
+  const result =
+    seeds === undefined ? parts[0]!.result : await resultOfSeeds(root, parts, { isNew: scoredNow });
+  const tables = parts.map(({ seed, predictions, result: { labels } }) => ({
+    seed,
+    table: { path: seed === null ? root : seedFolder(root, seed), labels, rows: predictions },
+  }));
+  return { label, run: root, result, paper, tables };
 }
 
-function stagesOf(recipe: Recipe): (1 | 2)[] {
-  return hasFormer(recipe) && recipe.stage2.from_stage1 ? [1, 2] : [2];
+async function trainStages(
+  recipe: Recipe,
+  setup: Parameters<typeof trainRecipe>[2] & { readonly run: string },
+): Promise<void> {
+  for (const stage of stagesOf(recipe)) await trainRecipe(stage, recipe, setup);
 }
 
-/** The results of runs that were finished before, where they are younger than the checkpoints. */
-async function scoredBefore(
+/** The results of several seeds together, written as `eval --seeds` does where they are new. */
+async function resultOfSeeds(
   root: string,
-  trained: readonly StageOutcome[],
-  folds: number | undefined,
-): Promise<EvaluationResult | undefined> {
-  if (trained.some(({ status }) => status !== 'already')) return undefined;
-  const path =
-    folds === undefined ? stageFolder(root, 2, undefined).results : join(root, 'stage2', 'results.json');
-  const isFresh = await isScored(
-    path,
-    trained.map(({ folder }) => folder),
+  parts: readonly (RunScores & { readonly seed: number | null })[],
+  { isNew }: { readonly isNew: boolean },
+): Promise<EvaluationResult> {
+  const { result } = seedScores(
+    root,
+    parts.map((part) => ({ ...part, seed: part.seed! })),
+    {},
   );
-  return isFresh ? ((await readJson(path, 'results')) as EvaluationResult) : undefined;
+  const path = seedResults(root, 2);
+  if (isNew || !(await pathExists(path))) await writeJsonAtomic(path, result);
+  return result;
 }
 
-function jsonRow({ label, run, result, paper }: AblationScores & { readonly run: string }) {
-  const { wa, ua, wf1, n } = result;
+/** A row less the full system, paired over utterances and seeds. */
+function differenceFrom(full: ScoredRow, row: ScoredRow): NonNullable<AblationScores['fromFull']> {
+  const comparison = compareSeeds(pairSeeds(full.tables, row.tables), resamplingOf({}));
+  return comparisonResult(comparison, [full.label, row.label], { versions: {} });
+}
+
+function jsonRow(row: AblationScores & { readonly run: string }) {
+  const { label, run, result, paper, fromFull } = row;
   const printed = { wa: fraction(paper.wa), ua: fraction(paper.ua), wf1: fraction(paper.wf1) };
-  return { row: label, run, wa, ua, wf1, n, paper: printed };
+  const ofMetrics = <T>(of: (metric: (typeof ablationMetrics)[number]) => T) =>
+    Object.fromEntries(ablationMetrics.map((metric) => [metric, of(metric)]));
+  return {
+    row: label,
+    run,
+    ...ofMetrics((metric) => ablationFigure(row, metric)),
+    n: result.n,
+    ...(result.seeds !== undefined && {
+      seeds: result.seeds.map(({ seed }) => seed),
+      sd: ofMetrics((metric) => result.sd?.[metric] ?? null),
+    }),
+    intervals: result.intervals && ofMetrics((metric) => result.intervals![metric]),
+    difference: fromFull && ofMetrics((metric) => fromFull.differences[metric]),
+    paper: printed,
+  };
 }
 
 /** A percentage of the paper as a fraction, like everything in JSON. */

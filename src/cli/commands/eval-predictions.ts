@@ -15,7 +15,7 @@ import {
 import { recipeOfOptions } from '../options.js';
 import { warn } from '../output.js';
 import { emoqVersion } from '../version.js';
-import { type EvalOptions, resamplingOf } from './eval.js';
+import { type EvalOptions, resamplingOf } from './eval-options.js';
 import { printScores } from './scores.js';
 
 /** @throws InputError when the file cannot be scored. */

@@ -1,7 +1,7 @@
-/** @file `emoq eval` on runs: predicts their test sets, writes predictions and results beside them, prints scores. */
+/** @file `emoq eval` on runs: predicts test sets, writes predictions and results beside the runs, prints scores. */
 
 import { join } from 'node:path';
-import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../../base/index.js';
+import { InputError, readJson, sha256OfFile, writeJsonAtomic } from '../../base/index.js';
 import {
   classificationMetrics,
   type Evaluation,
@@ -10,8 +10,12 @@ import {
   evaluationResult,
   type FoldMetrics,
   foldMetrics,
+  hasReference,
   type Metrics,
+  mostFrequent,
   type PaperRow,
+  placesByFold,
+  readPredictions,
   type ScoredPrediction,
   type Scores,
   type SeedMetrics,
@@ -19,67 +23,107 @@ import {
   writeEmbeddings,
   writePredictions,
 } from '../../evaluate/index.js';
-import { hasFormer } from '../../models/index.js';
-import { findRun, predictTestSet, seedFolders, type TestSetPredictions } from '../../predict/index.js';
-import { loadRecipe, type Recipe } from '../../recipe/index.js';
-import { checkFolds, type RunFolder, runFolder, stageFolder } from '../../train/index.js';
+import {
+  predictOtherCorpus,
+  predictTestSet,
+  type TestSetPredictions,
+  trainingMajority,
+} from '../../predict/index.js';
+import { loadRecipe } from '../../recipe/index.js';
+import { type RunFolder, readFacts } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
-import { type CorpusOptions, recipeOfOptions } from '../options.js';
 import { note } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
 import { recordedVersions, warnUnfinished, withCompute } from './compute.js';
-import { type EvalOptions, type ResamplingOptions, resamplingOf } from './eval.js';
+import {
+  type ComputeChoice,
+  type EvalOptions,
+  type ResamplingOptions,
+  resamplingOf,
+} from './eval-options.js';
+import { type EvaluationTarget, evaluationTarget, targetFolder } from './eval-target.js';
+import { checkAgainstRuns, rootOf } from './named-experiment.js';
+import {
+  foldsText,
+  type SeedRuns,
+  type SelectedRuns,
+  selectSeeds,
+  warnMissingFolds,
+} from './run-selection.js';
 import { printScores } from './scores.js';
-import { experimentFolder } from './stage-run.js';
-import { seedFolder } from './stage-runs.js';
 
-/** Which run or experiment. */
-export type RunChoice = CorpusOptions & Pick<EvalOptions, 'run' | 'stage'>;
-
-/** Scores one run, or the folds of a cross-validation together, and prints the scores. */
+/** Scores one run, the folds of a cross-validation together, or several seeds, and prints the scores. */
 export async function evaluateRuns(options: EvalOptions): Promise<void> {
-  const root = await rootOf(options);
+  const root = await rootOf(options, 'say what to score: --dataset NAME, --run FOLDER or --predictions FILE');
+  const seeds = await selectSeeds(root, options);
+  await checkAgainstRuns(
+    options,
+    seeds.flatMap(({ runs }) => runs),
+  );
+  const target = await evaluationTarget(options, seeds);
   const { evaluation, result, paper } =
-    options.seeds === undefined ? await scoreRuns(root, options) : await scoreSeeds(root, options);
+    options.seeds === undefined
+      ? await scoreRuns(seeds[0]!, options, target)
+      : await scoreSeeds(root, seeds, options, target);
   printScores(evaluation, result, paper, options);
 }
 
 /** Scores the runs of several seeds, each as `scoreRuns` does; the results of all are written beside their folders. */
-async function scoreSeeds(root: string, options: EvalOptions): Promise<RunScores<SeedMetrics>> {
-  const seeds = await seedsOf(root, options);
-  for (const { dir } of seeds) await foldersOf(dir, options); // a missing one is told before anything is computed
-  const parts: (RunScores & { readonly seed: number })[] = [];
-  for (const { seed, dir } of seeds) parts.push({ seed, ...(await scoreRuns(dir, options)) });
+async function scoreSeeds(
+  root: string,
+  seeds: readonly SeedRuns[],
+  options: ComputeChoice & ResamplingOptions,
+  target: EvaluationTarget,
+): Promise<RunScores<SeedMetrics>> {
+  const parts: SeedScores[] = [];
+  for (const each of seeds) parts.push({ seed: each.seed!, ...(await scoreRuns(each, options, target)) });
+  const scores = seedScores(root, parts, options);
+  const dir = target.other === undefined ? root : join(root, 'cross', target.other.name);
+  const path = seedResults(dir, seeds[0]!.stage);
+  await writeJsonAtomic(path, scores.result);
+  note(`results over ${parts.length} seeds in ${path}`);
+  return scores;
+}
+
+/** Where the results of several seeds together lie. */
+export function seedResults(root: string, stage: 1 | 2): string {
+  return join(root, `stage${stage}-seeds.json`);
+}
+
+/** What the runs of one seed scored. */
+export type SeedScores = RunScores & { readonly seed: number };
+
+/** What several seeds scored together. @throws InputError where they have different labels */
+export function seedScores(
+  root: string,
+  parts: readonly SeedScores[],
+  options: ResamplingOptions,
+): RunScores<SeedMetrics> {
   const { result: first, paper } = parts[0]!;
   const other = parts.find(({ result }) => result.labels.join() !== first.labels.join());
   if (other) throw new InputError(`${root}: seeds ${parts[0]!.seed} and ${other.seed} have different labels`);
+  const majority = parts.flatMap((part) => part.majority ?? []);
+  const predictions = parts.flatMap((part) => part.predictions);
   const evaluation = evaluationOf(
     seedMetrics(parts.map(({ seed, evaluation: { scores } }) => ({ seed, scores }))),
-    parts.map(({ predictions }) => predictions),
+    parts.map((part) => part.predictions),
     resamplingOf(options),
+    majority.length === predictions.length ? majority : undefined,
   );
   const { stage, split, manifest_sha256 } = first.facts as Record<string, string | number>;
   const facts = { stage: stage!, split: split!, manifest_sha256: manifest_sha256! };
-  const result = evaluationResult(evaluation, { name: first.name, versions: first.versions, facts });
-  const path = join(root, `stage${options.stage}-seeds.json`);
-  await writeJsonAtomic(path, result);
-  note(`results over ${parts.length} seeds in ${path}`);
-  return { evaluation, result, predictions: parts.flatMap(({ predictions }) => predictions), paper };
-}
-
-/** The runs of the seeds that are asked for. @throws InputError where there are none */
-export async function seedsOf(
-  root: string,
-  { seeds }: Pick<EvalOptions, 'seeds'>,
-): Promise<{ seed: number; dir: string }[]> {
-  const present = await seedFolders(root);
-  if (present.length === 0) {
-    throw new InputError(
-      `${root} holds no runs of seeds (seed-N); train with --seeds first, or leave it out`,
-    );
-  }
-  if (seeds === 'all' || seeds === undefined) return present;
-  return seeds.map((seed) => ({ seed, dir: seedFolder(root, seed) }));
+  const missing = parts.flatMap(({ seed, result }) =>
+    (result.missing ?? []).map(({ fold }) => ({ seed, fold })),
+  );
+  const { name, versions, cross_corpus: crossCorpus } = first;
+  const result = evaluationResult(evaluation, { name, versions, facts, missing, crossCorpus });
+  return {
+    evaluation,
+    result,
+    predictions,
+    majority: majority.length === predictions.length ? majority : undefined,
+    paper,
+  };
 }
 
 /** What runs scored, and the paper's figures that their recipe names. */
@@ -87,109 +131,151 @@ export interface RunScores<S extends Scores = Metrics | FoldMetrics> {
   readonly evaluation: Evaluation<S>;
   readonly result: EvaluationResult;
   readonly predictions: readonly ScoredPrediction[];
+  /** For each prediction, the most frequent class in its model's training; undefined where that is not known. */
+  readonly majority: readonly string[] | undefined;
   readonly paper: PaperRow | null;
 }
 
 /** Scores one run of an experiment, or its folds together; predictions and results are written beside them. */
 export async function scoreRuns(
-  root: string,
-  options: Pick<EvalOptions, 'stage' | 'folds' | 'device'> & ResamplingOptions,
+  selected: SelectedRuns & Pick<SeedRuns, 'root'>,
+  options: ComputeChoice & ResamplingOptions,
+  target: EvaluationTarget = {},
 ): Promise<RunScores> {
-  const folders = await foldersOf(root, options);
-  const tested = await withInterrupts('finishing the utterances in hand', (stop) =>
-    withCompute(options.device, stop, async (compute) => {
-      const results: { folder: RunFolder; test: TestSetPredictions }[] = [];
-      for (const folder of folders) {
-        stop.throwIfAborted();
-        let progress: Progress | undefined;
-        const test = await predictTestSet(folder, compute, (done, total) => {
-          progress ??= startProgress({ label: `testing ${folder.dir}`, unit: 'utterances' });
-          progress.update(done, total);
-        }).finally(() => progress?.finish());
-        warnUnfinished(folder, test.facts);
-        results.push({ folder, test });
-      }
-      return results;
-    }),
-  );
+  warnMissingFolds(selected.root, selected);
+  const tested = await predictRuns(selected.runs, options, target);
   const { recipe, labels } = tested[0]!.test;
+  const { folds } = selected;
   const scores =
-    options.folds === undefined
+    folds === undefined
       ? classificationMetrics(tested[0]!.test.predictions, labels)
       : foldMetrics(
           tested.map(({ test }) => ({ fold: String(test.facts.fold), outcomes: test.predictions })),
           labels,
         );
-  const folder = resultsFolder(root, folders, options);
-  const parts = tested.map(({ test }) => test.predictions);
-  const predictions = parts.flat();
+  const folder = await targetFolder(selected.folder, target);
+  const predictions = tested.flatMap(({ test }) => test.predictions);
   await writePredictions(folder.predictions, labels, predictions);
   await writeEmbeddings(
     folder.predictions,
     tested.flatMap(({ test }) => test.embeddings),
   );
   // What was computed is on disk by now, whatever is wrong with the resampling that was asked for.
-  const evaluation = evaluationOf(scores, parts, resamplingOf(options));
+  const majority = majorityOf(tested.map(({ test }) => test));
+  const evaluation = evaluationOf(
+    scores,
+    tested.map(({ test }) => drawnParts(test, target)),
+    resamplingOf(options),
+    majority,
+  );
+  const { facts } = tested[0]!.test;
   const result = evaluationResult(evaluation, {
-    name: recipe.name,
+    name: target.other === undefined ? recipe.name : `${recipe.name} on ${target.other.name}`,
     versions: await recordedVersions(),
     facts: {
-      stage: tested[0]!.test.facts.stage,
+      stage: facts.stage,
       seed: recipe.seed,
-      split: options.folds === undefined ? 'test' : `${options.folds} folds`,
-      manifest_sha256: tested[0]!.test.facts.manifest.sha256,
+      split: target.other?.corpus.part ?? (folds === undefined ? 'test' : foldsText(folds)),
+      manifest_sha256: target.other?.facts.manifest_sha256 ?? facts.manifest.sha256,
       recipe_sha256: await sha256OfFile(tested[0]!.folder.recipe),
     },
+    missing: (folds?.missing ?? []).map((fold) => ({ fold: String(fold) })),
+    crossCorpus: target.other?.facts,
   });
   await writeJsonAtomic(folder.results, result);
   note(`predictions in ${folder.predictions}, results in ${folder.results}`);
-  return { evaluation, result, predictions, paper: recipe.paper };
+  // The paper's figures are of the recipe's own corpus.
+  return {
+    evaluation,
+    result,
+    predictions,
+    majority,
+    paper: target.other === undefined ? recipe.paper : null,
+  };
 }
 
-/** The run to score, or those of all folds. @throws InputError when one is missing */
-export async function foldersOf(
-  root: string,
-  { stage, folds }: Pick<EvalOptions, 'stage' | 'folds'>,
-): Promise<RunFolder[]> {
-  if (stage === 1) await checkStage1(root, folds);
-  if (folds === undefined) return [await findRun(root, stage)];
-  const folders = [await findRun(root, stage, 1)];
-  await checkFolds(await loadRecipe({ path: folders[0]!.recipe }), folds);
-  for (let fold = 2; fold <= folds; fold++) folders.push(await findRun(root, stage, fold));
-  return folders;
-}
-
-/** Where the results of runs lie: one run's in its own folder, a cross-validation's in the folder around the folds. */
-export function resultsFolder(
-  root: string,
-  runs: readonly RunFolder[],
-  { stage, folds }: Pick<EvalOptions, 'stage' | 'folds'>,
-): RunFolder {
-  return folds === undefined ? runs[0]! : runFolder(join(root, `stage${stage}`));
-}
-
-/** The run or experiment that options name. @throws InputError where they name none */
-export async function rootOf(options: RunChoice): Promise<string> {
-  if (options.run !== undefined) return options.run;
-  if (options.dataset === undefined && options.recipe === undefined && options.manifest === undefined) {
-    throw new InputError('say what to score: --dataset NAME, --run FOLDER or --predictions FILE');
-  }
-  const recipe = await recipeOfOptions(options);
-  if (options.stage === 1) refuseUnfused(recipe, `recipe ${recipe.name}`);
-  return experimentFolder(recipe, undefined);
-}
-
-/** @throws InputError where a run has no stage 1 because its stage 2 needs none */
-async function checkStage1(root: string, folds: number | undefined): Promise<void> {
-  const fold = folds === undefined ? undefined : 1;
-  if (await pathExists(stageFolder(root, 1, fold).facts)) return;
-  const { recipe } = stageFolder(root, 2, fold);
-  if (await pathExists(recipe)) refuseUnfused(await loadRecipe({ path: recipe }), `the run in ${root}`);
-}
-
-function refuseUnfused(recipe: Recipe, what: string): void {
-  if (hasFormer(recipe)) return;
-  throw new InputError(
-    `${what} has no stage 1, because without a Former (fusion is none) there is none to train; leave out --stage 1`,
+/**
+ * What runs scored when they were scored last, with intervals as they are asked for now.
+ * @throws InputError where what scoring wrote is missing or damaged
+ */
+export async function scoresBefore(
+  { runs, folder, folds }: SelectedRuns,
+  options: ResamplingOptions,
+): Promise<RunScores> {
+  const recipe = await loadRecipe({ path: runs[0]!.recipe });
+  const { labels } = recipe;
+  const table = await readPredictions(folder.predictions, { labels, requireReference: true });
+  const predictions = table.rows.filter(hasReference);
+  const parts =
+    folds === undefined
+      ? [{ fold: '', outcomes: predictions }]
+      : placesByFold(predictions).map(({ fold, places }) => ({
+          fold,
+          outcomes: places.map((place) => predictions[place]!),
+        }));
+  const classes: (string | undefined)[] = [];
+  for (const run of runs) classes.push(await trainingMajority(recipe, (await readFacts(run))!));
+  const rows = parts.flatMap(({ outcomes }, index) => outcomes.map(() => classes[index]));
+  const majority = rows.every((label) => label !== undefined) ? rows : undefined;
+  const evaluation = evaluationOf(
+    folds === undefined ? classificationMetrics(predictions, labels) : foldMetrics(parts, labels),
+    parts.map(({ outcomes }) => outcomes),
+    resamplingOf(options),
+    majority,
   );
+  const {
+    name,
+    versions,
+    facts,
+    missing = [],
+  } = (await readJson(folder.results, 'results')) as EvaluationResult;
+  const result = evaluationResult(evaluation, { name, versions, facts, missing });
+  const scored = parts.flatMap(({ outcomes }) => outcomes);
+  return { evaluation, result, predictions: scored, majority, paper: recipe.paper };
+}
+
+async function predictRuns(
+  folders: readonly RunFolder[],
+  { device, threads }: ComputeChoice,
+  { manifest, other }: EvaluationTarget,
+): Promise<{ folder: RunFolder; test: TestSetPredictions }[]> {
+  return withInterrupts('finishing the utterances in hand', (stop) =>
+    withCompute(
+      device,
+      stop,
+      async (compute) => {
+        const results: { folder: RunFolder; test: TestSetPredictions }[] = [];
+        for (const folder of folders) {
+          stop.throwIfAborted();
+          let progress: Progress | undefined;
+          const onProgress = (done: number, total: number): void => {
+            progress ??= startProgress({ label: `testing ${folder.dir}`, unit: 'utterances' });
+            progress.update(done, total);
+          };
+          const test = await (other === undefined
+            ? predictTestSet(folder, compute, { manifest, onProgress })
+            : predictOtherCorpus(folder, other.corpus, compute, { onProgress })
+          ).finally(() => progress?.finish());
+          warnUnfinished(folder, test.facts);
+          results.push({ folder, test });
+        }
+        return results;
+      },
+      threads,
+    ),
+  );
+}
+
+/** On another corpus every fold has predicted the same utterances: one is drawn with the predictions of all of them. */
+function drawnParts({ predictions }: TestSetPredictions, { other }: EvaluationTarget): ScoredPrediction[] {
+  return predictions.map((row) => (other === undefined ? row : { ...row, fold: undefined }));
+}
+
+/** For each prediction, the most frequent class in its model's training; undefined where that is not known. */
+function majorityOf(tests: readonly TestSetPredictions[]): string[] | undefined {
+  const perTest = tests.map(
+    ({ labels, trainingCounts }) => trainingCounts && mostFrequent(labels, trainingCounts),
+  );
+  if (!perTest.every((label) => label !== undefined)) return undefined;
+  return tests.flatMap(({ predictions }, index) => predictions.map(() => perTest[index]!));
 }

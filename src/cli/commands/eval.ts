@@ -1,68 +1,53 @@
 /** @file `emoq eval`: scores a run, a cross-validation or anybody's predictions file, or compares two of them. */
 
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { Resampling, ResamplingUnit } from '../../evaluate/index.js';
+import { type Command, Option } from 'commander';
 import {
   addCorpusOptions,
   addDeviceOption,
-  type CorpusOptions,
-  type DeviceOption,
+  addThreadsOption,
+  refuseLoneOverrides,
   wholeNumber,
 } from '../options.js';
-import { parseSeeds } from './stage.js';
-
-const FORMATS = ['text', 'json', 'csv', 'markdown', 'latex'] as const;
-const UNITS: readonly ResamplingUnit[] = ['utterance', 'speaker', 'dialogue'];
-const RESAMPLES = { usual: 10_000, fewest: 100, most: 1_000_000 };
-const RESAMPLE_SEED = 1;
-
-export type OutputFormat = (typeof FORMATS)[number];
-
-/** How intervals are found. What is absent has its default. */
-export interface ResamplingOptions {
-  readonly resamples?: number;
-  readonly resampleBy?: ResamplingUnit;
-  readonly resampleSeed?: number;
-}
-
-export interface EvalOptions extends CorpusOptions, ResamplingOptions {
-  readonly predictions?: string;
-  readonly compare?: readonly string[];
-  readonly run?: string;
-  readonly folds?: number;
-  readonly seeds?: readonly number[] | 'all';
-  readonly stage: 1 | 2;
-  readonly json?: true;
-  readonly format?: OutputFormat;
-  readonly device: DeviceOption;
-}
+import {
+  type EvalOptions,
+  FORMATS,
+  parseResamples,
+  parseSeedsOrAll,
+  parseStage,
+  RESAMPLE_SEED,
+  RESAMPLES,
+  UNITS,
+} from './eval-options.js';
 
 export function declare(command: Command): void {
   addCorpusOptions(command)
     .addOption(
       new Option('--predictions <file>', 'score this CSV or JSONL file').conflicts([
-        'run',
-        'folds',
-        'seeds',
-        'manifest',
+        ...['run', 'manifest', 'labelMap', 'stage', 'fold', 'folds', 'seeds', 'device', 'threads'],
       ]),
     )
     .addOption(
-      new Option('--compare <two...>', 'compare two runs, or two predictions files').conflicts([
-        'predictions',
-        'run',
-        'seeds',
-        'manifest',
+      new Option('--compare <two...>', 'compare two runs, experiments or predictions files').conflicts([
+        ...['predictions', 'run', 'manifest', 'labelMap'],
       ]),
     )
     .option('--run <folder>', 'the run or experiment to score (default: runs/<dataset>)')
+    .option(
+      '--label-map <pairs>',
+      "with --manifest: that corpus's labels as the run's, label=label,... or a YAML file",
+    )
+    .addOption(
+      new Option('--fold <n>', 'score this fold of a cross-validation')
+        .argParser(wholeNumber(1))
+        .conflicts('folds'),
+    )
     .option('--folds <k>', 'score the k folds of a cross-validation together', wholeNumber(2))
     .option(
       '--seeds <list>',
       'score the runs of these seeds (1,2,3), or of all, with mean and deviation',
       parseSeedsOrAll,
     )
-    .option('--stage <n>', 'score the model of this stage', parseStage, 2)
+    .option('--stage <n>', 'score the model of this stage (default: 2)', parseStage)
     .option(
       '--resamples <n>',
       `draws of the bootstrap behind the intervals, 0 for none (default: ${RESAMPLES.usual})`,
@@ -76,9 +61,18 @@ export function declare(command: Command): void {
     .option('--resample-seed <n>', `seed of the bootstrap (default: ${RESAMPLE_SEED})`, wholeNumber(0))
     .addOption(new Option('--format <format>', 'how to print (default: text)').choices(FORMATS))
     .addOption(new Option('--json', 'print one JSON object, as --format json').conflicts('format'));
-  addDeviceOption(command).addHelpText(
+  addThreadsOption(addDeviceOption(command)).addHelpText(
     'after',
     `
+Where nothing is named, the one experiment in runs that fits is scored. A run is
+scored as it was trained: --dataset or --recipe finds it by its name, and a --set
+that it was not trained with is refused.
+
+With --manifest of another corpus a run is scored on that corpus, over the classes
+that both have: its test split where it has splits, else all of it. --label-map
+says which of its labels is which of the run's. Results go to cross/<corpus> in
+the run's folder.
+
 A predictions file needs the columns reference and label. With --dataset it is
 scored over that recipe's labels and shown beside the paper's row. The
 predictions.csv of a run is one: other formats and intervals need no new run of
@@ -87,8 +81,8 @@ the model.
 Intervals are 95 % percentile bootstrap intervals over the test set. Utterances
 of one speaker are alike: --resample-by speaker draws all of them together.
 
---compare RUN RUN (or FILE FILE) tests whether two systems differ on the same
-utterances. With --folds both are cross-validations.
+--compare A B tests whether two systems differ on the same utterances. Each is a
+predictions file, a run, or an experiment with all its folds and seeds.
 
 Example:
   emoq eval --dataset toy4`,
@@ -98,45 +92,15 @@ Example:
 export async function run(options: EvalOptions): Promise<void> {
   const { compare, predictions } = options;
   if (compare !== undefined) {
+    refuseLoneOverrides(options);
     const { compareSystems } = await import('./eval-compare.js');
     return compareSystems(compare, options);
   }
   if (predictions !== undefined) {
+    refuseLoneOverrides(options);
     const { evaluatePredictions } = await import('./eval-predictions.js');
     return evaluatePredictions(predictions, options);
   }
   const { evaluateRuns } = await import('./eval-run.js');
   return evaluateRuns(options);
-}
-
-/** How to print. */
-export function formatOf({ json, format }: Pick<EvalOptions, 'json' | 'format'>): OutputFormat {
-  return json ? 'json' : (format ?? 'text');
-}
-
-/** The bootstrap that options ask for; null for none. */
-export function resamplingOf({
-  resamples = RESAMPLES.usual,
-  resampleBy = 'utterance',
-  resampleSeed = RESAMPLE_SEED,
-}: ResamplingOptions): Resampling | null {
-  return resamples === 0 ? null : { resamples, unit: resampleBy, seed: resampleSeed };
-}
-
-/** Parser of `--seeds`: a list, or all that are there. */
-export function parseSeedsOrAll(value: string): readonly number[] | 'all' {
-  return value === 'all' ? value : parseSeeds(value);
-}
-
-/** Parser of `--stage`. */
-export function parseStage(value: string): 1 | 2 {
-  if (value === '1' || value === '2') return value === '1' ? 1 : 2;
-  throw new InvalidArgumentError('It must be 1 or 2.');
-}
-
-function parseResamples(value: string): number {
-  const { fewest, most } = RESAMPLES;
-  const number = wholeNumber(0)(value);
-  if (number === 0 || (number >= fewest && number <= most)) return number;
-  throw new InvalidArgumentError(`It must be 0 or a whole number from ${fewest} to ${most}.`);
 }

@@ -28,7 +28,13 @@ const BYTES_PER_MB = 1e6;
 export async function run(options: ExportOptions, part: ExportPart): Promise<void> {
   refuseOthersOptions(options, part);
   const { out } = options;
-  if (out === undefined) throw new InputError('say where the model goes: --out FILE.onnx');
+  if (out === undefined) {
+    const source = part === 'encoder' ? '--checkpoint FOLDER' : '--run FOLDER or --checkpoint FOLDER';
+    const named = options.checkpoint !== undefined || options.run !== undefined;
+    throw new InputError(
+      `say where the model goes: --out FILE.onnx${named ? '' : `, and what to export: ${source}`}`,
+    );
+  }
   await checkModelFile(out);
   const opened = await openPart(options, part);
   const model = { ...opened, metadata: { emoq_version: emoqVersion(), ...opened.metadata } };

@@ -53,3 +53,11 @@ Example:
   emoq export llm --run runs/toy4 --out exported/llm.onnx`,
     );
 }
+
+/** What `options` do not say that every export needs. */
+export function missing({ out, checkpoint, run }: ExportOptions): string[] {
+  return [
+    ...(out === undefined ? ['--out <file.onnx>'] : []),
+    ...(checkpoint === undefined && run === undefined ? ['--run <folder> or --checkpoint <folder>'] : []),
+  ];
+}

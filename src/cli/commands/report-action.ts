@@ -3,44 +3,42 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes, InputError, InterruptedError, writeFileAtomic } from '../../base/index.js';
+import { readManifest } from '../../data/corpora/index.js';
 import { type ReportData, renderReport, reportPlots } from '../../evaluate/report/index.js';
 import { type EvaluatedRuns, gatherReport } from '../../predict/report/index.js';
+import { type RunFolder, readFacts } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
-import { resamplingOf } from './eval.js';
-import { foldersOf, resultsFolder, rootOf, scoreRuns, seedsOf } from './eval-run.js';
+import { resamplingOf } from './eval-options.js';
+import { scoreRuns } from './eval-run.js';
+import { checkAgainstRuns, rootOf } from './named-experiment.js';
 import type { ReportOptions } from './report.js';
+import { type SeedRuns, selectSeeds, warnMissingFolds } from './run-selection.js';
 import { isScored } from './scored-before.js';
 
 export async function run(options: ReportOptions): Promise<void> {
-  if ([options.run, options.dataset, options.recipe, options.manifest].every((name) => name === undefined)) {
-    throw new InputError('say what to report on: --run FOLDER or --dataset NAME');
-  }
-  const root = await rootOf(options);
-  const experiments =
-    options.seeds === undefined ? [{ seed: null, dir: root }] : await seedsOf(root, options);
+  const root = await rootOf(options, 'say what to report on: --run FOLDER or --dataset NAME');
   // A run that is missing, or a name that cannot be written, is told before anything is computed.
-  const found: (EvaluatedRuns & { readonly dir: string })[] = [];
-  for (const { seed, dir } of experiments) {
-    const runs = await foldersOf(dir, options);
-    const folder = resultsFolder(dir, runs, options);
-    found.push({ seed, dir, folder, runs, byFold: options.folds !== undefined });
-  }
-  const { stage, plots: plotsDir } = options;
+  const found = await selectSeeds(root, options);
+  const runs = found.flatMap((each) => each.runs);
+  await checkAgainstRuns(options, runs);
+  await checkManifest(options, runs);
+  const { plots: plotsDir, manifest } = options;
   const beside =
     options.seeds === undefined
       ? join(found[0]!.folder.dir, 'report.html')
-      : join(root, `stage${stage}-seeds.html`);
+      : join(root, `stage${found[0]!.stage}-seeds.html`);
   const out = options.out ?? beside;
   await refuseOther(out, 'file');
   if (plotsDir !== undefined) await refuseOther(plotsDir, 'folder');
   if (options.ablations !== undefined) await requireFolder(options.ablations);
 
-  for (const { dir, folder, runs } of found) {
-    if (!(await isScored(folder.predictions, runs))) await scoreRuns(dir, options);
+  for (const each of found) {
+    if (await isScored(each)) warnMissingFolds(each.root, each);
+    else await scoreRuns(each, options, { ...(manifest !== undefined && { manifest }) });
   }
-  const data = await gather(found, root, options);
+  const data = await gather(found.map(evaluatedRuns), root, options);
   const page = renderReport(data);
   await writeFileAtomic(out, page);
   if (plotsDir !== undefined) {
@@ -52,11 +50,27 @@ export async function run(options: ReportOptions): Promise<void> {
   printResult(out);
 }
 
+function evaluatedRuns({ seed, folder, runs, folds }: SeedRuns): EvaluatedRuns {
+  return { seed, folder, runs, byFold: folds !== undefined, missing: (folds?.missing ?? []).map(String) };
+}
+
+/** @throws InputError where the manifest that is named is not the one that the runs were trained on */
+async function checkManifest({ manifest: path }: ReportOptions, runs: readonly RunFolder[]): Promise<void> {
+  if (path === undefined) return;
+  const { sha256 } = await readManifest(path);
+  for (const run of runs) {
+    if ((await readFacts(run))!.manifest.sha256 === sha256) continue;
+    throw new InputError(
+      `${path} is not the manifest that ${run.dir} was trained on, and a report is of its own test set; score it on another corpus with emoq eval --run ${run.dir} --manifest ${path}`,
+    );
+  }
+}
+
 /** @throws InterruptedError after Ctrl-C */
 async function gather(
   evaluated: readonly EvaluatedRuns[],
   root: string,
-  { ablations, mistakes }: ReportOptions,
+  { ablations, mistakes, manifest }: ReportOptions,
 ): Promise<ReportData> {
   const steps = progressSteps();
   return withInterrupts('stopping', async (signal) => {
@@ -65,6 +79,7 @@ async function gather(
         root,
         ablations,
         mistakes,
+        manifest,
         resampling: resamplingOf({}),
         signal,
         onWarning: warn,

@@ -1,25 +1,21 @@
 /** @file `emoq report`: its options and help. */
 
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   addCorpusOptions,
   addDeviceOption,
+  addThreadsOption,
   type CorpusOptions,
-  type DeviceOption,
   wholeNumber,
 } from '../options.js';
-import { parseSeedsOrAll, parseStage } from './eval.js';
+import { type ComputeChoice, parseSeedsOrAll, parseStage, type RunOptions } from './eval-options.js';
 
-export interface ReportOptions extends CorpusOptions {
+export interface ReportOptions extends CorpusOptions, RunOptions, ComputeChoice {
   readonly run?: string;
-  readonly folds?: number;
-  readonly seeds?: readonly number[] | 'all';
-  readonly stage: 1 | 2;
   readonly out?: string;
   readonly plots?: string;
   readonly mistakes: number;
   readonly ablations?: string;
-  readonly device: DeviceOption;
 }
 
 /** More recordings than this make a page that takes long to open. */
@@ -28,13 +24,18 @@ const MOST_MISTAKES = 1000;
 export function declare(command: Command): void {
   addCorpusOptions(command)
     .option('--run <folder>', 'the run or experiment to report on (default: runs/<dataset>)')
+    .addOption(
+      new Option('--fold <n>', 'report on this fold of a cross-validation')
+        .argParser(wholeNumber(1))
+        .conflicts('folds'),
+    )
     .option('--folds <k>', 'report on the k folds of a cross-validation together', wholeNumber(2))
     .option(
       '--seeds <list>',
       'report on the runs of these seeds (1,2,3), or of all, together',
       parseSeedsOrAll,
     )
-    .option('--stage <n>', 'report on the model of this stage', parseStage, 2)
+    .option('--stage <n>', 'report on the model of this stage (default: 2)', parseStage)
     .option('--out <file>', 'where the page goes (default: beside the results)')
     .option('--plots <folder>', 'write the plots there too, as SVG files')
     .option(
@@ -47,13 +48,14 @@ export function declare(command: Command): void {
       '--ablations <folder>',
       'a folder of emoq ablate, whose tables to show (default: the one around the experiment)',
     );
-  addDeviceOption(command).addHelpText(
+  addThreadsOption(addDeviceOption(command)).addHelpText(
     'after',
     `
 Writes one HTML file that needs no network: scores with intervals beside the
 paper's, confusion, calibration, training curves, a map of the embeddings, the
 worst mistakes to listen to, ablations, the recipe and the prompt. A run that has
-not been scored since it was trained is scored first, as by emoq eval.
+not been scored since it was trained is scored first, as by emoq eval. Where nothing
+is named, the one experiment in runs that fits is taken.
 
 Example:
   emoq report --run runs/toy4 --out toy4.html`,

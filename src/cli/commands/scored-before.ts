@@ -1,16 +1,20 @@
-/** @file Whether a run was scored before: what scoring has written is younger than the checkpoints. */
+/** @file Whether runs were scored before: what scoring has written is younger than they are, and of the same folds. */
 
 import { stat } from 'node:fs/promises';
-import type { RunFolder } from '../../train/index.js';
+import { pathExists, readJson } from '../../base/index.js';
+import type { EvaluationResult } from '../../evaluate/index.js';
+import type { SelectedRuns } from './run-selection.js';
 
-/** True where `path` is there and was written after the checkpoints of all `runs`. */
-export async function isScored(
-  path: string,
-  runs: readonly Pick<RunFolder, 'checkpoint'>[],
-): Promise<boolean> {
-  const scoredMs = await timeOf(path);
-  const trainedMs = await Promise.all(runs.map(({ checkpoint }) => timeOf(checkpoint)));
-  return scoredMs !== undefined && trainedMs.every((ms) => ms !== undefined && ms <= scoredMs);
+/** True where predictions are there that were made after the training of all the runs, and of all of them. */
+export async function isScored({ folder, runs, folds }: Omit<SelectedRuns, 'stage'>): Promise<boolean> {
+  const scoredMs = await timeOf(folder.predictions);
+  // A run that ends after its best epoch changes run.json alone.
+  const files = runs.flatMap(({ checkpoint, facts }) => [checkpoint, facts]);
+  const trainedMs = await Promise.all(files.map(timeOf));
+  const isFresh = scoredMs !== undefined && trainedMs.every((ms) => ms !== undefined && ms <= scoredMs);
+  if (!isFresh || folds === undefined || !(await pathExists(folder.results))) return isFresh;
+  const { missing = [] } = (await readJson(folder.results, 'results')) as Partial<EvaluationResult>;
+  return missing.map(({ fold }) => fold).join() === folds.missing.join();
 }
 
 /** When a file was last changed; undefined where there is none. */

@@ -12,7 +12,7 @@ import {
   type Table,
 } from '../../evaluate/index.js';
 import { outColor, printJson, printResult, warn } from '../output.js';
-import { type EvalOptions, formatOf, resamplingOf } from './eval.js';
+import { type EvalOptions, formatOf, type ResamplingOptions, resamplingOf } from './eval-options.js';
 
 /** Below this many units a percentile interval is known to come out too narrow. */
 const FEW_UNITS = 20;
@@ -28,7 +28,7 @@ export function printScores(
   warnOfFewUnits(evaluation.intervals, options);
   if (format === 'json') printJson(result);
   else if (format === 'csv') printResult(resultsCsv(result));
-  else printTables(scoreTables(evaluation, paper, format === 'markdown' ? 'cell' : 'row'), format);
+  else printTables(scoreTables(evaluation, paper, format === 'markdown' ? 'cell' : 'row', result), format);
 }
 
 /** Writes tables to stdout, with their titles. */
@@ -40,7 +40,7 @@ export function printTables(tables: readonly Table[], format: 'text' | 'markdown
 /** Says where there are too few units to trust an interval. */
 export function warnOfFewUnits(
   found: Pick<BootstrapIntervals, 'unit' | 'units'> | null,
-  options: EvalOptions,
+  options: ResamplingOptions,
 ): void {
   if (found === null) {
     if (resamplingOf(options) !== null) warn('a single utterance has no interval');

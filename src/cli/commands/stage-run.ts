@@ -35,7 +35,7 @@ export async function trainRecipe(
   options: Pick<StageOptions, 'fold' | 'folds' | 'run' | 'device' | 'threads'> & { readonly title?: string },
   onTrained: (outcome: StageOutcome) => void = () => undefined,
 ): Promise<void> {
-  if (options.folds !== undefined) await checkFolds(recipe, options.folds);
+  if (options.folds !== undefined) await checkFolds(recipe, options.folds, 'train');
   const saveIntervalSec = saveInterval();
   const versions = await recordedVersions();
   const root = experimentFolder(recipe, options.run);

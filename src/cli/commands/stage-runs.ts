@@ -35,17 +35,22 @@ export async function trainRuns(stage: 1 | 2, options: StageOptions): Promise<vo
   const { seeds, folds } = options;
   if (options.dryRun || (seeds === undefined && folds === undefined)) return trainStage(stage, options);
   const runs = await plannedRuns(stage, options);
-  if (folds !== undefined) await checkFolds(runs[0].recipe, folds);
+  if (folds !== undefined) await checkFolds(runs[0].recipe, folds, 'train');
   const jobs = Math.min(options.jobs ?? 1, runs.length);
   if (jobs === 1) await trainInSequence(runs, options);
   else await trainSideBySide(runs, jobs, options);
 }
 
-async function plannedRuns(stage: 1 | 2, options: StageOptions): Promise<Runs> {
-  const { seeds, set = [] } = options;
+/** @throws InputError where the seed is given by `--seeds` and by `--set` */
+export function refuseSeedTwice({ seeds, set = [] }: Pick<StageOptions, 'seeds' | 'set'>): void {
   if (seeds !== undefined && set.some((override) => /^\s*seed\s*=/.test(override))) {
     throw new InputError('--seeds gives each run its seed; leave out --set seed');
   }
+}
+
+async function plannedRuns(stage: 1 | 2, options: StageOptions): Promise<Runs> {
+  const { seeds, set = [] } = options;
+  refuseSeedTwice(options);
   const variants =
     seeds === undefined
       ? [{ recipe: await recipeOfOptions(options), seed: undefined }]

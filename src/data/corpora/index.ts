@@ -36,6 +36,7 @@ export {
   type ValidationChoice,
 } from './partition.js';
 export type { ClipFormat, PreparationOptions, PreparationSummary } from './preparation.js';
+export { sharedAudio } from './shared-audio.js';
 export type { SharedItem, SharedItems } from './shared-items.js';
 export { assignFolds, assignSplits, type SplitOptions, type SplitUnit } from './splits.js';
 export {

@@ -1,6 +1,7 @@
 /** @file What a report shows, as plain data: gathered elsewhere, drawn here. */
 
 import type {
+  Baselines,
   BootstrapIntervals,
   Calibration,
   FoldMetrics,
@@ -18,9 +19,12 @@ export interface ReportData {
   readonly labels: readonly string[];
   /** Folders of the runs whose training has not ended: their figures are of the best epoch so far. */
   readonly unfinished: readonly string[];
+  /** Folds of a cross-validation that the figures are without, each in words. */
+  readonly missing: readonly string[];
   readonly scores: Metrics | FoldMetrics | SeedMetrics;
   readonly intervals: BootstrapIntervals | null;
   readonly calibration: Calibration | null;
+  readonly baselines: Baselines;
   readonly paper: PaperRow | null;
   /** Scored utterances, in the order of the predictions file. */
   readonly utterances: readonly ReportUtterance[];

@@ -1,9 +1,11 @@
 /** @file The sections about scores: headline, confusion, classes, calibration, spread, ablations. */
 
 import {
+  type HeadlineFigures,
   type HeadlineMetric,
   headlineMetrics,
   type Metrics,
+  majorityText,
   overallOf,
   type PaperFigures,
   percent,
@@ -42,6 +44,11 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
     });
     rows.push([`${percentOfLevel(intervals.level)} interval`, ...between, '']);
   }
+  const { majority, chance } = data.baselines;
+  const cells = (figures: HeadlineFigures): string[] =>
+    headlineMetrics.map((metric) => percent(figures[metric]));
+  rows.push([`majority class (${majorityText(data.baselines)})`, ...cells(majority), '']);
+  rows.push(['chance (each class alike, expected)', ...cells(chance), '']);
   const unanswered = metrics.unanswered.reduce((sum, count) => sum + count, 0);
   return section(
     'headline',
@@ -60,6 +67,12 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
       : paragraph('There are no intervals: none were computed for these predictions.', 'missing'),
     paper ? '' : paragraph('The recipe names no row of the paper to compare with.', 'missing'),
     data.unfinished.length === 0 ? '' : paragraph(unfinishedText(data.unfinished), 'note'),
+    data.missing.length === 0
+      ? ''
+      : paragraph(
+          `These are not the figures of the whole cross-validation: ${data.missing.join('; ')} ${data.missing.length === 1 ? 'is' : 'are'} not trained to the end.`,
+          'note',
+        ),
     unanswered === 0
       ? ''
       : paragraph(

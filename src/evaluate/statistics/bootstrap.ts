@@ -6,6 +6,7 @@
 
 import { InputError } from '../../base/index.js';
 import { quantile } from '../../data/corpora/index.js';
+import { seededRandom } from '../../engine/tensor/index.js';
 import {
   type HeadlineMetric,
   headlineFigures,
@@ -75,34 +76,85 @@ export function pairedBootstrap(
   second: readonly Outcome[],
   keys: readonly string[],
   labels: readonly string[],
-  { level = 0.95, ...resampling }: Resampling,
+  resampling: Resampling,
+): PairedBootstrap {
+  return seededBootstrap([first], [second], keys, labels, { ...resampling, samePairs: true });
+}
+
+/** How to resample systems that were trained several times. */
+export interface SeededResampling extends Resampling {
+  /** Whether the systems have the same seeds, in the same order: these are then drawn as pairs. */
+  readonly samePairs: boolean;
+}
+
+/**
+ * The paired bootstrap of two systems with one or more seeds each, whose figures are means over their seeds. A resample
+ * draws utterances, the same for every seed of both systems, and independently of them seeds (Owen 2007, the pigeonhole
+ * bootstrap of crossed factors, which errs to the wide side): in pairs where the systems have the same seeds, else for each
+ * system by itself. A single seed is not drawn. With one seed each it is {@link pairedBootstrap}.
+ * @param first for each seed of one system its outcomes, all of the same utterances in the same order; `second` likewise
+ */
+export function seededBootstrap(
+  first: readonly (readonly Outcome[])[],
+  second: readonly (readonly Outcome[])[],
+  keys: readonly string[],
+  labels: readonly string[],
+  { level = 0.95, samePairs, ...resampling }: SeededResampling,
 ): PairedBootstrap {
   const units = unitsOf(keys, resampling.unit);
-  const cells = [first, second].map((outcomes) => outcomeCells(outcomes, labels));
-  const { kindOf, cellsOf } = jointKinds(cells[0]!, cells[1]!);
+  const cells = [...first, ...second].map((outcomes) => outcomeCells(outcomes, labels));
+  const { kindOf, cellsOf } = jointKinds(cells);
   const size = labels.length * (labels.length + 1);
-  const figuresOf = (counts: ArrayLike<number>, system: 0 | 1): Record<HeadlineMetric, number> => {
+  const figuresOf = (counts: ArrayLike<number>, system: number): Record<HeadlineMetric, number> => {
     const systemCells = new Uint32Array(size);
-    cellsOf.forEach((pair, kind) => {
-      systemCells[pair[system]]! += counts[kind]!;
+    cellsOf.forEach((joint, kind) => {
+      systemCells[joint[system]!]! += counts[kind]!;
     });
     return headlineFigures(systemCells, labels.length);
   };
+  const drawSeeds = seedDraws([first.length, second.length], samePairs, resampling.seed);
   const drawn = emptyDistributions(resampling.resamples);
   resampleCounts(units, kindOf, cellsOf.length, resampling, (counts, resample) => {
-    const [a, b] = [figuresOf(counts, 0), figuresOf(counts, 1)];
-    for (const metric of headlineMetrics) drawn[metric][resample] = b[metric] - a[metric];
+    const known = new Map<number, Record<HeadlineMetric, number>>();
+    const meanOf = (systems: readonly number[], metric: HeadlineMetric): number =>
+      systems.reduce((sum, system) => {
+        const figures = known.get(system) ?? figuresOf(counts, system);
+        known.set(system, figures);
+        return sum + figures[metric];
+      }, 0) / systems.length;
+    const [a, b] = drawSeeds();
+    for (const metric of headlineMetrics) drawn[metric][resample] = meanOf(b, metric) - meanOf(a, metric);
   });
   const observed = cells.map((each) => headlineFigures(countsOf(each, size), labels.length));
+  const meanObserved = (systems: readonly Record<HeadlineMetric, number>[], metric: HeadlineMetric): number =>
+    systems.reduce((sum, figures) => sum + figures[metric], 0) / systems.length;
   return {
     level,
     ...resampling,
     units: units.count,
     metrics: ofEveryMetric((metric) => ({
-      difference: observed[1]![metric] - observed[0]![metric],
+      difference:
+        meanObserved(observed.slice(first.length), metric) -
+        meanObserved(observed.slice(0, first.length), metric),
       ...percentileInterval(drawn[metric].sort(), level),
       p: twoSidedP(drawn[metric]),
     })),
+  };
+}
+
+/** Draws, for each resample, places of the seeds of both systems in the list of all: those of the first come first. */
+function seedDraws(
+  [first, second]: readonly [number, number],
+  samePairs: boolean,
+  seed: number,
+): () => readonly [readonly number[], readonly number[]] {
+  const random = seededRandom(seed, 'bootstrap of seeds');
+  const draw = (count: number): number[] =>
+    count === 1 ? [0] : Array.from({ length: count }, () => Math.floor(random.uniform() * count));
+  return () => {
+    const a = draw(first);
+    const b = samePairs ? a : draw(second);
+    return [a, b.map((place) => first + place)];
   };
 }
 
@@ -114,19 +166,20 @@ function unitsOf(keys: readonly string[], unit: ResamplingUnit): Units {
   );
 }
 
-/** Utterances by what both systems made of them: a kind for each pair of cells that occurs. */
-function jointKinds(
-  first: readonly number[],
-  second: readonly number[],
-): { kindOf: Uint32Array; cellsOf: (readonly [number, number])[] } {
+/** Utterances by what all systems made of them: a kind for each combination of cells that occurs. */
+function jointKinds(systems: readonly (readonly number[])[]): {
+  kindOf: Uint32Array;
+  cellsOf: (readonly number[])[];
+} {
   const kinds = new Map<string, number>();
-  const cellsOf: (readonly [number, number])[] = [];
-  const kindOf = Uint32Array.from(first, (cell, index) => {
-    const key = `${cell} ${second[index]}`;
+  const cellsOf: (readonly number[])[] = [];
+  const kindOf = Uint32Array.from(systems[0]!, (_, index) => {
+    const cells = systems.map((system) => system[index]!);
+    const key = cells.join(' ');
     const known = kinds.get(key);
     if (known !== undefined) return known;
     kinds.set(key, cellsOf.length);
-    return cellsOf.push([cell, second[index]!]) - 1;
+    return cellsOf.push(cells) - 1;
   });
   return { kindOf, cellsOf };
 }

@@ -25,6 +25,8 @@ export interface EvaluatedRuns {
   readonly runs: readonly RunFolder[];
   /** Whether they are scored by folds. */
   readonly byFold: boolean;
+  /** Folds whose runs are not there, or not trained to their end. */
+  readonly missing: readonly string[];
 }
 
 /** The same, read. */

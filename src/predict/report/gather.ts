@@ -5,6 +5,7 @@ import { readManifest, selectUtterances, type Utterance } from '../../data/corpo
 import { evaluationOf, type Resampling, type Scores, seedMetrics } from '../../evaluate/index.js';
 import type { ReportData, ReportUtterance } from '../../evaluate/report/index.js';
 import { corpusViewOf, type Recipe } from '../../recipe/index.js';
+import { trainingMajority } from '../index.js';
 import { ablationResults } from './ablation-results.js';
 import { embeddingMap } from './embedding-map.js';
 import { type EvaluatedRuns, type ReadRuns, readRuns } from './evaluated-runs.js';
@@ -17,6 +18,8 @@ export interface GatherOptions {
   readonly root: string;
   /** Folder of ablations, where it is another. */
   readonly ablations?: string | undefined;
+  /** The manifest that the runs were trained on, where it lies elsewhere than their recipes say. */
+  readonly manifest?: string | undefined;
   /** How many of the worst mistakes to show. */
   readonly mistakes: number;
   /** How intervals are found where results.json does not say how its own were; null for none. */
@@ -51,14 +54,15 @@ export async function gatherReport(
     'seeds' in scores
       ? parts.map(({ rows }) => rows)
       : first.parts.map(({ places }) => places.map((place) => first.rows[place]!));
-  const { intervals, calibration } = evaluationOf(
+  const { intervals, calibration, baselines } = evaluationOf(
     scores,
     scoredParts,
     first.results.intervals === undefined ? options.resampling : first.results.intervals,
+    await majorities(parts, options.manifest),
   );
   signal?.throwIfAborted();
 
-  const corpus = await corpusOf(first);
+  const corpus = await corpusOf(first, options.manifest ?? first.recipe.manifest);
   if ('missing' in corpus) onWarning(`no transcripts and recordings: ${corpus.missing}`);
   const utterances = parts.flatMap((part) => reportUtterances(part, corpus));
   return {
@@ -66,9 +70,11 @@ export async function gatherReport(
     stage,
     labels,
     unfinished,
+    missing: missingFolds(parts),
     scores,
     intervals,
     calibration,
+    baselines,
     paper: first.recipe.paper,
     utterances,
     map: await embeddingMap(parts, { onProgress: options.onMap, onWarning, signal }),
@@ -91,6 +97,29 @@ function unfinishedOf(parts: readonly ReadRuns[]): string[] {
   );
 }
 
+function missingFolds(parts: readonly ReadRuns[]): string[] {
+  return parts.flatMap(({ seed, missing }) =>
+    missing.map((fold) => `${seed === null ? '' : `seed ${seed}, `}fold ${fold}`),
+  );
+}
+
+/** For each row, part after part, the most frequent class in its model's training; undefined where that is not known. */
+async function majorities(
+  parts: readonly ReadRuns[],
+  manifest: string | undefined,
+): Promise<string[] | undefined> {
+  const rows: (string | undefined)[] = [];
+  for (const { recipe, facts, parts: folds } of parts) {
+    const placed = manifest === undefined ? recipe : { ...recipe, manifest };
+    for (const { fold, places } of folds) {
+      const own = facts.find((each) => fold === null || String(each.fold) === fold);
+      const label = own && (await trainingMajority(placed, own));
+      rows.push(...places.map(() => label));
+    }
+  }
+  return rows.every((label) => label !== undefined) ? rows : undefined;
+}
+
 function scoresOf(parts: readonly ReadRuns[]): Scores {
   const [{ seed, scores }] = parts as [ReadRuns];
   if (seed === null) return scores;
@@ -103,11 +132,11 @@ type Corpus =
   | { readonly missing: string };
 
 /** A manifest that has changed may have other recordings by the same ids: then it is as if there were none. */
-async function corpusOf({ recipe, facts, folder }: ReadRuns): Promise<Corpus> {
+async function corpusOf({ recipe, facts, folder }: ReadRuns, path: string): Promise<Corpus> {
   try {
-    const manifest = await readManifest(recipe.manifest);
+    const manifest = await readManifest(path);
     if (manifest.sha256 !== facts[0]!.manifest.sha256) {
-      return { missing: `${recipe.manifest} has changed since ${folder.dir} was trained` };
+      return { missing: `${path} has changed since ${folder.dir} was trained` };
     }
     const { utterances } = selectUtterances(manifest, corpusViewOf(recipe));
     const byId = new Map(utterances.map((utterance) => [utterance.id, utterance]));

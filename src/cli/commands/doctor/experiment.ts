@@ -1,9 +1,8 @@
 /** @file What one experiment needs: its corpus, its backbones, memory and disk for its stages. */
 
 import { errorMessage, formatBytes, formatMemory, InputError } from '../../../base/index.js';
-import { hasFormer } from '../../../models/index.js';
 import type { Recipe } from '../../../recipe/index.js';
-import { type StageSize, sizeStage } from '../../../train/index.js';
+import { type StageSize, sizeStage, stagesOf } from '../../../train/index.js';
 import { recipeBackboneChecks } from './backbones.js';
 import { type Check, checked } from './check.js';
 import { manifestCheck, preparationCommand } from './corpora.js';
@@ -12,7 +11,7 @@ import { memoryBudget } from './machine.js';
 import type { NamedExperiment } from './probes.js';
 
 export async function experimentChecks({ recipe, named }: NamedExperiment): Promise<Check[]> {
-  const stages: (1 | 2)[] = hasFormer(recipe) && recipe.stage2.from_stage1 ? [1, 2] : [2];
+  const stages = stagesOf(recipe);
   const corpus = await manifestCheck(recipe.manifest, true);
   const backbones = await recipeBackboneChecks(recipe);
   const sizes: StageSize[] = [];

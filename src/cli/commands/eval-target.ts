@@ -1,0 +1,122 @@
+/** @file What a run is scored on: its own test set, or with `--manifest` another corpus, whose overlap is told. */
+
+import { join, resolve } from 'node:path';
+import { InputError, pathExists, readJson } from '../../base/index.js';
+import { type Manifest, readLabelMap, readManifest } from '../../data/corpora/index.js';
+import type { CrossCorpusFacts, EvaluationResult } from '../../evaluate/index.js';
+import { type OtherCorpus, otherCorpus, trainingOverlap } from '../../predict/index.js';
+import { loadRecipe, nameOfManifest } from '../../recipe/index.js';
+import { type RunFolder, readFacts, runFolder } from '../../train/index.js';
+import { note, warn } from '../output.js';
+import type { EvalOptions } from './eval-options.js';
+import type { SeedRuns } from './run-selection.js';
+
+/** The test set of runs: their own, wherever its manifest lies now, or another corpus. */
+export interface EvaluationTarget {
+  /** Their own manifest, where options name it. */
+  readonly manifest?: string;
+  readonly other?: {
+    readonly corpus: OtherCorpus;
+    /** For folders and tables. */
+    readonly name: string;
+    readonly facts: CrossCorpusFacts;
+  };
+}
+
+/** How many ids a message lists. */
+const LISTED_IDS = 3;
+
+/**
+ * What options ask to score runs on. Tells on stderr what of another corpus is left out, and what the runs have seen of it.
+ * @throws InputError where the manifest or label map is wrong, or has too little in common with the runs
+ */
+export async function evaluationTarget(
+  { manifest: path, labelMap: map, run }: Pick<EvalOptions, 'manifest' | 'labelMap' | 'run'>,
+  seeds: readonly SeedRuns[],
+): Promise<EvaluationTarget> {
+  if (path === undefined) {
+    if (map === undefined) return {};
+    throw new InputError(
+      '--label-map is for another corpus than the run was trained on; name it with --manifest',
+    );
+  }
+  const [first] = seeds.flatMap(({ runs }) => runs) as [RunFolder];
+  const facts = (await readFacts(first))!;
+  const manifest = await readManifest(path);
+  const isOwn = manifest.sha256 === facts.manifest.sha256;
+  if (isOwn && map === undefined) return { manifest: path };
+  // Found by its manifest, a run whose manifest has changed is told of where its test set is read.
+  if (run === undefined && resolve(path) === resolve(facts.manifest.path)) return { manifest: path };
+  const recipe = await loadRecipe({ path: first.recipe });
+  const corpus = await otherCorpus(recipe, manifest, map === undefined ? {} : await readLabelMap(map));
+  const name = corpusName(manifest);
+  if (isOwn) warn(`${path} is the manifest that ${first.dir} was trained on`);
+  for (const each of seeds.flatMap(({ runs }) => runs)) await warnOfOverlap(each, path, corpus);
+  tellWhatIsLeftOut(path, corpus);
+  return {
+    other: {
+      corpus,
+      name,
+      facts: {
+        corpus: name,
+        manifest: path,
+        manifest_sha256: manifest.sha256,
+        trained_manifest_sha256: facts.manifest.sha256,
+        part: corpus.part,
+        label_map: corpus.labelMap,
+        classes_left_out: corpus.absent,
+        utterances_left_out: corpus.leftOut,
+      },
+    },
+  };
+}
+
+/**
+ * Where results on a target lie: in `cross/<corpus>` of the folder for results on the runs' own test set, which stay as
+ * they are. Another manifest by the same name gets a folder of its own.
+ */
+export async function targetFolder(own: RunFolder, { other }: EvaluationTarget): Promise<RunFolder> {
+  if (other === undefined) return own;
+  const folder = runFolder(join(own.dir, 'cross', other.name));
+  if (!(await pathExists(folder.results))) return folder;
+  const { cross_corpus: before } = (await readJson(folder.results, 'results')) as Partial<EvaluationResult>;
+  const { manifest, manifest_sha256: sha256 } = other.facts;
+  const isSame =
+    before === undefined ||
+    before.manifest_sha256 === sha256 ||
+    resolve(before.manifest) === resolve(manifest);
+  return isSame ? folder : runFolder(`${folder.dir}-${sha256.slice(0, 8)}`);
+}
+
+/** The name of a prepared corpus, or of a CSV's file or folder, as a folder may have it. */
+function corpusName({ prepared, name, csvPath }: Manifest): string {
+  const given = prepared || name !== 'manifest' ? name : nameOfManifest(csvPath);
+  return given.replace(/[^\w.-]+/g, '-').replace(/^\.+/, '') || 'corpus';
+}
+
+async function warnOfOverlap(folder: RunFolder, path: string, corpus: OtherCorpus): Promise<void> {
+  const facts = (await readFacts(folder))!;
+  const overlap = await trainingOverlap(await loadRecipe({ path: folder.recipe }), facts, corpus);
+  if (overlap === undefined) {
+    warn(
+      `${facts.manifest.path} is gone or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is not known`,
+    );
+    return;
+  }
+  const total = corpus.utterances.length;
+  const tell = (what: string, ids: readonly string[]): void => {
+    if (ids.length === 0) return;
+    warn(
+      `${ids.length} of ${total} utterances of ${path} have ${what} of an utterance that ${folder.dir} has seen in training or validation, such as ${ids.slice(0, LISTED_IDS).join(', ')}`,
+    );
+  };
+  tell('the audio', overlap.audio);
+  tell('the id', overlap.ids);
+}
+
+function tellWhatIsLeftOut(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): void {
+  const labels = Object.entries(leftOut).map(([label, count]) => `${label} ${count}`);
+  note(
+    `scoring on ${part === 'test' ? 'the test split' : 'all'} of ${path}: ${utterances.length} utterances of ${classes.join(', ')}${labels.length === 0 ? '' : `; left out, as no class of the run: ${labels.join(', ')}`}${absent.length === 0 ? '' : `; left out, as not in the corpus: the run's ${absent.join(', ')}`}`,
+  );
+}

@@ -1,0 +1,158 @@
+/** @file Which experiment options name, or which is meant where they name none; and whether its runs are what they say. */
+
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError, pathExists } from '../../base/index.js';
+import { foldRuns, seedFolders } from '../../predict/index.js';
+import { changedKeys, dumpRecipe, loadRecipe, type Recipe } from '../../recipe/index.js';
+import { hasStage1, type RunFolder, stageFolder } from '../../train/index.js';
+import { type CorpusOptions, recipeOfOptions } from '../options.js';
+import { note, warn } from '../output.js';
+import type { RunOptions } from './eval-options.js';
+import { experimentFolder } from './stage-run.js';
+
+/** Which run or experiment. */
+export type RunChoice = CorpusOptions & RunOptions & { readonly run?: string };
+
+/** Where experiments lie unless `--run` says otherwise. */
+const RUNS = 'runs';
+/** The paper's only cross-validation. */
+const PAPER_FOLDS = 'iemocap4';
+/** How many differing keys a message lists. */
+const LISTED_KEYS = 6;
+
+/**
+ * The folder of the experiment, or of the run, that options name.
+ * @param ask what to say where nothing is named and there is not one experiment that fits, such as "say what to score"
+ * @throws InputError where they name none
+ */
+export async function rootOf(options: RunChoice, ask: string): Promise<string> {
+  if (options.run !== undefined) return options.run;
+  const { dataset, recipe: path, manifest } = options;
+  if (dataset === undefined && path === undefined && manifest === undefined) return meantRoot(options, ask);
+  const recipe = await recipeOfOptions(options);
+  if (options.stage === 1 && !hasStage1(recipe)) {
+    throw new InputError(
+      `recipe ${recipe.name} has no stage 1, because without a Former (fusion is none) there is none to train; leave out --stage 1`,
+    );
+  }
+  return experimentFolder(recipe, undefined);
+}
+
+/** The one experiment in runs that fits, else for a cross-validation the paper's; which it is stands on stderr. */
+async function meantRoot(options: RunChoice, ask: string): Promise<string> {
+  const names = (await readdir(RUNS).catch((): string[] => [])).sort();
+  const found = await Promise.all(
+    names.map(async (name) => ({ name, ...(await contentOf(join(RUNS, name), options.stage ?? 2)) })),
+  );
+  const experiments = found.filter(({ runs }) => runs);
+  const fitting = experiments.filter((each) => fits(each, options));
+  const [only] = fitting;
+  if (only !== undefined && fitting.length === 1) return taken(only.name, `the one in ${RUNS} that fits`);
+  if (only !== undefined) {
+    const list = fitting.map(({ name }) => join(RUNS, name)).join(', ');
+    throw new InputError(`${ask}, because ${fitting.length} experiments fit: name one of ${list} with --run`);
+  }
+  if (options.folds !== undefined || options.fold !== undefined) {
+    if (await pathExists(join(RUNS, PAPER_FOLDS))) return taken(PAPER_FOLDS, "the paper's cross-validation");
+    throw new InputError(
+      `${ask}: nothing in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq stage1 --dataset ${PAPER_FOLDS} --folds 5, then stage2)`,
+    );
+  }
+  const [single] = experiments;
+  // What keeps it from being scored as it is, folds or seeds, is said where its runs are looked for.
+  if (single !== undefined && experiments.length === 1 && options.seeds === undefined) {
+    return join(RUNS, single.name);
+  }
+  throw new InputError(ask);
+}
+
+function taken(name: string, why: string): string {
+  const root = join(RUNS, name);
+  note(`taking ${root}, ${why}`);
+  return root;
+}
+
+interface ExperimentContent {
+  /** Whether it is an experiment at all. */
+  readonly runs: boolean;
+  readonly plain: boolean;
+  readonly folds: boolean;
+  readonly seeds: boolean;
+  /** Whether the runs of the seeds are cross-validated. */
+  readonly seedFolds: boolean;
+}
+
+/** What lies in an experiment's folder of a stage. */
+async function contentOf(root: string, stage: 1 | 2): Promise<ExperimentContent> {
+  const has = async (dir: string) => ({
+    plain: await pathExists(stageFolder(dir, stage, undefined).facts),
+    folds: (await foldRuns(dir, stage)).length > 0,
+  });
+  const own = await has(root);
+  const seeds = await Promise.all((await seedFolders(root)).map(({ dir }) => has(dir)));
+  const seedFolds = seeds.some(({ folds }) => folds);
+  const anySeed = seedFolds || seeds.some(({ plain }) => plain);
+  return { ...own, seeds: anySeed, seedFolds, runs: own.plain || own.folds || anySeed };
+}
+
+function fits(content: ExperimentContent, { fold, folds, seeds }: RunOptions): boolean {
+  const byFold = fold !== undefined || folds !== undefined;
+  if (seeds !== undefined) return content.seeds && content.seedFolds === byFold;
+  return byFold ? content.folds : content.plain;
+}
+
+/**
+ * Holds what options say of a recipe to the runs that they found: a run is scored as it was trained, and by no other
+ * settings. Where the recipe of that name has changed since, a warning says so, once.
+ * @throws InputError where a run is of another recipe, or a `--set` is not what it was trained with
+ */
+export async function checkAgainstRuns(options: RunChoice, runs: readonly RunFolder[]): Promise<void> {
+  const warnings: string[] = [];
+  for (const run of runs) warnings.push(...(await checkAgainstRun(options, run)));
+  if (warnings.length > 0) warn(warnings[0]!);
+}
+
+/** @returns a warning where the recipe has changed, else nothing */
+async function checkAgainstRun(options: RunChoice, { dir, recipe: path }: RunFolder): Promise<string[]> {
+  const { dataset, recipe: file, set = [] } = options;
+  const trained = await loadRecipe({ path });
+  const changed = changedKeys(dumpRecipe(trained), dumpRecipe(await loadRecipe({ path, overrides: set })));
+  if (changed.length > 0) {
+    const keys = changed.map(({ key, before }) => `${key} was ${before}`);
+    throw new InputError(
+      `--set changes nothing of a run that is trained: in ${dir} ${list(keys)}; leave it out, or name a run that was trained with it`,
+    );
+  }
+  if (dataset === undefined && file === undefined) return [];
+  const named = await recipeOfOptions({ ...options, set: [...set] });
+  const option = dataset === undefined ? `--recipe ${file}` : `--dataset ${dataset}`;
+  if (named.name !== trained.name) {
+    throw new InputError(
+      `${option} names the recipe ${named.name}, and the run in ${dir} is of ${trained.name}; leave one of the two out`,
+    );
+  }
+  const differing = settingsThatDiffer(trained, named, options);
+  if (differing.length === 0) return [];
+  const keys = differing.map(
+    ({ key, before = 'absent', after = 'absent' }) => `${key} was ${before}, is ${after}`,
+  );
+  return [`the run in ${dir} is scored as it was trained, and not as ${option} says now: ${list(keys)}`];
+}
+
+/** Keys that decide about a run's model and test set. */
+function settingsThatDiffer(trained: Recipe, named: Recipe, { manifest }: RunChoice) {
+  // Each seed has its own, and a manifest that is named is the one that is scored, with what follows from it.
+  const apart = new Set([
+    ...['seed', 'keep_checkpoints', 'paper'],
+    ...(manifest === undefined ? [] : ['manifest', 'labels', 'validation']),
+  ]);
+  return changedKeys(dumpRecipe(trained), dumpRecipe(named)).filter(
+    ({ key }) => !apart.has(key.split('.')[0]!),
+  );
+}
+
+function list(keys: readonly string[]): string {
+  const more = keys.length - LISTED_KEYS;
+  return [...keys.slice(0, LISTED_KEYS), ...(more > 0 ? [`and ${more} more keys`] : [])].join('; ');
+}

@@ -7,7 +7,7 @@ export {
   ablationMetrics,
   ablationTables,
 } from './ablation-table.js';
-export { type Baselines, type HeadlineFigures, mostFrequent } from './baselines.js';
+export { type Baselines, baselinesOf, type HeadlineFigures, mostFrequent } from './baselines.js';
 export {
   type Comparison,
   type ComparisonResult,

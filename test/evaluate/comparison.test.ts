@@ -108,7 +108,7 @@ describe('a comparison', () => {
       resampling: { level: 0.95, resamples: 2000, seed: 3, unit: 'utterance', units: 40 },
       higher_is_better: { wa: true },
     });
-    expect(result.mcnemar.p).toBeCloseTo(2 / 2 ** 15, 14);
+    expect(result.mcnemar!.p).toBeCloseTo(2 / 2 ** 15, 14);
     const { low, high, p } = result.differences.wa;
     expect(low).toBeGreaterThan(0);
     expect(high).toBeGreaterThan(0.375);

@@ -4,6 +4,7 @@ import { seededRandom } from '../../src/engine/tensor/index.js';
 import {
   argmax,
   type BootstrapIntervals,
+  baselinesOf,
   type Calibration,
   classificationMetrics,
   type FoldMetrics,
@@ -101,9 +102,15 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
     stage: 2,
     labels,
     unfinished: [],
+    missing: [],
     scores,
     intervals: intervalsAround(overall),
     calibration: calibration(utterances),
+    baselines: baselinesOf(
+      utterances.map(({ reference }) => ({ reference: labels[reference]! })),
+      labels,
+      utterances.map(() => labels[0]!),
+    ),
     paper: { table: 3, wa: 67.6, ua: 50.8, wf1: 66.5, best_earlier: { wa: 53.5, ua: 27.3, wf1: 49.3 } },
     utterances,
     map: { method: 'umap', settings: '15 neighbours, least distance 0.1, seed 0', points },

@@ -27,12 +27,14 @@ const sections = [
 
 /** Whatever a run may lack, lacking. */
 function bareData(): ReportData {
-  const { scores, labels, utterances } = reportData({ utterances: 40 });
+  const { scores, labels, utterances, baselines } = reportData({ utterances: 40 });
   return {
     name: 'bare',
     stage: 1,
     labels,
     unfinished: [],
+    missing: ['fold 3'],
+    baselines,
     scores,
     intervals: null,
     calibration: null,

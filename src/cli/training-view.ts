@@ -1,6 +1,7 @@
 /** @file A training stage on stderr: a small panel in place on a terminal, a line now and then in a log. */
 
 import { formatBytes } from '../base/index.js';
+import { figureText } from '../evaluate/index.js';
 import type { TrainingReport } from '../train/index.js';
 import { errColor, note, showStatus } from './output.js';
 import { formatDuration, type ProgressScreen } from './progress.js';
@@ -158,7 +159,7 @@ function figuresOf(figures: Readonly<Record<string, number>>): string[] {
 function bestOf(latest: TrainingReport | undefined): string[] {
   const best = latest?.best;
   if (!best || best.value === null) return [];
-  return [`best ${best.metric} ${best.value.toFixed(4)} in epoch ${best.epoch}`];
+  return [`best ${figureText(best.metric ?? '', best.value)} in epoch ${best.epoch}`];
 }
 
 function count(value: number): string {

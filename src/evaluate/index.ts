@@ -19,6 +19,7 @@ export { comparisonCsv, comparisonTables } from './comparison-tables.js';
 export { dialogueOf } from './dialogue.js';
 export { type Embeddings, embeddingsPath, readEmbeddings, writeEmbeddings } from './embeddings.js';
 export { type Evaluation, evaluationOf, overallOf, type Scores } from './evaluation.js';
+export { figureText, figureValue } from './figure-text.js';
 export {
   type FoldMetrics,
   type FoldOutcomes,

@@ -65,8 +65,8 @@ describe('command lines', () => {
       '--dataset meld7 --table 4 --run d --set a=1 --folds 5 --threads 2 --json',
       { ...stage, dataset: 'meld7', table: 4, run: 'd', set: ['a=1'], folds: 5, threads: 2, json: true },
     ],
-    ['eval', evaluate, '--seeds 7', { ...stage, seeds: [7], stage: 2 }],
-    ['eval', evaluate, '--seeds all --folds 5', { ...stage, seeds: 'all', folds: 5, stage: 2 }],
+    ['eval', evaluate, '--seeds 7', { ...stage, seeds: [7] }],
+    ['eval', evaluate, '--seeds all --folds 5', { ...stage, seeds: 'all', folds: 5 }],
     ['runs', runs, '', { root: 'runs' }],
     ['runs', runs, '--root out --json', { root: 'out', json: true }],
     [
@@ -75,14 +75,14 @@ describe('command lines', () => {
       '--dataset toy4 --run d --stage 1 --json',
       { ...stage, dataset: 'toy4', run: 'd', stage: 1, json: true },
     ],
-    ['eval', evaluate, '--folds 5', { ...stage, folds: 5, stage: 2 }],
+    ['eval', evaluate, '--folds 5', { ...stage, folds: 5 }],
     [
       'eval',
       evaluate,
       '--resamples 500 --resample-by speaker --resample-seed 7 --format latex',
-      { ...stage, stage: 2, resamples: 500, resampleBy: 'speaker', resampleSeed: 7, format: 'latex' },
+      { ...stage, resamples: 500, resampleBy: 'speaker', resampleSeed: 7, format: 'latex' },
     ],
-    ['eval', evaluate, '--compare runs/a runs/b', { ...stage, stage: 2, compare: ['runs/a', 'runs/b'] }],
+    ['eval', evaluate, '--compare runs/a runs/b', { ...stage, compare: ['runs/a', 'runs/b'] }],
     [
       'predict',
       predict,

@@ -90,7 +90,7 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
     [['eval', '--resamples', '5'], 'It must be 0 or a whole number from 100 to 1000000'],
     [['eval', '--resample-by', 'word'], 'Allowed choices are utterance, speaker, dialogue'],
     [['eval', '--json', '--format', 'csv'], "option '--json' cannot be used with option '--format <format>'"],
-    [['eval', '--compare', 'a', 'b', '--seeds', '1'], "option '--compare <two...>' cannot be used with"],
+    [['eval', '--compare', 'a', 'b', '--run', 'c'], "option '--compare <two...>' cannot be used with"],
     [['stats', '--dataset', 'a', '--recipe', 'b'], 'cannot be used with'],
     [['eval'], 'error: say what to score'],
     [['stats'], 'error: say what to work on: --dataset NAME, --manifest FILE or --recipe FILE'],

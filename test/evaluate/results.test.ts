@@ -174,10 +174,12 @@ describe('tables', () => {
   it("stands beside the paper's row, with a dash where the paper has no figure", () => {
     expect(plainTable(scoreTables(single(), paper, 'row')[0]!)).toBe(
       [
-        '              WA %  UA %  WF1 %  macro F1 %  ECE %',
-        'best earlier  72.4  74.0      -           -      -  paper, table 1',
-        'EmoQ          74.4  74.5      -           -      -  paper, table 1',
-        'this run      50.0  66.7   54.2        58.3   25.0  n = 4',
+        '                WA %  UA %  WF1 %  macro F1 %  ECE %',
+        'best earlier    72.4  74.0      -           -      -  paper, table 1',
+        'EmoQ            74.4  74.5      -           -      -  paper, table 1',
+        'this run        50.0  66.7   54.2        58.3   25.0  n = 4',
+        'majority class  75.0  50.0   64.3        42.9      -  joy: most frequent in this test set',
+        'chance          33.3  33.3   36.8        21.7      -  each class alike, expected',
       ].join('\n'),
     );
   });
@@ -188,9 +190,9 @@ describe('tables', () => {
     const lines = plainTable(scoreTables(single(resampling), null, 'row')[0]!).split('\n');
     expect(lines[2]).toMatch(/^95 % interval +\[.* by utterance$/);
     expect(lines[2]).toContain(` ${interval} `);
-    expect(lines[3]).toBe('Intervals: 95 % percentile bootstrap, 200 resamples of 4 utterances, seed 5.');
+    expect(lines.at(-1)).toBe('Intervals: 95 % percentile bootstrap, 200 resamples of 4 utterances, seed 5.');
     const [beside] = scoreTables(single(resampling), null, 'cell');
-    expect(beside!.rows).toHaveLength(1);
+    expect(beside!.rows.map(([name]) => name)).toEqual(['this run', 'majority class', 'chance']);
     expect(beside!.rows[0]![1]).toBe(`50.0 ${interval}`);
   });
 
@@ -236,7 +238,7 @@ describe('CSV', () => {
     expect(errors).toEqual([]);
     const keys = data.map(({ scope, part, metric }) => `${scope} ${part} ${metric}`);
     expect(new Set(keys).size).toBe(keys.length);
-    expect(keys).toHaveLength(5 * 5 + 3 * 3); // all, two folds, mean, sd; three classes
+    expect(keys).toHaveLength(5 * 5 + 2 * 4 + 3 * 3); // all, two folds, mean, sd; majority, chance; three classes
     const row = (key: string) => data[keys.indexOf(key)]!;
     const { low, high } = result.intervals!.wa;
     expect(row('all  wa')).toEqual({

@@ -1,7 +1,14 @@
 /** @file `emoq predict` at work. */
 
+import { ExitCode } from '../../base/index.js';
 import { predictionFormatOf } from '../../evaluate/index.js';
-import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
+import {
+  findRun,
+  OPTIONAL_COLUMNS,
+  openTrainedModel,
+  predictRecordings,
+  readRecordings,
+} from '../../predict/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -9,12 +16,20 @@ import { warnUnfinished, withCompute } from './compute.js';
 import type { PredictOptions } from './predict.js';
 
 export async function run(options: PredictOptions, input: string): Promise<void> {
-  const { output, pathColumn, textColumn, speakerColumn, format = predictionFormatOf(output) } = options;
+  const {
+    output,
+    pathColumn,
+    textColumn,
+    speakerColumn,
+    threads,
+    format = predictionFormatOf(output),
+  } = options;
   const folder = await findRun(options.run);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
   const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
-    withCompute(options.device, stop, async (compute) => {
+    withCompute(options.device, stop, async (device) => {
+      const compute = { ...device, ...(threads !== undefined && { threads }) };
       const trained = await openTrainedModel(folder, compute);
       warnUnfinished(folder, trained.facts);
       let progress: Progress | undefined;
@@ -33,6 +48,10 @@ export async function run(options: PredictOptions, input: string): Promise<void>
     }),
   );
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
+  if (failed === rows) process.exitCode = ExitCode.failed;
+  if (!needsText && textColumn !== OPTIONAL_COLUMNS.text) {
+    warn(`--text-column ${textColumn} is not used: the model was trained on the voice alone`);
+  }
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
   }

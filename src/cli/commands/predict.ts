@@ -1,7 +1,7 @@
 /** @file `emoq predict`: its options and help. */
 
 import { type Command, Option } from 'commander';
-import { addDeviceOption, type DeviceOption } from '../options.js';
+import { addDeviceOption, addThreadsOption, type DeviceOption } from '../options.js';
 
 export interface PredictOptions {
   readonly output: string;
@@ -12,6 +12,7 @@ export interface PredictOptions {
   /** Default by the name of the output. */
   readonly format?: 'csv' | 'jsonl';
   readonly device: DeviceOption;
+  readonly threads?: number;
 }
 
 export function declare(command: Command): void {
@@ -28,11 +29,12 @@ export function declare(command: Command): void {
     .addOption(
       new Option('--format <format>', 'default: by the name of the output').choices(['csv', 'jsonl']),
     );
-  addDeviceOption(command).addHelpText(
+  addThreadsOption(addDeviceOption(command)).addHelpText(
     'after',
     `
 Writes label and probabilities for every row. A row that cannot be predicted
-says why in the column error, and the others go on.
+says why in the column error, and the others go on. Exit code 1 where no row at all
+could be predicted.
 
 Example:
   emoq predict calls.csv -o emotions.csv --run runs/toy4`,

@@ -3,6 +3,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { ComputationError, InputError, InterruptedError, UnavailableError } from '../../base/index.js';
+import { figureText } from '../../evaluate/index.js';
 import type { StageOutcome, TrainingReport } from '../../train/index.js';
 import { note, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -102,5 +103,5 @@ function courseOf({ epoch, epochs, figures }: TrainingReport): string[] {
 function bestOf({ best }: TrainingReport): string[] {
   return !best || best.value === null
     ? []
-    : [`best ${best.metric} ${best.value.toFixed(4)} in epoch ${best.epoch}`];
+    : [`best ${figureText(best.metric ?? '', best.value)} in epoch ${best.epoch}`];
 }

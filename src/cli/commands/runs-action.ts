@@ -1,6 +1,6 @@
 /** @file `emoq runs` at work: one row for each run. */
 
-import { percent, textTable } from '../../evaluate/index.js';
+import { figureText, percent, textTable } from '../../evaluate/index.js';
 import { type ListedRun, listRuns, type UnreadableRun } from '../../train/index.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import type { RunsOptions } from './runs.js';
@@ -43,7 +43,9 @@ function statusOf({ status, step, totalSteps }: ListedRun): string {
 }
 
 function validationOf({ best }: ListedRun): string {
-  return !best || best.value === null ? '-' : `${best.metric} ${best.value.toFixed(4)}, epoch ${best.epoch}`;
+  return !best || best.value === null
+    ? '-'
+    : `${figureText(best.metric ?? '', best.value)}, epoch ${best.epoch}`;
 }
 
 /** `stage1.epochs=3`, as `--set` takes it. */

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { InputError, InterruptedError, quoted } from '../../base/index.js';
+import { figureText } from '../../evaluate/index.js';
 import type { Recipe } from '../../recipe/index.js';
 import { checkFolds, runStage, type StageOutcome, type TrainingReport } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
@@ -93,9 +94,7 @@ export function saveInterval(): number | undefined {
 }
 
 function epochLine(name: string, report: TrainingReport): string {
-  const figures = Object.entries(report.validation!).map(
-    ([metric, value]) => `${metric} ${value.toFixed(4)}`,
-  );
+  const figures = Object.entries(report.validation!).map(([metric, value]) => figureText(metric, value));
   return `${name}, ${epochOf(report)}: ${[...lossOf(report), `validation ${figures.join(', ')}`].join(', ')}`;
 }
 

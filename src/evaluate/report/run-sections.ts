@@ -1,6 +1,6 @@
 /** @file The sections about how the result came about: training curves, recipe, prompt, versions and facts. */
 
-import { percent } from '../index.js';
+import { figureValue } from '../index.js';
 import { MOST_RUNS } from '../plots/index.js';
 import { figure } from './figures.js';
 import { alternative, type Cell, paragraph, section, table, verbatim } from './html.js';
@@ -125,5 +125,5 @@ function figureNames(curves: readonly TrainingCurve[]): string[] {
 /** Scores as percent, everything else (a likelihood) as it is. */
 function figureText(name: string, value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '–';
-  return ['wa', 'ua', 'wf1', 'macroF1'].includes(name) ? `${percent(value)} %` : value.toFixed(4);
+  return figureValue(name, value);
 }

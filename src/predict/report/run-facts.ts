@@ -1,5 +1,6 @@
 /** @file What a report says of how its runs were made. */
 
+import { figureText } from '../../evaluate/index.js';
 import type { ReadRuns } from './evaluated-runs.js';
 
 /** Name and value of each fact, in the order to show. */
@@ -50,7 +51,7 @@ function keptEpoch(selected: ReadRuns['facts'][number]['selected']): string {
   const { epoch, metric, value } = selected;
   return metric === null || value === null
     ? `${epoch}, the last`
-    : `${epoch} (validation ${metric} ${value.toFixed(4)})`;
+    : `${epoch} (validation ${figureText(metric, value)})`;
 }
 
 function versionsText(versions: Readonly<Record<string, string>>): string {

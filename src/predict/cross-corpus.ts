@@ -147,9 +147,9 @@ function restricted(
 
 /** What a corpus has in common with what a run has seen: its own training and validation utterances. */
 export interface TrainingOverlap {
-  /** Utterances of the corpus whose id the run has seen, and some of these ids. */
+  /** Ids of the utterances that the run has seen by this id with these words: one corpus, prepared twice. */
   readonly ids: readonly string[];
-  /** Utterances of the corpus whose audio, byte by byte, the run has seen. */
+  /** Ids of the utterances whose audio, byte by byte, it has seen. */
   readonly audio: readonly string[];
 }
 
@@ -165,13 +165,15 @@ export async function trainingOverlap(
   const own = await seenUtterances(recipe, facts);
   if (own === undefined) return undefined;
   const seen = [...own.train, ...own.dev];
-  const ids = new Set(seen.map(({ id }) => id));
+  // Ids that are numbers are alike in corpora that have nothing to do with each other.
+  const nameOf = ({ id, text }: Utterance): string => `${id}\n${text.trim()}`;
+  const names = new Set(seen.map(nameOf));
   const { contentOf } = await sharedAudio([...seen, ...utterances]);
   const contentOfUtterance = ({ path }: Utterance): string => contentOf.get(path) ?? path;
   const heard = new Set(seen.map(contentOfUtterance));
   const idsOf = (found: readonly Utterance[]): string[] => found.map(({ id }) => id);
   return {
-    ids: idsOf(utterances.filter(({ id }) => ids.has(id))),
+    ids: idsOf(utterances.filter((utterance) => names.has(nameOf(utterance)))),
     audio: idsOf(utterances.filter((utterance) => heard.has(contentOfUtterance(utterance)))),
   };
 }

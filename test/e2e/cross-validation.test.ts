@@ -1,5 +1,6 @@
 /** @file Five folds by session: trained one by one or together, scored per fold, on average and pooled. */
 
+import { renameSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { csvRows, makeWorkspace, toyRecipe } from './workspace.js';
 
@@ -45,8 +46,29 @@ describe('a recipe with folds', () => {
   it('trains one fold, and then the others without doing it again', async () => {
     const one = await work.done('stage1', ...recipe, '--fold', '2');
     expect(one.stdout).toBe('runs/folds/stage1/fold-2/checkpoint.safetensors\n');
-    expect(await work.refused('eval', ...recipe, '--stage', '1', '--folds', '5')).toContain(
-      'no run in runs/folds/stage1/fold-1; train first with "emoq stage1 --fold 1"',
+    const part = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5', '--json');
+    expect(part.stderr).toContain(
+      'warning: folds 1, 3, 4, 5 of 5 are not trained to the end in runs/folds/stage1: these are the figures of the others, and not of the cross-validation\n',
+    );
+    const partial = JSON.parse(part.stdout) as FoldResult;
+    expect(partial).toMatchObject({ n: 8, facts: { split: '1 of 5 folds' } });
+    expect(partial).toHaveProperty(
+      'missing',
+      ['1', '3', '4', '5'].map((fold) => ({ fold })),
+    );
+    expect(JSON.parse(work.read('runs/folds/stage1/results.json').toString())).toEqual(partial);
+    const table = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5');
+    expect(table.stdout).toMatch(/^this run, mean ± sd .* 1 of 5 folds$/m);
+    expect(table.stdout).toMatch(
+      /^Without fold 1, fold 3, fold 4, fold 5: not the whole cross-validation\. /m,
+    );
+    const csv = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5', '--format', 'csv');
+    expect(csv.stdout).toMatch(/^folds,partial,,wa,/m);
+    expect(csv.stdout).not.toMatch(/^folds,all,/m);
+    const page = await work.done('report', ...recipe, '--stage', '1', '--folds', '5', '--mistakes', '0');
+    expect(page.stderr).toContain('warning: folds 1, 3, 4, 5 of 5 are not trained');
+    expect(work.read(page.stdout.trim()).toString()).toContain(
+      'These are not the figures of the whole cross-validation: fold 1; fold 3; fold 4; fold 5 are not trained',
     );
     const all = await work.done('stage1', ...recipe, '--folds', '5');
     const checkpoints = FOLDS.map((fold) => `runs/folds/stage1/fold-${fold}/checkpoint.safetensors\n`);
@@ -76,6 +98,7 @@ describe('a recipe with folds', () => {
     expect(result.wa).toBeCloseTo(mean, 12); // pooled: the folds are of one size
     expect(result.n).toBe(40);
     expect(JSON.parse(work.read('runs/folds/stage1/results.json').toString())).toEqual(result);
+    expect(result).not.toHaveProperty('missing');
 
     const sessions = new Map(
       work
@@ -98,6 +121,54 @@ describe('a recipe with folds', () => {
     expect(await work.refused('eval', ...recipe, '--stage', '1', '--folds', '3')).toContain('has 5 sessions');
     const { stdout } = await work.done('eval', '--run', 'runs/folds/stage1/fold-4', '--json');
     expect(JSON.parse(stdout)).toMatchObject({ n: 8, facts: { stage: 1 } });
+  });
+
+  it('is scored one fold at a time, as the refusal of another number of folds advises', async () => {
+    expect(await work.refused('eval', ...recipe, '--stage', '1', '--folds', '3')).toMatch(
+      /say --folds 5, or --fold N for one of them$/,
+    );
+    const { stdout } = await work.done('eval', ...recipe, '--stage', '1', '--fold', '4', '--json');
+    expect(stdout).toBe((await work.done('eval', '--run', 'runs/folds/stage1/fold-4', '--json')).stdout);
+    expect(JSON.parse(work.read('runs/folds/stage1/fold-4/results.json').toString())).toMatchObject({ n: 8 });
+    const report = await work.done('report', ...recipe, '--stage', '1', '--fold', '4', '--mistakes', '0');
+    expect(report.stdout).toBe('runs/folds/stage1/fold-4/report.html\n');
+    expect(await work.refused('eval', ...recipe, '--stage', '1', '--fold', '9')).toContain(
+      'no run in runs/folds/stage1/fold-9',
+    );
+    for (const [option, what] of [
+      [['--fold', '3'], 'is fold 4, and --fold 3 asks for another'],
+      [['--stage', '2'], 'is a run of stage 1, and --stage 2 asks for another'],
+      [['--folds', '5'], 'is a single run'],
+    ] as const) {
+      expect(await work.refused('eval', '--run', 'runs/folds/stage1/fold-4', ...option)).toContain(what);
+    }
+  });
+
+  it('is what eval takes where nothing is named, and says so', async () => {
+    const named = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5', '--json');
+    const { stdout, stderr } = await work.done('eval', '--stage', '1', '--folds', '5', '--json');
+    expect(stdout).toBe(named.stdout);
+    expect(stderr).toContain('taking runs/folds, the one in runs that fits\n');
+    expect(await work.refused('eval', '--stage', '1')).toContain(
+      'holds the folds of a cross-validation; score all of them with eval --folds',
+    );
+    // Stage 2 of nothing is trained here.
+    expect(await work.refused('eval', '--folds', '5')).toMatch(
+      /^error: say what to score.*: nothing in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
+    );
+  });
+
+  it('has no other folds after one is taken away', async () => {
+    renameSync(work.path('runs/folds/stage1/fold-5'), work.path('fold-5'));
+    const before = await work.done('report', ...recipe, '--stage', '1', '--folds', '5', '--mistakes', '0');
+    expect(before.stderr).toContain('warning: fold 5 of 5 is not trained');
+    expect(JSON.parse(work.read('runs/folds/stage1/results.json').toString())).toMatchObject({
+      n: 32,
+      missing: [{ fold: '5' }],
+    });
+    renameSync(work.path('fold-5'), work.path('runs/folds/stage1/fold-5'));
+    await work.done('report', ...recipe, '--stage', '1', '--folds', '5', '--mistakes', '0');
+    expect(JSON.parse(work.read('runs/folds/stage1/results.json').toString())).toMatchObject({ n: 40 });
   });
 
   it('predicts with one of its folds when that is named', async () => {

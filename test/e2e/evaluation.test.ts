@@ -130,6 +130,23 @@ describe('eval of a run', () => {
   });
 });
 
+describe('predict', () => {
+  it('fails where no row could be predicted, with every reason in the output', async () => {
+    const test = csvRows(work, 'runs/full/stage2/predictions.csv')[0]!.id!;
+    const { path } = corpusRows().find(({ id }) => id === test)!;
+    work.file('gone.csv', 'path,text\nnone.wav,hello\nnone2.wav,there\n');
+    const args = ['-o', 'out.csv', '--run', 'runs/full', '--threads', '1'];
+    const none = await work.run('predict', 'gone.csv', ...args);
+    expect(none).toMatchObject({ code: 1, stdout: 'out.csv\n' });
+    expect(none.stderr).toContain(
+      'warning: 2 of 2 rows could not be predicted; the column "error" says why\n',
+    );
+    for (const row of csvRows(work, 'out.csv')) expect(row.error).toContain('does not exist');
+    work.file('some.csv', `path,text\nnone.wav,hello\ntoy/${path},there\n`);
+    await work.done('predict', 'some.csv', ...args);
+  });
+});
+
 describe('eval --compare', () => {
   const stages = ['runs/full/stage1', 'runs/full/stage2'] as const;
 

@@ -111,7 +111,7 @@ async function warnOfOverlap(folder: RunFolder, path: string, corpus: OtherCorpu
     );
   };
   tell('the audio', overlap.audio);
-  tell('the id', overlap.ids);
+  tell('the id and the words', overlap.ids);
 }
 
 function tellWhatIsLeftOut(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): void {

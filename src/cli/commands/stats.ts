@@ -30,7 +30,7 @@ export function declare(command: Command): void {
 Counts, lengths, and what a test set has in common with what is seen before it:
 speakers, texts (the same words), passages (the same words over several
 utterances) and audio (the same bytes). With --dataset or --recipe all of it is
-of the recipe's utterances and classes; with --manifest alone, of all.
+of the recipe's utterances and classes; with --manifest alone (and no --set), of all.
 
 Example:
   emoq stats --dataset toy4`,
@@ -41,8 +41,9 @@ export async function run(options: StatsOptions): Promise<void> {
   const { divisionOf, findLeakage, readManifest, selectUtterances } = await import(
     '../../data/corpora/index.js'
   );
+  const { dataset, recipe: path, set } = options;
   const plain =
-    options.manifest !== undefined && options.recipe === undefined && options.dataset === undefined;
+    options.manifest !== undefined && path === undefined && dataset === undefined && set === undefined;
   const recipe = plain ? undefined : await recipeOfOptions(options);
   const manifest = await readManifest(recipe?.manifest ?? options.manifest!);
   const { corpusViewOf } = await import('../../recipe/index.js');

@@ -74,7 +74,13 @@ export {
   type ResultSource,
 } from './results.js';
 export { resultsCsv } from './results-csv.js';
-export { type IntervalPlace, majorityText, type ResultScope, scoreTables } from './score-tables.js';
+export {
+  type IntervalPlace,
+  intervalText,
+  majorityText,
+  type ResultScope,
+  scoreTables,
+} from './score-tables.js';
 export {
   bootstrapIntervals,
   type PairedBootstrap,

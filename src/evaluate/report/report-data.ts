@@ -5,6 +5,7 @@ import type {
   BootstrapIntervals,
   Calibration,
   FoldMetrics,
+  Interval,
   Metrics,
   PaperFigures,
   PaperRow,
@@ -102,6 +103,8 @@ export interface ReportAblation {
     readonly ua: number;
     readonly wf1: number;
     readonly n: number;
+    /** Absent where none were found. */
+    readonly intervals?: Readonly<Record<'wa' | 'ua' | 'wf1', Interval>>;
     readonly paper: PaperFigures;
   }[];
 }

@@ -4,6 +4,7 @@ import {
   type HeadlineFigures,
   type HeadlineMetric,
   headlineMetrics,
+  intervalText,
   type Metrics,
   majorityText,
   overallOf,
@@ -219,13 +220,16 @@ export function ablationSection({ ablations }: ReportData, plots: PlotsBySection
       : ablations.flatMap(({ title, rows }, i) => [
           figure(plots.ablations[i]!),
           table(
-            `${title}, in percent, beside what the paper printed.`,
+            `${title}, in percent with bootstrap intervals, beside what the paper printed.`,
             [{ name: 'row' }, ...columns.map(figureColumn)],
-            rows.map(({ label, wa, ua, wf1, n, paper }) => [
-              label,
-              ...[wa, ua, wf1].map(percent),
-              countText(n),
-              ...paperCells(paper),
+            rows.map((row) => [
+              row.label,
+              ...(['wa', 'ua', 'wf1'] as const).map((metric) => {
+                const interval = row.intervals?.[metric];
+                return percent(row[metric]) + (interval === undefined ? '' : ` ${intervalText(interval)}`);
+              }),
+              countText(row.n),
+              ...paperCells(row.paper),
             ]),
           ),
         ])),

@@ -22,18 +22,20 @@ export async function ablationResults(
   onWarning: (text: string) => void,
 ): Promise<ReportAblation[]> {
   const around = dir ?? dirname(resolve(root));
-  const rowOf = async (
-    name: string,
-  ): Promise<Pick<EvaluationResult, 'wa' | 'ua' | 'wf1' | 'n'> | undefined> => {
-    const { results } = stageFolder(join(around, name), 2, undefined); // where a cross-validation's are too
-    if (!(await pathExists(results))) return undefined;
-    try {
-      return (await readJson(results, 'results')) as EvaluationResult;
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      onWarning(`a row of an ablation is left out: ${errorMessage(error)}`);
-      return undefined;
+  const rowOf = async (name: string): Promise<EvaluationResult | undefined> => {
+    const row = join(around, name);
+    const files = [stageFolder(row, 2, undefined).results, join(row, 'stage2-seeds.json')]; // of one run or its folds, of seeds
+    for (const path of files) {
+      if (!(await pathExists(path))) continue;
+      try {
+        return (await readJson(path, 'results')) as EvaluationResult;
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        onWarning(`a row of an ablation is left out: ${errorMessage(error)}`);
+        return undefined;
+      }
     }
+    return undefined;
   };
   const tables: ReportAblation[] = [];
   for (const { table, title, dataset, rows } of await ablationOutlines(experiment)) {
@@ -41,8 +43,13 @@ export async function ablationResults(
     for (const { label, name, paper } of rows) {
       const result = await rowOf(name);
       if (result === undefined) continue;
-      const { wa, ua, wf1, n } = result;
-      found.push({ label, wa, ua, wf1, n, paper: { wa: paper.wa, ua: paper.ua, wf1: paper.wf1 } });
+      const { wa, ua, wf1, n, intervals, missing = [] } = result;
+      found.push({
+        label: missing.length === 0 ? label : `${label} (without ${missing.length} of its folds)`,
+        ...{ wa, ua, wf1, n },
+        ...(intervals && { intervals }),
+        paper: { wa: paper.wa, ua: paper.ua, wf1: paper.wf1 },
+      });
     }
     if (found.length >= LEAST_ROWS) {
       tables.push({ title: `Table ${table}: ${title} (${dataset}; the paper's on meld7)`, rows: found });

@@ -80,7 +80,39 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
       ['prepare-meld'],
       "error: required option '--root <folder>' not specified; see emoq prepare-meld --help",
     ],
-    [['prepare-csv', '--name', 'x'], "error: missing required argument 'file.csv'"],
+    [
+      ['prepare-csv', '--name', 'x'],
+      "error: missing required argument 'file.csv'; see emoq prepare-csv --help",
+    ],
+    [
+      ['prepare-csv'],
+      "error: missing required argument 'file.csv'; required option '--name <name>' not specified; see emoq",
+    ],
+    [
+      ['predict'],
+      "missing required argument 'input.csv'; required options '-o, --output <file>' and '--run <folder>' not specified;",
+    ],
+    [
+      ['predict', 'x.csv', '-o', 'y'],
+      "error: required option '--run <folder>' not specified; see emoq predict",
+    ],
+    [['pull'], "error: missing required argument 'names'; see emoq pull --help"],
+    [
+      ['export'],
+      "argument 'part'; --out <file.onnx> not specified; --run <folder> or --checkpoint <folder> not specified;",
+    ],
+    [
+      ['export', 'llm'],
+      'say where the model goes: --out FILE.onnx, and what to export: --run FOLDER or --checkpoint FOLDER',
+    ],
+    [
+      ['export', 'encoder'],
+      'say where the model goes: --out FILE.onnx, and what to export: --checkpoint FOLDER',
+    ],
+    [
+      ['ablate'],
+      "required option '--table <n>' not specified; --dataset <name> or --recipe <file> not specified; see",
+    ],
     [['eval', '--device', 'gpu'], 'It must be auto, cpu, cuda or cuda:N'],
     [['eval', '--stage', '3'], 'It must be 1 or 2'],
     [['stage1', '--folds', 'x'], "'x' is invalid. It must be a whole number from 2; see emoq stage1 --help"],

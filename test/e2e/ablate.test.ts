@@ -11,6 +11,10 @@ interface Row {
   run: string;
   wa: number;
   n: number;
+  seeds?: number[];
+  sd?: { wa: number };
+  intervals: { wa: { low: number; high: number } };
+  difference: Record<string, { difference: number; low: number; high: number; p: number }> | null;
   paper: { wa: number; ua: number; wf1: number };
 }
 
@@ -69,12 +73,29 @@ describe('table 4', () => {
     expect(listing(work.path('runs'))).toEqual(before);
     const lines = stdout.trimEnd().split('\n');
     expect(lines[0]).toMatch(/^Table 4: .*small.*meld7/);
-    expect(lines).toHaveLength(6);
+    expect(lines[6]).toMatch(
+      /^Intervals: 95 % percentile bootstrap, 10000 resamples of 64 utterances, seed 1\.$/,
+    );
+    expect(lines.slice(7, 9)).toEqual(['', 'Difference from "both, with Former", in points']);
+    expect(lines[10]).toMatch(/^audio only, without Former( +-\d+\.\d \[-\d+\.\d, -?\d+\.\d\]){3}$/);
+    expect(lines.at(-1)).toMatch(/^Paired over utterances\. Intervals: /);
     const percent = (100 * rows[0]!.wa).toFixed(1);
     expect(lines[2]).toMatch(
       new RegExp(`^audio only, without Former +${percent} .* 64 +47\\.8 +26\\.3 +43\\.6$`),
     );
     expect(lines[5]).toMatch(/67\.6 +50\.8 +66\.5$/);
+  });
+
+  it('has intervals, and differences from the full system, as eval gives them', async () => {
+    for (const row of rows) {
+      const { stdout } = await work.done('eval', '--run', row.run, '--json');
+      expect(row.intervals.wa).toEqual((JSON.parse(stdout) as { intervals: Row['intervals'] }).intervals.wa);
+    }
+    expect(rows[3]!.difference).toBeNull();
+    const compared = await work.done('eval', '--compare', 'runs/small', 'runs/small-text', '--json');
+    expect(rows[1]!.difference).toMatchObject({
+      wa: (JSON.parse(compared.stdout) as { differences: { wa: object } }).differences.wa,
+    });
   });
 
   it('has runs that eval and predict take like any other', async () => {
@@ -126,6 +147,38 @@ describe('tables 5 and 6', () => {
   });
 });
 
+describe('a table of several seeds', () => {
+  it('has every row with each, their mean and deviation, and trains and scores nothing twice', async () => {
+    const options = [
+      '--run',
+      'seeds',
+      '--seeds',
+      '1,2',
+      '--set',
+      'stage1.epochs=1',
+      '--set',
+      'stage2.epochs=1',
+    ];
+    const { rows } = await ablate(6, ...options);
+    for (const { run, wa, sd, seeds, n } of rows) {
+      const own = [1, 2].map(
+        (seed) => JSON.parse(work.read(`${run}/seed-${seed}/stage2/results.json`).toString()) as Row,
+      );
+      expect(seeds).toEqual([1, 2]);
+      expect(n).toBe(128);
+      expect(wa).toBeCloseTo((own[0]!.wa + own[1]!.wa) / 2, 14);
+      expect(sd!.wa).toBeCloseTo(Math.abs(own[0]!.wa - own[1]!.wa) / Math.SQRT2, 14);
+      expect(JSON.parse(work.read(`${run}/stage2-seeds.json`).toString())).toMatchObject({ n: 128 });
+    }
+    expect(rows[0]!.difference!.wa!.difference).toBeCloseTo(rows[0]!.wa - rows[1]!.wa, 14);
+    const before = listing(work.path('seeds'));
+    const { stdout } = await work.done('ablate', '--recipe', 'small.yaml', '--table', '6', ...options);
+    expect(listing(work.path('seeds'))).toEqual(before);
+    expect(stdout).toMatch(/^Table 6: .* mean ± sd of 2 seeds/);
+    expect(stdout).toMatch(/\nwith stage 1 +\d+\.\d ± \d+\.\d \[\d+\.\d, \d+\.\d\] /);
+  });
+});
+
 describe('a table is refused', () => {
   it.each([
     [['--recipe', 'small.yaml', '--table', '7'], /--table.*It must be 4, 5 or 6/],
@@ -134,6 +187,10 @@ describe('a table is refused', () => {
     [
       ['--recipe', 'small.yaml', '--table', '6', '--set', 'stage2.from_stage1=true'],
       /the rows of table 6 differ in stage2\.from_stage1/,
+    ],
+    [
+      ['--recipe', 'small.yaml', '--table', '4', '--seeds', '1,2', '--set', 'seed=3'],
+      /--seeds gives each run its seed; leave out --set seed/,
     ],
     [['--manifest', 'toy/manifest.csv', '--table', '4'], /say whose rows to train/],
     [['--recipe', 'none.yaml', '--table', '4'], /recipe none\.yaml does not exist/],

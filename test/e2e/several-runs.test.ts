@@ -226,6 +226,32 @@ describe('runs of several seeds', () => {
     expect(stdout).toMatch(/^4 +24 +\d/m);
   });
 
+  it('are compared with another experiment, over their utterances and seeds', async () => {
+    const options = ['--recipe', 'several.yaml', '--stage', '1', '--json'];
+    await work.done(...stage1, '--seeds', '3,4', '--run', 'more', '--set', 'stage1.epochs=3');
+    const compared = await work.done('eval', '--compare', 'runs/several', 'more', ...options);
+    expect(compared.stderr).toContain('warning: 2 seeds are few to draw from');
+    expect(compared.stderr).toContain('predictions from runs/several/seed-3/stage1/predictions.csv\n');
+    const result = JSON.parse(compared.stdout) as Record<'a' | 'b', { wa: number; seeds: Figures[] }>;
+    expect(result).toMatchObject({ n: 24, paired_seeds: true, mcnemar: null });
+    expect(result).toHaveProperty('mcnemar_by_seed.length', 2);
+    for (const [system, root] of [
+      ['a', 'runs/several'],
+      ['b', 'more'],
+    ] as const) {
+      const own = [3, 4].map((seed) => json<Figures>(`${root}/seed-${seed}/stage1/results.json`));
+      expect(result[system].seeds.map(({ wa }) => wa)).toEqual(own.map(({ wa }) => wa));
+      expect(result[system].wa).toBeCloseTo((own[0]!.wa + own[1]!.wa) / 2, 14);
+    }
+    const one = await work.done('eval', '--compare', 'runs/several', 'more', ...options, '--seeds', '4');
+    expect(JSON.parse(one.stdout)).toMatchObject({ n: 24, mcnemar: { p: expect.any(Number) } });
+    const fold = ['--seeds', 'all', '--fold', '2'];
+    const folds = await work.done('eval', '--compare', 'runs/several', 'more', ...options, ...fold);
+    expect(JSON.parse(folds.stdout)).toMatchObject({ n: 8, paired_seeds: true });
+    const alone = await work.done('eval', '--compare', 'runs/several', 'more/seed-3', ...options);
+    expect(JSON.parse(alone.stdout)).toMatchObject({ n: 24, paired_seeds: false, mcnemar_by_seed: [] });
+  });
+
   it('are not taken for one run, nor looked for where there are none', async () => {
     const evaluate = ['eval', '--recipe', 'several.yaml', '--stage', '1', '--folds', '3'];
     expect(await work.refused(...evaluate)).toContain(

@@ -232,7 +232,7 @@ describe('eval', () => {
   it('says which run is missing, and that a run is not a cross-validation', async () => {
     expect(await work.refused('eval', '--run', 'none')).toContain('no run in none/stage2; train first');
     expect(await work.refused('eval', '--run', 'good', '--stage', '1', '--folds', '5')).toContain(
-      'no run in good/stage1/fold-1; train first with "emoq stage1 --fold 1"',
+      'recipe small has no folds; leave out --folds',
     );
     expect(await work.refused('eval', '--run', 'good/stage1', '--folds', '5')).toContain(
       'good/stage1 is a single run',
@@ -335,7 +335,7 @@ describe('predict', () => {
     const { stderr } = await work.done(...predict('calls/paths.csv', 'paths.csv'));
     expect(stderr).toContain('warning: 1 of 1 rows have no transcript');
     work.file('calls/bad.csv', 'path\nbad.wav\ngone.wav\n');
-    await work.done(...predict('calls/bad.csv', 'bad.csv'));
+    expect((await work.run(...predict('calls/bad.csv', 'bad.csv'))).code).toBe(1);
     expect(work.read('bad.csv').toString().trim().split('\n')).toHaveLength(3);
   });
 });

@@ -92,18 +92,20 @@ async function systemAt(path: string, options: EvalOptions): Promise<System> {
   return { path, predictions: runs.map(({ seed, folder }) => ({ seed, path: folder.predictions })), runs };
 }
 
-/** The folds and seeds that options ask for; where they ask for none, all that an experiment has. */
+/** The folds and seeds that options ask for; of what they say nothing, all that an experiment has. */
 async function partsIn(root: string, options: RunOptions): Promise<RunOptions> {
   const { stage = 2, fold, folds, seeds } = options;
-  if (fold !== undefined || folds !== undefined || seeds !== undefined) return options;
+  if (fold !== undefined || folds !== undefined) return options;
   if (await pathExists(runFolder(root).facts)) return options;
-  if (await pathExists(stageFolder(root, stage, undefined).facts)) return options;
-  const own = await allFolds(root, stage);
-  if (own !== undefined) return { ...options, folds: own };
+  if (seeds === undefined) {
+    if (await pathExists(stageFolder(root, stage, undefined).facts)) return options;
+    const own = await allFolds(root, stage);
+    if (own !== undefined) return { ...options, folds: own };
+  }
   const [seed] = await seedFolders(root);
   if (seed === undefined) return options;
   const ofSeed = await allFolds(seed.dir, stage);
-  return { ...options, seeds: 'all', ...(ofSeed !== undefined && { folds: ofSeed }) };
+  return { ...options, seeds: seeds ?? 'all', ...(ofSeed !== undefined && { folds: ofSeed }) };
 }
 
 /** How many folds an experiment's cross-validation has; undefined where it is none. */

@@ -54,7 +54,7 @@ import { printScores } from './scores.js';
 
 /** Scores one run, the folds of a cross-validation together, or several seeds, and prints the scores. */
 export async function evaluateRuns(options: EvalOptions): Promise<void> {
-  const root = await rootOf(options, 'say what to score: --dataset NAME, --run FOLDER or --predictions FILE');
+  const root = await rootOf(options);
   const seeds = await selectSeeds(root, options);
   await checkAgainstRuns(
     options,

@@ -14,6 +14,7 @@ import { experimentFolder } from './stage-run.js';
 /** Which run or experiment. */
 export type RunChoice = CorpusOptions & RunOptions & { readonly run?: string };
 
+const ASK = 'say what to score: --dataset NAME, --run FOLDER or --predictions FILE';
 /** Where experiments lie unless `--run` says otherwise. */
 const RUNS = 'runs';
 /** The paper's only cross-validation. */
@@ -23,13 +24,14 @@ const LISTED_KEYS = 6;
 
 /**
  * The folder of the experiment, or of the run, that options name.
- * @param ask what to say where nothing is named and there is not one experiment that fits, such as "say what to score"
- * @throws InputError where they name none
+ * Where they name none it is the one in runs that fits, else for a cross-validation the paper's; which it is stands on
+ * stderr.
+ * @throws InputError where nothing is named and there is not one experiment that fits
  */
-export async function rootOf(options: RunChoice, ask: string): Promise<string> {
+export async function rootOf(options: RunChoice): Promise<string> {
   if (options.run !== undefined) return options.run;
   const { dataset, recipe: path, manifest } = options;
-  if (dataset === undefined && path === undefined && manifest === undefined) return meantRoot(options, ask);
+  if (dataset === undefined && path === undefined && manifest === undefined) return meantRoot(options);
   const recipe = await recipeOfOptions(options);
   if (options.stage === 1 && !hasStage1(recipe)) {
     throw new InputError(
@@ -39,8 +41,7 @@ export async function rootOf(options: RunChoice, ask: string): Promise<string> {
   return experimentFolder(recipe, undefined);
 }
 
-/** The one experiment in runs that fits, else for a cross-validation the paper's; which it is stands on stderr. */
-async function meantRoot(options: RunChoice, ask: string): Promise<string> {
+async function meantRoot(options: RunChoice): Promise<string> {
   const names = (await readdir(RUNS).catch((): string[] => [])).sort();
   const found = await Promise.all(
     names.map(async (name) => ({ name, ...(await contentOf(join(RUNS, name), options.stage ?? 2)) })),
@@ -51,12 +52,12 @@ async function meantRoot(options: RunChoice, ask: string): Promise<string> {
   if (only !== undefined && fitting.length === 1) return taken(only.name, `the one in ${RUNS} that fits`);
   if (only !== undefined) {
     const list = fitting.map(({ name }) => join(RUNS, name)).join(', ');
-    throw new InputError(`${ask}, because ${fitting.length} experiments fit: name one of ${list} with --run`);
+    throw new InputError(`${ASK}; ${fitting.length} experiments fit: ${list}`);
   }
   if (options.folds !== undefined || options.fold !== undefined) {
     if (await pathExists(join(RUNS, PAPER_FOLDS))) return taken(PAPER_FOLDS, "the paper's cross-validation");
     throw new InputError(
-      `${ask}: nothing in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq stage1 --dataset ${PAPER_FOLDS} --folds 5, then stage2)`,
+      `${ASK}; nothing in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq stage1 --dataset ${PAPER_FOLDS} --folds 5, then stage2)`,
     );
   }
   const [single] = experiments;
@@ -64,7 +65,7 @@ async function meantRoot(options: RunChoice, ask: string): Promise<string> {
   if (single !== undefined && experiments.length === 1 && options.seeds === undefined) {
     return join(RUNS, single.name);
   }
-  throw new InputError(ask);
+  throw new InputError(ASK);
 }
 
 function taken(name: string, why: string): string {

@@ -18,7 +18,10 @@ import { type SeedRuns, selectSeeds, warnMissingFolds } from './run-selection.js
 import { isScored } from './scored-before.js';
 
 export async function run(options: ReportOptions): Promise<void> {
-  const root = await rootOf(options, 'say what to report on: --run FOLDER or --dataset NAME');
+  if ([options.run, options.dataset, options.recipe, options.manifest].every((name) => name === undefined)) {
+    throw new InputError('say what to report on: --run FOLDER or --dataset NAME');
+  }
+  const root = await rootOf(options);
   // A run that is missing, or a name that cannot be written, is told before anything is computed.
   const found = await selectSeeds(root, options);
   const runs = found.flatMap((each) => each.runs);

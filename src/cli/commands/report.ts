@@ -54,8 +54,7 @@ export function declare(command: Command): void {
 Writes one HTML file that needs no network: scores with intervals beside the
 paper's, confusion, calibration, training curves, a map of the embeddings, the
 worst mistakes to listen to, ablations, the recipe and the prompt. A run that has
-not been scored since it was trained is scored first, as by emoq eval. Where nothing
-is named, the one experiment in runs that fits is taken.
+not been scored since it was trained is scored first, as by emoq eval.
 
 Example:
   emoq report --run runs/toy4 --out toy4.html`,

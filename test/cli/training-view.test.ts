@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { startTrainingView, type TrainingScreen } from '../../src/cli/training-view.js';
+import { figureText } from '../../src/evaluate/index.js';
 import type { TrainingReport } from '../../src/train/index.js';
 
 interface FakeScreen extends TrainingScreen {
@@ -119,6 +120,16 @@ describe('the view of a training stage', () => {
     screen.sec = 72;
     view.update(report(100));
     expect(screen.statuses.at(-1)).not.toContain('validating');
+  });
+
+  it('shows scores in percent, as eval does, and losses as they are', () => {
+    const screen = fakeScreen(true);
+    const view = startTrainingView('stage 1', { step: 0, totalSteps: 1000 }, screen);
+    screen.sec = 10;
+    view.update(report(100, { best: { epoch: 2, metric: 'wf1', value: 0.8125 } }));
+    expect(screen.statuses.at(-1)).toContain('best WF1 81.3 % in epoch 2');
+    expect(figureText('ua', 0.5)).toBe('UA 50.0 %');
+    expect(figureText('nll', 0.5)).toBe('nll 0.5000');
   });
 
   it('slows down with the work: samples per second are those of the last half minute', () => {

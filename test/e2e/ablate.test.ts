@@ -194,6 +194,10 @@ describe('a table is refused', () => {
     ],
     [['--manifest', 'toy/manifest.csv', '--table', '4'], /say whose rows to train/],
     [['--recipe', 'none.yaml', '--table', '4'], /recipe none\.yaml does not exist/],
+    [
+      ['--recipe', 'small.yaml', '--table', '4', '--set', 'folds=session', '--set', 'validation=speaker'],
+      /^error: recipe small is cross-validated: say --folds 5$/,
+    ],
     // By the name of the recipe that was given, not of a row, and before any row is begun.
     [
       ['--recipe', 'small.yaml', '--table', '4', '--folds', '5'],

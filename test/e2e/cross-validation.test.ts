@@ -154,7 +154,7 @@ describe('a recipe with folds', () => {
     );
     // Stage 2 of nothing is trained here.
     expect(await work.refused('eval', '--folds', '5')).toMatch(
-      /^error: say what to score.*; nothing in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
+      /^error: say what to score.*; no stage 2 in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
     );
   });
 

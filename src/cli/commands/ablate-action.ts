@@ -1,7 +1,7 @@
 /** @file `emoq ablate` at work: trains what is not trained, scores what is not scored, prints the tables. */
 
 import { join } from 'node:path';
-import { pathExists, writeJsonAtomic } from '../../base/index.js';
+import { InputError, pathExists, writeJsonAtomic } from '../../base/index.js';
 import {
   type AblationScores,
   ablationFigure,
@@ -14,7 +14,7 @@ import {
   type SeedTable,
 } from '../../evaluate/index.js';
 import { type AblationRow, loadAblation, type Recipe } from '../../recipe/index.js';
-import { checkFolds, stagesOf } from '../../train/index.js';
+import { checkFolds, countFolds, stagesOf } from '../../train/index.js';
 import { note, printJson } from '../output.js';
 import type { AblateOptions } from './ablate.js';
 import { resamplingOf } from './eval-options.js';
@@ -43,6 +43,11 @@ export async function run(options: AblateOptions): Promise<void> {
   });
   const full = ablation.rows.find(({ recipe }) => recipe.name === ablation.dataset)!;
   if (folds !== undefined) await checkFolds(full.recipe, folds, 'train all');
+  else if (full.recipe.folds === 'session') {
+    throw new InputError(
+      `recipe ${full.recipe.name} is cross-validated: say --folds ${await countFolds(full.recipe)}`,
+    );
+  }
   const scored: ScoredRow[] = [];
   for (const [index, row] of ablation.rows.entries()) {
     note(`row ${index + 1} of ${ablation.rows.length}: ${row.label}`);

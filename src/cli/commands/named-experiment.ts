@@ -57,7 +57,7 @@ async function meantRoot(options: RunChoice): Promise<string> {
   if (options.folds !== undefined || options.fold !== undefined) {
     if (await pathExists(join(RUNS, PAPER_FOLDS))) return taken(PAPER_FOLDS, "the paper's cross-validation");
     throw new InputError(
-      `${ASK}; nothing in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq stage1 --dataset ${PAPER_FOLDS} --folds 5, then stage2)`,
+      `${ASK}; no stage ${options.stage ?? 2} in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq stage1 --dataset ${PAPER_FOLDS} --folds 5, then stage2)`,
     );
   }
   const [single] = experiments;

@@ -45,8 +45,8 @@ export const FFMPEG_PARTS: readonly FfmpegPart[] = [
   ...forUse('the audio of reports', ['encoder', 'libmp3lame'], ['muxer', 'mp3']),
 ];
 
-/** A listing takes milliseconds; a wrapper script or a slow disk may take longer. */
-const TIME_LIMIT_MS = 5000;
+/** A listing takes milliseconds; a wrapper script, a slow disk or a busy machine may make that seconds. */
+const TIME_LIMIT_MS = 20_000;
 const LISTINGS = ['version', 'codecs', 'formats', 'filters'] as const;
 
 /**

@@ -1,6 +1,8 @@
 /** @file Options that several commands share, and the parsers of their values. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InputError } from '../base/index.js';
+import type { ChannelChoice } from '../data/audio/index.js';
 import type { Recipe } from '../recipe/index.js';
 
 /** `--dataset | --manifest [--recipe]` and `--set`. */
@@ -38,6 +40,23 @@ export function addDeviceOption(command: Command): Command {
     parseDevice,
     'auto' as DeviceOption,
   );
+}
+
+/** Declares `--channel`. */
+export function addChannelOption(command: Command): Command {
+  return command.option(
+    '--channel <n>',
+    'of recordings with several: a number from 1, or mix (default: centre, else mix)',
+  );
+}
+
+/** The channel that the option names. @throws InputError when it is none. */
+export async function channelOfOption(value: string | undefined): Promise<ChannelChoice | undefined> {
+  if (value === undefined) return undefined;
+  const { parseChannel } = await import('../data/audio/index.js');
+  const channel = parseChannel(value);
+  if (channel === undefined) throw new InputError(`--channel ${value} is neither a number from 1 nor mix`);
+  return channel;
 }
 
 /** Loads the recipe that the options name. @throws InputError when it is wrong or none is named. */

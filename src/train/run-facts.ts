@@ -1,10 +1,11 @@
 /** @file What run.json says of a run when it begins. */
 
+import type { Manifest } from '../data/corpora/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../models/index.js';
 import { type Experiment, promptTemplate } from './experiment.js';
-import type { RunFacts } from './run/index.js';
+import type { RunFacts, TrainedManifest } from './run/index.js';
 
 /** What a run is made under, beside its experiment. */
 export interface RunCircumstances {
@@ -29,7 +30,7 @@ export function runFacts(
     labels: recipe.labels,
     status: 'training',
     seed: recipe.seed,
-    manifest: { path: recipe.manifest, sha256: corpus.manifest.sha256 },
+    manifest: trainedManifest(recipe.manifest, corpus.manifest),
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are there
     stage1: stage1 ?? null,
@@ -42,6 +43,11 @@ export function runFacts(
     threads: threads ?? null,
     versions,
   };
+}
+
+/** What a run keeps of its manifest. */
+export function trainedManifest(path: string, { sha256, info }: Manifest): TrainedManifest {
+  return { path, sha256, ...(info.ffmpeg !== undefined && { ffmpeg: info.ffmpeg }) };
 }
 
 /** What a run goes on with that it did not begin with, and that may change its last digits: "device was cpu, is cuda:0". */

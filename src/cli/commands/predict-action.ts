@@ -3,6 +3,7 @@
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
 import { withInterrupts } from '../interrupt.js';
+import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
 import { warnUnfinished, withCompute } from './compute.js';
@@ -11,30 +12,34 @@ import type { PredictOptions } from './predict.js';
 export async function run(options: PredictOptions, input: string): Promise<void> {
   const { output, pathColumn, textColumn, speakerColumn, format = predictionFormatOf(output) } = options;
   const folder = await findRun(options.run);
+  const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
-  const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
-    withCompute(options.device, stop, async (compute) => {
-      const trained = await openTrainedModel(folder, compute);
-      warnUnfinished(folder, trained.facts);
-      let progress: Progress | undefined;
-      const onProgress = (done: number, total: number): void => {
-        progress ??= startProgress({ label: 'predicting', unit: 'rows' });
-        progress.update(done, total);
-      };
-      try {
-        const job = { input, output, format, ...columns, compute, onProgress };
-        const needsText = trained.recipe.inputs !== 'audio';
-        return { ...(await predictRecordings(trained, table, job)), needsText };
-      } finally {
-        progress?.finish();
-        await trained.close();
-      }
-    }),
+  const { failed, rows, textless, noted, needsText } = await withInterrupts(
+    'finishing the rows in hand',
+    (stop) =>
+      withCompute(options.device, stop, async (compute) => {
+        const trained = await openTrainedModel(folder, compute);
+        warnUnfinished(folder, trained.facts);
+        let progress: Progress | undefined;
+        const onProgress = (done: number, total: number): void => {
+          progress ??= startProgress({ label: 'predicting', unit: 'rows' });
+          progress.update(done, total);
+        };
+        try {
+          const job = { input, output, format, ...columns, channel, compute, onProgress };
+          const needsText = trained.recipe.inputs !== 'audio';
+          return { ...(await predictRecordings(trained, table, job)), needsText };
+        } finally {
+          progress?.finish();
+          await trained.close();
+        }
+      }),
   );
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
   }
+  if (noted !== '') warn(`audio of ${rows} rows: ${noted}; the column "note" says more`);
   printResult(output);
 }

@@ -34,6 +34,22 @@ export interface RunFolder {
   readonly evaluationModel: string;
 }
 
+/** The corpus that a run was trained on. */
+export interface TrainedManifest {
+  readonly path: string;
+  readonly sha256: string;
+  /** Version of the ffmpeg that decoded clips, where the manifest says. */
+  readonly ffmpeg?: string;
+}
+
+/** Why a corpus is not the one that a run was trained on, to follow its name; undefined where it is. */
+export function manifestChange(before: TrainedManifest, now: TrainedManifest): string | undefined {
+  if (before.sha256 !== now.sha256) return 'has changed';
+  const [from, by] = [before.ffmpeg, now.ffmpeg];
+  if (from === undefined || by === undefined || from === by) return undefined;
+  return `has changed: its clips were decoded by ffmpeg ${from}, and are now by ffmpeg ${by}`;
+}
+
 /** What a run was made with and how far it is: run.json. */
 export interface RunFacts {
   readonly format: 'emoq-run';
@@ -43,7 +59,7 @@ export interface RunFacts {
   readonly labels: readonly string[];
   readonly status: 'training' | 'finished';
   readonly seed: number;
-  readonly manifest: { readonly path: string; readonly sha256: string };
+  readonly manifest: TrainedManifest;
   readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
   /** Training and validation clips that were longer than max_audio_sec and are cut to it. */
   readonly cropped: number;
@@ -103,9 +119,10 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
   const found = await readFacts(folder);
   if (found === undefined) return { status: 'new' };
   if (found.status === 'training' && !(await pathExists(folder.state))) return { status: 'new' };
+  const change = manifestChange(found.manifest, facts.manifest);
   const differences = [
     ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
-    ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
+    ...(change === undefined ? [] : [`the manifest ${change}`]),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
   ];
   if (differences.length > 0) {

@@ -4,12 +4,14 @@ export { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
 export {
   createRun,
   inspectRun,
+  manifestChange,
   type RunFacts,
   type RunFolder,
   readFacts,
   removeTemporaries,
   runFolder,
   stageFolder,
+  type TrainedManifest,
 } from './folder.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';

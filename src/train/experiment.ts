@@ -1,6 +1,7 @@
 /** @file A stage of a recipe, ready to train or to evaluate: corpus, backbones, examples, graphs' definition. */
 
 import { InputError } from '../base/index.js';
+import type { ValidationDraw } from '../data/corpora/index.js';
 import { DEFAULT_PROMPT, type PromptTemplate, UNFUSED_PROMPT } from '../data/text/index.js';
 import { hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
@@ -109,13 +110,14 @@ export interface Experiment extends StageModel {
   readonly corpus: ExperimentCorpus;
 }
 
-/** Loads the recipe's corpus and defines the stage for it. */
+/** Loads the recipe's corpus and defines the stage for it. `draw` is that of a run that goes on. */
 export async function openExperiment(
   recipe: Recipe,
   stage: 1 | 2,
   fold: number | undefined,
+  draw?: ValidationDraw,
 ): Promise<Experiment> {
-  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS);
+  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS, draw);
   const model = await openStageModel(recipe, stage, labelCounts(corpus.train, recipe.labels));
   return { ...model, corpus };
 }

@@ -2,7 +2,9 @@
 
 export { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
 export {
+  begunRun,
   createRun,
+  type DrawnValidation,
   inspectRun,
   type RunFacts,
   type RunFolder,

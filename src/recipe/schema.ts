@@ -179,8 +179,12 @@ export const recipeSchema = z.strictObject({
         z.string().nullable().default(null),
       ),
       user: ours(
-        'user part, with {labels} {speaker} {transcript} <AUDIO>; null is the built-in text',
+        'user part, with {labels} {speaker} {gender} {transcript} <AUDIO>; null is the built-in text',
         text().nullable().default(null),
+      ),
+      speaker: ours(
+        'what {speaker} is: the name, the gender, none, or auto: the name where the test knows it from training',
+        z.enum(['auto', 'name', 'gender', 'none']).default('auto'),
       ),
       answer: paper('how the assistant part begins', text().default('Emotion:')),
     })

@@ -5,7 +5,7 @@ import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { type ExperimentCorpus, splitSeed } from './corpus.js';
-import { type Experiment, promptTemplate } from './experiment.js';
+import type { Experiment } from './experiment.js';
 import type { DrawnValidation, RunFacts } from './run/index.js';
 
 /** What a run is made under, beside its experiment. */
@@ -36,7 +36,7 @@ export function runFacts(
     cropped: 0, // known once the features are there
     stage1: stage1 ?? null,
     validation: drawnValidation(recipe, corpus, fold),
-    prompt: prompt === undefined ? null : promptTemplate(recipe),
+    prompt: prompt?.template ?? null,
     parameters: { trainable: countOf(parameters.trainable), frozen: countOf(parameters.frozen) },
     steps: totalSteps,
     selected: null,

@@ -18,6 +18,7 @@ import {
 import type { ComputeOptions, FeatureSource } from './features.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
 import { openSession, writeModel } from './model-files.js';
+import { hasRecipePrompt, recordedPrompt } from './prompts.js';
 import {
   begunRun,
   createRun,
@@ -72,8 +73,9 @@ const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null
 export async function runStage(options: StageRunOptions): Promise<StageOutcome> {
   const { recipe, stage, fold, root, onNote } = options;
   const folder = stageFolder(root, stage, fold);
-  const draw = await validationDraw(options, folder);
-  const experiment = await openExperiment(recipe, stage, fold, draw);
+  const begun = await begunRun(folder);
+  const draw = await validationDraw(options, begun);
+  const experiment = await openExperiment(recipe, stage, fold, draw, begun && recordedPrompt(folder, begun));
   const { corpus, parameters } = experiment;
   const accumulation = accumulationWarning(recipe, stage);
   const stage1 = await stage1Checkpoint(options);
@@ -112,6 +114,10 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     if (changes.length > 0)
       options.onWarning?.(
         `${changes.join('; ')}: the run may end in other last digits than if it had not stopped`,
+      );
+    if (!hasRecipePrompt(experiment))
+      onNote?.(
+        `the prompt is that of ${folder.facts}, as the run began; a new run of the recipe has another`,
       );
   }
 
@@ -211,10 +217,13 @@ function computeAsBegun(
  * How the validation set is drawn: as the run that goes on was, or the stage 1 that this stage 2 starts from, which has
  * trained on everybody else. Both may be of an earlier version.
  */
-async function validationDraw(options: StageRunOptions, folder: RunFolder): Promise<ValidationDraw> {
+async function validationDraw(
+  options: StageRunOptions,
+  begun: RunFacts | undefined,
+): Promise<ValidationDraw> {
   const { root, fold, onNote } = options;
   const stage1 = startsFromStage1(options) ? stageFolder(root, 1, fold) : undefined;
-  const earlier = (await begunRun(folder)) ?? (stage1 && (await readFacts(stage1)));
+  const earlier = begun ?? (stage1 && (await readFacts(stage1)));
   if (earlier === undefined) return 'by-fold';
   if (earlier.validation !== undefined) return earlier.validation?.draw ?? 'by-fold';
   if (fold !== undefined && earlier.utterances.dev > 0)

@@ -2,6 +2,7 @@
 
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
+import { namesGender } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -13,28 +14,35 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const folder = await findRun(options.run);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
-  const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
-    withCompute(options.device, stop, async (compute) => {
-      const trained = await openTrainedModel(folder, compute);
-      warnUnfinished(folder, trained.facts);
-      let progress: Progress | undefined;
-      const onProgress = (done: number, total: number): void => {
-        progress ??= startProgress({ label: 'predicting', unit: 'rows' });
-        progress.update(done, total);
-      };
-      try {
-        const job = { input, output, format, ...columns, compute, onProgress };
-        const needsText = trained.recipe.inputs !== 'audio';
-        return { ...(await predictRecordings(trained, table, job)), needsText };
-      } finally {
-        progress?.finish();
-        await trained.close();
-      }
-    }),
+  const { failed, rows, textless, needsText, genderless, needsGender } = await withInterrupts(
+    'finishing the rows in hand',
+    (stop) =>
+      withCompute(options.device, stop, async (compute) => {
+        const trained = await openTrainedModel(folder, compute);
+        warnUnfinished(folder, trained.facts);
+        let progress: Progress | undefined;
+        const onProgress = (done: number, total: number): void => {
+          progress ??= startProgress({ label: 'predicting', unit: 'rows' });
+          progress.update(done, total);
+        };
+        try {
+          const job = { input, output, format, ...columns, compute, onProgress };
+          const needsText = trained.recipe.inputs !== 'audio';
+          const { prompt } = trained.facts;
+          const needsGender = prompt !== null && namesGender(prompt);
+          return { ...(await predictRecordings(trained, table, job)), needsText, needsGender };
+        } finally {
+          progress?.finish();
+          await trained.close();
+        }
+      }),
   );
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
+  }
+  if (needsGender && genderless > 0) {
+    warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
   }
   printResult(output);
 }

@@ -16,7 +16,7 @@ export interface PredictOptions {
 
 export function declare(command: Command): void {
   command
-    .argument('<input.csv>', 'a CSV of audio paths; transcript and speaker where known')
+    .argument('<input.csv>', 'a CSV of audio paths; transcript, speaker and gender where known')
     .requiredOption('-o, --output <file>', 'where the predictions go')
     .requiredOption(
       '--run <folder>',

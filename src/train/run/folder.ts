@@ -14,7 +14,7 @@ import {
   writeJsonAtomic,
 } from '../../base/index.js';
 import type { ValidationDraw } from '../../data/corpora/index.js';
-import { dumpRecipe, type Recipe, recipeDifferences } from '../../recipe/index.js';
+import { dumpRecipe, hasKey, type Recipe, recipeDifferences } from '../../recipe/index.js';
 
 /** Paths inside a run folder. */
 export interface RunFolder {
@@ -53,7 +53,7 @@ export interface RunFacts {
   /** null where none was drawn. Runs of earlier versions lack it, and drew without the fold. */
   readonly validation?: DrawnValidation | null;
   /** The exact prompt, slots unfilled. */
-  readonly prompt: { readonly system: string; readonly user: string; readonly answer: string } | null;
+  readonly prompt: RunPrompt | null;
   readonly parameters: { readonly trainable: number; readonly frozen: number };
   readonly steps: number;
   /** Which step's weights the checkpoint holds, and the validation figure that chose it. */
@@ -69,6 +69,19 @@ export interface RunFacts {
   readonly threads: number | null;
   readonly versions: Readonly<Record<string, string>>;
 }
+
+/** The prompt of a run, as it was trained with it. */
+export interface RunPrompt {
+  readonly system: string;
+  readonly user: string;
+  readonly answer: string;
+  /** In place of `user` where an utterance has no transcript; absent where `user` is for those too. */
+  readonly user_without_text?: string;
+  /** What {speaker} is filled with; absent in runs of earlier versions, whose prompts have the name. */
+  readonly speaker?: SpeakerMention;
+}
+
+export type SpeakerMention = 'name' | 'gender' | 'none';
 
 /** How a validation set was drawn, and the speakers that it has whole. */
 export interface DrawnValidation {
@@ -112,8 +125,13 @@ export type FoundRun =
 export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<FoundRun> {
   const found = await begunRun(folder);
   if (found === undefined) return { status: 'new' };
+  const written = await readTextFile(folder.recipe, 'recipe');
+  // A run that began before there was the key goes on with the prompt of its run.json, whatever the recipe says now.
+  const compared = hasKey(written, ['prompt', 'speaker'])
+    ? recipe
+    : { ...recipe, prompt: { ...recipe.prompt, speaker: 'auto' as const } };
   const differences = [
-    ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
+    ...recipeDifferences(written, dumpRecipe(compared)),
     ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
     ...validationDifference(found, facts),

@@ -8,9 +8,11 @@ export {
   inspectRun,
   type RunFacts,
   type RunFolder,
+  type RunPrompt,
   readFacts,
   removeTemporaries,
   runFolder,
+  type SpeakerMention,
   stageFolder,
 } from './folder.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';

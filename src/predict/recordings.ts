@@ -46,6 +46,8 @@ export interface RecordingsSummary {
   readonly textless: number;
   /** Rows whose note says something of their sound, counted by kind in words; '' for none. */
   readonly noted: string;
+  /** Rows without a gender. */
+  readonly genderless: number;
 }
 
 /** Recordings in memory at a time: one window being computed, the next being decoded. */
@@ -56,6 +58,9 @@ type Recording = { readonly row: CsvRow; readonly path: string } & (
   | { readonly samples: Float32Array | undefined; readonly notes: readonly RowNote[] }
   | { readonly error: string }
 );
+
+/** Of the speaker's gender, which prompts may name; need not be there. */
+export const GENDER_COLUMN = 'gender';
 
 /** Columns that a CSV need not have. */
 export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
@@ -128,7 +133,8 @@ export async function predictRecordings(
     }
     await writer.commit();
     const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
-    return { rows: rows.length, failed, textless, noted: countByKind(noted) };
+    const genderless = rows.filter(({ fields }) => !fields[GENDER_COLUMN]?.trim()).length;
+    return { rows: rows.length, failed, textless, genderless, noted: countByKind(noted) };
   } finally {
     await writer.discard();
     await encoder?.close();
@@ -190,6 +196,7 @@ async function predictWindow(
       path: window[index]!.path,
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
       speaker: fields[options.speakerColumn] ?? '',
+      gender: fields[GENDER_COLUMN] ?? '',
       label: '',
     };
   });

@@ -10,11 +10,11 @@ export {
   fittingExamples,
   openExperiment,
   openStageModel,
-  promptTemplate,
   type StageModel,
 } from './experiment.js';
 export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
 export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
+export { namesGender, recordedPrompt } from './prompts.js';
 export {
   type ListedRun,
   listRuns,
@@ -22,6 +22,7 @@ export {
   manifestChange,
   type RunFacts,
   type RunFolder,
+  type RunPrompt,
   readFacts,
   readMetrics,
   runFolder,

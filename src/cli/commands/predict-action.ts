@@ -2,6 +2,7 @@
 
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
+import { namesGender } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
@@ -15,7 +16,7 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
-  const { failed, rows, textless, noted, needsText } = await withInterrupts(
+  const { failed, rows, textless, noted, needsText, genderless, needsGender } = await withInterrupts(
     'finishing the rows in hand',
     (stop) =>
       withCompute(options.device, stop, async (compute) => {
@@ -29,7 +30,9 @@ export async function run(options: PredictOptions, input: string): Promise<void>
         try {
           const job = { input, output, format, ...columns, channel, compute, onProgress };
           const needsText = trained.recipe.inputs !== 'audio';
-          return { ...(await predictRecordings(trained, table, job)), needsText };
+          const { prompt } = trained.facts;
+          const needsGender = prompt !== null && namesGender(prompt);
+          return { ...(await predictRecordings(trained, table, job)), needsText, needsGender };
         } finally {
           progress?.finish();
           await trained.close();
@@ -39,6 +42,9 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
+  }
+  if (needsGender && genderless > 0) {
+    warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
   }
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; the column "note" says more`);
   printResult(output);

@@ -17,7 +17,7 @@ export interface PredictOptions {
 
 export function declare(command: Command): void {
   command
-    .argument('<input.csv>', 'a CSV of audio paths; text, speaker and channel where known')
+    .argument('<input.csv>', 'a CSV of audio paths; text, speaker, gender and channel where known')
     .requiredOption('-o, --output <file>', 'where the predictions go')
     .requiredOption(
       '--run <folder>',

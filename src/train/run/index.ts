@@ -2,14 +2,18 @@
 
 export { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
 export {
+  begunRun,
   createRun,
+  type DrawnValidation,
   inspectRun,
   manifestChange,
   type RunFacts,
   type RunFolder,
+  type RunPrompt,
   readFacts,
   removeTemporaries,
   runFolder,
+  type SpeakerMention,
   stageFolder,
   type TrainedManifest,
 } from './folder.js';

@@ -23,6 +23,7 @@ export {
   type RunFolder,
   readFacts,
   readMetrics,
+  runFiles,
   runFolder,
   stageFolder,
   type UnreadableRun,

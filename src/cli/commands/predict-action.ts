@@ -1,7 +1,9 @@
 /** @file `emoq predict` at work. */
 
+import { InputError, isSameFile, userTarget } from '../../base/index.js';
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
+import { type RunFolder, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -13,6 +15,7 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const folder = await findRun(options.run);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
+  await refuseRunFiles(output, folder);
   const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
     withCompute(options.device, stop, async (compute) => {
       const trained = await openTrainedModel(folder, compute);
@@ -36,5 +39,14 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
   }
-  printResult(output);
+  // Where the rows themselves went by, stdout holds nothing else.
+  if ((await userTarget(output)).kind === 'file') printResult(output);
+}
+
+/** @throws InputError where the output is a file of the run itself */
+async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
+  for (const file of runFiles(folder)) {
+    if (output === '-' || !(await isSameFile(file, output))) continue;
+    throw new InputError(`output ${output} is ${file}, of the run itself; name another file with -o`);
+  }
 }

@@ -8,6 +8,7 @@ export {
   type RunFolder,
   readFacts,
   removeTemporaries,
+  runFiles,
   runFolder,
   stageFolder,
 } from './folder.js';

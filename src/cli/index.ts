@@ -1,7 +1,7 @@
 /** @file Door of the command line: parses the arguments, runs one command, sets the exit code. */
 
 import { reportError } from './errors.js';
-import { listenForSignals } from './interrupt.js';
+import { listenForSignals, surviveClosedTerminal } from './interrupt.js';
 import { guardStreams } from './output.js';
 import { createProgram } from './program.js';
 import { commandEntries } from './registry.js';
@@ -13,6 +13,7 @@ import { commandEntries } from './registry.js';
  */
 export async function main(argv: string[]): Promise<void> {
   listenForSignals(); // before anything slow is loaded
+  surviveClosedTerminal();
   guardStreams();
   const debug = argv.includes('--debug');
   const fail = (error: unknown): void => {

@@ -3,6 +3,7 @@
  * schedulers send (SIGTERM) and a terminal that closes (SIGHUP) mean the same.
  */
 
+import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
 import { ExitCode, InterruptedError } from '../base/index.js';
 import { dropStatus, note } from './output.js';
@@ -56,10 +57,26 @@ export async function withInterrupts<T>(
   }
 }
 
+/**
+ * Node gives a terminal its settings back when it ends, and aborts where the terminal was closed meanwhile: by then the
+ * process is better ended by the signal that closed terminals send, whose exit code is 129.
+ */
+export function surviveClosedTerminal(): void {
+  const terminals = [0, 1, 2].filter(isatty);
+  const atExit = (code: number): void => {
+    if (terminals.every(isatty)) return;
+    for (const listener of process.listeners('exit')) if (listener !== atExit) listener.call(process, code);
+    process.removeAllListeners('SIGHUP');
+    process.kill(process.pid, 'SIGHUP');
+  };
+  process.on('exit', atExit);
+}
+
 function onSignal(name: NodeJS.Signals): void {
   // A closing terminal sends its signal, and the shell in it sends it once more: nobody has lost patience.
   if (isStopping && name === 'SIGHUP') return;
   const [section] = sections;
+  if (!isStopping && section === undefined) note('interrupted');
   if (isStopping || section === undefined) leaveAtOnce();
   isStopping = true;
   note(`${section.finishing}; press Ctrl-C again to leave at once`);

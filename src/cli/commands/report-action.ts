@@ -14,7 +14,7 @@ import {
 } from '../../base/index.js';
 import { type ReportData, renderReport, reportPlots } from '../../evaluate/report/index.js';
 import { type EvaluatedRuns, gatherReport } from '../../predict/report/index.js';
-import { runFiles } from '../../train/index.js';
+import { readFacts, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -112,10 +112,12 @@ function progressSteps() {
 async function checkPage(out: string, found: readonly EvaluatedRuns[]): Promise<boolean> {
   const target = await userTarget(out, '--out');
   if (target.kind === 'stream') return false;
-  const files = found.flatMap(({ folder, runs }) => [folder, ...runs].flatMap(runFiles));
+  const folders = found.flatMap(({ folder, runs }) => [folder, ...runs]);
+  const facts = await Promise.all(folders.map(readFacts));
+  const files = [...folders.flatMap(runFiles), ...facts.flatMap((run) => (run ? [run.manifest.path] : []))];
   for (const file of files) {
     if (!(await isSameFile(file, target.path))) continue;
-    throw new InputError(`output ${out} is ${file}, of the run itself; name another file with --out`);
+    throw new InputError(`output ${out} is ${file}, which the report is made from; name another with --out`);
   }
   return true;
 }

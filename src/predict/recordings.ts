@@ -3,9 +3,17 @@
  * written in their order. A row that cannot be predicted says why and the others go on.
  */
 
-import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { defaultJobs, errorMessage, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
+import {
+  defaultJobs,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  isSameFile,
+  mapConcurrently,
+  ReaderGoneError,
+  userTarget,
+} from '../base/index.js';
 import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
@@ -70,19 +78,33 @@ export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
  * @throws InputError when the CSV is missing, empty or without a column that was named, or the output cannot be a file
  */
 export async function readRecordings(options: RecordingsInput): Promise<CsvTable> {
-  const { input, output, pathColumn, textColumn, speakerColumn } = options;
+  const { input, pathColumn, textColumn, speakerColumn } = options;
   const named = [
     pathColumn,
     ...(textColumn === OPTIONAL_COLUMNS.text ? [] : [textColumn]),
     ...(speakerColumn === OPTIONAL_COLUMNS.speaker ? [] : [speakerColumn]),
   ];
   const table = await readCsvTable(input, named);
-  if (resolve(input) === resolve(output)) {
+  await refuseInputs(options, table);
+  return table;
+}
+
+/** @throws InputError when the output is a folder, or one of the files that are read, by whatever name */
+async function refuseInputs(
+  { input, output, pathColumn }: RecordingsInput,
+  { rows }: CsvTable,
+): Promise<void> {
+  const target = await userTarget(output, '-o');
+  if (target.kind === 'stream') return;
+  if (await isSameFile(input, target.path)) {
     throw new InputError(`output ${output} is the input itself; name another file with -o`);
   }
-  const present = await stat(output).catch(() => undefined);
-  if (present?.isDirectory()) throw new InputError(`output ${output} is a folder; name a file in it with -o`);
-  return table;
+  if (target.present === undefined) return;
+  for (const { line, fields } of rows) {
+    const path = fields[pathColumn]?.trim() ?? '';
+    if (path === '' || !(await isSameFile(resolve(dirname(input), path), target.path))) continue;
+    throw new InputError(`output ${output} is the recording of line ${line}; name another file with -o`);
+  }
 }
 
 /**
@@ -111,7 +133,9 @@ export async function predictRecordings(
     let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);
     for (let start = 0; start < rows.length; start += WINDOW) {
       if (options.compute.stop?.aborted) {
-        throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; nothing was written`);
+        const { kind } = await userTarget(options.output);
+        const written = kind === 'stream' ? 'these were written' : 'nothing was written';
+        throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; ${written}`);
       }
       const window = await ahead;
       ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), trained, options);
@@ -142,12 +166,14 @@ export async function predictRecordings(
 }
 
 async function openWriter(
-  { output, format }: RecordingsOptions,
+  { output, format, compute: { stop } }: RecordingsOptions,
   columns: PredictionColumns,
 ): Promise<PredictionWriter> {
   try {
-    return await openPredictionWriter(output, columns, format);
+    return await openPredictionWriter(output, columns, format, stop);
   } catch (error) {
+    if (stop?.aborted) throw new InterruptedError(`interrupted before anybody read ${output}`);
+    if (error instanceof InputError || error instanceof ReaderGoneError) throw error;
     throw new InputError(`output ${output} cannot be written: ${errorMessage(error)}`);
   }
 }

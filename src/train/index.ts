@@ -25,6 +25,7 @@ export {
   type RunPrompt,
   readFacts,
   readMetrics,
+  runFiles,
   runFolder,
   stageFolder,
   type UnreadableRun,

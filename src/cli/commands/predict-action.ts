@@ -1,8 +1,9 @@
 /** @file `emoq predict` at work. */
 
+import { InputError, isSameFile, userTarget } from '../../base/index.js';
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
-import { namesGender } from '../../train/index.js';
+import { namesGender, type RunFolder, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
@@ -16,6 +17,7 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
+  await refuseRunFiles(output, folder);
   const { failed, rows, textless, noted, needsText, genderless, needsGender } = await withInterrupts(
     'finishing the rows in hand',
     (stop) =>
@@ -47,5 +49,14 @@ export async function run(options: PredictOptions, input: string): Promise<void>
     warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
   }
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; the column "note" says more`);
-  printResult(output);
+  // Where the rows themselves went by, stdout holds nothing else.
+  if ((await userTarget(output)).kind === 'file') printResult(output);
+}
+
+/** @throws InputError where the output is a file of the run itself */
+async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
+  for (const file of runFiles(folder)) {
+    if (output === '-' || !(await isSameFile(file, output))) continue;
+    throw new InputError(`output ${output} is ${file}, of the run itself; name another file with -o`);
+  }
 }

@@ -18,7 +18,7 @@ export interface PredictOptions {
 export function declare(command: Command): void {
   command
     .argument('<input.csv>', 'a CSV of audio paths; text, speaker, gender and channel where known')
-    .requiredOption('-o, --output <file>', 'where the predictions go')
+    .requiredOption('-o, --output <file>', 'where the predictions go; - is stdout')
     .requiredOption(
       '--run <folder>',
       'the run or experiment whose model predicts (stage 2 where there is one)',

@@ -7,6 +7,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   InputError,
+  isTemporaryName,
   pathExists,
   readJson,
   readTextFile,
@@ -124,6 +125,12 @@ export function runFolder(dir: string): RunFolder {
   };
 }
 
+/** Every file that training and evaluation write into a run's folder, checkpoints of single epochs aside. */
+export function runFiles(folder: RunFolder): string[] {
+  const { dir: _dir, checkpoints: _checkpoints, ...files } = folder;
+  return Object.values(files);
+}
+
 /** Folder of a stage, below the experiment's: `<root>/stage1[/fold-N]`. */
 export function stageFolder(root: string, stage: 1 | 2, fold: number | undefined): RunFolder {
   return runFolder(join(root, `stage${stage}`, ...(fold === undefined ? [] : [`fold-${fold}`])));
@@ -186,7 +193,7 @@ export async function createRun(folder: RunFolder, recipe: Recipe, facts: RunFac
 /** Deletes the unfinished files that a killed process has left in a run folder. */
 export async function removeTemporaries({ dir }: RunFolder): Promise<void> {
   const names = await readdir(dir, { recursive: true });
-  const left = names.filter((name) => /\.\d+-[0-9a-f]{8}\.tmp$/.test(name));
+  const left = names.filter(isTemporaryName);
   await Promise.all(left.map((name) => rm(join(dir, name), { force: true })));
 }
 

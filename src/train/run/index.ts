@@ -12,6 +12,7 @@ export {
   type RunPrompt,
   readFacts,
   removeTemporaries,
+  runFiles,
   runFolder,
   type SpeakerMention,
   stageFolder,

@@ -138,7 +138,7 @@ async function writeTargets(
   return Promise.all(
     clips.map(async ({ task }, index) => {
       const content = flacs[index] ?? wavs[index];
-      if (content) await writeFileAtomic(join(out, task.target), content);
+      if (content) await writeFileAtomic(join(out, task.target), content, { sweep: false }); // `prepareClips` has
       return content?.byteLength ?? 0;
     }),
   );

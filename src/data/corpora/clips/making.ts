@@ -3,10 +3,15 @@
  * converted a dozen at a time, from their files or from archives read as streams.
  */
 
-import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { defaultJobs, InterruptedError, mapConcurrently } from '../../../base/index.js';
+import {
+  defaultJobs,
+  InterruptedError,
+  isTemporaryName,
+  mapConcurrently,
+  temporaryName,
+} from '../../../base/index.js';
 import { ffmpegVersion } from '../../audio/index.js';
 import { type ClipRun, convertArchives, convertFiles } from './batches.js';
 import { convertClips } from './conversion.js';
@@ -76,7 +81,7 @@ export async function prepareClips(
   const damagedArchives: string[] = [];
   if (open.length > 0) {
     const appender = await openJournal(out, journal);
-    const scratch = join(out, `clips.${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+    const scratch = temporaryName(join(out, 'clips'));
     const queue = workQueue(jobs, signal);
     const record: ClipRun['record'] = async (indices) => {
       await appender.append(
@@ -195,7 +200,7 @@ async function removeUnfinished(out: string): Promise<void> {
   for (const { folder, recursive } of folders) {
     const names = await readdir(folder, { recursive }).catch(() => []);
     for (const name of names) {
-      if (!/\.\d+-[0-9a-f]{8}\.tmp$/.test(name)) continue;
+      if (!isTemporaryName(name)) continue;
       await rm(join(folder, name), { recursive: true, force: true, maxRetries: 5 });
     }
   }

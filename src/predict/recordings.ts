@@ -3,10 +3,18 @@
  * written in their order. A row that cannot be predicted says why and the others go on.
  */
 
-import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { defaultJobs, errorMessage, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
-import { decodeAudio, SAMPLE_RATE_HZ } from '../data/audio/index.js';
+import {
+  defaultJobs,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  isSameFile,
+  mapConcurrently,
+  ReaderGoneError,
+  userTarget,
+} from '../base/index.js';
+import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
 import { encodeHalf } from '../engine/tensor/index.js';
@@ -19,6 +27,7 @@ import {
 } from '../evaluate/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
+import { channelOfRow, hear, type RowNote } from './decoding.js';
 import type { TrainedModel } from './trained-model.js';
 
 export interface RecordingsInput {
@@ -31,6 +40,8 @@ export interface RecordingsInput {
 }
 
 export interface RecordingsOptions extends RecordingsInput {
+  /** Of every recording for which the table does not choose. */
+  readonly channel?: ChannelChoice | undefined;
   readonly format?: PredictionFormat;
   readonly compute: ComputeOptions;
   readonly onProgress?: (done: number, total: number) => void;
@@ -41,6 +52,10 @@ export interface RecordingsSummary {
   readonly failed: number;
   /** Rows without a transcript. */
   readonly textless: number;
+  /** Rows whose note says something of their sound, counted by kind in words; '' for none. */
+  readonly noted: string;
+  /** Rows without a gender. */
+  readonly genderless: number;
 }
 
 /** Recordings in memory at a time: one window being computed, the next being decoded. */
@@ -48,9 +63,12 @@ const WINDOW = 32;
 
 /** A row with its audio, or with the reason why it has none. */
 type Recording = { readonly row: CsvRow; readonly path: string } & (
-  | { readonly samples: Float32Array | undefined }
+  | { readonly samples: Float32Array | undefined; readonly notes: readonly RowNote[] }
   | { readonly error: string }
 );
+
+/** Of the speaker's gender, which prompts may name; need not be there. */
+export const GENDER_COLUMN = 'gender';
 
 /** Columns that a CSV need not have. */
 export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
@@ -60,19 +78,33 @@ export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
  * @throws InputError when the CSV is missing, empty or without a column that was named, or the output cannot be a file
  */
 export async function readRecordings(options: RecordingsInput): Promise<CsvTable> {
-  const { input, output, pathColumn, textColumn, speakerColumn } = options;
+  const { input, pathColumn, textColumn, speakerColumn } = options;
   const named = [
     pathColumn,
     ...(textColumn === OPTIONAL_COLUMNS.text ? [] : [textColumn]),
     ...(speakerColumn === OPTIONAL_COLUMNS.speaker ? [] : [speakerColumn]),
   ];
   const table = await readCsvTable(input, named);
-  if (resolve(input) === resolve(output)) {
+  await refuseInputs(options, table);
+  return table;
+}
+
+/** @throws InputError when the output is a folder, or one of the files that are read, by whatever name */
+async function refuseInputs(
+  { input, output, pathColumn }: RecordingsInput,
+  { rows }: CsvTable,
+): Promise<void> {
+  const target = await userTarget(output, '-o');
+  if (target.kind === 'stream') return;
+  if (await isSameFile(input, target.path)) {
     throw new InputError(`output ${output} is the input itself; name another file with -o`);
   }
-  const present = await stat(output).catch(() => undefined);
-  if (present?.isDirectory()) throw new InputError(`output ${output} is a folder; name a file in it with -o`);
-  return table;
+  if (target.present === undefined) return;
+  for (const { line, fields } of rows) {
+    const path = fields[pathColumn]?.trim() ?? '';
+    if (path === '' || !(await isSameFile(resolve(dirname(input), path), target.path))) continue;
+    throw new InputError(`output ${output} is the recording of line ${line}; name another file with -o`);
+  }
 }
 
 /**
@@ -87,10 +119,11 @@ export async function predictRecordings(
   const { recipe, model } = trained;
   const identity =
     columns.includes('id') && options.pathColumn !== 'id' ? (['id', 'path'] as const) : (['path'] as const);
-  const writer = await openWriter(options, { labels: recipe.labels, identity });
+  const writer = await openWriter(options, { labels: recipe.labels, identity, note: true });
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
   let failed = 0;
+  const noted: { kind: string; name: string }[] = [];
   try {
     if (model.needsAudio) {
       const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
@@ -100,25 +133,32 @@ export async function predictRecordings(
     let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);
     for (let start = 0; start < rows.length; start += WINDOW) {
       if (options.compute.stop?.aborted) {
-        throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; nothing was written`);
+        const { kind } = await userTarget(options.output);
+        const written = kind === 'stream' ? 'these were written' : 'nothing was written';
+        throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; ${written}`);
       }
       const window = await ahead;
       ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), trained, options);
       const outcomes = await predictWindow(window, trained, encoder, options);
-      for (const [index, { row, path }] of window.entries()) {
+      for (const [index, recording] of window.entries()) {
+        const { row, path } = recording;
         const outcome = outcomes[index]!;
         if ('error' in outcome) failed += 1;
+        const notes = 'notes' in recording ? recording.notes : [];
+        for (const { kind } of notes) noted.push({ kind, name: `line ${row.line}` });
         await writer.write({
           ...(row.fields.id !== undefined && { id: row.fields.id }),
           path: row.fields[options.pathColumn] ?? path,
           ...outcome,
+          ...(notes.length > 0 && { note: notes.map(({ text }) => text).join('; ') }),
         });
       }
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
     }
     await writer.commit();
     const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
-    return { rows: rows.length, failed, textless };
+    const genderless = rows.filter(({ fields }) => !fields[GENDER_COLUMN]?.trim()).length;
+    return { rows: rows.length, failed, textless, genderless, noted: countByKind(noted) };
   } finally {
     await writer.discard();
     await encoder?.close();
@@ -126,12 +166,14 @@ export async function predictRecordings(
 }
 
 async function openWriter(
-  { output, format }: RecordingsOptions,
+  { output, format, compute: { stop } }: RecordingsOptions,
   columns: PredictionColumns,
 ): Promise<PredictionWriter> {
   try {
-    return await openPredictionWriter(output, columns, format);
+    return await openPredictionWriter(output, columns, format, stop);
   } catch (error) {
+    if (stop?.aborted) throw new InterruptedError(`interrupted before anybody read ${output}`);
+    if (error instanceof InputError || error instanceof ReaderGoneError) throw error;
     throw new InputError(`output ${output} cannot be written: ${errorMessage(error)}`);
   }
 }
@@ -143,15 +185,15 @@ function decodeWindow(
   options: RecordingsOptions,
 ): Promise<Recording[]> {
   const folder = dirname(options.input);
-  const most = Math.max(1, Math.round(trained.recipe.max_audio_sec * SAMPLE_RATE_HZ));
   return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
     const given = row.fields[options.pathColumn]?.trim() ?? '';
     const path = resolve(folder, given);
     if (given === '')
       return { row, path, error: `line ${row.line}: column "${options.pathColumn}" is empty` };
-    if (!trained.model.needsAudio) return { row, path, samples: undefined };
+    if (!trained.model.needsAudio) return { row, path, samples: undefined, notes: [] };
     try {
-      return { row, path, samples: (await decodeAudio(path)).subarray(0, most) };
+      const channel = channelOfRow(row.fields, options.channel);
+      return { row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
     } catch (error) {
       return { row, path, error: errorMessage(error) };
     }
@@ -180,6 +222,7 @@ async function predictWindow(
       path: window[index]!.path,
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
       speaker: fields[options.speakerColumn] ?? '',
+      gender: fields[GENDER_COLUMN] ?? '',
       label: '',
     };
   });

@@ -10,6 +10,8 @@ import {
   fittingExamples,
   labelCounts,
   loadCorpus,
+  manifestChange,
+  trainedManifest,
 } from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
 
@@ -47,9 +49,10 @@ export async function predictTestSet(
     const { recipe, facts } = trained;
     const placed = manifest === undefined ? recipe : { ...recipe, manifest };
     const corpus = await loadCorpus(placed, facts.fold ?? undefined, ['test']);
-    if (corpus.manifest.sha256 !== facts.manifest.sha256) {
+    const change = manifestChange(facts.manifest, trainedManifest(placed.manifest, corpus.manifest));
+    if (change !== undefined) {
       throw new InputError(
-        `${placed.manifest} has changed since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
+        `${placed.manifest} ${change} since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
       );
     }
     const predicted = await predictUtterances(trained, corpus.test, compute, onProgress);

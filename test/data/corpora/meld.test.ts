@@ -63,7 +63,7 @@ describe('prepare-meld', () => {
     for (const { path, durationSec } of manifest.utterances) {
       expect(ffprobeSec(path)).toBeCloseTo(durationSec, 5);
     }
-    expect(amplitudeAt(await decodeAudio(first.path), 500)).toBeGreaterThan(0.35); // the centre of 5.1
+    expect(amplitudeAt((await decodeAudio(first.path)).samples, 500)).toBeGreaterThan(0.35); // the centre of 5.1
     expect(summary).toMatchObject({ kept: 8, converted: 9, alreadyDone: false, differences: [] });
     expect(summary.counts.split).toEqual({
       dev: { disgust: 1 },
@@ -85,7 +85,7 @@ describe('prepare-meld', () => {
     expect(info.notes.cut.map(({ id }) => id)).toEqual(['train_dia1_utt0', 'test_dia220_utt0']);
     expect(info.notes.cut[0]!.reason).toMatch(/^3\.0\d+ s, kept the first 0\.5 s$/);
     expect(info.notes.cut[1]!.reason).toMatch(/^10\.\d+ s, kept the last 4 s$/);
-    const kept = await decodeAudio(utterances.at(-1)!.path);
+    const kept = (await decodeAudio(utterances.at(-1)!.path)).samples;
     expect(amplitudeAt(kept, 900)).toBeGreaterThan(0.35);
     expect(info.notes.padded).toEqual([
       { id: 'train_dia2_utt0', reason: expect.stringMatching(/^0\.0\d+ s, silence added up to 0\.1 s$/) },

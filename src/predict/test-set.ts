@@ -11,6 +11,7 @@ import {
   labelCounts,
   loadCorpus,
   manifestChange,
+  recordedDraw,
   trainedManifest,
 } from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
@@ -48,7 +49,7 @@ export async function predictTestSet(
   try {
     const { recipe, facts } = trained;
     const placed = manifest === undefined ? recipe : { ...recipe, manifest };
-    const corpus = await loadCorpus(placed, facts.fold ?? undefined, ['test']);
+    const corpus = await loadCorpus(placed, facts.fold ?? undefined, ['test'], recordedDraw(facts));
     const change = manifestChange(facts.manifest, trainedManifest(placed.manifest, corpus.manifest));
     if (change !== undefined) {
       throw new InputError(

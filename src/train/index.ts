@@ -30,7 +30,7 @@ export {
   stageFolder,
   type UnreadableRun,
 } from './run/index.js';
-export { trainedManifest } from './run-facts.js';
+export { recordedDraw, trainedManifest } from './run-facts.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type PlannedRun, prepareRuns } from './shared-features.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';

@@ -1,6 +1,6 @@
 /** @file What run.json says of a run when it begins. */
 
-import type { Manifest } from '../data/corpora/index.js';
+import type { Manifest, ValidationDraw } from '../data/corpora/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../models/index.js';
@@ -63,6 +63,11 @@ function drawnValidation(
   const trained = new Set(train.map(({ speaker }) => speaker));
   const own = new Set(dev.map(({ speaker }) => speaker).filter((name) => name !== '' && !trained.has(name)));
   return { draw, seed: splitSeed(recipe), speakers: [...own].sort() };
+}
+
+/** How the validation set of a run was drawn: runs of earlier versions, which do not record it, drew without the fold. */
+export function recordedDraw({ validation }: Pick<RunFacts, 'validation'>): ValidationDraw {
+  return validation === undefined ? 'without-fold' : (validation?.draw ?? 'by-fold');
 }
 
 /**

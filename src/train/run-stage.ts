@@ -33,7 +33,7 @@ import {
   stageFolder,
   type TrainingPosition,
 } from './run/index.js';
-import { changedCircumstances, runFacts, trainedOnBefore } from './run-facts.js';
+import { changedCircumstances, recordedDraw, runFacts, trainedOnBefore } from './run-facts.js';
 import { countSteps, planSteps } from './schedule.js';
 import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
@@ -226,12 +226,11 @@ async function validationDraw(
   const stage1 = followsStage1(options) ? stageFolder(root, 1, fold) : undefined;
   const earlier = begun ?? (stage1 && (await readFacts(stage1)));
   if (earlier === undefined) return 'by-fold';
-  if (earlier.validation !== undefined) return earlier.validation?.draw ?? 'by-fold';
-  if (fold !== undefined && earlier.utterances.dev > 0)
+  if (earlier.validation === undefined && fold !== undefined && earlier.utterances.dev > 0)
     onNote?.(
       'validating on the same utterances as the run of an earlier version that this goes on from; a new run draws them by fold',
     );
-  return 'without-fold';
+  return recordedDraw(earlier);
 }
 
 function followsStage1({ recipe, stage }: StageRunOptions): boolean {

@@ -5,6 +5,7 @@ import { readManifest, selectUtterances, type Utterance } from '../../data/corpo
 import { evaluationOf, type Resampling, type Scores, seedMetrics } from '../../evaluate/index.js';
 import type { ReportData, ReportUtterance } from '../../evaluate/report/index.js';
 import { corpusViewOf, type Recipe } from '../../recipe/index.js';
+import { manifestChange, trainedManifest } from '../../train/index.js';
 import { trainingMajority } from '../index.js';
 import { ablationResults } from './ablation-results.js';
 import { embeddingMap } from './embedding-map.js';
@@ -135,8 +136,9 @@ type Corpus =
 async function corpusOf({ recipe, facts, folder }: ReadRuns, path: string): Promise<Corpus> {
   try {
     const manifest = await readManifest(path);
-    if (manifest.sha256 !== facts[0]!.manifest.sha256) {
-      return { missing: `${path} has changed since ${folder.dir} was trained` };
+    const change = manifestChange(facts[0]!.manifest, trainedManifest(path, manifest));
+    if (change !== undefined) {
+      return { missing: `${path} ${change} since ${folder.dir} was trained` };
     }
     const { utterances } = selectUtterances(manifest, corpusViewOf(recipe));
     const byId = new Map(utterances.map((utterance) => [utterance.id, utterance]));

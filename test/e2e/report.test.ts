@@ -114,7 +114,12 @@ describe('the report of one run', () => {
       expect(data.labels[predicted!]).toBe(rows[i]!.label);
       expect(probabilities![predicted!]).toBe(Math.max(...probabilities!));
     }
-    expect(data.prompt).toEqual({ system: '', user: shortPrompt.user, answer: 'Emotion:' });
+    expect(data.prompt).toEqual({
+      system: '',
+      speaker: 'gender',
+      user: shortPrompt.user,
+      answer: 'Emotion:',
+    });
     expect(data.recipe).toBe(work.read('runs/one/stage2/recipe.yaml').toString());
     expect(data.versions).toEqual(results.versions);
     const facts = Object.fromEntries(data.facts);

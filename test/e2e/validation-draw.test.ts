@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
+import { seenUtterances } from '../../src/predict/seen-utterances.js';
 import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
 import { type RunFacts, runStage } from '../../src/train/index.js';
 import { makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
@@ -127,6 +128,30 @@ describe('a run of an earlier version', () => {
     expect(validation!.speakers).not.toEqual(old.speakers);
     await train(2);
     expect(factsOf('old/stage2/fold-3').validation).toEqual(old);
+  });
+
+  it('has seen those whom it was trained on by its own draw, and a later run those of its fold', async () => {
+    const { validation, ...old } = factsOf('old/stage1/fold-3');
+    const speakersOf = async (facts: RunFacts) => {
+      const { train, dev } = (await seenUtterances(recipe, facts))!;
+      return [train, dev].map((part) => new Set(part.map(({ speaker }) => speaker)));
+    };
+    const [trained, validated] = await speakersOf(old);
+    expect([...validated!]).toEqual(validation!.speakers);
+    expect([...trained!, ...validated!].sort()).toEqual(others(3));
+    const [, later] = await speakersOf({ ...old, validation: { ...validation!, draw: 'by-fold' } });
+    expect([...later!]).toEqual(factsOf('runs/draw/stage1/fold-3').validation!.speakers);
+    expect(later).not.toEqual(validated);
+  });
+
+  it('whose clips another ffmpeg decodes now has seen nothing that is known', async () => {
+    const facts = factsOf('old/stage1/fold-3');
+    const by = (ffmpeg: string): RunFacts => ({ ...facts, manifest: { ...facts.manifest, ffmpeg } });
+    const info = work.read('toy/manifest.json').toString();
+    work.file('toy/manifest.json', JSON.stringify({ ...JSON.parse(info), ffmpeg: '6.1' }));
+    expect(await seenUtterances(recipe, by('6.1'))).toBeDefined();
+    expect(await seenUtterances(recipe, by('5.1'))).toBeUndefined();
+    work.file('toy/manifest.json', info);
   });
 
   it('that is another draw than it says is refused in one line', async () => {

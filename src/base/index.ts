@@ -32,4 +32,10 @@ export {
   outputTarget,
   userTarget,
 } from './output-target.js';
-export { isTemporaryName, temporaryName, withoutTemporarySuffix } from './temporary-files.js';
+export {
+  deleteAtExit,
+  isTemporaryName,
+  sweepTemporaries,
+  temporaryName,
+  withoutTemporarySuffix,
+} from './temporary-files.js';

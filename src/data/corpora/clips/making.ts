@@ -7,6 +7,7 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
   defaultJobs,
+  deleteAtExit,
   InterruptedError,
   isTemporaryName,
   mapConcurrently,
@@ -76,6 +77,7 @@ export async function prepareClips(
   if (open.length > 0) {
     const appender = await openJournal(out, journal);
     const scratch = temporaryName(join(out, 'clips'));
+    const exit = deleteAtExit(scratch);
     const queue = workQueue(jobs, signal);
     const record: ClipRun['record'] = async (indices) => {
       await appender.append(
@@ -120,6 +122,7 @@ export async function prepareClips(
     } finally {
       await appender.close();
       await rm(scratch, { recursive: true, force: true, maxRetries: 5 });
+      exit.forget();
     }
   }
   const lines = identities.map((each, index) => journalLine(each, outcomes[index]!));

@@ -9,6 +9,7 @@ export {
   errorMessage,
   InputError,
   InterruptedError,
+  oneLine,
   quoted,
   ReaderGoneError,
   UnavailableError,
@@ -25,6 +26,7 @@ export {
   writeOutput,
 } from './files.js';
 export { claimLock, type LockHolder } from './lock.js';
+export { type PlainValue, plainValueOf } from './nesting.js';
 export {
   isSameFile,
   makeOutputFolder,

@@ -1,6 +1,6 @@
 /** @file What distinguishes two resolved recipes, key by key. */
 
-import { parse } from 'yaml';
+import { parseDumped } from './dump.js';
 import { recipeSchema } from './schema.js';
 
 /** A key whose value differs between two recipes; values as JSON, undefined where a recipe lacks the key. */
@@ -28,7 +28,7 @@ export function changedKeys(before: string, after: string): ChangedKey[] {
 
 /** The recipe with every key: a run of an earlier emoq lacks those that were added since, and ran with their defaults. */
 function resolved(dump: string): unknown {
-  const written: unknown = parse(dump);
+  const written = parseDumped(dump);
   return recipeSchema.safeParse(written).data ?? written;
 }
 

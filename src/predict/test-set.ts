@@ -3,7 +3,13 @@
 import { InputError, InterruptedError } from '../base/index.js';
 import { argmax, dialogueOf, type ScoredPrediction } from '../evaluate/index.js';
 import type { RunFolder } from '../train/index.js';
-import { type ComputeOptions, experimentFeatures, fittingExamples, loadCorpus } from '../train/index.js';
+import {
+  type ComputeOptions,
+  experimentFeatures,
+  fittingExamples,
+  loadCorpus,
+  requireInferences,
+} from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
 
 export interface TestSetPredictions {
@@ -20,6 +26,7 @@ export interface TestSetPredictions {
  * their features are there.
  * @throws InterruptedError when `compute.stop` is aborted
  * @throws InputError when the manifest is not the one that the run was trained on
+ * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
  */
 export async function predictTestSet(
   folder: RunFolder,
@@ -46,8 +53,13 @@ export async function predictTestSet(
           ? new InterruptedError('interrupted before the end; no results were written')
           : error;
       });
+    const whole = requireInferences(
+      examples,
+      inferences,
+      `the weights of ${folder.dir}, or of its backbones, are damaged`,
+    );
     const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
-      const { probabilities } = inferences[index]!;
+      const { probabilities } = whole[index]!;
       const { speaker } = corpus.test[index]!;
       const dialogue = dialogueOf(id);
       return {
@@ -60,7 +72,7 @@ export async function predictTestSet(
         probabilities,
       };
     });
-    const embeddings = inferences.map(({ embedding }) => embedding);
+    const embeddings = whole.map(({ embedding }) => embedding);
     return { labels: recipe.labels, predictions, embeddings, facts, recipe };
   } finally {
     await trained.close();

@@ -12,6 +12,7 @@ import type { Recipe } from '../recipe/index.js';
 import {
   type ComputeOptions,
   type Example,
+  type FailedInference,
   type FeatureSource,
   type Inference,
   type InferenceOptions,
@@ -36,7 +37,7 @@ export interface TrainedModel {
     examples: readonly Example[],
     features: FeatureSource,
     control?: Pick<InferenceOptions, 'onProgress' | 'stop'>,
-  ): Promise<Inference[]>;
+  ): Promise<(Inference | FailedInference)[]>;
   close(): Promise<void>;
 }
 

@@ -14,7 +14,14 @@ export {
   type StageModel,
 } from './experiment.js';
 export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
-export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
+export {
+  type FailedInference,
+  type Inference,
+  type InferenceOptions,
+  inferAll,
+  requireInferences,
+  validationFigures,
+} from './inference.js';
 export {
   type ListedRun,
   listRuns,

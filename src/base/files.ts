@@ -21,7 +21,7 @@ const MAX_WRITE_BYTES = 1 << 30;
 /** Opens a temporary file beside `path` (parent folders are made). */
 export async function createAtomicFile(path: string): Promise<AtomicFile> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  const temporary = temporaryName(path);
   const handle = await open(temporary, 'w');
   let closed = false;
   const close = async (): Promise<void> => {
@@ -50,8 +50,7 @@ export async function createAtomicFile(path: string): Promise<AtomicFile> {
     async commit() {
       await naming(handle.sync());
       await close();
-      await rename(temporary, path);
-      await syncFolder(dirname(path));
+      await moveIntoPlace(temporary, path);
     },
     async discard() {
       await close();
@@ -69,6 +68,17 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
   } finally {
     await file.discard();
   }
+}
+
+/** A name beside `path` for a file that is not whole yet: what is left of it is known for what it is. */
+export function temporaryName(path: string): string {
+  return `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+}
+
+/** Gives a whole file its final name, over what has it; returns when that is on the disk. */
+export async function moveIntoPlace(temporary: string, path: string): Promise<void> {
+  await rename(temporary, path);
+  await syncFolder(dirname(path));
 }
 
 /** JSON with two-space indentation and a final newline, written atomically. */

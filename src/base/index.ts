@@ -14,11 +14,13 @@ export {
 export {
   type AtomicFile,
   createAtomicFile,
+  moveIntoPlace,
   pathExists,
   readJson,
   readTextFile,
   sha256Of,
   sha256OfFile,
+  temporaryName,
   writeFileAtomic,
   writeJsonAtomic,
 } from './files.js';

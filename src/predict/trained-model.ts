@@ -90,7 +90,7 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
 
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
-  const { facts, recipe, trained } = await openTrainedRun(folder);
+  const { facts, recipe, trained } = await openTrainedRun(folder, compute.onWarning);
   const model = await openStageModel(recipe, facts.stage);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));

@@ -23,6 +23,9 @@ export interface ComputeOptions {
   /** Told when the input has passed its checks and computing begins; may be told again. */
   readonly onBegin?: () => void;
   readonly onFeatures?: (progress: FeatureProgress) => void;
+  /** Told what the user should know of a run or of backbones that are opened. */
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 

@@ -23,6 +23,8 @@ export {
   validationFigures,
 } from './inference.js';
 export {
+  type HeldCheckpoint,
+  holdCheckpoint,
   type ListedRun,
   listRuns,
   type MetricsLine,

@@ -33,6 +33,8 @@ export function runFacts(
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are there
     stage1: stage1 ?? null,
+    checkpoint: null,
+    checkpoints: {},
     prompt: prompt === undefined ? null : promptTemplate(recipe),
     parameters: { trainable: countOf(parameters.trainable), frozen: countOf(parameters.frozen) },
     steps: totalSteps,

@@ -1,6 +1,6 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
-import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
+import { InputError, pathExists, writeJsonAtomic } from '../base/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
@@ -19,6 +19,9 @@ import { audioStatistics, initialStage1, initialStage2 } from './initial-paramet
 import { openSession, writeModel } from './model-files.js';
 import {
   createRun,
+  type HeldCheckpoint,
+  holdCheckpoint,
+  holdUnfinished,
   inspectRun,
   lockRun,
   type RunFacts,
@@ -27,6 +30,7 @@ import {
   readPosition,
   removeDeadLock,
   removeTemporaries,
+  settleCheckpoint,
   stageFolder,
   type TrainingPosition,
 } from './run/index.js';
@@ -84,7 +88,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     threads: options.compute.threads,
     versions: options.versions,
     totalSteps,
-    stage1: stage1 && (await sha256OfFile(stage1)),
+    stage1: stage1?.sha256,
   });
   const found = await inspectRun(folder, recipe, planned);
   const { status } = found;
@@ -93,6 +97,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     await removeDeadLock(folder);
     return { status: 'already', folder, position: start, totalSteps };
   }
+  const doubtful = found.status === 'unfinished' ? await holdUnfinished(folder, found.facts) : undefined;
+  if (doubtful !== undefined) options.onWarning?.(doubtful);
   const examples = trainingExamples(experiment);
   const plan = planSteps(corpus.train.length, {
     ...passes,
@@ -121,12 +127,15 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
   const initial =
-    status === 'new' ? await initialParameters(experiment, examples.train, features, stage1) : undefined;
+    status === 'new'
+      ? await initialParameters(experiment, examples.train, features, stage1?.path)
+      : undefined;
   const unlock = await lockRun(folder);
   const host = startSessionHost();
   try {
     if (status === 'new') await createRun(folder, recipe, facts);
     await removeTemporaries(folder);
+    await settleCheckpoint(folder);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, compute, training);
@@ -164,7 +173,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     if (finished) {
       const trained = { epochs: position.epoch, steps: position.step };
       const end = { status: 'finished', selected: position.best, trained } as const;
-      await writeJsonAtomic(folder.facts, { ...facts, ...end } satisfies RunFacts);
+      const { checkpoint, checkpoints } = (await readFacts(folder)) ?? facts;
+      await writeJsonAtomic(folder.facts, { ...facts, ...end, checkpoint, checkpoints } as RunFacts);
     }
     return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps };
   } finally {
@@ -202,12 +212,22 @@ function computeAsBegun(
   return begun === null ? others : { ...others, threads: begun };
 }
 
-/** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
-async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions): Promise<string | undefined> {
+/** The stage-1 checkpoint that stage 2 starts from, where it does. @throws InputError where it is not there or damaged */
+async function stage1Checkpoint({
+  recipe,
+  stage,
+  root,
+  fold,
+  onWarning,
+}: StageRunOptions): Promise<(HeldCheckpoint & { readonly path: string }) | undefined> {
   if (stage === 1 || !recipe.stage2.from_stage1 || !hasFormer(recipe)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
-  if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) return folder.checkpoint;
+  if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) {
+    const held = await holdCheckpoint(folder, facts);
+    if (held.warning !== undefined) onWarning?.(held.warning);
+    return { ...held, path: folder.checkpoint };
+  }
   const lacking = facts?.status === 'training' ? 'is not finished' : 'has no checkpoint';
   throw new InputError(
     `stage 2 starts from stage 1, and ${folder.dir} ${lacking}; run stage1 first, or --set stage2.from_stage1=false`,

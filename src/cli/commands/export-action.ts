@@ -45,11 +45,11 @@ export async function run(options: ExportOptions, part: ExportPart): Promise<voi
 async function openPart(options: ExportOptions, part: ExportPart): Promise<ExportableModel> {
   if (part === 'encoder') return exportableEncoder(options.checkpoint);
   if (part === 'llm') {
-    const model = await exportableLanguageModel(options);
+    const model = await exportableLanguageModel({ ...options, onWarning: warn });
     if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.facts);
     return model;
   }
-  const model = await exportableFormer(options);
+  const model = await exportableFormer({ ...options, onWarning: warn });
   if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.facts);
   else {
     warn(

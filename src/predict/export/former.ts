@@ -30,6 +30,7 @@ export interface FormerExport {
   readonly run?: string | undefined;
   /** Without a run: the recipe that decides its sizes and seed; absent: the defaults. */
   readonly recipe?: string | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /** A Former for export, and what it is: trained by a run, or started from a seed. */
@@ -41,7 +42,7 @@ export type ExportableFormer = ExportableModel &
  * @throws InputError when neither checkpoint nor run is given, or one of them is broken
  */
 export async function exportableFormer(options: FormerExport): Promise<ExportableFormer> {
-  if (options.run !== undefined) return trainedFormer(options.run, options.checkpoint);
+  if (options.run !== undefined) return trainedFormer(options.run, options);
   if (options.checkpoint !== undefined) return startingFormer(options.checkpoint, options.recipe);
   throw new InputError('say what to export: --run FOLDER, or --checkpoint FOLDER of a RoBERTa to start from');
 }
@@ -52,8 +53,11 @@ async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
 }
 
 /** The Former of a run, with RoBERTa's word embeddings where the run did not train them. */
-async function trainedFormer(dir: string, checkpoint: string | undefined): Promise<ExportableFormer> {
-  const run = await openTrainedRun(await findRun(dir));
+async function trainedFormer(
+  dir: string,
+  { checkpoint, onWarning }: FormerExport,
+): Promise<ExportableFormer> {
+  const run = await openTrainedRun(await findRun(dir), onWarning);
   const { facts, folder, recipe, trained } = run;
   if (recipe.fusion === 'none') {
     throw new InputError(`the run in ${folder.dir} has no Former: its recipe says fusion: none`);
@@ -77,7 +81,7 @@ async function trainedFormer(dir: string, checkpoint: string | undefined): Promi
         ? storedTensor(requireWeight(roberta, WORD_EMBEDDINGS_KEY, shape), key)
         : storedTensor(requireWeight(trained, key, shape)),
     ),
-    metadata: { part: 'former', checkpoint: checkpointName(roberta), ...(await runMetadata(run)) },
+    metadata: { part: 'former', checkpoint: checkpointName(roberta), ...runMetadata(run) },
     sources: [...weightFiles(roberta), folder.checkpoint],
   };
 }

@@ -31,6 +31,7 @@ export interface LanguageModelExport {
   readonly inputs?: LanguageModelInputs | undefined;
   /** Type of the weights that a LoRA is merged into; default `float32`, which loses nothing of it. */
   readonly mergedDtype?: MergedDtype | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -40,8 +41,8 @@ export interface LanguageModelExport {
 export async function exportableLanguageModel(
   options: LanguageModelExport,
 ): Promise<ExportableModel & { readonly run?: TrainedRun }> {
-  const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32' } = options;
-  const run = options.run === undefined ? undefined : await openAdaptedRun(options.run);
+  const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32', onWarning } = options;
+  const run = options.run === undefined ? undefined : await openAdaptedRun(options.run, onWarning);
   const nameOrPath = named ?? run?.recipe.backbones.llm;
   if (nameOrPath === undefined) {
     throw new InputError('say what to export: --checkpoint FOLDER, or --run FOLDER to merge its LoRA');
@@ -59,14 +60,14 @@ export async function exportableLanguageModel(
   return {
     run,
     ...exportable(graph, (key, shape) => merged.get(requireWeight(checkpoint, key, shape).key)!),
-    metadata: { ...metadata, ...(await runMetadata(run)), merged_dtype: mergedDtype },
+    metadata: { ...metadata, ...runMetadata(run), merged_dtype: mergedDtype },
     sources: [...sources, run.folder.checkpoint],
   };
 }
 
-async function openAdaptedRun(dir: string): Promise<TrainedRun> {
+async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWarning']): Promise<TrainedRun> {
   const folder = await findRun(dir);
-  const run = await openTrainedRun(folder);
+  const run = await openTrainedRun(folder, onWarning);
   if (run.facts.stage === 1) {
     throw new InputError(
       `the run in ${folder.dir} is of stage 1, which trains no LoRA; name a run of stage 2, or leave --run out`,

@@ -49,6 +49,13 @@ export interface RunFacts {
   readonly cropped: number;
   /** SHA-256 of the stage-1 checkpoint that stage 2 started from, where it did. */
   readonly stage1: string | null;
+  /**
+   * SHA-256 of checkpoint.safetensors; null before there is one, absent in runs of an emoq that did not record it. While
+   * it is being put in the place of another, or of none, `replaces` is that one's, or null.
+   */
+  readonly checkpoint?: { readonly sha256: string; readonly replaces?: string | null } | null;
+  /** SHA-256 of the files in checkpoints/, by name. */
+  readonly checkpoints?: Readonly<Record<string, string>>;
   /** The exact prompt, slots unfilled. */
   readonly prompt: { readonly system: string; readonly user: string; readonly answer: string } | null;
   readonly parameters: { readonly trainable: number; readonly frozen: number };

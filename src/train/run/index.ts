@@ -1,6 +1,6 @@
 /** @file Door of the runs: what training leaves on disk, and finds again when it goes on. */
 
-export { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
+export { pruneCheckpoints } from './epoch-checkpoints.js';
 export {
   createRun,
   inspectRun,
@@ -11,6 +11,13 @@ export {
   runFolder,
   stageFolder,
 } from './folder.js';
+export {
+  type HeldCheckpoint,
+  holdCheckpoint,
+  holdUnfinished,
+  keepParameters,
+  settleCheckpoint,
+} from './kept-checkpoints.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';
 export { type MetricsLine, type MetricsLog, openMetrics, readMetrics } from './metrics-log.js';

@@ -17,9 +17,11 @@ import {
   type Inference,
   type InferenceOptions,
   inferAll,
+  inspectBackbones,
   openStageModel,
   type RunFacts,
   type RunFolder,
+  requireSameBackbones,
   runFolder,
   type StageModel,
   stageEvaluationGraph,
@@ -88,10 +90,14 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
   );
 }
 
-/** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone */
+/** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone or others */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
   const { facts, recipe, trained } = await openTrainedRun(folder, compute.onWarning);
   const model = await openStageModel(recipe, facts.stage);
+  const { identities, warnings } = await inspectBackbones(model);
+  requireSameBackbones(folder, facts, identities);
+  for (const text of model.backbones.notes) compute.onNote?.(text);
+  for (const text of warnings) compute.onWarning?.(text);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const graph = stageEvaluationGraph(model.stage, model.parameters, weights);

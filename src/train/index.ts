@@ -1,5 +1,10 @@
 /** @file Door of the training room: experiments, stages, the loop, runs on disk. */
 
+export {
+  type InspectedBackbones,
+  inspectBackbones,
+  requireSameBackbones,
+} from './backbone-inspection.js';
 export { type Collation, collate, type StoredFeatures } from './collation.js';
 export { checkFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
 export { backboneConfigs, type StageSize, sizeStage, stepText } from './dry-run.js';

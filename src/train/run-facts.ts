@@ -4,7 +4,7 @@ import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../models/index.js';
 import { type Experiment, promptTemplate } from './experiment.js';
-import type { RunFacts } from './run/index.js';
+import type { BackboneIdentities, RunFacts } from './run/index.js';
 
 /** What a run is made under, beside its experiment. */
 export interface RunCircumstances {
@@ -13,13 +13,14 @@ export interface RunCircumstances {
   readonly threads: number | undefined;
   readonly versions: Readonly<Record<string, string>>;
   readonly totalSteps: number;
+  readonly backbones: BackboneIdentities;
   /** SHA-256 of the stage-1 checkpoint that stage 2 starts from, where it does. */
   readonly stage1: string | undefined;
 }
 
 export function runFacts(
   { recipe, corpus, parameters, prompt, stage }: Experiment,
-  { fold, device, threads, versions, totalSteps, stage1 }: RunCircumstances,
+  { fold, device, threads, versions, totalSteps, backbones, stage1 }: RunCircumstances,
 ): RunFacts {
   return {
     format: 'emoq-run',
@@ -33,6 +34,7 @@ export function runFacts(
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are there
     stage1: stage1 ?? null,
+    backbones,
     checkpoint: null,
     checkpoints: {},
     prompt: prompt === undefined ? null : promptTemplate(recipe),

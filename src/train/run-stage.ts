@@ -4,6 +4,7 @@ import { InputError, pathExists, writeJsonAtomic } from '../base/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
+import { inspectBackbones, requireSameBackbones } from './backbone-inspection.js';
 import { labelCounts } from './corpus.js';
 import { peakMemory, vocabularyOf } from './dry-run.js';
 import type { Example } from './examples.js';
@@ -18,6 +19,7 @@ import type { ComputeOptions, FeatureSource } from './features.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
 import { openSession, writeModel } from './model-files.js';
 import {
+  type BackboneIdentities,
   createRun,
   type HeldCheckpoint,
   holdCheckpoint,
@@ -77,7 +79,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const experiment = await openExperiment(recipe, stage, fold);
   const { corpus, parameters } = experiment;
   const accumulation = accumulationWarning(recipe, stage);
-  const stage1 = await stage1Checkpoint(options);
+  const { identities, warnings } = await inspectBackbones(experiment);
+  const stage1 = await stage1Checkpoint(options, identities);
   const { epochs, batch_size, warmup_fraction } = stageSettings(recipe, stage);
   const selection = selectionRule(experiment);
   const passes = { epochs, batchSize: batch_size, warmupFraction: warmup_fraction };
@@ -88,6 +91,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     threads: options.compute.threads,
     versions: options.versions,
     totalSteps,
+    backbones: identities,
     stage1: stage1?.sha256,
   });
   const found = await inspectRun(folder, recipe, planned);
@@ -105,6 +109,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     seed: recipe.seed,
     batches: trainingBatches(experiment, examples.train),
   });
+  for (const text of experiment.backbones.notes) onNote?.(text);
+  for (const text of warnings) options.onWarning?.(text);
   reviewCorpus(experiment, options);
   if (accumulation !== undefined) options.onWarning?.(accumulation);
   if (found.status === 'unfinished') {
@@ -213,18 +219,16 @@ function computeAsBegun(
 }
 
 /** The stage-1 checkpoint that stage 2 starts from, where it does. @throws InputError where it is not there or damaged */
-async function stage1Checkpoint({
-  recipe,
-  stage,
-  root,
-  fold,
-  onWarning,
-}: StageRunOptions): Promise<(HeldCheckpoint & { readonly path: string }) | undefined> {
+async function stage1Checkpoint(
+  { recipe, stage, root, fold, onWarning }: StageRunOptions,
+  backbones: BackboneIdentities,
+): Promise<(HeldCheckpoint & { readonly path: string }) | undefined> {
   if (stage === 1 || !recipe.stage2.from_stage1 || !hasFormer(recipe)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
   if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) {
     const held = await holdCheckpoint(folder, facts);
+    requireSameBackbones(folder, facts, backbones);
     if (held.warning !== undefined) onWarning?.(held.warning);
     return { ...held, path: folder.checkpoint };
   }

@@ -25,8 +25,7 @@ export interface EncodedClip {
 const TENSOR = 'features';
 
 /** What is wrong with a clip that {@link storedFeatures} has nothing of. */
-export const UNHOLDABLE_FEATURES =
-  'the encoder gave values that float16 cannot hold (no numbers, or beyond 65,504); are its weights whole?';
+export const UNHOLDABLE_FEATURES = 'the encoder gave values that float16 cannot hold; are its weights whole?';
 
 /** Features as they are kept: in float16. undefined where a value is no number, or beyond what float16 holds. */
 export function storedFeatures({ frames, width, data }: EncodedClip): Features | undefined {

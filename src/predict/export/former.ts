@@ -5,6 +5,7 @@ import { InputError } from '../../base/index.js';
 import type { StreamedTensor } from '../../engine/tensor/index.js';
 import {
   type Checkpoint,
+  checkpointIdentity,
   FORMER_PREFIX,
   formerGraph,
   initialFormer,
@@ -17,7 +18,7 @@ import {
   weightsUnder,
 } from '../../models/index.js';
 import { defaultModelSettings, loadRecipe, type ModelSettings } from '../../recipe/index.js';
-import { backboneConfigs, formerConfig } from '../../train/index.js';
+import { backboneConfigs, formerConfig, requireSameBackbones } from '../../train/index.js';
 import { findRun } from '../trained-model.js';
 import { openTrainedRun, type TrainedRun } from '../trained-run.js';
 import { type ExportableModel, exportable } from './model-files.js';
@@ -69,6 +70,7 @@ async function trainedFormer(
   }
   const roberta = await openRoberta(checkpoint ?? recipe.backbones.former);
   const robertaConfig = parseRobertaConfig(roberta.config, join(roberta.dir, 'config.json'));
+  requireSameBackbones(run.folder, facts, { former: await checkpointIdentity(roberta, robertaConfig) });
   // The width of the audio is a fact of what was trained: the encoder need not be there any more.
   const projection = trained.weights.get(`${FORMER_PREFIX}audio_projection.weight`);
   const config = formerConfig(recipe, { hiddenSize: projection?.shape[1] ?? 0 }, robertaConfig);

@@ -5,6 +5,9 @@ import { errorMessage, InputError } from '../../base/index.js';
 import type { StreamedTensor, Tensor } from '../../engine/tensor/index.js';
 import {
   type Checkpoint,
+  checkpointIdentity,
+  chooseHead,
+  declaredWeights,
   type LanguageModelInputs,
   languageModelGraph,
   loraParameters,
@@ -15,8 +18,10 @@ import {
   readWeight,
   requireWeight,
   storedTensor,
+  unreadWeights,
   weightFiles,
 } from '../../models/index.js';
+import { requireSameBackbones } from '../../train/index.js';
 import { findRun } from '../trained-model.js';
 import { openTrainedRun, type TrainedRun } from '../trained-run.js';
 import { type ExportableModel, exportable } from './model-files.js';
@@ -31,6 +36,7 @@ export interface LanguageModelExport {
   readonly inputs?: LanguageModelInputs | undefined;
   /** Type of the weights that a LoRA is merged into; default `float32`, which loses nothing of it. */
   readonly mergedDtype?: MergedDtype | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
@@ -48,9 +54,17 @@ export async function exportableLanguageModel(
     throw new InputError('say what to export: --checkpoint FOLDER, or --run FOLDER to merge its LoRA');
   }
   const checkpoint = await openModelFolder(nameOrPath, `give it with --run ${nameOrPath}`);
-  const config = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const configured = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const { config, note } = await chooseHead(checkpoint, configured);
+  if (run !== undefined) {
+    requireSameBackbones(run.folder, run.facts, { llm: await checkpointIdentity(checkpoint, config) });
+  }
+  if (note !== undefined) options.onNote?.(note);
   const metadata = { part: 'llm', checkpoint: checkpointName(checkpoint) };
   const graph = languageModelGraph(config, inputs);
+  const read = new Set(declaredWeights(languageModelGraph(config, 'input_ids').define).map(({ key }) => key));
+  const unread = unreadWeights(checkpoint, 'qwen2', read);
+  if (unread !== undefined) onWarning?.(unread);
   const sources = weightFiles(checkpoint);
   const stored = (key: string, shape: readonly number[]): StreamedTensor =>
     storedTensor(requireWeight(checkpoint, key, shape));

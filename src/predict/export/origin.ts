@@ -2,6 +2,7 @@
 
 import { basename, join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
+import { snapshotOf } from '../../models/hub/index.js';
 import { type Checkpoint, openCheckpoint } from '../../models/index.js';
 import type { TrainedRun } from '../trained-run.js';
 
@@ -26,8 +27,8 @@ export async function openModelFolder(nameOrPath: string, instead: string): Prom
  * the name of its folder.
  */
 export function checkpointName({ dir }: Pick<Checkpoint, 'dir'>): string {
-  const cached = /(?:^|[/\\])models--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)$/.exec(dir);
-  return cached ? `${cached[1]!.replace('--', '/')}@${cached[2]}` : basename(dir);
+  const cached = snapshotOf(dir);
+  return cached ? `${cached.id}@${cached.commit}` : basename(dir);
 }
 
 /** The run in a model's metadata. */

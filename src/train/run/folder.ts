@@ -14,6 +14,7 @@ import {
   writeJsonAtomic,
 } from '../../base/index.js';
 import { dumpRecipe, type Recipe, recipeDifferences } from '../../recipe/index.js';
+import { type BackboneIdentities, backboneDifferences } from './backbone-identities.js';
 
 /** Paths inside a run folder. */
 export interface RunFolder {
@@ -56,6 +57,8 @@ export interface RunFacts {
   readonly checkpoint?: { readonly sha256: string; readonly replaces?: string | null } | null;
   /** SHA-256 of the files in checkpoints/, by name. */
   readonly checkpoints?: Readonly<Record<string, string>>;
+  /** What the backbones are; absent in runs of an emoq that did not record it. */
+  readonly backbones?: BackboneIdentities;
   /** The exact prompt, slots unfilled. */
   readonly prompt: { readonly system: string; readonly user: string; readonly answer: string } | null;
   readonly parameters: { readonly trainable: number; readonly frozen: number };
@@ -113,6 +116,7 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
   const differences = [
     ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
     ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
+    ...backboneDifferences(found.backbones, facts.backbones),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
   ];
   if (differences.length > 0) {

@@ -1,5 +1,6 @@
 /** @file Door of the runs: what training leaves on disk, and finds again when it goes on. */
 
+export { type BackboneIdentities, backboneDifferences } from './backbone-identities.js';
 export { pruneCheckpoints } from './epoch-checkpoints.js';
 export {
   createRun,

@@ -87,6 +87,10 @@ async function predicted(stage: string): Promise<Record<string, string>[]> {
 
 describe('a weight that is not a number, in a checkpoint whose checksum agrees', () => {
   const fault = 'the model gave probabilities that are not numbers';
+  const trained = {
+    stage1: 'former.audio_projection.weight',
+    stage2: 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight',
+  };
   const keys = { stage1: 'head.dense.weight', stage2: 'projector.linear.weight' };
 
   it.each(stages)('of %s gives no row a label, and no evaluation a figure', async (stage) => {
@@ -112,6 +116,17 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
       ),
     );
     expect(readdirSync(work.path('runs/small', stage))).not.toContain('results.json');
+    const exported = { stage1: 'former', stage2: 'llm' }[stage];
+    await putNaN(checkpointOf(stage), trained[stage], 1);
+    edit(factsOf(stage), (facts) => {
+      facts.checkpoint.sha256 = sha256(checkpointOf(stage));
+    });
+    const refused = await work.run('export', exported, '--run', `runs/small/${stage}`, '--out', 'nan.onnx');
+    expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 1, stdout: '' });
+    expect(refused.stderr).toMatch(
+      /^error: ".*" (in .* holds values that are not numbers|with its LoRA has values that float32 cannot hold)/m,
+    );
+    expect(readdirSync(work.dir).filter((name) => name.startsWith('nan.onnx'))).toEqual([]);
     const compared = await work.run('eval', '--compare', `runs/small/${stage}`, `runs/small/${stage}`);
     expect({ code: compared.code, stdout: compared.stdout }).toEqual({ code: 1, stdout: '' });
   });

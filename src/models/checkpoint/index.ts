@@ -14,5 +14,5 @@ export { parseQwen2Config, type Qwen2Config, readQwen2Config } from './qwen2-con
 export { parseRobertaConfig, type RobertaConfig, readRobertaConfig } from './roberta-config.js';
 export { chooseHead, type HeadChoice } from './tied-head.js';
 export { unreadWeights } from './unread-weights.js';
-export { storedTensor } from './weight-bytes.js';
+export { storedTensor, trainedTensor } from './weight-bytes.js';
 export { readWeight, requireWeight, weightFiles, weightsUnder } from './weights.js';

@@ -13,6 +13,7 @@ import {
   requireWeight,
   robertaKey,
   storedTensor,
+  trainedTensor,
   WORD_EMBEDDINGS_KEY,
   weightFiles,
   weightsUnder,
@@ -81,7 +82,7 @@ async function trainedFormer(
     ...exportable(formerGraph(config, recipe.inputs), (key, shape) =>
       fromRoberta(key)
         ? storedTensor(requireWeight(roberta, WORD_EMBEDDINGS_KEY, shape), key)
-        : storedTensor(requireWeight(trained, key, shape)),
+        : trainedTensor(requireWeight(trained, key, shape)),
     ),
     metadata: { part: 'former', checkpoint: checkpointName(roberta), ...runMetadata(run) },
     sources: [...weightFiles(roberta), folder.checkpoint],

@@ -14,6 +14,7 @@ import {
   temporaryName,
   writeJsonAtomic,
 } from '../../base/index.js';
+import { readSafetensorsHeader } from '../../engine/tensor/index.js';
 import { epochCheckpoint, epochOf } from './epoch-checkpoints.js';
 import { type RunFacts, type RunFolder, readFacts } from './folder.js';
 import { holdState } from './training-state.js';
@@ -112,6 +113,7 @@ export async function holdCheckpoint(folder: RunFolder, facts: RunFacts): Promis
   // Of a run that is being trained it may have been replaced since its run.json was read.
   const now = await readFacts(folder);
   if (now?.checkpoint && now.checkpoint.sha256 !== checkpoint?.sha256) return holdCheckpoint(folder, now);
+  await readSafetensorsHeader(folder.checkpoint); // what is cut short says so itself
   throw new InputError(
     `checkpoint ${folder.checkpoint} is damaged, or not the one that was trained: its SHA-256 is ${short(sha256)}, in ${folder.facts} it is ${short(checkpoint?.sha256)}; put a good copy in its place, or delete ${folder.dir} and train again`,
   );

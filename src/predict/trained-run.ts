@@ -3,7 +3,7 @@
 import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile } from '../models/index.js';
 import { loadRecipe, type Recipe } from '../recipe/index.js';
-import { holdCheckpoint, type RunFacts, type RunFolder, readFacts } from '../train/index.js';
+import { type RunFacts, type RunFolder, readFacts, verifyCheckpoint } from '../train/index.js';
 
 export interface TrainedRun {
   readonly folder: RunFolder;
@@ -31,7 +31,7 @@ export async function openTrainedRun(
     );
   }
   const recipe = await loadRecipe({ path: folder.recipe });
-  const { sha256, warning } = await holdCheckpoint(folder, facts);
+  const { sha256, warning } = await verifyCheckpoint(folder, facts);
   if (warning !== undefined) onWarning?.(warning);
   const trained = await openWeightsFile(folder.checkpoint);
   return { folder, facts, recipe, trained, checkpointSha256: sha256 };

@@ -28,8 +28,6 @@ export {
   validationFigures,
 } from './inference.js';
 export {
-  type HeldCheckpoint,
-  holdCheckpoint,
   type ListedRun,
   listRuns,
   type MetricsLine,
@@ -40,6 +38,8 @@ export {
   runFolder,
   stageFolder,
   type UnreadableRun,
+  type VerifiedCheckpoint,
+  verifyCheckpoint,
 } from './run/index.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type PlannedRun, prepareRuns } from './shared-features.js';

@@ -21,9 +21,6 @@ import { openSession, writeModel } from './model-files.js';
 import {
   type BackboneIdentities,
   createRun,
-  type HeldCheckpoint,
-  holdCheckpoint,
-  holdUnfinished,
   inspectRun,
   lockRun,
   type RunFacts,
@@ -35,6 +32,9 @@ import {
   settleCheckpoint,
   stageFolder,
   type TrainingPosition,
+  type VerifiedCheckpoint,
+  verifyCheckpoint,
+  verifyUnfinished,
 } from './run/index.js';
 import { changedCircumstances, runFacts } from './run-facts.js';
 import { countSteps, planSteps } from './schedule.js';
@@ -101,7 +101,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     await removeDeadLock(folder);
     return { status: 'already', folder, position: start, totalSteps };
   }
-  const doubtful = found.status === 'unfinished' ? await holdUnfinished(folder, found.facts) : undefined;
+  const doubtful = found.status === 'unfinished' ? await verifyUnfinished(folder, found.facts) : undefined;
   if (doubtful !== undefined) options.onWarning?.(doubtful);
   const examples = trainingExamples(experiment);
   const plan = planSteps(corpus.train.length, {
@@ -222,15 +222,15 @@ function computeAsBegun(
 async function stage1Checkpoint(
   { recipe, stage, root, fold, onWarning }: StageRunOptions,
   backbones: BackboneIdentities,
-): Promise<(HeldCheckpoint & { readonly path: string }) | undefined> {
+): Promise<(VerifiedCheckpoint & { readonly path: string }) | undefined> {
   if (stage === 1 || !recipe.stage2.from_stage1 || !hasFormer(recipe)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
   if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) {
-    const held = await holdCheckpoint(folder, facts);
+    const verified = await verifyCheckpoint(folder, facts);
     requireSameBackbones(folder, facts, backbones);
-    if (held.warning !== undefined) onWarning?.(held.warning);
-    return { ...held, path: folder.checkpoint };
+    if (verified.warning !== undefined) onWarning?.(verified.warning);
+    return { ...verified, path: folder.checkpoint };
   }
   const lacking = facts?.status === 'training' ? 'is not finished' : 'has no checkpoint';
   throw new InputError(

@@ -17,12 +17,12 @@ import { InputError, sha256OfFile, writeJsonAtomic } from '../../src/base/index.
 import { float32, seededRandom, writeSafetensors } from '../../src/engine/tensor/index.js';
 import { type RunFacts, type RunFolder, readFacts, runFolder } from '../../src/train/run/folder.js';
 import {
-  holdCheckpoint,
-  holdUnfinished,
   keepParameters,
   settleCheckpoint,
+  verifyCheckpoint,
+  verifyUnfinished,
 } from '../../src/train/run/kept-checkpoints.js';
-import { holdState, positionMetadata } from '../../src/train/run/training-state.js';
+import { positionMetadata, verifyState } from '../../src/train/run/training-state.js';
 
 let root: string;
 let folder: RunFolder;
@@ -54,7 +54,7 @@ const saveState = (): Promise<void> =>
     { checksum: true },
   );
 const now = async (): Promise<RunFacts> => (await readFacts(folder))!;
-const hold = async (): Promise<string | undefined> => (await holdCheckpoint(folder, await now())).warning;
+const verify = async (): Promise<string | undefined> => (await verifyCheckpoint(folder, await now())).warning;
 
 describe('the checkpoints of a run', () => {
   it('are in run.json with their checksums, those of the last epochs by name', async () => {
@@ -70,10 +70,10 @@ describe('the checkpoints of a run', () => {
       'epoch-002.safetensors': checkpoint!.sha256,
       'epoch-003.safetensors': await sha256OfFile(join(folder.checkpoints, 'epoch-003.safetensors')),
     });
-    expect(await hold()).toBeUndefined();
+    expect(await verify()).toBeUndefined();
     // The checkpoint of an epoch in its place is the run's own, and said.
     cpSync(join(folder.checkpoints, 'epoch-003.safetensors'), folder.checkpoint);
-    expect(await hold()).toBe(
+    expect(await verify()).toBe(
       `${folder.checkpoint} is a copy of ${join('checkpoints', 'epoch-003.safetensors')}, not of the epoch that was selected`,
     );
   });
@@ -82,28 +82,28 @@ describe('the checkpoints of a run', () => {
     await keep(1, true);
     await saveState();
     await parametersOf(9)(folder.checkpoint);
-    await expect(hold()).rejects.toThrow(InputError);
-    await expect(hold()).rejects.toThrow(
+    await expect(verify()).rejects.toThrow(InputError);
+    await expect(verify()).rejects.toThrow(
       `checkpoint ${folder.checkpoint} is damaged, or not the one that was trained: its SHA-256 is ${(await sha256OfFile(folder.checkpoint)).slice(0, 12)}..., in ${folder.facts} it is ${(await now()).checkpoint!.sha256.slice(0, 12)}...; put a good copy`,
     );
-    await expect(holdUnfinished(folder, await now())).rejects.toThrow('is damaged, or not the one');
+    await expect(verifyUnfinished(folder, await now())).rejects.toThrow('is damaged, or not the one');
     rmSync(folder.checkpoint);
-    await expect(holdUnfinished(folder, await now())).rejects.toThrow('of the best epoch so far is gone');
+    await expect(verifyUnfinished(folder, await now())).rejects.toThrow('of the best epoch so far is gone');
     await writeJsonAtomic(folder.facts, facts);
     await parametersOf(9)(folder.checkpoint); // run.json knows of none
-    await expect(hold()).rejects.toThrow('it is none;');
+    await expect(verify()).rejects.toThrow('it is none;');
   });
 
   it('of an emoq that recorded nothing are opened, with a warning', async () => {
     const { checkpoint: _checkpoint, checkpoints: _checkpoints, ...old } = facts;
     await writeJsonAtomic(folder.facts, old);
     await parametersOf(1)(folder.checkpoint);
-    expect(await hold()).toMatch(/recorded no SHA-256 .* cannot be told$/);
+    expect(await verify()).toMatch(/recorded no SHA-256 .* cannot be told$/);
     await saveState();
-    expect(await holdUnfinished(folder, await now())).toMatch(/cannot be told$/);
+    expect(await verifyUnfinished(folder, await now())).toMatch(/cannot be told$/);
     // Going on, they are known from then on.
     await settleCheckpoint(folder);
-    expect(await hold()).toBeUndefined();
+    expect(await verify()).toBeUndefined();
   });
 
   it('are known to run.json whatever moment the process is killed at, twice in a row too', async () => {
@@ -118,8 +118,8 @@ describe('the checkpoints of a run', () => {
       await writeJsonAtomic(folder.facts, { ...facts, checkpoint: { sha256: second, replaces: first } });
       await parametersOf(value)(folder.checkpoint);
       const present = await sha256OfFile(folder.checkpoint);
-      expect(await hold()).toBeUndefined();
-      expect(await holdUnfinished(folder, await now())).toBeUndefined();
+      expect(await verify()).toBeUndefined();
+      expect(await verifyUnfinished(folder, await now())).toBeUndefined();
       // Going on, the next one replaces what is there, not what was meant to be.
       await settleCheckpoint(folder);
       expect((await now()).checkpoint).toEqual({ sha256: present });
@@ -144,7 +144,7 @@ describe('the checkpoints of a run', () => {
     };
     await failing();
     expect((await now()).checkpoint).toMatchObject({ replaces: null });
-    expect(await holdUnfinished(folder, await now())).toBeUndefined();
+    expect(await verifyUnfinished(folder, await now())).toBeUndefined();
     await settleCheckpoint(folder);
     expect((await now()).checkpoint).toBeNull();
     expect(existsSync(folder.checkpoint)).toBe(false);
@@ -156,19 +156,19 @@ describe('a saved state', () => {
   it('is refused with any of 200 bits changed, and passes without a checksum as an earlier emoq wrote it', async () => {
     await saveState();
     const whole = readFileSync(folder.state);
-    await holdState(folder.state);
+    await verifyState(folder.state);
     const random = seededRandom(3, 'flips');
     for (let flip = 0; flip < 200; flip++) {
       const bytes = Buffer.from(whole);
       bytes[Math.floor(random.uniform() * bytes.length)]! ^= 1 << Math.floor(random.uniform() * 8);
       writeFileSync(folder.state, bytes);
-      await expect(holdState(folder.state)).rejects.toThrow(InputError);
+      await expect(verifyState(folder.state)).rejects.toThrow(InputError);
     }
     await writeSafetensors(
       folder.state,
       [['w', float32([1], [1])]],
       positionMetadata({ step: 1, epoch: 1, metricsBytes: 0, best: null }),
     );
-    await holdState(folder.state);
+    await verifyState(folder.state);
   });
 });

@@ -13,11 +13,11 @@ export {
   stageFolder,
 } from './folder.js';
 export {
-  type HeldCheckpoint,
-  holdCheckpoint,
-  holdUnfinished,
   keepParameters,
   settleCheckpoint,
+  type VerifiedCheckpoint,
+  verifyCheckpoint,
+  verifyUnfinished,
 } from './kept-checkpoints.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';

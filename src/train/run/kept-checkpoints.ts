@@ -17,7 +17,7 @@ import {
 import { readSafetensorsHeader } from '../../engine/tensor/index.js';
 import { epochCheckpoint, epochOf } from './epoch-checkpoints.js';
 import { type RunFacts, type RunFolder, readFacts } from './folder.js';
-import { holdState } from './training-state.js';
+import { verifyState } from './training-state.js';
 
 /** What of an epoch's parameters is kept. */
 export interface EpochKept {
@@ -84,18 +84,18 @@ function lastEpochs(
   );
 }
 
-/** A checkpoint that was held to its run.json. */
-export interface HeldCheckpoint {
+/** A checkpoint that was checked against its run.json. */
+export interface VerifiedCheckpoint {
   readonly sha256: string;
   /** What its user should know of it, in words; undefined where it is the one that run.json names. */
   readonly warning: string | undefined;
 }
 
 /**
- * Holds the checkpoint of a run to the SHA-256 in its run.json.
+ * Checks the checkpoint of a run against the SHA-256 in its run.json.
  * @throws InputError where it has another: it is damaged, or was replaced
  */
-export async function holdCheckpoint(folder: RunFolder, facts: RunFacts): Promise<HeldCheckpoint> {
+export async function verifyCheckpoint(folder: RunFolder, facts: RunFacts): Promise<VerifiedCheckpoint> {
   const { checkpoint, checkpoints = {} } = facts;
   const sha256 = await sha256OfFile(folder.checkpoint).catch((error: unknown) => {
     throw new InputError(`checkpoint ${folder.checkpoint} cannot be read: ${errorMessage(error)}`);
@@ -112,7 +112,7 @@ export async function holdCheckpoint(folder: RunFolder, facts: RunFacts): Promis
   }
   // Of a run that is being trained it may have been replaced since its run.json was read.
   const now = await readFacts(folder);
-  if (now?.checkpoint && now.checkpoint.sha256 !== checkpoint?.sha256) return holdCheckpoint(folder, now);
+  if (now?.checkpoint && now.checkpoint.sha256 !== checkpoint?.sha256) return verifyCheckpoint(folder, now);
   await readSafetensorsHeader(folder.checkpoint); // what is cut short says so itself
   throw new InputError(
     `checkpoint ${folder.checkpoint} is damaged, or not the one that was trained: its SHA-256 is ${short(sha256)}, in ${folder.facts} it is ${short(checkpoint?.sha256)}; put a good copy in its place, or delete ${folder.dir} and train again`,
@@ -125,13 +125,13 @@ function short(sha256: string | undefined): string {
 }
 
 /**
- * Holds what an unfinished run goes on from, its checkpoint and its saved state, to their checksums.
- * @returns what the user should know, as {@link HeldCheckpoint}
+ * Checks what an unfinished run goes on from, its checkpoint and its saved state, against their checksums.
+ * @returns what the user should know, as {@link VerifiedCheckpoint}
  * @throws InputError where one is damaged, replaced or gone
  */
-export async function holdUnfinished(folder: RunFolder, facts: RunFacts): Promise<string | undefined> {
-  await holdState(folder.state);
-  if (await pathExists(folder.checkpoint)) return (await holdCheckpoint(folder, facts)).warning;
+export async function verifyUnfinished(folder: RunFolder, facts: RunFacts): Promise<string | undefined> {
+  await verifyState(folder.state);
+  if (await pathExists(folder.checkpoint)) return (await verifyCheckpoint(folder, facts)).warning;
   if (facts.checkpoint && facts.checkpoint.replaces !== null) {
     throw new InputError(
       `checkpoint ${folder.checkpoint} of the best epoch so far is gone; put it back, or delete ${folder.dir} to start again`,

@@ -47,10 +47,10 @@ export async function readPosition(path: string): Promise<TrainingPosition | und
 }
 
 /**
- * Holds a saved state to the checksum that it was written with; one of an emoq that wrote none passes.
+ * Checks a saved state against the checksum that it was written with; one of an emoq that wrote none passes.
  * @throws InputError when it is damaged
  */
-export async function holdState(path: string): Promise<void> {
+export async function verifyState(path: string): Promise<void> {
   const { metadata } = await readSafetensorsHeader(path);
   // Of a key that is damaged itself the file would else pass as one without a checksum.
   const isForeign = Object.keys(metadata).some((key) => key !== KEY && key !== CHECKSUM_KEY);

@@ -20,10 +20,11 @@ export {
 export { formerGraph } from './former-graph.js';
 export {
   type ClipFeatures,
+  type EncoderSource,
   encoderGraph,
+  encoderWidth,
   findSpeechEncoder,
   openSpeechEncoder,
-  readExportedEncoder,
   type SpeechEncoder,
 } from './hubert/index.js';
 export { type LoraConfig, type MergedDtype, mergedTensors, mergeLora } from './lora/index.js';

@@ -17,8 +17,8 @@ import {
   type PredictionFormat,
   type PredictionWriter,
 } from '../evaluate/index.js';
-import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
-import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
+import type { SpeechEncoder } from '../models/index.js';
+import { type ComputeOptions, encoderOf, type Spoken, type StoredFeatures } from '../train/index.js';
 import type { TrainedModel } from './trained-model.js';
 
 export interface RecordingsInput {
@@ -93,8 +93,9 @@ export async function predictRecordings(
   let failed = 0;
   try {
     if (model.needsAudio) {
-      const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
-      encoder = await openSpeechEncoder(checkpoint, { device, threads, onnx });
+      const source = await encoderOf(recipe);
+      if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
+      encoder = await source.open({ device, threads });
     }
     options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);

@@ -29,7 +29,7 @@ export async function predictTestSet(
   const trained = await openTrainedModel(folder, compute);
   try {
     const { recipe, facts, model } = trained;
-    const corpus = await loadCorpus(recipe, facts.fold ?? undefined, ['test']);
+    const corpus = await loadCorpus(recipe, facts.fold ?? undefined, model.needsAudio ? ['test'] : []);
     if (corpus.manifest.sha256 !== facts.manifest.sha256) {
       throw new InputError(
         `${recipe.manifest} has changed since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,

@@ -79,11 +79,29 @@ export function ruleProblems(values: Record<string, unknown>): Problem[] {
       });
     }
   }
+  problems.push(...encoderProblems(values));
   const { stage1 } = values;
   if (isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0) {
     problems.push({ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' });
   }
   return problems;
+}
+
+function encoderProblems({ backbones, inputs }: Record<string, unknown>): Problem[] {
+  if (!isObject(backbones)) return [];
+  const { encoder, encoder_onnx: onnx, encoder_normalize: normalize } = backbones;
+  const isExported = typeof onnx === 'string';
+  if (encoder === null && !isExported && inputs !== 'text') {
+    const what =
+      'is null, and so is encoder_onnx: name a HuBERT, or an exported encoder (inputs: text needs none)';
+    return [{ path: ['backbones', 'encoder'], what }];
+  }
+  if (typeof normalize === 'boolean' && !isExported) {
+    const what =
+      'is for an exported encoder (encoder_onnx); a checkpoint says so in its preprocessor_config.json';
+    return [{ path: ['backbones', 'encoder_normalize'], what }];
+  }
+  return [];
 }
 
 /** What is wrong with the parts of a prompt of one's own. */

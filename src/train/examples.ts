@@ -26,7 +26,7 @@ export interface Example {
   readonly path: string;
   /** Index into the labels; -1 where the truth is not known. */
   readonly label: number;
-  /** RoBERTa ids with <s> and </s>. */
+  /** RoBERTa ids with <s> and </s>; none where the stage does not read them. */
   readonly textIds: readonly number[];
   /** Stage 2 only. */
   readonly prompt?: ExamplePrompt;
@@ -63,17 +63,26 @@ export function promptSetting(
   return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
 }
 
-/** Tokenizes utterances for stage 1, and for stage 2 where a prompt setting is given. */
+/** How the Former's text is tokenized. */
+export interface TextSetting {
+  readonly tokenizer: TextTokenizer;
+  readonly maxTokens: number;
+}
+
+/**
+ * Tokenizes utterances: for the Former where it reads text, and for stage 2 where a prompt setting is given.
+ */
 export function makeExamples(
   utterances: readonly Spoken[],
   labels: readonly string[],
   views: InputViews,
-  text: { readonly tokenizer: TextTokenizer; readonly maxTokens: number },
+  text: TextSetting | undefined,
   prompt?: PromptSetting,
 ): Example[] {
   return utterances.map((utterance) => {
     const label = labels.indexOf(utterance.label);
-    const textIds = cutTokens(text.tokenizer.encode(utterance.text), text.maxTokens);
+    const textIds =
+      text === undefined ? [] : cutTokens(text.tokenizer.encode(utterance.text), text.maxTokens);
     const base = { id: utterance.id, path: utterance.path, label, textIds };
     return prompt === undefined ? base : { ...base, prompt: makePrompt(utterance, label, views, prompt) };
   });

@@ -2,7 +2,7 @@
 
 import { InputError } from '../base/index.js';
 import { DEFAULT_PROMPT, type PromptTemplate, UNFUSED_PROMPT } from '../data/text/index.js';
-import { hasFormer } from '../models/index.js';
+import { hasFormer, type RobertaConfig } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { type Backbones, openBackbones } from './backbones.js';
 import { balancedBatches, type EpochBatches, lengthBatches, shuffledBatches } from './batches.js';
@@ -12,8 +12,9 @@ import { type Example, makeExamples, type PromptSetting, promptSetting, type Spo
 import { type ComputeOptions, type ExtractedFeatures, type FeatureSource, openFeatures } from './features.js';
 import { pooledFeatures } from './pooled-features.js';
 import { type Stage, type StageParameters, stageParameters } from './stage.js';
+import { type Start, stageNeeds, trainingStart } from './stage-needs.js';
 import { stageSettings } from './stage-settings.js';
-import { defineStage1, defineStage2, formerConfig } from './stages.js';
+import { defineStage } from './stages.js';
 
 /** A stage with its models' definition; knows no corpus. */
 export interface StageModel {
@@ -40,32 +41,32 @@ export function promptTemplate(recipe: Recipe): PromptTemplate {
 }
 
 /**
- * Opens the backbones and defines the stage on them.
+ * Opens the backbones as far as the stage reads them, and defines the stage on them.
  * @param trainingCounts training utterances per label, for the focal loss; equal weights where only inference is asked
+ * @param start where the parameters come from; a run's own checkpoint where only inference is asked
  */
 export async function openStageModel(
   recipe: Recipe,
   stageNumber: 1 | 2,
   trainingCounts: readonly number[] = recipe.labels.map(() => 1),
+  start: Start = 'checkpoint',
 ): Promise<StageModel> {
-  const backbones = await openBackbones(recipe, stageNumber);
-  const former = formerConfig(recipe, backbones.configs.encoder, backbones.configs.former);
-  const prompt =
-    stageNumber === 2 ? promptSetting(recipe, backbones.llm!.tokenizer, promptTemplate(recipe)) : undefined;
-  const stage =
-    prompt === undefined
-      ? defineStage1(recipe, former, trainingCounts, backbones.frozen)
-      : defineStage2(
-          recipe,
-          former,
-          backbones.configs.llm!,
-          prompt.labelWordIds.map((ids) => ids[0]!),
-          backbones.frozen,
-        );
-  const { tokenizer } = backbones.former;
-  // RoBERTa's position table also holds the rows up to the padding id.
-  const longest = former.roberta.maxPositionEmbeddings - former.roberta.padTokenId - 1;
-  const maxTokens = Math.min(recipe.max_text_tokens, longest);
+  const needs = stageNeeds(recipe, stageNumber, start);
+  const backbones = await openBackbones(recipe, needs);
+  const { configs, former, llm } = backbones;
+  const prompt = llm && promptSetting(recipe, llm.tokenizer, promptTemplate(recipe));
+  const labelTokenIds = prompt?.labelWordIds.map((ids) => ids[0]!) ?? [];
+  const stage = defineStage(
+    recipe,
+    stageNumber,
+    configs,
+    { trainingCounts, labelTokenIds },
+    backbones.frozen,
+  );
+  const text = former.tokenizer && {
+    tokenizer: former.tokenizer,
+    maxTokens: Math.min(recipe.max_text_tokens, longestText(configs.former!)),
+  };
   const slotPerFrame = stageNumber === 2 && !hasFormer(recipe);
   return {
     recipe,
@@ -73,27 +74,26 @@ export async function openStageModel(
     stage,
     parameters: stageParameters(stage),
     prompt,
-    needsAudio: stage.inputs.some(({ name }) => name === 'audio_features'),
-    examples: (utterances) =>
-      makeExamples(utterances, recipe.labels, recipe.inputs, { tokenizer, maxTokens }, prompt),
+    needsAudio: needs.audio,
+    examples: (utterances) => makeExamples(utterances, recipe.labels, recipe.inputs, text, prompt),
     promptProblem: ({ prompt: own }) => {
       if (own === undefined) return undefined;
       // How many slots a clip takes is known when its features are: the most that it may.
       const slots = slotPerFrame && own.audioPosition >= 0 ? recipe.projector.slots : 1;
       const tokens = own.ids.length - 1 + slots + own.answer.length;
-      const { maxPositionEmbeddings: most } = backbones.configs.llm!;
+      const { maxPositionEmbeddings: most } = configs.llm!;
       if (tokens <= most) return undefined;
       return `its prompt of ${tokens} tokens is longer than the ${most} that ${recipe.backbones.llm} reads (max_position_embeddings)`;
     },
     collation: (features, targets) => {
-      const { audioWidth } = former;
+      const { audioWidth } = configs;
       const { read, frames } = slotPerFrame
         ? pooledFeatures(features, audioWidth, recipe.projector.slots)
         : features;
       return {
         wanted: new Set([...stage.inputs, ...(targets ? stage.targets : [])].map(({ name }) => name)),
         audioWidth,
-        textPadId: former.roberta.padTokenId,
+        textPadId: configs.former?.padTokenId ?? 0,
         promptPadId: prompt?.tokenizer.padId ?? 0,
         emotionTokenWeight: recipe.stage2.emotion_token_weight,
         slotPerFrame,
@@ -102,6 +102,11 @@ export async function openStageModel(
       };
     },
   };
+}
+
+/** Tokens of the longest text that a RoBERTa reads: its position table also holds the rows up to the padding id. */
+function longestText({ maxPositionEmbeddings, padTokenId }: RobertaConfig): number {
+  return maxPositionEmbeddings - padTokenId - 1;
 }
 
 /** A stage model on its corpus. */
@@ -115,8 +120,10 @@ export async function openExperiment(
   stage: 1 | 2,
   fold: number | undefined,
 ): Promise<Experiment> {
-  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS);
-  const model = await openStageModel(recipe, stage, labelCounts(corpus.train, recipe.labels));
+  const start = trainingStart(recipe, stage);
+  const heard = stageNeeds(recipe, stage, start).audio ? TRAINING_PARTS : [];
+  const corpus = await loadCorpus(recipe, fold, heard);
+  const model = await openStageModel(recipe, stage, labelCounts(corpus.train, recipe.labels), start);
   return { ...model, corpus };
 }
 
@@ -162,11 +169,13 @@ export interface BatchSetting {
   readonly recipe: Recipe;
   readonly stage: Pick<Stage, 'number'>;
   readonly corpus: Pick<ExperimentCorpus, 'train'>;
+  /** Whether clips count for the length of an utterance, as they do unless this says otherwise. */
+  readonly needsAudio?: boolean;
 }
 
 /** Which training utterances share a batch in each epoch, as the recipe wants it. */
 export function trainingBatches(
-  { recipe, stage, corpus }: BatchSetting,
+  { recipe, stage, corpus, needsAudio = true }: BatchSetting,
   examples: readonly ExampleLengths[],
 ): EpochBatches {
   const { batches, batch_size } = stageSettings(recipe, stage.number);
@@ -180,7 +189,7 @@ export function trainingBatches(
     );
   }
   const lengths = examples.map(({ textIds, prompt }, index) => {
-    const audioSec = Math.min(train[index]!.durationSec, recipe.max_audio_sec);
+    const audioSec = needsAudio ? Math.min(train[index]!.durationSec, recipe.max_audio_sec) : 0;
     const tokens = textIds.length + (prompt === undefined ? 0 : prompt.ids.length + prompt.answer.length);
     return tokens + (audioSec * FRAMES_PER_SEC) / FRAMES_PER_TOKEN;
   });

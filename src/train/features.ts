@@ -8,7 +8,7 @@ import {
   readFeatures,
 } from '../data/features/index.js';
 import type { Device } from '../engine/runtime/index.js';
-import { findSpeechEncoder, type SpeechEncoder } from '../models/index.js';
+import { type EncoderSource, findSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { StoredFeatures } from './collation.js';
 import type { Spoken } from './examples.js';
@@ -23,6 +23,8 @@ export interface ComputeOptions {
   /** Told when the input has passed its checks and computing begins; may be told again. */
   readonly onBegin?: () => void;
   readonly onFeatures?: (progress: FeatureProgress) => void;
+  /** Told of what a user should know of the encoder. */
+  readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 
@@ -47,6 +49,12 @@ const NO_FEATURES: ExtractedFeatures = {
   },
 };
 
+/** The speech encoder of a recipe. @throws InputError when it is missing or broken */
+export function encoderOf({ backbones }: Pick<Recipe, 'backbones'>): Promise<EncoderSource> {
+  const { encoder, encoder_onnx: onnx, encoder_normalize: normalize } = backbones;
+  return findSpeechEncoder(encoder, onnx, normalize);
+}
+
 /**
  * Makes sure that the cache holds the features of all utterances. The encoder is loaded only when one is missing.
  * @throws InputError for audio that cannot be read, naming it
@@ -57,10 +65,10 @@ export async function openFeatures(
   compute: ComputeOptions,
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
-  const { encoder: checkpoint, encoder_onnx } = recipe.backbones;
-  const source = await findSpeechEncoder(checkpoint, encoder_onnx);
-  const cache = await openFeatureCache(compute.cacheDir, source.files);
+  const source = await encoderOf(recipe);
+  const cache = await openFeatureCache(compute.cacheDir, source.files, source.settings);
   const { device, threads, onFeatures, stop } = compute;
+  if (source.warning !== undefined) compute.onWarning?.(source.warning);
   let encoder: Promise<SpeechEncoder> | undefined;
   try {
     const { entries, cropped } = await extractFeatures({

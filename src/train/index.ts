@@ -13,7 +13,7 @@ export {
   promptTemplate,
   type StageModel,
 } from './experiment.js';
-export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
+export { type ComputeOptions, encoderOf, type FeatureSource, openFeatures } from './features.js';
 export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
 export {
   type ListedRun,
@@ -30,5 +30,6 @@ export {
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type PlannedRun, prepareRuns } from './shared-features.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';
+export { type StageNeeds, stageNeeds, trainingStart } from './stage-needs.js';
 export { formerConfig } from './stages.js';
 export type { TrainingReport, ValidationFigures } from './trainer.js';

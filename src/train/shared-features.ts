@@ -28,7 +28,8 @@ export async function prepareRuns(
     for (const utterance of [...train, ...dev]) utterances.set(utterance.id, utterance);
   };
   add(experiment.corpus);
-  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold, TRAINING_PARTS));
+  const heard = experiment.needsAudio ? TRAINING_PARTS : [];
+  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold, heard));
   if (compute === undefined) return;
   compute.onBegin?.();
   await experimentFeatures(experiment, [...utterances.values()], compute);

@@ -24,6 +24,7 @@ export async function withCompute<T>(
 ): Promise<T> {
   const resolved = resolveDevice(device);
   let announced = false;
+  const warned = new Set<string>(); // several runs of one encoder have one warning
   const features = featureProgress();
   try {
     return await work({
@@ -36,6 +37,10 @@ export async function withCompute<T>(
         announced = true;
       },
       onFeatures: features.update,
+      onWarning: (text) => {
+        if (!warned.has(text)) warn(text);
+        warned.add(text);
+      },
     });
   } finally {
     features.finish();

@@ -10,15 +10,15 @@ export async function describeStage(stage: 1 | 2, recipe: Recipe, options: Stage
   const fold = options.fold ?? (options.folds === undefined ? undefined : 1);
   const size = await sizeStage(recipe, stage, fold);
   printResult(dumpRecipe(recipe));
-  const { memory, steps, step, epochs, warning } = size;
+  const { memory, steps, step, epochs, warnings } = size;
   const which =
     epochs === undefined
       ? 'clips of 5 s'
       : `the largest step of ${epochs === 1 ? 'epoch 1' : `epochs 1 to ${epochs}`}`;
-  if (warning !== undefined) warn(warning);
+  for (const warning of warnings) warn(warning);
   note(`parameters: ${count(size.trainable)} trained, ${count(size.frozen)} frozen`);
   note(
-    `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights in float32, ${formatMemory(memory.stepBytes)} one step at ${stepText(step, stage)}: ${which}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
+    `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights in float32, ${formatMemory(memory.stepBytes)} one step at ${stepText(step)}: ${which}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
   );
   note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);
   note(

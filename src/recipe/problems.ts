@@ -87,21 +87,14 @@ export function ruleProblems(values: Record<string, unknown>): Problem[] {
   return problems;
 }
 
+/** Audio has to be encoded by something. */
 function encoderProblems({ backbones, inputs }: Record<string, unknown>): Problem[] {
-  if (!isObject(backbones)) return [];
-  const { encoder, encoder_onnx: onnx, encoder_normalize: normalize } = backbones;
-  const isExported = typeof onnx === 'string';
-  if (encoder === null && !isExported && inputs !== 'text') {
-    const what =
-      'is null, and so is encoder_onnx: name a HuBERT, or an exported encoder (inputs: text needs none)';
-    return [{ path: ['backbones', 'encoder'], what }];
-  }
-  if (typeof normalize === 'boolean' && !isExported) {
-    const what =
-      'is for an exported encoder (encoder_onnx); a checkpoint says so in its preprocessor_config.json';
-    return [{ path: ['backbones', 'encoder_normalize'], what }];
-  }
-  return [];
+  if (!isObject(backbones) || inputs === 'text') return [];
+  const { encoder, encoder_onnx: onnx } = backbones;
+  if (encoder !== null || typeof onnx === 'string') return [];
+  const what =
+    'is null, and so is encoder_onnx; name a HuBERT or an exported encoder (inputs: text needs none)';
+  return [{ path: ['backbones', 'encoder'], what }];
 }
 
 /** What is wrong with the parts of a prompt of one's own. */

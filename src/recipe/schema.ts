@@ -117,10 +117,6 @@ export const recipeSchema = z.strictObject({
         'an exported speech encoder (.onnx) to run in place of encoder; null runs that',
         text().nullable().default(null),
       ),
-      encoder_normalize: plumbing(
-        'whether encoder_onnx gets waveforms at zero mean and unit variance; null as its configs say, else true',
-        z.boolean().nullable().default(null),
-      ),
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),
       llm: paper('Qwen2 language model', text().default('Qwen/Qwen2.5-7B-Instruct')),
     })

@@ -44,8 +44,8 @@ export interface Backbones {
 
 /** Opens what a stage needs, and nothing else. @throws InputError naming the backbone that is missing or broken */
 export async function openBackbones({ backbones }: Recipe, needs: StageNeeds): Promise<Backbones> {
-  const { encoder, encoder_onnx: onnx, encoder_normalize: normalize } = backbones;
-  const audioWidth = needs.audio ? (await encoderWidth(encoder, onnx, normalize)).width : 0;
+  const { encoder, encoder_onnx: onnx } = backbones;
+  const audioWidth = needs.audio ? (await encoderWidth(encoder, onnx)).width : 0;
   const former = await openFormer(backbones.former, needs);
   const llm = needs.llm ? await openLanguageModel(backbones.llm) : undefined;
   const lookup = (key: string, shape: readonly number[]): WeightRef => {

@@ -200,7 +200,7 @@ export async function backboneConfigs(
   { backbones }: Pick<Recipe, 'backbones'>,
   needs: StageNeeds,
 ): Promise<{ readonly configs: BackboneConfigs; readonly warning: string | undefined }> {
-  const { encoder, encoder_onnx: onnx, encoder_normalize: normalize, former, llm } = backbones;
+  const { encoder, encoder_onnx: onnx, former, llm } = backbones;
   const orPublished = async <T>(
     name: string,
     read: (name: string) => Promise<T>,
@@ -222,7 +222,7 @@ export async function backboneConfigs(
     ? undefined
     : onnx === null && encoder !== null
       ? await hubertWidth(encoder)
-      : await encoderWidth(encoder, onnx, normalize);
+      : await encoderWidth(encoder, onnx);
   return {
     configs: {
       audioWidth: audio?.width ?? 0,

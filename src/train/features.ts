@@ -51,8 +51,7 @@ const NO_FEATURES: ExtractedFeatures = {
 
 /** The speech encoder of a recipe. @throws InputError when it is missing or broken */
 export function encoderOf({ backbones }: Pick<Recipe, 'backbones'>): Promise<EncoderSource> {
-  const { encoder, encoder_onnx: onnx, encoder_normalize: normalize } = backbones;
-  return findSpeechEncoder(encoder, onnx, normalize);
+  return findSpeechEncoder(backbones.encoder, backbones.encoder_onnx);
 }
 
 /**
@@ -66,7 +65,7 @@ export async function openFeatures(
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
   const source = await encoderOf(recipe);
-  const cache = await openFeatureCache(compute.cacheDir, source.files, source.settings);
+  const cache = await openFeatureCache(compute.cacheDir, source.files);
   const { device, threads, onFeatures, stop } = compute;
   if (source.warning !== undefined) compute.onWarning?.(source.warning);
   let encoder: Promise<SpeechEncoder> | undefined;

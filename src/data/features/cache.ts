@@ -23,17 +23,12 @@ export interface FeatureEntry {
   readonly cropped: boolean;
 }
 
-/**
- * The cache of the encoder whose config and weights are `encoderFiles`.
- * @param settings what decides its features beside the files
- * @throws InputError when a file cannot be read
- */
+/** The cache of the encoder whose config and weights are `encoderFiles`. @throws InputError when one cannot be read */
 export async function openFeatureCache(
   cacheDir: string,
   encoderFiles: readonly string[],
-  settings: readonly string[] = [],
 ): Promise<FeatureCache> {
-  return { dir: join(cacheDir, await encoderKey(encoderFiles, cacheDir, settings)) };
+  return { dir: join(cacheDir, await encoderKey(encoderFiles, cacheDir)) };
 }
 
 /** Where the features of a clip lie: by the SHA-256 of its audio file, and what it is cut to. */

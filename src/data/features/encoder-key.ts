@@ -18,16 +18,11 @@ const FEATURE_VERSION = 'emoq features 1';
 type KnownHashes = Record<string, { size: string; mtimeNs: string; sha256: string }>;
 
 /**
- * Key of the encoder whose config and weights are `files`: the SHA-256 of their contents in the order given, and of
- * `settings`. Hashes
+ * Key of the encoder whose config and weights are `files`: the SHA-256 of their contents in the order given. Hashes
  * are remembered in `<cacheDir>/file-hashes.json` by path, size and modification time, since weights can be gigabytes.
  * @throws InputError when a file cannot be read
  */
-export async function encoderKey(
-  files: readonly string[],
-  cacheDir: string,
-  settings: readonly string[] = [],
-): Promise<string> {
+export async function encoderKey(files: readonly string[], cacheDir: string): Promise<string> {
   const memoPath = join(cacheDir, 'file-hashes.json');
   const known = await readKnownHashes(memoPath);
   let changed = false;
@@ -48,7 +43,7 @@ export async function encoderKey(
     }
   }
   if (changed) await writeJsonAtomic(memoPath, known);
-  return sha256Of([FEATURE_VERSION, ...hashes, ...settings].join('\n'));
+  return sha256Of([FEATURE_VERSION, ...hashes].join('\n'));
 }
 
 /** The remembered hashes; none where the file is missing or damaged, for it can be made again. */

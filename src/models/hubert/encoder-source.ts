@@ -23,8 +23,6 @@ import {
 export interface EncoderSource {
   /** The files whose content decides the features: configs, then the files of the weights or of the exported graph. */
   readonly files: readonly string[];
-  /** What decides them beside the files, in words. */
-  readonly settings: readonly string[];
   /** What a user should know of it. */
   readonly warning: string | undefined;
   /** {@link SpeechEncoder.paddedSamples}, before there is an encoder. */
@@ -57,20 +55,16 @@ type OpenSession = (host: SessionHost, options: SessionOptions) => ReturnType<ty
  * @param nameOrPath a HuBERT checkpoint: a folder, or a model id in the Hugging Face cache. It may be null with `onnx`
  * @param onnx an exported encoder to run in place of emoq's own graph: HuBERT, or another that reads waveforms. Of the
  * checkpoint nothing need be here then
- * @param normalize of an exported encoder: whether waveforms are brought to zero mean and unit variance; null as its
- * configs say
  * @throws InputError when something is missing or broken, or the checkpoint is no HuBERT
  */
 export async function findSpeechEncoder(
   nameOrPath: string | null,
   onnx: string | null,
-  normalize: boolean | null = null,
 ): Promise<EncoderSource> {
   if (onnx !== null) {
-    const { ports, file, description, width } = await readExportedEncoder(onnx, nameOrPath, normalize);
+    const { ports, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
     return encoderSource({
       files: [...description.files, onnx, ...file.dataFiles],
-      settings: normalize === null ? [] : [`waveforms ${normalize ? '' : 'not '}normalized`],
       warning: description.warning,
       facts: { width, geometry: description.config, normalize: description.normalize },
       ports,
@@ -83,7 +77,6 @@ export async function findSpeechEncoder(
   const checkpoint = await openCheckpoint(name);
   return encoderSource({
     files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
-    settings: [],
     warning: undefined,
     facts: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
     ports: OWN_PORTS,
@@ -111,12 +104,11 @@ export async function openSpeechEncoder(
 export async function encoderWidth(
   nameOrPath: string | null,
   onnx: string | null,
-  normalize: boolean | null = null,
 ): Promise<{ readonly width: number; readonly warning: string | undefined }> {
   if (onnx === null) {
     return { width: (await readHubertConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
   }
-  const { ports, width, description } = await readExportedEncoder(onnx, nameOrPath, normalize);
+  const { ports, width, description } = await readExportedEncoder(onnx, nameOrPath);
   const { warning } = description;
   if (width !== undefined) return { width, warning };
   const host = startSessionHost();
@@ -136,7 +128,7 @@ function checkpointOf(nameOrPath: string | null): string {
 }
 
 /** What an {@link EncoderSource} is made of; the width may be known only when the graph runs. */
-interface SourceParts extends Pick<EncoderSource, 'files' | 'settings' | 'warning'> {
+interface SourceParts extends Pick<EncoderSource, 'files' | 'warning'> {
   readonly facts: Omit<EncoderFacts, 'width'> & { readonly width: number | undefined };
   readonly ports: EncoderPorts;
   readonly origin: string;

@@ -43,13 +43,11 @@ interface FoundConfigs extends Pick<ExportDescription, 'files' | 'config' | 'hid
  * `onnx`, as on the Hugging Face hub), by the metadata that `emoq export encoder` writes, else by the configs of the
  * checkpoint `nameOrPath` where that is here and as wide as the graph. Where nothing says how waveforms are prepared,
  * they are brought to zero mean and unit variance, as transformers does by default.
- * @param normalize what the user says of that, which counts before everything else
  * @throws InputError for a broken config, or one beside the graph that is of another model
  */
 export async function describeExport(
   graph: DescribedGraph,
   nameOrPath: string | null,
-  normalize: boolean | null,
 ): Promise<ExportDescription> {
   const { path, width } = graph;
   const warnings: string[] = [];
@@ -70,11 +68,10 @@ export async function describeExport(
       );
     }
   }
-  const said = beside?.prepared ?? noted ?? configs?.prepared ?? configs?.config?.doNormalize;
-  const known = normalize ?? said;
+  const known = beside?.prepared ?? noted ?? configs?.prepared ?? configs?.config?.doNormalize;
   if (known === undefined) {
     warnings.push(
-      'no preprocessor_config.json beside it says how waveforms are prepared, so they are brought to zero mean and unit variance; set backbones.encoder_normalize to true or false',
+      'nothing says how it wants its waveforms, so they are brought to zero mean and unit variance; a preprocessor_config.json beside it with {"do_normalize": true} or false decides that',
     );
   }
   return {

@@ -34,14 +34,9 @@ const SCORES = 'logits';
  * `attention_mask` int64 [N, samples]; the features are `last_hidden_state`, else the first output of three axes,
  * float32 or float16 [N, frames, width]. N may be 1 alone.
  * @param nameOrPath a checkpoint whose configs stand in for those that do not lie beside it
- * @param normalize see {@link describeExport}
  * @throws InputError when it is missing, no ONNX file, without its weights, or has another interface
  */
-export async function readExportedEncoder(
-  path: string,
-  nameOrPath: string | null,
-  normalize: boolean | null,
-): Promise<ExportedEncoder> {
+export async function readExportedEncoder(path: string, nameOrPath: string | null): Promise<ExportedEncoder> {
   const file = await readModelFile(path, 'encoder');
   const refuse = (why: string): InputError =>
     new InputError(
@@ -50,10 +45,11 @@ export async function readExportedEncoder(
   for (const port of file.inputs) {
     const types = INPUTS[port.name];
     if (types === undefined) {
-      const what =
-        port.name === 'input_features' ? 'spectrograms (input_features), as Whisper does, and' : '';
+      const known = Object.keys(INPUTS).join(' and ');
       throw refuse(
-        `wants ${what === '' ? 'an input that' : what} emoq does not have (${Object.keys(INPUTS).join(' and ')})`,
+        port.name === 'input_features'
+          ? `wants spectrograms (input_features), as Whisper does, and emoq has waveforms alone (${known})`
+          : `wants an input that emoq does not have (${known})`,
       );
     }
     if (!types.includes(port.dtype)) throw refuse(`must take ${port.name} as ${types.join(' or ')}`);
@@ -78,7 +74,7 @@ export async function readExportedEncoder(
     throw refuse(`must give ${states.name} as float32 or float16`);
   }
   const given = states.shape?.[2];
-  const description = await describeExport({ ...file, width: given }, nameOrPath, normalize);
+  const description = await describeExport({ ...file, width: given }, nameOrPath);
   const takesMask = file.inputs.some(({ name }) => name === 'attention_mask');
   const takesOne = file.inputs.some(({ shape }) => shape?.[0] === 1);
   return {

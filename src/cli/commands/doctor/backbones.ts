@@ -48,14 +48,14 @@ export async function backboneChecks(): Promise<Check[]> {
 
 /** Those of a recipe that some stage needs. */
 export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly StageNeeds[]): Promise<Check[]> {
-  const { encoder, encoder_onnx: onnx, encoder_normalize: normalize, former, llm } = backbones;
+  const { encoder, encoder_onnx: onnx, former, llm } = backbones;
   const isNeeded = (part: keyof StageNeeds): boolean => needs.some((stage) => stage[part]);
   return Promise.all([
     ...(!isNeeded('audio')
       ? []
       : onnx === null
         ? [backboneCheck(encoder ?? '', 'encoder', true)]
-        : [exportedEncoderCheck(encoder, onnx, normalize)]),
+        : [exportedEncoderCheck(encoder, onnx)]),
     ...(isNeeded('former')
       ? [
           backboneCheck(former, 'former', true, {
@@ -69,17 +69,13 @@ export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly Stag
 }
 
 /** An exported encoder, read as training will: its interface, its weights, how it is fed. */
-async function exportedEncoderCheck(
-  encoder: string | null,
-  onnx: string,
-  normalize: boolean | null,
-): Promise<Check> {
+async function exportedEncoderCheck(encoder: string | null, onnx: string): Promise<Check> {
   const facts = { name: onnx, folder: dirname(resolve(onnx)) };
   try {
     // Loads onnxruntime, which the processes of the other checks do without.
     const { encoderWidth, findSpeechEncoder } = await import('../../../models/index.js');
-    const { files, warning } = await findSpeechEncoder(encoder, onnx, normalize);
-    const { width } = await encoderWidth(encoder, onnx, normalize);
+    const { files, warning } = await findSpeechEncoder(encoder, onnx);
+    const { width } = await encoderWidth(encoder, onnx);
     const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
     const found = `${onnx}: features of width ${width}, ${formatBytes(bytes)}`;

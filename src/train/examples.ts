@@ -1,5 +1,6 @@
 /** @file Utterances as the models read them: token ids, prompt ids, label and where the features are. */
 
+import { InputError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
 import {
   answerIds,
@@ -52,7 +53,7 @@ export function labelWords(recipe: Recipe): string[] {
 
 /**
  * The recipe's prompt with the words' token ids.
- * @throws InputError when two words begin with one token
+ * @throws InputError naming the recipe's key when two words begin with one token
  */
 export function promptSetting(
   recipe: Recipe,
@@ -60,7 +61,12 @@ export function promptSetting(
   template: PromptTemplate,
 ): PromptSetting {
   const words = labelWords(recipe);
-  return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
+  try {
+    return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`label_words: ${error.message} (--set label_words.LABEL=WORD changes one)`);
+  }
 }
 
 /** How the Former's text is tokenized. */

@@ -11,6 +11,7 @@ import { type ExperimentCorpus, labelCounts, loadCorpus, TRAINING_PARTS } from '
 import { type Example, makeExamples, type PromptSetting, promptSetting, type Spoken } from './examples.js';
 import { type ComputeOptions, type ExtractedFeatures, type FeatureSource, openFeatures } from './features.js';
 import { pooledFeatures } from './pooled-features.js';
+import { promptProblem } from './prompt-limit.js';
 import { type Stage, type StageParameters, stageParameters } from './stage.js';
 import { type Start, stageNeeds, trainingStart } from './stage-needs.js';
 import { stageSettings } from './stage-settings.js';
@@ -76,15 +77,7 @@ export async function openStageModel(
     prompt,
     needsAudio: needs.audio,
     examples: (utterances) => makeExamples(utterances, recipe.labels, recipe.inputs, text, prompt),
-    promptProblem: ({ prompt: own }) => {
-      if (own === undefined) return undefined;
-      // How many slots a clip takes is known when its features are: the most that it may.
-      const slots = slotPerFrame && own.audioPosition >= 0 ? recipe.projector.slots : 1;
-      const tokens = own.ids.length - 1 + slots + own.answer.length;
-      const { maxPositionEmbeddings: most } = configs.llm!;
-      if (tokens <= most) return undefined;
-      return `its prompt of ${tokens} tokens is longer than the ${most} that ${recipe.backbones.llm} reads (max_position_embeddings)`;
-    },
+    promptProblem: ({ prompt: own }) => own && promptProblem(recipe, configs.llm!, own),
     collation: (features, targets) => {
       const { audioWidth } = configs;
       const { read, frames } = slotPerFrame

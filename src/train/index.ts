@@ -15,6 +15,7 @@ export {
 } from './experiment.js';
 export { type ComputeOptions, encoderOf, type FeatureSource, openFeatures } from './features.js';
 export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
+export { reviewPlan } from './plan-review.js';
 export {
   type ListedRun,
   listRuns,

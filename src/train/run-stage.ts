@@ -1,6 +1,6 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
-import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
+import { errorMessage, InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
@@ -35,6 +35,8 @@ import { countSteps, planSteps } from './schedule.js';
 import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
 import { accumulationWarning, buildTraining, stageSettings } from './stage-settings.js';
+import { checkStage1Recipe } from './stage1-recipe.js';
+import { reviewStage2 } from './stage2-review.js';
 import { type TrainingControls, trainExperiment } from './train-experiment.js';
 
 export interface StageRunOptions extends TrainingControls {
@@ -93,6 +95,12 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     await removeDeadLock(folder);
     return { status: 'already', folder, position: start, totalSteps };
   }
+  const isNew = status === 'new';
+  const ahead = stage === 1 || isNew ? await stage2Ahead(experiment, isNew, options) : undefined;
+  const notes =
+    stage1 !== undefined && isNew
+      ? await checkStage1Recipe(recipe, stageFolder(root, 1, fold), corpus.manifest.sha256)
+      : undefined;
   const examples = trainingExamples(experiment);
   const plan = planSteps(corpus.train.length, {
     ...passes,
@@ -100,6 +108,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     batches: trainingBatches(experiment, examples.train),
   });
   reviewCorpus(experiment, options);
+  if (ahead !== undefined) options.onWarning?.(ahead);
+  if (notes !== undefined) onNote?.(notes);
   if (accumulation !== undefined) options.onWarning?.(accumulation);
   if (found.status === 'unfinished') {
     onNote?.(`going on after step ${start.step} of ${totalSteps}`);
@@ -173,8 +183,15 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   }
 }
 
+/** What decides how epochs are chosen; an {@link Experiment} is one. */
+interface SelectionSetting {
+  readonly recipe: Recipe;
+  readonly stage: { readonly number: 1 | 2 };
+  readonly corpus: { readonly dev: { readonly length: number } };
+}
+
 /** @throws InputError when patience is asked for and nothing tells a better epoch from a worse one */
-function selectionRule({ recipe, stage, corpus }: Experiment): SelectionRule {
+export function selectionRule({ recipe, stage, corpus }: SelectionSetting): SelectionRule {
   const { select, patience, epochs } = stageSettings(recipe, stage.number);
   const key = `stage${stage.number}`;
   if (patience > 0 && select === 'last')
@@ -202,9 +219,14 @@ function computeAsBegun(
   return begun === null ? others : { ...others, threads: begun };
 }
 
+/** Whether the stage 2 of a recipe starts from a stage-1 run. */
+export function startsFromStage1(recipe: Recipe): boolean {
+  return recipe.stage2.from_stage1 && hasFormer(recipe);
+}
+
 /** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
 async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions): Promise<string | undefined> {
-  if (stage === 1 || !recipe.stage2.from_stage1 || !hasFormer(recipe)) return undefined;
+  if (stage === 1 || !startsFromStage1(recipe)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
   if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) return folder.checkpoint;
@@ -212,6 +234,27 @@ async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions):
   throw new InputError(
     `stage 2 starts from stage 1, and ${folder.dir} ${lacking}; run stage1 first, or --set stage2.from_stage1=false`,
   );
+}
+
+/**
+ * What stage 2, or the evaluation behind it, will refuse or lack: found before anything is trained. A run that has begun
+ * goes on all the same: it is not changed by that.
+ * @returns what to warn of
+ * @throws InputError for what stage 2 would refuse of a new run
+ */
+async function stage2Ahead(
+  { recipe, corpus }: Experiment,
+  isNew: boolean,
+  { fold }: StageRunOptions,
+): Promise<string | undefined> {
+  try {
+    selectionRule({ recipe, stage: { number: 2 }, corpus });
+    const warning = await reviewStage2(recipe, corpus);
+    return (fold ?? 1) === 1 ? warning : undefined; // one for all folds
+  } catch (error) {
+    if (isNew || !(error instanceof InputError)) throw error;
+    return `stage 2 will not start: ${errorMessage(error)}`;
+  }
 }
 
 /** Says what of the corpus is not trained on, and which classes it has nothing of. */

@@ -2,6 +2,7 @@
 
 export { formatBytes, formatMemory } from './bytes.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
+export { formatDuration } from './duration.js';
 export {
   ComputationError,
   ExitCode,

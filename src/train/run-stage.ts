@@ -25,6 +25,7 @@ import {
   type RunFolder,
   readFacts,
   readPosition,
+  recordTimings,
   removeDeadLock,
   removeTemporaries,
   stageFolder,
@@ -71,6 +72,7 @@ const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null
  */
 export async function runStage(options: StageRunOptions): Promise<StageOutcome> {
   const { recipe, stage, fold, root, onNote } = options;
+  const begun = new Date();
   const folder = stageFolder(root, stage, fold);
   const experiment = await openExperiment(recipe, stage, fold);
   const { corpus, parameters } = experiment;
@@ -122,7 +124,9 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
 
   const compute = found.status === 'new' ? options.compute : computeAsBegun(folder, found.facts, options);
   compute.onBegin?.();
+  const encodingSince = performance.now();
   const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], compute);
+  const encodingSec = (performance.now() - encodingSince) / 1000;
   const facts = { ...planned, threads: compute.threads ?? null, cropped: features.cropped };
   if (facts.cropped > 0)
     onNote?.(
@@ -130,13 +134,16 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     );
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
-  const initial =
-    status === 'new' ? await initialParameters(experiment, examples.train, features, stage1) : undefined;
+  const initial = isNew ? await initialParameters(experiment, examples.train, features, stage1) : undefined;
   const unlock = await lockRun(folder);
   const host = startSessionHost();
+  const timings = await recordTimings(folder, facts, { begun, step: start.step, isNew });
+  let outcome: 'finished' | 'interrupted' | undefined;
   try {
-    if (status === 'new') await createRun(folder, recipe, facts);
+    if (isNew) await createRun(folder, recipe, facts);
     await removeTemporaries(folder);
+    timings.spent('encoding', encodingSec);
+    await timings.save(start.step);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, compute, training);
@@ -157,6 +164,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
       training,
       session,
       evaluationSession,
+      timings,
     });
     const graphs = {
       training,
@@ -176,8 +184,10 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
       const end = { status: 'finished', selected: position.best, trained } as const;
       await writeJsonAtomic(folder.facts, { ...facts, ...end } satisfies RunFacts);
     }
-    return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps };
+    outcome = finished ? 'finished' : 'interrupted';
+    return { status: outcome, folder, position, totalSteps };
   } finally {
+    await timings.end(outcome ?? 'failed');
     await host.close();
     await unlock();
   }

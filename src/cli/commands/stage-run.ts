@@ -67,7 +67,7 @@ export async function trainRecipe(
             onValidation: (done, total) => view?.validating(done, total),
             onReport: (report) => {
               view?.update(report);
-              if (report.validation !== undefined) note(epochLine(name, report));
+              if (report.epochEnded) note(epochLine(name, report));
             },
           }).finally(() => view?.finish());
           report(name, outcome);
@@ -92,11 +92,14 @@ export function saveInterval(): number | undefined {
   throw new InputError(`EMOQ_SAVE_INTERVAL is ${quoted(text)}; it is a number of seconds, such as 60`);
 }
 
-function epochLine(name: string, report: TrainingReport): string {
-  const figures = Object.entries(report.validation!).map(
+/** What an epoch came to: `stage 1, fold 2, epoch 3/10: loss 1.2345, validation wa 0.6789, ...`. */
+export function epochLine(name: string, report: TrainingReport): string {
+  const figures = Object.entries(report.validation ?? {}).map(
     ([metric, value]) => `${metric} ${value.toFixed(4)}`,
   );
-  return `${name}, ${epochOf(report)}: ${[...lossOf(report), `validation ${figures.join(', ')}`].join(', ')}`;
+  const validated = figures.length === 0 ? [] : [`validation ${figures.join(', ')}`];
+  const parts = [...lossOf(report), ...validated];
+  return `${name}, ${epochOf(report)}: ${parts.length === 0 ? 'done' : parts.join(', ')}`;
 }
 
 function epochOf({ epoch, epochs }: TrainingReport): string {

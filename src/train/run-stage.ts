@@ -143,7 +143,6 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     if (isNew) await createRun(folder, recipe, facts);
     await removeTemporaries(folder);
     timings.spent('encoding', encodingSec);
-    await timings.save(start.step);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, compute, training);

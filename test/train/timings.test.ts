@@ -78,6 +78,13 @@ describe('the timings of a run', () => {
     expect(JSON.parse(kept[3]!)).toMatchObject({ from_step: 8, to_step: 9 });
   });
 
+  it('are not written for a process that saved nothing', async () => {
+    const timings = await recordTimings(folder, facts, { begun: new Date(), step: 0, isNew: true });
+    timings.spent('training', 3, 8);
+    await timings.end('failed');
+    expect(await readTimes(folder)).toBeNull();
+  });
+
   it('begin anew with a new run, and are not known of an old one', async () => {
     expect(await readTimes(folder)).toBeNull();
     await writeFile(folder.timings, 'of an earlier run\n');

@@ -47,7 +47,7 @@ export interface TimingRecorder {
   spent(work: Work, seconds: number, utterances?: number): void;
   /** Writes the line as it stands after so many steps; a kill loses what comes behind. */
   save(step: number): Promise<void>;
-  /** Writes it for the last time. A disk that is full has been told of by then. */
+  /** Writes it for the last time, unless nothing was saved. A disk that is full has been told of by then. */
   end(state: Exclude<TimingState, 'running'>): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ export async function recordTimings(
   const before = earlier === '' || earlier.endsWith('\n') ? earlier : `${earlier}\n`;
   const seconds: Record<Work, number> = { encoding: 0, training: 0, validation: 0 };
   let trained = 0;
-  let done = step;
+  let done: number | undefined;
   const rounded = (sec: number): number => Number(sec.toFixed(3));
   const write = (state: TimingState): Promise<void> => {
     const line: RunTiming = {
@@ -75,7 +75,7 @@ export async function recordTimings(
       ended: new Date().toISOString(),
       state,
       from_step: step,
-      to_step: done,
+      to_step: done ?? step,
       utterances: trained,
       encoding_sec: rounded(seconds.encoding),
       training_sec: rounded(seconds.training),
@@ -99,7 +99,7 @@ export async function recordTimings(
       await write('running');
     },
     async end(state) {
-      await write(state).catch(() => undefined);
+      if (done !== undefined) await write(state).catch(() => undefined);
     },
   };
 }

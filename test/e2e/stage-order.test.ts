@@ -68,6 +68,20 @@ describe('label words that the language model cannot tell apart', () => {
     await use().finally(() => renameSync(work.path('tokenizer-away'), work.path(file)));
   }
 
+  it('are found by the doctor, but for stage 1 alone without a language model', async () => {
+    const { code, stdout } = await work.run('doctor', ...recipe, ...words);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^missing +recipe +label_words: label words "xalm" and "xaln" begin with the same/m,
+    );
+    expect(stdout.trim().split('\n').at(-1)).toBe(
+      'not ready: the experiment small cannot run for lack of recipe',
+    );
+    await withoutFile('toy/backbones/qwen2', async () => {
+      await work.done('doctor', ...recipe, ...words, '--stage', '1');
+    });
+  });
+
   it('do not stop a run that has begun, which is told', async () => {
     const run = [...recipe, ...words, '--run', 'begun'];
     await withoutFile('toy/backbones/qwen2', async () => {

@@ -66,7 +66,7 @@ function featureProgress() {
         finish();
         // The first clips are told of late, behind the loading of the encoder: that time is encoding's too.
         encoding = {
-          progress: startProgress({ label: 'encoding with HuBERT', unit: 'clips' }),
+          progress: startProgress({ label: 'encoding audio', unit: 'clips' }),
           begun: false,
         };
       } else if (encoding !== undefined) {

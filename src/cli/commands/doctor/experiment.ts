@@ -1,9 +1,10 @@
 /** @file What one experiment needs: its corpus, its backbones, memory and disk for its stages. */
 
+import { join } from 'node:path';
 import { errorMessage, formatBytes, formatMemory, InputError } from '../../../base/index.js';
 import { hasFormer } from '../../../models/index.js';
 import type { Recipe } from '../../../recipe/index.js';
-import { type StageSize, sizeStage, stageNeeds, trainingStart } from '../../../train/index.js';
+import { reviewPlan, type StageSize, sizeStage, stageNeeds, trainingStart } from '../../../train/index.js';
 import { recipeBackboneChecks } from './backbones.js';
 import { type Check, checked } from './check.js';
 import { manifestCheck, preparationCommand } from './corpora.js';
@@ -18,7 +19,8 @@ export async function experimentChecks({ recipe, named, stage }: NamedExperiment
   const backbones = await recipeBackboneChecks(recipe, needs);
   const sizes: StageSize[] = [];
   const memory: Check[] = [];
-  for (const number of stages) {
+  const problem = await planProblem(recipe, stages);
+  for (const number of problem === undefined ? stages : []) {
     try {
       const size = await sizeStage(recipe, number, foldOf(recipe));
       sizes.push(size);
@@ -29,16 +31,28 @@ export async function experimentChecks({ recipe, named, stage }: NamedExperiment
       memory.push(checked(`memory of stage ${number}`, 'missing', found, { needed: true }));
     }
   }
-  const problem = sizes.find(({ corpusProblem }) => corpusProblem !== undefined)?.corpusProblem;
+  const corpusProblem = sizes.find(({ corpusProblem }) => corpusProblem !== undefined)?.corpusProblem;
   return [
     // What the manifest itself does not tell: labels that nobody knows, audio that is gone.
-    corpus.status === 'missing' || problem === undefined
+    corpus.status === 'missing' || corpusProblem === undefined
       ? corpus
-      : { ...corpus, status: 'missing', found: problem, mend: preparationCommand(recipe.manifest) },
+      : { ...corpus, status: 'missing', found: corpusProblem, mend: preparationCommand(recipe.manifest) },
     ...backbones,
+    ...(problem === undefined ? [] : [checked('recipe', 'missing', problem, { needed: true })]),
     ...memory,
     ...(sizes.length === 0 ? [] : [await diskCheck({ recipe, named, stage }, sizes)]),
   ];
+}
+
+/** What training would refuse of the recipe, whatever is there; undefined where nothing. */
+async function planProblem(recipe: Recipe, stages: readonly (1 | 2)[]): Promise<string | undefined> {
+  try {
+    for (const stage of stages) await reviewPlan(recipe, stage, foldOf(recipe), join('runs', recipe.name));
+    return undefined;
+  } catch (error) {
+    if (error instanceof InputError) return errorMessage(error);
+    throw error;
+  }
 }
 
 /** The stages that the experiment takes: stage 1 where stage 2 starts from it. */

@@ -47,7 +47,7 @@ export interface TimingRecorder {
   spent(work: Work, seconds: number, utterances?: number): void;
   /** Writes the line as it stands after so many steps; a kill loses what comes behind. */
   save(step: number): Promise<void>;
-  /** Writes it for the last time, unless nothing was saved. A disk that is full has been told of by then. */
+  /** Writes it for the last time, unless it failed before anything was saved. A disk that is full has been told of by then. */
   end(state: Exclude<TimingState, 'running'>): Promise<void>;
 }
 
@@ -99,7 +99,7 @@ export async function recordTimings(
       await write('running');
     },
     async end(state) {
-      if (done !== undefined) await write(state).catch(() => undefined);
+      if (done !== undefined || state !== 'failed') await write(state).catch(() => undefined);
     },
   };
 }

@@ -3,12 +3,11 @@
  * written in their order. A row that cannot be predicted says why and the others go on.
  */
 
-import { stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { defaultJobs, errorMessage, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
 import { decodeAudio, SAMPLE_RATE_HZ } from '../data/audio/index.js';
-import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
+import { withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
+import { type CsvRow, cellOf, type RecordingTable } from '../data/tables/index.js';
 import { encodeHalf } from '../engine/tensor/index.js';
 import {
   argmax,
@@ -19,16 +18,8 @@ import {
 } from '../evaluate/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
+import { type RecordingsInput, rowNames, transcriptOfRow } from './recording-rows.js';
 import type { TrainedModel } from './trained-model.js';
-
-export interface RecordingsInput {
-  readonly input: string;
-  readonly output: string;
-  readonly pathColumn: string;
-  /** A column by another name than this default must be there; under it, it need not be. */
-  readonly textColumn: string;
-  readonly speakerColumn: string;
-}
 
 export interface RecordingsOptions extends RecordingsInput {
   readonly format?: PredictionFormat;
@@ -52,42 +43,19 @@ type Recording = { readonly row: CsvRow; readonly path: string } & (
   | { readonly error: string }
 );
 
-/** Columns that a CSV need not have. */
-export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
-
-/**
- * Reads the CSV of recordings, and makes sure that the predictions have a place to go.
- * @throws InputError when the CSV is missing, empty or without a column that was named, or the output cannot be a file
- */
-export async function readRecordings(options: RecordingsInput): Promise<CsvTable> {
-  const { input, output, pathColumn, textColumn, speakerColumn } = options;
-  const named = [
-    pathColumn,
-    ...(textColumn === OPTIONAL_COLUMNS.text ? [] : [textColumn]),
-    ...(speakerColumn === OPTIONAL_COLUMNS.speaker ? [] : [speakerColumn]),
-  ];
-  const table = await readCsvTable(input, named);
-  if (resolve(input) === resolve(output)) {
-    throw new InputError(`output ${output} is the input itself; name another file with -o`);
-  }
-  const present = await stat(output).catch(() => undefined);
-  if (present?.isDirectory()) throw new InputError(`output ${output} is a folder; name a file in it with -o`);
-  return table;
-}
-
 /**
  * Predicts every recording of a table and writes the predictions file, whole or not at all.
  * @throws InputError when the output cannot be written
  */
 export async function predictRecordings(
   trained: TrainedModel,
-  { rows, columns }: CsvTable,
+  table: RecordingTable,
   options: RecordingsOptions,
 ): Promise<RecordingsSummary> {
   const { recipe, model } = trained;
-  const identity =
-    columns.includes('id') && options.pathColumn !== 'id' ? (['id', 'path'] as const) : (['path'] as const);
-  const writer = await openWriter(options, { labels: recipe.labels, identity });
+  const { rows } = table;
+  const names = rowNames(table, options.pathColumn);
+  const writer = await openWriter(options, { labels: recipe.labels, identity: names.identity });
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
   let failed = 0;
@@ -97,27 +65,23 @@ export async function predictRecordings(
       encoder = await openSpeechEncoder(checkpoint, { device, threads, onnx });
     }
     options.onProgress?.(0, rows.length);
-    let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);
+    let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);
     for (let start = 0; start < rows.length; start += WINDOW) {
       if (options.compute.stop?.aborted) {
         throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; nothing was written`);
       }
       const window = await ahead;
-      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), trained, options);
+      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), table, trained, options);
       const outcomes = await predictWindow(window, trained, encoder, options);
-      for (const [index, { row, path }] of window.entries()) {
+      for (const [index, { row }] of window.entries()) {
         const outcome = outcomes[index]!;
         if ('error' in outcome) failed += 1;
-        await writer.write({
-          ...(row.fields.id !== undefined && { id: row.fields.id }),
-          path: row.fields[options.pathColumn] ?? path,
-          ...outcome,
-        });
+        await writer.write({ ...names.of(row), ...outcome });
       }
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
     }
     await writer.commit();
-    const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
+    const textless = rows.filter((row) => transcriptOfRow(row, options.textColumn) === '').length;
     return { rows: rows.length, failed, textless };
   } finally {
     await writer.discard();
@@ -139,23 +103,29 @@ async function openWriter(
 /** Reads and decodes; a failure belongs to its row. */
 function decodeWindow(
   rows: readonly CsvRow[],
+  { files }: RecordingTable,
   trained: TrainedModel,
   options: RecordingsOptions,
 ): Promise<Recording[]> {
-  const folder = dirname(options.input);
   const most = Math.max(1, Math.round(trained.recipe.max_audio_sec * SAMPLE_RATE_HZ));
   return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
-    const given = row.fields[options.pathColumn]?.trim() ?? '';
-    const path = resolve(folder, given);
-    if (given === '')
-      return { row, path, error: `line ${row.line}: column "${options.pathColumn}" is empty` };
-    if (!trained.model.needsAudio) return { row, path, samples: undefined };
+    const given = cellOf(row, options.pathColumn);
+    if (!trained.model.needsAudio) {
+      const isEmpty = transcriptOfRow(row, options.textColumn) === '';
+      return isEmpty ? emptyCell(row, options.textColumn) : { row, path: given, samples: undefined };
+    }
+    if (given === '') return emptyCell(row, options.pathColumn);
     try {
+      const path = await files.find(row.fields[options.pathColumn]!);
       return { row, path, samples: (await decodeAudio(path)).subarray(0, most) };
     } catch (error) {
-      return { row, path, error: errorMessage(error) };
+      return { row, path: given, error: errorMessage(error) };
     }
   });
+}
+
+function emptyCell(row: CsvRow, column: string): Recording {
+  return { row, path: '', error: `line ${row.line}: column "${column}" is empty` };
 }
 
 type RowOutcome =
@@ -173,13 +143,13 @@ async function predictWindow(
   const features =
     encoder === undefined ? new Map<number, StoredFeatures>() : await encodeAll(window, readable, encoder);
   const spoken = readable.map((index): Spoken => {
-    const { fields } = window[index]!.row;
-    const text = fields[options.textColumn] ?? '';
+    const { row } = window[index]!;
+    const text = transcriptOfRow(row, options.textColumn);
     return {
       id: String(index),
       path: window[index]!.path,
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
-      speaker: fields[options.speakerColumn] ?? '',
+      speaker: cellOf(row, options.speakerColumn),
       label: '',
     };
   });

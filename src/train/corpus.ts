@@ -8,6 +8,7 @@ import {
   type Partition,
   partitionUtterances,
   readManifest,
+  requireAudio,
   type SelectedUtterances,
   selectUtterances,
   sessionsOf,
@@ -19,6 +20,8 @@ export interface ExperimentCorpus extends Partition {
   readonly manifest: Manifest;
   /** Utterances whose label is outside the recipe's set, by label. */
   readonly dropped: LabelCounts;
+  /** What in the corpus is likely not what was meant, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** What training listens to: the test set is left alone, whether its audio is there or not. */
@@ -36,7 +39,9 @@ export async function loadCorpus(
   fold: number | undefined,
   heard: readonly (keyof Partition)[],
 ): Promise<ExperimentCorpus> {
-  const { manifest, utterances, dropped } = await selectedUtterances(recipe);
+  const { manifest, utterances, dropped, warnings } = await selectedUtterances(recipe);
+  if (recipe.inputs !== 'text')
+    requireAudio(manifest, utterances, 'set inputs to text, or prepare the corpus with audio');
   checkFold(recipe, utterances, fold);
   const partition = partitionUtterances(utterances, {
     fold,
@@ -53,7 +58,7 @@ export async function loadCorpus(
     manifest,
     heard.flatMap((part) => partition[part]),
   );
-  return { ...partition, manifest, dropped };
+  return { ...partition, manifest, dropped, warnings };
 }
 
 /** @throws InputError when a cross-validation of the recipe is not one of `folds` folds */
@@ -83,7 +88,7 @@ async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & 
 /** A label outside the recipe's set is left out where preparation counted it, and a mistake where it did not. */
 function checkLabels(recipe: Recipe, { csvPath, info, lineOf, prepared, utterances }: Manifest): void {
   const isKnown = (label: string): boolean =>
-    recipe.labels.includes(recipe.label_map[label] ?? label) ||
+    recipe.labels.includes(Object.hasOwn(recipe.label_map, label) ? recipe.label_map[label]! : label) ||
     (prepared && Object.hasOwn(info.counts.total, label));
   const stray = utterances.find(({ label }) => !isKnown(label));
   if (stray === undefined) return;

@@ -2,6 +2,7 @@
 
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
+import { loadRecipe } from '../../recipe/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -12,7 +13,8 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const { output, pathColumn, textColumn, speakerColumn, format = predictionFormatOf(output) } = options;
   const folder = await findRun(options.run);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const table = await readRecordings({ input, output, ...columns });
+  const isOfText = await loadRecipe({ path: folder.recipe }).then(({ inputs }) => inputs === 'text');
+  const table = await readRecordings({ input, output, ...columns }, !isOfText);
   const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
     withCompute(options.device, stop, async (compute) => {
       const trained = await openTrainedModel(folder, compute);

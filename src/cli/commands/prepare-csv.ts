@@ -8,6 +8,7 @@ export interface PrepareCsvOptions extends PreparationCommandOptions {
   readonly name: string;
   readonly out?: string;
   readonly labelMap?: string;
+  readonly normalizeLabels?: true;
   readonly folds?: number;
   readonly testShare?: number;
   readonly devShare?: number;
@@ -24,6 +25,10 @@ export function declare(command: Command): void {
     .requiredOption('--name <name>', 'name of the corpus')
     .option('--out <folder>', 'where the prepared corpus goes (default: data/<name>)')
     .option('--label-map <pairs>', 'rename labels: old=new,old=new or a YAML file of "old: new" lines')
+    .option(
+      '--normalize-labels',
+      'give labels that look or mean the same (Happy, happy) one name, the most frequent',
+    )
     .option('--folds <k>', 'make k speaker-independent folds instead of splits', wholeNumber(2))
     .option('--test-share <x>', 'share of the test split that is made (default: 0.2)', share)
     .option('--dev-share <x>', 'share of the dev split that is made, 0 for none (default: 0.1)', share)
@@ -34,7 +39,8 @@ export function declare(command: Command): void {
     `
 Paths are relative to the CSV. start and end (seconds, or 1:02:03.5) cut an
 utterance out of a longer recording. A CSV without a split and a session column
-is divided by speaker.
+is divided by speaker. One without path, with text, makes a corpus of
+transcripts alone, for experiments with inputs: text.
 
 Example:
   emoq prepare-csv calls.csv --name calls --label-map ang=angry,hap=happy`,
@@ -46,7 +52,8 @@ export async function run(options: PrepareCsvOptions, file: string): Promise<voi
   const { name, folds, testShare, devShare, seed, out = `data/${name}` } = options;
   const labelMap = options.labelMap === undefined ? undefined : await readLabelMap(options.labelMap);
   const allowSharedSpeakers = options.allowSharedSpeakers === true;
-  const made = { folds, testShare, devShare, seed, allowSharedSpeakers };
+  const normalizeLabels = options.normalizeLabels === true;
+  const made = { folds, testShare, devShare, seed, allowSharedSpeakers, normalizeLabels };
   await runPreparation(options, (controls) =>
     prepareCsv({ file, name, out, labelMap, ...made, ...controls }),
   );

@@ -6,12 +6,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
-import {
-  InputError,
-  mapConcurrently,
-  sha256Of,
-  writeFileAtomic,
-} from '../../base/index.js';
+import { InputError, mapConcurrently, sha256Of, writeFileAtomic } from '../../base/index.js';
 import {
   type CsvRow,
   cellOf,

@@ -33,7 +33,8 @@ export async function readYamlFile(
   visit(document, {
     Alias(_, node) {
       const isKnown = node.resolve(document) !== undefined;
-      if (!isKnown) refuse(at(node), `there is no &${node.source} before *${node.source}; write the value out`);
+      if (!isKnown)
+        refuse(at(node), `there is no &${node.source} before *${node.source}; write the value out`);
     },
     Pair(_, { key }) {
       if (!isScalar(key)) {
@@ -49,6 +50,8 @@ export async function readYamlFile(
     return { text, value: document.toJS() };
   } catch (error) {
     // Aliases of aliases: a small file that stands for a huge one, or for itself.
-    throw new InputError(`${path}: its YAML aliases cannot be resolved (${errorMessage(error)}); write the values out`);
+    throw new InputError(
+      `${path}: its YAML aliases cannot be resolved (${errorMessage(error)}); write the values out`,
+    );
   }
 }

@@ -13,6 +13,7 @@ export {
 } from './errors.js';
 export {
   type AtomicFile,
+  copyFileAtomic,
   createAtomicFile,
   pathExists,
   readJson,

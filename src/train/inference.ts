@@ -1,7 +1,7 @@
 /** @file Examples through an evaluation graph: grouped by length, answers in the order asked. */
 
 import type { HostedSession } from '../engine/runtime/index.js';
-import { argmax, classificationMetrics } from '../evaluate/index.js';
+import { argmax, classificationMetrics, type Outcome } from '../evaluate/index.js';
 import { type Collation, collate } from './collation.js';
 import type { Example } from './examples.js';
 import type { ValidationFigures } from './trainer.js';
@@ -56,17 +56,25 @@ export async function inferAll(
   return results;
 }
 
+/** References and answers of labelled examples. */
+export function outcomesOf(
+  examples: readonly Example[],
+  inferences: readonly Inference[],
+  labels: readonly string[],
+): Outcome[] {
+  return examples.map(({ label }, index) => ({
+    reference: labels[label]!,
+    label: labels[argmax(inferences[index]!.probabilities)],
+  }));
+}
+
 /** WA, UA, weighted F1 and negative mean log-likelihood of labelled examples. */
 export function validationFigures(
   examples: readonly Example[],
   inferences: readonly Inference[],
   labels: readonly string[],
 ): ValidationFigures {
-  const outcomes = examples.map(({ label }, index) => ({
-    reference: labels[label]!,
-    label: labels[argmax(inferences[index]!.probabilities)],
-  }));
-  const { wa, ua, wf1 } = classificationMetrics(outcomes, labels);
+  const { wa, ua, wf1 } = classificationMetrics(outcomesOf(examples, inferences, labels), labels);
   const logLikelihood = examples.reduce(
     (sum, { label }, index) => sum + Math.log(Math.max(inferences[index]!.probabilities[label]!, 1e-30)),
     0,

@@ -2,14 +2,16 @@
 
 import type { HostedSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
+import { classificationMetrics } from '../evaluate/index.js';
 import { type Collation, collate, promptIds } from './collation.js';
 import type { Example } from './examples.js';
 import type { Experiment, TrainingExamples } from './experiment.js';
 import type { FeatureSource } from './features.js';
-import { inferAll, validationFigures } from './inference.js';
+import { type Inference, inferAll, outcomesOf, validationFigures } from './inference.js';
 import { openMetrics, type RunFolder, type TrainingPosition } from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import type { SelectionRule } from './selection.js';
+import { smallValidationWarning } from './small-validation.js';
 import { batchSplit, microBatchSize, stageSettings } from './stage-settings.js';
 import { type TrainingReport, train } from './trainer.js';
 
@@ -20,6 +22,7 @@ export interface TrainingControls {
   readonly onReport?: (report: TrainingReport) => void;
   /** Told of each batch while an epoch is validated. */
   readonly onValidation?: (done: number, total: number) => void;
+  readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 
@@ -48,6 +51,7 @@ export async function trainExperiment(
   const { train: trainExamples, dev: devExamples } = examples;
   const collation = experiment.collation(features, true);
   const inference = experiment.collation(features, false);
+  let isFirst = start.epoch === 0;
   return train({
     folder,
     session,
@@ -74,6 +78,8 @@ export async function trainExperiment(
           stop: options.stop,
           onProgress: options.onValidation,
         });
+        if (isFirst) reviewValidation(devExamples, inferences, experiment, options);
+        isFirst = false;
         return validationFigures(devExamples, inferences, recipe.labels);
       },
     }),
@@ -87,6 +93,21 @@ export async function trainExperiment(
     ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),
     ...(options.saveIntervalSec !== undefined && { saveIntervalSec: options.saveIntervalSec }),
   });
+}
+
+/** Warns where the validation set is too small for what it decides. */
+function reviewValidation(
+  examples: readonly Example[],
+  inferences: readonly Inference[],
+  { recipe, stage }: Experiment,
+  { onWarning }: TrainingControls,
+): void {
+  const { select, epochs } = stageSettings(recipe, stage.number);
+  if (select === 'last' || select === 'smoothed' || epochs === 1) return;
+  const outcomes = outcomesOf(examples, inferences, recipe.labels);
+  const metrics = classificationMetrics(outcomes, recipe.labels);
+  const warning = smallValidationWarning(outcomes, metrics, select, `stage${stage.number}.select`);
+  if (warning !== undefined) onWarning?.(warning);
 }
 
 /** Bounds of every symbol over all training batches, or micro-batches, of so many utterances. */

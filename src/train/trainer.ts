@@ -4,7 +4,7 @@
  * the same bytes as an uninterrupted one.
  */
 
-import { ComputationError } from '../base/index.js';
+import { ComputationError, copyFileAtomic } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
 import { float32, int64, type Tensor } from '../engine/tensor/index.js';
 import { dropoutPools, firstMomentName, secondMomentName } from '../engine/training/index.js';
@@ -19,7 +19,13 @@ import {
   type TrainingPosition,
 } from './run/index.js';
 import type { StepPlan } from './schedule.js';
-import { isTrainingOver, type SelectionRule, selectEpoch } from './selection.js';
+import {
+  heldCheckpoints,
+  isTrainingOver,
+  type JudgedEpochs,
+  judgeEpoch,
+  type SelectionRule,
+} from './selection.js';
 import { type StepFeedOptions, stepFeeds } from './step-feeds.js';
 
 /** Validation figures of an epoch, by metric name. */
@@ -120,6 +126,9 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     };
   }
 
+  const prune = (): Promise<void> =>
+    pruneCheckpoints(folder, position.epoch, heldCheckpoints(position, selection, options.keepCheckpoints));
+
   /** Validates a finished epoch and saves. Stopped in the middle, it leaves the epoch to the next run. */
   const endEpoch = async (): Promise<void> => {
     const epoch = position.epoch + 1;
@@ -129,9 +138,9 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     });
     if (validation === 'stopped') return;
     if (validation !== undefined) await metrics.append([{ epoch, step: position.step, validation }]);
-    position = { ...position, epoch, best: await keepEpoch(options, position.best, epoch, validation) };
+    position = { ...position, epoch, ...(await keepEpoch(options, position, epoch, validation)) };
     await save();
-    await pruneCheckpoints(folder, epoch, options.keepCheckpoints);
+    await prune();
     report(epoch, validation);
   };
 
@@ -143,7 +152,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     options.onReport?.({ ...place, ...(figures && { figures }), ...(validation && { validation }) });
   };
 
-  await pruneCheckpoints(folder, position.epoch, options.keepCheckpoints);
+  await prune();
   while (!isTrainingOver(position, selection)) {
     if (options.stop?.aborted) {
       await save();
@@ -181,17 +190,25 @@ function stateNames(keys: readonly string[]): string[] {
   return [...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)];
 }
 
-/** Writes the epoch's checkpoints: as the selected one where it is the one to keep so far, and among the last ones. */
+/**
+ * Judges an epoch that has ended and writes its checkpoints: the one to keep so far, which may be that of the epoch before
+ * it, and its own among the last ones.
+ */
 async function keepEpoch(
   { selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
-  best: BestEpoch | null,
+  position: TrainingPosition,
   epoch: number,
   validation: ValidationFigures | undefined,
-): Promise<BestEpoch | null> {
-  const selected = selectEpoch(selection, best, epoch, validation);
-  if (selected !== best) await session.saveState(folder.checkpoint, parameterKeys, {});
-  if (keepCheckpoints > 0) await session.saveState(epochCheckpoint(folder, epoch), parameterKeys, {});
-  return selected;
+): Promise<JudgedEpochs> {
+  const judged = judgeEpoch(selection, position, epoch, validation);
+  const { best } = judged;
+  if (best !== position.best) {
+    if (best!.epoch === epoch) await session.saveState(folder.checkpoint, parameterKeys, {});
+    else await copyFileAtomic(epochCheckpoint(folder, best!.epoch), folder.checkpoint);
+  }
+  if (heldCheckpoints({ ...position, ...judged, epoch }, selection, keepCheckpoints) > 0)
+    await session.saveState(epochCheckpoint(folder, epoch), parameterKeys, {});
+  return judged;
 }
 
 type StepLine = MetricsLine & Record<string, number>;

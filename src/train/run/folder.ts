@@ -14,7 +14,7 @@ import {
   writeJsonAtomic,
 } from '../../base/index.js';
 import type { ValidationDraw } from '../../data/corpora/index.js';
-import { dumpRecipe, hasKey, type Recipe, recipeDifferences } from '../../recipe/index.js';
+import { dumpRecipe, type Recipe, recipeDifferences } from '../../recipe/index.js';
 
 /** Paths inside a run folder. */
 export interface RunFolder {
@@ -125,13 +125,8 @@ export type FoundRun =
 export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<FoundRun> {
   const found = await begunRun(folder);
   if (found === undefined) return { status: 'new' };
-  const written = await readTextFile(folder.recipe, 'recipe');
-  // A run that began before there was the key goes on with the prompt of its run.json, whatever the recipe says now.
-  const compared = hasKey(written, ['prompt', 'speaker'])
-    ? recipe
-    : { ...recipe, prompt: { ...recipe.prompt, speaker: 'auto' as const } };
   const differences = [
-    ...recipeDifferences(written, dumpRecipe(compared)),
+    ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
     ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
     ...validationDifference(found, facts),

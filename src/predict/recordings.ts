@@ -18,7 +18,7 @@ import {
   type PredictionWriter,
 } from '../evaluate/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
-import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
+import { type ComputeOptions, countCutTexts, type Spoken, type StoredFeatures } from '../train/index.js';
 import type { TrainedModel } from './trained-model.js';
 
 export interface RecordingsInput {
@@ -41,6 +41,8 @@ export interface RecordingsSummary {
   readonly failed: number;
   /** Rows without a transcript. */
   readonly textless: number;
+  /** Rows whose transcript the Former did not get whole. */
+  readonly cutTexts: number;
   /** Rows without a gender. */
   readonly genderless: number;
 }
@@ -95,7 +97,7 @@ export async function predictRecordings(
   const writer = await openWriter(options, { labels: recipe.labels, identity });
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
-  let failed = 0;
+  let [failed, cutTexts] = [0, 0];
   try {
     if (model.needsAudio) {
       const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
@@ -109,7 +111,8 @@ export async function predictRecordings(
       }
       const window = await ahead;
       ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), trained, options);
-      const outcomes = await predictWindow(window, trained, encoder, options);
+      const { outcomes, cut } = await predictWindow(window, trained, encoder, options);
+      cutTexts += cut;
       for (const [index, { row, path }] of window.entries()) {
         const outcome = outcomes[index]!;
         if ('error' in outcome) failed += 1;
@@ -124,7 +127,7 @@ export async function predictRecordings(
     await writer.commit();
     const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
     const genderless = rows.filter(({ fields }) => !fields[GENDER_COLUMN]?.trim()).length;
-    return { rows: rows.length, failed, textless, genderless };
+    return { rows: rows.length, failed, textless, cutTexts, genderless };
   } finally {
     await writer.discard();
     await encoder?.close();
@@ -173,7 +176,7 @@ async function predictWindow(
   trained: TrainedModel,
   encoder: SpeechEncoder | undefined,
   options: RecordingsOptions,
-): Promise<RowOutcome[]> {
+): Promise<{ readonly outcomes: RowOutcome[]; readonly cut: number }> {
   const { recipe, model } = trained;
   const readable = [...window.keys()].filter((index) => !('error' in window[index]!));
   const features =
@@ -207,7 +210,7 @@ async function predictWindow(
     const label = recipe.labels[argmax(probabilities)]!;
     outcomes[Number(examples[place]!.id)] = { label, probabilities };
   });
-  return outcomes;
+  return { outcomes, cut: countCutTexts(examples) };
 }
 
 /** Features of the readable recordings by their place in the window, in the batches that the feature cache is made in. */

@@ -3,7 +3,14 @@
 import { InputError, InterruptedError } from '../base/index.js';
 import { argmax, dialogueOf, type ScoredPrediction } from '../evaluate/index.js';
 import type { RunFolder } from '../train/index.js';
-import { type ComputeOptions, experimentFeatures, fittingExamples, loadCorpus } from '../train/index.js';
+import {
+  type ComputeOptions,
+  countCutTexts,
+  cutNotes,
+  experimentFeatures,
+  fittingExamples,
+  loadCorpus,
+} from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
 
 export interface TestSetPredictions {
@@ -13,6 +20,8 @@ export interface TestSetPredictions {
   readonly embeddings: readonly (Float32Array | undefined)[];
   readonly facts: TrainedModel['facts'];
   readonly recipe: TrainedModel['recipe'];
+  /** What of the test set the model did not get, in words. */
+  readonly cut: readonly string[];
 }
 
 /**
@@ -61,7 +70,9 @@ export async function predictTestSet(
       };
     });
     const embeddings = inferences.map(({ embedding }) => embedding);
-    return { labels: recipe.labels, predictions, embeddings, facts, recipe };
+    const lengths = { clips: features.cropped, texts: countCutTexts(examples), total: examples.length };
+    const cut = cutNotes(model, lengths);
+    return { labels: recipe.labels, predictions, embeddings, facts, recipe, cut };
   } finally {
     await trained.close();
   }

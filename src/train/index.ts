@@ -2,6 +2,7 @@
 
 export { type Collation, collate, type StoredFeatures } from './collation.js';
 export { checkFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
+export { countCutTexts, cutNotes } from './cut-inputs.js';
 export { backboneConfigs, type StageSize, sizeStage, stepText } from './dry-run.js';
 export type { Example, Spoken } from './examples.js';
 export {

@@ -34,6 +34,7 @@ export function runFacts(
     manifest: { path: recipe.manifest, sha256: corpus.manifest.sha256 },
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are there
+    cut_texts: 0, // known once the transcripts are tokenized
     stage1: stage1 ?? null,
     validation: drawnValidation(recipe, corpus, fold),
     prompt: prompt?.template ?? null,

@@ -6,6 +6,7 @@ import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts } from './corpus.js';
+import { countCutTexts, cutNotes } from './cut-inputs.js';
 import { peakMemory, vocabularyOf } from './dry-run.js';
 import type { Example } from './examples.js';
 import {
@@ -123,11 +124,11 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const compute = found.status === 'new' ? options.compute : computeAsBegun(folder, found.facts, options);
   compute.onBegin?.();
   const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], compute);
-  const facts = { ...planned, threads: compute.threads ?? null, cropped: features.cropped };
-  if (facts.cropped > 0)
-    onNote?.(
-      `cut to ${recipe.max_audio_sec} s (max_audio_sec): ${facts.cropped} of ${corpus.train.length + corpus.dev.length} clips`,
-    );
+  const { cropped } = features;
+  const cutTexts = countCutTexts([...examples.train, ...examples.dev]);
+  const facts = { ...planned, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
+  const total = corpus.train.length + corpus.dev.length;
+  for (const text of cutNotes(experiment, { clips: cropped, texts: cutTexts, total })) onNote?.(text);
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
   const initial =

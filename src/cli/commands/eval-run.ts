@@ -107,6 +107,7 @@ export async function scoreRuns(
           progress.update(done, total);
         }).finally(() => progress?.finish());
         warnUnfinished(folder, test.facts);
+        for (const text of test.cut) note(`${folder.dir}: ${text}`);
         results.push({ folder, test });
       }
       return results;

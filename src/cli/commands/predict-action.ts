@@ -14,7 +14,7 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const folder = await findRun(options.run);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
-  const { failed, rows, textless, needsText, genderless, needsGender } = await withInterrupts(
+  const { failed, rows, textless, needsText, cutTexts, most, genderless, needsGender } = await withInterrupts(
     'finishing the rows in hand',
     (stop) =>
       withCompute(options.device, stop, async (compute) => {
@@ -30,7 +30,8 @@ export async function run(options: PredictOptions, input: string): Promise<void>
           const needsText = trained.recipe.inputs !== 'audio';
           const { prompt } = trained.facts;
           const needsGender = prompt !== null && namesGender(prompt);
-          return { ...(await predictRecordings(trained, table, job)), needsText, needsGender };
+          const most = trained.model.maxTextTokens;
+          return { ...(await predictRecordings(trained, table, job)), needsText, most, needsGender };
         } finally {
           progress?.finish();
           await trained.close();
@@ -40,6 +41,9 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
+  }
+  if (cutTexts > 0) {
+    warn(`${cutTexts} of ${rows} transcripts were cut to ${most} tokens for the Former, as in training`);
   }
   if (needsGender && genderless > 0) {
     warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);

@@ -48,6 +48,8 @@ export interface RunFacts {
   readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
   /** Training and validation clips that were longer than max_audio_sec and are cut to it. */
   readonly cropped: number;
+  /** Training and validation transcripts that the Former does not get whole. Runs of earlier versions lack it. */
+  readonly cut_texts?: number;
   /** SHA-256 of the stage-1 checkpoint that stage 2 started from, where it did. */
   readonly stage1: string | null;
   /** null where none was drawn. Runs of earlier versions lack it, and drew without the fold. */

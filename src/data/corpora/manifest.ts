@@ -72,6 +72,8 @@ export interface ManifestInfo {
   utterances: number;
   durationSec: number;
   counts: CorpusCounts;
+  /** dialogue -> episode of the series, where a corpus has such. */
+  episodes?: Record<string, string> | undefined;
   /** SHA-256 of the CSV. */
   sha256: string;
   notes: PreparationNotes;
@@ -118,6 +120,7 @@ const infoSchema = z.object({
     split: z.record(z.string(), countsSchema).optional(),
     session: z.record(z.string(), countsSchema).optional(),
   }),
+  episodes: z.record(z.string(), z.string()).optional(),
   sha256: z.string(),
   notes: z.object({
     cut: notesSchema,
@@ -165,6 +168,7 @@ export interface ManifestContent {
   name: string;
   source: string;
   utterances: readonly Utterance[];
+  episodes?: Record<string, string> | undefined;
   notes?: PreparationNotes | undefined;
 }
 
@@ -204,7 +208,7 @@ export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
 }
 
 function describeManifest(content: ManifestContent, sha256: string): ManifestInfo {
-  const { name, source, utterances, notes } = content;
+  const { name, source, utterances, episodes, notes } = content;
   const durationSec = utterances.reduce((sum, utterance) => sum + utterance.durationSec, 0);
   return {
     format: 'emoq-manifest',
@@ -214,6 +218,7 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
     utterances: utterances.length,
     durationSec: Number(durationSec.toFixed(4)),
     counts: countLabels(utterances),
+    ...(episodes && { episodes }),
     sha256,
     notes: notes ?? { cut: [], padded: [], silent: [], skipped: [], differences: [], rules: [] },
   };

@@ -121,7 +121,7 @@ export async function predictRecordings(
           ...(row.fields.id !== undefined && { id: row.fields.id }),
           path: row.fields[options.pathColumn] ?? path,
           ...outcome,
-          ...(notes.length > 0 && { note: notes.map(({ text }) => text).join('; ') }),
+          ...(notes.length > 0 && { note: notes.map(({ kind, text }) => `${kind}: ${text}`).join('; ') }),
         });
       }
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);

@@ -36,8 +36,8 @@ const apart: readonly { from: string; to: string; except?: string }[] = [
 
 /** Packages with one door, and the folders or files that are it. A package that is not here may be used anywhere. */
 const doors: Readonly<Record<string, readonly string[]>> = {
-  'onnxruntime-node': ['src/engine/runtime/'],
-  'onnxruntime-common': ['src/engine/runtime/'],
+  'onnxruntime-node': ['src/engine/runtime/onnxruntime.ts'],
+  'onnxruntime-common': [],
   'onnx-buf': ['src/engine/onnx/'],
   '@bufbuild/protobuf': ['src/engine/onnx/'],
   'fluent-ffmpeg': ['src/data/audio/ffmpeg.ts'],

@@ -20,6 +20,8 @@ export interface Prediction {
   readonly label?: string | undefined;
   /** Class probabilities in the order of the file's labels. */
   readonly probabilities?: ArrayLike<number> | undefined;
+  /** What should be known of its sound. */
+  readonly note?: string | undefined;
   /** Why there is no label. */
   readonly error?: string | undefined;
 }
@@ -42,6 +44,7 @@ export interface PredictionColumns {
   readonly speaker?: boolean;
   readonly dialogue?: boolean;
   readonly reference?: boolean;
+  readonly note?: boolean;
   /** False for predictions without probabilities. Default true. */
   readonly probabilities?: boolean;
 }
@@ -76,6 +79,7 @@ export function predictionColumnNames(columns: PredictionColumns): string[] {
     ...(columns.probabilities === false
       ? []
       : [...columns.labels.map((label) => probabilityPrefix + label), 'margin']),
+    ...(columns.note ? ['note'] : []),
     'error',
   ];
 }

@@ -14,7 +14,7 @@ import {
   ReaderGoneError,
   userTarget,
 } from '../base/index.js';
-import { decodeAudio, SAMPLE_RATE_HZ } from '../data/audio/index.js';
+import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
 import { encodeHalf } from '../engine/tensor/index.js';
@@ -27,6 +27,7 @@ import {
 } from '../evaluate/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
+import { channelOfRow, hear, type RowNote } from './decoding.js';
 import type { TrainedModel } from './trained-model.js';
 
 export interface RecordingsInput {
@@ -39,6 +40,8 @@ export interface RecordingsInput {
 }
 
 export interface RecordingsOptions extends RecordingsInput {
+  /** Of every recording for which the table does not choose. */
+  readonly channel?: ChannelChoice | undefined;
   readonly format?: PredictionFormat;
   readonly compute: ComputeOptions;
   readonly onProgress?: (done: number, total: number) => void;
@@ -49,6 +52,10 @@ export interface RecordingsSummary {
   readonly failed: number;
   /** Rows without a transcript. */
   readonly textless: number;
+  /** Rows whose note says something of their sound, counted by kind in words; '' for none. */
+  readonly noted: string;
+  /** Rows without a gender. */
+  readonly genderless: number;
 }
 
 /** Recordings in memory at a time: one window being computed, the next being decoded. */
@@ -56,9 +63,12 @@ const WINDOW = 32;
 
 /** A row with its audio, or with the reason why it has none. */
 type Recording = { readonly row: CsvRow; readonly path: string } & (
-  | { readonly samples: Float32Array | undefined }
+  | { readonly samples: Float32Array | undefined; readonly notes: readonly RowNote[] }
   | { readonly error: string }
 );
+
+/** Of the speaker's gender, which prompts may name; need not be there. */
+export const GENDER_COLUMN = 'gender';
 
 /** Columns that a CSV need not have. */
 export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
@@ -109,10 +119,11 @@ export async function predictRecordings(
   const { recipe, model } = trained;
   const identity =
     columns.includes('id') && options.pathColumn !== 'id' ? (['id', 'path'] as const) : (['path'] as const);
-  const writer = await openWriter(options, { labels: recipe.labels, identity });
+  const writer = await openWriter(options, { labels: recipe.labels, identity, note: true });
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
   let failed = 0;
+  const noted: { kind: string; name: string }[] = [];
   try {
     if (model.needsAudio) {
       const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
@@ -129,20 +140,25 @@ export async function predictRecordings(
       const window = await ahead;
       ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), trained, options);
       const outcomes = await predictWindow(window, trained, encoder, options);
-      for (const [index, { row, path }] of window.entries()) {
+      for (const [index, recording] of window.entries()) {
+        const { row, path } = recording;
         const outcome = outcomes[index]!;
         if ('error' in outcome) failed += 1;
+        const notes = 'notes' in recording ? recording.notes : [];
+        for (const { kind } of notes) noted.push({ kind, name: `line ${row.line}` });
         await writer.write({
           ...(row.fields.id !== undefined && { id: row.fields.id }),
           path: row.fields[options.pathColumn] ?? path,
           ...outcome,
+          ...(notes.length > 0 && { note: notes.map(({ text }) => text).join('; ') }),
         });
       }
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
     }
     await writer.commit();
     const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
-    return { rows: rows.length, failed, textless };
+    const genderless = rows.filter(({ fields }) => !fields[GENDER_COLUMN]?.trim()).length;
+    return { rows: rows.length, failed, textless, genderless, noted: countByKind(noted) };
   } finally {
     await writer.discard();
     await encoder?.close();
@@ -169,15 +185,15 @@ function decodeWindow(
   options: RecordingsOptions,
 ): Promise<Recording[]> {
   const folder = dirname(options.input);
-  const most = Math.max(1, Math.round(trained.recipe.max_audio_sec * SAMPLE_RATE_HZ));
   return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
     const given = row.fields[options.pathColumn]?.trim() ?? '';
     const path = resolve(folder, given);
     if (given === '')
       return { row, path, error: `line ${row.line}: column "${options.pathColumn}" is empty` };
-    if (!trained.model.needsAudio) return { row, path, samples: undefined };
+    if (!trained.model.needsAudio) return { row, path, samples: undefined, notes: [] };
     try {
-      return { row, path, samples: (await decodeAudio(path)).subarray(0, most) };
+      const channel = channelOfRow(row.fields, options.channel);
+      return { row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
     } catch (error) {
       return { row, path, error: errorMessage(error) };
     }
@@ -206,6 +222,7 @@ async function predictWindow(
       path: window[index]!.path,
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
       speaker: fields[options.speakerColumn] ?? '',
+      gender: fields[GENDER_COLUMN] ?? '',
       label: '',
     };
   });

@@ -10,8 +10,13 @@ export {
 } from './ablations.js';
 export { defaultManifest, shippedRecipeNames } from './datasets.js';
 export { defaultModelSettings, type ModelSettings } from './default-settings.js';
+<<<<<<< HEAD
 export { type ChangedKey, changedKeys, recipeDifferences } from './differences.js';
 export { dumpRecipe, notInPaperMark, parseDumped } from './dump.js';
+=======
+export { type ChangedKey, changedKeys, hasKey, recipeDifferences } from './differences.js';
+export { dumpRecipe, notInPaperMark } from './dump.js';
+>>>>>>> main
 export { type LoadRecipeOptions, loadRecipe } from './recipe.js';
 export { type Origin, type Recipe, type RecipeKey, recipeKeys } from './schema.js';
 export { didYouMean } from './suggestion.js';

@@ -12,6 +12,7 @@ import {
   selectUtterances,
   sessionsOf,
   type Utterance,
+  type ValidationDraw,
 } from '../data/corpora/index.js';
 import { corpusViewOf, type Recipe } from '../recipe/index.js';
 
@@ -19,6 +20,8 @@ export interface ExperimentCorpus extends Partition {
   readonly manifest: Manifest;
   /** Utterances whose label is outside the recipe's set, by label. */
   readonly dropped: LabelCounts;
+  /** How its validation set was drawn, where it was. */
+  readonly draw: ValidationDraw;
 }
 
 /** What training listens to: the test set is left alone, whether its audio is there or not. */
@@ -28,6 +31,7 @@ export const TRAINING_PARTS = ['train', 'dev'] as const;
  * Reads the recipe's manifest and divides it.
  * @param fold which session to hold out, from 1, where the recipe has folds
  * @param heard the parts whose audio must be there
+ * @param draw how a fold's validation set is drawn: as the run was begun that goes on
  * @throws InputError for anything wrong with the manifest, missing audio, a label that neither the recipe nor the
  *   prepared corpus knows, or a fold that the recipe does not have
  */
@@ -35,6 +39,7 @@ export async function loadCorpus(
   recipe: Recipe,
   fold: number | undefined,
   heard: readonly (keyof Partition)[],
+  draw: ValidationDraw = 'by-fold',
 ): Promise<ExperimentCorpus> {
   const { manifest, utterances, dropped } = await selectedUtterances(recipe);
   checkFold(recipe, utterances, fold);
@@ -47,13 +52,19 @@ export async function loadCorpus(
           ? 'none'
           : recipe.validation,
     validationShare: recipe.validation_share,
-    seed: recipe.seed,
+    seed: splitSeed(recipe),
+    draw,
   });
   await checkAudioFiles(
     manifest,
     heard.flatMap((part) => partition[part]),
   );
-  return { ...partition, manifest, dropped };
+  return { ...partition, manifest, dropped, draw };
+}
+
+/** Seed of what divides a corpus: the validation draw, and splits where the corpus has neither splits nor sessions. */
+export function splitSeed({ split_seed, seed }: Pick<Recipe, 'split_seed' | 'seed'>): number {
+  return split_seed ?? seed;
 }
 
 /** @throws InputError when a cross-validation of the recipe is not one of `folds` folds */

@@ -3,8 +3,9 @@
 import { InputError, isSameFile, userTarget } from '../../base/index.js';
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
-import { type RunFolder, runFiles } from '../../train/index.js';
+import { namesGender, type RunFolder, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
+import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
 import { warnUnfinished, withCompute } from './compute.js';
@@ -13,32 +14,41 @@ import type { PredictOptions } from './predict.js';
 export async function run(options: PredictOptions, input: string): Promise<void> {
   const { output, pathColumn, textColumn, speakerColumn, format = predictionFormatOf(output) } = options;
   const folder = await findRun(options.run);
+  const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
   const table = await readRecordings({ input, output, ...columns });
   await refuseRunFiles(output, folder);
-  const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
-    withCompute(options.device, stop, async (compute) => {
-      const trained = await openTrainedModel(folder, compute);
-      warnUnfinished(folder, trained.facts);
-      let progress: Progress | undefined;
-      const onProgress = (done: number, total: number): void => {
-        progress ??= startProgress({ label: 'predicting', unit: 'rows' });
-        progress.update(done, total);
-      };
-      try {
-        const job = { input, output, format, ...columns, compute, onProgress };
-        const needsText = trained.recipe.inputs !== 'audio';
-        return { ...(await predictRecordings(trained, table, job)), needsText };
-      } finally {
-        progress?.finish();
-        await trained.close();
-      }
-    }),
+  const { failed, rows, textless, noted, needsText, genderless, needsGender } = await withInterrupts(
+    'finishing the rows in hand',
+    (stop) =>
+      withCompute(options.device, stop, async (compute) => {
+        const trained = await openTrainedModel(folder, compute);
+        warnUnfinished(folder, trained.facts);
+        let progress: Progress | undefined;
+        const onProgress = (done: number, total: number): void => {
+          progress ??= startProgress({ label: 'predicting', unit: 'rows' });
+          progress.update(done, total);
+        };
+        try {
+          const job = { input, output, format, ...columns, channel, compute, onProgress };
+          const needsText = trained.recipe.inputs !== 'audio';
+          const { prompt } = trained.facts;
+          const needsGender = prompt !== null && namesGender(prompt);
+          return { ...(await predictRecordings(trained, table, job)), needsText, needsGender };
+        } finally {
+          progress?.finish();
+          await trained.close();
+        }
+      }),
   );
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
   }
+  if (needsGender && genderless > 0) {
+    warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
+  }
+  if (noted !== '') warn(`audio of ${rows} rows: ${noted}; the column "note" says more`);
   // Where the rows themselves went by, stdout holds nothing else.
   if ((await userTarget(output)).kind === 'file') printResult(output);
 }

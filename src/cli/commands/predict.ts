@@ -1,7 +1,7 @@
 /** @file `emoq predict`: its options and help. */
 
 import { type Command, Option } from 'commander';
-import { addDeviceOption, type DeviceOption } from '../options.js';
+import { addChannelOption, addDeviceOption, type DeviceOption } from '../options.js';
 
 export interface PredictOptions {
   readonly output: string;
@@ -9,6 +9,7 @@ export interface PredictOptions {
   readonly pathColumn: string;
   readonly textColumn: string;
   readonly speakerColumn: string;
+  readonly channel?: string;
   /** Default by the name of the output. */
   readonly format?: 'csv' | 'jsonl';
   readonly device: DeviceOption;
@@ -16,7 +17,7 @@ export interface PredictOptions {
 
 export function declare(command: Command): void {
   command
-    .argument('<input.csv>', 'a CSV of audio paths; transcript and speaker where known')
+    .argument('<input.csv>', 'a CSV of audio paths; text, speaker, gender and channel where known')
     .requiredOption('-o, --output <file>', 'where the predictions go; - is stdout')
     .requiredOption(
       '--run <folder>',
@@ -28,11 +29,13 @@ export function declare(command: Command): void {
     .addOption(
       new Option('--format <format>', 'default: by the name of the output').choices(['csv', 'jsonl']),
     );
-  addDeviceOption(command).addHelpText(
+  addDeviceOption(addChannelOption(command)).addHelpText(
     'after',
     `
 Writes label and probabilities for every row. A row that cannot be predicted
-says why in the column error, and the others go on.
+says why in the column error, and the others go on. The column note says what
+should be known of a recording: judged on its beginning, silent, clipped.
+A column channel (1, 2, ... or mix) goes before --channel.
 
 Example:
   emoq predict calls.csv -o emotions.csv --run runs/toy4`,

@@ -1,13 +1,14 @@
 /** @file `emoq prepare-csv`: any CSV of audio files and labels to a prepared corpus. */
 
 import { type Command, InvalidArgumentError } from 'commander';
-import { wholeNumber } from '../options.js';
+import { addChannelOption, channelOfOption, wholeNumber } from '../options.js';
 import { addPreparationOptions, type PreparationCommandOptions, runPreparation } from './preparation.js';
 
 export interface PrepareCsvOptions extends PreparationCommandOptions {
   readonly name: string;
   readonly out?: string;
   readonly labelMap?: string;
+  readonly channel?: string;
   readonly folds?: number;
   readonly testShare?: number;
   readonly devShare?: number;
@@ -19,7 +20,7 @@ export function declare(command: Command): void {
   command
     .argument(
       '<file.csv>',
-      'columns path and label; id, text, speaker, gender, session, split, start, end where known',
+      'columns path and label; id, text, speaker, gender, session, split, start, end, channel where known',
     )
     .requiredOption('--name <name>', 'name of the corpus')
     .option('--out <folder>', 'where the prepared corpus goes (default: data/<name>)')
@@ -29,11 +30,13 @@ export function declare(command: Command): void {
     .option('--dev-share <x>', 'share of the dev split that is made, 0 for none (default: 0.1)', share)
     .option('--seed <n>', 'of the splits or folds that are made', wholeNumber(0), 0)
     .option('--allow-shared-speakers', 'let a speaker be in two splits or sessions');
+  addChannelOption(command);
   addPreparationOptions(command).addHelpText(
     'after',
     `
 Paths are relative to the CSV. start and end (seconds, or 1:02:03.5) cut an
-utterance out of a longer recording. A CSV without a split and a session column
+utterance out of a longer recording, channel (1, 2, ... or mix) takes one side of
+a call and goes before --channel. A CSV without a split and a session column
 is divided by speaker.
 
 Example:
@@ -45,10 +48,11 @@ export async function run(options: PrepareCsvOptions, file: string): Promise<voi
   const { prepareCsv, readLabelMap } = await import('../../data/corpora/index.js');
   const { name, folds, testShare, devShare, seed, out = `data/${name}` } = options;
   const labelMap = options.labelMap === undefined ? undefined : await readLabelMap(options.labelMap);
+  const channel = await channelOfOption(options.channel);
   const allowSharedSpeakers = options.allowSharedSpeakers === true;
   const made = { folds, testShare, devShare, seed, allowSharedSpeakers };
   await runPreparation(options, (controls) =>
-    prepareCsv({ file, name, out, labelMap, ...made, ...controls }),
+    prepareCsv({ file, name, out, labelMap, channel, ...made, ...controls }),
   );
 }
 

@@ -23,6 +23,7 @@ const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   session: ['sessions', 'sessionid', 'fold'],
   start: ['startsec', 'startseconds'],
   end: ['endsec', 'endseconds'],
+  channel: ['channels', 'channelid', 'channelnumber', 'chan'],
 };
 
 /** The column that seems to hold `wanted` under another name: `Emotion` for label, `Speaker ID` for speaker. */

@@ -2,6 +2,7 @@
 
 import { dirname, resolve } from 'node:path';
 import { InputError, sha256Of } from '../../base/index.js';
+import type { ChannelChoice } from '../audio/index.js';
 import { refuseLookAlikes } from './csv-columns.js';
 import { type CsvRecording, findSources, readRecordings } from './csv-recordings.js';
 import { readCsvTable } from './csv-table.js';
@@ -22,6 +23,8 @@ export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions,
   name: string;
   /** Label of the CSV -> label of the corpus; others stay as they are. */
   labelMap?: Readonly<Record<string, string>> | undefined;
+  /** Of every recording for which the CSV does not choose. */
+  channel?: ChannelChoice | undefined;
   /** Make this many speaker-independent folds (sessions) instead of splits. */
   folds?: number | undefined;
   /** Let a speaker be in two splits, as some corpora publish them. */
@@ -29,7 +32,10 @@ export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions,
 }
 
 /** Columns that may stand beside `path` and `label`. */
-const OPTIONAL_COLUMNS = ['id', 'text', 'speaker', 'gender', 'session', 'split', 'start', 'end'] as const;
+const OPTIONAL_COLUMNS = [
+  ...['id', 'text', 'speaker', 'gender', 'session', 'split'],
+  ...['start', 'end', 'channel'],
+];
 
 /** File systems take names of 255 bytes; an ending and a temporary suffix come on top. */
 const LONGEST_NAME_BYTES = 200;
@@ -70,11 +76,12 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
   };
   const sources = await findSources(file, recordings);
   for (const [index, { path: _, durationSec: __, ...utterance }] of utterances.entries()) {
-    const { line, path, segment } = recordings[index]!;
+    const { line, path, segment, channel = options.channel } = recordings[index]!;
     const { id } = utterance;
     const source = sources[index];
     if (source !== undefined) {
-      plan.planned.push({ utterance, clip: { id, source, target: `audio/${fileName(id)}.wav`, segment } });
+      const target = `audio/${fileName(id)}.wav`;
+      plan.planned.push({ utterance, clip: { id, source, target, segment, channel } });
     } else {
       plan.skipped.push({ id, reason: 'clip missing' });
       plan.differences.push(`line ${line}: ${resolve(dirname(file), path)} does not exist`);

@@ -3,6 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { InputError, mapConcurrently } from '../../base/index.js';
+import { type ChannelChoice, parseChannel } from '../audio/index.js';
 import { parseTimeSec, type Segment, segmentName } from './clips/index.js';
 import type { CsvRow } from './csv-table.js';
 import type { Utterance } from './manifest.js';
@@ -12,6 +13,8 @@ export interface CsvRecording {
   /** Path as the CSV gives it; whether the file is there is `findSources`' question. */
   path: string;
   segment?: Segment | undefined;
+  /** Where the CSV chooses. */
+  channel?: ChannelChoice | undefined;
   /** Without path and length, which the prepared clip will have. */
   utterance: Utterance;
 }
@@ -26,9 +29,9 @@ const SPLIT_NAMES: Readonly<Record<string, string>> = {
 
 /**
  * Reads the rows. An id that is not given is the path without what all paths share and without its ending; that of a
- * segment ends in its times.
- * @throws InputError with file and line: an empty path or label, a time that is none or ends before it starts, an
- *   unknown split, two utterances of one id.
+ * segment ends in its times, that of a channel in its number.
+ * @throws InputError with file and line: an empty path or label, a time that is none or ends before it starts, a channel
+ *   that is none, an unknown split, two utterances of one id.
  */
 export function readRecordings(file: string, rows: readonly CsvRow[]): CsvRecording[] {
   const prefix = commonFolder(rows.map(({ fields }) => fields.path!));
@@ -67,17 +70,28 @@ function readRow(file: string, prefix: string, { line, fields }: CsvRow): CsvRec
   }
   const segment =
     startSec === undefined && endSec === undefined ? undefined : { startSec: startSec ?? 0, endSec };
+  const channel = known('channel') === '' ? undefined : parseChannel(known('channel'));
+  if (known('channel') !== '' && channel === undefined) {
+    refuse(
+      `channel "${known('channel')}" is neither a number from 1 nor mix; rename the column if it is not one of audio channels`,
+    );
+  }
   const split = known('split') === '' ? '' : SPLIT_NAMES[known('split').toLowerCase()];
   if (split === undefined) {
     return refuse(`split "${known('split')}" is not one of ${Object.keys(SPLIT_NAMES).join(', ')}`);
   }
-  const pathId = idFromPath(path.slice(prefix.length));
+  const parts = [
+    idFromPath(path.slice(prefix.length)),
+    ...(segment ? [segmentName(segment)] : []),
+    ...(typeof channel === 'number' ? [`ch${channel}`] : []),
+  ];
   return {
     line,
     path,
     segment,
+    channel,
     utterance: {
-      id: known('id') || (segment ? `${pathId}_${segmentName(segment)}` : pathId),
+      id: known('id') || parts.join('_'),
       path: '',
       text: fields.text?.trim() ?? '',
       label: known('label'),

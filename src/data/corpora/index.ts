@@ -34,6 +34,7 @@ export {
   partitionUtterances,
   sessionsOf,
   type ValidationChoice,
+  type ValidationDraw,
 } from './partition.js';
 export type { ClipFormat, PreparationOptions, PreparationSummary } from './preparation.js';
 export type { SharedItem, SharedItems } from './shared-items.js';

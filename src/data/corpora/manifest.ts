@@ -15,6 +15,7 @@ import {
   sha256Of,
   writeFileAtomic,
 } from '../../base/index.js';
+import { AUDIO_NOTE_KINDS, type AudioNoteKind } from '../audio/index.js';
 import { refuseLookAlikes } from './csv-columns.js';
 import { type CsvRow, formatCsv, readCsvTable } from './csv-table.js';
 
@@ -40,12 +41,13 @@ export interface ClipNote {
   reason: string;
 }
 
-/** What preparation did, clip by clip, and where the corpus differs from what is known of it. */
-export interface PreparationNotes {
+/**
+ * What preparation did, clip by clip, what is to be known of the sound of those that it kept (`silent`, `clipped` and so
+ * on), and where the corpus differs from what is known of it.
+ */
+export interface PreparationNotes extends Record<AudioNoteKind, ClipNote[]> {
   cut: ClipNote[];
   padded: ClipNote[];
-  /** Kept, though there is nothing to hear in them. */
-  silent: ClipNote[];
   skipped: ClipNote[];
   differences: string[];
   /** What was done to every clip, in words. */
@@ -74,6 +76,8 @@ export interface ManifestInfo {
   counts: CorpusCounts;
   /** SHA-256 of the CSV. */
   sha256: string;
+  /** Version of the ffmpeg that decoded clips; absent where none was needed, or preparation did not record it. */
+  ffmpeg?: string | undefined;
   notes: PreparationNotes;
 }
 
@@ -105,6 +109,9 @@ export const MANIFEST_COLUMNS = [
 ] as const;
 
 const notesSchema = z.array(z.object({ id: z.string(), reason: z.string() }));
+const audioNotesSchema = Object.fromEntries(
+  AUDIO_NOTE_KINDS.map((kind) => [kind, notesSchema.default([])]),
+) as Record<AudioNoteKind, z.ZodDefault<typeof notesSchema>>;
 const countsSchema = z.record(z.string(), z.number().int().min(0));
 const infoSchema = z.object({
   format: z.literal('emoq-manifest'),
@@ -119,10 +126,11 @@ const infoSchema = z.object({
     session: z.record(z.string(), countsSchema).optional(),
   }),
   sha256: z.string(),
+  ffmpeg: z.string().optional(),
   notes: z.object({
     cut: notesSchema,
     padded: notesSchema,
-    silent: notesSchema.default([]),
+    ...audioNotesSchema,
     skipped: notesSchema,
     differences: z.array(z.string()),
     rules: z.array(z.string()).default([]),
@@ -166,6 +174,14 @@ export interface ManifestContent {
   source: string;
   utterances: readonly Utterance[];
   notes?: PreparationNotes | undefined;
+  ffmpeg?: string | undefined;
+}
+
+/** Nothing to say of any clip. */
+export function emptyNotes(): PreparationNotes {
+  const audio = Object.fromEntries(AUDIO_NOTE_KINDS.map((kind): [string, ClipNote[]] => [kind, []]));
+  const notes = { cut: [], padded: [], ...audio, skipped: [], differences: [], rules: [] };
+  return notes as unknown as PreparationNotes;
 }
 
 /**
@@ -204,7 +220,7 @@ export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
 }
 
 function describeManifest(content: ManifestContent, sha256: string): ManifestInfo {
-  const { name, source, utterances, notes } = content;
+  const { name, source, utterances, notes, ffmpeg } = content;
   const durationSec = utterances.reduce((sum, utterance) => sum + utterance.durationSec, 0);
   return {
     format: 'emoq-manifest',
@@ -215,7 +231,8 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
     durationSec: Number(durationSec.toFixed(4)),
     counts: countLabels(utterances),
     sha256,
-    notes: notes ?? { cut: [], padded: [], silent: [], skipped: [], differences: [], rules: [] },
+    ...(ffmpeg !== undefined && { ffmpeg }),
+    notes: notes ?? emptyNotes(),
   };
 }
 

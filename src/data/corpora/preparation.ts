@@ -14,6 +14,7 @@ import {
 import {
   type ClipOutcome,
   type ClipTask,
+  decoderOf,
   type PreparationControls,
   type PreparedClips,
   prepareClips,
@@ -23,6 +24,7 @@ import { refuseDifferences } from './corpus-facts.js';
 import {
   type ClipNote,
   type CorpusCounts,
+  emptyNotes,
   type PreparationNotes,
   type Utterance,
   writeManifest,
@@ -67,21 +69,17 @@ export interface PreparationOptions extends PreparationControls {
 }
 
 /** What was done, for the last lines that a user sees. */
-export interface PreparationSummary {
+export interface PreparationSummary extends PreparationNotes {
   name: string;
   manifestPath: string;
   /** Utterances in the manifest. */
   kept: number;
-  cut: ClipNote[];
-  padded: ClipNote[];
-  silent: ClipNote[];
-  skipped: ClipNote[];
-  differences: string[];
   counts: CorpusCounts;
   /** Length of all kept audio. */
   durationSec: number;
   /** Clips converted by this run; the others were there already. */
   converted: number;
+  decodedAgain: PreparedClips['decodedAgain'];
   /** Wall-clock time of this run. */
   seconds: number;
   /** Nothing was converted or written: an earlier run had finished. */
@@ -117,15 +115,16 @@ export async function prepareCorpus(
       options,
     );
     const outcomeOf = new Map(present.map(({ clip: { id } }, index) => [id, clips.outcomes[index]!]));
-    const { utterances, notes } = account(plan, planned, outcomeOf, clips, out);
+    const { utterances, notes, ffmpeg } = account(plan, planned, outcomeOf, clips, out);
     const { differences } = notes;
     if (differences.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, differences);
     if (utterances.length === 0) throw new InputError(`${plan.root}: not one clip can be used`);
-    const rules = [...commonRules(format), ...(plan.rules ?? [])];
+    notes.rules = [...commonRules(format), ...(plan.rules ?? [])];
     const { csvPath, info, written } = await writeManifest(out, {
       ...plan,
       utterances,
-      notes: { ...notes, rules },
+      notes,
+      ffmpeg,
     });
     await clips.settle();
     return {
@@ -136,6 +135,7 @@ export async function prepareCorpus(
       counts: info.counts,
       durationSec: info.durationSec,
       converted: clips.converted,
+      decodedAgain: clips.decodedAgain,
       seconds: (performance.now() - startedMs) / 1000,
       alreadyDone: clips.converted === 0 && !written,
     };
@@ -150,7 +150,8 @@ function inFormat(clip: ClipTask, format: ClipFormat): ClipTask {
 
 function commonRules(format: ClipFormat): string[] {
   return [
-    `clips are 16 kHz mono 16-bit ${format.toUpperCase()}: the centre channel of surround sound, the mean of other channels`,
+    `clips are 16 kHz mono 16-bit ${format.toUpperCase()}: the channel that was asked for, the centre channel of surround sound, the mean of other channels, the loudest of channels that cancel each other`,
+    'float samples beyond full scale are divided by the integer range that they lie in, or by their peak',
     `a clip under ${SHORTEST_CLIP_SEC} s is kept, with silence after it up to ${SHORTEST_CLIP_SEC} s`,
   ];
 }
@@ -162,10 +163,12 @@ function account(
   outcomeOf: ReadonlyMap<string, ClipOutcome>,
   { damagedArchives }: PreparedClips,
   out: string,
-): { utterances: Utterance[]; notes: Omit<PreparationNotes, 'rules'> } {
+): { utterances: Utterance[]; notes: PreparationNotes; ffmpeg: string | undefined } {
   const utterances: Utterance[] = [];
-  const [cut, padded, silent]: [ClipNote[], ClipNote[], ClipNote[]] = [[], [], []];
-  const skipped = [...plan.skipped];
+  const notes = emptyNotes();
+  const { cut, padded, skipped } = notes;
+  skipped.push(...plan.skipped);
+  const versions = new Set<string>();
   const lacking: string[] = [];
   const damaged: string[] = [];
   for (const each of planned) {
@@ -181,7 +184,9 @@ function account(
     } else {
       if (outcome.cut) cut.push({ id, reason: outcome.cut });
       if (outcome.padded) padded.push({ id, reason: outcome.padded });
-      if (outcome.silent) silent.push({ id, reason: 'no sound' });
+      for (const { kind, text } of outcome.notes ?? []) notes[kind].push({ id, reason: text });
+      const version = decoderOf(outcome);
+      if (version !== undefined) versions.add(version);
       utterances.push({
         ...each.utterance,
         path: join(out, each.clip.target),
@@ -189,8 +194,9 @@ function account(
       });
     }
   }
-  const differences = [...plan.differences, ...lacking, ...damagedArchives, ...damaged];
-  return { utterances, notes: { cut, padded, silent, skipped, differences } };
+  notes.differences = [...plan.differences, ...lacking, ...damagedArchives, ...damaged];
+  const ffmpeg = versions.size === 0 ? undefined : [...versions].sort().join(', ');
+  return { utterances, notes, ffmpeg };
 }
 
 /** A missing clip as a difference; none where it is known to be missing, or all of its kind are. */

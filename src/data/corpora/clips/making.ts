@@ -13,10 +13,12 @@ import {
   mapConcurrently,
   temporaryName,
 } from '../../../base/index.js';
+import { ffmpegVersion } from '../../audio/index.js';
 import { type ClipRun, convertArchives, convertFiles } from './batches.js';
 import { convertClips } from './conversion.js';
 import {
   type ClipIdentity,
+  decoderOf,
   isEntryOf,
   type Journal,
   journalLine,
@@ -44,12 +46,14 @@ export interface PreparedClips {
   converted: number;
   /** What is wrong with archives, in words. */
   damagedArchives: string[];
+  /** Clips that another version of ffmpeg had decoded, and that were converted again. */
+  decodedAgain?: { clips: number; from: string; by: string } | undefined;
   /** To be called when the manifest is written: sorts the journal, deletes clips that the corpus has no more. */
   settle(): Promise<void>;
 }
 
 /** Part of each clip's rule: a change of the conversion makes old clips stale. */
-const CONVERSION = 'mono 16 kHz, 2';
+const CONVERSION = 'mono 16 kHz, 3';
 
 /**
  * Makes every clip that is not there yet. A clip that cannot be decoded is an outcome, not an error.
@@ -62,10 +66,12 @@ export async function prepareClips(
 ): Promise<PreparedClips> {
   await removeUnfinished(out);
   const journal = await readJournal(out);
+  const entries = [...journal.entries.values()];
+  const ffmpeg = entries.some(decoderOf) ? await ffmpegVersion() : undefined;
   const identities = await identify(tasks);
   const outcomes = await mapConcurrently(identities, 32, async (identity) => {
     const entry = journal.entries.get(identity.id);
-    if (!isEntryOf(entry, identity)) return undefined;
+    if (!isEntryOf(entry, identity, ffmpeg)) return undefined;
     identity.source = entry.source;
     return stillThere(out, entry);
   });
@@ -103,6 +109,7 @@ export async function prepareClips(
       identities,
       outcomes,
       journal,
+      ffmpeg,
       queue,
       scratch,
       signal,
@@ -130,8 +137,23 @@ export async function prepareClips(
     outcomes: outcomes as ClipOutcome[],
     converted,
     damagedArchives,
+    decodedAgain: decodedAgain(journal, identities, outcomes as ClipOutcome[]),
     settle: () => settle(out, tasks, journal, open.length > 0, lines.join('')),
   };
+}
+
+/** Clips of this run that the journal had from another version of ffmpeg. */
+function decodedAgain(
+  { entries }: Journal,
+  identities: readonly ClipIdentity[],
+  outcomes: readonly ClipOutcome[],
+): PreparedClips['decodedAgain'] {
+  const changes = identities.flatMap(({ id }, index) => {
+    const before = entries.get(id);
+    const [from, by] = [before && decoderOf(before), decoderOf(outcomes[index]!)];
+    return from !== undefined && by !== undefined && from !== by ? [{ from, by }] : [];
+  });
+  return changes[0] && { ...changes[0], clips: changes.length };
 }
 
 /** Who each clip is, by its file, or by its archive as long as its own data has not been met. */

@@ -79,7 +79,7 @@ export interface RunPrompt {
   readonly answer: string;
   /** In place of `user` where an utterance has no transcript; absent where `user` is for those too. */
   readonly user_without_text?: string;
-  /** What {speaker} is filled with; absent in runs of earlier versions, whose prompts have the name. */
+  /** What {speaker} is filled with; absent without one, and in runs of earlier versions: there it is the name. */
   readonly speaker?: SpeakerMention;
 }
 

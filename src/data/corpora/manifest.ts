@@ -6,16 +6,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
-import { z } from 'zod';
-import {
-  errorMessage,
-  InputError,
-  mapConcurrently,
-  pathExists,
-  readJson,
-  sha256Of,
-  writeFileAtomic,
-} from '../../base/index.js';
+import { InputError, mapConcurrently, sha256Of, writeFileAtomic } from '../../base/index.js';
 import {
   type CsvRow,
   cellOf,
@@ -29,6 +20,7 @@ import {
   textOf,
 } from '../tables/index.js';
 import type { MergedLabel } from './label-spellings.js';
+import { readManifestInfo } from './manifest-info.js';
 import { readSplitNames, type SplitReading } from './split-names.js';
 
 /** One clip of speech by one speaker. Fields that a corpus does not know are ''. */
@@ -121,34 +113,6 @@ export const MANIFEST_COLUMNS = [
   'duration_sec',
 ] as const;
 
-const notesSchema = z.array(z.object({ id: z.string(), reason: z.string() }));
-const countsSchema = z.record(z.string(), z.number().int().min(0));
-const infoSchema = z.object({
-  format: z.literal('emoq-manifest'),
-  version: z.literal(1, { error: 'this emoq reads manifest version 1' }),
-  name: z.string().min(1),
-  source: z.string(),
-  utterances: z.number().int().min(0),
-  durationSec: z.number().min(0),
-  counts: z.object({
-    total: countsSchema,
-    split: z.record(z.string(), countsSchema).optional(),
-    session: z.record(z.string(), countsSchema).optional(),
-  }),
-  sha256: z.string(),
-  merged_labels: z
-    .array(z.object({ from: z.string(), to: z.string(), utterances: z.number().int().min(0) }))
-    .optional(),
-  notes: z.object({
-    cut: notesSchema,
-    padded: notesSchema,
-    silent: notesSchema.default([]),
-    skipped: notesSchema,
-    differences: z.array(z.string()),
-    rules: z.array(z.string()).default([]),
-  }),
-});
-
 /**
  * Reads a manifest. Beside an emoq JSON all columns must be there; a CSV written by hand needs `path` (or `text`, where
  * there is no audio) and `label` (id is then the path without its ending, or the number of the row), and is read as
@@ -159,7 +123,7 @@ const infoSchema = z.object({
  */
 export async function readManifest(csvPath: string): Promise<Manifest> {
   const infoPath = csvPath.replace(/(\.csv)?$/i, '.json');
-  const prepared = await readInfo(infoPath);
+  const prepared = await readManifestInfo(infoPath);
   const table = await readRecordingTable(csvPath, {
     path: 'path',
     needed: prepared ? MANIFEST_COLUMNS.filter((column) => column !== 'path') : ['label'],
@@ -329,21 +293,6 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
 
 function isWithoutText(row: CsvRow): boolean {
   return textOf(row) === '';
-}
-
-/** The emoq JSON beside a CSV; undefined where there is none, or another program's. */
-async function readInfo(path: string): Promise<ManifestInfo | undefined> {
-  if (!(await pathExists(path))) return undefined;
-  const json = await readJson(path, 'manifest information').catch((error) => {
-    throw new InputError(`${errorMessage(error)}; prepare the corpus again`);
-  });
-  if ((json as { format?: unknown } | null)?.format !== 'emoq-manifest') return undefined;
-  const parsed = infoSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new InputError(
-    `${path}, key ${issue?.path.join('.')}: ${issue?.message}; prepare the corpus again with this emoq`,
-  );
 }
 
 async function writeIfChanged(path: string, text: string): Promise<boolean> {

@@ -73,15 +73,20 @@ export function formatOfText(text: string): OtherFormat | undefined {
   const start = text.slice(0, 4096).trimStart();
   if (/^<(?:!doctype html|html|\?xml)/i.test(start)) return { kind: 'html' };
   if (!/^[[{]/.test(start)) return undefined;
-  const isJson = (source: string): boolean => {
+  const parsed = (source: string): unknown => {
     try {
-      return typeof JSON.parse(source) === 'object';
+      return JSON.parse(source);
     } catch {
-      return false;
+      return undefined;
     }
   };
-  if (start.startsWith('{') && isJson(text.trimStart().split('\n', 1)[0]!)) return { kind: 'jsonl' };
-  return isJson(text) ? { kind: 'json' } : undefined;
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null;
+  if (start.startsWith('{') && isObject(parsed(text.trimStart().split('\n', 1)[0]!))) {
+    return { kind: 'jsonl' };
+  }
+  const whole = parsed(text);
+  const isJson = Array.isArray(whole) ? whole.every(isObject) : isObject(whole);
+  return isJson ? { kind: 'json' } : undefined;
 }
 
 /** A zip is also what spreadsheets are packed in. */

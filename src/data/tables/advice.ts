@@ -64,7 +64,7 @@ export async function adviceForFolder(path: string, use: TableUse): Promise<stri
   const more = use.columns.filter((column) => column !== recordings);
   const then =
     more.length > 0 ? `, and add ${more.length > 1 ? 'columns' : 'a column'} ${more.join(', ')}` : '';
-  return `${path} is a folder; list its recordings in a CSV: (echo ${shellWord(recordings)}; find ${shellWord(path)} -name '*${ending}' | sed 's/.*/"&"/') > table.csv${then}`;
+  return `${path} is a folder; list its recordings in a CSV: (echo ${shellWord(recordings)}; find ${shellWord(path)} -name '*${ending}' | sed 's/"/""/g; s/.*/"&"/') > table.csv${then}`;
 }
 
 /** "make a CSV with the columns path and label, such as: printf ..." */

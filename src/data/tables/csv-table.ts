@@ -95,12 +95,17 @@ function parseRecords(path: string, text: string, separator: string, firstLine: 
     step: ({ data, errors, meta }) => {
       const [error] = errors;
       if (error) throw new InputError(`${path}, line ${line}: ${error.message}`);
-      if (!data.every(isBlank)) records.push({ line, values: data });
+      if (!data.every(isSeparators)) records.push({ line, values: data });
       line += lineBreaks(text, consumed, meta.cursor);
       consumed = meta.cursor;
     },
   });
   return records;
+}
+
+/** True for a cell without anything, and for separators of another kind than the table's: a blank row of something else. */
+function isSeparators(cell: string): boolean {
+  return isBlank(cell.replace(/[,;|]/g, ''));
 }
 
 /** The separator under which the header has most of the columns that must be there, then most fields. */

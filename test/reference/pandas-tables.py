@@ -17,7 +17,7 @@ corpus = pandas.DataFrame(
         "path": ["clips/one.wav", "clips/one.wav", "clips/zwei, \"drei\".wav", "clips/fünf;x.wav"],
         "label": ["happy", "sad", "happy", "sad"],
         "text": ["Yes, it is; indeed.", numpy.nan, "Grüße\taus \"Köln\"", "two\nlines"],
-        "speaker": ["ann", "ann", "bob", "bob"],
+        "speaker": ["ann", "ann", "bob", "cyd"],
         "start": pandas.to_timedelta(["0s", "1.5s", None, None]),
         "end": pandas.to_timedelta(["1.5s", "62.25s", None, None]),
         "split": ["training", "training", "Validation", "testing"],

@@ -261,7 +261,7 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
   const path = hasAudio ? fields.path! : '';
   const label = fields.label!.trim();
   const id = fields.id ?? (hasAudio ? path.replace(/\.[^./]*$/, '') : String(index + 1));
-  if (hasAudio && isBlank(path)) refuse('column "path" is empty');
+  if (hasAudio && cellOf(row, 'path') === '') refuse('column "path" is empty');
   if (!hasAudio && isWithoutText(row)) refuse('column "text" is empty, and there is no audio');
   if (isBlank(label)) refuse('column "label" is empty');
   if (!isPrepared && isMissing(label)) {

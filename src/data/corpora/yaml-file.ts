@@ -26,6 +26,11 @@ export async function readYamlFile(
     const { line, col } = lines.linePos(offset ?? 0);
     throw new InputError(`${path}, line ${line}, column ${col}: ${problem}`);
   };
+  const odd = text.indexOf('\ufffd'); // what stands for bytes that are none of UTF-8
+  if (odd >= 0) {
+    const { length } = text.slice(0, odd).split('\n');
+    throw new InputError(`${path}, line ${length}: not UTF-8 text; save it as UTF-8`);
+  }
   const document = parseDocument(text, { prettyErrors: false, schema, lineCounter: lines, merge: false });
   const [problem] = [...document.errors, ...document.warnings];
   if (problem) refuse(problem.pos[0], problem.message.split('\n')[0]!);

@@ -80,6 +80,9 @@ describe('predict', () => {
     expect(await work.refused(...predict('parts.csv', 'x.csv', 'voice'))).toContain(
       'parts.csv, line 3: toy/audio/toy_00001.wav is on line 2 already with another start or end',
     );
+    work.file('part.csv', 'path,text,start\ntoy/audio/toy_00001.wav,x,0.5\n');
+    const part = await work.done(...predict('part.csv', 'part-out.csv', 'voice'));
+    expect(part.stderr).toContain('warning: start and end are not read: whole recordings are judged');
     work.file('near.csv', 'path,text\nTOY/audio/toy_00001.WAV,x\nNaN,x\ntoy/audio/toy_00001.wav,NaN\n');
     const { stderr } = await work.done(...predict('near.csv', 'near-out.csv', 'voice'));
     expect(rowsOf('near-out.csv').map(({ error }) => error)).toEqual([

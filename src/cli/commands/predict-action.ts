@@ -1,5 +1,6 @@
 /** @file `emoq predict` at work. */
 
+import { givesParts } from '../../data/tables/index.js';
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
 import { loadRecipe } from '../../recipe/index.js';
@@ -15,6 +16,9 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const columns = { pathColumn, textColumn, speakerColumn };
   const isOfText = await loadRecipe({ path: folder.recipe }).then(({ inputs }) => inputs === 'text');
   const table = await readRecordings({ input, output, ...columns }, !isOfText);
+  if (!isOfText && givesParts(table)) {
+    warn('start and end are not read: whole recordings are judged (emoq prepare-csv cuts parts out)');
+  }
   const { failed, rows, textless, needsText } = await withInterrupts('finishing the rows in hand', (stop) =>
     withCompute(options.device, stop, async (compute) => {
       const trained = await openTrainedModel(folder, compute);

@@ -14,6 +14,7 @@ export {
 export { type FileFinder, fileFinder } from './file-finder.js';
 export {
   cellOf,
+  givesParts,
   type RecordingColumns,
   type RecordingTable,
   readRecordingTable,

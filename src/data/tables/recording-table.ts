@@ -92,6 +92,11 @@ export function refuseUncutParts({ path: file, rows }: CsvTable, path: string, r
   }
 }
 
+/** True where a row has a start or an end. */
+export function givesParts({ rows }: CsvTable): boolean {
+  return rows.some((row) => cellOf(row, 'start') !== '' || cellOf(row, 'end') !== '');
+}
+
 /** A cell of a column that need not be there: '' where the column or the value is missing. */
 export function cellOf({ fields }: CsvRow, column: string): string {
   return Object.hasOwn(fields, column) ? cellValue(fields[column]) : '';

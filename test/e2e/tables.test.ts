@@ -49,6 +49,25 @@ describe('predict', () => {
     );
   });
 
+  it('answers several recordings with a command, after which it predicts', async () => {
+    const three = [1, 2, 3].map((n) => `toy/audio/toy_0000${n}.wav`);
+    const many = [1, 2, 3, 4, 5, 6].map((n) => `few/it's ${n}.wav`);
+    for (const [index, name] of many.entries()) work.file(name, work.read(three[index % 3]!));
+    for (const clips of [three, many]) {
+      const told = await work.refused('predict', ...clips, '-o', 'x.csv', '--run', 'voice');
+      expect(told).toContain(`one table is wanted, and here are ${clips.length} files`);
+      execFileSync('sh', ['-c', /and name that: (.*)$/.exec(told)![1]!], { cwd: work.dir });
+      await work.done(...predict('table.csv', 'several.csv', 'voice'));
+      expect(rowsOf('several.csv').map(({ path, error }) => [path, error])).toEqual(
+        clips.map((path) => [path, '']),
+      );
+    }
+    const told = await work.refused('prepare-csv', ...three, '--name', 'x');
+    expect(told).toContain(
+      'name that, with label beside them: (echo path; printf \'"%s"\\n\' toy/audio/toy_00001.wav',
+    );
+  });
+
   it('reads the same rows alike from any dialect, with the answers of the plain table', async () => {
     const rows = rowsOf('toy/manifest.csv').slice(0, 3);
     const cells = rows.map(({ path, text }) => [`toy/${path}`, text!] as const);
@@ -131,6 +150,12 @@ describe('eval', () => {
     work.file('some.csv', 'id,reference,label\n1,joy,joy\n2,sad,Sad\n');
     const { stderr } = await work.done('eval', '--predictions', 'some.csv', '--resamples', '0');
     expect(stderr).toContain('warning: some.csv: the labels "Sad" and "sad" look or mean the same');
+    work.file('mixed.csv', 'id,label\n1,joy\n2,SAD\n');
+    work.file('plain.csv', 'id,reference,label\n1,joy,joy\n2,sad,sad\n');
+    const compared = await work.done('eval', '--compare', 'plain.csv', 'mixed.csv', '--resamples', '0');
+    expect(compared.stderr).toContain(
+      'plain.csv and mixed.csv: the labels "sad" and "SAD" look or mean the same',
+    );
     work.file('upper.csv', 'id,label\n1,JOY\n2,SAD\n');
     expect(await work.refused('eval', '--compare', 'some.csv', 'upper.csv')).toContain('no value in common');
     expect(await work.refused('eval', '--predictions', 'toy/audio/toy_00001.wav')).toContain(

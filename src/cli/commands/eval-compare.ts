@@ -10,6 +10,7 @@ import {
   pairPredictions,
   predictionDoubts,
   readPredictions,
+  spellingWarning,
 } from '../../evaluate/index.js';
 import type { RunFolder } from '../../train/index.js';
 import { recipeOfOptions } from '../options.js';
@@ -61,6 +62,10 @@ export async function compareSystems(systems: readonly string[], options: EvalOp
     if (unanswered > 0)
       warn(`${table.path}: ${unanswered} of ${paired.first.length} rows have no label and count as wrong`);
   });
+  const spelling = spellingWarning(paired.labels);
+  if (spelling !== undefined && tables.every(({ labels: own }) => spellingWarning(own) === undefined)) {
+    warn(`${first} and ${second}: ${spelling}`);
+  }
   warnOfFewUnits(comparison.bootstrap, options);
   const format = formatOf(options);
   if (format === 'json') printJson(result);

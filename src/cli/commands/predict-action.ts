@@ -1,6 +1,7 @@
 /** @file `emoq predict` at work. */
 
-import { givesParts } from '../../data/tables/index.js';
+import { InputError } from '../../base/index.js';
+import { adviceForSeveral, givesParts } from '../../data/tables/index.js';
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
 import { loadRecipe } from '../../recipe/index.js';
@@ -10,7 +11,11 @@ import { type Progress, startProgress } from '../progress.js';
 import { warnUnfinished, withCompute } from './compute.js';
 import type { PredictOptions } from './predict.js';
 
-export async function run(options: PredictOptions, input: string): Promise<void> {
+export async function run(options: PredictOptions, input: string, ...more: string[]): Promise<void> {
+  if (more.length > 0) {
+    const use = { what: 'CSV file', columns: [options.pathColumn], recordings: options.pathColumn };
+    throw new InputError(adviceForSeveral([input, ...more], use));
+  }
   const { output, pathColumn, textColumn, speakerColumn, format = predictionFormatOf(output) } = options;
   const folder = await findRun(options.run);
   const columns = { pathColumn, textColumn, speakerColumn };

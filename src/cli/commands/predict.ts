@@ -16,7 +16,8 @@ export interface PredictOptions {
 
 export function declare(command: Command): void {
   command
-    .argument('<input.csv>', 'a CSV of audio paths; transcript and speaker where known')
+    .usage('[options] <input.csv>')
+    .argument('<input.csv...>', 'a CSV of audio paths; transcript and speaker where known')
     .requiredOption('-o, --output <file>', 'where the predictions go')
     .requiredOption(
       '--run <folder>',

@@ -1,6 +1,7 @@
 /** @file `emoq prepare-csv`: any CSV of audio files and labels to a prepared corpus. */
 
 import { type Command, InvalidArgumentError } from 'commander';
+import { InputError } from '../../base/index.js';
 import { wholeNumber } from '../options.js';
 import { addPreparationOptions, type PreparationCommandOptions, runPreparation } from './preparation.js';
 
@@ -18,8 +19,9 @@ export interface PrepareCsvOptions extends PreparationCommandOptions {
 
 export function declare(command: Command): void {
   command
+    .usage('[options] <file.csv>')
     .argument(
-      '<file.csv>',
+      '<file.csv...>',
       'columns path and label; id, text, speaker, gender, session, split, start, end where known',
     )
     .requiredOption('--name <name>', 'name of the corpus')
@@ -47,7 +49,12 @@ Example:
   );
 }
 
-export async function run(options: PrepareCsvOptions, file: string): Promise<void> {
+export async function run(options: PrepareCsvOptions, file: string, ...more: string[]): Promise<void> {
+  if (more.length > 0) {
+    const { adviceForSeveral } = await import('../../data/tables/index.js');
+    const use = { what: 'CSV file', columns: ['path', 'label'], recordings: 'path' };
+    throw new InputError(adviceForSeveral([file, ...more], use));
+  }
   const { prepareCsv, readLabelMap } = await import('../../data/corpora/index.js');
   const { name, folds, testShare, devShare, seed, out = `data/${name}` } = options;
   const labelMap = options.labelMap === undefined ? undefined : await readLabelMap(options.labelMap);

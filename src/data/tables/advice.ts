@@ -1,7 +1,7 @@
 /** @file What to do with a file that is no table: one line, with a command that works where there is one. */
 
 import { readdir } from 'node:fs/promises';
-import { basename, extname, join } from 'node:path';
+import { basename, dirname, extname, isAbsolute, join } from 'node:path';
 import { AUDIO_NAME, type OtherFormat } from './other-formats.js';
 
 /** What a table is read for, as messages have it. */
@@ -65,6 +65,26 @@ export async function adviceForFolder(path: string, use: TableUse): Promise<stri
   const then =
     more.length > 0 ? `, and add ${more.length > 1 ? 'columns' : 'a column'} ${more.join(', ')}` : '';
   return `${path} is a folder; list its recordings in a CSV: (echo ${shellWord(recordings)}; find ${shellWord(path)} -name '*${ending}' | sed 's/"/""/g; s/.*/"&"/') > table.csv${then}`;
+}
+
+/** How many files a command names one by one. */
+const NAMED = 5;
+
+/** One line for several files in place of one table: how to list them in one. */
+export function adviceForSeveral(
+  paths: readonly string[],
+  { columns, recordings = 'path' }: TableUse,
+): string {
+  const [first] = paths;
+  const pattern = `${shellWord(dirname(first!)).replace(/^\.$/, '')}/*${extname(first!)}`.replace(/^\//, '');
+  const isOneKind = paths.every(
+    (path) => dirname(path) === dirname(first!) && extname(path) === extname(first!),
+  );
+  const named =
+    paths.length > NAMED && isOneKind && !isAbsolute(first!) ? pattern : paths.map(shellWord).join(' ');
+  const more = columns.filter((column) => column !== recordings);
+  const then = more.length > 0 ? `, with ${more.join(' and ')} beside them` : '';
+  return `one table is wanted, and here are ${paths.length} files; list them in a CSV and name that${then}: (echo ${shellWord(recordings)}; printf '"%s"\\n' ${named}) > table.csv`;
 }
 
 /** "make a CSV with the columns path and label, such as: printf ..." */

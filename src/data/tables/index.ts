@@ -1,7 +1,7 @@
-/** @file Door of the tables: CSVs as people and programs write them, and what their cells and files mean. */
+/** @file Tables as people and programs write them, and what their cells, values and files mean. */
 
 export type { TableUse } from './advice.js';
-export { PREDICTIONS } from './advice.js';
+export { adviceForSeveral, PREDICTIONS } from './advice.js';
 export { cellValue, isBlank, isMissing, isNested, numberOf, transcriptOf } from './cells.js';
 export { lookAlike, refuseLookAlikes } from './columns.js';
 export {

@@ -60,12 +60,15 @@ const SIGNATURES: readonly Signature[] = [
 export function formatOfBytes(bytes: Buffer): OtherFormat | undefined {
   const head = bytes.toString('latin1', 0, 512);
   if (head.startsWith('PK\x03\x04')) return zipFormat(bytes);
+  if (head.startsWith('RIFF') && head.startsWith('AVI ', 8)) return audio('AVI');
   const found = SIGNATURES.find(([start, , offset = 0]) => head.startsWith(start, offset));
   // Text may begin with a few letters of these too: a header `FORM,label` is no AIFF.
   if (found && (/[^\x20-\x7e]/.test(found[0]) || found[0] === 'NIST_1A' || looksBinary(bytes)))
     return found[1];
   if (bytes[0] === 0x80 && bytes[1]! >= 2 && bytes[1]! <= 5) return data('pickle');
-  return isMpegFrame(bytes) ? audio('MP3') : undefined;
+  // The packets of a transport stream are 188 bytes long and begin with a G.
+  if ([0, 188, 376].every((at) => bytes[at] === 0x47) && looksBinary(bytes)) return audio('MPEG');
+  return isMpegFrame(bytes) ? audio('MPEG audio') : undefined;
 }
 
 /** A text that is no table; undefined where it may be one. */

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg chromium check test demo bench references parity cuda clean
+.PHONY: help setup build ffmpeg chromium check test test-nodes demo bench references parity cuda clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -9,6 +9,7 @@ sources := $(shell find src -name '*.ts')
 help:
 	@echo 'make demo        prepare, train both stages, evaluate and predict on the toy corpus (about a minute)'
 	@echo 'make test        run the tests'
+	@echo 'make test-nodes  the whole path on each supported version of Node and npm, installed from npm'
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'
 	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
@@ -20,7 +21,7 @@ help:
 setup: node_modules/.installed ffmpeg
 
 node_modules/.installed: package.json package-lock.json .npmrc
-	@node -e 'const [a, b] = process.versions.node.split("."); if (a < 20 || (a == 20 && b < 20)) { console.error("emoq needs Node 20.20 or newer; this is " + process.version); process.exit(1); }'
+	@node --input-type=module -e 'import { nodeVersionProblem } from "./bin/node-version.js"; const problem = nodeVersionProblem(process.versions.node); if (problem) { console.error(problem); process.exit(1); }'
 	npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
@@ -52,6 +53,10 @@ check: build
 
 test: setup build chromium
 	npx --no-install vitest run
+
+# NODES='22.12.0:10 24:11' tries others than the supported ones.
+test-nodes: setup build
+	node test/nodes/run.mjs $(NODES)
 
 demo: setup build
 	$(emoq) prepare-toy

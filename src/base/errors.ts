@@ -1,7 +1,10 @@
 /** @file The errors that a user sees as one line, and the exit codes that scripts read. */
 
-/** Exit codes of the command line: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted. */
-export const ExitCode = { done: 0, failed: 1, badInput: 2, interrupted: 130 } as const;
+/**
+ * Exit codes of the command line: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted, 141 as a shell gives it
+ * for a program whose reader has gone (128 and the number of SIGPIPE).
+ */
+export const ExitCode = { done: 0, failed: 1, badInput: 2, interrupted: 130, readerGone: 141 } as const;
 
 /**
  * Something that the user gave is wrong: a file, a flag, a recipe, a column. The message is one line that says
@@ -34,6 +37,16 @@ export class UnavailableError extends Error {
 export class ComputationError extends Error {
   readonly exitCode = ExitCode.failed;
   override readonly name = 'ComputationError';
+}
+
+/** Whoever read the output has gone, as in `| head`: no mistake, and nobody to tell. Exit code 141, no message. */
+export class ReaderGoneError extends Error {
+  readonly exitCode = ExitCode.readerGone;
+  override readonly name = 'ReaderGoneError';
+
+  constructor(output: string) {
+    super(`nobody reads ${output} any more`);
+  }
 }
 
 /** The message of anything thrown, without its stack. */

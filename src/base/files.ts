@@ -1,13 +1,17 @@
 /** @file Files that are either whole or absent: write to a temporary name, fsync, rename. */
 
-import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorMessage, InputError } from './errors.js';
+import { openStream, writeError } from './output-stream.js';
+import { type FileTarget, type OutputTarget, outputTarget, userTarget } from './output-target.js';
+import { deleteAtExit, sweepTemporaries, temporaryName } from './temporary-files.js';
 
-/** An open temporary file that takes its final name on `commit` and vanishes on `discard`. */
-export interface AtomicFile {
+/** An open output. A file takes its final name on `commit` and vanishes on `discard`. */
+export interface OutputFile {
+  /** Where the bytes are until `commit`. */
+  readonly path: string;
   /** Appends bytes (or UTF-8 text). Any length; chunked, because one Node write takes under 2 GiB. */
   write(bytes: Uint8Array | string): Promise<void>;
   /** fsync, close, rename over the final path. */
@@ -16,53 +20,139 @@ export interface AtomicFile {
   discard(): Promise<void>;
 }
 
-const MAX_WRITE_BYTES = 1 << 30;
+export interface OutputOptions {
+  /** Ends the waiting for somebody to read a named pipe. */
+  readonly signal?: AbortSignal | undefined;
+  /** False where the folder holds many files and was swept before. Default true. */
+  readonly sweep?: boolean;
+}
 
-/** Opens a temporary file beside `path` (parent folders are made). */
-export async function createAtomicFile(path: string): Promise<AtomicFile> {
+const MAX_WRITE_BYTES = 1 << 30;
+const PERMISSIONS = 0o7777;
+
+/**
+ * Opens a file that is written whole or not at all (parent folders are made). Where links lead is replaced, not the
+ * link; what is no plain file is written through. What killed processes have left of the same file is taken away.
+ * @throws InputError where `path` is a folder
+ */
+export async function createAtomicFile(path: string, options: OutputOptions = {}): Promise<OutputFile> {
+  return openOutput(await outputTarget(path), options);
+}
+
+/** The same for an output that the user has named: `-` is standard output. */
+export async function createOutput(name: string, options: OutputOptions = {}): Promise<OutputFile> {
+  return openOutput(await userTarget(name), options);
+}
+
+async function openOutput(
+  target: OutputTarget,
+  { signal, sweep = true }: OutputOptions,
+): Promise<OutputFile> {
+  if (target.kind === 'stream') return openStream(target, signal);
+  const { path, name } = target;
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
-  const handle = await open(temporary, 'w');
+  if (sweep) await sweepTemporaries(path);
+  const temporary = temporaryName(path);
+  const handle = await openAs(temporary, target);
+  const exit = deleteAtExit(temporary);
   let closed = false;
   const close = async (): Promise<void> => {
     if (closed) return;
     closed = true;
     await handle.close();
   };
-  // Node's own message of a failed write says what, not where.
-  const naming = async <T>(work: Promise<T>): Promise<T> => {
-    try {
-      return await work;
-    } catch (error) {
-      throw new Error(`${errorMessage(error)}, writing ${path}`, { cause: error });
-    }
-  };
   return {
+    path: temporary,
     async write(bytes) {
       const buffer = typeof bytes === 'string' ? Buffer.from(bytes, 'utf8') : bytes;
       let offset = 0;
       while (offset < buffer.byteLength) {
         const chunk = buffer.subarray(offset, Math.min(offset + MAX_WRITE_BYTES, buffer.byteLength));
-        const { bytesWritten } = await naming(handle.write(chunk));
+        const { bytesWritten } = await naming(handle.write(chunk), name);
         offset += bytesWritten;
       }
     },
     async commit() {
-      await naming(handle.sync());
+      await naming(handle.sync(), name);
       await close();
-      await rename(temporary, path);
+      await putInPlace(temporary, target);
+      exit.forget();
       await syncFolder(dirname(path));
     },
     async discard() {
       await close();
       await rm(temporary, { force: true });
+      exit.forget();
     },
   };
 }
 
+/** Opens a temporary file with the permissions and the owner of the file that it is to replace. */
+async function openAs(temporary: string, { path, present }: FileTarget): Promise<FileHandle> {
+  const mode = present === undefined ? 0o666 : present.mode & PERMISSIONS;
+  const handle = await open(temporary, 'wx', mode).catch((error: NodeJS.ErrnoException) => {
+    error.message = error.message.replaceAll(temporary, path);
+    throw error;
+  });
+  if (present === undefined) return handle;
+  const made = await handle.stat();
+  // Only root may give a file away; whose it is matters less than that it is written.
+  if (made.uid !== present.uid || made.gid !== present.gid) {
+    await handle.chown(present.uid, present.gid).catch(() => undefined);
+  }
+  await handle.chmod(mode).catch(() => undefined);
+  return handle;
+}
+
+/** A file that is mounted by itself, as containers do, cannot be replaced: its content is. */
+async function putInPlace(temporary: string, { path, name }: FileTarget): Promise<void> {
+  try {
+    await rename(temporary, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+    const handle = await open(path, 'r+');
+    try {
+      let bytes = 0;
+      for await (const chunk of createReadStream(temporary, { highWaterMark: 1 << 20 })) {
+        await naming(handle.write(chunk as Buffer, 0, (chunk as Buffer).length, bytes), name);
+        bytes += (chunk as Buffer).length;
+      }
+      await handle.truncate(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rm(temporary, { force: true });
+  }
+}
+
+async function naming<T>(work: Promise<T>, name: string): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw writeError(name, error);
+  }
+}
+
 /** Writes a whole file atomically: readers see the old content or the new, never a part. */
-export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
-  const file = await createAtomicFile(path);
+export async function writeFileAtomic(
+  path: string,
+  content: Uint8Array | string,
+  options: OutputOptions = {},
+): Promise<void> {
+  await writeWhole(await createAtomicFile(path, options), content);
+}
+
+/** The same for an output that the user has named: `-` is standard output. */
+export async function writeOutput(
+  name: string,
+  content: Uint8Array | string,
+  options: OutputOptions = {},
+): Promise<void> {
+  await writeWhole(await createOutput(name, options), content);
+}
+
+async function writeWhole(file: OutputFile, content: Uint8Array | string): Promise<void> {
   try {
     await file.write(content);
     await file.commit();
@@ -111,18 +201,6 @@ export async function pathExists(path: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** SHA-256 of a file's content in hexadecimal, read as a stream. */
-export async function sha256OfFile(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
-  return hash.digest('hex');
-}
-
-/** SHA-256 of bytes or text in hexadecimal. */
-export function sha256Of(content: Uint8Array | string): string {
-  return createHash('sha256').update(content).digest('hex');
 }
 
 async function syncFolder(folder: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** @file Door of the base room: what every other room may lean on. */
 
 export { formatBytes, formatMemory } from './bytes.js';
+export { sha256Of, sha256OfFile } from './checksums.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
 export {
   ComputationError,
@@ -9,17 +10,26 @@ export {
   InputError,
   InterruptedError,
   quoted,
+  ReaderGoneError,
   UnavailableError,
 } from './errors.js';
 export {
-  type AtomicFile,
   createAtomicFile,
+  createOutput,
+  type OutputFile,
   pathExists,
   readJson,
   readTextFile,
-  sha256Of,
-  sha256OfFile,
   writeFileAtomic,
   writeJsonAtomic,
+  writeOutput,
 } from './files.js';
 export { claimLock, type LockHolder } from './lock.js';
+export {
+  isSameFile,
+  makeOutputFolder,
+  type OutputTarget,
+  outputTarget,
+  userTarget,
+} from './output-target.js';
+export { isTemporaryName, temporaryName, withoutTemporarySuffix } from './temporary-files.js';

@@ -2,10 +2,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rm, utimes, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { uptime } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFileAtomic } from './files.js';
+import { askBeacon, type Beacon, beaconPath, lightBeacon } from './lock-beacon.js';
+import { isInContainer, livenessOf, ownIdentity, type ProcessIdentity } from './process-identity.js';
 
 /** The process that has a lock. */
 export interface LockHolder {
@@ -23,28 +25,54 @@ const POLL_MS = 10;
 
 /**
  * Claims the file `path` for this process (parent folders are made). Gives the function that releases it, or the
- * process that has it. A lock whose process is gone is taken over: on this machine at once, from another one when it
- * has not been touched for ten minutes.
+ * process that has it. A lock whose process is gone is taken over: on this machine at once, also out of a container,
+ * from another machine when it has not been touched for ten minutes.
  */
 export async function claimLock(path: string): Promise<(() => Promise<void>) | LockHolder> {
   await mkdir(dirname(path), { recursive: true });
-  const own = `${process.pid} ${hostname()} ${randomBytes(4).toString('hex')}\n`;
+  const own = lockText(ownIdentity());
   for (;;) {
     if (await createExclusively(path, own)) return keep(path, own);
     const found = await readLock(path);
-    if (found && isDead(found)) {
+    if (found && (await isDead(found, path))) {
       if (await takeOver(path, own)) return keep(path, own);
     } else if (found && found.text !== '') {
-      return { pid: found.pid, host: found.host };
+      return { pid: found.holder.pid, host: found.holder.host };
     }
     await sleep(POLL_MS);
   }
 }
 
-interface FoundLock extends LockHolder {
+interface FoundLock {
   /** Empty while it is being written. */
   readonly text: string;
-  readonly ageMs: number;
+  readonly holder: ProcessIdentity;
+  readonly beacon: Beacon | undefined;
+  readonly touchedMs: number;
+}
+
+/** `<pid> <host> <random> boot=... namespace=... start=... beacon=...`; earlier versions wrote the first three. */
+function lockText({ pid, host, boot, namespace, start }: ProcessIdentity, beacon?: Beacon): string {
+  const facts = Object.entries({ boot, namespace, start, beacon: beacon?.text ?? '' });
+  const known = facts.filter(([, value]) => value !== '').map(([name, value]) => ` ${name}=${value}`);
+  return `${pid} ${host} ${randomBytes(4).toString('hex')}${known.join('')}\n`;
+}
+
+function parseLock(text: string): Pick<FoundLock, 'text' | 'holder' | 'beacon'> {
+  const [pid, host = '', , ...facts] = text.trim().split(' ');
+  const known = new Map(facts.map((fact) => fact.split('=', 2) as [string, string]));
+  const of = (name: string): string => known.get(name) ?? '';
+  return {
+    text,
+    holder: {
+      pid: Number(pid),
+      host,
+      boot: of('boot'),
+      namespace: of('namespace'),
+      start: of('start'),
+    },
+    beacon: known.has('beacon') ? { text: of('beacon') } : undefined,
+  };
 }
 
 async function createExclusively(path: string, text: string): Promise<boolean> {
@@ -65,17 +93,26 @@ async function readLock(path: string): Promise<FoundLock | undefined> {
   });
   if (!handle) return undefined;
   try {
-    const text = await handle.readFile('utf8');
-    const [pid, host = ''] = text.trim().split(' ');
-    return { text, pid: Number(pid), host, ageMs: Date.now() - (await handle.stat()).mtimeMs };
+    return { ...parseLock(await handle.readFile('utf8')), touchedMs: (await handle.stat()).mtimeMs };
   } finally {
     await handle.close();
   }
 }
 
-function isDead({ pid, host, ageMs, text }: FoundLock): boolean {
+async function isDead({ text, holder, beacon, touchedMs }: FoundLock, path: string): Promise<boolean> {
+  const ageMs = Date.now() - touchedMs;
   if (text === '') return ageMs > STEP_MS;
-  return host === hostname() ? !isAlive(pid) : ageMs > DEAD_MS;
+  const liveness = livenessOf(holder);
+  if (liveness !== 'unknown') return liveness === 'dead';
+  const self = ownIdentity();
+  if (holder.boot !== '' && holder.boot === self.boot) {
+    const answer = beacon && (await askBeacon(path, beacon));
+    if (answer !== undefined && answer !== 'unknown') return answer === 'dead';
+  } else if (holder.boot !== '' && holder.host === self.host) {
+    // This machine before it started again; another machine of the same name would have touched it since.
+    if (touchedMs < Date.now() - uptime() * 1000) return true;
+  }
+  return ageMs > DEAD_MS;
 }
 
 /** Puts an own lock in the place of a dead one. Only one process at a time may try, and it looks once more. */
@@ -83,20 +120,27 @@ async function takeOver(path: string, own: string): Promise<boolean> {
   const turn = `${path}.takeover`;
   if (!(await createExclusively(turn, own))) {
     const other = await readLock(turn);
-    if (other && other.ageMs > STEP_MS) await rm(turn, { force: true });
+    if (other && Date.now() - other.touchedMs > STEP_MS) await rm(turn, { force: true });
     return false;
   }
   try {
     const found = await readLock(path);
-    if (!found || !isDead(found)) return false;
+    if (!found || !(await isDead(found, path))) return false;
     await writeFileAtomic(path, own); // never absent in between, or a third one could create it
+    if (found.beacon) await rm(beaconPath(path, found.beacon), { force: true });
     return true;
   } finally {
     await rm(turn, { force: true });
   }
 }
 
-function keep(path: string, own: string): () => Promise<void> {
+async function keep(path: string, claimed: string): Promise<() => Promise<void>> {
+  let own = claimed;
+  const light = isInContainer() ? await lightBeacon(path) : undefined;
+  if (light) {
+    own = lockText(ownIdentity(), light.beacon);
+    await writeFileAtomic(path, own);
+  }
   const touching = setInterval(() => {
     const now = new Date();
     utimes(path, now, now).catch(() => undefined);
@@ -106,13 +150,6 @@ function keep(path: string, own: string): () => Promise<void> {
     clearInterval(touching);
     const text = await readFile(path, 'utf8').catch(() => undefined);
     if (text === own) await rm(path, { force: true });
+    await light?.putOut();
   };
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

@@ -7,13 +7,15 @@ import {
   errorMessage,
   InputError,
   InterruptedError,
+  ReaderGoneError,
   UnavailableError,
+  withoutTemporarySuffix,
 } from '../base/index.js';
 import { errColor, note } from './output.js';
 
 /**
- * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 1 for
- * everything else. The stack is shown under `--debug` only.
+ * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 141 without a word
+ * where the reader of the output has gone, 1 for everything else. The stack is shown under `--debug` only.
  */
 export function reportError(error: unknown, debug: boolean): number {
   if (error instanceof CommanderError) {
@@ -25,6 +27,7 @@ export function reportError(error: unknown, debug: boolean): number {
     if (debug) note(stackOf(error));
     return ExitCode.interrupted;
   }
+  if (error instanceof ReaderGoneError) return error.exitCode;
   const disk = diskFullLine(errorMessage(error)) ?? refusedLine(errorMessage(error));
   if (disk !== undefined) {
     note(`${errColor.red('error:')} ${disk}`);
@@ -65,7 +68,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 function refusedLine(message: string): string | undefined {
   const [, code, call, path] = /^(EACCES|EPERM|EROFS): .*, (\w+) '([^']+)'/.exec(message) ?? [];
   if (code === undefined) return undefined;
-  return `${REFUSED[code]} ${path!.replace(/\.\d+-[0-9a-f]{8}\.tmp$/, '')} (${code}, ${call}); change that, or name another place`;
+  return `${REFUSED[code]} ${withoutTemporarySuffix(path!)} (${code}, ${call}); change that, or name another place`;
 }
 
 function isAbort(error: unknown): boolean {

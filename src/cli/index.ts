@@ -1,6 +1,7 @@
 /** @file Door of the command line: parses the arguments, runs one command, sets the exit code. */
 
 import { reportError } from './errors.js';
+import { listenForSignals, surviveClosedTerminal } from './interrupt.js';
 import { guardStreams } from './output.js';
 import { createProgram } from './program.js';
 import { commandEntries } from './registry.js';
@@ -11,6 +12,8 @@ import { commandEntries } from './registry.js';
  * @param argv as `process.argv`: node, script, arguments.
  */
 export async function main(argv: string[]): Promise<void> {
+  listenForSignals(); // before anything slow is loaded
+  surviveClosedTerminal();
   guardStreams();
   const debug = argv.includes('--debug');
   const fail = (error: unknown): void => {

@@ -1,6 +1,8 @@
 /** @file Options that several commands share, and the parsers of their values. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InputError } from '../base/index.js';
+import type { ChannelChoice } from '../data/audio/index.js';
 import type { Recipe } from '../recipe/index.js';
 
 /** `--dataset | --manifest [--recipe]` and `--set`. */
@@ -9,6 +11,8 @@ export interface CorpusOptions {
   readonly manifest?: string;
   readonly recipe?: string;
   readonly set?: readonly string[];
+  /** The recipe's `split_seed`. */
+  readonly splitSeed?: number;
 }
 
 /** Where to compute; `cuda` alone is the first GPU. */
@@ -40,14 +44,44 @@ export function addDeviceOption(command: Command): Command {
   );
 }
 
+/** Declares `--channel`. */
+export function addChannelOption(command: Command): Command {
+  return command.option(
+    '--channel <n>',
+    'of recordings with several: a number from 1, or mix (default: centre, else mix)',
+  );
+}
+
+/** The channel that the option names. @throws InputError when it is none. */
+export async function channelOfOption(value: string | undefined): Promise<ChannelChoice | undefined> {
+  if (value === undefined) return undefined;
+  const { parseChannel } = await import('../data/audio/index.js');
+  const channel = parseChannel(value);
+  if (channel === undefined) throw new InputError(`--channel ${value} is neither a number from 1 nor mix`);
+  return channel;
+}
+
+/** Declares `--split-seed`. */
+export function addSplitSeedOption(command: Command): Command {
+  return command.option(
+    '--split-seed <n>',
+    'seed of who validates, in place of the seed of the run (the recipe key split_seed)',
+    wholeNumber(0, LARGEST_SEED),
+  );
+}
+
 /** Loads the recipe that the options name. @throws InputError when it is wrong or none is named. */
 export async function recipeOfOptions(options: CorpusOptions): Promise<Recipe> {
   const { loadRecipe } = await import('../recipe/index.js');
+  const { set = [], splitSeed } = options;
+  if (splitSeed !== undefined && set.some((override) => /^\s*split_seed\s*=/.test(override))) {
+    throw new InputError('--split-seed and --set split_seed say the same; leave one out');
+  }
   return loadRecipe({
     dataset: options.dataset,
     path: options.recipe,
     manifest: options.manifest,
-    overrides: options.set ?? [],
+    overrides: splitSeed === undefined ? set : [...set, `split_seed=${splitSeed}`],
   });
 }
 
@@ -56,12 +90,16 @@ export function collect(value: string, earlier: readonly string[] = []): string[
   return [...earlier, value];
 }
 
+/** The largest seed, as the recipe's key has it. */
+export const LARGEST_SEED = 2 ** 32 - 1;
+
 /** Parser of a whole number from `minimum`. */
-export function wholeNumber(minimum: number): (value: string) => number {
+export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (value: string) => number {
+  const range = maximum < Number.MAX_SAFE_INTEGER ? `${minimum} to ${maximum}` : `${minimum}`;
   return (value) => {
     const number = Number(value);
-    if (/^\d+$/.test(value) && number >= minimum && Number.isSafeInteger(number)) return number;
-    throw new InvalidArgumentError(`It must be a whole number from ${minimum}.`);
+    if (/^\d+$/.test(value) && number >= minimum && number <= maximum) return number;
+    throw new InvalidArgumentError(`It must be a whole number from ${range}.`);
   };
 }
 

@@ -50,15 +50,15 @@ export function dropStatus(): void {
 }
 
 /**
- * A reader that has gone away (`emoq stats | head -1`) ends the output quietly, not the command: what it writes to
- * files still gets written.
+ * A reader that has gone away (`emoq stats | head -1`), or a terminal that was closed, ends the output quietly, not the
+ * command: what it writes to files still gets written. What cannot be told on stderr, for whatever reason, is no reason
+ * to stop either; results that cannot be written to stdout are.
  */
 export function guardStreams(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+  });
 }
 
 function withoutStatus(write: () => void): void {

@@ -4,7 +4,6 @@ import { InputError, quoted } from '../base/index.js';
 import type { PredictionTable } from './prediction-reader.js';
 import type { Prediction, ScoredPrediction } from './predictions.js';
 import { nameOf } from './resampling-keys.js';
-import { nearestSpelling, refuseUnrelatedValues } from './value-spellings.js';
 
 /** Two systems over the same utterances, in the order of the first one's file. */
 export interface PairedPredictions {
@@ -41,14 +40,8 @@ export function pairPredictions(first: PredictionTable, second: PredictionTable)
     const named = differing
       .slice(0, NAMED)
       .map(([one, other]) => `${quoted(nameOf(one))} (${one.reference}, ${other.reference})`);
-    const isSpelling = differing.every(
-      ([one, other]) => nearestSpelling(one.reference!, [other.reference!]) !== '',
-    );
-    const advice = isSpelling
-      ? 'they differ in spelling alone: write both alike'
-      : 'compare systems over the same labels';
     throw new InputError(
-      `the references of ${utterances(differing.length)} differ between ${first.path} and ${second.path}, such as ${named.join(', ')}; ${advice}`,
+      `the references of ${utterances(differing.length)} differ between ${first.path} and ${second.path}, such as ${named.join(', ')}; compare systems over the same labels`,
     );
   }
   const scored = pairs.flatMap(([one, other]) => {
@@ -67,14 +60,6 @@ export function pairPredictions(first: PredictionTable, second: PredictionTable)
     throw new InputError(
       `neither ${first.path} nor ${second.path} has a reference, so there is nothing to compare`,
     );
-  }
-  for (const [{ path, declared }, side] of [[first, 0] as const, [second, 1] as const]) {
-    if (!declared) {
-      refuseUnrelatedValues(
-        path,
-        scored.map((pair) => pair[side]),
-      );
-    }
   }
   return {
     labels: [...new Set([...first.labels, ...second.labels])],

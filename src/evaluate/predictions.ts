@@ -2,7 +2,7 @@
 
 import { extname } from 'node:path';
 import Papa from 'papaparse';
-import { createAtomicFile, InputError } from '../base/index.js';
+import { createOutput, InputError } from '../base/index.js';
 import type { Outcome } from './metrics.js';
 
 /** One row of a predictions file. A row has an `id`, a `path` or both, and either a `label` or an `error`. */
@@ -20,6 +20,8 @@ export interface Prediction {
   readonly label?: string | undefined;
   /** Class probabilities in the order of the file's labels. */
   readonly probabilities?: ArrayLike<number> | undefined;
+  /** What should be known of its sound. */
+  readonly note?: string | undefined;
   /** Why there is no label. */
   readonly error?: string | undefined;
 }
@@ -42,6 +44,7 @@ export interface PredictionColumns {
   readonly speaker?: boolean;
   readonly dialogue?: boolean;
   readonly reference?: boolean;
+  readonly note?: boolean;
   /** False for predictions without probabilities. Default true. */
   readonly probabilities?: boolean;
 }
@@ -76,21 +79,24 @@ export function predictionColumnNames(columns: PredictionColumns): string[] {
     ...(columns.probabilities === false
       ? []
       : [...columns.labels.map((label) => probabilityPrefix + label), 'margin']),
+    ...(columns.note ? ['note'] : []),
     'error',
   ];
 }
 
 /**
- * Opens a predictions file for writing, row by row and atomically.
- * Probabilities are written with nine significant digits, which is what brings a float32 back exactly.
+ * Opens a predictions file for writing, row by row and atomically; `-` is standard output, which like a pipe takes rows
+ * as they come. Probabilities are written with nine significant digits, which is what brings a float32 back exactly.
+ * @param signal ends the waiting for somebody to read a named pipe
  */
 export async function openPredictionWriter(
   path: string,
   columns: PredictionColumns,
   format: PredictionFormat = predictionFormatOf(path),
+  signal?: AbortSignal,
 ): Promise<PredictionWriter> {
   const names = predictionColumnNames(columns);
-  const file = await createAtomicFile(path);
+  const file = await createOutput(path, { signal });
   if (format === 'csv') await file.write(csvLine(names));
   return {
     async write(row) {

@@ -3,11 +3,20 @@
  * written in their order. A row that cannot be predicted says why and the others go on.
  */
 
-import { defaultJobs, errorMessage, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
-import { decodeAudio, SAMPLE_RATE_HZ } from '../data/audio/index.js';
-import { withoutTags } from '../data/corpora/index.js';
+import { dirname, resolve } from 'node:path';
+import {
+  defaultJobs,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  isSameFile,
+  mapConcurrently,
+  ReaderGoneError,
+  userTarget,
+} from '../base/index.js';
+import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
+import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
-import { type CsvRow, cellOf, type RecordingTable } from '../data/tables/index.js';
 import { encodeHalf } from '../engine/tensor/index.js';
 import {
   argmax,
@@ -18,10 +27,21 @@ import {
 } from '../evaluate/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
-import { type RecordingsInput, rowNames, transcriptOfRow } from './recording-rows.js';
+import { channelOfRow, hear, type RowNote } from './decoding.js';
 import type { TrainedModel } from './trained-model.js';
 
+export interface RecordingsInput {
+  readonly input: string;
+  readonly output: string;
+  readonly pathColumn: string;
+  /** A column by another name than this default must be there; under it, it need not be. */
+  readonly textColumn: string;
+  readonly speakerColumn: string;
+}
+
 export interface RecordingsOptions extends RecordingsInput {
+  /** Of every recording for which the table does not choose. */
+  readonly channel?: ChannelChoice | undefined;
   readonly format?: PredictionFormat;
   readonly compute: ComputeOptions;
   readonly onProgress?: (done: number, total: number) => void;
@@ -32,6 +52,10 @@ export interface RecordingsSummary {
   readonly failed: number;
   /** Rows without a transcript. */
   readonly textless: number;
+  /** Rows whose note says something of their sound, counted by kind in words; '' for none. */
+  readonly noted: string;
+  /** Rows without a gender. */
+  readonly genderless: number;
 }
 
 /** Recordings in memory at a time: one window being computed, the next being decoded. */
@@ -39,9 +63,49 @@ const WINDOW = 32;
 
 /** A row with its audio, or with the reason why it has none. */
 type Recording = { readonly row: CsvRow; readonly path: string } & (
-  | { readonly samples: Float32Array | undefined }
+  | { readonly samples: Float32Array | undefined; readonly notes: readonly RowNote[] }
   | { readonly error: string }
 );
+
+/** Of the speaker's gender, which prompts may name; need not be there. */
+export const GENDER_COLUMN = 'gender';
+
+/** Columns that a CSV need not have. */
+export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
+
+/**
+ * Reads the CSV of recordings, and makes sure that the predictions have a place to go.
+ * @throws InputError when the CSV is missing, empty or without a column that was named, or the output cannot be a file
+ */
+export async function readRecordings(options: RecordingsInput): Promise<CsvTable> {
+  const { input, pathColumn, textColumn, speakerColumn } = options;
+  const named = [
+    pathColumn,
+    ...(textColumn === OPTIONAL_COLUMNS.text ? [] : [textColumn]),
+    ...(speakerColumn === OPTIONAL_COLUMNS.speaker ? [] : [speakerColumn]),
+  ];
+  const table = await readCsvTable(input, named);
+  await refuseInputs(options, table);
+  return table;
+}
+
+/** @throws InputError when the output is a folder, or one of the files that are read, by whatever name */
+async function refuseInputs(
+  { input, output, pathColumn }: RecordingsInput,
+  { rows }: CsvTable,
+): Promise<void> {
+  const target = await userTarget(output, '-o');
+  if (target.kind === 'stream') return;
+  if (await isSameFile(input, target.path)) {
+    throw new InputError(`output ${output} is the input itself; name another file with -o`);
+  }
+  if (target.present === undefined) return;
+  for (const { line, fields } of rows) {
+    const path = fields[pathColumn]?.trim() ?? '';
+    if (path === '' || !(await isSameFile(resolve(dirname(input), path), target.path))) continue;
+    throw new InputError(`output ${output} is the recording of line ${line}; name another file with -o`);
+  }
+}
 
 /**
  * Predicts every recording of a table and writes the predictions file, whole or not at all.
@@ -49,40 +113,52 @@ type Recording = { readonly row: CsvRow; readonly path: string } & (
  */
 export async function predictRecordings(
   trained: TrainedModel,
-  table: RecordingTable,
+  { rows, columns }: CsvTable,
   options: RecordingsOptions,
 ): Promise<RecordingsSummary> {
   const { recipe, model } = trained;
-  const { rows } = table;
-  const names = rowNames(table, options.pathColumn);
-  const writer = await openWriter(options, { labels: recipe.labels, identity: names.identity });
+  const identity =
+    columns.includes('id') && options.pathColumn !== 'id' ? (['id', 'path'] as const) : (['path'] as const);
+  const writer = await openWriter(options, { labels: recipe.labels, identity, note: true });
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
   let failed = 0;
+  const noted: { kind: string; name: string }[] = [];
   try {
     if (model.needsAudio) {
       const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
       encoder = await openSpeechEncoder(checkpoint, { device, threads, onnx });
     }
     options.onProgress?.(0, rows.length);
-    let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);
+    let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);
     for (let start = 0; start < rows.length; start += WINDOW) {
       if (options.compute.stop?.aborted) {
-        throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; nothing was written`);
+        const { kind } = await userTarget(options.output);
+        const written = kind === 'stream' ? 'these were written' : 'nothing was written';
+        throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; ${written}`);
       }
       const window = await ahead;
-      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), table, trained, options);
+      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), trained, options);
       const outcomes = await predictWindow(window, trained, encoder, options);
-      for (const [index, { row }] of window.entries()) {
+      for (const [index, recording] of window.entries()) {
+        const { row, path } = recording;
         const outcome = outcomes[index]!;
         if ('error' in outcome) failed += 1;
-        await writer.write({ ...names.of(row), ...outcome });
+        const notes = 'notes' in recording ? recording.notes : [];
+        for (const { kind } of notes) noted.push({ kind, name: `line ${row.line}` });
+        await writer.write({
+          ...(row.fields.id !== undefined && { id: row.fields.id }),
+          path: row.fields[options.pathColumn] ?? path,
+          ...outcome,
+          ...(notes.length > 0 && { note: notes.map(({ text }) => text).join('; ') }),
+        });
       }
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
     }
     await writer.commit();
-    const textless = rows.filter((row) => transcriptOfRow(row, options.textColumn) === '').length;
-    return { rows: rows.length, failed, textless };
+    const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
+    const genderless = rows.filter(({ fields }) => !fields[GENDER_COLUMN]?.trim()).length;
+    return { rows: rows.length, failed, textless, genderless, noted: countByKind(noted) };
   } finally {
     await writer.discard();
     await encoder?.close();
@@ -90,12 +166,14 @@ export async function predictRecordings(
 }
 
 async function openWriter(
-  { output, format }: RecordingsOptions,
+  { output, format, compute: { stop } }: RecordingsOptions,
   columns: PredictionColumns,
 ): Promise<PredictionWriter> {
   try {
-    return await openPredictionWriter(output, columns, format);
+    return await openPredictionWriter(output, columns, format, stop);
   } catch (error) {
+    if (stop?.aborted) throw new InterruptedError(`interrupted before anybody read ${output}`);
+    if (error instanceof InputError || error instanceof ReaderGoneError) throw error;
     throw new InputError(`output ${output} cannot be written: ${errorMessage(error)}`);
   }
 }
@@ -103,29 +181,23 @@ async function openWriter(
 /** Reads and decodes; a failure belongs to its row. */
 function decodeWindow(
   rows: readonly CsvRow[],
-  { files }: RecordingTable,
   trained: TrainedModel,
   options: RecordingsOptions,
 ): Promise<Recording[]> {
-  const most = Math.max(1, Math.round(trained.recipe.max_audio_sec * SAMPLE_RATE_HZ));
+  const folder = dirname(options.input);
   return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
-    const given = cellOf(row, options.pathColumn);
-    if (!trained.model.needsAudio) {
-      const isEmpty = transcriptOfRow(row, options.textColumn) === '';
-      return isEmpty ? emptyCell(row, options.textColumn) : { row, path: given, samples: undefined };
-    }
-    if (given === '') return emptyCell(row, options.pathColumn);
+    const given = row.fields[options.pathColumn]?.trim() ?? '';
+    const path = resolve(folder, given);
+    if (given === '')
+      return { row, path, error: `line ${row.line}: column "${options.pathColumn}" is empty` };
+    if (!trained.model.needsAudio) return { row, path, samples: undefined, notes: [] };
     try {
-      const path = await files.find(row.fields[options.pathColumn]!);
-      return { row, path, samples: (await decodeAudio(path)).subarray(0, most) };
+      const channel = channelOfRow(row.fields, options.channel);
+      return { row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
     } catch (error) {
-      return { row, path: given, error: errorMessage(error) };
+      return { row, path, error: errorMessage(error) };
     }
   });
-}
-
-function emptyCell(row: CsvRow, column: string): Recording {
-  return { row, path: '', error: `line ${row.line}: column "${column}" is empty` };
 }
 
 type RowOutcome =
@@ -143,13 +215,14 @@ async function predictWindow(
   const features =
     encoder === undefined ? new Map<number, StoredFeatures>() : await encodeAll(window, readable, encoder);
   const spoken = readable.map((index): Spoken => {
-    const { row } = window[index]!;
-    const text = transcriptOfRow(row, options.textColumn);
+    const { fields } = window[index]!.row;
+    const text = fields[options.textColumn] ?? '';
     return {
       id: String(index),
       path: window[index]!.path,
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
-      speaker: cellOf(row, options.speakerColumn),
+      speaker: fields[options.speakerColumn] ?? '',
+      gender: fields[GENDER_COLUMN] ?? '',
       label: '',
     };
   });

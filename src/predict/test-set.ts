@@ -3,7 +3,14 @@
 import { InputError, InterruptedError } from '../base/index.js';
 import { argmax, dialogueOf, type ScoredPrediction } from '../evaluate/index.js';
 import type { RunFolder } from '../train/index.js';
-import { type ComputeOptions, experimentFeatures, fittingExamples, loadCorpus } from '../train/index.js';
+import {
+  type ComputeOptions,
+  experimentFeatures,
+  fittingExamples,
+  loadCorpus,
+  manifestChange,
+  trainedManifest,
+} from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
 
 export interface TestSetPredictions {
@@ -30,9 +37,10 @@ export async function predictTestSet(
   try {
     const { recipe, facts, model } = trained;
     const corpus = await loadCorpus(recipe, facts.fold ?? undefined, ['test']);
-    if (corpus.manifest.sha256 !== facts.manifest.sha256) {
+    const change = manifestChange(facts.manifest, trainedManifest(recipe.manifest, corpus.manifest));
+    if (change !== undefined) {
       throw new InputError(
-        `${recipe.manifest} has changed since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
+        `${recipe.manifest} ${change} since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
       );
     }
     const examples = fittingExamples(model, corpus.test);

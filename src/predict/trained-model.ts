@@ -19,6 +19,7 @@ import {
   openStageModel,
   type RunFacts,
   type RunFolder,
+  recordedPrompt,
   runFolder,
   type StageModel,
   stageEvaluationGraph,
@@ -90,7 +91,7 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
   const { facts, recipe, trained } = await openTrainedRun(folder);
-  const model = await openStageModel(recipe, facts.stage);
+  const model = await openStageModel(recipe, facts.stage, undefined, recordedPrompt(folder, facts));
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const graph = stageEvaluationGraph(model.stage, model.parameters, weights);

@@ -26,6 +26,14 @@ export function changedKeys(before: string, after: string): ChangedKey[] {
     .map((key) => ({ key, before: old.get(key), after: now.get(key) }));
 }
 
+/** Whether a dumped recipe has a key itself; one of an earlier emoq lacks those that were added since. */
+export function hasKey(dump: string, path: readonly string[]): boolean {
+  return (
+    path.reduce<unknown>((at, key) => (at as Record<string, unknown> | null)?.[key], parse(dump)) !==
+    undefined
+  );
+}
+
 /** The recipe with every key: a run of an earlier emoq lacks those that were added since, and ran with their defaults. */
 function resolved(dump: string): unknown {
   const written: unknown = parse(dump);

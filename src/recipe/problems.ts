@@ -95,7 +95,7 @@ export async function promptProblems(values: Record<string, unknown>): Promise<P
     const text = prompt[part];
     if (typeof text !== 'string' || text === DEFAULT_PROMPT[part as keyof typeof DEFAULT_PROMPT]) return [];
     try {
-      checkPromptTemplate({ ...DEFAULT_PROMPT, [part]: text });
+      checkPromptTemplate({ ...DEFAULT_PROMPT, [part]: text }, values.inputs !== 'text');
       return [];
     } catch (error) {
       if (!(error instanceof InputError)) throw error;

@@ -26,6 +26,7 @@ const whole = (minimum: number) => z.int().min(minimum);
 const fraction = () => z.number().min(0).max(1);
 const below1 = () => z.number().min(0).lt(1);
 const text = () => z.string().min(1);
+const seed = () => whole(0).max(4294967295);
 const percentOrNull = () => z.number().min(0).max(100).nullable();
 
 /** Keys that both stages share. `epochs` is the only default that differs. */
@@ -132,7 +133,11 @@ export const recipeSchema = z.strictObject({
   ),
   max_audio_sec: ours('longer clips are cut to this', z.number().gt(0).max(3600).default(30)),
   max_text_tokens: ours('longer transcripts are cut to this', whole(1).max(32768).default(128)),
-  seed: ours('of initial weights, order, dropout and validation choice', whole(0).max(4294967295).default(1)),
+  seed: ours('of initial weights, order, dropout and validation choice', seed().default(1)),
+  split_seed: ours(
+    'of the validation choice alone, in place of seed; null is seed',
+    seed().nullable().default(null),
+  ),
   former: z
     .strictObject({
       queries: ours('number of learned queries N_q (eq. 1)', whole(1).default(32)),
@@ -174,8 +179,12 @@ export const recipeSchema = z.strictObject({
         z.string().nullable().default(null),
       ),
       user: ours(
-        'user part, with {labels} {speaker} {transcript} <AUDIO>; null is the built-in text',
+        'user part, with {labels} {speaker} {gender} {transcript} <AUDIO>; null is the built-in text',
         text().nullable().default(null),
+      ),
+      speaker: ours(
+        'what {speaker} is: the name, the gender, none, or auto: the name where the test knows it from training',
+        z.enum(['auto', 'name', 'gender', 'none']).default('auto'),
       ),
       answer: paper('how the assistant part begins', text().default('Emotion:')),
     })

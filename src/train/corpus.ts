@@ -8,11 +8,11 @@ import {
   type Partition,
   partitionUtterances,
   readManifest,
-  requireAudio,
   type SelectedUtterances,
   selectUtterances,
   sessionsOf,
   type Utterance,
+  type ValidationDraw,
 } from '../data/corpora/index.js';
 import { corpusViewOf, type Recipe } from '../recipe/index.js';
 
@@ -20,8 +20,8 @@ export interface ExperimentCorpus extends Partition {
   readonly manifest: Manifest;
   /** Utterances whose label is outside the recipe's set, by label. */
   readonly dropped: LabelCounts;
-  /** What in the corpus is likely not what was meant, one line each. */
-  readonly warnings: readonly string[];
+  /** How its validation set was drawn, where it was. */
+  readonly draw: ValidationDraw;
 }
 
 /** What training listens to: the test set is left alone, whether its audio is there or not. */
@@ -31,6 +31,7 @@ export const TRAINING_PARTS = ['train', 'dev'] as const;
  * Reads the recipe's manifest and divides it.
  * @param fold which session to hold out, from 1, where the recipe has folds
  * @param heard the parts whose audio must be there
+ * @param draw how a fold's validation set is drawn: as the run was begun that goes on
  * @throws InputError for anything wrong with the manifest, missing audio, a label that neither the recipe nor the
  *   prepared corpus knows, or a fold that the recipe does not have
  */
@@ -38,10 +39,9 @@ export async function loadCorpus(
   recipe: Recipe,
   fold: number | undefined,
   heard: readonly (keyof Partition)[],
+  draw: ValidationDraw = 'by-fold',
 ): Promise<ExperimentCorpus> {
-  const { manifest, utterances, dropped, warnings } = await selectedUtterances(recipe);
-  if (recipe.inputs !== 'text')
-    requireAudio(manifest, utterances, 'set inputs to text, or prepare the corpus with audio');
+  const { manifest, utterances, dropped } = await selectedUtterances(recipe);
   checkFold(recipe, utterances, fold);
   const partition = partitionUtterances(utterances, {
     fold,
@@ -52,13 +52,19 @@ export async function loadCorpus(
           ? 'none'
           : recipe.validation,
     validationShare: recipe.validation_share,
-    seed: recipe.seed,
+    seed: splitSeed(recipe),
+    draw,
   });
   await checkAudioFiles(
     manifest,
     heard.flatMap((part) => partition[part]),
   );
-  return { ...partition, manifest, dropped, warnings };
+  return { ...partition, manifest, dropped, draw };
+}
+
+/** Seed of what divides a corpus: the validation draw, and splits where the corpus has neither splits nor sessions. */
+export function splitSeed({ split_seed, seed }: Pick<Recipe, 'split_seed' | 'seed'>): number {
+  return split_seed ?? seed;
 }
 
 /** @throws InputError when a cross-validation of the recipe is not one of `folds` folds */
@@ -88,7 +94,7 @@ async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & 
 /** A label outside the recipe's set is left out where preparation counted it, and a mistake where it did not. */
 function checkLabels(recipe: Recipe, { csvPath, info, lineOf, prepared, utterances }: Manifest): void {
   const isKnown = (label: string): boolean =>
-    recipe.labels.includes(Object.hasOwn(recipe.label_map, label) ? recipe.label_map[label]! : label) ||
+    recipe.labels.includes(recipe.label_map[label] ?? label) ||
     (prepared && Object.hasOwn(info.counts.total, label));
   const stray = utterances.find(({ label }) => !isKnown(label));
   if (stray === undefined) return;

@@ -4,17 +4,18 @@ import type { Utterance } from '../data/corpora/index.js';
 import {
   answerIds,
   buildPrompt,
-  type PromptTemplate,
+  genderWord,
   resolveLabelWords,
   type TextTokenizer,
 } from '../data/text/index.js';
 import type { InputViews } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
+import type { RunPrompt } from './run/index.js';
 
 /** What a prompt is made of. */
 export interface PromptSetting {
   readonly tokenizer: TextTokenizer;
-  readonly template: PromptTemplate;
+  readonly template: RunPrompt;
   readonly labels: readonly string[];
   /** Token ids of each label word, in label order. */
   readonly labelWordIds: readonly (readonly number[])[];
@@ -43,24 +44,18 @@ export interface ExamplePrompt {
 }
 
 /** The parts of an utterance that a model sees. */
-export type Spoken = Pick<Utterance, 'id' | 'path' | 'text' | 'label' | 'speaker'>;
+export type Spoken = Pick<Utterance, 'id' | 'path' | 'text' | 'label' | 'speaker' | 'gender'>;
 
 /** Words of each label in the recipe: the label itself unless `label_words` says otherwise. */
 export function labelWords(recipe: Recipe): string[] {
-  return recipe.labels.map((label) =>
-    Object.hasOwn(recipe.label_words, label) ? recipe.label_words[label]! : label,
-  );
+  return recipe.labels.map((label) => recipe.label_words[label] ?? label);
 }
 
 /**
  * The recipe's prompt with the words' token ids.
  * @throws InputError when two words begin with one token
  */
-export function promptSetting(
-  recipe: Recipe,
-  tokenizer: TextTokenizer,
-  template: PromptTemplate,
-): PromptSetting {
+export function promptSetting(recipe: Recipe, tokenizer: TextTokenizer, template: RunPrompt): PromptSetting {
   const words = labelWords(recipe);
   return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
 }
@@ -92,12 +87,21 @@ function makePrompt(
   views: InputViews,
   setting: PromptSetting,
 ): ExamplePrompt {
-  const { ids, audioPosition } = buildPrompt(setting.tokenizer, setting.template, {
-    labels: setting.labels,
-    audio: views !== 'text',
-    speaker: utterance.speaker,
-    transcript: views === 'audio' ? undefined : utterance.text,
-  });
+  const { user_without_text: withoutText, speaker = 'name', ...template } = setting.template;
+  const { gender } = utterance;
+  const hasText = views === 'audio' || utterance.text.trim() !== '';
+  const user = hasText ? template.user : (withoutText ?? template.user);
+  const { ids, audioPosition } = buildPrompt(
+    setting.tokenizer,
+    { ...template, user },
+    {
+      labels: setting.labels,
+      audio: views !== 'text',
+      speaker: { name: utterance.speaker, gender: genderWord(gender), none: undefined }[speaker],
+      gender,
+      transcript: views === 'audio' ? undefined : utterance.text,
+    },
+  );
   const word = setting.labelWordIds[label] ?? [];
   const answer = word.length === 0 ? [] : answerIds(setting.tokenizer, word);
   return { ids, audioPosition, answer, answerWordLength: word.length };

@@ -1,7 +1,7 @@
 /** @file A stage of a recipe, ready to train or to evaluate: corpus, backbones, examples, graphs' definition. */
 
 import { InputError } from '../base/index.js';
-import { DEFAULT_PROMPT, type PromptTemplate, UNFUSED_PROMPT } from '../data/text/index.js';
+import type { ValidationDraw } from '../data/corpora/index.js';
 import { hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { type Backbones, openBackbones } from './backbones.js';
@@ -11,6 +11,8 @@ import { type ExperimentCorpus, labelCounts, loadCorpus, TRAINING_PARTS } from '
 import { type Example, makeExamples, type PromptSetting, promptSetting, type Spoken } from './examples.js';
 import { type ComputeOptions, type ExtractedFeatures, type FeatureSource, openFeatures } from './features.js';
 import { pooledFeatures } from './pooled-features.js';
+import { recipePrompt } from './prompts.js';
+import type { RunPrompt } from './run/index.js';
 import { type Stage, type StageParameters, stageParameters } from './stage.js';
 import { stageSettings } from './stage-settings.js';
 import { defineStage1, defineStage2, formerConfig } from './stages.js';
@@ -32,26 +34,20 @@ export interface StageModel {
   collation(features: FeatureSource, targets: boolean): Collation;
 }
 
-/** The prompt of a recipe: its own texts, or the built-in ones. */
-export function promptTemplate(recipe: Recipe): PromptTemplate {
-  const { system, user, answer } = recipe.prompt;
-  const defaults = recipe.fusion === 'none' ? UNFUSED_PROMPT : DEFAULT_PROMPT;
-  return { system: system ?? defaults.system, user: user ?? defaults.user, answer };
-}
-
 /**
  * Opens the backbones and defines the stage on them.
  * @param trainingCounts training utterances per label, for the focal loss; equal weights where only inference is asked
+ * @param runPrompt that of the run, where there is one; else the recipe's
  */
 export async function openStageModel(
   recipe: Recipe,
   stageNumber: 1 | 2,
   trainingCounts: readonly number[] = recipe.labels.map(() => 1),
+  runPrompt: RunPrompt = recipePrompt(recipe),
 ): Promise<StageModel> {
   const backbones = await openBackbones(recipe, stageNumber);
   const former = formerConfig(recipe, backbones.configs.encoder, backbones.configs.former);
-  const prompt =
-    stageNumber === 2 ? promptSetting(recipe, backbones.llm!.tokenizer, promptTemplate(recipe)) : undefined;
+  const prompt = stageNumber === 2 ? promptSetting(recipe, backbones.llm!.tokenizer, runPrompt) : undefined;
   const stage =
     prompt === undefined
       ? defineStage1(recipe, former, trainingCounts, backbones.frozen)
@@ -109,14 +105,17 @@ export interface Experiment extends StageModel {
   readonly corpus: ExperimentCorpus;
 }
 
-/** Loads the recipe's corpus and defines the stage for it. */
+/** Loads the recipe's corpus and defines the stage for it. `draw` and `prompt` are those of a run that goes on. */
 export async function openExperiment(
   recipe: Recipe,
   stage: 1 | 2,
   fold: number | undefined,
+  draw?: ValidationDraw,
+  prompt?: RunPrompt,
 ): Promise<Experiment> {
-  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS);
-  const model = await openStageModel(recipe, stage, labelCounts(corpus.train, recipe.labels));
+  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS, draw);
+  const counts = labelCounts(corpus.train, recipe.labels);
+  const model = await openStageModel(recipe, stage, counts, prompt ?? recipePrompt(recipe, corpus));
   return { ...model, corpus };
 }
 

@@ -1,6 +1,6 @@
 /** @file HuBERT features of utterances: from the cache, encoded now where it lacks them. */
 
-import { decodeAudio } from '../data/audio/index.js';
+import { countByKind, decodeAudio, decodingKey } from '../data/audio/index.js';
 import {
   extractFeatures,
   type FeatureProgress,
@@ -23,6 +23,8 @@ export interface ComputeOptions {
   /** Told when the input has passed its checks and computing begins; may be told again. */
   readonly onBegin?: () => void;
   readonly onFeatures?: (progress: FeatureProgress) => void;
+  /** Told what is to be known of the sound of the clips, in one line, where there is something. */
+  readonly onAudioNotes?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 
@@ -63,10 +65,11 @@ export async function openFeatures(
   const { device, threads, onFeatures, stop } = compute;
   let encoder: Promise<SpeechEncoder> | undefined;
   try {
-    const { entries, cropped } = await extractFeatures({
+    const { entries, cropped, notes } = await extractFeatures({
       cache,
       items: utterances,
-      decode: (path) => decodeAudio(path),
+      decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
+      decodingKey,
       encode: async (waveforms) => {
         encoder ??= source.open({ device, threads });
         return (await encoder).encode(waveforms);
@@ -76,6 +79,8 @@ export async function openFeatures(
       ...(onFeatures && { onProgress: onFeatures }),
       ...(stop && { signal: stop }),
     });
+    const counts = countByKind(notes.map(({ id, kind }) => ({ kind, name: id })));
+    if (counts !== '') compute.onAudioNotes?.(`audio of ${entries.size} clips: ${counts}`);
     return {
       cropped,
       frames: (id) => entries.get(id)!.frames,

@@ -10,23 +10,27 @@ export {
   fittingExamples,
   openExperiment,
   openStageModel,
-  promptTemplate,
   type StageModel,
 } from './experiment.js';
 export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
 export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
+export { namesGender, recordedPrompt } from './prompts.js';
 export {
   type ListedRun,
   listRuns,
   type MetricsLine,
+  manifestChange,
   type RunFacts,
   type RunFolder,
+  type RunPrompt,
   readFacts,
   readMetrics,
+  runFiles,
   runFolder,
   stageFolder,
   type UnreadableRun,
 } from './run/index.js';
+export { trainedManifest } from './run-facts.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type PlannedRun, prepareRuns } from './shared-features.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';

@@ -1,7 +1,7 @@
 /** @file Where a stage's trainable parameters start. */
 
 import { InputError } from '../base/index.js';
-import { decodeHalf, float32Of, type Tensor } from '../engine/tensor/index.js';
+import { decodeHalf, float32Of, seededRandom, type Tensor } from '../engine/tensor/index.js';
 import {
   type AudioStatistics,
   type Checkpoint,
@@ -59,7 +59,7 @@ export async function initialStage2(
           parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX)),
           stage1,
         );
-  const embeddingRms = await wordEmbeddingRms(backbones.llm!.checkpoint);
+  const embeddingRms = await wordEmbeddingRms(backbones.llm!.checkpoint, seed);
   const frames = hasFormer(recipe) ? undefined : audio;
   const projector = initialProjector(below(parameters, PROJECTOR_PREFIX), embeddingRms, seed, frames);
   const lora = initialLora(backbones.configs.llm!, recipe.lora, seed);
@@ -74,18 +74,41 @@ async function readTrained(parameters: readonly ParameterShape[], trained: Check
   return tensors;
 }
 
-const RMS_ROWS = 4096;
+/** So many of `count` places, drawn by the seed, in order; all where there are no more. */
+function drawn(count: number, most: number, seed: number, what: string): number[] {
+  const places = [...Array(count).keys()];
+  if (count <= most) return places;
+  return seededRandom(seed, what)
+    .shuffle(places)
+    .slice(0, most)
+    .sort((a, b) => a - b);
+}
 
-/** Root mean square of the language model's first few thousand word embeddings. */
-async function wordEmbeddingRms(llm: Checkpoint): Promise<number> {
+/** Word embeddings that their scale is measured on, read in runs of neighbours. */
+const [RMS_ROWS, RMS_RUN] = [4096, 64];
+
+/**
+ * Root mean square of a few thousand of the language model's word embeddings. Vocabularies go by frequency, so they are
+ * drawn from all of it.
+ */
+export async function wordEmbeddingRms(llm: Checkpoint, seed: number): Promise<number> {
   const ref = llm.weights.get('model.embed_tokens.weight');
   if (ref === undefined)
     throw new InputError(`checkpoint ${llm.dir} has no weight "model.embed_tokens.weight"`);
   const [rows, width] = ref.shape as [number, number];
-  const taken = Math.min(rows, RMS_ROWS);
-  const part = { ...ref, shape: [taken, width], byteLength: (ref.byteLength / rows) * taken };
-  const values = float32Of(await readWeight(part));
-  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+  const rowBytes = ref.byteLength / rows;
+  const runs =
+    rows <= RMS_ROWS ? [0] : drawn(Math.floor(rows / RMS_RUN), RMS_ROWS / RMS_RUN, seed, 'embedding scale');
+  const length = rows <= RMS_ROWS ? rows : RMS_RUN;
+  let [sum, count] = [0, 0];
+  for (const run of runs) {
+    const offset = ref.offset + run * length * rowBytes;
+    const part = { ...ref, shape: [length, width], offset, byteLength: length * rowBytes };
+    const values = float32Of(await readWeight(part));
+    sum = values.reduce((total, value) => total + value * value, sum);
+    count += values.length;
+  }
+  return Math.sqrt(sum / count);
 }
 
 /** Parameters below a prefix, without it. */
@@ -99,19 +122,23 @@ function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): Tensors
   return Object.fromEntries([...tensors].map(([key, value]) => [prefix + key, value]));
 }
 
-/** Utterances that the channel statistics are taken from: enough for two digits, little to read. */
+/** Training utterances that the channel statistics are taken from: enough for two digits, little to read. */
 const STATISTICS_UTTERANCES = 256;
 
-/** Mean and deviation of each feature channel over the first training utterances, as the model reads them. */
+/**
+ * Mean and deviation of each feature channel over training utterances that the seed draws, as the model reads them. The
+ * first ones of a manifest would be those of one session or speaker.
+ */
 export async function audioStatistics(
   examples: readonly Example[],
   { features, audioWidth: width }: Collation,
+  seed: number,
 ): Promise<AudioStatistics> {
   const sum = new Float64Array(width);
   const squares = new Float64Array(width);
   let frames = 0;
-  for (const example of examples.slice(0, STATISTICS_UTTERANCES)) {
-    const { words } = await features(example);
+  for (const index of drawn(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics')) {
+    const { words } = await features(examples[index]!);
     const values = decodeHalf(words);
     values.forEach((value, index) => {
       sum[index % width]! += value;

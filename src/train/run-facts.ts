@@ -1,10 +1,13 @@
 /** @file What run.json says of a run when it begins. */
 
+import type { Manifest } from '../data/corpora/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../models/index.js';
-import { type Experiment, promptTemplate } from './experiment.js';
-import type { RunFacts } from './run/index.js';
+import type { Recipe } from '../recipe/index.js';
+import { type ExperimentCorpus, splitSeed } from './corpus.js';
+import type { Experiment } from './experiment.js';
+import type { DrawnValidation, RunFacts, TrainedManifest } from './run/index.js';
 
 /** What a run is made under, beside its experiment. */
 export interface RunCircumstances {
@@ -29,11 +32,12 @@ export function runFacts(
     labels: recipe.labels,
     status: 'training',
     seed: recipe.seed,
-    manifest: { path: recipe.manifest, sha256: corpus.manifest.sha256 },
+    manifest: trainedManifest(recipe.manifest, corpus.manifest),
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are there
     stage1: stage1 ?? null,
-    prompt: prompt === undefined ? null : promptTemplate(recipe),
+    validation: drawnValidation(recipe, corpus, fold),
+    prompt: prompt?.template ?? null,
     parameters: { trainable: countOf(parameters.trainable), frozen: countOf(parameters.frozen) },
     steps: totalSteps,
     selected: null,
@@ -42,6 +46,37 @@ export function runFacts(
     threads: threads ?? null,
     versions,
   };
+}
+
+/** What a run keeps of its manifest. */
+export function trainedManifest(path: string, { sha256, info }: Manifest): TrainedManifest {
+  return { path, sha256, ...(info.ffmpeg !== undefined && { ffmpeg: info.ffmpeg }) };
+}
+
+function drawnValidation(
+  recipe: Recipe,
+  { dev, train, draw, manifest }: ExperimentCorpus,
+  fold: number | undefined,
+): DrawnValidation | null {
+  const hasOwn = fold === undefined && manifest.utterances.some(({ split }) => split === 'dev');
+  if (dev.length === 0 || (hasOwn && dev.every(({ split }) => split === 'dev'))) return null;
+  const trained = new Set(train.map(({ speaker }) => speaker));
+  const own = new Set(dev.map(({ speaker }) => speaker).filter((name) => name !== '' && !trained.has(name)));
+  return { draw, seed: splitSeed(recipe), speakers: [...own].sort() };
+}
+
+/**
+ * What is wrong with the validation set of a stage 2, in one line: that the stage 1 which it starts from was trained on
+ * it; undefined where it was not.
+ */
+export function trainedOnBefore(stage1: RunFacts, { validation: now }: RunFacts): string | undefined {
+  // Earlier versions did not record the draw, which was by the seed.
+  const before = stage1.validation === undefined ? { ...now, seed: stage1.seed } : stage1.validation;
+  if (!now || JSON.stringify(before) === JSON.stringify(now)) return undefined;
+  const nameOf = (drawn: Partial<DrawnValidation> | null): string =>
+    drawn === null ? 'nobody' : `${drawn.speakers?.join(', ') || 'utterances'} by seed ${drawn.seed}`;
+  const was = stage1.validation === undefined ? `other utterances, by seed ${stage1.seed}` : nameOf(before);
+  return `stage 1 was validated on ${was}, and this stage is on ${nameOf(now)}, whom stage 1 has trained on: its validation figures flatter; give both stages the same --split-seed and validation`;
 }
 
 /** What a run goes on with that it did not begin with, and that may change its last digits: "device was cpu, is cuda:0". */

@@ -1,6 +1,7 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
 import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
+import type { ValidationDraw } from '../data/corpora/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { hasFormer, openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
@@ -17,7 +18,9 @@ import {
 import type { ComputeOptions, FeatureSource } from './features.js';
 import { audioStatistics, initialStage1, initialStage2 } from './initial-parameters.js';
 import { openSession, writeModel } from './model-files.js';
+import { hasRecipePrompt, recordedPrompt } from './prompts.js';
 import {
+  begunRun,
   createRun,
   inspectRun,
   lockRun,
@@ -30,7 +33,7 @@ import {
   stageFolder,
   type TrainingPosition,
 } from './run/index.js';
-import { changedCircumstances, runFacts } from './run-facts.js';
+import { changedCircumstances, runFacts, trainedOnBefore } from './run-facts.js';
 import { countSteps, planSteps } from './schedule.js';
 import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
@@ -70,7 +73,9 @@ const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null
 export async function runStage(options: StageRunOptions): Promise<StageOutcome> {
   const { recipe, stage, fold, root, onNote } = options;
   const folder = stageFolder(root, stage, fold);
-  const experiment = await openExperiment(recipe, stage, fold);
+  const begun = await begunRun(folder);
+  const draw = await validationDraw(options, begun);
+  const experiment = await openExperiment(recipe, stage, fold, draw, begun && recordedPrompt(folder, begun));
   const { corpus, parameters } = experiment;
   const accumulation = accumulationWarning(recipe, stage);
   const stage1 = await stage1Checkpoint(options);
@@ -100,6 +105,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     batches: trainingBatches(experiment, examples.train),
   });
   reviewCorpus(experiment, options);
+  const flattering = stage1 && trainedOnBefore((await readFacts(stageFolder(root, 1, fold)))!, planned);
+  if (flattering !== undefined) options.onWarning?.(flattering);
   if (accumulation !== undefined) options.onWarning?.(accumulation);
   if (found.status === 'unfinished') {
     onNote?.(`going on after step ${start.step} of ${totalSteps}`);
@@ -107,6 +114,10 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     if (changes.length > 0)
       options.onWarning?.(
         `${changes.join('; ')}: the run may end in other last digits than if it had not stopped`,
+      );
+    if (!hasRecipePrompt(experiment))
+      onNote?.(
+        `the prompt is that of ${folder.facts}, as the run began; a new run of the recipe has another`,
       );
   }
 
@@ -202,9 +213,34 @@ function computeAsBegun(
   return begun === null ? others : { ...others, threads: begun };
 }
 
+/**
+ * How the validation set is drawn: as the run that goes on was, or the stage 1 that this stage 2 starts from, which has
+ * trained on everybody else. Both may be of an earlier version.
+ */
+async function validationDraw(
+  options: StageRunOptions,
+  begun: RunFacts | undefined,
+): Promise<ValidationDraw> {
+  const { root, fold, onNote } = options;
+  const stage1 = startsFromStage1(options) ? stageFolder(root, 1, fold) : undefined;
+  const earlier = begun ?? (stage1 && (await readFacts(stage1)));
+  if (earlier === undefined) return 'by-fold';
+  if (earlier.validation !== undefined) return earlier.validation?.draw ?? 'by-fold';
+  if (fold !== undefined && earlier.utterances.dev > 0)
+    onNote?.(
+      'validating on the same utterances as the run of an earlier version that this goes on from; a new run draws them by fold',
+    );
+  return 'without-fold';
+}
+
+function startsFromStage1({ recipe, stage }: StageRunOptions): boolean {
+  return stage === 2 && recipe.stage2.from_stage1 && hasFormer(recipe);
+}
+
 /** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
-async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions): Promise<string | undefined> {
-  if (stage === 1 || !recipe.stage2.from_stage1 || !hasFormer(recipe)) return undefined;
+async function stage1Checkpoint(options: StageRunOptions): Promise<string | undefined> {
+  const { root, fold } = options;
+  if (!startsFromStage1(options)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
   if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) return folder.checkpoint;
@@ -218,7 +254,6 @@ async function stage1Checkpoint({ recipe, stage, root, fold }: StageRunOptions):
 function reviewCorpus({ recipe, corpus }: Experiment, { onNote, onWarning }: StageRunOptions): void {
   const left = Object.entries(corpus.dropped).map(([label, count]) => `${label} ${count}`);
   if (left.length > 0) onNote?.(`left out by the recipe: ${left.join(', ')}`);
-  for (const warning of corpus.warnings) onWarning?.(warning);
   const counts = labelCounts(corpus.train, recipe.labels);
   const absent = recipe.labels.filter((_, index) => counts[index] === 0);
   if (absent.length > 0) onWarning?.(`no training utterance has the label ${absent.join(' or ')}`);
@@ -233,7 +268,7 @@ async function initialParameters(
   const { recipe, stage, parameters, backbones, needsAudio } = experiment;
   const audio =
     needsAudio && stage1 === undefined
-      ? await audioStatistics(examples, experiment.collation(features, false))
+      ? await audioStatistics(examples, experiment.collation(features, false), recipe.seed)
       : undefined;
   if (stage.number === 1) return initialStage1(parameters.trainable, backbones, recipe.seed, audio);
   const trained = stage1 === undefined ? undefined : await openWeightsFile(stage1);

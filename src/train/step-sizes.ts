@@ -12,13 +12,8 @@ import { findCheckpointFolder, hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { ExperimentCorpus } from './corpus.js';
 import { type Example, labelWords, makeExamples, promptSetting } from './examples.js';
-import {
-  type ExampleLengths,
-  FRAMES_PER_SEC,
-  FRAMES_PER_TOKEN,
-  promptTemplate,
-  trainingBatches,
-} from './experiment.js';
+import { type ExampleLengths, FRAMES_PER_SEC, FRAMES_PER_TOKEN, trainingBatches } from './experiment.js';
+import { recipePrompt } from './prompts.js';
 import { batchSplit, microBatchSize, stageSettings } from './stage-settings.js';
 
 /** What a batch is padded to. */
@@ -149,7 +144,7 @@ export async function corpusSteps(
   const batchesOf = trainingBatches({ recipe, stage: { number }, corpus }, estimated);
   const batches = [...Array(epochs).keys()].flatMap((epoch) => batchesOf(epoch));
   const leading = largestSteps(recipe, number, batches, (index) => estimated[index]!, TOKENIZED_BATCHES);
-  const examples = await tokenizing(recipe, number);
+  const examples = await tokenizing(recipe, number, corpus);
   if (examples === undefined) return leading;
   const indices = [...new Set(leading.flatMap(({ members }) => members))];
   const tokenized = new Map(
@@ -170,6 +165,7 @@ export async function corpusSteps(
 async function tokenizing(
   recipe: Recipe,
   stage: 1 | 2,
+  corpus: ExperimentCorpus,
 ): Promise<((utterances: readonly Utterance[]) => Example[]) | undefined> {
   const { former, llm } = recipe.backbones;
   const tokenizers = await Promise.all(
@@ -182,7 +178,7 @@ async function tokenizing(
   });
   if (tokenizers === undefined) return undefined;
   const [tokenizer, language] = tokenizers as [TextTokenizer, TextTokenizer?];
-  const prompt = language && promptSetting(recipe, language, promptTemplate(recipe));
+  const prompt = language && promptSetting(recipe, language, recipePrompt(recipe, corpus));
   const text = { tokenizer, maxTokens: recipe.max_text_tokens };
   return (utterances) => makeExamples(utterances, recipe.labels, recipe.inputs, text, prompt);
 }
@@ -210,6 +206,7 @@ function promptTokens(recipe: Recipe, transcriptTokens: number): number {
   const labels = labelWords(recipe).join(', ');
   const lengthOf = ({ system, user, answer }: PromptTemplate): number =>
     [system, user, answer].join('\n').replaceAll('{labels}', labels).length;
-  const share = lengthOf(promptTemplate(recipe)) / lengthOf(DEFAULT_PROMPT);
+  // The built-in texts of one input alone are a few tokens shorter than those of both.
+  const share = lengthOf(recipePrompt({ ...recipe, inputs: 'both' })) / lengthOf(DEFAULT_PROMPT);
   return Math.round(transcriptTokens + (PROMPT_TOKENS - TRANSCRIPT_TOKENS) * share);
 }

@@ -37,11 +37,10 @@ async function interrupted(signal: NodeJS.Signals, partial: string) {
   while (!(await isThere(partial)) || (await readFile(partial)).length < 50_000) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  const startMs = performance.now();
   child.kill(signal);
   const code = await ended;
   current.hub.paceMs = 0;
-  return { code, output, elapsedMs: performance.now() - startMs };
+  return { code, output };
 }
 
 describe('emoq pull', () => {
@@ -80,11 +79,12 @@ describe('emoq pull', () => {
 
   it('stops at once on Ctrl-C, keeps what has arrived and says how to go on', async () => {
     const { partial } = addModel();
-    const { code, output, elapsedMs } = await interrupted('SIGINT', partial);
+    const { code, output } = await interrupted('SIGINT', partial);
     expect(code).toBe(130);
     expect(output).toContain('stopped; what has arrived is kept, and the same command goes on from there');
-    expect(elapsedMs).toBeLessThan(2000);
-    expect((await readFile(partial)).length).toBeGreaterThanOrEqual(50_000);
+    const arrived = (await readFile(partial)).length;
+    expect(arrived).toBeGreaterThanOrEqual(50_000);
+    expect(arrived).toBeLessThan(SIZE);
     expect((await emoqHere(['pull', 'Org/Tiny'])).code).toBe(0);
   });
 

@@ -5,6 +5,9 @@ import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
+/** Against a hang alone: a busy machine takes long to paint a page. */
+const TIME_LIMIT_MS = 600_000;
+
 /** CHROMIUM_PATH where it is set, else the first of the usual names on the PATH. */
 export function findChromium(): string | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
@@ -21,6 +24,7 @@ export async function launchChromium(executablePath: string): Promise<Browser> {
   return chromium.launch({
     executablePath,
     headless: true,
+    timeout: TIME_LIMIT_MS,
     chromiumSandbox: !root,
     args: ['--autoplay-policy=no-user-gesture-required'],
   });
@@ -38,6 +42,7 @@ export async function openPage(
 ): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1100, height: 900 }, ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(TIME_LIMIT_MS);
   const address = pathToFileURL(path).href;
   page.on('console', (message) => complaints.push(`console: ${message.text()}`));
   page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));

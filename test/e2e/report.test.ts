@@ -183,9 +183,9 @@ describe('the report of one run', () => {
     expect(excess[0]).toBe(worst);
     const { audio } = mistakes[0]!;
     const mp3 = Buffer.from(audio!.replace('data:audio/mpeg;base64,', ''), 'base64');
-    const heard = await decodeAudio(work.path(work.file('heard.mp3', mp3)));
+    const heard = (await decodeAudio(work.path(work.file('heard.mp3', mp3)))).samples;
     const { id } = utterances[mistakes[0]!.utterance]!;
-    const original = await decodeAudio(work.path(`toy/audio/${id}.wav`));
+    const original = (await decodeAudio(work.path(`toy/audio/${id}.wav`))).samples;
     expect(Math.abs(heard.length - original.length) / SAMPLE_RATE_HZ).toBeLessThan(0.2);
     expect(mp3.length).toBeLessThan(original.length / 3);
   });

@@ -1,6 +1,7 @@
 /** @file Sessions, the worker thread that owns them, and their resident state. */
 
 import { execFile, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -163,21 +164,17 @@ describe('a session', () => {
 describe('a hosted session', () => {
   it('leaves the event loop alive through a long run', async () => {
     const session = await startHost().open(products(), cpu);
-    const trips = await tripsFor(session, 600);
-    let [ticks, longestGapMs, last] = [0, 0, performance.now()];
-    const timer = setInterval(() => {
-      const now = performance.now();
-      longestGapMs = Math.max(longestGapMs, now - last);
-      ticks += 1;
-      last = now;
-    }, 5);
-    const begin = performance.now();
-    await session.run(productFeeds(trips));
-    const durationMs = performance.now() - begin;
-    clearInterval(timer);
-    expect(durationMs).toBeGreaterThan(150);
-    expect(ticks).toBeGreaterThan(10);
-    expect(longestGapMs).toBeLessThan(durationMs / 2);
+    // In a thread that computes no timer ticks, however long the run is; beside one they do, if it is long enough.
+    let ticks = 0;
+    for (let trips = 1000; ticks < 10 && trips <= 1_024_000; trips *= 4) {
+      ticks = 0;
+      const timer = setInterval(() => {
+        ticks += 1;
+      }, 5);
+      await session.run(productFeeds(trips));
+      clearInterval(timer);
+    }
+    expect(ticks).toBeGreaterThanOrEqual(10);
   });
 
   it('carries its state as feeding it by hand does', async () => {
@@ -353,22 +350,21 @@ describe('closing a host', () => {
   it('while it computes rejects at once, drops what is queued, and ends with the run', async () => {
     const host = startHost();
     const hosted = await host.open(products(), cpu);
+    const stateful = await host.open(decay(), cpu, slots);
     const trips = await tripsFor(hosted, 500);
-    const alone = performance.now();
-    await hosted.run(productFeeds(trips));
-    const runMs = performance.now() - alone;
-    const begin = performance.now();
-    const runs = Array.from({ length: 20 }, () =>
-      hosted.run(productFeeds(trips)).catch((error: Error) => error.message),
-    );
+    const run = hosted.run(productFeeds(trips)).catch((error: Error) => error.message);
+    // Behind the run in the queue: a file would show that it was not dropped.
+    const path = join(folder, 'dropped.safetensors');
+    const saved = stateful.saveState(path, ['x'], {}).catch((error: Error) => error.message);
     await new Promise((resolve) => setTimeout(resolve, 50));
-    const closed = host.close();
-    expect(await Promise.all(runs)).toEqual(Array(20).fill('the compute thread was closed'));
-    const rejectedMs = performance.now() - begin;
+    let hasClosed = false;
+    const closed = host.close().then(() => {
+      hasClosed = true;
+    });
+    expect(await Promise.all([run, saved])).toEqual(Array(2).fill('the compute thread was closed'));
+    expect(hasClosed).toBe(false);
     await closed;
-    const closedMs = performance.now() - begin;
-    expect(rejectedMs).toBeLessThan(closedMs);
-    expect(closedMs).toBeLessThan(10 * runMs); // of twenty
+    expect(existsSync(path)).toBe(false);
   });
 });
 

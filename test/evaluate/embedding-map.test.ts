@@ -172,12 +172,16 @@ describe('the layout', () => {
   it('stops at once when it is told to', async () => {
     const controller = new AbortController();
     const many = Float32Array.from({ length: 20_000 * 8 }, seededRandom(1).normal);
+    let share = 0;
+    const onProgress = (done: number): void => {
+      share = done;
+      controller.abort(new Error('enough'));
+    };
     const map = umapInThread(
       { vectors: many, width: 8, settings },
-      { signal: controller.signal, onProgress: () => controller.abort(new Error('enough')) },
+      { signal: controller.signal, onProgress },
     );
-    const startMs = performance.now();
     await expect(map).rejects.toThrow('enough');
-    expect(performance.now() - startMs).toBeLessThan(5000);
+    expect(share).toBeLessThan(0.5);
   });
 });

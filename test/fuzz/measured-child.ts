@@ -4,6 +4,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
+/** After so long a process is taken to hang: far longer than a busy machine makes of a minute. */
+const HANG_MS = 1_500_000;
+
 /** What a script prints as its last line: its findings, and the memory that it took beyond its start. */
 export interface Measured {
   /** Of the process, in MiB: before the work began, and at most. */
@@ -13,20 +16,15 @@ export interface Measured {
 
 /**
  * Runs `script` (an .mjs file that prints lines, the last one a JSON object) and gives that object.
- * @param timeoutSec after so many seconds the process is killed
  * @throws Error with the last lines of output when it fails, is killed or hangs
  */
 export async function runMeasured<T extends Measured>(
   script: URL,
-  {
-    args = [],
-    nodeOptions = [],
-    timeoutSec,
-  }: { args?: readonly string[]; nodeOptions?: readonly string[]; timeoutSec: number },
+  { args = [], nodeOptions = [] }: { args?: readonly string[]; nodeOptions?: readonly string[] } = {},
 ): Promise<T> {
   const child = spawn(process.execPath, [...nodeOptions, fileURLToPath(script), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: timeoutSec * 1000,
+    timeout: HANG_MS,
     killSignal: 'SIGKILL',
   });
   let output = '';
@@ -40,6 +38,7 @@ export async function runMeasured<T extends Measured>(
   const [code, signal] = await once(child, 'close');
   const last = output.trimEnd().split('\n').at(-1) ?? '';
   if (code === 0) return JSON.parse(last);
-  const how = signal === 'SIGKILL' ? `did not end within ${timeoutSec} s` : `ended with ${code ?? signal}`;
+  const how =
+    signal === 'SIGKILL' ? `did not end within ${HANG_MS / 60_000} min` : `ended with ${code ?? signal}`;
   throw new Error(`${script.pathname} ${how}; last line: ${last}; ${errors.slice(-2000)}`);
 }

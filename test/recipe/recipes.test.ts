@@ -79,7 +79,7 @@ describe.each(reproductions)('%s', (name) => {
     expect(recipe).toMatchObject({ name, inputs: 'both', stage2: { from_stage1: true } });
   });
 
-  it('starts with what it reproduces, how to launch and override it, and the figures to expect', async () => {
+  it("starts with what it reproduces, how to launch and override it, and the paper's figures as the paper's", async () => {
     const text = readFileSync(new URL(`${name}.yaml`, folder), 'utf8');
     const header = text.slice(0, text.indexOf('\n\n'));
     const { paper } = await loadRecipe({ dataset: name });
@@ -89,9 +89,11 @@ describe.each(reproductions)('%s', (name) => {
       '--set ',
       `WA ${paper!.wa}`,
       `UA ${paper!.ua}`,
+      'The paper reports',
     ]) {
       expect(header).toContain(part);
     }
+    expect(header).not.toMatch(/expect/i);
   });
 });
 
@@ -123,6 +125,7 @@ it('every shipped recipe loads, under its own name', async () => {
   expect(names.sort()).toEqual([
     'iemocap4',
     'iemocap4-improvised',
+    'iemocap4-lastepoch',
     'iemocap5',
     'iemocap5-excited',
     'iemocap6',
@@ -138,4 +141,9 @@ it('every shipped recipe loads, under its own name', async () => {
     'toy4',
   ]);
   for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);
+  for (const dataset of names.filter((name) => name.startsWith('meld7-'))) {
+    const text = readFileSync(new URL(`ablations/${dataset}.yaml`, folder), 'utf8');
+    const { paper } = await loadRecipe({ dataset });
+    expect(text).toContain(`# The paper reports on the test set: WA ${paper!.wa}`);
+  }
 });

@@ -16,7 +16,14 @@ function tokenizerOf(kind: 'qwen2' | 'roberta'): TextTokenizer {
 const roberta = tokenizerOf('roberta');
 const qwen = tokenizerOf('qwen2');
 const labels = ['joy', 'sadness'];
-const utterance = { id: 'u1', path: '/u1.wav', text: 'we won today', label: 'sadness', speaker: 'Ana' };
+const utterance = {
+  id: 'u1',
+  path: '/u1.wav',
+  text: 'we won today',
+  label: 'sadness',
+  speaker: 'Ana',
+  gender: '',
+};
 const text = { tokenizer: roberta, maxTokens: 64 };
 const setting: PromptSetting = {
   tokenizer: qwen,

@@ -24,6 +24,7 @@ export async function withCompute<T>(
 ): Promise<T> {
   const resolved = resolveDevice(device);
   let announced = false;
+  const told = new Set<string>();
   const features = featureProgress();
   try {
     return await work({
@@ -36,6 +37,10 @@ export async function withCompute<T>(
         announced = true;
       },
       onFeatures: features.update,
+      onAudioNotes: (text) => {
+        if (!told.has(text)) warn(text);
+        told.add(text);
+      },
     });
   } finally {
     features.finish();

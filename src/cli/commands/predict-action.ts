@@ -1,11 +1,16 @@
 /** @file `emoq predict` at work. */
 
+<<<<<<< HEAD
 import { InputError } from '../../base/index.js';
 import { adviceForSeveral, givesParts } from '../../data/tables/index.js';
+=======
+import { InputError, isSameFile, userTarget } from '../../base/index.js';
+>>>>>>> main
 import { predictionFormatOf } from '../../evaluate/index.js';
 import { findRun, openTrainedModel, predictRecordings, readRecordings } from '../../predict/index.js';
-import { loadRecipe } from '../../recipe/index.js';
+import { namesGender, type RunFolder, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
+import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
 import { warnUnfinished, withCompute } from './compute.js';
@@ -18,7 +23,9 @@ export async function run(options: PredictOptions, input: string, ...more: strin
   }
   const { output, pathColumn, textColumn, speakerColumn, format = predictionFormatOf(output) } = options;
   const folder = await findRun(options.run);
+  const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
+<<<<<<< HEAD
   const isOfText = await loadRecipe({ path: folder.recipe }).then(({ inputs }) => inputs === 'text');
   const table = await readRecordings({ input, output, ...columns }, !isOfText);
   if (!isOfText && givesParts(table)) {
@@ -42,10 +49,49 @@ export async function run(options: PredictOptions, input: string, ...more: strin
         await trained.close();
       }
     }),
+=======
+  const table = await readRecordings({ input, output, ...columns });
+  await refuseRunFiles(output, folder);
+  const { failed, rows, textless, noted, needsText, genderless, needsGender } = await withInterrupts(
+    'finishing the rows in hand',
+    (stop) =>
+      withCompute(options.device, stop, async (compute) => {
+        const trained = await openTrainedModel(folder, compute);
+        warnUnfinished(folder, trained.facts);
+        let progress: Progress | undefined;
+        const onProgress = (done: number, total: number): void => {
+          progress ??= startProgress({ label: 'predicting', unit: 'rows' });
+          progress.update(done, total);
+        };
+        try {
+          const job = { input, output, format, ...columns, channel, compute, onProgress };
+          const needsText = trained.recipe.inputs !== 'audio';
+          const { prompt } = trained.facts;
+          const needsGender = prompt !== null && namesGender(prompt);
+          return { ...(await predictRecordings(trained, table, job)), needsText, needsGender };
+        } finally {
+          progress?.finish();
+          await trained.close();
+        }
+      }),
+>>>>>>> main
   );
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
   }
-  printResult(output);
+  if (needsGender && genderless > 0) {
+    warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
+  }
+  if (noted !== '') warn(`audio of ${rows} rows: ${noted}; the column "note" says more`);
+  // Where the rows themselves went by, stdout holds nothing else.
+  if ((await userTarget(output)).kind === 'file') printResult(output);
+}
+
+/** @throws InputError where the output is a file of the run itself */
+async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
+  for (const file of runFiles(folder)) {
+    if (output === '-' || !(await isSameFile(file, output))) continue;
+    throw new InputError(`output ${output} is ${file}, of the run itself; name another file with -o`);
+  }
 }

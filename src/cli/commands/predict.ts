@@ -1,7 +1,7 @@
 /** @file `emoq predict`: its options and help. */
 
 import { type Command, Option } from 'commander';
-import { addDeviceOption, type DeviceOption } from '../options.js';
+import { addChannelOption, addDeviceOption, type DeviceOption } from '../options.js';
 
 export interface PredictOptions {
   readonly output: string;
@@ -9,6 +9,7 @@ export interface PredictOptions {
   readonly pathColumn: string;
   readonly textColumn: string;
   readonly speakerColumn: string;
+  readonly channel?: string;
   /** Default by the name of the output. */
   readonly format?: 'csv' | 'jsonl';
   readonly device: DeviceOption;
@@ -16,9 +17,14 @@ export interface PredictOptions {
 
 export function declare(command: Command): void {
   command
+<<<<<<< HEAD
     .usage('[options] <input.csv>')
     .argument('<input.csv...>', 'a CSV of audio paths; transcript and speaker where known')
     .requiredOption('-o, --output <file>', 'where the predictions go')
+=======
+    .argument('<input.csv>', 'a CSV of audio paths; text, speaker, gender and channel where known')
+    .requiredOption('-o, --output <file>', 'where the predictions go; - is stdout')
+>>>>>>> main
     .requiredOption(
       '--run <folder>',
       'the run or experiment whose model predicts (stage 2 where there is one)',
@@ -29,11 +35,13 @@ export function declare(command: Command): void {
     .addOption(
       new Option('--format <format>', 'default: by the name of the output').choices(['csv', 'jsonl']),
     );
-  addDeviceOption(command).addHelpText(
+  addDeviceOption(addChannelOption(command)).addHelpText(
     'after',
     `
 Writes label and probabilities for every row. A row that cannot be predicted
-says why in the column error, and the others go on.
+says why in the column error, and the others go on. The column note says what
+should be known of a recording: judged on its beginning, silent, clipped.
+A column channel (1, 2, ... or mix) goes before --channel.
 
 Example:
   emoq predict calls.csv -o emotions.csv --run runs/toy4`,

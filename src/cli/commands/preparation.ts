@@ -52,6 +52,7 @@ export async function runPreparation(
     }),
   ).finally(progress.finish);
   report(summary);
+  await warnOfAudio(summary);
   const { countsTable } = await import('./counts-table.js');
   printResult(countsTable(summary.counts));
   printResult(
@@ -61,8 +62,6 @@ export async function runPreparation(
 
 function report(summary: PreparationSummary): void {
   const { differences } = summary;
-  for (const warning of summary.warnings) warn(warning);
-  for (const remark of summary.remarks) note(remark);
   for (const difference of differences.slice(0, MAX_LISTED)) warn(difference);
   if (differences.length > MAX_LISTED) {
     warn(`and ${differences.length - MAX_LISTED} more differences, listed in the manifest's JSON`);
@@ -78,6 +77,19 @@ function report(summary: PreparationSummary): void {
     summary.alreadyDone
       ? 'everything was prepared already; nothing was changed'
       : `converted ${summary.converted.toLocaleString('en')} clips in ${formatDuration(summary.seconds)}${rate(summary)}`,
+  );
+}
+
+/** One line on the sound of the clips that were kept, and one where another ffmpeg had decoded some of them. */
+async function warnOfAudio(summary: PreparationSummary): Promise<void> {
+  const { AUDIO_NOTE_KINDS, countByKind } = await import('../../data/audio/index.js');
+  const notes = AUDIO_NOTE_KINDS.flatMap((kind) => summary[kind].map(({ id }) => ({ kind, name: id })));
+  if (notes.length > 0) warn(`audio: ${countByKind(notes)}; manifest.json has each with its reason`);
+  const { decodedAgain } = summary;
+  if (decodedAgain === undefined) return;
+  const { clips, from, by } = decodedAgain;
+  warn(
+    `${clips.toLocaleString('en')} clips had been decoded by ffmpeg ${from}; they were decoded again by ffmpeg ${by}, so that all are by one version`,
   );
 }
 

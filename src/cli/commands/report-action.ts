@@ -2,9 +2,19 @@
 
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatBytes, InputError, InterruptedError, writeFileAtomic } from '../../base/index.js';
+import {
+  formatBytes,
+  InputError,
+  InterruptedError,
+  isSameFile,
+  makeOutputFolder,
+  userTarget,
+  writeFileAtomic,
+  writeOutput,
+} from '../../base/index.js';
 import { type ReportData, renderReport, reportPlots } from '../../evaluate/report/index.js';
 import { type EvaluatedRuns, gatherReport } from '../../predict/report/index.js';
+import { readFacts, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -33,8 +43,8 @@ export async function run(options: ReportOptions): Promise<void> {
       ? join(found[0]!.folder.dir, 'report.html')
       : join(root, `stage${stage}-seeds.html`);
   const out = options.out ?? beside;
-  await refuseOther(out, 'file');
-  if (plotsDir !== undefined) await refuseOther(plotsDir, 'folder');
+  const isPage = await checkPage(out, found);
+  if (plotsDir !== undefined) await checkPlotsFolder(plotsDir);
   if (options.ablations !== undefined) await requireFolder(options.ablations);
 
   for (const { dir, folder, runs } of found) {
@@ -42,14 +52,15 @@ export async function run(options: ReportOptions): Promise<void> {
   }
   const data = await gather(found, root, options);
   const page = renderReport(data);
-  await writeFileAtomic(out, page);
+  await writeOutput(out, page);
   if (plotsDir !== undefined) {
     const plots = reportPlots(data);
+    await makeOutputFolder(plotsDir);
     for (const { name, svg } of plots) await writeFileAtomic(join(plotsDir, `${name}.svg`), svg);
     note(`${plots.length} plots in ${plotsDir}`);
   }
   note(`${data.utterances.length} utterances, ${formatBytes(Buffer.byteLength(page))}`);
-  printResult(out);
+  if (isPage) printResult(out); // where the page itself went by, stdout holds nothing else
 }
 
 /** @throws InterruptedError after Ctrl-C */
@@ -94,15 +105,30 @@ function progressSteps() {
   return Object.assign(step, { finish: (): void => current?.progress.finish() });
 }
 
-/** @throws InputError where there is something else than a file, or a folder, by that name */
-async function refuseOther(path: string, wanted: 'file' | 'folder'): Promise<void> {
+/**
+ * Whether the page is a file, and not something that it is written through.
+ * @throws InputError where it is a folder, or a file that it is made from
+ */
+async function checkPage(out: string, found: readonly EvaluatedRuns[]): Promise<boolean> {
+  const target = await userTarget(out, '--out');
+  if (target.kind === 'stream') return false;
+  const folders = found.flatMap(({ folder, runs }) => [folder, ...runs]);
+  const facts = await Promise.all(folders.map(readFacts));
+  const files = [...folders.flatMap(runFiles), ...facts.flatMap((run) => (run ? [run.manifest.path] : []))];
+  for (const file of files) {
+    if (!(await isSameFile(file, target.path))) continue;
+    throw new InputError(`output ${out} is ${file}, which the report is made from; name another with --out`);
+  }
+  return true;
+}
+
+/** @throws InputError where there is something else than a folder by that name */
+async function checkPlotsFolder(path: string): Promise<void> {
+  if (path === '-') throw new InputError('--plots are several files: name a folder for them');
   const present = await stat(path).catch(() => undefined);
-  if (present === undefined || present.isDirectory() === (wanted === 'folder')) return;
-  throw new InputError(
-    wanted === 'file'
-      ? `output ${path} is a folder; name a file in it with --out`
-      : `${path} is a file; name a folder for the plots with --plots`,
-  );
+  if (present === undefined || present.isDirectory()) return;
+  const what = present.isFile() ? 'a file' : 'no folder';
+  throw new InputError(`${path} is ${what}; name a folder for the plots with --plots`);
 }
 
 async function requireFolder(path: string): Promise<void> {

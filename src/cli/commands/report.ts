@@ -35,7 +35,7 @@ export function declare(command: Command): void {
       parseSeedsOrAll,
     )
     .option('--stage <n>', 'report on the model of this stage', parseStage, 2)
-    .option('--out <file>', 'where the page goes (default: beside the results)')
+    .option('--out <file>', 'where the page goes, - is stdout (default: beside the results)')
     .option('--plots <folder>', 'write the plots there too, as SVG files')
     .option(
       '--mistakes <n>',

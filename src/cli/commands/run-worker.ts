@@ -3,13 +3,16 @@
  * prints nothing. A signal, an order to stop or the end of its parent make it finish the steps in hand and save.
  */
 
-import { runStage } from '../../train/index.js';
+import { STOP_SIGNALS } from '../interrupt.js';
+import { guardStreams } from '../output.js';
 import type { RunMessage, RunOrder, RunTask } from './run-messages.js';
 
 const stop = new AbortController();
 const abort = (): void => stop.abort();
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, abort);
+guardStreams();
+// Before training is loaded, which takes a while: a terminal sends its signals to this process too.
+for (const signal of STOP_SIGNALS) process.on(signal, abort);
 process.on('disconnect', abort);
 process.on('message', (order: RunOrder) => {
   if (order.kind === 'stop') abort();
@@ -18,6 +21,7 @@ process.on('message', (order: RunOrder) => {
 
 async function train({ compute, saveIntervalSec, ...run }: RunTask): Promise<void> {
   try {
+    const { runStage } = await import('../../train/index.js');
     const outcome = await runStage({
       ...run,
       compute: { ...compute, stop: stop.signal },

@@ -4,8 +4,10 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   addCorpusOptions,
   addDeviceOption,
+  addSplitSeedOption,
   type CorpusOptions,
   type DeviceOption,
+  LARGEST_SEED,
   wholeNumber,
 } from '../options.js';
 
@@ -22,14 +24,18 @@ export interface StageOptions extends CorpusOptions {
 
 /** @param about what the stage does, between its options and its example. */
 export function declareStage(command: Command, stage: 1 | 2, about: string): void {
-  addCorpusOptions(command)
+  addSplitSeedOption(addCorpusOptions(command))
     .addOption(
       new Option('--fold <n>', 'train this fold of a cross-validation')
         .argParser(wholeNumber(1))
         .conflicts('folds'),
     )
     .option('--folds <k>', 'train all k folds', wholeNumber(2))
-    .option('--seeds <list>', 'train with each of these seeds, such as 1,2,3', parseSeeds)
+    .option(
+      '--seeds <list>',
+      'train with each of these seeds, such as 1,2,3; a seed also draws who validates, but with --split-seed',
+      parseSeeds,
+    )
     .option(
       '--jobs <n>',
       'train n of the folds and seeds at a time, the cores divided among them',
@@ -65,6 +71,3 @@ export function parseSeeds(value: string): readonly number[] {
     'It must be different whole numbers with commas between them, such as 1,2,3.',
   );
 }
-
-/** As the recipe's key has it. */
-const LARGEST_SEED = 2 ** 32 - 1;

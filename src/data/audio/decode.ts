@@ -1,40 +1,87 @@
-/** @file Any audio file to mono 16 kHz samples. */
+/** @file Any audio file to mono 16 kHz samples, with what should be known of them. */
 
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { errorMessage, InputError } from '../../base/index.js';
-import { type ChannelChoice, type InterleavedAudio, toMono } from './channels.js';
-import { decodeTogether, decodeWithFfmpeg, type FfmpegInput, requireFfmpeg } from './ffmpeg.js';
-import { readWavHeader, readWavSamples } from './wav.js';
+import { type AudioNote, clippingNote, isSilent } from './audio-notes.js';
+import { type ChannelChoice, type InterleavedAudio, type MonoAudio, toMono } from './channels.js';
+import {
+  decodeTogether,
+  decodeWithFfmpeg,
+  type FfmpegInput,
+  requireFfmpeg,
+  resampleWithFfmpeg,
+} from './ffmpeg.js';
+import { fullScaleOf } from './full-scale.js';
+import { probeWavPeak, readWavHeader, readWavSamples } from './wav.js';
+import type { WavHeader } from './wav-header.js';
 
 /** The rate that HuBERT was trained at, and that every prepared clip has. */
 export const SAMPLE_RATE_HZ = 16_000;
 
-export interface DecodeOptions {
+/** A file, or a part of one. */
+export interface AudioPart {
+  path: string;
   channel?: ChannelChoice | undefined;
   /** Where to begin in the file. */
   startSec?: number | undefined;
-  /** The most to return. */
+  /** The most to return. Hardly more than that is read of the file. */
   maxDurationSec?: number | undefined;
+}
+
+export interface DecodeOptions extends Omit<AudioPart, 'path'> {
   signal?: AbortSignal | undefined;
 }
+
+/** Sound that can be worked with. */
+export interface DecodedAudio {
+  /** Mono [frames] at 16 kHz in [-1, 1]. */
+  samples: Float32Array;
+  /** Length of the whole file, where it says. */
+  fileSec: number | undefined;
+  /** The file goes on after what was asked for. */
+  isCut: boolean;
+  /** In the order of `AUDIO_NOTE_KINDS`, one of a kind. */
+  notes: readonly AudioNote[];
+  /** ffmpeg decoded it: another version may give other samples. */
+  byFfmpeg: boolean;
+}
+
+/** Sound that cannot be decoded, and why. */
+export interface UndecodedAudio {
+  error: InputError;
+  byFfmpeg: boolean;
+}
+
+/** What is read of a file, before it is made mono. */
+interface ReadAudio extends InterleavedAudio {
+  fileSec: number | undefined;
+  /** Floats as they were stored, with the largest magnitude that is known of the file. */
+  floatPeak?: number | undefined;
+  notes: AudioNote[];
+  byFfmpeg: boolean;
+}
+
+/** More than is asked for, to see whether there is more, whatever a codec's frames round to. */
+const BEYOND_SEC = 0.01;
+/** A resampler looks this far ahead, and further. */
+const RESAMPLING_SEC = 0.1;
+/** Less than its header promises by this much is worth a note. */
+const MISSING_SEC = 0.1;
 
 /**
  * Mono samples [frames] at 16 kHz in [-1, 1]. A 16 kHz PCM or float WAV is read directly; everything else that
  * ffmpeg knows goes through one ffmpeg process.
- * @throws InputError, one line: file missing, no audio stream, truncated, no samples, NaN, ffmpeg not installed. Its
- *   cause is the system's error where the file could not be read at all, which another time it may be.
+ * @throws InputError, one line: file missing, no audio stream, no such channel, truncated, no samples, NaN, ffmpeg not
+ *   installed. Its cause is the system's error where the file could not be read at all, which another time it may be.
  */
-export async function decodeAudio(path: string, options: DecodeOptions = {}): Promise<Float32Array> {
-  const { channel, signal } = options;
-  const direct = await readDirectly(path, options);
-  const audio = direct ?? (await decodeWithFfmpeg(ffmpegInput(path, options), SAMPLE_RATE_HZ, signal));
-  return finished(path, audio, channel);
-}
-
-/** A file, or a part of one. */
-export interface AudioPart extends Pick<DecodeOptions, 'startSec' | 'maxDurationSec'> {
-  path: string;
+export async function decodeAudio(path: string, options: DecodeOptions = {}): Promise<DecodedAudio> {
+  const { signal } = options;
+  const part = { ...options, path };
+  const read = await readDirectly(part, signal);
+  if ('samples' in read) return finished(part, read);
+  const decoded = await decodeWithFfmpeg(ffmpegInput(part), SAMPLE_RATE_HZ, signal);
+  return finished(part, fromFfmpeg(decoded, read));
 }
 
 /**
@@ -47,67 +94,139 @@ export async function decodeAudioFiles(
   parts: readonly AudioPart[],
   folder: string,
   signal?: AbortSignal,
-): Promise<(Float32Array | InputError)[]> {
-  const inputs = parts.map((part) => ffmpegInput(part.path, part));
-  const finish = async (audio: InterleavedAudio, index: number) => finished(parts[index]!.path, audio);
-  const alone = async (index: number): Promise<Float32Array> =>
-    finish(await decodeWithFfmpeg(inputs[index]!, SAMPLE_RATE_HZ, signal), index);
-
-  const decoded = await Promise.all(
-    parts.map(async (part, index) => {
-      const direct = readDirectly(part.path, { ...part, signal });
-      return direct.then((audio) => audio && finish(audio, index)).catch(inputErrorOf);
-    }),
+): Promise<(DecodedAudio | UndecodedAudio)[]> {
+  const reads = await Promise.all(
+    parts.map((part) =>
+      readDirectly(part, signal)
+        .then((read) => ('samples' in read ? finished(part, read) : read))
+        .catch((error: unknown) => undecoded(error, false)),
+    ),
   );
-  const open = [...decoded.keys()].filter((index) => decoded[index] === undefined);
+  const isOpen = (read: (typeof reads)[number]): read is Unread => 'filePeak' in read;
+  const open = [...reads.keys()].filter((index) => isOpen(reads[index]!));
+  const decoded = reads.map((read) => (isOpen(read) ? undefined : read));
   if (open.length > 0) await requireFfmpeg();
+  const finish = (audio: Parameters<typeof fromFfmpeg>[0], index: number): DecodedAudio | UndecodedAudio => {
+    try {
+      return finished(parts[index]!, fromFfmpeg(audio, reads[index] as Unread));
+    } catch (error) {
+      return undecoded(error, true);
+    }
+  };
   if (open.length > 1) {
-    const openInputs = open.map((index) => inputs[index]!);
-    const take = (audio: InterleavedAudio, at: number) => finish(audio, open[at]!).catch(inputErrorOf);
-    const together = await decodeTogether(openInputs, SAMPLE_RATE_HZ, folder, take, signal);
+    const inputs = open.map((index) => ffmpegInput(parts[index]!));
+    const take = async (audio: Parameters<typeof fromFfmpeg>[0], at: number) => finish(audio, open[at]!);
+    const together = await decodeTogether(inputs, SAMPLE_RATE_HZ, folder, take, signal);
     for (const [at, index] of open.entries()) decoded[index] = together[at];
   }
-  for (const index of open) decoded[index] ??= await alone(index).catch(inputErrorOf);
-  return decoded as (Float32Array | InputError)[];
+  for (const index of open) {
+    decoded[index] ??= await decodeWithFfmpeg(ffmpegInput(parts[index]!), SAMPLE_RATE_HZ, signal).then(
+      (audio) => finish(audio, index),
+      (error: unknown) => undecoded(error, true),
+    );
+  }
+  return decoded as (DecodedAudio | UndecodedAudio)[];
 }
 
 /** Bad input as a value; anything else is thrown on. */
-function inputErrorOf(error: unknown): InputError {
-  if (error instanceof InputError) return error;
+function undecoded(error: unknown, byFfmpeg: boolean): UndecodedAudio {
+  if (error instanceof InputError) return { error, byFfmpeg };
   throw error;
 }
 
-/** What needs no ffmpeg; undefined where it is ffmpeg's work. */
-async function readDirectly(path: string, options: DecodeOptions): Promise<InterleavedAudio | undefined> {
-  const { startSec, maxDurationSec, signal } = options;
+/** A file that is ffmpeg's work. */
+interface Unread {
+  /** The largest magnitude found in a float WAV; 0 for anything else. */
+  filePeak: number;
+}
+
+/** What needs no ffmpeg, or ffmpeg for the rate alone; else what is known beforehand of a file that it must decode. */
+async function readDirectly(part: AudioPart, signal: AbortSignal | undefined): Promise<ReadAudio | Unread> {
+  const { path } = part;
   signal?.throwIfAborted();
+  let wav: { audio: ReadAudio; sampleRateHz: number } | undefined;
   try {
     const file = await stat(path);
     if (!file.isFile()) throw new InputError(`audio file ${path} is not a file`);
     if (file.size === 0) throw new InputError(`audio file ${path} is empty (0 bytes)`);
     const header = await readWavHeader(path);
-    if (header?.frames === 0) throw new InputError(`audio file ${path} holds no samples`);
-    if (header?.sampleRateHz !== SAMPLE_RATE_HZ) return undefined;
-    return await readWavSamples(path, header, startSec, maxDurationSec);
+    if (!header) return { filePeak: 0 };
+    if (header.frames === 0) throw new InputError(`audio file ${path} holds no samples`);
+    const filePeak = header.encoding === 'float' ? await probeWavPeak(path, header) : 0;
+    // ffmpeg would believe the header.
+    if (header.sampleRateHz !== SAMPLE_RATE_HZ && !header.isOdd) return { filePeak };
+    wav = { audio: await readWav(part, header, filePeak), sampleRateHz: header.sampleRateHz };
   } catch (error) {
     if (error instanceof InputError) throw error;
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const why = isMissing ? 'does not exist' : `cannot be read: ${errorMessage(error)}`;
     throw new InputError(`audio file ${path} ${why}`, { cause: error });
   }
+  const { audio, sampleRateHz } = wav;
+  if (sampleRateHz === SAMPLE_RATE_HZ || audio.samples.length === 0) return audio;
+  const rates = { fromHz: sampleRateHz, toHz: SAMPLE_RATE_HZ };
+  const resampled = await resampleWithFfmpeg(audio, rates, limitSec(part), signal);
+  return { ...audio, ...resampled, byFfmpeg: true };
 }
 
-function ffmpegInput(path: string, { startSec, maxDurationSec }: DecodeOptions): FfmpegInput {
-  return { path: resolve(path), startSec, durationSec: maxDurationSec };
+async function readWav(part: AudioPart, header: WavHeader, filePeak: number): Promise<ReadAudio> {
+  const { sampleRateHz, frames, promisedSec } = header;
+  const fileSec = frames / sampleRateHz;
+  const margin = sampleRateHz === SAMPLE_RATE_HZ ? 0 : RESAMPLING_SEC;
+  const durationSec = (limitSec(part) ?? Number.POSITIVE_INFINITY) + margin;
+  const audio = await readWavSamples(part.path, header, part.startSec, durationSec);
+  const notes: AudioNote[] = [];
+  if (promisedSec !== undefined && promisedSec - fileSec > MISSING_SEC) {
+    const text = `incomplete: ${fileSec.toFixed(2)} s of the ${promisedSec.toFixed(2)} s that its header promises`;
+    notes.push({ kind: 'incomplete', text });
+  }
+  const floatPeak = header.encoding === 'float' ? filePeak : undefined;
+  return { ...audio, fileSec, floatPeak, notes, byFfmpeg: false };
 }
 
-function finished(path: string, audio: InterleavedAudio, channel?: ChannelChoice): Float32Array {
-  const samples = pickChannel(path, audio, channel);
-  if (samples.length === 0) throw new InputError(`audio file ${path} holds no samples`);
+function fromFfmpeg(
+  { isFloat, ...audio }: Awaited<ReturnType<typeof decodeWithFfmpeg>>,
+  { filePeak }: Unread,
+): ReadAudio {
+  return { ...audio, ...(isFloat && { floatPeak: filePeak }), notes: [], byFfmpeg: true };
+}
+
+function ffmpegInput(part: AudioPart): FfmpegInput {
+  return { path: resolve(part.path), startSec: part.startSec, durationSec: limitSec(part) };
+}
+
+/** How much is read to return what is asked for. */
+function limitSec({ maxDurationSec }: AudioPart): number | undefined {
+  return maxDurationSec === undefined ? undefined : maxDurationSec + BEYOND_SEC;
+}
+
+function finished(part: AudioPart, audio: ReadAudio): DecodedAudio {
+  const { path, startSec = 0, maxDurationSec = Number.POSITIVE_INFINITY } = part;
+  const { channels, fileSec, byFfmpeg } = audio;
+  const asked = Math.max(1, Math.round(maxDurationSec * SAMPLE_RATE_HZ)) * channels;
+  const isCut = audio.samples.length > asked;
+  const used: InterleavedAudio = { ...audio, samples: audio.samples.subarray(0, asked) };
+  if (used.samples.length === 0) throw new InputError(`audio file ${path} holds no samples`);
+  const notes = [...audio.notes];
+  if (audio.floatPeak !== undefined) {
+    const { divisor, note } = fullScaleOf(used.samples, audio.floatPeak, path);
+    if (divisor !== 1) used.samples = used.samples.map((value) => value / divisor);
+    if (note) notes.push(note);
+  }
+  const mono = monoOf(path, used, part.channel);
+  if (mono.note) notes.push(mono.note);
+  const clipped = clippingNote(used.samples, channels, mono.picked);
+  const samples = withinFullScale(path, mono.samples, startSec);
+  if (isSilent(samples)) notes.push({ kind: 'silent', text: 'silent: there is no sound in it' });
+  else if (clipped) notes.push(clipped);
+  return { samples, fileSec, isCut, notes, byFfmpeg };
+}
+
+function withinFullScale(path: string, samples: Float32Array, startSec: number): Float32Array {
   for (let i = 0; i < samples.length; i++) {
     const value = samples[i]!;
     if (!Number.isFinite(value)) {
-      const atSec = (i / SAMPLE_RATE_HZ).toFixed(3);
+      const atSec = (startSec + i / SAMPLE_RATE_HZ).toFixed(3);
       throw new InputError(`audio file ${path} holds ${value} at ${atSec} s: every sample must be a number`);
     }
     if (value > 1) samples[i] = 1;
@@ -116,7 +235,7 @@ function finished(path: string, audio: InterleavedAudio, channel?: ChannelChoice
   return samples;
 }
 
-function pickChannel(path: string, audio: InterleavedAudio, choice: ChannelChoice | undefined): Float32Array {
+function monoOf(path: string, audio: InterleavedAudio, choice: ChannelChoice | undefined): MonoAudio {
   try {
     return toMono(audio, choice);
   } catch (error) {

@@ -45,8 +45,8 @@ export const FFMPEG_PARTS: readonly FfmpegPart[] = [
   ...forUse('the audio of reports', ['encoder', 'libmp3lame'], ['muxer', 'mp3']),
 ];
 
-/** A listing takes milliseconds; a wrapper script or a slow disk may take longer. */
-const TIME_LIMIT_MS = 5000;
+/** A listing takes milliseconds; a wrapper script, a slow disk or a busy machine may make that seconds. */
+const TIME_LIMIT_MS = 20_000;
 const LISTINGS = ['version', 'codecs', 'formats', 'filters'] as const;
 
 /**
@@ -78,9 +78,12 @@ export async function inspectFfmpeg(path: string): Promise<FfmpegFacts> {
   };
 }
 
-/** @throws Error when the program does not run, with a line that says why */
-export async function inspectProgram(path: string): Promise<ProgramFacts> {
-  return { path, version: versionOf(await output(path, 'version'), path) };
+/**
+ * @param timeLimitMs 0 for none
+ * @throws Error when the program does not run, with a line that says why
+ */
+export async function inspectProgram(path: string, timeLimitMs = TIME_LIMIT_MS): Promise<ProgramFacts> {
+  return { path, version: versionOf(await output(path, 'version', timeLimitMs), path) };
 }
 
 /** ` DEA.L. opus   Opus (decoders: opus libopus ) (encoders: opus libopus )`: a codec alone is its own coder. */
@@ -109,10 +112,14 @@ function versionOf(text: string, path: string): string {
   return version;
 }
 
-async function output(path: string, listing: (typeof LISTINGS)[number]): Promise<string> {
+async function output(
+  path: string,
+  listing: (typeof LISTINGS)[number],
+  timeLimitMs = TIME_LIMIT_MS,
+): Promise<string> {
   try {
     const child = promisify(execFile)(path, ['-hide_banner', `-${listing}`], {
-      timeout: TIME_LIMIT_MS,
+      timeout: timeLimitMs,
       killSignal: 'SIGKILL',
       maxBuffer: 4 << 20,
     });
@@ -121,7 +128,7 @@ async function output(path: string, listing: (typeof LISTINGS)[number]): Promise
   } catch (error) {
     const { killed, code, signal } = error as { killed?: boolean; code?: unknown; signal?: unknown };
     const why = killed
-      ? `did not answer within ${TIME_LIMIT_MS / 1000} s`
+      ? `did not answer within ${timeLimitMs / 1000} s`
       : `does not run (${signal ?? (typeof code === 'number' ? `exit code ${code}` : code)})`;
     throw new Error(`${path} ${why}`);
   }

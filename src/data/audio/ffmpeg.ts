@@ -7,10 +7,12 @@
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import ffmpeg, { type FfmpegCommand } from 'fluent-ffmpeg';
 import { errorMessage, InputError } from '../../base/index.js';
 import type { InterleavedAudio } from './channels.js';
+import { findProgram, inspectProgram } from './ffmpeg-facts.js';
+import { FILE_INPUT_OPTIONS, pipeInputOptions, refusedFormat } from './ffmpeg-formats.js';
 import { parseWav } from './wav.js';
 
 /** What to decode. */
@@ -21,7 +23,16 @@ export interface FfmpegInput {
   durationSec?: number | undefined;
 }
 
+/** What ffmpeg makes of an input. */
+export interface FfmpegAudio extends InterleavedAudio {
+  /** Length of the whole file in seconds, where it says. */
+  fileSec: number | undefined;
+  /** Its samples are floats as somebody stored them, not what a codec or integers gave. */
+  isFloat: boolean;
+}
+
 let probed: Promise<void> | undefined;
+let version: Promise<string | undefined> | undefined;
 
 /** @throws InputError when there is no ffmpeg that runs. Looks once for the whole process. */
 export function requireFfmpeg(): Promise<void> {
@@ -40,6 +51,21 @@ export function requireFfmpeg(): Promise<void> {
 }
 
 /**
+ * Version of the ffmpeg that decodes, such as `5.1.9-0+deb12u1`: codecs may give other samples in another. Asks once for
+ * the whole process.
+ * @returns undefined where there is none that runs
+ */
+export function ffmpegVersion(): Promise<string | undefined> {
+  version ??= findProgram('ffmpeg')
+    .then((path) => (path === undefined ? undefined : inspectProgram(path, 0)))
+    .then(
+      (program) => program?.version,
+      () => undefined,
+    );
+  return version;
+}
+
+/**
  * Decodes the first audio stream of any file that ffmpeg reads, resampled, all channels interleaved, through a pipe.
  * @throws InputError when the file has no audio, cannot be decoded or is cut off; the message is one line.
  */
@@ -47,7 +73,7 @@ export async function decodeWithFfmpeg(
   input: FfmpegInput,
   sampleRateHz: number,
   signal?: AbortSignal,
-): Promise<InterleavedAudio> {
+): Promise<FfmpegAudio> {
   await requireFfmpeg();
   const { sink, chunks } = memorySink();
   const command = ffmpegOf([input]);
@@ -61,7 +87,32 @@ export async function decodeWithFfmpeg(
       `${input.path} is truncated or damaged: ${decodedSec.toFixed(2)} s of ${wantedSec.toFixed(2)} s can be decoded (ffmpeg: ${report.complaint})`,
     );
   }
-  return audio;
+  return { ...audio, ...describeInput(report, 0) };
+}
+
+/**
+ * Resamples sound that was read here, channels interleaved.
+ * @param durationSec the most to return
+ * @throws InputError when ffmpeg is not installed; Error with ffmpeg's own line when it fails
+ */
+export async function resampleWithFfmpeg(
+  { samples, channels, channelMask }: InterleavedAudio,
+  rates: { fromHz: number; toHz: number },
+  durationSec: number | undefined,
+  signal?: AbortSignal,
+): Promise<InterleavedAudio> {
+  await requireFfmpeg();
+  const { sink, chunks } = memorySink();
+  const bytes = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
+  const command = ffmpeg()
+    .input(Readable.from([bytes], { objectMode: false }))
+    .inputOptions([...GENERAL_OPTIONS, ...INPUT_OPTIONS, ...pipeInputOptions('f32le')])
+    .inputOptions(['-f', 'f32le', '-ar', String(rates.fromHz), '-ac', String(channels)]);
+  addWavOutput(command, sink, 0, { durationSec }, rates.toHz);
+  const { failure } = await runFfmpeg(command, signal);
+  if (failure !== undefined) throw new Error(`ffmpeg cannot resample (${telling(failure)})`);
+  const resampled = await parseWav(Buffer.concat(chunks), 'resampled sound');
+  return { samples: resampled.samples, channels, channelMask };
 }
 
 /**
@@ -75,7 +126,7 @@ export async function decodeTogether<T>(
   inputs: readonly FfmpegInput[],
   sampleRateHz: number,
   folder: string,
-  take: (audio: InterleavedAudio, index: number) => Promise<T>,
+  take: (audio: FfmpegAudio, index: number) => Promise<T>,
   signal?: AbortSignal,
 ): Promise<(T | undefined)[]> {
   await requireFfmpeg();
@@ -86,14 +137,16 @@ export async function decodeTogether<T>(
     for (const [index, input] of inputs.entries()) {
       addWavOutput(command, outputs[index]!, index, input, sampleRateHz);
     }
-    const { failure, complaint, announcedSec } = await runFfmpeg(command, signal);
+    const report = await runFfmpeg(command, signal);
+    const { failure, complaint, announcedSec } = report;
     if (failure === undefined) {
       const taken: (T | undefined)[] = [];
       for (const [index, input] of inputs.entries()) {
         const audio = await parseWav(await readFile(outputs[index]!), input.path);
         // Complaints do not say whose they are: a clip that may be meant is looked at alone.
         const isSuspect = complaint && compareLengths(audio, input, announcedSec[index]).isShort;
-        taken.push(isSuspect ? undefined : await take(audio, index));
+        const described = { ...audio, ...describeInput(report, index) };
+        taken.push(isSuspect ? undefined : await take(described, index));
       }
       return taken;
     }
@@ -104,7 +157,7 @@ export async function decodeTogether<T>(
   if (inputs.length < 2) return [undefined];
   const middle = Math.ceil(inputs.length / 2);
   const taken = await decodeTogether(inputs.slice(0, middle), sampleRateHz, folder, take, signal);
-  const takeRest = (audio: InterleavedAudio, index: number) => take(audio, middle + index);
+  const takeRest = (audio: FfmpegAudio, index: number) => take(audio, middle + index);
   taken.push(...(await decodeTogether(inputs.slice(middle), sampleRateHz, folder, takeRest, signal)));
   return taken;
 }
@@ -170,14 +223,18 @@ function memorySink(): { sink: Writable; chunks: Buffer[] } {
   return { sink, chunks };
 }
 
+/** Told once, for all inputs. */
+const GENERAL_OPTIONS = ['-nostdin', '-y', '-hide_banner', '-nostats'];
+/** A layout that the file does not state stays unknown: a guessed centre would be some microphone. */
+const INPUT_OPTIONS = ['-threads', '1', '-guess_layout_max', '2'];
+
 function ffmpegOf(inputs: readonly FfmpegInput[]): FfmpegCommand {
   const command = ffmpeg();
   for (const [index, { path, startSec }] of inputs.entries()) {
     // The `file:` protocol keeps names with colons or a leading dash from being read as anything but a path.
     command.input(`file:${path}`);
-    if (index === 0) command.inputOptions(['-nostdin', '-y', '-hide_banner', '-nostats']); // for all of them
-    // A layout that the file does not state stays unknown: a guessed centre would be some microphone.
-    command.inputOptions(['-threads 1', '-guess_layout_max 2']);
+    if (index === 0) command.inputOptions(GENERAL_OPTIONS);
+    command.inputOptions([...INPUT_OPTIONS, ...FILE_INPUT_OPTIONS]);
     if (startSec) command.seekInput(startSec);
   }
   return command;
@@ -196,7 +253,7 @@ function addWavOutput(
   command: FfmpegCommand,
   target: string | Writable,
   index: number,
-  { durationSec }: FfmpegInput,
+  { durationSec }: Pick<FfmpegInput, 'durationSec'>,
   sampleRateHz: number,
 ): void {
   addOutput(command, target, index).audioCodec('pcm_f32le').audioFrequency(sampleRateHz).format('wav');
@@ -225,10 +282,26 @@ const COMPLAINT = /^\S.*(?:partial file|corrupt|invalid|error while decoding|fai
 /** Ended by somebody: by a signal that ffmpeg takes for a wish, or cannot take at all. */
 const ENDED = /^Exiting normally, received signal \d+|killed with signal SIG(?:KILL|TERM|INT|HUP)/m;
 
+/** Float samples that are stored as such; a codec's samples are floats too, and may pass full scale a little. */
+const FLOAT_CODEC = /^(?:pcm_f\d+[lb]e\b|wavpack\b.*\bfltp?\b)/;
+
+function describeInput(
+  { announcedSec, codecs }: FfmpegReport,
+  index: number,
+): Pick<FfmpegAudio, 'fileSec' | 'isFloat'> {
+  const fileSec = announcedSec[index];
+  return {
+    fileSec: Number.isFinite(fileSec) ? fileSec : undefined,
+    isFloat: FLOAT_CODEC.test(codecs[index] ?? ''),
+  };
+}
+
 /** What ffmpeg said. */
 interface FfmpegReport {
   /** Container duration of each input in seconds; NaN where the file does not say, or ffmpeg only guesses. */
   announcedSec: number[];
+  /** The first audio stream of each input, such as `pcm_f32le ([3][0][0][0] / 0x0003), 16000 Hz, mono, flt`. */
+  codecs: string[];
   /** The first line that reports broken data, or ''. */
   complaint: string;
   /** Where ffmpeg failed: all that it said. */
@@ -239,6 +312,7 @@ interface FfmpegReport {
 function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Promise<FfmpegReport> {
   return new Promise((resolve, reject) => {
     const announcedSec: number[] = [];
+    const codecs: string[] = [];
     let input = -1;
     let isGuess = false;
     let complaint = '';
@@ -252,8 +326,11 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
     command.on('stderr', (line: string) => {
       const opened = /^Input #(\d+), /.exec(line);
       if (opened) input = Number(opened[1]);
+      if (/^Stream mapping:|^Output #/.test(line)) input = -1;
+      const codec = /^ {2}Stream #\d+:\d+.*?: Audio: (.*)$/.exec(line);
+      if (codec && input >= 0) codecs[input] ??= codec[1]!;
       const duration = /^ {2}Duration: ([^,]+),/.exec(line);
-      if (duration) {
+      if (duration && input >= 0) {
         announcedSec[input] = isGuess ? Number.NaN : clockToSec(duration[1]!);
         isGuess = false;
       }
@@ -267,11 +344,11 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
       const ended = ENDED.exec(`${text}\n${error.message}`);
       if (signal?.aborted) reject(signal.reason);
       else if (ended) reject(new Error(`ffmpeg was ended from outside (${ended[0]}); run again to go on`));
-      else resolve({ announcedSec, complaint, failure: `${text}\n${errorMessage(error)}` });
+      else resolve({ announcedSec, codecs, complaint, failure: `${text}\n${errorMessage(error)}` });
     });
     command.on('end', () => {
       finish();
-      resolve({ announcedSec, complaint, failure: unwritten });
+      resolve({ announcedSec, codecs, complaint, failure: unwritten });
     });
     command.run();
   });
@@ -280,6 +357,10 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
 /** Why a file has no output, to follow its name. */
 function explain(failure: string): string {
   if (/matches no streams|does not contain any stream/.test(failure)) return 'has no audio stream';
+  const format = refusedFormat(failure);
+  if (format !== undefined) {
+    return `is not a recording but of the format "${format}", which emoq does not open: it may name other files; give the recordings themselves`;
+  }
   if (/moov atom not found/.test(failure)) return 'is truncated or not a video file (moov atom not found)';
   return `cannot be decoded (ffmpeg: ${telling(failure)})`;
 }

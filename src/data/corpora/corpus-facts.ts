@@ -82,8 +82,7 @@ export function countDifferences(facts: CorpusFacts, utterances: readonly Uttera
       differences.push(...compare(`${kind} ${name}: `, expected, found[kind]?.[name] ?? {}));
     }
     for (const name of Object.keys(found[kind] ?? {})) {
-      if (facts.counts[kind] && !Object.hasOwn(facts.counts[kind], name))
-        differences.push(`${kind} ${name} is unknown`);
+      if (facts.counts[kind] && !(name in facts.counts[kind])) differences.push(`${kind} ${name} is unknown`);
     }
   }
   return differences;
@@ -103,9 +102,7 @@ export function refuseDifferences(what: string, differences: readonly string[]):
 
 function compare(where: string, expected: LabelCounts | undefined, found: LabelCounts): string[] {
   return Object.entries(expected ?? {}).flatMap(([labels, count]) => {
-    const have = labels
-      .split('+')
-      .reduce((sum, label) => sum + (Object.hasOwn(found, label) ? found[label]! : 0), 0);
+    const have = labels.split('+').reduce((sum, label) => sum + (found[label] ?? 0), 0);
     return have === count ? [] : [`${where}${labels} ${have} instead of ${count}`];
   });
 }

@@ -3,9 +3,9 @@
 export { SHORTEST_CLIP_SEC } from './clips/index.js';
 export { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
 export { type CsvCorpusOptions, prepareCsv } from './csv-corpus.js';
+export { type CsvRow, type CsvTable, formatCsv, readCsvTable } from './csv-table.js';
 export { type IemocapOptions, prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
-export { type MergedLabel, spellingWarnings } from './label-spellings.js';
 export {
   findLeakage,
   type LeakageKind,
@@ -34,6 +34,7 @@ export {
   partitionUtterances,
   sessionsOf,
   type ValidationChoice,
+  type ValidationDraw,
 } from './partition.js';
 export type { ClipFormat, PreparationOptions, PreparationSummary } from './preparation.js';
 export type { SharedItem, SharedItems } from './shared-items.js';
@@ -48,10 +49,4 @@ export {
   quantile,
 } from './statistics.js';
 export { withoutTags } from './transcripts.js';
-export {
-  type CorpusView,
-  checkAudioFiles,
-  requireAudio,
-  type SelectedUtterances,
-  selectUtterances,
-} from './view.js';
+export { type CorpusView, checkAudioFiles, type SelectedUtterances, selectUtterances } from './view.js';

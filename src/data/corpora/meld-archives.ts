@@ -1,9 +1,8 @@
 /** @file Annotations that are packed with the clips: taken out once, and kept beside the prepared corpus. */
 
-import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError, writeFileAtomic } from '../../base/index.js';
+import { InputError, temporaryName, writeFileAtomic } from '../../base/index.js';
 import { readArchive } from './clips/index.js';
 
 /**
@@ -22,7 +21,7 @@ export async function unpackAnnotations(
   const modifiedSec = await changedAtSec(archive);
   if ((await changedAtSec(path)) === modifiedSec) return path;
   await mkdir(out, { recursive: true });
-  const unpacked = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  const unpacked = temporaryName(path);
   let isThere = false;
   try {
     const damage = await readArchive(

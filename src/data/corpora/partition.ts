@@ -18,6 +18,13 @@ export interface Partition {
  */
 export type ValidationChoice = 'none' | 'speaker' | 'stratified';
 
+/**
+ * What a fold's validation set is drawn by. `by-fold`: seed and fold; each fold has a validation speaker of another
+ * session, so that everybody is trained on in some fold. `without-fold`: the seed alone, as runs of earlier versions
+ * were; most folds then have the same speaker.
+ */
+export type ValidationDraw = 'by-fold' | 'without-fold';
+
 export interface PartitionOptions {
   /** Cross-validation fold from 1: this session is the test set. Without it the split column decides. */
   fold?: number | undefined;
@@ -26,6 +33,8 @@ export interface PartitionOptions {
   /** Share of each label for 'stratified', 0.1 by default. */
   validationShare?: number | undefined;
   seed?: number | undefined;
+  /** 'by-fold' by default. */
+  draw?: ValidationDraw | undefined;
 }
 
 /**
@@ -98,43 +107,84 @@ function foldPartition(utterances: readonly Utterance[], fold: number, options: 
       );
     }
   }
-  return { ...holdOut(rest, options), test };
+  const nextSession = drawnByFold(options)
+    ? sessionAfter(heldOut, sessions, utterances, options.seed)
+    : undefined;
+  return { ...holdOut(rest, options, nextSession), test };
 }
 
-/** Takes a validation set out of the training utterances. */
+function drawnByFold({ fold, draw = 'by-fold' }: PartitionOptions): boolean {
+  return fold !== undefined && draw === 'by-fold';
+}
+
+/**
+ * The session whose speaker validates where `heldOut` is tested: the next one in a circle of all sessions that the seed
+ * orders, so that no two folds have the same. Sessions without named speakers are passed over; undefined where no other
+ * has any.
+ */
+function sessionAfter(
+  heldOut: string,
+  sessions: readonly string[],
+  utterances: readonly Utterance[],
+  seed = 0,
+): string | undefined {
+  const named = new Set(utterances.filter(({ speaker }) => speaker !== '').map(({ session }) => session));
+  const circle = seededRandom(seed, 'validation sessions').shuffle([...sessions]);
+  const start = circle.indexOf(heldOut);
+  return [...circle.slice(start + 1), ...circle.slice(0, start)].find((session) => named.has(session));
+}
+
+/** Takes a validation set out of the training utterances; its speaker out of one session where that is given. */
 function holdOut(
   utterances: readonly Utterance[],
   options: PartitionOptions,
+  session?: string,
 ): { train: Utterance[]; dev: Utterance[] } {
   const { validation = 'none', validationShare = 0.1, seed = 0 } = options;
   if (validation === 'none') return { train: [...utterances], dev: [] };
+  const drawKey = (what: string): (number | string)[] =>
+    drawnByFold(options) ? [seed, what, options.fold!] : [seed, what];
   const dev = new Set(
     validation === 'speaker'
-      ? utterancesOfOneSpeaker(utterances, seed)
-      : stratifiedShare(utterances, validationShare, seed),
+      ? utterancesOfOneSpeaker(utterances, session, drawKey)
+      : stratifiedShare(utterances, validationShare, drawKey),
   );
   return { train: utterances.filter((u) => !dev.has(u)), dev: utterances.filter((u) => dev.has(u)) };
 }
 
-function utterancesOfOneSpeaker(utterances: readonly Utterance[], seed: number): Utterance[] {
-  const speakers = [...new Set(utterances.map(({ speaker }) => speaker))].filter((name) => name).sort();
+/** What a draw is seeded with, by what it is for. */
+type DrawKey = (what: string) => readonly (number | string)[];
+
+function utterancesOfOneSpeaker(
+  utterances: readonly Utterance[],
+  session: string | undefined,
+  drawKey: DrawKey,
+): Utterance[] {
+  const speakers = namesOf(utterances);
   if (speakers.length < 2) {
     throw new InputError(
       `validation by speaker needs two named speakers to train on, there are ${speakers.length}`,
     );
   }
-  const chosen = seededRandom(seed, 'validation speaker').pick(speakers);
+  const eligible =
+    session === undefined ? speakers : namesOf(utterances.filter((each) => each.session === session));
+  const chosen = seededRandom(...drawKey('validation speaker')).pick(eligible);
   return utterances.filter(({ speaker }) => speaker === chosen);
 }
 
-function stratifiedShare(utterances: readonly Utterance[], share: number, seed: number): Utterance[] {
+/** Speakers that have a name, sorted. */
+function namesOf(utterances: readonly Utterance[]): string[] {
+  return [...new Set(utterances.map(({ speaker }) => speaker))].filter((name) => name !== '').sort();
+}
+
+function stratifiedShare(utterances: readonly Utterance[], share: number, drawKey: DrawKey): Utterance[] {
   if (!(share > 0 && share < 1)) {
     throw new InputError(`validationShare ${share} must lie between 0 and 1`);
   }
   const labels = [...new Set(utterances.map(({ label }) => label))].sort();
   return labels.flatMap((label) => {
     const members = utterances.filter((utterance) => utterance.label === label);
-    const shuffled = seededRandom(seed, 'validation share', label).shuffle(members);
+    const shuffled = seededRandom(...drawKey('validation share'), label).shuffle(members);
     return shuffled.slice(0, Math.round(share * members.length));
   });
 }

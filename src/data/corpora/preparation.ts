@@ -6,16 +6,17 @@ import { claimLock, InputError, pathExists, readJson } from '../../base/index.js
 import {
   type ClipOutcome,
   type ClipTask,
+  decoderOf,
   type PreparationControls,
   type PreparedClips,
   prepareClips,
   SHORTEST_CLIP_SEC,
 } from './clips/index.js';
 import { refuseDifferences } from './corpus-facts.js';
-import type { MergedLabel } from './label-spellings.js';
 import {
   type ClipNote,
   type CorpusCounts,
+  emptyNotes,
   type PreparationNotes,
   type Utterance,
   writeManifest,
@@ -24,8 +25,7 @@ import {
 /** An utterance that is annotated, and the clip that it needs. */
 export interface PlannedUtterance {
   utterance: Omit<Utterance, 'path' | 'durationSec'>;
-  /** Undefined where it has none: a corpus of transcripts alone. */
-  clip?: ClipTask | undefined;
+  clip: ClipTask;
   /** Known beforehand: its clip is not there, or nothing of its split is (which is one difference, not hundreds). */
   absent?: 'clip' | 'split' | undefined;
 }
@@ -44,11 +44,6 @@ export interface CorpusPlan {
   differences: string[];
   /** Clips that may fail to decode without a complaint: id -> known fault. */
   knownBad: ReadonlyMap<string, string>;
-  /** Spellings of labels that were merged into others. */
-  merged?: MergedLabel[] | undefined;
-  /** What in the annotations is likely not what was meant, and what was read in some other way than it stands there. */
-  warnings?: readonly string[] | undefined;
-  remarks?: readonly string[] | undefined;
   /** What is done to clips besides what every preparation does, in words. */
   rules?: readonly string[] | undefined;
 }
@@ -66,24 +61,17 @@ export interface PreparationOptions extends PreparationControls {
 }
 
 /** What was done, for the last lines that a user sees. */
-export interface PreparationSummary {
+export interface PreparationSummary extends PreparationNotes {
   name: string;
   manifestPath: string;
   /** Utterances in the manifest. */
   kept: number;
-  cut: ClipNote[];
-  padded: ClipNote[];
-  silent: ClipNote[];
-  skipped: ClipNote[];
-  differences: string[];
-  /** Of the plan, to be shown. */
-  warnings: readonly string[];
-  remarks: readonly string[];
   counts: CorpusCounts;
   /** Length of all kept audio. */
   durationSec: number;
   /** Clips converted by this run; the others were there already. */
   converted: number;
+  decodedAgain: PreparedClips['decodedAgain'];
   /** Wall-clock time of this run. */
   seconds: number;
   /** Nothing was converted or written: an earlier run had finished. */
@@ -109,20 +97,24 @@ export async function prepareCorpus(
   const unlock = await lockFolder(out);
   try {
     const { format = 'wav' } = options;
-    const planned = plan.planned.map((each) => ({ ...each, clip: each.clip && inFormat(each.clip, format) }));
-    const tasks = planned.flatMap(({ absent, clip }) => (absent === undefined && clip ? [clip] : []));
-    const clips = await prepareClips(out, tasks, options);
-    const outcomeOf = new Map(tasks.map(({ id }, index) => [id, clips.outcomes[index]!]));
-    const { utterances, notes } = account(plan, planned, outcomeOf, clips, out);
+    const planned = plan.planned.map((each) => ({ ...each, clip: inFormat(each.clip, format) }));
+    const present = planned.filter(({ absent }) => absent === undefined);
+    const clips = await prepareClips(
+      out,
+      present.map(({ clip }) => clip),
+      options,
+    );
+    const outcomeOf = new Map(present.map(({ clip: { id } }, index) => [id, clips.outcomes[index]!]));
+    const { utterances, notes, ffmpeg } = account(plan, planned, outcomeOf, clips, out);
     const { differences } = notes;
     if (differences.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, differences);
     if (utterances.length === 0) throw new InputError(`${plan.root}: not one clip can be used`);
-    const isText = plan.planned.length > 0 && plan.planned.every(({ clip }) => clip === undefined);
-    const rules = isText ? ['there is no audio'] : [...commonRules(format), ...(plan.rules ?? [])];
+    notes.rules = [...commonRules(format), ...(plan.rules ?? [])];
     const { csvPath, info, written } = await writeManifest(out, {
       ...plan,
       utterances,
-      notes: { ...notes, rules },
+      notes,
+      ffmpeg,
     });
     await clips.settle();
     return {
@@ -130,11 +122,10 @@ export async function prepareCorpus(
       manifestPath: csvPath,
       kept: utterances.length,
       ...notes,
-      warnings: plan.warnings ?? [],
-      remarks: plan.remarks ?? [],
       counts: info.counts,
       durationSec: info.durationSec,
       converted: clips.converted,
+      decodedAgain: clips.decodedAgain,
       seconds: (performance.now() - startedMs) / 1000,
       alreadyDone: clips.converted === 0 && !written,
     };
@@ -149,7 +140,8 @@ function inFormat(clip: ClipTask, format: ClipFormat): ClipTask {
 
 function commonRules(format: ClipFormat): string[] {
   return [
-    `clips are 16 kHz mono 16-bit ${format.toUpperCase()}: the centre channel of surround sound, the mean of other channels`,
+    `clips are 16 kHz mono 16-bit ${format.toUpperCase()}: the channel that was asked for, the centre channel of surround sound, the mean of other channels, the loudest of channels that cancel each other`,
+    'float samples beyond full scale are divided by the integer range that they lie in, or by their peak',
     `a clip under ${SHORTEST_CLIP_SEC} s is kept, with silence after it up to ${SHORTEST_CLIP_SEC} s`,
   ];
 }
@@ -161,18 +153,16 @@ function account(
   outcomeOf: ReadonlyMap<string, ClipOutcome>,
   { damagedArchives }: PreparedClips,
   out: string,
-): { utterances: Utterance[]; notes: Omit<PreparationNotes, 'rules'> } {
+): { utterances: Utterance[]; notes: PreparationNotes; ffmpeg: string | undefined } {
   const utterances: Utterance[] = [];
-  const [cut, padded, silent]: [ClipNote[], ClipNote[], ClipNote[]] = [[], [], []];
-  const skipped = [...plan.skipped];
+  const notes = emptyNotes();
+  const { cut, padded, skipped } = notes;
+  skipped.push(...plan.skipped);
+  const versions = new Set<string>();
   const lacking: string[] = [];
   const damaged: string[] = [];
   for (const each of planned) {
     const { id } = each.utterance;
-    if (each.clip === undefined) {
-      utterances.push({ ...each.utterance, path: '', durationSec: 0 });
-      continue;
-    }
     const outcome = outcomeOf.get(each.clip.id);
     const fault = plan.knownBad.get(id);
     if (!outcome || 'absent' in outcome) {
@@ -184,7 +174,9 @@ function account(
     } else {
       if (outcome.cut) cut.push({ id, reason: outcome.cut });
       if (outcome.padded) padded.push({ id, reason: outcome.padded });
-      if (outcome.silent) silent.push({ id, reason: 'no sound' });
+      for (const { kind, text } of outcome.notes ?? []) notes[kind].push({ id, reason: text });
+      const version = decoderOf(outcome);
+      if (version !== undefined) versions.add(version);
       utterances.push({
         ...each.utterance,
         path: join(out, each.clip.target),
@@ -192,8 +184,9 @@ function account(
       });
     }
   }
-  const differences = [...plan.differences, ...lacking, ...damagedArchives, ...damaged];
-  return { utterances, notes: { cut, padded, silent, skipped, differences } };
+  notes.differences = [...plan.differences, ...lacking, ...damagedArchives, ...damaged];
+  const ffmpeg = versions.size === 0 ? undefined : [...versions].sort().join(', ');
+  return { utterances, notes, ffmpeg };
 }
 
 /** A missing clip as a difference; none where it is known to be missing, or all of its kind are. */
@@ -232,7 +225,6 @@ async function refuseOtherCorpus(out: string, name: string): Promise<void> {
 function refuseSharedTargets(plan: CorpusPlan): void {
   const seen = new Map<string, string>();
   for (const { clip } of plan.planned) {
-    if (clip === undefined) continue;
     const key = clip.target.toLowerCase(); // some filesystems do not tell A from a
     const other = seen.get(key);
     if (other !== undefined) {

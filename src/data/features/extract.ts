@@ -8,10 +8,10 @@ import {
   mapConcurrently,
   sha256OfFile,
 } from '../../base/index.js';
-import { SAMPLE_RATE_HZ } from '../audio/index.js';
+import { type DecodedAudio, SAMPLE_RATE_HZ } from '../audio/index.js';
 import { BATCH_SEC, batchesByLength } from './batches.js';
 import { entryPathOf, type FeatureCache, type FeatureEntry, findEntry } from './cache.js';
-import { type EncodedClip, writeFeatureFile } from './feature-file.js';
+import { type ClipState, type EncodedClip, writeFeatureFile } from './feature-file.js';
 
 /** A clip to have features of. */
 export interface FeatureItem {
@@ -32,8 +32,13 @@ export interface FeatureProgress {
 export interface ExtractOptions {
   readonly cache: FeatureCache;
   readonly items: readonly FeatureItem[];
-  /** Mono 16 kHz samples of a file. */
-  readonly decode: (path: string) => Promise<Float32Array>;
+  /** The beginning of a file, and whether there is more. */
+  readonly decode: (
+    path: string,
+    maxDurationSec: number,
+  ) => Promise<Pick<DecodedAudio, 'samples' | 'isCut' | 'notes'>>;
+  /** What a file's samples depend on beside its bytes; by default nothing. */
+  readonly decodingKey?: (path: string) => Promise<string>;
   /** Features of several clips, in their order. */
   readonly encode: (waveforms: readonly Float32Array[]) => Promise<readonly EncodedClip[]>;
   /** Length to which the encoder pads a clip: only clips that agree in it share a batch. */
@@ -54,6 +59,13 @@ export interface Extraction {
   readonly encoded: number;
   /** Items whose clip was cut to `maxAudioSec`. */
   readonly cropped: number;
+  readonly notes: readonly FeatureNote[];
+}
+
+/** A kind of note on the sound of an item. */
+export interface FeatureNote {
+  readonly id: string;
+  readonly kind: string;
 }
 
 /** Two windows are in memory: one being encoded, the next being decoded. */
@@ -80,7 +92,8 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
     await encodeMissing(options, todo, entries);
     const byId = new Map(items.map(({ id }, place) => [id, entries.get(paths[place]!)!]));
     const cropped = items.filter(({ id }) => byId.get(id)!.cropped).length;
-    return { entries: byId, cached: wanted.size - missing, encoded: missing, cropped };
+    const notes = items.flatMap(({ id }) => byId.get(id)!.notes.map((kind) => ({ id, kind })));
+    return { entries: byId, cached: wanted.size - missing, encoded: missing, cropped, notes };
   } catch (error) {
     if (signal?.aborted !== true) throw error;
     throw new InterruptedError(
@@ -91,7 +104,7 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
 
 /** Finds each item's entry path, and the entries that are already there and whole. */
 async function checkItems(options: ExtractOptions, entries: Map<string, FeatureEntry>): Promise<string[]> {
-  const { cache, items, maxAudioSec, onProgress, signal } = options;
+  const { cache, items, maxAudioSec, decodingKey, onProgress, signal } = options;
   let done = 0;
   return mapConcurrently(
     items,
@@ -102,7 +115,7 @@ async function checkItems(options: ExtractOptions, entries: Map<string, FeatureE
           `audio file ${path} of utterance "${id}" cannot be read: ${errorMessage(error)}`,
         );
       });
-      const entryPath = entryPathOf(cache, content, maxAudioSec);
+      const entryPath = entryPathOf(cache, content, maxAudioSec, await decodingKey?.(path));
       const entry = await findEntry(entryPath);
       if (entry !== undefined) entries.set(entryPath, entry);
       done++;
@@ -117,9 +130,8 @@ interface MissingItem extends FeatureItem {
   readonly entryPath: string;
 }
 
-interface DecodedItem extends MissingItem {
+interface DecodedItem extends MissingItem, ClipState {
   readonly samples: Float32Array;
-  readonly cropped: boolean;
 }
 
 /** Encodes window after window, the next one being decoded meanwhile; adds each entry once it is on disk. */
@@ -165,18 +177,17 @@ async function encodeBatch(
 ): Promise<void> {
   const encoded = await encode(batch.map(({ samples }) => samples));
   await Promise.all(
-    batch.map(async ({ id, entryPath, cropped }, row) => {
+    batch.map(async ({ id, entryPath, cropped, notes }, row) => {
       const clip = encoded[row]!;
-      await writeFeatureFile(entryPath, clip, cropped).catch((error: unknown) => {
+      await writeFeatureFile(entryPath, clip, { cropped, notes }).catch((error: unknown) => {
         throw error instanceof InputError ? new InputError(`utterance "${id}": ${error.message}`) : error;
       });
-      entries.set(entryPath, { path: entryPath, frames: clip.frames, width: clip.width, cropped });
+      entries.set(entryPath, { path: entryPath, frames: clip.frames, width: clip.width, cropped, notes });
     }),
   );
 }
 
 async function decodeItem(item: MissingItem, { decode, maxAudioSec }: ExtractOptions): Promise<DecodedItem> {
-  const samples = await decode(item.path);
-  const most = Math.max(1, Math.round(maxAudioSec * SAMPLE_RATE_HZ));
-  return { ...item, samples: samples.subarray(0, most), cropped: samples.length > most };
+  const { samples, isCut, notes } = await decode(item.path, maxAudioSec);
+  return { ...item, samples, cropped: isCut, notes: notes.map(({ kind }) => kind) };
 }

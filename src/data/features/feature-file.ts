@@ -30,8 +30,16 @@ export async function readFeatures(path: string): Promise<Features> {
   return { frames, width, words };
 }
 
-/** A feature file with whether its clip had been cropped. @throws InputError as {@link readFeatures}. */
-export async function readFeatureFile(path: string): Promise<Features & { cropped: boolean }> {
+/** What is known of the clip of a feature file. */
+export interface ClipState {
+  /** It was cut to the longest that is encoded. */
+  readonly cropped: boolean;
+  /** Kinds of notes on its sound, as `AudioNote` has them. */
+  readonly notes: readonly string[];
+}
+
+/** A feature file with what is known of its clip. @throws InputError as {@link readFeatures}. */
+export async function readFeatureFile(path: string): Promise<Features & ClipState> {
   const { tensors, metadata } = await readSafetensors(path);
   const features = tensors.get(TENSOR);
   if (features?.dtype !== 'float16' || features.shape.length !== 2) {
@@ -40,7 +48,8 @@ export async function readFeatureFile(path: string): Promise<Features & { croppe
   const [frames, width] = features.shape as [number, number];
   const words = features.data as Uint16Array;
   if (metadata.crc32 !== checksum(words)) throw damaged(path, 'its checksum does not fit its content');
-  return { frames, width, words, cropped: metadata.cropped === 'true' };
+  const notes = metadata.notes?.split(' ') ?? [];
+  return { frames, width, words, cropped: metadata.cropped === 'true', notes };
 }
 
 /**
@@ -48,13 +57,21 @@ export async function readFeatureFile(path: string): Promise<Features & { croppe
  * comes last.
  * @throws InputError when a value is no number or beyond float16 (65,504)
  */
-export async function writeFeatureFile(path: string, clip: EncodedClip, cropped: boolean): Promise<void> {
+export async function writeFeatureFile(
+  path: string,
+  clip: EncodedClip,
+  { cropped, notes }: ClipState,
+): Promise<void> {
   const words = encodeHalf(clip.data);
   if (words.some((word) => (word & 0x7c00) === 0x7c00)) {
     throw new InputError('the encoder gave values that float16 cannot hold; are its weights whole?');
   }
   const features = tensor('float16', [clip.frames, clip.width], words);
-  await writeSafetensors(path, [[TENSOR, features]], { crc32: checksum(words), cropped: String(cropped) });
+  await writeSafetensors(path, [[TENSOR, features]], {
+    crc32: checksum(words),
+    cropped: String(cropped),
+    ...(notes.length > 0 && { notes: notes.join(' ') }),
+  });
 }
 
 function checksum(words: Uint16Array): string {

@@ -7,6 +7,7 @@ export {
   type ExtractOptions,
   extractFeatures,
   type FeatureItem,
+  type FeatureNote,
   type FeatureProgress,
 } from './extract.js';
 export { type EncodedClip, type Features, readFeatures } from './feature-file.js';

@@ -7,8 +7,9 @@ import { InputError } from '../../base/index.js';
 import type { TextTokenizer } from './tokenizer.js';
 
 /**
- * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {transcript} and <AUDIO> (once) in `user`.
- * A line of `user` is left out when what it holds is absent. An empty `system` leaves out the system turn.
+ * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {gender}, {transcript} and <AUDIO> (once, or
+ * without audio at most once) in `user`. A line of `user` is left out when what it holds is absent. An empty `system`
+ * leaves out the system turn.
  */
 export interface PromptTemplate {
   system: string;
@@ -17,31 +18,12 @@ export interface PromptTemplate {
   answer: string;
 }
 
-/** Our wording; the paper prints none. */
-export const DEFAULT_PROMPT: PromptTemplate = {
-  system: [
-    'You are an emotion recognition system. You are told what is known about one utterance of a conversation and decide which emotion its speaker expresses.',
-    'Answer with exactly one of these words: {labels}.',
-  ].join('\n'),
-  user: [
-    'Speaker: {speaker}',
-    'Transcript: {transcript}',
-    "A learned representation that fuses the speaker's voice with the words: <AUDIO>",
-    'Which emotion does the speaker express?',
-  ].join('\n'),
-  answer: 'Emotion:',
-};
-
-/** The same where the language model reads the voice itself, frame by frame, and nothing has been fused. */
-export const UNFUSED_PROMPT: PromptTemplate = {
-  ...DEFAULT_PROMPT,
-  user: DEFAULT_PROMPT.user.replace(/.*<AUDIO>/, "The speaker's voice: <AUDIO>"),
-};
-
-/** What a prompt is filled with. Blank speakers and transcripts count as absent. */
+/** What a prompt is filled with. Blank speakers, genders and transcripts count as absent. */
 export interface PromptValues {
   labels: readonly string[];
   speaker?: string | undefined;
+  /** As a corpus writes it: `F`, `male`. */
+  gender?: string | undefined;
   transcript?: string | undefined;
   /** The prompt has the slot for the soft prompt. */
   audio: boolean;
@@ -83,10 +65,11 @@ export function buildPrompt(
   template: PromptTemplate,
   values: PromptValues,
 ): Prompt {
-  checkPromptTemplate(template);
+  checkPromptTemplate(template, values.audio);
   const fillings = new Map([
     ['{labels}', values.labels.join(', ')],
     ['{speaker}', flat(values.speaker)],
+    ['{gender}', genderWord(values.gender)],
     ['{transcript}', flat(values.transcript)],
   ]);
   const fill = (text: string): string => text.replace(PLACEHOLDER, (name) => fillings.get(name)!);
@@ -108,14 +91,21 @@ export function buildPrompt(
   ]);
 }
 
+/** `F` and `female` as "female", `M` and `male` as "male", whatever the capitals; any other word as it is. */
+export function genderWord(gender: string | undefined): string {
+  const word = flat(gender);
+  return { f: 'female', female: 'female', m: 'male', male: 'male' }[word.toLowerCase()] ?? word;
+}
+
 /**
+ * @param audio whether the model hears anything; without it <AUDIO> may be missing
  * @throws InputError naming the part at fault: an unknown {placeholder}, a placeholder in the wrong part, <AUDIO>
  * missing from the user part, there twice, or on one line with a value that can be absent.
  */
-export function checkPromptTemplate({ system, user, answer }: PromptTemplate): void {
+export function checkPromptTemplate({ system, user, answer }: PromptTemplate, audio = true): void {
   const allowed = {
     system: ['{labels}'],
-    user: ['{labels}', '{speaker}', '{transcript}', AUDIO],
+    user: ['{labels}', '{speaker}', '{gender}', '{transcript}', AUDIO],
     answer: [] as string[],
   };
   for (const [part, text] of Object.entries({ system, user, answer })) {
@@ -127,11 +117,11 @@ export function checkPromptTemplate({ system, user, answer }: PromptTemplate): v
     }
   }
   const slots = user.split(AUDIO).length - 1;
-  if (slots !== 1)
+  if (slots > 1 || (slots === 0 && audio))
     throw new InputError(`the prompt's user part has ${AUDIO} ${slots} times; it needs it exactly once`);
   // A line goes with any value in it that is absent: with it would go the soft prompt, or the transcript without audio.
   const audioLine = user.split('\n').find((line) => line.includes(AUDIO));
-  const shared = audioLine?.match(/\{(?:speaker|transcript)\}/)?.[0];
+  const shared = audioLine?.match(/\{(?:speaker|gender|transcript)\}/)?.[0];
   if (shared !== undefined) {
     throw new InputError(
       `the prompt's user part has ${AUDIO} and ${shared} on one line, which is left out where either is absent; give ${AUDIO} a line of its own`,

@@ -1,9 +1,9 @@
 /** @file What the installed onnxruntime can do here: its execution providers, and whether a graph really runs. */
 
-import { listSupportedBackends } from 'onnxruntime-node';
 import { addInput, addOutput, createGraph, matmul, serializeModel } from '../onnx/index.js';
 import { tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
+import { listSupportedBackends } from './onnxruntime.js';
 import { createSession } from './session.js';
 
 /** An execution provider that the build knows. */

@@ -1,8 +1,8 @@
 /** @file Sessions of onnxruntime-node over host tensors, in the calling thread. */
 
-import ort from 'onnxruntime-node';
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
+import { type InferenceSession, type NativeTensor, ort } from './onnxruntime.js';
 
 export interface SessionOptions {
   readonly device: Device;
@@ -61,7 +61,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
   };
 }
 
-function nativeOptions(options: SessionOptions): ort.InferenceSession.SessionOptions {
+function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions {
   const { device } = options;
   const session: Record<string, string> = { use_deterministic_compute: '1' };
   if (options.weightsFolder !== undefined) {
@@ -96,17 +96,30 @@ function leftOutOptimizers({ device, keepConstantExpressions }: SessionOptions):
 }
 
 /** Where Node has Float16Array, float16 comes back as one; emoq holds its words. */
-function hostArray(dtype: DType, data: ort.Tensor.DataType): Tensor['data'] {
+function hostArray(dtype: DType, data: NativeTensor.DataType): Tensor['data'] {
   const array = data as Tensor['data'];
   if (dtype !== 'float16' || array instanceof Uint16Array) return array;
   return new Uint16Array(array.buffer, array.byteOffset, array.length);
 }
 
-function toNative(value: Tensor): ort.Tensor {
-  return new ort.Tensor(value.dtype as ort.Tensor.Type, value.data as ort.Tensor.DataType, value.shape);
+function toNative({ dtype, data, shape }: Tensor): NativeTensor {
+  if (dtype === 'float16') return float16Tensor(data as Uint16Array, shape);
+  return new ort.Tensor(dtype as NativeTensor.Type, data as NativeTensor.DataType, shape);
 }
 
-function fromNative(values: ort.InferenceSession.OnnxValueMapType): Record<string, Tensor> {
+/**
+ * A float16 tensor over its words. Where JavaScript has Float16Array (Node 24 and newer), onnxruntime-common's own
+ * constructor turns the words into one, of which onnxruntime-node 1.30 reads no bytes ("not enough space: expected
+ * 251904, got 0"; onnxruntime issue 26791, pull request 32323). The binding reads `type` and `data` of the object and
+ * takes words as float16 on every Node, so the tensor is made of words and its type is set afterwards. No global is
+ * touched, nothing depends on which thread or module comes first, and a release that reads both arrays reads this one.
+ */
+function float16Tensor(words: Uint16Array, shape: readonly number[]): NativeTensor {
+  const made = new ort.Tensor('uint16', words, shape);
+  return Object.assign(made as { type: NativeTensor.Type }, { type: 'float16' as const }) as NativeTensor;
+}
+
+function fromNative(values: InferenceSession.OnnxValueMapType): Record<string, Tensor> {
   const result: Record<string, Tensor> = {};
   for (const [name, value] of Object.entries(values)) {
     const dtype = value.type as DType;

@@ -27,5 +27,10 @@ export {
   type SafetensorsHeader,
 } from './safetensors.js';
 export type { SafetensorsEntry } from './safetensors-header.js';
-export { type StreamedTensor, streamSafetensors, writeSafetensors } from './safetensors-writer.js';
+export {
+  type StreamedTensor,
+  stageSafetensors,
+  streamSafetensors,
+  writeSafetensors,
+} from './safetensors-writer.js';
 export { elementCount, float32, float32Of, int64, type Tensor, tensor } from './tensor.js';

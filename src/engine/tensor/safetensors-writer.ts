@@ -3,7 +3,7 @@
  * than memory.
  */
 
-import { createAtomicFile } from '../../base/index.js';
+import { createAtomicFile, type OutputFile } from '../../base/index.js';
 import { type DType, dtypeInfo } from './dtype.js';
 import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from './safetensors-header.js';
 import { elementCount, type Tensor } from './tensor.js';
@@ -56,6 +56,23 @@ export async function streamSafetensors(
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  const file = await stageSafetensors(path, tensors, metadata);
+  try {
+    await file.commit();
+  } finally {
+    await file.discard();
+  }
+}
+
+/**
+ * The same up to its last step: the file is written under its temporary name, and takes its own on `commit`.
+ * @throws as {@link streamSafetensors}
+ */
+export async function stageSafetensors(
+  path: string,
+  tensors: readonly StreamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<OutputFile> {
   const inDataOrder = tensors.toSorted((a, b) => dtypeInfo[b.dtype].bytes - dtypeInfo[a.dtype].bytes);
   const head = headerBytes(path, tensors, inDataOrder, metadata);
   const file = await createAtomicFile(path);
@@ -73,9 +90,10 @@ export async function streamSafetensors(
         );
       }
     }
-    await file.commit();
-  } finally {
+    return file;
+  } catch (error) {
     await file.discard();
+    throw error;
   }
 }
 

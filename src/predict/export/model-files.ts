@@ -3,16 +3,26 @@
  * are streamed; the .onnx gets its name last.
  */
 
-import { access, constants, mkdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { createAtomicFile, errorMessage, InputError, InterruptedError } from '../../base/index.js';
+import { access, constants, lstat, rm, rmdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import {
+  createAtomicFile,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  isSameFile,
+  makeOutputFolder,
+  type OutputFile,
+  outputTarget,
+  userTarget,
+} from '../../base/index.js';
 import { createGraph, type Graph, serializeModel } from '../../engine/onnx/index.js';
 import {
   dtypeInfo,
   elementCount,
   readSafetensorsHeader,
   type StreamedTensor,
-  streamSafetensors,
+  stageSafetensors,
 } from '../../engine/tensor/index.js';
 import { checkpointWeights, declaredWeights, type ModelGraph, type WeightRef } from '../../models/index.js';
 
@@ -72,15 +82,25 @@ function weightsFile(out: string): string {
 }
 
 /**
- * Says whether `out` can be the name of an exported model.
- * @throws InputError when it does not end in .onnx, or is a folder
+ * The file that `out` names, its links followed: the weights lie beside the file that a link leads to, where the model
+ * finds them.
+ * @throws InputError when it does not end in .onnx, or is something else than a file
  */
-export async function checkModelFile(out: string): Promise<void> {
-  if (!/[^/\\]\.onnx$/.test(out)) throw new InputError(`--out ${out} must end in .onnx`);
-  for (const path of [out, weightsFile(out)]) {
-    const present = await stat(path).catch(() => undefined);
-    if (present?.isDirectory()) throw new InputError(`--out ${out}: ${path} is a folder; name a file`);
+export async function checkModelFile(out: string): Promise<string> {
+  const target = await userTarget(out, '--out');
+  if (target.kind === 'stream') {
+    throw new InputError(
+      `--out ${out}: a model is two files, which name each other and lie in one folder, and cannot go to a pipe or a device; name a file that ends in .onnx`,
+    );
   }
+  if (!/[^/\\]\.onnx$/.test(target.path)) throw new InputError(`--out ${out} must end in .onnx`);
+  const beside = await outputTarget(weightsFile(target.path), ' with --out');
+  if (beside.kind === 'stream' || dirname(beside.path) !== dirname(target.path)) {
+    throw new InputError(
+      `--out ${out}: the weights go to ${beside.name}, which is no file of that folder; remove it, because a model does not find weights elsewhere`,
+    );
+  }
+  return target.path;
 }
 
 /**
@@ -94,16 +114,15 @@ export async function writeModelFiles(
   { tensors, graph, description, metadata, sources }: ExportableModel,
   controls: ExportControls,
 ): Promise<ExportedFiles> {
-  await checkModelFile(out);
-  const path = resolve(out);
+  const path = await checkModelFile(out);
   const weights = weightsFile(path);
-  const staged = `${weights}.${process.pid}`;
   await refuseSources([path, weights], sources);
   const removeFolder = await makeFolder(dirname(path), out);
+  let staged: OutputFile | undefined;
   try {
-    await streamSafetensors(staged, reported(tensors, controls), { format: 'pt' });
-    checkStop(controls); // flushing gigabytes to the disk takes its time
-    const { entries } = await readSafetensorsHeader(staged);
+    staged = await stageSafetensors(weights, reported(tensors, controls), { format: 'pt' });
+    checkStop(controls);
+    const { entries } = await readSafetensorsHeader(staged.path);
     const written = new Map([...entries].map(([key, entry]) => [key, { ...entry, key, path: weights }]));
     const options = { weightsFolder: dirname(weights), description, metadata };
     const bytes = serializeModel(graph(written), options);
@@ -111,17 +130,18 @@ export async function writeModelFiles(
     try {
       await file.write(bytes);
       await rm(path, { force: true }); // of an earlier export, whose weights are replaced now
-      await rename(staged, weights);
+      await staged.commit();
       await file.commit();
     } finally {
       await file.discard();
     }
   } catch (error) {
-    await rm(staged, { force: true });
+    await staged?.discard();
     await removeFolder();
     throw error;
   }
-  return { model: out, weights: weightsFile(out), weightBytes: totalBytes(tensors) };
+  const model = (await lstat(out)).isSymbolicLink() ? path : out;
+  return { model, weights: weightsFile(model), weightBytes: totalBytes(tensors) };
 }
 
 /** The tensors, telling of their bytes as they are read and stopping between two pieces. */
@@ -150,11 +170,11 @@ function totalBytes(tensors: readonly StreamedTensor[]): number {
 }
 
 async function refuseSources(targets: readonly string[], sources: readonly string[]): Promise<void> {
-  const real = (file: string): Promise<string> => realpath(file).catch(() => file);
-  const read = new Set(await Promise.all(sources.map(real)));
   for (const target of targets) {
-    if (!read.has(await real(target))) continue;
-    throw new InputError(`${target} is a file that the weights are read from; give another --out`);
+    for (const source of sources) {
+      if (!(await isSameFile(target, source))) continue;
+      throw new InputError(`${target} is a file that the weights are read from; give another --out`);
+    }
   }
 }
 
@@ -162,7 +182,7 @@ async function refuseSources(targets: readonly string[], sources: readonly strin
 async function makeFolder(folder: string, out: string): Promise<() => Promise<void>> {
   let first: string | undefined;
   try {
-    first = await mkdir(folder, { recursive: true });
+    first = await makeOutputFolder(folder);
     await access(folder, constants.W_OK);
   } catch (error) {
     throw new InputError(`--out ${out} cannot be written: ${errorMessage(error)}`);

@@ -7,13 +7,15 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   InputError,
+  isTemporaryName,
   pathExists,
   readJson,
   readTextFile,
   writeFileAtomic,
   writeJsonAtomic,
 } from '../../base/index.js';
-import { dumpRecipe, type Recipe, recipeDifferences } from '../../recipe/index.js';
+import type { ValidationDraw } from '../../data/corpora/index.js';
+import { dumpRecipe, hasKey, type Recipe, recipeDifferences } from '../../recipe/index.js';
 
 /** Paths inside a run folder. */
 export interface RunFolder {
@@ -34,6 +36,22 @@ export interface RunFolder {
   readonly evaluationModel: string;
 }
 
+/** The corpus that a run was trained on. */
+export interface TrainedManifest {
+  readonly path: string;
+  readonly sha256: string;
+  /** Version of the ffmpeg that decoded clips, where the manifest says. */
+  readonly ffmpeg?: string;
+}
+
+/** Why a corpus is not the one that a run was trained on, to follow its name; undefined where it is. */
+export function manifestChange(before: TrainedManifest, now: TrainedManifest): string | undefined {
+  if (before.sha256 !== now.sha256) return 'has changed';
+  const [from, by] = [before.ffmpeg, now.ffmpeg];
+  if (from === undefined || by === undefined || from === by) return undefined;
+  return `has changed: its clips were decoded by ffmpeg ${from}, and are now by ffmpeg ${by}`;
+}
+
 /** What a run was made with and how far it is: run.json. */
 export interface RunFacts {
   readonly format: 'emoq-run';
@@ -43,14 +61,16 @@ export interface RunFacts {
   readonly labels: readonly string[];
   readonly status: 'training' | 'finished';
   readonly seed: number;
-  readonly manifest: { readonly path: string; readonly sha256: string };
+  readonly manifest: TrainedManifest;
   readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
   /** Training and validation clips that were longer than max_audio_sec and are cut to it. */
   readonly cropped: number;
   /** SHA-256 of the stage-1 checkpoint that stage 2 started from, where it did. */
   readonly stage1: string | null;
+  /** null where none was drawn. Runs of earlier versions lack it, and drew without the fold. */
+  readonly validation?: DrawnValidation | null;
   /** The exact prompt, slots unfilled. */
-  readonly prompt: { readonly system: string; readonly user: string; readonly answer: string } | null;
+  readonly prompt: RunPrompt | null;
   readonly parameters: { readonly trainable: number; readonly frozen: number };
   readonly steps: number;
   /** Which step's weights the checkpoint holds, and the validation figure that chose it. */
@@ -65,6 +85,26 @@ export interface RunFacts {
   /** Threads inside one operator; null: one for each physical core. */
   readonly threads: number | null;
   readonly versions: Readonly<Record<string, string>>;
+}
+
+/** The prompt of a run, as it was trained with it. */
+export interface RunPrompt {
+  readonly system: string;
+  readonly user: string;
+  readonly answer: string;
+  /** In place of `user` where an utterance has no transcript; absent where `user` is for those too. */
+  readonly user_without_text?: string;
+  /** What {speaker} is filled with; absent in runs of earlier versions, whose prompts have the name. */
+  readonly speaker?: SpeakerMention;
+}
+
+export type SpeakerMention = 'name' | 'gender' | 'none';
+
+/** How a validation set was drawn, and the speakers that it has whole. */
+export interface DrawnValidation {
+  readonly draw: ValidationDraw;
+  readonly seed: number;
+  readonly speakers: readonly string[];
 }
 
 export function runFolder(dir: string): RunFolder {
@@ -85,6 +125,12 @@ export function runFolder(dir: string): RunFolder {
   };
 }
 
+/** Every file that training and evaluation write into a run's folder, checkpoints of single epochs aside. */
+export function runFiles(folder: RunFolder): string[] {
+  const { dir: _dir, checkpoints: _checkpoints, ...files } = folder;
+  return Object.values(files);
+}
+
 /** Folder of a stage, below the experiment's: `<root>/stage1[/fold-N]`. */
 export function stageFolder(root: string, stage: 1 | 2, fold: number | undefined): RunFolder {
   return runFolder(join(root, `stage${stage}`, ...(fold === undefined ? [] : [`fold-${fold}`])));
@@ -100,13 +146,19 @@ export type FoundRun =
  * @throws InputError when the folder holds a run of another recipe, naming the keys that differ, or something else
  */
 export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFacts): Promise<FoundRun> {
-  const found = await readFacts(folder);
+  const found = await begunRun(folder);
   if (found === undefined) return { status: 'new' };
-  if (found.status === 'training' && !(await pathExists(folder.state))) return { status: 'new' };
+  const change = manifestChange(found.manifest, facts.manifest);
+  const written = await readTextFile(folder.recipe, 'recipe');
+  // A run that began before there was the key goes on with the prompt of its run.json, whatever the recipe says now.
+  const compared = hasKey(written, ['prompt', 'speaker'])
+    ? recipe
+    : { ...recipe, prompt: { ...recipe.prompt, speaker: 'auto' as const } };
   const differences = [
-    ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
-    ...(found.manifest.sha256 === facts.manifest.sha256 ? [] : ['the manifest has changed']),
+    ...recipeDifferences(written, dumpRecipe(compared)),
+    ...(change === undefined ? [] : [`the manifest ${change}`]),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
+    ...validationDifference(found, facts),
   ];
   if (differences.length > 0) {
     throw new InputError(
@@ -114,6 +166,18 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
     );
   }
   return { status: found.status === 'finished' ? 'finished' : 'unfinished', facts: found };
+}
+
+/** run.json of a run that has saved something; one that was killed before counts as none. */
+export async function begunRun(folder: RunFolder): Promise<RunFacts | undefined> {
+  const found = await readFacts(folder);
+  return found?.status === 'training' && !(await pathExists(folder.state)) ? undefined : found;
+}
+
+function validationDifference({ validation: before }: RunFacts, { validation: now }: RunFacts): string[] {
+  if (before === undefined || JSON.stringify(before) === JSON.stringify(now)) return [];
+  const names = (drawn: RunFacts['validation']): string => drawn?.speakers.join(', ') || 'none whole';
+  return [`its validation speakers were ${names(before)}, are ${names(now)}`];
 }
 
 /** Makes the folder of a new run: recipe and facts. */
@@ -129,7 +193,7 @@ export async function createRun(folder: RunFolder, recipe: Recipe, facts: RunFac
 /** Deletes the unfinished files that a killed process has left in a run folder. */
 export async function removeTemporaries({ dir }: RunFolder): Promise<void> {
   const names = await readdir(dir, { recursive: true });
-  const left = names.filter((name) => /\.\d+-[0-9a-f]{8}\.tmp$/.test(name));
+  const left = names.filter(isTemporaryName);
   await Promise.all(left.map((name) => rm(join(dir, name), { force: true })));
 }
 

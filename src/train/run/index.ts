@@ -2,14 +2,21 @@
 
 export { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
 export {
+  begunRun,
   createRun,
+  type DrawnValidation,
   inspectRun,
+  manifestChange,
   type RunFacts,
   type RunFolder,
+  type RunPrompt,
   readFacts,
   removeTemporaries,
+  runFiles,
   runFolder,
+  type SpeakerMention,
   stageFolder,
+  type TrainedManifest,
 } from './folder.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';

@@ -20,7 +20,7 @@ beforeAll(() => {
 
 describe('decodeAudio', () => {
   it('takes the centre channel of 5.1, as pan=mono|c0=FC does', async () => {
-    const samples = await decodeAudio(at('surround.mp4'));
+    const samples = (await decodeAudio(at('surround.mp4'))).samples;
     const reference = ffmpegSamples(at('surround.mp4'), '-af', 'pan=mono|c0=FC', '-ar', '16000');
     expect(samples).toEqual(reference);
     expect(Math.abs(samples.length / 16_000 - 1.5)).toBeLessThan(0.03); // AAC works in frames of 21 ms
@@ -29,7 +29,7 @@ describe('decodeAudio', () => {
   });
 
   it('mixes stereo as ffmpeg does to 16 bits, and does not overdrive it', async () => {
-    const samples = await decodeAudio(at('stereo.flac'));
+    const samples = (await decodeAudio(at('stereo.flac'))).samples;
     ffmpeg('-i', at('stereo.flac'), '-ac', '1', '-ar', '16000', '-c:a', 'pcm_s16le', at('stereo-mono.wav'));
     const reference = ffmpegSamples(at('stereo-mono.wav'));
     expect(samples.length).toBe(reference.length);
@@ -53,7 +53,7 @@ describe('decodeAudio', () => {
       writeTone(at(name), { channelHz: [440], layout: 'mono', durationSec: 0.8, sampleRateHz: rate }, [
         ...codec,
       ]);
-      const samples = await decodeAudio(at(name));
+      const samples = (await decodeAudio(at(name))).samples;
       expect(Math.abs(samples.length / 16_000 - 0.8)).toBeLessThan(slack);
       expect(amplitudeAt(samples.subarray(2000, 10_000), 440)).toBeCloseTo(0.4, 1);
     },
@@ -63,7 +63,7 @@ describe('decodeAudio', () => {
     writeTone(at('native.wav'), { channelHz: [300], layout: 'mono', durationSec: 0.5, sampleRateHz: 16_000 });
     const code = `
       const { decodeAudio } = await import(${JSON.stringify(new URL('../../../dist/data/audio/index.js', import.meta.url).href)});
-      const samples = await decodeAudio(${JSON.stringify(at('native.wav'))});
+      const samples = (await decodeAudio(${JSON.stringify(at('native.wav'))})).samples;
       const failure = await decodeAudio(${JSON.stringify(at('stereo.flac'))}).catch((error) => error);
       console.log(JSON.stringify({ count: samples.length, name: failure.name, message: failure.message }));`;
     const said = execFileSync(process.execPath, ['--input-type=module', '-e', code], {
@@ -74,7 +74,7 @@ describe('decodeAudio', () => {
     expect(count).toBe(8000);
     expect(name).toBe('InputError');
     expect(message).toMatch(/^ffmpeg is not installed .*apt-get install ffmpeg/);
-    expect(await decodeAudio(at('native.wav'))).toEqual(ffmpegSamples(at('native.wav')));
+    expect((await decodeAudio(at('native.wav'))).samples).toEqual(ffmpegSamples(at('native.wav')));
   });
 
   it('stops at maxDurationSec and starts at startSec, with ffmpeg and without', async () => {
@@ -83,8 +83,8 @@ describe('decodeAudio', () => {
       ['long.flac', 48_000],
     ] as const) {
       writeTone(at(name), { channelHz: [250], layout: 'mono', durationSec: 1, sampleRateHz: rate });
-      expect((await decodeAudio(at(name), { maxDurationSec: 0.25 })).length).toBe(4000);
-      const tail = await decodeAudio(at(name), { startSec: 0.75 });
+      expect((await decodeAudio(at(name), { maxDurationSec: 0.25 })).samples.length).toBe(4000);
+      const tail = (await decodeAudio(at(name), { startSec: 0.75 })).samples;
       expect(tail.length).toBe(4000);
       expect(amplitudeAt(tail, 250)).toBeCloseTo(0.4, 2);
     }
@@ -97,7 +97,7 @@ describe('decodeAudio', () => {
       '-c:a',
       'pcm_f32le',
     ]);
-    const samples = await decodeAudio(at('loud.wav'));
+    const samples = (await decodeAudio(at('loud.wav'))).samples;
     expect(samples.reduce((peak, value) => Math.max(peak, Math.abs(value)), 0)).toBe(1);
   });
 
@@ -105,7 +105,9 @@ describe('decodeAudio', () => {
     'takes the file name %s as it is',
     async (name) => {
       copyFileSync(at('surround.mp4'), at(name));
-      expect((await decodeAudio(at(name))).length).toBe((await decodeAudio(at('surround.mp4'))).length);
+      expect((await decodeAudio(at(name))).samples.length).toBe(
+        (await decodeAudio(at('surround.mp4'))).samples.length,
+      );
     },
   );
 });
@@ -170,8 +172,10 @@ describe('what cannot be decoded gives one line that says why', () => {
     expect(text).not.toMatch(/\n|0x[0-9a-f]{6}/);
   });
 
-  it('a channel that is not there', async () => {
-    await expect(decodeAudio(at('stereo.flac'), { channel: 2 })).rejects.toThrow(/channel 2 does not exist/);
+  it.each([0, 3])('channel %s of two', async (channel) => {
+    await expect(decodeAudio(at('stereo.flac'), { channel })).rejects.toThrow(
+      `stereo.flac: channel ${channel} does not exist: it has 2 channels`,
+    );
   });
 });
 
@@ -188,9 +192,9 @@ describe('toMono', () => {
   it('mixes all channels but the low-frequency one, and everything where the layout is unknown', () => {
     const samples = Float32Array.of(1, 0.5, -0.25);
     const twoPointOne = { samples, channels: 3, channelMask: 0x1 | 0x2 | 0x8 };
-    expect(toMono(twoPointOne)).toEqual(Float32Array.of(0.75));
-    expect(toMono({ ...twoPointOne, channelMask: 0 })[0]).toBeCloseTo(1.25 / 3, 6);
-    expect(toMono({ ...twoPointOne, channelMask: 0x7 })).toEqual(Float32Array.of(-0.25));
-    expect(toMono({ ...twoPointOne, channelMask: 0x7 }, 'mix')[0]).toBeCloseTo(1.25 / 3, 6);
+    expect(toMono(twoPointOne).samples).toEqual(Float32Array.of(0.75));
+    expect(toMono({ ...twoPointOne, channelMask: 0 }).samples[0]).toBeCloseTo(1.25 / 3, 6);
+    expect(toMono({ ...twoPointOne, channelMask: 0x7 }).samples).toEqual(Float32Array.of(-0.25));
+    expect(toMono({ ...twoPointOne, channelMask: 0x7 }, 'mix').samples[0]).toBeCloseTo(1.25 / 3, 6);
   });
 });

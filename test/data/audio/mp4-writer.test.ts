@@ -32,7 +32,7 @@ describe('MP4 clips', () => {
       const path = join(scratch, `${layout}.mp4`);
       await writeMp4(path, tone, { layout });
       expect(probe(path)).toBe(`mpeg4,video\naac,audio,48000,${channels}`);
-      const decoded = await decodeAudio(path);
+      const decoded = (await decodeAudio(path)).samples;
       expect(Math.abs(decoded.length - tone.length)).toBeLessThan(1600);
       let product = 0;
       let power = 0;

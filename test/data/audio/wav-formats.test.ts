@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { decodeAudio, decodeAudioFiles } from '../../../src/data/audio/index.js';
+import { type DecodedAudio, decodeAudio, decodeAudioFiles } from '../../../src/data/audio/index.js';
 import { ffmpegSamples } from './ffmpeg-clips.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-wav-formats-'));
@@ -157,7 +157,7 @@ describe('WAV files', () => {
     async (encoding) => {
       for (const channels of COUNTS) {
         const path = writeForm({ encoding, sampleRateHz: 16_000, channels });
-        const samples = await decodeAudio(path);
+        const samples = (await decodeAudio(path)).samples;
         expect(samples.length).toBe(4800);
         expect(distance(samples, 0.05 * (channels + 1))).toBeLessThan(2 * ENCODINGS[encoding]!.step);
       }
@@ -174,7 +174,7 @@ describe('WAV files', () => {
       folder,
     );
     for (const [index, { encoding, channels }] of forms.entries()) {
-      const samples = decoded[index] as Float32Array;
+      const samples = (decoded[index] as DecodedAudio).samples;
       const where = `${encoding}, ${forms[index]!.sampleRateHz} Hz, ${channels} channels`;
       expect(Math.abs(samples.length - 4800), where).toBeLessThanOrEqual(2);
       const slack = 2 * ENCODINGS[encoding]!.step + 1e-3; // the resampler's own ripple
@@ -182,7 +182,7 @@ describe('WAV files', () => {
     }
     // The same through ffmpeg alone: where there is one channel, to the bit.
     const mono = forms.findIndex(({ channels, sampleRateHz }) => channels === 1 && sampleRateHz > 16_000);
-    expect(decoded[mono]).toEqual(ffmpegSamples(paths[mono]!, '-ar', '16000'));
+    expect((decoded[mono] as DecodedAudio).samples).toEqual(ffmpegSamples(paths[mono]!, '-ar', '16000'));
   });
 
   it('with a speaker mask: the centre of 5.1 and 7.1 alone, read here and by ffmpeg', async () => {
@@ -192,10 +192,10 @@ describe('WAV files', () => {
     ] as const) {
       for (const sampleRateHz of [16_000, 48_000]) {
         const path = writeForm({ encoding: 's16', sampleRateHz, channels, channelMask });
-        expect(distance(await decodeAudio(path), 0.3)).toBeLessThan(2e-3); // the third channel
+        expect(distance((await decodeAudio(path)).samples, 0.3)).toBeLessThan(2e-3); // the third channel
       }
     }
     const stereo = writeForm({ encoding: 'f32', sampleRateHz: 16_000, channels: 2, channelMask: 0x3 });
-    expect(distance(await decodeAudio(stereo), 0.15)).toBeLessThan(1e-6);
+    expect(distance((await decodeAudio(stereo)).samples, 0.15)).toBeLessThan(1e-6);
   });
 });

@@ -100,6 +100,34 @@ describe('a release of true size and shape, faults and all', () => {
     }
   });
 
+  it('validates on another speaker in every fold, and leaves nobody untrained', async () => {
+    const { utterances } = await view('iemocap4');
+    const names = new Set(utterances.map(({ speaker }) => speaker));
+    for (const seed of [1, 2, 3]) {
+      const parts = [1, 2, 3, 4, 5].map((fold) =>
+        partitionUtterances(utterances, { fold, validation: 'speaker', seed }),
+      );
+      expect(new Set(parts.map(({ dev }) => dev[0]!.speaker)).size).toBe(5);
+      const trained = parts.flatMap(({ train }) => train.map(({ speaker }) => speaker));
+      expect(new Set(trained)).toEqual(names);
+    }
+    const whole = await loadRecipe({ dataset: 'iemocap4-lastepoch' });
+    expect(whole).toMatchObject({
+      validation: 'none',
+      stage1: { select: 'last' },
+      stage2: { select: 'last' },
+    });
+    const iemocap4 = await loadRecipe({ dataset: 'iemocap4' });
+    expect({ ...whole, name: '', validation: '', stage1: '', stage2: '' }).toEqual({
+      ...iemocap4,
+      ...{ name: '', validation: '', stage1: '', stage2: '' },
+    });
+    for (const fold of [1, 5]) {
+      const { train, dev } = partitionUtterances(utterances, { fold, validation: 'none' });
+      expect([new Set(train.map(({ speaker }) => speaker)).size, dev.length]).toEqual([8, 0]);
+    }
+  });
+
   it('has the four-class table of the literature in every fold, and its facts say the same of every view', async () => {
     const { utterances } = await view('iemocap4');
     for (const [session, counts] of Object.entries(FOUR_CLASSES)) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -63,6 +63,10 @@ describe('a manifest', () => {
       cut: [{ id: 'a', reason: 'long' }],
       padded: [],
       silent: [],
+      clipped: [{ id: 'b', reason: 'clipped: 3.0 % of its samples are at full scale' }],
+      channel: [],
+      rescaled: [],
+      incomplete: [],
       skipped: [{ id: 'z', reason: 'gone' }],
       differences: ['x'],
       rules: ['all clips are short'],
@@ -72,27 +76,43 @@ describe('a manifest', () => {
       source: 'test',
       utterances,
       notes,
+      ffmpeg: '5.1.9',
     });
     const manifest = await readManifest(csvPath);
     expect(manifest.utterances).toEqual(utterances);
     expect(manifest).toMatchObject({ name: 'mine', dir, csvPath, sha256: info.sha256, info });
     expect(info.sha256).toBe(sha256Of(readFileSync(csvPath)));
-    expect(info).toMatchObject({ utterances: 3, durationSec: 5.0001, notes });
+    expect(info).toMatchObject({ utterances: 3, durationSec: 5.0001, notes, ffmpeg: '5.1.9' });
     expect(info.counts).toEqual({
       total: { joy: 2, neutral: 1 },
       split: { test: { joy: 1 }, train: { joy: 1, neutral: 1 } },
       session: { '': { joy: 1 }, 1: { joy: 1, neutral: 1 } },
     });
     expect(written).toBe(true);
-    expect((await writeManifest(dir, { name: 'mine', source: 'test', utterances, notes })).written).toBe(
-      false,
-    );
+    const again = { name: 'mine', source: 'test', utterances, notes, ffmpeg: '5.1.9' };
+    expect((await writeManifest(dir, again)).written).toBe(false);
     expect([...manifest.lineOf]).toEqual([
       ['a', 2],
       ['b', 4],
       ['c', 5],
     ]); // a's text takes two lines
     expect(readFileSync(csvPath, 'utf8')).not.toContain(folder);
+  });
+
+  it('is read without the version of ffmpeg and the notes that it did not have before', async () => {
+    const dir = mkdtempSync(join(folder, 'old-'));
+    const { csvPath } = await writeManifest(dir, {
+      name: 'old',
+      source: 'test',
+      utterances: [{ ...utterance('a', {}), path: join(dir, 'audio', 'a.wav') }],
+    });
+    const path = join(dir, 'manifest.json');
+    const info = JSON.parse(readFileSync(path, 'utf8')) as { notes: Record<string, unknown> };
+    const { cut, padded, skipped, differences } = info.notes;
+    writeFileSync(path, JSON.stringify({ ...info, notes: { cut, padded, skipped, differences } }));
+    const { info: read } = await readManifest(csvPath);
+    expect(read).not.toHaveProperty('ffmpeg');
+    expect(read.notes).toMatchObject({ silent: [], clipped: [], channel: [], rescaled: [], incomplete: [] });
   });
 
   it('notices an edit by its checksum', async () => {

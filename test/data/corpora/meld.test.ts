@@ -63,7 +63,7 @@ describe('prepare-meld', () => {
     for (const { path, durationSec } of manifest.utterances) {
       expect(ffprobeSec(path)).toBeCloseTo(durationSec, 5);
     }
-    expect(amplitudeAt(await decodeAudio(first.path), 500)).toBeGreaterThan(0.35); // the centre of 5.1
+    expect(amplitudeAt((await decodeAudio(first.path)).samples, 500)).toBeGreaterThan(0.35); // the centre of 5.1
     expect(summary).toMatchObject({ kept: 8, converted: 9, alreadyDone: false, differences: [] });
     expect(summary.counts.split).toEqual({
       dev: { disgust: 1 },
@@ -85,7 +85,7 @@ describe('prepare-meld', () => {
     expect(info.notes.cut.map(({ id }) => id)).toEqual(['train_dia1_utt0', 'test_dia220_utt0']);
     expect(info.notes.cut[0]!.reason).toMatch(/^3\.0\d+ s, kept the first 0\.5 s$/);
     expect(info.notes.cut[1]!.reason).toMatch(/^10\.\d+ s, kept the last 4 s$/);
-    const kept = await decodeAudio(utterances.at(-1)!.path);
+    const kept = (await decodeAudio(utterances.at(-1)!.path)).samples;
     expect(amplitudeAt(kept, 900)).toBeGreaterThan(0.35);
     expect(info.notes.padded).toEqual([
       { id: 'train_dia2_utt0', reason: expect.stringMatching(/^0\.0\d+ s, silence added up to 0\.1 s$/) },
@@ -98,7 +98,10 @@ describe('prepare-meld', () => {
       { id: 'dev_dia110_utt7', reason: 'no clip in the release, as known' },
     ]);
     expect(info.notes.rules).toEqual([
-      'clips are 16 kHz mono 16-bit WAV: the centre channel of surround sound, the mean of other channels',
+      expect.stringMatching(
+        /^clips are 16 kHz mono 16-bit WAV: the channel that was asked for, the centre channel of surround sound, the mean of other channels, the loudest of channels that /,
+      ),
+      'float samples beyond full scale are divided by the integer range that they lie in, or by their peak',
       'a clip under 0.1 s is kept, with silence after it up to 0.1 s',
       'a clip over 1.5 times its annotation and 1 s more is cut to it, and none is longer than 30 s',
       'the final_videos_* clips of the test split are ignored',

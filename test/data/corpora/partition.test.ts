@@ -4,10 +4,12 @@ import {
   assignFolds,
   assignSplits,
   type Partition,
+  type PartitionOptions,
   partitionUtterances,
   sessionsOf,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
+import { seededRandom } from '../../../src/engine/tensor/index.js';
 
 const LABELS = ['neutral', 'angry', 'sad', 'happy'];
 
@@ -85,6 +87,89 @@ describe('partition by fold', () => {
       chosen.add(speakersOf(dev)[0]!);
     }
     expect(chosen.size).toBeGreaterThan(3);
+  });
+
+  const FOLDS = [1, 2, 3, 4, 5];
+  const validators = (options: PartitionOptions): string[] =>
+    FOLDS.map((fold) => {
+      const { dev } = partitionUtterances(sessions, { fold, validation: 'speaker', ...options });
+      expect(speakersOf(dev)).toHaveLength(1);
+      return dev[0]!.speaker;
+    });
+
+  it('has another validation speaker in each fold, of another session, and trains on everybody in some fold', () => {
+    const patterns = new Set<string>();
+    for (let seed = 0; seed < 40; seed++) {
+      const speakers = validators({ seed });
+      expect(new Set(speakers).size).toBe(5);
+      expect(new Set(speakers.map((speaker) => speaker[4])).size).toBe(5);
+      const trained = FOLDS.flatMap((fold) =>
+        speakersOf(partitionUtterances(sessions, { fold, validation: 'speaker', seed }).train),
+      );
+      // Each of the ten is trained on where neither tested nor validated on: in three folds at the least.
+      for (const speaker of dyads) {
+        const times = trained.filter((name) => name === speaker).length;
+        expect(times).toBe(speakers.includes(speaker) ? 3 : 4);
+      }
+      patterns.add(speakers.join());
+    }
+    expect(patterns.size).toBeGreaterThan(35);
+  });
+
+  it('goes on with the draw of earlier versions where a run was begun with it: by the seed alone', () => {
+    for (const seed of [0, 1, 2, 3]) {
+      const pick = (fold: number): string =>
+        seededRandom(seed, 'validation speaker').pick(dyads.filter((name) => name[4] !== String(fold)));
+      expect(validators({ seed, draw: 'without-fold' })).toEqual(FOLDS.map(pick));
+    }
+    expect(new Set(validators({ seed: 1, draw: 'without-fold' })).size).toBeLessThan(5);
+    const options = { validation: 'stratified', seed: 3, draw: 'without-fold' } as const;
+    const { dev } = partitionUtterances(sessions, { ...options, fold: 2 });
+    const angry = sessions.filter(({ session, label }) => session !== '2' && label === 'angry');
+    const shuffled = seededRandom(3, 'validation share', 'angry').shuffle([...angry]);
+    expect(dev.filter(({ label }) => label === 'angry').map(({ id }) => id)).toEqual(
+      angry.filter((each) => shuffled.slice(0, 4).includes(each)).map(({ id }) => id),
+    );
+  });
+
+  it.each(['none', 'speaker', 'stratified'] as const)(
+    'tests the same utterances whatever the draw and the seed of validation, here %s',
+    (validation) => {
+      for (const fold of FOLDS) {
+        const tested = sessions.filter(({ session }) => session === String(fold));
+        for (const draw of ['by-fold', 'without-fold'] as const)
+          expect(partitionUtterances(sessions, { fold, validation, draw, seed: 7 }).test).toEqual(tested);
+      }
+    },
+  );
+
+  it('without a fold validates on the speaker that it always did', () => {
+    const split = sessions.map((each) => ({ ...each, split: each.session === '5' ? 'test' : 'train' }));
+    const { dev } = partitionUtterances(split, { validation: 'speaker', seed: 4 });
+    expect(speakersOf(dev)).toEqual([seededRandom(4, 'validation speaker').pick(dyads.slice(0, 8))]);
+  });
+
+  it('passes over a session without named speakers, and with two sessions takes the other', () => {
+    const nameless = sessions.map((each) => (each.session === '3' ? { ...each, speaker: '' } : each));
+    for (const fold of FOLDS) {
+      const { dev } = partitionUtterances(nameless, { fold, validation: 'speaker', seed: 2 });
+      expect(speakersOf(dev)).toHaveLength(1);
+      expect(['', '3', String(fold)]).not.toContain(dev[0]!.session);
+    }
+    const two = sessions.filter(({ session }) => session < '3');
+    for (const fold of [1, 2]) {
+      const { dev, train } = partitionUtterances(two, { fold, validation: 'speaker', seed: 2 });
+      expect([dev[0]!.session, speakersOf(train).length]).toEqual([String(3 - fold), 1]);
+    }
+  });
+
+  it('takes other shares of each label in each fold', () => {
+    const ids = FOLDS.map((fold) =>
+      partitionUtterances(sessions, { fold, validation: 'stratified', seed: 3 }).dev.map(({ id }) => id),
+    );
+    // Sessions 4 and 5 are in the training part of folds 1 to 3, at the same places: by the seed alone the same ones.
+    const late = ids.slice(0, 3).map((own) => own.filter((id) => id > 'Ses04').join());
+    expect(new Set(late).size).toBe(3);
   });
 
   it('takes a share of each label for validation, the same for one seed', () => {

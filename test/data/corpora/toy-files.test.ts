@@ -60,7 +60,7 @@ describe('a prepared toy corpus', () => {
       expect([header.readUInt16LE(22), header.readUInt32LE(24), header.readUInt16LE(34)]).toEqual([
         1, 16_000, 16,
       ]);
-      const samples = await decodeAudio(utterances[index]!.path);
+      const samples = (await decodeAudio(utterances[index]!.path)).samples;
       expect(samples.length / 16_000).toBe(utterances[index]!.durationSec);
     }
   });

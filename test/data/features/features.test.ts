@@ -55,7 +55,7 @@ async function options(changes: Partial<ExtractOptions> = {}): Promise<ExtractOp
   return {
     cache: await openFeatureCache(cacheDir, encoderFiles),
     items: audio,
-    decode: (path) => decodeAudio(path),
+    decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
     encode: (waveforms) => encoder.encode(waveforms),
     paddedSamples: encoder.paddedSamples,
     maxAudioSec: 10,
@@ -88,7 +88,7 @@ describe('extractFeatures', () => {
     const { entries, encoded, cached } = await extractFeatures(await options());
     expect([encoded, cached, entries.size]).toEqual([6, 0, 7]); // equal audio is encoded once
     for (const { id, path } of audio) {
-      const [alone] = await encoder.encode([await decodeAudio(path)]);
+      const [alone] = await encoder.encode([(await decodeAudio(path)).samples]);
       const { frames, width, words } = await readFeatures(entries.get(id)!.path);
       expect([frames, width]).toEqual([alone!.frames, 32]);
       expect(entries.get(id)).toMatchObject({ frames, width, cropped: false });
@@ -169,7 +169,7 @@ describe('extractFeatures', () => {
       let calls = 0;
       await extractFeatures({
         cache: await openFeatureCache('${cacheDir}', ${JSON.stringify(encoderFiles)}),
-        items: ${JSON.stringify(audio)}, decode: (path) => decodeAudio(path), maxAudioSec: 10, batchSec: 0.1,
+        items: ${JSON.stringify(audio)}, decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }), maxAudioSec: 10, batchSec: 0.1,
         paddedSamples: (samples) => samples,
         encode: (waveforms) => (++calls === 4 ? process.kill(process.pid, 'SIGKILL') : encoder.encode(waveforms)),
       });`;

@@ -8,6 +8,7 @@ import {
   answerIds,
   buildByteLevelTokenizer,
   buildPrompt,
+  builtInUserPart,
   checkPromptTemplate,
   createTokenizer,
   DEFAULT_PROMPT,
@@ -15,7 +16,6 @@ import {
   type PromptTemplate,
   resolveLabelWords,
   type TextTokenizer,
-  UNFUSED_PROMPT,
 } from '../../../src/data/text/index.js';
 
 const fixture = JSON.parse(
@@ -93,12 +93,52 @@ describe('a prompt', () => {
     expect(bare).toBe('Which emotion does the speaker express?');
   });
 
-  it('without a Former says of the slot what is in it, and all else alike', () => {
-    const fused = userPart(buildPrompt(tokenizer, DEFAULT_PROMPT, full).text).split('\n');
-    const unfused = userPart(buildPrompt(tokenizer, UNFUSED_PROMPT, full).text).split('\n');
-    const line = fused.findIndex((each) => each.includes('<AUDIO>'));
-    expect(unfused).toEqual(fused.with(line, "The speaker's voice: <AUDIO>"));
-    expect({ ...UNFUSED_PROMPT, user: '' }).toEqual({ ...DEFAULT_PROMPT, user: '' });
+  it('speaks of a voice where there is one, of words where there are some, and of a fusion of both alone', () => {
+    const lines = (inputs: 'both' | 'audio' | 'text', fusion: 'former' | 'none') => {
+      const { user, withoutText } = builtInUserPart({ inputs, fusion });
+      const of = (part: string | undefined, transcript: string | undefined) =>
+        part === undefined
+          ? undefined
+          : userPart(
+              buildPrompt(
+                tokenizer,
+                { ...DEFAULT_PROMPT, user: part },
+                { ...full, transcript, audio: inputs !== 'text' },
+              ).text,
+            );
+      return [of(user, inputs === 'audio' ? undefined : 'I can dance!'), of(withoutText, '')];
+    };
+    const [speaker, question] = ['Speaker: Ana\n', '\nWhich emotion does the speaker express?'];
+    const [words, none] = ['Transcript: I can dance!', 'Transcript: (none)'];
+    const fusion = "A learned representation that fuses the speaker's voice with the words: <AUDIO>";
+    const voice = "A learned representation of the speaker's voice: <AUDIO>";
+    const frames = "The speaker's voice: <AUDIO>";
+    const framed = (...inner: string[]) => `${speaker}${inner.join('\n')}${question}`;
+    expect(lines('both', 'former')).toEqual([framed(words, fusion), framed(none, voice)]);
+    expect(lines('both', 'none')).toEqual([framed(words, frames), framed(none, frames)]);
+    expect(lines('audio', 'former')).toEqual([framed(voice), undefined]);
+    expect(lines('audio', 'none')).toEqual([framed(frames), undefined]);
+    for (const part of ['former', 'none'] as const)
+      expect(lines('text', part)).toEqual([framed(words), framed(none)]);
+    expect(builtInUserPart({ inputs: 'both', fusion: 'former' }).user).toBe(DEFAULT_PROMPT.user);
+  });
+
+  it('names a gender in words, where it is known', () => {
+    const withGender = { ...template, user: 'A {gender} speaker\n{transcript}\n<AUDIO>' };
+    const first = (gender?: string) =>
+      userPart(buildPrompt(tokenizer, withGender, { ...full, gender }).text).split('\n')[0];
+    expect(['F', 'female', ' f ', 'M', 'Male'].map(first)).toEqual(
+      ['female', 'female', 'female', 'male', 'male'].map((word) => `A ${word} speaker`),
+    );
+    expect(first('non-binary')).toBe('A non-binary speaker');
+    for (const unknown of [undefined, '', ' ']) expect(first(unknown)).toBe('I can dance!');
+  });
+
+  it('needs no slot where nothing is heard', () => {
+    const textOnly = { ...template, user: 'They said: {transcript}' };
+    const { text, audioPosition } = buildPrompt(tokenizer, textOnly, { ...full, audio: false });
+    expect([userPart(text), audioPosition]).toEqual(['They said: I can dance!', -1]);
+    expect(() => buildPrompt(tokenizer, textOnly, full)).toThrow('<AUDIO> 0 times');
   });
 });
 
@@ -136,7 +176,11 @@ describe('a wrong prompt', () => {
     [{ user: 'Transcript: {transcript}' }, "the prompt's user part has <AUDIO> 0 times"],
     [{ user: '<AUDIO> {transcript} <AUDIO>' }, "the prompt's user part has <AUDIO> 2 times"],
     [{ user: 'Said {transcript} <AUDIO>' }, 'give <AUDIO> a line of its own'],
-    [{ user: '<AUDIO> {text}' }, "the prompt's user part has {text}; it may have {labels}, {speaker}"],
+    [{ user: 'A {gender} voice: <AUDIO>' }, 'has <AUDIO> and {gender} on one line'],
+    [
+      { user: '<AUDIO> {text}' },
+      "the prompt's user part has {text}; it may have {labels}, {speaker}, {gender}",
+    ],
     [{ system: 'Listen: <AUDIO>' }, "the prompt's system part has <AUDIO>; it may have {labels}"],
     [{ system: '{transcript}' }, "the prompt's system part has {transcript}"],
     [{ answer: 'Emotion: {labels}' }, "the prompt's answer part has {labels}; it may have no placeholders"],

@@ -23,12 +23,11 @@ describe('damaged safetensors files', () => {
     const outcome = await runMeasured<Outcome>(new URL('safetensors-fuzz.mjs', import.meta.url), {
       nodeOptions: ['--expose-gc'],
       args: ['10000', '1', folder],
-      timeoutSec: 100,
     });
     // Both outcomes are common, or the damage would show nothing.
     expect(outcome.read).toBeGreaterThan(500);
     expect(outcome.refused).toBeGreaterThan(5000);
     expect(outcome.peakMiB - outcome.baselineMiB).toBeLessThan(200);
-    expect(outcome.longestSec).toBeLessThan(20);
+    expect(outcome.longestSec).toBeLessThan(60); // of processor time; it takes less than one
   });
 });

@@ -28,7 +28,6 @@ describe('damaged JSON files of checkpoints', () => {
     const outcome = await runMeasured<Outcome>(new URL('config-fuzz.mjs', import.meta.url), {
       nodeOptions: ['--max-old-space-size=128'],
       args: ['10000', '2000', '1', folder],
-      timeoutSec: 110,
     });
     // Both outcomes are common, or the damage would show nothing.
     expect(outcome.configs.read).toBeGreaterThan(2000);
@@ -36,6 +35,6 @@ describe('damaged JSON files of checkpoints', () => {
     expect(outcome.indices.read).toBeGreaterThan(50);
     expect(outcome.built).toBeGreaterThan(300);
     expect(outcome.peakMiB - outcome.baselineMiB).toBeLessThan(200);
-    expect(outcome.longestSec).toBeLessThan(30);
+    expect(outcome.longestSec).toBeLessThan(60); // of processor time; it takes less than one
   });
 });

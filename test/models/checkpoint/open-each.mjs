@@ -9,6 +9,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { dtypeInfo } from '../../../dist/engine/tensor/index.js';
 import { readTorchFile } from '../../../dist/models/checkpoint/torch-file.js';
+import { cpuSecSince } from '../../fuzz/processor-time.mjs';
 
 const [folder, warmUp] = process.argv.slice(2);
 const peakBytes = () => process.resourceUsage().maxRSS * 1024;
@@ -18,7 +19,7 @@ console.log(JSON.stringify({ file: 'warm-up', outcome: 'answer', ms: 0, peakByte
 
 for (const file of readdirSync(folder).sort()) {
   const path = join(folder, file);
-  const start = performance.now();
+  const start = process.cpuUsage();
   let outcome;
   try {
     outcome = faultOf(await readTorchFile(path), statSync(path).size) ?? 'answer';
@@ -27,7 +28,7 @@ for (const file of readdirSync(folder).sort()) {
       error.name === 'InputError' && !/[\n\r]/.test(error.message) && error.message.includes(path);
     outcome = clear && error.message.length < 600 ? 'refused' : `${error.stack}`;
   }
-  console.log(JSON.stringify({ file, outcome, ms: performance.now() - start, peakBytes: peakBytes() }));
+  console.log(JSON.stringify({ file, outcome, ms: 1000 * cpuSecSince(start), peakBytes: peakBytes() }));
 }
 
 /** What is wrong with an answer: every tensor must fill its shape and lie inside the file. */

@@ -1,6 +1,5 @@
 /** @file Node, memory and cores: what this process may use, not what the machine has. */
 
-import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { formatMemory } from '../../../base/index.js';
 import { type Check, checked } from './check.js';
@@ -20,16 +19,25 @@ export async function memoryBudget(): Promise<{ totalBytes: number; freeBytes: n
   };
 }
 
+/** bin/node-version.js, which is not compiled: it must run on a Node of any age. */
+interface NodeVersions {
+  readonly SUPPORTED_NODES: string;
+  nodeVersionProblem(version: string): string | undefined;
+}
+
 export async function nodeChecks(): Promise<Check[]> {
-  const manifest = await readFile(new URL('../../../../package.json', import.meta.url), 'utf8');
-  const { engines } = JSON.parse(manifest) as { engines: { node: string } };
-  const wanted = engines.node.replace(/^>=\s*/, '');
-  const version = process.versions.node;
-  const isEnough = isAtLeast(version, wanted);
+  return nodeChecksOf(process.versions.node);
+}
+
+/** The same for any version. */
+export async function nodeChecksOf(version: string): Promise<Check[]> {
+  const module = new URL('../../../../bin/node-version.js', import.meta.url).href;
+  const { SUPPORTED_NODES: wanted, nodeVersionProblem } = (await import(module)) as NodeVersions;
+  const isSupported = nodeVersionProblem(version) === undefined;
   return [
-    checked('Node', isEnough ? 'ok' : 'missing', `${version}; ${wanted} or newer is needed`, {
+    checked('Node', isSupported ? 'ok' : 'missing', `${version}; ${wanted} is needed`, {
       needed: true,
-      mend: isEnough ? null : `nvm install ${wanted}`,
+      mend: isSupported ? null : 'nvm install 24',
       facts: { version, wanted },
     }),
   ];
@@ -66,11 +74,4 @@ export async function coreChecks(): Promise<Check[]> {
       facts,
     }),
   ];
-}
-
-function isAtLeast(version: string, wanted: string): boolean {
-  const numbers = (text: string): number[] => text.split('.').map(Number);
-  const [have, want] = [numbers(version), numbers(wanted)];
-  const differing = want.findIndex((part, index) => part !== have[index]);
-  return differing < 0 || have[differing]! > want[differing]!;
 }

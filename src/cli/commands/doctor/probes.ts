@@ -95,9 +95,9 @@ export interface ProbeGroup {
 }
 
 /** For a machine that is very busy: looking takes a second or two. */
-const TIME_LIMIT_MS = 20_000;
+const TIME_LIMIT_MS = 120_000;
 /** Graphs of models with billions of parameters are built, to size them. */
-const EXPERIMENT_TIME_LIMIT_MS = 60_000;
+const EXPERIMENT_TIME_LIMIT_MS = 600_000;
 
 /** What loads native code has a process for itself. With an experiment, its own corpus and backbones are looked at. */
 export function probeGroups(experiment: NamedExperiment | undefined): ProbeGroup[] {

@@ -25,7 +25,7 @@ const INSTALL_LIBRARIES = installCommand('cuda-libraries-12-9 libcudnn9-cuda-12'
 const CUDA_FOLDER = '/usr/local/cuda/lib64';
 const SEARCH_LIBRARIES = `export LD_LIBRARY_PATH=${CUDA_FOLDER}:$LD_LIBRARY_PATH`;
 const NVIDIA_VENDOR = '0x10de';
-const SMI_TIME_LIMIT_MS = 5000;
+const SMI_TIME_LIMIT_MS = 20_000;
 
 /** onnxruntime, its providers and a session on the CPU. */
 export async function runtimeChecks(): Promise<Check[]> {

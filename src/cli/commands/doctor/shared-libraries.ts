@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { pathExists } from '../../../base/index.js';
 
-const TIME_LIMIT_MS = 3000;
+const TIME_LIMIT_MS = 20_000;
 /** Not on the path of everybody. */
 const LDCONFIG = ['/sbin/ldconfig', '/usr/sbin/ldconfig'];
 

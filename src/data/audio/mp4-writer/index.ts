@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../../base/index.js';
 import { requireFfmpeg } from '../ffmpeg.js';
+import { pipeInputOptions } from '../ffmpeg-formats.js';
 import { encodeWav } from '../wav.js';
 
 /** `surround` is 5.1 with the speech in the centre and a trace of it left and right; `stereo` has it in both. */
@@ -47,7 +48,7 @@ function encodingArguments(layout: ClipLayout, durationSec: number, target: stri
   return [
     ...['-hide_banner', '-loglevel', 'error', '-threads', '1'],
     ...['-f', 'lavfi', '-i', `color=c=black:s=64x36:r=24:d=${durationSec.toFixed(4)}`],
-    ...['-f', 'wav', '-i', 'pipe:0', '-map', '0:v', '-map', '1:a'],
+    ...[...pipeInputOptions('wav'), '-f', 'wav', '-i', 'pipe:0', '-map', '0:v', '-map', '1:a'],
     ...['-af', pan, '-ar', '48000', '-c:a', 'aac', '-b:a', bitRate],
     ...['-c:v', 'mpeg4', '-threads', '1'],
     // No encoder versions and no dates in the file.

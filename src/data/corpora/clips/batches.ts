@@ -35,6 +35,8 @@ export interface ClipRun {
   readonly identities: ClipIdentity[];
   readonly outcomes: (ClipOutcome | undefined)[];
   readonly journal: Journal;
+  /** Version of the ffmpeg that is here, where it matters. */
+  readonly ffmpeg: string | undefined;
   readonly queue: WorkQueue;
   /** Folder for temporary files; gone after the run, or at the start of the next. */
   readonly scratch: string;
@@ -165,7 +167,7 @@ async function findUnpacked(
   const identity = run.identities[index]!;
   identity.source = `${name} ${bytes} ${modifiedMs}`;
   const entry = run.journal.entries.get(identity.id);
-  if (!isEntryOf(entry, identity)) return false;
+  if (!isEntryOf(entry, identity, run.ffmpeg)) return false;
   run.outcomes[index] = await stillThere(run.out, entry);
   if (run.outcomes[index] === undefined) return false;
   await run.record([index]);

@@ -2,9 +2,18 @@
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError, writeFileAtomic } from '../../../base/index.js';
-import { decodeAudioFiles, encodeFlacFiles, encodeWav, SAMPLE_RATE_HZ } from '../../audio/index.js';
-import { describeSegment } from './segments.js';
+import { writeFileAtomic } from '../../../base/index.js';
+import {
+  type AudioNote,
+  type DecodedAudio,
+  decodeAudioFiles,
+  encodeFlacFiles,
+  encodeWav,
+  ffmpegVersion,
+  SAMPLE_RATE_HZ,
+  type UndecodedAudio,
+} from '../../audio/index.js';
+import { describePart, describeSegment } from './segments.js';
 import type { ClipOutcome, ClipTask } from './task.js';
 
 /**
@@ -15,9 +24,6 @@ export const SHORTEST_CLIP_SEC = 0.1;
 
 /** Annotations are rounded: a segment may end this much after its recording does. */
 const SEGMENT_TOLERANCE_SEC = 0.1;
-
-/** A clip whose 16-bit samples are all 0 or 1 step beside it holds no sound, only a codec's rounding. */
-const SILENT_BELOW = 1.5 / 0x8000;
 
 /** A task whose clip is at hand. */
 export interface OpenClip {
@@ -30,7 +36,7 @@ export interface OpenClip {
 
 interface ShapedClip {
   samples: Float32Array;
-  notes: { cut?: string; padded?: string; silent?: true };
+  about: { cut?: string; padded?: string; notes?: readonly AudioNote[]; ffmpeg?: string | undefined };
 }
 
 /**
@@ -45,34 +51,46 @@ export async function convertClips(
   scratch: string,
   signal: AbortSignal | undefined,
 ): Promise<ClipOutcome[]> {
-  const parts = clips.map(({ path, task: { segment } }) => ({
+  const parts = clips.map(({ path, task: { segment, channel } }) => ({
     path,
+    channel,
     startSec: segment?.startSec,
     maxDurationSec: segment?.endSec === undefined ? undefined : segment.endSec - segment.startSec,
   }));
   const decoded = await decodeAudioFiles(parts, scratch, signal);
+  const version = decoded.some(({ byFfmpeg }) => byFfmpeg) ? await ffmpegVersion() : undefined;
   const shaped = clips.map((clip, index) => {
-    const samples = decoded[index]!;
-    return samples instanceof InputError ? refusal(clip, samples) : shape(clip, samples);
+    const audio = decoded[index]!;
+    const ffmpeg = audio.byFfmpeg ? version : undefined;
+    return 'error' in audio ? refusal(clip, audio, ffmpeg) : shape(clip, audio, ffmpeg);
   });
   const bytes = await writeTargets(clips, shaped, out, scratch, signal);
   return shaped.map((clip, index) =>
     'samples' in clip
-      ? { durationSec: clip.samples.length / SAMPLE_RATE_HZ, bytes: bytes[index]!, ...clip.notes }
+      ? { durationSec: clip.samples.length / SAMPLE_RATE_HZ, bytes: bytes[index]!, ...clip.about }
       : clip,
   );
 }
 
 /** The manifest keeps this sentence, so it must not depend on where the corpus lies. */
-function refusal({ task: { segment }, path, name }: OpenClip, { message, cause }: InputError): ClipOutcome {
+function refusal(
+  { task: { segment }, path, name }: OpenClip,
+  { error: { message, cause } }: UndecodedAudio,
+  ffmpeg: string | undefined,
+): ClipOutcome {
   const told = message.replaceAll(path, name).replace(/^audio file /, '');
   const reason = told.replace(/\s*[\r\n]+\s*/g, ' '); // of a file name
   const skipped = segment ? `${describeSegment(segment)}: ${reason}` : reason;
-  return cause === undefined ? { skipped } : { skipped, unread: true };
+  if (cause !== undefined) return { skipped, unread: true };
+  return ffmpeg === undefined ? { skipped } : { skipped, ffmpeg };
 }
 
-function shape({ task: { segment, cut }, name }: OpenClip, decoded: Float32Array): ShapedClip | ClipOutcome {
-  const notes: ShapedClip['notes'] = {};
+function shape(
+  { task: { segment, channel, cut }, name }: OpenClip,
+  { samples: decoded, notes }: DecodedAudio,
+  ffmpeg: string | undefined,
+): ShapedClip | ClipOutcome {
+  const about: ShapedClip['about'] = {};
   let samples = decoded;
   const sourceSec = samples.length / SAMPLE_RATE_HZ;
   if (segment) {
@@ -80,22 +98,24 @@ function shape({ task: { segment, cut }, name }: OpenClip, decoded: Float32Array
     if (endSec !== undefined && sourceSec < endSec - startSec - SEGMENT_TOLERANCE_SEC) {
       return { skipped: `${describeSegment(segment)}: ${name} ends at ${seconds(startSec + sourceSec)}` };
     }
-    notes.cut = `${describeSegment(segment)} of ${name}`;
   }
+  const part = describePart(segment, channel);
+  if (part !== undefined) about.cut = `${part} of ${name}`;
   if (cut && sourceSec > cut.longerThanSec) {
     const keep = Math.min(samples.length, Math.max(1, Math.round(cut.keepSec * SAMPLE_RATE_HZ)));
     samples = cut.keep === 'first' ? samples.subarray(0, keep) : samples.subarray(-keep);
-    notes.cut = `${seconds(sourceSec)}, kept the ${cut.keep} ${seconds(keep / SAMPLE_RATE_HZ)}`;
+    about.cut = `${seconds(sourceSec)}, kept the ${cut.keep} ${seconds(keep / SAMPLE_RATE_HZ)}`;
   }
-  if (samples.every((sample) => Math.abs(sample) < SILENT_BELOW)) notes.silent = true;
   const shortest = SHORTEST_CLIP_SEC * SAMPLE_RATE_HZ;
   if (samples.length < shortest) {
-    notes.padded = `${seconds(samples.length / SAMPLE_RATE_HZ)}, silence added up to ${seconds(SHORTEST_CLIP_SEC)}`;
+    about.padded = `${seconds(samples.length / SAMPLE_RATE_HZ)}, silence added up to ${seconds(SHORTEST_CLIP_SEC)}`;
     const padded = new Float32Array(shortest);
     padded.set(samples);
     samples = padded;
   }
-  return { samples, notes };
+  if (notes.length > 0) about.notes = notes;
+  if (ffmpeg !== undefined) about.ffmpeg = ffmpeg;
+  return { samples, about };
 }
 
 /** Sizes of the files, in the clips' order; 0 where there is none. */
@@ -118,7 +138,7 @@ async function writeTargets(
   return Promise.all(
     clips.map(async ({ task }, index) => {
       const content = flacs[index] ?? wavs[index];
-      if (content) await writeFileAtomic(join(out, task.target), content);
+      if (content) await writeFileAtomic(join(out, task.target), content, { sweep: false }); // `prepareClips` has
       return content?.byteLength ?? 0;
     }),
   );

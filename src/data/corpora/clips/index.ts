@@ -2,6 +2,7 @@
 
 export { readArchive } from './archive.js';
 export { SHORTEST_CLIP_SEC } from './conversion.js';
+export { decoderOf } from './journal.js';
 export { type PreparationControls, type PreparedClips, prepareClips } from './making.js';
-export { type Segment, segmentName } from './segments.js';
+export { parseTimeSec, type Segment, segmentName } from './segments.js';
 export type { ClipOutcome, ClipTask, CutRule } from './task.js';

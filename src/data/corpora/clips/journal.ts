@@ -80,10 +80,23 @@ export async function stillThere(out: string, entry: JournalEntry): Promise<Clip
   return size === outcome.bytes ? outcome : undefined;
 }
 
-/** True where an entry is of this very clip. A packed clip is known by its archive before its own data is met. */
-export function isEntryOf(entry: JournalEntry | undefined, identity: ClipIdentity): entry is JournalEntry {
+/**
+ * True where an entry is of this very clip. A packed clip is known by its archive before its own data is met. What
+ * another version of ffmpeg decoded is another clip; undefined where none is here to make it again.
+ */
+export function isEntryOf(
+  entry: JournalEntry | undefined,
+  identity: ClipIdentity,
+  ffmpeg: string | undefined,
+): entry is JournalEntry {
   if (entry?.target !== identity.target || entry.rule !== identity.rule) return false;
+  if (ffmpeg !== undefined && (decoderOf(entry) ?? ffmpeg) !== ffmpeg) return false;
   return identity.source === '' ? entry.archive === identity.archive : entry.source === identity.source;
+}
+
+/** The version of ffmpeg that decoded a clip, where one did. */
+export function decoderOf(outcome: ClipOutcome): string | undefined {
+  return 'ffmpeg' in outcome ? outcome.ffmpeg : undefined;
 }
 
 /** Appends lines in the order of the calls. */
@@ -108,6 +121,6 @@ export async function settleJournal(out: string, lines: string): Promise<void> {
 }
 
 /** The part of an identity that the task alone decides. */
-export function ruleOf(conversion: string, { segment, cut }: ClipTask): string {
-  return JSON.stringify([conversion, segment ?? null, cut ?? null]);
+export function ruleOf(conversion: string, { segment, channel, cut }: ClipTask): string {
+  return JSON.stringify([conversion, segment ?? null, channel ?? null, cut ?? null]);
 }

@@ -3,14 +3,21 @@
  * converted a dozen at a time, from their files or from archives read as streams.
  */
 
-import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { defaultJobs, InterruptedError, mapConcurrently } from '../../../base/index.js';
+import {
+  defaultJobs,
+  InterruptedError,
+  isTemporaryName,
+  mapConcurrently,
+  temporaryName,
+} from '../../../base/index.js';
+import { ffmpegVersion } from '../../audio/index.js';
 import { type ClipRun, convertArchives, convertFiles } from './batches.js';
 import { convertClips } from './conversion.js';
 import {
   type ClipIdentity,
+  decoderOf,
   isEntryOf,
   type Journal,
   journalLine,
@@ -38,12 +45,14 @@ export interface PreparedClips {
   converted: number;
   /** What is wrong with archives, in words. */
   damagedArchives: string[];
+  /** Clips that another version of ffmpeg had decoded, and that were converted again. */
+  decodedAgain?: { clips: number; from: string; by: string } | undefined;
   /** To be called when the manifest is written: sorts the journal, deletes clips that the corpus has no more. */
   settle(): Promise<void>;
 }
 
 /** Part of each clip's rule: a change of the conversion makes old clips stale. */
-const CONVERSION = 'mono 16 kHz, 2';
+const CONVERSION = 'mono 16 kHz, 3';
 
 /**
  * Makes every clip that is not there yet. A clip that cannot be decoded is an outcome, not an error.
@@ -56,10 +65,12 @@ export async function prepareClips(
 ): Promise<PreparedClips> {
   await removeUnfinished(out);
   const journal = await readJournal(out);
+  const entries = [...journal.entries.values()];
+  const ffmpeg = entries.some(decoderOf) ? await ffmpegVersion() : undefined;
   const identities = await identify(tasks);
   const outcomes = await mapConcurrently(identities, 32, async (identity) => {
     const entry = journal.entries.get(identity.id);
-    if (!isEntryOf(entry, identity)) return undefined;
+    if (!isEntryOf(entry, identity, ffmpeg)) return undefined;
     identity.source = entry.source;
     return stillThere(out, entry);
   });
@@ -70,7 +81,7 @@ export async function prepareClips(
   const damagedArchives: string[] = [];
   if (open.length > 0) {
     const appender = await openJournal(out, journal);
-    const scratch = join(out, `clips.${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+    const scratch = temporaryName(join(out, 'clips'));
     const queue = workQueue(jobs, signal);
     const record: ClipRun['record'] = async (indices) => {
       await appender.append(
@@ -96,6 +107,7 @@ export async function prepareClips(
       identities,
       outcomes,
       journal,
+      ffmpeg,
       queue,
       scratch,
       signal,
@@ -122,8 +134,23 @@ export async function prepareClips(
     outcomes: outcomes as ClipOutcome[],
     converted,
     damagedArchives,
+    decodedAgain: decodedAgain(journal, identities, outcomes as ClipOutcome[]),
     settle: () => settle(out, tasks, journal, open.length > 0, lines.join('')),
   };
+}
+
+/** Clips of this run that the journal had from another version of ffmpeg. */
+function decodedAgain(
+  { entries }: Journal,
+  identities: readonly ClipIdentity[],
+  outcomes: readonly ClipOutcome[],
+): PreparedClips['decodedAgain'] {
+  const changes = identities.flatMap(({ id }, index) => {
+    const before = entries.get(id);
+    const [from, by] = [before && decoderOf(before), decoderOf(outcomes[index]!)];
+    return from !== undefined && by !== undefined && from !== by ? [{ from, by }] : [];
+  });
+  return changes[0] && { ...changes[0], clips: changes.length };
 }
 
 /** Who each clip is, by its file, or by its archive as long as its own data has not been met. */
@@ -173,7 +200,7 @@ async function removeUnfinished(out: string): Promise<void> {
   for (const { folder, recursive } of folders) {
     const names = await readdir(folder, { recursive }).catch(() => []);
     for (const name of names) {
-      if (!/\.\d+-[0-9a-f]{8}\.tmp$/.test(name)) continue;
+      if (!isTemporaryName(name)) continue;
       await rm(join(folder, name), { recursive: true, force: true, maxRetries: 5 });
     }
   }

@@ -1,4 +1,6 @@
-/** @file Parts of long recordings, as a corpus CSV gives them by start and end. */
+/** @file Parts of long recordings, as a corpus CSV gives them by start, end and channel. */
+
+import type { ChannelChoice } from '../../audio/index.js';
 
 /** From `startSec` to `endSec`, or to the end of the recording. */
 export interface Segment {
@@ -6,9 +8,29 @@ export interface Segment {
   endSec?: number | undefined;
 }
 
+/** Seconds (`12.5`) or a clock time (`1:02:03.5`, `02:03,5`) in seconds; undefined where it is neither. */
+export function parseTimeSec(text: string): number | undefined {
+  if (/^\d+(\.\d*)?$/.test(text)) return Number(text);
+  const clock = /^(?:(\d+):)?(\d{1,2}):(\d\d)(?:[.,](\d+))?$/.exec(text);
+  if (!clock) return undefined;
+  const [, hours = '0', minutes, seconds, fraction = '0'] = clock;
+  const wholeSec = Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
+  return Number(`${wholeSec}.${fraction}`);
+}
+
 /** `12.5-14`: part of an id, so that segments of one recording differ. */
 export function segmentName({ startSec, endSec }: Segment): string {
   return `${startSec}-${endSec ?? 'end'}`;
+}
+
+/** In words: which channel, from when to when; undefined for all of a recording. */
+export function describePart(
+  segment: Segment | undefined,
+  channel: ChannelChoice | undefined,
+): string | undefined {
+  const which = typeof channel === 'number' ? `channel ${channel}` : undefined;
+  const when = segment && describeSegment(segment);
+  return which && when ? `${which}, ${when}` : (which ?? when);
 }
 
 /** In words, for notes and messages. */

@@ -1,5 +1,6 @@
 /** @file One clip to make of a corpus, and what can become of it. */
 
+import type { AudioNote, ChannelChoice } from '../../audio/index.js';
 import type { Segment } from './segments.js';
 
 /** Keep only the first or last `keepSec` seconds of a clip that lasts over `longerThanSec`. */
@@ -26,13 +27,15 @@ export interface ClipTask {
   target: string;
   /** Only this part of the source. */
   segment?: Segment | undefined;
+  /** Which of its channels, where somebody chose. */
+  channel?: ChannelChoice | undefined;
   cut?: CutRule | undefined;
 }
 
 /**
- * What became of it. `cut` and `padded` say in words what was changed, `silent` that there is nothing to hear. A clip
- * that is not in its archive is `absent`, as is the rest of a damaged `archive`. What could not be read (`unread`)
- * may be readable the next time.
+ * What became of it. `cut` and `padded` say in words what was changed, `notes` what is to be known of its sound, `ffmpeg`
+ * the version that decoded it, where one did. A clip that is not in its archive is `absent`, as is the rest of a damaged
+ * `archive`. What could not be read (`unread`) may be readable the next time.
  */
 export type ClipOutcome =
   | {
@@ -41,8 +44,9 @@ export type ClipOutcome =
       bytes: number;
       cut?: string | undefined;
       padded?: string | undefined;
-      silent?: true | undefined;
+      notes?: readonly AudioNote[] | undefined;
+      ffmpeg?: string | undefined;
     }
-  | { skipped: string; unread?: true | undefined }
+  | { skipped: string; unread?: true | undefined; ffmpeg?: string | undefined }
   | { absent: 'clip' }
   | { absent: 'archive'; unread: true };

@@ -1,0 +1,140 @@
+/** @file Who validates in a cross-validation: another speaker in each fold, kept by runs that go on and by their stage 2. */
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/engine/tensor/index.js';
+import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
+import { type RunFacts, runStage } from '../../src/train/index.js';
+import { makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
+
+const work = makeWorkspace('draw');
+afterAll(() => work.remove());
+
+const stage = (number: 1 | 2, ...args: string[]): string[] => [
+  `stage${number}`,
+  '--recipe',
+  'draw.yaml',
+  ...args,
+];
+const factsOf = (run: string): RunFacts => JSON.parse(work.read(`${run}/run.json`).toString()) as RunFacts;
+/** Speakers of the sessions other than the fold's, sorted. */
+let others: (fold: number) => string[];
+
+beforeAll(async () => {
+  work.file(
+    'draw.yaml',
+    toyRecipe('toy', {
+      folds: 'session',
+      validation: 'speaker',
+      former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
+      prompt: shortPrompt,
+      stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3, select: 'wa' },
+      stage2: { epochs: 1, batch_size: 8, learning_rate: 1e-3, select: 'wa' },
+    }),
+  );
+  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '4');
+  const rows = work.read('toy/manifest.csv').toString().trim().split('\n').slice(1);
+  const cells = rows.map((row) => row.split(','));
+  others = (fold) =>
+    [...new Set(cells.filter((row) => row.at(-3) !== String(fold)).map((row) => row.at(-5)!))].sort();
+});
+
+describe('the validation speaker', () => {
+  it('is another one in each fold, and recorded', async () => {
+    await work.done(...stage(1, '--folds', '5'));
+    const drawn = [1, 2, 3, 4, 5].map((fold) => factsOf(`runs/draw/stage1/fold-${fold}`).validation!);
+    expect(new Set(drawn.flatMap(({ speakers }) => speakers)).size).toBe(5);
+    drawn.forEach(({ draw, seed, speakers }, index) => {
+      expect({ draw, seed, count: speakers.length }).toEqual({ draw: 'by-fold', seed: 1, count: 1 });
+      expect(others(index + 1)).toContain(speakers[0]);
+    });
+  });
+
+  it('stays with --split-seed whatever the seed, which changes it otherwise', async () => {
+    await work.done(...stage(1, '--fold', '2', '--seeds', '1,2,3', '--split-seed', '5', '--run', 'fixed'));
+    await work.done(...stage(1, '--fold', '2', '--seeds', '1,2,3', '--run', 'drawn'));
+    const drawn = (run: string) =>
+      [1, 2, 3].map((seed) => factsOf(`${run}/seed-${seed}/stage1/fold-2`).validation);
+    const [first, ...rest] = drawn('fixed');
+    expect(first).toMatchObject({ seed: 5 });
+    expect(rest).toEqual([first, first]);
+    expect(work.read('fixed/seed-3/stage1/fold-2/recipe.yaml').toString()).toMatch(
+      /^split_seed: 5 # not in the paper$/m,
+    );
+    expect(drawn('drawn').map((each) => each!.seed)).toEqual([1, 2, 3]);
+    expect(new Set(drawn('drawn').map((each) => each!.speakers[0])).size).toBeGreaterThan(1);
+    const clash = stage(1, '--fold', '2', '--split-seed', '5', '--set', 'split_seed=3');
+    expect(await work.refused(...clash)).toContain('leave one out');
+    for (const wrong of ['x', '-1', '4294967296'])
+      expect(await work.refused(...stage(1, '--fold', '2', `--split-seed=${wrong}`))).toContain(
+        'must be a whole number from 0 to 4294967295',
+      );
+  });
+
+  it('of stage 2 that stage 1 has trained on is warned of', async () => {
+    const { stderr } = await work.done(...stage(2, '--fold', '1'));
+    expect(stderr).not.toContain('stage 1 was validated');
+    const other = await work.done(...stage(1, '--fold', '1', '--split-seed', '6', '--run', 'other'));
+    expect(other.stderr).not.toContain('stage 1 was validated');
+    const [was] = factsOf('other/stage1/fold-1').validation!.speakers;
+    const late = await work.done(...stage(2, '--fold', '1', '--run', 'other'));
+    const [is] = factsOf('other/stage2/fold-1').validation!.speakers;
+    expect(late.stderr).toContain(
+      `warning: stage 2, fold 1: stage 1 was validated on ${was} by seed 6, and this stage is on ${is} by seed 1, whom stage 1 has trained on`,
+    );
+  });
+});
+
+describe('a run of an earlier version', () => {
+  const compute = { device: { kind: 'cpu' } as const, cacheDir: '' };
+  let recipe: Recipe;
+  beforeAll(async () => {
+    const backbones = { encoder: 'hubert', former: 'roberta', llm: 'qwen2' };
+    recipe = await loadRecipe({
+      path: work.path('draw.yaml'),
+      overrides: [
+        `manifest=${work.path('toy/manifest.csv')}`,
+        ...Object.entries(backbones).map(
+          ([key, name]) => `backbones.${key}=${work.path('toy/backbones', name)}`,
+        ),
+        'stage1.epochs=3',
+      ],
+    });
+    compute.cacheDir = work.path('..', 'features');
+  });
+  const train = async (number: 1 | 2, stop?: AbortController) => {
+    const notes: string[] = [];
+    const { status } = await runStage({
+      ...{ recipe, stage: number, fold: 3, root: work.path('old'), versions: {}, compute, stepsPerRun: 1 },
+      onNote: (text) => void notes.push(text),
+      onReport: () => stop?.abort(),
+      ...(stop && { stop: stop.signal }),
+    });
+    return { status, notes };
+  };
+
+  it('goes on with its own draw, by the seed alone, and so does its stage 2', async () => {
+    expect((await train(1, new AbortController())).status).toBe('interrupted');
+    const { validation, ...before } = factsOf('old/stage1/fold-3');
+    expect(validation!.draw).toBe('by-fold');
+    work.file('old/stage1/fold-3/run.json', JSON.stringify(before)); // as an earlier version wrote it
+    const note = 'validating on the same utterances as the run of an earlier version that this goes on from';
+    const { status, notes } = await train(1);
+    expect(status).toBe('finished');
+    expect(notes.join('\n')).toContain(note);
+    const speaker = seededRandom(1, 'validation speaker').pick(others(3));
+    const old = { draw: 'without-fold', seed: 1, speakers: [speaker] };
+    expect(factsOf('old/stage1/fold-3').validation).toEqual(old);
+    expect(validation!.speakers).not.toEqual(old.speakers);
+    await train(2);
+    expect(factsOf('old/stage2/fold-3').validation).toEqual(old);
+  });
+
+  it('that is another draw than it says is refused in one line', async () => {
+    const facts = factsOf('old/stage1/fold-3');
+    const changed = { ...facts, validation: { ...facts.validation, speakers: ['nobody'] } };
+    work.file('old/stage1/fold-3/run.json', JSON.stringify(changed));
+    await expect(train(1)).rejects.toThrow(
+      /its validation speakers were nobody, are \w+\. Use another --run/,
+    );
+  });
+});

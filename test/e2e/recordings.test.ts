@@ -296,7 +296,7 @@ describe('two versions of ffmpeg', () => {
 
   it('and no ffmpeg at all: a corpus that is prepared stays so', async () => {
     await prepare(version('5.0'));
-    const { code, stderr } = await prepare({ PATH: '/nonexistent' });
+    const { code, stderr } = await prepare({ PATH: '/nonexistent', FFMPEG_PATH: '' });
     expect([code, stderr]).toEqual([0, expect.stringContaining('everything was prepared already')]);
     expect(info().ffmpeg).toBe('5.0');
   });

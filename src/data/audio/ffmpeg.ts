@@ -359,7 +359,7 @@ function explain(failure: string): string {
   if (/matches no streams|does not contain any stream/.test(failure)) return 'has no audio stream';
   const format = refusedFormat(failure);
   if (format !== undefined) {
-    return `is not a recording but of the format "${format}", which emoq does not open: it may name other files; give the recordings themselves`;
+    return `is not a recording but of ${format}, which emoq does not open: it may name other files; give the recordings themselves`;
   }
   if (/moov atom not found/.test(failure)) return 'is truncated or not a video file (moov atom not found)';
   return `cannot be decoded (ffmpeg: ${telling(failure)})`;

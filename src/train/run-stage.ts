@@ -4,7 +4,7 @@ import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/i
 import type { ValidationDraw } from '../data/corpora/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { openWeightsFile } from '../models/index.js';
-import type { Recipe } from '../recipe/index.js';
+import { changedKeys, dumpRecipe, loadRecipe, type Recipe } from '../recipe/index.js';
 import { labelCounts } from './corpus.js';
 import { peakMemory, vocabularyOf } from './dry-run.js';
 import type { Example } from './examples.js';
@@ -80,6 +80,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const { corpus, parameters } = experiment;
   const accumulation = accumulationWarning(recipe, stage);
   const stage1 = await stage1Checkpoint(options);
+  const otherKeys = stage1 === undefined ? [] : await keysOtherThanStage1(options);
   const { epochs, batch_size, warmup_fraction } = stageSettings(recipe, stage);
   const selection = selectionRule(experiment);
   const passes = { epochs, batchSize: batch_size, warmupFraction: warmup_fraction };
@@ -133,7 +134,16 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
   const initial =
-    status === 'new' ? await initialParameters(experiment, examples.train, features, stage1) : undefined;
+    status === 'new'
+      ? await initialParameters(experiment, examples.train, features, stage1).catch((error: unknown) => {
+          if (!(error instanceof InputError) || otherKeys.length === 0) throw error;
+          throw new InputError(
+            `${error.message}; stage 1 was trained with another recipe (${otherKeys.join('; ')}): give both stages the same --set`,
+          );
+        })
+      : undefined;
+  if (initial !== undefined && otherKeys.length > 0)
+    onNote?.(`stage 1 was trained with another recipe: ${otherKeys.join('; ')}`);
   const unlock = await lockRun(folder);
   const host = startSessionHost();
   try {
@@ -248,6 +258,19 @@ async function stage1Checkpoint(options: StageRunOptions): Promise<string | unde
   throw new InputError(
     `stage 2 starts from stage 1, and ${folder.dir} ${lacking}; run stage1 first, or --set stage2.from_stage1=false`,
   );
+}
+
+/** Keys of which a stage 1 may have another value than its stage 2, because it does not read them. */
+const STAGE_2_KEYS =
+  /^(stage2|lora|projector|prompt|paper|backbones\.llm|label_words|keep_checkpoints)(\.|$)/;
+
+/** "former.queries was 4, is 8" for every key that stage 1 was trained with another value of. */
+async function keysOtherThanStage1({ recipe, root, fold }: StageRunOptions): Promise<string[]> {
+  const path = stageFolder(root, 1, fold).recipe;
+  if (!(await pathExists(path))) return [];
+  return changedKeys(dumpRecipe(await loadRecipe({ path })), dumpRecipe(recipe))
+    .filter(({ key }) => !STAGE_2_KEYS.test(key))
+    .map(({ key, before: was = 'absent', after: is = 'absent' }) => `${key} was ${was}, is ${is}`);
 }
 
 /** Says what of the corpus is not trained on, and which classes it has nothing of. */

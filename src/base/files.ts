@@ -126,6 +126,12 @@ async function putInPlace(temporary: string, { path, name }: FileTarget): Promis
   }
 }
 
+/** Gives a whole file its final name, over what has it; returns when that is on the disk. */
+export async function moveIntoPlace(temporary: string, path: string): Promise<void> {
+  await rename(temporary, path);
+  await syncFolder(dirname(path));
+}
+
 async function naming<T>(work: Promise<T>, name: string): Promise<T> {
   try {
     return await work;

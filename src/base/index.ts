@@ -16,6 +16,7 @@ export {
 export {
   createAtomicFile,
   createOutput,
+  moveIntoPlace,
   type OutputFile,
   pathExists,
   readJson,

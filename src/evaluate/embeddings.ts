@@ -3,7 +3,14 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { InputError, pathExists, sha256OfFile } from '../base/index.js';
-import { decodeHalf, encodeHalf, readSafetensors, tensor, writeSafetensors } from '../engine/tensor/index.js';
+import {
+  decodeHalf,
+  encodeHalf,
+  hasWholeContent,
+  readSafetensors,
+  tensor,
+  writeSafetensors,
+} from '../engine/tensor/index.js';
 
 /** Rows in the order of the predictions file. */
 export interface Embeddings {
@@ -41,9 +48,12 @@ export async function writeEmbeddings(
   rows.forEach((row, index) => {
     data.set(row!, index * width);
   });
-  await writeSafetensors(path, [[KEY, tensor('float16', [rows.length, width], encodeHalf(data))]], {
-    [CHECKSUM]: await sha256OfFile(predictionsPath),
-  });
+  await writeSafetensors(
+    path,
+    [[KEY, tensor('float16', [rows.length, width], encodeHalf(data))]],
+    { [CHECKSUM]: await sha256OfFile(predictionsPath) },
+    { checksum: true },
+  );
 }
 
 /**
@@ -59,6 +69,9 @@ export async function readEmbeddings(
   const { metadata, tensors } = await readSafetensors(path);
   if (metadata[CHECKSUM] !== (await sha256OfFile(predictionsPath))) {
     return { missing: `${path} belongs to other predictions than ${predictionsPath}; run eval again` };
+  }
+  if ((await hasWholeContent(path)) === false) {
+    throw new InputError(`${path} is damaged: its checksum does not fit its content; run eval again`);
   }
   const embeddings = tensors.get(KEY);
   if (embeddings?.dtype !== 'float16' || embeddings.shape.length !== 2) {

@@ -160,10 +160,17 @@ export function classificationMetrics(outcomes: Iterable<Outcome>, labels: reado
   return metricsOfCounts(countOutcomes(outcomes, labels));
 }
 
-/** Index of the largest value; of equal ones the first, as numpy's argmax. `values` is not empty. */
+/**
+ * Index of the largest value; of equal ones the first, as numpy's argmax.
+ * @throws RangeError without values, or where one is not a number: the largest is then unknown
+ */
 export function argmax(values: ArrayLike<number>): number {
   let best = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
+  for (let i = 0; i < values.length; i++) {
+    if (Number.isNaN(values[i])) throw new RangeError(`value ${i} of ${values.length} is not a number`);
+    if (values[i]! > values[best]!) best = i;
+  }
+  if (values.length === 0) throw new RangeError('there is no largest of no values');
   return best;
 }
 

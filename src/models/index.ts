@@ -21,6 +21,7 @@ export { formerGraph } from './former-graph.js';
 export {
   type ClipFeatures,
   encoderGraph,
+  encoderKeys,
   findSpeechEncoder,
   openSpeechEncoder,
   readExportedEncoder,

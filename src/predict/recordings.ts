@@ -16,8 +16,7 @@ import {
 } from '../base/index.js';
 import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
-import { BATCH_SEC, batchesByLength } from '../data/features/index.js';
-import { encodeHalf } from '../engine/tensor/index.js';
+import { BATCH_SEC, batchesByLength, storedFeatures, UNHOLDABLE_FEATURES } from '../data/features/index.js';
 import {
   argmax,
   openPredictionWriter,
@@ -212,9 +211,16 @@ async function predictWindow(
 ): Promise<RowOutcome[]> {
   const { recipe, model } = trained;
   const readable = [...window.keys()].filter((index) => !('error' in window[index]!));
-  const features =
-    encoder === undefined ? new Map<number, StoredFeatures>() : await encodeAll(window, readable, encoder);
-  const spoken = readable.map((index): Spoken => {
+  const outcomes = window.map(
+    (recording): RowOutcome => ({ error: 'error' in recording ? recording.error : '' }),
+  );
+  const features = new Map<number, StoredFeatures>();
+  for (const [index, own] of await encodeAll(window, readable, encoder)) {
+    if ('error' in own) outcomes[index] = own;
+    else features.set(index, own);
+  }
+  const usable = readable.filter((index) => encoder === undefined || features.has(index));
+  const spoken = usable.map((index): Spoken => {
     const { fields } = window[index]!.row;
     const text = fields[options.textColumn] ?? '';
     return {
@@ -230,28 +236,35 @@ async function predictWindow(
     frames: (id: string) => features.get(Number(id))?.frames ?? 0,
     read: async ({ id }: { readonly id: string }) => features.get(Number(id))!,
   };
-  const outcomes = window.map(
-    (recording): RowOutcome => ({ error: 'error' in recording ? recording.error : '' }),
-  );
   const examples = model.examples(spoken).filter((example) => {
     const problem = model.promptProblem(example);
     if (problem !== undefined) outcomes[Number(example.id)] = { error: `${problem}; shorten its text` };
     return problem === undefined;
   });
   const inferences = await trained.infer(examples, source);
-  inferences.forEach(({ probabilities }, place) => {
-    const label = recipe.labels[argmax(probabilities)]!;
-    outcomes[Number(examples[place]!.id)] = { label, probabilities };
+  inferences.forEach((inference, place) => {
+    const row = Number(examples[place]!.id);
+    if ('fault' in inference) {
+      outcomes[row] = { error: `${inference.fault}; it or its weights are damaged` };
+      return;
+    }
+    const { probabilities } = inference;
+    outcomes[row] = { label: recipe.labels[argmax(probabilities)]!, probabilities };
   });
   return outcomes;
 }
 
-/** Features of the readable recordings by their place in the window, in the batches that the feature cache is made in. */
+/**
+ * Features of the readable recordings by their place in the window, in the batches that the feature cache is made in;
+ * or why a recording has none. Without an encoder none has any.
+ */
 async function encodeAll(
   window: readonly Recording[],
   readable: readonly number[],
-  encoder: SpeechEncoder,
-): Promise<Map<number, StoredFeatures>> {
+  encoder: SpeechEncoder | undefined,
+): Promise<Map<number, StoredFeatures | { readonly error: string }>> {
+  const features = new Map<number, StoredFeatures | { readonly error: string }>();
+  if (encoder === undefined) return features;
   const clips = readable.flatMap((index) => {
     const recording = window[index]!;
     return 'samples' in recording && recording.samples !== undefined
@@ -259,12 +272,11 @@ async function encodeAll(
       : [];
   });
   const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
-  const features = new Map<number, StoredFeatures>();
   for (const batch of batchesByLength(clips, limits)) {
     const encoded = await encoder.encode(batch.map(({ samples }) => samples));
     // Through float16, as the cache keeps them: a recording is judged alike wherever its features come from.
     batch.forEach(({ index }, row) => {
-      features.set(index, { words: encodeHalf(encoded[row]!.data), frames: encoded[row]!.frames });
+      features.set(index, storedFeatures(encoded[row]!) ?? { error: UNHOLDABLE_FEATURES });
     });
   }
   return features;

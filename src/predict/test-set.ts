@@ -12,6 +12,7 @@ import {
   loadCorpus,
   manifestChange,
   recordedDraw,
+  requireInferences,
   trainedManifest,
 } from '../train/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
@@ -39,6 +40,7 @@ export interface TestSetOptions {
  * their features are there.
  * @throws InterruptedError when `compute.stop` is aborted
  * @throws InputError when the manifest is not the one that the run was trained on
+ * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
  */
 export async function predictTestSet(
   folder: RunFolder,
@@ -69,9 +71,10 @@ export async function predictTestSet(
 /**
  * Predicts labelled utterances, in their order.
  * @throws InterruptedError when `compute.stop` is aborted
+ * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
  */
 export async function predictUtterances(
-  { recipe, facts, model, infer }: TrainedModel,
+  { folder, recipe, facts, model, infer }: TrainedModel,
   utterances: readonly Utterance[],
   compute: ComputeOptions,
   onProgress?: (done: number, total: number) => void,
@@ -83,8 +86,13 @@ export async function predictUtterances(
   const inferences = await infer(examples, features, { onProgress, stop }).catch((error: unknown) => {
     throw stop?.aborted ? new InterruptedError('interrupted before the end; no results were written') : error;
   });
+  const whole = requireInferences(
+    examples,
+    inferences,
+    `the weights of ${folder.dir}, or of its backbones, are damaged`,
+  );
   const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
-    const { probabilities } = inferences[index]!;
+    const { probabilities } = whole[index]!;
     const { speaker } = utterances[index]!;
     const dialogue = dialogueOf(id);
     return {
@@ -97,5 +105,5 @@ export async function predictUtterances(
       probabilities,
     };
   });
-  return { predictions, embeddings: inferences.map(({ embedding }) => embedding) };
+  return { predictions, embeddings: whole.map(({ embedding }) => embedding) };
 }

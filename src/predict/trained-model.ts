@@ -12,14 +12,17 @@ import type { Recipe } from '../recipe/index.js';
 import {
   type ComputeOptions,
   type Example,
+  type FailedInference,
   type FeatureSource,
   type Inference,
   type InferenceOptions,
   inferAll,
+  inspectBackbones,
   openStageModel,
   type RunFacts,
   type RunFolder,
   recordedPrompt,
+  requireSameBackbones,
   runFolder,
   type StageModel,
   stageEvaluationGraph,
@@ -37,7 +40,7 @@ export interface TrainedModel {
     examples: readonly Example[],
     features: FeatureSource,
     control?: Pick<InferenceOptions, 'onProgress' | 'stop'>,
-  ): Promise<Inference[]>;
+  ): Promise<(Inference | FailedInference)[]>;
   close(): Promise<void>;
 }
 
@@ -107,10 +110,14 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
   );
 }
 
-/** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone */
+/** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone or others */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
-  const { facts, recipe, trained } = await openTrainedRun(folder);
+  const { facts, recipe, trained } = await openTrainedRun(folder, compute.onWarning);
   const model = await openStageModel(recipe, facts.stage, undefined, recordedPrompt(folder, facts));
+  const { identities, warnings } = await inspectBackbones(model);
+  requireSameBackbones(folder, facts, identities);
+  for (const text of model.backbones.notes) compute.onNote?.(text);
+  for (const text of warnings) compute.onWarning?.(text);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const graph = stageEvaluationGraph(model.stage, model.parameters, weights);

@@ -3,7 +3,7 @@
 import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile } from '../models/index.js';
 import { loadRecipe, type Recipe } from '../recipe/index.js';
-import { type RunFacts, type RunFolder, readFacts } from '../train/index.js';
+import { type RunFacts, type RunFolder, readFacts, verifyCheckpoint } from '../train/index.js';
 
 export interface TrainedRun {
   readonly folder: RunFolder;
@@ -11,10 +11,18 @@ export interface TrainedRun {
   readonly recipe: Recipe;
   /** The trained weights by their own keys: `former.*`, `head.*` or `projector.*`, and LoRA's. */
   readonly trained: Checkpoint;
+  /** Of the checkpoint's file. */
+  readonly checkpointSha256: string;
 }
 
-/** Opens a run's files. @throws InputError when it is no run, or has no checkpoint yet */
-export async function openTrainedRun(folder: RunFolder): Promise<TrainedRun> {
+/**
+ * Opens a run's files.
+ * @throws InputError when it is no run, has no checkpoint yet, or one that is damaged
+ */
+export async function openTrainedRun(
+  folder: RunFolder,
+  onWarning?: (text: string) => void,
+): Promise<TrainedRun> {
   const facts = await readFacts(folder);
   if (facts === undefined) throw new InputError(`${folder.dir} holds no run (no run.json)`);
   if (!(await pathExists(folder.checkpoint))) {
@@ -23,5 +31,8 @@ export async function openTrainedRun(folder: RunFolder): Promise<TrainedRun> {
     );
   }
   const recipe = await loadRecipe({ path: folder.recipe });
-  return { folder, facts, recipe, trained: await openWeightsFile(folder.checkpoint) };
+  const { sha256, warning } = await verifyCheckpoint(folder, facts);
+  if (warning !== undefined) onWarning?.(warning);
+  const trained = await openWeightsFile(folder.checkpoint);
+  return { folder, facts, recipe, trained, checkpointSha256: sha256 };
 }

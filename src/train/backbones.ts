@@ -6,6 +6,7 @@ import type { Graph } from '../engine/onnx/index.js';
 import {
   type Checkpoint,
   checkpointWeights,
+  chooseHead,
   FORMER_PREFIX,
   findCheckpointFolder,
   openCheckpoint,
@@ -31,6 +32,8 @@ export interface Backbones {
   readonly former: FormerBackbone;
   /** Absent for stage 1, which has no language model. */
   readonly llm: FormerBackbone | undefined;
+  /** What was decided about them where a config and its weights disagree, for the user. */
+  readonly notes: readonly string[];
   /** Frozen weights of a stage, in place in the checkpoints' files. */
   readonly frozen: (graph: Graph) => Weights;
 }
@@ -45,6 +48,7 @@ export async function openBackbones(recipe: Recipe, stage: 1 | 2): Promise<Backb
   const llmFolder = stage === 2 ? await findCheckpointFolder(backbones.llm) : undefined;
   const llm = llmFolder === undefined ? undefined : await openCheckpoint(llmFolder);
   const llmTokenizer = llmFolder === undefined ? undefined : await loadTokenizer(llmFolder);
+  const head = llm && (await chooseHead(llm, parseQwen2Config(llm.config, join(llm.dir, 'config.json'))));
   const lookup = (key: string, shape: readonly number[]): WeightRef => {
     if (key.startsWith(FORMER_PREFIX)) return requireWeight(former, key.slice(FORMER_PREFIX.length), shape);
     return requireWeight(llm!, key, shape);
@@ -53,10 +57,11 @@ export async function openBackbones(recipe: Recipe, stage: 1 | 2): Promise<Backb
     configs: {
       encoder,
       former: formerConfig,
-      llm: llm && parseQwen2Config(llm.config, join(llm.dir, 'config.json')),
+      llm: head?.config,
     },
     former: { checkpoint: former, tokenizer: formerTokenizer },
     llm: llm && llmTokenizer && { checkpoint: llm, tokenizer: llmTokenizer },
+    notes: head?.note === undefined ? [] : [head.note],
     frozen: (graph) => checkpointWeights(graph, lookup),
   };
 }

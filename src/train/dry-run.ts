@@ -13,6 +13,7 @@ import {
 } from '../engine/training/index.js';
 import {
   checkpointWeights,
+  chooseHead,
   FORMER_PREFIX,
   findCheckpointFolder,
   openCheckpoint,
@@ -20,6 +21,7 @@ import {
   parseQwen2Config,
   parseRobertaConfig,
   publishedConfigs,
+  type Qwen2Config,
   readExportedEncoder,
   readHubertConfig,
   readQwen2Config,
@@ -210,8 +212,15 @@ export async function backboneConfigs(
   return {
     encoder: await orPublished(encoder, readHubertConfig, (raw, path) => parseHubertConfig(raw, path)),
     former: await orPublished(former, readRobertaConfig, parseRobertaConfig),
-    llm: stage === 2 ? await orPublished(llm, readQwen2Config, parseQwen2Config) : undefined,
+    llm: stage === 2 ? await orPublished(llm, readLanguageModel, parseQwen2Config) : undefined,
   };
+}
+
+/** The config of a language model, with the head that its weights have, where they are there too. */
+async function readLanguageModel(name: string): Promise<Qwen2Config> {
+  const config = await readQwen2Config(name);
+  const checkpoint = await openCheckpoint(name).catch(() => undefined); // configs may be there before the weights are
+  return checkpoint === undefined ? config : (await chooseHead(checkpoint, config)).config;
 }
 
 /** The type that the language model's weights are stored in: of the checkpoint, or the published ones' bfloat16. */

@@ -25,6 +25,9 @@ export interface ComputeOptions {
   readonly onFeatures?: (progress: FeatureProgress) => void;
   /** Told what is to be known of the sound of the clips, in one line, where there is something. */
   readonly onAudioNotes?: (text: string) => void;
+  /** Told what the user should know of a run or of backbones that are opened. */
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 

@@ -1,5 +1,10 @@
 /** @file Door of the training room: experiments, stages, the loop, runs on disk. */
 
+export {
+  type InspectedBackbones,
+  inspectBackbones,
+  requireSameBackbones,
+} from './backbone-inspection.js';
 export { type Collation, collate, type StoredFeatures } from './collation.js';
 export { checkFolds, countFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
 export { backboneConfigs, type StageSize, sizeStage, stepText } from './dry-run.js';
@@ -13,7 +18,14 @@ export {
   type StageModel,
 } from './experiment.js';
 export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
-export { type Inference, type InferenceOptions, inferAll, validationFigures } from './inference.js';
+export {
+  type FailedInference,
+  type Inference,
+  type InferenceOptions,
+  inferAll,
+  requireInferences,
+  validationFigures,
+} from './inference.js';
 export { namesGender, recordedPrompt } from './prompts.js';
 export {
   type ListedRun,
@@ -29,6 +41,8 @@ export {
   runFolder,
   stageFolder,
   type UnreadableRun,
+  type VerifiedCheckpoint,
+  verifyCheckpoint,
 } from './run/index.js';
 export { recordedDraw, trainedManifest } from './run-facts.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';

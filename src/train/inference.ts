@@ -1,5 +1,6 @@
 /** @file Examples through an evaluation graph: grouped by length, answers in the order asked. */
 
+import { ComputationError } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
 import { argmax, classificationMetrics } from '../evaluate/index.js';
 import { type Collation, collate } from './collation.js';
@@ -14,6 +15,12 @@ export interface Inference {
   readonly embedding: Float32Array | undefined;
 }
 
+/** An example that the model says nothing usable of. */
+export interface FailedInference {
+  /** What is wrong with what the model gave, in words. */
+  readonly fault: string;
+}
+
 export interface InferenceOptions {
   readonly session: HostedSession;
   /** Session whose state holds the parameters, where they are inputs of the graph. */
@@ -25,18 +32,19 @@ export interface InferenceOptions {
 }
 
 /**
- * Runs all examples. Batches hold examples of like length, which changes the work and not the results.
+ * Runs all examples. Batches hold examples of like length, which changes the work and not the results. What is not a
+ * distribution over the labels, or comes with an embedding that is not of numbers, is a fault of its example.
  * @throws the reason of `stop` between two batches
  */
 export async function inferAll(
   examples: readonly Example[],
   options: InferenceOptions,
-): Promise<Inference[]> {
+): Promise<(Inference | FailedInference)[]> {
   const { session, collation, batchSize } = options;
   const lengthOf = ({ id, textIds, prompt }: Example): number =>
     collation.frames(id) + textIds.length + (prompt?.ids.length ?? 0);
   const order = [...examples.keys()].sort((a, b) => lengthOf(examples[a]!) - lengthOf(examples[b]!));
-  const results: Inference[] = new Array(examples.length);
+  const results: (Inference | FailedInference)[] = new Array(examples.length);
   for (let start = 0; start < order.length; start += batchSize) {
     options.stop?.throwIfAborted();
     const indices = order.slice(start, start + batchSize);
@@ -46,14 +54,56 @@ export async function inferAll(
     );
     const outputs = await session.run(batch.tensors, options.parametersOf);
     indices.forEach((index, row) => {
-      results[index] = {
+      const inference: Inference = {
         probabilities: rowOf(outputs.probabilities!.data as Float32Array, row, indices.length),
         embedding: outputs.embedding && rowOf(outputs.embedding.data as Float32Array, row, indices.length),
       };
+      const fault = faultOf(inference);
+      results[index] = fault === undefined ? inference : { fault };
     });
     options.onProgress?.(Math.min(start + batchSize, order.length), order.length);
   }
   return results;
+}
+
+/** How far the probabilities of one example may be from a sum of 1: a float32 softmax misses it by about 1e-6. */
+const SUM_TOLERANCE = 1e-3;
+
+/** What is wrong with an inference, in words; undefined where nothing is. */
+function faultOf({ probabilities, embedding }: Inference): string | undefined {
+  if (!probabilities.every(Number.isFinite)) return 'the model gave probabilities that are not numbers';
+  if (probabilities.some((probability) => probability < 0)) return 'the model gave negative probabilities';
+  const sum = probabilities.reduce((total, probability) => total + probability, 0);
+  if (Math.abs(sum - 1) > SUM_TOLERANCE) {
+    return `the model gave probabilities that add up to ${Number(sum.toPrecision(4))}, not to 1`;
+  }
+  if (embedding?.every(Number.isFinite) === false)
+    return 'the model gave an embedding that is not of numbers';
+  return undefined;
+}
+
+/** Utterances that an error names. */
+const NAMED = 5;
+
+/**
+ * The inferences, where none failed.
+ * @param conclusion what it means that some did, in words
+ * @throws ComputationError naming the first utterances that failed
+ */
+export function requireInferences(
+  examples: readonly Pick<Example, 'id'>[],
+  inferences: readonly (Inference | FailedInference)[],
+  conclusion: string,
+): Inference[] {
+  const whole = inferences.filter((inference): inference is Inference => !('fault' in inference));
+  if (whole.length === inferences.length) return whole;
+  const failed = [...inferences.keys()].filter((index) => 'fault' in inferences[index]!);
+  const { fault } = inferences[failed[0]!] as FailedInference;
+  const named = failed.slice(0, NAMED).map((index) => examples[index]!.id);
+  const rest = failed.length > NAMED ? ` and ${failed.length - NAMED} more` : '';
+  throw new ComputationError(
+    `${fault} for ${failed.length} of ${inferences.length} utterances (${named.join(', ')}${rest}): ${conclusion}`,
+  );
 }
 
 /** WA, UA, weighted F1 and negative mean log-likelihood of labelled examples. */

@@ -1,14 +1,17 @@
 /** @file Graphs as artifacts of a run, and sessions over them. */
 
+import { mkdir, realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { writeFileAtomic } from '../base/index.js';
 import { type Graph, type PlacedModel, serializeInPlace } from '../engine/onnx/index.js';
 import type { HostedSession, SessionHost } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
 import type { ComputeOptions } from './features.js';
 
-/** Writes a graph as an artifact. Weights stay where they are; the model says relative to which folder. */
+/** Writes a graph as an artifact. Weights stay where they are; the model says in which folder, from its own. */
 export async function writeModel(path: string, graph: Graph): Promise<PlacedModel> {
-  const placed = serializeInPlace(graph);
+  await mkdir(dirname(path), { recursive: true });
+  const placed = serializeInPlace(graph, { fileFolder: await realpath(dirname(path)) });
   await writeFileAtomic(path, placed.model);
   return placed;
 }

@@ -7,7 +7,7 @@ import type { ParameterShape } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { type ExperimentCorpus, splitSeed } from './corpus.js';
 import type { Experiment } from './experiment.js';
-import type { DrawnValidation, RunFacts, TrainedManifest } from './run/index.js';
+import type { BackboneIdentities, DrawnValidation, RunFacts, TrainedManifest } from './run/index.js';
 
 /** What a run is made under, beside its experiment. */
 export interface RunCircumstances {
@@ -16,13 +16,14 @@ export interface RunCircumstances {
   readonly threads: number | undefined;
   readonly versions: Readonly<Record<string, string>>;
   readonly totalSteps: number;
+  readonly backbones: BackboneIdentities;
   /** SHA-256 of the stage-1 checkpoint that stage 2 starts from, where it does. */
   readonly stage1: string | undefined;
 }
 
 export function runFacts(
   { recipe, corpus, parameters, prompt, stage }: Experiment,
-  { fold, device, threads, versions, totalSteps, stage1 }: RunCircumstances,
+  { fold, device, threads, versions, totalSteps, backbones, stage1 }: RunCircumstances,
 ): RunFacts {
   return {
     format: 'emoq-run',
@@ -37,6 +38,9 @@ export function runFacts(
     cropped: 0, // known once the features are there
     stage1: stage1 ?? null,
     validation: drawnValidation(recipe, corpus, fold),
+    backbones,
+    checkpoint: null,
+    checkpoints: {},
     prompt: prompt?.template ?? null,
     parameters: { trainable: countOf(parameters.trainable), frozen: countOf(parameters.frozen) },
     steps: totalSteps,

@@ -1,10 +1,11 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
-import { InputError, pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
+import { InputError, pathExists, writeJsonAtomic } from '../base/index.js';
 import type { ValidationDraw } from '../data/corpora/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { openWeightsFile } from '../models/index.js';
 import { changedKeys, dumpRecipe, loadRecipe, type Recipe } from '../recipe/index.js';
+import { inspectBackbones, requireSameBackbones } from './backbone-inspection.js';
 import { labelCounts } from './corpus.js';
 import { peakMemory, vocabularyOf } from './dry-run.js';
 import type { Example } from './examples.js';
@@ -20,6 +21,7 @@ import { audioStatistics, initialStage1, initialStage2 } from './initial-paramet
 import { openSession, writeModel } from './model-files.js';
 import { hasRecipePrompt, recordedPrompt } from './prompts.js';
 import {
+  type BackboneIdentities,
   begunRun,
   createRun,
   inspectRun,
@@ -30,8 +32,12 @@ import {
   readPosition,
   removeDeadLock,
   removeTemporaries,
+  settleCheckpoint,
   stageFolder,
   type TrainingPosition,
+  type VerifiedCheckpoint,
+  verifyCheckpoint,
+  verifyUnfinished,
 } from './run/index.js';
 import { changedCircumstances, recordedDraw, runFacts, trainedOnBefore } from './run-facts.js';
 import { countSteps, planSteps } from './schedule.js';
@@ -79,7 +85,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const experiment = await openExperiment(recipe, stage, fold, draw, begun && recordedPrompt(folder, begun));
   const { corpus, parameters } = experiment;
   const accumulation = accumulationWarning(recipe, stage);
-  const stage1 = await stage1Checkpoint(options);
+  const { identities, warnings } = await inspectBackbones(experiment);
+  const stage1 = await stage1Checkpoint(options, identities);
   const otherKeys = stage1 === undefined ? [] : await keysOtherThanStage1(options);
   const { epochs, batch_size, warmup_fraction } = stageSettings(recipe, stage);
   const selection = selectionRule(experiment);
@@ -91,7 +98,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     threads: options.compute.threads,
     versions: options.versions,
     totalSteps,
-    stage1: stage1 && (await sha256OfFile(stage1)),
+    backbones: identities,
+    stage1: stage1?.sha256,
   });
   const found = await inspectRun(folder, recipe, planned);
   const { status } = found;
@@ -100,12 +108,16 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     await removeDeadLock(folder);
     return { status: 'already', folder, position: start, totalSteps };
   }
+  const doubtful = found.status === 'unfinished' ? await verifyUnfinished(folder, found.facts) : undefined;
+  if (doubtful !== undefined) options.onWarning?.(doubtful);
   const examples = trainingExamples(experiment);
   const plan = planSteps(corpus.train.length, {
     ...passes,
     seed: recipe.seed,
     batches: trainingBatches(experiment, examples.train),
   });
+  for (const text of experiment.backbones.notes) onNote?.(text);
+  for (const text of warnings) options.onWarning?.(text);
   reviewCorpus(experiment, options);
   const flattering = stage1 && trainedOnBefore((await readFacts(stageFolder(root, 1, fold)))!, planned);
   if (flattering !== undefined) options.onWarning?.(flattering);
@@ -135,12 +147,14 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
   const initial =
     status === 'new'
-      ? await initialParameters(experiment, examples.train, features, stage1).catch((error: unknown) => {
-          if (!(error instanceof InputError) || otherKeys.length === 0) throw error;
-          throw new InputError(
-            `${error.message}; stage 1 was trained with another recipe (${otherKeys.join('; ')}): give both stages the same --set`,
-          );
-        })
+      ? await initialParameters(experiment, examples.train, features, stage1?.path).catch(
+          (error: unknown) => {
+            if (!(error instanceof InputError) || otherKeys.length === 0) throw error;
+            throw new InputError(
+              `${error.message}; stage 1 was trained with another recipe (${otherKeys.join('; ')}): give both stages the same --set`,
+            );
+          },
+        )
       : undefined;
   if (initial !== undefined && otherKeys.length > 0)
     onNote?.(`stage 1 was trained with another recipe: ${otherKeys.join('; ')}`);
@@ -149,6 +163,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   try {
     if (status === 'new') await createRun(folder, recipe, facts);
     await removeTemporaries(folder);
+    await settleCheckpoint(folder);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, compute, training);
@@ -186,7 +201,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
     if (finished) {
       const trained = { epochs: position.epoch, steps: position.step };
       const end = { status: 'finished', selected: position.best, trained } as const;
-      await writeJsonAtomic(folder.facts, { ...facts, ...end } satisfies RunFacts);
+      const { checkpoint, checkpoints } = (await readFacts(folder)) ?? facts;
+      await writeJsonAtomic(folder.facts, { ...facts, ...end, checkpoint, checkpoints } as RunFacts);
     }
     return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps };
   } finally {
@@ -247,13 +263,21 @@ function followsStage1({ recipe, stage }: StageRunOptions): boolean {
   return stage === 2 && startsFromStage1(recipe);
 }
 
-/** Path of the stage-1 checkpoint that stage 2 starts from, where it does. */
-async function stage1Checkpoint(options: StageRunOptions): Promise<string | undefined> {
-  const { root, fold } = options;
+/** The stage-1 checkpoint that stage 2 starts from, where it does. @throws InputError where it is not there or damaged */
+async function stage1Checkpoint(
+  options: StageRunOptions,
+  backbones: BackboneIdentities,
+): Promise<(VerifiedCheckpoint & { readonly path: string }) | undefined> {
+  const { root, fold, onWarning } = options;
   if (!followsStage1(options)) return undefined;
   const folder = stageFolder(root, 1, fold);
   const facts = await readFacts(folder);
-  if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) return folder.checkpoint;
+  if (facts?.status === 'finished' && (await pathExists(folder.checkpoint))) {
+    const verified = await verifyCheckpoint(folder, facts);
+    requireSameBackbones(folder, facts, backbones);
+    if (verified.warning !== undefined) onWarning?.(verified.warning);
+    return { ...verified, path: folder.checkpoint };
+  }
   const lacking = facts?.status === 'training' ? 'is not finished' : 'has no checkpoint';
   throw new InputError(
     `stage 2 starts from stage 1, and ${folder.dir} ${lacking}; run stage1 first, or --set stage2.from_stage1=false`,

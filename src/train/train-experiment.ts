@@ -6,7 +6,7 @@ import { type Collation, collate, promptIds } from './collation.js';
 import type { Example } from './examples.js';
 import type { Experiment, TrainingExamples } from './experiment.js';
 import type { FeatureSource } from './features.js';
-import { inferAll, validationFigures } from './inference.js';
+import { inferAll, requireInferences, validationFigures } from './inference.js';
 import { openMetrics, type RunFolder, type TrainingPosition } from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import type { SelectionRule } from './selection.js';
@@ -34,6 +34,9 @@ export interface TrainingSetup {
   readonly session: HostedSession;
   readonly evaluationSession: HostedSession | undefined;
 }
+
+const DIVERGED =
+  'the training has run away, or a backbone is damaged; lower the learning rate in a new run; the state saved last is kept';
 
 /** Trains an experiment to the end of its plan, or until it is stopped. */
 export async function trainExperiment(
@@ -74,7 +77,11 @@ export async function trainExperiment(
           stop: options.stop,
           onProgress: options.onValidation,
         });
-        return validationFigures(devExamples, inferences, recipe.labels);
+        return validationFigures(
+          devExamples,
+          requireInferences(devExamples, inferences, DIVERGED),
+          recipe.labels,
+        );
       },
     }),
     selection,

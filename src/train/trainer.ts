@@ -10,7 +10,7 @@ import { float32, int64, type Tensor } from '../engine/tensor/index.js';
 import { dropoutPools, firstMomentName, secondMomentName } from '../engine/training/index.js';
 import {
   type BestEpoch,
-  epochCheckpoint,
+  keepParameters,
   type MetricsLine,
   type MetricsLog,
   positionMetadata,
@@ -90,7 +90,8 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   const save = async (): Promise<void> => {
     position = { ...position, metricsBytes: metrics.size() };
     await metrics.sync();
-    await session.saveState(folder.state, stateNames(options.parameterKeys), positionMetadata(position));
+    const metadata = positionMetadata(position);
+    await session.saveState(folder.state, stateNames(options.parameterKeys), metadata, { checksum: true });
     lastSave = performance.now();
     savedStep = position.step;
   };
@@ -181,7 +182,7 @@ function stateNames(keys: readonly string[]): string[] {
   return [...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)];
 }
 
-/** Writes the epoch's checkpoints: as the selected one where it is the one to keep so far, and among the last ones. */
+/** Keeps the epoch's parameters: as the selected ones where they are so far, and among those of the last epochs. */
 async function keepEpoch(
   { selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
   best: BestEpoch | null,
@@ -189,8 +190,9 @@ async function keepEpoch(
   validation: ValidationFigures | undefined,
 ): Promise<BestEpoch | null> {
   const selected = selectEpoch(selection, best, epoch, validation);
-  if (selected !== best) await session.saveState(folder.checkpoint, parameterKeys, {});
-  if (keepCheckpoints > 0) await session.saveState(epochCheckpoint(folder, epoch), parameterKeys, {});
+  await keepParameters(folder, { epoch, selected: selected !== best, keep: keepCheckpoints }, (path) =>
+    session.saveState(path, parameterKeys, {}),
+  );
   return selected;
 }
 

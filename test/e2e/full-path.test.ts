@@ -157,7 +157,7 @@ def names(graph):
             if attribute.HasField('g'): yield from names(attribute.g)
 model = onnx.load(sys.argv[1], load_external_data=False)
 folder = {p.key: p.value for p in model.metadata_props}.get('weights_folder')
-if folder: os.chdir(folder)
+os.chdir(os.path.join(os.path.dirname(sys.argv[1]), folder or '.'))
 onnx.checker.check_model(model, full_check=True)
 print(json.dumps({
     'inputs': [i.name for i in model.graph.input],

@@ -68,6 +68,56 @@ async function weightsOf(name: string): Promise<Map<string, Tensor>> {
   return (await readSafetensors(join(folder, 'für Köln', `${name}.onnx.safetensors`))).tensors;
 }
 
+describe('an exported language model whose file has a head beside tied embeddings', () => {
+  it('gives the logits of that head, says so, and is refused without any head', async () => {
+    const { checkpoint, expected } = await openFixture('tied');
+    const dir = join(folder, 'merged-head');
+    cpSync(checkpoint.dir, dir, { recursive: true });
+    const { tensors } = await readSafetensors(join(dir, 'model.safetensors'));
+    const table = tensors.get('model.embed_tokens.weight')!;
+    const [rows, width] = table.shape as [number, number];
+    const head = Float32Array.from(float32Of(table), (value, index) => value + 0.3 * Math.sin(index));
+    tensors.set('lm_head.weight', tensor('float32', table.shape, head));
+    await writeSafetensors(join(dir, 'model.safetensors'), tensors);
+    const notes: string[] = [];
+    const onNote = (text: string): void => void notes.push(text);
+    const session = await exported('merged', await exportableLanguageModel({ checkpoint: dir, onNote }));
+    expect(notes).toEqual([
+      `${dir} has an lm_head.weight that is not its word embeddings, though its config.json ties the two; its own lm_head.weight is used`,
+    ]);
+    const mask = expected('right.mask');
+    const { logits } = await session.run({ input_ids: expected('input_ids'), attention_mask: mask });
+    // transformers 5 takes the file's head too: its hidden states, times that.
+    const hidden = float32Of(expected('right.hidden'));
+    const wanted = Array.from({ length: (hidden.length / width) * rows }, (_, place) => {
+      const [token, row] = [Math.floor(place / rows), place % rows];
+      let sum = 0;
+      for (let i = 0; i < width; i++) sum += hidden[token * width + i]! * head[row * width + i]!;
+      return sum;
+    });
+    const real = (place: number): boolean => mask.data[Math.floor(place / rows)] === 1n;
+    const largest = Math.max(...wanted.map(Math.abs));
+    const error = wanted.map((value, place) =>
+      real(place) ? Math.abs(value - float32Of(logits!)[place]!) : 0,
+    );
+    expect(Math.max(...error) / largest).toBeLessThan(1e-5);
+
+    tensors.set('lm_head.weight', table);
+    await writeSafetensors(join(dir, 'model.safetensors'), tensors);
+    await exportableLanguageModel({ checkpoint: dir, onNote });
+    expect(notes).toHaveLength(1); // equal ones are one matrix
+    tensors.delete('lm_head.weight');
+    await writeSafetensors(join(dir, 'model.safetensors'), tensors);
+    const config = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
+    writeFileSync(join(dir, 'config.json'), JSON.stringify({ ...config, tie_word_embeddings: false }));
+    await expect(exportableLanguageModel({ checkpoint: dir })).rejects.toThrow(
+      new InputError(
+        `checkpoint ${dir} has no lm_head.weight, and its config.json does not tie it to the word embeddings; fetch the whole checkpoint, or set tie_word_embeddings to true there if they are its head`,
+      ),
+    );
+  });
+});
+
 describe('an exported encoder', async () => {
   const references = await readReferences();
 

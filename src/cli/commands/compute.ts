@@ -32,6 +32,8 @@ export async function withCompute<T>(
       ...(threads !== undefined && { threads }),
       cacheDir: cacheFolder(),
       stop,
+      onNote: onlyOnce(note),
+      onWarning: onlyOnce(warn),
       onBegin: () => {
         if (!announced) note(`computing on ${deviceName(resolved)}`);
         announced = true;
@@ -45,6 +47,15 @@ export async function withCompute<T>(
   } finally {
     features.finish();
   }
+}
+
+/** Says each text once, however many folds or seeds it is true of. */
+function onlyOnce(say: (text: string) => void): (text: string) => void {
+  const said = new Set<string>();
+  return (text) => {
+    if (!said.has(text)) say(text);
+    said.add(text);
+  };
 }
 
 /** Progress of one look-up and one encoding after another, each over its own time. */

@@ -10,7 +10,7 @@ import {
   writeModelFiles,
 } from '../../predict/export/index.js';
 import { withInterrupts } from '../interrupt.js';
-import { printResult, warn } from '../output.js';
+import { note, printResult, warn } from '../output.js';
 import { startProgress } from '../progress.js';
 import { emoqVersion } from '../version.js';
 import { warnUnfinished } from './compute.js';
@@ -49,13 +49,13 @@ export async function run(options: ExportOptions, part: ExportPart): Promise<voi
 }
 
 async function openPart(options: ExportOptions, part: ExportPart): Promise<ExportableModel> {
-  if (part === 'encoder') return exportableEncoder(options.checkpoint);
+  if (part === 'encoder') return exportableEncoder(options.checkpoint, warn);
   if (part === 'llm') {
-    const model = await exportableLanguageModel(options);
+    const model = await exportableLanguageModel({ ...options, onNote: note, onWarning: warn });
     if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.facts);
     return model;
   }
-  const model = await exportableFormer(options);
+  const model = await exportableFormer({ ...options, onWarning: warn });
   if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.facts);
   else {
     warn(

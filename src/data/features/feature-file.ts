@@ -24,6 +24,20 @@ export interface EncodedClip {
 
 const TENSOR = 'features';
 
+/** What is wrong with a clip that {@link storedFeatures} has nothing of. */
+export const UNHOLDABLE_FEATURES = 'the encoder gave values that float16 cannot hold; are its weights whole?';
+
+/** Features as they are kept: in float16. undefined where a value is no number, or beyond what float16 holds. */
+export function storedFeatures({ frames, width, data }: EncodedClip): Features | undefined {
+  const words = encodeHalf(data);
+  return words.every(isFiniteHalf) ? { frames, width, words } : undefined;
+}
+
+/** Whether a float16 word is neither infinite nor NaN, whose exponent bits are all ones. */
+function isFiniteHalf(word: number): boolean {
+  return (word & 0x7c00) !== 0x7c00;
+}
+
 /** Reads a feature file. @throws InputError, one line, when it is missing, cut short or damaged. */
 export async function readFeatures(path: string): Promise<Features> {
   const { frames, width, words } = await readFeatureFile(path);
@@ -48,6 +62,10 @@ export async function readFeatureFile(path: string): Promise<Features & ClipStat
   const [frames, width] = features.shape as [number, number];
   const words = features.data as Uint16Array;
   if (metadata.crc32 !== checksum(words)) throw damaged(path, 'its checksum does not fit its content');
+  if (!words.every(isFiniteHalf)) throw damaged(path, 'it holds values that are not numbers');
+  if (metadata.cropped !== 'true' && metadata.cropped !== 'false') {
+    throw damaged(path, 'it does not say whether its clip was cut');
+  }
   const notes = metadata.notes?.split(' ') ?? [];
   return { frames, width, words, cropped: metadata.cropped === 'true', notes };
 }
@@ -62,10 +80,9 @@ export async function writeFeatureFile(
   clip: EncodedClip,
   { cropped, notes }: ClipState,
 ): Promise<void> {
-  const words = encodeHalf(clip.data);
-  if (words.some((word) => (word & 0x7c00) === 0x7c00)) {
-    throw new InputError('the encoder gave values that float16 cannot hold; are its weights whole?');
-  }
+  const stored = storedFeatures(clip);
+  if (stored === undefined) throw new InputError(UNHOLDABLE_FEATURES);
+  const { words } = stored;
   const features = tensor('float16', [clip.frames, clip.width], words);
   await writeSafetensors(path, [[TENSOR, features]], {
     crc32: checksum(words),

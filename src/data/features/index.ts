@@ -10,4 +10,10 @@ export {
   type FeatureNote,
   type FeatureProgress,
 } from './extract.js';
-export { type EncodedClip, type Features, readFeatures } from './feature-file.js';
+export {
+  type EncodedClip,
+  type Features,
+  readFeatures,
+  storedFeatures,
+  UNHOLDABLE_FEATURES,
+} from './feature-file.js';

@@ -10,15 +10,27 @@ export interface PlacedModel {
   readonly weightsFolder: string | undefined;
 }
 
-/**
- * Serialises a graph whose weights stay where they are. The model's metadata `weights_folder` says relative to which
- * folder, for whoever opens the file later.
- */
-export function serializeInPlace(graph: Graph, options: Pick<ModelOptions, 'description'> = {}): PlacedModel {
+export interface PlacingOptions extends Pick<ModelOptions, 'description'> {
+  /**
+   * Folder, links resolved, of the file that the model is written to. Its metadata `weights_folder` then says where the
+   * weights are from there, for whoever opens the file later: absolute paths would say whose machine it was made on.
+   */
+  readonly fileFolder?: string;
+}
+
+/** Serialises a graph whose weights stay where they are. */
+export function serializeInPlace(graph: Graph, options: PlacingOptions = {}): PlacedModel {
+  const { fileFolder, ...others } = options;
   const weightsFolder = externalDataFolder(graph);
-  if (weightsFolder === undefined) return { model: serializeModel(graph, options), weightsFolder };
-  const metadata = { weights_folder: weightsFolder };
-  return { model: serializeModel(graph, { ...options, weightsFolder, metadata }), weightsFolder };
+  if (weightsFolder === undefined) return { model: serializeModel(graph, others), weightsFolder };
+  const metadata: Record<string, string> =
+    fileFolder === undefined ? {} : { weights_folder: folderFrom(fileFolder, weightsFolder) };
+  return { model: serializeModel(graph, { ...others, weightsFolder, metadata }), weightsFolder };
+}
+
+/** The way from one folder to another, with forward slashes. */
+function folderFrom(start: string, target: string): string {
+  return relative(start, target).split(sep).join('/') || '.';
 }
 
 /**

@@ -1,6 +1,6 @@
 /** @file Messages between the main thread and the worker thread that owns the sessions. */
 
-import type { DType } from '../tensor/index.js';
+import type { DType, WriteOptions } from '../tensor/index.js';
 import type { SessionOptions, Tensors } from './session.js';
 
 /** A tensor that stays in the worker between runs: read as `input`, replaced by `output` after each run. */
@@ -23,6 +23,7 @@ export type Request =
       path: string;
       names: readonly string[];
       metadata: Readonly<Record<string, string>>;
+      options: WriteOptions | undefined;
     }
   | { kind: 'dispose'; session: number };
 

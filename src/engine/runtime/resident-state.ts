@@ -9,6 +9,7 @@ import {
   readSafetensorsTensor,
   type Tensor,
   tensor,
+  type WriteOptions,
   writeSafetensors,
 } from '../tensor/index.js';
 import type { StateSlot } from './protocol.js';
@@ -28,7 +29,12 @@ export interface ResidentState {
   /** Fills every slot from a safetensors file, or none: @throws InputError naming the file and what does not fit. */
   load(path: string): Promise<void>;
   /** Writes tensors as a safetensors file, atomically. */
-  save(path: string, names: readonly string[], metadata: Readonly<Record<string, string>>): Promise<void>;
+  save(
+    path: string,
+    names: readonly string[],
+    metadata: Readonly<Record<string, string>>,
+    options?: WriteOptions,
+  ): Promise<void>;
 }
 
 export function createResidentState(slots: readonly StateSlot[]): ResidentState {
@@ -81,11 +87,12 @@ export function createResidentState(slots: readonly StateSlot[]): ResidentState 
       for (const name of current.keys()) loaded.push([name, await readSafetensorsTensor(header, name)]);
       for (const [name, value] of loaded) current.set(name, value);
     },
-    async save(path, names, metadata) {
+    async save(path, names, metadata, options) {
       await writeSafetensors(
         path,
         names.map((name) => [name, tensorOf(name)] as const),
         metadata,
+        options,
       );
     },
   };

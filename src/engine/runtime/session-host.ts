@@ -3,7 +3,7 @@
 import './telemetry.js';
 import { Worker } from 'node:worker_threads';
 import { InputError } from '../../base/index.js';
-import type { Tensor } from '../tensor/index.js';
+import type { Tensor, WriteOptions } from '../tensor/index.js';
 import {
   type CreateResult,
   type Envelope,
@@ -50,6 +50,7 @@ export interface HostedSession {
     path: string,
     names: readonly string[],
     metadata: Readonly<Record<string, string>>,
+    options?: WriteOptions,
   ): Promise<void>;
   dispose(): Promise<void>;
 }
@@ -135,7 +136,8 @@ export function startSessionHost(): SessionHost {
         setState: (tensors) => ask({ kind: 'setState', session, tensors: trimmed(tensors) }),
         readState: (names) => ask({ kind: 'readState', session, names }),
         loadState: (path) => ask({ kind: 'loadState', session, path }),
-        saveState: (path, names, metadata) => ask({ kind: 'saveState', session, path, names, metadata }),
+        saveState: (path, names, metadata, options) =>
+          ask({ kind: 'saveState', session, path, names, metadata, options }),
         dispose: () => ask({ kind: 'dispose', session }),
       };
     },

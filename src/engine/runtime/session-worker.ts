@@ -44,7 +44,7 @@ async function answer(request: Request): Promise<unknown> {
     case 'readState':
       return state.get(request.names);
     case 'saveState':
-      return state.save(request.path, request.names, request.metadata);
+      return state.save(request.path, request.names, request.metadata, request.options);
     case 'dispose':
       sessions.delete(request.session);
       return session.dispose();

@@ -26,11 +26,13 @@ export {
   readSafetensorsTensor,
   type SafetensorsHeader,
 } from './safetensors.js';
+export { CHECKSUM_KEY, hasWholeContent } from './safetensors-checksum.js';
 export type { SafetensorsEntry } from './safetensors-header.js';
 export {
   type StreamedTensor,
   stageSafetensors,
   streamSafetensors,
+  type WriteOptions,
   writeSafetensors,
 } from './safetensors-writer.js';
 export { elementCount, float32, float32Of, int64, type Tensor, tensor } from './tensor.js';

@@ -5,6 +5,7 @@
 
 import { createAtomicFile, type OutputFile } from '../../base/index.js';
 import { type DType, dtypeInfo } from './dtype.js';
+import { fillChecksum, withChecksumPlace } from './safetensors-checksum.js';
 import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from './safetensors-header.js';
 import { elementCount, type Tensor } from './tensor.js';
 
@@ -17,6 +18,11 @@ export interface StreamedTensor {
   read(): AsyncIterable<Uint8Array>;
 }
 
+export interface WriteOptions {
+  /** Puts a checksum of the whole file into its metadata, see `hasWholeContent`; tensors are then read twice. */
+  readonly checksum?: boolean;
+}
+
 const DATA_ALIGNMENT = 64; // a cache line; the format itself asks for 8
 
 /**
@@ -27,6 +33,7 @@ export async function writeSafetensors(
   path: string,
   tensors: Iterable<readonly [string, Tensor]>,
   metadata: Readonly<Record<string, string>> = {},
+  options: WriteOptions = {},
 ): Promise<void> {
   const streamed = [...tensors].map(([key, { dtype, shape, data }]): StreamedTensor => {
     if (data.length !== elementCount(shape)) {
@@ -41,7 +48,7 @@ export async function writeSafetensors(
       },
     };
   });
-  await streamSafetensors(path, streamed, metadata);
+  await streamSafetensors(path, streamed, metadata, options);
 }
 
 /**
@@ -55,8 +62,9 @@ export async function streamSafetensors(
   path: string,
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
+  options: WriteOptions = {},
 ): Promise<void> {
-  const file = await stageSafetensors(path, tensors, metadata);
+  const file = await stageSafetensors(path, tensors, metadata, options);
   try {
     await file.commit();
   } finally {
@@ -72,9 +80,11 @@ export async function stageSafetensors(
   path: string,
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
+  { checksum = false }: WriteOptions = {},
 ): Promise<OutputFile> {
   const inDataOrder = tensors.toSorted((a, b) => dtypeInfo[b.dtype].bytes - dtypeInfo[a.dtype].bytes);
-  const head = headerBytes(path, tensors, inDataOrder, metadata);
+  const head = headerBytes(path, tensors, inDataOrder, checksum ? withChecksumPlace(metadata) : metadata);
+  if (checksum) await fillChecksum(head, contentOf(inDataOrder));
   const file = await createAtomicFile(path);
   try {
     await file.write(head);
@@ -97,6 +107,10 @@ export async function stageSafetensors(
   }
 }
 
+async function* contentOf(tensors: readonly StreamedTensor[]): AsyncGenerator<Uint8Array> {
+  for (const tensor of tensors) yield* tensor.read();
+}
+
 function byteLengthOf({ dtype, shape }: StreamedTensor): number {
   return elementCount(shape) * dtypeInfo[dtype].bytes;
 }
@@ -106,7 +120,7 @@ function headerBytes(
   given: readonly StreamedTensor[],
   inDataOrder: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>>,
-): Uint8Array {
+): Buffer {
   const offsets = new Map<string, readonly [number, number]>();
   let end = 0;
   for (const tensor of inDataOrder) {

@@ -6,6 +6,7 @@ import { InputError, pathExists, quoted, readJson } from '../../base/index.js';
 import { readSafetensorsHeader } from '../../engine/tensor/index.js';
 import { findCheckpointFolder } from './folder.js';
 import { readTorchFile } from './torch-file.js';
+import { refuseAdapters } from './unread-weights.js';
 import type { WeightPlace } from './weight-place.js';
 
 /** Where one weight lies. */
@@ -54,10 +55,20 @@ const formats: readonly WeightFormat[] = [
 
 /**
  * Opens a checkpoint: a folder, or a model id in the Hugging Face cache.
- * @throws InputError when the folder, its config.json or its weights are missing or broken.
+ * @throws InputError when the folder, its config.json or its weights are missing or broken, or hold an unmerged adapter.
  */
 export async function openCheckpoint(nameOrPath: string): Promise<Checkpoint> {
-  const dir = await findCheckpointFolder(nameOrPath);
+  const checkpoint = await readCheckpoint(await findCheckpointFolder(nameOrPath));
+  refuseAdapters(checkpoint);
+  return checkpoint;
+}
+
+async function readCheckpoint(dir: string): Promise<Checkpoint> {
+  if ((await pathExists(join(dir, 'adapter_config.json'))) && !(await pathExists(join(dir, 'config.json')))) {
+    throw new InputError(
+      `${dir} is an adapter of PEFT (adapter_config.json), not a model; merge it into its model first, with PEFT's merge_and_unload, and give the merged checkpoint`,
+    );
+  }
   const config = await readConfig(dir);
   for (const format of formats) {
     const path = join(dir, format.single);

@@ -3,8 +3,16 @@
 export { type Checkpoint, openCheckpoint, openWeightsFile, type WeightRef } from './checkpoint.js';
 export { findCheckpointFolder } from './folder.js';
 export { type HubertConfig, parseHubertConfig, readHubertConfig, receptiveField } from './hubert-config.js';
+export {
+  checkpointIdentity,
+  filesIdentity,
+  identityDifferences,
+  type ModelIdentity,
+} from './identity.js';
 export { publishedConfigs } from './published-configs.js';
 export { parseQwen2Config, type Qwen2Config, readQwen2Config } from './qwen2-config.js';
 export { parseRobertaConfig, type RobertaConfig, readRobertaConfig } from './roberta-config.js';
-export { storedTensor } from './weight-bytes.js';
+export { chooseHead, type HeadChoice } from './tied-head.js';
+export { unreadWeights } from './unread-weights.js';
+export { storedTensor, trainedTensor } from './weight-bytes.js';
 export { readWeight, requireWeight, weightFiles, weightsUnder } from './weights.js';

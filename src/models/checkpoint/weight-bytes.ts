@@ -1,9 +1,10 @@
 /** @file A stored weight's bytes as they lie in its file, in pieces, so that a weight may be larger than memory. */
 
 import { open } from 'node:fs/promises';
-import { InputError } from '../../base/index.js';
-import type { StreamedTensor } from '../../engine/tensor/index.js';
+import { ComputationError, InputError } from '../../base/index.js';
+import { float32Of, type StreamedTensor } from '../../engine/tensor/index.js';
 import type { WeightRef } from './checkpoint.js';
+import { readWeight } from './weights.js';
 
 const PIECE_BYTES = 16 * 1024 * 1024;
 
@@ -11,6 +12,25 @@ const PIECE_BYTES = 16 * 1024 * 1024;
 export function storedTensor(ref: WeightRef, key = ref.key): StreamedTensor {
   const { dtype, shape } = ref;
   return { key, dtype, shape, read: () => storedBytes(ref) };
+}
+
+/**
+ * A weight that was trained, as {@link storedTensor} gives it, but read whole and looked at first.
+ * @throws ComputationError, when it is read, where it holds a value that is not a number
+ */
+export function trainedTensor(ref: WeightRef, key = ref.key): StreamedTensor {
+  return {
+    ...storedTensor(ref, key),
+    async *read() {
+      const value = await readWeight(ref);
+      if (!float32Of(value).every(Number.isFinite)) {
+        throw new ComputationError(
+          `"${ref.key}" in ${ref.path} holds values that are not numbers; it is damaged`,
+        );
+      }
+      yield new Uint8Array(value.data.buffer, value.data.byteOffset, value.data.byteLength);
+    },
+  };
 }
 
 /**

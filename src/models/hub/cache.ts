@@ -117,6 +117,12 @@ export async function findSnapshot(id: string): Promise<string | undefined> {
   return model.snapshot(commit);
 }
 
+/** Which model and commit a folder is the snapshot of; undefined where it is none. */
+export function snapshotOf(dir: string): { readonly id: string; readonly commit: string } | undefined {
+  const found = /(?:^|[/\\])models--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)$/.exec(dir);
+  return found === null ? undefined : { id: found[1]!.replace('--', '/'), commit: found[2]! };
+}
+
 /** `~` and `$NAME` as huggingface_hub reads them. */
 function expand(path: string): string {
   const named = path.replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare?: string, braced?: string) => {

@@ -1,7 +1,7 @@
 /** @file Door of the hub: models fetched from the Hugging Face hub into its cache, and found there. */
 
 export { type HubAccess, type HubOptions, openHub } from './access.js';
-export { findSnapshot, hubCacheFolder, modelCache } from './cache.js';
+export { findSnapshot, hubCacheFolder, modelCache, snapshotOf } from './cache.js';
 export { missingBytes, type PullPlan, planPull } from './plan.js';
 export { cachedBytes } from './presence.js';
 export {

@@ -40,6 +40,16 @@ export function encoderGraph(checkpoint: Checkpoint, options: HubertOptions = {}
   return graph;
 }
 
+/** The weights that the model reads, by the keys that they are stored under. @throws InputError as {@link encoderGraph} */
+export function encoderKeys(checkpoint: Checkpoint): Set<string> {
+  const placed = encoderGraph(checkpoint).initializers.flatMap(({ content }) =>
+    content !== undefined && 'path' in content ? [`${content.path} ${content.offset}`] : [],
+  );
+  const read = new Set(placed);
+  const refs = [...checkpoint.weights.values()].filter(({ path, offset }) => read.has(`${path} ${offset}`));
+  return new Set(refs.map(({ key }) => key));
+}
+
 /** {@link encoderGraph} serialised, its weights where they are. @throws InputError as that does */
 export function buildEncoderGraph(checkpoint: Checkpoint, options: HubertOptions = {}): PlacedModel {
   const description = 'HuBERT encoder: 16 kHz waveforms to hidden states at 50 frames a second';

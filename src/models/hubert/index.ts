@@ -1,7 +1,7 @@
 /** @file Door of the HuBERT room: the speech encoder as graph fragment, as ONNX model and at work. */
 
 export { type HubertInputs, type HubertOptions, type HubertOutputs, hubertEncoder } from './encoder.js';
-export { buildEncoderGraph, encoderGraph } from './encoder-graph.js';
+export { buildEncoderGraph, encoderGraph, encoderKeys } from './encoder-graph.js';
 export { type EncoderSource, findSpeechEncoder, openSpeechEncoder } from './encoder-source.js';
 export { readExportedEncoder } from './exported-encoder.js';
 export { type FrameGeometry, frameCount, receptiveField } from './frames.js';

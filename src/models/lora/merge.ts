@@ -1,7 +1,7 @@
 /** @file Merges a trained LoRA into its checkpoint: W + (alpha / r) B A, one weight in memory at a time. */
 
 import { realpath } from 'node:fs/promises';
-import { InputError } from '../../base/index.js';
+import { ComputationError, InputError } from '../../base/index.js';
 import {
   type DType,
   encodeBfloat16,
@@ -124,6 +124,11 @@ async function* mergedBytes(
   const weight = float32Of(await readWeight(ref));
   addProduct(weight, float32Of(pair.b), float32Of(pair.a), scale, ref.shape as [number, number]);
   const stored = encode(weight, dtype);
+  if (!float32Of({ dtype, shape: ref.shape, data: stored } as Tensor).every(Number.isFinite)) {
+    throw new ComputationError(
+      `"${ref.key}" with its LoRA has values that ${dtype} cannot hold; the weights or the LoRA are damaged, or too large for that type`,
+    );
+  }
   yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
 }
 

@@ -1,7 +1,14 @@
 /** @file The speech encoder for export: a HuBERT checkpoint as the function that transformers' HubertModel is. */
 
 import { InputError } from '../../base/index.js';
-import { encoderGraph, readHubertConfig, storedTensor, weightFiles } from '../../models/index.js';
+import {
+  encoderGraph,
+  encoderKeys,
+  readHubertConfig,
+  storedTensor,
+  unreadWeights,
+  weightFiles,
+} from '../../models/index.js';
 import type { ExportableModel } from './model-files.js';
 import { checkpointName, openModelFolder } from './origin.js';
 
@@ -13,11 +20,16 @@ const AS_PUBLISHED = { groupNormSteps: 'padded' } as const;
  * and unit variance.
  * @throws InputError when no checkpoint is given, or it is missing, broken or no HuBERT
  */
-export async function exportableEncoder(nameOrPath: string | undefined): Promise<ExportableModel> {
+export async function exportableEncoder(
+  nameOrPath: string | undefined,
+  onWarning?: (text: string) => void,
+): Promise<ExportableModel> {
   if (nameOrPath === undefined) throw new InputError('say what to export: --checkpoint FOLDER of a HuBERT');
   const checkpoint = await openModelFolder(nameOrPath, 'name the HuBERT that its recipe.yaml has as encoder');
   const { doNormalize } = await readHubertConfig(nameOrPath);
   const inPlace = encoderGraph(checkpoint, AS_PUBLISHED);
+  const unread = unreadWeights(checkpoint, 'hubert', encoderKeys(checkpoint));
+  if (unread !== undefined) onWarning?.(unread);
   return {
     tensors: inPlace.initializers.flatMap(({ name: key, dtype, shape, content }) =>
       content !== undefined && 'path' in content

@@ -5,6 +5,7 @@ import { InputError } from '../../base/index.js';
 import type { StreamedTensor } from '../../engine/tensor/index.js';
 import {
   type Checkpoint,
+  checkpointIdentity,
   FORMER_PREFIX,
   formerGraph,
   initialFormer,
@@ -12,12 +13,13 @@ import {
   requireWeight,
   robertaKey,
   storedTensor,
+  trainedTensor,
   WORD_EMBEDDINGS_KEY,
   weightFiles,
   weightsUnder,
 } from '../../models/index.js';
 import { defaultModelSettings, loadRecipe, type ModelSettings } from '../../recipe/index.js';
-import { backboneConfigs, formerConfig } from '../../train/index.js';
+import { backboneConfigs, formerConfig, requireSameBackbones } from '../../train/index.js';
 import { findRun } from '../trained-model.js';
 import { openTrainedRun, type TrainedRun } from '../trained-run.js';
 import { type ExportableModel, exportable } from './model-files.js';
@@ -30,6 +32,7 @@ export interface FormerExport {
   readonly run?: string | undefined;
   /** Without a run: the recipe that decides its sizes and seed; absent: the defaults. */
   readonly recipe?: string | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /** A Former for export, and what it is: trained by a run, or started from a seed. */
@@ -41,7 +44,7 @@ export type ExportableFormer = ExportableModel &
  * @throws InputError when neither checkpoint nor run is given, or one of them is broken
  */
 export async function exportableFormer(options: FormerExport): Promise<ExportableFormer> {
-  if (options.run !== undefined) return trainedFormer(options.run, options.checkpoint);
+  if (options.run !== undefined) return trainedFormer(options.run, options);
   if (options.checkpoint !== undefined) return startingFormer(options.checkpoint, options.recipe);
   throw new InputError('say what to export: --run FOLDER, or --checkpoint FOLDER of a RoBERTa to start from');
 }
@@ -52,8 +55,11 @@ async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
 }
 
 /** The Former of a run, with RoBERTa's word embeddings where the run did not train them. */
-async function trainedFormer(dir: string, checkpoint: string | undefined): Promise<ExportableFormer> {
-  const run = await openTrainedRun(await findRun(dir));
+async function trainedFormer(
+  dir: string,
+  { checkpoint, onWarning }: FormerExport,
+): Promise<ExportableFormer> {
+  const run = await openTrainedRun(await findRun(dir), onWarning);
   const { facts, folder, recipe, trained } = run;
   if (recipe.fusion === 'none') {
     throw new InputError(`the run in ${folder.dir} has no Former: its recipe says fusion: none`);
@@ -65,6 +71,7 @@ async function trainedFormer(dir: string, checkpoint: string | undefined): Promi
   }
   const roberta = await openRoberta(checkpoint ?? recipe.backbones.former);
   const robertaConfig = parseRobertaConfig(roberta.config, join(roberta.dir, 'config.json'));
+  requireSameBackbones(run.folder, facts, { former: await checkpointIdentity(roberta, robertaConfig) });
   // The width of the audio is a fact of what was trained: the encoder need not be there any more.
   const projection = trained.weights.get(`${FORMER_PREFIX}audio_projection.weight`);
   const config = formerConfig(recipe, { hiddenSize: projection?.shape[1] ?? 0 }, robertaConfig);
@@ -75,9 +82,9 @@ async function trainedFormer(dir: string, checkpoint: string | undefined): Promi
     ...exportable(formerGraph(config, recipe.inputs), (key, shape) =>
       fromRoberta(key)
         ? storedTensor(requireWeight(roberta, WORD_EMBEDDINGS_KEY, shape), key)
-        : storedTensor(requireWeight(trained, key, shape)),
+        : trainedTensor(requireWeight(trained, key, shape)),
     ),
-    metadata: { part: 'former', checkpoint: checkpointName(roberta), ...(await runMetadata(run)) },
+    metadata: { part: 'former', checkpoint: checkpointName(roberta), ...runMetadata(run) },
     sources: [...weightFiles(roberta), folder.checkpoint],
   };
 }

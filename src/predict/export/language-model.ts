@@ -5,6 +5,9 @@ import { errorMessage, InputError } from '../../base/index.js';
 import type { StreamedTensor, Tensor } from '../../engine/tensor/index.js';
 import {
   type Checkpoint,
+  checkpointIdentity,
+  chooseHead,
+  declaredWeights,
   type LanguageModelInputs,
   languageModelGraph,
   loraParameters,
@@ -15,8 +18,10 @@ import {
   readWeight,
   requireWeight,
   storedTensor,
+  unreadWeights,
   weightFiles,
 } from '../../models/index.js';
+import { requireSameBackbones } from '../../train/index.js';
 import { findRun } from '../trained-model.js';
 import { openTrainedRun, type TrainedRun } from '../trained-run.js';
 import { type ExportableModel, exportable } from './model-files.js';
@@ -31,6 +36,8 @@ export interface LanguageModelExport {
   readonly inputs?: LanguageModelInputs | undefined;
   /** Type of the weights that a LoRA is merged into; default `float32`, which loses nothing of it. */
   readonly mergedDtype?: MergedDtype | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
 }
 
 /**
@@ -40,16 +47,24 @@ export interface LanguageModelExport {
 export async function exportableLanguageModel(
   options: LanguageModelExport,
 ): Promise<ExportableModel & { readonly run?: TrainedRun }> {
-  const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32' } = options;
-  const run = options.run === undefined ? undefined : await openAdaptedRun(options.run);
+  const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32', onWarning } = options;
+  const run = options.run === undefined ? undefined : await openAdaptedRun(options.run, onWarning);
   const nameOrPath = named ?? run?.recipe.backbones.llm;
   if (nameOrPath === undefined) {
     throw new InputError('say what to export: --checkpoint FOLDER, or --run FOLDER to merge its LoRA');
   }
   const checkpoint = await openModelFolder(nameOrPath, `give it with --run ${nameOrPath}`);
-  const config = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const configured = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const { config, note } = await chooseHead(checkpoint, configured);
+  if (run !== undefined) {
+    requireSameBackbones(run.folder, run.facts, { llm: await checkpointIdentity(checkpoint, config) });
+  }
+  if (note !== undefined) options.onNote?.(note);
   const metadata = { part: 'llm', checkpoint: checkpointName(checkpoint) };
   const graph = languageModelGraph(config, inputs);
+  const read = new Set(declaredWeights(languageModelGraph(config, 'input_ids').define).map(({ key }) => key));
+  const unread = unreadWeights(checkpoint, 'qwen2', read);
+  if (unread !== undefined) onWarning?.(unread);
   const sources = weightFiles(checkpoint);
   const stored = (key: string, shape: readonly number[]): StreamedTensor =>
     storedTensor(requireWeight(checkpoint, key, shape));
@@ -59,14 +74,14 @@ export async function exportableLanguageModel(
   return {
     run,
     ...exportable(graph, (key, shape) => merged.get(requireWeight(checkpoint, key, shape).key)!),
-    metadata: { ...metadata, ...(await runMetadata(run)), merged_dtype: mergedDtype },
+    metadata: { ...metadata, ...runMetadata(run), merged_dtype: mergedDtype },
     sources: [...sources, run.folder.checkpoint],
   };
 }
 
-async function openAdaptedRun(dir: string): Promise<TrainedRun> {
+async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWarning']): Promise<TrainedRun> {
   const folder = await findRun(dir);
-  const run = await openTrainedRun(folder);
+  const run = await openTrainedRun(folder, onWarning);
   if (run.facts.stage === 1) {
     throw new InputError(
       `the run in ${folder.dir} is of stage 1, which trains no LoRA; name a run of stage 2, or leave --run out`,

@@ -1,7 +1,8 @@
 /** @file Where an exported model comes from: the folder that a user names, and what the metadata says of it. */
 
 import { basename, join } from 'node:path';
-import { InputError, pathExists, sha256OfFile } from '../../base/index.js';
+import { InputError, pathExists } from '../../base/index.js';
+import { snapshotOf } from '../../models/hub/index.js';
 import { type Checkpoint, openCheckpoint } from '../../models/index.js';
 import type { TrainedRun } from '../trained-run.js';
 
@@ -26,16 +27,16 @@ export async function openModelFolder(nameOrPath: string, instead: string): Prom
  * the name of its folder.
  */
 export function checkpointName({ dir }: Pick<Checkpoint, 'dir'>): string {
-  const cached = /(?:^|[/\\])models--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)$/.exec(dir);
-  return cached ? `${cached[1]!.replace('--', '/')}@${cached[2]}` : basename(dir);
+  const cached = snapshotOf(dir);
+  return cached ? `${cached.id}@${cached.commit}` : basename(dir);
 }
 
 /** The run in a model's metadata. */
-export async function runMetadata({ facts, folder }: TrainedRun): Promise<Record<string, string>> {
+export function runMetadata({ facts, checkpointSha256 }: TrainedRun): Record<string, string> {
   return {
     run: facts.name,
     run_stage: String(facts.stage),
     ...(facts.fold !== null && { run_fold: String(facts.fold) }),
-    run_checkpoint_sha256: await sha256OfFile(folder.checkpoint),
+    run_checkpoint_sha256: checkpointSha256,
   };
 }

@@ -16,6 +16,7 @@ import {
 } from '../../base/index.js';
 import type { ValidationDraw } from '../../data/corpora/index.js';
 import { dumpRecipe, hasKey, type Recipe, recipeDifferences } from '../../recipe/index.js';
+import { type BackboneIdentities, backboneDifferences } from './backbone-identities.js';
 
 /** Paths inside a run folder. */
 export interface RunFolder {
@@ -69,6 +70,15 @@ export interface RunFacts {
   readonly stage1: string | null;
   /** null where none was drawn. Runs of earlier versions lack it, and drew without the fold. */
   readonly validation?: DrawnValidation | null;
+  /**
+   * SHA-256 of checkpoint.safetensors; null before there is one, absent in runs of an emoq that did not record it. While
+   * it is being put in the place of another, or of none, `replaces` is that one's, or null.
+   */
+  readonly checkpoint?: { readonly sha256: string; readonly replaces?: string | null } | null;
+  /** SHA-256 of the files in checkpoints/, by name. */
+  readonly checkpoints?: Readonly<Record<string, string>>;
+  /** What the backbones are; absent in runs of an emoq that did not record it. */
+  readonly backbones?: BackboneIdentities;
   /** The exact prompt, slots unfilled. */
   readonly prompt: RunPrompt | null;
   readonly parameters: { readonly trainable: number; readonly frozen: number };
@@ -157,6 +167,7 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
   const differences = [
     ...recipeDifferences(written, dumpRecipe(compared)),
     ...(change === undefined ? [] : [`the manifest ${change}`]),
+    ...backboneDifferences(found.backbones, facts.backbones),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
     ...validationDifference(found, facts),
   ];

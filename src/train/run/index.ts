@@ -1,6 +1,7 @@
 /** @file Door of the runs: what training leaves on disk, and finds again when it goes on. */
 
-export { epochCheckpoint, pruneCheckpoints } from './epoch-checkpoints.js';
+export { type BackboneIdentities, backboneDifferences } from './backbone-identities.js';
+export { pruneCheckpoints } from './epoch-checkpoints.js';
 export {
   begunRun,
   createRun,
@@ -18,6 +19,13 @@ export {
   stageFolder,
   type TrainedManifest,
 } from './folder.js';
+export {
+  keepParameters,
+  settleCheckpoint,
+  type VerifiedCheckpoint,
+  verifyCheckpoint,
+  verifyUnfinished,
+} from './kept-checkpoints.js';
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';
 export { type MetricsLine, type MetricsLog, openMetrics, readMetrics } from './metrics-log.js';

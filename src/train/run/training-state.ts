@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { InputError, pathExists } from '../../base/index.js';
-import { readSafetensorsHeader } from '../../engine/tensor/index.js';
+import { CHECKSUM_KEY, hasWholeContent, readSafetensorsHeader } from '../../engine/tensor/index.js';
 
 /** The best epoch so far by the recipe's metric. */
 export interface BestEpoch {
@@ -44,6 +44,21 @@ export async function readPosition(path: string): Promise<TrainingPosition | und
   if (!parsed.success)
     throw new InputError(`${path} is not a training state of emoq; delete the run to start again`);
   return parsed.data;
+}
+
+/**
+ * Checks a saved state against the checksum that it was written with; one of an emoq that wrote none passes.
+ * @throws InputError when it is damaged
+ */
+export async function verifyState(path: string): Promise<void> {
+  const { metadata } = await readSafetensorsHeader(path);
+  // Of a key that is damaged itself the file would else pass as one without a checksum.
+  const isForeign = Object.keys(metadata).some((key) => key !== KEY && key !== CHECKSUM_KEY);
+  if (isForeign || (await hasWholeContent(path)) === false) {
+    throw new InputError(
+      `training state ${path} is damaged: its checksum does not fit its content; delete the run to start again, or put a good copy in its place`,
+    );
+  }
 }
 
 function parseJson(text: string | undefined): unknown {

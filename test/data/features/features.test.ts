@@ -4,16 +4,24 @@ import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../../src/base/index.js';
 import { decodeAudio, encodeWav } from '../../../src/data/audio/index.js';
+import { findEntry } from '../../../src/data/features/cache.js';
 import {
   type ExtractOptions,
   extractFeatures,
   openFeatureCache,
   readFeatures,
 } from '../../../src/data/features/index.js';
-import { halfToFloat32, seededRandom } from '../../../src/engine/tensor/index.js';
+import {
+  halfToFloat32,
+  readSafetensors,
+  seededRandom,
+  tensor,
+  writeSafetensors,
+} from '../../../src/engine/tensor/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../../../src/models/hubert/index.js';
 
 const hubert = new URL('../../fixtures/hubert/large', import.meta.url).pathname;
@@ -247,6 +255,39 @@ describe('extractFeatures', () => {
     await writeFile(broken, 'RIFF, but not really');
     const items = [...audio, { id: 'broken', path: broken }];
     await expect(extractFeatures(await options({ items }))).rejects.toThrow('broken.wav');
+  });
+
+  it('makes an entry again whose values are no numbers, and one with any of its bits changed', async () => {
+    const made = await extractFeatures(await options());
+    const { path } = made.entries.get('c1')!;
+    const whole = await readFile(path);
+    const { tensors, metadata } = await readSafetensors(path);
+    const words = tensors.get('features')!.data as Uint16Array;
+    for (const value of [0x7e00, 0x7c00, 0xfc00]) {
+      const broken = words.slice();
+      broken[3] = value;
+      const checksum = crc32(new Uint8Array(broken.buffer)).toString(16).padStart(8, '0');
+      const features = tensor('float16', tensors.get('features')!.shape, broken);
+      await writeSafetensors(path, [['features', features]], { ...metadata, crc32: checksum });
+      expect(await findEntry(path)).toBeUndefined();
+    }
+    await writeFile(path, whole);
+    const random = seededRandom(2, 'feature flips');
+    const headerEnd = 8 + Number(whole.readBigUInt64LE());
+    let damaged = 0;
+    for (let flip = 0; flip < 200; flip++) {
+      const at = Math.floor(random.uniform() * (flip % 2 === 0 ? headerEnd : whole.length));
+      const bytes = Buffer.from(whole);
+      bytes[at]! ^= 1 << Math.floor(random.uniform() * 8);
+      await writeFile(path, bytes);
+      const found = await findEntry(path);
+      // What is found all the same is what was written: the padding behind the header says nothing.
+      if (found !== undefined) expect((await readFeatures(path)).words).toEqual(words);
+      else damaged += 1;
+    }
+    expect(damaged).toBeGreaterThan(150);
+    await extractFeatures(await options());
+    expect((await readFile(path)).equals(whole)).toBe(true);
   });
 
   it('refuses values that float16 cannot hold', async () => {

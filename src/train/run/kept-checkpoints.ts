@@ -1,0 +1,151 @@
+/**
+ * @file The checkpoints of a run and their SHA-256 in run.json. Whatever moment a process is killed at, run.json knows
+ * the checkpoint that is there.
+ */
+
+import { rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import {
+  errorMessage,
+  InputError,
+  moveIntoPlace,
+  pathExists,
+  sha256OfFile,
+  temporaryName,
+  writeJsonAtomic,
+} from '../../base/index.js';
+import { readSafetensorsHeader } from '../../engine/tensor/index.js';
+import { epochCheckpoint, epochOf } from './epoch-checkpoints.js';
+import { type RunFacts, type RunFolder, readFacts } from './folder.js';
+import { verifyState } from './training-state.js';
+
+/** What of an epoch's parameters is kept. */
+export interface EpochKept {
+  readonly epoch: number;
+  /** As the run's checkpoint, over an earlier one. */
+  readonly selected: boolean;
+  /** How many of the last epochs' checkpoints stay, this one included. */
+  readonly keep: number;
+}
+
+/**
+ * Keeps an epoch's parameters: as the run's checkpoint where the epoch is the selected one so far, and among those of
+ * the last epochs.
+ * @param write writes them to a path, atomically
+ */
+export async function keepParameters(
+  folder: RunFolder,
+  { epoch, selected, keep }: EpochKept,
+  write: (path: string) => Promise<void>,
+): Promise<void> {
+  const paths = [
+    ...(selected ? [folder.checkpoint] : []),
+    ...(keep > 0 ? [epochCheckpoint(folder, epoch)] : []),
+  ];
+  const written: { readonly path: string; readonly temporary: string }[] = [];
+  try {
+    for (const path of paths) {
+      const temporary = temporaryName(path);
+      written.push({ path, temporary });
+      await write(temporary);
+    }
+    const [first] = written;
+    if (first === undefined) return;
+    const sha256 = await sha256OfFile(first.temporary);
+    const facts = await readFacts(folder);
+    const checkpoints = {
+      ...lastEpochs(facts?.checkpoints ?? {}, epoch, keep),
+      ...(keep > 0 && { [basename(epochCheckpoint(folder, epoch))]: sha256 }),
+    };
+    const record = async (checkpoint: RunFacts['checkpoint']): Promise<void> => {
+      if (facts !== undefined) await writeJsonAtomic(folder.facts, { ...facts, checkpoint, checkpoints });
+    };
+    const before = facts?.checkpoint;
+    // Known before it is there, beside the one that it replaces: either may be what a killed process leaves.
+    await record(selected ? { sha256, replaces: before?.sha256 ?? null } : before);
+    for (const { path, temporary } of written) await moveIntoPlace(temporary, path);
+    if (selected) await record({ sha256 });
+  } finally {
+    await Promise.all(written.map(({ temporary }) => rm(temporary, { force: true })));
+  }
+}
+
+/** Those of the last epochs before `epoch`, which is about to be kept. */
+function lastEpochs(
+  checkpoints: Readonly<Record<string, string>>,
+  epoch: number,
+  keep: number,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(checkpoints).filter(([name]) => {
+      const number = epochOf(name) ?? 0;
+      return number > epoch - keep && number < epoch;
+    }),
+  );
+}
+
+/** A checkpoint that was checked against its run.json. */
+export interface VerifiedCheckpoint {
+  readonly sha256: string;
+  /** What its user should know of it, in words; undefined where it is the one that run.json names. */
+  readonly warning: string | undefined;
+}
+
+/**
+ * Checks the checkpoint of a run against the SHA-256 in its run.json.
+ * @throws InputError where it has another: it is damaged, or was replaced
+ */
+export async function verifyCheckpoint(folder: RunFolder, facts: RunFacts): Promise<VerifiedCheckpoint> {
+  const { checkpoint, checkpoints = {} } = facts;
+  const sha256 = await sha256OfFile(folder.checkpoint).catch((error: unknown) => {
+    throw new InputError(`checkpoint ${folder.checkpoint} cannot be read: ${errorMessage(error)}`);
+  });
+  if (checkpoint === undefined) {
+    const warning = `${folder.facts} is of an emoq that recorded no SHA-256 of its checkpoint: whether ${folder.checkpoint} is whole cannot be told`;
+    return { sha256, warning };
+  }
+  if (sha256 === checkpoint?.sha256 || sha256 === checkpoint?.replaces) return { sha256, warning: undefined };
+  const epoch = Object.keys(checkpoints).find((name) => checkpoints[name] === sha256);
+  if (epoch !== undefined) {
+    const warning = `${folder.checkpoint} is a copy of ${join(basename(folder.checkpoints), epoch)}, not of the epoch that was selected`;
+    return { sha256, warning };
+  }
+  // Of a run that is being trained it may have been replaced since its run.json was read.
+  const now = await readFacts(folder);
+  if (now?.checkpoint && now.checkpoint.sha256 !== checkpoint?.sha256) return verifyCheckpoint(folder, now);
+  await readSafetensorsHeader(folder.checkpoint); // what is cut short says so itself
+  throw new InputError(
+    `checkpoint ${folder.checkpoint} is damaged, or not the one that was trained: its SHA-256 is ${short(sha256)}, in ${folder.facts} it is ${short(checkpoint?.sha256)}; put a good copy in its place, or delete ${folder.dir} and train again`,
+  );
+}
+
+/** Enough of a checksum to compare by eye. */
+function short(sha256: string | undefined): string {
+  return sha256 === undefined ? 'none' : `${sha256.slice(0, 12)}...`;
+}
+
+/**
+ * Checks what an unfinished run goes on from, its checkpoint and its saved state, against their checksums.
+ * @returns what the user should know, as {@link VerifiedCheckpoint}
+ * @throws InputError where one is damaged, replaced or gone
+ */
+export async function verifyUnfinished(folder: RunFolder, facts: RunFacts): Promise<string | undefined> {
+  await verifyState(folder.state);
+  if (await pathExists(folder.checkpoint)) return (await verifyCheckpoint(folder, facts)).warning;
+  if (facts.checkpoint && facts.checkpoint.replaces !== null) {
+    throw new InputError(
+      `checkpoint ${folder.checkpoint} of the best epoch so far is gone; put it back, or delete ${folder.dir} to start again`,
+    );
+  }
+  return undefined;
+}
+
+/** Makes run.json name the one checkpoint that is there, before the run goes on; see {@link keepParameters}. */
+export async function settleCheckpoint(folder: RunFolder): Promise<void> {
+  const facts = (await readFacts(folder))!;
+  if (facts.checkpoint !== undefined && facts.checkpoint?.replaces === undefined) return;
+  const checkpoint = (await pathExists(folder.checkpoint))
+    ? { sha256: await sha256OfFile(folder.checkpoint) }
+    : null;
+  await writeJsonAtomic(folder.facts, { ...facts, checkpoint } satisfies RunFacts);
+}

@@ -102,3 +102,4 @@ export {
   textTable,
 } from './table.js';
 export { formatTables, plainTable, type TableFormat } from './table-formats.js';
+export { spellingWarning } from './value-spellings.js';

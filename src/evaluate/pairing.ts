@@ -4,6 +4,7 @@ import { InputError, quoted } from '../base/index.js';
 import type { PredictionTable } from './prediction-reader.js';
 import type { Prediction, ScoredPrediction } from './predictions.js';
 import { nameOf } from './resampling-keys.js';
+import { nearestSpelling, refuseUnrelatedValues } from './value-spellings.js';
 
 /** Two systems over the same utterances, in the order of the first one's file. */
 export interface PairedPredictions {
@@ -46,7 +47,7 @@ const NAMED = 3;
 export function pairSeeds(first: readonly SeedTable[], second: readonly SeedTable[]): PairedSeeds {
   const [a, b] = [first[0]!.table, second[0]!.table];
   const { labels, first: rows, second: others, withoutReference } = pairPredictions(a, b);
-  const base: PredictionTable = { path: a.path, labels, rows };
+  const base: PredictionTable = { path: a.path, labels, declared: a.declared, rows };
   const rest = (tables: readonly SeedTable[], own: readonly ScoredPrediction[]): SeedPredictions[] =>
     tables.map(({ seed, table }, index) => ({
       seed,
@@ -82,8 +83,14 @@ export function pairPredictions(first: PredictionTable, second: PredictionTable)
     const named = differing
       .slice(0, NAMED)
       .map(([one, other]) => `${quoted(nameOf(one))} (${one.reference}, ${other.reference})`);
+    const isSpelling = differing.every(
+      ([one, other]) => nearestSpelling(one.reference!, [other.reference!]) !== '',
+    );
+    const advice = isSpelling
+      ? 'they differ in spelling alone: write both alike'
+      : 'compare systems over the same labels';
     throw new InputError(
-      `the references of ${utterances(differing.length)} differ between ${first.path} and ${second.path}, such as ${named.join(', ')}; compare systems over the same labels`,
+      `the references of ${utterances(differing.length)} differ between ${first.path} and ${second.path}, such as ${named.join(', ')}; ${advice}`,
     );
   }
   const scored = pairs.flatMap(([one, other]) => {
@@ -102,6 +109,14 @@ export function pairPredictions(first: PredictionTable, second: PredictionTable)
     throw new InputError(
       `neither ${first.path} nor ${second.path} has a reference, so there is nothing to compare`,
     );
+  }
+  for (const [{ path, declared }, side] of [[first, 0] as const, [second, 1] as const]) {
+    if (!declared) {
+      refuseUnrelatedValues(
+        path,
+        scored.map((pair) => pair[side]),
+      );
+    }
   }
   return {
     labels: [...new Set([...first.labels, ...second.labels])],

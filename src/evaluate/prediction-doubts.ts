@@ -5,13 +5,14 @@ import { argmax } from './metrics.js';
 import type { PredictionTable } from './prediction-reader.js';
 import type { Prediction } from './predictions.js';
 import { nameOf } from './resampling-keys.js';
+import { spellingWarning } from './value-spellings.js';
 
 /** Seven probabilities of two decimals may miss 1 by 0.035. */
 const SUM_TOLERANCE = 0.05;
 
 /** One line for each kind of doubt; none where nothing is odd. */
 export function predictionDoubts({ labels, rows }: PredictionTable): string[] {
-  return [sumDoubt(rows), argmaxDoubt(labels, rows), repeatDoubt(rows), caseDoubt(labels)].flatMap(
+  return [sumDoubt(rows), argmaxDoubt(labels, rows), repeatDoubt(rows), spellingWarning(labels)].flatMap(
     (doubt) => doubt ?? [],
   );
 }
@@ -50,17 +51,6 @@ function repeatDoubt(rows: readonly Prediction[]): string | undefined {
   });
   if (repeated.length === 0) return undefined;
   return `${countOf(repeated, rows)} tell of an utterance that is there already, such as ${quoted(nameOf(repeated[0]!))}; every row is scored`;
-}
-
-function caseDoubt(labels: readonly string[]): string | undefined {
-  const first = new Map<string, string>();
-  for (const label of labels) {
-    const other = first.get(label.toLowerCase());
-    if (other !== undefined)
-      return `the labels ${quoted(other)} and ${quoted(label)} are taken for two classes`;
-    first.set(label.toLowerCase(), label);
-  }
-  return undefined;
 }
 
 function example(row: Prediction): string {

@@ -1,14 +1,27 @@
 /** @file Reads predictions back, from us or from anybody else, and says which line is wrong. */
 
-import { errorMessage, InputError, readTextFile } from '../base/index.js';
-import { readCsvTable } from '../data/corpora/index.js';
+import { errorMessage, InputError, quoted } from '../base/index.js';
+import {
+  isBlank,
+  isMissing,
+  isNested,
+  lookAlike,
+  numberOf,
+  PREDICTIONS,
+  readCsvTable,
+  readTableText,
+  refuseLookAlikes,
+} from '../data/tables/index.js';
 import { type Prediction, predictionFormatOf, probabilityPrefix } from './predictions.js';
+import { nearestSpelling, refuseUnrelatedValues } from './value-spellings.js';
 
 /** A predictions file in memory. */
 export interface PredictionTable {
   readonly path: string;
   /** Classes: those asked for, else of the `prob_` columns, else the labels that occur, sorted. */
   readonly labels: readonly string[];
+  /** Whether the classes were asked for or have columns, rather than being what occurs. */
+  readonly declared: boolean;
   readonly rows: readonly Prediction[];
 }
 
@@ -28,6 +41,9 @@ const COLUMNS = ['id', 'path', 'fold', 'speaker', 'dialogue', 'reference', 'labe
 /** Columns with a fixed vocabulary, where spaces around a value mean nothing. */
 const TRIMMED = new Set(['fold', 'speaker', 'dialogue', 'reference', 'label']);
 
+/** How far outside [0, 1] rounding may take a probability; it then counts as 0 or 1. */
+const PROBABILITY_TOLERANCE = 1e-5;
+
 type Cells = Readonly<Record<string, string | undefined>>;
 
 interface RawRow {
@@ -38,12 +54,16 @@ interface RawRow {
 interface RawTable {
   readonly columns: readonly string[];
   readonly rows: readonly RawRow[];
+  /** Whether numbers may be written as `0,5`. */
+  readonly decimalComma: boolean;
 }
 
 /**
  * Reads a predictions file (CSV, or JSON Lines by its name). Only `label` must be there; columns that emoq does
- * not know are ignored, and `margin` too, which follows from the probabilities. A row without a label is a row without an answer.
- * @throws InputError naming file and line: missing column, label outside the set, probability outside [0, 1].
+ * not know are ignored, and `margin` too, which follows from the probabilities. A row without a label is a row without
+ * an answer; words for missing values (`NaN`, `None`) are no labels unless they were asked for or have a column.
+ * @throws InputError naming file and line: missing column, label outside the set, probability outside [0, 1], a list
+ *   or an object in place of a value, references and labels without a value in common.
  */
 export async function readPredictions(
   path: string,
@@ -53,12 +73,18 @@ export async function readPredictions(
   if (table.rows.length === 0) throw new InputError(`predictions file ${path} has no rows`);
   for (const column of ['label', ...(options.requireReference ? ['reference'] : [])]) {
     if (table.columns.includes(column)) continue;
-    throw new InputError(`${path}: there is no column "${column}"; it has ${table.columns.join(', ')}`);
+    const near = lookAlike(column, table.columns);
+    const advice = near === undefined ? '' : `; rename "${near}" to "${column}"`;
+    throw new InputError(
+      `${path}: there is no column "${column}"; it has ${table.columns.join(', ')}${advice}`,
+    );
   }
-  const { labels, source } = labelSet(path, table, options.labels);
+  const { labels, source, declared } = labelSet(path, table, options.labels);
   const problems: string[] = [];
   const rows = table.rows.map((row) =>
-    toPrediction(row, { labels, source }, (what) => problems.push(`${path}, line ${row.line}: ${what}`)),
+    toPrediction(row, { labels, source, declared }, table.decimalComma, (what) =>
+      problems.push(`${path}, line ${row.line}: ${what}`),
+    ),
   );
   if (problems.length > 0) {
     const more = problems.length - MAX_PROBLEMS;
@@ -72,13 +98,15 @@ export async function readPredictions(
       `${path}: the column "reference" is empty in every row, so there is nothing to score`,
     );
   }
-  return { path, labels, rows };
+  if (!declared) refuseUnrelatedValues(path, rows);
+  return { path, labels, declared, rows };
 }
 
 /** The classes, and where they are from, as messages have it. */
 interface LabelSet {
   readonly labels: readonly string[];
   readonly source: string;
+  readonly declared: boolean;
 }
 
 function labelSet(path: string, table: RawTable, wanted: readonly string[] | undefined): LabelSet {
@@ -89,38 +117,57 @@ function labelSet(path: string, table: RawTable, wanted: readonly string[] | und
     const unknown = withProbability.filter((label) => !wanted.includes(label));
     const missing =
       withProbability.length > 0 ? wanted.filter((label) => !withProbability.includes(label)) : [];
-    if (unknown.length + missing.length === 0) return { labels: wanted, source: 'labels' };
+    if (unknown.length + missing.length === 0) return { labels: wanted, source: 'labels', declared: true };
     throw new InputError(
       `${path}: the ${probabilityPrefix} columns are of the labels ${withProbability.join(', ')}, ` +
         `but the labels asked for are ${wanted.join(', ')}`,
     );
   }
   if (withProbability.length > 0) {
-    return { labels: withProbability, source: `labels of the ${probabilityPrefix} columns:` };
+    return {
+      labels: withProbability,
+      source: `labels of the ${probabilityPrefix} columns:`,
+      declared: true,
+    };
   }
   const occurring = table.rows.flatMap(({ cells }) => [cells.reference, cells.label]);
-  const labels = new Set(occurring.flatMap((label) => (label === undefined ? [] : [label.trim()])));
-  return { labels: [...labels].sort(), source: 'labels' };
+  const labels = new Set(
+    occurring.flatMap((label) => (label === undefined || isMissing(label) ? [] : [label.trim()])),
+  );
+  return { labels: [...labels].sort(), source: 'labels', declared: false };
 }
 
-function toPrediction(row: RawRow, { labels, source }: LabelSet, report: (what: string) => void): Prediction {
-  const cellOf = (column: string): string | undefined =>
-    TRIMMED.has(column) ? row.cells[column]?.trim() : row.cells[column];
-  for (const column of ['reference', 'label']) {
+function toPrediction(
+  row: RawRow,
+  { labels, source }: LabelSet,
+  decimalComma: boolean,
+  report: (what: string) => void,
+): Prediction {
+  const cellOf = (column: string): string | undefined => {
+    const cell = row.cells[column];
+    if (cell === undefined || !TRIMMED.has(column)) return cell;
+    const value = cell.trim();
+    return isMissing(value) && !labels.includes(value) ? undefined : value;
+  };
+  for (const column of TRIMMED) {
     const value = cellOf(column);
-    if (value !== undefined && !labels.includes(value)) {
-      report(`${column} "${value}" is not one of the ${source} ${labels.join(', ')}`);
+    if (value !== undefined && isNested(value)) {
+      report(`${column} ${quoted(value)} is a list or an object; it must be a text or a number`);
+    } else if (value !== undefined && ['reference', 'label'].includes(column) && !labels.includes(value)) {
+      report(
+        `${column} "${value}" is not one of the ${source} ${labels.join(', ')}${nearestSpelling(value, labels)}`,
+      );
     }
   }
   const given = labels.map((label) => cellOf(probabilityPrefix + label));
   const anyGiven = given.some((value) => value !== undefined);
   const probabilities = given.map((value, i) => {
-    const number = value === undefined ? Number.NaN : Number(value);
-    if (anyGiven && !(number >= 0 && number <= 1)) {
+    const number = value === undefined ? Number.NaN : (numberOf(value, decimalComma) ?? Number.NaN);
+    if (anyGiven && !(number >= -PROBABILITY_TOLERANCE && number <= 1 + PROBABILITY_TOLERANCE)) {
       const percent = number > 1 && number <= 100 ? ' (if it is in percent, divide by 100)' : '';
       report(`${probabilityPrefix}${labels[i]} must be a number in [0, 1], not "${value ?? ''}"${percent}`);
     }
-    return number;
+    return Math.min(1, Math.max(0, number));
   });
   const prediction: Record<string, unknown> = anyGiven ? { probabilities } : {};
   for (const key of COLUMNS) {
@@ -135,45 +182,64 @@ function isRead(column: string): boolean {
 }
 
 async function readCsv(path: string): Promise<RawTable> {
-  const { columns, rows } = await readCsvTable(path, ['label']);
+  const { columns, rows, decimalComma } = await readCsvTable(path, { what: PREDICTIONS, columns: ['label'] });
+  refuseLookAlikes(
+    path,
+    columns,
+    columns.filter((name) => COLUMNS.includes(name.toLowerCase())).map((name) => name.toLowerCase()),
+  );
+  const odd = columns.find((name) => /^prob_/i.test(name) && !name.startsWith(probabilityPrefix));
+  if (odd !== undefined) {
+    const name = probabilityPrefix + odd.slice(probabilityPrefix.length);
+    throw new InputError(`${path}, line 1: column "${odd}" would not be read: rename it to "${name}"`);
+  }
   return {
     columns,
+    decimalComma,
     rows: rows.map(({ line, fields }) => ({
       line,
       cells: Object.fromEntries(
-        columns.map((name) => [name, fields[name]!.trim() === '' ? undefined : fields[name]!]),
+        columns.map((name) => [name, isBlank(fields[name]!) ? undefined : fields[name]!]),
       ),
     })),
   };
 }
 
 async function readJsonLines(path: string): Promise<RawTable> {
-  const text = await readTextFile(path, 'predictions file');
+  const text = await readTableText(path, {
+    what: PREDICTIONS,
+    columns: ['reference', 'label'],
+    format: 'jsonl',
+  });
   const columns = new Set<string>();
   const rows: RawRow[] = [];
-  text
-    .replace(/^\uFEFF/, '')
-    .split('\n')
-    .forEach((source, i) => {
-      if (source.trim() === '') return;
-      let value: unknown;
-      try {
-        value = JSON.parse(source);
-      } catch (error) {
-        throw new InputError(`${path}, line ${i + 1}: not valid JSON: ${errorMessage(error)}`);
+  text.split('\n').forEach((source, i) => {
+    if (source.trim() === '') return;
+    const where = `${path}, line ${i + 1}`;
+    let value: unknown;
+    try {
+      value = JSON.parse(source);
+    } catch (error) {
+      const hint = /\b(?:NaN|Infinity)\b/.test(source) ? '; JSON has no NaN: write null' : '';
+      throw new InputError(`${where}: not valid JSON: ${errorMessage(error).replace(/\s+/g, ' ')}${hint}`);
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new InputError(`${where}: every line must be a JSON object`);
+    }
+    const cells: [string, string][] = [];
+    for (const [name, cell] of Object.entries(value)) {
+      columns.add(name);
+      if (typeof cell === 'object' && cell !== null && isRead(name)) {
+        throw new InputError(`${where}: "${name}" must be a text or a number`);
       }
-      if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-        throw new InputError(`${path}, line ${i + 1}: every line must be a JSON object`);
+      if (typeof cell === 'object' && cell !== null && /^prob/i.test(name)) {
+        throw new InputError(
+          `${where}: "${name}" holds a list or an object; give each class a key of its own, such as "${probabilityPrefix}happy"`,
+        );
       }
-      const cells: Record<string, string> = {};
-      for (const [name, cell] of Object.entries(value)) {
-        columns.add(name);
-        if (typeof cell === 'object' && cell !== null && isRead(name)) {
-          throw new InputError(`${path}, line ${i + 1}: "${name}" must be a text or a number`);
-        }
-        if (cell !== null && cell !== '') cells[name] = String(cell);
-      }
-      rows.push({ line: i + 1, cells });
-    });
-  return { columns: [...columns], rows };
+      if (cell !== null && cell !== '') cells.push([name, String(cell)]);
+    }
+    rows.push({ line: i + 1, cells: Object.fromEntries(cells) });
+  });
+  return { columns: [...columns], rows, decimalComma: false };
 }

@@ -1,6 +1,6 @@
 /** @file Results as a tidy CSV: one row for each scope and metric. */
 
-import { formatCsv } from '../data/corpora/index.js';
+import { formatCsv } from '../data/tables/index.js';
 import { headlineMetrics, metricKeys } from './metrics.js';
 import type { EvaluationResult, ResultFigures, Summary } from './results.js';
 

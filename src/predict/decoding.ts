@@ -2,6 +2,7 @@
 
 import { InputError } from '../base/index.js';
 import { type ChannelChoice, decodeAudio, parseChannel } from '../data/audio/index.js';
+import { type CsvRow, cellOf } from '../data/tables/index.js';
 
 /** What a row's note is about: the sound was cut, or one of `AudioNoteKind`. */
 export interface RowNote {
@@ -15,15 +16,15 @@ export interface HeardAudio {
   readonly notes: readonly RowNote[];
 }
 
+/** Of the channel that is heard; need not be there. */
+export const CHANNEL_COLUMN = 'channel';
+
 /**
  * The channel that a row of a table asks for.
  * @throws InputError when it is none, to follow the row's line
  */
-export function channelOfRow(
-  fields: Readonly<Record<string, string>>,
-  fallback: ChannelChoice | undefined,
-): ChannelChoice | undefined {
-  const cell = fields.channel?.trim() ?? '';
+export function channelOfRow(row: CsvRow, fallback: ChannelChoice | undefined): ChannelChoice | undefined {
+  const cell = cellOf(row, CHANNEL_COLUMN);
   if (cell === '') return fallback;
   const channel = parseChannel(cell);
   if (channel === undefined) throw new InputError(`channel "${cell}" is neither a number from 1 nor mix`);

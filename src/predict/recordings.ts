@@ -3,20 +3,19 @@
  * written in their order. A row that cannot be predicted says why and the others go on.
  */
 
-import { dirname, resolve } from 'node:path';
 import {
   defaultJobs,
   errorMessage,
   InputError,
   InterruptedError,
-  isSameFile,
   mapConcurrently,
   ReaderGoneError,
   userTarget,
 } from '../base/index.js';
 import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
-import { type CsvRow, type CsvTable, readCsvTable, withoutTags } from '../data/corpora/index.js';
+import { withoutTags } from '../data/corpora/index.js';
 import { BATCH_SEC, batchesByLength, storedFeatures, UNHOLDABLE_FEATURES } from '../data/features/index.js';
+import { type CsvRow, cellOf, type RecordingTable } from '../data/tables/index.js';
 import {
   argmax,
   openPredictionWriter,
@@ -27,16 +26,8 @@ import {
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
 import { channelOfRow, hear, type RowNote } from './decoding.js';
+import { GENDER_COLUMN, type RecordingsInput, rowNames, transcriptOfRow } from './recording-rows.js';
 import type { TrainedModel } from './trained-model.js';
-
-export interface RecordingsInput {
-  readonly input: string;
-  readonly output: string;
-  readonly pathColumn: string;
-  /** A column by another name than this default must be there; under it, it need not be. */
-  readonly textColumn: string;
-  readonly speakerColumn: string;
-}
 
 export interface RecordingsOptions extends RecordingsInput {
   /** Of every recording for which the table does not choose. */
@@ -66,59 +57,23 @@ type Recording = { readonly row: CsvRow; readonly path: string } & (
   | { readonly error: string }
 );
 
-/** Of the speaker's gender, which prompts may name; need not be there. */
-export const GENDER_COLUMN = 'gender';
-
-/** Columns that a CSV need not have. */
-export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
-
-/**
- * Reads the CSV of recordings, and makes sure that the predictions have a place to go.
- * @throws InputError when the CSV is missing, empty or without a column that was named, or the output cannot be a file
- */
-export async function readRecordings(options: RecordingsInput): Promise<CsvTable> {
-  const { input, pathColumn, textColumn, speakerColumn } = options;
-  const named = [
-    pathColumn,
-    ...(textColumn === OPTIONAL_COLUMNS.text ? [] : [textColumn]),
-    ...(speakerColumn === OPTIONAL_COLUMNS.speaker ? [] : [speakerColumn]),
-  ];
-  const table = await readCsvTable(input, named);
-  await refuseInputs(options, table);
-  return table;
-}
-
-/** @throws InputError when the output is a folder, or one of the files that are read, by whatever name */
-async function refuseInputs(
-  { input, output, pathColumn }: RecordingsInput,
-  { rows }: CsvTable,
-): Promise<void> {
-  const target = await userTarget(output, '-o');
-  if (target.kind === 'stream') return;
-  if (await isSameFile(input, target.path)) {
-    throw new InputError(`output ${output} is the input itself; name another file with -o`);
-  }
-  if (target.present === undefined) return;
-  for (const { line, fields } of rows) {
-    const path = fields[pathColumn]?.trim() ?? '';
-    if (path === '' || !(await isSameFile(resolve(dirname(input), path), target.path))) continue;
-    throw new InputError(`output ${output} is the recording of line ${line}; name another file with -o`);
-  }
-}
-
 /**
  * Predicts every recording of a table and writes the predictions file, whole or not at all.
  * @throws InputError when the output cannot be written
  */
 export async function predictRecordings(
   trained: TrainedModel,
-  { rows, columns }: CsvTable,
+  table: RecordingTable,
   options: RecordingsOptions,
 ): Promise<RecordingsSummary> {
   const { recipe, model } = trained;
-  const identity =
-    columns.includes('id') && options.pathColumn !== 'id' ? (['id', 'path'] as const) : (['path'] as const);
-  const writer = await openWriter(options, { labels: recipe.labels, identity, note: true });
+  const { rows } = table;
+  const names = rowNames(table, options.pathColumn);
+  const writer = await openWriter(options, {
+    labels: recipe.labels,
+    identity: names.identity,
+    note: true,
+  });
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
   let failed = 0;
@@ -129,7 +84,7 @@ export async function predictRecordings(
       encoder = await openSpeechEncoder(checkpoint, { device, threads, onnx });
     }
     options.onProgress?.(0, rows.length);
-    let ahead = decodeWindow(rows.slice(0, WINDOW), trained, options);
+    let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);
     for (let start = 0; start < rows.length; start += WINDOW) {
       if (options.compute.stop?.aborted) {
         const { kind } = await userTarget(options.output);
@@ -137,17 +92,16 @@ export async function predictRecordings(
         throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; ${written}`);
       }
       const window = await ahead;
-      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), trained, options);
+      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), table, trained, options);
       const outcomes = await predictWindow(window, trained, encoder, options);
       for (const [index, recording] of window.entries()) {
-        const { row, path } = recording;
+        const { row } = recording;
         const outcome = outcomes[index]!;
         if ('error' in outcome) failed += 1;
         const notes = 'notes' in recording ? recording.notes : [];
         for (const { kind } of notes) noted.push({ kind, name: `line ${row.line}` });
         await writer.write({
-          ...(row.fields.id !== undefined && { id: row.fields.id }),
-          path: row.fields[options.pathColumn] ?? path,
+          ...names.of(row),
           ...outcome,
           ...(notes.length > 0 && { note: notes.map(({ text }) => text).join('; ') }),
         });
@@ -155,8 +109,8 @@ export async function predictRecordings(
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
     }
     await writer.commit();
-    const textless = rows.filter(({ fields }) => !fields[options.textColumn]?.trim()).length;
-    const genderless = rows.filter(({ fields }) => !fields[GENDER_COLUMN]?.trim()).length;
+    const textless = rows.filter((row) => transcriptOfRow(row, options.textColumn) === '').length;
+    const genderless = rows.filter((row) => cellOf(row, GENDER_COLUMN) === '').length;
     return { rows: rows.length, failed, textless, genderless, noted: countByKind(noted) };
   } finally {
     await writer.discard();
@@ -180,23 +134,31 @@ async function openWriter(
 /** Reads and decodes; a failure belongs to its row. */
 function decodeWindow(
   rows: readonly CsvRow[],
+  { files }: RecordingTable,
   trained: TrainedModel,
   options: RecordingsOptions,
 ): Promise<Recording[]> {
-  const folder = dirname(options.input);
   return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
-    const given = row.fields[options.pathColumn]?.trim() ?? '';
-    const path = resolve(folder, given);
-    if (given === '')
-      return { row, path, error: `line ${row.line}: column "${options.pathColumn}" is empty` };
-    if (!trained.model.needsAudio) return { row, path, samples: undefined, notes: [] };
+    const given = cellOf(row, options.pathColumn);
+    if (!trained.model.needsAudio) {
+      const isEmpty = transcriptOfRow(row, options.textColumn) === '';
+      return isEmpty
+        ? emptyCell(row, options.textColumn)
+        : { row, path: given, samples: undefined, notes: [] };
+    }
+    if (given === '') return emptyCell(row, options.pathColumn);
     try {
-      const channel = channelOfRow(row.fields, options.channel);
+      const channel = channelOfRow(row, options.channel);
+      const path = await files.find(row.fields[options.pathColumn]!);
       return { row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
     } catch (error) {
-      return { row, path, error: errorMessage(error) };
+      return { row, path: given, error: errorMessage(error) };
     }
   });
+}
+
+function emptyCell(row: CsvRow, column: string): Recording {
+  return { row, path: '', error: `line ${row.line}: column "${column}" is empty` };
 }
 
 type RowOutcome =
@@ -221,14 +183,14 @@ async function predictWindow(
   }
   const usable = readable.filter((index) => encoder === undefined || features.has(index));
   const spoken = usable.map((index): Spoken => {
-    const { fields } = window[index]!.row;
-    const text = fields[options.textColumn] ?? '';
+    const { row } = window[index]!;
+    const text = transcriptOfRow(row, options.textColumn);
     return {
       id: String(index),
       path: window[index]!.path,
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
-      speaker: fields[options.speakerColumn] ?? '',
-      gender: fields[GENDER_COLUMN] ?? '',
+      speaker: cellOf(row, options.speakerColumn),
+      gender: cellOf(row, GENDER_COLUMN),
       label: '',
     };
   });

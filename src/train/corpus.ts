@@ -8,6 +8,7 @@ import {
   type Partition,
   partitionUtterances,
   readManifest,
+  requireAudio,
   type SelectedUtterances,
   selectUtterances,
   sessionsOf,
@@ -22,6 +23,8 @@ export interface ExperimentCorpus extends Partition {
   readonly dropped: LabelCounts;
   /** How its validation set was drawn, where it was. */
   readonly draw: ValidationDraw;
+  /** What in the corpus is likely not what was meant, one line each. */
+  readonly warnings: readonly string[];
 }
 
 /** What training listens to: the test set is left alone, whether its audio is there or not. */
@@ -41,7 +44,9 @@ export async function loadCorpus(
   heard: readonly (keyof Partition)[],
   draw: ValidationDraw = 'by-fold',
 ): Promise<ExperimentCorpus> {
-  const { manifest, utterances, dropped } = await selectedUtterances(recipe);
+  const { manifest, utterances, dropped, warnings } = await selectedUtterances(recipe);
+  if (recipe.inputs !== 'text')
+    requireAudio(manifest, utterances, 'set inputs to text, or prepare the corpus with audio');
   await checkFold(recipe, utterances, fold);
   const partition = partitionUtterances(utterances, {
     fold,
@@ -59,7 +64,7 @@ export async function loadCorpus(
     manifest,
     heard.flatMap((part) => partition[part]),
   );
-  return { ...partition, manifest, dropped, draw };
+  return { ...partition, manifest, dropped, draw, warnings };
 }
 
 /** Seed of what divides a corpus: the validation draw, and splits where the corpus has neither splits nor sessions. */
@@ -123,7 +128,7 @@ async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & 
 /** A label outside the recipe's set is left out where preparation counted it, and a mistake where it did not. */
 function checkLabels(recipe: Recipe, { csvPath, info, lineOf, prepared, utterances }: Manifest): void {
   const isKnown = (label: string): boolean =>
-    recipe.labels.includes(recipe.label_map[label] ?? label) ||
+    recipe.labels.includes(Object.hasOwn(recipe.label_map, label) ? recipe.label_map[label]! : label) ||
     (prepared && Object.hasOwn(info.counts.total, label));
   const stray = utterances.find(({ label }) => !isKnown(label));
   if (stray === undefined) return;

@@ -53,6 +53,8 @@ export interface StageSize {
   /** Absent where the corpus is not prepared; `corpusProblem` says why. */
   readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
   readonly corpusProblem?: string;
+  /** What in the corpus is likely not what was meant. */
+  readonly corpusWarnings: readonly string[];
   /** The step that the memory is for. */
   readonly step: StepSize;
   /** Epochs whose largest step that is; absent for one of middling clips, where the corpus is not prepared. */
@@ -107,6 +109,7 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
     nodes: stepNodes(training),
     buildSec,
     warning,
+    corpusWarnings: known?.warnings ?? [],
     ...(known
       ? {
           ...(hasSteps && { epochs }),

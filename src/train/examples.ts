@@ -48,7 +48,9 @@ export type Spoken = Pick<Utterance, 'id' | 'path' | 'text' | 'label' | 'speaker
 
 /** Words of each label in the recipe: the label itself unless `label_words` says otherwise. */
 export function labelWords(recipe: Recipe): string[] {
-  return recipe.labels.map((label) => recipe.label_words[label] ?? label);
+  return recipe.labels.map((label) =>
+    Object.hasOwn(recipe.label_words, label) ? recipe.label_words[label]! : label,
+  );
 }
 
 /**

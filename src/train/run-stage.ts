@@ -301,6 +301,7 @@ async function keysOtherThanStage1({ recipe, root, fold }: StageRunOptions): Pro
 function reviewCorpus({ recipe, corpus }: Experiment, { onNote, onWarning }: StageRunOptions): void {
   const left = Object.entries(corpus.dropped).map(([label, count]) => `${label} ${count}`);
   if (left.length > 0) onNote?.(`left out by the recipe: ${left.join(', ')}`);
+  for (const warning of corpus.warnings) onWarning?.(warning);
   const counts = labelCounts(corpus.train, recipe.labels);
   const absent = recipe.labels.filter((_, index) => counts[index] === 0);
   if (absent.length > 0) onWarning?.(`no training utterance has the label ${absent.join(' or ')}`);

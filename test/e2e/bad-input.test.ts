@@ -247,7 +247,11 @@ describe('predict', () => {
 
   it.each<[string, string[], string]>([
     ['a missing CSV', predict('none.csv', 'x.csv'), 'CSV file none.csv does not exist'],
-    ['a recording instead of a CSV', predict(audio, 'x.csv'), 'not UTF-8 text'],
+    [
+      'a recording instead of a CSV',
+      predict(audio, 'x.csv'),
+      'is a recording (WAV), not a table; make a CSV',
+    ],
     [
       'a missing path column',
       predict('toy/manifest.csv', 'x.csv', '--path-column', 'wav'),

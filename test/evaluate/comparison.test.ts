@@ -18,6 +18,7 @@ const labels = ['neutral', 'joy'];
 const table = (path: string, rows: readonly Prediction[], names = labels): PredictionTable => ({
   path,
   labels: names,
+  declared: true,
   rows,
 });
 /** n utterances; `right` says which of them the system has right. */

@@ -271,7 +271,7 @@ describe('what is likely a mistake', () => {
 
   it('is told of labels that only their capitals tell apart', async () => {
     expect(await doubtsOf('reference,label\nJoy,joy\nfear,fear\n')).toEqual([
-      'the labels "Joy" and "joy" are taken for two classes',
+      'the labels "Joy" and "joy" look or mean the same and are taken for different classes',
     ]);
   });
 });

@@ -37,7 +37,7 @@ const second = [0.55, 0.6, 0.5, 0.65].map(system);
 const tables = (systems: readonly ScoredPrediction[][], seeds = [1, 2, 3, 4]): SeedTable[] =>
   systems.map((rows, i) => ({
     seed: seeds[i]!,
-    table: { path: `seed-${seeds[i]}.csv`, labels, rows } satisfies PredictionTable,
+    table: { path: `seed-${seeds[i]}.csv`, labels, declared: true, rows } satisfies PredictionTable,
   }));
 
 /** Ends of the interval of WA, without the counting that makes it quick. */

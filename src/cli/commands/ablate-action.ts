@@ -94,7 +94,7 @@ async function scoredRow({ label, recipe, paper }: AblationRow, options: AblateO
     seeds === undefined ? parts[0]!.result : await resultOfSeeds(root, parts, { isNew: scoredNow });
   const tables = parts.map(({ seed, predictions, result: { labels } }) => ({
     seed,
-    table: { path: seed === null ? root : seedFolder(root, seed), labels, rows: predictions },
+    table: { path: seed === null ? root : seedFolder(root, seed), labels, declared: true, rows: predictions },
   }));
   return { label, run: root, result, paper, tables };
 }

@@ -13,7 +13,7 @@ export function countsTable(
 ): string {
   const groups = Object.entries(counts.split ?? counts.session ?? {}).sort(([a], [b]) => place(a) - place(b));
   const row = (name: string, group: LabelCounts): string[] => {
-    const cells = labels.map((label) => group[label] ?? 0);
+    const cells = labels.map((label) => (Object.hasOwn(group, label) ? group[label]! : 0));
     return [name, ...cells.map(String), String(cells.reduce((sum, count) => sum + count, 0))];
   };
   return textTable(

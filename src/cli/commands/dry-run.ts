@@ -15,6 +15,7 @@ export async function describeStage(stage: 1 | 2, recipe: Recipe, options: Stage
     epochs === undefined
       ? 'clips of 5 s'
       : `the largest step of ${epochs === 1 ? 'epoch 1' : `epochs 1 to ${epochs}`}`;
+  for (const each of size.corpusWarnings) warn(each);
   if (warning !== undefined) warn(warning);
   note(`parameters: ${count(size.trainable)} trained, ${count(size.frozen)} frozen`);
   note(

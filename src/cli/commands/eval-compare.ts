@@ -12,6 +12,7 @@ import {
   predictionDoubts,
   readPredictions,
   type SeedTable,
+  spellingWarning,
 } from '../../evaluate/index.js';
 import { foldRuns, seedFolders } from '../../predict/index.js';
 import { loadRecipe } from '../../recipe/index.js';
@@ -62,6 +63,10 @@ export async function compareSystems(systems: readonly string[], options: EvalOp
   [...paired.first, ...paired.second].forEach(({ rows }, index) => {
     warnOfTable(all[index]!, rows);
   });
+  const spelling = spellingWarning(paired.labels);
+  if (spelling !== undefined && all.every(({ labels: own }) => spellingWarning(own) === undefined)) {
+    warn(`${first} and ${second}: ${spelling}`);
+  }
   warnOfFewUnits(comparison.bootstrap, options);
   const seeds = Math.min(...[a, b].map(({ length }) => length).filter((count) => count > 1));
   if (comparison.bootstrap !== null && seeds < FEW_SEEDS) {

@@ -1,6 +1,7 @@
 /** @file `emoq predict` at work. */
 
 import { ExitCode, InputError, isSameFile, userTarget } from '../../base/index.js';
+import { adviceForSeveral, givesParts } from '../../data/tables/index.js';
 import { predictionFormatOf } from '../../evaluate/index.js';
 import {
   findRun,
@@ -9,6 +10,7 @@ import {
   predictRecordings,
   readRecordings,
 } from '../../predict/index.js';
+import { loadRecipe } from '../../recipe/index.js';
 import { namesGender, type RunFolder, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { channelOfOption } from '../options.js';
@@ -17,7 +19,11 @@ import { type Progress, startProgress } from '../progress.js';
 import { warnUnfinished, withCompute } from './compute.js';
 import type { PredictOptions } from './predict.js';
 
-export async function run(options: PredictOptions, input: string): Promise<void> {
+export async function run(options: PredictOptions, input: string, ...more: string[]): Promise<void> {
+  if (more.length > 0) {
+    const use = { what: 'CSV file', columns: [options.pathColumn], recordings: options.pathColumn };
+    throw new InputError(adviceForSeveral([input, ...more], use));
+  }
   const {
     output,
     pathColumn,
@@ -29,8 +35,12 @@ export async function run(options: PredictOptions, input: string): Promise<void>
   const folder = await findRun(options.run);
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const table = await readRecordings({ input, output, ...columns });
+  const isOfText = await loadRecipe({ path: folder.recipe }).then(({ inputs }) => inputs === 'text');
+  const table = await readRecordings({ input, output, ...columns }, !isOfText);
   await refuseRunFiles(output, folder);
+  if (!isOfText && givesParts(table)) {
+    warn('start and end are not read: whole recordings are judged (emoq prepare-csv cuts parts out)');
+  }
   const { failed, rows, textless, noted, needsText, genderless, needsGender } = await withInterrupts(
     'finishing the rows in hand',
     (stop) =>

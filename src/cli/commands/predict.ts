@@ -18,7 +18,8 @@ export interface PredictOptions {
 
 export function declare(command: Command): void {
   command
-    .argument('<input.csv>', 'a CSV of audio paths; text, speaker, gender and channel where known')
+    .usage('[options] <input.csv>')
+    .argument('<input.csv...>', 'a CSV of audio paths; text, speaker, gender and channel where known')
     .requiredOption('-o, --output <file>', 'where the predictions go; - is stdout')
     .requiredOption(
       '--run <folder>',

@@ -62,6 +62,8 @@ export async function runPreparation(
 
 function report(summary: PreparationSummary): void {
   const { differences } = summary;
+  for (const warning of summary.warnings) warn(warning);
+  for (const remark of summary.remarks) note(remark);
   for (const difference of differences.slice(0, MAX_LISTED)) warn(difference);
   if (differences.length > MAX_LISTED) {
     warn(`and ${differences.length - MAX_LISTED} more differences, listed in the manifest's JSON`);

@@ -38,7 +38,7 @@ Example:
 }
 
 export async function run(options: StatsOptions): Promise<void> {
-  const { divisionOf, findLeakage, readManifest, selectUtterances } = await import(
+  const { divisionOf, findLeakage, readManifest, selectUtterances, spellingWarnings } = await import(
     '../../data/corpora/index.js'
   );
   const { dataset, recipe: path, set } = options;
@@ -69,6 +69,10 @@ export async function run(options: StatsOptions): Promise<void> {
     if (left.length > 0) note(`left out by the recipe: ${left.join(', ')}`);
     if (report.unmatched > 0) note(`left out by the recipe's id_pattern: ${report.unmatched}`);
   }
+  const remedy = 'prepare the corpus with --normalize-labels, or map them with label_map';
+  for (const warning of [...(selected?.warnings ?? []), ...spellingWarnings(utterances, remedy)])
+    warn(warning);
+  if (manifest.splitNote !== undefined) note(manifest.splitNote);
   if (options.failOnLeakage === undefined) return;
   const found = leaksOf(leakage, options.failOnLeakage);
   if (found.length > 0) warn(`leakage: ${found.join('; ')}`);

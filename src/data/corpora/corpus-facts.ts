@@ -1,10 +1,10 @@
 /** @file What is known of a published corpus (`data-manifests/*.yaml`): counts, labels, faults; and checks by them. */
 
 import { fileURLToPath } from 'node:url';
-import { parseDocument } from 'yaml';
 import { z } from 'zod';
-import { InputError, readTextFile, sha256Of } from '../../base/index.js';
+import { InputError, sha256Of } from '../../base/index.js';
 import { countLabels, type LabelCounts, type Utterance } from './manifest.js';
+import { readYamlFile } from './yaml-file.js';
 
 const counts = z.record(z.string(), z.number().int().min(0));
 const seconds = z.number().min(0);
@@ -66,14 +66,8 @@ export function corpusFactsPath(corpus: 'meld' | 'iemocap'): string {
 
 /** Reads a facts file. @throws InputError naming file, line and column, or file and key. */
 export async function readCorpusFacts(path: string): Promise<CorpusFacts> {
-  const text = await readTextFile(path, 'corpus facts');
-  const document = parseDocument(text, { prettyErrors: true });
-  const [problem] = document.errors;
-  if (problem) {
-    const { line, col } = problem.linePos?.[0] ?? { line: 0, col: 0 };
-    throw new InputError(`${path}, line ${line}, column ${col}: ${problem.message.split('\n')[0]}`);
-  }
-  const parsed = factsSchema.safeParse(document.toJS());
+  const { text, value } = await readYamlFile(path, 'corpus facts');
+  const parsed = factsSchema.safeParse(value);
   if (parsed.success) return { ...parsed.data, sha256: sha256Of(text) };
   const [issue] = parsed.error.issues;
   throw new InputError(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`);
@@ -88,7 +82,8 @@ export function countDifferences(facts: CorpusFacts, utterances: readonly Uttera
       differences.push(...compare(`${kind} ${name}: `, expected, found[kind]?.[name] ?? {}));
     }
     for (const name of Object.keys(found[kind] ?? {})) {
-      if (facts.counts[kind] && !(name in facts.counts[kind])) differences.push(`${kind} ${name} is unknown`);
+      if (facts.counts[kind] && !Object.hasOwn(facts.counts[kind], name))
+        differences.push(`${kind} ${name} is unknown`);
     }
   }
   return differences;
@@ -108,7 +103,9 @@ export function refuseDifferences(what: string, differences: readonly string[]):
 
 function compare(where: string, expected: LabelCounts | undefined, found: LabelCounts): string[] {
   return Object.entries(expected ?? {}).flatMap(([labels, count]) => {
-    const have = labels.split('+').reduce((sum, label) => sum + (found[label] ?? 0), 0);
+    const have = labels
+      .split('+')
+      .reduce((sum, label) => sum + (Object.hasOwn(found, label) ? found[label]! : 0), 0);
     return have === count ? [] : [`${where}${labels} ${have} instead of ${count}`];
   });
 }

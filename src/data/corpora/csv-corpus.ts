@@ -1,12 +1,11 @@
 /** @file Any corpus from a CSV: path and label, and what else is known. */
 
-import { dirname, resolve } from 'node:path';
-import { InputError, sha256Of } from '../../base/index.js';
+import { errorMessage, InputError, mapConcurrently, sha256Of } from '../../base/index.js';
 import type { ChannelChoice } from '../audio/index.js';
-import { refuseLookAlikes } from './csv-columns.js';
-import { type CsvRecording, findSources, readRecordings } from './csv-recordings.js';
-import { readCsvTable } from './csv-table.js';
+import { type RecordingTable, readRecordingTable, shownSpelling } from '../tables/index.js';
+import { type CsvRecording, readRecordings } from './csv-recordings.js';
 import { mapLabels } from './label-map.js';
+import { type MergedLabel, mergeSpellings, spellingWarnings } from './label-spellings.js';
 import type { Utterance } from './manifest.js';
 import {
   type CorpusPlan,
@@ -17,7 +16,7 @@ import {
 import { assignFolds, assignSplits, type SplitOptions, type SplitUnit } from './splits.js';
 
 export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions, 'unit'> {
-  /** A CSV with `path` and `label`, and others where they are known: see docs/adding-a-corpus.md. */
+  /** A CSV with `path` (or `text`) and `label`, and others where they are known: see docs/adding-a-corpus.md. */
   file: string;
   /** Name of the corpus. */
   name: string;
@@ -25,6 +24,8 @@ export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions,
   labelMap?: Readonly<Record<string, string>> | undefined;
   /** Of every recording for which the CSV does not choose. */
   channel?: ChannelChoice | undefined;
+  /** Give labels that look or mean the same one name, the most frequent spelling. */
+  normalizeLabels?: boolean | undefined;
   /** Make this many speaker-independent folds (sessions) instead of splits. */
   folds?: number | undefined;
   /** Let a speaker be in two splits, as some corpora publish them. */
@@ -43,7 +44,8 @@ const LONGEST_NAME_BYTES = 200;
 /**
  * Prepares a corpus from a CSV. Paths are relative to the CSV (or absolute); the audio is converted into the corpus
  * folder, cut out from `start` to `end` where the CSV says so. Without a split and a session column, splits are made
- * by speaker from the seed, or folds where asked.
+ * by speaker from the seed, or folds where asked. A table without a column of paths, or with nothing in it, makes a
+ * corpus of transcripts alone.
  * @throws InputError with file and line: a missing or misnamed column, an empty path or label, missing audio, a
  *   segment that ends before it starts or after its recording, an unknown split, two utterances of one id, a speaker
  *   in two splits, clips that cannot be decoded (missing and broken audio unless `allowIncomplete`).
@@ -59,35 +61,80 @@ export async function prepareCsv(options: CsvCorpusOptions): Promise<Preparation
 
 async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
   const { file, name, labelMap = {} } = options;
-  const { columns, rows } = await readCsvTable(file, ['path', 'label']);
-  refuseLookAlikes(file, columns, OPTIONAL_COLUMNS);
-  const recordings = readRecordings(file, rows);
+  const table = await readRecordingTable(file, {
+    path: 'path',
+    needed: ['label'],
+    optional: OPTIONAL_COLUMNS,
+    withoutAudio: 'with text',
+  });
+  const { recordings, splitNote } = readRecordings(table, Object.keys(labelMap));
   const read = recordings.map(({ utterance }) => utterance);
-  const utterances = divide(file, recordings, mapLabels(read, labelMap), options);
+  const { items: labelled, merged } = labelsOf(read, options);
+  const utterances = divide(file, recordings, labelled, options);
   const renamed = Object.entries(labelMap).map(([from, to]) => `${from} as ${to}`);
+  const hasAudio = recordings.every(({ path }) => path !== '');
+  const textAlone = `the table has no ${table.hasPaths ? 'paths' : 'column "path"'}, so the corpus is of transcripts alone: only experiments with inputs: text can use it`;
   const plan: CorpusPlan = {
     name,
-    source: [`prepared from a CSV of ${rows.length} utterances`, ...renamed].join(', '),
+    source: [`prepared from a CSV of ${table.rows.length} utterances`, ...renamed].join(', '),
     root: file,
     planned: [],
     skipped: [],
     differences: [],
     knownBad: new Map(),
+    merged,
+    warnings: [
+      ...(hasAudio ? [] : [textAlone]),
+      ...spellingWarnings(labelled, '--normalize-labels merges them'),
+    ],
+    remarks: [...(splitNote === undefined ? [] : [splitNote]), ...merged.map(mergeNote)],
   };
-  const sources = await findSources(file, recordings);
+  const sources = await findSources(table, recordings);
   for (const [index, { path: _, durationSec: __, ...utterance }] of utterances.entries()) {
-    const { line, path, segment, channel = options.channel } = recordings[index]!;
+    const { line, segment, channel = options.channel } = recordings[index]!;
     const { id } = utterance;
     const source = sources[index];
-    if (source !== undefined) {
+    if (source === undefined) plan.planned.push({ utterance });
+    else if ('found' in source) {
       const target = `audio/${fileName(id)}.wav`;
-      plan.planned.push({ utterance, clip: { id, source, target, segment, channel } });
+      plan.planned.push({ utterance, clip: { id, source: source.found, target, segment, channel } });
     } else {
       plan.skipped.push({ id, reason: 'clip missing' });
-      plan.differences.push(`line ${line}: ${resolve(dirname(file), path)} does not exist`);
+      plan.differences.push(`line ${line}: ${source.missing}`);
     }
   }
   return plan;
+}
+
+/** Labels merged where asked, then mapped. A map may name any of the merged spellings, and lead to another one. */
+function labelsOf(
+  utterances: readonly Utterance[],
+  { labelMap = {}, normalizeLabels }: CsvCorpusOptions,
+): { items: Utterance[]; merged: MergedLabel[] } {
+  if (!normalizeLabels) return { items: mapLabels(utterances, labelMap), merged: [] };
+  const first = mergeSpellings(utterances);
+  const names = new Map(first.merged.map(({ from, to }) => [from, to]));
+  const map = Object.entries(labelMap).map(([from, to]) => [names.get(from) ?? from, to] as const);
+  const second = mergeSpellings(mapLabels(first.items, Object.fromEntries(map)));
+  return { items: second.items, merged: [...first.merged, ...second.merged] };
+}
+
+function mergeNote({ from, to, utterances }: MergedLabel): string {
+  return `label ${shownSpelling(from)} (${utterances}) merged into ${shownSpelling(to)}`;
+}
+
+/** The file of each recording, or why there is none; undefined in a corpus without recordings. */
+function findSources(
+  { files }: RecordingTable,
+  recordings: readonly CsvRecording[],
+): Promise<({ found: string } | { missing: string } | undefined)[]> {
+  return mapConcurrently(recordings, 32, async ({ path }) => {
+    if (path === '') return undefined;
+    return files.find(path).then(
+      (found) => ({ found }),
+      (error: unknown) => ({ missing: errorMessage(error) }),
+    );
+  });
 }
 
 /** Splits and folds: the CSV's own, or made by speaker. */
@@ -124,6 +171,7 @@ function divide(
 /** Speakers; where none is known, recordings that several utterances are cut from, so that those stay whole. */
 function unitOf(recordings: readonly CsvRecording[]): SplitUnit | undefined {
   if (recordings.some(({ utterance }) => utterance.speaker !== '')) return undefined;
+  if (recordings.every(({ path }) => path === '')) return undefined;
   const pathOf = new Map(recordings.map(({ utterance, path }) => [utterance.id, path]));
   if (new Set(pathOf.values()).size === recordings.length) return undefined;
   return { name: 'recording', of: ({ id }) => pathOf.get(id)! };

@@ -1,16 +1,24 @@
 /** @file The rows of a corpus CSV: which part of which recording, and what is known of it. */
 
-import { stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { InputError, mapConcurrently } from '../../base/index.js';
+import { InputError } from '../../base/index.js';
 import { type ChannelChoice, parseChannel } from '../audio/index.js';
-import { parseTimeSec, type Segment, segmentName } from './clips/index.js';
-import type { CsvRow } from './csv-table.js';
+import {
+  type CsvRow,
+  cellOf,
+  isBlank,
+  isMissing,
+  parseTimeSec,
+  type RecordingTable,
+  TIME_FORMS,
+  textOf,
+} from '../tables/index.js';
+import { type Segment, segmentName } from './clips/index.js';
 import type { Utterance } from './manifest.js';
+import { readSplitNames, SPLIT_NAMES_TEXT, type SplitReading } from './split-names.js';
 
 export interface CsvRecording {
   line: number;
-  /** Path as the CSV gives it; whether the file is there is `findSources`' question. */
+  /** Path as the CSV gives it, '' in a corpus without recordings; whether the file is there is another question. */
   path: string;
   segment?: Segment | undefined;
   /** Where the CSV chooses. */
@@ -19,25 +27,46 @@ export interface CsvRecording {
   utterance: Utterance;
 }
 
-const SPLIT_NAMES: Readonly<Record<string, string>> = {
-  train: 'train',
-  dev: 'dev',
-  valid: 'dev',
-  validation: 'dev',
-  test: 'test',
-};
+/** What the rows of one table have in common. */
+interface RowReading {
+  readonly file: string;
+  readonly hasAudio: boolean;
+  readonly decimalComma: boolean;
+  /** Folders that all paths share. */
+  readonly prefix: string;
+  readonly splits: SplitReading;
+  /** Words for missing values that are labels here. */
+  readonly labels: ReadonlySet<string>;
+}
 
 /**
  * Reads the rows. An id that is not given is the path without what all paths share and without its ending; that of a
- * segment ends in its times, that of a channel in its number.
+ * segment ends in its times, that of a channel in its number; without recordings it is the number of the row.
+ * @param labels labels that are meant although they are words for missing values, such as `None`.
+ * @returns the rows, and in a line how split names were read.
  * @throws InputError with file and line: an empty path or label, a time that is none or ends before it starts, a channel
- *   that is none, an unknown split, two utterances of one id.
+ *   that is none, an unknown split, two utterances of one id; in a table without recordings an empty transcript, a
+ *   time or a channel.
  */
-export function readRecordings(file: string, rows: readonly CsvRow[]): CsvRecording[] {
-  const prefix = commonFolder(rows.map(({ fields }) => fields.path!));
+export function readRecordings(
+  table: RecordingTable,
+  labels: Iterable<string>,
+): { recordings: CsvRecording[]; splitNote: string | undefined } {
+  const { path: file, rows, decimalComma } = table;
+  const paths = rows.map((row) => cellOf(row, 'path'));
+  const splits = readSplitNames(rows.map((row) => cellOf(row, 'split')));
+  const hasTexts = rows.some((row) => textOf(row) !== '');
+  const reading: RowReading = {
+    file,
+    hasAudio: table.hasPaths && (paths.some((path) => path !== '') || !hasTexts),
+    decimalComma,
+    prefix: commonFolder(rows.map(({ fields }) => fields.path ?? '')),
+    splits,
+    labels: new Set(labels),
+  };
   const lineOf = new Map<string, number>();
-  return rows.map((row) => {
-    const recording = readRow(file, prefix, row);
+  const recordings = rows.map((row, index) => {
+    const recording = readRow(row, index, reading);
     const { id } = recording.utterance;
     const earlier = lineOf.get(id);
     if (earlier !== undefined) {
@@ -48,21 +77,32 @@ export function readRecordings(file: string, rows: readonly CsvRow[]): CsvRecord
     lineOf.set(id, row.line);
     return recording;
   });
+  return { recordings, splitNote: splits.note };
 }
 
-function readRow(file: string, prefix: string, { line, fields }: CsvRow): CsvRecording {
-  const path = fields.path!;
-  const known = (column: string): string => fields[column]?.trim() ?? '';
+function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording {
+  const { line, fields } = row;
+  const { file, hasAudio, decimalComma, prefix, splits, labels } = reading;
+  const known = (column: string): string => cellOf(row, column);
   const refuse = (what: string): never => {
     throw new InputError(`${file}, line ${line}: ${what}`);
   };
-  for (const column of ['path', 'label', ...('id' in fields ? ['id'] : [])]) {
-    if (known(column) === '') refuse(`column "${column}" is empty`);
+  const label = isBlank(fields.label!) ? '' : fields.label!.trim();
+  const text = textOf(row);
+  for (const column of [hasAudio ? 'path' : 'text', ...('id' in fields ? ['id'] : [])]) {
+    if ((column === 'text' ? text : known(column)) === '') refuse(`column "${column}" is empty`);
+  }
+  if (label === '') refuse('column "label" is empty');
+  if (isMissing(label) && !labels.has(label)) {
+    refuse(
+      `label "${label}" stands for a missing value; give a label or leave the row out (if it is one, --label-map ${label}=other renames it)`,
+    );
   }
   const timeSec = (column: 'start' | 'end'): number | undefined => {
     if (known(column) === '') return undefined;
-    const sec = parseTimeSec(known(column));
-    return sec ?? refuse(`${column} "${known(column)}" is neither seconds (12.5) nor a time (0:12.5)`);
+    if (!hasAudio) return refuse(`${column} is given, and there is no recording to cut; add a column "path"`);
+    const sec = parseTimeSec(known(column), decimalComma);
+    return sec ?? refuse(`${column} "${known(column)}" is ${TIME_FORMS}`);
   };
   const [startSec, endSec] = [timeSec('start'), timeSec('end')];
   if (endSec !== undefined && endSec <= (startSec ?? 0)) {
@@ -71,17 +111,19 @@ function readRow(file: string, prefix: string, { line, fields }: CsvRow): CsvRec
   const segment =
     startSec === undefined && endSec === undefined ? undefined : { startSec: startSec ?? 0, endSec };
   const channel = known('channel') === '' ? undefined : parseChannel(known('channel'));
+  if (known('channel') !== '' && !hasAudio) {
+    refuse('channel is given, and there is no recording to take it from; add a column "path"');
+  }
   if (known('channel') !== '' && channel === undefined) {
     refuse(
       `channel "${known('channel')}" is neither a number from 1 nor mix; rename the column if it is not one of audio channels`,
     );
   }
-  const split = known('split') === '' ? '' : SPLIT_NAMES[known('split').toLowerCase()];
-  if (split === undefined) {
-    return refuse(`split "${known('split')}" is not one of ${Object.keys(SPLIT_NAMES).join(', ')}`);
-  }
+  const split = splits.of(known('split'));
+  if (split === undefined) return refuse(`split "${known('split')}" is not one of ${SPLIT_NAMES_TEXT}`);
+  const path = hasAudio ? fields.path! : '';
   const parts = [
-    idFromPath(path.slice(prefix.length)),
+    hasAudio ? idFromPath(path.slice(prefix.length)) : String(index + 1),
     ...(segment ? [segmentName(segment)] : []),
     ...(typeof channel === 'number' ? [`ch${channel}`] : []),
   ];
@@ -93,8 +135,8 @@ function readRow(file: string, prefix: string, { line, fields }: CsvRow): CsvRec
     utterance: {
       id: known('id') || parts.join('_'),
       path: '',
-      text: fields.text?.trim() ?? '',
-      label: known('label'),
+      text,
+      label,
       speaker: known('speaker'),
       gender: known('gender'),
       session: known('session'),
@@ -102,38 +144,6 @@ function readRow(file: string, prefix: string, { line, fields }: CsvRow): CsvRec
       durationSec: 0,
     },
   };
-}
-
-/**
- * The file of each recording, undefined where there is none. A path that is not there as written is tried with its
- * spaces trimmed, its letters composed or decomposed (as archives made on a Mac have them), and with slashes.
- * @param file the CSV, which paths are relative to.
- */
-export async function findSources(
-  file: string,
-  recordings: readonly CsvRecording[],
-): Promise<(string | undefined)[]> {
-  const folder = resolve(dirname(file));
-  const found = new Map<string, Promise<string | undefined>>(); // many segments share one recording
-  return mapConcurrently(recordings, 32, ({ path }) => {
-    const known = found.get(path) ?? findFile(folder, path);
-    found.set(path, known);
-    return known;
-  });
-}
-
-async function findFile(folder: string, path: string): Promise<string | undefined> {
-  const trimmed = path.trim();
-  const variants = [path, trimmed, trimmed.normalize('NFC'), trimmed.normalize('NFD')];
-  for (const variant of new Set([...variants, trimmed.replaceAll('\\', '/')])) {
-    const candidate = resolve(folder, variant);
-    const isFile = await stat(candidate).then(
-      (entry) => entry.isFile(),
-      () => false,
-    );
-    if (isFile) return candidate;
-  }
-  return undefined;
 }
 
 /** Leading folders that all paths share say nothing about an utterance. */

@@ -3,9 +3,9 @@
 export { SHORTEST_CLIP_SEC } from './clips/index.js';
 export { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
 export { type CsvCorpusOptions, prepareCsv } from './csv-corpus.js';
-export { type CsvRow, type CsvTable, formatCsv, readCsvTable } from './csv-table.js';
 export { type IemocapOptions, prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
+export { type MergedLabel, spellingWarnings } from './label-spellings.js';
 export {
   findLeakage,
   type LeakageKind,
@@ -50,4 +50,10 @@ export {
   quantile,
 } from './statistics.js';
 export { withoutTags } from './transcripts.js';
-export { type CorpusView, checkAudioFiles, type SelectedUtterances, selectUtterances } from './view.js';
+export {
+  type CorpusView,
+  checkAudioFiles,
+  requireAudio,
+  type SelectedUtterances,
+  selectUtterances,
+} from './view.js';

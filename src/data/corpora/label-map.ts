@@ -1,7 +1,8 @@
 /** @file Label maps as people write them: `angry=ang,happy=hap`, or a YAML file. */
 
-import { parseDocument } from 'yaml';
-import { InputError, readTextFile } from '../../base/index.js';
+import { InputError } from '../../base/index.js';
+import { canonicalSpelling, shownSpelling } from '../tables/index.js';
+import { readYamlFile } from './yaml-file.js';
 
 /**
  * Reads a map of labels from text like `angry=ang,happy=hap` or, where the text ends in .yaml or .yml, from that
@@ -27,15 +28,8 @@ function parsePairs(text: string): Record<string, string> {
 }
 
 async function readMapFile(path: string): Promise<Record<string, string>> {
-  const text = await readTextFile(path, 'label map');
   // The failsafe schema leaves every value as the text that it is: 03 is a label, not a number.
-  const document = parseDocument(text, { prettyErrors: true, schema: 'failsafe' });
-  const [problem] = document.errors;
-  if (problem) {
-    const { line, col } = problem.linePos?.[0] ?? { line: 0, col: 0 };
-    throw new InputError(`${path}, line ${line}, column ${col}: ${problem.message.split('\n')[0]}`);
-  }
-  const content: unknown = document.toJS();
+  const { value: content } = await readYamlFile(path, 'label map', 'failsafe');
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw new InputError(`${path}: a label map holds lines like "angry: ang"`);
   }
@@ -44,7 +38,8 @@ async function readMapFile(path: string): Promise<Record<string, string>> {
     if (typeof to !== 'string' || to.trim() === '') {
       throw new InputError(`${path}, key ${from}: must be another label`);
     }
-    addPair(map, from, to.trim(), path);
+    if (from.trim() === '') throw new InputError(`${path}: a label is empty`);
+    addPair(map, from.trim(), to.trim(), path);
   }
   return Object.fromEntries(map);
 }
@@ -66,8 +61,10 @@ export function mapLabels<T extends { label: string }>(
   const labels = new Set(items.map(({ label }) => label));
   for (const from of map.keys()) {
     if (labels.has(from)) continue;
+    const near = [...labels].find((label) => canonicalSpelling(label) === canonicalSpelling(from));
+    const hint = near === undefined ? '' : ` (${shownSpelling(near)} differs in spelling alone)`;
     throw new InputError(
-      `label map: no row has the label "${from}"; the labels are ${[...labels].join(', ')}`,
+      `label map: no row has the label "${from}"${hint}; the labels are ${[...labels].join(', ')}`,
     );
   }
   return items.map((item) => ({ ...item, label: map.get(item.label) ?? item.label }));

@@ -6,24 +6,29 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
-import { z } from 'zod';
-import {
-  errorMessage,
-  InputError,
-  pathExists,
-  readJson,
-  sha256Of,
-  writeFileAtomic,
-} from '../../base/index.js';
+import { InputError, mapConcurrently, sha256Of, writeFileAtomic } from '../../base/index.js';
 import { AUDIO_NOTE_KINDS, type AudioNoteKind } from '../audio/index.js';
-import { refuseLookAlikes } from './csv-columns.js';
-import { type CsvRow, formatCsv, readCsvTable } from './csv-table.js';
+import {
+  type CsvRow,
+  cellOf,
+  formatCsv,
+  isBlank,
+  isMissing,
+  parseTimeSec,
+  type RecordingTable,
+  readRecordingTable,
+  refuseUncutParts,
+  textOf,
+} from '../tables/index.js';
+import type { MergedLabel } from './label-spellings.js';
+import { readManifestInfo } from './manifest-info.js';
+import { readSplitNames, type SplitReading } from './split-names.js';
 
 /** One clip of speech by one speaker. Fields that a corpus does not know are ''. */
 export interface Utterance {
   /** Unique in the corpus. */
   id: string;
-  /** Absolute path of the audio. */
+  /** Absolute path of the audio; '' in a corpus of transcripts alone. */
   path: string;
   text: string;
   label: string;
@@ -31,7 +36,7 @@ export interface Utterance {
   gender: string;
   session: string;
   split: string;
-  /** 0 where a hand-written manifest does not say. */
+  /** 0 where a hand-written manifest does not say, or there is no audio. */
   durationSec: number;
 }
 
@@ -78,6 +83,8 @@ export interface ManifestInfo {
   sha256: string;
   /** Version of the ffmpeg that decoded clips; absent where none was needed, or preparation did not record it. */
   ffmpeg?: string | undefined;
+  /** Spellings of labels that preparation merged into others; absent where it merged none. */
+  merged_labels?: MergedLabel[] | undefined;
   notes: PreparationNotes;
 }
 
@@ -94,6 +101,8 @@ export interface Manifest {
   prepared: boolean;
   /** id -> line in the CSV, for messages. */
   lineOf: ReadonlyMap<string, number>;
+  /** In a line, how split names other than train, dev and test were read; undefined where there are none. */
+  splitNote?: string | undefined;
 }
 
 export const MANIFEST_COLUMNS = [
@@ -108,51 +117,38 @@ export const MANIFEST_COLUMNS = [
   'duration_sec',
 ] as const;
 
-const notesSchema = z.array(z.object({ id: z.string(), reason: z.string() }));
-const audioNotesSchema = Object.fromEntries(
-  AUDIO_NOTE_KINDS.map((kind) => [kind, notesSchema.default([])]),
-) as Record<AudioNoteKind, z.ZodDefault<typeof notesSchema>>;
-const countsSchema = z.record(z.string(), z.number().int().min(0));
-const infoSchema = z.object({
-  format: z.literal('emoq-manifest'),
-  version: z.literal(1, { error: 'this emoq reads manifest version 1' }),
-  name: z.string().min(1),
-  source: z.string(),
-  utterances: z.number().int().min(0),
-  durationSec: z.number().min(0),
-  counts: z.object({
-    total: countsSchema,
-    split: z.record(z.string(), countsSchema).optional(),
-    session: z.record(z.string(), countsSchema).optional(),
-  }),
-  sha256: z.string(),
-  ffmpeg: z.string().optional(),
-  notes: z.object({
-    cut: notesSchema,
-    padded: notesSchema,
-    ...audioNotesSchema,
-    skipped: notesSchema,
-    differences: z.array(z.string()),
-    rules: z.array(z.string()).default([]),
-  }),
-});
-
 /**
- * Reads a manifest. Beside an emoq JSON all columns must be there; a CSV written by hand needs `path` and `label`
- * (id is then the path without its ending). Whether the audio exists is `checkAudioFiles`' question.
+ * Reads a manifest. Beside an emoq JSON all columns must be there; a CSV written by hand needs `path` (or `text`, where
+ * there is no audio) and `label` (id is then the path without its ending, or the number of the row), and is read as
+ * prepare-csv reads it. Whether the audio exists is `checkAudioFiles`' question.
  * @throws InputError with file and line: a missing or misnamed column, no records, an empty path or label, two
  *   records with one id, a path that is absolute or climbs out of the manifest's folder, a duration that is not a
- *   number.
+ *   number, parts of a recording that nobody has cut.
  */
 export async function readManifest(csvPath: string): Promise<Manifest> {
   const infoPath = csvPath.replace(/(\.csv)?$/i, '.json');
-  const prepared = await readInfo(infoPath);
-  const { columns, rows } = await readCsvTable(csvPath, prepared ? MANIFEST_COLUMNS : ['path', 'label']);
-  refuseLookAlikes(csvPath, columns, MANIFEST_COLUMNS);
+  const prepared = await readManifestInfo(infoPath);
+  const table = await readRecordingTable(csvPath, {
+    path: 'path',
+    needed: prepared ? MANIFEST_COLUMNS.filter((column) => column !== 'path') : ['label'],
+    optional: MANIFEST_COLUMNS,
+    withoutAudio: prepared ? 'never' : 'with text',
+  });
+  const { rows, hasPaths } = table;
+  refuseUncutParts(table, 'path', 'a manifest names whole clips, and emoq prepare-csv cuts them');
   const dir = resolve(dirname(csvPath));
+  const splits = readSplitNames(rows.map((row) => cellOf(row, 'split')));
+  const reading: ManifestReading = {
+    csvPath,
+    dir,
+    isPrepared: prepared !== undefined,
+    hasAudio: hasPaths && (rows.some((row) => cellOf(row, 'path') !== '') || rows.every(isWithoutText)),
+    decimalComma: table.decimalComma,
+    splits,
+  };
   const lineOf = new Map<string, number>();
-  const utterances = rows.map((row) => {
-    const utterance = parseUtterance(csvPath, dir, row);
+  const read = rows.map((row, index) => {
+    const utterance = parseUtterance(row, index, reading);
     const earlier = lineOf.get(utterance.id);
     if (earlier !== undefined) {
       throw new InputError(
@@ -162,10 +158,31 @@ export async function readManifest(csvPath: string): Promise<Manifest> {
     lineOf.set(utterance.id, row.line);
     return utterance;
   });
+  const utterances = prepared ? read : await findAudio(table, read);
   const sha256 = sha256Of(await readFile(csvPath));
   const name = prepared?.name ?? basename(csvPath).replace(/\.csv$/i, '');
   const info = prepared ?? describeManifest({ name, source: csvPath, utterances }, sha256);
-  return { csvPath, dir, name, utterances, sha256, info, prepared: prepared !== undefined, lineOf };
+  const { note: splitNote } = splits;
+  return {
+    csvPath,
+    dir,
+    name,
+    utterances,
+    sha256,
+    info,
+    prepared: prepared !== undefined,
+    lineOf,
+    ...(splitNote !== undefined && { splitNote }),
+  };
+}
+
+/** Files as a hand-written manifest means them; one that is not found keeps its path, for whoever looks for it. */
+function findAudio({ rows, files }: RecordingTable, utterances: readonly Utterance[]): Promise<Utterance[]> {
+  return mapConcurrently(utterances, 32, async (utterance, index) => {
+    if (utterance.path === '') return utterance;
+    const path = await files.find(rows[index]!.fields.path!).catch(() => utterance.path);
+    return { ...utterance, path };
+  });
 }
 
 /** What `writeManifest` records; utterances' paths must lie in the manifest's folder. */
@@ -175,6 +192,7 @@ export interface ManifestContent {
   utterances: readonly Utterance[];
   notes?: PreparationNotes | undefined;
   ffmpeg?: string | undefined;
+  merged?: MergedLabel[] | undefined;
 }
 
 /** Nothing to say of any clip. */
@@ -194,7 +212,7 @@ export async function writeManifest(
   content: ManifestContent,
 ): Promise<{ csvPath: string; info: ManifestInfo; written: boolean }> {
   const rows = content.utterances.map((utterance) => {
-    const path = relative(dir, utterance.path).split(sep).join('/');
+    const path = utterance.path === '' ? '' : relative(dir, utterance.path).split(sep).join('/');
     if (climbs(path)) throw new RangeError(`${utterance.path} is outside the manifest's folder ${dir}`);
     const { id, text, label, speaker, gender, session, split, durationSec } = utterance;
     return [id, path, text, label, speaker, gender, session, split, formatSec(durationSec)];
@@ -220,7 +238,7 @@ export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
 }
 
 function describeManifest(content: ManifestContent, sha256: string): ManifestInfo {
-  const { name, source, utterances, notes, ffmpeg } = content;
+  const { name, source, utterances, notes, ffmpeg, merged = [] } = content;
   const durationSec = utterances.reduce((sum, utterance) => sum + utterance.durationSec, 0);
   return {
     format: 'emoq-manifest',
@@ -232,56 +250,62 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
     counts: countLabels(utterances),
     sha256,
     ...(ffmpeg !== undefined && { ffmpeg }),
+    ...(merged.length > 0 && { merged_labels: merged }),
     notes: notes ?? emptyNotes(),
   };
 }
 
-function parseUtterance(csvPath: string, dir: string, { line, fields }: CsvRow): Utterance {
-  const where = `${csvPath}, line ${line}`;
-  const path = fields.path!;
+/** What the rows of one manifest have in common. */
+interface ManifestReading {
+  readonly csvPath: string;
+  readonly dir: string;
+  readonly isPrepared: boolean;
+  readonly hasAudio: boolean;
+  readonly decimalComma: boolean;
+  readonly splits: SplitReading;
+}
+
+function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): Utterance {
+  const { csvPath, dir, isPrepared, hasAudio, decimalComma, splits } = reading;
+  const { line, fields } = row;
+  const refuse = (what: string): never => {
+    throw new InputError(`${csvPath}, line ${line}: ${what}`);
+  };
+  const path = hasAudio ? fields.path! : '';
   const label = fields.label!.trim();
-  const id = fields.id ?? path.replace(/\.[^./]*$/, '');
-  if (path.trim() === '') throw new InputError(`${where}: column "path" is empty`);
-  if (label === '') throw new InputError(`${where}: column "label" is empty`);
-  if (id.trim() === '') throw new InputError(`${where}: column "id" is empty`);
+  const id = fields.id ?? (hasAudio ? path.replace(/\.[^./]*$/, '') : String(index + 1));
+  if (hasAudio && cellOf(row, 'path') === '') refuse('column "path" is empty');
+  if (!hasAudio && isWithoutText(row)) refuse('column "text" is empty, and there is no audio');
+  if (isBlank(label)) refuse('column "label" is empty');
+  if (!isPrepared && isMissing(label)) {
+    refuse(`label "${label}" stands for a missing value; give a label, or leave the row out`);
+  }
+  if (isBlank(id)) refuse('column "id" is empty');
   if (isAbsolute(path) || /^[A-Za-z]:[\\/]/.test(path)) {
-    throw new InputError(`${where}: path "${path}" is absolute; it must be relative to the CSV's folder`);
+    refuse(`path "${path}" is absolute; it must be relative to the CSV's folder`);
   }
-  if (climbs(path)) {
-    throw new InputError(`${where}: path "${path}" climbs out of the CSV's folder`);
-  }
-  const duration = fields.duration_sec?.trim() ?? '';
-  const durationSec = duration === '' ? 0 : Number(duration);
-  if (!Number.isFinite(durationSec) || durationSec < 0) {
-    throw new InputError(`${where}: duration_sec "${duration}" is not a length in seconds`);
-  }
-  const known = (column: string): string => fields[column]?.trim() ?? '';
+  if (climbs(path)) refuse(`path "${path}" climbs out of the CSV's folder`);
+  // What preparation wrote is taken as it is: a speaker may be called NA.
+  const known = (column: string): string =>
+    isPrepared ? (fields[column]?.trim() ?? '') : cellOf(row, column);
+  const duration = cellOf(row, 'duration_sec');
+  const durationSec = duration === '' ? 0 : parseTimeSec(duration, decimalComma);
+  if (durationSec === undefined) return refuse(`duration_sec "${duration}" is not a length in seconds`);
   return {
     id,
-    path: join(dir, path),
-    text: fields.text ?? '',
+    path: hasAudio ? join(dir, path) : '',
+    text: !isPrepared && isWithoutText(row) ? '' : (fields.text ?? ''),
     label,
     speaker: known('speaker'),
     gender: known('gender'),
     session: known('session'),
-    split: known('split'),
+    split: splits.of(known('split')) ?? known('split'),
     durationSec,
   };
 }
 
-/** The emoq JSON beside a CSV; undefined where there is none, or another program's. */
-async function readInfo(path: string): Promise<ManifestInfo | undefined> {
-  if (!(await pathExists(path))) return undefined;
-  const json = await readJson(path, 'manifest information').catch((error) => {
-    throw new InputError(`${errorMessage(error)}; prepare the corpus again`);
-  });
-  if ((json as { format?: unknown } | null)?.format !== 'emoq-manifest') return undefined;
-  const parsed = infoSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new InputError(
-    `${path}, key ${issue?.path.join('.')}: ${issue?.message}; prepare the corpus again with this emoq`,
-  );
+function isWithoutText(row: CsvRow): boolean {
+  return textOf(row) === '';
 }
 
 async function writeIfChanged(path: string, text: string): Promise<boolean> {

@@ -1,7 +1,7 @@
 /** @file MELD's annotation CSVs: columns checked, text repaired, times read. */
 
 import { InputError } from '../../base/index.js';
-import { parseCsvTable, readCsvBytes } from './csv-table.js';
+import { parseCsvTable, readTableBytes } from '../tables/index.js';
 import { repairText } from './text-repair.js';
 
 /** One annotated utterance of MELD. */
@@ -26,6 +26,8 @@ const COLUMNS = [
   'EndTime',
 ] as const;
 
+const USE = { what: 'CSV file', columns: COLUMNS };
+
 /**
  * Reads one `*_sent_emo.csv`.
  * @param labels the emotions that the corpus knows.
@@ -36,7 +38,7 @@ export async function readMeldAnnotations(
   path: string,
   labels: readonly string[],
 ): Promise<MeldAnnotation[]> {
-  const { rows } = parseCsvTable(path, repairText(await readCsvBytes(path)), COLUMNS);
+  const { rows } = parseCsvTable(path, repairText(await readTableBytes(path, USE)), COLUMNS);
   const lineOf = new Map<string, number>();
   return rows.map(({ line, fields }) => {
     const refuse = (column: string, what: string): never => {

@@ -13,6 +13,7 @@ import {
   SHORTEST_CLIP_SEC,
 } from './clips/index.js';
 import { refuseDifferences } from './corpus-facts.js';
+import type { MergedLabel } from './label-spellings.js';
 import {
   type ClipNote,
   type CorpusCounts,
@@ -25,7 +26,8 @@ import {
 /** An utterance that is annotated, and the clip that it needs. */
 export interface PlannedUtterance {
   utterance: Omit<Utterance, 'path' | 'durationSec'>;
-  clip: ClipTask;
+  /** Undefined where it has none: a corpus of transcripts alone. */
+  clip?: ClipTask | undefined;
   /** Known beforehand: its clip is not there, or nothing of its split is (which is one difference, not hundreds). */
   absent?: 'clip' | 'split' | undefined;
 }
@@ -44,6 +46,11 @@ export interface CorpusPlan {
   differences: string[];
   /** Clips that may fail to decode without a complaint: id -> known fault. */
   knownBad: ReadonlyMap<string, string>;
+  /** Spellings of labels that were merged into others. */
+  merged?: MergedLabel[] | undefined;
+  /** What in the annotations is likely not what was meant, and what was read in some other way than it stands there. */
+  warnings?: readonly string[] | undefined;
+  remarks?: readonly string[] | undefined;
   /** What is done to clips besides what every preparation does, in words. */
   rules?: readonly string[] | undefined;
 }
@@ -66,6 +73,9 @@ export interface PreparationSummary extends PreparationNotes {
   manifestPath: string;
   /** Utterances in the manifest. */
   kept: number;
+  /** Of the plan, to be shown. */
+  warnings: readonly string[];
+  remarks: readonly string[];
   counts: CorpusCounts;
   /** Length of all kept audio. */
   durationSec: number;
@@ -97,19 +107,16 @@ export async function prepareCorpus(
   const unlock = await lockFolder(out);
   try {
     const { format = 'wav' } = options;
-    const planned = plan.planned.map((each) => ({ ...each, clip: inFormat(each.clip, format) }));
-    const present = planned.filter(({ absent }) => absent === undefined);
-    const clips = await prepareClips(
-      out,
-      present.map(({ clip }) => clip),
-      options,
-    );
-    const outcomeOf = new Map(present.map(({ clip: { id } }, index) => [id, clips.outcomes[index]!]));
+    const planned = plan.planned.map((each) => ({ ...each, clip: each.clip && inFormat(each.clip, format) }));
+    const tasks = planned.flatMap(({ absent, clip }) => (absent === undefined && clip ? [clip] : []));
+    const clips = await prepareClips(out, tasks, options);
+    const outcomeOf = new Map(tasks.map(({ id }, index) => [id, clips.outcomes[index]!]));
     const { utterances, notes, ffmpeg } = account(plan, planned, outcomeOf, clips, out);
     const { differences } = notes;
     if (differences.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, differences);
     if (utterances.length === 0) throw new InputError(`${plan.root}: not one clip can be used`);
-    notes.rules = [...commonRules(format), ...(plan.rules ?? [])];
+    const isText = plan.planned.length > 0 && plan.planned.every(({ clip }) => clip === undefined);
+    notes.rules = isText ? ['there is no audio'] : [...commonRules(format), ...(plan.rules ?? [])];
     const { csvPath, info, written } = await writeManifest(out, {
       ...plan,
       utterances,
@@ -122,6 +129,8 @@ export async function prepareCorpus(
       manifestPath: csvPath,
       kept: utterances.length,
       ...notes,
+      warnings: plan.warnings ?? [],
+      remarks: plan.remarks ?? [],
       counts: info.counts,
       durationSec: info.durationSec,
       converted: clips.converted,
@@ -163,6 +172,10 @@ function account(
   const damaged: string[] = [];
   for (const each of planned) {
     const { id } = each.utterance;
+    if (each.clip === undefined) {
+      utterances.push({ ...each.utterance, path: '', durationSec: 0 });
+      continue;
+    }
     const outcome = outcomeOf.get(each.clip.id);
     const fault = plan.knownBad.get(id);
     if (!outcome || 'absent' in outcome) {
@@ -225,6 +238,7 @@ async function refuseOtherCorpus(out: string, name: string): Promise<void> {
 function refuseSharedTargets(plan: CorpusPlan): void {
   const seen = new Map<string, string>();
   for (const { clip } of plan.planned) {
+    if (clip === undefined) continue;
     const key = clip.target.toLowerCase(); // some filesystems do not tell A from a
     const other = seen.get(key);
     if (other !== undefined) {

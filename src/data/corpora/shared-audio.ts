@@ -22,7 +22,7 @@ const FILES_AT_ONCE = 32;
 export async function sharedAudio(
   utterances: readonly Utterance[],
 ): Promise<AudioCheck & { contentOf: ReadonlyMap<string, string> }> {
-  const paths = [...new Set(utterances.map(({ path }) => path))];
+  const paths = [...new Set(utterances.map(({ path }) => path))].filter((path) => path !== '');
   const sizes = await mapConcurrently(paths, FILES_AT_ONCE, (path) =>
     stat(path).then(
       (file) => (file.isFile() ? file.size : undefined),

@@ -2,6 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { InputError, mapConcurrently } from '../../base/index.js';
+import { labelWarnings } from './label-spellings.js';
 import type { LabelCounts, Manifest, Utterance } from './manifest.js';
 import { withoutTags } from './transcripts.js';
 
@@ -26,6 +27,8 @@ export interface SelectedUtterances {
   dropped: LabelCounts;
   /** How many have an id that the pattern does not match. */
   unmatched: number;
+  /** A line for labels that are left out, or apart, because of their spelling alone. */
+  warnings: string[];
 }
 
 /**
@@ -51,7 +54,7 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
     );
   }
   const utterances: Utterance[] = [];
-  const dropped: LabelCounts = {};
+  const dropped = new Map<string, number>();
   for (const utterance of matched) {
     const label = map.get(utterance.label) ?? utterance.label;
     const text = view.stripTags ? withoutTags(utterance.text) : utterance.text;
@@ -60,7 +63,7 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
       throw new InputError(
         `${manifest.csvPath}, line ${manifest.lineOf.get(utterance.id)}: label "${utterance.label}" is not in the set (${view.labels.join(', ')}); add it to labels, map it with labelMap, or let such utterances be dropped`,
       );
-    } else dropped[utterance.label] = (dropped[utterance.label] ?? 0) + 1;
+    } else dropped.set(utterance.label, (dropped.get(utterance.label) ?? 0) + 1);
   }
   if (utterances.length === 0) {
     const found = Object.keys(manifest.info.counts.total).join(', ');
@@ -68,22 +71,41 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
       `${manifest.csvPath}: no utterance has a label of the set (${view.labels.join(', ')}); its labels are ${found}`,
     );
   }
-  return { utterances, dropped, unmatched: manifest.utterances.length - matched.length };
+  return {
+    utterances,
+    dropped: Object.fromEntries(dropped),
+    unmatched: manifest.utterances.length - matched.length,
+    warnings: labelWarnings(dropped, view.labels, map),
+  };
 }
 
-/** @throws InputError for the first utterance whose audio is missing or empty, with line and path. */
+/** @throws InputError for the first utterance that has no audio, as in a corpus of transcripts alone, with its line. */
+export function requireAudio(
+  { csvPath, lineOf }: Manifest,
+  utterances: readonly Utterance[],
+  remedy: string,
+): void {
+  const first = utterances.find(({ path }) => path === '');
+  if (first === undefined) return;
+  throw new InputError(
+    `${csvPath}, line ${lineOf.get(first.id)}: utterance ${first.id} has no audio: it is a corpus of transcripts alone; ${remedy}`,
+  );
+}
+
+/** @throws InputError for the first utterance whose audio is missing or empty, with line and path; those that have none are passed over. */
 export async function checkAudioFiles(
   manifest: Manifest,
   utterances: readonly Utterance[] = manifest.utterances,
 ): Promise<void> {
-  const sizes = await mapConcurrently(utterances, 32, async ({ path }) =>
+  const heard = utterances.filter(({ path }) => path !== '');
+  const sizes = await mapConcurrently(heard, 32, async ({ path }) =>
     stat(path).then(
       (file) => (file.isFile() ? file.size : -1),
       () => -1,
     ),
   );
   const bad = sizes.flatMap((size, index) => (size > 0 ? [] : [index]));
-  const first = utterances[bad[0] ?? -1];
+  const first = heard[bad[0] ?? -1];
   if (!first) return;
   const what = sizes[bad[0]!] === 0 ? 'is empty' : 'does not exist';
   const more = bad.length > 1 ? ` (and ${bad.length - 1} more like it)` : '';

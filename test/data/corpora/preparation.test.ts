@@ -171,7 +171,7 @@ describe('a preparation', () => {
       chmodSync(join(shared, 'locked.wav'), 0);
       const door = new URL('../../../dist/data/corpora/preparation.js', import.meta.url).href;
       const { planned, ...rest } = planOf(['tone.wav', 'locked.wav']);
-      for (const { clip } of planned) clip.source = join(shared, `${clip.id}.wav`);
+      for (const { clip } of planned) clip!.source = join(shared, `${clip!.id}.wav`);
       const code = `
         const { prepareCorpus } = await import(${JSON.stringify(door)});
         const plan = { ...${JSON.stringify({ planned, ...rest })}, knownBad: new Map() };

@@ -4,5 +4,5 @@ export { readArchive } from './archive.js';
 export { SHORTEST_CLIP_SEC } from './conversion.js';
 export { decoderOf } from './journal.js';
 export { type PreparationControls, type PreparedClips, prepareClips } from './making.js';
-export { parseTimeSec, type Segment, segmentName } from './segments.js';
+export { type Segment, segmentName } from './segments.js';
 export type { ClipOutcome, ClipTask, CutRule } from './task.js';

@@ -8,16 +8,6 @@ export interface Segment {
   endSec?: number | undefined;
 }
 
-/** Seconds (`12.5`) or a clock time (`1:02:03.5`, `02:03,5`) in seconds; undefined where it is neither. */
-export function parseTimeSec(text: string): number | undefined {
-  if (/^\d+(\.\d*)?$/.test(text)) return Number(text);
-  const clock = /^(?:(\d+):)?(\d{1,2}):(\d\d)(?:[.,](\d+))?$/.exec(text);
-  if (!clock) return undefined;
-  const [, hours = '0', minutes, seconds, fraction = '0'] = clock;
-  const wholeSec = Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
-  return Number(`${wholeSec}.${fraction}`);
-}
-
 /** `12.5-14`: part of an id, so that segments of one recording differ. */
 export function segmentName({ startSec, endSec }: Segment): string {
   return `${startSec}-${endSec ?? 'end'}`;

@@ -1,4 +1,4 @@
-/** @file What the columns of a corpus CSV are called, and what people call them instead. */
+/** @file What the columns of a table of recordings are called, and what people call them instead. */
 
 import { InputError } from '../../base/index.js';
 
@@ -35,18 +35,20 @@ export function lookAlike(wanted: string, columns: readonly string[]): string | 
 /**
  * Optional columns under a name that would go unread: speakers that nobody sees would be shared between splits.
  * @param optional columns that may be there; one that is there has no look-alike.
+ * @param otherwise what else than renaming helps, for the message.
  * @throws InputError naming file, column and the name that it should have.
  */
 export function refuseLookAlikes(
   path: string,
   columns: readonly string[],
   optional: readonly string[],
+  otherwise: (wanted: string, found: string) => string = () => '',
 ): void {
   for (const wanted of optional) {
     const found = columns.includes(wanted) ? undefined : lookAlike(wanted, columns);
     if (found === undefined) continue;
     throw new InputError(
-      `${path}, line 1: column "${found}" would not be read: rename it to "${wanted}", or to something else if it is not that`,
+      `${path}, line 1: column "${found}" would not be read: rename it to "${wanted}", or to something else if it is not that${otherwise(wanted, found)}`,
     );
   }
 }

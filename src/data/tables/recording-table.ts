@@ -1,0 +1,108 @@
+/** @file A table of recordings, as people bring it for a corpus or for predictions: one reader for both. */
+
+import { dirname } from 'node:path';
+import { InputError } from '../../base/index.js';
+import type { TableUse } from './advice.js';
+import { cellValue, isNested, transcriptOf } from './cells.js';
+import { lookAlike, refuseLookAlikes } from './columns.js';
+import { type CsvRow, type CsvTable, parseTable, refuseMissingColumns } from './csv-table.js';
+import { type FileFinder, fileFinder } from './file-finder.js';
+import { AUDIO_NAME } from './other-formats.js';
+import { readTableText } from './table-text.js';
+
+/** What columns are called. Those that are given another name than the usual one must be there. */
+export interface RecordingColumns {
+  /** Of audio paths. */
+  readonly path: string;
+  /** Others that must be there. */
+  readonly needed: readonly string[];
+  /** Others that are read where they are there. */
+  readonly optional: readonly string[];
+  /**
+   * Whether a table may come without a column of paths: 'never'; 'with text', where it has a column `text` and none
+   * that seems to name recordings; 'always', as for a model that reads transcripts alone.
+   */
+  readonly withoutAudio: 'never' | 'always' | 'with text';
+  /** How else than by another name a column can be given, for messages: 'or name it with --path-column'. */
+  readonly otherwise?: (column: string, found: string) => string;
+}
+
+export interface RecordingTable extends CsvTable {
+  /** Whether there is a column of paths. */
+  readonly hasPaths: boolean;
+  readonly files: FileFinder;
+}
+
+/** Columns of values, where a list or a dictionary is none. The others are texts, or are not read. */
+const VALUES = ['path', 'label', 'id', 'speaker', 'gender', 'session', 'split', 'start', 'end', 'channel'];
+
+/**
+ * Reads a table of recordings. Paths are relative to it.
+ * @throws InputError as `readCsvTable`; for columns that would not be read because they have other names; for a table
+ *   without recordings where it needs them.
+ */
+export async function readRecordingTable(file: string, columns: RecordingColumns): Promise<RecordingTable> {
+  const { path, needed, optional, withoutAudio, otherwise = () => '' } = columns;
+  const use: TableUse = { what: 'CSV file', columns: [path, ...needed], recordings: path };
+  const table = parseTable(file, await readTableText(file, use), use.columns);
+  const hasPaths = table.columns.includes(path);
+  const isTextAlone = withoutAudio === 'with text' && table.columns.includes('text') && !pathsOf(table, path);
+  refuseMissingColumns(table, withoutAudio === 'always' || isTextAlone ? needed : use.columns);
+  refuseLookAlikes(file, table.columns, optional, otherwise);
+  refuseNested(table, [path, ...needed, ...optional]);
+  return { ...table, hasPaths, files: fileFinder(dirname(file)) };
+}
+
+/** The column that names recordings, whatever it is called; undefined where there is none. */
+function pathsOf({ columns, rows }: CsvTable, path: string): string | undefined {
+  const isOfRecordings = (name: string): boolean =>
+    rows.slice(0, 10).every(({ fields }) => AUDIO_NAME.test(fields[name]!.trim()));
+  return columns.find((name) => name === path) ?? lookAlike(path, columns) ?? columns.find(isOfRecordings);
+}
+
+function refuseNested({ path: file, rows, columns }: CsvTable, read: readonly string[]): void {
+  const values = columns.filter((name) => read.includes(name) && (VALUES.includes(name) || name === read[0]));
+  for (const { line, fields } of rows) {
+    const nested = values.find((name) => isNested(fields[name]!));
+    if (nested === undefined) continue;
+    throw new InputError(
+      `${file}, line ${line}: column "${nested}" holds ${JSON.stringify(fields[nested]).slice(0, 60)}, a list or an object; it must be a text or a number`,
+    );
+  }
+}
+
+/**
+ * Refuses parts of one recording, given by start and end, where whole files are read: all of them would be the same.
+ * @param remedy what to do, for the message.
+ * @throws InputError for the second part of a recording, with its line
+ */
+export function refuseUncutParts({ path: file, rows }: CsvTable, path: string, remedy: string): void {
+  const first = new Map<string, { line: number; part: string }>();
+  for (const row of rows) {
+    const part = `${cellOf(row, 'start')} to ${cellOf(row, 'end')}`;
+    const recording = cellOf(row, path);
+    const other = first.get(recording);
+    if (recording === '' || part === ' to ') continue;
+    if (other === undefined) first.set(recording, { line: row.line, part });
+    else if (other.part !== part) {
+      throw new InputError(
+        `${file}, line ${row.line}: ${recording} is on line ${other.line} already with another start or end, which are not read here: ${remedy}`,
+      );
+    }
+  }
+}
+
+/** True where a row has a start or an end. */
+export function givesParts({ rows }: CsvTable): boolean {
+  return rows.some((row) => cellOf(row, 'start') !== '' || cellOf(row, 'end') !== '');
+}
+
+/** A cell of a column that need not be there: '' where the column or the value is missing. */
+export function cellOf({ fields }: CsvRow, column: string): string {
+  return Object.hasOwn(fields, column) ? cellValue(fields[column]) : '';
+}
+
+/** The transcript of a row. */
+export function textOf({ fields }: CsvRow, column = 'text'): string {
+  return Object.hasOwn(fields, column) ? transcriptOf(fields[column]) : '';
+}

@@ -1,0 +1,87 @@
+/** @file The text of a table: UTF-8, or UTF-16 as spreadsheets write it; what is no text is recognised by its content. */
+
+import { readFile, stat } from 'node:fs/promises';
+import { errorMessage, InputError } from '../../base/index.js';
+import { adviceFor, adviceForFolder, type TableUse } from './advice.js';
+import { formatOfBytes, formatOfText } from './other-formats.js';
+
+/**
+ * Reads a table's bytes.
+ * @throws InputError when there is no such file, and for what is no table (a recording, a folder, an address, a
+ *   spreadsheet, an archive), each with what to do about it.
+ */
+export async function readTableBytes(path: string, use: TableUse): Promise<Buffer> {
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) throw new InputError(adviceFor({ kind: 'address' }, path, use));
+  const entry = await stat(path).catch(() => undefined);
+  if (entry?.isDirectory()) throw new InputError(await adviceForFolder(path, use));
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new InputError(`${use.what} ${path} ${code === 'ENOENT' ? 'does not exist' : errorMessage(error)}`);
+  }
+  const format = formatOfBytes(bytes);
+  if (format !== undefined) throw new InputError(adviceFor(format, path, use));
+  return bytes;
+}
+
+/**
+ * Reads a table's text, without its byte-order mark.
+ * @throws InputError as `readTableBytes`, and for text that is neither UTF-8 nor UTF-16, with its first wrong line.
+ */
+export async function readTableText(path: string, use: TableUse): Promise<string> {
+  const text = decodeText(path, await readTableBytes(path, use));
+  const format = formatOfText(text);
+  if (format !== undefined && format.kind !== use.format) throw new InputError(adviceFor(format, path, use));
+  const at = text.indexOf('\0');
+  if (at < 0) return text;
+  throw new InputError(
+    `${path}, line ${text.slice(0, at).split('\n').length}: holds a zero byte, so it is no text; save the table as UTF-8`,
+  );
+}
+
+/** @throws InputError with file and line for text that is neither UTF-8 nor UTF-16 */
+function decodeText(path: string, bytes: Buffer): string {
+  const encoding = encodingOf(bytes);
+  if (encoding === 'utf-32') throw new InputError(`${path} is UTF-32 text; save it as UTF-8`);
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes); // takes the byte-order mark away
+  } catch {
+    throw new InputError(
+      encoding === 'utf-8'
+        ? `${path}, line ${firstBadLine(bytes)}: not UTF-8 text (Windows-1252, perhaps); save it as UTF-8`
+        : `${path} begins as UTF-16 text and is damaged; save it as UTF-8`,
+    );
+  }
+}
+
+/** By the byte-order mark; without one, UTF-16 shows by the zeros beside the Latin letters that a header begins with. */
+function encodingOf(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' | 'utf-32' {
+  const [a, b, c, d] = bytes;
+  if ((a === 0xff && b === 0xfe && c === 0 && d === 0) || (a === 0 && b === 0 && c === 0xfe && d === 0xff)) {
+    return 'utf-32';
+  }
+  if (a === 0xff && b === 0xfe) return 'utf-16le';
+  if (a === 0xfe && b === 0xff) return 'utf-16be';
+  const isLatin = (byte: number | undefined): boolean => byte !== undefined && byte > 8 && byte < 127;
+  if (isLatin(a) && b === 0 && isLatin(c) && d === 0) return 'utf-16le';
+  if (a === 0 && isLatin(b) && c === 0 && isLatin(d)) return 'utf-16be';
+  return 'utf-8';
+}
+
+function firstBadLine(bytes: Buffer): number {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let line = 1;
+  for (let start = 0; start < bytes.length; line++) {
+    const end = bytes.indexOf(10, start);
+    const stop = end < 0 ? bytes.length : end;
+    try {
+      decoder.decode(bytes.subarray(start, stop));
+    } catch {
+      return line;
+    }
+    start = stop + 1;
+  }
+  return line;
+}

@@ -103,7 +103,7 @@ export async function predictRecordings(
         await writer.write({
           ...names.of(row),
           ...outcome,
-          ...(notes.length > 0 && { note: notes.map(({ text }) => text).join('; ') }),
+          ...(notes.length > 0 && { note: notes.map(({ kind, text }) => `${kind}: ${text}`).join('; ') }),
         });
       }
       options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);

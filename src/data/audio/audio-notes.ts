@@ -11,15 +11,15 @@ export type AudioNoteKind = (typeof AUDIO_NOTE_KINDS)[number];
 
 export interface AudioNote {
   kind: AudioNoteKind;
-  /** In words, one line, without the file's name. */
+  /** In words, one line, without the file's name and the kind. */
   text: string;
 }
 
 /**
- * A sound whose samples all lie this close together is silent, wherever it lies (a recorder may add a constant): -80
- * dBFS, about 3 steps of 16 bits, which is what codecs make of digital silence.
+ * Samples that lie closer together than this, 3 steps of 16 bits, are no sound (-87 dBFS) but what a codec's rounding
+ * leaves of silence, whatever they lie around: a recorder may add a constant.
  */
-const SILENT_RANGE = 2e-4;
+const SILENT_RANGE = 3 / 0x8000;
 
 /** The largest 16-bit sample is 0.99997. */
 const FULL_SCALE = 0.9999;
@@ -45,7 +45,7 @@ export function clippingNote(
 ): AudioNote | undefined {
   const share = Math.max(...picked.map((channel) => flatShare(samples, channels, channel)));
   if (share < CLIPPED_SHARE) return undefined;
-  return { kind: 'clipped', text: `clipped: ${(share * 100).toFixed(1)} % of its samples are at full scale` };
+  return { kind: 'clipped', text: `${(share * 100).toFixed(1)} % of its samples are at full scale` };
 }
 
 function flatShare(samples: Float32Array, channels: number, channel: number): number {

@@ -177,7 +177,7 @@ async function readWav(part: AudioPart, header: WavHeader, filePeak: number): Pr
   const audio = await readWavSamples(part.path, header, part.startSec, durationSec);
   const notes: AudioNote[] = [];
   if (promisedSec !== undefined && promisedSec - fileSec > MISSING_SEC) {
-    const text = `incomplete: ${fileSec.toFixed(2)} s of the ${promisedSec.toFixed(2)} s that its header promises`;
+    const text = `${fileSec.toFixed(2)} s of the ${promisedSec.toFixed(2)} s that its header promises`;
     notes.push({ kind: 'incomplete', text });
   }
   const floatPeak = header.encoding === 'float' ? filePeak : undefined;
@@ -217,7 +217,7 @@ function finished(part: AudioPart, audio: ReadAudio): DecodedAudio {
   if (mono.note) notes.push(mono.note);
   const clipped = clippingNote(used.samples, channels, mono.picked);
   const samples = withinFullScale(path, mono.samples, startSec);
-  if (isSilent(samples)) notes.push({ kind: 'silent', text: 'silent: there is no sound in it' });
+  if (isSilent(samples)) notes.push({ kind: 'silent', text: 'no sound' });
   else if (clipped) notes.push(clipped);
   return { samples, fileSec, isCut, notes, byFfmpeg };
 }

@@ -40,7 +40,9 @@ function restricted(protocol: string, formats: string): string[] {
   return ['-protocol_whitelist', protocol, '-format_whitelist', formats];
 }
 
-/** The format of a file that ffmpeg refused because it is not on the list. */
+/** The format, in words, of a file that ffmpeg refused because it is not on the list: newer versions do not name it. */
 export function refusedFormat(said: string): string | undefined {
-  return /^\[(\S+) @ [^\]]*\] Format not on whitelist/m.exec(said)?.[1];
+  const name = /^\[(\S+) @ [^\]]*\] Format not on whitelist/m.exec(said)?.[1];
+  if (name === undefined) return undefined;
+  return name.startsWith('in#') ? 'a format' : `the format "${name}"`;
 }

@@ -13,7 +13,7 @@ import { errorMessage, InputError } from '../../base/index.js';
 import type { InterleavedAudio } from './channels.js';
 import { findProgram, inspectProgram } from './ffmpeg-facts.js';
 import { FILE_INPUT_OPTIONS, pipeInputOptions, refusedFormat } from './ffmpeg-formats.js';
-import { parseWav } from './wav.js';
+import { encodeWav, parseWav } from './wav.js';
 
 /** What to decode. */
 export interface FfmpegInput {
@@ -104,10 +104,7 @@ export async function resampleWithFfmpeg(
   await requireFfmpeg();
   const { sink, chunks } = memorySink();
   const bytes = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
-  const command = ffmpeg()
-    .input(Readable.from([bytes], { objectMode: false }))
-    .inputOptions([...GENERAL_OPTIONS, ...INPUT_OPTIONS, ...pipeInputOptions('f32le')])
-    .inputOptions(['-f', 'f32le', '-ar', String(rates.fromHz), '-ac', String(channels)]);
+  const command = ffmpegOfPipe(bytes, 'f32le', ['-ar', String(rates.fromHz), '-ac', String(channels)]);
   addWavOutput(command, sink, 0, { durationSec }, rates.toHz);
   const { failure } = await runFfmpeg(command, signal);
   if (failure !== undefined) throw new Error(`ffmpeg cannot resample (${telling(failure)})`);
@@ -188,12 +185,13 @@ const MP3_BITRATE_KBPS = 24;
  * Sound as a small mono MP3 at 16 kHz, in memory: for a web page, where every browser plays it (Opus in Ogg is younger
  * in Safari than many a phone, and AAC is missing in builds of Chromium and Firefox without licensed codecs). The same
  * ffmpeg makes the same bytes.
- * @throws InputError when the file is not there, has no audio or cannot be decoded, or ffmpeg has no MP3 encoder
+ * @param samples mono [frames] at 16 kHz
+ * @throws InputError when ffmpeg is not installed; Error with ffmpeg's own line when it has no MP3 encoder
  */
-export async function encodeMp3(input: FfmpegInput, signal?: AbortSignal): Promise<Buffer> {
+export async function encodeMp3(samples: Float32Array, signal?: AbortSignal): Promise<Buffer> {
   await requireFfmpeg();
   const { sink, chunks } = memorySink();
-  const command = ffmpegOf([input]);
+  const command = ffmpegOfPipe(encodeWav(samples, 16_000), 'wav', []);
   addOutput(command, sink, 0)
     .audioCodec('libmp3lame')
     .audioBitrate(MP3_BITRATE_KBPS)
@@ -201,10 +199,8 @@ export async function encodeMp3(input: FfmpegInput, signal?: AbortSignal): Promi
     .audioFrequency(16_000)
     .outputOptions(['-map_metadata -1', '-write_xing 0', '-id3v2_version 0'])
     .format('mp3');
-  if (input.durationSec !== undefined) command.duration(input.durationSec);
   const { failure } = await runFfmpeg(command, signal);
-  if (failure !== undefined) throw new InputError(`${input.path} ${explain(failure)}`);
-  if (chunks.length === 0) throw new InputError(`${input.path} holds no samples`);
+  if (failure !== undefined) throw new Error(`ffmpeg cannot write MP3 (${telling(failure)})`);
   return Buffer.concat(chunks);
 }
 
@@ -238,6 +234,14 @@ function ffmpegOf(inputs: readonly FfmpegInput[]): FfmpegCommand {
     if (startSec) command.seekInput(startSec);
   }
   return command;
+}
+
+/** An ffmpeg that is fed from memory. */
+function ffmpegOfPipe(bytes: Buffer, format: string, options: readonly string[]): FfmpegCommand {
+  return ffmpeg()
+    .input(Readable.from([bytes], { objectMode: false }))
+    .inputOptions([...GENERAL_OPTIONS, ...INPUT_OPTIONS, ...pipeInputOptions(format)])
+    .inputOptions(['-f', format, ...options]);
 }
 
 /** An output of the sound of one input. */
@@ -359,7 +363,7 @@ function explain(failure: string): string {
   if (/matches no streams|does not contain any stream/.test(failure)) return 'has no audio stream';
   const format = refusedFormat(failure);
   if (format !== undefined) {
-    return `is not a recording but of the format "${format}", which emoq does not open: it may name other files; give the recordings themselves`;
+    return `is not a recording but of ${format}, which emoq does not open: it may name other files; give the recordings themselves`;
   }
   if (/moov atom not found/.test(failure)) return 'is truncated or not a video file (moov atom not found)';
   return `cannot be decoded (ffmpeg: ${telling(failure)})`;

@@ -163,7 +163,8 @@ async function sampleBytesOf(
   const [channels, sampleRateHz] = [format.readUInt16LE(2), format.readUInt32LE(4)];
   const [bytesPerSec, blockAlign] = [format.readUInt32LE(8), format.readUInt16LE(12)];
   const packed = packedBytes * channels;
-  if (blockAlign <= packed || blockAlign > Math.max(4, packedBytes) * channels) return packedBytes;
+  const largest = layout.encoding === 'float' ? 8 : 4;
+  if (blockAlign <= packed || blockAlign > largest * channels) return packedBytes;
   const saysPacked = bytesPerSec === packed * sampleRateHz;
   const sampleBytes = blockAlign / channels;
   if (!Number.isInteger(sampleBytes) || layout.encoding === 'float') {

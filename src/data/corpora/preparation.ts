@@ -149,8 +149,8 @@ function inFormat(clip: ClipTask, format: ClipFormat): ClipTask {
 
 function commonRules(format: ClipFormat): string[] {
   return [
-    `clips are 16 kHz mono 16-bit ${format.toUpperCase()}: the channel that was asked for, the centre channel of surround sound, the mean of other channels, the loudest of channels that cancel each other`,
-    'float samples beyond full scale are divided by the integer range that they lie in, or by their peak',
+    `clips are 16 kHz mono 16-bit ${format.toUpperCase()}: the centre channel of surround sound, the mean of other channels`,
+    'of channels that cancel each other the loudest is taken; float samples beyond full scale are divided by the integer range that they lie in, or by their peak',
     `a clip under ${SHORTEST_CLIP_SEC} s is kept, with silence after it up to ${SHORTEST_CLIP_SEC} s`,
   ];
 }

@@ -2,7 +2,7 @@
 
 import { relative } from 'node:path';
 import { defaultJobs, errorMessage, InputError, mapConcurrently, pathExists } from '../../base/index.js';
-import { encodeMp3 } from '../../data/audio/index.js';
+import { decodeAudio, encodeMp3 } from '../../data/audio/index.js';
 import type { Mistake, ReportUtterance } from '../../evaluate/report/index.js';
 import type { GatherControl } from './evaluated-runs.js';
 
@@ -68,7 +68,9 @@ async function audioOf(
   if (path === undefined) return missing('the manifest does not have it');
   if (!(await pathExists(path))) return missing(`${relative(recordings.dir, path)} does not exist`);
   try {
-    const mp3 = await encodeMp3({ path, durationSec: recordings.maxAudioSec }, signal);
+    // What the model heard: a player may make something else of an odd file.
+    const { samples } = await decodeAudio(path, { maxDurationSec: recordings.maxAudioSec, signal });
+    const mp3 = await encodeMp3(samples, signal);
     return { audio: `data:audio/mpeg;base64,${mp3.toString('base64')}`, audioMissing: null };
   } catch (error) {
     if (!(error instanceof InputError)) throw error;

@@ -63,7 +63,7 @@ describe('a manifest', () => {
       cut: [{ id: 'a', reason: 'long' }],
       padded: [],
       silent: [],
-      clipped: [{ id: 'b', reason: 'clipped: 3.0 % of its samples are at full scale' }],
+      clipped: [{ id: 'b', reason: '3.0 % of its samples are at full scale' }],
       channel: [],
       rescaled: [],
       incomplete: [],

@@ -98,10 +98,8 @@ describe('prepare-meld', () => {
       { id: 'dev_dia110_utt7', reason: 'no clip in the release, as known' },
     ]);
     expect(info.notes.rules).toEqual([
-      expect.stringMatching(
-        /^clips are 16 kHz mono 16-bit WAV: the channel that was asked for, the centre channel of surround sound, the mean of other channels, the loudest of channels that /,
-      ),
-      'float samples beyond full scale are divided by the integer range that they lie in, or by their peak',
+      'clips are 16 kHz mono 16-bit WAV: the centre channel of surround sound, the mean of other channels',
+      'of channels that cancel each other the loudest is taken; float samples beyond full scale are divided by the integer range that they lie in, or by their peak',
       'a clip under 0.1 s is kept, with silence after it up to 0.1 s',
       'a clip over 1.5 times its annotation and 1 s more is cut to it, and none is longer than 30 s',
       'the final_videos_* clips of the test split are ignored',

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../../src/base/index.js';
-import { decodeAudio, encodeWav } from '../../../src/data/audio/index.js';
+import { decodeAudio, decodingKey, encodeWav, ffmpegVersion } from '../../../src/data/audio/index.js';
 import { findEntry } from '../../../src/data/features/cache.js';
 import {
   type ExtractOptions,
@@ -23,6 +23,7 @@ import {
   writeSafetensors,
 } from '../../../src/engine/tensor/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../../../src/models/hubert/index.js';
+import { writeTone } from '../audio/ffmpeg-clips.js';
 
 const hubert = new URL('../../fixtures/hubert/large', import.meta.url).pathname;
 const encoderFiles = [join(hubert, 'config.json'), join(hubert, 'model.safetensors')];
@@ -202,6 +203,50 @@ describe('extractFeatures', () => {
     for (const { path } of first.entries.values()) await readFeatures(path);
     const files = await readdir(cacheDir, { recursive: true });
     expect(files.filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  });
+
+  it('keeps what is to be known of the sound of a clip, and nothing for a clip with nothing to say', async () => {
+    const silent = { id: 'silent', path: join(root, 'silent.wav') };
+    await writeFile(silent.path, encodeWav(new Float32Array(8000), 16_000));
+    const items = [...audio, silent];
+    const first = await extractFeatures(await options({ items }));
+    expect(first.notes).toEqual([{ id: 'silent', kind: 'silent' }]);
+    const again = await extractFeatures(await options({ items }));
+    expect([again.encoded, again.notes]).toEqual([0, first.notes]);
+    const header = async (id: string) =>
+      (await readFile(first.entries.get(id)!.path)).toString('latin1', 0, 300);
+    expect(await header('silent')).toContain('"notes":"silent"');
+    expect(await header('c0')).not.toContain('notes');
+  });
+
+  it('has other entries for a file that is decoded otherwise, and the old ones for all that is not', async () => {
+    const { entries } = await extractFeatures(await options());
+    const plain = await extractFeatures(await options({ decodingKey }));
+    expect([plain.encoded, plain.entries.get('c0')!.path]).toEqual([0, entries.get('c0')!.path]);
+    const other = await extractFeatures(await options({ decodingKey: async () => 'ffmpeg 9' }));
+    expect([other.encoded, other.entries.get('c0')!.path === entries.get('c0')!.path]).toEqual([6, false]);
+  });
+
+  it('knows which files have one meaning, which are a matter of rules, and which of the ffmpeg', async () => {
+    const tone = { channelHz: [300], layout: 'mono', durationSec: 0.1 } as const;
+    const make = (name: string, codec: string[], sampleRateHz = 16_000): string => {
+      writeTone(join(root, name), { ...tone, channelHz: [300], sampleRateHz }, codec);
+      return join(root, name);
+    };
+    const rules = 'decoding 2';
+    const byFfmpeg = `${rules}, ffmpeg ${await ffmpegVersion()}`;
+    const files: [path: string, key: string][] = [
+      [audio[0]!.path, ''],
+      [make('24.wav', ['-c:a', 'pcm_s24le']), ''],
+      [make('16.flac', ['-sample_fmt', 's16']), ''],
+      [make('float.wav', ['-c:a', 'pcm_f32le']), rules],
+      [make('stereo.wav', ['-ac', '2']), rules],
+      [make('8.wav', [], 8000), byFfmpeg],
+      [make('48.flac', [], 48_000), byFfmpeg],
+      [make('stereo.flac', ['-ac', '2']), byFfmpeg],
+      [make('a.mp3', []), byFfmpeg],
+    ];
+    for (const [path, key] of files) expect(await decodingKey(path), path).toBe(key);
   });
 
   it('crops clips beyond the maximum, says how many, and keeps them apart', async () => {

@@ -167,6 +167,23 @@ async function writeWhole(file: OutputFile, content: Uint8Array | string): Promi
   }
 }
 
+/**
+ * Copies a file, whole or not at all.
+ * @throws InputError when there is none to copy
+ */
+export async function copyFileAtomic(from: string, to: string): Promise<void> {
+  if (!(await pathExists(from)))
+    throw new InputError(`file ${from} is missing; it was there to be copied to ${to}`);
+  const file = await createAtomicFile(to);
+  try {
+    for await (const chunk of createReadStream(from, { highWaterMark: 1 << 20 }))
+      await file.write(chunk as Buffer);
+    await file.commit();
+  } finally {
+    await file.discard();
+  }
+}
+
 /** JSON with two-space indentation and a final newline, written atomically. */
 export async function writeJsonAtomic(path: string, value: unknown): Promise<void> {
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);

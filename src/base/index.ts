@@ -14,6 +14,7 @@ export {
   UnavailableError,
 } from './errors.js';
 export {
+  copyFileAtomic,
   createAtomicFile,
   createOutput,
   moveIntoPlace,

@@ -92,6 +92,7 @@ export {
 export { type Calibration, type CalibrationBin, calibrationOf } from './statistics/calibration.js';
 export type { BootstrapIntervals, Interval, ResamplingUnit } from './statistics/interval.js';
 export { mcnemarExact, type PairedCounts, pairedCounts } from './statistics/mcnemar.js';
+export { accuracyInterval, meanRecallInterval, wilsonInterval } from './statistics/score-intervals.js';
 export { umapInThread } from './statistics/umap.js';
 export { LEAST_UMAP_POINTS, type UmapProgress } from './statistics/umap-settings.js';
 export {

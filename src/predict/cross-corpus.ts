@@ -120,10 +120,10 @@ export async function predictOtherCorpus(
         `${folder.dir} has other labels (${recipe.labels.join(', ')}) than the other runs`,
       );
     }
-    const { predictions, embeddings } = await predictUtterances(trained, utterances, compute, onProgress);
+    const { predictions, ...predicted } = await predictUtterances(trained, utterances, compute, onProgress);
     const own = await seenUtterances(recipe, facts);
     return {
-      ...{ labels: classes, facts, recipe, embeddings },
+      ...{ labels: classes, facts, recipe, ...predicted },
       predictions: predictions.map((row) => restricted(row, classes, places)),
       trainingCounts: own && labelCounts(own.train, classes),
     };

@@ -24,7 +24,7 @@ import {
   type PredictionWriter,
 } from '../evaluate/index.js';
 import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
-import type { ComputeOptions, Spoken, StoredFeatures } from '../train/index.js';
+import { type ComputeOptions, isCutText, type Spoken, type StoredFeatures } from '../train/index.js';
 import { channelOfRow, hear, type RowNote } from './decoding.js';
 import { GENDER_COLUMN, type RecordingsInput, rowNames, transcriptOfRow } from './recording-rows.js';
 import type { TrainedModel } from './trained-model.js';
@@ -44,6 +44,8 @@ export interface RecordingsSummary {
   readonly textless: number;
   /** Rows whose note says something of their sound, counted by kind in words; '' for none. */
   readonly noted: string;
+  /** Rows whose transcript the Former did not get whole. */
+  readonly cutTexts: number;
   /** Rows without a gender. */
   readonly genderless: number;
 }
@@ -74,9 +76,10 @@ export async function predictRecordings(
     identity: names.identity,
     note: true,
   });
+  const cutText: RowNote = { kind: 'text', text: `cut to ${model.maxTextTokens} tokens for the Former` };
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
-  let failed = 0;
+  let [failed, cutTexts] = [0, 0];
   const noted: { kind: string; name: string }[] = [];
   try {
     if (model.needsAudio) {
@@ -93,13 +96,15 @@ export async function predictRecordings(
       }
       const window = await ahead;
       ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), table, trained, options);
-      const outcomes = await predictWindow(window, trained, encoder, options);
+      const { outcomes, cut } = await predictWindow(window, trained, encoder, options);
+      cutTexts += cut.size;
       for (const [index, recording] of window.entries()) {
         const { row } = recording;
         const outcome = outcomes[index]!;
         if ('error' in outcome) failed += 1;
-        const notes = 'notes' in recording ? recording.notes : [];
-        for (const { kind } of notes) noted.push({ kind, name: `line ${row.line}` });
+        const heard = 'notes' in recording ? recording.notes : [];
+        for (const { kind } of heard) noted.push({ kind, name: `line ${row.line}` });
+        const notes = cut.has(index) ? [...heard, cutText] : heard;
         await writer.write({
           ...names.of(row),
           ...outcome,
@@ -111,7 +116,7 @@ export async function predictRecordings(
     await writer.commit();
     const textless = rows.filter((row) => transcriptOfRow(row, options.textColumn) === '').length;
     const genderless = rows.filter((row) => cellOf(row, GENDER_COLUMN) === '').length;
-    return { rows: rows.length, failed, textless, genderless, noted: countByKind(noted) };
+    return { rows: rows.length, failed, textless, cutTexts, genderless, noted: countByKind(noted) };
   } finally {
     await writer.discard();
     await encoder?.close();
@@ -165,12 +170,18 @@ type RowOutcome =
   | { readonly label: string; readonly probabilities: Float32Array }
   | { readonly error: string };
 
+interface PredictedWindow {
+  readonly outcomes: readonly RowOutcome[];
+  /** Rows, by their place, whose transcript the Former did not get whole. */
+  readonly cut: ReadonlySet<number>;
+}
+
 async function predictWindow(
   window: readonly Recording[],
   trained: TrainedModel,
   encoder: SpeechEncoder | undefined,
   options: RecordingsOptions,
-): Promise<RowOutcome[]> {
+): Promise<PredictedWindow> {
   const { recipe, model } = trained;
   const readable = [...window.keys()].filter((index) => !('error' in window[index]!));
   const outcomes = window.map(
@@ -213,7 +224,7 @@ async function predictWindow(
     const { probabilities } = inference;
     outcomes[row] = { label: recipe.labels[argmax(probabilities)]!, probabilities };
   });
-  return outcomes;
+  return { outcomes, cut: new Set(examples.filter(isCutText).map(({ id }) => Number(id))) };
 }
 
 /**

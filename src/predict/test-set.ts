@@ -6,6 +6,8 @@ import { argmax, dialogueOf, type ScoredPrediction } from '../evaluate/index.js'
 import type { RunFolder } from '../train/index.js';
 import {
   type ComputeOptions,
+  countCutTexts,
+  cutNotes,
   experimentFeatures,
   fittingExamples,
   labelCounts,
@@ -26,6 +28,8 @@ export interface TestSetPredictions {
   readonly recipe: TrainedModel['recipe'];
   /** Utterances that the run was trained on, by label in the order of `labels`; undefined where they are not known. */
   readonly trainingCounts: readonly number[] | undefined;
+  /** What of the test set the model did not get, in words. */
+  readonly cut: readonly string[];
 }
 
 /** What to predict, where that is not a run's own test set in its own place. */
@@ -78,7 +82,7 @@ export async function predictUtterances(
   utterances: readonly Utterance[],
   compute: ComputeOptions,
   onProgress?: (done: number, total: number) => void,
-): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings'>> {
+): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings' | 'cut'>> {
   const examples = fittingExamples(model, utterances);
   const features = await experimentFeatures(model, utterances, compute);
   onProgress?.(0, examples.length);
@@ -105,5 +109,10 @@ export async function predictUtterances(
       probabilities,
     };
   });
-  return { predictions, embeddings: whole.map(({ embedding }) => embedding) };
+  const lengths = { clips: features.cropped, texts: countCutTexts(examples), total: examples.length };
+  return {
+    predictions,
+    embeddings: whole.map(({ embedding }) => embedding),
+    cut: cutNotes(model, lengths),
+  };
 }

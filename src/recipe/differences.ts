@@ -17,21 +17,26 @@ export function recipeDifferences(before: string, after: string): string[] {
   );
 }
 
+/**
+ * Keys that changed nothing in a run that lacks them, whatever its recipe says of them since: such a run has its prompt
+ * in run.json, and does not average figures.
+ */
+const LATER_KEYS = ['prompt.speaker', 'stage1.select_figure', 'stage2.select_figure'];
+
 /** The keys that differ between two dumped recipes. */
 export function changedKeys(before: string, after: string): ChangedKey[] {
+  const lacking = LATER_KEYS.filter((key) => !hasKey(before, key) || !hasKey(after, key));
   const [old, now] = [leaves(resolved(before)), leaves(resolved(after))];
   const keys = [...new Set([...old.keys(), ...now.keys()])];
   return keys
-    .filter((key) => old.get(key) !== now.get(key))
+    .filter((key) => old.get(key) !== now.get(key) && !lacking.includes(key))
     .map((key) => ({ key, before: old.get(key), after: now.get(key) }));
 }
 
 /** Whether a dumped recipe has a key itself; one of an earlier emoq lacks those that were added since. */
-export function hasKey(dump: string, path: readonly string[]): boolean {
-  return (
-    path.reduce<unknown>((at, key) => (at as Record<string, unknown> | null)?.[key], parse(dump)) !==
-    undefined
-  );
+function hasKey(dump: string, key: string): boolean {
+  const inner = (at: unknown, name: string): unknown => (at as Record<string, unknown> | null)?.[name];
+  return key.split('.').reduce(inner, parse(dump) as unknown) !== undefined;
 }
 
 /** The recipe with every key: a run of an earlier emoq lacks those that were added since, and ran with their defaults. */

@@ -10,7 +10,7 @@ export {
 } from './ablations.js';
 export { defaultManifest, nameOfManifest, shippedRecipeNames } from './datasets.js';
 export { defaultModelSettings, type ModelSettings } from './default-settings.js';
-export { type ChangedKey, changedKeys, hasKey, recipeDifferences } from './differences.js';
+export { type ChangedKey, changedKeys, recipeDifferences } from './differences.js';
 export { dumpRecipe, notInPaperMark } from './dump.js';
 export { type LoadRecipeOptions, loadRecipe } from './recipe.js';
 export { type Origin, type Recipe, type RecipeKey, recipeKeys } from './schema.js';

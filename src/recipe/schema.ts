@@ -61,8 +61,13 @@ const patience = () =>
   );
 const select = () =>
   ours(
-    'which epoch is kept: the best on the validation set by this metric, or (always without one) the last',
-    z.enum(['last', 'wa', 'ua', 'wf1', 'loss']).default('wf1'),
+    'which epoch is kept: the best on the validation set by this metric, smoothed over epochs, or the last',
+    z.enum(['last', 'wa', 'ua', 'wf1', 'loss', 'smoothed']).default('wf1'),
+  );
+const selectFigure = () =>
+  ours(
+    'figure that select: smoothed averages over an epoch and the ones before and after it',
+    z.enum(['wa', 'ua', 'wf1', 'loss']).default('wf1'),
   );
 
 const figures = {
@@ -211,6 +216,7 @@ export const recipeSchema = z.strictObject({
         below1().default(0.999),
       ),
       select: select(),
+      select_figure: selectFigure(),
       patience: patience(),
     })
     .prefault({}),
@@ -226,6 +232,7 @@ export const recipeSchema = z.strictObject({
         z.boolean().default(true),
       ),
       select: select(),
+      select_figure: selectFigure(),
       patience: patience(),
     })
     .prefault({}),

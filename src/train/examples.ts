@@ -29,6 +29,8 @@ export interface Example {
   readonly label: number;
   /** RoBERTa ids with <s> and </s>. */
   readonly textIds: readonly number[];
+  /** Tokens of the transcript that the Former does not get, beyond the most that it is given; absent where there are none. */
+  readonly cutTokens?: number;
   /** Stage 2 only. */
   readonly prompt?: ExamplePrompt;
 }
@@ -62,18 +64,32 @@ export function promptSetting(recipe: Recipe, tokenizer: TextTokenizer, template
   return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
 }
 
+/** How transcripts are tokenized for the Former. */
+export interface TextSetting {
+  readonly tokenizer: TextTokenizer;
+  /** <s> and </s> included. */
+  readonly maxTokens: number;
+  /** Whether there is a Former that reads them; true by default. Without one nothing is cut. */
+  readonly isRead?: boolean;
+}
+
 /** Tokenizes utterances for stage 1, and for stage 2 where a prompt setting is given. */
 export function makeExamples(
   utterances: readonly Spoken[],
   labels: readonly string[],
   views: InputViews,
-  text: { readonly tokenizer: TextTokenizer; readonly maxTokens: number },
+  text: TextSetting,
   prompt?: PromptSetting,
 ): Example[] {
   return utterances.map((utterance) => {
     const label = labels.indexOf(utterance.label);
-    const textIds = cutTokens(text.tokenizer.encode(utterance.text), text.maxTokens);
-    const base = { id: utterance.id, path: utterance.path, label, textIds };
+    const whole = text.tokenizer.encode(utterance.text);
+    const textIds = cutTokens(whole, text.maxTokens);
+    const left = text.isRead === false ? 0 : whole.length - textIds.length;
+    const base = {
+      ...{ id: utterance.id, path: utterance.path, label, textIds },
+      ...(left > 0 && { cutTokens: left }),
+    };
     return prompt === undefined ? base : { ...base, prompt: makePrompt(utterance, label, views, prompt) };
   });
 }

@@ -27,6 +27,8 @@ export interface StageModel {
   readonly prompt: PromptSetting | undefined;
   /** Whether clips are encoded at all (not for a text-only experiment). */
   readonly needsAudio: boolean;
+  /** The most tokens of a transcript that the Former is given. */
+  readonly maxTextTokens: number;
   examples(utterances: readonly Spoken[]): Example[];
   /** What keeps the language model from reading an example's prompt, in words; undefined where nothing does. */
   promptProblem(example: Example): string | undefined;
@@ -63,6 +65,7 @@ export async function openStageModel(
   const longest = former.roberta.maxPositionEmbeddings - former.roberta.padTokenId - 1;
   const maxTokens = Math.min(recipe.max_text_tokens, longest);
   const slotPerFrame = stageNumber === 2 && !hasFormer(recipe);
+  const isRead = stage.inputs.some(({ name }) => name === 'input_ids');
   return {
     recipe,
     backbones,
@@ -70,8 +73,9 @@ export async function openStageModel(
     parameters: stageParameters(stage),
     prompt,
     needsAudio: stage.inputs.some(({ name }) => name === 'audio_features'),
+    maxTextTokens: maxTokens,
     examples: (utterances) =>
-      makeExamples(utterances, recipe.labels, recipe.inputs, { tokenizer, maxTokens }, prompt),
+      makeExamples(utterances, recipe.labels, recipe.inputs, { tokenizer, maxTokens, isRead }, prompt),
     promptProblem: ({ prompt: own }) => {
       if (own === undefined) return undefined;
       // How many slots a clip takes is known when its features are: the most that it may.

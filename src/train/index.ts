@@ -7,6 +7,7 @@ export {
 } from './backbone-inspection.js';
 export { type Collation, collate, type StoredFeatures } from './collation.js';
 export { checkFolds, countFolds, type ExperimentCorpus, labelCounts, loadCorpus } from './corpus.js';
+export { countCutTexts, cutNotes, isCutText } from './cut-inputs.js';
 export { backboneConfigs, type StageSize, sizeStage, stepText } from './dry-run.js';
 export type { Example, Spoken } from './examples.js';
 export {

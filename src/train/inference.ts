@@ -2,7 +2,7 @@
 
 import { ComputationError } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
-import { argmax, classificationMetrics } from '../evaluate/index.js';
+import { argmax, classificationMetrics, type Outcome } from '../evaluate/index.js';
 import { type Collation, collate } from './collation.js';
 import type { Example } from './examples.js';
 import type { ValidationFigures } from './trainer.js';
@@ -106,17 +106,25 @@ export function requireInferences(
   );
 }
 
+/** References and answers of labelled examples. */
+export function outcomesOf(
+  examples: readonly Example[],
+  inferences: readonly Inference[],
+  labels: readonly string[],
+): Outcome[] {
+  return examples.map(({ label }, index) => ({
+    reference: labels[label]!,
+    label: labels[argmax(inferences[index]!.probabilities)],
+  }));
+}
+
 /** WA, UA, weighted F1 and negative mean log-likelihood of labelled examples. */
 export function validationFigures(
   examples: readonly Example[],
   inferences: readonly Inference[],
   labels: readonly string[],
 ): ValidationFigures {
-  const outcomes = examples.map(({ label }, index) => ({
-    reference: labels[label]!,
-    label: labels[argmax(inferences[index]!.probabilities)],
-  }));
-  const { wa, ua, wf1 } = classificationMetrics(outcomes, labels);
+  const { wa, ua, wf1 } = classificationMetrics(outcomesOf(examples, inferences, labels), labels);
   const logLikelihood = examples.reduce(
     (sum, { label }, index) => sum + Math.log(Math.max(inferences[index]!.probabilities[label]!, 1e-30)),
     0,

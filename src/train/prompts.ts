@@ -14,12 +14,13 @@ import type { RunFacts, RunFolder, RunPrompt, SpeakerMention } from './run/index
 export function recipePrompt(recipe: Recipe, corpus?: Partition): RunPrompt {
   const { system, user, answer, speaker } = recipe.prompt;
   const builtIn = builtInUserPart(recipe);
+  const own = user ?? builtIn.user;
   return {
     system: system ?? DEFAULT_PROMPT.system,
-    user: user ?? builtIn.user,
+    user: own,
     answer,
     ...(user === null && builtIn.withoutText !== undefined && { user_without_text: builtIn.withoutText }),
-    speaker: speaker === 'auto' ? usefulMention(corpus) : speaker,
+    ...(own.includes('{speaker}') && { speaker: speaker === 'auto' ? usefulMention(corpus) : speaker }),
   };
 }
 

@@ -36,6 +36,7 @@ export function runFacts(
     manifest: trainedManifest(recipe.manifest, corpus.manifest),
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are there
+    cut_texts: 0, // known once the transcripts are tokenized
     stage1: stage1 ?? null,
     validation: drawnValidation(recipe, corpus, fold),
     backbones,

@@ -7,6 +7,7 @@ import { openWeightsFile } from '../models/index.js';
 import { changedKeys, dumpRecipe, loadRecipe, type Recipe } from '../recipe/index.js';
 import { inspectBackbones, requireSameBackbones } from './backbone-inspection.js';
 import { labelCounts } from './corpus.js';
+import { countCutTexts, cutNotes } from './cut-inputs.js';
 import { peakMemory, vocabularyOf } from './dry-run.js';
 import type { Example } from './examples.js';
 import {
@@ -59,7 +60,6 @@ export interface StageRunOptions extends TrainingControls {
   /** Told once when the steps begin: how many are done already, and of how many. */
   readonly onStart?: (step: number, totalSteps: number) => void;
   readonly onNote?: (text: string) => void;
-  readonly onWarning?: (text: string) => void;
 }
 
 export interface StageOutcome {
@@ -138,11 +138,11 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const compute = found.status === 'new' ? options.compute : computeAsBegun(folder, found.facts, options);
   compute.onBegin?.();
   const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], compute);
-  const facts = { ...planned, threads: compute.threads ?? null, cropped: features.cropped };
-  if (facts.cropped > 0)
-    onNote?.(
-      `cut to ${recipe.max_audio_sec} s (max_audio_sec): ${facts.cropped} of ${corpus.train.length + corpus.dev.length} clips`,
-    );
+  const { cropped } = features;
+  const cutTexts = countCutTexts([...examples.train, ...examples.dev]);
+  const facts = { ...planned, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
+  const total = corpus.train.length + corpus.dev.length;
+  for (const text of cutNotes(experiment, { clips: cropped, texts: cutTexts, total })) onNote?.(text);
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
   const initial =
@@ -213,17 +213,17 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
 
 /** @throws InputError when patience is asked for and nothing tells a better epoch from a worse one */
 function selectionRule({ recipe, stage, corpus }: Experiment): SelectionRule {
-  const { select, patience, epochs } = stageSettings(recipe, stage.number);
+  const { select, select_figure, patience, epochs } = stageSettings(recipe, stage.number);
   const key = `stage${stage.number}`;
   if (patience > 0 && select === 'last')
     throw new InputError(
-      `${key}.patience ${patience} waits for a better epoch, and ${key}.select last calls none better; choose wa, ua, wf1 or loss, or patience 0`,
+      `${key}.patience ${patience} waits for a better epoch, and ${key}.select last calls none better; choose wa, ua, wf1, loss or smoothed, or patience 0`,
     );
   if (patience > 0 && corpus.dev.length === 0)
     throw new InputError(
       `${key}.patience ${patience} needs a validation set, and there is none; set validation to share or speaker, or patience to 0`,
     );
-  return { select, patience, epochs };
+  return { select, figure: select_figure, patience, epochs };
 }
 
 /** A run goes on with the threads that it began with: on the CPU the last bits of a sum depend on how it is shared out. */

@@ -2,12 +2,20 @@
 
 import type { BestEpoch, TrainingPosition } from './run/index.js';
 
-/** Metric of the validation set that chooses; 'last' keeps the last epoch whatever it is worth. */
-export type SelectBy = 'last' | 'wa' | 'ua' | 'wf1' | 'loss';
+/** Metric of the validation set. */
+export type SelectFigure = 'wa' | 'ua' | 'wf1' | 'loss';
+
+/**
+ * What chooses: a metric of the validation set, or one that is smoothed over neighbouring epochs. 'last' keeps the last
+ * epoch whatever it is worth.
+ */
+export type SelectBy = 'last' | 'smoothed' | SelectFigure;
 
 /** How epochs are chosen and when training ends. */
 export interface SelectionRule {
   readonly select: SelectBy;
+  /** What 'smoothed' smooths, wf1 by default; nothing else uses it. */
+  readonly figure?: SelectFigure;
   /** Epochs in the plan. */
   readonly epochs: number;
   /** Epochs in a row without a better one that end the training; 0 trains to the end of the plan. */
@@ -35,17 +43,72 @@ export function selectEpoch(
   const metric = METRICS[select];
   const value = metric && figures?.[metric.figure];
   if (value !== undefined && Number.isFinite(value)) {
-    const earlier = best?.value ?? null;
-    if (earlier === null || (metric!.lowerIsBetter ? value < earlier : value > earlier))
-      return { epoch, metric: select, value };
+    if (isBetter(value, best, metric!.lowerIsBetter)) return { epoch, metric: select, value };
   }
   return best === null && epoch === epochs ? { epoch, metric: null, value: null } : best;
+}
+
+function isBetter(value: number, best: BestEpoch | null, lowerIsBetter: boolean): boolean {
+  const earlier = best?.value ?? null;
+  return earlier === null || (lowerIsBetter ? value < earlier : value > earlier);
+}
+
+/** What is known of the epochs so far. */
+export type JudgedEpochs = Pick<TrainingPosition, 'best' | 'recent'>;
+
+/**
+ * What is known of the epochs when `epoch` has ended: as {@link selectEpoch}, or smoothed. There an epoch's figure is the
+ * mean of its own and those of the epochs before and after it. So it is judged when the next one has ended, the first and
+ * the last of the plan by two. A figure that is not a number is left out of the means of its neighbours.
+ */
+export function judgeEpoch(
+  rule: SelectionRule,
+  { best, recent = [] }: JudgedEpochs,
+  epoch: number,
+  figures: Readonly<Record<string, number>> | undefined,
+): JudgedEpochs {
+  if (rule.select !== 'smoothed' || figures === undefined)
+    return { best: selectEpoch(rule, best, epoch, figures) };
+  const { figure = 'wf1', epochs } = rule;
+  const { figure: name, lowerIsBetter } = METRICS[figure]!;
+  const value = figures[name]!;
+  const now = Number.isFinite(value) ? value : null;
+  const [previous = null, earlier = null] = recent.toReversed();
+  const judged = [
+    { epoch: epoch - 1, own: previous, neighbours: [earlier, now] },
+    ...(epoch === epochs ? [{ epoch, own: now, neighbours: [previous] }] : []),
+  ];
+  let kept = best;
+  for (const { own, neighbours, ...candidate } of judged) {
+    if (own === null) continue;
+    const mean = meanOf([own, ...neighbours.filter((each) => each !== null)]);
+    if (isBetter(mean, kept, lowerIsBetter))
+      kept = { epoch: candidate.epoch, metric: `smoothed ${figure}`, value: mean };
+  }
+  if (kept === null && epoch === epochs) kept = { epoch, metric: null, value: null };
+  return { best: kept, recent: [...recent.slice(-1), now] };
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Whether a run at `position` has nothing left to train. */
 export function isTrainingOver(
   { epoch, best }: TrainingPosition,
-  { epochs, patience }: SelectionRule,
+  { select, epochs, patience }: SelectionRule,
 ): boolean {
-  return epoch >= epochs || (patience > 0 && best !== null && epoch - best.epoch >= patience);
+  // Smoothed, the epoch that ended last is judged with the next.
+  const judged = select === 'smoothed' ? epoch - 1 : epoch;
+  return epoch >= epochs || (patience > 0 && best !== null && judged - best.epoch >= patience);
+}
+
+/** How many of the last epochs' checkpoints must be there: smoothed, the last one until it is judged. */
+export function heldCheckpoints(
+  position: TrainingPosition,
+  selection: SelectionRule,
+  keepCheckpoints: number,
+): number {
+  const isUnjudged = selection.select === 'smoothed' && !isTrainingOver(position, selection);
+  return Math.max(keepCheckpoints, isUnjudged ? 1 : 0);
 }

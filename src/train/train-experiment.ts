@@ -2,14 +2,16 @@
 
 import type { HostedSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
+import { classificationMetrics } from '../evaluate/index.js';
 import { type Collation, collate, promptIds } from './collation.js';
 import type { Example } from './examples.js';
 import type { Experiment, TrainingExamples } from './experiment.js';
 import type { FeatureSource } from './features.js';
-import { inferAll, requireInferences, validationFigures } from './inference.js';
+import { type Inference, inferAll, outcomesOf, requireInferences, validationFigures } from './inference.js';
 import { openMetrics, type RunFolder, type TrainingPosition } from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import type { SelectionRule } from './selection.js';
+import { smallValidationWarning } from './small-validation.js';
 import { batchSplit, microBatchSize, stageSettings } from './stage-settings.js';
 import { type TrainingReport, train } from './trainer.js';
 
@@ -20,6 +22,7 @@ export interface TrainingControls {
   readonly onReport?: (report: TrainingReport) => void;
   /** Told of each batch while an epoch is validated. */
   readonly onValidation?: (done: number, total: number) => void;
+  readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 
@@ -51,6 +54,7 @@ export async function trainExperiment(
   const { train: trainExamples, dev: devExamples } = examples;
   const collation = experiment.collation(features, true);
   const inference = experiment.collation(features, false);
+  let isFirst = start.epoch === 0;
   return train({
     folder,
     session,
@@ -77,11 +81,10 @@ export async function trainExperiment(
           stop: options.stop,
           onProgress: options.onValidation,
         });
-        return validationFigures(
-          devExamples,
-          requireInferences(devExamples, inferences, DIVERGED),
-          recipe.labels,
-        );
+        const whole = requireInferences(devExamples, inferences, DIVERGED);
+        if (isFirst) reviewValidation(devExamples, whole, experiment, options);
+        isFirst = false;
+        return validationFigures(devExamples, whole, recipe.labels);
       },
     }),
     selection,
@@ -94,6 +97,21 @@ export async function trainExperiment(
     ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),
     ...(options.saveIntervalSec !== undefined && { saveIntervalSec: options.saveIntervalSec }),
   });
+}
+
+/** Warns where the validation set is too small for what it decides. */
+function reviewValidation(
+  examples: readonly Example[],
+  inferences: readonly Inference[],
+  { recipe, stage }: Experiment,
+  { onWarning }: TrainingControls,
+): void {
+  const { select, epochs } = stageSettings(recipe, stage.number);
+  if (select === 'last' || select === 'smoothed' || epochs === 1) return;
+  const outcomes = outcomesOf(examples, inferences, recipe.labels);
+  const metrics = classificationMetrics(outcomes, recipe.labels);
+  const warning = smallValidationWarning(outcomes, metrics, select, `stage${stage.number}.select`);
+  if (warning !== undefined) onWarning?.(warning);
 }
 
 /** Bounds of every symbol over all training batches, or micro-batches, of so many utterances. */

@@ -19,7 +19,13 @@ import {
   type TrainingPosition,
 } from './run/index.js';
 import type { StepPlan } from './schedule.js';
-import { isTrainingOver, type SelectionRule, selectEpoch } from './selection.js';
+import {
+  heldCheckpoints,
+  isTrainingOver,
+  type JudgedEpochs,
+  judgeEpoch,
+  type SelectionRule,
+} from './selection.js';
 import { type StepFeedOptions, stepFeeds } from './step-feeds.js';
 
 /** Validation figures of an epoch, by metric name. */
@@ -121,6 +127,9 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     };
   }
 
+  const prune = (): Promise<void> =>
+    pruneCheckpoints(folder, position.epoch, heldCheckpoints(position, selection, options.keepCheckpoints));
+
   /** Validates a finished epoch and saves. Stopped in the middle, it leaves the epoch to the next run. */
   const endEpoch = async (): Promise<void> => {
     const epoch = position.epoch + 1;
@@ -130,9 +139,9 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     });
     if (validation === 'stopped') return;
     if (validation !== undefined) await metrics.append([{ epoch, step: position.step, validation }]);
-    position = { ...position, epoch, best: await keepEpoch(options, position.best, epoch, validation) };
+    position = { ...position, epoch, ...(await keepEpoch(options, position, epoch, validation)) };
     await save();
-    await pruneCheckpoints(folder, epoch, options.keepCheckpoints);
+    await prune();
     report(epoch, validation);
   };
 
@@ -144,7 +153,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     options.onReport?.({ ...place, ...(figures && { figures }), ...(validation && { validation }) });
   };
 
-  await pruneCheckpoints(folder, position.epoch, options.keepCheckpoints);
+  await prune();
   while (!isTrainingOver(position, selection)) {
     if (options.stop?.aborted) {
       await save();
@@ -182,18 +191,24 @@ function stateNames(keys: readonly string[]): string[] {
   return [...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)];
 }
 
-/** Keeps the epoch's parameters: as the selected ones where they are so far, and among those of the last epochs. */
+/**
+ * Judges an epoch that has ended and keeps what is to be kept of its parameters: as the selected ones so far, for which
+ * those of the epoch before it may be taken, and among those of the last epochs.
+ */
 async function keepEpoch(
   { selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
-  best: BestEpoch | null,
+  position: TrainingPosition,
   epoch: number,
   validation: ValidationFigures | undefined,
-): Promise<BestEpoch | null> {
-  const selected = selectEpoch(selection, best, epoch, validation);
-  await keepParameters(folder, { epoch, selected: selected !== best, keep: keepCheckpoints }, (path) =>
+): Promise<JudgedEpochs> {
+  const judged = judgeEpoch(selection, position, epoch, validation);
+  const { best } = judged;
+  const selected = best === position.best ? undefined : best!.epoch;
+  const keep = heldCheckpoints({ ...position, ...judged, epoch }, selection, keepCheckpoints);
+  await keepParameters(folder, { epoch, selected, keep }, (path) =>
     session.saveState(path, parameterKeys, {}),
   );
-  return selected;
+  return judged;
 }
 
 type StepLine = MetricsLine & Record<string, number>;

@@ -69,6 +69,10 @@ describe('emoq stats', () => {
         'train and test: audio b_0 = d_0',
         'dev and test: speakers bob',
         '',
+        'seen in training     speakers',
+        'dev of 1          1 (100.0 %)',
+        'test of 4          1 (25.0 %)',
+        '',
       ].join('\n'),
     );
   });
@@ -107,6 +111,40 @@ describe('emoq stats', () => {
       }),
       audio: expect.objectContaining({ count: 1 }),
     });
+  });
+
+  it('tells what share is of speakers, sessions and dialogues that training has', async () => {
+    const rows = [
+      'train_dia0_utt0,Ann,e1,train',
+      'train_dia0_utt1,Bob,e2,train',
+      'dia3_utt0,Cyd,e3,train',
+      'dia3_utt1,Ann,e1,test',
+      'test_dia0_utt0,,e4,test',
+      'test_dia0_utt1,Dee,,test',
+    ].map((row) => `${row},clips/a_0.wav,joy`);
+    const csv = file('series.csv', `id,speaker,session,split,path,label\n${rows.join('\n')}\n`);
+    const { stdout } = await statsHere('--manifest', csv, '--json');
+    const third = { utterances: 1, share: 1 / 3 };
+    expect((JSON.parse(stdout) as { seen_in_training: unknown }).seen_in_training).toEqual([
+      { held_out: 'test', utterances: 3, speakers: third, sessions: third, episodes: null, dialogues: third },
+    ]);
+    expect((await statsHere('--manifest', csv)).stdout).toMatch(
+      /^seen in training +speakers +sessions +dialogues\ntest of 3 +1 \(33\.3 %\) +1 \(33\.3 %\) +1 \(33\.3 %\)$/m,
+    );
+    // Between sessions: dialogues and speakers of each beside all others, and no session beside itself.
+    const folds = file(
+      'folds.csv',
+      `id,speaker,session,path,label\n${['a,Ann,1', 'b,Bob,2', 'c,Bob,2', 'd,Ann,2'].map((row) => `${row},clips/a_0.wav,joy\n`).join('')}`,
+    );
+    const { seen_in_training } = JSON.parse((await statsHere('--manifest', folds, '--json')).stdout) as {
+      seen_in_training: { held_out: string; speakers: unknown; sessions: unknown }[];
+    };
+    expect(
+      seen_in_training.map(({ held_out, speakers, sessions }) => [held_out, speakers, sessions]),
+    ).toEqual([
+      ['1', { utterances: 1, share: 1 }, null],
+      ['2', third, null],
+    ]);
   });
 
   it('fails on leakage where that is asked for, of the kinds that are', async () => {

@@ -123,7 +123,7 @@ describe('the toy corpus, from raw to predictions', () => {
       device: 'cpu',
       labels: fused.labels,
     });
-    expect(facts.prompt).toEqual({ ...shortPrompt, speaker: 'gender', answer: 'Emotion:' });
+    expect(facts.prompt).toEqual({ ...shortPrompt, answer: 'Emotion:' });
     expect(facts.versions).toMatchObject({ node: process.versions.node, onnxruntime: '1.30.0' });
   });
 });

@@ -116,7 +116,6 @@ describe('the report of one run', () => {
     }
     expect(data.prompt).toEqual({
       system: '',
-      speaker: 'gender',
       user: shortPrompt.user,
       answer: 'Emotion:',
     });

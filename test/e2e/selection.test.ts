@@ -75,6 +75,24 @@ describe('training', () => {
     expect(again).toContain('is finished already');
   });
 
+  it('warns once where the validation set is too small to choose by, unless nothing is chosen', async () => {
+    const warning = /^warning: the validation set of \d+ utterances is small: its wa, /gm;
+    const said = async (run: string, ...sets: string[]): Promise<number> =>
+      ((await work.done(...train(run, ...sets))).stderr.match(warning) ?? []).length;
+    expect(await said('small', 'stage1.select=wa')).toBe(1);
+    expect(await said('small-last', 'stage1.select=last')).toBe(0);
+    expect(await said('small-once', 'stage1.select=wa', 'stage1.epochs=1')).toBe(0);
+    expect(await said('small-smoothed', 'stage1.select=smoothed', 'stage1.select_figure=wa')).toBe(0);
+    const lines = metricsOf(work, 'small-smoothed/stage1').flatMap(({ validation }) => validation ?? []);
+    const [first, second] = lines as unknown as { wa: number }[];
+    // Both of two epochs are judged by their mean; the first of equal ones is kept.
+    const best = { epoch: 1, metric: 'smoothed wa', value: (first!.wa + second!.wa) / 2 };
+    expect(recorded('small-smoothed').best).toEqual(best);
+    expect((await work.done('runs', '--root', 'small-smoothed')).stdout).toMatch(
+      /smoothed wa [01]\.\d{4}, epoch 1/,
+    );
+  });
+
   it('without a validation set keeps the last epoch, and knows no patience', async () => {
     const bare = ['validation=none', 'stage1.epochs=1'];
     const manifest = work.read('toy/manifest.csv').toString().replaceAll(/,dev,/g, ',test,');

@@ -165,6 +165,15 @@ describe('a report without data', () => {
     expect(textOf(name)).toMatch(reason);
   });
 
+  it('has the user part of utterances without a transcript where it is another', () => {
+    const data = reportData({ utterances: 40 });
+    const heading = 'User part without a transcript';
+    expect(renderReport(data)).not.toContain(heading);
+    const prompt = { ...data.prompt!, user_without_text: 'Nobody wrote it down.' };
+    const html = renderReport({ ...data, prompt });
+    expect(html.indexOf('Nobody wrote it down.')).toBeGreaterThan(html.indexOf(heading));
+  });
+
   it('does not call a perfect result a lack', () => {
     const data = reportData({ utterances: 40 });
     const perfect = { ...data, mistakes: [], scores: { ...data.scores, wa: 1 } } as ReportData;

@@ -55,6 +55,10 @@ describe('an example', () => {
     const [cut] = makeExamples([long], labels, 'both', { ...text, maxTokens: 7 });
     expect(cut!.textIds).toEqual([...whole!.textIds.slice(0, 6), roberta.tokenId('</s>')]);
     const exact = whole!.textIds.length;
+    expect([whole!.cutTokens, cut!.cutTokens]).toEqual([undefined, exact - 7]);
+    // Without a Former that reads it nothing is lost: the prompt has it whole.
+    const [unread] = makeExamples([long], labels, 'both', { ...text, maxTokens: 7, isRead: false });
+    expect([unread!.textIds, unread!.cutTokens]).toEqual([cut!.textIds, undefined]);
     const [same] = makeExamples([long], labels, 'both', { ...text, maxTokens: exact });
     expect(same!.textIds).toEqual(whole!.textIds);
   });

@@ -45,7 +45,7 @@ const parametersOf =
   (path: string): Promise<void> =>
     writeSafetensors(path, [['w', float32([4], [value, 1, 2, 3])]]);
 const keep = (epoch: number, selected: boolean): Promise<void> =>
-  keepParameters(folder, { epoch, selected, keep: 2 }, parametersOf(epoch));
+  keepParameters(folder, { epoch, selected: selected ? epoch : undefined, keep: 2 }, parametersOf(epoch));
 const saveState = (): Promise<void> =>
   writeSafetensors(
     folder.state,
@@ -124,7 +124,7 @@ describe('the checkpoints of a run', () => {
       await settleCheckpoint(folder);
       expect((await now()).checkpoint).toEqual({ sha256: present });
       let meanwhile: RunFacts | undefined;
-      await keepParameters(folder, { epoch: 2, selected: true, keep: 1 }, async (path) => {
+      await keepParameters(folder, { epoch: 2, selected: 2, keep: 1 }, async (path) => {
         await parametersOf(3)(path);
         meanwhile = await now();
       });

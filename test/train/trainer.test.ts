@@ -1,5 +1,6 @@
 /** @file The training loop on a small model: what a stop, a resume or the size of a run must not change, and what is kept. */
 
+import { cpSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -247,6 +248,85 @@ describe('training', () => {
     for (const name of ['epoch-001.safetensors', 'epoch-004.safetensors', 'mine.txt'])
       await writeFile(join(checkpoints, name), 'left');
     expect(await kept('kept-2', 2)).toEqual(['epoch-002.safetensors', 'epoch-003.safetensors', 'mine.txt']);
+  });
+
+  describe('that selects by a smoothed figure', () => {
+    const selection = { select: 'smoothed', figure: 'wf1', epochs: 3, patience: 0 } as const;
+    /** The means are 0.35, 0.43 and 0.35 in the middle; 0.75, 0.53 and 0.35 in the first. */
+    const cases = { middle: [0.6, 0.1, 0.6], first: [0.9, 0.6, 0.1], last: [0.1, 0.6, 0.9] };
+    const keptOf = { middle: 2, first: 1, last: 3 };
+    const names = Object.keys(cases) as (keyof typeof cases)[];
+    /** The parameters after an epoch, from a run that keeps them all. */
+    const after = (epoch: number): Promise<Buffer> =>
+      readFile(join(folderOf('all-epochs').checkpoints, `epoch-00${epoch}.safetensors`));
+    const checkpointsOf = (name: string): Promise<string[]> =>
+      readdir(folderOf(name).checkpoints).catch(() => []);
+
+    beforeAll(async () => {
+      await go('all-epochs', { validate: figures([1, 1, 1]), keepCheckpoints: 3 });
+    });
+
+    it.each([0, 1, 2])('keeps the epoch whose neighbours are good too, with %i checkpoints', async (keep) => {
+      for (const name of names) {
+        const run = `smoothed-${name}-${keep}`;
+        const { best } = await go(run, {
+          ...{ selection, validate: figures(cases[name]), keepCheckpoints: keep },
+        });
+        expect(best).toMatchObject({ epoch: keptOf[name], metric: 'smoothed wf1' });
+        expect((await readFile(folderOf(run).checkpoint)).equals(await after(keptOf[name])), run).toBe(true);
+        expect(await checkpointsOf(run)).toEqual(
+          [1, 2, 3].slice(3 - keep).map((epoch) => `epoch-00${epoch}.safetensors`),
+        );
+      }
+    });
+
+    it('ends with the same bytes when stopped anywhere', async () => {
+      const whole = await bytesOf('smoothed-middle-0');
+      for (const stopAfter of [1, 4, 6, 8, 11]) {
+        const name = `smoothed-stopped-${stopAfter}`;
+        const stopping = new AbortController();
+        const onReport = ({ step }: TrainingReport): void => {
+          if (step === stopAfter) stopping.abort();
+        };
+        const options = { selection, keepCheckpoints: 0 };
+        const validate = figures(cases.middle);
+        const { epoch } = await go(name, {
+          ...{ ...options, validate, stepsPerRun: 1, stop: stopping.signal, onReport },
+        });
+        await go(name, { ...options, validate: figures(cases.middle.slice(epoch)) });
+        expect(await bytesOf(name), `stopped after ${stopAfter}`).toEqual(whole);
+      }
+    });
+
+    it('ends with the same bytes when killed after it had written what its saved state does not know', async () => {
+      const [dir, killed] = ['smoothed-to-kill', 'smoothed-killed'];
+      const onReport = ({ epoch, validation }: TrainingReport): void => {
+        if (epoch === 2 && validation) cpSync(folderOf(dir).dir, folderOf(killed).dir, { recursive: true });
+      };
+      await go(dir, { selection, validate: figures(cases.middle), onReport });
+      for (const file of ['checkpoint.safetensors', 'checkpoints/epoch-003.safetensors', 'metrics.jsonl'])
+        cpSync(join(folderOf(dir).dir, file), join(folderOf(killed).dir, file));
+      await go(killed, { selection, validate: figures(cases.middle.slice(2)) });
+      expect(await bytesOf(killed)).toEqual(await bytesOf(dir));
+      expect(await checkpointsOf(killed)).toEqual(['epoch-003.safetensors']);
+    });
+
+    it('ends early when patience runs out, one epoch later than by the figure itself', async () => {
+      const run = await go('smoothed-early', {
+        selection: { ...selection, patience: 1 },
+        validate: figures([0.9, 0.5, 0.1]),
+      });
+      // Epoch 2 is judged when epoch 3 has ended, and is worse than epoch 1.
+      expect(run).toMatchObject({ epoch: 3, best: { epoch: 1 } });
+      const short = await go('smoothed-early-4', {
+        plan: planSteps(10, { epochs: 6, batchSize: 3, warmupFraction: 0.1, seed: 4 }),
+        selection: { ...selection, epochs: 6, patience: 1 },
+        validate: figures([0.9, 0.5, 0.1, 1, 1, 1]),
+        keepCheckpoints: 0,
+      });
+      expect(short).toMatchObject({ epoch: 3, best: { epoch: 1 } });
+      expect(await checkpointsOf('smoothed-early-4')).toEqual([]);
+    });
   });
 
   it('tells of each group its figures, the utterances so far and the best epoch', async () => {

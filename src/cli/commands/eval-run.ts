@@ -257,6 +257,7 @@ async function predictRuns(
             : predictOtherCorpus(folder, other.corpus, compute, { onProgress })
           ).finally(() => progress?.finish());
           warnUnfinished(folder, test.facts);
+          for (const text of test.cut) note(`${folder.dir}: ${text}`);
           results.push({ folder, test });
         }
         return results;

@@ -41,9 +41,8 @@ export async function run(options: PredictOptions, input: string, ...more: strin
   if (!isOfText && givesParts(table)) {
     warn('start and end are not read: whole recordings are judged (emoq prepare-csv cuts parts out)');
   }
-  const { failed, rows, textless, noted, needsText, genderless, needsGender } = await withInterrupts(
-    'finishing the rows in hand',
-    (stop) =>
+  const { failed, rows, textless, cutTexts, most, noted, needsText, genderless, needsGender } =
+    await withInterrupts('finishing the rows in hand', (stop) =>
       withCompute(options.device, stop, async (device) => {
         const compute = { ...device, ...(threads !== undefined && { threads }) };
         const trained = await openTrainedModel(folder, compute);
@@ -58,13 +57,14 @@ export async function run(options: PredictOptions, input: string, ...more: strin
           const needsText = trained.recipe.inputs !== 'audio';
           const { prompt } = trained.facts;
           const needsGender = prompt !== null && namesGender(prompt);
-          return { ...(await predictRecordings(trained, table, job)), needsText, needsGender };
+          const most = trained.model.maxTextTokens;
+          return { ...(await predictRecordings(trained, table, job)), needsText, most, needsGender };
         } finally {
           progress?.finish();
           await trained.close();
         }
       }),
-  );
+    );
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
   if (failed === rows) process.exitCode = ExitCode.failed;
   if (!needsText && textColumn !== OPTIONAL_COLUMNS.text) {
@@ -72,6 +72,9 @@ export async function run(options: PredictOptions, input: string, ...more: strin
   }
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
+  }
+  if (cutTexts > 0) {
+    warn(`${cutTexts} of ${rows} transcripts were cut to ${most} tokens for the Former, as in training`);
   }
   if (needsGender && genderless > 0) {
     warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);

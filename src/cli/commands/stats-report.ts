@@ -3,6 +3,7 @@
 import {
   countLabels,
   type Division,
+  GROUP_KINDS,
   type GroupStatistics,
   groupStatistics,
   groupUtterances,
@@ -10,11 +11,13 @@ import {
   type LeakagePair,
   type LeakageReport,
   type Manifest,
+  type SeenInTraining,
+  type SeenShare,
   type SharedItem,
   type SharedItems,
   type Utterance,
 } from '../../data/corpora/index.js';
-import { textTable } from '../../evaluate/index.js';
+import { percent, textTable } from '../../evaluate/index.js';
 import { formatDuration } from '../progress.js';
 import { countsTable } from './counts-table.js';
 
@@ -29,10 +32,11 @@ export interface CorpusReport {
   readonly leftOut: LabelCounts;
   readonly unmatched: number;
   readonly leakage: LeakageReport;
+  readonly seen: readonly SeenInTraining[];
 }
 
 export function statsObject(report: CorpusReport): object {
-  const { name, manifest, labels, utterances, division, leftOut, unmatched, leakage } = report;
+  const { name, manifest, labels, utterances, division, leftOut, unmatched, leakage, seen } = report;
   const counts = countLabels(utterances);
   const all = groupStatistics(utterances);
   const groups = division === undefined ? [] : [...groupUtterances(utterances, division)];
@@ -60,6 +64,11 @@ export function statsObject(report: CorpusReport): object {
         audio: itemsObject(pair.audio),
       })),
     },
+    seen_in_training: seen.map((part) => ({
+      held_out: part.heldOut,
+      utterances: part.utterances,
+      ...part.kinds,
+    })),
   };
 }
 
@@ -81,7 +90,7 @@ function itemsObject({ count, utterances, examples }: SharedItems): object {
 }
 
 export function statsText(report: CorpusReport): string {
-  const { name, manifest, labels, utterances, division, leakage } = report;
+  const { name, manifest, labels, utterances, division, leakage, seen } = report;
   const counts = countLabels(utterances);
   const shown = division === 'session' ? { ...counts, split: undefined } : counts;
   const { speakers, durationSec } = groupStatistics(utterances);
@@ -95,6 +104,7 @@ export function statsText(report: CorpusReport): string {
     `${name}: ${parts.join(', ')} (${manifest.csvPath})`,
     lengthsTable(utterances, division),
     leakageText(leakage),
+    ...seenTable(seen),
   ].join('\n\n');
 }
 
@@ -140,6 +150,19 @@ function leakageText({ division, pairs, audio }: LeakageReport): string {
   return [table, [...pairs.flatMap(exampleLines), ...unread].join('\n')]
     .filter((part) => part !== '')
     .join('\n\n');
+}
+
+/** Utterances of each held-out part that training has met, by the kinds that the corpus knows; none without any. */
+function seenTable(parts: readonly SeenInTraining[]): string[] {
+  const kinds = GROUP_KINDS.filter((kind) => parts.some((part) => part.kinds[kind] !== null));
+  if (kinds.length === 0) return [];
+  const cell = (share: SeenShare | null): string =>
+    share === null ? '?' : `${share.utterances.toLocaleString('en')} (${percent(share.share)} %)`;
+  const rows = parts.map(({ heldOut, utterances, kinds: shares }) => [
+    `${heldOut} of ${utterances.toLocaleString('en')}`,
+    ...kinds.map((kind) => cell(shares[kind])),
+  ]);
+  return [textTable(['seen in training', ...kinds], rows)];
 }
 
 /** `1 audio file is missing`, `2 audio files are missing`. */

@@ -29,8 +29,10 @@ export function declare(command: Command): void {
       `
 Counts, lengths, and what a test set has in common with what is seen before it:
 speakers, texts (the same words), passages (the same words over several
-utterances) and audio (the same bytes). With --dataset or --recipe all of it is
-of the recipe's utterances and classes; with --manifest alone (and no --set), of all.
+utterances) and audio (the same bytes); and what share of it is of speakers,
+sessions, episodes and dialogues that training has too. With --dataset or --recipe
+all of it is of the recipe's utterances and classes; with --manifest alone (and no
+--set), of all.
 
 Example:
   emoq stats --dataset toy4`,
@@ -38,9 +40,9 @@ Example:
 }
 
 export async function run(options: StatsOptions): Promise<void> {
-  const { divisionOf, findLeakage, readManifest, selectUtterances, spellingWarnings } = await import(
-    '../../data/corpora/index.js'
-  );
+  const { divisionOf, findLeakage, readManifest, seenInTraining, selectUtterances, spellingWarnings } =
+    await import('../../data/corpora/index.js');
+  const { dialogueOf } = await import('../../evaluate/index.js');
   const { dataset, recipe: path, set } = options;
   const plain =
     options.manifest !== undefined && path === undefined && dataset === undefined && set === undefined;
@@ -51,6 +53,13 @@ export async function run(options: StatsOptions): Promise<void> {
   const utterances = selected?.utterances ?? manifest.utterances;
   const division = recipe?.folds === 'session' ? 'session' : divisionOf(utterances);
   const leakage = await findLeakage(utterances, division);
+  const { episodes } = manifest.info;
+  const seen = seenInTraining(utterances, division, {
+    speakers: ({ speaker }) => speaker,
+    sessions: ({ session }) => session,
+    episodes: ({ id }) => episodes?.[dialogueOf(id) ?? ''] ?? '',
+    dialogues: ({ id }) => dialogueOf(id) ?? '',
+  });
   const { missingFiles, statsObject, statsText } = await import('./stats-report.js');
   const report = {
     name: recipe?.name ?? manifest.name,
@@ -61,12 +70,17 @@ export async function run(options: StatsOptions): Promise<void> {
     leftOut: selected?.dropped ?? {},
     unmatched: selected?.unmatched ?? 0,
     leakage,
+    seen,
   };
   if (options.json) printJson(statsObject(report));
   else {
     printResult(statsText(report));
     const left = Object.entries(report.leftOut).map(([label, count]) => `${label} ${count}`);
     if (left.length > 0) note(`left out by the recipe: ${left.join(', ')}`);
+    if (manifest.prepared && manifest.name === 'meld' && episodes === undefined)
+      note(
+        'manifest.json does not have the episodes, as it was prepared by an earlier version; run prepare-meld again',
+      );
     if (report.unmatched > 0) note(`left out by the recipe's id_pattern: ${report.unmatched}`);
   }
   const remedy = 'prepare the corpus with --normalize-labels, or map them with label_map';

@@ -37,6 +37,13 @@ export {
   type ValidationDraw,
 } from './partition.js';
 export type { ClipFormat, PreparationOptions, PreparationSummary } from './preparation.js';
+export {
+  GROUP_KINDS,
+  type GroupKind,
+  type SeenInTraining,
+  type SeenShare,
+  seenInTraining,
+} from './seen-in-training.js';
 export { sharedAudio } from './shared-audio.js';
 export type { SharedItem, SharedItems } from './shared-items.js';
 export { assignFolds, assignSplits, type SplitOptions, type SplitUnit } from './splits.js';

@@ -77,7 +77,8 @@ interface Side {
   members: Utterance[];
 }
 
-function sidesOf(
+/** Each part with those before it, or each session with all others. */
+export function sidesOf(
   utterances: readonly Utterance[],
   division: Division | undefined,
 ): { seen: Side; heldOut: Side }[] {

@@ -22,6 +22,7 @@ const infoSchema = z.object({
     split: z.record(z.string(), countsSchema).optional(),
     session: z.record(z.string(), countsSchema).optional(),
   }),
+  episodes: z.record(z.string(), z.string()).optional(),
   sha256: z.string(),
   ffmpeg: z.string().optional(),
   merged_labels: z

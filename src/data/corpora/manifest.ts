@@ -79,6 +79,8 @@ export interface ManifestInfo {
   utterances: number;
   durationSec: number;
   counts: CorpusCounts;
+  /** dialogue -> episode of the series, where a corpus has such. */
+  episodes?: Record<string, string> | undefined;
   /** SHA-256 of the CSV. */
   sha256: string;
   /** Version of the ffmpeg that decoded clips; absent where none was needed, or preparation did not record it. */
@@ -190,6 +192,7 @@ export interface ManifestContent {
   name: string;
   source: string;
   utterances: readonly Utterance[];
+  episodes?: Record<string, string> | undefined;
   notes?: PreparationNotes | undefined;
   ffmpeg?: string | undefined;
   merged?: MergedLabel[] | undefined;
@@ -238,7 +241,7 @@ export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
 }
 
 function describeManifest(content: ManifestContent, sha256: string): ManifestInfo {
-  const { name, source, utterances, notes, ffmpeg, merged = [] } = content;
+  const { name, source, utterances, episodes, notes, ffmpeg, merged = [] } = content;
   const durationSec = utterances.reduce((sum, utterance) => sum + utterance.durationSec, 0);
   return {
     format: 'emoq-manifest',
@@ -248,6 +251,7 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
     utterances: utterances.length,
     durationSec: Number(durationSec.toFixed(4)),
     counts: countLabels(utterances),
+    ...(episodes && { episodes }),
     sha256,
     ...(ffmpeg !== undefined && { ffmpeg }),
     ...(merged.length > 0 && { merged_labels: merged }),

@@ -14,6 +14,8 @@ export interface MeldAnnotation {
   emotion: string;
   /** StartTime to EndTime; 0 where they are equal or the wrong way round. */
   annotatedSec: number;
+  /** `s08e21`; '' where the CSV does not say. */
+  episode: string;
 }
 
 const COLUMNS = [
@@ -71,8 +73,16 @@ export async function readMeldAnnotations(
       text: fields.Utterance!.trim(),
       speaker: fields.Speaker!.trim(),
       emotion,
+      episode: episodeName(fields.Season, fields.Episode),
       // Clock times carry milliseconds; their difference should too, not 2.9399999999998272.
       annotatedSec: Math.max(0, Math.round((clockSec('EndTime') - clockSec('StartTime')) * 1000) / 1000),
     };
   });
+}
+
+/** Not every copy of the CSVs has the columns, and nothing depends on them. */
+function episodeName(season = '', episode = ''): string {
+  const [first, second] = [season.trim(), episode.trim()];
+  const known = /^\d+$/.test(first) && /^\d+$/.test(second);
+  return known ? `s${first.padStart(2, '0')}e${second.padStart(2, '0')}` : '';
 }

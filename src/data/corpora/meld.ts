@@ -51,6 +51,7 @@ export async function prepareMeld(options: MeldOptions): Promise<PreparationSumm
 
 async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions): Promise<CorpusPlan> {
   await refuseArchive(root);
+  const episodes: Record<string, string> = {};
   const plan: CorpusPlan = {
     name: 'meld',
     source: `${facts.title}, ${facts.source}`,
@@ -71,6 +72,7 @@ async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions):
     if ('names' in place && !place.names) plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
     for (const annotation of await readMeldAnnotations(csvPath, facts.labels)) {
       plan.planned.push(planUtterance(annotation, split, place, facts, options));
+      if (annotation.episode !== '') episodes[`${split}_dia${annotation.dialogue}`] ??= annotation.episode;
     }
   }
   if (plan.planned.length === 0) {
@@ -80,6 +82,7 @@ async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions):
   }
   const rows = plan.planned.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
   plan.differences.unshift(...countDifferences(facts, rows));
+  if (Object.keys(episodes).length > 0) plan.episodes = episodes;
   return plan;
 }
 

@@ -44,6 +44,8 @@ export interface CorpusPlan {
   skipped: ClipNote[];
   /** Where the release differs from what is known of it. */
   differences: string[];
+  /** dialogue -> episode, where the corpus has such. */
+  episodes?: Record<string, string> | undefined;
   /** Clips that may fail to decode without a complaint: id -> known fault. */
   knownBad: ReadonlyMap<string, string>;
   /** Spellings of labels that were merged into others. */

@@ -38,7 +38,13 @@ export interface ReportData {
   /** The resolved recipe, as YAML. */
   readonly recipe: string;
   /** The prompt of stage 2, slots unfilled; null in stage 1. */
-  readonly prompt: { readonly system: string; readonly user: string; readonly answer: string } | null;
+  readonly prompt: {
+    readonly system: string;
+    readonly user: string;
+    /** Of utterances without a transcript, where it is another. */
+    readonly user_without_text?: string;
+    readonly answer: string;
+  } | null;
   /** emoq, Node, onnxruntime and so on. */
   readonly versions: Readonly<Record<string, string>>;
   /** Name and value, in the order to show: corpus, checksums, counts, seed, device, parameters. */

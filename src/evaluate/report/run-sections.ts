@@ -71,17 +71,25 @@ export function recipeSection({ recipe }: ReportData): string {
 }
 
 export function promptSection({ prompt, stage }: ReportData): string {
-  const parts = prompt && (['system', 'user', 'answer'] as const);
+  const headings = {
+    system: 'System part',
+    user: 'User part',
+    user_without_text: 'User part without a transcript',
+    answer: 'Start of the answer',
+  } as const;
+  const parts = Object.keys(headings) as (keyof typeof headings)[];
   return section(
     'prompt',
     'Prompt',
-    ...(prompt && parts
+    ...(prompt
       ? [
           paragraph('As the language model was given it, with its slots not yet filled.', 'note'),
-          ...parts.flatMap((part) => [
-            `<h3>${part === 'answer' ? 'Start of the answer' : `${part[0]!.toUpperCase()}${part.slice(1)} part`}</h3>`,
-            verbatim(part, prompt[part]),
-          ]),
+          ...parts.flatMap((part) => {
+            const text = prompt[part];
+            return text === undefined
+              ? []
+              : [`<h3>${headings[part]}</h3>`, verbatim(part.replaceAll('_', ' '), text)];
+          }),
         ]
       : [
           paragraph(

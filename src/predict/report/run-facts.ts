@@ -21,6 +21,13 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
       range(facts.map(({ utterances }) => utterances[part])),
     ]),
     ['training clips cut to max_audio_sec', range(facts.map(({ cropped }) => cropped))],
+    ['training transcripts cut for the Former', range(facts.map(({ cut_texts = 0 }) => cut_texts))],
+    ...(facts[0]!.prompt?.speaker === undefined
+      ? []
+      : ([['speaker in the prompt', distinct(({ prompt }) => prompt?.speaker ?? 'name')]] satisfies [
+          string,
+          string,
+        ][])),
     ...(first!.byFold ? ([['folds', String(first!.facts.length)]] satisfies [string, string][]) : []),
     [seeds.length > 1 ? 'seeds' : 'seed', seeds.join(', ')],
     ['trained parameters', range(facts.map(({ parameters }) => parameters.trainable))],

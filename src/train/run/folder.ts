@@ -15,7 +15,7 @@ import {
   writeJsonAtomic,
 } from '../../base/index.js';
 import type { ValidationDraw } from '../../data/corpora/index.js';
-import { dumpRecipe, hasKey, type Recipe, recipeDifferences } from '../../recipe/index.js';
+import { dumpRecipe, type Recipe, recipeDifferences } from '../../recipe/index.js';
 import { type BackboneIdentities, backboneDifferences } from './backbone-identities.js';
 
 /** Paths inside a run folder. */
@@ -66,6 +66,8 @@ export interface RunFacts {
   readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
   /** Training and validation clips that were longer than max_audio_sec and are cut to it. */
   readonly cropped: number;
+  /** Training and validation transcripts that the Former does not get whole. Runs of earlier versions lack it. */
+  readonly cut_texts?: number;
   /** SHA-256 of the stage-1 checkpoint that stage 2 started from, where it did. */
   readonly stage1: string | null;
   /** null where none was drawn. Runs of earlier versions lack it, and drew without the fold. */
@@ -104,7 +106,7 @@ export interface RunPrompt {
   readonly answer: string;
   /** In place of `user` where an utterance has no transcript; absent where `user` is for those too. */
   readonly user_without_text?: string;
-  /** What {speaker} is filled with; absent in runs of earlier versions, whose prompts have the name. */
+  /** What {speaker} is filled with; absent without one, and in runs of earlier versions: there it is the name. */
   readonly speaker?: SpeakerMention;
 }
 
@@ -159,13 +161,8 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
   const found = await begunRun(folder);
   if (found === undefined) return { status: 'new' };
   const change = manifestChange(found.manifest, facts.manifest);
-  const written = await readTextFile(folder.recipe, 'recipe');
-  // A run that began before there was the key goes on with the prompt of its run.json, whatever the recipe says now.
-  const compared = hasKey(written, ['prompt', 'speaker'])
-    ? recipe
-    : { ...recipe, prompt: { ...recipe.prompt, speaker: 'auto' as const } };
   const differences = [
-    ...recipeDifferences(written, dumpRecipe(compared)),
+    ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
     ...(change === undefined ? [] : [`the manifest ${change}`]),
     ...backboneDifferences(found.backbones, facts.backbones),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),

@@ -6,6 +6,7 @@
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
+  copyFileAtomic,
   errorMessage,
   InputError,
   moveIntoPlace,
@@ -22,15 +23,14 @@ import { verifyState } from './training-state.js';
 /** What of an epoch's parameters is kept. */
 export interface EpochKept {
   readonly epoch: number;
-  /** As the run's checkpoint, over an earlier one. */
-  readonly selected: boolean;
+  /** The epoch, this one or an earlier one of the last, whose parameters become the run's checkpoint; none where absent. */
+  readonly selected: number | undefined;
   /** How many of the last epochs' checkpoints stay, this one included. */
   readonly keep: number;
 }
 
 /**
- * Keeps an epoch's parameters: as the run's checkpoint where the epoch is the selected one so far, and among those of
- * the last epochs.
+ * Keeps an epoch's parameters among those of the last epochs, and those of the selected epoch as the run's checkpoint.
  * @param write writes them to a path, atomically
  */
 export async function keepParameters(
@@ -38,33 +38,38 @@ export async function keepParameters(
   { epoch, selected, keep }: EpochKept,
   write: (path: string) => Promise<void>,
 ): Promise<void> {
-  const paths = [
-    ...(selected ? [folder.checkpoint] : []),
-    ...(keep > 0 ? [epochCheckpoint(folder, epoch)] : []),
-  ];
   const written: { readonly path: string; readonly temporary: string }[] = [];
+  const make = async (path: string, fill: (temporary: string) => Promise<void>): Promise<string> => {
+    const temporary = temporaryName(path);
+    written.push({ path, temporary });
+    await fill(temporary);
+    return sha256OfFile(temporary);
+  };
   try {
-    for (const path of paths) {
-      const temporary = temporaryName(path);
-      written.push({ path, temporary });
-      await write(temporary);
-    }
-    const [first] = written;
-    if (first === undefined) return;
-    const sha256 = await sha256OfFile(first.temporary);
+    const own = epochCheckpoint(folder, epoch);
+    const sha256 =
+      selected === undefined
+        ? undefined
+        : await make(folder.checkpoint, (temporary) =>
+            selected === epoch
+              ? write(temporary)
+              : copyFileAtomic(epochCheckpoint(folder, selected), temporary),
+          );
+    const ownSha256 = keep > 0 ? await make(own, write) : undefined;
     const facts = await readFacts(folder);
+    if (written.length === 0 && Object.keys(facts?.checkpoints ?? {}).length === 0) return;
     const checkpoints = {
       ...lastEpochs(facts?.checkpoints ?? {}, epoch, keep),
-      ...(keep > 0 && { [basename(epochCheckpoint(folder, epoch))]: sha256 }),
+      ...(ownSha256 !== undefined && { [basename(own)]: ownSha256 }),
     };
     const record = async (checkpoint: RunFacts['checkpoint']): Promise<void> => {
       if (facts !== undefined) await writeJsonAtomic(folder.facts, { ...facts, checkpoint, checkpoints });
     };
     const before = facts?.checkpoint;
     // Known before it is there, beside the one that it replaces: either may be what a killed process leaves.
-    await record(selected ? { sha256, replaces: before?.sha256 ?? null } : before);
+    await record(sha256 === undefined ? before : { sha256, replaces: before?.sha256 ?? null });
     for (const { path, temporary } of written) await moveIntoPlace(temporary, path);
-    if (selected) await record({ sha256 });
+    if (sha256 !== undefined) await record({ sha256 });
   } finally {
     await Promise.all(written.map(({ temporary }) => rm(temporary, { force: true })));
   }

@@ -20,6 +20,8 @@ export interface TrainingPosition {
   /** Bytes of metrics.jsonl that belong to these steps. */
   readonly metricsBytes: number;
   readonly best: BestEpoch | null;
+  /** With `select: smoothed`: that figure of the last two epochs, the last one last; null where it is not a number. */
+  readonly recent?: readonly (number | null)[] | undefined;
 }
 
 const positionSchema = z.object({
@@ -27,6 +29,7 @@ const positionSchema = z.object({
   epoch: z.int().min(0),
   metricsBytes: z.int().min(0),
   best: z.object({ epoch: z.int(), metric: z.string().nullable(), value: z.number().nullable() }).nullable(),
+  recent: z.array(z.number().nullable()).max(2).optional(),
 });
 
 const KEY = 'emoq_training_position';

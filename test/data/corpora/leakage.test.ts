@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   divisionOf,
   findLeakage,
@@ -9,6 +9,7 @@ import {
   groupUtterances,
   type LeakagePair,
   readMeldAnnotations,
+  seenInTraining,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
@@ -203,15 +204,43 @@ if (!present)
   console.log('skipped: the known leakage of MELD, because EMOQ_REAL_DATA names no folder with meld/');
 
 describe.runIf(present)('the annotations of MELD', () => {
-  it('share dialogues between splits, as is known, and one scene of five utterances', async () => {
+  const utterances: Utterance[] = [];
+  const episodes = new Map<string, string>();
+  beforeAll(async () => {
     const labels = ['neutral', 'joy', 'surprise', 'anger', 'sadness', 'disgust', 'fear'];
-    const utterances: Utterance[] = [];
     for (const split of ['train', 'dev', 'test']) {
       for (const row of await readMeldAnnotations(join(meld!, `${split}_sent_emo.csv`), labels)) {
         const id = `${split}_dia${row.dialogue}_utt${row.utterance}`;
         utterances.push(utterance(id, split, { text: row.text, speaker: row.speaker }));
+        episodes.set(id, row.episode);
       }
     }
+  });
+
+  it('have the episodes and speakers of the training in nearly all of the test', () => {
+    const parts = seenInTraining(utterances, 'split', {
+      speakers: ({ speaker }) => speaker,
+      sessions: ({ session }) => session,
+      episodes: ({ id }) => episodes.get(id)!,
+      dialogues: () => '',
+    });
+    // Counted with Python's csv: 1,109 of dev and 2,610 of test.
+    expect(
+      parts.map(({ heldOut, utterances: all, kinds: { speakers, episodes: met } }) => [
+        heldOut,
+        all,
+        speakers!.utterances,
+        met!.utterances,
+      ]),
+    ).toEqual([
+      ['dev', 1109, 1072, 1096],
+      ['test', 2610, 2501, 2609],
+    ]);
+    expect(parts[1]!.kinds).toMatchObject({ sessions: null, dialogues: null });
+    expect(parts[1]!.kinds.speakers!.share).toBeCloseTo(0.95824, 5);
+  });
+
+  it('share dialogues between splits, as is known, and one scene of five utterances', async () => {
     const { pairs } = await findLeakage(utterances);
     const ends = (ids: string[]): string => [...new Set([ids[0], ids.at(-1)])].join(' to ');
     const passages = pairs.flatMap((pair) =>

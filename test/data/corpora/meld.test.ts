@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -104,6 +104,20 @@ describe('prepare-meld', () => {
       'a clip over 1.5 times its annotation and 1 s more is cut to it, and none is longer than 30 s',
       'the final_videos_* clips of the test split are ignored',
     ]);
+  });
+
+  it('keeps beside the manifest which episode a dialogue is of, and reads one of an earlier version without', async () => {
+    const path = join(folder, 'a', 'manifest.json');
+    const { info, sha256 } = await readManifest(join(folder, 'a', 'manifest.csv'));
+    expect(info.episodes).toMatchObject({ train_dia0: 's08e21', dev_dia0: 's08e21', test_dia220: 's08e21' });
+    const text = readFileSync(path, 'utf8');
+    const { episodes: _, ...earlier } = JSON.parse(text);
+    writeFileSync(path, JSON.stringify(earlier));
+    expect((await readManifest(join(folder, 'a', 'manifest.csv'))).info.episodes).toBeUndefined();
+    // Preparing again adds them, and leaves the manifest that runs are held to as it is.
+    expect(await prepareMeld(options('a'))).toMatchObject({ converted: 0, alreadyDone: false });
+    expect(readFileSync(path, 'utf8')).toBe(text);
+    expect((await readManifest(join(folder, 'a', 'manifest.csv'))).sha256).toBe(sha256);
   });
 
   it('run again does nothing; a lost clip alone is made again, to the same bytes', async () => {

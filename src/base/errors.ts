@@ -54,6 +54,14 @@ export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+const MOST_SHOWN = 1000;
+
+/** Text that a file or the user gave, for a message: on one line, and no longer than a line may be. */
+export function oneLine(text: string, most = MOST_SHOWN): string {
+  const line = text.replace(/\s*[\r\n\u2028\u2029]+\s*/g, ' ');
+  return line.length > most ? `${line.slice(0, most)}...` : line;
+}
+
 /** Something that a file or the user gave, for a message: JSON on one line, cut to 80 characters. */
 export function quoted(value: unknown): string {
   let text: string;

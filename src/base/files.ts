@@ -1,11 +1,17 @@
 /** @file Files that are either whole or absent: write to a temporary name, fsync, rename. */
 
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorMessage, InputError } from './errors.js';
 import { openStream, writeError } from './output-stream.js';
-import { type FileTarget, type OutputTarget, outputTarget, userTarget } from './output-target.js';
+import {
+  type FileTarget,
+  makeOutputFolder,
+  type OutputTarget,
+  outputTarget,
+  userTarget,
+} from './output-target.js';
 import { deleteAtExit, sweepTemporaries, temporaryName } from './temporary-files.js';
 
 /** An open output. A file takes its final name on `commit` and vanishes on `discard`. */
@@ -50,7 +56,7 @@ async function openOutput(
 ): Promise<OutputFile> {
   if (target.kind === 'stream') return openStream(target, signal);
   const { path, name } = target;
-  await mkdir(dirname(path), { recursive: true });
+  await makeOutputFolder(dirname(path));
   if (sweep) await sweepTemporaries(path);
   const temporary = temporaryName(path);
   const handle = await openAs(temporary, target);

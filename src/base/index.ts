@@ -9,6 +9,7 @@ export {
   errorMessage,
   InputError,
   InterruptedError,
+  oneLine,
   quoted,
   ReaderGoneError,
   UnavailableError,
@@ -27,6 +28,7 @@ export {
   writeOutput,
 } from './files.js';
 export { claimLock, type LockHolder } from './lock.js';
+export { type PlainValue, plainValueOf } from './nesting.js';
 export {
   isSameFile,
   makeOutputFolder,
@@ -34,4 +36,10 @@ export {
   outputTarget,
   userTarget,
 } from './output-target.js';
-export { isTemporaryName, temporaryName, withoutTemporarySuffix } from './temporary-files.js';
+export {
+  deleteAtExit,
+  isTemporaryName,
+  sweepTemporaries,
+  temporaryName,
+  withoutTemporarySuffix,
+} from './temporary-files.js';

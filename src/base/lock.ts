@@ -1,12 +1,13 @@
 /** @file Lock files: one process at a time works in a folder, and what a killed process has left is taken over. */
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { open, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { uptime } from 'node:os';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFileAtomic } from './files.js';
 import { askBeacon, type Beacon, beaconPath, lightBeacon } from './lock-beacon.js';
+import { makeOutputFolder } from './output-target.js';
 import { isInContainer, livenessOf, ownIdentity, type ProcessIdentity } from './process-identity.js';
 
 /** The process that has a lock. */
@@ -29,7 +30,7 @@ const POLL_MS = 10;
  * from another machine when it has not been touched for ten minutes.
  */
 export async function claimLock(path: string): Promise<(() => Promise<void>) | LockHolder> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeOutputFolder(dirname(path));
   const own = lockText(ownIdentity());
   for (;;) {
     if (await createExclusively(path, own)) return keep(path, own);

@@ -89,13 +89,18 @@ export async function isSameFile(one: string, other: string): Promise<boolean> {
  * @throws InputError where something else is in the way
  */
 export async function makeOutputFolder(name: string): Promise<string | undefined> {
+  if (name === '-')
+    throw new InputError('- is standard output, which is not a folder; name a folder, or ./-');
   const present = await stat(name).catch(() => undefined);
   if (present?.isDirectory()) return undefined;
-  if (present !== undefined) throw new InputError(`${name} is not a folder; name a folder`);
+  if (present !== undefined) throw new InputError(`${name} is not a folder (EEXIST); name a folder`);
   try {
-    const end = await endOfLinks(name.replace(/(?<=.)[/\\]+$/, ''));
-    if ('descriptor' in end) throw new InputError(`${name} is not a folder; name a folder`);
-    return await mkdir(end.path, { recursive: true });
+    const end = await endOfLinks(name);
+    if ('descriptor' in end) throw new InputError(`${name} is not a folder (EEXIST); name a folder`);
+    const around = dirname(end.path);
+    const first = around === end.path ? undefined : await makeOutputFolder(around);
+    const made = await mkdir(end.path, { recursive: true }); // somebody else may have been quicker
+    return first ?? made;
   } catch (error) {
     throw refusal(name, error);
   }

@@ -36,12 +36,12 @@ export function withoutTemporarySuffix(path: string): string {
   return path.replace(SUFFIX, '');
 }
 
-/** Deletes a file when this process ends before `forget` is called, however it ends short of being killed. */
+/** Deletes a file or folder when this process ends before `forget` is called, however it ends short of being killed. */
 export function deleteAtExit(path: string): { forget: () => void } {
   if (!isWatchingExit) {
     isWatchingExit = true;
     process.on('exit', () => {
-      for (const each of ofThisProcess) rmSync(each, { force: true });
+      for (const each of ofThisProcess) rmSync(each, { recursive: true, force: true });
     });
   }
   ofThisProcess.add(path);

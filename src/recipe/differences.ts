@@ -1,6 +1,6 @@
 /** @file What distinguishes two resolved recipes, key by key. */
 
-import { parse } from 'yaml';
+import { parseDumped } from './dump.js';
 import { recipeSchema } from './schema.js';
 
 /** A key whose value differs between two recipes; values as JSON, undefined where a recipe lacks the key. */
@@ -36,12 +36,12 @@ export function changedKeys(before: string, after: string): ChangedKey[] {
 /** Whether a dumped recipe has a key itself; one of an earlier emoq lacks those that were added since. */
 function hasKey(dump: string, key: string): boolean {
   const inner = (at: unknown, name: string): unknown => (at as Record<string, unknown> | null)?.[name];
-  return key.split('.').reduce(inner, parse(dump) as unknown) !== undefined;
+  return key.split('.').reduce(inner, parseDumped(dump) as unknown) !== undefined;
 }
 
 /** The recipe with every key: a run of an earlier emoq lacks those that were added since, and ran with their defaults. */
 function resolved(dump: string): unknown {
-  const written: unknown = parse(dump);
+  const written = parseDumped(dump);
   return recipeSchema.safeParse(written).data ?? written;
 }
 

@@ -1,6 +1,7 @@
 /** @file A resolved recipe as YAML text: every key, in schema order, marked where the paper does not give it. */
 
-import { Document, isCollection, isMap, isNode, type YAMLMap } from 'yaml';
+import { Document, isCollection, isMap, isNode, parseDocument, type YAMLMap } from 'yaml';
+import { InputError, plainValueOf } from '../base/index.js';
 import { type Recipe, recipeKeys } from './schema.js';
 
 /** How recipes mark a key that is our own choice. */
@@ -24,4 +25,30 @@ export function dumpRecipe(recipe: Recipe): string {
   };
   if (isMap(document.contents)) visit(document.contents as YAMLMap, '');
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
+}
+
+/** The last key of every dump, of this version and all before it. */
+const LAST_KEY = 'paper';
+
+/**
+ * The values of a dumped recipe.
+ * @throws InputError, one line without the file's name, when it is no recipe, or not all of one
+ */
+export function parseDumped(text: string): Record<string, unknown> {
+  const parsed = plainValueOf(text, () => {
+    const document = parseDocument(text, { prettyErrors: false });
+    if (document.errors.length > 0) throw document.errors[0];
+    return document.toJS();
+  });
+  if ('problem' in parsed) throw new InputError(`is not valid YAML: ${parsed.problem}`);
+  const { value } = parsed;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new InputError(text.trim() === '' ? 'is empty' : 'holds no keys with values');
+  }
+  // A file that was cut at the end of a line still reads well, and keys that it lacks would get their defaults.
+  const isBlock = !text.trimStart().startsWith('{');
+  if (isBlock && !Object.hasOwn(value, LAST_KEY)) {
+    throw new InputError(`is cut off: its last key "${LAST_KEY}" is missing`);
+  }
+  return value as Record<string, unknown>;
 }

@@ -11,7 +11,7 @@ export {
 export { defaultManifest, nameOfManifest, shippedRecipeNames } from './datasets.js';
 export { defaultModelSettings, type ModelSettings } from './default-settings.js';
 export { type ChangedKey, changedKeys, recipeDifferences } from './differences.js';
-export { dumpRecipe, notInPaperMark } from './dump.js';
+export { dumpRecipe, notInPaperMark, parseDumped } from './dump.js';
 export { type LoadRecipeOptions, loadRecipe } from './recipe.js';
 export { type Origin, type Recipe, type RecipeKey, recipeKeys } from './schema.js';
 export { didYouMean } from './suggestion.js';

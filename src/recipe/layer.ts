@@ -1,7 +1,10 @@
 /** @file One recipe file as it was written: its values, the recipe that it builds on, and the place of every key. */
 
-import { isCollection, isMap, isPair, LineCounter, type Node, parseDocument } from 'yaml';
-import { errorMessage, readTextFile } from '../base/index.js';
+import { type Document, isCollection, isMap, isPair, LineCounter, type Node, parseDocument } from 'yaml';
+import { plainValueOf, readTextFile } from '../base/index.js';
+
+/** A bracket that is not closed makes an error of everything behind it. */
+const MOST_ERRORS = 5;
 
 export type KeyPath = readonly PropertyKey[];
 
@@ -23,14 +26,26 @@ export interface RecipeLayer {
 export async function readLayer(file: string, report: (problem: string) => void): Promise<RecipeLayer> {
   const lines = new LineCounter();
   const text = (await readTextFile(file, 'recipe')).replace(/^\uFEFF/, '');
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  let document: Document.Parsed | undefined;
+  const whole = plainValueOf(text, () => {
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    return document.errors.length > 0 ? undefined : document.toJS();
+  });
   const at = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
-    return `${file}:${line}:${col}`;
+    return `${file}:${Math.max(1, line)}:${Math.max(1, col)}`; // without a line where nothing was parsed
   };
-  for (const error of document.errors) report(`${at(error.pos[0])}: not valid YAML: ${error.message}`);
-  const { base, ...values } = documentValues(document, at, report);
-  const offset = (path: KeyPath): number | undefined => offsetIn(document.contents, path);
+  for (const error of document?.errors.slice(0, MOST_ERRORS) ?? []) {
+    report(`${at(error.pos[0])}: not valid YAML: ${firstLine(error.message)}`);
+  }
+  if ('problem' in whole) report(`${at(0)}: not valid YAML: ${whole.problem}`);
+  const contents = document?.contents ?? null;
+  const value = 'value' in whole ? whole.value : undefined;
+  if (value !== undefined && contents !== null && !isMap(contents)) {
+    report(`${at(contents.range?.[0] ?? 0)}: a recipe must be keys with values, such as "seed: 1"`);
+  }
+  const { base, ...values } = isMap(contents) ? ((value ?? {}) as Record<string, unknown>) : {};
+  const offset = (path: KeyPath): number | undefined => offsetIn(contents, path);
   return {
     values,
     base: base === undefined ? undefined : { value: base, place: at(offset(['base']) ?? 0) },
@@ -39,22 +54,8 @@ export async function readLayer(file: string, report: (problem: string) => void)
   };
 }
 
-function documentValues(
-  document: ReturnType<typeof parseDocument>,
-  at: (offset: number) => string,
-  report: (problem: string) => void,
-): Record<string, unknown> {
-  if (document.errors.length > 0 || document.contents === null) return {};
-  if (!isMap(document.contents)) {
-    report(`${at(document.contents.range?.[0] ?? 0)}: a recipe must be keys with values, such as "seed: 1"`);
-    return {};
-  }
-  try {
-    return document.toJS() as Record<string, unknown>;
-  } catch (error) {
-    report(`${at(0)}: not valid YAML: ${errorMessage(error)}`);
-    return {};
-  }
+function firstLine(text: string): string {
+  return text.split('\n')[0]!;
 }
 
 function offsetIn(root: Node | null, path: KeyPath): number | undefined {

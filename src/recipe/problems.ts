@@ -1,7 +1,7 @@
 /** @file Says what is wrong with a recipe's values: the schema's findings and the rules between keys, in words. */
 
 import type { z } from 'zod';
-import { InputError } from '../base/index.js';
+import { InputError, oneLine } from '../base/index.js';
 import { recipeKeys, sectionKeys } from './schema.js';
 import type { KeyPath, Place } from './source.js';
 import { didYouMean, nearNames } from './suggestion.js';
@@ -16,7 +16,7 @@ type Issue = z.core.$ZodIssue;
 
 /** The line for a finding: `place: key: what`, the key left out where the place is the `--set` that names it. */
 export function problemLine({ path, what, place }: Problem & { readonly place: Place }): string {
-  return place.isOverride ? `${place.text}: ${what}` : `${place.text}: ${path.join('.')}: ${what}`;
+  return oneLine(place.isOverride ? `${place.text}: ${what}` : `${place.text}: ${path.join('.')}: ${what}`);
 }
 
 /** Findings of the schema, one per key. */

@@ -1,6 +1,6 @@
 /** @file Loads a recipe: YAML, overrides and defaults into one checked object, every mistake reported at once. */
 
-import { errorMessage, InputError } from '../base/index.js';
+import { errorMessage, InputError, oneLine } from '../base/index.js';
 import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin, recipeNameOf } from './datasets.js';
 import { type Problem, problemLine, promptProblems, ruleProblems, schemaProblems } from './problems.js';
 import { type Recipe, recipeSchema } from './schema.js';
@@ -30,7 +30,7 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   const file = 'file' in origin ? origin.file : undefined;
   const problems: string[] = [];
   const report = (problem: string): void => {
-    problems.push(problem);
+    problems.push(oneLine(problem));
   };
   const source = await readRecipeSource(file, options.overrides ?? [], report, options.base);
   const { values } = source;

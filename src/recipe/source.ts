@@ -2,6 +2,7 @@
 
 import { resolve } from 'node:path';
 import { parseDocument } from 'yaml';
+import { oneLine, plainValueOf } from '../base/index.js';
 import { defaultManifest, findBaseFile, recipeNameOf } from './datasets.js';
 import { type KeyPath, type RecipeLayer, readLayer } from './layer.js';
 
@@ -29,6 +30,8 @@ interface Override {
   readonly flag: string;
 }
 
+/** Of a `--set`, in messages. */
+const MOST_SHOWN = 200;
 /** Files are sorted behind each other by this many characters. */
 const LAYER_ORDER = 2 ** 32;
 
@@ -136,16 +139,21 @@ function applyOverride(
   text: string,
   report: (problem: string) => void,
 ): Override[] {
-  const flag = `--set ${text}`;
+  const flag = `--set ${oneLine(text, MOST_SHOWN)}`;
   const equals = text.indexOf('=');
   const path = text.slice(0, Math.max(equals, 0)).trim().split('.');
   if (equals < 1 || path.some((key) => key === '')) {
     report(`${flag}: must be key=value, such as --set stage1.epochs=3`);
     return [];
   }
-  const value = parseDocument(text.slice(equals + 1), { prettyErrors: false });
-  if (value.errors.length > 0) {
-    report(`${flag}: the value is not valid YAML: ${value.errors[0]!.message}`);
+  const given = text.slice(equals + 1);
+  const parsed = plainValueOf(given, () => {
+    const document = parseDocument(given, { prettyErrors: false });
+    if (document.errors.length > 0) throw document.errors[0];
+    return document.toJS();
+  });
+  if ('problem' in parsed) {
+    report(`${flag}: the value is not valid YAML: ${parsed.problem}`);
     return [];
   }
   let section = values;
@@ -158,7 +166,7 @@ function applyOverride(
     setOwn(section, key, inner);
     section = inner;
   }
-  setOwn(section, path.at(-1)!, value.toJS());
+  setOwn(section, path.at(-1)!, parsed.value);
   return [{ path, flag }];
 }
 

@@ -153,13 +153,17 @@ describe('manners', () => {
   it('a failure that is not of the input is exit code 1, one line, and a stack under --debug only', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'emoq-usage-'));
     writeFileSync(join(folder, 'clips.csv'), 'path,label\nclip.wav,joy\n');
-    writeFileSync(join(folder, 'clip.wav'), '');
-    writeFileSync(join(folder, 'file'), '');
-    const args = ['prepare-csv', 'clips.csv', '--name', 'x', '--out', 'file/x'];
-    const [plain, debug] = await Promise.all([emoq(args, folder), emoq([...args, '--debug'], folder)]);
+    const fault = `import fs from 'node:fs/promises'; import { syncBuiltinESMExports } from 'node:module';
+      fs.mkdir = () => Promise.reject(new Error('a fault')); syncBuiltinESMExports();`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(fault)}` };
+    const args = ['prepare-toy', '--out', 'x'];
+    const [plain, debug] = await Promise.all([
+      emoq(args, folder, env),
+      emoq([...args, '--debug'], folder, env),
+    ]);
     rmSync(folder, { recursive: true });
     expect(plain).toMatchObject({ code: 1, stdout: '' });
-    expect(plain.stderr).toMatch(/^error: .*ENOTDIR.*\nRun again with --debug to see where\.\n$/);
+    expect(plain.stderr).toMatch(/^error: a fault\nRun again with --debug to see where\.\n$/);
     expect(plain.stderr).not.toContain('\u001b');
     expect(debug.stderr).toMatch(/\n +at /);
   });

@@ -1,8 +1,8 @@
 /** @file Annotations that are packed with the clips: taken out once, and kept beside the prepared corpus. */
 
-import { mkdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError, temporaryName, writeFileAtomic } from '../../base/index.js';
+import { InputError, makeOutputFolder, temporaryName, writeFileAtomic } from '../../base/index.js';
 import { readArchive } from './clips/index.js';
 
 /**
@@ -20,7 +20,7 @@ export async function unpackAnnotations(
   const path = join(out, name);
   const modifiedSec = await changedAtSec(archive);
   if ((await changedAtSec(path)) === modifiedSec) return path;
-  await mkdir(out, { recursive: true });
+  await makeOutputFolder(out);
   const unpacked = temporaryName(path);
   let isThere = false;
   try {

@@ -2,7 +2,15 @@
 
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { claimLock, InputError, pathExists, readJson } from '../../base/index.js';
+import {
+  claimLock,
+  InputError,
+  isSameFile,
+  makeOutputFolder,
+  mapConcurrently,
+  pathExists,
+  readJson,
+} from '../../base/index.js';
 import {
   type ClipOutcome,
   type ClipTask,
@@ -106,10 +114,12 @@ export async function prepareCorpus(
   const known = [...plan.differences, ...plan.planned.flatMap((each) => lackOf(plan, each, each.absent))];
   if (known.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, known);
   refuseSharedTargets(plan);
+  const { format = 'wav' } = options;
+  const planned = plan.planned.map((each) => ({ ...each, clip: each.clip && inFormat(each.clip, format) }));
+  await refuseSources(plan.root, planned, out);
+  await makeOutputFolder(options.out);
   const unlock = await lockFolder(out);
   try {
-    const { format = 'wav' } = options;
-    const planned = plan.planned.map((each) => ({ ...each, clip: each.clip && inFormat(each.clip, format) }));
     const tasks = planned.flatMap(({ absent, clip }) => (absent === undefined && clip ? [clip] : []));
     const clips = await prepareClips(out, tasks, options);
     const outcomeOf = new Map(tasks.map(({ id }, index) => [id, clips.outcomes[index]!]));
@@ -235,6 +245,34 @@ async function refuseOtherCorpus(out: string, name: string): Promise<void> {
   if (typeof other?.name === 'string' && other.name !== name) {
     throw new InputError(`${out} already holds the corpus "${other.name}"; choose another folder with --out`);
   }
+}
+
+/**
+ * Prepared into the folder that it is read from, a corpus would take the place of its own recordings.
+ * @throws InputError where a file that is read is one that would be written
+ */
+async function refuseSources(root: string, planned: readonly PlannedUtterance[], out: string): Promise<void> {
+  const elsewhere = 'choose another folder with --out';
+  if (await isSameFile(root, join(out, 'manifest.csv'))) {
+    throw new InputError(`${root} would be replaced by the manifest of the prepared corpus; ${elsewhere}`);
+  }
+  const clips = planned.flatMap(({ clip }) => clip ?? []);
+  const paths = clips.map(({ source }) => (typeof source === 'string' ? source : source.archive));
+  const distinct = [...new Set(paths)];
+  const keys = await mapConcurrently(distinct, 32, fileKey);
+  const sources = new Map(distinct.map((path, index) => [keys[index], path]));
+  await mapConcurrently(clips, 32, async ({ id, target }) => {
+    const key = await fileKey(join(out, target));
+    const source = key === undefined ? undefined : sources.get(key);
+    if (source === undefined) return;
+    throw new InputError(`${source} would be replaced by the clip of "${id}" (${target}); ${elsewhere}`);
+  });
+}
+
+/** What two names of one file have in common; undefined where there is no file. */
+async function fileKey(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found && `${found.dev} ${found.ino}`;
 }
 
 function refuseSharedTargets(plan: CorpusPlan): void {

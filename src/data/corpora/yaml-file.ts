@@ -1,7 +1,7 @@
 /** @file YAML files as people write them by hand: what is not plain maps, lists and values is refused with its place. */
 
 import { isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
-import { errorMessage, InputError, readTextFile } from '../../base/index.js';
+import { InputError, oneLine, plainValueOf, readTextFile } from '../../base/index.js';
 
 export interface YamlFile {
   readonly text: string;
@@ -31,6 +31,19 @@ export async function readYamlFile(
     const { length } = text.slice(0, odd).split('\n');
     throw new InputError(`${path}, line ${length}: not UTF-8 text; save it as UTF-8`);
   }
+  const parsed = plainValueOf(text, () => parsedValue(text, lines, schema, refuse));
+  if ('value' in parsed) return { text, value: parsed.value };
+  throw new InputError(
+    oneLine(parsed.problem.startsWith(path) ? parsed.problem : `${path}: ${parsed.problem}`),
+  );
+}
+
+function parsedValue(
+  text: string,
+  lines: LineCounter,
+  schema: 'core' | 'failsafe',
+  refuse: (offset: number | undefined, problem: string) => never,
+): unknown {
   const document = parseDocument(text, { prettyErrors: false, schema, lineCounter: lines, merge: false });
   const [problem] = [...document.errors, ...document.warnings];
   if (problem) refuse(problem.pos[0], problem.message.split('\n')[0]!);
@@ -51,12 +64,5 @@ export async function readYamlFile(
       }
     },
   });
-  try {
-    return { text, value: document.toJS() };
-  } catch (error) {
-    // Aliases of aliases: a small file that stands for a huge one, or for itself.
-    throw new InputError(
-      `${path}: its YAML aliases cannot be resolved (${errorMessage(error)}); write the values out`,
-    );
-  }
+  return document.toJS(); // aliases of aliases, a small file that stands for a huge one, are refused here
 }

@@ -15,6 +15,11 @@ export interface HubToken {
 export interface HubPatience {
   /** A connection that gives no byte for this long counts as dropped. */
   readonly stallSec: number;
+  /**
+   * The least that a connection must bring in so many seconds of waiting for it; one that brings less counts as dropped
+   * too. It is far below what any download could end with, for four files may share a slow line.
+   */
+  readonly least?: { readonly bytes: number; readonly overSec: number };
   /** Tries after the first one that bring nothing new. */
   readonly retries: number;
   /** Wait before the first of them; each further one waits twice as long, up to 30 s. */
@@ -42,7 +47,12 @@ export interface HubOptions {
 }
 
 const DEFAULT_ENDPOINT = 'https://huggingface.co';
-const DEFAULT_PATIENCE: HubPatience = { stallSec: 30, retries: 6, retrySec: 1 };
+const DEFAULT_PATIENCE: HubPatience = {
+  stallSec: 30,
+  least: { bytes: 3000, overSec: 30 },
+  retries: 6,
+  retrySec: 1,
+};
 
 /**
  * Reads HF_ENDPOINT, HF_TOKEN (or the token file), HF_HUB_OFFLINE and the cache's place from the environment.

@@ -77,6 +77,17 @@ export async function linkSnapshotFile(
   await symlink(target, path);
 }
 
+/** Deletes parts of content that is whole by now: another tool has fetched it meanwhile. */
+export async function removeObsoleteParts(model: ModelCache): Promise<void> {
+  const ending = '.emoq.incomplete';
+  const folder = dirname(model.blob('x'));
+  const names = new Set(await readdir(folder).catch(() => []));
+  for (const name of names) {
+    if (!name.endsWith(ending) || !names.has(name.slice(0, -ending.length))) continue;
+    await rm(join(folder, name), { force: true });
+  }
+}
+
 /** Bytes of a file (links are followed); undefined where there is none. */
 export async function sizeOf(path: string): Promise<number | undefined> {
   const found = await stat(path).catch(() => undefined);

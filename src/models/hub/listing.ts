@@ -23,6 +23,9 @@ export interface Listing {
   describe(path: string): Promise<HubFile>;
 }
 
+/** Some hundred bytes for each file: what a repository of a hundred thousand files takes. */
+const MOST_LISTING_BYTES = 1 << 25;
+
 /**
  * Resolves a revision to its commit and lists the files there, in one request.
  * @throws InputError (gated, missing), TransientError or UnavailableError
@@ -31,7 +34,7 @@ export async function listModel(access: HubAccess, { id, revision }: ModelReques
   const path = `/api/models/${id}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const answer = await requestHub(access, path);
   if (answer.status !== 200) throw answerError(access, answer, { id, revision });
-  const { sha, siblings } = parseListing(access, await textOf(answer));
+  const { sha, siblings } = parseListing(access, await textOf(answer, MOST_LISTING_BYTES));
   const known = new Map(siblings.map((sibling) => [sibling.rfilename, sibling]));
   return {
     commit: sha,

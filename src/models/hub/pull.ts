@@ -6,7 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { claimLock, errorMessage, formatBytes, InputError, mapConcurrently } from '../../base/index.js';
 import type { HubAccess } from './access.js';
 import { fetchBlob } from './blob.js';
-import { linkSnapshotFile, modelCache, readRef, sizeOf, tagCache, writeRef } from './cache.js';
+import {
+  linkSnapshotFile,
+  modelCache,
+  readRef,
+  removeObsoleteParts,
+  sizeOf,
+  tagCache,
+  writeRef,
+} from './cache.js';
 import { missingBytes, type PlannedFile, type PullPlan } from './plan.js';
 
 /** Files on their way at once: shards share the line, and small files do not wait for large ones. */
@@ -46,6 +54,7 @@ export async function fetchModel(
     for (const file of plan.files) {
       if (!(await isInSnapshot(plan, file))) await linkSnapshotFile(model, plan.commit, file);
     }
+    await removeObsoleteParts(model);
     await tagCache(access.cacheFolder);
     const revision = await refToWrite(access, plan);
     if (revision !== undefined) await writeRef(model, revision, plan.commit);

@@ -5,8 +5,8 @@
 
 import * as http from 'node:http';
 import * as https from 'node:https';
-import { UnavailableError } from '../../base/index.js';
-import type { HubAccess } from './access.js';
+import { formatBytes, UnavailableError } from '../../base/index.js';
+import type { HubAccess, HubPatience } from './access.js';
 import { connectionError, TransientError } from './failures.js';
 import { proxyOf, throughProxy } from './proxy.js';
 
@@ -63,10 +63,22 @@ export async function ignoreContent({ body }: HubAnswer): Promise<void> {
   }
 }
 
-/** The whole content of an answer as text. */
-export async function textOf({ body }: HubAnswer): Promise<string> {
+/**
+ * The whole content of an answer as text.
+ * @throws UnavailableError where it is longer than `most` bytes
+ */
+export async function textOf({ body, url }: HubAnswer, most: number): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of body) chunks.push(chunk);
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > most) {
+      throw new UnavailableError(
+        `${url.host} answers with more than ${formatBytes(most)} where a list of files is asked for; check HF_ENDPOINT, and that no proxy answers in its place`,
+      );
+    }
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks).toString('utf8');
 }
 
@@ -103,7 +115,7 @@ async function exchange(
       // Compressed content would have another length and another hash than the file.
       headers: { 'user-agent': 'emoq', 'accept-encoding': 'identity', ...route?.headers, ...headers },
     });
-    const body = contentOf(incoming, silence, explained);
+    const body = contentOf(incoming, { silence, pace: watchPace(url, patience.least), explained });
     return { status: incoming.statusCode ?? 0, headers: incoming.headers, url, body };
   } catch (error) {
     throw explained(error);
@@ -123,21 +135,56 @@ function send(url: URL, options: https.RequestOptions): Promise<http.IncomingMes
 
 async function* contentOf(
   incoming: http.IncomingMessage,
-  silence: SilenceWatch,
-  explained: (error: unknown) => Error,
+  {
+    silence,
+    pace,
+    explained,
+  }: { silence: SilenceWatch; pace: PaceWatch; explained: (error: unknown) => Error },
 ): AsyncGenerator<Buffer, void, void> {
   try {
     silence.begin();
+    pace.begin();
     for await (const chunk of incoming) {
       silence.end(); // what is done with the bytes is not the server's silence
+      pace.end((chunk as Buffer).length);
       yield chunk as Buffer;
       silence.begin();
+      pace.begin();
     }
   } catch (error) {
-    throw explained(error);
+    throw error instanceof TransientError ? error : explained(error);
   } finally {
     silence.end();
   }
+}
+
+/** Ends a request that goes on, but leads nowhere: a byte now and then is no silence. */
+interface PaceWatch {
+  begin(): void;
+  /** @throws TransientError where the last while has brought too little */
+  end(bytes: number): void;
+}
+
+function watchPace(url: URL, least: HubPatience['least']): PaceWatch {
+  let begunMs = 0;
+  let waitedMs = 0;
+  let brought = 0;
+  return {
+    begin() {
+      begunMs = performance.now();
+    },
+    end(bytes) {
+      waitedMs += performance.now() - begunMs;
+      brought += bytes;
+      if (least === undefined || waitedMs < least.overSec * 1000) return;
+      if (brought < least.bytes) {
+        const sec = Math.round(waitedMs / 1000);
+        throw new TransientError(`${url.host} has sent ${formatBytes(brought)} in ${sec} s`);
+      }
+      waitedMs = 0;
+      brought = 0;
+    },
+  };
 }
 
 /** Ends a request when nothing comes for a while. */

@@ -18,7 +18,7 @@ export interface Persistence {
   readonly retries?: number;
   /** True where a host that is not reached at all ends it at once. */
   readonly needsNetwork?: boolean;
-  /** How far the work has come; tries that come further do not count. */
+  /** How far the work has come, in bytes; tries that come further do not count. */
   readonly progress?: () => number;
 }
 
@@ -38,7 +38,8 @@ export async function persist<T>(
     } catch (error) {
       access.signal?.throwIfAborted();
       if (!(error instanceof TransientError)) throw error;
-      if (progress() > furthest) {
+      // A few bytes now and then are no progress, or it would never end.
+      if (progress() >= furthest + (access.patience.least?.bytes ?? 1)) {
         furthest = progress();
         failures = 1;
       }

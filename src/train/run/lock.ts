@@ -15,7 +15,7 @@ const UNWRITABLE = new Set(['ENOTDIR', 'EEXIST', 'EACCES', 'EPERM', 'EROFS']);
 export async function lockRun({ dir }: RunFolder): Promise<() => Promise<void>> {
   const path = lockFile(dir);
   const claim = await claimLock(path).catch((error: NodeJS.ErrnoException) => {
-    if (!UNWRITABLE.has(error.code ?? '')) throw error;
+    if (!(error instanceof InputError || UNWRITABLE.has(error.code ?? ''))) throw error;
     throw new InputError(
       `cannot write into ${dir} (${errorMessage(error)}); choose another folder with --run`,
     );

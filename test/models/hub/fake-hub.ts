@@ -13,6 +13,8 @@ export type Fault =
   | { kind: 'drop'; afterBytes: number }
   /** Sends so many bytes, then nothing more. */
   | { kind: 'stall'; afterBytes: number }
+  /** Sends one byte at a time, so many milliseconds apart. */
+  | { kind: 'crawl'; paceMs: number }
   /** Sends all of the content, as 200, whatever range was asked for; cut after some bytes where that is given. */
   | { kind: 'no-range'; afterBytes?: number }
   /** Says in Content-Length that there are so many bytes more (or fewer) than there are. */
@@ -38,7 +40,7 @@ export interface FakeModel {
   readonly branches: readonly string[];
   readonly files: Map<string, FakeFile>;
   /** Answers to the listing that fail, used up from the front. */
-  readonly listingFaults: Extract<Fault, { kind: 'status' }>[];
+  readonly listingFaults: (Extract<Fault, { kind: 'status' | 'crawl' }> | { kind: 'endless' })[];
   isGated: boolean;
   isPrivate: boolean;
 }
@@ -140,7 +142,8 @@ export async function startFakeHub(): Promise<FakeHub> {
     }
     if (api) {
       const fault = model.listingFaults.shift();
-      if (fault) return void response.writeHead(fault.status, fault.headers ?? {}).end();
+      if (fault?.kind === 'status') return void response.writeHead(fault.status, fault.headers ?? {}).end();
+      if (fault) return sendSpaces(response, fault);
       return sendJson(
         response,
         api[2] === 'tree'
@@ -202,9 +205,10 @@ export async function startFakeHub(): Promise<FakeHub> {
     });
     if (request.method === 'HEAD') return void response.end();
     const limit = fault && 'afterBytes' in fault ? (fault.afterBytes ?? content.length) : content.length;
-    for (let at = 0; at < limit && !response.destroyed; at += CHUNK_BYTES) {
-      response.write(content.subarray(at, Math.min(at + CHUNK_BYTES, limit)));
-      await new Promise((resolve) => setTimeout(resolve, hub.paceMs));
+    const [chunk, paceMs] = fault?.kind === 'crawl' ? [1, fault.paceMs] : [CHUNK_BYTES, hub.paceMs];
+    for (let at = 0; at < limit && !response.destroyed; at += chunk) {
+      response.write(content.subarray(at, Math.min(at + chunk, limit)));
+      await new Promise((resolve) => setTimeout(resolve, paceMs));
     }
     if (fault?.kind === 'stall') return;
     // A wrong length and a drop both end in a cut connection.
@@ -241,6 +245,19 @@ function pointerOf({ content, isLarge }: FakeFile): Buffer {
 
 function sendJson(response: ServerResponse, value: object): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+}
+
+/** An answer of white space, which may stand before any JSON, without end. */
+async function sendSpaces(
+  response: ServerResponse,
+  fault: { kind: 'crawl'; paceMs: number } | { kind: 'endless' },
+): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  const [chunk, paceMs] = fault.kind === 'crawl' ? [' ', fault.paceMs] : [' '.repeat(1 << 20), 0];
+  while (!response.destroyed) {
+    response.write(chunk);
+    await new Promise((resolve) => setTimeout(resolve, paceMs));
+  }
 }
 
 function refuse(response: ServerResponse, status: number, code: string, message: string): void {

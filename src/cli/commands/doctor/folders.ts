@@ -1,9 +1,14 @@
 /** @file The folders that emoq writes: whether they can be written, shown by writing, and how much room there is. */
 
-import { randomBytes } from 'node:crypto';
 import { mkdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
-import { errorMessage, formatBytes } from '../../../base/index.js';
+import {
+  deleteAtExit,
+  errorMessage,
+  formatBytes,
+  sweepTemporaries,
+  temporaryName,
+} from '../../../base/index.js';
 import { hubCacheFolder } from '../../../models/hub/index.js';
 import { cacheFolder } from '../../options.js';
 import { type Check, checked } from './check.js';
@@ -76,12 +81,16 @@ async function nearestFolder(folder: string): Promise<string> {
 
 /** Being allowed to write is not all: the disk may be full, or read-only for root too. */
 async function tryWriting(place: string): Promise<void> {
-  const trial = join(place, `.emoq-doctor-${randomBytes(6).toString('hex')}`);
+  const base = join(place, '.emoq-doctor');
+  await sweepTemporaries(base);
+  const trial = temporaryName(base);
+  const exit = deleteAtExit(trial);
   try {
     await mkdir(trial);
     await writeFile(join(trial, 'trial'), Buffer.alloc(TRIAL_BYTES, 1));
   } finally {
     await rm(trial, { recursive: true, force: true }).catch(() => undefined);
+    exit.forget();
   }
 }
 

@@ -1,10 +1,10 @@
 /** @file Speech as a video clip, for corpora that are released as such: AAC sound under a black picture. */
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../../base/index.js';
+import { deleteAtExit, sweepTemporaries, temporaryName, writeFileAtomic } from '../../../base/index.js';
 import { requireFfmpeg } from '../ffmpeg.js';
 import { pipeInputOptions } from '../ffmpeg-formats.js';
 import { encodeWav } from '../wav.js';
@@ -32,14 +32,19 @@ export async function writeMp4(
   }: { sampleRateHz?: number; layout: ClipLayout; signal?: AbortSignal | undefined },
 ): Promise<void> {
   await requireFfmpeg();
-  const folder = await mkdtemp(join(tmpdir(), 'emoq-mp4-'));
+  const base = join(tmpdir(), 'emoq-mp4');
+  await sweepTemporaries(base);
+  const folder = temporaryName(base);
+  const exit = deleteAtExit(folder);
   try {
+    await mkdir(folder);
     const clip = join(folder, 'clip.mp4'); // an MP4 is not written front to back, so it cannot be piped out
     const durationSec = samples.length / sampleRateHz;
     await runFfmpeg(encodingArguments(layout, durationSec, clip), encodeWav(samples, sampleRateHz), signal);
     await writeFileAtomic(path, await readFile(clip));
   } finally {
     await rm(folder, { recursive: true, force: true });
+    exit.forget();
   }
 }
 

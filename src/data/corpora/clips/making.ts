@@ -7,6 +7,7 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import {
   defaultJobs,
+  deleteAtExit,
   InterruptedError,
   isTemporaryName,
   mapConcurrently,
@@ -82,6 +83,7 @@ export async function prepareClips(
   if (open.length > 0) {
     const appender = await openJournal(out, journal);
     const scratch = temporaryName(join(out, 'clips'));
+    const exit = deleteAtExit(scratch);
     const queue = workQueue(jobs, signal);
     const record: ClipRun['record'] = async (indices) => {
       await appender.append(
@@ -127,6 +129,7 @@ export async function prepareClips(
     } finally {
       await appender.close();
       await rm(scratch, { recursive: true, force: true, maxRetries: 5 });
+      exit.forget();
     }
   }
   const lines = identities.map((each, index) => journalLine(each, outcomes[index]!));

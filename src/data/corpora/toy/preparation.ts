@@ -2,7 +2,7 @@
 
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { InputError, pathExists, readJson, writeFileAtomic } from '../../../base/index.js';
+import { InputError, makeOutputFolder, pathExists, readJson, writeFileAtomic } from '../../../base/index.js';
 import { encodeWav } from '../../audio/index.js';
 import { countLabels, type Utterance, writeManifest } from '../manifest.js';
 import { type ClipWriter, clipWriter, writeIfChanged } from './clip-files.js';
@@ -41,6 +41,7 @@ export async function prepareToyCorpus(options: ToyCorpusOptions): Promise<ToyCo
   const form: ToyForm = raw ?? 'corpus';
   const out = resolve(options.out);
   await requireFolder(out);
+  await makeOutputFolder(options.out);
   const clips = clipWriter(out, options);
 
   if (!raw) return summarize(form, plan, await writePrepared(out, plan, clips));

@@ -3,6 +3,7 @@
 export { formatBytes, formatMemory } from './bytes.js';
 export { sha256Of, sha256OfFile } from './checksums.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
+export { formatDuration } from './duration.js';
 export {
   ComputationError,
   ExitCode,

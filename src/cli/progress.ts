@@ -1,7 +1,9 @@
 /** @file Progress on stderr: one moving line on a terminal, a line now and then in a log. */
 
-import { formatBytes } from '../base/index.js';
+import { formatBytes, formatDuration } from '../base/index.js';
 import { note, showStatus } from './output.js';
+
+export { formatDuration };
 
 export interface ProgressOptions {
   /** What is going on, such as `decoding`. */
@@ -81,16 +83,6 @@ export function startProgress(
       screen.line(`${label}: ${amount(doneNow)} in ${formatDuration(sec - startSec)}${average}`);
     },
   };
-}
-
-/** `0.4 s`, `36 s`, `4 min 10 s`, `1 h 05 min`. */
-export function formatDuration(sec: number): string {
-  if (sec < 9.95) return `${sec.toFixed(1)} s`;
-  const whole = Math.round(sec);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
-  const minutes = Math.round(sec / 60);
-  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
 /** stderr and the clock. */

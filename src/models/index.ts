@@ -20,11 +20,12 @@ export {
 export { formerGraph } from './former-graph.js';
 export {
   type ClipFeatures,
+  type EncoderSource,
   encoderGraph,
   encoderKeys,
+  encoderWidth,
   findSpeechEncoder,
   openSpeechEncoder,
-  readExportedEncoder,
   type SpeechEncoder,
 } from './hubert/index.js';
 export { type LoraConfig, type MergedDtype, mergedTensors, mergeLora } from './lora/index.js';

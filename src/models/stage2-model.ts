@@ -39,7 +39,8 @@ import { type Dropout, type ParameterShape, under, type Weights } from './weight
 export type Fusion = 'former' | 'none';
 
 export interface Stage2Config {
-  readonly former: FormerConfig;
+  /** Without a Former, the width of the audio is all that counts of it. */
+  readonly former: FormerConfig | Pick<FormerConfig, 'audioWidth'>;
   readonly inputs: InputViews;
   readonly fusion: Fusion;
   readonly llm: Qwen2Config;
@@ -108,8 +109,9 @@ function stage2Hidden(
   let embedding: Value | undefined;
   let embeddings = words;
   if (hasFormer(config)) {
+    const former = config.former as FormerConfig;
     embedding = withScope(graph, 'former', () =>
-      emoqFormer(under(weights, FORMER_PREFIX), config.former, formerViews(batch, inputs), dropout),
+      emoqFormer(under(weights, FORMER_PREFIX), former, formerViews(batch, inputs), dropout),
     );
     const softPrompt = project(weights, config, embedding);
     embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition: batch.audio_position! });

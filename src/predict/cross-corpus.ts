@@ -14,7 +14,13 @@ import {
 } from '../data/corpora/index.js';
 import { argmax, type ScoredPrediction } from '../evaluate/index.js';
 import type { Recipe } from '../recipe/index.js';
-import { type ComputeOptions, labelCounts, type RunFacts, type RunFolder } from '../train/index.js';
+import {
+  type ComputeOptions,
+  labelCounts,
+  type RunFacts,
+  type RunFolder,
+  stageNeeds,
+} from '../train/index.js';
 import { seenUtterances } from './seen-utterances.js';
 import { predictUtterances, type TestSetOptions, type TestSetPredictions } from './test-set.js';
 import { openTrainedModel } from './trained-model.js';
@@ -40,13 +46,14 @@ export interface OtherCorpus {
 const LEAST_CLASSES = 2;
 
 /**
- * What of a corpus a run of `recipe` can be scored on. The recipe's own label map holds where `labelMap` does not say
+ * What of a corpus a run of a stage of `recipe` can be scored on. The recipe's own label map holds where `labelMap` does not say
  * otherwise, and so does its `strip_tags`; its `id_pattern` is about ids of its own corpus.
  * @throws InputError for a map that names no label of the corpus, or leads to no class of the run; fewer than two
- *   classes in common; nothing to score; missing audio
+ *   classes in common; nothing to score; missing audio, where the run hears any
  */
 export async function otherCorpus(
-  recipe: Pick<Recipe, 'labels' | 'label_map' | 'strip_tags'>,
+  recipe: Recipe,
+  stage: 1 | 2,
   manifest: Manifest,
   labelMap: Readonly<Record<string, string>> = {},
 ): Promise<OtherCorpus> {
@@ -87,7 +94,7 @@ export async function otherCorpus(
       part.length === 0 ? 'has splits and no utterance in "test"' : 'has no test utterance of them';
     throw new InputError(`${manifest.csvPath} ${where}; there is nothing to score`);
   }
-  await checkAudioFiles(manifest, utterances);
+  if (stageNeeds(recipe, stage, 'checkpoint').audio) await checkAudioFiles(manifest, utterances);
   const renamed = [...map].filter(([from, to]) => own.has(from) && from !== to);
   return {
     manifest,

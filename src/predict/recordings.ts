@@ -23,8 +23,14 @@ import {
   type PredictionFormat,
   type PredictionWriter,
 } from '../evaluate/index.js';
-import { openSpeechEncoder, type SpeechEncoder } from '../models/index.js';
-import { type ComputeOptions, isCutText, type Spoken, type StoredFeatures } from '../train/index.js';
+import type { SpeechEncoder } from '../models/index.js';
+import {
+  type ComputeOptions,
+  encoderOf,
+  isCutText,
+  type Spoken,
+  type StoredFeatures,
+} from '../train/index.js';
 import { channelOfRow, hear, type RowNote } from './decoding.js';
 import { GENDER_COLUMN, type RecordingsInput, rowNames, transcriptOfRow } from './recording-rows.js';
 import type { TrainedModel } from './trained-model.js';
@@ -83,8 +89,9 @@ export async function predictRecordings(
   const noted: { kind: string; name: string }[] = [];
   try {
     if (model.needsAudio) {
-      const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
-      encoder = await openSpeechEncoder(checkpoint, { device, threads, onnx });
+      const source = await encoderOf(recipe);
+      if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
+      encoder = await source.open({ device, threads });
     }
     options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);

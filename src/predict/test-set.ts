@@ -53,9 +53,10 @@ export async function predictTestSet(
 ): Promise<TestSetPredictions> {
   const trained = await openTrainedModel(folder, compute);
   try {
-    const { recipe, facts } = trained;
+    const { recipe, facts, model } = trained;
     const placed = manifest === undefined ? recipe : { ...recipe, manifest };
-    const corpus = await loadCorpus(placed, facts.fold ?? undefined, ['test'], recordedDraw(facts));
+    const heard = model.needsAudio ? (['test'] as const) : [];
+    const corpus = await loadCorpus(placed, facts.fold ?? undefined, heard, recordedDraw(facts));
     const change = manifestChange(facts.manifest, trainedManifest(placed.manifest, corpus.manifest));
     if (change !== undefined) {
       throw new InputError(

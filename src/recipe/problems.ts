@@ -79,11 +79,22 @@ export function ruleProblems(values: Record<string, unknown>): Problem[] {
       });
     }
   }
+  problems.push(...encoderProblems(values));
   const { stage1 } = values;
   if (isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0) {
     problems.push({ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' });
   }
   return problems;
+}
+
+/** Audio has to be encoded by something. */
+function encoderProblems({ backbones, inputs }: Record<string, unknown>): Problem[] {
+  if (!isObject(backbones) || inputs === 'text') return [];
+  const { encoder, encoder_onnx: onnx } = backbones;
+  if (encoder !== null || typeof onnx === 'string') return [];
+  const what =
+    'is null, and so is encoder_onnx; name a HuBERT or an exported encoder (inputs: text needs none)';
+  return [{ path: ['backbones', 'encoder'], what }];
 }
 
 /** What is wrong with the parts of a prompt of one's own. */

@@ -116,11 +116,11 @@ export const recipeSchema = z.strictObject({
   backbones: z
     .strictObject({
       encoder: paper(
-        'HuBERT, a Hugging Face name or a folder',
-        text().default('facebook/hubert-large-ll60k'),
+        'HuBERT, a Hugging Face name or a folder; null where encoder_onnx stands alone',
+        text().nullable().default('facebook/hubert-large-ll60k'),
       ),
       encoder_onnx: plumbing(
-        'an exported HuBERT (.onnx) to run in place of the weights of encoder; null runs those',
+        'an exported speech encoder (.onnx) to run in place of encoder; null runs that',
         text().nullable().default(null),
       ),
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),

@@ -5,22 +5,24 @@
 
 import { InputError } from '../base/index.js';
 import {
+  type Checkpoint,
   checkpointIdentity,
+  configIdentity,
   declaredWeights,
   encoderKeys,
   FORMER_PREFIX,
   filesIdentity,
-  findSpeechEncoder,
   formerGraph,
-  hasFormer,
   languageModelGraph,
   type ModelIdentity,
   openCheckpoint,
+  type RobertaConfig,
   robertaKey,
   unreadWeights,
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { StageModel } from './experiment.js';
+import { encoderOf } from './features.js';
 import { type BackboneIdentities, backboneDifferences, type RunFacts, type RunFolder } from './run/index.js';
 import { formerConfig } from './stages.js';
 
@@ -30,47 +32,58 @@ export interface InspectedBackbones {
   readonly warnings: readonly string[];
 }
 
-type InspectedModel = Pick<StageModel, 'recipe' | 'backbones' | 'stage' | 'needsAudio'>;
+type InspectedModel = Pick<StageModel, 'recipe' | 'backbones' | 'needsAudio'>;
 
 /** Looks at the backbones that a stage computes with. @throws InputError when one cannot be read */
 export async function inspectBackbones(model: InspectedModel): Promise<InspectedBackbones> {
-  const { recipe, backbones, stage, needsAudio } = model;
+  const { recipe, backbones, needsAudio } = model;
   const { configs, former, llm } = backbones;
-  const encoder = needsAudio ? await inspectEncoder(recipe, configs.encoder) : undefined;
-  const readsRoberta = stage.number === 1 || hasFormer(recipe);
+  const encoder = needsAudio ? await inspectEncoder(recipe) : undefined;
   const identities = {
     ...(encoder && { encoder: encoder.identity }),
-    ...(readsRoberta && { former: await checkpointIdentity(former.checkpoint, configs.former) }),
+    ...(configs.former && { former: await formerIdentity(former.checkpoint, configs.former) }),
     ...(llm && { llm: await checkpointIdentity(llm.checkpoint, configs.llm!) }),
   };
   const warnings = [
     encoder?.warning,
-    readsRoberta ? unreadWeights(former.checkpoint, 'roberta', robertaKeys(model)) : undefined,
+    former.checkpoint && unreadWeights(former.checkpoint, 'roberta', robertaKeys(model, former.checkpoint)),
     llm && unreadWeights(llm.checkpoint, 'qwen2', languageModelKeys(model)),
   ];
   return { identities, warnings: warnings.filter((warning) => warning !== undefined) };
 }
 
+/** A Former's weights may all be those of the run itself; RoBERTa's config is then all that is read of it. */
+function formerIdentity(
+  checkpoint: Checkpoint | undefined,
+  config: RobertaConfig,
+): ModelIdentity | Promise<ModelIdentity> {
+  return checkpoint === undefined ? configIdentity(config) : checkpointIdentity(checkpoint, config);
+}
+
 async function inspectEncoder(
-  { backbones: { encoder, encoder_onnx } }: Recipe,
-  config: object,
+  recipe: Recipe,
 ): Promise<{ readonly identity: ModelIdentity; readonly warning: string | undefined }> {
+  const { encoder, encoder_onnx } = recipe.backbones;
+  const { files, config } = await encoderOf(recipe);
   if (encoder_onnx !== null) {
-    const { files } = await findSpeechEncoder(encoder, encoder_onnx);
     const graph = files.filter((file) => !file.endsWith('.json')); // configs are held by what is read of them
     return { identity: await filesIdentity(graph, config), warning: undefined };
   }
-  const checkpoint = await openCheckpoint(encoder);
+  const checkpoint = await openCheckpoint(encoder!);
   const identity = await checkpointIdentity(checkpoint, config);
   return { identity, warning: unreadWeights(checkpoint, 'hubert', encoderKeys(checkpoint)) };
 }
 
 /** The weights that the Former starts from or keeps, by the keys that they are stored under. */
-function robertaKeys({ recipe, backbones: { configs, former } }: InspectedModel): Set<string> {
-  const { define } = formerGraph(formerConfig(recipe, configs.encoder, configs.former), 'both');
+function robertaKeys(
+  { recipe, backbones: { configs } }: InspectedModel,
+  { weights }: Checkpoint,
+): Set<string> {
+  const encoder = { hiddenSize: configs.audioWidth };
+  const { define } = formerGraph(formerConfig(recipe, encoder, configs.former!), 'both');
   const stored = declaredWeights(define).flatMap(({ key }) => {
     const source = robertaKey(key.slice(FORMER_PREFIX.length));
-    return source === undefined ? [] : (former.checkpoint.weights.get(source)?.key ?? []);
+    return source === undefined ? [] : (weights.get(source)?.key ?? []);
   });
   return new Set(stored);
 }

@@ -1,4 +1,4 @@
-/** @file A recipe's three backbones, opened: configs, weights and tokenizers. */
+/** @file A recipe's backbones, opened as far as a stage reads them: configs, weights and tokenizers. */
 
 import { join } from 'node:path';
 import { loadTokenizer, type TextTokenizer } from '../data/text/index.js';
@@ -7,22 +7,30 @@ import {
   type Checkpoint,
   checkpointWeights,
   chooseHead,
+  encoderWidth,
   FORMER_PREFIX,
   findCheckpointFolder,
   openCheckpoint,
   parseQwen2Config,
   parseRobertaConfig,
-  readHubertConfig,
+  readRobertaConfig,
   requireWeight,
   type WeightRef,
   type Weights,
   weightsUnder,
 } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
+import type { StageNeeds } from './stage-needs.js';
 import type { BackboneConfigs } from './stages.js';
 
-/** RoBERTa's part: its weights without key prefix, and its tokenizer. */
+/** RoBERTa's part, of which a stage may read the one or the other. */
 export interface FormerBackbone {
+  /** Weights without key prefix. */
+  readonly checkpoint: Checkpoint | undefined;
+  readonly tokenizer: TextTokenizer | undefined;
+}
+
+export interface LanguageModel {
   readonly checkpoint: Checkpoint;
   readonly tokenizer: TextTokenizer;
 }
@@ -30,38 +38,52 @@ export interface FormerBackbone {
 export interface Backbones {
   readonly configs: BackboneConfigs;
   readonly former: FormerBackbone;
-  /** Absent for stage 1, which has no language model. */
-  readonly llm: FormerBackbone | undefined;
+  readonly llm: LanguageModel | undefined;
   /** What was decided about them where a config and its weights disagree, for the user. */
   readonly notes: readonly string[];
   /** Frozen weights of a stage, in place in the checkpoints' files. */
   readonly frozen: (graph: Graph) => Weights;
 }
 
-/** Opens what a stage needs. @throws InputError naming the backbone that is missing or broken */
-export async function openBackbones(recipe: Recipe, stage: 1 | 2): Promise<Backbones> {
-  const { backbones } = recipe;
-  const encoder = await readHubertConfig(backbones.encoder);
-  const former = weightsUnder(await openCheckpoint(backbones.former), ['roberta.', '']);
-  const formerConfig = parseRobertaConfig(former.config, join(former.dir, 'config.json'));
-  const formerTokenizer = await loadTokenizer(former.dir);
-  const llmFolder = stage === 2 ? await findCheckpointFolder(backbones.llm) : undefined;
-  const llm = llmFolder === undefined ? undefined : await openCheckpoint(llmFolder);
-  const llmTokenizer = llmFolder === undefined ? undefined : await loadTokenizer(llmFolder);
-  const head = llm && (await chooseHead(llm, parseQwen2Config(llm.config, join(llm.dir, 'config.json'))));
+/** Opens what a stage needs, and nothing else. @throws InputError naming the backbone that is missing or broken */
+export async function openBackbones({ backbones }: Recipe, needs: StageNeeds): Promise<Backbones> {
+  const { encoder, encoder_onnx: onnx } = backbones;
+  const audioWidth = needs.audio ? (await encoderWidth(encoder, onnx)).width : 0;
+  const former = await openFormer(backbones.former, needs);
+  const llm = needs.llm ? await openLanguageModel(backbones.llm) : undefined;
   const lookup = (key: string, shape: readonly number[]): WeightRef => {
-    if (key.startsWith(FORMER_PREFIX)) return requireWeight(former, key.slice(FORMER_PREFIX.length), shape);
-    return requireWeight(llm!, key, shape);
+    if (!key.startsWith(FORMER_PREFIX)) return requireWeight(llm!.checkpoint, key, shape);
+    return requireWeight(former.checkpoint!, key.slice(FORMER_PREFIX.length), shape);
   };
   return {
-    configs: {
-      encoder,
-      former: formerConfig,
-      llm: head?.config,
-    },
-    former: { checkpoint: former, tokenizer: formerTokenizer },
-    llm: llm && llmTokenizer && { checkpoint: llm, tokenizer: llmTokenizer },
-    notes: head?.note === undefined ? [] : [head.note],
+    configs: { audioWidth, former: former.config, llm: llm?.config },
+    former,
+    llm,
+    notes: llm?.note === undefined ? [] : [llm.note],
     frozen: (graph) => checkpointWeights(graph, lookup),
   };
+}
+
+async function openFormer(
+  nameOrPath: string,
+  { former, formerWeights, text }: StageNeeds,
+): Promise<FormerBackbone & { readonly config: BackboneConfigs['former'] }> {
+  if (!former) return { checkpoint: undefined, tokenizer: undefined, config: undefined };
+  const checkpoint = formerWeights
+    ? weightsUnder(await openCheckpoint(nameOrPath), ['roberta.', ''])
+    : undefined;
+  const config = checkpoint
+    ? parseRobertaConfig(checkpoint.config, join(checkpoint.dir, 'config.json'))
+    : await readRobertaConfig(nameOrPath);
+  const tokenizer = text ? await loadTokenizer(await findCheckpointFolder(nameOrPath)) : undefined;
+  return { checkpoint, tokenizer, config };
+}
+
+/** @throws InputError when it is missing, broken or no Qwen2 */
+async function openLanguageModel(nameOrPath: string) {
+  const dir = await findCheckpointFolder(nameOrPath);
+  const checkpoint = await openCheckpoint(dir);
+  const tokenizer = await loadTokenizer(dir);
+  const head = await chooseHead(checkpoint, parseQwen2Config(checkpoint.config, join(dir, 'config.json')));
+  return { checkpoint, tokenizer, ...head };
 }

@@ -14,6 +14,7 @@ import {
 import {
   checkpointWeights,
   chooseHead,
+  encoderWidth,
   FORMER_PREFIX,
   findCheckpointFolder,
   openCheckpoint,
@@ -22,7 +23,6 @@ import {
   parseRobertaConfig,
   publishedConfigs,
   type Qwen2Config,
-  readExportedEncoder,
   readHubertConfig,
   readQwen2Config,
   readRobertaConfig,
@@ -32,8 +32,9 @@ import { labelCounts, loadCorpus, TRAINING_PARTS } from './corpus.js';
 import { countOf } from './run-facts.js';
 import { countSteps } from './schedule.js';
 import { type Stage, stageEvaluationGraph, stageParameters } from './stage.js';
+import { type StageNeeds, stageNeeds, trainingStart } from './stage-needs.js';
 import { accumulationWarning, buildTraining, stageSettings } from './stage-settings.js';
-import { type BackboneConfigs, defineStage1, defineStage2, formerConfig } from './stages.js';
+import { type BackboneConfigs, defineStage } from './stages.js';
 import {
   corpusSteps,
   largestSteps,
@@ -53,14 +54,12 @@ export interface StageSize {
   /** Absent where the corpus is not prepared; `corpusProblem` says why. */
   readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
   readonly corpusProblem?: string;
-  /** What in the corpus is likely not what was meant. */
-  readonly corpusWarnings: readonly string[];
   /** The step that the memory is for. */
   readonly step: StepSize;
   /** Epochs whose largest step that is; absent for one of middling clips, where the corpus is not prepared. */
   readonly epochs?: number;
-  /** What gradient accumulation changes in the results, where it does. */
-  readonly warning: string | undefined;
+  /** What in the corpus is likely not meant, what gradient accumulation changes in the results, and what is to know of the encoder. */
+  readonly warnings: readonly string[];
 }
 
 /** Epochs whose batches are looked at: the longest clip is in each, beside others. */
@@ -69,9 +68,10 @@ const SIZED_EPOCHS = 5;
 /** Builds the full training graph of a stage and sizes it. @throws InputError for a config that cannot be built */
 export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | undefined): Promise<StageSize> {
   const settings = stageSettings(recipe, number);
-  const warning = accumulationWarning(recipe, number);
-  const configs = await backboneConfigs(recipe, number);
-  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS).catch((error: unknown) => {
+  const needs = stageNeeds(recipe, number, trainingStart(recipe, number));
+  const { configs, warning } = await backboneConfigs(recipe, needs);
+  const warnings = [accumulationWarning(recipe, number), warning].filter((text) => text !== undefined);
+  const corpus = await loadCorpus(recipe, fold, needs.audio ? TRAINING_PARTS : []).catch((error: unknown) => {
     if (error instanceof InputError) return errorMessage(error);
     throw error;
   });
@@ -83,10 +83,7 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
     warmupFraction: settings.warmup_fraction,
   };
   const plan = countSteps(known?.train.length ?? settings.batch_size, passes);
-  const { encoder_onnx } = recipe.backbones;
-  // Unlike weights, which may still be to fetch, an exported encoder is there or the recipe is wrong.
-  if (encoder_onnx !== null) await readExportedEncoder(encoder_onnx, configs.encoder);
-  const languageModelDtype = await languageModelType(recipe, number);
+  const languageModelDtype = await languageModelType(recipe, needs);
   const startedAt = performance.now();
   const stage = defineUnweighted(recipe, number, configs, counts, languageModelDtype);
   const parameters = stageParameters(stage);
@@ -108,8 +105,7 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
     ...largestEstimate(sized, steps),
     nodes: stepNodes(training),
     buildSec,
-    warning,
-    corpusWarnings: known?.warnings ?? [],
+    warnings: [...(known?.warnings ?? []), ...warnings],
     ...(known
       ? {
           ...(hasSteps && { epochs }),
@@ -131,7 +127,7 @@ export interface SizedGraphs {
 
 /** Entries of a stage's tokenizers together. */
 export function vocabularyOf({ former, llm }: Pick<BackboneConfigs, 'former' | 'llm'>): number {
-  return former.vocabSize + (llm?.vocabSize ?? 0);
+  return (former?.vocabSize ?? 0) + (llm?.vocabSize ?? 0);
 }
 
 /** Multiply-adds count two; measured on server cores with AVX2, for whole steps. */
@@ -183,22 +179,30 @@ export function peakMemory(
     graphs,
     largestSteps(recipe, stage, batches, (index) => lengths[index]!),
   );
-  return `${peak} (estimated: ${mib(memory.totalBytes)} for its largest step: ${stepText(step, stage)})`;
+  return `${peak} (estimated: ${mib(memory.totalBytes)} for its largest step: ${stepText(step)})`;
 }
 
-/** "batch 8, 250 frames, 32 text tokens, prompt 128" */
-export function stepText({ batch, microBatches }: StepSize, stage: 1 | 2): string {
+/** "batch 8, 250 frames, 32 text tokens, prompt 128"; what a stage does not read is left out. */
+export function stepText({ batch, microBatches }: StepSize): string {
   const rows =
     microBatches === 1 ? `batch ${batch.batch}` : `${microBatches} micro-batches of ${batch.batch}`;
-  return `${rows}, ${batch.frames} frames, ${batch.text} text tokens${stage === 2 ? `, prompt ${batch.prompt}` : ''}`;
+  return [
+    rows,
+    ...(batch.frames > 0 ? [`${batch.frames} frames`] : []),
+    ...(batch.text > 0 ? [`${batch.text} text tokens`] : []),
+    ...(batch.prompt > 0 ? [`prompt ${batch.prompt}`] : []),
+  ].join(', ');
 }
 
-/** Configs from the checkpoints where they are present, else as published. */
+/**
+ * Configs of what is needed, from the checkpoints where they are present, else as published; with what is to know of the
+ * encoder. Unlike weights, which may still be to fetch, an exported encoder is there or the recipe is wrong.
+ */
 export async function backboneConfigs(
-  recipe: Pick<Recipe, 'backbones'>,
-  stage: 1 | 2,
-): Promise<BackboneConfigs> {
-  const { encoder, former, llm } = recipe.backbones;
+  { backbones }: Pick<Recipe, 'backbones'>,
+  needs: StageNeeds,
+): Promise<{ readonly configs: BackboneConfigs; readonly warning: string | undefined }> {
+  const { encoder, encoder_onnx: onnx, former, llm } = backbones;
   const orPublished = async <T>(
     name: string,
     read: (name: string) => Promise<T>,
@@ -212,10 +216,22 @@ export async function backboneConfigs(
     );
     return isPresent || published === undefined ? read(name) : parse(published, `${name} (as published)`);
   };
+  const hubertWidth = async (name: string): Promise<{ width: number; warning: undefined }> => {
+    const config = await orPublished(name, readHubertConfig, (raw, path) => parseHubertConfig(raw, path));
+    return { width: config.hiddenSize, warning: undefined };
+  };
+  const audio = !needs.audio
+    ? undefined
+    : onnx === null && encoder !== null
+      ? await hubertWidth(encoder)
+      : await encoderWidth(encoder, onnx);
   return {
-    encoder: await orPublished(encoder, readHubertConfig, (raw, path) => parseHubertConfig(raw, path)),
-    former: await orPublished(former, readRobertaConfig, parseRobertaConfig),
-    llm: stage === 2 ? await orPublished(llm, readLanguageModel, parseQwen2Config) : undefined,
+    configs: {
+      audioWidth: audio?.width ?? 0,
+      former: needs.former ? await orPublished(former, readRobertaConfig, parseRobertaConfig) : undefined,
+      llm: needs.llm ? await orPublished(llm, readLanguageModel, parseQwen2Config) : undefined,
+    },
+    warning: audio?.warning,
   };
 }
 
@@ -227,8 +243,8 @@ async function readLanguageModel(name: string): Promise<Qwen2Config> {
 }
 
 /** The type that the language model's weights are stored in: of the checkpoint, or the published ones' bfloat16. */
-async function languageModelType({ backbones }: Recipe, stage: 1 | 2): Promise<DType> {
-  if (stage === 1) return 'float32';
+async function languageModelType({ backbones }: Recipe, { llm }: StageNeeds): Promise<DType> {
+  if (!llm) return 'float32';
   const folder = await findCheckpointFolder(backbones.llm).catch(() => undefined);
   if (folder === undefined) return 'bfloat16';
   // Configs may be there before the weights are.
@@ -251,8 +267,7 @@ function defineUnweighted(
       const byteLength = dtypeInfo[dtype].bytes * elementCount(shape);
       return { key, shape, dtype, path: '/unweighted.safetensors', offset: 0, byteLength };
     });
-  const former = formerConfig(recipe, configs.encoder, configs.former);
-  if (number === 1) return defineStage1(recipe, former, counts, frozen);
   // Which token a label word is does not change any size.
-  return defineStage2(recipe, former, configs.llm!, [...recipe.labels.keys()], frozen);
+  const labelTokenIds = [...recipe.labels.keys()];
+  return defineStage(recipe, number, configs, { trainingCounts: counts, labelTokenIds }, frozen);
 }

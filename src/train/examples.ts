@@ -1,5 +1,6 @@
 /** @file Utterances as the models read them: token ids, prompt ids, label and where the features are. */
 
+import { InputError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
 import {
   answerIds,
@@ -27,7 +28,7 @@ export interface Example {
   readonly path: string;
   /** Index into the labels; -1 where the truth is not known. */
   readonly label: number;
-  /** RoBERTa ids with <s> and </s>. */
+  /** RoBERTa ids with <s> and </s>; none where the stage does not read them. */
   readonly textIds: readonly number[];
   /** Tokens of the transcript that the Former does not get, beyond the most that it is given; absent where there are none. */
   readonly cutTokens?: number;
@@ -57,11 +58,16 @@ export function labelWords(recipe: Recipe): string[] {
 
 /**
  * The recipe's prompt with the words' token ids.
- * @throws InputError when two words begin with one token
+ * @throws InputError naming the recipe's key when two words begin with one token
  */
 export function promptSetting(recipe: Recipe, tokenizer: TextTokenizer, template: RunPrompt): PromptSetting {
   const words = labelWords(recipe);
-  return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
+  try {
+    return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`label_words: ${error.message} (--set label_words.LABEL=WORD changes one)`);
+  }
 }
 
 /** How transcripts are tokenized for the Former. */
@@ -69,23 +75,23 @@ export interface TextSetting {
   readonly tokenizer: TextTokenizer;
   /** <s> and </s> included. */
   readonly maxTokens: number;
-  /** Whether there is a Former that reads them; true by default. Without one nothing is cut. */
-  readonly isRead?: boolean;
 }
 
-/** Tokenizes utterances for stage 1, and for stage 2 where a prompt setting is given. */
+/**
+ * Tokenizes utterances: for the Former where it reads text, and for stage 2 where a prompt setting is given.
+ */
 export function makeExamples(
   utterances: readonly Spoken[],
   labels: readonly string[],
   views: InputViews,
-  text: TextSetting,
+  text: TextSetting | undefined,
   prompt?: PromptSetting,
 ): Example[] {
   return utterances.map((utterance) => {
     const label = labels.indexOf(utterance.label);
-    const whole = text.tokenizer.encode(utterance.text);
-    const textIds = cutTokens(whole, text.maxTokens);
-    const left = text.isRead === false ? 0 : whole.length - textIds.length;
+    const whole = text?.tokenizer.encode(utterance.text) ?? [];
+    const textIds = text === undefined ? [] : cutTokens(whole, text.maxTokens);
+    const left = whole.length - textIds.length;
     const base = {
       ...{ id: utterance.id, path: utterance.path, label, textIds },
       ...(left > 0 && { cutTokens: left }),

@@ -2,7 +2,7 @@
 
 import { InputError } from '../base/index.js';
 import type { ValidationDraw } from '../data/corpora/index.js';
-import { hasFormer } from '../models/index.js';
+import { hasFormer, type RobertaConfig } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { type Backbones, openBackbones } from './backbones.js';
 import { balancedBatches, type EpochBatches, lengthBatches, shuffledBatches } from './batches.js';
@@ -11,11 +11,13 @@ import { type ExperimentCorpus, labelCounts, loadCorpus, TRAINING_PARTS } from '
 import { type Example, makeExamples, type PromptSetting, promptSetting, type Spoken } from './examples.js';
 import { type ComputeOptions, type ExtractedFeatures, type FeatureSource, openFeatures } from './features.js';
 import { pooledFeatures } from './pooled-features.js';
+import { promptProblem } from './prompt-limit.js';
 import { recipePrompt } from './prompts.js';
 import type { RunPrompt } from './run/index.js';
 import { type Stage, type StageParameters, stageParameters } from './stage.js';
+import { type Start, stageNeeds, trainingStart } from './stage-needs.js';
 import { stageSettings } from './stage-settings.js';
-import { defineStage1, defineStage2, formerConfig } from './stages.js';
+import { defineStage } from './stages.js';
 
 /** A stage with its models' definition; knows no corpus. */
 export interface StageModel {
@@ -27,7 +29,7 @@ export interface StageModel {
   readonly prompt: PromptSetting | undefined;
   /** Whether clips are encoded at all (not for a text-only experiment). */
   readonly needsAudio: boolean;
-  /** The most tokens of a transcript that the Former is given. */
+  /** The most tokens of a transcript that the Former is given; 0 where none reads text. */
   readonly maxTextTokens: number;
   examples(utterances: readonly Spoken[]): Example[];
   /** What keeps the language model from reading an example's prompt, in words; undefined where nothing does. */
@@ -37,63 +39,54 @@ export interface StageModel {
 }
 
 /**
- * Opens the backbones and defines the stage on them.
+ * Opens the backbones as far as the stage reads them, and defines the stage on them.
  * @param trainingCounts training utterances per label, for the focal loss; equal weights where only inference is asked
  * @param runPrompt that of the run, where there is one; else the recipe's
+ * @param start where the parameters come from; a run's own checkpoint where only inference is asked
  */
 export async function openStageModel(
   recipe: Recipe,
   stageNumber: 1 | 2,
   trainingCounts: readonly number[] = recipe.labels.map(() => 1),
   runPrompt: RunPrompt = recipePrompt(recipe),
+  start: Start = 'checkpoint',
 ): Promise<StageModel> {
-  const backbones = await openBackbones(recipe, stageNumber);
-  const former = formerConfig(recipe, backbones.configs.encoder, backbones.configs.former);
-  const prompt = stageNumber === 2 ? promptSetting(recipe, backbones.llm!.tokenizer, runPrompt) : undefined;
-  const stage =
-    prompt === undefined
-      ? defineStage1(recipe, former, trainingCounts, backbones.frozen)
-      : defineStage2(
-          recipe,
-          former,
-          backbones.configs.llm!,
-          prompt.labelWordIds.map((ids) => ids[0]!),
-          backbones.frozen,
-        );
-  const { tokenizer } = backbones.former;
-  // RoBERTa's position table also holds the rows up to the padding id.
-  const longest = former.roberta.maxPositionEmbeddings - former.roberta.padTokenId - 1;
-  const maxTokens = Math.min(recipe.max_text_tokens, longest);
+  const needs = stageNeeds(recipe, stageNumber, start);
+  const backbones = await openBackbones(recipe, needs);
+  const { configs, former, llm } = backbones;
+  const prompt = llm && promptSetting(recipe, llm.tokenizer, runPrompt);
+  const labelTokenIds = prompt?.labelWordIds.map((ids) => ids[0]!) ?? [];
+  const stage = defineStage(
+    recipe,
+    stageNumber,
+    configs,
+    { trainingCounts, labelTokenIds },
+    backbones.frozen,
+  );
+  const text = former.tokenizer && {
+    tokenizer: former.tokenizer,
+    maxTokens: Math.min(recipe.max_text_tokens, longestText(configs.former!)),
+  };
   const slotPerFrame = stageNumber === 2 && !hasFormer(recipe);
-  const isRead = stage.inputs.some(({ name }) => name === 'input_ids');
   return {
     recipe,
     backbones,
     stage,
     parameters: stageParameters(stage),
     prompt,
-    needsAudio: stage.inputs.some(({ name }) => name === 'audio_features'),
-    maxTextTokens: maxTokens,
-    examples: (utterances) =>
-      makeExamples(utterances, recipe.labels, recipe.inputs, { tokenizer, maxTokens, isRead }, prompt),
-    promptProblem: ({ prompt: own }) => {
-      if (own === undefined) return undefined;
-      // How many slots a clip takes is known when its features are: the most that it may.
-      const slots = slotPerFrame && own.audioPosition >= 0 ? recipe.projector.slots : 1;
-      const tokens = own.ids.length - 1 + slots + own.answer.length;
-      const { maxPositionEmbeddings: most } = backbones.configs.llm!;
-      if (tokens <= most) return undefined;
-      return `its prompt of ${tokens} tokens is longer than the ${most} that ${recipe.backbones.llm} reads (max_position_embeddings)`;
-    },
+    needsAudio: needs.audio,
+    maxTextTokens: text?.maxTokens ?? 0,
+    examples: (utterances) => makeExamples(utterances, recipe.labels, recipe.inputs, text, prompt),
+    promptProblem: ({ prompt: own }) => own && promptProblem(recipe, configs.llm!, own),
     collation: (features, targets) => {
-      const { audioWidth } = former;
+      const { audioWidth } = configs;
       const { read, frames } = slotPerFrame
         ? pooledFeatures(features, audioWidth, recipe.projector.slots)
         : features;
       return {
         wanted: new Set([...stage.inputs, ...(targets ? stage.targets : [])].map(({ name }) => name)),
         audioWidth,
-        textPadId: former.roberta.padTokenId,
+        textPadId: configs.former?.padTokenId ?? 0,
         promptPadId: prompt?.tokenizer.padId ?? 0,
         emotionTokenWeight: recipe.stage2.emotion_token_weight,
         slotPerFrame,
@@ -102,6 +95,11 @@ export async function openStageModel(
       };
     },
   };
+}
+
+/** Tokens of the longest text that a RoBERTa reads: its position table also holds the rows up to the padding id. */
+function longestText({ maxPositionEmbeddings, padTokenId }: RobertaConfig): number {
+  return maxPositionEmbeddings - padTokenId - 1;
 }
 
 /** A stage model on its corpus. */
@@ -117,9 +115,11 @@ export async function openExperiment(
   draw?: ValidationDraw,
   prompt?: RunPrompt,
 ): Promise<Experiment> {
-  const corpus = await loadCorpus(recipe, fold, TRAINING_PARTS, draw);
+  const start = trainingStart(recipe, stage);
+  const heard = stageNeeds(recipe, stage, start).audio ? TRAINING_PARTS : [];
+  const corpus = await loadCorpus(recipe, fold, heard, draw);
   const counts = labelCounts(corpus.train, recipe.labels);
-  const model = await openStageModel(recipe, stage, counts, prompt ?? recipePrompt(recipe, corpus));
+  const model = await openStageModel(recipe, stage, counts, prompt ?? recipePrompt(recipe, corpus), start);
   return { ...model, corpus };
 }
 
@@ -165,11 +165,13 @@ export interface BatchSetting {
   readonly recipe: Recipe;
   readonly stage: Pick<Stage, 'number'>;
   readonly corpus: Pick<ExperimentCorpus, 'train'>;
+  /** Whether clips count for the length of an utterance, as they do unless this says otherwise. */
+  readonly needsAudio?: boolean;
 }
 
 /** Which training utterances share a batch in each epoch, as the recipe wants it. */
 export function trainingBatches(
-  { recipe, stage, corpus }: BatchSetting,
+  { recipe, stage, corpus, needsAudio = true }: BatchSetting,
   examples: readonly ExampleLengths[],
 ): EpochBatches {
   const { batches, batch_size } = stageSettings(recipe, stage.number);
@@ -183,7 +185,7 @@ export function trainingBatches(
     );
   }
   const lengths = examples.map(({ textIds, prompt }, index) => {
-    const audioSec = Math.min(train[index]!.durationSec, recipe.max_audio_sec);
+    const audioSec = needsAudio ? Math.min(train[index]!.durationSec, recipe.max_audio_sec) : 0;
     const tokens = textIds.length + (prompt === undefined ? 0 : prompt.ids.length + prompt.answer.length);
     return tokens + (audioSec * FRAMES_PER_SEC) / FRAMES_PER_TOKEN;
   });

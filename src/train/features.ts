@@ -8,7 +8,7 @@ import {
   readFeatures,
 } from '../data/features/index.js';
 import type { Device } from '../engine/runtime/index.js';
-import { findSpeechEncoder, type SpeechEncoder } from '../models/index.js';
+import { type EncoderSource, findSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { StoredFeatures } from './collation.js';
 import type { Spoken } from './examples.js';
@@ -25,7 +25,7 @@ export interface ComputeOptions {
   readonly onFeatures?: (progress: FeatureProgress) => void;
   /** Told what is to be known of the sound of the clips, in one line, where there is something. */
   readonly onAudioNotes?: (text: string) => void;
-  /** Told what the user should know of a run or of backbones that are opened. */
+  /** Told what the user should know of a run, or of backbones that are opened. */
   readonly onNote?: (text: string) => void;
   readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
@@ -52,6 +52,11 @@ const NO_FEATURES: ExtractedFeatures = {
   },
 };
 
+/** The speech encoder of a recipe. @throws InputError when it is missing or broken */
+export function encoderOf({ backbones }: Pick<Recipe, 'backbones'>): Promise<EncoderSource> {
+  return findSpeechEncoder(backbones.encoder, backbones.encoder_onnx);
+}
+
 /**
  * Makes sure that the cache holds the features of all utterances. The encoder is loaded only when one is missing.
  * @throws InputError for audio that cannot be read, naming it
@@ -62,10 +67,10 @@ export async function openFeatures(
   compute: ComputeOptions,
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
-  const { encoder: checkpoint, encoder_onnx } = recipe.backbones;
-  const source = await findSpeechEncoder(checkpoint, encoder_onnx);
+  const source = await encoderOf(recipe);
   const cache = await openFeatureCache(compute.cacheDir, source.files);
   const { device, threads, onFeatures, stop } = compute;
+  if (source.warning !== undefined) compute.onWarning?.(source.warning);
   let encoder: Promise<SpeechEncoder> | undefined;
   try {
     const { entries, cropped, notes } = await extractFeatures({

@@ -18,7 +18,7 @@ export {
   openStageModel,
   type StageModel,
 } from './experiment.js';
-export { type ComputeOptions, type FeatureSource, openFeatures } from './features.js';
+export { type ComputeOptions, encoderOf, type FeatureSource, openFeatures } from './features.js';
 export {
   type FailedInference,
   type Inference,
@@ -27,6 +27,7 @@ export {
   requireInferences,
   validationFigures,
 } from './inference.js';
+export { reviewPlan } from './plan-review.js';
 export { namesGender, recordedPrompt } from './prompts.js';
 export {
   type ListedRun,
@@ -36,8 +37,10 @@ export {
   type RunFacts,
   type RunFolder,
   type RunPrompt,
+  type RunTimes,
   readFacts,
   readMetrics,
+  readTimes,
   runFiles,
   runFolder,
   stageFolder,
@@ -49,6 +52,7 @@ export { recordedDraw, trainedManifest } from './run-facts.js';
 export { runStage, type StageOutcome, type StageRunOptions } from './run-stage.js';
 export { type PlannedRun, prepareRuns } from './shared-features.js';
 export { type StageParameters, stageEvaluationGraph } from './stage.js';
+export { type StageNeeds, stageNeeds, trainingStart } from './stage-needs.js';
 export { hasStage1, stagesOf, startsFromStage1 } from './stage-order.js';
 export { formerConfig } from './stages.js';
 export type { TrainingReport, ValidationFigures } from './trainer.js';

@@ -1,10 +1,10 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
-import { InputError, pathExists, writeJsonAtomic } from '../base/index.js';
+import { errorMessage, InputError, pathExists, writeJsonAtomic } from '../base/index.js';
 import type { ValidationDraw } from '../data/corpora/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
 import { openWeightsFile } from '../models/index.js';
-import { changedKeys, dumpRecipe, loadRecipe, type Recipe } from '../recipe/index.js';
+import type { Recipe } from '../recipe/index.js';
 import { inspectBackbones, requireSameBackbones } from './backbone-inspection.js';
 import { labelCounts } from './corpus.js';
 import { countCutTexts, cutNotes } from './cut-inputs.js';
@@ -31,6 +31,7 @@ import {
   type RunFolder,
   readFacts,
   readPosition,
+  recordTimings,
   removeDeadLock,
   removeTemporaries,
   settleCheckpoint,
@@ -46,6 +47,8 @@ import { isTrainingOver, type SelectionRule } from './selection.js';
 import { stageEvaluationGraph } from './stage.js';
 import { startsFromStage1 } from './stage-order.js';
 import { accumulationWarning, buildTraining, stageSettings } from './stage-settings.js';
+import { checkStage1Recipe } from './stage1-recipe.js';
+import { reviewStage2 } from './stage2-review.js';
 import { type TrainingControls, trainExperiment } from './train-experiment.js';
 
 export interface StageRunOptions extends TrainingControls {
@@ -79,6 +82,7 @@ const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null
  */
 export async function runStage(options: StageRunOptions): Promise<StageOutcome> {
   const { recipe, stage, fold, root, onNote } = options;
+  const startedAt = new Date();
   const folder = stageFolder(root, stage, fold);
   const begun = await begunRun(folder);
   const draw = await validationDraw(options, begun);
@@ -87,7 +91,6 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   const accumulation = accumulationWarning(recipe, stage);
   const { identities, warnings } = await inspectBackbones(experiment);
   const stage1 = await stage1Checkpoint(options, identities);
-  const otherKeys = stage1 === undefined ? [] : await keysOtherThanStage1(options);
   const { epochs, batch_size, warmup_fraction } = stageSettings(recipe, stage);
   const selection = selectionRule(experiment);
   const passes = { epochs, batchSize: batch_size, warmupFraction: warmup_fraction };
@@ -110,6 +113,12 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   }
   const doubtful = found.status === 'unfinished' ? await verifyUnfinished(folder, found.facts) : undefined;
   if (doubtful !== undefined) options.onWarning?.(doubtful);
+  const isNew = status === 'new';
+  const ahead = stage === 1 || isNew ? await stage2Ahead(experiment, isNew, options) : undefined;
+  const otherSettings =
+    stage1 !== undefined && isNew
+      ? await checkStage1Recipe(recipe, stageFolder(root, 1, fold), corpus.manifest.sha256)
+      : undefined;
   const examples = trainingExamples(experiment);
   const plan = planSteps(corpus.train.length, {
     ...passes,
@@ -121,6 +130,8 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   reviewCorpus(experiment, options);
   const flattering = stage1 && trainedOnBefore((await readFacts(stageFolder(root, 1, fold)))!, planned);
   if (flattering !== undefined) options.onWarning?.(flattering);
+  if (ahead !== undefined) options.onWarning?.(ahead);
+  if (otherSettings !== undefined) onNote?.(otherSettings);
   if (accumulation !== undefined) options.onWarning?.(accumulation);
   if (found.status === 'unfinished') {
     onNote?.(`going on after step ${start.step} of ${totalSteps}`);
@@ -137,7 +148,9 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
 
   const compute = found.status === 'new' ? options.compute : computeAsBegun(folder, found.facts, options);
   compute.onBegin?.();
+  const encodingSince = performance.now();
   const features = await experimentFeatures(experiment, [...corpus.train, ...corpus.dev], compute);
+  const encodingSec = (performance.now() - encodingSince) / 1000;
   const { cropped } = features;
   const cutTexts = countCutTexts([...examples.train, ...examples.dev]);
   const facts = { ...planned, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
@@ -145,25 +158,18 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
   for (const text of cutNotes(experiment, { clips: cropped, texts: cutTexts, total })) onNote?.(text);
   const training = buildTraining(experiment, plan);
   const evaluation = stageEvaluationGraph(experiment.stage, parameters);
-  const initial =
-    status === 'new'
-      ? await initialParameters(experiment, examples.train, features, stage1?.path).catch(
-          (error: unknown) => {
-            if (!(error instanceof InputError) || otherKeys.length === 0) throw error;
-            throw new InputError(
-              `${error.message}; stage 1 was trained with another recipe (${otherKeys.join('; ')}): give both stages the same --set`,
-            );
-          },
-        )
-      : undefined;
-  if (initial !== undefined && otherKeys.length > 0)
-    onNote?.(`stage 1 was trained with another recipe: ${otherKeys.join('; ')}`);
+  const initial = isNew
+    ? await initialParameters(experiment, examples.train, features, stage1?.path)
+    : undefined;
   const unlock = await lockRun(folder);
   const host = startSessionHost();
+  const timings = await recordTimings(folder, facts, { begun: startedAt, step: start.step, isNew });
+  let outcome: 'finished' | 'interrupted' | undefined;
   try {
-    if (status === 'new') await createRun(folder, recipe, facts);
+    if (isNew) await createRun(folder, recipe, facts);
     await removeTemporaries(folder);
     await settleCheckpoint(folder);
+    timings.spent('encoding', encodingSec);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
     const session = await openSession(host, trainingModel, compute, training);
@@ -184,6 +190,7 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
       training,
       session,
       evaluationSession,
+      timings,
     });
     const graphs = {
       training,
@@ -204,15 +211,24 @@ export async function runStage(options: StageRunOptions): Promise<StageOutcome> 
       const { checkpoint, checkpoints } = (await readFacts(folder)) ?? facts;
       await writeJsonAtomic(folder.facts, { ...facts, ...end, checkpoint, checkpoints } as RunFacts);
     }
-    return { status: finished ? 'finished' : 'interrupted', folder, position, totalSteps };
+    outcome = finished ? 'finished' : 'interrupted';
+    return { status: outcome, folder, position, totalSteps };
   } finally {
+    await timings.end(outcome ?? 'failed');
     await host.close();
     await unlock();
   }
 }
 
+/** What decides how epochs are chosen; an {@link Experiment} is one. */
+interface SelectionSetting {
+  readonly recipe: Recipe;
+  readonly stage: { readonly number: 1 | 2 };
+  readonly corpus: { readonly dev: { readonly length: number } };
+}
+
 /** @throws InputError when patience is asked for and nothing tells a better epoch from a worse one */
-function selectionRule({ recipe, stage, corpus }: Experiment): SelectionRule {
+export function selectionRule({ recipe, stage, corpus }: SelectionSetting): SelectionRule {
   const { select, select_figure, patience, epochs } = stageSettings(recipe, stage.number);
   const key = `stage${stage.number}`;
   if (patience > 0 && select === 'last')
@@ -284,17 +300,25 @@ async function stage1Checkpoint(
   );
 }
 
-/** Keys of which a stage 1 may have another value than its stage 2, because it does not read them. */
-const STAGE_2_KEYS =
-  /^(stage2|lora|projector|prompt|paper|backbones\.llm|label_words|keep_checkpoints)(\.|$)/;
-
-/** "former.queries was 4, is 8" for every key that stage 1 was trained with another value of. */
-async function keysOtherThanStage1({ recipe, root, fold }: StageRunOptions): Promise<string[]> {
-  const path = stageFolder(root, 1, fold).recipe;
-  if (!(await pathExists(path))) return [];
-  return changedKeys(dumpRecipe(await loadRecipe({ path })), dumpRecipe(recipe))
-    .filter(({ key }) => !STAGE_2_KEYS.test(key))
-    .map(({ key, before: was = 'absent', after: is = 'absent' }) => `${key} was ${was}, is ${is}`);
+/**
+ * What stage 2, or the evaluation behind it, will refuse or lack: found before anything is trained. A run that has begun
+ * goes on all the same: it is not changed by that.
+ * @returns what to warn of
+ * @throws InputError for what stage 2 would refuse of a new run
+ */
+async function stage2Ahead(
+  { recipe, corpus }: Experiment,
+  isNew: boolean,
+  { fold }: StageRunOptions,
+): Promise<string | undefined> {
+  try {
+    selectionRule({ recipe, stage: { number: 2 }, corpus });
+    const warning = await reviewStage2(recipe, corpus);
+    return (fold ?? 1) === 1 ? warning : undefined; // one for all folds
+  } catch (error) {
+    if (isNew || !(error instanceof InputError)) throw error;
+    return `stage 2 will not start: ${errorMessage(error)}`;
+  }
 }
 
 /** Says what of the corpus is not trained on, and which classes it has nothing of. */

@@ -9,7 +9,6 @@ import {
   FORMER_PREFIX,
   type FormerConfig,
   formerInputs,
-  type HubertConfig,
   noDropout,
   type Qwen2Config,
   type RobertaConfig,
@@ -27,18 +26,18 @@ import type { Recipe } from '../recipe/index.js';
 import type { Stage } from './stage.js';
 import { hasStage1 } from './stage-order.js';
 
-/** The configs that a recipe's models are built from. */
+/** What a stage's models are built from: of each backbone that the stage reads. */
 export interface BackboneConfigs {
-  readonly encoder: HubertConfig;
-  readonly former: RobertaConfig;
-  /** Absent where only stage 1 is built. */
+  /** Width of the encoder's features; 0 where none are read. */
+  readonly audioWidth: number;
+  readonly former: RobertaConfig | undefined;
   readonly llm: Qwen2Config | undefined;
 }
 
 /** The Former of a recipe. @throws InputError when its sizes do not go together */
 export function formerConfig(
   recipe: Pick<Recipe, 'former' | 'backbones'>,
-  encoder: Pick<HubertConfig, 'hiddenSize'>,
+  encoder: { readonly hiddenSize: number },
   roberta: RobertaConfig,
 ): FormerConfig {
   const { queries, cross_attention_every, pooling_heads, dropout, attention_dropout, train_word_embeddings } =
@@ -61,8 +60,29 @@ export function formerConfig(
 }
 
 /** Word embeddings stay frozen unless the recipe trains them; everything else of the Former is trained. */
-function trainsFormerKey(config: FormerConfig, key: string): boolean {
-  return config.trainWordEmbeddings || key !== FORMER_PREFIX + WORD_EMBEDDINGS_KEY;
+function trainsFormerKey({ former }: Pick<Recipe, 'former'>, key: string): boolean {
+  return former.train_word_embeddings || key !== FORMER_PREFIX + WORD_EMBEDDINGS_KEY;
+}
+
+/** What a stage is defined by beside its recipe and its models. */
+export interface StageTask {
+  /** Utterances per label in the training set, from which the focal loss has its class weights. */
+  readonly trainingCounts: readonly number[];
+  /** First token of each label word; stage 2 alone. */
+  readonly labelTokenIds: readonly number[];
+}
+
+/** Stage 1 or 2 of a recipe. @throws InputError for one that the recipe does not have */
+export function defineStage(
+  recipe: Recipe,
+  number: 1 | 2,
+  { audioWidth, former: roberta, llm }: BackboneConfigs,
+  { trainingCounts, labelTokenIds }: StageTask,
+  frozen: (graph: Graph) => Weights,
+): Stage {
+  const former = roberta && formerConfig(recipe, { hiddenSize: audioWidth }, roberta);
+  if (number === 1) return defineStage1(recipe, former, trainingCounts, frozen);
+  return defineStage2(recipe, former ?? { audioWidth }, llm!, labelTokenIds, frozen);
 }
 
 /**
@@ -70,13 +90,13 @@ function trainsFormerKey(config: FormerConfig, key: string): boolean {
  * @param trainingCounts utterances per label in the training set, from which alpha is computed
  * @throws InputError for a recipe without a Former
  */
-export function defineStage1(
+function defineStage1(
   recipe: Recipe,
-  former: FormerConfig,
+  former: FormerConfig | undefined,
   trainingCounts: readonly number[],
   frozen: (graph: Graph) => Weights,
 ): Stage {
-  if (!hasStage1(recipe)) {
+  if (!hasStage1(recipe) || former === undefined) {
     throw new InputError(
       `recipe ${recipe.name} has no Former to train in stage 1 (fusion is none); run stage2 alone`,
     );
@@ -100,7 +120,7 @@ export function defineStage1(
     number: 1,
     inputs: formerInputs(former.audioWidth, config.inputs),
     targets: [{ name: 'labels', dtype: 'int64', shape: ['batch'] }],
-    isTrainable: (key) => trainsFormerKey(former, key),
+    isTrainable: (key) => trainsFormerKey(recipe, key),
     frozen,
     loss: (weights, batch, dropout) => {
       const { loss, contrastive, focal } = stage1Loss(weights, config, losses, batch, dropout);
@@ -114,9 +134,9 @@ export function defineStage1(
 }
 
 /** Stage 2: Former (where the recipe has one), projector and LoRA under token-weighted cross-entropy. */
-export function defineStage2(
+function defineStage2(
   recipe: Recipe,
-  former: FormerConfig,
+  former: Stage2Config['former'],
   llm: Qwen2Config,
   labelTokenIds: readonly number[],
   frozen: (graph: Graph) => Weights,
@@ -134,7 +154,7 @@ export function defineStage2(
     number: 2,
     inputs: stage2Inputs(config),
     targets: answerInputs,
-    isTrainable: (key) => !/^(model|lm_head)\./.test(key) && trainsFormerKey(former, key),
+    isTrainable: (key) => !/^(model|lm_head)\./.test(key) && trainsFormerKey(recipe, key),
     frozen,
     loss: (weights, batch, dropout) => ({ loss: stage2Loss(weights, config, batch, dropout), reported: {} }),
     forward: (weights, batch) => stage2Forward(weights, config, batch, noDropout),

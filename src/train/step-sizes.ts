@@ -2,18 +2,14 @@
 
 import { InputError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
-import {
-  DEFAULT_PROMPT,
-  loadTokenizer,
-  type PromptTemplate,
-  type TextTokenizer,
-} from '../data/text/index.js';
+import { DEFAULT_PROMPT, loadTokenizer, type PromptTemplate } from '../data/text/index.js';
 import { findCheckpointFolder, hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { ExperimentCorpus } from './corpus.js';
 import { type Example, labelWords, makeExamples, promptSetting } from './examples.js';
 import { type ExampleLengths, FRAMES_PER_SEC, FRAMES_PER_TOKEN, trainingBatches } from './experiment.js';
 import { recipePrompt } from './prompts.js';
+import { type StageNeeds, stageNeeds } from './stage-needs.js';
 import { batchSplit, microBatchSize, stageSettings } from './stage-settings.js';
 
 /** What a batch is padded to. */
@@ -21,6 +17,7 @@ export interface BatchSize {
   readonly batch: number;
   /** 0 where nothing is heard. */
   readonly frames: number;
+  /** 0 where the Former reads no text. */
   readonly text: number;
   /** Prompt and answer; 0 in stage 1, which has none. */
   readonly prompt: number;
@@ -36,7 +33,7 @@ export interface StepSize {
   readonly microBatches: number;
 }
 
-/** Tokens and audio frames of one utterance, before frames are averaged to fit the slots of a prompt. */
+/** Tokens and audio frames that are read of one utterance, before frames are averaged to fit the slots of a prompt. */
 export interface UtteranceLengths extends ExampleLengths {
   readonly frames: number;
 }
@@ -55,12 +52,17 @@ export function estimatedTokens(
   recipe: Recipe,
   stage: 1 | 2,
   { text }: Pick<Utterance, 'text'>,
+  needs = needsOf(recipe, stage),
 ): ExampleLengths {
   const tokens = Math.round(text.length / CHARACTERS_PER_TOKEN);
-  const textIds = { length: Math.min(tokens + TEXT_ENDS, recipe.max_text_tokens) };
+  const textIds = { length: needs.text ? Math.min(tokens + TEXT_ENDS, recipe.max_text_tokens) : 0 };
   if (stage === 1) return { textIds };
   const ids = { length: promptTokens(recipe, recipe.inputs === 'audio' ? 0 : tokens) };
   return { textIds, prompt: { ids, answer: { length: ANSWER_TOKENS } } };
+}
+
+function needsOf(recipe: Recipe, stage: 1 | 2): StageNeeds {
+  return stageNeeds(recipe, stage, 'checkpoint');
 }
 
 /** What a batch of these utterances is padded to. */
@@ -71,10 +73,7 @@ export function batchSize(recipe: Recipe, utterances: readonly UtteranceLengths[
   const isPrompted = utterances[0]?.prompt !== undefined;
   return {
     batch: utterances.length,
-    frames:
-      recipe.inputs === 'text'
-        ? 0
-        : most(({ frames }) => (slotPerFrame && isPrompted ? slots(frames) : frames)),
+    frames: most(({ frames }) => (slotPerFrame && isPrompted ? slots(frames) : frames)),
     text: most(({ textIds }) => textIds.length),
     prompt: most(({ prompt, frames }) => {
       if (prompt === undefined) return 0;
@@ -137,14 +136,18 @@ export async function corpusSteps(
   epochs: number,
 ): Promise<StepSize[]> {
   const { train } = corpus;
+  const needs = needsOf(recipe, number);
+  const framesOf = ({ durationSec }: Utterance): number =>
+    needs.audio ? Math.floor(FRAMES_PER_SEC * Math.min(durationSec, recipe.max_audio_sec)) : 0;
   const estimated = train.map((utterance) => ({
-    ...estimatedTokens(recipe, number, utterance),
-    frames: Math.floor(FRAMES_PER_SEC * Math.min(utterance.durationSec, recipe.max_audio_sec)),
+    ...estimatedTokens(recipe, number, utterance, needs),
+    frames: framesOf(utterance),
   }));
-  const batchesOf = trainingBatches({ recipe, stage: { number }, corpus }, estimated);
+  const setting = { recipe, stage: { number }, corpus, needsAudio: needs.audio };
+  const batchesOf = trainingBatches(setting, estimated);
   const batches = [...Array(epochs).keys()].flatMap((epoch) => batchesOf(epoch));
   const leading = largestSteps(recipe, number, batches, (index) => estimated[index]!, TOKENIZED_BATCHES);
-  const examples = await tokenizing(recipe, number, corpus);
+  const examples = await tokenizing(recipe, needs, corpus);
   if (examples === undefined) return leading;
   const indices = [...new Set(leading.flatMap(({ members }) => members))];
   const tokenized = new Map(
@@ -164,31 +167,33 @@ export async function corpusSteps(
 /** How utterances become examples, where the tokenizers are there. */
 async function tokenizing(
   recipe: Recipe,
-  stage: 1 | 2,
+  needs: StageNeeds,
   corpus: ExperimentCorpus,
 ): Promise<((utterances: readonly Utterance[]) => Example[]) | undefined> {
   const { former, llm } = recipe.backbones;
-  const tokenizers = await Promise.all(
-    (stage === 1 ? [former] : [former, llm]).map(async (name) =>
-      loadTokenizer(await findCheckpointFolder(name)),
-    ),
-  ).catch((error: unknown) => {
+  const load = async (name: string) => loadTokenizer(await findCheckpointFolder(name));
+  const tokenizers = await Promise.all([
+    needs.text ? load(former) : undefined,
+    needs.llm ? load(llm) : undefined,
+  ]).catch((error: unknown) => {
     if (error instanceof InputError) return undefined;
     throw error;
   });
   if (tokenizers === undefined) return undefined;
-  const [tokenizer, language] = tokenizers as [TextTokenizer, TextTokenizer?];
+  const [tokenizer, language] = tokenizers;
   const prompt = language && promptSetting(recipe, language, recipePrompt(recipe, corpus));
-  const text = { tokenizer, maxTokens: recipe.max_text_tokens };
+  const text = tokenizer && { tokenizer, maxTokens: recipe.max_text_tokens };
   return (utterances) => makeExamples(utterances, recipe.labels, recipe.inputs, text, prompt);
 }
 
 /** A step of middling clips: 5 s of audio, 30 words' tokens, and the recipe's prompt around them. */
 export function middlingStep(recipe: Recipe, stage: 1 | 2): StepSize {
   const settings = stageSettings(recipe, stage);
+  const needs = needsOf(recipe, stage);
   const utterances = [...Array(settings.batch_size).keys()];
-  const frames = Math.round(Math.min(MIDDLING_SEC, recipe.max_audio_sec) * FRAMES_PER_SEC);
-  const tokens = Math.min(TRANSCRIPT_TOKENS, recipe.max_text_tokens);
+  const seconds = needs.audio ? Math.min(MIDDLING_SEC, recipe.max_audio_sec) : 0;
+  const frames = Math.round(seconds * FRAMES_PER_SEC);
+  const tokens = needs.text ? Math.min(TRANSCRIPT_TOKENS, recipe.max_text_tokens) : 0;
   const prompt = promptTokens(recipe, TRANSCRIPT_TOKENS) - ANSWER_TOKENS;
   const middling: UtteranceLengths = {
     frames,

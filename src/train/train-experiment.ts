@@ -8,7 +8,7 @@ import type { Example } from './examples.js';
 import type { Experiment, TrainingExamples } from './experiment.js';
 import type { FeatureSource } from './features.js';
 import { type Inference, inferAll, outcomesOf, requireInferences, validationFigures } from './inference.js';
-import { openMetrics, type RunFolder, type TrainingPosition } from './run/index.js';
+import { openMetrics, type RunFolder, type TimingRecorder, type TrainingPosition } from './run/index.js';
 import type { StepPlan } from './schedule.js';
 import type { SelectionRule } from './selection.js';
 import { smallValidationWarning } from './small-validation.js';
@@ -36,6 +36,7 @@ export interface TrainingSetup {
   readonly training: TrainingGraph;
   readonly session: HostedSession;
   readonly evaluationSession: HostedSession | undefined;
+  readonly timings: TimingRecorder;
 }
 
 const DIVERGED =
@@ -46,7 +47,7 @@ export async function trainExperiment(
   options: TrainingControls,
   experiment: Experiment,
   features: FeatureSource,
-  { folder, examples, plan, selection, start, training, session, evaluationSession }: TrainingSetup,
+  { folder, examples, plan, selection, start, training, session, evaluationSession, timings }: TrainingSetup,
 ): Promise<TrainingPosition> {
   const { recipe, stage, parameters } = experiment;
   const settings = stageSettings(recipe, stage.number);
@@ -91,6 +92,7 @@ export async function trainExperiment(
     keepCheckpoints: recipe.keep_checkpoints,
     idOf: (index) => trainExamples[index]!.id,
     start,
+    timings,
     metrics: await openMetrics(folder, start.metricsBytes, training.reported),
     ...(options.onReport && { onReport: options.onReport }),
     ...(options.stop && { stop: options.stop }),

@@ -16,6 +16,7 @@ import {
   positionMetadata,
   pruneCheckpoints,
   type RunFolder,
+  type TimingRecorder,
   type TrainingPosition,
 } from './run/index.js';
 import type { StepPlan } from './schedule.js';
@@ -31,7 +32,7 @@ import { type StepFeedOptions, stepFeeds } from './step-feeds.js';
 /** Validation figures of an epoch, by metric name. */
 export type ValidationFigures = Readonly<Record<string, number>>;
 
-/** What is told after each group of steps, and with figures after each epoch. */
+/** What is told after each group of steps, and at the end of each epoch. */
 export interface TrainingReport {
   readonly step: number;
   readonly totalSteps: number;
@@ -44,6 +45,8 @@ export interface TrainingReport {
    * been made since the run went on.
    */
   readonly figures?: Readonly<Record<string, number>>;
+  /** The epoch has ended, and been validated where there is a validation set. */
+  readonly epochEnded?: true;
   readonly validation?: ValidationFigures;
   /** The epoch that is kept so far. */
   readonly best: BestEpoch | null;
@@ -66,6 +69,8 @@ export interface TrainerOptions extends StepFeedOptions {
   readonly metrics: MetricsLog;
   readonly onReport?: (report: TrainingReport) => void;
   readonly stop?: AbortSignal;
+  /** Told what the time is spent on, and of each saved state. */
+  readonly timings?: TimingRecorder;
   /** Fixed number of steps per run of the graph, instead of one sized by time. */
   readonly stepsPerRun?: number;
   /** Seconds after which the state is saved inside an epoch too. */
@@ -98,6 +103,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     await metrics.sync();
     const metadata = positionMetadata(position);
     await session.saveState(folder.state, stateNames(options.parameterKeys), metadata, { checksum: true });
+    await options.timings?.save(position.step);
     lastSave = performance.now();
     savedStep = position.step;
   };
@@ -133,24 +139,31 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   /** Validates a finished epoch and saves. Stopped in the middle, it leaves the epoch to the next run. */
   const endEpoch = async (): Promise<void> => {
     const epoch = position.epoch + 1;
+    const startedAt = performance.now();
     const validation = await options.validate?.().catch((error: unknown) => {
       if (!options.stop?.aborted) throw error;
       return 'stopped' as const;
     });
+    options.timings?.spent('validation', (performance.now() - startedAt) / 1000);
     if (validation === 'stopped') return;
     if (validation !== undefined) await metrics.append([{ epoch, step: position.step, validation }]);
     position = { ...position, epoch, ...(await keepEpoch(options, position, epoch, validation)) };
     await save();
     await prune();
-    report(epoch, validation);
+    report(epoch, { validation });
   };
 
   let samples = 0;
   let figures: Readonly<Record<string, number>> | undefined;
-  const report = (epoch: number, validation?: ValidationFigures): void => {
+  const report = (epoch: number, ended?: { readonly validation: ValidationFigures | undefined }): void => {
     const { step, best } = position;
     const place = { step, totalSteps: plan.totalSteps, epoch, epochs, samples, best };
-    options.onReport?.({ ...place, ...(figures && { figures }), ...(validation && { validation }) });
+    options.onReport?.({
+      ...place,
+      ...(ended && { epochEnded: true as const }),
+      ...(figures && { figures }),
+      ...(ended?.validation && { validation: ended.validation }),
+    });
   };
 
   await prune();
@@ -163,6 +176,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
       await endEpoch();
       continue;
     }
+    const waitedSince = performance.now();
     const group = await next;
     if (group === undefined) break;
     const startedAt = performance.now();
@@ -177,7 +191,9 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     await metrics.append(bad < 0 ? lines : lines.slice(0, bad));
     if (bad >= 0) throw notFinite(options, lines[bad]!, savedStep);
     position = { ...position, step: firstStep + group.count };
-    samples += lines.reduce((total, { step }) => total + plan.batchOf(step - 1).length, 0);
+    const trained = lines.reduce((total, { step }) => total + plan.batchOf(step - 1).length, 0);
+    samples += trained;
+    options.timings?.spent('training', (performance.now() - waitedSince) / 1000, trained);
     const { step: _step, epoch, ...last } = lines.at(-1)!;
     figures = last;
     report(epoch);

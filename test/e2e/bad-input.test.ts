@@ -206,7 +206,7 @@ describe('a checkpoint', () => {
       'none/stage1 has no checkpoint; run stage1 first',
     );
     expect(await work.refused(...stage2('good', '--set', 'former.queries=8'))).toContain(
-      'weight "former.query_tokens" in good/stage1/checkpoint.safetensors has shape [1, 4, 64]',
+      'whose recipe differs: former.queries is 4 there and 8 here; add --set former.queries=4',
     );
     const facts = JSON.parse(work.read('good/stage1/run.json').toString()) as object;
     cpSync(work.path('good'), work.path('half'), { recursive: true });

@@ -1,10 +1,12 @@
-/** @file An encoder exported by Hugging Face Optimum in the place of emoq's own, from the dry run to predictions. */
+/** @file Exported encoders in the place of emoq's own, from the dry run to predictions: Optimum's, and another's. */
 
 import { cpSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { csvRows, listing, makeWorkspace, metricsOf, toyRecipe } from './workspace.js';
+import { readSafetensors } from '../../src/engine/tensor/index.js';
+import { otherEncoderFile } from '../models/hubert/other-encoder.js';
+import { csvRows, listing, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('exported-encoder');
 afterAll(() => work.remove());
@@ -27,7 +29,8 @@ beforeAll(async () => {
   work.file('small.yaml', recipe);
   cpSync(join(fixtures, 'hubert', 'large-odd'), work.path('hubert'), { recursive: true });
   cpSync(join(fixtures, 'optimum-hubert', 'large-odd'), work.path('optimum'), { recursive: true });
-  cpSync(join(fixtures, 'optimum-hubert', 'base-odd', 'model.onnx'), work.path('narrow.onnx'));
+  cpSync(join(fixtures, 'optimum-hubert', 'large-odd'), work.path('mixed'), { recursive: true });
+  cpSync(join(fixtures, 'optimum-hubert', 'base-odd', 'model.onnx'), work.path('mixed/model.onnx'));
   await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
 });
 
@@ -73,8 +76,8 @@ describe('a recipe with backbones.encoder_onnx', () => {
   });
 
   it('is refused in one line where the graph does not fit, or is gone', async () => {
-    expect(await work.refused('stage1', ...exported('narrow.onnx'), '--run', 'x')).toMatch(
-      /^error: encoder narrow\.onnx gives last_hidden_state of width 10, where .* hidden_size 21;/,
+    expect(await work.refused('stage1', ...exported('mixed/model.onnx'), '--run', 'x')).toMatch(
+      /^error: encoder mixed\/model\.onnx gives features of width 10, where .* hidden_size 21;/,
     );
     expect(await work.refused('stage1', ...exported('small.yaml'), '--run', 'x')).toBe(
       'error: encoder small.yaml is not an ONNX file, or is cut short',
@@ -83,5 +86,67 @@ describe('a recipe with backbones.encoder_onnx', () => {
     const gone = 'error: encoder optimum/model.onnx does not exist';
     expect(await work.refused('eval', '--run', 'exported', '--stage', '1')).toBe(gone);
     expect(await work.refused('predict', 'toy/manifest.csv', '-o', 'x.csv', '--run', 'exported')).toBe(gone);
+  });
+});
+
+describe('an encoder that is no HuBERT, without any config', () => {
+  const encoder = { width: 24, kernel: 400, stride: 640 };
+  const other = ['--recipe', 'other.yaml'];
+
+  it('trains both stages, scores and predicts, and is told by the doctor', async () => {
+    work.file('other/model.onnx', otherEncoderFile(encoder));
+    work.file('other/preprocessor_config.json', '{"do_normalize": false}');
+    const backbones = {
+      encoder: null,
+      encoder_onnx: 'other/model.onnx',
+      former: 'toy/backbones/roberta',
+      llm: 'toy/backbones/qwen2',
+    };
+    const settings = {
+      manifest: 'toy/manifest.csv',
+      labels: ['neutral', 'happy', 'angry', 'sad'],
+      backbones,
+      prompt: shortPrompt,
+      former: { queries: 4, pooling_heads: 4, head_hidden: 32 },
+      stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
+      stage2: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
+    };
+    work.file('other.yaml', JSON.stringify(settings)); // JSON is YAML
+    for (const stage of ['stage1', 'stage2']) {
+      const planned = await work.done(stage, ...other, '--dry-run');
+      expect(planned.stderr).not.toContain('warning');
+      expect((await work.done(stage, ...other)).stderr).not.toContain('warning');
+    }
+    const { tensors } = await readSafetensors(work.path('runs/other/stage1/checkpoint.safetensors'));
+    expect(tensors.get('former.audio_projection.weight')!.shape[1]).toBe(24);
+    await work.done('eval', ...other);
+    await work.done('predict', 'toy/manifest.csv', '-o', 'other.csv', '--run', 'runs/other');
+    const [evaluated, predicted] = [
+      csvRows(work, 'runs/other/stage2/predictions.csv'),
+      csvRows(work, 'other.csv'),
+    ];
+    for (const { id, prob_sad } of evaluated) {
+      const row = predicted.find((each) => each.id === id);
+      expect(Number(row!.prob_sad)).toBeCloseTo(Number(prob_sad), 4);
+    }
+    const doctor = await work.done('doctor', ...other);
+    expect(doctor.stdout).toMatch(/^ok +encoder +other\/model\.onnx: features of width 24, \d+(\.\d+)? kB/m);
+  });
+
+  it('is warned of where nothing says how it is fed, and missed where it is not named', async () => {
+    work.file('bare/model.onnx', otherEncoderFile(encoder));
+    const bare = [...other, '--set', 'backbones.encoder_onnx=bare/model.onnx'];
+    const warning = /^warning: encoder bare\/model\.onnx: nothing says how it wants its waveforms/m;
+    expect((await work.done('stage1', ...bare, '--dry-run')).stderr).toMatch(warning);
+    expect((await work.done('stage1', ...bare, '--run', 'bare-run')).stderr).toMatch(warning);
+    expect(await work.refused('stage1', ...other, '--set', 'backbones.encoder_onnx=null')).toContain(
+      'backbones.encoder: is null, and so is encoder_onnx; name a HuBERT or an exported encoder',
+    );
+    const { stdout } = await work.run('doctor', ...other, '--set', 'backbones.encoder_onnx=no.onnx');
+    expect(stdout).toMatch(/^missing +encoder +encoder no\.onnx does not exist$/m);
+    work.file('whisper.onnx', otherEncoderFile({ ...encoder, input: 'input_features' }));
+    expect(await work.refused('stage1', ...other, '--set', 'backbones.encoder_onnx=whisper.onnx')).toContain(
+      'wants spectrograms (input_features), as Whisper does, and emoq has waveforms alone',
+    );
   });
 });

@@ -124,6 +124,12 @@ describe('the report of one run', () => {
     const facts = Object.fromEntries(data.facts);
     expect(facts['manifest SHA-256']).toBe(json('runs/one/stage2/run.json').manifest.sha256);
     expect(facts).toMatchObject({ 'test utterances': '16', 'kept epoch': expect.stringMatching(/^1 \(/) });
+    expect(facts).toMatchObject({
+      trained: expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d UTC to \d{4}-\d\d-\d\d \d\d:\d\d UTC$/),
+      'time of a run': expect.stringMatching(/^[\d.]+ (s|min)/),
+      'utterances trained on in a second': expect.stringMatching(/^[\d.]+$/),
+      'peak memory of a run': expect.stringMatching(/^\d+ MiB$/),
+    });
     expect(warnings).toEqual([]);
   });
 

@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { eventTimes } from '../../src/train/run/event-file.js';
 import { fileDigests, listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('resume');
@@ -65,8 +66,23 @@ describe('a training run', () => {
     // What a process killed in the middle of writing leaves behind.
     work.file('killed/stage1/training_state.safetensors.99999-0123abcd.tmp', 'half a state');
     const { stderr } = await work.done(...train('killed'));
-    expect(stderr).toMatch(/^going on after step (144|216) of 216$/m);
+    const [, step] = /^going on after step (144|216) of 216$/m.exec(stderr)!;
     expect(digests('killed/stage1')).toEqual(expected);
+    // What was known of the killed process when it saved last is kept beside what its successor did.
+    const timings = timingsOf('killed');
+    expect(timings).toMatchObject([
+      { state: 'running', from_step: 0, to_step: Number(step), device: 'cpu' },
+      { state: 'finished', from_step: Number(step), to_step: 216 },
+    ]);
+    expect(timings[0]!.utterances).toBe(2 * Number(step));
+    const times = timings.flatMap(({ started, ended }) => [started, ended]);
+    expect(times.toSorted()).toEqual(times);
+    for (const { wallTimeSec } of eventTimes(
+      work.read('killed/stage1/tensorboard/events.out.tfevents.0.emoq'),
+    )) {
+      expect(wallTimeSec * 1000).toBeGreaterThan(Date.parse(times[0]!));
+      expect(wallTimeSec * 1000).toBeLessThanOrEqual(Date.parse(times.at(-1)!));
+    }
     expect(Object.keys(listing(work.path('killed'))).filter((name) => name.includes('tmp'))).toEqual([]);
   });
 
@@ -153,6 +169,17 @@ describe('a training run', () => {
     expect(digests('again/stage2')).toEqual(digests('whole/stage2'));
   });
 });
+
+interface Timing {
+  started: string;
+  ended: string;
+  utterances: number;
+}
+
+function timingsOf(run: string): Timing[] {
+  const lines = work.read(`${run}/stage1/timings.jsonl`).toString().trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as Timing);
+}
 
 function firstLoss(run: string): number {
   const [line] = work.read(`${run}/stage1/metrics.jsonl`).toString().split('\n');

@@ -148,23 +148,25 @@ function recorded(run: string): {
 describe('a stage 2 of another recipe than its stage 1', () => {
   const stage2 = (...sets: string[]): string[] => ['stage2', ...train('keys', ...sets).slice(1)];
 
-  it('is refused with the keys where the weights do not fit, and leaves nothing', async () => {
+  it('is refused with the keys that both stages read, and leaves nothing', async () => {
     await work.done(...train('keys', 'stage1.epochs=1', 'former.queries=2'));
     const message = await work.refused(...stage2());
     expect(message).toContain(
-      'stage 1 was trained with another recipe (former.queries was 2, is 4; stage1.epochs was 1, is 2): give both stages the same --set',
+      'stage 2 starts from the run in keys/stage1, whose recipe differs: former.queries is 2 there and 4 here; add --set former.queries=2, or train stage 1 anew',
     );
     expect(existsSync(work.path('keys/stage2'))).toBe(false);
   });
 
-  it('is told of the keys where they fit, and not of those that stage 1 does not read', async () => {
+  it('is told of those that stage 1 alone reads, and not of those that it does not read', async () => {
     const { stderr } = await work.done(...stage2('former.queries=2', 'stage2.epochs=2', 'lora.rank=2'));
-    expect(stderr).toContain('stage 1 was trained with another recipe: stage1.epochs was 1, is 2\n');
+    expect(stderr).toContain(
+      'stage 2 starts from the run in keys/stage1, which was trained with other settings: stage1.epochs is 1 there and 2 here\n',
+    );
   });
 
   it('is told nothing where the keys are the same', async () => {
     await work.done(...train('same', 'stage1.epochs=1'));
     const { stderr } = await work.done(...['stage2', ...train('same', 'stage1.epochs=1').slice(1)]);
-    expect(stderr).not.toContain('another recipe');
+    expect(stderr).not.toContain('starts from the run');
   });
 });

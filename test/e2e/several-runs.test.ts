@@ -1,6 +1,6 @@
 /** @file Seeds and folds, one after the other or side by side: the same bytes, nothing lost, scored and listed together. */
 
-import { statSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadRecipe } from '../../src/recipe/index.js';
 import { prepareRuns, runStage } from '../../src/train/index.js';
@@ -55,7 +55,12 @@ describe('several runs', () => {
     expect(stderr).toContain('6 runs, 2 at a time, 1 thread each\n');
     for (const seed of [3, 4]) {
       for (const fold of FOLDS) {
-        expect(stderr).toContain(`stage 1, seed ${seed}, fold ${fold}: finished after step 4\n`);
+        const name = `stage 1, seed ${seed}, fold ${fold}`;
+        expect(stderr).toContain(`${name}: finished after step 4\n`);
+        const epochs = stderr.match(
+          new RegExp(`^${name}, epoch [12]/2: loss \\d+\\.\\d{4}, validation WA \\d+\\.\\d %, UA `, 'gm'),
+        );
+        expect(epochs, name).toHaveLength(2);
         expect(json(`runs/several/seed-${seed}/stage1/fold-${fold}/run.json`)).toMatchObject({
           seed,
           fold,
@@ -272,10 +277,10 @@ describe('emoq runs', () => {
     const before = listing(work.dir);
     const { stdout } = await work.done('runs');
     expect(stdout.split('\n')[0]).toMatch(
-      /^run +stage +fold +seed +status +validation +WA % +UA % +WF1 % +recipe$/,
+      /^run +stage +fold +seed +status +validation +WA % +UA % +WF1 % +begun \(UTC\) +time +utt\/s +memory +recipe$/,
     );
     expect(stdout).toMatch(
-      /^runs\/several\/seed-4\/stage1\/fold-3 +1 +3 +4 +finished +WA \d+\.\d %, epoch [12] +\d+\.\d +\d+\.\d +\d+\.\d +unchanged$/m,
+      /^runs\/several\/seed-4\/stage1\/fold-3 +1 +3 +4 +finished +WA \d+\.\d %, epoch [12] +\d+\.\d +\d+\.\d +\d+\.\d +\d{4}-\d\d-\d\d \d\d:\d\d +\d[\d. minsh]* +[\d.]+ +\d+ MiB +unchanged$/m,
     );
     expect(stdout.trim().split('\n')).toHaveLength(7);
     expect(listing(work.dir)).toEqual(before);
@@ -305,6 +310,16 @@ describe('emoq runs', () => {
         total_steps: 800,
         validation: { epoch: expect.any(Number), metric: 'wa', value: expect.any(Number) },
         test: null,
+        times: {
+          started: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+          ended: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+          duration_sec: expect.any(Number),
+          encoding_sec: expect.any(Number),
+          training_sec: expect.any(Number),
+          validation_sec: expect.any(Number),
+          utterances_per_sec: expect.any(Number),
+          peak_memory_bytes: expect.any(Number),
+        },
         changed: { 'stage1.epochs': { recipe: 2, run: 400 } },
       },
     ]);
@@ -312,6 +327,16 @@ describe('emoq runs', () => {
     expect((await work.done('runs', '--root', 'half')).stdout).toMatch(
       new RegExp(`step ${runs[0]!.step} of 800 .* stage1\\.epochs=400$`, 'm'),
     );
+  });
+
+  it('has no times for a run of an earlier emoq', async () => {
+    rmSync(work.path('half/stage1/fold-1/timings.jsonl'));
+    const { stdout } = await work.done('runs', '--root', 'half');
+    expect(stdout).toMatch(/ - +- +- +- +stage1\.epochs=400$/m);
+    const { runs } = JSON.parse((await work.done('runs', '--root', 'half', '--json')).stdout) as {
+      runs: { times: unknown }[];
+    };
+    expect(runs[0]!.times).toBeNull();
   });
 
   it('goes on past one that cannot be read, and refuses a folder that is not there', async () => {

@@ -71,17 +71,18 @@ describe('the validation speaker', () => {
       );
   });
 
-  it('of stage 2 that stage 1 has trained on is warned of', async () => {
+  it('of stage 2 is that of its stage 1, or is refused: stage 1 would have trained on it', async () => {
     const { stderr } = await work.done(...stage(2, '--fold', '1'));
     expect(stderr).not.toContain('stage 1 was validated');
     const other = await work.done(...stage(1, '--fold', '1', '--split-seed', '6', '--run', 'other'));
     expect(other.stderr).not.toContain('stage 1 was validated');
-    const [was] = factsOf('other/stage1/fold-1').validation!.speakers;
-    const late = await work.done(...stage(2, '--fold', '1', '--run', 'other'));
-    const [is] = factsOf('other/stage2/fold-1').validation!.speakers;
-    expect(late.stderr).toContain(
-      `warning: stage 2, fold 1: stage 1 was validated on ${was} by seed 6, and this stage is on ${is} by seed 1, whom stage 1 has trained on`,
+    const behind = stage(2, '--fold', '1', '--run', 'other');
+    expect(await work.refused(...behind)).toContain(
+      'whose recipe differs: split_seed is 6 there and null here; add --set split_seed=6, or train stage 1 anew',
     );
+    await work.done(...behind, '--set', 'split_seed=6');
+    const drawn = [1, 2].map((number) => factsOf(`other/stage${number}/fold-1`).validation);
+    expect(drawn[1]).toEqual(drawn[0]);
   });
 });
 

@@ -96,10 +96,16 @@ export function listing(dir: string): Record<string, string> {
   );
 }
 
-/** SHA-256 of every file below a folder of the workspace. */
+/** What of a run knows the clock. */
+const CLOCKED = ['timings.jsonl', join('tensorboard', 'events.out.tfevents.0.emoq')];
+
+/** SHA-256 of every file below a folder of the workspace, but for those of a run that know the clock. */
 export function fileDigests(workspace: Workspace, folder: string): Record<string, string> {
   const names = (readdirSync(workspace.path(folder), { recursive: true }) as string[]).sort();
-  const files = names.filter((name) => statSync(workspace.path(folder, name)).isFile());
+  const files = names.filter(
+    (name) =>
+      statSync(workspace.path(folder, name)).isFile() && !CLOCKED.some((clocked) => name.endsWith(clocked)),
+  );
   const digest = (name: string): string =>
     createHash('sha256')
       .update(workspace.read(`${folder}/${name}`))

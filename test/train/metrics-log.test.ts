@@ -1,11 +1,11 @@
 /** @file The metrics of a run in its three files: appended together, cut back together. */
 
-import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';
-import { encodeEvent, eventFileHeader } from '../../src/train/run/event-file.js';
+import { encodeEvent, eventFileHeader, eventTimes } from '../../src/train/run/event-file.js';
 import { type RunFolder, runFolder } from '../../src/train/run/folder.js';
 import { type MetricsLine, type MetricsLog, openMetrics } from '../../src/train/run/metrics-log.js';
 import { readMetrics } from './metrics-lines.js';
@@ -21,7 +21,11 @@ const one: MetricsLine = { step: 1, epoch: 1, loss: 0.5, learning_rate_used: 1e-
 const zero: MetricsLine = { step: 3, epoch: 2, loss: -0, learning_rate_used: 0 };
 const two: MetricsLine = { step: 2, epoch: 1, loss: 0.25, learning_rate_used: 2e-7 };
 const validated: MetricsLine = { epoch: 1, step: 2, validation: { wa: 0.75, ua: 0.5, wf1: 0.625, nll: 1.5 } };
-const open = (size: number): Promise<MetricsLog> => openMetrics(folder, size, ['loss', 'learning_rate_used']);
+/** The clock of a test: each look at it is a second later. */
+let clockSec = 1.7e9;
+const open = (size: number): Promise<MetricsLog> =>
+  openMetrics(folder, size, ['loss', 'learning_rate_used'], () => clockSec++);
+const timesOf = async () => eventTimes(await readFile(folder.events));
 const files = (): Promise<Buffer[]> =>
   Promise.all([folder.metrics, folder.metricsTable, folder.events].map((path) => readFile(path)));
 
@@ -47,19 +51,20 @@ describe('the metrics log', () => {
     );
   });
 
-  it('is an event file too, with a curve for each figure and the step in place of the time', async () => {
+  it('is an event file too, with a curve for each figure and the time that it was told at', async () => {
     const log = await open(0);
+    const sec = clockSec;
     await log.append([one, validated]);
     const { validation } = validated;
     expect(await readFile(folder.events)).toEqual(
       Buffer.concat([
         eventFileHeader(),
         encodeEvent({
-          ...{ step: 1, wallTimeSec: 1 },
+          ...{ step: 1, wallTimeSec: sec },
           scalars: { 'train/loss': 0.5, 'train/learning_rate_used': 1e-7 },
         }),
         encodeEvent({
-          ...{ step: 2, wallTimeSec: 2 },
+          ...{ step: 2, wallTimeSec: sec },
           scalars: Object.fromEntries(
             Object.entries(validation!).map(([name, value]) => [`validation/${name}`, value]),
           ),
@@ -71,9 +76,9 @@ describe('the metrics log', () => {
   it('is cut back to what the saved state had seen, whatever has become of the other two files', async () => {
     const log = await open(0);
     await log.append([one, zero]);
-    const [seen, filesThen] = [log.size(), await files()];
+    const [seen, filesThen] = [log.size(), (await files()).slice(0, 2)];
     await log.append([two, validated]);
-    const filesInTheEnd = await files();
+    const filesInTheEnd = (await files()).slice(0, 2);
     for (const spoil of [
       () => appendFile(folder.metrics, '{"step": 4, "lo'), // killed in the middle of a line
       () => appendFile(folder.events, 'half an event'),
@@ -82,10 +87,56 @@ describe('the metrics log', () => {
     ]) {
       await spoil();
       const resumed = await open(seen);
-      expect(await files()).toEqual(filesThen);
+      expect((await files()).slice(0, 2)).toEqual(filesThen);
       await resumed.append([two, validated]);
       expect(resumed.size()).toBe((await readFile(folder.metrics)).length);
-      expect(await files()).toEqual(filesInTheEnd);
+      expect((await files()).slice(0, 2)).toEqual(filesInTheEnd);
+      expect((await timesOf()).map(({ step }) => step)).toEqual([1, 3, 2, 2]);
+    }
+  });
+
+  it('keeps the times of events when it goes on, and tells new ones their own', async () => {
+    const log = await open(0);
+    await log.append([one, zero]);
+    const seen = log.size();
+    const [first, then] = await timesOf();
+    expect(then).toEqual({ step: 3, wallTimeSec: first!.wallTimeSec });
+    await log.append([two]);
+    clockSec += 1000;
+    const resumed = await open(seen);
+    expect(await timesOf()).toEqual([first, then]);
+    await resumed.append([two, validated]);
+    expect(await timesOf()).toEqual([
+      first,
+      then,
+      { step: 2, wallTimeSec: clockSec - 1 },
+      { step: 2, wallTimeSec: clockSec - 1 },
+    ]);
+  });
+
+  it('takes the time of the file for lines whose own is lost, or was written in steps by an earlier emoq', async () => {
+    const log = await open(0);
+    await log.append([one, zero]);
+    const size = log.size();
+    await utimes(folder.metrics, 1.6e9, 1.6e9);
+    for (const events of [
+      undefined,
+      Buffer.concat([
+        eventFileHeader(),
+        ...[one, zero].map(({ step }) =>
+          encodeEvent({ step, wallTimeSec: step, scalars: { 'train/loss': 1 } }),
+        ),
+      ]),
+      Buffer.from('not an event file at all'),
+    ]) {
+      if (events === undefined) await rm(folder.events);
+      else await writeFile(folder.events, events);
+      await utimes(folder.metrics, 1.6e9, 1.6e9);
+      await open(size);
+      expect(await timesOf()).toEqual([
+        { step: 1, wallTimeSec: 1.6e9 },
+        { step: 3, wallTimeSec: 1.6e9 },
+      ]);
     }
   });
 

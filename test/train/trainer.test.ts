@@ -81,9 +81,10 @@ async function go(
 }
 
 const folderOf = (name: string): RunFolder => runFolder(join(root, name));
+/** Of all that does not know the clock, which of these files the events alone do. */
 const bytesOf = (name: string): Promise<Buffer[]> => {
-  const { state, checkpoint, metrics, metricsTable, events } = folderOf(name);
-  return Promise.all([state, checkpoint, metrics, metricsTable, events].map((path) => readFile(path)));
+  const { state, checkpoint, metrics, metricsTable } = folderOf(name);
+  return Promise.all([state, checkpoint, metrics, metricsTable].map((path) => readFile(path)));
 };
 
 /** Figures of epochs 1, 2, ... by what has been validated so far. */
@@ -347,6 +348,42 @@ describe('training', () => {
     const lines = await readMetrics(folderOf('told').metrics);
     const { step: _step, epoch: _epoch, ...last } = lines.findLast(({ loss }) => loss !== undefined)!;
     expect(reports.at(-1)!.figures).toEqual(last);
+  });
+
+  it('tells of the end of each epoch, with and without a validation set', async () => {
+    for (const validate of [undefined, figures([0.2, 0.8, 0.4])]) {
+      const ended: (number | undefined)[][] = [];
+      await go(`ended-${validate === undefined}`, {
+        ...(validate && { validate }),
+        onReport: ({ epochEnded, epoch, validation }) => {
+          if (epochEnded) ended.push([epoch, validation?.wf1]);
+        },
+      });
+      const wf1 = validate === undefined ? [undefined, undefined, undefined] : [0.2, 0.8, 0.4];
+      expect(ended).toEqual([1, 2, 3].map((epoch, index) => [epoch, wf1[index]]));
+    }
+  });
+
+  it('tells what its time is spent on, and of each saved state', async () => {
+    const spent: Record<string, number> = {};
+    const saves: number[] = [];
+    let utterances = 0;
+    await go('timed-work', {
+      stepsPerRun: 1,
+      validate: figures([0.2, 0.8, 0.4]),
+      timings: {
+        spent: (work, seconds, trained = 0) => {
+          expect(seconds).toBeGreaterThanOrEqual(0);
+          spent[work] = (spent[work] ?? 0) + 1;
+          utterances += trained;
+        },
+        save: async (step) => void saves.push(step),
+        end: async () => undefined,
+      },
+    });
+    expect(spent).toEqual({ training: 12, validation: 3 });
+    expect(utterances).toBe(30);
+    expect(saves).toEqual([4, 8, 12]);
   });
 
   it('ends with the error of a batch that cannot be made, behind the steps before it', async () => {

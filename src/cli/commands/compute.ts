@@ -24,7 +24,7 @@ export async function withCompute<T>(
 ): Promise<T> {
   const resolved = resolveDevice(device);
   let announced = false;
-  const told = new Set<string>();
+  const warnOnce = onlyOnce(warn);
   const features = featureProgress();
   try {
     return await work({
@@ -33,16 +33,13 @@ export async function withCompute<T>(
       cacheDir: cacheFolder(),
       stop,
       onNote: onlyOnce(note),
-      onWarning: onlyOnce(warn),
+      onWarning: warnOnce,
       onBegin: () => {
         if (!announced) note(`computing on ${deviceName(resolved)}`);
         announced = true;
       },
       onFeatures: features.update,
-      onAudioNotes: (text) => {
-        if (!told.has(text)) warn(text);
-        told.add(text);
-      },
+      onAudioNotes: warnOnce,
     });
   } finally {
     features.finish();
@@ -77,7 +74,7 @@ function featureProgress() {
         finish();
         // The first clips are told of late, behind the loading of the encoder: that time is encoding's too.
         encoding = {
-          progress: startProgress({ label: 'encoding with HuBERT', unit: 'clips' }),
+          progress: startProgress({ label: 'encoding audio', unit: 'clips' }),
           begun: false,
         };
       } else if (encoding !== undefined) {

@@ -48,7 +48,8 @@ export async function evaluationTarget(
   // Found by its manifest, a run whose manifest has changed is told of where its test set is read.
   if (run === undefined && resolve(path) === resolve(facts.manifest.path)) return { manifest: path };
   const recipe = await loadRecipe({ path: first.recipe });
-  const corpus = await otherCorpus(recipe, manifest, map === undefined ? {} : await readLabelMap(map));
+  const labelMap = map === undefined ? {} : await readLabelMap(map);
+  const corpus = await otherCorpus(recipe, facts.stage, manifest, labelMap);
   const name = corpusName(manifest);
   if (isOwn) warn(`${path} is the manifest that ${first.dir} was trained on`);
   for (const each of seeds.flatMap(({ runs }) => runs)) await warnOfOverlap(each, path, corpus);

@@ -9,6 +9,7 @@ import { note, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
 import { progressBoard } from '../progress-board.js';
 import type { RunMessage, RunOrder, RunTask, SentError } from './run-messages.js';
+import { epochLine } from './stage-run.js';
 
 const WORKER = fileURLToPath(new URL('./run-worker.js', import.meta.url));
 
@@ -33,6 +34,7 @@ export function startRunPool(stop: AbortSignal): RunTrainer {
       } else if (message.kind === 'report') {
         const { report } = message;
         if (report.validation !== undefined) validation = bestOf(report);
+        if (report.epochEnded) note(epochLine(name, report));
         progress?.update(report.step, report.totalSteps, [...courseOf(report), ...validation].join(', '));
       }
     }).finally(() => progress?.finish());

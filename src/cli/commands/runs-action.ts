@@ -1,5 +1,6 @@
 /** @file `emoq runs` at work: one row for each run. */
 
+import { formatDuration, formatMemory } from '../../base/index.js';
 import { figureText, percent, textTable } from '../../evaluate/index.js';
 import { type ListedRun, listRuns, type UnreadableRun } from '../../train/index.js';
 import { note, printJson, printResult, warn } from '../output.js';
@@ -16,7 +17,10 @@ export async function run({ root, json }: RunsOptions): Promise<void> {
   else printResult(table(runs));
 }
 
-const HEADER = ['run', 'stage', 'fold', 'seed', 'status', 'validation', 'WA %', 'UA %', 'WF1 %', 'recipe'];
+const HEADER = [
+  ...['run', 'stage', 'fold', 'seed', 'status', 'validation', 'WA %', 'UA %', 'WF1 %'],
+  ...['begun (UTC)', 'time', 'utt/s', 'memory', 'recipe'],
+];
 
 function table(runs: readonly ListedRun[]): string {
   const rows = runs.map((listed) => [
@@ -27,9 +31,10 @@ function table(runs: readonly ListedRun[]): string {
     statusOf(listed),
     validationOf(listed),
     ...(listed.test ? [listed.test.wa, listed.test.ua, listed.test.wf1].map(percent) : ['-', '-', '-']),
+    ...timesOf(listed),
     changesOf(listed),
   ]);
-  const left = new Set(['run', 'status', 'validation', 'recipe']);
+  const left = new Set(['run', 'status', 'validation', 'begun (UTC)', 'recipe']);
   return textTable(
     HEADER,
     rows,
@@ -48,6 +53,18 @@ function validationOf({ best }: ListedRun): string {
     : `${figureText(best.metric ?? '', best.value)}, epoch ${best.epoch}`;
 }
 
+/** Date, time that its processes took, utterances trained on in a second, and the peak of their memory. */
+function timesOf({ times }: ListedRun): string[] {
+  if (times === null) return ['-', '-', '-', '-'];
+  const { started, durationSec, utterancesPerSec, peakMemoryBytes } = times;
+  return [
+    started.slice(0, 16).replace('T', ' '),
+    formatDuration(durationSec),
+    utterancesPerSec === null ? '-' : String(Number(utterancesPerSec.toPrecision(3))),
+    formatMemory(peakMemoryBytes),
+  ];
+}
+
 /** `stage1.epochs=3`, as `--set` takes it. */
 function changesOf({ name, changed }: ListedRun): string {
   if (changed === null) return `no recipe ${name} to compare with`;
@@ -55,13 +72,24 @@ function changesOf({ name, changed }: ListedRun): string {
   return changed.map(({ key, after = 'absent' }) => `${key}=${after}`).join(' ');
 }
 
-function jsonRow({ dir, name, stage, fold, seed, status, step, totalSteps, best, test, changed }: ListedRun) {
+function jsonRow({ dir, name, stage, fold, seed, status, step, totalSteps, ...found }: ListedRun) {
+  const { best, test, times, changed } = found;
   return {
     run: dir,
     ...{ name, stage, fold, seed, status, step },
     total_steps: totalSteps,
     validation: best,
     test,
+    times: times && {
+      started: times.started,
+      ended: times.ended,
+      duration_sec: times.durationSec,
+      encoding_sec: times.encodingSec,
+      training_sec: times.trainingSec,
+      validation_sec: times.validationSec,
+      utterances_per_sec: times.utterancesPerSec,
+      peak_memory_bytes: times.peakMemoryBytes,
+    },
     changed:
       changed &&
       Object.fromEntries(

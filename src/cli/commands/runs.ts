@@ -15,8 +15,9 @@ export function declare(command: Command): void {
       'after',
       `
 The validation figure is that of the epoch which is kept, the test figures those
-that eval has written. The last column has the keys of the recipe that differ
-from the recipe of that name.
+that eval has written. Time is that of the processes which trained the run,
+utt/s the utterances that were trained on in a second. The last column has the
+keys of the recipe that differ from the recipe of that name.
 
 Example:
   emoq runs`,

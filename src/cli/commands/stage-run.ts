@@ -68,7 +68,7 @@ export async function trainRecipe(
             onValidation: (done, total) => view?.validating(done, total),
             onReport: (report) => {
               view?.update(report);
-              if (report.validation !== undefined) note(epochLine(name, report));
+              if (report.epochEnded) note(epochLine(name, report));
             },
           }).finally(() => view?.finish());
           report(name, outcome);
@@ -93,9 +93,12 @@ export function saveInterval(): number | undefined {
   throw new InputError(`EMOQ_SAVE_INTERVAL is ${quoted(text)}; it is a number of seconds, such as 60`);
 }
 
-function epochLine(name: string, report: TrainingReport): string {
-  const figures = Object.entries(report.validation!).map(([metric, value]) => figureText(metric, value));
-  return `${name}, ${epochOf(report)}: ${[...lossOf(report), `validation ${figures.join(', ')}`].join(', ')}`;
+/** What an epoch came to: `stage 1, fold 2, epoch 3/10: loss 1.2345, validation WA 67.9 %, ...`. */
+export function epochLine(name: string, report: TrainingReport): string {
+  const figures = Object.entries(report.validation ?? {}).map(([metric, value]) => figureText(metric, value));
+  const validated = figures.length === 0 ? [] : [`validation ${figures.join(', ')}`];
+  const parts = [...lossOf(report), ...validated];
+  return `${name}, ${epochOf(report)}: ${parts.length === 0 ? 'done' : parts.join(', ')}`;
 }
 
 function epochOf({ epoch, epochs }: TrainingReport): string {

@@ -33,6 +33,8 @@ export interface ModelFile {
   readonly outputs: readonly ModelPort[];
   /** Files beside it that hold its weights: absolute, links resolved, each once, sorted. */
   readonly dataFiles: readonly string[];
+  /** What its maker has noted in it, by key. */
+  readonly metadata: Readonly<Record<string, string>>;
 }
 
 /** Protobuf's limit, and Node's for one read. */
@@ -55,6 +57,7 @@ export async function readModelFile(path: string, what = 'model'): Promise<Model
     inputs: input.filter(({ name }) => !given.has(name)).map(portOf),
     outputs: output.map(portOf),
     dataFiles: [...new Set(dataFiles)].sort(),
+    metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
   };
 }
 

@@ -131,7 +131,21 @@ export function receptiveField({
 /** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */
 export async function readHubertConfig(nameOrPath: string): Promise<HubertConfig> {
   const dir = await findCheckpointFolder(nameOrPath);
+  const preprocessor = await readPreprocessor(dir);
+  return parseHubertConfig(await readConfig(dir), join(dir, 'config.json'), preprocessor);
+}
+
+/**
+ * Whether a folder's preprocessor_config.json has waveforms brought to zero mean and unit variance; undefined where there
+ * is none.
+ * @throws InputError where it cannot be read, or wants something else than one channel at 16 kHz
+ */
+export async function readNormalization(dir: string): Promise<boolean | undefined> {
+  const preprocessor = await readPreprocessor(dir);
+  return preprocessor && parseFields(preprocessorFields, preprocessor.raw, preprocessor.path).do_normalize;
+}
+
+async function readPreprocessor(dir: string): Promise<{ raw: unknown; path: string } | undefined> {
   const path = join(dir, 'preprocessor_config.json');
-  const raw = (await pathExists(path)) ? await readJson(path, 'preprocessor config') : {};
-  return parseHubertConfig(await readConfig(dir), join(dir, 'config.json'), { raw, path });
+  return (await pathExists(path)) ? { raw: await readJson(path, 'preprocessor config'), path } : undefined;
 }

@@ -20,10 +20,10 @@ export interface ModelIdentity {
   readonly config?: Readonly<Record<string, unknown>>;
   /** SHA-256 of tokenizer.json. */
   readonly tokenizer?: string;
-  /** Bytes of all its weights. */
-  readonly bytes: number;
+  /** Bytes of all its weights; absent, as `weights`, of one whose config alone is read. */
+  readonly bytes?: number;
   /** SHA-256 of the weights' names, types and shapes with their content, or with samples of it above 64 MiB in all. */
-  readonly weights: string;
+  readonly weights?: string;
 }
 
 /** Weights up to so much in all are hashed whole. */
@@ -61,6 +61,11 @@ export async function checkpointIdentity(
   };
 }
 
+/** What can be told of a checkpoint whose weights are not read. @param config as the model's builder reads it */
+export function configIdentity(config: object): ModelIdentity {
+  return { files: {}, config: { ...config } };
+}
+
 /** The identity of a model in files of another kind, such as an exported graph with its weights. */
 export async function filesIdentity(
   paths: readonly string[],
@@ -91,12 +96,15 @@ export function identityDifferences(before: ModelIdentity, now: ModelIdentity): 
   );
   const hasOtherTokenizer =
     before.tokenizer !== undefined && now.tokenizer !== undefined && before.tokenizer !== now.tokenizer;
+  const hasOtherWeights =
+    before.weights !== undefined && now.weights !== undefined && before.weights !== now.weights;
+  const [bytesBefore, bytesNow] = [before.bytes ?? 0, now.bytes ?? 0];
   const sizes =
-    before.bytes === now.bytes ? '' : ` (${formatBytes(before.bytes)} then, ${formatBytes(now.bytes)} now)`;
+    bytesBefore === bytesNow ? '' : ` (${formatBytes(bytesBefore)} then, ${formatBytes(bytesNow)} now)`;
   return [
     ...changed.map((key) => `${key} of its config was ${quoted(old[key])}, is ${quoted(current[key])}`),
     ...(hasOtherTokenizer ? ['its tokenizer.json is another'] : []),
-    ...(before.weights === now.weights ? [] : [`its weights are others${sizes}`]),
+    ...(hasOtherWeights ? [`its weights are others${sizes}`] : []),
   ];
 }
 

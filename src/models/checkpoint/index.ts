@@ -1,10 +1,23 @@
 /** @file Door of the checkpoint room: Hugging Face folders, their weights and their configs. */
 
-export { type Checkpoint, openCheckpoint, openWeightsFile, type WeightRef } from './checkpoint.js';
+export {
+  type Checkpoint,
+  openCheckpoint,
+  openWeightsFile,
+  readConfig,
+  type WeightRef,
+} from './checkpoint.js';
 export { findCheckpointFolder } from './folder.js';
-export { type HubertConfig, parseHubertConfig, readHubertConfig, receptiveField } from './hubert-config.js';
+export {
+  type HubertConfig,
+  parseHubertConfig,
+  readHubertConfig,
+  readNormalization,
+  receptiveField,
+} from './hubert-config.js';
 export {
   checkpointIdentity,
+  configIdentity,
   filesIdentity,
   identityDifferences,
   type ModelIdentity,

@@ -1,24 +1,19 @@
 /** @file Which encoder a recipe means: emoq's own graph over a checkpoint's weights, or an exported one. */
 
 import { join } from 'node:path';
-import { pathExists } from '../../base/index.js';
+import { InputError, pathExists } from '../../base/index.js';
 import {
   type Device,
   type SessionHost,
   type SessionOptions,
   startSessionHost,
 } from '../../engine/runtime/index.js';
-import {
-  findCheckpointFolder,
-  type HubertConfig,
-  openCheckpoint,
-  readHubertConfig,
-  weightFiles,
-} from '../checkpoint/index.js';
+import { findCheckpointFolder, openCheckpoint, readHubertConfig, weightFiles } from '../checkpoint/index.js';
 import { buildEncoderGraph } from './encoder-graph.js';
-import { openExportedEncoder, readExportedEncoder } from './exported-encoder.js';
+import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
   createSpeechEncoder,
+  type EncoderFacts,
   type EncoderPorts,
   paddedLength,
   type SpeechEncoder,
@@ -26,9 +21,12 @@ import {
 
 /** An encoder that was found and checked, and is not loaded yet. */
 export interface EncoderSource {
-  readonly config: HubertConfig;
   /** The files whose content decides the features: configs, then the files of the weights or of the exported graph. */
   readonly files: readonly string[];
+  /** What is read of its configs. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** What a user should know of it. */
+  readonly warning: string | undefined;
   /** {@link SpeechEncoder.paddedSamples}, before there is an encoder. */
   readonly paddedSamples: (samples: number) => number;
   /** Loads it. */
@@ -56,48 +54,95 @@ type OpenSession = (host: SessionHost, options: SessionOptions) => ReturnType<ty
 
 /**
  * Finds an encoder.
- * @param nameOrPath a HuBERT checkpoint: a folder, or a model id in the Hugging Face cache
- * @param onnx an exported encoder to run in place of emoq's own graph; the checkpoint then needs no weights, only its
- * config.json, and preprocessor_config.json where there is one
- * @throws InputError when something is missing, broken or no HuBERT
+ * @param nameOrPath a HuBERT checkpoint: a folder, or a model id in the Hugging Face cache. It may be null with `onnx`
+ * @param onnx an exported encoder to run in place of emoq's own graph: HuBERT, or another that reads waveforms. Of the
+ * checkpoint nothing need be here then
+ * @throws InputError when something is missing or broken, or the checkpoint is no HuBERT
  */
-export async function findSpeechEncoder(nameOrPath: string, onnx: string | null): Promise<EncoderSource> {
-  const config = await readHubertConfig(nameOrPath);
-  const configs = await configFiles(await findCheckpointFolder(nameOrPath));
+export async function findSpeechEncoder(
+  nameOrPath: string | null,
+  onnx: string | null,
+): Promise<EncoderSource> {
   if (onnx !== null) {
-    const { ports, file } = await readExportedEncoder(onnx, config);
-    const files = [...configs, onnx, ...file.dataFiles];
-    return encoderSource(config, files, ports, onnx, (host, options) =>
-      openExportedEncoder(onnx, host, options),
-    );
+    const { ports, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
+    return encoderSource({
+      files: [...description.files, onnx, ...file.dataFiles],
+      config: { ...description.config, doNormalize: description.normalize },
+      warning: description.warning,
+      facts: { width, geometry: description.config, normalize: description.normalize },
+      ports,
+      origin: onnx,
+      openSession: (host, options) => openExportedEncoder(onnx, host, options),
+    });
   }
-  const checkpoint = await openCheckpoint(nameOrPath);
-  const files = [...configs, ...weightFiles(checkpoint)];
-  return encoderSource(config, files, OWN_PORTS, checkpoint.dir, (host, options) => {
-    const { model, weightsFolder } = buildEncoderGraph(checkpoint);
-    return host.open(model, { ...options, weightsFolder });
+  const name = checkpointOf(nameOrPath);
+  const config = await readHubertConfig(name);
+  const checkpoint = await openCheckpoint(name);
+  return encoderSource({
+    files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
+    config: { ...config },
+    warning: undefined,
+    facts: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
+    ports: OWN_PORTS,
+    origin: checkpoint.dir,
+    openSession: (host, options) => {
+      const { model, weightsFolder } = buildEncoderGraph(checkpoint);
+      return host.open(model, { ...options, weightsFolder });
+    },
   });
 }
 
 /** Finds an encoder and loads it. @throws InputError as {@link findSpeechEncoder} */
 export async function openSpeechEncoder(
-  nameOrPath: string,
+  nameOrPath: string | null,
   { onnx = null, ...options }: SpeechEncoderOptions & { readonly onnx?: string | null },
 ): Promise<SpeechEncoder> {
   return (await findSpeechEncoder(nameOrPath, onnx)).open(options);
 }
 
-function encoderSource(
-  config: HubertConfig,
-  files: readonly string[],
-  ports: EncoderPorts,
-  origin: string,
-  openSession: OpenSession,
-): EncoderSource {
+/**
+ * Width of an encoder's features and what a user should know of it, as {@link findSpeechEncoder} but without weights of a
+ * checkpoint. An exported one that does not tell its width runs once.
+ * @throws InputError as that does
+ */
+export async function encoderWidth(
+  nameOrPath: string | null,
+  onnx: string | null,
+): Promise<{ readonly width: number; readonly warning: string | undefined }> {
+  if (onnx === null) {
+    return { width: (await readHubertConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
+  }
+  const { ports, width, description } = await readExportedEncoder(onnx, nameOrPath);
+  const { warning } = description;
+  if (width !== undefined) return { width, warning };
+  const host = startSessionHost();
+  try {
+    const session = await openExportedEncoder(onnx, host, { device: { kind: 'cpu' } });
+    return { width: await trialWidth(session, ports, onnx), warning };
+  } finally {
+    await host.close();
+  }
+}
+
+function checkpointOf(nameOrPath: string | null): string {
+  if (nameOrPath !== null) return nameOrPath;
+  throw new InputError(
+    'the recipe names no encoder; set backbones.encoder to a HuBERT, or backbones.encoder_onnx to an exported encoder',
+  );
+}
+
+/** What an {@link EncoderSource} is made of; the width may be known only when the graph runs. */
+interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning'> {
+  readonly facts: Omit<EncoderFacts, 'width'> & { readonly width: number | undefined };
+  readonly ports: EncoderPorts;
+  readonly origin: string;
+  readonly openSession: OpenSession;
+}
+
+function encoderSource({ facts, ports, origin, openSession, ...parts }: SourceParts): EncoderSource {
   return {
-    config,
-    files,
-    paddedSamples: (samples) => paddedLength(config, ports, samples),
+    ...parts,
+    paddedSamples: (samples) => paddedLength(facts.geometry, ports, samples),
     async open({ host: given, ...options }) {
       const host = given ?? startSessionHost();
       const closeHost = async (): Promise<void> => {
@@ -105,7 +150,8 @@ function encoderSource(
       };
       try {
         const session = await openSession(host, options);
-        return createSpeechEncoder(session, config, ports, origin, closeHost);
+        const width = facts.width ?? (await trialWidth(session, ports, origin));
+        return createSpeechEncoder(session, { ...facts, width }, ports, origin, closeHost);
       } catch (error) {
         await closeHost();
         throw error;

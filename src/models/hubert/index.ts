@@ -2,7 +2,6 @@
 
 export { type HubertInputs, type HubertOptions, type HubertOutputs, hubertEncoder } from './encoder.js';
 export { buildEncoderGraph, encoderGraph, encoderKeys } from './encoder-graph.js';
-export { type EncoderSource, findSpeechEncoder, openSpeechEncoder } from './encoder-source.js';
-export { readExportedEncoder } from './exported-encoder.js';
+export { type EncoderSource, encoderWidth, findSpeechEncoder, openSpeechEncoder } from './encoder-source.js';
 export { type FrameGeometry, frameCount, receptiveField } from './frames.js';
 export type { ClipFeatures, SpeechEncoder } from './speech-encoder.js';

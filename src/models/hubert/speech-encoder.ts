@@ -3,7 +3,6 @@
 import { InputError } from '../../base/index.js';
 import type { HostedSession } from '../../engine/runtime/index.js';
 import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
-import type { HubertConfig } from '../checkpoint/index.js';
 import { type FrameGeometry, frameCount, receptiveField } from './frames.js';
 
 /** What the encoder makes of one clip. */
@@ -24,7 +23,7 @@ export interface SpeechEncoder {
    * Features of mono 16 kHz clips in [-1, 1], in the order given. A clip shorter than one frame's receptive field
    * (400 samples) has silence added up to that length, and so gives one frame.
    * @throws RangeError for a clip without samples
-   * @throws InputError when the graph gives other frames than its config says
+   * @throws InputError when the graph gives other frames, or features of another width, than its config says
    */
   encode(waveforms: readonly Float32Array[]): Promise<ClipFeatures[]>;
   /** Frees the session, and its thread where the encoder started it. */
@@ -45,14 +44,23 @@ export interface EncoderPorts {
   readonly padding: 'ignored' | 'felt';
 }
 
-/** What {@link createSpeechEncoder} must know of the checkpoint. */
-type EncoderFacts = Pick<HubertConfig, 'hiddenSize' | 'convKernel' | 'convStride' | 'doNormalize'>;
+/** What {@link createSpeechEncoder} must know of the model. */
+export interface EncoderFacts {
+  readonly width: number;
+  /** Where it is a HuBERT's; frames are then known beforehand, which clips that are padded together need. */
+  readonly geometry: FrameGeometry | undefined;
+  /** Waveforms are brought to zero mean and unit variance first. */
+  readonly normalize: boolean;
+}
 
 /**
  * Batches are padded to a multiple of this (0.25 s). Few distinct lengths let clips share batches exactly, and spare
  * onnxruntime a new memory plan, and CUDA a new search for algorithms, with almost every batch.
  */
 const PADDING_STEP_SAMPLES = 4000;
+
+/** What a frame sees in HuBERT, WavLM and wav2vec 2.0, 25 ms: the shortest clip where a graph does not tell its own. */
+const USUAL_RECEPTIVE_FIELD = 400;
 
 /**
  * Wraps an open session.
@@ -66,8 +74,8 @@ export function createSpeechEncoder(
   origin: string,
   onClose: () => Promise<void>,
 ): SpeechEncoder {
-  const { hiddenSize: width, doNormalize } = facts;
-  const padded = (samples: number): number => paddedLength(facts, ports, samples);
+  const { width, geometry, normalize } = facts;
+  const padded = (samples: number): number => paddedLength(geometry, ports, samples);
 
   const encodeBatch = async (waveforms: readonly Float32Array[]): Promise<ClipFeatures[]> => {
     const length = Math.max(...waveforms.map((waveform) => padded(waveform.length)));
@@ -75,8 +83,8 @@ export function createSpeechEncoder(
     const values = tensor('float32', shape);
     const mask = tensor('int64', shape);
     const lengths = waveforms.map((waveform, row) => {
-      const real = Math.max(waveform.length, receptiveField(facts));
-      values.data.set(doNormalize ? normalized(waveform) : waveform, row * length);
+      const real = Math.max(waveform.length, shortestClip(geometry));
+      values.data.set(normalize ? normalized(waveform) : waveform, row * length);
       mask.data.fill(1n, row * length, row * length + real);
       return real;
     });
@@ -84,19 +92,25 @@ export function createSpeechEncoder(
       ports.valuesDtype === 'float32' ? values : tensor('float16', shape, encodeHalf(values.data));
     const outputs = await session.run({ input_values, ...(ports.takesMask && { attention_mask: mask }) });
     const hidden = outputs[ports.hiddenStates]!;
-    const frames = frameCount(facts, length);
+    // Of clips that are padded together a graph does not tell which frames are whose; of one alone all are its own.
+    const framesOf = ports.padding === 'ignored' ? geometry : undefined;
+    const frames = framesOf === undefined ? (hidden.shape[1] ?? 0) : frameCount(framesOf, length);
     requireShape(hidden, [waveforms.length, frames, width]);
     const states = float32Of(hidden);
     return lengths.map((real, row): ClipFeatures => {
-      const [start, own] = [row * frames * width, frameCount(facts, real)];
+      const start = row * frames * width;
+      const own = framesOf === undefined ? frames : frameCount(framesOf, real);
       return { frames: own, width, data: states.slice(start, start + own * width) };
     });
   };
 
   const requireShape = ({ shape }: Tensor, expected: readonly number[]): void => {
+    if (shape[1] === 0) {
+      throw new InputError(`encoder ${origin} gave no frame for a clip, which is too short for it`);
+    }
     if (shape.join() === expected.join()) return;
     throw new InputError(
-      `encoder ${origin} gave ${ports.hiddenStates} [${shape.join(', ')}], where its config.json says [${expected.join(', ')}]; give the config.json that it was made with`,
+      `encoder ${origin} gave ${ports.hiddenStates} [${shape.join(', ')}] where [${expected.join(', ')}] is expected; give the config.json that it was made with, in its own folder`,
     );
   };
 
@@ -124,12 +138,16 @@ export function createSpeechEncoder(
  * padded length may share a batch on the CPU, in any number and order, without a bit of their features changing.
  */
 export function paddedLength(
-  geometry: FrameGeometry,
+  geometry: FrameGeometry | undefined,
   { padding }: Pick<EncoderPorts, 'padding'>,
   samples: number,
 ): number {
-  const fewest = Math.max(samples, receptiveField(geometry));
+  const fewest = Math.max(samples, shortestClip(geometry));
   return padding === 'felt' ? fewest : Math.ceil(fewest / PADDING_STEP_SAMPLES) * PADDING_STEP_SAMPLES;
+}
+
+function shortestClip(geometry: FrameGeometry | undefined): number {
+  return geometry === undefined ? USUAL_RECEPTIVE_FIELD : receptiveField(geometry);
 }
 
 /** Zero mean and unit variance over the clip: (x - mean) / sqrt(variance + 1e-7), as Wav2Vec2FeatureExtractor has it. */

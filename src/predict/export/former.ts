@@ -1,15 +1,17 @@
 /** @file The EmoQ-Former for export: as a run trained it, or as training would start it from a RoBERTa. */
 
-import { join } from 'node:path';
 import { InputError } from '../../base/index.js';
 import type { StreamedTensor } from '../../engine/tensor/index.js';
 import {
   type Checkpoint,
   checkpointIdentity,
+  configIdentity,
   FORMER_PREFIX,
+  findCheckpointFolder,
   formerGraph,
+  formerInputs,
   initialFormer,
-  parseRobertaConfig,
+  readRobertaConfig,
   requireWeight,
   robertaKey,
   storedTensor,
@@ -19,7 +21,7 @@ import {
   weightsUnder,
 } from '../../models/index.js';
 import { defaultModelSettings, loadRecipe, type ModelSettings } from '../../recipe/index.js';
-import { backboneConfigs, formerConfig, requireSameBackbones } from '../../train/index.js';
+import { backboneConfigs, formerConfig, requireSameBackbones, stageNeeds } from '../../train/index.js';
 import { findRun } from '../trained-model.js';
 import { openTrainedRun, type TrainedRun } from '../trained-run.js';
 import { type ExportableModel, exportable } from './model-files.js';
@@ -54,7 +56,7 @@ async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
   return weightsUnder(checkpoint, ['roberta.', '']);
 }
 
-/** The Former of a run, with RoBERTa's word embeddings where the run did not train them. */
+/** The Former of a run, with RoBERTa's word embeddings where it reads text and the run did not train them. */
 async function trainedFormer(
   dir: string,
   { checkpoint, onWarning }: FormerExport,
@@ -64,14 +66,18 @@ async function trainedFormer(
   if (recipe.fusion === 'none') {
     throw new InputError(`the run in ${folder.dir} has no Former: its recipe says fusion: none`);
   }
-  if (facts.stage === 2 && recipe.inputs === 'text') {
+  const { former, formerWeights } = stageNeeds(recipe, facts.stage, 'checkpoint');
+  if (!former) {
     throw new InputError(
       `the run in ${folder.dir} is of text alone, and its stage 2 has no Former; name its stage-1 run`,
     );
   }
-  const roberta = await openRoberta(checkpoint ?? recipe.backbones.former);
-  const robertaConfig = parseRobertaConfig(roberta.config, join(roberta.dir, 'config.json'));
-  requireSameBackbones(run.folder, facts, { former: await checkpointIdentity(roberta, robertaConfig) });
+  const nameOrPath = checkpoint ?? recipe.backbones.former;
+  const roberta = formerWeights ? await openRoberta(nameOrPath) : undefined;
+  const robertaDir = roberta?.dir ?? (await findCheckpointFolder(nameOrPath));
+  const robertaConfig = await readRobertaConfig(robertaDir);
+  const identity = roberta ? await checkpointIdentity(roberta, robertaConfig) : configIdentity(robertaConfig);
+  requireSameBackbones(run.folder, facts, { former: identity });
   // The width of the audio is a fact of what was trained: the encoder need not be there any more.
   const projection = trained.weights.get(`${FORMER_PREFIX}audio_projection.weight`);
   const config = formerConfig(recipe, { hiddenSize: projection?.shape[1] ?? 0 }, robertaConfig);
@@ -81,11 +87,11 @@ async function trainedFormer(
     run,
     ...exportable(formerGraph(config, recipe.inputs), (key, shape) =>
       fromRoberta(key)
-        ? storedTensor(requireWeight(roberta, WORD_EMBEDDINGS_KEY, shape), key)
+        ? storedTensor(requireWeight(roberta!, WORD_EMBEDDINGS_KEY, shape), key)
         : trainedTensor(requireWeight(trained, key, shape)),
     ),
-    metadata: { part: 'former', checkpoint: checkpointName(roberta), ...runMetadata(run) },
-    sources: [...weightFiles(roberta), folder.checkpoint],
+    metadata: { part: 'former', checkpoint: checkpointName({ dir: robertaDir }), ...runMetadata(run) },
+    sources: [...(roberta === undefined ? [] : weightFiles(roberta)), folder.checkpoint],
   };
 }
 
@@ -96,13 +102,18 @@ async function startingFormer(checkpoint: string, recipe: string | undefined): P
     recipe === undefined ? defaultModelSettings() : await loadRecipe({ path: recipe });
   if (given.fusion === 'none') throw new InputError(`recipe ${recipe} has no Former: it says fusion: none`);
   const settings = { ...given, backbones: { ...given.backbones, former: checkpoint } };
-  const { encoder, former } = await backboneConfigs(settings, 1);
-  const { seed } = settings;
+  const { seed, inputs } = settings;
+  const read = new Set(formerInputs(0, inputs).map(({ name }) => name));
+  const needs = {
+    audio: read.has('audio_features'),
+    text: read.has('input_ids'),
+    ...{ former: true, formerWeights: true, llm: false },
+  };
+  const { configs } = await backboneConfigs(settings, needs);
+  const config = formerConfig(settings, { hiddenSize: configs.audioWidth }, configs.former!);
   return {
     seed,
-    ...exportable(formerGraph(formerConfig(settings, encoder, former), settings.inputs), (key, shape) =>
-      startingWeight(roberta, key, shape, seed),
-    ),
+    ...exportable(formerGraph(config, inputs), (key, shape) => startingWeight(roberta, key, shape, seed)),
     metadata: { part: 'former', checkpoint: checkpointName(roberta), trained: 'no', seed: String(seed) },
     sources: weightFiles(roberta),
   };

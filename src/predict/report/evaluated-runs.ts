@@ -13,7 +13,7 @@ import {
   type ScoredPrediction,
 } from '../../evaluate/index.js';
 import { loadRecipe, type Recipe } from '../../recipe/index.js';
-import { type RunFacts, type RunFolder, readFacts } from '../../train/index.js';
+import { type RunFacts, type RunFolder, type RunTimes, readFacts, readTimes } from '../../train/index.js';
 
 /** A run that is evaluated, or the runs of a cross-validation that are evaluated together. */
 export interface EvaluatedRuns {
@@ -33,6 +33,8 @@ export interface EvaluatedRuns {
 export interface ReadRuns extends EvaluatedRuns {
   /** run.json of each run. */
   readonly facts: readonly RunFacts[];
+  /** When and how fast each was made, where that is known. */
+  readonly times: readonly (RunTimes | null)[];
   readonly recipe: Recipe;
   /** The first run's recipe.yaml. */
   readonly recipeText: string;
@@ -97,6 +99,7 @@ export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
   return {
     ...evaluated,
     facts,
+    times: await Promise.all(runs.map(readTimes)),
     recipe: await loadRecipe({ path: runs[0]!.recipe }),
     recipeText: await readTextFile(runs[0]!.recipe, 'recipe'),
     rows: scored,

@@ -1,6 +1,8 @@
 /** @file What a report says of how its runs were made. */
 
+import { formatDuration, formatMemory } from '../../base/index.js';
 import { figureText } from '../../evaluate/index.js';
+import type { RunTimes } from '../../train/index.js';
 import type { ReadRuns } from './evaluated-runs.js';
 
 /** Name and value of each fact, in the order to show. */
@@ -35,6 +37,7 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
     // Without `trained` it is a run that is under way, or of an earlier emoq.
     ['steps', range(facts.map(({ trained, steps }) => trained?.steps ?? steps))],
     ['kept epoch', distinct(({ selected }) => keptEpoch(selected))],
+    ...timeFacts(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
     ['device', distinct(({ device }) => device)],
     ['threads', distinct(({ threads }) => (threads === null ? 'one for each core' : String(threads)))],
     ...(facts[0]!.stage1 === null
@@ -44,6 +47,43 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
           string,
         ][])),
     ['trained with', distinct(({ versions }) => versionsText(versions))],
+  ];
+}
+
+/** When the runs were trained, in what time, how fast and in how much memory. */
+function timeFacts(times: readonly RunTimes[]): [name: string, value: string][] {
+  if (times.length === 0) return [];
+  const between = (values: readonly number[], text: (value: number) => string): string => {
+    const [least, most] = [text(Math.min(...values)), text(Math.max(...values))];
+    return least === most ? least : `${least} to ${most}`;
+  };
+  const day = (time: string): string => `${time.slice(0, 16).replace('T', ' ')} UTC`;
+  const [first, last] = [times.map(({ started }) => started).sort(), times.map(({ ended }) => ended).sort()];
+  const speeds = times.flatMap(({ utterancesPerSec }) => utterancesPerSec ?? []);
+  return [
+    ['trained', `${day(first[0]!)} to ${day(last.at(-1)!)}`],
+    [
+      'time of a run',
+      between(
+        times.map(({ durationSec }) => durationSec),
+        formatDuration,
+      ),
+    ],
+    ...(speeds.length === 0
+      ? []
+      : ([
+          [
+            'utterances trained on in a second',
+            between(speeds, (value) => String(Number(value.toPrecision(3)))),
+          ],
+        ] satisfies [string, string][])),
+    [
+      'peak memory of a run',
+      between(
+        times.map(({ peakMemoryBytes }) => peakMemoryBytes),
+        formatMemory,
+      ),
+    ],
   ];
 }
 

@@ -31,12 +31,55 @@ export function encodeEvent({ step, wallTimeSec, scalars }: ScalarEvent): Uint8A
   );
 }
 
+/** When the events of a file happened, by their order. */
+export interface EventTime {
+  readonly step: number;
+  readonly wallTimeSec: number;
+}
+
+/** Times of the events behind the file's header, as far as the file is whole and as {@link encodeEvent} writes it. */
+export function eventTimes(file: Uint8Array): EventTime[] {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
+  const times: EventTime[] = [];
+  let offset = eventFileHeader().length;
+  while (offset + RECORD_HEAD <= bytes.length) {
+    const length = Number(bytes.readBigUInt64LE(offset));
+    const end = offset + RECORD_HEAD + length;
+    if (end + CHECKSUM > bytes.length) break;
+    const data = bytes.subarray(offset + RECORD_HEAD, end);
+    if (bytes.readUInt32LE(end) !== maskedCrc32c(data)) break;
+    times.push(timeOf(data));
+    offset = end + CHECKSUM;
+  }
+  return times;
+}
+
+/** The first fields of an event. Zeros are left out. */
+function timeOf(data: Buffer): EventTime {
+  let [offset, wallTimeSec, step] = [0, 0, 0];
+  if (data[0] === (EVENT.wallTime << 3) + WIRE.fixed64) {
+    wallTimeSec = data.readDoubleLE(1);
+    offset = 9;
+  }
+  if (data[offset] !== EVENT.step << 3) return { step, wallTimeSec };
+  for (let scale = 1; ; scale *= 128) {
+    offset += 1;
+    const byte = data[offset] ?? 0;
+    step += (byte & 127) * scale;
+    if (byte < 128) return { step, wallTimeSec };
+  }
+}
+
 // Field numbers of tensorflow/core/util/event.proto and tensorflow/core/framework/summary.proto.
 const EVENT = { wallTime: 1, step: 2, fileVersion: 3, summary: 5 } as const;
 const SUMMARY = { value: 1 } as const;
 const VALUE = { tag: 1, simple: 2 } as const;
 const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 const empty = Buffer.alloc(0);
+
+/** Bytes of a checksum, and of a record's length with its own. */
+const CHECKSUM = 4;
+const RECORD_HEAD = 8 + CHECKSUM;
 
 function key(field: number, wire: number): Buffer {
   return varint(field * 8 + wire);
@@ -75,11 +118,11 @@ function doubleField(field: number, value: number): Buffer {
 
 /** A TFRecord: uint64 length, its checksum, the data, its checksum. */
 function record(data: Buffer): Buffer {
-  const bytes = Buffer.alloc(12 + data.length + 4);
+  const bytes = Buffer.alloc(RECORD_HEAD + data.length + CHECKSUM);
   bytes.writeBigUInt64LE(BigInt(data.length));
   bytes.writeUInt32LE(maskedCrc32c(bytes.subarray(0, 8)), 8);
-  data.copy(bytes, 12);
-  bytes.writeUInt32LE(maskedCrc32c(data), 12 + data.length);
+  data.copy(bytes, RECORD_HEAD);
+  bytes.writeUInt32LE(maskedCrc32c(data), RECORD_HEAD + data.length);
   return bytes;
 }
 

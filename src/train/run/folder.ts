@@ -29,6 +29,8 @@ export interface RunFolder {
   readonly metricsTable: string;
   /** TensorBoard's event file. */
   readonly events: string;
+  /** When the run was made, and how fast. */
+  readonly timings: string;
   /** Folder of the last epochs' checkpoints. */
   readonly checkpoints: string;
   readonly predictions: string;
@@ -129,6 +131,7 @@ export function runFolder(dir: string): RunFolder {
     metrics: join(dir, 'metrics.jsonl'),
     metricsTable: join(dir, 'metrics.csv'),
     events: join(dir, 'tensorboard', 'events.out.tfevents.0.emoq'),
+    timings: join(dir, 'timings.jsonl'),
     checkpoints: join(dir, 'checkpoints'),
     predictions: join(dir, 'predictions.csv'),
     results: join(dir, 'results.json'),

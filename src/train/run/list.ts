@@ -6,6 +6,7 @@ import { errorMessage, InputError, pathExists, readJson, readTextFile } from '..
 import type { EvaluationResult, ResultFigures } from '../../evaluate/index.js';
 import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
 import { type RunFacts, type RunFolder, readFacts, runFolder } from './folder.js';
+import { type RunTimes, readTimes } from './timings.js';
 import { type BestEpoch, readPosition } from './training-state.js';
 
 /** One run, as its folder tells. */
@@ -23,6 +24,8 @@ export interface ListedRun {
   readonly best: BestEpoch | null;
   /** Figures on the test set, where it has been evaluated: its own, or its part of a cross-validation's. */
   readonly test: Pick<ResultFigures, 'wa' | 'ua' | 'wf1' | 'n'> | null;
+  /** When it was made, how long and how fast; null for a run of an earlier emoq. */
+  readonly times: RunTimes | null;
   /** Keys that differ from the recipe of that name, the seed aside; null where there is no such recipe. */
   readonly changed: readonly ChangedKey[] | null;
 }
@@ -91,6 +94,7 @@ async function listRun(
     totalSteps: facts.steps,
     best: finished ? facts.selected : (position?.best ?? null),
     test: await testFigures(folder, facts),
+    times: await readTimes(folder),
     changed: shipped === undefined ? null : changedKeys(shipped, recipe).filter(({ key }) => key !== 'seed'),
   };
 }

@@ -1,13 +1,13 @@
 /**
  * @file The figures of a run, as they come: metrics.jsonl, and the same as a CSV and as a TensorBoard event file. The
- * other two are functions of the first alone, and hold nothing of the clock: however often a run was interrupted, all
- * three end as the same bytes.
+ * first two hold nothing of the clock: however often a run was interrupted, they end as the same bytes. Events have the
+ * time that they happened at, which is TensorBoard's "wall" and "relative" axis.
  */
 
 import { appendFile, mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, readTextFile, writeFileAtomic } from '../../base/index.js';
-import { encodeEvent, eventFileHeader } from './event-file.js';
+import { encodeEvent, eventFileHeader, eventTimes } from './event-file.js';
 import type { RunFolder } from './folder.js';
 import { metricsTable } from './metrics-csv.js';
 
@@ -32,21 +32,26 @@ type MetricsFiles = Pick<RunFolder, 'metrics' | 'metricsTable' | 'events'>;
 
 /**
  * Opens the log at `size` bytes of metrics.jsonl, dropping what a killed run had written behind its last saved state;
- * the table and the event file are made anew from what is left.
+ * the table and the event file are made anew from what is left. Events keep their times as far as the file has them.
  * @param reported names of the figures of a step
+ * @param nowSec the clock, in seconds since 1970
  * @throws InputError when metrics.jsonl is shorter than that, or not what emoq wrote
  */
 export async function openMetrics(
   { metrics, metricsTable: csv, events }: MetricsFiles,
   size: number,
   reported: readonly string[],
+  nowSec: () => number = () => Date.now() / 1000,
 ): Promise<MetricsLog> {
+  const writtenSec = await lastWrittenSec(metrics, nowSec());
   await cutBack(metrics, size);
   const table = metricsTable(reported);
   const seen = parseLines(await readFile(metrics, 'utf8'), metrics);
+  const times = await timesOf(seen, events, writtenSec);
   await mkdir(dirname(events), { recursive: true });
   await writeFileAtomic(csv, table.header + seen.map(table.row).join(''));
-  await writeFileAtomic(events, Buffer.concat([eventFileHeader(), ...seen.map(eventOf)]));
+  const past = seen.map((line, index) => eventOf(line, times[index]!));
+  await writeFileAtomic(events, Buffer.concat([eventFileHeader(), ...past]));
   let bytes = size;
   return {
     async append(lines) {
@@ -56,7 +61,8 @@ export async function openMetrics(
       // What is read back is not always what was written: JSON has no -0, for one.
       const readBack = parseLines(text, metrics);
       await appendFile(csv, readBack.map(table.row).join(''));
-      await appendFile(events, Buffer.concat(readBack.map(eventOf)));
+      const now = nowSec();
+      await appendFile(events, Buffer.concat(readBack.map((line) => eventOf(line, now))));
     },
     size: () => bytes,
     async sync() {
@@ -74,6 +80,29 @@ export async function openMetrics(
  */
 export async function readMetrics(path: string): Promise<MetricsLine[]> {
   return parseLines(await readTextFile(path, 'metrics'), path);
+}
+
+/** When a file was written last; now where there is none. */
+function lastWrittenSec(path: string, now: number): Promise<number> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs / 1000,
+    () => now,
+  );
+}
+
+/** Earlier versions wrote the step in place of the time: no clock showed so little since 2001. */
+const EARLIEST_SEC = 1e9;
+
+/**
+ * When the lines were written, by the event file. Where it does not say, or belongs to other lines, they were there by
+ * `writtenSec`.
+ */
+async function timesOf(lines: readonly MetricsLine[], events: string, writtenSec: number): Promise<number[]> {
+  const known = eventTimes(await readFile(events).catch(() => Buffer.alloc(0)));
+  return lines.map(({ step }, index) => {
+    const event = known[index];
+    return event?.step === step && event.wallTimeSec >= EARLIEST_SEC ? event.wallTimeSec : writtenSec;
+  });
 }
 
 async function cutBack(path: string, size: number): Promise<void> {
@@ -101,13 +130,15 @@ function parseLines(text: string, path: string): MetricsLine[] {
 }
 
 /** Curves of a line: `train/<figure>` of a step, `validation/<metric>` of an epoch. */
-function eventOf({ step, epoch: _epoch, validation, ...figures }: MetricsLine): Uint8Array {
+function eventOf(
+  { step, epoch: _epoch, validation, ...figures }: MetricsLine,
+  wallTimeSec: number,
+): Uint8Array {
   const curves = Object.entries(validation ?? figures).filter(([, value]) => Number.isFinite(value));
   const group = validation === undefined ? 'train' : 'validation';
   return encodeEvent({
     step,
-    // The step stands in for the time, which would differ from run to run: TensorBoard's "relative" axis counts steps.
-    wallTimeSec: step,
+    wallTimeSec,
     scalars: Object.fromEntries(curves.map(([name, value]) => [`${group}/${name}`, value as number])),
   });
 }

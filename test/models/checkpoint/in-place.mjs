@@ -21,7 +21,7 @@ import {
 import { loadRecipe } from '../../../dist/recipe/index.js';
 import { stageEvaluationGraph, stageParameters } from '../../../dist/train/stage.js';
 import { buildTraining } from '../../../dist/train/stage-settings.js';
-import { defineStage2, formerConfig } from '../../../dist/train/stages.js';
+import { defineStage } from '../../../dist/train/stages.js';
 import { peakMiB } from '../../fuzz/mutations.mjs';
 import { writeSparseQwen2, writeSparseSafetensors } from './sparse-qwen2.mjs';
 
@@ -41,11 +41,18 @@ const former = await openWeightsFile(formerPath);
 const lookup = (key, shape) => requireWeight(key.startsWith('former.') ? former : llm, key, shape);
 const roberta = parseRobertaConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
 const hubert = parseHubertConfig(publishedConfigs['facebook/hubert-large-ll60k'], 'hubert-large');
-const stage = defineStage2(
+const stage = defineStage(
   recipe,
-  formerConfig(recipe, hubert, roberta),
-  parseQwen2Config(llm.config, join(llmFolder, 'config.json')),
-  recipe.labels.map((_, label) => 1000 + label),
+  2,
+  {
+    audioWidth: hubert.hiddenSize,
+    former: roberta,
+    llm: parseQwen2Config(llm.config, join(llmFolder, 'config.json')),
+  },
+  {
+    trainingCounts: recipe.labels.map(() => 1),
+    labelTokenIds: recipe.labels.map((_, label) => 1000 + label),
+  },
   (graph) => checkpointWeights(graph, lookup),
 );
 const parameters = stageParameters(stage);

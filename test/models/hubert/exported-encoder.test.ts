@@ -5,7 +5,7 @@
 
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -81,10 +81,14 @@ async function holdToReference(
 }
 
 /** A model of one's own in a file of `folder`. */
-async function write(name: string, graph: Graph): Promise<string> {
+async function write(name: string, model: Graph | Uint8Array): Promise<string> {
   const path = join(folder, name);
-  const weightsFolder = externalDataFolder(graph);
-  await writeFile(path, serializeModel(graph, weightsFolder === undefined ? {} : { weightsFolder }));
+  await mkdir(dirname(path), { recursive: true });
+  if (model instanceof Uint8Array) await writeFile(path, model);
+  else {
+    const weightsFolder = externalDataFolder(model);
+    await writeFile(path, serializeModel(model, weightsFolder === undefined ? {} : { weightsFolder }));
+  }
   return path;
 }
 
@@ -131,7 +135,14 @@ describe.each(['base-odd', 'large-odd'])("Optimum's export of %s", (name) => {
   it('has features of its own in the cache', async () => {
     const own = (await findSpeechEncoder(join(hubertFixtures, name), null)).files;
     const exported = (await findSpeechEncoder(join(hubertFixtures, name), onnx)).files;
-    expect(exported).toEqual([...own.slice(0, 2), onnx]);
+    const configs = ['config.json', 'preprocessor_config.json'].map((file) => join(optimum, name, file));
+    expect(exported).toEqual([...configs, onnx]);
+    // Where nothing lies beside it, those of the checkpoint are taken.
+    const alone = await write(`${name}-alone/model.onnx`, await readFile(onnx));
+    expect((await findSpeechEncoder(join(hubertFixtures, name), alone)).files).toEqual([
+      ...own.slice(0, 2),
+      alone,
+    ]);
     const [one, other] = [await openFeatureCache(folder, own), await openFeatureCache(folder, exported)];
     expect(one.dir).not.toBe(other.dir);
   });
@@ -268,7 +279,7 @@ async function refused(onnx: string, why: RegExp): Promise<void> {
   await expect(found).rejects.toMatchObject({ message: expect.not.stringContaining('\n') });
 }
 
-describe('a file that is no encoder for the checkpoint is refused:', () => {
+describe('a file that is no encoder is refused:', () => {
   it('one that is not there, a folder, and what is no ONNX', async () => {
     await refused(join(folder, 'nowhere.onnx'), /^encoder .*nowhere\.onnx does not exist$/);
     await refused(folder, /^encoder .* is not a file$/);
@@ -287,10 +298,12 @@ describe('a file that is no encoder for the checkpoint is refused:', () => {
     }
   });
 
-  it('one of another width', async () => {
+  it('one of another width than the config beside it', async () => {
+    await cp(join(optimum, 'large-odd'), join(folder, 'mixed'), { recursive: true });
+    await cp(join(optimum, 'base-odd', 'model.onnx'), join(folder, 'mixed', 'model.onnx'));
     await refused(
-      join(optimum, 'base-odd', 'model.onnx'),
-      /gives last_hidden_state of width 10, where its config\.json has hidden_size 21; it takes input_values float32 \[\?, \?\] and gives last_hidden_state float32 \[\?, \?, 10\]$/,
+      join(folder, 'mixed', 'model.onnx'),
+      /gives features of width 10, where the config\.json beside it has hidden_size 21; put the files of one model/,
     );
   });
 
@@ -346,7 +359,7 @@ describe('a file that is no encoder for the checkpoint is refused:', () => {
       'logits',
       [samples],
       ['logits', 'float32', ['batch', 'frames', 32]],
-      /gives logits of width 32, where its config\.json has hidden_size 21/,
+      /gives neither last_hidden_state nor another output of three axes \(logits are scores of a recogniser, no features: export the encoder alone\); it takes input_values/,
     ],
   ])('one with other ports (%s)', async (name, inputs, output, why) => {
     await refused(await model(name, inputs, output), why);
@@ -378,19 +391,30 @@ describe('a file that is no encoder for the checkpoint is refused:', () => {
     });
   });
 
-  it('one of another geometry than the config, when it runs', async () => {
-    const dir = join(folder, 'other-strides');
-    await mkdir(dir);
-    const config = JSON.parse(await readFile(join(optimum, 'large-odd', 'config.json'), 'utf8'));
-    await writeFile(
-      join(dir, 'config.json'),
-      JSON.stringify({ ...config, conv_stride: [3, 2, 2, 1, 2], feat_extract_norm: 'layer' }),
-    );
-    const onnx = join(optimum, 'large-odd', 'model.onnx');
-    await withEncoder(dir, onnx, async (encoder) => {
-      await expect(encoder.encode([new Float32Array(500).fill(0.1)])).rejects.toThrow(
-        /^encoder .*model\.onnx gave last_hidden_state \[1, 36, 21\], where its config\.json says \[1, 18, 21\]/,
+  it('one of another geometry than the config, when it runs on several clips at once', async () => {
+    const checkpoint = join(hubertFixtures, 'large-odd');
+    const graph = encoderGraph(await openCheckpoint(checkpoint));
+    await cp(checkpoint, join(folder, 'other-strides'), { recursive: true });
+    const config = JSON.parse(await readFile(join(checkpoint, 'config.json'), 'utf8'));
+    const other = JSON.stringify({ ...config, conv_stride: [3, 2, 2, 1, 2] });
+    await writeFile(join(folder, 'other-strides', 'config.json'), other);
+    const onnx = await write('other-strides/model.onnx', graph);
+    const clip = new Float32Array(4_000).fill(0.1);
+    await withEncoder(checkpoint, onnx, async (encoder) => {
+      await expect(encoder.encode([clip, clip])).rejects.toThrow(
+        /^encoder .*model\.onnx gave last_hidden_state \[2, \d+, 21\] where \[2, \d+, 21\] is expected; give the config\.json that it was made with/,
       );
+    });
+  });
+
+  it('but not for the frames that it gives of one clip', async () => {
+    const dir = join(folder, 'alone');
+    await cp(join(optimum, 'large-odd'), dir, { recursive: true });
+    const config = JSON.parse(await readFile(join(dir, 'config.json'), 'utf8'));
+    await writeFile(join(dir, 'config.json'), JSON.stringify({ ...config, conv_stride: [3, 2, 2, 1, 2] }));
+    await withEncoder(dir, join(dir, 'model.onnx'), async (encoder) => {
+      const [features] = await encoder.encode([new Float32Array(500).fill(0.1)]);
+      expect(features).toMatchObject({ frames: 36, width: 21 });
     });
   });
 });

@@ -9,29 +9,31 @@ import {
   inspectProgram,
 } from '../../../data/audio/index.js';
 import { type Check, checked, installCommand } from './check.js';
+import type { ProbeContext } from './probes.js';
 
-export async function audioChecks(): Promise<Check[]> {
-  return Promise.all([ffmpegCheck(), ffprobeCheck()]);
+/** An experiment of text alone hears nothing. */
+export async function audioChecks({ experiment }: ProbeContext): Promise<Check[]> {
+  return Promise.all([ffmpegCheck(experiment?.recipe.inputs !== 'text'), ffprobeCheck()]);
 }
 
-async function ffmpegCheck(): Promise<Check> {
+async function ffmpegCheck(needed: boolean): Promise<Check> {
   const path = await findProgram('ffmpeg');
   const named = process.env.FFMPEG_PATH;
   const ignored = named && path !== named ? `FFMPEG_PATH names ${named}, which does not exist; ` : '';
   if (path === undefined) {
     const found = `${ignored}there is none on the path`;
-    return checked('ffmpeg', 'missing', found, { needed: true, mend: installCommand('ffmpeg') });
+    return checked('ffmpeg', 'missing', found, { needed, mend: installCommand('ffmpeg') });
   }
   let facts: FfmpegFacts;
   try {
     facts = await inspectFfmpeg(path);
   } catch (error) {
     const mend = path === named ? 'unset FFMPEG_PATH' : installCommand('ffmpeg');
-    return checked('ffmpeg', 'missing', errorMessage(error), { needed: true, mend, facts: { path } });
+    return checked('ffmpeg', 'missing', errorMessage(error), { needed, mend, facts: { path } });
   }
   const { version, missing } = facts;
   const rest = {
-    needed: true,
+    needed,
     facts: {
       path,
       version,

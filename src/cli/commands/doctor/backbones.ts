@@ -1,8 +1,14 @@
 /** @file Which backbones are here, whole or in part: those that the recipes name, and published ones in the cache. */
 
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { errorMessage, formatBytes, pathExists } from '../../../base/index.js';
-import { findCheckpointFolder, openCheckpoint } from '../../../models/checkpoint/index.js';
+import {
+  findCheckpointFolder,
+  openCheckpoint,
+  readConfig,
+  type WeightRef,
+} from '../../../models/checkpoint/index.js';
 import {
   cachedBytes,
   type HubAccess,
@@ -11,6 +17,7 @@ import {
   publishedModels,
 } from '../../../models/hub/index.js';
 import { loadRecipe, type Recipe, shippedRecipeNames } from '../../../recipe/index.js';
+import type { StageNeeds } from '../../../train/index.js';
 import { type Check, checked } from './check.js';
 
 type Part = keyof Pick<Recipe['backbones'], 'encoder' | 'former' | 'llm'>;
@@ -24,7 +31,10 @@ export async function backboneChecks(): Promise<Check[]> {
   const partOf = new Map<string, Part>();
   for (const dataset of await shippedRecipeNames()) {
     const { backbones } = await loadRecipe({ dataset });
-    for (const part of PARTS) partOf.set(backbones[part], part);
+    for (const part of PARTS) {
+      const name = backbones[part];
+      if (name !== null) partOf.set(name, part);
+    }
   }
   const others = [...shortNames.keys()].filter((id) => !partOf.has(id));
   const cached = await Promise.all(others.map((id) => cachedBytes(id)));
@@ -36,24 +46,77 @@ export async function backboneChecks(): Promise<Check[]> {
   ];
 }
 
-/** The three of a recipe, all needed. */
-export function recipeBackboneChecks({ backbones }: Recipe): Promise<Check[]> {
-  return Promise.all(PARTS.map((part) => backboneCheck(backbones[part], part, true)));
+/** Those of a recipe that some stage needs. */
+export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly StageNeeds[]): Promise<Check[]> {
+  const { encoder, encoder_onnx: onnx, former, llm } = backbones;
+  const isNeeded = (part: keyof StageNeeds): boolean => needs.some((stage) => stage[part]);
+  return Promise.all([
+    ...(!isNeeded('audio')
+      ? []
+      : onnx === null
+        ? [backboneCheck(encoder ?? '', 'encoder', true)]
+        : [exportedEncoderCheck(encoder, onnx)]),
+    ...(isNeeded('former')
+      ? [
+          backboneCheck(former, 'former', true, {
+            weights: isNeeded('formerWeights'),
+            tokenizer: isNeeded('text'),
+          }),
+        ]
+      : []),
+    ...(isNeeded('llm') ? [backboneCheck(llm, 'llm', true)] : []),
+  ]);
+}
+
+/** An exported encoder, read as training will: its interface, its weights, how it is fed. */
+async function exportedEncoderCheck(encoder: string | null, onnx: string): Promise<Check> {
+  const facts = { name: onnx, folder: dirname(resolve(onnx)) };
+  try {
+    // Loads onnxruntime, which the processes of the other checks do without.
+    const { encoderWidth, findSpeechEncoder } = await import('../../../models/index.js');
+    const { files, warning } = await findSpeechEncoder(encoder, onnx);
+    const { width } = await encoderWidth(encoder, onnx);
+    const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    const found = `${onnx}: features of width ${width}, ${formatBytes(bytes)}`;
+    return checked('encoder', warning === undefined ? 'ok' : 'warning', warning ?? found, {
+      needed: true,
+      facts: { ...facts, state: 'complete', weight_bytes: bytes },
+    });
+  } catch (error) {
+    const state = (await pathExists(onnx)) ? 'partial' : 'absent';
+    return checked('encoder', 'missing', errorMessage(error), { needed: true, facts: { ...facts, state } });
+  }
+}
+
+/** What of a backbone must be there beside its config. */
+interface BackboneParts {
+  readonly weights: boolean;
+  readonly tokenizer: boolean;
 }
 
 /** @param part what the model is to be: text models need a tokenizer; undefined where it may be anything */
-async function backboneCheck(name: string, part: Part | undefined, needed: boolean): Promise<Check> {
+async function backboneCheck(
+  name: string,
+  part: Part | undefined,
+  needed: boolean,
+  wanted: BackboneParts = { weights: true, tokenizer: part === 'former' || part === 'llm' },
+): Promise<Check> {
   const title = part === undefined ? 'model' : { encoder: 'encoder', former: 'Former', llm: 'LLM' }[part];
   const mend = mendOf(name);
   let folder: string | undefined;
   try {
     folder = await findCheckpointFolder(name);
-    const { weights } = await openCheckpoint(folder);
-    if ((part === 'former' || part === 'llm') && !(await pathExists(join(folder, 'tokenizer.json')))) {
+    if (!wanted.weights) await readConfig(folder);
+    const weights = wanted.weights ? (await openCheckpoint(folder)).weights : new Map<string, WeightRef>();
+    if (wanted.tokenizer && !(await pathExists(join(folder, 'tokenizer.json')))) {
       throw new Error(`${folder} has no tokenizer.json`);
     }
     const bytes = [...weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
-    return checked(title, 'ok', `${name}: complete, ${formatBytes(bytes)} of weights`, {
+    const found = wanted.weights
+      ? `complete, ${formatBytes(bytes)} of weights`
+      : 'config here, no weights needed';
+    return checked(title, 'ok', `${name}: ${found}`, {
       needed,
       facts: { name, state: 'complete', folder, weight_bytes: bytes },
     });

@@ -1,8 +1,16 @@
 /** @file What one experiment needs: its corpus, its backbones, memory and disk for its stages. */
 
+import { join } from 'node:path';
 import { errorMessage, formatBytes, formatMemory, InputError } from '../../../base/index.js';
 import type { Recipe } from '../../../recipe/index.js';
-import { type StageSize, sizeStage, stagesOf } from '../../../train/index.js';
+import {
+  reviewPlan,
+  type StageSize,
+  sizeStage,
+  stageNeeds,
+  stagesOf,
+  trainingStart,
+} from '../../../train/index.js';
 import { recipeBackboneChecks } from './backbones.js';
 import { type Check, checked } from './check.js';
 import { manifestCheck, preparationCommand } from './corpora.js';
@@ -10,33 +18,47 @@ import { freeDiskBytes } from './folders.js';
 import { memoryBudget } from './machine.js';
 import type { NamedExperiment } from './probes.js';
 
-export async function experimentChecks({ recipe, named }: NamedExperiment): Promise<Check[]> {
-  const stages = stagesOf(recipe);
+export async function experimentChecks({ recipe, named, stage }: NamedExperiment): Promise<Check[]> {
+  const stages = stage === undefined ? stagesOf(recipe) : [stage];
+  const needs = stages.map((number) => stageNeeds(recipe, number, trainingStart(recipe, number)));
   const corpus = await manifestCheck(recipe.manifest, true);
-  const backbones = await recipeBackboneChecks(recipe);
+  const backbones = await recipeBackboneChecks(recipe, needs);
   const sizes: StageSize[] = [];
   const memory: Check[] = [];
-  for (const stage of stages) {
+  const problem = await planProblem(recipe, stages);
+  for (const number of problem === undefined ? stages : []) {
     try {
-      const size = await sizeStage(recipe, stage, foldOf(recipe));
+      const size = await sizeStage(recipe, number, foldOf(recipe));
       sizes.push(size);
-      memory.push(await memoryCheck(stage, size, { recipe, named }));
+      memory.push(await memoryCheck(number, size, { recipe, named, stage }));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       const found = `cannot be sized: ${errorMessage(error)}`;
-      memory.push(checked(`memory of stage ${stage}`, 'missing', found, { needed: true }));
+      memory.push(checked(`memory of stage ${number}`, 'missing', found, { needed: true }));
     }
   }
-  const problem = sizes.find(({ corpusProblem }) => corpusProblem !== undefined)?.corpusProblem;
+  const corpusProblem = sizes.find(({ corpusProblem }) => corpusProblem !== undefined)?.corpusProblem;
   return [
     // What the manifest itself does not tell: labels that nobody knows, audio that is gone.
-    corpus.status === 'missing' || problem === undefined
+    corpus.status === 'missing' || corpusProblem === undefined
       ? corpus
-      : { ...corpus, status: 'missing', found: problem, mend: preparationCommand(recipe.manifest) },
+      : { ...corpus, status: 'missing', found: corpusProblem, mend: preparationCommand(recipe.manifest) },
     ...backbones,
+    ...(problem === undefined ? [] : [checked('recipe', 'missing', problem, { needed: true })]),
     ...memory,
-    ...(sizes.length === 0 ? [] : [await diskCheck({ recipe, named }, sizes)]),
+    ...(sizes.length === 0 ? [] : [await diskCheck({ recipe, named, stage }, sizes)]),
   ];
+}
+
+/** What training would refuse of the recipe, whatever is there; undefined where nothing. */
+async function planProblem(recipe: Recipe, stages: readonly (1 | 2)[]): Promise<string | undefined> {
+  try {
+    for (const stage of stages) await reviewPlan(recipe, stage, foldOf(recipe), join('runs', recipe.name));
+    return undefined;
+  } catch (error) {
+    if (error instanceof InputError) return errorMessage(error);
+    throw error;
+  }
 }
 
 async function memoryCheck(
@@ -117,20 +139,23 @@ function foldOf({ folds }: Recipe): number | undefined {
  * A run keeps its checkpoint, parameters with both moments, and the last epochs' parameters. Each is written beside the
  * one that it replaces.
  */
-async function diskCheck({ recipe, named }: NamedExperiment, sizes: readonly StageSize[]): Promise<Check> {
+async function diskCheck(
+  { recipe, named, stage }: NamedExperiment,
+  sizes: readonly StageSize[],
+): Promise<Check> {
   const parameterBytes = sizes.map(({ trainable }) => 4 * trainable);
   const kept = 1 + 3 + recipe.keep_checkpoints;
   const neededBytes =
     kept * parameterBytes.reduce((sum, bytes) => sum + bytes, 0) + 3 * Math.max(...parameterBytes);
   const freeBytes = await freeDiskBytes('runs');
   const facts = { needed_bytes: neededBytes, free_bytes: freeBytes };
-  const found = `${sizes.length === 1 ? 'a run' : 'the runs of both stages'}${recipe.folds === 'session' ? ' of one fold' : ''} take about ${formatBytes(neededBytes)}`;
+  const found = `${sizes.length === 1 ? 'a run' : 'the runs of both stages'}${recipe.folds === 'session' ? ' of one fold' : ''} ${sizes.length === 1 ? 'takes' : 'take'} about ${formatBytes(neededBytes)}`;
   if (neededBytes <= freeBytes)
     return checked('disk', 'ok', `${found}, of ${formatBytes(freeBytes)}`, { needed: true, facts });
   const short = `${found}; ${formatBytes(freeBytes)} are free`;
   return checked('disk', 'missing', short, {
     needed: true,
-    mend: `emoq stage1 ${named} --run /a/larger/disk`,
+    mend: `emoq stage${stage ?? 1} ${named} --run /a/larger/disk`,
     facts,
   });
 }

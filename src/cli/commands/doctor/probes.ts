@@ -13,6 +13,8 @@ export interface NamedExperiment {
   readonly recipe: Recipe;
   /** How it is named on the command line: `--dataset meld7 --set seed=2`. */
   readonly named: string;
+  /** The one stage that is asked for; undefined for all that the experiment takes. */
+  readonly stage: 1 | 2 | undefined;
 }
 
 export interface Probe {

@@ -2,15 +2,16 @@
 
 import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
 import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, requireWeight, type Weights } from '../models/index.js';
-import type { Recipe } from '../recipe/index.js';
+import { loadRecipe, type Recipe, shippedRecipeNames } from '../recipe/index.js';
 import {
   type ComputeOptions,
+  countFolds,
   type Example,
   type FailedInference,
   type FeatureSource,
@@ -89,7 +90,7 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
       const [first] = await foldRuns(dir, number);
       if (first === undefined) continue;
       throw new InputError(
-        `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds, or name one with --run, such as ${first.folder.dir}`,
+        `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds ${await foldsOf(first.folder)}, or name one with --run, such as ${first.folder.dir}`,
       );
     }
     if (await pathExists(stageFolder(dir, number, undefined).facts)) {
@@ -104,10 +105,27 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
     );
   }
   const looked = wanted.map((number) => stageFolder(dir, number, fold).dir).join(' or ');
-  const training = `emoq stage${wanted[0]}${fold === undefined ? '' : ` --fold ${fold}`}`;
+  const training = `emoq stage${wanted[0]} ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
   throw new InputError(
     `no run in ${looked}; train first with "${training}", or name another folder with --run`,
   );
+}
+
+/** How many folds the cross-validation of a run has, where its corpus can still tell. */
+async function foldsOf({ recipe }: RunFolder): Promise<string> {
+  try {
+    return String(await countFolds(await loadRecipe({ path: recipe })));
+  } catch (error) {
+    if (error instanceof InputError) return 'K';
+    throw error;
+  }
+}
+
+/** The option that names the recipe of an experiment's folder, `runs/<name>` unless `--run` says otherwise. */
+async function recipeOption(dir: string): Promise<string> {
+  const name = basename(dir);
+  const run = dir === join('runs', name) ? '' : ` --run ${dir}`;
+  return `${(await shippedRecipeNames()).includes(name) ? `--dataset ${name}` : '--recipe FILE'}${run}`;
 }
 
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone or others */

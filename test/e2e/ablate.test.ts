@@ -41,17 +41,23 @@ async function ablate(table: number, ...args: string[]): Promise<{ rows: Row[]; 
 
 describe('table 4', () => {
   let rows: Row[];
+  let again: Awaited<ReturnType<typeof ablate>>;
+  let finished: { before: object[]; after: object[] };
 
-  it('killed in its third row goes on there when it is run again', async () => {
+  beforeAll(async () => {
     const killed = work.start('ablate', '--recipe', 'small.yaml', '--table', '4');
     await killed.says(/row 3 of 4/);
     killed.signal('SIGKILL');
     await killed.ended;
-    const finished = ['runs/small-audio', 'runs/small-text'];
-    const before = finished.map((run) => listing(work.path(run)));
-    const again = await ablate(4);
+    const list = () => ['runs/small-audio', 'runs/small-text'].map((run) => listing(work.path(run)));
+    const before = list();
+    again = await ablate(4);
     ({ rows } = again);
-    expect(finished.map((run) => listing(work.path(run)))).toEqual(before);
+    finished = { before, after: list() };
+  });
+
+  it('killed in its third row goes on there when it is run again', () => {
+    expect(finished.after).toEqual(finished.before);
     expect(again.stderr.match(/is finished already/g)).toHaveLength(2);
   });
 

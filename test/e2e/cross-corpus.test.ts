@@ -140,6 +140,19 @@ describe('eval --manifest of another corpus', () => {
     });
   });
 
+  it('keeps the results of two label maps apart', async () => {
+    const results = 'runs/mine/stage1/cross/whole/results.json';
+    const before = work.read(results);
+    const other = ['--manifest', 'other/whole.csv', '--label-map', 'joy=angry,rage=happy'];
+    const { stderr } = await work.done('eval', ...stage1, ...other);
+    const [, folder] = /results in (runs\/mine\/stage1\/cross\/whole-[0-9a-f]{8})\/results\.json/.exec(
+      stderr,
+    )!;
+    expect(work.read(results).equals(before)).toBe(true);
+    const { cross_corpus } = JSON.parse(work.read(`${folder}/results.json`).toString());
+    expect(cross_corpus.label_map).toEqual({ joy: 'angry', rage: 'happy' });
+  });
+
   it('warns of utterances that the run has seen, and of its own manifest', async () => {
     const seen = work.read('toy/manifest.csv').toString().trim().split('\n');
     const withoutSplit = seen.map((row, index) => {

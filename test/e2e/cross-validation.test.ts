@@ -39,13 +39,15 @@ describe('a recipe with folds', () => {
     [['--folds', '4'], 'has 5 sessions (1, 2, 3, 4, 5), each of which is a fold; say --folds 5'],
     [['--folds', '7'], 'has 5 sessions'],
     [['--fold', '2', '--folds', '5'], 'cannot be used with'],
+    [['--fold', '2', '--jobs', '2'], '--jobs 2 is for several runs, and this is one; add --folds or --seeds'],
   ])('is refused with %j', async (options, message) => {
     expect(await work.refused('stage1', ...recipe, ...options)).toContain(message);
   });
 
-  it('trains one fold, and then the others without doing it again', async () => {
-    const one = await work.done('stage1', ...recipe, '--fold', '2');
-    expect(one.stdout).toBe('runs/folds/stage1/fold-2/checkpoint.safetensors\n');
+  it('trains one fold, which is scored with the others named as missing', async () => {
+    expect((await work.done('stage1', ...recipe, '--fold', '2')).stdout).toBe(
+      'runs/folds/stage1/fold-2/checkpoint.safetensors\n',
+    );
     const part = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5', '--json');
     expect(part.stderr).toContain(
       'warning: folds 1, 3, 4, 5 of 5 are not trained to the end in runs/folds/stage1: these are the figures of the others, and not of the cross-validation\n',
@@ -70,7 +72,18 @@ describe('a recipe with folds', () => {
     expect(work.read(page.stdout.trim()).toString()).toContain(
       'These are not the figures of the whole cross-validation: fold 1; fold 3; fold 4; fold 5 are not trained',
     );
-    const all = await work.done('stage1', ...recipe, '--folds', '5');
+  });
+});
+
+describe('a cross-validation', () => {
+  let all: Awaited<ReturnType<typeof work.done>>;
+  beforeAll(async () => {
+    await work.done('stage1', ...recipe, '--fold', '2');
+    all = await work.done('stage1', ...recipe, '--folds', '5');
+    await work.done('eval', ...recipe, '--stage', '1', '--folds', '5');
+  });
+
+  it('trains what is not trained yet', () => {
     const checkpoints = FOLDS.map((fold) => `runs/folds/stage1/fold-${fold}/checkpoint.safetensors\n`);
     expect(all.stdout).toBe(checkpoints.join(''));
     expect(all.stderr).toContain('stage 1, fold 2 is finished already');
@@ -116,7 +129,7 @@ describe('a recipe with folds', () => {
 
   it('is not scored as one run, nor over another number of folds', async () => {
     expect(await work.refused('eval', ...recipe, '--stage', '1')).toContain(
-      'holds the folds of a cross-validation; score all of them with eval --folds, or name one with --run',
+      'holds the folds of a cross-validation; score all of them with eval --folds 5, or name one with --run',
     );
     expect(await work.refused('eval', ...recipe, '--stage', '1', '--folds', '3')).toContain('has 5 sessions');
     const { stdout } = await work.done('eval', '--run', 'runs/folds/stage1/fold-4', '--json');

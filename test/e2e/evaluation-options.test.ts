@@ -126,6 +126,17 @@ describe('what eval takes where nothing is named', () => {
     expect(await work.refused('eval', '--folds', '5', '--seeds', 'all')).toMatch(/^error: say what to score/);
     for (const name of ['words2', 'several']) rmSync(work.path('runs', name), { recursive: true });
   });
+
+  it("is the paper's cross-validation where folds are asked for and none else has any", async () => {
+    cpSync(work.path('runs/words/stage1'), work.path('runs/iemocap4/stage1/fold-1'), { recursive: true });
+    const { code, stderr } = await work.run('eval', '--folds', '5');
+    expect(code).toBe(2);
+    expect(stderr.trim().split('\n')).toEqual([
+      "taking runs/iemocap4, the paper's cross-validation",
+      'error: no run in runs/iemocap4/stage2/fold-1; train first with "emoq stage2 --dataset iemocap4 --fold 1", or name another folder with --run',
+    ]);
+    rmSync(work.path('runs/iemocap4'), { recursive: true });
+  });
 });
 
 describe('a predictions file', () => {

@@ -46,10 +46,13 @@ beforeAll(async () => {
 
 describe('eval of a run', () => {
   let result: Result;
-
-  it('needs the audio of its test set, and no other', async () => {
+  beforeAll(async () => {
     for (const { path, split } of corpusRows()) if (split !== 'test') rmSync(work.path('toy', path));
     result = await score('--recipe', 'full.yaml');
+    await score('--recipe', 'unfused.yaml');
+  });
+
+  it('needs the audio of its test set, and no other', async () => {
     expect(result.n).toBe(16);
     const { path } = corpusRows().find(({ split }) => split === 'test')!;
     const audio = work.read(`toy/${path}`);
@@ -93,7 +96,6 @@ describe('eval of a run', () => {
       const vector = found.data.subarray(row * found.width, (row + 1) * found.width);
       expect(Math.hypot(...vector)).toBeCloseTo(1, 2);
     }
-    await score('--recipe', 'unfused.yaml');
     expect(await readEmbeddings(work.path('runs/unfused/stage2/predictions.csv'))).toHaveProperty('missing');
   });
 

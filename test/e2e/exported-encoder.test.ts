@@ -93,7 +93,7 @@ describe('an encoder that is no HuBERT, without any config', () => {
   const encoder = { width: 24, kernel: 400, stride: 640 };
   const other = ['--recipe', 'other.yaml'];
 
-  it('trains both stages, scores and predicts, and is told by the doctor', async () => {
+  beforeAll(() => {
     work.file('other/model.onnx', otherEncoderFile(encoder));
     work.file('other/preprocessor_config.json', '{"do_normalize": false}');
     const backbones = {
@@ -112,6 +112,9 @@ describe('an encoder that is no HuBERT, without any config', () => {
       stage2: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
     };
     work.file('other.yaml', JSON.stringify(settings)); // JSON is YAML
+  });
+
+  it('trains both stages, scores and predicts, and is told by the doctor', async () => {
     for (const stage of ['stage1', 'stage2']) {
       const planned = await work.done(stage, ...other, '--dry-run');
       expect(planned.stderr).not.toContain('warning');

@@ -68,9 +68,14 @@ async function page(...args: string[]): Promise<{ html: string; stderr: string; 
   return { html: work.read(out).toString(), stderr, out };
 }
 
+let ofOne: Awaited<ReturnType<typeof page>>;
+beforeAll(async () => {
+  ofOne = await page('--recipe', 'one.yaml');
+});
+
 describe('the report of one run', () => {
-  it('scores a run that was not scored, and writes a page beside its results', async () => {
-    const { html, stderr, out } = await page('--recipe', 'one.yaml');
+  it('scores a run that was not scored, and writes a page beside its results', () => {
+    const { html, stderr, out } = ofOne;
     expect(out).toBe('runs/one/stage2/report.html');
     expect(stderr).toContain('computing on cpu');
     expect(json('runs/one/stage2/results.json').n).toBe(16);

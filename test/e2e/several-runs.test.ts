@@ -4,6 +4,7 @@ import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadRecipe } from '../../src/recipe/index.js';
 import { prepareRuns, runStage } from '../../src/train/index.js';
+import type { Outcome } from '../cli/command-line.js';
 import { listing, makeWorkspace, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('runs');
@@ -28,6 +29,9 @@ function expectSameRun(run: string, other: string): void {
   }
 }
 
+let sideBySide: Outcome;
+let inSequence: Outcome;
+
 beforeAll(async () => {
   work.file(
     'several.yaml',
@@ -43,11 +47,13 @@ beforeAll(async () => {
   const [header, ...rows] = work.read('toy/manifest.csv').toString().trim().split('\n');
   const kept = rows.filter((row) => FOLDS.includes(Number(row.split(',').at(-3))));
   work.file('toy/three.csv', `${[header, ...kept].join('\n')}\n`);
+  sideBySide = await work.done(...stage1, '--seeds', '3,4', '--jobs', '2');
+  inSequence = await work.done(...stage1, '--seeds', '3', '--run', 'sequence');
 });
 
 describe('several runs', () => {
-  it('side by side leave a folder for each seed and fold, told in their order', async () => {
-    const { stdout, stderr } = await work.done(...stage1, '--seeds', '3,4', '--jobs', '2');
+  it('side by side leave a folder for each seed and fold, told in their order', () => {
+    const { stdout, stderr } = sideBySide;
     const folders = [3, 4].flatMap((seed) =>
       FOLDS.map((fold) => `runs/several/seed-${seed}/stage1/fold-${fold}`),
     );
@@ -70,8 +76,8 @@ describe('several runs', () => {
     }
   });
 
-  it('one after the other end in the same bytes', async () => {
-    const { stderr } = await work.done(...stage1, '--seeds', '3', '--run', 'sequence');
+  it('one after the other end in the same bytes', () => {
+    const { stderr } = inSequence;
     for (const fold of FOLDS) {
       expect(stderr).toMatch(
         new RegExp(`^stage 1, seed 3, fold ${fold}: peak memory of this process: [\\d,]+ MiB`, 'm'),
@@ -206,11 +212,14 @@ it('clips are encoded once before the runs begin, and how many are cut is told a
 });
 
 describe('runs of several seeds', () => {
+  const evaluate = ['eval', '--recipe', 'several.yaml', '--stage', '1', '--folds', '3'];
+  let scored: Outcome;
+  beforeAll(async () => {
+    scored = await work.done(...evaluate, '--seeds', 'all', '--json');
+  });
+
   it('are scored together, with mean and deviation over the seeds', async () => {
-    const evaluate = ['eval', '--recipe', 'several.yaml', '--stage', '1', '--folds', '3'];
-    const result = JSON.parse(
-      (await work.done(...evaluate, '--seeds', 'all', '--json')).stdout,
-    ) as Figures & {
+    const result = JSON.parse(scored.stdout) as Figures & {
       seeds: (Figures & { seed: number })[];
       mean: Figures;
       sd: Figures;
@@ -258,7 +267,6 @@ describe('runs of several seeds', () => {
   });
 
   it('are not taken for one run, nor looked for where there are none', async () => {
-    const evaluate = ['eval', '--recipe', 'several.yaml', '--stage', '1', '--folds', '3'];
     expect(await work.refused(...evaluate)).toContain(
       'runs/several holds the runs of several seeds; score them with eval --seeds all, or name one with --run, such as runs/several/seed-3',
     );
@@ -286,7 +294,7 @@ describe('emoq runs', () => {
     expect(listing(work.dir)).toEqual(before);
   });
 
-  it('tells how far an unfinished one is, and which keys differ', async () => {
+  beforeAll(async () => {
     const command = work.start(
       ...stage1.slice(0, 3),
       '--fold',
@@ -299,6 +307,9 @@ describe('emoq runs', () => {
     await command.says(/epoch 2\/400/);
     command.signal('SIGINT');
     await command.ended;
+  });
+
+  it('tells how far an unfinished one is, and which keys differ', async () => {
     const { runs } = JSON.parse((await work.done('runs', '--root', 'half', '--json')).stdout) as {
       runs: { step: number }[];
     };

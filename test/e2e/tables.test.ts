@@ -165,18 +165,20 @@ describe('eval', () => {
 });
 
 describe('a corpus of transcripts alone', () => {
+  let prepared: Awaited<ReturnType<typeof work.done>>;
+  beforeAll(async () => {
+    prepared = await work.done('prepare-csv', 'said.csv', '--name', 'said');
+    const settings = { ...sizes, manifest: 'data/said/manifest.csv', inputs: 'text' };
+    work.file('said.yaml', toyRecipe('toy', settings));
+    await work.done('stage1', '--recipe', 'said.yaml', '--run', 'said');
+  });
+
   it('is prepared, described, trained on, scored, predicted and reported without any audio', async () => {
-    const prepared = await work.done('prepare-csv', 'said.csv', '--name', 'said');
     expect(prepared.stderr).toContain(
       'the corpus is of transcripts alone: only experiments with inputs: text can use it',
     );
     const stats = await work.done('stats', '--manifest', 'data/said/manifest.csv');
     expect(stats.stdout).toContain('20 utterances');
-    work.file(
-      'said.yaml',
-      toyRecipe('toy', { ...sizes, manifest: 'data/said/manifest.csv', inputs: 'text' }),
-    );
-    await work.done('stage1', '--recipe', 'said.yaml', '--run', 'said');
     await work.done('eval', '--run', 'said', '--stage', '1', '--resamples', '0');
     const scored = new Map(rowsOf('said/stage1/predictions.csv').map((row) => [row.id, row]));
     await work.done(...predict('said.csv', 'said-out.csv', 'said'));

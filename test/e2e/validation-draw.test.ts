@@ -39,9 +39,12 @@ beforeAll(async () => {
     [...new Set(cells.filter((row) => row.at(-3) !== String(fold)).map((row) => row.at(-5)!))].sort();
 });
 
+beforeAll(async () => {
+  await work.done(...stage(1, '--folds', '5'));
+});
+
 describe('the validation speaker', () => {
-  it('is another one in each fold, and recorded', async () => {
-    await work.done(...stage(1, '--folds', '5'));
+  it('is another one in each fold, and recorded', () => {
     const drawn = [1, 2, 3, 4, 5].map((fold) => factsOf(`runs/draw/stage1/fold-${fold}`).validation!);
     expect(new Set(drawn.flatMap(({ speakers }) => speakers)).size).toBe(5);
     drawn.forEach(({ draw, seed, speakers }, index) => {
@@ -89,6 +92,11 @@ describe('the validation speaker', () => {
 describe('a run of an earlier version', () => {
   const compute = { device: { kind: 'cpu' } as const, cacheDir: '' };
   let recipe: Recipe;
+  let begun: string;
+  let before: Omit<RunFacts, 'validation'>;
+  let drawn: RunFacts['validation'];
+  let resumed: Awaited<ReturnType<typeof train>>;
+
   beforeAll(async () => {
     const backbones = { encoder: 'hubert', former: 'roberta', llm: 'qwen2' };
     recipe = await loadRecipe({
@@ -102,6 +110,10 @@ describe('a run of an earlier version', () => {
       ],
     });
     compute.cacheDir = work.path('..', 'features');
+    begun = (await train(1, new AbortController())).status;
+    ({ validation: drawn, ...before } = factsOf('old/stage1/fold-3'));
+    work.file('old/stage1/fold-3/run.json', JSON.stringify(before)); // as an earlier version wrote it
+    resumed = await train(1);
   });
   const train = async (number: 1 | 2, stop?: AbortController) => {
     const notes: string[] = [];
@@ -115,18 +127,16 @@ describe('a run of an earlier version', () => {
   };
 
   it('goes on with its own draw, by the seed alone, and so does its stage 2', async () => {
-    expect((await train(1, new AbortController())).status).toBe('interrupted');
-    const { validation, ...before } = factsOf('old/stage1/fold-3');
-    expect(validation!.draw).toBe('by-fold');
-    work.file('old/stage1/fold-3/run.json', JSON.stringify(before)); // as an earlier version wrote it
+    expect(begun).toBe('interrupted');
+    expect(drawn!.draw).toBe('by-fold');
     const note = 'validating on the same utterances as the run of an earlier version that this goes on from';
-    const { status, notes } = await train(1);
+    const { status, notes } = resumed;
     expect(status).toBe('finished');
     expect(notes.join('\n')).toContain(note);
     const speaker = seededRandom(1, 'validation speaker').pick(others(3));
     const old = { draw: 'without-fold', seed: 1, speakers: [speaker] };
     expect(factsOf('old/stage1/fold-3').validation).toEqual(old);
-    expect(validation!.speakers).not.toEqual(old.speakers);
+    expect(drawn!.speakers).not.toEqual(old.speakers);
     await train(2);
     expect(factsOf('old/stage2/fold-3').validation).toEqual(old);
   });

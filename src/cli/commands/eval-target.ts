@@ -1,6 +1,8 @@
 /** @file What a run is scored on: its own test set, or with `--manifest` another corpus, whose overlap is told. */
 
+import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { InputError, pathExists, readJson } from '../../base/index.js';
 import { type Manifest, readLabelMap, readManifest } from '../../data/corpora/index.js';
 import type { CrossCorpusFacts, EvaluationResult } from '../../evaluate/index.js';
@@ -74,19 +76,21 @@ export async function evaluationTarget(
 
 /**
  * Where results on a target lie: in `cross/<corpus>` of the folder for results on the runs' own test set, which stay as
- * they are. Another manifest by the same name gets a folder of its own.
+ * they are. Another manifest by the same name, or another label map, gets a folder of its own.
  */
 export async function targetFolder(own: RunFolder, { other }: EvaluationTarget): Promise<RunFolder> {
   if (other === undefined) return own;
   const folder = runFolder(join(own.dir, 'cross', other.name));
   if (!(await pathExists(folder.results))) return folder;
   const { cross_corpus: before } = (await readJson(folder.results, 'results')) as Partial<EvaluationResult>;
-  const { manifest, manifest_sha256: sha256 } = other.facts;
+  const { manifest, manifest_sha256: sha256, label_map: labels } = other.facts;
   const isSame =
     before === undefined ||
-    before.manifest_sha256 === sha256 ||
-    resolve(before.manifest) === resolve(manifest);
-  return isSame ? folder : runFolder(`${folder.dir}-${sha256.slice(0, 8)}`);
+    (isDeepStrictEqual(before.label_map, labels) &&
+      (before.manifest_sha256 === sha256 || resolve(before.manifest) === resolve(manifest)));
+  if (isSame) return folder;
+  const distinct = createHash('sha256').update(JSON.stringify([sha256, Object.entries(labels).sort()]));
+  return runFolder(`${folder.dir}-${distinct.digest('hex').slice(0, 8)}`);
 }
 
 /** The name of a prepared corpus, or of a CSV's file or folder, as a folder may have it. */

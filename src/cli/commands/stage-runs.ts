@@ -32,11 +32,16 @@ export function seedFolder(root: string, seed: number): string {
 
 /** Trains what the options ask for: one run, or one for each seed and fold. */
 export async function trainRuns(stage: 1 | 2, options: StageOptions): Promise<void> {
-  const { seeds, folds } = options;
+  const { seeds, folds, jobs: asked = 1 } = options;
+  if (asked > 1 && seeds === undefined && folds === undefined) {
+    throw new InputError(
+      `--jobs ${asked} is for several runs, and this is one; add --folds or --seeds, or leave it out`,
+    );
+  }
   if (options.dryRun || (seeds === undefined && folds === undefined)) return trainStage(stage, options);
   const runs = await plannedRuns(stage, options);
   if (folds !== undefined) await checkFolds(runs[0].recipe, folds, 'train');
-  const jobs = Math.min(options.jobs ?? 1, runs.length);
+  const jobs = Math.min(asked, runs.length);
   if (jobs === 1) await trainInSequence(runs, options);
   else await trainSideBySide(runs, jobs, options);
 }

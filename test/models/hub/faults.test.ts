@@ -43,7 +43,7 @@ describe('a download', () => {
 
   it('that falls silent counts as cut', async () => {
     const { blob } = bigModel({ kind: 'stall', afterBytes: 40_000 });
-    await pull(current, ID, { patience: { stallSec: 0.3, retries: 4, retrySec: 0.004 } });
+    await pull(current, ID, { patience: { stallSec: 3, retries: 4, retrySec: 0.004 } });
     expect((await readFile(blob)).equals(weights)).toBe(true);
     expect(ranges()).toContain('bytes=40000-');
   });

@@ -69,7 +69,7 @@ describe('a proxy', () => {
     vi.stubEnv('HF_ENDPOINT', 'https://hub.example');
     vi.stubEnv('HF_TOKEN', 'hf_secret');
     vi.stubEnv('HTTPS_PROXY', proxyAddress());
-    const patience = { stallSec: 1, retries: 0, retrySec: 0 };
+    const patience = { stallSec: 600, retries: 0, retrySec: 0 };
     await expect(pull(current, 'Org/Tiny', { patience })).rejects.toThrow(
       `the connection to hub.example through the proxy ${proxyAddress()} of HTTPS_PROXY failed: the proxy answered 407`,
     );

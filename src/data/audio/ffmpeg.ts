@@ -69,16 +69,29 @@ export function ffmpegVersion(): Promise<string | undefined> {
  * Decodes the first audio stream of any file that ffmpeg reads, resampled, all channels interleaved, through a pipe.
  * @throws InputError when the file has no audio, cannot be decoded or is cut off; the message is one line.
  */
-export async function decodeWithFfmpeg(
+export function decodeWithFfmpeg(
   input: FfmpegInput,
   sampleRateHz: number,
   signal?: AbortSignal,
 ): Promise<FfmpegAudio> {
+  return decodeAlone(input, sampleRateHz, 'seek', signal);
+}
+
+/** How a part is reached: by jumping to it, or by decoding all that comes before. */
+type Way = 'seek' | 'read';
+
+async function decodeAlone(
+  input: FfmpegInput,
+  sampleRateHz: number,
+  way: Way,
+  signal: AbortSignal | undefined,
+): Promise<FfmpegAudio> {
   await requireFfmpeg();
   const { sink, chunks } = memorySink();
-  const command = ffmpegOf([input]);
+  const command = ffmpegOf([input], way);
   addWavOutput(command, sink, 0, input, sampleRateHz);
   const report = await runFfmpeg(command, signal);
+  if (way === 'seek' && report.isSeekLost) return decodeAlone(input, sampleRateHz, 'read', signal);
   if (report.failure !== undefined) throw new InputError(`${input.path} ${explain(report.failure)}`);
   const audio = await parseWav(Buffer.concat(chunks), input.path);
   const { decodedSec, wantedSec, isShort } = compareLengths(audio, input, report.announcedSec[0]);
@@ -136,7 +149,7 @@ export async function decodeTogether<T>(
     }
     const report = await runFfmpeg(command, signal);
     const { failure, complaint, announcedSec } = report;
-    if (failure === undefined) {
+    if (failure === undefined && !report.isSeekLost) {
       const taken: (T | undefined)[] = [];
       for (const [index, input] of inputs.entries()) {
         const audio = await parseWav(await readFile(outputs[index]!), input.path);
@@ -224,14 +237,15 @@ const GENERAL_OPTIONS = ['-nostdin', '-y', '-hide_banner', '-nostats'];
 /** A layout that the file does not state stays unknown: a guessed centre would be some microphone. */
 const INPUT_OPTIONS = ['-threads', '1', '-guess_layout_max', '2'];
 
-function ffmpegOf(inputs: readonly FfmpegInput[]): FfmpegCommand {
+function ffmpegOf(inputs: readonly FfmpegInput[], way: Way = 'seek'): FfmpegCommand {
   const command = ffmpeg();
   for (const [index, { path, startSec }] of inputs.entries()) {
     // The `file:` protocol keeps names with colons or a leading dash from being read as anything but a path.
     command.input(`file:${path}`);
     if (index === 0) command.inputOptions(GENERAL_OPTIONS);
     command.inputOptions([...INPUT_OPTIONS, ...FILE_INPUT_OPTIONS]);
-    if (startSec) command.seekInput(startSec);
+    if (startSec && way === 'seek') command.seekInput(startSec);
+    else if (startSec) command.seek(startSec);
   }
   return command;
 }
@@ -283,6 +297,8 @@ const UNWRITTEN =
   /^(?:\[[^\]]*\] )?(?:av_interleaved_write_frame|Error (?:writing|muxing|closing|submitting a packet to the muxer))/;
 /** Broken data. Indented lines are what files say of themselves: a title may say anything. */
 const COMPLAINT = /^\S.*(?:partial file|corrupt|invalid|error while decoding|failed|do not match)/i;
+/** Some versions lose the last frames of FLAC this way, and go on without a sample. */
+const SEEK_LOST = /^(?:\[[^\]]*\] )?(?:\S.*: )?could not seek to position/;
 /** Ended by somebody: by a signal that ffmpeg takes for a wish, or cannot take at all. */
 const ENDED = /^Exiting normally, received signal \d+|killed with signal SIG(?:KILL|TERM|INT|HUP)/m;
 
@@ -308,6 +324,8 @@ interface FfmpegReport {
   codecs: string[];
   /** The first line that reports broken data, or ''. */
   complaint: string;
+  /** ffmpeg has not found the place where a part begins, and what it gave instead may be nothing. */
+  isSeekLost: boolean;
   /** Where ffmpeg failed: all that it said. */
   failure: string | undefined;
 }
@@ -321,6 +339,7 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
     let isGuess = false;
     let complaint = '';
     let unwritten: string | undefined;
+    let isSeekLost = false;
     const abort = (): void => void command.kill('SIGKILL');
     const finish = (): void => signal?.removeEventListener('abort', abort);
     command.on('start', () => {
@@ -331,7 +350,7 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
       const opened = /^Input #(\d+), /.exec(line);
       if (opened) input = Number(opened[1]);
       if (/^Stream mapping:|^Output #/.test(line)) input = -1;
-      const codec = /^ {2}Stream #\d+:\d+.*?: Audio: (.*)$/.exec(line);
+      const codec = /^(?: {2}){1,2}Stream #\d+:\d+.*?: Audio: (.*)$/.exec(line);
       if (codec && input >= 0) codecs[input] ??= codec[1]!;
       const duration = /^ {2}Duration: ([^,]+),/.exec(line);
       if (duration && input >= 0) {
@@ -341,6 +360,7 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
       if (/Estimating duration from bitrate/.test(line)) isGuess = true;
       if (COMPLAINT.test(line)) complaint ||= oneLine(line);
       if (UNWRITTEN.test(line)) unwritten ??= line;
+      if (SEEK_LOST.test(line)) isSeekLost = true;
     });
     command.on('error', (error: Error, _stdout: unknown, stderr: string | null) => {
       finish();
@@ -348,11 +368,12 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
       const ended = ENDED.exec(`${text}\n${error.message}`);
       if (signal?.aborted) reject(signal.reason);
       else if (ended) reject(new Error(`ffmpeg was ended from outside (${ended[0]}); run again to go on`));
-      else resolve({ announcedSec, codecs, complaint, failure: `${text}\n${errorMessage(error)}` });
+      else
+        resolve({ announcedSec, codecs, complaint, isSeekLost, failure: `${text}\n${errorMessage(error)}` });
     });
     command.on('end', () => {
       finish();
-      resolve({ announcedSec, codecs, complaint, failure: unwritten });
+      resolve({ announcedSec, codecs, complaint, isSeekLost, failure: unwritten });
     });
     command.run();
   });

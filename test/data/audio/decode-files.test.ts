@@ -104,7 +104,7 @@ describe('decodeAudioFiles', () => {
   it('takes sound without a single packet for what it is', async () => {
     // A video clip whose AAC track is announced and empty.
     ffmpeg(
-      ...['-f', 'lavfi', '-i', 'testsrc=s=32x32:r=10:d=0.5', '-f', 'lavfi', '-i', 'anullsrc=d=0.5'],
+      ...['-f', 'lavfi', '-i', 'testsrc=s=32x32:r=10:d=0.5', '-f', 'lavfi', '-t', '0.5', '-i', 'anullsrc'],
       ...['-filter:a', 'atrim=end=0', '-c:v', 'libx264', '-c:a', 'aac', at('hollow.mp4')],
     );
     const [hollow] = await decodeAudioFiles([{ path: at('hollow.mp4') }, { path: at('mono.mp3') }], scratch);

@@ -83,8 +83,8 @@ describe('prepare-meld', () => {
     expect(lengths.train_dia0_utt1).toBeGreaterThan(0.69); // an annotation without length cuts nothing
     expect(lengths.train_dia1_utt1).toBeGreaterThan(0.69);
     expect(info.notes.cut.map(({ id }) => id)).toEqual(['train_dia1_utt0', 'test_dia220_utt0']);
-    expect(info.notes.cut[0]!.reason).toMatch(/^3\.0\d+ s, kept the first 0\.5 s$/);
-    expect(info.notes.cut[1]!.reason).toMatch(/^10\.\d+ s, kept the last 4 s$/);
+    expect(info.notes.cut[0]!.reason).toMatch(/^3(\.0\d+)? s, kept the first 0\.5 s$/);
+    expect(info.notes.cut[1]!.reason).toMatch(/^10(\.\d+)? s, kept the last 4 s$/);
     const kept = (await decodeAudio(utterances.at(-1)!.path)).samples;
     expect(amplitudeAt(kept, 900)).toBeGreaterThan(0.35);
     expect(info.notes.padded).toEqual([

@@ -133,6 +133,18 @@ describe('eval of a run', () => {
 });
 
 describe('predict', () => {
+  it('writes over no file of the run, nor over its corpus', async () => {
+    work.file('any.csv', 'path,text\nany.wav,hello\n');
+    const to = (output: string) => work.refused('predict', 'any.csv', '-o', output, '--run', 'runs/full');
+    const checkpoint = 'runs/full/stage2/checkpoint.safetensors';
+    expect(await to(checkpoint)).toBe(
+      `error: output ${checkpoint} is ${checkpoint}, of the run itself; name another file with -o`,
+    );
+    expect(await to('toy/manifest.csv')).toBe(
+      'error: output toy/manifest.csv is the manifest of the run; name another file with -o',
+    );
+  });
+
   it('fails where no row could be predicted, with every reason in the output', async () => {
     const test = csvRows(work, 'runs/full/stage2/predictions.csv')[0]!.id!;
     const { path } = corpusRows().find(({ id }) => id === test)!;

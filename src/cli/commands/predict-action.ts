@@ -11,7 +11,7 @@ import {
   readRecordings,
 } from '../../predict/index.js';
 import { loadRecipe } from '../../recipe/index.js';
-import { namesGender, type RunFolder, runFiles } from '../../train/index.js';
+import { namesGender, type RunFolder, readFacts, runFiles } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
@@ -84,10 +84,13 @@ export async function run(options: PredictOptions, input: string, ...more: strin
   if ((await userTarget(output)).kind === 'file') printResult(output);
 }
 
-/** @throws InputError where the output is a file of the run itself */
+/** @throws InputError where the output is a file of the run itself, or the manifest that it was trained on */
 async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
-  for (const file of runFiles(folder)) {
-    if (output === '-' || !(await isSameFile(file, output))) continue;
-    throw new InputError(`output ${output} is ${file}, of the run itself; name another file with -o`);
+  if (output === '-') return;
+  const facts = await readFacts(folder);
+  for (const file of [...runFiles(folder), ...(facts ? [facts.manifest.path] : [])]) {
+    if (!(await isSameFile(file, output))) continue;
+    const whose = file === facts?.manifest.path ? 'the manifest of the run' : `${file}, of the run itself`;
+    throw new InputError(`output ${output} is ${whose}; name another file with -o`);
   }
 }

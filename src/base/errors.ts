@@ -62,6 +62,11 @@ export function oneLine(text: string, most = MOST_SHOWN): string {
   return line.length > most ? `${line.slice(0, most)}...` : line;
 }
 
+/** What is wrong in a line of a file; what it cites of the file stays on one line. */
+export function lineError(path: string, line: number | undefined, what: string): InputError {
+  return new InputError(`${path}, line ${line}: ${oneLine(what)}`);
+}
+
 /** Something that a file or the user gave, for a message: JSON on one line, cut to 80 characters. */
 export function quoted(value: unknown): string {
   let text: string;

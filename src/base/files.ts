@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorMessage, InputError } from './errors.js';
+import { isNestedTooDeep, TOO_DEEP } from './nesting.js';
 import { openStream, writeError } from './output-stream.js';
 import {
   type FileTarget,
@@ -195,15 +196,19 @@ export async function writeJsonAtomic(path: string, value: unknown): Promise<voi
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** Parses a JSON file. @throws InputError when it is missing or not JSON, naming the file. */
+/** Parses a JSON file. @throws InputError when it is missing, not JSON or nested without end, naming the file. */
 export async function readJson(path: string, what = 'JSON file'): Promise<unknown> {
   const text = await readTextFile(path, what);
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
     // The message cites the text, line breaks and all.
     throw new InputError(`${what} ${path} is not valid JSON: ${errorMessage(error).replace(/\s+/g, ' ')}`);
   }
+  if (isNestedTooDeep(value))
+    throw new InputError(`${what} ${path} is not one that can be used: ${TOO_DEEP}`);
+  return value;
 }
 
 /** Reads a UTF-8 text file. @throws InputError when it is missing or unreadable, naming the file. */

@@ -10,6 +10,7 @@ export {
   errorMessage,
   InputError,
   InterruptedError,
+  lineError,
   oneLine,
   quoted,
   ReaderGoneError,
@@ -29,7 +30,7 @@ export {
   writeOutput,
 } from './files.js';
 export { claimLock, type LockHolder } from './lock.js';
-export { type PlainValue, plainValueOf } from './nesting.js';
+export { isNestedTooDeep, type PlainValue, plainValueOf, TOO_DEEP } from './nesting.js';
 export {
   isSameFile,
   makeOutputFolder,
@@ -37,6 +38,7 @@ export {
   outputTarget,
   userTarget,
 } from './output-target.js';
+export { repeatedKey } from './repeated-key.js';
 export {
   deleteAtExit,
   isTemporaryName,

@@ -1,6 +1,7 @@
 /**
  * @file Text that nests, as YAML does, from files and command lines: what is nested so deep that a parser would run out
- * of stack, refers to itself, or holds more than plain values is told in a line instead of thrown as a fault of ours.
+ * of stack, refers to itself, stands for far more than it holds, or holds more than plain values is told in a line
+ * instead of thrown as a fault of ours, or filling the memory.
  */
 
 import { errorMessage } from './errors.js';
@@ -8,6 +9,9 @@ import { errorMessage } from './errors.js';
 /** Far beyond what people write, and far below what a parser's stack takes. */
 const DEEPEST = 200;
 const DEEPEST_INDENT = 400;
+/** Values that a text may stand for beside its own length: aliases of aliases are as many as they like. */
+const MOST_REPEATED = 100_000;
+export const TOO_DEEP = `it nests more than ${DEEPEST} levels deep`;
 
 /** A plain value (text, numbers, lists, objects), or what keeps the text from being one, in one line. */
 export type PlainValue = { readonly value: unknown } | { readonly problem: string };
@@ -17,14 +21,28 @@ export type PlainValue = { readonly value: unknown } | { readonly problem: strin
  * @param parse is not called for text that nests too deep; what it throws is the problem
  */
 export function plainValueOf(text: string, parse: () => unknown): PlainValue {
-  if (nestsTooDeep(text)) return { problem: `it nests more than ${DEEPEST} levels deep` };
+  if (nestsTooDeep(text)) return { problem: TOO_DEEP };
   try {
     const value = parse();
-    const problem = problemOf(value);
+    const problem = problemOf(value, text.length + MOST_REPEATED);
     return problem === undefined ? { value } : { problem };
   } catch (error) {
     return { problem: errorMessage(error).split('\n')[0]!.trim() };
   }
+}
+
+/** True for what JSON text gave where it nests deeper than any file of ours does: JSON.parse takes it, and little else. */
+export function isNestedTooDeep(value: unknown): boolean {
+  const waiting: { readonly inner: unknown; readonly depth: number }[] = [{ inner: value, depth: 0 }];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { inner, depth } = next;
+    if (typeof inner !== 'object' || inner === null) continue;
+    if (depth === DEEPEST) return true;
+    for (const each of Object.values(inner)) {
+      if (typeof each === 'object') waiting.push({ inner: each, depth: depth + 1 });
+    }
+  }
+  return false;
 }
 
 /** True where brackets, list marks or indentation go deeper than any parser should be sent. */
@@ -44,20 +62,23 @@ function nestsTooDeep(text: string): boolean {
 const DEEP_MARKS = new RegExp(`(?:[-?:][ \\t]+){${DEEPEST}}`);
 const DEEP_INDENT = new RegExp(`^[ \\t]{${DEEPEST_INDENT}}`, 'm');
 
-function problemOf(value: unknown): string | undefined {
+function problemOf(value: unknown, most: number): string | undefined {
   const open = new Set<object>();
-  const closed = new Set<object>();
+  /** What each stands for: values, and characters of texts, as often as they are referred to. */
+  const sizes = new Map<object, number>();
   const waiting: { readonly value: unknown; readonly isEnd: boolean }[] = [{ value, isEnd: false }];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { value: inner, isEnd } = next;
     if (typeof inner !== 'object' || inner === null) continue;
     if (isEnd) {
       open.delete(inner);
-      closed.add(inner);
+      const size = Object.values(inner).reduce<number>((sum, each) => sum + sizeOf(each, sizes), 1);
+      if (size > most) return 'aliases of aliases make far more of it than it holds; write the values out';
+      sizes.set(inner, size);
       continue;
     }
     if (open.has(inner)) return 'it refers to itself';
-    if (closed.has(inner)) continue;
+    if (sizes.has(inner)) continue;
     const kind = Object.getPrototypeOf(inner);
     if (kind !== Object.prototype && kind !== Array.prototype) {
       return `it holds a ${kind?.constructor?.name ?? 'value'}, which is neither text, number, list nor keys`;
@@ -67,4 +88,9 @@ function problemOf(value: unknown): string | undefined {
     for (const each of Object.values(inner)) waiting.push({ value: each, isEnd: false });
   }
   return undefined;
+}
+
+function sizeOf(value: unknown, sizes: ReadonlyMap<object, number>): number {
+  if (typeof value === 'object' && value !== null) return sizes.get(value) ?? 1;
+  return typeof value === 'string' ? value.length + 1 : 1;
 }

@@ -74,6 +74,7 @@ export {
   type ResultSource,
 } from './results.js';
 export { resultsCsv } from './results-csv.js';
+export { readResults, type StoredResults } from './results-file.js';
 export {
   type IntervalPlace,
   intervalText,

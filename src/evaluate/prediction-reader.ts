@@ -1,6 +1,6 @@
 /** @file Reads predictions back, from us or from anybody else, and says which line is wrong. */
 
-import { errorMessage, InputError, quoted } from '../base/index.js';
+import { errorMessage, InputError, oneLine, quoted, repeatedKey } from '../base/index.js';
 import {
   isBlank,
   isMissing,
@@ -76,14 +76,14 @@ export async function readPredictions(
     const near = lookAlike(column, table.columns);
     const advice = near === undefined ? '' : `; rename "${near}" to "${column}"`;
     throw new InputError(
-      `${path}: there is no column "${column}"; it has ${table.columns.join(', ')}${advice}`,
+      `${path}: there is no column "${column}"; it has ${oneLine(table.columns.join(', '))}${advice}`,
     );
   }
   const { labels, source, declared } = labelSet(path, table, options.labels);
   const problems: string[] = [];
   const rows = table.rows.map((row) =>
     toPrediction(row, { labels, source, declared }, table.decimalComma, (what) =>
-      problems.push(`${path}, line ${row.line}: ${what}`),
+      problems.push(`${path}, line ${row.line}: ${oneLine(what)}`),
     ),
   );
   if (problems.length > 0) {
@@ -119,7 +119,7 @@ function labelSet(path: string, table: RawTable, wanted: readonly string[] | und
       withProbability.length > 0 ? wanted.filter((label) => !withProbability.includes(label)) : [];
     if (unknown.length + missing.length === 0) return { labels: wanted, source: 'labels', declared: true };
     throw new InputError(
-      `${path}: the ${probabilityPrefix} columns are of the labels ${withProbability.join(', ')}, ` +
+      `${path}: the ${probabilityPrefix} columns are of the labels ${oneLine(withProbability.join(', '))}, ` +
         `but the labels asked for are ${wanted.join(', ')}`,
     );
   }
@@ -226,18 +226,21 @@ async function readJsonLines(path: string): Promise<RawTable> {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new InputError(`${where}: every line must be a JSON object`);
     }
+    const repeated = repeatedKey(source);
+    if (repeated !== undefined) throw new InputError(`${where}: the key ${quoted(repeated)} is there twice`);
     const cells: [string, string][] = [];
     for (const [name, cell] of Object.entries(value)) {
       columns.add(name);
-      if (typeof cell === 'object' && cell !== null && isRead(name)) {
-        throw new InputError(`${where}: "${name}" must be a text or a number`);
-      }
-      if (typeof cell === 'object' && cell !== null && /^prob/i.test(name)) {
+      if (cell === null || cell === '') continue;
+      if (typeof cell !== 'object') {
+        cells.push([name, String(cell)]);
+      } else if (isRead(name)) {
+        throw new InputError(`${where}: ${quoted(name)} must be a text or a number`);
+      } else if (/^prob/i.test(name)) {
         throw new InputError(
-          `${where}: "${name}" holds a list or an object; give each class a key of its own, such as "${probabilityPrefix}happy"`,
+          `${where}: ${quoted(name)} holds a list or an object; give each class a key of its own, such as "${probabilityPrefix}happy"`,
         );
       }
-      if (cell !== null && cell !== '') cells.push([name, String(cell)]);
     }
     rows.push({ line: i + 1, cells: Object.fromEntries(cells) });
   });

@@ -47,7 +47,7 @@ export interface ResultResampling {
 
 /** A fold whose run is not there, or not trained to its end. */
 export interface MissingFold {
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   readonly fold: string;
 }
 

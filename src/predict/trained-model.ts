@@ -8,7 +8,7 @@ import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, requireWeight, type Weights } from '../models/index.js';
-import { loadRecipe, type Recipe, shippedRecipeNames } from '../recipe/index.js';
+import { type Recipe, shippedRecipeNames } from '../recipe/index.js';
 import {
   type ComputeOptions,
   countFolds,
@@ -25,6 +25,7 @@ import {
   recordedPrompt,
   requireSameBackbones,
   runFolder,
+  runRecipe,
   type StageModel,
   stageEvaluationGraph,
   stageFolder,
@@ -112,9 +113,9 @@ export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promis
 }
 
 /** How many folds the cross-validation of a run has, where its corpus can still tell. */
-async function foldsOf({ recipe }: RunFolder): Promise<string> {
+async function foldsOf(folder: RunFolder): Promise<string> {
   try {
-    return String(await countFolds(await loadRecipe({ path: recipe })));
+    return String(await countFolds(await runRecipe(folder)));
   } catch (error) {
     if (error instanceof InputError) return 'K';
     throw error;

@@ -2,8 +2,8 @@
 
 import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile } from '../models/index.js';
-import { loadRecipe, type Recipe } from '../recipe/index.js';
-import { type RunFacts, type RunFolder, readFacts, verifyCheckpoint } from '../train/index.js';
+import type { Recipe } from '../recipe/index.js';
+import { type RunFacts, type RunFolder, readFacts, runRecipe, verifyCheckpoint } from '../train/index.js';
 
 export interface TrainedRun {
   readonly folder: RunFolder;
@@ -30,7 +30,7 @@ export async function openTrainedRun(
       `the run in ${folder.dir} has no checkpoint yet; run stage${facts.stage} to its end`,
     );
   }
-  const recipe = await loadRecipe({ path: folder.recipe });
+  const recipe = await runRecipe(folder);
   const { sha256, warning } = await verifyCheckpoint(folder, facts);
   if (warning !== undefined) onWarning?.(warning);
   const trained = await openWeightsFile(folder.checkpoint);

@@ -1,8 +1,9 @@
 /** @file A resolved recipe as YAML text: every key, in schema order, marked where the paper does not give it. */
 
-import { Document, isCollection, isMap, isNode, parseDocument, type YAMLMap } from 'yaml';
+import { Document, isCollection, isMap, isNode, type YAMLMap } from 'yaml';
 import { InputError, plainValueOf } from '../base/index.js';
 import { type Recipe, recipeKeys } from './schema.js';
+import { recipeDocument } from './yaml-text.js';
 
 /** How recipes mark a key that is our own choice. */
 export const notInPaperMark = 'not in the paper';
@@ -36,7 +37,7 @@ const LAST_KEY = 'paper';
  */
 export function parseDumped(text: string): Record<string, unknown> {
   const parsed = plainValueOf(text, () => {
-    const document = parseDocument(text, { prettyErrors: false });
+    const document = recipeDocument(text);
     if (document.errors.length > 0) throw document.errors[0];
     return document.toJS();
   });

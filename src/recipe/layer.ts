@@ -1,7 +1,8 @@
 /** @file One recipe file as it was written: its values, the recipe that it builds on, and the place of every key. */
 
-import { type Document, isCollection, isMap, isPair, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Document, isCollection, isMap, isPair, isScalar, LineCounter, type Node } from 'yaml';
 import { plainValueOf, readTextFile } from '../base/index.js';
+import { recipeDocument } from './yaml-text.js';
 
 /** A bracket that is not closed makes an error of everything behind it. */
 const MOST_ERRORS = 5;
@@ -28,7 +29,7 @@ export async function readLayer(file: string, report: (problem: string) => void)
   const text = (await readTextFile(file, 'recipe')).replace(/^\uFEFF/, '');
   let document: Document.Parsed | undefined;
   const whole = plainValueOf(text, () => {
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    document = recipeDocument(text, lines);
     return document.errors.length > 0 ? undefined : document.toJS();
   });
   const at = (offset: number): string => {
@@ -64,7 +65,8 @@ function offsetIn(root: Node | null, path: KeyPath): number | undefined {
   for (const key of path) {
     if (!isCollection(node)) return undefined;
     if (isMap(node)) {
-      const pair = node.items.find((item) => String(item.key) === String(key));
+      // What is no scalar is no key; as a text it could be one without end.
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
       if (!pair) return undefined;
       offset = (pair.key as Node).range?.[0];
       node = pair.value;

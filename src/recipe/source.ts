@@ -1,10 +1,10 @@
 /** @file What a recipe is read from: YAML files, each on top of its base, `--set` overrides, and every key's place. */
 
 import { resolve } from 'node:path';
-import { parseDocument } from 'yaml';
 import { oneLine, plainValueOf } from '../base/index.js';
 import { defaultManifest, findBaseFile, recipeNameOf } from './datasets.js';
 import { type KeyPath, type RecipeLayer, readLayer } from './layer.js';
+import { recipeDocument } from './yaml-text.js';
 
 export type { KeyPath } from './layer.js';
 
@@ -148,7 +148,7 @@ function applyOverride(
   }
   const given = text.slice(equals + 1);
   const parsed = plainValueOf(given, () => {
-    const document = parseDocument(given, { prettyErrors: false });
+    const document = recipeDocument(given);
     if (document.errors.length > 0) throw document.errors[0];
     return document.toJS();
   });

@@ -1,6 +1,6 @@
 /** @file The utterances of an experiment: a recipe's view of a manifest, divided into train, dev and test. */
 
-import { InputError, pathExists } from '../base/index.js';
+import { InputError, lineError, pathExists } from '../base/index.js';
 import {
   checkAudioFiles,
   type LabelCounts,
@@ -132,8 +132,10 @@ function checkLabels(recipe: Recipe, { csvPath, info, lineOf, prepared, utteranc
     (prepared && Object.hasOwn(info.counts.total, label));
   const stray = utterances.find(({ label }) => !isKnown(label));
   if (stray === undefined) return;
-  throw new InputError(
-    `${csvPath}, line ${lineOf.get(stray.id)}: label "${stray.label}" is not one of ${recipe.labels.join(', ')}; correct it, or add it to the labels or the label_map of the recipe`,
+  throw lineError(
+    csvPath,
+    lineOf.get(stray.id),
+    `label "${stray.label}" is not one of ${recipe.labels.join(', ')}; correct it, or add it to the labels or the label_map of the recipe`,
   );
 }
 

@@ -43,6 +43,8 @@ export {
   readTimes,
   runFiles,
   runFolder,
+  runRecipe,
+  runRecipeText,
   stageFolder,
   type UnreadableRun,
   type VerifiedCheckpoint,

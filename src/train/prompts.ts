@@ -38,20 +38,14 @@ function usefulMention(corpus: Partition | undefined): SpeakerMention {
   return 2 * gendered.length >= train.length ? 'gender' : 'none';
 }
 
-/**
- * The prompt that a run was trained with; undefined in stage 1, which has none.
- * @throws InputError when run.json has something else in its place
- */
+/** The prompt that a run was trained with; undefined in stage 1, which has none. @throws InputError when stage 2 has none */
 export function recordedPrompt(
   { facts: path }: RunFolder,
   { stage, prompt }: RunFacts,
 ): RunPrompt | undefined {
   if (stage === 1) return undefined;
-  const { system, user, answer, user_without_text = '', speaker = 'name' }: Partial<RunPrompt> = prompt ?? {};
-  const texts: readonly unknown[] = [system, user, answer, user_without_text];
-  if (texts.every((text) => typeof text === 'string') && ['name', 'gender', 'none'].includes(speaker))
-    return prompt!;
-  throw new InputError(`${path}: prompt is not one of emoq; restore the file, or train again`);
+  if (prompt !== null) return prompt;
+  throw new InputError(`run ${path} has no prompt; put a good copy in its place, or train again`);
 }
 
 /** Whether a prompt names the gender of a speaker. */

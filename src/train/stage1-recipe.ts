@@ -1,8 +1,8 @@
 /** @file Whether the stage-1 run that stage 2 starts from was of this recipe, as far as both stages read it. */
 
 import { InputError } from '../base/index.js';
-import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe, type Recipe } from '../recipe/index.js';
-import { type RunFolder, readFacts } from './run/index.js';
+import { type ChangedKey, changedKeys, dumpRecipe, type Recipe } from '../recipe/index.js';
+import { type RunFolder, readFacts, runRecipe } from './run/index.js';
 
 /** Keys and sections that stage 1 does not read; the manifest goes by its content. */
 const NOT_OF_STAGE1 = [
@@ -24,7 +24,7 @@ export async function checkStage1Recipe(
   manifestSha256: string | undefined,
 ): Promise<string | undefined> {
   // Read as a recipe: a key that was not there when an earlier version trained it has its default.
-  const trained = dumpRecipe(await loadRecipe({ path: stage1.recipe }));
+  const trained = dumpRecipe(await runRecipe(stage1));
   const changed = changedKeys(trained, dumpRecipe(recipe)).filter(({ key }) => !isIn(NOT_OF_STAGE1, key));
   const [own, shared] = [
     changed.filter(({ key }) => isIn(OF_STAGE1_ALONE, key)),

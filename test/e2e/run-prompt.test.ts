@@ -59,7 +59,7 @@ describe('a run', () => {
     expect(await scored('copy')).not.toBe(predictions);
     changePrompt('copy/stage2', () => ({}));
     expect(await work.refused('eval', '--run', 'copy')).toContain(
-      'copy/stage2/run.json: prompt is not one of emoq',
+      'run copy/stage2/run.json is damaged, key prompt.system: is missing',
     );
   });
 

@@ -155,6 +155,54 @@ describe('a nested value', () => {
       /line 1: "prob_joy" must be a text or a number/,
     ],
     [
+      'a label that nests without end',
+      'p.jsonl',
+      `{"reference":"joy","label":${'['.repeat(1e5)}${']'.repeat(1e5)}}\n`,
+      /^p\.jsonl, line 1: "label" must be a text or a number$/,
+    ],
+    [
+      'nested JSON as a text for a label',
+      'p.jsonl',
+      `{"reference":"joy","label":"${'{\\"a\\":'.repeat(1e4)}1${'}'.repeat(1e4)}"}\n`,
+      /^p\.jsonl, line 1: label .{1,200} is a list or an object; it must be a text or a number$/,
+    ],
+    [
+      'a label of several lines',
+      'p.jsonl',
+      '{"reference":"joy","label":"happy\\nsad","prob_joy":1}\n',
+      /^p\.jsonl, line 1: label "happy sad" is not one of the labels of the prob_ columns: joy$/,
+    ],
+    [
+      'a label that only __proto__ has',
+      'p.jsonl',
+      '{"reference":"joy","__proto__":{"label":"joy"}}\n',
+      /^p\.jsonl: there is no column "label"; it has reference, __proto__$/,
+    ],
+    [
+      'a key twice',
+      'p.jsonl',
+      '{"reference":"joy","label":"joy"}\n{"reference":"joy","label":"joy","label":"sad"}\n',
+      /^p\.jsonl, line 2: the key "label" is there twice$/,
+    ],
+    [
+      'a probability beyond numbers',
+      'p.jsonl',
+      '{"reference":"joy","label":"joy","prob_joy":1e999}\n',
+      /^p\.jsonl, line 1: prob_joy must be a number in \[0, 1\], not "Infinity"$/,
+    ],
+    [
+      'a truth value for a probability',
+      'p.jsonl',
+      '{"reference":"joy","label":"joy","prob_joy":true}\n',
+      /^p\.jsonl, line 1: prob_joy must be a number in \[0, 1\], not "true"$/,
+    ],
+    [
+      'a column name without end',
+      'p.jsonl',
+      `{"reference":"joy","${'x'.repeat(1e5)}":"joy"}\n`,
+      /^p\.jsonl: there is no column "label"; it has .{1,1100}$/,
+    ],
+    [
       'JSON in a CSV',
       'p.csv',
       'reference,label\n"{""a"":1}",joy\n',
@@ -183,12 +231,27 @@ describe('a nested value', () => {
     expect(told).toMatch(message);
   });
 
-  it('of a column that is not read is let be', async () => {
+  it.each([
+    ['an object', '"meta":{"a":[1]},"__proto__":{"label":"x"}'],
+    [
+      'an object with the names of methods',
+      '"meta":{"toString":1,"valueOf":{},"toJSON":null},"more":[{"join":1}]',
+    ],
+    [
+      'nested without end',
+      `"meta":${'['.repeat(1e5)}${']'.repeat(1e5)},"more":${'{"a":'.repeat(1e5)}1${'}'.repeat(1e5)}`,
+    ],
+  ])('of a column that is not read is let be: %s', async (_, column) => {
+    const { rows } = await read(`{"reference":"joy","label":"joy",${column}}\n`, undefined, 'q.jsonl');
+    expect(rows).toEqual([{ reference: 'joy', label: 'joy' }]);
+  });
+
+  it('is none where a number is a text, or a text a number', async () => {
     const { rows } = await read(
-      '{"reference":"joy","label":"joy","meta":{"a":[1]},"__proto__":{"label":"x"}}\n',
+      '{"id":7,"reference":1,"label":"1","prob_0":"0.25","prob_1":0.75}\n',
       undefined,
       'q.jsonl',
     );
-    expect(rows).toEqual([{ reference: 'joy', label: 'joy' }]);
+    expect(rows).toEqual([{ id: '7', reference: '1', label: '1', probabilities: [0.25, 0.75] }]);
   });
 });

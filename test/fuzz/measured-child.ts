@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
 
 /** After so long a process is taken to hang: far longer than a busy machine makes of a minute. */
 const HANG_MS = 1_500_000;
@@ -41,4 +42,20 @@ export async function runMeasured<T extends Measured>(
   const how =
     signal === 'SIGKILL' ? `did not end within ${HANG_MS / 60_000} min` : `ended with ${code ?? signal}`;
   throw new Error(`${script.pathname} ${how}; last line: ${last}; ${errors.slice(-2000)}`);
+}
+
+/** What `repeat` of trials.mjs gives: how often damaged input could be read, and the longest trial's processor time. */
+export interface Trials {
+  readonly read: number;
+  readonly refused: number;
+  readonly longestSec: number;
+}
+
+/** Memory and time that reading something small and damaged never takes; a trial takes milliseconds. */
+export function expectSmall(
+  { baselineMiB, peakMiB }: Measured,
+  ...trials: readonly Pick<Trials, 'longestSec'>[]
+): void {
+  expect(peakMiB - baselineMiB).toBeLessThan(150);
+  for (const { longestSec } of trials) expect(longestSec).toBeLessThan(60); // of processor time
 }

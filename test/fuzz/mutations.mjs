@@ -74,6 +74,179 @@ export function damagedBytes(bytes, random) {
   ])();
 }
 
+/** JSON text of `value` in which a few values anywhere inside are wrong, missing, twice there or of another place. */
+export function damagedJson(value, random) {
+  const root = { value: structuredClone(value) };
+  const texts = new Map();
+  const placeholder = (text) => {
+    const place = `PLACE-${texts.size}-OF-DAMAGE`;
+    texts.set(place, text);
+    return place;
+  };
+  for (let count = 1 + random.integer(3); count > 0; count--) {
+    const places = placesIn(root);
+    const [holder, key] = random.pick(places);
+    random.pick([
+      () => {
+        holder[key] = placeholder(nonsenseText(random));
+      },
+      () => {
+        if (Array.isArray(holder)) holder.splice(Number(key), 1);
+        else if (holder !== root) delete holder[key];
+      },
+      () => {
+        const [other, from] = random.pick(places);
+        holder[key] = structuredClone(other[from]);
+      },
+      () => {
+        const inner = holder[key];
+        if (Array.isArray(inner)) inner.push(placeholder(nonsenseText(random)));
+        else if (typeof inner === 'object' && inner !== null)
+          inner[random.pick(['more', 'a\nb', 'toString', 'x'.repeat(9999)])] = placeholder(
+            nonsenseText(random),
+          );
+        else holder[key] = typeof inner === 'number' ? String(inner) : [inner];
+      },
+    ])();
+  }
+  let text = JSON.stringify(root.value, null, random.integer(3)) ?? 'null';
+  for (const [place, wrong] of texts) text = text.replace(`"${place}"`, () => wrong);
+  if (random.uniform() < 0.05) text = text.replace(/"(\w+)":/, (key, name) => `"${name}":1,${key}`);
+  return random.uniform() < 0.2 ? damagedBytes(Buffer.from(text), random) : text;
+}
+
+/** Every value inside, as the object that holds it and its key there; of long lists the first few. */
+function placesIn(root) {
+  const places = [];
+  const waiting = [root];
+  for (let holder = waiting.pop(); holder !== undefined; holder = waiting.pop()) {
+    for (const key of Object.keys(holder).slice(0, MOST_PLACES)) {
+      places.push([holder, key]);
+      if (typeof holder[key] === 'object' && holder[key] !== null) waiting.push(holder[key]);
+    }
+  }
+  return places;
+}
+const MOST_PLACES = 40;
+
+/** What means something in YAML, and little where it stands. */
+const YAML_MARKS = [
+  ...[
+    '&a ',
+    '*a',
+    '*nothing',
+    '<<: ',
+    '<<: *a\n',
+    '? ',
+    '- ',
+    ': ',
+    ' #',
+    '|\n',
+    '>-\n',
+    '!!set ',
+    '!thing ',
+  ],
+  ...[
+    '!!binary ',
+    '[',
+    ']',
+    '{',
+    '}',
+    ',',
+    '"',
+    "'",
+    '\t',
+    '\n',
+    '\n\n',
+    '  ',
+    '---\n',
+    '...\n',
+    '%YAML 9\n',
+  ],
+  ...[
+    '~',
+    'null',
+    'yes',
+    '.nan',
+    '.inf',
+    '0x1f',
+    '0o17',
+    '1_000',
+    '2001-01-01',
+    '@',
+    '`',
+    '\0',
+    '\ufeff',
+    '\u2028',
+  ],
+];
+
+/** YAML text that stands for far more than it holds. */
+function aliasBomb(random) {
+  const [levels, width] = [2 + random.integer(8), 2 + random.integer(9)];
+  const names = Array.from({ length: levels }, (_, level) => `x${level}`);
+  return names
+    .map((name, level) => {
+      const inner = Array(width).fill(level === 0 ? 'x' : `*${names[level - 1]}`);
+      return `${name}: &${name} [${inner.join(',')}]`;
+    })
+    .join('\n');
+}
+
+/** A YAML value that nests, refers to itself, stands for much or is no plain value. */
+export function oddYaml(random) {
+  return random.pick([
+    () => nonsenseText(random),
+    () => random.pick(YAML_MARKS),
+    () => random.pick(YAML_MARKS) + random.pick(YAML_MARKS) + nonsenseText(random),
+    () => '- '.repeat(10 ** random.integer(5)),
+    () => random.pick(['[', '{a: ', '? ', '&a [', '!!seq [', '"']).repeat(10 ** random.integer(5)),
+    () => random.pick(['&a [*a]', '&a {b: *a}', '[&a x, *a]', '{<<: &a {b: 1}}', '{<<: [1]}', '{? [a] : 1}']),
+    () =>
+      random.pick([
+        '!!set {a, b}',
+        '!!omap [a: 1]',
+        '!!binary aGk=',
+        '!!timestamp 2001-01-01',
+        '{__proto__: {a: 1}}',
+      ]),
+    () => aliasBomb(random).replaceAll('\n', ', ').replace(/^/, '{').concat('}'),
+  ])();
+}
+
+/** YAML text damaged in a place: a value replaced, a mark put in, a line moved, repeated or indented, bytes changed. */
+export function damagedYaml(text, random) {
+  let lines = text.split('\n');
+  const line = () => random.integer(lines.length);
+  for (let count = 1 + random.integer(2); count > 0; count--) {
+    const at = line();
+    random.pick([
+      () => {
+        lines[at] = lines[at].replace(/:.*$/, () => `: ${oddYaml(random)}`);
+      },
+      () => {
+        lines[at] = lines[at].replace(/[^\s:-][^:]*/, () => oddYaml(random));
+      },
+      () => {
+        const column = random.integer(lines[at].length + 1);
+        lines[at] = lines[at].slice(0, column) + random.pick(YAML_MARKS) + lines[at].slice(column);
+      },
+      () => {
+        lines[at] = ' '.repeat(1 + random.integer(500)) + lines[at];
+      },
+      () => lines.splice(at, 1 + random.integer(3)),
+      () => lines.splice(at, 0, lines[line()]),
+      () => lines.splice(at, 0, ...aliasBomb(random).split('\n')),
+      () => {
+        lines = lines.slice(0, at);
+      },
+    ])();
+    if (lines.length === 0) lines = [''];
+  }
+  const damaged = lines.join('\n');
+  return random.uniform() < 0.3 ? damagedBytes(Buffer.from(damaged), random) : damaged;
+}
+
 /** Peak resident memory of this process so far, MiB. */
 export function peakMiB() {
   return process.resourceUsage().maxRSS / 1024;

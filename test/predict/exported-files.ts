@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import ort from 'onnxruntime-node';
 import type { Session } from '../../src/engine/runtime/index.js';
 import { type DType, type Tensor, tensor, writeSafetensors } from '../../src/engine/tensor/index.js';
+import { runMetadata } from '../train/run-metadata.js';
 
 /** A model opened by its path, without a single option. */
 export interface ExportedSession extends Pick<Session, 'run' | 'dispose'> {
@@ -47,7 +48,7 @@ export async function writeRun(
 ): Promise<string> {
   const folder = join(dir, `stage${stage}`);
   mkdirSync(folder, { recursive: true });
-  const facts = { format: 'emoq-run', stage, fold: null, name: 'small', status: 'finished' };
+  const facts = runMetadata({ stage, name: 'small', status: 'finished' });
   writeFileSync(join(folder, 'run.json'), JSON.stringify(facts));
   const whole = { name: 'small', manifest: 'none.csv', labels: ['happy', 'sad'], ...recipe };
   writeFileSync(join(folder, 'recipe.yaml'), JSON.stringify(whole));

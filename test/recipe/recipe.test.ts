@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { dumpRecipe, type LoadRecipeOptions, loadRecipe, recipeDifferences } from '../../src/recipe/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-recipe-'));
@@ -208,6 +208,40 @@ describe('mistakes', () => {
       '--set labels=[: the value is not valid YAML: Flow sequence must end with a ]',
       '--set =3: must be key=value, such as --set stage1.epochs=3',
     ]);
+  });
+
+  it.each([
+    ['seed=&a [*a]', 'it refers to itself'],
+    ['seed=&a {b: *a}', 'it refers to itself'],
+    ['seed=*a', 'Unresolved alias (the anchor must be set before the alias): a'],
+    [`seed=${'['.repeat(1e5)}`, 'it nests more than 200 levels deep'],
+    [`seed=${'- '.repeat(1e5)}1`, 'it nests more than 200 levels deep'],
+    ['label_map={[a]: b}', 'a key must be a text, not a list or a map'],
+    ['label_map={? {a: b} : c}', 'a key must be a text, not a list or a map'],
+    ['label_map={&a happy: sad, *a : b}', 'a key must be a text, not a list or a map'],
+  ])(
+    'in a --set %.30j that nests or refers are one line, and nothing beside it',
+    async (override, problem) => {
+      const warned: unknown[] = [];
+      const warn = vi.spyOn(process, 'emitWarning').mockImplementation((...words) => void warned.push(words));
+      const path = file('good.yaml', minimal);
+      const told = await problemsOf({ path, overrides: [override] }).finally(() => warn.mockRestore());
+      expect(told).toEqual([expect.stringMatching(/^--set .{1,203}: the value is not valid YAML: /)]);
+      expect(told[0]).toContain(problem);
+      expect(warned).toEqual([]);
+    },
+  );
+
+  it('such as a key that stands for more than memory holds are one line', async () => {
+    const levels = [...'bcdefghi'].map(
+      (name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i]}`)}]`,
+    );
+    const bomb = ['a: &a [x,x,x,x,x,x,x,x,x]', ...levels].join('\n');
+    for (const text of [`${bomb}\n? [*i]\n: 1\n${minimal}`, `${minimal}${bomb}\n`, `${bomb}\n[ *i ]: 1\n`]) {
+      const told = await problemsOf({ path: file('bomb.yaml', text) });
+      expect(told).toHaveLength(1);
+      expect(told[0]).toMatch(/bomb\.yaml:\d+:\d+: not valid YAML: /);
+    }
   });
 
   it.each([

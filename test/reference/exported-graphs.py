@@ -168,8 +168,11 @@ def language_models(folder):
 def write_run(folder, stage, recipe, trained):
     """The files of a finished run that are read of it."""
     folder.mkdir(parents=True)
-    facts = {"format": "emoq-run", "stage": stage, "fold": None, "name": "reference", "status": "finished"}
-    (folder / "run.json").write_text(json.dumps(facts))
+    metadata = {"format": "emoq-run", "stage": stage, "fold": None, "name": "reference", "status": "finished"}
+    metadata |= {"labels": ["happy", "sad"], "seed": 1, "manifest": {"path": "none.csv", "sha256": ""}}
+    metadata |= {"utterances": {"train": 1, "dev": 0, "test": 0}, "parameters": {"trainable": 0, "frozen": 0}}
+    metadata |= {"stage1": None, "prompt": None, "selected": None, "steps": 1, "device": "cpu", "versions": {}}
+    (folder / "run.json").write_text(json.dumps(metadata))
     recipe = {"name": "reference", "manifest": "none.csv", "labels": ["happy", "sad"]} | recipe
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     save_file({key: value.detach().float().contiguous() for key, value in trained.items()}, folder / "checkpoint.safetensors")

@@ -23,15 +23,11 @@ import {
   verifyUnfinished,
 } from '../../src/train/run/kept-checkpoints.js';
 import { positionMetadata, verifyState } from '../../src/train/run/training-state.js';
+import { runMetadata } from './run-metadata.js';
 
 let root: string;
 let folder: RunFolder;
-const facts = {
-  format: 'emoq-run',
-  status: 'training',
-  checkpoint: null,
-  checkpoints: {},
-} as unknown as RunFacts;
+const facts = runMetadata({ checkpoint: null, checkpoints: {} });
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'emoq-kept-'));
   folder = runFolder(join(root, 'run'));

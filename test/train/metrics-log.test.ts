@@ -154,9 +154,22 @@ describe('the metrics log', () => {
     await writeFile(folder.metrics, '{}\n');
     await expect(open(5)).rejects.toThrow(new InputError(message));
     expect(await readFile(folder.metrics, 'utf8')).toBe('{}\n');
-    await writeFile(folder.metrics, '{}\nhello\n');
-    await expect(open(9)).rejects.toThrow(
-      new InputError(`${folder.metrics}, line 2 is not what emoq wrote; delete the run to start again`),
-    );
+    const good = JSON.stringify(one);
+    for (const wrong of [
+      ...['hello', '', '{}', 'null', '[]', '"step"', '{"step":1}', good.slice(0, -1)],
+      ...['{"step":-1,"epoch":1}', '{"step":1,"epoch":"1"}', '{"step":1.5,"epoch":1}'],
+      ...['{"step":1,"epoch":1,"loss":"0.5"}', '{"step":1,"epoch":1,"loss":[0.5]}'],
+      ...['{"step":1,"epoch":1,"validation":3}', '{"step":1,"epoch":1,"validation":{"wa":{}}}'],
+      `{"step":1,"epoch":1,"validation":{"wa":${'['.repeat(1e5)}${']'.repeat(1e5)}}}`,
+    ]) {
+      const text = `${good}\n${wrong}\n`;
+      await writeFile(folder.metrics, text);
+      await expect(open(text.length), wrong.slice(0, 80)).rejects.toThrow(
+        new InputError(`${folder.metrics}, line 2 is not what emoq wrote; delete the run to start again`),
+      );
+    }
+    const unknown = '{"step":2,"epoch":1,"loss":null,"validation":{"nll":null}}\n';
+    await writeFile(folder.metrics, unknown);
+    await open(unknown.length); // of a figure that was not a number
   });
 });

@@ -110,13 +110,12 @@ describe("a run's record of its prompt", () => {
   const of = (prompt: unknown, stage: 1 | 2 = 2): RunPrompt | undefined =>
     recordedPrompt(runFolder('runs/a/stage2'), { stage, prompt } as RunFacts);
 
-  it('is taken as it is, and refused where it is none', () => {
+  it('is taken as it is, and refused where there is none', () => {
     const old = { ...DEFAULT_PROMPT };
     expect(of(old)).toBe(old);
     expect(of(null, 1)).toBeUndefined();
-    for (const wrong of [null, undefined, {}, { ...old, user: 3 }, { ...old, speaker: 'age' }])
-      expect(() => of(wrong)).toThrow(InputError);
-    expect(() => of(null)).toThrow('run.json: prompt is not one of emoq; restore the file, or train again');
+    expect(() => of(null)).toThrow(InputError);
+    expect(() => of(null)).toThrow(/run\.json has no prompt; put a good copy in its place, or train again$/);
   });
 
   it('tells whether predictions need a gender', () => {

@@ -1,7 +1,7 @@
 /** @file Run folders: what counts as new, unfinished, finished or another's, and what a killed run leaves behind. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -18,8 +18,10 @@ import {
   stageFolder,
 } from '../../src/train/run/folder.js';
 import { lockRun, removeDeadLock } from '../../src/train/run/lock.js';
+import { runRecipe } from '../../src/train/run/recipe-file.js';
 import { positionMetadata, readPosition, type TrainingPosition } from '../../src/train/run/training-state.js';
 import { changedCircumstances } from '../../src/train/run-facts.js';
+import { runMetadata } from './run-metadata.js';
 
 let root: string;
 let folder: RunFolder;
@@ -35,14 +37,7 @@ async function recipeWith(...overrides: string[]): Promise<Recipe> {
   return loadRecipe({ path, overrides });
 }
 
-const facts: RunFacts = {
-  format: 'emoq-run',
-  ...{ stage: 1, fold: null, name: 'demo', labels: ['happy', 'sad'], status: 'training', seed: 1 },
-  manifest: { path: 'data/demo/manifest.csv', sha256: 'abc' },
-  utterances: { train: 8, dev: 2, test: 2 },
-  ...{ stage1: null, prompt: null, parameters: { trainable: 10, frozen: 20 }, steps: 4 },
-  ...{ cropped: 0, threads: null, selected: null, trained: null, device: 'cpu', versions: {} },
-};
+const facts = runMetadata();
 const position: TrainingPosition = {
   ...{ step: 3, epoch: 1, metricsBytes: 12 },
   best: { epoch: 1, metric: 'wf1', value: 0.5 },
@@ -118,6 +113,109 @@ describe('the folder of a run', () => {
       expect(error, content).toBeInstanceOf(InputError);
       expect((error as Error).message).toContain(folder.facts);
       expect((error as Error).message).not.toContain('\n');
+    }
+  });
+
+  it.each<[string, unknown, string]>([
+    ['stage', 3, 'must be 1 or 2'],
+    ['stage', undefined, 'must be 1 or 2'],
+    ['fold', 'one', 'expected number'],
+    ['name', '../demo', 'is not the name of a recipe'],
+    ['name', 'a\nb', 'is not the name of a recipe'],
+    ['labels', 'happy', 'expected array'],
+    ['labels.1', 3, 'expected string'],
+    ['status', 'done', 'expected one of'],
+    ['seed', undefined, 'is missing'],
+    ['manifest', undefined, 'is missing'],
+    ['manifest.sha256', undefined, 'is missing'],
+    ['utterances', [], 'expected object'],
+    ['utterances.dev', -1, 'expected number to be >=0'],
+    ['validation', {}, 'validation.draw: '],
+    ['checkpoint.sha256', 5, 'expected string'],
+    ['checkpoint.replaces', {}, 'expected string'],
+    ['checkpoints', ['abc'], 'expected record'],
+    ['backbones.llm', { bytes: 4 }, 'backbones.llm.files: is missing'],
+    ['backbones.former.config', 'wide', 'expected record'],
+    ['prompt', { system: '', user: '<AUDIO>' }, 'prompt.answer: is missing'],
+    ['prompt.user_without_text', 3, 'expected string'],
+    ['prompt.speaker', 'age', 'expected one of'],
+    ['parameters', null, 'expected object'],
+    ['steps', 1.5, 'expected int'],
+    ['selected', { epoch: 1, metric: 'wa', value: 'NaN' }, 'selected.value: '],
+    ['trained', { epochs: 1 }, 'trained.steps: is missing'],
+    ['cut_texts', '3', 'expected number'],
+    ['threads', 0, 'expected number to be >=1'],
+    ['versions', { emoq: 1 }, 'versions.emoq: '],
+  ])('whose run.json has for %s %j is damaged, and its key is named', async (key, value, problem) => {
+    await createRun(folder, await recipeWith(), facts);
+    const whole = {
+      ...structuredClone(facts),
+      checkpoint: { sha256: 'abc' },
+      prompt: { system: '', user: '<AUDIO>', answer: '{label}' },
+      backbones: { former: { files: { 'a.bin': 4 }, config: {}, bytes: 4, weights: 'abc' } },
+    };
+    await writeJsonAtomic(folder.facts, whole);
+    expect(await readFacts(folder)).toEqual(whole);
+    const path = key.split('.');
+    const inner = path
+      .slice(0, -1)
+      .reduce<Record<string, unknown>>((object, name) => object[name] as Record<string, unknown>, whole);
+    inner[path.at(-1)!] = value;
+    await writeJsonAtomic(folder.facts, whole);
+    const refusal = readFacts(folder);
+    await expect(refusal).rejects.toThrow(InputError);
+    await expect(refusal).rejects.toThrow(`run ${folder.facts} is damaged, key ${key}`);
+    await expect(refusal).rejects.toThrow(problem);
+    await expect(refusal).rejects.toThrow(
+      /^.*; put a good copy in its place, or delete the run and train again$/,
+    );
+  });
+
+  it('of the first emoq, which recorded less, is opened, and keys of a later one are kept in their order', async () => {
+    const { cropped: _, threads: _threads, trained: _trained, ...first } = facts;
+    await createRun(folder, await recipeWith(), facts);
+    await writeJsonAtomic(folder.facts, first);
+    expect(await readFacts(folder)).toEqual(first);
+    const later = { later: [1], ...facts, manifest: { later: 'x', ...facts.manifest } };
+    await writeJsonAtomic(folder.facts, later);
+    expect(JSON.stringify(await readFacts(folder))).toBe(JSON.stringify(later));
+  });
+
+  it('whose run.json is cut anywhere, or nests without end, is refused in one line', async () => {
+    await createRun(folder, await recipeWith(), facts);
+    const text = await readFile(folder.facts, 'utf8');
+    const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+    for (const content of [
+      ...Array.from({ length: text.trimEnd().length }, (_, length) => text.slice(0, length)),
+      text.replace('"versions": {}', `"versions": ${deep}`),
+      text.replace('"format"', `"more": ${deep}, "format"`),
+    ]) {
+      await writeFile(folder.facts, content);
+      const error = await readFacts(folder).catch((thrown: unknown) => thrown);
+      expect(error, content.slice(0, 500)).toBeInstanceOf(InputError);
+      expect((error as Error).message).toContain(folder.facts);
+      expect((error as Error).message).toMatch(/^.{1,1200}$/);
+    }
+  });
+
+  it('whose recipe is cut anywhere before its last key is refused in one line, not read with other settings', async () => {
+    const recipe = await recipeWith('stage1.epochs=3');
+    await createRun(folder, recipe, facts);
+    await saveState();
+    expect(await runRecipe(folder)).toEqual(recipe);
+    expect((await runRecipe(folder, ['seed=9'])).seed).toBe(9);
+    const text = await readFile(folder.recipe, 'utf8');
+    const last = text.indexOf('paper:');
+    for (let length = 0; length < last; length += 5) {
+      await writeFile(folder.recipe, text.slice(0, length));
+      for (const read of [() => runRecipe(folder), () => inspectRun(folder, recipe, facts)]) {
+        const error = await read().catch((thrown: unknown) => thrown);
+        expect(error, String(length)).toBeInstanceOf(InputError);
+        expect((error as Error).message).toContain(`recipe ${folder.recipe} `);
+        expect((error as Error).message).toMatch(
+          /^.{1,1200}; put a good copy in its place, or delete the run and train again$/,
+        );
+      }
     }
   });
 

@@ -15,8 +15,7 @@ import {
   spellingWarning,
 } from '../../evaluate/index.js';
 import { foldRuns, seedFolders } from '../../predict/index.js';
-import { loadRecipe } from '../../recipe/index.js';
-import { countFolds, runFolder, stageFolder } from '../../train/index.js';
+import { countFolds, runFolder, runRecipe, stageFolder } from '../../train/index.js';
 import { recipeOfOptions } from '../options.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import { emoqVersion } from '../version.js';
@@ -116,7 +115,7 @@ async function partsIn(root: string, options: RunOptions): Promise<RunOptions> {
 /** How many folds an experiment's cross-validation has; undefined where it is none. */
 async function allFolds(root: string, stage: 1 | 2): Promise<number | undefined> {
   const [first] = await foldRuns(root, stage);
-  return first && countFolds(await loadRecipe({ path: first.folder.recipe }));
+  return first && countFolds(await runRecipe(first.folder));
 }
 
 /** @throws InputError for an option that is about runs where both systems are files */

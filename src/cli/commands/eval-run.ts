@@ -1,7 +1,7 @@
 /** @file `emoq eval` on runs: predicts test sets, writes predictions and results beside the runs, prints scores. */
 
 import { join } from 'node:path';
-import { InputError, readJson, sha256OfFile, writeJsonAtomic } from '../../base/index.js';
+import { InputError, sha256OfFile, writeJsonAtomic } from '../../base/index.js';
 import {
   classificationMetrics,
   type Evaluation,
@@ -16,6 +16,7 @@ import {
   type PaperRow,
   placesByFold,
   readPredictions,
+  readResults,
   type ScoredPrediction,
   type Scores,
   type SeedMetrics,
@@ -29,8 +30,7 @@ import {
   type TestSetPredictions,
   trainingMajority,
 } from '../../predict/index.js';
-import { loadRecipe } from '../../recipe/index.js';
-import { type RunFolder, readFacts } from '../../train/index.js';
+import { type RunFolder, readFacts, runRecipe } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -202,7 +202,7 @@ export async function scoresBefore(
   { runs, folder, folds }: SelectedRuns,
   options: ResamplingOptions,
 ): Promise<RunScores> {
-  const recipe = await loadRecipe({ path: runs[0]!.recipe });
+  const recipe = await runRecipe(runs[0]!);
   const { labels } = recipe;
   const table = await readPredictions(folder.predictions, { labels, requireReference: true });
   const predictions = table.rows.filter(hasReference);
@@ -223,12 +223,12 @@ export async function scoresBefore(
     resamplingOf(options),
     majority,
   );
-  const {
-    name,
-    versions,
-    facts,
-    missing = [],
-  } = (await readJson(folder.results, 'results')) as EvaluationResult;
+  const { name, versions, facts, missing = [] } = await readResults(folder.results);
+  if (name === undefined || versions === undefined || facts === undefined) {
+    throw new InputError(
+      `results ${folder.results} do not say what they were made with (name, versions, facts); delete the file, and score the run again with emoq eval`,
+    );
+  }
   const result = evaluationResult(evaluation, { name, versions, facts, missing });
   const scored = parts.flatMap(({ outcomes }) => outcomes);
   return { evaluation, result, predictions: scored, majority, paper: recipe.paper };

@@ -3,12 +3,12 @@
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { InputError, pathExists, readJson } from '../../base/index.js';
+import { InputError, pathExists } from '../../base/index.js';
 import { type Manifest, readLabelMap, readManifest } from '../../data/corpora/index.js';
-import type { CrossCorpusFacts, EvaluationResult } from '../../evaluate/index.js';
+import { type CrossCorpusFacts, readResults } from '../../evaluate/index.js';
 import { type OtherCorpus, otherCorpus, trainingOverlap } from '../../predict/index.js';
-import { loadRecipe, nameOfManifest } from '../../recipe/index.js';
-import { type RunFolder, readFacts, runFolder } from '../../train/index.js';
+import { nameOfManifest } from '../../recipe/index.js';
+import { type RunFolder, readFacts, runFolder, runRecipe } from '../../train/index.js';
 import { note, warn } from '../output.js';
 import type { EvalOptions } from './eval-options.js';
 import type { SeedRuns } from './run-selection.js';
@@ -49,7 +49,7 @@ export async function evaluationTarget(
   if (isOwn && map === undefined) return { manifest: path };
   // Found by its manifest, a run whose manifest has changed is told of where its test set is read.
   if (run === undefined && resolve(path) === resolve(facts.manifest.path)) return { manifest: path };
-  const recipe = await loadRecipe({ path: first.recipe });
+  const recipe = await runRecipe(first);
   const labelMap = map === undefined ? {} : await readLabelMap(map);
   const corpus = await otherCorpus(recipe, facts.stage, manifest, labelMap);
   const name = corpusName(manifest);
@@ -82,7 +82,7 @@ export async function targetFolder(own: RunFolder, { other }: EvaluationTarget):
   if (other === undefined) return own;
   const folder = runFolder(join(own.dir, 'cross', other.name));
   if (!(await pathExists(folder.results))) return folder;
-  const { cross_corpus: before } = (await readJson(folder.results, 'results')) as Partial<EvaluationResult>;
+  const { cross_corpus: before } = await readResults(folder.results);
   const { manifest, manifest_sha256: sha256, label_map: labels } = other.facts;
   const isSame =
     before === undefined ||
@@ -101,7 +101,7 @@ function corpusName({ prepared, name, csvPath }: Manifest): string {
 
 async function warnOfOverlap(folder: RunFolder, path: string, corpus: OtherCorpus): Promise<void> {
   const facts = (await readFacts(folder))!;
-  const overlap = await trainingOverlap(await loadRecipe({ path: folder.recipe }), facts, corpus);
+  const overlap = await trainingOverlap(await runRecipe(folder), facts, corpus);
   if (overlap === undefined) {
     warn(
       `${facts.manifest.path} is gone or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is not known`,

@@ -4,8 +4,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
 import { foldRuns, seedFolders } from '../../predict/index.js';
-import { changedKeys, dumpRecipe, loadRecipe, type Recipe } from '../../recipe/index.js';
-import { hasStage1, type RunFolder, stageFolder } from '../../train/index.js';
+import { changedKeys, dumpRecipe, type Recipe } from '../../recipe/index.js';
+import { hasStage1, type RunFolder, runRecipe, stageFolder } from '../../train/index.js';
 import { type CorpusOptions, recipeOfOptions } from '../options.js';
 import { note, warn } from '../output.js';
 import type { RunOptions } from './eval-options.js';
@@ -115,10 +115,11 @@ export async function checkAgainstRuns(options: RunChoice, runs: readonly RunFol
 }
 
 /** @returns a warning where the recipe has changed, else nothing */
-async function checkAgainstRun(options: RunChoice, { dir, recipe: path }: RunFolder): Promise<string[]> {
+async function checkAgainstRun(options: RunChoice, folder: RunFolder): Promise<string[]> {
+  const { dir } = folder;
   const { dataset, recipe: file, set = [] } = options;
-  const trained = await loadRecipe({ path });
-  const changed = changedKeys(dumpRecipe(trained), dumpRecipe(await loadRecipe({ path, overrides: set })));
+  const trained = await runRecipe(folder);
+  const changed = changedKeys(dumpRecipe(trained), dumpRecipe(await runRecipe(folder, set)));
   if (changed.length > 0) {
     const keys = changed.map(({ key, before }) => `${key} was ${before}`);
     throw new InputError(

@@ -10,8 +10,7 @@ import {
   predictRecordings,
   readRecordings,
 } from '../../predict/index.js';
-import { loadRecipe } from '../../recipe/index.js';
-import { namesGender, type RunFolder, readFacts, runFiles } from '../../train/index.js';
+import { namesGender, type RunFolder, readFacts, runFiles, runRecipe } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
@@ -35,7 +34,7 @@ export async function run(options: PredictOptions, input: string, ...more: strin
   const folder = await findRun(options.run);
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const isOfText = await loadRecipe({ path: folder.recipe }).then(({ inputs }) => inputs === 'text');
+  const isOfText = await runRecipe(folder).then(({ inputs }) => inputs === 'text');
   const table = await readRecordings({ input, output, ...columns }, !isOfText);
   await refuseRunFiles(output, folder);
   if (!isOfText && givesParts(table)) {

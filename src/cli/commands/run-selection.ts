@@ -3,7 +3,6 @@
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
 import { findRun, seedFolders } from '../../predict/index.js';
-import { loadRecipe } from '../../recipe/index.js';
 import {
   checkFolds,
   hasStage1,
@@ -11,6 +10,7 @@ import {
   type RunFolder,
   readFacts,
   runFolder,
+  runRecipe,
   stageFolder,
 } from '../../train/index.js';
 import { warn } from '../output.js';
@@ -114,8 +114,8 @@ function checkSingleRun(
 /** @throws InputError where a run has no stage 1 because its stage 2 needs none */
 async function requireStage1(root: string, fold: number | undefined): Promise<void> {
   if (await pathExists(stageFolder(root, 1, fold).facts)) return;
-  const { recipe } = stageFolder(root, 2, fold);
-  if (!(await pathExists(recipe)) || hasStage1(await loadRecipe({ path: recipe }))) return;
+  const stage2 = stageFolder(root, 2, fold);
+  if (!(await pathExists(stage2.recipe)) || hasStage1(await runRecipe(stage2))) return;
   throw new InputError(
     `the run in ${root} has no stage 1, because without a Former (fusion is none) there is none to train; leave out --stage 1`,
   );
@@ -138,7 +138,7 @@ async function finishedFolds(
       : (await pathExists(plain.facts))
         ? plain
         : await findRun(root, stage, 1); // says what is there in place of folds, or how to train them
-  await checkFolds(await loadRecipe({ path: known.recipe }), total, 'score');
+  await checkFolds(await runRecipe(known), total, 'score');
   const finished = folders.filter((_, index) => facts[index]?.status === 'finished');
   if (finished.length === 0) {
     throw new InputError(

@@ -2,16 +2,18 @@
 
 import { formatDuration, formatMemory } from '../../base/index.js';
 import { figureText, percent, textTable } from '../../evaluate/index.js';
-import { type ListedRun, listRuns, type UnreadableRun } from '../../train/index.js';
+import { type ListedRun, listRuns } from '../../train/index.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import type { RunsOptions } from './runs.js';
 
 export async function run({ root, json }: RunsOptions): Promise<void> {
   const found = await listRuns(root);
-  const runs = found.filter((each): each is ListedRun => !('problem' in each));
-  for (const { dir, problem } of found.filter((each): each is UnreadableRun => 'problem' in each)) {
-    warn(`${dir}: ${problem}`);
-  }
+  const runs = found.filter((each) => 'status' in each);
+  // What is wrong with the results of a cross-validation is wrong with each of its folds.
+  const problems = new Set(
+    found.map((each) => ('status' in each ? each.problem : `${each.dir}: ${each.problem}`)),
+  );
+  for (const problem of problems) if (problem !== undefined) warn(problem);
   if (json) printJson({ root, runs: runs.map(jsonRow) });
   else if (runs.length === 0) note(`there are no runs in ${root}`);
   else printResult(table(runs));

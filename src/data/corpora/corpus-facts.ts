@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { InputError, sha256Of } from '../../base/index.js';
+import { InputError, oneLine, sha256Of } from '../../base/index.js';
 import { countLabels, type LabelCounts, type Utterance } from './manifest.js';
 import { readYamlFile } from './yaml-file.js';
 
@@ -70,7 +70,7 @@ export async function readCorpusFacts(path: string): Promise<CorpusFacts> {
   const parsed = factsSchema.safeParse(value);
   if (parsed.success) return { ...parsed.data, sha256: sha256Of(text) };
   const [issue] = parsed.error.issues;
-  throw new InputError(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`);
+  throw new InputError(oneLine(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`));
 }
 
 /** Every count that differs from the facts, in words; empty when all agree. */

@@ -1,6 +1,6 @@
 /** @file Any corpus from a CSV: path and label, and what else is known. */
 
-import { errorMessage, InputError, mapConcurrently, sha256Of } from '../../base/index.js';
+import { errorMessage, InputError, lineError, mapConcurrently, sha256Of } from '../../base/index.js';
 import type { ChannelChoice } from '../audio/index.js';
 import { type RecordingTable, readRecordingTable, shownSpelling } from '../tables/index.js';
 import { type CsvRecording, readRecordings } from './csv-recordings.js';
@@ -148,9 +148,7 @@ function divide(
   const lineOf = new Map(recordings.map(({ utterance, line }) => [utterance.id, line]));
   const unsplit = utterances.filter(({ split }) => split === '');
   if (unsplit.length > 0 && unsplit.length < utterances.length) {
-    throw new InputError(
-      `${file}, line ${lineOf.get(unsplit[0]!.id)}: split is empty while other lines have one`,
-    );
+    throw lineError(file, lineOf.get(unsplit[0]!.id), `split is empty while other lines have one`);
   }
   const hasSplits = unsplit.length === 0;
   const hasSessions = utterances.some(({ session }) => session !== '');
@@ -190,8 +188,10 @@ function refuseSharedSpeakers(
     const other = first.get(speaker);
     if (!other) first.set(speaker, utterance);
     else if (other[part] !== utterance[part]) {
-      throw new InputError(
-        `${file}, line ${lineOf.get(id)}: speaker "${speaker}" is in ${part} ${utterance[part]} here and in ${part} ${other[part]} on line ${lineOf.get(other.id)}; ${part}s must not share speakers (--allow-shared-speakers lets them)`,
+      throw lineError(
+        file,
+        lineOf.get(id),
+        `speaker "${speaker}" is in ${part} ${utterance[part]} here and in ${part} ${other[part]} on line ${lineOf.get(other.id)}; ${part}s must not share speakers (--allow-shared-speakers lets them)`,
       );
     }
   }

@@ -1,6 +1,6 @@
 /** @file The rows of a corpus CSV: which part of which recording, and what is known of it. */
 
-import { InputError } from '../../base/index.js';
+import { lineError } from '../../base/index.js';
 import { type ChannelChoice, parseChannel } from '../audio/index.js';
 import {
   type CsvRow,
@@ -70,8 +70,10 @@ export function readRecordings(
     const { id } = recording.utterance;
     const earlier = lineOf.get(id);
     if (earlier !== undefined) {
-      throw new InputError(
-        `${file}, line ${row.line}: id "${id}" is on line ${earlier} already; add a column "id" with unique values`,
+      throw lineError(
+        file,
+        row.line,
+        `id "${id}" is on line ${earlier} already; add a column "id" with unique values`,
       );
     }
     lineOf.set(id, row.line);
@@ -85,7 +87,7 @@ function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording 
   const { file, hasAudio, decimalComma, prefix, splits, labels } = reading;
   const known = (column: string): string => cellOf(row, column);
   const refuse = (what: string): never => {
-    throw new InputError(`${file}, line ${line}: ${what}`);
+    throw lineError(file, line, what);
   };
   const label = isBlank(fields.label!) ? '' : fields.label!.trim();
   const text = textOf(row);

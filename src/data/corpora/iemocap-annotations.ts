@@ -1,6 +1,6 @@
 /** @file IEMOCAP's text files: EmoEvaluation (labels) and transcriptions, read strictly, with file and line. */
 
-import { InputError } from '../../base/index.js';
+import { lineError } from '../../base/index.js';
 
 /** One labelled utterance of IEMOCAP. */
 export interface IemocapLabel {
@@ -49,7 +49,7 @@ export function parseIemocapLabels(
   for (const { line, content } of linesOf(text)) {
     if (content === '' || content.startsWith('%') || /^[CA]-\w+:/.test(content)) continue;
     const refuse = (what: string): never => {
-      throw new InputError(`${path}, line ${line}: ${what}`);
+      throw lineError(path, line, what);
     };
     const match =
       /^\[(\d+\.?\d*) - (\d+\.?\d*)\]\t(\S+)\t(\S+)\t\[(-?[\d.]+), (-?[\d.]+), (-?[\d.]+)\]$/.exec(content);
@@ -80,10 +80,10 @@ export function parseIemocapTranscripts(path: string, text: string): Map<string,
     if (content === '' || /^[FM]:/.test(content)) continue;
     const match = /^(Ses0[1-5]\w+) \[-?[\d.]+\s*-\s*-?[\d.]+\]:(.*)$/.exec(content);
     if (!match) {
-      throw new InputError(`${path}, line ${line}: "${content.slice(0, 60)}" is not a transcript line`);
+      throw lineError(path, line, `"${content.slice(0, 60)}" is not a transcript line`);
     }
     const [, id, spoken] = match as unknown as [string, string, string];
-    if (transcripts.has(id)) throw new InputError(`${path}, line ${line}: ${id} has a transcript already`);
+    if (transcripts.has(id)) throw lineError(path, line, `${id} has a transcript already`);
     transcripts.set(id, spoken.trim());
   }
   return transcripts;

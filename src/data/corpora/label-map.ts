@@ -1,8 +1,11 @@
 /** @file Label maps as people write them: `angry=ang,happy=hap`, or a YAML file. */
 
-import { InputError } from '../../base/index.js';
+import { InputError, oneLine } from '../../base/index.js';
 import { canonicalSpelling, shownSpelling } from '../tables/index.js';
 import { readYamlFile } from './yaml-file.js';
+
+/** Of a map on the command line, in messages. */
+const MOST_SHOWN = 200;
 
 /**
  * Reads a map of labels from text like `angry=ang,happy=hap` or, where the text ends in .yaml or .yml, from that
@@ -18,11 +21,11 @@ function parsePairs(text: string): Record<string, string> {
   for (const pair of text.split(',')) {
     const [from, to, more] = pair.split('=').map((part) => part.trim());
     if (!from || !to || more !== undefined) {
-      throw new InputError(
-        `label map "${text}": "${pair}" is not a pair like angry=ang; give pairs with commas between, or a YAML file`,
+      throw refusal(
+        `label map "${oneLine(text, MOST_SHOWN)}": "${oneLine(pair, MOST_SHOWN)}" is not a pair like angry=ang; give pairs with commas between, or a YAML file`,
       );
     }
-    addPair(map, from, to, `label map "${text}"`);
+    addPair(map, from, to, `label map "${oneLine(text, MOST_SHOWN)}"`);
   }
   return Object.fromEntries(map);
 }
@@ -36,7 +39,7 @@ async function readMapFile(path: string): Promise<Record<string, string>> {
   const map = new Map<string, string>();
   for (const [from, to] of Object.entries(content)) {
     if (typeof to !== 'string' || to.trim() === '') {
-      throw new InputError(`${path}, key ${from}: must be another label`);
+      throw refusal(`${path}, key ${from}: must be another label`);
     }
     if (from.trim() === '') throw new InputError(`${path}: a label is empty`);
     addPair(map, from.trim(), to.trim(), path);
@@ -45,8 +48,13 @@ async function readMapFile(path: string): Promise<Record<string, string>> {
 }
 
 function addPair(map: Map<string, string>, from: string, to: string, where: string): void {
-  if (map.has(from)) throw new InputError(`${where}: "${from}" is there twice`);
+  if (map.has(from)) throw refusal(`${where}: "${from}" is there twice`);
   map.set(from, to);
+}
+
+/** Labels may be anything that people have written. */
+function refusal(text: string): InputError {
+  return new InputError(oneLine(text));
 }
 
 /**
@@ -63,7 +71,7 @@ export function mapLabels<T extends { label: string }>(
     if (labels.has(from)) continue;
     const near = [...labels].find((label) => canonicalSpelling(label) === canonicalSpelling(from));
     const hint = near === undefined ? '' : ` (${shownSpelling(near)} differs in spelling alone)`;
-    throw new InputError(
+    throw refusal(
       `label map: no row has the label "${from}"${hint}; the labels are ${[...labels].join(', ')}`,
     );
   }

@@ -1,7 +1,16 @@
 /** @file The JSON beside a manifest: read, and held to its schema. */
 
 import { z } from 'zod';
-import { errorMessage, InputError, pathExists, quoted, readJson, readTextFile } from '../../base/index.js';
+import {
+  errorMessage,
+  InputError,
+  oneLine,
+  pathExists,
+  quoted,
+  readJson,
+  readTextFile,
+  repeatedKey,
+} from '../../base/index.js';
 import { AUDIO_NOTE_KINDS, type AudioNoteKind } from '../audio/index.js';
 import type { ManifestInfo } from './manifest.js';
 
@@ -56,25 +65,8 @@ export async function readManifestInfo(path: string): Promise<ManifestInfo | und
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new InputError(
-    `${path}, key ${issue?.path.join('.')}: ${issue?.message}; prepare the corpus again with this emoq`,
+    oneLine(
+      `${path}, key ${issue?.path.join('.')}: ${issue?.message}; prepare the corpus again with this emoq`,
+    ),
   );
-}
-
-/** A key that an object of a valid JSON text has twice; undefined where there is none. JSON.parse takes the last. */
-function repeatedKey(text: string): string | undefined {
-  const open: (Set<string> | undefined)[] = [];
-  let last = '';
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:]/gs)) {
-    if (token === '{') open.push(new Set());
-    else if (token === '[') open.push(undefined);
-    else if (token === '}' || token === ']') open.pop();
-    else if (token !== ':') last = token;
-    else {
-      const key = JSON.parse(last) as string;
-      const keys = open.at(-1)!;
-      if (keys.has(key)) return key;
-      keys.add(key);
-    }
-  }
-  return undefined;
 }

@@ -6,7 +6,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
-import { InputError, mapConcurrently, sha256Of, writeFileAtomic } from '../../base/index.js';
+import { lineError, mapConcurrently, sha256Of, writeFileAtomic } from '../../base/index.js';
 import { AUDIO_NOTE_KINDS, type AudioNoteKind } from '../audio/index.js';
 import {
   type CsvRow,
@@ -153,8 +153,10 @@ export async function readManifest(csvPath: string): Promise<Manifest> {
     const utterance = parseUtterance(row, index, reading);
     const earlier = lineOf.get(utterance.id);
     if (earlier !== undefined) {
-      throw new InputError(
-        `${csvPath}, line ${row.line}: id "${utterance.id}" is on line ${earlier} already; every id must be unique`,
+      throw lineError(
+        csvPath,
+        row.line,
+        `id "${utterance.id}" is on line ${earlier} already; every id must be unique`,
       );
     }
     lineOf.set(utterance.id, row.line);
@@ -273,7 +275,7 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
   const { csvPath, dir, isPrepared, hasAudio, decimalComma, splits } = reading;
   const { line, fields } = row;
   const refuse = (what: string): never => {
-    throw new InputError(`${csvPath}, line ${line}: ${what}`);
+    throw lineError(csvPath, line, what);
   };
   const path = hasAudio ? fields.path! : '';
   const label = fields.label!.trim();

@@ -1,6 +1,6 @@
 /** @file MELD's annotation CSVs: columns checked, text repaired, times read. */
 
-import { InputError } from '../../base/index.js';
+import { InputError, lineError } from '../../base/index.js';
 import { parseCsvTable, readTableBytes } from '../tables/index.js';
 import { repairText } from './text-repair.js';
 
@@ -63,7 +63,7 @@ export async function readMeldAnnotations(
     const key = `dia${dialogue}_utt${utterance}`;
     const earlier = lineOf.get(key);
     if (earlier !== undefined) {
-      throw new InputError(`${path}, line ${line}: ${key} is on line ${earlier} already`);
+      throw lineError(path, line, `${key} is on line ${earlier} already`);
     }
     lineOf.set(key, line);
     return {

@@ -1,7 +1,7 @@
 /** @file Views of a corpus: one preparation, many label sets, parts and readings of its transcripts. */
 
 import { stat } from 'node:fs/promises';
-import { InputError, mapConcurrently } from '../../base/index.js';
+import { InputError, lineError, mapConcurrently } from '../../base/index.js';
 import { labelWarnings } from './label-spellings.js';
 import type { LabelCounts, Manifest, Utterance } from './manifest.js';
 import { withoutTags } from './transcripts.js';
@@ -60,8 +60,10 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
     const text = view.stripTags ? withoutTags(utterance.text) : utterance.text;
     if (classes.has(label)) utterances.push({ ...utterance, label, text });
     else if (view.outside === 'error') {
-      throw new InputError(
-        `${manifest.csvPath}, line ${manifest.lineOf.get(utterance.id)}: label "${utterance.label}" is not in the set (${view.labels.join(', ')}); add it to labels, map it with labelMap, or let such utterances be dropped`,
+      throw lineError(
+        manifest.csvPath,
+        manifest.lineOf.get(utterance.id),
+        `label "${utterance.label}" is not in the set (${view.labels.join(', ')}); add it to labels, map it with labelMap, or let such utterances be dropped`,
       );
     } else dropped.set(utterance.label, (dropped.get(utterance.label) ?? 0) + 1);
   }
@@ -87,8 +89,10 @@ export function requireAudio(
 ): void {
   const first = utterances.find(({ path }) => path === '');
   if (first === undefined) return;
-  throw new InputError(
-    `${csvPath}, line ${lineOf.get(first.id)}: utterance ${first.id} has no audio: it is a corpus of transcripts alone; ${remedy}`,
+  throw lineError(
+    csvPath,
+    lineOf.get(first.id),
+    `utterance ${first.id} has no audio: it is a corpus of transcripts alone; ${remedy}`,
   );
 }
 
@@ -109,7 +113,9 @@ export async function checkAudioFiles(
   if (!first) return;
   const what = sizes[bad[0]!] === 0 ? 'is empty' : 'does not exist';
   const more = bad.length > 1 ? ` (and ${bad.length - 1} more like it)` : '';
-  throw new InputError(
-    `${manifest.csvPath}, line ${manifest.lineOf.get(first.id)}: audio ${first.path} ${what}${more}; prepare the corpus again`,
+  throw lineError(
+    manifest.csvPath,
+    manifest.lineOf.get(first.id),
+    `audio ${first.path} ${what}${more}; prepare the corpus again`,
   );
 }

@@ -44,7 +44,10 @@ function parsedValue(
   schema: 'core' | 'failsafe',
   refuse: (offset: number | undefined, problem: string) => never,
 ): unknown {
-  const document = parseDocument(text, { prettyErrors: false, schema, lineCounter: lines, merge: false });
+  const document = parseDocument(text, {
+    ...{ prettyErrors: false, schema, lineCounter: lines, merge: false },
+    logLevel: 'error', // else what it thinks odd would go to stderr beside what we say of it
+  });
   const [problem] = [...document.errors, ...document.warnings];
   if (problem) refuse(problem.pos[0], problem.message.split('\n')[0]!);
   const at = (node: Node): number | undefined => node.range?.[0];
@@ -55,7 +58,7 @@ function parsedValue(
         refuse(at(node), `there is no &${node.source} before *${node.source}; write the value out`);
     },
     Pair(_, { key }) {
-      if (!isScalar(key)) {
+      if (!isScalar(key) || (typeof key.value === 'object' && key.value !== null)) {
         const node = key as Node | null;
         refuse(node?.range?.[0], 'a key must be a text, not a list or a map');
       } else if (key.value === '<<') refuse(at(key), '<< is a merge key of YAML; write the keys out');

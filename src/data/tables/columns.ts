@@ -1,6 +1,6 @@
 /** @file What the columns of a table of recordings are called, and what people call them instead. */
 
-import { InputError } from '../../base/index.js';
+import { lineError } from '../../base/index.js';
 
 /** Column -> other names for the same thing, in small letters and digits only. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
@@ -47,8 +47,10 @@ export function refuseLookAlikes(
   for (const wanted of optional) {
     const found = columns.includes(wanted) ? undefined : lookAlike(wanted, columns);
     if (found === undefined) continue;
-    throw new InputError(
-      `${path}, line 1: column "${found}" would not be read: rename it to "${wanted}", or to something else if it is not that${otherwise(wanted, found)}`,
+    throw lineError(
+      path,
+      1,
+      `column "${found}" would not be read: rename it to "${wanted}", or to something else if it is not that${otherwise(wanted, found)}`,
     );
   }
 }

@@ -1,7 +1,7 @@
 /** @file CSV tables with a header row, read strictly: every row keeps the line that it starts on. */
 
 import Papa from 'papaparse';
-import { InputError } from '../../base/index.js';
+import { InputError, lineError, oneLine } from '../../base/index.js';
 import type { TableUse } from './advice.js';
 import { isBlank, withoutInvisible } from './cells.js';
 import { lookAlike } from './columns.js';
@@ -69,9 +69,7 @@ export function parseTable(path: string, source: string, expected: readonly stri
     const isTooLong = values.slice(header.values.length).some((value) => !isBlank(value));
     if (values.length < least || isTooLong) {
       const quotes = isTooLong ? `; a text that holds "${separator}" needs quotes around it` : '';
-      throw new InputError(
-        `${path}, line ${line}: ${values.length} fields, the header has ${header.values.length}${quotes}`,
-      );
+      throw lineError(path, line, `${values.length} fields, the header has ${header.values.length}${quotes}`);
     }
     return { line, fields: Object.fromEntries(columns.map(({ name, index }) => [name, values[index]!])) };
   });
@@ -94,7 +92,7 @@ function parseRecords(path: string, text: string, separator: string, firstLine: 
     newline: '\n',
     step: ({ data, errors, meta }) => {
       const [error] = errors;
-      if (error) throw new InputError(`${path}, line ${line}: ${error.message}`);
+      if (error) throw lineError(path, line, error.message);
       if (!data.every(isSeparators)) records.push({ line, values: data });
       line += lineBreaks(text, consumed, meta.cursor);
       consumed = meta.cursor;
@@ -130,14 +128,16 @@ function namedColumns(
   const names = header.values.map(columnName);
   const doubled = names.find((name, index) => name !== '' && names.indexOf(name) !== index);
   if (doubled !== undefined) {
-    throw new InputError(`${path}, line ${header.line}: column "${doubled}" is there twice`);
+    throw lineError(path, header.line, `column "${doubled}" is there twice`);
   }
   for (const [index, name] of names.entries()) {
     if (name !== '' || index === 0) continue; // a first column without a name is pandas' index
     const filled = body.find(({ values }) => !isBlank(values[index] ?? ''));
     if (filled === undefined) continue;
-    throw new InputError(
-      `${path}, line ${header.line}: column ${index + 1} has no name and line ${filled.line} has ${JSON.stringify(filled.values[index])} in it; name the column, or quote the text that holds a separator`,
+    throw lineError(
+      path,
+      header.line,
+      `column ${index + 1} has no name and line ${filled.line} has ${JSON.stringify(filled.values[index])} in it; name the column, or quote the text that holds a separator`,
     );
   }
   return names.flatMap((name, index) => (name === '' ? [] : [{ name, index }]));
@@ -151,10 +151,15 @@ function columnName(cell: string): string {
 function refuseHeaderless(path: string, { line, values }: CsvRecord, expected: readonly string[]): void {
   if (!values.some((value) => AUDIO_NAME.test(value.trim()))) return;
   const header = values.length === 1 ? (expected[0] ?? 'path') : expected.join(',');
-  throw new InputError(
-    `${path}, line ${line}: is a row already, and a table begins with the names of its columns; put a line ${header} before it`,
+  throw lineError(
+    path,
+    line,
+    `is a row already, and a table begins with the names of its columns; put a line ${header} before it`,
   );
 }
+
+/** Of the names of all columns, in characters: what to do about a missing one comes after them. */
+const MOST_LISTED = 500;
 
 /** @throws InputError naming the columns that are missing, and those that seem to be them under other names */
 export function refuseMissingColumns(
@@ -169,8 +174,10 @@ export function refuseMissingColumns(
     return found === undefined ? [] : [`rename "${found}" to "${name}"`];
   });
   const advice = renames.length > 0 ? `; ${renames.join(', ')}` : '';
-  throw new InputError(
-    `${path}, line ${headerLine}: missing column${missing.length > 1 ? 's' : ''} ${names}; it has ${columns.join(', ')}${advice}`,
+  throw lineError(
+    path,
+    headerLine,
+    `missing column${missing.length > 1 ? 's' : ''} ${names}; it has ${oneLine(columns.join(', '), MOST_LISTED)}${advice}`,
   );
 }
 

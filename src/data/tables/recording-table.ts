@@ -1,7 +1,7 @@
 /** @file A table of recordings, as people bring it for a corpus or for predictions: one reader for both. */
 
 import { dirname } from 'node:path';
-import { InputError } from '../../base/index.js';
+import { lineError } from '../../base/index.js';
 import type { TableUse } from './advice.js';
 import { cellValue, isNested, transcriptOf } from './cells.js';
 import { lookAlike, refuseLookAlikes } from './columns.js';
@@ -65,8 +65,10 @@ function refuseNested({ path: file, rows, columns }: CsvTable, read: readonly st
   for (const { line, fields } of rows) {
     const nested = values.find((name) => isNested(fields[name]!));
     if (nested === undefined) continue;
-    throw new InputError(
-      `${file}, line ${line}: column "${nested}" holds ${JSON.stringify(fields[nested]).slice(0, 60)}, a list or an object; it must be a text or a number`,
+    throw lineError(
+      file,
+      line,
+      `column "${nested}" holds ${JSON.stringify(fields[nested]).slice(0, 60)}, a list or an object; it must be a text or a number`,
     );
   }
 }
@@ -85,8 +87,10 @@ export function refuseUncutParts({ path: file, rows }: CsvTable, path: string, r
     if (recording === '' || part === ' to ') continue;
     if (other === undefined) first.set(recording, { line: row.line, part });
     else if (other.part !== part) {
-      throw new InputError(
-        `${file}, line ${row.line}: ${recording} is on line ${other.line} already with another start or end, which are not read here: ${remedy}`,
+      throw lineError(
+        file,
+        row.line,
+        `${recording} is on line ${other.line} already with another start or end, which are not read here: ${remedy}`,
       );
     }
   }

@@ -2,7 +2,8 @@
 
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
-import { errorMessage, InputError, pathExists, readJson } from '../../base/index.js';
+import { errorMessage, InputError, oneLine, pathExists, quoted, readJson } from '../../base/index.js';
+import { checkTokenizerJson } from './tokenizer-check.js';
 
 /** A tokenizer for texts that people wrote. */
 export interface TextTokenizer {
@@ -57,10 +58,10 @@ export function createTokenizer(tokenizerJson: unknown, config: unknown, source:
   };
   return {
     encode(text, { specialTokens = true } = {}) {
-      return tokenizer.tokenize(text, { add_special_tokens: specialTokens }).map((token) => {
+      return tokensOf(tokenizer, text, specialTokens, source).map((token) => {
         const id = tokenId(token) ?? unknownId;
-        if (id === undefined) throw new InputError(`tokenizer ${source} has no id for the token "${token}"`);
-        return id;
+        if (isId(id)) return id;
+        throw new InputError(`tokenizer ${source} has no id for the token ${quoted(token)}`);
       });
     },
     decode(ids) {
@@ -83,7 +84,7 @@ export function createTokenizer(tokenizerJson: unknown, config: unknown, source:
       return text;
     },
     tokenId,
-    vocabSize: Math.max(tokenizer.model.vocab.length, ...[...addedIds.values()].map((id) => id + 1)),
+    vocabSize: Math.max(tokenizer.model.vocab.length, addedIds.size && 1 + greatest(addedIds.values())),
     // The published config of RoBERTa names no tokens, but its vocabulary has this one.
     padId: namedId(config.pad_token) ?? tokenId('<pad>'),
     eosId: namedId(config.eos_token),
@@ -130,21 +131,53 @@ function construct(
   source: string,
 ): { tokenizer: LibraryTokenizer; addedIds: Map<string, number> } {
   try {
-    const addedIds = new Map<string, number>();
-    for (const { content, id } of (tokenizerJson.added_tokens ?? []) as Record<string, unknown>[]) {
-      if (typeof content !== 'string' || !Number.isSafeInteger(id) || (id as number) < 0) {
-        throw new Error(
-          `added_tokens has an entry without content and id: ${JSON.stringify({ content, id })}`,
-        );
-      }
-      addedIds.set(content, id as number);
-    }
+    checkTokenizerJson(tokenizerJson);
+    const added = (tokenizerJson.added_tokens ?? []) as { readonly content: string; readonly id: number }[];
+    const addedIds = new Map(added.map(({ content, id }) => [content, id]));
     const preTokenizer = splitByUnicode(tokenizerJson.pre_tokenizer);
     const parts = { ...tokenizerJson, pre_tokenizer: preTokenizer, added_tokens: [] };
-    return { tokenizer: new Tokenizer(parts, config), addedIds };
+    const tokenizer: LibraryTokenizer = new Tokenizer(parts, config);
+    // Much of what is wrong with it shows in use alone.
+    const ids = tokensOf(tokenizer, PROBE, true, source).flatMap(
+      (token) => tokenizer.token_to_id(token) ?? [],
+    );
+    if (ids.length > 0) tokenizer.decode(ids, { clean_up_tokenization_spaces: false });
+    return { tokenizer, addedIds };
   } catch (error) {
-    throw new InputError(`tokenizer ${source} cannot be read: ${errorMessage(error).replace(/\s+/g, ' ')}`);
+    if (error instanceof InputError) throw error;
+    throw new InputError(oneLine(`tokenizer ${source} cannot be read: ${errorMessage(error)}`));
   }
+}
+
+/** Letters with and without a case, a digit, marks, spaces, a line break and what is beyond 16 bits. */
+const PROBE = 'It is fine, Ändern: 1\n 高兴 \u{1f600}';
+
+/** @throws InputError where the tokenizer cannot be used */
+function tokensOf(
+  tokenizer: LibraryTokenizer,
+  text: string,
+  specialTokens: boolean,
+  source: string,
+): readonly string[] {
+  let tokens: unknown;
+  let why = 'it gives no list of tokens';
+  try {
+    tokens = tokenizer.tokenize(text, { add_special_tokens: specialTokens });
+  } catch (error) {
+    why = errorMessage(error);
+  }
+  if (Array.isArray(tokens)) return tokens;
+  throw new InputError(oneLine(`tokenizer ${source} cannot take ${quoted(text)} apart: ${why}`));
+}
+
+function greatest(ids: Iterable<number>): number {
+  let most = 0;
+  for (const id of ids) most = Math.max(most, id);
+  return most;
+}
+
+function isId(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

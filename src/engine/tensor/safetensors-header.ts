@@ -7,7 +7,7 @@
  * names some 15,000 tensors, where a model of 72 billion parameters has 1,000.
  */
 
-import { errorMessage, type InputError, quoted } from '../../base/index.js';
+import { errorMessage, type InputError, quoted, repeatedKey } from '../../base/index.js';
 import { type DType, dtypeInfo, dtypes } from './dtype.js';
 import { elementCount } from './tensor.js';
 
@@ -69,31 +69,9 @@ function parseJson(bytes: Uint8Array, fail: Fail): object {
   } catch (error) {
     throw fail(`has a header that is not JSON text: ${oneLine(errorMessage(error))}`);
   }
-  const twice = doubledKey(text);
+  const twice = repeatedKey(text);
   if (twice !== undefined) throw fail(`has the key ${quoted(twice)} twice in one object of its header`);
   return json;
-}
-
-/** A key that an object of valid JSON `text` has twice; JSON.parse keeps the last and says nothing. */
-function doubledKey(text: string): string | undefined {
-  const openObjects: Set<string>[] = [];
-  for (let at = 0; at < text.length; at++) {
-    const char = text[at];
-    if (char === '{') openObjects.push(new Set());
-    else if (char === '}') openObjects.pop();
-    else if (char === '"') {
-      const start = at++;
-      while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
-      let next = at + 1;
-      while (' \t\r\n'.includes(text[next] ?? 'end')) next++;
-      if (text[next] !== ':') continue; // a value
-      const key: string = JSON.parse(text.slice(start, at + 1));
-      const keys = openObjects.at(-1)!;
-      if (keys.has(key)) return key;
-      keys.add(key);
-    }
-  }
-  return undefined;
 }
 
 function parseMetadata(value: unknown, fail: Fail): Record<string, string> {

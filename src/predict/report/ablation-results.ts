@@ -1,8 +1,8 @@
 /** @file Ablation tables from what lies in a folder of `emoq ablate`: rows that are scored. */
 
 import { dirname, join, resolve } from 'node:path';
-import { errorMessage, InputError, pathExists, readJson } from '../../base/index.js';
-import type { EvaluationResult } from '../../evaluate/index.js';
+import { errorMessage, InputError, pathExists } from '../../base/index.js';
+import { readResults, type StoredResults } from '../../evaluate/index.js';
 import type { ReportAblation } from '../../evaluate/report/index.js';
 import { ablationOutlines } from '../../recipe/index.js';
 import { stageFolder } from '../../train/index.js';
@@ -22,13 +22,13 @@ export async function ablationResults(
   onWarning: (text: string) => void,
 ): Promise<ReportAblation[]> {
   const around = dir ?? dirname(resolve(root));
-  const rowOf = async (name: string): Promise<EvaluationResult | undefined> => {
+  const rowOf = async (name: string): Promise<StoredResults | undefined> => {
     const row = join(around, name);
     const files = [stageFolder(row, 2, undefined).results, join(row, 'stage2-seeds.json')]; // of one run or its folds, of seeds
     for (const path of files) {
       if (!(await pathExists(path))) continue;
       try {
-        return (await readJson(path, 'results')) as EvaluationResult;
+        return await readResults(path);
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
         onWarning(`a row of an ablation is left out: ${errorMessage(error)}`);

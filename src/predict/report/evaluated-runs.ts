@@ -1,7 +1,7 @@
 /** @file What training and evaluation left of the runs that a report is of. */
 
 import { z } from 'zod';
-import { InputError, readJson, readTextFile } from '../../base/index.js';
+import { InputError, readJson } from '../../base/index.js';
 import {
   classificationMetrics,
   type FoldMetrics,
@@ -12,8 +12,16 @@ import {
   readPredictions,
   type ScoredPrediction,
 } from '../../evaluate/index.js';
-import { loadRecipe, type Recipe } from '../../recipe/index.js';
-import { type RunFacts, type RunFolder, type RunTimes, readFacts, readTimes } from '../../train/index.js';
+import type { Recipe } from '../../recipe/index.js';
+import {
+  type RunFacts,
+  type RunFolder,
+  type RunTimes,
+  readFacts,
+  readTimes,
+  runRecipe,
+  runRecipeText,
+} from '../../train/index.js';
 
 /** A run that is evaluated, or the runs of a cross-validation that are evaluated together. */
 export interface EvaluatedRuns {
@@ -100,8 +108,8 @@ export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
     ...evaluated,
     facts,
     times: await Promise.all(runs.map(readTimes)),
-    recipe: await loadRecipe({ path: runs[0]!.recipe }),
-    recipeText: await readTextFile(runs[0]!.recipe, 'recipe'),
+    recipe: await runRecipe(runs[0]!),
+    recipeText: await runRecipeText(runs[0]!),
     rows: scored,
     parts,
     scores,

@@ -10,13 +10,14 @@ import {
   isTemporaryName,
   pathExists,
   readJson,
-  readTextFile,
   writeFileAtomic,
   writeJsonAtomic,
 } from '../../base/index.js';
 import type { ValidationDraw } from '../../data/corpora/index.js';
 import { dumpRecipe, type Recipe, recipeDifferences } from '../../recipe/index.js';
 import { type BackboneIdentities, backboneDifferences } from './backbone-identities.js';
+import { checkedMetadata } from './metadata-schema.js';
+import { runRecipeText } from './recipe-file.js';
 
 /** Paths inside a run folder. */
 export interface RunFolder {
@@ -165,7 +166,7 @@ export async function inspectRun(folder: RunFolder, recipe: Recipe, facts: RunFa
   if (found === undefined) return { status: 'new' };
   const change = manifestChange(found.manifest, facts.manifest);
   const differences = [
-    ...recipeDifferences(await readTextFile(folder.recipe, 'recipe'), dumpRecipe(recipe)),
+    ...recipeDifferences(await runRecipeText(folder), dumpRecipe(recipe)),
     ...(change === undefined ? [] : [`the manifest ${change}`]),
     ...backboneDifferences(found.backbones, facts.backbones),
     ...(found.stage1 === facts.stage1 ? [] : ['the stage-1 checkpoint has changed']),
@@ -208,10 +209,8 @@ export async function removeTemporaries({ dir }: RunFolder): Promise<void> {
   await Promise.all(left.map((name) => rm(join(dir, name), { force: true })));
 }
 
-/** run.json of a folder; undefined where there is none. @throws InputError when it is not a run's */
+/** run.json of a folder; undefined where there is none. @throws InputError when it is not a run's, or damaged */
 export async function readFacts(folder: RunFolder): Promise<RunFacts | undefined> {
   if (!(await pathExists(folder.facts))) return undefined;
-  const facts = (await readJson(folder.facts, 'run')) as Partial<RunFacts> | null;
-  if (facts?.format !== 'emoq-run') throw new InputError(`${folder.facts} is not an emoq run`);
-  return facts as RunFacts;
+  return checkedMetadata(await readJson(folder.facts, 'run'), folder.facts);
 }

@@ -29,5 +29,6 @@ export {
 export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';
 export { type MetricsLine, type MetricsLog, openMetrics, readMetrics } from './metrics-log.js';
+export { runRecipe, runRecipeText } from './recipe-file.js';
 export { type RunTimes, readTimes, recordTimings, type TimingRecorder } from './timings.js';
 export { type BestEpoch, positionMetadata, readPosition, type TrainingPosition } from './training-state.js';

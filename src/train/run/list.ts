@@ -1,11 +1,12 @@
 /** @file The runs below a folder: how far each is, what it found, and how its recipe differs from the one that ships. */
 
 import { readdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { errorMessage, InputError, pathExists, readJson, readTextFile } from '../../base/index.js';
-import type { EvaluationResult, ResultFigures } from '../../evaluate/index.js';
+import { basename, dirname, join } from 'node:path';
+import { errorMessage, InputError, oneLine, pathExists } from '../../base/index.js';
+import { type ResultFigures, readResults } from '../../evaluate/index.js';
 import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
 import { type RunFacts, type RunFolder, readFacts, runFolder } from './folder.js';
+import { runRecipeText } from './recipe-file.js';
 import { type RunTimes, readTimes } from './timings.js';
 import { type BestEpoch, readPosition } from './training-state.js';
 
@@ -23,21 +24,24 @@ export interface ListedRun {
   /** The epoch that is kept so far, with the validation figure that chose it. */
   readonly best: BestEpoch | null;
   /** Figures on the test set, where it has been evaluated: its own, or its part of a cross-validation's. */
-  readonly test: Pick<ResultFigures, 'wa' | 'ua' | 'wf1' | 'n'> | null;
+  readonly test: TestFigures | null;
   /** When it was made, how long and how fast; null for a run of an earlier emoq. */
   readonly times: RunTimes | null;
   /** Keys that differ from the recipe of that name, the seed aside; null where there is no such recipe. */
   readonly changed: readonly ChangedKey[] | null;
+  /** What of its files cannot be read, in one line, and is left out above; undefined where all can. */
+  readonly problem?: string;
 }
 
-/** A folder that looks like a run and cannot be read as one. */
+/** A folder that looks like a run and cannot be read as one, or that may hold runs and cannot be looked into. */
 export interface UnreadableRun {
   readonly dir: string;
   readonly problem: string;
 }
 
 /**
- * Every run below `root`, in the order of their paths (numbers by value).
+ * Every run below `root`, in the order of their paths (numbers by value). What is wrong with one keeps no other from
+ * being listed.
  * @throws InputError where there is no such folder
  */
 export async function listRuns(root: string): Promise<(ListedRun | UnreadableRun)[]> {
@@ -46,42 +50,55 @@ export async function listRuns(root: string): Promise<(ListedRun | UnreadableRun
       `there is no folder ${root}; train first (emoq stage1), or name another with --root`,
     );
   }
-  const dirs = (await runsBelow(root)).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const found = await runsBelow(root);
+  const [only] = found;
+  if (typeof only === 'object' && only.dir === root) throw new InputError(`${root} ${only.problem}`);
   const shipped = new Map<string, Promise<string | undefined>>();
   const shippedRecipe = (name: string): Promise<string | undefined> => {
     const known = shipped.get(name) ?? resolvedRecipe(name);
     shipped.set(name, known);
     return known;
   };
-  return Promise.all(
-    dirs.map((dir) =>
-      listRun(runFolder(dir), shippedRecipe).catch((error: unknown): UnreadableRun => {
-        if (!(error instanceof InputError)) throw error;
-        return { dir, problem: errorMessage(error) };
-      }),
+  const listed = await Promise.all(
+    found.map((each) =>
+      typeof each === 'object'
+        ? each
+        : listRun(runFolder(each), shippedRecipe).catch((error: unknown) => unreadable(each, error)),
     ),
   );
+  return listed.sort((a, b) => a.dir.localeCompare(b.dir, 'en', { numeric: true }));
 }
 
-/** Folders with a run.json; what lies inside of one is its own. */
-async function runsBelow(dir: string): Promise<string[]> {
-  if (await pathExists(runFolder(dir).facts)) return [dir];
-  const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) => {
-    throw new InputError(`${dir} cannot be read: ${errorMessage(error)}`);
-  });
+/** Folders with a run.json, what lies inside of one is its own; and those that cannot be looked into. */
+async function runsBelow(dir: string): Promise<(string | UnreadableRun)[]> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) =>
+    unreadable(dir, error, 'cannot be read: '),
+  );
+  if (!Array.isArray(entries)) return [entries];
+  const facts = basename(runFolder(dir).facts);
+  if (entries.some(({ name }) => name === facts)) return [dir];
   const inner = entries.filter((entry) => entry.isDirectory()).map(({ name }) => runsBelow(join(dir, name)));
   return (await Promise.all(inner)).flat();
+}
+
+/** @throws what is neither wrong with the user's files nor with the disk */
+function unreadable(dir: string, error: unknown, what = ''): UnreadableRun {
+  const isFromSystem = error instanceof Error && 'syscall' in error;
+  if (!(error instanceof InputError || isFromSystem)) throw error;
+  return { dir, problem: oneLine(what + errorMessage(error)) };
 }
 
 async function listRun(
   folder: RunFolder,
   shippedRecipe: (name: string) => Promise<string | undefined>,
 ): Promise<ListedRun> {
-  const facts = (await readFacts(folder))!;
+  const facts = await readFacts(folder);
+  if (facts === undefined) throw new InputError(`run ${folder.facts} cannot be read`); // a link that leads nowhere
   const finished = facts.status === 'finished';
   const position = finished ? undefined : await readPosition(folder.state);
-  const recipe = await readTextFile(folder.recipe, 'recipe');
+  const recipe = await runRecipeText(folder);
   const shipped = await shippedRecipe(facts.name);
+  const test = await testFigures(folder, facts).catch((error: unknown) => unreadable(folder.dir, error));
   return {
     dir: folder.dir,
     name: facts.name,
@@ -93,7 +110,7 @@ async function listRun(
     step: finished ? (facts.trained?.steps ?? facts.steps) : (position?.step ?? 0),
     totalSteps: facts.steps,
     best: finished ? facts.selected : (position?.best ?? null),
-    test: await testFigures(folder, facts),
+    ...(test !== null && 'problem' in test ? { test: null, problem: test.problem } : { test }),
     times: await readTimes(folder),
     changed: shipped === undefined ? null : changedKeys(shipped, recipe).filter(({ key }) => key !== 'seed'),
   };
@@ -109,15 +126,17 @@ async function resolvedRecipe(name: string): Promise<string | undefined> {
   }
 }
 
-async function testFigures({ results, dir }: RunFolder, { fold }: RunFacts): Promise<ListedRun['test']> {
-  if (await pathExists(results)) return figuresOf((await readJson(results, 'results')) as EvaluationResult);
+async function testFigures({ results, dir }: RunFolder, { fold }: RunFacts): Promise<TestFigures | null> {
+  if (await pathExists(results)) return figuresOf(await readResults(results));
   const around = runFolder(dirname(dir)).results;
   if (fold === null || !(await pathExists(around))) return null;
-  const { folds } = (await readJson(around, 'results')) as EvaluationResult;
+  const { folds } = await readResults(around);
   const own = folds?.find((part) => part.fold === String(fold));
   return own === undefined ? null : figuresOf(own);
 }
 
-function figuresOf({ wa, ua, wf1, n }: ResultFigures): ListedRun['test'] {
+type TestFigures = Pick<ResultFigures, 'wa' | 'ua' | 'wf1' | 'n'>;
+
+function figuresOf({ wa, ua, wf1, n }: TestFigures): TestFigures {
   return { wa, ua, wf1, n };
 }

@@ -119,14 +119,34 @@ async function cutBack(path: string, size: number): Promise<void> {
 function parseLines(text: string, path: string): MetricsLine[] {
   const lines = text.split('\n').slice(0, -1);
   return lines.map((line, index) => {
-    try {
-      return JSON.parse(line) as MetricsLine;
-    } catch {
-      throw new InputError(
-        `${path}, line ${index + 1} is not what emoq wrote; delete the run to start again`,
-      );
-    }
+    const value = jsonOf(line);
+    if (isMetricsLine(value)) return value;
+    throw new InputError(`${path}, line ${index + 1} is not what emoq wrote; delete the run to start again`);
   });
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Figures are numbers, or null where they were none. */
+function isMetricsLine(value: unknown): value is MetricsLine {
+  if (!isObject(value)) return false;
+  const { step, epoch, validation = {}, ...figures } = value;
+  const isFigure = (figure: unknown): boolean => figure === null || typeof figure === 'number';
+  return (
+    [step, epoch].every((count) => Number.isSafeInteger(count) && (count as number) >= 0) &&
+    isObject(validation) &&
+    [figures, validation].every((group) => Object.values(group).every(isFigure))
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Curves of a line: `train/<figure>` of a step, `validation/<metric>` of an epoch. */

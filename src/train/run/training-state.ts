@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { InputError, pathExists } from '../../base/index.js';
 import { CHECKSUM_KEY, hasWholeContent, readSafetensorsHeader } from '../../engine/tensor/index.js';
+import { metricName } from './metadata-schema.js';
 
 /** The best epoch so far by the recipe's metric. */
 export interface BestEpoch {
@@ -28,7 +29,7 @@ const positionSchema = z.object({
   step: z.int().min(0),
   epoch: z.int().min(0),
   metricsBytes: z.int().min(0),
-  best: z.object({ epoch: z.int(), metric: z.string().nullable(), value: z.number().nullable() }).nullable(),
+  best: z.object({ epoch: z.int(), metric: metricName.nullable(), value: z.number().nullable() }).nullable(),
   recent: z.array(z.number().nullable()).max(2).optional(),
 });
 

@@ -159,6 +159,27 @@ describe('a preparation', () => {
     expect(existsSync(join(folder, 'journal', 'manifest.csv'))).toBe(true);
   });
 
+  it('makes a clip again whose line of the journal is damaged, and takes nothing of it over', async () => {
+    const good = await prepare(['tone.wav'], 'spoilt');
+    const journal = join(folder, 'spoilt', 'preparation.jsonl');
+    const whole = readFileSync(journal, 'utf8');
+    const manifest = readFileSync(join(folder, 'spoilt', 'manifest.json'), 'utf8');
+    const entry = JSON.parse(whole) as Record<string, unknown>;
+    for (const damage of [
+      ...[{ durationSec: '1' }, { durationSec: -1 }, { bytes: null }, { rule: 3 }, { source: [] }],
+      ...[{ cut: {} }, { notes: [{ kind: 'loud', text: '' }] }, { notes: 'silent' }, { ffmpeg: 5 }],
+      { durationSec: undefined },
+    ]) {
+      writeFileSync(journal, `${JSON.stringify({ ...entry, ...damage })}\n`);
+      expect(await prepare(['tone.wav'], 'spoilt'), JSON.stringify(damage)).toMatchObject({
+        ...{ kept: good.kept, converted: 1 },
+      });
+      expect(readFileSync(join(folder, 'spoilt', 'manifest.json'), 'utf8')).toBe(manifest);
+    }
+    writeFileSync(journal, whole);
+    expect(await prepare(['tone.wav'], 'spoilt')).toMatchObject({ converted: 0 });
+  });
+
   it('does not hold against a clip that it could not be read once', async () => {
     // Read by somebody else where the test is run as root, who may read everything.
     const shared = mkdtempSync(join(tmpdir(), 'emoq-unread-'));

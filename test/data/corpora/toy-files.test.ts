@@ -115,6 +115,12 @@ describe('a prepared toy corpus', () => {
       /holds the corpus "meld" already; choose another folder with --out$/,
     );
     expect(readdirSync(at('taken'))).toEqual(['manifest.json']);
+    for (const other of ['null', '[]', '{"name":{}}']) {
+      writeFileSync(at('taken', 'manifest.json'), other);
+      await expect(prepareToyCorpus({ out: at('taken'), ...SMALL })).rejects.toThrow(
+        /holds the corpus .* already/,
+      );
+    }
   });
 });
 

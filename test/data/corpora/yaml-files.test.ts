@@ -55,6 +55,14 @@ describe('a label map', () => {
     expect(await refusal(readLabelMap(file(text)))).toMatch(message);
   });
 
+  it.each([
+    ['no pair', 'a=b,c\nd', /^label map "a=b,c d": "c d" is not a pair like angry=ang/],
+    ['a label twice', 'a\nb=c,a\nb=d', /^label map "a b=c,a b=d": "a b" is there twice$/],
+    ['no end', `${'x'.repeat(1e5)}`, /^label map "x{200}\.\.\.": "x{200}\.\.\." is not a pair/],
+  ])('on the command line with %s is refused in one line', async (_, text, message) => {
+    expect(await refusal(readLabelMap(text))).toMatch(message);
+  });
+
   it('of another encoding is refused', async () => {
     const path = file(Buffer.from('a: b\nc: caf\xe9\n', 'latin1'));
     expect(await refusal(readLabelMap(path))).toMatch(/odd\.yaml, line 2: not UTF-8 text/);

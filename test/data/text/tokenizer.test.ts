@@ -165,7 +165,95 @@ describe('special tokens', () => {
 
 describe('a broken tokenizer folder', () => {
   const good = buildByteLevelTokenizer({ words: ['happy'], kind: 'qwen2' });
+  const { model, pre_tokenizer: preTokenizer } = good.tokenizerJson as {
+    model: { vocab: Record<string, number>; merges: string[] };
+    pre_tokenizer: { pretokenizers: object[] };
+  };
+  const withModel = (changes: object): object => ({ ...good.tokenizerJson, model: { ...model, ...changes } });
+  const withId = (id: unknown): object => withModel({ vocab: { ...model.vocab, a: id } });
+  const withSplit = (changes: object): object => ({
+    ...good.tokenizerJson,
+    pre_tokenizer: {
+      ...preTokenizer,
+      pretokenizers: [{ ...preTokenizer.pretokenizers[0], ...changes }, preTokenizer.pretokenizers[1]],
+    },
+  });
   const cases: [string, unknown, unknown, string][] = [
+    ['has a text for an id', withId('64'), {}, 'model.vocab has no id for "a", but "64"'],
+    ['has an id below 0', withId(-1), {}, 'model.vocab has no id for "a", but -1'],
+    ['has an id beyond integers', withId(2 ** 64), {}, 'model.vocab has no id for "a"'],
+    ['has an id twice', withId(model.vocab.b), {}, 'model.vocab has the id'],
+    ['has no vocabulary', withModel({ vocab: null }), {}, 'model.vocab must be tokens with their ids'],
+    [
+      'has a list for a vocabulary',
+      withModel({ vocab: ['a'] }),
+      {},
+      'model.vocab must be tokens with their ids',
+    ],
+    ['has no merges', withModel({ merges: undefined }), {}, 'model.merges must be a list, not nothing'],
+    [
+      'has a merge of one',
+      withModel({ merges: ['a'] }),
+      {},
+      'model.merges has at 1 no pair of tokens, but "a"',
+    ],
+    ['has a merge of three', withModel({ merges: ['h a p'] }), {}, 'no pair of tokens, but "h a p"'],
+    [
+      'has merges of two kinds',
+      withModel({ merges: [...model.merges, ['h', 'a']] }),
+      {},
+      'no pair of tokens',
+    ],
+    [
+      'has a merge of what it lacks',
+      withModel({ merges: ['h zz'] }),
+      {},
+      'at 1 the token "zz", which is not in',
+    ],
+    [
+      'has a merge to what it lacks',
+      withModel({ merges: ['z h'] }),
+      {},
+      'at 1 the token "zh", which is not in',
+    ],
+    [
+      'has an unknown token that it lacks',
+      withModel({ unk_token: '<unk>' }),
+      {},
+      'model.unk_token "<unk>" is not in',
+    ],
+    [
+      'has a number for a suffix',
+      withModel({ end_of_word_suffix: 3 }),
+      {},
+      'model.end_of_word_suffix must be a text',
+    ],
+    [
+      'has a text for a truth value',
+      withModel({ ignore_merges: 'yes' }),
+      {},
+      'model.ignore_merges must be true or',
+    ],
+    [
+      'has nothing to split by',
+      withSplit({ pattern: { What: '' } }),
+      {},
+      'pattern must be a String or a Regex',
+    ],
+    ['has a number to split by', withSplit({ pattern: 3 }), {}, 'pattern must be a String or a Regex'],
+    ['splits in no known way', withSplit({ behavior: 3 }), {}, 'cannot take'],
+    [
+      'has a list for a normalizer',
+      { ...good.tokenizerJson, normalizer: [] },
+      {},
+      'normalizer must be an object',
+    ],
+    [
+      'nests without end',
+      `{"model":${'['.repeat(1e5)}${']'.repeat(1e5)}}`,
+      {},
+      'nests more than 200 levels deep',
+    ],
     ['is cut short', '{"model":', {}, 'tokenizer.json is not valid JSON'],
     ['is a list', [], {}, 'is not a JSON object'],
     ['is another JSON file', { model_type: 'qwen2' }, {}, 'cannot be read'],

@@ -9,14 +9,8 @@
 import { strict as assert } from 'node:assert';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { InputError } from '../../../dist/base/index.js';
 import { addInput } from '../../../dist/engine/onnx/index.js';
-import {
-  float32,
-  readSafetensorsHeader,
-  seededRandom,
-  writeSafetensors,
-} from '../../../dist/engine/tensor/index.js';
+import { float32, readSafetensorsHeader, writeSafetensors } from '../../../dist/engine/tensor/index.js';
 import { hubertEncoder } from '../../../dist/models/hubert/index.js';
 import {
   declaredWeights,
@@ -32,6 +26,7 @@ import {
 } from '../../../dist/models/index.js';
 import { damagedBytes, nonsenseText, peakMiB } from '../../fuzz/mutations.mjs';
 import { cpuSecSince } from '../../fuzz/processor-time.mjs';
+import { outcomeOf, repeat, report } from '../../fuzz/trials.mjs';
 
 const [configTrials, indexTrials, seed] = process.argv.slice(2, 5).map(Number);
 const folder = process.argv[5];
@@ -261,15 +256,6 @@ function damagedConfig(type, random) {
   return text;
 }
 
-/** What the files say where they are read; the InputError's message otherwise. */
-async function outcomeOf(work) {
-  const outcome = await work().catch((error) => error);
-  if (!(outcome instanceof Error)) return outcome;
-  assert.ok(outcome instanceof InputError, outcome.stack);
-  assert.match(outcome.message, /^[^\n]{1,2000}$/);
-  return undefined;
-}
-
 const builtConfigs = new Set();
 let longestSec = 0;
 
@@ -391,32 +377,14 @@ async function checkIndex(dir, { headers, text }, random) {
   return true;
 }
 
-async function repeat(trials, name, random, check) {
-  let read = 0;
-  for (let trial = 0; trial < trials; trial++) {
-    if (trial % 100 === 0) console.log(`${name} ${trial}`);
-    try {
-      if (await check(random)) read++;
-    } catch (error) {
-      throw new Error(`${name} ${trial} of seed ${seed}, files in ${folder}: ${error.message}`, {
-        cause: error,
-      });
-    }
-  }
-  return { read, refused: trials - read };
-}
-
 writeFileSync(configPath, JSON.stringify({ model_type: 'qwen2' }));
 await readQwen2Config(folder);
 const shards = join(folder, 'shards');
 const index = await writeShards(shards);
 const baselineMiB = peakMiB();
-const configs = await repeat(configTrials, 'config', seededRandom(seed, 'configs'), (random) =>
+const given = { seed, where: `files in ${folder}` };
+const configs = await repeat(configTrials, 'configs', given, (random) =>
   checkConfig(random.pick(Object.keys(MODELS)), random),
 );
-const indices = await repeat(indexTrials, 'index', seededRandom(seed, 'indices'), (random) =>
-  checkIndex(shards, index, random),
-);
-console.log(
-  JSON.stringify({ baselineMiB, peakMiB: peakMiB(), configs, indices, built: builtConfigs.size, longestSec }),
-);
+const indices = await repeat(indexTrials, 'indices', given, (random) => checkIndex(shards, index, random));
+report(baselineMiB, { configs, indices, built: builtConfigs.size, longestSec });

@@ -6,7 +6,9 @@
 
 import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { writeFileAtomic } from '../../../base/index.js';
+import { AUDIO_NOTE_KINDS } from '../../audio/index.js';
 import type { ClipOutcome, ClipTask } from './task.js';
 
 const JOURNAL = 'preparation.jsonl';
@@ -34,6 +36,28 @@ export interface Journal {
   text: string;
 }
 
+const entrySchema = z.intersection(
+  z.looseObject({
+    id: z.string(),
+    target: z.string().refine(isTarget),
+    rule: z.string(),
+    source: z.string(),
+    archive: z.string().optional(),
+    ffmpeg: z.string().optional(),
+  }),
+  z.union([
+    z.looseObject({
+      durationSec: z.number().min(0),
+      bytes: z.int().min(0),
+      cut: z.string().optional(),
+      padded: z.string().optional(),
+      notes: z.array(z.looseObject({ kind: z.enum(AUDIO_NOTE_KINDS), text: z.string() })).optional(),
+    }),
+    z.looseObject({ skipped: z.string() }),
+    z.looseObject({ absent: z.literal('clip') }),
+  ]),
+);
+
 /** Lines that a kill left unfinished are not JSON: their clips are made again. */
 export async function readJournal(out: string): Promise<Journal> {
   const text = await readFile(join(out, JOURNAL), 'utf8').catch(() => '');
@@ -50,17 +74,16 @@ export async function readJournal(out: string): Promise<Journal> {
 
 function parseEntry(line: string): JournalEntry | undefined {
   try {
-    const entry = JSON.parse(line) as Partial<JournalEntry> | null;
-    const isOurs = typeof entry?.id === 'string' && isTarget(entry.target);
-    return isOurs ? (entry as JournalEntry) : undefined;
+    const entry: unknown = JSON.parse(line);
+    return entrySchema.safeParse(entry).success ? (entry as JournalEntry) : undefined;
   } catch {
     return undefined;
   }
 }
 
 /** Targets of clips that are gone are deleted: nothing but a file of ours may be taken for one. */
-function isTarget(target: unknown): boolean {
-  return typeof target === 'string' && target.startsWith('audio/') && !target.split('/').includes('..');
+function isTarget(target: string): boolean {
+  return target.startsWith('audio/') && !target.split('/').includes('..');
 }
 
 /** What is remembered of a clip: nothing of one that could not be read, which may be readable the next time. */

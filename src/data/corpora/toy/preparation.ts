@@ -2,7 +2,14 @@
 
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { InputError, makeOutputFolder, pathExists, readJson, writeFileAtomic } from '../../../base/index.js';
+import {
+  InputError,
+  makeOutputFolder,
+  pathExists,
+  quoted,
+  readJson,
+  writeFileAtomic,
+} from '../../../base/index.js';
 import { encodeWav } from '../../audio/index.js';
 import { countLabels, type Utterance, writeManifest } from '../manifest.js';
 import { type ClipWriter, clipWriter, writeIfChanged } from './clip-files.js';
@@ -61,10 +68,10 @@ async function requireFolder(out: string): Promise<void> {
 async function writePrepared(out: string, plan: ToyPlan, clips: ClipWriter): Promise<string> {
   const infoPath = join(out, 'manifest.json');
   if (await pathExists(infoPath)) {
-    const { name } = (await readJson(infoPath, 'manifest information')) as { name?: unknown };
+    const { name } = ((await readJson(infoPath, 'manifest information')) ?? {}) as { name?: unknown };
     if (name !== NAME) {
       throw new InputError(
-        `${out} holds the corpus ${JSON.stringify(name)} already; choose another folder with --out`,
+        `${out} holds the corpus ${quoted(name)} already; choose another folder with --out`,
       );
     }
   }

@@ -1,0 +1,16 @@
+/** @file A run.json of a run, whole, for tests to change. */
+
+import type { RunFacts } from '../../src/train/index.js';
+
+/** A run that has begun, with what `changes` says. */
+export function runMetadata(changes: Partial<RunFacts> = {}): RunFacts {
+  return {
+    format: 'emoq-run',
+    ...{ stage: 1, fold: null, name: 'demo', labels: ['happy', 'sad'], status: 'training', seed: 1 },
+    manifest: { path: 'data/demo/manifest.csv', sha256: 'abc' },
+    utterances: { train: 8, dev: 2, test: 2 },
+    ...{ stage1: null, prompt: null, parameters: { trainable: 10, frozen: 20 }, steps: 4 },
+    ...{ cropped: 0, threads: null, selected: null, trained: null, device: 'cpu', versions: {} },
+    ...changes,
+  };
+}

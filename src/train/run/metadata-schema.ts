@@ -10,13 +10,14 @@ const sha256 = z.string();
 export const metricName = z.string().regex(/^[a-z]\w*(?: \w+)?$/, { error: 'is no metric' });
 const sizes = z.record(z.string(), count);
 
+/** `bytes` and `weights` are absent of a model whose config alone is read. */
 const identity = z.looseObject({
   commit: z.string().optional(),
   files: sizes,
   config: z.record(z.string(), z.unknown()).optional(),
   tokenizer: sha256.optional(),
-  bytes: count,
-  weights: sha256,
+  bytes: count.optional(),
+  weights: sha256.optional(),
 });
 
 const prompt = z.looseObject({

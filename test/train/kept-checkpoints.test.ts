@@ -129,6 +129,26 @@ describe('the checkpoints of a run', () => {
     }
   });
 
+  it('of an earlier epoch become those of the run only as they were written', async () => {
+    await keep(1, true);
+    await keep(2, false);
+    const before = await sha256OfFile(folder.checkpoint);
+    const select = (): Promise<void> =>
+      keepParameters(folder, { epoch: 3, selected: 2, keep: 2 }, parametersOf(3));
+    const second = join(folder.checkpoints, 'epoch-002.safetensors');
+    const whole = readFileSync(second);
+    const flipped = Buffer.from(whole);
+    flipped[flipped.length - 3]! ^= 1;
+    writeFileSync(second, flipped);
+    await expect(select()).rejects.toThrow(`checkpoint ${second} is damaged, or not the one`);
+    expect(await sha256OfFile(folder.checkpoint)).toBe(before);
+    expect((await now()).checkpoint).toEqual({ sha256: before });
+    writeFileSync(second, whole);
+    await select();
+    expect(await sha256OfFile(folder.checkpoint)).toBe(await sha256OfFile(second));
+    expect(await verify()).toBeUndefined();
+  });
+
   it('killed between run.json and the file, go on with the one that is there', async () => {
     await saveState();
     const failing = async (): Promise<void> => {

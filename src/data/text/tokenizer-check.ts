@@ -41,7 +41,9 @@ function checkBpe(model: Readonly<Record<string, unknown>>, added: ReadonlySet<s
   const { vocab, merges } = model;
   if (!isObject(vocab)) throw new Error(`model.vocab must be tokens with their ids, not ${quoted(vocab)}`);
   const taken = new Set<unknown>();
-  for (const [token, id] of Object.entries(vocab)) {
+  const tokens = new Set(Object.keys(vocab)); // looks up what is joined below several times as fast as an object
+  for (const token of tokens) {
+    const id = vocab[token];
     if (!isId(id)) throw new Error(`model.vocab has no id for ${quoted(token)}, but ${quoted(id)}`);
     if (taken.has(id))
       throw new Error(`model.vocab has the id ${id} twice, the second time for ${quoted(token)}`);
@@ -50,7 +52,7 @@ function checkBpe(model: Readonly<Record<string, unknown>>, added: ReadonlySet<s
   const prefix = optionalText(model, 'continuing_subword_prefix');
   optionalText(model, 'end_of_word_suffix');
   const unknown = optionalText(model, 'unk_token');
-  if (unknown !== '' && !Object.hasOwn(vocab, unknown) && !added.has(unknown)) {
+  if (unknown !== '' && !tokens.has(unknown) && !added.has(unknown)) {
     throw new Error(`model.unk_token ${quoted(unknown)} is not in model.vocab`);
   }
   for (const key of ['byte_fallback', 'ignore_merges', 'fuse_unk']) {
@@ -62,17 +64,16 @@ function checkBpe(model: Readonly<Record<string, unknown>>, added: ReadonlySet<s
   const areLists = Array.isArray(merges[0]);
   for (const [index, merge] of merges.entries()) {
     const pair: unknown = areLists ? merge : typeof merge === 'string' ? merge.split(' ') : undefined;
-    const isPair =
-      Array.isArray(pair) && pair.length === 2 && pair.every((part) => typeof part === 'string' && part);
-    if (!isPair) throw new Error(`model.merges has at ${index + 1} no pair of tokens, but ${quoted(merge)}`);
-    const [left, right] = pair as [string, string];
-    const joined = left + (prefix !== '' && right.startsWith(prefix) ? right.slice(prefix.length) : right);
-    const absent = [left, right, joined].find((token) => !Object.hasOwn(vocab, token));
-    if (absent !== undefined) {
-      throw new Error(
-        `model.merges has at ${index + 1} the token ${quoted(absent)}, which is not in model.vocab`,
-      );
+    if (!isPair(pair)) {
+      throw new Error(`model.merges has at ${index + 1} no pair of tokens, but ${quoted(merge)}`);
     }
+    const [left, right] = pair;
+    const joined = left + (prefix !== '' && right.startsWith(prefix) ? right.slice(prefix.length) : right);
+    if (tokens.has(left) && tokens.has(right) && tokens.has(joined)) continue;
+    const absent = pair.find((token) => !tokens.has(token)) ?? joined;
+    throw new Error(
+      `model.merges has at ${index + 1} the token ${quoted(absent)}, which is not in model.vocab`,
+    );
   }
 }
 
@@ -92,6 +93,12 @@ function checkPatterns(value: unknown, where: string): void {
       throw new Error(`${place} must be a String or a Regex, not ${quoted(inner)}`);
     }
   }
+}
+
+function isPair(value: unknown): value is [string, string] {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [left, right] = value;
+  return typeof left === 'string' && left !== '' && typeof right === 'string' && right !== '';
 }
 
 function isId(value: unknown): value is number {

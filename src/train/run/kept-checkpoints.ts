@@ -32,6 +32,7 @@ export interface EpochKept {
 /**
  * Keeps an epoch's parameters among those of the last epochs, and those of the selected epoch as the run's checkpoint.
  * @param write writes them to a path, atomically
+ * @throws InputError where an earlier epoch's file, which becomes the run's checkpoint, is not the one that was written
  */
 export async function keepParameters(
   folder: RunFolder,
@@ -47,6 +48,7 @@ export async function keepParameters(
   };
   try {
     const own = epochCheckpoint(folder, epoch);
+    const facts = await readFacts(folder);
     const sha256 =
       selected === undefined
         ? undefined
@@ -55,8 +57,13 @@ export async function keepParameters(
               ? write(temporary)
               : copyFileAtomic(epochCheckpoint(folder, selected), temporary),
           );
+    if (selected !== undefined && selected !== epoch) {
+      const earlier = epochCheckpoint(folder, selected);
+      const recorded = facts?.checkpoints?.[basename(earlier)];
+      if (recorded !== undefined && recorded !== sha256)
+        throw damagedCheckpoint(folder, earlier, sha256, recorded);
+    }
     const ownSha256 = keep > 0 ? await make(own, write) : undefined;
-    const facts = await readFacts(folder);
     if (written.length === 0 && Object.keys(facts?.checkpoints ?? {}).length === 0) return;
     const checkpoints = {
       ...lastEpochs(facts?.checkpoints ?? {}, epoch, keep),
@@ -119,8 +126,17 @@ export async function verifyCheckpoint(folder: RunFolder, facts: RunFacts): Prom
   const now = await readFacts(folder);
   if (now?.checkpoint && now.checkpoint.sha256 !== checkpoint?.sha256) return verifyCheckpoint(folder, now);
   await readSafetensorsHeader(folder.checkpoint); // what is cut short says so itself
-  throw new InputError(
-    `checkpoint ${folder.checkpoint} is damaged, or not the one that was trained: its SHA-256 is ${short(sha256)}, in ${folder.facts} it is ${short(checkpoint?.sha256)}; put a good copy in its place, or delete ${folder.dir} and train again`,
+  throw damagedCheckpoint(folder, folder.checkpoint, sha256, checkpoint?.sha256);
+}
+
+function damagedCheckpoint(
+  { facts, dir }: RunFolder,
+  path: string,
+  sha256: string | undefined,
+  recorded: string | undefined,
+): InputError {
+  return new InputError(
+    `checkpoint ${path} is damaged, or not the one that was trained: its SHA-256 is ${short(sha256)}, in ${facts} it is ${short(recorded)}; put a good copy in its place, or delete ${dir} and train again`,
   );
 }
 

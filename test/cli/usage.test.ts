@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/program.js';
 import { type CommandEntry, commandEntries } from '../../src/cli/registry.js';
 import { emoq, emoqBin, emoqHere, run } from './command-line.js';
@@ -68,6 +68,14 @@ describe('the version', () => {
 });
 
 describe('wrong usage is one line on stderr and exit code 2', () => {
+  // In a folder without runs and corpora: this one may hold the demo's, which some commands would take.
+  const [here, empty] = [process.cwd(), mkdtempSync(join(tmpdir(), 'emoq-usage-'))];
+  beforeAll(() => process.chdir(empty));
+  afterAll(() => {
+    process.chdir(here);
+    rmSync(empty, { recursive: true });
+  });
+
   it.each([
     [['stat'], "error: unknown command 'stat' (Did you mean stats?); see emoq --help"],
     [['zzz'], "error: unknown command 'zzz'; see emoq --help"],

@@ -2,8 +2,8 @@
 
 import { addInput, addOutput, withScope } from '../engine/onnx/index.js';
 import { emoqFormer, type FormerConfig } from './former/index.js';
+import { FORMER_PREFIX, formerInputs, formerViews, type InputViews } from './former/inputs.js';
 import type { ModelGraph } from './model-graph.js';
-import { FORMER_PREFIX, formerInputs, formerViews, type InputViews } from './stage1-model.js';
 import { noDropout, under } from './weights.js';
 
 /**

@@ -17,6 +17,13 @@ export {
   robertaKey,
   WORD_EMBEDDINGS_KEY,
 } from './former/index.js';
+export {
+  type BatchValues,
+  FORMER_PREFIX,
+  formerInputs,
+  type InputViews,
+  type ModelInput,
+} from './former/inputs.js';
 export { formerGraph } from './former-graph.js';
 export {
   type ClipFeatures,
@@ -32,12 +39,7 @@ export { type LoraConfig, type MergedDtype, mergedTensors, mergeLora } from './l
 export type { ModelGraph } from './model-graph.js';
 export { initialLora, type LanguageModelInputs, languageModelGraph, loraParameters } from './qwen2/index.js';
 export {
-  type BatchValues,
-  FORMER_PREFIX,
-  formerInputs,
   HEAD_PREFIX,
-  type InputViews,
-  type ModelInput,
   type Stage1Config,
   stage1Forward,
   stage1Loss,

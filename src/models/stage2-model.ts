@@ -22,9 +22,6 @@ import { normalArray, seededRandom, type Tensor, tensor } from '../engine/tensor
 import type { Qwen2Config } from './checkpoint/index.js';
 import { answerLoss, emotionSoftmax } from './emotion-softmax.js';
 import { type AudioStatistics, emoqFormer, type FormerConfig, standardizeAudio } from './former/index.js';
-import { dense } from './layers.js';
-import type { LoraConfig } from './lora/index.js';
-import { embedTokens, labelLogits, lmHead, qwen2Decoder, spliceSoftPrompt } from './qwen2/index.js';
 import {
   type BatchValues,
   FORMER_PREFIX,
@@ -32,7 +29,10 @@ import {
   formerViews,
   type InputViews,
   type ModelInput,
-} from './stage1-model.js';
+} from './former/inputs.js';
+import { dense } from './layers.js';
+import type { LoraConfig } from './lora/index.js';
+import { embedTokens, labelLogits, lmHead, qwen2Decoder, spliceSoftPrompt } from './qwen2/index.js';
 import { type Dropout, type ParameterShape, under, type Weights } from './weights.js';
 
 /** How the views come together: in the EmoQ-Former, or without one in the language model itself (paper, table 4). */

@@ -15,7 +15,8 @@ import {
   firstMomentName,
   type TrainingSpec,
 } from '../../src/engine/training/index.js';
-import { type ModelInput, stage1Loss } from '../../src/models/stage1-model.js';
+import type { ModelInput } from '../../src/models/former/inputs.js';
+import { stage1Loss } from '../../src/models/stage1-model.js';
 import { answerInputs, stage2Inputs, stage2Loss } from '../../src/models/stage2-model.js';
 import { layeredWeights, type Weights } from '../../src/models/weights.js';
 import { openTraining, relativeError, takeStepsIn } from '../engine/training-model.js';

@@ -18,7 +18,7 @@ import {
 import { initialHead } from '../../src/models/auxiliary-head.js';
 import { type Checkpoint, openCheckpoint } from '../../src/models/checkpoint/index.js';
 import { emoqFormer, type FormerConfig, initialFormer, robertaKey } from '../../src/models/former/index.js';
-import { formerInputs, formerViews } from '../../src/models/stage1-model.js';
+import { formerInputs, formerViews } from '../../src/models/former/inputs.js';
 import { initialProjector } from '../../src/models/stage2-model.js';
 import { declaredWeights, noDropout, type ParameterShape } from '../../src/models/weights.js';
 import { compute } from './qwen2/graph-run.js';

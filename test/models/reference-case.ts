@@ -14,12 +14,8 @@ import {
 import type { Batch, MicroBatch } from '../../src/engine/training/index.js';
 import type { AffectiveLossOptions } from '../../src/models/affective-losses.js';
 import type { FormerConfig } from '../../src/models/former/index.js';
-import {
-  formerInputs,
-  type InputViews,
-  type ModelInput,
-  type Stage1Config,
-} from '../../src/models/stage1-model.js';
+import { formerInputs, type InputViews, type ModelInput } from '../../src/models/former/inputs.js';
+import type { Stage1Config } from '../../src/models/stage1-model.js';
 import { hasFormer, type Stage2Config } from '../../src/models/stage2-model.js';
 import { givenWeights, type Weights } from '../../src/models/weights.js';
 import { rowsOf } from '../engine/training-model.js';

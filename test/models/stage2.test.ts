@@ -6,7 +6,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { addInput } from '../../src/engine/onnx/index.js';
 import type { Tensor } from '../../src/engine/tensor/index.js';
-import type { ModelInput } from '../../src/models/stage1-model.js';
+import type { ModelInput } from '../../src/models/former/inputs.js';
 import {
   answerInputs,
   hasFormer,

@@ -14,7 +14,8 @@ import { type SessionHost, startSessionHost } from '../../src/engine/runtime/ind
 import { float32, float32Of, type Tensor } from '../../src/engine/tensor/index.js';
 import type { AdamWOptions, Batch, TrainingSpec } from '../../src/engine/training/index.js';
 import type { AffectiveLossOptions } from '../../src/models/affective-losses.js';
-import { type InputViews, type ModelInput, stage1Loss } from '../../src/models/stage1-model.js';
+import type { InputViews, ModelInput } from '../../src/models/former/inputs.js';
+import { stage1Loss } from '../../src/models/stage1-model.js';
 import { answerInputs, stage2Inputs, stage2Loss } from '../../src/models/stage2-model.js';
 import { layeredWeights, noDropout, type Weights } from '../../src/models/weights.js';
 import { openTraining, relativeError, takeStepsIn } from '../engine/training-model.js';

@@ -105,7 +105,7 @@ describe('every ffmpeg that emoq starts', () => {
     writeFileSync(at('odd.wav'), oddWav());
     const code = `
       const audio = await import('${dist}index.js');
-      const { writeMp4 } = await import('${dist}mp4-writer/index.js');
+      const { writeMp4 } = await import('${dist}mp4-writer.js');
       const at = (name) => ${JSON.stringify(`${folder}/`)} + name;
       await audio.decodeAudio(at('fine.flac'));
       await audio.decodeAudio(at('odd.wav'));

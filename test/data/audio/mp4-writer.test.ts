@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { decodeAudio } from '../../../src/data/audio/index.js';
-import { writeMp4 } from '../../../src/data/audio/mp4-writer/index.js';
+import { writeMp4 } from '../../../src/data/audio/mp4-writer.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'emoq-mp4-test-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));

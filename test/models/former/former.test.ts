@@ -12,9 +12,8 @@ import {
   formerInputs,
   formerViews,
   type InputViews,
-  stage1Forward,
-  stage1Loss,
-} from '../../../src/models/stage1-model.js';
+} from '../../../src/models/former/inputs.js';
+import { stage1Forward, stage1Loss } from '../../../src/models/stage1-model.js';
 import { declaredWeights, noDropout, under } from '../../../src/models/weights.js';
 import { largestError, parityError, recordParity } from '../../parity/figures.js';
 import { relativeError } from '../qwen2/graph-run.js';

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { pathExists } from '../../../base/index.js';
 import { type Random, seededRandom } from '../../../engine/tensor/index.js';
-import { writeMp4 } from '../../audio/mp4-writer/index.js';
+import { writeMp4 } from '../../audio/mp4-writer.js';
 import { formatCsv } from '../../tables/index.js';
 import { type ClipWriter, writeIfChanged } from './clip-files.js';
 import { renderUtterance, type ToyLabel, type ToyPlan, type ToyUtterance, utteranceSec } from './corpus.js';

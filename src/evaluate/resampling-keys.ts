@@ -6,7 +6,7 @@ import type { Prediction } from './predictions.js';
 import type { ResamplingUnit } from './statistics/interval.js';
 
 /** How many utterances a message names. */
-const NAMED = 3;
+const ROWS_NAMED = 3;
 
 /**
  * The unit of each row. Rows of one id (or path) and fold are one utterance: with several seeds it is drawn together with
@@ -23,7 +23,7 @@ export function resamplingKeys(rows: readonly Prediction[], unit: ResamplingUnit
   const keys = rows.map((row) => keyOf(row, unit));
   const without = rows.filter((_, index) => keys[index] === undefined);
   if (without.length === 0) return keys as string[];
-  const names = without.slice(0, NAMED).map((row) => quoted(nameOf(row)));
+  const names = without.slice(0, ROWS_NAMED).map((row) => quoted(nameOf(row)));
   const what =
     without.length === rows.length
       ? `no utterance has a ${unit}`

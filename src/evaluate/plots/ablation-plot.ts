@@ -16,15 +16,15 @@ export interface AblationPlotRow {
   readonly paper: PaperFigures;
 }
 
-const WIDTH = 720;
-const MAX_LABEL = 190;
-const ROW = 34;
+const DOT_WIDTH = 720;
+const DOT_LABEL = 190;
+const DOT_ROW = 34;
 const VALUE = 40;
 
 /** One panel for each of WA, UA and weighted F1, from 0 to 100 percent. */
 export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHeading): string {
-  const left = 14 + Math.min(MAX_LABEL, Math.max(60, ...rows.map(({ label }) => textWidth(label))));
-  const panel = (WIDTH - left) / 3;
+  const left = 14 + Math.min(DOT_LABEL, Math.max(60, ...rows.map(({ label }) => textWidth(label))));
+  const panel = (DOT_WIDTH - left) / 3;
   const key = legend(
     [
       {
@@ -35,15 +35,15 @@ export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHead
     ],
     left,
     4,
-    WIDTH - left,
+    DOT_WIDTH - left,
   );
   const top = key.height + 34;
-  const bottom = top + rows.length * ROW;
+  const bottom = top + rows.length * DOT_ROW;
   const panels = (['wa', 'ua', 'wf1'] as const).map((metric, i) => {
     const start = left + i * panel;
     const scale = linearScale([0, 100], [start, start + panel - VALUE], 3);
     const bars = rows.map((row, k) => {
-      const y = top + k * ROW + 5;
+      const y = top + k * DOT_ROW + 5;
       const [end, printed] = [scale.at(100 * row[metric]), row.paper[metric]];
       const said = printed === null ? '' : `, paper ${printed.toFixed(1)} %`;
       // Below the bar: neither hides the other.
@@ -68,10 +68,10 @@ export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHead
   });
   const names = rows.map(({ label }, k) =>
     textElement(
-      fitText(label, MAX_LABEL),
-      { x: left - 10, y: top + k * ROW + 18, 'text-anchor': 'end' },
+      fitText(label, DOT_LABEL),
+      { x: left - 10, y: top + k * DOT_ROW + 18, 'text-anchor': 'end' },
       label,
     ),
   );
-  return svgDocument(heading, WIDTH, bottom + 42, key.svg + panels.join('') + names.join(''));
+  return svgDocument(heading, DOT_WIDTH, bottom + 42, key.svg + panels.join('') + names.join(''));
 }

@@ -9,8 +9,8 @@ import { fitText, textWidth } from './text-width.js';
 /** What a cell shows, and what its fill stands for: a count of the largest count, or a share of its row. */
 export type ConfusionView = 'counts' | 'shares';
 
-const WIDTH = 720;
-const MAX_LABEL = 150;
+const MATRIX_WIDTH = 720;
+const MATRIX_LABEL = 150;
 
 /** Rows are references, columns predictions, and missing answers a last column where there are any. */
 export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, heading: PlotHeading): string {
@@ -20,10 +20,10 @@ export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, head
   const rows = confusion.map((row, i) => (withMissing ? [...row, unanswered[i]!] : row));
   const largest = Math.max(1, ...rows.flat());
 
-  const left = 30 + Math.min(MAX_LABEL, Math.max(...labels.map((label) => textWidth(label)))) + 10;
-  const cell = Math.max(14, Math.min(76, (WIDTH - left) / columns.length));
+  const left = 30 + Math.min(MATRIX_LABEL, Math.max(...labels.map((label) => textWidth(label)))) + 10;
+  const cell = Math.max(14, Math.min(76, (MATRIX_WIDTH - left) / columns.length));
   const upright = columns.every((label) => textWidth(label) <= cell - 4);
-  const longest = Math.min(MAX_LABEL, Math.max(...columns.map((label) => textWidth(label))));
+  const longest = Math.min(MATRIX_LABEL, Math.max(...columns.map((label) => textWidth(label))));
   const top = 28 + (upright ? 20 : longest + 8);
   const fontSize = Math.min(14, cell / 3.2);
 
@@ -63,7 +63,7 @@ export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, head
   });
   const rowLabels = labels.map((label, i) =>
     textElement(
-      fitText(label, MAX_LABEL),
+      fitText(label, MATRIX_LABEL),
       { x: left - 8, y: top + (i + 0.5) * cell + 4, 'text-anchor': 'end' },
       label,
     ),
@@ -73,7 +73,7 @@ export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, head
     const place = upright
       ? { x, y, 'text-anchor': 'middle' }
       : { x: 0, y: 4, transform: `translate(${x} ${y}) rotate(-90)` };
-    return textElement(fitText(label, upright ? cell : MAX_LABEL), place, label);
+    return textElement(fitText(label, upright ? cell : MATRIX_LABEL), place, label);
   });
   const [width, height] = [left + columns.length * cell, top + labels.length * cell];
   const names = [

@@ -5,7 +5,7 @@ import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promi
 import { dirname } from 'node:path';
 import { errorMessage, InputError } from './errors.js';
 import { isNestedTooDeep, TOO_DEEP } from './nesting.js';
-import { openStream, writeError } from './output-stream.js';
+import { type OutputFile, openStream, writeError } from './output-stream.js';
 import {
   type FileTarget,
   makeOutputFolder,
@@ -14,18 +14,6 @@ import {
   userTarget,
 } from './output-target.js';
 import { deleteAtExit, sweepTemporaries, temporaryName } from './temporary-files.js';
-
-/** An open output. A file takes its final name on `commit` and vanishes on `discard`. */
-export interface OutputFile {
-  /** Where the bytes are until `commit`. */
-  readonly path: string;
-  /** Appends bytes (or UTF-8 text). Any length; chunked, because one Node write takes under 2 GiB. */
-  write(bytes: Uint8Array | string): Promise<void>;
-  /** fsync, close, rename over the final path. */
-  commit(): Promise<void>;
-  /** Close and delete the temporary file. Safe after `commit`. */
-  discard(): Promise<void>;
-}
 
 export interface OutputOptions {
   /** Ends the waiting for somebody to read a named pipe. */

@@ -21,7 +21,6 @@ export {
   createAtomicFile,
   createOutput,
   moveIntoPlace,
-  type OutputFile,
   pathExists,
   readJson,
   readTextFile,
@@ -31,6 +30,7 @@ export {
 } from './files.js';
 export { claimLock, type LockHolder } from './lock.js';
 export { isNestedTooDeep, type PlainValue, plainValueOf, TOO_DEEP } from './nesting.js';
+export type { OutputFile } from './output-stream.js';
 export {
   isSameFile,
   makeOutputFolder,

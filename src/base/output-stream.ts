@@ -6,8 +6,19 @@ import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { errorMessage, ReaderGoneError } from './errors.js';
-import type { OutputFile } from './files.js';
 import type { StreamTarget } from './output-target.js';
+
+/** An open output. A file takes its final name on `commit` and vanishes on `discard`. */
+export interface OutputFile {
+  /** Where the bytes are until `commit`. */
+  readonly path: string;
+  /** Appends bytes (or UTF-8 text). Any length; chunked, because one Node write takes under 2 GiB. */
+  write(bytes: Uint8Array | string): Promise<void>;
+  /** fsync, close, rename over the final path. */
+  commit(): Promise<void>;
+  /** Close and delete the temporary file. Safe after `commit`. */
+  discard(): Promise<void>;
+}
 
 /** A full pipe, and a pipe that nobody reads yet, are looked at again after so long. */
 const POLL_MS = 20;

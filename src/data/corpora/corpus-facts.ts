@@ -3,7 +3,8 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { InputError, oneLine, sha256Of } from '../../base/index.js';
-import { countLabels, type LabelCounts, type Utterance } from './manifest.js';
+import { countLabels, type Utterance } from './manifest.js';
+import type { LabelCounts } from './manifest-info.js';
 import { readYamlFile } from './yaml-file.js';
 
 const counts = z.record(z.string(), z.number().int().min(0));

@@ -5,8 +5,9 @@ import type { ChannelChoice } from '../audio/index.js';
 import { type RecordingTable, readRecordingTable, shownSpelling } from '../tables/index.js';
 import { type CsvRecording, readRecordings } from './csv-recordings.js';
 import { mapLabels } from './label-map.js';
-import { type MergedLabel, mergeSpellings, spellingWarnings } from './label-spellings.js';
+import { mergeSpellings, spellingWarnings } from './label-spellings.js';
 import type { Utterance } from './manifest.js';
+import type { MergedLabel } from './manifest-info.js';
 import {
   type CorpusPlan,
   type PreparationOptions,

@@ -5,7 +5,7 @@ export { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } 
 export { type CsvCorpusOptions, prepareCsv } from './csv-corpus.js';
 export { type IemocapOptions, prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
-export { type MergedLabel, spellingWarnings } from './label-spellings.js';
+export { spellingWarnings } from './label-spellings.js';
 export {
   findLeakage,
   type LeakageKind,
@@ -13,19 +13,22 @@ export {
   type LeakageReport,
 } from './leakage.js';
 export {
-  type ClipNote,
-  type CorpusCounts,
   countLabels,
-  type LabelCounts,
   MANIFEST_COLUMNS,
   type Manifest,
   type ManifestContent,
-  type ManifestInfo,
-  type PreparationNotes,
   readManifest,
   type Utterance,
   writeManifest,
 } from './manifest.js';
+export type {
+  ClipNote,
+  CorpusCounts,
+  LabelCounts,
+  ManifestInfo,
+  MergedLabel,
+  PreparationNotes,
+} from './manifest-info.js';
 export { type MeldOptions, prepareMeld } from './meld.js';
 export { type MeldAnnotation, readMeldAnnotations } from './meld-annotations.js';
 export {

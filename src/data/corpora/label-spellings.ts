@@ -2,13 +2,7 @@
 
 import { canonicalSpelling, describeSpellings, shownSpelling, spellingGroups } from '../tables/index.js';
 import type { Utterance } from './manifest.js';
-
-/** A spelling of a label that was merged into another. */
-export interface MergedLabel {
-  from: string;
-  to: string;
-  utterances: number;
-}
+import type { MergedLabel } from './manifest-info.js';
 
 /** How many groups of a kind a line names. */
 const NAMED = 5;

@@ -7,7 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join, posix, relative, resolve, sep } from 'node:path';
 import { lineError, mapConcurrently, sha256Of, writeFileAtomic } from '../../base/index.js';
-import { AUDIO_NOTE_KINDS, type AudioNoteKind } from '../audio/index.js';
+import { AUDIO_NOTE_KINDS } from '../audio/index.js';
 import {
   type CsvRow,
   cellOf,
@@ -20,8 +20,15 @@ import {
   refuseUncutParts,
   textOf,
 } from '../tables/index.js';
-import type { MergedLabel } from './label-spellings.js';
-import { readManifestInfo } from './manifest-info.js';
+import {
+  type ClipNote,
+  type CorpusCounts,
+  type LabelCounts,
+  type ManifestInfo,
+  type MergedLabel,
+  type PreparationNotes,
+  readManifestInfo,
+} from './manifest-info.js';
 import { readSplitNames, type SplitReading } from './split-names.js';
 
 /** One clip of speech by one speaker. Fields that a corpus does not know are ''. */
@@ -38,56 +45,6 @@ export interface Utterance {
   split: string;
   /** 0 where a hand-written manifest does not say, or there is no audio. */
   durationSec: number;
-}
-
-/** A clip that preparation did not take over as it was, and why. */
-export interface ClipNote {
-  id: string;
-  reason: string;
-}
-
-/**
- * What preparation did, clip by clip, what is to be known of the sound of those that it kept (`silent`, `clipped` and so
- * on), and where the corpus differs from what is known of it.
- */
-export interface PreparationNotes extends Record<AudioNoteKind, ClipNote[]> {
-  cut: ClipNote[];
-  padded: ClipNote[];
-  skipped: ClipNote[];
-  differences: string[];
-  /** What was done to every clip, in words. */
-  rules: string[];
-}
-
-/** label -> utterances */
-export type LabelCounts = Record<string, number>;
-
-export interface CorpusCounts {
-  total: LabelCounts;
-  /** By split and by session, where the corpus has them. */
-  split?: Record<string, LabelCounts> | undefined;
-  session?: Record<string, LabelCounts> | undefined;
-}
-
-/** The JSON beside the CSV. */
-export interface ManifestInfo {
-  format: 'emoq-manifest';
-  version: 1;
-  name: string;
-  /** The release that the audio and labels come from, in words. */
-  source: string;
-  utterances: number;
-  durationSec: number;
-  counts: CorpusCounts;
-  /** dialogue -> episode of the series, where a corpus has such. */
-  episodes?: Record<string, string> | undefined;
-  /** SHA-256 of the CSV. */
-  sha256: string;
-  /** Version of the ffmpeg that decoded clips; absent where none was needed, or preparation did not record it. */
-  ffmpeg?: string | undefined;
-  /** Spellings of labels that preparation merged into others; absent where it merged none. */
-  merged_labels?: MergedLabel[] | undefined;
-  notes: PreparationNotes;
 }
 
 export interface Manifest {

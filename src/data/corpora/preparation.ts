@@ -21,15 +21,8 @@ import {
   SHORTEST_CLIP_SEC,
 } from './clips/index.js';
 import { refuseDifferences } from './corpus-facts.js';
-import type { MergedLabel } from './label-spellings.js';
-import {
-  type ClipNote,
-  type CorpusCounts,
-  emptyNotes,
-  type PreparationNotes,
-  type Utterance,
-  writeManifest,
-} from './manifest.js';
+import { emptyNotes, type Utterance, writeManifest } from './manifest.js';
+import type { ClipNote, CorpusCounts, MergedLabel, PreparationNotes } from './manifest-info.js';
 
 /** An utterance that is annotated, and the clip that it needs. */
 export interface PlannedUtterance {

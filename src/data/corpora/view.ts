@@ -3,7 +3,8 @@
 import { stat } from 'node:fs/promises';
 import { InputError, lineError, mapConcurrently } from '../../base/index.js';
 import { labelWarnings } from './label-spellings.js';
-import type { LabelCounts, Manifest, Utterance } from './manifest.js';
+import type { Manifest, Utterance } from './manifest.js';
+import type { LabelCounts } from './manifest-info.js';
 import { withoutTags } from './transcripts.js';
 
 /** Which labels and utterances to work on, and what is merged or taken out first. */

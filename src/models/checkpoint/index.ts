@@ -1,5 +1,6 @@
 /** @file Door of the checkpoint room: Hugging Face folders, their weights and their configs. */
 
+export type { RobertaConfig } from '../former/config.js';
 export {
   type Checkpoint,
   openCheckpoint,
@@ -24,7 +25,7 @@ export {
 } from './identity.js';
 export { publishedConfigs } from './published-configs.js';
 export { parseQwen2Config, type Qwen2Config, readQwen2Config } from './qwen2-config.js';
-export { parseRobertaConfig, type RobertaConfig, readRobertaConfig } from './roberta-config.js';
+export { parseRobertaConfig, readRobertaConfig } from './roberta-config.js';
 export { chooseHead, type HeadChoice } from './tied-head.js';
 export { unreadWeights } from './unread-weights.js';
 export { storedTensor, trainedTensor } from './weight-bytes.js';

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../../base/index.js';
+import type { RobertaConfig } from '../former/config.js';
 import { readConfig } from './checkpoint.js';
 import {
   checkDivides,
@@ -18,22 +19,6 @@ import {
   width,
 } from './config-fields.js';
 import { findCheckpointFolder } from './folder.js';
-
-/** What a RoBERTa builder needs to know. */
-export interface RobertaConfig {
-  vocabSize: number;
-  hiddenSize: number;
-  numHiddenLayers: number;
-  numAttentionHeads: number;
-  intermediateSize: number;
-  /** Rows of the position table; positions begin at padTokenId + 1, so texts are shorter by that much. */
-  maxPositionEmbeddings: number;
-  typeVocabSize: number;
-  padTokenId: number;
-  layerNormEps: number;
-  hiddenDropoutProb: number;
-  attentionProbsDropoutProb: number;
-}
 
 const robertaFields = z.object({
   vocab_size: vocabulary.default(50265),

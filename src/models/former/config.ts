@@ -1,6 +1,20 @@
 /** @file The EmoQ-Former's sizes. */
 
-import type { RobertaConfig } from '../checkpoint/index.js';
+/** The sizes of a RoBERTa, as its config.json gives them. */
+export interface RobertaConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  intermediateSize: number;
+  /** Rows of the position table; positions begin at padTokenId + 1, so texts are shorter by that much. */
+  maxPositionEmbeddings: number;
+  typeVocabSize: number;
+  padTokenId: number;
+  layerNormEps: number;
+  hiddenDropoutProb: number;
+  attentionProbsDropoutProb: number;
+}
 
 export interface FormerConfig {
   /** The RoBERTa that it starts from: width, depth, heads, vocabulary. */

@@ -26,19 +26,7 @@ import { type AttentionShape, attentionBlock } from './attention.js';
 import { type FormerConfig, hasCrossAttention } from './config.js';
 import { queryEmbeddings, textEmbeddings } from './embeddings.js';
 import { feedForward } from './feed-forward.js';
-
-/** The two views of an utterance; one may be absent (the audio-only and text-only ablations), not both. */
-export interface FormerInputs {
-  /** HuBERT features E_a [N, L_a, d_a], float32, with mask int64 [N, L_a] (1 = real frame). */
-  readonly audio?: MaskedSequence | undefined;
-  /** RoBERTa token ids int64 [N, L_t], with mask int64 [N, L_t]. */
-  readonly text?: MaskedSequence | undefined;
-}
-
-export interface MaskedSequence {
-  readonly values: Value;
-  readonly mask: Value;
-}
+import type { FormerInputs } from './inputs.js';
 
 /** What every layer needs. */
 interface LayerContext {

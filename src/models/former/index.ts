@@ -1,7 +1,7 @@
 /** @file Door of the EmoQ-Former. */
 
 export { type FormerConfig, WORD_EMBEDDINGS_KEY } from './config.js';
-export { emoqFormer, type FormerInputs, type MaskedSequence } from './former.js';
+export { emoqFormer } from './former.js';
 export {
   type AudioStatistics,
   freshParameter,
@@ -9,3 +9,4 @@ export {
   robertaKey,
   standardizeAudio,
 } from './initial.js';
+export type { FormerInputs, MaskedSequence } from './inputs.js';

@@ -2,7 +2,19 @@
 
 import { cast, type Dim, type Value } from '../../engine/onnx/index.js';
 import type { DType } from '../../engine/tensor/index.js';
-import type { FormerInputs } from './former.js';
+
+/** The two views of an utterance; one may be absent (the audio-only and text-only ablations), not both. */
+export interface FormerInputs {
+  /** HuBERT features E_a [N, L_a, d_a], float32, with mask int64 [N, L_a] (1 = real frame). */
+  readonly audio?: MaskedSequence | undefined;
+  /** RoBERTa token ids int64 [N, L_t], with mask int64 [N, L_t]. */
+  readonly text?: MaskedSequence | undefined;
+}
+
+export interface MaskedSequence {
+  readonly values: Value;
+  readonly mask: Value;
+}
 
 /** Which views of an utterance the system is given (paper, table 4). */
 export type InputViews = 'both' | 'audio' | 'text';

@@ -1,7 +1,7 @@
 /** @file What a toy corpus is made from, and what its preparation hands back. */
 
 import type { PreparationControls } from '../clips/index.js';
-import type { CorpusCounts } from '../manifest.js';
+import type { CorpusCounts } from '../manifest-info.js';
 
 /** The form that a toy corpus is written in: prepared, or as one of the raw releases. */
 export type ToyForm = 'corpus' | 'meld' | 'iemocap';

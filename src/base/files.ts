@@ -5,14 +5,16 @@ import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promi
 import { dirname } from 'node:path';
 import { errorMessage, InputError } from './errors.js';
 import { isNestedTooDeep, TOO_DEEP } from './nesting.js';
-import { type OutputFile, openStream, writeError } from './output-stream.js';
 import {
   type FileTarget,
   makeOutputFolder,
+  type OutputFile,
   type OutputTarget,
+  openStream,
   outputTarget,
   userTarget,
-} from './output-target.js';
+  writeError,
+} from './output.js';
 import { deleteAtExit, sweepTemporaries, temporaryName } from './temporary-files.js';
 
 export interface OutputOptions {

@@ -1,9 +1,7 @@
-/** @file Door of the base room: what every other room may lean on. */
+/** @file Errors, exit codes, atomic files, checksums, locks and bounded concurrency. */
 
-export { formatBytes, formatMemory } from './bytes.js';
-export { sha256Of, sha256OfFile } from './checksums.js';
+export { formatBytes, formatDuration, formatMemory, sha256Of, sha256OfFile } from './checksums.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
-export { formatDuration } from './duration.js';
 export {
   ComputationError,
   ExitCode,
@@ -28,17 +26,9 @@ export {
   writeJsonAtomic,
   writeOutput,
 } from './files.js';
-export { claimLock, type LockHolder } from './lock.js';
-export { isNestedTooDeep, type PlainValue, plainValueOf, TOO_DEEP } from './nesting.js';
-export type { OutputFile } from './output-stream.js';
-export {
-  isSameFile,
-  makeOutputFolder,
-  type OutputTarget,
-  outputTarget,
-  userTarget,
-} from './output-target.js';
-export { repeatedKey } from './repeated-key.js';
+export { claimLock } from './lock.js';
+export { plainValueOf, repeatedKey } from './nesting.js';
+export { isSameFile, makeOutputFolder, type OutputFile, outputTarget, userTarget } from './output.js';
 export {
   deleteAtExit,
   isTemporaryName,

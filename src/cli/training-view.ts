@@ -1,7 +1,7 @@
 /** @file A training stage on stderr: a small panel in place on a terminal, a line now and then in a log. */
 
 import { formatBytes } from '../base/index.js';
-import { figureText } from '../evaluate/index.js';
+import { figureText } from '../evaluation/index.js';
 import type { TrainingReport } from '../train/index.js';
 import { errColor, note, showStatus } from './output.js';
 import { formatDuration, type ProgressScreen } from './progress.js';

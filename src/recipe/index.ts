@@ -1,18 +1,8 @@
-/** @file Door of the recipe room: load, check and dump the description of an experiment. */
+/** @file Recipes: YAML, overrides and schema to one checked object. */
 
-export {
-  type Ablation,
-  type AblationOutline,
-  type AblationRow,
-  type AblationTable,
-  ablationOutlines,
-  loadAblation,
-} from './ablations.js';
-export { defaultManifest, nameOfManifest, shippedRecipeNames } from './datasets.js';
-export { defaultModelSettings, type ModelSettings } from './default-settings.js';
-export { type ChangedKey, changedKeys, recipeDifferences } from './differences.js';
-export { dumpRecipe, notInPaperMark, parseDumped } from './dump.js';
-export { type LoadRecipeOptions, loadRecipe } from './recipe.js';
-export { type Origin, type Recipe, type RecipeKey, recipeKeys } from './schema.js';
+export { type AblationRow, ablationOutlines, loadAblation } from './ablations.js';
+export { nameOfManifest, shippedRecipeNames } from './datasets.js';
+export { type ChangedKey, changedKeys, dumpRecipe, parseDumped, recipeDifferences } from './dump.js';
+export { corpusViewOf, defaultModelSettings, loadRecipe, type ModelSettings } from './recipe.js';
+export type { Recipe } from './schema.js';
 export { didYouMean } from './suggestion.js';
-export { corpusViewOf } from './view.js';

@@ -1,6 +1,7 @@
 /** @file Loads a recipe: YAML, overrides and defaults into one checked object, every mistake reported at once. */
 
 import { errorMessage, InputError, oneLine } from '../base/index.js';
+import type { CorpusView } from '../data/corpora/index.js';
 import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin, recipeNameOf } from './datasets.js';
 import { type Problem, problemLine, promptProblems, ruleProblems, schemaProblems } from './problems.js';
 import { type Recipe, recipeSchema } from './schema.js';
@@ -99,5 +100,25 @@ async function surveyManifest(
     labels: [...new Set(utterances.map(({ label }) => mapped(label)).filter((label) => label !== ''))].sort(),
     hasValidation:
       utterances.every(({ split }) => split === '') || utterances.some(({ split }) => split === 'dev'),
+  };
+}
+
+/** The part of a recipe that decides the models. */
+export type ModelSettings = Pick<Recipe, 'backbones' | 'inputs' | 'fusion' | 'seed' | 'former'>;
+
+/** The defaults of every recipe. */
+export function defaultModelSettings(): ModelSettings {
+  return recipeSchema
+    .pick({ backbones: true, inputs: true, fusion: true, seed: true, former: true })
+    .parse({});
+}
+
+/** The recipe's view of a prepared corpus, for `selectUtterances`. */
+export function corpusViewOf(recipe: Recipe): CorpusView {
+  return {
+    labels: recipe.labels,
+    labelMap: recipe.label_map,
+    idPattern: recipe.id_pattern ?? undefined,
+    stripTags: recipe.strip_tags,
   };
 }

@@ -3,23 +3,18 @@
  * them its user should know.
  */
 
+import { encoderKeys, languageModelGraph } from '../backbones/index.js';
 import { InputError } from '../base/index.js';
 import {
   type Checkpoint,
   checkpointIdentity,
   configIdentity,
-  declaredWeights,
-  encoderKeys,
-  FORMER_PREFIX,
   filesIdentity,
-  formerGraph,
-  languageModelGraph,
   type ModelIdentity,
   openCheckpoint,
-  type RobertaConfig,
-  robertaKey,
   unreadWeights,
-} from '../models/index.js';
+} from '../checkpoints/index.js';
+import { declaredWeights, FORMER_PREFIX, formerGraph, type RobertaConfig, robertaKey } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { StageModel } from './experiment.js';
 import { encoderOf } from './features.js';

@@ -1,24 +1,24 @@
 /** @file A recipe's backbones, opened as far as a stage reads them: configs, weights and tokenizers. */
 
 import { join } from 'node:path';
-import { loadTokenizer, type TextTokenizer } from '../data/text/index.js';
-import type { Graph } from '../engine/onnx/index.js';
 import {
-  type Checkpoint,
-  checkpointWeights,
   chooseHead,
   encoderWidth,
-  FORMER_PREFIX,
-  findCheckpointFolder,
-  openCheckpoint,
   parseQwen2Config,
   parseRobertaConfig,
   readRobertaConfig,
+} from '../backbones/index.js';
+import {
+  type Checkpoint,
+  findCheckpointFolder,
+  openCheckpoint,
   requireWeight,
   type WeightRef,
-  type Weights,
   weightsUnder,
-} from '../models/index.js';
+} from '../checkpoints/index.js';
+import { loadTokenizer, type TextTokenizer } from '../data/text/index.js';
+import type { Graph } from '../engine/onnx/index.js';
+import { checkpointWeights, FORMER_PREFIX, type Weights } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { StageNeeds } from './stage-needs.js';
 import type { BackboneConfigs } from './stages.js';

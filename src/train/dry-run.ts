@@ -1,7 +1,20 @@
 /** @file A stage sized without its weights: parameters, memory and steps, from configs alone. */
 
 import { availableParallelism } from 'node:os';
+import {
+  chooseHead,
+  encoderWidth,
+  parseHubertConfig,
+  parseQwen2Config,
+  parseRobertaConfig,
+  publishedConfigs,
+  type Qwen2Config,
+  readHubertConfig,
+  readQwen2Config,
+  readRobertaConfig,
+} from '../backbones/index.js';
 import { errorMessage, InputError } from '../base/index.js';
+import { findCheckpointFolder, openCheckpoint } from '../checkpoints/index.js';
 import type { Graph } from '../engine/onnx/index.js';
 import { type DType, dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import {
@@ -11,22 +24,7 @@ import {
   stepNodes,
   type TrainingGraph,
 } from '../engine/training/index.js';
-import {
-  checkpointWeights,
-  chooseHead,
-  encoderWidth,
-  FORMER_PREFIX,
-  findCheckpointFolder,
-  openCheckpoint,
-  parseHubertConfig,
-  parseQwen2Config,
-  parseRobertaConfig,
-  publishedConfigs,
-  type Qwen2Config,
-  readHubertConfig,
-  readQwen2Config,
-  readRobertaConfig,
-} from '../models/index.js';
+import { checkpointWeights, FORMER_PREFIX } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { labelCounts, loadCorpus, TRAINING_PARTS } from './corpus.js';
 import { countOf } from './run-facts.js';

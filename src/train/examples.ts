@@ -9,7 +9,7 @@ import {
   resolveLabelWords,
   type TextTokenizer,
 } from '../data/text/index.js';
-import type { InputViews } from '../models/index.js';
+import type { InputViews } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { RunPrompt } from './run/index.js';
 

@@ -2,8 +2,9 @@
 
 import { InputError } from '../base/index.js';
 import type { ValidationDraw } from '../data/corpora/index.js';
-import { hasFormer, type RobertaConfig } from '../models/index.js';
+import type { RobertaConfig } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
+import { hasFormer } from '../systems/index.js';
 import { type Backbones, openBackbones } from './backbones.js';
 import { balancedBatches, type EpochBatches, lengthBatches, shuffledBatches } from './batches.js';
 import type { Collation } from './collation.js';

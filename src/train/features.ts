@@ -1,5 +1,6 @@
 /** @file HuBERT features of utterances: from the cache, encoded now where it lacks them. */
 
+import { type EncoderSource, findSpeechEncoder, type SpeechEncoder } from '../backbones/index.js';
 import { countByKind, decodeAudio, decodingKey } from '../data/audio/index.js';
 import {
   extractFeatures,
@@ -8,7 +9,6 @@ import {
   readFeatures,
 } from '../data/features/index.js';
 import type { Device } from '../engine/runtime/index.js';
-import { type EncoderSource, findSpeechEncoder, type SpeechEncoder } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import type { StoredFeatures } from './collation.js';
 import type { Spoken } from './examples.js';

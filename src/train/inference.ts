@@ -2,7 +2,7 @@
 
 import { ComputationError } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
-import { argmax, classificationMetrics, type Outcome } from '../evaluate/index.js';
+import { argmax, classificationMetrics, type Outcome } from '../evaluation/index.js';
 import { type Collation, collate } from './collation.js';
 import type { Example } from './examples.js';
 import type { ValidationFigures } from './trainer.js';

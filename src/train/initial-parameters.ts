@@ -1,23 +1,12 @@
 /** @file Where a stage's trainable parameters start. */
 
+import { initialLora } from '../backbones/index.js';
 import { InputError } from '../base/index.js';
+import { type Checkpoint, readWeight, requireWeight } from '../checkpoints/index.js';
 import { decodeHalf, float32Of, seededRandom, type Tensor } from '../engine/tensor/index.js';
-import {
-  type AudioStatistics,
-  type Checkpoint,
-  FORMER_PREFIX,
-  HEAD_PREFIX,
-  hasFormer,
-  initialFormer,
-  initialHead,
-  initialLora,
-  initialProjector,
-  type ParameterShape,
-  PROJECTOR_PREFIX,
-  readWeight,
-  requireWeight,
-} from '../models/index.js';
+import { type AudioStatistics, FORMER_PREFIX, initialFormer, type ParameterShape } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
+import { HEAD_PREFIX, hasFormer, initialHead, initialProjector, PROJECTOR_PREFIX } from '../systems/index.js';
 import type { Backbones } from './backbones.js';
 import type { Collation } from './collation.js';
 import type { Example } from './examples.js';

@@ -1,7 +1,8 @@
 /** @file How long a prompt may be: the positions that the language model has. */
 
-import { hasFormer, type Qwen2Config } from '../models/index.js';
+import type { Qwen2Config } from '../backbones/index.js';
 import type { Recipe } from '../recipe/index.js';
+import { hasFormer } from '../systems/index.js';
 import type { ExamplePrompt } from './examples.js';
 
 /** What keeps a language model from reading a prompt with its answer, in words; undefined where nothing does. */

@@ -3,7 +3,7 @@
 import type { Manifest, ValidationDraw } from '../data/corpora/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
-import type { ParameterShape } from '../models/index.js';
+import type { ParameterShape } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { type ExperimentCorpus, splitSeed } from './corpus.js';
 import type { Experiment } from './experiment.js';

@@ -1,9 +1,9 @@
 /** @file One stage of one experiment from start, or from where it stopped, to its checkpoint. */
 
 import { errorMessage, InputError, pathExists, writeJsonAtomic } from '../base/index.js';
+import { openWeightsFile } from '../checkpoints/index.js';
 import type { ValidationDraw } from '../data/corpora/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
-import { openWeightsFile } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { inspectBackbones, requireSameBackbones } from './backbone-inspection.js';
 import { labelCounts } from './corpus.js';

@@ -7,7 +7,7 @@ import {
   type Metrics,
   meanRecallInterval,
   type Outcome,
-} from '../evaluate/index.js';
+} from '../evaluation/index.js';
 import type { SelectFigure } from './selection.js';
 
 /** Intervals wider than this, in points, hide what epochs mostly differ by. */

@@ -3,7 +3,8 @@
  * and weights. What it does not read need not be there.
  */
 
-import { FORMER_PREFIX, type Qwen2Config, type RobertaConfig } from '../models/index.js';
+import type { Qwen2Config } from '../backbones/index.js';
+import { FORMER_PREFIX, type RobertaConfig } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { stageParameters } from './stage.js';
 import { type StageKeys, startsFromStage1 } from './stage-order.js';

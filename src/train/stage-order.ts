@@ -1,7 +1,7 @@
 /** @file Which stages a recipe has, and which of them another needs: the one place that decides it. */
 
-import { hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
+import { hasFormer } from '../systems/index.js';
 
 /** What decides about the stages; a {@link Recipe} is one. */
 export type StageKeys = Pick<Recipe, 'inputs' | 'fusion'> & {

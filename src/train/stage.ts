@@ -8,8 +8,8 @@ import {
   type TrainingGraph,
   type TrainingSpec,
 } from '../engine/training/index.js';
-import type { BatchValues, Dropout, ModelInput, ParameterShape, Weights } from '../models/index.js';
-import { declaredWeights, layeredWeights, noDropout } from '../models/index.js';
+import type { BatchValues, Dropout, ModelInput, ParameterShape, Weights } from '../nn/index.js';
+import { declaredWeights, layeredWeights, noDropout } from '../nn/index.js';
 
 /** One of the two stages, as graph fragments over named weights. */
 export interface Stage {

@@ -1,9 +1,10 @@
 /** @file What stage 2 would refuse of a recipe, told before hours of training: label words, prompts that are too long. */
 
+import { type Qwen2Config, readQwen2Config } from '../backbones/index.js';
 import { errorMessage, InputError } from '../base/index.js';
+import { findCheckpointFolder } from '../checkpoints/index.js';
 import type { Partition, Utterance } from '../data/corpora/index.js';
 import { genderWord, loadTokenizer, type TextTokenizer } from '../data/text/index.js';
-import { findCheckpointFolder, type Qwen2Config, readQwen2Config } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { makeExamples, type PromptSetting, promptSetting } from './examples.js';
 import { promptProblem } from './prompt-limit.js';

@@ -1,17 +1,22 @@
 /** @file The two stages of a recipe, from the configs of its backbones; weights are touched only where they are given. */
 
+import type { Qwen2Config } from '../backbones/index.js';
 import { InputError } from '../base/index.js';
 import type { Graph } from '../engine/onnx/index.js';
 import { softmax } from '../engine/onnx/index.js';
 import {
-  answerInputs,
   classWeights,
   FORMER_PREFIX,
   type FormerConfig,
   formerInputs,
   noDropout,
-  type Qwen2Config,
   type RobertaConfig,
+  type Weights,
+  WORD_EMBEDDINGS_KEY,
+} from '../nn/index.js';
+import type { Recipe } from '../recipe/index.js';
+import {
+  answerInputs,
   type Stage1Config,
   type Stage2Config,
   stage1Forward,
@@ -19,10 +24,7 @@ import {
   stage2Forward,
   stage2Inputs,
   stage2Loss,
-  type Weights,
-  WORD_EMBEDDINGS_KEY,
-} from '../models/index.js';
-import type { Recipe } from '../recipe/index.js';
+} from '../systems/index.js';
 import type { Stage } from './stage.js';
 import { hasStage1 } from './stage-order.js';
 

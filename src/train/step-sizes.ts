@@ -1,10 +1,11 @@
 /** @file How large the steps of a run are: the padded sizes of its batches by the corpus, or middling ones without it. */
 
 import { InputError } from '../base/index.js';
+import { findCheckpointFolder } from '../checkpoints/index.js';
 import type { Utterance } from '../data/corpora/index.js';
 import { DEFAULT_PROMPT, loadTokenizer, type PromptTemplate } from '../data/text/index.js';
-import { findCheckpointFolder, hasFormer } from '../models/index.js';
 import type { Recipe } from '../recipe/index.js';
+import { hasFormer } from '../systems/index.js';
 import type { ExperimentCorpus } from './corpus.js';
 import { type Example, labelWords, makeExamples, promptSetting } from './examples.js';
 import { type ExampleLengths, FRAMES_PER_SEC, FRAMES_PER_TOKEN, trainingBatches } from './experiment.js';

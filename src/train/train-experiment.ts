@@ -2,7 +2,7 @@
 
 import type { HostedSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
-import { classificationMetrics } from '../evaluate/index.js';
+import { classificationMetrics } from '../evaluation/index.js';
 import { type Collation, collate, promptIds } from './collation.js';
 import type { Example } from './examples.js';
 import type { Experiment, TrainingExamples } from './experiment.js';

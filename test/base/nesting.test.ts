@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { isNestedTooDeep, plainValueOf, readJson, repeatedKey } from '../../src/base/index.js';
+import { plainValueOf, readJson, repeatedKey } from '../../src/base/index.js';
+import { isNestedTooDeep } from '../../src/base/nesting.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-nesting-'));
 afterAll(() => rmSync(folder, { recursive: true }));

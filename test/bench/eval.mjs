@@ -4,7 +4,8 @@
  */
 
 import { seededRandom } from '../../dist/engine/tensor/index.js';
-import { bootstrapIntervals, pairedBootstrap } from '../../dist/evaluate/index.js';
+import { bootstrapIntervals } from '../../dist/evaluation/index.js';
+import { pairedBootstrap } from '../../dist/evaluation/statistics/bootstrap.js';
 import { medianOf } from './timing.mjs';
 
 const UTTERANCES = 13_708;

@@ -7,6 +7,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseRobertaConfig, publishedConfigs } from '../../dist/backbones/index.js';
 import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
 import { releaseMemory, startSessionHost } from '../../dist/engine/runtime/index.js';
 import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
@@ -18,15 +19,8 @@ import {
   matrixFlops,
   stackBatches,
 } from '../../dist/engine/training/index.js';
-import {
-  declaredWeights,
-  formerInputs,
-  layeredWeights,
-  noDropout,
-  parseRobertaConfig,
-  publishedConfigs,
-  stage1Loss,
-} from '../../dist/models/index.js';
+import { declaredWeights, formerInputs, layeredWeights, noDropout } from '../../dist/nn/index.js';
+import { stage1Loss } from '../../dist/systems/index.js';
 import { readProfile, shareOfProducts } from './profile.mjs';
 import { medianOf } from './timing.mjs';
 

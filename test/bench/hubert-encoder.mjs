@@ -6,10 +6,12 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { parseHubertConfig, publishedConfigs } from '../../dist/backbones/index.js';
+import { openSpeechEncoder } from '../../dist/backbones/speech-encoders/encoder-source.js';
+import { hubertEncoder } from '../../dist/backbones/speech-encoders/hubert/encoder.js';
 import { addInput } from '../../dist/engine/onnx/index.js';
 import { seededRandom, streamSafetensors, tensor } from '../../dist/engine/tensor/index.js';
-import { hubertEncoder, openSpeechEncoder } from '../../dist/models/hubert/index.js';
-import { declaredWeights, parseHubertConfig, publishedConfigs } from '../../dist/models/index.js';
+import { declaredWeights } from '../../dist/nn/index.js';
 import { medianOf } from './timing.mjs';
 
 const CLIPS = 4;

@@ -11,7 +11,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeHalf } from '../../dist/engine/tensor/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
-import { loadCorpus, openFeatures } from '../../dist/train/index.js';
+import { openFeatures } from '../../dist/train/features.js';
+import { loadCorpus } from '../../dist/train/index.js';
 
 const [recipePath, seedList, python, out] = process.argv.slice(2);
 if (out === undefined) throw new Error('usage: linear-probe.mjs RECIPE.yaml SEEDS PYTHON OUT');
@@ -40,7 +41,7 @@ for (const { id, label } of utterances.values()) {
   examples[id] = { label: recipe.labels.indexOf(label), mean: meanOverTime(await features.read({ id })) };
 }
 mkdirSync(out, { recursive: true });
-const { status } = spawnSync(python, [fileURLToPath(new URL('linear_probe.py', import.meta.url)), out], {
+const { status } = spawnSync(python, [fileURLToPath(new URL('./linear_probe.py', import.meta.url)), out], {
   input: JSON.stringify({ labels: recipe.labels, examples, splits }),
   stdio: ['pipe', 'inherit', 'inherit'],
 });

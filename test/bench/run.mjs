@@ -86,7 +86,9 @@ function prepareMeld() {
 
 function errorBars() {
   console.log('');
-  execFileSync(process.execPath, [fileURLToPath(new URL('eval.mjs', import.meta.url))], { stdio: 'inherit' });
+  execFileSync(process.execPath, [fileURLToPath(new URL('./eval.mjs', import.meta.url))], {
+    stdio: 'inherit',
+  });
 }
 
 function per100({ processorSec }, clips) {

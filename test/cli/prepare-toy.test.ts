@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { prepareToy, run } from '../../src/cli/commands/prepare-toy-action.js';
-import { planToyCorpus } from '../../src/data/corpora/toy/index.js';
+import { planToyCorpus } from '../../src/data/corpora/toy/toy-corpus.js';
 import { buildPrompt, DEFAULT_PROMPT, loadTokenizer, resolveLabelWords } from '../../src/data/text/index.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'emoq-prepare-toy-'));

@@ -4,8 +4,8 @@ import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { etagOf } from '../models/hub/fake-hub.js';
-import { hubCase, isThere } from '../models/hub/hub-case.js';
+import { etagOf } from '../checkpoints/hub/fake-hub.js';
+import { hubCase, isThere } from '../checkpoints/hub/hub-case.js';
 import { emoq, emoqBin, emoqHere } from './command-line.js';
 
 const current = hubCase();

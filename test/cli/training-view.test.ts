@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { startTrainingView, type TrainingScreen } from '../../src/cli/training-view.js';
-import { figureText } from '../../src/evaluate/index.js';
+import { figureText } from '../../src/evaluation/index.js';
 import type { TrainingReport } from '../../src/train/index.js';
 
 interface FakeScreen extends TrainingScreen {

@@ -17,8 +17,8 @@ import {
   tensor,
   writeSafetensors,
 } from '../../src/engine/tensor/index.js';
-import { openTrainedRun } from '../../src/predict/trained-run.js';
-import { runFolder } from '../../src/train/index.js';
+import { openTrainedRun } from '../../src/inference/trained-run.js';
+import { runFolder } from '../../src/train/run/index.js';
 import { csvRows, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('damaged');

@@ -2,7 +2,7 @@
 
 import { rmSync, utimesSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readEmbeddings } from '../../src/evaluate/index.js';
+import { readEmbeddings } from '../../src/evaluation/index.js';
 import { csvRows, listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('evaluation');

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { requireWeight } from '../../src/checkpoints/index.js';
 import { serializeInPlace } from '../../src/engine/onnx/index.js';
 import { createSession } from '../../src/engine/runtime/index.js';
 import {
@@ -25,11 +26,12 @@ import {
   type Tensor,
   tensor,
 } from '../../src/engine/tensor/index.js';
-import { checkpointWeights, requireWeight } from '../../src/models/index.js';
-import { openTrainedRun } from '../../src/predict/trained-run.js';
-import { openStageModel, runFolder, stageEvaluationGraph } from '../../src/train/index.js';
-import { relativeError } from '../models/qwen2/graph-run.js';
-import { openByPath } from '../predict/exported-files.js';
+import { openTrainedRun } from '../../src/inference/trained-run.js';
+import { checkpointWeights } from '../../src/nn/index.js';
+import { openStageModel, stageEvaluationGraph } from '../../src/train/index.js';
+import { runFolder } from '../../src/train/run/index.js';
+import { relativeError } from '../backbones/decoders/graph-run.js';
+import { openByPath } from '../inference/exported-files.js';
 import { makeWorkspace, onnxPython, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('export');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensors } from '../../src/engine/tensor/index.js';
-import { otherEncoderFile } from '../models/hubert/other-encoder.js';
+import { otherEncoderFile } from '../backbones/speech-encoders/other-encoder.js';
 import { csvRows, listing, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('exported-encoder');

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { overallOf } from '../../src/evaluate/index.js';
-import { mapLayout } from '../../src/evaluate/plots/index.js';
-import { type ReportData, renderReport, reportPlots } from '../../src/evaluate/report/index.js';
-import { hostileReportData, hostileText, reportData } from '../evaluate/report-data.js';
+import { overallOf } from '../../src/evaluation/index.js';
+import { type ReportData, renderReport, reportPlots } from '../../src/report/index.js';
+import { mapLayout } from '../../src/report/plots/index.js';
+import { hostileReportData, hostileText, reportData } from '../report/report-data.js';
 import { findChromium, launchChromium, openPage, parseSvg, playRecording } from './report-browser.js';
 
 const chromium = findChromium();

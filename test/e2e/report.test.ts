@@ -4,10 +4,11 @@ import { cpSync, mkdirSync, rmSync, statSync, utimesSync, writeFileSync } from '
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeAudio, SAMPLE_RATE_HZ } from '../../src/data/audio/index.js';
 import { readManifest } from '../../src/data/corpora/index.js';
-import { writeEmbeddings } from '../../src/evaluate/index.js';
-import type { ReportData } from '../../src/evaluate/report/index.js';
-import { type GatherOptions, gatherReport } from '../../src/predict/report/index.js';
-import { runFolder } from '../../src/train/index.js';
+import { writeEmbeddings } from '../../src/evaluation/index.js';
+import type { GatherOptions } from '../../src/experiments/report/gather.js';
+import { gatherReport } from '../../src/experiments/report/index.js';
+import type { ReportData } from '../../src/report/index.js';
+import { runFolder } from '../../src/train/run/index.js';
 import { csvRows, listing, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('report');

@@ -3,7 +3,8 @@
 import { cpSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadRecipe } from '../../src/recipe/index.js';
-import { type RunFacts, runStage } from '../../src/train/index.js';
+import { runStage } from '../../src/train/index.js';
+import type { RunFacts } from '../../src/train/run/index.js';
 import { makeWorkspace, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('prompt');

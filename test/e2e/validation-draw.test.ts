@@ -2,9 +2,10 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import { seenUtterances } from '../../src/predict/seen-utterances.js';
+import { seenUtterances } from '../../src/inference/test-set.js';
 import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
-import { type RunFacts, runStage } from '../../src/train/index.js';
+import { runStage } from '../../src/train/index.js';
+import type { RunFacts } from '../../src/train/run/index.js';
 import { makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('draw');

@@ -78,7 +78,7 @@ async function tryOn({ node, npm }, folder) {
   const { checks } = JSON.parse(await emoq('doctor', '--json'));
   const doctor = checks.find(({ name }) => name === 'Node');
   if (doctor?.status !== 'ok') throw new Error(`doctor says of Node: ${JSON.stringify(doctor)}`);
-  const library = fileURLToPath(new URL('library.mjs', import.meta.url));
+  const library = fileURLToPath(new URL('./library.mjs', import.meta.url));
   const { predictions } = JSON.parse(await run(library, folder, 'runs/toy4'));
   if (predictions.length !== n)
     throw new Error(`the modules scored ${predictions.length} of ${n} utterances`);

@@ -9,25 +9,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  embedTokens,
+  lmHead,
+  parseQwen2Config,
+  parseRobertaConfig,
+  qwen2Decoder,
+} from '../../src/backbones/index.js';
+import { buildEncoderGraph } from '../../src/backbones/speech-encoders/encoder-graph.js';
+import { type Checkpoint, openCheckpoint, requireWeight } from '../../src/checkpoints/index.js';
 import { reshape } from '../../src/engine/onnx/index.js';
 import { createSession } from '../../src/engine/runtime/index.js';
 import { readSafetensors, type Tensor } from '../../src/engine/tensor/index.js';
-import {
-  type Checkpoint,
-  openCheckpoint,
-  parseQwen2Config,
-  parseRobertaConfig,
-  requireWeight,
-} from '../../src/models/checkpoint/index.js';
-import { buildEncoderGraph } from '../../src/models/hubert/index.js';
-import { embedTokens, lmHead, qwen2Decoder } from '../../src/models/qwen2/index.js';
-import { checkpointWeights } from '../../src/models/weights.js';
-import { robertaEncoder } from '../models/former/roberta-encoder.js';
-import { compute } from '../models/qwen2/graph-run.js';
+import { checkpointWeights } from '../../src/nn/weights.js';
+import { compute } from '../backbones/decoders/graph-run.js';
+import { robertaEncoder } from '../nn/former/roberta-encoder.js';
 import { type ParityError, parityError, recordParity } from './figures.js';
 
 const python = process.env.EMOQ_PARITY_PYTHON;
-const script = fileURLToPath(new URL('true_size.py', import.meta.url));
+const script = fileURLToPath(new URL('./true_size.py', import.meta.url));
 const TOLERANCE = 1e-4;
 
 interface TrueSize {

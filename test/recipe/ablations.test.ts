@@ -3,8 +3,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { AblationTable } from '../../src/recipe/ablations.js';
 import {
-  type AblationTable,
   ablationOutlines,
   dumpRecipe,
   loadAblation,

@@ -8,7 +8,8 @@
 import { strict as assert } from 'node:assert';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { dumpRecipe, loadRecipe, recipeKeys } from '../../dist/recipe/index.js';
+import { dumpRecipe, loadRecipe } from '../../dist/recipe/index.js';
+import { recipeKeys } from '../../dist/recipe/schema.js';
 import { damagedYaml, nonsenseText, oddYaml, peakMiB } from '../fuzz/mutations.mjs';
 import { outcomeOfLines, repeat, report } from '../fuzz/trials.mjs';
 

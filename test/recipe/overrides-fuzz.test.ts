@@ -12,7 +12,7 @@ interface Outcome extends Measured {
 const folder = useFuzzFolder('recipe');
 
 it('odd overrides and damaged recipes give a line for each mistake, or a recipe, in little memory and time', async () => {
-  const outcome = await runMeasured<Outcome>(new URL('overrides-fuzz.mjs', import.meta.url), {
+  const outcome = await runMeasured<Outcome>(new URL('./overrides-fuzz.mjs', import.meta.url), {
     nodeOptions: ['--max-old-space-size=128'],
     args: ['4000', '2500', '1', folder()],
   });

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { dumpRecipe, type LoadRecipeOptions, loadRecipe, recipeDifferences } from '../../src/recipe/index.js';
+import { dumpRecipe, loadRecipe, recipeDifferences } from '../../src/recipe/index.js';
+import type { LoadRecipeOptions } from '../../src/recipe/recipe.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-recipe-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -3,7 +3,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { LineCounter, parseDocument, type YAMLMap } from 'yaml';
-import { loadRecipe, notInPaperMark, recipeKeys } from '../../src/recipe/index.js';
+import { notInPaperMark } from '../../src/recipe/dump.js';
+import { loadRecipe } from '../../src/recipe/index.js';
+import { recipeKeys } from '../../src/recipe/schema.js';
 
 const folder = new URL('../../recipes/', import.meta.url);
 const keys = new Map(recipeKeys().map((key) => [key.path, key]));

@@ -1,7 +1,8 @@
 /** @file Utterances as token ids, and their batches: what is padded, cut, masked and asked for where. */
 
 import { describe, expect, it } from 'vitest';
-import { buildByteLevelTokenizer, createTokenizer, type TextTokenizer } from '../../src/data/text/index.js';
+import { buildByteLevelTokenizer, type TextTokenizer } from '../../src/data/text/index.js';
+import { createTokenizer } from '../../src/data/text/tokenizer.js';
 import { decodeHalf, encodeHalf, float32, int64, tensor } from '../../src/engine/tensor/index.js';
 import { type Collation, collate, type StoredFeatures } from '../../src/train/collation.js';
 import { type Example, makeExamples, type PromptSetting } from '../../src/train/examples.js';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
 import type { HostedSession } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
-import { argmax } from '../../src/evaluate/index.js';
+import { argmax } from '../../src/evaluation/index.js';
 import type { Collation } from '../../src/train/collation.js';
 import type { Example } from '../../src/train/examples.js';
 import { inferAll, requireInferences } from '../../src/train/inference.js';

@@ -3,7 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';
 import type { Partition, Utterance } from '../../src/data/corpora/index.js';
-import { buildByteLevelTokenizer, createTokenizer, DEFAULT_PROMPT } from '../../src/data/text/index.js';
+import { buildByteLevelTokenizer, DEFAULT_PROMPT } from '../../src/data/text/index.js';
+import { createTokenizer } from '../../src/data/text/tokenizer.js';
 import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
 import { makeExamples, type PromptSetting } from '../../src/train/examples.js';
 import { namesGender, recipePrompt, recordedPrompt } from '../../src/train/prompts.js';

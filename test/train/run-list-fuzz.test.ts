@@ -13,7 +13,7 @@ interface Outcome extends Measured {
 const folder = useFuzzFolder('runs');
 
 it('damaged run folders are listed as they are or with a problem, in little memory and time', async () => {
-  const outcome = await runMeasured<Outcome>(new URL('run-list-fuzz.mjs', import.meta.url), {
+  const outcome = await runMeasured<Outcome>(new URL('./run-list-fuzz.mjs', import.meta.url), {
     nodeOptions: ['--max-old-space-size=128'],
     args: ['400', '1', folder()],
   });

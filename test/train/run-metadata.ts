@@ -1,6 +1,6 @@
 /** @file A run.json of a run, whole, for tests to change. */
 
-import type { RunFacts } from '../../src/train/index.js';
+import type { RunFacts } from '../../src/train/run/index.js';
 
 /** A run that has begun, with what `changes` says. */
 export function runMetadata(changes: Partial<RunFacts> = {}): RunFacts {

@@ -2,12 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import {
-  classificationMetrics,
-  meanRecallInterval,
-  type Outcome,
-  wilsonInterval,
-} from '../../src/evaluate/index.js';
+import { classificationMetrics, meanRecallInterval, type Outcome } from '../../src/evaluation/index.js';
+import { wilsonInterval } from '../../src/evaluation/statistics/intervals.js';
 import type { SelectFigure } from '../../src/train/selection.js';
 import { smallValidationWarning } from '../../src/train/small-validation.js';
 

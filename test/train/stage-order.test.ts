@@ -1,7 +1,8 @@
 /** @file Which stages a recipe has: a Former is trained in stage 1, of text alone too; stage 2 needs it where it has one. */
 
 import { describe, expect, it } from 'vitest';
-import { hasStage1, stagesOf, startsFromStage1 } from '../../src/train/index.js';
+import { hasStage1, stagesOf } from '../../src/train/index.js';
+import { startsFromStage1 } from '../../src/train/stage-order.js';
 
 describe('the stages of a recipe', () => {
   it.each([

@@ -12,7 +12,7 @@ import {
   type EvaluationResult,
   pairSeeds,
   type SeedTable,
-} from '../../evaluate/index.js';
+} from '../../evaluation/index.js';
 import { type AblationRow, loadAblation, type Recipe } from '../../recipe/index.js';
 import { checkFolds, countFolds, stagesOf } from '../../train/index.js';
 import { note, printJson } from '../output.js';

@@ -1,7 +1,7 @@
 /** @file Utterances by label as a table: a row for each split, or session, and one for all. */
 
 import type { CorpusCounts, LabelCounts } from '../../data/corpora/index.js';
-import { textTable } from '../../evaluate/index.js';
+import { textTable } from '../../evaluation/index.js';
 
 /**
  * Lays out counts. Splits are the rows where there are any, else sessions.

@@ -13,9 +13,10 @@ import {
   readPredictions,
   type SeedTable,
   spellingWarning,
-} from '../../evaluate/index.js';
-import { foldRuns, seedFolders } from '../../predict/index.js';
-import { countFolds, runFolder, runRecipe, stageFolder } from '../../train/index.js';
+} from '../../evaluation/index.js';
+import { foldRuns, seedFolders } from '../../inference/index.js';
+import { countFolds } from '../../train/index.js';
+import { runFolder, runRecipe, stageFolder } from '../../train/run/index.js';
 import { recipeOfOptions } from '../options.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import { emoqVersion } from '../version.js';

@@ -1,7 +1,7 @@
 /** @file What `emoq eval` can be asked, as the files that do its parts read it; and the parsers that `report` shares. */
 
 import { InvalidArgumentError } from 'commander';
-import type { Resampling, ResamplingUnit } from '../../evaluate/index.js';
+import type { Resampling, ResamplingUnit } from '../../evaluation/index.js';
 import { type CorpusOptions, type DeviceOption, wholeNumber } from '../options.js';
 import { parseSeeds } from './stage.js';
 

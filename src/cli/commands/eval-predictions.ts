@@ -11,7 +11,7 @@ import {
   predictionDoubts,
   readPredictions,
   type ScoredPrediction,
-} from '../../evaluate/index.js';
+} from '../../evaluation/index.js';
 import { recipeOfOptions } from '../options.js';
 import { warn } from '../output.js';
 import { emoqVersion } from '../version.js';

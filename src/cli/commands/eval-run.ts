@@ -23,14 +23,14 @@ import {
   seedMetrics,
   writeEmbeddings,
   writePredictions,
-} from '../../evaluate/index.js';
+} from '../../evaluation/index.js';
 import {
   predictOtherCorpus,
   predictTestSet,
   type TestSetPredictions,
   trainingMajority,
-} from '../../predict/index.js';
-import { type RunFolder, readFacts, runRecipe } from '../../train/index.js';
+} from '../../inference/index.js';
+import { type RunFolder, readFacts, runRecipe } from '../../train/run/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';

@@ -8,7 +8,7 @@ import {
   exportableFormer,
   exportableLanguageModel,
   writeModelFiles,
-} from '../../predict/export/index.js';
+} from '../../inference/export/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult, warn } from '../output.js';
 import { startProgress } from '../progress.js';

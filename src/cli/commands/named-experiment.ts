@@ -3,9 +3,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
-import { foldRuns, seedFolders } from '../../predict/index.js';
+import { foldRuns, seedFolders } from '../../inference/index.js';
 import { changedKeys, dumpRecipe, type Recipe } from '../../recipe/index.js';
-import { hasStage1, type RunFolder, runRecipe, stageFolder } from '../../train/index.js';
+import { hasStage1 } from '../../train/index.js';
+import { type RunFolder, runRecipe, stageFolder } from '../../train/run/index.js';
 import { type CorpusOptions, recipeOfOptions } from '../options.js';
 import { note, warn } from '../output.js';
 import type { RunOptions } from './eval-options.js';

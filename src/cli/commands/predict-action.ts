@@ -2,15 +2,16 @@
 
 import { ExitCode, InputError, isSameFile, userTarget } from '../../base/index.js';
 import { adviceForSeveral, givesParts } from '../../data/tables/index.js';
-import { predictionFormatOf } from '../../evaluate/index.js';
+import { predictionFormatOf } from '../../evaluation/index.js';
 import {
   findRun,
   OPTIONAL_COLUMNS,
   openTrainedModel,
   predictRecordings,
   readRecordings,
-} from '../../predict/index.js';
-import { namesGender, type RunFolder, readFacts, runFiles, runRecipe } from '../../train/index.js';
+} from '../../inference/index.js';
+import { namesGender } from '../../train/index.js';
+import { type RunFolder, readFacts, runFiles, runRecipe } from '../../train/run/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';

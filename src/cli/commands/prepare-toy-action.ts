@@ -8,7 +8,7 @@ import {
   type ToyCorpusSummary,
 } from '../../data/corpora/toy/index.js';
 import { buildByteLevelTokenizer, DEFAULT_PROMPT } from '../../data/text/index.js';
-import { writeToyBackbones } from '../../models/toy-backbones/index.js';
+import { writeToyBackbones } from '../../data/toy-backbones/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult } from '../output.js';
 import { formatDuration, startProgress } from '../progress.js';

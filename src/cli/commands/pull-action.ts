@@ -13,7 +13,7 @@ import {
   parseModelName,
   planPull,
   publishedModels,
-} from '../../models/hub/index.js';
+} from '../../checkpoints/hub/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import { startProgress } from '../progress.js';

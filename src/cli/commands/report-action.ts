@@ -13,9 +13,10 @@ import {
   writeOutput,
 } from '../../base/index.js';
 import { readManifest } from '../../data/corpora/index.js';
-import { type ReportData, renderReport, reportPlots } from '../../evaluate/report/index.js';
-import { type EvaluatedRuns, gatherReport } from '../../predict/report/index.js';
-import { manifestChange, type RunFolder, readFacts, runFiles, trainedManifest } from '../../train/index.js';
+import { type EvaluatedRuns, gatherReport } from '../../experiments/report/index.js';
+import { type ReportData, renderReport, reportPlots } from '../../report/index.js';
+import { trainedManifest } from '../../train/index.js';
+import { manifestChange, type RunFolder, readFacts, runFiles } from '../../train/run/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';

@@ -3,7 +3,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { ComputationError, InputError, InterruptedError, UnavailableError } from '../../base/index.js';
-import { figureText } from '../../evaluate/index.js';
+import { figureText } from '../../evaluation/index.js';
 import type { StageOutcome, TrainingReport } from '../../train/index.js';
 import { note, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';

@@ -2,17 +2,16 @@
 
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
-import { findRun, seedFolders } from '../../predict/index.js';
+import { findRun, seedFolders } from '../../inference/index.js';
+import { checkFolds, hasStage1 } from '../../train/index.js';
 import {
-  checkFolds,
-  hasStage1,
   type RunFacts,
   type RunFolder,
   readFacts,
   runFolder,
   runRecipe,
   stageFolder,
-} from '../../train/index.js';
+} from '../../train/run/index.js';
 import { warn } from '../output.js';
 import type { RunOptions } from './eval-options.js';
 import { seedFolder } from './stage-runs.js';

@@ -1,8 +1,8 @@
 /** @file `emoq runs` at work: one row for each run. */
 
 import { formatDuration, formatMemory } from '../../base/index.js';
-import { figureText, percent, textTable } from '../../evaluate/index.js';
-import { type ListedRun, listRuns } from '../../train/index.js';
+import { figureText, percent, textTable } from '../../evaluation/index.js';
+import { type ListedRun, listRuns } from '../../train/run/index.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import type { RunsOptions } from './runs.js';
 

@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { pathExists } from '../../base/index.js';
-import { readResults } from '../../evaluate/index.js';
+import { readResults } from '../../evaluation/index.js';
 import type { SelectedRuns } from './run-selection.js';
 
 /**

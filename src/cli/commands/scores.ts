@@ -10,7 +10,7 @@ import {
   resultsCsv,
   scoreTables,
   type Table,
-} from '../../evaluate/index.js';
+} from '../../evaluation/index.js';
 import { outColor, printJson, printResult, warn } from '../output.js';
 import { type EvalOptions, formatOf, type ResamplingOptions, resamplingOf } from './eval-options.js';
 

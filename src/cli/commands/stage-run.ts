@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { InputError, InterruptedError, quoted } from '../../base/index.js';
-import { figureText } from '../../evaluate/index.js';
+import { figureText } from '../../evaluation/index.js';
 import type { Recipe } from '../../recipe/index.js';
 import { checkFolds, runStage, type StageOutcome, type TrainingReport } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';

@@ -17,7 +17,7 @@ import {
   type SharedItems,
   type Utterance,
 } from '../../data/corpora/index.js';
-import { percent, textTable } from '../../evaluate/index.js';
+import { percent, textTable } from '../../evaluation/index.js';
 import { formatDuration } from '../progress.js';
 import { countsTable } from './counts-table.js';
 

@@ -42,7 +42,7 @@ Example:
 export async function run(options: StatsOptions): Promise<void> {
   const { divisionOf, findLeakage, readManifest, seenInTraining, selectUtterances, spellingWarnings } =
     await import('../../data/corpora/index.js');
-  const { dialogueOf } = await import('../../evaluate/index.js');
+  const { dialogueOf } = await import('../../evaluation/index.js');
   const { dataset, recipe: path, set } = options;
   const plain =
     options.manifest !== undefined && path === undefined && dataset === undefined && set === undefined;

@@ -11,8 +11,13 @@ import { Readable, Writable } from 'node:stream';
 import ffmpeg, { type FfmpegCommand } from 'fluent-ffmpeg';
 import { errorMessage, InputError } from '../../base/index.js';
 import type { InterleavedAudio } from './channels.js';
-import { findProgram, inspectProgram } from './ffmpeg-facts.js';
-import { FILE_INPUT_OPTIONS, pipeInputOptions, refusedFormat } from './ffmpeg-formats.js';
+import {
+  FILE_INPUT_OPTIONS,
+  findProgram,
+  inspectProgram,
+  pipeInputOptions,
+  refusedFormat,
+} from './ffmpeg-metadata.js';
 import { encodeWav, parseWav } from './wav.js';
 
 /** What to decode. */

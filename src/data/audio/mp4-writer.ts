@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deleteAtExit, sweepTemporaries, temporaryName, writeFileAtomic } from '../../base/index.js';
 import { requireFfmpeg } from './ffmpeg.js';
-import { pipeInputOptions } from './ffmpeg-formats.js';
+import { pipeInputOptions } from './ffmpeg-metadata.js';
 import { encodeWav } from './wav.js';
 
 /** `surround` is 5.1 with the speech in the centre and a trace of it left and right; `stereo` has it in both. */

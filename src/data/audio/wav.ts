@@ -6,8 +6,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { InputError } from '../../base/index.js';
 import type { InterleavedAudio } from './channels.js';
-import { peakOf } from './full-scale.js';
-import { decodeSamples } from './pcm.js';
+import { decodeSamples, peakOf } from './pcm.js';
 import { type ByteSource, parseHeader, type WavHeader } from './wav-header.js';
 
 const HEADER_BYTES = 44;

@@ -2,7 +2,7 @@
 
 import { InputError, oneLine } from '../../base/index.js';
 import { canonicalSpelling, shownSpelling } from '../tables/index.js';
-import { readYamlFile } from './yaml-file.js';
+import { readYamlFile } from './corpus-metadata.js';
 
 /** Of a map on the command line, in messages. */
 const MOST_SHOWN = 200;

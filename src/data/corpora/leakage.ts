@@ -5,8 +5,7 @@
 
 import type { Utterance } from './manifest.js';
 import { passagesInCommon } from './passages.js';
-import { type AudioCheck, sharedAudio } from './shared-audio.js';
-import { itemsInCommon, type SharedItems } from './shared-items.js';
+import { type AudioCheck, itemsInCommon, type SharedItems, sharedAudio } from './shared-audio.js';
 import { type Division, divisionOf, groupUtterances } from './statistics.js';
 import { spokenWords, wordCount } from './transcripts.js';
 

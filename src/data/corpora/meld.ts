@@ -4,9 +4,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
 import type { ClipTask, CutRule } from './clips/index.js';
-import { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-facts.js';
-import { type MeldAnnotation, readMeldAnnotations } from './meld-annotations.js';
-import { unpackAnnotations } from './meld-archives.js';
+import { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-metadata.js';
+import { type MeldAnnotation, readMeldAnnotations, unpackAnnotations } from './meld-release.js';
 import {
   type CorpusPlan,
   type PlannedUtterance,

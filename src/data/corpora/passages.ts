@@ -1,7 +1,7 @@
 /** @file The same words over several utterances: scenes and whole dialogues that are in both parts of a corpus. */
 
 import type { Utterance } from './manifest.js';
-import { EXAMPLES, type SharedItems } from './shared-items.js';
+import { EXAMPLES, type SharedItems } from './shared-audio.js';
 import { wordCount } from './transcripts.js';
 
 /** One utterance: its words, and the dialogue that it belongs to ('' where the id has no parts). */

@@ -20,7 +20,7 @@ import {
   prepareClips,
   SHORTEST_CLIP_SEC,
 } from './clips/index.js';
-import { refuseDifferences } from './corpus-facts.js';
+import { refuseDifferences } from './corpus-metadata.js';
 import { emptyNotes, type Utterance, writeManifest } from './manifest.js';
 import type { ClipNote, CorpusCounts, MergedLabel, PreparationNotes } from './manifest-info.js';
 

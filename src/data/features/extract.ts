@@ -10,7 +10,7 @@ import {
 } from '../../base/index.js';
 import { type DecodedAudio, SAMPLE_RATE_HZ } from '../audio/index.js';
 import { BATCH_SEC, batchesByLength } from './batches.js';
-import { entryPathOf, type FeatureCache, type FeatureEntry, findEntry } from './cache.js';
+import { entryPathOf, type FeatureCache, type FeatureEntry, findEntry } from './feature-cache.js';
 import { type ClipState, type EncodedClip, writeFeatureFile } from './feature-file.js';
 
 /** A clip to have features of. */

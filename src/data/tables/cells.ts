@@ -1,5 +1,7 @@
 /** @file What single cells of a table hold: nothing, a number as spreadsheets write it, or something nested. */
 
+import { lineError } from '../../base/index.js';
+
 /** What pandas, R, SQL and spreadsheets write where a value is missing; exactly so, since `Nan` is also a name. */
 const MISSING: ReadonlySet<string> = new Set([
   ...['nan', 'NaN', '-nan', '-NaN', 'NaT', '<NA>', 'NA', 'N/A', 'n/a', 'None', 'NULL', 'null'],
@@ -59,4 +61,94 @@ export function isNested(cell: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Column -> other names for the same thing, in small letters and digits only. */
+const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
+  path: [
+    'paths',
+    'file',
+    'filename',
+    'filepath',
+    'audio',
+    'audiofile',
+    'audiopath',
+    'wav',
+    'wavfile',
+    'wavpath',
+  ],
+  label: ['labels', 'emotion', 'emotions', 'emotionlabel', 'class', 'category'],
+  text: ['texts', 'transcript', 'transcripts', 'transcription', 'sentence'],
+  speaker: ['speakers', 'speakerid', 'speakername', 'spk', 'spkid', 'actor', 'actorid'],
+  split: ['splits', 'subset', 'partition'],
+  session: ['sessions', 'sessionid', 'fold'],
+  start: ['startsec', 'startseconds'],
+  end: ['endsec', 'endseconds'],
+  channel: ['channels', 'channelid', 'channelnumber', 'chan'],
+};
+
+/** The column that seems to hold `wanted` under another name: `Emotion` for label, `Speaker ID` for speaker. */
+export function lookAlike(wanted: string, columns: readonly string[]): string | undefined {
+  const names = [plain(wanted), ...(OTHER_NAMES[wanted] ?? [])];
+  return columns.find((column) => column !== wanted && names.includes(plain(column)));
+}
+
+/**
+ * Optional columns under a name that would go unread: speakers that nobody sees would be shared between splits.
+ * @param optional columns that may be there; one that is there has no look-alike.
+ * @param otherwise what else than renaming helps, for the message.
+ * @throws InputError naming file, column and the name that it should have.
+ */
+export function refuseLookAlikes(
+  path: string,
+  columns: readonly string[],
+  optional: readonly string[],
+  otherwise: (wanted: string, found: string) => string = () => '',
+): void {
+  for (const wanted of optional) {
+    const found = columns.includes(wanted) ? undefined : lookAlike(wanted, columns);
+    if (found === undefined) continue;
+    throw lineError(
+      path,
+      1,
+      `column "${found}" would not be read: rename it to "${wanted}", or to something else if it is not that${otherwise(wanted, found)}`,
+    );
+  }
+}
+
+function plain(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '');
+}
+
+/** As messages show what a time may look like. */
+export const TIME_FORMS = 'neither seconds (12.5) nor a time (0:12.5)';
+
+/** `0 days 00:00:01.500000`, `1:02:03.5`, `02:03,5`; days need hours, minutes need two digits of seconds. */
+const CLOCK = /^(?:(-?\d+) days?,? \+?)?(?:(\d+):)?(\d{1,2}):(\d\d)(?:[.,](\d+))?$/;
+/** ISO 8601, as pandas writes a Timedelta into JSON. */
+const DURATION = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
+
+/**
+ * Seconds (`12.5`, `1e-05`), a clock time (`1:02:03.5`, `02:03,5`), a pandas Timedelta (`0 days 00:00:01.500000`) or
+ * an ISO 8601 duration (`P0DT0H0M1.5S`) in seconds; undefined where it is none of them, or negative.
+ * @param decimalComma also `12,5`, as in tables whose fields something else than commas separates.
+ */
+export function parseTimeSec(text: string, decimalComma = false): number | undefined {
+  const number = numberOf(text, decimalComma);
+  if (number !== undefined) return number >= 0 && Number.isFinite(number) ? Math.abs(number) : undefined;
+  const clock = CLOCK.exec(text.trim());
+  if (clock) {
+    const [, days = '0', hours, minutes, seconds, fraction = '0'] = clock;
+    const isInRange = Number(seconds) < 60 && (hours === undefined || Number(minutes) < 60);
+    if (!isInRange || days.startsWith('-')) return undefined;
+    const wholeSec =
+      Number(days) * 86_400 + Number(hours ?? 0) * 3600 + Number(minutes) * 60 + Number(seconds);
+    return Number(`${wholeSec}.${fraction}`);
+  }
+  const duration = DURATION.exec(text.trim());
+  if (!duration || /[PT]$/.test(text.trim())) return undefined;
+  const [, days = '0', hours = '0', minutes = '0', seconds = '0'] = duration;
+  const [wholeSec, fraction = '0'] = seconds.split('.');
+  const sec = Number(days) * 86_400 + Number(hours) * 3600 + Number(minutes) * 60 + Number(wholeSec);
+  return Number(`${sec}.${fraction}`);
 }

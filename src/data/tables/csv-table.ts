@@ -3,8 +3,7 @@
 import Papa from 'papaparse';
 import { InputError, lineError, oneLine } from '../../base/index.js';
 import type { TableUse } from './advice.js';
-import { isBlank, withoutInvisible } from './cells.js';
-import { lookAlike } from './columns.js';
+import { isBlank, lookAlike, withoutInvisible } from './cells.js';
 import { AUDIO_NAME } from './other-formats.js';
 import { readTableText } from './table-text.js';
 

@@ -1,6 +1,6 @@
 /** @file The backbones that a run was trained with, as run.json has them. */
 
-import { identityDifferences, type ModelIdentity } from '../../models/index.js';
+import { identityDifferences, type ModelIdentity } from '../../checkpoints/index.js';
 
 /** Those that a stage computes with, by the recipe's keys. */
 export type BackboneIdentities = Readonly<Partial<Record<'encoder' | 'former' | 'llm', ModelIdentity>>>;

@@ -1,4 +1,4 @@
-/** @file Door of the runs: what training leaves on disk, and finds again when it goes on. */
+/** @file A run on disk: its folder, lock, curves, checkpoints and position. */
 
 export { type BackboneIdentities, backboneDifferences } from './backbone-identities.js';
 export { pruneCheckpoints } from './epoch-checkpoints.js';
@@ -26,7 +26,7 @@ export {
   verifyCheckpoint,
   verifyUnfinished,
 } from './kept-checkpoints.js';
-export { type ListedRun, listRuns, type UnreadableRun } from './list.js';
+export { type ListedRun, listRuns } from './list.js';
 export { lockRun, removeDeadLock } from './lock.js';
 export { type MetricsLine, type MetricsLog, openMetrics, readMetrics } from './metrics-log.js';
 export { runRecipe, runRecipeText } from './recipe-file.js';

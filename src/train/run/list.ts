@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorMessage, InputError, oneLine, pathExists } from '../../base/index.js';
-import { type ResultFigures, readResults } from '../../evaluate/index.js';
+import { type ResultFigures, readResults } from '../../evaluation/index.js';
 import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
 import { type RunFacts, type RunFolder, readFacts, runFolder } from './folder.js';
 import { runRecipeText } from './recipe-file.js';

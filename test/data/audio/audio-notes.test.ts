@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { countByKind, type DecodeOptions, decodeAudio, parseChannel } from '../../../src/data/audio/index.js';
+import type { DecodeOptions } from '../../../src/data/audio/decode.js';
+import { countByKind, decodeAudio, parseChannel } from '../../../src/data/audio/index.js';
 import { amplitudeAt, ffmpeg } from './ffmpeg-clips.js';
 import { type WavForm, writeWav } from './wav-writer.js';
 

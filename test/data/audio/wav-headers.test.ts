@@ -8,13 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
-import {
-  decodeAudio,
-  decodeAudioFiles,
-  encodeWav,
-  readWavHeader,
-  readWavSamples,
-} from '../../../src/data/audio/index.js';
+import { decodeAudio, decodeAudioFiles, encodeWav } from '../../../src/data/audio/index.js';
+import { readWavHeader, readWavSamples } from '../../../src/data/audio/wav.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { amplitudeAt, ffmpeg, ffmpegSamples } from './ffmpeg-clips.js';
 import { integerOf, type WavForm, writeWav } from './wav-writer.js';

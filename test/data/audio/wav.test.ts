@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { encodeWav, readWavHeader, readWavSamples } from '../../../src/data/audio/index.js';
+import { encodeWav } from '../../../src/data/audio/index.js';
+import { readWavHeader, readWavSamples } from '../../../src/data/audio/wav.js';
 import { ffmpegSamples, ffprobeSec, writeTone } from './ffmpeg-clips.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-wav-'));

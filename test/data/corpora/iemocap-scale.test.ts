@@ -3,13 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
+import { corpusFactsPath, readCorpusFacts } from '../../../src/data/corpora/corpus-metadata.js';
 import {
-  corpusFactsPath,
   type Manifest,
   type PreparationSummary,
   partitionUtterances,
   prepareIemocap,
-  readCorpusFacts,
   readManifest,
   selectUtterances,
 } from '../../../src/data/corpora/index.js';

@@ -7,9 +7,11 @@ import { InputError } from '../../../src/base/index.js';
 import {
   corpusFactsPath,
   countDifferences,
+  readCorpusFacts,
+} from '../../../src/data/corpora/corpus-metadata.js';
+import {
   partitionUtterances,
   prepareIemocap,
-  readCorpusFacts,
   readManifest,
   selectUtterances,
   type Utterance,

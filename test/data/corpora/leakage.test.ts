@@ -8,10 +8,10 @@ import {
   groupStatistics,
   groupUtterances,
   type LeakagePair,
-  readMeldAnnotations,
   seenInTraining,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
+import { readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { put, toneWav } from './raw-trees.js';
 

@@ -8,7 +8,8 @@
 import { strict as assert } from 'node:assert';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readManifest, writeManifest } from '../../../dist/data/corpora/index.js';
+import { readManifest } from '../../../dist/data/corpora/index.js';
+import { writeManifest } from '../../../dist/data/corpora/manifest.js';
 import { damagedBytes, damagedJson, nonsenseText, peakMiB } from '../../fuzz/mutations.mjs';
 import { outcomeOfLines, repeat, report } from '../../fuzz/trials.mjs';
 

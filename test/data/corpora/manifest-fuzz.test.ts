@@ -11,7 +11,7 @@ interface Outcome extends Measured {
 const folder = useFuzzFolder('manifest');
 
 it('damaged manifests give clear lines, or whole utterances, in little memory and time', async () => {
-  const outcome = await runMeasured<Outcome>(new URL('manifest-fuzz.mjs', import.meta.url), {
+  const outcome = await runMeasured<Outcome>(new URL('./manifest-fuzz.mjs', import.meta.url), {
     nodeOptions: ['--max-old-space-size=128'],
     args: ['6000', '1', folder()],
   });

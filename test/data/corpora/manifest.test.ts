@@ -5,12 +5,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { InputError, sha256Of } from '../../../src/base/index.js';
 import {
   checkAudioFiles,
-  MANIFEST_COLUMNS,
   readManifest,
   selectUtterances,
   type Utterance,
-  writeManifest,
 } from '../../../src/data/corpora/index.js';
+import { MANIFEST_COLUMNS, writeManifest } from '../../../src/data/corpora/manifest.js';
 import { put } from './raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-manifest-'));

@@ -21,15 +21,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../../src/data/audio/index.js';
+import { corpusFactsPath, readCorpusFacts } from '../../../src/data/corpora/corpus-metadata.js';
 import {
-  corpusFactsPath,
   type PreparationSummary,
   prepareMeld,
-  readCorpusFacts,
   readManifest,
-  readMeldAnnotations,
   selectUtterances,
 } from '../../../src/data/corpora/index.js';
+import { readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
 import { writeTone } from '../audio/ffmpeg-clips.js';
 import { snapshot } from './meld-tree.js';
 import { STEREO, SURROUND } from './raw-trees.js';

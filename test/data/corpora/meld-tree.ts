@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { InputError, sha256Of } from '../../../src/base/index.js';
-import { corpusFactsPath } from '../../../src/data/corpora/index.js';
+import { corpusFactsPath } from '../../../src/data/corpora/corpus-metadata.js';
 import { ffmpeg } from '../audio/ffmpeg-clips.js';
 import { type MeldRow, MONO, meldClip, meldCsv, put, STEREO, SURROUND } from './raw-trees.js';
 

@@ -7,13 +7,15 @@ import { decodeAudio } from '../../../src/data/audio/index.js';
 import {
   corpusFactsPath,
   countDifferences,
-  prepareMeld,
   readCorpusFacts,
+} from '../../../src/data/corpora/corpus-metadata.js';
+import {
+  prepareMeld,
   readManifest,
-  readMeldAnnotations,
   selectUtterances,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
+import { readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
 import { amplitudeAt, ffprobeSec } from '../audio/ffmpeg-clips.js';
 import { refusal, snapshot, utt, writeFacts, writeMeldTree } from './meld-tree.js';
 import { MELD_HEADER, MONO, meldClip, meldCsv, put } from './raw-trees.js';

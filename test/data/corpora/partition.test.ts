@@ -1,14 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
 import {
-  assignFolds,
-  assignSplits,
   type Partition,
-  type PartitionOptions,
   partitionUtterances,
   sessionsOf,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
+import type { PartitionOptions } from '../../../src/data/corpora/partition.js';
+import { assignFolds, assignSplits } from '../../../src/data/corpora/splits.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 
 const LABELS = ['neutral', 'angry', 'sad', 'happy'];

@@ -18,11 +18,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { claimLock, InputError } from '../../../src/base/index.js';
 import { decodeAudio, encodeWav } from '../../../src/data/audio/index.js';
-import {
-  type PreparationOptions,
-  type PreparationSummary,
-  readManifest,
-} from '../../../src/data/corpora/index.js';
+import { type PreparationSummary, readManifest } from '../../../src/data/corpora/index.js';
+import type { PreparationOptions } from '../../../src/data/corpora/preparation.js';
 import { type CorpusPlan, prepareCorpus } from '../../../src/data/corpora/preparation.js';
 import { writeTone } from '../audio/ffmpeg-clips.js';
 import { refusal, snapshot } from './meld-tree.js';

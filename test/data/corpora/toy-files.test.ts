@@ -16,7 +16,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../../src/base/index.js';
 import { decodeAudio } from '../../../src/data/audio/index.js';
 import { prepareIemocap, prepareMeld, readManifest } from '../../../src/data/corpora/index.js';
-import { planToyCorpus, prepareToyCorpus } from '../../../src/data/corpora/toy/index.js';
+import { prepareToyCorpus } from '../../../src/data/corpora/toy/index.js';
+import { planToyCorpus } from '../../../src/data/corpora/toy/toy-corpus.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'emoq-toy-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));

@@ -2,17 +2,17 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../../src/data/audio/index.js';
-import { utteranceSec } from '../../../src/data/corpora/toy/corpus.js';
+import { sentenceWords } from '../../../src/data/corpora/toy/index.js';
+import { VALENCE_WORDS } from '../../../src/data/corpora/toy/sentences.js';
 import {
   planToyCorpus,
   renderUtterance,
-  sentenceWords,
   TOY_CLASSES,
   type ToyLabel,
   type ToyPlan,
   type ToyUtterance,
-  VALENCE_WORDS,
-} from '../../../src/data/corpora/toy/index.js';
+  utteranceSec,
+} from '../../../src/data/corpora/toy/toy-corpus.js';
 import { bestAccuracy, guessingBound, type Row, wordAccuracy } from './classifiers.js';
 
 const DEFAULTS = { seed: 0, speakers: 20, utterancesPerSpeaker: 32, spoken: false };

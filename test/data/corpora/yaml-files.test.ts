@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
-import { corpusFactsPath, readCorpusFacts, readLabelMap } from '../../../src/data/corpora/index.js';
+import { corpusFactsPath, readCorpusFacts } from '../../../src/data/corpora/corpus-metadata.js';
+import { readLabelMap } from '../../../src/data/corpora/index.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { put } from './raw-trees.js';
 

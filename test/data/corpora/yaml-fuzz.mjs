@@ -12,8 +12,8 @@ import {
   corpusFactsPath,
   countDifferences,
   readCorpusFacts,
-  readLabelMap,
-} from '../../../dist/data/corpora/index.js';
+} from '../../../dist/data/corpora/corpus-metadata.js';
+import { readLabelMap } from '../../../dist/data/corpora/index.js';
 import { damagedYaml, oddYaml, peakMiB } from '../../fuzz/mutations.mjs';
 import { outcomeOf, repeat, report } from '../../fuzz/trials.mjs';
 

@@ -13,7 +13,7 @@ interface Outcome extends Measured {
 const folder = useFuzzFolder('yaml');
 
 it('damaged label maps and metadata give one line, or what they say, in little memory and time', async () => {
-  const outcome = await runMeasured<Outcome>(new URL('yaml-fuzz.mjs', import.meta.url), {
+  const outcome = await runMeasured<Outcome>(new URL('./yaml-fuzz.mjs', import.meta.url), {
     nodeOptions: ['--max-old-space-size=128'],
     args: ['5000', '10000', '3000', '1', folder()],
   });

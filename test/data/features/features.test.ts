@@ -6,15 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { SpeechEncoder } from '../../../src/backbones/index.js';
+import { openSpeechEncoder } from '../../../src/backbones/speech-encoders/encoder-source.js';
 import { InterruptedError } from '../../../src/base/index.js';
 import { decodeAudio, decodingKey, encodeWav, ffmpegVersion } from '../../../src/data/audio/index.js';
-import { findEntry } from '../../../src/data/features/cache.js';
-import {
-  type ExtractOptions,
-  extractFeatures,
-  openFeatureCache,
-  readFeatures,
-} from '../../../src/data/features/index.js';
+import type { ExtractOptions } from '../../../src/data/features/extract.js';
+import { findEntry } from '../../../src/data/features/feature-cache.js';
+import { extractFeatures, openFeatureCache, readFeatures } from '../../../src/data/features/index.js';
 import {
   halfToFloat32,
   readSafetensors,
@@ -22,7 +20,6 @@ import {
   tensor,
   writeSafetensors,
 } from '../../../src/engine/tensor/index.js';
-import { openSpeechEncoder, type SpeechEncoder } from '../../../src/models/hubert/index.js';
 import { writeTone } from '../audio/ffmpeg-clips.js';
 
 const hubert = new URL('../../fixtures/hubert/large', import.meta.url).pathname;
@@ -173,7 +170,7 @@ describe('extractFeatures', () => {
     const script = `
       const { extractFeatures, openFeatureCache } = await import('${dist}data/features/index.js');
       const { decodeAudio } = await import('${dist}data/audio/index.js');
-      const { openSpeechEncoder } = await import('${dist}models/hubert/index.js');
+      const { openSpeechEncoder } = await import('${dist}backbones/index.js');
       const encoder = await openSpeechEncoder('${hubert}', { device: { kind: 'cpu' }, threads: 2 });
       let calls = 0;
       await extractFeatures({

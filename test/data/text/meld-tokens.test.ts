@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { sha256Of } from '../../../src/base/index.js';
-import { type MeldAnnotation, readMeldAnnotations } from '../../../src/data/corpora/index.js';
+import { type MeldAnnotation, readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
 import {
   buildPrompt,
   DEFAULT_PROMPT,

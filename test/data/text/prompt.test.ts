@@ -10,13 +10,13 @@ import {
   buildPrompt,
   builtInUserPart,
   checkPromptTemplate,
-  createTokenizer,
   DEFAULT_PROMPT,
   loadTokenizer,
   type PromptTemplate,
   resolveLabelWords,
   type TextTokenizer,
 } from '../../../src/data/text/index.js';
+import { createTokenizer } from '../../../src/data/text/tokenizer.js';
 
 const fixture = JSON.parse(
   await readFile(new URL('../../fixtures/text/tokenizers.json', import.meta.url), 'utf8'),

@@ -11,7 +11,7 @@ interface Outcome extends Measured {
 const folder = useFuzzFolder('tokenizer');
 
 it('damaged tokenizers give one line, or ids that are theirs, in little memory and time', async () => {
-  const outcome = await runMeasured<Outcome>(new URL('tokenizer-fuzz.mjs', import.meta.url), {
+  const outcome = await runMeasured<Outcome>(new URL('./tokenizer-fuzz.mjs', import.meta.url), {
     nodeOptions: ['--max-old-space-size=128'],
     args: ['10000', '1', folder()],
   });

@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError, sha256Of } from '../../../src/base/index.js';
 import {
   buildByteLevelTokenizer,
-  createTokenizer,
   loadTokenizer,
   resolveLabelWords,
   type TextTokenizer,
 } from '../../../src/data/text/index.js';
+import { createTokenizer } from '../../../src/data/text/tokenizer.js';
 
 interface Fixture {
   words: string[];

@@ -20,7 +20,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('damaged safetensors files', () => {
   it('give one line, or what a strict reading gives, 10,000 times; headers of 2 MB take under 200 MB', async () => {
-    const outcome = await runMeasured<Outcome>(new URL('safetensors-fuzz.mjs', import.meta.url), {
+    const outcome = await runMeasured<Outcome>(new URL('./safetensors-fuzz.mjs', import.meta.url), {
       nodeOptions: ['--expose-gc'],
       args: ['10000', '1', folder],
     });

@@ -4,18 +4,18 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { errorMessage, formatBytes, pathExists } from '../../../base/index.js';
 import {
-  findCheckpointFolder,
-  openCheckpoint,
-  readConfig,
-  type WeightRef,
-} from '../../../models/checkpoint/index.js';
-import {
   cachedBytes,
   type HubAccess,
   hubCacheFolder,
   openHub,
   publishedModels,
-} from '../../../models/hub/index.js';
+} from '../../../checkpoints/hub/index.js';
+import {
+  findCheckpointFolder,
+  openCheckpoint,
+  readConfig,
+  type WeightRef,
+} from '../../../checkpoints/index.js';
 import { loadRecipe, type Recipe, shippedRecipeNames } from '../../../recipe/index.js';
 import type { StageNeeds } from '../../../train/index.js';
 import { type Check, checked } from './check.js';
@@ -73,7 +73,7 @@ async function exportedEncoderCheck(encoder: string | null, onnx: string): Promi
   const facts = { name: onnx, folder: dirname(resolve(onnx)) };
   try {
     // Loads onnxruntime, which the processes of the other checks do without.
-    const { encoderWidth, findSpeechEncoder } = await import('../../../models/index.js');
+    const { encoderWidth, findSpeechEncoder } = await import('../../../backbones/index.js');
     const { files, warning } = await findSpeechEncoder(encoder, onnx);
     const { width } = await encoderWidth(encoder, onnx);
     const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));

@@ -9,7 +9,7 @@ import {
   sweepTemporaries,
   temporaryName,
 } from '../../../base/index.js';
-import { hubCacheFolder } from '../../../models/hub/index.js';
+import { hubCacheFolder } from '../../../checkpoints/hub/index.js';
 import { cacheFolder } from '../../options.js';
 import { type Check, checked } from './check.js';
 

@@ -13,8 +13,8 @@ import {
   SAMPLE_RATE_HZ,
   type UndecodedAudio,
 } from '../../audio/index.js';
-import { describePart, describeSegment } from './segments.js';
 import type { ClipOutcome, ClipTask } from './task.js';
+import { describePart, describeSegment } from './task.js';
 
 /**
  * The shortest clip: HuBERT needs 400 samples for its first frame, and 0.1 s gives four. Shorter clips get silence

@@ -1,8 +1,7 @@
-/** @file Door of the clips: recordings as released in, 16 kHz mono WAV or FLAC out, whatever stops it in between. */
+/** @file Recordings as released, in folders or archives, to 16 kHz mono clips, resumable at any point. */
 
 export { readArchive } from './archive.js';
 export { SHORTEST_CLIP_SEC } from './conversion.js';
 export { decoderOf } from './journal.js';
 export { type PreparationControls, type PreparedClips, prepareClips } from './making.js';
-export { type Segment, segmentName } from './segments.js';
-export type { ClipOutcome, ClipTask, CutRule } from './task.js';
+export { type ClipOutcome, type ClipTask, type CutRule, type Segment, segmentName } from './task.js';

@@ -14,7 +14,7 @@ import {
   temporaryName,
 } from '../../../base/index.js';
 import { ffmpegVersion } from '../../audio/index.js';
-import { type ClipRun, convertArchives, convertFiles } from './batches.js';
+import { type ClipRun, convertArchives, convertFiles } from './clip-batches.js';
 import { convertClips } from './conversion.js';
 import {
   type ClipIdentity,
@@ -28,8 +28,8 @@ import {
   settleJournal,
   stillThere,
 } from './journal.js';
-import { workQueue } from './queue.js';
 import type { ClipOutcome, ClipTask } from './task.js';
+import { workQueue } from './task.js';
 
 /** How preparation runs and reports. */
 export interface PreparationControls {

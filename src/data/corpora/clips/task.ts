@@ -1,7 +1,6 @@
 /** @file One clip to make of a corpus, and what can become of it. */
 
 import type { AudioNote, ChannelChoice } from '../../audio/index.js';
-import type { Segment } from './segments.js';
 
 /** Keep only the first or last `keepSec` seconds of a clip that lasts over `longerThanSec`. */
 export interface CutRule {
@@ -50,3 +49,62 @@ export type ClipOutcome =
   | { skipped: string; unread?: true | undefined; ffmpeg?: string | undefined }
   | { absent: 'clip' }
   | { absent: 'archive'; unread: true };
+
+export interface WorkQueue {
+  /** Starts `work` as soon as there is room; whoever waits for this never runs ahead by more than one piece. */
+  submit(work: () => Promise<void>): Promise<void>;
+  /** Waits for everything under way. @throws the first failure. */
+  drain(): Promise<void>;
+}
+
+/** A queue that starts nothing more once a piece has failed or `signal` has fired. */
+export function workQueue(jobs: number, signal: AbortSignal | undefined): WorkQueue {
+  const running = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
+  const throwIfFailed = (): void => {
+    if (failure) throw failure.error;
+    signal?.throwIfAborted();
+  };
+  return {
+    async submit(work) {
+      while (running.size >= Math.max(1, jobs) && !failure) await Promise.race(running);
+      throwIfFailed();
+      const piece: Promise<void> = work()
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => running.delete(piece));
+      running.add(piece);
+    },
+    async drain() {
+      await Promise.all(running);
+      throwIfFailed();
+    },
+  };
+}
+
+/** From `startSec` to `endSec`, or to the end of the recording. */
+export interface Segment {
+  startSec: number;
+  endSec?: number | undefined;
+}
+
+/** `12.5-14`: part of an id, so that segments of one recording differ. */
+export function segmentName({ startSec, endSec }: Segment): string {
+  return `${startSec}-${endSec ?? 'end'}`;
+}
+
+/** In words: which channel, from when to when; undefined for all of a recording. */
+export function describePart(
+  segment: Segment | undefined,
+  channel: ChannelChoice | undefined,
+): string | undefined {
+  const which = typeof channel === 'number' ? `channel ${channel}` : undefined;
+  const when = segment && describeSegment(segment);
+  return which && when ? `${which}, ${when}` : (which ?? when);
+}
+
+/** In words, for notes and messages. */
+export function describeSegment({ startSec, endSec }: Segment): string {
+  return `${startSec} s to ${endSec === undefined ? 'the end' : `${endSec} s`}`;
+}

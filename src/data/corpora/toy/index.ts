@@ -1,13 +1,5 @@
-/** @file Door of the toy corpus: synthetic speech whose emotion is in voice and words together. */
+/** @file The synthetic corpus: its plan, its voice, and both ways to write it. */
 
-export {
-  planToyCorpus,
-  renderUtterance,
-  TOY_CLASSES,
-  type ToyLabel,
-  type ToyPlan,
-  type ToyUtterance,
-} from './corpus.js';
-export type { ToyCorpusOptions, ToyCorpusSummary, ToyForm } from './options.js';
-export { prepareToyCorpus } from './preparation.js';
-export { sentenceWords, VALENCE_WORDS, type Valence } from './sentences.js';
+export { sentenceWords } from './sentences.js';
+export type { ToyCorpusOptions, ToyCorpusSummary } from './toy-corpus.js';
+export { prepareToyCorpus } from './toy-preparation.js';

@@ -3,9 +3,16 @@
 import { join } from 'node:path';
 import { type Random, seededRandom } from '../../../engine/tensor/index.js';
 import { encodeWav } from '../../audio/index.js';
-import { type ClipWriter, writeIfChanged } from './clip-files.js';
-import { renderUtterance, TOY_CLASSES, type ToyPlan, type ToyUtterance, utteranceSec } from './corpus.js';
-import { SESSIONS } from './speakers.js';
+import { SESSIONS } from './sentences.js';
+import {
+  type ClipWriter,
+  renderUtterance,
+  TOY_CLASSES,
+  type ToyPlan,
+  type ToyUtterance,
+  utteranceSec,
+  writeIfChanged,
+} from './toy-corpus.js';
 import { SAMPLE_RATE_HZ } from './voice.js';
 
 /** A woman and a man in each session. */

@@ -3,11 +3,18 @@
 import { join } from 'node:path';
 import { pathExists } from '../../../base/index.js';
 import { type Random, seededRandom } from '../../../engine/tensor/index.js';
-import { writeMp4 } from '../../audio/mp4-writer.js';
+import { writeMp4 } from '../../audio/index.js';
 import { formatCsv } from '../../tables/index.js';
-import { type ClipWriter, writeIfChanged } from './clip-files.js';
-import { renderUtterance, type ToyLabel, type ToyPlan, type ToyUtterance, utteranceSec } from './corpus.js';
-import type { ToySplit } from './speakers.js';
+import type { ToySplit } from './sentences.js';
+import {
+  type ClipWriter,
+  renderUtterance,
+  type ToyLabel,
+  type ToyPlan,
+  type ToyUtterance,
+  utteranceSec,
+  writeIfChanged,
+} from './toy-corpus.js';
 import { SAMPLE_RATE_HZ } from './voice.js';
 
 const COLUMNS = [

@@ -5,7 +5,7 @@
 
 import type { Random } from '../../../engine/tensor/index.js';
 import type { TimedSyllable, Utterance } from './prosody.js';
-import type { VoiceTraits } from './speakers.js';
+import type { VoiceTraits } from './sentences.js';
 
 export const SAMPLE_RATE_HZ = 16_000;
 

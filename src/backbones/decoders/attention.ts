@@ -1,0 +1,142 @@
+/**
+ * @file Grouped-query attention (Ainslie et al., 2023). The query heads that share a key head are laid one below the
+ * other as the rows of one matrix, so that keys and values are never repeated.
+ */
+
+import {
+  add,
+  and,
+  cast,
+  concat,
+  constant,
+  cos,
+  type Dim,
+  equal,
+  int64Vector,
+  matmul,
+  max,
+  mul,
+  multiplyDims,
+  neg,
+  reshape,
+  sin,
+  softmax,
+  split,
+  sub,
+  transpose,
+  unsqueeze,
+  type Value,
+  where,
+} from '../../engine/onnx/index.js';
+import { float32 } from '../../engine/tensor/index.js';
+import { causalMask, runningCount } from '../../nn/index.js';
+import type { Projection } from './projections.js';
+import type { Qwen2Config } from './qwen2/config.js';
+
+/** Applies one projection of the layer at hand: [N, L, in] -> [N, L, out]. */
+export type Project = (projection: Projection, x: Value) => Value;
+
+/** What all layers share. N utterances, L tokens. */
+export interface AttentionContext {
+  /** Rotation of the queries, times 1 / sqrt(headDim): [N, 1, 1, L, headDim]. */
+  readonly queryRotary: RotaryTable;
+  /** Rotation of the keys: [N, 1, L, headDim]. */
+  readonly keyRotary: RotaryTable;
+  /** 0 where a row may look at a column, -1e9 elsewhere: float32 [N, 1, 1, L, L]. */
+  readonly bias: Value;
+}
+
+/**
+ * Rotations and the causal and padding bias, computed once for all layers.
+ * @param attentionMask int64 [N, L], 1 = real
+ * @param positionIds int64 [N, L]; counted over the real tokens where absent
+ */
+export function attentionContext(
+  config: Qwen2Config,
+  attentionMask: Value,
+  positionIds?: Value,
+): AttentionContext {
+  const causal = causalMask(attentionMask); // [L, L]
+  const positions =
+    positionIds === undefined ? maskedPositions(attentionMask, causal) : cast(positionIds, 'float32');
+  const { cosine, sine } = rotaryTable(positions, config.headDim, config.ropeTheta);
+  const scale = config.headDim ** -0.5;
+  const allowed = and(causal, unsqueeze(equal(attentionMask, 1), [1])); // [N, L, L]
+  return {
+    queryRotary: {
+      cosine: unsqueeze(mul(cosine, scale), [1, 2]),
+      sine: unsqueeze(mul(sine, scale), [1, 2]),
+    },
+    keyRotary: { cosine: unsqueeze(cosine, [1]), sine: unsqueeze(sine, [1]) },
+    // Not minus infinity: a row of padding without anything to look at stays finite.
+    bias: unsqueeze(where(allowed, 0, -1e9), [1, 2]),
+  };
+}
+
+/** Self-attention of one layer: x [N, L, d] -> [N, L, d]. Scores and softmax are float32. */
+export function groupedQueryAttention(
+  x: Value,
+  config: Qwen2Config,
+  context: AttentionContext,
+  project: Project,
+): Value {
+  const { numKeyValueHeads: keyHeads, numAttentionHeads: heads, headDim } = config;
+  const groups = heads / keyHeads;
+  const [batch, length] = x.shape as [Dim, Dim, Dim];
+  const stacked = [batch, keyHeads, multiplyDims(length, groups)] as const;
+
+  const queries = transpose(
+    reshape(project('q_proj', x), [batch, length, keyHeads, groups, headDim]),
+    [0, 2, 3, 1, 4],
+  );
+  const keyValue = (projection: 'k_proj' | 'v_proj'): Value =>
+    transpose(reshape(project(projection, x), [batch, length, keyHeads, headDim]), [0, 2, 1, 3]);
+  const rotatedQueries = reshape(rotate(queries, context.queryRotary), [...stacked, headDim]);
+  const rotatedKeys = rotate(keyValue('k_proj'), context.keyRotary); // [N, keyHeads, L, headDim]
+
+  const scores = matmul(rotatedQueries, transpose(rotatedKeys, [0, 1, 3, 2])); // [N, keyHeads, groups * L, L]
+  const biased = add(reshape(scores, [batch, keyHeads, groups, length, length]), context.bias);
+  const attention = reshape(softmax(biased), [...stacked, length]);
+  const mixed = matmul(attention, keyValue('v_proj')); // [N, keyHeads, groups * L, headDim]
+  const perToken = transpose(reshape(mixed, [batch, keyHeads, groups, length, headDim]), [0, 3, 1, 2, 4]);
+  return project('o_proj', reshape(perToken, [batch, length, heads * headDim]));
+}
+
+/** Rotation of each position; the first half of `sine` has its sign turned, as the rotation wants it. */
+export interface RotaryTable {
+  /** float32 [N, L, headDim] */
+  readonly cosine: Value;
+  /** float32 [N, L, headDim] */
+  readonly sine: Value;
+}
+
+/**
+ * Positions counted over the real tokens: padding on the left gets 0 and the first real token 0, padding on the right
+ * repeats the last position. A sequence has the same positions however it is padded.
+ * @param attentionMask int64 [N, L], 1 = real
+ * @param causal bool [L, L], see `causalMask`
+ * @returns float32 [N, L]
+ */
+export function maskedPositions(attentionMask: Value, causal: Value): Value {
+  return max(sub(runningCount(attentionMask, causal), 1), 0);
+}
+
+/** Angles position * theta^(-2i / headDim) for i under headDim / 2. `positions` float32 [N, L]. */
+export function rotaryTable(positions: Value, headDim: number, theta: number): RotaryTable {
+  const half = headDim / 2;
+  // Rounded to float32 at each step, as the models are trained with: a unit in the last place of a frequency is
+  // multiplied by the position.
+  const round = Math.fround;
+  const frequencies = Array.from({ length: half }, (_, i) => 1 / round(theta ** round((2 * i) / headDim)));
+  const angles = mul(unsqueeze(positions, [-1]), constant(positions.graph, float32([half], frequencies)));
+  const [cosine, sine] = [cos(angles), sin(angles)]; // [N, L, headDim / 2]
+  return { cosine: concat([cosine, cosine], -1), sine: concat([neg(sine), sine], -1) };
+}
+
+/** [a; b] -> [a cos - b sin; b cos + a sin] on the last axis. The table must broadcast to `x`. */
+export function rotate(x: Value, { cosine, sine }: RotaryTable): Value {
+  const last = x.shape.length - 1;
+  const half = (x.shape[last] as number) / 2;
+  const [first, second] = split(x, last, [half, half], int64Vector(x.graph, [half, half]));
+  return add(mul(x, cosine), mul(concat([second!, first!], last), sine));
+}

@@ -1,0 +1,77 @@
+/** @file From last hidden states to logits: over the whole vocabulary, or over the label words alone. */
+
+import {
+  addInput,
+  addOutput,
+  cast,
+  gather,
+  int64Vector,
+  linear,
+  type Value,
+  withScope,
+} from '../../engine/onnx/index.js';
+import { asStored, type ModelGraph, type Weights } from '../../nn/index.js';
+import { embedTokens, qwen2Decoder } from './decoder.js';
+import type { Qwen2Config } from './qwen2/config.js';
+
+/** The output matrix W_o [V, d]: the word embeddings themselves where the config ties them. */
+function outputMatrix(weights: Weights, config: Qwen2Config): Value {
+  const key = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
+  return weights(key, [config.vocabSize, config.hiddenSize]);
+}
+
+/** l = h W_o (paper, eq. 8): hidden float32 [M, d] -> logits float32 [M, V]. */
+export function lmHead(weights: Weights, config: Qwen2Config, hidden: Value): Value {
+  const matrix = outputMatrix(weights, config);
+  return cast(linear(cast(hidden, matrix.dtype), matrix), 'float32');
+}
+
+/**
+ * The logits of C label words' tokens alone: hidden float32 [N, d] -> [N, C], in the order of `labelTokenIds`. Only
+ * their rows of the output matrix are read.
+ * @throws RangeError for an id outside the vocabulary
+ */
+export function labelLogits(
+  weights: Weights,
+  config: Qwen2Config,
+  hidden: Value,
+  labelTokenIds: readonly number[],
+): Value {
+  const outside = labelTokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
+  if (outside !== undefined)
+    throw new RangeError(`label token ${outside} lies outside the ${config.vocabSize} words`);
+  const matrix = outputMatrix(weights, config);
+  // In the matrix' own graph, where onnxruntime folds it at load and drops the other rows. Taken before the cast:
+  // constants of over about 1 GB, as a 7B model's matrix is one, are not folded, and would be cast in every run.
+  const stored = gather(asStored(matrix), int64Vector(matrix.graph, labelTokenIds), 0);
+  const rows = cast(stored, matrix.dtype); // [C, d]
+  return cast(linear(cast(hidden, rows.dtype), rows), 'float32');
+}
+
+/** What the language model reads beside its mask: token ids, or embeddings with a soft prompt among them. */
+export type LanguageModelInputs = 'input_ids' | 'inputs_embeds';
+
+/**
+ * Inputs `input_ids` int64 [batch, sequence], or `inputs_embeds` float32 [batch, sequence, width], and
+ * `attention_mask` int64 [batch, sequence], 1 on real tokens, padding on either side. Output `logits` float32 [batch,
+ * sequence, vocabulary], without meaning at padding. Positions are counted over the real tokens.
+ */
+export function languageModelGraph(config: Qwen2Config, inputs: LanguageModelInputs): ModelGraph {
+  return {
+    name: 'qwen2',
+    description: `Qwen2 language model: ${inputs} to logits over ${config.vocabSize} tokens`,
+    define(graph, weights) {
+      const tokens = ['batch', 'sequence'] as const;
+      const given =
+        inputs === 'input_ids'
+          ? addInput(graph, inputs, 'int64', tokens)
+          : addInput(graph, inputs, 'float32', [...tokens, config.hiddenSize]);
+      const attentionMask = addInput(graph, 'attention_mask', 'int64', tokens);
+      const logits = withScope(graph, 'llm', () => {
+        const embeddings = inputs === 'input_ids' ? embedTokens(weights, config, given) : given;
+        return lmHead(weights, config, qwen2Decoder(weights, config, { embeddings, attentionMask }));
+      });
+      addOutput(graph, logits, 'logits');
+    },
+  };
+}

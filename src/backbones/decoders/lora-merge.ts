@@ -1,0 +1,161 @@
+/** @file Merges a trained LoRA into its checkpoint: W + (alpha / r) B A, one weight in memory at a time. */
+
+import { realpath } from 'node:fs/promises';
+import { ComputationError, InputError } from '../../base/index.js';
+import { type Checkpoint, readWeight, storedTensor, type WeightRef } from '../../checkpoints/index.js';
+import {
+  type DType,
+  encodeBfloat16,
+  encodeHalf,
+  float32Of,
+  type StreamedTensor,
+  streamSafetensors,
+  type Tensor,
+} from '../../engine/tensor/index.js';
+import { type LoraConfig, loraScale, PEFT_PREFIX } from '../../nn/index.js';
+
+/**
+ * Type of the merged weights: `float32` keeps the sum as exact as it is, `stored` rounds it to the checkpoint's own
+ * type. Weights that no LoRA adapts are copied byte for byte either way.
+ */
+export type MergedDtype = 'float32' | 'stored';
+
+export interface MergeOptions {
+  /** Default `float32`. */
+  readonly mergedDtype?: MergedDtype;
+  /** Called after each weight: how many of how many are written. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A and B of one adapted weight. */
+interface LoraPair {
+  a: Tensor;
+  b: Tensor;
+}
+
+/**
+ * Writes all weights of a checkpoint into one safetensors file, W + (alpha / r) B A for those that are adapted. The
+ * file is written atomically; memory stays within a few copies of the largest adapted weight.
+ * @param parameters LoRA parameters by their PEFT keys
+ * @throws InputError when a parameter is no half of a pair that fits a weight, or `outFile` is a file being read
+ */
+export async function mergeLora(
+  checkpoint: Checkpoint,
+  parameters: ReadonlyMap<string, Tensor>,
+  lora: LoraConfig,
+  outFile: string,
+  { mergedDtype = 'float32', onProgress }: MergeOptions = {},
+): Promise<void> {
+  const target = await realpath(outFile).catch(() => outFile);
+  if ([...checkpoint.weights.values()].some(({ path }) => path === target)) {
+    throw new InputError(`${outFile} is a weight file of the checkpoint itself; give another file`);
+  }
+  const tensors = mergedTensors(checkpoint, parameters, lora, mergedDtype);
+  let done = 0;
+  const counted = tensors.map((tensor) => ({
+    ...tensor,
+    async *read() {
+      yield* tensor.read();
+      onProgress?.(++done, tensors.length);
+    },
+  }));
+  await streamSafetensors(outFile, counted, { format: 'pt' });
+}
+
+/**
+ * The weights of a checkpoint with a LoRA merged into those that it adapts, to be streamed; nothing is read yet.
+ * @throws InputError when a parameter is no half of a pair that fits a weight
+ */
+export function mergedTensors(
+  checkpoint: Pick<Checkpoint, 'dir' | 'weights'>,
+  parameters: ReadonlyMap<string, Tensor>,
+  lora: LoraConfig,
+  mergedDtype: MergedDtype,
+): StreamedTensor[] {
+  const pairs = pairByWeight(checkpoint, parameters, lora);
+  return [...checkpoint.weights.values()].map((ref): StreamedTensor => {
+    const pair = pairs.get(ref.key);
+    if (pair === undefined) return storedTensor(ref);
+    const dtype = mergedDtype === 'stored' ? ref.dtype : 'float32';
+    return { ...ref, dtype, read: () => mergedBytes(ref, pair, loraScale(lora), dtype) };
+  });
+}
+
+/** Pairs by the key of the weight that they adapt, all checked. */
+function pairByWeight(
+  checkpoint: Pick<Checkpoint, 'dir' | 'weights'>,
+  parameters: ReadonlyMap<string, Tensor>,
+  { rank }: LoraConfig,
+): Map<string, LoraPair> {
+  const halves = new Map<string, Partial<LoraPair>>();
+  for (const [key, value] of parameters) {
+    const match = /^(.+)\.lora_([AB])\.weight$/.exec(key);
+    const path = match?.[1]?.startsWith(PEFT_PREFIX) ? match[1].slice(PEFT_PREFIX.length) : undefined;
+    if (path === undefined)
+      throw new InputError(`"${key}" is no LoRA parameter (${PEFT_PREFIX}<module>.lora_A.weight)`);
+    const pair = halves.get(`${path}.weight`) ?? {};
+    pair[match![2] === 'A' ? 'a' : 'b'] = value;
+    halves.set(`${path}.weight`, pair);
+  }
+  const pairs = new Map<string, LoraPair>();
+  for (const [key, { a, b }] of halves) {
+    const ref = checkpoint.weights.get(key);
+    if (ref === undefined)
+      throw new InputError(`a LoRA adapts "${key}", which ${checkpoint.dir} does not have`);
+    if (a === undefined || b === undefined)
+      throw new InputError(`the LoRA of "${key}" lacks its lora_${a === undefined ? 'A' : 'B'}`);
+    const [out, width] = ref.shape;
+    if (a.shape.join() !== `${rank},${width}` || b.shape.join() !== `${out},${rank}`) {
+      throw new InputError(
+        `the LoRA of "${key}" is A [${a.shape.join(', ')}] and B [${b.shape.join(', ')}]; rank ${rank} on a weight [${ref.shape.join(', ')}] asks for A [${rank}, ${width}] and B [${out}, ${rank}]`,
+      );
+    }
+    pairs.set(key, { a, b });
+  }
+  return pairs;
+}
+
+async function* mergedBytes(
+  ref: WeightRef,
+  pair: LoraPair,
+  scale: number,
+  dtype: DType,
+): AsyncGenerator<Uint8Array> {
+  const weight = float32Of(await readWeight(ref));
+  addProduct(weight, float32Of(pair.b), float32Of(pair.a), scale, ref.shape as [number, number]);
+  const stored = encode(weight, dtype);
+  if (!float32Of({ dtype, shape: ref.shape, data: stored } as Tensor).every(Number.isFinite)) {
+    throw new ComputationError(
+      `"${ref.key}" with its LoRA has values that ${dtype} cannot hold; the weights or the LoRA are damaged, or too large for that type`,
+    );
+  }
+  yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+}
+
+/** weight += scale b a, in place; each sum in float64, rounded once. weight [out, in], b [out, r], a [r, in]. */
+function addProduct(
+  weight: Float32Array,
+  b: Float32Array,
+  a: Float32Array,
+  scale: number,
+  [out, width]: readonly [number, number],
+): void {
+  const rank = a.length / width;
+  const row = new Float64Array(width);
+  for (let o = 0; o < out; o++) {
+    for (let i = 0; i < width; i++) row[i] = weight[o * width + i]!;
+    for (let k = 0; k < rank; k++) {
+      const factor = scale * b[o * rank + k]!;
+      for (let i = 0; i < width; i++) row[i]! += factor * a[k * width + i]!;
+    }
+    weight.set(row, o * width);
+  }
+}
+
+function encode(values: Float32Array, dtype: DType): Float32Array | Float64Array | Uint16Array {
+  if (dtype === 'float32') return values;
+  if (dtype === 'bfloat16') return encodeBfloat16(values);
+  if (dtype === 'float16') return encodeHalf(values);
+  if (dtype === 'float64') return Float64Array.from(values);
+  throw new InputError(`weights of type ${dtype} cannot take a LoRA`);
+}

@@ -1,0 +1,168 @@
+/** @file Which encoder a recipe means: emoq's own graph over a checkpoint's weights, or an exported one. */
+
+import { join } from 'node:path';
+import { InputError, pathExists } from '../../base/index.js';
+import { findCheckpointFolder, openCheckpoint, weightFiles } from '../../checkpoints/index.js';
+import {
+  type Device,
+  type SessionHost,
+  type SessionOptions,
+  startSessionHost,
+} from '../../engine/runtime/index.js';
+import { buildEncoderGraph } from './encoder-graph.js';
+import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
+import { readHubertConfig } from './hubert/config.js';
+import {
+  createSpeechEncoder,
+  type EncoderFacts,
+  type EncoderPorts,
+  paddedLength,
+  type SpeechEncoder,
+} from './speech-encoder.js';
+
+/** An encoder that was found and checked, and is not loaded yet. */
+export interface EncoderSource {
+  /** The files whose content decides the features: configs, then the files of the weights or of the exported graph. */
+  readonly files: readonly string[];
+  /** What is read of its configs. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** What a user should know of it. */
+  readonly warning: string | undefined;
+  /** {@link SpeechEncoder.paddedSamples}, before there is an encoder. */
+  readonly paddedSamples: (samples: number) => number;
+  /** Loads it. */
+  open(options: SpeechEncoderOptions): Promise<SpeechEncoder>;
+}
+
+export interface SpeechEncoderOptions {
+  readonly device: Device;
+  /** Threads inside one operator; absent: one for each physical core. */
+  readonly threads?: number | undefined;
+  /** The thread to live in; absent: one of its own. */
+  readonly host?: SessionHost;
+}
+
+/** emoq's own graph: see buildEncoderGraph. */
+const OWN_PORTS: EncoderPorts = {
+  valuesDtype: 'float32',
+  takesMask: true,
+  hiddenStates: 'last_hidden_state',
+  padding: 'ignored',
+};
+
+/** The part of a graph's session that an encoder uses. */
+type OpenSession = (host: SessionHost, options: SessionOptions) => ReturnType<typeof openExportedEncoder>;
+
+/**
+ * Finds an encoder.
+ * @param nameOrPath a HuBERT checkpoint: a folder, or a model id in the Hugging Face cache. It may be null with `onnx`
+ * @param onnx an exported encoder to run in place of emoq's own graph: HuBERT, or another that reads waveforms. Of the
+ * checkpoint nothing need be here then
+ * @throws InputError when something is missing or broken, or the checkpoint is no HuBERT
+ */
+export async function findSpeechEncoder(
+  nameOrPath: string | null,
+  onnx: string | null,
+): Promise<EncoderSource> {
+  if (onnx !== null) {
+    const { ports, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
+    return encoderSource({
+      files: [...description.files, onnx, ...file.dataFiles],
+      config: { ...description.config, doNormalize: description.normalize },
+      warning: description.warning,
+      facts: { width, geometry: description.config, normalize: description.normalize },
+      ports,
+      origin: onnx,
+      openSession: (host, options) => openExportedEncoder(onnx, host, options),
+    });
+  }
+  const name = checkpointOf(nameOrPath);
+  const config = await readHubertConfig(name);
+  const checkpoint = await openCheckpoint(name);
+  return encoderSource({
+    files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
+    config: { ...config },
+    warning: undefined,
+    facts: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
+    ports: OWN_PORTS,
+    origin: checkpoint.dir,
+    openSession: (host, options) => {
+      const { model, weightsFolder } = buildEncoderGraph(checkpoint);
+      return host.open(model, { ...options, weightsFolder });
+    },
+  });
+}
+
+/** Finds an encoder and loads it. @throws InputError as {@link findSpeechEncoder} */
+export async function openSpeechEncoder(
+  nameOrPath: string | null,
+  { onnx = null, ...options }: SpeechEncoderOptions & { readonly onnx?: string | null },
+): Promise<SpeechEncoder> {
+  return (await findSpeechEncoder(nameOrPath, onnx)).open(options);
+}
+
+/**
+ * Width of an encoder's features and what a user should know of it, as {@link findSpeechEncoder} but without weights of a
+ * checkpoint. An exported one that does not tell its width runs once.
+ * @throws InputError as that does
+ */
+export async function encoderWidth(
+  nameOrPath: string | null,
+  onnx: string | null,
+): Promise<{ readonly width: number; readonly warning: string | undefined }> {
+  if (onnx === null) {
+    return { width: (await readHubertConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
+  }
+  const { ports, width, description } = await readExportedEncoder(onnx, nameOrPath);
+  const { warning } = description;
+  if (width !== undefined) return { width, warning };
+  const host = startSessionHost();
+  try {
+    const session = await openExportedEncoder(onnx, host, { device: { kind: 'cpu' } });
+    return { width: await trialWidth(session, ports, onnx), warning };
+  } finally {
+    await host.close();
+  }
+}
+
+function checkpointOf(nameOrPath: string | null): string {
+  if (nameOrPath !== null) return nameOrPath;
+  throw new InputError(
+    'the recipe names no encoder; set backbones.encoder to a HuBERT, or backbones.encoder_onnx to an exported encoder',
+  );
+}
+
+/** What an {@link EncoderSource} is made of; the width may be known only when the graph runs. */
+interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning'> {
+  readonly facts: Omit<EncoderFacts, 'width'> & { readonly width: number | undefined };
+  readonly ports: EncoderPorts;
+  readonly origin: string;
+  readonly openSession: OpenSession;
+}
+
+function encoderSource({ facts, ports, origin, openSession, ...parts }: SourceParts): EncoderSource {
+  return {
+    ...parts,
+    paddedSamples: (samples) => paddedLength(facts.geometry, ports, samples),
+    async open({ host: given, ...options }) {
+      const host = given ?? startSessionHost();
+      const closeHost = async (): Promise<void> => {
+        if (given === undefined) await host.close();
+      };
+      try {
+        const session = await openSession(host, options);
+        const width = facts.width ?? (await trialWidth(session, ports, origin));
+        return createSpeechEncoder(session, { ...facts, width }, ports, origin, closeHost);
+      } catch (error) {
+        await closeHost();
+        throw error;
+      }
+    },
+  };
+}
+
+async function configFiles(dir: string): Promise<string[]> {
+  const paths = ['config.json', 'preprocessor_config.json'].map((name) => join(dir, name));
+  const present = await Promise.all(paths.map(pathExists));
+  return paths.filter((_, place) => present[place]);
+}

@@ -1,0 +1,291 @@
+/**
+ * @file A speech encoder that somebody has exported to ONNX (Hugging Face Optimum, `emoq export encoder`), checked
+ * against what emoq feeds and reads.
+ */
+
+import { basename, dirname, join } from 'node:path';
+import { errorMessage, InputError, pathExists } from '../../base/index.js';
+import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
+import { type ModelFile, type ModelPort, placeModelFile, readModelFile } from '../../engine/onnx/index.js';
+import type { HostedSession, SessionHost, SessionOptions } from '../../engine/runtime/index.js';
+import { tensor } from '../../engine/tensor/index.js';
+import { type HubertConfig, parseHubertConfig, readNormalization } from './hubert/config.js';
+import type { EncoderPorts } from './speech-encoder.js';
+
+/** An exported encoder with what is known of it. */
+export interface ExportedEncoder {
+  readonly file: ModelFile;
+  readonly ports: EncoderPorts;
+  readonly description: ExportDescription;
+  /** Width of the features; undefined where neither the graph nor a config tells before it runs. */
+  readonly width: number | undefined;
+}
+
+/** What emoq feeds: name, and the element types that it can give. Both are [batch, samples]. */
+const INPUTS: Readonly<Record<string, readonly string[]>> = {
+  input_values: ['float32', 'float16'],
+  attention_mask: ['int64'],
+};
+
+const HIDDEN_STATES = 'last_hidden_state';
+/** Of a recogniser: scores of characters, which are no features. */
+const SCORES = 'logits';
+
+/**
+ * Reads what an exported encoder takes and gives. It takes `input_values` float32 or float16 [N, samples] and perhaps
+ * `attention_mask` int64 [N, samples]; the features are `last_hidden_state`, else the first output of three axes,
+ * float32 or float16 [N, frames, width]. N may be 1 alone.
+ * @param nameOrPath a checkpoint whose configs stand in for those that do not lie beside it
+ * @throws InputError when it is missing, no ONNX file, without its weights, or has another interface
+ */
+export async function readExportedEncoder(path: string, nameOrPath: string | null): Promise<ExportedEncoder> {
+  const file = await readModelFile(path, 'encoder');
+  const refuse = (why: string): InputError =>
+    new InputError(
+      `encoder ${path} ${why}; it takes ${described(file.inputs)} and gives ${described(file.outputs)}`,
+    );
+  for (const port of file.inputs) {
+    const types = INPUTS[port.name];
+    if (types === undefined) {
+      const known = Object.keys(INPUTS).join(' and ');
+      throw refuse(
+        port.name === 'input_features'
+          ? `wants spectrograms (input_features), as Whisper does, and emoq has waveforms alone (${known})`
+          : `wants an input that emoq does not have (${known})`,
+      );
+    }
+    if (!types.includes(port.dtype)) throw refuse(`must take ${port.name} as ${types.join(' or ')}`);
+    const [batch, samples] = port.shape ?? [];
+    const isOpen = (batch === undefined || batch === 1) && samples === undefined;
+    if (port.shape !== undefined && (port.shape.length !== 2 || !isOpen)) {
+      throw refuse(`must take ${port.name} of any [batch, samples]; export it with dynamic axes`);
+    }
+  }
+  const values = file.inputs.find(({ name }) => name === 'input_values');
+  if (values === undefined) throw refuse('has no input input_values');
+  const states =
+    file.outputs.find(({ name }) => name === HIDDEN_STATES) ??
+    file.outputs.find(({ name, shape }) => shape?.length === 3 && name !== SCORES);
+  if (states === undefined) {
+    const scores = file.outputs.some(({ name }) => name === SCORES)
+      ? ` (${SCORES} are scores of a recogniser, no features: export the encoder alone)`
+      : '';
+    throw refuse(`gives neither ${HIDDEN_STATES} nor another output of three axes${scores}`);
+  }
+  if (states.dtype !== 'float32' && states.dtype !== 'float16') {
+    throw refuse(`must give ${states.name} as float32 or float16`);
+  }
+  const given = states.shape?.[2];
+  const description = await describeExport({ ...file, width: given }, nameOrPath);
+  const takesMask = file.inputs.some(({ name }) => name === 'attention_mask');
+  const takesOne = file.inputs.some(({ shape }) => shape?.[0] === 1);
+  return {
+    file,
+    ports: {
+      valuesDtype: values.dtype as 'float32' | 'float16',
+      takesMask,
+      hiddenStates: states.name,
+      // transformers' group norm runs over the padding, which no mask undoes. Of another model it is not known.
+      padding: takesMask && !takesOne && description.config?.featExtractNorm === 'layer' ? 'ignored' : 'felt',
+    },
+    description,
+    width: given ?? description.hiddenSize,
+  };
+}
+
+/** A clip of 1 s, which is longer than a frame of any encoder sees. */
+const TRIAL_SAMPLES = 16_000;
+
+/**
+ * Width of the features that an open session gives, by running it once.
+ * @throws InputError when it gives no matrix for a clip
+ */
+export async function trialWidth(
+  session: Pick<HostedSession, 'run'>,
+  { valuesDtype, takesMask, hiddenStates }: EncoderPorts,
+  origin: string,
+): Promise<number> {
+  const shape = [1, TRIAL_SAMPLES];
+  const attention_mask = tensor('int64', shape);
+  attention_mask.data.fill(1n);
+  const outputs = await session.run({
+    input_values: tensor(valuesDtype, shape),
+    ...(takesMask && { attention_mask }),
+  });
+  const { shape: given } = outputs[hiddenStates]!;
+  if (given.length === 3 && given[0] === 1) return given[2]!;
+  throw new InputError(
+    `encoder ${origin} gave ${hiddenStates} [${given.join(', ')}]; features are [batch, frames, width]`,
+  );
+}
+
+/** Opens an exported encoder in a session's thread. @throws InputError with onnxruntime's reason when it cannot run */
+export async function openExportedEncoder(
+  path: string,
+  host: SessionHost,
+  options: SessionOptions,
+): Promise<Pick<HostedSession, 'run' | 'dispose'>> {
+  const failing =
+    (what: string) =>
+    (error: unknown): never => {
+      const [reason] = errorMessage(error).split('\n');
+      throw error instanceof InputError ? error : new InputError(`encoder ${path} ${what}: ${reason}`);
+    };
+  const { model, weightsFolder } = await placeModelFile(path, 'encoder');
+  const session = await host.open(model, { ...options, weightsFolder }).catch(failing('cannot be loaded'));
+  return {
+    run: (feeds) => session.run(feeds).catch(failing('failed')),
+    dispose: () => session.dispose(),
+  };
+}
+
+/** "input_values float32 [?, ?], ..." */
+function described(ports: readonly ModelPort[]): string {
+  if (ports.length === 0) return 'nothing';
+  return ports
+    .map(({ name, dtype, shape }) => {
+      const sizes = shape === undefined ? '' : ` [${shape.map((size) => size ?? '?').join(', ')}]`;
+      return `${name} ${dtype}${sizes}`;
+    })
+    .join(', ');
+}
+
+export interface ExportDescription {
+  /** The files that say so; with the graph they decide the features. */
+  readonly files: readonly string[];
+  /** A HuBERT's config that fits the graph: its frames are known beforehand. */
+  readonly config: HubertConfig | undefined;
+  /** Width of the features as a config has it. */
+  readonly hiddenSize: number | undefined;
+  /** Waveforms are brought to zero mean and unit variance first. */
+  readonly normalize: boolean;
+  /** What a user should know of how this was found out. */
+  readonly warning: string | undefined;
+}
+
+/** The graph as far as its description goes; `width` is undefined where its output leaves that open. */
+type DescribedGraph = Pick<ModelFile, 'path' | 'metadata'> & { readonly width: number | undefined };
+
+/** The configs of a folder. */
+interface FoundConfigs extends Pick<ExportDescription, 'files' | 'config' | 'hiddenSize'> {
+  /** What preprocessor_config.json says of the waveforms. */
+  readonly prepared: boolean | undefined;
+  /** Widths that its features may have: of the hidden states, and behind an adapter. */
+  readonly widths: readonly number[];
+}
+
+/**
+ * Describes an exported encoder: by config.json and preprocessor_config.json in its folder (or in the one around a folder
+ * `onnx`, as on the Hugging Face hub), by the metadata that `emoq export encoder` writes, else by the configs of the
+ * checkpoint `nameOrPath` where that is here and as wide as the graph. Where nothing says how waveforms are prepared,
+ * they are brought to zero mean and unit variance, as transformers does by default.
+ * @throws InputError for a broken config, or one beside the graph that is of another model
+ */
+export async function describeExport(
+  graph: DescribedGraph,
+  nameOrPath: string | null,
+): Promise<ExportDescription> {
+  const { path, width } = graph;
+  const warnings: string[] = [];
+  const beside = await configsBeside(path);
+  if (beside !== undefined && !isOfWidth(beside, width)) {
+    throw new InputError(
+      `encoder ${path} gives features of width ${width}, where the config.json beside it has hidden_size ${beside.widths[0]}; put the files of one model into one folder`,
+    );
+  }
+  const noted = notedNormalization(graph);
+  let configs = beside;
+  if (beside === undefined && nameOrPath !== null) {
+    const named = await configsOf(nameOrPath);
+    if (named === undefined || isOfWidth(named, width)) configs = named;
+    else {
+      warnings.push(
+        `it gives features of width ${width}, and backbones.encoder (${nameOrPath}) has hidden_size ${named.widths[0]}: another model, whose configs are not used`,
+      );
+    }
+  }
+  const known = beside?.prepared ?? noted ?? configs?.prepared ?? configs?.config?.doNormalize;
+  if (known === undefined) {
+    warnings.push(
+      'nothing says how it wants its waveforms, so they are brought to zero mean and unit variance; a preprocessor_config.json beside it with {"do_normalize": true} or false decides that',
+    );
+  }
+  return {
+    files: configs?.files ?? [],
+    config: configs?.config,
+    hiddenSize: configs?.hiddenSize,
+    normalize: known ?? true,
+    warning: warnings.length === 0 ? undefined : `encoder ${path}: ${warnings.join('; ')}`,
+  };
+}
+
+function isOfWidth({ widths }: FoundConfigs, width: number | undefined): boolean {
+  return width === undefined || widths.length === 0 || widths.includes(width);
+}
+
+/** The configs in the graph's folder. */
+async function configsBeside(path: string): Promise<FoundConfigs | undefined> {
+  const own = dirname(path);
+  return (await configsIn(own)) ?? (basename(own) === 'onnx' ? configsIn(dirname(own)) : undefined);
+}
+
+/** The configs of a checkpoint, where it is here. */
+async function configsOf(nameOrPath: string): Promise<FoundConfigs | undefined> {
+  const dir = await findCheckpointFolder(nameOrPath).catch(() => undefined);
+  return dir === undefined ? undefined : configsIn(dir);
+}
+
+/** undefined where a folder has no model's config. @throws InputError for one that is broken */
+async function configsIn(dir: string): Promise<FoundConfigs | undefined> {
+  const raw = await modelConfig(dir);
+  const prepared = await readNormalization(dir);
+  if (raw === undefined && prepared === undefined) return undefined;
+  const widths = ['hidden_size', 'output_hidden_size']
+    .map((key) => raw?.[key])
+    .filter((value) => typeof value === 'number');
+  const config = raw && hubertConfig(raw, dir, prepared);
+  return {
+    files: [
+      ...(raw === undefined ? [] : [join(dir, 'config.json')]),
+      ...(prepared === undefined ? [] : [join(dir, 'preprocessor_config.json')]),
+    ],
+    config,
+    hiddenSize: widths[0],
+    prepared,
+    widths,
+  };
+}
+
+/** config.json where it is a model's: a file of this name may be anything. */
+async function modelConfig(dir: string): Promise<Record<string, unknown> | undefined> {
+  if (!(await pathExists(join(dir, 'config.json')))) return undefined;
+  const raw = await readConfig(dir);
+  return typeof raw.model_type === 'string' ? raw : undefined;
+}
+
+/** undefined for another model, and for a HuBERT that emoq has no graph of: exported, it runs all the same. */
+function hubertConfig(
+  raw: Readonly<Record<string, unknown>>,
+  dir: string,
+  prepared: boolean | undefined,
+): HubertConfig | undefined {
+  const preprocessor = prepared === undefined ? {} : { do_normalize: prepared };
+  try {
+    return parseHubertConfig(raw, join(dir, 'config.json'), {
+      raw: preprocessor,
+      path: join(dir, 'preprocessor_config.json'),
+    });
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
+
+/** What `emoq export encoder` notes in the file. @throws InputError for audio at another rate */
+function notedNormalization({ path, metadata }: DescribedGraph): boolean | undefined {
+  const { sampling_rate_hz: rate = '16000', do_normalize: normalized = '' } = metadata;
+  if (rate !== '16000') {
+    throw new InputError(`encoder ${path} is for audio at ${rate} Hz; emoq gives it 16,000 Hz`);
+  }
+  return normalized === '' ? undefined : normalized === 'true';
+}

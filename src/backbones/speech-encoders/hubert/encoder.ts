@@ -1,0 +1,73 @@
+/** @file The HuBERT encoder (Hsu et al., 2021) as a graph fragment, in the base and the large variant. */
+
+import { add, cast, mul, unsqueeze, type Value, withScope } from '../../../engine/onnx/index.js';
+import { attentionBias, dense, norm, under, type Weights } from '../../../nn/index.js';
+import type { HubertConfig } from './config.js';
+import { featureEncoder, type GroupNormSteps } from './feature-encoder.js';
+import { positionalConvolution, transformerLayer } from './transformer.js';
+
+export interface HubertInputs {
+  /** Waveforms at 16 kHz, float32 [N, samples], normalised where the checkpoint asks for it, zeros behind each clip. */
+  readonly inputValues: Value;
+  /** int64 [N, samples]: 1 on real samples, then 0. */
+  readonly attentionMask: Value;
+}
+
+export interface HubertOptions {
+  /**
+   * Time steps over which the group norm of the base variant takes its mean and variance.
+   * `real`, the default: those of the clip, so that a clip has the same features whatever it is padded with.
+   * `padded`: all of the batch's, padding included, as in transformers' HubertModel. That is the same function at every
+   * position of a padded batch, for graphs that others compare with it; a clip's features then depend on its batch.
+   * Without padding, and for the large variant, which has no group norm, both are the same.
+   */
+  readonly groupNormSteps?: GroupNormSteps;
+}
+
+export interface HubertOutputs {
+  /** [N, frames, hiddenSize]; without meaning where the frame mask is 0. */
+  readonly lastHiddenState: Value;
+  /**
+   * int64 [N, frames]: 1 on frames that see only real samples. It is HubertModel's, but for a row too short for a
+   * frame: such a row has none here, while HubertModel's index of its last frame runs round to the end.
+   */
+  readonly frameMask: Value;
+}
+
+/**
+ * Waveforms to hidden states, 50 frames a second. A clip gives the same frames alone and padded in a batch, unless
+ * the options ask for HubertModel's own group norm.
+ */
+export function hubertEncoder(
+  weights: Weights,
+  config: HubertConfig,
+  inputs: HubertInputs,
+  { groupNormSteps = 'real' }: HubertOptions = {},
+): HubertOutputs {
+  const { graph } = inputs.inputValues;
+  const scoped = <T>(name: string, build: () => T): T => withScope(graph, name, build);
+  const { features, frameMask } = scoped('feature_extractor', () =>
+    featureEncoder(weights, config, inputs, groupNormSteps),
+  );
+  const projected = scoped('feature_projection', () => {
+    const projection = under(weights, 'feature_projection.');
+    const normed = config.featProjLayerNorm
+      ? norm(projection, 'layer_norm', features, config.layerNormEps)
+      : features;
+    return dense(projection, 'projection', normed, config.hiddenSize);
+  });
+  const lastHiddenState = scoped('encoder', () => {
+    const finalNorm = (x: Value): Value => norm(weights, 'encoder.layer_norm', x, config.layerNormEps);
+    const real = mul(projected, unsqueeze(cast(frameMask, projected.dtype), [2]));
+    const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
+    const placed = add(real, position);
+    const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
+    let hidden = config.doStableLayerNorm ? placed : finalNorm(placed);
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+      const name = `layers.${layer}`;
+      hidden = scoped(name, () => transformerLayer(under(weights, `encoder.${name}.`), config, hidden, bias));
+    }
+    return config.doStableLayerNorm ? finalNorm(hidden) : hidden;
+  });
+  return { lastHiddenState, frameMask };
+}

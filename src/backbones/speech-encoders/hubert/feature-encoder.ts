@@ -1,0 +1,169 @@
+/**
+ * @file HuBERT's convolutional feature encoder (Hsu et al., 2021; Baevski et al., 2020): waveform to one vector for
+ * each 20 ms.
+ *
+ * Everything is kept as [N, T, channels], and a convolution is one matrix product over the gathered windows. That
+ * runs at the rate of the matrix product, needs no transpose for the layer norms, no search for an algorithm on
+ * CUDA, and computes each frame by itself: a clip's bits do not depend on the clips beside it.
+ */
+
+import {
+  add,
+  arange,
+  cast,
+  constant,
+  convLength,
+  type Dim,
+  div,
+  gather,
+  gelu,
+  layerNorm,
+  less,
+  linear,
+  matmul,
+  max,
+  min,
+  mul,
+  reduceSum,
+  reshape,
+  sizeOf,
+  sqrt,
+  squeeze,
+  sub,
+  transpose,
+  unsqueeze,
+  type Value,
+  withScope,
+} from '../../../engine/onnx/index.js';
+import { int64 } from '../../../engine/tensor/index.js';
+import { under, type Weights } from '../../../nn/index.js';
+import type { HubertConfig } from './config.js';
+
+/** PyTorch's default for the norms inside the feature encoder; the config's layer_norm_eps does not reach them. */
+const CONV_NORM_EPSILON = 1e-5;
+
+/** What a group norm's mean and variance are over: the real time steps of each clip, or the padding too. */
+export type GroupNormSteps = 'real' | 'padded';
+
+/**
+ * Convolutions, norms and GELU.
+ * @param inputValues float32 [N, samples]
+ * @param attentionMask int64 [N, samples], 1 on real samples, which come first
+ * @param groupNormSteps concerns the base variant only
+ * @returns features [N, frames, convDim.at(-1)] and frameMask int64 [N, frames]
+ */
+export function featureEncoder(
+  weights: Weights,
+  config: HubertConfig,
+  { inputValues, attentionMask }: { inputValues: Value; attentionMask: Value },
+  groupNormSteps: GroupNormSteps,
+): { features: Value; frameMask: Value } {
+  let features = unsqueeze(inputValues, [2]); // [N, samples, 1]
+  let lengths = reduceSum(attentionMask, [1]); // [N]
+  config.convDim.forEach((channels, layer) => {
+    const layerWeights = under(weights, `feature_extractor.conv_layers.${layer}.`);
+    withScope(features.graph, `conv_layers.${layer}`, () => {
+      lengths = convFrames(lengths, config.convKernel[layer]!, config.convStride[layer]!);
+      features = convolution(under(layerWeights, 'conv.'), config, layer, features);
+      if (config.featExtractNorm === 'layer') {
+        const [scale, bias] = ['weight', 'bias'].map((name) =>
+          layerWeights(`layer_norm.${name}`, [channels]),
+        );
+        features = layerNorm(features, scale!, bias!, CONV_NORM_EPSILON);
+      } else if (layer === 0) {
+        const mean = timeMean(features, groupNormSteps === 'real' ? lengths : undefined);
+        features = timeNorm(under(layerWeights, 'layer_norm.'), features, mean);
+      }
+      features = gelu(features);
+    });
+  });
+  return { features, frameMask: validFrames(lengths, features) };
+}
+
+/** x [N, T, in] -> [N, T', channels], weight [channels, in, kernel] of the checkpoint. */
+function convolution(weights: Weights, config: HubertConfig, layer: number, x: Value): Value {
+  const { graph } = x;
+  const [, length, width] = x.shape as [Dim, Dim, number];
+  const [channels, kernel] = [config.convDim[layer]!, config.convKernel[layer]!];
+  const stride = config.convStride[layer]!;
+  const frames = convFrames(sizeOf(x, 1), kernel, stride);
+  const starts = mul(arange(frames, lengthAfter(config, layer, length)), stride);
+  const taps = constant(graph, int64([1, kernel], [...Array(kernel).keys()]));
+  const windows = gather(x, add(unsqueeze(starts, [1]), taps), 1); // [N, T', kernel, in]
+  const rows = reshape(windows, [...windows.shape.slice(0, 2), kernel * width]);
+  // In the windows' order: a constant of at most 3 MB, folded when the session loads.
+  const inOrder = transpose(weights('weight', [channels, width, kernel]), [0, 2, 1]);
+  const weight = reshape(inOrder, [channels, kernel * width]);
+  return linear(rows, weight, config.convBias ? weights('bias', [channels]) : undefined);
+}
+
+/** A convolution's length: worked out where it is known, else a name that reads better in a viewer than the formula. */
+function lengthAfter({ convDim, convKernel, convStride }: HubertConfig, layer: number, length: Dim): Dim {
+  if (typeof length === 'number') return convLength(length, convKernel[layer]!, convStride[layer]!);
+  return layer === convDim.length - 1 ? 'frames' : `frames_${layer}`;
+}
+
+/** The mean of values [N, T, channels] over time: [N, 1, channels]. */
+type TimeMean = (values: Value) => Value;
+
+/**
+ * Time is summed in blocks of so many steps, and then the blocks: one after another, tens of thousands of float32
+ * terms would lose the small ones, and quiet stretches and padding are many small ones.
+ */
+const BLOCK_STEPS = 128;
+
+/** The mean over all time steps of values like x [N, T, channels], or over the first `lengths` int64 [N] of them. */
+function timeMean(x: Value, lengths: Value | undefined): TimeMean {
+  const size = sizeOf(x, 1);
+  const blocks = div(add(size, BLOCK_STEPS - 1), BLOCK_STEPS);
+  const starts = mul(arange(blocks, `${x.shape[1]}_blocks`), BLOCK_STEPS);
+  const steps = constant(x.graph, int64([1, BLOCK_STEPS], [...Array(BLOCK_STEPS).keys()]));
+  const positions = add(unsqueeze(starts, [1]), steps); // [blocks, steps], the last ones beyond T
+  const counted = lengths === undefined ? size : unsqueeze(lengths, [1, 2]); // [] or [N, 1, 1]
+  const weights = unsqueeze(cast(less(unsqueeze(positions, [0]), counted), x.dtype), [2]); // [N or 1, blocks, 1, steps]
+  const count = cast(max(counted, 1), x.dtype);
+  // Products throughout: what onnxruntime's ReduceSum rounds to changes with the number of clips.
+  const ones = unsqueeze(cast(less(starts, size), x.dtype), [0, 1]); // [1, 1, blocks]
+  return (values) => {
+    const blocked = gather(values, min(positions, sub(size, 1)), 1); // [N, blocks, steps, channels]
+    const sums = squeeze(matmul(weights, blocked), [2]); // [N, blocks, channels]
+    return div(matmul(ones, sums), count);
+  };
+}
+
+/**
+ * Group norm with one group for each channel: every channel of x [N, T, channels] is normalised over its own time
+ * steps. Where all steps count, this is PyTorch's GroupNorm.
+ */
+function timeNorm(weights: Weights, x: Value, mean: TimeMean): Value {
+  const channels = x.shape[2] as number;
+  const centred = sub(x, mean(x));
+  const variance = mean(mul(centred, centred)); // [N, 1, channels]
+  const gain = div(weights('weight', [channels]), sqrt(add(variance, CONV_NORM_EPSILON)));
+  return add(mul(centred, gain), weights('bias', [channels]));
+}
+
+export { receptiveField } from './config.js';
+
+/** The part of the config that decides lengths. */
+export type FrameGeometry = Pick<HubertConfig, 'convKernel' | 'convStride'>;
+
+/** Frames of `samples` waveform samples: floor((length - kernel) / stride) + 1 for each layer, never below 0. */
+export function frameCount({ convKernel, convStride }: FrameGeometry, samples: number): number {
+  return convKernel.reduce(
+    (length, kernel, layer) => Math.max(0, Math.floor((length - kernel) / convStride[layer]!) + 1),
+    samples,
+  );
+}
+
+/** {@link frameCount} of one convolution in the graph: lengths int64 [N] -> int64 [N]. */
+export function convFrames(lengths: Value, kernel: number, stride: number): Value {
+  // ONNX divides integers towards zero, so the dividend is kept from going negative: floor and truncation then agree.
+  return div(sub(max(lengths, kernel - stride), kernel - stride), stride);
+}
+
+/** Which frames are real: counts int64 [N] -> int64 [N, T] with 1 below the count, T the size of axis 1 of `like`. */
+export function validFrames(counts: Value, like: Value): Value {
+  const positions = unsqueeze(arange(sizeOf(like, 1), like.shape[1]!), [0]); // [1, T]
+  return cast(less(positions, unsqueeze(counts, [1])), 'int64');
+}

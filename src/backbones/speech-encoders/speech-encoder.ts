@@ -1,0 +1,163 @@
+/** @file The encoder at work: waveforms in, feature matrices out, padded and batched as its graph allows. */
+
+import { InputError } from '../../base/index.js';
+import type { HostedSession } from '../../engine/runtime/index.js';
+import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
+import { receptiveField } from './hubert/config.js';
+import { type FrameGeometry, frameCount } from './hubert/feature-encoder.js';
+
+/** What the encoder makes of one clip. */
+export interface ClipFeatures {
+  readonly frames: number;
+  readonly width: number;
+  /** float32 [frames, width], row-major. */
+  readonly data: Float32Array;
+}
+
+/** An encoder that is ready to run. */
+export interface SpeechEncoder {
+  /** Width of a feature vector. */
+  readonly width: number;
+  /** Length to which the encoder pads a clip of so many samples. Clips that agree in it may be encoded together. */
+  readonly paddedSamples: (samples: number) => number;
+  /**
+   * Features of mono 16 kHz clips in [-1, 1], in the order given. A clip shorter than one frame's receptive field
+   * (400 samples) has silence added up to that length, and so gives one frame.
+   * @throws RangeError for a clip without samples
+   * @throws InputError when the graph gives other frames, or features of another width, than its config says
+   */
+  encode(waveforms: readonly Float32Array[]): Promise<ClipFeatures[]>;
+  /** Frees the session, and its thread where the encoder started it. */
+  close(): Promise<void>;
+}
+
+/** How a graph is fed and read. Both inputs are [N, samples]. */
+export interface EncoderPorts {
+  /** Type of `input_values` (int64 `attention_mask`, where it takes that too). */
+  readonly valuesDtype: 'float32' | 'float16';
+  readonly takesMask: boolean;
+  /** Name of the output [N, frames, width]. */
+  readonly hiddenStates: string;
+  /**
+   * `ignored`: a clip's frames are the same however far it is padded, so clips are padded to few distinct lengths and
+   * run together. `felt`: they are not, so every clip runs by itself and at its own length.
+   */
+  readonly padding: 'ignored' | 'felt';
+}
+
+/** What {@link createSpeechEncoder} must know of the model. */
+export interface EncoderFacts {
+  readonly width: number;
+  /** Where it is a HuBERT's; frames are then known beforehand, which clips that are padded together need. */
+  readonly geometry: FrameGeometry | undefined;
+  /** Waveforms are brought to zero mean and unit variance first. */
+  readonly normalize: boolean;
+}
+
+/**
+ * Batches are padded to a multiple of this (0.25 s). Few distinct lengths let clips share batches exactly, and spare
+ * onnxruntime a new memory plan, and CUDA a new search for algorithms, with almost every batch.
+ */
+const PADDING_STEP_SAMPLES = 4000;
+
+/** What a frame sees in HuBERT, WavLM and wav2vec 2.0, 25 ms: the shortest clip where a graph does not tell its own. */
+const USUAL_RECEPTIVE_FIELD = 400;
+
+/**
+ * Wraps an open session.
+ * @param origin what the graph was read from, for errors
+ * @param onClose runs after the session is freed
+ */
+export function createSpeechEncoder(
+  session: Pick<HostedSession, 'run' | 'dispose'>,
+  facts: EncoderFacts,
+  ports: EncoderPorts,
+  origin: string,
+  onClose: () => Promise<void>,
+): SpeechEncoder {
+  const { width, geometry, normalize } = facts;
+  const padded = (samples: number): number => paddedLength(geometry, ports, samples);
+
+  const encodeBatch = async (waveforms: readonly Float32Array[]): Promise<ClipFeatures[]> => {
+    const length = Math.max(...waveforms.map((waveform) => padded(waveform.length)));
+    const shape = [waveforms.length, length];
+    const values = tensor('float32', shape);
+    const mask = tensor('int64', shape);
+    const lengths = waveforms.map((waveform, row) => {
+      const real = Math.max(waveform.length, shortestClip(geometry));
+      values.data.set(normalize ? normalized(waveform) : waveform, row * length);
+      mask.data.fill(1n, row * length, row * length + real);
+      return real;
+    });
+    const input_values =
+      ports.valuesDtype === 'float32' ? values : tensor('float16', shape, encodeHalf(values.data));
+    const outputs = await session.run({ input_values, ...(ports.takesMask && { attention_mask: mask }) });
+    const hidden = outputs[ports.hiddenStates]!;
+    // Of clips that are padded together a graph does not tell which frames are whose; of one alone all are its own.
+    const framesOf = ports.padding === 'ignored' ? geometry : undefined;
+    const frames = framesOf === undefined ? (hidden.shape[1] ?? 0) : frameCount(framesOf, length);
+    requireShape(hidden, [waveforms.length, frames, width]);
+    const states = float32Of(hidden);
+    return lengths.map((real, row): ClipFeatures => {
+      const start = row * frames * width;
+      const own = framesOf === undefined ? frames : frameCount(framesOf, real);
+      return { frames: own, width, data: states.slice(start, start + own * width) };
+    });
+  };
+
+  const requireShape = ({ shape }: Tensor, expected: readonly number[]): void => {
+    if (shape[1] === 0) {
+      throw new InputError(`encoder ${origin} gave no frame for a clip, which is too short for it`);
+    }
+    if (shape.join() === expected.join()) return;
+    throw new InputError(
+      `encoder ${origin} gave ${ports.hiddenStates} [${shape.join(', ')}] where [${expected.join(', ')}] is expected; give the config.json that it was made with, in its own folder`,
+    );
+  };
+
+  return {
+    width,
+    paddedSamples: padded,
+    async encode(waveforms) {
+      const empty = waveforms.findIndex(({ length }) => length === 0);
+      if (empty >= 0) throw new RangeError(`clip ${empty} has no samples`);
+      if (waveforms.length === 0) return [];
+      if (ports.padding === 'ignored') return encodeBatch(waveforms);
+      const features: ClipFeatures[] = [];
+      for (const waveform of waveforms) features.push(...(await encodeBatch([waveform])));
+      return features;
+    },
+    async close() {
+      await session.dispose();
+      await onClose();
+    },
+  };
+}
+
+/**
+ * Length to which a clip of `samples` is padded when it is encoded alone. Where padding is ignored, clips of equal
+ * padded length may share a batch on the CPU, in any number and order, without a bit of their features changing.
+ */
+export function paddedLength(
+  geometry: FrameGeometry | undefined,
+  { padding }: Pick<EncoderPorts, 'padding'>,
+  samples: number,
+): number {
+  const fewest = Math.max(samples, shortestClip(geometry));
+  return padding === 'felt' ? fewest : Math.ceil(fewest / PADDING_STEP_SAMPLES) * PADDING_STEP_SAMPLES;
+}
+
+function shortestClip(geometry: FrameGeometry | undefined): number {
+  return geometry === undefined ? USUAL_RECEPTIVE_FIELD : receptiveField(geometry);
+}
+
+/** Zero mean and unit variance over the clip: (x - mean) / sqrt(variance + 1e-7), as Wav2Vec2FeatureExtractor has it. */
+function normalized(waveform: Float32Array): Float32Array {
+  let sum = 0;
+  for (const value of waveform) sum += value;
+  const mean = sum / waveform.length;
+  let squares = 0;
+  for (const value of waveform) squares += (value - mean) ** 2;
+  const scale = 1 / Math.sqrt(squares / waveform.length + 1e-7);
+  return waveform.map((value) => (value - mean) * scale);
+}

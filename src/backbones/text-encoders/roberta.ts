@@ -1,0 +1,74 @@
+/** @file The config of a RoBERTa checkpoint (Liu et al., 2019). */
+
+import { join } from 'node:path';
+import { z } from 'zod';
+import { InputError } from '../../base/index.js';
+import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
+import type { RobertaConfig } from '../../nn/index.js';
+import {
+  checkDivides,
+  checkModelType,
+  epsilon,
+  headCount,
+  layerCount,
+  only,
+  parseFields,
+  positionCount,
+  rate,
+  vocabulary,
+  width,
+} from '../config-fields.js';
+
+const robertaFields = z.object({
+  vocab_size: vocabulary.default(50265),
+  hidden_size: width.default(768),
+  num_hidden_layers: layerCount.default(12),
+  num_attention_heads: headCount.default(12),
+  intermediate_size: width.default(3072),
+  hidden_act: only('gelu').default('gelu'),
+  hidden_dropout_prob: rate.default(0.1),
+  attention_probs_dropout_prob: rate.default(0.1),
+  max_position_embeddings: positionCount.default(512),
+  type_vocab_size: vocabulary.default(2),
+  layer_norm_eps: epsilon.default(1e-12),
+  pad_token_id: z.int().nonnegative().default(1),
+  position_embedding_type: only('absolute').default('absolute'),
+  is_decoder: only(false).default(false),
+  add_cross_attention: only(false).default(false),
+});
+
+/** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built. */
+export function parseRobertaConfig(raw: Readonly<Record<string, unknown>>, path: string): RobertaConfig {
+  checkModelType(raw, 'roberta', path);
+  const fields = parseFields(robertaFields, raw, path);
+  checkDivides(path, 'hidden_size', fields.hidden_size, 'num_attention_heads', fields.num_attention_heads);
+  const { pad_token_id: padding, vocab_size: words, max_position_embeddings: positions } = fields;
+  if (padding >= words) {
+    throw new InputError(`model config ${path}: pad_token_id ${padding} is not under vocab_size ${words}`);
+  }
+  // Positions begin behind the padding's, and a text has at least <s> and </s>.
+  if (positions < padding + 3) {
+    throw new InputError(
+      `model config ${path}: max_position_embeddings ${positions} leaves no room for a text; positions begin at pad_token_id + 1 = ${padding + 1}`,
+    );
+  }
+  return {
+    vocabSize: fields.vocab_size,
+    hiddenSize: fields.hidden_size,
+    numHiddenLayers: fields.num_hidden_layers,
+    numAttentionHeads: fields.num_attention_heads,
+    intermediateSize: fields.intermediate_size,
+    maxPositionEmbeddings: fields.max_position_embeddings,
+    typeVocabSize: fields.type_vocab_size,
+    padTokenId: fields.pad_token_id,
+    layerNormEps: fields.layer_norm_eps,
+    hiddenDropoutProb: fields.hidden_dropout_prob,
+    attentionProbsDropoutProb: fields.attention_probs_dropout_prob,
+  };
+}
+
+/** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */
+export async function readRobertaConfig(nameOrPath: string): Promise<RobertaConfig> {
+  const dir = await findCheckpointFolder(nameOrPath);
+  return parseRobertaConfig(await readConfig(dir), join(dir, 'config.json'));
+}

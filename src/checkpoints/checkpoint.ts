@@ -1,0 +1,240 @@
+/** @file Opens a Hugging Face checkpoint folder: its config.json and where each weight lies, without reading weights. */
+
+import { realpath, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { InputError, pathExists, quoted, readJson } from '../base/index.js';
+import { readSafetensorsHeader } from '../engine/tensor/index.js';
+import { findSnapshot, hubCacheFolder, modelCache, publishedModel } from './hub/index.js';
+import { readTorchFile } from './torch-file.js';
+import type { WeightPlace } from './torch-state.js';
+
+/** Where one weight lies. */
+export interface WeightRef extends WeightPlace {
+  /** The key as stored, prefix included. */
+  key: string;
+  /** Absolute path with every link resolved (the Hugging Face cache links into its blobs). */
+  path: string;
+}
+
+/** An opened checkpoint folder. */
+export interface Checkpoint {
+  /** Absolute folder. */
+  dir: string;
+  /** config.json as it is. */
+  config: Record<string, unknown>;
+  /** Weights by key. */
+  weights: ReadonlyMap<string, WeightRef>;
+}
+
+/** A way in which weights are kept: in one file, or in several that an index lists. */
+interface WeightFormat {
+  readonly single: string;
+  readonly index: string;
+  /** Of the files that the index lists. */
+  readonly extension: string;
+  /** Where the weights of one file lie. */
+  readonly read: (path: string) => Promise<ReadonlyMap<string, WeightPlace>>;
+}
+
+/** In the order of preference. */
+const formats: readonly WeightFormat[] = [
+  {
+    single: 'model.safetensors',
+    index: 'model.safetensors.index.json',
+    extension: '.safetensors',
+    read: async (path) => (await readSafetensorsHeader(path)).entries,
+  },
+  {
+    single: 'pytorch_model.bin',
+    index: 'pytorch_model.bin.index.json',
+    extension: '.bin',
+    read: readTorchFile,
+  },
+];
+
+/**
+ * Opens a checkpoint: a folder, or a model id in the Hugging Face cache.
+ * @throws InputError when the folder, its config.json or its weights are missing or broken, or hold an unmerged adapter.
+ */
+export async function openCheckpoint(nameOrPath: string): Promise<Checkpoint> {
+  const checkpoint = await readCheckpoint(await findCheckpointFolder(nameOrPath));
+  refuseAdapters(checkpoint);
+  return checkpoint;
+}
+
+async function readCheckpoint(dir: string): Promise<Checkpoint> {
+  if ((await pathExists(join(dir, 'adapter_config.json'))) && !(await pathExists(join(dir, 'config.json')))) {
+    throw new InputError(
+      `${dir} is an adapter of PEFT (adapter_config.json), not a model; merge it into its model first, with PEFT's merge_and_unload, and give the merged checkpoint`,
+    );
+  }
+  const config = await readConfig(dir);
+  for (const format of formats) {
+    const path = join(dir, format.single);
+    if (await pathExists(path))
+      return { dir, config, weights: await weightsOf(path, await format.read(path)) };
+    if (await pathExists(join(dir, format.index))) {
+      return { dir, config, weights: await shardedWeights(dir, format) };
+    }
+  }
+  const names = formats.map(({ single }) => single).join(' and ');
+  const indices = formats.map(({ index }) => index).join(' or ');
+  throw new InputError(
+    `checkpoint ${dir} holds no weights; looked for ${names}, or ${indices} with its shards`,
+  );
+}
+
+/** One safetensors file as a checkpoint without a config: what a run has trained. @throws InputError */
+export async function openWeightsFile(path: string): Promise<Checkpoint> {
+  if (!(await pathExists(path))) throw new InputError(`weights ${path} do not exist; train first`);
+  return {
+    dir: path,
+    config: {},
+    weights: await weightsOf(path, (await readSafetensorsHeader(path)).entries),
+  };
+}
+
+/** The config.json of a folder. @throws InputError when it is missing or no JSON object. */
+export async function readConfig(dir: string): Promise<Record<string, unknown>> {
+  const path = join(dir, 'config.json');
+  const config = await readJson(path, 'model config');
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw new InputError(`model config ${path} is not a JSON object`);
+  }
+  return config as Record<string, unknown>;
+}
+
+async function shardedWeights(dir: string, format: WeightFormat): Promise<Map<string, WeightRef>> {
+  const path = join(dir, format.index);
+  const index = (await readJson(path, 'weight index')) as { weight_map?: unknown } | null;
+  const map = index?.weight_map;
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) {
+    throw new InputError(`weight index ${path} has no "weight_map" object`);
+  }
+  const keysOfShard = new Map<string, string[]>();
+  for (const [key, shard] of Object.entries(map)) {
+    // A shard lies in the folder itself: a path could point anywhere.
+    if (
+      typeof shard !== 'string' ||
+      !/^[^/\\\p{Cc}]{1,255}$/u.test(shard) ||
+      !shard.endsWith(format.extension)
+    ) {
+      throw new InputError(
+        `weight index ${path} puts ${quoted(key)} into ${quoted(shard)}, not a ${format.extension} file of its folder`,
+      );
+    }
+    const keys = keysOfShard.get(shard);
+    if (keys) keys.push(key);
+    else keysOfShard.set(shard, [key]);
+  }
+  const weights = new Map<string, WeightRef>();
+  // One shard after the other: what reading one takes in memory is bounded, their number is not.
+  for (const [shard, keys] of keysOfShard) {
+    const file = join(dir, shard);
+    if (!(await pathExists(file))) {
+      throw new InputError(
+        `checkpoint ${dir} lacks ${shard}, which ${format.index} lists; download it again`,
+      );
+    }
+    const stored = await weightsOf(file, await format.read(file));
+    for (const key of keys) {
+      const ref = stored.get(key);
+      if (!ref)
+        throw new InputError(`${file} has no weight ${quoted(key)}, though ${format.index} puts it there`);
+      weights.set(key, ref);
+    }
+  }
+  return weights;
+}
+
+/** The weights of one file, which may be reached through links. */
+async function weightsOf(
+  file: string,
+  places: ReadonlyMap<string, WeightPlace>,
+): Promise<Map<string, WeightRef>> {
+  const path = await realpath(file);
+  return new Map([...places].map(([key, place]) => [key, { key, ...place, path }]));
+}
+
+const WHAT_TO_GIVE =
+  'give the path of a folder that holds config.json and model.safetensors or pytorch_model.bin';
+
+/**
+ * The absolute folder of `nameOrPath`: an existing folder, else a model id such as "Qwen/Qwen2.5-7B-Instruct", or a
+ * short name of `emoq pull`, whose snapshot is in the Hugging Face cache ($HF_HUB_CACHE, $HF_HOME/hub or
+ * ~/.cache/huggingface/hub).
+ * @throws InputError that says what was looked for and where.
+ */
+export async function findCheckpointFolder(nameOrPath: string): Promise<string> {
+  if (nameOrPath === '') throw new InputError(`the name of a checkpoint is empty; ${WHAT_TO_GIVE}`);
+  const path = resolve(nameOrPath);
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) return path;
+  if (found) throw new InputError(`checkpoint ${path} is a file, not a folder; ${WHAT_TO_GIVE}`);
+  // Names of one or two parts are model ids; everything else can only have been meant as a path.
+  if (!/^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/.test(nameOrPath)) {
+    throw new InputError(`checkpoint folder ${path} does not exist; ${WHAT_TO_GIVE}`);
+  }
+  const published = publishedModel(nameOrPath);
+  const snapshot = (await findSnapshot(nameOrPath)) ?? (published && (await findSnapshot(published.id)));
+  if (snapshot !== undefined) return snapshot;
+  const { dir } = modelCache(hubCacheFolder(), published?.id ?? nameOrPath);
+  const canBePulled = published !== undefined || nameOrPath.includes('/');
+  const what = canBePulled ? `fetch it with emoq pull ${nameOrPath}, or ${WHAT_TO_GIVE}` : WHAT_TO_GIVE;
+  throw new InputError(
+    `checkpoint "${nameOrPath}" not found: no folder ${path}, and no ${dir} in the Hugging Face cache; ${what}`,
+  );
+}
+
+/** Keys of PEFT's adapters beside, or around, the weights that they adapt. */
+const ADAPTER =
+  /^base_model\.model\.|\.base_layer\.|\.(?:lora_[A-Z]|lora_embedding_[AB]|lora_magnitude_vector|ia3_l|oft_r|hada_w\d_[ab]|modules_to_save)(?:\.|$)/;
+
+/** @throws InputError where an adapter lies among the weights, which would not be applied */
+export function refuseAdapters({ dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>): void {
+  const key = [...weights.keys()].find((name) => ADAPTER.test(name));
+  if (key === undefined) return;
+  throw new InputError(
+    `checkpoint ${dir} holds an adapter that is not merged into its weights (${quoted(key)}); merge it first, with PEFT's merge_and_unload, and give the merged checkpoint`,
+  );
+}
+
+/** Parts of published checkpoints that the encoders' and the language model's own outputs do not depend on. */
+const HARMLESS: Readonly<Record<string, readonly RegExp[]>> = {
+  hubert: [
+    /^(?:hubert\.)?masked_spec_embed$/, // of masking in training
+    /^(?:lm_head|classifier|projector|quantizer|project_q|project_hid|final_proj)\./, // heads of other tasks
+    /^(?:layer_weights|label_embs_concat)$/,
+  ],
+  roberta: [
+    /^(?:roberta\.)?pooler\./,
+    /^(?:roberta\.)?embeddings\.(?:position_ids|token_type_ids)$/, // counted, not learned
+    /^(?:lm_head|classifier|qa_outputs|cls)(?:\.|$)/,
+  ],
+  qwen2: [
+    /(?:^|\.)rotary_emb\.inv_freq$/, // computed from the config
+    /^lm_head\.weight$/, // unread only where it is the word embeddings
+    /^(?:score|v_head|classifier|qa_outputs)\./,
+  ],
+};
+
+/**
+ * Says which weights a model leaves unread that may matter; undefined where it leaves none.
+ * @param read keys that the model reads, as they are stored
+ */
+export function unreadWeights(
+  { dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>,
+  modelType: keyof typeof HARMLESS & string,
+  read: ReadonlySet<string>,
+): string | undefined {
+  const stored = new Set([...weights.values()].map(({ key }) => key));
+  const unread = [...stored].filter(
+    (key) => !read.has(key) && !HARMLESS[modelType]!.some((pattern) => pattern.test(key)),
+  );
+  if (unread.length === 0) return undefined;
+  const [which, are] =
+    unread.length === 1
+      ? [`a weight, ${quoted(unread[0])},`, 'it is']
+      : [`${unread.length} weights, such as ${quoted(unread[0])},`, 'they are'];
+  return `${dir} holds ${which} that a ${modelType} of its config.json does not have; ${are} not used: make sure that config.json and weights belong together`;
+}

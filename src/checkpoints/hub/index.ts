@@ -1,0 +1,7 @@
+/** @file Models fetched from the Hugging Face hub into its cache, and found there. */
+
+export { type HubAccess, openHub } from './access.js';
+export { cachedBytes, findSnapshot, hubCacheFolder, modelCache, snapshotOf } from './cache.js';
+export { missingBytes, type PullPlan, planPull } from './plan.js';
+export { type ModelRequest, parseModelName, publishedModel, publishedModels } from './published-models.js';
+export { checkDiskSpace, fetchModel, otherMain } from './pull.js';

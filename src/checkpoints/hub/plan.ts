@@ -1,0 +1,210 @@
+/** @file What a pull would do: which files at which commit, and what of them is in the cache already. */
+
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError, mapConcurrently, UnavailableError } from '../../base/index.js';
+import type { HubAccess } from './access.js';
+import { type ModelCache, modelCache, readRef, sizeOf } from './cache.js';
+import { checkpointFiles, holdsCheckpoint } from './checkpoint-files.js';
+import { answerError, persist } from './failures.js';
+import type { ModelRequest } from './published-models.js';
+import { requestHub, textOf } from './request.js';
+
+/** A file of a checkpoint, and what of it is here. */
+export interface PlannedFile extends HubFile {
+  /** Its size where it is here, less where a part is, else 0. */
+  readonly presentBytes: number;
+}
+
+export interface PullPlan extends ModelRequest {
+  readonly commit: string;
+  /** Folder of the snapshot, absolute. */
+  readonly snapshot: string;
+  readonly files: readonly PlannedFile[];
+  /** Why the hub was not asked, where it was not: then the files are those in the cache. */
+  readonly unchecked?: string;
+}
+
+/** Tries after the first to get the list of files: somebody waits, and nothing has been fetched yet. */
+const LISTING_RETRIES = 3;
+const LISTING_REQUESTS = 8;
+
+/**
+ * Asks the hub what a model consists of. Without network the cache answers, if it has the revision: a commit, or a
+ * branch or tag by the commit that it had when it was last fetched. Weights and config.json must be whole then; what
+ * else the hub has cannot be known.
+ * @throws InputError when the hub does not have it or does not give it, UnavailableError when it cannot be asked
+ */
+export async function planPull(access: HubAccess, request: ModelRequest): Promise<PullPlan> {
+  const { id } = request;
+  const model = modelCache(access.cacheFolder, id);
+  const cached = await cachedPlan(model, request);
+  if (access.offlineBy !== undefined) {
+    const why = `${access.offlineBy} is set`;
+    if (cached) return { ...cached, unchecked: why };
+    throw new InputError(
+      `${why}, and ${id} at revision "${request.revision}" is not whole in ${access.cacheFolder}; unset it to fetch the model`,
+    );
+  }
+  try {
+    // Who has the model already need not wait for a hub that does not answer.
+    const patience = { retries: cached ? 0 : LISTING_RETRIES, needsNetwork: true };
+    return await persist(access, { what: id, ...patience }, async () => {
+      const listing = await listModel(access, request);
+      return await planOf(access, request, model, listing);
+    });
+  } catch (error) {
+    if (cached && error instanceof UnavailableError) return { ...cached, unchecked: error.message };
+    throw error;
+  }
+}
+
+/** Bytes that a plan has still to fetch. */
+export function missingBytes({ files }: PullPlan): number {
+  return files.reduce((sum, { sizeBytes, presentBytes }) => sum + sizeBytes - presentBytes, 0);
+}
+
+async function planOf(
+  access: HubAccess,
+  request: ModelRequest,
+  model: ModelCache,
+  listing: Listing,
+): Promise<PullPlan> {
+  const { commit, paths } = listing;
+  const files = await mapConcurrently(
+    checkpointFiles(request.id, paths),
+    LISTING_REQUESTS,
+    async (path) => {
+      const file = await listing.describe(path);
+      return { ...file, presentBytes: await presentBytes(model, commit, file) };
+    },
+    access.signal,
+  );
+  return { ...request, commit, snapshot: model.snapshot(commit), files };
+}
+
+/** What of a file is here: a blob, a plain file in the snapshot (where links cannot be made), or a part. */
+async function presentBytes(model: ModelCache, commit: string, file: HubFile): Promise<number> {
+  const whole = [join(model.snapshot(commit), file.path), model.blob(file.etag)];
+  for (const path of whole) if ((await sizeOf(path)) === file.sizeBytes) return file.sizeBytes;
+  const part = (await sizeOf(model.partial(file.etag))) ?? 0;
+  return part <= file.sizeBytes ? part : 0;
+}
+
+/** The plan of a snapshot that is in the cache with whole weights. */
+async function cachedPlan(model: ModelCache, request: ModelRequest): Promise<PullPlan | undefined> {
+  const { revision } = request;
+  const commit = /^[0-9a-f]{40}$/.test(revision) ? revision : await readRef(model, revision);
+  if (commit === undefined) return undefined;
+  const snapshot = model.snapshot(commit);
+  const names = await readdir(snapshot).catch(() => []);
+  const files = await Promise.all(
+    names.map(async (path) => ({ path, sizeBytes: await sizeOf(join(snapshot, path)) })),
+  );
+  const present = files.flatMap(({ path, sizeBytes }) =>
+    // A link into nowhere has no size; the hash is the hub's to tell.
+    sizeBytes === undefined ? [] : [{ path, sizeBytes, presentBytes: sizeBytes, etag: '' }],
+  );
+  if (!holdsCheckpoint(present.map(({ path }) => path))) return undefined;
+  return { ...request, commit, snapshot, files: present };
+}
+
+/** A file of a repository at a commit. */
+export interface HubFile {
+  /** Its name in the repository. */
+  readonly path: string;
+  /** SHA-256 of a large (LFS) file, git's hash of a small one: both say what the content must be. */
+  readonly etag: string;
+  readonly sizeBytes: number;
+}
+
+export interface Listing {
+  readonly commit: string;
+  /** Names of all files. */
+  readonly paths: readonly string[];
+  /** Size and hash of a file. @throws as `listModel` */
+  describe(path: string): Promise<HubFile>;
+}
+
+/** Some hundred bytes for each file: what a repository of a hundred thousand files takes. */
+const MOST_LISTING_BYTES = 1 << 25;
+
+/**
+ * Resolves a revision to its commit and lists the files there, in one request.
+ * @throws InputError (gated, missing), TransientError or UnavailableError
+ */
+export async function listModel(access: HubAccess, { id, revision }: ModelRequest): Promise<Listing> {
+  const path = `/api/models/${id}/revision/${encodeURIComponent(revision)}?blobs=true`;
+  const answer = await requestHub(access, path);
+  if (answer.status !== 200) throw answerError(access, answer, { id, revision });
+  const { sha, siblings } = parseListing(access, await textOf(answer, MOST_LISTING_BYTES));
+  const known = new Map(siblings.map((sibling) => [sibling.rfilename, sibling]));
+  return {
+    commit: sha,
+    paths: [...known.keys()],
+    describe: async (name) => {
+      const { size, blobId, lfs } = known.get(name) ?? {};
+      const etag = lfs?.sha256 ?? blobId;
+      const sizeBytes = lfs?.size ?? size;
+      // A mirror may list names only.
+      if (!isHash(etag) || !isSize(sizeBytes)) return askForFile(access, { id, revision: sha, file: name });
+      return { path: name, etag, sizeBytes };
+    },
+  };
+}
+
+/** The path of a file at a commit, below the endpoint. */
+export function filePath(id: string, commit: string, path: string): string {
+  return `/${id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+}
+
+/** Size and hash by the headers of the file itself. */
+async function askForFile(
+  access: HubAccess,
+  wanted: { id: string; revision: string; file: string },
+): Promise<HubFile> {
+  const { id, revision, file } = wanted;
+  const answer = await requestHub(access, filePath(id, revision, file), { method: 'HEAD' });
+  const { status, headers } = answer;
+  if (status >= 400) throw answerError(access, answer, wanted);
+  const etag = String(headers['x-linked-etag'] ?? headers.etag ?? '')
+    .replace(/^W\//, '')
+    .replaceAll('"', '');
+  const length = headers['x-linked-size'] ?? (status === 200 ? headers['content-length'] : undefined);
+  const sizeBytes = length === undefined ? undefined : Number(length);
+  if (isHash(etag) && isSize(sizeBytes)) return { path: file, etag, sizeBytes };
+  throw new UnavailableError(
+    `${access.endpoint} gives no size and hash of ${file}, so it could not be checked; HF_ENDPOINT must be a Hugging Face hub or a mirror that keeps its headers`,
+  );
+}
+
+interface Sibling {
+  rfilename: string;
+  size?: number;
+  blobId?: string;
+  lfs?: { sha256?: string; size?: number } | null;
+}
+
+function parseListing(access: HubAccess, text: string): { sha: string; siblings: Sibling[] } {
+  try {
+    const { sha, siblings } = JSON.parse(text);
+    const isListing =
+      /^[0-9a-f]{40}$/.test(sha) &&
+      Array.isArray(siblings) &&
+      siblings.every((sibling) => typeof sibling?.rfilename === 'string');
+    if (isListing) return { sha, siblings };
+  } catch {
+    // said below
+  }
+  throw new UnavailableError(
+    `${access.endpoint} does not answer as a Hugging Face hub does (no list of files); check HF_ENDPOINT, and that no proxy or login page answers in its place`,
+  );
+}
+
+function isHash(value: string | undefined): value is string {
+  return value !== undefined && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(value);
+}
+
+function isSize(value: number | undefined): value is number {
+  return Number.isSafeInteger(value) && value! >= 0;
+}

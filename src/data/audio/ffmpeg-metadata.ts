@@ -1,0 +1,195 @@
+/**
+ * @file Which ffmpeg there is and what it lacks of what emoq asks of it. It is looked for as fluent-ffmpeg looks, but
+ * started here, with a time limit: these questions are asked where something may be broken.
+ */
+
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { delimiter, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { pathExists } from '../../base/index.js';
+
+type PartKind = 'decoder' | 'encoder' | 'demuxer' | 'muxer' | 'filter';
+
+/** Something that a build of ffmpeg may have been made without. */
+export interface FfmpegPart {
+  readonly kind: PartKind;
+  readonly name: string;
+  /** What cannot be done without it. */
+  readonly use: string;
+  /** Without it nothing can be decoded. */
+  readonly essential: boolean;
+}
+
+export interface ProgramFacts {
+  readonly path: string;
+  /** As the program says, such as `5.1.9-0+deb12u1`. */
+  readonly version: string;
+}
+
+export interface FfmpegFacts extends ProgramFacts {
+  readonly missing: readonly FfmpegPart[];
+}
+
+/** Names of decoders are those of codecs; the video in MELD's containers is never decoded. */
+export const FFMPEG_PARTS: readonly FfmpegPart[] = [
+  ...essential('encoder', 'pcm_f32le'),
+  ...essential('muxer', 'wav'),
+  ...essential('filter', 'aresample'),
+  ...forUse('WAV files', ['demuxer', 'wav'], ['decoder', 'pcm_s16le', 'pcm_s24le', 'pcm_f32le']),
+  ...forUse("MELD's clips (MP4)", ['demuxer', 'mov'], ['decoder', 'aac']),
+  ...forUse('FLAC corpora', ['demuxer', 'flac'], ['decoder', 'flac'], ['encoder', 'flac'], ['muxer', 'flac']),
+  ...forUse('MP3 recordings', ['demuxer', 'mp3'], ['decoder', 'mp3']),
+  ...forUse('Ogg and WebM recordings', ['demuxer', 'ogg', 'matroska'], ['decoder', 'opus', 'vorbis']),
+  ...forUse('the audio of reports', ['encoder', 'libmp3lame'], ['muxer', 'mp3']),
+];
+
+/** A listing takes milliseconds; a wrapper script, a slow disk or a busy machine may make that seconds. */
+const TIME_LIMIT_MS = 20_000;
+const LISTINGS = ['version', 'codecs', 'formats', 'filters'] as const;
+
+/**
+ * The program that fluent-ffmpeg uses: the one that FFMPEG_PATH (FFPROBE_PATH) names where that exists, else the one on
+ * the path.
+ * @returns undefined where there is none
+ */
+export async function findProgram(name: 'ffmpeg' | 'ffprobe'): Promise<string | undefined> {
+  const named = process.env[`${name.toUpperCase()}_PATH`];
+  if (named && (await pathExists(named))) return named;
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    const path = join(resolve(folder), process.platform === 'win32' ? `${name}.exe` : name);
+    if (await isProgram(path)) return path;
+  }
+  return undefined;
+}
+
+/** @throws Error when the program does not run, with a line that says why */
+export async function inspectFfmpeg(path: string): Promise<FfmpegFacts> {
+  const [version, codecs, formats, filters] = (await Promise.all(
+    LISTINGS.map((listing) => output(path, listing)),
+  )) as [string, string, string, string];
+  const present = new Set([...codecParts(codecs), ...formatParts(formats)]);
+  for (const [, name] of filters.matchAll(/^ [TSC.|]{2,3} (\S+)/gm)) present.add(`filter ${name}`);
+  return {
+    path,
+    version: versionOf(version, path),
+    missing: FFMPEG_PARTS.filter(({ kind, name }) => !present.has(`${kind} ${name}`)),
+  };
+}
+
+/**
+ * @param timeLimitMs 0 for none
+ * @throws Error when the program does not run, with a line that says why
+ */
+export async function inspectProgram(path: string, timeLimitMs = TIME_LIMIT_MS): Promise<ProgramFacts> {
+  return { path, version: versionOf(await output(path, 'version', timeLimitMs), path) };
+}
+
+/** ` DEA.L. opus   Opus (decoders: opus libopus ) (encoders: opus libopus )`: a codec alone is its own coder. */
+function* codecParts(listing: string): Generator<string> {
+  for (const [, decodes, encodes, codec, text] of listing.matchAll(/^ (.)(.)[VASDT]... (\S+)(.*)$/gm)) {
+    if (decodes === 'D') yield `decoder ${codec}`;
+    if (encodes !== 'E') continue;
+    const named = /\(encoders: ([^)]*)\)/.exec(text!)?.[1]?.trim();
+    for (const encoder of named?.split(/\s+/) ?? [codec]) yield `encoder ${encoder}`;
+  }
+}
+
+/** ` DE wav    WAV / WAVE`, ` D  mov,mp4,m4a,3gp,3g2,mj2 QuickTime / MOV`; newer ones have a column for devices. */
+function* formatParts(listing: string): Generator<string> {
+  for (const [, reads, writes, names] of listing.matchAll(/^ ([D ])([E ])[d ]?\s+(\S+)/gm)) {
+    for (const name of names!.split(',')) {
+      if (reads === 'D') yield `demuxer ${name}`;
+      if (writes === 'E') yield `muxer ${name}`;
+    }
+  }
+}
+
+function versionOf(text: string, path: string): string {
+  const version = /^ff\w+ version (\S+)/m.exec(text)?.[1];
+  if (version === undefined) throw new Error(`${path} does not say which ffmpeg it is`);
+  return version;
+}
+
+async function output(
+  path: string,
+  listing: (typeof LISTINGS)[number],
+  timeLimitMs = TIME_LIMIT_MS,
+): Promise<string> {
+  try {
+    const child = promisify(execFile)(path, ['-hide_banner', `-${listing}`], {
+      timeout: timeLimitMs,
+      killSignal: 'SIGKILL',
+      maxBuffer: 4 << 20,
+    });
+    child.child.stdin?.end();
+    return (await child).stdout;
+  } catch (error) {
+    const { killed, code, signal } = error as { killed?: boolean; code?: unknown; signal?: unknown };
+    const why = killed
+      ? `did not answer within ${timeLimitMs / 1000} s`
+      : `does not run (${signal ?? (typeof code === 'number' ? `exit code ${code}` : code)})`;
+    throw new Error(`${path} ${why}`);
+  }
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found?.isFile()) return false;
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+function essential(kind: PartKind, name: string): FfmpegPart[] {
+  return [{ kind, name, use: 'decoding', essential: true }];
+}
+
+function forUse(use: string, ...parts: readonly (readonly [PartKind, ...string[]])[]): FfmpegPart[] {
+  return parts.flatMap(([kind, ...names]) => names.map((name) => ({ kind, name, use, essential: false })));
+}
+
+/** Demuxers of recordings that hold their sound in themselves, by ffmpeg's names. */
+const FORMATS = [
+  ...['wav', 'w64', 'aiff', 'au', 'caf', 'sox', 'voc', 'nistsphere', 'ircam', 'avr', 'iff', 'pvf'],
+  ...['flac', 'ape', 'wv', 'tta', 'tak', 'shn', 'dsf', 'oma', 'mlp', 'truehd'],
+  ...['mp3', 'aac', 'loas', 'ogg', 'ac3', 'eac3', 'dts', 'dtshd', 'mpc', 'mpc8', 'xwma', 'wve'],
+  ...[
+    'amr',
+    'amrnb',
+    'amrwb',
+    'gsm',
+    'g722',
+    'g723_1',
+    'g729',
+    'qcp',
+    'sln',
+    'aptx',
+    'sbc',
+    'codec2',
+    'spdif',
+  ],
+  ...['mov', 'mp4', 'm4a', '3gp', '3g2', 'mj2', 'matroska', 'webm', 'avi', 'asf', 'flv'],
+  ...['mpeg', 'mpegts', 'mpegvideo', 'mxf', 'gxf', 'dv', 'rm', 'nut', 'wtv'],
+] as const;
+
+/** Options for an input that is a file. */
+export const FILE_INPUT_OPTIONS: readonly string[] = restricted('file', FORMATS.join(','));
+
+/** Options for an input that comes through a pipe in one format. */
+export function pipeInputOptions(format: string): readonly string[] {
+  return restricted('pipe', format);
+}
+
+function restricted(protocol: string, formats: string): string[] {
+  return ['-protocol_whitelist', protocol, '-format_whitelist', formats];
+}
+
+/** The format, in words, of a file that ffmpeg refused because it is not on the list: newer versions do not name it. */
+export function refusedFormat(said: string): string | undefined {
+  const name = /^\[(\S+) @ [^\]]*\] Format not on whitelist/m.exec(said)?.[1];
+  if (name === undefined) return undefined;
+  return name.startsWith('in#') ? 'a format' : `the format "${name}"`;
+}

@@ -1,0 +1,179 @@
+/** @file What is known of a published corpus (`data-manifests/*.yaml`): counts, labels, faults; and checks by them. */
+
+import { fileURLToPath } from 'node:url';
+import { isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import { z } from 'zod';
+import { InputError, oneLine, plainValueOf, readTextFile, sha256Of } from '../../base/index.js';
+import { countLabels, type Utterance } from './manifest.js';
+import type { LabelCounts } from './manifest-info.js';
+
+const counts = z.record(z.string(), z.number().int().min(0));
+const seconds = z.number().min(0);
+
+const factsSchema = z.strictObject({
+  corpus: z.string().min(1),
+  title: z.string().min(1),
+  source: z.string(),
+  licence: z.string(),
+  /** The release's own label codes -> names; corpora with plain names have none. */
+  codes: z.record(z.string(), z.string()).optional(),
+  labels: z.array(z.string()).min(1),
+  /** Keys are labels, or several joined by `+` and counted together. */
+  counts: z.strictObject({
+    total: counts.optional(),
+    split: z.record(z.string(), counts).optional(),
+    session: z.record(z.string(), counts).optional(),
+  }),
+  /** Label sets and parts of published work, keys as in recipes; counts per split or session. */
+  views: z.record(
+    z.string(),
+    z.strictObject({
+      labels: z.array(z.string()).min(1),
+      label_map: z.record(z.string(), z.string()).optional(),
+      id_pattern: z.string().optional(),
+      counts,
+    }),
+  ),
+  known_bad: z.array(z.strictObject({ id: z.string(), fault: z.string() })),
+  clip_rule: z
+    .strictObject({
+      factor: z.number().min(1),
+      slack_sec: seconds,
+      longest_sec: seconds,
+      shortest_annotation_sec: seconds,
+    })
+    .optional(),
+  wrong_annotations: z
+    .array(
+      z.strictObject({
+        id: z.string(),
+        annotated_sec: seconds,
+        first_sec: seconds.optional(),
+        last_sec: seconds.optional(),
+      }),
+    )
+    .optional(),
+});
+
+export type CorpusFacts = z.infer<typeof factsSchema> & {
+  /** Of the file: another version of the facts is another preparation. */
+  sha256: string;
+};
+
+/** The file that comes with emoq for a corpus. */
+export function corpusFactsPath(corpus: 'meld' | 'iemocap'): string {
+  return fileURLToPath(new URL(`../../../data-manifests/${corpus}.yaml`, import.meta.url));
+}
+
+/** Reads a facts file. @throws InputError naming file, line and column, or file and key. */
+export async function readCorpusFacts(path: string): Promise<CorpusFacts> {
+  const { text, value } = await readYamlFile(path, 'corpus facts');
+  const parsed = factsSchema.safeParse(value);
+  if (parsed.success) return { ...parsed.data, sha256: sha256Of(text) };
+  const [issue] = parsed.error.issues;
+  throw new InputError(oneLine(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`));
+}
+
+/** Every count that differs from the facts, in words; empty when all agree. */
+export function countDifferences(facts: CorpusFacts, utterances: readonly Utterance[]): string[] {
+  const found = countLabels(utterances);
+  const differences = compare('', facts.counts.total, found.total);
+  for (const kind of ['split', 'session'] as const) {
+    for (const [name, expected] of Object.entries(facts.counts[kind] ?? {})) {
+      differences.push(...compare(`${kind} ${name}: `, expected, found[kind]?.[name] ?? {}));
+    }
+    for (const name of Object.keys(found[kind] ?? {})) {
+      if (facts.counts[kind] && !Object.hasOwn(facts.counts[kind], name))
+        differences.push(`${kind} ${name} is unknown`);
+    }
+  }
+  return differences;
+}
+
+/**
+ * One line for a list of differences. Long lists are cut: the first ones show what is wrong.
+ * @throws InputError always.
+ */
+export function refuseDifferences(what: string, differences: readonly string[]): never {
+  const shown = differences.slice(0, 20).join('; ');
+  const more = differences.length > 20 ? `; and ${differences.length - 20} more` : '';
+  throw new InputError(
+    `${what} is not as expected: ${shown}${more}. Complete it, or pass --allow-incomplete to go on and record this in the manifest`,
+  );
+}
+
+function compare(where: string, expected: LabelCounts | undefined, found: LabelCounts): string[] {
+  return Object.entries(expected ?? {}).flatMap(([labels, count]) => {
+    const have = labels
+      .split('+')
+      .reduce((sum, label) => sum + (Object.hasOwn(found, label) ? found[label]! : 0), 0);
+    return have === count ? [] : [`${where}${labels} ${have} instead of ${count}`];
+  });
+}
+
+export interface YamlFile {
+  readonly text: string;
+  readonly value: unknown;
+}
+
+/**
+ * Reads a YAML file of one document: keys are texts, each there once, aliases stand for something, and there are no
+ * merge keys or tags.
+ * @param what the file is, for messages.
+ * @param schema 'failsafe' leaves every value as the text that it is: 03 is a label, not a number.
+ * @throws InputError, one line, naming file, line and column.
+ */
+export async function readYamlFile(
+  path: string,
+  what: string,
+  schema: 'core' | 'failsafe' = 'core',
+): Promise<YamlFile> {
+  const text = await readTextFile(path, what);
+  const lines = new LineCounter();
+  const refuse = (offset: number | undefined, problem: string): never => {
+    const { line, col } = lines.linePos(offset ?? 0);
+    throw new InputError(`${path}, line ${line}, column ${col}: ${problem}`);
+  };
+  const odd = text.indexOf('\ufffd'); // what stands for bytes that are none of UTF-8
+  if (odd >= 0) {
+    const { length } = text.slice(0, odd).split('\n');
+    throw new InputError(`${path}, line ${length}: not UTF-8 text; save it as UTF-8`);
+  }
+  const parsed = plainValueOf(text, () => parsedValue(text, lines, schema, refuse));
+  if ('value' in parsed) return { text, value: parsed.value };
+  throw new InputError(
+    oneLine(parsed.problem.startsWith(path) ? parsed.problem : `${path}: ${parsed.problem}`),
+  );
+}
+
+function parsedValue(
+  text: string,
+  lines: LineCounter,
+  schema: 'core' | 'failsafe',
+  refuse: (offset: number | undefined, problem: string) => never,
+): unknown {
+  const document = parseDocument(text, {
+    ...{ prettyErrors: false, schema, lineCounter: lines, merge: false },
+    logLevel: 'error', // else what it thinks odd would go to stderr beside what we say of it
+  });
+  const [problem] = [...document.errors, ...document.warnings];
+  if (problem) refuse(problem.pos[0], problem.message.split('\n')[0]!);
+  const at = (node: Node): number | undefined => node.range?.[0];
+  visit(document, {
+    Alias(_, node) {
+      const isKnown = node.resolve(document) !== undefined;
+      if (!isKnown)
+        refuse(at(node), `there is no &${node.source} before *${node.source}; write the value out`);
+    },
+    Pair(_, { key }) {
+      if (!isScalar(key) || (typeof key.value === 'object' && key.value !== null)) {
+        const node = key as Node | null;
+        refuse(node?.range?.[0], 'a key must be a text, not a list or a map');
+      } else if (key.value === '<<') refuse(at(key), '<< is a merge key of YAML; write the keys out');
+      else if (key.value === '__proto__' && schema === 'core') {
+        refuse(at(key), '__proto__ is no key of this file');
+      }
+    },
+  });
+  return document.toJS(); // aliases of aliases, a small file that stands for a huge one, are refused here
+}

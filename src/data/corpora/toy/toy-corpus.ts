@@ -1,0 +1,179 @@
+/** @file The toy corpus as a plan: who says what, how aroused, in which order; and the samples of each utterance. */
+
+import { readFile } from 'node:fs/promises';
+import {
+  defaultJobs,
+  InputError,
+  InterruptedError,
+  mapConcurrently,
+  writeFileAtomic,
+} from '../../../base/index.js';
+import { seededRandom } from '../../../engine/tensor/index.js';
+import type { PreparationControls } from '../clips/index.js';
+import type { CorpusCounts } from '../manifest-info.js';
+import { type Arousal, layOutUtterance, syllablesOfText, type Utterance } from './prosody.js';
+import { drawSpeakers, sentenceSource, type ToySpeaker, type Valence } from './sentences.js';
+import { SAMPLE_RATE_HZ, sampleCount, synthesize } from './voice.js';
+
+/** The emotion of each corner: the voice alone tells high from low, the words alone tell positive from negative. */
+export const TOY_CLASSES = [
+  { label: 'neutral', arousal: 'low', valence: 'positive' },
+  { label: 'happy', arousal: 'high', valence: 'positive' },
+  { label: 'sad', arousal: 'low', valence: 'negative' },
+  { label: 'angry', arousal: 'high', valence: 'negative' },
+] as const satisfies readonly { label: string; arousal: Arousal; valence: Valence }[];
+
+export type ToyLabel = (typeof TOY_CLASSES)[number]['label'];
+
+export interface ToyOptions {
+  readonly seed: number;
+  /** At least 5. */
+  readonly speakers: number;
+  /** A multiple of 4: every speaker has as many utterances of each class. */
+  readonly utterancesPerSpeaker: number;
+  /** The voice says the transcript instead of meaningless syllables. */
+  readonly spoken: boolean;
+}
+
+export interface ToyUtterance {
+  /** Tells the place in a random order and nothing else. */
+  readonly id: string;
+  readonly speaker: ToySpeaker;
+  readonly label: ToyLabel;
+  readonly arousal: Arousal;
+  readonly text: string;
+  /**
+   * Where the clip's length lies in the range of lengths, in [0, 1). A speaker's classes share their values, so that
+   * the lengths of one class are those of every other.
+   */
+  readonly stretch: number;
+}
+
+export interface ToyPlan {
+  readonly options: ToyOptions;
+  readonly speakers: readonly ToySpeaker[];
+  /** In corpus order, which is random. */
+  readonly utterances: readonly ToyUtterance[];
+}
+
+/** Far below the number of distinct sentences, so that the search for an unused one stays short. */
+const MAX_UTTERANCES = 20_000;
+
+/**
+ * Plans a corpus from its seed. Nothing is written and no sound is made.
+ * @throws InputError for a seed, speaker count or utterance count that cannot be.
+ */
+export function planToyCorpus(options: ToyOptions): ToyPlan {
+  const { seed, utterancesPerSpeaker } = options;
+  if (!Number.isSafeInteger(seed)) throw new InputError(`--seed ${seed}: give a whole number`);
+  const speakers = drawSpeakers(seed, options.speakers);
+  const classes = TOY_CLASSES.length;
+  if (
+    !Number.isSafeInteger(utterancesPerSpeaker) ||
+    utterancesPerSpeaker < classes ||
+    utterancesPerSpeaker % classes
+  ) {
+    throw new InputError(
+      `--utterances ${utterancesPerSpeaker}: each speaker says as many of each of the ${classes} classes; give a multiple of ${classes}`,
+    );
+  }
+  const total = speakers.length * utterancesPerSpeaker;
+  if (total > MAX_UTTERANCES) {
+    throw new InputError(
+      `${speakers.length} speakers x ${utterancesPerSpeaker} utterances are ${total}; the toy corpus holds at most ${MAX_UTTERANCES}: give fewer --speakers or --utterances`,
+    );
+  }
+
+  const random = seededRandom(seed, 'toy corpus');
+  const sentence = sentenceSource(random);
+  const said = speakers.flatMap((speaker) =>
+    Array.from({ length: utterancesPerSpeaker / classes }, () => random.uniform()).flatMap((stretch) =>
+      TOY_CLASSES.map(({ label, arousal, valence }) => ({
+        speaker,
+        label,
+        arousal,
+        text: sentence(valence),
+        stretch,
+      })),
+    ),
+  );
+  const utterances = random
+    .shuffle(said)
+    .map((utterance, index) => ({ id: `toy_${String(index + 1).padStart(5, '0')}`, ...utterance }));
+  return { options, speakers, utterances };
+}
+
+/**
+ * The sound of one utterance: mono samples at 16 kHz. It depends on the corpus seed, the utterance's id, its speaker,
+ * arousal and stretch, and on the transcript only where the corpus is spoken.
+ */
+export function renderUtterance(plan: ToyPlan, utterance: ToyUtterance): Float32Array {
+  const random = seededRandom(plan.options.seed, 'toy voice', utterance.id);
+  return synthesize(random, utterance.speaker.voice, layOut(plan, utterance));
+}
+
+/** Length of an utterance's samples in seconds, known without making them. */
+export function utteranceSec(plan: ToyPlan, utterance: ToyUtterance): number {
+  return sampleCount(layOut(plan, utterance)) / SAMPLE_RATE_HZ;
+}
+
+function layOut({ options }: ToyPlan, { id, speaker, arousal, text, stretch }: ToyUtterance): Utterance {
+  const random = seededRandom(options.seed, 'toy prosody', id);
+  const spoken = options.spoken ? syllablesOfText(text) : undefined;
+  return layOutUtterance(random, speaker.voice, arousal, stretch, spoken);
+}
+
+/** The form that a toy corpus is written in: prepared, or as one of the raw releases. */
+export type ToyForm = 'corpus' | 'meld' | 'iemocap';
+
+export interface ToyCorpusOptions extends PreparationControls {
+  /** Folder for everything; a raw tree goes into a folder of its own below it. */
+  readonly out: string;
+  readonly seed?: number | undefined;
+  /** At least 5; 20 by default. An IEMOCAP tree has 10, two for each session. */
+  readonly speakers?: number | undefined;
+  /** A multiple of 4; 32 by default. */
+  readonly utterancesPerSpeaker?: number | undefined;
+  readonly raw?: 'meld' | 'iemocap' | undefined;
+  /** The voice says the transcript. */
+  readonly spoken?: boolean | undefined;
+}
+
+export interface ToyCorpusSummary {
+  readonly form: ToyForm;
+  /** The manifest, or the root of the raw tree. */
+  readonly path: string;
+  readonly utterances: number;
+  readonly speakers: number;
+  readonly durationSec: number;
+  readonly counts: CorpusCounts;
+}
+
+/** Writes one clip for each item. */
+export type ClipWriter = <T>(items: readonly T[], write: (item: T) => Promise<void>) => Promise<void>;
+
+/** @throws InterruptedError from the writer when `signal` fires, naming `out`; clips that are written stay. */
+export function clipWriter(out: string, { jobs, onProgress, signal }: PreparationControls): ClipWriter {
+  return async (items, write) => {
+    let done = 0;
+    const writeOne = async (item: (typeof items)[number]): Promise<void> => {
+      await write(item);
+      done += 1;
+      onProgress?.(done, items.length);
+    };
+    try {
+      await mapConcurrently(items, jobs ?? defaultJobs(), writeOne, signal);
+    } catch (error) {
+      if (!signal?.aborted) throw error;
+      throw new InterruptedError(
+        `stopped with ${done} of ${items.length} clips written to ${out}; run the same command again to go on`,
+      );
+    }
+  };
+}
+
+/** Writes a file unless it holds these bytes already. */
+export async function writeIfChanged(path: string, bytes: Buffer): Promise<void> {
+  const before = await readFile(path).catch(() => undefined);
+  if (!before?.equals(bytes)) await writeFileAtomic(path, bytes);
+}

@@ -1,0 +1,187 @@
+/** @file A comparison of two systems to read or to paste: tables of differences and of who was right, and CSV. */
+
+import type { ComparedSystem, ComparisonResult } from './comparison.js';
+import { headlineMetrics, metricKeys } from './metrics.js';
+import type { EvaluationResult } from './results.js';
+import { csvOf } from './results-file.js';
+import { intervalText, levelText, metricTitles, resamplingNote } from './score-tables.js';
+import { type PaperFigures, paperCells, percent, type Table } from './table.js';
+
+/** The tables of a comparison: the metrics, and who was right. */
+export function comparisonTables(result: ComparisonResult): Table[] {
+  const { a, b, n, differences, resampling } = result;
+  const interval = resampling === null ? [] : [`${levelText(resampling)} interval`, 'p'];
+  const systems = `A is ${systemText(a)}, B is ${systemText(b)}; n = ${n}.`;
+  const cell = (system: ComparedSystem, key: (typeof metricKeys)[keyof typeof metricKeys]): string => {
+    const sd = system.sd?.[key];
+    return sd === null || sd === undefined
+      ? percent(system[key])
+      : `${percent(system[key])} ± ${percent(sd)}`;
+  };
+  return [
+    {
+      title: 'Difference',
+      header: ['', 'A %', 'B %', 'B - A', ...interval],
+      rows: headlineMetrics.map((metric) => {
+        const key = metricKeys[metric];
+        const { difference, low, high, p } = differences[key];
+        return [
+          metricTitles[metric],
+          cell(a, key),
+          cell(b, key),
+          signedPercent(difference),
+          ...(low === null || high === null || p === null ? [] : [intervalText({ low, high }), pText(p)]),
+        ];
+      }),
+      note: [
+        systems,
+        ...(resampling === null ? [] : [resamplingNote(resampling)]),
+        ...seedNotes(result),
+      ].join(' '),
+    },
+    ...testTables(result),
+  ];
+}
+
+function systemText({ name, seeds }: ComparedSystem): string {
+  return seeds === undefined ? name : `${name} (mean ± sd of ${seeds.length} seeds)`;
+}
+
+/** How seeds were drawn. */
+function seedNotes({ resampling, paired_seeds: paired }: ComparisonResult): string[] {
+  if (paired === undefined || resampling === null) return [];
+  return [
+    paired
+      ? 'Seeds are drawn too, the same of both systems.'
+      : 'Seeds are drawn too, those of each system by themselves, because they are not the same.',
+  ];
+}
+
+function testTables({ mcnemar, mcnemar_by_seed: bySeed }: ComparisonResult): Table[] {
+  if (mcnemar !== null) {
+    return [
+      {
+        title: 'Utterances, by who was right',
+        header: ['', 'B right', 'B wrong'],
+        rows: [
+          ['A right', String(mcnemar.both_right), String(mcnemar.only_a_right)],
+          ['A wrong', String(mcnemar.only_b_right), String(mcnemar.both_wrong)],
+        ],
+        note: `McNemar's exact test, two-sided: p ${pText(mcnemar.p).replace(/^(?=\d)/, '= ')}.`,
+      },
+    ];
+  }
+  if (bySeed === undefined || bySeed.length === 0) return [];
+  return [
+    {
+      title: 'Utterances, by who was right with each seed',
+      header: ['seed', 'both', 'only A', 'only B', 'neither', 'p'],
+      rows: bySeed.map(({ seed, both_right, only_a_right, only_b_right, both_wrong, p }) => [
+        ...[seed, both_right, only_a_right, only_b_right, both_wrong].map(String),
+        pText(p),
+      ]),
+      note: "McNemar's exact test, two-sided, of the two models of each seed. The seeds share their utterances: the p are not to be put together.",
+    },
+  ];
+}
+
+/** One row for each metric, and one for each of McNemar's tests. */
+export function comparisonCsv(result: ComparisonResult): string {
+  const { a, b, n, differences, mcnemar, mcnemar_by_seed: bySeed = [], higher_is_better } = result;
+  const rows = headlineMetrics.map((metric) => {
+    const key = metricKeys[metric];
+    const { difference, low, high, p } = differences[key];
+    return [a.name, b.name, key, a[key], b[key], difference, low, high, p, n, higher_is_better[key]];
+  });
+  const tests = [
+    ...(mcnemar === null ? [] : [{ metric: 'mcnemar', ...mcnemar }]),
+    ...bySeed.map((test) => ({ metric: `mcnemar_seed_${test.seed}`, ...test })),
+  ];
+  return csvOf(
+    ['a', 'b', 'metric', 'value_a', 'value_b', 'difference', 'low', 'high', 'p', 'n', 'higher_is_better'],
+    [
+      ...rows,
+      ...tests.map(({ metric, only_a_right, only_b_right, p }) => {
+        const difference = only_b_right - only_a_right;
+        return [a.name, b.name, metric, only_a_right, only_b_right, difference, null, null, p, n, true];
+      }),
+    ],
+  );
+}
+
+/** In percent, with its sign. */
+export function signedPercent(fraction: number): string {
+  const text = percent(fraction);
+  return Number(text) > 0 ? `+${text}` : text.replace(/^-(?=0\.0$)/, '');
+}
+
+/** Four decimals; `< 0.0001` where that would be 0. */
+function pText(p: number): string {
+  return p < 0.00005 ? '< 0.0001' : p.toFixed(4);
+}
+
+/** A row of an ablation: what it scored, and what the paper's row did. */
+export interface AblationScores {
+  readonly label: string;
+  readonly result: Pick<EvaluationResult, 'wa' | 'ua' | 'wf1' | 'n' | 'intervals' | 'seeds' | 'mean' | 'sd'>;
+  readonly paper: PaperFigures;
+  /** The row's figures less the full system's; null for the full system itself. */
+  readonly fromFull: Pick<ComparisonResult, 'differences' | 'resampling'> | null;
+}
+
+/** The metrics that the paper's ablations have. */
+export const ablationMetrics = [
+  'wa',
+  'ua',
+  'wf1',
+] as const satisfies readonly (typeof headlineMetrics)[number][];
+export type AblationMetric = (typeof ablationMetrics)[number];
+
+/** A figure of a row: pooled over folds, the mean over seeds. */
+export function ablationFigure({ result }: Pick<AblationScores, 'result'>, metric: AblationMetric): number {
+  return result.seeds === undefined ? result[metric] : (result.mean?.[metric] ?? result[metric]);
+}
+
+/**
+ * Two tables in percent: every row with its intervals, then the paper's; and the rows' differences from the full system.
+ * @param full what the full system is called
+ */
+export function ablationTables(title: string, full: string, rows: readonly AblationScores[]): Table[] {
+  const { intervals } = rows[0]!.result;
+  const cell = (row: AblationScores, metric: AblationMetric): string => {
+    const { seeds, sd, intervals: found } = row.result;
+    const deviation = seeds === undefined ? null : (sd?.[metric] ?? null);
+    const spread = deviation === null ? '' : ` ± ${percent(deviation)}`;
+    const between = found === null ? '' : ` ${intervalText(found[metric])}`;
+    return `${percent(ablationFigure(row, metric))}${spread}${between}`;
+  };
+  const columns = ablationMetrics.map((metric) => `${metricTitles[metric]} %`);
+  const compared = rows.filter(({ fromFull }) => fromFull !== null);
+  const resampling = compared[0]?.fromFull?.resampling;
+  return [
+    {
+      title,
+      header: ['', ...columns, 'n', 'paper WA', 'UA', 'WF1'],
+      rows: rows.map((row) => [
+        row.label,
+        ...ablationMetrics.map((metric) => cell(row, metric)),
+        String(row.result.n),
+        ...paperCells(row.paper),
+      ]),
+      note: intervals === null ? undefined : resamplingNote(intervals),
+    },
+    {
+      title: `Difference from "${full}", in points`,
+      header: ['', ...ablationMetrics.map((metric) => metricTitles[metric])],
+      rows: compared.map(({ label, fromFull }) => [
+        label,
+        ...ablationMetrics.map((metric) => {
+          const { difference, low, high } = fromFull!.differences[metric];
+          const between = low === null || high === null ? '' : ` ${intervalText({ low, high })}`;
+          return `${signedPercent(difference)}${between}`;
+        }),
+      ]),
+      note: resampling ? `Paired over utterances. ${resamplingNote(resampling)}` : undefined,
+    },
+  ];
+}

@@ -1,0 +1,158 @@
+/** @file Scores with what is known beside them: bootstrap intervals and calibration. */
+
+import { InputError } from '../base/index.js';
+import { type Baselines, baselinesOf } from './baselines.js';
+import {
+  addCounts,
+  classificationMetrics,
+  type HeadlineMetric,
+  type Metrics,
+  metricsOfCounts,
+  type Outcome,
+} from './metrics.js';
+import { resamplingKeys } from './pairing.js';
+import type { ScoredPrediction } from './predictions.js';
+import { bootstrapIntervals, type Resampling } from './statistics/bootstrap.js';
+import { type Calibration, calibrationOf } from './statistics/calibration.js';
+import type { BootstrapIntervals } from './statistics/intervals.js';
+
+/** One evaluation, a cross-validation, or several seeds. */
+export type Scores = Metrics | FoldMetrics | SeedMetrics;
+
+/** Scores, and how sure they are. With folds or seeds, intervals and calibration are of all utterances together. */
+export interface Evaluation<S extends Scores = Scores> {
+  readonly scores: S;
+  /** null where none were asked for, or there is a single utterance. */
+  readonly intervals: BootstrapIntervals | null;
+  /** null where no row has probabilities. */
+  readonly calibration: Calibration | null;
+  /** Of each fold or seed, in their order; empty where there are none. */
+  readonly partCalibrations: readonly (Calibration | null)[];
+  /** What costs nothing on the same test set. */
+  readonly baselines: Baselines;
+}
+
+/**
+ * Puts intervals and calibration beside scores. A cross-validation is resampled over the utterances of all its folds.
+ * Of several seeds an utterance is drawn with the predictions of all of them: the interval tells of the test set, and
+ * the deviation over the seeds of training.
+ * @param parts the scored rows of each fold or seed in the order of `scores`; one part where there are none
+ * @param resampling null for no intervals
+ * @param trained for each row, part after part, the most frequent class in its model's training, where that is known
+ * @throws InputError when rows have no speaker or dialogue to resample by, or all have the same
+ */
+export function evaluationOf<S extends Scores>(
+  scores: S,
+  parts: readonly (readonly ScoredPrediction[])[],
+  resampling: Resampling | null,
+  trained?: readonly string[],
+): Evaluation<S> {
+  const { labels } = overallOf(scores);
+  const rows = parts.flat();
+  const keys = resampling && resamplingKeys(rows, resampling.unit);
+  const single = resampling?.unit === 'utterance' && new Set(keys).size < 2;
+  return {
+    scores,
+    intervals: keys === null || single ? null : bootstrapIntervals(rows, keys, labels, resampling!),
+    calibration: calibrationOf(rows, labels),
+    partCalibrations: 'pooled' in scores ? parts.map((part) => calibrationOf(part, labels)) : [],
+    baselines: baselinesOf(rows, labels, trained, 'seeds' in scores ? parts[0] : rows),
+  };
+}
+
+/** The metrics over all utterances. */
+export function overallOf(scores: Scores): Metrics {
+  return 'pooled' in scores ? scores.pooled : scores;
+}
+
+/** The outcomes of one fold's held-out utterances. */
+export interface FoldOutcomes {
+  readonly fold: string;
+  readonly outcomes: Iterable<Outcome>;
+}
+
+/** What several evaluations come to together. */
+export interface Spread {
+  /** Mean over the parts, every one with the same weight. */
+  readonly mean: Readonly<Record<HeadlineMetric, number>>;
+  /** Sample standard deviation over the parts (n - 1); null with a single one, which has none. */
+  readonly sd: Readonly<Record<HeadlineMetric, number | null>>;
+  /** Metrics over the utterances of all parts put together. */
+  readonly pooled: Metrics;
+}
+
+/** Metrics of every fold and of all of them together. */
+export interface FoldMetrics extends Spread {
+  readonly folds: readonly { readonly fold: string; readonly metrics: Metrics }[];
+}
+
+/** Metrics of every seed (pooled over its folds where it has them), and of all of them together. */
+export interface SeedMetrics extends Spread {
+  readonly seeds: readonly { readonly seed: number; readonly metrics: Metrics }[];
+}
+
+/** Places of the rows of each fold; folds in the order of their numbers or names. @param rows each has a fold */
+export function placesByFold(
+  rows: readonly { readonly fold?: string | undefined }[],
+): { fold: string; places: number[] }[] {
+  const folds = new Map<string, number[]>();
+  for (const [place, { fold = '' }] of rows.entries()) {
+    const members = folds.get(fold);
+    if (members) members.push(place);
+    else folds.set(fold, [place]);
+  }
+  return [...folds]
+    .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
+    .map(([fold, places]) => ({ fold, places }));
+}
+
+/**
+ * Metrics of a cross-validation.
+ * @throws InputError without folds, for a fold that has no utterances, or for a label outside the set.
+ */
+export function foldMetrics(parts: readonly FoldOutcomes[], labels: readonly string[]): FoldMetrics {
+  if (parts.length === 0) throw new InputError('there are no folds to score');
+  const folds = parts.map(({ fold, outcomes }) => {
+    try {
+      return { fold, metrics: classificationMetrics(outcomes, labels) };
+    } catch (error) {
+      if (error instanceof InputError) throw new InputError(`fold ${fold}: ${error.message}`);
+      throw error;
+    }
+  });
+  return { folds, ...spreadOf(folds) };
+}
+
+/** What one experiment scores with several seeds. @param parts one or more, with the same labels */
+export function seedMetrics(
+  parts: readonly { readonly seed: number; readonly scores: Metrics | FoldMetrics }[],
+): SeedMetrics {
+  const seeds = parts.map(({ seed, scores }) => ({
+    seed,
+    metrics: 'pooled' in scores ? scores.pooled : scores,
+  }));
+  return { seeds, ...spreadOf(seeds) };
+}
+
+function spreadOf(parts: readonly { readonly metrics: Metrics }[]): Spread {
+  const overParts = <T>(summary: (values: number[]) => T): Record<HeadlineMetric, T> => {
+    const of = (metric: HeadlineMetric): T => summary(parts.map(({ metrics }) => metrics[metric]));
+    return { wa: of('wa'), ua: of('ua'), wf1: of('wf1'), macroF1: of('macroF1') };
+  };
+  return {
+    mean: overParts(mean),
+    sd: overParts(sampleDeviation),
+    pooled: metricsOfCounts(addCounts(parts.map(({ metrics }) => metrics))),
+  };
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0) / values.length;
+}
+
+/** sqrt(sum (x - mean)^2 / (n - 1)); null for fewer than two values. */
+export function sampleDeviation(values: readonly number[]): number | null {
+  if (values.length < 2) return null;
+  const centre = mean(values);
+  return Math.sqrt(values.reduce((total, value) => total + (value - centre) ** 2, 0) / (values.length - 1));
+}

@@ -1,0 +1,199 @@
+/** @file The content of results.json and of `eval --json`: figures, counts, and what they were made with. */
+
+import { type Evaluation, mean, overallOf, sampleDeviation } from './evaluation.js';
+import { type HeadlineMetric, headlineMetrics, type Metrics, metricKeys } from './metrics.js';
+import type { Calibration, CalibrationBin } from './statistics/calibration.js';
+import type { BootstrapIntervals, Interval } from './statistics/intervals.js';
+
+/** Where the figures come from; everything that a reader needs to make them again. */
+export interface ResultSource {
+  /** Dataset or recipe name. */
+  readonly name: string;
+  /** Versions of emoq, Node and whatever computed the predictions. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Further facts, such as stage, seed, split and the checksums of recipe and manifest. */
+  readonly facts?: Readonly<Record<string, string | number | boolean | null>>;
+  readonly missing?: readonly MissingFold[];
+  readonly crossCorpus?: CrossCorpusFacts | undefined;
+}
+
+/** Figures of one set of utterances. Fractions in [0, 1]; `confusion` is counts by [reference, predicted]. */
+export interface ResultFigures {
+  readonly wa: number;
+  readonly ua: number;
+  readonly wf1: number;
+  readonly macro_f1: number;
+  /** Expected calibration error; null without probabilities. */
+  readonly ece: number | null;
+  readonly n: number;
+  /** Utterances without a predicted label; they count as wrong. */
+  readonly unanswered: number;
+  readonly confusion: readonly (readonly number[])[];
+  /** Shares of each reference class; zeros where a class has no references, as scikit-learn gives them. */
+  readonly confusion_normalized: readonly (readonly number[])[];
+}
+
+export type Summary<T> = Readonly<Record<(typeof metricKeys)[HeadlineMetric], T>>;
+
+/** How intervals were found: percentile bootstrap. */
+export interface ResultResampling {
+  readonly level: number;
+  readonly resamples: number;
+  readonly seed: number;
+  readonly unit: BootstrapIntervals['unit'];
+  readonly units: number;
+}
+
+/** A fold whose run is not there, or not trained to its end. */
+export interface MissingFold {
+  readonly seed?: number | undefined;
+  readonly fold: string;
+}
+
+/** Of a run scored on another corpus than it was trained on. */
+export interface CrossCorpusFacts {
+  readonly corpus: string;
+  readonly manifest: string;
+  readonly manifest_sha256: string;
+  readonly trained_manifest_sha256: string;
+  /** Which utterances of it: its test split, or all where it has no splits. */
+  readonly part: 'test' | 'all';
+  /** Label of the corpus -> label of the run, where they are named otherwise. */
+  readonly label_map: Readonly<Record<string, string>>;
+  /** Classes of the run that the corpus does not have: their probabilities are left out, and the others add up to 1. */
+  readonly classes_left_out: readonly string[];
+  /** Utterances of that part whose label is no class of the run, by label. */
+  readonly utterances_left_out: Readonly<Record<string, number>>;
+}
+
+/** results.json. With folds or seeds the top-level figures are pooled over all of them. */
+export interface EvaluationResult extends ResultFigures {
+  readonly name: string;
+  readonly labels: readonly string[];
+  readonly per_class: readonly {
+    readonly label: string;
+    readonly precision: number;
+    readonly recall: number;
+    readonly f1: number;
+    readonly support: number;
+  }[];
+  readonly folds?: readonly ({ readonly fold: string } & ResultFigures)[];
+  /** Each pooled over its folds where it has them. */
+  readonly seeds?: readonly ({ readonly seed: number } & ResultFigures)[];
+  /** Mean over the seeds, or else the folds. */
+  readonly mean?: Summary<number> & { readonly ece: number | null };
+  /** Sample standard deviation over the seeds, or else the folds; null with one of them. */
+  readonly sd?: Summary<number | null> & { readonly ece: number | null };
+  readonly intervals: (ResultResampling & Summary<Interval>) | null;
+  /** What costs nothing on the same test set: the most frequent class always, and guessing, in expectation. */
+  readonly baselines: {
+    readonly majority: Summary<number> & {
+      readonly labels: readonly string[];
+      readonly from: 'training' | 'test';
+    };
+    readonly chance: Summary<number>;
+  };
+  /** Folds of a cross-validation that the figures are without; absent where they are of all. */
+  readonly missing?: readonly MissingFold[];
+  readonly cross_corpus?: CrossCorpusFacts;
+  readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
+  readonly higher_is_better: Summary<boolean> & { readonly ece: boolean };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly facts: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/** Which way is better. */
+export const higherIsBetter = { ...summary(() => true), ece: false };
+
+/** The result object of an evaluation, a cross-validation or several seeds. No date: the same input gives the same bytes. */
+export function evaluationResult(
+  { scores, intervals, calibration, partCalibrations, baselines }: Evaluation,
+  source: ResultSource,
+): EvaluationResult {
+  const overall = overallOf(scores);
+  const partFigures = (metrics: Metrics, part: number): ResultFigures =>
+    figures(metrics, partCalibrations[part] ?? null);
+  return {
+    name: source.name,
+    ...figures(overall, calibration),
+    labels: overall.labels,
+    per_class: overall.perClass.map(({ label, precision, recall, f1, support }) => ({
+      label,
+      precision,
+      recall,
+      f1,
+      support,
+    })),
+    ...('pooled' in scores
+      ? {
+          ...('folds' in scores
+            ? { folds: scores.folds.map(({ fold, metrics }, i) => ({ fold, ...partFigures(metrics, i) })) }
+            : { seeds: scores.seeds.map(({ seed, metrics }, i) => ({ seed, ...partFigures(metrics, i) })) }),
+          mean: { ...summary((metric) => scores.mean[metric]), ece: eceSpread(partCalibrations, mean) },
+          sd: {
+            ...summary((metric) => scores.sd[metric]),
+            ece: eceSpread(partCalibrations, sampleDeviation),
+          },
+        }
+      : {}),
+    intervals: intervals && {
+      ...resamplingFacts(intervals),
+      ...summary((metric) => intervals.metrics[metric]),
+    },
+    baselines: {
+      majority: {
+        labels: baselines.majority.labels,
+        from: baselines.majority.from,
+        ...summary((metric) => baselines.majority[metric]),
+      },
+      chance: summary((metric) => baselines.chance[metric]),
+    },
+    ...(source.missing !== undefined && source.missing.length > 0 && { missing: source.missing }),
+    ...(source.crossCorpus !== undefined && { cross_corpus: source.crossCorpus }),
+    calibration: calibration && { n: calibration.n, bins: calibration.bins },
+    higher_is_better: higherIsBetter,
+    versions: source.versions,
+    facts: source.facts ?? {},
+  };
+}
+
+/** What an interval was found with, without the intervals. */
+export function resamplingFacts(resampling: ResultResampling): ResultResampling {
+  const { level, resamples, seed, unit, units } = resampling;
+  return { level, resamples, seed, unit, units };
+}
+
+/** A value of every headline metric, under its name in JSON. */
+export function summary<T>(of: (metric: HeadlineMetric) => T): Summary<T> {
+  return Object.fromEntries(
+    headlineMetrics.map((metric) => [metricKeys[metric], of(metric)]),
+  ) as unknown as Summary<T>;
+}
+
+/** A summary over the folds or seeds; null where one of them has no probabilities. */
+export function eceSpread<T>(
+  calibrations: readonly (Calibration | null)[],
+  of: (values: readonly number[]) => T,
+): T | null {
+  const values = calibrations.flatMap((each) => (each === null ? [] : [each.ece]));
+  return values.length > 0 && values.length === calibrations.length ? of(values) : null;
+}
+
+/** Each row of the confusion matrix over the utterances of its class, answered or not. */
+export function normalizedConfusion({ confusion, perClass }: Metrics): number[][] {
+  return confusion.map((row, i) => {
+    const { support } = perClass[i]!;
+    return row.map((count) => (support === 0 ? 0 : count / support));
+  });
+}
+
+function figures(metrics: Metrics, calibration: Calibration | null): ResultFigures {
+  return {
+    ...summary((metric) => metrics[metric]),
+    ece: calibration?.ece ?? null,
+    n: metrics.n,
+    unanswered: metrics.unanswered.reduce((total, count) => total + count, 0),
+    confusion: metrics.confusion,
+    confusion_normalized: normalizedConfusion(metrics),
+  };
+}

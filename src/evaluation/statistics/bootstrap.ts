@@ -1,0 +1,274 @@
+/**
+ * @file Percentile bootstrap of the headline metrics: intervals around one system's, and the paired difference of two.
+ * What is drawn are test utterances, or all those of a speaker or a dialogue together; the trained models stay as they
+ * are. So an interval tells what another test set like this one could have shown, and not what another training would.
+ */
+
+import { InputError } from '../../base/index.js';
+import { quantile } from '../../data/corpora/index.js';
+import { seededRandom } from '../../engine/tensor/index.js';
+import {
+  type HeadlineMetric,
+  headlineFigures,
+  headlineMetrics,
+  type Outcome,
+  outcomeCells,
+} from '../metrics.js';
+import type { BootstrapIntervals, Interval, ResamplingUnit } from './intervals.js';
+
+/** How to resample. */
+export interface Resampling extends Draws {
+  readonly unit: ResamplingUnit;
+  /** Share of resamples between the ends. Default 0.95. */
+  readonly level?: number;
+}
+
+/** The difference of a metric between two systems over the same utterances: the second's minus the first's. */
+export interface PairedDifference extends Interval {
+  readonly difference: number;
+  readonly p: number;
+}
+
+/** A paired bootstrap of all headline metrics. */
+export interface PairedBootstrap extends Omit<BootstrapIntervals, 'metrics'> {
+  readonly metrics: Readonly<Record<HeadlineMetric, PairedDifference>>;
+}
+
+/**
+ * Percentile intervals (Efron and Tibshirani 1993, section 13.3) of WA, UA, weighted and macro F1. In a resample, UA is
+ * the mean over the classes that occur in it, as `Metrics` defines it.
+ * @param keys which unit each outcome belongs to, in the order of `outcomes`: outcomes of one key are drawn together
+ * @throws InputError when there are fewer than two units, or a label outside the set
+ */
+export function bootstrapIntervals(
+  outcomes: readonly Outcome[],
+  keys: readonly string[],
+  labels: readonly string[],
+  { level = 0.95, ...resampling }: Resampling,
+): BootstrapIntervals {
+  const units = unitsOf(keys, resampling.unit);
+  const cells = outcomeCells(outcomes, labels);
+  const drawn = emptyDistributions(resampling.resamples);
+  resampleCounts(units, cells, labels.length * (labels.length + 1), resampling, (counts, resample) => {
+    const figures = headlineFigures(counts, labels.length);
+    for (const metric of headlineMetrics) drawn[metric][resample] = figures[metric];
+  });
+  return {
+    level,
+    ...resampling,
+    units: units.count,
+    metrics: ofEveryMetric((metric) => percentileInterval(drawn[metric].sort(), level)),
+  };
+}
+
+/**
+ * Paired bootstrap of the differences of two systems (Koehn 2004; Efron and Tibshirani 1993, chapter 16): both are
+ * scored on the same resamples. The p-value is two-sided, 2 min(P(d <= 0), P(d >= 0)) over the resampled differences d,
+ * at most 1: the smallest 1 - level at which the percentile interval leaves out 0. Each share is (count + 1) /
+ * (resamples + 1) (Davison and Hinkley 1997, section 4.2), so that no p is 0.
+ * @param first outcomes of one system; `second` those of the other, of the same utterances in the same order
+ * @param keys as in {@link bootstrapIntervals}
+ * @throws InputError when there are fewer than two units, or a label outside the set
+ */
+export function pairedBootstrap(
+  first: readonly Outcome[],
+  second: readonly Outcome[],
+  keys: readonly string[],
+  labels: readonly string[],
+  resampling: Resampling,
+): PairedBootstrap {
+  return seededBootstrap([first], [second], keys, labels, { ...resampling, samePairs: true });
+}
+
+/** How to resample systems that were trained several times. */
+export interface SeededResampling extends Resampling {
+  /** Whether the systems have the same seeds, in the same order: these are then drawn as pairs. */
+  readonly samePairs: boolean;
+}
+
+/**
+ * The paired bootstrap of two systems with one or more seeds each, whose figures are means over their seeds. A resample
+ * draws utterances, the same for every seed of both systems, and independently of them seeds (Owen 2007, the pigeonhole
+ * bootstrap of crossed factors, which errs to the wide side): in pairs where the systems have the same seeds, else for each
+ * system by itself. A single seed is not drawn. With one seed each it is {@link pairedBootstrap}.
+ * @param first for each seed of one system its outcomes, all of the same utterances in the same order; `second` likewise
+ */
+export function seededBootstrap(
+  first: readonly (readonly Outcome[])[],
+  second: readonly (readonly Outcome[])[],
+  keys: readonly string[],
+  labels: readonly string[],
+  { level = 0.95, samePairs, ...resampling }: SeededResampling,
+): PairedBootstrap {
+  const units = unitsOf(keys, resampling.unit);
+  const cells = [...first, ...second].map((outcomes) => outcomeCells(outcomes, labels));
+  const { kindOf, cellsOf } = jointKinds(cells);
+  const size = labels.length * (labels.length + 1);
+  const figuresOf = (counts: ArrayLike<number>, system: number): Record<HeadlineMetric, number> => {
+    const systemCells = new Uint32Array(size);
+    cellsOf.forEach((joint, kind) => {
+      systemCells[joint[system]!]! += counts[kind]!;
+    });
+    return headlineFigures(systemCells, labels.length);
+  };
+  const drawSeeds = seedDraws([first.length, second.length], samePairs, resampling.seed);
+  const drawn = emptyDistributions(resampling.resamples);
+  resampleCounts(units, kindOf, cellsOf.length, resampling, (counts, resample) => {
+    const known = new Map<number, Record<HeadlineMetric, number>>();
+    const meanOf = (systems: readonly number[], metric: HeadlineMetric): number =>
+      systems.reduce((sum, system) => {
+        const figures = known.get(system) ?? figuresOf(counts, system);
+        known.set(system, figures);
+        return sum + figures[metric];
+      }, 0) / systems.length;
+    const [a, b] = drawSeeds();
+    for (const metric of headlineMetrics) drawn[metric][resample] = meanOf(b, metric) - meanOf(a, metric);
+  });
+  const observed = cells.map((each) => headlineFigures(countsOf(each, size), labels.length));
+  const meanObserved = (systems: readonly Record<HeadlineMetric, number>[], metric: HeadlineMetric): number =>
+    systems.reduce((sum, figures) => sum + figures[metric], 0) / systems.length;
+  return {
+    level,
+    ...resampling,
+    units: units.count,
+    metrics: ofEveryMetric((metric) => ({
+      difference:
+        meanObserved(observed.slice(first.length), metric) -
+        meanObserved(observed.slice(0, first.length), metric),
+      ...percentileInterval(drawn[metric].sort(), level),
+      p: twoSidedP(drawn[metric]),
+    })),
+  };
+}
+
+/** Draws, for each resample, places of the seeds of both systems in the list of all: those of the first come first. */
+function seedDraws(
+  [first, second]: readonly [number, number],
+  samePairs: boolean,
+  seed: number,
+): () => readonly [readonly number[], readonly number[]] {
+  const random = seededRandom(seed, 'bootstrap of seeds');
+  const draw = (count: number): number[] =>
+    count === 1 ? [0] : Array.from({ length: count }, () => Math.floor(random.uniform() * count));
+  return () => {
+    const a = draw(first);
+    const b = samePairs ? a : draw(second);
+    return [a, b.map((place) => first + place)];
+  };
+}
+
+function unitsOf(keys: readonly string[], unit: ResamplingUnit): Units {
+  const units = groupUnits(keys);
+  if (units.count >= 2) return units;
+  throw new InputError(
+    `an interval by ${unit} needs two ${unit}s or more, and there is ${units.count === 1 ? `one (${keys[0]})` : 'none'}`,
+  );
+}
+
+/** Utterances by what all systems made of them: a kind for each combination of cells that occurs. */
+function jointKinds(systems: readonly (readonly number[])[]): {
+  kindOf: Uint32Array;
+  cellsOf: (readonly number[])[];
+} {
+  const kinds = new Map<string, number>();
+  const cellsOf: (readonly number[])[] = [];
+  const kindOf = Uint32Array.from(systems[0]!, (_, index) => {
+    const cells = systems.map((system) => system[index]!);
+    const key = cells.join(' ');
+    const known = kinds.get(key);
+    if (known !== undefined) return known;
+    kinds.set(key, cellsOf.length);
+    return cellsOf.push(cells) - 1;
+  });
+  return { kindOf, cellsOf };
+}
+
+function countsOf(cells: readonly number[], size: number): Uint32Array {
+  const counts = new Uint32Array(size);
+  for (const cell of cells) counts[cell]! += 1;
+  return counts;
+}
+
+function emptyDistributions(resamples: number): Record<HeadlineMetric, Float64Array> {
+  return ofEveryMetric(() => new Float64Array(resamples));
+}
+
+function ofEveryMetric<T>(of: (metric: HeadlineMetric) => T): Record<HeadlineMetric, T> {
+  return { wa: of('wa'), ua: of('ua'), wf1: of('wf1'), macroF1: of('macroF1') };
+}
+
+function percentileInterval(sorted: Float64Array, level: number): Interval {
+  const tail = (1 - level) / 2;
+  return { low: quantile(sorted, tail), high: quantile(sorted, 1 - tail) };
+}
+
+function twoSidedP(differences: Float64Array): number {
+  let [notAbove, notBelow] = [0, 0];
+  for (const difference of differences) {
+    // Equal figures of two systems may differ by rounding, as sums of other parts: that is a tie.
+    if (difference < TIE) notAbove += 1;
+    if (difference > -TIE) notBelow += 1;
+  }
+  return Math.min(1, (2 * (Math.min(notAbove, notBelow) + 1)) / (differences.length + 1));
+}
+
+const TIE = 1e-12;
+
+/** Utterances in the order of their units. */
+export interface Units {
+  readonly count: number;
+  /** [count + 1]: unit u holds the members from `starts[u]` to before `starts[u + 1]`. */
+  readonly starts: Uint32Array;
+  /** Indices of utterances, unit by unit. */
+  readonly members: Uint32Array;
+}
+
+/** How often to draw, and from which seed. */
+export interface Draws {
+  readonly resamples: number;
+  readonly seed: number;
+}
+
+/** Puts utterances of equal key into one unit. @param keys of each utterance */
+export function groupUnits(keys: readonly string[]): Units {
+  const unitOf = new Map<string, number[]>();
+  keys.forEach((key, index) => {
+    const members = unitOf.get(key);
+    if (members) members.push(index);
+    else unitOf.set(key, [index]);
+  });
+  const units = [...unitOf.values()];
+  const starts = new Uint32Array(units.length + 1);
+  units.forEach((members, unit) => {
+    starts[unit + 1] = starts[unit]! + members.length;
+  });
+  return { count: units.length, starts, members: Uint32Array.from(units.flat()) };
+}
+
+/**
+ * Draws as many units as there are, with replacement, `resamples` times. An utterance is only one of few kinds here
+ * (a cell of the confusion matrix), so that a draw is one addition to a small array.
+ * @param kindOf kind of each utterance, in the order of the keys
+ * @param visit is told how many utterances of each kind a resample holds; the array is used again for the next
+ */
+export function resampleCounts(
+  { count, starts, members }: Units,
+  kindOf: ArrayLike<number>,
+  kinds: number,
+  { resamples, seed }: Draws,
+  visit: (counts: Uint32Array, resample: number) => void,
+): void {
+  const random = seededRandom(seed, 'bootstrap');
+  const memberKinds = Uint32Array.from(members, (member) => kindOf[member]!);
+  const counts = new Uint32Array(kinds);
+  for (let resample = 0; resample < resamples; resample++) {
+    counts.fill(0);
+    for (let draw = 0; draw < count; draw++) {
+      // 24 random bits: of 13,708 units none is drawn more often than another by over one part in a thousand.
+      const unit = Math.floor(random.uniform() * count);
+      const end = starts[unit + 1]!;
+      for (let member = starts[unit]!; member < end; member++) counts[memberKinds[member]!]! += 1;
+    }
+    visit(counts, resample);
+  }
+}

@@ -1,0 +1,155 @@
+/** @file Tables as data, and as plain text: strings only, no colour. */
+
+/** A table to print or to paste. Every row has as many cells as `header`. */
+export interface Table {
+  readonly title: string;
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+  /** By default the first column to the left and the others to the right. */
+  readonly align?: readonly Align[];
+  /** What a reader must know to read the cells. */
+  readonly note?: string | undefined;
+}
+
+export type Align = 'left' | 'right';
+
+/** Figures that a paper printed, in percent; null where it printed none. */
+export interface PaperFigures {
+  readonly wa: number | null;
+  readonly ua: number | null;
+  readonly wf1: number | null;
+}
+
+/** The paper's row for a dataset and the best that it compares itself with. */
+export interface PaperRow extends PaperFigures {
+  /** Number of the table in the paper. */
+  readonly table: number;
+  readonly best_earlier?: PaperFigures | null | undefined;
+}
+
+/** Alignment of each column. */
+export function alignmentOf({ header, align }: Pick<Table, 'header' | 'align'>): readonly Align[] {
+  return align ?? header.map((_, i) => (i === 0 ? 'left' : 'right'));
+}
+
+/**
+ * Lays out cells in columns two spaces apart, the first column to the left and the others to the right unless
+ * `align` says otherwise. Every row has as many cells as `header`. No trailing spaces, no final newline.
+ */
+export function textTable(
+  header: readonly string[],
+  rows: readonly (readonly string[])[],
+  align: readonly Align[] = alignmentOf({ header }),
+): string {
+  const widths = header.map((name, i) => Math.max(...[name, ...rows.map((row) => row[i]!)].map(characters)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => {
+        const padding = ' '.repeat(widths[i]! - characters(cell));
+        return align[i] === 'left' ? cell + padding : padding + cell;
+      })
+      .join('  ')
+      .trimEnd();
+  return [header, ...rows].map(line).join('\n');
+}
+
+/** A fraction as percent with one decimal, as the paper prints it. */
+export function percent(fraction: number): string {
+  return (100 * fraction).toFixed(1);
+}
+
+/** The paper's figures as it prints them, a dash where it has none. */
+export function paperCells({ wa, ua, wf1 }: PaperFigures): string[] {
+  return [wa, ua, wf1].map((value) => (value === null ? '-' : value.toFixed(1)));
+}
+
+/** Code points, so that a label outside the basic plane keeps its column straight. */
+function characters(text: string): number {
+  return [...text].length;
+}
+
+export type TableFormat = 'markdown' | 'latex';
+
+/** Tables to paste, an empty line between two. No final newline. */
+export function formatTables(tables: readonly Table[], format: TableFormat): string {
+  const parts = tables.map(format === 'markdown' ? markdownTable : latexTable);
+  const head = format === 'latex' ? ['% needs \\usepackage{booktabs}'] : [];
+  return [...head, ...parts].join('\n\n');
+}
+
+/** A table for a terminal, its note below. */
+export function plainTable({ header, rows, align, note }: Table): string {
+  return `${textTable(header, rows, align)}${note === undefined ? '' : `\n${note}`}`;
+}
+
+/** A pipe table under its title, as GitHub and Pandoc read it. */
+export function markdownTable(table: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(markdownText).join(' | ')} |`;
+  const ruler = alignmentOf(table).map((align) => (align === 'left' ? ':---' : '---:'));
+  return [
+    `### ${markdownText(table.title)}`,
+    '',
+    line(table.header),
+    `| ${ruler.join(' | ')} |`,
+    ...table.rows.map(line),
+    ...(table.note === undefined ? [] : ['', markdownText(table.note)]),
+  ].join('\n');
+}
+
+/** A `table` with a caption, ruled by booktabs; small, so that seven classes fit into the width of a page. */
+export function latexTable(table: Table): string {
+  const line = (cells: readonly string[]): string => `    ${cells.map(latexText).join(' & ')} \\\\`;
+  const columns: Readonly<Record<Align, string>> = { left: 'l', right: 'r' };
+  const caption = `${table.title}.${table.note === undefined ? '' : ` ${table.note}`}`;
+  return [
+    '\\begin{table}',
+    '  \\centering',
+    '  \\footnotesize',
+    '  \\setlength{\\tabcolsep}{3pt}',
+    `  \\caption{${latexText(caption)}}`,
+    `  \\begin{tabular}{${alignmentOf(table)
+      .map((align) => columns[align])
+      .join('')}}`,
+    '    \\toprule',
+    line(table.header),
+    '    \\midrule',
+    ...table.rows.map(line),
+    '    \\bottomrule',
+    '  \\end{tabular}',
+    '\\end{table}',
+  ].join('\n');
+}
+
+function markdownText(text: string): string {
+  return text.replace(/[\\|*_`<]/g, '\\$&').replace(/\s+/g, ' ');
+}
+
+/** What stands for characters that LaTeX reads as commands, or sets as others. */
+const LATEX: Readonly<Record<string, string>> = {
+  '\\': '\\textbackslash{}',
+  '{': '\\{',
+  '}': '\\}',
+  $: '\\$',
+  '&': '\\&',
+  '#': '\\#',
+  _: '\\_',
+  '%': '\\%',
+  '~': '\\textasciitilde{}',
+  '^': '\\textasciicircum{}',
+  '<': '\\textless{}',
+  '>': '\\textgreater{}',
+  '|': '\\textbar{}',
+  '"': "''",
+  '`': '\\textasciigrave{}',
+  '±': '$\\pm$',
+};
+
+function latexText(text: string): string {
+  if (text === '-') return '--';
+  // A bracket at the start of a row would be read as the option of the line break before it.
+  const escaped = text
+    .replace(/[\\{}$&#_%~^<>|"`±]/g, (character) => LATEX[character]!)
+    .replace(/\s+/g, ' ')
+    .replace(/(^|[ [])-(?=[\d ])/g, '$1$$-$$'); // minus, not a hyphen
+  return escaped.startsWith('[') ? `{[}${escaped.slice(1)}` : escaped;
+}

@@ -1,0 +1,172 @@
+/** @file From run folders to what a report shows. What cannot be read is told, and its section says why it is empty. */
+
+import { errorMessage, InputError } from '../../base/index.js';
+import { readManifest, selectUtterances, type Utterance } from '../../data/corpora/index.js';
+import { evaluationOf, type Resampling, type Scores, seedMetrics } from '../../evaluation/index.js';
+import { trainingMajority } from '../../inference/index.js';
+import { corpusViewOf, type Recipe } from '../../recipe/index.js';
+import type { ReportData, ReportUtterance } from '../../report/index.js';
+import { trainedManifest } from '../../train/index.js';
+import { manifestChange } from '../../train/run/index.js';
+import { ablationResults, type EvaluatedRuns, type ReadRuns, readRuns } from './evaluated-runs.js';
+import { embeddingMap } from './map-layouts.js';
+import { type Recordings, worstMistakes } from './mistakes.js';
+import { reportFacts } from './run-metadata-table.js';
+import { trainingCurves } from './training-curves.js';
+
+export interface GatherOptions {
+  /** The experiment's folder, beside which ablations may lie. */
+  readonly root: string;
+  /** Folder of ablations, where it is another. */
+  readonly ablations?: string | undefined;
+  /** The manifest that the runs were trained on, where it lies elsewhere than their recipes say. */
+  readonly manifest?: string | undefined;
+  /** How many of the worst mistakes to show. */
+  readonly mistakes: number;
+  /** How intervals are found where results.json does not say how its own were; null for none. */
+  readonly resampling: Resampling | null;
+  readonly signal?: AbortSignal | undefined;
+  readonly onWarning: (text: string) => void;
+  readonly onMap?: (done: number, total: number) => void;
+  readonly onAudio?: (done: number, total: number) => void;
+}
+
+/**
+ * Gathers what a report shows of one run, a cross-validation, or either of several seeds.
+ * @param evaluated one, or one for each seed
+ * @throws InputError when predictions, recipe or run.json are missing or damaged; the reason of `signal`
+ */
+export async function gatherReport(
+  evaluated: readonly EvaluatedRuns[],
+  options: GatherOptions,
+): Promise<ReportData> {
+  const { onWarning, signal } = options;
+  const parts = await Promise.all(evaluated.map(readRuns));
+  const first = parts[0]!;
+  const { labels, stage, prompt } = first.facts[0]!;
+  const other = parts.find(({ facts }) => facts[0]!.labels.join() !== labels.join());
+  if (other !== undefined) {
+    throw new InputError(`${first.folder.dir} and ${other.folder.dir} have different labels`);
+  }
+  const unfinished = unfinishedOf(parts);
+  for (const dir of unfinished) onWarning(`the run in ${dir} is not finished; this is its best epoch so far`);
+  const scores = scoresOf(parts);
+  const scoredParts =
+    'seeds' in scores
+      ? parts.map(({ rows }) => rows)
+      : first.parts.map(({ places }) => places.map((place) => first.rows[place]!));
+  const { intervals, calibration, baselines } = evaluationOf(
+    scores,
+    scoredParts,
+    first.results.intervals === undefined ? options.resampling : first.results.intervals,
+    await majorities(parts, options.manifest),
+  );
+  signal?.throwIfAborted();
+
+  const corpus = await corpusOf(first, options.manifest ?? first.recipe.manifest);
+  if ('missing' in corpus) onWarning(`no transcripts and recordings: ${corpus.missing}`);
+  const utterances = parts.flatMap((part) => reportUtterances(part, corpus));
+  return {
+    name: first.recipe.name,
+    stage,
+    labels,
+    unfinished,
+    missing: missingFolds(parts),
+    scores,
+    intervals,
+    calibration,
+    baselines,
+    paper: first.recipe.paper,
+    utterances,
+    map: await embeddingMap(parts, { onProgress: options.onMap, onWarning, signal }),
+    curves: await trainingCurves(parts, onWarning),
+    mistakes: await worstMistakes(utterances, options.mistakes, recordingsOf(corpus, first.recipe), {
+      onProgress: options.onAudio,
+      signal,
+    }),
+    ablations: await ablationResults(first.recipe.name, options.root, options.ablations, onWarning),
+    recipe: first.recipeText,
+    prompt,
+    versions: first.results.versions ?? first.facts[0]!.versions,
+    facts: reportFacts(parts),
+  };
+}
+
+function unfinishedOf(parts: readonly ReadRuns[]): string[] {
+  return parts.flatMap(({ runs, facts }) =>
+    runs.filter((_, i) => facts[i]!.status !== 'finished').map(({ dir }) => dir),
+  );
+}
+
+function missingFolds(parts: readonly ReadRuns[]): string[] {
+  return parts.flatMap(({ seed, missing }) =>
+    missing.map((fold) => `${seed === null ? '' : `seed ${seed}, `}fold ${fold}`),
+  );
+}
+
+/** For each row, part after part, the most frequent class in its model's training; undefined where that is not known. */
+async function majorities(
+  parts: readonly ReadRuns[],
+  manifest: string | undefined,
+): Promise<string[] | undefined> {
+  const rows: (string | undefined)[] = [];
+  for (const { recipe, facts, parts: folds } of parts) {
+    const placed = manifest === undefined ? recipe : { ...recipe, manifest };
+    for (const { fold, places } of folds) {
+      const own = facts.find((each) => fold === null || String(each.fold) === fold);
+      const label = own && (await trainingMajority(placed, own));
+      rows.push(...places.map(() => label));
+    }
+  }
+  return rows.every((label) => label !== undefined) ? rows : undefined;
+}
+
+function scoresOf(parts: readonly ReadRuns[]): Scores {
+  const [{ seed, scores }] = parts as [ReadRuns];
+  if (seed === null) return scores;
+  return seedMetrics(parts.map((part) => ({ seed: part.seed!, scores: part.scores })));
+}
+
+/** The utterances that the model was given, by id; or why they are not known. */
+type Corpus =
+  | { readonly dir: string; readonly utterances: ReadonlyMap<string, Utterance> }
+  | { readonly missing: string };
+
+/** A manifest that has changed may have other recordings by the same ids: then it is as if there were none. */
+async function corpusOf({ recipe, facts, folder }: ReadRuns, path: string): Promise<Corpus> {
+  try {
+    const manifest = await readManifest(path);
+    const change = manifestChange(facts[0]!.manifest, trainedManifest(path, manifest));
+    if (change !== undefined) {
+      return { missing: `${path} ${change} since ${folder.dir} was trained` };
+    }
+    const { utterances } = selectUtterances(manifest, corpusViewOf(recipe));
+    const byId = new Map(utterances.map((utterance) => [utterance.id, utterance]));
+    return { dir: manifest.dir, utterances: byId };
+  } catch (error) {
+    if (error instanceof InputError) return { missing: errorMessage(error) };
+    throw error;
+  }
+}
+
+function recordingsOf(corpus: Corpus, { max_audio_sec: maxAudioSec }: Recipe): Recordings {
+  if ('missing' in corpus) return corpus;
+  return { dir: corpus.dir, pathOf: (id) => corpus.utterances.get(id)?.path, maxAudioSec };
+}
+
+function reportUtterances({ rows, seed, facts }: ReadRuns, corpus: Corpus): ReportUtterance[] {
+  const { labels } = facts[0]!;
+  return rows.map(({ id, fold, speaker, reference, label, probabilities }): ReportUtterance => {
+    const utterance = 'missing' in corpus ? undefined : corpus.utterances.get(id!);
+    return {
+      id: id!,
+      fold: fold ?? null,
+      seed,
+      speaker: (speaker ?? utterance?.speaker) || null,
+      text: utterance?.text ?? '',
+      reference: labels.indexOf(reference),
+      predicted: label === undefined ? null : labels.indexOf(label),
+      probabilities: probabilities === undefined ? null : Array.from(probabilities),
+    };
+  });
+}

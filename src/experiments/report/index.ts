@@ -1,0 +1,4 @@
+/** @file What runs left behind, gathered for a report. */
+
+export type { EvaluatedRuns } from './evaluated-runs.js';
+export { gatherReport } from './gather.js';

@@ -1,0 +1,185 @@
+/**
+ * @file A run on another corpus than it was trained on: over the classes that both have, each utterance among them. The
+ * probabilities of these classes are scaled to add up to 1, as if the others had been ruled out beforehand.
+ */
+
+import { InputError } from '../base/index.js';
+import {
+  checkAudioFiles,
+  type LabelCounts,
+  type Manifest,
+  sharedAudio,
+  type Utterance,
+  withoutTags,
+} from '../data/corpora/index.js';
+import { argmax, type ScoredPrediction } from '../evaluation/index.js';
+import type { Recipe } from '../recipe/index.js';
+import { type ComputeOptions, labelCounts, stageNeeds } from '../train/index.js';
+import type { RunFacts, RunFolder } from '../train/run/index.js';
+import {
+  predictUtterances,
+  seenUtterances,
+  type TestSetOptions,
+  type TestSetPredictions,
+} from './test-set.js';
+import { openTrainedModel } from './trained-model.js';
+
+/** What of another corpus a run can be scored on. */
+export interface OtherCorpus {
+  readonly manifest: Manifest;
+  /** Its test split, or all of it where it has no splits. */
+  readonly part: 'test' | 'all';
+  /** Classes of the run that the corpus has, in the run's order. */
+  readonly classes: readonly string[];
+  /** Classes of the run that it does not have. */
+  readonly absent: readonly string[];
+  /** Label of the corpus -> class of the run, where it is another and occurs. */
+  readonly labelMap: Readonly<Record<string, string>>;
+  /** Of that part, of these classes; their labels are the run's. */
+  readonly utterances: readonly Utterance[];
+  /** Utterances of that part with other labels, by label. */
+  readonly leftOut: LabelCounts;
+}
+
+/** A comparison of two classes is the least that there is to score. */
+const LEAST_CLASSES = 2;
+
+/**
+ * What of a corpus a run of a stage of `recipe` can be scored on. The recipe's own label map holds where `labelMap` does not say
+ * otherwise, and so does its `strip_tags`; its `id_pattern` is about ids of its own corpus.
+ * @throws InputError for a map that names no label of the corpus, or leads to no class of the run; fewer than two
+ *   classes in common; nothing to score; missing audio, where the run hears any
+ */
+export async function otherCorpus(
+  recipe: Recipe,
+  stage: 1 | 2,
+  manifest: Manifest,
+  labelMap: Readonly<Record<string, string>> = {},
+): Promise<OtherCorpus> {
+  const own = new Set(manifest.utterances.map(({ label }) => label));
+  for (const [from, to] of Object.entries(labelMap)) {
+    if (!own.has(from)) {
+      throw new InputError(
+        `label map: ${manifest.csvPath} has no label "${from}"; a pair is its label=the run's, and its labels are ${[...own].join(', ')}`,
+      );
+    }
+    if (!recipe.labels.includes(to)) {
+      throw new InputError(
+        `label map: ${from} becomes "${to}", which is no class of the run (${recipe.labels.join(', ')})`,
+      );
+    }
+  }
+  const map = new Map([...Object.entries(recipe.label_map), ...Object.entries(labelMap)]);
+  const classOf = ({ label }: Utterance): string => map.get(label) ?? label;
+  const occurring = new Set(manifest.utterances.map(classOf));
+  const classes = recipe.labels.filter((label) => occurring.has(label));
+  if (classes.length < LEAST_CLASSES) {
+    throw new InputError(
+      `${manifest.csvPath} and the run have ${classes.length === 0 ? 'no class' : `one class (${classes[0]})`} in common: its labels are ${[...own].join(', ')}, the run's ${recipe.labels.join(', ')}; say which is which with --label-map`,
+    );
+  }
+  const hasSplits = manifest.utterances.some(({ split }) => split !== '');
+  const part = hasSplits ? manifest.utterances.filter(({ split }) => split === 'test') : manifest.utterances;
+  const leftOut: LabelCounts = {};
+  const utterances: Utterance[] = [];
+  for (const utterance of part) {
+    const label = classOf(utterance);
+    const text = recipe.strip_tags ? withoutTags(utterance.text) : utterance.text; // as in training
+    if (classes.includes(label)) utterances.push({ ...utterance, label, text });
+    else leftOut[utterance.label] = (leftOut[utterance.label] ?? 0) + 1;
+  }
+  if (utterances.length === 0) {
+    const where =
+      part.length === 0 ? 'has splits and no utterance in "test"' : 'has no test utterance of them';
+    throw new InputError(`${manifest.csvPath} ${where}; there is nothing to score`);
+  }
+  if (stageNeeds(recipe, stage, 'checkpoint').audio) await checkAudioFiles(manifest, utterances);
+  const renamed = [...map].filter(([from, to]) => own.has(from) && from !== to);
+  return {
+    manifest,
+    part: hasSplits ? 'test' : 'all',
+    classes,
+    absent: recipe.labels.filter((label) => !classes.includes(label)),
+    labelMap: Object.fromEntries(renamed),
+    utterances,
+    leftOut,
+  };
+}
+
+/**
+ * Predicts the utterances of another corpus with a run.
+ * @throws InterruptedError when `compute.stop` is aborted
+ * @throws InputError when the run has other classes than those that the corpus was opened for
+ */
+export async function predictOtherCorpus(
+  folder: RunFolder,
+  { classes, utterances }: OtherCorpus,
+  compute: ComputeOptions,
+  { onProgress }: Pick<TestSetOptions, 'onProgress'> = {},
+): Promise<TestSetPredictions> {
+  const trained = await openTrainedModel(folder, compute);
+  try {
+    const { recipe, facts } = trained;
+    const places = classes.map((label) => recipe.labels.indexOf(label));
+    if (places.includes(-1)) {
+      throw new InputError(
+        `${folder.dir} has other labels (${recipe.labels.join(', ')}) than the other runs`,
+      );
+    }
+    const { predictions, ...predicted } = await predictUtterances(trained, utterances, compute, onProgress);
+    const own = await seenUtterances(recipe, facts);
+    return {
+      ...{ labels: classes, facts, recipe, ...predicted },
+      predictions: predictions.map((row) => restricted(row, classes, places)),
+      trainingCounts: own && labelCounts(own.train, classes),
+    };
+  } finally {
+    await trained.close();
+  }
+}
+
+/** A prediction among some of the classes. Where all of them have a probability of 0 there is no answer. */
+function restricted(
+  row: ScoredPrediction,
+  classes: readonly string[],
+  places: readonly number[],
+): ScoredPrediction {
+  const kept = places.map((place) => row.probabilities![place]!);
+  const total = kept.reduce((sum, value) => sum + value, 0);
+  if (!(total > 0)) return { ...row, label: undefined, probabilities: undefined };
+  const probabilities = kept.map((value) => value / total);
+  return { ...row, label: classes[argmax(probabilities)]!, probabilities };
+}
+
+/** What a corpus has in common with what a run has seen: its own training and validation utterances. */
+export interface TrainingOverlap {
+  /** Ids of the utterances that the run has seen by this id with these words: one corpus, prepared twice. */
+  readonly ids: readonly string[];
+  /** Ids of the utterances whose audio, byte by byte, it has seen. */
+  readonly audio: readonly string[];
+}
+
+/**
+ * Looks for utterances that a run has seen in training or validation.
+ * @returns undefined where what it has seen is not known any more, because its manifest has changed or is gone
+ */
+export async function trainingOverlap(
+  recipe: Recipe,
+  facts: RunFacts,
+  { utterances }: OtherCorpus,
+): Promise<TrainingOverlap | undefined> {
+  const own = await seenUtterances(recipe, facts);
+  if (own === undefined) return undefined;
+  const seen = [...own.train, ...own.dev];
+  // Ids that are numbers are alike in corpora that have nothing to do with each other.
+  const nameOf = ({ id, text }: Utterance): string => `${id}\n${text.trim()}`;
+  const names = new Set(seen.map(nameOf));
+  const { contentOf } = await sharedAudio([...seen, ...utterances]);
+  const contentOfUtterance = ({ path }: Utterance): string => contentOf.get(path) ?? path;
+  const heard = new Set(seen.map(contentOfUtterance));
+  const idsOf = (found: readonly Utterance[]): string[] => found.map(({ id }) => id);
+  return {
+    ids: idsOf(utterances.filter((utterance) => names.has(nameOf(utterance)))),
+    audio: idsOf(utterances.filter((utterance) => heard.has(contentOfUtterance(utterance)))),
+  };
+}

@@ -1,0 +1,294 @@
+/** @file The speech encoder for export: a HuBERT checkpoint as the function that transformers' HubertModel is. */
+
+import { join } from 'node:path';
+import {
+  chooseHead,
+  encoderGraph,
+  encoderKeys,
+  type LanguageModelInputs,
+  languageModelGraph,
+  loraParameters,
+  type MergedDtype,
+  mergedTensors,
+  parseQwen2Config,
+  type Qwen2Config,
+  readHubertConfig,
+  readRobertaConfig,
+} from '../../backbones/index.js';
+import { errorMessage, InputError } from '../../base/index.js';
+import {
+  type Checkpoint,
+  checkpointIdentity,
+  configIdentity,
+  findCheckpointFolder,
+  readWeight,
+  requireWeight,
+  storedTensor,
+  trainedTensor,
+  unreadWeights,
+  weightFiles,
+  weightsUnder,
+} from '../../checkpoints/index.js';
+import type { StreamedTensor, Tensor } from '../../engine/tensor/index.js';
+import {
+  declaredWeights,
+  FORMER_PREFIX,
+  formerGraph,
+  formerInputs,
+  initialFormer,
+  robertaKey,
+  WORD_EMBEDDINGS_KEY,
+} from '../../nn/index.js';
+import { defaultModelSettings, loadRecipe, type ModelSettings } from '../../recipe/index.js';
+import { backboneConfigs, formerConfig, requireSameBackbones, stageNeeds } from '../../train/index.js';
+import { findRun } from '../trained-model.js';
+import { openTrainedRun, type TrainedRun } from '../trained-run.js';
+import {
+  checkpointName,
+  type ExportableModel,
+  exportable,
+  openModelFolder,
+  runMetadata,
+} from './onnx-files.js';
+
+/** transformers' own group norm, over the padding of a batch too. */
+const AS_PUBLISHED = { groupNormSteps: 'padded' } as const;
+
+/**
+ * Opens an encoder for export. The metadata says how it wants its waveforms: at which rate, and whether at zero mean
+ * and unit variance.
+ * @throws InputError when no checkpoint is given, or it is missing, broken or no HuBERT
+ */
+export async function exportableEncoder(
+  nameOrPath: string | undefined,
+  onWarning?: (text: string) => void,
+): Promise<ExportableModel> {
+  if (nameOrPath === undefined) throw new InputError('say what to export: --checkpoint FOLDER of a HuBERT');
+  const checkpoint = await openModelFolder(nameOrPath, 'name the HuBERT that its recipe.yaml has as encoder');
+  const { doNormalize } = await readHubertConfig(nameOrPath);
+  const inPlace = encoderGraph(checkpoint, AS_PUBLISHED);
+  const unread = unreadWeights(checkpoint, 'hubert', encoderKeys(checkpoint));
+  if (unread !== undefined) onWarning?.(unread);
+  return {
+    tensors: inPlace.initializers.flatMap(({ name: key, dtype, shape, content }) =>
+      content !== undefined && 'path' in content
+        ? [storedTensor({ key, dtype, shape: shape as readonly number[], ...content })]
+        : [],
+    ),
+    graph: (weights) => encoderGraph({ ...checkpoint, weights }, AS_PUBLISHED),
+    description: 'HuBERT encoder: 16 kHz waveforms to hidden states at 50 frames a second',
+    metadata: {
+      part: 'encoder',
+      checkpoint: checkpointName(checkpoint),
+      sampling_rate_hz: '16000',
+      do_normalize: String(doNormalize),
+    },
+    sources: weightFiles(checkpoint),
+  };
+}
+
+export interface FormerExport {
+  /** RoBERTa's Hugging Face folder or model id; absent: the run's own. */
+  readonly checkpoint?: string | undefined;
+  /** A run of either stage, or its experiment (then stage 2 where there is one). */
+  readonly run?: string | undefined;
+  /** Without a run: the recipe that decides its sizes and seed; absent: the defaults. */
+  readonly recipe?: string | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
+}
+
+/** A Former for export, and what it is: trained by a run, or started from a seed. */
+export type ExportableFormer = ExportableModel &
+  ({ readonly run: TrainedRun } | { readonly run?: undefined; readonly seed: number });
+
+/**
+ * Opens a Former for export.
+ * @throws InputError when neither checkpoint nor run is given, or one of them is broken
+ */
+export async function exportableFormer(options: FormerExport): Promise<ExportableFormer> {
+  if (options.run !== undefined) return trainedFormer(options.run, options);
+  if (options.checkpoint !== undefined) return startingFormer(options.checkpoint, options.recipe);
+  throw new InputError('say what to export: --run FOLDER, or --checkpoint FOLDER of a RoBERTa to start from');
+}
+
+async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
+  const checkpoint = await openModelFolder(nameOrPath, `give it with --run ${nameOrPath}`);
+  return weightsUnder(checkpoint, ['roberta.', '']);
+}
+
+/** The Former of a run, with RoBERTa's word embeddings where it reads text and the run did not train them. */
+async function trainedFormer(
+  dir: string,
+  { checkpoint, onWarning }: FormerExport,
+): Promise<ExportableFormer> {
+  const run = await openTrainedRun(await findRun(dir), onWarning);
+  const { facts, folder, recipe, trained } = run;
+  if (recipe.fusion === 'none') {
+    throw new InputError(`the run in ${folder.dir} has no Former: its recipe says fusion: none`);
+  }
+  const { former, formerWeights } = stageNeeds(recipe, facts.stage, 'checkpoint');
+  if (!former) {
+    throw new InputError(
+      `the run in ${folder.dir} is of text alone, and its stage 2 has no Former; name its stage-1 run`,
+    );
+  }
+  const nameOrPath = checkpoint ?? recipe.backbones.former;
+  const roberta = formerWeights ? await openRoberta(nameOrPath) : undefined;
+  const robertaDir = roberta?.dir ?? (await findCheckpointFolder(nameOrPath));
+  const robertaConfig = await readRobertaConfig(robertaDir);
+  const identity = roberta ? await checkpointIdentity(roberta, robertaConfig) : configIdentity(robertaConfig);
+  requireSameBackbones(run.folder, facts, { former: identity });
+  // The width of the audio is a fact of what was trained: the encoder need not be there any more.
+  const projection = trained.weights.get(`${FORMER_PREFIX}audio_projection.weight`);
+  const config = formerConfig(recipe, { hiddenSize: projection?.shape[1] ?? 0 }, robertaConfig);
+  const frozen = FORMER_PREFIX + WORD_EMBEDDINGS_KEY;
+  const fromRoberta = (key: string): boolean => key === frozen && !config.trainWordEmbeddings;
+  return {
+    run,
+    ...exportable(formerGraph(config, recipe.inputs), (key, shape) =>
+      fromRoberta(key)
+        ? storedTensor(requireWeight(roberta!, WORD_EMBEDDINGS_KEY, shape), key)
+        : trainedTensor(requireWeight(trained, key, shape)),
+    ),
+    metadata: { part: 'former', checkpoint: checkpointName({ dir: robertaDir }), ...runMetadata(run) },
+    sources: [...(roberta === undefined ? [] : weightFiles(roberta)), folder.checkpoint],
+  };
+}
+
+/** The Former as training starts it, but for the audio projection, which training fits to its features. */
+async function startingFormer(checkpoint: string, recipe: string | undefined): Promise<ExportableFormer> {
+  const roberta = await openRoberta(checkpoint);
+  const given: ModelSettings =
+    recipe === undefined ? defaultModelSettings() : await loadRecipe({ path: recipe });
+  if (given.fusion === 'none') throw new InputError(`recipe ${recipe} has no Former: it says fusion: none`);
+  const settings = { ...given, backbones: { ...given.backbones, former: checkpoint } };
+  const { seed, inputs } = settings;
+  const read = new Set(formerInputs(0, inputs).map(({ name }) => name));
+  const needs = {
+    audio: read.has('audio_features'),
+    text: read.has('input_ids'),
+    ...{ former: true, formerWeights: true, llm: false },
+  };
+  const { configs } = await backboneConfigs(settings, needs);
+  const config = formerConfig(settings, { hiddenSize: configs.audioWidth }, configs.former!);
+  return {
+    seed,
+    ...exportable(formerGraph(config, inputs), (key, shape) => startingWeight(roberta, key, shape, seed)),
+    metadata: { part: 'former', checkpoint: checkpointName(roberta), trained: 'no', seed: String(seed) },
+    sources: weightFiles(roberta),
+  };
+}
+
+function startingWeight(
+  roberta: Checkpoint,
+  key: string,
+  shape: readonly number[],
+  seed: number,
+): StreamedTensor {
+  const own = key.slice(FORMER_PREFIX.length);
+  const source = robertaKey(own);
+  const stored = source === undefined ? undefined : requireWeight(roberta, source, shape);
+  if (stored !== undefined && own === WORD_EMBEDDINGS_KEY) return storedTensor(stored, key);
+  return {
+    key,
+    dtype: 'float32',
+    shape,
+    async *read() {
+      const values = await initialFormer([{ key: own, shape }], roberta, seed);
+      const { data } = values.get(own)!;
+      yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    },
+  };
+}
+
+export interface LanguageModelExport {
+  /** Hugging Face folder or model id; absent: the run's own. */
+  readonly checkpoint?: string | undefined;
+  /** A stage-2 run, or its experiment, whose LoRA is merged. */
+  readonly run?: string | undefined;
+  /** Default `input_ids`. */
+  readonly inputs?: LanguageModelInputs | undefined;
+  /** Type of the weights that a LoRA is merged into; default `float32`, which loses nothing of it. */
+  readonly mergedDtype?: MergedDtype | undefined;
+  readonly onNote?: ((text: string) => void) | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
+}
+
+/**
+ * Opens a language model for export.
+ * @throws InputError when neither checkpoint nor run is given, one of them is broken, or they do not go together
+ */
+export async function exportableLanguageModel(
+  options: LanguageModelExport,
+): Promise<ExportableModel & { readonly run?: TrainedRun }> {
+  const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32', onWarning } = options;
+  const run = options.run === undefined ? undefined : await openAdaptedRun(options.run, onWarning);
+  const nameOrPath = named ?? run?.recipe.backbones.llm;
+  if (nameOrPath === undefined) {
+    throw new InputError('say what to export: --checkpoint FOLDER, or --run FOLDER to merge its LoRA');
+  }
+  const checkpoint = await openModelFolder(nameOrPath, `give it with --run ${nameOrPath}`);
+  const configured = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const { config, note } = await chooseHead(checkpoint, configured);
+  if (run !== undefined) {
+    requireSameBackbones(run.folder, run.facts, { llm: await checkpointIdentity(checkpoint, config) });
+  }
+  if (note !== undefined) options.onNote?.(note);
+  const metadata = { part: 'llm', checkpoint: checkpointName(checkpoint) };
+  const graph = languageModelGraph(config, inputs);
+  const read = new Set(declaredWeights(languageModelGraph(config, 'input_ids').define).map(({ key }) => key));
+  const unread = unreadWeights(checkpoint, 'qwen2', read);
+  if (unread !== undefined) onWarning?.(unread);
+  const sources = weightFiles(checkpoint);
+  const stored = (key: string, shape: readonly number[]): StreamedTensor =>
+    storedTensor(requireWeight(checkpoint, key, shape));
+  if (run === undefined) return { ...exportable(graph, stored), metadata, sources };
+
+  const merged = await mergedWeights(run, checkpoint, config, mergedDtype);
+  return {
+    run,
+    ...exportable(graph, (key, shape) => merged.get(requireWeight(checkpoint, key, shape).key)!),
+    metadata: { ...metadata, ...runMetadata(run), merged_dtype: mergedDtype },
+    sources: [...sources, run.folder.checkpoint],
+  };
+}
+
+async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWarning']): Promise<TrainedRun> {
+  const folder = await findRun(dir);
+  const run = await openTrainedRun(folder, onWarning);
+  if (run.facts.stage === 1) {
+    throw new InputError(
+      `the run in ${folder.dir} is of stage 1, which trains no LoRA; name a run of stage 2, or leave --run out`,
+    );
+  }
+  return run;
+}
+
+/** All weights of the checkpoint by key, the LoRA of the run merged. @throws InputError when it does not fit */
+async function mergedWeights(
+  run: TrainedRun,
+  checkpoint: Checkpoint,
+  config: Qwen2Config,
+  mergedDtype: MergedDtype,
+): Promise<Map<string, StreamedTensor>> {
+  const { folder, recipe, trained } = run;
+  try {
+    const wanted = loraParameters(config, recipe.lora);
+    const held = [...trained.weights.keys()].filter((key) => /\.lora_[AB]\.weight$/.test(key));
+    const refs = wanted.map(({ key, shape }) => requireWeight(trained, key, shape));
+    if (held.length !== refs.length) {
+      throw new InputError(
+        `the run adapts ${held.length / 2} weights, of this model it would be ${refs.length / 2}`,
+      );
+    }
+    const parameters = new Map<string, Tensor>();
+    for (const ref of refs) parameters.set(ref.key, await readWeight(ref));
+    const tensors = mergedTensors(checkpoint, parameters, recipe.lora, mergedDtype);
+    return new Map(tensors.map((tensor) => [tensor.key, tensor]));
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(
+      `the run in ${folder.dir} does not fit ${checkpoint.dir} (${errorMessage(error)}); name the checkpoint that it was trained on, ${recipe.backbones.llm}`,
+    );
+  }
+}

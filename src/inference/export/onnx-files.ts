@@ -1,0 +1,239 @@
+/**
+ * @file Writes a model for other runtimes: FILE.onnx, and its weights in FILE.onnx.safetensors beside it. The weights
+ * are streamed; the .onnx gets its name last.
+ */
+
+import { access, constants, lstat, rm, rmdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import {
+  createAtomicFile,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  isSameFile,
+  makeOutputFolder,
+  type OutputFile,
+  outputTarget,
+  pathExists,
+  userTarget,
+} from '../../base/index.js';
+import { snapshotOf } from '../../checkpoints/hub/index.js';
+import { type Checkpoint, openCheckpoint, type WeightRef } from '../../checkpoints/index.js';
+import { createGraph, type Graph, serializeModel } from '../../engine/onnx/index.js';
+import {
+  dtypeInfo,
+  elementCount,
+  readSafetensorsHeader,
+  type StreamedTensor,
+  stageSafetensors,
+} from '../../engine/tensor/index.js';
+import { checkpointWeights, declaredWeights, type ModelGraph } from '../../nn/index.js';
+import type { TrainedRun } from '../trained-run.js';
+
+/** A model that can be exported. */
+export interface ExportableModel {
+  /** The weights that its graph uses, each once, in the types in which they shall be stored. */
+  readonly tensors: readonly StreamedTensor[];
+  /** The graph over these weights, by the same keys, where they have been written. */
+  readonly graph: (written: ReadonlyMap<string, WeightRef>) => Graph;
+  /** One line that says what it computes. */
+  readonly description: string;
+  /** What the model's metadata says of where it comes from. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Files that the weights are read from. They are never written over. */
+  readonly sources: readonly string[];
+}
+
+/**
+ * The tensors and the graph of a model that is defined over named weights.
+ * @param weight the weight that the graph asks for by `key`, in the type in which it shall be stored
+ * @throws InputError as `weight` does, where one is missing or has another shape
+ */
+export function exportable(
+  { name, description, define }: ModelGraph,
+  weight: (key: string, shape: readonly number[]) => StreamedTensor,
+): Pick<ExportableModel, 'tensors' | 'graph' | 'description'> {
+  return {
+    tensors: declaredWeights(define).map(({ key, shape }) => weight(key, shape)),
+    graph(written) {
+      const graph = createGraph(name);
+      define(
+        graph,
+        checkpointWeights(graph, (key) => written.get(key)!),
+      );
+      return graph;
+    },
+    description,
+  };
+}
+
+export interface ExportControls {
+  /** Bytes of weights written, of how many. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly stop?: AbortSignal | undefined;
+}
+
+/** The two files of an exported model. */
+export interface ExportedFiles {
+  readonly model: string;
+  readonly weights: string;
+  readonly weightBytes: number;
+}
+
+/** Name of the weights of the model in `out`, in the same folder. */
+function weightsFile(out: string): string {
+  return `${out}.safetensors`;
+}
+
+/**
+ * The file that `out` names, its links followed: the weights lie beside the file that a link leads to, where the model
+ * finds them.
+ * @throws InputError when it does not end in .onnx, or is something else than a file
+ */
+export async function checkModelFile(out: string): Promise<string> {
+  const target = await userTarget(out, '--out');
+  if (target.kind === 'stream') {
+    throw new InputError(
+      `--out ${out}: a model is two files, which name each other and lie in one folder, and cannot go to a pipe or a device; name a file that ends in .onnx`,
+    );
+  }
+  if (!/[^/\\]\.onnx$/.test(target.path)) throw new InputError(`--out ${out} must end in .onnx`);
+  const beside = await outputTarget(weightsFile(target.path), ' with --out');
+  if (beside.kind === 'stream' || dirname(beside.path) !== dirname(target.path)) {
+    throw new InputError(
+      `--out ${out}: the weights go to ${beside.name}, which is no file of that folder; remove it, because a model does not find weights elsewhere`,
+    );
+  }
+  return target.path;
+}
+
+/**
+ * Writes a model and the weights that it uses, each once and in its stored type. Memory does not grow with the size of
+ * the weights. Files of an earlier export are replaced; until all weights are on the disk they stay as they are, and
+ * at no time does an .onnx stand beside weights that are not its own.
+ * @throws InputError when a weight is missing or the files cannot be written, InterruptedError when `stop` is aborted
+ */
+export async function writeModelFiles(
+  out: string,
+  { tensors, graph, description, metadata, sources }: ExportableModel,
+  controls: ExportControls,
+): Promise<ExportedFiles> {
+  const path = await checkModelFile(out);
+  const weights = weightsFile(path);
+  await refuseSources([path, weights], sources);
+  const removeFolder = await makeFolder(dirname(path), out);
+  let staged: OutputFile | undefined;
+  try {
+    staged = await stageSafetensors(weights, reported(tensors, controls), { format: 'pt' });
+    checkStop(controls);
+    const { entries } = await readSafetensorsHeader(staged.path);
+    const written = new Map([...entries].map(([key, entry]) => [key, { ...entry, key, path: weights }]));
+    const options = { weightsFolder: dirname(weights), description, metadata };
+    const bytes = serializeModel(graph(written), options);
+    const file = await createAtomicFile(path);
+    try {
+      await file.write(bytes);
+      await rm(path, { force: true }); // of an earlier export, whose weights are replaced now
+      await staged.commit();
+      await file.commit();
+    } finally {
+      await file.discard();
+    }
+  } catch (error) {
+    await staged?.discard();
+    await removeFolder();
+    throw error;
+  }
+  const model = (await lstat(out)).isSymbolicLink() ? path : out;
+  return { model, weights: weightsFile(model), weightBytes: totalBytes(tensors) };
+}
+
+/** The tensors, telling of their bytes as they are read and stopping between two pieces. */
+function reported(tensors: readonly StreamedTensor[], controls: ExportControls): StreamedTensor[] {
+  const total = totalBytes(tensors);
+  let done = 0;
+  return tensors.map((tensor) => ({
+    ...tensor,
+    async *read() {
+      for await (const piece of tensor.read()) {
+        checkStop(controls);
+        yield piece;
+        done += piece.byteLength;
+        controls.onProgress?.(done, total);
+      }
+    },
+  }));
+}
+
+function checkStop({ stop }: ExportControls): void {
+  if (stop?.aborted) throw new InterruptedError('interrupted; nothing was written');
+}
+
+function totalBytes(tensors: readonly StreamedTensor[]): number {
+  return tensors.reduce((sum, { dtype, shape }) => sum + elementCount(shape) * dtypeInfo[dtype].bytes, 0);
+}
+
+async function refuseSources(targets: readonly string[], sources: readonly string[]): Promise<void> {
+  for (const target of targets) {
+    for (const source of sources) {
+      if (!(await isSameFile(target, source))) continue;
+      throw new InputError(`${target} is a file that the weights are read from; give another --out`);
+    }
+  }
+}
+
+/** Makes the folder of `out`; the result takes away again what was made, as far as it is empty. */
+async function makeFolder(folder: string, out: string): Promise<() => Promise<void>> {
+  let first: string | undefined;
+  try {
+    first = await makeOutputFolder(folder);
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    throw new InputError(`--out ${out} cannot be written: ${errorMessage(error)}`);
+  }
+  return async () => {
+    if (first === undefined) return;
+    for (let made = folder; made.length >= first.length; made = dirname(made)) {
+      const removed = await rmdir(made).then(
+        () => true,
+        () => false,
+      );
+      if (!removed) return;
+    }
+  };
+}
+
+/**
+ * Opens a Hugging Face checkpoint.
+ * @param instead what to do where the folder is a run of emoq
+ * @throws InputError when it is one, or is missing or broken
+ */
+export async function openModelFolder(nameOrPath: string, instead: string): Promise<Checkpoint> {
+  for (const facts of ['run.json', 'stage1/run.json', 'stage2/run.json']) {
+    if (nameOrPath !== '' && (await pathExists(join(nameOrPath, facts)))) {
+      throw new InputError(
+        `--checkpoint ${nameOrPath} is a run of emoq, not a Hugging Face folder; ${instead}`,
+      );
+    }
+  }
+  return openCheckpoint(nameOrPath);
+}
+
+/**
+ * What a checkpoint is called wherever it lies: `Qwen/Qwen2.5-7B-Instruct@<revision>` in the Hugging Face cache, else
+ * the name of its folder.
+ */
+export function checkpointName({ dir }: Pick<Checkpoint, 'dir'>): string {
+  const cached = snapshotOf(dir);
+  return cached ? `${cached.id}@${cached.commit}` : basename(dir);
+}
+
+/** The run in a model's metadata. */
+export function runMetadata({ facts, checkpointSha256 }: TrainedRun): Record<string, string> {
+  return {
+    run: facts.name,
+    run_stage: String(facts.stage),
+    ...(facts.fold !== null && { run_fold: String(facts.fold) }),
+    run_checkpoint_sha256: checkpointSha256,
+  };
+}

@@ -1,0 +1,270 @@
+/**
+ * @file Emotions for a CSV of recordings: rows are read in windows, decoded while the window before computes, and
+ * written in their order. A row that cannot be predicted says why and the others go on.
+ */
+
+import type { SpeechEncoder } from '../backbones/index.js';
+import {
+  defaultJobs,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  mapConcurrently,
+  ReaderGoneError,
+  userTarget,
+} from '../base/index.js';
+import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
+import { withoutTags } from '../data/corpora/index.js';
+import { BATCH_SEC, batchesByLength, storedFeatures, UNHOLDABLE_FEATURES } from '../data/features/index.js';
+import { type CsvRow, cellOf, type RecordingTable } from '../data/tables/index.js';
+import {
+  argmax,
+  openPredictionWriter,
+  type PredictionColumns,
+  type PredictionFormat,
+  type PredictionWriter,
+} from '../evaluation/index.js';
+import {
+  type ComputeOptions,
+  encoderOf,
+  isCutText,
+  type Spoken,
+  type StoredFeatures,
+} from '../train/index.js';
+import {
+  channelOfRow,
+  GENDER_COLUMN,
+  hear,
+  type RecordingsInput,
+  type RowNote,
+  rowNames,
+  transcriptOfRow,
+} from './recording-rows.js';
+import type { TrainedModel } from './trained-model.js';
+
+export interface RecordingsOptions extends RecordingsInput {
+  /** Of every recording for which the table does not choose. */
+  readonly channel?: ChannelChoice | undefined;
+  readonly format?: PredictionFormat;
+  readonly compute: ComputeOptions;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface RecordingsSummary {
+  readonly rows: number;
+  readonly failed: number;
+  /** Rows without a transcript. */
+  readonly textless: number;
+  /** Rows whose note says something of their sound, counted by kind in words; '' for none. */
+  readonly noted: string;
+  /** Rows whose transcript the Former did not get whole. */
+  readonly cutTexts: number;
+  /** Rows without a gender. */
+  readonly genderless: number;
+}
+
+/** Recordings in memory at a time: one window being computed, the next being decoded. */
+const WINDOW = 32;
+
+/** A row with its audio, or with the reason why it has none. */
+type Recording = { readonly row: CsvRow; readonly path: string } & (
+  | { readonly samples: Float32Array | undefined; readonly notes: readonly RowNote[] }
+  | { readonly error: string }
+);
+
+/**
+ * Predicts every recording of a table and writes the predictions file, whole or not at all.
+ * @throws InputError when the output cannot be written
+ */
+export async function predictRecordings(
+  trained: TrainedModel,
+  table: RecordingTable,
+  options: RecordingsOptions,
+): Promise<RecordingsSummary> {
+  const { recipe, model } = trained;
+  const { rows } = table;
+  const names = rowNames(table, options.pathColumn);
+  const writer = await openWriter(options, {
+    labels: recipe.labels,
+    identity: names.identity,
+    note: true,
+  });
+  const cutText: RowNote = { kind: 'text', text: `cut to ${model.maxTextTokens} tokens for the Former` };
+  const { device, threads } = options.compute;
+  let encoder: SpeechEncoder | undefined;
+  let [failed, cutTexts] = [0, 0];
+  const noted: { kind: string; name: string }[] = [];
+  try {
+    if (model.needsAudio) {
+      const source = await encoderOf(recipe);
+      if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
+      encoder = await source.open({ device, threads });
+    }
+    options.onProgress?.(0, rows.length);
+    let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);
+    for (let start = 0; start < rows.length; start += WINDOW) {
+      if (options.compute.stop?.aborted) {
+        const { kind } = await userTarget(options.output);
+        const written = kind === 'stream' ? 'these were written' : 'nothing was written';
+        throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; ${written}`);
+      }
+      const window = await ahead;
+      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), table, trained, options);
+      const { outcomes, cut } = await predictWindow(window, trained, encoder, options);
+      cutTexts += cut.size;
+      for (const [index, recording] of window.entries()) {
+        const { row } = recording;
+        const outcome = outcomes[index]!;
+        if ('error' in outcome) failed += 1;
+        const heard = 'notes' in recording ? recording.notes : [];
+        for (const { kind } of heard) noted.push({ kind, name: `line ${row.line}` });
+        const notes = cut.has(index) ? [...heard, cutText] : heard;
+        await writer.write({
+          ...names.of(row),
+          ...outcome,
+          ...(notes.length > 0 && { note: notes.map(({ kind, text }) => `${kind}: ${text}`).join('; ') }),
+        });
+      }
+      options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
+    }
+    await writer.commit();
+    const textless = rows.filter((row) => transcriptOfRow(row, options.textColumn) === '').length;
+    const genderless = rows.filter((row) => cellOf(row, GENDER_COLUMN) === '').length;
+    return { rows: rows.length, failed, textless, cutTexts, genderless, noted: countByKind(noted) };
+  } finally {
+    await writer.discard();
+    await encoder?.close();
+  }
+}
+
+async function openWriter(
+  { output, format, compute: { stop } }: RecordingsOptions,
+  columns: PredictionColumns,
+): Promise<PredictionWriter> {
+  try {
+    return await openPredictionWriter(output, columns, format, stop);
+  } catch (error) {
+    if (stop?.aborted) throw new InterruptedError(`interrupted before anybody read ${output}`);
+    if (error instanceof InputError || error instanceof ReaderGoneError) throw error;
+    throw new InputError(`output ${output} cannot be written: ${errorMessage(error)}`);
+  }
+}
+
+/** Reads and decodes; a failure belongs to its row. */
+function decodeWindow(
+  rows: readonly CsvRow[],
+  { files }: RecordingTable,
+  trained: TrainedModel,
+  options: RecordingsOptions,
+): Promise<Recording[]> {
+  return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
+    const given = cellOf(row, options.pathColumn);
+    if (!trained.model.needsAudio) {
+      const isEmpty = transcriptOfRow(row, options.textColumn) === '';
+      return isEmpty
+        ? emptyCell(row, options.textColumn)
+        : { row, path: given, samples: undefined, notes: [] };
+    }
+    if (given === '') return emptyCell(row, options.pathColumn);
+    try {
+      const channel = channelOfRow(row, options.channel);
+      const path = await files.find(row.fields[options.pathColumn]!);
+      return { row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
+    } catch (error) {
+      return { row, path: given, error: errorMessage(error) };
+    }
+  });
+}
+
+function emptyCell(row: CsvRow, column: string): Recording {
+  return { row, path: '', error: `line ${row.line}: column "${column}" is empty` };
+}
+
+type RowOutcome =
+  | { readonly label: string; readonly probabilities: Float32Array }
+  | { readonly error: string };
+
+interface PredictedWindow {
+  readonly outcomes: readonly RowOutcome[];
+  /** Rows, by their place, whose transcript the Former did not get whole. */
+  readonly cut: ReadonlySet<number>;
+}
+
+async function predictWindow(
+  window: readonly Recording[],
+  trained: TrainedModel,
+  encoder: SpeechEncoder | undefined,
+  options: RecordingsOptions,
+): Promise<PredictedWindow> {
+  const { recipe, model } = trained;
+  const readable = [...window.keys()].filter((index) => !('error' in window[index]!));
+  const outcomes = window.map(
+    (recording): RowOutcome => ({ error: 'error' in recording ? recording.error : '' }),
+  );
+  const features = new Map<number, StoredFeatures>();
+  for (const [index, own] of await encodeAll(window, readable, encoder)) {
+    if ('error' in own) outcomes[index] = own;
+    else features.set(index, own);
+  }
+  const usable = readable.filter((index) => encoder === undefined || features.has(index));
+  const spoken = usable.map((index): Spoken => {
+    const { row } = window[index]!;
+    const text = transcriptOfRow(row, options.textColumn);
+    return {
+      id: String(index),
+      path: window[index]!.path,
+      text: recipe.strip_tags ? withoutTags(text) : text, // as in training
+      speaker: cellOf(row, options.speakerColumn),
+      gender: cellOf(row, GENDER_COLUMN),
+      label: '',
+    };
+  });
+  const source = {
+    frames: (id: string) => features.get(Number(id))?.frames ?? 0,
+    read: async ({ id }: { readonly id: string }) => features.get(Number(id))!,
+  };
+  const examples = model.examples(spoken).filter((example) => {
+    const problem = model.promptProblem(example);
+    if (problem !== undefined) outcomes[Number(example.id)] = { error: `${problem}; shorten its text` };
+    return problem === undefined;
+  });
+  const inferences = await trained.infer(examples, source);
+  inferences.forEach((inference, place) => {
+    const row = Number(examples[place]!.id);
+    if ('fault' in inference) {
+      outcomes[row] = { error: `${inference.fault}; it or its weights are damaged` };
+      return;
+    }
+    const { probabilities } = inference;
+    outcomes[row] = { label: recipe.labels[argmax(probabilities)]!, probabilities };
+  });
+  return { outcomes, cut: new Set(examples.filter(isCutText).map(({ id }) => Number(id))) };
+}
+
+/**
+ * Features of the readable recordings by their place in the window, in the batches that the feature cache is made in;
+ * or why a recording has none. Without an encoder none has any.
+ */
+async function encodeAll(
+  window: readonly Recording[],
+  readable: readonly number[],
+  encoder: SpeechEncoder | undefined,
+): Promise<Map<number, StoredFeatures | { readonly error: string }>> {
+  const features = new Map<number, StoredFeatures | { readonly error: string }>();
+  if (encoder === undefined) return features;
+  const clips = readable.flatMap((index) => {
+    const recording = window[index]!;
+    return 'samples' in recording && recording.samples !== undefined
+      ? [{ index, samples: recording.samples }]
+      : [];
+  });
+  const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
+  for (const batch of batchesByLength(clips, limits)) {
+    const encoded = await encoder.encode(batch.map(({ samples }) => samples));
+    // Through float16, as the cache keeps them: a recording is judged alike wherever its features come from.
+    batch.forEach(({ index }, row) => {
+      features.set(index, storedFeatures(encoded[row]!) ?? { error: UNHOLDABLE_FEATURES });
+    });
+  }
+  return features;
+}

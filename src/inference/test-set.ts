@@ -1,0 +1,148 @@
+/** @file A run on its own test set: predictions with references, never seen in training. */
+
+import { InputError, InterruptedError } from '../base/index.js';
+import type { Utterance } from '../data/corpora/index.js';
+import { argmax, dialogueOf, mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
+import type { Recipe } from '../recipe/index.js';
+import {
+  type ComputeOptions,
+  countCutTexts,
+  cutNotes,
+  experimentFeatures,
+  fittingExamples,
+  labelCounts,
+  loadCorpus,
+  recordedDraw,
+  requireInferences,
+  trainedManifest,
+} from '../train/index.js';
+import { manifestChange, type RunFacts, type RunFolder } from '../train/run/index.js';
+import { openTrainedModel, type TrainedModel } from './trained-model.js';
+
+export interface TestSetPredictions {
+  readonly labels: readonly string[];
+  readonly predictions: readonly ScoredPrediction[];
+  /** e'_q [d_h] of each utterance; undefined where the model has no Former. */
+  readonly embeddings: readonly (Float32Array | undefined)[];
+  readonly facts: TrainedModel['facts'];
+  readonly recipe: TrainedModel['recipe'];
+  /** Utterances that the run was trained on, by label in the order of `labels`; undefined where they are not known. */
+  readonly trainingCounts: readonly number[] | undefined;
+  /** What of the test set the model did not get, in words. */
+  readonly cut: readonly string[];
+}
+
+/** What to predict, where that is not a run's own test set in its own place. */
+export interface TestSetOptions {
+  /** The manifest that the run was trained on, in another place than its recipe says. */
+  readonly manifest?: string | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/**
+ * Predicts the test utterances of a run; the audio of the others need not be there. `onProgress` is told from 0 on, once
+ * their features are there.
+ * @throws InterruptedError when `compute.stop` is aborted
+ * @throws InputError when the manifest is not the one that the run was trained on
+ * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
+ */
+export async function predictTestSet(
+  folder: RunFolder,
+  compute: ComputeOptions,
+  { manifest, onProgress }: TestSetOptions = {},
+): Promise<TestSetPredictions> {
+  const trained = await openTrainedModel(folder, compute);
+  try {
+    const { recipe, facts, model } = trained;
+    const placed = manifest === undefined ? recipe : { ...recipe, manifest };
+    const heard = model.needsAudio ? (['test'] as const) : [];
+    const corpus = await loadCorpus(placed, facts.fold ?? undefined, heard, recordedDraw(facts));
+    const change = manifestChange(facts.manifest, trainedManifest(placed.manifest, corpus.manifest));
+    if (change !== undefined) {
+      throw new InputError(
+        `${placed.manifest} ${change} since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
+      );
+    }
+    const predicted = await predictUtterances(trained, corpus.test, compute, onProgress);
+    return {
+      ...{ labels: recipe.labels, facts, recipe, trainingCounts: labelCounts(corpus.train, recipe.labels) },
+      ...predicted,
+    };
+  } finally {
+    await trained.close();
+  }
+}
+
+/**
+ * Predicts labelled utterances, in their order.
+ * @throws InterruptedError when `compute.stop` is aborted
+ * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
+ */
+export async function predictUtterances(
+  { folder, recipe, facts, model, infer }: TrainedModel,
+  utterances: readonly Utterance[],
+  compute: ComputeOptions,
+  onProgress?: (done: number, total: number) => void,
+): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings' | 'cut'>> {
+  const examples = fittingExamples(model, utterances);
+  const features = await experimentFeatures(model, utterances, compute);
+  onProgress?.(0, examples.length);
+  const { stop } = compute;
+  const inferences = await infer(examples, features, { onProgress, stop }).catch((error: unknown) => {
+    throw stop?.aborted ? new InterruptedError('interrupted before the end; no results were written') : error;
+  });
+  const whole = requireInferences(
+    examples,
+    inferences,
+    `the weights of ${folder.dir}, or of its backbones, are damaged`,
+  );
+  const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
+    const { probabilities } = whole[index]!;
+    const { speaker } = utterances[index]!;
+    const dialogue = dialogueOf(id);
+    return {
+      id,
+      ...(facts.fold !== null && { fold: String(facts.fold) }),
+      ...(speaker !== '' && { speaker }),
+      ...(dialogue !== undefined && { dialogue }),
+      reference: recipe.labels[label]!,
+      label: recipe.labels[argmax(probabilities)]!,
+      probabilities,
+    };
+  });
+  const lengths = { clips: features.cropped, texts: countCutTexts(examples), total: examples.length };
+  return {
+    predictions,
+    embeddings: whole.map(({ embedding }) => embedding),
+    cut: cutNotes(model, lengths),
+  };
+}
+
+export interface SeenUtterances {
+  readonly train: readonly Utterance[];
+  readonly dev: readonly Utterance[];
+}
+
+/** What of a run's facts decides which utterances it has seen. */
+type SeenFacts = Pick<RunFacts, 'fold' | 'manifest' | 'validation'>;
+
+/**
+ * The training and validation utterances of a run.
+ * @returns undefined where they are not known any more, because the manifest has changed since or is gone
+ */
+export async function seenUtterances(recipe: Recipe, facts: SeenFacts): Promise<SeenUtterances | undefined> {
+  try {
+    const corpus = await loadCorpus(recipe, facts.fold ?? undefined, [], recordedDraw(facts));
+    const now = trainedManifest(recipe.manifest, corpus.manifest);
+    return manifestChange(facts.manifest, now) === undefined ? corpus : undefined;
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
+
+/** The most frequent class in a run's training set; undefined where that is not known any more. */
+export async function trainingMajority(recipe: Recipe, facts: SeenFacts): Promise<string | undefined> {
+  const seen = await seenUtterances(recipe, facts);
+  return seen && mostFrequent(recipe.labels, labelCounts(seen.train, recipe.labels));
+}

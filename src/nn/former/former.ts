@@ -1,0 +1,163 @@
+/**
+ * @file The EmoQ-Former (paper section 2.1): learned queries and text attend to each other, the queries attend to
+ * the audio, and attentive pooling of the queries gives one L2-normalised embedding e'_q.
+ */
+
+import {
+  addDims,
+  asBlock,
+  concat,
+  int64Vector,
+  l2Normalize,
+  linear,
+  matmul,
+  pad,
+  reshape,
+  slice,
+  softmax,
+  transpose,
+  unsqueeze,
+  type Value,
+  withScope,
+} from '../../engine/onnx/index.js';
+import { dense } from '../layers.js';
+import { attentionBias, type Dropout, under, type Weights } from '../weights.js';
+import type { FormerInputs } from './former-config.js';
+import { type FormerConfig, hasCrossAttention } from './former-config.js';
+import {
+  type AttentionShape,
+  attentionBlock,
+  feedForward,
+  queryEmbeddings,
+  textEmbeddings,
+} from './former-layers.js';
+
+/** What every layer needs. */
+interface LayerContext {
+  readonly config: FormerConfig;
+  readonly shape: AttentionShape;
+  /** Additive bias over the joint sequence [N, 1, 1, N_q + L_t]; absent without text, when nothing is padded. */
+  readonly jointBias: Value | undefined;
+  /** Projected audio E'_a [N, L_a, d_h] and its bias [N, 1, 1, L_a]. */
+  readonly audio: { readonly frames: Value; readonly bias: Value } | undefined;
+  readonly dropout: Dropout;
+}
+
+/**
+ * The fused embedding e'_q of each utterance.
+ * @returns [N, d_h], rows of unit length
+ */
+export function emoqFormer(
+  weights: Weights,
+  config: FormerConfig,
+  inputs: FormerInputs,
+  dropout: Dropout,
+): Value {
+  const { audio, text } = inputs;
+  const { graph } = (audio ?? text)!.values;
+  const { roberta } = config;
+  const context: LayerContext = {
+    config,
+    shape: {
+      width: roberta.hiddenSize,
+      heads: roberta.numAttentionHeads,
+      layerNormEps: roberta.layerNormEps,
+      dropout: config.dropout,
+      attentionDropout: config.attentionDropout,
+    },
+    jointBias: text && overHeads(besideQueries(attentionBias(text.mask), config.queries)),
+    audio: audio && {
+      // E'_a = W E_a + b: to the Former's own width.
+      frames: withScope(graph, 'audio_projection', () =>
+        dense(weights, 'audio_projection', audio.values, roberta.hiddenSize),
+      ),
+      bias: overHeads(attentionBias(audio.mask)),
+    },
+    dropout,
+  };
+  let [queries, words] = withScope(graph, 'embeddings', (): [Value, Value | undefined] => [
+    queryEmbeddings(weights, config, (audio ?? text)!.values, dropout),
+    text && textEmbeddings(weights, config, text.values, dropout),
+  ]);
+  for (let layer = 0; layer < roberta.numHiddenLayers; layer++) {
+    const computedFrom = [queries, words, context.audio?.frames].filter((value) => value !== undefined);
+    [queries, words] = asBlock(graph, computedFrom, () =>
+      withScope(graph, `layer.${layer}`, () =>
+        formerLayer(under(weights, `encoder.layer.${layer}.`), context, layer, queries, words),
+      ),
+    );
+  }
+  return withScope(graph, 'pooling', () =>
+    l2Normalize(attentivePooling(under(weights, 'pooling.'), config, queries)),
+  );
+}
+
+/** Joint self-attention (eq. 2), the queries' cross-attention (eq. 3), and one FFN for queries, one for text. */
+function formerLayer(
+  weights: Weights,
+  context: LayerContext,
+  layer: number,
+  queries: Value,
+  words: Value | undefined,
+): [Value, Value | undefined] {
+  const { config, shape, jointBias, audio, dropout } = context;
+  const { graph } = queries;
+  const site = `layer.${layer}`;
+  const joint = words === undefined ? queries : concat([queries, words], 1); // X [N, N_q + L_t, d]
+  // Behind the last layer only the queries are read, so only they are computed there.
+  const keepWords = words !== undefined && layer < config.roberta.numHiddenLayers - 1;
+  const asking = keepWords ? joint : queries;
+  const attended = withScope(graph, 'attention', () => {
+    const inputs = { queries: asking, keys: joint, residual: asking, bias: jointBias };
+    return attentionBlock(under(weights, 'attention.'), shape, inputs, dropout, `${site}.attention`);
+  });
+  let ownQueries = keepWords ? slice(attended, 1, 0, config.queries) : attended; // Q' [N, N_q, d]
+  if (audio !== undefined && hasCrossAttention(config, layer)) {
+    ownQueries = withScope(graph, 'crossattention', () => {
+      const inputs = { queries: ownQueries, keys: audio.frames, residual: ownQueries, bias: audio.bias };
+      return attentionBlock(
+        under(weights, 'crossattention.'),
+        shape,
+        inputs,
+        dropout,
+        `${site}.crossattention`,
+      );
+    });
+  }
+  const outQueries = withScope(graph, 'ffn_query', () =>
+    feedForward(weights, '_query', config, ownQueries, dropout, `${site}.ffn_query`),
+  );
+  if (!keepWords) return [outQueries, undefined];
+  const outWords = withScope(graph, 'ffn', () =>
+    feedForward(weights, '', config, slice(attended, 1, config.queries), dropout, `${site}.ffn`),
+  );
+  return [outQueries, outWords];
+}
+
+/**
+ * Attentive pooling with several heads: each head weighs the queries by a softmax of its own score and sums its own
+ * part of their values; the heads are joined and projected.
+ * @param x [N, N_q, d]
+ * @returns e_q [N, d]
+ */
+function attentivePooling(weights: Weights, config: FormerConfig, x: Value): Value {
+  const width = config.roberta.hiddenSize;
+  const heads = config.poolingHeads;
+  const scores = linear(x, weights('score.weight', [heads, width])); // [N, N_q, H]
+  const shares = softmax(transpose(scores, [0, 2, 1])); // [N, H, N_q]
+  const values = reshape(dense(weights, 'value', x, width), [x.shape[0]!, x.shape[1]!, heads, width / heads]);
+  const pooled = matmul(unsqueeze(shares, [2]), transpose(values, [0, 2, 1, 3])); // [N, H, 1, d/H]
+  return dense(weights, 'output', reshape(pooled, [x.shape[0]!, width]), width);
+}
+
+/** The text's bias [N, L_t] with zeros for the queries before it, which are never masked: [N, N_q + L_t]. */
+function besideQueries(textBias: Value, queries: number): Value {
+  const { graph } = textBias;
+  const joint = addDims(textBias.shape[1]!, queries);
+  return pad(textBias, 1, int64Vector(graph, [queries]), int64Vector(graph, [0]), joint);
+}
+
+/** [N, L] -> [N, 1, 1, L]. */
+function overHeads(bias: Value): Value {
+  return unsqueeze(bias, [1, 2]);
+}

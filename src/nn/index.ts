@@ -1,0 +1,53 @@
+/** @file Graph fragments over named weights: layers, losses, LoRA and the EmoQ-Former. */
+
+export { emoqFormer } from './former/former.js';
+export {
+  type BatchValues,
+  FORMER_PREFIX,
+  type FormerConfig,
+  formerInputs,
+  formerViews,
+  type InputViews,
+  type ModelInput,
+  type RobertaConfig,
+  WORD_EMBEDDINGS_KEY,
+} from './former/former-config.js';
+export { formerGraph } from './former/former-graph.js';
+export {
+  type AudioStatistics,
+  freshParameter,
+  initialFormer,
+  robertaKey,
+  standardizeAudio,
+} from './former/initial.js';
+export { causalMask, dense, multiHeadAttention, norm, runningCount } from './layers.js';
+export {
+  type AdaptedModule,
+  frozenLinear,
+  initialLoraTensors,
+  type LoraConfig,
+  loraLinear,
+  loraScale,
+  loraShapes,
+  PEFT_PREFIX,
+} from './lora.js';
+export {
+  type AffectiveLossOptions,
+  affectiveLoss,
+  answerLoss,
+  classWeights,
+  emotionSoftmax,
+} from './losses.js';
+export {
+  asStored,
+  attentionBias,
+  checkpointWeights,
+  type Dropout,
+  declaredWeights,
+  layeredWeights,
+  type ModelGraph,
+  noDropout,
+  type ParameterShape,
+  under,
+  type Weights,
+} from './weights.js';

@@ -1,0 +1,82 @@
+/** @file Layers that HuBERT and the EmoQ-Former share: linear, layer norm and multi-head attention, by checkpoint key. */
+
+import {
+  add,
+  arange,
+  cast,
+  gemm,
+  greaterOrEqual,
+  layerNorm,
+  linear,
+  matmul,
+  mul,
+  reshape,
+  sizeOf,
+  softmax,
+  transpose,
+  unsqueeze,
+  type Value,
+  withScope,
+} from '../engine/onnx/index.js';
+import type { Weights } from './weights.js';
+
+/** The linear layer `name` with its bias, weight in checkpoint layout [out, in]: [..., in] -> [..., out]. */
+export function dense(weights: Weights, name: string, x: Value, out: number): Value {
+  const weight = weights(`${name}.weight`, [out, x.shape.at(-1) as number]);
+  const bias = weights(`${name}.bias`, [out]);
+  return withScope(x.graph, name, () => linear(x, weight, bias));
+}
+
+/** The layer norm `name` over the last axis. */
+export function norm(weights: Weights, name: string, x: Value, epsilon: number): Value {
+  const width = x.shape.at(-1) as number;
+  return layerNorm(x, weights(`${name}.weight`, [width]), weights(`${name}.bias`, [width]), epsilon);
+}
+
+/** Projected queries [N, L_q, d], keys [N, L_k, d] and values [N, L_k, d]. */
+export interface Attended {
+  readonly queries: Value;
+  readonly keys: Value;
+  readonly values: Value;
+  /** Additive, broadcast to [N, heads, L_q, L_k]: 0 where a key may be seen. Every key is seen where absent. */
+  readonly bias?: Value | undefined;
+}
+
+/**
+ * softmax(Q K' / sqrt(d_k) + bias) V over several heads (Vaswani et al., 2017), heads joined: [N, L_q, d].
+ * @param dropShares dropout of the attention shares [N, heads, L_q, L_k]
+ */
+export function multiHeadAttention(
+  { queries, keys, values, bias }: Attended,
+  heads: number,
+  dropShares: (shares: Value) => Value = (shares) => shares,
+): Value {
+  const width = queries.shape.at(-1) as number;
+  const headWidth = width / heads;
+  const split = (x: Value, permutation: readonly number[]): Value =>
+    transpose(reshape(x, [x.shape[0]!, x.shape[1]!, heads, headWidth]), permutation);
+  const q = mul(split(queries, [0, 2, 1, 3]), 1 / Math.sqrt(headWidth)); // [N, heads, L_q, d_k]
+  const k = split(keys, [0, 2, 3, 1]); // [N, heads, d_k, L_k]
+  const v = split(values, [0, 2, 1, 3]); // [N, heads, L_k, d_k]
+  const scores = matmul(q, k);
+  const shares = dropShares(softmax(bias === undefined ? scores : add(scores, bias)));
+  const context = transpose(matmul(shares, v), [0, 2, 1, 3]); // [N, L_q, heads, d_k]
+  return reshape(context, [context.shape[0]!, context.shape[1]!, width]);
+}
+
+/** True where the column is not after the row: [N, L] -> bool [L, L]. */
+export function causalMask(sequences: Value): Value {
+  const order = arange(sizeOf(sequences, 1), sequences.shape[1]!);
+  return greaterOrEqual(unsqueeze(order, [1]), unsqueeze(order, [0]));
+}
+
+/**
+ * How many ones a mask holds up to and with each place.
+ * @param mask [N, L], ones and zeros
+ * @param causal bool [L, L], see `causalMask`
+ * @returns float32 [N, L]; counts exactly up to 16,777,216
+ */
+export function runningCount(mask: Value, causal: Value): Value {
+  // As a product with the triangle: ones and zeros, exact in any precision.
+  return gemm(cast(mask, 'float32'), cast(causal, 'float32'), undefined, { transB: true });
+}

@@ -1,0 +1,108 @@
+/** @file Low-rank adaptation (Hu et al., 2022): what is trained beside a frozen weight, and how it starts. */
+
+import { add, cast, linear, mul, type Value } from '../engine/onnx/index.js';
+import { seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
+import type { Dropout, ParameterShape, Weights } from './weights.js';
+
+/** Settings of an adaptation. */
+export interface LoraConfig {
+  /** Width r of the low-rank product. */
+  readonly rank: number;
+  /** The update is (alpha / rank) B A. */
+  readonly alpha: number;
+  /** Rate of the dropout on the input of A. */
+  readonly dropout: number;
+  /** Names of the adapted projections, such as `q_proj`. */
+  readonly targets: readonly string[];
+}
+
+/** A linear module that is adapted. */
+export interface AdaptedModule {
+  /** Its checkpoint path: the weight is `<path>.weight`. */
+  readonly path: string;
+  /** Shape of its weight, [out, in]. */
+  readonly shape: readonly [number, number];
+}
+
+/** What PEFT writes before the path of the module. */
+export const PEFT_PREFIX = 'base_model.model.';
+
+/** Keys of A and B in PEFT's naming. */
+export function loraKeys(path: string): { readonly a: string; readonly b: string } {
+  return { a: `${PEFT_PREFIX}${path}.lora_A.weight`, b: `${PEFT_PREFIX}${path}.lora_B.weight` };
+}
+
+/** A [r, in] and B [out, r]. */
+export function loraShapes(
+  { path, shape: [out, width] }: AdaptedModule,
+  { rank }: LoraConfig,
+): ParameterShape[] {
+  const { a, b } = loraKeys(path);
+  return [
+    { key: a, shape: [rank, width] },
+    { key: b, shape: [out, rank] },
+  ];
+}
+
+/** Factor of B A. */
+export function loraScale({ alpha, rank }: LoraConfig): number {
+  return alpha / rank;
+}
+
+/**
+ * Start values: A uniform within 1 / sqrt(in) (Kaiming with a = sqrt 5, as a linear layer's), B zero. Each A is a
+ * function of the seed and of its own key.
+ */
+export function initialLoraTensors(
+  modules: readonly AdaptedModule[],
+  lora: LoraConfig,
+  seed: number,
+): Map<string, Tensor<'float32'>> {
+  const tensors = new Map<string, Tensor<'float32'>>();
+  for (const module of modules) {
+    const [a, b] = loraShapes(module, lora) as [ParameterShape, ParameterShape];
+    const random = seededRandom(seed, 'lora', a.key);
+    const bound = 1 / Math.sqrt(module.shape[1]);
+    const start = tensor('float32', a.shape);
+    for (let i = 0; i < start.data.length; i++) start.data[i] = (2 * random.uniform() - 1) * bound;
+    tensors.set(a.key, start);
+    tensors.set(b.key, tensor('float32', b.shape));
+  }
+  return tensors;
+}
+
+/** The frozen linear layer below an adaptation. */
+export interface FrozenLinear {
+  /** Checkpoint path; names the LoRA parameters and the site of the dropout. */
+  readonly path: string;
+  /** [out, in], as stored. */
+  readonly weight: Value;
+  /** [out] */
+  readonly bias?: Value | undefined;
+}
+
+/** x W^T + b, the product in the type of the weight: float32 [..., in] -> float32 [..., out]. */
+export function frozenLinear(x: Value, { weight, bias }: FrozenLinear): Value {
+  return cast(linear(cast(x, weight.dtype), weight, bias), 'float32');
+}
+
+/**
+ * x W^T + b + (alpha / r) dropout(x) A^T B^T: float32 [..., in] -> float32 [..., out].
+ * @param parameters A and B by their PEFT keys; float32 masters, cast to the type of the weight for the products
+ */
+export function loraLinear(
+  x: Value,
+  frozen: FrozenLinear,
+  lora: LoraConfig,
+  parameters: Weights,
+  dropout: Dropout,
+): Value {
+  const [out, width] = frozen.weight.shape as [number, number];
+  const { dtype } = frozen.weight;
+  const keys = loraKeys(frozen.path);
+  const a = cast(parameters(keys.a, [lora.rank, width]), dtype);
+  const b = cast(parameters(keys.b, [out, lora.rank]), dtype);
+  const dropped = dropout(x, lora.dropout, `${frozen.path}.lora_dropout`);
+  const narrow = mul(linear(cast(dropped, dtype), a), loraScale(lora)); // [..., r]: the cheap place to scale
+  return add(frozenLinear(x, frozen), cast(linear(narrow, b), 'float32'));
+}

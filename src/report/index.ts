@@ -1,0 +1,12 @@
+/** @file Everything known about an experiment as one HTML file, and its plots as files. */
+
+export { renderReport } from './render-report.js';
+export type {
+  EmbeddingMap,
+  Mistake,
+  ReportAblation,
+  ReportData,
+  ReportUtterance,
+  TrainingCurve,
+} from './report-data.js';
+export { reportPlots } from './report-plots.js';

@@ -1,0 +1,270 @@
+/** @file Axes, legends and the marks that stand for a series. */
+
+import type { Paint } from './palette.js';
+import { element, fitText, short, textElement, textWidth } from './svg.js';
+
+/** An axis: its scale, its name, and how a tick is written. */
+export interface Axis {
+  readonly scale: Scale;
+  readonly label: string;
+  readonly format?: (tick: number) => string;
+}
+
+/** A horizontal axis at height `y`, with grid lines up to `top`. */
+export function horizontalAxis({ scale, label, format = tickText }: Axis, y: number, top: number): string {
+  const [start, end] = scale.range;
+  const ticks = scale.ticks.map((tick) => {
+    const x = scale.at(tick);
+    return (
+      element('path', { stroke: 'grid', d: `M${short(x)} ${short(top)}V${short(y)}` }) +
+      textElement(format(tick), { x, y: y + 16, 'text-anchor': 'middle', fill: 'muted' })
+    );
+  });
+  const name = textElement(label, {
+    x: (start + end) / 2,
+    y: y + 34,
+    'text-anchor': 'middle',
+    fill: 'muted',
+  });
+  return (
+    ticks.join('') +
+    element('path', { stroke: 'muted', d: `M${short(start)} ${short(y)}H${short(end)}` }) +
+    name
+  );
+}
+
+/** A vertical axis at `x`, with grid lines to `right`; its name stands above it. */
+export function verticalAxis({ scale, label, format = tickText }: Axis, x: number, right: number): string {
+  const [bottom, top] = scale.range;
+  const ticks = scale.ticks.map((tick) => {
+    const y = scale.at(tick);
+    return (
+      element('path', { stroke: 'grid', d: `M${short(x)} ${short(y)}H${short(right)}` }) +
+      textElement(format(tick), { x: x - 6, y: y + 4, 'text-anchor': 'end', fill: 'muted' })
+    );
+  });
+  const name = textElement(label, { x: x - 6, y: top - 10, 'text-anchor': 'start', fill: 'muted' });
+  return (
+    ticks.join('') +
+    element('path', { stroke: 'muted', d: `M${short(x)} ${short(bottom)}V${short(top)}` }) +
+    name
+  );
+}
+
+/** Shapes that stay apart without colour, at the size of a point. */
+export const shapes = ['circle', 'triangle', 'square', 'plus', 'diamond', 'saltire', 'wedge'] as const;
+export type Shape = (typeof shapes)[number];
+
+/**
+ * Shape of the n-th class. With more classes than shapes the pairs of colour and shape go on differing: each round
+ * of colours begins one shape later.
+ */
+export function shapeOf(index: number): Shape {
+  return shapes[(index + Math.floor(index / shapes.length)) % shapes.length]!;
+}
+
+/** Path data of a shape around a point, `radius` in user units. A circle is a dot: a round cap without length. */
+export function shapePath(shape: Shape, x: number, y: number, radius: number): string {
+  const place = (dx: number, dy: number): string => `M${tenth(x + dx)} ${tenth(y + dy)}`;
+  const [half, whole] = [tenth(1.2 * radius), tenth(2 * radius)]; // pointed shapes are a little larger, to weigh the same
+  const base = tenth(2 * half);
+  switch (shape) {
+    case 'circle':
+      return `${place(0, 0)}h0`;
+    case 'square':
+      return `${place(-radius, -radius)}h${whole}v${whole}h-${whole}z`;
+    case 'diamond':
+      return `${place(0, -half)}l${half} ${half}l-${half} ${half}l-${half}-${half}z`;
+    case 'triangle':
+      return `${place(0, -half)}l${half} ${whole}h-${base}z`;
+    case 'wedge':
+      return `${place(0, half)}l${half}-${whole}h-${base}z`;
+    case 'plus':
+      return `${place(-radius, 0)}h${whole}${place(0, -radius)}v${whole}`;
+    case 'saltire':
+      return `${place(-radius, -radius)}l${whole} ${whole}${place(-radius, radius)}l${whole}-${whole}`;
+  }
+}
+
+/** One path of many equal marks. @param data of `shapePath`, joined */
+export function shapeElement(shape: Shape, paint: Paint, radius: number, data: string): string {
+  if (shape === 'circle') {
+    return element('path', {
+      fill: 'none',
+      stroke: paint,
+      'stroke-width': 2 * radius,
+      'stroke-linecap': 'round',
+      d: data,
+    });
+  }
+  if (shape === 'plus' || shape === 'saltire') {
+    return element('path', {
+      fill: 'none',
+      stroke: paint,
+      'stroke-width': Math.max(1, radius * 0.6),
+      d: data,
+    });
+  }
+  return element('path', { fill: paint, d: data });
+}
+
+/** One entry of a legend; `mark` draws around the middle of a place 20 wide. */
+export interface LegendEntry {
+  readonly text: string;
+  readonly mark: (x: number, y: number) => string;
+}
+
+/** A legend in rows of at most `width`. Returns its height too; `y` is its top. */
+export function legend(
+  entries: readonly LegendEntry[],
+  x: number,
+  y: number,
+  width: number,
+): { readonly svg: string; readonly height: number } {
+  let [left, top] = [x, y];
+  const parts: string[] = [];
+  for (const { text, mark } of entries) {
+    const shown = fitText(text, Math.min(260, width - 28));
+    const wide = 28 + textWidth(shown) + 14;
+    if (left > x && left + wide - 14 > x + width) [left, top] = [x, top + LEGEND_ROW];
+    parts.push(mark(left + 12, top + 9), textElement(shown, { x: left + 28, y: top + 13 }, text));
+    left += wide;
+  }
+  return { svg: parts.join(''), height: entries.length === 0 ? 0 : top - y + LEGEND_ROW };
+}
+
+const LEGEND_ROW = 20;
+
+function tenth(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+/** Maps values to user units. */
+export interface Scale {
+  readonly at: (value: number) => number;
+  /** Round values inside the domain, ascending. */
+  readonly ticks: readonly number[];
+  readonly domain: readonly [low: number, high: number];
+  readonly range: readonly [start: number, end: number];
+}
+
+/** Multiples of a step of 1, 2 or 5 times a power of ten: the finest step with at most `most` of them in [low, high]. */
+export function niceTicks(low: number, high: number, most: number): number[] {
+  if (!(high > low)) return [low];
+  const { tick, first, last } = finestStep((high - low) / most, most, (step) => [
+    Math.ceil(low / step - SLACK),
+    Math.floor(high / step + SLACK),
+  ]);
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => tick(first + i));
+}
+
+/** How far, in steps, a bound may miss a tick by rounding. */
+const SLACK = 1e-9;
+
+/** The finest step with at most `most` ticks between the multiples that `ends` gives, which are counted in steps. */
+function finestStep(
+  start: number,
+  most: number,
+  ends: (step: number) => readonly [first: number, last: number],
+): { readonly tick: (k: number) => number; readonly first: number; readonly last: number } {
+  for (let power = Math.floor(Math.log10(start)); ; power++) {
+    for (const factor of [1, 2, 5]) {
+      // Divided where the step is a fraction: 3 / 10 is 0.3, 3 * 0.1 is not. The sum makes 0 of -0.
+      const tick = (k: number): number =>
+        (power < 0 ? (k * factor) / 10 ** -power : k * factor * 10 ** power) + 0;
+      const [first, last] = ends(tick(1));
+      if (last - first + 1 <= most) return { tick, first, last };
+    }
+  }
+}
+
+/** A linear scale over exactly the domain; a domain without width puts every value in the middle. */
+export function linearScale(
+  domain: readonly [low: number, high: number],
+  range: readonly [start: number, end: number],
+  mostTicks = 6,
+): Scale {
+  const [low, high] = domain;
+  const [start, end] = range;
+  const at = (value: number): number =>
+    high === low ? (start + end) / 2 : start + ((value - low) / (high - low)) * (end - start);
+  return { at, ticks: niceTicks(low, high, mostTicks), domain, range };
+}
+
+/** A logarithmic scale over exactly the domain, both ends positive. Ticks at 1, 2 and 5 times powers of ten. */
+export function logScale(
+  domain: readonly [low: number, high: number],
+  range: readonly [start: number, end: number],
+  mostTicks = 6,
+): Scale {
+  const [low, high] = domain;
+  const linear = linearScale([Math.log10(low), Math.log10(high)], range);
+  const powers = Array.from(
+    { length: Math.ceil(linear.domain[1]) - Math.floor(linear.domain[0]) + 1 },
+    (_, i) => Math.floor(linear.domain[0]) + i,
+  );
+  const inside = (factors: readonly number[], every = 1): number[] =>
+    powers
+      .filter((_, i) => i % every === 0)
+      .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
+      .filter((tick) => tick >= low && tick <= high);
+  const choices = [inside([1, 2, 5]), inside([1, 3]), ...powers.map((_, i) => inside([1], i + 1))];
+  const ticks = choices.find((choice) => choice.length <= mostTicks) ?? [];
+  return { at: (value) => linear.at(Math.log10(value)), ticks, domain, range };
+}
+
+/** A linear scale over the least domain that holds the values and ends at ticks, of which there are at most `mostTicks`. */
+export function niceScale(
+  values: readonly number[],
+  range: readonly [start: number, end: number],
+  mostTicks = 6,
+): Scale {
+  let [low, high] = extentOf(values);
+  if (low === high) {
+    const room = low === 0 ? 1 : Math.abs(low) / 10;
+    [low, high] = [low - room, high + room];
+  }
+  const { tick, first, last } = finestStep((high - low) / mostTicks, mostTicks, (step) => [
+    Math.floor(low / step + SLACK),
+    Math.ceil(high / step - SLACK),
+  ]);
+  const ticks = Array.from({ length: last - first + 1 }, (_, i) => tick(first + i));
+  return { ...linearScale([ticks[0]!, ticks.at(-1)!], range), ticks };
+}
+
+/** The same for percentages: the domain leaves [0, 100] only where a value does. */
+export function percentScale(
+  values: readonly number[],
+  range: readonly [start: number, end: number],
+  mostTicks = 6,
+): Scale {
+  const { ticks } = niceScale(values, range, mostTicks);
+  const [least, largest] = extentOf(values);
+  const kept = ticks.filter((tick) => (least < 0 || tick >= 0) && (largest > 100 || tick <= 100));
+  return { ...linearScale([kept[0]!, kept.at(-1)!], range), ticks: kept };
+}
+
+/** Least and largest of the finite values; [0, 1] where there are none. */
+export function extentOf(values: readonly number[]): [low: number, high: number] {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (!Number.isFinite(value)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return low <= high ? [low, high] : [0, 1];
+}
+
+/** A tick's label: 12,000, 0.25, 1e-5. */
+export function tickText(value: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
+    return Number(value.toPrecision(6)).toExponential().replace('e+', 'e');
+  }
+  return value.toLocaleString('en-US', { maximumFractionDigits: 6 });
+}
+
+/** A whole number with separators of thousands. */
+export function countText(value: number): string {
+  return value.toLocaleString('en-US');
+}

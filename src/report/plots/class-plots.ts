@@ -1,0 +1,150 @@
+/** @file Precision, recall and F1 of every class as bars, with the class's support. */
+
+import { type ConfusionCounts, type Metrics, percent } from '../../evaluation/index.js';
+import { countText, horizontalAxis, legend, linearScale } from './axes.js';
+import { rampPaint, seriesPaint } from './palette.js';
+import { element, fitText, type PlotHeading, svgDocument, textElement, textWidth, tooltip } from './svg.js';
+
+const WIDTH = 720;
+const MAX_LABEL = 180;
+const BAR = 13;
+const GAP = 14;
+
+/** A figure without a denominator (a class without references, or never predicted) has a dash in the bar's place. */
+export function classPlot({ perClass }: Metrics, heading: PlotHeading): string {
+  const left = 14 + Math.min(MAX_LABEL, Math.max(70, ...perClass.map(({ label }) => textWidth(label))));
+  const scale = linearScale([0, 100], [left, WIDTH - 50], 6);
+  const figures = ['precision', 'recall', 'f1'] as const;
+  const key = legend(
+    figures.map((figure, i) => ({
+      text: figure === 'f1' ? 'F1' : figure,
+      mark: (x, y) => element('rect', { x: x - 9, y: y - 5, width: 18, height: 10, fill: seriesPaint(i) }),
+    })),
+    left,
+    4,
+    WIDTH - left,
+  );
+  const top = key.height + 14;
+  const band = figures.length * BAR + GAP;
+  const bottom = top + perClass.length * band;
+  const bars = perClass.map((each, i) => {
+    const y = top + i * band;
+    const defined = {
+      precision: each.predicted > 0,
+      recall: each.support > 0,
+      f1: each.predicted + each.support > 0,
+    };
+    const shownBars = figures.map((figure, k) => {
+      const at = y + k * BAR;
+      const end = scale.at(100 * each[figure]);
+      const bar = { x: left, y: at, width: end - left, height: BAR - 2, fill: seriesPaint(k) };
+      return (
+        (defined[figure] ? element('rect', bar) : '') +
+        textElement(defined[figure] ? percent(each[figure]) : '–', {
+          x: (defined[figure] ? end : left) + 5,
+          y: at + 10,
+          'font-size': 11,
+        })
+      );
+    });
+    return [
+      textElement(
+        fitText(each.label, MAX_LABEL),
+        { x: left - 8, y: y + 16, 'text-anchor': 'end' },
+        each.label,
+      ),
+      textElement(`n = ${countText(each.support)}`, {
+        x: left - 8,
+        y: y + 31,
+        'text-anchor': 'end',
+        'font-size': 11,
+        fill: 'muted',
+      }),
+      ...shownBars,
+    ].join('');
+  });
+  const axis = horizontalAxis({ scale, label: '%' }, bottom, top - 6);
+  return svgDocument(heading, WIDTH, bottom + 42, key.svg + axis + bars.join(''));
+}
+
+/** What a cell shows, and what its fill stands for: a count of the largest count, or a share of its row. */
+export type ConfusionView = 'counts' | 'shares';
+
+const MATRIX_WIDTH = 720;
+const MATRIX_LABEL = 150;
+
+/** Rows are references, columns predictions, and missing answers a last column where there are any. */
+export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, heading: PlotHeading): string {
+  const { labels, confusion, unanswered } = counts;
+  const withMissing = unanswered.some((count) => count > 0);
+  const columns = withMissing ? [...labels, 'no answer'] : [...labels];
+  const rows = confusion.map((row, i) => (withMissing ? [...row, unanswered[i]!] : row));
+  const largest = Math.max(1, ...rows.flat());
+
+  const left = 30 + Math.min(MATRIX_LABEL, Math.max(...labels.map((label) => textWidth(label)))) + 10;
+  const cell = Math.max(14, Math.min(76, (MATRIX_WIDTH - left) / columns.length));
+  const upright = columns.every((label) => textWidth(label) <= cell - 4);
+  const longest = Math.min(MATRIX_LABEL, Math.max(...columns.map((label) => textWidth(label))));
+  const top = 28 + (upright ? 20 : longest + 8);
+  const fontSize = Math.min(14, cell / 3.2);
+
+  const cells = rows.flatMap((row, i) => {
+    const support = row.reduce((sum, count) => sum + count, 0);
+    return row.map((count, j) => {
+      const share = support === 0 ? 0 : count / support;
+      const paint = rampPaint(view === 'shares' ? share : count / largest);
+      const [x, y] = [left + j * cell, top + i * cell];
+      const text = view === 'counts' ? countText(count) : support === 0 ? '–' : percent(share);
+      const said = `reference ${labels[i]}, ${j < labels.length ? `predicted ${labels[j]}` : 'no answer'}`;
+      return element(
+        'g',
+        {},
+        tooltip(`${said}: ${countText(count)} of ${countText(support)} (${percent(share)} %)`),
+        element('rect', {
+          x,
+          y,
+          width: cell,
+          height: cell,
+          fill: paint.fill,
+          stroke: 'page',
+          'stroke-width': 1,
+        }),
+        fontSize < 6
+          ? ''
+          : textElement(text, {
+              x: x + cell / 2,
+              y: y + cell / 2 + fontSize * 0.36,
+              'text-anchor': 'middle',
+              'font-size': fontSize,
+              'font-weight': i === j ? 'bold' : undefined,
+              fill: paint.text,
+            }),
+      );
+    });
+  });
+  const rowLabels = labels.map((label, i) =>
+    textElement(
+      fitText(label, MATRIX_LABEL),
+      { x: left - 8, y: top + (i + 0.5) * cell + 4, 'text-anchor': 'end' },
+      label,
+    ),
+  );
+  const columnLabels = columns.map((label, j) => {
+    const [x, y] = [left + (j + 0.5) * cell, top - 8];
+    const place = upright
+      ? { x, y, 'text-anchor': 'middle' }
+      : { x: 0, y: 4, transform: `translate(${x} ${y}) rotate(-90)` };
+    return textElement(fitText(label, upright ? cell : MATRIX_LABEL), place, label);
+  });
+  const [width, height] = [left + columns.length * cell, top + labels.length * cell];
+  const names = [
+    textElement('predicted', { x: (left + width) / 2, y: 16, 'text-anchor': 'middle', fill: 'muted' }),
+    textElement('reference', {
+      transform: `translate(14 ${(top + height) / 2}) rotate(-90)`,
+      'text-anchor': 'middle',
+      fill: 'muted',
+    }),
+  ];
+  const body = [...names, ...columnLabels, ...rowLabels, ...cells].join('');
+  return svgDocument(heading, width + 2, height + 2, body);
+}

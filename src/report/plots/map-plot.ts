@@ -1,0 +1,104 @@
+/** @file The map of embeddings: a point for each utterance, by its label or by whether the model was right. */
+
+import { countText, extentOf, legend, type Shape, shapeElement, shapeOf, shapePath } from './axes.js';
+import { type Paint, seriesPaint } from './palette.js';
+import { element, type PlotHeading, svgDocument } from './svg.js';
+
+/** A kind of point: what the legend says, and how it looks. */
+export interface MapGroup {
+  readonly text: string;
+  readonly paint: Paint;
+  readonly shape: Shape;
+}
+
+/** Places of the points in the plot. */
+export interface MapLayout {
+  readonly width: number;
+  /** Side of the square that the points lie in, from the plot's upper left corner. */
+  readonly height: number;
+  /** In user units, one decimal; null where a point is missing. */
+  readonly places: readonly (readonly [x: number, y: number] | null)[];
+}
+
+const WIDTH = 720;
+const MARGIN = 14;
+/** The points of a group are drawn in this many portions, in turn with the other groups', so that none covers the rest. */
+const PORTIONS = 12;
+
+/** Groups by label. */
+export function labelGroups(labels: readonly string[]): MapGroup[] {
+  return labels.map((text, i) => ({ text, paint: seriesPaint(i), shape: shapeOf(i) }));
+}
+
+/** Groups by correctness: right, wrong. */
+export const correctnessGroups: readonly MapGroup[] = [
+  { text: 'right', paint: 'series1', shape: 'circle' },
+  { text: 'wrong', paint: 'series2', shape: 'saltire' },
+];
+
+/** Fits the points into the plot with one scale for both axes; y goes up. */
+export function mapLayout(points: readonly (readonly [x: number, y: number] | null)[]): MapLayout {
+  const present = points.filter((point) => point !== null);
+  const [left, right] = extentOf(present.map(([x]) => x));
+  const [bottom, top] = extentOf(present.map(([, y]) => y));
+  const scale = Math.min(
+    (WIDTH - 2 * MARGIN) / Math.max(right - left, 1e-9),
+    (WIDTH - 2 * MARGIN) / Math.max(top - bottom, 1e-9),
+  );
+  const height = Math.max(240, 2 * MARGIN + scale * (top - bottom));
+  const place = (value: number, low: number, high: number, size: number): number =>
+    Math.round(10 * (size / 2 + scale * (value - (low + high) / 2))) / 10;
+  return {
+    width: WIDTH,
+    height: Math.ceil(height),
+    places: points.map((point) =>
+      point === null
+        ? null
+        : [place(point[0], left, right, WIDTH), place(-point[1], -top, -bottom, Math.ceil(height))],
+    ),
+  };
+}
+
+/**
+ * The points in their groups, with the legend below.
+ * @param groupOf the group of each point, an index into `groups`
+ */
+export function mapPlot(
+  { width, height, places }: MapLayout,
+  groups: readonly MapGroup[],
+  groupOf: readonly number[],
+  heading: PlotHeading,
+): string {
+  const members = groups.map((): number[] => []);
+  for (const [i, place] of places.entries()) if (place !== null) members[groupOf[i]!]!.push(i);
+  const total = members.reduce((sum, each) => sum + each.length, 0);
+  const radius = total > 3000 ? 2 : total > 500 ? 2.6 : 3.6;
+  const portions: string[] = [];
+  for (let portion = 0; portion < PORTIONS; portion++) {
+    for (const [g, { paint, shape }] of groups.entries()) {
+      const data = members[g]!.filter((_, k) => k % PORTIONS === portion)
+        .map((i) => shapePath(shape, ...places[i]!, radius))
+        .join('');
+      if (data !== '') portions.push(shapeElement(shape, paint, radius, data));
+    }
+  }
+  const key = legend(
+    groups.map(({ text, paint, shape }, g) => ({
+      text: `${text} (${countText(members[g]!.length)})`,
+      mark: (x, y) => shapeElement(shape, paint, 4.5, shapePath(shape, x, y, 4.5)),
+    })),
+    MARGIN,
+    height + 8,
+    width - 2 * MARGIN,
+  );
+  const frame = element('rect', {
+    x: 0.5,
+    y: 0.5,
+    width: width - 1,
+    height: height - 1,
+    fill: 'none',
+    stroke: 'grid',
+  });
+  const points = element('g', { 'fill-opacity': 0.85, 'stroke-opacity': 0.85 }, ...portions);
+  return svgDocument(heading, width, height + key.height + 12, frame + points + key.svg);
+}

@@ -1,0 +1,137 @@
+/** @file The sections about how the result came about: training curves, recipe, prompt, versions and facts. */
+
+import { figureValue } from '../evaluation/index.js';
+import { alternative, type Cell, paragraph, section, table, verbatim } from './html.js';
+import { MOST_RUNS } from './plots/index.js';
+import type { ReportData, TrainingCurve } from './report-data.js';
+import type { PlotsBySection } from './report-plots.js';
+import { figure } from './report-plots.js';
+
+export function trainingSection({ curves }: ReportData, { training }: PlotsBySection): string {
+  if (training.length === 0) {
+    return section(
+      'training',
+      'Training',
+      paragraph(
+        'There are no training curves, because no metrics.jsonl was found beside the predictions.',
+        'missing',
+      ),
+    );
+  }
+  // Of many runs every epoch would be hundreds of printed pages.
+  const keptAlone = curves.length > MOST_RUNS;
+  const epochs = curves
+    .flatMap(epochRows)
+    .filter(({ curve, epoch }) => !keptAlone || epoch.epoch === curve.selectedEpoch);
+  const names = figureNames(curves);
+  return section(
+    'training',
+    'Training',
+    paragraph(
+      'Where there are more steps than a plot has room for, a line is the mean of a few steps in a row. With up to three runs a band around it reaches from the least to the largest of them. More than eight runs are drawn together, as their median, the middle half of them and all of them.',
+      'note',
+    ),
+    ...training.map((plot) => figure(plot)),
+    names.length === 0
+      ? paragraph(
+          'There are no validation figures: the runs were trained without a validation set.',
+          'missing',
+        )
+      : alternative(
+          'The validation figures as a table',
+          table(
+            keptAlone
+              ? 'Figures on the validation set after the epoch of each run that was kept.'
+              : 'Figures on the validation set after each epoch.',
+            [
+              { name: 'run' },
+              ...['epoch', 'step', ...names].map((name) => ({ name, figures: true })),
+              { name: 'kept' },
+            ],
+            epochs.map(({ curve, epoch }) => [
+              curve.title === '' ? `stage ${curve.stage}` : curve.title,
+              String(epoch.epoch),
+              String(epoch.step),
+              ...names.map((name) => figureText(name, epoch.figures[name])),
+              epoch.epoch === curve.selectedEpoch ? 'kept' : '',
+            ]),
+          ),
+        ),
+  );
+}
+
+export function recipeSection({ recipe }: ReportData): string {
+  return section(
+    'recipe',
+    'Recipe',
+    recipe === ''
+      ? paragraph('There is no recipe: these predictions did not come from a run of emoq.', 'missing')
+      : verbatim('Recipe', recipe),
+  );
+}
+
+export function promptSection({ prompt, stage }: ReportData): string {
+  const headings = {
+    system: 'System part',
+    user: 'User part',
+    user_without_text: 'User part without a transcript',
+    answer: 'Start of the answer',
+  } as const;
+  const parts = Object.keys(headings) as (keyof typeof headings)[];
+  return section(
+    'prompt',
+    'Prompt',
+    ...(prompt
+      ? [
+          paragraph('As the language model was given it, with its slots not yet filled.', 'note'),
+          ...parts.flatMap((part) => {
+            const text = prompt[part];
+            return text === undefined
+              ? []
+              : [`<h3>${headings[part]}</h3>`, verbatim(part.replaceAll('_', ' '), text)];
+          }),
+        ]
+      : [
+          paragraph(
+            stage === 1
+              ? 'There is no prompt: stage 1 has no language model.'
+              : 'There is no prompt: none was recorded with these predictions.',
+            'missing',
+          ),
+        ]),
+  );
+}
+
+export function factSection({ versions, facts }: ReportData): string {
+  const list = (caption: string, name: string, rows: readonly (readonly [string, string])[]): string =>
+    table(
+      caption,
+      [{ name }, { name: 'value' }],
+      rows.map(([key, value]): Cell[] => [key, value]),
+    );
+  const ofVersions = Object.entries(versions);
+  return section(
+    'facts',
+    'Versions and facts',
+    ofVersions.length === 0
+      ? paragraph('No versions were recorded.', 'missing')
+      : list('What computed the predictions.', 'program', ofVersions),
+    facts.length === 0
+      ? paragraph('No further facts were recorded.', 'missing')
+      : list('What the figures were made from.', 'fact', facts),
+  );
+}
+
+function epochRows(curve: TrainingCurve) {
+  return curve.epochs.map((epoch) => ({ curve, epoch }));
+}
+
+function figureNames(curves: readonly TrainingCurve[]): string[] {
+  return [...new Set(curves.flatMap(({ epochs }) => epochs.flatMap(({ figures }) => Object.keys(figures))))];
+}
+
+/** Scores as percent, everything else (a likelihood) as it is. */
+function figureText(name: string, value: number | undefined): string {
+  if (value === undefined || !Number.isFinite(value)) return '–';
+  return figureValue(name, value);
+}

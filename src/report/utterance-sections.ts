@@ -1,0 +1,166 @@
+/** @file The sections about single utterances: the map of their embeddings, and the worst mistakes. */
+
+import { marginOf, overallOf, percent } from '../evaluation/index.js';
+import { type Cell, paragraph, section, table, userText, views } from './html.js';
+import { countText, escapeText } from './plots/index.js';
+import type { Mistake, ReportData, ReportUtterance } from './report-data.js';
+import type { PlotsBySection } from './report-plots.js';
+import { figure } from './report-plots.js';
+
+/**
+ * What the page's script needs to say about the points of the map: columns of equal length, one entry for each point
+ * that is there. Places are in units of the plot; a probability is per mille, -1 where there is none.
+ */
+export interface MapPoints {
+  readonly labels: readonly string[];
+  readonly speakers: readonly string[];
+  readonly parts: readonly string[];
+  readonly x: readonly number[];
+  readonly y: readonly number[];
+  readonly id: readonly string[];
+  readonly text: readonly string[];
+  /** Index into `speakers`, -1 where nobody is named. */
+  readonly speaker: readonly number[];
+  /** Index into `parts` (folds and seeds), -1 where there are none. */
+  readonly part: readonly number[];
+  readonly reference: readonly number[];
+  /** -1 where there is no answer. */
+  readonly predicted: readonly number[];
+  readonly probability: readonly number[];
+}
+
+export function mapSection(data: ReportData, { map }: PlotsBySection): string {
+  if (map === null || 'missing' in data.map) {
+    const reason = 'missing' in data.map ? data.map.missing : '';
+    return section('map', 'Map of the embeddings', paragraph(reason, 'missing'));
+  }
+  const { width, height } = map.layout;
+  const absent = map.layout.places.filter((place) => place === null).length;
+  return section(
+    'map',
+    'Map of the embeddings',
+    paragraph(
+      `Each point is an utterance, placed by its embedding e'_q with UMAP (${data.map.settings}). Only who is near whom has a meaning: the axes have none.${absent === 0 ? '' : ` ${countText(absent)} utterances have no embedding and are not on it.`}`,
+    ),
+    `<p id="map-keys" class="note screen-only">A pointer over a point shows its utterance. With the keyboard: arrow keys go to the next point that way, Page Down and Page Up to the next and the previous utterance of the file, Home and End to its ends.</p>`,
+    views('map', 'Points show', [
+      { name: 'labels', choice: 'Reference label', html: figure(map.labels) },
+      { name: 'correctness', choice: 'Right or wrong', html: figure(map.correctness) },
+    ]),
+    `<div id="map-text" class="screen-only" role="status" aria-live="polite" aria-atomic="true"><p>No point is chosen.</p></div>`,
+    `<script type="application/json" id="map-points" data-width="${width}" data-height="${height}">${scriptJson(mapPoints(data, map.layout.places))}</script>`,
+  );
+}
+
+/** JSON that is safe inside a script element: nothing in it can end the element. */
+export function scriptJson(value: unknown): string {
+  return JSON.stringify(value).replace(/</g, '\\u003c');
+}
+
+export function mistakeSection(data: ReportData): string {
+  const { mistakes, utterances, labels } = data;
+  if (mistakes.length === 0) {
+    return section('mistakes', 'Worst mistakes', paragraph(whyNoMistakes(data), 'missing'));
+  }
+  const columns = [
+    { name: 'utterance' },
+    { name: 'transcript' },
+    { name: 'reference' },
+    { name: 'predicted' },
+    { name: 'probability %', figures: true },
+    { name: 'of the reference %', figures: true },
+    { name: 'margin %', figures: true },
+    { name: 'recording', screenOnly: true },
+  ];
+  return section(
+    'mistakes',
+    'Worst mistakes',
+    table(
+      'What the model was most wrong about: sorted by how far the probability of the predicted class lies above that of the reference. The margin is how far the largest probability lies above the second largest.',
+      columns,
+      mistakes.map((mistake) => mistakeRow(mistake, utterances[mistake.utterance]!, labels)),
+    ),
+  );
+}
+
+function whyNoMistakes({ scores, utterances }: ReportData): string {
+  if (overallOf(scores).wa === 1) return 'There are none: every utterance was predicted right.';
+  const wrong = utterances.filter(
+    ({ predicted, reference }) => predicted !== null && predicted !== reference,
+  );
+  if (wrong.length === 0) return 'There are none: every utterance that has an answer was predicted right.';
+  return wrong.some(({ probabilities }) => probabilities !== null)
+    ? 'There is no list, because none was asked for.'
+    : 'There is no list, because the predictions have no probabilities to rank the mistakes by.';
+}
+
+function mistakeRow(mistake: Mistake, utterance: ReportUtterance, labels: readonly string[]): Cell[] {
+  const { id, speaker, text, reference, predicted, probabilities } = utterance;
+  const about = [...(speaker === null ? [] : [speaker]), ...partOf(utterance)];
+  const [given, right] = [
+    predicted === null ? undefined : probabilities?.[predicted],
+    probabilities?.[reference],
+  ];
+  const share = (value: number | undefined): string => (value === undefined ? '–' : percent(value));
+  return [
+    {
+      html: `${userText(id)}${about.length === 0 ? '' : `<br><small>${about.map(userText).join(', ')}</small>`}`,
+    },
+    text === '' ? '–' : text,
+    labels[reference]!,
+    predicted === null ? 'no answer' : labels[predicted]!,
+    share(given),
+    share(right),
+    share(probabilities ? marginOf(probabilities) : undefined),
+    { html: player(mistake, id) },
+  ];
+}
+
+function player({ audio, audioMissing }: Mistake, id: string): string {
+  if (audio === null) return `<small>${userText(audioMissing ?? 'no recording')}</small>`;
+  return `<audio controls preload="none" aria-label="Recording of ${escapeText(id)}" src="${escapeText(audio)}"></audio>`;
+}
+
+function mapPoints(
+  { utterances, labels }: ReportData,
+  places: readonly (readonly [number, number] | null)[],
+): MapPoints {
+  const shown = utterances.flatMap((utterance, i) => {
+    const place = places[i];
+    return place ? [{ ...utterance, place }] : [];
+  });
+  const speakers = indexOf(shown.map(({ speaker }) => speaker));
+  const parts = indexOf(shown.map((utterance) => partOf(utterance).join(', ') || null));
+  return {
+    labels,
+    speakers: speakers.names,
+    parts: parts.names,
+    x: shown.map(({ place }) => place[0]),
+    y: shown.map(({ place }) => place[1]),
+    id: shown.map(({ id }) => id),
+    text: shown.map(({ text }) => text),
+    speaker: speakers.indices,
+    part: parts.indices,
+    reference: shown.map(({ reference }) => reference),
+    predicted: shown.map(({ predicted }) => predicted ?? -1),
+    probability: shown.map(({ predicted, probabilities }) => {
+      const given = predicted === null ? undefined : probabilities?.[predicted];
+      return given === undefined ? -1 : Math.round(1000 * given);
+    }),
+  };
+}
+
+/** Names without repetition, and each item's place among them; -1 for null. */
+function indexOf(items: readonly (string | null)[]): { names: string[]; indices: number[] } {
+  const places = new Map<string, number>();
+  const indices = items.map((item) => {
+    if (item === null) return -1;
+    if (!places.has(item)) places.set(item, places.size);
+    return places.get(item)!;
+  });
+  return { names: [...places.keys()], indices };
+}
+
+function partOf({ fold, seed }: ReportUtterance): string[] {
+  return [...(fold === null ? [] : [`fold ${fold}`]), ...(seed === null ? [] : [`seed ${seed}`])];
+}

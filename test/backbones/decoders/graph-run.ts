@@ -1,0 +1,84 @@
+/** @file Builds a small graph, runs it on the CPU and opens the Qwen2 fixtures: what the tests of this folder share. */
+
+import { fileURLToPath } from 'node:url';
+import { parseQwen2Config, type Qwen2Config } from '../../../src/backbones/index.js';
+import { type Checkpoint, openCheckpoint, requireWeight } from '../../../src/checkpoints/index.js';
+import {
+  addInput,
+  addOutput,
+  createGraph,
+  type Dim,
+  type Graph,
+  serializeModel,
+  type Value,
+} from '../../../src/engine/onnx/index.js';
+import { createSession } from '../../../src/engine/runtime/index.js';
+import { type DType, readSafetensors, type Tensor } from '../../../src/engine/tensor/index.js';
+import type { LoraConfig } from '../../../src/nn/index.js';
+import { checkpointWeights, type Weights } from '../../../src/nn/weights.js';
+import { parityError } from '../../parity/figures.js';
+
+/** A fed tensor with the meaning of its axes, symbols allowed. */
+export type Feed = readonly [Tensor, readonly Dim[]];
+
+/** Runs what `build` returns for the given inputs. */
+export async function compute<F extends Record<string, Feed>>(
+  feeds: F,
+  build: (graph: Graph, inputs: { [name in keyof F]: Value }) => Record<string, Value>,
+  weightsFolder?: string,
+): Promise<Record<string, Tensor>> {
+  const graph = createGraph('test');
+  const inputs = Object.fromEntries(
+    Object.entries(feeds).map(([name, [{ dtype }, dims]]) => [name, addInput(graph, name, dtype, dims)]),
+  );
+  const outputs = build(graph, inputs as { [name in keyof F]: Value });
+  for (const [name, value] of Object.entries(outputs)) addOutput(graph, value, `out.${name}`);
+  const folder = weightsFolder === undefined ? {} : { weightsFolder };
+  const session = await createSession(serializeModel(graph, folder), { device: { kind: 'cpu' }, ...folder });
+  try {
+    const tensors = Object.fromEntries(Object.entries(feeds).map(([name, [value]]) => [name, value]));
+    const results = await session.run(tensors);
+    return Object.fromEntries(Object.keys(outputs).map((name) => [name, results[`out.${name}`]!]));
+  } finally {
+    await session.dispose();
+  }
+}
+
+export interface Fixture {
+  readonly checkpoint: Checkpoint;
+  readonly config: Qwen2Config;
+  readonly lora: LoraConfig;
+  /** What PyTorch gave, by key. @throws Error for a key that the fixture does not have */
+  expected(key: string): Tensor;
+  /** The tensors below a prefix of keys, the prefix taken off. */
+  expectedUnder(prefix: string): Map<string, Tensor>;
+  weights(graph: Graph, dtype?: DType): Weights;
+}
+
+/** Opens test/fixtures/qwen2/<name>. */
+export async function openFixture(name: string): Promise<Fixture> {
+  const dir = fileURLToPath(new URL(`../../fixtures/qwen2/${name}`, import.meta.url));
+  const checkpoint = await openCheckpoint(dir);
+  const { metadata, tensors } = await readSafetensors(`${dir}/expected.safetensors`);
+  const { rank, alpha, targets } = JSON.parse(metadata.reference!) as Omit<LoraConfig, 'dropout'>;
+  return {
+    checkpoint,
+    config: parseQwen2Config(checkpoint.config, `${dir}/config.json`),
+    lora: { rank, alpha, dropout: 0.1, targets },
+    expected(key) {
+      const value = tensors.get(key);
+      if (value === undefined) throw new Error(`the fixture ${name} has no ${key}`);
+      return value;
+    },
+    expectedUnder(prefix) {
+      const found = [...tensors].filter(([key]) => key.startsWith(prefix));
+      return new Map(found.map(([key, value]) => [key.slice(prefix.length), value]));
+    },
+    weights: (graph, dtype) =>
+      checkpointWeights(graph, (key, shape) => requireWeight(checkpoint, key, shape), dtype),
+  };
+}
+
+/** The relative error of `parityError` alone. */
+export const relativeError = (...compared: Parameters<typeof parityError>): number =>
+  parityError(...compared).relative;

@@ -1,0 +1,153 @@
+/** @file Model configs: read as the transformers library reads them, and what cannot be built is refused. */
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  parseHubertConfig,
+  parseQwen2Config,
+  parseRobertaConfig,
+  readHubertConfig,
+  readQwen2Config,
+  readRobertaConfig,
+} from '../../src/backbones/index.js';
+import { InputError } from '../../src/base/index.js';
+
+type Raw = Record<string, unknown>;
+const parsers: Record<string, (raw: Raw, path: string) => object> = {
+  hubert: parseHubertConfig,
+  roberta: parseRobertaConfig,
+  qwen2: parseQwen2Config,
+};
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'emoq-configs-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('a config that the transformers library reads', () => {
+  it('reads the same, sparse or complete', async () => {
+    const file = new URL('../fixtures/checkpoint/model-configs.json', import.meta.url);
+    const cases = JSON.parse(await readFile(file, 'utf8')) as { raw: Raw; read: Raw }[];
+    expect(cases.length).toBe(16);
+    for (const { raw, read } of cases) {
+      const parsed = parsers[raw.model_type as string]!(raw, 'config.json');
+      expect(parsed).toEqual(raw.model_type === 'hubert' ? { ...read, doNormalize: true } : read);
+    }
+  });
+});
+
+describe('a config that cannot be built', () => {
+  const cases: [Raw, string][] = [
+    [{ model_type: 'hubert', hidden_act: 'relu' }, 'hidden_act: "relu" is not supported, only "gelu" is'],
+    [{ model_type: 'hubert', feat_extract_activation: 'gelu_new' }, 'feat_extract_activation: "gelu_new"'],
+    [{ model_type: 'hubert', conv_pos_batch_norm: true }, 'conv_pos_batch_norm: true is not supported'],
+    [{ model_type: 'hubert', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
+    [{ model_type: 'hubert', feat_extract_norm: 'batch' }, 'feat_extract_norm: '],
+    [{ model_type: 'hubert', conv_dim: [512, 512] }, 'have 2, 7 and 7 entries'],
+    [
+      { model_type: 'hubert', num_attention_heads: 5 },
+      'hidden_size 768 is not a multiple of num_attention_heads 5',
+    ],
+    [{ model_type: 'hubert', num_conv_pos_embedding_groups: 7 }, 'num_conv_pos_embedding_groups 7'],
+    [{ model_type: 'roberta', hidden_act: 'gelu_new' }, 'hidden_act: "gelu_new" is not supported'],
+    [
+      { model_type: 'roberta', position_embedding_type: 'relative_key' },
+      'position_embedding_type: "relative_key"',
+    ],
+    [{ model_type: 'roberta', is_decoder: true }, 'is_decoder: true'],
+    [{ model_type: 'roberta', hidden_size: '768', vocab_size: 0 }, 'vocab_size: '],
+    [
+      { model_type: 'roberta', hidden_size: 10 },
+      'hidden_size 10 is not a multiple of num_attention_heads 12',
+    ],
+    [{ model_type: 'qwen2', hidden_act: 'gelu' }, 'hidden_act: "gelu" is not supported, only "silu" is'],
+    [{ model_type: 'qwen2', use_sliding_window: true }, 'use_sliding_window is true for 4 layers'],
+    [
+      { model_type: 'qwen2', layer_types: ['full_attention', 'sliding_attention'] },
+      'layer_types.1: "sliding_attention"',
+    ],
+    [{ model_type: 'qwen2', rope_scaling: { type: 'yarn', factor: 4 } }, 'rope_scaling.type: "yarn"'],
+    [
+      { model_type: 'qwen2', rope_parameters: { rope_type: 'linear' } },
+      'rope_parameters.rope_type: "linear"',
+    ],
+    [
+      { model_type: 'qwen2', rope_parameters: { full_attention: { rope_theta: 1e6 } } },
+      'rope_parameters has "full_attention", which sets a kind of layer apart',
+    ],
+    [
+      { model_type: 'qwen2', num_key_value_heads: 5 },
+      'num_attention_heads 32 is not a multiple of num_key_value_heads 5',
+    ],
+    [{ model_type: 'qwen2', head_dim: 15 }, 'head_dim 15 is odd'],
+    [{ model_type: 'qwen2', rope_parameters: { rope_theta: 1e308 } }, 'rope_parameters.rope_theta: Too big'],
+    [
+      { model_type: 'qwen2', num_hidden_layers: 1e9 },
+      'num_hidden_layers: Too big: expected number to be <=256',
+    ],
+    [{ model_type: 'hubert', layer_norm_eps: 1e-300 }, 'layer_norm_eps: Too small'],
+    [
+      { model_type: 'hubert', conv_stride: [1000, 1000, 1, 1, 1, 1, 1] },
+      'by conv_kernel and conv_stride a frame sees 8002010 samples; at most 960000 (60 s)',
+    ],
+    [
+      { model_type: 'roberta', max_position_embeddings: 3 },
+      'max_position_embeddings 3 leaves no room for a text; positions begin at pad_token_id + 1 = 2',
+    ],
+    [{ model_type: 'roberta', pad_token_id: 50265 }, 'pad_token_id 50265 is not under vocab_size 50265'],
+    [{ model_type: 'qwen2', layer_types: Array(100).fill('odd') }, 'layer_types.7: "odd" is not supported'],
+    [{ model_type: 'qwen2', layer_types: Array(100).fill('odd') }, '; and 92 more faults'],
+    [{ model_type: 'qwen2', hidden_act: 'x'.repeat(1e6) }, 'x... is not supported'],
+    [{ model_type: 'qwen2', quantization_config: { quant_method: 'awq' } }, 'quantization_config'],
+  ];
+  it.each(cases)('%j', (raw, message) => {
+    const parse = () => parsers[raw.model_type as string]!(raw, '/models/x/config.json');
+    expect(parse).toThrow(InputError);
+    expect(parse).toThrow(message);
+    expect(parse).toThrow(/^model config \/models\/x\/config\.json[^\n]+$/);
+  });
+
+  it('of another model names both types', () => {
+    expect(() => parseHubertConfig({ model_type: 'wav2vec2' }, 'c.json')).toThrow(
+      'model config c.json is of model_type "wav2vec2"; a "hubert" checkpoint is needed here',
+    );
+    expect(() => parseRobertaConfig({}, 'c.json')).toThrow('c.json has no model_type');
+    expect(() => parseQwen2Config({ model_type: 'qwen3' }, 'c.json')).toThrow(InputError);
+  });
+
+  it('with several faults names them all in one line', () => {
+    expect(() =>
+      parseRobertaConfig({ model_type: 'roberta', hidden_size: '768', vocab_size: 0 }, 'c'),
+    ).toThrow(/^model config c: vocab_size: [^;\n]+; hidden_size: [^;\n]+$/);
+  });
+
+  it('may set a window that no layer is under', () => {
+    const raw = { model_type: 'qwen2', use_sliding_window: true, max_window_layers: 32 };
+    expect(parseQwen2Config(raw, 'c').numHiddenLayers).toBe(32);
+  });
+});
+
+describe('configs in a folder', () => {
+  const write = (name: string, value: unknown) => writeFile(join(folder, name), JSON.stringify(value));
+
+  it('say whether HuBERT normalises its input in preprocessor_config.json', async () => {
+    await write('config.json', { model_type: 'hubert', feat_extract_norm: 'layer' });
+    expect((await readHubertConfig(folder)).doNormalize).toBe(true);
+    await write('preprocessor_config.json', { do_normalize: false, sampling_rate: 16000 });
+    expect((await readHubertConfig(folder)).doNormalize).toBe(false);
+    await write('preprocessor_config.json', { sampling_rate: 8000 });
+    await expect(readHubertConfig(folder)).rejects.toThrow(
+      `${join(folder, 'preprocessor_config.json')}: sampling_rate: 8000 is not supported, only 16000 is`,
+    );
+  });
+
+  it('need no weights', async () => {
+    await write('config.json', { model_type: 'roberta', hidden_size: 24 });
+    expect((await readRobertaConfig(folder)).hiddenSize).toBe(24);
+    await write('config.json', { model_type: 'qwen2', hidden_size: 64 });
+    expect((await readQwen2Config(folder)).headDim).toBe(2);
+  });
+});

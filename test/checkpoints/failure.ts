@@ -1,0 +1,15 @@
+/** @file The one line that the user sees where something is refused. */
+
+import { expect } from 'vitest';
+import { InputError } from '../../src/base/index.js';
+
+/** The message of an InputError, checked to be one line. */
+export async function failure(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(
+    () => undefined,
+    (caught: unknown) => caught,
+  );
+  expect(error).toBeInstanceOf(InputError);
+  expect((error as Error).message).not.toContain('\n');
+  return (error as Error).message;
+}

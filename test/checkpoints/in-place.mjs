@@ -1,0 +1,81 @@
+/**
+ * @file Opens a checkpoint of Qwen2.5-7B-Instruct's shapes, 15 GB, and builds and serialises both graphs of a stage 2
+ * on it, as training does.
+ *
+ *     node in-place.mjs FOLDER
+ */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  parseHubertConfig,
+  parseQwen2Config,
+  parseRobertaConfig,
+  publishedConfigs,
+} from '../../dist/backbones/index.js';
+import { openCheckpoint, openWeightsFile, requireWeight } from '../../dist/checkpoints/index.js';
+import { serializeInPlace } from '../../dist/engine/onnx/index.js';
+import { checkpointWeights } from '../../dist/nn/index.js';
+import { loadRecipe } from '../../dist/recipe/index.js';
+import { stageEvaluationGraph, stageParameters } from '../../dist/train/stage.js';
+import { buildTraining } from '../../dist/train/stage-settings.js';
+import { defineStage } from '../../dist/train/stages.js';
+import { peakMiB } from '../fuzz/mutations.mjs';
+import { writeSparseQwen2, writeSparseSafetensors } from './sparse-qwen2.mjs';
+
+const folder = process.argv[2];
+const llmFolder = join(folder, 'llm');
+const formerPath = join(folder, 'former', 'model.safetensors');
+mkdirSync(join(folder, 'former'), { recursive: true });
+const diskBytes =
+  writeSparseQwen2(llmFolder, publishedConfigs['Qwen/Qwen2.5-7B-Instruct'], 3.95e9) +
+  writeSparseSafetensors(formerPath, [['former.embeddings.word_embeddings.weight', [50265, 768]]]);
+const recipe = await loadRecipe({ dataset: 'meld7' });
+
+const baselineMiB = peakMiB();
+const start = performance.now();
+const llm = await openCheckpoint(llmFolder);
+const former = await openWeightsFile(formerPath);
+const lookup = (key, shape) => requireWeight(key.startsWith('former.') ? former : llm, key, shape);
+const roberta = parseRobertaConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
+const hubert = parseHubertConfig(publishedConfigs['facebook/hubert-large-ll60k'], 'hubert-large');
+const stage = defineStage(
+  recipe,
+  2,
+  {
+    audioWidth: hubert.hiddenSize,
+    former: roberta,
+    llm: parseQwen2Config(llm.config, join(llmFolder, 'config.json')),
+  },
+  {
+    trainingCounts: recipe.labels.map(() => 1),
+    labelTokenIds: recipe.labels.map((_, label) => 1000 + label),
+  },
+  (graph) => checkpointWeights(graph, lookup),
+);
+const parameters = stageParameters(stage);
+const training = buildTraining({ recipe, stage, parameters }, { warmupSteps: 10, totalSteps: 100 });
+const models = [training.graph, stageEvaluationGraph(stage, parameters)].map((graph) =>
+  serializeInPlace(graph),
+);
+const sec = (performance.now() - start) / 1000;
+
+const refs = [...llm.weights.values()];
+console.log(
+  JSON.stringify({
+    baselineMiB,
+    peakMiB: peakMiB(),
+    sec,
+    diskBytes,
+    weights: refs.length,
+    weightBytes: refs.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    shards: new Set(refs.map(({ path }) => path)).size,
+    modelBytes: models.map(({ model }) => model.length),
+    // Every frozen weight is named in both models, and where it lies.
+    named: models.map(({ model }) => {
+      const bytes = Buffer.from(model);
+      return refs.filter(({ key, offset }) => bytes.includes(key) && bytes.includes(String(offset))).length;
+    }),
+    nodes: training.body.nodes.length,
+  }),
+);

@@ -1,0 +1,91 @@
+/** @file The toy backbones: real key names and shapes, files that our own loaders read, weights that carry a signal. */
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sha256OfFile } from '../../src/base/index.js';
+import { openCheckpoint } from '../../src/checkpoints/index.js';
+import { buildByteLevelTokenizer, loadTokenizer } from '../../src/data/text/index.js';
+import { writeToyBackbones } from '../../src/data/toy-backbones/index.js';
+import { writeToyQwen2 } from '../../src/data/toy-backbones/toy-qwen2.js';
+import { readSafetensors, readSafetensorsHeader } from '../../src/engine/tensor/index.js';
+
+const scratch = mkdtempSync(join(tmpdir(), 'emoq-toy-backbones-'));
+const words = ['neutral', 'happy', 'angry', 'sad', 'garden'];
+const options = {
+  roberta: buildByteLevelTokenizer({ words, kind: 'roberta' }),
+  qwen2: buildByteLevelTokenizer({ words, kind: 'qwen2' }),
+};
+const models = ['hubert', 'roberta', 'qwen2'] as const;
+const hashes = (dir: string): Promise<string[]> =>
+  Promise.all(models.map((model) => sha256OfFile(join(dir, model, 'model.safetensors'))));
+
+beforeAll(() => writeToyBackbones(join(scratch, 'a'), { seed: 3, ...options }));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+const published = JSON.parse(
+  readFileSync(new URL('../fixtures/toy-backbones.json', import.meta.url), 'utf8'),
+) as Record<(typeof models)[number], Record<string, (number | 'vocab')[]>>;
+
+describe('toy backbones', () => {
+  it.each(models)(
+    '%s has the keys and shapes that transformers gives such a model, no more and no fewer',
+    async (model) => {
+      const dir = join(scratch, 'a', model);
+      const { vocab_size: vocabulary } = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as {
+        vocab_size: number;
+      };
+      const { entries } = await readSafetensorsHeader(join(dir, 'model.safetensors'));
+      const shapes = Object.fromEntries([...entries].map(([key, { shape }]) => [key, shape]));
+      const expected = Object.entries(published[model]).map(
+        ([key, shape]) => [key, shape.map((size) => (size === 'vocab' ? vocabulary : size))] as const,
+      );
+      expect(shapes).toEqual(Object.fromEntries(expected));
+    },
+  );
+
+  it.each(models)('%s opens as a checkpoint', async (model) => {
+    const { config, weights } = await openCheckpoint(join(scratch, 'a', model));
+    expect(config.model_type).toBe(model);
+    expect(weights.size).toBe(Object.keys(published[model]).length);
+  });
+
+  it.each(['roberta', 'qwen2'] as const)(
+    '%s has an embedding for each token, and its words are one token',
+    async (model) => {
+      const dir = join(scratch, 'a', model);
+      const tokenizer = await loadTokenizer(dir);
+      const { config } = await openCheckpoint(dir);
+      expect(config.vocab_size).toBe(tokenizer.vocabSize);
+      for (const word of words)
+        expect(tokenizer.encode(` ${word}`, { specialTokens: false })).toHaveLength(1);
+      expect(tokenizer.padId).toBe(model === 'roberta' ? config.pad_token_id : config.bos_token_id);
+    },
+  );
+
+  it('come out the same from one seed, and different from another', async () => {
+    await writeToyBackbones(join(scratch, 'b'), { seed: 3, ...options });
+    await writeToyBackbones(join(scratch, 'c'), { seed: 4, ...options });
+    const [a, b, c] = await Promise.all(['a', 'b', 'c'].map((name) => hashes(join(scratch, name))));
+    expect(b).toEqual(a);
+    for (const [index, hash] of c!.entries()) expect(hash).not.toBe(a![index]);
+  });
+
+  it('fold the positional convolution to the weight that was drawn: one norm for each tap', async () => {
+    const { tensors } = await readSafetensors(join(scratch, 'a', 'hubert', 'model.safetensors'));
+    const key = 'encoder.pos_conv_embed.conv.parametrizations.weight.original';
+    const [norms, weight] = [tensors.get(`${key}0`)!, tensors.get(`${key}1`)!];
+    const taps = weight.shape[2]!;
+    const squares = new Float64Array(taps);
+    Array.from(weight.data as Float32Array).forEach((value, index) => {
+      squares[index % taps]! += value * value;
+    });
+    for (let tap = 0; tap < taps; tap++) expect(Number(norms.data[tap]) ** 2).toBeCloseTo(squares[tap]!, 4);
+  });
+
+  it('refuse a tokenizer without the tokens that the model names', async () => {
+    const qwen2 = { tokenizerJson: { model: { vocab: { a: 0 } } }, tokenizerConfig: {} };
+    await expect(writeToyQwen2(join(scratch, 'd'), 0, qwen2)).rejects.toThrow('has no token <|endoftext|>');
+  });
+});

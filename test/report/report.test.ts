@@ -1,0 +1,275 @@
+/** @file The report as text: whole without data, closed against the network and against what somebody wrote. */
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { type ReportData, renderReport, reportPlots } from '../../src/report/index.js';
+import { hostileReportData, hostileText, reportData } from './report-data.js';
+
+const sections = [
+  'headline',
+  'confusion',
+  'training',
+  'classes',
+  'calibration',
+  'map',
+  'mistakes',
+  'spread',
+  'ablations',
+  'recipe',
+  'prompt',
+  'facts',
+];
+
+/** Whatever a run may lack, lacking. */
+function bareData(): ReportData {
+  const { scores, labels, utterances, baselines } = reportData({ utterances: 40 });
+  return {
+    name: 'bare',
+    stage: 1,
+    labels,
+    unfinished: [],
+    missing: ['fold 3'],
+    baselines,
+    scores,
+    intervals: null,
+    calibration: null,
+    paper: null,
+    utterances: utterances.map((each) => ({ ...each, speaker: null, text: '', probabilities: null })),
+    map: { missing: 'There is no map, because the run has no embeddings.' },
+    curves: [],
+    mistakes: [],
+    ablations: [],
+    recipe: '',
+    prompt: null,
+    versions: {},
+    facts: [],
+  };
+}
+
+const kinds: [string, ReportData][] = [
+  ['of one run', reportData()],
+  ['of folds', reportData({ folds: 5, labels: ['neutral', 'happy', 'sad', 'angry'] })],
+  ['of hostile names', hostileReportData()],
+  ['of a run without anything', bareData()],
+];
+
+const idsOf = (html: string): string[] => [...html.matchAll(/\sid="([^"]+)"/g)].map((match) => match[1]!);
+
+describe.each(kinds)('a report %s', (_, data) => {
+  const html = renderReport(data);
+
+  it('has every section, in order, each with a heading', () => {
+    const found = [...html.matchAll(/<section id="([^"]+)"/g)].map((match) => match[1]);
+    expect(found).toEqual(sections);
+    const levels = [...html.matchAll(/<h([1-6])[\s>]/g)].map((match) => Number(match[1]));
+    expect(levels[0]).toBe(1);
+    expect(levels.filter((level) => level === 1)).toHaveLength(1);
+    expect(levels.every((level, i) => i === 0 || level <= levels[i - 1]! + 1)).toBe(true);
+  });
+
+  it('has ids that are unique, and refers only to those', () => {
+    const ids = idsOf(html);
+    expect(new Set(ids).size).toBe(ids.length);
+    const references = [...html.matchAll(/\s(?:aria-labelledby|aria-describedby)="([^"]+)"/g)].flatMap(
+      (match) => match[1]!.split(' '),
+    );
+    const anchors = [...html.matchAll(/href="#([^"]+)"/g)].map((match) => match[1]!);
+    const saved = [...html.matchAll(/data-save="([^"]+)"/g)].map((match) => `figure-${match[1]}`);
+    expect(anchors).toHaveLength(sections.length + 1);
+    for (const name of [...references, ...anchors, ...saved]) expect(ids).toContain(name);
+  });
+
+  it('refers to nothing outside itself', () => {
+    const urls = [...html.matchAll(/\b(?:src|href|action|data|poster)="([^"]*)"/g)].map((match) => match[1]!);
+    expect(urls.filter((url) => !url.startsWith('#') && !url.startsWith('data:'))).toEqual([]);
+    expect(html.replaceAll('xmlns="http://www.w3.org/2000/svg"', '')).not.toMatch(
+      /(?:https?:)?\/\/[a-z]+\.[a-z]/i,
+    );
+    expect(html).not.toMatch(/@import|url\(/);
+  });
+
+  it('allows its own script and style by checksum, and no other', () => {
+    const policy = /<meta http-equiv="Content-Security-Policy" content="([^"]+)">/.exec(html)![1]!;
+    const sha = (text: string): string => `sha256-${createHash('sha256').update(text).digest('base64')}`;
+    const script = /<script type="module">([\s\S]*?)<\/script>/.exec(html)![1]!;
+    const style = /<style>([\s\S]*?)<\/style>/.exec(html)![1]!;
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain(`script-src '${sha(script)}'`);
+    expect(policy).toContain(`style-src '${sha(style)}'`);
+    expect(policy).not.toContain('unsafe');
+    // Such a policy refuses style attributes and handlers, so there must be none.
+    const tags = html.replace(script, '').match(/<[a-z](?:"[^"]*"|[^">])*>/g)!;
+    const names = tags.flatMap((tag) =>
+      [...tag.replace(/"[^"]*"/g, '').matchAll(/\s([a-z-]+)/gi)].map((m) => m[1]!),
+    );
+    expect(names.length).toBeGreaterThan(100);
+    expect(names.filter((name) => /^(?:style$|on)/i.test(name))).toEqual([]);
+  });
+
+  it('has tables with captions and headings', () => {
+    const tables = html.match(/<table>[\s\S]*?<\/table>/g)!;
+    for (const table of tables) {
+      expect(table).toMatch(/^<table>\n<caption>[^<]+<\/caption>/);
+      const columns = table.match(/<th scope="col"/g)!.length;
+      for (const row of table.match(/<tr><th scope="row">.*<\/tr>/g) ?? []) {
+        expect(row.match(/<t[hd][\s>]/g)).toHaveLength(columns);
+      }
+    }
+  });
+
+  it('is the same bytes for the same data, and draws no number that is none', () => {
+    expect(renderReport(data) === html).toBe(true);
+    const odd = reportPlots(data).filter(({ svg }) => /NaN|Infinity|undefined/.test(svg));
+    expect(odd.map(({ name }) => name)).toEqual([]);
+  });
+});
+
+describe('a report of runs whose training had not ended', () => {
+  it('says so beside the figures, with the names of the runs', () => {
+    const headline = (unfinished: string[]): string =>
+      /<section id="headline"[\s\S]*?<\/section>/.exec(renderReport({ ...reportData(), unfinished }))![0];
+    expect(headline(['runs/<a>/stage2'])).toContain(
+      'The training of runs/&#60;a&#62;/stage2 had not ended: these are figures of the best epoch so far.',
+    );
+    expect(headline(['x', 'y'])).toContain(
+      'The trainings of x, y had not ended: these are figures of their best epochs so far.',
+    );
+    expect(headline([])).not.toContain('had not ended');
+  });
+});
+
+describe('a report without data', () => {
+  const html = renderReport(bareData());
+  const textOf = (name: string): string =>
+    new RegExp(`<section id="${name}"[\\s\\S]*?</section>`)
+      .exec(html)![0]
+      .replace(/<svg[\s\S]*?<\/svg>|<[^>]+>/g, ' ');
+
+  it.each([
+    ['headline', /no intervals.*no row of the paper/s],
+    ['training', /no training curves, because/],
+    ['calibration', /because the predictions have no probabilities/],
+    ['map', /no map, because the run has no embeddings/],
+    ['mistakes', /because the predictions have no probabilities/],
+    ['spread', /because this is one run/],
+    ['ablations', /because none was run/],
+    ['recipe', /no recipe/],
+    ['prompt', /stage 1 has no language model/],
+    ['facts', /No versions.*No further facts/s],
+  ])('says why %s is empty', (name, reason) => {
+    expect(textOf(name)).toMatch(reason);
+  });
+
+  it('has the user part of utterances without a transcript where it is another', () => {
+    const data = reportData({ utterances: 40 });
+    const heading = 'User part without a transcript';
+    expect(renderReport(data)).not.toContain(heading);
+    const prompt = { ...data.prompt!, user_without_text: 'Nobody wrote it down.' };
+    const html = renderReport({ ...data, prompt });
+    expect(html.indexOf('Nobody wrote it down.')).toBeGreaterThan(html.indexOf(heading));
+  });
+
+  it('does not call a perfect result a lack', () => {
+    const data = reportData({ utterances: 40 });
+    const perfect = { ...data, mistakes: [], scores: { ...data.scores, wa: 1 } } as ReportData;
+    expect(renderReport(perfect).includes('every utterance was predicted right')).toBe(true);
+  });
+
+  it('tells a list that was not asked for from one that cannot be', () => {
+    const data = { ...reportData({ utterances: 40 }), mistakes: [] };
+    expect(renderReport(data)).toContain('There is no list, because none was asked for.');
+    const utterances = data.utterances.map((each) =>
+      each.predicted === each.reference ? each : { ...each, predicted: null },
+    );
+    expect(renderReport({ ...data, utterances })).toContain('every utterance that has an answer was');
+  });
+});
+
+describe('what somebody wrote', () => {
+  const html = renderReport(hostileReportData());
+
+  it('stays text: there are two script elements, and no image', () => {
+    expect(html.match(/<script[\s>]/g)).toHaveLength(2);
+    expect(html.match(/<\/script>/g)).toHaveLength(2);
+    expect(html.match(/<img/g)).toBeNull();
+  });
+
+  it('is in the points of the map as it was', () => {
+    const json = /<script type="application\/json"[^>]*>([\s\S]*?)<\/script>/.exec(html)![1]!;
+    const { labels, text, id } = JSON.parse(json) as Record<'labels' | 'text' | 'id', string[]>;
+    expect([labels[0], text[0], id[0]]).toEqual([hostileText, hostileText, `${hostileText} 0`]);
+  });
+});
+
+describe('the plots', () => {
+  it('have names that make good file names, each once', () => {
+    const names = reportPlots(reportData({ folds: 3 })).map(({ name }) => name);
+    expect(names).toEqual([
+      'headline',
+      'confusion-counts',
+      'confusion-shares',
+      ...[1, 2].flatMap((stage) =>
+        ['loss', 'gradient-norm', 'learning-rate', 'validation'].map((plot) => `stage${stage}-${plot}`),
+      ),
+      'classes',
+      'reliability',
+      'map-labels',
+      'map-correctness',
+      'spread',
+      'ablation-1',
+    ]);
+    expect(reportPlots(bareData()).map(({ name }) => name)).toEqual([
+      'headline',
+      'confusion-counts',
+      'confusion-shares',
+      'classes',
+    ]);
+  });
+});
+
+describe('the types of the browser', () => {
+  it('are used by the script of the page alone', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'emoq-types-'));
+    const root = fileURLToPath(new URL('../../', import.meta.url));
+    const config = {
+      extends: join(root, 'tsconfig.json'),
+      compilerOptions: { noEmit: true, incremental: false, tsBuildInfoFile: null, rootDir: root },
+      include: [join(root, 'src')],
+      exclude: [join(root, 'src/report/page-script.ts')],
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
+    const typeRoots = join(root, 'node_modules/@types');
+    const compiler = join(root, 'node_modules/typescript/bin/tsc');
+    const { stdout, error } = spawnSync(
+      process.execPath,
+      [compiler, '-p', folder, '--typeRoots', typeRoots],
+      {
+        encoding: 'utf8',
+      },
+    );
+    rmSync(folder, { recursive: true });
+    expect(error).toBeUndefined();
+    expect(stdout.split('\n').filter((line) => /Cannot find name|TS5\d{3}|TS18003/.test(line))).toEqual([]);
+  });
+});
+
+describe('the table of validation figures', () => {
+  const rowsWith = (runs: number): number => {
+    const data = reportData({ epochs: 3 });
+    const curve = { ...data.curves[0]!, selectedEpoch: 2 };
+    const curves = Array.from({ length: runs }, (_, run) => ({ ...curve, title: `run ${run}` }));
+    const html = renderReport({ ...data, curves });
+    const table = /The validation figures as a table[\s\S]*?<\/details>/.exec(html)![0];
+    return table.split('<tr>').length - 2; // what stands before, and the head
+  };
+
+  it('has every epoch of a few runs, and of many the one that was kept', () => {
+    expect(rowsWith(8)).toBe(8 * 3);
+    expect(rowsWith(9)).toBe(9);
+  });
+});

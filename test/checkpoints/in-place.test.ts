@@ -25,7 +25,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 describe("a checkpoint of Qwen2.5-7B-Instruct's shapes", () => {
   it('is opened and built into the graphs of stage 2 in under 400 MB', async () => {
     const outcome = await runMeasured<Outcome>(
-      new URL('../models/checkpoint/in-place.mjs', import.meta.url),
+      new URL('./in-place.mjs', import.meta.url),
       {
         args: [folder],
       },

@@ -13,7 +13,7 @@ const layers: readonly (readonly string[])[] = [
   ['cli'],
   ['experiments'],
   ['inference'],
-  ['train'],
+  ['training'],
   ['report'],
   ['report/plots'],
   ['evaluation'],
@@ -244,8 +244,8 @@ describe('the rules themselves can fail', () => {
     ['src/data/corpora/meld.ts', 'src/backbones/index.ts'],
     ['src/nn/former/former.ts', 'src/data/text/index.ts'],
     ['src/checkpoints/checkpoint.ts', 'src/nn/index.ts'],
-    ['src/recipe/recipe.ts', 'src/train/index.ts'],
-    ['src/evaluation/metrics.ts', 'src/train/index.ts'],
+    ['src/recipe/recipe.ts', 'src/training/index.ts'],
+    ['src/evaluation/metrics.ts', 'src/training/index.ts'],
     ['src/recipe/recipe.ts', 'src/cli/index.ts'],
     ['src/base/files.ts', 'src/engine/tensor/index.ts'],
     ['src/elsewhere/x.ts', 'src/base/index.ts'],
@@ -257,7 +257,7 @@ describe('the rules themselves can fail', () => {
     ['src/cli/commands/eval.ts', 'src/evaluation/index.ts'],
     ['src/data/features/extract.ts', 'src/backbones/index.ts'],
     ['src/backbones/decoders/decoder.ts', 'src/engine/onnx/index.ts'],
-    ['src/train/loop.ts', 'src/evaluation/index.ts'],
+    ['src/training/loop.ts', 'src/evaluation/index.ts'],
     ['src/engine/runtime/session.ts', 'src/engine/tensor/index.ts'],
   ])('%s may import %s', (from, to) => {
     expect(layeringProblem(from, to)).toBeUndefined();
@@ -265,10 +265,10 @@ describe('the rules themselves can fail', () => {
 
   it('packages outside their door, undeclared ones and bare builtins are found', () => {
     const declared = ['chalk', 'fluent-ffmpeg'];
-    expect(packageProblem('src/train/loop.ts', 'chalk', declared)).toContain('its door is src/cli/');
+    expect(packageProblem('src/training/loop.ts', 'chalk', declared)).toContain('its door is src/cli/');
     expect(packageProblem('src/data/audio/decode.ts', 'fluent-ffmpeg', declared)).toContain('its door is');
-    expect(packageProblem('src/train/loop.ts', 'lodash/fp', declared)).toContain('does not depend on');
-    expect(packageProblem('src/train/loop.ts', 'fs/promises', declared)).toContain('without node:');
+    expect(packageProblem('src/training/loop.ts', 'lodash/fp', declared)).toContain('does not depend on');
+    expect(packageProblem('src/training/loop.ts', 'fs/promises', declared)).toContain('without node:');
     expect(packageProblem('src/cli/output.ts', 'chalk', declared)).toBeUndefined();
   });
 });

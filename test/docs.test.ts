@@ -9,8 +9,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { createProgram } from '../src/cli/program.js';
 import { commandEntries } from '../src/cli/registry.js';
-import { loadRecipe, type Recipe } from '../src/recipe/index.js';
+import { loadRecipe } from '../src/recipe/index.js';
 import { recipeKeys } from '../src/recipe/schema.js';
+import type { Recipe } from '../src/systems/settings.js';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');

@@ -77,3 +77,6 @@ export function quoted(value: unknown): string {
   }
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
+
+/** Signals that ask a command to save and end. */
+export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -12,6 +12,7 @@ export {
   oneLine,
   quoted,
   ReaderGoneError,
+  STOP_SIGNALS,
   UnavailableError,
 } from './errors.js';
 export {
@@ -29,6 +30,7 @@ export {
 export { claimLock } from './lock.js';
 export { plainValueOf, repeatedKey } from './nesting.js';
 export { isSameFile, makeOutputFolder, type OutputFile, outputTarget, userTarget } from './output.js';
+export { didYouMean, nearNames } from './suggestion.js';
 export {
   deleteAtExit,
   isTemporaryName,

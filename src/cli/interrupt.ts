@@ -5,11 +5,10 @@
 
 import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
-import { ExitCode, InterruptedError } from '../base/index.js';
+import { ExitCode, InterruptedError, STOP_SIGNALS } from '../base/index.js';
 import { dropStatus, note } from './output.js';
 
 /** What asks a process to end. */
-export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const GRACE_MS = 1000;
 
 /** Work under way that can save its state. */

@@ -3,7 +3,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../base/index.js';
 import type { ChannelChoice } from '../data/audio/index.js';
-import type { Recipe } from '../recipe/index.js';
+import type { Recipe } from '../systems/index.js';
 
 /** `--dataset | --manifest [--recipe]` and `--set`. */
 export interface CorpusOptions {

@@ -1,10 +1,10 @@
 /** @file A training stage on stderr: a small panel in place on a terminal, a line now and then in a log. */
 
-import { formatBytes } from '../base/index.js';
+import { formatBytes, formatDuration } from '../base/index.js';
 import { figureText } from '../evaluation/index.js';
-import type { TrainingReport } from '../train/index.js';
+import type { TrainingReport } from '../training/index.js';
 import { errColor, note, showStatus } from './output.js';
-import { formatDuration, type ProgressScreen } from './progress.js';
+import type { ProgressScreen } from './progress.js';
 
 /** Where training is shown; the real one is stderr, the clock and this process. */
 export interface TrainingScreen extends ProgressScreen {

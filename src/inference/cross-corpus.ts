@@ -7,15 +7,17 @@ import { InputError } from '../base/index.js';
 import {
   checkAudioFiles,
   type LabelCounts,
+  labelCounts,
   type Manifest,
   sharedAudio,
   type Utterance,
   withoutTags,
 } from '../data/corpora/index.js';
 import { argmax, type ScoredPrediction } from '../evaluation/index.js';
-import type { Recipe } from '../recipe/index.js';
-import { type ComputeOptions, labelCounts, stageNeeds } from '../train/index.js';
-import type { RunFacts, RunFolder } from '../train/run/index.js';
+import type { Recipe } from '../systems/index.js';
+import { systemOf } from '../systems/index.js';
+import type { ComputeOptions } from '../training/index.js';
+import type { RunFolder, RunMetadata } from '../training/runs/index.js';
 import {
   predictUtterances,
   seenUtterances,
@@ -45,14 +47,14 @@ export interface OtherCorpus {
 const LEAST_CLASSES = 2;
 
 /**
- * What of a corpus a run of a stage of `recipe` can be scored on. The recipe's own label map holds where `labelMap` does not say
+ * What of a corpus a run of a phase of `recipe` can be scored on. The recipe's own label map holds where `labelMap` does not say
  * otherwise, and so does its `strip_tags`; its `id_pattern` is about ids of its own corpus.
  * @throws InputError for a map that names no label of the corpus, or leads to no class of the run; fewer than two
  *   classes in common; nothing to score; missing audio, where the run hears any
  */
 export async function otherCorpus(
   recipe: Recipe,
-  stage: 1 | 2,
+  phase: string,
   manifest: Manifest,
   labelMap: Readonly<Record<string, string>> = {},
 ): Promise<OtherCorpus> {
@@ -93,7 +95,7 @@ export async function otherCorpus(
       part.length === 0 ? 'has splits and no utterance in "test"' : 'has no test utterance of them';
     throw new InputError(`${manifest.csvPath} ${where}; there is nothing to score`);
   }
-  if (stageNeeds(recipe, stage, 'checkpoint').audio) await checkAudioFiles(manifest, utterances);
+  if (systemOf(recipe).needs(recipe, phase, 'checkpoint').audio) await checkAudioFiles(manifest, utterances);
   const renamed = [...map].filter(([from, to]) => own.has(from) && from !== to);
   return {
     manifest,
@@ -119,7 +121,7 @@ export async function predictOtherCorpus(
 ): Promise<TestSetPredictions> {
   const trained = await openTrainedModel(folder, compute);
   try {
-    const { recipe, facts } = trained;
+    const { recipe, metadata } = trained;
     const places = classes.map((label) => recipe.labels.indexOf(label));
     if (places.includes(-1)) {
       throw new InputError(
@@ -127,9 +129,9 @@ export async function predictOtherCorpus(
       );
     }
     const { predictions, ...predicted } = await predictUtterances(trained, utterances, compute, onProgress);
-    const own = await seenUtterances(recipe, facts);
+    const own = await seenUtterances(recipe, metadata);
     return {
-      ...{ labels: classes, facts, recipe, ...predicted },
+      ...{ labels: classes, metadata, recipe, ...predicted },
       predictions: predictions.map((row) => restricted(row, classes, places)),
       trainingCounts: own && labelCounts(own.train, classes),
     };
@@ -165,10 +167,10 @@ export interface TrainingOverlap {
  */
 export async function trainingOverlap(
   recipe: Recipe,
-  facts: RunFacts,
+  metadata: RunMetadata,
   { utterances }: OtherCorpus,
 ): Promise<TrainingOverlap | undefined> {
-  const own = await seenUtterances(recipe, facts);
+  const own = await seenUtterances(recipe, metadata);
   if (own === undefined) return undefined;
   const seen = [...own.train, ...own.dev];
   // Ids that are numbers are alike in corpora that have nothing to do with each other.

@@ -15,6 +15,7 @@ import {
 } from '../base/index.js';
 import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { withoutTags } from '../data/corpora/index.js';
+import type { Features } from '../data/features/index.js';
 import { BATCH_SEC, batchesByLength, storedFeatures, UNHOLDABLE_FEATURES } from '../data/features/index.js';
 import { type CsvRow, cellOf, type RecordingTable } from '../data/tables/index.js';
 import {
@@ -24,13 +25,8 @@ import {
   type PredictionFormat,
   type PredictionWriter,
 } from '../evaluation/index.js';
-import {
-  type ComputeOptions,
-  encoderOf,
-  isCutText,
-  type Spoken,
-  type StoredFeatures,
-} from '../train/index.js';
+import { encoderOf, type ModelUtterance } from '../systems/index.js';
+import { type ComputeOptions, cutTo, isCutText } from '../training/index.js';
 import {
   channelOfRow,
   GENDER_COLUMN,
@@ -81,7 +77,7 @@ export async function predictRecordings(
   table: RecordingTable,
   options: RecordingsOptions,
 ): Promise<RecordingsSummary> {
-  const { recipe, model } = trained;
+  const { phase, recipe } = trained;
   const { rows } = table;
   const names = rowNames(table, options.pathColumn);
   const writer = await openWriter(options, {
@@ -89,13 +85,13 @@ export async function predictRecordings(
     identity: names.identity,
     note: true,
   });
-  const cutText: RowNote = { kind: 'text', text: `cut to ${model.maxTextTokens} tokens for the Former` };
+  const cutText: RowNote = { kind: 'text', text: phase.textLimit ? cutTo(phase.textLimit) : '' };
   const { device, threads } = options.compute;
   let encoder: SpeechEncoder | undefined;
   let [failed, cutTexts] = [0, 0];
   const noted: { kind: string; name: string }[] = [];
   try {
-    if (model.needsAudio) {
+    if (phase.needs.audio) {
       const source = await encoderOf(recipe);
       if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
       encoder = await source.open({ device, threads });
@@ -159,7 +155,7 @@ function decodeWindow(
 ): Promise<Recording[]> {
   return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
     const given = cellOf(row, options.pathColumn);
-    if (!trained.model.needsAudio) {
+    if (!trained.phase.needs.audio) {
       const isEmpty = transcriptOfRow(row, options.textColumn) === '';
       return isEmpty
         ? emptyCell(row, options.textColumn)
@@ -196,18 +192,18 @@ async function predictWindow(
   encoder: SpeechEncoder | undefined,
   options: RecordingsOptions,
 ): Promise<PredictedWindow> {
-  const { recipe, model } = trained;
+  const { recipe, phase } = trained;
   const readable = [...window.keys()].filter((index) => !('error' in window[index]!));
   const outcomes = window.map(
     (recording): RowOutcome => ({ error: 'error' in recording ? recording.error : '' }),
   );
-  const features = new Map<number, StoredFeatures>();
+  const features = new Map<number, Features>();
   for (const [index, own] of await encodeAll(window, readable, encoder)) {
     if ('error' in own) outcomes[index] = own;
     else features.set(index, own);
   }
   const usable = readable.filter((index) => encoder === undefined || features.has(index));
-  const spoken = usable.map((index): Spoken => {
+  const utterances = usable.map((index): ModelUtterance => {
     const { row } = window[index]!;
     const text = transcriptOfRow(row, options.textColumn);
     return {
@@ -223,10 +219,11 @@ async function predictWindow(
     frames: (id: string) => features.get(Number(id))?.frames ?? 0,
     read: async ({ id }: { readonly id: string }) => features.get(Number(id))!,
   };
-  const examples = model.examples(spoken).filter((example) => {
-    const problem = model.promptProblem(example);
-    if (problem !== undefined) outcomes[Number(example.id)] = { error: `${problem}; shorten its text` };
-    return problem === undefined;
+  const examples = utterances.flatMap((utterance) => {
+    const encoded = phase.encode!(utterance);
+    if (encoded.kind === 'example') return [encoded.example];
+    outcomes[Number(utterance.id)] = { error: encoded.problem };
+    return [];
   });
   const inferences = await trained.infer(examples, source);
   inferences.forEach((inference, place) => {
@@ -249,8 +246,8 @@ async function encodeAll(
   window: readonly Recording[],
   readable: readonly number[],
   encoder: SpeechEncoder | undefined,
-): Promise<Map<number, StoredFeatures | { readonly error: string }>> {
-  const features = new Map<number, StoredFeatures | { readonly error: string }>();
+): Promise<Map<number, Features | { readonly error: string }>> {
+  const features = new Map<number, Features | { readonly error: string }>();
   if (encoder === undefined) return features;
   const clips = readable.flatMap((index) => {
     const recording = window[index]!;

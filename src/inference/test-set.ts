@@ -2,21 +2,21 @@
 
 import { InputError, InterruptedError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
+import { labelCounts } from '../data/corpora/index.js';
 import { argmax, dialogueOf, mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
-import type { Recipe } from '../recipe/index.js';
+import type { Recipe } from '../systems/index.js';
 import {
   type ComputeOptions,
   countCutTexts,
   cutNotes,
-  experimentFeatures,
-  fittingExamples,
-  labelCounts,
+  encodeAll,
   loadCorpus,
+  phaseFeatures,
   recordedDraw,
   requireInferences,
   trainedManifest,
-} from '../train/index.js';
-import { manifestChange, type RunFacts, type RunFolder } from '../train/run/index.js';
+} from '../training/index.js';
+import { manifestChange, type RunFolder, type RunMetadata } from '../training/runs/index.js';
 import { openTrainedModel, type TrainedModel } from './trained-model.js';
 
 export interface TestSetPredictions {
@@ -24,7 +24,7 @@ export interface TestSetPredictions {
   readonly predictions: readonly ScoredPrediction[];
   /** e'_q [d_h] of each utterance; undefined where the model has no Former. */
   readonly embeddings: readonly (Float32Array | undefined)[];
-  readonly facts: TrainedModel['facts'];
+  readonly metadata: TrainedModel['metadata'];
   readonly recipe: TrainedModel['recipe'];
   /** Utterances that the run was trained on, by label in the order of `labels`; undefined where they are not known. */
   readonly trainingCounts: readonly number[] | undefined;
@@ -53,11 +53,11 @@ export async function predictTestSet(
 ): Promise<TestSetPredictions> {
   const trained = await openTrainedModel(folder, compute);
   try {
-    const { recipe, facts, model } = trained;
+    const { recipe, metadata, phase } = trained;
     const placed = manifest === undefined ? recipe : { ...recipe, manifest };
-    const heard = model.needsAudio ? (['test'] as const) : [];
-    const corpus = await loadCorpus(placed, facts.fold ?? undefined, heard, recordedDraw(facts));
-    const change = manifestChange(facts.manifest, trainedManifest(placed.manifest, corpus.manifest));
+    const heard = phase.needs.audio ? (['test'] as const) : [];
+    const corpus = await loadCorpus(placed, metadata.fold ?? undefined, heard, recordedDraw(metadata));
+    const change = manifestChange(metadata.manifest, trainedManifest(placed.manifest, corpus.manifest));
     if (change !== undefined) {
       throw new InputError(
         `${placed.manifest} ${change} since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
@@ -65,7 +65,12 @@ export async function predictTestSet(
     }
     const predicted = await predictUtterances(trained, corpus.test, compute, onProgress);
     return {
-      ...{ labels: recipe.labels, facts, recipe, trainingCounts: labelCounts(corpus.train, recipe.labels) },
+      ...{
+        labels: recipe.labels,
+        metadata,
+        recipe,
+        trainingCounts: labelCounts(corpus.train, recipe.labels),
+      },
       ...predicted,
     };
   } finally {
@@ -79,13 +84,13 @@ export async function predictTestSet(
  * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
  */
 export async function predictUtterances(
-  { folder, recipe, facts, model, infer }: TrainedModel,
+  { folder, recipe, metadata, phase, infer }: TrainedModel,
   utterances: readonly Utterance[],
   compute: ComputeOptions,
   onProgress?: (done: number, total: number) => void,
 ): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings' | 'cut'>> {
-  const examples = fittingExamples(model, utterances);
-  const features = await experimentFeatures(model, utterances, compute);
+  const examples = encodeAll(phase, utterances);
+  const features = await phaseFeatures(recipe, phase, utterances, compute);
   onProgress?.(0, examples.length);
   const { stop } = compute;
   const inferences = await infer(examples, features, { onProgress, stop }).catch((error: unknown) => {
@@ -102,7 +107,7 @@ export async function predictUtterances(
     const dialogue = dialogueOf(id);
     return {
       id,
-      ...(facts.fold !== null && { fold: String(facts.fold) }),
+      ...(metadata.fold !== null && { fold: String(metadata.fold) }),
       ...(speaker !== '' && { speaker }),
       ...(dialogue !== undefined && { dialogue }),
       reference: recipe.labels[label]!,
@@ -114,7 +119,7 @@ export async function predictUtterances(
   return {
     predictions,
     embeddings: whole.map(({ embedding }) => embedding),
-    cut: cutNotes(model, lengths),
+    cut: cutNotes(recipe, phase, lengths),
   };
 }
 
@@ -123,18 +128,21 @@ export interface SeenUtterances {
   readonly dev: readonly Utterance[];
 }
 
-/** What of a run's facts decides which utterances it has seen. */
-type SeenFacts = Pick<RunFacts, 'fold' | 'manifest' | 'validation'>;
+/** What of a run's metadata decides which utterances it has seen. */
+type SeenFacts = Pick<RunMetadata, 'fold' | 'manifest' | 'validation'>;
 
 /**
  * The training and validation utterances of a run.
  * @returns undefined where they are not known any more, because the manifest has changed since or is gone
  */
-export async function seenUtterances(recipe: Recipe, facts: SeenFacts): Promise<SeenUtterances | undefined> {
+export async function seenUtterances(
+  recipe: Recipe,
+  metadata: SeenFacts,
+): Promise<SeenUtterances | undefined> {
   try {
-    const corpus = await loadCorpus(recipe, facts.fold ?? undefined, [], recordedDraw(facts));
+    const corpus = await loadCorpus(recipe, metadata.fold ?? undefined, [], recordedDraw(metadata));
     const now = trainedManifest(recipe.manifest, corpus.manifest);
-    return manifestChange(facts.manifest, now) === undefined ? corpus : undefined;
+    return manifestChange(metadata.manifest, now) === undefined ? corpus : undefined;
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;
@@ -142,7 +150,7 @@ export async function seenUtterances(recipe: Recipe, facts: SeenFacts): Promise<
 }
 
 /** The most frequent class in a run's training set; undefined where that is not known any more. */
-export async function trainingMajority(recipe: Recipe, facts: SeenFacts): Promise<string | undefined> {
-  const seen = await seenUtterances(recipe, facts);
+export async function trainingMajority(recipe: Recipe, metadata: SeenFacts): Promise<string | undefined> {
+  const seen = await seenUtterances(recipe, metadata);
   return seen && mostFrequent(recipe.labels, labelCounts(seen.train, recipe.labels));
 }

@@ -9,32 +9,43 @@ import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, type Weights } from '../nn/index.js';
-import { type Recipe, shippedRecipeNames } from '../recipe/index.js';
+import { shippedRecipeNames } from '../recipe/index.js';
+import type { Recipe } from '../systems/index.js';
+import {
+  type Example,
+  type FeatureSource,
+  type Phase,
+  phaseEvaluationGraph,
+  phasesOfSystems,
+  phaseTitles,
+  systemOf,
+  titleOf,
+} from '../systems/index.js';
 import {
   type ComputeOptions,
   countFolds,
-  type Example,
   type FailedInference,
-  type FeatureSource,
   type Inference,
   type InferenceOptions,
   inferAll,
-  inspectBackbones,
-  openStageModel,
   recordedPrompt,
   requireSameBackbones,
-  type StageModel,
-  stageEvaluationGraph,
-} from '../train/index.js';
-import { type RunFacts, type RunFolder, runFolder, runRecipe, stageFolder } from '../train/run/index.js';
+} from '../training/index.js';
+import {
+  phaseFolder,
+  type RunFolder,
+  type RunMetadata,
+  runFolder,
+  runRecipe,
+} from '../training/runs/index.js';
 import { openTrainedRun } from './trained-run.js';
 
 /** A model that is ready to name emotions. */
 export interface TrainedModel {
   readonly folder: RunFolder;
-  readonly facts: RunFacts;
+  readonly metadata: RunMetadata;
   readonly recipe: Recipe;
-  readonly model: StageModel;
+  readonly phase: Phase;
   infer(
     examples: readonly Example[],
     features: FeatureSource,
@@ -49,11 +60,11 @@ export async function seedFolders(dir: string): Promise<{ seed: number; dir: str
   return found.map(({ number, dir: own }) => ({ seed: number, dir: own }));
 }
 
-/** The runs of single folds of a stage that have begun, in the order of the folds. */
-export async function foldRuns(root: string, stage: 1 | 2): Promise<{ fold: number; folder: RunFolder }[]> {
-  const found = await numberedFolders(stageFolder(root, stage, undefined).dir, 'fold');
+/** The runs of single folds of a phase that have begun, in the order of the folds. */
+export async function foldRuns(root: string, phase: string): Promise<{ fold: number; folder: RunFolder }[]> {
+  const found = await numberedFolders(phaseFolder(root, phase, undefined).dir, 'fold');
   const runs = found.map(({ number, dir }) => ({ fold: number, folder: runFolder(dir) }));
-  const begun = await Promise.all(runs.map(({ folder }) => pathExists(folder.facts)));
+  const begun = await Promise.all(runs.map(({ folder }) => pathExists(folder.metadata)));
   return runs.filter((_, index) => begun[index]);
 }
 
@@ -69,44 +80,61 @@ async function numberedFolders(dir: string, what: string): Promise<{ number: num
 }
 
 /**
- * Finds the run that a user means by a folder: the run itself, or an experiment's folder with `stage2` or `stage1` in it.
- * @throws InputError when there is no run, or none of the wanted stage and fold
+ * Finds the run that a user means by a folder: the run itself, or an experiment's folder with the run of a phase in it; of
+ * several phases the last.
+ * @throws InputError when there is no run, or none of the wanted phase and fold
  */
-export async function findRun(dir: string, stage?: 1 | 2, fold?: number): Promise<RunFolder> {
+export async function findRun(dir: string, phase?: string, fold?: number): Promise<RunFolder> {
   const own = runFolder(dir);
-  if (await pathExists(own.facts)) {
+  if (await pathExists(own.metadata)) {
     if (fold === undefined) return own;
     throw new InputError(
       `${dir} is a single run; for its folds name the folder around stage1 and stage2 with --run`,
     );
   }
-  const wanted = stage === undefined ? ([2, 1] as const) : ([stage] as const);
-  for (const number of wanted) {
-    const candidate = stageFolder(dir, number, fold);
-    if (await pathExists(candidate.facts)) return candidate;
+  const wanted = phase === undefined ? Object.keys(phaseTitles).toReversed() : [phase];
+  for (const name of wanted) {
+    const candidate = phaseFolder(dir, name, fold);
+    if (await pathExists(candidate.metadata)) return candidate;
     if (fold === undefined) {
-      const [first] = await foldRuns(dir, number);
+      const [first] = await foldRuns(dir, name);
       if (first === undefined) continue;
       throw new InputError(
         `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds ${await foldsOf(first.folder)}, or name one with --run, such as ${first.folder.dir}`,
       );
     }
-    if (await pathExists(stageFolder(dir, number, undefined).facts)) {
+    if (await pathExists(phaseFolder(dir, name, undefined).metadata)) {
       throw new InputError(`the run in ${dirname(candidate.dir)} has no folds; leave the fold out`);
     }
   }
   const [seed] = await seedFolders(dir);
   if (seed !== undefined) {
-    const withFolds = fold === undefined && (await foldRuns(seed.dir, wanted[0])).length > 0;
+    const withFolds = fold === undefined && (await foldRuns(seed.dir, wanted[0]!)).length > 0;
     throw new InputError(
       `${dir} holds the runs of several seeds; score them with eval --seeds all${withFolds ? ' and --folds' : ''}, or name one with --run, such as ${seed.dir}`,
     );
   }
-  const looked = wanted.map((number) => stageFolder(dir, number, fold).dir).join(' or ');
-  const training = `emoq stage${wanted[0]} ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
+  const looked = wanted.map((name) => phaseFolder(dir, name, fold).dir).join(' or ');
+  const training = `emoq ${wanted[0]} ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
   throw new InputError(
     `no run in ${looked}; train first with "${training}", or name another folder with --run`,
   );
+}
+
+/** The last phase of the system whose runs an experiment's folder holds; of the default system where it holds none. */
+export async function finalPhaseIn(root: string): Promise<string> {
+  for (const phases of phasesOfSystems) {
+    const isThere = await Promise.all(phases.map((phase) => pathExists(join(root, phase))));
+    if (isThere.includes(true)) return phases.at(-1)!;
+  }
+  return phasesOfSystems[0]!.at(-1)!;
+}
+
+/** @throws InputError where a phase is asked for that a recipe does not have, beginning with `whose` */
+export function refuseMissingPhase(recipe: Recipe, phase: string | undefined, whose: string): void {
+  const missing = phase === undefined ? undefined : systemOf(recipe).missingPhase(recipe, phase);
+  if (missing === undefined) return;
+  throw new InputError(`${whose} ${missing.why}; leave out --${titleOf(phase!)}`);
 }
 
 /** How many folds the cross-validation of a run has, where its corpus can still tell. */
@@ -128,15 +156,19 @@ async function recipeOption(dir: string): Promise<string> {
 
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone or others */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
-  const { facts, recipe, trained } = await openTrainedRun(folder, compute.onWarning);
-  const model = await openStageModel(recipe, facts.stage, undefined, recordedPrompt(folder, facts));
-  const { identities, warnings } = await inspectBackbones(model);
-  requireSameBackbones(folder, facts, identities);
-  for (const text of model.backbones.notes) compute.onNote?.(text);
+  const { metadata, recipe, trained } = await openTrainedRun(folder, compute.onWarning);
+  const phase = await systemOf(recipe).open(recipe, metadata.phase, {
+    weights: 'present',
+    start: 'checkpoint',
+    prompt: recordedPrompt(folder, metadata),
+  });
+  const { identities, warnings } = await phase.inspectBackbones();
+  requireSameBackbones(folder, metadata, identities);
+  for (const text of phase.notes) compute.onNote?.(text);
   for (const text of warnings) compute.onWarning?.(text);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
-  const graph = stageEvaluationGraph(model.stage, model.parameters, weights);
+  const graph = phaseEvaluationGraph(phase, phase.parameters, weights);
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
   const host: SessionHost = startSessionHost();
   try {
@@ -146,17 +178,18 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
       device,
       threads,
       weightsFolder,
-      keepConstantExpressions: device.kind === 'cpu' && isTooLargeInFloat32(model),
+      keepConstantExpressions: device.kind === 'cpu' && isTooLargeInFloat32(phase),
     });
     return {
       folder,
-      facts,
+      metadata,
       recipe,
-      model,
+      phase,
       infer: (examples, features, control) =>
         inferAll(examples, {
           session,
-          collation: model.collation(features, false),
+          phase,
+          features: phase.features(features),
           batchSize: INFERENCE_BATCH,
           ...control,
         }),
@@ -172,13 +205,13 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
 const FLOAT32_SHARE = 0.5;
 
 /**
- * Whether the language model's 16-bit weights are better cast layer by layer in each run than once for all. By the
+ * Whether the backbones' 16-bit weights are better cast layer by layer in each run than once for all. By the
  * machine's memory and not by what is free of it just now: the two differ in the last bit.
  */
-function isTooLargeInFloat32({ backbones: { llm } }: StageModel): boolean {
-  const stored = [...(llm?.checkpoint.weights.values() ?? [])].filter(
-    ({ dtype }) => dtypeInfo[dtype].bytes === 2,
-  );
+function isTooLargeInFloat32({ checkpoints }: Phase): boolean {
+  const stored = checkpoints
+    .flatMap(({ weights }) => [...weights.values()])
+    .filter(({ dtype }) => dtypeInfo[dtype].bytes === 2);
   const float32Bytes = stored.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
   const constrained = process.constrainedMemory();
   const memoryBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();

@@ -8,7 +8,6 @@ export {
   formerInputs,
   formerViews,
   type InputViews,
-  type ModelInput,
   type RobertaConfig,
   WORD_EMBEDDINGS_KEY,
 } from './former/former-config.js';
@@ -47,7 +46,6 @@ export {
   layeredWeights,
   type ModelGraph,
   noDropout,
-  type ParameterShape,
   under,
   type Weights,
 } from './weights.js';

@@ -2,7 +2,8 @@
 
 import { add, cast, linear, mul, type Value } from '../engine/onnx/index.js';
 import { seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
-import type { Dropout, ParameterShape, Weights } from './weights.js';
+import type { ParameterShape } from '../engine/training/index.js';
+import type { Dropout, Weights } from './weights.js';
 
 /** Settings of an adaptation. */
 export interface LoraConfig {

@@ -13,18 +13,13 @@ import {
   type Value,
 } from '../engine/onnx/index.js';
 import type { DType } from '../engine/tensor/index.js';
+import type { ParameterShape } from '../engine/training/index.js';
 
 /**
  * Gives the value of one weight. Asking twice for a key gives the same value. Fragments call it with the
  * checkpoint's own key and the shape that their config implies.
  */
 export type Weights = (key: string, shape: readonly number[]) => Value;
-
-/** A parameter that a fragment asked for. */
-export interface ParameterShape {
-  readonly key: string;
-  readonly shape: readonly number[];
-}
 
 /** The same weights below a key prefix: `under(weights, 'encoder.layer.0.')('attention...', shape)`. */
 export function under(weights: Weights, prefix: string): Weights {

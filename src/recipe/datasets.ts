@@ -3,8 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { InputError, pathExists } from '../base/index.js';
-import { didYouMean } from './suggestion.js';
+import { didYouMean, InputError, pathExists } from '../base/index.js';
 
 /** Where a recipe starts: from a YAML file, or from a prepared corpus alone. */
 export type RecipeOrigin = { readonly file: string } | { readonly name: string; readonly manifest: string };

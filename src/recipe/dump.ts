@@ -14,15 +14,21 @@ import {
   YAMLParseError,
 } from 'yaml';
 import { InputError, plainValueOf } from '../base/index.js';
-import { type Recipe, recipeKeys, recipeSchema } from './schema.js';
+import type { Recipe } from '../systems/index.js';
+import { DEFAULT_SYSTEM } from '../systems/index.js';
+import { recipeKeys, schemaOf } from './schema.js';
 
 /** How recipes mark a key that is our own choice. */
 export const notInPaperMark = 'not in the paper';
 
 /** YAML text that `loadRecipe` reads back to the same recipe. The same recipe gives the same bytes. */
 export function dumpRecipe(recipe: Recipe): string {
-  const origins = new Map<string, string>(recipeKeys().map(({ path, origin }) => [path, origin]));
-  const document = new Document(recipe);
+  const origins = new Map<string, string>(
+    recipeKeys(recipe.system).map(({ path, origin }) => [path, origin]),
+  );
+  const { system, ...others } = recipe;
+  // Named where it is not the default: recipes of EmoQ are the same bytes as before there were other systems.
+  const document = new Document(system === DEFAULT_SYSTEM ? others : recipe);
   const visit = (section: YAMLMap, prefix: string): void => {
     for (const { key, value } of section.items) {
       const path = prefix + String(key);
@@ -104,7 +110,7 @@ function hasKey(dump: string, key: string): boolean {
 /** The recipe with every key: a run of an earlier emoq lacks those that were added since, and ran with their defaults. */
 function resolved(dump: string): unknown {
   const written = parseDumped(dump);
-  return recipeSchema.safeParse(written).data ?? written;
+  return schemaOf(written.system).safeParse(written).data ?? { system: DEFAULT_SYSTEM, ...written };
 }
 
 function leaves(value: unknown, path = ''): Map<string, string> {

@@ -1,31 +1,25 @@
 /** @file Says what is wrong with a recipe's values: the schema's findings and the rules between keys, in words. */
 
 import type { z } from 'zod';
-import { InputError, oneLine } from '../base/index.js';
+import { didYouMean, nearNames, oneLine } from '../base/index.js';
+import type { RecipeProblem } from '../systems/index.js';
 import { recipeKeys, sectionKeys } from './schema.js';
 import type { KeyPath, Place } from './source.js';
-import { didYouMean, nearNames } from './suggestion.js';
-
-/** One finding: which key, and what is wrong with it. */
-export interface Problem {
-  readonly path: KeyPath;
-  readonly what: string;
-}
 
 type Issue = z.core.$ZodIssue;
 
 /** The line for a finding: `place: key: what`, the key left out where the place is the `--set` that names it. */
-export function problemLine({ path, what, place }: Problem & { readonly place: Place }): string {
+export function problemLine({ path, what, place }: RecipeProblem & { readonly place: Place }): string {
   return oneLine(place.isOverride ? `${place.text}: ${what}` : `${place.text}: ${path.join('.')}: ${what}`);
 }
 
 /** Findings of the schema, one per key. */
-export function schemaProblems(issues: readonly Issue[], values: unknown): Problem[] {
-  return issues.flatMap((issue): Problem[] => {
+export function schemaProblems(issues: readonly Issue[], values: unknown): RecipeProblem[] {
+  return issues.flatMap((issue): RecipeProblem[] => {
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((key) => ({
         path: [...issue.path, key],
-        what: `unknown key${keyHint(issue.path, key)}`,
+        what: `unknown key${keyHint(values, issue.path, key)}`,
       }));
     }
     return [{ path: issue.path, what: explain(issue, valueAt(values, issue.path)) }];
@@ -33,8 +27,8 @@ export function schemaProblems(issues: readonly Issue[], values: unknown): Probl
 }
 
 /** Rules between keys, on values of which only those of the right type are looked at. */
-export function ruleProblems(values: Record<string, unknown>): Problem[] {
-  const problems: Problem[] = [];
+export function ruleProblems(values: Record<string, unknown>): RecipeProblem[] {
+  const problems: RecipeProblem[] = [];
   const labels = stringList(values.labels);
   if (labels) {
     labels.forEach((label, i) => {
@@ -48,30 +42,8 @@ export function ruleProblems(values: Record<string, unknown>): Problem[] {
         what: `"${to}" is not one of the labels${didYouMean(to, labels)}`,
       });
     }
-    const words = new Map<string, string>(labels.map((label) => [label, label]));
-    for (const [label, word] of stringEntries(values.label_words)) {
-      if (labels.includes(label)) words.set(label, word);
-      else
-        problems.push({
-          path: ['label_words', label],
-          what: `is not one of the labels${didYouMean(label, labels)}`,
-        });
-    }
-    const taken = new Map<string, string>();
-    for (const [label, word] of words) {
-      const other = taken.get(word);
-      if (other !== undefined) {
-        const path = [
-          'label_words',
-          isObject(values.label_words) && label in values.label_words ? label : other,
-        ];
-        problems.push({ path, what: `"${word}" is the word of both ${other} and ${label}` });
-      }
-      taken.set(word, label);
-    }
   }
-  for (const section of ['stage1', 'stage2']) {
-    const stage = values[section];
+  for (const [section, stage] of Object.entries(values)) {
     if (isObject(stage) && stage.batches === 'balanced' && stage.batch_size === 1) {
       problems.push({
         path: [section, 'batches'],
@@ -79,46 +51,14 @@ export function ruleProblems(values: Record<string, unknown>): Problem[] {
       });
     }
   }
-  problems.push(...encoderProblems(values));
-  const { stage1 } = values;
-  if (isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0) {
-    problems.push({ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' });
-  }
   return problems;
 }
 
-/** Audio has to be encoded by something. */
-function encoderProblems({ backbones, inputs }: Record<string, unknown>): Problem[] {
-  if (!isObject(backbones) || inputs === 'text') return [];
-  const { encoder, encoder_onnx: onnx } = backbones;
-  if (encoder !== null || typeof onnx === 'string') return [];
-  const what =
-    'is null, and so is encoder_onnx; name a HuBERT or an exported encoder (inputs: text needs none)';
-  return [{ path: ['backbones', 'encoder'], what }];
-}
-
-/** What is wrong with the parts of a prompt of one's own. */
-export async function promptProblems(values: Record<string, unknown>): Promise<Problem[]> {
-  const { prompt } = values;
-  if (!isObject(prompt)) return [];
-  const { checkPromptTemplate, DEFAULT_PROMPT } = await import('../data/text/index.js');
-  return Object.keys(DEFAULT_PROMPT).flatMap((part): Problem[] => {
-    const text = prompt[part];
-    if (typeof text !== 'string' || text === DEFAULT_PROMPT[part as keyof typeof DEFAULT_PROMPT]) return [];
-    try {
-      checkPromptTemplate({ ...DEFAULT_PROMPT, [part]: text }, values.inputs !== 'text');
-      return [];
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      return [{ path: ['prompt', part], what: error.message.replace(/^the prompt's \w+ part /, '') }];
-    }
-  });
-}
-
-function keyHint(section: KeyPath, key: string): string {
-  const near = nearNames(key, sectionKeys(section) ?? [])[0];
+function keyHint(values: unknown, section: KeyPath, key: string): string {
+  const system = isObject(values) ? values.system : undefined;
+  const near = nearNames(key, sectionKeys(system, section) ?? [])[0];
   if (near !== undefined) return `; did you mean ${[...section, near].join('.')}?`;
-  const elsewhere = recipeKeys()
+  const elsewhere = recipeKeys(system)
     .map(({ path }) => path)
     .filter((path) => path.split('.').at(-1) === key);
   return elsewhere.length > 0 ? `; did you mean ${elsewhere.join(' or ')}?` : '';

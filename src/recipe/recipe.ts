@@ -2,9 +2,11 @@
 
 import { errorMessage, InputError, oneLine } from '../base/index.js';
 import type { CorpusView } from '../data/corpora/index.js';
+import type { Recipe, RecipeProblem } from '../systems/index.js';
+import { DEFAULT_SYSTEM, systemKinds, systemNamed } from '../systems/index.js';
 import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin, recipeNameOf } from './datasets.js';
-import { type Problem, problemLine, promptProblems, ruleProblems, schemaProblems } from './problems.js';
-import { type Recipe, recipeSchema } from './schema.js';
+import { problemLine, ruleProblems, schemaProblems } from './problems.js';
+import { schemaOf } from './schema.js';
 import { readRecipeSource } from './source.js';
 
 /** What to load. Exactly one of `dataset`, `path` and `manifest` is needed; `manifest` goes with the others too. */
@@ -46,7 +48,7 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   else if (options.manifest !== undefined) values.manifest = options.manifest;
   values.manifest ??= defaultManifest(String(values.name));
 
-  const findings: Problem[] = [];
+  const findings: RecipeProblem[] = [];
   const manifestOnly = 'manifest' in origin;
   if ((values.labels === undefined || manifestOnly) && typeof values.manifest === 'string') {
     try {
@@ -58,9 +60,18 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
       findings.push({ path: ['labels'], what: `are not given and cannot be read: ${errorMessage(error)}` });
     }
   }
-  const parsed = recipeSchema.safeParse(values);
-  findings.push(...schemaProblems(parsed.error?.issues ?? [], values));
-  findings.push(...ruleProblems(values), ...(await promptProblems(values)));
+  const system = systemNamed(values.system ?? DEFAULT_SYSTEM);
+  if (system === undefined) {
+    findings.push({
+      path: ['system'],
+      what: `must be one of ${systemKinds.join(', ')}, not ${JSON.stringify(values.system)}`,
+    });
+  }
+  const parsed = schemaOf(values.system).safeParse(values);
+  if (system !== undefined) {
+    findings.push(...schemaProblems(parsed.error?.issues ?? [], values));
+    findings.push(...ruleProblems(values), ...(await system.problems(values)));
+  }
   if (parsed.success && findings.length === 0) return parsed.data;
   // The first finding of a key is the one that explains any other.
   const keys = findings.map(({ path }) => path.join('.'));
@@ -101,16 +112,6 @@ async function surveyManifest(
     hasValidation:
       utterances.every(({ split }) => split === '') || utterances.some(({ split }) => split === 'dev'),
   };
-}
-
-/** The part of a recipe that decides the models. */
-export type ModelSettings = Pick<Recipe, 'backbones' | 'inputs' | 'fusion' | 'seed' | 'former'>;
-
-/** The defaults of every recipe. */
-export function defaultModelSettings(): ModelSettings {
-  return recipeSchema
-    .pick({ backbones: true, inputs: true, fusion: true, seed: true, former: true })
-    .parse({});
 }
 
 /** The recipe's view of a prepared corpus, for `selectUtterances`. */

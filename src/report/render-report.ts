@@ -48,7 +48,7 @@ export function renderReport(data: ReportData): string {
     "base-uri 'none'",
     "form-action 'none'",
   ];
-  const title = `${data.name}, stage ${data.stage}`;
+  const title = `${data.name}, ${data.phase}`;
   const metrics = overallOf(data.scores);
   return `<!doctype html>
 <html lang="en">

@@ -16,7 +16,8 @@ import type {
 export interface ReportData {
   /** Name of the experiment, such as "meld7". */
   readonly name: string;
-  readonly stage: 1 | 2;
+  /** The phase that was trained: "stage 2". */
+  readonly phase: string;
   readonly labels: readonly string[];
   /** Folders of the runs whose training has not ended: their figures are of the best epoch so far. */
   readonly unfinished: readonly string[];
@@ -37,7 +38,9 @@ export interface ReportData {
   readonly ablations: readonly ReportAblation[];
   /** The resolved recipe, as YAML. */
   readonly recipe: string;
-  /** The prompt of stage 2, slots unfilled; null in stage 1. */
+  /** Whether the phase is trained with a prompt. */
+  readonly isPrompted: boolean;
+  /** The prompt, slots unfilled; null in a phase without one. */
   readonly prompt: {
     readonly system: string;
     readonly user: string;
@@ -77,7 +80,7 @@ export interface EmbeddingMap {
 export interface TrainingCurve {
   /** Such as "stage 1, fold 2"; empty where there is one run alone. */
   readonly title: string;
-  readonly stage: 1 | 2;
+  readonly phase: { readonly name: string; readonly title: string };
   readonly steps: readonly {
     readonly step: number;
     readonly loss: number;

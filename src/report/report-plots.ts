@@ -86,10 +86,10 @@ export function plotsBySection(data: ReportData): PlotsBySection {
         (heading) => confusionPlot(metrics, 'shares', heading),
       ),
     },
-    training: ([1, 2] as const).flatMap((stage) =>
+    training: [...new Map(data.curves.map(({ phase }) => [phase.name, phase])).values()].flatMap((phase) =>
       trainingPlots(
-        stage,
-        data.curves.filter((curve) => curve.stage === stage),
+        phase,
+        data.curves.filter((curve) => curve.phase.name === phase.name),
       ),
     ),
     classes: plot(
@@ -142,7 +142,7 @@ const stepFigures = [
   { figure: 'learningRate', name: 'learning-rate', title: 'learning rate', axis: 'linear' },
 ] as const;
 
-function trainingPlots(stage: 1 | 2, curves: readonly TrainingCurve[]): ReportPlot[] {
+function trainingPlots(phase: TrainingCurve['phase'], curves: readonly TrainingCurve[]): ReportPlot[] {
   const trained = curves.filter(({ steps }) => steps.length > 0);
   const validated = curves.filter(({ epochs }) => epochs.length > 0);
   const steps = trained.reduce((sum, curve) => sum + curve.steps.length, 0);
@@ -155,8 +155,8 @@ function trainingPlots(stage: 1 | 2, curves: readonly TrainingCurve[]): ReportPl
             points: curve.steps.map((step) => ({ x: step.step, y: step[figure] })),
           }));
           return plot(
-            `stage${stage}-${name}`,
-            `Stage ${stage}, ${title}`,
+            `${phase.name}-${name}`,
+            `${capitalized(phase.title)}, ${title}`,
             `${countText(steps)} optimizer steps of ${trained.length === 1 ? 'one run' : `${trained.length} runs`}.`,
             (heading) => stepPlot(lines, title, axis, heading),
           );
@@ -165,8 +165,8 @@ function trainingPlots(stage: 1 | 2, curves: readonly TrainingCurve[]): ReportPl
       ? []
       : [
           plot(
-            `stage${stage}-validation`,
-            `Stage ${stage}, validation`,
+            `${phase.name}-validation`,
+            `${capitalized(phase.title)}, validation`,
             'Figures on the validation set after each epoch; a ring, or with many runs a stroke on the axis, marks each epoch that was kept.',
             (heading) => epochPlot(validated, heading),
           ),
@@ -214,4 +214,8 @@ export function figure({ name, title, svg }: ReportPlot, caption = ''): string {
 <figcaption><b>${escapeText(title)}.</b> ${escapeText(caption)}</figcaption>
 <button type="button" class="save" data-save="${name}" aria-label="Save SVG: ${escapeText(title)}">Save SVG</button>
 </figure>`;
+}
+
+function capitalized(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }

@@ -49,7 +49,7 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
               { name: 'kept' },
             ],
             epochs.map(({ curve, epoch }) => [
-              curve.title === '' ? `stage ${curve.stage}` : curve.title,
+              curve.title === '' ? curve.phase.title : curve.title,
               String(epoch.epoch),
               String(epoch.step),
               ...names.map((name) => figureText(name, epoch.figures[name])),
@@ -70,7 +70,7 @@ export function recipeSection({ recipe }: ReportData): string {
   );
 }
 
-export function promptSection({ prompt, stage }: ReportData): string {
+export function promptSection({ prompt, phase, isPrompted }: ReportData): string {
   const headings = {
     system: 'System part',
     user: 'User part',
@@ -93,8 +93,8 @@ export function promptSection({ prompt, stage }: ReportData): string {
         ]
       : [
           paragraph(
-            stage === 1
-              ? 'There is no prompt: stage 1 has no language model.'
+            !isPrompted
+              ? `There is no prompt: ${phase} has no language model.`
               : 'There is no prompt: none was recorded with these predictions.',
             'missing',
           ),

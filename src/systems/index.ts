@@ -1,19 +1,40 @@
 /** @file Systems: what a kind of model is to training, inference and experiments. */
 
+export { formerConfig } from './emoq/former-settings.js';
+export { stageNeeds } from './emoq/needs.js';
+export { defaultFormerSettings, type EmoqRecipe, type FormerSettings, requireEmoq } from './emoq/settings.js';
+export { phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
 export {
-  HEAD_PREFIX,
-  initialHead,
-  type Stage1Config,
-  stage1Forward,
-  stage1Loss,
-} from './emoq/stage1-model.js';
+  hasPrompt,
+  phasesOfSystems,
+  phaseTitles,
+  requirePhase,
+  systemKinds,
+  systemNamed,
+  systemOf,
+  titleOf,
+  trainingStart,
+} from './registry.js';
 export {
-  answerInputs,
-  hasFormer,
-  initialProjector,
-  PROJECTOR_PREFIX,
-  type Stage2Config,
-  stage2Forward,
-  stage2Inputs,
-  stage2Loss,
-} from './emoq/stage2-model.js';
+  DEFAULT_SYSTEM,
+  microBatchSize,
+  type Origin,
+  type PhaseSettings,
+  type Recipe,
+  type RecipeProblem,
+} from './settings.js';
+export { describeEncoder, encoderOf } from './speech-features.js';
+export type {
+  BackboneIdentities,
+  BackboneNeed,
+  Example,
+  ExampleLengths,
+  FeatureSource,
+  ModelUtterance,
+  Phase,
+  PhaseNeeds,
+  PhaseStart,
+  Prompt,
+  Sizes,
+  TextLimit,
+} from './system.js';

@@ -11,8 +11,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeHalf } from '../../dist/engine/tensor/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
-import { openFeatures } from '../../dist/train/features.js';
-import { loadCorpus } from '../../dist/train/index.js';
+import { openFeatures } from '../../dist/training/features.js';
+import { loadCorpus } from '../../dist/training/index.js';
 
 const [recipePath, seedList, python, out] = process.argv.slice(2);
 if (out === undefined) throw new Error('usage: linear-probe.mjs RECIPE.yaml SEEDS PYTHON OUT');

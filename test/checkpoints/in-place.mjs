@@ -17,9 +17,9 @@ import { openCheckpoint, openWeightsFile, requireWeight } from '../../dist/check
 import { serializeInPlace } from '../../dist/engine/onnx/index.js';
 import { checkpointWeights } from '../../dist/nn/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
-import { stageEvaluationGraph, stageParameters } from '../../dist/train/stage.js';
-import { buildTraining } from '../../dist/train/stage-settings.js';
-import { defineStage } from '../../dist/train/stages.js';
+import { stageEvaluationGraph, stageParameters } from '../../dist/training/stage.js';
+import { buildTraining } from '../../dist/training/stage-settings.js';
+import { defineStage } from '../../dist/training/stages.js';
 import { peakMiB } from '../fuzz/mutations.mjs';
 import { writeSparseQwen2, writeSparseSafetensors } from './sparse-qwen2.mjs';
 

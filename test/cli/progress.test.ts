@@ -1,9 +1,10 @@
 /** @file Progress lines, interruptions and error reports, without a terminal. */
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { formatDuration } from '../../src/base/checksums.js';
 import { formatBytes, InputError, InterruptedError, UnavailableError } from '../../src/base/index.js';
 import { reportError } from '../../src/cli/errors.js';
-import { formatDuration, type ProgressScreen, startProgress } from '../../src/cli/progress.js';
+import { type ProgressScreen, startProgress } from '../../src/cli/progress.js';
 import { run } from './command-line.js';
 
 interface FakeScreen extends ProgressScreen {

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { startTrainingView, type TrainingScreen } from '../../src/cli/training-view.js';
 import { figureText } from '../../src/evaluation/index.js';
-import type { TrainingReport } from '../../src/train/index.js';
+import type { TrainingReport } from '../../src/training/trainer.js';
 
 interface FakeScreen extends TrainingScreen {
   sec: number;

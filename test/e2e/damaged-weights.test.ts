@@ -18,7 +18,7 @@ import {
   writeSafetensors,
 } from '../../src/engine/tensor/index.js';
 import { openTrainedRun } from '../../src/inference/trained-run.js';
-import { runFolder } from '../../src/train/run/index.js';
+import { runFolder } from '../../src/training/runs/folder.js';
 import { csvRows, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('damaged');

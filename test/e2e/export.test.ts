@@ -13,6 +13,8 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireWeight } from '../../src/checkpoints/index.js';
+import { resolveLabelWords } from '../../src/data/text/label-words.js';
+import { loadTokenizer } from '../../src/data/text/tokenizer.js';
 import { serializeInPlace } from '../../src/engine/onnx/index.js';
 import { createSession } from '../../src/engine/runtime/index.js';
 import {
@@ -28,8 +30,9 @@ import {
 } from '../../src/engine/tensor/index.js';
 import { openTrainedRun } from '../../src/inference/trained-run.js';
 import { checkpointWeights } from '../../src/nn/index.js';
-import { openStageModel, stageEvaluationGraph } from '../../src/train/index.js';
-import { runFolder } from '../../src/train/run/index.js';
+import { phaseEvaluationGraph } from '../../src/systems/phase-graphs.js';
+import { systemOf } from '../../src/systems/registry.js';
+import { runFolder } from '../../src/training/runs/folder.js';
 import { relativeError } from '../backbones/decoders/graph-run.js';
 import { openByPath } from '../inference/exported-files.js';
 import { makeWorkspace, onnxPython, shortPrompt, toyRecipe } from './workspace.js';
@@ -76,8 +79,8 @@ describe('the models exported from a run', () => {
     const batch = randomBatch();
 
     const { recipe, trained } = await openTrainedRun(runFolder(work.path('runs/small/stage2')));
-    const { stage, parameters, prompt } = await openStageModel(recipe, 2);
-    const graph = stageEvaluationGraph(stage, parameters, (own) =>
+    const phase = await systemOf(recipe).open(recipe, 'stage2', { weights: 'present', start: 'checkpoint' });
+    const graph = phaseEvaluationGraph(phase, phase.parameters, (own) =>
       checkpointWeights(own, (key, shape) => requireWeight(trained, key, shape)),
     );
     const { model, weightsFolder } = serializeInPlace(graph);
@@ -122,9 +125,11 @@ describe('the models exported from a run', () => {
     const { logits } = await llm.run({ inputs_embeds: embeds, attention_mask: batch.prompt_mask! });
     await llm.dispose();
     const vocabulary = logits!.shape[2]!;
+    const tokenizer = await loadTokenizer(work.path('toy/backbones/qwen2'));
+    const labelWordIds = resolveLabelWords(tokenizer, recipe.labels);
     const probabilities = [6, 3].flatMap((last, utterance) => {
       const all = row(logits!, utterance * 7 + last, vocabulary);
-      const scores = prompt!.labelWordIds.map((ids) => Math.exp(all[ids[0]!]!));
+      const scores = labelWordIds.map(([first]) => Math.exp(all[first!]!));
       const total = scores.reduce((sum, score) => sum + score, 0);
       return scores.map((score) => score / total);
     });

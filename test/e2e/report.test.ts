@@ -8,7 +8,7 @@ import { writeEmbeddings } from '../../src/evaluation/index.js';
 import type { GatherOptions } from '../../src/experiments/report/gather.js';
 import { gatherReport } from '../../src/experiments/report/index.js';
 import type { ReportData } from '../../src/report/index.js';
-import { runFolder } from '../../src/train/run/index.js';
+import { runFolder } from '../../src/training/runs/folder.js';
 import { csvRows, listing, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('report');
@@ -109,7 +109,7 @@ describe('the report of one run', () => {
     const results = json('runs/one/stage2/results.json');
     const rows = csvRows(work, 'runs/one/stage2/predictions.csv');
     const { utterances } = await readManifest(work.path('toy/manifest.csv'));
-    expect(data).toMatchObject({ name: 'one', stage: 2, labels: results.labels, paper: null });
+    expect(data).toMatchObject({ name: 'one', phase: 'stage 2', labels: results.labels, paper: null });
     expect(data.scores).toMatchObject({ wa: results.wa, ua: results.ua, confusion: results.confusion });
     expect(data.calibration?.n).toBe(rows.length);
     expect(data.utterances.map(({ id }) => id)).toEqual(rows.map(({ id }) => id));
@@ -162,12 +162,12 @@ describe('the report of one run', () => {
 
   it('has the curves of both stages', async () => {
     const { curves } = await gathered('runs/one/stage2');
-    expect(curves.map(({ title, stage }) => ({ title, stage }))).toEqual([
-      { title: '', stage: 1 },
-      { title: '', stage: 2 },
+    expect(curves.map(({ title, phase }) => ({ title, phase: phase.name }))).toEqual([
+      { title: '', phase: 'stage1' },
+      { title: '', phase: 'stage2' },
     ]);
-    for (const { stage, steps, epochs, selectedEpoch } of curves) {
-      const lines = metricsOf(work, `runs/one/stage${stage}`);
+    for (const { phase, steps, epochs, selectedEpoch } of curves) {
+      const lines = metricsOf(work, `runs/one/${phase.name}`);
       const taken = lines.filter((line) => line.loss !== undefined);
       expect(steps).toEqual(
         taken.map(({ step, loss, gradient_norm: gradientNorm, learning_rate_used: learningRate }) => ({
@@ -177,9 +177,9 @@ describe('the report of one run', () => {
           learningRate,
         })),
       );
-      expect(epochs).toHaveLength(stage === 1 ? 2 : 1);
+      expect(epochs).toHaveLength(phase.name === 'stage1' ? 2 : 1);
       expect(Object.keys(epochs[0]!.figures)).toEqual(['wa', 'ua', 'wf1', 'nll']);
-      expect(selectedEpoch).toBe(json(`runs/one/stage${stage}/run.json`).selected.epoch);
+      expect(selectedEpoch).toBe(json(`runs/one/${phase.name}/run.json`).selected.epoch);
     }
   });
 
@@ -228,9 +228,9 @@ describe('the report of one run', () => {
     const { html, out } = await page('--run', 'runs/one', '--stage', '1', '--mistakes', '0');
     expect(out).toBe('runs/one/stage1/report.html');
     expect(html).not.toContain('data:audio');
-    const { stage, prompt, curves, mistakes } = await gathered('runs/one/stage1', { mistakes: 0 });
-    expect({ stage, prompt, mistakes }).toEqual({ stage: 1, prompt: null, mistakes: [] });
-    expect(curves.map((curve) => curve.stage)).toEqual([1]);
+    const { phase, prompt, curves, mistakes } = await gathered('runs/one/stage1', { mistakes: 0 });
+    expect({ phase, prompt, mistakes }).toEqual({ phase: 'stage 1', prompt: null, mistakes: [] });
+    expect(curves.map((curve) => curve.phase.name)).toEqual(['stage1']);
   });
 
   it('writes its plots as files, too', async () => {

@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { eventTimes } from '../../src/train/run/event-file.js';
+import { eventTimes } from '../../src/training/runs/event-file.js';
 import { fileDigests, listing, makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('resume');

@@ -3,15 +3,16 @@
 import { cpSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadRecipe } from '../../src/recipe/index.js';
-import { runStage } from '../../src/train/index.js';
-import type { RunFacts } from '../../src/train/run/index.js';
+import { trainPhase } from '../../src/training/index.js';
+import type { RunMetadata } from '../../src/training/runs/metadata.js';
 import { makeWorkspace, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('prompt');
 afterAll(() => work.remove());
 
-const factsOf = (run: string): RunFacts => JSON.parse(work.read(`${run}/run.json`).toString()) as RunFacts;
-const changePrompt = (run: string, change: (prompt: NonNullable<RunFacts['prompt']>) => object): void => {
+const factsOf = (run: string): RunMetadata =>
+  JSON.parse(work.read(`${run}/run.json`).toString()) as RunMetadata;
+const changePrompt = (run: string, change: (prompt: NonNullable<RunMetadata['prompt']>) => object): void => {
   const facts = factsOf(run);
   work.file(`${run}/run.json`, JSON.stringify({ ...facts, prompt: change(facts.prompt!) }));
 };
@@ -89,8 +90,8 @@ describe('a run', () => {
     const root = work.path('half');
     const train = async (stop?: AbortController): Promise<string> => {
       const notes: string[] = [];
-      await runStage({
-        ...{ recipe, stage: 2, fold: undefined, root, versions: {}, compute, stepsPerRun: 1 },
+      await trainPhase({
+        ...{ recipe, phase: 'stage2', fold: undefined, root, versions: {}, compute, stepsPerRun: 1 },
         onNote: (text) => void notes.push(text),
         onReport: () => stop?.abort(),
         ...(stop && { stop: stop.signal }),

@@ -2,8 +2,9 @@
 
 import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { prepareRuns } from '../../src/experiments/train-runs.js';
 import { loadRecipe } from '../../src/recipe/index.js';
-import { prepareRuns, runStage } from '../../src/train/index.js';
+import { trainPhase } from '../../src/training/index.js';
 import type { Outcome } from '../cli/command-line.js';
 import { listing, makeWorkspace, toyRecipe } from './workspace.js';
 
@@ -186,19 +187,19 @@ it('clips are encoded once before the runs begin, and how many are cut is told a
     ],
   });
   const compute = { device: { kind: 'cpu' } as const, cacheDir: work.path('..', 'other-features') };
+  const own = { recipe, phase: 'stage1', root: work.path('encoded'), title: undefined };
   await prepareRuns(
-    1,
     [
-      { recipe, fold: 1 },
-      { recipe, fold: 2 },
+      { ...own, fold: 1 },
+      { ...own, fold: 2 },
     ],
     compute,
   );
   const stages: string[] = [];
   const notes: string[] = [];
   for (const fold of [1, 2]) {
-    await runStage({
-      ...{ recipe, stage: 1, fold, root: work.path('encoded'), versions: {} },
+    await trainPhase({
+      ...{ recipe, phase: 'stage1', fold, root: work.path('encoded'), versions: {} },
       compute: { ...compute, onFeatures: ({ stage }) => void stages.push(stage) },
       onNote: (text) => void notes.push(text),
     });

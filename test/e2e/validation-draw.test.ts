@@ -3,9 +3,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
 import { seenUtterances } from '../../src/inference/test-set.js';
-import { loadRecipe, type Recipe } from '../../src/recipe/index.js';
-import { runStage } from '../../src/train/index.js';
-import type { RunFacts } from '../../src/train/run/index.js';
+import { loadRecipe } from '../../src/recipe/index.js';
+import type { Recipe } from '../../src/systems/settings.js';
+import { trainPhase } from '../../src/training/index.js';
+import type { RunMetadata } from '../../src/training/runs/metadata.js';
 import { makeWorkspace, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('draw');
@@ -17,7 +18,8 @@ const stage = (number: 1 | 2, ...args: string[]): string[] => [
   'draw.yaml',
   ...args,
 ];
-const factsOf = (run: string): RunFacts => JSON.parse(work.read(`${run}/run.json`).toString()) as RunFacts;
+const factsOf = (run: string): RunMetadata =>
+  JSON.parse(work.read(`${run}/run.json`).toString()) as RunMetadata;
 /** Speakers of the sessions other than the fold's, sorted. */
 let others: (fold: number) => string[];
 
@@ -94,8 +96,8 @@ describe('a run of an earlier version', () => {
   const compute = { device: { kind: 'cpu' } as const, cacheDir: '' };
   let recipe: Recipe;
   let begun: string;
-  let before: Omit<RunFacts, 'validation'>;
-  let drawn: RunFacts['validation'];
+  let before: Omit<RunMetadata, 'validation'>;
+  let drawn: RunMetadata['validation'];
   let resumed: Awaited<ReturnType<typeof train>>;
 
   beforeAll(async () => {
@@ -118,8 +120,16 @@ describe('a run of an earlier version', () => {
   });
   const train = async (number: 1 | 2, stop?: AbortController) => {
     const notes: string[] = [];
-    const { status } = await runStage({
-      ...{ recipe, stage: number, fold: 3, root: work.path('old'), versions: {}, compute, stepsPerRun: 1 },
+    const { status } = await trainPhase({
+      ...{
+        recipe,
+        phase: `stage${number}`,
+        fold: 3,
+        root: work.path('old'),
+        versions: {},
+        compute,
+        stepsPerRun: 1,
+      },
       onNote: (text) => void notes.push(text),
       onReport: () => stop?.abort(),
       ...(stop && { stop: stop.signal }),
@@ -144,7 +154,7 @@ describe('a run of an earlier version', () => {
 
   it('has seen those whom it was trained on by its own draw, and a later run those of its fold', async () => {
     const { validation, ...old } = factsOf('old/stage1/fold-3');
-    const speakersOf = async (facts: RunFacts) => {
+    const speakersOf = async (facts: RunMetadata) => {
       const { train, dev } = (await seenUtterances(recipe, facts))!;
       return [train, dev].map((part) => new Set(part.map(({ speaker }) => speaker)));
     };
@@ -158,7 +168,7 @@ describe('a run of an earlier version', () => {
 
   it('whose clips another ffmpeg decodes now has seen nothing that is known', async () => {
     const facts = factsOf('old/stage1/fold-3');
-    const by = (ffmpeg: string): RunFacts => ({ ...facts, manifest: { ...facts.manifest, ffmpeg } });
+    const by = (ffmpeg: string): RunMetadata => ({ ...facts, manifest: { ...facts.manifest, ffmpeg } });
     const info = work.read('toy/manifest.json').toString();
     work.file('toy/manifest.json', JSON.stringify({ ...JSON.parse(info), ffmpeg: '6.1' }));
     expect(await seenUtterances(recipe, by('6.1'))).toBeDefined();

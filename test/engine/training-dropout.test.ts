@@ -6,10 +6,10 @@ import { type SessionHost, startSessionHost } from '../../src/engine/runtime/ind
 import { float32 } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
-  type BatchInput,
   buildTrainingGraph,
   dropoutOffsets,
   dropoutPools,
+  type GraphInput,
   type TrainingSpec,
 } from '../../src/engine/training/index.js';
 import {
@@ -22,7 +22,7 @@ import {
 } from './training-model.js';
 
 const SIZE = 4096;
-const batchInputs: BatchInput[] = [{ name: 'x', dtype: 'float32', shape: ['batch'] }];
+const batchInputs: GraphInput[] = [{ name: 'x', dtype: 'float32', shape: ['batch'] }];
 const batch: Batch = { tensors: { x: float32([1], [1]) }, sizes: { batch: 1 } };
 const largest = { batch: 1 };
 

@@ -31,25 +31,25 @@ import {
 } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
-  type BatchInput,
   buildTrainingGraph,
   dropoutOffsets,
   dropoutPools,
   firstMomentName,
+  type GraphInput,
   type MicroBatch,
+  type ParameterShape,
   type StepContext,
   type StepLoss,
   secondMomentName,
   stackBatches,
   stackMicroBatches,
-  type TrainableParameter,
   type TrainingGraph,
   type TrainingSpec,
 } from '../../src/engine/training/index.js';
 
 export const [WIDTH, HIDDEN, OUT] = [4, 6, 3];
 
-export const parameters: readonly TrainableParameter[] = [
+export const parameters: readonly ParameterShape[] = [
   { key: 'hidden.weight', shape: [HIDDEN, WIDTH] },
   { key: 'hidden.bias', shape: [HIDDEN] },
   { key: 'score.weight', shape: [1, HIDDEN] },
@@ -59,7 +59,7 @@ export const parameters: readonly TrainableParameter[] = [
   { key: 'output.bias', shape: [OUT] },
 ];
 
-export const inputs: readonly BatchInput[] = [
+export const inputs: readonly GraphInput[] = [
   { name: 'x', dtype: 'float32', shape: ['batch', 'length', WIDTH] },
   { name: 'mask', dtype: 'int64', shape: ['batch', 'length'] },
   { name: 'target', dtype: 'float32', shape: ['batch', OUT] },
@@ -135,11 +135,11 @@ export function rowsOf(batch: Batch, size: number): MicroBatch[] {
 export const LARGEST = { batch: 5, length: 7 };
 
 /** Every state name of a model, parameters before moments. */
-export const stateNames = (of: readonly TrainableParameter[] = parameters): string[] =>
+export const stateNames = (of: readonly ParameterShape[] = parameters): string[] =>
   [(key: string) => key, firstMomentName, secondMomentName].flatMap((name) => of.map(({ key }) => name(key)));
 
 /** Start values of a model's parameters, from a seed. */
-export function startValues(of: readonly TrainableParameter[], seed: number): Record<string, Tensor> {
+export function startValues(of: readonly ParameterShape[], seed: number): Record<string, Tensor> {
   return Object.fromEntries(
     of.map(({ key, shape }) => {
       const size = shape.reduce((product, axis) => product * axis, 1);
@@ -176,7 +176,7 @@ export interface StepsOptions {
   readonly rate?: number;
   readonly seed?: number;
   readonly largest?: Readonly<Record<string, number>>;
-  readonly batchInputs?: readonly BatchInput[];
+  readonly batchInputs?: readonly GraphInput[];
   /** How a step's batch is cut, for a graph that accumulates gradients. */
   readonly cut?: (batch: Batch) => readonly MicroBatch[];
 }

@@ -10,8 +10,8 @@ import { type SessionHost, startSessionHost } from '../../src/engine/runtime/ind
 import { float32, int64, readSafetensors, type Tensor, tensor } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
-  type BatchInput,
   buildTrainingGraph,
+  type GraphInput,
   secondMomentName,
   stackBatches,
 } from '../../src/engine/training/index.js';
@@ -247,7 +247,7 @@ describe('a run', () => {
 });
 
 describe('stacking', () => {
-  const declared: BatchInput[] = [
+  const declared: GraphInput[] = [
     { name: 'ids', dtype: 'int64', shape: ['batch', 'length'] },
     { name: 'scale', dtype: 'float32', shape: [2] },
   ];

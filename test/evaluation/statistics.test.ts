@@ -4,13 +4,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
 import {
-  bootstrapIntervals,
   classificationMetrics,
   headlineMetrics,
   type Interval,
   type Outcome,
 } from '../../src/evaluation/index.js';
-import { pairedBootstrap } from '../../src/evaluation/statistics/bootstrap.js';
+import { bootstrapIntervals, pairedBootstrap } from '../../src/evaluation/statistics/bootstrap.js';
 import { calibrationOf } from '../../src/evaluation/statistics/calibration.js';
 import { mcnemarExact, pairedCounts } from '../../src/evaluation/statistics/mcnemar.js';
 

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import ort from 'onnxruntime-node';
 import type { Session } from '../../src/engine/runtime/index.js';
 import { type DType, type Tensor, tensor, writeSafetensors } from '../../src/engine/tensor/index.js';
-import { runMetadata } from '../train/run-metadata.js';
+import { storedMetadata } from '../../src/training/runs/metadata.js';
+import { runMetadata } from '../training/run-metadata.js';
 
 /** A model opened by its path, without a single option. */
 export interface ExportedSession extends Pick<Session, 'run' | 'dispose'> {
@@ -48,8 +49,8 @@ export async function writeRun(
 ): Promise<string> {
   const folder = join(dir, `stage${stage}`);
   mkdirSync(folder, { recursive: true });
-  const facts = runMetadata({ stage, name: 'small', status: 'finished' });
-  writeFileSync(join(folder, 'run.json'), JSON.stringify(facts));
+  const facts = runMetadata({ phase: `stage${stage}`, name: 'small', status: 'finished' });
+  writeFileSync(join(folder, 'run.json'), JSON.stringify(storedMetadata(facts)));
   const whole = { name: 'small', manifest: 'none.csv', labels: ['happy', 'sad'], ...recipe };
   writeFileSync(join(folder, 'recipe.yaml'), JSON.stringify(whole));
   await writeSafetensors(join(folder, 'checkpoint.safetensors'), trained);

@@ -9,9 +9,11 @@ import {
   dumpRecipe,
   loadAblation,
   loadRecipe,
-  type Recipe,
   recipeDifferences,
 } from '../../src/recipe/index.js';
+import { requireEmoq } from '../../src/systems/emoq/settings.js';
+import type { Recipe } from '../../src/systems/settings.js';
+import { loadEmoq } from './emoq-recipe.js';
 
 const folder = new URL('../../recipes/ablations/', import.meta.url);
 const names = readdirSync(folder).map((file) => file.replace('.yaml', ''));
@@ -64,7 +66,7 @@ const figures: Record<AblationTable, number[][]> = {
 describe.each([4, 5, 6] as const)('table %i', (table) => {
   it.each(['meld7', 'toy4'])('of %s changes what the paper changed, and nothing else', async (dataset) => {
     const { rows, dataset: name } = await loadAblation(table, { dataset });
-    const full = await loadRecipe({ dataset });
+    const full = await loadEmoq({ dataset });
     expect(name).toBe(dataset);
     const expected = changes[table].map((row) =>
       row.map((line) => line.replace('SELECT', full.stage1.select)),
@@ -88,7 +90,7 @@ describe.each([4, 5, 6] as const)('table %i', (table) => {
 
   it('takes overrides of other keys', async () => {
     const { rows } = await loadAblation(table, { dataset: 'toy4', overrides: ['stage2.epochs=2'] });
-    for (const { recipe } of rows) expect(recipe.stage2.epochs).toBe(2);
+    for (const { recipe } of rows) expect(requireEmoq(recipe, 'it').stage2.epochs).toBe(2);
   });
 });
 
@@ -128,7 +130,7 @@ describe('a row', () => {
   it.each(names)('%s says what it reproduces, how to launch it, and the figures to expect', async (name) => {
     const text = readFileSync(join(folder.pathname, `${name}.yaml`), 'utf8');
     const header = text.slice(0, text.indexOf('\n\n'));
-    const { paper, stage2, fusion, inputs } = await loadRecipe({ dataset: name });
+    const { paper, stage2, fusion, inputs } = await loadEmoq({ dataset: name });
     const hasStage1 = fusion === 'former' && inputs === 'both' && stage2.from_stage1;
     for (const part of [
       `# ${name}: `,

@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { dumpRecipe, loadRecipe } from '../../src/recipe/index.js';
+import { dumpRecipe } from '../../src/recipe/index.js';
+import { loadEmoq } from './emoq-recipe.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-base-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -17,7 +18,7 @@ function file(name: string, content: string): string {
 }
 
 async function problemsOf(path: string, overrides: string[] = []): Promise<string[]> {
-  const outcome = await loadRecipe({ path, overrides }).catch((error: Error) => error);
+  const outcome = await loadEmoq({ path, overrides }).catch((error: Error) => error);
   expect(outcome).toMatchObject({ name: 'InputError', exitCode: 2 });
   return (outcome as Error).message.split('\n').map((line) => line.replaceAll(`${folder}/`, ''));
 }
@@ -39,7 +40,7 @@ describe('a recipe with a base', () => {
       'child.yaml',
       'base: parent\nlabels: [joy, anger]\nlabel_map: { rage: anger }\nstage1: { epochs: 5 }\npaper: { wa: 9, best_earlier: null }\n',
     );
-    const recipe = await loadRecipe({ path });
+    const recipe = await loadEmoq({ path });
     expect(recipe).toMatchObject({
       labels: ['joy', 'anger'],
       label_map: { happiness: 'joy', rage: 'anger' },
@@ -49,10 +50,10 @@ describe('a recipe with a base', () => {
   });
 
   it('has its own name and the corpus of its base', async () => {
-    const recipe = await loadRecipe({ path: file('child.yaml', 'base: parent.yaml\n') });
+    const recipe = await loadEmoq({ path: file('child.yaml', 'base: parent.yaml\n') });
     expect(recipe).toMatchObject({ name: 'child', manifest: 'data/elder/manifest.csv' });
     const grandchild = file('deep/grandchild.yaml', 'base: ../child.yaml\nstage1: { batch_size: 3 }\n');
-    expect(await loadRecipe({ path: grandchild })).toMatchObject({
+    expect(await loadEmoq({ path: grandchild })).toMatchObject({
       name: 'grandchild',
       manifest: 'data/elder/manifest.csv',
       stage1: { epochs: 4, batch_size: 3 },
@@ -60,23 +61,23 @@ describe('a recipe with a base', () => {
   });
 
   it('is dumped whole, without a base', async () => {
-    const recipe = await loadRecipe({ path: file('child.yaml', 'base: parent\nseed: 7\n') });
+    const recipe = await loadEmoq({ path: file('child.yaml', 'base: parent\nseed: 7\n') });
     const text = dumpRecipe(recipe);
     expect(text).not.toMatch(/^base:/m);
-    expect(await loadRecipe({ path: file('dumped.yaml', text) })).toEqual(recipe);
+    expect(await loadEmoq({ path: file('dumped.yaml', text) })).toEqual(recipe);
   });
 
   it('builds on recipes that come with emoq, or on another one when the caller says so', async () => {
     const path = file('mine.yaml', 'base: meld7\ninputs: audio\n');
-    const recipe = await loadRecipe({ path, overrides: ['stage2.epochs=9'] });
-    const meld7 = await loadRecipe({ dataset: 'meld7' });
+    const recipe = await loadEmoq({ path, overrides: ['stage2.epochs=9'] });
+    const meld7 = await loadEmoq({ dataset: 'meld7' });
     expect(recipe).toEqual({
       ...meld7,
       name: 'mine',
       inputs: 'audio',
       stage2: { ...meld7.stage2, epochs: 9 },
     });
-    const other = await loadRecipe({ path, base: join(folder, 'parent.yaml') });
+    const other = await loadEmoq({ path, base: join(folder, 'parent.yaml') });
     expect(other).toMatchObject({ labels: ['neutral', 'joy', 'anger'], inputs: 'audio' });
   });
 });

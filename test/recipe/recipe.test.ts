@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import { dumpRecipe, loadRecipe, recipeDifferences } from '../../src/recipe/index.js';
+import { dumpRecipe, recipeDifferences } from '../../src/recipe/index.js';
 import type { LoadRecipeOptions } from '../../src/recipe/recipe.js';
+import { loadEmoq } from './emoq-recipe.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-recipe-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -17,7 +18,7 @@ function file(name: string, content: string): string {
 }
 
 async function problemsOf(options: LoadRecipeOptions): Promise<string[]> {
-  const outcome = await loadRecipe(options).catch((error: Error) => error);
+  const outcome = await loadEmoq(options).catch((error: Error) => error);
   expect(outcome).toMatchObject({ name: 'InputError', exitCode: 2 });
   return (outcome as Error).message.split('\n');
 }
@@ -26,7 +27,7 @@ const minimal = 'labels: [neutral, joy]\n';
 
 describe('a recipe', () => {
   it('needs only its labels; the rest has defaults', async () => {
-    const recipe = await loadRecipe({ path: file('minimal.yaml', minimal) });
+    const recipe = await loadEmoq({ path: file('minimal.yaml', minimal) });
     expect(recipe).toMatchObject({
       name: 'minimal',
       manifest: 'data/minimal/manifest.csv',
@@ -41,7 +42,7 @@ describe('a recipe', () => {
 
   it('takes overrides of any depth, the last one winning, and a manifest from the command line', async () => {
     const path = file('overridden.yaml', `${minimal}stage1:\n  epochs: 4\n`);
-    const recipe = await loadRecipe({
+    const recipe = await loadEmoq({
       path,
       manifest: 'elsewhere/manifest.csv',
       overrides: [
@@ -72,14 +73,14 @@ describe('a recipe', () => {
         `path,label,split\n${splits.map((split, i) => `${i}.wav,${i % 2 ? 'sad' : 'joy'},${split}\n`).join('')}`,
       );
     const withDev = csv('dev.csv', ['train', 'dev', 'test']);
-    const recipe = await loadRecipe({
+    const recipe = await loadEmoq({
       manifest: withDev,
       overrides: ['stage1.epochs=2', 'label_map.sad=blue'],
     });
     expect(recipe).toMatchObject({ manifest: withDev, labels: ['blue', 'joy'], validation: 'split' });
     expect(recipe.name).toMatch(/^emoq-recipe-/);
-    expect((await loadRecipe({ manifest: csv('nodev.csv', ['train', 'test']) })).validation).toBe('share');
-    expect((await loadRecipe({ manifest: csv('nosplit.csv', ['', '']) })).validation).toBe('split');
+    expect((await loadEmoq({ manifest: csv('nodev.csv', ['train', 'test']) })).validation).toBe('share');
+    expect((await loadEmoq({ manifest: csv('nosplit.csv', ['', '']) })).validation).toBe('split');
     expect(await problemsOf({ manifest: join(folder, 'none.csv'), overrides: ['sed=1'] })).toEqual([
       expect.stringMatching(/^recipe: labels: are not given and cannot be read: .*none\.csv does not exist$/),
       '--set sed=1: unknown key; did you mean seed?',
@@ -88,12 +89,12 @@ describe('a recipe', () => {
 
   it('dumped and read again is the same recipe, and the dump the same bytes', async () => {
     for (const dataset of ['meld7', 'iemocap4', 'toy4']) {
-      const recipe = await loadRecipe({
+      const recipe = await loadEmoq({
         dataset,
         overrides: ['prompt.user="{labels}: {speaker}\\n<AUDIO>"'],
       });
       const text = dumpRecipe(recipe);
-      const again = await loadRecipe({ path: file('dumped.yaml', text) });
+      const again = await loadEmoq({ path: file('dumped.yaml', text) });
       expect(again).toEqual(recipe);
       expect(dumpRecipe(again)).toBe(text);
       expect(text).toMatch(/^ {2}alpha: 32 # not in the paper$/m);
@@ -104,7 +105,7 @@ describe('a recipe', () => {
 describe('two dumped recipes', () => {
   it('differ in the keys whose values differ, and not in one that an older run has not heard of', async () => {
     const path = file('compared.yaml', minimal);
-    const dump = async (...overrides: string[]) => dumpRecipe(await loadRecipe({ path, overrides }));
+    const dump = async (...overrides: string[]) => dumpRecipe(await loadEmoq({ path, overrides }));
     const [before, after] = [await dump(), await dump('stage1.epochs=3', 'backbones.encoder_onnx=h.onnx')];
     expect(recipeDifferences(before, before)).toEqual([]);
     expect(recipeDifferences(before, after)).toEqual([

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { LineCounter, parseDocument, type YAMLMap } from 'yaml';
 import { notInPaperMark } from '../../src/recipe/dump.js';
-import { loadRecipe } from '../../src/recipe/index.js';
 import { recipeKeys } from '../../src/recipe/schema.js';
+import { loadEmoq } from './emoq-recipe.js';
 
 const folder = new URL('../../recipes/', import.meta.url);
 const keys = new Map(recipeKeys().map((key) => [key.path, key]));
@@ -61,7 +61,7 @@ describe.each(reproductions)('%s', (name) => {
   });
 
   it('has the settings of the paper', async () => {
-    const recipe = await loadRecipe({ dataset: name });
+    const recipe = await loadEmoq({ dataset: name });
     expect(recipe.backbones).toEqual({
       encoder: 'facebook/hubert-large-ll60k',
       encoder_onnx: null,
@@ -84,7 +84,7 @@ describe.each(reproductions)('%s', (name) => {
   it("starts with what it reproduces, how to launch and override it, and the paper's figures as the paper's", async () => {
     const text = readFileSync(new URL(`${name}.yaml`, folder), 'utf8');
     const header = text.slice(0, text.indexOf('\n\n'));
-    const { paper } = await loadRecipe({ dataset: name });
+    const { paper } = await loadEmoq({ dataset: name });
     for (const part of [
       `table ${paper!.table}`,
       `emoq stage1 --dataset ${name}`,
@@ -101,7 +101,7 @@ describe.each(reproductions)('%s', (name) => {
 
 describe('the figures to stand beside', () => {
   it("are the paper's tables 1 to 3", async () => {
-    const figures = async (dataset: string) => (await loadRecipe({ dataset })).paper;
+    const figures = async (dataset: string) => (await loadEmoq({ dataset })).paper;
     expect(await figures('iemocap4')).toEqual({
       table: 1,
       ...{ wa: 74.4, ua: 74.5, wf1: null },
@@ -142,10 +142,10 @@ it('every shipped recipe loads, under its own name', async () => {
     'meld7-without-stage1',
     'toy4',
   ]);
-  for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);
+  for (const dataset of names) expect((await loadEmoq({ dataset })).name).toBe(dataset);
   for (const dataset of names.filter((name) => name.startsWith('meld7-'))) {
     const text = readFileSync(new URL(`ablations/${dataset}.yaml`, folder), 'utf8');
-    const { paper } = await loadRecipe({ dataset });
+    const { paper } = await loadEmoq({ dataset });
     expect(text).toContain(`# The paper reports on the test set: WA ${paper!.wa}`);
   }
 });

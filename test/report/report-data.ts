@@ -99,7 +99,8 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
   const overall = overallOf(scores);
   return {
     name: 'meld7',
-    stage: 2,
+    phase: 'stage 2',
+    isPrompted: true,
     labels,
     unfinished: [],
     missing: [],
@@ -174,7 +175,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
     const perEpoch = size.steps / Math.max(1, size.epochs);
     return {
       title: folds === 0 ? '' : `stage ${stage}, fold ${run + 1}`,
-      stage,
+      phase: { name: `stage${stage}`, title: `stage ${stage}` },
       steps: Array.from({ length: size.steps }, (_, i) => ({
         step: i + 1,
         loss: 0.4 + 2 * Math.exp((-3 * i) / size.steps) + 0.15 * Math.abs(noise.normal()),

@@ -30,7 +30,8 @@ function bareData(): ReportData {
   const { scores, labels, utterances, baselines } = reportData({ utterances: 40 });
   return {
     name: 'bare',
-    stage: 1,
+    phase: 'stage 1',
+    isPrompted: false,
     labels,
     unfinished: [],
     missing: ['fold 3'],

@@ -2,7 +2,7 @@
 
 import { InputError } from '../../base/index.js';
 import type { Tensor } from '../../engine/tensor/index.js';
-import type { ParameterShape } from '../../nn/index.js';
+import type { ParameterShape } from '../../engine/training/index.js';
 import { type AdaptedModule, initialLoraTensors, type LoraConfig, loraShapes } from '../../nn/index.js';
 import type { Qwen2Config } from './qwen2/config.js';
 

@@ -13,8 +13,11 @@ import {
   pairSeeds,
   type SeedTable,
 } from '../../evaluation/index.js';
-import { type AblationRow, loadAblation, type Recipe } from '../../recipe/index.js';
-import { checkFolds, countFolds, stagesOf } from '../../train/index.js';
+import { type NamedRun, seedFolder } from '../../experiments/index.js';
+import { finalPhaseIn } from '../../inference/index.js';
+import { type AblationRow, loadAblation } from '../../recipe/index.js';
+import { systemOf } from '../../systems/index.js';
+import { checkFolds, countFolds } from '../../training/index.js';
 import { note, printJson } from '../output.js';
 import type { AblateOptions } from './ablate.js';
 import { resamplingOf } from './eval-options.js';
@@ -22,8 +25,7 @@ import { type RunScores, scoreRuns, scoresBefore, seedResults, seedScores } from
 import { selectSeeds } from './run-selection.js';
 import { isScored } from './scored-before.js';
 import { printTables } from './scores.js';
-import { trainRecipe } from './stage-run.js';
-import { refuseSeedTwice, seedFolder } from './stage-runs.js';
+import { foldsOf, refuseSeedTwice, trainAndShow } from './training.js';
 
 /** A row that is trained and scored. */
 interface ScoredRow extends Omit<AblationScores, 'fromFull'> {
@@ -72,16 +74,19 @@ async function scoredRow({ label, recipe, paper }: AblationRow, options: AblateO
   const { device, folds, threads, seeds } = options;
   const compute = { device, ...(threads !== undefined && { threads }) };
   const root = join(options.run ?? 'runs', recipe.name);
+  const phases = systemOf(recipe).phases(recipe);
   for (const seed of seeds ?? [undefined]) {
-    const setup = {
-      ...compute,
-      ...(folds !== undefined && { folds }),
-      run: seed === undefined ? root : seedFolder(root, seed),
+    const own = {
+      recipe: seed === undefined ? recipe : { ...recipe, seed },
+      root: seed === undefined ? root : seedFolder(root, seed),
       title: seed === undefined ? label : `${label}, seed ${seed}`,
     };
-    await trainStages(seed === undefined ? recipe : { ...recipe, seed }, setup);
+    for (const phase of phases) {
+      const runs = foldsOf({ folds }).map((fold) => ({ ...own, phase, fold }));
+      await trainAndShow(runs as [NamedRun, ...NamedRun[]], compute);
+    }
   }
-  const choice = { stage: 2 as const, ...(folds !== undefined && { folds }), ...(seeds && { seeds }) };
+  const choice = { stage: phases.at(-1)!, ...(folds !== undefined && { folds }), ...(seeds && { seeds }) };
   const parts: (RunScores & { readonly seed: number | null })[] = [];
   let scoredNow = false;
   for (const each of await selectSeeds(root, choice)) {
@@ -99,13 +104,6 @@ async function scoredRow({ label, recipe, paper }: AblationRow, options: AblateO
   return { label, run: root, result, paper, tables };
 }
 
-async function trainStages(
-  recipe: Recipe,
-  setup: Parameters<typeof trainRecipe>[2] & { readonly run: string },
-): Promise<void> {
-  for (const stage of stagesOf(recipe)) await trainRecipe(stage, recipe, setup);
-}
-
 /** The results of several seeds together, written as `eval --seeds` does where they are new. */
 async function resultOfSeeds(
   root: string,
@@ -117,7 +115,7 @@ async function resultOfSeeds(
     parts.map((part) => ({ ...part, seed: part.seed! })),
     {},
   );
-  const path = seedResults(root, 2);
+  const path = seedResults(root, await finalPhaseIn(root));
   if (isNew || !(await pathExists(path))) await writeJsonAtomic(path, result);
   return result;
 }

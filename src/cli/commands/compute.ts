@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { FeatureProgress } from '../../data/features/index.js';
 import { deviceName, onnxruntimeVersion, resolveDevice } from '../../engine/runtime/index.js';
-import type { ComputeOptions } from '../../train/index.js';
-import type { RunFacts, RunFolder } from '../../train/run/index.js';
+import type { ComputeOptions } from '../../training/index.js';
+import type { RunFolder, RunMetadata } from '../../training/runs/index.js';
 import { cacheFolder, type DeviceOption } from '../options.js';
 import { note, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -89,7 +89,7 @@ function featureProgress() {
 }
 
 /** Says where a checkpoint is that of a run under way. */
-export function warnUnfinished({ dir }: RunFolder, { status }: RunFacts): void {
+export function warnUnfinished({ dir }: RunFolder, { status }: RunMetadata): void {
   if (status !== 'finished') warn(`the run in ${dir} is not finished; this is its best epoch so far`);
 }
 

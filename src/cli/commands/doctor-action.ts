@@ -1,6 +1,7 @@
 /** @file `emoq doctor` at work: looks, prints, and sets the exit code. */
 
 import { ExitCode, InputError } from '../../base/index.js';
+import { titleOf } from '../../systems/index.js';
 import { recipeOfOptions } from '../options.js';
 import { printJson, printResult } from '../output.js';
 import { examine } from './doctor/examination.js';
@@ -22,14 +23,14 @@ export async function run(options: DoctorOptions): Promise<void> {
       : {
           recipe: await recipeOfOptions(options),
           named: words.map(([option, value]) => `--${option} ${value}`).join(' '),
-          stage,
+          phase: stage,
         };
   if (options.installCuda) {
     const { installCuda } = await import('./doctor/cuda-install.js');
     await installCuda();
   }
   const checks = await examine(experiment);
-  const part = stage === undefined ? '' : `stage ${stage} of `;
+  const part = stage === undefined ? '' : `${titleOf(stage)} of `;
   const job = experiment ? `${part}the experiment ${experiment.recipe.name}` : 'make demo';
   if (options.json) printJson(reportObject(checks, job));
   else printResult(reportText(checks, job));

@@ -5,7 +5,7 @@ import { addCorpusOptions, type CorpusOptions } from '../options.js';
 import { parseStage } from './eval-options.js';
 
 export interface DoctorOptions extends CorpusOptions {
-  readonly stage?: 1 | 2;
+  readonly stage?: string;
   readonly json?: true;
   readonly installCuda?: true;
 }

@@ -1,16 +1,17 @@
 /** @file `--dry-run`: the resolved recipe on stdout, sizes of the stage on stderr. */
 
 import { formatMemory } from '../../base/index.js';
-import { dumpRecipe, type Recipe } from '../../recipe/index.js';
-import { reviewPlan, sizeStage, stepText } from '../../train/index.js';
+import { dumpRecipe } from '../../recipe/index.js';
+import type { Recipe } from '../../systems/index.js';
+import { reviewPlan, sizePhase, stepText } from '../../training/index.js';
 import { note, printResult, warn } from '../output.js';
 import type { StageOptions } from './stage.js';
-import { experimentFolder } from './stage-run.js';
+import { experimentFolder } from './training.js';
 
-export async function describeStage(stage: 1 | 2, recipe: Recipe, options: StageOptions): Promise<void> {
+export async function describePhase(phase: string, recipe: Recipe, options: StageOptions): Promise<void> {
   const fold = options.fold ?? (options.folds === undefined ? undefined : 1);
-  const size = await sizeStage(recipe, stage, fold);
-  const ahead = await reviewPlan(recipe, stage, fold, experimentFolder(recipe, options.run));
+  const size = await sizePhase(recipe, phase, fold);
+  const ahead = await reviewPlan({ recipe, phase, fold, root: experimentFolder(recipe, options.run) });
   printResult(dumpRecipe(recipe));
   const { memory, steps, step, epochs, warnings } = size;
   const which =

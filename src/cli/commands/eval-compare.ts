@@ -14,9 +14,9 @@ import {
   type SeedTable,
   spellingWarning,
 } from '../../evaluation/index.js';
-import { foldRuns, seedFolders } from '../../inference/index.js';
-import { countFolds } from '../../train/index.js';
-import { runFolder, runRecipe, stageFolder } from '../../train/run/index.js';
+import { finalPhaseIn, foldRuns, seedFolders } from '../../inference/index.js';
+import { countFolds } from '../../training/index.js';
+import { phaseFolder, runFolder, runRecipe } from '../../training/runs/index.js';
 import { recipeOfOptions } from '../options.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import { emoqVersion } from '../version.js';
@@ -99,11 +99,11 @@ async function systemAt(path: string, options: EvalOptions): Promise<System> {
 
 /** The folds and seeds that options ask for; of what they say nothing, all that an experiment has. */
 async function partsIn(root: string, options: RunOptions): Promise<RunOptions> {
-  const { stage = 2, fold, folds, seeds } = options;
+  const { stage = await finalPhaseIn(root), fold, folds, seeds } = options;
   if (fold !== undefined || folds !== undefined) return options;
-  if (await pathExists(runFolder(root).facts)) return options;
+  if (await pathExists(runFolder(root).metadata)) return options;
   if (seeds === undefined) {
-    if (await pathExists(stageFolder(root, stage, undefined).facts)) return options;
+    if (await pathExists(phaseFolder(root, stage, undefined).metadata)) return options;
     const own = await allFolds(root, stage);
     if (own !== undefined) return { ...options, folds: own };
   }
@@ -114,8 +114,8 @@ async function partsIn(root: string, options: RunOptions): Promise<RunOptions> {
 }
 
 /** How many folds an experiment's cross-validation has; undefined where it is none. */
-async function allFolds(root: string, stage: 1 | 2): Promise<number | undefined> {
-  const [first] = await foldRuns(root, stage);
+async function allFolds(root: string, phase: string): Promise<number | undefined> {
+  const [first] = await foldRuns(root, phase);
   return first && countFolds(await runRecipe(first.folder));
 }
 

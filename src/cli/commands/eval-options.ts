@@ -21,8 +21,8 @@ export interface ResamplingOptions {
 
 /** Which runs of an experiment. */
 export interface RunOptions {
-  /** Absent: stage 2, or whatever a folder that is a run itself holds. */
-  readonly stage?: 1 | 2;
+  /** Name of a phase, `stage1` for `--stage 1`. Absent: the last one, or whatever a folder that is a run itself holds. */
+  readonly stage?: string;
   readonly fold?: number;
   readonly folds?: number;
   readonly seeds?: readonly number[] | 'all';
@@ -63,8 +63,9 @@ export function parseSeedsOrAll(value: string): readonly number[] | 'all' {
 }
 
 /** Parser of `--stage`. */
-export function parseStage(value: string): 1 | 2 {
-  if (value === '1' || value === '2') return value === '1' ? 1 : 2;
+/** @returns the name of the phase */
+export function parseStage(value: string): string {
+  if (value === '1' || value === '2') return `stage${value}`;
   throw new InvalidArgumentError('It must be 1 or 2.');
 }
 

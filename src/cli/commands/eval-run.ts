@@ -30,7 +30,7 @@ import {
   type TestSetPredictions,
   trainingMajority,
 } from '../../inference/index.js';
-import { type RunFolder, readFacts, runRecipe } from '../../train/run/index.js';
+import { phaseKeys, type RunFolder, readMetadata, runRecipe } from '../../training/runs/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -79,15 +79,15 @@ async function scoreSeeds(
   for (const each of seeds) parts.push({ seed: each.seed!, ...(await scoreRuns(each, options, target)) });
   const scores = seedScores(root, parts, options);
   const dir = target.other === undefined ? root : join(root, 'cross', target.other.name);
-  const path = seedResults(dir, seeds[0]!.stage);
+  const path = seedResults(dir, seeds[0]!.phase);
   await writeJsonAtomic(path, scores.result);
   note(`results over ${parts.length} seeds in ${path}`);
   return scores;
 }
 
 /** Where the results of several seeds together lie. */
-export function seedResults(root: string, stage: 1 | 2): string {
-  return join(root, `stage${stage}-seeds.json`);
+export function seedResults(root: string, phase: string): string {
+  return join(root, `${phase}-seeds.json`);
 }
 
 /** What the runs of one seed scored. */
@@ -110,8 +110,7 @@ export function seedScores(
     resamplingOf(options),
     majority.length === predictions.length ? majority : undefined,
   );
-  const { stage, split, manifest_sha256 } = first.facts as Record<string, string | number>;
-  const facts = { stage: stage!, split: split!, manifest_sha256: manifest_sha256! };
+  const { seed: _seed, recipe_sha256: _recipe, ...facts } = first.facts as Record<string, string | number>;
   const missing = parts.flatMap(({ seed, result }) =>
     (result.missing ?? []).map(({ fold }) => ({ seed, fold })),
   );
@@ -150,7 +149,7 @@ export async function scoreRuns(
     folds === undefined
       ? classificationMetrics(tested[0]!.test.predictions, labels)
       : foldMetrics(
-          tested.map(({ test }) => ({ fold: String(test.facts.fold), outcomes: test.predictions })),
+          tested.map(({ test }) => ({ fold: String(test.metadata.fold), outcomes: test.predictions })),
           labels,
         );
   const folder = await targetFolder(selected.folder, target);
@@ -168,15 +167,15 @@ export async function scoreRuns(
     resamplingOf(options),
     majority,
   );
-  const { facts } = tested[0]!.test;
+  const { metadata } = tested[0]!.test;
   const result = evaluationResult(evaluation, {
     name: target.other === undefined ? recipe.name : `${recipe.name} on ${target.other.name}`,
     versions: await recordedVersions(),
     facts: {
-      stage: facts.stage,
+      ...phaseKeys(metadata),
       seed: recipe.seed,
       split: target.other?.corpus.part ?? (folds === undefined ? 'test' : foldsText(folds)),
-      manifest_sha256: target.other?.facts.manifest_sha256 ?? facts.manifest.sha256,
+      manifest_sha256: target.other?.facts.manifest_sha256 ?? metadata.manifest.sha256,
       recipe_sha256: await sha256OfFile(tested[0]!.folder.recipe),
     },
     missing: (folds?.missing ?? []).map((fold) => ({ fold: String(fold) })),
@@ -214,7 +213,7 @@ export async function scoresBefore(
           outcomes: places.map((place) => predictions[place]!),
         }));
   const classes: (string | undefined)[] = [];
-  for (const run of runs) classes.push(await trainingMajority(recipe, (await readFacts(run))!));
+  for (const run of runs) classes.push(await trainingMajority(recipe, (await readMetadata(run))!));
   const rows = parts.flatMap(({ outcomes }, index) => outcomes.map(() => classes[index]));
   const majority = rows.every((label) => label !== undefined) ? rows : undefined;
   const evaluation = evaluationOf(
@@ -256,7 +255,7 @@ async function predictRuns(
             ? predictTestSet(folder, compute, { manifest, onProgress })
             : predictOtherCorpus(folder, other.corpus, compute, { onProgress })
           ).finally(() => progress?.finish());
-          warnUnfinished(folder, test.facts);
+          warnUnfinished(folder, test.metadata);
           for (const text of test.cut) note(`${folder.dir}: ${text}`);
           results.push({ folder, test });
         }

@@ -8,7 +8,7 @@ import { type Manifest, readLabelMap, readManifest } from '../../data/corpora/in
 import { type CrossCorpusFacts, readResults } from '../../evaluation/index.js';
 import { type OtherCorpus, otherCorpus, trainingOverlap } from '../../inference/index.js';
 import { nameOfManifest } from '../../recipe/index.js';
-import { type RunFolder, readFacts, runFolder, runRecipe } from '../../train/run/index.js';
+import { type RunFolder, readMetadata, runFolder, runRecipe } from '../../training/runs/index.js';
 import { note, warn } from '../output.js';
 import type { EvalOptions } from './eval-options.js';
 import type { SeedRuns } from './run-selection.js';
@@ -43,7 +43,7 @@ export async function evaluationTarget(
     );
   }
   const [first] = seeds.flatMap(({ runs }) => runs) as [RunFolder];
-  const facts = (await readFacts(first))!;
+  const facts = (await readMetadata(first))!;
   const manifest = await readManifest(path);
   const isOwn = manifest.sha256 === facts.manifest.sha256;
   if (isOwn && map === undefined) return { manifest: path };
@@ -51,7 +51,7 @@ export async function evaluationTarget(
   if (run === undefined && resolve(path) === resolve(facts.manifest.path)) return { manifest: path };
   const recipe = await runRecipe(first);
   const labelMap = map === undefined ? {} : await readLabelMap(map);
-  const corpus = await otherCorpus(recipe, facts.stage, manifest, labelMap);
+  const corpus = await otherCorpus(recipe, facts.phase, manifest, labelMap);
   const name = corpusName(manifest);
   if (isOwn) warn(`${path} is the manifest that ${first.dir} was trained on`);
   for (const each of seeds.flatMap(({ runs }) => runs)) await warnOfOverlap(each, path, corpus);
@@ -100,7 +100,7 @@ function corpusName({ prepared, name, csvPath }: Manifest): string {
 }
 
 async function warnOfOverlap(folder: RunFolder, path: string, corpus: OtherCorpus): Promise<void> {
-  const facts = (await readFacts(folder))!;
+  const facts = (await readMetadata(folder))!;
   const overlap = await trainingOverlap(await runRecipe(folder), facts, corpus);
   if (overlap === undefined) {
     warn(

@@ -52,11 +52,11 @@ async function openPart(options: ExportOptions, part: ExportPart): Promise<Expor
   if (part === 'encoder') return exportableEncoder(options.checkpoint, warn);
   if (part === 'llm') {
     const model = await exportableLanguageModel({ ...options, onNote: note, onWarning: warn });
-    if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.facts);
+    if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
     return model;
   }
   const model = await exportableFormer({ ...options, onWarning: warn });
-  if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.facts);
+  if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
   else {
     warn(
       `this Former is not trained: ${options.checkpoint}, and random weights of seed ${model.seed} where that has none; --run exports a trained one`,

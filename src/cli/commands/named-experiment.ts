@@ -3,14 +3,15 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
-import { foldRuns, seedFolders } from '../../inference/index.js';
-import { changedKeys, dumpRecipe, type Recipe } from '../../recipe/index.js';
-import { hasStage1 } from '../../train/index.js';
-import { type RunFolder, runRecipe, stageFolder } from '../../train/run/index.js';
+import { finalPhaseIn, foldRuns, refuseMissingPhase, seedFolders } from '../../inference/index.js';
+import { changedKeys, dumpRecipe } from '../../recipe/index.js';
+import type { Recipe } from '../../systems/index.js';
+import { titleOf } from '../../systems/index.js';
+import { phaseFolder, type RunFolder, runRecipe } from '../../training/runs/index.js';
 import { type CorpusOptions, recipeOfOptions } from '../options.js';
 import { note, warn } from '../output.js';
 import type { RunOptions } from './eval-options.js';
-import { experimentFolder } from './stage-run.js';
+import { experimentFolder } from './training.js';
 
 /** Which run or experiment. */
 export type RunChoice = CorpusOptions & RunOptions & { readonly run?: string };
@@ -34,18 +35,14 @@ export async function rootOf(options: RunChoice): Promise<string> {
   const { dataset, recipe: path, manifest } = options;
   if (dataset === undefined && path === undefined && manifest === undefined) return meantRoot(options);
   const recipe = await recipeOfOptions(options);
-  if (options.stage === 1 && !hasStage1(recipe)) {
-    throw new InputError(
-      `recipe ${recipe.name} has no stage 1, because without a Former (fusion is none) there is none to train; leave out --stage 1`,
-    );
-  }
+  refuseMissingPhase(recipe, options.stage, `recipe ${recipe.name}`);
   return experimentFolder(recipe, undefined);
 }
 
 async function meantRoot(options: RunChoice): Promise<string> {
   const names = (await readdir(RUNS).catch((): string[] => [])).sort();
   const found = await Promise.all(
-    names.map(async (name) => ({ name, ...(await contentOf(join(RUNS, name), options.stage ?? 2)) })),
+    names.map(async (name) => ({ name, ...(await contentOf(join(RUNS, name), options.stage)) })),
   );
   const experiments = found.filter(({ runs }) => runs);
   const fitting = experiments.filter((each) => fits(each, options));
@@ -58,7 +55,7 @@ async function meantRoot(options: RunChoice): Promise<string> {
   if (options.folds !== undefined || options.fold !== undefined) {
     if (await pathExists(join(RUNS, PAPER_FOLDS))) return taken(PAPER_FOLDS, "the paper's cross-validation");
     throw new InputError(
-      `${ASK}; no stage ${options.stage ?? 2} in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq stage1 --dataset ${PAPER_FOLDS} --folds 5, then stage2)`,
+      `${ASK}; no ${titleOf(options.stage ?? 'stage2')} in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq stage1 --dataset ${PAPER_FOLDS} --folds 5, then stage2)`,
     );
   }
   const [single] = experiments;
@@ -86,10 +83,11 @@ interface ExperimentContent {
 }
 
 /** What lies in an experiment's folder of a stage. */
-async function contentOf(root: string, stage: 1 | 2): Promise<ExperimentContent> {
+async function contentOf(root: string, asked: string | undefined): Promise<ExperimentContent> {
+  const phase = asked ?? (await finalPhaseIn(root));
   const has = async (dir: string) => ({
-    plain: await pathExists(stageFolder(dir, stage, undefined).facts),
-    folds: (await foldRuns(dir, stage)).length > 0,
+    plain: await pathExists(phaseFolder(dir, phase, undefined).metadata),
+    folds: (await foldRuns(dir, phase)).length > 0,
   });
   const own = await has(root);
   const seeds = await Promise.all((await seedFolders(root)).map(({ dir }) => has(dir)));

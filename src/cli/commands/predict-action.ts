@@ -10,8 +10,9 @@ import {
   predictRecordings,
   readRecordings,
 } from '../../inference/index.js';
-import { namesGender } from '../../train/index.js';
-import { type RunFolder, readFacts, runFiles, runRecipe } from '../../train/run/index.js';
+import { systemOf } from '../../systems/index.js';
+import { cutTo } from '../../training/index.js';
+import { type RunFolder, readMetadata, runFiles, runRecipe } from '../../training/runs/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { channelOfOption } from '../options.js';
 import { printResult, warn } from '../output.js';
@@ -35,18 +36,18 @@ export async function run(options: PredictOptions, input: string, ...more: strin
   const folder = await findRun(options.run);
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const isOfText = await runRecipe(folder).then(({ inputs }) => inputs === 'text');
+  const isOfText = await runRecipe(folder).then((recipe) => !systemOf(recipe).views(recipe).audio);
   const table = await readRecordings({ input, output, ...columns }, !isOfText);
   await refuseRunFiles(output, folder);
   if (!isOfText && givesParts(table)) {
     warn('start and end are not read: whole recordings are judged (emoq prepare-csv cuts parts out)');
   }
-  const { failed, rows, textless, cutTexts, most, noted, needsText, genderless, needsGender } =
+  const { failed, rows, textless, cutTexts, limit, noted, needsText, genderless, needsGender } =
     await withInterrupts('finishing the rows in hand', (stop) =>
       withCompute(options.device, stop, async (device) => {
         const compute = { ...device, ...(threads !== undefined && { threads }) };
         const trained = await openTrainedModel(folder, compute);
-        warnUnfinished(folder, trained.facts);
+        warnUnfinished(folder, trained.metadata);
         let progress: Progress | undefined;
         const onProgress = (done: number, total: number): void => {
           progress ??= startProgress({ label: 'predicting', unit: 'rows' });
@@ -54,11 +55,10 @@ export async function run(options: PredictOptions, input: string, ...more: strin
         };
         try {
           const job = { input, output, format, ...columns, channel, compute, onProgress };
-          const needsText = trained.recipe.inputs !== 'audio';
-          const { prompt } = trained.facts;
-          const needsGender = prompt !== null && namesGender(prompt);
-          const most = trained.model.maxTextTokens;
-          return { ...(await predictRecordings(trained, table, job)), needsText, most, needsGender };
+          const needsText = systemOf(trained.recipe).views(trained.recipe).text;
+          const needsGender = trained.phase.readsGender;
+          const limit = trained.phase.textLimit;
+          return { ...(await predictRecordings(trained, table, job)), needsText, limit, needsGender };
         } finally {
           progress?.finish();
           await trained.close();
@@ -73,8 +73,8 @@ export async function run(options: PredictOptions, input: string, ...more: strin
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
   }
-  if (cutTexts > 0) {
-    warn(`${cutTexts} of ${rows} transcripts were cut to ${most} tokens for the Former, as in training`);
+  if (cutTexts > 0 && limit) {
+    warn(`${cutTexts} of ${rows} transcripts were ${cutTo(limit)}, as in training`);
   }
   if (needsGender && genderless > 0) {
     warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
@@ -87,10 +87,10 @@ export async function run(options: PredictOptions, input: string, ...more: strin
 /** @throws InputError where the output is a file of the run itself, or the manifest that it was trained on */
 async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
   if (output === '-') return;
-  const facts = await readFacts(folder);
-  for (const file of [...runFiles(folder), ...(facts ? [facts.manifest.path] : [])]) {
+  const metadata = await readMetadata(folder);
+  for (const file of [...runFiles(folder), ...(metadata ? [metadata.manifest.path] : [])]) {
     if (!(await isSameFile(file, output))) continue;
-    const whose = file === facts?.manifest.path ? 'the manifest of the run' : `${file}, of the run itself`;
+    const whose = file === metadata?.manifest.path ? 'the manifest of the run' : `${file}, of the run itself`;
     throw new InputError(`output ${output} is ${whose}; name another file with -o`);
   }
 }

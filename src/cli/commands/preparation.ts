@@ -1,11 +1,12 @@
 /** @file What the preparation commands share: their options, progress, Ctrl-C, and the account of what was done. */
 
 import { type Command, Option } from 'commander';
+import { formatDuration } from '../../base/index.js';
 import type { ClipFormat, ClipNote, PreparationSummary } from '../../data/corpora/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { wholeNumber } from '../options.js';
 import { note, printResult, warn } from '../output.js';
-import { formatDuration, startProgress } from '../progress.js';
+import { startProgress } from '../progress.js';
 
 export interface PreparationCommandOptions {
   readonly allowIncomplete?: true;

@@ -1,6 +1,7 @@
 /** @file `emoq prepare-toy` at work: the toy corpus, and backbones whose tokenizers know its words. */
 
 import { join } from 'node:path';
+import { formatDuration } from '../../base/index.js';
 import {
   prepareToyCorpus,
   sentenceWords,
@@ -11,7 +12,7 @@ import { buildByteLevelTokenizer, DEFAULT_PROMPT } from '../../data/text/index.j
 import { writeToyBackbones } from '../../data/toy-backbones/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult } from '../output.js';
-import { formatDuration, startProgress } from '../progress.js';
+import { startProgress } from '../progress.js';
 import { countsTable } from './counts-table.js';
 import type { PrepareToyOptions } from './prepare-toy.js';
 

@@ -121,7 +121,7 @@ async function requestsOf(names: readonly string[], revision: string | undefined
 }
 
 async function unknownName(name: string): Promise<InputError> {
-  const { didYouMean } = await import('../../recipe/index.js');
+  const { didYouMean } = await import('../../base/index.js');
   const known = Object.keys(publishedModels);
   return new InputError(
     `there is no model "${name}" among ${known.join(', ')}${didYouMean(name, known) || '; give owner/name for any other'}`,

@@ -15,8 +15,8 @@ import {
 import { readManifest } from '../../data/corpora/index.js';
 import { type EvaluatedRuns, gatherReport } from '../../experiments/report/index.js';
 import { type ReportData, renderReport, reportPlots } from '../../report/index.js';
-import { trainedManifest } from '../../train/index.js';
-import { manifestChange, type RunFolder, readFacts, runFiles } from '../../train/run/index.js';
+import { trainedManifest } from '../../training/index.js';
+import { manifestChange, type RunFolder, readMetadata, runFiles } from '../../training/runs/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
@@ -41,7 +41,7 @@ export async function run(options: ReportOptions): Promise<void> {
   const beside =
     options.seeds === undefined
       ? join(found[0]!.folder.dir, 'report.html')
-      : join(root, `stage${found[0]!.stage}-seeds.html`);
+      : join(root, `${found[0]!.phase}-seeds.html`);
   const out = options.out ?? beside;
   const isPage = await checkPage(out, found);
   if (plotsDir !== undefined) await checkPlotsFolder(plotsDir);
@@ -73,7 +73,7 @@ async function checkManifest({ manifest: path }: ReportOptions, runs: readonly R
   if (path === undefined) return;
   const named = trainedManifest(path, await readManifest(path));
   for (const run of runs) {
-    if (manifestChange((await readFacts(run))!.manifest, named) === undefined) continue;
+    if (manifestChange((await readMetadata(run))!.manifest, named) === undefined) continue;
     throw new InputError(
       `${path} is not the manifest that ${run.dir} was trained on, and a report is of its own test set; score it on another corpus with emoq eval --run ${run.dir} --manifest ${path}`,
     );
@@ -134,7 +134,7 @@ async function checkPage(
   const target = await userTarget(out, '--out');
   if (target.kind === 'stream') return false;
   const folders = found.flatMap(({ folder, runs }) => [folder, ...runs]);
-  const facts = await Promise.all(folders.map(readFacts));
+  const facts = await Promise.all(folders.map(readMetadata));
   const files = [...folders.flatMap(runFiles), ...facts.flatMap((run) => (run ? [run.manifest.path] : []))];
   for (const file of files) {
     if (!(await isSameFile(file, target.path))) continue;

@@ -2,23 +2,24 @@
 
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
-import { findRun, seedFolders } from '../../inference/index.js';
-import { checkFolds, hasStage1 } from '../../train/index.js';
+import { seedFolder } from '../../experiments/index.js';
+import { finalPhaseIn, findRun, refuseMissingPhase, seedFolders } from '../../inference/index.js';
+import { titleOf } from '../../systems/index.js';
+import { checkFolds } from '../../training/index.js';
 import {
-  type RunFacts,
+  phaseFolder,
   type RunFolder,
-  readFacts,
+  type RunMetadata,
+  readMetadata,
   runFolder,
   runRecipe,
-  stageFolder,
-} from '../../train/run/index.js';
+} from '../../training/runs/index.js';
 import { warn } from '../output.js';
 import type { RunOptions } from './eval-options.js';
-import { seedFolder } from './stage-runs.js';
 
 /** The runs that are scored together. */
 export interface SelectedRuns {
-  readonly stage: 1 | 2;
+  readonly phase: string;
   /** One, or one for each finished fold. */
   readonly runs: readonly RunFolder[];
   /** Where predictions and results lie: in the one run, or around the folds. */
@@ -42,15 +43,15 @@ export async function selectRuns(
   root: string,
   { stage: asked, fold, folds }: Pick<RunOptions, 'stage' | 'fold' | 'folds'>,
 ): Promise<SelectedRuns> {
-  const own = await readFacts(runFolder(root));
+  const own = await readMetadata(runFolder(root));
   if (own !== undefined) checkSingleRun(root, own, { stage: asked, fold });
-  const stage = own?.stage ?? asked ?? 2;
-  if (stage === 1) await requireStage1(root, fold ?? (folds === undefined ? undefined : 1));
+  const phase = own?.phase ?? asked ?? (await finalPhaseIn(root));
+  if (asked !== undefined) await requirePhaseOf(root, asked, fold ?? (folds === undefined ? undefined : 1));
   if (folds === undefined) {
-    const run = await findRun(root, stage, own === undefined ? fold : undefined);
-    return { stage, runs: [run], folder: run, folds: undefined };
+    const run = await findRun(root, phase, own === undefined ? fold : undefined);
+    return { phase, runs: [run], folder: run, folds: undefined };
   }
-  return { stage, ...(await finishedFolds(root, stage, folds)) };
+  return { phase, ...(await finishedFolds(root, phase, folds)) };
 }
 
 /** The same for each seed that is asked for. A run that is missing is told of before anything is computed. */
@@ -83,23 +84,23 @@ export function foldsText({ total, missing }: NonNullable<SelectedRuns['folds']>
 }
 
 /** Says which folds the figures are without. */
-export function warnMissingFolds(root: string, { stage, folds }: SelectedRuns): void {
+export function warnMissingFolds(root: string, { phase, folds }: SelectedRuns): void {
   if (folds === undefined || folds.missing.length === 0) return;
   const [noun, verb] = folds.missing.length === 1 ? ['fold', 'is'] : ['folds', 'are'];
   warn(
-    `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not trained to the end in ${join(root, `stage${stage}`)}: these are the figures of the others, and not of the cross-validation`,
+    `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not trained to the end in ${join(root, phase)}: these are the figures of the others, and not of the cross-validation`,
   );
 }
 
 /** @throws InputError where a folder that is a run itself is not what is asked for */
 function checkSingleRun(
   dir: string,
-  facts: RunFacts,
-  { stage, fold }: { readonly stage: 1 | 2 | undefined; readonly fold: number | undefined },
+  facts: RunMetadata,
+  { stage, fold }: { readonly stage: string | undefined; readonly fold: number | undefined },
 ): void {
-  if (stage !== undefined && stage !== facts.stage) {
+  if (stage !== undefined && stage !== facts.phase) {
     throw new InputError(
-      `${dir} is a run of stage ${facts.stage}, and --stage ${stage} asks for another; leave it out, or name the folder around stage1 and stage2`,
+      `${dir} is a run of ${titleOf(facts.phase)}, and --${titleOf(stage)} asks for another; leave it out, or name the folder around stage1 and stage2`,
     );
   }
   if (fold !== undefined && fold !== facts.fold) {
@@ -110,44 +111,41 @@ function checkSingleRun(
   }
 }
 
-/** @throws InputError where a run has no stage 1 because its stage 2 needs none */
-async function requireStage1(root: string, fold: number | undefined): Promise<void> {
-  if (await pathExists(stageFolder(root, 1, fold).facts)) return;
-  const stage2 = stageFolder(root, 2, fold);
-  if (!(await pathExists(stage2.recipe)) || hasStage1(await runRecipe(stage2))) return;
-  throw new InputError(
-    `the run in ${root} has no stage 1, because without a Former (fusion is none) there is none to train; leave out --stage 1`,
-  );
+/** @throws InputError where an experiment lacks a phase because its recipe has none such */
+async function requirePhaseOf(root: string, phase: string, fold: number | undefined): Promise<void> {
+  if (await pathExists(phaseFolder(root, phase, fold).metadata)) return;
+  const last = phaseFolder(root, await finalPhaseIn(root), fold);
+  if (await pathExists(last.recipe)) refuseMissingPhase(await runRecipe(last), phase, `the run in ${root}`);
 }
 
 /** @throws InputError where the experiment has no folds, or another number of them, or none is finished */
 async function finishedFolds(
   root: string,
-  stage: 1 | 2,
+  phase: string,
   total: number,
 ): Promise<Pick<SelectedRuns, 'runs' | 'folder' | 'folds'>> {
   const all = Array.from({ length: total }, (_, index) => index + 1);
-  const folders = all.map((fold) => ({ fold, folder: stageFolder(root, stage, fold) }));
-  const facts = await Promise.all(folders.map(({ folder }) => readFacts(folder)));
+  const folders = all.map((fold) => ({ fold, folder: phaseFolder(root, phase, fold) }));
+  const facts = await Promise.all(folders.map(({ folder }) => readMetadata(folder)));
   const begun = facts.findIndex((each) => each !== undefined);
-  const plain = stageFolder(root, stage, undefined);
+  const plain = phaseFolder(root, phase, undefined);
   const known =
     begun >= 0
       ? folders[begun]!.folder
-      : (await pathExists(plain.facts))
+      : (await pathExists(plain.metadata))
         ? plain
-        : await findRun(root, stage, 1); // says what is there in place of folds, or how to train them
+        : await findRun(root, phase, 1); // says what is there in place of folds, or how to train them
   await checkFolds(await runRecipe(known), total, 'score');
   const finished = folders.filter((_, index) => facts[index]?.status === 'finished');
   if (finished.length === 0) {
     throw new InputError(
-      `none of the ${total} folds in ${join(root, `stage${stage}`)} is trained to the end; run the stage${stage} command that began them again, or score one as it is with --run ${known.dir}`,
+      `none of the ${total} folds in ${join(root, phase)} is trained to the end; run the ${phase} command that began them again, or score one as it is with --run ${known.dir}`,
     );
   }
   const missing = all.filter((fold) => !finished.some((each) => each.fold === fold));
   return {
     runs: finished.map(({ folder }) => folder),
-    folder: runFolder(join(root, `stage${stage}`)),
+    folder: runFolder(join(root, phase)),
     folds: { total, missing },
   };
 }

@@ -2,7 +2,7 @@
 
 import { formatDuration, formatMemory } from '../../base/index.js';
 import { figureText, percent, textTable } from '../../evaluation/index.js';
-import { type ListedRun, listRuns } from '../../train/run/index.js';
+import { type ListedRun, listRuns, phaseKeys } from '../../training/runs/index.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import type { RunsOptions } from './runs.js';
 
@@ -27,7 +27,7 @@ const HEADER = [
 function table(runs: readonly ListedRun[]): string {
   const rows = runs.map((listed) => [
     listed.dir,
-    String(listed.stage),
+    phaseText(listed),
     listed.fold === null ? '-' : String(listed.fold),
     String(listed.seed),
     statusOf(listed),
@@ -67,6 +67,12 @@ function timesOf({ times }: ListedRun): string[] {
   ];
 }
 
+/** The number of a stage, or the name of another phase. */
+function phaseText(listed: ListedRun): string {
+  const { stage, phase } = phaseKeys(listed);
+  return String(stage ?? phase);
+}
+
 /** `stage1.epochs=3`, as `--set` takes it. */
 function changesOf({ name, changed }: ListedRun): string {
   if (changed === null) return `no recipe ${name} to compare with`;
@@ -74,11 +80,11 @@ function changesOf({ name, changed }: ListedRun): string {
   return changed.map(({ key, after = 'absent' }) => `${key}=${after}`).join(' ');
 }
 
-function jsonRow({ dir, name, stage, fold, seed, status, step, totalSteps, ...found }: ListedRun) {
+function jsonRow({ dir, name, system, phase, fold, seed, status, step, totalSteps, ...found }: ListedRun) {
   const { best, test, times, changed } = found;
   return {
     run: dir,
-    ...{ name, stage, fold, seed, status, step },
+    ...{ name, ...phaseKeys({ system, phase }), fold, seed, status, step },
     total_steps: totalSteps,
     validation: best,
     test,

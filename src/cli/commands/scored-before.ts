@@ -9,10 +9,10 @@ import type { SelectedRuns } from './run-selection.js';
  * True where predictions are there that were made after the training of all the runs, and of all of them.
  * @throws InputError where the results of folds are damaged
  */
-export async function isScored({ folder, runs, folds }: Omit<SelectedRuns, 'stage'>): Promise<boolean> {
+export async function isScored({ folder, runs, folds }: Omit<SelectedRuns, 'phase'>): Promise<boolean> {
   const scoredMs = await timeOf(folder.predictions);
   // A run that ends after its best epoch changes run.json alone.
-  const files = runs.flatMap(({ checkpoint, facts }) => [checkpoint, facts]);
+  const files = runs.flatMap(({ checkpoint, metadata }) => [checkpoint, metadata]);
   const trainedMs = await Promise.all(files.map(timeOf));
   const isFresh = scoredMs !== undefined && trainedMs.every((ms) => ms !== undefined && ms <= scoredMs);
   if (!isFresh || folds === undefined || !(await pathExists(folder.results))) return isFresh;

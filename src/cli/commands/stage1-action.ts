@@ -1,8 +1,8 @@
 /** @file `emoq stage1` at work. */
 
 import type { StageOptions } from './stage.js';
-import { trainRuns } from './stage-runs.js';
+import { trainAsAsked } from './training.js';
 
 export function run(options: StageOptions): Promise<void> {
-  return trainRuns(1, options);
+  return trainAsAsked('stage1', options);
 }

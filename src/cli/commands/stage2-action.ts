@@ -1,8 +1,8 @@
 /** @file `emoq stage2` at work. */
 
 import type { StageOptions } from './stage.js';
-import { trainRuns } from './stage-runs.js';
+import { trainAsAsked } from './training.js';
 
 export function run(options: StageOptions): Promise<void> {
-  return trainRuns(2, options);
+  return trainAsAsked('stage2', options);
 }

@@ -1,5 +1,6 @@
 /** @file What `emoq stats` prints: counts, lengths and leakage as tables, or as one JSON object. */
 
+import { formatDuration } from '../../base/index.js';
 import {
   countLabels,
   type Division,
@@ -18,7 +19,6 @@ import {
   type Utterance,
 } from '../../data/corpora/index.js';
 import { percent, textTable } from '../../evaluation/index.js';
-import { formatDuration } from '../progress.js';
 import { countsTable } from './counts-table.js';
 
 export interface CorpusReport {

@@ -24,6 +24,7 @@ export { withoutTags } from './transcripts.js';
 export {
   type CorpusView,
   checkAudioFiles,
+  labelCounts,
   requireAudio,
   type SelectedUtterances,
   selectUtterances,

@@ -120,3 +120,8 @@ export async function checkAudioFiles(
     `audio ${first.path} ${what}${more}; prepare the corpus again`,
   );
 }
+
+/** Utterances of each label, in label order. */
+export function labelCounts(utterances: readonly Utterance[], labels: readonly string[]): number[] {
+  return labels.map((label) => utterances.filter((utterance) => utterance.label === label).length);
+}

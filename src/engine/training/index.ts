@@ -7,14 +7,14 @@ export { estimateMemory, type MemoryEstimate, type TrainingProcess } from './mem
 export { type Schedule, scheduledRate } from './schedule.js';
 export { type Batch, type MicroBatch, stackBatches, stackMicroBatches } from './stacking.js';
 export {
-  type BatchInput,
   buildTrainingGraph,
   firstMomentName,
+  type GraphInput,
+  type ParameterShape,
   type StepContext,
   type StepLoss,
   secondMomentName,
   sizeInputName,
-  type TrainableParameter,
   type TrainingGraph,
   type TrainingSpec,
 } from './training-graph.js';

@@ -9,7 +9,7 @@ import {
   type TypedArray,
   tensor,
 } from '../tensor/index.js';
-import { type BatchInput, sizeInputName } from './training-graph.js';
+import { type GraphInput, sizeInputName } from './training-graph.js';
 
 /** One batch: its tensors by input name, and what each symbol of the inputs stands for in it. */
 export interface Batch {
@@ -30,7 +30,7 @@ export interface MicroBatch {
  * @throws Error when a batch lacks an input or a size, or a shape is not what the sizes say
  */
 export function stackBatches(
-  inputs: readonly BatchInput[],
+  inputs: readonly GraphInput[],
   batches: readonly Batch[],
 ): Record<string, Tensor> {
   const symbols = [...new Set(inputs.flatMap(({ shape }) => shape.filter((dim) => typeof dim === 'string')))];
@@ -66,7 +66,7 @@ export function stackBatches(
  * `micro_batches` and `first_micro_batch` int64 [K] and `micro_weight` float32 [micro-batches in all].
  */
 export function stackMicroBatches(
-  inputs: readonly BatchInput[],
+  inputs: readonly GraphInput[],
   steps: readonly (readonly MicroBatch[])[],
 ): Record<string, Tensor> {
   const all = steps.flat();

@@ -32,14 +32,15 @@ import { createDropout, type DropoutPlan } from './dropout.js';
 import { type Schedule, scheduledRate } from './schedule.js';
 
 /** A per-batch input. Symbolic axes are the ones that differ from batch to batch; fixed axes are numbers. */
-export interface BatchInput {
+export interface GraphInput {
   readonly name: string;
   readonly dtype: DType;
   /** For example ['batch', 'frames', 1024]. */
   readonly shape: readonly Dim[];
 }
 
-export interface TrainableParameter {
+/** A parameter by its key, with its shape. */
+export interface ParameterShape {
   readonly key: string;
   readonly shape: readonly number[];
 }
@@ -62,8 +63,8 @@ export interface StepLoss {
 
 export interface TrainingSpec {
   readonly name: string;
-  readonly parameters: readonly TrainableParameter[];
-  readonly batch: readonly BatchInput[];
+  readonly parameters: readonly ParameterShape[];
+  readonly batch: readonly GraphInput[];
   readonly step: (context: StepContext) => StepLoss;
   readonly optimizer: AdamWOptions;
   readonly schedule: Schedule;
@@ -93,7 +94,7 @@ export const secondMomentName = (key: string): string => `exp_avg_sq/${key}`;
 export const sizeInputName = (symbol: string): string => `${symbol}_size`;
 
 /** Weight decay spares biases and normalisation scales: everything below two axes. */
-const decays = (parameter: TrainableParameter): boolean => parameter.shape.length >= 2;
+const decays = (parameter: ParameterShape): boolean => parameter.shape.length >= 2;
 
 /**
  * Builds the training graph. Inputs: `learning_rate` (float32 scalar), `step` (int64 scalar, steps done before),
@@ -213,14 +214,14 @@ export function stackedBindings(bindings: DimBindings): DimBindings {
 
 const padded = (dim: Dim): Dim => (typeof dim === 'number' ? dim : paddedSymbol(dim));
 
-function symbolsOf(inputs: readonly BatchInput[]): string[] {
+function symbolsOf(inputs: readonly GraphInput[]): string[] {
   const symbols = inputs.flatMap(({ shape }) =>
     shape.filter((dim): dim is string => typeof dim === 'string'),
   );
   return [...new Set(symbols)];
 }
 
-function declareState(root: Graph, parameters: readonly TrainableParameter[]): Value[] {
+function declareState(root: Graph, parameters: readonly ParameterShape[]): Value[] {
   const names = [(key: string) => key, firstMomentName, secondMomentName];
   return names.flatMap((nameOf) =>
     parameters.map(({ key, shape }) => addInput(root, nameOf(key), 'float32', shape)),
@@ -229,7 +230,7 @@ function declareState(root: Graph, parameters: readonly TrainableParameter[]): V
 
 /** Batch number `iteration` of every stacked input, cut from the padded sizes to its own. */
 function cutBatch(
-  inputs: readonly BatchInput[],
+  inputs: readonly GraphInput[],
   stacked: readonly Value[],
   sizes: ReadonlyMap<string, Value>,
   iteration: Value,

@@ -15,18 +15,20 @@ import {
   type ScoredPrediction,
   type StoredResults,
 } from '../../evaluation/index.js';
-import { ablationOutlines, type Recipe } from '../../recipe/index.js';
+import { finalPhaseIn } from '../../inference/index.js';
+import { ablationOutlines } from '../../recipe/index.js';
 import type { ReportAblation } from '../../report/index.js';
+import type { Recipe } from '../../systems/index.js';
 import {
-  type RunFacts,
+  phaseFolder,
   type RunFolder,
+  type RunMetadata,
   type RunTimes,
-  readFacts,
+  readMetadata,
   readTimes,
   runRecipe,
   runRecipeText,
-  stageFolder,
-} from '../../train/run/index.js';
+} from '../../training/runs/index.js';
 
 /** A run that is evaluated, or the runs of a cross-validation that are evaluated together. */
 export interface EvaluatedRuns {
@@ -45,7 +47,7 @@ export interface EvaluatedRuns {
 /** The same, read. */
 export interface ReadRuns extends EvaluatedRuns {
   /** run.json of each run. */
-  readonly facts: readonly RunFacts[];
+  readonly facts: readonly RunMetadata[];
   /** When and how fast each was made, where that is known. */
   readonly times: readonly (RunTimes | null)[];
   readonly recipe: Recipe;
@@ -88,7 +90,7 @@ export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
   const { folder, runs, byFold } = evaluated;
   const facts = await Promise.all(
     runs.map(async (run) => {
-      const found = await readFacts(run);
+      const found = await readMetadata(run);
       if (found === undefined) throw new InputError(`${run.dir} holds no run (no run.json)`);
       return found;
     }),
@@ -139,7 +141,8 @@ export async function ablationResults(
   const around = dir ?? dirname(resolve(root));
   const rowOf = async (name: string): Promise<StoredResults | undefined> => {
     const row = join(around, name);
-    const files = [stageFolder(row, 2, undefined).results, join(row, 'stage2-seeds.json')]; // of one run or its folds, of seeds
+    const phase = await finalPhaseIn(row);
+    const files = [phaseFolder(row, phase, undefined).results, join(row, `${phase}-seeds.json`)]; // of one run or its folds, of seeds
     for (const path of files) {
       if (!(await pathExists(path))) continue;
       try {

@@ -4,10 +4,12 @@ import { errorMessage, InputError } from '../../base/index.js';
 import { readManifest, selectUtterances, type Utterance } from '../../data/corpora/index.js';
 import { evaluationOf, type Resampling, type Scores, seedMetrics } from '../../evaluation/index.js';
 import { trainingMajority } from '../../inference/index.js';
-import { corpusViewOf, type Recipe } from '../../recipe/index.js';
+import { corpusViewOf } from '../../recipe/index.js';
 import type { ReportData, ReportUtterance } from '../../report/index.js';
-import { trainedManifest } from '../../train/index.js';
-import { manifestChange } from '../../train/run/index.js';
+import type { Recipe } from '../../systems/index.js';
+import { hasPrompt, titleOf } from '../../systems/index.js';
+import { trainedManifest } from '../../training/index.js';
+import { manifestChange } from '../../training/runs/index.js';
 import { ablationResults, type EvaluatedRuns, type ReadRuns, readRuns } from './evaluated-runs.js';
 import { embeddingMap } from './map-layouts.js';
 import { type Recordings, worstMistakes } from './mistakes.js';
@@ -43,7 +45,7 @@ export async function gatherReport(
   const { onWarning, signal } = options;
   const parts = await Promise.all(evaluated.map(readRuns));
   const first = parts[0]!;
-  const { labels, stage, prompt } = first.facts[0]!;
+  const { labels, system, phase, prompt } = first.facts[0]!;
   const other = parts.find(({ facts }) => facts[0]!.labels.join() !== labels.join());
   if (other !== undefined) {
     throw new InputError(`${first.folder.dir} and ${other.folder.dir} have different labels`);
@@ -68,7 +70,8 @@ export async function gatherReport(
   const utterances = parts.flatMap((part) => reportUtterances(part, corpus));
   return {
     name: first.recipe.name,
-    stage,
+    phase: titleOf(phase),
+    isPrompted: hasPrompt(system, phase),
     labels,
     unfinished,
     missing: missingFolds(parts),

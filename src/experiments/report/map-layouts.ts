@@ -19,7 +19,7 @@ import {
   umapInThread,
 } from '../../evaluation/index.js';
 import type { EmbeddingMap } from '../../report/index.js';
-import { hasFormer } from '../../systems/index.js';
+import { systemOf } from '../../systems/index.js';
 import type { GatherControl, ReadRuns } from './evaluated-runs.js';
 
 /** UMAP's own defaults. */
@@ -68,11 +68,8 @@ export async function layoutsOf(
     throw error;
   });
   if ('missing' in embeddings) {
-    const { stage } = part.facts[0]!;
-    const hasNone = stage === 2 && !hasFormer(part.recipe);
-    return {
-      missing: hasNone ? "the model has no EmoQ-Former, whose e'_q it would show" : embeddings.missing,
-    };
+    const none = systemOf(part.recipe).missingEmbedding(part.recipe, part.facts[0]!.phase);
+    return { missing: none ?? embeddings.missing };
   }
   if (embeddings.rows !== part.rows.length) {
     const [rows, utterances] = [embeddings.rows, part.rows.length];

@@ -2,19 +2,20 @@
 
 import { formatDuration, formatMemory } from '../../base/index.js';
 import { figureText } from '../../evaluation/index.js';
-import type { RunTimes } from '../../train/run/index.js';
+import type { RunTimes } from '../../training/runs/index.js';
+import { phaseKeys } from '../../training/runs/index.js';
 import type { ReadRuns } from './evaluated-runs.js';
 
 /** Name and value of each fact, in the order to show. */
 export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: string][] {
   const [first] = parts;
   const facts = parts.flatMap((part) => part.facts);
-  const { manifest, labels, stage } = facts[0]!;
+  const { manifest, labels } = facts[0]!;
   const seeds = parts.flatMap(({ seed, facts: [fact] }) => [seed ?? fact!.seed]);
   const distinct = (of: (fact: (typeof facts)[number]) => string): string =>
     [...new Set(facts.map(of))].join('; ');
   return [
-    ['stage', String(stage)],
+    ...Object.entries(phaseKeys(facts[0]!)).map(([key, value]): [string, string] => [key, String(value)]),
     ['labels', labels.join(', ')],
     ['manifest', manifest.path],
     ['manifest SHA-256', distinct((fact) => fact.manifest.sha256)],
@@ -40,9 +41,9 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
     ...timeFacts(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
     ['device', distinct(({ device }) => device)],
     ['threads', distinct(({ threads }) => (threads === null ? 'one for each core' : String(threads)))],
-    ...(facts[0]!.stage1 === null
+    ...(facts[0]!.startedFrom === null
       ? []
-      : ([['stage-1 checkpoint SHA-256', distinct((fact) => fact.stage1 ?? 'none')]] satisfies [
+      : ([['stage-1 checkpoint SHA-256', distinct((fact) => fact.startedFrom ?? 'none')]] satisfies [
           string,
           string,
         ][])),

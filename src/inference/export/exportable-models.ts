@@ -11,6 +11,7 @@ import {
   type MergedDtype,
   mergedTensors,
   parseQwen2Config,
+  parseRobertaConfig,
   type Qwen2Config,
   readHubertConfig,
   readRobertaConfig,
@@ -39,8 +40,18 @@ import {
   robertaKey,
   WORD_EMBEDDINGS_KEY,
 } from '../../nn/index.js';
-import { defaultModelSettings, loadRecipe, type ModelSettings } from '../../recipe/index.js';
-import { backboneConfigs, formerConfig, requireSameBackbones, stageNeeds } from '../../train/index.js';
+import { loadRecipe } from '../../recipe/index.js';
+import {
+  defaultFormerSettings,
+  describeEncoder,
+  type EmoqRecipe,
+  type FormerSettings,
+  formerConfig,
+  requireEmoq,
+  stageNeeds,
+  titleOf,
+} from '../../systems/index.js';
+import { requireSameBackbones } from '../../training/index.js';
 import { findRun } from '../trained-model.js';
 import { openTrainedRun, type TrainedRun } from '../trained-run.js';
 import {
@@ -122,11 +133,12 @@ async function trainedFormer(
   { checkpoint, onWarning }: FormerExport,
 ): Promise<ExportableFormer> {
   const run = await openTrainedRun(await findRun(dir), onWarning);
-  const { facts, folder, recipe, trained } = run;
+  const { metadata, folder, trained } = run;
+  const recipe = emoqRecipe(run);
   if (recipe.fusion === 'none') {
     throw new InputError(`the run in ${folder.dir} has no Former: its recipe says fusion: none`);
   }
-  const { former, formerWeights } = stageNeeds(recipe, facts.stage, 'checkpoint');
+  const { former, formerWeights } = stageNeeds(recipe, metadata.phase, 'checkpoint');
   if (!former) {
     throw new InputError(
       `the run in ${folder.dir} is of text alone, and its stage 2 has no Former; name its stage-1 run`,
@@ -137,7 +149,7 @@ async function trainedFormer(
   const robertaDir = roberta?.dir ?? (await findCheckpointFolder(nameOrPath));
   const robertaConfig = await readRobertaConfig(robertaDir);
   const identity = roberta ? await checkpointIdentity(roberta, robertaConfig) : configIdentity(robertaConfig);
-  requireSameBackbones(run.folder, facts, { former: identity });
+  requireSameBackbones(run.folder, metadata, { former: identity });
   // The width of the audio is a fact of what was trained: the encoder need not be there any more.
   const projection = trained.weights.get(`${FORMER_PREFIX}audio_projection.weight`);
   const config = formerConfig(recipe, { hiddenSize: projection?.shape[1] ?? 0 }, robertaConfig);
@@ -158,19 +170,19 @@ async function trainedFormer(
 /** The Former as training starts it, but for the audio projection, which training fits to its features. */
 async function startingFormer(checkpoint: string, recipe: string | undefined): Promise<ExportableFormer> {
   const roberta = await openRoberta(checkpoint);
-  const given: ModelSettings =
-    recipe === undefined ? defaultModelSettings() : await loadRecipe({ path: recipe });
+  const given: FormerSettings =
+    recipe === undefined
+      ? defaultFormerSettings()
+      : requireEmoq(await loadRecipe({ path: recipe }), `recipe ${recipe}`);
   if (given.fusion === 'none') throw new InputError(`recipe ${recipe} has no Former: it says fusion: none`);
   const settings = { ...given, backbones: { ...given.backbones, former: checkpoint } };
   const { seed, inputs } = settings;
   const read = new Set(formerInputs(0, inputs).map(({ name }) => name));
-  const needs = {
-    audio: read.has('audio_features'),
-    text: read.has('input_ids'),
-    ...{ former: true, formerWeights: true, llm: false },
-  };
-  const { configs } = await backboneConfigs(settings, needs);
-  const config = formerConfig(settings, { hiddenSize: configs.audioWidth }, configs.former!);
+  const hiddenSize = read.has('audio_features')
+    ? (await describeEncoder(settings, { mayBeAbsent: true })).width
+    : 0;
+  const robertaConfig = parseRobertaConfig(roberta.config, join(roberta.dir, 'config.json'));
+  const config = formerConfig(settings, { hiddenSize }, robertaConfig);
   return {
     seed,
     ...exportable(formerGraph(config, inputs), (key, shape) => startingWeight(roberta, key, shape, seed)),
@@ -223,7 +235,7 @@ export async function exportableLanguageModel(
 ): Promise<ExportableModel & { readonly run?: TrainedRun }> {
   const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32', onWarning } = options;
   const run = options.run === undefined ? undefined : await openAdaptedRun(options.run, onWarning);
-  const nameOrPath = named ?? run?.recipe.backbones.llm;
+  const nameOrPath = named ?? (run && emoqRecipe(run).backbones.llm);
   if (nameOrPath === undefined) {
     throw new InputError('say what to export: --checkpoint FOLDER, or --run FOLDER to merge its LoRA');
   }
@@ -231,7 +243,7 @@ export async function exportableLanguageModel(
   const configured = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
   const { config, note } = await chooseHead(checkpoint, configured);
   if (run !== undefined) {
-    requireSameBackbones(run.folder, run.facts, { llm: await checkpointIdentity(checkpoint, config) });
+    requireSameBackbones(run.folder, run.metadata, { llm: await checkpointIdentity(checkpoint, config) });
   }
   if (note !== undefined) options.onNote?.(note);
   const metadata = { part: 'llm', checkpoint: checkpointName(checkpoint) };
@@ -253,12 +265,20 @@ export async function exportableLanguageModel(
   };
 }
 
+/** PEFT's names of LoRA's matrices. */
+const LORA_KEY = /\.lora_[AB]\.weight$/;
+
+/** The recipe of a run of EmoQ. @throws InputError where it is of another system */
+function emoqRecipe({ folder, recipe }: TrainedRun): EmoqRecipe {
+  return requireEmoq(recipe, `the run in ${folder.dir}`);
+}
+
 async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWarning']): Promise<TrainedRun> {
   const folder = await findRun(dir);
   const run = await openTrainedRun(folder, onWarning);
-  if (run.facts.stage === 1) {
+  if (![...run.trained.weights.keys()].some((key) => LORA_KEY.test(key))) {
     throw new InputError(
-      `the run in ${folder.dir} is of stage 1, which trains no LoRA; name a run of stage 2, or leave --run out`,
+      `the run in ${folder.dir} is of ${titleOf(run.metadata.phase)}, which trains no LoRA; name a run of stage 2, or leave --run out`,
     );
   }
   return run;
@@ -271,10 +291,11 @@ async function mergedWeights(
   config: Qwen2Config,
   mergedDtype: MergedDtype,
 ): Promise<Map<string, StreamedTensor>> {
-  const { folder, recipe, trained } = run;
+  const { folder, trained } = run;
+  const recipe = emoqRecipe(run);
   try {
     const wanted = loraParameters(config, recipe.lora);
-    const held = [...trained.weights.keys()].filter((key) => /\.lora_[AB]\.weight$/.test(key));
+    const held = [...trained.weights.keys()].filter((key) => LORA_KEY.test(key));
     const refs = wanted.map(({ key, shape }) => requireWeight(trained, key, shape));
     if (held.length !== refs.length) {
       throw new InputError(

@@ -28,6 +28,8 @@ import {
   stageSafetensors,
 } from '../../engine/tensor/index.js';
 import { checkpointWeights, declaredWeights, type ModelGraph } from '../../nn/index.js';
+import { phaseTitles } from '../../systems/index.js';
+import { phaseKeys } from '../../training/runs/index.js';
 import type { TrainedRun } from '../trained-run.js';
 
 /** A model that can be exported. */
@@ -209,8 +211,9 @@ async function makeFolder(folder: string, out: string): Promise<() => Promise<vo
  * @throws InputError when it is one, or is missing or broken
  */
 export async function openModelFolder(nameOrPath: string, instead: string): Promise<Checkpoint> {
-  for (const facts of ['run.json', 'stage1/run.json', 'stage2/run.json']) {
-    if (nameOrPath !== '' && (await pathExists(join(nameOrPath, facts)))) {
+  const folders = ['', ...Object.keys(phaseTitles)];
+  for (const folder of folders) {
+    if (nameOrPath !== '' && (await pathExists(join(nameOrPath, folder, 'run.json')))) {
       throw new InputError(
         `--checkpoint ${nameOrPath} is a run of emoq, not a Hugging Face folder; ${instead}`,
       );
@@ -229,11 +232,13 @@ export function checkpointName({ dir }: Pick<Checkpoint, 'dir'>): string {
 }
 
 /** The run in a model's metadata. */
-export function runMetadata({ facts, checkpointSha256 }: TrainedRun): Record<string, string> {
+export function runMetadata({ metadata, checkpointSha256 }: TrainedRun): Record<string, string> {
   return {
-    run: facts.name,
-    run_stage: String(facts.stage),
-    ...(facts.fold !== null && { run_fold: String(facts.fold) }),
+    run: metadata.name,
+    ...Object.fromEntries(
+      Object.entries(phaseKeys(metadata)).map(([key, value]) => [`run_${key}`, String(value)]),
+    ),
+    ...(metadata.fold !== null && { run_fold: String(metadata.fold) }),
     run_checkpoint_sha256: checkpointSha256,
   };
 }

@@ -1,7 +1,7 @@
 /** @file The EmoQ-Former's sizes. */
 
-import { cast, type Dim, type Value } from '../../engine/onnx/index.js';
-import type { DType } from '../../engine/tensor/index.js';
+import { cast, type Value } from '../../engine/onnx/index.js';
+import type { GraphInput } from '../../engine/training/index.js';
 
 /** The sizes of a RoBERTa, as its config.json gives them. */
 export interface RobertaConfig {
@@ -59,25 +59,18 @@ export interface MaskedSequence {
 /** Which views of an utterance the system is given (paper, table 4). */
 export type InputViews = 'both' | 'audio' | 'text';
 
-/** An input of one batch; symbolic axes differ from batch to batch. */
-export interface ModelInput {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: readonly Dim[];
-}
-
 export type BatchValues = Readonly<Record<string, Value>>;
 
 /** Key prefix of the Former in checkpoints. */
 export const FORMER_PREFIX = 'former.';
 
 /** What the Former reads of a batch: features are float16 on the way in and float32 inside. */
-export function formerInputs(audioWidth: number, views: InputViews): ModelInput[] {
-  const audio: ModelInput[] = [
+export function formerInputs(audioWidth: number, views: InputViews): GraphInput[] {
+  const audio: GraphInput[] = [
     { name: 'audio_features', dtype: 'float16', shape: ['batch', 'frames', audioWidth] },
     { name: 'frame_mask', dtype: 'int64', shape: ['batch', 'frames'] },
   ];
-  const text: ModelInput[] = [
+  const text: GraphInput[] = [
     { name: 'input_ids', dtype: 'int64', shape: ['batch', 'text'] },
     { name: 'attention_mask', dtype: 'int64', shape: ['batch', 'text'] },
   ];

@@ -9,7 +9,7 @@ import {
   type Tensor,
   tensor,
 } from '../../engine/tensor/index.js';
-import type { ParameterShape } from '../weights.js';
+import type { ParameterShape } from '../../engine/training/index.js';
 
 /**
  * New weights keep the variance of their input (gain 1): at width 768 a deviation of 0.036. BERT's 0.02 would let through

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { publishedConfigs } from '../../../src/backbones/index.js';
 import { checkpointFiles } from '../../../src/checkpoints/hub/checkpoint-files.js';
 import { parseModelName, publishedModels } from '../../../src/checkpoints/hub/index.js';
-import { loadRecipe } from '../../../src/recipe/index.js';
+import { loadEmoq } from '../../recipe/emoq-recipe.js';
 
 describe('a name', () => {
   it.each([
@@ -47,7 +47,7 @@ describe('a name', () => {
   });
 
   it('is there for every backbone of the default recipe', async () => {
-    const { backbones } = await loadRecipe({ dataset: 'meld7' });
+    const { backbones } = await loadEmoq({ dataset: 'meld7' });
     const ids = Object.values(publishedModels).map(({ id }) => id);
     expect(ids).toEqual(expect.arrayContaining([backbones.encoder, backbones.former, backbones.llm]));
   });

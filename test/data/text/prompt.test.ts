@@ -9,13 +9,13 @@ import {
   buildByteLevelTokenizer,
   buildPrompt,
   builtInUserPart,
-  checkPromptTemplate,
   DEFAULT_PROMPT,
   loadTokenizer,
   type PromptTemplate,
   resolveLabelWords,
   type TextTokenizer,
 } from '../../../src/data/text/index.js';
+import { checkPromptTemplate } from '../../../src/data/text/prompt.js';
 import { createTokenizer } from '../../../src/data/text/tokenizer.js';
 
 const fixture = JSON.parse(

@@ -14,7 +14,7 @@ import {
 } from '../../../src/nn/former/former-config.js';
 import { emoqFormer } from '../../../src/nn/index.js';
 import { declaredWeights, noDropout, under } from '../../../src/nn/weights.js';
-import { stage1Forward, stage1Loss } from '../../../src/systems/emoq/stage1-model.js';
+import { stage1Forward, stage1Loss } from '../../../src/systems/emoq/stage1.js';
 import { relativeError } from '../../backbones/decoders/graph-run.js';
 import { largestError, parityError, recordParity } from '../../parity/figures.js';
 import {

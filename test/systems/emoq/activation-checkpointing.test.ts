@@ -15,10 +15,10 @@ import {
   firstMomentName,
   type TrainingSpec,
 } from '../../../src/engine/training/index.js';
-import type { ModelInput } from '../../../src/nn/former/former-config.js';
+import type { GraphInput } from '../../../src/engine/training/training-graph.js';
 import { layeredWeights, type Weights } from '../../../src/nn/weights.js';
-import { stage1Loss } from '../../../src/systems/emoq/stage1-model.js';
-import { answerInputs, stage2Inputs, stage2Loss } from '../../../src/systems/emoq/stage2-model.js';
+import { stage1Loss } from '../../../src/systems/emoq/stage1.js';
+import { answerInputs, stage2Inputs, stage2Loss } from '../../../src/systems/emoq/stage2.js';
 import { openTraining, relativeError, takeStepsIn } from '../../engine/training-model.js';
 import {
   microBatchesOf,
@@ -43,7 +43,7 @@ afterAll(() => host.close());
 
 interface Trainee {
   readonly reference: ReferenceCase;
-  readonly inputs: readonly ModelInput[];
+  readonly inputs: readonly GraphInput[];
   readonly step: TrainingSpec['step'];
   readonly weightsFolder?: string;
 }

@@ -16,11 +16,12 @@ import {
   tensor,
   writeSafetensors,
 } from '../../../src/engine/tensor/index.js';
+import type { ParameterShape } from '../../../src/engine/training/training-graph.js';
 import { formerInputs, formerViews } from '../../../src/nn/former/former-config.js';
 import { emoqFormer, type FormerConfig, initialFormer, robertaKey } from '../../../src/nn/index.js';
-import { declaredWeights, noDropout, type ParameterShape } from '../../../src/nn/weights.js';
-import { initialHead } from '../../../src/systems/emoq/stage1-model.js';
-import { initialProjector } from '../../../src/systems/emoq/stage2-model.js';
+import { declaredWeights, noDropout } from '../../../src/nn/weights.js';
+import { initialHead } from '../../../src/systems/emoq/stage1.js';
+import { initialProjector } from '../../../src/systems/emoq/stage2.js';
 import { compute } from '../../backbones/decoders/graph-run.js';
 
 const former: FormerConfig = {

@@ -12,12 +12,14 @@ import {
   tensor,
 } from '../../../src/engine/tensor/index.js';
 import type { Batch, MicroBatch } from '../../../src/engine/training/index.js';
-import { formerInputs, type InputViews, type ModelInput } from '../../../src/nn/former/former-config.js';
+import type { GraphInput } from '../../../src/engine/training/training-graph.js';
+import { formerInputs, type InputViews } from '../../../src/nn/former/former-config.js';
 import type { FormerConfig } from '../../../src/nn/index.js';
 import type { AffectiveLossOptions } from '../../../src/nn/losses.js';
 import { givenWeights, type Weights } from '../../../src/nn/weights.js';
-import type { Stage1Config } from '../../../src/systems/emoq/stage1-model.js';
-import { hasFormer, type Stage2Config } from '../../../src/systems/emoq/stage2-model.js';
+import { hasFormer } from '../../../src/systems/emoq/former-settings.js';
+import type { Stage1Config } from '../../../src/systems/emoq/stage1.js';
+import type { Stage2Config } from '../../../src/systems/emoq/stage2.js';
 import { compute, type Feed, type Fixture, openFixture } from '../../backbones/decoders/graph-run.js';
 import { rowsOf } from '../../engine/training-model.js';
 import { type ParityError, parityError } from '../../parity/figures.js';
@@ -153,7 +155,7 @@ export function stage1Case(reference: ReferenceCase, views: InputViews) {
     inputs: [
       ...formerInputs(audio_width!, views),
       { name: 'labels', dtype: 'int64', shape: ['batch'] },
-    ] satisfies ModelInput[],
+    ] satisfies GraphInput[],
   };
 }
 
@@ -232,7 +234,7 @@ export type CaseModel = (
 /** Runs a case's model on a batch; with `loss` among the results, the gradient of every parameter too. */
 export async function runCase(
   { parameters, batch }: ReferenceCase,
-  inputs: readonly ModelInput[],
+  inputs: readonly GraphInput[],
   build: CaseModel,
   {
     replace = {},
@@ -303,7 +305,7 @@ export function lengthened(value: Tensor, extra: number, filler: number | bigint
 /** The case's batch of a step as a training graph takes it, each symbol bound to its size there. */
 export function referenceBatch(
   reference: ReferenceCase,
-  inputs: readonly ModelInput[],
+  inputs: readonly GraphInput[],
   index: number,
 ): Batch {
   const tensors = Object.fromEntries(inputs.map(({ name }) => [name, reference.batch(name, index)]));

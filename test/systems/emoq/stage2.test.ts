@@ -6,15 +6,10 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { addInput } from '../../../src/engine/onnx/index.js';
 import type { Tensor } from '../../../src/engine/tensor/index.js';
-import type { ModelInput } from '../../../src/nn/former/former-config.js';
+import type { GraphInput } from '../../../src/engine/training/training-graph.js';
 import { declaredWeights, noDropout } from '../../../src/nn/weights.js';
-import {
-  answerInputs,
-  hasFormer,
-  stage2Forward,
-  stage2Inputs,
-  stage2Loss,
-} from '../../../src/systems/emoq/stage2-model.js';
+import { hasFormer } from '../../../src/systems/emoq/former-settings.js';
+import { answerInputs, stage2Forward, stage2Inputs, stage2Loss } from '../../../src/systems/emoq/stage2.js';
 import { relativeError } from '../../backbones/decoders/graph-run.js';
 import { largestError, parityError, recordParity } from '../../parity/figures.js';
 import {
@@ -40,7 +35,7 @@ const open = (name: Stage2CaseName): Promise<Stage2Case> => openStage2(caseOf(na
 /** Runs a case with the language model's frozen weights read in place. */
 const run = (
   { reference, qwen }: Stage2Case,
-  inputs: readonly ModelInput[],
+  inputs: readonly GraphInput[],
   build: CaseModel,
   replace: Record<string, Tensor> = {},
 ) =>

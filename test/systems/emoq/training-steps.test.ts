@@ -13,11 +13,12 @@ import { constant } from '../../../src/engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../../../src/engine/runtime/index.js';
 import { float32, float32Of, type Tensor } from '../../../src/engine/tensor/index.js';
 import type { AdamWOptions, Batch, TrainingSpec } from '../../../src/engine/training/index.js';
-import type { InputViews, ModelInput } from '../../../src/nn/former/former-config.js';
+import type { GraphInput } from '../../../src/engine/training/training-graph.js';
+import type { InputViews } from '../../../src/nn/former/former-config.js';
 import type { AffectiveLossOptions } from '../../../src/nn/losses.js';
 import { layeredWeights, noDropout, type Weights } from '../../../src/nn/weights.js';
-import { stage1Loss } from '../../../src/systems/emoq/stage1-model.js';
-import { answerInputs, stage2Inputs, stage2Loss } from '../../../src/systems/emoq/stage2-model.js';
+import { stage1Loss } from '../../../src/systems/emoq/stage1.js';
+import { answerInputs, stage2Inputs, stage2Loss } from '../../../src/systems/emoq/stage2.js';
 import { openTraining, relativeError, takeStepsIn } from '../../engine/training-model.js';
 import { largestError, type ParityError, parityError, recordParity } from '../../parity/figures.js';
 import {
@@ -46,7 +47,7 @@ afterAll(() => host.close());
 /** A stage to be trained. */
 interface Trainee {
   readonly reference: ReferenceCase;
-  readonly inputs: readonly ModelInput[];
+  readonly inputs: readonly GraphInput[];
   readonly step: TrainingSpec['step'];
   readonly weightsFolder?: string;
   readonly row: { readonly model: string; readonly shape: string; readonly dtype: string };

@@ -8,12 +8,16 @@ import {
   inspectFfmpeg,
   inspectProgram,
 } from '../../../data/audio/index.js';
+import { systemOf } from '../../../systems/index.js';
 import { type Check, checked, installCommand } from './check.js';
 import type { ProbeContext } from './probes.js';
 
 /** An experiment of text alone hears nothing. */
 export async function audioChecks({ experiment }: ProbeContext): Promise<Check[]> {
-  return Promise.all([ffmpegCheck(experiment?.recipe.inputs !== 'text'), ffprobeCheck()]);
+  return Promise.all([
+    ffmpegCheck(experiment === undefined || systemOf(experiment.recipe).views(experiment.recipe).audio),
+    ffprobeCheck(),
+  ]);
 }
 
 async function ffmpegCheck(needed: boolean): Promise<Check> {

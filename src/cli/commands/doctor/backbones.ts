@@ -16,12 +16,15 @@ import {
   readConfig,
   type WeightRef,
 } from '../../../checkpoints/index.js';
-import { loadRecipe, type Recipe, shippedRecipeNames } from '../../../recipe/index.js';
-import type { StageNeeds } from '../../../train/index.js';
+import { loadRecipe, shippedRecipeNames } from '../../../recipe/index.js';
+import type { BackboneNeed, PhaseNeeds, Recipe } from '../../../systems/index.js';
 import { type Check, checked } from './check.js';
 
-type Part = keyof Pick<Recipe['backbones'], 'encoder' | 'former' | 'llm'>;
-const PARTS: readonly Part[] = ['encoder', 'former', 'llm'];
+/** Key of a backbone in recipes. */
+type Part = string;
+
+/** How checks call it. */
+const TITLES: Readonly<Record<Part, string>> = { encoder: 'encoder', former: 'Former', llm: 'LLM' };
 
 /** Short names of `emoq pull`, by the id on the hub. */
 const shortNames = new Map(Object.entries(publishedModels).map(([short, { id }]) => [id, short]));
@@ -31,9 +34,8 @@ export async function backboneChecks(): Promise<Check[]> {
   const partOf = new Map<string, Part>();
   for (const dataset of await shippedRecipeNames()) {
     const { backbones } = await loadRecipe({ dataset });
-    for (const part of PARTS) {
-      const name = backbones[part];
-      if (name !== null) partOf.set(name, part);
+    for (const [part, name] of Object.entries(backbones)) {
+      if (name !== null && Object.hasOwn(TITLES, part)) partOf.set(name, part);
     }
   }
   const others = [...shortNames.keys()].filter((id) => !partOf.has(id));
@@ -46,25 +48,26 @@ export async function backboneChecks(): Promise<Check[]> {
   ];
 }
 
-/** Those of a recipe that some stage needs. */
-export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly StageNeeds[]): Promise<Check[]> {
-  const { encoder, encoder_onnx: onnx, former, llm } = backbones;
-  const isNeeded = (part: keyof StageNeeds): boolean => needs.some((stage) => stage[part]);
+/** Those of a recipe that some phase needs. */
+export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly PhaseNeeds[]): Promise<Check[]> {
+  const { encoder, encoder_onnx: onnx } = backbones;
+  const byKey = new Map<string, BackboneNeed>();
+  for (const need of needs.flatMap((each) => each.backbones)) {
+    const { weights = false, tokenizer = false } = byKey.get(need.key) ?? {};
+    byKey.set(need.key, {
+      ...need,
+      weights: weights || need.weights,
+      tokenizer: tokenizer || need.tokenizer,
+    });
+  }
+  const names = backbones as Readonly<Record<string, string>>;
   return Promise.all([
-    ...(!isNeeded('audio')
+    ...(!needs.some(({ audio }) => audio)
       ? []
       : onnx === null
         ? [backboneCheck(encoder ?? '', 'encoder', true)]
         : [exportedEncoderCheck(encoder, onnx)]),
-    ...(isNeeded('former')
-      ? [
-          backboneCheck(former, 'former', true, {
-            weights: isNeeded('formerWeights'),
-            tokenizer: isNeeded('text'),
-          }),
-        ]
-      : []),
-    ...(isNeeded('llm') ? [backboneCheck(llm, 'llm', true)] : []),
+    ...[...byKey.values()].map((need) => backboneCheck(names[need.key]!, need.key, true, need)),
   ]);
 }
 
@@ -102,7 +105,7 @@ async function backboneCheck(
   needed: boolean,
   wanted: BackboneParts = { weights: true, tokenizer: part === 'former' || part === 'llm' },
 ): Promise<Check> {
-  const title = part === undefined ? 'model' : { encoder: 'encoder', former: 'Former', llm: 'LLM' }[part];
+  const title = part === undefined ? 'model' : (TITLES[part] ?? part);
   const mend = mendOf(name);
   let folder: string | undefined;
   try {

@@ -2,15 +2,9 @@
 
 import { join } from 'node:path';
 import { errorMessage, formatBytes, formatMemory, InputError } from '../../../base/index.js';
-import type { Recipe } from '../../../recipe/index.js';
-import {
-  reviewPlan,
-  type StageSize,
-  sizeStage,
-  stageNeeds,
-  stagesOf,
-  trainingStart,
-} from '../../../train/index.js';
+import type { Recipe } from '../../../systems/index.js';
+import { requirePhase, systemOf, titleOf, trainingStart } from '../../../systems/index.js';
+import { type PhaseSize, reviewPlan, sizePhase } from '../../../training/index.js';
 import { recipeBackboneChecks } from './backbones.js';
 import { type Check, checked } from './check.js';
 import { manifestCheck, preparationCommand } from './corpora.js';
@@ -18,23 +12,25 @@ import { freeDiskBytes } from './folders.js';
 import { memoryBudget } from './machine.js';
 import type { NamedExperiment } from './probes.js';
 
-export async function experimentChecks({ recipe, named, stage }: NamedExperiment): Promise<Check[]> {
-  const stages = stage === undefined ? stagesOf(recipe) : [stage];
-  const needs = stages.map((number) => stageNeeds(recipe, number, trainingStart(recipe, number)));
+export async function experimentChecks({ recipe, named, phase }: NamedExperiment): Promise<Check[]> {
+  const system = systemOf(recipe);
+  const phases = phase === undefined ? system.phases(recipe) : [phase];
+  for (const each of phases) requirePhase(recipe, each);
+  const needs = phases.map((each) => system.needs(recipe, each, trainingStart(recipe, each)));
   const corpus = await manifestCheck(recipe.manifest, true);
   const backbones = await recipeBackboneChecks(recipe, needs);
-  const sizes: StageSize[] = [];
+  const sizes: PhaseSize[] = [];
   const memory: Check[] = [];
-  const problem = await planProblem(recipe, stages);
-  for (const number of problem === undefined ? stages : []) {
+  const problem = await planProblem(recipe, phases);
+  for (const each of problem === undefined ? phases : []) {
     try {
-      const size = await sizeStage(recipe, number, foldOf(recipe));
+      const size = await sizePhase(recipe, each, foldOf(recipe));
       sizes.push(size);
-      memory.push(await memoryCheck(number, size, { recipe, named, stage }));
+      memory.push(await memoryCheck(each, size, { recipe, named, phase }));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       const found = `cannot be sized: ${errorMessage(error)}`;
-      memory.push(checked(`memory of stage ${number}`, 'missing', found, { needed: true }));
+      memory.push(checked(`memory of ${titleOf(each)}`, 'missing', found, { needed: true }));
     }
   }
   const corpusProblem = sizes.find(({ corpusProblem }) => corpusProblem !== undefined)?.corpusProblem;
@@ -46,14 +42,15 @@ export async function experimentChecks({ recipe, named, stage }: NamedExperiment
     ...backbones,
     ...(problem === undefined ? [] : [checked('recipe', 'missing', problem, { needed: true })]),
     ...memory,
-    ...(sizes.length === 0 ? [] : [await diskCheck({ recipe, named, stage }, sizes)]),
+    ...(sizes.length === 0 ? [] : [await diskCheck({ recipe, named, phase }, sizes)]),
   ];
 }
 
 /** What training would refuse of the recipe, whatever is there; undefined where nothing. */
-async function planProblem(recipe: Recipe, stages: readonly (1 | 2)[]): Promise<string | undefined> {
+async function planProblem(recipe: Recipe, phases: readonly string[]): Promise<string | undefined> {
   try {
-    for (const stage of stages) await reviewPlan(recipe, stage, foldOf(recipe), join('runs', recipe.name));
+    const [fold, root] = [foldOf(recipe), join('runs', recipe.name)];
+    for (const phase of phases) await reviewPlan({ recipe, phase, fold, root });
     return undefined;
   } catch (error) {
     if (error instanceof InputError) return errorMessage(error);
@@ -62,11 +59,11 @@ async function planProblem(recipe: Recipe, stages: readonly (1 | 2)[]): Promise<
 }
 
 async function memoryCheck(
-  stage: 1 | 2,
-  { memory, trainable, step }: StageSize,
+  phase: string,
+  { memory, trainable, step }: PhaseSize,
   experiment: NamedExperiment,
 ): Promise<Check> {
-  const name = `memory of stage ${stage}`;
+  const name = `memory of ${titleOf(phase)}`;
   const { totalBytes, freeBytes } = await memoryBudget();
   const facts = {
     estimated_bytes: memory.totalBytes,
@@ -76,7 +73,7 @@ async function memoryCheck(
   };
   const found = `training takes about ${formatMemory(memory.totalBytes)} at batches of ${step.batch.batch}`;
   if (memory.totalBytes > totalBytes) {
-    const mend = await fittingCommand(stage, totalBytes, experiment);
+    const mend = await fittingCommand(phase, totalBytes, experiment);
     const all = `${found}; there are ${formatMemory(totalBytes)}`;
     return checked(name, 'missing', all, { needed: true, mend, facts });
   }
@@ -96,36 +93,40 @@ interface Change {
   readonly overrides: readonly string[];
 }
 
-/** The command with which the stage fits, by the first change that is enough; null where none is. */
+/** The command with which the phase fits, by the first change that is enough; null where none is. */
 async function fittingCommand(
-  stage: 1 | 2,
+  phase: string,
   totalBytes: number,
   { recipe, named }: NamedExperiment,
 ): Promise<string | null> {
   const kept: Change = { recipe, overrides: [] };
-  const recomputed = withRecomputing(stage, kept);
-  const changes = stage === 1 ? [recomputed] : [recomputed, withSmallModel(kept), withSmallModel(recomputed)];
+  const recomputed = withRecomputing(phase, kept);
+  const start = trainingStart(recipe, phase);
+  const hasLlm = systemOf(recipe)
+    .needs(recipe, phase, start)
+    .backbones.some(({ key }) => key === 'llm');
+  const changes = hasLlm ? [recomputed, withSmallModel(kept), withSmallModel(recomputed)] : [recomputed];
   for (const { recipe: changed, overrides } of changes) {
-    const { memory } = await sizeStage(changed, stage, foldOf(recipe));
+    const { memory } = await sizePhase(changed, phase, foldOf(recipe));
     if (memory.totalBytes > totalBytes) continue;
-    return [`emoq stage${stage} ${named}`, ...overrides.map((override) => `--set ${override}`)].join(' ');
+    return [`emoq ${phase} ${named}`, ...overrides.map((override) => `--set ${override}`)].join(' ');
   }
   return null;
 }
 
 /** Activations computed twice, for small parts of a batch: the same model in more time. */
-function withRecomputing(stage: 1 | 2, { recipe, overrides }: Change): Change {
-  const key = `stage${stage}` as const;
-  const accumulate = Math.max(1, Math.ceil(recipe[key].batch_size / SMALL_MICRO_BATCH));
+function withRecomputing(phase: string, { recipe, overrides }: Change): Change {
+  const settings = systemOf(recipe).settings(recipe, phase);
+  const accumulate = Math.max(1, Math.ceil(settings.batch_size / SMALL_MICRO_BATCH));
   return {
-    recipe: { ...recipe, [key]: { ...recipe[key], activation_checkpointing: true, accumulate } },
-    overrides: [...overrides, `${key}.activation_checkpointing=true`, `${key}.accumulate=${accumulate}`],
+    recipe: { ...recipe, [phase]: { ...settings, activation_checkpointing: true, accumulate } } as Recipe,
+    overrides: [...overrides, `${phase}.activation_checkpointing=true`, `${phase}.accumulate=${accumulate}`],
   };
 }
 
 function withSmallModel({ recipe, overrides }: Change): Change {
   return {
-    recipe: { ...recipe, backbones: { ...recipe.backbones, llm: SMALL_MODEL } },
+    recipe: { ...recipe, backbones: { ...recipe.backbones, llm: SMALL_MODEL } as Recipe['backbones'] },
     overrides: [`backbones.llm=${SMALL_MODEL}`, ...overrides],
   };
 }
@@ -140,8 +141,8 @@ function foldOf({ folds }: Recipe): number | undefined {
  * one that it replaces.
  */
 async function diskCheck(
-  { recipe, named, stage }: NamedExperiment,
-  sizes: readonly StageSize[],
+  { recipe, named, phase }: NamedExperiment,
+  sizes: readonly PhaseSize[],
 ): Promise<Check> {
   const parameterBytes = sizes.map(({ trainable }) => 4 * trainable);
   const kept = 1 + 3 + recipe.keep_checkpoints;
@@ -155,7 +156,7 @@ async function diskCheck(
   const short = `${found}; ${formatBytes(freeBytes)} are free`;
   return checked('disk', 'missing', short, {
     needed: true,
-    mend: `emoq stage${stage ?? 1} ${named} --run /a/larger/disk`,
+    mend: `emoq ${phase ?? Object.keys(systemOf(recipe).phaseTitles)[0]} ${named} --run /a/larger/disk`,
     facts,
   });
 }

@@ -1,6 +1,6 @@
 /** @file Everything that the doctor looks at, and which of it shares a process. */
 
-import type { Recipe } from '../../../recipe/index.js';
+import type { Recipe } from '../../../systems/index.js';
 import { type Check, REINSTALL } from './check.js';
 
 /** What a probe may know. */
@@ -13,8 +13,8 @@ export interface NamedExperiment {
   readonly recipe: Recipe;
   /** How it is named on the command line: `--dataset meld7 --set seed=2`. */
   readonly named: string;
-  /** The one stage that is asked for; undefined for all that the experiment takes. */
-  readonly stage: 1 | 2 | undefined;
+  /** The one phase that is asked for; undefined for all that the experiment takes. */
+  readonly phase: string | undefined;
 }
 
 export interface Probe {

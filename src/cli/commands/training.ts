@@ -1,0 +1,240 @@
+/** @file `emoq stage1`, `emoq stage2` and `emoq train` at work: which runs are trained, and what is shown of them. */
+
+import { join } from 'node:path';
+import { defaultJobs, InputError, InterruptedError, quoted } from '../../base/index.js';
+import { figureText } from '../../evaluation/index.js';
+import {
+  type NamedRun,
+  plannedRuns,
+  type RunListener,
+  type Runs,
+  trainRuns,
+} from '../../experiments/index.js';
+import { type Recipe, systemOf } from '../../systems/index.js';
+import { checkFolds, type PhaseOutcome, type TrainingReport } from '../../training/index.js';
+import { reportError } from '../errors.js';
+import { withInterrupts } from '../interrupt.js';
+import { recipeOfOptions } from '../options.js';
+import { note, printResult, warn } from '../output.js';
+import { type Progress, startProgress } from '../progress.js';
+import { progressBoard } from '../progress-board.js';
+import { startTrainingView, type TrainingView } from '../training-view.js';
+import { recordedVersions, withCompute } from './compute.js';
+import type { StageOptions } from './stage.js';
+
+/** Folder of an experiment unless `--run` says otherwise. */
+export function experimentFolder(recipe: Recipe, run: string | undefined): string {
+  return run ?? join('runs', recipe.name);
+}
+
+/**
+ * Trains what the options ask for: a phase, or all that lead to the recipe's final model; one run, or one for each seed and
+ * fold.
+ * @param phase undefined for all
+ */
+export async function trainAsAsked(phase: string | undefined, options: StageOptions): Promise<void> {
+  const { seeds, folds, jobs: asked = 1, set = [] } = options;
+  if (asked > 1 && seeds === undefined && folds === undefined) {
+    throw new InputError(
+      `--jobs ${asked} is for several runs, and this is one; add --folds or --seeds, or leave it out`,
+    );
+  }
+  if (options.dryRun) {
+    const { describePhase } = await import('./dry-run.js');
+    const recipe = await recipeOfOptions(options);
+    for (const each of phase === undefined ? systemOf(recipe).phases(recipe) : [phase]) {
+      await describePhase(each, recipe, options);
+    }
+    return;
+  }
+  refuseSeedTwice(options);
+  const variants =
+    seeds === undefined
+      ? [{ recipe: await recipeOfOptions(options), seed: undefined }]
+      : await Promise.all(
+          seeds.map(async (seed) => ({
+            recipe: await recipeOfOptions({ ...options, set: [...set, `seed=${seed}`] }),
+            seed,
+          })),
+        );
+  const { recipe } = variants[0]!;
+  if (folds !== undefined) await checkFolds(recipe, folds, 'train');
+  const root = experimentFolder(recipe, options.run);
+  for (const each of phase === undefined ? systemOf(recipe).phases(recipe) : [phase]) {
+    const runs = plannedRuns({ phase: each, variants, folds: foldsOf(options), root });
+    await trainAndShow(runs, options, ({ folder }) => printResult(folder.checkpoint));
+  }
+}
+
+/** @throws InputError where the seed is given by `--seeds` and by `--set` */
+export function refuseSeedTwice({ seeds, set = [] }: Pick<StageOptions, 'seeds' | 'set'>): void {
+  if (seeds !== undefined && set.some((override) => /^\s*seed\s*=/.test(override))) {
+    throw new InputError('--seeds gives each run its seed; leave out --set seed');
+  }
+}
+
+export function foldsOf({
+  fold,
+  folds,
+}: {
+  readonly fold?: number | undefined;
+  readonly folds?: number | undefined;
+}): (number | undefined)[] {
+  return folds === undefined ? [fold] : Array.from({ length: folds }, (_, index) => index + 1);
+}
+
+/**
+ * Trains runs and shows how they go.
+ * @throws InterruptedError after Ctrl-C, with how to go on
+ */
+export async function trainAndShow(
+  runs: Runs,
+  options: Pick<StageOptions, 'device' | 'threads' | 'jobs'>,
+  onTrained: (outcome: PhaseOutcome) => void = () => undefined,
+): Promise<void> {
+  const saveIntervalSec = saveInterval();
+  const versions = await recordedVersions();
+  const jobs = Math.min(options.jobs ?? 1, runs.length);
+  const threadsPerJob = options.threads ?? Math.max(1, Math.floor(defaultJobs() / jobs));
+  const isSideBySide = jobs > 1;
+  const trained: PhaseOutcome[] = [];
+  const nextScreen = isSideBySide ? progressBoard() : undefined;
+  const work = isSideBySide
+    ? 'finishing the steps in hand of every run and saving'
+    : 'finishing the steps in hand and saving';
+  try {
+    await withInterrupts(work, (stop) =>
+      withCompute(
+        options.device,
+        stop,
+        (compute) =>
+          trainRuns(runs, {
+            ...{ compute, versions, saveIntervalSec, stop, jobs, threadsPerJob },
+            listen: (name, run) => (nextScreen === undefined ? viewOf(name, run) : lineOf(name, nextScreen)),
+            onSideBySide: () =>
+              note(
+                `${runs.length} runs, ${jobs} at a time, ${threadsPerJob} ${threadsPerJob === 1 ? 'thread' : 'threads'} each`,
+              ),
+            onOutcome: (name, outcome) => {
+              if (isSideBySide) {
+                note(`${name}: ${endOf(outcome)}`);
+                trained.push(outcome);
+              } else {
+                tellEnd(name, outcome);
+                onTrained(outcome);
+              }
+            },
+            onFailure: (name, error) => {
+              if (error instanceof Error) error.message = `${name}: ${error.message}`;
+              reportError(error, process.argv.includes('--debug'));
+            },
+          }),
+        options.threads,
+      ),
+    );
+  } finally {
+    for (const outcome of trained) if (outcome.status !== 'interrupted') onTrained(outcome);
+  }
+}
+
+/** Seconds between two states saved inside an epoch, where EMOQ_SAVE_INTERVAL says otherwise than 10 minutes. */
+function saveInterval(): number | undefined {
+  const text = process.env.EMOQ_SAVE_INTERVAL;
+  if (!text) return undefined;
+  const seconds = Number(text);
+  if (seconds >= 0) return seconds;
+  throw new InputError(`EMOQ_SAVE_INTERVAL is ${quoted(text)}; it is a number of seconds, such as 60`);
+}
+
+/** A run alone on the screen. */
+function viewOf(name: string, { title, fold }: NamedRun): RunListener {
+  // Of several runs in one process each says which it is.
+  const told = (text: string): string =>
+    title === undefined && fold === undefined ? text : `${name}: ${text}`;
+  let view: TrainingView | undefined;
+  return {
+    onNote: (text) => note(told(text)),
+    onWarning: (text) => warn(told(text)),
+    onStart: (step, totalSteps) => {
+      view = startTrainingView(name, { step, totalSteps });
+    },
+    onValidation: (done, total) => view?.validating(done, total),
+    onReport: (report) => {
+      view?.update(report);
+      if (report.epochEnded) note(epochLine(name, report));
+    },
+    onEnd: () => view?.finish(),
+  };
+}
+
+/** A run among others, with a line of progress. */
+function lineOf(name: string, nextScreen: ReturnType<typeof progressBoard>): RunListener {
+  let progress: Progress | undefined;
+  let validation: string[] = [];
+  return {
+    onNote: (text) => note(`${name}: ${text}`),
+    onWarning: (text) => warn(`${name}: ${text}`),
+    onStart: (step, totalSteps) => {
+      progress = startProgress({ label: name, unit: 'steps' }, nextScreen());
+      progress.update(step, totalSteps);
+    },
+    onReport: (report) => {
+      if (report.validation !== undefined) validation = bestOf(report);
+      if (report.epochEnded) note(epochLine(name, report));
+      progress?.update(report.step, report.totalSteps, [...courseOf(report), ...validation].join(', '));
+    },
+    onEnd: () => progress?.finish(),
+  };
+}
+
+/** What an epoch came to: `stage 1, fold 2, epoch 3/10: loss 1.2345, validation WA 67.9 %, ...`. */
+export function epochLine(name: string, report: TrainingReport): string {
+  const figures = Object.entries(report.validation ?? {}).map(([metric, value]) => figureText(metric, value));
+  const validated = figures.length === 0 ? [] : [`validation ${figures.join(', ')}`];
+  const parts = [...lossOf(report), ...validated];
+  return `${name}, ${epochOf(report)}: ${parts.length === 0 ? 'done' : parts.join(', ')}`;
+}
+
+function epochOf({ epoch, epochs }: TrainingReport): string {
+  return `epoch ${epoch}/${epochs}`;
+}
+
+function lossOf({ figures }: TrainingReport): string[] {
+  return figures?.loss === undefined ? [] : [`loss ${figures.loss.toFixed(4)}`];
+}
+
+function courseOf({ epoch, epochs, figures }: TrainingReport): string[] {
+  return [
+    `epoch ${epoch}/${epochs}`,
+    ...(figures?.loss === undefined ? [] : [`loss ${figures.loss.toFixed(4)}`]),
+  ];
+}
+
+function bestOf({ best }: TrainingReport): string[] {
+  return !best || best.value === null
+    ? []
+    : [`best ${figureText(best.metric ?? '', best.value)} in epoch ${best.epoch}`];
+}
+
+/** @throws InterruptedError after Ctrl-C, with how to go on */
+function tellEnd(name: string, { status, folder, position, totalSteps }: PhaseOutcome): void {
+  if (status === 'interrupted') {
+    throw new InterruptedError(
+      `${name} stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}. Run the same command again to go on`,
+    );
+  }
+  if (status === 'finished' && position.step < totalSteps) {
+    const { epoch, best } = position;
+    note(`${name} ended early, after epoch ${epoch}: no better ${best?.metric} since epoch ${best?.epoch}`);
+  }
+  if (status === 'already')
+    note(`${name} is finished already; delete ${folder.dir} or use another --run to train anew`);
+}
+
+function endOf({ status, position, totalSteps, folder }: PhaseOutcome): string {
+  if (status === 'already')
+    return `finished already; delete ${folder.dir} or use another --run to train anew`;
+  if (status === 'interrupted')
+    return `stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}`;
+  return `finished after step ${position.step}`;
+}

@@ -1,0 +1,204 @@
+/** @file The backbones of an EmoQ recipe, as far as a stage reads them: opened, or described without their weights. */
+
+import { join } from 'node:path';
+import {
+  chooseHead,
+  languageModelGraph,
+  parseQwen2Config,
+  parseRobertaConfig,
+  type Qwen2Config,
+  readQwen2Config,
+  readRobertaConfig,
+} from '../../backbones/index.js';
+import { InputError } from '../../base/index.js';
+import {
+  type Checkpoint,
+  checkpointIdentity,
+  configIdentity,
+  findCheckpointFolder,
+  openCheckpoint,
+  requireWeight,
+  unreadWeights,
+  type WeightRef,
+  weightsUnder,
+} from '../../checkpoints/index.js';
+import { loadTokenizer, type TextTokenizer } from '../../data/text/index.js';
+import type { Graph } from '../../engine/onnx/index.js';
+import { type DType, dtypeInfo, elementCount } from '../../engine/tensor/index.js';
+import {
+  checkpointWeights,
+  declaredWeights,
+  FORMER_PREFIX,
+  formerGraph,
+  robertaKey,
+  type Weights,
+} from '../../nn/index.js';
+import { configOrPublished, describeEncoder, inspectEncoder } from '../speech-features.js';
+import type { InspectedBackbones } from '../system.js';
+import { formerConfig } from './former-settings.js';
+import type { BackboneConfigs, StageNeeds } from './needs.js';
+import type { EmoqRecipe } from './settings.js';
+
+/** Weights and tokenizer of a text model, of which a stage may read the one or the other. */
+export interface TextBackbone {
+  readonly checkpoint: Checkpoint | undefined;
+  readonly tokenizer: TextTokenizer | undefined;
+}
+
+/** The backbones of a stage. */
+export interface EmoqBackbones {
+  readonly configs: BackboneConfigs;
+  /** RoBERTa's part; its weights without key prefix. */
+  readonly former: TextBackbone;
+  readonly llm: TextBackbone;
+  /** What was decided about them where a config and its weights disagree, for the user. */
+  readonly notes: readonly string[];
+  /** What is to know of the encoder where weights are not opened. */
+  readonly warnings: readonly string[];
+  /** Frozen weights of a stage: in place in the checkpoints' files, or their shapes alone. */
+  readonly frozen: (graph: Graph) => Weights;
+}
+
+const NONE: TextBackbone = { checkpoint: undefined, tokenizer: undefined };
+
+/** Opens what a stage needs, and nothing else. @throws InputError naming the backbone that is missing or broken */
+export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Promise<EmoqBackbones> {
+  const { backbones } = recipe;
+  const audioWidth = needs.audio ? (await describeEncoder(recipe, { mayBeAbsent: false })).width : 0;
+  const former = await openFormer(backbones.former, needs);
+  const llm = needs.llm ? await openLanguageModel(backbones.llm) : undefined;
+  const lookup = (key: string, shape: readonly number[]): WeightRef => {
+    if (!key.startsWith(FORMER_PREFIX)) return requireWeight(llm!.checkpoint, key, shape);
+    return requireWeight(former.checkpoint!, key.slice(FORMER_PREFIX.length), shape);
+  };
+  return {
+    configs: { audioWidth, former: former.config, llm: llm?.config },
+    former,
+    llm: llm ?? NONE,
+    notes: llm?.note === undefined ? [] : [llm.note],
+    warnings: [],
+    frozen: (graph) => checkpointWeights(graph, lookup),
+  };
+}
+
+async function openFormer(
+  nameOrPath: string,
+  { former, formerWeights, text }: StageNeeds,
+): Promise<TextBackbone & { readonly config: BackboneConfigs['former'] }> {
+  if (!former) return { ...NONE, config: undefined };
+  const checkpoint = formerWeights
+    ? weightsUnder(await openCheckpoint(nameOrPath), ['roberta.', ''])
+    : undefined;
+  const config = checkpoint
+    ? parseRobertaConfig(checkpoint.config, join(checkpoint.dir, 'config.json'))
+    : await readRobertaConfig(nameOrPath);
+  const tokenizer = text ? await loadTokenizer(await findCheckpointFolder(nameOrPath)) : undefined;
+  return { checkpoint, tokenizer, config };
+}
+
+/** @throws InputError when it is missing, broken or of a family that emoq does not know */
+async function openLanguageModel(nameOrPath: string) {
+  const dir = await findCheckpointFolder(nameOrPath);
+  const checkpoint = await openCheckpoint(dir);
+  const tokenizer = await loadTokenizer(dir);
+  const head = await chooseHead(checkpoint, parseQwen2Config(checkpoint.config, join(dir, 'config.json')));
+  return { checkpoint, tokenizer, ...head };
+}
+
+/**
+ * What a stage needs without its weights: configs from the checkpoints where they are here, else as published, and the
+ * tokenizers where all of them are here.
+ * @throws InputError for a config that is broken or not known, and an exported encoder that is not here
+ */
+export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): Promise<EmoqBackbones> {
+  const { former, llm } = recipe.backbones;
+  const audio = needs.audio ? await describeEncoder(recipe, { mayBeAbsent: true }) : undefined;
+  const configs = {
+    audioWidth: audio?.width ?? 0,
+    former: needs.former ? await configOrPublished(former, readRobertaConfig, parseRobertaConfig) : undefined,
+    llm: needs.llm ? await configOrPublished(llm, readLanguageModelConfig, parseQwen2Config) : undefined,
+  };
+  const languageModelDtype = needs.llm ? await storedType(llm) : 'float32';
+  const load = async (name: string) => loadTokenizer(await findCheckpointFolder(name));
+  const tokenizers = await Promise.all([
+    needs.text ? load(former) : undefined,
+    needs.llm ? load(llm) : undefined,
+  ]).catch((error: unknown) => {
+    if (error instanceof InputError) return [undefined, undefined];
+    throw error;
+  });
+  const absent = (key: string, shape: readonly number[]): WeightRef => {
+    const dtype = key.startsWith(FORMER_PREFIX) ? 'float32' : languageModelDtype;
+    const byteLength = dtypeInfo[dtype].bytes * elementCount(shape);
+    return { key, shape, dtype, path: '/unweighted.safetensors', offset: 0, byteLength };
+  };
+  return {
+    configs,
+    former: { checkpoint: undefined, tokenizer: tokenizers[0] },
+    llm: { checkpoint: undefined, tokenizer: tokenizers[1] },
+    notes: [],
+    warnings: audio?.warning === undefined ? [] : [audio.warning],
+    frozen: (graph) => checkpointWeights(graph, absent),
+  };
+}
+
+/** The config of a language model, with the head that its weights have, where they are here too. */
+async function readLanguageModelConfig(name: string): Promise<Qwen2Config> {
+  const config = await readQwen2Config(name);
+  const checkpoint = await openCheckpoint(name).catch(() => undefined); // configs may be here before the weights are
+  return checkpoint === undefined ? config : (await chooseHead(checkpoint, config)).config;
+}
+
+/** The type that a language model's weights are stored in: of the checkpoint, or the published ones' bfloat16. */
+async function storedType(name: string): Promise<DType> {
+  const folder = await findCheckpointFolder(name).catch(() => undefined);
+  if (folder === undefined) return 'bfloat16';
+  const checkpoint = await openCheckpoint(folder).catch(() => undefined); // configs may be here before the weights are
+  const [first] = checkpoint?.weights.values() ?? [];
+  return first?.dtype ?? 'bfloat16';
+}
+
+/** Looks at the backbones that a stage computes with. @throws InputError when one cannot be read */
+export async function inspectBackbones(
+  recipe: EmoqRecipe,
+  needs: StageNeeds,
+  { configs, former, llm }: EmoqBackbones,
+): Promise<InspectedBackbones> {
+  const encoder = needs.audio ? await inspectEncoder(recipe) : undefined;
+  const identities = {
+    ...(encoder && { encoder: encoder.identity }),
+    // A Former's weights may all be those of the run itself; RoBERTa's config is then all that is read of it.
+    ...(configs.former && {
+      former: await (former.checkpoint === undefined
+        ? configIdentity(configs.former)
+        : checkpointIdentity(former.checkpoint, configs.former)),
+    }),
+    ...(llm.checkpoint && { llm: await checkpointIdentity(llm.checkpoint, configs.llm!) }),
+  };
+  const warnings = [
+    encoder?.warning,
+    former.checkpoint &&
+      unreadWeights(former.checkpoint, 'roberta', robertaKeys(recipe, configs, former.checkpoint)),
+    llm.checkpoint && unreadWeights(llm.checkpoint, 'qwen2', languageModelKeys(configs.llm!)),
+  ];
+  return { identities, warnings: warnings.filter((warning) => warning !== undefined) };
+}
+
+/** The weights that the Former starts from or keeps, by the keys that they are stored under. */
+function robertaKeys(
+  recipe: EmoqRecipe,
+  { audioWidth, former }: BackboneConfigs,
+  { weights }: Checkpoint,
+): Set<string> {
+  const { define } = formerGraph(formerConfig(recipe, { hiddenSize: audioWidth }, former!), 'both');
+  const stored = declaredWeights(define).flatMap(({ key }) => {
+    const source = robertaKey(key.slice(FORMER_PREFIX.length));
+    return source === undefined ? [] : (weights.get(source)?.key ?? []);
+  });
+  return new Set(stored);
+}
+
+function languageModelKeys(config: Qwen2Config): Set<string> {
+  const { define } = languageModelGraph(config, 'input_ids');
+  return new Set(declaredWeights(define).map(({ key }) => key));
+}

@@ -1,0 +1,123 @@
+/** @file Utterances as EmoQ reads them: token ids of the Former's text, the prompt's, and the answer's. */
+
+import { InputError } from '../../base/index.js';
+import {
+  answerIds,
+  buildPrompt,
+  genderWord,
+  resolveLabelWords,
+  type TextTokenizer,
+} from '../../data/text/index.js';
+import type { InputViews } from '../../nn/index.js';
+import type { Example, ModelUtterance, Prompt } from '../system.js';
+import type { EmoqRecipe } from './settings.js';
+
+/** What a prompt is made of. */
+export interface PromptSetting {
+  readonly tokenizer: TextTokenizer;
+  readonly template: Prompt;
+  readonly labels: readonly string[];
+  /** Token ids of each label word, in label order. */
+  readonly labelWordIds: readonly (readonly number[])[];
+}
+
+/** One utterance, tokenized. */
+export interface EmoqExample extends Example {
+  /** RoBERTa ids with <s> and </s>; none where the stage does not read them. */
+  readonly textIds: readonly number[];
+  /** Stage 2 only. */
+  readonly prompt?: ExamplePrompt;
+}
+
+export interface ExamplePrompt {
+  readonly ids: readonly number[];
+  /** Index of the soft prompt's slot, which a batch repeats where each frame has one; -1 without audio. */
+  readonly audioPosition: number;
+  /** The answer's token ids: label word, then the end of the turn. Empty where the truth is not known. */
+  readonly answer: readonly number[];
+  /** How many of them belong to the label word. */
+  readonly answerWordLength: number;
+}
+
+/** Words of each label in the recipe: the label itself unless `label_words` says otherwise. */
+export function labelWords(recipe: EmoqRecipe): string[] {
+  return recipe.labels.map((label) =>
+    Object.hasOwn(recipe.label_words, label) ? recipe.label_words[label]! : label,
+  );
+}
+
+/**
+ * The recipe's prompt with the words' token ids.
+ * @throws InputError naming the recipe's key when two words begin with one token
+ */
+export function promptSetting(recipe: EmoqRecipe, tokenizer: TextTokenizer, template: Prompt): PromptSetting {
+  const words = labelWords(recipe);
+  try {
+    return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`label_words: ${error.message} (--set label_words.LABEL=WORD changes one)`);
+  }
+}
+
+/** How transcripts are tokenized for the Former. */
+export interface TextSetting {
+  readonly tokenizer: TextTokenizer;
+  /** <s> and </s> included. */
+  readonly maxTokens: number;
+}
+
+/** Tokenizes an utterance: for the Former where it reads text, and for stage 2 where a prompt setting is given. */
+export function makeExample(
+  utterance: ModelUtterance,
+  labels: readonly string[],
+  views: InputViews,
+  text: TextSetting | undefined,
+  setting?: PromptSetting,
+): EmoqExample {
+  const label = labels.indexOf(utterance.label);
+  const whole = text?.tokenizer.encode(utterance.text) ?? [];
+  const textIds = text === undefined ? [] : cutToLimit(whole, text.maxTokens);
+  const left = whole.length - textIds.length;
+  const prompt = setting && makePrompt(utterance, label, views, setting);
+  return {
+    ...{ id: utterance.id, path: utterance.path, label, textIds },
+    ...(left > 0 && { cutTokens: left }),
+    ...(prompt && { prompt }),
+    lengths: {
+      inputs: { text: textIds.length, ...(prompt && { prompt: prompt.ids.length }) },
+      targets: prompt ? { answers: prompt.answer.length } : {},
+    },
+  };
+}
+
+/** At most `limit` tokens, keeping the closing one. */
+function cutToLimit(ids: readonly number[], limit: number): readonly number[] {
+  return ids.length <= limit ? ids : [...ids.slice(0, limit - 1), ids.at(-1)!];
+}
+
+function makePrompt(
+  utterance: ModelUtterance,
+  label: number,
+  views: InputViews,
+  setting: PromptSetting,
+): ExamplePrompt {
+  const { user_without_text: withoutText, speaker = 'name', ...template } = setting.template;
+  const { gender } = utterance;
+  const hasText = views === 'audio' || utterance.text.trim() !== '';
+  const user = hasText ? template.user : (withoutText ?? template.user);
+  const { ids, audioPosition } = buildPrompt(
+    setting.tokenizer,
+    { ...template, user },
+    {
+      labels: setting.labels,
+      audio: views !== 'text',
+      speaker: { name: utterance.speaker, gender: genderWord(gender), none: undefined }[speaker],
+      gender,
+      transcript: views === 'audio' ? undefined : utterance.text,
+    },
+  );
+  const word = setting.labelWordIds[label] ?? [];
+  const answer = word.length === 0 ? [] : answerIds(setting.tokenizer, word);
+  return { ids, audioPosition, answer, answerWordLength: word.length };
+}

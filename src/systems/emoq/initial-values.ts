@@ -1,0 +1,144 @@
+/** @file Where a stage's trainable parameters start. */
+
+import { initialLora } from '../../backbones/index.js';
+import { InputError } from '../../base/index.js';
+import { type Checkpoint, readWeight, requireWeight } from '../../checkpoints/index.js';
+import { decodeHalf, float32Of, seededRandom, type Tensor } from '../../engine/tensor/index.js';
+import type { ParameterShape } from '../../engine/training/index.js';
+import { type AudioStatistics, FORMER_PREFIX, initialFormer } from '../../nn/index.js';
+import type { Example, FeatureSource, Tensors } from '../system.js';
+import type { EmoqBackbones } from './emoq-backbones.js';
+import { hasFormer } from './former-settings.js';
+import type { EmoqRecipe } from './settings.js';
+import { HEAD_PREFIX, initialHead } from './stage1.js';
+import { initialProjector, PROJECTOR_PREFIX } from './stage2.js';
+
+/** Stage 1: the Former from RoBERTa, the head fresh. */
+export async function initialStage1(
+  parameters: readonly ParameterShape[],
+  backbones: EmoqBackbones,
+  seed: number,
+  audio: AudioStatistics | undefined,
+): Promise<Tensors> {
+  const shapes = below(parameters, FORMER_PREFIX);
+  const former = await initialFormer(shapes, backbones.former.checkpoint, seed, audio);
+  const head = initialHead(below(parameters, HEAD_PREFIX), seed);
+  return { ...prefixed(FORMER_PREFIX, former), ...prefixed(HEAD_PREFIX, head) };
+}
+
+/**
+ * Stage 2: the Former from stage 1's checkpoint (from RoBERTa where there is none), a projector at the scale of the
+ * word embeddings, and LoRA at zero.
+ * @param audio statistics of what the audio projection reads, or without a Former the projector
+ * @throws InputError when the stage-1 checkpoint does not fit the recipe
+ */
+export async function initialStage2(
+  parameters: readonly ParameterShape[],
+  recipe: EmoqRecipe,
+  backbones: EmoqBackbones,
+  stage1: Checkpoint | undefined,
+  audio: AudioStatistics | undefined,
+): Promise<Tensors> {
+  const { seed } = recipe;
+  const formerShapes = below(parameters, FORMER_PREFIX);
+  const former =
+    stage1 === undefined
+      ? prefixed(FORMER_PREFIX, await initialFormer(formerShapes, backbones.former.checkpoint, seed, audio))
+      : await readTrained(
+          parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX)),
+          stage1,
+        );
+  const embeddingRms = await wordEmbeddingRms(backbones.llm.checkpoint!, seed);
+  const frames = hasFormer(recipe) ? undefined : audio;
+  const projector = initialProjector(below(parameters, PROJECTOR_PREFIX), embeddingRms, seed, frames);
+  const lora = initialLora(backbones.configs.llm!, recipe.lora, seed);
+  return { ...former, ...prefixed(PROJECTOR_PREFIX, projector), ...Object.fromEntries(lora) };
+}
+
+async function readTrained(parameters: readonly ParameterShape[], trained: Checkpoint): Promise<Tensors> {
+  const tensors: Tensors = {};
+  for (const { key, shape } of parameters) {
+    tensors[key] = await readWeight(requireWeight(trained, key, shape));
+  }
+  return tensors;
+}
+
+/** So many of `count` places, drawn by the seed, in order; all where there are no more. */
+function drawn(count: number, most: number, seed: number, what: string): number[] {
+  const places = [...Array(count).keys()];
+  if (count <= most) return places;
+  return seededRandom(seed, what)
+    .shuffle(places)
+    .slice(0, most)
+    .sort((a, b) => a - b);
+}
+
+/** Word embeddings that their scale is measured on, read in runs of neighbours. */
+const [RMS_ROWS, RMS_RUN] = [4096, 64];
+
+/**
+ * Root mean square of a few thousand of the language model's word embeddings. Vocabularies go by frequency, so they are
+ * drawn from all of it.
+ */
+export async function wordEmbeddingRms(llm: Checkpoint, seed: number): Promise<number> {
+  const ref = llm.weights.get('model.embed_tokens.weight');
+  if (ref === undefined)
+    throw new InputError(`checkpoint ${llm.dir} has no weight "model.embed_tokens.weight"`);
+  const [rows, width] = ref.shape as [number, number];
+  const rowBytes = ref.byteLength / rows;
+  const runs =
+    rows <= RMS_ROWS ? [0] : drawn(Math.floor(rows / RMS_RUN), RMS_ROWS / RMS_RUN, seed, 'embedding scale');
+  const length = rows <= RMS_ROWS ? rows : RMS_RUN;
+  let [sum, count] = [0, 0];
+  for (const run of runs) {
+    const offset = ref.offset + run * length * rowBytes;
+    const part = { ...ref, shape: [length, width], offset, byteLength: length * rowBytes };
+    const values = float32Of(await readWeight(part));
+    sum = values.reduce((total, value) => total + value * value, sum);
+    count += values.length;
+  }
+  return Math.sqrt(sum / count);
+}
+
+/** Parameters below a prefix, without it. */
+function below(parameters: readonly ParameterShape[], prefix: string): ParameterShape[] {
+  return parameters
+    .filter(({ key }) => key.startsWith(prefix))
+    .map(({ key, shape }) => ({ key: key.slice(prefix.length), shape }));
+}
+
+function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): Tensors {
+  return Object.fromEntries([...tensors].map(([key, value]) => [prefix + key, value]));
+}
+
+/** Training utterances that the channel statistics are taken from: enough for two digits, little to read. */
+const STATISTICS_UTTERANCES = 256;
+
+/**
+ * Mean and deviation of each feature channel over training utterances that the seed draws, as the model reads them. The
+ * first ones of a manifest would be those of one session or speaker.
+ */
+export async function audioStatistics(
+  examples: readonly Example[],
+  features: FeatureSource,
+  width: number,
+  seed: number,
+): Promise<AudioStatistics> {
+  const sum = new Float64Array(width);
+  const squares = new Float64Array(width);
+  let frames = 0;
+  for (const index of drawn(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics')) {
+    const { words } = await features.read(examples[index]!);
+    const values = decodeHalf(words);
+    values.forEach((value, index) => {
+      sum[index % width]! += value;
+      squares[index % width]! += value * value;
+    });
+    frames += values.length / width;
+  }
+  const mean = Float32Array.from(sum, (total) => total / frames);
+  const deviation = Float32Array.from(squares, (total, channel) =>
+    Math.sqrt(Math.max(total / frames - mean[channel]! ** 2, 0)),
+  );
+  return { mean, deviation };
+}

@@ -1,0 +1,108 @@
+/**
+ * @file What a stage reads, told by its own graph: it is built at the smallest sizes there are, and asked for its inputs
+ * and weights. What it does not read need not be there.
+ */
+
+import type { Qwen2Config } from '../../backbones/index.js';
+import type { Graph } from '../../engine/onnx/index.js';
+import type { Weights } from '../../nn/index.js';
+import { FORMER_PREFIX, type RobertaConfig } from '../../nn/index.js';
+import { phaseParameters } from '../phase-graphs.js';
+import type { PhaseGraphs, StartingPoint } from '../system.js';
+import { formerConfig } from './former-settings.js';
+import type { EmoqRecipe } from './settings.js';
+import { stage1Graphs } from './stage1.js';
+import { stage2Graphs } from './stage2.js';
+
+/** What a stage reads, backbone by backbone. */
+export interface StageNeeds {
+  /** Features of the clips, so the audio files and an encoder. */
+  readonly audio: boolean;
+  /** Tokens of the Former's text, so RoBERTa's tokenizer. */
+  readonly text: boolean;
+  /** A Former, so RoBERTa's config. */
+  readonly former: boolean;
+  /** Weights of RoBERTa itself: those that stay frozen, and those that training starts from. */
+  readonly formerWeights: boolean;
+  /** Prompts, so the language model and its tokenizer. */
+  readonly llm: boolean;
+}
+
+/** The sizes are of no model: they only have to go together. */
+const OUTLINE_ROBERTA: RobertaConfig = {
+  vocabSize: 2,
+  hiddenSize: 1,
+  numHiddenLayers: 1,
+  numAttentionHeads: 1,
+  intermediateSize: 1,
+  maxPositionEmbeddings: 4,
+  typeVocabSize: 1,
+  padTokenId: 0,
+  layerNormEps: 1e-5,
+  hiddenDropoutProb: 0,
+  attentionProbsDropoutProb: 0,
+};
+const OUTLINE_QWEN2: Qwen2Config = {
+  vocabSize: 2,
+  hiddenSize: 2,
+  numHiddenLayers: 1,
+  numAttentionHeads: 1,
+  numKeyValueHeads: 1,
+  headDim: 2,
+  intermediateSize: 1,
+  rmsNormEps: 1e-5,
+  ropeTheta: 1e4,
+  tieWordEmbeddings: true,
+  maxPositionEmbeddings: 4,
+};
+
+/**
+ * What a stage of a recipe reads.
+ * @param start whether its parameters start from the backbones
+ */
+export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): StageNeeds {
+  const former = { ...recipe.former, queries: 1, pooling_heads: 1, head_hidden: 1 };
+  const labelTokenIds = recipe.labels.map(() => 0);
+  const configs = { audioWidth: 1, former: OUTLINE_ROBERTA, llm: OUTLINE_QWEN2 };
+  const graphs = stageGraphs({ ...recipe, former }, phase, configs, labelTokenIds, undefined, () => {
+    throw new Error('an outline has no weights');
+  });
+  const inputs = new Set(graphs.inputs.map(({ name }) => name));
+  const { trainable, frozen } = phaseParameters(graphs);
+  const isFormers = ({ key }: { readonly key: string }): boolean => key.startsWith(FORMER_PREFIX);
+  const hasFormer = [...trainable, ...frozen].some(isFormers);
+  return {
+    audio: inputs.has('audio_features'),
+    text: inputs.has('input_ids'),
+    former: hasFormer,
+    formerWeights: frozen.some(isFormers) || (hasFormer && start === 'backbones'),
+    llm: inputs.has('prompt_ids'),
+  };
+}
+
+/** What a stage's models are built from: of each backbone that the stage reads. */
+export interface BackboneConfigs {
+  /** Width of the encoder's features; 0 where none are read. */
+  readonly audioWidth: number;
+  readonly former: RobertaConfig | undefined;
+  readonly llm: Qwen2Config | undefined;
+}
+
+/**
+ * The graphs of a stage.
+ * @param labelTokenIds first token of each label word; stage 2 alone
+ * @param trainingCounts utterances of each label in the training set, for the focal loss; alike where absent
+ */
+export function stageGraphs(
+  recipe: EmoqRecipe,
+  phase: string,
+  { audioWidth, former: roberta, llm }: BackboneConfigs,
+  labelTokenIds: readonly number[],
+  trainingCounts: readonly number[] | undefined,
+  frozen: (graph: Graph) => Weights,
+): PhaseGraphs {
+  const former = roberta && formerConfig(recipe, { hiddenSize: audioWidth }, roberta);
+  return phase === 'stage1'
+    ? stage1Graphs(recipe, former!, trainingCounts ?? recipe.labels.map(() => 1), frozen)
+    : stage2Graphs(recipe, former ?? { audioWidth }, llm!, labelTokenIds, frozen);
+}

@@ -1,0 +1,132 @@
+/** @file Stage 1 (paper section 2.4): the EmoQ-Former with an auxiliary head, trained by the MAL loss. */
+
+import { type Graph, gelu, softmax, type Value } from '../../engine/onnx/index.js';
+import { normalArray, seededRandom, type Tensor, tensor } from '../../engine/tensor/index.js';
+import type { ParameterShape } from '../../engine/training/index.js';
+import {
+  type AffectiveLossOptions,
+  affectiveLoss,
+  type BatchValues,
+  classWeights,
+  type Dropout,
+  dense,
+  emoqFormer,
+  FORMER_PREFIX,
+  type FormerConfig,
+  formerInputs,
+  formerViews,
+  freshParameter,
+  type InputViews,
+  noDropout,
+  under,
+  type Weights,
+} from '../../nn/index.js';
+import type { PhaseGraphs } from '../system.js';
+import { trainsFormerKey } from './former-settings.js';
+import type { EmoqRecipe } from './settings.js';
+
+export interface Stage1Config {
+  readonly former: FormerConfig;
+  readonly inputs: InputViews;
+  readonly headHidden: number;
+  readonly classes: number;
+}
+
+/** Key prefix of the auxiliary head in checkpoints. */
+export const HEAD_PREFIX = 'head.';
+
+/** Embedding e'_q [N, d_h] and class logits [N, C]. */
+export function stage1Forward(
+  weights: Weights,
+  config: Stage1Config,
+  batch: BatchValues,
+  dropout: Dropout,
+): { embedding: Value; logits: Value } {
+  const { former, inputs, headHidden: hidden, classes } = config;
+  const embedding = emoqFormer(under(weights, FORMER_PREFIX), former, formerViews(batch, inputs), dropout);
+  const head = { hidden, classes, dropout: former.dropout };
+  return { embedding, logits: auxiliaryHead(under(weights, HEAD_PREFIX), head, embedding, dropout) };
+}
+
+/** The stage-1 objective on a batch that also has `labels` int64 [N]. */
+export function stage1Loss(
+  weights: Weights,
+  config: Stage1Config,
+  losses: AffectiveLossOptions,
+  batch: BatchValues,
+  dropout: Dropout,
+): { loss: Value; contrastive: Value; focal: Value } {
+  const { embedding, logits } = stage1Forward(weights, config, batch, dropout);
+  return affectiveLoss(embedding, logits, batch.labels!, losses);
+}
+
+/** Class logits z [N, C] of embeddings e'_q [N, d]. */
+export function auxiliaryHead(
+  weights: Weights,
+  { hidden, classes, dropout: rate }: { hidden: number; classes: number; dropout: number },
+  embeddings: Value,
+  dropout: Dropout,
+): Value {
+  const inner = dropout(gelu(dense(weights, 'dense', embeddings, hidden)), rate, 'head');
+  return dense(weights, 'out_proj', inner, classes);
+}
+
+/**
+ * Initial values. e'_q has unit length, not unit variance, so the first layer starts at deviation 1 and its outputs
+ * at unit variance.
+ */
+export function initialHead(
+  parameters: readonly ParameterShape[],
+  seed: number,
+): Map<string, Tensor<'float32'>> {
+  return new Map(
+    parameters.map(({ key, shape }) => [
+      key,
+      key === 'dense.weight'
+        ? tensor('float32', shape, normalArray(seededRandom(seed, 'head'), shape[0]! * shape[1]!, 1))
+        : freshParameter(`head.${key}`, shape, seed),
+    ]),
+  );
+}
+
+/**
+ * Stage 1 of a recipe as a phase: Former and auxiliary head under the MAL loss.
+ * @param trainingCounts utterances per label in the training set, from which alpha is computed
+ */
+export function stage1Graphs(
+  recipe: EmoqRecipe,
+  former: FormerConfig,
+  trainingCounts: readonly number[],
+  frozen: (graph: Graph) => Weights,
+): PhaseGraphs {
+  const config: Stage1Config = {
+    former,
+    inputs: recipe.inputs,
+    headHidden: recipe.former.head_hidden,
+    classes: recipe.labels.length,
+  };
+  const { scl_temperature, focal_gamma, scl_weight, focal_weight } = recipe.stage1;
+  const { focal_alpha, focal_alpha_beta } = recipe.stage1;
+  const losses = {
+    temperature: scl_temperature,
+    gamma: focal_gamma,
+    alpha: classWeights(trainingCounts, focal_alpha === 'effective' ? focal_alpha_beta : undefined),
+    contrastiveWeight: scl_weight,
+    focalWeight: focal_weight,
+  };
+  return {
+    name: 'stage1',
+    inputs: formerInputs(former.audioWidth, config.inputs),
+    targets: [{ name: 'labels', dtype: 'int64', shape: ['batch'] }],
+    isTrainable: (key) => trainsFormerKey(recipe, key),
+    frozen,
+    loss: (weights, batch, dropout) => {
+      const { loss, contrastive, focal } = stage1Loss(weights, config, losses, batch, dropout);
+      return { loss, reported: { contrastive_loss: contrastive, focal_loss: focal } };
+    },
+    forward: (weights, batch) => {
+      const { embedding, logits } = stage1Forward(weights, config, batch, noDropout);
+      return { probabilities: softmax(logits), embedding };
+    },
+  };
+}

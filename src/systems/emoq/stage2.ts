@@ -1,0 +1,244 @@
+/**
+ * @file Stage 2 (paper section 2.3): the Former's embedding, projected, takes the place of `<AUDIO>` in the prompt, and
+ * the language model with LoRA names the emotion. Without a Former (table 4) the projected audio frames themselves do.
+ */
+
+import type { Qwen2Config } from '../../backbones/index.js';
+import { embedTokens, labelLogits, lmHead, qwen2Decoder, spliceSoftPrompt } from '../../backbones/index.js';
+import {
+  add,
+  arange,
+  cast,
+  type Graph,
+  gather,
+  gelu,
+  mul,
+  multiplyDims,
+  reduceSum,
+  reshape,
+  sizeOf,
+  sub,
+  type Value,
+  withScope,
+} from '../../engine/onnx/index.js';
+import { normalArray, seededRandom, type Tensor, tensor } from '../../engine/tensor/index.js';
+import type { GraphInput, ParameterShape } from '../../engine/training/index.js';
+import type { LoraConfig } from '../../nn/index.js';
+import {
+  type AudioStatistics,
+  answerLoss,
+  type BatchValues,
+  type Dropout,
+  dense,
+  emoqFormer,
+  emotionSoftmax,
+  FORMER_PREFIX,
+  type FormerConfig,
+  formerInputs,
+  formerViews,
+  type InputViews,
+  noDropout,
+  standardizeAudio,
+  under,
+  type Weights,
+} from '../../nn/index.js';
+import type { PhaseGraphs } from '../system.js';
+import { hasFormer, trainsFormerKey } from './former-settings.js';
+import type { EmoqRecipe } from './settings.js';
+
+/** How the views come together: in the EmoQ-Former, or without one in the language model itself (paper, table 4). */
+export type Fusion = 'former' | 'none';
+
+export interface Stage2Config {
+  /** Without a Former, the width of the audio is all that counts of it. */
+  readonly former: FormerConfig | Pick<FormerConfig, 'audioWidth'>;
+  readonly inputs: InputViews;
+  readonly fusion: Fusion;
+  readonly llm: Qwen2Config;
+  readonly lora: LoraConfig;
+  /** Hidden width of the projector; 0 for a single linear layer. */
+  readonly projectorHidden: number;
+  /** First token of each label word, in label order. */
+  readonly labelTokenIds: readonly number[];
+}
+
+export const PROJECTOR_PREFIX = 'projector.';
+
+/**
+ * What stage 2 reads of a batch. Prompts are padded on the right; `audio_position` is -1 where there is no slot. Without
+ * a Former `prompt_ids` has a slot for each frame from there on.
+ */
+export function stage2Inputs(config: Stage2Config): GraphInput[] {
+  const views = hasFormer(config) ? config.inputs : 'audio';
+  return [
+    ...(config.inputs === 'text' ? [] : formerInputs(config.former.audioWidth, views)),
+    { name: 'prompt_ids', dtype: 'int64', shape: ['batch', 'prompt'] },
+    { name: 'prompt_mask', dtype: 'int64', shape: ['batch', 'prompt'] },
+    ...(config.inputs === 'text'
+      ? []
+      : [{ name: 'audio_position', dtype: 'int64', shape: ['batch'] } as const]),
+  ];
+}
+
+/**
+ * The answers of a training batch, flat over utterances and answer tokens: the rows of the hidden states that predict
+ * them, the tokens, and their weights (0 for padding).
+ */
+export const answerInputs: readonly GraphInput[] = [
+  { name: 'answer_positions', dtype: 'int64', shape: ['answers'] },
+  { name: 'answer_tokens', dtype: 'int64', shape: ['answers'] },
+  { name: 'answer_weights', dtype: 'float32', shape: ['answers'] },
+];
+
+/** e_h = projector(e'_q): [N, d_h] -> [N, d_l]; of frames E_a without a Former: [N, L_a, d_a] -> [N, L_a, d_l]. */
+function project(weights: Weights, config: Stage2Config, x: Value): Value {
+  const width = config.llm.hiddenSize;
+  const own = under(weights, PROJECTOR_PREFIX);
+  return withScope(x.graph, 'projector', () =>
+    config.projectorHidden === 0
+      ? dense(own, 'linear', x, width)
+      : dense(own, 'out', gelu(dense(own, 'hidden', x, config.projectorHidden)), width),
+  );
+}
+
+/** Last hidden states of the language model [N, L, d_l], with e'_q [N, d_h] where there is a Former. */
+function stage2Hidden(
+  weights: Weights,
+  config: Stage2Config,
+  batch: BatchValues,
+  dropout: Dropout,
+): { hidden: Value; embedding: Value | undefined } {
+  const { llm, inputs } = config;
+  const ids = batch.prompt_ids!;
+  const { graph } = ids;
+  const words = embedTokens(weights, llm, ids);
+  let embedding: Value | undefined;
+  let embeddings = words;
+  if (hasFormer(config)) {
+    const former = config.former as FormerConfig;
+    embedding = withScope(graph, 'former', () =>
+      emoqFormer(under(weights, FORMER_PREFIX), former, formerViews(batch, inputs), dropout),
+    );
+    const softPrompt = project(weights, config, embedding);
+    embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition: batch.audio_position! });
+  } else if (inputs !== 'text') {
+    const { values, mask } = formerViews(batch, 'audio').audio!;
+    const softPrompt = project(weights, config, values);
+    const audioPosition = batch.audio_position!;
+    embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition, slotMask: mask });
+  }
+  const lora = { config: config.lora, weights };
+  const hidden = withScope(graph, 'llm', () =>
+    qwen2Decoder(weights, llm, { embeddings, attentionMask: batch.prompt_mask! }, { lora, dropout }),
+  );
+  return { hidden, embedding };
+}
+
+/** The stage-2 objective (eq. 7) on a batch whose prompts are followed by their answers, with `answerInputs`. */
+export function stage2Loss(
+  weights: Weights,
+  config: Stage2Config,
+  batch: BatchValues,
+  dropout: Dropout,
+): Value {
+  const { hidden } = stage2Hidden(weights, config, batch, dropout);
+  const answers = {
+    hidden,
+    answerPositions: batch.answer_positions!,
+    answerTokens: batch.answer_tokens!,
+    answerWeights: batch.answer_weights!,
+  };
+  return withScope(hidden.graph, 'answer', () =>
+    answerLoss(answers, (rows) => lmHead(weights, config.llm, rows)),
+  );
+}
+
+/**
+ * Probabilities of the C emotions [N, C] (eqs. 8 and 9) at the last token of each prompt, with e'_q [N, d_h] where
+ * there is a Former.
+ */
+export function stage2Forward(
+  weights: Weights,
+  config: Stage2Config,
+  batch: BatchValues,
+  dropout: Dropout,
+): { probabilities: Value; embedding: Value | undefined } {
+  const { hidden, embedding } = stage2Hidden(weights, config, batch, dropout);
+  const probabilities = withScope(hidden.graph, 'answer', () => {
+    const last = lastRows(hidden, batch.prompt_mask!);
+    return emotionSoftmax(labelLogits(weights, config.llm, last, config.labelTokenIds));
+  });
+  return { probabilities, embedding };
+}
+
+/** Hidden state of each prompt's last real token, prompts padded on the right: [N, L, d] -> [N, d]. */
+function lastRows(hidden: Value, mask: Value): Value {
+  const [batch, length, width] = hidden.shape as [string, string, number];
+  const starts = mul(arange(sizeOf(mask, 0), batch), sizeOf(mask, 1)); // [N]
+  const rows = add(starts, sub(reduceSum(mask, [1]), 1));
+  return gather(reshape(hidden, [multiplyDims(batch, length), width]), cast(rows, 'int64'), 0);
+}
+
+/**
+ * Initial projector parameters. e'_q has unit length, so weights of deviation s give a soft prompt of RMS s: it starts at
+ * the scale of the word embeddings and the first steps need not repair that. Frames do the same once standardised, their
+ * length then being the root of their width.
+ * @param embeddingRms root mean square of the language model's word embeddings
+ * @param audio statistics of the frames that are projected, where there is no Former
+ */
+export function initialProjector(
+  parameters: readonly ParameterShape[],
+  embeddingRms: number,
+  seed: number,
+  audio?: AudioStatistics,
+): Map<string, Tensor<'float32'>> {
+  const inputLength = audio === undefined ? 1 : Math.sqrt(audio.mean.length);
+  const values = new Map(
+    parameters.map(({ key, shape }): [string, Tensor<'float32'>] => {
+      if (key.endsWith('.bias')) return [key, tensor('float32', shape)];
+      const [out, width] = shape as [number, number];
+      const random = seededRandom(seed, 'projector', key);
+      // A hidden layer takes its input to unit variance; the layer behind it keeps E[gelu(x)^2] = 0.43 in mind.
+      const deviation =
+        key === 'linear.weight'
+          ? embeddingRms / inputLength
+          : key === 'hidden.weight'
+            ? 1 / inputLength
+            : embeddingRms / Math.sqrt(0.425 * width);
+      return [key, tensor('float32', shape, normalArray(random, out * width, deviation))];
+    }),
+  );
+  if (audio !== undefined) standardizeAudio(values, values.has('linear.weight') ? 'linear' : 'hidden', audio);
+  return values;
+}
+
+/**
+ * Stage 2 of a recipe as a phase: Former (where it has one), projector and LoRA under token-weighted cross-entropy.
+ * @param labelTokenIds first token of each label word
+ */
+export function stage2Graphs(
+  recipe: EmoqRecipe,
+  former: Stage2Config['former'],
+  llm: Qwen2Config,
+  labelTokenIds: readonly number[],
+  frozen: (graph: Graph) => Weights,
+): PhaseGraphs {
+  const config: Stage2Config = {
+    former,
+    inputs: recipe.inputs,
+    fusion: recipe.fusion,
+    llm,
+    lora: recipe.lora,
+    projectorHidden: recipe.projector.hidden,
+    labelTokenIds,
+  };
+  return {
+    name: 'stage2',
+    inputs: stage2Inputs(config),
+    targets: answerInputs,
+    isTrainable: (key) => !/^(model|lm_head)\./.test(key) && trainsFormerKey(recipe, key),
+    frozen,
+    loss: (weights, batch, dropout) => ({ loss: stage2Loss(weights, config, batch, dropout), reported: {} }),
+    forward: (weights, batch) => stage2Forward(weights, config, batch, noDropout),
+  };
+}

@@ -1,0 +1,190 @@
+/** @file EmoQ as a system: its two stages, what they read, and what opens them. */
+
+import { InputError } from '../../base/index.js';
+import { labelCounts } from '../../data/corpora/index.js';
+import type { RobertaConfig } from '../../nn/index.js';
+import { phaseParameters } from '../phase-graphs.js';
+import { microBatchSize } from '../settings.js';
+import type { Phase, PhaseContext, PhaseNeeds, StartingPoint, System, TextLimit } from '../system.js';
+import { collate, pooledFeatures } from './collation.js';
+import { describeBackbones, type EmoqBackbones, inspectBackbones, openBackbones } from './emoq-backbones.js';
+import { estimatedLengths, middlingLengths } from './estimates.js';
+import { type EmoqExample, makeExample, promptSetting } from './examples.js';
+import { hasFormer, hasStage1, startsFromStage1 } from './former-settings.js';
+import { audioStatistics, initialStage1, initialStage2 } from './initial-values.js';
+import { stageGraphs, stageNeeds } from './needs.js';
+import { emoqProblems } from './recipe-rules.js';
+import { isSamePrompt, namesGender, promptProblem, recipePrompt } from './run-prompt.js';
+import { type EmoqRecipe, emoqSchema } from './settings.js';
+import { reviewStage2 } from './stage2-review.js';
+
+const STAGE1 = 'stage1';
+const STAGE2 = 'stage2';
+const TITLES: Readonly<Record<string, string>> = { [STAGE1]: 'stage 1', [STAGE2]: 'stage 2' };
+
+/** EmoQ (the paper): a Q-Former over speech features and text, and a language model that reads its embedding. */
+export const emoq: System<EmoqRecipe> = {
+  kind: 'emoq',
+  title: 'EmoQ-Former and a language model with LoRA',
+  schema: emoqSchema,
+  phaseTitles: TITLES,
+  promptedPhases: [STAGE2],
+  problems: emoqProblems,
+  phases: (recipe) => (startsFromStage1(recipe) ? [STAGE1, STAGE2] : [STAGE2]),
+  missingPhase: (recipe, phase) =>
+    phase === STAGE1 && !hasStage1(recipe)
+      ? {
+          what: 'has no Former to train in stage 1 (fusion is none)',
+          instead: 'run stage2 alone',
+          why: 'has no stage 1, because without a Former (fusion is none) there is none to train',
+        }
+      : undefined,
+  settings: (recipe, phase) => (phase === STAGE1 ? recipe.stage1 : recipe.stage2),
+  settingsWarning: accumulationWarning,
+  startsFrom: (recipe, phase) =>
+    phase === STAGE2 && startsFromStage1(recipe)
+      ? {
+          phase: STAGE1,
+          unreadByEarlier: [
+            ...['name', 'label_words', 'backbones.llm', 'projector', 'lora', 'prompt', 'stage2'],
+          ],
+          readByEarlierAlone: ['stage1'],
+          otherwise: '--set stage2.from_stage1=false',
+        }
+      : undefined,
+  views: ({ inputs }) => ({ audio: inputs !== 'text', text: inputs !== 'audio' }),
+  missingEmbedding: (recipe, phase) =>
+    phase === STAGE2 && !hasFormer(recipe)
+      ? "the model has no EmoQ-Former, whose e'_q it would show"
+      : undefined,
+  needs: phaseNeeds,
+  review: async (recipe, phase, corpus) => (phase === STAGE2 ? reviewStage2(recipe, corpus) : undefined),
+  open: openStage,
+};
+
+function phaseNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): PhaseNeeds {
+  const needs = stageNeeds(recipe, phase, start);
+  const former = { key: 'former', title: 'Former', weights: needs.formerWeights, tokenizer: needs.text };
+  const llm = { key: 'llm', title: 'LLM', weights: true, tokenizer: true };
+  return {
+    audio: needs.audio,
+    text: needs.text || (needs.llm && recipe.inputs !== 'audio'),
+    backbones: [...(needs.former ? [former] : []), ...(needs.llm ? [llm] : [])],
+  };
+}
+
+/**
+ * What gradient accumulation changes in a stage beside memory and time, in one line; undefined where it changes nothing.
+ * @throws InputError where it would leave the contrastive loss nothing to compare
+ */
+function accumulationWarning({ stage1 }: EmoqRecipe, phase: string): string | undefined {
+  const { accumulate, batch_size, scl_weight } = stage1;
+  const size = microBatchSize(stage1);
+  if (phase === STAGE2 || scl_weight === 0 || size === batch_size) return undefined;
+  if (size === 1)
+    throw new InputError(
+      `stage1.accumulate ${accumulate} leaves one utterance in a micro-batch of batch_size ${batch_size}, and the contrastive loss compares utterances; choose a smaller one, or scl_weight 0`,
+    );
+  return `stage1.accumulate ${accumulate}: the contrastive loss compares the ${size} utterances of a micro-batch, not the ${batch_size} of the batch`;
+}
+
+/** Opens a stage, or describes it without its weights. */
+async function openStage(
+  recipe: EmoqRecipe,
+  name: string,
+  { weights, start, corpus, prompt: recorded }: PhaseContext,
+): Promise<Phase<EmoqExample>> {
+  const reads = stageNeeds(recipe, name, start);
+  const backbones =
+    weights === 'present' ? await openBackbones(recipe, reads) : await describeBackbones(recipe, reads);
+  const { configs, former, llm } = backbones;
+  const own = recipePrompt(recipe, corpus);
+  const setting = llm.tokenizer && promptSetting(recipe, llm.tokenizer, recorded ?? own);
+  const labelTokenIds = setting?.labelWordIds.map(([first]) => first!) ?? [...recipe.labels.keys()];
+  const trainingCounts = corpus && labelCounts(corpus.train, recipe.labels);
+  const graphs = stageGraphs(recipe, name, configs, labelTokenIds, trainingCounts, backbones.frozen);
+  const parameters = phaseParameters(graphs);
+  const textLimit = limitOf(recipe, backbones);
+  const text = former.tokenizer && textLimit && { tokenizer: former.tokenizer, maxTokens: textLimit.tokens };
+  const slotPerFrame = name === STAGE2 && !hasFormer(recipe);
+  const { slots } = recipe.projector;
+  const isReadable = (!reads.text || text !== undefined) && (!reads.llm || setting !== undefined);
+  const needs = phaseNeeds(recipe, name, start);
+  return {
+    ...graphs,
+    title: TITLES[name]!,
+    needs,
+    parameters,
+    prompt: setting?.template,
+    hasOwnPrompt: setting === undefined || isSamePrompt(setting.template, own),
+    readsGender: setting !== undefined && namesGender(setting.template),
+    textLimit,
+    vocabulary: (configs.former?.vocabSize ?? 0) + (configs.llm?.vocabSize ?? 0),
+    checkpoints: [former.checkpoint, llm.checkpoint].filter((checkpoint) => checkpoint !== undefined),
+    notes: backbones.notes,
+    warnings: backbones.warnings,
+    inspectBackbones: () => inspectBackbones(recipe, reads, backbones),
+    ...(isReadable && {
+      encode: (utterance) => {
+        const example = makeExample(utterance, recipe.labels, recipe.inputs, text, setting);
+        const problem = example.prompt && promptProblem(recipe, configs.llm!, example.prompt);
+        return problem === undefined ? { kind: 'example', example } : { kind: 'problem', problem };
+      },
+    }),
+    estimate: (utterance) =>
+      utterance === undefined
+        ? middlingLengths(recipe, reads)
+        : estimatedLengths(recipe, reads, utterance.text),
+    features: (features) => (slotPerFrame ? pooledFeatures(features, configs.audioWidth, slots) : features),
+    sizesOf: ({ inputs, targets }, frames) => {
+      const slotted = slotPerFrame ? Math.min(frames, slots) : frames;
+      const isPrompted = inputs.prompt !== undefined;
+      // Frames have a slot each in the prompt, in place of the one that it was tokenized with.
+      const added = slotPerFrame && reads.audio ? slotted - 1 : 0;
+      return {
+        frames: isPrompted ? slotted : frames,
+        text: inputs.text ?? 0,
+        prompt: isPrompted ? inputs.prompt! + (targets.answers ?? 0) + added : 0,
+        answers: targets.answers ?? 0,
+      };
+    },
+    summedSizes: ['answers'],
+    collate: (examples, features, withTargets) =>
+      collate(examples, {
+        wanted: new Set(
+          [...graphs.inputs, ...(withTargets ? graphs.targets : [])].map((input) => input.name),
+        ),
+        audioWidth: configs.audioWidth,
+        textPadId: configs.former?.padTokenId ?? 0,
+        promptPadId: llm.tokenizer?.padId ?? 0,
+        emotionTokenWeight: recipe.stage2.emotion_token_weight,
+        slotPerFrame,
+        features,
+      }),
+    initial: async ({ examples, features, seed, from }) => {
+      const audio =
+        reads.audio && from === undefined
+          ? await audioStatistics(examples, features, configs.audioWidth, seed)
+          : undefined;
+      if (name === STAGE1) return initialStage1(parameters.trainable, backbones, seed, audio);
+      return initialStage2(parameters.trainable, recipe, backbones, from, audio);
+    },
+  };
+}
+
+/** How much of a transcript the Former is given; undefined where none reads text. */
+function limitOf(recipe: EmoqRecipe, { configs, former }: EmoqBackbones): TextLimit | undefined {
+  if (configs.former === undefined || former.tokenizer === undefined) return undefined;
+  const positions = longestText(configs.former);
+  const isByPositions = positions < recipe.max_text_tokens;
+  return {
+    tokens: isByPositions ? positions : recipe.max_text_tokens,
+    reader: 'the Former',
+    cause: isByPositions ? `the positions of ${recipe.backbones.former}` : 'max_text_tokens',
+  };
+}
+
+/** Tokens of the longest text that a RoBERTa reads: its position table also holds the rows up to the padding id. */
+function longestText({ maxPositionEmbeddings, padTokenId }: RobertaConfig): number {
+  return maxPositionEmbeddings - padTokenId - 1;
+}

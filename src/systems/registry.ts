@@ -1,0 +1,60 @@
+/** @file The systems that emoq knows. A new one has a folder of its own and a row here. */
+
+import { InputError } from '../base/index.js';
+import { emoq } from './emoq/system.js';
+import type { Recipe } from './settings.js';
+import type { System } from './system.js';
+
+/** A recipe was parsed by the schema of its own system, which is what its functions may rely on. */
+const systems: readonly System[] = [emoq as unknown as System];
+
+/** Names of the systems, as recipes have them. */
+export const systemKinds: readonly string[] = systems.map(({ kind }) => kind);
+
+/** The system of a name; undefined where there is none. */
+export function systemNamed(kind: unknown): System | undefined {
+  return systems.find((system) => system.kind === kind);
+}
+
+/** The system of a recipe. */
+export function systemOf({ system: kind }: Pick<Recipe, 'system'>): System {
+  const system = systemNamed(kind);
+  if (system === undefined) throw new Error(`a recipe of system ${kind} was not checked`);
+  return system;
+}
+
+/** Every phase of every system, in the order of training, with how messages call it. */
+export const phaseTitles: Readonly<Record<string, string>> = Object.assign(
+  {},
+  ...systems.map((system) => system.phaseTitles),
+);
+
+/** The phases of each system, in the order of training. */
+export const phasesOfSystems: readonly (readonly string[])[] = systems.map(({ phaseTitles: titles }) =>
+  Object.keys(titles),
+);
+
+/** How messages call a phase: "stage 1". */
+export function titleOf(phase: string): string {
+  return phaseTitles[phase] ?? phase;
+}
+
+/** Whether a phase of a system is trained with a prompt, which its run records. */
+export function hasPrompt(system: string, phase: string): boolean {
+  return systemNamed(system)?.promptedPhases.includes(phase) ?? false;
+}
+
+/** @throws InputError where a recipe does not have a phase */
+export function requirePhase(recipe: Recipe, phase: string): void {
+  const system = systemOf(recipe);
+  const missing = system.missingPhase(recipe, phase);
+  const problem = Object.hasOwn(system.phaseTitles, phase)
+    ? missing && `${missing.what}; ${missing.instead}`
+    : `is of system ${system.kind}, which has no ${phase}; it has ${Object.keys(system.phaseTitles).join(' and ')}`;
+  if (problem !== undefined) throw new InputError(`recipe ${recipe.name} ${problem}`);
+}
+
+/** Where the training of a phase starts. */
+export function trainingStart(recipe: Recipe, phase: string): 'backbones' | 'checkpoint' {
+  return systemOf(recipe).startsFrom(recipe, phase) === undefined ? 'backbones' : 'checkpoint';
+}

@@ -1,0 +1,231 @@
+/**
+ * @file What the recipes of all systems have in common: how a key is declared, the groups of keys that a system composes
+ * its schema from, and the settings of a training phase.
+ */
+
+import { z } from 'zod';
+
+/** Where a key's value comes from: the paper, our own choice, or it only wires things together. */
+export type Origin = 'paper' | 'not in the paper' | 'plumbing';
+
+declare module 'zod' {
+  interface GlobalMeta {
+    origin?: Origin;
+  }
+}
+
+/** A key whose default, or whose values in the shipped recipes, are the paper's. */
+export const paper = <T extends z.ZodType>(description: string, schema: T): T =>
+  schema.meta({ origin: 'paper', description });
+/** A key that the paper does not give. */
+export const ours = <T extends z.ZodType>(description: string, schema: T): T =>
+  schema.meta({ origin: 'not in the paper', description });
+/** A key that changes no result. */
+export const plumbing = <T extends z.ZodType>(description: string, schema: T): T =>
+  schema.meta({ origin: 'plumbing', description });
+
+export const atLeast = (minimum: number) => z.number().min(minimum);
+export const whole = (minimum: number) => z.int().min(minimum);
+export const fraction = () => z.number().min(0).max(1);
+export const below1 = () => z.number().min(0).lt(1);
+export const text = () => z.string().min(1);
+const seed = () => whole(0).max(4294967295);
+const percentOrNull = () => z.number().min(0).max(100).nullable();
+
+/** What differs between the phases in the defaults of their training. */
+export interface PhaseDefaults {
+  readonly epochs: number;
+  readonly batchSize?: number;
+  readonly learningRate?: number;
+  readonly warmupFraction?: number;
+  readonly weightDecay?: number;
+  readonly gradClip?: number;
+}
+
+/** Keys of every phase that is trained by gradient steps. */
+export const optimizerKeys = ({
+  epochs,
+  batchSize = 8,
+  learningRate = 1e-5,
+  warmupFraction = 0.1,
+  weightDecay = 0.01,
+  gradClip = 1,
+}: PhaseDefaults) => ({
+  epochs: ours('passes over the training utterances', whole(1).default(epochs)),
+  batch_size: paper('utterances in an optimizer step', whole(1).default(batchSize)),
+  accumulate: ours(
+    'micro-batches that a batch is cut into, gradients summed: less memory; the contrastive loss compares within each',
+    whole(1).default(1),
+  ),
+  learning_rate: paper('peak learning rate of AdamW', z.number().gt(0).max(1).default(learningRate)),
+  warmup_fraction: ours(
+    'share of all steps over which the rate rises from 0',
+    fraction().default(warmupFraction),
+  ),
+  weight_decay: ours('decoupled weight decay', fraction().default(weightDecay)),
+  grad_clip: ours('largest global gradient norm; 0 clips nothing', atLeast(0).default(gradClip)),
+  adam_beta1: ours('decay of the first moment', below1().default(0.9)),
+  adam_beta2: ours('decay of the second moment', below1().default(0.999)),
+  adam_eps: ours('added to the root of the second moment', z.number().gt(0).max(1).default(1e-8)),
+  activation_checkpointing: ours(
+    "compute the inner values of the models' layers twice instead of keeping them: less memory, more time",
+    z.boolean().default(false),
+  ),
+  batches: ours(
+    'who shares a batch: shuffled; balanced, pairs of one class, all classes equally often; or length, of like length',
+    z.enum(['shuffled', 'balanced', 'length']).default('shuffled'),
+  ),
+});
+
+/** Keys that decide which epoch is kept and when a phase ends. */
+export const selectionKeys = () => ({
+  select: ours(
+    'which epoch is kept: the best on the validation set by this metric, smoothed over epochs, or the last',
+    z.enum(['last', 'wa', 'ua', 'wf1', 'loss', 'smoothed']).default('wf1'),
+  ),
+  select_figure: ours(
+    'figure that select: smoothed averages over an epoch and the ones before and after it',
+    z.enum(['wa', 'ua', 'wf1', 'loss']).default('wf1'),
+  ),
+  patience: ours(
+    'epochs in a row without a better one by select that end the stage; 0 trains all epochs',
+    whole(0).default(0),
+  ),
+});
+
+const phaseSchema = z.object({ ...optimizerKeys({ epochs: 1 }), ...selectionKeys() });
+
+/** What the trainer reads of a phase's section of a recipe. */
+export type PhaseSettings = z.output<typeof phaseSchema>;
+
+/** The most utterances that go through the models at once: the batch, or a micro-batch of it. */
+export function microBatchSize({
+  batch_size,
+  accumulate,
+}: Pick<PhaseSettings, 'batch_size' | 'accumulate'>): number {
+  return Math.ceil(batch_size / accumulate);
+}
+
+/** The system of a recipe that names none. */
+export const DEFAULT_SYSTEM = 'emoq';
+
+/** What a run is called, and which utterances and classes it is about. */
+export const corpusKeys = {
+  name: plumbing('names the run folder; default the file name', z.string().regex(/^[A-Za-z0-9][\w.-]*$/)),
+  system: plumbing('what is trained', z.string().default(DEFAULT_SYSTEM)),
+  manifest: plumbing(
+    'prepared corpus, relative to the working directory; default data/<name>/manifest.csv',
+    text(),
+  ),
+  labels: paper(
+    'the classes, in the order of every output; default the labels of the manifest',
+    z.array(text()).min(2),
+  ),
+  label_map: paper(
+    'corpus label -> label, before other labels are dropped',
+    z.record(text(), text()).default({}),
+  ),
+  id_pattern: ours(
+    'regular expression: only utterances whose id matches; null takes all',
+    z
+      .string()
+      .min(1)
+      .refine(isRegularExpression, { error: 'is not a regular expression' })
+      .nullable()
+      .default(null),
+  ),
+  strip_tags: ours(
+    'take [LAUGHTER] and all else in square brackets out of transcripts',
+    z.boolean().default(false),
+  ),
+};
+
+/** How the corpus is divided. */
+export const divisionKeys = {
+  folds: paper('none, or session: fold N holds out session N', z.enum(['none', 'session']).default('none')),
+  validation: ours(
+    "the corpus's dev split, none, one of the training speakers, or a share of each training label",
+    z.enum(['split', 'none', 'speaker', 'share']).default('split'),
+  ),
+  validation_share: ours('size of the validation set for share', z.number().gt(0).lt(1).default(0.1)),
+};
+
+/** Which speech encoder the features come from. */
+export const encoderKeys = {
+  encoder: paper(
+    'HuBERT, a Hugging Face name or a folder; null where encoder_onnx stands alone',
+    text().nullable().default('facebook/hubert-large-ll60k'),
+  ),
+  encoder_onnx: plumbing(
+    'an exported speech encoder (.onnx) to run in place of encoder; null runs that',
+    text().nullable().default(null),
+  ),
+};
+
+export const checkpointKeys = {
+  keep_checkpoints: plumbing(
+    "the last epochs' checkpoints kept in checkpoints/, beside the selected one; 0 keeps none",
+    whole(0).default(1),
+  ),
+};
+
+export const audioKeys = {
+  max_audio_sec: ours('longer clips are cut to this', z.number().gt(0).max(3600).default(30)),
+};
+
+export const seedKeys = {
+  seed: ours('of initial weights, order, dropout and validation choice', seed().default(1)),
+  split_seed: ours(
+    'of the validation choice alone, in place of seed; null is seed',
+    seed().nullable().default(null),
+  ),
+};
+
+const figures = {
+  wa: paper('weighted accuracy, percent', percentOrNull()),
+  ua: paper('unweighted accuracy, percent', percentOrNull()),
+  wf1: paper('weighted F1, percent', percentOrNull()),
+};
+
+/** What a publication printed for the recipe; the last key of every recipe. */
+export const paperKeys = {
+  paper: z
+    .strictObject({
+      table: paper('number of the table in the paper', whole(1)),
+      ...figures,
+      best_earlier: z
+        .strictObject({ ...figures })
+        .nullable()
+        .default(null),
+    })
+    .nullable()
+    .default(null),
+};
+
+const commonSchema = z.object({
+  ...corpusKeys,
+  ...divisionKeys,
+  backbones: z.object(encoderKeys),
+  ...checkpointKeys,
+  ...audioKeys,
+  ...seedKeys,
+  ...paperKeys,
+});
+
+/** The keys that every recipe has, each with its value. */
+export type Recipe = z.output<typeof commonSchema>;
+
+/** A mistake in a recipe: which key, and what is wrong with it. */
+export interface RecipeProblem {
+  readonly path: readonly PropertyKey[];
+  readonly what: string;
+}
+
+/** Whether the `u` flag's syntax takes it. */
+function isRegularExpression(pattern: string): boolean {
+  try {
+    return Boolean(new RegExp(pattern, 'u'));
+  } catch {
+    return false;
+  }
+}

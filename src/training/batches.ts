@@ -1,0 +1,168 @@
+/**
+ * @file Which utterances share a batch. Every order is a function of (seed, epoch) alone, so that a resumed run goes on
+ * with the batches that the uninterrupted one would have had.
+ */
+
+import { seededRandom } from '../engine/tensor/index.js';
+
+/** The batches of an epoch (from 0), each the indices of its training examples. */
+export type EpochBatches = (epoch: number) => readonly (readonly number[])[];
+
+/** Each of `count` examples once in an epoch, in an order of its own; the last batch has what is left. */
+export function shuffledBatches(count: number, batchSize: number, seed: number): EpochBatches {
+  return (epoch) => cut(epochOrder(count, seed, epoch), batchSize);
+}
+
+/** Batches that are sorted together: 32 of them still leave a large epoch many different neighbourhoods. */
+const BUCKET_BATCHES = 32;
+
+/**
+ * Each example once in an epoch, in batches of like length: the epoch's shuffle is cut into buckets of 32 batches, a
+ * bucket is sorted by length (equal ones stay in shuffled order) and cut into batches, and the batches of the whole
+ * epoch are shuffled. Who meets whom differs from epoch to epoch, and long batches come at any time.
+ * @param lengths a length for each example, in any unit
+ */
+export function lengthBatches(lengths: readonly number[], batchSize: number, seed: number): EpochBatches {
+  return (epoch) => {
+    const buckets = cut(epochOrder(lengths.length, seed, epoch), batchSize * BUCKET_BATCHES);
+    const batches = buckets.flatMap((bucket) =>
+      cut(
+        bucket.toSorted((a, b) => lengths[a]! - lengths[b]!),
+        batchSize,
+      ),
+    );
+    return seededRandom(seed, 'batch order', epoch).shuffle(batches);
+  };
+}
+
+/**
+ * Class-balanced batches, drawn in pairs of one class: every example has a positive for the contrastive loss. The
+ * classes take turns, each once a round in a shuffled order, so all are drawn equally often; the pairs of a class come
+ * round before one comes again, over the epochs. An epoch has as many steps as a plain one and full batches throughout;
+ * in it examples of rare classes come repeatedly, those of frequent ones partly. In a batch of odd size the first class
+ * has a third example. The only example of a class is its own partner.
+ * @param labels class index of each example
+ * @param batchSize at least 2
+ */
+export function balancedBatches(labels: readonly number[], batchSize: number, seed: number): EpochBatches {
+  const classes = [...new Set(labels)].sort((a, b) => a - b);
+  const members = classes.map((label) => [...labels.keys()].filter((index) => labels[index] === label));
+  const pairsPerBatch = Math.floor(batchSize / 2);
+  const batchesPerEpoch = Math.ceil(labels.length / batchSize);
+  return (epoch) => {
+    const shuffles = new Map<string, number[]>();
+    const shuffled = (items: readonly number[], what: string, which: string): readonly number[] => {
+      const name = `${what} ${which}`;
+      let order = shuffles.get(name);
+      if (order === undefined) {
+        order = seededRandom(seed, 'balanced', name).shuffle([...items]);
+        shuffles.set(name, order);
+      }
+      return order;
+    };
+    /** A pair of one class, or three of it; `draw` counts over the whole run. */
+    const drawn = (draw: number, count: number): number[] => {
+      const round = Math.floor(draw / classes.length);
+      const turns = shuffled([...classes.keys()], 'turns', String(round));
+      const place = turns[draw % classes.length]!;
+      const size = members[place]!.length;
+      const pairs = Math.ceil(size / 2); // the last pair of an odd class takes its first example once more
+      const deck = shuffled(members[place]!, 'deck', `${place} ${Math.floor(round / pairs)}`);
+      const start = 2 * (round % pairs);
+      return Array.from({ length: count }, (_, next) => deck[(start + next) % size]!);
+    };
+    return Array.from({ length: batchesPerEpoch }, (_, batch) => {
+      const first = (epoch * batchesPerEpoch + batch) * pairsPerBatch;
+      return Array.from({ length: pairsPerBatch }, (_, pair) =>
+        drawn(first + pair, pair === 0 ? 2 + (batchSize % 2) : 2),
+      ).flat();
+    });
+  };
+}
+
+/** Cuts a step's batch into the micro-batches whose gradients are summed. Order and members stay as they are. */
+export type BatchSplit = (batch: readonly number[]) => readonly (readonly number[])[];
+
+/** Micro-batches of at most `size`, as few as that takes, whose sizes differ by one at the most. */
+export function evenSplit(size: number): BatchSplit {
+  return (batch) => {
+    const parts = Math.ceil(batch.length / size);
+    const start = (part: number): number => Math.ceil((part * batch.length) / parts);
+    return Array.from({ length: parts }, (_, part) => batch.slice(start(part), start(part + 1)));
+  };
+}
+
+/**
+ * Micro-batches of at most `size` that leave the pairs of class-balanced batches together, and the three examples of the
+ * first class in a batch of odd size, where they fit.
+ */
+export function pairedSplit(size: number): BatchSplit {
+  return (batch) => {
+    const first = 2 + (batch.length % 2);
+    const groups = [batch.slice(0, first), ...cut(batch.slice(first), 2)];
+    const parts: number[][] = [];
+    for (const group of groups) {
+      const last = parts.at(-1);
+      if (last !== undefined && last.length + group.length <= size) last.push(...group);
+      else parts.push(...cut(group, size));
+    }
+    return parts;
+  };
+}
+
+function epochOrder(count: number, seed: number, epoch: number): number[] {
+  return seededRandom(seed, 'order', epoch).shuffle([...Array(count).keys()]);
+}
+
+function cut<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, part) =>
+    items.slice(part * size, (part + 1) * size),
+  );
+}
+
+/** How many steps a run has. */
+export interface StepCounts {
+  readonly stepsPerEpoch: number;
+  readonly totalSteps: number;
+  readonly warmupSteps: number;
+}
+
+/** The steps of a run. */
+export interface StepPlan extends StepCounts {
+  /** Indices of the training examples in a step (0-based over the whole run). */
+  batchOf(step: number): readonly number[];
+}
+
+/** Counts the steps of `epochs` passes over `count` examples. */
+export function countSteps(
+  count: number,
+  { epochs, batchSize, warmupFraction }: { epochs: number; batchSize: number; warmupFraction: number },
+): StepCounts {
+  const stepsPerEpoch = Math.ceil(count / batchSize);
+  const totalSteps = stepsPerEpoch * epochs;
+  return { stepsPerEpoch, totalSteps, warmupSteps: Math.round(totalSteps * warmupFraction) };
+}
+
+/** Plans `epochs` passes over `count` examples, in plain shuffled batches unless others are given. */
+export function planSteps(
+  count: number,
+  {
+    epochs,
+    batchSize,
+    warmupFraction,
+    seed,
+    batches = shuffledBatches(count, batchSize, seed),
+  }: { epochs: number; batchSize: number; warmupFraction: number; seed: number; batches?: EpochBatches },
+): StepPlan {
+  const counts = countSteps(count, { epochs, batchSize, warmupFraction });
+  const { stepsPerEpoch } = counts;
+  let current: { epoch: number; batches: ReturnType<EpochBatches> } | undefined;
+  return {
+    ...counts,
+    batchOf(step) {
+      const epoch = Math.floor(step / stepsPerEpoch);
+      if (current?.epoch !== epoch) current = { epoch, batches: batches(epoch) };
+      return current.batches[step % stepsPerEpoch]!;
+    },
+  };
+}

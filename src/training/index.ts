@@ -1,0 +1,26 @@
+/** @file Training: the phases of a recipe on its corpus, from start, or from where they stopped, to a checkpoint. */
+
+export { checkFolds, countFolds, loadCorpus, TRAINING_PARTS } from './corpus.js';
+export { type PhaseRun, requireSameBackbones } from './earlier-phase.js';
+export {
+  countCutTexts,
+  cutNotes,
+  cutTo,
+  encodeAll,
+  isCutText,
+  openExperiment,
+  phaseFeatures,
+} from './experiment.js';
+export type { ComputeOptions } from './features.js';
+export {
+  type FailedInference,
+  type Inference,
+  type InferenceOptions,
+  inferAll,
+  requireInferences,
+} from './inference.js';
+export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
+export { phasesFrom, reviewPlan } from './review.js';
+export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
+export { type PhaseOutcome, type TrainPhaseOptions, trainPhase } from './train-phase.js';
+export type { TrainingReport } from './trainer.js';

@@ -1,0 +1,140 @@
+/** @file Examples through an evaluation graph: grouped by length, answers in the order asked. */
+
+import { ComputationError } from '../base/index.js';
+import type { HostedSession } from '../engine/runtime/index.js';
+import { argmax, classificationMetrics, type Outcome } from '../evaluation/index.js';
+import type { Example, FeatureSource, Phase } from '../systems/index.js';
+import { sumOf } from './phase-batches.js';
+import type { ValidationFigures } from './trainer.js';
+
+/** What the model says of one example. */
+export interface Inference {
+  /** [C], in label order. */
+  readonly probabilities: Float32Array;
+  /** e'_q [d_h]; absent where there is no Former. */
+  readonly embedding: Float32Array | undefined;
+}
+
+/** An example that the model says nothing usable of. */
+export interface FailedInference {
+  /** What is wrong with what the model gave, in words. */
+  readonly fault: string;
+}
+
+export interface InferenceOptions {
+  readonly session: HostedSession;
+  /** Session whose state holds the parameters, where they are inputs of the graph. */
+  readonly parametersOf?: HostedSession;
+  readonly phase: Phase;
+  /** Of the examples, as the phase reads them. */
+  readonly features: FeatureSource;
+  readonly batchSize: number;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly stop?: AbortSignal | undefined;
+}
+
+/**
+ * Runs all examples. Batches hold examples of like length, which changes the work and not the results. What is not a
+ * distribution over the labels, or comes with an embedding that is not of numbers, is a fault of its example.
+ * @throws the reason of `stop` between two batches
+ */
+export async function inferAll(
+  examples: readonly Example[],
+  options: InferenceOptions,
+): Promise<(Inference | FailedInference)[]> {
+  const { session, phase, features, batchSize } = options;
+  const lengthOf = ({ id, lengths }: Example): number => features.frames(id) + sumOf(lengths.inputs);
+  const order = [...examples.keys()].sort((a, b) => lengthOf(examples[a]!) - lengthOf(examples[b]!));
+  const results: (Inference | FailedInference)[] = new Array(examples.length);
+  for (let start = 0; start < order.length; start += batchSize) {
+    options.stop?.throwIfAborted();
+    const indices = order.slice(start, start + batchSize);
+    const batch = await phase.collate(
+      indices.map((index) => examples[index]!),
+      features,
+      false,
+    );
+    const outputs = await session.run(batch.tensors, options.parametersOf);
+    indices.forEach((index, row) => {
+      const inference: Inference = {
+        probabilities: rowOf(outputs.probabilities!.data as Float32Array, row, indices.length),
+        embedding: outputs.embedding && rowOf(outputs.embedding.data as Float32Array, row, indices.length),
+      };
+      const fault = faultOf(inference);
+      results[index] = fault === undefined ? inference : { fault };
+    });
+    options.onProgress?.(Math.min(start + batchSize, order.length), order.length);
+  }
+  return results;
+}
+
+/** How far the probabilities of one example may be from a sum of 1: a float32 softmax misses it by about 1e-6. */
+const SUM_TOLERANCE = 1e-3;
+
+/** What is wrong with an inference, in words; undefined where nothing is. */
+function faultOf({ probabilities, embedding }: Inference): string | undefined {
+  if (!probabilities.every(Number.isFinite)) return 'the model gave probabilities that are not numbers';
+  if (probabilities.some((probability) => probability < 0)) return 'the model gave negative probabilities';
+  const sum = probabilities.reduce((total, probability) => total + probability, 0);
+  if (Math.abs(sum - 1) > SUM_TOLERANCE) {
+    return `the model gave probabilities that add up to ${Number(sum.toPrecision(4))}, not to 1`;
+  }
+  if (embedding?.every(Number.isFinite) === false)
+    return 'the model gave an embedding that is not of numbers';
+  return undefined;
+}
+
+/** Utterances that an error names. */
+const NAMED = 5;
+
+/**
+ * The inferences, where none failed.
+ * @param conclusion what it means that some did, in words
+ * @throws ComputationError naming the first utterances that failed
+ */
+export function requireInferences(
+  examples: readonly Pick<Example, 'id'>[],
+  inferences: readonly (Inference | FailedInference)[],
+  conclusion: string,
+): Inference[] {
+  const whole = inferences.filter((inference): inference is Inference => !('fault' in inference));
+  if (whole.length === inferences.length) return whole;
+  const failed = [...inferences.keys()].filter((index) => 'fault' in inferences[index]!);
+  const { fault } = inferences[failed[0]!] as FailedInference;
+  const named = failed.slice(0, NAMED).map((index) => examples[index]!.id);
+  const rest = failed.length > NAMED ? ` and ${failed.length - NAMED} more` : '';
+  throw new ComputationError(
+    `${fault} for ${failed.length} of ${inferences.length} utterances (${named.join(', ')}${rest}): ${conclusion}`,
+  );
+}
+
+/** References and answers of labelled examples. */
+export function outcomesOf(
+  examples: readonly Example[],
+  inferences: readonly Inference[],
+  labels: readonly string[],
+): Outcome[] {
+  return examples.map(({ label }, index) => ({
+    reference: labels[label]!,
+    label: labels[argmax(inferences[index]!.probabilities)],
+  }));
+}
+
+/** WA, UA, weighted F1 and negative mean log-likelihood of labelled examples. */
+export function validationFigures(
+  examples: readonly Example[],
+  inferences: readonly Inference[],
+  labels: readonly string[],
+): ValidationFigures {
+  const { wa, ua, wf1 } = classificationMetrics(outcomesOf(examples, inferences, labels), labels);
+  const logLikelihood = examples.reduce(
+    (sum, { label }, index) => sum + Math.log(Math.max(inferences[index]!.probabilities[label]!, 1e-30)),
+    0,
+  );
+  return { wa, ua, wf1, nll: -logLikelihood / examples.length };
+}
+
+function rowOf(data: Float32Array, row: number, rows: number): Float32Array {
+  const width = data.length / rows;
+  return data.slice(row * width, (row + 1) * width);
+}

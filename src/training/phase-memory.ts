@@ -1,0 +1,188 @@
+/** @file A phase sized without its weights: parameters, memory and steps, from configs alone. */
+
+import { availableParallelism } from 'node:os';
+import { errorMessage, InputError } from '../base/index.js';
+import type { Graph } from '../engine/onnx/index.js';
+import {
+  estimateMemory,
+  type MemoryEstimate,
+  matrixFlops,
+  stepNodes,
+  type TrainingGraph,
+} from '../engine/training/index.js';
+import type { Recipe } from '../systems/index.js';
+import {
+  type Phase,
+  type PhaseSettings,
+  phaseEvaluationGraph,
+  requirePhase,
+  systemOf,
+  trainingStart,
+} from '../systems/index.js';
+import { countSteps } from './batches.js';
+import { loadCorpus, TRAINING_PARTS } from './corpus.js';
+import { buildTraining } from './phase-batches.js';
+import { countOf } from './run-metadata.js';
+import {
+  corpusSteps,
+  largestSteps,
+  middlingStep,
+  type StepSize,
+  type UtteranceLengths,
+} from './step-sizes.js';
+import { MAX_STEPS_PER_RUN, TARGET_RUN_SEC } from './trainer.js';
+
+/** A phase, sized. */
+export interface PhaseSize {
+  readonly trainable: number;
+  readonly frozen: number;
+  readonly memory: MemoryEstimate;
+  /** Nodes of one training step. */
+  readonly nodes: number;
+  readonly buildSec: number;
+  /** Absent where the corpus is not prepared; `corpusProblem` says why. */
+  readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
+  readonly corpusProblem?: string;
+  /** The step that the memory is for. */
+  readonly step: StepSize;
+  /** Epochs whose largest step that is; absent for one of middling clips, where the corpus is not prepared. */
+  readonly epochs?: number;
+  /** What in the corpus is likely not meant, what gradient accumulation changes in the results, and what is to know of the encoder. */
+  readonly warnings: readonly string[];
+}
+
+/** Epochs whose batches are looked at: the longest clip is in each, beside others. */
+const SIZED_EPOCHS = 5;
+
+/** Builds the full training graph of a phase and sizes it. @throws InputError for a config that cannot be built */
+export async function sizePhase(recipe: Recipe, name: string, fold: number | undefined): Promise<PhaseSize> {
+  const system = systemOf(recipe);
+  requirePhase(recipe, name);
+  const settings = system.settings(recipe, name);
+  const start = trainingStart(recipe, name);
+  const heard = system.needs(recipe, name, start).audio ? TRAINING_PARTS : [];
+  const corpus = await loadCorpus(recipe, fold, heard).catch((error: unknown) => {
+    if (error instanceof InputError) return errorMessage(error);
+    throw error;
+  });
+  const known = typeof corpus === 'string' ? undefined : corpus;
+  const ownWarning = system.settingsWarning(recipe, name);
+  const passes = {
+    epochs: settings.epochs,
+    batchSize: settings.batch_size,
+    warmupFraction: settings.warmup_fraction,
+  };
+  const plan = countSteps(known?.train.length ?? settings.batch_size, passes);
+  const startedAt = performance.now();
+  const phase = await system.open(recipe, name, { weights: 'shapes-only', start, corpus: known });
+  const training = buildTraining(phase, settings, plan);
+  const buildSec = (performance.now() - startedAt) / 1000;
+  const isValidated = known === undefined ? recipe.validation !== 'none' : known.dev.length > 0;
+  const sized: SizedGraphs = {
+    training,
+    evaluation: isValidated ? phaseEvaluationGraph(phase, phase.parameters) : undefined,
+    vocabulary: phase.vocabulary,
+    stepsPerEpoch: plan.stepsPerEpoch,
+  };
+  const epochs = Math.min(settings.epochs, SIZED_EPOCHS);
+  const hasSteps = known !== undefined && known.train.length > 0;
+  const steps = hasSteps
+    ? corpusSteps(recipe, settings, phase, known, epochs)
+    : [middlingStep(recipe, settings, phase)];
+  return {
+    trainable: countOf(phase.parameters.trainable),
+    frozen: countOf(phase.parameters.frozen),
+    ...largestEstimate(sized, steps),
+    nodes: stepNodes(training),
+    buildSec,
+    warnings: [
+      ...(known?.warnings ?? []),
+      ...(ownWarning === undefined ? [] : [ownWarning]),
+      ...phase.warnings,
+    ],
+    ...(known
+      ? {
+          ...(hasSteps && { epochs }),
+          steps: { perEpoch: plan.stepsPerEpoch, total: plan.totalSteps, utterances: known.train.length },
+        }
+      : { corpusProblem: corpus as string }),
+  };
+}
+
+/** What a training process holds. */
+export interface SizedGraphs {
+  readonly training: TrainingGraph;
+  /** Absent where nothing is validated. */
+  readonly evaluation: Graph | undefined;
+  /** Entries of the tokenizers together. */
+  readonly vocabulary: number;
+  readonly stepsPerEpoch: number;
+}
+
+/** Multiply-adds count two; measured on server cores with AVX2, for whole steps. */
+const FLOPS_PER_CORE = 60e9;
+/** Roughly what a node takes beside its matrix products: what small models are slow with. */
+const NODE_SEC = 8e-6;
+
+/** The estimate for the trainer's runs of the graph, which take as many steps as are within the time of a run. */
+function trainingMemory(
+  { training, evaluation, vocabulary, stepsPerEpoch }: SizedGraphs,
+  step: StepSize,
+): MemoryEstimate {
+  const { microBatches } = step;
+  const batch = { ...step.batch };
+  const stepSec =
+    matrixFlops(training, batch, microBatches) / (FLOPS_PER_CORE * availableParallelism()) +
+    NODE_SEC * stepNodes(training) * microBatches;
+  const inTime = Math.floor(TARGET_RUN_SEC / stepSec);
+  const stepsPerRun = Math.max(1, Math.min(inTime, MAX_STEPS_PER_RUN, stepsPerEpoch));
+  return estimateMemory(training, batch, { stepsPerRun, microBatches, evaluation, vocabulary });
+}
+
+function largestEstimate(
+  graphs: SizedGraphs,
+  steps: readonly StepSize[],
+): { readonly step: StepSize; readonly memory: MemoryEstimate } {
+  const sized = steps.map((step) => ({ step, memory: trainingMemory(graphs, step) }));
+  return sized.reduce((most, one) => (one.memory.totalBytes > most.memory.totalBytes ? one : most));
+}
+
+/** The steps that a process has made. */
+export interface StepsMade {
+  /** The training utterances of each, by index. */
+  readonly batches: readonly (readonly number[])[];
+  /** Of every training utterance. */
+  readonly lengths: readonly UtteranceLengths[];
+}
+
+/** One line: the peak of this process so far, all threads, beside the estimate for the largest step that it made. */
+export function peakMemory(
+  graphs: SizedGraphs,
+  phase: Phase,
+  settings: PhaseSettings,
+  { batches, lengths }: StepsMade,
+): string {
+  const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20).toLocaleString('en')} MiB`;
+  const peak = `peak memory of this process: ${mib(process.resourceUsage().maxRSS * 1024)}`;
+  if (batches.length === 0) return peak;
+  const { step, memory } = largestEstimate(
+    graphs,
+    largestSteps(phase, settings, batches, (index) => lengths[index]!),
+  );
+  return `${peak} (estimated: ${mib(memory.totalBytes)} for its largest step: ${stepText(step)})`;
+}
+
+/** How a line names the size of an axis; others are named by their symbol. */
+const AXES: Readonly<Record<string, (size: number) => string>> = {
+  frames: (size) => `${size} frames`,
+  text: (size) => `${size} text tokens`,
+  prompt: (size) => `prompt ${size}`,
+};
+
+/** "batch 8, 250 frames, 32 text tokens, prompt 128"; what a phase does not read is left out. */
+export function stepText({ batch: sizes, microBatches }: StepSize): string {
+  const { batch, ...axes } = sizes;
+  const rows = microBatches === 1 ? `batch ${batch}` : `${microBatches} micro-batches of ${batch}`;
+  const others = Object.entries(axes).filter(([axis, size]) => size > 0 && Object.hasOwn(AXES, axis));
+  return [rows, ...others.map(([axis, size]) => AXES[axis]!(size))].join(', ');
+}

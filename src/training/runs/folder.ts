@@ -1,0 +1,83 @@
+/** @file The folder of a run: paths of its files, and the recipe that it keeps. */
+
+import { join } from 'node:path';
+import { errorMessage, InputError, readTextFile } from '../../base/index.js';
+import { loadRecipe, parseDumped } from '../../recipe/index.js';
+import type { Recipe } from '../../systems/index.js';
+
+/** Paths inside a run folder. */
+export interface RunFolder {
+  readonly dir: string;
+  readonly recipe: string;
+  readonly metadata: string;
+  readonly checkpoint: string;
+  readonly state: string;
+  readonly metrics: string;
+  readonly metricsTable: string;
+  /** TensorBoard's event file. */
+  readonly events: string;
+  /** When the run was made, and how fast. */
+  readonly timings: string;
+  /** Folder of the last epochs' checkpoints. */
+  readonly checkpoints: string;
+  readonly predictions: string;
+  readonly results: string;
+  readonly trainingModel: string;
+  readonly evaluationModel: string;
+}
+
+export function runFolder(dir: string): RunFolder {
+  return {
+    dir,
+    recipe: join(dir, 'recipe.yaml'),
+    metadata: join(dir, 'run.json'),
+    checkpoint: join(dir, 'checkpoint.safetensors'),
+    state: join(dir, 'training_state.safetensors'),
+    metrics: join(dir, 'metrics.jsonl'),
+    metricsTable: join(dir, 'metrics.csv'),
+    events: join(dir, 'tensorboard', 'events.out.tfevents.0.emoq'),
+    timings: join(dir, 'timings.jsonl'),
+    checkpoints: join(dir, 'checkpoints'),
+    predictions: join(dir, 'predictions.csv'),
+    results: join(dir, 'results.json'),
+    trainingModel: join(dir, 'artifacts', 'training_model.onnx'),
+    evaluationModel: join(dir, 'artifacts', 'eval_model.onnx'),
+  };
+}
+
+/** Every file that training and evaluation write into a run's folder, checkpoints of single epochs aside. */
+export function runFiles(folder: RunFolder): string[] {
+  const { dir: _dir, checkpoints: _checkpoints, ...files } = folder;
+  return Object.values(files);
+}
+
+/** Folder of a phase, below the experiment's: `<root>/stage1[/fold-N]`. */
+export function phaseFolder(root: string, phase: string, fold: number | undefined): RunFolder {
+  return runFolder(join(root, phase, ...(fold === undefined ? [] : [`fold-${fold}`])));
+}
+
+type RecipeFile = Pick<RunFolder, 'recipe'>;
+
+/** The text of recipe.yaml. @throws InputError when it is missing, damaged or cut off */
+export async function runRecipeText({ recipe: path }: RecipeFile): Promise<string> {
+  const text = await readTextFile(path, 'recipe');
+  try {
+    parseDumped(text);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(
+      `recipe ${path} ${errorMessage(error)}; put a good copy in its place, or delete the run and train again`,
+    );
+  }
+  return text;
+}
+
+/**
+ * The recipe of a run. What is cut off at the end of a line is a good recipe with other settings: it is refused.
+ * @param overrides as of `--set`
+ * @throws InputError as {@link runRecipeText}, or when it is not a recipe of this emoq
+ */
+export async function runRecipe(folder: RecipeFile, overrides: readonly string[] = []): Promise<Recipe> {
+  await runRecipeText(folder);
+  return loadRecipe({ path: folder.recipe, overrides });
+}

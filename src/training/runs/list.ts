@@ -1,0 +1,144 @@
+/** @file The runs below a folder: how far each is, what it found, and how its recipe differs from the one that ships. */
+
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { errorMessage, InputError, oneLine, pathExists } from '../../base/index.js';
+import { type ResultFigures, readResults } from '../../evaluation/index.js';
+import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
+import { type RunFolder, runFolder, runRecipeText } from './folder.js';
+import { type RunMetadata, readMetadata } from './metadata.js';
+import { type RunTimes, readTimes } from './timings.js';
+import { type BestEpoch, readPosition } from './training-state.js';
+
+/** One run, as its folder tells. */
+export interface ListedRun {
+  readonly dir: string;
+  readonly name: string;
+  readonly system: string;
+  readonly phase: string;
+  readonly fold: number | null;
+  readonly seed: number;
+  readonly status: 'finished' | 'unfinished';
+  /** Steps done and saved. */
+  readonly step: number;
+  readonly totalSteps: number;
+  /** The epoch that is kept so far, with the validation figure that chose it. */
+  readonly best: BestEpoch | null;
+  /** Figures on the test set, where it has been evaluated: its own, or its part of a cross-validation's. */
+  readonly test: TestFigures | null;
+  /** When it was made, how long and how fast; null for a run of an earlier emoq. */
+  readonly times: RunTimes | null;
+  /** Keys that differ from the recipe of that name, the seed aside; null where there is no such recipe. */
+  readonly changed: readonly ChangedKey[] | null;
+  /** What of its files cannot be read, in one line, and is left out above; undefined where all can. */
+  readonly problem?: string;
+}
+
+/** A folder that looks like a run and cannot be read as one, or that may hold runs and cannot be looked into. */
+export interface UnreadableRun {
+  readonly dir: string;
+  readonly problem: string;
+}
+
+/**
+ * Every run below `root`, in the order of their paths (numbers by value). What is wrong with one keeps no other from
+ * being listed.
+ * @throws InputError where there is no such folder
+ */
+export async function listRuns(root: string): Promise<(ListedRun | UnreadableRun)[]> {
+  if (!(await pathExists(root))) {
+    throw new InputError(
+      `there is no folder ${root}; train first (emoq stage1), or name another with --root`,
+    );
+  }
+  const found = await runsBelow(root);
+  const [only] = found;
+  if (typeof only === 'object' && only.dir === root) throw new InputError(`${root} ${only.problem}`);
+  const shipped = new Map<string, Promise<string | undefined>>();
+  const shippedRecipe = (name: string): Promise<string | undefined> => {
+    const known = shipped.get(name) ?? resolvedRecipe(name);
+    shipped.set(name, known);
+    return known;
+  };
+  const listed = await Promise.all(
+    found.map((each) =>
+      typeof each === 'object'
+        ? each
+        : listRun(runFolder(each), shippedRecipe).catch((error: unknown) => unreadable(each, error)),
+    ),
+  );
+  return listed.sort((a, b) => a.dir.localeCompare(b.dir, 'en', { numeric: true }));
+}
+
+/** Folders with a run.json, what lies inside of one is its own; and those that cannot be looked into. */
+async function runsBelow(dir: string): Promise<(string | UnreadableRun)[]> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) =>
+    unreadable(dir, error, 'cannot be read: '),
+  );
+  if (!Array.isArray(entries)) return [entries];
+  const metadata = basename(runFolder(dir).metadata);
+  if (entries.some(({ name }) => name === metadata)) return [dir];
+  const inner = entries.filter((entry) => entry.isDirectory()).map(({ name }) => runsBelow(join(dir, name)));
+  return (await Promise.all(inner)).flat();
+}
+
+/** @throws what is neither wrong with the user's files nor with the disk */
+function unreadable(dir: string, error: unknown, what = ''): UnreadableRun {
+  const isFromSystem = error instanceof Error && 'syscall' in error;
+  if (!(error instanceof InputError || isFromSystem)) throw error;
+  return { dir, problem: oneLine(what + errorMessage(error)) };
+}
+
+async function listRun(
+  folder: RunFolder,
+  shippedRecipe: (name: string) => Promise<string | undefined>,
+): Promise<ListedRun> {
+  const metadata = await readMetadata(folder);
+  if (metadata === undefined) throw new InputError(`run ${folder.metadata} cannot be read`); // a link that leads nowhere
+  const finished = metadata.status === 'finished';
+  const position = finished ? undefined : await readPosition(folder.state);
+  const recipe = await runRecipeText(folder);
+  const shipped = await shippedRecipe(metadata.name);
+  const test = await testFigures(folder, metadata).catch((error: unknown) => unreadable(folder.dir, error));
+  return {
+    dir: folder.dir,
+    name: metadata.name,
+    system: metadata.system,
+    phase: metadata.phase,
+    fold: metadata.fold,
+    seed: metadata.seed,
+    status: finished ? 'finished' : 'unfinished',
+    // Without `trained` it is a run of an earlier emoq, which knew no early end.
+    step: finished ? (metadata.trained?.steps ?? metadata.steps) : (position?.step ?? 0),
+    totalSteps: metadata.steps,
+    best: finished ? metadata.selected : (position?.best ?? null),
+    ...(test !== null && 'problem' in test ? { test: null, problem: test.problem } : { test }),
+    times: await readTimes(folder),
+    changed: shipped === undefined ? null : changedKeys(shipped, recipe).filter(({ key }) => key !== 'seed'),
+  };
+}
+
+/** The recipe that `--dataset name` gives here, dumped. */
+async function resolvedRecipe(name: string): Promise<string | undefined> {
+  try {
+    return dumpRecipe(await loadRecipe({ dataset: name }));
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
+  }
+}
+
+async function testFigures({ results, dir }: RunFolder, { fold }: RunMetadata): Promise<TestFigures | null> {
+  if (await pathExists(results)) return figuresOf(await readResults(results));
+  const around = runFolder(dirname(dir)).results;
+  if (fold === null || !(await pathExists(around))) return null;
+  const { folds } = await readResults(around);
+  const own = folds?.find((part) => part.fold === String(fold));
+  return own === undefined ? null : figuresOf(own);
+}
+
+type TestFigures = Pick<ResultFigures, 'wa' | 'ua' | 'wf1' | 'n'>;
+
+function figuresOf({ wa, ua, wf1, n }: TestFigures): TestFigures {
+  return { wa, ua, wf1, n };
+}

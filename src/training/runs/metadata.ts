@@ -1,0 +1,234 @@
+/** @file run.json: what a run was made with and how far it is. */
+
+import { z } from 'zod';
+import { InputError, oneLine, pathExists, readJson, writeJsonAtomic } from '../../base/index.js';
+import { identityDifferences } from '../../checkpoints/index.js';
+import type { ValidationDraw } from '../../data/corpora/index.js';
+import { type BackboneIdentities, DEFAULT_SYSTEM, type Prompt, systemNamed } from '../../systems/index.js';
+import type { RunFolder } from './folder.js';
+
+/** The corpus that a run was trained on. */
+export interface TrainedManifest {
+  readonly path: string;
+  readonly sha256: string;
+  /** Version of the ffmpeg that decoded clips, where the manifest says. */
+  readonly ffmpeg?: string;
+}
+
+/** Why a corpus is not the one that a run was trained on, to follow its name; undefined where it is. */
+export function manifestChange(before: TrainedManifest, now: TrainedManifest): string | undefined {
+  if (before.sha256 !== now.sha256) return 'has changed';
+  const [from, by] = [before.ffmpeg, now.ffmpeg];
+  if (from === undefined || by === undefined || from === by) return undefined;
+  return `has changed: its clips were decoded by ffmpeg ${from}, and are now by ffmpeg ${by}`;
+}
+
+/** What a run was made with and how far it is: run.json. */
+export interface RunMetadata {
+  readonly format: 'emoq-run';
+  /** Kind of the system; runs of EmoQ do not record it. */
+  readonly system: string;
+  /** In runs of EmoQ the number `stage`. */
+  readonly phase: string;
+  readonly fold: number | null;
+  readonly name: string;
+  readonly labels: readonly string[];
+  readonly status: 'training' | 'finished';
+  readonly seed: number;
+  readonly manifest: TrainedManifest;
+  readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
+  /** Training and validation clips that were longer than max_audio_sec and are cut to it. */
+  readonly cropped: number;
+  /** Training and validation transcripts that the Former does not get whole. Runs of earlier versions lack it. */
+  readonly cut_texts?: number;
+  /** SHA-256 of the checkpoint of an earlier phase that this one started from, where it did; in runs of EmoQ `stage1`. */
+  readonly startedFrom: string | null;
+  /** null where none was drawn. Runs of earlier versions lack it, and drew without the fold. */
+  readonly validation?: DrawnValidation | null;
+  /**
+   * SHA-256 of checkpoint.safetensors; null before there is one, absent in runs of an emoq that did not record it. While
+   * it is being put in the place of another, or of none, `replaces` is that one's, or null.
+   */
+  readonly checkpoint?: { readonly sha256: string; readonly replaces?: string | null } | null | undefined;
+  /** SHA-256 of the files in checkpoints/, by name. */
+  readonly checkpoints?: Readonly<Record<string, string>>;
+  /** What the backbones are; absent in runs of an emoq that did not record it. */
+  readonly backbones?: BackboneIdentities;
+  /** The exact prompt, slots unfilled. */
+  readonly prompt: Prompt | null;
+  readonly parameters: { readonly trainable: number; readonly frozen: number };
+  readonly steps: number;
+  /** Which step's weights the checkpoint holds, and the validation figure that chose it. */
+  readonly selected: {
+    readonly epoch: number;
+    readonly metric: string | null;
+    readonly value: number | null;
+  } | null;
+  /** How far it was trained, which early stopping may make less than `steps`; null until the run is finished. */
+  readonly trained: { readonly epochs: number; readonly steps: number } | null;
+  readonly device: string;
+  /** Threads inside one operator; null: one for each physical core. */
+  readonly threads: number | null;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** How a validation set was drawn, and the speakers that it has whole. */
+export interface DrawnValidation {
+  readonly draw: ValidationDraw;
+  readonly seed: number;
+  readonly speakers: readonly string[];
+}
+
+const count = z.int().min(0);
+const sha256 = z.string();
+/** What chose an epoch: `wf1`, `smoothed wf1`. */
+export const metricName = z.string().regex(/^[a-z]\w*(?: \w+)?$/, { error: 'is no metric' });
+const sizes = z.record(z.string(), count);
+
+/** `bytes` and `weights` are absent of a model whose config alone is read. */
+const identity = z.looseObject({
+  commit: z.string().optional(),
+  files: sizes,
+  config: z.record(z.string(), z.unknown()).optional(),
+  tokenizer: sha256.optional(),
+  bytes: count.optional(),
+  weights: sha256.optional(),
+});
+
+const prompt = z.looseObject({
+  system: z.string(),
+  user: z.string(),
+  answer: z.string(),
+  user_without_text: z.string().optional(),
+  speaker: z.enum(['name', 'gender', 'none']).optional(),
+});
+
+const metadataKeys = {
+  format: z.literal('emoq-run'),
+  fold: z.int().min(1).nullable(),
+  name: z.string().regex(/^[A-Za-z0-9][\w.-]*$/, { error: 'is not the name of a recipe' }),
+  labels: z.array(z.string()).min(2),
+  status: z.enum(['training', 'finished']),
+  seed: count,
+  manifest: z.looseObject({ path: z.string(), sha256, ffmpeg: z.string().optional() }),
+  utterances: z.looseObject({ train: count, dev: count, test: count }),
+  cropped: count.optional(),
+  cut_texts: count.optional(),
+  validation: z
+    .looseObject({
+      draw: z.enum(['by-fold', 'without-fold']),
+      seed: count,
+      speakers: z.array(z.string()),
+    })
+    .nullish(),
+  checkpoint: z.looseObject({ sha256, replaces: sha256.nullish() }).nullish(),
+  checkpoints: z.record(z.string(), sha256).optional(),
+  backbones: z.record(z.string(), identity).optional(),
+  prompt: prompt.nullable(),
+  parameters: z.looseObject({ trainable: count, frozen: count }),
+  steps: count,
+  selected: z
+    .looseObject({ epoch: count, metric: metricName.nullable(), value: z.number().nullable() })
+    .nullable(),
+  trained: z.looseObject({ epochs: count, steps: count }).nullish(),
+  device: z.string(),
+  threads: z.int().min(1).nullish(),
+  versions: z.record(z.string(), z.string()),
+};
+
+/** Runs of EmoQ name their phase by a number, and the checkpoint that they started from by its stage. */
+const emoqSchema = z.looseObject({
+  ...metadataKeys,
+  stage: z.union([z.literal(1), z.literal(2)], { error: 'must be 1 or 2' }),
+  stage1: sha256.nullable(),
+});
+const systemSchema = z.looseObject({
+  ...metadataKeys,
+  system: z
+    .string()
+    .refine((kind) => systemNamed(kind) !== undefined, { error: 'is not a system of this emoq' }),
+  phase: z.string(),
+  started_from: sha256.nullable(),
+});
+
+/** run.json of a folder; undefined where there is none. @throws InputError when it is not a run's, or damaged */
+export async function readMetadata({ metadata: path }: RunFolder): Promise<RunMetadata | undefined> {
+  if (!(await pathExists(path))) return undefined;
+  return checkedMetadata(await readJson(path, 'run'), path);
+}
+
+/** Writes run.json. */
+export function writeMetadata({ metadata: path }: RunFolder, metadata: RunMetadata): Promise<void> {
+  return writeJsonAtomic(path, storedMetadata(metadata));
+}
+
+/**
+ * The content of a run.json.
+ * @throws InputError, one line with file and key, when it is none of a run, or not all of one
+ */
+export function checkedMetadata(value: unknown, path: string): RunMetadata {
+  if (!isObject(value) || value.format !== 'emoq-run') throw new InputError(`${path} is not an emoq run`);
+  const schema = Object.hasOwn(value, 'system') ? systemSchema : emoqSchema;
+  const result = schema.safeParse(value, {
+    error: (issue) => (issue.input === undefined ? 'is missing' : undefined),
+  });
+  // Not `result.data`: what is written back has its keys in the order in which they are.
+  if (result.success) return loadedMetadata(value);
+  const [issue] = result.error.issues;
+  throw new InputError(
+    oneLine(
+      `run ${path} is damaged, key ${issue!.path.join('.')}: ${issue!.message}; put a good copy in its place, or delete the run and train again`,
+    ),
+  );
+}
+
+/** Keys that run.json names otherwise. */
+function loadedMetadata(stored: Readonly<Record<string, unknown>>): RunMetadata {
+  const entries = Object.entries(stored).flatMap(([key, value]): [string, unknown][] => {
+    if (key === 'stage')
+      return [
+        ['system', DEFAULT_SYSTEM],
+        ['phase', `stage${value}`],
+      ];
+    if (key === 'stage1' || key === 'started_from') return [['startedFrom', value]];
+    return [[key, value]];
+  });
+  return Object.fromEntries(entries) as unknown as RunMetadata;
+}
+
+/** What run.json holds of it. */
+export function storedMetadata(metadata: RunMetadata): Record<string, unknown> {
+  const isEmoq = metadata.system === DEFAULT_SYSTEM;
+  const entries = Object.entries(metadata).flatMap(([key, value]): [string, unknown][] => {
+    if (key === 'startedFrom') return [[isEmoq ? 'stage1' : 'started_from', value]];
+    if (key === 'system') return Object.entries(phaseKeys(metadata));
+    return key === 'phase' ? [] : [[key, value]];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** How files and JSON name the phase of a run: `stage` 1 or 2 of EmoQ, `system` and `phase` of others. */
+export function phaseKeys({
+  system,
+  phase,
+}: Pick<RunMetadata, 'system' | 'phase'>): Readonly<Record<string, string | number>> {
+  return system === DEFAULT_SYSTEM ? { stage: Number(phase.slice('stage'.length)) } : { system, phase };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * In what backbones differ from those that a run was trained with, in words; what one side lacks is not compared, as in
+ * runs of an emoq that recorded none.
+ */
+export function backboneDifferences(before: BackboneIdentities = {}, now: BackboneIdentities = {}): string[] {
+  const parts = Object.keys(before).map((part) => {
+    const [was, is] = [before[part], now[part]];
+    if (was === undefined || is === undefined) return undefined;
+    const differences = identityDifferences(was, is);
+    return differences.length === 0 ? undefined : `backbones.${part}: ${differences.join(', ')}`;
+  });
+  return parts.filter((part) => part !== undefined);
+}

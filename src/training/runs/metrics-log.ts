@@ -1,0 +1,190 @@
+/**
+ * @file The figures of a run, as they come: metrics.jsonl, and the same as a CSV and as a TensorBoard event file. The
+ * first two hold nothing of the clock: however often a run was interrupted, they end as the same bytes. Events have the
+ * time that they happened at, which is TensorBoard's "wall" and "relative" axis.
+ */
+
+import { appendFile, mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { InputError, readTextFile, writeFileAtomic } from '../../base/index.js';
+import { encodeEvent, eventFileHeader, eventTimes } from './event-file.js';
+import type { RunFolder } from './folder.js';
+
+/** A step with its figures, or a validated epoch. */
+export interface MetricsLine {
+  readonly step: number;
+  readonly epoch: number;
+  readonly validation?: Readonly<Record<string, number>>;
+  readonly [figure: string]: number | Readonly<Record<string, number>> | undefined;
+}
+
+/** Appended line by line; cut back to what a resumed state had seen. */
+export interface MetricsLog {
+  append(lines: readonly MetricsLine[]): Promise<void>;
+  /** Bytes of metrics.jsonl so far. */
+  size(): number;
+  /** Returns when everything appended is on the disk: a saved state may count on it. */
+  sync(): Promise<void>;
+}
+
+type MetricsFiles = Pick<RunFolder, 'metrics' | 'metricsTable' | 'events'>;
+
+/**
+ * Opens the log at `size` bytes of metrics.jsonl, dropping what a killed run had written behind its last saved state;
+ * the table and the event file are made anew from what is left. Events keep their times as far as the file has them.
+ * @param reported names of the figures of a step
+ * @param nowSec the clock, in seconds since 1970
+ * @throws InputError when metrics.jsonl is shorter than that, or not what emoq wrote
+ */
+export async function openMetrics(
+  { metrics, metricsTable: csv, events }: MetricsFiles,
+  size: number,
+  reported: readonly string[],
+  nowSec: () => number = () => Date.now() / 1000,
+): Promise<MetricsLog> {
+  const writtenSec = await lastWrittenSec(metrics, nowSec());
+  await cutBack(metrics, size);
+  const table = metricsTable(reported);
+  const seen = parseLines(await readFile(metrics, 'utf8'), metrics);
+  const times = await timesOf(seen, events, writtenSec);
+  await mkdir(dirname(events), { recursive: true });
+  await writeFileAtomic(csv, table.header + seen.map(table.row).join(''));
+  const past = seen.map((line, index) => eventOf(line, times[index]!));
+  await writeFileAtomic(events, Buffer.concat([eventFileHeader(), ...past]));
+  let bytes = size;
+  return {
+    async append(lines) {
+      const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+      await appendFile(metrics, text);
+      bytes += Buffer.byteLength(text);
+      // What is read back is not always what was written: JSON has no -0, for one.
+      const readBack = parseLines(text, metrics);
+      await appendFile(csv, readBack.map(table.row).join(''));
+      const now = nowSec();
+      await appendFile(events, Buffer.concat(readBack.map((line) => eventOf(line, now))));
+    },
+    size: () => bytes,
+    async sync() {
+      for (const path of [metrics, csv, events]) {
+        const handle = await open(path, 'r+');
+        await handle.sync().finally(() => handle.close());
+      }
+    },
+  };
+}
+
+/**
+ * The lines of a metrics.jsonl. One that is being written still is left out.
+ * @throws InputError when the file is missing, or not what emoq wrote
+ */
+export async function readMetrics(path: string): Promise<MetricsLine[]> {
+  return parseLines(await readTextFile(path, 'metrics'), path);
+}
+
+/** When a file was written last; now where there is none. */
+function lastWrittenSec(path: string, now: number): Promise<number> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs / 1000,
+    () => now,
+  );
+}
+
+/** Earlier versions wrote the step in place of the time: no clock showed so little since 2001. */
+const EARLIEST_SEC = 1e9;
+
+/**
+ * When the lines were written, by the event file. Where it does not say, or belongs to other lines, they were there by
+ * `writtenSec`.
+ */
+async function timesOf(lines: readonly MetricsLine[], events: string, writtenSec: number): Promise<number[]> {
+  const known = eventTimes(await readFile(events).catch(() => Buffer.alloc(0)));
+  return lines.map(({ step }, index) => {
+    const event = known[index];
+    return event?.step === step && event.wallTimeSec >= EARLIEST_SEC ? event.wallTimeSec : writtenSec;
+  });
+}
+
+async function cutBack(path: string, size: number): Promise<void> {
+  if (size === 0) return writeFileAtomic(path, '');
+  const present = await stat(path).then(
+    ({ size: bytes }) => bytes,
+    () => 0,
+  );
+  if (present < size)
+    throw new InputError(`${path} is shorter than the saved state says; delete the run to start again`);
+  return truncate(path, size);
+}
+
+function parseLines(text: string, path: string): MetricsLine[] {
+  const lines = text.split('\n').slice(0, -1);
+  return lines.map((line, index) => {
+    const value = jsonOf(line);
+    if (isMetricsLine(value)) return value;
+    throw new InputError(`${path}, line ${index + 1} is not what emoq wrote; delete the run to start again`);
+  });
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Figures are numbers, or null where they were none. */
+function isMetricsLine(value: unknown): value is MetricsLine {
+  if (!isObject(value)) return false;
+  const { step, epoch, validation = {}, ...figures } = value;
+  const isFigure = (figure: unknown): boolean => figure === null || typeof figure === 'number';
+  return (
+    [step, epoch].every((count) => Number.isSafeInteger(count) && (count as number) >= 0) &&
+    isObject(validation) &&
+    [figures, validation].every((group) => Object.values(group).every(isFigure))
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Curves of a line: `train/<figure>` of a step, `validation/<metric>` of an epoch. */
+function eventOf(
+  { step, epoch: _epoch, validation, ...figures }: MetricsLine,
+  wallTimeSec: number,
+): Uint8Array {
+  const curves = Object.entries(validation ?? figures).filter(([, value]) => Number.isFinite(value));
+  const group = validation === undefined ? 'train' : 'validation';
+  return encodeEvent({
+    step,
+    wallTimeSec,
+    scalars: Object.fromEntries(curves.map(([name, value]) => [`${group}/${name}`, value as number])),
+  });
+}
+
+/** What a line of the table says, column by column. */
+export interface MetricsTable {
+  readonly header: string;
+  row(line: MetricsLine): string;
+}
+
+/** What the validation columns hold; empty in the row of a step. */
+const VALIDATION = ['wa', 'ua', 'wf1', 'nll'] as const;
+
+/**
+ * A row for each step and each validated epoch, with the columns step, epoch, the step's figures, and
+ * `validation_<metric>`. A cell that has no value is empty.
+ * @param reported names of the figures of a step
+ */
+export function metricsTable(reported: readonly string[]): MetricsTable {
+  const columns = ['step', 'epoch', ...reported];
+  const text = (value: unknown): string => (typeof value === 'number' ? String(value) : '');
+  return {
+    header: `${[...columns, ...VALIDATION.map((metric) => `validation_${metric}`)].join(',')}\n`,
+    row: (line) => {
+      const figures = columns.map((column) => text(line[column]));
+      const validation = VALIDATION.map((metric) => text(line.validation?.[metric]));
+      return `${[...figures, ...validation].join(',')}\n`;
+    },
+  };
+}

@@ -1,0 +1,327 @@
+/**
+ * @file The training of one phase, from a recipe to its checkpoint: read from top to bottom, it is what happens. The steps
+ * themselves are made by {@link train}.
+ */
+
+import { openWeightsFile } from '../checkpoints/index.js';
+import { labelCounts } from '../data/corpora/index.js';
+import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
+import { classificationMetrics } from '../evaluation/index.js';
+import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
+import { microBatchSize, phaseEvaluationGraph, systemOf } from '../systems/index.js';
+import { countSteps, planSteps } from './batches.js';
+import {
+  checkEarlierRecipe,
+  earlierRun,
+  type PhaseRun,
+  startCheckpoint,
+  validationDraw,
+} from './earlier-phase.js';
+import {
+  countCutTexts,
+  cutNotes,
+  type Experiment,
+  encodeAll,
+  openExperiment,
+  phaseFeatures,
+} from './experiment.js';
+import type { ComputeOptions } from './features.js';
+import { inferAll, outcomesOf, requireInferences, validationFigures } from './inference.js';
+import { openSession, writeModel } from './model-files.js';
+import { batchSplit, buildTraining, trainingBatches } from './phase-batches.js';
+import { peakMemory } from './phase-memory.js';
+import { reviewAhead } from './review.js';
+import { changedCircumstances, recordedPrompt, runMetadata, trainedOnBefore } from './run-metadata.js';
+import {
+  begunRun,
+  createRun,
+  inspectRun,
+  lockRun,
+  openMetrics,
+  phaseFolder,
+  type RunFolder,
+  type RunMetadata,
+  readMetadata,
+  readPosition,
+  recordTimings,
+  removeDeadLock,
+  removeTemporaries,
+  settleCheckpoint,
+  type TrainingPosition,
+  verifyUnfinished,
+  writeMetadata,
+} from './runs/index.js';
+import { isTrainingOver, selectionRule, smallValidationWarning } from './selection.js';
+import { type TrainingReport, train } from './trainer.js';
+
+export interface TrainPhaseOptions extends PhaseRun {
+  readonly compute: ComputeOptions;
+  /** Versions to record: emoq, its revision, Node, onnxruntime. */
+  readonly versions: Readonly<Record<string, string>>;
+  readonly stepsPerRun?: number;
+  readonly saveIntervalSec?: number;
+  readonly stop?: AbortSignal;
+  /** Told once when the steps begin: how many are done already, and of how many. */
+  readonly onStart?: (step: number, totalSteps: number) => void;
+  readonly onReport?: (report: TrainingReport) => void;
+  /** Told of each batch while an epoch is validated. */
+  readonly onValidation?: (done: number, total: number) => void;
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+export interface PhaseOutcome {
+  /** `already`: the run was finished before. */
+  readonly status: 'finished' | 'interrupted' | 'already';
+  readonly folder: RunFolder;
+  readonly position: TrainingPosition;
+  readonly totalSteps: number;
+}
+
+const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null };
+
+const DIVERGED =
+  'the training has run away, or a backbone is damaged; lower the learning rate in a new run; the state saved last is kept';
+
+/**
+ * Trains a phase. The same call goes on with an unfinished run of the same recipe and does nothing for a finished one.
+ * The run folder is made when everything that a user can get wrong has been read.
+ * @throws InputError for bad input, or a run folder of another recipe
+ */
+export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutcome> {
+  const { recipe, phase: name, fold, root } = options;
+  const note = (text: string | undefined): void => void (text !== undefined && options.onNote?.(text));
+  const warn = (text: string | undefined): void => void (text !== undefined && options.onWarning?.(text));
+  const startedAt = new Date();
+
+  // 1. What is trained: the phase of the recipe on its corpus, as the run began if it has begun.
+  const system = systemOf(recipe);
+  const settings = system.settings(recipe, name);
+  const folder = phaseFolder(root, name, fold);
+  const begun = await begunRun(folder);
+  const draw = await validationDraw(options, begun, options.onNote);
+  const prompt = begun && recordedPrompt(folder, begun);
+  const experiment = await openExperiment(recipe, name, fold, draw, prompt);
+  const { corpus, phase } = experiment;
+
+  // 2. What it starts from: nothing, its own saved state, or the checkpoint of an earlier phase.
+  const settingsWarning = system.settingsWarning(recipe, name);
+  const backbones = await phase.inspectBackbones();
+  const earlier = earlierRun(options);
+  const from = earlier && (await startCheckpoint(name, earlier, backbones.identities));
+  warn(from?.warning);
+  const selection = selectionRule(settings, name, corpus.dev.length);
+  const passes = {
+    epochs: settings.epochs,
+    batchSize: settings.batch_size,
+    warmupFraction: settings.warmup_fraction,
+  };
+  const { totalSteps } = countSteps(corpus.train.length, passes);
+  const planned = runMetadata(experiment, {
+    fold,
+    device: options.compute.device,
+    threads: options.compute.threads,
+    versions: options.versions,
+    totalSteps,
+    backbones: backbones.identities,
+    startedFrom: from?.sha256,
+  });
+  const found = await inspectRun(folder, recipe, planned);
+  const isNew = found.status === 'new';
+  const start = isNew ? START : ((await readPosition(folder.state)) ?? START);
+  if (found.status === 'finished') {
+    await removeDeadLock(folder);
+    return { status: 'already', folder, position: start, totalSteps };
+  }
+  if (found.status === 'unfinished') warn(await verifyUnfinished(folder, found.metadata));
+
+  // 3. What would be refused later, or is not what its user may expect.
+  const ahead = await reviewAhead(options, corpus, isNew);
+  const otherSettings =
+    earlier && isNew ? await checkEarlierRecipe(options, earlier, corpus.manifest.sha256) : undefined;
+  const trainExamples = encodeAll(phase, corpus.train);
+  const devExamples = encodeAll(phase, corpus.dev);
+  for (const text of phase.notes) note(text);
+  for (const text of backbones.warnings) warn(text);
+  reviewCorpus(experiment, options);
+  warn(earlier && trainedOnBefore((await readMetadata(earlier.folder))!, planned));
+  warn(ahead);
+  note(otherSettings);
+  warn(settingsWarning);
+  if (found.status === 'unfinished') {
+    note(`going on after step ${start.step} of ${totalSteps}`);
+    const changes = changedCircumstances(found.metadata, planned).join('; ');
+    if (changes !== '') warn(`${changes}: the run may end in other last digits than if it had not stopped`);
+    if (!phase.hasOwnPrompt)
+      note(`the prompt is that of ${folder.metadata}, as the run began; a new run of the recipe has another`);
+  }
+
+  // 4. The features of every clip, encoded once and kept.
+  const compute = isNew ? options.compute : computeAsBegun(folder, found.metadata, options);
+  compute.onBegin?.();
+  const encodingSince = performance.now();
+  const extracted = await phaseFeatures(recipe, phase, [...corpus.train, ...corpus.dev], compute);
+  const encodingSec = (performance.now() - encodingSince) / 1000;
+  const features = phase.features(extracted);
+  const { cropped } = extracted;
+  const cutTexts = countCutTexts([...trainExamples, ...devExamples]);
+  const total = corpus.train.length + corpus.dev.length;
+  for (const text of cutNotes(recipe, phase, { clips: cropped, texts: cutTexts, total })) note(text);
+  const metadata = { ...planned, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
+
+  // 5. The order of the steps, their graph, and the values that they start from.
+  const batches = trainingBatches(
+    { recipe, settings, train: corpus.train, readsAudio: phase.needs.audio },
+    trainExamples.map(({ lengths }) => lengths),
+  );
+  const plan = planSteps(corpus.train.length, { ...passes, seed: recipe.seed, batches });
+  const split = batchSplit(settings);
+  const training = buildTraining(phase, settings, plan);
+  const evaluation = phaseEvaluationGraph(phase, phase.parameters);
+  const initial = isNew
+    ? await phase.initial({
+        examples: trainExamples,
+        features,
+        seed: recipe.seed,
+        from: from && (await openWeightsFile(from.path)),
+      })
+    : undefined;
+
+  const unlock = await lockRun(folder);
+  const host = startSessionHost();
+  const timings = await recordTimings(folder, metadata, { begun: startedAt, step: start.step, isNew });
+  let outcome: 'finished' | 'interrupted' | undefined;
+  try {
+    // 6. The run folder, and sessions over the graphs in it.
+    if (isNew) await createRun(folder, recipe, metadata);
+    await removeTemporaries(folder);
+    await settleCheckpoint(folder);
+    timings.spent('encoding', encodingSec);
+    const trainingModel = await writeModel(folder.trainingModel, training.graph);
+    const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
+    const session = await openSession(host, trainingModel, compute, training);
+    if (initial === undefined) await session.loadState(folder.state);
+    else {
+      await session.setState(initial);
+      for (const value of Object.values(initial)) releaseMemory(value); // the session has its copy
+    }
+    const evaluationSession =
+      devExamples.length === 0 ? undefined : await openSession(host, evaluationModel, compute);
+    options.onStart?.(start.step, totalSteps);
+
+    // 7. The steps, with a validation after each epoch.
+    let isFirst = start.epoch === 0;
+    const validate = async () => {
+      const inferences = await inferAll(devExamples, {
+        session: evaluationSession!,
+        parametersOf: session,
+        phase,
+        features,
+        batchSize: microBatchSize(settings),
+        stop: options.stop,
+        onProgress: options.onValidation,
+      });
+      const whole = requireInferences(devExamples, inferences, DIVERGED);
+      const { select, epochs } = settings;
+      if (isFirst && select !== 'last' && select !== 'smoothed' && epochs > 1) {
+        const outcomes = outcomesOf(devExamples, whole, recipe.labels);
+        const metrics = classificationMetrics(outcomes, recipe.labels);
+        warn(smallValidationWarning(outcomes, metrics, select, `${name}.select`));
+      }
+      isFirst = false;
+      return validationFigures(devExamples, whole, recipe.labels);
+    };
+    const position = await train({
+      ...{ folder, session, plan, selection, start, timings },
+      graph: training,
+      inputs: [...phase.inputs, ...phase.targets],
+      parameterKeys: phase.parameters.trainable.map(({ key }) => key),
+      learningRate: settings.learning_rate,
+      seed: recipe.seed,
+      largest: largestSizes(phase, trainExamples, features, microBatchSize(settings)),
+      ...(split && { split }),
+      batch: (indices) =>
+        phase.collate(
+          indices.map((index) => trainExamples[index]!),
+          features,
+          true,
+        ),
+      ...(evaluationSession && { validate }),
+      keepCheckpoints: recipe.keep_checkpoints,
+      idOf: (index) => trainExamples[index]!.id,
+      metrics: await openMetrics(folder, start.metricsBytes, training.reported),
+      ...(options.onReport && { onReport: options.onReport }),
+      ...(options.stop && { stop: options.stop }),
+      ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),
+      ...(options.saveIntervalSec !== undefined && { saveIntervalSec: options.saveIntervalSec }),
+    });
+
+    // 8. What it came to.
+    const graphs = {
+      training,
+      evaluation: evaluationSession && evaluation,
+      vocabulary: phase.vocabulary,
+      stepsPerEpoch: plan.stepsPerEpoch,
+    };
+    const made = Array.from({ length: position.step - start.step }, (_, k) => plan.batchOf(start.step + k));
+    const lengths = trainExamples.map((example) => ({
+      lengths: example.lengths,
+      frames: phase.needs.audio ? extracted.frames(example.id) : 0,
+    }));
+    note(peakMemory(graphs, phase, settings, { batches: made, lengths }));
+    const isFinished = isTrainingOver(position, selection);
+    if (isFinished) {
+      const trained = { epochs: position.epoch, steps: position.step };
+      const end = { status: 'finished', selected: position.best, trained } as const;
+      const { checkpoint, checkpoints } = (await readMetadata(folder)) ?? metadata;
+      await writeMetadata(folder, { ...metadata, ...end, checkpoint, checkpoints } as RunMetadata);
+    }
+    outcome = isFinished ? 'finished' : 'interrupted';
+    return { status: outcome, folder, position, totalSteps };
+  } finally {
+    await timings.end(outcome ?? 'failed');
+    await host.close();
+    await unlock();
+  }
+}
+
+/** A run goes on with the threads that it began with: on the CPU the last bits of a sum depend on how it is shared out. */
+function computeAsBegun(
+  folder: RunFolder,
+  { threads: begun }: RunMetadata,
+  { compute, onNote }: TrainPhaseOptions,
+): ComputeOptions {
+  const { threads: given, ...others } = compute;
+  if (begun === undefined || begun === (given ?? null)) return compute;
+  const threads =
+    begun === null ? 'a thread for each core' : `${begun} ${begun === 1 ? 'thread' : 'threads'}`;
+  onNote?.(`computing with ${threads}, as the run in ${folder.dir} began`);
+  return begun === null ? others : { ...others, threads: begun };
+}
+
+/** Says what of the corpus is not trained on, and which classes it has nothing of. */
+function reviewCorpus({ recipe, corpus }: Experiment, { onNote, onWarning }: TrainPhaseOptions): void {
+  const left = Object.entries(corpus.dropped).map(([label, count]) => `${label} ${count}`);
+  if (left.length > 0) onNote?.(`left out by the recipe: ${left.join(', ')}`);
+  for (const warning of corpus.warnings) onWarning?.(warning);
+  const counts = labelCounts(corpus.train, recipe.labels);
+  const absent = recipe.labels.filter((_, index) => counts[index] === 0);
+  if (absent.length > 0) onWarning?.(`no training utterance has the label ${absent.join(' or ')}`);
+}
+
+/** Bounds of every symbol over all training batches, or micro-batches, of so many utterances: they size the dropout pools. */
+function largestSizes(
+  phase: Phase,
+  examples: readonly Example[],
+  features: FeatureSource,
+  batch: number,
+): Sizes {
+  const largest: Record<string, number> = {};
+  for (const { id, lengths } of examples) {
+    const sizes = phase.sizesOf(lengths, phase.needs.audio ? features.frames(id) : 0);
+    for (const [symbol, size] of Object.entries(sizes))
+      largest[symbol] = Math.max(largest[symbol] ?? 1, size);
+  }
+  for (const symbol of phase.summedSizes) largest[symbol] = batch * (largest[symbol] ?? 1);
+  return { batch, ...largest };
+}

@@ -1,0 +1,278 @@
+/**
+ * @file The training loop: groups of K steps per run of the graph, K sized by time; the next group is prepared while
+ * one computes; state is saved at epoch ends, every few minutes and on interruption, so that a resumed run ends with
+ * the same bytes as an uninterrupted one.
+ */
+
+import { ComputationError } from '../base/index.js';
+import type { HostedSession } from '../engine/runtime/index.js';
+import { float32, int64, type Tensor } from '../engine/tensor/index.js';
+import { dropoutPools, firstMomentName, secondMomentName } from '../engine/training/index.js';
+import type { StepPlan } from './batches.js';
+import {
+  type BestEpoch,
+  keepParameters,
+  type MetricsLine,
+  type MetricsLog,
+  positionMetadata,
+  pruneCheckpoints,
+  type RunFolder,
+  type TimingRecorder,
+  type TrainingPosition,
+} from './runs/index.js';
+import {
+  heldCheckpoints,
+  isTrainingOver,
+  type JudgedEpochs,
+  judgeEpoch,
+  type SelectionRule,
+} from './selection.js';
+import { type StepFeedOptions, stepFeeds } from './step-feeds.js';
+
+/** Validation figures of an epoch, by metric name. */
+export type ValidationFigures = Readonly<Record<string, number>>;
+
+/** What is told after each group of steps, and at the end of each epoch. */
+export interface TrainingReport {
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Utterances trained on since the run began or went on. */
+  readonly samples: number;
+  /**
+   * Of the last step, by name: `loss` and its parts, `gradient_norm`, `learning_rate_used`; absent where no step has
+   * been made since the run went on.
+   */
+  readonly figures?: Readonly<Record<string, number>>;
+  /** The epoch has ended, and been validated where there is a validation set. */
+  readonly epochEnded?: true;
+  readonly validation?: ValidationFigures;
+  /** The epoch that is kept so far. */
+  readonly best: BestEpoch | null;
+}
+
+export interface TrainerOptions extends StepFeedOptions {
+  readonly folder: RunFolder;
+  readonly session: HostedSession;
+  readonly parameterKeys: readonly string[];
+  readonly plan: StepPlan;
+  readonly learningRate: number;
+  /** Figures on the validation set with the parameters in training; absent without one. Rejects when stopped. */
+  readonly validate?: () => Promise<ValidationFigures>;
+  readonly selection: SelectionRule;
+  /** How many of the last epochs' checkpoints stay beside the selected one. */
+  readonly keepCheckpoints: number;
+  /** Id of a training example, to name those of a step that went wrong. */
+  readonly idOf: (index: number) => string;
+  readonly start: TrainingPosition;
+  readonly metrics: MetricsLog;
+  readonly onReport?: (report: TrainingReport) => void;
+  readonly stop?: AbortSignal;
+  /** Told what the time is spent on, and of each saved state. */
+  readonly timings?: TimingRecorder;
+  /** Fixed number of steps per run of the graph, instead of one sized by time. */
+  readonly stepsPerRun?: number;
+  /** Seconds after which the state is saved inside an epoch too. */
+  readonly saveIntervalSec?: number;
+}
+
+/** Long enough that handing a RoBERTa's state over, which takes as long as a quarter of a step, is shared by several. */
+export const TARGET_RUN_SEC = 6;
+export const MAX_STEPS_PER_RUN = 64;
+const MAX_FEED_BYTES = 128 * 1024 * 1024;
+const SAVE_INTERVAL_SEC = 600;
+
+/**
+ * Trains until the selection rule says that it is over, or until `stop`; the position says which.
+ * @throws ComputationError when a step's loss or gradient is not finite, naming its utterances
+ */
+export async function train(options: TrainerOptions): Promise<TrainingPosition> {
+  const { plan, session, folder, metrics, selection } = options;
+  const { epochs } = selection;
+  const saveIntervalSec = options.saveIntervalSec ?? SAVE_INTERVAL_SEC;
+  const pools = dropoutPools(options.graph.dropout, options.seed, options.largest);
+  let position = options.start;
+  let lastSave = performance.now();
+  let savedStep = position.step;
+  const grouping = stepGrouping(options);
+  let next = prepareAhead(position.step);
+
+  const save = async (): Promise<void> => {
+    position = { ...position, metricsBytes: metrics.size() };
+    await metrics.sync();
+    const metadata = positionMetadata(position);
+    await session.saveState(folder.state, stateNames(options.parameterKeys), metadata, { checksum: true });
+    await options.timings?.save(position.step);
+    lastSave = performance.now();
+    savedStep = position.step;
+  };
+
+  /** A failed preparation is reported when its group is due, not as an unhandled rejection meanwhile. */
+  function prepareAhead(step: number): ReturnType<typeof prepare> {
+    const group = prepare(step);
+    group.catch(() => undefined);
+    return group;
+  }
+
+  async function prepare(
+    step: number,
+  ): Promise<{ count: number; feeds: Record<string, Tensor> } | undefined> {
+    const left = plan.stepsPerEpoch - (step % plan.stepsPerEpoch);
+    const count = Math.min(grouping.size(), left, plan.totalSteps - step);
+    if (count <= 0) return undefined;
+    const steps = Array.from({ length: count }, (_, k) => plan.batchOf(step + k));
+    return {
+      count,
+      feeds: {
+        learning_rate: float32([], [options.learningRate]),
+        step: int64([], [step]),
+        ...(await stepFeeds(options, step, steps)),
+        ...pools,
+      },
+    };
+  }
+
+  const prune = (): Promise<void> =>
+    pruneCheckpoints(folder, position.epoch, heldCheckpoints(position, selection, options.keepCheckpoints));
+
+  /** Validates a finished epoch and saves. Stopped in the middle, it leaves the epoch to the next run. */
+  const endEpoch = async (): Promise<void> => {
+    const epoch = position.epoch + 1;
+    const startedAt = performance.now();
+    const validation = await options.validate?.().catch((error: unknown) => {
+      if (!options.stop?.aborted) throw error;
+      return 'stopped' as const;
+    });
+    options.timings?.spent('validation', (performance.now() - startedAt) / 1000);
+    if (validation === 'stopped') return;
+    if (validation !== undefined) await metrics.append([{ epoch, step: position.step, validation }]);
+    position = { ...position, epoch, ...(await keepEpoch(options, position, epoch, validation)) };
+    await save();
+    await prune();
+    report(epoch, { validation });
+  };
+
+  let samples = 0;
+  let figures: Readonly<Record<string, number>> | undefined;
+  const report = (epoch: number, ended?: { readonly validation: ValidationFigures | undefined }): void => {
+    const { step, best } = position;
+    const place = { step, totalSteps: plan.totalSteps, epoch, epochs, samples, best };
+    options.onReport?.({
+      ...place,
+      ...(ended && { epochEnded: true as const }),
+      ...(figures && { figures }),
+      ...(ended?.validation && { validation: ended.validation }),
+    });
+  };
+
+  await prune();
+  while (!isTrainingOver(position, selection)) {
+    if (options.stop?.aborted) {
+      await save();
+      return position;
+    }
+    if (position.step === (position.epoch + 1) * plan.stepsPerEpoch) {
+      await endEpoch();
+      continue;
+    }
+    const waitedSince = performance.now();
+    const group = await next;
+    if (group === undefined) break;
+    const startedAt = performance.now();
+    const running = session.run(group.feeds);
+    next = prepareAhead(position.step + group.count);
+    const outputs = await running;
+    grouping.took(group, (performance.now() - startedAt) / 1000);
+
+    const firstStep = position.step;
+    const lines = stepLines(outputs, options.graph.reported, firstStep, plan.stepsPerEpoch);
+    const bad = lines.findIndex((line) => !isFiniteStep(line));
+    await metrics.append(bad < 0 ? lines : lines.slice(0, bad));
+    if (bad >= 0) throw notFinite(options, lines[bad]!, savedStep);
+    position = { ...position, step: firstStep + group.count };
+    const trained = lines.reduce((total, { step }) => total + plan.batchOf(step - 1).length, 0);
+    samples += trained;
+    options.timings?.spent('training', (performance.now() - waitedSince) / 1000, trained);
+    const { step: _step, epoch, ...last } = lines.at(-1)!;
+    figures = last;
+    report(epoch);
+    if ((performance.now() - lastSave) / 1000 > saveIntervalSec) await save();
+  }
+  return position;
+}
+
+/** Everything that a resumed run must find again. */
+function stateNames(keys: readonly string[]): string[] {
+  return [...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)];
+}
+
+/**
+ * Judges an epoch that has ended and keeps what is to be kept of its parameters: as the selected ones so far, for which
+ * those of the epoch before it may be taken, and among those of the last epochs.
+ */
+async function keepEpoch(
+  { selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
+  position: TrainingPosition,
+  epoch: number,
+  validation: ValidationFigures | undefined,
+): Promise<JudgedEpochs> {
+  const judged = judgeEpoch(selection, position, epoch, validation);
+  const { best } = judged;
+  const selected = best === position.best ? undefined : best!.epoch;
+  const keep = heldCheckpoints({ ...position, ...judged, epoch }, selection, keepCheckpoints);
+  await keepParameters(folder, { epoch, selected, keep }, (path) =>
+    session.saveState(path, parameterKeys, {}),
+  );
+  return judged;
+}
+
+type StepLine = MetricsLine & Record<string, number>;
+
+/** One line for each step: step (1-based), epoch (1-based) and the graph's per-step outputs. */
+function stepLines(
+  outputs: Readonly<Record<string, Tensor>>,
+  names: readonly string[],
+  firstStep: number,
+  stepsPerEpoch: number,
+): StepLine[] {
+  const count = outputs.loss!.data.length;
+  return Array.from({ length: count }, (_, k) => {
+    const step = firstStep + k;
+    const figures = names.map((name) => [name, Number((outputs[name]!.data as Float32Array)[k])] as const);
+    return { step: step + 1, epoch: Math.floor(step / stepsPerEpoch) + 1, ...Object.fromEntries(figures) };
+  });
+}
+
+function isFiniteStep({ loss, gradient_norm }: StepLine): boolean {
+  return Number.isFinite(loss) && Number.isFinite(gradient_norm);
+}
+
+function notFinite(
+  { plan, idOf }: TrainerOptions,
+  { step, epoch, loss }: StepLine,
+  savedStep: number,
+): ComputationError {
+  const what = Number.isFinite(loss) ? 'gradient' : 'loss';
+  const ids = plan.batchOf(step - 1).map(idOf);
+  const kept = savedStep > 0 ? `the state saved after step ${savedStep} is kept` : 'nothing was saved yet';
+  return new ComputationError(
+    `the ${what} is not finite at step ${step} (epoch ${epoch}), made of ${ids.join(', ')}; look for a broken recording among these, or lower the learning rate in a new run; ${kept}`,
+  );
+}
+
+/** How many steps go into one run of the graph: as many as fit the target time, so that Ctrl-C answers soon. */
+function stepGrouping({ stepsPerRun }: TrainerOptions) {
+  let size = stepsPerRun ?? 1;
+  return {
+    size: () => size,
+    took(group: { count: number; feeds: Readonly<Record<string, Tensor>> }, seconds: number): void {
+      if (stepsPerRun !== undefined) return;
+      const bytes = Object.values(group.feeds).reduce((total, { data }) => total + data.byteLength, 0);
+      const byTime = Math.floor(TARGET_RUN_SEC / (seconds / group.count));
+      const bySize = Math.floor(MAX_FEED_BYTES / (bytes / group.count));
+      // At most doubled each time: the first runs are slow while memory is being claimed.
+      size = Math.max(1, Math.min(byTime, bySize, size * 2, MAX_STEPS_PER_RUN));
+    },
+  };
+}

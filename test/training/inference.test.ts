@@ -1,0 +1,98 @@
+/** @file What a model says of examples: numbers that are none are a fault of their example, and never a label. */
+
+import { describe, expect, it } from 'vitest';
+import { ComputationError } from '../../src/base/index.js';
+import type { HostedSession } from '../../src/engine/runtime/index.js';
+import { float32 } from '../../src/engine/tensor/index.js';
+import { argmax } from '../../src/evaluation/index.js';
+import type { Example, FeatureSource, Phase } from '../../src/systems/system.js';
+import { inferAll, requireInferences } from '../../src/training/inference.js';
+
+const examples = Array.from(
+  { length: 8 },
+  (_, index) =>
+    ({
+      id: `u${index}`,
+      path: '',
+      label: 0,
+      lengths: { inputs: { text: 1 }, targets: {} },
+    }) as unknown as Example,
+);
+const phase = { collate: async () => ({ tensors: {}, sizes: {} }) } as unknown as Phase;
+const features: FeatureSource = {
+  frames: () => 0,
+  read: () => Promise.reject(new Error('no audio is wanted')),
+};
+
+/** A model that gives these rows, whatever it is asked. */
+function sessionOf(probabilities: number[][], embeddings?: number[][]): HostedSession {
+  const matrix = (rows: number[][]) => float32([rows.length, rows[0]!.length], rows.flat());
+  return {
+    run: async () => ({
+      probabilities: matrix(probabilities),
+      ...(embeddings && { embedding: matrix(embeddings) }),
+    }),
+  } as unknown as HostedSession;
+}
+
+const infer = (probabilities: number[][], embeddings?: number[][]) =>
+  inferAll(examples.slice(0, probabilities.length), {
+    session: sessionOf(probabilities, embeddings),
+    phase,
+    features,
+    batchSize: 16,
+  });
+
+describe('an inference', () => {
+  it('whose probabilities or embedding are not numbers is a fault of its example, and the others stand', async () => {
+    const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
+    const probabilities = [
+      [0.25, 0.75],
+      [nan, nan],
+      [nan, 0.5],
+      [0.5, inf],
+      [0, 0],
+      [0.6, 0.6],
+      [1.5, -0.5],
+      [1, 0],
+    ];
+    const embeddings = [...probabilities.slice(1).map(() => [1, 0]), [nan, 0]];
+    const found = await infer(probabilities, embeddings);
+    const numbers = 'the model gave probabilities that are not numbers';
+    expect(found).toEqual([
+      { probabilities: Float32Array.of(0.25, 0.75), embedding: Float32Array.of(1, 0) },
+      { fault: numbers },
+      { fault: numbers },
+      { fault: numbers },
+      { fault: 'the model gave probabilities that add up to 0, not to 1' },
+      { fault: 'the model gave probabilities that add up to 1.2, not to 1' },
+      { fault: 'the model gave negative probabilities' },
+      { fault: 'the model gave an embedding that is not of numbers' },
+    ]);
+  });
+
+  it('may miss a sum of 1 by as much as float32 does', async () => {
+    const many = Array.from({ length: 3000 }, () => Math.fround(1 / 3000));
+    expect((await infer([many]))[0]).toHaveProperty('probabilities');
+  });
+
+  it('that failed fails all that need every one, naming utterances, how many, and what it means', async () => {
+    const found = await infer(examples.map((_, index) => (index === 3 ? [1, 0] : [Number.NaN, 1])));
+    const needed = (): unknown => requireInferences(examples, found, 'the weights of runs/x are damaged');
+    expect(needed).toThrow(ComputationError);
+    expect(needed).toThrow(
+      'the model gave probabilities that are not numbers for 7 of 8 utterances (u0, u1, u2, u4, u5 and 2 more): the weights of runs/x are damaged',
+    );
+    expect(requireInferences(examples.slice(3, 4), found.slice(3, 4), '')).toEqual(found.slice(3, 4));
+  });
+});
+
+describe('the largest of values', () => {
+  it('is the first of equal ones, and none where one is not a number', () => {
+    expect(argmax([1, 3, 3, 2])).toBe(1);
+    expect(argmax([Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY])).toBe(1);
+    for (const values of [[Number.NaN], [Number.NaN, 1], [1, Number.NaN], []]) {
+      expect(() => argmax(values), String(values)).toThrow(RangeError);
+    }
+  });
+});

@@ -1,0 +1,24 @@
+/** @file A run.json of a run, whole, for tests to change. */
+
+import type { RunMetadata } from '../../src/training/runs/metadata.js';
+
+/** A run that has begun, with what `changes` says. */
+export function runMetadata(changes: Partial<RunMetadata> = {}): RunMetadata {
+  return {
+    format: 'emoq-run',
+    ...{
+      system: 'emoq',
+      phase: 'stage1',
+      fold: null,
+      name: 'demo',
+      labels: ['happy', 'sad'],
+      status: 'training',
+      seed: 1,
+    },
+    manifest: { path: 'data/demo/manifest.csv', sha256: 'abc' },
+    utterances: { train: 8, dev: 2, test: 2 },
+    ...{ startedFrom: null, prompt: null, parameters: { trainable: 10, frozen: 20 }, steps: 4 },
+    ...{ cropped: 0, threads: null, selected: null, trained: null, device: 'cpu', versions: {} },
+    ...changes,
+  };
+}

@@ -254,7 +254,7 @@ describe('the rules themselves can fail', () => {
   });
 
   it.each([
-    ['src/cli/commands/eval.ts', 'src/evaluation/index.ts'],
+    ['src/cli/commands/eval-command.ts', 'src/evaluation/index.ts'],
     ['src/data/features/extract.ts', 'src/backbones/index.ts'],
     ['src/backbones/decoders/decoder.ts', 'src/engine/onnx/index.ts'],
     ['src/train/loop.ts', 'src/evaluation/index.ts'],
@@ -269,6 +269,6 @@ describe('the rules themselves can fail', () => {
     expect(packageProblem('src/data/audio/decode.ts', 'fluent-ffmpeg', declared)).toContain('its door is');
     expect(packageProblem('src/train/loop.ts', 'lodash/fp', declared)).toContain('does not depend on');
     expect(packageProblem('src/train/loop.ts', 'fs/promises', declared)).toContain('without node:');
-    expect(packageProblem('src/cli/output.ts', 'chalk', declared)).toBeUndefined();
+    expect(packageProblem('src/cli/terminal-output.ts', 'chalk', declared)).toBeUndefined();
   });
 });

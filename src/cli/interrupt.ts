@@ -6,7 +6,7 @@
 import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
 import { ExitCode, InterruptedError } from '../base/index.js';
-import { dropStatus, note } from './output.js';
+import { dropStatus, note } from './terminal-output.js';
 
 /** What asks a process to end. */
 export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

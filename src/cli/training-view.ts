@@ -3,8 +3,8 @@
 import { formatBytes } from '../base/index.js';
 import { figureText } from '../evaluation/index.js';
 import type { TrainingReport } from '../train/index.js';
-import { errColor, note, showStatus } from './output.js';
 import { formatDuration, type ProgressScreen } from './progress.js';
+import { errColor, note, showStatus } from './terminal-output.js';
 
 /** Where training is shown; the real one is stderr, the clock and this process. */
 export interface TrainingScreen extends ProgressScreen {

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { formatBytes, InputError, InterruptedError, UnavailableError } from '../../src/base/index.js';
-import { reportError } from '../../src/cli/errors.js';
+import { reportError } from '../../src/cli/error-report.js';
 import { formatDuration, type ProgressScreen, startProgress } from '../../src/cli/progress.js';
 import { run } from './command-line.js';
 

@@ -15,8 +15,8 @@ import {
 } from '../../evaluation/index.js';
 import { type AblationRow, loadAblation, type Recipe } from '../../recipe/index.js';
 import { checkFolds, countFolds, stagesOf } from '../../train/index.js';
-import { note, printJson } from '../output.js';
-import type { AblateOptions } from './ablate.js';
+import { note, printJson } from '../terminal-output.js';
+import type { AblateOptions } from './eval-options.js';
 import { resamplingOf } from './eval-options.js';
 import { type RunScores, scoreRuns, scoresBefore, seedResults, seedScores } from './eval-run.js';
 import { selectSeeds } from './run-selection.js';

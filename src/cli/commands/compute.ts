@@ -1,16 +1,12 @@
-/** @file What commands that compute share: the device, the feature cache, progress of the encoder, versions to record. */
+/** @file What commands that compute share: the device, the feature cache, progress of the encoder. */
 
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { FeatureProgress } from '../../data/features/index.js';
-import { deviceName, onnxruntimeVersion, resolveDevice } from '../../engine/runtime/index.js';
+import { deviceName, resolveDevice } from '../../engine/runtime/index.js';
 import type { ComputeOptions } from '../../train/index.js';
 import type { RunFacts, RunFolder } from '../../train/run/index.js';
 import { cacheFolder, type DeviceOption } from '../options.js';
-import { note, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
-import { emoqVersion } from '../version.js';
+import { note, warn } from '../terminal-output.js';
 
 /**
  * Runs `work` with the resolved device and progress of feature extraction. Which device it is stands on stderr once
@@ -91,26 +87,4 @@ function featureProgress() {
 /** Says where a checkpoint is that of a run under way. */
 export function warnUnfinished({ dir }: RunFolder, { status }: RunFacts): void {
   if (status !== 'finished') warn(`the run in ${dir} is not finished; this is its best epoch so far`);
-}
-
-/** Versions of everything that a result depends on. `revision` is emoq's git commit where it runs from a checkout. */
-export async function recordedVersions(): Promise<Record<string, string>> {
-  const revision = await gitRevision();
-  return {
-    emoq: emoqVersion(),
-    ...(revision && { revision }),
-    node: process.versions.node,
-    onnxruntime: onnxruntimeVersion(),
-    platform: `${process.platform}-${process.arch}`,
-  };
-}
-
-async function gitRevision(): Promise<string | undefined> {
-  const cwd = fileURLToPath(new URL('../../../', import.meta.url));
-  try {
-    const { stdout } = await promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd });
-    return stdout.trim();
-  } catch {
-    return undefined;
-  }
 }

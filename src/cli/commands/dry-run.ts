@@ -3,11 +3,11 @@
 import { formatMemory } from '../../base/index.js';
 import { dumpRecipe, type Recipe } from '../../recipe/index.js';
 import { reviewPlan, sizeStage, stepText } from '../../train/index.js';
-import { note, printResult, warn } from '../output.js';
-import type { StageOptions } from './stage.js';
+import { note, printResult, warn } from '../terminal-output.js';
 import { experimentFolder } from './stage-run.js';
+import type { TrainingOptions } from './training-options.js';
 
-export async function describeStage(stage: 1 | 2, recipe: Recipe, options: StageOptions): Promise<void> {
+export async function describeStage(stage: 1 | 2, recipe: Recipe, options: TrainingOptions): Promise<void> {
   const fold = options.fold ?? (options.folds === undefined ? undefined : 1);
   const size = await sizeStage(recipe, stage, fold);
   const ahead = await reviewPlan(recipe, stage, fold, experimentFolder(recipe, options.run));

@@ -8,7 +8,7 @@ import { changedKeys, dumpRecipe, type Recipe } from '../../recipe/index.js';
 import { hasStage1 } from '../../train/index.js';
 import { type RunFolder, runRecipe, stageFolder } from '../../train/run/index.js';
 import { type CorpusOptions, recipeOfOptions } from '../options.js';
-import { note, warn } from '../output.js';
+import { note, warn } from '../terminal-output.js';
 import type { RunOptions } from './eval-options.js';
 import { experimentFolder } from './stage-run.js';
 

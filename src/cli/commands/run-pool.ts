@@ -5,9 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { ComputationError, InputError, InterruptedError, UnavailableError } from '../../base/index.js';
 import { figureText } from '../../evaluation/index.js';
 import type { StageOutcome, TrainingReport } from '../../train/index.js';
-import { note, warn } from '../output.js';
-import { type Progress, startProgress } from '../progress.js';
-import { progressBoard } from '../progress-board.js';
+import { type Progress, sharedScreen, startProgress } from '../progress.js';
+import { note, warn } from '../terminal-output.js';
 import type { RunMessage, RunOrder, RunTask, SentError } from './run-messages.js';
 import { epochLine } from './stage-run.js';
 
@@ -21,7 +20,7 @@ export type RunTrainer = (name: string, task: RunTask) => Promise<StageOutcome>;
  * @param stop aborted, makes every run finish the steps in hand and save
  */
 export function startRunPool(stop: AbortSignal): RunTrainer {
-  const nextScreen = progressBoard();
+  const nextScreen = sharedScreen();
   return (name, task) => {
     let progress: Progress | undefined;
     let validation: string[] = [];

@@ -12,7 +12,7 @@ import {
   runRecipe,
   stageFolder,
 } from '../../train/run/index.js';
-import { warn } from '../output.js';
+import { warn } from '../terminal-output.js';
 import type { RunOptions } from './eval-options.js';
 import { seedFolder } from './stage-runs.js';
 

@@ -4,7 +4,7 @@
  */
 
 import { STOP_SIGNALS } from '../interrupt.js';
-import { guardStreams } from '../output.js';
+import { guardStreams } from '../terminal-output.js';
 import type { RunMessage, RunOrder, RunTask } from './run-messages.js';
 
 const stop = new AbortController();

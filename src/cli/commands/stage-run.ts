@@ -7,17 +7,18 @@ import type { Recipe } from '../../recipe/index.js';
 import { checkFolds, runStage, type StageOutcome, type TrainingReport } from '../../train/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { recipeOfOptions } from '../options.js';
-import { note, printResult, warn } from '../output.js';
+import { note, printResult, warn } from '../terminal-output.js';
 import { startTrainingView, type TrainingView } from '../training-view.js';
-import { recordedVersions, withCompute } from './compute.js';
-import type { StageOptions } from './stage.js';
+import { recordedVersions } from '../versions.js';
+import { withCompute } from './compute.js';
+import type { TrainingOptions } from './training-options.js';
 
 /** Folder of an experiment unless `--run` says otherwise. */
 export function experimentFolder(recipe: Recipe, run: string | undefined): string {
   return run ?? join('runs', recipe.name);
 }
 
-export async function trainStage(stage: 1 | 2, options: StageOptions): Promise<void> {
+export async function trainStage(stage: 1 | 2, options: TrainingOptions): Promise<void> {
   const recipe = await recipeOfOptions(options);
   if (options.dryRun) {
     const { describeStage } = await import('./dry-run.js');
@@ -33,7 +34,9 @@ export async function trainStage(stage: 1 | 2, options: StageOptions): Promise<v
 export async function trainRecipe(
   stage: 1 | 2,
   recipe: Recipe,
-  options: Pick<StageOptions, 'fold' | 'folds' | 'run' | 'device' | 'threads'> & { readonly title?: string },
+  options: Pick<TrainingOptions, 'fold' | 'folds' | 'run' | 'device' | 'threads'> & {
+    readonly title?: string;
+  },
   onTrained: (outcome: StageOutcome) => void = () => undefined,
 ): Promise<void> {
   if (options.folds !== undefined) await checkFolds(recipe, options.folds, 'train');
@@ -80,7 +83,7 @@ export async function trainRecipe(
   );
 }
 
-export function foldsOf({ fold, folds }: Pick<StageOptions, 'fold' | 'folds'>): (number | undefined)[] {
+export function foldsOf({ fold, folds }: Pick<TrainingOptions, 'fold' | 'folds'>): (number | undefined)[] {
   return folds === undefined ? [fold] : Array.from({ length: folds }, (_, index) => index + 1);
 }
 

@@ -9,14 +9,15 @@ import {
   mapConcurrently,
 } from '../../base/index.js';
 import { checkFolds, prepareRuns, type StageOutcome } from '../../train/index.js';
-import { reportError } from '../errors.js';
+import { reportError } from '../error-report.js';
 import { withInterrupts } from '../interrupt.js';
 import { recipeOfOptions } from '../options.js';
-import { note, printResult } from '../output.js';
-import { recordedVersions, withCompute } from './compute.js';
+import { note, printResult } from '../terminal-output.js';
+import { recordedVersions } from '../versions.js';
+import { withCompute } from './compute.js';
 import type { StageRun } from './run-messages.js';
-import type { StageOptions } from './stage.js';
 import { experimentFolder, foldsOf, saveInterval, trainRecipe, trainStage } from './stage-run.js';
+import type { TrainingOptions } from './training-options.js';
 
 /** A run with the part of its name that tells its seed, where there are several. */
 interface NamedRun extends StageRun {
@@ -31,7 +32,7 @@ export function seedFolder(root: string, seed: number): string {
 }
 
 /** Trains what the options ask for: one run, or one for each seed and fold. */
-export async function trainRuns(stage: 1 | 2, options: StageOptions): Promise<void> {
+export async function trainRuns(stage: 1 | 2, options: TrainingOptions): Promise<void> {
   const { seeds, folds, jobs: asked = 1 } = options;
   if (asked > 1 && seeds === undefined && folds === undefined) {
     throw new InputError(
@@ -47,13 +48,13 @@ export async function trainRuns(stage: 1 | 2, options: StageOptions): Promise<vo
 }
 
 /** @throws InputError where the seed is given by `--seeds` and by `--set` */
-export function refuseSeedTwice({ seeds, set = [] }: Pick<StageOptions, 'seeds' | 'set'>): void {
+export function refuseSeedTwice({ seeds, set = [] }: Pick<TrainingOptions, 'seeds' | 'set'>): void {
   if (seeds !== undefined && set.some((override) => /^\s*seed\s*=/.test(override))) {
     throw new InputError('--seeds gives each run its seed; leave out --set seed');
   }
 }
 
-async function plannedRuns(stage: 1 | 2, options: StageOptions): Promise<Runs> {
+async function plannedRuns(stage: 1 | 2, options: TrainingOptions): Promise<Runs> {
   const { seeds, set = [] } = options;
   refuseSeedTwice(options);
   const variants =
@@ -74,7 +75,7 @@ async function plannedRuns(stage: 1 | 2, options: StageOptions): Promise<Runs> {
 }
 
 /** One after the other, in this process. */
-async function trainInSequence(runs: Runs, { device, threads }: StageOptions): Promise<void> {
+async function trainInSequence(runs: Runs, { device, threads }: TrainingOptions): Promise<void> {
   await prepareRuns(runs[0].stage, runs);
   const failures: Failure[] = [];
   for (const { stage, recipe, fold, root, title } of runs) {
@@ -96,7 +97,7 @@ async function trainInSequence(runs: Runs, { device, threads }: StageOptions): P
 }
 
 /** Several at a time, each in a process of its own with its part of the cores. Clips are encoded first, once for all. */
-async function trainSideBySide(runs: Runs, jobs: number, options: StageOptions): Promise<void> {
+async function trainSideBySide(runs: Runs, jobs: number, options: TrainingOptions): Promise<void> {
   const saveIntervalSec = saveInterval();
   const versions = await recordedVersions();
   const { startRunPool } = await import('./run-pool.js');

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { InputError, pathExists, UnavailableError } from '../../../base/index.js';
-import { note } from '../../output.js';
+import { note } from '../../terminal-output.js';
 
 const ARGUMENT = '--onnxruntime-node-install';
 

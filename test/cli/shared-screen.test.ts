@@ -1,12 +1,12 @@
 /** @file Several progresses at the foot of one terminal. */
 
 import { expect, it } from 'vitest';
-import { progressBoard } from '../../src/cli/progress-board.js';
+import { sharedScreen } from '../../src/cli/progress.js';
 
 it('each has its line, in the order of their beginning, and takes it away alone', () => {
   const shown: string[] = [];
   const lasting: string[] = [];
-  const next = progressBoard({
+  const next = sharedScreen({
     isTerminal: true,
     status: (text) => void shown.push(text),
     line: (text) => void lasting.push(text),

@@ -1,20 +1,27 @@
 /** @file What the preparation commands share: their options, progress, Ctrl-C, and the account of what was done. */
 
-import { type Command, Option } from 'commander';
 import type { ClipFormat, ClipNote, PreparationSummary } from '../../data/corpora/index.js';
+import { choice, flag, type OptionsOf, option } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { wholeNumber } from '../options.js';
-import { note, printResult, warn } from '../output.js';
 import { formatDuration, startProgress } from '../progress.js';
+import { note, printResult, warn } from '../terminal-output.js';
 
-export interface PreparationCommandOptions {
-  readonly allowIncomplete?: true;
-  readonly jobs?: number;
-  readonly format: ClipFormat;
-}
+export const preparationOptions = {
+  allowIncomplete: flag('go on although the release differs from what is known, and record it'),
+  jobs: option('<n>', 'conversions at a time (default: one for each core)', { parse: wholeNumber(1) }),
+  format: choice<ClipFormat>(
+    '<format>',
+    'of the prepared audio; flac takes about half the space',
+    ['wav', 'flac'],
+    { default: 'wav' },
+  ),
+};
+
+type PreparationOptions = OptionsOf<typeof preparationOptions>;
 
 /** What a preparation is handed: how many at a time, whom to tell, when to stop. */
-export interface PreparationCommandControls {
+export interface PreparationControls {
   allowIncomplete: boolean;
   jobs: number | undefined;
   format: ClipFormat;
@@ -25,21 +32,10 @@ export interface PreparationCommandControls {
 /** How many single clips are listed before the manifest has to be looked at. */
 const MAX_LISTED = 10;
 
-export function addPreparationOptions(command: Command): Command {
-  return command
-    .option('--allow-incomplete', 'go on although the release differs from what is known, and record it')
-    .option('--jobs <n>', 'conversions at a time (default: one for each core)', wholeNumber(1))
-    .addOption(
-      new Option('--format <format>', 'of the prepared audio; flac takes about half the space')
-        .choices(['wav', 'flac'])
-        .default('wav'),
-    );
-}
-
 /** Runs a preparation with progress and prints what it did. Ctrl-C keeps finished clips. */
 export async function runPreparation(
-  options: PreparationCommandOptions,
-  prepare: (controls: PreparationCommandControls) => Promise<PreparationSummary>,
+  options: PreparationOptions,
+  prepare: (controls: PreparationControls) => Promise<PreparationSummary>,
 ): Promise<void> {
   const progress = startProgress({ label: 'converting', unit: 'clips' });
   const summary = await withInterrupts('finishing the clips in hand', (signal) =>

@@ -1,25 +1,57 @@
-/** @file `emoq predict` at work. */
+/** @file `emoq predict`: names the emotion of every recording in a CSV. */
 
 import { ExitCode, InputError, isSameFile, userTarget } from '../../base/index.js';
-import { adviceForSeveral, givesParts } from '../../data/tables/index.js';
-import { predictionFormatOf } from '../../evaluation/index.js';
-import {
-  findRun,
-  OPTIONAL_COLUMNS,
-  openTrainedModel,
-  predictRecordings,
-  readRecordings,
-} from '../../inference/index.js';
-import { namesGender } from '../../train/index.js';
-import { type RunFolder, readFacts, runFiles, runRecipe } from '../../train/run/index.js';
+import type { RunFolder } from '../../train/run/index.js';
+import { choice, defineCommand, type OptionsOf, option } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
-import { channelOfOption } from '../options.js';
-import { printResult, warn } from '../output.js';
+import { channelOfOption, channelOption, deviceOption, threadsOption } from '../options.js';
 import { type Progress, startProgress } from '../progress.js';
-import { warnUnfinished, withCompute } from './compute.js';
-import type { PredictOptions } from './predict.js';
+import { printResult, warn } from '../terminal-output.js';
 
-export async function run(options: PredictOptions, input: string, ...more: string[]): Promise<void> {
+const options = {
+  output: option('<file>', 'where the predictions go; - is stdout', { short: 'o', required: true }),
+  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 where there is one)', {
+    required: true,
+  }),
+  pathColumn: option('<name>', 'column of audio paths, relative to the CSV', { default: 'path' }),
+  textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
+  speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
+  format: choice('<format>', 'default: by the name of the output', ['csv', 'jsonl']),
+  channel: channelOption,
+  device: deviceOption,
+  threads: threadsOption(),
+};
+
+type PredictOptions = OptionsOf<typeof options>;
+
+export const predictCommand = defineCommand({
+  usage: '[options] <input.csv>',
+  argument: {
+    name: '<input.csv...>',
+    description: 'a CSV of audio paths; text, speaker, gender and channel where known',
+  },
+  options,
+  help: `
+Writes label and probabilities for every row. A row that cannot be predicted
+says why in the column error, and the others go on. The column note says what
+should be known of a recording: judged on its beginning, silent, clipped.
+A column channel (1, 2, ... or mix) goes before --channel. Exit
+code 1 where no row at all could be predicted.
+
+Example:
+  emoq predict calls.csv -o emotions.csv --run runs/toy4`,
+  run: predict,
+});
+
+async function predict(options: PredictOptions, input: string, ...more: string[]): Promise<void> {
+  const { adviceForSeveral, givesParts } = await import('../../data/tables/index.js');
+  const { predictionFormatOf } = await import('../../evaluation/index.js');
+  const { findRun, OPTIONAL_COLUMNS, openTrainedModel, predictRecordings, readRecordings } = await import(
+    '../../inference/index.js'
+  );
+  const { namesGender } = await import('../../train/index.js');
+  const { runRecipe } = await import('../../train/run/index.js');
+  const { warnUnfinished, withCompute } = await import('./compute.js');
   if (more.length > 0) {
     const use = { what: 'CSV file', columns: [options.pathColumn], recordings: options.pathColumn };
     throw new InputError(adviceForSeveral([input, ...more], use));
@@ -87,6 +119,7 @@ export async function run(options: PredictOptions, input: string, ...more: strin
 /** @throws InputError where the output is a file of the run itself, or the manifest that it was trained on */
 async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
   if (output === '-') return;
+  const { readFacts, runFiles } = await import('../../train/run/index.js');
   const facts = await readFacts(folder);
   for (const file of [...runFiles(folder), ...(facts ? [facts.manifest.path] : [])]) {
     if (!(await isSameFile(file, output))) continue;

@@ -11,7 +11,7 @@ import {
   UnavailableError,
   withoutTemporarySuffix,
 } from '../base/index.js';
-import { errColor, note } from './output.js';
+import { errColor, note } from './terminal-output.js';
 
 /**
  * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 141 without a word

@@ -1,4 +1,4 @@
-/** @file `emoq pull` at work. */
+/** @file Pulls models one after the other and tells how it goes: plans, progress, what is in the cache then. */
 
 import { formatBytes, InputError, InterruptedError } from '../../base/index.js';
 import {
@@ -15,25 +15,39 @@ import {
   publishedModels,
 } from '../../checkpoints/hub/index.js';
 import { withInterrupts } from '../interrupt.js';
-import { note, printJson, printResult, warn } from '../output.js';
 import { startProgress } from '../progress.js';
-import type { PullOptions } from './pull.js';
+import { note, printJson, printResult, warn } from '../terminal-output.js';
 
-export async function run(options: PullOptions, ...names: string[]): Promise<void> {
-  const requests = await requestsOf(names, options.revision);
+interface PullRequest {
+  /** Of the only model. */
+  readonly revision: string | undefined;
+  /** List the files, and fetch nothing. */
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/**
+ * Fetches what is missing of the models and prints their folders.
+ * @throws InputError where there is no such model or revision, InterruptedError after Ctrl-C
+ */
+export async function pullModels(
+  names: readonly string[],
+  { revision, dryRun, json }: PullRequest,
+): Promise<void> {
+  const requests = await requestsOf(names, revision);
   await withInterrupts('stopping', async (signal) => {
     try {
       const access = await openHub({ signal, onTrouble: note });
       const plans: PullPlan[] = [];
       for (const request of requests) plans.push(await planPull(access, request));
       for (const plan of plans) warnUnchecked(plan);
-      if (options.dryRun) return printPlans(plans, options);
+      if (dryRun) return printPlans(plans, json);
       await checkDiskSpace(access, plans);
       for (const plan of plans) {
         await fetchOne(access, plan);
-        if (!options.json) printResult(plan.snapshot);
+        if (!json) printResult(plan.snapshot);
       }
-      if (options.json) printJson({ models: plans.map((plan) => planObject(plan)) });
+      if (json) printJson({ models: plans.map((plan) => planObject(plan)) });
     } catch (error) {
       if (!signal.aborted) throw error;
       throw new InterruptedError(
@@ -73,7 +87,7 @@ function warnUnchecked({ id, commit, unchecked }: PullPlan): void {
   warn(`${id} is here at commit ${commit}, not checked against the hub: ${unchecked}`);
 }
 
-function printPlans(plans: readonly PullPlan[], { json }: PullOptions): void {
+function printPlans(plans: readonly PullPlan[], json: boolean): void {
   if (json) {
     printJson({ models: plans.map((plan) => planObject(plan)) });
     return;

@@ -1,30 +1,16 @@
-/** @file `emoq runs` at work: one row for each run. */
+/** @file Training runs as a table, or as objects for programs. */
 
 import { formatDuration, formatMemory } from '../../base/index.js';
 import { figureText, percent, textTable } from '../../evaluation/index.js';
-import { type ListedRun, listRuns } from '../../train/run/index.js';
-import { note, printJson, printResult, warn } from '../output.js';
-import type { RunsOptions } from './runs.js';
-
-export async function run({ root, json }: RunsOptions): Promise<void> {
-  const found = await listRuns(root);
-  const runs = found.filter((each) => 'status' in each);
-  // What is wrong with the results of a cross-validation is wrong with each of its folds.
-  const problems = new Set(
-    found.map((each) => ('status' in each ? each.problem : `${each.dir}: ${each.problem}`)),
-  );
-  for (const problem of problems) if (problem !== undefined) warn(problem);
-  if (json) printJson({ root, runs: runs.map(jsonRow) });
-  else if (runs.length === 0) note(`there are no runs in ${root}`);
-  else printResult(table(runs));
-}
+import type { ListedRun } from '../../train/run/index.js';
 
 const HEADER = [
   ...['run', 'stage', 'fold', 'seed', 'status', 'validation', 'WA %', 'UA %', 'WF1 %'],
   ...['begun (UTC)', 'time', 'utt/s', 'memory', 'recipe'],
 ];
 
-function table(runs: readonly ListedRun[]): string {
+/** One row for each run, with its scores in percent. */
+export function runsTable(runs: readonly ListedRun[]): string {
   const rows = runs.map((listed) => [
     listed.dir,
     String(listed.stage),
@@ -74,7 +60,8 @@ function changesOf({ name, changed }: ListedRun): string {
   return changed.map(({ key, after = 'absent' }) => `${key}=${after}`).join(' ');
 }
 
-function jsonRow({ dir, name, stage, fold, seed, status, step, totalSteps, ...found }: ListedRun) {
+/** The same of one run, scores as fractions and times in seconds. */
+export function runObject({ dir, name, stage, fold, seed, status, step, totalSteps, ...found }: ListedRun) {
   const { best, test, times, changed } = found;
   return {
     run: dir,

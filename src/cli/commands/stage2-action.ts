@@ -1,8 +1,0 @@
-/** @file `emoq stage2` at work. */
-
-import type { StageOptions } from './stage.js';
-import { trainRuns } from './stage-runs.js';
-
-export function run(options: StageOptions): Promise<void> {
-  return trainRuns(2, options);
-}

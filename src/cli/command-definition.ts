@@ -5,71 +5,70 @@
 
 import { Argument, type Command, Option } from 'commander';
 
-/** One option. `Value` is what the command gets: with undefined where it may be left out. */
-export interface OptionDeclaration<Value = unknown> {
-  /** What follows the flag in the help: `<file>`, `<two...>` for several, `[kinds]` where it may be left out. */
-  readonly value: string | undefined;
-  readonly description: string;
-  readonly parse?: Parser<Value> | undefined;
-  readonly choices?: readonly string[] | undefined;
-  readonly default?: Value | undefined;
-  readonly required?: boolean | undefined;
+/** What an option can have beside its value and description. */
+interface OptionDetails<Value> {
+  /** Reads the value. `earlier` is the value so far where the option is repeated. @throws InvalidArgumentError */
+  parse?(text: string, earlier?: Value): Value;
+  readonly default?: Value;
+  readonly required?: boolean;
   /** Options that cannot be given together with this one. */
-  readonly conflicts?: readonly string[] | undefined;
+  readonly conflicts?: readonly string[];
   /** The letter of a second, short flag. */
-  readonly short?: string | undefined;
+  readonly short?: string;
 }
 
-/** Reads a value. `earlier` is the value so far of an option that is given again. @throws InvalidArgumentError */
-type Parser<Value> = { bivariant(text: string, earlier?: Value): Value }['bivariant'];
+/** One option. `Value` is the type of what the command gets, with undefined where the option may be left out. */
+export interface OptionDeclaration<Value = unknown> extends OptionDetails<Value> {
+  /** What follows the flag in the help: `<file>`, `<two...>` for several, `[kinds]` where it is optional. */
+  readonly value: string | undefined;
+  readonly description: string;
+  readonly choices?: readonly string[];
+}
 
-/** The options of a command: `dryRun` declares `--dry-run`. Their order is that of the help. */
+/** The options of a command, in the order of its help. The name `dryRun` declares `--dry-run`. */
 export type OptionDeclarations = Readonly<Record<string, OptionDeclaration>>;
 
 type ValueOf<Declaration> = Declaration extends OptionDeclaration<infer Value> ? Value : never;
-type Omissible<Declared> = {
+type Optional<Declared> = {
   [Name in keyof Declared]: undefined extends ValueOf<Declared[Name]> ? Name : never;
 }[keyof Declared];
 
 /** What a command gets of the options that it declares. */
 export type OptionsOf<Declared> = {
-  readonly [Name in Omissible<Declared>]?: Exclude<ValueOf<Declared[Name]>, undefined>;
+  readonly [Name in Optional<Declared>]?: Exclude<ValueOf<Declared[Name]>, undefined>;
 } & {
-  readonly [Name in Exclude<keyof Declared, Omissible<Declared>>]: ValueOf<Declared[Name]>;
+  readonly [Name in Exclude<keyof Declared, Optional<Declared>>]: ValueOf<Declared[Name]>;
 };
 
-interface Details<Value> {
-  readonly parse?: Parser<Value>;
-  readonly conflicts?: readonly string[];
-  readonly short?: string;
-}
-
-/** What makes a command always get a value. */
+/** With one of these a command always gets a value. */
 type Always<Value> = { readonly required: true } | { readonly default: Value };
 
 /** Declares an option without a value. */
 export function flag(
   description: string,
-  details: Pick<Details<true>, 'conflicts'> = {},
+  details: Pick<OptionDetails<true>, 'conflicts'> = {},
 ): OptionDeclaration<true | undefined> {
   return { value: undefined, description, ...details };
 }
 
-/** Declares an option with a value, which is text unless `parse` makes something else of it. */
+/**
+ * Declares an option with a value, which is text unless `parse` makes something else of it. Its type follows from
+ * `details` alone (NoInfer), not from the place where it is declared.
+ */
 export function option<Value = string>(
   value: string,
   description: string,
-  details: Details<Value> & Always<Value>,
+  details: OptionDetails<Value> & Always<Value>,
 ): OptionDeclaration<NoInfer<Value>>;
 export function option<Value = string>(
   value: string,
   description: string,
-  details?: Details<Value>,
+  details?: OptionDetails<Value>,
 ): OptionDeclaration<NoInfer<Value> | undefined>;
 export function option<Value>(
   value: string,
   description: string,
-  details: Details<Value> = {},
+  details: OptionDetails<Value> = {},
 ): OptionDeclaration<Value> {
   return { value, description, ...details };
 }
@@ -121,7 +120,7 @@ export interface CommandDefinition<
 export function defineCommand<Declared extends OptionDeclarations, Operand extends string = string>(
   definition: CommandDefinition<Declared, Operand>,
 ): CommandDefinition {
-  return definition as unknown as CommandDefinition;
+  return definition;
 }
 
 /** Tells commander what a command takes. */

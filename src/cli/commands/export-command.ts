@@ -8,14 +8,16 @@ import { startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
 import { emoqVersion } from '../versions.js';
 
-/** What can be exported, and which options belong to which part. */
-const ownOptions = {
+const exportParts = ['encoder', 'former', 'llm'] as const;
+
+type ExportPart = (typeof exportParts)[number];
+
+/** Which options belong to which part. */
+const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
   encoder: [],
   former: ['--run', '--recipe'],
   llm: ['--run', '--inputs', '--merged-dtype'],
-} as const satisfies Readonly<Record<string, readonly string[]>>;
-
-type ExportPart = keyof typeof ownOptions;
+};
 
 const options = {
   checkpoint: option('<folder>', 'Hugging Face folder or model id: HuBERT, RoBERTa or Qwen2'),
@@ -37,7 +39,7 @@ export const exportCommand = defineCommand({
   argument: {
     name: '<part>',
     description: 'what to export',
-    choices: Object.keys(ownOptions) as ExportPart[],
+    choices: exportParts,
   },
   options,
   help: `
@@ -111,15 +113,13 @@ function refuseOthersOptions(options: ExportOptions, part: ExportPart): void {
     '--inputs': options.inputs,
     '--merged-dtype': options.mergedDtype,
   };
-  const foreign = Object.entries(given).find(([name, value]) => value !== undefined && !belongs(name, part));
+  const foreign = Object.entries(given).find(
+    ([name, value]) => value !== undefined && !ownOptions[part].includes(name),
+  );
   if (foreign !== undefined) throw new InputError(`${foreign[0]} is no option of export ${part}`);
   if (options.mergedDtype !== undefined && options.run === undefined) {
     throw new InputError(
       '--merged-dtype is for merged weights: name the run whose LoRA is merged with --run',
     );
   }
-}
-
-function belongs(name: string, part: ExportPart): boolean {
-  return (ownOptions[part] as readonly string[]).includes(name);
 }

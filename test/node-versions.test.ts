@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { NODE_RANGE, nodeVersionProblem, SUPPORTED_NODES } from '../bin/node-version.js';
-import { nodeChecksOf } from '../src/cli/commands/doctor/machine.js';
+import { nodeChecksOf } from '../src/cli/commands/doctor/machine-checks.js';
 import { emoqBin, run } from './cli/command-line.js';
 
 const text = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');

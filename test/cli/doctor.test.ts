@@ -15,9 +15,8 @@ import { tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readControlGroup } from '../../src/cli/commands/doctor/control-group.js';
-import { parseGpus } from '../../src/cli/commands/doctor/runtime.js';
-import { missingLibraries } from '../../src/cli/commands/doctor/shared-libraries.js';
+import { readControlGroup } from '../../src/cli/commands/doctor/machine-checks.js';
+import { missingLibraries, parseGpus } from '../../src/cli/commands/doctor/runtime-checks.js';
 import { emoq, emoqBin, type Outcome, run } from './command-line.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -412,14 +411,14 @@ describe('an onnxruntime that does not work', () => {
 
   it('is a line of the report where it never comes back', async () => {
     writeStub('for (;;);');
-    const examination = join(house, 'dist/cli/commands/doctor/examination.js');
+    const checks = join(house, 'dist/cli/commands/doctor/checks.js');
     const { code, stdout, stderr } = await run(process.execPath, [
       '--input-type=module',
       '-e',
-      `const { examine } = await import(${JSON.stringify(examination)});
-       const checks = await examine(undefined, [
-         { probes: ['runtime', 'cuda'], inTurn: true, timeLimitMs: 1500 },
-         { probes: ['memory'], timeLimitMs: 600_000 },
+      `const { runChecks } = await import(${JSON.stringify(checks)});
+       const checks = await runChecks(undefined, [
+         { checks: ['runtime', 'cuda'], inTurn: true, timeLimitMs: 1500 },
+         { checks: ['memory'], timeLimitMs: 600_000 },
        ]);
        console.log(checks.map(({ name, status, found }) => [name, status, found].join('|')).join('\\n'));`,
     ]);

@@ -5,7 +5,7 @@ import { defineCommand, flag, type OptionsOf, option } from '../command-definiti
 import { corpusOptions, recipeOfOptions } from '../options.js';
 import { outColor, printJson, printResult } from '../terminal-output.js';
 import { emoqVersion } from '../versions.js';
-import type { Check } from './doctor/check.js';
+import type { CheckResult } from './doctor/check-result.js';
 import { parseStage } from './eval-options.js';
 
 const options = {
@@ -30,10 +30,10 @@ otherwise the toy demo.
 
 Example:
   emoq doctor --dataset toy4`,
-  run: examineMachine,
+  run: checkMachine,
 });
 
-async function examineMachine(options: DoctorOptions): Promise<void> {
+async function checkMachine(options: DoctorOptions): Promise<void> {
   const { dataset, recipe, manifest, set = [], stage } = options;
   const named = Object.entries({ dataset, recipe, manifest }).filter(([, value]) => value !== undefined);
   const words = [...named, ...set.map((override) => ['set', override])];
@@ -54,8 +54,8 @@ async function examineMachine(options: DoctorOptions): Promise<void> {
     const { installCuda } = await import('./doctor/cuda-install.js');
     await installCuda();
   }
-  const { examine } = await import('./doctor/examination.js');
-  const checks = await examine(experiment);
+  const { runChecks } = await import('./doctor/checks.js');
+  const checks = await runChecks(experiment);
   const part = stage === undefined ? '' : `stage ${stage} of `;
   const job = experiment ? `${part}the experiment ${experiment.recipe.name}` : 'make demo';
   if (options.json) printJson(reportObject(checks, job));
@@ -64,12 +64,12 @@ async function examineMachine(options: DoctorOptions): Promise<void> {
 }
 
 /** Names of what the main job lacks. */
-function lacking(checks: readonly Check[]): string[] {
+function lacking(checks: readonly CheckResult[]): string[] {
   return checks.filter(({ status, needed }) => needed && status === 'missing').map(({ name }) => name);
 }
 
 /** In words: what nobody needs for the job is absent and not missing. @param job what is to run, such as `make demo` */
-function reportText(checks: readonly Check[], job: string): string {
+function reportText(checks: readonly CheckResult[], job: string): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const lines = checks.flatMap((check) => {
     const { name, found, mend } = check;
@@ -87,7 +87,7 @@ function reportText(checks: readonly Check[], job: string): string {
   return [...lines, '', verdict].join('\n');
 }
 
-function reportObject(checks: readonly Check[], job: string): object {
+function reportObject(checks: readonly CheckResult[], job: string): object {
   return {
     ready: lacking(checks).length === 0,
     job,
@@ -100,7 +100,7 @@ function reportObject(checks: readonly Check[], job: string): object {
   };
 }
 
-function statusText({ status, needed }: Check): string {
+function statusText({ status, needed }: CheckResult): string {
   const optional = status === 'missing' && !needed;
   const text = (optional ? 'absent' : status).padEnd(7);
   if (optional) return outColor.dim(text);

@@ -8,8 +8,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { errorMessage, formatMemory, pathExists } from '../../../base/index.js';
-import { type Check, checked, inOneLine, installCommand, REINSTALL } from './check.js';
-import { missingLibraries } from './shared-libraries.js';
+import { type CheckResult, checked, inOneLine, installCommand, REINSTALL } from './check-result.js';
 
 /** What onnxruntime's CUDA provider of CUDA 12 is linked to. */
 const CUDA_LIBRARIES = [
@@ -26,9 +25,12 @@ const CUDA_FOLDER = '/usr/local/cuda/lib64';
 const SEARCH_LIBRARIES = `export LD_LIBRARY_PATH=${CUDA_FOLDER}:$LD_LIBRARY_PATH`;
 const NVIDIA_VENDOR = '0x10de';
 const SMI_TIME_LIMIT_MS = 20_000;
+const LDCONFIG_TIME_LIMIT_MS = 20_000;
+/** Its folder is not on everybody's path. */
+const LDCONFIG = ['/sbin/ldconfig', '/usr/sbin/ldconfig'];
 
 /** onnxruntime, its providers and a session on the CPU. */
-export async function runtimeChecks(): Promise<Check[]> {
+export async function runtimeChecks(): Promise<CheckResult[]> {
   const rest = { needed: true, mend: REINSTALL };
   let runtime: typeof import('../../../engine/runtime/index.js');
   try {
@@ -54,7 +56,7 @@ export async function runtimeChecks(): Promise<Check[]> {
 }
 
 /** The GPU, its driver and libraries, and a session on it. Without all of them emoq computes on the CPU. */
-export async function cudaChecks(): Promise<Check[]> {
+export async function cudaChecks(): Promise<CheckResult[]> {
   const { CUDA_PROVIDER_LIBRARIES, cudaProviderInstalled, nvidiaDriverPresent, providerFolder, trySession } =
     await import('../../../engine/runtime/index.js');
   const hasDriver = nvidiaDriverPresent();
@@ -82,7 +84,7 @@ export async function cudaChecks(): Promise<Check[]> {
   ];
 }
 
-async function gpuCheck(hasDriver: boolean, hasCard: boolean): Promise<Check> {
+async function gpuCheck(hasDriver: boolean, hasCard: boolean): Promise<CheckResult> {
   if (!hasDriver) {
     const what = hasCard ? 'a card without a driver' : 'there is none';
     return checked('NVIDIA GPU', 'missing', `${what}; emoq computes on the CPU`, {
@@ -129,7 +131,7 @@ export function parseGpus(listing: string): Gpu[] {
 }
 
 /** Without a card there is nothing to install them for. */
-async function librariesCheck(hasCard: boolean): Promise<Check> {
+async function librariesCheck(hasCard: boolean): Promise<CheckResult> {
   const missing = await missingLibraries(CUDA_LIBRARIES);
   if (missing.length === 0) {
     return checked('CUDA libraries', 'ok', CUDA_LIBRARIES.join(', '), { facts: { missing } });
@@ -143,6 +145,33 @@ async function librariesCheck(hasCard: boolean): Promise<Check> {
   });
 }
 
+/** Those of `names` that are neither in LD_LIBRARY_PATH nor in the loader's cache. */
+export async function missingLibraries(names: readonly string[]): Promise<string[]> {
+  const folders = (process.env.LD_LIBRARY_PATH ?? '').split(':').filter((folder) => folder !== '');
+  const cached = await loaderCache();
+  const found = await Promise.all(
+    names.map(async (name) => {
+      if (cached.has(name)) return true;
+      const inFolders = await Promise.all(folders.map((folder) => pathExists(join(folder, name))));
+      return inFolders.some(Boolean);
+    }),
+  );
+  return names.filter((_, index) => !found[index]);
+}
+
+/** Names in `ldconfig -p`: `	libz.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libz.so.1`. */
+async function loaderCache(): Promise<Set<string>> {
+  for (const program of LDCONFIG) {
+    const { stdout } = await promisify(execFile)(program, ['-p'], {
+      timeout: LDCONFIG_TIME_LIMIT_MS,
+      killSignal: 'SIGKILL',
+      maxBuffer: 16 << 20,
+    }).catch(() => ({ stdout: '' }));
+    if (stdout !== '') return new Set([...stdout.matchAll(/^\s+(\S+) \(/gm)].map((match) => match[1]!));
+  }
+  return new Set();
+}
+
 /** `none of the 3 libraries`, or those that are missing. */
 function namesOf(missing: readonly string[], all: number): string {
   return missing.length === all ? `none of the ${all} libraries` : `without ${missing.join(', ')}`;
@@ -150,7 +179,7 @@ function namesOf(missing: readonly string[], all: number): string {
 
 type TrySession = (device: { readonly kind: 'cuda'; readonly index: number }) => Promise<number>;
 
-async function cudaSessionCheck(canTry: boolean, trySession: TrySession): Promise<Check> {
+async function cudaSessionCheck(canTry: boolean, trySession: TrySession): Promise<CheckResult> {
   const name = 'session on CUDA';
   if (!canTry) return checked(name, 'missing', 'not tried without GPU, driver and CUDA providers');
   try {

@@ -1,10 +1,20 @@
-/** @file One line of the doctor's report. */
+/** @file What a check of the doctor is given and what it returns: lines of the report. */
 
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
+import type { Recipe } from '../../../recipe/index.js';
+
+/** The experiment that is asked for. */
+export interface NamedExperiment {
+  readonly recipe: Recipe;
+  /** How it is named on the command line: `--dataset meld7 --set seed=2`. */
+  readonly named: string;
+  /** The one stage that is asked for; undefined for all that the experiment takes. */
+  readonly stage: 1 | 2 | undefined;
+}
 
 /** Where a JSON report is read by programs, `facts` hold what `found` says in words. */
-export interface Check {
+export interface CheckResult {
   /** What was looked at, such as `ffmpeg`. */
   readonly name: string;
   /** `missing`: not there, or of no use as it is. `warning`: there, with something to know. */
@@ -18,9 +28,14 @@ export interface Check {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
-type Rest = Partial<Pick<Check, 'needed' | 'mend' | 'facts'>>;
+type Rest = Partial<Pick<CheckResult, 'needed' | 'mend' | 'facts'>>;
 
-export function checked(name: string, status: Check['status'], found: string, rest: Rest = {}): Check {
+export function checked(
+  name: string,
+  status: CheckResult['status'],
+  found: string,
+  rest: Rest = {},
+): CheckResult {
   return { name, status, needed: false, found, mend: null, facts: {}, ...rest };
 }
 

@@ -11,20 +11,18 @@ import {
   stagesOf,
   trainingStart,
 } from '../../../train/index.js';
-import { recipeBackboneChecks } from './backbones.js';
-import { type Check, checked } from './check.js';
-import { manifestCheck, preparationCommand } from './corpora.js';
-import { freeDiskBytes } from './folders.js';
-import { memoryBudget } from './machine.js';
-import type { NamedExperiment } from './probes.js';
+import { recipeBackboneChecks } from './backbone-checks.js';
+import { type CheckResult, checked, type NamedExperiment } from './check-result.js';
+import { memoryBudget } from './machine-checks.js';
+import { freeDiskBytes, manifestCheck, preparationCommand } from './storage-checks.js';
 
-export async function experimentChecks({ recipe, named, stage }: NamedExperiment): Promise<Check[]> {
+export async function experimentChecks({ recipe, named, stage }: NamedExperiment): Promise<CheckResult[]> {
   const stages = stage === undefined ? stagesOf(recipe) : [stage];
   const needs = stages.map((number) => stageNeeds(recipe, number, trainingStart(recipe, number)));
   const corpus = await manifestCheck(recipe.manifest, true);
   const backbones = await recipeBackboneChecks(recipe, needs);
   const sizes: StageSize[] = [];
-  const memory: Check[] = [];
+  const memory: CheckResult[] = [];
   const problem = await planProblem(recipe, stages);
   for (const number of problem === undefined ? stages : []) {
     try {
@@ -65,7 +63,7 @@ async function memoryCheck(
   stage: 1 | 2,
   { memory, trainable, step }: StageSize,
   experiment: NamedExperiment,
-): Promise<Check> {
+): Promise<CheckResult> {
   const name = `memory of stage ${stage}`;
   const { totalBytes, freeBytes } = await memoryBudget();
   const facts = {
@@ -142,7 +140,7 @@ function foldOf({ folds }: Recipe): number | undefined {
 async function diskCheck(
   { recipe, named, stage }: NamedExperiment,
   sizes: readonly StageSize[],
-): Promise<Check> {
+): Promise<CheckResult> {
   const parameterBytes = sizes.map(({ trainable }) => 4 * trainable);
   const kept = 1 + 3 + recipe.keep_checkpoints;
   const neededBytes =

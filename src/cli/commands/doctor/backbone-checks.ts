@@ -18,7 +18,7 @@ import {
 } from '../../../checkpoints/index.js';
 import { loadRecipe, type Recipe, shippedRecipeNames } from '../../../recipe/index.js';
 import type { StageNeeds } from '../../../train/index.js';
-import { type Check, checked } from './check.js';
+import { type CheckResult, checked } from './check-result.js';
 
 type Part = keyof Pick<Recipe['backbones'], 'encoder' | 'former' | 'llm'>;
 const PARTS: readonly Part[] = ['encoder', 'former', 'llm'];
@@ -27,7 +27,7 @@ const PARTS: readonly Part[] = ['encoder', 'former', 'llm'];
 const shortNames = new Map(Object.entries(publishedModels).map(([short, { id }]) => [id, short]));
 
 /** Those of the recipes that come with emoq, each with what it is, then published ones that are in the cache. */
-export async function backboneChecks(): Promise<Check[]> {
+export async function backboneChecks(): Promise<CheckResult[]> {
   const partOf = new Map<string, Part>();
   for (const dataset of await shippedRecipeNames()) {
     const { backbones } = await loadRecipe({ dataset });
@@ -47,7 +47,10 @@ export async function backboneChecks(): Promise<Check[]> {
 }
 
 /** Those of a recipe that some stage needs. */
-export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly StageNeeds[]): Promise<Check[]> {
+export function recipeBackboneChecks(
+  { backbones }: Recipe,
+  needs: readonly StageNeeds[],
+): Promise<CheckResult[]> {
   const { encoder, encoder_onnx: onnx, former, llm } = backbones;
   const isNeeded = (part: keyof StageNeeds): boolean => needs.some((stage) => stage[part]);
   return Promise.all([
@@ -69,7 +72,7 @@ export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly Stag
 }
 
 /** An exported encoder, read as training will: its interface, its weights, how it is fed. */
-async function exportedEncoderCheck(encoder: string | null, onnx: string): Promise<Check> {
+async function exportedEncoderCheck(encoder: string | null, onnx: string): Promise<CheckResult> {
   const facts = { name: onnx, folder: dirname(resolve(onnx)) };
   try {
     // Loads onnxruntime, which the processes of the other checks do without.
@@ -101,7 +104,7 @@ async function backboneCheck(
   part: Part | undefined,
   needed: boolean,
   wanted: BackboneParts = { weights: true, tokenizer: part === 'former' || part === 'llm' },
-): Promise<Check> {
+): Promise<CheckResult> {
   const title = part === undefined ? 'model' : { encoder: 'encoder', former: 'Former', llm: 'LLM' }[part];
   const mend = mendOf(name);
   let folder: string | undefined;
@@ -148,7 +151,7 @@ function mendOf(name: string): string | null {
 }
 
 /** Says whether there is a token, never what it is. */
-async function tokenCheck(): Promise<Check> {
+async function tokenCheck(): Promise<CheckResult> {
   let token: HubAccess['token'];
   try {
     ({ token } = await openHub());

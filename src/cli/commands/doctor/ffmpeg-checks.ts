@@ -8,15 +8,14 @@ import {
   inspectFfmpeg,
   inspectProgram,
 } from '../../../data/audio/index.js';
-import { type Check, checked, installCommand } from './check.js';
-import type { ProbeContext } from './probes.js';
+import { type CheckResult, checked, installCommand } from './check-result.js';
 
-/** An experiment of text alone hears nothing. */
-export async function audioChecks({ experiment }: ProbeContext): Promise<Check[]> {
-  return Promise.all([ffmpegCheck(experiment?.recipe.inputs !== 'text'), ffprobeCheck()]);
+/** @param needed whether the job decodes audio: an experiment on text alone does not */
+export async function ffmpegChecks(needed: boolean): Promise<CheckResult[]> {
+  return Promise.all([ffmpegCheck(needed), ffprobeCheck()]);
 }
 
-async function ffmpegCheck(needed: boolean): Promise<Check> {
+async function ffmpegCheck(needed: boolean): Promise<CheckResult> {
   const path = await findProgram('ffmpeg');
   const named = process.env.FFMPEG_PATH;
   const ignored = named && path !== named ? `FFMPEG_PATH names ${named}, which does not exist; ` : '';
@@ -58,7 +57,7 @@ async function ffmpegCheck(needed: boolean): Promise<Check> {
 }
 
 /** emoq itself does without it; its tests do not. */
-async function ffprobeCheck(): Promise<Check> {
+async function ffprobeCheck(): Promise<CheckResult> {
   const path = await findProgram('ffprobe');
   const mend = installCommand('ffmpeg');
   if (path === undefined) {

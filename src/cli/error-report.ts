@@ -1,4 +1,4 @@
-/** @file Turns whatever was thrown into one line on stderr and an exit code. */
+/** @file Turns a thrown error into a line on stderr and an exit code. */
 
 import { CommanderError } from 'commander';
 import {
@@ -14,8 +14,8 @@ import {
 import { errColor, note } from './terminal-output.js';
 
 /**
- * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 141 without a word
- * where the reader of the output has gone, 1 for everything else. The stack is shown under `--debug` only.
+ * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 141 silently
+ * where the reader of the output has closed it, 1 for everything else. The stack is shown under `--debug` only.
  */
 export function reportError(error: unknown, debug: boolean): number {
   if (error instanceof CommanderError) {
@@ -39,7 +39,7 @@ export function reportError(error: unknown, debug: boolean): number {
   const lines = errorMessage(error)
     .split('\n')
     .filter((line) => line.trim() !== '');
-  // Only our own messages are lines on purpose; the first line of any other says what happened.
+  // Only our own messages have several lines on purpose; of any other the first line says what happened.
   for (const line of known ? lines : lines.slice(0, 1)) note(`${errColor.red('error:')} ${line}`);
   if (debug) note(stackOf(error));
   else if (!known) note('Run again with --debug to see where.');
@@ -52,7 +52,7 @@ const FULL: Readonly<Record<string, string>> = {
   EFBIG: 'the file is larger than the disk or the limits of this shell allow',
 };
 
-/** A full disk, wherever it was met; undefined for anything else. */
+/** The line for a full disk; undefined for any other error. */
 function diskFullLine(message: string): string | undefined {
   const code = /\b(ENOSPC|EDQUOT|EFBIG)\b/.exec(message)?.[1];
   return code && `${FULL[code]} (${message}); make room and run the same command again`;
@@ -64,7 +64,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only:',
 };
 
-/** A file that the system does not let us have, under its own name and not its temporary one. */
+/** The line for a file that may not be opened, under its final name rather than its temporary one. */
 function refusedLine(message: string): string | undefined {
   const [, code, call, path] = /^(EACCES|EPERM|EROFS): .*, (\w+) '([^']+)'/.exec(message) ?? [];
   if (code === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** @file Door of the command line: parses the arguments, runs one command, sets the exit code. */
+/** @file Entry point of the command line: parses the arguments, runs one command, sets the exit code. */
 
 import { reportError } from './error-report.js';
 import { listenForSignals, surviveClosedTerminal } from './interrupt.js';

@@ -56,18 +56,18 @@ export async function createProgram(
   return program;
 }
 
-/** Names what must be given and is not, and ends the command; does nothing where nothing is missing. */
+/** Ends the command with the names of what is missing; does nothing where nothing is. */
 type RequirementCheck = (operands: readonly unknown[]) => void;
 
 /**
- * Takes over from commander the check of required arguments and options, which there ends at the first.
+ * Replaces commander's check of required arguments and options, which stops at the first that is missing.
  * @param others what else the options leave out, each as `--dataset <name> or --recipe <file>`; told with what is missing
  */
 function requirementsOf(
   command: Command,
   others: (options: object) => readonly string[] = () => [],
 ): RequirementCheck {
-  command.usage(command.usage()); // as it is now: what is not required is shown in brackets
+  command.usage(command.usage()); // before the changes below: what is not required is shown in brackets
   const options = command.options.filter(({ mandatory }) => mandatory);
   const operands = command.registeredArguments.filter(({ required }) => required);
   for (const option of options) option.mandatory = false;

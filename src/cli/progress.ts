@@ -29,7 +29,7 @@ export interface Progress {
    * already done at the first call counts as done, but not as speed.
    */
   update(done: number, total: number | null, detail?: string): void;
-  /** Takes the moving line away, and leaves one line of summary behind if it all took over two seconds. */
+  /** Removes the moving line, and leaves one line of summary if it all took over two seconds. */
   finish(): void;
 }
 

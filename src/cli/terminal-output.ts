@@ -24,12 +24,12 @@ export function note(text: string): void {
   withoutStatus(() => process.stderr.write(`${text}\n`));
 }
 
-/** Tells the user on stderr about something that they may not want. */
+/** Warns the user on stderr. */
 export function warn(text: string): void {
   note(`${errColor.yellow('warning:')} ${text}`);
 }
 
-/** Keeps lines at the foot of a terminal, under everything that is printed; '' takes them away. */
+/** Keeps lines at the foot of a terminal, under everything that is printed; '' removes them. */
 export function showStatus(text: string): void {
   const { columns, rows } = process.stderr; // 0 where the terminal does not say
   const lines = text
@@ -44,15 +44,15 @@ export function showStatus(text: string): void {
   statusText = lines.join('\n');
 }
 
-/** Takes the lines at the foot away for good. */
+/** Removes the lines at the foot. */
 export function dropStatus(): void {
   if (statusText !== '') showStatus('');
 }
 
 /**
- * A reader that has gone away (`emoq stats | head -1`), or a terminal that was closed, ends the output quietly, not the
- * command: what it writes to files still gets written. What cannot be told on stderr, for whatever reason, is no reason
- * to stop either; results that cannot be written to stdout are.
+ * Where the reader has closed the pipe (`emoq stats | head -1`), or the terminal was closed, the output ends quietly and the
+ * command goes on: what it writes to files still gets written. Any other failure to write results to stdout ends the
+ * command; no failure to write to stderr does.
  */
 export function guardStreams(): void {
   process.stderr.on('error', () => undefined);

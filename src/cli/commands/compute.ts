@@ -9,8 +9,8 @@ import { type Progress, startProgress } from '../progress.js';
 import { note, warn } from '../terminal-output.js';
 
 /**
- * Runs `work` with the resolved device and progress of feature extraction. Which device it is stands on stderr once
- * the input has passed its checks.
+ * Runs `work` with the resolved device and progress of feature extraction. The device is printed once the input
+ * has passed its checks.
  * @param threads inside one operator; absent: one for each physical core
  */
 export async function withCompute<T>(
@@ -43,7 +43,7 @@ export async function withCompute<T>(
   }
 }
 
-/** Says each text once, however many folds or seeds it is true of. */
+/** Prints each text once, even where several folds or seeds give it. */
 function onlyOnce(say: (text: string) => void): (text: string) => void {
   const said = new Set<string>();
   return (text) => {
@@ -52,7 +52,7 @@ function onlyOnce(say: (text: string) => void): (text: string) => void {
   };
 }
 
-/** Progress of one look-up and one encoding after another, each over its own time. */
+/** Progress of look-ups and encodings, one after the other, each timed by itself. */
 function featureProgress() {
   let looking: Progress | undefined;
   let encoding: { readonly progress: Progress; begun: boolean } | undefined;
@@ -69,7 +69,7 @@ function featureProgress() {
         looking.update(done, total);
         if (done < total) return;
         finish();
-        // The first clips are told of late, behind the loading of the encoder: that time is encoding's too.
+        // The first clips are reported once the encoder is loaded: that time counts as encoding.
         encoding = {
           progress: startProgress({ label: 'encoding audio', unit: 'clips' }),
           begun: false,
@@ -84,7 +84,7 @@ function featureProgress() {
   };
 }
 
-/** Says where a checkpoint is that of a run under way. */
+/** Warns where a run is not finished. */
 export function warnUnfinished({ dir }: RunFolder, { status }: RunFacts): void {
   if (status !== 'finished') warn(`the run in ${dir} is not finished; this is its best epoch so far`);
 }

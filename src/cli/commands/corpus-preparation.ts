@@ -1,4 +1,4 @@
-/** @file What the preparation commands share: their options, progress, Ctrl-C, and the account of what was done. */
+/** @file What the preparation commands share: their options, progress, Ctrl-C, and the summary of what was done. */
 
 import type { ClipFormat, ClipNote, PreparationSummary } from '../../data/corpora/index.js';
 import { choice, flag, type OptionsOf, option } from '../command-definition.js';
@@ -20,7 +20,7 @@ export const preparationOptions = {
 
 type PreparationOptions = OptionsOf<typeof preparationOptions>;
 
-/** What a preparation is handed: how many at a time, whom to tell, when to stop. */
+/** What a preparation is passed: how many clips at a time, a listener for progress, a signal to stop. */
 export interface PreparationControls {
   allowIncomplete: boolean;
   jobs: number | undefined;
@@ -29,7 +29,7 @@ export interface PreparationControls {
   signal: AbortSignal;
 }
 
-/** How many single clips are listed before the manifest has to be looked at. */
+/** How many single clips are listed before the manifest has to be read. */
 const MAX_LISTED = 10;
 
 /** Runs a preparation with progress and prints what it did. Ctrl-C keeps finished clips. */

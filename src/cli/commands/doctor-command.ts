@@ -60,15 +60,15 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
   const job = experiment ? `${part}the experiment ${experiment.recipe.name}` : 'make demo';
   if (options.json) printJson(reportObject(checks, job));
   else printResult(reportText(checks, job));
-  if (lacking(checks).length > 0) process.exitCode = ExitCode.failed;
+  if (missingNames(checks).length > 0) process.exitCode = ExitCode.failed;
 }
 
-/** Names of what the main job lacks. */
-function lacking(checks: readonly CheckResult[]): string[] {
+/** Names of what the main job needs and does not have. */
+function missingNames(checks: readonly CheckResult[]): string[] {
   return checks.filter(({ status, needed }) => needed && status === 'missing').map(({ name }) => name);
 }
 
-/** In words: what nobody needs for the job is absent and not missing. @param job what is to run, such as `make demo` */
+/** As text: what the job does not need is absent rather than missing. @param job what is to run, such as `make demo` */
 function reportText(checks: readonly CheckResult[], job: string): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const lines = checks.flatMap((check) => {
@@ -79,17 +79,17 @@ function reportText(checks: readonly CheckResult[], job: string): string {
       ...(mend === null ? [] : [`${indent}${outColor.dim('mend:')} ${mend}`]),
     ];
   });
-  const lacks = lacking(checks);
+  const missing = missingNames(checks);
   const verdict =
-    lacks.length === 0
+    missing.length === 0
       ? `${outColor.green('ready:')} ${job} can run`
-      : `${outColor.red('not ready:')} ${job} cannot run for lack of ${[...new Set(lacks)].join(', ')}`;
+      : `${outColor.red('not ready:')} ${job} cannot run for lack of ${[...new Set(missing)].join(', ')}`;
   return [...lines, '', verdict].join('\n');
 }
 
 function reportObject(checks: readonly CheckResult[], job: string): object {
   return {
-    ready: lacking(checks).length === 0,
+    ready: missingNames(checks).length === 0,
     job,
     checks,
     versions: {

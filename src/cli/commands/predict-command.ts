@@ -112,7 +112,7 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
     warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
   }
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; the column "note" says more`);
-  // Where the rows themselves went by, stdout holds nothing else.
+  // Rows that were written to stdout are not followed by anything else.
   if ((await userTarget(output)).kind === 'file') printResult(output);
 }
 

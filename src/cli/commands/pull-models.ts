@@ -1,4 +1,4 @@
-/** @file Pulls models one after the other and tells how it goes: plans, progress, what is in the cache then. */
+/** @file Pulls models one after the other with progress, and prints their folders or what would be fetched. */
 
 import { formatBytes, InputError, InterruptedError } from '../../base/index.js';
 import {

@@ -75,7 +75,7 @@ export function recipeBackboneChecks(
 async function exportedEncoderCheck(encoder: string | null, onnx: string): Promise<CheckResult> {
   const facts = { name: onnx, folder: dirname(resolve(onnx)) };
   try {
-    // Loads onnxruntime, which the processes of the other checks do without.
+    // Imported here, as it loads onnxruntime: the process of the common checks must not.
     const { encoderWidth, findSpeechEncoder } = await import('../../../backbones/index.js');
     const { files, warning } = await findSpeechEncoder(encoder, onnx);
     const { width } = await encoderWidth(encoder, onnx);
@@ -98,7 +98,7 @@ interface BackboneParts {
   readonly tokenizer: boolean;
 }
 
-/** @param part what the model is to be: text models need a tokenizer; undefined where it may be anything */
+/** @param part the model's part in a recipe: text models need a tokenizer; undefined where it is not known */
 async function backboneCheck(
   name: string,
   part: Part | undefined,
@@ -130,7 +130,7 @@ async function backboneCheck(
       return checked(title, 'missing', `${name}: not here`, { needed, mend, facts });
     }
     const said = errorMessage(error);
-    // Parts of files are no folder yet; snapshots among which none is chosen are told of as they are.
+    // Partial files have no snapshot folder yet; where there are snapshots, the error says what is wrong.
     const why = said.startsWith(`checkpoint "${name}" not found`)
       ? `${formatBytes(partBytes ?? 0)} are here`
       : said;
@@ -142,7 +142,7 @@ async function backboneCheck(
   }
 }
 
-/** Toy backbones come with the toy corpus, ids from the hub; a folder of somebody's own is theirs to mend. */
+/** Toy backbones come with the toy corpus, ids from the hub; for any other folder there is no command. */
 function mendOf(name: string): string | null {
   if (/(?:^|\/)backbones\/(?:hubert|roberta|qwen2)$/.test(name)) return 'emoq prepare-toy';
   const short = shortNames.get(name);

@@ -41,7 +41,7 @@ export function checked(
 
 const MOST_CHARACTERS = 200;
 
-/** What somebody else says, for `found`: native messages come with colours, line breaks and places in the source. */
+/** Another program's message for `found`: native ones have colours, line breaks and source locations. */
 export function inOneLine(text: string): string {
   const line = stripVTControlCharacters(text).replace(/\s+/g, ' ').trim();
   return line.length > MOST_CHARACTERS ? `${line.slice(0, MOST_CHARACTERS)}...` : line;

@@ -37,7 +37,7 @@ export async function experimentChecks({ recipe, named, stage }: NamedExperiment
   }
   const corpusProblem = sizes.find(({ corpusProblem }) => corpusProblem !== undefined)?.corpusProblem;
   return [
-    // What the manifest itself does not tell: labels that nobody knows, audio that is gone.
+    // Problems that the manifest alone does not show: unknown labels, missing audio.
     corpus.status === 'missing' || corpusProblem === undefined
       ? corpus
       : { ...corpus, status: 'missing', found: corpusProblem, mend: preparationCommand(recipe.manifest) },
@@ -48,7 +48,7 @@ export async function experimentChecks({ recipe, named, stage }: NamedExperiment
   ];
 }
 
-/** What training would refuse of the recipe, whatever is there; undefined where nothing. */
+/** Why training would refuse the recipe; undefined where it would not. */
 async function planProblem(recipe: Recipe, stages: readonly (1 | 2)[]): Promise<string | undefined> {
   try {
     for (const stage of stages) await reviewPlan(recipe, stage, foldOf(recipe), join('runs', recipe.name));
@@ -88,13 +88,13 @@ async function memoryCheck(
 const SMALL_MODEL = 'Qwen/Qwen2.5-0.5B-Instruct';
 const SMALL_MICRO_BATCH = 2;
 
-/** A recipe with some keys changed, and how to say so. */
+/** A recipe with some keys changed, and the overrides that change them. */
 interface Change {
   readonly recipe: Recipe;
   readonly overrides: readonly string[];
 }
 
-/** The command with which the stage fits, by the first change that is enough; null where none is. */
+/** The command with which the stage fits, by the first change that is enough; null where none is enough. */
 async function fittingCommand(
   stage: 1 | 2,
   totalBytes: number,
@@ -111,7 +111,7 @@ async function fittingCommand(
   return null;
 }
 
-/** Activations computed twice, for small parts of a batch: the same model in more time. */
+/** Activation checkpointing and micro-batches: the same model in more time. */
 function withRecomputing(stage: 1 | 2, { recipe, overrides }: Change): Change {
   const key = `stage${stage}` as const;
   const accumulate = Math.max(1, Math.ceil(recipe[key].batch_size / SMALL_MICRO_BATCH));
@@ -128,7 +128,7 @@ function withSmallModel({ recipe, overrides }: Change): Change {
   };
 }
 
-/** Folds are alike in size. */
+/** The fold to size: all take about as much. */
 function foldOf({ folds }: Recipe): number | undefined {
   return folds === 'session' ? 1 : undefined;
 }

@@ -9,7 +9,7 @@ import { type CheckResult, checked } from './check-result.js';
 /** What the demo takes at its peak, with room to spare: its training holds about a third of it. */
 const DEMO_MEMORY_BYTES = 2 ** 30;
 
-/** Bytes that computing may take here, and how many of them are free. */
+/** Bytes of memory that this process may use, and how many of them are free. */
 export async function memoryBudget(): Promise<{ totalBytes: number; freeBytes: number; isLimited: boolean }> {
   const { memoryLimitBytes = Infinity, memoryUsedBytes = 0 } = await readControlGroup();
   const isLimited = memoryLimitBytes < totalmem();
@@ -68,7 +68,7 @@ export async function coreChecks(): Promise<CheckResult[]> {
   const facts = { usable, installed: cpus().length, quota: quota ?? null, model };
   const threads = Math.max(1, Math.floor(quota ?? usable));
   if (threads >= usable) return [checked('cores', 'ok', `${usable}, ${model}`, { facts })];
-  // Threads beyond the quota are stopped in the middle of a product, and the others wait for them.
+  // Threads beyond the quota are paused in the middle of a matrix product, and the others wait for them.
   return [
     checked('cores', 'warning', `${usable}, but time for ${quota} by the quota of its control group`, {
       mend: `emoq stage1 --dataset NAME --threads ${threads}`,

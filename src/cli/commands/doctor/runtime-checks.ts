@@ -1,6 +1,6 @@
 /**
- * @file onnxruntime and CUDA. Runs in a process of its own: a native library that does not fit the machine may end or
- * hold up whoever loads it.
+ * @file onnxruntime and CUDA. Runs in a process of its own: an incompatible native library may crash or
+ * hang the process that loads it.
  */
 
 import { execFile } from 'node:child_process';
@@ -26,7 +26,7 @@ const SEARCH_LIBRARIES = `export LD_LIBRARY_PATH=${CUDA_FOLDER}:$LD_LIBRARY_PATH
 const NVIDIA_VENDOR = '0x10de';
 const SMI_TIME_LIMIT_MS = 20_000;
 const LDCONFIG_TIME_LIMIT_MS = 20_000;
-/** Its folder is not on everybody's path. */
+/** Its folder is often not on the path. */
 const LDCONFIG = ['/sbin/ldconfig', '/usr/sbin/ldconfig'];
 
 /** onnxruntime, its providers and a session on the CPU. */

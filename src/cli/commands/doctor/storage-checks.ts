@@ -49,13 +49,13 @@ async function folderCheck(
   let folder = '';
   try {
     folder = pathOf();
-    const place = await nearestFolder(folder);
+    const existing = await nearestFolder(folder);
     const freeBytes = await freeDiskBytes(folder);
-    await tryWriting(place);
+    await tryWriting(existing);
     const facts = { folder: resolve(folder), writable: true, free_bytes: freeBytes };
-    const room = `${resolve(folder)}: writable, ${formatBytes(freeBytes)} free`;
-    if (freeBytes >= DEMO_DISK_BYTES || !needed) return checked(name, 'ok', room, { needed, facts });
-    const found = `${room}; the demo takes up to ${formatBytes(DEMO_DISK_BYTES)}`;
+    const state = `${resolve(folder)}: writable, ${formatBytes(freeBytes)} free`;
+    if (freeBytes >= DEMO_DISK_BYTES || !needed) return checked(name, 'ok', state, { needed, facts });
+    const found = `${state}; the demo takes up to ${formatBytes(DEMO_DISK_BYTES)}`;
     return checked(name, 'missing', found, { needed, facts, mend: elsewhere });
   } catch (error) {
     const facts = { folder: folder === '' ? null : resolve(folder), writable: false, free_bytes: null };
@@ -86,9 +86,9 @@ async function nearestFolder(folder: string): Promise<string> {
   return nearestFolder(dirname(path));
 }
 
-/** Being allowed to write is not all: the disk may be full, or read-only for root too. */
-async function tryWriting(place: string): Promise<void> {
-  const base = join(place, '.emoq-doctor');
+/** Permissions do not tell all: the disk may be full, or read-only even for root. */
+async function tryWriting(folder: string): Promise<void> {
+  const base = join(folder, '.emoq-doctor');
   await sweepTemporaries(base);
   const trial = temporaryName(base);
   const exit = deleteAtExit(trial);
@@ -129,7 +129,7 @@ export async function corpusChecks(): Promise<CheckResult[]> {
   return [checked('corpus', 'missing', `there is none in ${CORPORA}/`, { mend: 'emoq prepare-toy' })];
 }
 
-/** undefined where the folder holds no corpus, not even one on its way. */
+/** undefined where the folder holds no corpus, not even an unfinished one. */
 async function corpusFolderCheck(folder: string): Promise<CheckResult | undefined> {
   const csvPath = join(folder, 'manifest.csv');
   const isStarted = await Promise.all(
@@ -183,7 +183,7 @@ export async function manifestCheck(csvPath: string, needed: boolean): Promise<C
   return checked('corpus', 'warning', edited, { needed, mend, facts });
 }
 
-/** How a corpus of this place is prepared. */
+/** The command that prepares the corpus of this manifest. */
 export function preparationCommand(csvPath: string): string {
   const name = basename(dirname(csvPath));
   if (name === 'toy4') return 'emoq prepare-toy';

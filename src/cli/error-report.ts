@@ -68,7 +68,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 function refusedLine(message: string): string | undefined {
   const [, code, call, path] = /^(EACCES|EPERM|EROFS): .*, (\w+) '([^']+)'/.exec(message) ?? [];
   if (code === undefined) return undefined;
-  return `${REFUSED[code]} ${withoutTemporarySuffix(path!)} (${code}, ${call}); change that, or name another place`;
+  return `${REFUSED[code]} ${withoutTemporarySuffix(path!)} (${code}, ${call}); change that, or choose another path`;
 }
 
 function isAbort(error: unknown): boolean {

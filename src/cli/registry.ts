@@ -85,7 +85,7 @@ export const commandEntries: readonly CommandEntry[] = [
   },
   {
     name: 'doctor',
-    summary: 'look at what this machine has and lacks, and say how to mend it',
+    summary: 'check what this machine has, and print a fix for each missing item',
     load: async () => (await import('./commands/doctor-command.js')).doctorCommand,
   },
 ];

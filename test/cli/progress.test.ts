@@ -138,10 +138,10 @@ describe('errors', () => {
     const error = new Error("EACCES: permission denied, open 'runs/a/report.html.42-0a1b2c3d.tmp'");
     expect(reported(error)).toEqual({
       code: 1,
-      text: 'error: no permission for runs/a/report.html (EACCES, open); change that, or name another place\n',
+      text: 'error: no permission for runs/a/report.html (EACCES, open); change that, or choose another path\n',
     });
     expect(reported(new Error("EROFS: read-only file system, mkdir '/mnt/runs'")).text).toBe(
-      'error: the file system is read-only: /mnt/runs (EROFS, mkdir); change that, or name another place\n',
+      'error: the file system is read-only: /mnt/runs (EROFS, mkdir); change that, or choose another path\n',
     );
   });
 

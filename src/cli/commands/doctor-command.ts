@@ -1,4 +1,4 @@
-/** @file `emoq doctor`: what this machine has and lacks, for people and for programs. */
+/** @file `emoq doctor`: what this machine has and what it is missing, for people and for programs. */
 
 import { ExitCode, InputError } from '../../base/index.js';
 import { defineCommand, flag, type OptionsOf, option } from '../command-definition.js';
@@ -23,7 +23,7 @@ export const doctorCommand = defineCommand({
   options,
   help: `
 Looks at Node, onnxruntime, CUDA, ffmpeg, memory, cores, folders, backbones and
-corpora, and names the command that mends what is missing. Exit code 0 where the
+corpora, and prints a fix for each missing item. Exit code 0 where the
 main job can run, else 1: the experiment where --dataset, --manifest or --recipe
 names one, with its corpus, memory and what its stages read of the backbones;
 otherwise the toy demo.
@@ -72,11 +72,11 @@ function missingNames(checks: readonly CheckResult[]): string[] {
 function reportText(checks: readonly CheckResult[], job: string): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const lines = checks.flatMap((check) => {
-    const { name, found, mend } = check;
+    const { name, found, fix } = check;
     const indent = ' '.repeat(width + 11);
     return [
       `${statusText(check)}  ${name.padEnd(width)}  ${found}`,
-      ...(mend === null ? [] : [`${indent}${outColor.dim('mend:')} ${mend}`]),
+      ...(fix === null ? [] : [`${indent}${outColor.dim('fix:')} ${fix}`]),
     ];
   });
   const missing = missingNames(checks);

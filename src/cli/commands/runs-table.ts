@@ -87,7 +87,7 @@ export function runObject({ dir, name, stage, fold, seed, status, step, totalSte
   };
 }
 
-/** null where the recipe lacks the key. */
+/** null where the recipe does not have the key. */
 function parsed(json: string | undefined): unknown {
   return json === undefined ? null : JSON.parse(json);
 }

@@ -73,7 +73,7 @@ export function recipeBackboneChecks(
 
 /** An exported encoder, read as training will: its interface, its weights, how it is fed. */
 async function exportedEncoderCheck(encoder: string | null, onnx: string): Promise<CheckResult> {
-  const facts = { name: onnx, folder: dirname(resolve(onnx)) };
+  const details = { name: onnx, folder: dirname(resolve(onnx)) };
   try {
     // Imported here, as it loads onnxruntime: the process of the common checks must not.
     const { encoderWidth, findSpeechEncoder } = await import('../../../backbones/index.js');
@@ -84,11 +84,14 @@ async function exportedEncoderCheck(encoder: string | null, onnx: string): Promi
     const found = `${onnx}: features of width ${width}, ${formatBytes(bytes)}`;
     return checked('encoder', warning === undefined ? 'ok' : 'warning', warning ?? found, {
       needed: true,
-      facts: { ...facts, state: 'complete', weight_bytes: bytes },
+      details: { ...details, state: 'complete', weight_bytes: bytes },
     });
   } catch (error) {
     const state = (await pathExists(onnx)) ? 'partial' : 'absent';
-    return checked('encoder', 'missing', errorMessage(error), { needed: true, facts: { ...facts, state } });
+    return checked('encoder', 'missing', errorMessage(error), {
+      needed: true,
+      details: { ...details, state },
+    });
   }
 }
 
@@ -106,7 +109,7 @@ async function backboneCheck(
   wanted: BackboneParts = { weights: true, tokenizer: part === 'former' || part === 'llm' },
 ): Promise<CheckResult> {
   const title = part === undefined ? 'model' : { encoder: 'encoder', former: 'Former', llm: 'LLM' }[part];
-  const mend = mendOf(name);
+  const fix = fixOf(name);
   let folder: string | undefined;
   try {
     folder = await findCheckpointFolder(name);
@@ -121,13 +124,13 @@ async function backboneCheck(
       : 'config here, no weights needed';
     return checked(title, 'ok', `${name}: ${found}`, {
       needed,
-      facts: { name, state: 'complete', folder, weight_bytes: bytes },
+      details: { name, state: 'complete', folder, weight_bytes: bytes },
     });
   } catch (error) {
     const partBytes = await cachedBytes(name);
     if (folder === undefined && partBytes === undefined) {
-      const facts = { name, state: 'absent', folder: null };
-      return checked(title, 'missing', `${name}: not here`, { needed, mend, facts });
+      const details = { name, state: 'absent', folder: null };
+      return checked(title, 'missing', `${name}: not here`, { needed, fix, details });
     }
     const said = errorMessage(error);
     // Partial files have no snapshot folder yet; where there are snapshots, the error says what is wrong.
@@ -136,14 +139,14 @@ async function backboneCheck(
       : said;
     return checked(title, needed ? 'missing' : 'warning', `${name}: not complete; ${why}`, {
       needed,
-      mend,
-      facts: { name, state: 'partial', folder: folder ?? null },
+      fix,
+      details: { name, state: 'partial', folder: folder ?? null },
     });
   }
 }
 
 /** Toy backbones come with the toy corpus, ids from the hub; for any other folder there is no command. */
-function mendOf(name: string): string | null {
+function fixOf(name: string): string | null {
   if (/(?:^|\/)backbones\/(?:hubert|roberta|qwen2)$/.test(name)) return 'emoq prepare-toy';
   const short = shortNames.get(name);
   if (short !== undefined) return `emoq pull ${short}`;
@@ -157,9 +160,11 @@ async function tokenCheck(): Promise<CheckResult> {
     ({ token } = await openHub());
   } catch (error) {
     return checked('hub token', 'warning', errorMessage(error), {
-      facts: { set: null, cache: hubCacheFolder() },
+      details: { set: null, cache: hubCacheFolder() },
     });
   }
   const found = token === undefined ? 'not set; gated models alone need one' : `set by ${token.source}`;
-  return checked('hub token', 'ok', found, { facts: { set: token !== undefined, cache: hubCacheFolder() } });
+  return checked('hub token', 'ok', found, {
+    details: { set: token !== undefined, cache: hubCacheFolder() },
+  });
 }

@@ -13,7 +13,7 @@ export interface NamedExperiment {
   readonly stage: 1 | 2 | undefined;
 }
 
-/** Where a JSON report is read by programs, `facts` hold what `found` says in words. */
+/** One line of the report. `details` hold what `found` says in words, for programs. */
 export interface CheckResult {
   /** What was looked at, such as `ffmpeg`. */
   readonly name: string;
@@ -23,12 +23,12 @@ export interface CheckResult {
   readonly needed: boolean;
   /** One line. */
   readonly found: string;
-  /** The command that mends it; null where nothing is to mend or no command does. */
-  readonly mend: string | null;
-  readonly facts: Readonly<Record<string, unknown>>;
+  /** The command that fixes it; null where nothing is wrong or no command fixes it. */
+  readonly fix: string | null;
+  readonly details: Readonly<Record<string, unknown>>;
 }
 
-type Rest = Partial<Pick<CheckResult, 'needed' | 'mend' | 'facts'>>;
+type Rest = Partial<Pick<CheckResult, 'needed' | 'fix' | 'details'>>;
 
 export function checked(
   name: string,
@@ -36,7 +36,7 @@ export function checked(
   found: string,
   rest: Rest = {},
 ): CheckResult {
-  return { name, status, needed: false, found, mend: null, facts: {}, ...rest };
+  return { name, status, needed: false, found, fix: null, details: {}, ...rest };
 }
 
 const MOST_CHARACTERS = 200;

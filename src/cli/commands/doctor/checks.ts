@@ -26,8 +26,8 @@ interface Check {
   readonly title: string;
   /** Whether the main job cannot run where it fails. */
   readonly needed: boolean;
-  /** The command that may mend it then. */
-  readonly mend?: string;
+  /** The command that may fix it then. */
+  readonly fix?: string;
   /** Called in a process of the doctor's own, where alone it loads what it checks. */
   readonly run: (experiment: NamedExperiment | undefined) => Promise<CheckResult[]>;
 }
@@ -44,7 +44,7 @@ export const checks: readonly Check[] = [
     id: 'runtime',
     title: 'onnxruntime',
     needed: true,
-    mend: REINSTALL,
+    fix: REINSTALL,
     run: async () => (await import('./runtime-checks.js')).runtimeChecks(),
   },
   {
@@ -179,20 +179,20 @@ function runGroup(
       const { id } = message;
       found.set(id, 'results' in message ? message.results : [failureOf(id, message.failure)]);
     });
-    child.on('error', (error) => finish(`cannot be looked at (${error.message})`));
+    child.on('error', (error) => finish(`cannot be checked (${error.message})`));
     child.on('close', (code, signal) => finish(endOf(code, signal, lastWords)));
     child.send({ group, experiment } satisfies CheckOrder, () => undefined);
   });
 }
 
 function failureOf(id: CheckId, why: string): CheckResult {
-  const { title, needed, mend = null } = checks.find((check) => check.id === id)!;
-  return checked(title, needed ? 'missing' : 'warning', inOneLine(why), { needed, mend });
+  const { title, needed, fix = null } = checks.find((check) => check.id === id)!;
+  return checked(title, needed ? 'missing' : 'warning', inOneLine(why), { needed, fix });
 }
 
 function endOf(code: number | null, signal: NodeJS.Signals | null, lastWords: string): string {
   const lines = lastWords.split('\n').filter((words) => words.trim() !== '');
   const line = lines.findLast((words) => /error/i.test(words)) ?? lines.at(-1);
   const how = signal === null ? `exit code ${code}` : signal;
-  return `whoever looked was ended by ${how}${line === undefined ? '' : `: ${line.trim()}`}`;
+  return `the check was ended by ${how}${line === undefined ? '' : `: ${line.trim()}`}`;
 }

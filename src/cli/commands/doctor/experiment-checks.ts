@@ -40,7 +40,7 @@ export async function experimentChecks({ recipe, named, stage }: NamedExperiment
     // Problems that the manifest alone does not show: unknown labels, missing audio.
     corpus.status === 'missing' || corpusProblem === undefined
       ? corpus
-      : { ...corpus, status: 'missing', found: corpusProblem, mend: preparationCommand(recipe.manifest) },
+      : { ...corpus, status: 'missing', found: corpusProblem, fix: preparationCommand(recipe.manifest) },
     ...backbones,
     ...(problem === undefined ? [] : [checked('recipe', 'missing', problem, { needed: true })]),
     ...memory,
@@ -66,7 +66,7 @@ async function memoryCheck(
 ): Promise<CheckResult> {
   const name = `memory of stage ${stage}`;
   const { totalBytes, freeBytes } = await memoryBudget();
-  const facts = {
+  const details = {
     estimated_bytes: memory.totalBytes,
     total_bytes: totalBytes,
     free_bytes: freeBytes,
@@ -74,15 +74,15 @@ async function memoryCheck(
   };
   const found = `training takes about ${formatMemory(memory.totalBytes)} at batches of ${step.batch.batch}`;
   if (memory.totalBytes > totalBytes) {
-    const mend = await fittingCommand(stage, totalBytes, experiment);
+    const fix = await fittingCommand(stage, totalBytes, experiment);
     const all = `${found}; there are ${formatMemory(totalBytes)}`;
-    return checked(name, 'missing', all, { needed: true, mend, facts });
+    return checked(name, 'missing', all, { needed: true, fix, details });
   }
   if (memory.totalBytes > freeBytes) {
     const now = `${found}; ${formatMemory(freeBytes)} are free now`;
-    return checked(name, 'warning', now, { needed: true, mend: 'ps aux --sort=-rss | head', facts });
+    return checked(name, 'warning', now, { needed: true, fix: 'ps aux --sort=-rss | head', details });
   }
-  return checked(name, 'ok', `${found}, of ${formatMemory(totalBytes)}`, { needed: true, facts });
+  return checked(name, 'ok', `${found}, of ${formatMemory(totalBytes)}`, { needed: true, details });
 }
 
 const SMALL_MODEL = 'Qwen/Qwen2.5-0.5B-Instruct';
@@ -146,14 +146,14 @@ async function diskCheck(
   const neededBytes =
     kept * parameterBytes.reduce((sum, bytes) => sum + bytes, 0) + 3 * Math.max(...parameterBytes);
   const freeBytes = await freeDiskBytes('runs');
-  const facts = { needed_bytes: neededBytes, free_bytes: freeBytes };
+  const details = { needed_bytes: neededBytes, free_bytes: freeBytes };
   const found = `${sizes.length === 1 ? 'a run' : 'the runs of both stages'}${recipe.folds === 'session' ? ' of one fold' : ''} ${sizes.length === 1 ? 'takes' : 'take'} about ${formatBytes(neededBytes)}`;
   if (neededBytes <= freeBytes)
-    return checked('disk', 'ok', `${found}, of ${formatBytes(freeBytes)}`, { needed: true, facts });
+    return checked('disk', 'ok', `${found}, of ${formatBytes(freeBytes)}`, { needed: true, details });
   const short = `${found}; ${formatBytes(freeBytes)} are free`;
   return checked('disk', 'missing', short, {
     needed: true,
-    mend: `emoq stage${stage ?? 1} ${named} --run /a/larger/disk`,
-    facts,
+    fix: `emoq stage${stage ?? 1} ${named} --run /a/larger/disk`,
+    details,
   });
 }

@@ -1,4 +1,4 @@
-/** @file ffmpeg and ffprobe, and what this build of ffmpeg lacks. */
+/** @file ffmpeg and ffprobe, and which parts this build of ffmpeg was made without. */
 
 import { errorMessage } from '../../../base/index.js';
 import {
@@ -21,19 +21,19 @@ async function ffmpegCheck(needed: boolean): Promise<CheckResult> {
   const ignored = named && path !== named ? `FFMPEG_PATH names ${named}, which does not exist; ` : '';
   if (path === undefined) {
     const found = `${ignored}there is none on the path`;
-    return checked('ffmpeg', 'missing', found, { needed, mend: installCommand('ffmpeg') });
+    return checked('ffmpeg', 'missing', found, { needed, fix: installCommand('ffmpeg') });
   }
-  let facts: FfmpegFacts;
+  let build: FfmpegFacts;
   try {
-    facts = await inspectFfmpeg(path);
+    build = await inspectFfmpeg(path);
   } catch (error) {
-    const mend = path === named ? 'unset FFMPEG_PATH' : installCommand('ffmpeg');
-    return checked('ffmpeg', 'missing', errorMessage(error), { needed, mend, facts: { path } });
+    const fix = path === named ? 'unset FFMPEG_PATH' : installCommand('ffmpeg');
+    return checked('ffmpeg', 'missing', errorMessage(error), { needed, fix, details: { path } });
   }
-  const { version, missing } = facts;
+  const { version, missing } = build;
   const rest = {
     needed,
-    facts: {
+    details: {
       path,
       version,
       parts: FFMPEG_PARTS.map((part) => {
@@ -44,30 +44,33 @@ async function ffmpegCheck(needed: boolean): Promise<CheckResult> {
   };
   const found = `${ignored}${version}, ${path}`;
   if (missing.length > 0) {
-    const lacks = [...new Set(missing.map(({ use }) => use))].map((use) => {
+    const withoutParts = [...new Set(missing.map(({ use }) => use))].map((use) => {
       const names = missing.filter((part) => part.use === use).map(({ kind, name }) => `${kind} ${name}`);
       return `${names.join(', ')} (${use})`;
     });
     const status = missing.some(({ essential }) => essential) ? 'missing' : 'warning';
-    const mend = named === path ? 'unset FFMPEG_PATH' : installCommand('ffmpeg');
-    return checked('ffmpeg', status, `${found}; was built without ${lacks.join(', ')}`, { ...rest, mend });
+    const fix = named === path ? 'unset FFMPEG_PATH' : installCommand('ffmpeg');
+    return checked('ffmpeg', status, `${found}; was built without ${withoutParts.join(', ')}`, {
+      ...rest,
+      fix,
+    });
   }
-  if (ignored) return checked('ffmpeg', 'warning', found, { ...rest, mend: 'unset FFMPEG_PATH' });
+  if (ignored) return checked('ffmpeg', 'warning', found, { ...rest, fix: 'unset FFMPEG_PATH' });
   return checked('ffmpeg', 'ok', `${found}, with all that emoq asks of it`, rest);
 }
 
 /** emoq itself does without it; its tests do not. */
 async function ffprobeCheck(): Promise<CheckResult> {
   const path = await findProgram('ffprobe');
-  const mend = installCommand('ffmpeg');
+  const fix = installCommand('ffmpeg');
   if (path === undefined) {
-    return checked('ffprobe', 'warning', "there is none on the path; only emoq's tests use it", { mend });
+    return checked('ffprobe', 'warning', "there is none on the path; only emoq's tests use it", { fix });
   }
   try {
     const { version } = await inspectProgram(path);
-    return checked('ffprobe', 'ok', `${version}, ${path}`, { facts: { path, version } });
+    return checked('ffprobe', 'ok', `${version}, ${path}`, { details: { path, version } });
   } catch (error) {
     const found = `${errorMessage(error)}; only emoq's tests use it`;
-    return checked('ffprobe', 'warning', found, { mend, facts: { path } });
+    return checked('ffprobe', 'warning', found, { fix, details: { path } });
   }
 }

@@ -38,8 +38,8 @@ export async function nodeChecksOf(version: string): Promise<CheckResult[]> {
   return [
     checked('Node', isSupported ? 'ok' : 'missing', `${version}; ${wanted} is needed`, {
       needed: true,
-      mend: isSupported ? null : 'nvm install 24',
-      facts: { version, wanted },
+      fix: isSupported ? null : 'nvm install 24',
+      details: { version, wanted },
     }),
   ];
 }
@@ -48,15 +48,15 @@ export async function memoryChecks(): Promise<CheckResult[]> {
   const { totalBytes, freeBytes, isLimited } = await memoryBudget();
   const whose = isLimited ? 'by the limit of its control group' : 'in all';
   const figures = `${formatMemory(totalBytes)} ${whose}, ${formatMemory(freeBytes)} free`;
-  const facts = { total_bytes: totalBytes, free_bytes: freeBytes, limited: isLimited };
-  const rest = { needed: true, facts };
+  const details = { total_bytes: totalBytes, free_bytes: freeBytes, limited: isLimited };
+  const rest = { needed: true, details };
   if (totalBytes < DEMO_MEMORY_BYTES) {
     const found = `${figures}; the demo takes up to ${formatMemory(DEMO_MEMORY_BYTES)}`;
     return [checked('memory', 'missing', found, rest)];
   }
   if (freeBytes < DEMO_MEMORY_BYTES) {
-    const found = `${figures}, which is little; see what takes it`;
-    return [checked('memory', 'warning', found, { ...rest, mend: 'ps aux --sort=-rss | head' })];
+    const found = `${figures}, which is little; see what uses it`;
+    return [checked('memory', 'warning', found, { ...rest, fix: 'ps aux --sort=-rss | head' })];
   }
   return [checked('memory', 'ok', figures, rest)];
 }
@@ -65,14 +65,14 @@ export async function coreChecks(): Promise<CheckResult[]> {
   const usable = availableParallelism();
   const { cores: quota } = await readControlGroup();
   const model = cpus()[0]?.model.trim() ?? 'unknown';
-  const facts = { usable, installed: cpus().length, quota: quota ?? null, model };
+  const details = { usable, installed: cpus().length, quota: quota ?? null, model };
   const threads = Math.max(1, Math.floor(quota ?? usable));
-  if (threads >= usable) return [checked('cores', 'ok', `${usable}, ${model}`, { facts })];
+  if (threads >= usable) return [checked('cores', 'ok', `${usable}, ${model}`, { details })];
   // Threads beyond the quota are paused in the middle of a matrix product, and the others wait for them.
   return [
     checked('cores', 'warning', `${usable}, but time for ${quota} by the quota of its control group`, {
-      mend: `emoq stage1 --dataset NAME --threads ${threads}`,
-      facts,
+      fix: `emoq stage1 --dataset NAME --threads ${threads}`,
+      details,
     }),
   ];
 }

@@ -31,7 +31,7 @@ const LDCONFIG = ['/sbin/ldconfig', '/usr/sbin/ldconfig'];
 
 /** onnxruntime, its providers and a session on the CPU. */
 export async function runtimeChecks(): Promise<CheckResult[]> {
-  const rest = { needed: true, mend: REINSTALL };
+  const rest = { needed: true, fix: REINSTALL };
   let runtime: typeof import('../../../engine/runtime/index.js');
   try {
     runtime = await import('../../../engine/runtime/index.js');
@@ -41,14 +41,14 @@ export async function runtimeChecks(): Promise<CheckResult[]> {
   const version = runtime.onnxruntimeVersion();
   const providers = runtime.listProviders();
   const names = providers.map(({ name, bundled }) => (bundled ? name : `${name} (fetched apart)`));
-  const facts = { version, providers, folder: runtime.providerFolder() };
+  const details = { version, providers, folder: runtime.providerFolder() };
   return [
-    checked('onnxruntime', 'ok', `${version}, providers ${names.join(', ')}`, { needed: true, facts }),
+    checked('onnxruntime', 'ok', `${version}, providers ${names.join(', ')}`, { needed: true, details }),
     await runtime.trySession({ kind: 'cpu' }).then(
       (ms) =>
         checked('session on the CPU', 'ok', `a matrix product came out right, ${ms.toFixed(0)} ms`, {
           needed: true,
-          facts: { ms: Math.round(ms) },
+          details: { ms: Math.round(ms) },
         }),
       (error: unknown) => checked('session on the CPU', 'missing', oneLine(error), rest),
     ),
@@ -72,8 +72,8 @@ export async function cudaChecks(): Promise<CheckResult[]> {
       ? `${CUDA_PROVIDER_LIBRARIES.length} libraries in ${folder}`
       : `${namesOf(absent, CUDA_PROVIDER_LIBRARIES.length)} in ${folder}${canInstall ? '' : '; they exist for Linux x64 alone'}`,
     {
-      mend: absent.length > 0 && canInstall && hasCard ? 'emoq doctor --install-cuda' : null,
-      facts: { folder, missing: absent },
+      fix: absent.length > 0 && canInstall && hasCard ? 'emoq doctor --install-cuda' : null,
+      details: { folder, missing: absent },
     },
   );
   return [
@@ -88,8 +88,8 @@ async function gpuCheck(hasDriver: boolean, hasCard: boolean): Promise<CheckResu
   if (!hasDriver) {
     const what = hasCard ? 'a card without a driver' : 'there is none';
     return checked('NVIDIA GPU', 'missing', `${what}; emoq computes on the CPU`, {
-      mend: hasCard ? installCommand('nvidia-driver') : null,
-      facts: { driver: null, gpus: [] },
+      fix: hasCard ? installCommand('nvidia-driver') : null,
+      details: { driver: null, gpus: [] },
     });
   }
   const fields = 'name,driver_version,memory.total,memory.free';
@@ -106,10 +106,15 @@ async function gpuCheck(hasDriver: boolean, hasCard: boolean): Promise<CheckResu
       ({ name, total_bytes, free_bytes }) =>
         `${name}, ${formatMemory(total_bytes)}, ${formatMemory(free_bytes)} free`,
     );
-    return checked('NVIDIA GPU', 'ok', `${found.join('; ')}; driver ${driver}`, { facts: { driver, gpus } });
+    return checked('NVIDIA GPU', 'ok', `${found.join('; ')}; driver ${driver}`, {
+      details: { driver, gpus },
+    });
   } catch (error) {
-    const found = `there is a driver, but nvidia-smi does not tell of a GPU (${oneLine(error)})`;
-    return checked('NVIDIA GPU', 'warning', found, { mend: 'nvidia-smi', facts: { driver: null, gpus: [] } });
+    const found = `there is a driver, but nvidia-smi lists no GPU (${oneLine(error)})`;
+    return checked('NVIDIA GPU', 'warning', found, {
+      fix: 'nvidia-smi',
+      details: { driver: null, gpus: [] },
+    });
   }
 }
 
@@ -134,14 +139,14 @@ export function parseGpus(listing: string): Gpu[] {
 async function librariesCheck(hasCard: boolean): Promise<CheckResult> {
   const missing = await missingLibraries(CUDA_LIBRARIES);
   if (missing.length === 0) {
-    return checked('CUDA libraries', 'ok', CUDA_LIBRARIES.join(', '), { facts: { missing } });
+    return checked('CUDA libraries', 'ok', CUDA_LIBRARIES.join(', '), { details: { missing } });
   }
   const unpacked = await Promise.all(missing.map((name) => pathExists(join(CUDA_FOLDER, name))));
   const isElsewhere = unpacked.every(Boolean);
   const which = missing.length === CUDA_LIBRARIES.length ? 'CUDA 12 and cuDNN 9' : missing.join(', ');
   return checked('CUDA libraries', 'missing', `${which}: not found by the loader`, {
-    mend: hasCard ? (isElsewhere ? SEARCH_LIBRARIES : INSTALL_LIBRARIES) : null,
-    facts: { missing },
+    fix: hasCard ? (isElsewhere ? SEARCH_LIBRARIES : INSTALL_LIBRARIES) : null,
+    details: { missing },
   });
 }
 
@@ -185,10 +190,10 @@ async function cudaSessionCheck(canTry: boolean, trySession: TrySession): Promis
   try {
     const ms = await trySession({ kind: 'cuda', index: 0 });
     const found = `a matrix product came out right, ${ms.toFixed(0)} ms`;
-    return checked(name, 'ok', found, { facts: { ms: Math.round(ms) } });
+    return checked(name, 'ok', found, { details: { ms: Math.round(ms) } });
   } catch (error) {
     const found = `${oneLine(error)}; --device auto takes the GPU and fails, --device cpu does not`;
-    return checked(name, 'missing', found, { needed: true, mend: INSTALL_LIBRARIES });
+    return checked(name, 'missing', found, { needed: true, fix: INSTALL_LIBRARIES });
   }
 }
 

@@ -52,13 +52,13 @@ async function folderCheck(
     const existing = await nearestFolder(folder);
     const freeBytes = await freeDiskBytes(folder);
     await tryWriting(existing);
-    const facts = { folder: resolve(folder), writable: true, free_bytes: freeBytes };
+    const details = { folder: resolve(folder), writable: true, free_bytes: freeBytes };
     const state = `${resolve(folder)}: writable, ${formatBytes(freeBytes)} free`;
-    if (freeBytes >= DEMO_DISK_BYTES || !needed) return checked(name, 'ok', state, { needed, facts });
+    if (freeBytes >= DEMO_DISK_BYTES || !needed) return checked(name, 'ok', state, { needed, details });
     const found = `${state}; the demo takes up to ${formatBytes(DEMO_DISK_BYTES)}`;
-    return checked(name, 'missing', found, { needed, facts, mend: elsewhere });
+    return checked(name, 'missing', found, { needed, details, fix: elsewhere });
   } catch (error) {
-    const facts = { folder: folder === '' ? null : resolve(folder), writable: false, free_bytes: null };
+    const details = { folder: folder === '' ? null : resolve(folder), writable: false, free_bytes: null };
     const status = needed ? 'missing' : 'warning';
     return checked(
       name,
@@ -66,8 +66,8 @@ async function folderCheck(
       `${folder === '' ? name : resolve(folder)}: cannot be written (${whyNot(error)})`,
       {
         needed,
-        facts,
-        mend: elsewhere,
+        details,
+        fix: elsewhere,
       },
     );
   }
@@ -126,7 +126,7 @@ export async function corpusChecks(): Promise<CheckResult[]> {
     if (check) checks.push(check);
   }
   if (checks.length > 0) return checks;
-  return [checked('corpus', 'missing', `there is none in ${CORPORA}/`, { mend: 'emoq prepare-toy' })];
+  return [checked('corpus', 'missing', `there is none in ${CORPORA}/`, { fix: 'emoq prepare-toy' })];
 }
 
 /** undefined where the folder holds no corpus, not even an unfinished one. */
@@ -138,8 +138,8 @@ async function corpusFolderCheck(folder: string): Promise<CheckResult | undefine
   if (!isStarted.some(Boolean)) return undefined;
   if (!isStarted[0]) {
     return checked('corpus', 'warning', `${folder}: preparation has not finished`, {
-      mend: preparationCommand(csvPath),
-      facts: { manifest: csvPath },
+      fix: preparationCommand(csvPath),
+      details: { manifest: csvPath },
     });
   }
   return manifestCheck(csvPath, false);
@@ -147,20 +147,20 @@ async function corpusFolderCheck(folder: string): Promise<CheckResult | undefine
 
 /** Whether a manifest is whole and as preparation wrote it. */
 export async function manifestCheck(csvPath: string, needed: boolean): Promise<CheckResult> {
-  const mend = preparationCommand(csvPath);
+  const fix = preparationCommand(csvPath);
   if (!(await pathExists(csvPath))) {
-    const facts = { manifest: csvPath };
-    return checked('corpus', 'missing', `${csvPath}: does not exist`, { needed, mend, facts });
+    const details = { manifest: csvPath };
+    return checked('corpus', 'missing', `${csvPath}: does not exist`, { needed, fix, details });
   }
   let manifest: Manifest;
   try {
     manifest = await readManifest(csvPath);
   } catch (error) {
     const status = needed ? 'missing' : 'warning';
-    return checked('corpus', status, errorMessage(error), { needed, mend, facts: { manifest: csvPath } });
+    return checked('corpus', status, errorMessage(error), { needed, fix, details: { manifest: csvPath } });
   }
   const { info, utterances, sha256, prepared } = manifest;
-  const facts = {
+  const details = {
     manifest: csvPath,
     name: info.name,
     utterances: utterances.length,
@@ -173,14 +173,14 @@ export async function manifestCheck(csvPath: string, needed: boolean): Promise<C
   if (!prepared) {
     return checked('corpus', 'warning', `${found}; written by hand, without manifest.json`, {
       needed,
-      facts,
+      details,
     });
   }
   if (sha256 === info.sha256 && utterances.length === info.utterances) {
-    return checked('corpus', 'ok', `${found}, checksum right`, { needed, facts });
+    return checked('corpus', 'ok', `${found}, checksum right`, { needed, details });
   }
   const edited = `${csvPath}: is not as it was prepared: ${utterances.length} utterances of ${info.utterances}, ${sha256 === info.sha256 ? 'the same' : 'another'} checksum`;
-  return checked('corpus', 'warning', edited, { needed, mend, facts });
+  return checked('corpus', 'warning', edited, { needed, fix, details });
 }
 
 /** The command that prepares the corpus of this manifest. */

@@ -21,7 +21,7 @@ export const preparationOptions = {
 type PreparationOptions = OptionsOf<typeof preparationOptions>;
 
 /** What a preparation is passed: how many clips at a time, a listener for progress, a signal to stop. */
-export interface PreparationControls {
+interface PreparationControls {
   allowIncomplete: boolean;
   jobs: number | undefined;
   format: ClipFormat;

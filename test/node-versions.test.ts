@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { NODE_RANGE, nodeVersionProblem, SUPPORTED_NODES } from '../bin/node-version.js';
-import { nodeChecksOf } from '../src/cli/commands/doctor/machine.js';
+import { nodeChecksOf } from '../src/cli/commands/doctor/machine-checks.js';
 import { emoqBin, run } from './cli/command-line.js';
 
 const text = (name: string): string => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8');
@@ -13,7 +13,7 @@ describe('the supported versions of Node', () => {
     'include %s',
     async (version) => {
       expect(nodeVersionProblem(version)).toBeUndefined();
-      expect(await nodeChecksOf(version)).toMatchObject([{ name: 'Node', status: 'ok', mend: null }]);
+      expect(await nodeChecksOf(version)).toMatchObject([{ name: 'Node', status: 'ok', fix: null }]);
     },
   );
 
@@ -24,7 +24,7 @@ describe('the supported versions of Node', () => {
         `emoq needs Node 20.20, 22.12, 24 or 26 (or newer in that line); this is ${version}. Install one of them, 24 for example, and run again.`,
       );
       expect(await nodeChecksOf(version)).toMatchObject([
-        { name: 'Node', status: 'missing', mend: 'nvm install 24', facts: { version } },
+        { name: 'Node', status: 'missing', fix: 'nvm install 24', details: { version } },
       ]);
     },
   );

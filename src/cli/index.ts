@@ -1,10 +1,10 @@
-/** @file Door of the command line: parses the arguments, runs one command, sets the exit code. */
+/** @file Entry point of the command line: parses the arguments, runs one command, sets the exit code. */
 
-import { reportError } from './errors.js';
+import { reportError } from './error-report.js';
 import { listenForSignals, surviveClosedTerminal } from './interrupt.js';
-import { guardStreams } from './output.js';
 import { createProgram } from './program.js';
 import { commandEntries } from './registry.js';
+import { guardStreams } from './terminal-output.js';
 
 /**
  * Runs the command line. Never rejects: what goes wrong is reported on stderr and in `process.exitCode`, so that

@@ -1,14 +1,13 @@
 /**
- * @file Signals: the first asks the work to stop at a good place, the second leaves at once. Ctrl-C (SIGINT), what job
- * schedulers send (SIGTERM) and a terminal that closes (SIGHUP) mean the same.
+ * @file Signals: the first asks the work to save and stop, the second exits at once. Ctrl-C (SIGINT), the signal of job
+ * schedulers (SIGTERM) and that of a closing terminal (SIGHUP) mean the same.
  */
 
 import { isatty } from 'node:tty';
 import { Worker } from 'node:worker_threads';
 import { ExitCode, InterruptedError, STOP_SIGNALS } from '../base/index.js';
-import { dropStatus, note } from './output.js';
+import { dropStatus, note } from './terminal-output.js';
 
-/** What asks a process to end. */
 const GRACE_MS = 1000;
 
 /** Work under way that can save its state. */
@@ -22,9 +21,9 @@ let isListening = false;
 let isStopping = false;
 
 /**
- * Listens from now on. A signal while nothing can be saved leaves at once, with the same exit code: so there is no
- * moment, however early, at which a signal ends the process in the middle of writing.
- * @returns gives the signals back to Node
+ * Listens from now on. A signal while there is nothing to save exits at once, with the same exit code: at no moment,
+ * however early, can a signal end the process in the middle of writing.
+ * @returns a function that stops listening
  */
 export function listenForSignals(): () => void {
   isListening = true;
@@ -38,7 +37,7 @@ export function listenForSignals(): () => void {
 /**
  * Runs `work` with a signal that Ctrl-C aborts.
  * @param finishing what still happens after the first one, such as `finishing this step and saving`.
- * @throws InterruptedError where a signal has come already; what `work` throws
+ * @throws InterruptedError after an earlier signal; what `work` throws
  */
 export async function withInterrupts<T>(
   finishing: string,
@@ -57,8 +56,8 @@ export async function withInterrupts<T>(
 }
 
 /**
- * Node gives a terminal its settings back when it ends, and aborts where the terminal was closed meanwhile: by then the
- * process is better ended by the signal that closed terminals send, whose exit code is 129.
+ * On exit Node restores the terminal's settings, and aborts if the terminal has been closed. The process then ends itself
+ * with the signal that a closing terminal sends, whose exit code is 129.
  */
 export function surviveClosedTerminal(): void {
   const terminals = [0, 1, 2].filter(isatty);
@@ -72,7 +71,7 @@ export function surviveClosedTerminal(): void {
 }
 
 function onSignal(name: NodeJS.Signals): void {
-  // A closing terminal sends its signal, and the shell in it sends it once more: nobody has lost patience.
+  // A closing terminal sends its signal, and the shell in it repeats it: that is no second request.
   if (isStopping && name === 'SIGHUP') return;
   const [section] = sections;
   if (!isStopping && section === undefined) note('interrupted');

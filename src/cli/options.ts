@@ -1,19 +1,10 @@
 /** @file Options that several commands share, and the parsers of their values. */
 
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { InputError } from '../base/index.js';
 import type { ChannelChoice } from '../data/audio/index.js';
 import type { Recipe } from '../systems/index.js';
-
-/** `--dataset | --manifest [--recipe]` and `--set`. */
-export interface CorpusOptions {
-  readonly dataset?: string;
-  readonly manifest?: string;
-  readonly recipe?: string;
-  readonly set?: readonly string[];
-  /** The recipe's `split_seed`. */
-  readonly splitSeed?: number;
-}
+import { type OptionsOf, option } from './command-definition.js';
 
 /** Where to compute; `cuda` alone is the first GPU. */
 export type DeviceOption = 'auto' | 'cpu' | `cuda:${number}`;
@@ -23,45 +14,38 @@ export function cacheFolder(): string {
   return process.env.EMOQ_CACHE ?? '.cache/features';
 }
 
-/** Declares which corpus and recipe to work on. */
-export function addCorpusOptions(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--dataset <name>', 'a recipe or prepared corpus by name, such as toy4').conflicts('recipe'),
-    )
-    .option('--manifest <file>', 'a prepared corpus by its manifest.csv')
-    .option('--recipe <file>', 'a recipe of your own (YAML)')
-    .option('--set <key=value>', 'change a key of the recipe; as often as needed', collect);
+/** Which corpus and recipe to work on. */
+export const corpusOptions = {
+  dataset: option('<name>', 'a recipe or prepared corpus by name, such as toy4', { conflicts: ['recipe'] }),
+  manifest: option('<file>', 'a prepared corpus by its manifest.csv'),
+  recipe: option('<file>', 'a recipe of your own (YAML)'),
+  set: option('<key=value>', 'change a key of the recipe; as often as needed', { parse: collect }),
+};
+
+export type CorpusOptions = OptionsOf<typeof corpusOptions>;
+
+/** `--device` */
+export const deviceOption = option('<device>', 'auto (CUDA where it is installed), cpu, cuda or cuda:N', {
+  parse: parseDevice,
+  default: 'auto' as DeviceOption,
+});
+
+/** `--threads` */
+export function threadsOption(usual = 'one for each core') {
+  return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
 }
 
-/** Declares `--device`. */
-export function addDeviceOption(command: Command): Command {
-  return command.option(
-    '--device <device>',
-    'auto (CUDA where it is installed), cpu, cuda or cuda:N',
-    parseDevice,
-    'auto' as DeviceOption,
-  );
-}
-
-/** Declares `--threads`. */
-export function addThreadsOption(command: Command, usual = 'one for each core'): Command {
-  return command.option('--threads <n>', `threads of a run (default: ${usual})`, wholeNumber(1));
-}
+/** `--channel` */
+export const channelOption = option(
+  '<n>',
+  'of recordings with several: a number from 1, or mix (default: centre, else mix)',
+);
 
 /** @throws InputError where `--set` has no recipe to change */
 export function refuseLoneOverrides({ dataset, recipe, set }: CorpusOptions): void {
   if (set === undefined || dataset !== undefined || recipe !== undefined) return;
   throw new InputError(
     `--set ${set[0]} changes a recipe, and none is named; name one with --dataset or --recipe, or leave it out`,
-  );
-}
-
-/** Declares `--channel`. */
-export function addChannelOption(command: Command): Command {
-  return command.option(
-    '--channel <n>',
-    'of recordings with several: a number from 1, or mix (default: centre, else mix)',
   );
 }
 
@@ -74,17 +58,10 @@ export async function channelOfOption(value: string | undefined): Promise<Channe
   return channel;
 }
 
-/** Declares `--split-seed`. */
-export function addSplitSeedOption(command: Command): Command {
-  return command.option(
-    '--split-seed <n>',
-    'seed of who validates, in place of the seed of the run (the recipe key split_seed)',
-    wholeNumber(0, LARGEST_SEED),
-  );
-}
-
 /** Loads the recipe that the options name. @throws InputError when it is wrong or none is named. */
-export async function recipeOfOptions(options: CorpusOptions): Promise<Recipe> {
+export async function recipeOfOptions(
+  options: CorpusOptions & { readonly splitSeed?: number },
+): Promise<Recipe> {
   const { loadRecipe } = await import('../recipe/index.js');
   const { set = [], splitSeed } = options;
   if (splitSeed !== undefined && set.some((override) => /^\s*split_seed\s*=/.test(override))) {

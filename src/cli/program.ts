@@ -1,14 +1,14 @@
 /** @file The command-line program: which commands there are, how usage errors and help look. */
 
 import { Command } from 'commander';
-import { errColor, outColor } from './output.js';
+import { declareCommand } from './command-definition.js';
 import type { CommandEntry } from './registry.js';
-import { requirementsOf } from './requirements.js';
-import { emoqVersion } from './version.js';
+import { errColor, outColor } from './terminal-output.js';
+import { emoqVersion } from './versions.js';
 
 /**
- * Builds the program for one invocation. Only the command that `args` name is loaded, and its action only when it
- * runs, so that help stays quick.
+ * Builds the program for one invocation. Only the command that `args` name is loaded, and its work only when it runs,
+ * so that help stays quick.
  * @param args the arguments after `emoq`.
  */
 export async function createProgram(
@@ -40,19 +40,66 @@ export async function createProgram(
       },
     })
     .addHelpText('after', '\nExample:\n  emoq prepare-toy');
-  for (const entry of entries) {
-    const command = program.command(entry.name).description(entry.summary);
-    if (entry.name !== chosen) continue;
-    const declaration = await entry.declaration();
-    declaration.declare(command);
-    const checkRequirements = requirementsOf(command, declaration.missing);
+  for (const { name, summary, load } of entries) {
+    const command = program.command(name).description(summary);
+    if (name !== chosen) continue;
+    const definition = await load();
+    declareCommand(command, definition);
+    const checkRequirements = requirementsOf(command, definition.missing);
     command.action(async (...values: unknown[]) => {
-      // Commander hands over the operands (an array where there may be many), then the options and the command itself.
+      // Commander passes the operands (an array where there may be many), then the options and the command itself.
       checkRequirements(values.slice(0, -2));
       const operands = values.slice(0, -2).flat() as string[];
-      const { run } = await entry.action();
-      await run(values.at(-2) as object, ...operands);
+      await definition.run(values.at(-2) as object, ...operands);
     });
   }
   return program;
+}
+
+/** Ends the command with the names of what is missing; does nothing where nothing is. */
+type RequirementCheck = (operands: readonly unknown[]) => void;
+
+/**
+ * Replaces commander's check of required arguments and options, which stops at the first that is missing.
+ * @param others what else the options leave out, each as `--dataset <name> or --recipe <file>`; told with what is missing
+ */
+function requirementsOf(
+  command: Command,
+  others: (options: object) => readonly string[] = () => [],
+): RequirementCheck {
+  command.usage(command.usage()); // before the changes below: what is not required is shown in brackets
+  const options = command.options.filter(({ mandatory }) => mandatory);
+  const operands = command.registeredArguments.filter(({ required }) => required);
+  for (const option of options) option.mandatory = false;
+  for (const operand of operands) operand.required = false;
+  return (values) => {
+    const isMissing = (value: unknown): boolean =>
+      value === undefined || (Array.isArray(value) && value.length === 0);
+    const missingOperands = operands.filter((operand) =>
+      isMissing(values[command.registeredArguments.indexOf(operand)]),
+    );
+    const missingOptions = options.filter((option) =>
+      isMissing(command.getOptionValue(option.attributeName())),
+    );
+    if (missingOperands.length + missingOptions.length === 0) return;
+    const flags = missingOptions.map(({ flags }) => `'${flags}'`);
+    const parts = [
+      ...(missingOperands.length === 0
+        ? []
+        : [
+            `missing required ${plural('argument', missingOperands)} ${list(missingOperands.map((operand) => `'${operand.name()}'`))}`,
+          ]),
+      ...(flags.length === 0 ? [] : [`required ${plural('option', flags)} ${list(flags)} not specified`]),
+      ...others(command.opts()).map((other) => `${other} not specified`),
+    ];
+    command.error(`error: ${parts.join('; ')}`);
+  };
+}
+
+function plural(noun: string, things: readonly unknown[]): string {
+  return things.length === 1 ? noun : `${noun}s`;
+}
+
+function list(names: readonly string[]): string {
+  return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
 }

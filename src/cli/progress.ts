@@ -1,7 +1,7 @@
 /** @file Progress on stderr: one moving line on a terminal, a line now and then in a log. */
 
 import { formatBytes, formatDuration } from '../base/index.js';
-import { note, showStatus } from './output.js';
+import { note, showStatus } from './terminal-output.js';
 
 export { formatDuration };
 
@@ -29,7 +29,7 @@ export interface Progress {
    * already done at the first call counts as done, but not as speed.
    */
   update(done: number, total: number | null, detail?: string): void;
-  /** Takes the moving line away, and leaves one line of summary behind if it all took over two seconds. */
+  /** Removes the moving line, and leaves one line of summary if it all took over two seconds. */
   finish(): void;
 }
 
@@ -92,6 +92,21 @@ export const stderrScreen: ProgressScreen = {
   line: note,
   nowSec: () => performance.now() / 1000,
 };
+
+/** Screens that share the foot of one screen: the status of each is a line of its own, in the order of their making. */
+export function sharedScreen(screen: ProgressScreen = stderrScreen): () => ProgressScreen {
+  const lines: string[] = [];
+  return () => {
+    const own = lines.push('') - 1;
+    return {
+      ...screen,
+      status(text) {
+        lines[own] = text;
+        screen.status(lines.filter((line) => line !== '').join('\n'));
+      },
+    };
+  };
+}
 
 function count(value: number): string {
   return Math.round(value).toLocaleString('en');

@@ -3,8 +3,10 @@
 import { formatBytes, formatDuration } from '../base/index.js';
 import { figureText } from '../evaluation/index.js';
 import type { TrainingReport } from '../training/index.js';
-import { errColor, note, showStatus } from './output.js';
+
 import type { ProgressScreen } from './progress.js';
+
+import { errColor, note, showStatus } from './terminal-output.js';
 
 /** Where training is shown; the real one is stderr, the clock and this process. */
 export interface TrainingScreen extends ProgressScreen {
@@ -18,9 +20,9 @@ export interface TrainingScreen extends ProgressScreen {
 
 export interface TrainingView {
   update(report: TrainingReport): void;
-  /** Told between two reports, while an epoch is validated. */
+  /** Called between two reports, while an epoch is validated. */
   validating(done: number, total: number): void;
-  /** Takes the panel away, and leaves one line of summary behind if it all took over two seconds. */
+  /** Removes the panel, and leaves one line of summary if it all took over two seconds. */
   finish(): void;
 }
 
@@ -62,9 +64,9 @@ export function startTrainingView(
     const parts: PanelParts = {
       label,
       done: step / totalSteps,
-      place: placeOf(latest, step, totalSteps),
+      position: positionOf(latest, step, totalSteps),
       figures: figuresOf(latest?.figures ?? {}),
-      course: [
+      pace: [
         ...(samplesPerSec() > 0 ? [`${rate(samplesPerSec())} samples/s`] : []),
         ...(Number.isFinite(left) ? [`${formatDuration(left)} left`] : [formatDuration(sec - startSec)]),
         `memory ${formatBytes(screen.memoryBytes())}`,
@@ -73,7 +75,7 @@ export function startTrainingView(
       ],
     };
     if (screen.isTerminal) screen.status(panelOf(parts, screen.columns()).join('\n'));
-    else screen.line(`${label}: ${[...parts.place, ...parts.figures, ...parts.course].join(', ')}`);
+    else screen.line(`${label}: ${[...parts.position, ...parts.figures, ...parts.pace].join(', ')}`);
   };
   const stopClock = screen.everySecond(paint);
 
@@ -107,23 +109,23 @@ interface PanelParts {
   readonly label: string;
   /** Share of all steps that are done. */
   readonly done: number;
-  readonly place: readonly string[];
+  readonly position: readonly string[];
   readonly figures: readonly string[];
-  readonly course: readonly string[];
+  readonly pace: readonly string[];
 }
 
 /** The panel's lines, none wider than the terminal; a narrow one gets more of them, and no bar. */
-function panelOf({ label, done, place, figures, course }: PanelParts, columns: number): string[] {
+function panelOf({ label, done, position, figures, pace }: PanelParts, columns: number): string[] {
   const width = columns - 1;
   const percent = `${Math.floor(100 * done)}%`;
-  const head = [label, percent, ...place].join('  ');
+  const head = [label, percent, ...position].join('  ');
   const full = Math.round(BAR_WIDTH * done);
   const bar = `${errColor.cyan('█'.repeat(full))}${errColor.dim('░'.repeat(BAR_WIDTH - full))}`;
   const first =
     head.length + BAR_WIDTH + 2 <= width
-      ? [[label, bar, percent, ...place].join('  ')]
-      : wrapped([label, percent, ...place], width);
-  return [...first, ...wrapped(figures, width), ...wrapped(course, width).map((line) => errColor.dim(line))];
+      ? [[label, bar, percent, ...position].join('  ')]
+      : wrapped([label, percent, ...position], width);
+  return [...first, ...wrapped(figures, width), ...wrapped(pace, width).map((line) => errColor.dim(line))];
 }
 
 /** Parts two spaces apart, on as many lines as they need. */
@@ -137,7 +139,7 @@ function wrapped(parts: readonly string[], width: number): string[] {
   return lines;
 }
 
-function placeOf(latest: TrainingReport | undefined, step: number, totalSteps: number): string[] {
+function positionOf(latest: TrainingReport | undefined, step: number, totalSteps: number): string[] {
   const steps = `step ${count(step)} of ${count(totalSteps)}`;
   return latest === undefined
     ? [steps, 'first steps under way']

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
-import { reportError } from '../../src/cli/errors.js';
+import { reportError } from '../../src/cli/error-report.js';
 import { createProgram } from '../../src/cli/program.js';
 import { commandEntries } from '../../src/cli/registry.js';
 

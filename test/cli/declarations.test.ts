@@ -2,30 +2,30 @@
 
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
-import * as ablate from '../../src/cli/commands/ablate.js';
-import * as evaluate from '../../src/cli/commands/eval.js';
-import * as predict from '../../src/cli/commands/predict.js';
-import * as prepareToy from '../../src/cli/commands/prepare-toy.js';
-import * as pull from '../../src/cli/commands/pull.js';
-import * as runs from '../../src/cli/commands/runs.js';
-import * as stage1 from '../../src/cli/commands/stage1.js';
-import * as stage2 from '../../src/cli/commands/stage2.js';
-import type { CommandDeclaration } from '../../src/cli/registry.js';
+import { type CommandDefinition, declareCommand } from '../../src/cli/command-definition.js';
+import { ablateCommand as ablate } from '../../src/cli/commands/ablate-command.js';
+import { evalCommand as evaluate } from '../../src/cli/commands/eval-command.js';
+import { predictCommand as predict } from '../../src/cli/commands/predict-command.js';
+import { prepareToyCommand as prepareToy } from '../../src/cli/commands/prepare-toy-command.js';
+import { pullCommand as pull } from '../../src/cli/commands/pull-command.js';
+import { runsCommand as runs } from '../../src/cli/commands/runs-command.js';
+import { phaseCommand, trainCommand } from '../../src/cli/commands/training-commands.js';
 
-function parse({ declare }: CommandDeclaration, line: string): Record<string, unknown> {
+function parse(definition: CommandDefinition, line: string): Record<string, unknown> {
   const command = new Command('x')
     .exitOverride()
     .configureOutput({ writeErr: () => {}, outputError: () => {} });
-  declare(command);
+  declareCommand(command, definition);
   command.action(() => {});
   command.parse(line === '' ? [] : line.split(' '), { from: 'user' });
   return { ...command.opts(), ...(command.args.length > 0 ? { operands: command.args } : {}) };
 }
 
+const [stage1, stage2] = [phaseCommand('stage1'), phaseCommand('stage2')];
 const stage = { device: 'auto' };
 
 describe('command lines', () => {
-  it.each<[string, CommandDeclaration, string, Record<string, unknown>]>([
+  it.each<[string, CommandDefinition, string, Record<string, unknown>]>([
     ['prepare-toy', prepareToy, '', { out: 'data/toy4', seed: 0 }],
     [
       'prepare-toy',
@@ -40,6 +40,7 @@ describe('command lines', () => {
       { operands: ['hubert-large', 'roberta-base'], dryRun: true },
     ],
     ['pull', pull, 'a/b --revision v1 --json', { operands: ['a/b'], revision: 'v1', json: true }],
+    ['train', trainCommand, '--dataset meld7 --jobs 2', { ...stage, dataset: 'meld7', jobs: 2 }],
     ['stage1', stage1, '--dataset meld7 --dry-run', { ...stage, dataset: 'meld7', dryRun: true }],
     [
       'stage1',
@@ -116,7 +117,7 @@ describe('command lines', () => {
     expect(parse(declaration, line)).toEqual(expected);
   });
 
-  it.each<[CommandDeclaration, string]>([
+  it.each<[CommandDefinition, string]>([
     [prepareToy, '--raw ravdess'],
     [prepareToy, '--speakers 0'],
     [stage1, '--fold 0'],

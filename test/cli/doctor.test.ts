@@ -15,9 +15,8 @@ import { tmpdir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readControlGroup } from '../../src/cli/commands/doctor/control-group.js';
-import { parseGpus } from '../../src/cli/commands/doctor/runtime.js';
-import { missingLibraries } from '../../src/cli/commands/doctor/shared-libraries.js';
+import { readControlGroup } from '../../src/cli/commands/doctor/machine-checks.js';
+import { missingLibraries, parseGpus } from '../../src/cli/commands/doctor/runtime-checks.js';
 import { emoq, emoqBin, type Outcome, run } from './command-line.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -46,8 +45,8 @@ interface Check {
   status: string;
   needed: boolean;
   found: string;
-  mend: string | null;
-  facts: Record<string, unknown>;
+  fix: string | null;
+  details: Record<string, unknown>;
 }
 
 /** The checks of a JSON report by name; several of one name are joined by the last. */
@@ -76,7 +75,7 @@ describe('a machine with all that the demo needs', () => {
     expect(lastLine(stdout)).toBe('ready: make demo can run');
     expect(stdout).toContain(`ok       Node                ${process.versions.node}; `);
     expect(stdout).toMatch(/^ok {7}session on the CPU {2}a matrix product came out right/m);
-    expect(stdout).toMatch(/^absent {3}corpus {14}there is none in data\/\n +mend: emoq prepare-toy$/m);
+    expect(stdout).toMatch(/^absent {3}corpus {14}there is none in data\/\n +fix: emoq prepare-toy$/m);
     expect(stdout).not.toContain('\u001b');
     expect(readdirSync(cwd)).toEqual(['hf']);
     expect(readdirSync(join(cwd, 'hf'))).toEqual([]);
@@ -99,17 +98,17 @@ describe('a machine with all that the demo needs', () => {
       versions: { node: process.versions.node },
     });
     for (const check of report.checks) {
-      expect(Object.keys(check)).toEqual(['name', 'status', 'needed', 'found', 'mend', 'facts']);
+      expect(Object.keys(check)).toEqual(['name', 'status', 'needed', 'found', 'fix', 'details']);
       expect(['ok', 'warning', 'missing']).toContain(check.status);
       expect(check.found).toMatch(/^[^\n]+$/);
     }
     const checks = checksOf(stdout);
-    expect(checks['hub token']!.facts.set).toBe(true);
-    expect(checks.memory!.facts.total_bytes).toBeLessThanOrEqual(totalmem());
-    expect(checks.memory!.facts.free_bytes).toBeGreaterThan(0);
-    const parts = checks.ffmpeg!.facts.parts as { kind: string; name: string; present: boolean }[];
+    expect(checks['hub token']!.details.set).toBe(true);
+    expect(checks.memory!.details.total_bytes).toBeLessThanOrEqual(totalmem());
+    expect(checks.memory!.details.free_bytes).toBeGreaterThan(0);
+    const parts = checks.ffmpeg!.details.parts as { kind: string; name: string; present: boolean }[];
     expect(parts).toContainEqual({ kind: 'decoder', name: 'aac', use: "MELD's clips (MP4)", present: true });
-    expect(checks.onnxruntime!.facts.providers).toContainEqual({ name: 'cpu', bundled: true });
+    expect(checks.onnxruntime!.details.providers).toContainEqual({ name: 'cpu', bundled: true });
   });
 });
 
@@ -118,7 +117,7 @@ describe('ffmpeg', () => {
     const { doctor } = surroundings('no-ffmpeg');
     const { code, stdout } = await doctor([], { PATH: '/nonexistent' });
     expect(code).toBe(1);
-    expect(stdout).toMatch(/^missing {2}ffmpeg +there is none on the path\n +mend: \S.* ffmpeg$/m);
+    expect(stdout).toMatch(/^missing {2}ffmpeg +there is none on the path\n +fix: \S.* ffmpeg$/m);
     expect(stdout).toMatch(/^warning {2}ffprobe +there is none on the path/m);
     expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of ffmpeg');
   });
@@ -131,14 +130,14 @@ describe('ffmpeg', () => {
       ['/nonsense/ffmpeg', broken, endless].map((path) => doctor([], { FFMPEG_PATH: path })),
     );
     expect(absent!.stdout).toMatch(
-      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +mend: unset FFMPEG_PATH$/m,
+      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +fix: unset FFMPEG_PATH$/m,
     );
     expect(absent!.code).toBe(0);
     expect(failing!.stdout).toContain(`${broken} does not run (exit code 3)`);
     expect(hanging!.stdout).toContain(`${endless} did not answer within 20 s`);
     for (const { code, stdout } of [failing!, hanging!]) {
       expect(code).toBe(1);
-      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +mend: unset FFMPEG_PATH$/m);
+      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +fix: unset FFMPEG_PATH$/m);
     }
   });
 
@@ -166,7 +165,7 @@ describe('folders', () => {
     const { code, stdout } = await doctor([], { EMOQ_CACHE: '/dev/null/features', HF_HOME: '/dev/null/hf' });
     expect(stdout).toContain(`${cwd}/data: cannot be written (data is a file)`);
     expect(stdout).toMatch(
-      /^missing {2}feature cache +\/dev\/null\/features: cannot be written \(a file is where a folder should be\)\n +mend: export EMOQ_CACHE=/m,
+      /^missing {2}feature cache +\/dev\/null\/features: cannot be written \(a file is where a folder should be\)\n +fix: export EMOQ_CACHE=/m,
     );
     expect(stdout).toMatch(/^warning {2}model cache +\/dev\/null\/hf\/hub: cannot be written/m);
     expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of data, feature cache');
@@ -250,10 +249,10 @@ describe('what is prepared and fetched', () => {
   it('shows backbones that are not here, here in part, or complete', () => {
     const { stdout } = outcome;
     expect(stdout).toMatch(
-      /^warning {2}Former +FacebookAI\/roberta-base: not complete; 1 kB are here\n +mend: emoq pull roberta-base$/m,
+      /^warning {2}Former +FacebookAI\/roberta-base: not complete; 1 kB are here\n +fix: emoq pull roberta-base$/m,
     );
     expect(stdout).toMatch(
-      /^absent {3}encoder +facebook\/hubert-large-ll60k: not here\n +mend: emoq pull hubert-large$/m,
+      /^absent {3}encoder +facebook\/hubert-large-ll60k: not here\n +fix: emoq pull hubert-large$/m,
     );
     // No recipe names it, but it is in the cache.
     expect(stdout).toMatch(
@@ -292,15 +291,15 @@ describe('with an experiment', () => {
     expect(code).toBe(0);
   });
 
-  it('is not ready where a batch takes more memory than there is, with the keys that mend it', async () => {
+  it('is not ready where a batch takes more memory than there is, with the keys that fix it', async () => {
     // Attention among n queries takes about 1,900 n^2 bytes of a batch of 16: twice the machine's memory.
     const queries = Math.ceil(Math.sqrt((2 * totalmem()) / 1900));
     const args = ['--dataset', 'toy4', '--set', `former.queries=${queries}`, '--json'];
     const { code, stdout } = await doctor(args);
     const check = checksOf(stdout)['memory of stage 1']!;
     expect(check).toMatchObject({ status: 'missing', needed: true });
-    expect(check.facts.estimated_bytes).toBeGreaterThan(check.facts.total_bytes as number);
-    expect(check.mend).toBe(
+    expect(check.details.estimated_bytes).toBeGreaterThan(check.details.total_bytes as number);
+    expect(check.fix).toBe(
       `emoq stage1 --dataset toy4 --set former.queries=${queries} --set stage1.activation_checkpointing=true --set stage1.accumulate=8`,
     );
     expect(JSON.parse(stdout)).toMatchObject({ ready: false, job: 'the experiment toy4' });
@@ -316,11 +315,11 @@ describe('with an experiment', () => {
       '--json',
     ]);
     const checks = checksOf(stdout);
-    expect(checks.corpus).toMatchObject({ status: 'missing', mend: 'emoq prepare-meld --root MELD.Raw' });
-    expect(checks.encoder).toMatchObject({ status: 'missing', needed: true, mend: 'emoq pull hubert-large' });
-    expect(checks.LLM).toMatchObject({ status: 'missing', mend: 'emoq pull qwen2.5-0.5b-instruct' });
+    expect(checks.corpus).toMatchObject({ status: 'missing', fix: 'emoq prepare-meld --root MELD.Raw' });
+    expect(checks.encoder).toMatchObject({ status: 'missing', needed: true, fix: 'emoq pull hubert-large' });
+    expect(checks.LLM).toMatchObject({ status: 'missing', fix: 'emoq pull qwen2.5-0.5b-instruct' });
     // Sized all the same, by the configs as published.
-    expect(checks['memory of stage 1']!.facts.trainable).toBe(154_193_671);
+    expect(checks['memory of stage 1']!.details.trainable).toBe(154_193_671);
     expect(code).toBe(1);
   });
 
@@ -333,7 +332,7 @@ describe('with an experiment', () => {
     writeFileSync(weights, readFileSync(weights).subarray(0, 5000));
     const { code, stdout } = await copy.doctor(['--dataset', 'toy4']);
     expect(stdout).toMatch(/^missing {2}corpus .*\.wav/m);
-    expect(stdout).toMatch(/^missing {2}LLM .*not complete; .*\n +mend: emoq prepare-toy$/m);
+    expect(stdout).toMatch(/^missing {2}LLM .*not complete; .*\n +fix: emoq prepare-toy$/m);
     expect(lastLine(stdout)).toBe('not ready: the experiment toy4 cannot run for lack of corpus, LLM');
     expect(code).toBe(1);
   });
@@ -396,7 +395,7 @@ describe('an onnxruntime that does not work', () => {
       "throw new Error('libonnxruntime.so.1: cannot open\\nshared object');",
     );
     expect(stdout).toMatch(
-      /^missing {2}onnxruntime +cannot be loaded: libonnxruntime\.so\.1: cannot open shared object\n +mend: npm --prefix \S+house ci$/m,
+      /^missing {2}onnxruntime +cannot be loaded: libonnxruntime\.so\.1: cannot open shared object\n +fix: npm --prefix \S+house ci$/m,
     );
     expect(stdout).toMatch(/^ok {7}ffmpeg /m);
     expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of onnxruntime');
@@ -405,21 +404,21 @@ describe('an onnxruntime that does not work', () => {
 
   it('is a line of the report where it ends the process', async () => {
     const { code, stdout } = await doctorWith("process.kill(process.pid, 'SIGILL');");
-    expect(stdout).toMatch(/^missing {2}onnxruntime +whoever looked was ended by SIGILL\n +mend: npm /m);
+    expect(stdout).toMatch(/^missing {2}onnxruntime +the check was ended by SIGILL\n +fix: npm /m);
     expect(stdout).toMatch(/^ok {7}ffmpeg /m);
     expect(code).toBe(1);
   });
 
   it('is a line of the report where it never comes back', async () => {
     writeStub('for (;;);');
-    const examination = join(house, 'dist/cli/commands/doctor/examination.js');
+    const checks = join(house, 'dist/cli/commands/doctor/checks.js');
     const { code, stdout, stderr } = await run(process.execPath, [
       '--input-type=module',
       '-e',
-      `const { examine } = await import(${JSON.stringify(examination)});
-       const checks = await examine(undefined, [
-         { probes: ['runtime', 'cuda'], inTurn: true, timeLimitMs: 1500 },
-         { probes: ['memory'], timeLimitMs: 600_000 },
+      `const { runChecks } = await import(${JSON.stringify(checks)});
+       const checks = await runChecks(undefined, [
+         { checks: ['runtime', 'cuda'], inTurn: true, timeLimitMs: 1500 },
+         { checks: ['memory'], timeLimitMs: 600_000 },
        ]);
        console.log(checks.map(({ name, status, found }) => [name, status, found].join('|')).join('\\n'));`,
     ]);

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { prepareToy, run } from '../../src/cli/commands/prepare-toy-action.js';
+import { prepareToy, prepareToyCommand } from '../../src/cli/commands/prepare-toy-command.js';
 import { planToyCorpus } from '../../src/data/corpora/toy/toy-corpus.js';
 import { buildPrompt, DEFAULT_PROMPT, loadTokenizer, resolveLabelWords } from '../../src/data/text/index.js';
 
@@ -23,7 +23,7 @@ describe('prepare-toy', () => {
   it('writes manifest, audio and three backbones, and prints counts and the manifest', async () => {
     const [stdout, stderr] = [captured('stdout'), captured('stderr')];
     const out = join(scratch, 'toy4');
-    await run({ out, seed: 0, speakers: 5, utterances: 8 });
+    await prepareToyCommand.run({ out, seed: 0, speakers: 5, utterances: 8 });
     expect(readdirSync(out).sort()).toEqual(['audio', 'backbones', 'manifest.csv', 'manifest.json']);
     expect(readdirSync(join(out, 'backbones')).sort()).toEqual(['hubert', 'qwen2', 'roberta']);
     expect(stdout()).toMatch(/^total +10 +10 +10 +10 +40$/m);

@@ -3,8 +3,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { formatDuration } from '../../src/base/checksums.js';
 import { formatBytes, InputError, InterruptedError, UnavailableError } from '../../src/base/index.js';
-import { reportError } from '../../src/cli/errors.js';
+import { reportError } from '../../src/cli/error-report.js';
 import { type ProgressScreen, startProgress } from '../../src/cli/progress.js';
+
 import { run } from './command-line.js';
 
 interface FakeScreen extends ProgressScreen {
@@ -139,10 +140,10 @@ describe('errors', () => {
     const error = new Error("EACCES: permission denied, open 'runs/a/report.html.42-0a1b2c3d.tmp'");
     expect(reported(error)).toEqual({
       code: 1,
-      text: 'error: no permission for runs/a/report.html (EACCES, open); change that, or name another place\n',
+      text: 'error: no permission for runs/a/report.html (EACCES, open); change that, or choose another path\n',
     });
     expect(reported(new Error("EROFS: read-only file system, mkdir '/mnt/runs'")).text).toBe(
-      'error: the file system is read-only: /mnt/runs (EROFS, mkdir); change that, or name another place\n',
+      'error: the file system is read-only: /mnt/runs (EROFS, mkdir); change that, or choose another path\n',
     );
   });
 

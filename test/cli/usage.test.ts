@@ -41,7 +41,8 @@ describe('help', () => {
     const entries = commandEntries.map(
       (entry): CommandEntry => ({
         ...entry,
-        action: async () => ({
+        load: async () => ({
+          ...(await entry.load()),
           run: async () => {
             ran = true;
           },

@@ -18,8 +18,9 @@ import { finalPhaseIn } from '../../inference/index.js';
 import { type AblationRow, loadAblation } from '../../recipe/index.js';
 import { systemOf } from '../../systems/index.js';
 import { checkFolds, countFolds } from '../../training/index.js';
-import { note, printJson } from '../output.js';
-import type { AblateOptions } from './ablate.js';
+
+import { note, printJson } from '../terminal-output.js';
+import type { AblateOptions } from './eval-options.js';
 import { resamplingOf } from './eval-options.js';
 import { type RunScores, scoreRuns, scoresBefore, seedResults, seedScores } from './eval-run.js';
 import { selectSeeds } from './run-selection.js';

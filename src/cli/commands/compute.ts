@@ -1,20 +1,17 @@
-/** @file What commands that compute share: the device, the feature cache, progress of the encoder, versions to record. */
+/** @file What commands that compute share: the device, the feature cache, progress of the encoder. */
 
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { FeatureProgress } from '../../data/features/index.js';
-import { deviceName, onnxruntimeVersion, resolveDevice } from '../../engine/runtime/index.js';
+import { deviceName, resolveDevice } from '../../engine/runtime/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder, RunMetadata } from '../../training/runs/index.js';
+
 import { cacheFolder, type DeviceOption } from '../options.js';
-import { note, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
-import { emoqVersion } from '../version.js';
+import { note, warn } from '../terminal-output.js';
 
 /**
- * Runs `work` with the resolved device and progress of feature extraction. Which device it is stands on stderr once
- * the input has passed its checks.
+ * Runs `work` with the resolved device and progress of feature extraction. The device is printed once the input
+ * has passed its checks.
  * @param threads inside one operator; absent: one for each physical core
  */
 export async function withCompute<T>(
@@ -47,7 +44,7 @@ export async function withCompute<T>(
   }
 }
 
-/** Says each text once, however many folds or seeds it is true of. */
+/** Prints each text once, even where several folds or seeds give it. */
 function onlyOnce(say: (text: string) => void): (text: string) => void {
   const said = new Set<string>();
   return (text) => {
@@ -56,7 +53,7 @@ function onlyOnce(say: (text: string) => void): (text: string) => void {
   };
 }
 
-/** Progress of one look-up and one encoding after another, each over its own time. */
+/** Progress of look-ups and encodings, one after the other, each timed by itself. */
 function featureProgress() {
   let looking: Progress | undefined;
   let encoding: { readonly progress: Progress; begun: boolean } | undefined;
@@ -73,7 +70,7 @@ function featureProgress() {
         looking.update(done, total);
         if (done < total) return;
         finish();
-        // The first clips are told of late, behind the loading of the encoder: that time is encoding's too.
+        // The first clips are reported once the encoder is loaded: that time counts as encoding.
         encoding = {
           progress: startProgress({ label: 'encoding audio', unit: 'clips' }),
           begun: false,
@@ -88,29 +85,7 @@ function featureProgress() {
   };
 }
 
-/** Says where a checkpoint is that of a run under way. */
+/** Warns where a run is not finished. */
 export function warnUnfinished({ dir }: RunFolder, { status }: RunMetadata): void {
   if (status !== 'finished') warn(`the run in ${dir} is not finished; this is its best epoch so far`);
-}
-
-/** Versions of everything that a result depends on. `revision` is emoq's git commit where it runs from a checkout. */
-export async function recordedVersions(): Promise<Record<string, string>> {
-  const revision = await gitRevision();
-  return {
-    emoq: emoqVersion(),
-    ...(revision && { revision }),
-    node: process.versions.node,
-    onnxruntime: onnxruntimeVersion(),
-    platform: `${process.platform}-${process.arch}`,
-  };
-}
-
-async function gitRevision(): Promise<string | undefined> {
-  const cwd = fileURLToPath(new URL('../../../', import.meta.url));
-  try {
-    const { stdout } = await promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd });
-    return stdout.trim();
-  } catch {
-    return undefined;
-  }
 }

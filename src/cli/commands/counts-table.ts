@@ -11,7 +11,9 @@ export function countsTable(
   counts: CorpusCounts,
   labels: readonly string[] = byFrequency(counts.total),
 ): string {
-  const groups = Object.entries(counts.split ?? counts.session ?? {}).sort(([a], [b]) => place(a) - place(b));
+  const groups = Object.entries(counts.split ?? counts.session ?? {}).sort(
+    ([a], [b]) => orderOf(a) - orderOf(b),
+  );
   const row = (name: string, group: LabelCounts): string[] => {
     const cells = labels.map((label) => (Object.hasOwn(group, label) ? group[label]! : 0));
     return [name, ...cells.map(String), String(cells.reduce((sum, count) => sum + count, 0))];
@@ -22,8 +24,8 @@ export function countsTable(
   );
 }
 
-/** Splits in the order of their use; anything else stays where it was, before them. */
-function place(name: string): number {
+/** Splits in the order of their use, behind anything else. */
+function orderOf(name: string): number {
   return ['train', 'dev', 'test'].indexOf(name);
 }
 

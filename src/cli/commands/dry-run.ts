@@ -4,11 +4,11 @@ import { formatMemory } from '../../base/index.js';
 import { dumpRecipe } from '../../recipe/index.js';
 import type { Recipe } from '../../systems/index.js';
 import { reviewPlan, sizePhase, stepText } from '../../training/index.js';
-import { note, printResult, warn } from '../output.js';
-import type { StageOptions } from './stage.js';
+import { note, printResult, warn } from '../terminal-output.js';
 import { experimentFolder } from './training.js';
+import type { TrainingOptions } from './training-options.js';
 
-export async function describePhase(phase: string, recipe: Recipe, options: StageOptions): Promise<void> {
+export async function describePhase(phase: string, recipe: Recipe, options: TrainingOptions): Promise<void> {
   const fold = options.fold ?? (options.folds === undefined ? undefined : 1);
   const size = await sizePhase(recipe, phase, fold);
   const ahead = await reviewPlan({ recipe, phase, fold, root: experimentFolder(recipe, options.run) });

@@ -1,47 +1,117 @@
-/** @file What `emoq eval` can be asked, as the files that do its parts read it; and the parsers that `report` shares. */
+/** @file Options of the commands that score runs: `eval`, `report` and `ablate`, with their parsers. */
 
 import { InvalidArgumentError } from 'commander';
 import type { Resampling, ResamplingUnit } from '../../evaluation/index.js';
-import { type CorpusOptions, type DeviceOption, wholeNumber } from '../options.js';
-import { parseSeeds } from './stage.js';
+import { choice, flag, type OptionsOf, option } from '../command-definition.js';
+import { corpusOptions, deviceOption, threadsOption, wholeNumber } from '../options.js';
+import { parseSeeds } from './training-options.js';
 
-export const FORMATS = ['text', 'json', 'csv', 'markdown', 'latex'] as const;
-export const UNITS: readonly ResamplingUnit[] = ['utterance', 'speaker', 'dialogue'];
-export const RESAMPLES = { usual: 10_000, fewest: 100, most: 1_000_000 };
-export const RESAMPLE_SEED = 1;
+const RESAMPLES = { usual: 10_000, fewest: 100, most: 1_000_000 };
+const RESAMPLE_SEED = 1;
+/** More recordings than this make a page that takes long to open. */
+const MOST_MISTAKES = 1000;
 
-export type OutputFormat = (typeof FORMATS)[number];
+/** Where models compute, and with how many threads. */
+const computeOptions = { device: deviceOption, threads: threadsOption() };
+
+export type ComputeChoice = OptionsOf<typeof computeOptions>;
+
+/** Which runs of an experiment. @param verb what happens to them, such as `score` */
+function runOptions(verb: string, seeds: string) {
+  return {
+    fold: option('<n>', `${verb} this fold of a cross-validation`, {
+      parse: wholeNumber(1),
+      conflicts: ['folds'],
+    }),
+    folds: option('<k>', `${verb} the k folds of a cross-validation together`, { parse: wholeNumber(2) }),
+    seeds: option('<list>', `${verb} the runs of these seeds (1,2,3), or of all, ${seeds}`, {
+      parse: parseSeedsOrAll,
+    }),
+    /** Absent: stage 2, or whatever a folder that is a run itself holds. */
+    stage: option('<n>', `${verb} the model of this stage (default: 2)`, { parse: parseStage }),
+  };
+}
+
+export type RunOptions = OptionsOf<ReturnType<typeof runOptions>>;
 
 /** How intervals are found. What is absent has its default. */
-export interface ResamplingOptions {
-  readonly resamples?: number;
-  readonly resampleBy?: ResamplingUnit;
-  readonly resampleSeed?: number;
-}
+const resamplingOptions = {
+  resamples: option(
+    '<n>',
+    `draws of the bootstrap behind the intervals, 0 for none (default: ${RESAMPLES.usual})`,
+    { parse: parseResamples },
+  ),
+  resampleBy: choice<ResamplingUnit>('<unit>', 'what is drawn with replacement (default: utterance)', [
+    'utterance',
+    'speaker',
+    'dialogue',
+  ]),
+  resampleSeed: option('<n>', `seed of the bootstrap (default: ${RESAMPLE_SEED})`, {
+    parse: wholeNumber(0),
+  }),
+};
 
-/** Which runs of an experiment. */
-export interface RunOptions {
-  /** Name of a phase, `stage1` for `--stage 1`. Absent: the last one, or whatever a folder that is a run itself holds. */
-  readonly stage?: string;
-  readonly fold?: number;
-  readonly folds?: number;
-  readonly seeds?: readonly number[] | 'all';
-}
+export type ResamplingOptions = OptionsOf<typeof resamplingOptions>;
 
-/** What computes. */
-export interface ComputeChoice {
-  readonly device: DeviceOption;
-  readonly threads?: number;
-}
+export const evalOptions = {
+  ...corpusOptions,
+  predictions: option('<file>', 'score this CSV or JSONL file', {
+    conflicts: ['run', 'manifest', 'labelMap', 'stage', 'fold', 'folds', 'seeds', 'device', 'threads'],
+  }),
+  compare: option<readonly string[]>('<two...>', 'compare two runs, experiments or predictions files', {
+    conflicts: ['predictions', 'run', 'manifest', 'labelMap'],
+  }),
+  run: option('<folder>', 'the run or experiment to score (default: runs/<dataset>)'),
+  labelMap: option(
+    '<pairs>',
+    "with --manifest: that corpus's labels as the run's, label=label,... or a YAML file",
+  ),
+  ...runOptions('score', 'with mean and deviation'),
+  ...resamplingOptions,
+  format: choice('<format>', 'how to print (default: text)', ['text', 'json', 'csv', 'markdown', 'latex']),
+  json: flag('print one JSON object, as --format json', { conflicts: ['format'] }),
+  ...computeOptions,
+};
 
-export interface EvalOptions extends CorpusOptions, RunOptions, ComputeChoice, ResamplingOptions {
-  readonly predictions?: string;
-  readonly compare?: readonly string[];
-  readonly run?: string;
-  readonly labelMap?: string;
-  readonly json?: true;
-  readonly format?: OutputFormat;
-}
+export type EvalOptions = OptionsOf<typeof evalOptions>;
+export type OutputFormat = NonNullable<EvalOptions['format']>;
+
+export const reportOptions = {
+  ...corpusOptions,
+  run: option('<folder>', 'the run or experiment to report on (default: runs/<dataset>)'),
+  ...runOptions('report on', 'together'),
+  out: option('<file>', 'where the page goes, - is stdout (default: beside the results)'),
+  plots: option('<folder>', 'write the plots there too, as SVG files'),
+  mistakes: option(
+    '<n>',
+    `how many of the worst mistakes to show, with their recordings, at most ${MOST_MISTAKES}`,
+    { parse: parseMistakes, default: 50 },
+  ),
+  ablations: option(
+    '<folder>',
+    'a folder of emoq ablate, whose tables to show (default: the one around the experiment)',
+  ),
+  ...computeOptions,
+};
+
+export type ReportOptions = OptionsOf<typeof reportOptions>;
+
+export const ablateOptions = {
+  ...corpusOptions,
+  table: option('<n>', 'the table of the paper: 4 (inputs and Former), 5 (losses) or 6 (stage 1)', {
+    parse: parseTable,
+    required: true,
+  }),
+  folds: option('<k>', 'train and score all k folds of every row', { parse: wholeNumber(2) }),
+  seeds: option('<list>', 'train and score every row with each of these seeds, such as 1,2,3', {
+    parse: parseSeeds,
+  }),
+  run: option('<folder>', 'folder for the experiments of the rows (default: runs)'),
+  json: flag('print one JSON object'),
+  ...computeOptions,
+};
+
+export type AblateOptions = OptionsOf<typeof ablateOptions>;
 
 /** How to print. */
 export function formatOf({ json, format }: Pick<EvalOptions, 'json' | 'format'>): OutputFormat {
@@ -58,7 +128,7 @@ export function resamplingOf({
 }
 
 /** Parser of `--seeds`: a list, or all that are there. */
-export function parseSeedsOrAll(value: string): readonly number[] | 'all' {
+function parseSeedsOrAll(value: string): readonly number[] | 'all' {
   return value === 'all' ? value : parseSeeds(value);
 }
 
@@ -69,10 +139,21 @@ export function parseStage(value: string): string {
   throw new InvalidArgumentError('It must be 1 or 2.');
 }
 
-/** Parser of `--resamples`. */
-export function parseResamples(value: string): number {
+function parseResamples(value: string): number {
   const { fewest, most } = RESAMPLES;
   const number = wholeNumber(0)(value);
   if (number === 0 || (number >= fewest && number <= most)) return number;
   throw new InvalidArgumentError(`It must be 0 or a whole number from ${fewest} to ${most}.`);
+}
+
+function parseMistakes(value: string): number {
+  const number = wholeNumber(0)(value);
+  if (number <= MOST_MISTAKES) return number;
+  throw new InvalidArgumentError(`It must be a whole number from 0 to ${MOST_MISTAKES}.`);
+}
+
+function parseTable(value: string): 4 | 5 | 6 {
+  const table = ([4, 5, 6] as const).find((each) => String(each) === value);
+  if (table === undefined) throw new InvalidArgumentError('It must be 4, 5 or 6.');
+  return table;
 }

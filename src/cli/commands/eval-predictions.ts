@@ -13,8 +13,8 @@ import {
   type ScoredPrediction,
 } from '../../evaluation/index.js';
 import { recipeOfOptions } from '../options.js';
-import { warn } from '../output.js';
-import { emoqVersion } from '../version.js';
+import { warn } from '../terminal-output.js';
+import { emoqVersion } from '../versions.js';
 import { type EvalOptions, resamplingOf } from './eval-options.js';
 import { printScores } from './scores.js';
 

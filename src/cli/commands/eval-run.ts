@@ -32,9 +32,10 @@ import {
 } from '../../inference/index.js';
 import { phaseKeys, type RunFolder, readMetadata, runRecipe } from '../../training/runs/index.js';
 import { withInterrupts } from '../interrupt.js';
-import { note } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
-import { recordedVersions, warnUnfinished, withCompute } from './compute.js';
+import { note } from '../terminal-output.js';
+import { recordedVersions } from '../versions.js';
+import { warnUnfinished, withCompute } from './compute.js';
 import {
   type ComputeChoice,
   type EvalOptions,

@@ -9,7 +9,8 @@ import { type CrossCorpusFacts, readResults } from '../../evaluation/index.js';
 import { type OtherCorpus, otherCorpus, trainingOverlap } from '../../inference/index.js';
 import { nameOfManifest } from '../../recipe/index.js';
 import { type RunFolder, readMetadata, runFolder, runRecipe } from '../../training/runs/index.js';
-import { note, warn } from '../output.js';
+
+import { note, warn } from '../terminal-output.js';
 import type { EvalOptions } from './eval-options.js';
 import type { SeedRuns } from './run-selection.js';
 

@@ -9,7 +9,7 @@ import type { Recipe } from '../../systems/index.js';
 import { titleOf } from '../../systems/index.js';
 import { phaseFolder, type RunFolder, runRecipe } from '../../training/runs/index.js';
 import { type CorpusOptions, recipeOfOptions } from '../options.js';
-import { note, warn } from '../output.js';
+import { note, warn } from '../terminal-output.js';
 import type { RunOptions } from './eval-options.js';
 import { experimentFolder } from './training.js';
 

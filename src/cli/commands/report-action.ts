@@ -18,12 +18,12 @@ import { type ReportData, renderReport, reportPlots } from '../../report/index.j
 import { trainedManifest } from '../../training/index.js';
 import { manifestChange, type RunFolder, readMetadata, runFiles } from '../../training/runs/index.js';
 import { withInterrupts } from '../interrupt.js';
-import { note, printResult, warn } from '../output.js';
 import { type Progress, startProgress } from '../progress.js';
+import { note, printResult, warn } from '../terminal-output.js';
+import type { ReportOptions } from './eval-options.js';
 import { resamplingOf } from './eval-options.js';
 import { scoreRuns } from './eval-run.js';
 import { checkAgainstRuns, rootOf } from './named-experiment.js';
-import type { ReportOptions } from './report.js';
 import { type SeedRuns, selectSeeds, warnMissingFolds } from './run-selection.js';
 import { isScored } from './scored-before.js';
 

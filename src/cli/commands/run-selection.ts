@@ -14,7 +14,8 @@ import {
   runFolder,
   runRecipe,
 } from '../../training/runs/index.js';
-import { warn } from '../output.js';
+
+import { warn } from '../terminal-output.js';
 import type { RunOptions } from './eval-options.js';
 
 /** The runs that are scored together. */

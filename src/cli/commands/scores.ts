@@ -11,7 +11,7 @@ import {
   scoreTables,
   type Table,
 } from '../../evaluation/index.js';
-import { outColor, printJson, printResult, warn } from '../output.js';
+import { outColor, printJson, printResult, warn } from '../terminal-output.js';
 import { type EvalOptions, formatOf, type ResamplingOptions, resamplingOf } from './eval-options.js';
 
 /** Below this many units a percentile interval is known to come out too narrow. */

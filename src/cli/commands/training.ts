@@ -12,15 +12,15 @@ import {
 } from '../../experiments/index.js';
 import { type Recipe, systemOf } from '../../systems/index.js';
 import { checkFolds, type PhaseOutcome, type TrainingReport } from '../../training/index.js';
-import { reportError } from '../errors.js';
+import { reportError } from '../error-report.js';
 import { withInterrupts } from '../interrupt.js';
 import { recipeOfOptions } from '../options.js';
-import { note, printResult, warn } from '../output.js';
-import { type Progress, startProgress } from '../progress.js';
-import { progressBoard } from '../progress-board.js';
+import { type Progress, sharedScreen, startProgress } from '../progress.js';
+import { note, printResult, warn } from '../terminal-output.js';
 import { startTrainingView, type TrainingView } from '../training-view.js';
-import { recordedVersions, withCompute } from './compute.js';
-import type { StageOptions } from './stage.js';
+import { recordedVersions } from '../versions.js';
+import { withCompute } from './compute.js';
+import type { TrainingOptions } from './training-options.js';
 
 /** Folder of an experiment unless `--run` says otherwise. */
 export function experimentFolder(recipe: Recipe, run: string | undefined): string {
@@ -32,7 +32,7 @@ export function experimentFolder(recipe: Recipe, run: string | undefined): strin
  * fold.
  * @param phase undefined for all
  */
-export async function trainAsAsked(phase: string | undefined, options: StageOptions): Promise<void> {
+export async function trainAsAsked(phase: string | undefined, options: TrainingOptions): Promise<void> {
   const { seeds, folds, jobs: asked = 1, set = [] } = options;
   if (asked > 1 && seeds === undefined && folds === undefined) {
     throw new InputError(
@@ -67,7 +67,7 @@ export async function trainAsAsked(phase: string | undefined, options: StageOpti
 }
 
 /** @throws InputError where the seed is given by `--seeds` and by `--set` */
-export function refuseSeedTwice({ seeds, set = [] }: Pick<StageOptions, 'seeds' | 'set'>): void {
+export function refuseSeedTwice({ seeds, set = [] }: Pick<TrainingOptions, 'seeds' | 'set'>): void {
   if (seeds !== undefined && set.some((override) => /^\s*seed\s*=/.test(override))) {
     throw new InputError('--seeds gives each run its seed; leave out --set seed');
   }
@@ -89,7 +89,7 @@ export function foldsOf({
  */
 export async function trainAndShow(
   runs: Runs,
-  options: Pick<StageOptions, 'device' | 'threads' | 'jobs'>,
+  options: Pick<TrainingOptions, 'device' | 'threads' | 'jobs'>,
   onTrained: (outcome: PhaseOutcome) => void = () => undefined,
 ): Promise<void> {
   const saveIntervalSec = saveInterval();
@@ -98,7 +98,7 @@ export async function trainAndShow(
   const threadsPerJob = options.threads ?? Math.max(1, Math.floor(defaultJobs() / jobs));
   const isSideBySide = jobs > 1;
   const trained: PhaseOutcome[] = [];
-  const nextScreen = isSideBySide ? progressBoard() : undefined;
+  const nextScreen = isSideBySide ? sharedScreen() : undefined;
   const work = isSideBySide
     ? 'finishing the steps in hand of every run and saving'
     : 'finishing the steps in hand and saving';
@@ -168,7 +168,7 @@ function viewOf(name: string, { title, fold }: NamedRun): RunListener {
 }
 
 /** A run among others, with a line of progress. */
-function lineOf(name: string, nextScreen: ReturnType<typeof progressBoard>): RunListener {
+function lineOf(name: string, nextScreen: ReturnType<typeof sharedScreen>): RunListener {
   let progress: Progress | undefined;
   let validation: string[] = [];
   return {

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { InputError, pathExists, UnavailableError } from '../../../base/index.js';
-import { note } from '../../output.js';
+import { note } from '../../terminal-output.js';
 
 const ARGUMENT = '--onnxruntime-node-install';
 
@@ -38,7 +38,7 @@ export async function installCuda(): Promise<void> {
   note(`fetched ${CUDA_PROVIDER_LIBRARIES.join(', ')} into ${folder}`);
 }
 
-/** The script's own words are kept, not shown: where it fails it prints a stack. */
+/** Captures the script's output instead of showing it: where it fails it prints a stack. */
 function runScript(script: string): Promise<{ code: number | null; output: string }> {
   const child = spawn(process.execPath, [script, ARGUMENT], {
     env: withProxy(process.env),
@@ -56,7 +56,7 @@ function runScript(script: string): Promise<{ code: number | null; output: strin
   });
 }
 
-/** The script knows the proxy by names of its own. */
+/** The script reads the proxy from variables with other names. */
 function withProxy(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const proxy = env.HTTPS_PROXY || env.https_proxy;
   const bypass = env.NO_PROXY || env.no_proxy;

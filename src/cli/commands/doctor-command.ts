@@ -1,0 +1,108 @@
+/** @file `emoq doctor`: what this machine has and what it is missing, for people and for programs. */
+
+import { ExitCode, InputError } from '../../base/index.js';
+import { defineCommand, flag, type OptionsOf, option } from '../command-definition.js';
+import { corpusOptions, recipeOfOptions } from '../options.js';
+import { outColor, printJson, printResult } from '../terminal-output.js';
+import { emoqVersion } from '../versions.js';
+import type { CheckResult } from './doctor/check-result.js';
+import { parseStage } from './eval-options.js';
+
+const options = {
+  ...corpusOptions,
+  stage: option('<n>', 'judge this stage of the experiment alone (default: all that it takes)', {
+    parse: parseStage,
+  }),
+  json: flag('print one JSON object'),
+  installCuda: flag("fetch onnxruntime's CUDA libraries first (Linux x64)"),
+};
+
+type DoctorOptions = OptionsOf<typeof options>;
+
+export const doctorCommand = defineCommand({
+  options,
+  help: `
+Looks at Node, onnxruntime, CUDA, ffmpeg, memory, cores, folders, backbones and
+corpora, and prints a fix for each missing item. Exit code 0 where the
+main job can run, else 1: the experiment where --dataset, --manifest or --recipe
+names one, with its corpus, memory and what its stages read of the backbones;
+otherwise the toy demo.
+
+Example:
+  emoq doctor --dataset toy4`,
+  run: checkMachine,
+});
+
+async function checkMachine(options: DoctorOptions): Promise<void> {
+  const { dataset, recipe, manifest, set = [], stage } = options;
+  const named = Object.entries({ dataset, recipe, manifest }).filter(([, value]) => value !== undefined);
+  const words = [...named, ...set.map((override) => ['set', override])];
+  if (stage !== undefined && words.length === 0) {
+    throw new InputError(
+      '--stage is a stage of an experiment; name that with --dataset, --manifest or --recipe',
+    );
+  }
+  const experiment =
+    words.length === 0
+      ? undefined
+      : {
+          recipe: await recipeOfOptions(options),
+          named: words.map(([option, value]) => `--${option} ${value}`).join(' '),
+          phase: stage,
+        };
+  if (options.installCuda) {
+    const { installCuda } = await import('./doctor/cuda-install.js');
+    await installCuda();
+  }
+  const { runChecks } = await import('./doctor/checks.js');
+  const checks = await runChecks(experiment);
+  const part = stage === undefined ? '' : `${stage.replace('stage', 'stage ')} of `;
+  const job = experiment ? `${part}the experiment ${experiment.recipe.name}` : 'make demo';
+  if (options.json) printJson(reportObject(checks, job));
+  else printResult(reportText(checks, job));
+  if (missingNames(checks).length > 0) process.exitCode = ExitCode.failed;
+}
+
+/** Names of what the main job needs and does not have. */
+function missingNames(checks: readonly CheckResult[]): string[] {
+  return checks.filter(({ status, needed }) => needed && status === 'missing').map(({ name }) => name);
+}
+
+/** As text: what the job does not need is absent rather than missing. @param job what is to run, such as `make demo` */
+function reportText(checks: readonly CheckResult[], job: string): string {
+  const width = Math.max(...checks.map(({ name }) => name.length));
+  const lines = checks.flatMap((check) => {
+    const { name, found, fix } = check;
+    const indent = ' '.repeat(width + 11);
+    return [
+      `${statusText(check)}  ${name.padEnd(width)}  ${found}`,
+      ...(fix === null ? [] : [`${indent}${outColor.dim('fix:')} ${fix}`]),
+    ];
+  });
+  const missing = missingNames(checks);
+  const verdict =
+    missing.length === 0
+      ? `${outColor.green('ready:')} ${job} can run`
+      : `${outColor.red('not ready:')} ${job} cannot run for lack of ${[...new Set(missing)].join(', ')}`;
+  return [...lines, '', verdict].join('\n');
+}
+
+function reportObject(checks: readonly CheckResult[], job: string): object {
+  return {
+    ready: missingNames(checks).length === 0,
+    job,
+    checks,
+    versions: {
+      emoq: emoqVersion(),
+      node: process.versions.node,
+      platform: `${process.platform}-${process.arch}`,
+    },
+  };
+}
+
+function statusText({ status, needed }: CheckResult): string {
+  const optional = status === 'missing' && !needed;
+  const text = (optional ? 'absent' : status).padEnd(7);
+  if (optional) return outColor.dim(text);
+  return { ok: outColor.green, warning: outColor.yellow, missing: outColor.red }[status](text);
+}

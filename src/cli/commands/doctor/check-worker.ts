@@ -1,0 +1,25 @@
+/** @file The process of a group of checks: takes their names, sends what each finds, prints nothing. */
+
+import { errorMessage, mapConcurrently } from '../../../base/index.js';
+import { type CheckId, type CheckMessage, type CheckOrder, checks } from './checks.js';
+
+process.on('message', ({ group, experiment }: CheckOrder) => {
+  const jobs = group.inTurn ? 1 : group.checks.length;
+  void mapConcurrently(group.checks, jobs, (id) => send(resultsOf(id, experiment))).then(() =>
+    process.disconnect(),
+  );
+});
+process.on('disconnect', () => process.exit());
+
+async function resultsOf(id: CheckId, experiment: CheckOrder['experiment']): Promise<CheckMessage> {
+  try {
+    return { id, results: await checks.find((check) => check.id === id)!.run(experiment) };
+  } catch (error) {
+    return { id, failure: errorMessage(error) };
+  }
+}
+
+async function send(pending: Promise<CheckMessage>): Promise<void> {
+  const message = await pending;
+  await new Promise<void>((resolve) => process.send!(message, () => resolve()));
+}

@@ -1,0 +1,125 @@
+/** @file `emoq export`: an encoder, a Former or a language model as ONNX for other runtimes. */
+
+import { InputError } from '../../base/index.js';
+import type { ExportableModel } from '../../inference/export/index.js';
+import { choice, defineCommand, type OptionsOf, option } from '../command-definition.js';
+import { withInterrupts } from '../interrupt.js';
+import { startProgress } from '../progress.js';
+import { note, printResult, warn } from '../terminal-output.js';
+import { emoqVersion } from '../versions.js';
+
+const exportParts = ['encoder', 'former', 'llm'] as const;
+
+type ExportPart = (typeof exportParts)[number];
+
+/** Which options belong to which part. */
+const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
+  encoder: [],
+  former: ['--run', '--recipe'],
+  llm: ['--run', '--inputs', '--merged-dtype'],
+};
+
+const options = {
+  checkpoint: option('<folder>', 'Hugging Face folder or model id: HuBERT, RoBERTa or Qwen2'),
+  run: option('<folder>', 'llm: merge the LoRA of this run; former: the one that it trained'),
+  out: option('<file.onnx>', 'where the model goes; its weights go to <file.onnx>.safetensors'),
+  inputs: choice('<name>', 'llm: what it reads (default: input_ids)', ['input_ids', 'inputs_embeds']),
+  mergedDtype: choice('<type>', 'llm: type of merged weights, float32 or the one stored (default: float32)', [
+    'float32',
+    'stored',
+  ]),
+  recipe: option('<file>', 'former without a run: its sizes and seed (YAML)', { conflicts: ['run'] }),
+};
+
+type ExportOptions = OptionsOf<typeof options>;
+
+const BYTES_PER_MB = 1e6;
+
+export const exportCommand = defineCommand({
+  argument: {
+    name: '<part>',
+    description: 'what to export',
+    choices: exportParts,
+  },
+  options,
+  help: `
+Writes a model as ONNX that other runtimes open by its path, with its weights
+beside it as stored; batch and length are free.
+
+  encoder  input_values, attention_mask -> last_hidden_state, frame_mask
+  former   audio_features, frame_mask, input_ids, attention_mask -> embedding
+  llm      input_ids or inputs_embeds, attention_mask -> logits
+
+With --run the checkpoint is the run's own unless --checkpoint names it.
+
+Example:
+  emoq export llm --run runs/toy4 --out exported/llm.onnx`,
+  missing: ({ out, checkpoint, run }) => [
+    ...(out === undefined ? ['--out <file.onnx>'] : []),
+    ...(checkpoint === undefined && run === undefined ? ['--run <folder> or --checkpoint <folder>'] : []),
+  ],
+  run: exportModel,
+});
+
+async function exportModel(options: ExportOptions, part: ExportPart): Promise<void> {
+  refuseOthersOptions(options, part);
+  const { out } = options;
+  if (out === undefined) {
+    const source = part === 'encoder' ? '--checkpoint FOLDER' : '--run FOLDER or --checkpoint FOLDER';
+    const named = options.checkpoint !== undefined || options.run !== undefined;
+    throw new InputError(
+      `say where the model goes: --out FILE.onnx${named ? '' : `, and what to export: ${source}`}`,
+    );
+  }
+  const { checkModelFile, writeModelFiles } = await import('../../inference/export/index.js');
+  await checkModelFile(out);
+  const opened = await openPart(options, part);
+  const model = { ...opened, metadata: { emoq_version: emoqVersion(), ...opened.metadata } };
+  const progress = startProgress({ label: 'writing weights', unit: 'MB' });
+  const files = await withInterrupts('stopping', (stop) =>
+    writeModelFiles(out, model, {
+      stop,
+      onProgress: (done, total) => progress.update(done / BYTES_PER_MB, total / BYTES_PER_MB),
+    }),
+  ).finally(progress.finish);
+  printResult(`${files.model}\n${files.weights}`);
+}
+
+async function openPart(options: ExportOptions, part: ExportPart): Promise<ExportableModel> {
+  const { exportableEncoder, exportableFormer, exportableLanguageModel } = await import(
+    '../../inference/export/index.js'
+  );
+  const { warnUnfinished } = await import('./compute.js');
+  if (part === 'encoder') return exportableEncoder(options.checkpoint, warn);
+  if (part === 'llm') {
+    const model = await exportableLanguageModel({ ...options, onNote: note, onWarning: warn });
+    if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
+    return model;
+  }
+  const model = await exportableFormer({ ...options, onWarning: warn });
+  if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
+  else {
+    warn(
+      `this Former is not trained: ${options.checkpoint}, and random weights of seed ${model.seed} where that has none; --run exports a trained one`,
+    );
+  }
+  return model;
+}
+
+function refuseOthersOptions(options: ExportOptions, part: ExportPart): void {
+  const given = {
+    '--run': options.run,
+    '--recipe': options.recipe,
+    '--inputs': options.inputs,
+    '--merged-dtype': options.mergedDtype,
+  };
+  const foreign = Object.entries(given).find(
+    ([name, value]) => value !== undefined && !ownOptions[part].includes(name),
+  );
+  if (foreign !== undefined) throw new InputError(`${foreign[0]} is no option of export ${part}`);
+  if (options.mergedDtype !== undefined && options.run === undefined) {
+    throw new InputError(
+      '--merged-dtype is for merged weights: name the run whose LoRA is merged with --run',
+    );
+  }
+}

@@ -1,0 +1,29 @@
+/** @file `emoq prepare-iemocap`: a raw IEMOCAP release to a prepared corpus. */
+
+import { defineCommand, option } from '../command-definition.js';
+import { preparationOptions, runPreparation } from './corpus-preparation.js';
+
+export const prepareIemocapCommand = defineCommand({
+  options: {
+    root: option('<folder>', 'the folder IEMOCAP_full_release', { required: true }),
+    out: option('<folder>', 'where the prepared corpus goes', { default: 'data/iemocap' }),
+    ...preparationOptions,
+  },
+  help: `
+Reads labels, transcripts and sentence audio of the five sessions, checks them
+against the known counts, and writes <out>/manifest.csv, <out>/manifest.json and
+the audio. Run again after an interruption to go on.
+
+Everything is kept as released: all labels, scripted and improvised speech, tags
+in transcripts. What an experiment takes of it is its recipe's choice: iemocap4,
+iemocap4-improvised, iemocap5, iemocap5-excited and iemocap6, or the keys
+labels, label_map, id_pattern, strip_tags and validation.
+
+Example:
+  emoq prepare-iemocap --root IEMOCAP_full_release`,
+  run: async (options) => {
+    const { prepareIemocap } = await import('../../data/corpora/index.js');
+    const { root, out } = options;
+    await runPreparation(options, (controls) => prepareIemocap({ root, out, ...controls }));
+  },
+});

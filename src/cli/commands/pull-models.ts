@@ -1,0 +1,143 @@
+/** @file Pulls models one after the other with progress, and prints their folders or what would be fetched. */
+
+import { formatBytes, InputError, InterruptedError } from '../../base/index.js';
+import {
+  checkDiskSpace,
+  fetchModel,
+  type HubAccess,
+  type ModelRequest,
+  missingBytes,
+  openHub,
+  otherMain,
+  type PullPlan,
+  parseModelName,
+  planPull,
+  publishedModels,
+} from '../../checkpoints/hub/index.js';
+import { withInterrupts } from '../interrupt.js';
+import { startProgress } from '../progress.js';
+import { note, printJson, printResult, warn } from '../terminal-output.js';
+
+interface PullRequest {
+  /** Of the only model. */
+  readonly revision: string | undefined;
+  /** List the files, and fetch nothing. */
+  readonly dryRun: boolean;
+  readonly json: boolean;
+}
+
+/**
+ * Fetches what is missing of the models and prints their folders.
+ * @throws InputError where there is no such model or revision, InterruptedError after Ctrl-C
+ */
+export async function pullModels(
+  names: readonly string[],
+  { revision, dryRun, json }: PullRequest,
+): Promise<void> {
+  const requests = await requestsOf(names, revision);
+  await withInterrupts('stopping', async (signal) => {
+    try {
+      const access = await openHub({ signal, onTrouble: note });
+      const plans: PullPlan[] = [];
+      for (const request of requests) plans.push(await planPull(access, request));
+      for (const plan of plans) warnUnchecked(plan);
+      if (dryRun) return printPlans(plans, json);
+      await checkDiskSpace(access, plans);
+      for (const plan of plans) {
+        await fetchOne(access, plan);
+        if (!json) printResult(plan.snapshot);
+      }
+      if (json) printJson({ models: plans.map((plan) => planObject(plan)) });
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      throw new InterruptedError(
+        'stopped; what has arrived is kept, and the same command goes on from there',
+      );
+    }
+  });
+}
+
+async function fetchOne(access: HubAccess, plan: PullPlan): Promise<void> {
+  const bytes = missingBytes(plan);
+  const startedParts = plan.files.filter(
+    ({ presentBytes, sizeBytes }) => presentBytes > 0 && presentBytes < sizeBytes,
+  );
+  for (const { path, presentBytes } of startedParts) {
+    note(`${plan.id}: going on with ${path}, of which ${formatBytes(presentBytes)} are here`);
+  }
+  const progress = startProgress({ label: `fetching ${plan.id}`, unit: 'bytes' });
+  try {
+    await fetchModel(access, plan, (done, total) => progress.update(done, total));
+  } finally {
+    progress.finish();
+  }
+  note(
+    `${plan.id} at commit ${plan.commit}: ${bytes === 0 ? 'complete' : `${formatBytes(bytes)} fetched`}, ${plan.files.length} files`,
+  );
+  const main = await otherMain(access, plan);
+  if (main !== undefined) {
+    warn(
+      `${plan.id} alone still means commit ${main}, by refs/main of the cache; give ${plan.snapshot} to use this one`,
+    );
+  }
+}
+
+function warnUnchecked({ id, commit, unchecked }: PullPlan): void {
+  if (unchecked === undefined) return;
+  warn(`${id} is here at commit ${commit}, not checked against the hub: ${unchecked}`);
+}
+
+function printPlans(plans: readonly PullPlan[], json: boolean): void {
+  if (json) {
+    printJson({ models: plans.map((plan) => planObject(plan)) });
+    return;
+  }
+  for (const plan of plans) {
+    printResult(`${plan.id} at commit ${plan.commit}`);
+    const width = Math.max(...plan.files.map(({ path }) => path.length));
+    for (const { path, sizeBytes, presentBytes } of plan.files) {
+      const state = presentBytes === sizeBytes ? '  here' : presentBytes > 0 ? '  partly here' : '';
+      printResult(`  ${path.padEnd(width)}  ${formatBytes(sizeBytes).padStart(9)}${state}`);
+    }
+  }
+  const bytes = plans.reduce((sum, plan) => sum + missingBytes(plan), 0);
+  note(`${formatBytes(bytes)} to fetch`);
+}
+
+function planObject(plan: PullPlan): object {
+  const { id, revision, commit, snapshot, unchecked, files } = plan;
+  return {
+    id,
+    revision,
+    commit,
+    folder: snapshot,
+    checked: unchecked === undefined,
+    files: files.map(({ path, sizeBytes, presentBytes }) => ({
+      path,
+      bytes: sizeBytes,
+      bytes_present_before: presentBytes,
+    })),
+  };
+}
+
+async function requestsOf(names: readonly string[], revision: string | undefined): Promise<ModelRequest[]> {
+  if (revision !== undefined && (names.length > 1 || names[0]!.includes('@'))) {
+    throw new InputError('--revision is for one model; write name@revision for each of several');
+  }
+  const requests: ModelRequest[] = [];
+  for (const name of names) {
+    const request = parseModelName(revision === undefined ? name : `${name}@${revision}`);
+    if (!request) throw await unknownName(name);
+    const isNew = requests.every((other) => other.id !== request.id || other.revision !== request.revision);
+    if (isNew) requests.push(request);
+  }
+  return requests;
+}
+
+async function unknownName(name: string): Promise<InputError> {
+  const { didYouMean } = await import('../../base/index.js');
+  const known = Object.keys(publishedModels);
+  return new InputError(
+    `there is no model "${name}" among ${known.join(', ')}${didYouMean(name, known) || '; give owner/name for any other'}`,
+  );
+}

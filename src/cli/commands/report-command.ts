@@ -1,0 +1,20 @@
+/** @file `emoq report`: what is known of an experiment as one HTML page. */
+
+import { defineCommand } from '../command-definition.js';
+import { reportOptions } from './eval-options.js';
+
+export const reportCommand = defineCommand({
+  options: reportOptions,
+  help: `
+Writes one HTML file that needs no network: scores with intervals beside the
+paper's, confusion, calibration, training curves, a map of the embeddings, the
+worst mistakes to listen to, ablations, the recipe and the prompt. A run that has
+not been scored since it was trained is scored first, as by emoq eval.
+
+Example:
+  emoq report --run runs/toy4 --out toy4.html`,
+  run: async (options) => {
+    const { run } = await import('./report-action.js');
+    await run(options);
+  },
+});

@@ -1,8 +1,0 @@
-/** @file `emoq stage2` at work. */
-
-import type { StageOptions } from './stage.js';
-import { trainAsAsked } from './training.js';
-
-export function run(options: StageOptions): Promise<void> {
-  return trainAsAsked('stage2', options);
-}

@@ -1,0 +1,52 @@
+/** @file `emoq train`, and `emoq stage1` and `emoq stage2`: train all phases of a recipe's system, or one of them. */
+
+import { type CommandDefinition, defineCommand } from '../command-definition.js';
+import { trainingOptions } from './training-options.js';
+
+/** The phases that have a command of their own, with what each does: two lines of its help. */
+const phases = {
+  stage1: `Trains the EmoQ-Former with contrastive and focal loss on frozen HuBERT
+features.`,
+  stage2: `Trains Former, projector and LoRA end to end, from the Former of stage 1
+(runs/<dataset>/stage1).`,
+};
+
+/** The command that trains one phase. */
+export function phaseCommand(phase: keyof typeof phases): CommandDefinition {
+  return trainingCommand(
+    phase,
+    `
+${phases[phase]}
+The run goes to ${phase}[/fold-N] in the folder of the experiment, with
+--seeds to seed-N/${phase}[/fold-N]. Ctrl-C saves after the step in hand; the
+same command goes on from there.
+
+Example:
+  emoq ${phase} --dataset toy4 --set ${phase}.epochs=3`,
+  );
+}
+
+/** The command that trains every phase of a recipe in order, whatever its system calls them. */
+export const trainCommand: CommandDefinition = trainingCommand(
+  undefined,
+  `
+Trains every phase that leads to the recipe's final model, in order: stage1 and
+stage2 of EmoQ, the probe of a linear probe. The runs go to PHASE[/fold-N] in
+the folder of the experiment, with --seeds to seed-N/PHASE[/fold-N]. What is
+finished is not trained again. Ctrl-C saves after the step in hand; the same
+command goes on from there.
+
+Example:
+  emoq train --recipe recipes/probe-toy4.yaml`,
+);
+
+function trainingCommand(phase: string | undefined, help: string): CommandDefinition {
+  return defineCommand({
+    options: trainingOptions,
+    help,
+    run: async (options) => {
+      const { trainAsAsked } = await import('./training.js');
+      await trainAsAsked(phase, options);
+    },
+  });
+}

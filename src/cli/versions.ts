@@ -1,0 +1,35 @@
+/** @file The version of emoq, from its package.json, and those of all that a result depends on. */
+
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+/** Such as `0.1.0`. */
+export function emoqVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** Versions of everything that a result depends on. `revision` is emoq's git commit where it runs from a checkout. */
+export async function recordedVersions(): Promise<Record<string, string>> {
+  const { onnxruntimeVersion } = await import('../engine/runtime/index.js');
+  const revision = await gitRevision();
+  return {
+    emoq: emoqVersion(),
+    ...(revision && { revision }),
+    node: process.versions.node,
+    onnxruntime: onnxruntimeVersion(),
+    platform: `${process.platform}-${process.arch}`,
+  };
+}
+
+async function gitRevision(): Promise<string | undefined> {
+  const cwd = fileURLToPath(new URL('../../', import.meta.url));
+  try {
+    const { stdout } = await promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd });
+    return stdout.trim();
+  } catch {
+    return undefined;
+  }
+}

@@ -74,7 +74,7 @@ describe('command lines', () => {
       'eval',
       evaluate,
       '--dataset toy4 --run d --stage 1 --json',
-      { ...stage, dataset: 'toy4', run: 'd', stage: 1, json: true },
+      { ...stage, dataset: 'toy4', run: 'd', stage: 'stage1', json: true },
     ],
     ['eval', evaluate, '--folds 5', { ...stage, folds: 5 }],
     [

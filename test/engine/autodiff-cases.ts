@@ -32,6 +32,7 @@ import {
   reduceMean,
   reduceSum,
   reduceSumSquare,
+  relu,
   reshape,
   reshapeLike,
   sigmoid,
@@ -284,6 +285,7 @@ export const cases: Readonly<Partial<Record<OperatorType, readonly GradientCase[
   ReduceMean: reductions(reduceMean),
   ReduceSum: reductions(reduceSum),
   ReduceSumSquare: reductions(reduceSumSquare),
+  Relu: unary(relu),
   Reshape: [
     {
       name: 'the last axis cut into heads',

@@ -47,6 +47,7 @@ import {
   reduceMean,
   reduceSum,
   reduceSumSquare,
+  relu,
   reshape,
   reshapeLike,
   rmsNorm,
@@ -220,6 +221,7 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
   sub: (v) => [sub(v.x, v.y), sub(1, v.x), sub(v.ids, 1)],
   sum: (v) => [sum([v.x, v.x, v.x]), sum([v.x, v.x])],
   tanh: (v) => tanh(v.x),
+  relu: (v) => relu(v.x),
   transpose: (v) => [transpose(v.x, [2, 0, 1]), transpose(v.matrix, [1, 0])],
   unsqueeze: (v) => [unsqueeze(v.x, [0, -1]), unsqueeze(v.row, [1]), unsqueeze(reduceSum(v.x), [0])],
   where: (v) => [

@@ -12,6 +12,7 @@ import {
   greaterOrEqual,
   intAttribute,
   intsAttribute,
+  less,
   log,
   mul,
   neg,
@@ -100,6 +101,8 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   ReduceSum: (context) => [() => spread(context, context.dy)],
   // d sum(x^2) = 2 x
   ReduceSumSquare: (context) => [() => mul(mul(context.a, 2), spread(context, context.dy))],
+  // dy where x > 0; the derivative at 0 is taken as 0, as PyTorch does
+  Relu: ({ y, dy }) => [() => where(less(0, y), dy, 0)],
   Reshape: ({ a, dy }) => [() => restoreShape(dy, a)],
   ScatterND: { refuse: 'made by the gradient of Gather only' },
   Shape: 'integer',

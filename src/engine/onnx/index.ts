@@ -34,6 +34,7 @@ export {
   not,
   type Operand,
   pow,
+  relu,
   scalar,
   sigmoid,
   sin,

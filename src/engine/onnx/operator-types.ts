@@ -36,6 +36,7 @@ export type OperatorType =
   | 'ReduceMean'
   | 'ReduceSum'
   | 'ReduceSumSquare'
+  | 'Relu'
   | 'Reshape'
   | 'ScatterND'
   | 'Shape'

@@ -132,9 +132,12 @@ export async function finalPhaseIn(root: string): Promise<string> {
 
 /** @throws InputError where a phase is asked for that a recipe does not have, beginning with `whose` */
 export function refuseMissingPhase(recipe: Recipe, phase: string | undefined, whose: string): void {
-  const missing = phase === undefined ? undefined : systemOf(recipe).missingPhase(recipe, phase);
-  if (missing === undefined) return;
-  throw new InputError(`${whose} ${missing.why}; leave out --${titleOf(phase!)}`);
+  if (phase === undefined) return;
+  const system = systemOf(recipe);
+  const why = Object.hasOwn(system.phaseTitles, phase)
+    ? system.missingPhase(recipe, phase)?.why
+    : `is of system ${system.kind}, which has no ${titleOf(phase)}`;
+  if (why !== undefined) throw new InputError(`${whose} ${why}; leave out --${titleOf(phase)}`);
 }
 
 /** How many folds the cross-validation of a run has, where its corpus can still tell. */

@@ -35,6 +35,7 @@ export {
   affectiveLoss,
   answerLoss,
   classWeights,
+  crossEntropy,
   emotionSoftmax,
 } from './losses.js';
 export {

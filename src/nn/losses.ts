@@ -56,6 +56,16 @@ export function supervisedContrastiveLoss(embeddings: Value, labels: Value, temp
 }
 
 /**
+ * Mean cross-entropy of a batch.
+ * @param logits [N, C]
+ * @param labels int64 [N]
+ * @returns scalar
+ */
+export function crossEntropy(logits: Value, labels: Value): Value {
+  return neg(reduceMean(tokenLogProbabilities(logits, labels)));
+}
+
+/**
  * Focal loss (eq. 5; Lin et al., 2020): mean of -alpha_y (1 - p_y)^gamma log p_y.
  * @param logits [N, C]
  * @param labels int64 [N]

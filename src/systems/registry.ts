@@ -2,11 +2,12 @@
 
 import { InputError } from '../base/index.js';
 import { emoq } from './emoq/system.js';
+import { linearProbe } from './linear-probe/system.js';
 import type { Recipe } from './settings.js';
 import type { System } from './system.js';
 
 /** A recipe was parsed by the schema of its own system, which is what its functions may rely on. */
-const systems: readonly System[] = [emoq as unknown as System];
+const systems: readonly System[] = [emoq as unknown as System, linearProbe as unknown as System];
 
 /** Names of the systems, as recipes have them. */
 export const systemKinds: readonly string[] = systems.map(({ kind }) => kind);

@@ -40,6 +40,8 @@ export interface PhaseDefaults {
   readonly warmupFraction?: number;
   readonly weightDecay?: number;
   readonly gradClip?: number;
+  /** How batch size and learning rate are declared; the paper's unless this says otherwise. */
+  readonly declare?: typeof paper;
 }
 
 /** Keys of every phase that is trained by gradient steps. */
@@ -50,14 +52,15 @@ export const optimizerKeys = ({
   warmupFraction = 0.1,
   weightDecay = 0.01,
   gradClip = 1,
+  declare = paper,
 }: PhaseDefaults) => ({
   epochs: ours('passes over the training utterances', whole(1).default(epochs)),
-  batch_size: paper('utterances in an optimizer step', whole(1).default(batchSize)),
+  batch_size: declare('utterances in an optimizer step', whole(1).default(batchSize)),
   accumulate: ours(
     'micro-batches that a batch is cut into, gradients summed: less memory; the contrastive loss compares within each',
     whole(1).default(1),
   ),
-  learning_rate: paper('peak learning rate of AdamW', z.number().gt(0).max(1).default(learningRate)),
+  learning_rate: declare('peak learning rate of AdamW', z.number().gt(0).max(1).default(learningRate)),
   warmup_fraction: ours(
     'share of all steps over which the rate rises from 0',
     fraction().default(warmupFraction),

@@ -17,7 +17,11 @@ import {
   openCheckpoint,
   unreadWeights,
 } from '../checkpoints/index.js';
+import type { Features } from '../data/features/index.js';
+import { decodeHalf, encodeHalf, seededRandom } from '../engine/tensor/index.js';
+import type { AudioStatistics } from '../nn/index.js';
 import type { Recipe } from './settings.js';
+import type { Example, FeatureSource } from './system.js';
 
 type EncoderRecipe = Pick<Recipe, 'backbones'>;
 
@@ -75,4 +79,75 @@ export async function inspectEncoder(
   const checkpoint = await openCheckpoint(encoder!);
   const identity = await checkpointIdentity(checkpoint, config);
   return { identity, warning: unreadWeights(checkpoint, 'hubert', encoderKeys(checkpoint)) };
+}
+
+/** Training utterances that the channel statistics are taken from: enough for two digits, little to read. */
+const STATISTICS_UTTERANCES = 256;
+
+/**
+ * Mean and deviation of each feature channel over training utterances that the seed draws, as the model reads them. The
+ * first ones of a manifest would be those of one session or speaker.
+ */
+export async function audioStatistics(
+  examples: readonly Example[],
+  features: FeatureSource,
+  width: number,
+  seed: number,
+): Promise<AudioStatistics> {
+  const sum = new Float64Array(width);
+  const squares = new Float64Array(width);
+  let frames = 0;
+  for (const index of drawn(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics')) {
+    const { words } = await features.read(examples[index]!);
+    const values = decodeHalf(words);
+    values.forEach((value, index) => {
+      sum[index % width]! += value;
+      squares[index % width]! += value * value;
+    });
+    frames += values.length / width;
+  }
+  const mean = Float32Array.from(sum, (total) => total / frames);
+  const deviation = Float32Array.from(squares, (total, channel) =>
+    Math.sqrt(Math.max(total / frames - mean[channel]! ** 2, 0)),
+  );
+  return { mean, deviation };
+}
+
+/** So many of `count` places, drawn by the seed, in order; all where there are no more. */
+export function drawn(count: number, most: number, seed: number, what: string): number[] {
+  const places = [...Array(count).keys()];
+  if (count <= most) return places;
+  return seededRandom(seed, what)
+    .shuffle(places)
+    .slice(0, most)
+    .sort((a, b) => a - b);
+}
+
+/**
+ * The same utterances at `most` frames or fewer. A longer clip is cut into `most` parts that differ by one frame at the
+ * most in length, and each part becomes its mean; other clips stay as they are.
+ * @param width channels of a frame, d_a
+ */
+export function pooledFeatures(features: FeatureSource, width: number, most: number): FeatureSource {
+  return {
+    frames: (id) => Math.min(features.frames(id), most),
+    read: async (utterance) => pooled(await features.read(utterance), width, most),
+  };
+}
+
+/** [frames, width] -> [min(frames, most), width], part p the mean of frames floor(p F / most) to floor((p + 1) F / most). */
+function pooled({ words, frames }: Features, width: number, most: number): Features {
+  if (frames <= most) return { words, frames, width };
+  const values = decodeHalf(words);
+  const means = new Float32Array(most * width);
+  for (let part = 0; part < most; part++) {
+    const start = Math.floor((part * frames) / most);
+    const end = Math.floor(((part + 1) * frames) / most);
+    for (let frame = start; frame < end; frame++) {
+      for (let channel = 0; channel < width; channel++) {
+        means[part * width + channel]! += values[frame * width + channel]! / (end - start);
+      }
+    }
+  }
+  return { words: encodeHalf(means), frames: most, width };
 }

@@ -2,25 +2,30 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { isMap, LineCounter, parseDocument, type YAMLMap } from 'yaml';
 import { notInPaperMark } from '../../src/recipe/dump.js';
+import { loadRecipe } from '../../src/recipe/recipe.js';
 import { recipeKeys } from '../../src/recipe/schema.js';
 import { loadEmoq } from './emoq-recipe.js';
 
 const folder = new URL('../../recipes/', import.meta.url);
 const keys = new Map(recipeKeys().map((key) => [key.path, key]));
 const reproductions = ['iemocap4', 'meld4', 'meld7'] as const;
+/** Those of a probe; what a publication printed may be left out. */
+const probeKeys = new Map(
+  recipeKeys('linear-probe').flatMap((key) => (key.path.startsWith('paper.') ? [] : [[key.path, key]])),
+);
 
 /** The source line of every leaf key that a recipe writes out. */
-function writtenKeys(name: string): Map<string, string> {
+function writtenKeys(name: string, known: ReadonlyMap<string, unknown> = keys): Map<string, string> {
   const text = readFileSync(new URL(`${name}.yaml`, folder), 'utf8');
   const lines = new LineCounter();
   const found = new Map<string, string>();
   const visit = (map: YAMLMap, prefix: string): void => {
     for (const { key, value } of map.items as { key: { value: string; range: number[] }; value: unknown }[]) {
       const path = prefix + key.value;
-      if (keys.has(path)) found.set(path, text.split('\n')[lines.linePos(key.range[0]!).line - 1]!);
-      else visit(value as YAMLMap, `${path}.`);
+      if (known.has(path)) found.set(path, text.split('\n')[lines.linePos(key.range[0]!).line - 1]!);
+      else if (isMap(value)) visit(value as YAMLMap, `${path}.`);
     }
   };
   visit(parseDocument(text, { lineCounter: lines }).contents as YAMLMap, '');
@@ -49,15 +54,35 @@ describe('every key of the schema', () => {
   });
 });
 
+/** @param known the keys of the recipe's system */
+function checkMarks(name: string, known: typeof keys): void {
+  const written = writtenKeys(name, known);
+  for (const { path, origin } of known.values()) {
+    const line = written.get(path);
+    if (origin !== 'plumbing') expect(line, `${path} is not written out`).toBeDefined();
+    if (line === undefined) continue;
+    expect(line.endsWith(`# ${notInPaperMark}`), `mark of ${path}`).toBe(origin === notInPaperMark);
+  }
+}
+
+describe.each(['probe-iemocap4', 'probe-meld7'])('%s', (name) => {
+  it('writes out every key with the right mark', () => {
+    checkMarks(name, probeKeys);
+  });
+
+  it('has the settings of the benchmark, and the corpus of the recipe that it stands beside', async () => {
+    const probe = await loadRecipe({ dataset: name });
+    expect(probe).toMatchObject({ system: 'linear-probe', probe: { batch_size: 32, learning_rate: 1e-4 } });
+    const beside = await loadRecipe({ dataset: name.slice('probe-'.length) });
+    const shared = ['manifest', 'labels', 'label_map', 'id_pattern', 'folds', 'validation', 'seed'] as const;
+    for (const key of shared) expect(probe[key], key).toEqual(beside[key]);
+    expect(probe.backbones.encoder).toBe(beside.backbones.encoder);
+  });
+});
+
 describe.each(reproductions)('%s', (name) => {
   it('writes out every key with the right mark', () => {
-    const written = writtenKeys(name);
-    for (const { path, origin } of keys.values()) {
-      const line = written.get(path);
-      if (origin !== 'plumbing') expect(line, `${path} is not written out`).toBeDefined();
-      if (line === undefined) continue;
-      expect(line.endsWith(`# ${notInPaperMark}`), `mark of ${path}`).toBe(origin === notInPaperMark);
-    }
+    checkMarks(name, keys);
   });
 
   it('has the settings of the paper', async () => {
@@ -140,9 +165,12 @@ it('every shipped recipe loads, under its own name', async () => {
     'meld7-text',
     'meld7-without-former',
     'meld7-without-stage1',
+    'probe-iemocap4',
+    'probe-meld7',
+    'probe-toy4',
     'toy4',
   ]);
-  for (const dataset of names) expect((await loadEmoq({ dataset })).name).toBe(dataset);
+  for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);
   for (const dataset of names.filter((name) => name.startsWith('meld7-'))) {
     const text = readFileSync(new URL(`ablations/${dataset}.yaml`, folder), 'utf8');
     const { paper } = await loadEmoq({ dataset });

@@ -1,8 +1,8 @@
 /** @file Examples to batches: padded tensors under the names that the graphs read. */
 
-import type { Features } from '../../data/features/index.js';
-import { decodeHalf, encodeHalf, type Tensor, tensor } from '../../engine/tensor/index.js';
+import { tensor } from '../../engine/tensor/index.js';
 import type { Batch } from '../../engine/training/index.js';
+import { audioPart, idVector, joined, labelPart, sequencePart } from '../batch-parts.js';
 import type { FeatureSource } from '../system.js';
 import type { EmoqExample, ExamplePrompt } from './examples.js';
 
@@ -36,60 +36,14 @@ export async function collate(examples: readonly EmoqExample[], collation: Colla
   const { wanted } = collation;
   const parts: Batch[] = [{ tensors: {}, sizes: { batch: examples.length } }];
   if (wanted.has('audio_features'))
-    parts.push(
-      audioPart(await Promise.all(examples.map(({ id }) => collation.features.read({ id }))), collation),
-    );
+    parts.push(await audioPart(examples, collation.features, collation.audioWidth));
   if (wanted.has('input_ids')) {
     const ids = examples.map(({ textIds }) => textIds);
     parts.push(sequencePart(ids, 'text', 'input_ids', 'attention_mask', collation.textPadId));
   }
   if (wanted.has('prompt_ids')) parts.push(promptPart(examples, collation));
-  if (wanted.has('labels')) {
-    parts.push({
-      tensors: {
-        labels: ids(
-          [examples.length],
-          examples.map(({ label }) => label),
-        ),
-      },
-      sizes: {},
-    });
-  }
-  return {
-    tensors: Object.assign({}, ...parts.map(({ tensors }) => tensors)),
-    sizes: Object.assign({}, ...parts.map(({ sizes }) => sizes)),
-  };
-}
-
-function audioPart(features: readonly Features[], { audioWidth }: Collation): Batch {
-  const frames = Math.max(...features.map((each) => each.frames));
-  const values = tensor('float16', [features.length, frames, audioWidth]);
-  const mask = tensor('int64', [features.length, frames]);
-  features.forEach((each, row) => {
-    values.data.set(each.words, row * frames * audioWidth);
-    mask.data.fill(1n, row * frames, row * frames + each.frames);
-  });
-  return { tensors: { audio_features: values, frame_mask: mask }, sizes: { frames } };
-}
-
-function sequencePart(
-  sequences: readonly (readonly number[])[],
-  symbol: string,
-  idsName: string,
-  maskName: string,
-  padId: number,
-): Batch {
-  const length = Math.max(...sequences.map((sequence) => sequence.length));
-  const values = tensor('int64', [sequences.length, length]);
-  const mask = tensor('int64', [sequences.length, length]);
-  values.data.fill(BigInt(padId));
-  sequences.forEach((sequence, row) => {
-    sequence.forEach((id, position) => {
-      values.data[row * length + position] = BigInt(id);
-    });
-    mask.data.fill(1n, row * length, row * length + sequence.length);
-  });
-  return { tensors: { [idsName]: values, [maskName]: mask }, sizes: { [symbol]: length } };
+  if (wanted.has('labels')) parts.push(labelPart(examples));
+  return joined(parts);
 }
 
 function promptPart(examples: readonly EmoqExample[], collation: Collation): Batch {
@@ -106,7 +60,7 @@ function promptPart(examples: readonly EmoqExample[], collation: Collation): Bat
     'prompt_mask',
     collation.promptPadId,
   );
-  const slots = ids(
+  const slots = idVector(
     [examples.length],
     prompts.map(({ audioPosition }) => audioPosition),
   );
@@ -135,11 +89,11 @@ function answerTargets(
     })),
   );
   return {
-    answer_positions: ids(
+    answer_positions: idVector(
       [rows.length],
       rows.map(({ position }) => position),
     ),
-    answer_tokens: ids(
+    answer_tokens: idVector(
       [rows.length],
       rows.map(({ token }) => token),
     ),
@@ -149,41 +103,4 @@ function answerTargets(
       Float32Array.from(rows, ({ weight }) => weight),
     ),
   };
-}
-
-function ids(shape: readonly number[], values: readonly number[]): Tensor<'int64'> {
-  return tensor(
-    'int64',
-    shape,
-    BigInt64Array.from(values, (value) => BigInt(value)),
-  );
-}
-
-/**
- * The same utterances at `most` frames or fewer. A longer clip is cut into `most` parts that differ by one frame at the
- * most in length, and each part becomes its mean; other clips stay as they are.
- * @param width channels of a frame, d_a
- */
-export function pooledFeatures(features: FeatureSource, width: number, most: number): FeatureSource {
-  return {
-    frames: (id) => Math.min(features.frames(id), most),
-    read: async (utterance) => pooled(await features.read(utterance), width, most),
-  };
-}
-
-/** [frames, width] -> [min(frames, most), width], part p the mean of frames floor(p F / most) to floor((p + 1) F / most). */
-function pooled({ words, frames }: Features, width: number, most: number): Features {
-  if (frames <= most) return { words, frames, width };
-  const values = decodeHalf(words);
-  const means = new Float32Array(most * width);
-  for (let part = 0; part < most; part++) {
-    const start = Math.floor((part * frames) / most);
-    const end = Math.floor(((part + 1) * frames) / most);
-    for (let frame = start; frame < end; frame++) {
-      for (let channel = 0; channel < width; channel++) {
-        means[part * width + channel]! += values[frame * width + channel]! / (end - start);
-      }
-    }
-  }
-  return { words: encodeHalf(means), frames: most, width };
 }

@@ -3,10 +3,11 @@
 import { initialLora } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import { type Checkpoint, readWeight, requireWeight } from '../../checkpoints/index.js';
-import { decodeHalf, float32Of, seededRandom, type Tensor } from '../../engine/tensor/index.js';
+import { float32Of, type Tensor } from '../../engine/tensor/index.js';
 import type { ParameterShape } from '../../engine/training/index.js';
 import { type AudioStatistics, FORMER_PREFIX, initialFormer } from '../../nn/index.js';
-import type { Example, FeatureSource, Tensors } from '../system.js';
+import { drawn } from '../speech-features.js';
+import type { Tensors } from '../system.js';
 import type { EmoqBackbones } from './emoq-backbones.js';
 import { hasFormer } from './former-settings.js';
 import type { EmoqRecipe } from './settings.js';
@@ -63,16 +64,6 @@ async function readTrained(parameters: readonly ParameterShape[], trained: Check
   return tensors;
 }
 
-/** So many of `count` places, drawn by the seed, in order; all where there are no more. */
-function drawn(count: number, most: number, seed: number, what: string): number[] {
-  const places = [...Array(count).keys()];
-  if (count <= most) return places;
-  return seededRandom(seed, what)
-    .shuffle(places)
-    .slice(0, most)
-    .sort((a, b) => a - b);
-}
-
 /** Word embeddings that their scale is measured on, read in runs of neighbours. */
 const [RMS_ROWS, RMS_RUN] = [4096, 64];
 
@@ -109,36 +100,4 @@ function below(parameters: readonly ParameterShape[], prefix: string): Parameter
 
 function prefixed(prefix: string, tensors: ReadonlyMap<string, Tensor>): Tensors {
   return Object.fromEntries([...tensors].map(([key, value]) => [prefix + key, value]));
-}
-
-/** Training utterances that the channel statistics are taken from: enough for two digits, little to read. */
-const STATISTICS_UTTERANCES = 256;
-
-/**
- * Mean and deviation of each feature channel over training utterances that the seed draws, as the model reads them. The
- * first ones of a manifest would be those of one session or speaker.
- */
-export async function audioStatistics(
-  examples: readonly Example[],
-  features: FeatureSource,
-  width: number,
-  seed: number,
-): Promise<AudioStatistics> {
-  const sum = new Float64Array(width);
-  const squares = new Float64Array(width);
-  let frames = 0;
-  for (const index of drawn(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics')) {
-    const { words } = await features.read(examples[index]!);
-    const values = decodeHalf(words);
-    values.forEach((value, index) => {
-      sum[index % width]! += value;
-      squares[index % width]! += value * value;
-    });
-    frames += values.length / width;
-  }
-  const mean = Float32Array.from(sum, (total) => total / frames);
-  const deviation = Float32Array.from(squares, (total, channel) =>
-    Math.sqrt(Math.max(total / frames - mean[channel]! ** 2, 0)),
-  );
-  return { mean, deviation };
 }

@@ -5,9 +5,10 @@ import type { Features } from '../../../src/data/features/feature-file.js';
 import { buildByteLevelTokenizer, type TextTokenizer } from '../../../src/data/text/index.js';
 import { createTokenizer } from '../../../src/data/text/tokenizer.js';
 import { decodeHalf, encodeHalf, float32, int64, tensor } from '../../../src/engine/tensor/index.js';
-import { type Collation, collate, pooledFeatures } from '../../../src/systems/emoq/collation.js';
+import { type Collation, collate } from '../../../src/systems/emoq/collation.js';
 import type { PromptSetting } from '../../../src/systems/emoq/examples.js';
 import { type EmoqExample, makeExample } from '../../../src/systems/emoq/examples.js';
+import { pooledFeatures } from '../../../src/systems/speech-features.js';
 import type { FeatureSource } from '../../../src/systems/system.js';
 
 const words = ['happy', 'sad', 'we', 'won', 'nothing', 'today'];

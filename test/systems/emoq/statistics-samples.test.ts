@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../../src/checkpoints/index.js';
 import { encodeHalf, float32, seededRandom, writeSafetensors } from '../../../src/engine/tensor/index.js';
-import { audioStatistics, wordEmbeddingRms } from '../../../src/systems/emoq/initial-values.js';
+import { wordEmbeddingRms } from '../../../src/systems/emoq/initial-values.js';
+import { audioStatistics } from '../../../src/systems/speech-features.js';
 import type { Example, FeatureSource } from '../../../src/systems/system.js';
 
 const example = (id: number): Example => ({

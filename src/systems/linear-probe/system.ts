@@ -1,0 +1,188 @@
+/**
+ * @file The linear probe: what a linear classifier, or a small MLP, makes of an encoder's frozen features. It is the
+ * baseline of the EmoBox benchmark (Ma et al., 2024), by which self-supervised encoders are compared.
+ */
+
+import {
+  add,
+  cast,
+  div,
+  mul,
+  reduceSum,
+  relu,
+  softmax,
+  unsqueeze,
+  type Value,
+  withScope,
+} from '../../engine/onnx/index.js';
+import { tensor } from '../../engine/tensor/index.js';
+import type { GraphInput } from '../../engine/training/index.js';
+import {
+  type BatchValues,
+  crossEntropy,
+  dense,
+  freshParameter,
+  under,
+  type Weights,
+} from '../../nn/index.js';
+import { audioPart, joined, labelPart } from '../batch-parts.js';
+import { phaseParameters } from '../phase-graphs.js';
+import { audioStatistics, describeEncoder, inspectEncoder, pooledFeatures } from '../speech-features.js';
+import type { Phase, PhaseContext, PhaseGraphs, PhaseNeeds, System } from '../system.js';
+import { type ProbeRecipe, probeSchema } from './settings.js';
+
+const PROBE = 'probe';
+const NEEDS: PhaseNeeds = { audio: true, text: false, backbones: [] };
+
+/** The linear probe, and by `probe.hidden` the MLP of the benchmark. */
+export const linearProbe: System<ProbeRecipe> = {
+  kind: 'linear-probe',
+  title: "a linear classifier, or an MLP, on an encoder's frozen features",
+  schema: probeSchema,
+  phaseTitles: { [PROBE]: 'probe' },
+  promptedPhases: [],
+  problems: async ({ backbones }) => encoderProblems(backbones),
+  phases: () => [PROBE],
+  missingPhase: () => undefined,
+  settings: ({ probe }) => probe,
+  settingsWarning: () => undefined,
+  startsFrom: () => undefined,
+  views: () => ({ audio: true, text: false }),
+  missingEmbedding: () => undefined,
+  needs: () => NEEDS,
+  review: async () => undefined,
+  open: openProbe,
+};
+
+/** The sizes of a probe. */
+export interface ProbeSizes {
+  /** Channels d_a of a frame. */
+  readonly audioWidth: number;
+  /** Hidden units h; 0 for none. */
+  readonly hidden: number;
+  /** Scale and shift each channel of what the first layer reads. */
+  readonly standardize: boolean;
+  readonly classes: number;
+}
+
+/**
+ * The graphs of a probe over C classes: features x [N, L, d_a] with mask m [N, L] to class logits [N, C]. With h hidden
+ * units z = mean over real frames of ReLU(W_1 n(x) + b_1) and the logits are W_2 z + b_2; without, z = n(mean of x). n
+ * scales and shifts each channel, or is not there.
+ */
+export function probeGraphs({
+  audioWidth,
+  hidden,
+  standardize,
+  classes,
+}: ProbeSizes): Omit<PhaseGraphs, 'frozen'> {
+  const inputs: GraphInput[] = [
+    { name: 'audio_features', dtype: 'float16', shape: ['batch', 'frames', audioWidth] },
+    { name: 'frame_mask', dtype: 'int64', shape: ['batch', 'frames'] },
+  ];
+  const classify = (weights: Weights, batch: BatchValues): { pooled: Value; logits: Value } => {
+    const own = under(weights, PROBE_PREFIX);
+    const normed = (x: Value): Value =>
+      standardize ? add(mul(x, own(NORM.scale, [audioWidth])), own(NORM.shift, [audioWidth])) : x;
+    const mean = (x: Value): Value => withScope(x.graph, 'pooling', () => maskedMean(x, batch.frame_mask!));
+    const features = cast(batch.audio_features!, 'float32');
+    const pooled =
+      hidden === 0 ? normed(mean(features)) : mean(relu(dense(own, 'hidden', normed(features), hidden)));
+    return { pooled, logits: dense(own, 'out', pooled, classes) };
+  };
+  return {
+    name: PROBE,
+    inputs,
+    targets: [{ name: 'labels', dtype: 'int64', shape: ['batch'] }],
+    isTrainable: () => true,
+    loss: (weights, batch) => ({
+      loss: crossEntropy(classify(weights, batch).logits, batch.labels!),
+      reported: {},
+    }),
+    forward: (weights, batch) => {
+      const { pooled, logits } = classify(weights, batch);
+      return { probabilities: softmax(logits), embedding: pooled };
+    },
+  };
+}
+
+/** Key prefix of the parameters in checkpoints, and keys below it. */
+const PROBE_PREFIX = 'probe.';
+const NORM = { scale: 'norm.weight', shift: 'norm.bias' };
+
+/** Mean over the real frames: x float32 [N, L, d], mask int64 [N, L] -> [N, d]. */
+function maskedMean(x: Value, mask: Value): Value {
+  const real = cast(mask, 'float32');
+  return div(reduceSum(mul(x, unsqueeze(real, [2])), [1]), unsqueeze(reduceSum(real, [1]), [1]));
+}
+
+async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseContext): Promise<Phase> {
+  const mayBeAbsent = context.weights === 'shapes-only';
+  const { width, warning } = await describeEncoder(recipe, { mayBeAbsent });
+  const { hidden, standardize } = recipe.probe;
+  const sizes = { audioWidth: width, hidden, standardize, classes: recipe.labels.length };
+  const graphs = probeGraphs(sizes);
+  const parameters = phaseParameters(graphs);
+  const noLengths = { inputs: {}, targets: {} };
+  return {
+    ...graphs,
+    title: 'probe',
+    needs: NEEDS,
+    parameters,
+    frozen: () => (key) => {
+      throw new Error(`a probe has no frozen weight ${key}`);
+    },
+    prompt: undefined,
+    hasOwnPrompt: true,
+    readsGender: false,
+    textLimit: undefined,
+    vocabulary: 0,
+    checkpoints: [],
+    notes: [],
+    warnings: mayBeAbsent && warning !== undefined ? [warning] : [],
+    inspectBackbones: async () => {
+      const encoder = await inspectEncoder(recipe);
+      const warnings = encoder.warning === undefined ? [] : [encoder.warning];
+      return { identities: { encoder: encoder.identity }, warnings };
+    },
+    encode: ({ id, path, label }) => ({
+      kind: 'example',
+      example: { id, path, label: recipe.labels.indexOf(label), lengths: noLengths },
+    }),
+    estimate: () => noLengths,
+    features: (features) => features,
+    sizesOf: (_lengths, frames) => ({ frames }),
+    summedSizes: [],
+    collate: async (examples, features, withTargets) =>
+      joined([
+        { tensors: {}, sizes: { batch: examples.length } },
+        await audioPart(examples, features, width),
+        ...(withTargets ? [labelPart(examples)] : []),
+      ]),
+    initial: async ({ examples, features, seed }) => {
+      const values = new Map(
+        parameters.trainable.map(({ key, shape }) => [key, freshParameter(key, shape, seed)]),
+      );
+      if (standardize) {
+        // Of frames, or without a hidden layer of their means, which differ by much less.
+        const read = hidden === 0 ? pooledFeatures(features, width, 1) : features;
+        const { mean, deviation } = await audioStatistics(examples, read, width, seed);
+        // A channel that hardly moves must not be blown up to noise.
+        const least = Math.max(0.01 * Math.max(...deviation), 1e-6);
+        const scale = deviation.map((value) => 1 / Math.max(value, least));
+        const shift = scale.map((value, channel) => -value * mean[channel]!);
+        values.set(PROBE_PREFIX + NORM.scale, tensor('float32', [width], scale));
+        values.set(PROBE_PREFIX + NORM.shift, tensor('float32', [width], shift));
+      }
+      return Object.fromEntries(values);
+    },
+  };
+}
+
+/** There has to be an encoder whose features are probed. */
+function encoderProblems(backbones: unknown) {
+  const { encoder, encoder_onnx: onnx } = (backbones ?? {}) as Readonly<Record<string, unknown>>;
+  if (encoder !== null || typeof onnx === 'string') return [];
+  const what = 'is null, and so is encoder_onnx; name a HuBERT or an exported encoder';
+  return [{ path: ['backbones', 'encoder'], what }];
+}

@@ -18,6 +18,7 @@ const layers: readonly (readonly string[])[] = [
   ['report/plots'],
   ['evaluation'],
   ['recipe'],
+  ['evaluation/metrics'],
   ['systems'],
   ['data/features', 'data/corpora', 'data/toy-backbones'],
   ['data/audio', 'data/tables', 'data/text', 'backbones'],

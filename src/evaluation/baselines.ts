@@ -7,24 +7,23 @@ import {
   argmax,
   classificationMetrics,
   countOutcomes,
-  type HeadlineMetric,
-  headlineMetrics,
+  type MetricFigures,
   type Outcome,
-} from './metrics.js';
-
-export type HeadlineFigures = Readonly<Record<HeadlineMetric, number>>;
+  ofMetrics,
+  totalsOfCounts,
+} from './metrics/index.js';
 
 /** Figures of two systems that have learnt nothing. */
 export interface Baselines {
   /** Always the most frequent class. */
-  readonly majority: HeadlineFigures & {
+  readonly majority: MetricFigures & {
     /** The class; several where folds or seeds have training sets of which others are the most frequent. */
     readonly labels: readonly string[];
     /** Of which set it is the most frequent: a training set where that is known, else the test set itself. */
     readonly from: 'training' | 'test';
   };
   /** Each class guessed with the same probability: expected values. */
-  readonly chance: HeadlineFigures;
+  readonly chance: MetricFigures;
 }
 
 /**
@@ -43,13 +42,15 @@ export function baselinesOf(
   const own = mostFrequent(labels, supportsOf(outcomes, labels));
   const majority = trained ?? outcomes.map(() => own);
   const answers = outcomes.map(({ reference }, row): Outcome => ({ reference, label: majority[row]! }));
+  const always = classificationMetrics(answers, labels);
+  const supports = supportsOf(guessed, labels);
   return {
     majority: {
-      ...headline(classificationMetrics(answers, labels)),
+      ...ofMetrics((key) => always[key]),
       labels: [...new Set(majority)],
       from: trained === undefined ? 'test' : 'training',
     },
-    chance: chanceFigures(supportsOf(guessed, labels)),
+    chance: ofMetrics((_, metric) => metric.chance(supports)),
   };
 }
 
@@ -58,58 +59,8 @@ export function mostFrequent(labels: readonly string[], counts: readonly number[
   return labels[argmax(counts)]!;
 }
 
-/**
- * Expected figures of an answer drawn uniformly from the C classes for each of N utterances, n_k of them of class k.
- * WA and UA: 1 / C. F1 of class k is 2 T / (n_k + P) with P ~ Binomial(N, 1/C) answers of which T are right, and T given P
- * is P n_k / N on average: E[F1_k] = (2 n_k / N) E[P / (P + n_k)], an exact sum over P. Weighted F1 is their mean with
- * the weights n_k / N; macro F1 their mean over the C classes, of which one without references has an F1 of 0.
- */
-function chanceFigures(supports: readonly number[]): HeadlineFigures {
-  const classes = supports.length;
-  const n = sum(supports);
-  const answers = binomial(n, 1 / classes);
-  const f1 = supports.map((support) =>
-    support === 0
-      ? 0
-      : ((2 * support) / n) * sum(answers.map(({ count, share }) => (share * count) / (count + support))),
-  );
-  return {
-    wa: 1 / classes,
-    ua: 1 / classes,
-    wf1: sum(f1.map((value, k) => (value * supports[k]!) / n)),
-    macroF1: sum(f1) / classes,
-  };
-}
-
-/** P(X = count) for X ~ Binomial(n, p), where it is not negligible: ratios of neighbours from the likeliest count on. */
-function binomial(n: number, p: number): { count: number; share: number }[] {
-  const mode = Math.min(n, Math.floor((n + 1) * p));
-  const odds = p / (1 - p);
-  const terms = [{ count: mode, weight: 1 }];
-  for (let k = mode, weight = 1; k < n && weight > Number.EPSILON ** 2; k++) {
-    weight *= (odds * (n - k)) / (k + 1);
-    terms.push({ count: k + 1, weight });
-  }
-  for (let k = mode, weight = 1; k > 0 && weight > Number.EPSILON ** 2; k--) {
-    weight *= k / (odds * (n - k + 1));
-    terms.push({ count: k - 1, weight });
-  }
-  const total = sum(terms.map(({ weight }) => weight));
-  return terms.map(({ count, weight }) => ({ count, share: weight / total }));
-}
-
-function supportsOf(outcomes: readonly Outcome[], labels: readonly string[]): number[] {
-  const { confusion, unanswered } = countOutcomes(
-    outcomes.map(({ reference }) => ({ reference })),
-    labels,
-  );
-  return confusion.map((row, k) => sum(row) + unanswered[k]!);
-}
-
-function headline(figures: HeadlineFigures): HeadlineFigures {
-  return Object.fromEntries(headlineMetrics.map((metric) => [metric, figures[metric]])) as HeadlineFigures;
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
+/** Of each class, in label order. */
+function supportsOf(outcomes: readonly Outcome[], labels: readonly string[]): readonly number[] {
+  const references = outcomes.map(({ reference }) => ({ reference }));
+  return totalsOfCounts(countOutcomes(references, labels)).support;
 }

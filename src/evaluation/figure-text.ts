@@ -1,23 +1,33 @@
-/** @file A figure in words, in the one unit that all output for people has: scores in percent, likelihoods as they are. */
+/** @file A figure in words, in the one unit that all output for people has: fractions in percent, all else as it is. */
 
-import { headlineMetrics, metricKeys } from './metrics.js';
-import { metricTitles } from './score-tables.js';
+import { type Metric, metrics } from './metrics/index.js';
 import { percent } from './table.js';
 
-/** Names of the scores, in code and in files, with what they are called in tables. */
-const titles = new Map<string, string>(
-  headlineMetrics.flatMap((metric) => [
-    [metric, metricTitles[metric]],
-    [metricKeys[metric], metricTitles[metric]],
-  ]),
-);
+const byKey = new Map<string, Metric>(metrics.map((metric) => [metric.key, metric]));
 
-/** `81.3 %` of a score that is a fraction, `1.2500` of anything else, such as a loss. */
+/** `81.3` of a fraction, which is in percent; `0.5321` of anything else. */
+export function metricText({ unit }: Pick<Metric, 'unit'>, value: number): string {
+  return unit === '%' ? percent(value) : value.toFixed(4);
+}
+
+/** The same with its sign, for a difference. */
+export function signedMetricText(metric: Pick<Metric, 'unit'>, value: number): string {
+  const text = metricText(metric, value);
+  return Number(text) > 0 ? `+${text}` : text.replace(/^-(?=0\.0+$)/, '');
+}
+
+/** `WA %`, `kappa`: a metric's name at the head of a column. */
+export function columnName({ short, unit }: Pick<Metric, 'short' | 'unit'>): string {
+  return unit === '%' ? `${short} %` : short;
+}
+
+/** `81.3 %` of a fraction, `1.2500` of anything else, such as a loss. */
 export function figureValue(name: string, value: number): string {
-  return titles.has(name) ? `${percent(value)} %` : value.toFixed(4);
+  const metric = byKey.get(name) ?? { unit: null };
+  return metric.unit === '%' ? `${metricText(metric, value)} %` : metricText(metric, value);
 }
 
 /** `WA 81.3 %`, `nll 1.2500`. */
 export function figureText(name: string, value: number): string {
-  return `${titles.get(name) ?? name} ${figureValue(name, value)}`;
+  return `${byKey.get(name)?.short ?? name} ${figureValue(name, value)}`;
 }

@@ -1,11 +1,10 @@
 /** @file Metrics with their error bars, comparison of systems, prediction files, results, tables. */
 
-export { type Baselines, type HeadlineFigures, mostFrequent } from './baselines.js';
+export { type Baselines, mostFrequent } from './baselines.js';
 export { compareSeeds, comparisonResult } from './comparison.js';
 export {
   type AblationScores,
   ablationFigure,
-  ablationMetrics,
   ablationTables,
   comparisonCsv,
   comparisonTables,
@@ -20,18 +19,11 @@ export {
   placesByFold,
   type Scores,
   type SeedMetrics,
+  scorePartsOf,
   seedMetrics,
 } from './evaluation.js';
-export { figureText, figureValue } from './figure-text.js';
-export {
-  argmax,
-  type ConfusionCounts,
-  classificationMetrics,
-  type HeadlineMetric,
-  headlineMetrics,
-  type Metrics,
-  type Outcome,
-} from './metrics.js';
+export { columnName, figureText, figureValue, metricText } from './figure-text.js';
+export * from './metrics/index.js';
 export { dialogueOf, pairSeeds, type SeedTable } from './pairing.js';
 export { type PredictionTable, readPredictions } from './prediction-reader.js';
 export { predictionDoubts } from './prediction-warnings.js';
@@ -54,15 +46,12 @@ export {
 } from './results.js';
 export { readResults, resultsCsv, type StoredResults } from './results-file.js';
 export { intervalText, majorityText, scoreTables } from './score-tables.js';
-export { bootstrapIntervals, type Resampling } from './statistics/bootstrap.js';
-export type { Calibration } from './statistics/calibration.js';
 export {
-  accuracyInterval,
   type BootstrapIntervals,
-  type Interval,
-  meanRecallInterval,
+  bootstrapIntervals,
+  type Resampling,
   type ResamplingUnit,
-} from './statistics/intervals.js';
+} from './statistics/bootstrap.js';
 export { LEAST_UMAP_POINTS, type UmapProgress, umapInThread } from './statistics/umap.js';
 export {
   formatTables,

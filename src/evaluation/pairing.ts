@@ -3,7 +3,7 @@
 import { InputError, quoted } from '../base/index.js';
 import type { PredictionTable } from './prediction-reader.js';
 import type { Prediction, ScoredPrediction } from './predictions.js';
-import type { ResamplingUnit } from './statistics/intervals.js';
+import type { ResamplingUnit } from './statistics/bootstrap.js';
 import { nearestSpelling, refuseUnrelatedValues } from './value-spellings.js';
 
 /** Two systems over the same utterances, in the order of the first one's file. */

@@ -1,7 +1,7 @@
 /** @file What in a predictions file can be scored but is likely not what its author meant. */
 
 import { quoted } from '../base/index.js';
-import { argmax } from './metrics.js';
+import { argmax } from './metrics/index.js';
 import { nameOf } from './pairing.js';
 import type { PredictionTable } from './prediction-reader.js';
 import type { Prediction } from './predictions.js';

@@ -3,7 +3,7 @@
 import { extname } from 'node:path';
 import Papa from 'papaparse';
 import { createOutput, InputError } from '../base/index.js';
-import type { Outcome } from './metrics.js';
+import type { Outcome } from './metrics/index.js';
 
 /** One row of a predictions file. A row has an `id`, a `path` or both, and either a `label` or an `error`. */
 export interface Prediction {

@@ -1,5 +1,7 @@
 /** @file Tables as data, and as plain text: strings only, no colour. */
 
+import { type PaperKey, paperMetrics } from './metrics/index.js';
+
 /** A table to print or to paste. Every row has as many cells as `header`. */
 export interface Table {
   readonly title: string;
@@ -14,11 +16,7 @@ export interface Table {
 export type Align = 'left' | 'right';
 
 /** Figures that a paper printed, in percent; null where it printed none. */
-export interface PaperFigures {
-  readonly wa: number | null;
-  readonly ua: number | null;
-  readonly wf1: number | null;
-}
+export type PaperFigures = Readonly<Record<PaperKey, number | null>>;
 
 /** The paper's row for a dataset and the best that it compares itself with. */
 export interface PaperRow extends PaperFigures {
@@ -59,8 +57,8 @@ export function percent(fraction: number): string {
 }
 
 /** The paper's figures as it prints them, a dash where it has none. */
-export function paperCells({ wa, ua, wf1 }: PaperFigures): string[] {
-  return [wa, ua, wf1].map((value) => (value === null ? '-' : value.toFixed(1)));
+export function paperCells(figures: PaperFigures): string[] {
+  return paperMetrics.map(({ key }) => figures[key]?.toFixed(1) ?? '-');
 }
 
 /** Code points, so that a label outside the basic plane keeps its column straight. */

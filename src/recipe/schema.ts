@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { type PaperKey, selectKeys } from '../evaluation/metrics/index.js';
 
 /** Where a key's value comes from: the paper, our own choice, or it only wires things together. */
 export type Origin = 'paper' | 'not in the paper' | 'plumbing';
@@ -62,19 +63,19 @@ const patience = () =>
 const select = () =>
   ours(
     'which epoch is kept: the best on the validation set by this metric, smoothed over epochs, or the last',
-    z.enum(['last', 'wa', 'ua', 'wf1', 'loss', 'smoothed']).default('wf1'),
+    z.enum(['last', ...selectKeys, 'smoothed']).default('wf1'),
   );
 const selectFigure = () =>
   ours(
     'figure that select: smoothed averages over an epoch and the ones before and after it',
-    z.enum(['wa', 'ua', 'wf1', 'loss']).default('wf1'),
+    z.enum(selectKeys).default('wf1'),
   );
 
 const figures = {
   wa: paper('weighted accuracy, percent', percentOrNull()),
   ua: paper('unweighted accuracy, percent', percentOrNull()),
   wf1: paper('weighted F1, percent', percentOrNull()),
-};
+} satisfies Record<PaperKey, unknown>;
 
 export const recipeSchema = z.strictObject({
   name: plumbing('names the run folder; default the file name', z.string().regex(/^[A-Za-z0-9][\w.-]*$/)),

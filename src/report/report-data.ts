@@ -4,12 +4,11 @@ import type {
   Baselines,
   BootstrapIntervals,
   Calibration,
-  FoldMetrics,
   Interval,
-  Metrics,
   PaperFigures,
+  PaperKey,
   PaperRow,
-  SeedMetrics,
+  Scores,
 } from '../evaluation/index.js';
 
 /** Everything that a report shows. What a run does not have is null or empty, and its section says why. */
@@ -22,7 +21,7 @@ export interface ReportData {
   readonly unfinished: readonly string[];
   /** Folds of a cross-validation that the figures are without, each in words. */
   readonly missing: readonly string[];
-  readonly scores: Metrics | FoldMetrics | SeedMetrics;
+  readonly scores: Scores;
   readonly intervals: BootstrapIntervals | null;
   readonly calibration: Calibration | null;
   readonly baselines: Baselines;
@@ -103,14 +102,11 @@ export interface Mistake {
 /** A table of ablations beside the paper's. */
 export interface ReportAblation {
   readonly title: string;
-  readonly rows: readonly {
+  readonly rows: readonly (Readonly<Record<PaperKey, number>> & {
     readonly label: string;
-    readonly wa: number;
-    readonly ua: number;
-    readonly wf1: number;
     readonly n: number;
     /** Absent where none were found. */
-    readonly intervals?: Readonly<Record<'wa' | 'ua' | 'wf1', Interval>>;
+    readonly intervals?: Readonly<Record<PaperKey, Interval>>;
     readonly paper: PaperFigures;
-  }[];
+  })[];
 }

@@ -2,7 +2,13 @@
 
 import { ComputationError } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
-import { argmax, classificationMetrics, type Outcome } from '../evaluation/index.js';
+import {
+  argmax,
+  validationFigures as figuresOf,
+  type Outcome,
+  type ProbabilisticOutcome,
+  type SelectKey,
+} from '../evaluation/index.js';
 import { type Collation, collate } from './collation.js';
 import type { Example } from './examples.js';
 import type { ValidationFigures } from './trainer.js';
@@ -106,30 +112,26 @@ export function requireInferences(
   );
 }
 
-/** References and answers of labelled examples. */
+/** References, answers and probabilities of labelled examples. */
 export function outcomesOf(
   examples: readonly Example[],
   inferences: readonly Inference[],
   labels: readonly string[],
-): Outcome[] {
-  return examples.map(({ label }, index) => ({
-    reference: labels[label]!,
-    label: labels[argmax(inferences[index]!.probabilities)],
-  }));
+): (Outcome & ProbabilisticOutcome)[] {
+  return examples.map(({ label }, index) => {
+    const { probabilities } = inferences[index]!;
+    return { reference: labels[label]!, label: labels[argmax(probabilities)], probabilities };
+  });
 }
 
-/** WA, UA, weighted F1 and negative mean log-likelihood of labelled examples. */
+/** What a validation records of labelled examples. @param select the metric that selects, where one does */
 export function validationFigures(
   examples: readonly Example[],
   inferences: readonly Inference[],
   labels: readonly string[],
+  select?: SelectKey,
 ): ValidationFigures {
-  const { wa, ua, wf1 } = classificationMetrics(outcomesOf(examples, inferences, labels), labels);
-  const logLikelihood = examples.reduce(
-    (sum, { label }, index) => sum + Math.log(Math.max(inferences[index]!.probabilities[label]!, 1e-30)),
-    0,
-  );
-  return { wa, ua, wf1, nll: -logLikelihood / examples.length };
+  return figuresOf(outcomesOf(examples, inferences, labels), labels, select);
 }
 
 function rowOf(data: Float32Array, row: number, rows: number): Float32Array {

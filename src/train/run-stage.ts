@@ -4,6 +4,7 @@ import { errorMessage, InputError, pathExists, writeJsonAtomic } from '../base/i
 import { openWeightsFile } from '../checkpoints/index.js';
 import type { ValidationDraw } from '../data/corpora/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
+import { selectKeys } from '../evaluation/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { inspectBackbones, requireSameBackbones } from './backbone-inspection.js';
 import { labelCounts } from './corpus.js';
@@ -233,7 +234,7 @@ export function selectionRule({ recipe, stage, corpus }: SelectionSetting): Sele
   const key = `stage${stage.number}`;
   if (patience > 0 && select === 'last')
     throw new InputError(
-      `${key}.patience ${patience} waits for a better epoch, and ${key}.select last calls none better; choose wa, ua, wf1, loss or smoothed, or patience 0`,
+      `${key}.patience ${patience} waits for a better epoch, and ${key}.select last calls none better; choose ${selectKeys.join(', ')} or smoothed, or patience 0`,
     );
   if (patience > 0 && corpus.dev.length === 0)
     throw new InputError(

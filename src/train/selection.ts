@@ -1,34 +1,30 @@
 /** @file Which epoch is kept, and when further ones are not worth training. Only validation figures decide. */
 
+import { type SelectKey, selectableMetric } from '../evaluation/index.js';
 import type { BestEpoch, TrainingPosition } from './run/index.js';
-
-/** Metric of the validation set. */
-export type SelectFigure = 'wa' | 'ua' | 'wf1' | 'loss';
 
 /**
  * What chooses: a metric of the validation set, or one that is smoothed over neighbouring epochs. 'last' keeps the last
  * epoch whatever it is worth.
  */
-export type SelectBy = 'last' | 'smoothed' | SelectFigure;
+export type SelectBy = 'last' | 'smoothed' | SelectKey;
 
 /** How epochs are chosen and when training ends. */
 export interface SelectionRule {
   readonly select: SelectBy;
   /** What 'smoothed' smooths, wf1 by default; nothing else uses it. */
-  readonly figure?: SelectFigure;
+  readonly figure?: SelectKey;
   /** Epochs in the plan. */
   readonly epochs: number;
   /** Epochs in a row without a better one that end the training; 0 trains to the end of the plan. */
   readonly patience: number;
 }
 
-/** The validation figure behind a metric, and whether less of it is better. */
-const METRICS: Readonly<Record<string, { readonly figure: string; readonly lowerIsBetter: boolean }>> = {
-  wa: { figure: 'wa', lowerIsBetter: false },
-  ua: { figure: 'ua', lowerIsBetter: false },
-  wf1: { figure: 'wf1', lowerIsBetter: false },
-  loss: { figure: 'nll', lowerIsBetter: true },
-};
+/** The metric that a rule looks at, by its name in recipes; undefined where it looks at none. */
+export function selectingMetric({ select, figure = 'wf1' }: SelectionRule): SelectKey | undefined {
+  if (select === 'last') return undefined;
+  return select === 'smoothed' ? figure : select;
+}
 
 /**
  * The epoch to keep when `epoch` has ended: itself, or `best` as it was. Of equally good ones the first is kept, and one
@@ -40,17 +36,17 @@ export function selectEpoch(
   epoch: number,
   figures: Readonly<Record<string, number>> | undefined,
 ): BestEpoch | null {
-  const metric = METRICS[select];
-  const value = metric && figures?.[metric.figure];
+  const metric = select === 'last' || select === 'smoothed' ? undefined : selectableMetric(select);
+  const value = metric && figures?.[metric.key];
   if (value !== undefined && Number.isFinite(value)) {
-    if (isBetter(value, best, metric!.lowerIsBetter)) return { epoch, metric: select, value };
+    if (isBetter(value, best, metric!.higherIsBetter)) return { epoch, metric: select, value };
   }
   return best === null && epoch === epochs ? { epoch, metric: null, value: null } : best;
 }
 
-function isBetter(value: number, best: BestEpoch | null, lowerIsBetter: boolean): boolean {
+function isBetter(value: number, best: BestEpoch | null, higherIsBetter: boolean): boolean {
   const earlier = best?.value ?? null;
-  return earlier === null || (lowerIsBetter ? value < earlier : value > earlier);
+  return earlier === null || (higherIsBetter ? value > earlier : value < earlier);
 }
 
 /** What is known of the epochs so far. */
@@ -70,8 +66,8 @@ export function judgeEpoch(
   if (rule.select !== 'smoothed' || figures === undefined)
     return { best: selectEpoch(rule, best, epoch, figures) };
   const { figure = 'wf1', epochs } = rule;
-  const { figure: name, lowerIsBetter } = METRICS[figure]!;
-  const value = figures[name]!;
+  const { key, higherIsBetter } = selectableMetric(figure);
+  const value = figures[key]!;
   const now = Number.isFinite(value) ? value : null;
   const [previous = null, earlier = null] = recent.toReversed();
   const judged = [
@@ -82,7 +78,7 @@ export function judgeEpoch(
   for (const { own, neighbours, ...candidate } of judged) {
     if (own === null) continue;
     const mean = meanOf([own, ...neighbours.filter((each) => each !== null)]);
-    if (isBetter(mean, kept, lowerIsBetter))
+    if (isBetter(mean, kept, higherIsBetter))
       kept = { epoch: candidate.epoch, metric: `smoothed ${figure}`, value: mean };
   }
   if (kept === null && epoch === epochs) kept = { epoch, metric: null, value: null };

@@ -1,14 +1,16 @@
 /** @file Says when a validation set is too small to tell epochs apart, from the interval of the figure that selects. */
 
 import {
-  accuracyInterval,
   bootstrapIntervals,
+  countMetrics,
   type Interval,
   type Metrics,
-  meanRecallInterval,
+  metricText,
   type Outcome,
+  type SelectKey,
+  selectableMetric,
+  totalsOfCounts,
 } from '../evaluation/index.js';
-import type { SelectFigure } from './selection.js';
 
 /** Intervals wider than this, in points, hide what epochs mostly differ by. */
 const WIDE = 0.1;
@@ -22,32 +24,38 @@ const RESAMPLES = 1000;
 export function smallValidationWarning(
   outcomes: readonly Outcome[],
   metrics: Metrics,
-  select: SelectFigure,
+  select: SelectKey,
   key: string,
 ): string | undefined {
-  const { name, value, interval } = selectingFigure(outcomes, metrics, select);
+  const metric = decisiveMetric(metrics, select);
+  const interval = intervalOf(metric, outcomes, metrics);
   if (interval.high - interval.low <= WIDE) return undefined;
-  const percent = (share: number): string => (100 * share).toFixed(1);
+  const unit = metric.unit === '%' ? ' %' : '';
   return (
-    `the validation set of ${metrics.n} utterances is small: its ${name}, ${percent(value)} %, has a 95 % interval of ` +
-    `${percent(interval.low)} to ${percent(interval.high)} %, so that the epoch that ${key}=${select} keeps may be chosen ` +
-    `by chance; --set ${key}=smoothed averages neighbouring epochs, --set ${key}=last keeps the last without choosing`
+    `the validation set of ${metrics.n} utterances is small: its ${metric.key}, ${metricText(metric, metrics[metric.key])}${unit}, ` +
+    `has a 95 % interval of ${metricText(metric, interval.low)} to ${metricText(metric, interval.high)}${unit}, so that the epoch ` +
+    `that ${key}=${select} keeps may be chosen by chance; --set ${key}=smoothed averages neighbouring epochs, ` +
+    `--set ${key}=last keeps the last without choosing`
   );
 }
 
-/** The figure, and how well these utterances tell it. The loss is no share of them: there it is the accuracy. */
-function selectingFigure(
-  outcomes: readonly Outcome[],
-  metrics: Metrics,
-  select: SelectFigure,
-): { readonly name: string; readonly value: number; readonly interval: Interval } {
-  if (select === 'ua') return { name: 'ua', value: metrics.ua, interval: meanRecallInterval(metrics) };
-  // Where all are right or none is, resamples are all alike.
-  if (select === 'wf1' && metrics.wa > 0 && metrics.wa < 1) {
-    const keys = outcomes.map((_, index) => String(index));
-    const resampling = { resamples: RESAMPLES, seed: 0, unit: 'utterance' } as const;
-    const { wf1 } = bootstrapIntervals(outcomes, keys, metrics.labels, resampling).metrics;
-    return { name: 'wf1', value: metrics.wf1, interval: wf1 };
-  }
-  return { name: 'wa', value: metrics.wa, interval: accuracyInterval(metrics) };
+type LabelMetric = (typeof countMetrics)[number];
+
+/**
+ * The metric whose interval decides: the selecting one where it is of labels, else the accuracy. It is the accuracy too where
+ * only a bootstrap would tell and all are right or none is: its resamples are all alike.
+ */
+function decisiveMetric({ wa }: Metrics, select: SelectKey): LabelMetric {
+  const { key } = selectableMetric(select);
+  const metric = countMetrics.find((each) => each.key === key);
+  const [accuracy] = countMetrics as [LabelMetric];
+  if (metric === undefined) return accuracy;
+  return metric.interval !== undefined || (wa > 0 && wa < 1) ? metric : accuracy;
+}
+
+function intervalOf(metric: LabelMetric, outcomes: readonly Outcome[], metrics: Metrics): Interval {
+  if (metric.interval !== undefined) return metric.interval(totalsOfCounts(metrics));
+  const keys = outcomes.map((_, index) => String(index));
+  const resampling = { resamples: RESAMPLES, seed: 0, unit: 'utterance' } as const;
+  return bootstrapIntervals(outcomes, keys, metrics.labels, resampling).metrics[metric.key];
 }

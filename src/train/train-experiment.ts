@@ -2,7 +2,7 @@
 
 import type { HostedSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
-import { classificationMetrics } from '../evaluation/index.js';
+import { classificationMetrics, validationMetrics } from '../evaluation/index.js';
 import { type Collation, collate, promptIds } from './collation.js';
 import type { Example } from './examples.js';
 import type { Experiment, TrainingExamples } from './experiment.js';
@@ -10,7 +10,7 @@ import type { FeatureSource } from './features.js';
 import { type Inference, inferAll, outcomesOf, requireInferences, validationFigures } from './inference.js';
 import { openMetrics, type RunFolder, type TimingRecorder, type TrainingPosition } from './run/index.js';
 import type { StepPlan } from './schedule.js';
-import type { SelectionRule } from './selection.js';
+import { type SelectionRule, selectingMetric } from './selection.js';
 import { smallValidationWarning } from './small-validation.js';
 import { batchSplit, microBatchSize, stageSettings } from './stage-settings.js';
 import { type TrainingReport, train } from './trainer.js';
@@ -85,7 +85,7 @@ export async function trainExperiment(
         const whole = requireInferences(devExamples, inferences, DIVERGED);
         if (isFirst) reviewValidation(devExamples, whole, experiment, options);
         isFirst = false;
-        return validationFigures(devExamples, whole, recipe.labels);
+        return validationFigures(devExamples, whole, recipe.labels, selectingMetric(selection));
       },
     }),
     selection,
@@ -93,7 +93,10 @@ export async function trainExperiment(
     idOf: (index) => trainExamples[index]!.id,
     start,
     timings,
-    metrics: await openMetrics(folder, start.metricsBytes, training.reported),
+    metrics: await openMetrics(folder, start.metricsBytes, {
+      step: training.reported,
+      validation: validationMetrics(selectingMetric(selection)).map(({ key }) => key),
+    }),
     ...(options.onReport && { onReport: options.onReport }),
     ...(options.stop && { stop: options.stop }),
     ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),

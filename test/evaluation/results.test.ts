@@ -11,6 +11,8 @@ import {
   foldMetrics,
   formatTables,
   type Metrics,
+  metricKeys,
+  ofMetrics,
   plainTable,
   type Resampling,
   resultsCsv,
@@ -69,7 +71,7 @@ describe('result object', () => {
         [1 / 3, 1 / 3, 0],
         [0, 0, 0],
       ],
-      higher_is_better: { wa: true, ua: true, wf1: true, macro_f1: true, ece: false },
+      higher_is_better: { ...ofMetrics((_, { higherIsBetter }) => higherIsBetter), ece: false },
       intervals: null,
       versions: { emoq: '0.1.0' },
       facts: { seed: 1 },
@@ -238,7 +240,8 @@ describe('CSV', () => {
     expect(errors).toEqual([]);
     const keys = data.map(({ scope, part, metric }) => `${scope} ${part} ${metric}`);
     expect(new Set(keys).size).toBe(keys.length);
-    expect(keys).toHaveLength(5 * 5 + 2 * 4 + 3 * 3); // all, two folds, mean, sd; majority, chance; three classes
+    const n = metricKeys.length;
+    expect(keys).toHaveLength(5 * (n + 1) + 2 * n + 3 * 3); // all, two folds, mean, sd; majority, chance; three classes
     const row = (key: string) => data[keys.indexOf(key)]!;
     const { low, high } = result.intervals!.wa;
     expect(row('all  wa')).toEqual({

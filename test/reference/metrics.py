@@ -33,7 +33,7 @@ def scores(references, predictions, classes):
         "wa": accuracy_score(references, predictions),
         "ua": balanced_accuracy_score(references, predictions),
         "wf1": f1_score(references, predictions, labels=labels, average="weighted", zero_division=0),
-        "macroF1": f1_score(references, predictions, labels=occurring, average="macro", zero_division=0),
+        "macro_f1": f1_score(references, predictions, labels=occurring, average="macro", zero_division=0),
         "confusion": confusion_matrix(references, predictions, labels=labels).tolist(),
         "precision": precision.tolist(),
         "recall": recall.tolist(),
@@ -114,7 +114,7 @@ def main():
         sum((fold["references"] for fold in folds), []), sum((fold["predictions"] for fold in folds), []), 4
     )
     summary = {}
-    for metric in ("wa", "ua", "wf1", "macroF1"):
+    for metric in ("wa", "ua", "wf1", "macro_f1"):
         values = [fold["expected"][metric] for fold in folds]
         summary[metric] = {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
 

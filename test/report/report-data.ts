@@ -9,9 +9,9 @@ import {
   classificationMetrics,
   type FoldMetrics,
   foldMetrics,
-  type HeadlineMetric,
-  headlineMetrics,
+  type MetricKey,
   type Metrics,
+  metricKeys,
   overallOf,
 } from '../../src/evaluation/index.js';
 import type { Mistake, ReportData, ReportUtterance, TrainingCurve } from '../../src/report/index.js';
@@ -198,7 +198,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
 
 /** Ends that look like a bootstrap's: two standard errors of a share to each side. */
 function intervalsAround(metrics: Metrics): BootstrapIntervals {
-  const around = (metric: HeadlineMetric) => {
+  const around = (metric: MetricKey) => {
     const room = 1.96 * Math.sqrt((metrics[metric] * (1 - metrics[metric])) / metrics.n);
     return [metric, { low: metrics[metric] - room, high: metrics[metric] + room }] as const;
   };
@@ -208,7 +208,7 @@ function intervalsAround(metrics: Metrics): BootstrapIntervals {
     seed: 0,
     unit: 'utterance',
     units: metrics.n,
-    metrics: Object.fromEntries(headlineMetrics.map(around)) as BootstrapIntervals['metrics'],
+    metrics: Object.fromEntries(metricKeys.map(around)) as BootstrapIntervals['metrics'],
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
+import type { SelectKey } from '../../src/evaluation/index.js';
 import type { BestEpoch, TrainingPosition } from '../../src/train/run/training-state.js';
 import {
   heldCheckpoints,
@@ -9,7 +10,6 @@ import {
   type JudgedEpochs,
   judgeEpoch,
   type SelectBy,
-  type SelectFigure,
   type SelectionRule,
   selectEpoch,
 } from '../../src/train/selection.js';
@@ -68,7 +68,7 @@ describe('the epoch that is kept', () => {
 
 describe('the epoch that is kept by a smoothed figure', () => {
   /** What is kept after each epoch, of as many as there are values. */
-  const kept = (values: readonly number[], figure: SelectFigure = 'ua'): (BestEpoch | null)[] => {
+  const kept = (values: readonly number[], figure: SelectKey = 'ua'): (BestEpoch | null)[] => {
     const rule: SelectionRule = { select: 'smoothed', figure, epochs: values.length, patience: 0 };
     let judged: JudgedEpochs = { best: null };
     return values.map((value, index) => {

@@ -5,11 +5,11 @@ import { InputError, pathExists, writeJsonAtomic } from '../../base/index.js';
 import {
   type AblationScores,
   ablationFigure,
-  ablationMetrics,
   ablationTables,
   compareSeeds,
   comparisonResult,
   type EvaluationResult,
+  ofPaperMetrics,
   pairSeeds,
   type SeedTable,
 } from '../../evaluation/index.js';
@@ -130,21 +130,18 @@ function differenceFrom(full: ScoredRow, row: ScoredRow): NonNullable<AblationSc
 
 function jsonRow(row: AblationScores & { readonly run: string }) {
   const { label, run, result, paper, fromFull } = row;
-  const printed = { wa: fraction(paper.wa), ua: fraction(paper.ua), wf1: fraction(paper.wf1) };
-  const ofMetrics = <T>(of: (metric: (typeof ablationMetrics)[number]) => T) =>
-    Object.fromEntries(ablationMetrics.map((metric) => [metric, of(metric)]));
   return {
     row: label,
     run,
-    ...ofMetrics((metric) => ablationFigure(row, metric)),
+    ...ofPaperMetrics((key) => ablationFigure(row, key)),
     n: result.n,
     ...(result.seeds !== undefined && {
       seeds: result.seeds.map(({ seed }) => seed),
-      sd: ofMetrics((metric) => result.sd?.[metric] ?? null),
+      sd: ofPaperMetrics((key) => result.sd?.[key] ?? null),
     }),
-    intervals: result.intervals && ofMetrics((metric) => result.intervals![metric]),
-    difference: fromFull && ofMetrics((metric) => fromFull.differences[metric]),
-    paper: printed,
+    intervals: result.intervals && ofPaperMetrics((key) => result.intervals![key]),
+    difference: fromFull && ofPaperMetrics((key) => fromFull.differences[key]),
+    paper: ofPaperMetrics((key) => fraction(paper[key])),
   };
 }
 

@@ -1,7 +1,7 @@
 /** @file `emoq runs` at work: one row for each run. */
 
 import { formatDuration, formatMemory } from '../../base/index.js';
-import { figureText, percent, textTable } from '../../evaluation/index.js';
+import { columnName, figureText, metricText, paperMetrics, textTable } from '../../evaluation/index.js';
 import { type ListedRun, listRuns } from '../../train/run/index.js';
 import { note, printJson, printResult, warn } from '../output.js';
 import type { RunsOptions } from './runs.js';
@@ -20,7 +20,8 @@ export async function run({ root, json }: RunsOptions): Promise<void> {
 }
 
 const HEADER = [
-  ...['run', 'stage', 'fold', 'seed', 'status', 'validation', 'WA %', 'UA %', 'WF1 %'],
+  ...['run', 'stage', 'fold', 'seed', 'status', 'validation'],
+  ...paperMetrics.map(columnName),
   ...['begun (UTC)', 'time', 'utt/s', 'memory', 'recipe'],
 ];
 
@@ -32,7 +33,7 @@ function table(runs: readonly ListedRun[]): string {
     String(listed.seed),
     statusOf(listed),
     validationOf(listed),
-    ...(listed.test ? [listed.test.wa, listed.test.ua, listed.test.wf1].map(percent) : ['-', '-', '-']),
+    ...paperMetrics.map((metric) => (listed.test ? metricText(metric, listed.test[metric.key]) : '-')),
     ...timesOf(listed),
     changesOf(listed),
   ]);

@@ -9,6 +9,7 @@ import {
   foldMetrics,
   hasReference,
   type Metrics,
+  ofPaperMetrics,
   placesByFold,
   readPredictions,
   readResults,
@@ -158,12 +159,13 @@ export async function ablationResults(
     for (const { label, name, paper } of rows) {
       const result = await rowOf(name);
       if (result === undefined) continue;
-      const { wa, ua, wf1, n, intervals, missing = [] } = result;
+      const { n, intervals, missing = [] } = result;
       found.push({
         label: missing.length === 0 ? label : `${label} (without ${missing.length} of its folds)`,
-        ...{ wa, ua, wf1, n },
+        ...ofPaperMetrics((key) => result[key]),
+        n,
         ...(intervals && { intervals }),
-        paper: { wa: paper.wa, ua: paper.ua, wf1: paper.wf1 },
+        paper: ofPaperMetrics((key) => paper[key]),
       });
     }
     if (found.length >= LEAST_ROWS) {

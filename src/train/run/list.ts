@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorMessage, InputError, oneLine, pathExists } from '../../base/index.js';
-import { type ResultFigures, readResults } from '../../evaluation/index.js';
+import { ofPaperMetrics, type PaperKey, readResults } from '../../evaluation/index.js';
 import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
 import { type RunFacts, type RunFolder, readFacts, runFolder } from './folder.js';
 import { runRecipeText } from './recipe-file.js';
@@ -135,8 +135,8 @@ async function testFigures({ results, dir }: RunFolder, { fold }: RunFacts): Pro
   return own === undefined ? null : figuresOf(own);
 }
 
-type TestFigures = Pick<ResultFigures, 'wa' | 'ua' | 'wf1' | 'n'>;
+type TestFigures = Readonly<Record<PaperKey | 'n', number>>;
 
-function figuresOf({ wa, ua, wf1, n }: TestFigures): TestFigures {
-  return { wa, ua, wf1, n };
+function figuresOf(results: TestFigures): TestFigures {
+  return { ...ofPaperMetrics((key) => results[key]), n: results.n };
 }

@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { InputError, readTextFile, writeFileAtomic } from '../../base/index.js';
 import { encodeEvent, eventFileHeader, eventTimes } from './event-file.js';
 import type { RunFolder } from './folder.js';
-import { metricsTable } from './metrics-csv.js';
+import { metricsTable, type ReportedFigures } from './metrics-csv.js';
 
 /** A step with its figures, or a validated epoch. */
 export interface MetricsLine {
@@ -33,14 +33,14 @@ type MetricsFiles = Pick<RunFolder, 'metrics' | 'metricsTable' | 'events'>;
 /**
  * Opens the log at `size` bytes of metrics.jsonl, dropping what a killed run had written behind its last saved state;
  * the table and the event file are made anew from what is left. Events keep their times as far as the file has them.
- * @param reported names of the figures of a step
+ * @param reported names of the figures of a step, and of an epoch's validation
  * @param nowSec the clock, in seconds since 1970
  * @throws InputError when metrics.jsonl is shorter than that, or not what emoq wrote
  */
 export async function openMetrics(
   { metrics, metricsTable: csv, events }: MetricsFiles,
   size: number,
-  reported: readonly string[],
+  reported: ReportedFigures,
   nowSec: () => number = () => Date.now() / 1000,
 ): Promise<MetricsLog> {
   const writtenSec = await lastWrittenSec(metrics, nowSec());

@@ -1,6 +1,15 @@
 /** @file Intervals of accuracy and of mean recall from counts alone, which hold for few utterances and for none wrong. */
 
-import type { HeadlineMetric, Metrics } from '../metrics.js';
+import type { ConfusionTotals } from './confusion.js';
+
+/** Both ends, fractions where the metric is one. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** An interval of a metric, 95 %, from one or more counted utterances. */
+export type ClosedInterval = (totals: ConfusionTotals) => Interval;
 
 /** The normal quantile of 97.5 %, for intervals of 95 %. */
 const Z = 1.959963984540054;
@@ -15,45 +24,23 @@ export function wilsonInterval(successes: number, total: number): Interval {
 }
 
 /** Of WA: Wilson's, 95 %. */
-export function accuracyInterval({ wa, n }: Pick<Metrics, 'wa' | 'n'>): Interval {
-  return wilsonInterval(Math.round(wa * n), n);
+export function accuracyInterval({ right, n }: ConfusionTotals): Interval {
+  return wilsonInterval(right, n);
 }
 
 /**
  * Of UA, 95 %: the mean of the classes' recalls, each a proportion with Wilson's interval, whose distances to the recalls
  * add up in squares (the method of variance estimates recovery, Zou and Donner 2008).
  */
-export function meanRecallInterval({ ua, perClass }: Pick<Metrics, 'ua' | 'perClass'>): Interval {
-  const classes = perClass.filter(({ support }) => support > 0);
-  const limits = classes.map(({ recall, support }) => ({
-    recall,
-    ...wilsonInterval(Math.round(recall * support), support),
-  }));
+export function meanRecallInterval({ hits, support }: ConfusionTotals): Interval {
+  const limits = hits.flatMap((hit, k) =>
+    support[k] === 0 ? [] : [{ recall: hit / support[k]!, ...wilsonInterval(hit, support[k]!) }],
+  );
+  const ua = limits.reduce((sum, { recall }) => sum + recall, 0) / limits.length;
   const distance = (of: (limit: (typeof limits)[number]) => number): number =>
     Math.sqrt(limits.reduce((sum, limit) => sum + of(limit) ** 2, 0)) / limits.length;
   return {
     low: Math.max(0, ua - distance(({ recall, low }) => recall - low)),
     high: Math.min(1, ua + distance(({ recall, high }) => high - recall)),
   };
-}
-
-/** Both ends, fractions. */
-export interface Interval {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** What is drawn with replacement: single utterances, or all utterances of a speaker or a dialogue together. */
-export type ResamplingUnit = 'utterance' | 'speaker' | 'dialogue';
-
-/** Percentile bootstrap intervals of the headline metrics. */
-export interface BootstrapIntervals {
-  /** Share of resamples between the ends, such as 0.95. */
-  readonly level: number;
-  readonly resamples: number;
-  readonly seed: number;
-  readonly unit: ResamplingUnit;
-  /** How many of the unit were drawn from. */
-  readonly units: number;
-  readonly metrics: Readonly<Record<HeadlineMetric, Interval>>;
 }

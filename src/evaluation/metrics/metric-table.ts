@@ -1,0 +1,267 @@
+/**
+ * @file The metrics, one row each. A row is all there is to a metric: results.json, CSV, tables, intervals, comparisons, the
+ * report and the recipe's `select` go through this table.
+ */
+
+import { calibrationOf } from './calibration.js';
+import { accuracyInterval, type ClosedInterval, meanRecallInterval } from './closed-intervals.js';
+import { type ConfusionTotals, type ProbabilisticOutcome, sum } from './confusion.js';
+
+/** What every metric says of itself. */
+interface MetricDescription {
+  /** In results.json, CSV, metrics.jsonl, and in code. */
+  readonly key: string;
+  /** In tables. */
+  readonly short: string;
+  /** In plots and on pages. */
+  readonly title: string;
+  /** `%`: a fraction, which people are shown in percent. null: a number without a unit. */
+  readonly unit: '%' | 'nats' | null;
+  readonly higherIsBetter: boolean;
+  /**
+   * What a test set's result does with it. `column`: everything. `listed`: everything but a column in the tables of a
+   * terminal, which would become too wide. null: nothing.
+   */
+  readonly test: 'column' | 'listed' | null;
+  /** Whether every validation records it, or only one that selects by it; null: none. */
+  readonly validation: 'recorded' | 'selected' | null;
+  /** What a recipe's `select` calls it; null where it does not select. */
+  readonly select: string | null;
+}
+
+/** A metric of predicted labels, which follows from the confusion matrix. The bootstrap gives it intervals. */
+export interface CountMetric extends MetricDescription {
+  readonly kind: 'counts';
+  readonly test: 'column' | 'listed';
+  /** What the paper's tables call it; null where they do not have it. */
+  readonly paper: string | null;
+  /** @param totals of one utterance or more. It is asked ten thousand times by a bootstrap. */
+  compute(totals: ConfusionTotals): number;
+  /**
+   * The expected value where each of the classes is answered with the same probability.
+   * @param supports utterances of each class, one or more in all
+   */
+  chance(supports: readonly number[]): number;
+  /** A 95 % interval in closed form; without one the bootstrap finds it. */
+  readonly interval?: ClosedInterval;
+}
+
+/** A metric of the classes' probabilities. */
+export interface ProbabilityMetric extends MetricDescription {
+  readonly kind: 'probabilities';
+  /** null where no outcome has probabilities. */
+  compute(outcomes: readonly ProbabilisticOutcome[], labels: readonly string[]): number | null;
+}
+
+export type Metric = CountMetric | ProbabilityMetric;
+
+/** In the order of all output: metrics of labels first. */
+const rows = [
+  {
+    // Weighted accuracy: the share of all utterances that is right (scikit-learn's `accuracy_score`).
+    kind: 'counts',
+    key: 'wa',
+    short: 'WA',
+    title: 'WA',
+    unit: '%',
+    higherIsBetter: true,
+    test: 'column',
+    validation: 'recorded',
+    select: 'wa',
+    paper: 'WA',
+    compute: ({ right, n }) => right / n,
+    chance: (supports) => 1 / supports.length,
+    interval: accuracyInterval,
+  },
+  {
+    // Unweighted accuracy: recall averaged over the classes that have at least one reference, as scikit-learn's
+    // `balanced_accuracy_score` does. A class without references has no recall and is left out, not counted as 0.
+    kind: 'counts',
+    key: 'ua',
+    short: 'UA',
+    title: 'UA',
+    unit: '%',
+    higherIsBetter: true,
+    test: 'column',
+    validation: 'recorded',
+    select: 'ua',
+    paper: 'UA',
+    compute: ({ hits, support }) => {
+      const recalls = hits.flatMap((hit, k) => (support[k] === 0 ? [] : [hit / support[k]!]));
+      return sum(recalls) / recalls.length;
+    },
+    chance: (supports) => 1 / supports.length,
+    interval: meanRecallInterval,
+  },
+  {
+    // F1 averaged with the class supports as weights (`f1_score(average="weighted")`).
+    kind: 'counts',
+    key: 'wf1',
+    short: 'WF1',
+    title: 'weighted F1',
+    unit: '%',
+    higherIsBetter: true,
+    test: 'column',
+    validation: 'recorded',
+    select: 'wf1',
+    paper: 'F1',
+    compute: (totals) => sum(classF1(totals).map((f1, k) => (f1 ?? 0) * totals.support[k]!)) / totals.n,
+    chance: (supports) => {
+      const n = sum(supports);
+      return sum(expectedF1(supports).map((f1, k) => (f1 * supports[k]!) / n));
+    },
+  },
+  {
+    // F1 averaged over the classes that occur among references or predictions (`f1_score(average="macro")`).
+    kind: 'counts',
+    key: 'macro_f1',
+    short: 'macro F1',
+    title: 'macro F1',
+    unit: '%',
+    higherIsBetter: true,
+    test: 'column',
+    validation: null,
+    select: null,
+    paper: null,
+    compute: (totals) => {
+      const occurring = classF1(totals).filter((f1) => f1 !== null);
+      return sum(occurring) / occurring.length;
+    },
+    chance: (supports) => sum(expectedF1(supports)) / supports.length,
+  },
+  {
+    // Expected calibration error, see calibration.ts.
+    kind: 'probabilities',
+    key: 'ece',
+    short: 'ECE',
+    title: 'expected calibration error',
+    unit: '%',
+    higherIsBetter: false,
+    test: 'column',
+    validation: null,
+    select: null,
+    compute: (outcomes, labels) => calibrationOf(outcomes, labels)?.ece ?? null,
+  },
+  {
+    // Mean negative logarithm of the reference's probability, which is held to 1e-30 from below.
+    kind: 'probabilities',
+    key: 'nll',
+    short: 'nll',
+    title: 'negative log-likelihood',
+    unit: 'nats',
+    higherIsBetter: false,
+    test: null,
+    validation: 'recorded',
+    select: 'loss',
+    compute: (outcomes, labels) => {
+      const known = outcomes.flatMap(({ reference, probabilities }) =>
+        probabilities === undefined ? [] : [probabilities[labels.indexOf(reference)]!],
+      );
+      return known.length === 0
+        ? null
+        : -sum(known.map((share) => Math.log(Math.max(share, 1e-30)))) / known.length;
+    },
+  },
+] as const satisfies readonly Metric[];
+
+type Row = (typeof rows)[number];
+
+/** Keys of the metrics of labels. */
+export type MetricKey = Extract<Row, { kind: 'counts' }>['key'];
+/** Keys of the metrics of probabilities that test sets are scored by. */
+export type ProbabilityKey = Extract<Row, { kind: 'probabilities'; test: string }>['key'];
+/** Metrics that the paper's tables have. */
+export type PaperKey = Extract<Row, { paper: string }>['key'];
+/** What a recipe may select by. */
+export type SelectKey = Exclude<Row['select'], null>;
+
+/** Every metric, in the order of all output. */
+export const metrics: readonly Metric[] = rows;
+
+/** The metrics of labels. */
+export const countMetrics = rows.filter((row) => row.kind === 'counts') as readonly (CountMetric & {
+  readonly key: MetricKey;
+})[];
+
+export const metricKeys: readonly MetricKey[] = countMetrics.map(({ key }) => key);
+
+/** The metrics of probabilities that test sets are scored by. */
+export const probabilityMetrics = rows.filter(
+  (row) => row.kind === 'probabilities' && row.test !== null,
+) as readonly (ProbabilityMetric & { readonly key: ProbabilityKey })[];
+
+/** The metrics that the paper's tables have, which ablations and lists of runs are of. */
+export const paperMetrics = countMetrics.filter(({ paper }) => paper !== null) as readonly (CountMetric & {
+  readonly key: PaperKey;
+  readonly paper: string;
+})[];
+
+export const selectKeys: readonly SelectKey[] = rows.flatMap(({ select }) =>
+  select === null ? [] : [select],
+);
+
+/** The metric that a recipe's `select` names. */
+export function selectableMetric(select: SelectKey): Metric {
+  return rows.find((row) => row.select === select)!;
+}
+
+/** The metrics that a validation records. @param select what an epoch is selected by, where a metric does */
+export function validationMetrics(select?: SelectKey): readonly Metric[] {
+  return metrics.filter(
+    ({ validation, select: own }) =>
+      validation === 'recorded' || (validation === 'selected' && own === select),
+  );
+}
+
+/** A value for each metric of labels, under its key. */
+export function ofMetrics<T>(of: (key: MetricKey, metric: CountMetric) => T): Readonly<Record<MetricKey, T>> {
+  return Object.fromEntries(countMetrics.map((metric) => [metric.key, of(metric.key, metric)])) as Record<
+    MetricKey,
+    T
+  >;
+}
+
+/** The same for each metric that the paper's tables have. */
+export function ofPaperMetrics<T>(of: (key: PaperKey) => T): Readonly<Record<PaperKey, T>> {
+  return Object.fromEntries(paperMetrics.map(({ key }) => [key, of(key)])) as Record<PaperKey, T>;
+}
+
+/** F1 of each class; null where it occurs neither among references nor among predictions. */
+function classF1({ hits, support, predicted }: ConfusionTotals): (number | null)[] {
+  return hits.map((hit, k) => {
+    const occurrences = support[k]! + predicted[k]!;
+    return occurrences === 0 ? null : (2 * hit) / occurrences;
+  });
+}
+
+/**
+ * Expected F1 of each class where the answer is drawn uniformly from the C classes for each of N utterances, n_k of them of
+ * class k. F1 of class k is 2 T / (n_k + P) with P ~ Binomial(N, 1/C) answers of which T are right, and T given P is
+ * P n_k / N on average: E[F1_k] = (2 n_k / N) E[P / (P + n_k)], an exact sum over P. 0 without references.
+ */
+function expectedF1(supports: readonly number[]): number[] {
+  const n = sum(supports);
+  const answers = binomial(n, 1 / supports.length);
+  return supports.map((support) =>
+    support === 0
+      ? 0
+      : ((2 * support) / n) * sum(answers.map(({ count, share }) => (share * count) / (count + support))),
+  );
+}
+
+/** P(X = count) for X ~ Binomial(n, p), where it is not negligible: ratios of neighbours from the likeliest count on. */
+function binomial(n: number, p: number): { count: number; share: number }[] {
+  const mode = Math.min(n, Math.floor((n + 1) * p));
+  const odds = p / (1 - p);
+  const terms = [{ count: mode, weight: 1 }];
+  for (let k = mode, weight = 1; k < n && weight > Number.EPSILON ** 2; k++) {
+    weight *= (odds * (n - k)) / (k + 1);
+    terms.push({ count: k + 1, weight });
+  }
+  for (let k = mode, weight = 1; k > 0 && weight > Number.EPSILON ** 2; k--) {
+    weight *= k / (odds * (n - k + 1));
+    terms.push({ count: k - 1, weight });
+  }
+  const total = sum(terms.map(({ weight }) => weight));
+  return terms.map(({ count, weight }) => ({ count, share: weight / total }));
+}

@@ -130,6 +130,26 @@ const rows = [
     chance: (supports) => sum(expectedF1(supports)) / supports.length,
   },
   {
+    // Cohen's kappa (1960): how far the accuracy is above that of answers of the same frequencies in another order, as a
+    // share of how far it could be (`cohen_kappa_score`). An utterance without an answer agrees with nothing. 1 where one
+    // class is all there is, which is right; scikit-learn leaves that undefined.
+    kind: 'counts',
+    key: 'kappa',
+    short: 'kappa',
+    title: "Cohen's kappa",
+    unit: null,
+    higherIsBetter: true,
+    test: 'listed',
+    validation: 'selected',
+    select: 'kappa',
+    paper: null,
+    compute: ({ right, n, support, predicted }) => {
+      const expected = sum(support.map((own, k) => own * predicted[k]!)) / n ** 2;
+      return expected === 1 ? 1 : (right / n - expected) / (1 - expected);
+    },
+    chance: () => 0, // given how often each class is answered, the expected agreement is `expected`
+  },
+  {
     // Expected calibration error, see calibration.ts.
     kind: 'probabilities',
     key: 'ece',

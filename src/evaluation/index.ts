@@ -9,7 +9,13 @@ export {
   comparisonCsv,
   comparisonTables,
 } from './comparison-tables.js';
-export { type Embeddings, embeddingsPath, readEmbeddings, writeEmbeddings } from './embeddings.js';
+export {
+  type Embeddings,
+  embeddingsPath,
+  type Missing,
+  readEmbeddings,
+  writeEmbeddings,
+} from './embeddings.js';
 export {
   type Evaluation,
   evaluationOf,

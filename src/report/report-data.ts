@@ -5,6 +5,7 @@ import type {
   BootstrapIntervals,
   Calibration,
   Interval,
+  Missing,
   PaperFigures,
   PaperKey,
   PaperRow,
@@ -28,7 +29,7 @@ export interface ReportData {
   readonly paper: PaperRow | null;
   /** Scored utterances, in the order of the predictions file. */
   readonly utterances: readonly ReportUtterance[];
-  readonly map: EmbeddingMap | { readonly missing: string };
+  readonly map: EmbeddingMap | Missing;
   /** One for each run (fold, seed) whose metrics are there. */
   readonly curves: readonly TrainingCurve[];
   /** Utterances that the model was most wrong about, the worst first: indices into `utterances`. */
@@ -66,6 +67,7 @@ export interface ReportUtterance {
 
 /** Two coordinates for each utterance's e'_q, null where it has none. */
 export interface EmbeddingMap {
+  readonly kind: 'map';
   readonly method: 'umap';
   /** Neighbours, least distance, seed: what it was made with, in words. */
   readonly settings: string;

@@ -182,7 +182,7 @@ function trainingPlots(stage: 1 | 2, curves: readonly TrainingCurve[]): ReportPl
 }
 
 function mapPlots({ map, utterances, labels }: ReportData): PlotsBySection['map'] {
-  if ('missing' in map) return null;
+  if (map.kind === 'missing') return null;
   const layout = mapLayout(map.points);
   const about = `A map of ${countText(layout.places.filter((place) => place !== null).length)} utterances by their embedding e'_q`;
   return {

@@ -30,8 +30,8 @@ export interface MapPoints {
 }
 
 export function mapSection(data: ReportData, { map }: PlotsBySection): string {
-  if (map === null || 'missing' in data.map) {
-    const reason = 'missing' in data.map ? data.map.missing : '';
+  if (map === null || data.map.kind === 'missing') {
+    const reason = data.map.kind === 'missing' ? data.map.reason : '';
     return section('map', 'Map of the embeddings', paragraph(reason, 'missing'));
   }
   const { width, height } = map.layout;

@@ -15,6 +15,7 @@ import type { ValidationFigures } from './trainer.js';
 
 /** What the model says of one example. */
 export interface Inference {
+  readonly kind: 'inferred';
   /** [C], in label order. */
   readonly probabilities: Float32Array;
   /** e'_q [d_h]; absent where there is no Former. */
@@ -23,6 +24,7 @@ export interface Inference {
 
 /** An example that the model says nothing usable of. */
 export interface FailedInference {
+  readonly kind: 'failed';
   /** What is wrong with what the model gave, in words. */
   readonly fault: string;
 }
@@ -61,11 +63,12 @@ export async function inferAll(
     const outputs = await session.run(batch.tensors, options.parametersOf);
     indices.forEach((index, row) => {
       const inference: Inference = {
+        kind: 'inferred',
         probabilities: rowOf(outputs.probabilities!.data as Float32Array, row, indices.length),
         embedding: outputs.embedding && rowOf(outputs.embedding.data as Float32Array, row, indices.length),
       };
       const fault = faultOf(inference);
-      results[index] = fault === undefined ? inference : { fault };
+      results[index] = fault === undefined ? inference : { kind: 'failed', fault };
     });
     options.onProgress?.(Math.min(start + batchSize, order.length), order.length);
   }
@@ -101,9 +104,9 @@ export function requireInferences(
   inferences: readonly (Inference | FailedInference)[],
   conclusion: string,
 ): Inference[] {
-  const whole = inferences.filter((inference): inference is Inference => !('fault' in inference));
+  const whole = inferences.filter((inference): inference is Inference => inference.kind === 'inferred');
   if (whole.length === inferences.length) return whole;
-  const failed = [...inferences.keys()].filter((index) => 'fault' in inferences[index]!);
+  const failed = [...inferences.keys()].filter((index) => inferences[index]!.kind === 'failed');
   const { fault } = inferences[failed[0]!] as FailedInference;
   const named = failed.slice(0, NAMED).map((index) => examples[index]!.id);
   const rest = failed.length > NAMED ? ` and ${failed.length - NAMED} more` : '';

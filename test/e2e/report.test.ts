@@ -207,7 +207,7 @@ describe('the report of one run', () => {
 
   it('maps every utterance, and keeps the map while the embeddings are the same', async () => {
     const { map } = await gathered('runs/one/stage2');
-    if ('missing' in map) throw new Error(map.missing);
+    if (map.kind === 'missing') throw new Error(map.reason);
     expect(map.settings).toMatch(/^15 neighbours by cosine distance, .* 500 epochs, seed 0$/);
     expect(map.points).toHaveLength(16);
     expect(map.points.every((point) => point?.every(Number.isFinite))).toBe(true);
@@ -276,7 +276,7 @@ describe('the report of several runs', () => {
     expect('folds' in scores && scores.folds.map(({ fold }) => fold)).toEqual(['1', '2']);
     expect(curves.map(({ title }) => title)).toEqual(['stage 1, fold 1', 'stage 1, fold 2']);
     expect(facts).toContainEqual(['folds', '2']);
-    if ('missing' in map) throw new Error(map.missing);
+    if (map.kind === 'missing') throw new Error(map.reason);
     for (const [i, point] of map.points.entries()) {
       const cell = Number(utterances[i]!.fold) - 1;
       expect(Math.abs(point![0] - cell)).toBeLessThan(0.451);
@@ -399,19 +399,34 @@ describe('what is missing', () => {
       const path = work.path(copy, 'embeddings.safetensors');
       const bytes = work.read(`${copy}/embeddings.safetensors`);
       writeFileSync(path, bytes.subarray(0, 500));
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('cut short') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('cut short'),
+      });
       const spoilt = Array.from({ length: 16 }, (_, row) =>
         Float32Array.of(row, 1, row === 7 ? Number.NaN : 2),
       );
       await writeEmbeddings(work.path(copy, 'predictions.csv'), spoilt);
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('are no numbers') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('are no numbers'),
+      });
       await writeEmbeddings(work.path(copy, 'predictions.csv'), spoilt.slice(0, 4));
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('4 rows for 16') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('4 rows for 16'),
+      });
       rmSync(path);
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('there is no') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('there is no'),
+      });
       const recipe = work.read(`${copy}/recipe.yaml`).toString();
       writeFileSync(work.path(copy, 'recipe.yaml'), recipe.replace('fusion: former', 'fusion: none'));
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('no EmoQ-Former') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('no EmoQ-Former'),
+      });
     });
   });
 });

@@ -26,7 +26,8 @@ describe('embeddings', () => {
   it('of other predictions are not taken for these', async () => {
     writeFileSync(predictions, 'id,label\na,joy\nb,fear\n');
     expect(await readEmbeddings(predictions)).toEqual({
-      missing: `${embeddingsPath(predictions)} belongs to other predictions than ${predictions}; run eval again`,
+      kind: 'missing',
+      reason: `${embeddingsPath(predictions)} belongs to other predictions than ${predictions}; run eval again`,
     });
   });
 
@@ -34,7 +35,8 @@ describe('embeddings', () => {
     await writeEmbeddings(predictions, [undefined, undefined]);
     expect(existsSync(embeddingsPath(predictions))).toBe(false);
     expect(await readEmbeddings(predictions)).toEqual({
-      missing: `there is no ${embeddingsPath(predictions)}`,
+      kind: 'missing',
+      reason: `there is no ${embeddingsPath(predictions)}`,
     });
   });
 

@@ -113,7 +113,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
     ),
     paper: { table: 3, wa: 67.6, ua: 50.8, wf1: 66.5, best_earlier: { wa: 53.5, ua: 27.3, wf1: 49.3 } },
     utterances,
-    map: { method: 'umap', settings: '15 neighbours, least distance 0.1, seed 0', points },
+    map: { kind: 'map', method: 'umap', settings: '15 neighbours, least distance 0.1, seed 0', points },
     curves: Array.from({ length: Math.max(1, folds) }, (_, k) => [curve(1, k), curve(2, k)]).flat(),
     mistakes,
     ablations: [

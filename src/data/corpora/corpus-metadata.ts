@@ -140,7 +140,7 @@ export async function readYamlFile(
     throw new InputError(`${path}, line ${length}: not UTF-8 text; save it as UTF-8`);
   }
   const parsed = plainValueOf(text, () => parsedValue(text, lines, schema, refuse));
-  if ('value' in parsed) return { text, value: parsed.value };
+  if (parsed.kind === 'value') return { text, value: parsed.value };
   throw new InputError(
     oneLine(parsed.problem.startsWith(path) ? parsed.problem : `${path}: ${parsed.problem}`),
   );

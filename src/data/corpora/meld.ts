@@ -32,9 +32,8 @@ type MeldSplit = keyof typeof CLIP_FOLDERS;
 
 /** Where the clips of a split are. */
 type ClipPlace =
-  | { folder: string; names: ReadonlySet<string> }
-  | { archive: string }
-  | { folder: string; names: undefined };
+  | { kind: 'folder' | 'missing'; folder: string; names: ReadonlySet<string> }
+  | { kind: 'archive'; archive: string };
 
 /**
  * Prepares MELD: ids `train_dia0_utt0`, all seven emotions, the centre channel of 5.1 and the mix of stereo, clips
@@ -68,7 +67,7 @@ async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions):
       continue;
     }
     const place = await findClips(root, split);
-    if ('names' in place && !place.names) plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
+    if (place.kind === 'missing') plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
     for (const annotation of await readMeldAnnotations(csvPath, facts.labels)) {
       plan.planned.push(planUtterance(annotation, split, place, facts, options));
       if (annotation.episode !== '') episodes[`${split}_dia${annotation.dialogue}`] ??= annotation.episode;
@@ -120,10 +119,10 @@ function findClip(
   place: ClipPlace,
   names: readonly string[],
 ): { source: ClipTask['source']; absent?: PlannedUtterance['absent'] } {
-  if ('archive' in place) return { source: { archive: place.archive, names } };
-  const name = names.find((each) => place.names?.has(each));
+  if (place.kind === 'archive') return { source: { archive: place.archive, names } };
+  const name = names.find((each) => place.names.has(each));
   const source = join(place.folder, name ?? names.at(-1)!);
-  return name === undefined ? { source, absent: place.names ? 'clip' : 'split' } : { source };
+  return name === undefined ? { source, absent: place.kind === 'folder' ? 'clip' : 'split' } : { source };
 }
 
 /** The part to keep of a clip that runs far past its annotation; see `clip_rule` and `wrong_annotations`. */
@@ -145,9 +144,11 @@ export function cutRule(id: string, annotatedSec: number, facts: CorpusFacts): C
 
 async function findClips(root: string, split: MeldSplit): Promise<ClipPlace> {
   const folder = await findIn(root, split, CLIP_FOLDERS[split]);
-  if (folder) return { folder, names: new Set(await readdir(folder)) };
+  if (folder) return { kind: 'folder', folder, names: new Set(await readdir(folder)) };
   const archive = await findIn(root, split, `${split}.tar.gz`);
-  return archive ? { archive } : { folder: join(root, CLIP_FOLDERS[split]), names: undefined };
+  return archive
+    ? { kind: 'archive', archive }
+    : { kind: 'missing', folder: join(root, CLIP_FOLDERS[split]), names: new Set() };
 }
 
 /** A split's CSV beside its clips, or in its archive: there the release's own train CSV is. */

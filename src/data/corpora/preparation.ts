@@ -183,10 +183,10 @@ function account(
     }
     const outcome = outcomeOf.get(each.clip.id);
     const fault = plan.knownBad.get(id);
-    if (!outcome || 'absent' in outcome) {
+    if (!outcome || outcome.kind === 'absent') {
       skipped.push({ id, reason: fault ? `${fault}, as known` : 'clip missing' });
       lacking.push(...lackOf(plan, each, each.absent ?? outcome?.absent));
-    } else if ('skipped' in outcome) {
+    } else if (outcome.kind === 'skipped') {
       skipped.push({ id, reason: fault ? `${fault}, as known: ${outcome.skipped}` : outcome.skipped });
       if (!fault) damaged.push(`${id}: ${outcome.skipped}`);
     } else {

@@ -71,7 +71,7 @@ export async function exportableEncoder(
   if (unread !== undefined) onWarning?.(unread);
   return {
     tensors: inPlace.initializers.flatMap(({ name: key, dtype, shape, content }) =>
-      content !== undefined && 'path' in content
+      content?.kind === 'external'
         ? [storedTensor({ key, dtype, shape: shape as readonly number[], ...content })]
         : [],
     ),

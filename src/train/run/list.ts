@@ -12,6 +12,7 @@ import { type BestEpoch, readPosition } from './training-state.js';
 
 /** One run, as its folder tells. */
 export interface ListedRun {
+  readonly kind: 'run';
   readonly dir: string;
   readonly name: string;
   readonly stage: 1 | 2;
@@ -35,6 +36,7 @@ export interface ListedRun {
 
 /** A folder that looks like a run and cannot be read as one, or that may hold runs and cannot be looked into. */
 export interface UnreadableRun {
+  readonly kind: 'unreadable';
   readonly dir: string;
   readonly problem: string;
 }
@@ -85,7 +87,7 @@ async function runsBelow(dir: string): Promise<(string | UnreadableRun)[]> {
 function unreadable(dir: string, error: unknown, what = ''): UnreadableRun {
   const isFromSystem = error instanceof Error && 'syscall' in error;
   if (!(error instanceof InputError || isFromSystem)) throw error;
-  return { dir, problem: oneLine(what + errorMessage(error)) };
+  return { kind: 'unreadable', dir, problem: oneLine(what + errorMessage(error)) };
 }
 
 async function listRun(
@@ -98,8 +100,12 @@ async function listRun(
   const position = finished ? undefined : await readPosition(folder.state);
   const recipe = await runRecipeText(folder);
   const shipped = await shippedRecipe(facts.name);
-  const test = await testFigures(folder, facts).catch((error: unknown) => unreadable(folder.dir, error));
+  const tested = await testFigures(folder, facts).then(
+    (test) => ({ test }),
+    (error: unknown) => ({ test: null, problem: unreadable(folder.dir, error).problem }),
+  );
   return {
+    kind: 'run',
     dir: folder.dir,
     name: facts.name,
     stage: facts.stage,
@@ -110,7 +116,7 @@ async function listRun(
     step: finished ? (facts.trained?.steps ?? facts.steps) : (position?.step ?? 0),
     totalSteps: facts.steps,
     best: finished ? facts.selected : (position?.best ?? null),
-    ...(test !== null && 'problem' in test ? { test: null, problem: test.problem } : { test }),
+    ...tested,
     times: await readTimes(folder),
     changed: shipped === undefined ? null : changedKeys(shipped, recipe).filter(({ key }) => key !== 'seed'),
   };

@@ -51,7 +51,7 @@ function runGroup(
     }, timeLimitMs);
     child.on('message', (message: ProbeMessage) => {
       const { name } = message;
-      found.set(name, 'checks' in message ? message.checks : [failureOf(name, message.failure)]);
+      found.set(name, message.kind === 'checks' ? message.checks : [failureOf(name, message.failure)]);
     });
     child.on('error', (error) => finish(`cannot be looked at (${error.message})`));
     child.on('close', (code, signal) => finish(endOf(code, signal, lastWords)));

@@ -10,8 +10,8 @@ export interface ProbeOrder {
 }
 
 export type ProbeMessage =
-  | { readonly name: ProbeName; readonly checks: Check[] }
-  | { readonly name: ProbeName; readonly failure: string };
+  | { readonly kind: 'checks'; readonly name: ProbeName; readonly checks: Check[] }
+  | { readonly kind: 'failure'; readonly name: ProbeName; readonly failure: string };
 
 process.on('message', ({ group, context }: ProbeOrder) => {
   const jobs = group.inTurn ? 1 : group.probes.length;
@@ -22,9 +22,9 @@ process.on('disconnect', () => process.exit());
 async function look(name: ProbeName, context: ProbeContext): Promise<void> {
   try {
     const probe = await probes[name].load();
-    await send({ name, checks: await probe(context) });
+    await send({ kind: 'checks', name, checks: await probe(context) });
   } catch (error) {
-    await send({ name, failure: errorMessage(error) });
+    await send({ kind: 'failure', name, failure: errorMessage(error) });
   }
 }
 

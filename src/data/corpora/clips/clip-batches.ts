@@ -91,7 +91,10 @@ export async function convertArchives(
     if (damage !== undefined) damaged.push(damage);
     const absent = indices.filter((index) => run.outcomes[index] === undefined);
     for (const index of absent) {
-      run.outcomes[index] = damage === undefined ? { absent: 'clip' } : { absent: 'archive', unread: true };
+      run.outcomes[index] =
+        damage === undefined
+          ? { kind: 'absent', absent: 'clip' }
+          : { kind: 'absent', absent: 'archive', unread: true };
     }
     await run.record(absent);
   }

@@ -38,6 +38,7 @@ export interface ClipTask {
  */
 export type ClipOutcome =
   | {
+      kind: 'made';
       durationSec: number;
       /** Size of the finished file. */
       bytes: number;
@@ -46,9 +47,9 @@ export type ClipOutcome =
       notes?: readonly AudioNote[] | undefined;
       ffmpeg?: string | undefined;
     }
-  | { skipped: string; unread?: true | undefined; ffmpeg?: string | undefined }
-  | { absent: 'clip' }
-  | { absent: 'archive'; unread: true };
+  | { kind: 'skipped'; skipped: string; unread?: true | undefined; ffmpeg?: string | undefined }
+  | { kind: 'absent'; absent: 'clip'; unread?: undefined }
+  | { kind: 'absent'; absent: 'archive'; unread: true };
 
 export interface WorkQueue {
   /** Starts `work` as soon as there is room; whoever waits for this never runs ahead by more than one piece. */

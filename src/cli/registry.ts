@@ -78,7 +78,7 @@ export const commandEntries: readonly CommandEntry[] = [
     name: 'eval',
     summary: "score a run, a cross-validation or a predictions file, beside the paper's row",
     declaration: () => import('./commands/eval.js'),
-    action: () => import('./commands/eval.js'),
+    action: () => import('./commands/eval-action.js'),
   },
   {
     name: 'report',

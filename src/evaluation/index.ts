@@ -1,7 +1,7 @@
 /** @file Metrics with their error bars, comparison of systems, prediction files, results, tables. */
 
 export { type Baselines, mostFrequent } from './baselines.js';
-export { compareSeeds, comparisonResult } from './comparison.js';
+export { type Comparison, type ComparisonResult, compareSeeds, comparisonResult } from './comparison.js';
 export {
   type AblationScores,
   ablationFigure,
@@ -30,9 +30,9 @@ export {
 } from './evaluation.js';
 export { columnName, figureText, figureValue, metricText } from './figure-text.js';
 export * from './metrics/index.js';
-export { dialogueOf, pairSeeds, type SeedTable } from './pairing.js';
+export { pairSeeds, type SeedTable } from './pairing.js';
 export { type PredictionTable, readPredictions } from './prediction-reader.js';
-export { predictionDoubts } from './prediction-warnings.js';
+export { predictionWarnings, unansweredWarnings } from './prediction-warnings.js';
 export {
   hasReference,
   marginOf,

@@ -10,14 +10,23 @@ import { spellingWarning } from './value-spellings.js';
 /** Seven probabilities of two decimals may miss 1 by 0.035. */
 const SUM_TOLERANCE = 0.05;
 
-/** One line for each kind of doubt; none where nothing is odd. */
-export function predictionDoubts({ labels, rows }: PredictionTable): string[] {
-  return [sumDoubt(rows), argmaxDoubt(labels, rows), repeatDoubt(rows), spellingWarning(labels)].flatMap(
-    (doubt) => doubt ?? [],
-  );
+/** One line for each thing that is odd in a predictions file. */
+export function predictionWarnings({ labels, rows }: PredictionTable): string[] {
+  return [
+    sumWarning(rows),
+    argmaxWarning(labels, rows),
+    repetitionWarning(rows),
+    spellingWarning(labels),
+  ].flatMap((text) => text ?? []);
 }
 
-function sumDoubt(rows: readonly Prediction[]): string | undefined {
+/** A line where scored rows have no label. */
+export function unansweredWarnings(rows: readonly Pick<Prediction, 'label'>[]): string[] {
+  const unanswered = rows.filter(({ label }) => label === undefined).length;
+  return unanswered === 0 ? [] : [`${unanswered} of ${rows.length} rows have no label and count as wrong`];
+}
+
+function sumWarning(rows: readonly Prediction[]): string | undefined {
   const sumOf = ({ probabilities }: Prediction): number =>
     Array.from(probabilities ?? [1]).reduce((sum, probability) => sum + probability, 0);
   const odd = rows.filter((row) => Math.abs(sumOf(row) - 1) > SUM_TOLERANCE);
@@ -26,7 +35,7 @@ function sumDoubt(rows: readonly Prediction[]): string | undefined {
   return `the probabilities of ${countOf(odd, rows)} do not add up to 1 (${example(odd[0]!)}${sum}), so the calibration error says little`;
 }
 
-function argmaxDoubt(labels: readonly string[], rows: readonly Prediction[]): string | undefined {
+function argmaxWarning(labels: readonly string[], rows: readonly Prediction[]): string | undefined {
   const odd = rows.filter(({ label, probabilities }) => {
     if (label === undefined || probabilities === undefined) return false;
     return probabilities[labels.indexOf(label)]! < probabilities[argmax(probabilities)]!;
@@ -38,7 +47,7 @@ function argmaxDoubt(labels: readonly string[], rows: readonly Prediction[]): st
 }
 
 /** Ids of one corpus may begin again in each of its splits. */
-function repeatDoubt(rows: readonly Prediction[]): string | undefined {
+function repetitionWarning(rows: readonly Prediction[]): string | undefined {
   const seen = new Set<string>();
   const repeated = rows.filter((row) => {
     const name = nameOf(row);

@@ -1,8 +1,8 @@
 /** @file A run on its own test set: predictions with references, never seen in training. */
 
 import { InputError, InterruptedError } from '../base/index.js';
-import type { Utterance } from '../data/corpora/index.js';
-import { argmax, dialogueOf, mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
+import { dialogueOf, type Utterance } from '../data/corpora/index.js';
+import { argmax, mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
 import type { Recipe } from '../recipe/index.js';
 import {
   type ComputeOptions,

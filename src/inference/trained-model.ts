@@ -43,7 +43,12 @@ export interface TrainedModel {
   close(): Promise<void>;
 }
 
-/** Names of the folders that hold the runs of single seeds, in the order of the seeds. */
+/** Folder of one seed's runs, below the experiment's. */
+export function seedFolder(root: string, seed: number): string {
+  return join(root, `seed-${seed}`);
+}
+
+/** The folders that hold the runs of single seeds, in the order of the seeds. */
 export async function seedFolders(dir: string): Promise<{ seed: number; dir: string }[]> {
   const found = await numberedFolders(dir, 'seed');
   return found.map(({ number, dir: own }) => ({ seed: number, dir: own }));

@@ -36,3 +36,10 @@ export async function openTrainedRun(
   const trained = await openWeightsFile(folder.checkpoint);
   return { folder, facts, recipe, trained, checkpointSha256: sha256 };
 }
+
+/** A warning where the weights are those of a run under way; undefined where it is finished. */
+export function unfinishedWarning({ dir }: RunFolder, { status }: RunFacts): string | undefined {
+  return status === 'finished'
+    ? undefined
+    : `the run in ${dir} is not finished; this is its best epoch so far`;
+}

@@ -4,8 +4,9 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { dialogueOf } from '../../src/data/corpora/index.js';
 import { float32, writeSafetensors } from '../../src/engine/tensor/index.js';
-import { dialogueOf, embeddingsPath, readEmbeddings, writeEmbeddings } from '../../src/evaluation/index.js';
+import { embeddingsPath, readEmbeddings, writeEmbeddings } from '../../src/evaluation/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-embeddings-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,36 +1,23 @@
 /** @file `emoq ablate` at work: trains what is not trained, scores what is not scored, prints the tables. */
 
 import { join } from 'node:path';
-import { InputError, pathExists, writeJsonAtomic } from '../../base/index.js';
+import { InputError } from '../../base/index.js';
 import {
   type AblationScores,
   ablationFigure,
   ablationTables,
-  compareSeeds,
-  comparisonResult,
-  type EvaluationResult,
   ofPaperMetrics,
-  pairSeeds,
-  type SeedTable,
 } from '../../evaluation/index.js';
+import { ablationScores, type ExperimentContext, type ScoredRow, scoreRow } from '../../experiments/index.js';
+import { seedFolder } from '../../inference/index.js';
 import { type AblationRow, loadAblation, type Recipe } from '../../recipe/index.js';
 import { checkFolds, countFolds, stagesOf } from '../../train/index.js';
 import { note, printJson } from '../output.js';
 import type { AblateOptions } from './ablate.js';
-import { resamplingOf } from './eval-options.js';
-import { type RunScores, scoreRuns, scoresBefore, seedResults, seedScores } from './eval-run.js';
-import { selectSeeds } from './run-selection.js';
-import { isScored } from './scored-before.js';
+import { experimentContext } from './experiment-context.js';
 import { printTables } from './scores.js';
 import { trainRecipe } from './stage-run.js';
-import { refuseSeedTwice, seedFolder } from './stage-runs.js';
-
-/** A row that is trained and scored. */
-interface ScoredRow extends Omit<AblationScores, 'fromFull'> {
-  readonly run: string;
-  /** Its predictions, with each seed. */
-  readonly tables: readonly SeedTable[];
-}
+import { refuseSeedTwice } from './stage-runs.js';
 
 export async function run(options: AblateOptions): Promise<void> {
   const { dataset, manifest, recipe: path, set, folds, seeds } = options;
@@ -48,16 +35,16 @@ export async function run(options: AblateOptions): Promise<void> {
       `recipe ${full.recipe.name} is cross-validated: say --folds ${await countFolds(full.recipe)}`,
     );
   }
+  const context = await experimentContext({
+    device: options.device,
+    ...(options.threads !== undefined && { threads: options.threads }),
+  });
   const scored: ScoredRow[] = [];
   for (const [index, row] of ablation.rows.entries()) {
     note(`row ${index + 1} of ${ablation.rows.length}: ${row.label}`);
-    scored.push(await scoredRow(row, options));
+    scored.push(await trainedRow(row, options, context));
   }
-  const reference = scored[ablation.rows.indexOf(full)]!;
-  const rows = scored.map((row) => ({
-    ...row,
-    fromFull: row === reference ? null : differenceFrom(reference, row),
-  }));
+  const rows = ablationScores(scored, scored[ablation.rows.indexOf(full)]!, context.resampling);
   if (options.json) {
     return printJson({ table, dataset: ablation.dataset, rows: rows.map(jsonRow) });
   }
@@ -68,35 +55,24 @@ export async function run(options: AblateOptions): Promise<void> {
 }
 
 /** Trains and scores one row where that is not done already. */
-async function scoredRow({ label, recipe, paper }: AblationRow, options: AblateOptions): Promise<ScoredRow> {
-  const { device, folds, threads, seeds } = options;
-  const compute = { device, ...(threads !== undefined && { threads }) };
-  const root = join(options.run ?? 'runs', recipe.name);
+async function trainedRow(
+  row: AblationRow,
+  { device, folds, threads, seeds, run: dir }: AblateOptions,
+  context: ExperimentContext,
+): Promise<ScoredRow> {
+  const { label, recipe } = row;
+  const root = join(dir ?? 'runs', recipe.name);
   for (const seed of seeds ?? [undefined]) {
     const setup = {
-      ...compute,
+      device,
+      ...(threads !== undefined && { threads }),
       ...(folds !== undefined && { folds }),
       run: seed === undefined ? root : seedFolder(root, seed),
       title: seed === undefined ? label : `${label}, seed ${seed}`,
     };
     await trainStages(seed === undefined ? recipe : { ...recipe, seed }, setup);
   }
-  const choice = { stage: 2 as const, ...(folds !== undefined && { folds }), ...(seeds && { seeds }) };
-  const parts: (RunScores & { readonly seed: number | null })[] = [];
-  let scoredNow = false;
-  for (const each of await selectSeeds(root, choice)) {
-    const known = (await isScored(each)) && (await pathExists(each.folder.results));
-    scoredNow ||= !known;
-    const scores = known ? await scoresBefore(each, {}) : await scoreRuns(each, compute);
-    parts.push({ seed: each.seed, ...scores });
-  }
-  const result =
-    seeds === undefined ? parts[0]!.result : await resultOfSeeds(root, parts, { isNew: scoredNow });
-  const tables = parts.map(({ seed, predictions, result: { labels } }) => ({
-    seed,
-    table: { path: seed === null ? root : seedFolder(root, seed), labels, declared: true, rows: predictions },
-  }));
-  return { label, run: root, result, paper, tables };
+  return scoreRow(row, root, { ...(folds !== undefined && { folds }), ...(seeds && { seeds }) }, context);
 }
 
 async function trainStages(
@@ -104,28 +80,6 @@ async function trainStages(
   setup: Parameters<typeof trainRecipe>[2] & { readonly run: string },
 ): Promise<void> {
   for (const stage of stagesOf(recipe)) await trainRecipe(stage, recipe, setup);
-}
-
-/** The results of several seeds together, written as `eval --seeds` does where they are new. */
-async function resultOfSeeds(
-  root: string,
-  parts: readonly (RunScores & { readonly seed: number | null })[],
-  { isNew }: { readonly isNew: boolean },
-): Promise<EvaluationResult> {
-  const { result } = seedScores(
-    root,
-    parts.map((part) => ({ ...part, seed: part.seed! })),
-    {},
-  );
-  const path = seedResults(root, 2);
-  if (isNew || !(await pathExists(path))) await writeJsonAtomic(path, result);
-  return result;
-}
-
-/** A row less the full system, paired over utterances and seeds. */
-function differenceFrom(full: ScoredRow, row: ScoredRow): NonNullable<AblationScores['fromFull']> {
-  const comparison = compareSeeds(pairSeeds(full.tables, row.tables), resamplingOf({}));
-  return comparisonResult(comparison, [full.label, row.label], { versions: {} });
 }
 
 function jsonRow(row: AblationScores & { readonly run: string }) {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { FeatureProgress } from '../../data/features/index.js';
 import { deviceName, onnxruntimeVersion, resolveDevice } from '../../engine/runtime/index.js';
+import { unfinishedWarning } from '../../inference/index.js';
 import type { ComputeOptions } from '../../train/index.js';
 import type { RunFacts, RunFolder } from '../../train/run/index.js';
 import { cacheFolder, type DeviceOption } from '../options.js';
@@ -89,8 +90,9 @@ function featureProgress() {
 }
 
 /** Says where a checkpoint is that of a run under way. */
-export function warnUnfinished({ dir }: RunFolder, { status }: RunFacts): void {
-  if (status !== 'finished') warn(`the run in ${dir} is not finished; this is its best epoch so far`);
+export function warnUnfinished(folder: RunFolder, facts: RunFacts): void {
+  const text = unfinishedWarning(folder, facts);
+  if (text !== undefined) warn(text);
 }
 
 /** Versions of everything that a result depends on. `revision` is emoq's git commit where it runs from a checkout. */

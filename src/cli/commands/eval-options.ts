@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from 'commander';
 import type { Resampling, ResamplingUnit } from '../../evaluation/index.js';
+import type { RunChoice } from '../../experiments/index.js';
 import { type CorpusOptions, type DeviceOption, wholeNumber } from '../options.js';
 import { parseSeeds } from './stage.js';
 
@@ -19,22 +20,13 @@ export interface ResamplingOptions {
   readonly resampleSeed?: number;
 }
 
-/** Which runs of an experiment. */
-export interface RunOptions {
-  /** Absent: stage 2, or whatever a folder that is a run itself holds. */
-  readonly stage?: 1 | 2;
-  readonly fold?: number;
-  readonly folds?: number;
-  readonly seeds?: readonly number[] | 'all';
-}
-
 /** What computes. */
 export interface ComputeChoice {
   readonly device: DeviceOption;
   readonly threads?: number;
 }
 
-export interface EvalOptions extends CorpusOptions, RunOptions, ComputeChoice, ResamplingOptions {
+export interface EvalOptions extends CorpusOptions, RunChoice, ComputeChoice, ResamplingOptions {
   readonly predictions?: string;
   readonly compare?: readonly string[];
   readonly run?: string;

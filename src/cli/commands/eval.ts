@@ -1,15 +1,8 @@
 /** @file `emoq eval`: scores a run, a cross-validation or anybody's predictions file, or compares two of them. */
 
 import { type Command, Option } from 'commander';
+import { addCorpusOptions, addDeviceOption, addThreadsOption, wholeNumber } from '../options.js';
 import {
-  addCorpusOptions,
-  addDeviceOption,
-  addThreadsOption,
-  refuseLoneOverrides,
-  wholeNumber,
-} from '../options.js';
-import {
-  type EvalOptions,
   FORMATS,
   parseResamples,
   parseSeedsOrAll,
@@ -87,20 +80,4 @@ predictions file, a run, or an experiment with all its folds and seeds.
 Example:
   emoq eval --dataset toy4`,
   );
-}
-
-export async function run(options: EvalOptions): Promise<void> {
-  const { compare, predictions } = options;
-  if (compare !== undefined) {
-    refuseLoneOverrides(options);
-    const { compareSystems } = await import('./eval-compare.js');
-    return compareSystems(compare, options);
-  }
-  if (predictions !== undefined) {
-    refuseLoneOverrides(options);
-    const { evaluatePredictions } = await import('./eval-predictions.js');
-    return evaluatePredictions(predictions, options);
-  }
-  const { evaluateRuns } = await import('./eval-run.js');
-  return evaluateRuns(options);
 }

@@ -1,6 +1,7 @@
 /** @file `emoq report`: its options and help. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { RunChoice } from '../../experiments/index.js';
 import {
   addCorpusOptions,
   addDeviceOption,
@@ -8,9 +9,9 @@ import {
   type CorpusOptions,
   wholeNumber,
 } from '../options.js';
-import { type ComputeChoice, parseSeedsOrAll, parseStage, type RunOptions } from './eval-options.js';
+import { type ComputeChoice, parseSeedsOrAll, parseStage } from './eval-options.js';
 
-export interface ReportOptions extends CorpusOptions, RunOptions, ComputeChoice {
+export interface ReportOptions extends CorpusOptions, RunChoice, ComputeChoice {
   readonly run?: string;
   readonly out?: string;
   readonly plots?: string;

@@ -1,6 +1,5 @@
 /** @file Folds and seeds of a stage, one after the other or several at a time: one that fails does not lose the others. */
 
-import { join } from 'node:path';
 import {
   ComputationError,
   defaultJobs,
@@ -8,6 +7,7 @@ import {
   InterruptedError,
   mapConcurrently,
 } from '../../base/index.js';
+import { seedFolder } from '../../inference/index.js';
 import { checkFolds, prepareRuns, type StageOutcome } from '../../train/index.js';
 import { reportError } from '../errors.js';
 import { withInterrupts } from '../interrupt.js';
@@ -24,11 +24,6 @@ interface NamedRun extends StageRun {
 }
 
 type Runs = readonly [NamedRun, ...NamedRun[]];
-
-/** Folder of one seed's runs, below the experiment's. */
-export function seedFolder(root: string, seed: number): string {
-  return join(root, `seed-${seed}`);
-}
 
 /** Trains what the options ask for: one run, or one for each seed and fold. */
 export async function trainRuns(stage: 1 | 2, options: StageOptions): Promise<void> {

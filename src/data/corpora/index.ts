@@ -1,6 +1,8 @@
 /** @file Raw releases and CSV files to one manifest format: preparation, manifests, views, splits, leakage. */
 
+export { type CorpusReport, corpusReport } from './corpus-report.js';
 export { prepareCsv } from './csv-corpus.js';
+export { dialogueOf } from './dialogues.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
 export { spellingWarnings } from './label-spellings.js';

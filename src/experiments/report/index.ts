@@ -2,3 +2,4 @@
 
 export type { EvaluatedRuns } from './evaluated-runs.js';
 export { gatherReport } from './gather.js';
+export { planReport, type ReportPlan, scorePlanned } from './report-plan.js';

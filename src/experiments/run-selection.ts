@@ -1,9 +1,9 @@
 /** @file From an experiment's folder to the runs that are scored: one run, a fold, or the finished folds together. */
 
 import { join } from 'node:path';
-import { InputError, pathExists } from '../../base/index.js';
-import { findRun, seedFolders } from '../../inference/index.js';
-import { checkFolds, hasStage1 } from '../../train/index.js';
+import { InputError, pathExists } from '../base/index.js';
+import { findRun, seedFolder, seedFolders } from '../inference/index.js';
+import { checkFolds, hasStage1 } from '../train/index.js';
 import {
   type RunFacts,
   type RunFolder,
@@ -11,10 +11,16 @@ import {
   runFolder,
   runRecipe,
   stageFolder,
-} from '../../train/run/index.js';
-import { warn } from '../output.js';
-import type { RunOptions } from './eval-options.js';
-import { seedFolder } from './stage-runs.js';
+} from '../train/run/index.js';
+
+/** Which runs of an experiment. */
+export interface RunChoice {
+  /** Absent: stage 2, or whatever a folder that is a run itself holds. */
+  readonly stage?: 1 | 2;
+  readonly fold?: number;
+  readonly folds?: number;
+  readonly seeds?: readonly number[] | 'all';
+}
 
 /** The runs that are scored together. */
 export interface SelectedRuns {
@@ -40,7 +46,7 @@ export interface SeedRuns extends SelectedRuns {
  */
 export async function selectRuns(
   root: string,
-  { stage: asked, fold, folds }: Pick<RunOptions, 'stage' | 'fold' | 'folds'>,
+  { stage: asked, fold, folds }: Pick<RunChoice, 'stage' | 'fold' | 'folds'>,
 ): Promise<SelectedRuns> {
   const own = await readFacts(runFolder(root));
   if (own !== undefined) checkSingleRun(root, own, { stage: asked, fold });
@@ -54,7 +60,7 @@ export async function selectRuns(
 }
 
 /** The same for each seed that is asked for. A run that is missing is told of before anything is computed. */
-export async function selectSeeds(root: string, options: RunOptions): Promise<SeedRuns[]> {
+export async function selectSeeds(root: string, options: RunChoice): Promise<SeedRuns[]> {
   if (options.seeds === undefined) return [{ seed: null, root, ...(await selectRuns(root, options)) }];
   const selected: SeedRuns[] = [];
   for (const { seed, dir } of await seedsOf(root, options.seeds)) {
@@ -66,7 +72,7 @@ export async function selectSeeds(root: string, options: RunOptions): Promise<Se
 /** The folders of the seeds that are asked for. @throws InputError where there are none */
 async function seedsOf(
   root: string,
-  seeds: NonNullable<RunOptions['seeds']>,
+  seeds: NonNullable<RunChoice['seeds']>,
 ): Promise<{ seed: number; dir: string }[]> {
   const present = await seedFolders(root);
   if (present.length === 0) {
@@ -82,13 +88,11 @@ export function foldsText({ total, missing }: NonNullable<SelectedRuns['folds']>
   return missing.length === 0 ? `${total} folds` : `${total - missing.length} of ${total} folds`;
 }
 
-/** Says which folds the figures are without. */
-export function warnMissingFolds(root: string, { stage, folds }: SelectedRuns): void {
-  if (folds === undefined || folds.missing.length === 0) return;
+/** Which folds the figures are without, as a warning; undefined where they are of all. */
+export function missingFoldsWarning({ root, stage, folds }: SeedRuns): string | undefined {
+  if (folds === undefined || folds.missing.length === 0) return undefined;
   const [noun, verb] = folds.missing.length === 1 ? ['fold', 'is'] : ['folds', 'are'];
-  warn(
-    `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not trained to the end in ${join(root, `stage${stage}`)}: these are the figures of the others, and not of the cross-validation`,
-  );
+  return `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not trained to the end in ${join(root, `stage${stage}`)}: these are the figures of the others, and not of the cross-validation`;
 }
 
 /** @throws InputError where a folder that is a run itself is not what is asked for */

@@ -1,7 +1,6 @@
 /** @file A comparison of two systems to read or to paste: tables of differences and of who was right, and CSV. */
 
 import type { ComparedSystem, ComparisonResult } from './comparison.js';
-import { columnName, metricText, signedMetricText } from './figure-text.js';
 import {
   type CountMetric,
   countMetrics,
@@ -13,7 +12,14 @@ import {
 import type { EvaluationResult } from './results.js';
 import { csvOf } from './results-file.js';
 import { intervalText, levelText, resamplingNote } from './score-tables.js';
-import { type PaperFigures, paperCells, type Table } from './table.js';
+import {
+  columnName,
+  metricText,
+  type PaperFigures,
+  paperCells,
+  signedMetricText,
+  type Table,
+} from './table.js';
 
 /** The tables of a comparison: the metrics, and who was right. */
 export function comparisonTables(result: ComparisonResult): Table[] {

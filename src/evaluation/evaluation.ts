@@ -1,12 +1,13 @@
-/** @file Scores with what is known beside them: bootstrap intervals and calibration. */
+/** @file Scores of one run, of folds or of seeds, with what is known beside them: intervals, calibration, baselines. */
 
 import { InputError } from '../base/index.js';
-import { type Baselines, baselinesOf } from './baselines.js';
 import {
   addCounts,
+  argmax,
   type Calibration,
   calibrationOf,
   classificationMetrics,
+  countOutcomes,
   type MetricFigures,
   type MetricKey,
   type Metrics,
@@ -15,6 +16,7 @@ import {
   ofMetrics,
   type ProbabilityFigures,
   probabilityFigures,
+  totalsOfCounts,
 } from './metrics/index.js';
 import { resamplingKeys } from './pairing.js';
 import type { ScoredPrediction } from './predictions.js';
@@ -168,4 +170,56 @@ export function sampleDeviation(values: readonly number[]): number | null {
   if (values.length < 2) return null;
   const centre = mean(values);
   return Math.sqrt(values.reduce((total, value) => total + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** Figures of two systems that have learnt nothing. */
+export interface Baselines {
+  /** Always the most frequent class. */
+  readonly majority: MetricFigures & {
+    /** The class; several where folds or seeds have training sets of which others are the most frequent. */
+    readonly labels: readonly string[];
+    /** Of which set it is the most frequent: a training set where that is known, else the test set itself. */
+    readonly from: 'training' | 'test';
+  };
+  /** Each class guessed with the same probability: expected values. */
+  readonly chance: MetricFigures;
+}
+
+/**
+ * The baselines of a test set.
+ * @param outcomes of which the references count
+ * @param trained for each outcome, the most frequent class of what its model was trained on; undefined where that is
+ *   not known
+ * @param guessed references to guess at: those of one seed where the same ones are there for each
+ */
+export function baselinesOf(
+  outcomes: readonly Outcome[],
+  labels: readonly string[],
+  trained: readonly string[] | undefined,
+  guessed: readonly Outcome[] = outcomes,
+): Baselines {
+  const own = mostFrequent(labels, supportsOf(outcomes, labels));
+  const majority = trained ?? outcomes.map(() => own);
+  const answers = outcomes.map(({ reference }, row): Outcome => ({ reference, label: majority[row]! }));
+  const always = classificationMetrics(answers, labels);
+  const supports = supportsOf(guessed, labels);
+  return {
+    majority: {
+      ...ofMetrics((key) => always[key]),
+      labels: [...new Set(majority)],
+      from: trained === undefined ? 'test' : 'training',
+    },
+    chance: ofMetrics((_, metric) => metric.chance(supports)),
+  };
+}
+
+/** The most frequent class. @param counts utterances of each label, in label order; of equal ones the first */
+export function mostFrequent(labels: readonly string[], counts: readonly number[]): string {
+  return labels[argmax(counts)]!;
+}
+
+/** Of each class, in label order. */
+function supportsOf(outcomes: readonly Outcome[], labels: readonly string[]): readonly number[] {
+  const references = outcomes.map(({ reference }) => ({ reference }));
+  return totalsOfCounts(countOutcomes(references, labels)).support;
 }

@@ -1,6 +1,5 @@
 /** @file Metrics with their error bars, comparison of systems, prediction files, results, tables. */
 
-export { type Baselines, mostFrequent } from './baselines.js';
 export { type Comparison, type ComparisonResult, compareSeeds, comparisonResult } from './comparison.js';
 export {
   type AblationScores,
@@ -17,10 +16,12 @@ export {
   writeEmbeddings,
 } from './embeddings.js';
 export {
+  type Baselines,
   type Evaluation,
   evaluationOf,
   type FoldMetrics,
   foldMetrics,
+  mostFrequent,
   overallOf,
   placesByFold,
   type Scores,
@@ -28,17 +29,17 @@ export {
   scorePartsOf,
   seedMetrics,
 } from './evaluation.js';
-export { columnName, figureText, figureValue, metricText } from './figure-text.js';
 export * from './metrics/index.js';
 export { pairSeeds, type SeedTable } from './pairing.js';
-export { type PredictionTable, readPredictions } from './prediction-reader.js';
-export { predictionWarnings, unansweredWarnings } from './prediction-warnings.js';
+export { readPredictions } from './prediction-reader.js';
+export { predictionWarnings, spellingWarning, unansweredWarnings } from './prediction-warnings.js';
 export {
   hasReference,
   marginOf,
   openPredictionWriter,
   type PredictionColumns,
   type PredictionFormat,
+  type PredictionTable,
   type PredictionWriter,
   predictionFormatOf,
   type ScoredPrediction,
@@ -60,7 +61,11 @@ export {
 } from './statistics/bootstrap.js';
 export { LEAST_UMAP_POINTS, type UmapProgress, umapInThread } from './statistics/umap.js';
 export {
+  columnName,
+  figureText,
+  figureValue,
   formatTables,
+  metricText,
   type PaperFigures,
   type PaperRow,
   percent,
@@ -68,4 +73,3 @@ export {
   type Table,
   textTable,
 } from './table.js';
-export { spellingWarning } from './value-spellings.js';

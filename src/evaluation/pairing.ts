@@ -2,10 +2,9 @@
 
 import { InputError, quoted } from '../base/index.js';
 import { dialogueOf } from '../data/corpora/index.js';
-import type { PredictionTable } from './prediction-reader.js';
-import type { Prediction, ScoredPrediction } from './predictions.js';
+import { nearestSpelling, refuseUnrelatedValues } from './prediction-warnings.js';
+import { nameOf, type Prediction, type PredictionTable, type ScoredPrediction } from './predictions.js';
 import type { ResamplingUnit } from './statistics/bootstrap.js';
-import { nearestSpelling, refuseUnrelatedValues } from './value-spellings.js';
 
 /** Two systems over the same utterances, in the order of the first one's file. */
 export interface PairedPredictions {
@@ -182,11 +181,6 @@ export function resamplingKeys(rows: readonly Prediction[], unit: ResamplingUnit
   throw new InputError(
     `${what}, so they cannot be resampled by it; resample by another unit, or score a predictions file with a column "${unit}"`,
   );
-}
-
-/** What an utterance is called in messages; '' where its file gives it neither id nor path. */
-export function nameOf({ id, path }: Prediction): string {
-  return id ?? path ?? '';
 }
 
 function keyOf(row: Prediction, unit: 'speaker' | 'dialogue'): string | undefined {

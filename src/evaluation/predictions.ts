@@ -26,8 +26,23 @@ export interface Prediction {
   readonly error?: string | undefined;
 }
 
+/** A predictions file in memory. */
+export interface PredictionTable {
+  readonly path: string;
+  /** Classes: those asked for, else of the `prob_` columns, else the labels that occur, sorted. */
+  readonly labels: readonly string[];
+  /** Whether the classes were asked for or have columns, rather than being what occurs. */
+  readonly declared: boolean;
+  readonly rows: readonly Prediction[];
+}
+
 /** A row whose truth is known, so that it can be scored. */
 export type ScoredPrediction = Prediction & Outcome;
+
+/** What an utterance is called in messages; '' where its file gives it neither id nor path. */
+export function nameOf({ id, path }: Prediction): string {
+  return id ?? path ?? '';
+}
 
 export function hasReference(row: Prediction): row is ScoredPrediction {
   return row.reference !== undefined;

@@ -1,6 +1,6 @@
 /** @file The tables of an evaluation: results beside the paper's row, folds or seeds, classes, confusion. In percent. */
 
-import type { Baselines } from './baselines.js';
+import type { Baselines } from './evaluation.js';
 import {
   type Evaluation,
   type FoldMetrics,
@@ -10,7 +10,6 @@ import {
   sampleDeviation,
   scorePartsOf,
 } from './evaluation.js';
-import { columnName, metricText } from './figure-text.js';
 import {
   countMetrics,
   type Interval,
@@ -27,7 +26,15 @@ import {
   probabilitySpread,
   type ResultResampling,
 } from './results.js';
-import { type Align, type PaperFigures, type PaperRow, percent, type Table } from './table.js';
+import {
+  type Align,
+  columnName,
+  metricText,
+  type PaperFigures,
+  type PaperRow,
+  percent,
+  type Table,
+} from './table.js';
 
 /** Whether intervals have a row of their own, for a terminal or a printed page, or stand beside their figures. */
 export type IntervalPlace = 'row' | 'cell';

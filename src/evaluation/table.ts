@@ -1,6 +1,6 @@
-/** @file Tables as data, and as plain text: strings only, no colour. */
+/** @file Tables as data, their cells, and tables as text, Markdown and LaTeX: strings only, no colour. */
 
-import { type PaperKey, paperMetrics } from './metrics/index.js';
+import { type Metric, metrics, type PaperKey, paperMetrics } from './metrics/index.js';
 
 /** A table to print or to paste. Every row has as many cells as `header`. */
 export interface Table {
@@ -150,4 +150,33 @@ function latexText(text: string): string {
     .replace(/\s+/g, ' ')
     .replace(/(^|[ [])-(?=[\d ])/g, '$1$$-$$'); // minus, not a hyphen
   return escaped.startsWith('[') ? `{[}${escaped.slice(1)}` : escaped;
+}
+
+const byKey = new Map<string, Metric>(metrics.map((metric) => [metric.key, metric]));
+
+/** `81.3` of a fraction, which is in percent; `0.5321` of anything else. */
+export function metricText({ unit }: Pick<Metric, 'unit'>, value: number): string {
+  return unit === '%' ? percent(value) : value.toFixed(4);
+}
+
+/** The same with its sign, for a difference. */
+export function signedMetricText(metric: Pick<Metric, 'unit'>, value: number): string {
+  const text = metricText(metric, value);
+  return Number(text) > 0 ? `+${text}` : text.replace(/^-(?=0\.0+$)/, '');
+}
+
+/** `WA %`, `kappa`: a metric's name at the head of a column. */
+export function columnName({ short, unit }: Pick<Metric, 'short' | 'unit'>): string {
+  return unit === '%' ? `${short} %` : short;
+}
+
+/** `81.3 %` of a fraction, `1.2500` of anything else, such as a loss. */
+export function figureValue(name: string, value: number): string {
+  const metric = byKey.get(name) ?? { unit: null };
+  return metric.unit === '%' ? `${metricText(metric, value)} %` : metricText(metric, value);
+}
+
+/** `WA 81.3 %`, `nll 1.2500`. */
+export function figureText(name: string, value: number): string {
+  return `${byKey.get(name)?.short ?? name} ${figureValue(name, value)}`;
 }

@@ -13,8 +13,14 @@ import {
 import { seedFolder } from '../inference/index.js';
 import type { AblationRow } from '../recipe/index.js';
 import type { ExperimentContext } from './context.js';
-import { isScored, scoresBefore } from './earlier-scores.js';
-import { type RunScores, type SeedScores, seedResults, seedScores } from './run-scores.js';
+import {
+  isScored,
+  type RunScores,
+  type SeedScores,
+  scoresBefore,
+  seedResults,
+  seedScores,
+} from './run-scores.js';
 import { type RunChoice, selectSeeds } from './run-selection.js';
 import { scoreRuns } from './scoring.js';
 

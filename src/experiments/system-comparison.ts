@@ -19,8 +19,8 @@ import { foldRuns, seedFolders } from '../inference/index.js';
 import { countFolds } from '../train/index.js';
 import { runFolder, runRecipe, stageFolder } from '../train/run/index.js';
 import type { ExperimentContext } from './context.js';
-import { isScored } from './earlier-scores.js';
 import { namedRecipe, type RecipeChoice } from './named-experiment.js';
+import { isScored } from './run-scores.js';
 import { missingFoldsWarning, type RunChoice, type SeedRuns, selectSeeds } from './run-selection.js';
 import { scoreRuns } from './scoring.js';
 

@@ -4,5 +4,5 @@ export { type OtherCorpus, otherCorpus, predictOtherCorpus, trainingOverlap } fr
 export { OPTIONAL_COLUMNS, readRecordings } from './recording-rows.js';
 export { predictRecordings } from './recordings.js';
 export { predictTestSet, type TestSetPredictions, trainingMajority } from './test-set.js';
-export { findRun, foldRuns, openTrainedModel, seedFolder, seedFolders } from './trained-model.js';
-export { unfinishedWarning } from './trained-run.js';
+export { openTrainedModel } from './trained-model.js';
+export { findRun, foldRuns, seedFolder, seedFolders, unfinishedWarning } from './trained-run.js';

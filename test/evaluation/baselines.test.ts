@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import { baselinesOf } from '../../src/evaluation/baselines.js';
+import { baselinesOf } from '../../src/evaluation/evaluation.js';
 import {
   classificationMetrics,
   evaluationOf,

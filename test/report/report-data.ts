@@ -1,7 +1,7 @@
 /** @file What a report shows, made up from a seed: as large, or as nasty, as a test wants it. */
 
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import { baselinesOf } from '../../src/evaluation/baselines.js';
+import { baselinesOf } from '../../src/evaluation/evaluation.js';
 import {
   argmax,
   type BootstrapIntervals,

@@ -1,11 +1,10 @@
 /** @file What a prepared corpus holds, as it is or as a recipe sees it, and what leaks into its held-out parts. */
 
-import { dialogueOf } from './dialogues.js';
 import { spellingWarnings } from './label-spellings.js';
 import { findLeakage, type LeakageReport } from './leakage.js';
 import { type Manifest, readManifest, type Utterance } from './manifest.js';
 import type { LabelCounts } from './manifest-info.js';
-import { type SeenInTraining, seenInTraining } from './seen-in-training.js';
+import { dialogueOf, type SeenInTraining, seenInTraining } from './seen-in-training.js';
 import { type Division, divisionOf } from './statistics.js';
 import { type CorpusView, selectUtterances } from './view.js';
 

@@ -2,7 +2,6 @@
 
 export { type CorpusReport, corpusReport } from './corpus-report.js';
 export { prepareCsv } from './csv-corpus.js';
-export { dialogueOf } from './dialogues.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
 export { spellingWarnings } from './label-spellings.js';
@@ -12,7 +11,13 @@ export type { ClipNote, CorpusCounts, LabelCounts } from './manifest-info.js';
 export { prepareMeld } from './meld.js';
 export { type Partition, partitionUtterances, sessionsOf, type ValidationDraw } from './partition.js';
 export type { ClipFormat, PreparationSummary } from './preparation.js';
-export { GROUP_KINDS, type SeenInTraining, type SeenShare, seenInTraining } from './seen-in-training.js';
+export {
+  dialogueOf,
+  GROUP_KINDS,
+  type SeenInTraining,
+  type SeenShare,
+  seenInTraining,
+} from './seen-in-training.js';
 export { type SharedItem, type SharedItems, sharedAudio } from './shared-audio.js';
 export {
   type Division,

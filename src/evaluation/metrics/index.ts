@@ -17,7 +17,7 @@ export {
   type Interval,
   meanRecallInterval,
   wilsonInterval,
-} from './closed-intervals.js';
+} from './closed-forms.js';
 export {
   addCounts,
   argmax,

@@ -4,7 +4,13 @@
  */
 
 import { calibrationOf } from './calibration.js';
-import { accuracyInterval, type ClosedInterval, meanRecallInterval } from './closed-intervals.js';
+import {
+  accuracyInterval,
+  type ClosedInterval,
+  classF1,
+  expectedF1,
+  meanRecallInterval,
+} from './closed-forms.js';
 import { type ConfusionTotals, type ProbabilisticOutcome, sum } from './confusion.js';
 
 /** What every metric says of itself. */
@@ -244,44 +250,4 @@ export function ofMetrics<T>(of: (key: MetricKey, metric: CountMetric) => T): Re
 /** The same for each metric that the paper's tables have. */
 export function ofPaperMetrics<T>(of: (key: PaperKey) => T): Readonly<Record<PaperKey, T>> {
   return Object.fromEntries(paperMetrics.map(({ key }) => [key, of(key)])) as Record<PaperKey, T>;
-}
-
-/** F1 of each class; null where it occurs neither among references nor among predictions. */
-function classF1({ hits, support, predicted }: ConfusionTotals): (number | null)[] {
-  return hits.map((hit, k) => {
-    const occurrences = support[k]! + predicted[k]!;
-    return occurrences === 0 ? null : (2 * hit) / occurrences;
-  });
-}
-
-/**
- * Expected F1 of each class where the answer is drawn uniformly from the C classes for each of N utterances, n_k of them of
- * class k. F1 of class k is 2 T / (n_k + P) with P ~ Binomial(N, 1/C) answers of which T are right, and T given P is
- * P n_k / N on average: E[F1_k] = (2 n_k / N) E[P / (P + n_k)], an exact sum over P. 0 without references.
- */
-function expectedF1(supports: readonly number[]): number[] {
-  const n = sum(supports);
-  const answers = binomial(n, 1 / supports.length);
-  return supports.map((support) =>
-    support === 0
-      ? 0
-      : ((2 * support) / n) * sum(answers.map(({ count, share }) => (share * count) / (count + support))),
-  );
-}
-
-/** P(X = count) for X ~ Binomial(n, p), where it is not negligible: ratios of neighbours from the likeliest count on. */
-function binomial(n: number, p: number): { count: number; share: number }[] {
-  const mode = Math.min(n, Math.floor((n + 1) * p));
-  const odds = p / (1 - p);
-  const terms = [{ count: mode, weight: 1 }];
-  for (let k = mode, weight = 1; k < n && weight > Number.EPSILON ** 2; k++) {
-    weight *= (odds * (n - k)) / (k + 1);
-    terms.push({ count: k + 1, weight });
-  }
-  for (let k = mode, weight = 1; k > 0 && weight > Number.EPSILON ** 2; k--) {
-    weight *= k / (odds * (n - k + 1));
-    terms.push({ count: k - 1, weight });
-  }
-  const total = sum(terms.map(({ weight }) => weight));
-  return terms.map(({ count, weight }) => ({ count, share: weight / total }));
 }

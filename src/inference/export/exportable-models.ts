@@ -41,8 +41,7 @@ import {
 } from '../../nn/index.js';
 import { defaultModelSettings, loadRecipe, type ModelSettings } from '../../recipe/index.js';
 import { backboneConfigs, formerConfig, requireSameBackbones, stageNeeds } from '../../train/index.js';
-import { findRun } from '../trained-model.js';
-import { openTrainedRun, type TrainedRun } from '../trained-run.js';
+import { findRun, openTrainedRun, type TrainedRun } from '../trained-run.js';
 import {
   checkpointName,
   type ExportableModel,

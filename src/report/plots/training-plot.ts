@@ -14,9 +14,8 @@ import {
   verticalAxis,
 } from './axes.js';
 import { type Paint, seriesNames, seriesPaint } from './palette.js';
-import { MOST_RUNS, summarizeRuns, summaryLegend, summaryMarks } from './run-summary.js';
+import { MOST_RUNS, summarizeRuns, summaryLegend, summaryMarks, thin } from './run-summary.js';
 import { element, type PlotHeading, short, svgDocument, tooltip } from './svg.js';
-import { thin } from './thinning.js';
 
 /** A figure over the steps of one run; x ascending. */
 export interface StepCurve {

@@ -1,6 +1,6 @@
 /** @file The content of results.json and of `eval --json`: figures, counts, and what they were made with. */
 
-import { type Evaluation, mean, overallOf, sampleDeviation } from './evaluation.js';
+import { type Baselines, type Evaluation, mean, overallOf, sampleDeviation } from './evaluation.js';
 import {
   type CalibrationBin,
   type Interval,
@@ -37,13 +37,7 @@ export interface ResultFigures extends MetricFigures, ProbabilityFigures {
 }
 
 /** How intervals were found: percentile bootstrap. */
-export interface ResultResampling {
-  readonly level: number;
-  readonly resamples: number;
-  readonly seed: number;
-  readonly unit: BootstrapIntervals['unit'];
-  readonly units: number;
-}
+export type ResultResampling = Omit<BootstrapIntervals, 'metrics'>;
 
 /** A fold whose run is not there, or not trained to its end. */
 export interface MissingFold {
@@ -87,13 +81,7 @@ export interface EvaluationResult extends ResultFigures {
   readonly sd?: Readonly<Record<MetricKey, number | null>> & ProbabilityFigures;
   readonly intervals: (ResultResampling & Readonly<Record<MetricKey, Interval>>) | null;
   /** What costs nothing on the same test set: the most frequent class always, and guessing, in expectation. */
-  readonly baselines: {
-    readonly majority: MetricFigures & {
-      readonly labels: readonly string[];
-      readonly from: 'training' | 'test';
-    };
-    readonly chance: MetricFigures;
-  };
+  readonly baselines: Baselines;
   /** Folds of a cross-validation that the figures are without; absent where they are of all. */
   readonly missing?: readonly MissingFold[];
   readonly cross_corpus?: CrossCorpusFacts;

@@ -15,7 +15,13 @@ import {
 } from '../base/index.js';
 import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { withoutTags } from '../data/corpora/index.js';
-import { BATCH_SEC, batchesByLength, storedFeatures, UNHOLDABLE_FEATURES } from '../data/features/index.js';
+import {
+  BATCH_SEC,
+  batchesByLength,
+  type StoredFeatures,
+  storedFeatures,
+  UNHOLDABLE_FEATURES,
+} from '../data/features/index.js';
 import { type CsvRow, cellOf, type RecordingTable } from '../data/tables/index.js';
 import {
   argmax,
@@ -24,13 +30,7 @@ import {
   type PredictionFormat,
   type PredictionWriter,
 } from '../evaluation/index.js';
-import {
-  type ComputeOptions,
-  encoderOf,
-  isCutText,
-  type Spoken,
-  type StoredFeatures,
-} from '../train/index.js';
+import { type ComputeOptions, encoderOf, isCutText, type Spoken } from '../train/index.js';
 import {
   channelOfRow,
   GENDER_COLUMN,

@@ -1,7 +1,7 @@
 /** @file A run on its own test set: predictions with references, never seen in training. */
 
 import { InputError, InterruptedError } from '../base/index.js';
-import { dialogueOf, type Utterance } from '../data/corpora/index.js';
+import { dialogueOf, type Partition, type Utterance } from '../data/corpora/index.js';
 import { argmax, mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
 import type { Recipe } from '../recipe/index.js';
 import {
@@ -118,10 +118,7 @@ export async function predictUtterances(
   };
 }
 
-export interface SeenUtterances {
-  readonly train: readonly Utterance[];
-  readonly dev: readonly Utterance[];
-}
+export type SeenUtterances = Pick<Partition, 'train' | 'dev'>;
 
 /** What of a run's facts decides which utterances it has seen. */
 type SeenFacts = Pick<RunFacts, 'fold' | 'manifest' | 'validation'>;

@@ -1,14 +1,9 @@
 /** @file Examples to batches: padded tensors under the names that the graphs read. */
 
+import type { StoredFeatures } from '../data/features/index.js';
 import { type Tensor, tensor } from '../engine/tensor/index.js';
 import type { Batch } from '../engine/training/index.js';
 import type { Example, ExamplePrompt } from './examples.js';
-
-/** Features of one utterance: binary16 words [frames, width]. */
-export interface StoredFeatures {
-  readonly words: Uint16Array;
-  readonly frames: number;
-}
 
 /** How a stage's batches are put together. */
 export interface Collation {

@@ -81,9 +81,7 @@ export async function openStageModel(
     promptProblem: ({ prompt: own }) => own && promptProblem(recipe, configs.llm!, own),
     collation: (features, targets) => {
       const { audioWidth } = configs;
-      const { read, frames } = slotPerFrame
-        ? pooledFeatures(features, audioWidth, recipe.projector.slots)
-        : features;
+      const { read, frames } = slotPerFrame ? pooledFeatures(features, recipe.projector.slots) : features;
       return {
         wanted: new Set([...stage.inputs, ...(targets ? stage.targets : [])].map(({ name }) => name)),
         audioWidth,

@@ -7,10 +7,10 @@ import {
   type FeatureProgress,
   openFeatureCache,
   readFeatures,
+  type StoredFeatures,
 } from '../data/features/index.js';
 import type { Device } from '../engine/runtime/index.js';
 import type { Recipe } from '../recipe/index.js';
-import type { StoredFeatures } from './collation.js';
 import type { Spoken } from './examples.js';
 
 /** Where and with what a command computes. */

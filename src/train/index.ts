@@ -1,7 +1,6 @@
 /** @file Experiments, stages, the loop, runs on disk. */
 
 export { inspectBackbones, requireSameBackbones } from './backbone-inspection.js';
-export type { StoredFeatures } from './collation.js';
 export { checkFolds, countFolds, labelCounts, loadCorpus } from './corpus.js';
 export { countCutTexts, cutNotes, isCutText } from './cut-inputs.js';
 export { backboneConfigs, type StageSize, sizeStage, stepText } from './dry-run.js';

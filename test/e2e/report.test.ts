@@ -47,7 +47,7 @@ const warnings: string[] = [];
 function gathered(run: string, options: Partial<GatherOptions> = {}): Promise<ReportData> {
   warnings.length = 0;
   const folder = runFolder(work.path(run));
-  return gatherReport([{ seed: null, folder, runs: [folder], byFold: false, missing: [] }], {
+  return gatherReport([{ seed: null, folder, runs: [folder], folds: undefined }], {
     root: work.path('runs/one'),
     mistakes: 3,
     resampling: null,
@@ -270,7 +270,7 @@ describe('the report of several runs', () => {
     const around = runFolder(work.path('runs/many/seed-3/stage1'));
     const runs = [1, 2].map((fold) => runFolder(work.path(`runs/many/seed-3/stage1/fold-${fold}`)));
     const { scores, map, curves, utterances, facts } = await gatherReport(
-      [{ seed: null, folder: around, runs, byFold: true, missing: [] }],
+      [{ seed: null, folder: around, runs, folds: { total: runs.length, missing: [] } }],
       { root: work.path('runs/many/seed-3'), mistakes: 1, resampling: null, onWarning: () => undefined },
     );
     expect('folds' in scores && scores.folds.map(({ fold }) => fold)).toEqual(['1', '2']);

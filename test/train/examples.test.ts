@@ -1,10 +1,11 @@
 /** @file Utterances as token ids, and their batches: what is padded, cut, masked and asked for where. */
 
 import { describe, expect, it } from 'vitest';
+import type { StoredFeatures } from '../../src/data/features/index.js';
 import { buildByteLevelTokenizer, type TextTokenizer } from '../../src/data/text/index.js';
 import { createTokenizer } from '../../src/data/text/tokenizer.js';
 import { decodeHalf, encodeHalf, float32, int64, tensor } from '../../src/engine/tensor/index.js';
-import { type Collation, collate, type StoredFeatures } from '../../src/train/collation.js';
+import { type Collation, collate } from '../../src/train/collation.js';
 import { type Example, makeExamples, type PromptSetting } from '../../src/train/examples.js';
 import type { FeatureSource } from '../../src/train/features.js';
 import { pooledFeatures } from '../../src/train/pooled-features.js';
@@ -96,8 +97,8 @@ describe('an example', () => {
 });
 
 const stored: Record<string, StoredFeatures> = {
-  a: { frames: 2, words: encodeHalf(Float32Array.of(1, 2, 3, 4)) },
-  b: { frames: 1, words: encodeHalf(Float32Array.of(5, 6)) },
+  a: { frames: 2, width: 2, words: encodeHalf(Float32Array.of(1, 2, 3, 4)) },
+  b: { frames: 1, width: 2, words: encodeHalf(Float32Array.of(5, 6)) },
 };
 const examples: Example[] = [
   {
@@ -206,12 +207,16 @@ describe('a batch', () => {
 describe('features at a bounded number of frames', () => {
   const source = (frames: number, values: readonly number[]): FeatureSource => ({
     frames: () => frames,
-    read: async () => ({ frames, words: encodeHalf(Float32Array.from(values)) }),
+    read: async () => ({
+      frames,
+      width: values.length / frames,
+      words: encodeHalf(Float32Array.from(values)),
+    }),
   });
 
   it('are means of neighbouring frames, channel by channel', async () => {
     const five = source(5, [1, 10, 3, 30, 5, 50, 7, 70, 9, 90]);
-    const pooled = pooledFeatures(five, 2, 2);
+    const pooled = pooledFeatures(five, 2);
     expect(pooled.frames('a')).toBe(2);
     const { frames, words } = await pooled.read({ id: 'a' });
     expect(frames).toBe(2);
@@ -222,7 +227,7 @@ describe('features at a bounded number of frames', () => {
   it('are as they were where the clip has no more than that', async () => {
     const three = source(3, [1, 2, 3, 4, 5, 6]);
     for (const most of [3, 64]) {
-      const pooled = pooledFeatures(three, 2, most);
+      const pooled = pooledFeatures(three, most);
       expect(pooled.frames('a')).toBe(3);
       expect(await pooled.read({ id: 'a' })).toEqual(await three.read({ id: 'a' }));
     }

@@ -20,7 +20,7 @@ function corpus(count: number): { examples: Example[]; read: string[]; collation
   const features: Collation['features'] = async ({ id }) => {
     read.push(id);
     const session = Math.floor((5 * Number(id)) / count);
-    return { frames: 1, words: encodeHalf(Float32Array.of(session, Number(id) % 2)) };
+    return { frames: 1, width: 2, words: encodeHalf(Float32Array.of(session, Number(id) % 2)) };
   };
   return {
     examples: Array.from({ length: count }, (_, id) => example(id)),

@@ -12,12 +12,7 @@ import {
   writeFileAtomic,
   writeOutput,
 } from '../../base/index.js';
-import {
-  type EvaluatedRuns,
-  gatherReport,
-  planReport,
-  scorePlanned,
-} from '../../experiments/report/index.js';
+import { gatherReport, planReport, type ReportPlan, scorePlanned } from '../../experiments/report/index.js';
 import { type ReportData, renderReport, reportPlots } from '../../report/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { note, printResult, warn } from '../output.js';
@@ -38,8 +33,8 @@ export async function run(options: ReportOptions): Promise<void> {
   if (plotsDir !== undefined) await checkPlotsFolder(plotsDir);
   if (options.ablations !== undefined) await requireFolder(options.ablations);
 
-  const evaluated = await scorePlanned(plan, options.manifest, context);
-  const data = await gather(evaluated, plan.root, options);
+  await scorePlanned(plan, options.manifest, context);
+  const data = await gather(plan, options);
   const page = renderReport(data);
   await writeOutput(out, page);
   if (plotsDir !== undefined) {
@@ -54,14 +49,13 @@ export async function run(options: ReportOptions): Promise<void> {
 
 /** @throws InterruptedError after Ctrl-C */
 async function gather(
-  evaluated: readonly EvaluatedRuns[],
-  root: string,
+  { root, seeds }: ReportPlan,
   { ablations, mistakes, manifest }: ReportOptions,
 ): Promise<ReportData> {
   const steps = progressSteps();
   return withInterrupts('stopping', async (signal) => {
     try {
-      return await gatherReport(evaluated, {
+      return await gatherReport(seeds, {
         root,
         ablations,
         mistakes,

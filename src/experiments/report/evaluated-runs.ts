@@ -20,7 +20,6 @@ import { ablationOutlines, type Recipe } from '../../recipe/index.js';
 import type { ReportAblation } from '../../report/index.js';
 import {
   type RunFacts,
-  type RunFolder,
   type RunTimes,
   readFacts,
   readTimes,
@@ -28,20 +27,10 @@ import {
   runRecipeText,
   stageFolder,
 } from '../../train/run/index.js';
+import type { SeedRuns } from '../run-selection.js';
 
 /** A run that is evaluated, or the runs of a cross-validation that are evaluated together. */
-export interface EvaluatedRuns {
-  /** Where the runs are those of one seed among several. */
-  readonly seed: number | null;
-  /** Where predictions and results are: in the run itself, or around the folds. */
-  readonly folder: RunFolder;
-  /** The run, or one for each fold. */
-  readonly runs: readonly RunFolder[];
-  /** Whether they are scored by folds. */
-  readonly byFold: boolean;
-  /** Folds whose runs are not there, or not trained to their end. */
-  readonly missing: readonly string[];
-}
+export type EvaluatedRuns = Pick<SeedRuns, 'seed' | 'folder' | 'runs' | 'folds'>;
 
 /** The same, read. */
 export interface ReadRuns extends EvaluatedRuns {
@@ -86,7 +75,8 @@ export interface GatherControl {
 
 /** @throws InputError when a file of the runs is missing or damaged, or predictions and runs do not belong together */
 export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
-  const { folder, runs, byFold } = evaluated;
+  const { folder, runs, folds } = evaluated;
+  const byFold = folds !== undefined;
   const facts = await Promise.all(
     runs.map(async (run) => {
       const found = await readFacts(run);

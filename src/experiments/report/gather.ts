@@ -105,8 +105,8 @@ function unfinishedOf(parts: readonly ReadRuns[]): string[] {
 }
 
 function missingFolds(parts: readonly ReadRuns[]): string[] {
-  return parts.flatMap(({ seed, missing }) =>
-    missing.map((fold) => `${seed === null ? '' : `seed ${seed}, `}fold ${fold}`),
+  return parts.flatMap(({ seed, folds }) =>
+    (folds?.missing ?? []).map((fold) => `${seed === null ? '' : `seed ${seed}, `}fold ${fold}`),
   );
 }
 

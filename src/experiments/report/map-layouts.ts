@@ -242,6 +242,8 @@ function settingsText(drawn: readonly Layout[], parts: readonly ReadRuns[]): str
     `seed ${MAP_SETTINGS.seed}`,
   ].join(', ');
   if (drawn.length === 1) return settings;
-  const of = [...(parts.length > 1 ? ['seed'] : []), ...(parts[0]!.byFold ? ['fold'] : [])].join(' and ');
+  const of = [...(parts.length > 1 ? ['seed'] : []), ...(parts[0]!.folds === undefined ? [] : ['fold'])].join(
+    ' and ',
+  );
   return `${settings}; each ${of} has a model and a space of its own: ${drawn.length} maps side by side, the first at the upper left`;
 }

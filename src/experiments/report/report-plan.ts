@@ -10,7 +10,6 @@ import { checkAgainstRuns, type ExperimentChoice, rootOf } from '../named-experi
 import { isScored } from '../run-scores.js';
 import { missingFoldsWarning, type SeedRuns, selectSeeds } from '../run-selection.js';
 import { scoreRuns } from '../scoring.js';
-import type { EvaluatedRuns } from './evaluated-runs.js';
 
 export interface ReportPlan {
   /** The experiment's folder. */
@@ -57,20 +56,13 @@ export async function scorePlanned(
   { seeds }: ReportPlan,
   manifest: string | undefined,
   context: ExperimentContext,
-): Promise<EvaluatedRuns[]> {
+): Promise<void> {
   for (const each of seeds) {
     if (await isScored(each)) {
       const missing = missingFoldsWarning(each);
       if (missing !== undefined) context.onWarning(missing);
     } else await scoreRuns(each, context, { ...(manifest !== undefined && { manifest }) });
   }
-  return seeds.map(({ seed, folder, runs, folds }) => ({
-    seed,
-    folder,
-    runs,
-    byFold: folds !== undefined,
-    missing: (folds?.missing ?? []).map(String),
-  }));
 }
 
 /** @throws InputError where the manifest that is named is not the one that the runs were trained on */

@@ -30,7 +30,9 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
           string,
           string,
         ][])),
-    ...(first!.byFold ? ([['folds', String(first!.facts.length)]] satisfies [string, string][]) : []),
+    ...(first!.folds === undefined
+      ? []
+      : ([['folds', String(first!.facts.length)]] satisfies [string, string][])),
     [seeds.length > 1 ? 'seeds' : 'seed', seeds.join(', ')],
     ['trained parameters', range(facts.map(({ parameters }) => parameters.trainable))],
     ['frozen parameters', range(facts.map(({ parameters }) => parameters.frozen))],

@@ -1,4 +1,4 @@
-/** @file A comparison of two systems to read or to paste: tables of differences and of who was right, and CSV. */
+/** @file Comparisons to read or to paste: of two systems, as tables and CSV, and of the rows of an ablation. */
 
 import type { ComparedSystem, ComparisonResult } from './comparison.js';
 import {

@@ -10,7 +10,7 @@ import {
 } from './metrics/index.js';
 import type { PairedPredictions, PairedSeeds } from './pairing.js';
 import { resamplingKeys } from './pairing.js';
-import { higherIsBetter, type ResultResampling, type ResultSource, resamplingFacts } from './results.js';
+import { higherIsBetter, type ResultResampling, type ResultSource, resamplingSettings } from './results.js';
 import { type PairedBootstrap, type Resampling, seededBootstrap } from './statistics/bootstrap.js';
 import { mcnemarExact, type PairedCounts, pairedCounts } from './statistics/mcnemar.js';
 
@@ -161,7 +161,7 @@ export function comparisonResult(
         p: found?.p ?? null,
       };
     }),
-    resampling: bootstrap && resamplingFacts(bootstrap),
+    resampling: bootstrap && resamplingSettings(bootstrap),
     mcnemar: once ? testOf(mcnemar[0]!) : null,
     ...(!once && {
       mcnemar_by_seed: mcnemar.map((test) => ({ seed: test.seed, ...testOf(test) })),

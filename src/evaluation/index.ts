@@ -46,7 +46,7 @@ export {
   writePredictions,
 } from './predictions.js';
 export {
-  type CrossCorpusFacts,
+  type CrossCorpusMetadata,
   type EvaluationResult,
   evaluationResult,
   type ResultFigures,

@@ -1,4 +1,4 @@
-/** @file Brings the predictions of two systems together, utterance by utterance. */
+/** @file Brings the predictions of two systems together, utterance by utterance, and says what is resampled together. */
 
 import { InputError, quoted } from '../base/index.js';
 import { dialogueOf } from '../data/corpora/index.js';

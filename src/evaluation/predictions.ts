@@ -1,4 +1,4 @@
-/** @file The predictions file: one row per utterance, as CSV or JSON Lines, the same for eval and predict. */
+/** @file The predictions file: one row per utterance, as CSV or JSON Lines, the same for eval and predict; its rows and its writer. */
 
 import { extname } from 'node:path';
 import Papa from 'papaparse';

@@ -1,4 +1,4 @@
-/** @file Reads results.json back, as this emoq or an earlier one wrote it, and says which key is wrong. */
+/** @file Reads results.json back, as this emoq or an earlier one wrote it, and says which key is wrong; results as CSV. */
 
 import { z } from 'zod';
 import { InputError, oneLine, readJson } from '../base/index.js';

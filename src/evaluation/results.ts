@@ -23,7 +23,7 @@ export interface ResultSource {
   /** Further facts, such as stage, seed, split and the checksums of recipe and manifest. */
   readonly facts?: Readonly<Record<string, string | number | boolean | null>>;
   readonly missing?: readonly MissingFold[];
-  readonly crossCorpus?: CrossCorpusFacts | undefined;
+  readonly crossCorpus?: CrossCorpusMetadata | undefined;
 }
 
 /** Figures of one set of utterances by the keys of the metrics; `confusion` is counts by [reference, predicted]. */
@@ -46,7 +46,7 @@ export interface MissingFold {
 }
 
 /** Of a run scored on another corpus than it was trained on. */
-export interface CrossCorpusFacts {
+export interface CrossCorpusMetadata {
   readonly corpus: string;
   readonly manifest: string;
   readonly manifest_sha256: string;
@@ -84,7 +84,7 @@ export interface EvaluationResult extends ResultFigures {
   readonly baselines: Baselines;
   /** Folds of a cross-validation that the figures are without; absent where they are of all. */
   readonly missing?: readonly MissingFold[];
-  readonly cross_corpus?: CrossCorpusFacts;
+  readonly cross_corpus?: CrossCorpusMetadata;
   readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
   readonly higher_is_better: Readonly<Record<MetricKey | ProbabilityKey, boolean>>;
   readonly versions: Readonly<Record<string, string>>;
@@ -124,7 +124,7 @@ export function evaluationResult(
       sd: { ...scores.sd, ...probabilitySpread(probabilisticParts, sampleDeviation) },
     }),
     intervals: intervals && {
-      ...resamplingFacts(intervals),
+      ...resamplingSettings(intervals),
       ...intervals.metrics,
     },
     baselines: {
@@ -145,7 +145,7 @@ export function evaluationResult(
 }
 
 /** What an interval was found with, without the intervals. */
-export function resamplingFacts(resampling: ResultResampling): ResultResampling {
+export function resamplingSettings(resampling: ResultResampling): ResultResampling {
   const { level, resamples, seed, unit, units } = resampling;
   return { level, resamples, seed, unit, units };
 }

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { InputError, pathExists } from '../base/index.js';
 import { type Manifest, readLabelMap, readManifest } from '../data/corpora/index.js';
-import { type CrossCorpusFacts, readResults } from '../evaluation/index.js';
+import { type CrossCorpusMetadata, readResults } from '../evaluation/index.js';
 import { type OtherCorpus, otherCorpus, trainingOverlap } from '../inference/index.js';
 import { nameOfManifest } from '../recipe/index.js';
 import { type RunFolder, readFacts, runFolder, runRecipe } from '../train/run/index.js';
@@ -20,7 +20,7 @@ export interface EvaluationTarget {
     readonly corpus: OtherCorpus;
     /** For folders and tables. */
     readonly name: string;
-    readonly facts: CrossCorpusFacts;
+    readonly metadata: CrossCorpusMetadata;
   };
 }
 
@@ -70,7 +70,7 @@ export async function evaluationTarget(
     other: {
       corpus,
       name,
-      facts: {
+      metadata: {
         corpus: name,
         manifest: path,
         manifest_sha256: manifest.sha256,
@@ -93,7 +93,7 @@ export async function targetFolder(own: RunFolder, { other }: EvaluationTarget):
   const folder = runFolder(join(own.dir, 'cross', other.name));
   if (!(await pathExists(folder.results))) return folder;
   const { cross_corpus: before } = await readResults(folder.results);
-  const { manifest, manifest_sha256: sha256, label_map: labels } = other.facts;
+  const { manifest, manifest_sha256: sha256, label_map: labels } = other.metadata;
   const isSame =
     before === undefined ||
     (isDeepStrictEqual(before.label_map, labels) &&

@@ -1,4 +1,4 @@
-/** @file Which experiment options name, or which is meant where they name none; and whether its runs are what they say. */
+/** @file Which experiment is named, or meant where none is; and whether its runs are what is said of them. */
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';

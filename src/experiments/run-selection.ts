@@ -83,7 +83,7 @@ async function seedsOf(
   return seeds === 'all' ? present : seeds.map((seed) => ({ seed, dir: seedFolder(root, seed) }));
 }
 
-/** How a cross-validation is called that may lack folds: `5 folds`, `2 of 5 folds`. */
+/** What a cross-validation is called, of which folds may be missing: `5 folds`, `2 of 5 folds`. */
 export function foldsText({ total, missing }: NonNullable<SelectedRuns['folds']>): string {
   return missing.length === 0 ? `${total} folds` : `${total - missing.length} of ${total} folds`;
 }

@@ -111,11 +111,11 @@ export async function scoreRuns(
       stage: facts.stage,
       seed: recipe.seed,
       split: target.other?.corpus.part ?? (folds === undefined ? 'test' : foldsText(folds)),
-      manifest_sha256: target.other?.facts.manifest_sha256 ?? facts.manifest.sha256,
+      manifest_sha256: target.other?.metadata.manifest_sha256 ?? facts.manifest.sha256,
       recipe_sha256: await sha256OfFile(tested[0]!.folder.recipe),
     },
     missing: (folds?.missing ?? []).map((fold) => ({ fold: String(fold) })),
-    crossCorpus: target.other?.facts,
+    crossCorpus: target.other?.metadata,
   });
   await writeJsonAtomic(folder.results, result);
   context.onNote(`predictions in ${folder.predictions}, results in ${folder.results}`);

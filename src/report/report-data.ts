@@ -48,7 +48,7 @@ export interface ReportData {
   /** emoq, Node, onnxruntime and so on. */
   readonly versions: Readonly<Record<string, string>>;
   /** Name and value, in the order to show: corpus, checksums, counts, seed, device, parameters. */
-  readonly facts: readonly (readonly [name: string, value: string])[];
+  readonly metadata: readonly (readonly [name: string, value: string])[];
 }
 
 export interface ReportUtterance {

@@ -1,4 +1,4 @@
-/** @file The plots of a report, each by name. */
+/** @file The plots of a report, each by name, and as figures of its page. */
 
 import { overallOf, paperMetrics } from '../evaluation/index.js';
 import {

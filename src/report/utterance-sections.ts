@@ -19,7 +19,7 @@ export interface MapPoints {
   readonly y: readonly number[];
   readonly id: readonly string[];
   readonly text: readonly string[];
-  /** Index into `speakers`, -1 where nobody is named. */
+  /** Index into `speakers`, -1 where no speaker is named. */
   readonly speaker: readonly number[];
   /** Index into `parts` (folds and seeds), -1 where there are none. */
   readonly part: readonly number[];

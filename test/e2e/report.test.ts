@@ -127,7 +127,7 @@ describe('the report of one run', () => {
     });
     expect(data.recipe).toBe(work.read('runs/one/stage2/recipe.yaml').toString());
     expect(data.versions).toEqual(results.versions);
-    const facts = Object.fromEntries(data.facts);
+    const facts = Object.fromEntries(data.metadata);
     expect(facts['manifest SHA-256']).toBe(json('runs/one/stage2/run.json').manifest.sha256);
     expect(facts).toMatchObject({ 'test utterances': '16', 'kept epoch': expect.stringMatching(/^1 \(/) });
     expect(facts).toMatchObject({
@@ -269,13 +269,13 @@ describe('the report of several runs', () => {
     expect(html).toContain('2 maps side by side');
     const around = runFolder(work.path('runs/many/seed-3/stage1'));
     const runs = [1, 2].map((fold) => runFolder(work.path(`runs/many/seed-3/stage1/fold-${fold}`)));
-    const { scores, map, curves, utterances, facts } = await gatherReport(
+    const { scores, map, curves, utterances, metadata } = await gatherReport(
       [{ seed: null, folder: around, runs, folds: { total: runs.length, missing: [] } }],
       { root: work.path('runs/many/seed-3'), mistakes: 1, resampling: null, onWarning: () => undefined },
     );
     expect('folds' in scores && scores.folds.map(({ fold }) => fold)).toEqual(['1', '2']);
     expect(curves.map(({ title }) => title)).toEqual(['stage 1, fold 1', 'stage 1, fold 2']);
-    expect(facts).toContainEqual(['folds', '2']);
+    expect(metadata).toContainEqual(['folds', '2']);
     if (map.kind === 'missing') throw new Error(map.reason);
     for (const [i, point] of map.points.entries()) {
       const cell = Number(utterances[i]!.fold) - 1;

@@ -162,7 +162,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
       answer: 'Emotion:',
     },
     versions: { emoq: '0.1.0', node: '20.20.2', 'onnxruntime-node': '1.30.0' },
-    facts: [
+    metadata: [
       ['corpus', 'MELD'],
       ['manifest SHA-256', '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
       ['trained parameters', '123,456,789'],
@@ -280,6 +280,6 @@ export function hostileReportData(): ReportData {
     recipe: hostileText,
     prompt: { system: hostileText, user: hostileText, answer: hostileText },
     versions: { [hostileText]: hostileText },
-    facts: [[hostileText, hostileText]],
+    metadata: [[hostileText, hostileText]],
   };
 }

@@ -47,7 +47,7 @@ function bareData(): ReportData {
     recipe: '',
     prompt: null,
     versions: {},
-    facts: [],
+    metadata: [],
   };
 }
 

@@ -1,4 +1,4 @@
-/** @file Any audio file to mono 16 kHz samples, with what should be known of them. */
+/** @file Any audio file to mono 16 kHz samples, with what should be known of them, and the key that says what they depend on. */
 
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';

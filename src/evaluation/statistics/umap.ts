@@ -38,7 +38,7 @@ export function umapInThread(
     worker.on('error', reject);
     worker.on('exit', () => {
       signal?.removeEventListener('abort', stop);
-      // Heard by nobody where the layout has come already.
+      // Has no effect where the layout has come already.
       reject(signal?.aborted ? signal.reason : new Error('the thread that lays out the map has ended'));
     });
   });

@@ -1,4 +1,4 @@
-/** @file What training and evaluation left of the runs that a report is of. */
+/** @file What training and evaluation left of the runs that a report is of, and the results of ablations around them. */
 
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';

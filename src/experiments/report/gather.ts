@@ -17,7 +17,7 @@ import { manifestChange } from '../../train/run/index.js';
 import { ablationResults, type EvaluatedRuns, type ReadRuns, readRuns } from './evaluated-runs.js';
 import { embeddingMap } from './map-layouts.js';
 import { type Recordings, worstMistakes } from './mistakes.js';
-import { reportFacts } from './run-metadata-table.js';
+import { reportMetadata } from './run-metadata-table.js';
 import { trainingCurves } from './training-curves.js';
 
 export interface GatherOptions {
@@ -94,7 +94,7 @@ export async function gatherReport(
     recipe: first.recipeText,
     prompt,
     versions: first.results.versions ?? first.facts[0]!.versions,
-    facts: reportFacts(parts),
+    metadata: reportMetadata(parts),
   };
 }
 

@@ -104,7 +104,7 @@ export async function layoutsOf(
     );
     before += places.length;
   }
-  // A page elsewhere can be had of a run that nobody may write to.
+  // The run's folder may be read-only; the page may be written elsewhere.
   await writeFileAtomic(
     mapPath(predictions),
     `${JSON.stringify({

@@ -6,7 +6,7 @@ import type { RunTimes } from '../../train/run/index.js';
 import type { ReadRuns } from './evaluated-runs.js';
 
 /** Name and value of each fact, in the order to show. */
-export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: string][] {
+export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value: string][] {
   const [first] = parts;
   const facts = parts.flatMap((part) => part.facts);
   const { manifest, labels, stage } = facts[0]!;
@@ -39,7 +39,7 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
     // Without `trained` it is a run that is under way, or of an earlier emoq.
     ['steps', range(facts.map(({ trained, steps }) => trained?.steps ?? steps))],
     ['kept epoch', distinct(({ selected }) => keptEpoch(selected))],
-    ...timeFacts(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
+    ...timeMetadata(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
     ['device', distinct(({ device }) => device)],
     ['threads', distinct(({ threads }) => (threads === null ? 'one for each core' : String(threads)))],
     ...(facts[0]!.stage1 === null
@@ -53,7 +53,7 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
 }
 
 /** When the runs were trained, in what time, how fast and in how much memory. */
-function timeFacts(times: readonly RunTimes[]): [name: string, value: string][] {
+function timeMetadata(times: readonly RunTimes[]): [name: string, value: string][] {
   if (times.length === 0) return [];
   const between = (values: readonly number[], text: (value: number) => string): string => {
     const [least, most] = [text(Math.min(...values)), text(Math.max(...values))];

@@ -1,4 +1,4 @@
-/** @file The speech encoder for export: a HuBERT checkpoint as the function that transformers' HubertModel is. */
+/** @file What can be exported: the speech encoder as transformers has it, the EmoQ-Former, and the language model with LoRA merged. */
 
 import { join } from 'node:path';
 import {

@@ -1,4 +1,4 @@
-/** @file The headline figures with their intervals, beside the paper's; and their spread over folds or seeds. */
+/** @file The headline figures with their intervals, beside the paper's; their spread over folds or seeds; and the rows of ablations. */
 
 import {
   type BootstrapIntervals,

@@ -3,7 +3,7 @@
 import { errorMessage } from '../../../base/index.js';
 import {
   FFMPEG_PARTS,
-  type FfmpegFacts,
+  type FfmpegMetadata,
   findProgram,
   inspectFfmpeg,
   inspectProgram,
@@ -24,7 +24,7 @@ async function ffmpegCheck(needed: boolean): Promise<Check> {
     const found = `${ignored}there is none on the path`;
     return checked('ffmpeg', 'missing', found, { needed, mend: installCommand('ffmpeg') });
   }
-  let facts: FfmpegFacts;
+  let facts: FfmpegMetadata;
   try {
     facts = await inspectFfmpeg(path);
   } catch (error) {

@@ -42,7 +42,7 @@ export interface ClipRun {
   readonly signal: AbortSignal | undefined;
   /** Takes outcomes down as they come. */
   record(indices: readonly number[]): Promise<void>;
-  /** Converts clips when there is room, then lets go of them. */
+  /** Converts clips when a job is free, then releases them. */
   convert(batch: readonly FoundClip[], release?: () => Promise<void>): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** @file One clip to make of a corpus, and what can become of it. */
+/** @file One clip to make: its source, the part of it that is kept, what became of it; and the queue that works on several. */
 
 import type { AudioNote, ChannelChoice } from '../../audio/index.js';
 
@@ -52,7 +52,7 @@ export type ClipOutcome =
   | { kind: 'absent'; absent: 'archive'; unread: true };
 
 export interface WorkQueue {
-  /** Starts `work` as soon as there is room; whoever waits for this never runs ahead by more than one piece. */
+  /** Starts `work` as soon as a job is free; a caller that awaits this never runs ahead by more than one piece. */
   submit(work: () => Promise<void>): Promise<void>;
   /** Waits for everything under way. @throws the first failure. */
   drain(): Promise<void>;

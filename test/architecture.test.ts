@@ -19,6 +19,7 @@ const layers: readonly (readonly string[])[] = [
   ['evaluation'],
   ['recipe'],
   ['systems'],
+  ['evaluation/metrics'],
   ['data/features', 'data/corpora', 'data/toy-backbones'],
   ['data/audio', 'data/tables', 'data/text', 'backbones'],
   ['nn'],

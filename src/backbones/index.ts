@@ -16,5 +16,5 @@ export { publishedConfigs } from './published-configs.js';
 export { encoderGraph, encoderKeys } from './speech-encoders/encoder-graph.js';
 export { type EncoderSource, encoderWidth, findSpeechEncoder } from './speech-encoders/encoder-source.js';
 export { parseHubertConfig, readHubertConfig } from './speech-encoders/hubert/config.js';
-export type { SpeechEncoder } from './speech-encoders/speech-encoder.js';
+export type { ClipFeatures, SpeechEncoder } from './speech-encoders/speech-encoder.js';
 export { parseRobertaConfig, readRobertaConfig } from './text-encoders/roberta.js';

@@ -14,20 +14,22 @@ const MOST_REPEATED = 100_000;
 export const TOO_DEEP = `it nests more than ${DEEPEST} levels deep`;
 
 /** A plain value (text, numbers, lists, objects), or what keeps the text from being one, in one line. */
-export type PlainValue = { readonly value: unknown } | { readonly problem: string };
+export type PlainValue =
+  | { readonly kind: 'value'; readonly value: unknown }
+  | { readonly kind: 'problem'; readonly problem: string };
 
 /**
  * Parses text into a plain value.
  * @param parse is not called for text that nests too deep; what it throws is the problem
  */
 export function plainValueOf(text: string, parse: () => unknown): PlainValue {
-  if (nestsTooDeep(text)) return { problem: TOO_DEEP };
+  if (nestsTooDeep(text)) return { kind: 'problem', problem: TOO_DEEP };
   try {
     const value = parse();
     const problem = problemOf(value, text.length + MOST_REPEATED);
-    return problem === undefined ? { value } : { problem };
+    return problem === undefined ? { kind: 'value', value } : { kind: 'problem', problem };
   } catch (error) {
-    return { problem: errorMessage(error).split('\n')[0]!.trim() };
+    return { kind: 'problem', problem: errorMessage(error).split('\n')[0]!.trim() };
   }
 }
 

@@ -26,11 +26,12 @@ export interface FileTarget {
 export interface StreamTarget {
   readonly kind: 'stream';
   readonly name: string;
-  readonly through:
-    | { readonly descriptor: number }
-    | { readonly device: string }
-    | { readonly pipe: string }
-    | { readonly socket: string };
+  readonly through: Descriptor | { readonly kind: 'device' | 'pipe' | 'socket'; readonly path: string };
+}
+
+interface Descriptor {
+  readonly kind: 'descriptor';
+  readonly descriptor: number;
 }
 
 export type OutputTarget = FileTarget | StreamTarget;
@@ -45,7 +46,8 @@ const MOST_LINKS = 40;
  * @throws InputError for a folder, and for what can be no output
  */
 export async function userTarget(name: string, option?: string): Promise<OutputTarget> {
-  if (name === '-') return { kind: 'stream', name, through: { descriptor: STANDARD_OUTPUT } };
+  if (name === '-')
+    return { kind: 'stream', name, through: { kind: 'descriptor', descriptor: STANDARD_OUTPUT } };
   return outputTarget(name, option === undefined ? '' : ` with ${option}`);
 }
 
@@ -57,7 +59,7 @@ export async function outputTarget(name: string, how = ''): Promise<OutputTarget
   if (name === '') throw new InputError(`the name of an output is empty; name a file${how}`);
   if (/[/\\]$/.test(name)) throw new InputError(`output ${name} is a folder; name a file in it${how}`);
   const end = await endOfLinks(name);
-  if ('descriptor' in end) return { kind: 'stream', name, through: end };
+  if (end.kind === 'descriptor') return { kind: 'stream', name, through: end };
   const { path } = end;
   const present = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
@@ -65,10 +67,10 @@ export async function outputTarget(name: string, how = ''): Promise<OutputTarget
   });
   if (present === undefined || present.isFile()) return { kind: 'file', name, path, present };
   if (present.isDirectory()) throw new InputError(`output ${name} is a folder; name a file in it${how}`);
-  if (present.isFIFO()) return { kind: 'stream', name, through: { pipe: path } };
-  if (present.isSocket()) return { kind: 'stream', name, through: { socket: path } };
+  if (present.isFIFO()) return { kind: 'stream', name, through: { kind: 'pipe', path } };
+  if (present.isSocket()) return { kind: 'stream', name, through: { kind: 'socket', path } };
   if (present.isCharacterDevice() || present.isBlockDevice()) {
-    return { kind: 'stream', name, through: { device: path } };
+    return { kind: 'stream', name, through: { kind: 'device', path } };
   }
   throw new InputError(`output ${name} is no file and nothing that can be written; name a file${how}`);
 }
@@ -98,7 +100,7 @@ export async function makeOutputFolder(name: string): Promise<string | undefined
   if (present !== undefined) throw new InputError(`${name} is not a folder (EEXIST); name a folder`);
   try {
     const end = await endOfLinks(name);
-    if ('descriptor' in end) throw new InputError(`${name} is not a folder (EEXIST); name a folder`);
+    if (end.kind === 'descriptor') throw new InputError(`${name} is not a folder (EEXIST); name a folder`);
     const around = dirname(end.path);
     const first = around === end.path ? undefined : await makeOutputFolder(around);
     const made = await mkdir(end.path, { recursive: true }); // somebody else may have been quicker
@@ -123,18 +125,18 @@ function refusal(name: string, error: unknown): unknown {
 }
 
 /** Where a path leads in the end: another path, which may be absent, or one of this process's open files. */
-async function endOfLinks(name: string): Promise<{ path: string } | { descriptor: number }> {
+async function endOfLinks(name: string): Promise<{ kind: 'path'; path: string } | Descriptor> {
   let path = resolve(name);
   for (let links = 0; links <= MOST_LINKS; links++) {
     const folder = await realpath(dirname(path)).catch(() => dirname(path));
     path = join(folder, basename(path));
     const descriptor = await ownDescriptor(path, name);
-    if (descriptor !== undefined) return { descriptor };
+    if (descriptor !== undefined) return { kind: 'descriptor', descriptor };
     const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
       throw refusal(name, error);
     });
-    if (!found?.isSymbolicLink()) return { path };
+    if (!found?.isSymbolicLink()) return { kind: 'path', path };
     path = resolve(folder, await readlink(path));
   }
   throw new InputError(`output ${name} cannot be written: its links lead in a circle`);
@@ -173,13 +175,14 @@ const POLL_MS = 20;
  * @throws the reason of `signal` when it is aborted while waiting
  */
 export async function openStream({ name, through }: StreamTarget, signal?: AbortSignal): Promise<OutputFile> {
-  if ('descriptor' in through) return streamOf(name, writerOf(through.descriptor, name), async () => {});
-  if ('socket' in through) {
-    const socket = await connect(through.socket);
+  if (through.kind === 'descriptor')
+    return streamOf(name, writerOf(through.descriptor, name), async () => {});
+  const { kind, path } = through;
+  if (kind === 'socket') {
+    const socket = await connect(path);
     return streamOf(name, socketWriter(socket, name), () => endOf(socket));
   }
-  const handle =
-    'pipe' in through ? await openPipe(through.pipe, signal) : await open(through.device, constants.O_WRONLY);
+  const handle = kind === 'pipe' ? await openPipe(path, signal) : await open(path, constants.O_WRONLY);
   return streamOf(name, writerOf(handle.fd, name), () => handle.close());
 }
 

@@ -1,36 +1,49 @@
-/** @file A comparison of two systems to read or to paste: tables of differences and of who was right, and CSV. */
+/** @file Comparisons to read or to paste: of two systems, as tables and CSV, and of the rows of an ablation. */
 
 import type { ComparedSystem, ComparisonResult } from './comparison.js';
-import { headlineMetrics, metricKeys } from './metrics.js';
+import {
+  type CountMetric,
+  countMetrics,
+  type MetricKey,
+  metricKeys,
+  type PaperKey,
+  paperMetrics,
+} from './metrics/index.js';
 import type { EvaluationResult } from './results.js';
 import { csvOf } from './results-file.js';
-import { intervalText, levelText, metricTitles, resamplingNote } from './score-tables.js';
-import { type PaperFigures, paperCells, percent, type Table } from './table.js';
+import { intervalText, levelText, resamplingNote } from './score-tables.js';
+import {
+  columnName,
+  metricText,
+  type PaperFigures,
+  paperCells,
+  signedMetricText,
+  type Table,
+} from './table.js';
 
 /** The tables of a comparison: the metrics, and who was right. */
 export function comparisonTables(result: ComparisonResult): Table[] {
   const { a, b, n, differences, resampling } = result;
   const interval = resampling === null ? [] : [`${levelText(resampling)} interval`, 'p'];
   const systems = `A is ${systemText(a)}, B is ${systemText(b)}; n = ${n}.`;
-  const cell = (system: ComparedSystem, key: (typeof metricKeys)[keyof typeof metricKeys]): string => {
-    const sd = system.sd?.[key];
-    return sd === null || sd === undefined
-      ? percent(system[key])
-      : `${percent(system[key])} ± ${percent(sd)}`;
+  const cell = (system: ComparedSystem, metric: CountMetric & { readonly key: MetricKey }): string => {
+    const [value, sd] = [system[metric.key], system.sd?.[metric.key] ?? null];
+    return metricText(metric, value) + (sd === null ? '' : ` ± ${metricText(metric, sd)}`);
   };
   return [
     {
       title: 'Difference',
       header: ['', 'A %', 'B %', 'B - A', ...interval],
-      rows: headlineMetrics.map((metric) => {
-        const key = metricKeys[metric];
-        const { difference, low, high, p } = differences[key];
+      rows: countMetrics.map((metric) => {
+        const { difference, low, high, p } = differences[metric.key];
         return [
-          metricTitles[metric],
-          cell(a, key),
-          cell(b, key),
-          signedPercent(difference),
-          ...(low === null || high === null || p === null ? [] : [intervalText({ low, high }), pText(p)]),
+          metric.short,
+          cell(a, metric),
+          cell(b, metric),
+          signedMetricText(metric, difference),
+          ...(low === null || high === null || p === null
+            ? []
+            : [intervalText(metric, { low, high }), pText(p)]),
         ];
       }),
       note: [
@@ -88,8 +101,7 @@ function testTables({ mcnemar, mcnemar_by_seed: bySeed }: ComparisonResult): Tab
 /** One row for each metric, and one for each of McNemar's tests. */
 export function comparisonCsv(result: ComparisonResult): string {
   const { a, b, n, differences, mcnemar, mcnemar_by_seed: bySeed = [], higher_is_better } = result;
-  const rows = headlineMetrics.map((metric) => {
-    const key = metricKeys[metric];
+  const rows = metricKeys.map((key) => {
     const { difference, low, high, p } = differences[key];
     return [a.name, b.name, key, a[key], b[key], difference, low, high, p, n, higher_is_better[key]];
   });
@@ -109,12 +121,6 @@ export function comparisonCsv(result: ComparisonResult): string {
   );
 }
 
-/** In percent, with its sign. */
-export function signedPercent(fraction: number): string {
-  const text = percent(fraction);
-  return Number(text) > 0 ? `+${text}` : text.replace(/^-(?=0\.0$)/, '');
-}
-
 /** Four decimals; `< 0.0001` where that would be 0. */
 function pText(p: number): string {
   return p < 0.00005 ? '< 0.0001' : p.toFixed(4);
@@ -123,23 +129,15 @@ function pText(p: number): string {
 /** A row of an ablation: what it scored, and what the paper's row did. */
 export interface AblationScores {
   readonly label: string;
-  readonly result: Pick<EvaluationResult, 'wa' | 'ua' | 'wf1' | 'n' | 'intervals' | 'seeds' | 'mean' | 'sd'>;
+  readonly result: Pick<EvaluationResult, PaperKey | 'n' | 'intervals' | 'seeds' | 'mean' | 'sd'>;
   readonly paper: PaperFigures;
   /** The row's figures less the full system's; null for the full system itself. */
   readonly fromFull: Pick<ComparisonResult, 'differences' | 'resampling'> | null;
 }
 
-/** The metrics that the paper's ablations have. */
-export const ablationMetrics = [
-  'wa',
-  'ua',
-  'wf1',
-] as const satisfies readonly (typeof headlineMetrics)[number][];
-export type AblationMetric = (typeof ablationMetrics)[number];
-
 /** A figure of a row: pooled over folds, the mean over seeds. */
-export function ablationFigure({ result }: Pick<AblationScores, 'result'>, metric: AblationMetric): number {
-  return result.seeds === undefined ? result[metric] : (result.mean?.[metric] ?? result[metric]);
+export function ablationFigure({ result }: Pick<AblationScores, 'result'>, key: PaperKey): number {
+  return result.seeds === undefined ? result[key] : (result.mean?.[key] ?? result[key]);
 }
 
 /**
@@ -148,23 +146,23 @@ export function ablationFigure({ result }: Pick<AblationScores, 'result'>, metri
  */
 export function ablationTables(title: string, full: string, rows: readonly AblationScores[]): Table[] {
   const { intervals } = rows[0]!.result;
-  const cell = (row: AblationScores, metric: AblationMetric): string => {
+  const cell = (row: AblationScores, metric: (typeof paperMetrics)[number]): string => {
     const { seeds, sd, intervals: found } = row.result;
-    const deviation = seeds === undefined ? null : (sd?.[metric] ?? null);
-    const spread = deviation === null ? '' : ` ± ${percent(deviation)}`;
-    const between = found === null ? '' : ` ${intervalText(found[metric])}`;
-    return `${percent(ablationFigure(row, metric))}${spread}${between}`;
+    const deviation = seeds === undefined ? null : (sd?.[metric.key] ?? null);
+    const spread = deviation === null ? '' : ` ± ${metricText(metric, deviation)}`;
+    const between = found === null ? '' : ` ${intervalText(metric, found[metric.key])}`;
+    return `${metricText(metric, ablationFigure(row, metric.key))}${spread}${between}`;
   };
-  const columns = ablationMetrics.map((metric) => `${metricTitles[metric]} %`);
+  const printed = paperMetrics.map(({ short }, i) => (i === 0 ? `paper ${short}` : short));
   const compared = rows.filter(({ fromFull }) => fromFull !== null);
   const resampling = compared[0]?.fromFull?.resampling;
   return [
     {
       title,
-      header: ['', ...columns, 'n', 'paper WA', 'UA', 'WF1'],
+      header: ['', ...paperMetrics.map(columnName), 'n', ...printed],
       rows: rows.map((row) => [
         row.label,
-        ...ablationMetrics.map((metric) => cell(row, metric)),
+        ...paperMetrics.map((metric) => cell(row, metric)),
         String(row.result.n),
         ...paperCells(row.paper),
       ]),
@@ -172,13 +170,13 @@ export function ablationTables(title: string, full: string, rows: readonly Ablat
     },
     {
       title: `Difference from "${full}", in points`,
-      header: ['', ...ablationMetrics.map((metric) => metricTitles[metric])],
+      header: ['', ...paperMetrics.map(({ short }) => short)],
       rows: compared.map(({ label, fromFull }) => [
         label,
-        ...ablationMetrics.map((metric) => {
-          const { difference, low, high } = fromFull!.differences[metric];
-          const between = low === null || high === null ? '' : ` ${intervalText({ low, high })}`;
-          return `${signedPercent(difference)}${between}`;
+        ...paperMetrics.map((metric) => {
+          const { difference, low, high } = fromFull!.differences[metric.key];
+          const between = low === null || high === null ? '' : ` ${intervalText(metric, { low, high })}`;
+          return `${signedMetricText(metric, difference)}${between}`;
         }),
       ]),
       note: resampling ? `Paired over utterances. ${resamplingNote(resampling)}` : undefined,

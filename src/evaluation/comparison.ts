@@ -1,17 +1,16 @@
 /** @file Two systems over the same utterances: what each scores, by how much they differ, and whether that may be chance. */
 
 import { mean, sampleDeviation } from './evaluation.js';
-import { classificationMetrics, type Metrics, metricKeys } from './metrics.js';
+import {
+  classificationMetrics,
+  type MetricFigures,
+  type MetricKey,
+  type Metrics,
+  ofMetrics,
+} from './metrics/index.js';
 import type { PairedPredictions, PairedSeeds } from './pairing.js';
 import { resamplingKeys } from './pairing.js';
-import {
-  higherIsBetter,
-  type ResultResampling,
-  type ResultSource,
-  resamplingFacts,
-  type Summary,
-  summary,
-} from './results.js';
+import { higherIsBetter, type ResultResampling, type ResultSource, resamplingSettings } from './results.js';
 import { type PairedBootstrap, type Resampling, seededBootstrap } from './statistics/bootstrap.js';
 import { mcnemarExact, type PairedCounts, pairedCounts } from './statistics/mcnemar.js';
 
@@ -48,12 +47,7 @@ export interface ComparisonResult {
   readonly b: ComparedSystem;
   readonly n: number;
   readonly labels: readonly string[];
-  readonly differences: Summary<{
-    readonly difference: number;
-    readonly low: number | null;
-    readonly high: number | null;
-    readonly p: number | null;
-  }>;
+  readonly differences: Readonly<Record<MetricKey, MetricDifference>>;
   readonly resampling: ResultResampling | null;
   /** null where a system has several seeds. */
   readonly mcnemar: McNemarResult | null;
@@ -61,9 +55,16 @@ export interface ComparisonResult {
   readonly mcnemar_by_seed?: readonly ({ readonly seed: number | null } & McNemarResult)[];
   /** With several seeds: whether they were drawn in pairs. */
   readonly paired_seeds?: boolean;
-  readonly higher_is_better: Summary<boolean>;
+  readonly higher_is_better: Readonly<Record<MetricKey, boolean>>;
   readonly versions: ResultSource['versions'];
   readonly facts: ResultSource['facts'];
+}
+
+export interface MetricDifference {
+  readonly difference: number;
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly p: number | null;
 }
 
 interface McNemarResult {
@@ -75,12 +76,12 @@ interface McNemarResult {
 }
 
 /** Figures of a system; with several seeds their means. */
-export interface ComparedSystem extends Summary<number> {
+export interface ComparedSystem extends MetricFigures {
   readonly name: string;
   /** Over all seeds. */
   readonly unanswered: number;
-  readonly seeds?: readonly ({ readonly seed: number | null } & Summary<number>)[];
-  readonly sd?: Summary<number | null>;
+  readonly seeds?: readonly ({ readonly seed: number | null } & MetricFigures)[];
+  readonly sd?: Readonly<Record<MetricKey, number | null>>;
 }
 
 /**
@@ -144,7 +145,6 @@ export function comparisonResult(
   names: readonly [a: string, b: string],
   { versions, facts = {} }: Pick<ResultSource, 'versions' | 'facts'>,
 ): ComparisonResult {
-  const { ece: _, ...better } = higherIsBetter;
   const [a, b] = [systemOf(names[0], first), systemOf(names[1], second)];
   const once = first.seeds.length === 1 && second.seeds.length === 1;
   return {
@@ -152,9 +152,8 @@ export function comparisonResult(
     b,
     n,
     labels,
-    differences: summary((metric) => {
-      const found = bootstrap?.metrics[metric];
-      const key = metricKeys[metric];
+    differences: ofMetrics((key) => {
+      const found = bootstrap?.metrics[key];
       return {
         difference: b[key] - a[key],
         low: found?.low ?? null,
@@ -162,13 +161,13 @@ export function comparisonResult(
         p: found?.p ?? null,
       };
     }),
-    resampling: bootstrap && resamplingFacts(bootstrap),
+    resampling: bootstrap && resamplingSettings(bootstrap),
     mcnemar: once ? testOf(mcnemar[0]!) : null,
     ...(!once && {
       mcnemar_by_seed: mcnemar.map((test) => ({ seed: test.seed, ...testOf(test) })),
       paired_seeds: pairedSeeds,
     }),
-    higher_is_better: better,
+    higher_is_better: higherIsBetter,
     versions,
     facts,
   };
@@ -185,8 +184,8 @@ function testOf({ counts, p }: SeedTest): McNemarResult {
 }
 
 function systemOf(name: string, { seeds }: ComparedScores): ComparedSystem {
-  const over = <T>(of: (values: number[]) => T): Summary<T> =>
-    summary((metric) => of(seeds.map(({ metrics }) => metrics[metric])));
+  const over = <T>(of: (values: number[]) => T) =>
+    ofMetrics((key) => of(seeds.map(({ metrics }) => metrics[key])));
   return {
     name,
     ...over(mean),
@@ -195,7 +194,7 @@ function systemOf(name: string, { seeds }: ComparedScores): ComparedSystem {
       0,
     ),
     ...(seeds.length > 1 && {
-      seeds: seeds.map(({ seed, metrics }) => ({ seed, ...summary((metric) => metrics[metric]) })),
+      seeds: seeds.map(({ seed, metrics }) => ({ seed, ...ofMetrics((key) => metrics[key]) })),
       sd: over(sampleDeviation),
     }),
   };

@@ -14,11 +14,18 @@ import {
 
 /** Rows in the order of the predictions file. */
 export interface Embeddings {
+  readonly kind: 'embeddings';
   readonly rows: number;
   /** d_h */
   readonly width: number;
   /** [rows, width] */
   readonly data: Float32Array;
+}
+
+/** Something that is not there, and why. */
+export interface Missing {
+  readonly kind: 'missing';
+  readonly reason: string;
 }
 
 const KEY = 'embeddings';
@@ -61,14 +68,15 @@ export async function writeEmbeddings(
  * @returns why there are none, where there are none that belong to this file
  * @throws InputError when the file is damaged or something else
  */
-export async function readEmbeddings(
-  predictionsPath: string,
-): Promise<Embeddings | { readonly missing: string }> {
+export async function readEmbeddings(predictionsPath: string): Promise<Embeddings | Missing> {
   const path = embeddingsPath(predictionsPath);
-  if (!(await pathExists(path))) return { missing: `there is no ${path}` };
+  if (!(await pathExists(path))) return { kind: 'missing', reason: `there is no ${path}` };
   const { metadata, tensors } = await readSafetensors(path);
   if (metadata[CHECKSUM] !== (await sha256OfFile(predictionsPath))) {
-    return { missing: `${path} belongs to other predictions than ${predictionsPath}; run eval again` };
+    return {
+      kind: 'missing',
+      reason: `${path} belongs to other predictions than ${predictionsPath}; run eval again`,
+    };
   }
   if ((await hasWholeContent(path)) === false) {
     throw new InputError(`${path} is damaged: its checksum does not fit its content; run eval again`);
@@ -78,5 +86,5 @@ export async function readEmbeddings(
     throw new InputError(`${path} holds no float16 tensor "${KEY}" [rows, width]; run eval again`);
   }
   const [rows, width] = embeddings.shape as [number, number];
-  return { rows, width, data: decodeHalf(embeddings.data as Uint16Array) };
+  return { kind: 'embeddings', rows, width, data: decodeHalf(embeddings.data as Uint16Array) };
 }

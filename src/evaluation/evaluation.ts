@@ -1,20 +1,26 @@
-/** @file Scores with what is known beside them: bootstrap intervals and calibration. */
+/** @file Scores of one run, of folds or of seeds, with what is known beside them: intervals, calibration, baselines. */
 
 import { InputError } from '../base/index.js';
-import { type Baselines, baselinesOf } from './baselines.js';
 import {
   addCounts,
+  argmax,
+  type Calibration,
+  calibrationOf,
   classificationMetrics,
-  type HeadlineMetric,
+  countOutcomes,
+  type MetricFigures,
+  type MetricKey,
   type Metrics,
   metricsOfCounts,
   type Outcome,
-} from './metrics.js';
+  ofMetrics,
+  type ProbabilityFigures,
+  probabilityFigures,
+  totalsOfCounts,
+} from './metrics/index.js';
 import { resamplingKeys } from './pairing.js';
 import type { ScoredPrediction } from './predictions.js';
-import { bootstrapIntervals, type Resampling } from './statistics/bootstrap.js';
-import { type Calibration, calibrationOf } from './statistics/calibration.js';
-import type { BootstrapIntervals } from './statistics/intervals.js';
+import { type BootstrapIntervals, bootstrapIntervals, type Resampling } from './statistics/bootstrap.js';
 
 /** One evaluation, a cross-validation, or several seeds. */
 export type Scores = Metrics | FoldMetrics | SeedMetrics;
@@ -26,8 +32,10 @@ export interface Evaluation<S extends Scores = Scores> {
   readonly intervals: BootstrapIntervals | null;
   /** null where no row has probabilities. */
   readonly calibration: Calibration | null;
-  /** Of each fold or seed, in their order; empty where there are none. */
-  readonly partCalibrations: readonly (Calibration | null)[];
+  /** The metrics of probabilities. */
+  readonly probabilistic: ProbabilityFigures;
+  /** The same of each fold or seed, in their order; empty where there are none. */
+  readonly probabilisticParts: readonly ProbabilityFigures[];
   /** What costs nothing on the same test set. */
   readonly baselines: Baselines;
 }
@@ -55,14 +63,24 @@ export function evaluationOf<S extends Scores>(
     scores,
     intervals: keys === null || single ? null : bootstrapIntervals(rows, keys, labels, resampling!),
     calibration: calibrationOf(rows, labels),
-    partCalibrations: 'pooled' in scores ? parts.map((part) => calibrationOf(part, labels)) : [],
-    baselines: baselinesOf(rows, labels, trained, 'seeds' in scores ? parts[0] : rows),
+    probabilistic: probabilityFigures(rows, labels),
+    probabilisticParts: scores.kind === 'single' ? [] : parts.map((part) => probabilityFigures(part, labels)),
+    baselines: baselinesOf(rows, labels, trained, scores.kind === 'seeds' ? parts[0] : rows),
   };
 }
 
 /** The metrics over all utterances. */
 export function overallOf(scores: Scores): Metrics {
-  return 'pooled' in scores ? scores.pooled : scores;
+  return scores.kind === 'single' ? scores : scores.pooled;
+}
+
+/** The folds or seeds, each with what it is called. */
+export function scorePartsOf(
+  scores: FoldMetrics | SeedMetrics,
+): readonly { readonly part: string; readonly metrics: Metrics }[] {
+  return scores.kind === 'folds'
+    ? scores.folds.map(({ fold, metrics }) => ({ part: fold, metrics }))
+    : scores.seeds.map(({ seed, metrics }) => ({ part: String(seed), metrics }));
 }
 
 /** The outcomes of one fold's held-out utterances. */
@@ -74,20 +92,22 @@ export interface FoldOutcomes {
 /** What several evaluations come to together. */
 export interface Spread {
   /** Mean over the parts, every one with the same weight. */
-  readonly mean: Readonly<Record<HeadlineMetric, number>>;
+  readonly mean: MetricFigures;
   /** Sample standard deviation over the parts (n - 1); null with a single one, which has none. */
-  readonly sd: Readonly<Record<HeadlineMetric, number | null>>;
+  readonly sd: Readonly<Record<MetricKey, number | null>>;
   /** Metrics over the utterances of all parts put together. */
   readonly pooled: Metrics;
 }
 
 /** Metrics of every fold and of all of them together. */
 export interface FoldMetrics extends Spread {
+  readonly kind: 'folds';
   readonly folds: readonly { readonly fold: string; readonly metrics: Metrics }[];
 }
 
 /** Metrics of every seed (pooled over its folds where it has them), and of all of them together. */
 export interface SeedMetrics extends Spread {
+  readonly kind: 'seeds';
   readonly seeds: readonly { readonly seed: number; readonly metrics: Metrics }[];
 }
 
@@ -120,25 +140,20 @@ export function foldMetrics(parts: readonly FoldOutcomes[], labels: readonly str
       throw error;
     }
   });
-  return { folds, ...spreadOf(folds) };
+  return { kind: 'folds', folds, ...spreadOf(folds) };
 }
 
 /** What one experiment scores with several seeds. @param parts one or more, with the same labels */
 export function seedMetrics(
   parts: readonly { readonly seed: number; readonly scores: Metrics | FoldMetrics }[],
 ): SeedMetrics {
-  const seeds = parts.map(({ seed, scores }) => ({
-    seed,
-    metrics: 'pooled' in scores ? scores.pooled : scores,
-  }));
-  return { seeds, ...spreadOf(seeds) };
+  const seeds = parts.map(({ seed, scores }) => ({ seed, metrics: overallOf(scores) }));
+  return { kind: 'seeds', seeds, ...spreadOf(seeds) };
 }
 
 function spreadOf(parts: readonly { readonly metrics: Metrics }[]): Spread {
-  const overParts = <T>(summary: (values: number[]) => T): Record<HeadlineMetric, T> => {
-    const of = (metric: HeadlineMetric): T => summary(parts.map(({ metrics }) => metrics[metric]));
-    return { wa: of('wa'), ua: of('ua'), wf1: of('wf1'), macroF1: of('macroF1') };
-  };
+  const overParts = <T>(summary: (values: number[]) => T) =>
+    ofMetrics((key) => summary(parts.map(({ metrics }) => metrics[key])));
   return {
     mean: overParts(mean),
     sd: overParts(sampleDeviation),
@@ -155,4 +170,56 @@ export function sampleDeviation(values: readonly number[]): number | null {
   if (values.length < 2) return null;
   const centre = mean(values);
   return Math.sqrt(values.reduce((total, value) => total + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** Figures of two systems that have learnt nothing. */
+export interface Baselines {
+  /** Always the most frequent class. */
+  readonly majority: MetricFigures & {
+    /** The class; several where folds or seeds have training sets of which others are the most frequent. */
+    readonly labels: readonly string[];
+    /** Of which set it is the most frequent: a training set where that is known, else the test set itself. */
+    readonly from: 'training' | 'test';
+  };
+  /** Each class guessed with the same probability: expected values. */
+  readonly chance: MetricFigures;
+}
+
+/**
+ * The baselines of a test set.
+ * @param outcomes of which the references count
+ * @param trained for each outcome, the most frequent class of what its model was trained on; undefined where that is
+ *   not known
+ * @param guessed references to guess at: those of one seed where the same ones are there for each
+ */
+export function baselinesOf(
+  outcomes: readonly Outcome[],
+  labels: readonly string[],
+  trained: readonly string[] | undefined,
+  guessed: readonly Outcome[] = outcomes,
+): Baselines {
+  const own = mostFrequent(labels, supportsOf(outcomes, labels));
+  const majority = trained ?? outcomes.map(() => own);
+  const answers = outcomes.map(({ reference }, row): Outcome => ({ reference, label: majority[row]! }));
+  const always = classificationMetrics(answers, labels);
+  const supports = supportsOf(guessed, labels);
+  return {
+    majority: {
+      ...ofMetrics((key) => always[key]),
+      labels: [...new Set(majority)],
+      from: trained === undefined ? 'test' : 'training',
+    },
+    chance: ofMetrics((_, metric) => metric.chance(supports)),
+  };
+}
+
+/** The most frequent class. @param counts utterances of each label, in label order; of equal ones the first */
+export function mostFrequent(labels: readonly string[], counts: readonly number[]): string {
+  return labels[argmax(counts)]!;
+}
+
+/** Of each class, in label order. */
+function supportsOf(outcomes: readonly Outcome[], labels: readonly string[]): readonly number[] {
+  const references = outcomes.map(({ reference }) => ({ reference }));
+  return totalsOfCounts(countOutcomes(references, labels)).support;
 }

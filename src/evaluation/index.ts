@@ -1,71 +1,65 @@
 /** @file Metrics with their error bars, comparison of systems, prediction files, results, tables. */
 
-export { type Baselines, type HeadlineFigures, mostFrequent } from './baselines.js';
-export { compareSeeds, comparisonResult } from './comparison.js';
+export { type Comparison, type ComparisonResult, compareSeeds, comparisonResult } from './comparison.js';
 export {
   type AblationScores,
   ablationFigure,
-  ablationMetrics,
   ablationTables,
   comparisonCsv,
   comparisonTables,
 } from './comparison-tables.js';
-export { type Embeddings, embeddingsPath, readEmbeddings, writeEmbeddings } from './embeddings.js';
 export {
+  type Embeddings,
+  embeddingsPath,
+  type Missing,
+  readEmbeddings,
+  writeEmbeddings,
+} from './embeddings.js';
+export {
+  type Baselines,
   type Evaluation,
   evaluationOf,
   type FoldMetrics,
   foldMetrics,
+  mostFrequent,
   overallOf,
   placesByFold,
   type Scores,
   type SeedMetrics,
+  scorePartsOf,
   seedMetrics,
 } from './evaluation.js';
-export { figureText, figureValue } from './figure-text.js';
-export {
-  argmax,
-  type ConfusionCounts,
-  classificationMetrics,
-  type HeadlineMetric,
-  headlineMetrics,
-  type Metrics,
-  type Outcome,
-} from './metrics.js';
-export { dialogueOf, pairSeeds, type SeedTable } from './pairing.js';
-export { type PredictionTable, readPredictions } from './prediction-reader.js';
-export { predictionDoubts } from './prediction-warnings.js';
+export { pairSeeds, type SeedTable } from './pairing.js';
+export { readPredictions } from './prediction-reader.js';
+export { predictionWarnings, spellingWarning, unansweredWarnings } from './prediction-warnings.js';
 export {
   hasReference,
   marginOf,
   openPredictionWriter,
   type PredictionColumns,
   type PredictionFormat,
+  type PredictionTable,
   type PredictionWriter,
   predictionFormatOf,
   type ScoredPrediction,
   writePredictions,
 } from './predictions.js';
-export {
-  type CrossCorpusFacts,
-  type EvaluationResult,
-  evaluationResult,
-  type ResultFigures,
-} from './results.js';
+export { type CrossCorpusMetadata, type EvaluationResult, evaluationResult } from './results.js';
 export { readResults, resultsCsv, type StoredResults } from './results-file.js';
 export { intervalText, majorityText, scoreTables } from './score-tables.js';
-export { bootstrapIntervals, type Resampling } from './statistics/bootstrap.js';
-export type { Calibration } from './statistics/calibration.js';
 export {
-  accuracyInterval,
   type BootstrapIntervals,
-  type Interval,
-  meanRecallInterval,
+  bootstrapIntervals,
+  type Resampling,
   type ResamplingUnit,
-} from './statistics/intervals.js';
+} from './statistics/bootstrap.js';
 export { LEAST_UMAP_POINTS, type UmapProgress, umapInThread } from './statistics/umap.js';
 export {
+  columnName,
+  figureText,
+  figureValue,
   formatTables,
+  metricText,
   type PaperFigures,
   type PaperRow,
   percent,
@@ -73,4 +67,3 @@ export {
   type Table,
   textTable,
 } from './table.js';
-export { spellingWarning } from './value-spellings.js';

@@ -1,10 +1,10 @@
-/** @file Brings the predictions of two systems together, utterance by utterance. */
+/** @file Brings the predictions of two systems together, utterance by utterance, and says what is resampled together. */
 
 import { InputError, quoted } from '../base/index.js';
-import type { PredictionTable } from './prediction-reader.js';
-import type { Prediction, ScoredPrediction } from './predictions.js';
-import type { ResamplingUnit } from './statistics/intervals.js';
-import { nearestSpelling, refuseUnrelatedValues } from './value-spellings.js';
+import { dialogueOf } from '../data/corpora/index.js';
+import { nearestSpelling, refuseUnrelatedValues } from './prediction-warnings.js';
+import { nameOf, type Prediction, type PredictionTable, type ScoredPrediction } from './predictions.js';
+import type { ResamplingUnit } from './statistics/bootstrap.js';
 
 /** Two systems over the same utterances, in the order of the first one's file. */
 export interface PairedPredictions {
@@ -158,25 +158,6 @@ function utterances(count: number): string {
   return count === 1 ? '1 utterance' : `${count} utterances`;
 }
 
-/** MELD's `test_dia12_utt3` (or `dia12_utt3`, as released), and IEMOCAP's `Ses01F_script01_1_M002`. */
-const FORMS = [/^(.*dia\d+)_utt\d+$/, /^(Ses\d\d[FM]_(?:impro|script)\w+)_[FM][^_]+$/];
-
-/**
- * The dialogue of an utterance: MELD's `test_dia12`, IEMOCAP's `Ses01F_script01_1`. MELD counts dialogues anew in each
- * split, so its split stays in the name.
- * @returns undefined for ids of any other form: most corpora are no conversations
- */
-export function dialogueOf(id: string): string | undefined {
-  for (const form of FORMS) {
-    const dialogue = form.exec(id)?.[1];
-    if (dialogue !== undefined) return dialogue;
-  }
-  return undefined;
-}
-
-/** How many utterances a message names. */
-const ROWS_NAMED = 3;
-
 /**
  * The unit of each row. Rows of one id (or path) and fold are one utterance: with several seeds it is drawn together with
  * the predictions of all of them, or it would count as several and the interval come out too narrow. A row without a name
@@ -192,7 +173,7 @@ export function resamplingKeys(rows: readonly Prediction[], unit: ResamplingUnit
   const keys = rows.map((row) => keyOf(row, unit));
   const without = rows.filter((_, index) => keys[index] === undefined);
   if (without.length === 0) return keys as string[];
-  const names = without.slice(0, ROWS_NAMED).map((row) => quoted(nameOf(row)));
+  const names = without.slice(0, NAMED).map((row) => quoted(nameOf(row)));
   const what =
     without.length === rows.length
       ? `no utterance has a ${unit}`
@@ -200,11 +181,6 @@ export function resamplingKeys(rows: readonly Prediction[], unit: ResamplingUnit
   throw new InputError(
     `${what}, so they cannot be resampled by it; resample by another unit, or score a predictions file with a column "${unit}"`,
   );
-}
-
-/** What an utterance is called in messages; '' where its file gives it neither id nor path. */
-export function nameOf({ id, path }: Prediction): string {
-  return id ?? path ?? '';
 }
 
 function keyOf(row: Prediction, unit: 'speaker' | 'dialogue'): string | undefined {

@@ -12,18 +12,13 @@ import {
   readTableText,
   refuseLookAlikes,
 } from '../data/tables/index.js';
-import { type Prediction, predictionFormatOf, probabilityPrefix } from './predictions.js';
-import { nearestSpelling, refuseUnrelatedValues } from './value-spellings.js';
-
-/** A predictions file in memory. */
-export interface PredictionTable {
-  readonly path: string;
-  /** Classes: those asked for, else of the `prob_` columns, else the labels that occur, sorted. */
-  readonly labels: readonly string[];
-  /** Whether the classes were asked for or have columns, rather than being what occurs. */
-  readonly declared: boolean;
-  readonly rows: readonly Prediction[];
-}
+import { nearestSpelling, refuseUnrelatedValues } from './prediction-warnings.js';
+import {
+  type Prediction,
+  type PredictionTable,
+  predictionFormatOf,
+  probabilityPrefix,
+} from './predictions.js';
 
 export interface ReadPredictionsOptions {
   /** The classes that labels must belong to; without it the file says. */

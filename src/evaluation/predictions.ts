@@ -1,9 +1,9 @@
-/** @file The predictions file: one row per utterance, as CSV or JSON Lines, the same for eval and predict. */
+/** @file The predictions file: one row per utterance, as CSV or JSON Lines, the same for eval and predict; its rows and its writer. */
 
 import { extname } from 'node:path';
 import Papa from 'papaparse';
 import { createOutput, InputError } from '../base/index.js';
-import type { Outcome } from './metrics.js';
+import type { Outcome } from './metrics/index.js';
 
 /** One row of a predictions file. A row has an `id`, a `path` or both, and either a `label` or an `error`. */
 export interface Prediction {
@@ -26,8 +26,23 @@ export interface Prediction {
   readonly error?: string | undefined;
 }
 
+/** A predictions file in memory. */
+export interface PredictionTable {
+  readonly path: string;
+  /** Classes: those asked for, else of the `prob_` columns, else the labels that occur, sorted. */
+  readonly labels: readonly string[];
+  /** Whether the classes were asked for or have columns, rather than being what occurs. */
+  readonly declared: boolean;
+  readonly rows: readonly Prediction[];
+}
+
 /** A row whose truth is known, so that it can be scored. */
 export type ScoredPrediction = Prediction & Outcome;
+
+/** What an utterance is called in messages; '' where its file gives it neither id nor path. */
+export function nameOf({ id, path }: Prediction): string {
+  return id ?? path ?? '';
+}
 
 export function hasReference(row: Prediction): row is ScoredPrediction {
   return row.reference !== undefined;

@@ -1,22 +1,29 @@
-/** @file Reads results.json back, as this emoq or an earlier one wrote it, and says which key is wrong. */
+/** @file Reads results.json back, as this emoq or an earlier one wrote it, and says which key is wrong; results as CSV. */
 
 import { z } from 'zod';
 import { InputError, oneLine, readJson } from '../base/index.js';
 import { formatCsv } from '../data/tables/index.js';
-import { headlineMetrics, metricKeys } from './metrics.js';
-import type { EvaluationResult, ResultFigures, Summary } from './results.js';
+import {
+  type MetricKey,
+  metricKeys,
+  ofPaperMetrics,
+  type ProbabilityFigures,
+  probabilityMetrics,
+} from './metrics/index.js';
+import type { EvaluationResult } from './results.js';
 
 const count = z.int().min(0);
 const fraction = z.number().min(0).max(1);
 const interval = z.object({ low: z.number(), high: z.number() });
-const figures = { wa: fraction, ua: fraction, wf1: fraction, n: count };
+/** Results of every version have these metrics. */
+const figures = { ...ofPaperMetrics(() => fraction), n: count };
 
 /** What is read of results, of EvaluationResult's keys; other commands than the one that wrote them need no more. */
 const resultsSchema = z.object({
   ...figures,
   name: z.string().optional(),
   folds: z.array(z.object({ fold: z.string(), ...figures })).optional(),
-  intervals: z.object({ wa: interval, ua: interval, wf1: interval }).nullish(),
+  intervals: z.object(ofPaperMetrics(() => interval)).nullish(),
   missing: z.array(z.object({ seed: count.optional(), fold: z.string() })).optional(),
   cross_corpus: z
     .object({
@@ -62,12 +69,13 @@ export function resultsCsv(result: EvaluationResult): string {
   const add = (
     scope: string,
     part: string | number,
-    figures: Summary<number | null> & { readonly ece?: ResultFigures['ece'] },
+    figures: Readonly<Record<MetricKey, number | null>> & Partial<ProbabilityFigures>,
     n: number,
   ): void => {
-    for (const key of [...headlineMetrics.map((metric) => metricKeys[metric]), 'ece'] as const) {
+    const ends = new Map(metricKeys.map((key) => [key as string, result.intervals?.[key]]));
+    for (const key of [...metricKeys, ...probabilityMetrics.map((metric) => metric.key)]) {
       if (figures[key] === undefined) continue;
-      const interval = scope === whole && key !== 'ece' ? result.intervals?.[key] : undefined;
+      const interval = scope === whole ? ends.get(key) : undefined;
       const better = scope === 'sd' ? undefined : result.higher_is_better[key];
       rows.push([result.name, scope, part, key, figures[key], interval?.low, interval?.high, n, better]);
     }

@@ -1,9 +1,18 @@
 /** @file The content of results.json and of `eval --json`: figures, counts, and what they were made with. */
 
-import { type Evaluation, mean, overallOf, sampleDeviation } from './evaluation.js';
-import { type HeadlineMetric, headlineMetrics, type Metrics, metricKeys } from './metrics.js';
-import type { Calibration, CalibrationBin } from './statistics/calibration.js';
-import type { BootstrapIntervals, Interval } from './statistics/intervals.js';
+import { type Baselines, type Evaluation, mean, overallOf, sampleDeviation } from './evaluation.js';
+import {
+  type CalibrationBin,
+  type Interval,
+  type MetricFigures,
+  type MetricKey,
+  type Metrics,
+  ofMetrics,
+  type ProbabilityFigures,
+  type ProbabilityKey,
+  probabilityMetrics,
+} from './metrics/index.js';
+import type { BootstrapIntervals } from './statistics/bootstrap.js';
 
 /** Where the figures come from; everything that a reader needs to make them again. */
 export interface ResultSource {
@@ -14,17 +23,11 @@ export interface ResultSource {
   /** Further facts, such as stage, seed, split and the checksums of recipe and manifest. */
   readonly facts?: Readonly<Record<string, string | number | boolean | null>>;
   readonly missing?: readonly MissingFold[];
-  readonly crossCorpus?: CrossCorpusFacts | undefined;
+  readonly crossCorpus?: CrossCorpusMetadata | undefined;
 }
 
-/** Figures of one set of utterances. Fractions in [0, 1]; `confusion` is counts by [reference, predicted]. */
-export interface ResultFigures {
-  readonly wa: number;
-  readonly ua: number;
-  readonly wf1: number;
-  readonly macro_f1: number;
-  /** Expected calibration error; null without probabilities. */
-  readonly ece: number | null;
+/** Figures of one set of utterances by the keys of the metrics; `confusion` is counts by [reference, predicted]. */
+export interface ResultFigures extends MetricFigures, ProbabilityFigures {
   readonly n: number;
   /** Utterances without a predicted label; they count as wrong. */
   readonly unanswered: number;
@@ -33,16 +36,8 @@ export interface ResultFigures {
   readonly confusion_normalized: readonly (readonly number[])[];
 }
 
-export type Summary<T> = Readonly<Record<(typeof metricKeys)[HeadlineMetric], T>>;
-
 /** How intervals were found: percentile bootstrap. */
-export interface ResultResampling {
-  readonly level: number;
-  readonly resamples: number;
-  readonly seed: number;
-  readonly unit: BootstrapIntervals['unit'];
-  readonly units: number;
-}
+export type ResultResampling = Omit<BootstrapIntervals, 'metrics'>;
 
 /** A fold whose run is not there, or not trained to its end. */
 export interface MissingFold {
@@ -51,7 +46,7 @@ export interface MissingFold {
 }
 
 /** Of a run scored on another corpus than it was trained on. */
-export interface CrossCorpusFacts {
+export interface CrossCorpusMetadata {
   readonly corpus: string;
   readonly manifest: string;
   readonly manifest_sha256: string;
@@ -81,41 +76,35 @@ export interface EvaluationResult extends ResultFigures {
   /** Each pooled over its folds where it has them. */
   readonly seeds?: readonly ({ readonly seed: number } & ResultFigures)[];
   /** Mean over the seeds, or else the folds. */
-  readonly mean?: Summary<number> & { readonly ece: number | null };
+  readonly mean?: MetricFigures & ProbabilityFigures;
   /** Sample standard deviation over the seeds, or else the folds; null with one of them. */
-  readonly sd?: Summary<number | null> & { readonly ece: number | null };
-  readonly intervals: (ResultResampling & Summary<Interval>) | null;
+  readonly sd?: Readonly<Record<MetricKey, number | null>> & ProbabilityFigures;
+  readonly intervals: (ResultResampling & Readonly<Record<MetricKey, Interval>>) | null;
   /** What costs nothing on the same test set: the most frequent class always, and guessing, in expectation. */
-  readonly baselines: {
-    readonly majority: Summary<number> & {
-      readonly labels: readonly string[];
-      readonly from: 'training' | 'test';
-    };
-    readonly chance: Summary<number>;
-  };
+  readonly baselines: Baselines;
   /** Folds of a cross-validation that the figures are without; absent where they are of all. */
   readonly missing?: readonly MissingFold[];
-  readonly cross_corpus?: CrossCorpusFacts;
+  readonly cross_corpus?: CrossCorpusMetadata;
   readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
-  readonly higher_is_better: Summary<boolean> & { readonly ece: boolean };
+  readonly higher_is_better: Readonly<Record<MetricKey | ProbabilityKey, boolean>>;
   readonly versions: Readonly<Record<string, string>>;
   readonly facts: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** Which way is better. */
-export const higherIsBetter = { ...summary(() => true), ece: false };
+/** Which way each metric of labels is better. */
+export const higherIsBetter = ofMetrics((_, metric) => metric.higherIsBetter);
 
 /** The result object of an evaluation, a cross-validation or several seeds. No date: the same input gives the same bytes. */
 export function evaluationResult(
-  { scores, intervals, calibration, partCalibrations, baselines }: Evaluation,
+  { scores, intervals, calibration, probabilistic, probabilisticParts, baselines }: Evaluation,
   source: ResultSource,
 ): EvaluationResult {
   const overall = overallOf(scores);
   const partFigures = (metrics: Metrics, part: number): ResultFigures =>
-    figures(metrics, partCalibrations[part] ?? null);
+    figures(metrics, probabilisticParts[part]!);
   return {
     name: source.name,
-    ...figures(overall, calibration),
+    ...figures(overall, probabilistic),
     labels: overall.labels,
     per_class: overall.perClass.map(({ label, precision, recall, f1, support }) => ({
       label,
@@ -124,59 +113,59 @@ export function evaluationResult(
       f1,
       support,
     })),
-    ...('pooled' in scores
-      ? {
-          ...('folds' in scores
-            ? { folds: scores.folds.map(({ fold, metrics }, i) => ({ fold, ...partFigures(metrics, i) })) }
-            : { seeds: scores.seeds.map(({ seed, metrics }, i) => ({ seed, ...partFigures(metrics, i) })) }),
-          mean: { ...summary((metric) => scores.mean[metric]), ece: eceSpread(partCalibrations, mean) },
-          sd: {
-            ...summary((metric) => scores.sd[metric]),
-            ece: eceSpread(partCalibrations, sampleDeviation),
-          },
-        }
-      : {}),
+    ...(scores.kind === 'folds' && {
+      folds: scores.folds.map(({ fold, metrics }, i) => ({ fold, ...partFigures(metrics, i) })),
+    }),
+    ...(scores.kind === 'seeds' && {
+      seeds: scores.seeds.map(({ seed, metrics }, i) => ({ seed, ...partFigures(metrics, i) })),
+    }),
+    ...(scores.kind !== 'single' && {
+      mean: { ...scores.mean, ...probabilitySpread(probabilisticParts, mean) },
+      sd: { ...scores.sd, ...probabilitySpread(probabilisticParts, sampleDeviation) },
+    }),
     intervals: intervals && {
-      ...resamplingFacts(intervals),
-      ...summary((metric) => intervals.metrics[metric]),
+      ...resamplingSettings(intervals),
+      ...intervals.metrics,
     },
     baselines: {
       majority: {
         labels: baselines.majority.labels,
         from: baselines.majority.from,
-        ...summary((metric) => baselines.majority[metric]),
+        ...ofMetrics((key) => baselines.majority[key]),
       },
-      chance: summary((metric) => baselines.chance[metric]),
+      chance: baselines.chance,
     },
     ...(source.missing !== undefined && source.missing.length > 0 && { missing: source.missing }),
     ...(source.crossCorpus !== undefined && { cross_corpus: source.crossCorpus }),
     calibration: calibration && { n: calibration.n, bins: calibration.bins },
-    higher_is_better: higherIsBetter,
+    higher_is_better: { ...higherIsBetter, ...ofProbabilityMetrics((metric) => metric.higherIsBetter) },
     versions: source.versions,
     facts: source.facts ?? {},
   };
 }
 
 /** What an interval was found with, without the intervals. */
-export function resamplingFacts(resampling: ResultResampling): ResultResampling {
+export function resamplingSettings(resampling: ResultResampling): ResultResampling {
   const { level, resamples, seed, unit, units } = resampling;
   return { level, resamples, seed, unit, units };
 }
 
-/** A value of every headline metric, under its name in JSON. */
-export function summary<T>(of: (metric: HeadlineMetric) => T): Summary<T> {
-  return Object.fromEntries(
-    headlineMetrics.map((metric) => [metricKeys[metric], of(metric)]),
-  ) as unknown as Summary<T>;
+/** A summary over the folds or seeds; null where one of them has no probabilities. */
+export function probabilitySpread(
+  parts: readonly ProbabilityFigures[],
+  of: (values: readonly number[]) => number | null,
+): ProbabilityFigures {
+  return ofProbabilityMetrics(({ key }) => {
+    const values = parts.flatMap((part) => part[key] ?? []);
+    return values.length > 0 && values.length === parts.length ? of(values) : null;
+  });
 }
 
-/** A summary over the folds or seeds; null where one of them has no probabilities. */
-export function eceSpread<T>(
-  calibrations: readonly (Calibration | null)[],
-  of: (values: readonly number[]) => T,
-): T | null {
-  const values = calibrations.flatMap((each) => (each === null ? [] : [each.ece]));
-  return values.length > 0 && values.length === calibrations.length ? of(values) : null;
+function ofProbabilityMetrics<T>(of: (metric: (typeof probabilityMetrics)[number]) => T) {
+  return Object.fromEntries(probabilityMetrics.map((metric) => [metric.key, of(metric)])) as Record<
+    ProbabilityKey,
+    T
+  >;
 }
 
 /** Each row of the confusion matrix over the utterances of its class, answered or not. */
@@ -187,10 +176,10 @@ export function normalizedConfusion({ confusion, perClass }: Metrics): number[][
   });
 }
 
-function figures(metrics: Metrics, calibration: Calibration | null): ResultFigures {
+function figures(metrics: Metrics, probabilistic: ProbabilityFigures): ResultFigures {
   return {
-    ...summary((metric) => metrics[metric]),
-    ece: calibration?.ece ?? null,
+    ...ofMetrics((key) => metrics[key]),
+    ...probabilistic,
     n: metrics.n,
     unanswered: metrics.unanswered.reduce((total, count) => total + count, 0),
     confusion: metrics.confusion,

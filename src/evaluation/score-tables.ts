@@ -1,6 +1,6 @@
 /** @file The tables of an evaluation: results beside the paper's row, folds or seeds, classes, confusion. In percent. */
 
-import type { Baselines, HeadlineFigures } from './baselines.js';
+import type { Baselines } from './evaluation.js';
 import {
   type Evaluation,
   type FoldMetrics,
@@ -8,17 +8,38 @@ import {
   overallOf,
   type SeedMetrics,
   sampleDeviation,
+  scorePartsOf,
 } from './evaluation.js';
-import { type HeadlineMetric, headlineMetrics, type Metrics } from './metrics.js';
-import { type EvaluationResult, eceSpread, normalizedConfusion, type ResultResampling } from './results.js';
-import type { Interval } from './statistics/intervals.js';
-import { type Align, type PaperRow, paperCells, percent, type Table } from './table.js';
+import {
+  countMetrics,
+  type Interval,
+  type Metric,
+  type MetricFigures,
+  type MetricKey,
+  type Metrics,
+  type ProbabilityFigures,
+  probabilityMetrics,
+} from './metrics/index.js';
+import {
+  type EvaluationResult,
+  normalizedConfusion,
+  probabilitySpread,
+  type ResultResampling,
+} from './results.js';
+import {
+  type Align,
+  columnName,
+  metricText,
+  type PaperFigures,
+  type PaperRow,
+  percent,
+  type Table,
+} from './table.js';
 
 /** Whether intervals have a row of their own, for a terminal or a printed page, or stand beside their figures. */
 export type IntervalPlace = 'row' | 'cell';
 
-/** Names of the metrics in tables. */
-export const metricTitles = { wa: 'WA', ua: 'UA', wf1: 'WF1', macroF1: 'macro F1' } as const;
+const columns = countMetrics.filter(({ test }) => test === 'column');
 
 /** What a result is of, beside its figures. */
 export type ResultScope = Pick<EvaluationResult, 'missing' | 'cross_corpus'>;
@@ -32,11 +53,10 @@ export function scoreTables(
 ): Table[] {
   const { scores } = evaluation;
   const overall = overallOf(scores);
-  const parts =
-    'folds' in scores ? ', pooled over the folds' : 'seeds' in scores ? ', pooled over the seeds' : '';
+  const parts = scores.kind === 'single' ? '' : `, pooled over the ${scores.kind}`;
   return [
     resultsTable(evaluation, paper, place, scope),
-    ...('pooled' in scores ? [partsTable(evaluation, scores)] : []),
+    ...(scores.kind === 'single' ? [] : [partsTable(evaluation, scores)]),
     { ...classTable(overall), title: `Classes${parts}` },
     confusionTable(overall),
     normalizedConfusionTable(overall),
@@ -45,58 +65,71 @@ export function scoreTables(
 
 /** The headline table: the paper's rows, if any, above ours. */
 export function resultsTable(
-  { scores, intervals, calibration, partCalibrations, baselines }: Evaluation,
+  { scores, intervals, probabilistic, probabilisticParts, baselines }: Evaluation,
   paper: PaperRow | null,
   place: IntervalPlace,
   scope: ResultScope = {},
 ): Table {
-  const ece = calibration === null ? [] : [percent(calibration.ece)];
+  const known = probabilityColumns(probabilistic);
   const rows: string[][] = [];
   if (paper) {
-    const absent = ['-', ...ece.map(() => '-')]; // macro F1, and calibration
+    const printed = (figures: PaperFigures): string[] => [
+      ...columns.map(
+        ({ key }) => (figures as Partial<Record<MetricKey, number | null>>)[key]?.toFixed(1) ?? '-',
+      ),
+      ...known.map(() => '-'),
+    ];
     const note = `paper, table ${paper.table}`;
-    if (paper.best_earlier) rows.push(['best earlier', ...paperCells(paper.best_earlier), ...absent, note]);
-    rows.push(['EmoQ', ...paperCells(paper), ...absent, note]);
+    if (paper.best_earlier) rows.push(['best earlier', ...printed(paper.best_earlier), note]);
+    rows.push(['EmoQ', ...printed(paper), note]);
   }
-  const cellOf = (metrics: Metrics, metric: HeadlineMetric): string => {
-    const beside = intervals && place === 'cell' ? ` ${intervalText(intervals.metrics[metric])}` : '';
-    return percent(metrics[metric]) + beside;
-  };
-  const cells = (metrics: Metrics): string[] => [
-    ...headlineMetrics.map((metric) => cellOf(metrics, metric)),
-    ...ece,
+  const own = (metrics: Metrics): string[] => [
+    ...columns.map((metric) => {
+      const value = metricText(metric, metrics[metric.key]);
+      return intervals && place === 'cell'
+        ? `${value} ${intervalText(metric, intervals.metrics[metric.key])}`
+        : value;
+    }),
+    ...known.map((metric) => optionalText(metric, probabilistic[metric.key])),
   ];
-  if ('pooled' in scores) {
-    const parts = 'folds' in scores ? foldCount(scores, scope) : `${scores.seeds.length} seeds`;
-    const spread = headlineMetrics.map((metric) => spreadText(scores.mean[metric], scores.sd[metric]));
-    const eceMean = eceSpread(partCalibrations, mean);
-    const eceCell =
-      eceMean === null ? '-' : spreadText(eceMean, eceSpread(partCalibrations, sampleDeviation));
-    rows.push(['this run, mean ± sd', ...spread, ...ece.map(() => eceCell), parts]);
-    rows.push(['this run, pooled', ...cells(scores.pooled), `n = ${scores.pooled.n}`]);
-  } else {
-    rows.push(['this run', ...cells(scores), `n = ${scores.n}`]);
+  if (scores.kind === 'single') rows.push(['this run', ...own(scores), `n = ${scores.n}`]);
+  else {
+    const parts = scores.kind === 'folds' ? foldCount(scores, scope) : `${scores.seeds.length} seeds`;
+    const [centre, deviation] = [mean, sampleDeviation].map((of) =>
+      probabilitySpread(probabilisticParts, of),
+    );
+    const spread = [
+      ...columns.map((metric) => spreadText(metric, scores.mean[metric.key], scores.sd[metric.key])),
+      ...known.map((metric) => spreadText(metric, centre![metric.key], deviation![metric.key])),
+    ];
+    rows.push(['this run, mean ± sd', ...spread, parts]);
+    rows.push(['this run, pooled', ...own(scores.pooled), `n = ${scores.pooled.n}`]);
   }
   if (intervals && place === 'row') {
-    const ends = headlineMetrics.map((metric) => intervalText(intervals.metrics[metric]));
-    rows.push([`${levelText(intervals)} interval`, ...ends, ...ece.map(() => ''), `by ${intervals.unit}`]);
+    const ends = columns.map((metric) => intervalText(metric, intervals.metrics[metric.key]));
+    rows.push([`${levelText(intervals)} interval`, ...ends, ...known.map(() => ''), `by ${intervals.unit}`]);
   }
   const { majority, chance } = baselines;
-  const without = (figures: HeadlineFigures): string[] => [
-    ...headlineMetrics.map((metric) => percent(figures[metric])),
-    ...ece.map(() => '-'),
+  const without = (figures: MetricFigures): string[] => [
+    ...columns.map((metric) => metricText(metric, figures[metric.key])),
+    ...known.map(() => '-'),
   ];
   rows.push(['majority class', ...without(majority), majorityText(baselines)]);
   rows.push(['chance', ...without(chance), 'each class alike, expected']);
-  const columns = [...headlineMetrics.map((metric) => metricTitles[metric]), ...ece.map(() => 'ECE')];
+  const names = [...columns, ...known].map(columnName);
   const notes = [...scopeNotes(scope), ...(intervals ? [resamplingNote(intervals)] : [])];
   return {
     title: scope.cross_corpus === undefined ? 'Results' : `Results on ${scope.cross_corpus.corpus}`,
-    header: ['', ...columns.map((column) => `${column} %`), ''],
+    header: ['', ...names, ''],
     rows,
-    align: ['left', ...columns.map((): Align => 'right'), 'left'],
+    align: ['left', ...names.map((): Align => 'right'), 'left'],
     note: notes.length > 0 ? notes.join(' ') : undefined,
   };
+}
+
+/** The metrics of probabilities that have a column: none where there are no probabilities. */
+function probabilityColumns(figures: ProbabilityFigures) {
+  return probabilityMetrics.filter(({ key, test }) => test === 'column' && figures[key] !== null);
 }
 
 /** `5 folds`, or `2 of 5 folds`. */
@@ -125,40 +158,30 @@ function scopeNotes({ missing = [], cross_corpus: cross }: ResultScope): string[
 
 /** One row per fold or seed, then mean, standard deviation and pooled. */
 export function partsTable(
-  { calibration, partCalibrations }: Evaluation,
+  { probabilistic, probabilisticParts }: Evaluation,
   scores: FoldMetrics | SeedMetrics,
 ): Table {
-  const name = 'folds' in scores ? 'fold' : 'seed';
-  const parts =
-    'folds' in scores
-      ? scores.folds.map(({ fold, metrics }) => ({ part: fold, metrics }))
-      : scores.seeds.map(({ seed, metrics }) => ({ part: String(seed), metrics }));
-  const eceOf = (value: number | null | undefined): string[] =>
-    calibration === null ? [] : [optionalPercent(value)];
+  const parts = scorePartsOf(scores);
+  const known = probabilityColumns(probabilistic);
   const row = (
     part: string,
     n: string,
-    figures: Readonly<Record<HeadlineMetric, number | null>>,
-    ece: number | null | undefined,
+    figures: Readonly<Record<MetricKey, number | null>>,
+    ofProbabilities: ProbabilityFigures,
   ): string[] => [
     part,
     n,
-    ...headlineMetrics.map((metric) => optionalPercent(figures[metric])),
-    ...eceOf(ece),
+    ...columns.map((metric) => optionalText(metric, figures[metric.key])),
+    ...known.map((metric) => optionalText(metric, ofProbabilities[metric.key])),
   ];
   return {
-    title: name === 'fold' ? 'Folds' : 'Seeds',
-    header: [
-      name,
-      'n',
-      ...headlineMetrics.map((metric) => `${metricTitles[metric]} %`),
-      ...(calibration ? ['ECE %'] : []),
-    ],
+    title: scores.kind === 'folds' ? 'Folds' : 'Seeds',
+    header: [scores.kind === 'folds' ? 'fold' : 'seed', 'n', ...[...columns, ...known].map(columnName)],
     rows: [
-      ...parts.map(({ part, metrics }, i) => row(part, String(metrics.n), metrics, partCalibrations[i]?.ece)),
-      row('mean', '', scores.mean, eceSpread(partCalibrations, mean)),
-      row('sd', '', scores.sd, eceSpread(partCalibrations, sampleDeviation)),
-      row('pooled', String(scores.pooled.n), scores.pooled, calibration?.ece),
+      ...parts.map(({ part, metrics }, i) => row(part, String(metrics.n), metrics, probabilisticParts[i]!)),
+      row('mean', '', scores.mean, probabilitySpread(probabilisticParts, mean)),
+      row('sd', '', scores.sd, probabilitySpread(probabilisticParts, sampleDeviation)),
+      row('pooled', String(scores.pooled.n), scores.pooled, probabilistic),
     ],
   };
 }
@@ -215,9 +238,9 @@ function confusionRows(
   };
 }
 
-/** `[58.2, 62.0]`, in percent. */
-export function intervalText({ low, high }: Interval): string {
-  return `[${percent(low)}, ${percent(high)}]`;
+/** `[58.2, 62.0]`, in percent where the metric is a fraction. */
+export function intervalText(metric: Pick<Metric, 'unit'>, { low, high }: Interval): string {
+  return `[${metricText(metric, low)}, ${metricText(metric, high)}]`;
 }
 
 /** How intervals were found, for the foot of a table. */
@@ -231,10 +254,11 @@ export function levelText({ level }: Pick<ResultResampling, 'level'>): string {
   return `${Number((100 * level).toPrecision(6))} %`;
 }
 
-function spreadText(centre: number, sd: number | null): string {
-  return sd === null ? percent(centre) : `${percent(centre)} ± ${percent(sd)}`;
+function spreadText(metric: Metric, centre: number | null, sd: number | null): string {
+  const deviation = sd === null ? '' : ` ± ${metricText(metric, sd)}`;
+  return centre === null ? '-' : metricText(metric, centre) + deviation;
 }
 
-function optionalPercent(value: number | null | undefined): string {
-  return value === null || value === undefined ? '-' : percent(value);
+function optionalText(metric: Metric, value: number | null): string {
+  return value === null ? '-' : metricText(metric, value);
 }

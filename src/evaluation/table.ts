@@ -1,4 +1,6 @@
-/** @file Tables as data, and as plain text: strings only, no colour. */
+/** @file Tables as data, their cells, and tables as text, Markdown and LaTeX: strings only, no colour. */
+
+import { type Metric, metrics, type PaperKey, paperMetrics } from './metrics/index.js';
 
 /** A table to print or to paste. Every row has as many cells as `header`. */
 export interface Table {
@@ -14,11 +16,7 @@ export interface Table {
 export type Align = 'left' | 'right';
 
 /** Figures that a paper printed, in percent; null where it printed none. */
-export interface PaperFigures {
-  readonly wa: number | null;
-  readonly ua: number | null;
-  readonly wf1: number | null;
-}
+export type PaperFigures = Readonly<Record<PaperKey, number | null>>;
 
 /** The paper's row for a dataset and the best that it compares itself with. */
 export interface PaperRow extends PaperFigures {
@@ -59,8 +57,8 @@ export function percent(fraction: number): string {
 }
 
 /** The paper's figures as it prints them, a dash where it has none. */
-export function paperCells({ wa, ua, wf1 }: PaperFigures): string[] {
-  return [wa, ua, wf1].map((value) => (value === null ? '-' : value.toFixed(1)));
+export function paperCells(figures: PaperFigures): string[] {
+  return paperMetrics.map(({ key }) => figures[key]?.toFixed(1) ?? '-');
 }
 
 /** Code points, so that a label outside the basic plane keeps its column straight. */
@@ -152,4 +150,33 @@ function latexText(text: string): string {
     .replace(/\s+/g, ' ')
     .replace(/(^|[ [])-(?=[\d ])/g, '$1$$-$$'); // minus, not a hyphen
   return escaped.startsWith('[') ? `{[}${escaped.slice(1)}` : escaped;
+}
+
+const byKey = new Map<string, Metric>(metrics.map((metric) => [metric.key, metric]));
+
+/** `81.3` of a fraction, which is in percent; `0.5321` of anything else. */
+export function metricText({ unit }: Pick<Metric, 'unit'>, value: number): string {
+  return unit === '%' ? percent(value) : value.toFixed(4);
+}
+
+/** The same with its sign, for a difference. */
+export function signedMetricText(metric: Pick<Metric, 'unit'>, value: number): string {
+  const text = metricText(metric, value);
+  return Number(text) > 0 ? `+${text}` : text.replace(/^-(?=0\.0+$)/, '');
+}
+
+/** `WA %`, `kappa`: a metric's name at the head of a column. */
+export function columnName({ short, unit }: Pick<Metric, 'short' | 'unit'>): string {
+  return unit === '%' ? `${short} %` : short;
+}
+
+/** `81.3 %` of a fraction, `1.2500` of anything else, such as a loss. */
+export function figureValue(name: string, value: number): string {
+  const metric = byKey.get(name) ?? { unit: null };
+  return metric.unit === '%' ? `${metricText(metric, value)} %` : metricText(metric, value);
+}
+
+/** `WA 81.3 %`, `nll 1.2500`. */
+export function figureText(name: string, value: number): string {
+  return `${byKey.get(name)?.short ?? name} ${figureValue(name, value)}`;
 }

@@ -1,8 +1,8 @@
 /** @file Folds and seeds of a phase, one after the other or several at a time: one that fails does not lose the others. */
 
-import { join } from 'node:path';
 import { ComputationError, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
+import { seedFolder } from '../inference/index.js';
 import { type Recipe, systemOf, titleOf } from '../systems/index.js';
 import {
   type ComputeOptions,
@@ -18,11 +18,6 @@ import {
 } from '../training/index.js';
 import { phaseFolder, readMetadata } from '../training/runs/index.js';
 import { trainInProcess } from './run-process.js';
-
-/** Folder of one seed's runs, below the experiment's. */
-export function seedFolder(root: string, seed: number): string {
-  return join(root, `seed-${seed}`);
-}
 
 /** One of several runs whose recipes differ in the seed alone. */
 export interface NamedRun extends PhaseRun {

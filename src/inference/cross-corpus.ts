@@ -13,7 +13,8 @@ import {
   type Utterance,
   withoutTags,
 } from '../data/corpora/index.js';
-import { argmax, type ScoredPrediction } from '../evaluation/index.js';
+import type { ScoredPrediction } from '../evaluation/index.js';
+import { argmax } from '../evaluation/metrics/index.js';
 import type { Recipe } from '../systems/index.js';
 import { systemOf } from '../systems/index.js';
 import type { ComputeOptions } from '../training/index.js';

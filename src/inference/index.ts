@@ -4,11 +4,13 @@ export { type OtherCorpus, otherCorpus, predictOtherCorpus, trainingOverlap } fr
 export { OPTIONAL_COLUMNS, readRecordings } from './recording-rows.js';
 export { predictRecordings } from './recordings.js';
 export { predictTestSet, type TestSetPredictions, trainingMajority } from './test-set.js';
+export { openTrainedModel } from './trained-model.js';
 export {
   finalPhaseIn,
   findRun,
   foldRuns,
-  openTrainedModel,
   refuseMissingPhase,
+  seedFolder,
   seedFolders,
-} from './trained-model.js';
+  unfinishedWarning,
+} from './trained-run.js';

@@ -15,16 +15,17 @@ import {
 } from '../base/index.js';
 import { type ChannelChoice, countByKind, SAMPLE_RATE_HZ } from '../data/audio/index.js';
 import { withoutTags } from '../data/corpora/index.js';
-import type { Features } from '../data/features/index.js';
+import type { StoredFeatures } from '../data/features/index.js';
 import { BATCH_SEC, batchesByLength, storedFeatures, UNHOLDABLE_FEATURES } from '../data/features/index.js';
+
 import { type CsvRow, cellOf, type RecordingTable } from '../data/tables/index.js';
 import {
-  argmax,
   openPredictionWriter,
   type PredictionColumns,
   type PredictionFormat,
   type PredictionWriter,
 } from '../evaluation/index.js';
+import { argmax } from '../evaluation/metrics/index.js';
 import { encoderOf, type ModelUtterance } from '../systems/index.js';
 import { type ComputeOptions, cutTo, isCutText } from '../training/index.js';
 import {
@@ -64,9 +65,18 @@ const WINDOW = 32;
 
 /** A row with its audio, or with the reason why it has none. */
 type Recording = { readonly row: CsvRow; readonly path: string } & (
-  | { readonly samples: Float32Array | undefined; readonly notes: readonly RowNote[] }
-  | { readonly error: string }
+  | {
+      readonly kind: 'heard';
+      readonly samples: Float32Array | undefined;
+      readonly notes: readonly RowNote[];
+    }
+  | RowFailure
 );
+
+interface RowFailure {
+  readonly kind: 'failed';
+  readonly error: string;
+}
 
 /**
  * Predicts every recording of a table and writes the predictions file, whole or not at all.
@@ -110,9 +120,9 @@ export async function predictRecordings(
       cutTexts += cut.size;
       for (const [index, recording] of window.entries()) {
         const { row } = recording;
-        const outcome = outcomes[index]!;
-        if ('error' in outcome) failed += 1;
-        const heard = 'notes' in recording ? recording.notes : [];
+        const { kind: result, ...outcome } = outcomes[index]!;
+        if (result === 'failed') failed += 1;
+        const heard = recording.kind === 'heard' ? recording.notes : [];
         for (const { kind } of heard) noted.push({ kind, name: `line ${row.line}` });
         const notes = cut.has(index) ? [...heard, cutText] : heard;
         await writer.write({
@@ -159,26 +169,26 @@ function decodeWindow(
       const isEmpty = transcriptOfRow(row, options.textColumn) === '';
       return isEmpty
         ? emptyCell(row, options.textColumn)
-        : { row, path: given, samples: undefined, notes: [] };
+        : { kind: 'heard', row, path: given, samples: undefined, notes: [] };
     }
     if (given === '') return emptyCell(row, options.pathColumn);
     try {
       const channel = channelOfRow(row, options.channel);
       const path = await files.find(row.fields[options.pathColumn]!);
-      return { row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
+      return { kind: 'heard', row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
     } catch (error) {
-      return { row, path: given, error: errorMessage(error) };
+      return { kind: 'failed', row, path: given, error: errorMessage(error) };
     }
   });
 }
 
 function emptyCell(row: CsvRow, column: string): Recording {
-  return { row, path: '', error: `line ${row.line}: column "${column}" is empty` };
+  return { kind: 'failed', row, path: '', error: `line ${row.line}: column "${column}" is empty` };
 }
 
 type RowOutcome =
-  | { readonly label: string; readonly probabilities: Float32Array }
-  | { readonly error: string };
+  | { readonly kind: 'predicted'; readonly label: string; readonly probabilities: Float32Array }
+  | RowFailure;
 
 interface PredictedWindow {
   readonly outcomes: readonly RowOutcome[];
@@ -193,13 +203,14 @@ async function predictWindow(
   options: RecordingsOptions,
 ): Promise<PredictedWindow> {
   const { recipe, phase } = trained;
-  const readable = [...window.keys()].filter((index) => !('error' in window[index]!));
+  const failure = (error: string): RowFailure => ({ kind: 'failed', error });
+  const readable = [...window.keys()].filter((index) => window[index]!.kind === 'heard');
   const outcomes = window.map(
-    (recording): RowOutcome => ({ error: 'error' in recording ? recording.error : '' }),
+    (recording): RowOutcome => failure(recording.kind === 'failed' ? recording.error : ''),
   );
-  const features = new Map<number, Features>();
+  const features = new Map<number, StoredFeatures>();
   for (const [index, own] of await encodeAll(window, readable, encoder)) {
-    if ('error' in own) outcomes[index] = own;
+    if (own === undefined) outcomes[index] = failure(UNHOLDABLE_FEATURES);
     else features.set(index, own);
   }
   const usable = readable.filter((index) => encoder === undefined || features.has(index));
@@ -222,36 +233,36 @@ async function predictWindow(
   const examples = utterances.flatMap((utterance) => {
     const encoded = phase.encode!(utterance);
     if (encoded.kind === 'example') return [encoded.example];
-    outcomes[Number(utterance.id)] = { error: encoded.problem };
+    outcomes[Number(utterance.id)] = failure(encoded.problem);
     return [];
   });
   const inferences = await trained.infer(examples, source);
   inferences.forEach((inference, place) => {
     const row = Number(examples[place]!.id);
-    if ('fault' in inference) {
-      outcomes[row] = { error: `${inference.fault}; it or its weights are damaged` };
+    if (inference.kind === 'failed') {
+      outcomes[row] = failure(`${inference.fault}; it or its weights are damaged`);
       return;
     }
     const { probabilities } = inference;
-    outcomes[row] = { label: recipe.labels[argmax(probabilities)]!, probabilities };
+    outcomes[row] = { kind: 'predicted', label: recipe.labels[argmax(probabilities)]!, probabilities };
   });
   return { outcomes, cut: new Set(examples.filter(isCutText).map(({ id }) => Number(id))) };
 }
 
 /**
- * Features of the readable recordings by their place in the window, in the batches that the feature cache is made in;
- * or why a recording has none. Without an encoder none has any.
+ * StoredFeatures of the readable recordings by their place in the window, in the batches that the feature cache is made in;
+ * undefined where float16 cannot hold them. Without an encoder none has any.
  */
 async function encodeAll(
   window: readonly Recording[],
   readable: readonly number[],
   encoder: SpeechEncoder | undefined,
-): Promise<Map<number, Features | { readonly error: string }>> {
-  const features = new Map<number, Features | { readonly error: string }>();
+): Promise<Map<number, StoredFeatures | undefined>> {
+  const features = new Map<number, StoredFeatures | undefined>();
   if (encoder === undefined) return features;
   const clips = readable.flatMap((index) => {
     const recording = window[index]!;
-    return 'samples' in recording && recording.samples !== undefined
+    return recording.kind === 'heard' && recording.samples !== undefined
       ? [{ index, samples: recording.samples }]
       : [];
   });
@@ -260,7 +271,7 @@ async function encodeAll(
     const encoded = await encoder.encode(batch.map(({ samples }) => samples));
     // Through float16, as the cache keeps them: a recording is judged alike wherever its features come from.
     batch.forEach(({ index }, row) => {
-      features.set(index, storedFeatures(encoded[row]!) ?? { error: UNHOLDABLE_FEATURES });
+      features.set(index, storedFeatures(encoded[row]!));
     });
   }
   return features;

@@ -2,9 +2,11 @@
 
 import { InputError, InterruptedError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
-import { labelCounts } from '../data/corpora/index.js';
-import { argmax, dialogueOf, mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
+import { dialogueOf, labelCounts, type Partition } from '../data/corpora/index.js';
+import { mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
+import { argmax } from '../evaluation/metrics/index.js';
 import type { Recipe } from '../systems/index.js';
+
 import {
   type ComputeOptions,
   countCutTexts,
@@ -123,10 +125,7 @@ export async function predictUtterances(
   };
 }
 
-export interface SeenUtterances {
-  readonly train: readonly Utterance[];
-  readonly dev: readonly Utterance[];
-}
+export type SeenUtterances = Pick<Partition, 'train' | 'dev'>;
 
 /** What of a run's metadata decides which utterances it has seen. */
 type SeenFacts = Pick<RunMetadata, 'fold' | 'manifest' | 'validation'>;

@@ -1,29 +1,21 @@
 /** @file A trained run, opened for inference: its own recipe and checkpoint in one graph of constants. */
 
-import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
-import { basename, dirname, join } from 'node:path';
-import { InputError, pathExists } from '../base/index.js';
 import { requireWeight } from '../checkpoints/index.js';
 import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, type Weights } from '../nn/index.js';
-import { shippedRecipeNames } from '../recipe/index.js';
-import type { Recipe } from '../systems/index.js';
 import {
   type Example,
   type FeatureSource,
   type Phase,
   phaseEvaluationGraph,
-  phasesOfSystems,
-  phaseTitles,
+  type Recipe,
   systemOf,
-  titleOf,
 } from '../systems/index.js';
 import {
   type ComputeOptions,
-  countFolds,
   type FailedInference,
   type Inference,
   type InferenceOptions,
@@ -31,13 +23,7 @@ import {
   recordedPrompt,
   requireSameBackbones,
 } from '../training/index.js';
-import {
-  phaseFolder,
-  type RunFolder,
-  type RunMetadata,
-  runFolder,
-  runRecipe,
-} from '../training/runs/index.js';
+import type { RunFolder, RunMetadata } from '../training/runs/index.js';
 import { openTrainedRun } from './trained-run.js';
 
 /** A model that is ready to name emotions. */
@@ -52,109 +38,6 @@ export interface TrainedModel {
     control?: Pick<InferenceOptions, 'onProgress' | 'stop'>,
   ): Promise<(Inference | FailedInference)[]>;
   close(): Promise<void>;
-}
-
-/** Names of the folders that hold the runs of single seeds, in the order of the seeds. */
-export async function seedFolders(dir: string): Promise<{ seed: number; dir: string }[]> {
-  const found = await numberedFolders(dir, 'seed');
-  return found.map(({ number, dir: own }) => ({ seed: number, dir: own }));
-}
-
-/** The runs of single folds of a phase that have begun, in the order of the folds. */
-export async function foldRuns(root: string, phase: string): Promise<{ fold: number; folder: RunFolder }[]> {
-  const found = await numberedFolders(phaseFolder(root, phase, undefined).dir, 'fold');
-  const runs = found.map(({ number, dir }) => ({ fold: number, folder: runFolder(dir) }));
-  const begun = await Promise.all(runs.map(({ folder }) => pathExists(folder.metadata)));
-  return runs.filter((_, index) => begun[index]);
-}
-
-/** Folders such as seed-3, by their numbers. */
-async function numberedFolders(dir: string, what: string): Promise<{ number: number; dir: string }[]> {
-  const names = await readdir(dir).catch((): string[] => []);
-  return names
-    .flatMap((name) => {
-      const number = name.startsWith(`${what}-`) ? name.slice(what.length + 1) : '';
-      return /^\d+$/.test(number) ? [{ number: Number(number), dir: join(dir, name) }] : [];
-    })
-    .sort((a, b) => a.number - b.number);
-}
-
-/**
- * Finds the run that a user means by a folder: the run itself, or an experiment's folder with the run of a phase in it; of
- * several phases the last.
- * @throws InputError when there is no run, or none of the wanted phase and fold
- */
-export async function findRun(dir: string, phase?: string, fold?: number): Promise<RunFolder> {
-  const own = runFolder(dir);
-  if (await pathExists(own.metadata)) {
-    if (fold === undefined) return own;
-    throw new InputError(
-      `${dir} is a single run; for its folds name the folder around stage1 and stage2 with --run`,
-    );
-  }
-  const wanted = phase === undefined ? Object.keys(phaseTitles).toReversed() : [phase];
-  for (const name of wanted) {
-    const candidate = phaseFolder(dir, name, fold);
-    if (await pathExists(candidate.metadata)) return candidate;
-    if (fold === undefined) {
-      const [first] = await foldRuns(dir, name);
-      if (first === undefined) continue;
-      throw new InputError(
-        `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds ${await foldsOf(first.folder)}, or name one with --run, such as ${first.folder.dir}`,
-      );
-    }
-    if (await pathExists(phaseFolder(dir, name, undefined).metadata)) {
-      throw new InputError(`the run in ${dirname(candidate.dir)} has no folds; leave the fold out`);
-    }
-  }
-  const [seed] = await seedFolders(dir);
-  if (seed !== undefined) {
-    const withFolds = fold === undefined && (await foldRuns(seed.dir, wanted[0]!)).length > 0;
-    throw new InputError(
-      `${dir} holds the runs of several seeds; score them with eval --seeds all${withFolds ? ' and --folds' : ''}, or name one with --run, such as ${seed.dir}`,
-    );
-  }
-  const looked = wanted.map((name) => phaseFolder(dir, name, fold).dir).join(' or ');
-  const training = `emoq ${wanted[0]} ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
-  throw new InputError(
-    `no run in ${looked}; train first with "${training}", or name another folder with --run`,
-  );
-}
-
-/** The last phase of the system whose runs an experiment's folder holds; of the default system where it holds none. */
-export async function finalPhaseIn(root: string): Promise<string> {
-  for (const phases of phasesOfSystems) {
-    const isThere = await Promise.all(phases.map((phase) => pathExists(join(root, phase))));
-    if (isThere.includes(true)) return phases.at(-1)!;
-  }
-  return phasesOfSystems[0]!.at(-1)!;
-}
-
-/** @throws InputError where a phase is asked for that a recipe does not have, beginning with `whose` */
-export function refuseMissingPhase(recipe: Recipe, phase: string | undefined, whose: string): void {
-  if (phase === undefined) return;
-  const system = systemOf(recipe);
-  const why = Object.hasOwn(system.phaseTitles, phase)
-    ? system.missingPhase(recipe, phase)?.why
-    : `is of system ${system.kind}, which has no ${titleOf(phase)}`;
-  if (why !== undefined) throw new InputError(`${whose} ${why}; leave out --${titleOf(phase)}`);
-}
-
-/** How many folds the cross-validation of a run has, where its corpus can still tell. */
-async function foldsOf(folder: RunFolder): Promise<string> {
-  try {
-    return String(await countFolds(await runRecipe(folder)));
-  } catch (error) {
-    if (error instanceof InputError) return 'K';
-    throw error;
-  }
-}
-
-/** The option that names the recipe of an experiment's folder, `runs/<name>` unless `--run` says otherwise. */
-async function recipeOption(dir: string): Promise<string> {
-  const name = basename(dir);
-  const run = dir === join('runs', name) ? '' : ` --run ${dir}`;
-  return `${(await shippedRecipeNames()).includes(name) ? `--dataset ${name}` : '--recipe FILE'}${run}`;
 }
 
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone or others */

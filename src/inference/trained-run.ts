@@ -1,12 +1,18 @@
-/** @file What a trained run left behind: its metadata, its recipe and its trained weights. */
+/** @file Trained runs on disk: finding the one that a folder stands for, and opening its metadata, recipe and weights. */
 
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile } from '../checkpoints/index.js';
-import type { Recipe } from '../systems/index.js';
+import { shippedRecipeNames } from '../recipe/index.js';
+import { phasesOfSystems, phaseTitles, type Recipe, systemOf, titleOf } from '../systems/index.js';
+import { countFolds } from '../training/index.js';
 import {
+  phaseFolder,
   type RunFolder,
   type RunMetadata,
   readMetadata,
+  runFolder,
   runRecipe,
   verifyCheckpoint,
 } from '../training/runs/index.js';
@@ -39,4 +45,119 @@ export async function openTrainedRun(
   if (warning !== undefined) onWarning?.(warning);
   const trained = await openWeightsFile(folder.checkpoint);
   return { folder, metadata, recipe, trained, checkpointSha256: sha256 };
+}
+
+/** A warning where the weights are those of a run under way; undefined where it is finished. */
+export function unfinishedWarning({ dir }: RunFolder, { status }: RunMetadata): string | undefined {
+  return status === 'finished'
+    ? undefined
+    : `the run in ${dir} is not finished; this is its best epoch so far`;
+}
+
+/** Folder of one seed's runs, below the experiment's. */
+export function seedFolder(root: string, seed: number): string {
+  return join(root, `seed-${seed}`);
+}
+
+/** The folders that hold the runs of single seeds, in the order of the seeds. */
+export async function seedFolders(dir: string): Promise<{ seed: number; dir: string }[]> {
+  const found = await numberedFolders(dir, 'seed');
+  return found.map(({ number, dir: own }) => ({ seed: number, dir: own }));
+}
+
+/** The runs of single folds of a phase that have begun, in the order of the folds. */
+export async function foldRuns(root: string, phase: string): Promise<{ fold: number; folder: RunFolder }[]> {
+  const found = await numberedFolders(phaseFolder(root, phase, undefined).dir, 'fold');
+  const runs = found.map(({ number, dir }) => ({ fold: number, folder: runFolder(dir) }));
+  const begun = await Promise.all(runs.map(({ folder }) => pathExists(folder.metadata)));
+  return runs.filter((_, index) => begun[index]);
+}
+
+/** Folders such as seed-3, by their numbers. */
+async function numberedFolders(dir: string, what: string): Promise<{ number: number; dir: string }[]> {
+  const names = await readdir(dir).catch((): string[] => []);
+  return names
+    .flatMap((name) => {
+      const number = name.startsWith(`${what}-`) ? name.slice(what.length + 1) : '';
+      return /^\d+$/.test(number) ? [{ number: Number(number), dir: join(dir, name) }] : [];
+    })
+    .sort((a, b) => a.number - b.number);
+}
+
+/**
+ * Finds the run that a user means by a folder: the run itself, or an experiment's folder with the run of a phase in it; of
+ * several phases the last.
+ * @throws InputError when there is no run, or none of the wanted phase and fold
+ */
+export async function findRun(dir: string, phase?: string, fold?: number): Promise<RunFolder> {
+  const own = runFolder(dir);
+  if (await pathExists(own.metadata)) {
+    if (fold === undefined) return own;
+    throw new InputError(
+      `${dir} is a single run; for its folds name the folder around stage1 and stage2 with --run`,
+    );
+  }
+  const wanted = phase === undefined ? Object.keys(phaseTitles).toReversed() : [phase];
+  for (const name of wanted) {
+    const candidate = phaseFolder(dir, name, fold);
+    if (await pathExists(candidate.metadata)) return candidate;
+    if (fold === undefined) {
+      const [first] = await foldRuns(dir, name);
+      if (first === undefined) continue;
+      throw new InputError(
+        `${candidate.dir} holds the folds of a cross-validation; score all of them with eval --folds ${await foldsOf(first.folder)}, or name one with --run, such as ${first.folder.dir}`,
+      );
+    }
+    if (await pathExists(phaseFolder(dir, name, undefined).metadata)) {
+      throw new InputError(`the run in ${dirname(candidate.dir)} has no folds; leave the fold out`);
+    }
+  }
+  const [seed] = await seedFolders(dir);
+  if (seed !== undefined) {
+    const withFolds = fold === undefined && (await foldRuns(seed.dir, wanted[0]!)).length > 0;
+    throw new InputError(
+      `${dir} holds the runs of several seeds; score them with eval --seeds all${withFolds ? ' and --folds' : ''}, or name one with --run, such as ${seed.dir}`,
+    );
+  }
+  const looked = wanted.map((name) => phaseFolder(dir, name, fold).dir).join(' or ');
+  const training = `emoq ${wanted[0]} ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
+  throw new InputError(
+    `no run in ${looked}; train first with "${training}", or name another folder with --run`,
+  );
+}
+
+/** The last phase of the system whose runs an experiment's folder holds; of the default system where it holds none. */
+export async function finalPhaseIn(root: string): Promise<string> {
+  for (const phases of phasesOfSystems) {
+    const isThere = await Promise.all(phases.map((phase) => pathExists(join(root, phase))));
+    if (isThere.includes(true)) return phases.at(-1)!;
+  }
+  return phasesOfSystems[0]!.at(-1)!;
+}
+
+/** @throws InputError where a phase is asked for that a recipe does not have, beginning with `whose` */
+export function refuseMissingPhase(recipe: Recipe, phase: string | undefined, whose: string): void {
+  if (phase === undefined) return;
+  const system = systemOf(recipe);
+  const why = Object.hasOwn(system.phaseTitles, phase)
+    ? system.missingPhase(recipe, phase)?.why
+    : `is of system ${system.kind}, which has no ${titleOf(phase)}`;
+  if (why !== undefined) throw new InputError(`${whose} ${why}; leave out --${titleOf(phase)}`);
+}
+
+/** How many folds the cross-validation of a run has, where its corpus can still tell. */
+async function foldsOf(folder: RunFolder): Promise<string> {
+  try {
+    return String(await countFolds(await runRecipe(folder)));
+  } catch (error) {
+    if (error instanceof InputError) return 'K';
+    throw error;
+  }
+}
+
+/** The option that names the recipe of an experiment's folder, `runs/<name>` unless `--run` says otherwise. */
+async function recipeOption(dir: string): Promise<string> {
+  const name = basename(dir);
+  const run = dir === join('runs', name) ? '' : ` --run ${dir}`;
+  return `${(await shippedRecipeNames()).includes(name) ? `--dataset ${name}` : '--recipe FILE'}${run}`;
 }

@@ -162,7 +162,7 @@ async function baseOf({ dataset, path }: LoadRecipeOptions): Promise<string> {
     throw new InputError('say whose rows to train: --dataset NAME or --recipe FILE');
   }
   const origin = await findDataset(dataset);
-  if ('file' in origin) return resolve(origin.file);
+  if (origin.kind === 'file') return resolve(origin.file);
   throw new InputError(
     `an ablation starts from a recipe, and ${dataset} is a corpus without one; write its recipe (emoq stage2 --dataset ${dataset} --dry-run > ${dataset}.yaml)`,
   );

@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { didYouMean, InputError, pathExists } from '../base/index.js';
 
 /** Where a recipe starts: from a YAML file, or from a prepared corpus alone. */
-export type RecipeOrigin = { readonly file: string } | { readonly name: string; readonly manifest: string };
+export type RecipeOrigin =
+  | { readonly kind: 'file'; readonly file: string }
+  | { readonly kind: 'manifest'; readonly name: string; readonly manifest: string };
 
 /** Folder of the recipes that come with emoq, and of those among them that change one thing of another. */
 export const shippedRecipes = fileURLToPath(new URL('../../recipes/', import.meta.url));
@@ -27,9 +29,9 @@ export async function findDataset(name: string): Promise<RecipeOrigin> {
     throw new InputError(`--dataset ${name}: is a file name; give it with --recipe ${name}`);
   }
   const file = await findRecipeFile(name, '.');
-  if (file !== undefined) return { file };
+  if (file !== undefined) return { kind: 'file', file };
   const manifest = defaultManifest(name);
-  if (await pathExists(manifest)) return { name, manifest };
+  if (await pathExists(manifest)) return { kind: 'manifest', name, manifest };
   const known = await shippedRecipeNames();
   throw new InputError(
     `--dataset ${name}: there is no recipe of this name (${known.join(', ')} come with emoq), no ${name}.yaml here ` +

@@ -58,7 +58,7 @@ export function parseDumped(text: string): Record<string, unknown> {
     if (document.errors.length > 0) throw document.errors[0];
     return document.toJS();
   });
-  if ('problem' in parsed) throw new InputError(`is not valid YAML: ${parsed.problem}`);
+  if (parsed.kind === 'problem') throw new InputError(`is not valid YAML: ${parsed.problem}`);
   const { value } = parsed;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InputError(text.trim() === '' ? 'is empty' : 'holds no keys with values');

@@ -2,8 +2,8 @@
 
 import { errorMessage, InputError, oneLine } from '../base/index.js';
 import type { CorpusView } from '../data/corpora/index.js';
-import type { Recipe, RecipeProblem } from '../systems/index.js';
-import { DEFAULT_SYSTEM, systemKinds, systemNamed } from '../systems/index.js';
+import type { Recipe } from '../systems/index.js';
+import { DEFAULT_SYSTEM, type RecipeProblem, systemKinds, systemNamed } from '../systems/index.js';
 import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin, recipeNameOf } from './datasets.js';
 import { problemLine, ruleProblems, schemaProblems } from './problems.js';
 import { schemaOf } from './schema.js';
@@ -30,7 +30,7 @@ export interface LoadRecipeOptions {
  */
 export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   const origin = await originOf(options);
-  const file = 'file' in origin ? origin.file : undefined;
+  const file = origin.kind === 'file' ? origin.file : undefined;
   const problems: string[] = [];
   const report = (problem: string): void => {
     problems.push(oneLine(problem));
@@ -43,13 +43,13 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   }
   if (problems.length > 0) throw new InputError(problems.join('\n'));
 
-  values.name ??= 'file' in origin ? recipeNameOf(origin.file) : origin.name;
-  if ('manifest' in origin) values.manifest ??= origin.manifest;
+  values.name ??= origin.kind === 'file' ? recipeNameOf(origin.file) : origin.name;
+  if (origin.kind === 'manifest') values.manifest ??= origin.manifest;
   else if (options.manifest !== undefined) values.manifest = options.manifest;
   values.manifest ??= defaultManifest(String(values.name));
 
   const findings: RecipeProblem[] = [];
-  const manifestOnly = 'manifest' in origin;
+  const manifestOnly = origin.kind === 'manifest';
   if ((values.labels === undefined || manifestOnly) && typeof values.manifest === 'string') {
     try {
       const { labels, hasValidation } = await surveyManifest(values.manifest, values.label_map);
@@ -86,12 +86,12 @@ async function originOf({ dataset, path, manifest }: LoadRecipeOptions): Promise
   if (dataset !== undefined && path !== undefined) {
     throw new InputError('give either a dataset name or a recipe file, not both');
   }
-  if (path !== undefined) return { file: path };
+  if (path !== undefined) return { kind: 'file', file: path };
   if (dataset !== undefined) {
     const origin = await findDataset(dataset);
-    return 'manifest' in origin ? { ...origin, manifest: manifest ?? origin.manifest } : origin;
+    return origin.kind === 'manifest' ? { ...origin, manifest: manifest ?? origin.manifest } : origin;
   }
-  if (manifest !== undefined) return { name: nameOfManifest(manifest), manifest };
+  if (manifest !== undefined) return { kind: 'manifest', name: nameOfManifest(manifest), manifest };
   throw new InputError('say what to work on: --dataset NAME, --manifest FILE or --recipe FILE');
 }
 

@@ -150,7 +150,7 @@ function applyOverride(
     if (document.errors.length > 0) throw document.errors[0];
     return document.toJS();
   });
-  if ('problem' in parsed) {
+  if (parsed.kind === 'problem') {
     report(`${flag}: the value is not valid YAML: ${parsed.problem}`);
     return [];
   }
@@ -220,9 +220,9 @@ export async function readLayer(file: string, report: (problem: string) => void)
   for (const error of document?.errors.slice(0, MOST_ERRORS) ?? []) {
     report(`${at(error.pos[0])}: not valid YAML: ${firstLine(error.message)}`);
   }
-  if ('problem' in whole) report(`${at(0)}: not valid YAML: ${whole.problem}`);
+  if (whole.kind === 'problem') report(`${at(0)}: not valid YAML: ${whole.problem}`);
   const contents = document?.contents ?? null;
-  const value = 'value' in whole ? whole.value : undefined;
+  const value = whole.kind === 'value' ? whole.value : undefined;
   if (value !== undefined && contents !== null && !isMap(contents)) {
     report(`${at(contents.range?.[0] ?? 0)}: a recipe must be keys with values, such as "seed: 1"`);
   }

@@ -7,7 +7,7 @@ import { pageStyles, userText } from './html.js';
 import { countText, escapeText } from './plots/index.js';
 import type { ReportData } from './report-data.js';
 import { plotsBySection } from './report-plots.js';
-import { factSection, promptSection, recipeSection, trainingSection } from './run-sections.js';
+import { metadataSection, promptSection, recipeSection, trainingSection } from './run-sections.js';
 import {
   ablationSection,
   calibrationSection,
@@ -36,7 +36,7 @@ export function renderReport(data: ReportData): string {
     ablationSection(data, plots),
     recipeSection(data),
     promptSection(data),
-    factSection(data),
+    metadataSection(data),
   ];
   const script = pageScript();
   const policy = [

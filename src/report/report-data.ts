@@ -3,14 +3,12 @@
 import type {
   Baselines,
   BootstrapIntervals,
-  Calibration,
-  FoldMetrics,
-  Interval,
-  Metrics,
+  Missing,
   PaperFigures,
   PaperRow,
-  SeedMetrics,
+  Scores,
 } from '../evaluation/index.js';
+import type { Calibration, Interval, PaperKey } from '../evaluation/metrics/index.js';
 
 /** Everything that a report shows. What a run does not have is null or empty, and its section says why. */
 export interface ReportData {
@@ -23,14 +21,14 @@ export interface ReportData {
   readonly unfinished: readonly string[];
   /** Folds of a cross-validation that the figures are without, each in words. */
   readonly missing: readonly string[];
-  readonly scores: Metrics | FoldMetrics | SeedMetrics;
+  readonly scores: Scores;
   readonly intervals: BootstrapIntervals | null;
   readonly calibration: Calibration | null;
   readonly baselines: Baselines;
   readonly paper: PaperRow | null;
   /** Scored utterances, in the order of the predictions file. */
   readonly utterances: readonly ReportUtterance[];
-  readonly map: EmbeddingMap | { readonly missing: string };
+  readonly map: EmbeddingMap | Missing;
   /** One for each run (fold, seed) whose metrics are there. */
   readonly curves: readonly TrainingCurve[];
   /** Utterances that the model was most wrong about, the worst first: indices into `utterances`. */
@@ -51,7 +49,7 @@ export interface ReportData {
   /** emoq, Node, onnxruntime and so on. */
   readonly versions: Readonly<Record<string, string>>;
   /** Name and value, in the order to show: corpus, checksums, counts, seed, device, parameters. */
-  readonly facts: readonly (readonly [name: string, value: string])[];
+  readonly metadata: readonly (readonly [name: string, value: string])[];
 }
 
 export interface ReportUtterance {
@@ -70,6 +68,7 @@ export interface ReportUtterance {
 
 /** Two coordinates for each utterance's e'_q, null where it has none. */
 export interface EmbeddingMap {
+  readonly kind: 'map';
   readonly method: 'umap';
   /** Neighbours, least distance, seed: what it was made with, in words. */
   readonly settings: string;
@@ -106,14 +105,11 @@ export interface Mistake {
 /** A table of ablations beside the paper's. */
 export interface ReportAblation {
   readonly title: string;
-  readonly rows: readonly {
+  readonly rows: readonly (Readonly<Record<PaperKey, number>> & {
     readonly label: string;
-    readonly wa: number;
-    readonly ua: number;
-    readonly wf1: number;
     readonly n: number;
     /** Absent where none were found. */
-    readonly intervals?: Readonly<Record<'wa' | 'ua' | 'wf1', Interval>>;
+    readonly intervals?: Readonly<Record<PaperKey, Interval>>;
     readonly paper: PaperFigures;
-  }[];
+  })[];
 }

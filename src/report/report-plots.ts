@@ -1,6 +1,7 @@
-/** @file The plots of a report, each by name. */
+/** @file The plots of a report, each by name, and as figures of its page. */
 
 import { overallOf } from '../evaluation/index.js';
+import { paperMetrics } from '../evaluation/metrics/index.js';
 import {
   ablationPlot,
   classPlot,
@@ -15,6 +16,7 @@ import {
   mapLayout,
   mapPlot,
   type PlotHeading,
+  plottedMetrics,
   reliabilityPlot,
   spreadPlot,
   stepPlot,
@@ -69,7 +71,7 @@ export function plotsBySection(data: ReportData): PlotsBySection {
     headline: plot(
       'headline',
       'Headline figures',
-      `WA, UA, weighted F1 and macro F1 over ${n}, beside the paper's. The table below has the same figures.`,
+      `${listOf(plottedMetrics)} over ${n}, beside the paper's. The table below has the same figures.`,
       (heading) => headlinePlot(metrics, data.intervals, data.paper, heading),
     ),
     confusion: {
@@ -108,23 +110,29 @@ export function plotsBySection(data: ReportData): PlotsBySection {
       ),
     map: mapPlots(data),
     spread:
-      'pooled' in scores
-        ? plot(
+      scores.kind === 'single'
+        ? null
+        : plot(
             'spread',
-            'folds' in scores ? 'Spread over folds' : 'Spread over seeds',
+            `Spread over ${scores.kind}`,
             'Headline figures of each, their mean and standard deviation. The table below has the same figures.',
             (heading) => spreadPlot(scores, heading),
-          )
-        : null,
+          ),
     ablations: ablations.map(({ title, rows }, i) =>
       plot(
         `ablation-${i + 1}`,
         title,
-        `WA, UA and weighted F1 of ${rows.length} rows, with the paper's figures. The table below has the same figures.`,
+        `${listOf(paperMetrics)} of ${rows.length} rows, with the paper's figures. The table below has the same figures.`,
         (heading) => ablationPlot(rows, heading),
       ),
     ),
   };
+}
+
+/** `WA, UA and weighted F1` */
+function listOf(metrics: readonly { readonly title: string }[]): string {
+  const titles = metrics.map(({ title }) => title);
+  return `${titles.slice(0, -1).join(', ')} and ${titles.at(-1)}`;
 }
 
 function plot(
@@ -175,7 +183,7 @@ function trainingPlots(phase: TrainingCurve['phase'], curves: readonly TrainingC
 }
 
 function mapPlots({ map, utterances, labels }: ReportData): PlotsBySection['map'] {
-  if ('missing' in map) return null;
+  if (map.kind === 'missing') return null;
   const layout = mapLayout(map.points);
   const about = `A map of ${countText(layout.places.filter((place) => place !== null).length)} utterances by their embedding e'_q`;
   return {

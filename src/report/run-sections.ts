@@ -1,4 +1,4 @@
-/** @file The sections about how the result came about: training curves, recipe, prompt, versions and facts. */
+/** @file The sections about how the result came about: training curves, recipe, prompt, versions and metadata. */
 
 import { figureValue } from '../evaluation/index.js';
 import { alternative, type Cell, paragraph, section, table, verbatim } from './html.js';
@@ -102,7 +102,7 @@ export function promptSection({ prompt, phase, isPrompted }: ReportData): string
   );
 }
 
-export function factSection({ versions, facts }: ReportData): string {
+export function metadataSection({ versions, metadata }: ReportData): string {
   const list = (caption: string, name: string, rows: readonly (readonly [string, string])[]): string =>
     table(
       caption,
@@ -116,9 +116,9 @@ export function factSection({ versions, facts }: ReportData): string {
     ofVersions.length === 0
       ? paragraph('No versions were recorded.', 'missing')
       : list('What computed the predictions.', 'program', ofVersions),
-    facts.length === 0
+    metadata.length === 0
       ? paragraph('No further facts were recorded.', 'missing')
-      : list('What the figures were made from.', 'fact', facts),
+      : list('What the figures were made from.', 'fact', metadata),
   );
 }
 

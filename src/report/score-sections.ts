@@ -1,55 +1,51 @@
 /** @file The sections about scores: headline, confusion, classes, calibration, spread, ablations. */
 
 import {
-  type HeadlineFigures,
-  type HeadlineMetric,
-  headlineMetrics,
+  type FoldMetrics,
   intervalText,
-  type Metrics,
   majorityText,
+  metricText,
   overallOf,
   type PaperFigures,
   percent,
+  type SeedMetrics,
+  scorePartsOf,
 } from '../evaluation/index.js';
+import { type CountMetric, countMetrics, type MetricKey, paperMetrics } from '../evaluation/metrics/index.js';
 import { alternative, type Cell, type Column, paragraph, section, table, views } from './html.js';
-import { countText, metricNames } from './plots/index.js';
+import { countText } from './plots/index.js';
 import type { ReportData } from './report-data.js';
 import type { PlotsBySection } from './report-plots.js';
 import { figure } from './report-plots.js';
 
 const figureColumn = (name: string): Column => ({ name, figures: true });
-const headlineColumns = headlineMetrics.map((metric) => figureColumn(`${metricNames[metric]} %`));
+const columnOf = ({ title, unit }: CountMetric): Column => figureColumn(unit === '%' ? `${title} %` : title);
+const metricColumns = countMetrics.map(columnOf);
 
 export function headlineSection(data: ReportData, plots: PlotsBySection): string {
   const { scores, intervals, paper } = data;
   const metrics = overallOf(data.scores);
   const rows: Cell[][] = [];
   if (paper?.best_earlier) {
-    rows.push([`best earlier (paper, table ${paper.table})`, ...paperCells(paper.best_earlier), '–', '']);
+    rows.push([`best earlier (paper, table ${paper.table})`, ...printedCells(paper.best_earlier), '']);
   }
-  if (paper) rows.push([`EmoQ (paper, table ${paper.table})`, ...paperCells(paper), '–', '']);
-  if ('pooled' in scores) {
-    const parts = 'folds' in scores ? `${scores.folds.length} folds` : `${scores.seeds.length} seeds`;
-    rows.push([
-      `this run, mean ± sd of ${parts}`,
-      ...headlineMetrics.map((metric) => spreadText(scores, metric)),
-      '',
-    ]);
+  if (paper) rows.push([`EmoQ (paper, table ${paper.table})`, ...printedCells(paper), '']);
+  if (scores.kind !== 'single') {
+    const parts = `${scorePartsOf(scores).length} ${scores.kind}`;
+    rows.push([`this run, mean ± sd of ${parts}`, ...spreadCells(scores), '']);
   }
-  const name = 'pooled' in scores ? 'this run, all utterances together' : 'this run';
-  rows.push([name, ...headlineMetrics.map((metric) => percent(metrics[metric])), countText(metrics.n)]);
+  const name = scores.kind === 'single' ? 'this run' : 'this run, all utterances together';
+  rows.push([name, ...metricCells(metrics), countText(metrics.n)]);
   if (intervals) {
-    const between = headlineMetrics.map((metric) => {
-      const { low, high } = intervals.metrics[metric];
-      return `${percent(low)} – ${percent(high)}`;
+    const between = countMetrics.map((metric) => {
+      const { low, high } = intervals.metrics[metric.key];
+      return `${metricText(metric, low)} – ${metricText(metric, high)}`;
     });
     rows.push([`${percentOfLevel(intervals.level)} interval`, ...between, '']);
   }
   const { majority, chance } = data.baselines;
-  const cells = (figures: HeadlineFigures): string[] =>
-    headlineMetrics.map((metric) => percent(figures[metric]));
-  rows.push([`majority class (${majorityText(data.baselines)})`, ...cells(majority), '']);
-  rows.push(['chance (each class alike, expected)', ...cells(chance), '']);
+  rows.push([`majority class (${majorityText(data.baselines)})`, ...metricCells(majority), '']);
+  rows.push(['chance (each class alike, expected)', ...metricCells(chance), '']);
   const unanswered = metrics.unanswered.reduce((sum, count) => sum + count, 0);
   return section(
     'headline',
@@ -57,7 +53,7 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
     figure(plots.headline),
     table(
       'Headline figures in percent. WA is the accuracy over all utterances, UA the mean recall over the classes. Higher is better.',
-      [{ name: 'result' }, ...headlineColumns, figureColumn('n')],
+      [{ name: 'result' }, ...metricColumns, figureColumn('n')],
       rows,
     ),
     intervals
@@ -172,7 +168,7 @@ export function calibrationSection({ calibration }: ReportData, plots: PlotsBySe
 }
 
 export function spreadSection({ scores }: ReportData, { spread }: PlotsBySection): string {
-  if (!('pooled' in scores) || spread === null) {
+  if (scores.kind === 'single' || spread === null) {
     return section(
       'spread',
       'Folds and seeds',
@@ -182,36 +178,34 @@ export function spreadSection({ scores }: ReportData, { spread }: PlotsBySection
       ),
     );
   }
-  const [what, parts]: [string, (readonly [string, Metrics])[]] =
-    'folds' in scores
-      ? ['fold', scores.folds.map(({ fold, metrics }) => [fold, metrics])]
-      : ['seed', scores.seeds.map(({ seed, metrics }) => [String(seed), metrics])];
+  const what = scores.kind === 'folds' ? 'fold' : 'seed';
   const { mean, sd, pooled } = scores;
-  const cells = (metrics: Readonly<Record<HeadlineMetric, number>>): string[] =>
-    headlineMetrics.map((metric) => percent(metrics[metric]));
   return section(
     'spread',
     'Folds and seeds',
     figure(spread),
     table(
       `Each ${what}, in percent. The standard deviation is that of a sample (n − 1).`,
-      [{ name: what }, ...headlineColumns, figureColumn('n')],
+      [{ name: what }, ...metricColumns, figureColumn('n')],
       [
-        ...parts.map(([part, metrics]) => [part, ...cells(metrics), countText(metrics.n)]),
-        ['mean', ...cells(mean), ''],
-        [
-          'standard deviation',
-          ...headlineMetrics.map((metric) => (sd[metric] === null ? '–' : percent(sd[metric]))),
-          '',
-        ],
-        ['all utterances together', ...cells(pooled), countText(pooled.n)],
+        ...scorePartsOf(scores).map(({ part, metrics }) => [
+          part,
+          ...metricCells(metrics),
+          countText(metrics.n),
+        ]),
+        ['mean', ...metricCells(mean), ''],
+        ['standard deviation', ...metricCells(sd), ''],
+        ['all utterances together', ...metricCells(pooled), countText(pooled.n)],
       ],
     ),
   );
 }
 
 export function ablationSection({ ablations }: ReportData, plots: PlotsBySection): string {
-  const columns = ['WA %', 'UA %', 'weighted F1 %', 'n', 'paper WA', 'paper UA', 'paper F1'];
+  const columns = [
+    ...paperMetrics.map(columnOf),
+    ...['n', ...paperMetrics.map(({ paper }) => `paper ${paper}`)].map(figureColumn),
+  ];
   return section(
     'ablations',
     'Ablations',
@@ -221,37 +215,41 @@ export function ablationSection({ ablations }: ReportData, plots: PlotsBySection
           figure(plots.ablations[i]!),
           table(
             `${title}, in percent with bootstrap intervals, beside what the paper printed.`,
-            [{ name: 'row' }, ...columns.map(figureColumn)],
+            [{ name: 'row' }, ...columns],
             rows.map((row) => [
               row.label,
-              ...(['wa', 'ua', 'wf1'] as const).map((metric) => {
-                const interval = row.intervals?.[metric];
-                return percent(row[metric]) + (interval === undefined ? '' : ` ${intervalText(interval)}`);
+              ...paperMetrics.map((metric) => {
+                const interval = row.intervals?.[metric.key];
+                const between = interval === undefined ? '' : ` ${intervalText(metric, interval)}`;
+                return metricText(metric, row[metric.key]) + between;
               }),
               countText(row.n),
-              ...paperCells(row.paper),
+              ...paperMetrics.map(({ key }) => row.paper[key]?.toFixed(1) ?? '–'),
             ]),
           ),
         ])),
   );
 }
 
-/** The paper's WA, UA and weighted F1; it has no macro F1. */
-function paperCells({ wa, ua, wf1 }: PaperFigures): string[] {
-  return [wa, ua, wf1].map((value) => (value === null ? '–' : value.toFixed(1)));
+/** What the paper printed of each metric; a dash where it has none. */
+function printedCells(figures: PaperFigures): string[] {
+  const printed = figures as Partial<Record<MetricKey, number | null>>;
+  return countMetrics.map(({ key }) => printed[key]?.toFixed(1) ?? '–');
 }
 
-function spreadText(
-  {
-    mean,
-    sd,
-  }: {
-    readonly mean: Readonly<Record<HeadlineMetric, number>>;
-    readonly sd: Readonly<Record<HeadlineMetric, number | null>>;
-  },
-  metric: HeadlineMetric,
-): string {
-  return sd[metric] === null ? percent(mean[metric]) : `${percent(mean[metric])} ± ${percent(sd[metric])}`;
+function metricCells(figures: Readonly<Record<MetricKey, number | null>>): string[] {
+  return countMetrics.map((metric) => {
+    const value = figures[metric.key];
+    return value === null ? '–' : metricText(metric, value);
+  });
+}
+
+function spreadCells({ mean, sd }: FoldMetrics | SeedMetrics): string[] {
+  return countMetrics.map((metric) => {
+    const deviation = sd[metric.key];
+    const spread = deviation === null ? '' : ` ± ${metricText(metric, deviation)}`;
+    return metricText(metric, mean[metric.key]) + spread;
+  });
 }
 
 function percentOfLevel(level: number): string {

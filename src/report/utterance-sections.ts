@@ -19,7 +19,7 @@ export interface MapPoints {
   readonly y: readonly number[];
   readonly id: readonly string[];
   readonly text: readonly string[];
-  /** Index into `speakers`, -1 where nobody is named. */
+  /** Index into `speakers`, -1 where no speaker is named. */
   readonly speaker: readonly number[];
   /** Index into `parts` (folds and seeds), -1 where there are none. */
   readonly part: readonly number[];
@@ -30,8 +30,8 @@ export interface MapPoints {
 }
 
 export function mapSection(data: ReportData, { map }: PlotsBySection): string {
-  if (map === null || 'missing' in data.map) {
-    const reason = 'missing' in data.map ? data.map.missing : '';
+  if (map === null || data.map.kind === 'missing') {
+    const reason = data.map.kind === 'missing' ? data.map.reason : '';
     return section('map', 'Map of the embeddings', paragraph(reason, 'missing'));
   }
   const { width, height } = map.layout;

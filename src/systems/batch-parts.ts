@@ -21,7 +21,7 @@ export function labelPart(examples: readonly Pick<Example, 'label'>[]): Batch {
   return { tensors: { labels }, sizes: {} };
 }
 
-/** Features, padded with zeros: `audio_features` float16 [batch, frames, width] and `frame_mask` int64 [batch, frames]. */
+/** StoredFeatures, padded with zeros: `audio_features` float16 [batch, frames, width] and `frame_mask` int64 [batch, frames]. */
 export async function audioPart(
   examples: readonly Pick<Example, 'id'>[],
   source: FeatureSource,

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { type PaperKey, selectKeys } from '../evaluation/metrics/index.js';
 
 /** Where a key's value comes from: the paper, our own choice, or it only wires things together. */
 export type Origin = 'paper' | 'not in the paper' | 'plumbing';
@@ -84,11 +85,11 @@ export const optimizerKeys = ({
 export const selectionKeys = () => ({
   select: ours(
     'which epoch is kept: the best on the validation set by this metric, smoothed over epochs, or the last',
-    z.enum(['last', 'wa', 'ua', 'wf1', 'loss', 'smoothed']).default('wf1'),
+    z.enum(['last', ...selectKeys, 'smoothed']).default('wf1'),
   ),
   select_figure: ours(
     'figure that select: smoothed averages over an epoch and the ones before and after it',
-    z.enum(['wa', 'ua', 'wf1', 'loss']).default('wf1'),
+    z.enum(selectKeys).default('wf1'),
   ),
   patience: ours(
     'epochs in a row without a better one by select that end the stage; 0 trains all epochs',
@@ -188,7 +189,7 @@ const figures = {
   wa: paper('weighted accuracy, percent', percentOrNull()),
   ua: paper('unweighted accuracy, percent', percentOrNull()),
   wf1: paper('weighted F1, percent', percentOrNull()),
-};
+} satisfies Record<PaperKey, unknown>;
 
 /** What a publication printed for the recipe; the last key of every recipe. */
 export const paperKeys = {

@@ -17,7 +17,7 @@ import {
   openCheckpoint,
   unreadWeights,
 } from '../checkpoints/index.js';
-import type { Features } from '../data/features/index.js';
+import type { StoredFeatures } from '../data/features/index.js';
 import { decodeHalf, encodeHalf, seededRandom } from '../engine/tensor/index.js';
 import type { AudioStatistics } from '../nn/index.js';
 import type { Recipe } from './settings.js';
@@ -126,17 +126,16 @@ export function drawn(count: number, most: number, seed: number, what: string): 
 /**
  * The same utterances at `most` frames or fewer. A longer clip is cut into `most` parts that differ by one frame at the
  * most in length, and each part becomes its mean; other clips stay as they are.
- * @param width channels of a frame, d_a
  */
-export function pooledFeatures(features: FeatureSource, width: number, most: number): FeatureSource {
+export function pooledFeatures(features: FeatureSource, most: number): FeatureSource {
   return {
     frames: (id) => Math.min(features.frames(id), most),
-    read: async (utterance) => pooled(await features.read(utterance), width, most),
+    read: async (utterance) => pooled(await features.read(utterance), most),
   };
 }
 
 /** [frames, width] -> [min(frames, most), width], part p the mean of frames floor(p F / most) to floor((p + 1) F / most). */
-function pooled({ words, frames }: Features, width: number, most: number): Features {
+function pooled({ words, frames, width }: StoredFeatures, most: number): StoredFeatures {
   if (frames <= most) return { words, frames, width };
   const values = decodeHalf(words);
   const means = new Float32Array(most * width);

@@ -7,7 +7,7 @@
 import type { z } from 'zod';
 import type { Checkpoint, ModelIdentity } from '../checkpoints/index.js';
 import type { Partition, Utterance } from '../data/corpora/index.js';
-import type { Features } from '../data/features/index.js';
+import type { StoredFeatures } from '../data/features/index.js';
 import type { Graph, Value } from '../engine/onnx/index.js';
 import type { Tensor } from '../engine/tensor/index.js';
 import type { Batch, GraphInput, ParameterShape, StepLoss } from '../engine/training/index.js';
@@ -169,10 +169,10 @@ export type Encoded<E extends Example = Example> =
   | { readonly kind: 'example'; readonly example: E }
   | { readonly kind: 'problem'; readonly problem: string };
 
-/** Features by utterance id. */
+/** StoredFeatures by utterance id. */
 export interface FeatureSource {
   frames(id: string): number;
-  read(utterance: { readonly id: string }): Promise<Features>;
+  read(utterance: { readonly id: string }): Promise<StoredFeatures>;
 }
 
 export type Tensors = Record<string, Tensor>;
@@ -205,7 +205,7 @@ export interface PhaseGraphs {
 /** What the initial values of a phase's parameters depend on. */
 export interface InitialContext<E extends Example = Example> {
   readonly examples: readonly E[];
-  /** Features of the examples as the phase reads them, see {@link Phase.features}. */
+  /** StoredFeatures of the examples as the phase reads them, see {@link Phase.features}. */
   readonly features: FeatureSource;
   readonly seed: number;
   /** The checkpoint of the phase that this one starts from. */
@@ -240,7 +240,7 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
   readonly encode?: (utterance: ModelUtterance) => Encoded<E>;
   /** Lengths by the characters of a text, for want of a tokenizer; those of a middling utterance without one. */
   estimate(utterance?: Pick<Utterance, 'text'>): ExampleLengths;
-  /** Features as the phase reads them. */
+  /** StoredFeatures as the phase reads them. */
   features(features: FeatureSource): FeatureSource;
   /**
    * What a batch of this utterance alone is padded to, by symbol.

@@ -52,7 +52,7 @@ export function encodeAll(phase: Phase, utterances: readonly ModelUtterance[]): 
   });
 }
 
-/** Features of some utterances, where the phase reads any; extracts what the cache lacks. */
+/** StoredFeatures of some utterances, where the phase reads any; extracts what the cache lacks. */
 export function phaseFeatures(
   recipe: Recipe,
   phase: Phase,

@@ -30,7 +30,7 @@ export interface ComputeOptions {
   readonly stop?: AbortSignal;
 }
 
-/** Features of all the utterances that were asked for. */
+/** StoredFeatures of all the utterances that were asked for. */
 export interface ExtractedFeatures extends FeatureSource {
   /** How many of the utterances are longer than the recipe's `max_audio_sec`, and cut to it. */
   readonly cropped: number;

@@ -2,13 +2,21 @@
 
 import { ComputationError } from '../base/index.js';
 import type { HostedSession } from '../engine/runtime/index.js';
-import { argmax, classificationMetrics, type Outcome } from '../evaluation/index.js';
+import {
+  argmax,
+  validationFigures as figuresOf,
+  type Outcome,
+  type ProbabilisticOutcome,
+  type SelectKey,
+} from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase } from '../systems/index.js';
 import { sumOf } from './phase-batches.js';
+
 import type { ValidationFigures } from './trainer.js';
 
 /** What the model says of one example. */
 export interface Inference {
+  readonly kind: 'inferred';
   /** [C], in label order. */
   readonly probabilities: Float32Array;
   /** e'_q [d_h]; absent where there is no Former. */
@@ -17,6 +25,7 @@ export interface Inference {
 
 /** An example that the model says nothing usable of. */
 export interface FailedInference {
+  readonly kind: 'failed';
   /** What is wrong with what the model gave, in words. */
   readonly fault: string;
 }
@@ -57,11 +66,12 @@ export async function inferAll(
     const outputs = await session.run(batch.tensors, options.parametersOf);
     indices.forEach((index, row) => {
       const inference: Inference = {
+        kind: 'inferred',
         probabilities: rowOf(outputs.probabilities!.data as Float32Array, row, indices.length),
         embedding: outputs.embedding && rowOf(outputs.embedding.data as Float32Array, row, indices.length),
       };
       const fault = faultOf(inference);
-      results[index] = fault === undefined ? inference : { fault };
+      results[index] = fault === undefined ? inference : { kind: 'failed', fault };
     });
     options.onProgress?.(Math.min(start + batchSize, order.length), order.length);
   }
@@ -97,9 +107,9 @@ export function requireInferences(
   inferences: readonly (Inference | FailedInference)[],
   conclusion: string,
 ): Inference[] {
-  const whole = inferences.filter((inference): inference is Inference => !('fault' in inference));
+  const whole = inferences.filter((inference): inference is Inference => inference.kind === 'inferred');
   if (whole.length === inferences.length) return whole;
-  const failed = [...inferences.keys()].filter((index) => 'fault' in inferences[index]!);
+  const failed = [...inferences.keys()].filter((index) => inferences[index]!.kind === 'failed');
   const { fault } = inferences[failed[0]!] as FailedInference;
   const named = failed.slice(0, NAMED).map((index) => examples[index]!.id);
   const rest = failed.length > NAMED ? ` and ${failed.length - NAMED} more` : '';
@@ -108,30 +118,26 @@ export function requireInferences(
   );
 }
 
-/** References and answers of labelled examples. */
+/** References, answers and probabilities of labelled examples. */
 export function outcomesOf(
   examples: readonly Example[],
   inferences: readonly Inference[],
   labels: readonly string[],
-): Outcome[] {
-  return examples.map(({ label }, index) => ({
-    reference: labels[label]!,
-    label: labels[argmax(inferences[index]!.probabilities)],
-  }));
+): (Outcome & ProbabilisticOutcome)[] {
+  return examples.map(({ label }, index) => {
+    const { probabilities } = inferences[index]!;
+    return { reference: labels[label]!, label: labels[argmax(probabilities)], probabilities };
+  });
 }
 
-/** WA, UA, weighted F1 and negative mean log-likelihood of labelled examples. */
+/** What a validation records of labelled examples. @param select the metric that selects, where one does */
 export function validationFigures(
   examples: readonly Example[],
   inferences: readonly Inference[],
   labels: readonly string[],
+  select?: SelectKey,
 ): ValidationFigures {
-  const { wa, ua, wf1 } = classificationMetrics(outcomesOf(examples, inferences, labels), labels);
-  const logLikelihood = examples.reduce(
-    (sum, { label }, index) => sum + Math.log(Math.max(inferences[index]!.probabilities[label]!, 1e-30)),
-    0,
-  );
-  return { wa, ua, wf1, nll: -logLikelihood / examples.length };
+  return figuresOf(outcomesOf(examples, inferences, labels), labels, select);
 }
 
 function rowOf(data: Float32Array, row: number, rows: number): Float32Array {

@@ -1,44 +1,42 @@
 /** @file Which epoch is kept, and when further ones are not worth training. Only validation figures decide. */
 
 import { InputError } from '../base/index.js';
+import { bootstrapIntervals, metricText } from '../evaluation/index.js';
 import {
-  accuracyInterval,
-  bootstrapIntervals,
+  countMetrics,
   type Interval,
   type Metrics,
-  meanRecallInterval,
   type Outcome,
-} from '../evaluation/index.js';
+  type SelectKey,
+  selectableMetric,
+  selectKeys,
+  totalsOfCounts,
+} from '../evaluation/metrics/index.js';
 import type { PhaseSettings } from '../systems/index.js';
 import type { BestEpoch, TrainingPosition } from './runs/index.js';
-
-/** Metric of the validation set. */
-export type SelectFigure = 'wa' | 'ua' | 'wf1' | 'loss';
 
 /**
  * What chooses: a metric of the validation set, or one that is smoothed over neighbouring epochs. 'last' keeps the last
  * epoch whatever it is worth.
  */
-export type SelectBy = 'last' | 'smoothed' | SelectFigure;
+export type SelectBy = 'last' | 'smoothed' | SelectKey;
 
 /** How epochs are chosen and when training ends. */
 export interface SelectionRule {
   readonly select: SelectBy;
   /** What 'smoothed' smooths, wf1 by default; nothing else uses it. */
-  readonly figure?: SelectFigure;
+  readonly figure?: SelectKey;
   /** Epochs in the plan. */
   readonly epochs: number;
   /** Epochs in a row without a better one that end the training; 0 trains to the end of the plan. */
   readonly patience: number;
 }
 
-/** The validation figure behind a metric, and whether less of it is better. */
-const METRICS: Readonly<Record<string, { readonly figure: string; readonly lowerIsBetter: boolean }>> = {
-  wa: { figure: 'wa', lowerIsBetter: false },
-  ua: { figure: 'ua', lowerIsBetter: false },
-  wf1: { figure: 'wf1', lowerIsBetter: false },
-  loss: { figure: 'nll', lowerIsBetter: true },
-};
+/** The metric that a rule looks at, by its name in recipes; undefined where it looks at none. */
+export function selectingMetric({ select, figure = 'wf1' }: SelectionRule): SelectKey | undefined {
+  if (select === 'last') return undefined;
+  return select === 'smoothed' ? figure : select;
+}
 
 /**
  * The epoch to keep when `epoch` has ended: itself, or `best` as it was. Of equally good ones the first is kept, and one
@@ -50,17 +48,17 @@ export function selectEpoch(
   epoch: number,
   figures: Readonly<Record<string, number>> | undefined,
 ): BestEpoch | null {
-  const metric = METRICS[select];
-  const value = metric && figures?.[metric.figure];
+  const metric = select === 'last' || select === 'smoothed' ? undefined : selectableMetric(select);
+  const value = metric && figures?.[metric.key];
   if (value !== undefined && Number.isFinite(value)) {
-    if (isBetter(value, best, metric!.lowerIsBetter)) return { epoch, metric: select, value };
+    if (isBetter(value, best, metric!.higherIsBetter)) return { epoch, metric: select, value };
   }
   return best === null && epoch === epochs ? { epoch, metric: null, value: null } : best;
 }
 
-function isBetter(value: number, best: BestEpoch | null, lowerIsBetter: boolean): boolean {
+function isBetter(value: number, best: BestEpoch | null, higherIsBetter: boolean): boolean {
   const earlier = best?.value ?? null;
-  return earlier === null || (lowerIsBetter ? value < earlier : value > earlier);
+  return earlier === null || (higherIsBetter ? value > earlier : value < earlier);
 }
 
 /** What is known of the epochs so far. */
@@ -80,8 +78,8 @@ export function judgeEpoch(
   if (rule.select !== 'smoothed' || figures === undefined)
     return { best: selectEpoch(rule, best, epoch, figures) };
   const { figure = 'wf1', epochs } = rule;
-  const { figure: name, lowerIsBetter } = METRICS[figure]!;
-  const value = figures[name]!;
+  const { key, higherIsBetter } = selectableMetric(figure);
+  const value = figures[key]!;
   const now = Number.isFinite(value) ? value : null;
   const [previous = null, earlier = null] = recent.toReversed();
   const judged = [
@@ -92,7 +90,7 @@ export function judgeEpoch(
   for (const { own, neighbours, ...candidate } of judged) {
     if (own === null) continue;
     const mean = meanOf([own, ...neighbours.filter((each) => each !== null)]);
-    if (isBetter(mean, kept, lowerIsBetter))
+    if (isBetter(mean, kept, higherIsBetter))
       kept = { epoch: candidate.epoch, metric: `smoothed ${figure}`, value: mean };
   }
   if (kept === null && epoch === epochs) kept = { epoch, metric: null, value: null };
@@ -135,7 +133,7 @@ export function selectionRule(
 ): SelectionRule {
   if (patience > 0 && select === 'last')
     throw new InputError(
-      `${phase}.patience ${patience} waits for a better epoch, and ${phase}.select last calls none better; choose wa, ua, wf1, loss or smoothed, or patience 0`,
+      `${phase}.patience ${patience} waits for a better epoch, and ${phase}.select last calls none better; choose ${selectKeys.join(', ')} or smoothed, or patience 0`,
     );
   if (patience > 0 && validated === 0)
     throw new InputError(
@@ -156,32 +154,38 @@ const RESAMPLES = 1000;
 export function smallValidationWarning(
   outcomes: readonly Outcome[],
   metrics: Metrics,
-  select: SelectFigure,
+  select: SelectKey,
   key: string,
 ): string | undefined {
-  const { name, value, interval } = selectingFigure(outcomes, metrics, select);
+  const metric = decisiveMetric(metrics, select);
+  const interval = intervalOf(metric, outcomes, metrics);
   if (interval.high - interval.low <= WIDE) return undefined;
-  const percent = (share: number): string => (100 * share).toFixed(1);
+  const unit = metric.unit === '%' ? ' %' : '';
   return (
-    `the validation set of ${metrics.n} utterances is small: its ${name}, ${percent(value)} %, has a 95 % interval of ` +
-    `${percent(interval.low)} to ${percent(interval.high)} %, so that the epoch that ${key}=${select} keeps may be chosen ` +
-    `by chance; --set ${key}=smoothed averages neighbouring epochs, --set ${key}=last keeps the last without choosing`
+    `the validation set of ${metrics.n} utterances is small: its ${metric.key}, ${metricText(metric, metrics[metric.key])}${unit}, ` +
+    `has a 95 % interval of ${metricText(metric, interval.low)} to ${metricText(metric, interval.high)}${unit}, so that the epoch ` +
+    `that ${key}=${select} keeps may be chosen by chance; --set ${key}=smoothed averages neighbouring epochs, ` +
+    `--set ${key}=last keeps the last without choosing`
   );
 }
 
-/** The figure, and how well these utterances tell it. The loss is no share of them: there it is the accuracy. */
-function selectingFigure(
-  outcomes: readonly Outcome[],
-  metrics: Metrics,
-  select: SelectFigure,
-): { readonly name: string; readonly value: number; readonly interval: Interval } {
-  if (select === 'ua') return { name: 'ua', value: metrics.ua, interval: meanRecallInterval(metrics) };
-  // Where all are right or none is, resamples are all alike.
-  if (select === 'wf1' && metrics.wa > 0 && metrics.wa < 1) {
-    const keys = outcomes.map((_, index) => String(index));
-    const resampling = { resamples: RESAMPLES, seed: 0, unit: 'utterance' } as const;
-    const { wf1 } = bootstrapIntervals(outcomes, keys, metrics.labels, resampling).metrics;
-    return { name: 'wf1', value: metrics.wf1, interval: wf1 };
-  }
-  return { name: 'wa', value: metrics.wa, interval: accuracyInterval(metrics) };
+type LabelMetric = (typeof countMetrics)[number];
+
+/**
+ * The metric whose interval decides: the selecting one where it is of labels, else the accuracy. It is the accuracy too where
+ * only a bootstrap would tell and all are right or none is: its resamples are all alike.
+ */
+function decisiveMetric({ wa }: Metrics, select: SelectKey): LabelMetric {
+  const { key } = selectableMetric(select);
+  const metric = countMetrics.find((each) => each.key === key);
+  const [accuracy] = countMetrics as [LabelMetric];
+  if (metric === undefined) return accuracy;
+  return metric.interval !== undefined || (wa > 0 && wa < 1) ? metric : accuracy;
+}
+
+function intervalOf(metric: LabelMetric, outcomes: readonly Outcome[], metrics: Metrics): Interval {
+  if (metric.interval !== undefined) return metric.interval(totalsOfCounts(metrics));
+  const keys = outcomes.map((_, index) => String(index));
+  const resampling = { resamples: RESAMPLES, seed: 0, unit: 'utterance' } as const;
+  return bootstrapIntervals(outcomes, keys, metrics.labels, resampling).metrics[metric.key];
 }

@@ -6,7 +6,7 @@
 import { openWeightsFile } from '../checkpoints/index.js';
 import { labelCounts } from '../data/corpora/index.js';
 import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
-import { classificationMetrics } from '../evaluation/index.js';
+import { classificationMetrics, validationMetrics } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
 import { microBatchSize, phaseEvaluationGraph, systemOf } from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
@@ -51,7 +51,7 @@ import {
   verifyUnfinished,
   writeMetadata,
 } from './runs/index.js';
-import { isTrainingOver, selectionRule, smallValidationWarning } from './selection.js';
+import { isTrainingOver, selectingMetric, selectionRule, smallValidationWarning } from './selection.js';
 import { type TrainingReport, train } from './trainer.js';
 
 export interface TrainPhaseOptions extends PhaseRun {
@@ -229,7 +229,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
         warn(smallValidationWarning(outcomes, metrics, select, `${name}.select`));
       }
       isFirst = false;
-      return validationFigures(devExamples, whole, recipe.labels);
+      return validationFigures(devExamples, whole, recipe.labels, selectingMetric(selection));
     };
     const position = await train({
       ...{ folder, session, plan, selection, start, timings },
@@ -249,7 +249,10 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       ...(evaluationSession && { validate }),
       keepCheckpoints: recipe.keep_checkpoints,
       idOf: (index) => trainExamples[index]!.id,
-      metrics: await openMetrics(folder, start.metricsBytes, training.reported),
+      metrics: await openMetrics(folder, start.metricsBytes, {
+        step: training.reported,
+        validation: validationMetrics(selectingMetric(selection)).map(({ key }) => key),
+      }),
       ...(options.onReport && { onReport: options.onReport }),
       ...(options.stop && { stop: options.stop }),
       ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),

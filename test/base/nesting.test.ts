@@ -23,13 +23,13 @@ const shared = (levels: number, width: number, leaf: unknown): unknown => {
 };
 const problemOf = (value: unknown, text = ''): string | undefined => {
   const result = plainValueOf(text, () => value);
-  return 'problem' in result ? result.problem : undefined;
+  return result.kind === 'problem' ? result.problem : undefined;
 };
 
 describe('a plain value', () => {
   it('is what is parsed, shared parts too', () => {
     const value = { a: [1, 'x', null, true], b: shared(3, 10, 'x') };
-    expect(plainValueOf('', () => value)).toEqual({ value });
+    expect(plainValueOf('', () => value)).toEqual({ kind: 'value', value });
     expect(problemOf('x'.repeat(1e6), 'x'.repeat(1e6))).toBeUndefined();
   });
 
@@ -55,7 +55,7 @@ describe('a plain value', () => {
   it('of text that nests too deep is not even parsed', () => {
     for (const text of ['['.repeat(201), '{a: '.repeat(1e5), '- '.repeat(1e5), `${' '.repeat(500)}a`]) {
       const result = plainValueOf(text, () => expect.unreachable());
-      expect(result).toEqual({ problem: 'it nests more than 200 levels deep' });
+      expect(result).toEqual({ kind: 'problem', problem: 'it nests more than 200 levels deep' });
     }
   });
 });

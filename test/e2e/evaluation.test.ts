@@ -90,13 +90,16 @@ describe('eval of a run', () => {
 
   it('leaves the embeddings of these predictions beside them, of length 1; none where there is no Former', async () => {
     const found = await readEmbeddings(work.path('runs/full/stage2/predictions.csv'));
-    if ('missing' in found) throw new Error(found.missing);
+    if (found.kind === 'missing') throw new Error(found.reason);
     expect(found.rows).toBe(16);
     for (let row = 0; row < found.rows; row++) {
       const vector = found.data.subarray(row * found.width, (row + 1) * found.width);
       expect(Math.hypot(...vector)).toBeCloseTo(1, 2);
     }
-    expect(await readEmbeddings(work.path('runs/unfused/stage2/predictions.csv'))).toHaveProperty('missing');
+    expect(await readEmbeddings(work.path('runs/unfused/stage2/predictions.csv'))).toHaveProperty(
+      'kind',
+      'missing',
+    );
   });
 
   it.each([

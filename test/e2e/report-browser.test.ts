@@ -285,7 +285,7 @@ describe.runIf(chromium)('the report in Chromium', () => {
 
 /** The places of all utterances, in the map's own units. */
 function pointsOf({ map }: ReportData): [number, number][] {
-  if ('missing' in map) throw new Error('this report has no map');
+  if (map.kind === 'missing') throw new Error('this report has no map');
   return map.points.map((point) => [...point!]);
 }
 

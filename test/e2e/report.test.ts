@@ -47,7 +47,7 @@ const warnings: string[] = [];
 function gathered(run: string, options: Partial<GatherOptions> = {}): Promise<ReportData> {
   warnings.length = 0;
   const folder = runFolder(work.path(run));
-  return gatherReport([{ seed: null, folder, runs: [folder], byFold: false, missing: [] }], {
+  return gatherReport([{ seed: null, folder, runs: [folder], folds: undefined }], {
     root: work.path('runs/one'),
     mistakes: 3,
     resampling: null,
@@ -127,7 +127,7 @@ describe('the report of one run', () => {
     });
     expect(data.recipe).toBe(work.read('runs/one/stage2/recipe.yaml').toString());
     expect(data.versions).toEqual(results.versions);
-    const facts = Object.fromEntries(data.facts);
+    const facts = Object.fromEntries(data.metadata);
     expect(facts['manifest SHA-256']).toBe(json('runs/one/stage2/run.json').manifest.sha256);
     expect(facts).toMatchObject({ 'test utterances': '16', 'kept epoch': expect.stringMatching(/^1 \(/) });
     expect(facts).toMatchObject({
@@ -142,8 +142,7 @@ describe('the report of one run', () => {
   it('finds its intervals as eval was asked to', async () => {
     const found = async (run: string) => {
       const { metrics, ...how } = (await gathered(run)).intervals!;
-      const { wa, ua, wf1, macroF1: macro_f1 } = metrics;
-      return { ...how, wa, ua, wf1, macro_f1 };
+      return { ...how, ...metrics };
     };
     expect(await found('runs/one/stage2')).toEqual(json('runs/one/stage2/results.json').intervals);
     await onCopy('runs/one/stage2', async (copy) => {
@@ -208,7 +207,7 @@ describe('the report of one run', () => {
 
   it('maps every utterance, and keeps the map while the embeddings are the same', async () => {
     const { map } = await gathered('runs/one/stage2');
-    if ('missing' in map) throw new Error(map.missing);
+    if (map.kind === 'missing') throw new Error(map.reason);
     expect(map.settings).toMatch(/^15 neighbours by cosine distance, .* 500 epochs, seed 0$/);
     expect(map.points).toHaveLength(16);
     expect(map.points.every((point) => point?.every(Number.isFinite))).toBe(true);
@@ -270,14 +269,14 @@ describe('the report of several runs', () => {
     expect(html).toContain('2 maps side by side');
     const around = runFolder(work.path('runs/many/seed-3/stage1'));
     const runs = [1, 2].map((fold) => runFolder(work.path(`runs/many/seed-3/stage1/fold-${fold}`)));
-    const { scores, map, curves, utterances, facts } = await gatherReport(
-      [{ seed: null, folder: around, runs, byFold: true, missing: [] }],
+    const { scores, map, curves, utterances, metadata } = await gatherReport(
+      [{ seed: null, folder: around, runs, folds: { total: runs.length, missing: [] } }],
       { root: work.path('runs/many/seed-3'), mistakes: 1, resampling: null, onWarning: () => undefined },
     );
     expect('folds' in scores && scores.folds.map(({ fold }) => fold)).toEqual(['1', '2']);
     expect(curves.map(({ title }) => title)).toEqual(['stage 1, fold 1', 'stage 1, fold 2']);
-    expect(facts).toContainEqual(['folds', '2']);
-    if ('missing' in map) throw new Error(map.missing);
+    expect(metadata).toContainEqual(['folds', '2']);
+    if (map.kind === 'missing') throw new Error(map.reason);
     for (const [i, point] of map.points.entries()) {
       const cell = Number(utterances[i]!.fold) - 1;
       expect(Math.abs(point![0] - cell)).toBeLessThan(0.451);
@@ -400,19 +399,34 @@ describe('what is missing', () => {
       const path = work.path(copy, 'embeddings.safetensors');
       const bytes = work.read(`${copy}/embeddings.safetensors`);
       writeFileSync(path, bytes.subarray(0, 500));
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('cut short') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('cut short'),
+      });
       const spoilt = Array.from({ length: 16 }, (_, row) =>
         Float32Array.of(row, 1, row === 7 ? Number.NaN : 2),
       );
       await writeEmbeddings(work.path(copy, 'predictions.csv'), spoilt);
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('are no numbers') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('are no numbers'),
+      });
       await writeEmbeddings(work.path(copy, 'predictions.csv'), spoilt.slice(0, 4));
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('4 rows for 16') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('4 rows for 16'),
+      });
       rmSync(path);
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('there is no') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('there is no'),
+      });
       const recipe = work.read(`${copy}/recipe.yaml`).toString();
       writeFileSync(work.path(copy, 'recipe.yaml'), recipe.replace('fusion: former', 'fusion: none'));
-      expect((await gathered(copy)).map).toEqual({ missing: expect.stringContaining('no EmoQ-Former') });
+      expect((await gathered(copy)).map).toEqual({
+        kind: 'missing',
+        reason: expect.stringContaining('no EmoQ-Former'),
+      });
     });
   });
 });

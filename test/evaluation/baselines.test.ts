@@ -2,20 +2,19 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import { baselinesOf } from '../../src/evaluation/baselines.js';
+import { baselinesOf } from '../../src/evaluation/evaluation.js';
 import {
-  classificationMetrics,
   evaluationOf,
   evaluationResult,
   foldMetrics,
-  type HeadlineMetric,
-  headlineMetrics,
   plainTable,
   resultsCsv,
   type ScoredPrediction,
   scoreTables,
   seedMetrics,
 } from '../../src/evaluation/index.js';
+import { classificationMetrics } from '../../src/evaluation/metrics/classification.js';
+import { type MetricKey, metricKeys, ofMetrics } from '../../src/evaluation/metrics/metric-table.js';
 
 const meld = { neutral: 1256, joy: 402, surprise: 281, anger: 345, sadness: 208, disgust: 68, fear: 50 };
 
@@ -38,7 +37,7 @@ describe('the majority class', () => {
     expect(majority).toMatchObject({ labels: ['b'], from: 'training', wa: 0.3 });
     expect(majority.ua).toBeCloseTo(1 / 3, 14);
     expect(majority.wf1).toBeCloseTo(0.3 * (6 / 13), 14);
-    expect(majority.macroF1).toBeCloseTo(6 / 13 / 3, 14);
+    expect(majority.macro_f1).toBeCloseTo(6 / 13 / 3, 14);
     expect(baselinesOf(outcomes, labels, undefined).majority).toMatchObject({
       labels: ['a'],
       from: 'test',
@@ -53,11 +52,12 @@ describe('the majority class', () => {
     expect(majority.wa).toBeCloseTo(0.4812260536398467, 12);
     expect(majority.ua).toBeCloseTo(1 / 7, 12);
     expect(majority.wf1).toBeCloseTo(0.3126849060381001, 12);
-    expect(majority.macroF1).toBeCloseTo(0.0928238858916562, 12);
+    expect(majority.macro_f1).toBeCloseTo(0.0928238858916562, 12);
     // The means of 2000 of DummyClassifier("uniform"), whose standard errors are 0.00013 to 0.00024.
-    const means = { wa: 0.14293602, ua: 0.14262814, wf1: 0.17023726, macroF1: 0.11548042 };
-    for (const metric of headlineMetrics)
-      expect(Math.abs(chance[metric] - means[metric])).toBeLessThan(0.001);
+    const means = { wa: 0.14293602, ua: 0.14262814, wf1: 0.17023726, macro_f1: 0.11548042 };
+    for (const [metric, mean] of Object.entries(means)) {
+      expect(Math.abs(chance[metric as MetricKey] - mean)).toBeLessThan(0.001);
+    }
   });
 
   it('of folds is that of each training set', () => {
@@ -83,7 +83,7 @@ describe('chance', () => {
         ['a', 'b'],
       ),
     );
-    for (const metric of headlineMetrics) {
+    for (const metric of metricKeys) {
       const mean = guesses.reduce((sum, figures) => sum + figures[metric], 0) / 4;
       expect(chance[metric], metric).toBeCloseTo(mean, 14);
     }
@@ -94,17 +94,17 @@ describe('chance', () => {
     const outcomes = referencesOf({ a: 40, b: 12, c: 5, d: 3 });
     const { chance } = baselinesOf(outcomes, labels, undefined);
     const random = seededRandom(3, 'guesses');
-    const totals: Record<HeadlineMetric, number> = { wa: 0, ua: 0, wf1: 0, macroF1: 0 };
+    const totals: Record<MetricKey, number> = { ...ofMetrics(() => 0) };
     const rounds = 20_000;
     for (let round = 0; round < rounds; round++) {
       const figures = classificationMetrics(
         outcomes.map(({ reference }) => ({ reference, label: random.pick(labels) })),
         labels,
       );
-      for (const metric of headlineMetrics) totals[metric] += figures[metric];
+      for (const metric of metricKeys) totals[metric] += figures[metric];
     }
     // Standard deviations of one round are under 0.1: 0.003 is over four of the mean's.
-    for (const metric of headlineMetrics) {
+    for (const metric of metricKeys) {
       expect(Math.abs(totals[metric] / rounds - chance[metric]), metric).toBeLessThan(0.003);
     }
   });
@@ -118,7 +118,7 @@ describe('chance', () => {
     // With more utterances the expected F1 comes up to that of the expected counts, 2 n_k / (C n_k + N).
     const n = Object.values(large).reduce((sum, count) => sum + count, 0);
     const limit = Object.values(large).map((count) => (2 * count) / (8 * count + n));
-    expect(baselinesOf(referencesOf(large), labels, undefined).chance.macroF1).toBeCloseTo(
+    expect(baselinesOf(referencesOf(large), labels, undefined).chance.macro_f1).toBeCloseTo(
       limit.reduce((sum, f1) => sum + f1, 0) / 8,
       5,
     );
@@ -142,7 +142,7 @@ describe('beside figures', () => {
     );
     const result = evaluationResult(evaluation, { name: 'x', versions: {} });
     expect(result.baselines.majority).toMatchObject({ labels: ['b'], from: 'training', wa: 0.25, ua: 0.5 });
-    expect(Object.keys(result.baselines.chance)).toEqual(['wa', 'ua', 'wf1', 'macro_f1']);
+    expect(Object.keys(result.baselines.chance)).toEqual(metricKeys);
     const csv = resultsCsv(result);
     expect(csv).toContain('x,majority,b,wa,0.25,,,4,true\n');
     expect(csv).toMatch(/\nx,chance,,wa,0\.5,,,4,true\n/);
@@ -156,7 +156,7 @@ describe('beside figures', () => {
     const once = evaluationOf(scores(1), [rows], null).baselines;
     const thrice = evaluationOf(scores(3), [rows, rows, rows], null).baselines;
     expect(thrice.chance).toEqual(once.chance);
-    for (const metric of headlineMetrics) {
+    for (const metric of metricKeys) {
       expect(thrice.majority[metric]).toBeCloseTo(once.majority[metric], 14);
     }
     const folds = foldMetrics([{ fold: '1', outcomes: rows }], labels);

@@ -4,8 +4,9 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { dialogueOf } from '../../src/data/corpora/index.js';
 import { float32, writeSafetensors } from '../../src/engine/tensor/index.js';
-import { dialogueOf, embeddingsPath, readEmbeddings, writeEmbeddings } from '../../src/evaluation/index.js';
+import { embeddingsPath, readEmbeddings, writeEmbeddings } from '../../src/evaluation/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-embeddings-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -26,7 +27,8 @@ describe('embeddings', () => {
   it('of other predictions are not taken for these', async () => {
     writeFileSync(predictions, 'id,label\na,joy\nb,fear\n');
     expect(await readEmbeddings(predictions)).toEqual({
-      missing: `${embeddingsPath(predictions)} belongs to other predictions than ${predictions}; run eval again`,
+      kind: 'missing',
+      reason: `${embeddingsPath(predictions)} belongs to other predictions than ${predictions}; run eval again`,
     });
   });
 
@@ -34,7 +36,8 @@ describe('embeddings', () => {
     await writeEmbeddings(predictions, [undefined, undefined]);
     expect(existsSync(embeddingsPath(predictions))).toBe(false);
     expect(await readEmbeddings(predictions)).toEqual({
-      missing: `there is no ${embeddingsPath(predictions)}`,
+      kind: 'missing',
+      reason: `there is no ${embeddingsPath(predictions)}`,
     });
   });
 

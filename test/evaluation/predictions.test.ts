@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import {
   marginOf,
   openPredictionWriter,
-  predictionDoubts,
+  predictionWarnings,
   readPredictions,
   writePredictions,
 } from '../../src/evaluation/index.js';
@@ -242,7 +242,7 @@ describe("anybody's predictions", () => {
 
 describe('what is likely a mistake', () => {
   const doubtsOf = async (content: string): Promise<string[]> =>
-    predictionDoubts(await readPredictions(file('doubts.csv', content)));
+    predictionWarnings(await readPredictions(file('doubts.csv', content)));
   const header = 'id,reference,label,prob_neutral,prob_joy\n';
 
   it('is nothing where probabilities are rounded, two are equal, and ids begin again in each fold', async () => {

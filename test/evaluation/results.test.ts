@@ -3,14 +3,12 @@
 import Papa from 'papaparse';
 import { describe, expect, it } from 'vitest';
 import {
-  classificationMetrics,
   type Evaluation,
   evaluationOf,
   evaluationResult,
   type FoldMetrics,
   foldMetrics,
   formatTables,
-  type Metrics,
   plainTable,
   type Resampling,
   resultsCsv,
@@ -20,6 +18,8 @@ import {
   type Table,
   textTable,
 } from '../../src/evaluation/index.js';
+import { classificationMetrics, type Metrics } from '../../src/evaluation/metrics/classification.js';
+import { metricKeys, ofMetrics } from '../../src/evaluation/metrics/metric-table.js';
 
 const labels = ['neutral', 'joy', 'fear'];
 const first: ScoredPrediction[] = [
@@ -69,7 +69,7 @@ describe('result object', () => {
         [1 / 3, 1 / 3, 0],
         [0, 0, 0],
       ],
-      higher_is_better: { wa: true, ua: true, wf1: true, macro_f1: true, ece: false },
+      higher_is_better: { ...ofMetrics((_, { higherIsBetter }) => higherIsBetter), ece: false },
       intervals: null,
       versions: { emoq: '0.1.0' },
       facts: { seed: 1 },
@@ -238,7 +238,8 @@ describe('CSV', () => {
     expect(errors).toEqual([]);
     const keys = data.map(({ scope, part, metric }) => `${scope} ${part} ${metric}`);
     expect(new Set(keys).size).toBe(keys.length);
-    expect(keys).toHaveLength(5 * 5 + 2 * 4 + 3 * 3); // all, two folds, mean, sd; majority, chance; three classes
+    const n = metricKeys.length;
+    expect(keys).toHaveLength(5 * (n + 1) + 2 * n + 3 * 3); // all, two folds, mean, sd; majority, chance; three classes
     const row = (key: string) => data[keys.indexOf(key)]!;
     const { low, high } = result.intervals!.wa;
     expect(row('all  wa')).toEqual({

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';
-import { predictionDoubts, readPredictions } from '../../src/evaluation/index.js';
+import { predictionWarnings, readPredictions } from '../../src/evaluation/index.js';
 import { pairPredictions } from '../../src/evaluation/pairing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-spellings-'));
@@ -50,7 +50,7 @@ describe('references and labels', () => {
 
   it('are told of where some differ so', async () => {
     const table = await read('reference,label\njoy,joy\nsad,Sad\nfear,fear\n');
-    expect(predictionDoubts(table)).toEqual([
+    expect(predictionWarnings(table)).toEqual([
       'the labels "Sad" and "sad" look or mean the same and are taken for different classes',
     ]);
   });

@@ -24,7 +24,7 @@ warnings.simplefilter("ignore")
 random = np.random.default_rng(6)
 CLASSES = 5
 RESAMPLES = 10_000
-METRICS = ("wa", "ua", "wf1", "macroF1")
+METRICS = ("wa", "ua", "wf1", "macro_f1")
 
 
 def figures(references, predictions):
@@ -38,7 +38,7 @@ def figures(references, predictions):
         "wa": hits.sum() / support.sum(),
         "ua": (hits[here] / support[here]).mean(),
         "wf1": (f1 * support).sum() / support.sum(),
-        "macroF1": f1[support + predicted > 0].mean(),
+        "macro_f1": f1[support + predicted > 0].mean(),
     }
 
 
@@ -49,7 +49,7 @@ def check_figures(references, predictions):
         "wa": accuracy_score(references, predictions),
         "ua": balanced_accuracy_score(references, predictions),
         "wf1": f1_score(references, predictions, labels=range(CLASSES), average="weighted", zero_division=0),
-        "macroF1": f1_score(references, predictions, labels=occurring, average="macro", zero_division=0),
+        "macro_f1": f1_score(references, predictions, labels=occurring, average="macro", zero_division=0),
     }
     for metric in METRICS:
         assert abs(ours[metric] - theirs[metric]) < 1e-12, metric

@@ -13,6 +13,7 @@ import sklearn
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
+    cohen_kappa_score,
     confusion_matrix,
     f1_score,
     precision_recall_fscore_support,
@@ -33,7 +34,8 @@ def scores(references, predictions, classes):
         "wa": accuracy_score(references, predictions),
         "ua": balanced_accuracy_score(references, predictions),
         "wf1": f1_score(references, predictions, labels=labels, average="weighted", zero_division=0),
-        "macroF1": f1_score(references, predictions, labels=occurring, average="macro", zero_division=0),
+        "macro_f1": f1_score(references, predictions, labels=occurring, average="macro", zero_division=0),
+        "kappa": cohen_kappa_score(references, predictions, replace_undefined_by=1.0),
         "confusion": confusion_matrix(references, predictions, labels=labels).tolist(),
         "precision": precision.tolist(),
         "recall": recall.tolist(),
@@ -114,7 +116,7 @@ def main():
         sum((fold["references"] for fold in folds), []), sum((fold["predictions"] for fold in folds), []), 4
     )
     summary = {}
-    for metric in ("wa", "ua", "wf1", "macroF1"):
+    for metric in ("wa", "ua", "wf1", "macro_f1", "kappa"):
         values = [fold["expected"][metric] for fold in folds]
         summary[metric] = {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
 

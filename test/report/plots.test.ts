@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import { classificationMetrics } from '../../src/evaluation/index.js';
+import { classificationMetrics } from '../../src/evaluation/metrics/classification.js';
 import {
   logScale,
   niceScale,
@@ -29,9 +29,8 @@ import {
   seriesNames,
   seriesPaint,
 } from '../../src/report/plots/palette.js';
-import { summarizeRuns } from '../../src/report/plots/run-summary.js';
+import { summarizeRuns, thin } from '../../src/report/plots/run-summary.js';
 import { fitText, textWidth } from '../../src/report/plots/svg.js';
-import { thin } from '../../src/report/plots/thinning.js';
 
 const heading = { name: 'plot', title: 'A plot', description: 'For a test.' };
 const texts = (svg: string): string[] =>

@@ -1,19 +1,17 @@
 /** @file What a report shows, made up from a seed: as large, or as nasty, as a test wants it. */
 
 import { seededRandom } from '../../src/engine/tensor/index.js';
-import { baselinesOf } from '../../src/evaluation/baselines.js';
+import { baselinesOf } from '../../src/evaluation/evaluation.js';
 import {
-  argmax,
   type BootstrapIntervals,
-  type Calibration,
-  classificationMetrics,
   type FoldMetrics,
   foldMetrics,
-  type HeadlineMetric,
-  headlineMetrics,
-  type Metrics,
   overallOf,
 } from '../../src/evaluation/index.js';
+import type { Calibration } from '../../src/evaluation/metrics/calibration.js';
+import { classificationMetrics, type Metrics } from '../../src/evaluation/metrics/classification.js';
+import { argmax } from '../../src/evaluation/metrics/confusion.js';
+import { type MetricKey, metricKeys } from '../../src/evaluation/metrics/metric-table.js';
 import type { Mistake, ReportData, ReportUtterance, TrainingCurve } from '../../src/report/index.js';
 
 export interface ReportShape {
@@ -114,7 +112,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
     ),
     paper: { table: 3, wa: 67.6, ua: 50.8, wf1: 66.5, best_earlier: { wa: 53.5, ua: 27.3, wf1: 49.3 } },
     utterances,
-    map: { method: 'umap', settings: '15 neighbours, least distance 0.1, seed 0', points },
+    map: { kind: 'map', method: 'umap', settings: '15 neighbours, least distance 0.1, seed 0', points },
     curves: Array.from({ length: Math.max(1, folds) }, (_, k) => [curve(1, k), curve(2, k)]).flat(),
     mistakes,
     ablations: [
@@ -163,7 +161,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
       answer: 'Emotion:',
     },
     versions: { emoq: '0.1.0', node: '20.20.2', 'onnxruntime-node': '1.30.0' },
-    facts: [
+    metadata: [
       ['corpus', 'MELD'],
       ['manifest SHA-256', '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
       ['trained parameters', '123,456,789'],
@@ -199,7 +197,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
 
 /** Ends that look like a bootstrap's: two standard errors of a share to each side. */
 function intervalsAround(metrics: Metrics): BootstrapIntervals {
-  const around = (metric: HeadlineMetric) => {
+  const around = (metric: MetricKey) => {
     const room = 1.96 * Math.sqrt((metrics[metric] * (1 - metrics[metric])) / metrics.n);
     return [metric, { low: metrics[metric] - room, high: metrics[metric] + room }] as const;
   };
@@ -209,7 +207,7 @@ function intervalsAround(metrics: Metrics): BootstrapIntervals {
     seed: 0,
     unit: 'utterance',
     units: metrics.n,
-    metrics: Object.fromEntries(headlineMetrics.map(around)) as BootstrapIntervals['metrics'],
+    metrics: Object.fromEntries(metricKeys.map(around)) as BootstrapIntervals['metrics'],
   };
 }
 
@@ -281,6 +279,6 @@ export function hostileReportData(): ReportData {
     recipe: hostileText,
     prompt: { system: hostileText, user: hostileText, answer: hostileText },
     versions: { [hostileText]: hostileText },
-    facts: [[hostileText, hostileText]],
+    metadata: [[hostileText, hostileText]],
   };
 }

@@ -41,14 +41,14 @@ function bareData(): ReportData {
     calibration: null,
     paper: null,
     utterances: utterances.map((each) => ({ ...each, speaker: null, text: '', probabilities: null })),
-    map: { missing: 'There is no map, because the run has no embeddings.' },
+    map: { kind: 'missing', reason: 'There is no map, because the run has no embeddings.' },
     curves: [],
     mistakes: [],
     ablations: [],
     recipe: '',
     prompt: null,
     versions: {},
-    facts: [],
+    metadata: [],
   };
 }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
 import type { HostedSession } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
-import { argmax } from '../../src/evaluation/index.js';
+import { argmax } from '../../src/evaluation/metrics/confusion.js';
 import type { Example, FeatureSource, Phase } from '../../src/systems/system.js';
 import { inferAll, requireInferences } from '../../src/training/inference.js';
 
@@ -60,14 +60,14 @@ describe('an inference', () => {
     const found = await infer(probabilities, embeddings);
     const numbers = 'the model gave probabilities that are not numbers';
     expect(found).toEqual([
-      { probabilities: Float32Array.of(0.25, 0.75), embedding: Float32Array.of(1, 0) },
-      { fault: numbers },
-      { fault: numbers },
-      { fault: numbers },
-      { fault: 'the model gave probabilities that add up to 0, not to 1' },
-      { fault: 'the model gave probabilities that add up to 1.2, not to 1' },
-      { fault: 'the model gave negative probabilities' },
-      { fault: 'the model gave an embedding that is not of numbers' },
+      { kind: 'inferred', probabilities: Float32Array.of(0.25, 0.75), embedding: Float32Array.of(1, 0) },
+      { kind: 'failed', fault: numbers },
+      { kind: 'failed', fault: numbers },
+      { kind: 'failed', fault: numbers },
+      { kind: 'failed', fault: 'the model gave probabilities that add up to 0, not to 1' },
+      { kind: 'failed', fault: 'the model gave probabilities that add up to 1.2, not to 1' },
+      { kind: 'failed', fault: 'the model gave negative probabilities' },
+      { kind: 'failed', fault: 'the model gave an embedding that is not of numbers' },
     ]);
   });
 

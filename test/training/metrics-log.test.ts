@@ -23,8 +23,8 @@ const two: MetricsLine = { step: 2, epoch: 1, loss: 0.25, learning_rate_used: 2e
 const validated: MetricsLine = { epoch: 1, step: 2, validation: { wa: 0.75, ua: 0.5, wf1: 0.625, nll: 1.5 } };
 /** The clock of a test: each look at it is a second later. */
 let clockSec = 1.7e9;
-const open = (size: number): Promise<MetricsLog> =>
-  openMetrics(folder, size, ['loss', 'learning_rate_used'], () => clockSec++);
+const REPORTED = { step: ['loss', 'learning_rate_used'], validation: ['wa', 'ua', 'wf1', 'nll'] };
+const open = (size: number): Promise<MetricsLog> => openMetrics(folder, size, REPORTED, () => clockSec++);
 const timesOf = async () => eventTimes(await readFile(folder.events));
 const files = (): Promise<Buffer[]> =>
   Promise.all([folder.metrics, folder.metricsTable, folder.events].map((path) => readFile(path)));

@@ -2,14 +2,15 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
+import type { SelectKey } from '../../src/evaluation/metrics/metric-table.js';
 import type { BestEpoch, TrainingPosition } from '../../src/training/runs/training-state.js';
+
 import {
   heldCheckpoints,
   isTrainingOver,
   type JudgedEpochs,
   judgeEpoch,
   type SelectBy,
-  type SelectFigure,
   type SelectionRule,
   selectEpoch,
 } from '../../src/training/selection.js';
@@ -68,7 +69,7 @@ describe('the epoch that is kept', () => {
 
 describe('the epoch that is kept by a smoothed figure', () => {
   /** What is kept after each epoch, of as many as there are values. */
-  const kept = (values: readonly number[], figure: SelectFigure = 'ua'): (BestEpoch | null)[] => {
+  const kept = (values: readonly number[], figure: SelectKey = 'ua'): (BestEpoch | null)[] => {
     const rule: SelectionRule = { select: 'smoothed', figure, epochs: values.length, patience: 0 };
     let judged: JudgedEpochs = { best: null };
     return values.map((value, index) => {

@@ -71,7 +71,10 @@ async function go(
       ...{ learningRate: 0.05, seed: 4, largest: LARGEST, idOf: (index) => `u${index}` },
       ...{ selection: { select: 'wf1', epochs: 3, patience: 0 }, keepCheckpoints: 1 },
       batch: async (indices) => randomBatch(indices.length, 2 + (indices[0]! % 5), indices[0]!),
-      metrics: await openMetrics(folder, start.metricsBytes, graph.reported),
+      metrics: await openMetrics(folder, start.metricsBytes, {
+        step: graph.reported,
+        validation: ['wa', 'ua', 'wf1', 'nll'],
+      }),
       ...options,
     });
   } finally {

@@ -44,7 +44,7 @@ export function encoderGraph(checkpoint: Checkpoint, options: HubertOptions = {}
 /** The weights that the model reads, by the keys that they are stored under. @throws InputError as {@link encoderGraph} */
 export function encoderKeys(checkpoint: Checkpoint): Set<string> {
   const placed = encoderGraph(checkpoint).initializers.flatMap(({ content }) =>
-    content !== undefined && 'path' in content ? [`${content.path} ${content.offset}`] : [],
+    content?.kind === 'external' ? [`${content.path} ${content.offset}`] : [],
   );
   const read = new Set(placed);
   const refs = [...checkpoint.weights.values()].filter(({ path, offset }) => read.has(`${path} ${offset}`));

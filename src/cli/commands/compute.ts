@@ -2,9 +2,9 @@
 
 import type { FeatureProgress } from '../../data/features/index.js';
 import { deviceName, resolveDevice } from '../../engine/runtime/index.js';
+import { unfinishedWarning } from '../../inference/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder, RunMetadata } from '../../training/runs/index.js';
-
 import { cacheFolder, type DeviceOption } from '../options.js';
 import { type Progress, startProgress } from '../progress.js';
 import { note, warn } from '../terminal-output.js';
@@ -85,7 +85,8 @@ function featureProgress() {
   };
 }
 
-/** Warns where a run is not finished. */
-export function warnUnfinished({ dir }: RunFolder, { status }: RunMetadata): void {
-  if (status !== 'finished') warn(`the run in ${dir} is not finished; this is its best epoch so far`);
+/** Says where a checkpoint is that of a run under way. */
+export function warnUnfinished(folder: RunFolder, metadata: RunMetadata): void {
+  const text = unfinishedWarning(folder, metadata);
+  if (text !== undefined) warn(text);
 }

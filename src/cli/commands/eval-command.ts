@@ -1,7 +1,6 @@
 /** @file `emoq eval`: scores a run, a cross-validation or anybody's predictions file, or compares two of them. */
 
 import { defineCommand } from '../command-definition.js';
-import { refuseLoneOverrides } from '../options.js';
 import { evalOptions } from './eval-options.js';
 
 export const evalCommand = defineCommand({
@@ -30,18 +29,7 @@ predictions file, a run, or an experiment with all its folds and seeds.
 Example:
   emoq eval --dataset toy4`,
   run: async (options) => {
-    const { compare, predictions } = options;
-    if (compare !== undefined) {
-      refuseLoneOverrides(options);
-      const { compareSystems } = await import('./eval-compare.js');
-      return compareSystems(compare, options);
-    }
-    if (predictions !== undefined) {
-      refuseLoneOverrides(options);
-      const { evaluatePredictions } = await import('./eval-predictions.js');
-      return evaluatePredictions(predictions, options);
-    }
-    const { evaluateRuns } = await import('./eval-run.js');
-    return evaluateRuns(options);
+    const { run } = await import('./eval-action.js');
+    await run(options);
   },
 });

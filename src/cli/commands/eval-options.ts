@@ -32,8 +32,6 @@ function runOptions(verb: string, seeds: string) {
   };
 }
 
-export type RunOptions = OptionsOf<ReturnType<typeof runOptions>>;
-
 /** How intervals are found. What is absent has its default. */
 const resamplingOptions = {
   resamples: option(

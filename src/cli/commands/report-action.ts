@@ -12,46 +12,29 @@ import {
   writeFileAtomic,
   writeOutput,
 } from '../../base/index.js';
-import { readManifest } from '../../data/corpora/index.js';
-import { type EvaluatedRuns, gatherReport } from '../../experiments/report/index.js';
+import { gatherReport, planReport, type ReportPlan, scorePlanned } from '../../experiments/report/index.js';
 import { type ReportData, renderReport, reportPlots } from '../../report/index.js';
-import { trainedManifest } from '../../training/index.js';
-import { manifestChange, type RunFolder, readMetadata, runFiles } from '../../training/runs/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { type Progress, startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
 import type { ReportOptions } from './eval-options.js';
 import { resamplingOf } from './eval-options.js';
-import { scoreRuns } from './eval-run.js';
-import { checkAgainstRuns, rootOf } from './named-experiment.js';
-import { type SeedRuns, selectSeeds, warnMissingFolds } from './run-selection.js';
-import { isScored } from './scored-before.js';
+import { experimentContext } from './experiment-context.js';
 
 export async function run(options: ReportOptions): Promise<void> {
   if ([options.run, options.dataset, options.recipe, options.manifest].every((name) => name === undefined)) {
     throw new InputError('say what to report on: --run FOLDER or --dataset NAME');
   }
-  const root = await rootOf(options);
+  const context = await experimentContext(options);
   // A run that is missing, or a name that cannot be written, is told before anything is computed.
-  const found = await selectSeeds(root, options);
-  const runs = found.flatMap((each) => each.runs);
-  await checkAgainstRuns(options, runs);
-  await checkManifest(options, runs);
-  const { plots: plotsDir, manifest } = options;
-  const beside =
-    options.seeds === undefined
-      ? join(found[0]!.folder.dir, 'report.html')
-      : join(root, `${found[0]!.phase}-seeds.html`);
-  const out = options.out ?? beside;
-  const isPage = await checkPage(out, found);
+  const plan = await planReport(options, context);
+  const { plots: plotsDir, out = plan.beside } = options;
+  const isPage = await checkPage(out, plan.sources);
   if (plotsDir !== undefined) await checkPlotsFolder(plotsDir);
   if (options.ablations !== undefined) await requireFolder(options.ablations);
 
-  for (const each of found) {
-    if (await isScored(each)) warnMissingFolds(each.root, each);
-    else await scoreRuns(each, options, { ...(manifest !== undefined && { manifest }) });
-  }
-  const data = await gather(found.map(evaluatedRuns), root, options);
+  await scorePlanned(plan, options.manifest, context);
+  const data = await gather(plan, options);
   const page = renderReport(data);
   await writeOutput(out, page);
   if (plotsDir !== undefined) {
@@ -64,32 +47,15 @@ export async function run(options: ReportOptions): Promise<void> {
   if (isPage) printResult(out); // where the page itself went by, stdout holds nothing else
 }
 
-function evaluatedRuns({ seed, folder, runs, folds }: SeedRuns): EvaluatedRuns {
-  return { seed, folder, runs, byFold: folds !== undefined, missing: (folds?.missing ?? []).map(String) };
-}
-
-/** @throws InputError where the manifest that is named is not the one that the runs were trained on */
-async function checkManifest({ manifest: path }: ReportOptions, runs: readonly RunFolder[]): Promise<void> {
-  if (path === undefined) return;
-  const named = trainedManifest(path, await readManifest(path));
-  for (const run of runs) {
-    if (manifestChange((await readMetadata(run))!.manifest, named) === undefined) continue;
-    throw new InputError(
-      `${path} is not the manifest that ${run.dir} was trained on, and a report is of its own test set; score it on another corpus with emoq eval --run ${run.dir} --manifest ${path}`,
-    );
-  }
-}
-
 /** @throws InterruptedError after Ctrl-C */
 async function gather(
-  evaluated: readonly EvaluatedRuns[],
-  root: string,
+  { root, seeds }: ReportPlan,
   { ablations, mistakes, manifest }: ReportOptions,
 ): Promise<ReportData> {
   const steps = progressSteps();
   return withInterrupts('stopping', async (signal) => {
     try {
-      return await gatherReport(evaluated, {
+      return await gatherReport(seeds, {
         root,
         ablations,
         mistakes,
@@ -127,16 +93,10 @@ function progressSteps() {
  * Whether the page is a file, and not something that it is written through.
  * @throws InputError where it is a folder, or a file that it is made from
  */
-async function checkPage(
-  out: string,
-  found: readonly Pick<EvaluatedRuns, 'folder' | 'runs'>[],
-): Promise<boolean> {
+async function checkPage(out: string, sources: readonly string[]): Promise<boolean> {
   const target = await userTarget(out, '--out');
   if (target.kind === 'stream') return false;
-  const folders = found.flatMap(({ folder, runs }) => [folder, ...runs]);
-  const facts = await Promise.all(folders.map(readMetadata));
-  const files = [...folders.flatMap(runFiles), ...facts.flatMap((run) => (run ? [run.manifest.path] : []))];
-  for (const file of files) {
+  for (const file of sources) {
     if (!(await isSameFile(file, target.path))) continue;
     throw new InputError(`output ${out} is ${file}, which the report is made from; name another with --out`);
   }

@@ -20,10 +20,10 @@ Example:
     const { listRuns } = await import('../../training/runs/index.js');
     const { runObject, runsTable } = await import('./runs-table.js');
     const found = await listRuns(root);
-    const runs = found.filter((each) => 'status' in each);
+    const runs = found.filter((each) => each.kind === 'run');
     // What is wrong with the results of a cross-validation is wrong with each of its folds.
     const problems = new Set(
-      found.map((each) => ('status' in each ? each.problem : `${each.dir}: ${each.problem}`)),
+      found.map((each) => (each.kind === 'run' ? each.problem : `${each.dir}: ${each.problem}`)),
     );
     for (const problem of problems) if (problem !== undefined) warn(problem);
     if (json) printJson({ root, runs: runs.map(runObject) });

@@ -1,12 +1,13 @@
 /** @file Training runs as a table, or as objects for programs. */
 
 import { formatDuration, formatMemory } from '../../base/index.js';
-import { figureText, percent, textTable } from '../../evaluation/index.js';
-import type { ListedRun } from '../../training/runs/index.js';
-import { phaseKeys } from '../../training/runs/index.js';
+import { columnName, figureText, metricText, textTable } from '../../evaluation/index.js';
+import { paperMetrics } from '../../evaluation/metrics/index.js';
+import { type ListedRun, phaseKeys } from '../../training/runs/index.js';
 
 const HEADER = [
-  ...['run', 'stage', 'fold', 'seed', 'status', 'validation', 'WA %', 'UA %', 'WF1 %'],
+  ...['run', 'stage', 'fold', 'seed', 'status', 'validation'],
+  ...paperMetrics.map(columnName),
   ...['begun (UTC)', 'time', 'utt/s', 'memory', 'recipe'],
 ];
 
@@ -19,7 +20,7 @@ export function runsTable(runs: readonly ListedRun[]): string {
     String(listed.seed),
     statusOf(listed),
     validationOf(listed),
-    ...(listed.test ? [listed.test.wa, listed.test.ua, listed.test.wf1].map(percent) : ['-', '-', '-']),
+    ...paperMetrics.map((metric) => (listed.test ? metricText(metric, listed.test[metric.key]) : '-')),
     ...timesOf(listed),
     changesOf(listed),
   ]);

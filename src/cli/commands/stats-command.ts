@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from 'commander';
 import { ExitCode } from '../../base/index.js';
 import type { LeakageKind, LeakageReport } from '../../data/corpora/index.js';
+import type { Recipe } from '../../systems/index.js';
 import { defineCommand, flag, option } from '../command-definition.js';
 import { corpusOptions, recipeOfOptions } from '../options.js';
 import { note, printJson, printResult, warn } from '../terminal-output.js';
@@ -33,52 +34,29 @@ all of it is of the recipe's utterances and classes; with --manifest alone (and 
 Example:
   emoq stats --dataset toy4`,
   run: async (options) => {
-    const { divisionOf, findLeakage, readManifest, seenInTraining, selectUtterances, spellingWarnings } =
-      await import('../../data/corpora/index.js');
-    const { dialogueOf } = await import('../../evaluation/index.js');
+    const { corpusReport } = await import('../../data/corpora/index.js');
+    const { missingFiles, statsObject, statsText } = await import('./stats-report.js');
     const { dataset, recipe: path, set } = options;
     const plain =
       options.manifest !== undefined && path === undefined && dataset === undefined && set === undefined;
     const recipe = plain ? undefined : await recipeOfOptions(options);
-    const manifest = await readManifest(recipe?.manifest ?? options.manifest!);
-    const { corpusViewOf } = await import('../../recipe/index.js');
-    const selected = recipe && selectUtterances(manifest, corpusViewOf(recipe));
-    const utterances = selected?.utterances ?? manifest.utterances;
-    const division = recipe?.folds === 'session' ? 'session' : divisionOf(utterances);
-    const leakage = await findLeakage(utterances, division);
-    const { episodes } = manifest.info;
-    const seen = seenInTraining(utterances, division, {
-      speakers: ({ speaker }) => speaker,
-      sessions: ({ session }) => session,
-      episodes: ({ id }) => episodes?.[dialogueOf(id) ?? ''] ?? '',
-      dialogues: ({ id }) => dialogueOf(id) ?? '',
-    });
-    const { missingFiles, statsObject, statsText } = await import('./stats-report.js');
-    const report = {
-      name: recipe?.name ?? manifest.name,
-      manifest,
-      labels: recipe?.labels,
-      utterances,
-      division,
-      leftOut: selected?.dropped ?? {},
-      unmatched: selected?.unmatched ?? 0,
-      leakage,
-      seen,
-    };
+    const report = await corpusReport(
+      recipe?.manifest ?? options.manifest!,
+      recipe && (await viewOf(recipe)),
+    );
+    const { manifest, leakage } = report;
     if (options.json) printJson(statsObject(report));
     else {
       printResult(statsText(report));
       const left = Object.entries(report.leftOut).map(([label, count]) => `${label} ${count}`);
       if (left.length > 0) note(`left out by the recipe: ${left.join(', ')}`);
-      if (manifest.prepared && manifest.name === 'meld' && episodes === undefined)
+      if (manifest.prepared && manifest.name === 'meld' && manifest.info.episodes === undefined)
         note(
           'manifest.json does not have the episodes, as it was prepared by an earlier version; run prepare-meld again',
         );
       if (report.unmatched > 0) note(`left out by the recipe's id_pattern: ${report.unmatched}`);
     }
-    const remedy = 'prepare the corpus with --normalize-labels, or map them with label_map';
-    for (const warning of [...(selected?.warnings ?? []), ...spellingWarnings(utterances, remedy)])
-      warn(warning);
+    for (const warning of report.warnings) warn(warning);
     if (manifest.splitNote !== undefined) note(manifest.splitNote);
     if (options.failOnLeakage === undefined) return;
     const found = leaksOf(leakage, options.failOnLeakage);
@@ -89,6 +67,15 @@ Example:
     process.exitCode = ExitCode.failed;
   },
 });
+
+async function viewOf(recipe: Recipe) {
+  const { corpusViewOf } = await import('../../recipe/index.js');
+  return {
+    name: recipe.name,
+    view: { ...corpusViewOf(recipe), labels: recipe.labels },
+    bySession: recipe.folds === 'session',
+  };
+}
 
 /** The leaks of the kinds that are asked for, in words. */
 function leaksOf({ pairs }: LeakageReport, kinds: FailOn): string[] {

@@ -2,16 +2,15 @@
 
 import { formatDuration } from '../../base/index.js';
 import {
+  type CorpusReport,
   countLabels,
   type Division,
   GROUP_KINDS,
   type GroupStatistics,
   groupStatistics,
   groupUtterances,
-  type LabelCounts,
   type LeakagePair,
   type LeakageReport,
-  type Manifest,
   type SeenInTraining,
   type SeenShare,
   type SharedItem,
@@ -20,20 +19,6 @@ import {
 } from '../../data/corpora/index.js';
 import { percent, textTable } from '../../evaluation/index.js';
 import { countsTable } from './counts-table.js';
-
-export interface CorpusReport {
-  readonly name: string;
-  readonly manifest: Manifest;
-  /** Of the recipe; undefined is all that occur. */
-  readonly labels: readonly string[] | undefined;
-  readonly utterances: readonly Utterance[];
-  readonly division: Division | undefined;
-  /** Utterances that the recipe leaves out by their label, and how many by their id. */
-  readonly leftOut: LabelCounts;
-  readonly unmatched: number;
-  readonly leakage: LeakageReport;
-  readonly seen: readonly SeenInTraining[];
-}
 
 export function statsObject(report: CorpusReport): object {
   const { name, manifest, labels, utterances, division, leftOut, unmatched, leakage, seen } = report;

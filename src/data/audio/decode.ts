@@ -1,4 +1,4 @@
-/** @file Any audio file to mono 16 kHz samples, with what should be known of them. */
+/** @file Any audio file to mono 16 kHz samples, with what should be known of them, and the key that says what they depend on. */
 
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -36,6 +36,7 @@ export interface DecodeOptions extends Omit<AudioPart, 'path'> {
 
 /** Sound that can be worked with. */
 export interface DecodedAudio {
+  kind: 'decoded';
   /** Mono [frames] at 16 kHz in [-1, 1]. */
   samples: Float32Array;
   /** Length of the whole file, where it says. */
@@ -50,12 +51,14 @@ export interface DecodedAudio {
 
 /** Sound that cannot be decoded, and why. */
 export interface UndecodedAudio {
+  kind: 'undecoded';
   error: InputError;
   byFfmpeg: boolean;
 }
 
 /** What is read of a file, before it is made mono. */
 interface ReadAudio extends InterleavedAudio {
+  kind: 'read';
   fileSec: number | undefined;
   /** Floats as they were stored, with the largest magnitude that is known of the file. */
   floatPeak?: number | undefined;
@@ -80,7 +83,7 @@ export async function decodeAudio(path: string, options: DecodeOptions = {}): Pr
   const { signal } = options;
   const part = { ...options, path };
   const read = await readDirectly(part, signal);
-  if ('samples' in read) return finished(part, read);
+  if (read.kind === 'read') return finished(part, read);
   const decoded = await decodeWithFfmpeg(ffmpegInput(part), SAMPLE_RATE_HZ, signal);
   return finished(part, fromFfmpeg(decoded, read));
 }
@@ -99,11 +102,11 @@ export async function decodeAudioFiles(
   const reads = await Promise.all(
     parts.map((part) =>
       readDirectly(part, signal)
-        .then((read) => ('samples' in read ? finished(part, read) : read))
+        .then((read) => (read.kind === 'read' ? finished(part, read) : read))
         .catch((error: unknown) => undecoded(error, false)),
     ),
   );
-  const isOpen = (read: (typeof reads)[number]): read is Unread => 'filePeak' in read;
+  const isOpen = (read: (typeof reads)[number]): read is Unread => read.kind === 'unread';
   const open = [...reads.keys()].filter((index) => isOpen(reads[index]!));
   const decoded = reads.map((read) => (isOpen(read) ? undefined : read));
   if (open.length > 0) await requireFfmpeg();
@@ -131,12 +134,13 @@ export async function decodeAudioFiles(
 
 /** Bad input as a value; anything else is thrown on. */
 function undecoded(error: unknown, byFfmpeg: boolean): UndecodedAudio {
-  if (error instanceof InputError) return { error, byFfmpeg };
+  if (error instanceof InputError) return { kind: 'undecoded', error, byFfmpeg };
   throw error;
 }
 
 /** A file that is ffmpeg's work. */
 interface Unread {
+  kind: 'unread';
   /** The largest magnitude found in a float WAV; 0 for anything else. */
   filePeak: number;
 }
@@ -151,11 +155,11 @@ async function readDirectly(part: AudioPart, signal: AbortSignal | undefined): P
     if (!file.isFile()) throw new InputError(`audio file ${path} is not a file`);
     if (file.size === 0) throw new InputError(`audio file ${path} is empty (0 bytes)`);
     const header = await readWavHeader(path);
-    if (!header) return { filePeak: 0 };
+    if (!header) return { kind: 'unread', filePeak: 0 };
     if (header.frames === 0) throw new InputError(`audio file ${path} holds no samples`);
     const filePeak = header.encoding === 'float' ? await probeWavPeak(path, header) : 0;
     // ffmpeg would believe the header.
-    if (header.sampleRateHz !== SAMPLE_RATE_HZ && !header.isOdd) return { filePeak };
+    if (header.sampleRateHz !== SAMPLE_RATE_HZ && !header.isOdd) return { kind: 'unread', filePeak };
     wav = { audio: await readWav(part, header, filePeak), sampleRateHz: header.sampleRateHz };
   } catch (error) {
     if (error instanceof InputError) throw error;
@@ -182,14 +186,14 @@ async function readWav(part: AudioPart, header: WavHeader, filePeak: number): Pr
     notes.push({ kind: 'incomplete', text });
   }
   const floatPeak = header.encoding === 'float' ? filePeak : undefined;
-  return { ...audio, fileSec, floatPeak, notes, byFfmpeg: false };
+  return { kind: 'read', ...audio, fileSec, floatPeak, notes, byFfmpeg: false };
 }
 
 function fromFfmpeg(
   { isFloat, ...audio }: Awaited<ReturnType<typeof decodeWithFfmpeg>>,
   { filePeak }: Unread,
 ): ReadAudio {
-  return { ...audio, ...(isFloat && { floatPeak: filePeak }), notes: [], byFfmpeg: true };
+  return { kind: 'read', ...audio, ...(isFloat && { floatPeak: filePeak }), notes: [], byFfmpeg: true };
 }
 
 function ffmpegInput(part: AudioPart): FfmpegInput {
@@ -220,7 +224,7 @@ function finished(part: AudioPart, audio: ReadAudio): DecodedAudio {
   const samples = withinFullScale(path, mono.samples, startSec);
   if (isSilent(samples)) notes.push({ kind: 'silent', text: 'no sound' });
   else if (clipped) notes.push(clipped);
-  return { samples, fileSec, isCut, notes, byFfmpeg };
+  return { kind: 'decoded', samples, fileSec, isCut, notes, byFfmpeg };
 }
 
 function withinFullScale(path: string, samples: Float32Array, startSec: number): Float32Array {

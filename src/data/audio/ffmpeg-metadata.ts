@@ -1,6 +1,7 @@
 /**
- * @file Which ffmpeg there is and what it lacks of what emoq asks of it. It is looked for as fluent-ffmpeg looks, but
- * started here, with a time limit: these questions are asked where something may be broken.
+ * @file Which ffmpeg is installed, which features that emoq needs are missing from it, and which formats it may be given. It is
+ * looked for as fluent-ffmpeg looks, but started here, with a time limit: these questions are asked where something may be
+ * broken.
  */
 
 import { execFile } from 'node:child_process';
@@ -22,13 +23,13 @@ export interface FfmpegPart {
   readonly essential: boolean;
 }
 
-export interface ProgramFacts {
+export interface ProgramMetadata {
   readonly path: string;
   /** As the program says, such as `5.1.9-0+deb12u1`. */
   readonly version: string;
 }
 
-export interface FfmpegFacts extends ProgramFacts {
+export interface FfmpegMetadata extends ProgramMetadata {
   readonly missing: readonly FfmpegPart[];
 }
 
@@ -65,7 +66,7 @@ export async function findProgram(name: 'ffmpeg' | 'ffprobe'): Promise<string | 
 }
 
 /** @throws Error when the program does not run, with a line that says why */
-export async function inspectFfmpeg(path: string): Promise<FfmpegFacts> {
+export async function inspectFfmpeg(path: string): Promise<FfmpegMetadata> {
   const [version, codecs, formats, filters] = (await Promise.all(
     LISTINGS.map((listing) => output(path, listing)),
   )) as [string, string, string, string];
@@ -82,7 +83,7 @@ export async function inspectFfmpeg(path: string): Promise<FfmpegFacts> {
  * @param timeLimitMs 0 for none
  * @throws Error when the program does not run, with a line that says why
  */
-export async function inspectProgram(path: string, timeLimitMs = TIME_LIMIT_MS): Promise<ProgramFacts> {
+export async function inspectProgram(path: string, timeLimitMs = TIME_LIMIT_MS): Promise<ProgramMetadata> {
   return { path, version: versionOf(await output(path, 'version', timeLimitMs), path) };
 }
 

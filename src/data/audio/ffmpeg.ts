@@ -1,7 +1,7 @@
 /**
- * @file The only door to ffmpeg (through fluent-ffmpeg). Sound comes out as float WAV rather than bare floats, because
+ * @file The only module that uses ffmpeg, through fluent-ffmpeg. Sound comes out as float WAV rather than bare floats, because
  * its header says how many channels there are and which is the centre; so one process does what would otherwise take
- * a probe and a decode. To start ffmpeg costs several times what it costs to decode a clip of a few seconds, so many
+ * a probe and a decode. Starting ffmpeg costs several times what decoding a clip of a few seconds costs, so many
  * short clips share a process.
  */
 

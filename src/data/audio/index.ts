@@ -13,7 +13,7 @@ export {
 export { encodeFlacFiles, encodeMp3, ffmpegVersion } from './ffmpeg.js';
 export {
   FFMPEG_PARTS,
-  type FfmpegFacts,
+  type FfmpegMetadata,
   findProgram,
   inspectFfmpeg,
   inspectProgram,

@@ -1,4 +1,7 @@
-/** @file Bytes of integer and float samples to numbers in [-1, 1], also of integers smaller than their bytes. */
+/**
+ * @file Bytes of integer and float samples to numbers in [-1, 1], also of integers smaller than their bytes; and what full scale
+ * is for floats that lie beyond 1.
+ */
 
 import { InputError } from '../../base/index.js';
 import type { AudioNote } from './audio-notes.js';

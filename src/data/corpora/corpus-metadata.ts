@@ -1,4 +1,7 @@
-/** @file What is known of a published corpus (`data-manifests/*.yaml`): counts, labels, faults; and checks by them. */
+/**
+ * @file What is known of a published corpus (`data-manifests/*.yaml`): counts, labels, faults; checks against it; and how YAML
+ * files are read.
+ */
 
 import { fileURLToPath } from 'node:url';
 import { isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
@@ -10,7 +13,7 @@ import type { LabelCounts } from './manifest-info.js';
 const counts = z.record(z.string(), z.number().int().min(0));
 const seconds = z.number().min(0);
 
-const factsSchema = z.strictObject({
+const metadataSchema = z.strictObject({
   corpus: z.string().min(1),
   title: z.string().min(1),
   source: z.string(),
@@ -55,35 +58,35 @@ const factsSchema = z.strictObject({
     .optional(),
 });
 
-export type CorpusFacts = z.infer<typeof factsSchema> & {
-  /** Of the file: another version of the facts is another preparation. */
+export type CorpusMetadata = z.infer<typeof metadataSchema> & {
+  /** Of the file: another version of the metadata is another preparation. */
   sha256: string;
 };
 
 /** The file that comes with emoq for a corpus. */
-export function corpusFactsPath(corpus: 'meld' | 'iemocap'): string {
+export function corpusMetadataPath(corpus: 'meld' | 'iemocap'): string {
   return fileURLToPath(new URL(`../../../data-manifests/${corpus}.yaml`, import.meta.url));
 }
 
-/** Reads a facts file. @throws InputError naming file, line and column, or file and key. */
-export async function readCorpusFacts(path: string): Promise<CorpusFacts> {
-  const { text, value } = await readYamlFile(path, 'corpus facts');
-  const parsed = factsSchema.safeParse(value);
+/** Reads a metadata file. @throws InputError naming file, line and column, or file and key. */
+export async function readCorpusMetadata(path: string): Promise<CorpusMetadata> {
+  const { text, value } = await readYamlFile(path, 'corpus metadata');
+  const parsed = metadataSchema.safeParse(value);
   if (parsed.success) return { ...parsed.data, sha256: sha256Of(text) };
   const [issue] = parsed.error.issues;
   throw new InputError(oneLine(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`));
 }
 
-/** Every count that differs from the facts, in words; empty when all agree. */
-export function countDifferences(facts: CorpusFacts, utterances: readonly Utterance[]): string[] {
+/** Every count that differs from the metadata, in words; empty when all agree. */
+export function countDifferences(metadata: CorpusMetadata, utterances: readonly Utterance[]): string[] {
   const found = countLabels(utterances);
-  const differences = compare('', facts.counts.total, found.total);
+  const differences = compare('', metadata.counts.total, found.total);
   for (const kind of ['split', 'session'] as const) {
-    for (const [name, expected] of Object.entries(facts.counts[kind] ?? {})) {
+    for (const [name, expected] of Object.entries(metadata.counts[kind] ?? {})) {
       differences.push(...compare(`${kind} ${name}: `, expected, found[kind]?.[name] ?? {}));
     }
     for (const name of Object.keys(found[kind] ?? {})) {
-      if (facts.counts[kind] && !Object.hasOwn(facts.counts[kind], name))
+      if (metadata.counts[kind] && !Object.hasOwn(metadata.counts[kind], name))
         differences.push(`${kind} ${name} is unknown`);
     }
   }
@@ -140,7 +143,7 @@ export async function readYamlFile(
     throw new InputError(`${path}, line ${length}: not UTF-8 text; save it as UTF-8`);
   }
   const parsed = plainValueOf(text, () => parsedValue(text, lines, schema, refuse));
-  if ('value' in parsed) return { text, value: parsed.value };
+  if (parsed.kind === 'value') return { text, value: parsed.value };
   throw new InputError(
     oneLine(parsed.problem.startsWith(path) ? parsed.problem : `${path}: ${parsed.problem}`),
   );

@@ -96,12 +96,12 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
     const { id } = utterance;
     const source = sources[index];
     if (source === undefined) plan.planned.push({ utterance });
-    else if ('found' in source) {
+    else if (source.kind === 'found') {
       const target = `audio/${fileName(id)}.wav`;
-      plan.planned.push({ utterance, clip: { id, source: source.found, target, segment, channel } });
+      plan.planned.push({ utterance, clip: { id, source: source.path, target, segment, channel } });
     } else {
       plan.skipped.push({ id, reason: 'clip missing' });
-      plan.differences.push(`line ${line}: ${source.missing}`);
+      plan.differences.push(`line ${line}: ${source.reason}`);
     }
   }
   return plan;
@@ -124,16 +124,18 @@ function mergeNote({ from, to, utterances }: MergedLabel): string {
   return `label ${shownSpelling(from)} (${utterances}) merged into ${shownSpelling(to)}`;
 }
 
+type RecordingSource = { kind: 'found'; path: string } | { kind: 'missing'; reason: string };
+
 /** The file of each recording, or why there is none; undefined in a corpus without recordings. */
 function findSources(
   { files }: RecordingTable,
   recordings: readonly CsvRecording[],
-): Promise<({ found: string } | { missing: string } | undefined)[]> {
+): Promise<(RecordingSource | undefined)[]> {
   return mapConcurrently(recordings, 32, async ({ path }) => {
     if (path === '') return undefined;
     return files.find(path).then(
-      (found) => ({ found }),
-      (error: unknown) => ({ missing: errorMessage(error) }),
+      (found): RecordingSource => ({ kind: 'found', path: found }),
+      (error: unknown): RecordingSource => ({ kind: 'missing', reason: errorMessage(error) }),
     );
   });
 }

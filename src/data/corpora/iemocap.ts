@@ -1,9 +1,14 @@
-/** @file IEMOCAP from its raw release: five sessions of dialogs to a prepared corpus. */
+/** @file IEMOCAP from its raw release: five sessions of dialogs to a prepared corpus; its ids, labels and transcripts. */
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError, lineError } from '../../base/index.js';
-import { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-metadata.js';
+import {
+  type CorpusMetadata,
+  corpusMetadataPath,
+  countDifferences,
+  readCorpusMetadata,
+} from './corpus-metadata.js';
 import {
   type CorpusPlan,
   type PlannedUtterance,
@@ -16,8 +21,8 @@ import { repairText } from './transcripts.js';
 export interface IemocapOptions extends PreparationOptions {
   /** The folder IEMOCAP_full_release. */
   root: string;
-  /** Facts to check against; those that come with emoq by default. */
-  factsPath?: string | undefined;
+  /** Metadata to check against; those that come with emoq by default. */
+  metadataPath?: string | undefined;
 }
 
 const SESSIONS = ['1', '2', '3', '4', '5'] as const;
@@ -25,29 +30,29 @@ const SESSIONS = ['1', '2', '3', '4', '5'] as const;
 /**
  * Prepares IEMOCAP: every labelled utterance, codes spelled out (exc is excited: merging it into happy is a view's
  * work), the speaker from the id's last part, sessions '1' to '5', transcripts with their tags.
- * @throws InputError when the tree is not IEMOCAP, a line cannot be understood, or the counts differ from the facts
+ * @throws InputError when the tree is not IEMOCAP, a line cannot be understood, or the counts differ from the metadata
  *   and `allowIncomplete` is off. InterruptedError when `signal` fires.
  */
 export async function prepareIemocap(options: IemocapOptions): Promise<PreparationSummary> {
-  const facts = await readCorpusFacts(options.factsPath ?? corpusFactsPath('iemocap'));
-  return prepareCorpus(await planIemocap(resolve(options.root), facts), options);
+  const metadata = await readCorpusMetadata(options.metadataPath ?? corpusMetadataPath('iemocap'));
+  return prepareCorpus(await planIemocap(resolve(options.root), metadata), options);
 }
 
-async function planIemocap(root: string, facts: CorpusFacts): Promise<CorpusPlan> {
+async function planIemocap(root: string, metadata: CorpusMetadata): Promise<CorpusPlan> {
   const plan: CorpusPlan = {
     name: 'iemocap',
-    source: `${facts.title}, ${facts.source}`,
+    source: `${metadata.title}, ${metadata.source}`,
     root,
     planned: [],
     skipped: [],
     differences: [],
-    knownBad: new Map(facts.known_bad.map(({ id, fault }) => [id, fault])),
+    knownBad: new Map(metadata.known_bad.map(({ id, fault }) => [id, fault])),
   };
   const annotated: PlannedUtterance[] = [];
   for (const session of SESSIONS) {
     const dialogs = await listDialogs(root, session);
     if (dialogs.length === 0) plan.differences.push(`Session${session} has no EmoEvaluation files`);
-    for (const dialog of dialogs) annotated.push(...(await planDialog(plan, session, dialog, facts)));
+    for (const dialog of dialogs) annotated.push(...(await planDialog(plan, session, dialog, metadata)));
   }
   if (annotated.length === 0) {
     throw new InputError(
@@ -55,7 +60,7 @@ async function planIemocap(root: string, facts: CorpusFacts): Promise<CorpusPlan
     );
   }
   const rows = annotated.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
-  plan.differences.push(...countDifferences(facts, rows)); // after what they come of
+  plan.differences.push(...countDifferences(metadata, rows)); // after what they come of
   return plan;
 }
 
@@ -64,10 +69,10 @@ async function planDialog(
   plan: CorpusPlan,
   session: string,
   dialog: string,
-  facts: CorpusFacts,
+  metadata: CorpusMetadata,
 ): Promise<PlannedUtterance[]> {
   const folder = join(plan.root, `Session${session}`);
-  const codes = facts.codes ?? {};
+  const codes = metadata.codes ?? {};
   const labelPath = join(folder, 'dialog', 'EmoEvaluation', `${dialog}.txt`);
   const labels = parseIemocapLabels(labelPath, repairText(await readFile(labelPath)), dialog, codes);
   const transcripts = await readTranscripts(plan, folder, dialog);

@@ -1,20 +1,19 @@
 /** @file Raw releases and CSV files to one manifest format: preparation, manifests, views, splits, leakage. */
 
+export { type CorpusReport, corpusReport } from './corpus-report.js';
 export { prepareCsv } from './csv-corpus.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
-export { spellingWarnings } from './label-spellings.js';
-export { findLeakage, type LeakageKind, type LeakagePair, type LeakageReport } from './leakage.js';
+export type { LeakageKind, LeakagePair, LeakageReport } from './leakage.js';
 export { countLabels, type Manifest, readManifest, type Utterance } from './manifest.js';
 export type { ClipNote, CorpusCounts, LabelCounts } from './manifest-info.js';
 export { prepareMeld } from './meld.js';
 export { type Partition, partitionUtterances, sessionsOf, type ValidationDraw } from './partition.js';
 export type { ClipFormat, PreparationSummary } from './preparation.js';
-export { GROUP_KINDS, type SeenInTraining, type SeenShare, seenInTraining } from './seen-in-training.js';
+export { dialogueOf, GROUP_KINDS, type SeenInTraining, type SeenShare } from './seen-in-training.js';
 export { type SharedItem, type SharedItems, sharedAudio } from './shared-audio.js';
 export {
   type Division,
-  divisionOf,
   type GroupStatistics,
   groupStatistics,
   groupUtterances,

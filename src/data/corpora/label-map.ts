@@ -1,4 +1,4 @@
-/** @file Label maps as people write them: `angry=ang,happy=hap`, or a YAML file. */
+/** @file Label maps as people write them, `angry=ang,happy=hap` or a YAML file, and labels that are mapped by one. */
 
 import { InputError, oneLine } from '../../base/index.js';
 import { canonicalSpelling, shownSpelling } from '../tables/index.js';

@@ -56,7 +56,7 @@ export interface Manifest {
   /** SHA-256 of the CSV as it is now. `info.sha256` differs when somebody edited it after preparation. */
   sha256: string;
   info: ManifestInfo;
-  /** False for a CSV without emoq's JSON beside it: nobody has checked it. */
+  /** False for a CSV without emoq's JSON beside it, which preparation has not checked. */
   prepared: boolean;
   /** id -> line in the CSV, for messages. */
   lineOf: ReadonlyMap<string, number>;
@@ -82,7 +82,7 @@ export const MANIFEST_COLUMNS = [
  * prepare-csv reads it. Whether the audio exists is `checkAudioFiles`' question.
  * @throws InputError with file and line: a missing or misnamed column, no records, an empty path or label, two
  *   records with one id, a path that is absolute or climbs out of the manifest's folder, a duration that is not a
- *   number, parts of a recording that nobody has cut.
+ *   number, parts of a recording that are not cut out of it.
  */
 export async function readManifest(csvPath: string): Promise<Manifest> {
   const infoPath = csvPath.replace(/(\.csv)?$/i, '.json');

@@ -1,4 +1,4 @@
-/** @file MELD's annotation CSVs: columns checked, text repaired, times read. */
+/** @file MELD's annotation CSVs: taken out of an archive, columns checked, text repaired, times read. */
 
 import { readFile, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';

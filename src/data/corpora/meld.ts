@@ -4,7 +4,12 @@ import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
 import type { ClipTask, CutRule } from './clips/index.js';
-import { type CorpusFacts, corpusFactsPath, countDifferences, readCorpusFacts } from './corpus-metadata.js';
+import {
+  type CorpusMetadata,
+  corpusMetadataPath,
+  countDifferences,
+  readCorpusMetadata,
+} from './corpus-metadata.js';
 import { type MeldAnnotation, readMeldAnnotations, unpackAnnotations } from './meld-release.js';
 import {
   type CorpusPlan,
@@ -19,8 +24,8 @@ export interface MeldOptions extends PreparationOptions {
   root: string;
   /** Prefer the test split's `final_videos_*` clips to the plain ones where there are both. */
   finalVideos?: boolean | undefined;
-  /** Facts to check against; those that come with emoq by default. */
-  factsPath?: string | undefined;
+  /** Metadata to check against; those that come with emoq by default. */
+  metadataPath?: string | undefined;
 }
 
 const CLIP_FOLDERS = {
@@ -32,34 +37,33 @@ type MeldSplit = keyof typeof CLIP_FOLDERS;
 
 /** Where the clips of a split are. */
 type ClipPlace =
-  | { folder: string; names: ReadonlySet<string> }
-  | { archive: string }
-  | { folder: string; names: undefined };
+  | { kind: 'folder' | 'missing'; folder: string; names: ReadonlySet<string> }
+  | { kind: 'archive'; archive: string };
 
 /**
  * Prepares MELD: ids `train_dia0_utt0`, all seven emotions, the centre channel of 5.1 and the mix of stereo, clips
- * that run far past their annotation cut (`clip_rule` in the facts), text repaired. A split may be a folder or an
+ * that run far past their annotation cut (`clip_rule` in the metadata), text repaired. A split may be a folder or an
  * archive; where it is both, the folder is taken.
  * @throws InputError when the tree is not MELD.Raw, an annotation cannot be read, or the counts differ from the
- *   facts and `allowIncomplete` is off. InterruptedError when `signal` fires.
+ *   metadata and `allowIncomplete` is off. InterruptedError when `signal` fires.
  */
 export async function prepareMeld(options: MeldOptions): Promise<PreparationSummary> {
-  const facts = await readCorpusFacts(options.factsPath ?? corpusFactsPath('meld'));
-  return prepareCorpus(await planMeld(resolve(options.root), facts, options), options);
+  const metadata = await readCorpusMetadata(options.metadataPath ?? corpusMetadataPath('meld'));
+  return prepareCorpus(await planMeld(resolve(options.root), metadata, options), options);
 }
 
-async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions): Promise<CorpusPlan> {
+async function planMeld(root: string, metadata: CorpusMetadata, options: MeldOptions): Promise<CorpusPlan> {
   await refuseArchive(root);
   const episodes: Record<string, string> = {};
   const plan: CorpusPlan = {
     name: 'meld',
-    source: `${facts.title}, ${facts.source}`,
+    source: `${metadata.title}, ${metadata.source}`,
     root,
     planned: [],
     skipped: [],
     differences: [],
-    knownBad: new Map(facts.known_bad.map(({ id, fault }) => [id, fault])),
-    rules: rulesOf(facts, options),
+    knownBad: new Map(metadata.known_bad.map(({ id, fault }) => [id, fault])),
+    rules: rulesOf(metadata, options),
   };
   for (const split of Object.keys(CLIP_FOLDERS) as MeldSplit[]) {
     const csvPath = await findAnnotations(root, split, options);
@@ -68,9 +72,9 @@ async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions):
       continue;
     }
     const place = await findClips(root, split);
-    if ('names' in place && !place.names) plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
-    for (const annotation of await readMeldAnnotations(csvPath, facts.labels)) {
-      plan.planned.push(planUtterance(annotation, split, place, facts, options));
+    if (place.kind === 'missing') plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
+    for (const annotation of await readMeldAnnotations(csvPath, metadata.labels)) {
+      plan.planned.push(planUtterance(annotation, split, place, metadata, options));
       if (annotation.episode !== '') episodes[`${split}_dia${annotation.dialogue}`] ??= annotation.episode;
     }
   }
@@ -80,12 +84,12 @@ async function planMeld(root: string, facts: CorpusFacts, options: MeldOptions):
     );
   }
   const rows = plan.planned.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
-  plan.differences.unshift(...countDifferences(facts, rows));
+  plan.differences.unshift(...countDifferences(metadata, rows));
   if (Object.keys(episodes).length > 0) plan.episodes = episodes;
   return plan;
 }
 
-function rulesOf({ clip_rule: rule }: CorpusFacts, { finalVideos }: MeldOptions): string[] {
+function rulesOf({ clip_rule: rule }: CorpusMetadata, { finalVideos }: MeldOptions): string[] {
   const cut = rule
     ? [
         `a clip over ${rule.factor} times its annotation and ${rule.slack_sec} s more is cut to it, and none is longer than ${rule.longest_sec} s`,
@@ -99,7 +103,7 @@ function planUtterance(
   annotation: MeldAnnotation,
   split: MeldSplit,
   place: ClipPlace,
-  facts: CorpusFacts,
+  metadata: CorpusMetadata,
   { finalVideos }: MeldOptions,
 ): PlannedUtterance {
   const { text, speaker, emotion, annotatedSec, dialogue, utterance } = annotation;
@@ -110,7 +114,7 @@ function planUtterance(
   const { source, absent } = findClip(place, names);
   return {
     utterance: { id, text, label: emotion, speaker, gender: '', session: '', split },
-    clip: { id, source, target: `audio/${split}/${id}.wav`, cut: cutRule(id, annotatedSec, facts) },
+    clip: { id, source, target: `audio/${split}/${id}.wav`, cut: cutRule(id, annotatedSec, metadata) },
     absent,
   };
 }
@@ -120,19 +124,19 @@ function findClip(
   place: ClipPlace,
   names: readonly string[],
 ): { source: ClipTask['source']; absent?: PlannedUtterance['absent'] } {
-  if ('archive' in place) return { source: { archive: place.archive, names } };
-  const name = names.find((each) => place.names?.has(each));
+  if (place.kind === 'archive') return { source: { archive: place.archive, names } };
+  const name = names.find((each) => place.names.has(each));
   const source = join(place.folder, name ?? names.at(-1)!);
-  return name === undefined ? { source, absent: place.names ? 'clip' : 'split' } : { source };
+  return name === undefined ? { source, absent: place.kind === 'folder' ? 'clip' : 'split' } : { source };
 }
 
 /** The part to keep of a clip that runs far past its annotation; see `clip_rule` and `wrong_annotations`. */
-export function cutRule(id: string, annotatedSec: number, facts: CorpusFacts): CutRule | undefined {
-  const rule = facts.clip_rule;
+export function cutRule(id: string, annotatedSec: number, metadata: CorpusMetadata): CutRule | undefined {
+  const rule = metadata.clip_rule;
   if (!rule) return undefined;
   const farPast = (lengthSec: number): number =>
     Math.min(rule.longest_sec, rule.factor * lengthSec + rule.slack_sec);
-  const wrong = facts.wrong_annotations?.find((entry) => entry.id === id);
+  const wrong = metadata.wrong_annotations?.find((entry) => entry.id === id);
   if (wrong && Math.abs(wrong.annotated_sec - annotatedSec) < 0.01) {
     const keepSec = wrong.first_sec ?? wrong.last_sec ?? rule.longest_sec;
     const keep = wrong.last_sec === undefined ? 'first' : 'last';
@@ -145,9 +149,11 @@ export function cutRule(id: string, annotatedSec: number, facts: CorpusFacts): C
 
 async function findClips(root: string, split: MeldSplit): Promise<ClipPlace> {
   const folder = await findIn(root, split, CLIP_FOLDERS[split]);
-  if (folder) return { folder, names: new Set(await readdir(folder)) };
+  if (folder) return { kind: 'folder', folder, names: new Set(await readdir(folder)) };
   const archive = await findIn(root, split, `${split}.tar.gz`);
-  return archive ? { archive } : { folder: join(root, CLIP_FOLDERS[split]), names: undefined };
+  return archive
+    ? { kind: 'archive', archive }
+    : { kind: 'missing', folder: join(root, CLIP_FOLDERS[split]), names: new Set() };
 }
 
 /** A split's CSV beside its clips, or in its archive: there the release's own train CSV is. */

@@ -28,7 +28,7 @@ const RARE = 20;
  * Passages in common: three or more utterances in a row with the same words, or a whole dialogue, however short.
  * Utterances are in a row as the manifest lists them; a dialogue is an id without its last part
  * (`Ses01F_impro01` of `Ses01F_impro01_F000`).
- * @param wordsOf what an utterance says; '' where nobody knows.
+ * @param wordsOf what an utterance says; '' where it is not known.
  * @returns the count of passages of the held-out part; examples are the wordiest, with all their ids.
  */
 export function passagesInCommon(

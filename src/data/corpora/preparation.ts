@@ -104,7 +104,10 @@ export async function prepareCorpus(
   const startedMs = performance.now();
   const out = resolve(options.out);
   await refuseOtherCorpus(out, plan.name);
-  const known = [...plan.differences, ...plan.planned.flatMap((each) => lackOf(plan, each, each.absent))];
+  const known = [
+    ...plan.differences,
+    ...plan.planned.flatMap((each) => missingClip(plan, each, each.absent)),
+  ];
   if (known.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, known);
   refuseSharedTargets(plan);
   const { format = 'wav' } = options;
@@ -173,7 +176,7 @@ function account(
   const { cut, padded, skipped } = notes;
   skipped.push(...plan.skipped);
   const versions = new Set<string>();
-  const lacking: string[] = [];
+  const missing: string[] = [];
   const damaged: string[] = [];
   for (const each of planned) {
     const { id } = each.utterance;
@@ -183,10 +186,10 @@ function account(
     }
     const outcome = outcomeOf.get(each.clip.id);
     const fault = plan.knownBad.get(id);
-    if (!outcome || 'absent' in outcome) {
+    if (!outcome || outcome.kind === 'absent') {
       skipped.push({ id, reason: fault ? `${fault}, as known` : 'clip missing' });
-      lacking.push(...lackOf(plan, each, each.absent ?? outcome?.absent));
-    } else if ('skipped' in outcome) {
+      missing.push(...missingClip(plan, each, each.absent ?? outcome?.absent));
+    } else if (outcome.kind === 'skipped') {
       skipped.push({ id, reason: fault ? `${fault}, as known: ${outcome.skipped}` : outcome.skipped });
       if (!fault) damaged.push(`${id}: ${outcome.skipped}`);
     } else {
@@ -202,13 +205,13 @@ function account(
       });
     }
   }
-  notes.differences = [...plan.differences, ...lacking, ...damagedArchives, ...damaged];
+  notes.differences = [...plan.differences, ...missing, ...damagedArchives, ...damaged];
   const ffmpeg = versions.size === 0 ? undefined : [...versions].sort().join(', ');
   return { utterances, notes, ffmpeg };
 }
 
 /** A missing clip as a difference; none where it is known to be missing, or all of its kind are. */
-function lackOf(
+function missingClip(
   plan: CorpusPlan,
   { utterance: { id } }: PlannedUtterance,
   absent: PlannedUtterance['absent'] | 'archive',

@@ -1,4 +1,7 @@
-/** @file Which audio files hold the same bytes. Files of a size that no other has are never opened. */
+/**
+ * @file What two parts of a corpus have in common, and which audio files hold the same bytes. Files of a size that no other has
+ * are never opened.
+ */
 
 import { open, stat } from 'node:fs/promises';
 import { errorMessage, InputError, mapConcurrently, sha256Of, sha256OfFile } from '../../base/index.js';

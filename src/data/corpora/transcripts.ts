@@ -1,4 +1,4 @@
-/** @file Transcripts as words: without tags, and as what two of them must have in common to say the same. */
+/** @file Transcripts as words: without tags, repaired, and as what two of them must have in common to say the same. */
 
 /** `Okay. [LAUGHTER] Bye.` -> `Okay. Bye.`: what stands in brackets is somebody's note, not speech. */
 export function withoutTags(text: string): string {

@@ -1,5 +1,6 @@
 /** @file Fills the feature cache: hash, look up, decode what is missing, encode it in batches, write. */
 
+import type { ClipFeatures } from '../../backbones/index.js';
 import {
   defaultJobs,
   errorMessage,
@@ -11,7 +12,7 @@ import {
 import { type DecodedAudio, SAMPLE_RATE_HZ } from '../audio/index.js';
 import { BATCH_SEC, batchesByLength } from './batches.js';
 import { entryPathOf, type FeatureCache, type FeatureEntry, findEntry } from './feature-cache.js';
-import { type ClipState, type EncodedClip, writeFeatureFile } from './feature-file.js';
+import { type ClipState, writeFeatureFile } from './feature-file.js';
 
 /** A clip to have features of. */
 export interface FeatureItem {
@@ -40,7 +41,7 @@ export interface ExtractOptions {
   /** What a file's samples depend on beside its bytes; by default nothing. */
   readonly decodingKey?: (path: string) => Promise<string>;
   /** Features of several clips, in their order. */
-  readonly encode: (waveforms: readonly Float32Array[]) => Promise<readonly EncodedClip[]>;
+  readonly encode: (waveforms: readonly Float32Array[]) => Promise<readonly ClipFeatures[]>;
   /** Length to which the encoder pads a clip: only clips that agree in it share a batch. */
   readonly paddedSamples: (samples: number) => number;
   /** Longer clips are cut to their beginning. */

@@ -1,6 +1,6 @@
 /**
  * @file The feature cache on disk: `<cacheDir>/<encoder>/<first 2 hex digits>/<audio>.safetensors`, both names being
- * hashes of content, so that whatever changes makes new entries.
+ * hashes of content, so that whatever changes makes new entries. Hashes of encoder files are kept beside it.
  */
 
 import { realpath, stat } from 'node:fs/promises';

@@ -4,22 +4,16 @@
  */
 
 import { crc32 } from 'node:zlib';
+import type { ClipFeatures } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import { encodeHalf, readSafetensors, tensor, writeSafetensors } from '../../engine/tensor/index.js';
 
-/** Features of one clip. */
-export interface Features {
+/** Features of one clip, as they are kept. */
+export interface StoredFeatures {
   readonly frames: number;
   readonly width: number;
   /** float16 words [frames, width], row-major. */
   readonly words: Uint16Array;
-}
-
-/** What an encoder returns for one clip: float32 [frames, width], row-major. */
-export interface EncodedClip {
-  readonly frames: number;
-  readonly width: number;
-  readonly data: Float32Array;
 }
 
 const TENSOR = 'features';
@@ -28,7 +22,7 @@ const TENSOR = 'features';
 export const UNHOLDABLE_FEATURES = 'the encoder gave values that float16 cannot hold; are its weights whole?';
 
 /** Features as they are kept: in float16. undefined where a value is no number, or beyond what float16 holds. */
-export function storedFeatures({ frames, width, data }: EncodedClip): Features | undefined {
+export function storedFeatures({ frames, width, data }: ClipFeatures): StoredFeatures | undefined {
   const words = encodeHalf(data);
   return words.every(isFiniteHalf) ? { frames, width, words } : undefined;
 }
@@ -39,7 +33,7 @@ function isFiniteHalf(word: number): boolean {
 }
 
 /** Reads a feature file. @throws InputError, one line, when it is missing, cut short or damaged. */
-export async function readFeatures(path: string): Promise<Features> {
+export async function readFeatures(path: string): Promise<StoredFeatures> {
   const { frames, width, words } = await readFeatureFile(path);
   return { frames, width, words };
 }
@@ -53,7 +47,7 @@ export interface ClipState {
 }
 
 /** A feature file with what is known of its clip. @throws InputError as {@link readFeatures}. */
-export async function readFeatureFile(path: string): Promise<Features & ClipState> {
+export async function readFeatureFile(path: string): Promise<StoredFeatures & ClipState> {
   const { tensors, metadata } = await readSafetensors(path);
   const features = tensors.get(TENSOR);
   if (features?.dtype !== 'float16' || features.shape.length !== 2) {
@@ -77,7 +71,7 @@ export async function readFeatureFile(path: string): Promise<Features & ClipStat
  */
 export async function writeFeatureFile(
   path: string,
-  clip: EncodedClip,
+  clip: ClipFeatures,
   { cropped, notes }: ClipState,
 ): Promise<void> {
   const stored = storedFeatures(clip);

@@ -3,4 +3,4 @@
 export { BATCH_SEC, batchesByLength } from './batches.js';
 export { extractFeatures, type FeatureProgress } from './extract.js';
 export { openFeatureCache } from './feature-cache.js';
-export { type Features, readFeatures, storedFeatures, UNHOLDABLE_FEATURES } from './feature-file.js';
+export { readFeatures, type StoredFeatures, storedFeatures, UNHOLDABLE_FEATURES } from './feature-file.js';

@@ -1,4 +1,7 @@
-/** @file What single cells of a table hold: nothing, a number as spreadsheets write it, or something nested. */
+/**
+ * @file What single cells of a table hold (nothing, a number as spreadsheets write it, a time, something nested), and columns
+ * whose names are nearly the ones that are read.
+ */
 
 import { lineError } from '../../base/index.js';
 
@@ -8,7 +11,7 @@ const MISSING: ReadonlySet<string> = new Set([
   ...['#N/A', '#N/A N/A', '#NA', '#REF!', '#VALUE!', '#NAME?', '#DIV/0!', '#NULL!', '#NUM!'],
 ]);
 
-/** Of them those that nobody says: `None` and `NA` may be somebody's answer in a transcript. */
+/** Of them those that are never said: `None` and `NA` may be an answer in a transcript. */
 const NEVER_SAID: ReadonlySet<string> = new Set(
   [...MISSING].filter((word) => !['None', 'NA', 'null', 'n/a', 'N/A'].includes(word)),
 );
@@ -36,7 +39,7 @@ export function cellValue(cell: string | undefined): string {
   return cell === undefined || isMissing(cell) ? '' : cell.trim();
 }
 
-/** A transcript: '' where it is blank or a word that nobody says, such as `nan`. */
+/** A transcript: '' where it is blank or a word that is never said, such as `nan`. */
 export function transcriptOf(cell: string | undefined): string {
   return cell === undefined || isBlank(cell) || NEVER_SAID.has(cell.trim()) ? '' : cell.trim();
 }
@@ -94,7 +97,7 @@ export function lookAlike(wanted: string, columns: readonly string[]): string | 
 }
 
 /**
- * Optional columns under a name that would go unread: speakers that nobody sees would be shared between splits.
+ * Optional columns under a name that would go unread: speakers that are not read would be shared between splits.
  * @param optional columns that may be there; one that is there has no look-alike.
  * @param otherwise what else than renaming helps, for the message.
  * @throws InputError naming file, column and the name that it should have.

@@ -1,4 +1,7 @@
-/** @file A table of recordings, as people bring it for a corpus or for predictions: one reader for both. */
+/**
+ * @file A table of recordings, as people bring it for a corpus or for predictions, and the files that it names: one reader for
+ * both.
+ */
 
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';

@@ -45,10 +45,11 @@ const AUDIO = '<AUDIO>';
 const PLACEHOLDER = /\{[A-Za-z_]+\}/g;
 const ANY_SLOT = /\{[A-Za-z_]+\}|<AUDIO>/g;
 
-type Piece = { text: string } | { token: string } | { slot: true };
-const START: Piece = { token: TURN_START };
-const END: readonly Piece[] = [{ token: TURN_END }, { text: '\n' }];
-const SLOT: Piece = { slot: true };
+type Piece = { kind: 'text' | 'token'; text: string } | { kind: 'slot' };
+const plain = (text: string): Piece => ({ kind: 'text', text });
+const START: Piece = { kind: 'token', text: TURN_START };
+const END: readonly Piece[] = [{ kind: 'token', text: TURN_END }, plain('\n')];
+const SLOT: Piece = { kind: 'slot' };
 
 /**
  * Fills and tokenizes a prompt.
@@ -79,15 +80,15 @@ export function buildPrompt(
     .filter((line) => (line.match(ANY_SLOT) ?? []).every(isPresent))
     .join('\n');
   const [beforeAudio, afterAudio] = user.split(AUDIO).map(fill);
-  const system: Piece[] = [START, { text: `system\n${fill(template.system)}` }, ...END];
+  const system: Piece[] = [START, plain(`system\n${fill(template.system)}`), ...END];
   return assemble(tokenizer, [
     ...(template.system === '' ? [] : system),
     START,
-    { text: `user\n${beforeAudio}` },
-    ...(afterAudio === undefined ? [] : [SLOT, { text: afterAudio }]),
+    plain(`user\n${beforeAudio}`),
+    ...(afterAudio === undefined ? [] : [SLOT, plain(afterAudio)]),
     ...END,
     START,
-    { text: `assistant\n${template.answer}` },
+    plain(`assistant\n${template.answer}`),
   ]);
 }
 
@@ -139,13 +140,13 @@ function assemble(tokenizer: TextTokenizer, pieces: readonly Piece[]): Prompt {
   let audioPosition = -1;
   let text = '';
   for (const piece of pieces) {
-    if ('slot' in piece) {
+    if (piece.kind === 'slot') {
       audioPosition = ids.length;
       ids.push(tokenizer.padId ?? tokenizer.eosId ?? 0); // any id will do: its embedding is replaced
       text += AUDIO;
-    } else if ('token' in piece) {
-      ids.push(turnTokenId(tokenizer, piece.token));
-      text += piece.token;
+    } else if (piece.kind === 'token') {
+      ids.push(turnTokenId(tokenizer, piece.text));
+      text += piece.text;
     } else {
       for (const id of pieceIds(tokenizer, piece.text)) ids.push(id); // a transcript may be a whole book
       text += piece.text;

@@ -2,6 +2,7 @@
 
 import {
   cast,
+  constantContent,
   div,
   equal,
   expandLike,
@@ -80,7 +81,7 @@ export const reduceMaxGradient: Rule = (context) => [
 ];
 
 function reducedAxes(axes: Value): number[] {
-  return Array.from((axes.content as { data: BigInt64Array }).data, Number);
+  return Array.from(constantContent(axes)!.data as BigInt64Array, Number);
 }
 
 /** `x`, shaped like the reduction's output, with the reduced axes back as size 1. */

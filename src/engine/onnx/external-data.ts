@@ -54,7 +54,7 @@ export function commonFolder(paths: readonly string[]): string | undefined {
 
 function externalPaths(graph: Graph): string[] {
   const own = graph.initializers.flatMap(({ content }) =>
-    content !== undefined && 'path' in content ? [content.path] : [],
+    content?.kind === 'external' ? [content.path] : [],
   );
   const inner = graph.nodes.flatMap((node) =>
     Object.values(node.attributes).flatMap((attribute) =>

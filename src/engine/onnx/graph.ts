@@ -16,8 +16,13 @@ export interface Value {
   /** The node that computes it; absent for graph inputs and initializers. */
   producer?: Node;
   /** What an initializer holds. */
-  readonly content?: Tensor | ExternalData;
+  readonly content?: InitializerContent;
 }
+
+/** Bytes inside the model, or in place in another file. */
+export type InitializerContent =
+  | { readonly kind: 'inside'; readonly tensor: Tensor }
+  | ({ readonly kind: 'external' } & ExternalData);
 
 /** Bytes in a file that serve as an initializer without being copied. */
 export interface ExternalData {
@@ -151,17 +156,22 @@ export function addInitializer(
   name: string,
   content: Tensor | ExternalData,
   dtype?: DType,
-  shape?: readonly number[],
+  shape: readonly number[] = [],
 ): Value {
-  if ('path' in content && content.byteLength !== elementCount(shape!) * dtypeInfo[dtype!].bytes) {
-    throw new RangeError(
-      `${name} is ${dtype} [${shape!.join(', ')}], but has ${content.byteLength} bytes in ${content.path}`,
-    );
+  if (dtype === undefined) return addInside(graph, claimName(graph, name), content as Tensor);
+  const { path, offset, byteLength } = content as ExternalData;
+  if (byteLength !== elementCount(shape) * dtypeInfo[dtype].bytes) {
+    throw new RangeError(`${name} is ${dtype} [${shape.join(', ')}], but has ${byteLength} bytes in ${path}`);
   }
-  const value: Value =
-    'path' in content
-      ? { graph, name: claimName(graph, name), dtype: dtype!, shape: shape!, content }
-      : { graph, name: claimName(graph, name), dtype: content.dtype, shape: content.shape, content };
+  const external: InitializerContent = { kind: 'external', path, offset, byteLength };
+  const value: Value = { graph, name: claimName(graph, name), dtype, shape, content: external };
+  graph.initializers.push(value);
+  return value;
+}
+
+function addInside(graph: Graph, name: string, tensor: Tensor): Value {
+  const { dtype, shape } = tensor;
+  const value: Value = { graph, name, dtype, shape, content: { kind: 'inside', tensor } };
   graph.initializers.push(value);
   return value;
 }
@@ -172,9 +182,7 @@ export function constant(graph: Graph, content: Tensor): Value {
   const key = shared ? `${content.dtype}[${content.shape.join(',')}]${Array.from(content.data, text)}` : '';
   const known = graph.constants.get(key);
   if (known !== undefined) return known;
-  const name = uniqueName(graph, `const_${content.dtype}`);
-  const value: Value = { graph, name, dtype: content.dtype, shape: content.shape, content };
-  graph.initializers.push(value);
+  const value = addInside(graph, uniqueName(graph, `const_${content.dtype}`), content);
   if (shared) graph.constants.set(key, value);
   return value;
 }
@@ -184,8 +192,8 @@ function text(element: number | bigint): string {
 }
 
 /** Content of an inline initializer, where the value is one. */
-export function constantContent(value: Value): Tensor | undefined {
-  return value.content !== undefined && !('path' in value.content) ? value.content : undefined;
+export function constantContent({ content }: Value): Tensor | undefined {
+  return content?.kind === 'inside' ? content.tensor : undefined;
 }
 
 /** Marks a value as graph output under a name of its own. */

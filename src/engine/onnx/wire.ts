@@ -133,7 +133,9 @@ function initializerProto(value: Value, options: ModelOptions): TensorProto {
     dataType: dtypeInfo[value.dtype].onnx,
     dims: value.shape.map((size) => BigInt(size)),
   };
-  if (!('path' in content)) return create(TensorProtoSchema, { ...header, rawData: rawBytes(content) });
+  if (content.kind === 'inside') {
+    return create(TensorProtoSchema, { ...header, rawData: rawBytes(content.tensor) });
+  }
   const entry = (key: string, text: string) => create(StringStringEntryProtoSchema, { key, value: text });
   return create(TensorProtoSchema, {
     ...header,

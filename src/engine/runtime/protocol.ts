@@ -41,8 +41,9 @@ export interface Envelope {
 }
 
 export type Reply =
-  | { readonly id: number; readonly result: unknown }
+  | { readonly kind: 'result'; readonly id: number; readonly result: unknown }
   | {
+      readonly kind: 'error';
       readonly id: number;
       readonly error: { readonly name: string; readonly message: string; readonly stack: string };
     };

@@ -82,7 +82,7 @@ export function startSessionHost(): SessionHost {
       worker.unref();
       whenQuiet();
     }
-    if ('error' in reply) entry?.reject(revive(reply.error));
+    if (reply.kind === 'error') entry?.reject(revive(reply.error));
     else entry?.resolve(reply.result);
   });
   /** Node ends its threads on exit, and onnxruntime aborts the process if that hits a run: wait for it. */

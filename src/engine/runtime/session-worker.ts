@@ -60,10 +60,10 @@ parentPort?.on('message', ({ id, request }: Envelope) => {
     try {
       Atomics.store(flags, Flag.busy, 1);
       if (Atomics.load(flags, Flag.closing) === 1) throw new Error('the compute thread is closing');
-      reply = { id, result: await answer(request) };
+      reply = { kind: 'result', id, result: await answer(request) };
     } catch (error) {
       const { name, message, stack = '' } = error instanceof Error ? error : new Error(String(error));
-      reply = { id, error: { name, message, stack } };
+      reply = { kind: 'error', id, error: { name, message, stack } };
     } finally {
       Atomics.store(flags, Flag.busy, 0);
       Atomics.notify(flags, Flag.busy);

@@ -1,5 +1,5 @@
 /**
- * @file Percentile bootstrap of the headline metrics: intervals around one system's, and the paired difference of two.
+ * @file Percentile bootstrap of the metrics of labels: intervals around one system's, and the paired difference of two.
  * What is drawn are test utterances, or all those of a speaker or a dialogue together; the trained models stay as they
  * are. So an interval tells what another test set like this one could have shown, and not what another training would.
  */
@@ -8,13 +8,31 @@ import { InputError } from '../../base/index.js';
 import { quantile } from '../../data/corpora/index.js';
 import { seededRandom } from '../../engine/tensor/index.js';
 import {
-  type HeadlineMetric,
-  headlineFigures,
-  headlineMetrics,
+  type Interval,
+  type MetricFigures,
+  type MetricKey,
+  metricFigures,
+  metricKeys,
   type Outcome,
+  ofMetrics,
   outcomeCells,
-} from '../metrics.js';
-import type { BootstrapIntervals, Interval, ResamplingUnit } from './intervals.js';
+  totalsOf,
+} from '../metrics/index.js';
+
+/** What is drawn with replacement: single utterances, or all utterances of a speaker or a dialogue together. */
+export type ResamplingUnit = 'utterance' | 'speaker' | 'dialogue';
+
+/** Percentile bootstrap intervals of the metrics of labels. */
+export interface BootstrapIntervals {
+  /** Share of resamples between the ends, such as 0.95. */
+  readonly level: number;
+  readonly resamples: number;
+  readonly seed: number;
+  readonly unit: ResamplingUnit;
+  /** How many of the unit were drawn from. */
+  readonly units: number;
+  readonly metrics: Readonly<Record<MetricKey, Interval>>;
+}
 
 /** How to resample. */
 export interface Resampling extends Draws {
@@ -29,14 +47,14 @@ export interface PairedDifference extends Interval {
   readonly p: number;
 }
 
-/** A paired bootstrap of all headline metrics. */
+/** A paired bootstrap of the metrics of labels. */
 export interface PairedBootstrap extends Omit<BootstrapIntervals, 'metrics'> {
-  readonly metrics: Readonly<Record<HeadlineMetric, PairedDifference>>;
+  readonly metrics: Readonly<Record<MetricKey, PairedDifference>>;
 }
 
 /**
- * Percentile intervals (Efron and Tibshirani 1993, section 13.3) of WA, UA, weighted and macro F1. In a resample, UA is
- * the mean over the classes that occur in it, as `Metrics` defines it.
+ * Percentile intervals (Efron and Tibshirani 1993, section 13.3) of the metrics of labels. In a resample, UA is the
+ * mean over the classes that occur in it, as its definition has it.
  * @param keys which unit each outcome belongs to, in the order of `outcomes`: outcomes of one key are drawn together
  * @throws InputError when there are fewer than two units, or a label outside the set
  */
@@ -50,14 +68,14 @@ export function bootstrapIntervals(
   const cells = outcomeCells(outcomes, labels);
   const drawn = emptyDistributions(resampling.resamples);
   resampleCounts(units, cells, labels.length * (labels.length + 1), resampling, (counts, resample) => {
-    const figures = headlineFigures(counts, labels.length);
-    for (const metric of headlineMetrics) drawn[metric][resample] = figures[metric];
+    const figures = metricFigures(totalsOf(counts, labels.length));
+    for (const key of metricKeys) drawn[key][resample] = figures[key];
   });
   return {
     level,
     ...resampling,
     units: units.count,
-    metrics: ofEveryMetric((metric) => percentileInterval(drawn[metric].sort(), level)),
+    metrics: ofMetrics((key) => percentileInterval(drawn[key].sort(), level)),
   };
 }
 
@@ -104,34 +122,34 @@ export function seededBootstrap(
   const cells = [...first, ...second].map((outcomes) => outcomeCells(outcomes, labels));
   const { kindOf, cellsOf } = jointKinds(cells);
   const size = labels.length * (labels.length + 1);
-  const figuresOf = (counts: ArrayLike<number>, system: number): Record<HeadlineMetric, number> => {
+  const figuresOf = (counts: ArrayLike<number>, system: number): MetricFigures => {
     const systemCells = new Uint32Array(size);
     cellsOf.forEach((joint, kind) => {
       systemCells[joint[system]!]! += counts[kind]!;
     });
-    return headlineFigures(systemCells, labels.length);
+    return metricFigures(totalsOf(systemCells, labels.length));
   };
   const drawSeeds = seedDraws([first.length, second.length], samePairs, resampling.seed);
   const drawn = emptyDistributions(resampling.resamples);
   resampleCounts(units, kindOf, cellsOf.length, resampling, (counts, resample) => {
-    const known = new Map<number, Record<HeadlineMetric, number>>();
-    const meanOf = (systems: readonly number[], metric: HeadlineMetric): number =>
+    const known = new Map<number, MetricFigures>();
+    const meanOf = (systems: readonly number[], metric: MetricKey): number =>
       systems.reduce((sum, system) => {
         const figures = known.get(system) ?? figuresOf(counts, system);
         known.set(system, figures);
         return sum + figures[metric];
       }, 0) / systems.length;
     const [a, b] = drawSeeds();
-    for (const metric of headlineMetrics) drawn[metric][resample] = meanOf(b, metric) - meanOf(a, metric);
+    for (const key of metricKeys) drawn[key][resample] = meanOf(b, key) - meanOf(a, key);
   });
-  const observed = cells.map((each) => headlineFigures(countsOf(each, size), labels.length));
-  const meanObserved = (systems: readonly Record<HeadlineMetric, number>[], metric: HeadlineMetric): number =>
+  const observed = cells.map((each) => metricFigures(totalsOf(countsOf(each, size), labels.length)));
+  const meanObserved = (systems: readonly MetricFigures[], metric: MetricKey): number =>
     systems.reduce((sum, figures) => sum + figures[metric], 0) / systems.length;
   return {
     level,
     ...resampling,
     units: units.count,
-    metrics: ofEveryMetric((metric) => ({
+    metrics: ofMetrics((metric) => ({
       difference:
         meanObserved(observed.slice(first.length), metric) -
         meanObserved(observed.slice(0, first.length), metric),
@@ -189,12 +207,8 @@ function countsOf(cells: readonly number[], size: number): Uint32Array {
   return counts;
 }
 
-function emptyDistributions(resamples: number): Record<HeadlineMetric, Float64Array> {
-  return ofEveryMetric(() => new Float64Array(resamples));
-}
-
-function ofEveryMetric<T>(of: (metric: HeadlineMetric) => T): Record<HeadlineMetric, T> {
-  return { wa: of('wa'), ua: of('ua'), wf1: of('wf1'), macroF1: of('macroF1') };
+function emptyDistributions(resamples: number): Readonly<Record<MetricKey, Float64Array>> {
+  return ofMetrics(() => new Float64Array(resamples));
 }
 
 function percentileInterval(sorted: Float64Array, level: number): Interval {

@@ -1,6 +1,6 @@
 /** @file McNemar's exact test: whether two systems are right equally often on the same utterances. */
 
-import type { Outcome } from '../metrics.js';
+import type { Outcome } from '../metrics/index.js';
 
 /** Utterances by which of two systems was right. */
 export interface PairedCounts {

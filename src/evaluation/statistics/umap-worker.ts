@@ -9,9 +9,10 @@ const reply = (message: UmapReply): void => parentPort?.postMessage(message);
 
 let told = 0;
 reply({
+  kind: 'layout',
   layout: umapLayout(vectors, width, settings, (share) => {
     if (share - told < 0.001) return; // a message for every point would cost more than the point
     told = share;
-    reply({ share });
+    reply({ kind: 'progress', share });
   }),
 });

@@ -11,7 +11,9 @@ export interface UmapTask {
 }
 
 /** What the thread says: how far it is, and in the end what it made. */
-export type UmapReply = { readonly share: number } | { readonly layout: UmapLayout };
+export type UmapReply =
+  | { readonly kind: 'progress'; readonly share: number }
+  | { readonly kind: 'layout'; readonly layout: UmapLayout };
 
 /**
  * Lays out vectors in the plane, as `umapLayout` does.
@@ -30,13 +32,13 @@ export function umapInThread(
     const stop = (): void => void worker.terminate();
     signal?.addEventListener('abort', stop, { once: true });
     worker.on('message', (reply: UmapReply) => {
-      if ('share' in reply) onProgress?.(reply.share);
+      if (reply.kind === 'progress') onProgress?.(reply.share);
       else resolve(reply.layout);
     });
     worker.on('error', reject);
     worker.on('exit', () => {
       signal?.removeEventListener('abort', stop);
-      // Heard by nobody where the layout has come already.
+      // Has no effect where the layout has come already.
       reject(signal?.aborted ? signal.reason : new Error('the thread that lays out the map has ended'));
     });
   });

@@ -1,27 +1,25 @@
-/** @file What training and evaluation left of the runs that a report is of. */
+/** @file What training and evaluation left of the runs that a report is of, and the results of ablations around them. */
 
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { errorMessage, InputError, pathExists, readJson } from '../../base/index.js';
 import {
-  classificationMetrics,
   type FoldMetrics,
   foldMetrics,
   hasReference,
-  type Metrics,
   placesByFold,
   readPredictions,
   readResults,
   type ScoredPrediction,
   type StoredResults,
 } from '../../evaluation/index.js';
+import { classificationMetrics, type Metrics, ofPaperMetrics } from '../../evaluation/metrics/index.js';
 import { finalPhaseIn } from '../../inference/index.js';
 import { ablationOutlines } from '../../recipe/index.js';
 import type { ReportAblation } from '../../report/index.js';
 import type { Recipe } from '../../systems/index.js';
 import {
   phaseFolder,
-  type RunFolder,
   type RunMetadata,
   type RunTimes,
   readMetadata,
@@ -29,20 +27,10 @@ import {
   runRecipe,
   runRecipeText,
 } from '../../training/runs/index.js';
+import type { SeedRuns } from '../run-selection.js';
 
 /** A run that is evaluated, or the runs of a cross-validation that are evaluated together. */
-export interface EvaluatedRuns {
-  /** Where the runs are those of one seed among several. */
-  readonly seed: number | null;
-  /** Where predictions and results are: in the run itself, or around the folds. */
-  readonly folder: RunFolder;
-  /** The run, or one for each fold. */
-  readonly runs: readonly RunFolder[];
-  /** Whether they are scored by folds. */
-  readonly byFold: boolean;
-  /** Folds whose runs are not there, or not trained to their end. */
-  readonly missing: readonly string[];
-}
+export type EvaluatedRuns = Pick<SeedRuns, 'seed' | 'folder' | 'runs' | 'folds'>;
 
 /** The same, read. */
 export interface ReadRuns extends EvaluatedRuns {
@@ -87,7 +75,8 @@ export interface GatherControl {
 
 /** @throws InputError when a file of the runs is missing or damaged, or predictions and runs do not belong together */
 export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
-  const { folder, runs, byFold } = evaluated;
+  const { folder, runs, folds } = evaluated;
+  const byFold = folds !== undefined;
   const facts = await Promise.all(
     runs.map(async (run) => {
       const found = await readMetadata(run);
@@ -161,12 +150,13 @@ export async function ablationResults(
     for (const { label, name, paper } of rows) {
       const result = await rowOf(name);
       if (result === undefined) continue;
-      const { wa, ua, wf1, n, intervals, missing = [] } = result;
+      const { n, intervals, missing = [] } = result;
       found.push({
         label: missing.length === 0 ? label : `${label} (without ${missing.length} of its folds)`,
-        ...{ wa, ua, wf1, n },
+        ...ofPaperMetrics((key) => result[key]),
+        n,
         ...(intervals && { intervals }),
-        paper: { wa: paper.wa, ua: paper.ua, wf1: paper.wf1 },
+        paper: ofPaperMetrics((key) => paper[key]),
       });
     }
     if (found.length >= LEAST_ROWS) {

@@ -2,7 +2,13 @@
 
 import { errorMessage, InputError } from '../../base/index.js';
 import { readManifest, selectUtterances, type Utterance } from '../../data/corpora/index.js';
-import { evaluationOf, type Resampling, type Scores, seedMetrics } from '../../evaluation/index.js';
+import {
+  evaluationOf,
+  type Missing,
+  type Resampling,
+  type Scores,
+  seedMetrics,
+} from '../../evaluation/index.js';
 import { trainingMajority } from '../../inference/index.js';
 import { corpusViewOf } from '../../recipe/index.js';
 import type { ReportData, ReportUtterance } from '../../report/index.js';
@@ -13,7 +19,7 @@ import { manifestChange } from '../../training/runs/index.js';
 import { ablationResults, type EvaluatedRuns, type ReadRuns, readRuns } from './evaluated-runs.js';
 import { embeddingMap } from './map-layouts.js';
 import { type Recordings, worstMistakes } from './mistakes.js';
-import { reportFacts } from './run-metadata-table.js';
+import { reportMetadata } from './run-metadata-table.js';
 import { trainingCurves } from './training-curves.js';
 
 export interface GatherOptions {
@@ -54,7 +60,7 @@ export async function gatherReport(
   for (const dir of unfinished) onWarning(`the run in ${dir} is not finished; this is its best epoch so far`);
   const scores = scoresOf(parts);
   const scoredParts =
-    'seeds' in scores
+    scores.kind === 'seeds'
       ? parts.map(({ rows }) => rows)
       : first.parts.map(({ places }) => places.map((place) => first.rows[place]!));
   const { intervals, calibration, baselines } = evaluationOf(
@@ -66,7 +72,7 @@ export async function gatherReport(
   signal?.throwIfAborted();
 
   const corpus = await corpusOf(first, options.manifest ?? first.recipe.manifest);
-  if ('missing' in corpus) onWarning(`no transcripts and recordings: ${corpus.missing}`);
+  if (corpus.kind === 'missing') onWarning(`no transcripts and recordings: ${corpus.reason}`);
   const utterances = parts.flatMap((part) => reportUtterances(part, corpus));
   return {
     name: first.recipe.name,
@@ -91,7 +97,7 @@ export async function gatherReport(
     recipe: first.recipeText,
     prompt,
     versions: first.results.versions ?? first.facts[0]!.versions,
-    facts: reportFacts(parts),
+    metadata: reportMetadata(parts),
   };
 }
 
@@ -102,8 +108,8 @@ function unfinishedOf(parts: readonly ReadRuns[]): string[] {
 }
 
 function missingFolds(parts: readonly ReadRuns[]): string[] {
-  return parts.flatMap(({ seed, missing }) =>
-    missing.map((fold) => `${seed === null ? '' : `seed ${seed}, `}fold ${fold}`),
+  return parts.flatMap(({ seed, folds }) =>
+    (folds?.missing ?? []).map((fold) => `${seed === null ? '' : `seed ${seed}, `}fold ${fold}`),
   );
 }
 
@@ -132,8 +138,12 @@ function scoresOf(parts: readonly ReadRuns[]): Scores {
 
 /** The utterances that the model was given, by id; or why they are not known. */
 type Corpus =
-  | { readonly dir: string; readonly utterances: ReadonlyMap<string, Utterance> }
-  | { readonly missing: string };
+  | {
+      readonly kind: 'corpus';
+      readonly dir: string;
+      readonly utterances: ReadonlyMap<string, Utterance>;
+    }
+  | Missing;
 
 /** A manifest that has changed may have other recordings by the same ids: then it is as if there were none. */
 async function corpusOf({ recipe, facts, folder }: ReadRuns, path: string): Promise<Corpus> {
@@ -141,26 +151,31 @@ async function corpusOf({ recipe, facts, folder }: ReadRuns, path: string): Prom
     const manifest = await readManifest(path);
     const change = manifestChange(facts[0]!.manifest, trainedManifest(path, manifest));
     if (change !== undefined) {
-      return { missing: `${path} ${change} since ${folder.dir} was trained` };
+      return { kind: 'missing', reason: `${path} ${change} since ${folder.dir} was trained` };
     }
     const { utterances } = selectUtterances(manifest, corpusViewOf(recipe));
     const byId = new Map(utterances.map((utterance) => [utterance.id, utterance]));
-    return { dir: manifest.dir, utterances: byId };
+    return { kind: 'corpus', dir: manifest.dir, utterances: byId };
   } catch (error) {
-    if (error instanceof InputError) return { missing: errorMessage(error) };
+    if (error instanceof InputError) return { kind: 'missing', reason: errorMessage(error) };
     throw error;
   }
 }
 
 function recordingsOf(corpus: Corpus, { max_audio_sec: maxAudioSec }: Recipe): Recordings {
-  if ('missing' in corpus) return corpus;
-  return { dir: corpus.dir, pathOf: (id) => corpus.utterances.get(id)?.path, maxAudioSec };
+  if (corpus.kind === 'missing') return corpus;
+  return {
+    kind: 'recordings',
+    dir: corpus.dir,
+    pathOf: (id) => corpus.utterances.get(id)?.path,
+    maxAudioSec,
+  };
 }
 
 function reportUtterances({ rows, seed, facts }: ReadRuns, corpus: Corpus): ReportUtterance[] {
   const { labels } = facts[0]!;
   return rows.map(({ id, fold, speaker, reference, label, probabilities }): ReportUtterance => {
-    const utterance = 'missing' in corpus ? undefined : corpus.utterances.get(id!);
+    const utterance = corpus.kind === 'missing' ? undefined : corpus.utterances.get(id!);
     return {
       id: id!,
       fold: fold ?? null,

@@ -1,4 +1,4 @@
 /** @file What runs left behind, gathered for a report. */
 
-export type { EvaluatedRuns } from './evaluated-runs.js';
 export { gatherReport } from './gather.js';
+export { planReport, type ReportPlan, scorePlanned } from './report-plan.js';

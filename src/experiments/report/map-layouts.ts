@@ -14,6 +14,7 @@ import {
   type Embeddings,
   embeddingsPath,
   LEAST_UMAP_POINTS,
+  type Missing,
   readEmbeddings,
   type UmapProgress,
   umapInThread,
@@ -48,6 +49,15 @@ const fileSchema = z.object({
 /** Where the utterances of a fold, or of a run, lie. */
 export type Layout = z.infer<typeof layoutSchema>;
 
+interface Layouts {
+  readonly kind: 'layouts';
+  readonly layouts: readonly Layout[];
+}
+
+function missing(reason: string): Missing {
+  return { kind: 'missing', reason };
+}
+
 /** Where the map of a predictions file is kept. */
 function mapPath(predictionsPath: string): string {
   return join(dirname(predictionsPath), 'map.json');
@@ -61,26 +71,26 @@ function mapPath(predictionsPath: string): string {
 export async function layoutsOf(
   part: ReadRuns,
   { onProgress, onWarning, signal }: GatherControl,
-): Promise<Layout[] | { missing: string }> {
+): Promise<Layouts | Missing> {
   const { predictions } = part.folder;
   const embeddings = await readEmbeddings(predictions).catch((error: unknown) => {
-    if (error instanceof InputError) return { missing: errorMessage(error) };
+    if (error instanceof InputError) return missing(errorMessage(error));
     throw error;
   });
-  if ('missing' in embeddings) {
+  if (embeddings.kind === 'missing') {
     const none = systemOf(part.recipe).missingEmbedding(part.recipe, part.facts[0]!.phase);
-    return { missing: none ?? embeddings.missing };
+    return none === undefined ? embeddings : missing(none);
   }
   if (embeddings.rows !== part.rows.length) {
     const [rows, utterances] = [embeddings.rows, part.rows.length];
-    return { missing: `${embeddingsPath(predictions)} has ${rows} rows for ${utterances} utterances` };
+    return missing(`${embeddingsPath(predictions)} has ${rows} rows for ${utterances} utterances`);
   }
   if (!embeddings.data.every(Number.isFinite)) {
-    return { missing: `${embeddingsPath(predictions)} holds values that are no numbers` };
+    return missing(`${embeddingsPath(predictions)} holds values that are no numbers`);
   }
   const sha256 = await sha256OfFile(embeddingsPath(predictions));
   const kept = await keptLayouts(part, sha256);
-  if (kept !== undefined) return kept;
+  if (kept !== undefined) return { kind: 'layouts', layouts: kept };
 
   const layouts: Layout[] = [];
   let before = 0;
@@ -93,7 +103,7 @@ export async function layoutsOf(
     );
     before += places.length;
   }
-  // A page elsewhere can be had of a run that nobody may write to.
+  // The run's folder may be read-only; the page may be written elsewhere.
   await writeFileAtomic(
     mapPath(predictions),
     `${JSON.stringify({
@@ -108,7 +118,7 @@ export async function layoutsOf(
   ).catch((error: unknown) => {
     onWarning?.(`the map is not kept for the next report: ${errorMessage(error)}`);
   });
-  return layouts;
+  return { kind: 'layouts', layouts };
 }
 
 /** What map.json holds, where it is of these embeddings; a damaged one is made again. */
@@ -162,23 +172,23 @@ export function rounded(value: number): number {
 export async function embeddingMap(
   parts: readonly ReadRuns[],
   { onProgress, onWarning, signal }: GatherControl,
-): Promise<EmbeddingMap | { readonly missing: string }> {
+): Promise<EmbeddingMap | Missing> {
   const maps: { readonly part: ReadRuns; readonly layouts: readonly Layout[] }[] = [];
   const total = parts.reduce((sum, { rows }) => sum + rows.length, 0);
   let before = 0;
   for (const part of parts) {
-    const layouts = await layoutsOf(part, {
+    const found = await layoutsOf(part, {
       signal,
       onWarning,
       onProgress: (done) => onProgress?.(before + done, total),
     });
-    if ('missing' in layouts) return { missing: `There is no map: ${layouts.missing}.` };
-    maps.push({ part, layouts });
+    if (found.kind === 'missing') return missing(`There is no map: ${found.reason}.`);
+    maps.push({ part, layouts: found.layouts });
     before += part.rows.length;
   }
   const drawn = maps.flatMap(({ layouts }) => layouts).filter(({ points }) => points !== null);
   if (drawn.length === 0) {
-    return { missing: `There is no map: it takes ${LEAST_UMAP_POINTS} utterances of a model or more.` };
+    return missing(`There is no map: it takes ${LEAST_UMAP_POINTS} utterances of a model or more.`);
   }
   const columns = Math.ceil(Math.sqrt(drawn.length));
   const points = maps.flatMap(({ part, layouts }) => {
@@ -190,7 +200,7 @@ export async function embeddingMap(
     }
     return placed;
   });
-  return { method: 'umap', settings: settingsText(drawn, parts), points };
+  return { kind: 'map', method: 'umap', settings: settingsText(drawn, parts), points };
 }
 
 /** How much of a cell's width its map takes. */
@@ -231,6 +241,8 @@ function settingsText(drawn: readonly Layout[], parts: readonly ReadRuns[]): str
     `seed ${MAP_SETTINGS.seed}`,
   ].join(', ');
   if (drawn.length === 1) return settings;
-  const of = [...(parts.length > 1 ? ['seed'] : []), ...(parts[0]!.byFold ? ['fold'] : [])].join(' and ');
+  const of = [...(parts.length > 1 ? ['seed'] : []), ...(parts[0]!.folds === undefined ? [] : ['fold'])].join(
+    ' and ',
+  );
   return `${settings}; each ${of} has a model and a space of its own: ${drawn.length} maps side by side, the first at the upper left`;
 }

@@ -3,18 +3,20 @@
 import { relative } from 'node:path';
 import { defaultJobs, errorMessage, InputError, mapConcurrently, pathExists } from '../../base/index.js';
 import { decodeAudio, encodeMp3 } from '../../data/audio/index.js';
+import type { Missing } from '../../evaluation/index.js';
 import type { Mistake, ReportUtterance } from '../../report/index.js';
 import type { GatherControl } from './evaluated-runs.js';
 
 /** Where recordings are, or why that is not known. */
 export type Recordings =
   | {
+      readonly kind: 'recordings';
       /** Of the manifest: what a message names a recording from. */
       readonly dir: string;
       readonly pathOf: (id: string) => string | undefined;
       readonly maxAudioSec: number;
     }
-  | { readonly missing: string };
+  | Missing;
 
 /**
  * The `count` worst: those whose predicted class is most above the reference, in probability. Of several seeds that are
@@ -63,7 +65,7 @@ async function audioOf(
   signal: AbortSignal | undefined,
 ): Promise<Pick<Mistake, 'audio' | 'audioMissing'>> {
   const missing = (audioMissing: string) => ({ audio: null, audioMissing });
-  if ('missing' in recordings) return missing(recordings.missing);
+  if (recordings.kind === 'missing') return missing(recordings.reason);
   const path = recordings.pathOf(id);
   if (path === undefined) return missing('the manifest does not have it');
   if (!(await pathExists(path))) return missing(`${relative(recordings.dir, path)} does not exist`);

@@ -7,7 +7,7 @@ import { phaseKeys } from '../../training/runs/index.js';
 import type { ReadRuns } from './evaluated-runs.js';
 
 /** Name and value of each fact, in the order to show. */
-export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: string][] {
+export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value: string][] {
   const [first] = parts;
   const facts = parts.flatMap((part) => part.facts);
   const { manifest, labels } = facts[0]!;
@@ -31,14 +31,16 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
           string,
           string,
         ][])),
-    ...(first!.byFold ? ([['folds', String(first!.facts.length)]] satisfies [string, string][]) : []),
+    ...(first!.folds === undefined
+      ? []
+      : ([['folds', String(first!.facts.length)]] satisfies [string, string][])),
     [seeds.length > 1 ? 'seeds' : 'seed', seeds.join(', ')],
     ['trained parameters', range(facts.map(({ parameters }) => parameters.trainable))],
     ['frozen parameters', range(facts.map(({ parameters }) => parameters.frozen))],
     // Without `trained` it is a run that is under way, or of an earlier emoq.
     ['steps', range(facts.map(({ trained, steps }) => trained?.steps ?? steps))],
     ['kept epoch', distinct(({ selected }) => keptEpoch(selected))],
-    ...timeFacts(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
+    ...timeMetadata(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
     ['device', distinct(({ device }) => device)],
     ['threads', distinct(({ threads }) => (threads === null ? 'one for each core' : String(threads)))],
     ...(facts[0]!.startedFrom === null
@@ -52,7 +54,7 @@ export function reportFacts(parts: readonly ReadRuns[]): [name: string, value: s
 }
 
 /** When the runs were trained, in what time, how fast and in how much memory. */
-function timeFacts(times: readonly RunTimes[]): [name: string, value: string][] {
+function timeMetadata(times: readonly RunTimes[]): [name: string, value: string][] {
   if (times.length === 0) return [];
   const between = (values: readonly number[], text: (value: number) => string): string => {
     const [least, most] = [text(Math.min(...values)), text(Math.max(...values))];

@@ -1,4 +1,4 @@
-/** @file The speech encoder for export: a HuBERT checkpoint as the function that transformers' HubertModel is. */
+/** @file What can be exported: the speech encoder as transformers has it, the EmoQ-Former, and the language model with LoRA merged. */
 
 import { join } from 'node:path';
 import {
@@ -52,8 +52,8 @@ import {
   titleOf,
 } from '../../systems/index.js';
 import { requireSameBackbones } from '../../training/index.js';
-import { findRun } from '../trained-model.js';
-import { openTrainedRun, type TrainedRun } from '../trained-run.js';
+import { findRun, openTrainedRun, type TrainedRun } from '../trained-run.js';
+
 import {
   checkpointName,
   type ExportableModel,
@@ -82,7 +82,7 @@ export async function exportableEncoder(
   if (unread !== undefined) onWarning?.(unread);
   return {
     tensors: inPlace.initializers.flatMap(({ name: key, dtype, shape, content }) =>
-      content !== undefined && 'path' in content
+      content?.kind === 'external'
         ? [storedTensor({ key, dtype, shape: shape as readonly number[], ...content })]
         : [],
     ),

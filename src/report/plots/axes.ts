@@ -221,8 +221,8 @@ export function niceScale(
 ): Scale {
   let [low, high] = extentOf(values);
   if (low === high) {
-    const room = low === 0 ? 1 : Math.abs(low) / 10;
-    [low, high] = [low - room, high + room];
+    const margin = low === 0 ? 1 : Math.abs(low) / 10;
+    [low, high] = [low - margin, high + margin];
   }
   const { tick, first, last } = finestStep((high - low) / mostTicks, mostTicks, (step) => [
     Math.floor(low / step + SLACK),

@@ -1,6 +1,7 @@
 /** @file Precision, recall and F1 of every class as bars, with the class's support. */
 
-import { type ConfusionCounts, type Metrics, percent } from '../../evaluation/index.js';
+import { percent } from '../../evaluation/index.js';
+import type { ConfusionCounts, Metrics } from '../../evaluation/metrics/index.js';
 import { countText, horizontalAxis, legend, linearScale } from './axes.js';
 import { rampPaint, seriesPaint } from './palette.js';
 import { element, fitText, type PlotHeading, svgDocument, textElement, textWidth, tooltip } from './svg.js';

@@ -1,16 +1,22 @@
-/** @file The headline figures with their intervals, beside the paper's; and their spread over folds or seeds. */
+/** @file The headline figures with their intervals, beside the paper's; their spread over folds or seeds; and the rows of ablations. */
 
 import {
   type BootstrapIntervals,
   type FoldMetrics,
-  type HeadlineMetric,
-  headlineMetrics,
-  type Metrics,
   type PaperFigures,
   type PaperRow,
   percent,
   type SeedMetrics,
+  scorePartsOf,
 } from '../../evaluation/index.js';
+import {
+  countMetrics,
+  type Metric,
+  type MetricKey,
+  type Metrics,
+  type PaperKey,
+  paperMetrics,
+} from '../../evaluation/metrics/index.js';
 import {
   horizontalAxis,
   type LegendEntry,
@@ -22,7 +28,6 @@ import {
   shapeElement,
   shapePath,
 } from './axes.js';
-import { metricNames } from './metric-names.js';
 import type { Paint } from './palette.js';
 import {
   element,
@@ -39,6 +44,9 @@ const WIDTH = 720;
 const [LEFT, RIGHT] = [90, 560];
 const ROW = 46;
 
+/** What the plots show: their axes are in percent. */
+export const plottedMetrics = countMetrics.filter(({ unit }) => unit === '%');
+
 /** Dots for this run over all utterances, lines for its intervals, marks for what was published. Percent. */
 export function headlinePlot(
   metrics: Metrics,
@@ -50,20 +58,21 @@ export function headlinePlot(
     { text: 'EmoQ (paper)', figures: paper, shape: 'diamond', paint: 'series2' },
     { text: 'best earlier (paper)', figures: paper?.best_earlier ?? null, shape: 'square', paint: 'series5' },
   ] as const satisfies readonly { text: string; figures: PaperFigures | null; shape: Shape; paint: Paint }[];
-  const values = headlineMetrics.flatMap((metric) => [
-    100 * metrics[metric],
-    ...(intervals ? [100 * intervals.metrics[metric].low, 100 * intervals.metrics[metric].high] : []),
-    ...published.flatMap(({ figures }) => figureOf(figures, metric) ?? []),
+  const values = plottedMetrics.flatMap(({ key }) => [
+    100 * metrics[key],
+    ...(intervals ? [100 * intervals.metrics[key].low, 100 * intervals.metrics[key].high] : []),
+    ...published.flatMap(({ figures }) => figureOf(figures, key) ?? []),
   ]);
   const rows = (scale: Scale, top: number): string[] =>
-    headlineMetrics.map((metric, i) => {
+    plottedMetrics.map((metric, i) => {
+      const { key } = metric;
       const y = top + (i + 0.5) * ROW;
-      const isPublished = published.some(({ figures }) => figureOf(figures, metric) !== null);
+      const isPublished = published.some(({ figures }) => figureOf(figures, key) !== null);
       const own = isPublished ? y - 6 : y; // above the published figures
-      const interval = intervals?.metrics[metric];
+      const interval = intervals?.metrics[key];
       const between = interval ? ` [${percent(interval.low)}, ${percent(interval.high)}]` : '';
       const marks = published.flatMap(({ text, figures, shape, paint }) => {
-        const value = figureOf(figures, metric);
+        const value = figureOf(figures, key);
         if (value === null) return [];
         const mark = shapeElement(shape, paint, 5, shapePath(shape, scale.at(value), y + 10, 5));
         return [element('g', {}, tooltip(`${text}: ${value.toFixed(1)} %`), mark)];
@@ -78,9 +87,9 @@ export function headlinePlot(
               fill: 'none',
             })
           : '',
-        dot(scale.at(100 * metrics[metric]), own, 5),
+        dot(scale.at(100 * metrics[key]), own, 5),
         ...marks,
-        textElement(percent(metrics[metric]) + between, { x: RIGHT + 20, y: y + 4 }),
+        textElement(percent(metrics[key]) + between, { x: RIGHT + 20, y: y + 4 }),
       ].join('');
     });
   const entries: LegendEntry[] = [
@@ -100,23 +109,22 @@ export function headlinePlot(
 
 /** A dot for each fold or seed, a line at their mean, a band of one standard deviation to each side. Percent. */
 export function spreadPlot(scores: FoldMetrics | SeedMetrics, heading: PlotHeading): string {
-  const parts =
-    'folds' in scores
-      ? scores.folds.map(({ fold, metrics }) => ({ name: `fold ${fold}`, metrics }))
-      : scores.seeds.map(({ seed, metrics }) => ({ name: `seed ${seed}`, metrics }));
+  const what = scores.kind === 'folds' ? 'fold' : 'seed';
+  const parts = scorePartsOf(scores);
   const { mean, sd } = scores;
-  const values = headlineMetrics.flatMap((metric) => {
-    const deviation = sd[metric] ?? 0;
+  const values = plottedMetrics.flatMap(({ key }) => {
+    const deviation = sd[key] ?? 0;
     return [
-      ...parts.map(({ metrics }) => 100 * metrics[metric]),
-      100 * (mean[metric] - deviation),
-      100 * (mean[metric] + deviation),
+      ...parts.map(({ metrics }) => 100 * metrics[key]),
+      100 * (mean[key] - deviation),
+      100 * (mean[key] + deviation),
     ];
   });
   const rows = (scale: Scale, top: number): string[] =>
-    headlineMetrics.map((metric, i) => {
+    plottedMetrics.map((metric, i) => {
+      const { key } = metric;
       const y = top + (i + 0.5) * ROW;
-      const [centre, deviation] = [mean[metric], sd[metric]];
+      const [centre, deviation] = [mean[key], sd[key]];
       const spread = deviation === null ? '' : ` ± ${percent(deviation)}`;
       const band =
         deviation === null
@@ -129,12 +137,12 @@ export function spreadPlot(scores: FoldMetrics | SeedMetrics, heading: PlotHeadi
               fill: 'series1',
               'fill-opacity': 0.18,
             });
-      const dots = parts.map(({ name, metrics }) =>
+      const dots = parts.map(({ part, metrics }) =>
         element(
           'g',
           {},
-          tooltip(`${name}: ${percent(metrics[metric])} %`),
-          dot(scale.at(100 * metrics[metric]), y, 4),
+          tooltip(`${what} ${part}: ${percent(metrics[key])} %`),
+          dot(scale.at(100 * metrics[key]), y, 4),
         ),
       );
       const line = element('path', {
@@ -151,7 +159,7 @@ export function spreadPlot(scores: FoldMetrics | SeedMetrics, heading: PlotHeadi
       ].join('');
     });
   const entries: LegendEntry[] = [
-    { text: 'folds' in scores ? 'a fold' : 'a seed', mark: dotMark },
+    { text: `a ${what}`, mark: dotMark },
     {
       text: 'mean',
       mark: (x, y) =>
@@ -174,18 +182,18 @@ function rowsPlot(
 ): string {
   const key = legend(entries, LEFT, 4, WIDTH - LEFT);
   const top = key.height + 14;
-  const bottom = top + headlineMetrics.length * ROW;
+  const bottom = top + plottedMetrics.length * ROW;
   const scale = percentScale(values, [LEFT, RIGHT], 8);
   const body = key.svg + horizontalAxis({ scale, label: '%' }, bottom, top) + rows(scale, top).join('');
   return svgDocument(heading, WIDTH, bottom + 42, body);
 }
 
-function figureOf(figures: PaperFigures | null, metric: HeadlineMetric): number | null {
-  return figures === null || metric === 'macroF1' ? null : figures[metric];
+function figureOf(figures: PaperFigures | null, key: MetricKey): number | null {
+  return (figures as Partial<Record<MetricKey, number | null>> | null)?.[key] ?? null;
 }
 
-function rowName(metric: HeadlineMetric, y: number): string {
-  return textElement(metricNames[metric], { x: LEFT - 10, y: y + 4, 'text-anchor': 'end' });
+function rowName({ title }: Metric, y: number): string {
+  return textElement(title, { x: LEFT - 10, y: y + 4, 'text-anchor': 'end' });
 }
 
 function dot(x: number, y: number, radius: number): string {
@@ -201,11 +209,8 @@ function whiskers(from: number, to: number, y: number): string {
 }
 
 /** A row's figures as fractions, and the paper's in percent. */
-export interface AblationPlotRow {
+export interface AblationPlotRow extends Readonly<Record<PaperKey, number>> {
   readonly label: string;
-  readonly wa: number;
-  readonly ua: number;
-  readonly wf1: number;
   readonly paper: PaperFigures;
 }
 
@@ -214,10 +219,10 @@ const DOT_LABEL = 190;
 const DOT_ROW = 34;
 const VALUE = 40;
 
-/** One panel for each of WA, UA and weighted F1, from 0 to 100 percent. */
+/** One panel for each metric that the paper's tables have, from 0 to 100 percent. */
 export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHeading): string {
   const left = 14 + Math.min(DOT_LABEL, Math.max(60, ...rows.map(({ label }) => textWidth(label))));
-  const panel = (DOT_WIDTH - left) / 3;
+  const panel = (DOT_WIDTH - left) / paperMetrics.length;
   const key = legend(
     [
       {
@@ -232,7 +237,7 @@ export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHead
   );
   const top = key.height + 34;
   const bottom = top + rows.length * DOT_ROW;
-  const panels = (['wa', 'ua', 'wf1'] as const).map((metric, i) => {
+  const panels = paperMetrics.map(({ key: metric, title }, i) => {
     const start = left + i * panel;
     const scale = linearScale([0, 100], [start, start + panel - VALUE], 3);
     const bars = rows.map((row, k) => {
@@ -247,14 +252,14 @@ export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHead
       return element(
         'g',
         {},
-        tooltip(`${row.label}, ${metricNames[metric]}: ${percent(row[metric])} %${said}`),
+        tooltip(`${row.label}, ${title}: ${percent(row[metric])} %${said}`),
         element('rect', { x: start, y, width: end - start, height: 14, fill: 'series1' }),
         mark,
         textElement(percent(row[metric]), { x: end + 5, y: y + 11, 'font-size': 11 }),
       );
     });
     return (
-      textElement(metricNames[metric], { x: start, y: top - 12, 'font-weight': 'bold' }) +
+      textElement(title, { x: start, y: top - 12, 'font-weight': 'bold' }) +
       horizontalAxis({ scale, label: '%' }, bottom, top) +
       bars.join('')
     );

@@ -1,6 +1,7 @@
 /** @file The reliability diagram: how often the model is right, by how sure it is, with the counts below. */
 
-import { type Calibration, percent } from '../../evaluation/index.js';
+import { percent } from '../../evaluation/index.js';
+import type { Calibration } from '../../evaluation/metrics/index.js';
 import {
   countText,
   horizontalAxis,

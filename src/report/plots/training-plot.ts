@@ -1,5 +1,6 @@
 /** @file Training curves: what each step reported, and what each epoch scored on the validation set; runs over each other. */
 
+import { metrics } from '../../evaluation/metrics/index.js';
 import {
   extentOf,
   horizontalAxis,
@@ -12,11 +13,9 @@ import {
   type Scale,
   verticalAxis,
 } from './axes.js';
-import { metricNames } from './metric-names.js';
 import { type Paint, seriesNames, seriesPaint } from './palette.js';
-import { MOST_RUNS, summarizeRuns, summaryLegend, summaryMarks } from './run-summary.js';
+import { MOST_RUNS, summarizeRuns, summaryLegend, summaryMarks, thin } from './run-summary.js';
 import { element, type PlotHeading, short, svgDocument, tooltip } from './svg.js';
-import { thin } from './thinning.js';
 
 /** A figure over the steps of one run; x ascending. */
 export interface StepCurve {
@@ -102,10 +101,9 @@ export function stepPlot(
   return svgDocument(heading, WIDTH, bottom + 42, body.join(''));
 }
 
-const figureNames: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(Object.entries(metricNames).map(([metric, name]) => [metric, `${name}, %`])),
-  nll: 'negative log-likelihood, nats',
-};
+const figureNames: Readonly<Record<string, string>> = Object.fromEntries(
+  metrics.map(({ key, title, unit }) => [key, unit === null ? title : `${title}, ${unit}`]),
+);
 
 /**
  * One panel for each figure that the epochs have; a ring is around the epoch that was kept. More than eight runs are

@@ -16,7 +16,7 @@ import { stage2Graphs } from './stage2.js';
 
 /** What a stage reads, backbone by backbone. */
 export interface StageNeeds {
-  /** Features of the clips, so the audio files and an encoder. */
+  /** StoredFeatures of the clips, so the audio files and an encoder. */
   readonly audio: boolean;
   /** Tokens of the Former's text, so RoBERTa's tokenizer. */
   readonly text: boolean;

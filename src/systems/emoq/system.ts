@@ -136,7 +136,7 @@ async function openStage(
       utterance === undefined
         ? middlingLengths(recipe, reads)
         : estimatedLengths(recipe, reads, utterance.text),
-    features: (features) => (slotPerFrame ? pooledFeatures(features, configs.audioWidth, slots) : features),
+    features: (features) => (slotPerFrame ? pooledFeatures(features, slots) : features),
     sizesOf: ({ inputs, targets }, frames) => {
       const slotted = slotPerFrame ? Math.min(frames, slots) : frames;
       const isPrompted = inputs.prompt !== undefined;

@@ -165,7 +165,7 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
       );
       if (standardize) {
         // Of frames, or without a hidden layer of their means, which differ by much less.
-        const read = hidden === 0 ? pooledFeatures(features, width, 1) : features;
+        const read = hidden === 0 ? pooledFeatures(features, 1) : features;
         const { mean, deviation } = await audioStatistics(examples, read, width, seed);
         // A channel that hardly moves must not be blown up to noise.
         const least = Math.max(0.01 * Math.max(...deviation), 1e-6);

@@ -3,7 +3,8 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errorMessage, InputError, oneLine, pathExists } from '../../base/index.js';
-import { type ResultFigures, readResults } from '../../evaluation/index.js';
+import { readResults } from '../../evaluation/index.js';
+import { ofPaperMetrics, type PaperKey } from '../../evaluation/metrics/index.js';
 import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
 import { type RunFolder, runFolder, runRecipeText } from './folder.js';
 import { type RunMetadata, readMetadata } from './metadata.js';
@@ -12,6 +13,7 @@ import { type BestEpoch, readPosition } from './training-state.js';
 
 /** One run, as its folder tells. */
 export interface ListedRun {
+  readonly kind: 'run';
   readonly dir: string;
   readonly name: string;
   readonly system: string;
@@ -36,6 +38,7 @@ export interface ListedRun {
 
 /** A folder that looks like a run and cannot be read as one, or that may hold runs and cannot be looked into. */
 export interface UnreadableRun {
+  readonly kind: 'unreadable';
   readonly dir: string;
   readonly problem: string;
 }
@@ -86,7 +89,7 @@ async function runsBelow(dir: string): Promise<(string | UnreadableRun)[]> {
 function unreadable(dir: string, error: unknown, what = ''): UnreadableRun {
   const isFromSystem = error instanceof Error && 'syscall' in error;
   if (!(error instanceof InputError || isFromSystem)) throw error;
-  return { dir, problem: oneLine(what + errorMessage(error)) };
+  return { kind: 'unreadable', dir, problem: oneLine(what + errorMessage(error)) };
 }
 
 async function listRun(
@@ -99,8 +102,12 @@ async function listRun(
   const position = finished ? undefined : await readPosition(folder.state);
   const recipe = await runRecipeText(folder);
   const shipped = await shippedRecipe(metadata.name);
-  const test = await testFigures(folder, metadata).catch((error: unknown) => unreadable(folder.dir, error));
+  const tested = await testFigures(folder, metadata).then(
+    (test) => ({ test }),
+    (error: unknown) => ({ test: null, problem: unreadable(folder.dir, error).problem }),
+  );
   return {
+    kind: 'run',
     dir: folder.dir,
     name: metadata.name,
     system: metadata.system,
@@ -112,7 +119,7 @@ async function listRun(
     step: finished ? (metadata.trained?.steps ?? metadata.steps) : (position?.step ?? 0),
     totalSteps: metadata.steps,
     best: finished ? metadata.selected : (position?.best ?? null),
-    ...(test !== null && 'problem' in test ? { test: null, problem: test.problem } : { test }),
+    ...tested,
     times: await readTimes(folder),
     changed: shipped === undefined ? null : changedKeys(shipped, recipe).filter(({ key }) => key !== 'seed'),
   };
@@ -137,8 +144,8 @@ async function testFigures({ results, dir }: RunFolder, { fold }: RunMetadata): 
   return own === undefined ? null : figuresOf(own);
 }
 
-type TestFigures = Pick<ResultFigures, 'wa' | 'ua' | 'wf1' | 'n'>;
+type TestFigures = Readonly<Record<PaperKey | 'n', number>>;
 
-function figuresOf({ wa, ua, wf1, n }: TestFigures): TestFigures {
-  return { wa, ua, wf1, n };
+function figuresOf(results: TestFigures): TestFigures {
+  return { ...ofPaperMetrics((key) => results[key]), n: results.n };
 }

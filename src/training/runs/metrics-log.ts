@@ -32,14 +32,14 @@ type MetricsFiles = Pick<RunFolder, 'metrics' | 'metricsTable' | 'events'>;
 /**
  * Opens the log at `size` bytes of metrics.jsonl, dropping what a killed run had written behind its last saved state;
  * the table and the event file are made anew from what is left. Events keep their times as far as the file has them.
- * @param reported names of the figures of a step
+ * @param reported names of the figures of a step, and of an epoch's validation
  * @param nowSec the clock, in seconds since 1970
  * @throws InputError when metrics.jsonl is shorter than that, or not what emoq wrote
  */
 export async function openMetrics(
   { metrics, metricsTable: csv, events }: MetricsFiles,
   size: number,
-  reported: readonly string[],
+  reported: ReportedFigures,
   nowSec: () => number = () => Date.now() / 1000,
 ): Promise<MetricsLog> {
   const writtenSec = await lastWrittenSec(metrics, nowSec());
@@ -168,23 +168,25 @@ export interface MetricsTable {
   row(line: MetricsLine): string;
 }
 
-/** What the validation columns hold; empty in the row of a step. */
-const VALIDATION = ['wa', 'ua', 'wf1', 'nll'] as const;
+/** Names of what is reported. */
+export interface ReportedFigures {
+  readonly step: readonly string[];
+  readonly validation: readonly string[];
+}
 
 /**
  * A row for each step and each validated epoch, with the columns step, epoch, the step's figures, and
- * `validation_<metric>`. A cell that has no value is empty.
- * @param reported names of the figures of a step
+ * `validation_<metric>`, which is empty in the row of a step. A cell that has no value is empty.
  */
-export function metricsTable(reported: readonly string[]): MetricsTable {
-  const columns = ['step', 'epoch', ...reported];
+export function metricsTable({ step, validation }: ReportedFigures): MetricsTable {
+  const columns = ['step', 'epoch', ...step];
   const text = (value: unknown): string => (typeof value === 'number' ? String(value) : '');
   return {
-    header: `${[...columns, ...VALIDATION.map((metric) => `validation_${metric}`)].join(',')}\n`,
+    header: `${[...columns, ...validation.map((metric) => `validation_${metric}`)].join(',')}\n`,
     row: (line) => {
       const figures = columns.map((column) => text(line[column]));
-      const validation = VALIDATION.map((metric) => text(line.validation?.[metric]));
-      return `${[...figures, ...validation].join(',')}\n`;
+      const validated = validation.map((metric) => text(line.validation?.[metric]));
+      return `${[...figures, ...validated].join(',')}\n`;
     },
   };
 }

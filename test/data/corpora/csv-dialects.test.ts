@@ -8,15 +8,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
 import {
   checkAudioFiles,
-  findLeakage,
   groupStatistics,
   partitionUtterances,
   prepareCsv,
   readManifest,
   requireAudio,
   selectUtterances,
-  spellingWarnings,
 } from '../../../src/data/corpora/index.js';
+import { spellingWarnings } from '../../../src/data/corpora/label-spellings.js';
+import { findLeakage } from '../../../src/data/corpora/leakage.js';
 import { put, toneWav } from './raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-dialects-'));

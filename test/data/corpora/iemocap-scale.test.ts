@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
-import { corpusFactsPath, readCorpusFacts } from '../../../src/data/corpora/corpus-metadata.js';
+import { corpusMetadataPath, readCorpusMetadata } from '../../../src/data/corpora/corpus-metadata.js';
 import {
   type Manifest,
   type PreparationSummary,
@@ -134,7 +134,7 @@ describe('a release of true size and shape, faults and all', () => {
       const found = Object.keys(counts).map((label) => test.filter((u) => u.label === label).length);
       expect(found).toEqual(Object.values(counts));
     }
-    const { views } = await readCorpusFacts(corpusFactsPath('iemocap'));
+    const { views } = await readCorpusMetadata(corpusMetadataPath('iemocap'));
     expect(Object.keys(views)).toEqual(VIEWS.map(([name]) => name));
     for (const [name, , bySession] of VIEWS) {
       const { labels, label_map, id_pattern } = await loadRecipe({ dataset: name });

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { InputError } from '../../../src/base/index.js';
 import {
-  corpusFactsPath,
+  corpusMetadataPath,
   countDifferences,
-  readCorpusFacts,
+  readCorpusMetadata,
 } from '../../../src/data/corpora/corpus-metadata.js';
 import {
   partitionUtterances,
@@ -21,7 +21,7 @@ import { type IemocapLine, iemocapDialog, put } from './raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-iemocap-'));
 const root = join(folder, 'IEMOCAP_full_release');
-const factsPath = join(folder, 'iemocap.yaml');
+const metadataPath = join(folder, 'iemocap.yaml');
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const line = (part: string, code: string, text?: string): IemocapLine => ({
@@ -49,7 +49,7 @@ function writeRelease(path: string): void {
 
 beforeAll(() => {
   writeRelease(root);
-  const facts = parse(readFileSync(corpusFactsPath('iemocap'), 'utf8'));
+  const facts = parse(readFileSync(corpusMetadataPath('iemocap'), 'utf8'));
   const each = { neutral: 1, angry: 1, sad: 1, 'happy+excited': 2 };
   facts.counts.total = {
     neutral: 5,
@@ -62,10 +62,10 @@ beforeAll(() => {
     fearful: 0,
   };
   facts.counts.session = { 1: each, 2: each, 3: each, 4: each, 5: each };
-  put(factsPath, stringify(facts));
+  put(metadataPath, stringify(facts));
 });
 
-const options = (out: string, path = root) => ({ root: path, out: join(folder, out), factsPath });
+const options = (out: string, path = root) => ({ root: path, out: join(folder, out), metadataPath });
 
 async function refusal(work: Promise<unknown>): Promise<string> {
   const error = await work.catch((thrown: unknown) => thrown);
@@ -121,7 +121,7 @@ describe('prepare-iemocap', () => {
 
   it('gives the four-class view and five folds of unseen speakers', async () => {
     const manifest = await readManifest(join(folder, 'a', 'manifest.csv'));
-    const { labels, label_map: labelMap } = (await readCorpusFacts(factsPath)).views.iemocap4!;
+    const { labels, label_map: labelMap } = (await readCorpusMetadata(metadataPath)).views.iemocap4!;
     const { utterances, dropped } = selectUtterances(manifest, { labels, labelMap });
     expect(utterances.length).toBe(25);
     expect(utterances.filter(({ label }) => label === 'happy').length).toBe(10);
@@ -241,7 +241,7 @@ describe('IEMOCAP files that are not understood are refused with file and line',
 
 describe('the facts of IEMOCAP', () => {
   it('agree with each other: 10,039 utterances, 5,531 in four classes, five sessions', async () => {
-    const { counts, labels, codes, views } = await readCorpusFacts(corpusFactsPath('iemocap'));
+    const { counts, labels, codes, views } = await readCorpusMetadata(corpusMetadataPath('iemocap'));
     const sum = (record: Record<string, number>): number => Object.values(record).reduce((a, b) => a + b, 0);
     expect(sum(counts.total!)).toBe(10_039);
     expect(Object.keys(counts.total!).sort()).toEqual([...labels].sort());
@@ -263,7 +263,7 @@ describe('the facts of IEMOCAP', () => {
   });
 
   it('find every count that differs', async () => {
-    const facts = await readCorpusFacts(factsPath);
+    const facts = await readCorpusMetadata(metadataPath);
     const { utterances } = await readManifest(join(folder, 'a', 'manifest.csv'));
     expect(countDifferences(facts, utterances)).toEqual([]);
     const changed = utterances.map(
@@ -282,8 +282,8 @@ describe('the facts of IEMOCAP', () => {
   it('are refused when the file is damaged, with line or key', async () => {
     const path = join(folder, 'bad.yaml');
     put(path, 'corpus: x\nlabels: [a, b\n');
-    expect(await refusal(readCorpusFacts(path))).toMatch(/bad\.yaml, line \d+, column \d+: /);
-    put(path, readFileSync(factsPath, 'utf8').replace('neutral: 5', 'neutral: five'));
-    expect(await refusal(readCorpusFacts(path))).toMatch(/bad\.yaml, key counts\.total\.neutral: /);
+    expect(await refusal(readCorpusMetadata(path))).toMatch(/bad\.yaml, line \d+, column \d+: /);
+    put(path, readFileSync(metadataPath, 'utf8').replace('neutral: 5', 'neutral: five'));
+    expect(await refusal(readCorpusMetadata(path))).toMatch(/bad\.yaml, key counts\.total\.neutral: /);
   });
 });

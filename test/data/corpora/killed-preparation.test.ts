@@ -49,9 +49,9 @@ describe.concurrent('a preparation killed at random moments goes on, and ends wi
       }));
       iemocapDialog(root, session, `Ses0${session}F_impro01`, lines);
     }
-    const factsPath = join(folder, 'facts.yaml');
+    const metadataPath = join(folder, 'facts.yaml');
     put(
-      factsPath,
+      metadataPath,
       stringify({
         corpus: 'iemocap',
         title: 'IEMOCAP in small',
@@ -64,7 +64,7 @@ describe.concurrent('a preparation killed at random moments goes on, and ends wi
         known_bad: [],
       }),
     );
-    const states = await killAndCompare(prepareIemocap, { root, factsPath }, folder, 'iemocap', 10, 5);
+    const states = await killAndCompare(prepareIemocap, { root, metadataPath }, folder, 'iemocap', 10, 5);
     expect(states.size).toBeGreaterThan(4);
   });
 });

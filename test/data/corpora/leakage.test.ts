@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
-  divisionOf,
-  findLeakage,
   groupStatistics,
   groupUtterances,
   type LeakagePair,
-  seenInTraining,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
+import { findLeakage } from '../../../src/data/corpora/leakage.js';
 import { readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
+import { seenInTraining } from '../../../src/data/corpora/seen-in-training.js';
+import { divisionOf } from '../../../src/data/corpora/statistics.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { put, toneWav } from './raw-trees.js';
 

@@ -26,7 +26,7 @@ import { MONO, meldClip, put, toneWav } from './raw-trees.js';
 const folder = mkdtempSync(join(tmpdir(), "emoq packed 'é' "));
 const root = join(folder, 'MELD.Raw');
 const packed = join(folder, 'packed');
-const factsPath = join(folder, 'meld.yaml');
+const metadataPath = join(folder, 'meld.yaml');
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const FOLDERS = { train: 'train_splits', dev: 'dev_splits_complete', test: 'output_repeated_splits_test' };
@@ -65,7 +65,7 @@ function changed(name: string, change: (root: string) => void): string {
 }
 
 const prepare = (from: string, out: string, more = {}) =>
-  prepareMeld({ root: from, out: join(folder, out), factsPath, ...more });
+  prepareMeld({ root: from, out: join(folder, out), metadataPath, ...more });
 
 /** Everything but the journal, which knows where a clip came from. */
 function prepared(out: string): Record<string, string> {
@@ -74,7 +74,7 @@ function prepared(out: string): Record<string, string> {
 }
 
 beforeAll(async () => {
-  writeFacts(factsPath);
+  writeFacts(metadataPath);
   writeMeldTree(root);
   // Most of them of the kind that is read without ffmpeg, for the sake of time.
   for (const [name, durationSec] of Object.entries(QUICK))

@@ -21,7 +21,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../../src/data/audio/index.js';
-import { corpusFactsPath, readCorpusFacts } from '../../../src/data/corpora/corpus-metadata.js';
+import { corpusMetadataPath, readCorpusMetadata } from '../../../src/data/corpora/corpus-metadata.js';
 import {
   type PreparationSummary,
   prepareMeld,
@@ -55,7 +55,7 @@ const tone = (durationSec: number): Buffer => {
 
 /** Names of the release's clips by split, from the annotations. */
 async function clipNames(): Promise<Record<string, string[]>> {
-  const { labels } = await readCorpusFacts(corpusFactsPath('meld'));
+  const { labels } = await readCorpusMetadata(corpusMetadataPath('meld'));
   const names: Record<string, string[]> = {};
   for (const split of Object.keys(FOLDERS)) {
     const rows = await readMeldAnnotations(join(root, `${split}_sent_emo.csv`), labels);
@@ -127,7 +127,7 @@ describe.skipIf(!realData)('a MELD release of true size and shape, faults and al
 
   it('has 8,245, 897 and 2,211 utterances of four classes, less the same two, which are neutral', async () => {
     const manifest = await readManifest(summary.manifestPath);
-    const facts = await readCorpusFacts(corpusFactsPath('meld'));
+    const facts = await readCorpusMetadata(corpusMetadataPath('meld'));
     const { utterances } = selectUtterances(manifest, { labels: facts.views.meld4!.labels });
     const count = (name: string): number => utterances.filter(({ split }) => split === name).length;
     expect([count('train'), count('dev'), count('test')]).toEqual([8245 - 1, 897 - 1, 2211]);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { InputError, sha256Of } from '../../../src/base/index.js';
-import { corpusFactsPath } from '../../../src/data/corpora/corpus-metadata.js';
+import { corpusMetadataPath } from '../../../src/data/corpora/corpus-metadata.js';
 import { ffmpeg } from '../audio/ffmpeg-clips.js';
 import { type MeldRow, MONO, meldClip, meldCsv, put, STEREO, SURROUND } from './raw-trees.js';
 
@@ -38,7 +38,7 @@ const ROWS = {
 
 /** The real facts with the counts of this tree. */
 export function writeFacts(path: string): void {
-  const facts = parse(readFileSync(corpusFactsPath('meld'), 'utf8'));
+  const facts = parse(readFileSync(corpusMetadataPath('meld'), 'utf8'));
   for (const split of ['train', 'dev', 'test'] as const) {
     facts.counts.split[split] = {};
     for (const { emotion } of ROWS[split]) {

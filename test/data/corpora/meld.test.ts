@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../../src/base/index.js';
 import { decodeAudio } from '../../../src/data/audio/index.js';
 import {
-  corpusFactsPath,
+  corpusMetadataPath,
   countDifferences,
-  readCorpusFacts,
+  readCorpusMetadata,
 } from '../../../src/data/corpora/corpus-metadata.js';
 import {
   prepareMeld,
@@ -22,13 +22,13 @@ import { MELD_HEADER, MONO, meldClip, meldCsv, put } from './raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-meld-'));
 const root = join(folder, 'MELD.Raw');
-const factsPath = join(folder, 'meld.yaml');
+const metadataPath = join(folder, 'meld.yaml');
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const options = (out: string) => ({ root, out: join(folder, out), factsPath });
+const options = (out: string) => ({ root, out: join(folder, out), metadataPath });
 
 beforeAll(() => {
-  writeFacts(factsPath);
+  writeFacts(metadataPath);
   writeMeldTree(root);
 });
 
@@ -282,7 +282,7 @@ if (!realData) console.log('EMOQ_REAL_DATA is not set: the real MELD annotations
 
 describe.skipIf(!realData)('the real MELD annotations', () => {
   it('have the counts of the facts, for seven labels and for four', async () => {
-    const facts = await readCorpusFacts(corpusFactsPath('meld'));
+    const facts = await readCorpusMetadata(corpusMetadataPath('meld'));
     const utterances: Utterance[] = [];
     for (const split of ['train', 'dev', 'test']) {
       const rows = await readMeldAnnotations(join(realData!, 'meld', `${split}_sent_emo.csv`), facts.labels);
@@ -315,7 +315,7 @@ describe.skipIf(!realData)('the real MELD annotations', () => {
   });
 
   it('are cut as the facts say, and only where a clip runs far past them', async () => {
-    const facts = await readCorpusFacts(corpusFactsPath('meld'));
+    const facts = await readCorpusMetadata(corpusMetadataPath('meld'));
     const longest: Record<string, number> = {};
     for (const split of ['train', 'dev', 'test']) {
       const rows = await readMeldAnnotations(join(realData!, 'meld', `${split}_sent_emo.csv`), facts.labels);

@@ -1,11 +1,11 @@
-/** @file Label maps and corpus facts that are broken in odd ways: one clear line each, with its place. */
+/** @file Label maps and corpus metadata that are broken in odd ways: one clear line each, with its place. */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
-import { corpusFactsPath, readCorpusFacts } from '../../../src/data/corpora/corpus-metadata.js';
+import { corpusMetadataPath, readCorpusMetadata } from '../../../src/data/corpora/corpus-metadata.js';
 import { readLabelMap } from '../../../src/data/corpora/index.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { put } from './raw-trees.js';
@@ -89,7 +89,7 @@ describe('a label map', () => {
 });
 
 describe('the facts of a corpus', () => {
-  const text = readFileSync(corpusFactsPath('iemocap'), 'utf8');
+  const text = readFileSync(corpusMetadataPath('iemocap'), 'utf8');
   const put = (line: string): string => `${text}\n${line}\n`;
 
   it.each([
@@ -103,7 +103,7 @@ describe('the facts of a corpus', () => {
     ['nothing', '', /odd\.yaml, key \(top\): /],
     ['aliases of aliases', `${text}\nknown:\n${BOMB.replace(/^/gm, '  ')}\n`, /odd\.yaml/],
   ])('with %s are refused', async (_, content, message) => {
-    expect(await refusal(readCorpusFacts(file(content)))).toMatch(message);
+    expect(await refusal(readCorpusMetadata(file(content)))).toMatch(message);
   });
 
   it('and label maps, damaged anywhere, are read or refused in one line', async () => {
@@ -111,7 +111,7 @@ describe('the facts of a corpus', () => {
     for (let seed = 0; seed < 600; seed++) {
       const random = seededRandom(seed, 'yaml');
       const [source, read] = random.pick([
-        [text, readCorpusFacts],
+        [text, readCorpusMetadata],
         [map, readLabelMap],
       ] as const);
       const at = random.integer(source.length);

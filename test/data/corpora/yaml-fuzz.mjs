@@ -9,9 +9,9 @@ import { strict as assert } from 'node:assert';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  corpusFactsPath,
+  corpusMetadataPath,
   countDifferences,
-  readCorpusFacts,
+  readCorpusMetadata,
 } from '../../../dist/data/corpora/corpus-metadata.js';
 import { readLabelMap } from '../../../dist/data/corpora/index.js';
 import { damagedYaml, oddYaml, peakMiB } from '../../fuzz/mutations.mjs';
@@ -92,14 +92,14 @@ async function readDamagedText(random) {
   return map !== undefined;
 }
 
-const METADATA = ['meld', 'iemocap'].map((corpus) => readFileSync(corpusFactsPath(corpus), 'utf8'));
+const METADATA = ['meld', 'iemocap'].map((corpus) => readFileSync(corpusMetadataPath(corpus), 'utf8'));
 const UTTERANCES = ['neutral', 'joy', 'ang'].map((label, index) => ({
   ...{ id: String(index), path: '', text: '', label, speaker: 's', session: String(index), split: 'train' },
 }));
 
 async function readDamagedMetadata(random) {
   writeFileSync(path, damagedYaml(random.pick(METADATA), random));
-  const read = await outcomeOf(() => readCorpusFacts(path));
+  const read = await outcomeOf(() => readCorpusMetadata(path));
   if (read === undefined) return false;
   assert.ok(read.labels.length > 0 && read.labels.every((label) => typeof label === 'string'));
   for (const each of countDifferences(read, UTTERANCES)) assert.equal(typeof each, 'string');

@@ -1,7 +1,7 @@
 /** @file Utterances as token ids, and their batches: what is padded, cut, masked and asked for where. */
 
 import { describe, expect, it } from 'vitest';
-import type { Features } from '../../../src/data/features/feature-file.js';
+import type { StoredFeatures } from '../../../src/data/features/feature-file.js';
 import { buildByteLevelTokenizer, type TextTokenizer } from '../../../src/data/text/index.js';
 import { createTokenizer } from '../../../src/data/text/tokenizer.js';
 import { decodeHalf, encodeHalf, float32, int64, tensor } from '../../../src/engine/tensor/index.js';
@@ -99,7 +99,7 @@ describe('an example', () => {
   });
 });
 
-const stored: Record<string, Features> = {
+const stored: Record<string, StoredFeatures> = {
   a: { frames: 2, width: 2, words: encodeHalf(Float32Array.of(1, 2, 3, 4)) },
   b: { frames: 1, width: 2, words: encodeHalf(Float32Array.of(5, 6)) },
 };
@@ -218,7 +218,7 @@ describe('features at a bounded number of frames', () => {
 
   it('are means of neighbouring frames, channel by channel', async () => {
     const five = source(5, [1, 10, 3, 30, 5, 50, 7, 70, 9, 90]);
-    const pooled = pooledFeatures(five, 2, 2);
+    const pooled = pooledFeatures(five, 2);
     expect(pooled.frames('a')).toBe(2);
     const { frames, words } = await pooled.read({ id: 'a' });
     expect(frames).toBe(2);
@@ -229,7 +229,7 @@ describe('features at a bounded number of frames', () => {
   it('are as they were where the clip has no more than that', async () => {
     const three = source(3, [1, 2, 3, 4, 5, 6]);
     for (const most of [3, 64]) {
-      const pooled = pooledFeatures(three, 2, most);
+      const pooled = pooledFeatures(three, most);
       expect(pooled.frames('a')).toBe(3);
       expect(await pooled.read({ id: 'a' })).toEqual(await three.read({ id: 'a' }));
     }

@@ -14,7 +14,7 @@ const example = (id: number): Example => ({
   ...{ id: String(id), path: '', label: 0, lengths: { inputs: {}, targets: {} } },
 });
 
-/** Features of one frame and two channels: by the first, a corpus of five sessions of other loudness each. */
+/** StoredFeatures of one frame and two channels: by the first, a corpus of five sessions of other loudness each. */
 function corpus(count: number): { examples: Example[]; read: string[]; features: FeatureSource } {
   const read: string[] = [];
   const features: FeatureSource = {

@@ -13,9 +13,9 @@ process.on('disconnect', () => process.exit());
 
 async function resultsOf(id: CheckId, experiment: CheckOrder['experiment']): Promise<CheckMessage> {
   try {
-    return { id, results: await checks.find((check) => check.id === id)!.run(experiment) };
+    return { kind: 'results', id, results: await checks.find((check) => check.id === id)!.run(experiment) };
   } catch (error) {
-    return { id, failure: errorMessage(error) };
+    return { kind: 'failure', id, failure: errorMessage(error) };
   }
 }
 

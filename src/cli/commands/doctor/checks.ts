@@ -113,8 +113,8 @@ export interface CheckOrder {
 
 /** From it: what a check found, or why it did not. */
 export type CheckMessage =
-  | { readonly id: CheckId; readonly results: CheckResult[] }
-  | { readonly id: CheckId; readonly failure: string };
+  | { readonly kind: 'results'; readonly id: CheckId; readonly results: CheckResult[] }
+  | { readonly kind: 'failure'; readonly id: CheckId; readonly failure: string };
 
 /** For a machine that is very busy: checking takes a second or two. */
 const TIME_LIMIT_MS = 120_000;
@@ -176,7 +176,7 @@ function runGroup(
     }, timeLimitMs);
     child.on('message', (message: CheckMessage) => {
       const { id } = message;
-      found.set(id, 'results' in message ? message.results : [failureOf(id, message.failure)]);
+      found.set(id, message.kind === 'results' ? message.results : [failureOf(id, message.failure)]);
     });
     child.on('error', (error) => finish(`cannot be checked (${error.message})`));
     child.on('close', (code, signal) => finish(endOf(code, signal, lastWords)));

@@ -3,7 +3,7 @@
 import { errorMessage } from '../../../base/index.js';
 import {
   FFMPEG_PARTS,
-  type FfmpegFacts,
+  type FfmpegMetadata,
   findProgram,
   inspectFfmpeg,
   inspectProgram,
@@ -25,7 +25,7 @@ async function ffmpegCheck(needed: boolean): Promise<CheckResult> {
     const found = `${ignored}there is none on the path`;
     return checked('ffmpeg', 'missing', found, { needed, fix: installCommand('ffmpeg') });
   }
-  let build: FfmpegFacts;
+  let build: FfmpegMetadata;
   try {
     build = await inspectFfmpeg(path);
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * @file Files of a .tar.gz as a stream, in the order in which they lie there: nothing is unpacked that nobody asks for.
+ * @file Files of a .tar.gz as a stream, in the order in which they lie there: only what is asked for is unpacked.
  * Names say only which file is which; no path of an archive is ever used as a path here.
  */
 

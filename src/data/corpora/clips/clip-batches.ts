@@ -42,7 +42,7 @@ export interface ClipRun {
   readonly signal: AbortSignal | undefined;
   /** Takes outcomes down as they come. */
   record(indices: readonly number[]): Promise<void>;
-  /** Converts clips when there is room, then lets go of them. */
+  /** Converts clips when a job is free, then releases them. */
   convert(batch: readonly FoundClip[], release?: () => Promise<void>): Promise<void>;
 }
 
@@ -91,7 +91,10 @@ export async function convertArchives(
     if (damage !== undefined) damaged.push(damage);
     const absent = indices.filter((index) => run.outcomes[index] === undefined);
     for (const index of absent) {
-      run.outcomes[index] = damage === undefined ? { absent: 'clip' } : { absent: 'archive', unread: true };
+      run.outcomes[index] =
+        damage === undefined
+          ? { kind: 'absent', absent: 'clip' }
+          : { kind: 'absent', absent: 'archive', unread: true };
     }
     await run.record(absent);
   }

@@ -35,6 +35,7 @@ export interface OpenClip {
 }
 
 interface ShapedClip {
+  kind: 'shaped';
   samples: Float32Array;
   about: { cut?: string; padded?: string; notes?: readonly AudioNote[]; ffmpeg?: string | undefined };
 }
@@ -62,12 +63,17 @@ export async function convertClips(
   const shaped = clips.map((clip, index) => {
     const audio = decoded[index]!;
     const ffmpeg = audio.byFfmpeg ? version : undefined;
-    return 'error' in audio ? refusal(clip, audio, ffmpeg) : shape(clip, audio, ffmpeg);
+    return audio.kind === 'undecoded' ? refusal(clip, audio, ffmpeg) : shape(clip, audio, ffmpeg);
   });
   const bytes = await writeTargets(clips, shaped, out, scratch, signal);
   return shaped.map((clip, index) =>
-    'samples' in clip
-      ? { durationSec: clip.samples.length / SAMPLE_RATE_HZ, bytes: bytes[index]!, ...clip.about }
+    clip.kind === 'shaped'
+      ? {
+          kind: 'made',
+          durationSec: clip.samples.length / SAMPLE_RATE_HZ,
+          bytes: bytes[index]!,
+          ...clip.about,
+        }
       : clip,
   );
 }
@@ -81,8 +87,8 @@ function refusal(
   const told = message.replaceAll(path, name).replace(/^audio file /, '');
   const reason = told.replace(/\s*[\r\n]+\s*/g, ' '); // of a file name
   const skipped = segment ? `${describeSegment(segment)}: ${reason}` : reason;
-  if (cause !== undefined) return { skipped, unread: true };
-  return ffmpeg === undefined ? { skipped } : { skipped, ffmpeg };
+  if (cause !== undefined) return { kind: 'skipped', skipped, unread: true };
+  return { kind: 'skipped', skipped, ...(ffmpeg !== undefined && { ffmpeg }) };
 }
 
 function shape(
@@ -96,7 +102,10 @@ function shape(
   if (segment) {
     const { startSec, endSec } = segment;
     if (endSec !== undefined && sourceSec < endSec - startSec - SEGMENT_TOLERANCE_SEC) {
-      return { skipped: `${describeSegment(segment)}: ${name} ends at ${seconds(startSec + sourceSec)}` };
+      return {
+        kind: 'skipped',
+        skipped: `${describeSegment(segment)}: ${name} ends at ${seconds(startSec + sourceSec)}`,
+      };
     }
   }
   const part = describePart(segment, channel);
@@ -115,7 +124,7 @@ function shape(
   }
   if (notes.length > 0) about.notes = notes;
   if (ffmpeg !== undefined) about.ffmpeg = ffmpeg;
-  return { samples, about };
+  return { kind: 'shaped', samples, about };
 }
 
 /** Sizes of the files, in the clips' order; 0 where there is none. */
@@ -127,7 +136,7 @@ async function writeTargets(
   signal: AbortSignal | undefined,
 ): Promise<number[]> {
   const wavs = shaped.map((clip) =>
-    'samples' in clip ? encodeWav(clip.samples, SAMPLE_RATE_HZ) : undefined,
+    clip.kind === 'shaped' ? encodeWav(clip.samples, SAMPLE_RATE_HZ) : undefined,
   );
   const isFlac = (index: number): boolean => clips[index]!.task.target.endsWith('.flac');
   const flacs = await encodeFlacs(

@@ -67,7 +67,7 @@ export async function readJournal(out: string): Promise<Journal> {
     const entry = parseEntry(line);
     if (!entry) continue;
     entries.set(entry.id, entry);
-    if ('durationSec' in entry) targets.add(entry.target);
+    if (entry.kind === 'made') targets.add(entry.target);
   }
   return { entries, targets, text };
 }
@@ -75,7 +75,11 @@ export async function readJournal(out: string): Promise<Journal> {
 function parseEntry(line: string): JournalEntry | undefined {
   try {
     const entry: unknown = JSON.parse(line);
-    return entrySchema.safeParse(entry).success ? (entry as JournalEntry) : undefined;
+    if (!entrySchema.safeParse(entry).success) return undefined;
+    const outcome = entry as object;
+    // A line has no kind: what it holds tells.
+    const kind = 'durationSec' in outcome ? 'made' : 'skipped' in outcome ? 'skipped' : 'absent';
+    return { ...outcome, kind } as JournalEntry;
   } catch {
     return undefined;
   }
@@ -88,14 +92,15 @@ function isTarget(target: string): boolean {
 
 /** What is remembered of a clip: nothing of one that could not be read, which may be readable the next time. */
 export function journalLine(identity: ClipIdentity, outcome: ClipOutcome): string {
-  if ('unread' in outcome) return '';
-  return `${JSON.stringify({ ...identity, ...outcome })}\n`;
+  if (outcome.kind !== 'made' && outcome.unread) return '';
+  const { kind: _, ...recorded } = outcome;
+  return `${JSON.stringify({ ...identity, ...recorded })}\n`;
 }
 
 /** The outcome that an entry promises, if its file is there as it was written. */
 export async function stillThere(out: string, entry: JournalEntry): Promise<ClipOutcome | undefined> {
   const { id: _id, target, rule: _rule, source: _source, archive: _archive, ...outcome } = entry;
-  if (!('durationSec' in outcome)) return outcome;
+  if (outcome.kind !== 'made') return outcome;
   const size = await stat(join(out, target)).then(
     (file) => file.size,
     () => -1,
@@ -119,7 +124,7 @@ export function isEntryOf(
 
 /** The version of ffmpeg that decoded a clip, where one did. */
 export function decoderOf(outcome: ClipOutcome): string | undefined {
-  return 'ffmpeg' in outcome ? outcome.ffmpeg : undefined;
+  return outcome.kind === 'absent' ? undefined : outcome.ffmpeg;
 }
 
 /** Appends lines in the order of the calls. */

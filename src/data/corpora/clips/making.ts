@@ -210,6 +210,12 @@ async function removeUnfinished(out: string): Promise<void> {
 }
 
 function describe(id: string, outcome: ClipOutcome): string | undefined {
-  if ('skipped' in outcome) return `${id} skipped: ${outcome.skipped}`;
-  return 'cut' in outcome ? outcome.cut && `${id} cut: ${outcome.cut}` : undefined;
+  switch (outcome.kind) {
+    case 'skipped':
+      return `${id} skipped: ${outcome.skipped}`;
+    case 'made':
+      return outcome.cut && `${id} cut: ${outcome.cut}`;
+    case 'absent':
+      return undefined;
+  }
 }

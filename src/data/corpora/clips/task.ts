@@ -1,4 +1,4 @@
-/** @file One clip to make of a corpus, and what can become of it. */
+/** @file One clip to make: its source, the part of it that is kept, what became of it; and the queue that works on several. */
 
 import type { AudioNote, ChannelChoice } from '../../audio/index.js';
 
@@ -38,6 +38,7 @@ export interface ClipTask {
  */
 export type ClipOutcome =
   | {
+      kind: 'made';
       durationSec: number;
       /** Size of the finished file. */
       bytes: number;
@@ -46,12 +47,12 @@ export type ClipOutcome =
       notes?: readonly AudioNote[] | undefined;
       ffmpeg?: string | undefined;
     }
-  | { skipped: string; unread?: true | undefined; ffmpeg?: string | undefined }
-  | { absent: 'clip' }
-  | { absent: 'archive'; unread: true };
+  | { kind: 'skipped'; skipped: string; unread?: true | undefined; ffmpeg?: string | undefined }
+  | { kind: 'absent'; absent: 'clip'; unread?: undefined }
+  | { kind: 'absent'; absent: 'archive'; unread: true };
 
 export interface WorkQueue {
-  /** Starts `work` as soon as there is room; whoever waits for this never runs ahead by more than one piece. */
+  /** Starts `work` as soon as a job is free; a caller that awaits this never runs ahead by more than one piece. */
   submit(work: () => Promise<void>): Promise<void>;
   /** Waits for everything under way. @throws the first failure. */
   drain(): Promise<void>;

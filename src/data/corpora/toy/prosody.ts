@@ -1,4 +1,7 @@
-/** @file How aroused a toy voice sounds: pitch level and range, rate, tilt and envelope, laid out over a clip. */
+/**
+ * @file How aroused a toy voice sounds (pitch level and range, rate, tilt and envelope, laid out over a clip), and the syllables
+ * that it says.
+ */
 
 import { type Random, seededRandom } from '../../../engine/tensor/index.js';
 import { VALENCE_WORDS, type VoiceTraits } from './sentences.js';

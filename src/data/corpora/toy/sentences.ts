@@ -1,4 +1,4 @@
-/** @file The toy corpus's sentences: one or two words carry the valence, the rest is neutral. */
+/** @file What the toy corpus says and who says it: sentences in which one or two words carry the valence, and speakers. */
 
 import { InputError } from '../../../base/index.js';
 import { type Random, seededRandom } from '../../../engine/tensor/index.js';
@@ -138,7 +138,7 @@ export interface ToySpeaker {
 
 export const SESSIONS = 5;
 
-/** Sessions 1-3 train, 4 dev, 5 test: with 20 speakers that is 12, 4 and 4 people, nobody in two splits. */
+/** Sessions 1-3 train, 4 dev, 5 test: with 20 speakers that is 12, 4 and 4 people, each in one split. */
 const splitOfSession: readonly ToySplit[] = ['train', 'train', 'train', 'dev', 'test'];
 
 /**

@@ -1,4 +1,7 @@
-/** @file The toy corpus as a plan: who says what, how aroused, in which order; and the samples of each utterance. */
+/**
+ * @file The toy corpus as a plan: who says what, how aroused, in which order; the samples of each utterance; and how its files
+ * are written.
+ */
 
 import { readFile } from 'node:fs/promises';
 import {

@@ -1,6 +1,6 @@
 /** @file Calibration: whether the probability of the predicted class is the share of such predictions that is right. */
 
-import { argmax } from '../metrics.js';
+import { argmax, type ProbabilisticOutcome } from './confusion.js';
 
 /** Predictions whose largest probability lies in (low, high]. */
 export interface CalibrationBin {
@@ -24,13 +24,6 @@ export interface Calibration {
 
 /** Equal widths, as many as most papers use. */
 const BINS = 15;
-
-/** What calibration is measured on. */
-export interface ProbabilisticOutcome {
-  readonly reference: string;
-  /** [classes], in the order of the labels; absent where the system gave none. */
-  readonly probabilities?: ArrayLike<number> | undefined;
-}
 
 /**
  * Expected calibration error with 15 bins of equal width (Guo et al. 2017, eq. 3). A prediction is the class with the

@@ -1,20 +1,28 @@
-/** @file Which experiment options name, or which is meant where they name none; and whether its runs are what they say. */
+/** @file Which experiment is named, or meant where none is; and whether its runs are what is said of them. */
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError, pathExists } from '../../base/index.js';
-import { finalPhaseIn, foldRuns, refuseMissingPhase, seedFolders } from '../../inference/index.js';
-import { changedKeys, dumpRecipe } from '../../recipe/index.js';
-import type { Recipe } from '../../systems/index.js';
-import { titleOf } from '../../systems/index.js';
-import { phaseFolder, type RunFolder, runRecipe } from '../../training/runs/index.js';
-import { type CorpusOptions, recipeOfOptions } from '../options.js';
-import { note, warn } from '../terminal-output.js';
-import type { RunOptions } from './eval-options.js';
-import { experimentFolder } from './training.js';
+import { InputError, pathExists } from '../base/index.js';
+import { finalPhaseIn, foldRuns, refuseMissingPhase, seedFolders } from '../inference/index.js';
+import { changedKeys, dumpRecipe, loadRecipe } from '../recipe/index.js';
+import type { Recipe } from '../systems/index.js';
+import { titleOf } from '../systems/index.js';
+import { phaseFolder, type RunFolder, runRecipe } from '../training/runs/index.js';
+import type { Listener } from './context.js';
+import type { RunChoice } from './run-selection.js';
+
+/** A recipe by name or file, with changes. */
+export interface RecipeChoice {
+  readonly dataset?: string;
+  readonly manifest?: string;
+  readonly recipe?: string;
+  readonly set?: readonly string[];
+}
 
 /** Which run or experiment. */
-export type RunChoice = CorpusOptions & RunOptions & { readonly run?: string };
+export interface ExperimentChoice extends RecipeChoice, RunChoice {
+  readonly run?: string;
+}
 
 const ASK = 'say what to score: --dataset NAME, --run FOLDER or --predictions FILE';
 /** Where experiments lie unless `--run` says otherwise. */
@@ -26,20 +34,30 @@ const LISTED_KEYS = 6;
 
 /**
  * The folder of the experiment, or of the run, that options name.
- * Where they name none it is the one in runs that fits, else for a cross-validation the paper's; which it is stands on
- * stderr.
+ * Where they name none it is the one in runs that fits, else for a cross-validation the paper's; `onNote` is told which.
  * @throws InputError where nothing is named and there is not one experiment that fits
  */
-export async function rootOf(options: RunChoice): Promise<string> {
+export async function rootOf(options: ExperimentChoice, onNote: Listener['onNote']): Promise<string> {
   if (options.run !== undefined) return options.run;
   const { dataset, recipe: path, manifest } = options;
-  if (dataset === undefined && path === undefined && manifest === undefined) return meantRoot(options);
-  const recipe = await recipeOfOptions(options);
+  if (dataset === undefined && path === undefined && manifest === undefined)
+    return meantRoot(options, onNote);
+  const recipe = await namedRecipe(options);
   refuseMissingPhase(recipe, options.stage, `recipe ${recipe.name}`);
-  return experimentFolder(recipe, undefined);
+  return join(RUNS, recipe.name);
 }
 
-async function meantRoot(options: RunChoice): Promise<string> {
+/** The recipe that options name. @throws InputError when it is wrong or none is named */
+export function namedRecipe({ dataset, manifest, recipe, set = [] }: RecipeChoice): Promise<Recipe> {
+  return loadRecipe({ dataset, path: recipe, manifest, overrides: set });
+}
+
+async function meantRoot(options: RunChoice, onNote: Listener['onNote']): Promise<string> {
+  const taken = (name: string, why: string): string => {
+    const root = join(RUNS, name);
+    onNote(`taking ${root}, ${why}`);
+    return root;
+  };
   const names = (await readdir(RUNS).catch((): string[] => [])).sort();
   const found = await Promise.all(
     names.map(async (name) => ({ name, ...(await contentOf(join(RUNS, name), options.stage)) })),
@@ -66,12 +84,6 @@ async function meantRoot(options: RunChoice): Promise<string> {
   throw new InputError(ASK);
 }
 
-function taken(name: string, why: string): string {
-  const root = join(RUNS, name);
-  note(`taking ${root}, ${why}`);
-  return root;
-}
-
 interface ExperimentContent {
   /** Whether it is an experiment at all. */
   readonly runs: boolean;
@@ -96,7 +108,7 @@ async function contentOf(root: string, asked: string | undefined): Promise<Exper
   return { ...own, seeds: anySeed, seedFolds, runs: own.plain || own.folds || anySeed };
 }
 
-function fits(content: ExperimentContent, { fold, folds, seeds }: RunOptions): boolean {
+function fits(content: ExperimentContent, { fold, folds, seeds }: RunChoice): boolean {
   const byFold = fold !== undefined || folds !== undefined;
   if (seeds !== undefined) return content.seeds && content.seedFolds === byFold;
   return byFold ? content.folds : content.plain;
@@ -104,17 +116,21 @@ function fits(content: ExperimentContent, { fold, folds, seeds }: RunOptions): b
 
 /**
  * Holds what options say of a recipe to the runs that they found: a run is scored as it was trained, and by no other
- * settings. Where the recipe of that name has changed since, a warning says so, once.
+ * settings.
+ * @returns a warning where the recipe of that name has changed since the first of them was trained
  * @throws InputError where a run is of another recipe, or a `--set` is not what it was trained with
  */
-export async function checkAgainstRuns(options: RunChoice, runs: readonly RunFolder[]): Promise<void> {
+export async function checkAgainstRuns(
+  options: ExperimentChoice,
+  runs: readonly RunFolder[],
+): Promise<string | undefined> {
   const warnings: string[] = [];
   for (const run of runs) warnings.push(...(await checkAgainstRun(options, run)));
-  if (warnings.length > 0) warn(warnings[0]!);
+  return warnings[0];
 }
 
 /** @returns a warning where the recipe has changed, else nothing */
-async function checkAgainstRun(options: RunChoice, folder: RunFolder): Promise<string[]> {
+async function checkAgainstRun(options: ExperimentChoice, folder: RunFolder): Promise<string[]> {
   const { dir } = folder;
   const { dataset, recipe: file, set = [] } = options;
   const trained = await runRecipe(folder);
@@ -126,7 +142,7 @@ async function checkAgainstRun(options: RunChoice, folder: RunFolder): Promise<s
     );
   }
   if (dataset === undefined && file === undefined) return [];
-  const named = await recipeOfOptions({ ...options, set: [...set] });
+  const named = await namedRecipe(options);
   const option = dataset === undefined ? `--recipe ${file}` : `--dataset ${dataset}`;
   if (named.name !== trained.name) {
     throw new InputError(
@@ -142,7 +158,7 @@ async function checkAgainstRun(options: RunChoice, folder: RunFolder): Promise<s
 }
 
 /** Keys that decide about a run's model and test set. */
-function settingsThatDiffer(trained: Recipe, named: Recipe, { manifest }: RunChoice) {
+function settingsThatDiffer(trained: Recipe, named: Recipe, { manifest }: ExperimentChoice) {
   // Each seed has its own, and a manifest that is named is the one that is scored, with what follows from it.
   const apart = new Set([
     ...['seed', 'keep_checkpoints', 'paper'],

@@ -1,55 +1,67 @@
-/** @file `emoq eval --compare`: two experiments or two predictions files over the same utterances, and whether they differ. */
+/** @file Two experiments or predictions files over the same utterances, and whether they differ. */
 
 import { stat } from 'node:fs/promises';
-import { InputError, pathExists, sha256OfFile } from '../../base/index.js';
+import { InputError, pathExists, sha256OfFile } from '../base/index.js';
 import {
+  type Comparison,
+  type ComparisonResult,
   compareSeeds,
-  comparisonCsv,
   comparisonResult,
-  comparisonTables,
   type PredictionTable,
   pairSeeds,
-  predictionDoubts,
+  predictionWarnings,
   readPredictions,
   type SeedTable,
   spellingWarning,
-} from '../../evaluation/index.js';
-import { finalPhaseIn, foldRuns, seedFolders } from '../../inference/index.js';
-import { countFolds } from '../../training/index.js';
-import { phaseFolder, runFolder, runRecipe } from '../../training/runs/index.js';
-import { recipeOfOptions } from '../options.js';
-import { note, printJson, printResult, warn } from '../terminal-output.js';
-import { emoqVersion } from '../versions.js';
-import { type EvalOptions, formatOf, type RunOptions, resamplingOf } from './eval-options.js';
-import { scoreRuns } from './eval-run.js';
-import { type SeedRuns, selectSeeds, warnMissingFolds } from './run-selection.js';
-import { isScored } from './scored-before.js';
-import { printTables, warnOfFewUnits } from './scores.js';
+  unansweredWarnings,
+} from '../evaluation/index.js';
+import { finalPhaseIn, foldRuns, seedFolders } from '../inference/index.js';
+import { countFolds } from '../training/index.js';
+import { phaseFolder, runFolder, runRecipe } from '../training/runs/index.js';
+import type { ExperimentContext } from './context.js';
+import { namedRecipe, type RecipeChoice } from './named-experiment.js';
+import { isScored } from './run-scores.js';
+import { missingFoldsWarning, type RunChoice, type SeedRuns, selectSeeds } from './run-selection.js';
+import { scoreRuns } from './scoring.js';
 
-/** Below this many seeds an interval is known to come out too narrow. */
-const FEW_SEEDS = 5;
+/** What two systems differ by, and how it was found. */
+export interface SystemComparison {
+  readonly comparison: Comparison;
+  readonly result: ComparisonResult;
+}
+
+/** What options say of the systems; `device` and `threads` are refused where nothing is computed. */
+export type ComparisonChoice = RecipeChoice &
+  RunChoice & { readonly device?: string; readonly threads?: number };
 
 /**
- * Compares two systems and prints what differs. A run that was scored since it was trained is not predicted again.
+ * Compares two systems. A run that was scored since it was trained is not predicted again.
+ * @param systems runs, experiments or predictions files
  * @throws InputError when there are not two of them, or they are not over the same utterances
  */
-export async function compareSystems(systems: readonly string[], options: EvalOptions): Promise<void> {
+export async function compareSystems(
+  systems: readonly string[],
+  choice: ComparisonChoice,
+  context: ExperimentContext,
+): Promise<SystemComparison> {
+  const { onWarning } = context;
   const [first, second] = systems;
   if (first === undefined || second === undefined || systems.length > 2) {
     throw new InputError(
       `--compare takes two runs or predictions files, and here are ${systems.length}: ${systems.join(', ')}`,
     );
   }
-  const named = options.dataset !== undefined || options.recipe !== undefined;
-  const labels = named ? (await recipeOfOptions(options)).labels : undefined;
-  const found = [await systemAt(first, options), await systemAt(second, options)] as const;
-  if (found.every(({ runs }) => runs.length === 0)) refuseRunOptions(options);
-  for (const system of found) await makePredictions(system, options);
+  const named = choice.dataset !== undefined || choice.recipe !== undefined;
+  const labels = named ? (await namedRecipe(choice)).labels : undefined;
+  const found = [await systemAt(first, choice), await systemAt(second, choice)] as const;
+  if (found.every(({ runs }) => runs.length === 0)) refuseRunOptions(choice);
+  for (const system of found) await makePredictions(system, context);
   const [a, b] = [await tablesOf(found[0], labels), await tablesOf(found[1], labels)];
   const paired = pairSeeds(a, b);
-  const comparison = compareSeeds(paired, resamplingOf(options));
+  const comparison = compareSeeds(paired, context.resampling);
+  const { emoq, node } = context.versions;
   const result = comparisonResult(comparison, [first, second], {
-    versions: { emoq: emoqVersion(), node: process.versions.node },
+    versions: { emoq: emoq!, node: node! },
     facts: {
       a_predictions_sha256: await sha256Of(found[0]),
       b_predictions_sha256: await sha256Of(found[1]),
@@ -57,25 +69,28 @@ export async function compareSystems(systems: readonly string[], options: EvalOp
     },
   });
   if (paired.withoutReference > 0) {
-    warn(`${paired.withoutReference} utterances have no reference in either file and are not compared`);
+    onWarning(`${paired.withoutReference} utterances have no reference in either file and are not compared`);
   }
   const all = [...a, ...b].map(({ table }) => table);
   [...paired.first, ...paired.second].forEach(({ rows }, index) => {
-    warnOfTable(all[index]!, rows);
+    for (const text of tableWarnings(all[index]!, rows)) onWarning(text);
   });
   const spelling = spellingWarning(paired.labels);
   if (spelling !== undefined && all.every(({ labels: own }) => spellingWarning(own) === undefined)) {
-    warn(`${first} and ${second}: ${spelling}`);
+    onWarning(`${first} and ${second}: ${spelling}`);
   }
-  warnOfFewUnits(comparison.bootstrap, options);
-  const seeds = Math.min(...[a, b].map(({ length }) => length).filter((count) => count > 1));
-  if (comparison.bootstrap !== null && seeds < FEW_SEEDS) {
-    warn(`${seeds} seeds are few to draw from: the intervals are likely too narrow`);
-  }
-  const format = formatOf(options);
-  if (format === 'json') printJson(result);
-  else if (format === 'csv') printResult(comparisonCsv(result));
-  else printTables(comparisonTables(result), format);
+  return { comparison, result };
+}
+
+/** Below this many seeds an interval is known to come out too narrow. */
+const FEW_SEEDS = 5;
+
+/** A warning where a system has too few seeds to draw from; undefined where it has enough, or one. */
+export function fewSeedsWarning({ first, second, bootstrap }: Comparison): string | undefined {
+  const seeds = Math.min(...[first, second].map((each) => each.seeds.length).filter((count) => count > 1));
+  return bootstrap !== null && seeds < FEW_SEEDS
+    ? `${seeds} seeds are few to draw from: the intervals are likely too narrow`
+    : undefined;
 }
 
 interface System {
@@ -87,7 +102,7 @@ interface System {
 }
 
 /** Finds an experiment, a run or a predictions file; computes nothing. */
-async function systemAt(path: string, options: EvalOptions): Promise<System> {
+async function systemAt(path: string, options: RunChoice): Promise<System> {
   const entry = await stat(path).catch(() => undefined);
   if (entry === undefined) {
     throw new InputError(`${path} does not exist; name a run folder or a predictions file`);
@@ -98,7 +113,7 @@ async function systemAt(path: string, options: EvalOptions): Promise<System> {
 }
 
 /** The folds and seeds that options ask for; of what they say nothing, all that an experiment has. */
-async function partsIn(root: string, options: RunOptions): Promise<RunOptions> {
+async function partsIn(root: string, options: RunChoice): Promise<RunChoice> {
   const { stage = await finalPhaseIn(root), fold, folds, seeds } = options;
   if (fold !== undefined || folds !== undefined) return options;
   if (await pathExists(runFolder(root).metadata)) return options;
@@ -120,7 +135,7 @@ async function allFolds(root: string, phase: string): Promise<number | undefined
 }
 
 /** @throws InputError for an option that is about runs where both systems are files */
-function refuseRunOptions({ stage, fold, folds, seeds, device, threads }: EvalOptions): void {
+function refuseRunOptions({ stage, fold, folds, seeds, device, threads }: ComparisonChoice): void {
   const given = Object.entries({ stage, fold, folds, seeds, device, threads }).find(
     ([name, value]) => value !== undefined && !(name === 'device' && value === 'auto'),
   );
@@ -129,12 +144,13 @@ function refuseRunOptions({ stage, fold, folds, seeds, device, threads }: EvalOp
 }
 
 /** Predicts the test set of runs that have no predictions since their training. */
-async function makePredictions({ runs }: System, options: EvalOptions): Promise<void> {
+async function makePredictions({ runs }: System, context: ExperimentContext): Promise<void> {
   for (const each of runs) {
     if (await isScored(each)) {
-      warnMissingFolds(each.root, each);
-      note(`predictions from ${each.folder.predictions}`);
-    } else await scoreRuns(each, options);
+      const missing = missingFoldsWarning(each);
+      if (missing !== undefined) context.onWarning(missing);
+      context.onNote(`predictions from ${each.folder.predictions}`);
+    } else await scoreRuns(each, context);
   }
 }
 
@@ -152,9 +168,10 @@ async function sha256Of({ predictions }: System): Promise<string> {
   return (await Promise.all(predictions.map(({ path }) => sha256OfFile(path)))).join(' ');
 }
 
-function warnOfTable(table: PredictionTable, rows: readonly { readonly label?: string | undefined }[]): void {
-  for (const doubt of predictionDoubts(table)) warn(`${table.path}: ${doubt}`);
-  const unanswered = rows.filter(({ label }) => label === undefined).length;
-  if (unanswered > 0)
-    warn(`${table.path}: ${unanswered} of ${rows.length} rows have no label and count as wrong`);
+/** What is odd in the predictions of a system, of which `rows` are compared. */
+function tableWarnings(
+  table: PredictionTable,
+  rows: readonly { readonly label?: string | undefined }[],
+): string[] {
+  return [...predictionWarnings(table), ...unansweredWarnings(rows)].map((text) => `${table.path}: ${text}`);
 }

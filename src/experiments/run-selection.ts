@@ -1,11 +1,10 @@
 /** @file From an experiment's folder to the runs that are scored: one run, a fold, or the finished folds together. */
 
 import { join } from 'node:path';
-import { InputError, pathExists } from '../../base/index.js';
-import { seedFolder } from '../../experiments/index.js';
-import { finalPhaseIn, findRun, refuseMissingPhase, seedFolders } from '../../inference/index.js';
-import { titleOf } from '../../systems/index.js';
-import { checkFolds } from '../../training/index.js';
+import { InputError, pathExists } from '../base/index.js';
+import { finalPhaseIn, findRun, refuseMissingPhase, seedFolder, seedFolders } from '../inference/index.js';
+import { titleOf } from '../systems/index.js';
+import { checkFolds } from '../training/index.js';
 import {
   phaseFolder,
   type RunFolder,
@@ -13,10 +12,16 @@ import {
   readMetadata,
   runFolder,
   runRecipe,
-} from '../../training/runs/index.js';
+} from '../training/runs/index.js';
 
-import { warn } from '../terminal-output.js';
-import type { RunOptions } from './eval-options.js';
+/** Which runs of an experiment. */
+export interface RunChoice {
+  /** Name of a phase. Absent: the last one, or whatever a folder that is a run itself holds. */
+  readonly stage?: string;
+  readonly fold?: number;
+  readonly folds?: number;
+  readonly seeds?: readonly number[] | 'all';
+}
 
 /** The runs that are scored together. */
 export interface SelectedRuns {
@@ -42,7 +47,7 @@ export interface SeedRuns extends SelectedRuns {
  */
 export async function selectRuns(
   root: string,
-  { stage: asked, fold, folds }: Pick<RunOptions, 'stage' | 'fold' | 'folds'>,
+  { stage: asked, fold, folds }: Pick<RunChoice, 'stage' | 'fold' | 'folds'>,
 ): Promise<SelectedRuns> {
   const own = await readMetadata(runFolder(root));
   if (own !== undefined) checkSingleRun(root, own, { stage: asked, fold });
@@ -56,7 +61,7 @@ export async function selectRuns(
 }
 
 /** The same for each seed that is asked for. A run that is missing is told of before anything is computed. */
-export async function selectSeeds(root: string, options: RunOptions): Promise<SeedRuns[]> {
+export async function selectSeeds(root: string, options: RunChoice): Promise<SeedRuns[]> {
   if (options.seeds === undefined) return [{ seed: null, root, ...(await selectRuns(root, options)) }];
   const selected: SeedRuns[] = [];
   for (const { seed, dir } of await seedsOf(root, options.seeds)) {
@@ -68,7 +73,7 @@ export async function selectSeeds(root: string, options: RunOptions): Promise<Se
 /** The folders of the seeds that are asked for. @throws InputError where there are none */
 async function seedsOf(
   root: string,
-  seeds: NonNullable<RunOptions['seeds']>,
+  seeds: NonNullable<RunChoice['seeds']>,
 ): Promise<{ seed: number; dir: string }[]> {
   const present = await seedFolders(root);
   if (present.length === 0) {
@@ -79,18 +84,16 @@ async function seedsOf(
   return seeds === 'all' ? present : seeds.map((seed) => ({ seed, dir: seedFolder(root, seed) }));
 }
 
-/** How a cross-validation is called that may lack folds: `5 folds`, `2 of 5 folds`. */
+/** What a cross-validation is called, of which folds may be missing: `5 folds`, `2 of 5 folds`. */
 export function foldsText({ total, missing }: NonNullable<SelectedRuns['folds']>): string {
   return missing.length === 0 ? `${total} folds` : `${total - missing.length} of ${total} folds`;
 }
 
-/** Says which folds the figures are without. */
-export function warnMissingFolds(root: string, { phase, folds }: SelectedRuns): void {
-  if (folds === undefined || folds.missing.length === 0) return;
+/** Which folds the figures are without, as a warning; undefined where they are of all. */
+export function missingFoldsWarning({ root, phase, folds }: SeedRuns): string | undefined {
+  if (folds === undefined || folds.missing.length === 0) return undefined;
   const [noun, verb] = folds.missing.length === 1 ? ['fold', 'is'] : ['folds', 'are'];
-  warn(
-    `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not trained to the end in ${join(root, phase)}: these are the figures of the others, and not of the cross-validation`,
-  );
+  return `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not trained to the end in ${join(root, phase)}: these are the figures of the others, and not of the cross-validation`;
 }
 
 /** @throws InputError where a folder that is a run itself is not what is asked for */

@@ -1,17 +1,16 @@
-/** @file What a run is scored on: its own test set, or with `--manifest` another corpus, whose overlap is told. */
+/** @file What a run is scored on: its own test set, or another corpus, of which the run may have seen utterances. */
 
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { InputError, pathExists } from '../../base/index.js';
-import { type Manifest, readLabelMap, readManifest } from '../../data/corpora/index.js';
-import { type CrossCorpusFacts, readResults } from '../../evaluation/index.js';
-import { type OtherCorpus, otherCorpus, trainingOverlap } from '../../inference/index.js';
-import { nameOfManifest } from '../../recipe/index.js';
-import { type RunFolder, readMetadata, runFolder, runRecipe } from '../../training/runs/index.js';
+import { InputError, pathExists } from '../base/index.js';
+import { type Manifest, readLabelMap, readManifest } from '../data/corpora/index.js';
+import { type CrossCorpusMetadata, readResults } from '../evaluation/index.js';
+import { type OtherCorpus, otherCorpus, trainingOverlap } from '../inference/index.js';
+import { nameOfManifest } from '../recipe/index.js';
+import { type RunFolder, readMetadata, runFolder, runRecipe } from '../training/runs/index.js';
 
-import { note, warn } from '../terminal-output.js';
-import type { EvalOptions } from './eval-options.js';
+import type { Listener } from './context.js';
 import type { SeedRuns } from './run-selection.js';
 
 /** The test set of runs: their own, wherever its manifest lies now, or another corpus. */
@@ -22,20 +21,29 @@ export interface EvaluationTarget {
     readonly corpus: OtherCorpus;
     /** For folders and tables. */
     readonly name: string;
-    readonly facts: CrossCorpusFacts;
+    readonly metadata: CrossCorpusMetadata;
   };
+}
+
+/** What to score on, where it is not the test set of the runs in its own place. */
+export interface TargetChoice {
+  readonly manifest?: string;
+  /** Pairs, or the file that holds them. */
+  readonly labelMap?: string;
+  readonly run?: string;
 }
 
 /** How many ids a message lists. */
 const LISTED_IDS = 3;
 
 /**
- * What options ask to score runs on. Tells on stderr what of another corpus is left out, and what the runs have seen of it.
+ * What options ask to score runs on. `listener` is told what of another corpus is left out, and what the runs have seen of it.
  * @throws InputError where the manifest or label map is wrong, or has too little in common with the runs
  */
 export async function evaluationTarget(
-  { manifest: path, labelMap: map, run }: Pick<EvalOptions, 'manifest' | 'labelMap' | 'run'>,
+  { manifest: path, labelMap: map, run }: TargetChoice,
   seeds: readonly SeedRuns[],
+  { onNote, onWarning }: Listener,
 ): Promise<EvaluationTarget> {
   if (path === undefined) {
     if (map === undefined) return {};
@@ -54,14 +62,16 @@ export async function evaluationTarget(
   const labelMap = map === undefined ? {} : await readLabelMap(map);
   const corpus = await otherCorpus(recipe, facts.phase, manifest, labelMap);
   const name = corpusName(manifest);
-  if (isOwn) warn(`${path} is the manifest that ${first.dir} was trained on`);
-  for (const each of seeds.flatMap(({ runs }) => runs)) await warnOfOverlap(each, path, corpus);
-  tellWhatIsLeftOut(path, corpus);
+  if (isOwn) onWarning(`${path} is the manifest that ${first.dir} was trained on`);
+  for (const each of seeds.flatMap(({ runs }) => runs)) {
+    for (const text of await overlapWarnings(each, path, corpus)) onWarning(text);
+  }
+  onNote(scopeText(path, corpus));
   return {
     other: {
       corpus,
       name,
-      facts: {
+      metadata: {
         corpus: name,
         manifest: path,
         manifest_sha256: manifest.sha256,
@@ -84,7 +94,7 @@ export async function targetFolder(own: RunFolder, { other }: EvaluationTarget):
   const folder = runFolder(join(own.dir, 'cross', other.name));
   if (!(await pathExists(folder.results))) return folder;
   const { cross_corpus: before } = await readResults(folder.results);
-  const { manifest, manifest_sha256: sha256, label_map: labels } = other.facts;
+  const { manifest, manifest_sha256: sha256, label_map: labels } = other.metadata;
   const isSame =
     before === undefined ||
     (isDeepStrictEqual(before.label_map, labels) &&
@@ -100,29 +110,26 @@ function corpusName({ prepared, name, csvPath }: Manifest): string {
   return given.replace(/[^\w.-]+/g, '-').replace(/^\.+/, '') || 'corpus';
 }
 
-async function warnOfOverlap(folder: RunFolder, path: string, corpus: OtherCorpus): Promise<void> {
+async function overlapWarnings(folder: RunFolder, path: string, corpus: OtherCorpus): Promise<string[]> {
   const facts = (await readMetadata(folder))!;
   const overlap = await trainingOverlap(await runRecipe(folder), facts, corpus);
   if (overlap === undefined) {
-    warn(
+    return [
       `${facts.manifest.path} is gone or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is not known`,
-    );
-    return;
+    ];
   }
   const total = corpus.utterances.length;
-  const tell = (what: string, ids: readonly string[]): void => {
-    if (ids.length === 0) return;
-    warn(
-      `${ids.length} of ${total} utterances of ${path} have ${what} of an utterance that ${folder.dir} has seen in training or validation, such as ${ids.slice(0, LISTED_IDS).join(', ')}`,
-    );
-  };
-  tell('the audio', overlap.audio);
-  tell('the id and the words', overlap.ids);
+  const warnings = (what: string, ids: readonly string[]): string[] =>
+    ids.length === 0
+      ? []
+      : [
+          `${ids.length} of ${total} utterances of ${path} have ${what} of an utterance that ${folder.dir} has seen in training or validation, such as ${ids.slice(0, LISTED_IDS).join(', ')}`,
+        ];
+  return [...warnings('the audio', overlap.audio), ...warnings('the id and the words', overlap.ids)];
 }
 
-function tellWhatIsLeftOut(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): void {
+/** What is scored of another corpus, and what of it is left out. */
+function scopeText(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): string {
   const labels = Object.entries(leftOut).map(([label, count]) => `${label} ${count}`);
-  note(
-    `scoring on ${part === 'test' ? 'the test split' : 'all'} of ${path}: ${utterances.length} utterances of ${classes.join(', ')}${labels.length === 0 ? '' : `; left out, as no class of the run: ${labels.join(', ')}`}${absent.length === 0 ? '' : `; left out, as not in the corpus: the run's ${absent.join(', ')}`}`,
-  );
+  return `scoring on ${part === 'test' ? 'the test split' : 'all'} of ${path}: ${utterances.length} utterances of ${classes.join(', ')}${labels.length === 0 ? '' : `; left out, as no class of the run: ${labels.join(', ')}`}${absent.length === 0 ? '' : `; left out, as not in the corpus: the run's ${absent.join(', ')}`}`;
 }

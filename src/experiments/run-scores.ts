@@ -1,0 +1,140 @@
+/** @file What runs scored, what several seeds scored together, and whether scores of an earlier time still hold. */
+
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError, pathExists } from '../base/index.js';
+import {
+  type Evaluation,
+  type EvaluationResult,
+  evaluationOf,
+  evaluationResult,
+  type FoldMetrics,
+  foldMetrics,
+  hasReference,
+  type PaperRow,
+  placesByFold,
+  type Resampling,
+  readPredictions,
+  readResults,
+  type ScoredPrediction,
+  type Scores,
+  type SeedMetrics,
+  seedMetrics,
+} from '../evaluation/index.js';
+import { classificationMetrics, type Metrics } from '../evaluation/metrics/index.js';
+import { trainingMajority } from '../inference/index.js';
+import { readMetadata, runRecipe } from '../training/runs/index.js';
+import type { SelectedRuns } from './run-selection.js';
+
+/** What runs scored, and the paper's figures that their recipe names. */
+export interface RunScores<S extends Scores = Metrics | FoldMetrics> {
+  readonly evaluation: Evaluation<S>;
+  readonly result: EvaluationResult;
+  readonly predictions: readonly ScoredPrediction[];
+  /** For each prediction, the most frequent class in its model's training; undefined where that is not known. */
+  readonly majority: readonly string[] | undefined;
+  readonly paper: PaperRow | null;
+}
+
+/** Where the results of several seeds together lie. */
+export function seedResults(root: string, phase: string): string {
+  return join(root, `${phase}-seeds.json`);
+}
+
+/** What the runs of one seed scored. */
+export type SeedScores = RunScores & { readonly seed: number };
+
+/** What several seeds scored together. @throws InputError where they have different labels */
+export function seedScores(
+  root: string,
+  parts: readonly SeedScores[],
+  resampling: Resampling | null,
+): RunScores<SeedMetrics> {
+  const { result: first, paper } = parts[0]!;
+  const other = parts.find(({ result }) => result.labels.join() !== first.labels.join());
+  if (other) throw new InputError(`${root}: seeds ${parts[0]!.seed} and ${other.seed} have different labels`);
+  const majority = parts.flatMap((part) => part.majority ?? []);
+  const predictions = parts.flatMap((part) => part.predictions);
+  const evaluation = evaluationOf(
+    seedMetrics(parts.map(({ seed, evaluation: { scores } }) => ({ seed, scores }))),
+    parts.map((part) => part.predictions),
+    resampling,
+    majority.length === predictions.length ? majority : undefined,
+  );
+  const { seed: _seed, recipe_sha256: _recipe, ...facts } = first.facts as Record<string, string | number>;
+  const missing = parts.flatMap(({ seed, result }) =>
+    (result.missing ?? []).map(({ fold }) => ({ seed, fold })),
+  );
+  const { name, versions, cross_corpus: crossCorpus } = first;
+  const result = evaluationResult(evaluation, { name, versions, facts, missing, crossCorpus });
+  return {
+    evaluation,
+    result,
+    predictions,
+    majority: majority.length === predictions.length ? majority : undefined,
+    paper,
+  };
+}
+
+/**
+ * True where predictions are there that were made after the training of all the runs, and of all of them.
+ * @throws InputError where the results of folds are damaged
+ */
+export async function isScored({ folder, runs, folds }: Omit<SelectedRuns, 'phase'>): Promise<boolean> {
+  const scoredMs = await timeOf(folder.predictions);
+  // A run that ends after its best epoch changes run.json alone.
+  const files = runs.flatMap(({ checkpoint, metadata }) => [checkpoint, metadata]);
+  const trainedMs = await Promise.all(files.map(timeOf));
+  const isFresh = scoredMs !== undefined && trainedMs.every((ms) => ms !== undefined && ms <= scoredMs);
+  if (!isFresh || folds === undefined || !(await pathExists(folder.results))) return isFresh;
+  const { missing = [] } = await readResults(folder.results);
+  return missing.map(({ fold }) => fold).join() === folds.missing.join();
+}
+
+/**
+ * What runs scored when they were scored last, with intervals as they are asked for now.
+ * @throws InputError where what scoring wrote is missing or damaged
+ */
+export async function scoresBefore(
+  { runs, folder, folds }: SelectedRuns,
+  resampling: Resampling | null,
+): Promise<RunScores> {
+  const recipe = await runRecipe(runs[0]!);
+  const { labels } = recipe;
+  const table = await readPredictions(folder.predictions, { labels, requireReference: true });
+  const predictions = table.rows.filter(hasReference);
+  const parts =
+    folds === undefined
+      ? [{ fold: '', outcomes: predictions }]
+      : placesByFold(predictions).map(({ fold, places }) => ({
+          fold,
+          outcomes: places.map((place) => predictions[place]!),
+        }));
+  const classes: (string | undefined)[] = [];
+  for (const run of runs) classes.push(await trainingMajority(recipe, (await readMetadata(run))!));
+  const rows = parts.flatMap(({ outcomes }, index) => outcomes.map(() => classes[index]));
+  const majority = rows.every((label) => label !== undefined) ? rows : undefined;
+  const evaluation = evaluationOf(
+    folds === undefined ? classificationMetrics(predictions, labels) : foldMetrics(parts, labels),
+    parts.map(({ outcomes }) => outcomes),
+    resampling,
+    majority,
+  );
+  const { name, versions, facts, missing = [] } = await readResults(folder.results);
+  if (name === undefined || versions === undefined || facts === undefined) {
+    throw new InputError(
+      `results ${folder.results} do not say what they were made with (name, versions, facts); delete the file, and score the run again with emoq eval`,
+    );
+  }
+  const result = evaluationResult(evaluation, { name, versions, facts, missing });
+  const scored = parts.flatMap(({ outcomes }) => outcomes);
+  return { evaluation, result, predictions: scored, majority, paper: recipe.paper };
+}
+
+/** When a file was last changed; undefined where there is none. */
+function timeOf(path: string): Promise<number | undefined> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => undefined,
+  );
+}

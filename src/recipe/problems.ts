@@ -2,7 +2,7 @@
 
 import type { z } from 'zod';
 import { InputError, oneLine } from '../base/index.js';
-import { recipeKeys, sectionKeys } from './schema.js';
+import { DEFAULT_LORA_TARGETS, recipeKeys, sectionKeys } from './schema.js';
 import type { KeyPath, Place } from './source.js';
 import { didYouMean, nearNames } from './suggestion.js';
 
@@ -112,6 +112,19 @@ export async function promptProblems(values: Record<string, unknown>): Promise<P
       if (!(error instanceof InputError)) throw error;
       return [{ path: ['prompt', part], what: error.message.replace(/^the prompt's \w+ part /, '') }];
     }
+  });
+}
+
+/** LoRA targets that no family of language models has; which of them the recipe's own has is seen when it is opened. */
+export async function targetProblems({ lora }: Record<string, unknown>): Promise<Problem[]> {
+  const targets = isObject(lora) ? (stringList(lora.targets) ?? []) : [];
+  if (targets.every((target) => target === '' || DEFAULT_LORA_TARGETS.includes(target))) return [];
+  const { allLoraTargets } = await import('../backbones/index.js');
+  return targets.flatMap((target, index): Problem[] => {
+    if (target === '' || allLoraTargets.some((known) => known === target)) return [];
+    const hint = didYouMean(target, allLoraTargets);
+    const what = `must be one of ${allLoraTargets.join(', ')}, not ${JSON.stringify(target)}${hint}`;
+    return [{ path: ['lora', 'targets', index], what }];
   });
 }
 

@@ -3,7 +3,14 @@
 import { errorMessage, InputError, oneLine } from '../base/index.js';
 import type { CorpusView } from '../data/corpora/index.js';
 import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin, recipeNameOf } from './datasets.js';
-import { type Problem, problemLine, promptProblems, ruleProblems, schemaProblems } from './problems.js';
+import {
+  type Problem,
+  problemLine,
+  promptProblems,
+  ruleProblems,
+  schemaProblems,
+  targetProblems,
+} from './problems.js';
 import { type Recipe, recipeSchema } from './schema.js';
 import { readRecipeSource } from './source.js';
 
@@ -60,7 +67,11 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   }
   const parsed = recipeSchema.safeParse(values);
   findings.push(...schemaProblems(parsed.error?.issues ?? [], values));
-  findings.push(...ruleProblems(values), ...(await promptProblems(values)));
+  findings.push(
+    ...ruleProblems(values),
+    ...(await promptProblems(values)),
+    ...(await targetProblems(values)),
+  );
   if (parsed.success && findings.length === 0) return parsed.data;
   // The first finding of a key is the one that explains any other.
   const keys = findings.map(({ path }) => path.join('.'));

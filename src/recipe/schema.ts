@@ -29,6 +29,9 @@ const text = () => z.string().min(1);
 const seed = () => whole(0).max(4294967295);
 const percentOrNull = () => z.number().min(0).max(100).nullable();
 
+/** Projections that every family of language models has. */
+export const DEFAULT_LORA_TARGETS: readonly string[] = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
+
 /** Keys that both stages share. `epochs` is the only default that differs. */
 const optimizer = (epochs: number) => ({
   epochs: ours('passes over the training utterances', whole(1).default(epochs)),
@@ -116,7 +119,7 @@ export const recipeSchema = z.strictObject({
   backbones: z
     .strictObject({
       encoder: paper(
-        'HuBERT, a Hugging Face name or a folder; null where encoder_onnx stands alone',
+        'speech encoder, HuBERT or wav2vec 2.0: a Hugging Face name or a folder; null where encoder_onnx stands alone',
         text().nullable().default('facebook/hubert-large-ll60k'),
       ),
       encoder_onnx: plumbing(
@@ -124,7 +127,10 @@ export const recipeSchema = z.strictObject({
         text().nullable().default(null),
       ),
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),
-      llm: paper('Qwen2 language model', text().default('Qwen/Qwen2.5-7B-Instruct')),
+      llm: paper(
+        'language model, Qwen2, Qwen3 or Llama: a Hugging Face name or a folder',
+        text().default('Qwen/Qwen2.5-7B-Instruct'),
+      ),
     })
     .prefault({}),
   inputs: paper('what the system is given (table 4)', z.enum(['both', 'audio', 'text']).default('both')),
@@ -170,10 +176,11 @@ export const recipeSchema = z.strictObject({
       dropout: paper('dropout before A', below1().default(0.1)),
       targets: ours(
         'projections of the LLM that are adapted',
+        // Which names there are the models' families say.
         z
-          .array(z.enum(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']))
+          .array(text())
           .min(1)
-          .default(['q_proj', 'k_proj', 'v_proj', 'o_proj']),
+          .default([...DEFAULT_LORA_TARGETS]),
       ),
     })
     .prefault({}),

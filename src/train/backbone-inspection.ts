@@ -3,7 +3,13 @@
  * them its user should know.
  */
 
-import { encoderKeys, languageModelGraph } from '../backbones/index.js';
+import {
+  decoderFamilyOf,
+  encoderFamilyOf,
+  encoderKeys,
+  languageModelGraph,
+  recordedConfig,
+} from '../backbones/index.js';
 import { InputError } from '../base/index.js';
 import {
   type Checkpoint,
@@ -37,12 +43,13 @@ export async function inspectBackbones(model: InspectedModel): Promise<Inspected
   const identities = {
     ...(encoder && { encoder: encoder.identity }),
     ...(configs.former && { former: await formerIdentity(former.checkpoint, configs.former) }),
-    ...(llm && { llm: await checkpointIdentity(llm.checkpoint, configs.llm!) }),
+    ...(llm && { llm: await checkpointIdentity(llm.checkpoint, recordedConfig(configs.llm!)) }),
   };
   const warnings = [
     encoder?.warning,
-    former.checkpoint && unreadWeights(former.checkpoint, 'roberta', robertaKeys(model, former.checkpoint)),
-    llm && unreadWeights(llm.checkpoint, 'qwen2', languageModelKeys(model)),
+    former.checkpoint &&
+      unreadWeights(former.checkpoint, former.family!, robertaKeys(model, former.checkpoint)),
+    llm && unreadWeights(llm.checkpoint, decoderFamilyOf(configs.llm!), languageModelKeys(model)),
   ];
   return { identities, warnings: warnings.filter((warning) => warning !== undefined) };
 }
@@ -66,7 +73,10 @@ async function inspectEncoder(
   }
   const checkpoint = await openCheckpoint(encoder!);
   const identity = await checkpointIdentity(checkpoint, config);
-  return { identity, warning: unreadWeights(checkpoint, 'hubert', encoderKeys(checkpoint)) };
+  return {
+    identity,
+    warning: unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint)),
+  };
 }
 
 /** The weights that the Former starts from or keeps, by the keys that they are stored under. */

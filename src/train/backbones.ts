@@ -1,21 +1,14 @@
 /** @file A recipe's backbones, opened as far as a stage reads them: configs, weights and tokenizers. */
 
-import { join } from 'node:path';
 import {
-  chooseHead,
   encoderWidth,
-  parseQwen2Config,
-  parseRobertaConfig,
-  readRobertaConfig,
+  type OpenedDecoder,
+  openDecoder,
+  openTextEncoder,
+  readTextEncoderConfig,
+  type TextEncoder,
 } from '../backbones/index.js';
-import {
-  type Checkpoint,
-  findCheckpointFolder,
-  openCheckpoint,
-  requireWeight,
-  type WeightRef,
-  weightsUnder,
-} from '../checkpoints/index.js';
+import { findCheckpointFolder, requireWeight, type WeightRef } from '../checkpoints/index.js';
 import { loadTokenizer, type TextTokenizer } from '../data/text/index.js';
 import type { Graph } from '../engine/onnx/index.js';
 import { checkpointWeights, FORMER_PREFIX, type Weights } from '../nn/index.js';
@@ -23,22 +16,15 @@ import type { Recipe } from '../recipe/index.js';
 import type { StageNeeds } from './stage-needs.js';
 import type { BackboneConfigs } from './stages.js';
 
-/** RoBERTa's part, of which a stage may read the one or the other. */
-export interface FormerBackbone {
-  /** Weights without key prefix. */
-  readonly checkpoint: Checkpoint | undefined;
+/** The text encoder's part, of which a stage may read the one or the other. */
+export interface FormerBackbone extends Partial<Pick<TextEncoder, 'checkpoint' | 'family'>> {
   readonly tokenizer: TextTokenizer | undefined;
-}
-
-export interface LanguageModel {
-  readonly checkpoint: Checkpoint;
-  readonly tokenizer: TextTokenizer;
 }
 
 export interface Backbones {
   readonly configs: BackboneConfigs;
   readonly former: FormerBackbone;
-  readonly llm: LanguageModel | undefined;
+  readonly llm: OpenedDecoder | undefined;
   /** What was decided about them where a config and its weights disagree, for the user. */
   readonly notes: readonly string[];
   /** Frozen weights of a stage, in place in the checkpoints' files. */
@@ -46,11 +32,11 @@ export interface Backbones {
 }
 
 /** Opens what a stage needs, and nothing else. @throws InputError naming the backbone that is missing or broken */
-export async function openBackbones({ backbones }: Recipe, needs: StageNeeds): Promise<Backbones> {
+export async function openBackbones({ backbones, lora }: Recipe, needs: StageNeeds): Promise<Backbones> {
   const { encoder, encoder_onnx: onnx } = backbones;
   const audioWidth = needs.audio ? (await encoderWidth(encoder, onnx)).width : 0;
   const former = await openFormer(backbones.former, needs);
-  const llm = needs.llm ? await openLanguageModel(backbones.llm) : undefined;
+  const llm = needs.llm ? await openDecoder(backbones.llm, lora.targets) : undefined;
   const lookup = (key: string, shape: readonly number[]): WeightRef => {
     if (!key.startsWith(FORMER_PREFIX)) return requireWeight(llm!.checkpoint, key, shape);
     return requireWeight(former.checkpoint!, key.slice(FORMER_PREFIX.length), shape);
@@ -68,22 +54,10 @@ async function openFormer(
   nameOrPath: string,
   { former, formerWeights, text }: StageNeeds,
 ): Promise<FormerBackbone & { readonly config: BackboneConfigs['former'] }> {
-  if (!former) return { checkpoint: undefined, tokenizer: undefined, config: undefined };
-  const checkpoint = formerWeights
-    ? weightsUnder(await openCheckpoint(nameOrPath), ['roberta.', ''])
-    : undefined;
-  const config = checkpoint
-    ? parseRobertaConfig(checkpoint.config, join(checkpoint.dir, 'config.json'))
-    : await readRobertaConfig(nameOrPath);
+  if (!former) return { tokenizer: undefined, config: undefined };
+  const encoder = formerWeights
+    ? await openTextEncoder(nameOrPath)
+    : { config: await readTextEncoderConfig(nameOrPath) };
   const tokenizer = text ? await loadTokenizer(await findCheckpointFolder(nameOrPath)) : undefined;
-  return { checkpoint, tokenizer, config };
-}
-
-/** @throws InputError when it is missing, broken or no Qwen2 */
-async function openLanguageModel(nameOrPath: string) {
-  const dir = await findCheckpointFolder(nameOrPath);
-  const checkpoint = await openCheckpoint(dir);
-  const tokenizer = await loadTokenizer(dir);
-  const head = await chooseHead(checkpoint, parseQwen2Config(checkpoint.config, join(dir, 'config.json')));
-  return { checkpoint, tokenizer, ...head };
+  return { ...encoder, tokenizer };
 }

@@ -2,16 +2,17 @@
 
 import { availableParallelism } from 'node:os';
 import {
+  checkLoraTargets,
   chooseHead,
+  type DecoderConfig,
   encoderWidth,
-  parseHubertConfig,
-  parseQwen2Config,
-  parseRobertaConfig,
+  parseDecoderConfig,
+  parseEncoderConfig,
+  parseTextEncoderConfig,
   publishedConfigs,
-  type Qwen2Config,
-  readHubertConfig,
-  readQwen2Config,
-  readRobertaConfig,
+  readDecoderConfig,
+  readEncoderConfig,
+  readTextEncoderConfig,
 } from '../backbones/index.js';
 import { errorMessage, InputError } from '../base/index.js';
 import { findCheckpointFolder, openCheckpoint } from '../checkpoints/index.js';
@@ -68,6 +69,7 @@ export async function sizeStage(recipe: Recipe, number: 1 | 2, fold: number | un
   const settings = stageSettings(recipe, number);
   const needs = stageNeeds(recipe, number, trainingStart(recipe, number));
   const { configs, warning } = await backboneConfigs(recipe, needs);
+  if (configs.llm) checkLoraTargets(configs.llm, recipe.lora.targets);
   const warnings = [accumulationWarning(recipe, number), warning].filter((text) => text !== undefined);
   const corpus = await loadCorpus(recipe, fold, needs.audio ? TRAINING_PARTS : []).catch((error: unknown) => {
     if (error instanceof InputError) return errorMessage(error);
@@ -214,28 +216,30 @@ export async function backboneConfigs(
     );
     return isPresent || published === undefined ? read(name) : parse(published, `${name} (as published)`);
   };
-  const hubertWidth = async (name: string): Promise<{ width: number; warning: undefined }> => {
-    const config = await orPublished(name, readHubertConfig, (raw, path) => parseHubertConfig(raw, path));
+  const publishedWidth = async (name: string): Promise<{ width: number; warning: undefined }> => {
+    const config = await orPublished(name, readEncoderConfig, (raw, path) => parseEncoderConfig(raw, path));
     return { width: config.hiddenSize, warning: undefined };
   };
   const audio = !needs.audio
     ? undefined
     : onnx === null && encoder !== null
-      ? await hubertWidth(encoder)
+      ? await publishedWidth(encoder)
       : await encoderWidth(encoder, onnx);
   return {
     configs: {
       audioWidth: audio?.width ?? 0,
-      former: needs.former ? await orPublished(former, readRobertaConfig, parseRobertaConfig) : undefined,
-      llm: needs.llm ? await orPublished(llm, readLanguageModel, parseQwen2Config) : undefined,
+      former: needs.former
+        ? await orPublished(former, readTextEncoderConfig, parseTextEncoderConfig)
+        : undefined,
+      llm: needs.llm ? await orPublished(llm, readLanguageModel, parseDecoderConfig) : undefined,
     },
     warning: audio?.warning,
   };
 }
 
 /** The config of a language model, with the head that its weights have, where they are there too. */
-async function readLanguageModel(name: string): Promise<Qwen2Config> {
-  const config = await readQwen2Config(name);
+async function readLanguageModel(name: string): Promise<DecoderConfig> {
+  const config = await readDecoderConfig(name);
   const checkpoint = await openCheckpoint(name).catch(() => undefined); // configs may be there before the weights are
   return checkpoint === undefined ? config : (await chooseHead(checkpoint, config)).config;
 }

@@ -55,7 +55,7 @@ export async function openStageModel(
   const needs = stageNeeds(recipe, stageNumber, start);
   const backbones = await openBackbones(recipe, needs);
   const { configs, former, llm } = backbones;
-  const prompt = llm && promptSetting(recipe, llm.tokenizer, runPrompt);
+  const prompt = llm && promptSetting(recipe, llm, runPrompt);
   const labelTokenIds = prompt?.labelWordIds.map((ids) => ids[0]!) ?? [];
   const stage = defineStage(
     recipe,

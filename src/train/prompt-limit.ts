@@ -1,6 +1,6 @@
 /** @file How long a prompt may be: the positions that the language model has. */
 
-import type { Qwen2Config } from '../backbones/index.js';
+import type { DecoderConfig } from '../backbones/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { hasFormer } from '../systems/index.js';
 import type { ExamplePrompt } from './examples.js';
@@ -8,7 +8,7 @@ import type { ExamplePrompt } from './examples.js';
 /** What keeps a language model from reading a prompt with its answer, in words; undefined where nothing does. */
 export function promptProblem(
   recipe: Recipe,
-  { maxPositionEmbeddings: most }: Pick<Qwen2Config, 'maxPositionEmbeddings'>,
+  { maxPositionEmbeddings: most }: Pick<DecoderConfig, 'maxPositionEmbeddings'>,
   { ids, audioPosition, answer }: ExamplePrompt,
 ): string | undefined {
   // Without a Former each frame has a slot; how many a clip takes is known with its features: the most that it may.

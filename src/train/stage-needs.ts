@@ -3,7 +3,7 @@
  * and weights. What it does not read need not be there.
  */
 
-import type { Qwen2Config } from '../backbones/index.js';
+import type { DecoderConfig } from '../backbones/index.js';
 import { FORMER_PREFIX, type RobertaConfig } from '../nn/index.js';
 import type { Recipe } from '../recipe/index.js';
 import { stageParameters } from './stage.js';
@@ -40,7 +40,10 @@ const OUTLINE_ROBERTA: RobertaConfig = {
   hiddenDropoutProb: 0,
   attentionProbsDropoutProb: 0,
 };
-const OUTLINE_QWEN2: Qwen2Config = {
+const OUTLINE_DECODER: DecoderConfig = {
+  family: 'qwen2',
+  biases: [],
+  queryKeyNorm: false,
   vocabSize: 2,
   hiddenSize: 2,
   numHiddenLayers: 1,
@@ -64,7 +67,7 @@ export function stageNeeds(recipe: Recipe, number: 1 | 2, start: Start): StageNe
   const stage = defineStage(
     { ...recipe, former },
     number,
-    { audioWidth: 1, former: OUTLINE_ROBERTA, llm: number === 2 ? OUTLINE_QWEN2 : undefined },
+    { audioWidth: 1, former: OUTLINE_ROBERTA, llm: number === 2 ? OUTLINE_DECODER : undefined },
     { trainingCounts: recipe.labels.map(() => 1), labelTokenIds: recipe.labels.map(() => 0) },
     () => {
       throw new Error('an outline has no weights');

@@ -1,6 +1,6 @@
 /** @file The two stages of a recipe, from the configs of its backbones; weights are touched only where they are given. */
 
-import type { Qwen2Config } from '../backbones/index.js';
+import type { DecoderConfig } from '../backbones/index.js';
 import { InputError } from '../base/index.js';
 import type { Graph } from '../engine/onnx/index.js';
 import { softmax } from '../engine/onnx/index.js';
@@ -33,7 +33,7 @@ export interface BackboneConfigs {
   /** Width of the encoder's features; 0 where none are read. */
   readonly audioWidth: number;
   readonly former: RobertaConfig | undefined;
-  readonly llm: Qwen2Config | undefined;
+  readonly llm: DecoderConfig | undefined;
 }
 
 /** The Former of a recipe. @throws InputError when its sizes do not go together */
@@ -139,7 +139,7 @@ function defineStage1(
 function defineStage2(
   recipe: Recipe,
   former: Stage2Config['former'],
-  llm: Qwen2Config,
+  llm: DecoderConfig,
   labelTokenIds: readonly number[],
   frozen: (graph: Graph) => Weights,
 ): Stage {

@@ -1,5 +1,6 @@
 /** @file How large the steps of a run are: the padded sizes of its batches by the corpus, or middling ones without it. */
 
+import { readDecoder } from '../backbones/index.js';
 import { InputError } from '../base/index.js';
 import { findCheckpointFolder } from '../checkpoints/index.js';
 import type { Utterance } from '../data/corpora/index.js';
@@ -175,7 +176,7 @@ async function tokenizing(
   const load = async (name: string) => loadTokenizer(await findCheckpointFolder(name));
   const tokenizers = await Promise.all([
     needs.text ? load(former) : undefined,
-    needs.llm ? load(llm) : undefined,
+    needs.llm ? readDecoder(llm, recipe.lora.targets) : undefined,
   ]).catch((error: unknown) => {
     if (error instanceof InputError) return undefined;
     throw error;

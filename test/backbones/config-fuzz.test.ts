@@ -25,13 +25,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('damaged JSON files of checkpoints', () => {
   it('give one line, or what they say and a graph that can be built, in little memory and time', async () => {
-    const outcome = await runMeasured<Outcome>(
-      new URL('../models/checkpoint/config-fuzz.mjs', import.meta.url),
-      {
-        nodeOptions: ['--max-old-space-size=128'],
-        args: ['10000', '2000', '1', folder],
-      },
-    );
+    const outcome = await runMeasured<Outcome>(new URL('./config-fuzz.mjs', import.meta.url), {
+      nodeOptions: ['--max-old-space-size=128'],
+      args: ['10000', '2000', '1', folder],
+    });
     // Both outcomes are common, or the damage would show nothing.
     expect(outcome.configs.read).toBeGreaterThan(2000);
     expect(outcome.configs.refused).toBeGreaterThan(5000);

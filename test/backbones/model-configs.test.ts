@@ -4,21 +4,18 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  parseHubertConfig,
-  parseQwen2Config,
-  parseRobertaConfig,
-  readHubertConfig,
-  readQwen2Config,
-  readRobertaConfig,
-} from '../../src/backbones/index.js';
+import { recordedConfig } from '../../src/backbones/decoders/decoder-config.js';
+import { parseQwen2Config } from '../../src/backbones/decoders/qwen2/family.js';
+import { readDecoderConfig, readEncoderConfig, readTextEncoderConfig } from '../../src/backbones/index.js';
+import { parseHubertConfig } from '../../src/backbones/speech-encoders/hubert/family.js';
+import { parseRobertaConfig } from '../../src/backbones/text-encoders/roberta/family.js';
 import { InputError } from '../../src/base/index.js';
 
 type Raw = Record<string, unknown>;
 const parsers: Record<string, (raw: Raw, path: string) => object> = {
   hubert: parseHubertConfig,
   roberta: parseRobertaConfig,
-  qwen2: parseQwen2Config,
+  qwen2: (raw, path) => recordedConfig(parseQwen2Config(raw, path)),
 };
 let folder: string;
 
@@ -135,19 +132,19 @@ describe('configs in a folder', () => {
 
   it('say whether HuBERT normalises its input in preprocessor_config.json', async () => {
     await write('config.json', { model_type: 'hubert', feat_extract_norm: 'layer' });
-    expect((await readHubertConfig(folder)).doNormalize).toBe(true);
+    expect((await readEncoderConfig(folder)).doNormalize).toBe(true);
     await write('preprocessor_config.json', { do_normalize: false, sampling_rate: 16000 });
-    expect((await readHubertConfig(folder)).doNormalize).toBe(false);
+    expect((await readEncoderConfig(folder)).doNormalize).toBe(false);
     await write('preprocessor_config.json', { sampling_rate: 8000 });
-    await expect(readHubertConfig(folder)).rejects.toThrow(
+    await expect(readEncoderConfig(folder)).rejects.toThrow(
       `${join(folder, 'preprocessor_config.json')}: sampling_rate: 8000 is not supported, only 16000 is`,
     );
   });
 
   it('need no weights', async () => {
     await write('config.json', { model_type: 'roberta', hidden_size: 24 });
-    expect((await readRobertaConfig(folder)).hiddenSize).toBe(24);
+    expect((await readTextEncoderConfig(folder)).hiddenSize).toBe(24);
     await write('config.json', { model_type: 'qwen2', hidden_size: 64 });
-    expect((await readQwen2Config(folder)).headDim).toBe(2);
+    expect((await readDecoderConfig(folder)).headDim).toBe(2);
   });
 });

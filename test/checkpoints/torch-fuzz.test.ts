@@ -37,7 +37,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 /** Opens every file of a folder in a process of its own. */
 async function openEach(folder: string): Promise<Result[]> {
-  const script = new URL('../models/checkpoint/open-each.mjs', import.meta.url).pathname;
+  const script = new URL('./open-each.mjs', import.meta.url).pathname;
   const child = spawn(process.execPath, [script, folder, join(state, 'zip.bin')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -1,6 +1,7 @@
 /** @file Utterances as token ids, and their batches: what is padded, cut, masked and asked for where. */
 
 import { describe, expect, it } from 'vitest';
+import { chatMl } from '../../src/backbones/decoders/chat-kinds.js';
 import { buildByteLevelTokenizer, type TextTokenizer } from '../../src/data/text/index.js';
 import { createTokenizer } from '../../src/data/text/tokenizer.js';
 import { decodeHalf, encodeHalf, float32, int64, tensor } from '../../src/engine/tensor/index.js';
@@ -28,6 +29,7 @@ const utterance = {
 const text = { tokenizer: roberta, maxTokens: 64 };
 const setting: PromptSetting = {
   tokenizer: qwen,
+  chat: chatMl,
   template: { system: '', user: '{speaker}: {transcript}\n<AUDIO>', answer: 'Emotion:' },
   labels: ['happy', 'sad'],
   labelWordIds: [

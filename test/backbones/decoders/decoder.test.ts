@@ -1,7 +1,7 @@
 /** @file The Qwen2 decoder against transformers (test/reference/qwen2.py), and what it refuses. */
 
 import { describe, expect, it } from 'vitest';
-import { embedTokens, labelLogits, lmHead, qwen2Decoder } from '../../../src/backbones/index.js';
+import { decoder, embedTokens, labelLogits, lmHead } from '../../../src/backbones/index.js';
 import { addInput, reshape } from '../../../src/engine/onnx/index.js';
 import { float32Of, type Tensor } from '../../../src/engine/tensor/index.js';
 import { declaredWeights } from '../../../src/nn/weights.js';
@@ -39,7 +39,7 @@ for (const name of ['tied', 'untied', 'one-key-head', 'all-key-heads']) {
           (graph, { inputIds, attentionMask }) => {
             const weights = fixture.weights(graph);
             const embeddings = embedTokens(weights, config, inputIds);
-            const hidden = qwen2Decoder(weights, config, { embeddings, attentionMask });
+            const hidden = decoder(weights, config, { embeddings, attentionMask });
             const rows = reshape(hidden, ['L*N', config.hiddenSize]);
             return { hidden, logits: lmHead(weights, config, rows) };
           },
@@ -65,7 +65,7 @@ for (const name of ['tied', 'untied', 'one-key-head', 'all-key-heads']) {
         const inputIds = addInput(graph, 'inputIds', 'int64', ['N', 'L']);
         const attentionMask = addInput(graph, 'attentionMask', 'int64', ['N', 'L']);
         const embeddings = embedTokens(weights, config, inputIds);
-        const hidden = qwen2Decoder(weights, config, { embeddings, attentionMask });
+        const hidden = decoder(weights, config, { embeddings, attentionMask });
         lmHead(weights, config, reshape(hidden, ['L*N', config.hiddenSize]));
       });
       const stored = [...checkpoint.weights.values()].map(({ key, shape }) => ({ key, shape }));
@@ -80,7 +80,7 @@ for (const name of ['tied', 'untied', 'one-key-head', 'all-key-heads']) {
         (graph, { inputIds, mask: attentionMask, positionIds }) => {
           const weights = fixture.weights(graph);
           const embeddings = embedTokens(weights, config, inputIds);
-          return { hidden: qwen2Decoder(weights, config, { embeddings, attentionMask, positionIds }) };
+          return { hidden: decoder(weights, config, { embeddings, attentionMask, positionIds }) };
         },
         checkpoint.dir,
       );
@@ -126,7 +126,7 @@ describe('the Qwen2 builder', async () => {
       (graph, { inputIds, attentionMask }) => {
         const weights = fixture.weights(graph, 'float16');
         const embeddings = embedTokens(weights, config, inputIds);
-        return { hidden: qwen2Decoder(weights, config, { embeddings, attentionMask }) };
+        return { hidden: decoder(weights, config, { embeddings, attentionMask }) };
       },
       checkpoint.dir,
     );
@@ -141,7 +141,7 @@ describe('the Qwen2 builder', async () => {
       compute(
         { x: [fixture.expected('right.hidden'), ['N', 'L', width]], mask: [mask, maskDims] },
         (graph, { x, mask: attentionMask }) => ({
-          y: qwen2Decoder(fixture.weights(graph), config, { embeddings: x, attentionMask }),
+          y: decoder(fixture.weights(graph), config, { embeddings: x, attentionMask }),
         }),
         checkpoint.dir,
       );

@@ -1,7 +1,7 @@
 /** @file Builds a small graph, runs it on the CPU and opens the Qwen2 fixtures: what the tests of this folder share. */
 
 import { fileURLToPath } from 'node:url';
-import { parseQwen2Config, type Qwen2Config } from '../../../src/backbones/index.js';
+import { type DecoderConfig, parseDecoderConfig } from '../../../src/backbones/index.js';
 import { type Checkpoint, openCheckpoint, requireWeight } from '../../../src/checkpoints/index.js';
 import {
   addInput,
@@ -46,7 +46,7 @@ export async function compute<F extends Record<string, Feed>>(
 
 export interface Fixture {
   readonly checkpoint: Checkpoint;
-  readonly config: Qwen2Config;
+  readonly config: DecoderConfig;
   readonly lora: LoraConfig;
   /** What PyTorch gave, by key. @throws Error for a key that the fixture does not have */
   expected(key: string): Tensor;
@@ -63,7 +63,7 @@ export async function openFixture(name: string): Promise<Fixture> {
   const { rank, alpha, targets } = JSON.parse(metadata.reference!) as Omit<LoraConfig, 'dropout'>;
   return {
     checkpoint,
-    config: parseQwen2Config(checkpoint.config, `${dir}/config.json`),
+    config: parseDecoderConfig(checkpoint.config, `${dir}/config.json`),
     lora: { rank, alpha, dropout: 0.1, targets },
     expected(key) {
       const value = tensors.get(key);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
+  decoder,
   embedTokens,
   lmHead,
   loraParameters,
-  qwen2Decoder,
   spliceSoftPrompt,
 } from '../../../src/backbones/index.js';
 import { gradients } from '../../../src/engine/autodiff/index.js';
@@ -61,7 +61,7 @@ for (const name of ['tied', 'untied']) {
               softPrompt,
               audioPosition: batch.audio_position!,
             });
-            const hidden = qwen2Decoder(
+            const hidden = decoder(
               frozen,
               config,
               { embeddings, attentionMask: batch['right.mask']! },

@@ -2,7 +2,7 @@
 
 import { expect } from 'vitest';
 import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-graph.js';
-import type { HubertOptions } from '../../../src/backbones/speech-encoders/hubert/encoder.js';
+import type { Wav2Vec2Options } from '../../../src/backbones/speech-encoders/wav2vec2/encoder.js';
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoints/index.js';
 import { createSession, type Session } from '../../../src/engine/runtime/index.js';
 import {
@@ -49,7 +49,7 @@ export async function readReferences(): Promise<References> {
 }
 
 /** Builds the graph of a checkpoint and opens it on the CPU. */
-export async function openEncoder(dir: string, options?: HubertOptions): Promise<Session> {
+export async function openEncoder(dir: string, options?: Wav2Vec2Options): Promise<Session> {
   const { model, weightsFolder } = buildEncoderGraph(await openCheckpoint(dir), options);
   return createSession(model, { device: { kind: 'cpu' }, threads: 2, weightsFolder });
 }

@@ -57,14 +57,14 @@ export function rotaryFrequencies(
   return scaling === undefined ? frequencies : frequencies.map((frequency) => stretched(frequency, scaling));
 }
 
-/** As transformers' `_compute_llama3_parameters` has it. */
+/** As transformers' `_compute_llama3_parameters` has it, where a number over a tensor is its reciprocal times the number. */
 function stretched(frequency: number, scaling: Llama3Scaling): number {
   const { factor: by, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling;
   const own = round(frequency);
-  const wavelength = round((2 * Math.PI) / own);
+  const wavelength = round(round(1 / own) * round(2 * Math.PI));
   const slow = round(own / by);
   if (wavelength > originalPositions / low) return slow;
   if (wavelength < originalPositions / high) return own;
-  const smooth = round(round(round(originalPositions / wavelength) - low) / (high - low));
+  const smooth = round(round(round(round(1 / wavelength) * originalPositions) - low) / (high - low));
   return round(round(round(round(1 - smooth) * own) / by) + round(smooth * own));
 }

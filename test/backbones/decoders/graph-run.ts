@@ -1,4 +1,4 @@
-/** @file Builds a small graph, runs it on the CPU and opens the Qwen2 fixtures: what the tests of this folder share. */
+/** @file Builds a small graph, runs it on the CPU and opens the decoders' fixtures: what the tests of this folder share. */
 
 import { fileURLToPath } from 'node:url';
 import { type DecoderConfig, parseDecoderConfig } from '../../../src/backbones/index.js';
@@ -55,9 +55,9 @@ export interface Fixture {
   weights(graph: Graph, dtype?: DType): Weights;
 }
 
-/** Opens test/fixtures/qwen2/<name>. */
-export async function openFixture(name: string): Promise<Fixture> {
-  const dir = fileURLToPath(new URL(`../../fixtures/qwen2/${name}`, import.meta.url));
+/** Opens test/fixtures/<family>/<name>. */
+export async function openFixture(name: string, family = 'qwen2'): Promise<Fixture> {
+  const dir = fileURLToPath(new URL(`../../fixtures/${family}/${name}`, import.meta.url));
   const checkpoint = await openCheckpoint(dir);
   const { metadata, tensors } = await readSafetensors(`${dir}/expected.safetensors`);
   const { rank, alpha, targets } = JSON.parse(metadata.reference!) as Omit<LoraConfig, 'dropout'>;

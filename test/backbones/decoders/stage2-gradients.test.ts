@@ -21,9 +21,14 @@ function twice({ dtype, shape, data }: Tensor): Tensor {
   return doubled;
 }
 
-for (const name of ['tied', 'untied']) {
-  describe(`stage 2 on the Qwen2 with ${name} embeddings`, async () => {
-    const fixture = await openFixture(name);
+for (const [family, name] of [
+  ['qwen2', 'tied'],
+  ['qwen2', 'untied'],
+  ['llama', 'stretched'],
+  ['qwen3', 'tied'],
+] as const) {
+  describe(`stage 2 on the ${family} "${name}"`, async () => {
+    const fixture = await openFixture(name, family);
     const { config, lora, checkpoint, expected } = fixture;
     const parameterShapes = loraParameters(config, lora);
     const dims: Record<string, readonly string[]> = {

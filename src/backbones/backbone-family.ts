@@ -54,7 +54,7 @@ export function familyTitles(families: readonly Pick<BackboneFamily<unknown>, 't
 }
 
 /** "a", "a or b", "a, b or c". */
-export function listed(names: readonly string[]): string {
+function listed(names: readonly string[]): string {
   const last = names.at(-1) ?? '';
   return names.length < 2 ? last : `${names.slice(0, -1).join(', ')} or ${last}`;
 }

@@ -25,6 +25,7 @@ export { chooseHead } from './decoders/tied-head.js';
 export { publishedConfigs } from './published-configs.js';
 export {
   encoderFamilyOf,
+  encoderTitles,
   parseEncoderConfig,
   readEncoderConfig,
 } from './speech-encoders/encoder-families.js';

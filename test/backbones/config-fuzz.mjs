@@ -152,10 +152,38 @@ const MODELS = {
     build: (config, graph, weights) => languageModelGraph(config, 'input_ids').define(graph, weights),
   },
 };
+{
+  const { featProjLayerNorm: _norm, ...others } = MODELS.hubert.others;
+  MODELS.wav2vec2 = {
+    ...MODELS.hubert,
+    others,
+    settings: { hidden_act: 'gelu', feat_extract_activation: 'gelu', add_adapter: false },
+  };
+  const { sizes, others: flags } = MODELS.qwen2;
+  MODELS.llama = {
+    ...MODELS.qwen2,
+    sizes: {
+      ...sizes,
+      vocabSize: ['vocab_size', 32000],
+      intermediateSize: ['intermediate_size', 11008],
+      maxPositionEmbeddings: ['max_position_embeddings', 2048],
+    },
+    others: flags,
+    holds: (config, raw) =>
+      MODELS.qwen2.holds(config, { ...raw, num_key_value_heads: raw.num_key_value_heads ?? null }),
+  };
+  MODELS.qwen3 = {
+    ...MODELS.qwen2,
+    holds: (config, raw) =>
+      MODELS.qwen2.holds(config, { ...raw, head_dim: raw.head_dim === undefined ? 128 : raw.head_dim }),
+  };
+}
 const COMMON_KEYS = [
   'model_type',
   'quantization_config',
   'adapter_attn_dim',
+  'attention_bias',
+  'mlp_bias',
   'rope_theta',
   'rope_scaling',
   'head_dim',
@@ -284,7 +312,8 @@ function readFiles(type, text, preprocessor) {
 async function checkConfig(type, random) {
   const { sizes, others, settings, holds, build } = MODELS[type];
   const text = String(damagedConfig(type, random));
-  const preprocessor = type === 'hubert' && random.uniform() < 0.3 ? damagedPreprocessor(random) : undefined;
+  const preprocessor =
+    ['hubert', 'wav2vec2'].includes(type) && random.uniform() < 0.3 ? damagedPreprocessor(random) : undefined;
   // Files are slow: text that is JSON is read without them three times out of four.
   const objects = random.uniform() < 0.75 ? [text, preprocessor ?? '{}'].map(objectOf) : [];
   const config = await outcomeOf(

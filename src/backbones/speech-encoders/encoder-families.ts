@@ -2,13 +2,16 @@
 
 import { join } from 'node:path';
 import { type Checkpoint, findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
-import { familyOf, type RawConfig } from '../backbone-family.js';
+import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import type { SpeechEncoderConfig, SpeechEncoderFamily } from './encoder-family.js';
 import { hubert } from './hubert/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
 import { wav2vec2 } from './wav2vec2/family.js';
 
 export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2];
+
+/** Which encoders there are, for messages: "HuBERT or wav2vec 2.0". */
+export const encoderTitles = familyTitles(encoderFamilies);
 
 /** The family of an encoder's checkpoint. @throws InputError where it is of none */
 export function encoderFamilyOf({ dir, config }: Pick<Checkpoint, 'dir' | 'config'>): SpeechEncoderFamily {

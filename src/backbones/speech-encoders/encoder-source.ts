@@ -9,8 +9,7 @@ import {
   type SessionOptions,
   startSessionHost,
 } from '../../engine/runtime/index.js';
-import { familyTitles } from '../backbone-family.js';
-import { encoderFamilies, readEncoderConfig } from './encoder-families.js';
+import { encoderTitles, readEncoderConfig } from './encoder-families.js';
 import { buildEncoderGraph } from './encoder-graph.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
@@ -129,7 +128,7 @@ export async function encoderWidth(
 function checkpointOf(nameOrPath: string | null): string {
   if (nameOrPath !== null) return nameOrPath;
   throw new InputError(
-    `the recipe names no encoder; set backbones.encoder to a ${familyTitles(encoderFamilies)}, or backbones.encoder_onnx to an exported encoder`,
+    `the recipe names no encoder; set backbones.encoder to a ${encoderTitles}, or backbones.encoder_onnx to an exported encoder`,
   );
 }
 

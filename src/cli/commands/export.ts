@@ -19,7 +19,10 @@ export interface ExportOptions {
 export function declare(command: Command): void {
   command
     .addArgument(new Argument('<part>', 'what to export').choices(exportParts))
-    .option('--checkpoint <folder>', 'Hugging Face folder or model id: HuBERT, RoBERTa or Qwen2')
+    .option(
+      '--checkpoint <folder>',
+      'Hugging Face folder or model id: a speech encoder, RoBERTa or language model',
+    )
     .option('--run <folder>', 'llm: merge the LoRA of this run; former: the one that it trained')
     .option('--out <file.onnx>', 'where the model goes; its weights go to <file.onnx>.safetensors')
     .addOption(

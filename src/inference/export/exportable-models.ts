@@ -10,6 +10,7 @@ import {
   encoderFamilyOf,
   encoderGraph,
   encoderKeys,
+  encoderTitles,
   type LanguageModelInputs,
   languageModelGraph,
   loraParameters,
@@ -67,8 +68,9 @@ export async function exportableEncoder(
   nameOrPath: string | undefined,
   onWarning?: (text: string) => void,
 ): Promise<ExportableModel> {
-  if (nameOrPath === undefined) throw new InputError('say what to export: --checkpoint FOLDER of a HuBERT');
-  const checkpoint = await openModelFolder(nameOrPath, 'name the HuBERT that its recipe.yaml has as encoder');
+  if (nameOrPath === undefined)
+    throw new InputError(`say what to export: --checkpoint FOLDER of a ${encoderTitles}`);
+  const checkpoint = await openModelFolder(nameOrPath, 'name the speech encoder that its recipe.yaml has');
   const { doNormalize } = await readEncoderConfig(nameOrPath);
   const inPlace = encoderGraph(checkpoint, AS_PUBLISHED);
   const unread = unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint));

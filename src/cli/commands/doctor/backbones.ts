@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { errorMessage, formatBytes, pathExists } from '../../../base/index.js';
+import { errorMessage, formatBytes, InputError, pathExists } from '../../../base/index.js';
 import {
   cachedBytes,
   type HubAccess,
@@ -47,7 +47,10 @@ export async function backboneChecks(): Promise<Check[]> {
 }
 
 /** Those of a recipe that some stage needs. */
-export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly StageNeeds[]): Promise<Check[]> {
+export function recipeBackboneChecks(
+  { backbones, lora }: Recipe,
+  needs: readonly StageNeeds[],
+): Promise<Check[]> {
   const { encoder, encoder_onnx: onnx, former, llm } = backbones;
   const isNeeded = (part: keyof StageNeeds): boolean => needs.some((stage) => stage[part]);
   return Promise.all([
@@ -64,7 +67,7 @@ export function recipeBackboneChecks({ backbones }: Recipe, needs: readonly Stag
           }),
         ]
       : []),
-    ...(isNeeded('llm') ? [backboneCheck(llm, 'llm', true)] : []),
+    ...(isNeeded('llm') ? [languageModelCheck(llm, lora.targets)] : []),
   ]);
 }
 
@@ -86,6 +89,20 @@ async function exportedEncoderCheck(encoder: string | null, onnx: string): Promi
   } catch (error) {
     const state = (await pathExists(onnx)) ? 'partial' : 'absent';
     return checked('encoder', 'missing', errorMessage(error), { needed: true, facts: { ...facts, state } });
+  }
+}
+
+/** A language model that is there, read as training will: its family, its chat template, what LoRA is to adapt. */
+async function languageModelCheck(name: string, loraTargets: readonly string[]): Promise<Check> {
+  const files = await backboneCheck(name, 'llm', true);
+  if (files.status !== 'ok') return files;
+  try {
+    const { readDecoder } = await import('../../../backbones/index.js');
+    await readDecoder(name, loraTargets);
+    return files;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return { ...files, status: 'missing', found: errorMessage(error) };
   }
 }
 

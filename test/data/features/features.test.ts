@@ -170,7 +170,7 @@ describe('extractFeatures', () => {
     const script = `
       const { extractFeatures, openFeatureCache } = await import('${dist}data/features/index.js');
       const { decodeAudio } = await import('${dist}data/audio/index.js');
-      const { openSpeechEncoder } = await import('${dist}backbones/index.js');
+      const { openSpeechEncoder } = await import('${dist}backbones/speech-encoders/encoder-source.js');
       const encoder = await openSpeechEncoder('${hubert}', { device: { kind: 'cpu' }, threads: 2 });
       let calls = 0;
       await extractFeatures({

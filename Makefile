@@ -76,7 +76,7 @@ references: build
 
 parity: setup build
 	@mkdir -p .cache && rm -f .cache/parity.jsonl
-	EMOQ_PARITY_FILE=.cache/parity.jsonl EMOQ_PARITY_PYTHON='$(PYTHON)' npx --no-install vitest run test/models test/engine test/parity
+	EMOQ_PARITY_FILE=.cache/parity.jsonl EMOQ_PARITY_PYTHON='$(PYTHON)' npx --no-install vitest run test/backbones test/nn test/systems test/engine test/parity
 	@node test/parity/table.mjs .cache/parity.jsonl
 
 cuda: node_modules/.installed

@@ -21,7 +21,8 @@ const layers: readonly (readonly string[])[] = [
   ['systems'],
   ['evaluation/metrics'],
   ['data/features', 'data/corpora', 'data/toy-backbones'],
-  ['data/audio', 'data/tables', 'data/text', 'backbones'],
+  ['backbones'],
+  ['data/audio', 'data/tables', 'data/text'],
   ['nn'],
   ['checkpoints'],
   ['checkpoints/hub'],
@@ -39,6 +40,8 @@ const apart: readonly { from: string; to: string; except?: string }[] = [
   { from: 'data/tables', to: 'backbones' },
   { from: 'data/text', to: 'backbones' },
   { from: 'data/corpora', to: 'backbones' },
+  { from: 'backbones', to: 'data/audio' },
+  { from: 'backbones', to: 'data/tables' },
 ];
 
 /** Packages with one door, and the folders or files that are it. A package that is not here may be used anywhere. */

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { InputError, quoted } from '../base/index.js';
+import { otherModel, type RawConfig } from './backbone-family.js';
 
 /**
  * Sizes stay far above every published model and low enough to build: a number beyond them is a damaged file, and a
@@ -36,10 +37,11 @@ export const epsilon = z
   .min(2 ** -126)
   .max(1);
 
-/** A setting of which the model builders know one value. */
-export function only<const T extends string | number | boolean | null>(value: T) {
-  return z.literal(value, {
-    error: ({ input }) => `${quoted(input)} is not supported, only ${quoted(value)} is`,
+/** A setting of which the model builders know these values alone. */
+export function only<const T extends string | number | boolean | null>(...values: readonly [T, ...T[]]) {
+  return z.literal([...values], {
+    error: ({ input }) =>
+      `${quoted(input)} is not supported, only ${values.map(quoted).join(' and ')} ${values.length === 1 ? 'is' : 'are'}`,
   });
 }
 
@@ -61,16 +63,8 @@ export function parseFields<T>(schema: z.ZodType<T>, raw: unknown, path: string)
 }
 
 /** @throws InputError when the config is not of a `modelType` model, or its weights are quantised. */
-export function checkModelType(
-  raw: Readonly<Record<string, unknown>>,
-  modelType: string,
-  path: string,
-): void {
-  if (raw.model_type !== modelType) {
-    const given =
-      raw.model_type === undefined ? 'has no model_type' : `is of model_type ${quoted(raw.model_type)}`;
-    throw new InputError(`model config ${path} ${given}; a "${modelType}" checkpoint is needed here`);
-  }
+export function checkModelType(raw: RawConfig, modelType: string, path: string): void {
+  if (raw.model_type !== modelType) throw otherModel(raw, path, [modelType]);
   if (raw.quantization_config) {
     throw new InputError(
       `model config ${path} has a quantization_config; quantised checkpoints cannot be read, take the original weights`,

@@ -199,24 +199,13 @@ export function refuseAdapters({ dir, weights }: Pick<Checkpoint, 'dir' | 'weigh
   );
 }
 
-/** Parts of published checkpoints that the encoders' and the language model's own outputs do not depend on. */
-const HARMLESS: Readonly<Record<string, readonly RegExp[]>> = {
-  hubert: [
-    /^(?:hubert\.)?masked_spec_embed$/, // of masking in training
-    /^(?:lm_head|classifier|projector|quantizer|project_q|project_hid|final_proj)\./, // heads of other tasks
-    /^(?:layer_weights|label_embs_concat)$/,
-  ],
-  roberta: [
-    /^(?:roberta\.)?pooler\./,
-    /^(?:roberta\.)?embeddings\.(?:position_ids|token_type_ids)$/, // counted, not learned
-    /^(?:lm_head|classifier|qa_outputs|cls)(?:\.|$)/,
-  ],
-  qwen2: [
-    /(?:^|\.)rotary_emb\.inv_freq$/, // computed from the config
-    /^lm_head\.weight$/, // unread only where it is the word embeddings
-    /^(?:score|v_head|classifier|qa_outputs)\./,
-  ],
-};
+/** What a kind of model leaves unread without harm. */
+export interface ReadableModel {
+  /** `model_type` of its config. */
+  readonly modelType: string;
+  /** Keys of weights that its output does not depend on. */
+  readonly harmless: readonly RegExp[];
+}
 
 /**
  * Says which weights a model leaves unread that may matter; undefined where it leaves none.
@@ -224,12 +213,12 @@ const HARMLESS: Readonly<Record<string, readonly RegExp[]>> = {
  */
 export function unreadWeights(
   { dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>,
-  modelType: keyof typeof HARMLESS & string,
+  { modelType, harmless }: ReadableModel,
   read: ReadonlySet<string>,
 ): string | undefined {
   const stored = new Set([...weights.values()].map(({ key }) => key));
   const unread = [...stored].filter(
-    (key) => !read.has(key) && !HARMLESS[modelType]!.some((pattern) => pattern.test(key)),
+    (key) => !read.has(key) && !harmless.some((pattern) => pattern.test(key)),
   );
   if (unread.length === 0) return undefined;
   const [which, are] =

@@ -2,12 +2,13 @@
 
 import {
   type EncoderSource,
+  encoderFamilyOf,
   encoderKeys,
   encoderWidth,
   findSpeechEncoder,
-  parseHubertConfig,
+  parseEncoderConfig,
   publishedConfigs,
-  readHubertConfig,
+  readEncoderConfig,
 } from '../backbones/index.js';
 import {
   checkpointIdentity,
@@ -48,7 +49,9 @@ export async function describeEncoder(
 ): Promise<EncoderDescription> {
   const { encoder, encoder_onnx: onnx } = backbones;
   if (!mayBeAbsent || onnx !== null || encoder === null) return encoderWidth(encoder, onnx);
-  const config = await configOrPublished(encoder, readHubertConfig, parseHubertConfig);
+  const config = await configOrPublished(encoder, readEncoderConfig, (raw, path) =>
+    parseEncoderConfig(raw, path),
+  );
   return { width: config.hiddenSize, warning: undefined };
 }
 
@@ -78,7 +81,10 @@ export async function inspectEncoder(
   }
   const checkpoint = await openCheckpoint(encoder!);
   const identity = await checkpointIdentity(checkpoint, config);
-  return { identity, warning: unreadWeights(checkpoint, 'hubert', encoderKeys(checkpoint)) };
+  return {
+    identity,
+    warning: unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint)),
+  };
 }
 
 /** Training utterances that the channel statistics are taken from: enough for two digits, little to read. */

@@ -98,6 +98,8 @@ export interface BackboneNeed {
   readonly title: string;
   readonly weights: boolean;
   readonly tokenizer: boolean;
+  /** Reads all of it but the weights, as the phase will. @throws InputError for what the phase would refuse */
+  readonly check?: () => Promise<unknown>;
 }
 
 /** What a phase reads. */

@@ -5,7 +5,10 @@ import { mkdir, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { chooseHead, type Qwen2Config } from '../../src/backbones/index.js';
+import { qwen2 } from '../../src/backbones/decoders/qwen2/family.js';
+import { chooseHead, type DecoderConfig } from '../../src/backbones/index.js';
+import { hubert } from '../../src/backbones/speech-encoders/hubert/family.js';
+import { roberta } from '../../src/backbones/text-encoders/roberta/family.js';
 import {
   checkpointIdentity,
   filesIdentity,
@@ -140,9 +143,9 @@ describe('the identity of a checkpoint', () => {
 });
 
 describe('the head of a language model', () => {
-  const tied = { tieWordEmbeddings: true } as Qwen2Config;
-  const untied = { tieWordEmbeddings: false } as Qwen2Config;
-  const choice = async (name: string, config: Qwen2Config, tensors: readonly [string, Tensor][]) =>
+  const tied = { tieWordEmbeddings: true } as DecoderConfig;
+  const untied = { tieWordEmbeddings: false } as DecoderConfig;
+  const choice = async (name: string, config: DecoderConfig, tensors: readonly [string, Tensor][]) =>
     chooseHead(await openCheckpoint(await folderOf(name, tensors)), config);
 
   it('is the word embeddings where the file has no other, or has them twice', async () => {
@@ -206,10 +209,11 @@ describe('weights beside those of the model', () => {
   });
 
   it('are told of where a model might have computed with them, and not where none does', async () => {
+    const families = { hubert, roberta, qwen2 };
     const beside = async (modelType: 'hubert' | 'roberta' | 'qwen2', ...keys: string[]) =>
       unreadWeights(
         await openCheckpoint(await folderOf('beside', ['read', ...keys].map(one))),
-        modelType,
+        families[modelType],
         new Set(['read']),
       );
     for (const [modelType, keys] of [

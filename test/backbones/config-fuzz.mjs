@@ -11,14 +11,14 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   languageModelGraph,
-  parseHubertConfig,
-  parseQwen2Config,
-  parseRobertaConfig,
-  readHubertConfig,
-  readQwen2Config,
-  readRobertaConfig,
+  parseDecoderConfig,
+  parseEncoderConfig,
+  parseTextEncoderConfig,
+  readDecoderConfig,
+  readEncoderConfig,
+  readTextEncoderConfig,
 } from '../../dist/backbones/index.js';
-import { hubertEncoder } from '../../dist/backbones/speech-encoders/hubert/encoder.js';
+import { wav2vec2Encoder } from '../../dist/backbones/speech-encoders/wav2vec2/encoder.js';
 import { openCheckpoint } from '../../dist/checkpoints/index.js';
 import { addInput } from '../../dist/engine/onnx/index.js';
 import { float32, readSafetensorsHeader, writeSafetensors } from '../../dist/engine/tensor/index.js';
@@ -36,8 +36,8 @@ const audio = { samples: ['batch', 'samples'], features: ['batch', 'frames'] };
 /** Fields by config key and default. A key in `settings` must have a value of its list, or be absent. */
 const MODELS = {
   hubert: {
-    read: readHubertConfig,
-    parse: parseHubertConfig,
+    read: readEncoderConfig,
+    parse: parseEncoderConfig,
     sizes: {
       hiddenSize: ['hidden_size', 768],
       numHiddenLayers: ['num_hidden_layers', 12],
@@ -79,12 +79,12 @@ const MODELS = {
     build(config, graph, weights) {
       const inputValues = addInput(graph, 'input_values', 'float32', audio.samples);
       const attentionMask = addInput(graph, 'attention_mask', 'int64', audio.samples);
-      hubertEncoder(weights, config, { inputValues, attentionMask });
+      wav2vec2Encoder(weights, config, { inputValues, attentionMask });
     },
   },
   roberta: {
-    read: readRobertaConfig,
-    parse: parseRobertaConfig,
+    read: readTextEncoderConfig,
+    parse: parseTextEncoderConfig,
     sizes: {
       vocabSize: ['vocab_size', 50265],
       hiddenSize: ['hidden_size', 768],
@@ -119,8 +119,8 @@ const MODELS = {
     },
   },
   qwen2: {
-    read: readQwen2Config,
-    parse: parseQwen2Config,
+    read: readDecoderConfig,
+    parse: parseDecoderConfig,
     sizes: {
       vocabSize: ['vocab_size', 151936],
       hiddenSize: ['hidden_size', 4096],
@@ -152,10 +152,38 @@ const MODELS = {
     build: (config, graph, weights) => languageModelGraph(config, 'input_ids').define(graph, weights),
   },
 };
+{
+  const { featProjLayerNorm: _norm, ...others } = MODELS.hubert.others;
+  MODELS.wav2vec2 = {
+    ...MODELS.hubert,
+    others,
+    settings: { hidden_act: 'gelu', feat_extract_activation: 'gelu', add_adapter: false },
+  };
+  const { sizes, others: flags } = MODELS.qwen2;
+  MODELS.llama = {
+    ...MODELS.qwen2,
+    sizes: {
+      ...sizes,
+      vocabSize: ['vocab_size', 32000],
+      intermediateSize: ['intermediate_size', 11008],
+      maxPositionEmbeddings: ['max_position_embeddings', 2048],
+    },
+    others: flags,
+    holds: (config, raw) =>
+      MODELS.qwen2.holds(config, { ...raw, num_key_value_heads: raw.num_key_value_heads ?? null }),
+  };
+  MODELS.qwen3 = {
+    ...MODELS.qwen2,
+    holds: (config, raw) =>
+      MODELS.qwen2.holds(config, { ...raw, head_dim: raw.head_dim === undefined ? 128 : raw.head_dim }),
+  };
+}
 const COMMON_KEYS = [
   'model_type',
   'quantization_config',
   'adapter_attn_dim',
+  'attention_bias',
+  'mlp_bias',
   'rope_theta',
   'rope_scaling',
   'head_dim',
@@ -284,7 +312,8 @@ function readFiles(type, text, preprocessor) {
 async function checkConfig(type, random) {
   const { sizes, others, settings, holds, build } = MODELS[type];
   const text = String(damagedConfig(type, random));
-  const preprocessor = type === 'hubert' && random.uniform() < 0.3 ? damagedPreprocessor(random) : undefined;
+  const preprocessor =
+    ['hubert', 'wav2vec2'].includes(type) && random.uniform() < 0.3 ? damagedPreprocessor(random) : undefined;
   // Files are slow: text that is JSON is read without them three times out of four.
   const objects = random.uniform() < 0.75 ? [text, preprocessor ?? '{}'].map(objectOf) : [];
   const config = await outcomeOf(
@@ -377,7 +406,7 @@ async function checkIndex(dir, { headers, text }, random) {
 }
 
 writeFileSync(configPath, JSON.stringify({ model_type: 'qwen2' }));
-await readQwen2Config(folder);
+await readDecoderConfig(folder);
 const shards = join(folder, 'shards');
 const index = await writeShards(shards);
 const baselineMiB = peakMiB();

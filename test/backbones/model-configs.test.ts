@@ -4,21 +4,31 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type DecoderConfig, recordedConfig } from '../../src/backbones/decoders/decoder-config.js';
+import { parseLlamaConfig } from '../../src/backbones/decoders/llama/family.js';
+import { parseQwen2Config } from '../../src/backbones/decoders/qwen2/family.js';
+import { parseQwen3Config } from '../../src/backbones/decoders/qwen3/family.js';
 import {
-  parseHubertConfig,
-  parseQwen2Config,
-  parseRobertaConfig,
-  readHubertConfig,
-  readQwen2Config,
-  readRobertaConfig,
+  parseDecoderConfig,
+  parseEncoderConfig,
+  parseTextEncoderConfig,
+  readDecoderConfig,
+  readEncoderConfig,
+  readTextEncoderConfig,
 } from '../../src/backbones/index.js';
+import { parseHubertConfig } from '../../src/backbones/speech-encoders/hubert/family.js';
+import { parseWav2Vec2Config } from '../../src/backbones/speech-encoders/wav2vec2/config.js';
+import { parseRobertaConfig } from '../../src/backbones/text-encoders/roberta/family.js';
 import { InputError } from '../../src/base/index.js';
 
 type Raw = Record<string, unknown>;
 const parsers: Record<string, (raw: Raw, path: string) => object> = {
   hubert: parseHubertConfig,
+  wav2vec2: parseWav2Vec2Config,
   roberta: parseRobertaConfig,
-  qwen2: parseQwen2Config,
+  qwen2: (raw, path) => recordedConfig(parseQwen2Config(raw, path)),
+  llama: (raw, path) => recordedConfig(parseLlamaConfig(raw, path)),
+  qwen3: (raw, path) => recordedConfig(parseQwen3Config(raw, path)),
 };
 let folder: string;
 
@@ -31,10 +41,14 @@ describe('a config that the transformers library reads', () => {
   it('reads the same, sparse or complete', async () => {
     const file = new URL('../fixtures/checkpoint/model-configs.json', import.meta.url);
     const cases = JSON.parse(await readFile(file, 'utf8')) as { raw: Raw; read: Raw }[];
-    expect(cases.length).toBe(16);
+    expect(cases.length).toBe(34);
     for (const { raw, read } of cases) {
       const parsed = parsers[raw.model_type as string]!(raw, 'config.json');
-      expect(parsed).toEqual(raw.model_type === 'hubert' ? { ...read, doNormalize: true } : read);
+      const unread = {
+        hubert: { doNormalize: true },
+        wav2vec2: { doNormalize: true, featProjLayerNorm: true },
+      };
+      expect(parsed).toEqual({ ...read, ...unread[raw.model_type as keyof typeof unread] });
     }
   });
 });
@@ -102,6 +116,38 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'qwen2', layer_types: Array(100).fill('odd') }, '; and 92 more faults'],
     [{ model_type: 'qwen2', hidden_act: 'x'.repeat(1e6) }, 'x... is not supported'],
     [{ model_type: 'qwen2', quantization_config: { quant_method: 'awq' } }, 'quantization_config'],
+    [{ model_type: 'qwen2', rope_scaling: { rope_type: 'llama3' } }, 'rope_scaling.rope_type: "llama3"'],
+    [{ model_type: 'wav2vec2', add_adapter: true }, 'add_adapter: true is not supported, only false is'],
+    [{ model_type: 'wav2vec2', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
+    [{ model_type: 'wav2vec2', conv_kernel: [10] }, 'have 7, 1 and 7 entries'],
+    [{ model_type: 'llama', hidden_act: 'gelu' }, 'hidden_act: "gelu" is not supported, only "silu" is'],
+    [
+      { model_type: 'llama', rope_scaling: { type: 'linear', factor: 2 } },
+      'rope_scaling.type: "linear" is not supported, only "default" and "llama3" are',
+    ],
+    [
+      { model_type: 'llama', rope_parameters: { rope_type: 'llama3', factor: 8 } },
+      'rope_parameters.low_freq_factor: ',
+    ],
+    [
+      {
+        model_type: 'llama',
+        rope_scaling: {
+          rope_type: 'llama3',
+          factor: 8,
+          low_freq_factor: 4,
+          high_freq_factor: 4,
+          original_max_position_embeddings: 8192,
+        },
+      },
+      'rope_scaling: low_freq_factor must be less than high_freq_factor',
+    ],
+    [{ model_type: 'llama', attention_bias: 'yes' }, 'attention_bias: '],
+    [{ model_type: 'llama', num_attention_heads: 3 }, 'hidden_size 4096 is not a multiple of'],
+    [{ model_type: 'llama', quantization_config: { quant_method: 'gptq' } }, 'quantization_config'],
+    [{ model_type: 'qwen3', head_dim: 15 }, 'head_dim 15 is odd'],
+    [{ model_type: 'qwen3', use_sliding_window: true }, 'use_sliding_window is true for 4 layers'],
+    [{ model_type: 'qwen3', rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'rope_type: "yarn"'],
   ];
   it.each(cases)('%j', (raw, message) => {
     const parse = () => parsers[raw.model_type as string]!(raw, '/models/x/config.json');
@@ -118,6 +164,16 @@ describe('a config that cannot be built', () => {
     expect(() => parseQwen2Config({ model_type: 'qwen3' }, 'c.json')).toThrow(InputError);
   });
 
+  it('of a model of no family names those that there are', () => {
+    expect(() => parseDecoderConfig({ model_type: 'gpt2' }, 'c.json')).toThrow(
+      'model config c.json is of model_type "gpt2"; a "qwen2", "llama" or "qwen3" checkpoint is needed here',
+    );
+    expect(() => parseEncoderConfig({ model_type: 'wavlm' }, 'c.json')).toThrow(
+      'a "hubert" or "wav2vec2" checkpoint is needed here',
+    );
+    expect(() => parseTextEncoderConfig({}, 'c.json')).toThrow('c.json has no model_type; a "roberta"');
+  });
+
   it('with several faults names them all in one line', () => {
     expect(() =>
       parseRobertaConfig({ model_type: 'roberta', hidden_size: '768', vocab_size: 0 }, 'c'),
@@ -130,24 +186,50 @@ describe('a config that cannot be built', () => {
   });
 });
 
+describe('what sets the families of decoders apart', () => {
+  const attention = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
+  const traits = ({ biases, queryKeyNorm }: DecoderConfig) => ({ biases, queryKeyNorm });
+
+  it('is which projections have a bias, and whether heads have a norm', () => {
+    const qwen2 = traits(parseQwen2Config({ model_type: 'qwen2' }, 'c'));
+    expect(qwen2).toEqual({ biases: ['q_proj', 'k_proj', 'v_proj'], queryKeyNorm: false });
+    const llama = (raw: Raw) => traits(parseLlamaConfig({ model_type: 'llama', ...raw }, 'c'));
+    expect(llama({})).toEqual({ biases: [], queryKeyNorm: false });
+    expect(llama({ attention_bias: true }).biases).toEqual(attention);
+    expect(llama({ mlp_bias: true }).biases).toEqual(['gate_proj', 'up_proj', 'down_proj']);
+    const qwen3 = (raw: Raw) => traits(parseQwen3Config({ model_type: 'qwen3', ...raw }, 'c'));
+    expect(qwen3({})).toEqual({ biases: [], queryKeyNorm: true });
+    expect(qwen3({ attention_bias: true }).biases).toEqual(attention);
+  });
+
+  it('runs do not record, whose weights tell it; of Qwen2 they record what they always did', () => {
+    const recorded = recordedConfig(parseQwen2Config({ model_type: 'qwen2' }, 'c'));
+    expect(Object.keys(recorded)).toEqual(
+      'vocabSize hiddenSize numHiddenLayers numAttentionHeads numKeyValueHeads headDim intermediateSize rmsNormEps ropeTheta tieWordEmbeddings maxPositionEmbeddings'.split(
+        ' ',
+      ),
+    );
+  });
+});
+
 describe('configs in a folder', () => {
   const write = (name: string, value: unknown) => writeFile(join(folder, name), JSON.stringify(value));
 
   it('say whether HuBERT normalises its input in preprocessor_config.json', async () => {
     await write('config.json', { model_type: 'hubert', feat_extract_norm: 'layer' });
-    expect((await readHubertConfig(folder)).doNormalize).toBe(true);
+    expect((await readEncoderConfig(folder)).doNormalize).toBe(true);
     await write('preprocessor_config.json', { do_normalize: false, sampling_rate: 16000 });
-    expect((await readHubertConfig(folder)).doNormalize).toBe(false);
+    expect((await readEncoderConfig(folder)).doNormalize).toBe(false);
     await write('preprocessor_config.json', { sampling_rate: 8000 });
-    await expect(readHubertConfig(folder)).rejects.toThrow(
+    await expect(readEncoderConfig(folder)).rejects.toThrow(
       `${join(folder, 'preprocessor_config.json')}: sampling_rate: 8000 is not supported, only 16000 is`,
     );
   });
 
   it('need no weights', async () => {
     await write('config.json', { model_type: 'roberta', hidden_size: 24 });
-    expect((await readRobertaConfig(folder)).hiddenSize).toBe(24);
+    expect((await readTextEncoderConfig(folder)).hiddenSize).toBe(24);
     await write('config.json', { model_type: 'qwen2', hidden_size: 64 });
-    expect((await readQwen2Config(folder)).headDim).toBe(2);
+    expect((await readDecoderConfig(folder)).headDim).toBe(2);
   });
 });

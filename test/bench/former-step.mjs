@@ -7,7 +7,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseRobertaConfig, publishedConfigs } from '../../dist/backbones/index.js';
+import { parseTextEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
 import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
 import { releaseMemory, startSessionHost } from '../../dist/engine/runtime/index.js';
 import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
@@ -29,7 +29,7 @@ const AUDIO_WIDTH = 1024;
 const CLASSES = 7;
 const WORDS = 'former.embeddings.word_embeddings.weight';
 
-const roberta = parseRobertaConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
+const roberta = parseTextEncoderConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
 const config = {
   former: {
     roberta,

@@ -6,9 +6,9 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parseHubertConfig, publishedConfigs } from '../../dist/backbones/index.js';
+import { parseEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
 import { openSpeechEncoder } from '../../dist/backbones/speech-encoders/encoder-source.js';
-import { hubertEncoder } from '../../dist/backbones/speech-encoders/hubert/encoder.js';
+import { wav2vec2Encoder } from '../../dist/backbones/speech-encoders/wav2vec2/encoder.js';
 import { addInput } from '../../dist/engine/onnx/index.js';
 import { seededRandom, streamSafetensors, tensor } from '../../dist/engine/tensor/index.js';
 import { declaredWeights } from '../../dist/nn/index.js';
@@ -36,9 +36,9 @@ console.log(JSON.stringify({ clips: CLIPS, audioSec, wallSec, processorSec, peak
 
 async function writeCheckpoint() {
   const raw = publishedConfigs['facebook/hubert-large-ll60k'];
-  const config = parseHubertConfig(raw, 'hubert-large');
+  const config = parseEncoderConfig(raw, 'hubert-large');
   const parameters = declaredWeights((graph, weights) => {
-    hubertEncoder(weights, config, {
+    wav2vec2Encoder(weights, config, {
       inputValues: addInput(graph, 'input_values', 'float32', ['batch', 'samples']),
       attentionMask: addInput(graph, 'attention_mask', 'int64', ['batch', 'samples']),
     });

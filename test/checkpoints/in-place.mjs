@@ -8,9 +8,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  parseHubertConfig,
-  parseQwen2Config,
-  parseRobertaConfig,
+  parseDecoderConfig,
+  parseEncoderConfig,
+  parseTextEncoderConfig,
   publishedConfigs,
 } from '../../dist/backbones/index.js';
 import { openCheckpoint, openWeightsFile, requireWeight } from '../../dist/checkpoints/index.js';
@@ -37,15 +37,15 @@ const start = performance.now();
 const llm = await openCheckpoint(llmFolder);
 const former = await openWeightsFile(formerPath);
 const lookup = (key, shape) => requireWeight(key.startsWith('former.') ? former : llm, key, shape);
-const roberta = parseRobertaConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
-const hubert = parseHubertConfig(publishedConfigs['facebook/hubert-large-ll60k'], 'hubert-large');
+const roberta = parseTextEncoderConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
+const hubert = parseEncoderConfig(publishedConfigs['facebook/hubert-large-ll60k'], 'hubert-large');
 const stage = defineStage(
   recipe,
   2,
   {
     audioWidth: hubert.hiddenSize,
     former: roberta,
-    llm: parseQwen2Config(llm.config, join(llmFolder, 'config.json')),
+    llm: parseDecoderConfig(llm.config, join(llmFolder, 'config.json')),
   },
   {
     trainingCounts: recipe.labels.map(() => 1),

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
+import { chatMl } from '../../src/backbones/decoders/chat-kinds.js';
 import { prepareToy, prepareToyCommand } from '../../src/cli/commands/prepare-toy-command.js';
 import { planToyCorpus } from '../../src/data/corpora/toy/toy-corpus.js';
 import { buildPrompt, DEFAULT_PROMPT, loadTokenizer, resolveLabelWords } from '../../src/data/text/index.js';
@@ -47,7 +48,7 @@ describe('prepare-toy', () => {
       expect(roberta.encode(text), text).toHaveLength(pieces.length + 2); // <s> and </s>
       expect(qwen2.encode(text), text).toHaveLength(pieces.length);
       const values = { labels: LABELS, speaker: speaker.id, transcript: text, audio: true };
-      expect(buildPrompt(qwen2, DEFAULT_PROMPT, values).ids.length).toBeLessThan(128);
+      expect(buildPrompt(qwen2, chatMl, DEFAULT_PROMPT, values).ids.length).toBeLessThan(128);
     }
   });
 

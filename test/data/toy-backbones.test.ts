@@ -4,11 +4,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readDecoderConfig, readEncoderConfig } from '../../src/backbones/index.js';
 import { sha256OfFile } from '../../src/base/index.js';
 import { openCheckpoint } from '../../src/checkpoints/index.js';
 import { buildByteLevelTokenizer, loadTokenizer } from '../../src/data/text/index.js';
 import { writeToyBackbones } from '../../src/data/toy-backbones/index.js';
-import { writeToyQwen2 } from '../../src/data/toy-backbones/toy-qwen2.js';
+import { writeToyDecoder } from '../../src/data/toy-backbones/toy-decoder.js';
+import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-speech-encoder.js';
 import { readSafetensors, readSafetensorsHeader } from '../../src/engine/tensor/index.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'emoq-toy-backbones-'));
@@ -17,11 +19,21 @@ const options = {
   roberta: buildByteLevelTokenizer({ words, kind: 'roberta' }),
   qwen2: buildByteLevelTokenizer({ words, kind: 'qwen2' }),
 };
-const models = ['hubert', 'roberta', 'qwen2'] as const;
+const usual = ['hubert', 'roberta', 'qwen2'] as const;
+const models = [...usual, 'wav2vec2', 'llama', 'qwen3'] as const;
 const hashes = (dir: string): Promise<string[]> =>
   Promise.all(models.map((model) => sha256OfFile(join(dir, model, 'model.safetensors'))));
 
-beforeAll(() => writeToyBackbones(join(scratch, 'a'), { seed: 3, ...options }));
+/** Those of `emoq prepare-toy`, and the families beside them. */
+async function writeAll(dir: string, seed: number): Promise<void> {
+  await writeToyBackbones(dir, { seed, ...options });
+  await writeToySpeechEncoder(join(dir, 'wav2vec2'), seed, 'wav2vec2');
+  const tokenizer = (kind: 'llama3' | 'qwen3') => buildByteLevelTokenizer({ words, kind });
+  await writeToyDecoder(join(dir, 'llama'), seed, 'llama', tokenizer('llama3'));
+  await writeToyDecoder(join(dir, 'qwen3'), seed, 'qwen3', tokenizer('qwen3'));
+}
+
+beforeAll(() => writeAll(join(scratch, 'a'), 3));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 const published = JSON.parse(
@@ -51,7 +63,7 @@ describe('toy backbones', () => {
     expect(weights.size).toBe(Object.keys(published[model]).length);
   });
 
-  it.each(['roberta', 'qwen2'] as const)(
+  it.each(['roberta', 'qwen2', 'qwen3', 'llama'] as const)(
     '%s has an embedding for each token, and its words are one token',
     async (model) => {
       const dir = join(scratch, 'a', model);
@@ -60,16 +72,28 @@ describe('toy backbones', () => {
       expect(config.vocab_size).toBe(tokenizer.vocabSize);
       for (const word of words)
         expect(tokenizer.encode(` ${word}`, { specialTokens: false })).toHaveLength(1);
-      expect(tokenizer.padId).toBe(model === 'roberta' ? config.pad_token_id : config.bos_token_id);
+      const begin = model === 'llama' ? tokenizer.tokenId('<|end_of_text|>') : config.bos_token_id;
+      expect(tokenizer.padId).toBe(model === 'roberta' ? config.pad_token_id : begin);
     },
   );
 
   it('come out the same from one seed, and different from another', async () => {
-    await writeToyBackbones(join(scratch, 'b'), { seed: 3, ...options });
-    await writeToyBackbones(join(scratch, 'c'), { seed: 4, ...options });
+    await writeAll(join(scratch, 'b'), 3);
+    await writeAll(join(scratch, 'c'), 4);
     const [a, b, c] = await Promise.all(['a', 'b', 'c'].map((name) => hashes(join(scratch, name))));
     expect(b).toEqual(a);
     for (const [index, hash] of c!.entries()) expect(hash).not.toBe(a![index]);
+  });
+
+  it('are of their families, with what sets these apart', async () => {
+    const decoder = (model: string) => readDecoderConfig(join(scratch, 'a', model));
+    expect(await decoder('qwen2')).toMatchObject({ family: 'qwen2', queryKeyNorm: false });
+    expect(await decoder('qwen3')).toMatchObject({ family: 'qwen3', queryKeyNorm: true, biases: [] });
+    expect(await decoder('llama')).toMatchObject({ family: 'llama', ropeScaling: { factor: 8 } });
+    const [hubert, wav2vec2] = await Promise.all(
+      ['hubert', 'wav2vec2'].map((model) => readEncoderConfig(join(scratch, 'a', model))),
+    );
+    expect(wav2vec2).toEqual(hubert);
   });
 
   it('fold the positional convolution to the weight that was drawn: one norm for each tap', async () => {
@@ -86,6 +110,8 @@ describe('toy backbones', () => {
 
   it('refuse a tokenizer without the tokens that the model names', async () => {
     const qwen2 = { tokenizerJson: { model: { vocab: { a: 0 } } }, tokenizerConfig: {} };
-    await expect(writeToyQwen2(join(scratch, 'd'), 0, qwen2)).rejects.toThrow('has no token <|endoftext|>');
+    await expect(writeToyDecoder(join(scratch, 'd'), 0, 'qwen2', qwen2)).rejects.toThrow(
+      'has no token <|endoftext|>',
+    );
   });
 });

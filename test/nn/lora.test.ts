@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mergeLora } from '../../src/backbones/decoders/lora-merge.js';
-import { embedTokens, initialLora, qwen2Decoder } from '../../src/backbones/index.js';
+import { decoder, embedTokens, initialLora } from '../../src/backbones/index.js';
 import { InputError, writeJsonAtomic } from '../../src/base/index.js';
 import { openCheckpoint, requireWeight } from '../../src/checkpoints/index.js';
 import {
@@ -77,7 +77,7 @@ for (const name of ['tied', 'untied']) {
           const embeddings = embedTokens(weights, config, inputIds!);
           const inputs = { embeddings, attentionMask: attentionMask! };
           const beside = { config: lora, weights: givenWeights(new Map(Object.entries(values))) };
-          return { hidden: qwen2Decoder(weights, config, inputs, adapted ? { lora: beside } : {}) };
+          return { hidden: decoder(weights, config, inputs, adapted ? { lora: beside } : {}) };
         },
         opened.dir,
       );

@@ -10,11 +10,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  decoder,
   embedTokens,
   lmHead,
-  parseQwen2Config,
-  parseRobertaConfig,
-  qwen2Decoder,
+  parseDecoderConfig,
+  parseTextEncoderConfig,
 } from '../../src/backbones/index.js';
 import { buildEncoderGraph } from '../../src/backbones/speech-encoders/encoder-graph.js';
 import { type Checkpoint, openCheckpoint, requireWeight } from '../../src/checkpoints/index.js';
@@ -83,7 +83,7 @@ describe.skipIf(python === undefined)('at true size, against transformers', () =
 
   it('RoBERTa-base gives the same hidden states', async () => {
     const { checkpoint, expected } = await makeModel('roberta-base', join(dir, 'roberta'));
-    const config = parseRobertaConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
+    const config = parseTextEncoderConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
     const mask = expected('attention_mask');
     const { hidden } = await compute(
       { ids: [expected('input_ids'), ['N', 'L']], mask: [mask, ['N', 'L']] },
@@ -100,7 +100,7 @@ describe.skipIf(python === undefined)('at true size, against transformers', () =
 
   it('Qwen2.5-0.5B in bfloat16 gives the same hidden states and logits', async () => {
     const { checkpoint, expected } = await makeModel('qwen2.5-0.5b', join(dir, 'qwen2'));
-    const config = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+    const config = parseDecoderConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
     const row = { model: 'Qwen2.5-0.5B', dtype: 'bfloat16 weights, float32 arithmetic' };
     for (const side of ['right', 'left']) {
       const mask = expected(`${side}.mask`);
@@ -109,7 +109,7 @@ describe.skipIf(python === undefined)('at true size, against transformers', () =
         (graph, { inputIds, attentionMask }) => {
           const weights = checkpointWeights(graph, (key, shape) => requireWeight(checkpoint, key, shape));
           const embeddings = embedTokens(weights, config, inputIds);
-          const hidden = qwen2Decoder(weights, config, { embeddings, attentionMask });
+          const hidden = decoder(weights, config, { embeddings, attentionMask });
           return { hidden, logits: lmHead(weights, config, reshape(hidden, ['L*N', config.hiddenSize])) };
         },
         checkpoint.dir,

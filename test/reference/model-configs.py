@@ -8,7 +8,7 @@ Made with Python 3.11, transformers 5.23.0. Run from the repository root:
 import json
 from pathlib import Path
 
-from transformers import HubertConfig, Qwen2Config, RobertaConfig
+from transformers import HubertConfig, LlamaConfig, Qwen2Config, Qwen3Config, RobertaConfig, Wav2Vec2Config
 
 HUBERT = {
     "hiddenSize": "hidden_size",
@@ -39,7 +39,8 @@ ROBERTA = {
     "hiddenDropoutProb": "hidden_dropout_prob",
     "attentionProbsDropoutProb": "attention_probs_dropout_prob",
 }
-QWEN2 = {
+WAV2VEC2 = {ours: theirs for ours, theirs in HUBERT.items() if ours != "featProjLayerNorm"}
+DECODER = {
     "vocabSize": "vocab_size",
     "hiddenSize": "hidden_size",
     "numHiddenLayers": "num_hidden_layers",
@@ -71,23 +72,63 @@ QWEN2_SMALL = {
     "max_window_layers": 21,
     "use_sliding_window": False,
 }
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 32.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+LLAMA_SMALL = {
+    "hidden_size": 2048,
+    "num_hidden_layers": 16,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "max_position_embeddings": 131072,
+    "rms_norm_eps": 1e-5,
+}
+QWEN3_SMALL = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "sliding_window": None,
+    "use_sliding_window": False,
+}
 CASES = [
     ("hubert", HubertConfig, HUBERT, {}),
     ("hubert", HubertConfig, HUBERT, HUBERT_LARGE),
     ("roberta", RobertaConfig, ROBERTA, {}),
     ("roberta", RobertaConfig, ROBERTA, {"max_position_embeddings": 514, "type_vocab_size": 1, "layer_norm_eps": 1e-5}),
-    ("qwen2", Qwen2Config, QWEN2, {}),
-    ("qwen2", Qwen2Config, QWEN2, {**QWEN2_SMALL, "rope_theta": 1000000.0, "rope_scaling": None}),
-    ("qwen2", Qwen2Config, QWEN2, {**QWEN2_SMALL, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}),
-    ("qwen2", Qwen2Config, QWEN2, {"num_attention_heads": 8, "num_key_value_heads": None, "head_dim": 64}),
+    ("qwen2", Qwen2Config, DECODER, {}),
+    ("qwen2", Qwen2Config, DECODER, {**QWEN2_SMALL, "rope_theta": 1000000.0, "rope_scaling": None}),
+    ("qwen2", Qwen2Config, DECODER, {**QWEN2_SMALL, "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}),
+    ("qwen2", Qwen2Config, DECODER, {"num_attention_heads": 8, "num_key_value_heads": None, "head_dim": 64}),
+    ("wav2vec2", Wav2Vec2Config, WAV2VEC2, {}),
+    ("wav2vec2", Wav2Vec2Config, WAV2VEC2, HUBERT_LARGE),
+    ("llama", LlamaConfig, DECODER, {}),
+    ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_theta": 500000.0, "rope_scaling": LLAMA3}),
+    ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_parameters": {"rope_theta": 5e5, **LLAMA3}}),
+    ("llama", LlamaConfig, DECODER, {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}),
+    ("qwen3", Qwen3Config, DECODER, {}),
+    ("qwen3", Qwen3Config, DECODER, {**QWEN3_SMALL, "rope_theta": 1000000, "rope_scaling": None}),
+    ("qwen3", Qwen3Config, DECODER, {"num_attention_heads": 6, "num_key_value_heads": 3, "attention_bias": True}),
 ]
 
 cases = []
 for model_type, cls, names, raw in CASES:
     config = cls.from_dict(dict(raw))
     read = {ours: getattr(config, theirs) for ours, theirs in names.items()}
-    if cls is Qwen2Config:
-        read["ropeTheta"] = config.rope_parameters["rope_theta"]
+    if names is DECODER:
+        rope = config.rope_parameters
+        read["ropeTheta"] = rope["rope_theta"]
+        if rope["rope_type"] == "llama3":
+            read["ropeScaling"] = {
+                "factor": rope["factor"],
+                "lowFrequencyFactor": rope["low_freq_factor"],
+                "highFrequencyFactor": rope["high_freq_factor"],
+                "originalPositions": rope["original_max_position_embeddings"],
+            }
         read["headDim"] = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     # Twice: as a person writes it, and as the library saves it.
     cases.append({"raw": {"model_type": model_type, **raw}, "read": read})

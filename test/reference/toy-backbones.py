@@ -8,25 +8,35 @@ Made with Python 3.11, transformers 5.23.0, torch 2.13.0. Run from the repositor
 import json
 from pathlib import Path
 
-from transformers import HubertConfig, HubertModel, Qwen2Config, Qwen2ForCausalLM, RobertaConfig, RobertaModel
+from transformers import (HubertConfig, HubertModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
+                          Qwen3Config, Qwen3ForCausalLM, RobertaConfig, RobertaModel, Wav2Vec2Config, Wav2Vec2Model)
 
 VOCAB = 1447  # a size that no other dimension has
 
+SPEECH = dict(
+    conv_bias=True,
+    conv_dim=[40] * 7,
+    do_stable_layer_norm=True,
+    feat_extract_norm="layer",
+    hidden_size=64,
+    intermediate_size=128,
+    num_attention_heads=4,
+    num_conv_pos_embedding_groups=4,
+    num_conv_pos_embeddings=16,
+    num_hidden_layers=2,
+)
+DECODER = dict(
+    hidden_size=96,
+    intermediate_size=256,
+    num_attention_heads=4,
+    num_hidden_layers=4,
+    num_key_value_heads=2,
+    tie_word_embeddings=True,
+    vocab_size=VOCAB,
+)
 models = {
-    "hubert": HubertModel(
-        HubertConfig(
-            conv_bias=True,
-            conv_dim=[40] * 7,
-            do_stable_layer_norm=True,
-            feat_extract_norm="layer",
-            hidden_size=64,
-            intermediate_size=128,
-            num_attention_heads=4,
-            num_conv_pos_embedding_groups=4,
-            num_conv_pos_embeddings=16,
-            num_hidden_layers=2,
-        )
-    ),
+    "hubert": HubertModel(HubertConfig(**SPEECH)),
+    "wav2vec2": Wav2Vec2Model(Wav2Vec2Config(**SPEECH)),
     "roberta": RobertaModel(
         RobertaConfig(
             hidden_size=64,
@@ -39,17 +49,9 @@ models = {
         ),
         add_pooling_layer=False,
     ),
-    "qwen2": Qwen2ForCausalLM(
-        Qwen2Config(
-            hidden_size=96,
-            intermediate_size=256,
-            num_attention_heads=4,
-            num_hidden_layers=4,
-            num_key_value_heads=2,
-            tie_word_embeddings=True,
-            vocab_size=VOCAB,
-        )
-    ),
+    "qwen2": Qwen2ForCausalLM(Qwen2Config(**DECODER)),
+    "qwen3": Qwen3ForCausalLM(Qwen3Config(**DECODER, head_dim=24)),
+    "llama": LlamaForCausalLM(LlamaConfig(**DECODER)),
 }
 
 keys = {}

@@ -30,11 +30,14 @@ import {
 } from '../../engine/onnx/index.js';
 import { float32 } from '../../engine/tensor/index.js';
 import { causalMask, runningCount } from '../../nn/index.js';
-import type { Projection } from './projections.js';
-import type { Qwen2Config } from './qwen2/config.js';
+import type { DecoderConfig, Projection } from './decoder-config.js';
+import { rotaryFrequencies } from './rotary-frequencies.js';
 
 /** Applies one projection of the layer at hand: [N, L, in] -> [N, L, out]. */
 export type Project = (projection: Projection, x: Value) => Value;
+
+/** What a layer does to the heads of its queries, or keys, before they are rotated: [..., headDim] -> the same. */
+export type HeadNorm = (kind: 'q_norm' | 'k_norm', heads: Value) => Value;
 
 /** What all layers share. N utterances, L tokens. */
 export interface AttentionContext {
@@ -52,14 +55,17 @@ export interface AttentionContext {
  * @param positionIds int64 [N, L]; counted over the real tokens where absent
  */
 export function attentionContext(
-  config: Qwen2Config,
+  config: DecoderConfig,
   attentionMask: Value,
   positionIds?: Value,
 ): AttentionContext {
   const causal = causalMask(attentionMask); // [L, L]
   const positions =
     positionIds === undefined ? maskedPositions(attentionMask, causal) : cast(positionIds, 'float32');
-  const { cosine, sine } = rotaryTable(positions, config.headDim, config.ropeTheta);
+  const { cosine, sine } = rotaryTable(
+    positions,
+    rotaryFrequencies(config.headDim, config.ropeTheta, config.ropeScaling),
+  );
   const scale = config.headDim ** -0.5;
   const allowed = and(causal, unsqueeze(equal(attentionMask, 1), [1])); // [N, L, L]
   return {
@@ -76,9 +82,10 @@ export function attentionContext(
 /** Self-attention of one layer: x [N, L, d] -> [N, L, d]. Scores and softmax are float32. */
 export function groupedQueryAttention(
   x: Value,
-  config: Qwen2Config,
+  config: DecoderConfig,
   context: AttentionContext,
   project: Project,
+  headNorm: HeadNorm,
 ): Value {
   const { numKeyValueHeads: keyHeads, numAttentionHeads: heads, headDim } = config;
   const groups = heads / keyHeads;
@@ -91,8 +98,11 @@ export function groupedQueryAttention(
   );
   const keyValue = (projection: 'k_proj' | 'v_proj'): Value =>
     transpose(reshape(project(projection, x), [batch, length, keyHeads, headDim]), [0, 2, 1, 3]);
-  const rotatedQueries = reshape(rotate(queries, context.queryRotary), [...stacked, headDim]);
-  const rotatedKeys = rotate(keyValue('k_proj'), context.keyRotary); // [N, keyHeads, L, headDim]
+  const rotatedQueries = reshape(rotate(headNorm('q_norm', queries), context.queryRotary), [
+    ...stacked,
+    headDim,
+  ]);
+  const rotatedKeys = rotate(headNorm('k_norm', keyValue('k_proj')), context.keyRotary); // [N, keyHeads, L, headDim]
 
   const scores = matmul(rotatedQueries, transpose(rotatedKeys, [0, 1, 3, 2])); // [N, keyHeads, groups * L, L]
   const biased = add(reshape(scores, [batch, keyHeads, groups, length, length]), context.bias);
@@ -121,14 +131,12 @@ export function maskedPositions(attentionMask: Value, causal: Value): Value {
   return max(sub(runningCount(attentionMask, causal), 1), 0);
 }
 
-/** Angles position * theta^(-2i / headDim) for i under headDim / 2. `positions` float32 [N, L]. */
-export function rotaryTable(positions: Value, headDim: number, theta: number): RotaryTable {
-  const half = headDim / 2;
-  // Rounded to float32 at each step, as the models are trained with: a unit in the last place of a frequency is
-  // multiplied by the position.
-  const round = Math.fround;
-  const frequencies = Array.from({ length: half }, (_, i) => 1 / round(theta ** round((2 * i) / headDim)));
-  const angles = mul(unsqueeze(positions, [-1]), constant(positions.graph, float32([half], frequencies)));
+/** Angles position * frequency, one for each pair of a head. `positions` float32 [N, L]. */
+export function rotaryTable(positions: Value, frequencies: readonly number[]): RotaryTable {
+  const angles = mul(
+    unsqueeze(positions, [-1]),
+    constant(positions.graph, float32([frequencies.length], frequencies)),
+  );
   const [cosine, sine] = [cos(angles), sin(angles)]; // [N, L, headDim / 2]
   return { cosine: concat([cosine, cosine], -1), sine: concat([neg(sine), sine], -1) };
 }

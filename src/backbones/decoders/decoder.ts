@@ -1,6 +1,6 @@
 /**
- * @file The Qwen2 decoder (Yang et al., 2024): pre-norm layers of grouped-query attention and SwiGLU, for training
- * inside a loop body and for inference.
+ * @file The decoder of all families: pre-norm layers of grouped-query attention and SwiGLU (Touvron et al., 2023), for
+ * training inside a loop body and for inference. What sets families apart, biases and norms of heads, the config says.
  *
  * The residual stream, norms and softmax are float32; matrix products take the type of the given weights.
  */
@@ -28,11 +28,12 @@ import {
   noDropout,
   type Weights,
 } from '../../nn/index.js';
-import { attentionContext, groupedQueryAttention, type Project } from './attention.js';
-import { hasBias, projectionPath, projectionShape } from './projections.js';
-import type { Qwen2Config } from './qwen2/config.js';
+import { attentionContext, groupedQueryAttention, type HeadNorm, type Project } from './attention.js';
+import type { DecoderConfig } from './decoder-config.js';
+import { decoderFamilyOf } from './decoder-families.js';
+import { projectionPath, projectionShape } from './projections.js';
 
-export interface Qwen2Inputs {
+export interface DecoderInputs {
   /** Word embeddings, the soft prompt spliced in: float32 [N, L, d]. */
   readonly embeddings: Value;
   /** int64 [N, L], 1 = real; padding may be on either side. */
@@ -42,20 +43,20 @@ export interface Qwen2Inputs {
 }
 
 /** LoRA on top of frozen weights. */
-export interface Qwen2Lora {
+export interface DecoderLora {
   readonly config: LoraConfig;
   /** The parameters by their PEFT keys, see `loraParameters`. */
   readonly weights: Weights;
 }
 
-export interface Qwen2Options {
-  readonly lora?: Qwen2Lora;
-  /** Dropout before the LoRA matrices A; Qwen2 itself has none. */
+export interface DecoderOptions {
+  readonly lora?: DecoderLora;
+  /** Dropout before the LoRA matrices A; the models themselves have none. */
   readonly dropout?: Dropout;
 }
 
 /** Word embeddings of token ids: int64 [N, L] -> float32 [N, L, d]. */
-export function embedTokens(weights: Weights, config: Qwen2Config, inputIds: Value): Value {
+export function embedTokens(weights: Weights, config: DecoderConfig, inputIds: Value): Value {
   const table = weights('model.embed_tokens.weight', [config.vocabSize, config.hiddenSize]);
   // The few rows are cast and not the table: onnxruntime folds no constant above a gigabyte, and would cast
   // Qwen2.5-7B's with every run.
@@ -66,26 +67,30 @@ export function embedTokens(weights: Weights, config: Qwen2Config, inputIds: Val
  * The decoder's layers and final norm.
  * @returns the last hidden states, float32 [N, L, d]; those of padding are finite and mean nothing
  */
-export function qwen2Decoder(
+export function decoder(
   weights: Weights,
-  config: Qwen2Config,
-  { embeddings, attentionMask, positionIds }: Qwen2Inputs,
-  options: Qwen2Options = {},
+  config: DecoderConfig,
+  { embeddings, attentionMask, positionIds }: DecoderInputs,
+  options: DecoderOptions = {},
 ): Value {
   checkShapes(config, embeddings, attentionMask, positionIds);
   const graph = innermost([embeddings, attentionMask]);
   const context = withScope(graph, 'positions', () => attentionContext(config, attentionMask, positionIds));
-  const norm = (key: string, x: Value): Value =>
-    rmsNorm(x, cast(weights(key, [config.hiddenSize]), 'float32'), config.rmsNormEps);
+  const norm = (key: string, x: Value, width = config.hiddenSize): Value =>
+    rmsNorm(x, cast(weights(key, [width]), 'float32'), config.rmsNormEps);
 
   let hidden = embeddings;
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
     const project = layerProjections(weights, config, layer, options);
+    const headNorm: HeadNorm = (kind, heads) =>
+      config.queryKeyNorm
+        ? norm(`model.layers.${layer}.self_attn.${kind}.weight`, heads, config.headDim)
+        : heads;
     hidden = asBlock(graph, [hidden], () =>
       withScope(graph, `layers.${layer}`, () => {
         const attended = withScope(graph, 'self_attn', () => {
           const normed = norm(`model.layers.${layer}.input_layernorm.weight`, hidden);
-          return add(hidden, groupedQueryAttention(normed, config, context, project));
+          return add(hidden, groupedQueryAttention(normed, config, context, project, headNorm));
         });
         return withScope(graph, 'mlp', () => {
           const normed = norm(`model.layers.${layer}.post_attention_layernorm.weight`, attended);
@@ -105,28 +110,28 @@ function swiglu(x: Value, project: Project): Value {
 /** The projections of one layer, with LoRA where it is configured. */
 function layerProjections(
   weights: Weights,
-  config: Qwen2Config,
+  config: DecoderConfig,
   layer: number,
-  { lora, dropout = noDropout }: Qwen2Options,
+  { lora, dropout = noDropout }: DecoderOptions,
 ): Project {
   return (projection, x) => {
     const path = projectionPath(layer, projection);
     const shape = projectionShape(config, projection);
     const weight = weights(`${path}.weight`, shape);
-    const bias = hasBias(projection) ? weights(`${path}.bias`, [shape[0]]) : undefined;
+    const bias = config.biases.includes(projection) ? weights(`${path}.bias`, [shape[0]]) : undefined;
     const frozen = { path, weight, bias };
     if (!lora?.config.targets.includes(projection)) return frozenLinear(x, frozen);
     return loraLinear(x, frozen, lora.config, lora.weights, dropout);
   };
 }
 
-function checkShapes(config: Qwen2Config, embeddings: Value, ...perToken: (Value | undefined)[]): void {
+function checkShapes(config: DecoderConfig, embeddings: Value, ...perToken: (Value | undefined)[]): void {
   const [batch, length, width] = embeddings.shape;
   const same = (shape: readonly Dim[]) => shape.length === 2 && shape[0] === batch && shape[1] === length;
   if (width !== config.hiddenSize || perToken.some((value) => value !== undefined && !same(value.shape))) {
     const shapes = [embeddings, ...perToken].map((value) => value && formatShape(value.shape));
     throw new RangeError(
-      `Qwen2 of width ${config.hiddenSize} got embeddings, mask and positions of ${shapes.join(', ')}`,
+      `${decoderFamilyOf(config).title} of width ${config.hiddenSize} got embeddings, mask and positions of ${shapes.join(', ')}`,
     );
   }
 }

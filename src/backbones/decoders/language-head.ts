@@ -11,17 +11,18 @@ import {
   withScope,
 } from '../../engine/onnx/index.js';
 import { asStored, type ModelGraph, type Weights } from '../../nn/index.js';
-import { embedTokens, qwen2Decoder } from './decoder.js';
-import type { Qwen2Config } from './qwen2/config.js';
+import { decoder, embedTokens } from './decoder.js';
+import type { DecoderConfig } from './decoder-config.js';
+import { decoderFamilyOf } from './decoder-families.js';
 
 /** The output matrix W_o [V, d]: the word embeddings themselves where the config ties them. */
-function outputMatrix(weights: Weights, config: Qwen2Config): Value {
+function outputMatrix(weights: Weights, config: DecoderConfig): Value {
   const key = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
   return weights(key, [config.vocabSize, config.hiddenSize]);
 }
 
 /** l = h W_o (paper, eq. 8): hidden float32 [M, d] -> logits float32 [M, V]. */
-export function lmHead(weights: Weights, config: Qwen2Config, hidden: Value): Value {
+export function lmHead(weights: Weights, config: DecoderConfig, hidden: Value): Value {
   const matrix = outputMatrix(weights, config);
   return cast(linear(cast(hidden, matrix.dtype), matrix), 'float32');
 }
@@ -33,7 +34,7 @@ export function lmHead(weights: Weights, config: Qwen2Config, hidden: Value): Va
  */
 export function labelLogits(
   weights: Weights,
-  config: Qwen2Config,
+  config: DecoderConfig,
   hidden: Value,
   labelTokenIds: readonly number[],
 ): Value {
@@ -56,10 +57,11 @@ export type LanguageModelInputs = 'input_ids' | 'inputs_embeds';
  * `attention_mask` int64 [batch, sequence], 1 on real tokens, padding on either side. Output `logits` float32 [batch,
  * sequence, vocabulary], without meaning at padding. Positions are counted over the real tokens.
  */
-export function languageModelGraph(config: Qwen2Config, inputs: LanguageModelInputs): ModelGraph {
+export function languageModelGraph(config: DecoderConfig, inputs: LanguageModelInputs): ModelGraph {
+  const { modelType, title } = decoderFamilyOf(config);
   return {
-    name: 'qwen2',
-    description: `Qwen2 language model: ${inputs} to logits over ${config.vocabSize} tokens`,
+    name: modelType,
+    description: `${title} language model: ${inputs} to logits over ${config.vocabSize} tokens`,
     define(graph, weights) {
       const tokens = ['batch', 'sequence'] as const;
       const given =
@@ -69,7 +71,7 @@ export function languageModelGraph(config: Qwen2Config, inputs: LanguageModelInp
       const attentionMask = addInput(graph, 'attention_mask', 'int64', tokens);
       const logits = withScope(graph, 'llm', () => {
         const embeddings = inputs === 'input_ids' ? embedTokens(weights, config, given) : given;
-        return lmHead(weights, config, qwen2Decoder(weights, config, { embeddings, attentionMask }));
+        return lmHead(weights, config, decoder(weights, config, { embeddings, attentionMask }));
       });
       addOutput(graph, logits, 'logits');
     },

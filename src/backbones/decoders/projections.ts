@@ -1,32 +1,21 @@
-/** @file The seven linear projections of a Qwen2 layer: where they are, how large, and which of them LoRA adapts. */
+/** @file The seven linear projections of a decoder's layer: where they are, how large, and which of them LoRA adapts. */
 
 import { InputError } from '../../base/index.js';
 import type { Tensor } from '../../engine/tensor/index.js';
 import type { ParameterShape } from '../../engine/training/index.js';
 import { type AdaptedModule, initialLoraTensors, type LoraConfig, loraShapes } from '../../nn/index.js';
-import type { Qwen2Config } from './qwen2/config.js';
-
-/** The projections by their checkpoint names. */
-export const projections = [
-  'q_proj',
-  'k_proj',
-  'v_proj',
-  'o_proj',
-  'gate_proj',
-  'up_proj',
-  'down_proj',
-] as const;
-
-export type Projection = (typeof projections)[number];
+import { attentionProjections, type DecoderConfig, type Projection, projections } from './decoder-config.js';
+import { decoderFamilyOf } from './decoder-families.js';
 
 /** Checkpoint path of a projection: `model.layers.0.self_attn.q_proj`. */
 export function projectionPath(layer: number, projection: Projection): string {
-  const block = ['q_proj', 'k_proj', 'v_proj', 'o_proj'].includes(projection) ? 'self_attn' : 'mlp';
+  const isAttention = attentionProjections.some((known) => known === projection);
+  const block = isAttention ? 'self_attn' : 'mlp';
   return `model.layers.${layer}.${block}.${projection}`;
 }
 
 /** Weight shape [out, in]. */
-export function projectionShape(config: Qwen2Config, projection: Projection): [number, number] {
+export function projectionShape(config: DecoderConfig, projection: Projection): [number, number] {
   const { hiddenSize, intermediateSize, headDim } = config;
   const queryWidth = config.numAttentionHeads * headDim;
   const keyValueWidth = config.numKeyValueHeads * headDim;
@@ -42,22 +31,23 @@ export function projectionShape(config: Qwen2Config, projection: Projection): [n
   return shapes[projection];
 }
 
-/** Only queries, keys and values have a bias. */
-export function hasBias(projection: Projection): boolean {
-  return projection === 'q_proj' || projection === 'k_proj' || projection === 'v_proj';
+/** @throws InputError for a LoRA target that the model's family does not have */
+export function checkLoraTargets(config: DecoderConfig, targets: readonly string[]): void {
+  const { title, loraTargets } = decoderFamilyOf(config);
+  const unknown = targets.find((target) => !loraTargets.some((known) => known === target));
+  if (unknown !== undefined) {
+    throw new InputError(
+      `LoRA target "${unknown}" is no projection of ${title}; they are ${loraTargets.join(', ')}`,
+    );
+  }
 }
 
 /**
  * The projections that a LoRA adapts, in the order of the layers.
- * @throws InputError for a target that is no projection of Qwen2.
+ * @throws InputError for a target that the model's family does not have
  */
-export function adaptedModules(config: Qwen2Config, { targets }: LoraConfig): AdaptedModule[] {
-  const unknown = targets.find((target) => !projections.some((projection) => projection === target));
-  if (unknown !== undefined) {
-    throw new InputError(
-      `LoRA target "${unknown}" is no projection of Qwen2; they are ${projections.join(', ')}`,
-    );
-  }
+export function adaptedModules(config: DecoderConfig, { targets }: LoraConfig): AdaptedModule[] {
+  checkLoraTargets(config, targets);
   const adapted = projections.filter((projection) => targets.includes(projection));
   return Array.from({ length: config.numHiddenLayers }, (_, layer) =>
     adapted.map((projection) => ({
@@ -68,13 +58,13 @@ export function adaptedModules(config: Qwen2Config, { targets }: LoraConfig): Ad
 }
 
 /** Every LoRA parameter with its shape. */
-export function loraParameters(config: Qwen2Config, lora: LoraConfig): ParameterShape[] {
+export function loraParameters(config: DecoderConfig, lora: LoraConfig): ParameterShape[] {
   return adaptedModules(config, lora).flatMap((module) => loraShapes(module, lora));
 }
 
 /** LoRA parameters at the start of training: an update of exactly zero, the same for the same seed. */
 export function initialLora(
-  config: Qwen2Config,
+  config: DecoderConfig,
   lora: LoraConfig,
   seed: number,
 ): Map<string, Tensor<'float32'>> {

@@ -6,14 +6,14 @@
 import { InputError } from '../../base/index.js';
 import type { Checkpoint, WeightRef } from '../../checkpoints/index.js';
 import { storedTensor } from '../../checkpoints/index.js';
-import type { Qwen2Config } from './qwen2/config.js';
+import type { DecoderConfig } from './decoder-config.js';
 
 const HEAD = 'lm_head.weight';
 const EMBEDDINGS = 'model.embed_tokens.weight';
 
 /** A config that says of the head what the weights do. */
 export interface HeadChoice {
-  readonly config: Qwen2Config;
+  readonly config: DecoderConfig;
   /** Where the two disagreed: what was decided, for the user. */
   readonly note: string | undefined;
 }
@@ -25,7 +25,7 @@ export interface HeadChoice {
  */
 export async function chooseHead(
   { dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>,
-  config: Qwen2Config,
+  config: DecoderConfig,
 ): Promise<HeadChoice> {
   const [head, embeddings] = [weights.get(HEAD), weights.get(EMBEDDINGS)];
   if (head === undefined && !config.tieWordEmbeddings) {

@@ -11,8 +11,8 @@ import {
   serializeInPlace,
 } from '../../engine/onnx/index.js';
 import { checkpointWeights } from '../../nn/index.js';
-import { parseHubertConfig } from './hubert/config.js';
-import { type HubertOptions, hubertEncoder } from './hubert/encoder.js';
+import { encoderFamilyOf } from './encoder-families.js';
+import type { Wav2Vec2Options } from './wav2vec2/encoder.js';
 
 /** Names that older checkpoints have for the two parts of a weight norm. */
 const OLDER_NAMES: readonly (readonly [string, string])[] = [
@@ -24,18 +24,19 @@ const OLDER_NAMES: readonly (readonly [string, string])[] = [
  * The model as a graph: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
  * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. Weights of
  * 16 bits are cast to float32 when a session loads them.
- * @throws InputError when the config is no HuBERT's, or a weight is missing or misshapen.
+ * @throws InputError when the config is of no family, or a weight is missing or misshapen.
  */
-export function encoderGraph(checkpoint: Checkpoint, options: HubertOptions = {}): Graph {
-  const config = parseHubertConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
-  const stored = weightsUnder(checkpoint, ['hubert.', '']);
-  const graph = createGraph('hubert');
+export function encoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): Graph {
+  const family = encoderFamilyOf(checkpoint);
+  const config = family.parseConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const stored = weightsUnder(checkpoint, family.prefixes);
+  const graph = createGraph(family.modelType);
   const inputValues = addInput(graph, 'input_values', 'float32', ['batch', 'samples']);
   const attentionMask = addInput(graph, 'attention_mask', 'int64', ['batch', 'samples']);
   const weights = checkpointWeights(graph, (key, shape) =>
     requireWeight(stored, storedKey(stored, key), shape),
   );
-  const outputs = hubertEncoder(weights, config, { inputValues, attentionMask }, options);
+  const outputs = family.encoder(weights, config, { inputValues, attentionMask }, options);
   addOutput(graph, outputs.lastHiddenState, 'last_hidden_state');
   addOutput(graph, outputs.frameMask, 'frame_mask');
   return graph;
@@ -52,9 +53,16 @@ export function encoderKeys(checkpoint: Checkpoint): Set<string> {
 }
 
 /** {@link encoderGraph} serialised, its weights where they are. @throws InputError as that does */
-export function buildEncoderGraph(checkpoint: Checkpoint, options: HubertOptions = {}): PlacedModel {
-  const description = 'HuBERT encoder: 16 kHz waveforms to hidden states at 50 frames a second';
-  return serializeInPlace(encoderGraph(checkpoint, options), { description });
+export function buildEncoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): PlacedModel {
+  return serializeInPlace(encoderGraph(checkpoint, options), {
+    description: encoderDescription(checkpoint),
+  });
+}
+
+/** One line that says what the graph computes. */
+export function encoderDescription(checkpoint: Checkpoint): string {
+  const { title } = encoderFamilyOf(checkpoint);
+  return `${title} encoder: 16 kHz waveforms to hidden states at 50 frames a second`;
 }
 
 function storedKey({ weights }: Checkpoint, key: string): string {

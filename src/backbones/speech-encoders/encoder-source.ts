@@ -9,9 +9,9 @@ import {
   type SessionOptions,
   startSessionHost,
 } from '../../engine/runtime/index.js';
+import { encoderTitles, readEncoderConfig } from './encoder-families.js';
 import { buildEncoderGraph } from './encoder-graph.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
-import { readHubertConfig } from './hubert/config.js';
 import {
   createSpeechEncoder,
   type EncoderFacts,
@@ -55,10 +55,10 @@ type OpenSession = (host: SessionHost, options: SessionOptions) => ReturnType<ty
 
 /**
  * Finds an encoder.
- * @param nameOrPath a HuBERT checkpoint: a folder, or a model id in the Hugging Face cache. It may be null with `onnx`
- * @param onnx an exported encoder to run in place of emoq's own graph: HuBERT, or another that reads waveforms. Of the
+ * @param nameOrPath a checkpoint of one of the families: a folder, or a model id in the Hugging Face cache. It may be null with `onnx`
+ * @param onnx an exported encoder to run in place of emoq's own graph: any that reads waveforms. Of the
  * checkpoint nothing need be here then
- * @throws InputError when something is missing or broken, or the checkpoint is no HuBERT
+ * @throws InputError when something is missing or broken, or the checkpoint is of no family
  */
 export async function findSpeechEncoder(
   nameOrPath: string | null,
@@ -77,7 +77,7 @@ export async function findSpeechEncoder(
     });
   }
   const name = checkpointOf(nameOrPath);
-  const config = await readHubertConfig(name);
+  const config = await readEncoderConfig(name);
   const checkpoint = await openCheckpoint(name);
   return encoderSource({
     files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
@@ -111,7 +111,7 @@ export async function encoderWidth(
   onnx: string | null,
 ): Promise<{ readonly width: number; readonly warning: string | undefined }> {
   if (onnx === null) {
-    return { width: (await readHubertConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
+    return { width: (await readEncoderConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
   }
   const { ports, width, description } = await readExportedEncoder(onnx, nameOrPath);
   const { warning } = description;
@@ -128,7 +128,7 @@ export async function encoderWidth(
 function checkpointOf(nameOrPath: string | null): string {
   if (nameOrPath !== null) return nameOrPath;
   throw new InputError(
-    'the recipe names no encoder; set backbones.encoder to a HuBERT, or backbones.encoder_onnx to an exported encoder',
+    `the recipe names no encoder; set backbones.encoder to a ${encoderTitles}, or backbones.encoder_onnx to an exported encoder`,
   );
 }
 

@@ -9,8 +9,10 @@ import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
 import { type ModelFile, type ModelPort, placeModelFile, readModelFile } from '../../engine/onnx/index.js';
 import type { HostedSession, SessionHost, SessionOptions } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
-import { type HubertConfig, parseHubertConfig, readNormalization } from './hubert/config.js';
+import { parseEncoderConfig } from './encoder-families.js';
+import type { SpeechEncoderConfig } from './encoder-family.js';
 import type { EncoderPorts } from './speech-encoder.js';
+import { readNormalization } from './wav2vec2/config.js';
 
 /** An exported encoder with what is known of it. */
 export interface ExportedEncoder {
@@ -153,8 +155,8 @@ function described(ports: readonly ModelPort[]): string {
 export interface ExportDescription {
   /** The files that say so; with the graph they decide the features. */
   readonly files: readonly string[];
-  /** A HuBERT's config that fits the graph: its frames are known beforehand. */
-  readonly config: HubertConfig | undefined;
+  /** Config of a family that fits the graph: its frames are known beforehand. */
+  readonly config: SpeechEncoderConfig | undefined;
   /** Width of the features as a config has it. */
   readonly hiddenSize: number | undefined;
   /** Waveforms are brought to zero mean and unit variance first. */
@@ -243,7 +245,7 @@ async function configsIn(dir: string): Promise<FoundConfigs | undefined> {
   const widths = ['hidden_size', 'output_hidden_size']
     .map((key) => raw?.[key])
     .filter((value) => typeof value === 'number');
-  const config = raw && hubertConfig(raw, dir, prepared);
+  const config = raw && familyConfig(raw, dir, prepared);
   return {
     files: [
       ...(raw === undefined ? [] : [join(dir, 'config.json')]),
@@ -263,15 +265,15 @@ async function modelConfig(dir: string): Promise<Record<string, unknown> | undef
   return typeof raw.model_type === 'string' ? raw : undefined;
 }
 
-/** undefined for another model, and for a HuBERT that emoq has no graph of: exported, it runs all the same. */
-function hubertConfig(
+/** undefined for a model of no family, and for one that emoq has no graph of: exported, it runs all the same. */
+function familyConfig(
   raw: Readonly<Record<string, unknown>>,
   dir: string,
   prepared: boolean | undefined,
-): HubertConfig | undefined {
+): SpeechEncoderConfig | undefined {
   const preprocessor = prepared === undefined ? {} : { do_normalize: prepared };
   try {
-    return parseHubertConfig(raw, join(dir, 'config.json'), {
+    return parseEncoderConfig(raw, join(dir, 'config.json'), {
       raw: preprocessor,
       path: join(dir, 'preprocessor_config.json'),
     });

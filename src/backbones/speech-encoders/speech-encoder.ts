@@ -3,8 +3,8 @@
 import { InputError } from '../../base/index.js';
 import type { HostedSession } from '../../engine/runtime/index.js';
 import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
-import { receptiveField } from './hubert/config.js';
-import { type FrameGeometry, frameCount } from './hubert/feature-encoder.js';
+import { receptiveField } from './wav2vec2/config.js';
+import { type FrameGeometry, frameCount } from './wav2vec2/feature-encoder.js';
 
 /** What the encoder makes of one clip. */
 export interface ClipFeatures {
@@ -48,7 +48,7 @@ export interface EncoderPorts {
 /** What {@link createSpeechEncoder} must know of the model. */
 export interface EncoderFacts {
   readonly width: number;
-  /** Where it is a HuBERT's; frames are then known beforehand, which clips that are padded together need. */
+  /** Where its family is known; frames are then known beforehand, which clips that are padded together need. */
   readonly geometry: FrameGeometry | undefined;
   /** Waveforms are brought to zero mean and unit variance first. */
   readonly normalize: boolean;

@@ -16,6 +16,7 @@ const COMPANIONS = [
   'vocab.txt',
   'merges.txt',
   'chat_template.jinja',
+  'chat_template.json',
   'README.md',
 ];
 const LEGAL = /^(?:LICEN[CS]E|NOTICE)(?:\.(?:md|txt))?$/i;

@@ -25,6 +25,10 @@ export const publishedModels: Readonly<Record<string, PublishedModel>> = {
     id: 'facebook/hubert-large-ll60k',
     commit: 'ff022d095678a2995f3c49bab18a96a9e553f782',
   },
+  'wav2vec2-base': {
+    id: 'facebook/wav2vec2-base',
+    commit: '0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8',
+  },
   'roberta-base': {
     id: 'FacebookAI/roberta-base',
     commit: 'e2da8e2f811d1448a5b465c236feacd80ffbac7b',
@@ -44,6 +48,18 @@ export const publishedModels: Readonly<Record<string, PublishedModel>> = {
   'qwen2.5-7b-instruct': {
     id: 'Qwen/Qwen2.5-7B-Instruct',
     commit: 'a09a35458c702b33eeacc393d103063234e8bc28',
+  },
+  'qwen3-0.6b': {
+    id: 'Qwen/Qwen3-0.6B',
+    commit: 'c1899de289a04d12100db370d81485cdf75e47ca',
+  },
+  'tinyllama-1.1b-chat': {
+    id: 'TinyLlama/TinyLlama-1.1B-Chat-v1.0',
+    commit: 'fe8a4ea1ffedaf415f4da2f062534de366a451e6',
+  },
+  'llama-3.2-1b-instruct': {
+    id: 'meta-llama/Llama-3.2-1B-Instruct',
+    commit: '9213176726f574b556790deb65791e0c5aa438b6',
   },
 };
 

@@ -20,7 +20,10 @@ const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
 };
 
 const options = {
-  checkpoint: option('<folder>', 'Hugging Face folder or model id: HuBERT, RoBERTa or Qwen2'),
+  checkpoint: option(
+    '<folder>',
+    'Hugging Face folder or model id: a speech encoder, RoBERTa or language model',
+  ),
   run: option('<folder>', 'llm: merge the LoRA of this run; former: the one that it trained'),
   out: option('<file.onnx>', 'where the model goes; its weights go to <file.onnx>.safetensors'),
   inputs: choice('<name>', 'llm: what it reads (default: input_ids)', ['input_ids', 'inputs_embeds']),

@@ -13,8 +13,10 @@ export const pullCommand = defineCommand({
     json: flag('print one JSON object'),
   },
   help: `
-Short names: hubert-base, hubert-large, roberta-base, qwen2.5-0.5b-instruct,
-qwen2.5-1.5b-instruct, qwen2.5-3b-instruct, qwen2.5-7b-instruct. They are
+Short names: hubert-base, hubert-large, wav2vec2-base, roberta-base,
+qwen2.5-0.5b-instruct, qwen2.5-1.5b-instruct, qwen2.5-3b-instruct,
+qwen2.5-7b-instruct, qwen3-0.6b, tinyllama-1.1b-chat, llama-3.2-1b-instruct
+(which needs a token: its licence must be accepted on the hub). They are
 fetched at a fixed commit, other names at main, and each file is checked
 against its hash. Interrupted, the same command goes on where it stopped.
 

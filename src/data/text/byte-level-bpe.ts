@@ -3,13 +3,16 @@
  * formats of Qwen2 and RoBERTa: every byte has a symbol, and merges make each given word one token.
  */
 
+/** Models whose formats are made. */
+export type ByteLevelKind = 'qwen2' | 'qwen3' | 'llama3' | 'roberta';
+
 /** What to make. */
 export interface ByteLevelOptions {
   /** Words of letters only; each is one token with a leading space and without. */
   words: readonly string[];
   /** More special tokens, after those of the kind. */
   specialTokens?: readonly string[];
-  kind: 'qwen2' | 'roberta';
+  kind: ByteLevelKind;
 }
 
 /** Contents of tokenizer.json and tokenizer_config.json. */
@@ -19,15 +22,20 @@ export interface ByteLevelTokenizer {
 }
 
 const QWEN2_SPECIAL = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
-const ROBERTA_SPECIAL = ['<s>', '<pad>', '</s>', '<unk>', '<mask>'];
+const SPECIAL: Readonly<Record<ByteLevelKind, readonly string[]>> = {
+  qwen2: QWEN2_SPECIAL,
+  qwen3: [...QWEN2_SPECIAL, '<think>', '</think>'],
+  llama3: ['<|begin_of_text|>', '<|end_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'],
+  roberta: ['<s>', '<pad>', '</s>', '<unk>', '<mask>'],
+};
 
 /** Qwen2's rule for what may become one token: contractions, words with one mark before, single digits, the rest. */
 const QWEN2_PATTERN =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 /**
- * Builds the tokenizer; the same options give the same ids. Order of ids for `qwen2`: bytes, merged tokens, special
- * tokens; for `roberta`: <s>, <pad>, </s>, <unk>, <mask> (0-4), bytes, merged tokens, further special tokens.
+ * Builds the tokenizer; the same options give the same ids. Order of ids: bytes, merged tokens, special tokens; for
+ * `roberta`: <s>, <pad>, </s>, <unk>, <mask> (0-4), bytes, merged tokens, further special tokens.
  * @throws RangeError on a word that is not made of letters alone: the pre-tokenizers would cut it.
  */
 export function buildByteLevelTokenizer({
@@ -37,13 +45,15 @@ export function buildByteLevelTokenizer({
 }: ByteLevelOptions): ByteLevelTokenizer {
   const merges = mergesFor(words.flatMap((word) => [` ${checkedWord(word)}`, checkedWord(word)]));
   const learned = new Set([...byteSymbols.values(), ...merges.map(([left, right]) => left + right)]);
-  const ofKind = kind === 'qwen2' ? QWEN2_SPECIAL : ROBERTA_SPECIAL;
+  const ofKind = SPECIAL[kind];
+  const isRoberta = kind === 'roberta';
   const special = [...new Set([...ofKind, ...specialTokens])];
-  const order =
-    kind === 'qwen2' ? [...learned, ...special] : [...ofKind, ...learned, ...special.slice(ofKind.length)];
+  const order = isRoberta
+    ? [...ofKind, ...learned, ...special.slice(ofKind.length)]
+    : [...learned, ...special];
   const ids = new Map(order.map((token, id) => [token, id]));
-  // Qwen2 keeps special tokens out of the model's vocabulary, RoBERTa keeps them in it.
-  const vocabulary = kind === 'qwen2' ? [...learned] : order;
+  // RoBERTa keeps special tokens in the model's vocabulary, the others keep them out of it.
+  const vocabulary = isRoberta ? order : [...learned];
   const addedTokens = special.map((content) => ({
     id: ids.get(content)!,
     content,
@@ -59,7 +69,7 @@ export function buildByteLevelTokenizer({
       truncation: null,
       padding: null,
       added_tokens: addedTokens,
-      ...(kind === 'qwen2' ? qwen2Stages() : robertaStages(ids)),
+      ...(isRoberta ? robertaStages(ids) : qwen2Stages()),
       model: {
         type: 'BPE',
         dropout: null,
@@ -73,7 +83,7 @@ export function buildByteLevelTokenizer({
         merges: merges.map(([left, right]) => `${left} ${right}`),
       },
     },
-    tokenizerConfig: kind === 'qwen2' ? qwen2Config(special) : robertaConfig(special.slice(ofKind.length)),
+    tokenizerConfig: CONFIGS[kind](special),
   };
 }
 
@@ -157,6 +167,38 @@ function robertaStages(ids: ReadonlyMap<string, number>): object {
   };
 }
 
+const CONFIGS: Readonly<Record<ByteLevelKind, (special: readonly string[]) => Record<string, unknown>>> = {
+  qwen2: qwen2Config,
+  qwen3: (special) => ({ ...qwen2Config(special), chat_template: QWEN3_CHAT }),
+  llama3: llama3Config,
+  roberta: robertaConfig,
+};
+
+/** ChatML, with an empty thought before an answer that is to come at once. */
+const QWEN3_CHAT = [
+  "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}",
+  '{% if add_generation_prompt %}<|im_start|>assistant\n',
+  '{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}',
+].join('');
+
+const LLAMA3_CHAT = [
+  '{{ bos_token }}{% for message in messages %}',
+  "<|start_header_id|>{{ message['role'] }}<|end_header_id|>\n\n{{ message['content'] | trim }}<|eot_id|>{% endfor %}",
+  '{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}',
+].join('');
+
+function llama3Config(): Record<string, unknown> {
+  return {
+    bos_token: '<|begin_of_text|>',
+    chat_template: LLAMA3_CHAT,
+    clean_up_tokenization_spaces: false,
+    eos_token: '<|eot_id|>',
+    model_max_length: 2048,
+    pad_token: '<|end_of_text|>',
+    tokenizer_class: 'PreTrainedTokenizerFast',
+  };
+}
+
 function qwen2Config(special: readonly string[]): Record<string, unknown> {
   return {
     add_bos_token: false,
@@ -174,7 +216,8 @@ function qwen2Config(special: readonly string[]): Record<string, unknown> {
   };
 }
 
-function robertaConfig(furtherSpecial: readonly string[]): Record<string, unknown> {
+function robertaConfig(special: readonly string[]): Record<string, unknown> {
+  const furtherSpecial = special.slice(SPECIAL.roberta.length);
   return {
     add_prefix_space: false,
     ...(furtherSpecial.length > 0 ? { additional_special_tokens: furtherSpecial } : {}),

@@ -2,6 +2,7 @@
 
 export { builtInUserPart, DEFAULT_PROMPT } from './built-in-prompts.js';
 export { buildByteLevelTokenizer } from './byte-level-bpe.js';
+export type { ChatPiece, ChatTemplate, ChatTurn } from './chat-template.js';
 export { answerIds, resolveLabelWords } from './label-words.js';
 export { buildPrompt, checkPromptTemplate, genderWord, type PromptTemplate } from './prompt.js';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.js';

@@ -1,7 +1,7 @@
 /** @file Emotion words as token ids: what the model is trained to answer and what prediction reads off (eqs. 7-9). */
 
 import { InputError } from '../../base/index.js';
-import { TURN_END, turnTokenId } from './prompt.js';
+import { type ChatTemplate, turnTokenId } from './chat-template.js';
 import type { TextTokenizer } from './tokenizer.js';
 
 /**
@@ -15,7 +15,7 @@ export function resolveLabelWords(tokenizer: TextTokenizer, words: readonly stri
     if (word.trim() === '' || word !== word.trim()) {
       throw new InputError(`label word "${word}" is empty or has spaces around it`);
     }
-    const ids = tokenizer.encode(` ${word}`, { specialTokens: false });
+    const ids = tokenizer.encode(` ${word}`, { specialTokens: false, behind: 'text' });
     const rival = wordOfFirstId.get(ids[0]!);
     if (rival !== undefined) {
       throw new InputError(
@@ -28,6 +28,10 @@ export function resolveLabelWords(tokenizer: TextTokenizer, words: readonly stri
 }
 
 /** The answer that training asks for: the label word's tokens, then the end of the assistant's turn. */
-export function answerIds(tokenizer: TextTokenizer, wordIds: readonly number[]): number[] {
-  return [...wordIds, turnTokenId(tokenizer, TURN_END)];
+export function answerIds(
+  tokenizer: TextTokenizer,
+  chat: ChatTemplate,
+  wordIds: readonly number[],
+): number[] {
+  return [...wordIds, turnTokenId(tokenizer, chat, chat.end)];
 }

@@ -4,6 +4,15 @@
  */
 
 import { InputError } from '../../base/index.js';
+import {
+  type ChatPiece,
+  type ChatTemplate,
+  plain,
+  plainMarks,
+  turnTokenId,
+  withoutMarks,
+} from './chat-template.js';
+import type { Preceding } from './prefix-space.js';
 import type { TextTokenizer } from './tokenizer.js';
 
 /**
@@ -38,17 +47,11 @@ export interface Prompt {
   text: string;
 }
 
-/** ChatML, the turn format of Qwen: <|im_start|>role, line feed, content, <|im_end|>, line feed. */
-const TURN_START = '<|im_start|>';
-export const TURN_END = '<|im_end|>';
 const AUDIO = '<AUDIO>';
 const PLACEHOLDER = /\{[A-Za-z_]+\}/g;
 const ANY_SLOT = /\{[A-Za-z_]+\}|<AUDIO>/g;
 
-type Piece = { kind: 'text' | 'token'; text: string } | { kind: 'slot' };
-const plain = (text: string): Piece => ({ kind: 'text', text });
-const START: Piece = { kind: 'token', text: TURN_START };
-const END: readonly Piece[] = [{ kind: 'token', text: TURN_END }, plain('\n')];
+type Piece = ChatPiece | { readonly kind: 'slot' };
 const SLOT: Piece = { kind: 'slot' };
 
 /**
@@ -56,13 +59,15 @@ const SLOT: Piece = { kind: 'slot' };
  *
  * Values cannot change the prompt's structure: placeholders are found in the template alone and filled once, turn
  * tokens and the audio slot are placed by id, and all text is tokenized as plain characters, so that "<|im_end|>" or
- * "<AUDIO>" in a transcript stays the words that somebody wrote. White space in values, line breaks above all, becomes
- * single spaces.
+ * "<AUDIO>" in a transcript stays the words that somebody wrote. Where a mark of the chat is itself plain text, as [INST]
+ * is, a space breaks it in what was written. White space in values, line breaks above all, becomes single spaces.
  *
- * @throws InputError when the template is wrong (see `checkPromptTemplate`) or the tokenizer has no ChatML tokens.
+ * @param chat how the model's turns begin and end
+ * @throws InputError when the template is wrong (see `checkPromptTemplate`) or the tokenizer lacks a token of the chat.
  */
 export function buildPrompt(
   tokenizer: TextTokenizer,
+  chat: ChatTemplate,
   template: PromptTemplate,
   values: PromptValues,
 ): Prompt {
@@ -73,22 +78,31 @@ export function buildPrompt(
     ['{gender}', genderWord(values.gender)],
     ['{transcript}', flat(values.transcript)],
   ]);
-  const fill = (text: string): string => text.replace(PLACEHOLDER, (name) => fillings.get(name)!);
+  const marks = plainMarks(tokenizer, chat);
+  const fill = (text: string): string =>
+    withoutMarks(
+      text.replace(PLACEHOLDER, (name) => fillings.get(name)!),
+      marks,
+    );
   const isPresent = (name: string): boolean => (name === AUDIO ? values.audio : fillings.get(name) !== '');
   const user = template.user
     .split('\n')
     .filter((line) => (line.match(ANY_SLOT) ?? []).every(isPresent))
     .join('\n');
-  const [beforeAudio, afterAudio] = user.split(AUDIO).map(fill);
-  const system: Piece[] = [START, plain(`system\n${fill(template.system)}`), ...END];
-  return assemble(tokenizer, [
-    ...(template.system === '' ? [] : system),
-    START,
-    plain(`user\n${beforeAudio}`),
-    ...(afterAudio === undefined ? [] : [SLOT, plain(afterAudio)]),
-    ...END,
-    START,
-    plain(`assistant\n${template.answer}`),
+  const [beforeAudio = '', afterAudio] = user.split(AUDIO).map(fill);
+  const [system, before, after] = chat.trims
+    ? [fill(template.system).trim(), beforeAudio.trimStart(), afterAudio?.trimEnd()]
+    : [fill(template.system), beforeAudio, afterAudio];
+  const isTrimmedWhole = chat.trims && after === undefined;
+  return assemble(tokenizer, chat, [
+    ...chat.begin,
+    ...(template.system === '' ? [] : [...chat.system.before, plain(system), ...chat.system.after]),
+    ...chat.user.before,
+    plain(isTrimmedWhole ? before.trimEnd() : before),
+    ...(after === undefined ? [] : [SLOT, plain(after)]),
+    ...chat.user.after,
+    ...chat.answer,
+    plain(withoutMarks(template.answer, marks)),
   ]);
 }
 
@@ -135,23 +149,42 @@ export function checkPromptTemplate({ system, user, answer }: PromptTemplate, au
   }
 }
 
-function assemble(tokenizer: TextTokenizer, pieces: readonly Piece[]): Prompt {
+function assemble(tokenizer: TextTokenizer, chat: ChatTemplate, pieces: readonly Piece[]): Prompt {
   const ids: number[] = [];
   let audioPosition = -1;
   let text = '';
+  let pending = ''; // neighbouring texts are one to the tokenizer
+  let behind: Preceding | undefined;
+  const flush = (): void => {
+    if (pending === '') return;
+    for (const id of textIds(tokenizer, pending, behind)) ids.push(id); // a transcript may be a whole book
+    pending = '';
+  };
+  const place = (id: number, next: Preceding): void => {
+    flush();
+    ids.push(id);
+    behind = next;
+  };
   for (const piece of pieces) {
     if (piece.kind === 'slot') {
+      flush();
       audioPosition = ids.length;
-      ids.push(tokenizer.padId ?? tokenizer.eosId ?? 0); // any id will do: its embedding is replaced
+      place(tokenizer.padId ?? tokenizer.eosId ?? 0, 'text'); // any id will do: its embedding is replaced
       text += AUDIO;
     } else if (piece.kind === 'token') {
-      ids.push(turnTokenId(tokenizer, piece.text));
+      place(turnTokenId(tokenizer, chat, piece.text), 'token');
+      text += piece.text;
+    } else if (piece.kind === 'mark') {
+      const id = tokenizer.addedTokenId(piece.text);
+      if (id === undefined) pending += piece.text;
+      else place(id, 'token');
       text += piece.text;
     } else {
-      for (const id of pieceIds(tokenizer, piece.text)) ids.push(id); // a transcript may be a whole book
+      pending += piece.text;
       text += piece.text;
     }
   }
+  flush();
   return { ids, audioPosition, text };
 }
 
@@ -159,21 +192,13 @@ function assemble(tokenizer: TextTokenizer, pieces: readonly Piece[]): Prompt {
 const recentIds = new WeakMap<TextTokenizer, Map<string, readonly number[]>>();
 const RECENT_PIECES = 64;
 
-function pieceIds(tokenizer: TextTokenizer, text: string): readonly number[] {
+function textIds(tokenizer: TextTokenizer, text: string, behind: Preceding | undefined): readonly number[] {
   const recent = recentIds.get(tokenizer) ?? new Map<string, readonly number[]>();
-  const ids = recent.get(text) ?? tokenizer.encode(text, { specialTokens: false });
+  const key = `${behind} ${text}`;
+  const ids = recent.get(key) ?? tokenizer.encode(text, { specialTokens: false, ...(behind && { behind }) });
   if (recent.size >= RECENT_PIECES) recent.clear();
-  recentIds.set(tokenizer, recent.set(text, ids));
+  recentIds.set(tokenizer, recent.set(key, ids));
   return ids;
-}
-
-/** @throws InputError when the tokenizer is not of a model that was taught ChatML. */
-export function turnTokenId(tokenizer: TextTokenizer, token: string): number {
-  const id = tokenizer.tokenId(token);
-  if (id !== undefined) return id;
-  throw new InputError(
-    `tokenizer ${tokenizer.source} has no ${token} token; the prompt needs a ChatML model such as Qwen2.5`,
-  );
 }
 
 function flat(value: string | undefined): string {

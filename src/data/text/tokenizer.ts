@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { errorMessage, InputError, oneLine, pathExists, quoted, readJson } from '../../base/index.js';
+import { type Preceding, withoutPrefixSpace } from './prefix-space.js';
 import { checkTokenizerJson } from './tokenizer-check.js';
 
 /** A tokenizer for texts that people wrote. */
@@ -10,13 +11,16 @@ export interface TextTokenizer {
   /**
    * Token ids of a text. The text is data: a special token's name in it ("<|im_end|>", "</s>") is read as the plain
    * characters that it is; to place a special token, use `tokenId`. With `specialTokens` (the default) the tokenizer
-   * puts its own around the text, as RoBERTa's does with <s> and </s>.
+   * puts its own around the text, as RoBERTa's does with <s> and </s>. `behind` says what the text goes on from, for
+   * tokenizers that put a space before a text.
    */
-  encode(text: string, options?: { specialTokens?: boolean }): number[];
+  encode(text: string, options?: { specialTokens?: boolean; behind?: Preceding }): number[];
   /** The text of token ids, special tokens included by name. */
   decode(ids: readonly number[]): string;
   /** The id of a token by its exact content, special or not. */
   tokenId(token: string): number | undefined;
+  /** The id of a token that was added to the model's own: one that the original library finds anywhere in a text. */
+  addedTokenId(token: string): number | undefined;
   /** One more than the greatest id. The model's embedding may have more rows. */
   readonly vocabSize: number;
   /** The padding token, where the tokenizer names one. */
@@ -51,18 +55,26 @@ export function createTokenizer(tokenizerJson: unknown, config: unknown, source:
   const { tokenizer, addedIds } = construct(tokenizerJson, config, source);
   const nameOfAddedId = new Map([...addedIds].map(([content, id]) => [id, content]));
   const tokenId = (token: string): number | undefined => addedIds.get(token) ?? tokenizer.token_to_id(token);
+  const variants = new Map<Preceding, LibraryTokenizer>();
+  const variant = (preceding: Preceding): LibraryTokenizer => {
+    const made = variants.get(preceding) ?? variantOf(tokenizer, tokenizerJson, config, preceding);
+    variants.set(preceding, made);
+    return made;
+  };
   const unknownId = tokenizer.model.unk_token_id;
   const namedId = (token: unknown): number | undefined => {
     const content = isObject(token) ? token.content : token;
     return typeof content === 'string' ? tokenId(content) : undefined;
   };
   return {
-    encode(text, { specialTokens = true } = {}) {
-      return tokensOf(tokenizer, text, specialTokens, source).map((token) => {
-        const id = tokenId(token) ?? unknownId;
-        if (isId(id)) return id;
-        throw new InputError(`tokenizer ${source} has no id for the token ${quoted(token)}`);
-      });
+    encode(text, { specialTokens = true, behind } = {}) {
+      return tokensOf(behind === undefined ? tokenizer : variant(behind), text, specialTokens, source).map(
+        (token) => {
+          const id = tokenId(token) ?? unknownId;
+          if (isId(id)) return id;
+          throw new InputError(`tokenizer ${source} has no id for the token ${quoted(token)}`);
+        },
+      );
     },
     decode(ids) {
       let text = '';
@@ -84,6 +96,7 @@ export function createTokenizer(tokenizerJson: unknown, config: unknown, source:
       return text;
     },
     tokenId,
+    addedTokenId: (token) => addedIds.get(token),
     vocabSize: Math.max(tokenizer.model.vocab.length, addedIds.size && 1 + greatest(addedIds.values())),
     // The published config of RoBERTa names no tokens, but its vocabulary has this one.
     padId: namedId(config.pad_token) ?? tokenId('<pad>'),
@@ -121,6 +134,25 @@ function splitByUnicode(preTokenizer: unknown): unknown {
   return { type: 'Sequence', pretokenizers: [split, { ...preTokenizer, use_regex: false }] };
 }
 
+/** The tokenizer for texts behind something; the same one where that makes no difference. */
+function variantOf(
+  tokenizer: LibraryTokenizer,
+  tokenizerJson: Record<string, unknown>,
+  config: Record<string, unknown>,
+  preceding: Preceding,
+): LibraryTokenizer {
+  const { normalizer, pre_tokenizer } = tokenizerJson;
+  const own = JSON.stringify([normalizer ?? null, pre_tokenizer ?? null]);
+  const adapted = withoutPrefixSpace(tokenizerJson, preceding);
+  if (JSON.stringify([adapted.normalizer, adapted.pre_tokenizer]) === own) return tokenizer;
+  return new Tokenizer(libraryParts(adapted), config);
+}
+
+/** A tokenizer.json as the library is given it. */
+function libraryParts(tokenizerJson: Record<string, unknown>): Record<string, unknown> {
+  return { ...tokenizerJson, pre_tokenizer: splitByUnicode(tokenizerJson.pre_tokenizer), added_tokens: [] };
+}
+
 /**
  * The library finds added tokens by name anywhere in a text. It is given none, so that a text cannot spell one; their
  * ids are kept beside it.
@@ -134,9 +166,7 @@ function construct(
     checkTokenizerJson(tokenizerJson);
     const added = (tokenizerJson.added_tokens ?? []) as { readonly content: string; readonly id: number }[];
     const addedIds = new Map(added.map(({ content, id }) => [content, id]));
-    const preTokenizer = splitByUnicode(tokenizerJson.pre_tokenizer);
-    const parts = { ...tokenizerJson, pre_tokenizer: preTokenizer, added_tokens: [] };
-    const tokenizer: LibraryTokenizer = new Tokenizer(parts, config);
+    const tokenizer: LibraryTokenizer = new Tokenizer(libraryParts(tokenizerJson), config);
     // Much of what is wrong with it shows in use alone.
     const ids = tokensOf(tokenizer, PROBE, true, source).flatMap(
       (token) => tokenizer.token_to_id(token) ?? [],

@@ -2,9 +2,9 @@
 
 import { join } from 'node:path';
 import type { ToyTokenizerFiles } from './random-weights.js';
-import { writeToyHubert } from './toy-hubert.js';
-import { writeToyQwen2 } from './toy-qwen2.js';
+import { writeToyDecoder } from './toy-decoder.js';
 import { writeToyRoberta } from './toy-roberta.js';
+import { writeToySpeechEncoder } from './toy-speech-encoder.js';
 
 export interface ToyBackboneOptions {
   /** Every weight is a function of the seed and of its own key. */
@@ -15,7 +15,7 @@ export interface ToyBackboneOptions {
 
 /** Writes `hubert`, `roberta` and `qwen2` under `dir`. Equal options give equal bytes. */
 export async function writeToyBackbones(dir: string, options: ToyBackboneOptions): Promise<void> {
-  await writeToyHubert(join(dir, 'hubert'), options.seed);
+  await writeToySpeechEncoder(join(dir, 'hubert'), options.seed, 'hubert');
   await writeToyRoberta(join(dir, 'roberta'), options.seed, options.roberta);
-  await writeToyQwen2(join(dir, 'qwen2'), options.seed, options.qwen2);
+  await writeToyDecoder(join(dir, 'qwen2'), options.seed, 'qwen2', options.qwen2);
 }

@@ -3,7 +3,7 @@
 import { addInput, addOutput, createGraph, matmul, serializeModel } from '../onnx/index.js';
 import { tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
-import { listSupportedBackends } from './onnxruntime.js';
+import { onnxruntime } from './onnxruntime.js';
 import { createSession } from './session.js';
 
 /** An execution provider that the build knows. */
@@ -20,7 +20,9 @@ export const CUDA_PROVIDER_LIBRARIES: readonly string[] = ['shared', 'cuda', 'te
 
 /** The execution providers that this build of onnxruntime knows. */
 export function listProviders(): Provider[] {
-  return listSupportedBackends().map(({ name, bundled }) => ({ name, bundled }));
+  return onnxruntime()
+    .listSupportedBackends()
+    .map(({ name, bundled }) => ({ name, bundled }));
 }
 
 /**

@@ -4,6 +4,7 @@ import './telemetry.js';
 import { Worker } from 'node:worker_threads';
 import { InputError } from '../../base/index.js';
 import type { Tensor, WriteOptions } from '../tensor/index.js';
+import { onnxruntime } from './onnxruntime.js';
 import {
   type CreateResult,
   type Envelope,
@@ -57,6 +58,7 @@ export interface HostedSession {
 
 /** Starts the worker thread. */
 export function startSessionHost(): SessionHost {
+  onnxruntime(); // loaded here first: a library that a worker alone holds is unloaded with it
   const flags = new Int32Array(new SharedArrayBuffer(8));
   const worker = new Worker(new URL('./session-worker.js', import.meta.url), {
     workerData: flags,

@@ -2,7 +2,7 @@
 
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
-import { type InferenceSession, type NativeTensor, ort } from './onnxruntime.js';
+import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxruntime.js';
 
 export interface SessionOptions {
   readonly device: Device;
@@ -45,7 +45,7 @@ export interface Session {
 
 /** Loads a serialised model. @throws Error with onnxruntime's own message when it refuses the graph. */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
-  const native = await ort.InferenceSession.create(model, nativeOptions(options));
+  const native = await onnxruntime().InferenceSession.create(model, nativeOptions(options));
   return {
     inputNames: native.inputNames,
     outputNames: native.outputNames,
@@ -104,7 +104,7 @@ function hostArray(dtype: DType, data: NativeTensor.DataType): Tensor['data'] {
 
 function toNative({ dtype, data, shape }: Tensor): NativeTensor {
   if (dtype === 'float16') return float16Tensor(data as Uint16Array, shape);
-  return new ort.Tensor(dtype as NativeTensor.Type, data as NativeTensor.DataType, shape);
+  return new (onnxruntime().Tensor)(dtype as NativeTensor.Type, data as NativeTensor.DataType, shape);
 }
 
 /**
@@ -115,7 +115,7 @@ function toNative({ dtype, data, shape }: Tensor): NativeTensor {
  * touched, nothing depends on which thread or module comes first, and a release that reads both arrays reads this one.
  */
 function float16Tensor(words: Uint16Array, shape: readonly number[]): NativeTensor {
-  const made = new ort.Tensor('uint16', words, shape);
+  const made = new (onnxruntime().Tensor)('uint16', words, shape);
   return Object.assign(made as { type: NativeTensor.Type }, { type: 'float16' as const }) as NativeTensor;
 }
 

@@ -1,20 +1,26 @@
-/** @file What can be exported: the speech encoder as transformers has it, the EmoQ-Former, and the language model with LoRA merged. */
+/** @file What can be exported: a speech encoder as transformers has it, the EmoQ-Former, and the language model with LoRA merged. */
 
 import { join } from 'node:path';
 import {
+  asTextEncoder,
   chooseHead,
+  type DecoderConfig,
+  decoderFamilyOf,
+  encoderDescription,
+  encoderFamilyOf,
   encoderGraph,
   encoderKeys,
+  encoderTitles,
   type LanguageModelInputs,
   languageModelGraph,
   loraParameters,
   type MergedDtype,
   mergedTensors,
-  parseQwen2Config,
+  parseDecoderConfig,
   parseRobertaConfig,
-  type Qwen2Config,
-  readHubertConfig,
-  readRobertaConfig,
+  readEncoderConfig,
+  readTextEncoderConfig,
+  recordedConfig,
 } from '../../backbones/index.js';
 import { errorMessage, InputError } from '../../base/index.js';
 import {
@@ -28,7 +34,6 @@ import {
   trainedTensor,
   unreadWeights,
   weightFiles,
-  weightsUnder,
 } from '../../checkpoints/index.js';
 import type { StreamedTensor, Tensor } from '../../engine/tensor/index.js';
 import {
@@ -68,17 +73,18 @@ const AS_PUBLISHED = { groupNormSteps: 'padded' } as const;
 /**
  * Opens an encoder for export. The metadata says how it wants its waveforms: at which rate, and whether at zero mean
  * and unit variance.
- * @throws InputError when no checkpoint is given, or it is missing, broken or no HuBERT
+ * @throws InputError when no checkpoint is given, or it is missing, broken or of no family
  */
 export async function exportableEncoder(
   nameOrPath: string | undefined,
   onWarning?: (text: string) => void,
 ): Promise<ExportableModel> {
-  if (nameOrPath === undefined) throw new InputError('say what to export: --checkpoint FOLDER of a HuBERT');
-  const checkpoint = await openModelFolder(nameOrPath, 'name the HuBERT that its recipe.yaml has as encoder');
-  const { doNormalize } = await readHubertConfig(nameOrPath);
+  if (nameOrPath === undefined)
+    throw new InputError(`say what to export: --checkpoint FOLDER of a ${encoderTitles}`);
+  const checkpoint = await openModelFolder(nameOrPath, 'name the speech encoder that its recipe.yaml has');
+  const { doNormalize } = await readEncoderConfig(nameOrPath);
   const inPlace = encoderGraph(checkpoint, AS_PUBLISHED);
-  const unread = unreadWeights(checkpoint, 'hubert', encoderKeys(checkpoint));
+  const unread = unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint));
   if (unread !== undefined) onWarning?.(unread);
   return {
     tensors: inPlace.initializers.flatMap(({ name: key, dtype, shape, content }) =>
@@ -87,7 +93,7 @@ export async function exportableEncoder(
         : [],
     ),
     graph: (weights) => encoderGraph({ ...checkpoint, weights }, AS_PUBLISHED),
-    description: 'HuBERT encoder: 16 kHz waveforms to hidden states at 50 frames a second',
+    description: encoderDescription(checkpoint),
     metadata: {
       part: 'encoder',
       checkpoint: checkpointName(checkpoint),
@@ -124,7 +130,7 @@ export async function exportableFormer(options: FormerExport): Promise<Exportabl
 
 async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
   const checkpoint = await openModelFolder(nameOrPath, `give it with --run ${nameOrPath}`);
-  return weightsUnder(checkpoint, ['roberta.', '']);
+  return asTextEncoder(checkpoint).checkpoint;
 }
 
 /** The Former of a run, with RoBERTa's word embeddings where it reads text and the run did not train them. */
@@ -147,7 +153,7 @@ async function trainedFormer(
   const nameOrPath = checkpoint ?? recipe.backbones.former;
   const roberta = formerWeights ? await openRoberta(nameOrPath) : undefined;
   const robertaDir = roberta?.dir ?? (await findCheckpointFolder(nameOrPath));
-  const robertaConfig = await readRobertaConfig(robertaDir);
+  const robertaConfig = await readTextEncoderConfig(robertaDir);
   const identity = roberta ? await checkpointIdentity(roberta, robertaConfig) : configIdentity(robertaConfig);
   requireSameBackbones(run.folder, metadata, { former: identity });
   // The width of the audio is a fact of what was trained: the encoder need not be there any more.
@@ -240,16 +246,18 @@ export async function exportableLanguageModel(
     throw new InputError('say what to export: --checkpoint FOLDER, or --run FOLDER to merge its LoRA');
   }
   const checkpoint = await openModelFolder(nameOrPath, `give it with --run ${nameOrPath}`);
-  const configured = parseQwen2Config(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const configured = parseDecoderConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
   const { config, note } = await chooseHead(checkpoint, configured);
   if (run !== undefined) {
-    requireSameBackbones(run.folder, run.metadata, { llm: await checkpointIdentity(checkpoint, config) });
+    requireSameBackbones(run.folder, run.metadata, {
+      llm: await checkpointIdentity(checkpoint, recordedConfig(config)),
+    });
   }
   if (note !== undefined) options.onNote?.(note);
   const metadata = { part: 'llm', checkpoint: checkpointName(checkpoint) };
   const graph = languageModelGraph(config, inputs);
   const read = new Set(declaredWeights(languageModelGraph(config, 'input_ids').define).map(({ key }) => key));
-  const unread = unreadWeights(checkpoint, 'qwen2', read);
+  const unread = unreadWeights(checkpoint, decoderFamilyOf(config), read);
   if (unread !== undefined) onWarning?.(unread);
   const sources = weightFiles(checkpoint);
   const stored = (key: string, shape: readonly number[]): StreamedTensor =>
@@ -288,7 +296,7 @@ async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWar
 async function mergedWeights(
   run: TrainedRun,
   checkpoint: Checkpoint,
-  config: Qwen2Config,
+  config: DecoderConfig,
   mergedDtype: MergedDtype,
 ): Promise<Map<string, StreamedTensor>> {
   const { folder, trained } = run;

@@ -1,14 +1,21 @@
 /** @file The backbones of an EmoQ recipe, as far as a stage reads them: opened, or described without their weights. */
 
-import { join } from 'node:path';
 import {
+  checkLoraTargets,
   chooseHead,
+  type DecoderConfig,
+  decoderFamilyOf,
   languageModelGraph,
-  parseQwen2Config,
-  parseRobertaConfig,
-  type Qwen2Config,
-  readQwen2Config,
-  readRobertaConfig,
+  type OpenedDecoder,
+  openDecoder,
+  openTextEncoder,
+  parseDecoderConfig,
+  parseTextEncoderConfig,
+  readDecoder,
+  readDecoderConfig,
+  readTextEncoderConfig,
+  recordedConfig,
+  type TextEncoder,
 } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import {
@@ -20,7 +27,6 @@ import {
   requireWeight,
   unreadWeights,
   type WeightRef,
-  weightsUnder,
 } from '../../checkpoints/index.js';
 import { loadTokenizer, type TextTokenizer } from '../../data/text/index.js';
 import type { Graph } from '../../engine/onnx/index.js';
@@ -39,18 +45,20 @@ import { formerConfig } from './former-settings.js';
 import type { BackboneConfigs, StageNeeds } from './needs.js';
 import type { EmoqRecipe } from './settings.js';
 
-/** Weights and tokenizer of a text model, of which a stage may read the one or the other. */
-export interface TextBackbone {
-  readonly checkpoint: Checkpoint | undefined;
+/** RoBERTa's part in a Former: its weights, and its tokenizer, of which a stage may read the one or the other. */
+export interface FormerBackbone extends Partial<Omit<TextEncoder, 'config'>> {
   readonly tokenizer: TextTokenizer | undefined;
 }
+
+/** A language model: opened, or what can be read of it without its weights. */
+export type DecoderBackbone = Partial<Pick<OpenedDecoder, 'checkpoint' | 'tokenizer' | 'chat'>>;
 
 /** The backbones of a stage. */
 export interface EmoqBackbones {
   readonly configs: BackboneConfigs;
   /** RoBERTa's part; its weights without key prefix. */
-  readonly former: TextBackbone;
-  readonly llm: TextBackbone;
+  readonly former: FormerBackbone;
+  readonly llm: DecoderBackbone;
   /** What was decided about them where a config and its weights disagree, for the user. */
   readonly notes: readonly string[];
   /** What is to know of the encoder where weights are not opened. */
@@ -59,14 +67,12 @@ export interface EmoqBackbones {
   readonly frozen: (graph: Graph) => Weights;
 }
 
-const NONE: TextBackbone = { checkpoint: undefined, tokenizer: undefined };
-
 /** Opens what a stage needs, and nothing else. @throws InputError naming the backbone that is missing or broken */
 export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Promise<EmoqBackbones> {
-  const { backbones } = recipe;
+  const { backbones, lora } = recipe;
   const audioWidth = needs.audio ? (await describeEncoder(recipe, { mayBeAbsent: false })).width : 0;
   const former = await openFormer(backbones.former, needs);
-  const llm = needs.llm ? await openLanguageModel(backbones.llm) : undefined;
+  const llm = needs.llm ? await openDecoder(backbones.llm, lora.targets) : undefined;
   const lookup = (key: string, shape: readonly number[]): WeightRef => {
     if (!key.startsWith(FORMER_PREFIX)) return requireWeight(llm!.checkpoint, key, shape);
     return requireWeight(former.checkpoint!, key.slice(FORMER_PREFIX.length), shape);
@@ -74,7 +80,7 @@ export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Prom
   return {
     configs: { audioWidth, former: former.config, llm: llm?.config },
     former,
-    llm: llm ?? NONE,
+    llm: llm ?? {},
     notes: llm?.note === undefined ? [] : [llm.note],
     warnings: [],
     frozen: (graph) => checkpointWeights(graph, lookup),
@@ -84,25 +90,13 @@ export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Prom
 async function openFormer(
   nameOrPath: string,
   { former, formerWeights, text }: StageNeeds,
-): Promise<TextBackbone & { readonly config: BackboneConfigs['former'] }> {
-  if (!former) return { ...NONE, config: undefined };
-  const checkpoint = formerWeights
-    ? weightsUnder(await openCheckpoint(nameOrPath), ['roberta.', ''])
-    : undefined;
-  const config = checkpoint
-    ? parseRobertaConfig(checkpoint.config, join(checkpoint.dir, 'config.json'))
-    : await readRobertaConfig(nameOrPath);
+): Promise<FormerBackbone & { readonly config: BackboneConfigs['former'] }> {
+  if (!former) return { tokenizer: undefined, config: undefined };
+  const encoder = formerWeights
+    ? await openTextEncoder(nameOrPath)
+    : { config: await readTextEncoderConfig(nameOrPath) };
   const tokenizer = text ? await loadTokenizer(await findCheckpointFolder(nameOrPath)) : undefined;
-  return { checkpoint, tokenizer, config };
-}
-
-/** @throws InputError when it is missing, broken or of a family that emoq does not know */
-async function openLanguageModel(nameOrPath: string) {
-  const dir = await findCheckpointFolder(nameOrPath);
-  const checkpoint = await openCheckpoint(dir);
-  const tokenizer = await loadTokenizer(dir);
-  const head = await chooseHead(checkpoint, parseQwen2Config(checkpoint.config, join(dir, 'config.json')));
-  return { checkpoint, tokenizer, ...head };
+  return { ...encoder, tokenizer };
 }
 
 /**
@@ -115,14 +109,17 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
   const audio = needs.audio ? await describeEncoder(recipe, { mayBeAbsent: true }) : undefined;
   const configs = {
     audioWidth: audio?.width ?? 0,
-    former: needs.former ? await configOrPublished(former, readRobertaConfig, parseRobertaConfig) : undefined,
-    llm: needs.llm ? await configOrPublished(llm, readLanguageModelConfig, parseQwen2Config) : undefined,
+    former: needs.former
+      ? await configOrPublished(former, readTextEncoderConfig, parseTextEncoderConfig)
+      : undefined,
+    llm: needs.llm ? await configOrPublished(llm, readLanguageModelConfig, parseDecoderConfig) : undefined,
   };
+  if (configs.llm) checkLoraTargets(configs.llm, recipe.lora.targets);
   const languageModelDtype = needs.llm ? await storedType(llm) : 'float32';
   const load = async (name: string) => loadTokenizer(await findCheckpointFolder(name));
-  const tokenizers = await Promise.all([
+  const [tokenizer, decoder] = await Promise.all([
     needs.text ? load(former) : undefined,
-    needs.llm ? load(llm) : undefined,
+    needs.llm ? readDecoder(llm, recipe.lora.targets) : undefined,
   ]).catch((error: unknown) => {
     if (error instanceof InputError) return [undefined, undefined];
     throw error;
@@ -134,8 +131,8 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
   };
   return {
     configs,
-    former: { checkpoint: undefined, tokenizer: tokenizers[0] },
-    llm: { checkpoint: undefined, tokenizer: tokenizers[1] },
+    former: { tokenizer },
+    llm: { ...(decoder && { tokenizer: decoder.tokenizer, chat: decoder.chat }) },
     notes: [],
     warnings: audio?.warning === undefined ? [] : [audio.warning],
     frozen: (graph) => checkpointWeights(graph, absent),
@@ -143,8 +140,8 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
 }
 
 /** The config of a language model, with the head that its weights have, where they are here too. */
-async function readLanguageModelConfig(name: string): Promise<Qwen2Config> {
-  const config = await readQwen2Config(name);
+async function readLanguageModelConfig(name: string): Promise<DecoderConfig> {
+  const config = await readDecoderConfig(name);
   const checkpoint = await openCheckpoint(name).catch(() => undefined); // configs may be here before the weights are
   return checkpoint === undefined ? config : (await chooseHead(checkpoint, config)).config;
 }
@@ -173,13 +170,14 @@ export async function inspectBackbones(
         ? configIdentity(configs.former)
         : checkpointIdentity(former.checkpoint, configs.former)),
     }),
-    ...(llm.checkpoint && { llm: await checkpointIdentity(llm.checkpoint, configs.llm!) }),
+    ...(llm.checkpoint && { llm: await checkpointIdentity(llm.checkpoint, recordedConfig(configs.llm!)) }),
   };
   const warnings = [
     encoder?.warning,
     former.checkpoint &&
-      unreadWeights(former.checkpoint, 'roberta', robertaKeys(recipe, configs, former.checkpoint)),
-    llm.checkpoint && unreadWeights(llm.checkpoint, 'qwen2', languageModelKeys(configs.llm!)),
+      unreadWeights(former.checkpoint, former.family!, robertaKeys(recipe, configs, former.checkpoint)),
+    llm.checkpoint &&
+      unreadWeights(llm.checkpoint, decoderFamilyOf(configs.llm!), languageModelKeys(configs.llm!)),
   ];
   return { identities, warnings: warnings.filter((warning) => warning !== undefined) };
 }
@@ -198,7 +196,7 @@ function robertaKeys(
   return new Set(stored);
 }
 
-function languageModelKeys(config: Qwen2Config): Set<string> {
+function languageModelKeys(config: DecoderConfig): Set<string> {
   const { define } = languageModelGraph(config, 'input_ids');
   return new Set(declaredWeights(define).map(({ key }) => key));
 }

@@ -4,6 +4,7 @@ import { InputError } from '../../base/index.js';
 import {
   answerIds,
   buildPrompt,
+  type ChatTemplate,
   genderWord,
   resolveLabelWords,
   type TextTokenizer,
@@ -15,6 +16,8 @@ import type { EmoqRecipe } from './settings.js';
 /** What a prompt is made of. */
 export interface PromptSetting {
   readonly tokenizer: TextTokenizer;
+  /** How the language model's chats are written. */
+  readonly chat: ChatTemplate;
   readonly template: Prompt;
   readonly labels: readonly string[];
   /** Token ids of each label word, in label order. */
@@ -50,10 +53,14 @@ export function labelWords(recipe: EmoqRecipe): string[] {
  * The recipe's prompt with the words' token ids.
  * @throws InputError naming the recipe's key when two words begin with one token
  */
-export function promptSetting(recipe: EmoqRecipe, tokenizer: TextTokenizer, template: Prompt): PromptSetting {
+export function promptSetting(
+  recipe: EmoqRecipe,
+  { tokenizer, chat }: Pick<PromptSetting, 'tokenizer' | 'chat'>,
+  template: Prompt,
+): PromptSetting {
   const words = labelWords(recipe);
   try {
-    return { tokenizer, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
+    return { tokenizer, chat, template, labels: words, labelWordIds: resolveLabelWords(tokenizer, words) };
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(`label_words: ${error.message} (--set label_words.LABEL=WORD changes one)`);
@@ -108,6 +115,7 @@ function makePrompt(
   const user = hasText ? template.user : (withoutText ?? template.user);
   const { ids, audioPosition } = buildPrompt(
     setting.tokenizer,
+    setting.chat,
     { ...template, user },
     {
       labels: setting.labels,
@@ -118,6 +126,6 @@ function makePrompt(
     },
   );
   const word = setting.labelWordIds[label] ?? [];
-  const answer = word.length === 0 ? [] : answerIds(setting.tokenizer, word);
+  const answer = word.length === 0 ? [] : answerIds(setting.tokenizer, setting.chat, word);
   return { ids, audioPosition, answer, answerWordLength: word.length };
 }

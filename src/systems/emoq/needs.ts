@@ -3,7 +3,7 @@
  * and weights. What it does not read need not be there.
  */
 
-import type { Qwen2Config } from '../../backbones/index.js';
+import type { DecoderConfig } from '../../backbones/index.js';
 import type { Graph } from '../../engine/onnx/index.js';
 import type { Weights } from '../../nn/index.js';
 import { FORMER_PREFIX, type RobertaConfig } from '../../nn/index.js';
@@ -42,7 +42,10 @@ const OUTLINE_ROBERTA: RobertaConfig = {
   hiddenDropoutProb: 0,
   attentionProbsDropoutProb: 0,
 };
-const OUTLINE_QWEN2: Qwen2Config = {
+const OUTLINE_DECODER: DecoderConfig = {
+  family: 'qwen2',
+  biases: [],
+  queryKeyNorm: false,
   vocabSize: 2,
   hiddenSize: 2,
   numHiddenLayers: 1,
@@ -63,7 +66,7 @@ const OUTLINE_QWEN2: Qwen2Config = {
 export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): StageNeeds {
   const former = { ...recipe.former, queries: 1, pooling_heads: 1, head_hidden: 1 };
   const labelTokenIds = recipe.labels.map(() => 0);
-  const configs = { audioWidth: 1, former: OUTLINE_ROBERTA, llm: OUTLINE_QWEN2 };
+  const configs = { audioWidth: 1, former: OUTLINE_ROBERTA, llm: OUTLINE_DECODER };
   const graphs = stageGraphs({ ...recipe, former }, phase, configs, labelTokenIds, undefined, () => {
     throw new Error('an outline has no weights');
   });
@@ -85,7 +88,7 @@ export interface BackboneConfigs {
   /** Width of the encoder's features; 0 where none are read. */
   readonly audioWidth: number;
   readonly former: RobertaConfig | undefined;
-  readonly llm: Qwen2Config | undefined;
+  readonly llm: DecoderConfig | undefined;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { didYouMean, InputError } from '../../base/index.js';
 import type { RecipeProblem } from '../settings.js';
+import { DEFAULT_LORA_TARGETS } from './settings.js';
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -16,6 +17,7 @@ export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
       ? [{ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' }]
       : []),
     ...(await promptProblems(values)),
+    ...(await targetProblems(values)),
   ];
 }
 
@@ -54,7 +56,7 @@ function encoderProblems({ backbones, inputs }: Values): RecipeProblem[] {
   const { encoder, encoder_onnx: onnx } = backbones;
   if (encoder !== null || typeof onnx === 'string') return [];
   const what =
-    'is null, and so is encoder_onnx; name a HuBERT or an exported encoder (inputs: text needs none)';
+    'is null, and so is encoder_onnx; name a speech encoder or an exported one (inputs: text needs none)';
   return [{ path: ['backbones', 'encoder'], what }];
 }
 
@@ -73,6 +75,19 @@ async function promptProblems(values: Values): Promise<RecipeProblem[]> {
       if (!(error instanceof InputError)) throw error;
       return [{ path: ['prompt', part], what: error.message.replace(/^the prompt's \w+ part /, '') }];
     }
+  });
+}
+
+/** LoRA targets that no family of language models has; whether the recipe's own has them is seen when it is opened. */
+async function targetProblems({ lora }: Values): Promise<RecipeProblem[]> {
+  const targets = isObject(lora) ? (stringList(lora.targets) ?? []) : [];
+  if (targets.every((target) => target === '' || DEFAULT_LORA_TARGETS.includes(target))) return [];
+  const { allLoraTargets } = await import('../../backbones/index.js');
+  return targets.flatMap((target, index): RecipeProblem[] => {
+    if (target === '' || allLoraTargets.some((known) => known === target)) return [];
+    const hint = didYouMean(target, allLoraTargets);
+    const what = `must be one of ${allLoraTargets.join(', ')}, not ${JSON.stringify(target)}${hint}`;
+    return [{ path: ['lora', 'targets', index], what }];
   });
 }
 

@@ -1,6 +1,6 @@
 /** @file The prompt of a run: by its recipe and corpus when it begins; and how long it may be. */
 
-import type { Qwen2Config } from '../../backbones/index.js';
+import type { DecoderConfig } from '../../backbones/index.js';
 import type { Partition } from '../../data/corpora/index.js';
 import { builtInUserPart, DEFAULT_PROMPT, genderWord } from '../../data/text/index.js';
 import type { Prompt, SpeakerMention } from '../system.js';
@@ -55,7 +55,7 @@ export function isSamePrompt(a: Prompt, b: Prompt): boolean {
 /** What keeps a language model from reading a prompt with its answer, in words; undefined where nothing does. */
 export function promptProblem(
   recipe: EmoqRecipe,
-  { maxPositionEmbeddings: most }: Pick<Qwen2Config, 'maxPositionEmbeddings'>,
+  { maxPositionEmbeddings: most }: Pick<DecoderConfig, 'maxPositionEmbeddings'>,
   { ids, audioPosition, answer }: ExamplePrompt,
 ): string | undefined {
   // Without a Former each frame has a slot; how many a clip takes is known with its features: the most that it may.

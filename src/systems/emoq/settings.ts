@@ -22,6 +22,9 @@ import {
   whole,
 } from '../settings.js';
 
+/** Projections that every family of language models has. */
+export const DEFAULT_LORA_TARGETS: readonly string[] = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
+
 export const emoqSchema = z.strictObject({
   ...corpusKeys,
   label_words: ours(
@@ -33,7 +36,10 @@ export const emoqSchema = z.strictObject({
     .strictObject({
       ...encoderKeys,
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),
-      llm: paper('Qwen2 language model', text().default('Qwen/Qwen2.5-7B-Instruct')),
+      llm: paper(
+        'language model, Qwen2, Qwen3 or Llama: a Hugging Face name or a folder',
+        text().default('Qwen/Qwen2.5-7B-Instruct'),
+      ),
     })
     .prefault({}),
   inputs: paper('what the system is given (table 4)', z.enum(['both', 'audio', 'text']).default('both')),
@@ -72,10 +78,11 @@ export const emoqSchema = z.strictObject({
       dropout: paper('dropout before A', below1().default(0.1)),
       targets: ours(
         'projections of the LLM that are adapted',
+        // Which names there are the models' families say.
         z
-          .array(z.enum(['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']))
+          .array(text())
           .min(1)
-          .default(['q_proj', 'k_proj', 'v_proj', 'o_proj']),
+          .default([...DEFAULT_LORA_TARGETS]),
       ),
     })
     .prefault({}),

@@ -1,10 +1,9 @@
 /** @file What stage 2 would refuse of a recipe, told before hours of training: label words, prompts that are too long. */
 
-import { type Qwen2Config, readQwen2Config } from '../../backbones/index.js';
+import { type DecoderConfig, type DecoderText, readDecoder } from '../../backbones/index.js';
 import { errorMessage, InputError } from '../../base/index.js';
-import { findCheckpointFolder } from '../../checkpoints/index.js';
 import type { Partition, Utterance } from '../../data/corpora/index.js';
-import { genderWord, loadTokenizer, type TextTokenizer } from '../../data/text/index.js';
+import { genderWord } from '../../data/text/index.js';
 import { makeExample, type PromptSetting, promptSetting } from './examples.js';
 import { promptProblem, recipePrompt } from './run-prompt.js';
 import type { EmoqRecipe } from './settings.js';
@@ -18,22 +17,19 @@ export async function reviewStage2(
   recipe: EmoqRecipe,
   corpus: Partition | undefined,
 ): Promise<string | undefined> {
-  const model = await languageModel(recipe.backbones.llm);
+  const model = await languageModel(recipe);
   if (typeof model === 'string') return `stage 2 needs its language model: ${model}`;
-  const setting = promptSetting(recipe, model.tokenizer, recipePrompt(recipe, corpus));
+  const setting = promptSetting(recipe, model, recipePrompt(recipe, corpus));
   if (corpus !== undefined) {
     checkPrompts(recipe, [...corpus.train, ...corpus.dev, ...corpus.test], setting, model.config);
   }
   return undefined;
 }
 
-/** Tokenizer and config, or why there are none. Its weights may be still on their way. */
-async function languageModel(
-  name: string,
-): Promise<{ readonly tokenizer: TextTokenizer; readonly config: Qwen2Config } | string> {
+/** All but its weights, which may be still on their way; or why there is none. */
+async function languageModel({ backbones, lora }: EmoqRecipe): Promise<DecoderText | string> {
   try {
-    const dir = await findCheckpointFolder(name);
-    return { tokenizer: await loadTokenizer(dir), config: await readQwen2Config(dir) };
+    return await readDecoder(backbones.llm, lora.targets);
   } catch (error) {
     if (error instanceof InputError) return errorMessage(error);
     throw error;
@@ -45,7 +41,7 @@ function checkPrompts(
   recipe: EmoqRecipe,
   utterances: readonly Utterance[],
   setting: PromptSetting,
-  config: Qwen2Config,
+  config: DecoderConfig,
 ): void {
   const { system, user, user_without_text: withoutText = '', answer } = setting.template;
   const template = [system, user, withoutText, answer]

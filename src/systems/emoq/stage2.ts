@@ -3,8 +3,14 @@
  * the language model with LoRA names the emotion. Without a Former (table 4) the projected audio frames themselves do.
  */
 
-import type { Qwen2Config } from '../../backbones/index.js';
-import { embedTokens, labelLogits, lmHead, qwen2Decoder, spliceSoftPrompt } from '../../backbones/index.js';
+import {
+  type DecoderConfig,
+  decoder,
+  embedTokens,
+  labelLogits,
+  lmHead,
+  spliceSoftPrompt,
+} from '../../backbones/index.js';
 import {
   add,
   arange,
@@ -54,7 +60,7 @@ export interface Stage2Config {
   readonly former: FormerConfig | Pick<FormerConfig, 'audioWidth'>;
   readonly inputs: InputViews;
   readonly fusion: Fusion;
-  readonly llm: Qwen2Config;
+  readonly llm: DecoderConfig;
   readonly lora: LoraConfig;
   /** Hidden width of the projector; 0 for a single linear layer. */
   readonly projectorHidden: number;
@@ -129,7 +135,7 @@ function stage2Hidden(
   }
   const lora = { config: config.lora, weights };
   const hidden = withScope(graph, 'llm', () =>
-    qwen2Decoder(weights, llm, { embeddings, attentionMask: batch.prompt_mask! }, { lora, dropout }),
+    decoder(weights, llm, { embeddings, attentionMask: batch.prompt_mask! }, { lora, dropout }),
   );
   return { hidden, embedding };
 }
@@ -219,7 +225,7 @@ export function initialProjector(
 export function stage2Graphs(
   recipe: EmoqRecipe,
   former: Stage2Config['former'],
-  llm: Qwen2Config,
+  llm: DecoderConfig,
   labelTokenIds: readonly number[],
   frozen: (graph: Graph) => Weights,
 ): PhaseGraphs {

@@ -1,5 +1,6 @@
 /** @file EmoQ as a system: its two stages, what they read, and what opens them. */
 
+import { readDecoder } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import { labelCounts } from '../../data/corpora/index.js';
 import type { RobertaConfig } from '../../nn/index.js';
@@ -66,7 +67,9 @@ export const emoq: System<EmoqRecipe> = {
 function phaseNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): PhaseNeeds {
   const needs = stageNeeds(recipe, phase, start);
   const former = { key: 'former', title: 'Former', weights: needs.formerWeights, tokenizer: needs.text };
-  const llm = { key: 'llm', title: 'LLM', weights: true, tokenizer: true };
+  const { backbones, lora } = recipe;
+  const check = () => readDecoder(backbones.llm, lora.targets);
+  const llm = { key: 'llm', title: 'LLM', weights: true, tokenizer: true, check };
   return {
     audio: needs.audio,
     text: needs.text || (needs.llm && recipe.inputs !== 'audio'),
@@ -100,7 +103,8 @@ async function openStage(
     weights === 'present' ? await openBackbones(recipe, reads) : await describeBackbones(recipe, reads);
   const { configs, former, llm } = backbones;
   const own = recipePrompt(recipe, corpus);
-  const setting = llm.tokenizer && promptSetting(recipe, llm.tokenizer, recorded ?? own);
+  const { tokenizer, chat } = llm;
+  const setting = tokenizer && chat && promptSetting(recipe, { tokenizer, chat }, recorded ?? own);
   const labelTokenIds = setting?.labelWordIds.map(([first]) => first!) ?? [...recipe.labels.keys()];
   const trainingCounts = corpus && labelCounts(corpus.train, recipe.labels);
   const graphs = stageGraphs(recipe, name, configs, labelTokenIds, trainingCounts, backbones.frozen);
@@ -157,7 +161,7 @@ async function openStage(
         ),
         audioWidth: configs.audioWidth,
         textPadId: configs.former?.padTokenId ?? 0,
-        promptPadId: llm.tokenizer?.padId ?? 0,
+        promptPadId: tokenizer?.padId ?? 0,
         emotionTokenWeight: recipe.stage2.emotion_token_weight,
         slotPerFrame,
         features,

@@ -1,7 +1,7 @@
-/** @file Builds a small graph, runs it on the CPU and opens the Qwen2 fixtures: what the tests of this folder share. */
+/** @file Builds a small graph, runs it on the CPU and opens the decoders' fixtures: what the tests of this folder share. */
 
 import { fileURLToPath } from 'node:url';
-import { parseQwen2Config, type Qwen2Config } from '../../../src/backbones/index.js';
+import { type DecoderConfig, parseDecoderConfig } from '../../../src/backbones/index.js';
 import { type Checkpoint, openCheckpoint, requireWeight } from '../../../src/checkpoints/index.js';
 import {
   addInput,
@@ -46,7 +46,7 @@ export async function compute<F extends Record<string, Feed>>(
 
 export interface Fixture {
   readonly checkpoint: Checkpoint;
-  readonly config: Qwen2Config;
+  readonly config: DecoderConfig;
   readonly lora: LoraConfig;
   /** What PyTorch gave, by key. @throws Error for a key that the fixture does not have */
   expected(key: string): Tensor;
@@ -55,15 +55,15 @@ export interface Fixture {
   weights(graph: Graph, dtype?: DType): Weights;
 }
 
-/** Opens test/fixtures/qwen2/<name>. */
-export async function openFixture(name: string): Promise<Fixture> {
-  const dir = fileURLToPath(new URL(`../../fixtures/qwen2/${name}`, import.meta.url));
+/** Opens test/fixtures/<family>/<name>. */
+export async function openFixture(name: string, family = 'qwen2'): Promise<Fixture> {
+  const dir = fileURLToPath(new URL(`../../fixtures/${family}/${name}`, import.meta.url));
   const checkpoint = await openCheckpoint(dir);
   const { metadata, tensors } = await readSafetensors(`${dir}/expected.safetensors`);
   const { rank, alpha, targets } = JSON.parse(metadata.reference!) as Omit<LoraConfig, 'dropout'>;
   return {
     checkpoint,
-    config: parseQwen2Config(checkpoint.config, `${dir}/config.json`),
+    config: parseDecoderConfig(checkpoint.config, `${dir}/config.json`),
     lora: { rank, alpha, dropout: 0.1, targets },
     expected(key) {
       const value = tensors.get(key);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
+  decoder,
   embedTokens,
   lmHead,
   loraParameters,
-  qwen2Decoder,
   spliceSoftPrompt,
 } from '../../../src/backbones/index.js';
 import { gradients } from '../../../src/engine/autodiff/index.js';
@@ -21,9 +21,14 @@ function twice({ dtype, shape, data }: Tensor): Tensor {
   return doubled;
 }
 
-for (const name of ['tied', 'untied']) {
-  describe(`stage 2 on the Qwen2 with ${name} embeddings`, async () => {
-    const fixture = await openFixture(name);
+for (const [family, name] of [
+  ['qwen2', 'tied'],
+  ['qwen2', 'untied'],
+  ['llama', 'stretched'],
+  ['qwen3', 'tied'],
+] as const) {
+  describe(`stage 2 on the ${family} "${name}"`, async () => {
+    const fixture = await openFixture(name, family);
     const { config, lora, checkpoint, expected } = fixture;
     const parameterShapes = loraParameters(config, lora);
     const dims: Record<string, readonly string[]> = {
@@ -61,7 +66,7 @@ for (const name of ['tied', 'untied']) {
               softPrompt,
               audioPosition: batch.audio_position!,
             });
-            const hidden = qwen2Decoder(
+            const hidden = decoder(
               frozen,
               config,
               { embeddings, attentionMask: batch['right.mask']! },

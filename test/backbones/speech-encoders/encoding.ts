@@ -1,8 +1,9 @@
 /** @file Clips through an encoder's session, and how far results are from their references. */
 
 import { expect } from 'vitest';
+import { encoderFamilyOf } from '../../../src/backbones/index.js';
 import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-graph.js';
-import type { HubertOptions } from '../../../src/backbones/speech-encoders/hubert/encoder.js';
+import type { Wav2Vec2Options } from '../../../src/backbones/speech-encoders/wav2vec2/encoder.js';
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoints/index.js';
 import { createSession, type Session } from '../../../src/engine/runtime/index.js';
 import {
@@ -14,8 +15,9 @@ import {
 } from '../../../src/engine/tensor/index.js';
 import { type ParityError, parityError, recordParity } from '../../parity/figures.js';
 
-/** Folder of the checkpoints and of what transformers computes with them (test/reference/hubert.py). */
+/** Folders of the checkpoints and of what transformers computes with them (test/reference/hubert.py and wav2vec2.py). */
 export const hubertFixtures = new URL('../../fixtures/hubert/', import.meta.url).pathname;
+export const wav2vec2Fixtures = new URL('../../fixtures/wav2vec2/', import.meta.url).pathname;
 
 export interface References {
   /** A reference by its name in the file. */
@@ -28,8 +30,11 @@ export interface References {
   clips(checkpoint: string): Float32Array[];
 }
 
-export async function readReferences(): Promise<References> {
-  const { tensors } = await readSafetensors(`${hubertFixtures}reference.safetensors`);
+/** @param fixtures the folder of a family; the clips are the same in all, and lie beside HuBERT's */
+export async function readReferences(fixtures = hubertFixtures): Promise<References> {
+  const { tensors: clips } = await readSafetensors(`${hubertFixtures}reference.safetensors`);
+  const { tensors: own } = await readSafetensors(`${fixtures}reference.safetensors`);
+  const tensors = new Map([...clips, ...own]);
   const find = (name: string): Tensor => {
     const found = tensors.get(name);
     if (found === undefined) throw new Error(`no reference ${name}`);
@@ -49,7 +54,7 @@ export async function readReferences(): Promise<References> {
 }
 
 /** Builds the graph of a checkpoint and opens it on the CPU. */
-export async function openEncoder(dir: string, options?: HubertOptions): Promise<Session> {
+export async function openEncoder(dir: string, options?: Wav2Vec2Options): Promise<Session> {
   const { model, weightsFolder } = buildEncoderGraph(await openCheckpoint(dir), options);
   return createSession(model, { device: { kind: 'cpu' }, threads: 2, weightsFolder });
 }
@@ -115,7 +120,8 @@ export function recordEncoder(
 ): void {
   const shape = `${config.num_hidden_layers} layers, ${config.hidden_size}`;
   const dtype = [...weights.values()][0]?.dtype ?? 'float32';
-  recordParity({ model: `HuBERT, ${name}`, shape, dtype, quantity, ...error });
+  const model = `${encoderFamilyOf({ dir: '', config }).title}, ${name}`;
+  recordParity({ model, shape, dtype, quantity, ...error });
 }
 
 /** Largest difference relative to the expectation's largest magnitude. */

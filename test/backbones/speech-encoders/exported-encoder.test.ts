@@ -12,11 +12,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   encoderGraph,
   findSpeechEncoder,
-  parseHubertConfig,
+  parseEncoderConfig,
   type SpeechEncoder,
 } from '../../../src/backbones/index.js';
 import { openSpeechEncoder } from '../../../src/backbones/speech-encoders/encoder-source.js';
-import { hubertEncoder } from '../../../src/backbones/speech-encoders/hubert/encoder.js';
+import { wav2vec2Encoder } from '../../../src/backbones/speech-encoders/wav2vec2/encoder.js';
 import { openCheckpoint, requireWeight, weightsUnder } from '../../../src/checkpoints/index.js';
 import { openFeatureCache } from '../../../src/data/features/index.js';
 import {
@@ -175,12 +175,12 @@ describe('an exported encoder with an attention mask', () => {
 it('an encoder of float16 values is fed and read as such', async () => {
   const dir = join(hubertFixtures, 'large-odd');
   const checkpoint = weightsUnder(await openCheckpoint(dir), ['hubert.', '']);
-  const config = parseHubertConfig(checkpoint.config, dir);
+  const config = parseEncoderConfig(checkpoint.config, dir);
   const graph = createGraph('half');
   const inputValues = addInput(graph, 'input_values', 'float16', ['batch', 'samples']);
   const attentionMask = addInput(graph, 'attention_mask', 'int64', ['batch', 'samples']);
   const weights = checkpointWeights(graph, (key, shape) => requireWeight(checkpoint, key, shape));
-  const { lastHiddenState } = hubertEncoder(weights, config, {
+  const { lastHiddenState } = wav2vec2Encoder(weights, config, {
     inputValues: cast(inputValues, 'float32'),
     attentionMask,
   });

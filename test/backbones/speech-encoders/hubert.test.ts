@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-graph.js';
-import { receptiveField } from '../../../src/backbones/speech-encoders/hubert/config.js';
-import { frameCount } from '../../../src/backbones/speech-encoders/hubert/feature-encoder.js';
+import { receptiveField } from '../../../src/backbones/speech-encoders/wav2vec2/config.js';
+import { frameCount } from '../../../src/backbones/speech-encoders/wav2vec2/feature-encoder.js';
 import { openCheckpoint } from '../../../src/checkpoints/index.js';
 import type { Session } from '../../../src/engine/runtime/index.js';
 import {

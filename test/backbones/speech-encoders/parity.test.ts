@@ -1,4 +1,7 @@
-/** @file HuBERT is the same function as transformers' HubertModel. References: test/reference/hubert.py. */
+/**
+ * @file HuBERT and wav2vec 2.0 are the same functions as transformers' HubertModel and Wav2Vec2Model. References:
+ * test/reference/hubert.py and wav2vec2.py.
+ */
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,23 +17,34 @@ import {
   realFrames,
   recordEncoder,
   relativeError,
+  wav2vec2Fixtures,
 } from './encoding.js';
 
 const withGroupNorm = ['base', 'base-odd', 'group-stable'];
 const withLayerNorm = ['large', 'large-odd', 'layer-post'];
 
-let reference: References;
-beforeAll(async () => {
-  reference = await readReferences();
-});
+const checkpoints = [
+  ...[...withGroupNorm, ...withLayerNorm].map((name) => ({
+    family: 'HuBERT',
+    name,
+    fixtures: hubertFixtures,
+  })),
+  ...['base', 'base-odd', 'large', 'large-odd'].map((name) => ({
+    family: 'wav2vec 2.0',
+    name,
+    fixtures: wav2vec2Fixtures,
+  })),
+];
 
-describe.each([...withGroupNorm, ...withLayerNorm])('the checkpoint %s', (name) => {
+describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
+  let reference: References;
   let session: Session;
   let exact: Session;
   let clips: Float32Array[];
   beforeAll(async () => {
-    session = await openEncoder(join(hubertFixtures, name));
-    exact = await openEncoder(join(hubertFixtures, name), { groupNormSteps: 'padded' });
+    reference = await readReferences(fixtures);
+    session = await openEncoder(join(fixtures, name));
+    exact = await openEncoder(join(fixtures, name), { groupNormSteps: 'padded' });
     clips = reference.clips(name);
   });
   afterAll(async () => {
@@ -42,8 +56,9 @@ describe.each([...withGroupNorm, ...withLayerNorm])('the checkpoint %s', (name) 
   async function holdSingle(quantity: string, hidden: readonly Float32Array[]): Promise<void> {
     const pairs = hidden.map((actual, clip) => [actual, reference.tensor(`${name}.${clip}`)] as const);
     const error = largestError(pairs);
-    recordEncoder(name, await openCheckpoint(join(hubertFixtures, name)), quantity, error);
+    recordEncoder(name, await openCheckpoint(join(fixtures, name)), quantity, error);
     expect(error.relative).toBeLessThan(1e-4);
+    if (fixtures === wav2vec2Fixtures) expect(error.absolute).toBeLessThan(1e-4);
   }
 
   it('has the hidden states of transformers on single clips, down to one frame', async () => {
@@ -63,8 +78,9 @@ describe.each([...withGroupNorm, ...withLayerNorm])('the checkpoint %s', (name) 
     const { hidden } = await encodeBatch(exact, clips);
     const error = largestError([[hidden, reference.tensor(`${name}.padded`)]]);
     const quantity = 'every position of a padded batch, as HubertModel';
-    recordEncoder(name, await openCheckpoint(join(hubertFixtures, name)), quantity, error);
+    recordEncoder(name, await openCheckpoint(join(fixtures, name)), quantity, error);
     expect(error.relative).toBeLessThan(1e-4);
+    if (fixtures === wav2vec2Fixtures) expect(error.absolute).toBeLessThan(1e-4);
   });
 
   it('is HubertModel on single clips then as well', async () => {
@@ -85,6 +101,7 @@ describe.each([...withGroupNorm, ...withLayerNorm])('the checkpoint %s', (name) 
 
 // What the option is for: transformers' group norm sees the padding, so a clip's features change with its batch.
 it.each(withGroupNorm)('the group norm of %s runs over the padding in HubertModel only', async (name) => {
+  const reference = await readReferences();
   const session = await openEncoder(join(hubertFixtures, name), { groupNormSteps: 'padded' });
   const batch = realFrames(await encodeBatch(session, reference.clips(name)));
   await session.dispose();

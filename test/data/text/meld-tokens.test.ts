@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { chatMl } from '../../../src/backbones/decoders/chat-kinds.js';
 import { sha256Of } from '../../../src/base/index.js';
 import { type MeldAnnotation, readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
 import {
@@ -71,7 +72,7 @@ describe.skipIf(!realData)("MELD with Qwen2.5's tokenizer", () => {
       roberta: ({ text }) => counted(roberta.encode(text)),
       prompt({ text, speaker }) {
         const values = { labels: fixture.labels, speaker, transcript: text, audio: true };
-        const { ids, audioPosition } = buildPrompt(qwen, DEFAULT_PROMPT, values);
+        const { ids, audioPosition } = buildPrompt(qwen, chatMl, DEFAULT_PROMPT, values);
         expect(ids[audioPosition]).toBe(qwen.padId);
         return [ids.length, audioPosition, ...ids];
       },

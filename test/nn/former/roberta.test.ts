@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { parseRobertaConfig } from '../../../src/backbones/index.js';
+import { parseTextEncoderConfig } from '../../../src/backbones/index.js';
 import { openCheckpoint, requireWeight, weightsUnder } from '../../../src/checkpoints/index.js';
 import { readSafetensors, type Tensor } from '../../../src/engine/tensor/index.js';
 import { checkpointWeights } from '../../../src/nn/weights.js';
@@ -15,7 +15,7 @@ for (const name of ['bare', 'masked-lm']) {
     const dir = fileURLToPath(new URL(`../../fixtures/roberta/${name}`, import.meta.url));
     const stored = await openCheckpoint(dir);
     const checkpoint = weightsUnder(stored, ['roberta.', '']);
-    const config = parseRobertaConfig(checkpoint.config, `${dir}/config.json`);
+    const config = parseTextEncoderConfig(checkpoint.config, `${dir}/config.json`);
     const { tensors } = await readSafetensors(`${dir}/expected.safetensors`);
 
     /** Last hidden states, padding included. */

@@ -1,6 +1,7 @@
 /** @file Utterances as token ids, and their batches: what is padded, cut, masked and asked for where. */
 
 import { describe, expect, it } from 'vitest';
+import { chatMl } from '../../../src/backbones/decoders/chat-kinds.js';
 import type { StoredFeatures } from '../../../src/data/features/feature-file.js';
 import { buildByteLevelTokenizer, type TextTokenizer } from '../../../src/data/text/index.js';
 import { createTokenizer } from '../../../src/data/text/tokenizer.js';
@@ -30,6 +31,7 @@ const utterance = {
 const text = { tokenizer: roberta, maxTokens: 64 };
 const setting: PromptSetting = {
   tokenizer: qwen,
+  chat: chatMl,
   template: { system: '', user: '{speaker}: {transcript}\n<AUDIO>', answer: 'Emotion:' },
   labels: ['happy', 'sad'],
   labelWordIds: [

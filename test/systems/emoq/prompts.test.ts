@@ -1,6 +1,7 @@
 /** @file The prompt of a run: true of what the model is given, the speaker as the recipe says, and kept by run.json. */
 
 import { describe, expect, it } from 'vitest';
+import { chatMl } from '../../../src/backbones/decoders/chat-kinds.js';
 import { InputError } from '../../../src/base/index.js';
 import type { Partition, Utterance } from '../../../src/data/corpora/index.js';
 import { buildByteLevelTokenizer, DEFAULT_PROMPT } from '../../../src/data/text/index.js';
@@ -84,7 +85,13 @@ describe('the prompt of an utterance', () => {
     maxTokens: 9,
   };
   const linesOf = (template: Prompt, utterance: Utterance): string[] => {
-    const setting: PromptSetting = { tokenizer, template, labels: words, labelWordIds: [[7], [8]] };
+    const setting: PromptSetting = {
+      tokenizer,
+      chat: chatMl,
+      template,
+      labels: words,
+      labelWordIds: [[7], [8]],
+    };
     const { ids } = makeExample(utterance, words, 'both', text, setting).prompt!;
     return tokenizer.decode(ids).split('user\n')[1]!.split('<|im_end|>')[0]!.split('\n');
   };

@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { errorMessage, formatBytes, pathExists } from '../../../base/index.js';
+import { errorMessage, formatBytes, InputError, pathExists } from '../../../base/index.js';
 import {
   cachedBytes,
   type HubAccess,
@@ -71,8 +71,21 @@ export function recipeBackboneChecks(
       : onnx === null
         ? [backboneCheck(encoder ?? '', 'encoder', true)]
         : [exportedEncoderCheck(encoder, onnx)]),
-    ...[...byKey.values()].map((need) => backboneCheck(names[need.key]!, need.key, true, need)),
+    ...[...byKey.values()].map((need) => neededBackboneCheck(names[need.key]!, need)),
   ]);
+}
+
+/** A backbone that a phase reads: whether it is here, and whether the phase will take it. */
+async function neededBackboneCheck(name: string, need: BackboneNeed): Promise<CheckResult> {
+  const files = await backboneCheck(name, need.key, true, need);
+  if (files.status !== 'ok') return files;
+  try {
+    await need.check?.();
+    return files;
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return { ...files, status: 'missing', found: errorMessage(error) };
+  }
 }
 
 /** An exported encoder, read as training will: its interface, its weights, how it is fed. */

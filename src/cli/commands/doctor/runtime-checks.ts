@@ -32,14 +32,14 @@ const LDCONFIG = ['/sbin/ldconfig', '/usr/sbin/ldconfig'];
 /** onnxruntime, its providers and a session on the CPU. */
 export async function runtimeChecks(): Promise<CheckResult[]> {
   const rest = { needed: true, fix: REINSTALL };
-  let runtime: typeof import('../../../engine/runtime/index.js');
+  const runtime = await import('../../../engine/runtime/index.js');
+  let providers: ReturnType<typeof runtime.listProviders>;
   try {
-    runtime = await import('../../../engine/runtime/index.js');
+    providers = runtime.listProviders();
   } catch (error) {
     return [checked('onnxruntime', 'missing', `cannot be loaded: ${oneLine(error)}`, rest)];
   }
   const version = runtime.onnxruntimeVersion();
-  const providers = runtime.listProviders();
   const names = providers.map(({ name, bundled }) => (bundled ? name : `${name} (fetched apart)`));
   const details = { version, providers, folder: runtime.providerFolder() };
   return [

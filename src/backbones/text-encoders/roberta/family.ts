@@ -1,10 +1,9 @@
-/** @file The config of a RoBERTa checkpoint (Liu et al., 2019). */
+/** @file RoBERTa (Liu et al., 2019), which the Former starts from. */
 
-import { join } from 'node:path';
 import { z } from 'zod';
-import { InputError } from '../../base/index.js';
-import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
-import type { RobertaConfig } from '../../nn/index.js';
+import { InputError } from '../../../base/index.js';
+import type { RobertaConfig } from '../../../nn/index.js';
+import type { RawConfig } from '../../backbone-family.js';
 import {
   checkDivides,
   checkModelType,
@@ -17,7 +16,8 @@ import {
   rate,
   vocabulary,
   width,
-} from '../config-fields.js';
+} from '../../config-fields.js';
+import type { TextEncoderFamily } from '../text-encoder-family.js';
 
 const robertaFields = z.object({
   vocab_size: vocabulary.default(50265),
@@ -38,7 +38,7 @@ const robertaFields = z.object({
 });
 
 /** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built. */
-export function parseRobertaConfig(raw: Readonly<Record<string, unknown>>, path: string): RobertaConfig {
+export function parseRobertaConfig(raw: RawConfig, path: string): RobertaConfig {
   checkModelType(raw, 'roberta', path);
   const fields = parseFields(robertaFields, raw, path);
   checkDivides(path, 'hidden_size', fields.hidden_size, 'num_attention_heads', fields.num_attention_heads);
@@ -67,8 +67,23 @@ export function parseRobertaConfig(raw: Readonly<Record<string, unknown>>, path:
   };
 }
 
-/** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */
-export async function readRobertaConfig(nameOrPath: string): Promise<RobertaConfig> {
-  const dir = await findCheckpointFolder(nameOrPath);
-  return parseRobertaConfig(await readConfig(dir), join(dir, 'config.json'));
-}
+export const roberta: TextEncoderFamily = {
+  modelType: 'roberta',
+  title: 'RoBERTa',
+  parseConfig: parseRobertaConfig,
+  prefixes: ['roberta.', ''],
+  harmless: [
+    /^(?:roberta\.)?pooler\./,
+    /^(?:roberta\.)?embeddings\.(?:position_ids|token_type_ids)$/, // counted, not learned
+    /^(?:lm_head|classifier|qa_outputs|cls)(?:\.|$)/,
+  ],
+  published: {
+    'FacebookAI/roberta-base': {
+      model_type: 'roberta',
+      vocab_size: 50265,
+      max_position_embeddings: 514,
+      type_vocab_size: 1,
+      layer_norm_eps: 1e-5,
+    },
+  },
+};

@@ -1,6 +1,5 @@
 /**
- * @file HuBERT's convolutional feature encoder (Hsu et al., 2021; Baevski et al., 2020): waveform to one vector for
- * each 20 ms.
+ * @file The convolutional feature encoder of wav2vec 2.0 (Baevski et al., 2020): waveform to one vector for each 20 ms.
  *
  * Everything is kept as [N, T, channels], and a convolution is one matrix product over the gathered windows. That
  * runs at the rate of the matrix product, needs no transpose for the layer norms, no search for an algorithm on
@@ -37,7 +36,7 @@ import {
 } from '../../../engine/onnx/index.js';
 import { int64 } from '../../../engine/tensor/index.js';
 import { under, type Weights } from '../../../nn/index.js';
-import type { HubertConfig } from './config.js';
+import type { Wav2Vec2Config } from './config.js';
 
 /** PyTorch's default for the norms inside the feature encoder; the config's layer_norm_eps does not reach them. */
 const CONV_NORM_EPSILON = 1e-5;
@@ -54,7 +53,7 @@ export type GroupNormSteps = 'real' | 'padded';
  */
 export function featureEncoder(
   weights: Weights,
-  config: HubertConfig,
+  config: Wav2Vec2Config,
   { inputValues, attentionMask }: { inputValues: Value; attentionMask: Value },
   groupNormSteps: GroupNormSteps,
 ): { features: Value; frameMask: Value } {
@@ -81,7 +80,7 @@ export function featureEncoder(
 }
 
 /** x [N, T, in] -> [N, T', channels], weight [channels, in, kernel] of the checkpoint. */
-function convolution(weights: Weights, config: HubertConfig, layer: number, x: Value): Value {
+function convolution(weights: Weights, config: Wav2Vec2Config, layer: number, x: Value): Value {
   const { graph } = x;
   const [, length, width] = x.shape as [Dim, Dim, number];
   const [channels, kernel] = [config.convDim[layer]!, config.convKernel[layer]!];
@@ -98,7 +97,7 @@ function convolution(weights: Weights, config: HubertConfig, layer: number, x: V
 }
 
 /** A convolution's length: worked out where it is known, else a name that reads better in a viewer than the formula. */
-function lengthAfter({ convDim, convKernel, convStride }: HubertConfig, layer: number, length: Dim): Dim {
+function lengthAfter({ convDim, convKernel, convStride }: Wav2Vec2Config, layer: number, length: Dim): Dim {
   if (typeof length === 'number') return convLength(length, convKernel[layer]!, convStride[layer]!);
   return layer === convDim.length - 1 ? 'frames' : `frames_${layer}`;
 }
@@ -146,7 +145,7 @@ function timeNorm(weights: Weights, x: Value, mean: TimeMean): Value {
 export { receptiveField } from './config.js';
 
 /** The part of the config that decides lengths. */
-export type FrameGeometry = Pick<HubertConfig, 'convKernel' | 'convStride'>;
+export type FrameGeometry = Pick<Wav2Vec2Config, 'convKernel' | 'convStride'>;
 
 /** Frames of `samples` waveform samples: floor((length - kernel) / stride) + 1 for each layer, never below 0. */
 export function frameCount({ convKernel, convStride }: FrameGeometry, samples: number): number {

@@ -1,9 +1,10 @@
-"""Writes test/fixtures/qwen2: tiny random Qwen2 checkpoints with what transformers makes of them in float32.
+"""Writes test/fixtures/qwen2, llama and qwen3: tiny random checkpoints of each family of decoders, with what transformers
+makes of them in float32.
 
 Each folder holds a checkpoint as save_pretrained writes it, and expected.safetensors: inputs, hidden states and logits
 of a batch padded on either side, and hidden states at far positions. Those that stage 2 is tried on also have the loss and gradients of a LoRA and of a
 soft prompt, the LoRA written here anew. Made with Python 3, torch 2.13.0, transformers 5.23.0 and safetensors 0.8.0:
-    python test/reference/qwen2.py
+    python test/reference/decoders.py
 """
 
 import json
@@ -13,13 +14,16 @@ import safetensors
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+from transformers import (LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
-FIXTURES = Path(__file__).parent.parent / "fixtures" / "qwen2"
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+FAMILIES = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM),
+            "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
 RANK, ALPHA = 3, 5.0
 # A position where the last place of a rotary frequency shows.
 FAR = 20_000
-# Sizes of the two models that stage 2 is tried on.
+# Sizes of the models that stage 2 is tried on.
 VOCABULARY = 61
 STAGE2 = dict(vocab_size=VOCABULARY, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
               num_key_value_heads=2, rms_norm_eps=1e-6)
@@ -27,11 +31,10 @@ NAMES = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o
          "gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
 
 
-def make_model(seed, theta, sizes):
+def make_model(family, seed, rope, sizes):
     torch.manual_seed(seed)
-    config = Qwen2Config(max_position_embeddings=64, attn_implementation="eager",
-                         rope_parameters={"rope_type": "default", "rope_theta": theta}, **sizes)
-    model = Qwen2ForCausalLM(config)
+    config_of, model_of = FAMILIES[family]
+    model = model_of(config_of(max_position_embeddings=64, attn_implementation="eager", rope_parameters=rope, **sizes))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             # Large enough that attention is far from uniform and every weight matters.
@@ -72,11 +75,11 @@ def add_lora(model, targets):
     return parameters
 
 
-def write(name, seed, sizes, theta, dtype, lengths, targets=None):
-    folder = FIXTURES / name
-    make_model(seed, theta, sizes).to(dtype).save_pretrained(folder)
+def write(family, name, seed, sizes, rope, dtype, lengths, targets=None):
+    folder = FIXTURES / family / name
+    make_model(family, seed, rope, sizes).to(dtype).save_pretrained(folder)
     (folder / "generation_config.json").unlink()
-    model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = FAMILIES[family][1].from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
     torch.manual_seed(100 + seed)
     length = max(lengths)
@@ -129,21 +132,55 @@ def adapted(model, ids, mask, targets):
     return out | {f"gradient.{key}": value for key, value in zip(trained, gradients)}
 
 
+def write_frequencies():
+    """What Llama 3.1 and 3.2 turn positions by: float32, in the shortest decimals that give them."""
+    cases = []
+    for head_dim, factor in [(128, 8.0), (64, 32.0)]:
+        scaling = {"rope_type": "llama3", "rope_theta": 500_000.0, "factor": factor, "low_freq_factor": 1.0,
+                   "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+        config = LlamaConfig(hidden_size=head_dim, num_attention_heads=1, head_dim=head_dim, rope_parameters=scaling,
+                             max_position_embeddings=131_072)
+        values = LlamaRotaryEmbedding(config).inv_freq.numpy()
+        cases.append({"head_dim": head_dim, **scaling, "frequencies": [float(str(value)) for value in values]})
+    (FIXTURES / "llama" / "frequencies.json").write_text(json.dumps(cases) + "\n")
+
+
+def plain(theta):
+    return {"rope_type": "default", "rope_theta": theta}
+
+
+# Of a head of 12, frequencies of all three kinds: as they are, mixed, stretched whole.
+LLAMA3 = {"rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 128}
+
+
 def main():
     torch.set_num_threads(1)  # the same sums on any number of cores
     transformers.utils.logging.disable_progress_bar()
     attention = [name for name, block in NAMES.items() if block == "self_attn"]
-    write("tied", 1, STAGE2 | dict(tie_word_embeddings=True, head_dim=8), 10_000.0, torch.float32, [9, 6, 4], attention)
-    write("untied", 2, STAGE2 | dict(tie_word_embeddings=False, head_dim=12), 1_000_000.0, torch.bfloat16, [9, 6, 4],
-          list(NAMES))
-    write("one-key-head", 3,
-          dict(vocab_size=53, hidden_size=21, intermediate_size=29, num_hidden_layers=3, num_attention_heads=3,
-               num_key_value_heads=1, head_dim=10, rms_norm_eps=1e-5, tie_word_embeddings=False),
-          500_000.0, torch.float16, [41, 17, 1])
-    write("all-key-heads", 4,
-          dict(vocab_size=37, hidden_size=30, intermediate_size=17, num_hidden_layers=1, num_attention_heads=5,
-               num_key_value_heads=5, rms_norm_eps=0.05, tie_word_embeddings=True),
-          100_000.0, torch.bfloat16, [7, 23])
+    write("qwen2", "tied", 1, STAGE2 | dict(tie_word_embeddings=True, head_dim=8), plain(10_000.0), torch.float32,
+          [9, 6, 4], attention)
+    write("qwen2", "untied", 2, STAGE2 | dict(tie_word_embeddings=False, head_dim=12), plain(1_000_000.0),
+          torch.bfloat16, [9, 6, 4], list(NAMES))
+    one_key_head = dict(vocab_size=53, hidden_size=21, intermediate_size=29, num_hidden_layers=3, num_attention_heads=3,
+                        num_key_value_heads=1, head_dim=10, rms_norm_eps=1e-5, tie_word_embeddings=False)
+    write("qwen2", "one-key-head", 3, one_key_head, plain(500_000.0), torch.float16, [41, 17, 1])
+    all_key_heads = dict(vocab_size=37, hidden_size=30, intermediate_size=17, num_hidden_layers=1, num_attention_heads=5,
+                         num_key_value_heads=5, rms_norm_eps=0.05, tie_word_embeddings=True)
+    write("qwen2", "all-key-heads", 4, all_key_heads, plain(100_000.0), torch.bfloat16, [7, 23])
+
+    write("llama", "stretched", 5, STAGE2 | dict(tie_word_embeddings=True, head_dim=12), LLAMA3, torch.bfloat16,
+          [9, 6, 4], list(NAMES))
+    write("llama", "biased", 6, one_key_head | dict(attention_bias=True, mlp_bias=True), plain(10_000.0), torch.float16,
+          [41, 17, 1])
+    write("llama", "all-key-heads", 7, all_key_heads, LLAMA3, torch.bfloat16, [7, 23])
+
+    write_frequencies()
+
+    write("qwen3", "tied", 8, STAGE2 | dict(tie_word_embeddings=True, head_dim=12), plain(1_000_000.0), torch.float32,
+          [9, 6, 4], list(NAMES))
+    write("qwen3", "biased", 9, one_key_head | dict(attention_bias=True), plain(10_000.0), torch.float16, [41, 17, 1])
+    write("qwen3", "all-key-heads", 10, all_key_heads | dict(head_dim=14), plain(100_000.0), torch.bfloat16, [7, 23])
 
 
 if __name__ == "__main__":

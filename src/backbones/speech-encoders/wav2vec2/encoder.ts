@@ -1,49 +1,52 @@
-/** @file The HuBERT encoder (Hsu et al., 2021) as a graph fragment, in the base and the large variant. */
+/**
+ * @file The wav2vec 2.0 encoder (Baevski et al., 2020) as a graph fragment, in the base and the large variant. HuBERT
+ * (Hsu et al., 2021) has the same network and was trained otherwise.
+ */
 
 import { add, cast, mul, unsqueeze, type Value, withScope } from '../../../engine/onnx/index.js';
 import { attentionBias, dense, norm, under, type Weights } from '../../../nn/index.js';
-import type { HubertConfig } from './config.js';
+import type { Wav2Vec2Config } from './config.js';
 import { featureEncoder, type GroupNormSteps } from './feature-encoder.js';
 import { positionalConvolution, transformerLayer } from './transformer.js';
 
-export interface HubertInputs {
+export interface Wav2Vec2Inputs {
   /** Waveforms at 16 kHz, float32 [N, samples], normalised where the checkpoint asks for it, zeros behind each clip. */
   readonly inputValues: Value;
   /** int64 [N, samples]: 1 on real samples, then 0. */
   readonly attentionMask: Value;
 }
 
-export interface HubertOptions {
+export interface Wav2Vec2Options {
   /**
    * Time steps over which the group norm of the base variant takes its mean and variance.
    * `real`, the default: those of the clip, so that a clip has the same features whatever it is padded with.
-   * `padded`: all of the batch's, padding included, as in transformers' HubertModel. That is the same function at every
+   * `padded`: all of the batch's, padding included, as in transformers' Wav2Vec2Model and HubertModel. That is the same function at every
    * position of a padded batch, for graphs that others compare with it; a clip's features then depend on its batch.
    * Without padding, and for the large variant, which has no group norm, both are the same.
    */
   readonly groupNormSteps?: GroupNormSteps;
 }
 
-export interface HubertOutputs {
+export interface Wav2Vec2Outputs {
   /** [N, frames, hiddenSize]; without meaning where the frame mask is 0. */
   readonly lastHiddenState: Value;
   /**
-   * int64 [N, frames]: 1 on frames that see only real samples. It is HubertModel's, but for a row too short for a
-   * frame: such a row has none here, while HubertModel's index of its last frame runs round to the end.
+   * int64 [N, frames]: 1 on frames that see only real samples. It is Wav2Vec2Model's, but for a row too short
+   * for a frame: such a row has none here, while Wav2Vec2Model's index of its last frame runs round to the end.
    */
   readonly frameMask: Value;
 }
 
 /**
  * Waveforms to hidden states, 50 frames a second. A clip gives the same frames alone and padded in a batch, unless
- * the options ask for HubertModel's own group norm.
+ * the options ask for Wav2Vec2Model's own group norm.
  */
-export function hubertEncoder(
+export function wav2vec2Encoder(
   weights: Weights,
-  config: HubertConfig,
-  inputs: HubertInputs,
-  { groupNormSteps = 'real' }: HubertOptions = {},
-): HubertOutputs {
+  config: Wav2Vec2Config,
+  inputs: Wav2Vec2Inputs,
+  { groupNormSteps = 'real' }: Wav2Vec2Options = {},
+): Wav2Vec2Outputs {
   const { graph } = inputs.inputValues;
   const scoped = <T>(name: string, build: () => T): T => withScope(graph, name, build);
   const { features, frameMask } = scoped('feature_extractor', () =>

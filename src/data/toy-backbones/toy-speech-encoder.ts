@@ -1,11 +1,11 @@
-/** @file A small random HuBERT of the large variant: layer-norm convolutions with bias, pre-norm layers. */
+/** @file A small random HuBERT or wav2vec 2.0 of the large variant: layer-norm convolutions with bias, pre-norm layers. */
 
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../../base/index.js';
 import { type Random, seededRandom, type Tensor, tensor } from '../../engine/tensor/index.js';
 import { weightMaker, writeModel } from './random-weights.js';
 
-const HUBERT = {
+const SIZES = {
   convDim: 40,
   kernels: [10, 3, 3, 3, 3, 2, 2],
   strides: [5, 2, 2, 2, 2, 2, 2],
@@ -21,17 +21,24 @@ const HUBERT = {
   tapCorrelation: 0.9,
 };
 
-/** Writes a HuBERT directory of the large variant: config, preprocessor settings and weights. */
-export async function writeToyHubert(dir: string, seed: number): Promise<void> {
-  const { convDim, kernels, strides, width, layers, feedForward, positionKernel, positionGroups } = HUBERT;
-  const { weights, constant, normal, linear, layerNorm } = weightMaker(seed, 'hubert');
+/** Families of speech encoders that are written, with the class that transformers has for each. */
+const ARCHITECTURES = { hubert: 'HubertModel', wav2vec2: 'Wav2Vec2Model' } as const;
+
+/** Writes a directory of the large variant: config, preprocessor settings and weights. */
+export async function writeToySpeechEncoder(
+  dir: string,
+  seed: number,
+  family: keyof typeof ARCHITECTURES,
+): Promise<void> {
+  const { convDim, kernels, strides, width, layers, feedForward, positionKernel, positionGroups } = SIZES;
+  const { weights, constant, normal, linear, layerNorm } = weightMaker(seed, family);
   constant('masked_spec_embed', [width], 0);
   kernels.forEach((kernel, layer) => {
     const key = `feature_extractor.conv_layers.${layer}`;
     const inputs = layer === 0 ? 1 : convDim;
-    const random = seededRandom(seed, 'toy backbone', 'hubert', key);
+    const random = seededRandom(seed, 'toy backbone', family, key);
     weights.push([`${key}.conv.weight`, smoothFilters(random, [convDim, inputs, kernel])]);
-    normal(`${key}.conv.bias`, [convDim], HUBERT.convBias);
+    normal(`${key}.conv.bias`, [convDim], SIZES.convBias);
     layerNorm(`${key}.layer_norm`, convDim);
   });
   layerNorm('feature_projection.layer_norm', convDim);
@@ -68,8 +75,8 @@ export async function writeToyHubert(dir: string, seed: number): Promise<void> {
     sampling_rate: 16_000,
   });
   await writeModel(dir, weights, {
-    architectures: ['HubertModel'],
-    model_type: 'hubert',
+    architectures: [ARCHITECTURES[family]],
+    model_type: family,
     conv_bias: true,
     conv_dim: kernels.map(() => convDim),
     conv_kernel: kernels,
@@ -77,12 +84,12 @@ export async function writeToyHubert(dir: string, seed: number): Promise<void> {
     do_stable_layer_norm: true,
     feat_extract_activation: 'gelu',
     feat_extract_norm: 'layer',
-    feat_proj_layer_norm: true,
+    ...(family === 'hubert' && { feat_proj_layer_norm: true }),
     hidden_act: 'gelu',
     hidden_size: width,
     intermediate_size: feedForward,
     layer_norm_eps: 1e-5,
-    num_attention_heads: HUBERT.heads,
+    num_attention_heads: SIZES.heads,
     num_conv_pos_embedding_groups: positionGroups,
     num_conv_pos_embeddings: positionKernel,
     num_feat_extract_layers: kernels.length,
@@ -95,10 +102,10 @@ export async function writeToyHubert(dir: string, seed: number): Promise<void> {
 function smoothFilters(random: Random, shape: readonly [number, number, number]): Tensor {
   const [outputs, inputs, taps] = shape;
   const scale = Math.sqrt(2 / (inputs * taps));
-  const own = Math.sqrt(1 - HUBERT.tapCorrelation ** 2);
+  const own = Math.sqrt(1 - SIZES.tapCorrelation ** 2);
   const data = new Float32Array(outputs * inputs * taps);
   for (let filter = 0; filter < outputs * inputs; filter++) {
-    const shared = HUBERT.tapCorrelation * random.normal();
+    const shared = SIZES.tapCorrelation * random.normal();
     for (let tap = 0; tap < taps; tap++) data[filter * taps + tap] = scale * (shared + own * random.normal());
   }
   return tensor('float32', shape, data);

@@ -1,9 +1,12 @@
-/** @file The config of a HuBERT checkpoint (Hsu et al., 2021): config.json and preprocessor_config.json. */
+/**
+ * @file The config of a wav2vec 2.0 checkpoint (Baevski et al., 2020) and of the families that took its network over:
+ * config.json and preprocessor_config.json.
+ */
 
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InputError, pathExists, readJson } from '../../../base/index.js';
-import { findCheckpointFolder, readConfig } from '../../../checkpoints/index.js';
+import type { RawConfig } from '../../backbone-family.js';
 import {
   checkDivides,
   checkModelType,
@@ -16,8 +19,8 @@ import {
   width,
 } from '../../config-fields.js';
 
-/** What a HuBERT builder needs to know. */
-export interface HubertConfig {
+/** What the builder of the network needs to know. */
+export interface Wav2Vec2Config {
   hiddenSize: number;
   numHiddenLayers: number;
   numAttentionHeads: number;
@@ -41,13 +44,14 @@ export interface HubertConfig {
   doNormalize: boolean;
 }
 
-/** One size for each convolution of the feature encoder; HuBERT has 7. */
+/** One size for each convolution of the feature encoder; published models have 7. */
 const convolutions = <T extends z.ZodType>(each: T) => z.array(each).min(1).max(32);
 
-/** Samples that one frame may see, 60 s; shorter clips are padded to that. HuBERT's frames see 400. */
+/** Samples that one frame may see, 60 s; shorter clips are padded to that. Those of published models see 400. */
 const MAX_RECEPTIVE_FIELD = 60 * 16_000;
 
-const hubertFields = z.object({
+/** Keys that all families of the network have. */
+export const networkFields = z.object({
   hidden_size: width.default(768),
   num_hidden_layers: layerCount.default(12),
   num_attention_heads: headCount.default(12),
@@ -59,14 +63,15 @@ const hubertFields = z.object({
   conv_stride: convolutions(kernelSize).default([5, 2, 2, 2, 2, 2, 2]),
   conv_bias: z.boolean().default(false),
   feat_extract_norm: z.enum(['group', 'layer']).default('group'),
-  feat_proj_layer_norm: z.boolean().default(true),
   do_stable_layer_norm: z.boolean().default(false),
   num_conv_pos_embeddings: kernelSize.default(128),
   num_conv_pos_embedding_groups: headCount.default(16),
-  conv_pos_batch_norm: only(false).default(false),
   adapter_attn_dim: only(null).default(null),
   layer_norm_eps: epsilon.default(1e-5),
 });
+
+/** Layers of wav2vec 2.0 behind the encoder, which shorten its output: emoq has none. */
+const wav2vec2Fields = networkFields.extend({ add_adapter: only(false).default(false) });
 
 const preprocessorFields = z.object({
   do_normalize: z.boolean().default(true),
@@ -74,17 +79,32 @@ const preprocessorFields = z.object({
   feature_size: only(1).default(1),
 });
 
+/** preprocessor_config.json's object, and where it lies. */
+export interface Preprocessor {
+  readonly raw: unknown;
+  readonly path: string;
+}
+
 /**
  * Reads config.json's object, and preprocessor_config.json's where there is one.
  * @throws InputError naming the file and key of anything that cannot be built.
  */
-export function parseHubertConfig(
-  raw: Readonly<Record<string, unknown>>,
+export function parseWav2Vec2Config(
+  raw: RawConfig,
   path: string,
-  preprocessor: { raw: unknown; path: string } = { raw: {}, path },
-): HubertConfig {
-  checkModelType(raw, 'hubert', path);
-  const fields = parseFields(hubertFields, raw, path);
+  preprocessor: Preprocessor = { raw: {}, path },
+): Wav2Vec2Config {
+  checkModelType(raw, 'wav2vec2', path);
+  const fields = parseFields(wav2vec2Fields, raw, path);
+  return networkConfig({ ...fields, feat_proj_layer_norm: true }, path, preprocessor);
+}
+
+/** The config of a family from its fields. @throws InputError for sizes that do not go together */
+export function networkConfig(
+  fields: z.output<typeof networkFields> & { readonly feat_proj_layer_norm: boolean },
+  path: string,
+  preprocessor: Preprocessor,
+): Wav2Vec2Config {
   const { conv_dim: convDim, conv_kernel: convKernel, conv_stride: convStride } = fields;
   if (convKernel.length !== convDim.length || convStride.length !== convDim.length) {
     throw new InputError(
@@ -119,19 +139,12 @@ export function parseHubertConfig(
   };
 }
 
-/** Samples that one frame sees: the fewest that give a frame (400, 25 ms, in every published HuBERT). */
+/** Samples that one frame sees: the fewest that give a frame (400, 25 ms, in every published model). */
 export function receptiveField({
   convKernel,
   convStride,
-}: Pick<HubertConfig, 'convKernel' | 'convStride'>): number {
+}: Pick<Wav2Vec2Config, 'convKernel' | 'convStride'>): number {
   return convKernel.reduceRight((frames, kernel, layer) => (frames - 1) * convStride[layer]! + kernel, 1);
-}
-
-/** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */
-export async function readHubertConfig(nameOrPath: string): Promise<HubertConfig> {
-  const dir = await findCheckpointFolder(nameOrPath);
-  const preprocessor = await readPreprocessor(dir);
-  return parseHubertConfig(await readConfig(dir), join(dir, 'config.json'), preprocessor);
 }
 
 /**
@@ -144,7 +157,8 @@ export async function readNormalization(dir: string): Promise<boolean | undefine
   return preprocessor && parseFields(preprocessorFields, preprocessor.raw, preprocessor.path).do_normalize;
 }
 
-async function readPreprocessor(dir: string): Promise<{ raw: unknown; path: string } | undefined> {
+/** undefined where a folder has no preprocessor_config.json. @throws InputError where it is no JSON */
+export async function readPreprocessor(dir: string): Promise<Preprocessor | undefined> {
   const path = join(dir, 'preprocessor_config.json');
   return (await pathExists(path)) ? { raw: await readJson(path, 'preprocessor config'), path } : undefined;
 }

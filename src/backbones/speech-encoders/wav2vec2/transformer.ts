@@ -1,4 +1,4 @@
-/** @file HuBERT's transformer layers, post-norm (base) and pre-norm (large, "stable layer norm"). */
+/** @file The transformer layers of wav2vec 2.0, post-norm (base) and pre-norm (large, "stable layer norm"). */
 
 import {
   add,
@@ -13,13 +13,13 @@ import {
   withScope,
 } from '../../../engine/onnx/index.js';
 import { dense, multiHeadAttention, norm, under, type Weights } from '../../../nn/index.js';
-import type { HubertConfig } from './config.js';
+import type { Wav2Vec2Config } from './config.js';
 
 /**
  * One layer: x [N, L, width] -> [N, L, width].
  * @param bias additive, [N, 1, 1, L]: 0 on real frames, hugely negative on padded ones
  */
-export function transformerLayer(weights: Weights, config: HubertConfig, x: Value, bias: Value): Value {
+export function transformerLayer(weights: Weights, config: Wav2Vec2Config, x: Value, bias: Value): Value {
   const normed = (value: Value, name: string): Value => norm(weights, name, value, config.layerNormEps);
   const attend = (value: Value): Value =>
     withScope(x.graph, 'attention', () => attention(under(weights, 'attention.'), config, value, bias));
@@ -34,7 +34,7 @@ export function transformerLayer(weights: Weights, config: HubertConfig, x: Valu
 }
 
 /** Multi-head self-attention (Vaswani et al., 2017). */
-function attention(weights: Weights, config: HubertConfig, x: Value, bias: Value): Value {
+function attention(weights: Weights, config: Wav2Vec2Config, x: Value, bias: Value): Value {
   const { hiddenSize: width, numAttentionHeads: heads } = config;
   const project = (name: string): Value => dense(weights, name, x, width);
   const attended = { queries: project('q_proj'), keys: project('k_proj'), values: project('v_proj'), bias };
@@ -42,7 +42,7 @@ function attention(weights: Weights, config: HubertConfig, x: Value, bias: Value
   return dense(weights, 'out_proj', joined, width);
 }
 
-function feedForward(weights: Weights, config: HubertConfig, x: Value): Value {
+function feedForward(weights: Weights, config: Wav2Vec2Config, x: Value): Value {
   const inner = gelu(dense(weights, 'intermediate_dense', x, config.intermediateSize));
   return dense(weights, 'output_dense', inner, config.hiddenSize);
 }
@@ -54,7 +54,7 @@ const PREFIX = 'encoder.pos_conv_embed.conv.';
  * Position embeddings of x [N, L, width], of the same shape. The weight is g v / |v| with one norm for each tap of the
  * kernel, all constants, so onnxruntime folds it once at load.
  */
-export function positionalConvolution(weights: Weights, config: HubertConfig, x: Value): Value {
+export function positionalConvolution(weights: Weights, config: Wav2Vec2Config, x: Value): Value {
   const { hiddenSize: width, numConvPosEmbeddings: kernel, numConvPosEmbeddingGroups: groups } = config;
   const magnitude = weights(`${PREFIX}parametrizations.weight.original0`, [1, 1, kernel]);
   const direction = weights(`${PREFIX}parametrizations.weight.original1`, [width, width / groups, kernel]);

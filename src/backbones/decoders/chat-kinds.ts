@@ -1,0 +1,213 @@
+/** @file The kinds of chat templates that emoq writes, and how a checkpoint's own template tells which of them it is. */
+
+import { join } from 'node:path';
+import { InputError, pathExists, readJson, readTextFile } from '../../base/index.js';
+import type { ChatPiece, ChatTemplate, ChatTurn } from '../../data/text/index.js';
+
+const text = (value: string): ChatPiece => ({ kind: 'text', text: value });
+const token = (name: string): ChatPiece => ({ kind: 'token', text: name });
+const mark = (name: string): ChatPiece => ({ kind: 'mark', text: name });
+
+/** <|im_start|>role, line feed, content, <|im_end|>, line feed: OpenAI's ChatML, as Qwen2 has it. */
+export const chatMl: ChatTemplate = {
+  kind: 'ChatML',
+  model: 'Qwen2.5',
+  begin: [],
+  system: chatMlTurn('system'),
+  user: chatMlTurn('user'),
+  answer: chatMlTurn('assistant').before,
+  end: '<|im_end|>',
+  trims: false,
+};
+
+function chatMlTurn(role: string): ChatTurn {
+  return {
+    before: [token('<|im_start|>'), text(`${role}\n`)],
+    after: [token('<|im_end|>'), text('\n')],
+  };
+}
+
+/** Names of the tokens that templates speak of as `bos_token` and `eos_token`. */
+interface SpecialNames {
+  readonly bos: string | undefined;
+  readonly eos: string | undefined;
+}
+
+/** A template that lies beside a checkpoint, as it was written. */
+export interface FoundTemplate extends SpecialNames {
+  /** Jinja. */
+  readonly source: string;
+  /** The file that holds it. */
+  readonly path: string;
+}
+
+/** A kind of templates. */
+interface ChatKind {
+  /** As the refusal of others lists it. */
+  readonly title: string;
+  /** What all its templates hold, and those of other kinds do not. */
+  readonly signs: readonly RegExp[];
+  /** Whether turns end with the template's `eos_token`. */
+  readonly endsWithEos: boolean;
+  readonly make: (begin: readonly ChatPiece[], end: string) => ChatTemplate;
+}
+
+const kinds: readonly ChatKind[] = [
+  {
+    title: 'ChatML (<|im_start|>)',
+    signs: [/<\|im_start\|>/, /<\|im_end\|>/],
+    endsWithEos: false,
+    make: (begin) => ({ ...chatMl, begin }),
+  },
+  {
+    title: 'Llama 3 (<|start_header_id|>)',
+    signs: [/<\|start_header_id\|>/, /<\|end_header_id\|>/, /<\|eot_id\|>/],
+    endsWithEos: false,
+    make: llama3Chat,
+  },
+  {
+    title: 'Llama 2 ([INST] with <<SYS>>)',
+    signs: [/\[INST\]/, /\[\/INST\]/, /<<SYS>>/, /<<\/SYS>>/],
+    endsWithEos: true,
+    make: llama2Chat,
+  },
+  {
+    title: 'Zephyr (<|user|>)',
+    signs: [/<\|user\|>(?:\n|\\n)/, /<\|assistant\|>/, /\beos_token\b/],
+    endsWithEos: true,
+    make: zephyrChat,
+  },
+];
+
+/**
+ * Llama 3 (Grattafiori et al., 2024). The templates of Llama 3.1 and later write dates in front of the system part, which
+ * would make a prompt another one every day; they are left out.
+ */
+function llama3Chat(begin: readonly ChatPiece[]): ChatTemplate {
+  const header = (role: string): ChatPiece[] => [
+    token('<|start_header_id|>'),
+    text(role),
+    token('<|end_header_id|>'),
+    text('\n\n'),
+  ];
+  const after = [token('<|eot_id|>')];
+  return {
+    kind: 'Llama 3',
+    model: 'Llama-3.2-1B-Instruct',
+    begin,
+    system: { before: header('system'), after },
+    user: { before: header('user'), after },
+    answer: header('assistant'),
+    end: '<|eot_id|>',
+    trims: true,
+  };
+}
+
+/** Llama 2 (Touvron et al., 2023): the system part is inside the first user turn. Its marks are plain text. */
+function llama2Chat(begin: readonly ChatPiece[], end: string): ChatTemplate {
+  return {
+    kind: 'Llama 2',
+    model: 'Llama-2-7b-chat',
+    begin: [...begin, mark('[INST]'), text(' ')],
+    system: { before: [mark('<<SYS>>'), text('\n')], after: [text('\n'), mark('<</SYS>>'), text('\n\n')] },
+    user: { before: [], after: [text(' '), mark('[/INST]')] },
+    answer: [text(' ')],
+    end,
+    trims: true,
+  };
+}
+
+/** Zephyr (Tunstall et al., 2023), and TinyLlama: marks of plain text, turns that end with a token. */
+function zephyrChat(begin: readonly ChatPiece[], end: string): ChatTemplate {
+  const turn = (role: string): ChatTurn => ({
+    before: [mark(`<|${role}|>`), text('\n')],
+    after: [token(end), text('\n')],
+  });
+  return {
+    kind: 'Zephyr',
+    model: 'TinyLlama-1.1B-Chat',
+    begin,
+    system: turn('system'),
+    user: turn('user'),
+    answer: turn('assistant').before,
+    end,
+    trims: false,
+  };
+}
+
+/**
+ * How the chats of a checkpoint are written, by the template that lies beside it.
+ * @throws InputError where there is none, or one of another kind
+ */
+export async function readChatTemplate(dir: string): Promise<ChatTemplate> {
+  const found = await findChatTemplate(dir);
+  if (found !== undefined) return chatOf(found);
+  throw new InputError(
+    `${dir} has no chat template (${PLACES}); take a model that was tuned for chats, or add the template of one of these kinds: ${kindTitles()}`,
+  );
+}
+
+/** @throws InputError for a template of a kind that emoq does not write */
+export function chatOf({ source, path, bos, eos }: FoundTemplate): ChatTemplate {
+  const [kind, ...others] = kinds.filter(({ signs }) => signs.every((sign) => sign.test(source)));
+  if (kind === undefined || others.length > 0) {
+    throw new InputError(
+      `${path} has a chat template of a kind that emoq does not write; it writes ${kindTitles()}`,
+    );
+  }
+  if (kind.endsWithEos && eos === undefined) {
+    throw new InputError(
+      `the chat template of ${path} ends turns with eos_token, which tokenizer_config.json does not name`,
+    );
+  }
+  const begins = bos !== undefined && (/\bbos_token\b/.test(source) || source.includes(bos));
+  return kind.make(begins ? [token(bos)] : [], eos ?? '');
+}
+
+function kindTitles(): string {
+  return kinds.map(({ title }) => title).join(', ');
+}
+
+const TOKENIZER_CONFIG = 'tokenizer_config.json';
+const TEMPLATE_FILES = ['chat_template.jinja', 'chat_template.json'];
+const PLACES = [...TEMPLATE_FILES, `chat_template in ${TOKENIZER_CONFIG}`].join(', ');
+
+/** The template of a folder; a file of its own goes before the tokenizer's config, as in transformers. */
+export async function findChatTemplate(dir: string): Promise<FoundTemplate | undefined> {
+  const config = await readObject(join(dir, TOKENIZER_CONFIG), 'tokenizer config');
+  const names: SpecialNames = { bos: nameOf(config.bos_token), eos: nameOf(config.eos_token) };
+  for (const path of TEMPLATE_FILES.map((file) => join(dir, file))) {
+    if (!(await pathExists(path))) continue;
+    const source = path.endsWith('.jinja')
+      ? await readTextFile(path, 'chat template')
+      : defaultTemplate((await readObject(path, 'chat template')).chat_template);
+    if (source !== undefined) return { source, path, ...names };
+  }
+  const source = defaultTemplate(config.chat_template);
+  return source === undefined ? undefined : { source, path: join(dir, TOKENIZER_CONFIG), ...names };
+}
+
+async function readObject(path: string, what: string): Promise<Record<string, unknown>> {
+  const value = (await pathExists(path)) ? await readJson(path, what) : {};
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw new InputError(`${what} ${path} is not a JSON object`);
+}
+
+/** A template, or the one called default of several. */
+function defaultTemplate(value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  if (!Array.isArray(value)) return undefined;
+  const named = value.find((each) => each?.name === 'default')?.template;
+  return typeof named === 'string' ? named : undefined;
+}
+
+/** A special token is written as its name, or as an object with it. */
+function nameOf(special: unknown): string | undefined {
+  const name =
+    typeof special === 'object' && special !== null
+      ? (special as { readonly content?: unknown }).content
+      : special;
+  return typeof name === 'string' && name !== '' ? name : undefined;
+}

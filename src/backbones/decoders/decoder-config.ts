@@ -1,0 +1,184 @@
+/** @file What the decoder builder needs to know of a language model, and the config keys that all families have. */
+
+import { z } from 'zod';
+import { InputError, quoted } from '../../base/index.js';
+import {
+  checkDivides,
+  epsilon,
+  headCount,
+  layerCount,
+  only,
+  parseFields,
+  positionCount,
+  vocabulary,
+  width,
+} from '../config-fields.js';
+import { type Llama3Scaling, llama3Fields } from './rotary-frequencies.js';
+
+/** The linear projections of a layer's attention and of its feed-forward network, by their checkpoint names. */
+export const attentionProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj'] as const;
+export const feedForwardProjections = ['gate_proj', 'up_proj', 'down_proj'] as const;
+export const projections = [...attentionProjections, ...feedForwardProjections] as const;
+
+export type Projection = (typeof projections)[number];
+
+/** A pre-norm decoder of grouped-query attention and SwiGLU. */
+export interface DecoderConfig extends DecoderTraits, RecordedConfig {}
+
+/** What a family fixes, or what the weights of a checkpoint tell anyway. */
+export interface DecoderTraits {
+  /** `model_type` of its family. */
+  readonly family: string;
+  /** Projections that have a bias. */
+  readonly biases: readonly Projection[];
+  /** An RMSNorm over each head of the queries and of the keys, before the rotation. */
+  readonly queryKeyNorm: boolean;
+}
+
+/** What a run records of a model, to be held to: sizes, and what the weights do not tell. */
+export interface RecordedConfig {
+  vocabSize: number;
+  hiddenSize: number;
+  numHiddenLayers: number;
+  numAttentionHeads: number;
+  /** Key and value heads; each serves numAttentionHeads / numKeyValueHeads query heads. */
+  numKeyValueHeads: number;
+  headDim: number;
+  intermediateSize: number;
+  rmsNormEps: number;
+  /** Base of the rotary position angles. */
+  ropeTheta: number;
+  /** How the rotary frequencies are stretched; absent where they are not. */
+  ropeScaling?: Llama3Scaling;
+  /** The output matrix is the embedding matrix. */
+  tieWordEmbeddings: boolean;
+  maxPositionEmbeddings: number;
+}
+
+/** The part of a config that runs record. */
+export function recordedConfig({
+  family: _family,
+  biases: _biases,
+  queryKeyNorm: _norm,
+  ...recorded
+}: DecoderConfig): RecordedConfig {
+  return recorded;
+}
+
+/** Base of the rotary angles: Qwen2.5 has 1e6, Qwen2.5-1M 1e7. Beyond these, float32 would not hold its powers. */
+const ropeTheta = z.number().min(1).max(1e12);
+
+/** Kinds of rotary positions that the builder knows. */
+export type RopeType = 'default' | 'llama3';
+
+/** Rotary settings; older files call the type "type". Partial rotations and other scalings are refused. */
+function ropeFields(types: readonly [RopeType, ...RopeType[]]) {
+  return z.looseObject({
+    rope_theta: ropeTheta.optional(),
+    rope_type: only(...types).optional(),
+    type: only(...types).optional(),
+    partial_rotary_factor: only(1).optional(),
+  });
+}
+
+/** Values of the keys that a family's config may leave out. */
+interface DecoderDefaults {
+  readonly vocab_size: number;
+  readonly intermediate_size: number;
+  /** null: as many as attention heads. */
+  readonly num_key_value_heads: number | null;
+  /** null: hidden_size / num_attention_heads. */
+  readonly head_dim: number | null;
+  readonly max_position_embeddings: number;
+}
+
+/** Keys that all families have. */
+export function decoderFields(
+  defaults: DecoderDefaults,
+  ropeTypes: readonly [RopeType, ...RopeType[]] = ['default'],
+) {
+  const rope = ropeFields(ropeTypes);
+  return z.object({
+    vocab_size: vocabulary.default(defaults.vocab_size),
+    hidden_size: width.default(4096),
+    num_hidden_layers: layerCount.default(32),
+    num_attention_heads: headCount.default(32),
+    num_key_value_heads: headCount.nullable().default(defaults.num_key_value_heads),
+    head_dim: width.nullable().default(defaults.head_dim),
+    intermediate_size: width.default(defaults.intermediate_size),
+    hidden_act: only('silu').default('silu'),
+    rms_norm_eps: epsilon.default(1e-6),
+    rope_theta: ropeTheta.nullish(),
+    rope_parameters: rope.nullish(),
+    rope_scaling: rope.nullish(),
+    partial_rotary_factor: only(1).nullish(),
+    tie_word_embeddings: z.boolean().default(false),
+    max_position_embeddings: positionCount.default(defaults.max_position_embeddings),
+  });
+}
+
+/** Keys of families that may have sliding windows, which are refused where a layer is under one. */
+export const windowFields = {
+  use_sliding_window: z.boolean().default(false),
+  sliding_window: positionCount.nullish(),
+  max_window_layers: z.int().nonnegative().default(28),
+  layer_types: z.array(only('full_attention')).nullish(),
+};
+
+/** @throws InputError where a layer sees a window of the text only */
+export function checkWindows(
+  fields: z.output<z.ZodObject<typeof windowFields>> & { readonly num_hidden_layers: number },
+  path: string,
+): void {
+  // Without layer_types the window holds for the layers from max_window_layers on, if there are any.
+  const windowed = fields.layer_types ? 0 : fields.num_hidden_layers - fields.max_window_layers;
+  if (fields.use_sliding_window && fields.sliding_window !== null && windowed > 0) {
+    throw new InputError(
+      `model config ${path}: use_sliding_window is true for ${windowed} layers; sliding windows are not supported`,
+    );
+  }
+}
+
+const DEFAULT_ROPE_THETA = 10_000;
+
+/** The config of a family from its fields. @throws InputError for sizes that do not go together */
+export function decoderConfig(
+  fields: z.output<ReturnType<typeof decoderFields>>,
+  traits: DecoderTraits,
+  path: string,
+): DecoderConfig {
+  const { hidden_size: hiddenSize, num_attention_heads: heads } = fields;
+  const key = fields.rope_scaling ? 'rope_scaling' : 'rope_parameters';
+  const rope = fields.rope_scaling ?? fields.rope_parameters ?? {};
+  for (const [name, value] of Object.entries(rope)) {
+    if (typeof value === 'object' && value !== null) {
+      throw new InputError(
+        `model config ${path}: rope_parameters has ${quoted(name)}, which sets a kind of layer apart; that is not supported`,
+      );
+    }
+  }
+  const isScaled = (rope.rope_type ?? rope.type) === 'llama3';
+  const ropeScaling = isScaled ? parseFields(llama3Fields(key), { [key]: rope }, path)[key] : undefined;
+  const keyValueHeads = fields.num_key_value_heads ?? heads;
+  checkDivides(path, 'num_attention_heads', heads, 'num_key_value_heads', keyValueHeads);
+  if (!fields.head_dim) checkDivides(path, 'hidden_size', hiddenSize, 'num_attention_heads', heads);
+  const headDim = fields.head_dim ?? hiddenSize / heads;
+  if (headDim % 2 !== 0) {
+    throw new InputError(`model config ${path}: head_dim ${headDim} is odd; rotary positions turn pairs`);
+  }
+  return {
+    ...traits,
+    vocabSize: fields.vocab_size,
+    hiddenSize,
+    numHiddenLayers: fields.num_hidden_layers,
+    numAttentionHeads: heads,
+    numKeyValueHeads: keyValueHeads,
+    headDim,
+    intermediateSize: fields.intermediate_size,
+    rmsNormEps: fields.rms_norm_eps,
+    ropeTheta: rope.rope_theta ?? fields.rope_theta ?? DEFAULT_ROPE_THETA,
+    ...(ropeScaling && { ropeScaling }),
+    tieWordEmbeddings: fields.tie_word_embeddings,
+    maxPositionEmbeddings: fields.max_position_embeddings,
+  };
+}

@@ -1,0 +1,52 @@
+/** @file HuBERT (Hsu et al., 2021), base and large: the network of wav2vec 2.0, trained on clusters of its frames. */
+
+import { z } from 'zod';
+import type { RawConfig } from '../../backbone-family.js';
+import { checkModelType, only, parseFields } from '../../config-fields.js';
+import type { SpeechEncoderFamily } from '../encoder-family.js';
+import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
+import { wav2vec2Encoder } from '../wav2vec2/encoder.js';
+import { harmlessHeads } from '../wav2vec2/family.js';
+
+const hubertFields = networkFields.extend({
+  feat_proj_layer_norm: z.boolean().default(true),
+  conv_pos_batch_norm: only(false).default(false),
+});
+
+/**
+ * Reads config.json's object, and preprocessor_config.json's where there is one.
+ * @throws InputError naming the file and key of anything that cannot be built.
+ */
+export function parseHubertConfig(
+  raw: RawConfig,
+  path: string,
+  preprocessor: Preprocessor = { raw: {}, path },
+): Wav2Vec2Config {
+  checkModelType(raw, 'hubert', path);
+  return networkConfig(parseFields(hubertFields, raw, path), path, preprocessor);
+}
+
+export const hubert: SpeechEncoderFamily = {
+  modelType: 'hubert',
+  title: 'HuBERT',
+  parseConfig: parseHubertConfig,
+  prefixes: ['hubert.', ''],
+  encoder: wav2vec2Encoder,
+  harmless: [
+    /^(?:hubert\.)?masked_spec_embed$/, // of masking in training
+    ...harmlessHeads,
+  ],
+  published: {
+    'facebook/hubert-base-ls960': { model_type: 'hubert' },
+    'facebook/hubert-large-ll60k': {
+      model_type: 'hubert',
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+      conv_bias: true,
+      feat_extract_norm: 'layer',
+      do_stable_layer_norm: true,
+    },
+  },
+};

@@ -1,0 +1,27 @@
+/** @file wav2vec 2.0 (Baevski et al., 2020), base and large. */
+
+import type { SpeechEncoderFamily } from '../encoder-family.js';
+import { parseWav2Vec2Config } from './config.js';
+import { wav2vec2Encoder } from './encoder.js';
+
+/** Heads and quantizers of training and of other tasks, whose weights no hidden state depends on. */
+export const harmlessHeads: readonly RegExp[] = [
+  /^(?:lm_head|classifier|projector|quantizer|project_q|project_hid|final_proj)\./,
+  /^(?:layer_weights|label_embs_concat)$/,
+];
+
+export const wav2vec2: SpeechEncoderFamily = {
+  modelType: 'wav2vec2',
+  title: 'wav2vec 2.0',
+  parseConfig: parseWav2Vec2Config,
+  prefixes: ['wav2vec2.', ''],
+  encoder: wav2vec2Encoder,
+  harmless: [
+    /^(?:wav2vec2\.)?masked_spec_embed$/, // of masking in training
+    ...harmlessHeads,
+    /^(?:tdnn\.\d+|feature_extractor|objective)\.(?:kernel\.)?(?:weight|bias)$/, // of Wav2Vec2ForXVector
+  ],
+  published: {
+    'facebook/wav2vec2-base': { model_type: 'wav2vec2' },
+  },
+};

@@ -1,0 +1,51 @@
+/** @file The families of text encoders, one row for each, and a checkpoint of any of them. */
+
+import { join } from 'node:path';
+import {
+  type Checkpoint,
+  findCheckpointFolder,
+  openCheckpoint,
+  readConfig,
+  weightsUnder,
+} from '../../checkpoints/index.js';
+import type { RobertaConfig } from '../../nn/index.js';
+import { familyOf, type RawConfig } from '../backbone-family.js';
+import { roberta } from './roberta/family.js';
+import type { TextEncoderFamily } from './text-encoder-family.js';
+
+export const textEncoderFamilies: readonly TextEncoderFamily[] = [roberta];
+
+/** A text encoder that was opened. */
+export interface TextEncoder {
+  readonly family: TextEncoderFamily;
+  readonly config: RobertaConfig;
+  /** Its weights by their keys without prefix. */
+  readonly checkpoint: Checkpoint;
+}
+
+/** An opened checkpoint as the text encoder that it is. @throws InputError where it is broken or of no family */
+export function asTextEncoder(checkpoint: Checkpoint): TextEncoder {
+  const path = join(checkpoint.dir, 'config.json');
+  const family = familyOf(textEncoderFamilies, checkpoint.config, path);
+  return {
+    family,
+    config: family.parseConfig(checkpoint.config, path),
+    checkpoint: weightsUnder(checkpoint, family.prefixes),
+  };
+}
+
+/** Opens a folder or a model id in the Hugging Face cache. @throws InputError when it is missing, broken or of no family */
+export async function openTextEncoder(nameOrPath: string): Promise<TextEncoder> {
+  return asTextEncoder(await openCheckpoint(nameOrPath));
+}
+
+/** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built */
+export function parseTextEncoderConfig(raw: RawConfig, path: string): RobertaConfig {
+  return familyOf(textEncoderFamilies, raw, path).parseConfig(raw, path);
+}
+
+/** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */
+export async function readTextEncoderConfig(nameOrPath: string): Promise<RobertaConfig> {
+  const dir = await findCheckpointFolder(nameOrPath);
+  return parseTextEncoderConfig(await readConfig(dir), join(dir, 'config.json'));
+}

@@ -1,4 +1,4 @@
-/** @file A user's working folder: a fresh temporary one, in which the real command line runs as a process. */
+/** @file A user's working folder: a fresh temporary one, in which the command line runs. */
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { emoq, emoqBin, type Outcome } from '../cli/command-line.js';
+import { emoqHere } from '../cli/in-process.js';
 
 export interface Workspace {
   readonly dir: string;
@@ -23,7 +24,7 @@ export interface Workspace {
   /** Writes a file, making its folder; returns its name. */
   file(name: string, content: string | Uint8Array): string;
   read(name: string): Buffer;
-  /** `emoq ...args` in this folder. */
+  /** `emoq ...args` in this folder, in this process or, where the workspace is made so, in one of its own. */
   run(...args: string[]): Promise<Outcome>;
   /** The same where it must succeed; a failure shows what stood on stderr. */
   done(...args: string[]): Promise<Outcome>;
@@ -42,13 +43,13 @@ export interface RunningCommand {
 }
 
 /** Makes a workspace; its feature cache lies beside it, so that listings show only what commands write for users. */
-export function makeWorkspace(name: string): Workspace {
+export function makeWorkspace(name: string, { processes = false } = {}): Workspace {
   const root = realpathSync(mkdtempSync(join(tmpdir(), `emoq-${name}-`)));
   const dir = join(root, 'work');
   mkdirSync(dir);
   const env = { EMOQ_CACHE: join(root, 'features'), NO_COLOR: '1' };
   const path = (...parts: string[]): string => join(dir, ...parts);
-  const run = (...args: string[]): Promise<Outcome> => emoq(args, dir, env);
+  const run = (...args: string[]): Promise<Outcome> => (processes ? emoq : emoqHere)(args, dir, env);
   return {
     dir,
     path,

@@ -21,7 +21,8 @@ import { loadRecipe } from '../../src/recipe/index.js';
 import { createRun, stageFolder } from '../../src/train/run/folder.js';
 import { listRuns } from '../../src/train/run/list.js';
 import { positionMetadata } from '../../src/train/run/training-state.js';
-import { emoqBin, emoqHere } from '../cli/command-line.js';
+import { emoqBin } from '../cli/command-line.js';
+import { emoqHere } from '../cli/in-process.js';
 import { runMetadata } from './run-metadata.js';
 
 const FIGURES = { wa: 0.5, ua: 0.25, wf1: 0.75, n: 8 };

@@ -49,7 +49,8 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
   mkdirSync(dir);
   const env = { EMOQ_CACHE: join(root, 'features'), NO_COLOR: '1' };
   const path = (...parts: string[]): string => join(dir, ...parts);
-  const run = (...args: string[]): Promise<Outcome> => (processes ? emoq : emoqHere)(args, dir, env);
+  const run = (...args: string[]): Promise<Outcome> =>
+    (processes ? emoq : emoqHere)(withOneThread(args), dir, env);
   return {
     dir,
     path,
@@ -78,9 +79,20 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
       expect(listing(dir)).toEqual(before);
       return lines[0]!;
     },
-    start: (...args) => startCommand(args, dir, { ...process.env, ...env }),
+    start: (...args) => startCommand(withOneThread(args), dir, { ...process.env, ...env }),
     remove: () => rmSync(root, { recursive: true, force: true }),
   };
+}
+
+/** Commands that take a number of threads whatever else they are told. */
+const COMPUTING = ['stage1', 'stage2', 'ablate', 'predict'];
+
+/**
+ * Computes with one thread where nothing else is said: products as small as the tests' take a second one more time than it
+ * saves, and another test file is run on its core.
+ */
+function withOneThread(args: readonly string[]): readonly string[] {
+  return COMPUTING.includes(args[0]!) && !args.includes('--threads') ? [...args, '--threads', '1'] : args;
 }
 
 /** Every file and folder below `dir`, with size and time of the last change. */

@@ -9,6 +9,7 @@ export default defineConfig({
   resolve: { alias: [{ find: /^(?:\.\.\/)+src\/(.*)\.js$/, replacement: `${dist}$1.js` }] },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/suite/temporary-folder.ts'],
     pool: 'forks',
     maxWorkers: 2,
     // Against a hang alone, and far beyond what a busy machine needs: slowness is no failure.

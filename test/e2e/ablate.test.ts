@@ -30,7 +30,7 @@ beforeAll(async () => {
       stage2: { epochs: 8, batch_size: 16, learning_rate: 3e-3, select: 'wa' },
     }),
   );
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '12', '--utterances', '32');
+  await work.toyCorpus(12, 32);
 });
 
 async function ablate(table: number, ...args: string[]): Promise<{ rows: Row[]; stderr: string }> {

@@ -47,7 +47,7 @@ function manifestWith(name: string, path: string, label = 'sad'): string {
 
 beforeAll(async () => {
   work.file('small.yaml', recipe);
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await work.toyCorpus(5, 4);
   await work.done('stage1', '--recipe', 'small.yaml', '--run', 'good');
 });
 

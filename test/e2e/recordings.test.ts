@@ -28,7 +28,7 @@ const clip = (samples: Float32Array): Float32Array =>
 
 beforeAll(async () => {
   work.file('small.yaml', recipe);
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await work.toyCorpus(5, 4);
   await work.done('stage1', '--recipe', 'small.yaml', '--run', 'good');
   const files: Record<string, Buffer> = {
     fine: wav(sine(300, 0.5, 1)),

@@ -23,7 +23,7 @@ const predict = (input: string, output: string, run: string, ...rest: string[]):
 };
 
 beforeAll(async () => {
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await work.toyCorpus(5, 4);
   work.file('voice.yaml', toyRecipe('toy', sizes));
   await work.done('stage1', '--recipe', 'voice.yaml', '--run', 'voice');
   const rows = rowsOf('toy/manifest.csv');

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { emoq, emoqBin, type Outcome } from '../cli/command-line.js';
 import { emoqHere } from '../cli/in-process.js';
+import { copyFolder, madeOnce } from '../suite/made-once.js';
 
 export interface Workspace {
   readonly dir: string;
@@ -30,6 +31,8 @@ export interface Workspace {
   done(...args: string[]): Promise<Outcome>;
   /** The same where the input is wrong: one line on stderr, exit code 2, nothing on stdout, no file changed. */
   refused(...args: string[]): Promise<string>;
+  /** What `prepare-toy --out OUT --speakers N --utterances N` makes, with options after it; made once for all test files. */
+  toyCorpus(speakers: number, utterances: number, out?: string, ...options: string[]): Promise<void>;
   /** Starts a command that will be interrupted. */
   start(...args: string[]): RunningCommand;
   remove(): void;
@@ -78,6 +81,15 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
       expect(lines[0]).toMatch(/^error: /);
       expect(listing(dir)).toEqual(before);
       return lines[0]!;
+    },
+    async toyCorpus(speakers, utterances, out = 'toy', ...options) {
+      const sizes = ['--speakers', String(speakers), '--utterances', String(utterances)];
+      const args = ['prepare-toy', '--out', out, ...sizes, ...options];
+      const made = await madeOnce(args, async (folder) => {
+        const { code, stderr } = await emoqHere(args, folder, env);
+        expect(code, stderr).toBe(0);
+      });
+      copyFolder(join(made, out), path(out));
     },
     start: (...args) => startCommand(withOneThread(args), dir, { ...process.env, ...env }),
     remove: () => rmSync(root, { recursive: true, force: true }),

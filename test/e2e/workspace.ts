@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -33,6 +34,8 @@ export interface Workspace {
   refused(...args: string[]): Promise<string>;
   /** What `prepare-toy --out OUT --speakers N --utterances N` makes, with options after it; made once for all test files. */
   toyCorpus(speakers: number, utterances: number, out?: string, ...options: string[]): Promise<void>;
+  /** small.yaml (`smallRecipe`), its corpus in toy, and a stage-1 run of it in `run`; made once for all test files. */
+  smallRun(run: string): Promise<void>;
   /** Starts a command that will be interrupted. */
   start(...args: string[]): RunningCommand;
   remove(): void;
@@ -90,6 +93,22 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
         expect(code, stderr).toBe(0);
       });
       copyFolder(join(made, out), path(out));
+    },
+    async smallRun(run) {
+      const made = await madeOnce(['small run', smallRecipe], async (folder) => {
+        const maker = makeWorkspace('small');
+        try {
+          maker.file('small.yaml', smallRecipe);
+          await maker.toyCorpus(5, 4);
+          await maker.done('stage1', '--recipe', 'small.yaml', '--run', 'good');
+          copyFolder(join(maker.dir, '..'), folder);
+        } finally {
+          maker.remove();
+        }
+      });
+      copyFolder(join(made, 'features'), env.EMOQ_CACHE);
+      copyFolder(join(made, 'work'), dir);
+      if (run !== 'good') renameSync(path('good'), path(run));
     },
     start: (...args) => startCommand(withOneThread(args), dir, { ...process.env, ...env }),
     remove: () => rmSync(root, { recursive: true, force: true }),
@@ -184,6 +203,14 @@ export function toyRecipe(corpus: string, settings: Readonly<Record<string, unkn
     '',
   ].join('\n');
 }
+
+/** A recipe of a stage 1 that is soon trained, where its quality does not matter. */
+export const smallRecipe = toyRecipe('toy', {
+  former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
+  stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
+  stage2: { epochs: 1, batch_size: 8 },
+  max_audio_sec: 2,
+});
 
 /** A prompt without the built-in instructions: a fifth of the tokens, which is a fifth of the work of stage 2. */
 export const shortPrompt = { system: '', user: '{transcript}\n<AUDIO>' };

@@ -75,13 +75,14 @@ beforeAll(() => {
   hanging = emoq(['doctor'], cwd, { ...env, FFMPEG_PATH: endless });
 });
 
-/** The corpus that `prepare-toy` makes where nothing is said, made once for all test files. */
-async function makeToyCorpus(cwd: string, speakers: number): Promise<void> {
+/** The corpus that `prepare-toy` makes where nothing is said, made once for all test files; the names in its folder. */
+async function makeToyCorpus(cwd: string, speakers: number): Promise<string[]> {
   const args = ['prepare-toy', '--speakers', String(speakers), '--utterances', '4'];
   const made = await madeOnce(args, async (folder) => {
     expect((await emoqHere(args, folder)).code).toBe(0);
   });
   copyFolder(made, cwd);
+  return readdirSync(join(cwd, 'data/toy4'));
 }
 
 const lastLine = (text: string): string => text.trim().split('\n').at(-1)!;
@@ -239,7 +240,7 @@ describe('what is prepared and fetched', () => {
   });
   let outcome: Outcome;
   beforeAll(async () => {
-    await makeToyCorpus(cwd, 5);
+    expect(await makeToyCorpus(cwd, 5)).toContain('manifest.csv');
     outcome = await doctor();
   });
 
@@ -278,7 +279,7 @@ describe('what is prepared and fetched', () => {
 describe('with an experiment', () => {
   const { cwd, doctor } = surroundings('experiment');
   beforeAll(async () => {
-    await makeToyCorpus(cwd, 10);
+    expect(await makeToyCorpus(cwd, 10)).toContain('manifest.csv');
   });
 
   it('is ready where its corpus, backbones, memory and disk are there', async () => {

@@ -14,6 +14,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Folder for what is made once for all test files. */
     suiteFolder: string;
+    /** Folder on a disk, for what is about files that are mapped: those in memory are counted otherwise. */
+    diskFolder: string;
   }
 }
 
@@ -22,16 +24,21 @@ const IN_MEMORY = '/dev/shm';
 const ROOM_BYTES = 6 * 2 ** 30;
 
 export default function setup(project: TestProject): () => void {
-  const folder = makeFolder(IN_MEMORY, hasRoom) ?? makeFolder(tmpdir(), () => true)!;
+  const disk = makeFolder(tmpdir(), () => true)!;
+  const folder = makeFolder(IN_MEMORY, hasRoom) ?? disk;
   process.env.TMPDIR = folder; // of the processes that run the tests, and of theirs
   project.provide('suiteFolder', folder);
-  return () => rmSync(folder, { recursive: true, force: true });
+  project.provide('diskFolder', disk);
+  return () => {
+    for (const each of new Set([folder, disk])) rmSync(each, { recursive: true, force: true });
+  };
 }
 
 function makeFolder(parent: string, isFit: (folder: string) => boolean): string | undefined {
   let folder: string | undefined;
   try {
     folder = realpathSync(mkdtempSync(join(parent, 'emoq-suite-')));
+    chmodSync(folder, 0o1777); // as such folders are: some tests become another user
     if (isFit(folder)) return folder;
   } catch {
     // There is none, or no program may be run in it.

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/suite/longest-first.js';
 
 // Tests import from src/ (so that types and editors work) and run the compiled dist/ (so that workers and
 // relative files are found exactly as users have them). `make test` builds first.
@@ -9,6 +10,8 @@ export default defineConfig({
   resolve: { alias: [{ find: /^(?:\.\.\/)+src\/(.*)\.js$/, replacement: `${dist}$1.js` }] },
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/suite/temporary-folder.ts'],
+    sequence: { sequencer: LongestFirst },
     pool: 'forks',
     maxWorkers: 2,
     // Against a hang alone, and far beyond what a busy machine needs: slowness is no failure.

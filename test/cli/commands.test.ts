@@ -1,11 +1,12 @@
-/** @file prepare-csv, stats and eval --predictions as processes, on files made here. */
+/** @file prepare-csv, stats and eval --predictions on files made here. */
 
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/data/audio/index.js';
-import { emoq, type Outcome } from './command-line.js';
+import type { Outcome } from './command-line.js';
+import { emoqHere } from './in-process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -26,7 +27,7 @@ describe('prepare-csv and stats', () => {
       );
     }
     file('clips.csv', `${rows.join('\n')}\n`);
-    prepared = await emoq(['prepare-csv', 'clips.csv', '--name', 'mine'], folder);
+    prepared = await emoqHere(['prepare-csv', 'clips.csv', '--name', 'mine'], folder);
   });
 
   it('prepares, with counts on stdout and the rest on stderr', () => {
@@ -37,13 +38,13 @@ describe('prepare-csv and stats', () => {
   });
 
   it('finds nothing to do the second time', async () => {
-    const again = await emoq(['prepare-csv', 'clips.csv', '--name', 'mine'], folder);
+    const again = await emoqHere(['prepare-csv', 'clips.csv', '--name', 'mine'], folder);
     expect(again).toMatchObject({ code: 0, stdout: prepared.stdout });
     expect(again.stderr).toContain('nothing was changed');
   });
 
   it('stats finds the corpus by name and counts it', async () => {
-    const { code, stdout } = await emoq(['stats', '--dataset', 'mine', '--json'], folder);
+    const { code, stdout } = await emoqHere(['stats', '--dataset', 'mine', '--json'], folder);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       name: 'mine',
@@ -53,7 +54,7 @@ describe('prepare-csv and stats', () => {
       labels: ['anger', 'joy'],
       counts: { total: { anger: 8, joy: 4 } },
     });
-    const plain = await emoq(['stats', '--manifest', 'data/mine/manifest.csv'], folder);
+    const plain = await emoqHere(['stats', '--manifest', 'data/mine/manifest.csv'], folder);
     expect(plain.stdout).toMatch(/total +8 +4 +12\n\nmine: 12 utterances, 6\.0 s, 4 speakers/);
   });
 
@@ -62,14 +63,14 @@ describe('prepare-csv and stats', () => {
       'mine2.yaml',
       'manifest: data/mine/manifest.csv\nlabels: [happy, sad]\nlabel_map: {joy: happy}\n',
     );
-    const { code, stdout, stderr } = await emoq(['stats', '--recipe', recipe], folder);
+    const { code, stdout, stderr } = await emoqHere(['stats', '--recipe', recipe], folder);
     expect({ code, stderr }).toEqual({ code: 0, stderr: 'left out by the recipe: anger 8\n' });
     expect(stdout).toMatch(/^split +happy +sad +total\n/);
   });
 
   it('stats on a recipe with mistakes lists them all', async () => {
     const recipe = file('wrong.yaml', 'labels: [a, b]\nepochs: 3\nseed: x\n');
-    expect(await emoq(['stats', '--recipe', recipe, '--set', 'lora.rnk=1'], folder)).toMatchObject({
+    expect(await emoqHere(['stats', '--recipe', recipe, '--set', 'lora.rnk=1'], folder)).toMatchObject({
       code: 2,
       stdout: '',
       stderr: [
@@ -83,7 +84,7 @@ describe('prepare-csv and stats', () => {
 
   it('missing audio is one line, and leaves no corpus behind', async () => {
     const csv = file('missing.csv', 'path,label\nnone.wav,joy\n');
-    const { code, stdout, stderr } = await emoq(['prepare-csv', csv, '--name', 'none'], folder);
+    const { code, stdout, stderr } = await emoqHere(['prepare-csv', csv, '--name', 'none'], folder);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^error: .*none\.wav.*\n$/);
     expect(readdirSync(join(folder, 'data'))).toEqual(['mine']);
@@ -94,7 +95,7 @@ describe('eval --predictions', () => {
   const csv = 'id,reference,label\n1,joy,joy\n2,joy,fear\n3,fear,fear\n4,,joy\n5,fear,\n';
 
   it('prints one JSON object with the documented keys', async () => {
-    const { code, stdout, stderr } = await emoq(
+    const { code, stdout, stderr } = await emoqHere(
       ['eval', '--predictions', file('p.csv', csv), '--json'],
       folder,
     );
@@ -118,7 +119,7 @@ describe('eval --predictions', () => {
   });
 
   it("stands beside the paper's row", async () => {
-    const { code, stdout } = await emoq(
+    const { code, stdout } = await emoqHere(
       ['eval', '--dataset', 'meld7', '--predictions', file('p.csv', csv)],
       folder,
     );
@@ -128,7 +129,7 @@ describe('eval --predictions', () => {
 
   it('scores folds where the file has them', async () => {
     const folds = 'reference,label,fold\njoy,joy,2\nfear,joy,2\njoy,joy,10\nfear,fear,10\n';
-    const { stdout } = await emoq(['eval', '--predictions', file('f.csv', folds), '--json'], folder);
+    const { stdout } = await emoqHere(['eval', '--predictions', file('f.csv', folds), '--json'], folder);
     expect(JSON.parse(stdout)).toMatchObject({
       wa: 0.75,
       folds: [
@@ -143,9 +144,9 @@ describe('eval --predictions', () => {
   it('warns of what is likely a mistake, of a file alone and of two compared', async () => {
     const odd = file('odd.csv', 'id,reference,label,prob_fear,prob_joy\n1,joy,joy,0.9,0.9\n2,joy,,,\n');
     const warning = `warning: ${odd}: the probabilities of 1 of 2 rows do not add up to 1`;
-    const alone = await emoq(['eval', '--predictions', odd, '--json'], folder);
+    const alone = await emoqHere(['eval', '--predictions', odd, '--json'], folder);
     expect(alone).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
-    const two = await emoq(['eval', '--compare', odd, odd, '--json'], folder);
+    const two = await emoqHere(['eval', '--compare', odd, odd, '--json'], folder);
     expect(two).toMatchObject({ code: 0, stderr: expect.stringContaining(warning) });
     expect(two.stderr).toContain(`${odd}: 1 of 2 rows have no label and count as wrong`);
   });
@@ -164,7 +165,7 @@ describe('eval --predictions', () => {
   ])('%s is one line and exit code 2', async (_, name, content, message) => {
     if (content !== undefined) file(name, content);
     const args = ['eval', '--dataset', 'meld7', '--predictions', name];
-    const { code, stdout, stderr } = await emoq(args, folder);
+    const { code, stdout, stderr } = await emoqHere(args, folder);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr.trim().split('\n')).toHaveLength(1);
     expect(stderr).toContain(content === undefined ? 'none.csv does not exist' : message);

@@ -1,4 +1,4 @@
-/** @file `emoq doctor` in the surroundings that it is for: real processes where something is missing, broken or full. */
+/** @file `emoq doctor` in the surroundings that it is for: where something is missing, broken or full. */
 
 import {
   chmodSync,
@@ -17,7 +17,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readControlGroup } from '../../src/cli/commands/doctor/machine-checks.js';
 import { missingLibraries, parseGpus } from '../../src/cli/commands/doctor/runtime-checks.js';
+import { copyFolder, madeOnce } from '../suite/made-once.js';
 import { emoq, emoqBin, type Outcome, run } from './command-line.js';
+import { emoqHere } from './in-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'emoq-doctor-'));
@@ -35,7 +37,7 @@ function surroundings(name: string, files: Record<string, string> = {}) {
   return {
     cwd,
     doctor: (args: readonly string[] = [], more: NodeJS.ProcessEnv = {}) =>
-      emoq(['doctor', ...args], cwd, { ...env, ...more }),
+      emoqHere(['doctor', ...args], cwd, { ...env, ...more }),
     env,
   };
 }
@@ -64,12 +66,30 @@ function script(folder: string, text: string): string {
   return path;
 }
 
+/** An ffmpeg that never answers: twenty seconds of waiting, during which the other tests run. */
+const endless = script(join(scratch, 'endless-ffmpeg'), 'exec sleep 600');
+let hanging: Promise<Outcome>;
+beforeAll(() => {
+  const { cwd, env } = surroundings('endless');
+  hanging = emoq(['doctor'], cwd, { ...env, FFMPEG_PATH: endless });
+});
+
+/** The corpus that `prepare-toy` makes where nothing is said, made once for all test files; the names in its folder. */
+async function makeToyCorpus(cwd: string, speakers: number): Promise<string[]> {
+  const args = ['prepare-toy', '--speakers', String(speakers), '--utterances', '4'];
+  const made = await madeOnce(args, async (folder) => {
+    expect((await emoqHere(args, folder)).code).toBe(0);
+  });
+  copyFolder(made, cwd);
+  return readdirSync(join(cwd, 'data/toy4'));
+}
+
 const lastLine = (text: string): string => text.trim().split('\n').at(-1)!;
 
 describe('a machine with all that the demo needs', () => {
   it('is ready, exit code 0, and is left as it was', async () => {
-    const { cwd, doctor } = surroundings('whole');
-    const { code, stdout, stderr } = await doctor();
+    const { cwd, env } = surroundings('whole');
+    const { code, stdout, stderr } = await emoq(['doctor'], cwd, env);
     expect(stderr).toBe('');
     expect(code).toBe(0);
     expect(lastLine(stdout)).toBe('ready: make demo can run');
@@ -120,25 +140,6 @@ describe('ffmpeg', () => {
     expect(stdout).toMatch(/^missing {2}ffmpeg +there is none on the path\n +fix: \S.* ffmpeg$/m);
     expect(stdout).toMatch(/^warning {2}ffprobe +there is none on the path/m);
     expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of ffmpeg');
-  });
-
-  it('named by FFMPEG_PATH is told of where it does not exist, does not run, or does not answer', async () => {
-    const { cwd, doctor } = surroundings('named-ffmpeg');
-    const broken = script(join(cwd, 'broken'), 'exit 3');
-    const endless = script(join(cwd, 'endless'), 'exec sleep 600');
-    const [absent, failing, hanging] = await Promise.all(
-      ['/nonsense/ffmpeg', broken, endless].map((path) => doctor([], { FFMPEG_PATH: path })),
-    );
-    expect(absent!.stdout).toMatch(
-      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +fix: unset FFMPEG_PATH$/m,
-    );
-    expect(absent!.code).toBe(0);
-    expect(failing!.stdout).toContain(`${broken} does not run (exit code 3)`);
-    expect(hanging!.stdout).toContain(`${endless} did not answer within 20 s`);
-    for (const { code, stdout } of [failing!, hanging!]) {
-      expect(code).toBe(1);
-      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +fix: unset FFMPEG_PATH$/m);
-    }
   });
 
   it('that was built without a part says which, and what for', async () => {
@@ -238,7 +239,7 @@ describe('what is prepared and fetched', () => {
   });
   let outcome: Outcome;
   beforeAll(async () => {
-    expect((await emoq(['prepare-toy', '--speakers', '5', '--utterances', '4'], cwd)).code).toBe(0);
+    expect(await makeToyCorpus(cwd, 5)).toContain('manifest.csv');
     outcome = await doctor();
   });
 
@@ -277,7 +278,7 @@ describe('what is prepared and fetched', () => {
 describe('with an experiment', () => {
   const { cwd, doctor } = surroundings('experiment');
   beforeAll(async () => {
-    expect((await emoq(['prepare-toy', '--speakers', '10', '--utterances', '4'], cwd)).code).toBe(0);
+    expect(await makeToyCorpus(cwd, 10)).toContain('manifest.csv');
   });
 
   it('is ready where its corpus, backbones, memory and disk are there', async () => {
@@ -497,6 +498,28 @@ describe('CUDA', () => {
     } finally {
       if (before === undefined) delete process.env.LD_LIBRARY_PATH;
       else process.env.LD_LIBRARY_PATH = before;
+    }
+  });
+});
+
+// At the end of the file, when the twenty seconds are over.
+describe('ffmpeg', () => {
+  it('named by FFMPEG_PATH is told of where it does not exist, does not run, or does not answer', async () => {
+    const { cwd, doctor } = surroundings('named-ffmpeg');
+    const broken = script(join(cwd, 'broken'), 'exit 3');
+    const [absent, failing] = await Promise.all(
+      ['/nonsense/ffmpeg', broken].map((path) => doctor([], { FFMPEG_PATH: path })),
+    );
+    expect(absent!.stdout).toMatch(
+      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +mend: unset FFMPEG_PATH$/m,
+    );
+    expect(absent!.code).toBe(0);
+    expect(failing!.stdout).toContain(`${broken} does not run (exit code 3)`);
+    const unanswered = await hanging;
+    expect(unanswered.stdout).toContain(`${endless} did not answer within 20 s`);
+    for (const { code, stdout } of [failing!, unanswered]) {
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +mend: unset FFMPEG_PATH$/m);
     }
   });
 });

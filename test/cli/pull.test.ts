@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { etagOf } from '../checkpoints/hub/fake-hub.js';
 import { hubCase, isThere } from '../checkpoints/hub/hub-case.js';
-import { emoq, emoqBin, emoqHere } from './command-line.js';
+import { emoq, emoqBin } from './command-line.js';
+import { emoqHere } from './in-process.js';
 
 const current = hubCase();
 const SIZE = 600_000;

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/data/audio/index.js';
-import { emoq, emoqHere } from './command-line.js';
+import { emoq } from './command-line.js';
+import { emoqHere } from './in-process.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq stats-'));
 afterAll(() => rmSync(folder, { recursive: true }));

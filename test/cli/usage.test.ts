@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createProgram } from '../../src/cli/program.js';
 import { type CommandEntry, commandEntries } from '../../src/cli/registry.js';
-import { emoq, emoqBin, emoqHere, run } from './command-line.js';
+import { emoq, emoqBin, run } from './command-line.js';
+import { emoqHere } from './in-process.js';
 
 const names = commandEntries.map(({ name }) => name);
 

@@ -4,16 +4,11 @@ import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../cli/command-line.js';
-import { listing, makeWorkspace, toyRecipe } from './workspace.js';
+import { listing, makeWorkspace, smallRecipe } from './workspace.js';
 
 const work = makeWorkspace('bad-input');
 afterAll(() => work.remove());
 
-const recipe = toyRecipe('toy', {
-  former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
-  stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
-  stage2: { epochs: 1, batch_size: 8 },
-});
 const stage1 = ['stage1', '--recipe', 'small.yaml', '--run', 'new'];
 const audio = 'toy/audio/toy_00001.wav';
 
@@ -46,15 +41,13 @@ function manifestWith(name: string, path: string, label = 'sad'): string {
 }
 
 beforeAll(async () => {
-  work.file('small.yaml', recipe);
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
-  await work.done('stage1', '--recipe', 'small.yaml', '--run', 'good');
+  await work.smallRun('good');
 });
 
 describe('a recipe', () => {
   it('with an unknown key is refused with its place, from the file and from --set', async () => {
-    work.file('typo.yaml', `${recipe}stage_1: {epochs: 3}\n`);
-    const line = recipe.trimEnd().split('\n').length + 1;
+    work.file('typo.yaml', `${smallRecipe}stage_1: {epochs: 3}\n`);
+    const line = smallRecipe.trimEnd().split('\n').length + 1;
     expect(await work.refused('stage1', '--recipe', 'typo.yaml')).toContain(
       `typo.yaml:${line}:1: stage_1: unknown key; did you mean stage1`,
     );

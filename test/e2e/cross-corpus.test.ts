@@ -48,8 +48,8 @@ beforeAll(async () => {
       stage1: { epochs: 3, batch_size: 16, learning_rate: 1e-3 },
     }),
   );
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '8');
-  await work.done('prepare-toy', '--out', 'other', '--speakers', '10', '--utterances', '4', '--seed', '9');
+  await work.toyCorpus(10, 8);
+  await work.toyCorpus(10, 4, 'other', '--seed', '9');
   work.file(
     'other/split.csv',
     otherManifest((cells) => cells),

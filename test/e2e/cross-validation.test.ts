@@ -28,7 +28,7 @@ beforeAll(async () => {
       stage1: { epochs: 2, batch_size: 8, learning_rate: 1e-3, select: 'wa' },
     }),
   );
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '4');
+  await work.toyCorpus(10, 4);
 });
 
 describe('a recipe with folds', () => {

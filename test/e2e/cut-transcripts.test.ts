@@ -14,7 +14,7 @@ let isLong: (row: { text: string }) => boolean;
 const cutOf = (run: string) => JSON.parse(work.read(`${run}/run.json`).toString()).cut_texts as number;
 
 beforeAll(async () => {
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '8');
+  await work.toyCorpus(5, 8);
   rows = Papa.parse<(typeof rows)[number]>(work.read('toy/manifest.csv').toString(), {
     ...{ header: true, skipEmptyLines: true },
   }).data;

@@ -37,7 +37,7 @@ beforeAll(async () => {
     stage2: { epochs: 1, batch_size: 16, learning_rate: 1e-3 },
   };
   work.file('small.yaml', toyRecipe('toy', small));
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await work.toyCorpus(5, 4);
   for (const stage of stages) await work.done(stage, '--recipe', 'small.yaml');
   cpSync(work.path('runs'), work.path(whole, 'runs'), { recursive: true });
   cpSync(work.path(backbones), work.path(whole, 'backbones'), { recursive: true });
@@ -271,7 +271,7 @@ describe('a run that was stopped', () => {
 describe('backbones', () => {
   it('of another seed in the same folder are refused, each by its name, by all that opens the run', async () => {
     restore();
-    await work.done('prepare-toy', '--out', 'other', '--speakers', '5', '--utterances', '4', '--seed', '7');
+    await work.toyCorpus(5, 4, 'other', '--seed', '7');
     const parts = { hubert: 'encoder', roberta: 'former', qwen2: 'llm' } as const;
     for (const [name, part] of Object.entries(parts)) {
       restore();

@@ -62,7 +62,7 @@ describe('--dry-run', () => {
   });
 
   it('counts the steps of a corpus that is there, and overrides show', async () => {
-    await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+    await work.toyCorpus(5, 4);
     work.file('toy.yaml', toyRecipe('toy', { former: { pooling_heads: 4 } }));
     const before = listing(work.dir);
     const args = ['--dry-run', '--set', 'stage1.batch_size=5', '--set', 'stage1.epochs=3'];

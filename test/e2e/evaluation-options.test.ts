@@ -17,7 +17,7 @@ const settings = {
 beforeAll(async () => {
   work.file('words.yaml', toyRecipe('toy', { ...settings, inputs: 'text' }));
   work.file('other.yaml', toyRecipe('toy', { ...settings, inputs: 'text' }));
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '4');
+  await work.toyCorpus(10, 4);
   await work.done('stage1', '--recipe', 'words.yaml');
   await work.done('stage2', '--recipe', 'words.yaml');
 });

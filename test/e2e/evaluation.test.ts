@@ -38,7 +38,7 @@ async function score(...args: string[]): Promise<Result> {
 beforeAll(async () => {
   work.file('full.yaml', toyRecipe('toy', settings));
   work.file('unfused.yaml', toyRecipe('toy', { ...settings, fusion: 'none' }));
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '12', '--utterances', '8');
+  await work.toyCorpus(12, 8);
   await work.done('stage1', '--recipe', 'full.yaml');
   await work.done('stage2', '--recipe', 'full.yaml');
   await work.done('stage2', '--recipe', 'unfused.yaml');

@@ -49,7 +49,7 @@ beforeAll(async () => {
   };
   // Absolute, so that this process finds the backbones too.
   work.file('small.yaml', toyRecipe(work.path('toy'), small));
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await work.toyCorpus(5, 4);
   for (const stage of ['stage1', 'stage2']) await work.done(stage, '--recipe', 'small.yaml');
 });
 

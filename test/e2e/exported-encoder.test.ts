@@ -31,7 +31,7 @@ beforeAll(async () => {
   cpSync(join(fixtures, 'optimum-hubert', 'large-odd'), work.path('optimum'), { recursive: true });
   cpSync(join(fixtures, 'optimum-hubert', 'large-odd'), work.path('mixed'), { recursive: true });
   cpSync(join(fixtures, 'optimum-hubert', 'base-odd', 'model.onnx'), work.path('mixed/model.onnx'));
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await work.toyCorpus(5, 4);
 });
 
 describe('a recipe with backbones.encoder_onnx', () => {

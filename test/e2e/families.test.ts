@@ -30,7 +30,7 @@ interface RunJson {
 const runJson = (run: string) => JSON.parse(work.read(`${run}/run.json`).toString()) as RunJson;
 
 beforeAll(async () => {
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '8');
+  await work.toyCorpus(5, 8);
   await writeToySpeechEncoder(work.path('toy/backbones/wav2vec2'), 0, 'wav2vec2');
   for (const [family, kind] of Object.entries(decoders)) {
     const tokenizer = buildByteLevelTokenizer({ words, kind });

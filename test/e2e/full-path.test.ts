@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readSafetensorsHeader } from '../../src/engine/tensor/index.js';
 import { csvRows, makeWorkspace, onnxPython, shortPrompt, toyRecipe } from './workspace.js';
 
-const work = makeWorkspace('full-path');
+const work = makeWorkspace('full-path', { processes: true });
 afterAll(() => work.remove());
 
 /** Dropout off and four queries: what makes the small corpus learn in a third of the steps of toy4. */

@@ -35,7 +35,7 @@ const digests = (run: string): Record<string, string> => fileDigests(work, run);
 beforeAll(async () => {
   process.env.EMOQ_SAVE_INTERVAL = '0'; // a state after each run of the graph, inside epochs too
   work.file('small.yaml', recipe);
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '8');
+  await work.toyCorpus(5, 8);
 });
 afterAll(() => {
   delete process.env.EMOQ_SAVE_INTERVAL;

@@ -17,7 +17,7 @@ const recipe = (changes: object): string =>
   });
 
 beforeAll(async () => {
-  await work.done('prepare-toy', '--out', 'toy');
+  await work.toyCorpus(12, 32);
   work.file('probe.yaml', recipe({}));
   work.file('mlp.yaml', recipe({ hidden: 16, epochs: 2 }));
   for (const name of ['probe', 'mlp']) await work.done('train', '--recipe', `${name}.yaml`);
@@ -40,7 +40,7 @@ describe('a linear probe', () => {
     await work.done('eval', '--recipe', 'probe.yaml');
     const { wa, n, facts } = json('runs/probe/probe/results.json');
     expect(facts).toMatchObject({ system: 'linear-probe', phase: 'probe', split: 'test' });
-    expect(n).toBe(128);
+    expect(n).toBe(64);
     expect(wa).toBeGreaterThan(0.35); // chance is 0.25
     expect(wa).toBeLessThan(0.75);
   });
@@ -48,7 +48,7 @@ describe('a linear probe', () => {
   it('is compared with another, listed, reported, and judges recordings', async () => {
     await work.done('eval', '--recipe', 'mlp.yaml');
     const { stdout } = await work.done('eval', '--compare', 'runs/mlp', 'runs/probe');
-    expect(stdout).toContain('A is runs/mlp, B is runs/probe; n = 128');
+    expect(stdout).toContain('A is runs/mlp, B is runs/probe; n = 64');
     const { runs } = JSON.parse((await work.done('runs', '--json')).stdout) as {
       runs: { run: string; phase: string }[];
     };
@@ -59,10 +59,11 @@ describe('a linear probe', () => {
     const report = await work.done('report', '--recipe', 'probe.yaml', '--mistakes', '0');
     expect(report.stdout.trim()).toBe('runs/probe/probe/report.html');
     const page = work.read('runs/probe/probe/report.html').toString();
-    for (const part of ['probe, probe', 'There is no prompt', 'Probe, loss']) expect(page).toContain(part);
+    for (const part of ['probe, probe', 'There is no prompt', 'Probe, training loss'])
+      expect(page).toContain(part);
     await work.done('predict', 'toy/manifest.csv', '-o', 'emotions.csv', '--run', 'runs/probe');
     const lines = work.read('emotions.csv').toString().trim().split('\n');
-    expect(lines).toHaveLength(641);
+    expect(lines).toHaveLength(385);
   });
 
   it('is left as it is when it is trained again', async () => {

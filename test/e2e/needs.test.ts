@@ -15,7 +15,7 @@ const settings = {
 };
 
 beforeAll(async () => {
-  await whole.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await whole.toyCorpus(5, 4);
   whole.file('small.yaml', toyRecipe('toy', settings));
 });
 

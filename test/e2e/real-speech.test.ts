@@ -25,7 +25,7 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
   }
 
   it('halves its training loss, and encodes nothing twice', async () => {
-    await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+    await work.toyCorpus(5, 4);
     // Beside the FLAC clips the four untouched WAV files: 48 kHz, one and two channels, a label of their own.
     const metadata = readFileSync(corpus!, 'utf8').trim();
     const original = (name: string, label: string, speaker: string): string =>

@@ -6,16 +6,10 @@ import { encodeWav } from '../../src/data/audio/index.js';
 import { emoq, type Outcome } from '../cli/command-line.js';
 import { amplitudeAt, ffmpegSamples, writeTone } from '../data/audio/ffmpeg-clips.js';
 import { writeWav } from '../data/audio/wav-writer.js';
-import { csvRows, makeWorkspace, toyRecipe } from './workspace.js';
+import { csvRows, makeWorkspace } from './workspace.js';
 
 const work = makeWorkspace('recordings');
 afterAll(() => work.remove());
-
-const recipe = toyRecipe('toy', {
-  former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
-  stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
-  max_audio_sec: 2,
-});
 
 const sine = (hz: number, amplitude: number, seconds: number, channels = 1): Float32Array =>
   Float32Array.from({ length: seconds * 16_000 * channels }, (_, i) => {
@@ -27,9 +21,7 @@ const clip = (samples: Float32Array): Float32Array =>
   samples.map((value) => Math.max(-1, Math.min(1, value)));
 
 beforeAll(async () => {
-  work.file('small.yaml', recipe);
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
-  await work.done('stage1', '--recipe', 'small.yaml', '--run', 'good');
+  await work.smallRun('good'); // whose max_audio_sec is 2
   const files: Record<string, Buffer> = {
     fine: wav(sine(300, 0.5, 1)),
     long: wav(sine(300, 0.5, 7)),

@@ -16,7 +16,7 @@ describe.runIf(chromium)('the report of a toy run in Chromium', () => {
   let page: Page;
 
   beforeAll(async () => {
-    await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '8');
+    await work.toyCorpus(10, 8);
     const stage1 = { epochs: 1, batch_size: 16, learning_rate: 1e-3 };
     work.file(
       'one.yaml',

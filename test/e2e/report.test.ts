@@ -31,7 +31,7 @@ beforeAll(async () => {
       stage1: brief,
     }),
   );
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '8');
+  await work.toyCorpus(10, 8);
   const [header, ...rows] = work.read('toy/manifest.csv').toString().trim().split('\n');
   const kept = rows.filter((row) => SESSIONS.includes(row.split(',').at(-3)!));
   work.file('toy/two.csv', `${[header, ...kept].join('\n')}\n`);

@@ -24,7 +24,7 @@ let expected: Record<string, string>;
 
 beforeAll(async () => {
   work.file('small.yaml', recipe);
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '24');
+  await work.toyCorpus(10, 24);
   await work.done(...train('whole'));
   expected = digests('whole/stage1');
   await work.done(...train('again'));

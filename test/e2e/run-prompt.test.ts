@@ -39,7 +39,7 @@ beforeAll(async () => {
       stage2: { epochs: 2, batch_size: 8, learning_rate: 1e-3, from_stage1: false, select: 'last' },
     }),
   );
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '8');
+  await work.toyCorpus(5, 8);
   await work.done(...stage2('run'));
 });
 

@@ -21,7 +21,7 @@ const train = (run: string, ...sets: string[]): string[] => [
 
 beforeAll(async () => {
   work.file('small.yaml', toyRecipe('toy', settings));
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '8');
+  await work.toyCorpus(5, 8);
 });
 
 describe('training', () => {

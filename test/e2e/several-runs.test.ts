@@ -44,7 +44,7 @@ beforeAll(async () => {
       stage1: { epochs: 2, batch_size: 8, learning_rate: 1e-3, select: 'wa' },
     }),
   );
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '4');
+  await work.toyCorpus(10, 4);
   const [header, ...rows] = work.read('toy/manifest.csv').toString().trim().split('\n');
   const kept = rows.filter((row) => FOLDS.includes(Number(row.split(',').at(-3))));
   work.file('toy/three.csv', `${[header, ...kept].join('\n')}\n`);

@@ -11,7 +11,7 @@ const recipe = ['--recipe', 'small.yaml'];
 const set = (...overrides: string[]): string[] => overrides.flatMap((override) => ['--set', override]);
 
 beforeAll(async () => {
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
+  await work.toyCorpus(5, 4);
   const settings = {
     former: { queries: 4, pooling_heads: 4, head_hidden: 32 },
     prompt: shortPrompt,

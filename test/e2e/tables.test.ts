@@ -23,9 +23,7 @@ const predict = (input: string, output: string, run: string, ...rest: string[]):
 };
 
 beforeAll(async () => {
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '5', '--utterances', '4');
-  work.file('voice.yaml', toyRecipe('toy', sizes));
-  await work.done('stage1', '--recipe', 'voice.yaml', '--run', 'voice');
+  await work.smallRun('voice');
   const rows = rowsOf('toy/manifest.csv');
   const lines = rows.map(({ text, label, speaker, split }) => `"${text}",${label},${speaker},${split}`);
   work.file('said.csv', `text,label,speaker,split\n${lines.join('\n')}\n`);

@@ -35,7 +35,7 @@ beforeAll(async () => {
       stage2: { epochs: 1, batch_size: 8, learning_rate: 1e-3, select: 'wa' },
     }),
   );
-  await work.done('prepare-toy', '--out', 'toy', '--speakers', '10', '--utterances', '4');
+  await work.toyCorpus(10, 4);
   const rows = work.read('toy/manifest.csv').toString().trim().split('\n').slice(1);
   const cells = rows.map((row) => row.split(','));
   others = (fold) =>

@@ -1,4 +1,4 @@
-/** @file A user's working folder: a fresh temporary one, in which the real command line runs as a process. */
+/** @file A user's working folder: a fresh temporary one, in which the command line runs. */
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -16,6 +17,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { emoq, emoqBin, type Outcome } from '../cli/command-line.js';
+import { emoqHere } from '../cli/in-process.js';
+import { copyFolder, madeOnce } from '../suite/made-once.js';
 
 export interface Workspace {
   readonly dir: string;
@@ -23,12 +26,16 @@ export interface Workspace {
   /** Writes a file, making its folder; returns its name. */
   file(name: string, content: string | Uint8Array): string;
   read(name: string): Buffer;
-  /** `emoq ...args` in this folder. */
+  /** `emoq ...args` in this folder, in this process or, where the workspace is made so, in one of its own. */
   run(...args: string[]): Promise<Outcome>;
   /** The same where it must succeed; a failure shows what stood on stderr. */
   done(...args: string[]): Promise<Outcome>;
   /** The same where the input is wrong: one line on stderr, exit code 2, nothing on stdout, no file changed. */
   refused(...args: string[]): Promise<string>;
+  /** What `prepare-toy --out OUT --speakers N --utterances N` makes, with options after it; made once for all test files. */
+  toyCorpus(speakers: number, utterances: number, out?: string, ...options: string[]): Promise<void>;
+  /** small.yaml (`smallRecipe`), its corpus in toy, and a stage-1 run of it in `run`; made once for all test files. */
+  smallRun(run: string): Promise<void>;
   /** Starts a command that will be interrupted. */
   start(...args: string[]): RunningCommand;
   remove(): void;
@@ -42,13 +49,14 @@ export interface RunningCommand {
 }
 
 /** Makes a workspace; its feature cache lies beside it, so that listings show only what commands write for users. */
-export function makeWorkspace(name: string): Workspace {
+export function makeWorkspace(name: string, { processes = false } = {}): Workspace {
   const root = realpathSync(mkdtempSync(join(tmpdir(), `emoq-${name}-`)));
   const dir = join(root, 'work');
   mkdirSync(dir);
   const env = { EMOQ_CACHE: join(root, 'features'), NO_COLOR: '1' };
   const path = (...parts: string[]): string => join(dir, ...parts);
-  const run = (...args: string[]): Promise<Outcome> => emoq(args, dir, env);
+  const run = (...args: string[]): Promise<Outcome> =>
+    (processes ? emoq : emoqHere)(withOneThread(args), dir, env);
   return {
     dir,
     path,
@@ -77,9 +85,45 @@ export function makeWorkspace(name: string): Workspace {
       expect(listing(dir)).toEqual(before);
       return lines[0]!;
     },
-    start: (...args) => startCommand(args, dir, { ...process.env, ...env }),
+    async toyCorpus(speakers, utterances, out = 'toy', ...options) {
+      const sizes = ['--speakers', String(speakers), '--utterances', String(utterances)];
+      const args = ['prepare-toy', '--out', out, ...sizes, ...options];
+      const made = await madeOnce(args, async (folder) => {
+        const { code, stderr } = await emoqHere(args, folder, env);
+        expect(code, stderr).toBe(0);
+      });
+      copyFolder(join(made, out), path(out));
+    },
+    async smallRun(run) {
+      const made = await madeOnce(['small run', smallRecipe], async (folder) => {
+        const maker = makeWorkspace('small');
+        try {
+          maker.file('small.yaml', smallRecipe);
+          await maker.toyCorpus(5, 4);
+          await maker.done('stage1', '--recipe', 'small.yaml', '--run', 'good');
+          copyFolder(join(maker.dir, '..'), folder);
+        } finally {
+          maker.remove();
+        }
+      });
+      copyFolder(join(made, 'features'), env.EMOQ_CACHE);
+      copyFolder(join(made, 'work'), dir);
+      if (run !== 'good') renameSync(path('good'), path(run));
+    },
+    start: (...args) => startCommand(withOneThread(args), dir, { ...process.env, ...env }),
     remove: () => rmSync(root, { recursive: true, force: true }),
   };
+}
+
+/** Commands that take a number of threads whatever else they are told. */
+const COMPUTING = ['stage1', 'stage2', 'ablate', 'predict'];
+
+/**
+ * Computes with one thread where nothing else is said: products as small as the tests' take a second one more time than it
+ * saves, and another test file is run on its core.
+ */
+function withOneThread(args: readonly string[]): readonly string[] {
+  return COMPUTING.includes(args[0]!) && !args.includes('--threads') ? [...args, '--threads', '1'] : args;
 }
 
 /** Every file and folder below `dir`, with size and time of the last change. */
@@ -159,6 +203,14 @@ export function toyRecipe(corpus: string, settings: Readonly<Record<string, unkn
     '',
   ].join('\n');
 }
+
+/** A recipe of a stage 1 that is soon trained, where its quality does not matter. */
+export const smallRecipe = toyRecipe('toy', {
+  former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
+  stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
+  stage2: { epochs: 1, batch_size: 8 },
+  max_audio_sec: 2,
+});
 
 /** A prompt without the built-in instructions: a fifth of the tokens, which is a fifth of the work of stage 2. */
 export const shortPrompt = { system: '', user: '{transcript}\n<AUDIO>' };

@@ -2,10 +2,9 @@
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, inject, it } from 'vitest';
 
 const LAYERS = 16;
 const WIDTH = 2048;
@@ -16,7 +15,7 @@ const WEIGHT_BYTES = LAYERS * WIDTH * WIDTH * 4;
 async function growth(
   dtype: 'float32' | 'float16',
 ): Promise<{ training: number; both: number; mapped: number }> {
-  const folder = await mkdtemp(join(tmpdir(), 'emoq-frozen-'));
+  const folder = await mkdtemp(join(inject('diskFolder'), 'emoq-frozen-'));
   const weights = await open(join(folder, 'weights.bin'), 'w');
   await weights.truncate(WEIGHT_BYTES);
   await weights.close();

@@ -24,6 +24,9 @@ const COMPARED = [
   'emotions.csv',
 ];
 
+/** One installs and reads while the other computes, with one thread each. */
+const AT_ONCE = 2;
+
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const call = promisify(execFile);
 
@@ -89,10 +92,8 @@ async function tryOn({ node, npm }, folder) {
   return Object.fromEntries(await Promise.all(COMPARED.map(async (name) => [name, await digest(name)])));
 }
 
-const wanted = process.argv.length > 2 ? process.argv.slice(2) : SUPPORTED;
-let failed = 0;
-let first;
-for (const name of wanted) {
+/** What came of one version: its digests, or why it failed. */
+async function outcomeOf(name) {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-node-'));
   const startMs = performance.now();
   try {
@@ -102,19 +103,38 @@ for (const name of wanted) {
       call(programs.node, [programs.npm, '--version']),
     ]);
     const digests = await tryOn(programs, folder);
-    first ??= digests;
-    const different = COMPARED.filter((file) => digests[file] !== first[file]);
-    if (different.length > 0) throw new Error(`other bytes than on ${wanted[0]}: ${different.join(', ')}`);
     const [node, npm] = versions.map(({ stdout }) => stdout.trim());
-    const sec = ((performance.now() - startMs) / 1000).toFixed(0);
+    return { digests, node, npm, sec: ((performance.now() - startMs) / 1000).toFixed(0) };
+  } catch (error) {
+    return { error };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : SUPPORTED;
+const outcomes = new Map();
+const waiting = [...wanted];
+const worker = async () => {
+  for (let name = waiting.shift(); name !== undefined; name = waiting.shift())
+    outcomes.set(name, await outcomeOf(name));
+};
+await Promise.all(Array.from({ length: AT_ONCE }, worker));
+
+let failed = 0;
+let first;
+for (const name of wanted) {
+  const { digests, node, npm, sec, error } = outcomes.get(name);
+  first ??= digests;
+  const different = error ? [] : COMPARED.filter((file) => digests[file] !== first[file]);
+  if (error || different.length > 0) {
+    failed += 1;
+    const why = error?.message ?? `other bytes than on ${wanted[0]}: ${different.join(', ')}`;
+    console.log(`Node ${name} failed: ${why}`);
+  } else {
     console.log(
       `Node ${node}, npm ${npm}: both stages, eval, predict, report, modules; same bytes; ${sec} s`,
     );
-  } catch (error) {
-    failed += 1;
-    console.log(`Node ${name} failed: ${error.message}`);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 console.log(`nodes: ${wanted.length - failed} passed, ${failed} failed`);

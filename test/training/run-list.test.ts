@@ -22,7 +22,8 @@ import { phaseFolder } from '../../src/training/runs/folder.js';
 import { listRuns } from '../../src/training/runs/list.js';
 import { createRun } from '../../src/training/runs/run-state.js';
 import { positionMetadata } from '../../src/training/runs/training-state.js';
-import { emoqBin, emoqHere } from '../cli/command-line.js';
+import { emoqBin } from '../cli/command-line.js';
+import { emoqHere } from '../cli/in-process.js';
 import { runMetadata } from './run-metadata.js';
 
 const FIGURES = { wa: 0.5, ua: 0.25, wf1: 0.75, n: 8 };

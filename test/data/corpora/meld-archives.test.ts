@@ -232,7 +232,7 @@ describe('an archive that is damaged or cut off', () => {
     ['empty', /unexpected end of file|Unexpected end of data|is empty/, () => Buffer.alloc(0)],
     [
       'damaged inside',
-      /invalid|incorrect/,
+      /invalid|incorrect|too many/, // where the damage lies depends on the order in which tar found the files
       (bytes) => Buffer.concat([bytes.subarray(0, 9000), Buffer.alloc(200, 0xff), bytes.subarray(9200)]),
     ],
     [

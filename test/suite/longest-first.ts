@@ -1,0 +1,63 @@
+/** @file The order of test files: those that take long begin, so that no core waits for the last of them. */
+
+import { existsSync } from 'node:fs';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** Files that take over five seconds on one core, the longest first. Those that are not here follow by size. */
+const LONGEST = [
+  'e2e/killed-training',
+  'e2e/several-runs',
+  'e2e/resume',
+  'e2e/ablate',
+  'e2e/full-path',
+  'cli/doctor',
+  'data/corpora/meld-killed',
+  'data/corpora/killed-preparation',
+  'e2e/real-speech',
+  'e2e/selection',
+  'e2e/cross-validation',
+  'e2e/validation-draw',
+  'e2e/report',
+  'e2e/recordings',
+  'e2e/needs',
+  'e2e/linear-probe',
+  'e2e/families',
+  'e2e/damaged-weights',
+  'e2e/stage-order',
+  'recipe/overrides-fuzz',
+  'engine/training-memory',
+  'e2e/cross-corpus',
+  'e2e/raw-corpora',
+  'systems/emoq/training-steps',
+  'systems/emoq/activation-checkpointing',
+  'data/text/tokenizer-fuzz',
+  'data/audio/wav-headers',
+  'e2e/report-browser',
+  'e2e/exported-encoder',
+  'training/run-list-fuzz',
+  'training/trainer',
+  'checkpoints/torch-fuzz',
+  'engine/tensor/safetensors-fuzz',
+  'data/corpora/manifest-fuzz',
+  'data/corpora/yaml-fuzz',
+  'data/corpora/meld-archives',
+  'data/audio/decode-files',
+  'data/audio/ffmpeg-formats',
+  'backbones/config-fuzz',
+];
+
+/** Vitest asks for a class. */
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const gone = LONGEST.filter((name) => !existsSync(new URL(`../${name}.test.ts`, import.meta.url)));
+    if (gone.length > 0)
+      throw new Error(`test/suite/longest-first.ts names tests that are not there: ${gone.join(', ')}`);
+    const bySize = await super.sort(files);
+    return bySize.toSorted((a, b) => placeOf(a) - placeOf(b));
+  }
+}
+
+function placeOf({ moduleId }: TestSpecification): number {
+  const place = LONGEST.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+  return place < 0 ? LONGEST.length : place;
+}

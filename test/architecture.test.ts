@@ -1,4 +1,4 @@
-/** @file The house rules that the import lines can show: layers, doors, where a package may be used, file manners. */
+/** @file The house rules that the import lines can show: layers, entry points, circles, where a package may be used, how files look. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
@@ -33,7 +33,7 @@ const layers: readonly (readonly string[])[] = [
   ['base'],
 ];
 
-/** Rooms that must not meet although the list puts one above the other, with the only exceptions. */
+/** Modules that must not meet although the list puts one above the other, with the only exceptions. */
 const apart: readonly { from: string; to: string; except?: string }[] = [
   { from: 'data', to: 'nn' },
   { from: 'data/audio', to: 'backbones' },
@@ -44,8 +44,8 @@ const apart: readonly { from: string; to: string; except?: string }[] = [
   { from: 'backbones', to: 'data/tables' },
 ];
 
-/** Packages with one door, and the folders or files that are it. A package that is not here may be used anywhere. */
-const doors: Readonly<Record<string, readonly string[]>> = {
+/** Packages that only some folders or files may import. One that is not here may be used anywhere. */
+const importers: Readonly<Record<string, readonly string[]>> = {
   'onnxruntime-node': ['src/engine/runtime/onnxruntime.ts'],
   'onnxruntime-common': [],
   'onnx-buf': ['src/engine/onnx/'],
@@ -96,43 +96,43 @@ function resolveImport(from: string, name: string): string {
   return posix.join(dirname(from), name).replace(/\.js$/, '.ts');
 }
 
-/** Index in `layers` of the most exact room that holds a path; -1 outside them all. */
+/** Index in `layers` of the innermost module that holds a path; -1 outside them all. */
 function layerOf(path: string): number {
   let best = { layer: -1, length: 0 };
-  for (const [layer, rooms] of layers.entries()) {
-    for (const room of rooms) {
-      if (path.startsWith(`src/${room}/`) && room.length > best.length) best = { layer, length: room.length };
+  for (const [layer, modules] of layers.entries()) {
+    for (const name of modules) {
+      if (path.startsWith(`src/${name}/`) && name.length > best.length) best = { layer, length: name.length };
     }
   }
   return best.layer;
 }
 
-/** The name in `layers` of the room that holds a path. */
-function roomNameOf(path: string): string {
-  const rooms = layers.flat().filter((room) => path.startsWith(`src/${room}/`));
-  return rooms.sort((a, b) => b.length - a.length)[0] ?? '';
+/** The name in `layers` of the module that holds a path. */
+function moduleOf(path: string): string {
+  const modules = layers.flat().filter((name) => path.startsWith(`src/${name}/`));
+  return modules.sort((a, b) => b.length - a.length)[0] ?? '';
 }
 
-/** The folder whose door is the way into `path`: the nearest that has an index.ts. */
-function doorFolderOf(path: string, hasDoor: (folder: string) => boolean): string {
+/** The folder through whose index.ts `path` is imported: the nearest that has one. */
+function entryFolderOf(path: string, hasIndex: (folder: string) => boolean): string {
   for (let folder = dirname(path); folder !== 'src'; folder = dirname(folder))
-    if (hasDoor(folder)) return folder;
+    if (hasIndex(folder)) return folder;
   return path.split('/').slice(0, 2).join('/');
 }
 
 function layeringProblem(from: string, to: string): string | undefined {
   const [above, below] = [layerOf(from), layerOf(to)];
-  if (above < 0) return `${from} is in no room of the list`;
-  if (below < 0) return `${from} imports ${to}, which is in no room of the list`;
-  const [fromRoom, toRoom] = [roomNameOf(from), roomNameOf(to)];
-  if (fromRoom === toRoom) return undefined;
-  const inside = (room: string, folder: string): boolean => room === folder || room.startsWith(`${folder}/`);
+  if (above < 0) return `${from} is in no module of the list`;
+  if (below < 0) return `${from} imports ${to}, which is in no module of the list`;
+  const [fromModule, toModule] = [moduleOf(from), moduleOf(to)];
+  if (fromModule === toModule) return undefined;
+  const inside = (name: string, folder: string): boolean => name === folder || name.startsWith(`${folder}/`);
   const barred = apart.find(
-    (pair) => inside(fromRoom, pair.from) && inside(toRoom, pair.to) && fromRoom !== pair.except,
+    (pair) => inside(fromModule, pair.from) && inside(toModule, pair.to) && fromModule !== pair.except,
   );
   if (barred) return `${from} imports ${to}: ${barred.from} does not use ${barred.to}`;
   if (below > above) return undefined;
-  return `${from} imports ${to}: ${fromRoom} may not use ${toRoom}`;
+  return `${from} imports ${to}: ${fromModule} may not use ${toModule}`;
 }
 
 function packageOf(name: string): string {
@@ -147,9 +147,47 @@ function packageProblem(from: string, name: string, declared: readonly string[])
   if (builtinModules.includes(packageOf(name))) return `${from} imports ${name} without node:`;
   const owner = packageOf(name);
   if (!declared.includes(owner)) return `${from} imports ${owner}, which package.json does not depend on`;
-  const door = doors[owner];
-  if (!door || door.some((place) => from.startsWith(place))) return undefined;
-  return `${from} imports ${owner}; its door is ${door.join(', ')}`;
+  const allowed = importers[owner];
+  if (!allowed || allowed.some((place) => from.startsWith(place))) return undefined;
+  return `${from} imports ${owner}, which only ${allowed.join(', ')} may import`;
+}
+
+/** Circles of imports, each as its files from the first in the alphabet on. */
+function circlesIn(imports: readonly { readonly from: string; readonly to: string }[]): string[] {
+  const targets = new Map<string, string[]>();
+  for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
+  const circles = new Set<string>();
+  const done = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(path);
+    if (start >= 0) {
+      const circle = trail.slice(start);
+      const first = circle.indexOf([...circle].sort()[0]!);
+      circles.add([...circle.slice(first), ...circle.slice(0, first)].join(' -> '));
+      return;
+    }
+    if (done.has(path)) return;
+    for (const to of targets.get(path) ?? []) visit(to, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of targets.keys()) visit(path, []);
+  return [...circles];
+}
+
+/** Folders of which every subfolder is one of a kind: a family or a system. Their files have the same names. */
+const KINDS = ['backbones/speech-encoders', 'backbones/decoders', 'backbones/text-encoders', 'systems'];
+
+/** Names of files that several folders have, where they are not the same thing of one kind. */
+function sharedNames(paths: readonly string[]): string[] {
+  const byName = new Map<string, string[]>();
+  for (const path of paths) byName.set(basename(path), [...(byName.get(basename(path)) ?? []), path]);
+  byName.delete('index.ts');
+  const ofOneKind = (same: readonly string[]): boolean =>
+    KINDS.some((kind) => same.every((path) => path.startsWith(`src/${kind}/`)));
+  const isFamily = (name: string): boolean => name === 'family.ts'; // each of every kind of backbone
+  return [...byName]
+    .filter(([name, same]) => same.length > 1 && !ofOneKind(same) && !isFamily(name))
+    .map(([, same]) => same.join(' and '));
 }
 
 const present = (problem: string | undefined): problem is string => problem !== undefined;
@@ -164,13 +202,17 @@ describe('imports', () => {
     expect(relativeImports.map(({ from, to }) => layeringProblem(from, to)).filter(present)).toEqual([]);
   });
 
-  it('enter another room by its door', () => {
-    const hasDoor = (folder: string): boolean => existsSync(join(root, folder, 'index.ts'));
+  it('enter another module by its index.ts', () => {
+    const hasIndex = (folder: string): boolean => existsSync(join(root, folder, 'index.ts'));
     const broken = relativeImports.filter(({ from, to }) => {
-      const room = doorFolderOf(to, hasDoor);
-      return !from.startsWith(`${room}/`) && to !== `${room}/index.ts`;
+      const folder = entryFolderOf(to, hasIndex);
+      return !from.startsWith(`${folder}/`) && to !== `${folder}/index.ts`;
     });
-    expect(broken.map(({ from, to }) => `${from} imports ${to}, past the door`)).toEqual([]);
+    expect(broken.map(({ from, to }) => `${from} imports ${to} past its index.ts`)).toEqual([]);
+  });
+
+  it('run in no circle, types included', () => {
+    expect(circlesIn(relativeImports)).toEqual([]);
   });
 
   it('name files that exist', () => {
@@ -202,6 +244,10 @@ describe('files', () => {
     expect(long.filter(({ lines }) => lines > MAX_LINES)).toEqual([]);
   });
 
+  it('have names of their own, but for what each family or each system has', () => {
+    expect(sharedNames(files.map(({ path }) => path))).toEqual([]);
+  });
+
   it('are named in kebab case, by what they hold', () => {
     const odd = files.filter(
       ({ path }) =>
@@ -222,6 +268,23 @@ describe('files', () => {
 });
 
 describe('the rules themselves can fail', () => {
+  it('finds circles, of two files and of more', () => {
+    const imports = ['a>b', 'b>c', 'c>a', 'd>e', 'e>d', 'a>e'].map((edge) => {
+      const [from = '', to = ''] = edge.split('>');
+      return { from, to };
+    });
+    expect(circlesIn(imports)).toEqual(['a -> b -> c', 'd -> e']);
+    expect(circlesIn(imports.filter(({ to }) => to !== 'a' && to !== 'd'))).toEqual([]);
+  });
+
+  it('finds names that are used twice', () => {
+    const families = ['llama', 'qwen2'].map((family) => `src/backbones/decoders/${family}/family.ts`);
+    expect(sharedNames([...families, 'src/nn/index.ts', 'src/base/index.ts'])).toEqual([]);
+    expect(sharedNames([...families, 'src/systems/family.ts'])).toEqual([]);
+    expect(sharedNames(['src/systems/emoq/loss.ts', 'src/nn/loss.ts'])).toHaveLength(1);
+    expect(sharedNames(['src/base/files.ts', 'src/data/text/files.ts'])).toHaveLength(1);
+  });
+
   it('finds every form of import', () => {
     const text = `
       import a from './a.js';
@@ -267,10 +330,14 @@ describe('the rules themselves can fail', () => {
     expect(layeringProblem(from, to)).toBeUndefined();
   });
 
-  it('packages outside their door, undeclared ones and bare builtins are found', () => {
+  it('packages outside their place, undeclared ones and bare builtins are found', () => {
     const declared = ['chalk', 'fluent-ffmpeg'];
-    expect(packageProblem('src/training/loop.ts', 'chalk', declared)).toContain('its door is src/cli/');
-    expect(packageProblem('src/data/audio/decode.ts', 'fluent-ffmpeg', declared)).toContain('its door is');
+    expect(packageProblem('src/training/loop.ts', 'chalk', declared)).toContain(
+      'which only src/cli/ may import',
+    );
+    expect(packageProblem('src/data/audio/decode.ts', 'fluent-ffmpeg', declared)).toContain(
+      'which only src/data/audio/ffmpeg.ts',
+    );
     expect(packageProblem('src/train/loop.ts', 'lodash/fp', declared)).toContain('does not depend on');
     expect(packageProblem('src/train/loop.ts', 'fs/promises', declared)).toContain('without node:');
     expect(packageProblem('src/cli/terminal-output.ts', 'chalk', declared)).toBeUndefined();

@@ -1,5 +1,9 @@
-/** @file What every family of backbones says of itself, and how a checkpoint's config finds its family. */
+/**
+ * @file What every family of backbones says of itself, how a checkpoint's config finds its family, and how its keys
+ * are read: one line names the file and every key at fault.
+ */
 
+import { z } from 'zod';
 import { InputError, quoted } from '../base/index.js';
 
 /** config.json as it is. */
@@ -20,6 +24,12 @@ export interface BackboneFamily<Config> {
    * from the files on the Hugging Face hub; only what differs from the defaults.
    */
   readonly published: Readonly<Record<string, RawConfig>>;
+}
+
+/** A family of encoders. */
+export interface EncoderFamily<Config> extends BackboneFamily<Config> {
+  /** What may stand before the keys of its weights in a checkpoint, the likeliest first. */
+  readonly prefixes: readonly string[];
 }
 
 /**
@@ -57,4 +67,87 @@ export function familyTitles(families: readonly Pick<BackboneFamily<unknown>, 't
 function listed(names: readonly string[]): string {
   const last = names.at(-1) ?? '';
   return names.length < 2 ? last : `${names.slice(0, -1).join(', ')} or ${last}`;
+}
+
+/**
+ * Sizes stay far above every published model and low enough to build: a number beyond them is a damaged file, and a
+ * graph of so many layers, or a table of so many rows, would be attempted for hours before anything failed.
+ */
+const upTo = (largest: number) => z.int().positive().max(largest);
+
+/** Transformer layers; Qwen2.5-72B has 80. */
+export const layerCount = upTo(256);
+
+/** Features of a hidden state, of a layer's inner state or of a convolution; Qwen2.5-72B has 8,192 and 29,568. */
+export const width = upTo(1 << 17);
+
+/** Attention heads, or groups of a convolution; Qwen2.5-72B has 64 heads. */
+export const headCount = upTo(1024);
+
+/** Rows of an embedding table; Qwen2.5 has 152,064. */
+export const vocabulary = upTo(1 << 22);
+
+/** Positions of a text; Qwen2.5-1M has 1,010,000. */
+export const positionCount = upTo(1 << 24);
+
+/** Taps, or steps between windows, of a convolution; HuBERT's largest are 128 and 5. */
+export const kernelSize = upTo(1024);
+
+/** A probability or rate in [0, 1]. */
+export const rate = z.number().min(0).max(1);
+
+/** A norm's epsilon: at least the smallest number that float32 has in full precision, since 0 would divide by 0. */
+export const epsilon = z
+  .number()
+  .min(2 ** -126)
+  .max(1);
+
+/** A setting of which the model builders know these values alone. */
+export function only<const T extends string | number | boolean | null>(...values: readonly [T, ...T[]]) {
+  return z.literal([...values], {
+    error: ({ input }) =>
+      `${quoted(input)} is not supported, only ${values.map(quoted).join(' and ')} ${values.length === 1 ? 'is' : 'are'}`,
+  });
+}
+
+/** Faults that are told of; a list of the wrong things would have one for each. */
+const MAX_FAULTS = 8;
+
+/**
+ * Reads a Hugging Face JSON object by a schema; keys that the schema does not name are ignored.
+ * @throws InputError naming `path`, and each key with its fault.
+ */
+export function parseFields<T>(schema: z.ZodType<T>, raw: unknown, path: string): T {
+  const result = schema.safeParse(raw);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map(({ path: keys, message }) =>
+    keys.length > 0 ? `${keys.join('.')}: ${message}` : message,
+  );
+  const rest = faults.length > MAX_FAULTS ? [`and ${faults.length - MAX_FAULTS} more faults`] : [];
+  throw new InputError(`model config ${path}: ${[...faults.slice(0, MAX_FAULTS), ...rest].join('; ')}`);
+}
+
+/** @throws InputError when the config is not of a `modelType` model, or its weights are quantised. */
+export function checkModelType(raw: RawConfig, modelType: string, path: string): void {
+  if (raw.model_type !== modelType) throw otherModel(raw, path, [modelType]);
+  if (raw.quantization_config) {
+    throw new InputError(
+      `model config ${path} has a quantization_config; quantised checkpoints cannot be read, take the original weights`,
+    );
+  }
+}
+
+/** @throws InputError when `whole` is not a multiple of `part`. */
+export function checkDivides(
+  path: string,
+  wholeKey: string,
+  whole: number,
+  partKey: string,
+  part: number,
+): void {
+  if (whole % part !== 0) {
+    throw new InputError(
+      `model config ${path}: ${wholeKey} ${whole} is not a multiple of ${partKey} ${part}`,
+    );
+  }
 }

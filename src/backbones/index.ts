@@ -3,7 +3,7 @@
  * without naming a family.
  */
 
-export { decoder, embedTokens } from './decoders/decoder.js';
+export { decoder, embedTokens, spliceSoftPrompt } from './decoders/decoder.js';
 export { type DecoderConfig, recordedConfig } from './decoders/decoder-config.js';
 export {
   allLoraTargets,
@@ -12,24 +12,30 @@ export {
   readDecoderConfig,
 } from './decoders/decoder-families.js';
 export {
+  checkLoraTargets,
+  initialLora,
+  loraParameters,
+  type MergedDtype,
+  mergedTensors,
+} from './decoders/decoder-lora.js';
+export {
+  chooseHead,
   type LanguageModelInputs,
   labelLogits,
   languageModelGraph,
   lmHead,
 } from './decoders/language-head.js';
-export { type MergedDtype, mergedTensors } from './decoders/lora-merge.js';
 export { type DecoderText, type OpenedDecoder, openDecoder, readDecoder } from './decoders/opened-decoder.js';
-export { checkLoraTargets, initialLora, loraParameters } from './decoders/projections.js';
-export { spliceSoftPrompt } from './decoders/soft-prompt.js';
-export { chooseHead } from './decoders/tied-head.js';
 export { publishedConfigs } from './published-configs.js';
 export {
+  encoderDescription,
   encoderFamilyOf,
+  encoderGraph,
+  encoderKeys,
   encoderTitles,
   parseEncoderConfig,
   readEncoderConfig,
 } from './speech-encoders/encoder-families.js';
-export { encoderDescription, encoderGraph, encoderKeys } from './speech-encoders/encoder-graph.js';
 export { type EncoderSource, encoderWidth, findSpeechEncoder } from './speech-encoders/encoder-source.js';
 export type { ClipFeatures, SpeechEncoder } from './speech-encoders/speech-encoder.js';
 export { parseRobertaConfig } from './text-encoders/roberta/family.js';

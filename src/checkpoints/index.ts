@@ -6,8 +6,14 @@ export {
   openCheckpoint,
   openWeightsFile,
   readConfig,
+  readWeight,
+  requireWeight,
+  storedTensor,
+  trainedTensor,
   unreadWeights,
   type WeightRef,
+  weightFiles,
+  weightsUnder,
 } from './checkpoint.js';
 export {
   checkpointIdentity,
@@ -16,11 +22,3 @@ export {
   identityDifferences,
   type ModelIdentity,
 } from './identity.js';
-export {
-  readWeight,
-  requireWeight,
-  storedTensor,
-  trainedTensor,
-  weightFiles,
-  weightsUnder,
-} from './stored-weights.js';

@@ -1,10 +1,9 @@
 /** @file Entry point of the command line: parses the arguments, runs one command, sets the exit code. */
 
-import { reportError } from './error-report.js';
+import { commandEntries } from './command-table.js';
 import { listenForSignals, surviveClosedTerminal } from './interrupt.js';
 import { createProgram } from './program.js';
-import { commandEntries } from './registry.js';
-import { guardStreams } from './terminal-output.js';
+import { guardStreams, reportError } from './terminal-output.js';
 
 /**
  * Runs the command line. Never rejects: what goes wrong is reported on stderr and in `process.exitCode`, so that

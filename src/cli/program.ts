@@ -2,7 +2,7 @@
 
 import { Command } from 'commander';
 import { declareCommand } from './command-definition.js';
-import type { CommandEntry } from './registry.js';
+import type { CommandEntry } from './command-table.js';
 import { errColor, outColor } from './terminal-output.js';
 import { emoqVersion } from './versions.js';
 

@@ -10,7 +10,7 @@ import {
   paperMetrics,
 } from './metrics/index.js';
 import type { EvaluationResult } from './results.js';
-import { csvOf } from './results-file.js';
+import { csvOf } from './results.js';
 import { intervalText, levelText, resamplingNote } from './score-tables.js';
 import {
   columnName,

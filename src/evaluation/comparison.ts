@@ -11,8 +11,14 @@ import {
 import type { PairedPredictions, PairedSeeds } from './pairing.js';
 import { resamplingKeys } from './pairing.js';
 import { higherIsBetter, type ResultResampling, type ResultSource, resamplingSettings } from './results.js';
-import { type PairedBootstrap, type Resampling, seededBootstrap } from './statistics/bootstrap.js';
-import { mcnemarExact, type PairedCounts, pairedCounts } from './statistics/mcnemar.js';
+import {
+  mcnemarExact,
+  type PairedBootstrap,
+  type PairedCounts,
+  pairedCounts,
+  type Resampling,
+  seededBootstrap,
+} from './statistics/significance.js';
 
 /** Two systems compared. */
 export interface Comparison {

@@ -20,7 +20,7 @@ import {
 } from './metrics/index.js';
 import { resamplingKeys } from './pairing.js';
 import type { ScoredPrediction } from './predictions.js';
-import { type BootstrapIntervals, bootstrapIntervals, type Resampling } from './statistics/bootstrap.js';
+import { type BootstrapIntervals, bootstrapIntervals, type Resampling } from './statistics/significance.js';
 
 /** One evaluation, a cross-validation, or several seeds. */
 export type Scores = Metrics | FoldMetrics | SeedMetrics;

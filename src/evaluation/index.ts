@@ -9,13 +9,6 @@ export {
   comparisonTables,
 } from './comparison-tables.js';
 export {
-  type Embeddings,
-  embeddingsPath,
-  type Missing,
-  readEmbeddings,
-  writeEmbeddings,
-} from './embeddings.js';
-export {
   type Baselines,
   type Evaluation,
   evaluationOf,
@@ -30,10 +23,17 @@ export {
   seedMetrics,
 } from './evaluation.js';
 export { pairSeeds, type SeedTable } from './pairing.js';
-export { readPredictions } from './prediction-reader.js';
-export { predictionWarnings, spellingWarning, unansweredWarnings } from './prediction-warnings.js';
 export {
+  predictionWarnings,
+  readPredictions,
+  spellingWarning,
+  unansweredWarnings,
+} from './prediction-reader.js';
+export {
+  type Embeddings,
+  embeddingsPath,
   hasReference,
+  type Missing,
   marginOf,
   openPredictionWriter,
   type PredictionColumns,
@@ -41,18 +41,26 @@ export {
   type PredictionTable,
   type PredictionWriter,
   predictionFormatOf,
+  readEmbeddings,
   type ScoredPrediction,
+  writeEmbeddings,
   writePredictions,
 } from './predictions.js';
-export { type CrossCorpusMetadata, type EvaluationResult, evaluationResult } from './results.js';
-export { readResults, resultsCsv, type StoredResults } from './results-file.js';
+export {
+  type CrossCorpusMetadata,
+  type EvaluationResult,
+  evaluationResult,
+  readResults,
+  resultsCsv,
+  type StoredResults,
+} from './results.js';
 export { intervalText, majorityText, scoreTables } from './score-tables.js';
 export {
   type BootstrapIntervals,
   bootstrapIntervals,
   type Resampling,
   type ResamplingUnit,
-} from './statistics/bootstrap.js';
+} from './statistics/significance.js';
 export { LEAST_UMAP_POINTS, type UmapProgress, umapInThread } from './statistics/umap.js';
 export {
   columnName,

@@ -2,9 +2,9 @@
 
 import { InputError, quoted } from '../base/index.js';
 import { dialogueOf } from '../data/corpora/index.js';
-import { nearestSpelling, refuseUnrelatedValues } from './prediction-warnings.js';
+import { nearestSpelling, refuseUnrelatedValues } from './prediction-reader.js';
 import { nameOf, type Prediction, type PredictionTable, type ScoredPrediction } from './predictions.js';
-import type { ResamplingUnit } from './statistics/bootstrap.js';
+import type { ResamplingUnit } from './statistics/significance.js';
 
 /** Two systems over the same utterances, in the order of the first one's file. */
 export interface PairedPredictions {

@@ -1,16 +1,18 @@
-/** @file What a run is scored on: its own test set, or another corpus, of which the run may have seen utterances. */
+/**
+ * @file What a run is scored on, its own test set or another corpus, of which the run may have seen utterances; and
+ * what work on experiments needs of its caller: a device, versions to record, and somebody to tell.
+ */
 
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { InputError, pathExists } from '../base/index.js';
 import { type Manifest, readLabelMap, readManifest } from '../data/corpora/index.js';
-import { type CrossCorpusMetadata, readResults } from '../evaluation/index.js';
+import { type CrossCorpusMetadata, type Resampling, readResults } from '../evaluation/index.js';
 import { type OtherCorpus, otherCorpus, trainingOverlap } from '../inference/index.js';
 import { nameOfManifest } from '../recipe/index.js';
+import type { ComputeOptions } from '../training/index.js';
 import { type RunFolder, readMetadata, runFolder, runRecipe } from '../training/runs/index.js';
-
-import type { Listener } from './context.js';
 import type { SeedRuns } from './run-selection.js';
 
 /** The test set of runs: their own, wherever its manifest lies now, or another corpus. */
@@ -132,4 +134,29 @@ async function overlapWarnings(folder: RunFolder, path: string, corpus: OtherCor
 function scopeText(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): string {
   const labels = Object.entries(leftOut).map(([label, count]) => `${label} ${count}`);
   return `scoring on ${part === 'test' ? 'the test split' : 'all'} of ${path}: ${utterances.length} utterances of ${classes.join(', ')}${labels.length === 0 ? '' : `; left out, as no class of the run: ${labels.join(', ')}`}${absent.length === 0 ? '' : `; left out, as not in the corpus: the run's ${absent.join(', ')}`}`;
+}
+
+/** Whoever follows the work. */
+export interface Listener {
+  /** Told what was done or decided. */
+  readonly onNote: (text: string) => void;
+  /** Told what may not be wanted. */
+  readonly onWarning: (text: string) => void;
+}
+
+/** How far something is. */
+export interface ProgressView {
+  update(done: number, total: number): void;
+  finish(): void;
+}
+
+export interface ExperimentContext extends Listener {
+  /** How intervals are found; null for none. */
+  readonly resampling: Resampling | null;
+  /** Versions of everything that a result depends on. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Gives the work a device to compute on. The signal that stops it is in the options. */
+  readonly withCompute: <T>(work: (compute: ComputeOptions) => Promise<T>) => Promise<T>;
+  /** Begins to show the progress of the prediction of a run's utterances. */
+  readonly onPrediction: (dir: string) => ProgressView;
 }

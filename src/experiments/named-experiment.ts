@@ -8,7 +8,7 @@ import { changedKeys, dumpRecipe, loadRecipe } from '../recipe/index.js';
 import type { Recipe } from '../systems/index.js';
 import { titleOf } from '../systems/index.js';
 import { phaseFolder, type RunFolder, runRecipe } from '../training/runs/index.js';
-import type { Listener } from './context.js';
+import type { Listener } from './evaluation-target.js';
 import type { RunChoice } from './run-selection.js';
 
 /** A recipe by name or file, with changes. */

@@ -1,8 +1,11 @@
-/** @file What runs scored, what several seeds scored together, and whether scores of an earlier time still hold. */
+/**
+ * @file What runs scored, what several seeds scored together, and whether scores of an earlier time still hold; a
+ * predictions file is scored by folds where it has them.
+ */
 
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError, pathExists } from '../base/index.js';
+import { InputError, pathExists, sha256OfFile } from '../base/index.js';
 import {
   type Evaluation,
   type EvaluationResult,
@@ -13,6 +16,7 @@ import {
   hasReference,
   type PaperRow,
   placesByFold,
+  predictionWarnings,
   type Resampling,
   readPredictions,
   readResults,
@@ -20,10 +24,13 @@ import {
   type Scores,
   type SeedMetrics,
   seedMetrics,
+  unansweredWarnings,
 } from '../evaluation/index.js';
 import { classificationMetrics, type Metrics } from '../evaluation/metrics/index.js';
 import { trainingMajority } from '../inference/index.js';
 import { readMetadata, runRecipe } from '../training/runs/index.js';
+import type { ExperimentContext } from './evaluation-target.js';
+import { namedRecipe, type RecipeChoice } from './named-experiment.js';
 import type { SelectedRuns } from './run-selection.js';
 
 /** What runs scored, and the paper's figures that their recipe names. */
@@ -137,4 +144,55 @@ function timeOf(path: string): Promise<number | undefined> {
     ({ mtimeMs }) => mtimeMs,
     () => undefined,
   );
+}
+
+/** What a predictions file scores. */
+export interface FileScores {
+  readonly evaluation: Evaluation;
+  readonly result: EvaluationResult;
+  readonly paper: PaperRow | null;
+}
+
+/**
+ * Scores a predictions file.
+ * @param choice a recipe whose labels it has, where one is named
+ * @throws InputError when the file cannot be scored
+ */
+export async function scoreFile(
+  path: string,
+  choice: RecipeChoice,
+  { resampling, versions, onWarning }: Pick<ExperimentContext, 'resampling' | 'versions' | 'onWarning'>,
+): Promise<FileScores> {
+  const named = choice.dataset !== undefined || choice.recipe !== undefined;
+  const recipe = named ? await namedRecipe(choice) : undefined;
+  const table = await readPredictions(path, { labels: recipe?.labels, requireReference: true });
+  const rows = table.rows.filter(hasReference);
+  const folds = rows.some(({ fold }) => fold !== undefined) ? groupByFold(path, rows) : undefined;
+  const scores = folds ? foldMetrics(folds, table.labels) : classificationMetrics(rows, table.labels);
+  const parts = folds ? folds.map(({ outcomes }) => outcomes) : [rows];
+  const evaluation = evaluationOf(scores, parts, resampling);
+  const without = table.rows.length - rows.length;
+  const result = evaluationResult(evaluation, {
+    name: recipe?.name ?? path,
+    versions: { emoq: versions.emoq!, node: versions.node! },
+    facts: { predictions: path, predictions_sha256: await sha256OfFile(path), without_reference: without },
+  });
+  if (without > 0) onWarning(`${without} of ${table.rows.length} rows have no reference and are not scored`);
+  for (const text of predictionWarnings(table)) onWarning(`${path}: ${text}`);
+  for (const text of unansweredWarnings(rows)) onWarning(text);
+  return { evaluation, result, paper: recipe?.paper ?? null };
+}
+
+/** The rows of each fold. @throws InputError where only some rows have one */
+function groupByFold(
+  path: string,
+  rows: readonly ScoredPrediction[],
+): { fold: string; outcomes: ScoredPrediction[] }[] {
+  if (rows.some(({ fold }) => fold === undefined)) {
+    throw new InputError(`${path}: some rows have a fold and others have none: fill the column`);
+  }
+  return placesByFold(rows).map(({ fold, places }) => ({
+    fold,
+    outcomes: places.map((place) => rows[place]!),
+  }));
 }

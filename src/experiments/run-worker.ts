@@ -5,7 +5,7 @@
 
 import { stderr } from 'node:process';
 import { STOP_SIGNALS } from '../base/index.js';
-import type { RunMessage, RunOrder, RunTask } from './run-messages.js';
+import type { RunMessage, RunOrder, RunTask } from './run-process.js';
 
 const stop = new AbortController();
 const abort = (): void => stop.abort();

@@ -1,28 +1,40 @@
-/** @file Scores runs: predicts their test sets, and writes predictions and results beside them. */
+/**
+ * @file Scores runs: predicts their test sets, writes predictions and results beside them; and what the trained rows
+ * of an ablation score, and by how much they differ from the full system.
+ */
 
 import { join } from 'node:path';
-import { sha256OfFile, writeJsonAtomic } from '../base/index.js';
+import { pathExists, sha256OfFile, writeJsonAtomic } from '../base/index.js';
 import {
+  type AblationScores,
+  compareSeeds,
+  comparisonResult,
+  type EvaluationResult,
   evaluationOf,
   evaluationResult,
   foldMetrics,
   mostFrequent,
+  pairSeeds,
+  type Resampling,
   type ScoredPrediction,
   type Scores,
   type SeedMetrics,
+  type SeedTable,
   writeEmbeddings,
   writePredictions,
 } from '../evaluation/index.js';
 import { classificationMetrics } from '../evaluation/metrics/index.js';
 import {
+  finalPhaseIn,
   predictOtherCorpus,
   predictTestSet,
+  seedFolder,
   type TestSetPredictions,
   unfinishedWarning,
 } from '../inference/index.js';
-import type { RunFolder } from '../training/runs/index.js';
-import { phaseKeys } from '../training/runs/index.js';
-import type { ExperimentContext } from './context.js';
+import type { AblationRow } from '../recipe/index.js';
+import { phaseKeys, type RunFolder } from '../training/runs/index.js';
+import type { ExperimentContext } from './evaluation-target.js';
 import {
   type EvaluationTarget,
   evaluationTarget,
@@ -30,8 +42,21 @@ import {
   targetFolder,
 } from './evaluation-target.js';
 import { checkAgainstRuns, type ExperimentChoice, rootOf } from './named-experiment.js';
-import { type RunScores, type SeedScores, seedResults, seedScores } from './run-scores.js';
-import { foldsText, missingFoldsWarning, type SeedRuns, selectSeeds } from './run-selection.js';
+import {
+  isScored,
+  type RunScores,
+  type SeedScores,
+  scoresBefore,
+  seedResults,
+  seedScores,
+} from './run-scores.js';
+import {
+  foldsText,
+  missingFoldsWarning,
+  type RunChoice,
+  type SeedRuns,
+  selectSeeds,
+} from './run-selection.js';
 
 /**
  * Finds the runs that are named, and scores one run, the folds of a cross-validation together, or several seeds.
@@ -166,4 +191,72 @@ function majorityOf(tests: readonly TestSetPredictions[]): string[] | undefined 
   );
   if (!perTest.every((label) => label !== undefined)) return undefined;
   return tests.flatMap(({ predictions }, index) => predictions.map(() => perTest[index]!));
+}
+
+/** A row that is trained and scored. */
+export interface ScoredRow extends Omit<AblationScores, 'fromFull'> {
+  /** Its experiment's folder. */
+  readonly run: string;
+  /** Its predictions, with each seed. */
+  readonly tables: readonly SeedTable[];
+}
+
+/**
+ * Scores a trained row where that is not done already.
+ * @param root its experiment's folder
+ */
+export async function scoreRow(
+  { label, paper }: Pick<AblationRow, 'label' | 'paper'>,
+  root: string,
+  { folds, seeds }: Pick<RunChoice, 'folds' | 'seeds'>,
+  context: ExperimentContext,
+): Promise<ScoredRow> {
+  const choice = {
+    stage: await finalPhaseIn(root),
+    ...(folds !== undefined && { folds }),
+    ...(seeds && { seeds }),
+  };
+  const parts: (RunScores & { readonly seed: number | null })[] = [];
+  let isNew = false;
+  for (const each of await selectSeeds(root, choice)) {
+    const known = (await isScored(each)) && (await pathExists(each.folder.results));
+    isNew ||= !known;
+    const scores = known ? await scoresBefore(each, context.resampling) : await scoreRuns(each, context);
+    parts.push({ seed: each.seed, ...scores });
+  }
+  const result =
+    seeds === undefined
+      ? parts[0]!.result
+      : await resultOfSeeds(root, parts as SeedScores[], isNew, context.resampling);
+  const tables = parts.map(({ seed, predictions, result: { labels } }) => ({
+    seed,
+    table: { path: seed === null ? root : seedFolder(root, seed), labels, declared: true, rows: predictions },
+  }));
+  return { label, run: root, result, paper, tables };
+}
+
+/** The rows, each with its difference from the full system, paired over utterances and seeds. @param full one of them */
+export function ablationScores(
+  rows: readonly ScoredRow[],
+  full: ScoredRow,
+  resampling: Resampling | null,
+): (ScoredRow & AblationScores)[] {
+  return rows.map((row) => {
+    if (row === full) return { ...row, fromFull: null };
+    const comparison = compareSeeds(pairSeeds(full.tables, row.tables), resampling);
+    return { ...row, fromFull: comparisonResult(comparison, [full.label, row.label], { versions: {} }) };
+  });
+}
+
+/** The results of several seeds together, written as scoring an experiment does where they are new. */
+async function resultOfSeeds(
+  root: string,
+  parts: readonly SeedScores[],
+  isNew: boolean,
+  resampling: Resampling | null,
+): Promise<EvaluationResult> {
+  const { result } = seedScores(root, parts, resampling);
+  const path = seedResults(root, await finalPhaseIn(root));
+  if (isNew || !(await pathExists(path))) await writeJsonAtomic(path, result);
+  return result;
 }

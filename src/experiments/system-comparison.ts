@@ -18,7 +18,7 @@ import {
 import { finalPhaseIn, foldRuns, seedFolders } from '../inference/index.js';
 import { countFolds } from '../training/index.js';
 import { phaseFolder, runFolder, runRecipe } from '../training/runs/index.js';
-import type { ExperimentContext } from './context.js';
+import type { ExperimentContext } from './evaluation-target.js';
 import { namedRecipe, type RecipeChoice } from './named-experiment.js';
 import { isScored } from './run-scores.js';
 import { missingFoldsWarning, type RunChoice, type SeedRuns, selectSeeds } from './run-selection.js';

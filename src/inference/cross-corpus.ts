@@ -25,7 +25,7 @@ import {
   type TestSetOptions,
   type TestSetPredictions,
 } from './test-set.js';
-import { openTrainedModel } from './trained-model.js';
+import { openTrainedModel } from './trained-run.js';
 
 /** What of another corpus a run can be scored on. */
 export interface OtherCorpus {

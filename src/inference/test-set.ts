@@ -19,7 +19,7 @@ import {
   trainedManifest,
 } from '../training/index.js';
 import { manifestChange, type RunFolder, type RunMetadata } from '../training/runs/index.js';
-import { openTrainedModel, type TrainedModel } from './trained-model.js';
+import { openTrainedModel, type TrainedModel } from './trained-run.js';
 
 export interface TestSetPredictions {
   readonly labels: readonly string[];

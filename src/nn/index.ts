@@ -1,24 +1,21 @@
 /** @file Graph fragments over named weights: layers, losses, LoRA and the EmoQ-Former. */
 
-export { emoqFormer } from './former/former.js';
+export { emoqFormer, formerGraph } from './former/former.js';
 export {
+  type AudioStatistics,
   type BatchValues,
   FORMER_PREFIX,
   type FormerConfig,
   formerInputs,
   formerViews,
-  type InputViews,
-  type RobertaConfig,
-  WORD_EMBEDDINGS_KEY,
-} from './former/former-config.js';
-export { formerGraph } from './former/former-graph.js';
-export {
-  type AudioStatistics,
   freshParameter,
+  type InputViews,
   initialFormer,
+  type RobertaConfig,
   robertaKey,
   standardizeAudio,
-} from './former/initial.js';
+  WORD_EMBEDDINGS_KEY,
+} from './former/former-config.js';
 export { causalMask, dense, multiHeadAttention, norm, runningCount } from './layers.js';
 export {
   type AdaptedModule,

@@ -3,8 +3,8 @@
 import { resolve } from 'node:path';
 import { InputError } from '../base/index.js';
 import type { Recipe } from '../systems/index.js';
-import { findDataset } from './datasets.js';
 import { type LoadRecipeOptions, loadRecipe } from './recipe.js';
+import { findDataset } from './source.js';
 
 /** Tables of the paper that vary one thing on MELD's seven classes. */
 export type AblationTable = 4 | 5 | 6;

@@ -4,10 +4,16 @@ import { errorMessage, InputError, oneLine } from '../base/index.js';
 import type { CorpusView } from '../data/corpora/index.js';
 import type { Recipe } from '../systems/index.js';
 import { DEFAULT_SYSTEM, type RecipeProblem, systemKinds, systemNamed } from '../systems/index.js';
-import { defaultManifest, findDataset, nameOfManifest, type RecipeOrigin, recipeNameOf } from './datasets.js';
 import { problemLine, ruleProblems, schemaProblems } from './problems.js';
 import { schemaOf } from './schema.js';
-import { readRecipeSource } from './source.js';
+import {
+  defaultManifest,
+  findDataset,
+  nameOfManifest,
+  type RecipeOrigin,
+  readRecipeSource,
+  recipeNameOf,
+} from './source.js';
 
 /** What to load. Exactly one of `dataset`, `path` and `manifest` is needed; `manifest` goes with the others too. */
 export interface LoadRecipeOptions {

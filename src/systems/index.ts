@@ -1,8 +1,13 @@
 /** @file Systems: what a kind of model is to training, inference and experiments. */
 
-export { formerConfig } from './emoq/former-settings.js';
 export { stageNeeds } from './emoq/needs.js';
-export { defaultFormerSettings, type EmoqRecipe, type FormerSettings, requireEmoq } from './emoq/settings.js';
+export {
+  defaultFormerSettings,
+  type EmoqRecipe,
+  type FormerSettings,
+  formerConfig,
+  requireEmoq,
+} from './emoq/settings.js';
 export { phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
 export {
   hasPrompt,

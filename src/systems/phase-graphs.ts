@@ -1,8 +1,13 @@
-/** @file The ONNX graphs of a phase: its training steps, and its inference. */
+/**
+ * @file The ONNX graphs of a phase, of its training steps and of its inference, and the tensors that batches of
+ * several systems are put together from.
+ */
 
 import { addInput, addOutput, createGraph, type Graph, type Value, withScope } from '../engine/onnx/index.js';
+import { type Tensor, tensor } from '../engine/tensor/index.js';
 import {
   type AdamWOptions,
+  type Batch,
   buildTrainingGraph,
   type GraphInput,
   type Schedule,
@@ -10,7 +15,7 @@ import {
   type TrainingSpec,
 } from '../engine/training/index.js';
 import { declaredWeights, layeredWeights, noDropout, type Weights } from '../nn/index.js';
-import type { PhaseGraphs, PhaseParameters } from './system.js';
+import type { Example, FeatureSource, PhaseGraphs, PhaseParameters } from './system.js';
 
 /** Asks a phase's training graph for its weights, without building it for real. */
 export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParameters {
@@ -75,5 +80,69 @@ export function phaseEvaluationGraph(
 function declareInputs(graph: Graph, inputs: readonly GraphInput[]): Record<string, Value> {
   return Object.fromEntries(
     inputs.map(({ name, dtype, shape }) => [name, addInput(graph, name, dtype, shape)]),
+  );
+}
+
+/** One batch of the tensors and sizes of its parts. */
+export function joined(parts: readonly Batch[]): Batch {
+  return {
+    tensors: Object.assign({}, ...parts.map(({ tensors }) => tensors)),
+    sizes: Object.assign({}, ...parts.map(({ sizes }) => sizes)),
+  };
+}
+
+/** `labels`, int64 [batch]. */
+export function labelPart(examples: readonly Pick<Example, 'label'>[]): Batch {
+  const labels = idVector(
+    [examples.length],
+    examples.map(({ label }) => label),
+  );
+  return { tensors: { labels }, sizes: {} };
+}
+
+/** StoredFeatures, padded with zeros: `audio_features` float16 [batch, frames, width] and `frame_mask` int64 [batch, frames]. */
+export async function audioPart(
+  examples: readonly Pick<Example, 'id'>[],
+  source: FeatureSource,
+  audioWidth: number,
+): Promise<Batch> {
+  const features = await Promise.all(examples.map(({ id }) => source.read({ id })));
+  const frames = Math.max(...features.map((each) => each.frames));
+  const values = tensor('float16', [features.length, frames, audioWidth]);
+  const mask = tensor('int64', [features.length, frames]);
+  features.forEach((each, row) => {
+    values.data.set(each.words, row * frames * audioWidth);
+    mask.data.fill(1n, row * frames, row * frames + each.frames);
+  });
+  return { tensors: { audio_features: values, frame_mask: mask }, sizes: { frames } };
+}
+
+/** Token ids, padded on the right, with their mask: both int64 [batch, length]. */
+export function sequencePart(
+  sequences: readonly (readonly number[])[],
+  symbol: string,
+  idsName: string,
+  maskName: string,
+  padId: number,
+): Batch {
+  const length = Math.max(...sequences.map((sequence) => sequence.length));
+  const values = tensor('int64', [sequences.length, length]);
+  const mask = tensor('int64', [sequences.length, length]);
+  values.data.fill(BigInt(padId));
+  sequences.forEach((sequence, row) => {
+    sequence.forEach((id, position) => {
+      values.data[row * length + position] = BigInt(id);
+    });
+    mask.data.fill(1n, row * length, row * length + sequence.length);
+  });
+  return { tensors: { [idsName]: values, [maskName]: mask }, sizes: { [symbol]: length } };
+}
+
+/** Whole numbers as int64. */
+export function idVector(shape: readonly number[], values: readonly number[]): Tensor<'int64'> {
+  return tensor(
+    'int64',
+    shape,
+    BigInt64Array.from(values, (value) => BigInt(value)),
   );
 }

@@ -1,9 +1,62 @@
 /**
- * @file Which utterances share a batch. Every order is a function of (seed, epoch) alone, so that a resumed run goes on
- * with the batches that the uninterrupted one would have had.
+ * @file Which utterances share a batch, and what a run of the training graph is fed of its steps' batches: whole ones,
+ * or cut into micro-batches. Every order is a function of (seed, epoch) alone, so that a resumed run goes on with the
+ * batches that the uninterrupted one would have had.
  */
 
-import { seededRandom } from '../engine/tensor/index.js';
+import { seededRandom, type Tensor } from '../engine/tensor/index.js';
+import {
+  type Batch,
+  dropoutOffsets,
+  type GraphInput,
+  stackBatches,
+  stackMicroBatches,
+  type TrainingGraph,
+} from '../engine/training/index.js';
+
+/** Where batches come from and what they go into. */
+export interface StepFeedOptions {
+  readonly graph: TrainingGraph;
+  readonly inputs: readonly GraphInput[];
+  readonly seed: number;
+  /** Upper bound of every symbol over all that goes through the model at once: sizes the dropout pools. */
+  readonly largest: Readonly<Record<string, number>>;
+  readonly batch: (indices: readonly number[]) => Promise<Batch>;
+  /** How a step's batch is cut, for a graph that accumulates gradients; absent where it goes through whole. */
+  readonly split?: BatchSplit;
+}
+
+/**
+ * Batches and dropout offsets of the steps from `firstStep` on.
+ * @param steps the training examples of each step, by index
+ */
+export async function stepFeeds(
+  { graph, inputs, seed, largest, batch, split }: StepFeedOptions,
+  firstStep: number,
+  steps: readonly (readonly number[])[],
+): Promise<Record<string, Tensor>> {
+  if (split === undefined) {
+    const batches = await Promise.all(steps.map(batch));
+    const sizes = batches.map((each) => each.sizes);
+    return {
+      ...stackBatches(inputs, batches),
+      ...dropoutOffsets(graph.dropout, seed, firstStep, sizes, largest),
+    };
+  }
+  const cut = await Promise.all(
+    steps.map((step) =>
+      Promise.all(
+        // Both stages' losses are means over utterances.
+        split(step).map(async (part) => ({ batch: await batch(part), weight: part.length / step.length })),
+      ),
+    ),
+  );
+  const sizes = cut.map((parts) => parts.map((part) => part.batch.sizes));
+  return {
+    ...stackMicroBatches(inputs, cut),
+    ...dropoutOffsets(graph.dropout, seed, firstStep, sizes, largest),
+  };
+}
 
 /** The batches of an epoch (from 0), each the indices of its training examples. */
 export type EpochBatches = (epoch: number) => readonly (readonly number[])[];

@@ -13,8 +13,14 @@ import {
   type TextLimit,
   trainingStart,
 } from '../systems/index.js';
-import { type ExperimentCorpus, loadCorpus, TRAINING_PARTS } from './corpus.js';
-import { type ComputeOptions, type ExtractedFeatures, openFeatures } from './features.js';
+import {
+  type ComputeOptions,
+  type ExperimentCorpus,
+  type ExtractedFeatures,
+  loadCorpus,
+  openFeatures,
+  TRAINING_PARTS,
+} from './corpus.js';
 
 /** A phase on its corpus. */
 export interface Experiment {

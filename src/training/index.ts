@@ -1,7 +1,7 @@
 /** @file Training: the phases of a recipe on its corpus, from start, or from where they stopped, to a checkpoint. */
 
-export { checkFolds, countFolds, loadCorpus, TRAINING_PARTS } from './corpus.js';
-export { type PhaseRun, requireSameBackbones } from './earlier-phase.js';
+export { type ComputeOptions, checkFolds, countFolds, loadCorpus, TRAINING_PARTS } from './corpus.js';
+export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';
 export {
   countCutTexts,
   cutNotes,
@@ -11,7 +11,6 @@ export {
   openExperiment,
   phaseFeatures,
 } from './experiment.js';
-export type { ComputeOptions } from './features.js';
 export {
   type FailedInference,
   type Inference,
@@ -20,7 +19,6 @@ export {
   requireInferences,
 } from './inference.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
-export { phasesFrom, reviewPlan } from './review.js';
 export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
 export { type PhaseOutcome, type TrainPhaseOptions, trainPhase } from './train-phase.js';
 export type { TrainingReport } from './trainer.js';

@@ -1,7 +1,14 @@
-/** @file Examples through an evaluation graph: grouped by length, answers in the order asked. */
+/**
+ * @file Graphs as artifacts of a run, sessions over them, and examples through an evaluation graph: grouped by length,
+ * answers in the order asked.
+ */
 
-import { ComputationError } from '../base/index.js';
-import type { HostedSession } from '../engine/runtime/index.js';
+import { mkdir, realpath } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { ComputationError, writeFileAtomic } from '../base/index.js';
+import { type Graph, type PlacedModel, serializeInPlace } from '../engine/onnx/index.js';
+import type { HostedSession, SessionHost } from '../engine/runtime/index.js';
+import type { TrainingGraph } from '../engine/training/index.js';
 import {
   argmax,
   validationFigures as figuresOf,
@@ -10,8 +17,8 @@ import {
   type SelectKey,
 } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase } from '../systems/index.js';
-import { sumOf } from './phase-batches.js';
-
+import type { ComputeOptions } from './corpus.js';
+import { sumOf } from './step-sizes.js';
 import type { ValidationFigures } from './trainer.js';
 
 /** What the model says of one example. */
@@ -143,4 +150,29 @@ export function validationFigures(
 function rowOf(data: Float32Array, row: number, rows: number): Float32Array {
   const width = data.length / rows;
   return data.slice(row * width, (row + 1) * width);
+}
+
+/** Writes a graph as an artifact. Weights stay where they are; the model says in which folder, from its own. */
+export async function writeModel(path: string, graph: Graph): Promise<PlacedModel> {
+  await mkdir(dirname(path), { recursive: true });
+  const placed = serializeInPlace(graph, { fileFolder: await realpath(dirname(path)) });
+  await writeFileAtomic(path, placed.model);
+  return placed;
+}
+
+/**
+ * Opens a session over a saved model; with `training`, its parameters and moments stay in the worker. Without, it is
+ * validation's: on the CPU it casts 16-bit weights in each run, since cast at load they would be a second copy in float32.
+ */
+export function openSession(
+  host: SessionHost,
+  { model, weightsFolder }: PlacedModel,
+  { device, threads }: ComputeOptions,
+  training?: TrainingGraph,
+): Promise<HostedSession> {
+  // Frozen weights are shared by training and validation where they lie; repacked they would be held three times.
+  const sparing = { disablePrepacking: true, withoutArena: true };
+  const keepConstantExpressions = training === undefined && device.kind === 'cpu';
+  const options = { device, threads, weightsFolder, keepConstantExpressions, ...sparing };
+  return host.open(model, options, training?.state);
 }

@@ -21,9 +21,9 @@ import {
 } from '../systems/index.js';
 import { countSteps } from './batches.js';
 import { loadCorpus, TRAINING_PARTS } from './corpus.js';
-import { buildTraining } from './phase-batches.js';
 import { countOf } from './run-metadata.js';
 import {
+  buildTraining,
   corpusSteps,
   largestSteps,
   middlingStep,

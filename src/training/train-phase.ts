@@ -10,10 +10,12 @@ import { classificationMetrics, validationMetrics } from '../evaluation/metrics/
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
 import { microBatchSize, phaseEvaluationGraph, systemOf } from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
+import type { ComputeOptions } from './corpus.js';
 import {
   checkEarlierRecipe,
   earlierRun,
   type PhaseRun,
+  reviewAhead,
   startCheckpoint,
   validationDraw,
 } from './earlier-phase.js';
@@ -25,12 +27,15 @@ import {
   openExperiment,
   phaseFeatures,
 } from './experiment.js';
-import type { ComputeOptions } from './features.js';
-import { inferAll, outcomesOf, requireInferences, validationFigures } from './inference.js';
-import { openSession, writeModel } from './model-files.js';
-import { batchSplit, buildTraining, trainingBatches } from './phase-batches.js';
+import {
+  inferAll,
+  openSession,
+  outcomesOf,
+  requireInferences,
+  validationFigures,
+  writeModel,
+} from './inference.js';
 import { peakMemory } from './phase-memory.js';
-import { reviewAhead } from './review.js';
 import { changedCircumstances, recordedPrompt, runMetadata, trainedOnBefore } from './run-metadata.js';
 import {
   begunRun,
@@ -52,6 +57,7 @@ import {
   writeMetadata,
 } from './runs/index.js';
 import { isTrainingOver, selectingMetric, selectionRule, smallValidationWarning } from './selection.js';
+import { batchSplit, buildTraining, trainingBatches } from './step-sizes.js';
 import { type TrainingReport, train } from './trainer.js';
 
 export interface TrainPhaseOptions extends PhaseRun {

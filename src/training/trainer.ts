@@ -9,6 +9,7 @@ import type { HostedSession } from '../engine/runtime/index.js';
 import { float32, int64, type Tensor } from '../engine/tensor/index.js';
 import { dropoutPools, firstMomentName, secondMomentName } from '../engine/training/index.js';
 import type { StepPlan } from './batches.js';
+import { type StepFeedOptions, stepFeeds } from './batches.js';
 import {
   type BestEpoch,
   keepParameters,
@@ -27,7 +28,6 @@ import {
   judgeEpoch,
   type SelectionRule,
 } from './selection.js';
-import { type StepFeedOptions, stepFeeds } from './step-feeds.js';
 
 /** Validation figures of an epoch, by metric name. */
 export type ValidationFigures = Readonly<Record<string, number>>;

@@ -3,8 +3,8 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { formatDuration } from '../../src/base/checksums.js';
 import { formatBytes, InputError, InterruptedError, UnavailableError } from '../../src/base/index.js';
-import { reportError } from '../../src/cli/error-report.js';
 import { type ProgressScreen, startProgress } from '../../src/cli/progress.js';
+import { reportError } from '../../src/cli/terminal-output.js';
 
 import { run } from './command-line.js';
 

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CommandEntry, commandEntries } from '../../src/cli/command-table.js';
 import { createProgram } from '../../src/cli/program.js';
-import { type CommandEntry, commandEntries } from '../../src/cli/registry.js';
 import { emoq, emoqBin, run } from './command-line.js';
 import { emoqHere } from './in-process.js';
 

@@ -9,8 +9,7 @@ import { sha256OfFile } from '../../src/base/index.js';
 import { openCheckpoint } from '../../src/checkpoints/index.js';
 import { buildByteLevelTokenizer, loadTokenizer } from '../../src/data/text/index.js';
 import { writeToyBackbones } from '../../src/data/toy-backbones/index.js';
-import { writeToyDecoder } from '../../src/data/toy-backbones/toy-decoder.js';
-import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-speech-encoder.js';
+import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
 import { readSafetensors, readSafetensorsHeader } from '../../src/engine/tensor/index.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'emoq-toy-backbones-'));

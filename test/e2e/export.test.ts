@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { requireWeight } from '../../src/checkpoints/index.js';
-import { resolveLabelWords } from '../../src/data/text/label-words.js';
+import { resolveLabelWords } from '../../src/data/text/prompt.js';
 import { loadTokenizer } from '../../src/data/text/tokenizer.js';
 import { serializeInPlace } from '../../src/engine/onnx/index.js';
 import { createSession } from '../../src/engine/runtime/index.js';

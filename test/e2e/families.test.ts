@@ -3,8 +3,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildByteLevelTokenizer } from '../../src/data/text/index.js';
-import { writeToyDecoder } from '../../src/data/toy-backbones/toy-decoder.js';
-import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-speech-encoder.js';
+import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
 import { readModelFile } from '../../src/engine/onnx/index.js';
 import { readSafetensorsHeader } from '../../src/engine/tensor/index.js';
 import { makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';

@@ -15,7 +15,7 @@ import {
 } from '../../src/evaluation/index.js';
 import { classificationMetrics } from '../../src/evaluation/metrics/classification.js';
 import { metricKeys } from '../../src/evaluation/metrics/metric-table.js';
-import { pairedBootstrap, seededBootstrap } from '../../src/evaluation/statistics/bootstrap.js';
+import { pairedBootstrap, seededBootstrap } from '../../src/evaluation/statistics/significance.js';
 
 const labels = ['a', 'b', 'c'];
 const random = seededRandom(5, 'seeds');

@@ -9,9 +9,7 @@ import { classificationMetrics } from '../../src/evaluation/metrics/classificati
 import type { Interval } from '../../src/evaluation/metrics/closed-forms.js';
 import type { Outcome } from '../../src/evaluation/metrics/confusion.js';
 import { type MetricKey, metricKeys } from '../../src/evaluation/metrics/metric-table.js';
-import { pairedBootstrap } from '../../src/evaluation/statistics/bootstrap.js';
-
-import { mcnemarExact, pairedCounts } from '../../src/evaluation/statistics/mcnemar.js';
+import { mcnemarExact, pairedBootstrap, pairedCounts } from '../../src/evaluation/statistics/significance.js';
 
 interface End {
   value: number;

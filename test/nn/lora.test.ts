@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mergeLora } from '../../src/backbones/decoders/lora-merge.js';
+import { mergeLora } from '../../src/backbones/decoders/decoder-lora.js';
 import { decoder, embedTokens, initialLora } from '../../src/backbones/index.js';
 import { InputError, writeJsonAtomic } from '../../src/base/index.js';
 import { openCheckpoint, requireWeight } from '../../src/checkpoints/index.js';

@@ -16,7 +16,7 @@ import {
   parseDecoderConfig,
   parseTextEncoderConfig,
 } from '../../src/backbones/index.js';
-import { buildEncoderGraph } from '../../src/backbones/speech-encoders/encoder-graph.js';
+import { buildEncoderGraph } from '../../src/backbones/speech-encoders/encoder-families.js';
 import { type Checkpoint, openCheckpoint, requireWeight } from '../../src/checkpoints/index.js';
 import { reshape } from '../../src/engine/onnx/index.js';
 import { createSession } from '../../src/engine/runtime/index.js';

@@ -2,7 +2,7 @@
 
 The model (tokens through an MLP, pooled by a masked softmax) is the one of test/engine/training-model.ts. Each step has
 a batch of its own size; gradients are clipped by torch.nn.utils.clip_grad_norm_, only matrices decay, and the rate
-follows src/engine/training/schedule.ts. Computed in float64 from float32 values. Made with Python 3, torch 2.13.0 and
+follows src/engine/training/adamw.ts. Computed in float64 from float32 values. Made with Python 3, torch 2.13.0 and
 safetensors 0.8.0:
     python test/reference/adamw.py
 """

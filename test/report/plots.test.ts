@@ -21,16 +21,17 @@ import {
   mapPlot,
   stepPlot,
 } from '../../src/report/plots/index.js';
+import { summarizeRuns, thin } from '../../src/report/plots/run-summary.js';
 import {
   contrastRatio,
+  fitText,
   palette,
   RAMP_STEPS,
   rampPaint,
   seriesNames,
   seriesPaint,
-} from '../../src/report/plots/palette.js';
-import { summarizeRuns, thin } from '../../src/report/plots/run-summary.js';
-import { fitText, textWidth } from '../../src/report/plots/svg.js';
+  textWidth,
+} from '../../src/report/plots/svg.js';
 
 const heading = { name: 'plot', title: 'A plot', description: 'For a test.' };
 const texts = (svg: string): string[] =>

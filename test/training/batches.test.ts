@@ -9,7 +9,7 @@ import {
   pairedSplit,
   shuffledBatches,
 } from '../../src/training/batches.js';
-import { type BatchSetting, trainingBatches } from '../../src/training/phase-batches.js';
+import { type BatchSetting, trainingBatches } from '../../src/training/step-sizes.js';
 
 /** Counts of each value. */
 function tally<T>(values: Iterable<T>): Map<T, number> {

@@ -23,7 +23,7 @@ import {
   verifyUnfinished,
 } from '../../src/training/runs/kept-checkpoints.js';
 import { type RunMetadata, readMetadata, writeMetadata } from '../../src/training/runs/metadata.js';
-import { positionMetadata, verifyState } from '../../src/training/runs/training-state.js';
+import { positionMetadata, verifyState } from '../../src/training/runs/run-state.js';
 import { runMetadata } from './run-metadata.js';
 
 let root: string;

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SessionHost, SessionOptions } from '../../src/engine/runtime/index.js';
 import type { TrainingGraph } from '../../src/engine/training/index.js';
-import { openSession } from '../../src/training/model-files.js';
+import { openSession } from '../../src/training/inference.js';
 
 const placed = { model: new Uint8Array(), weightsFolder: '/weights' };
 const training = { state: [] } as unknown as TrainingGraph;

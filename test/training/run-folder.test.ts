@@ -21,14 +21,12 @@ import {
   createRun,
   inspectRun,
   lockRun,
-  removeDeadLock,
-  removeTemporaries,
-} from '../../src/training/runs/run-state.js';
-import {
   positionMetadata,
   readPosition,
+  removeDeadLock,
+  removeTemporaries,
   type TrainingPosition,
-} from '../../src/training/runs/training-state.js';
+} from '../../src/training/runs/run-state.js';
 import { runMetadata } from './run-metadata.js';
 
 let root: string;

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
 import type { SelectKey } from '../../src/evaluation/metrics/metric-table.js';
-import type { BestEpoch, TrainingPosition } from '../../src/training/runs/training-state.js';
+import type { BestEpoch, TrainingPosition } from '../../src/training/runs/run-state.js';
 
 import {
   heldCheckpoints,

@@ -5,7 +5,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type RunFolder, runFolder } from '../../src/training/runs/folder.js';
-import { readTimes, recordTimings } from '../../src/training/runs/timings.js';
+import { readTimes, recordTimings } from '../../src/training/runs/metrics-log.js';
 
 let folder: RunFolder;
 beforeEach(async () => {

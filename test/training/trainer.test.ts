@@ -11,7 +11,7 @@ import { float32, int64, readSafetensors } from '../../src/engine/tensor/index.j
 import { evenSplit, planSteps } from '../../src/training/batches.js';
 import { type RunFolder, runFolder } from '../../src/training/runs/folder.js';
 import { openMetrics } from '../../src/training/runs/metrics-log.js';
-import { readPosition, type TrainingPosition } from '../../src/training/runs/training-state.js';
+import { readPosition, type TrainingPosition } from '../../src/training/runs/run-state.js';
 import {
   type TrainerOptions,
   type TrainingReport,

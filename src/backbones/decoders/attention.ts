@@ -31,7 +31,7 @@ import {
 import { float32 } from '../../engine/tensor/index.js';
 import { causalMask, runningCount } from '../../nn/index.js';
 import type { DecoderConfig, Projection } from './decoder-config.js';
-import { rotaryFrequencies } from './rotary-frequencies.js';
+import { rotaryFrequencies } from './decoder-config.js';
 
 /** Applies one projection of the layer at hand: [N, L, in] -> [N, L, out]. */
 export type Project = (projection: Projection, x: Value) => Value;

@@ -1,7 +1,12 @@
-/** @file What the decoder builder needs to know of a language model, and the config keys that all families have. */
+/**
+ * @file What the decoder builder needs to know of a language model: the config keys and rotary frequencies of all
+ * families, and what a family says of itself.
+ */
 
 import { z } from 'zod';
 import { InputError, quoted } from '../../base/index.js';
+import type { ChatTemplate } from '../../data/text/index.js';
+import type { BackboneFamily } from '../backbone-family.js';
 import {
   checkDivides,
   epsilon,
@@ -12,8 +17,7 @@ import {
   positionCount,
   vocabulary,
   width,
-} from '../config-fields.js';
-import { type Llama3Scaling, llama3Fields } from './rotary-frequencies.js';
+} from '../backbone-family.js';
 
 /** The linear projections of a layer's attention and of its feed-forward network, by their checkpoint names. */
 export const attentionProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj'] as const;
@@ -181,4 +185,88 @@ export function decoderConfig(
     tieWordEmbeddings: fields.tie_word_embeddings,
     maxPositionEmbeddings: fields.max_position_embeddings,
   };
+}
+
+export interface DecoderFamily extends BackboneFamily<DecoderConfig> {
+  /** Projections that a LoRA may adapt, by their checkpoint names. */
+  readonly loraTargets: readonly Projection[];
+  /**
+   * How a chat is written for a checkpoint of the family.
+   * @param dir its folder, where its tokenizer and its chat template are
+   * @throws InputError where the template is of a kind that emoq does not know
+   */
+  chatTemplate(dir: string): Promise<ChatTemplate>;
+}
+
+/** Weights that all families' published checkpoints may hold beside those of the model. */
+export const harmlessDecoderWeights: readonly RegExp[] = [
+  /(?:^|\.)rotary_emb\.inv_freq$/, // computed from the config
+  /^lm_head\.weight$/, // unread only where it is the word embeddings
+  /^(?:score|v_head|classifier|qa_outputs)\./,
+];
+
+/** Stretched low frequencies, for texts longer than the model was trained on at first (Llama 3.1). */
+export interface Llama3Scaling {
+  /** Low frequencies are divided by it. */
+  readonly factor: number;
+  /** Wavelengths above originalPositions / lowFrequencyFactor are stretched whole. */
+  readonly lowFrequencyFactor: number;
+  /** Wavelengths under originalPositions / highFrequencyFactor stay; those between are mixed. */
+  readonly highFrequencyFactor: number;
+  /** Positions of the first training. */
+  readonly originalPositions: number;
+}
+
+const factor = z.number().min(1).max(1e6);
+
+/** Keys of `rope_type: llama3`, under the key of config.json that holds them. */
+export function llama3Fields<const K extends string>(key: K) {
+  const scaling = z
+    .object({
+      factor,
+      low_freq_factor: factor,
+      high_freq_factor: factor,
+      original_max_position_embeddings: positionCount,
+    })
+    .refine(({ low_freq_factor, high_freq_factor }) => low_freq_factor < high_freq_factor, {
+      error: 'low_freq_factor must be less than high_freq_factor',
+    })
+    .transform(
+      (fields): Llama3Scaling => ({
+        factor: fields.factor,
+        lowFrequencyFactor: fields.low_freq_factor,
+        highFrequencyFactor: fields.high_freq_factor,
+        originalPositions: fields.original_max_position_embeddings,
+      }),
+    );
+  return z.object({ [key]: scaling } as Record<K, typeof scaling>);
+}
+
+// Rounded to float32 at each step, as the models are trained with: a unit in the last place of a frequency is
+// multiplied by the position.
+const round = Math.fround;
+
+/** theta^(-2i / headDim) for i under headDim / 2, stretched where `scaling` says so. */
+export function rotaryFrequencies(
+  headDim: number,
+  theta: number,
+  scaling: Llama3Scaling | undefined,
+): number[] {
+  const frequencies = Array.from(
+    { length: headDim / 2 },
+    (_, i) => 1 / round(theta ** round((2 * i) / headDim)),
+  );
+  return scaling === undefined ? frequencies : frequencies.map((frequency) => stretched(frequency, scaling));
+}
+
+/** As transformers' `_compute_llama3_parameters` has it, where a number over a tensor is its reciprocal times the number. */
+function stretched(frequency: number, scaling: Llama3Scaling): number {
+  const { factor: by, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling;
+  const own = round(frequency);
+  const wavelength = round(round(1 / own) * round(2 * Math.PI));
+  const slow = round(own / by);
+  if (wavelength > originalPositions / low) return slow;
+  if (wavelength < originalPositions / high) return own;
+  const smooth = round(round(round(round(1 / wavelength) * originalPositions) - low) / (high - low));
+  return round(round(round(round(1 - smooth) * own) / by) + round(smooth * own));
 }

@@ -3,8 +3,7 @@
 import { join } from 'node:path';
 import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
 import { familyOf, type RawConfig } from '../backbone-family.js';
-import type { DecoderConfig, Projection } from './decoder-config.js';
-import type { DecoderFamily } from './decoder-family.js';
+import type { DecoderConfig, DecoderFamily, Projection } from './decoder-config.js';
 import { llama } from './llama/family.js';
 import { qwen2 } from './qwen2/family.js';
 import { qwen3 } from './qwen3/family.js';

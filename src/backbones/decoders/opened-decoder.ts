@@ -5,8 +5,8 @@ import { type Checkpoint, findCheckpointFolder, openCheckpoint } from '../../che
 import { type ChatTemplate, loadTokenizer, type TextTokenizer } from '../../data/text/index.js';
 import type { DecoderConfig } from './decoder-config.js';
 import { decoderFamilyOf, parseDecoderConfig, readDecoderConfig } from './decoder-families.js';
-import { checkLoraTargets } from './projections.js';
-import { chooseHead } from './tied-head.js';
+import { checkLoraTargets } from './decoder-lora.js';
+import { chooseHead } from './language-head.js';
 
 /** What can be known of a language model before its weights are there. */
 export interface DecoderText {

@@ -1,11 +1,30 @@
-/** @file The families of speech encoders, one row for each, and the config of a checkpoint of any of them. */
+/**
+ * @file The families of speech encoders, one row for each, the config of a checkpoint of any of them, and the encoder
+ * as an ONNX model of its own over weights in place.
+ */
 
 import { join } from 'node:path';
-import { type Checkpoint, findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
+import {
+  type Checkpoint,
+  findCheckpointFolder,
+  readConfig,
+  requireWeight,
+  weightsUnder,
+} from '../../checkpoints/index.js';
+import {
+  addInput,
+  addOutput,
+  createGraph,
+  type Graph,
+  type PlacedModel,
+  serializeInPlace,
+} from '../../engine/onnx/index.js';
+import { checkpointWeights } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import type { SpeechEncoderConfig, SpeechEncoderFamily } from './encoder-family.js';
 import { hubert } from './hubert/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
+import type { Wav2Vec2Options } from './wav2vec2/encoder.js';
 import { wav2vec2 } from './wav2vec2/family.js';
 
 export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2];
@@ -35,4 +54,60 @@ export async function readEncoderConfig(nameOrPath: string): Promise<SpeechEncod
   const dir = await findCheckpointFolder(nameOrPath);
   const preprocessor = await readPreprocessor(dir);
   return parseEncoderConfig(await readConfig(dir), join(dir, 'config.json'), preprocessor);
+}
+
+/** Names that older checkpoints have for the two parts of a weight norm. */
+const OLDER_NAMES: readonly (readonly [string, string])[] = [
+  ['parametrizations.weight.original0', 'weight_g'],
+  ['parametrizations.weight.original1', 'weight_v'],
+];
+
+/**
+ * The model as a graph: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
+ * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. Weights of
+ * 16 bits are cast to float32 when a session loads them.
+ * @throws InputError when the config is of no family, or a weight is missing or misshapen.
+ */
+export function encoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): Graph {
+  const family = encoderFamilyOf(checkpoint);
+  const config = family.parseConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
+  const stored = weightsUnder(checkpoint, family.prefixes);
+  const graph = createGraph(family.modelType);
+  const inputValues = addInput(graph, 'input_values', 'float32', ['batch', 'samples']);
+  const attentionMask = addInput(graph, 'attention_mask', 'int64', ['batch', 'samples']);
+  const weights = checkpointWeights(graph, (key, shape) =>
+    requireWeight(stored, storedKey(stored, key), shape),
+  );
+  const outputs = family.encoder(weights, config, { inputValues, attentionMask }, options);
+  addOutput(graph, outputs.lastHiddenState, 'last_hidden_state');
+  addOutput(graph, outputs.frameMask, 'frame_mask');
+  return graph;
+}
+
+/** The weights that the model reads, by the keys that they are stored under. @throws InputError as {@link encoderGraph} */
+export function encoderKeys(checkpoint: Checkpoint): Set<string> {
+  const placed = encoderGraph(checkpoint).initializers.flatMap(({ content }) =>
+    content?.kind === 'external' ? [`${content.path} ${content.offset}`] : [],
+  );
+  const read = new Set(placed);
+  const refs = [...checkpoint.weights.values()].filter(({ path, offset }) => read.has(`${path} ${offset}`));
+  return new Set(refs.map(({ key }) => key));
+}
+
+/** {@link encoderGraph} serialised, its weights where they are. @throws InputError as that does */
+export function buildEncoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): PlacedModel {
+  return serializeInPlace(encoderGraph(checkpoint, options), {
+    description: encoderDescription(checkpoint),
+  });
+}
+
+/** One line that says what the graph computes. */
+export function encoderDescription(checkpoint: Checkpoint): string {
+  const { title } = encoderFamilyOf(checkpoint);
+  return `${title} encoder: 16 kHz waveforms to hidden states at 50 frames a second`;
+}
+
+function storedKey({ weights }: Checkpoint, key: string): string {
+  const older = OLDER_NAMES.reduce((name, [current, before]) => name.replace(current, before), key);
+  return weights.has(older) ? older : key;
 }

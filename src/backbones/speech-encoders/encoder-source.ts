@@ -9,8 +9,7 @@ import {
   type SessionOptions,
   startSessionHost,
 } from '../../engine/runtime/index.js';
-import { encoderTitles, readEncoderConfig } from './encoder-families.js';
-import { buildEncoderGraph } from './encoder-graph.js';
+import { buildEncoderGraph, encoderTitles, readEncoderConfig } from './encoder-families.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
   createSpeechEncoder,

@@ -9,15 +9,15 @@ import {
   weightsUnder,
 } from '../../checkpoints/index.js';
 import type { RobertaConfig } from '../../nn/index.js';
-import { familyOf, type RawConfig } from '../backbone-family.js';
+import { type EncoderFamily, familyOf, type RawConfig } from '../backbone-family.js';
 import { roberta } from './roberta/family.js';
-import type { TextEncoderFamily } from './text-encoder-family.js';
 
-export const textEncoderFamilies: readonly TextEncoderFamily[] = [roberta];
+/** The Former is their graph: it has the layers and keys of RoBERTa. */
+export const textEncoderFamilies: readonly EncoderFamily<RobertaConfig>[] = [roberta];
 
 /** A text encoder that was opened. */
 export interface TextEncoder {
-  readonly family: TextEncoderFamily;
+  readonly family: EncoderFamily<RobertaConfig>;
   readonly config: RobertaConfig;
   /** Its weights by their keys without prefix. */
   readonly checkpoint: Checkpoint;

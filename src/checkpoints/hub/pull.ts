@@ -1,13 +1,24 @@
-/** @file Brings a planned model into the cache: blobs, then the snapshot's links, then the ref. */
+/**
+ * @file Fetches a model into the Hugging Face cache: what is missing of it, each file resumed where it stopped, and
+ * named only when it is what it must be.
+ */
 
-import { mkdir, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash, type Hash } from 'node:crypto';
+import { type FileHandle, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { claimLock, errorMessage, formatBytes, InputError, mapConcurrently } from '../../base/index.js';
+import {
+  claimLock,
+  errorMessage,
+  formatBytes,
+  InputError,
+  mapConcurrently,
+  UnavailableError,
+} from '../../base/index.js';
 import type { HubAccess } from './access.js';
-import { fetchBlob } from './blob.js';
 import {
   linkSnapshotFile,
+  type ModelCache,
   modelCache,
   readRef,
   removeObsoleteParts,
@@ -15,7 +26,194 @@ import {
   tagCache,
   writeRef,
 } from './cache.js';
-import { missingBytes, type PlannedFile, type PullPlan } from './plan.js';
+import { answerError, persist, TransientError } from './failures.js';
+import { filePath, type HubFile, missingBytes, type PlannedFile, type PullPlan } from './plan.js';
+import { type HubAnswer, ignoreContent, requestHub } from './request.js';
+
+export interface BlobJob {
+  readonly id: string;
+  readonly commit: string;
+  readonly file: HubFile;
+  readonly model: ModelCache;
+  /** Told how many of the file's bytes are here; falls back where they must be fetched anew. */
+  readonly onBytes: (bytes: number) => void;
+}
+
+const READ_BYTES = 1 << 20;
+
+/**
+ * Fetches a file's content, unless it is there. Content that is not what its hash says is fetched once more.
+ * @throws InputError, UnavailableError, or the signal's reason; what has arrived is kept for the next try.
+ */
+export async function fetchBlob(access: HubAccess, job: BlobJob): Promise<void> {
+  const { id, file, model } = job;
+  if ((await sizeOf(model.blob(file.etag))) === file.sizeBytes) return;
+  await mkdir(dirname(model.blob(file.etag)), { recursive: true });
+  const partial = model.partial(file.etag);
+  for (const isLast of [false, true]) {
+    const arrived = await fetchPartial(access, job, partial);
+    if (arrived === file.etag) {
+      await rename(partial, model.blob(file.etag));
+      return;
+    }
+    await rm(partial, { force: true });
+    job.onBytes(0);
+    const algorithm = file.etag.length === 64 ? 'SHA-256' : 'git hash';
+    const what = `${id}: ${file.path} arrived ${isLast ? 'twice ' : ''}with ${arrived === undefined ? `more than its ${file.sizeBytes} bytes` : `${algorithm} ${arrived}`}, and it must have ${file.etag}`;
+    if (isLast) {
+      throw new UnavailableError(`${what}; something between here and ${access.endpoint} changes it`);
+    }
+    access.onTrouble?.(`${what}; fetching it again from its start`);
+  }
+}
+
+/** Completes the partial file. The hash of what is in it then, or undefined where there is too much. */
+async function fetchPartial(access: HubAccess, job: BlobJob, path: string): Promise<string | undefined> {
+  const { id, file } = job;
+  const content = await openContent(path, file, job.onBytes, access.signal);
+  try {
+    let etag: string | undefined; // of the answer that the last bytes came from
+    await persist(access, { what: `${id}/${file.path}`, progress: () => content.furthest() }, async () => {
+      if (content.isWhole()) return;
+      const answer = await askForRest(access, job, content.bytes(), etag);
+      if (answer.status !== 206 && content.bytes() > 0) await content.restart();
+      etag = strongEtag(answer);
+      for await (const chunk of answer.body) if (!(await content.append(chunk))) return;
+      if (!content.isWhole()) {
+        throw new TransientError(
+          `${answer.url.host} has sent ${content.bytes()} of ${file.sizeBytes} bytes and no more`,
+        );
+      }
+    });
+    return await content.finish();
+  } finally {
+    await content.close();
+  }
+}
+
+/**
+ * Asks for a file from byte `from` on: status 206 with the rest, or 200 with all of it. `etag` is what the bytes
+ * before `from` came with in this run; for those of an earlier run their hash vouches in the end.
+ */
+async function askForRest(
+  access: HubAccess,
+  { id, commit, file }: BlobJob,
+  from: number,
+  etag: string | undefined,
+): Promise<HubAnswer> {
+  const path = filePath(id, commit, file.path);
+  const headers: Record<string, string> = {
+    ...(from > 0 && { range: `bytes=${from}-` }),
+    ...(from > 0 && etag !== undefined && { 'if-range': etag }),
+  };
+  const answer = await requestHub(access, path, { headers });
+  if (answer.status === 200) return answer;
+  if (answer.status === 206) {
+    if (answer.headers['content-range'] === `bytes ${from}-${file.sizeBytes - 1}/${file.sizeBytes}`)
+      return answer;
+    await ignoreContent(answer);
+  }
+  // Another range than asked for, or "not satisfiable": without a range there is no question.
+  if (from > 0 && (answer.status === 206 || answer.status === 416)) return requestWhole();
+  throw answerError(access, answer, { id, revision: commit, file: file.path });
+
+  async function requestWhole(): Promise<HubAnswer> {
+    const whole = await requestHub(access, path);
+    if (whole.status === 200) return whole;
+    throw answerError(access, whole, { id, revision: commit, file: file.path });
+  }
+}
+
+function strongEtag({ headers }: HubAnswer): string | undefined {
+  return headers.etag?.startsWith('"') ? headers.etag : undefined;
+}
+
+/** A partial file and the hash of what is in it, which grow together. */
+interface Content {
+  /** Bytes so far. */
+  bytes(): number;
+  /** The most bytes that there have ever been. */
+  furthest(): number;
+  isWhole(): boolean;
+  /** False where that would be more than the file has. */
+  append(chunk: Buffer): Promise<boolean>;
+  restart(): Promise<void>;
+  /** Everything on the disk; the hash, or undefined where there was too much. */
+  finish(): Promise<string | undefined>;
+  close(): Promise<void>;
+}
+
+async function openContent(
+  path: string,
+  { etag, sizeBytes }: HubFile,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal | undefined,
+): Promise<Content> {
+  const handle = await openForUpdate(path);
+  let hash = newHash(etag, sizeBytes);
+  let bytes = 0;
+  let furthest = 0;
+  let isTooLong = false;
+  const advance = (count: number): void => {
+    bytes += count;
+    furthest = Math.max(furthest, bytes);
+    onBytes(bytes);
+  };
+  const content: Content = {
+    bytes: () => bytes,
+    furthest: () => furthest,
+    isWhole: () => bytes === sizeBytes,
+    async append(chunk) {
+      isTooLong = bytes + chunk.length > sizeBytes;
+      if (isTooLong) return false;
+      for (let done = 0; done < chunk.length; ) {
+        const { bytesWritten } = await handle.write(chunk, done, chunk.length - done, bytes + done);
+        done += bytesWritten;
+      }
+      hash.update(chunk);
+      advance(chunk.length);
+      return true;
+    },
+    async restart() {
+      await handle.truncate(0);
+      hash = newHash(etag, sizeBytes);
+      advance(-bytes);
+    },
+    async finish() {
+      await handle.sync();
+      return isTooLong ? undefined : hash.digest('hex');
+    },
+    close: () => handle.close(),
+  };
+  try {
+    const found = (await handle.stat()).size;
+    if (found > sizeBytes) await handle.truncate(0);
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    while (found <= sizeBytes && bytes < found) {
+      signal?.throwIfAborted();
+      const { bytesRead } = await handle.read(buffer, 0, READ_BYTES, bytes);
+      if (bytesRead === 0) break;
+      hash.update(buffer.subarray(0, bytesRead));
+      advance(bytesRead);
+    }
+    return content;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+function openForUpdate(path: string): Promise<FileHandle> {
+  return open(path, 'r+').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return open(path, 'w+');
+    throw error;
+  });
+}
+
+/** The hash that an etag is: SHA-256 of the content, or git's SHA-1, which counts the length in. */
+function newHash(etag: string, sizeBytes: number): Hash {
+  return etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${sizeBytes}\0`);
+}
 
 /** Files on their way at once: shards share the line, and small files do not wait for large ones. */
 const PARALLEL_FILES = 4;

@@ -16,9 +16,9 @@ import { type AblationRow, loadAblation } from '../../recipe/index.js';
 import { systemOf } from '../../systems/index.js';
 import { checkFolds, countFolds } from '../../training/index.js';
 import { note, printJson } from '../terminal-output.js';
+import { printTables } from './eval-action.js';
 import type { AblateOptions } from './eval-options.js';
-import { experimentContext } from './experiment-context.js';
-import { printTables } from './scores.js';
+import { experimentContext } from './experiment-options.js';
 import { foldsOf, refuseSeedTwice, trainAndShow } from './training.js';
 
 export async function run(options: AblateOptions): Promise<void> {

@@ -2,9 +2,8 @@
 
 import { formatDuration } from '../../base/index.js';
 import type { ClipFormat, ClipNote, PreparationSummary } from '../../data/corpora/index.js';
-import { choice, flag, type OptionsOf, option } from '../command-definition.js';
+import { choice, flag, type OptionsOf, option, wholeNumber } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
-import { wholeNumber } from '../options.js';
 
 import { startProgress } from '../progress.js';
 

@@ -1,8 +1,14 @@
 /** @file `emoq doctor`: what this machine has and what it is missing, for people and for programs. */
 
 import { ExitCode, InputError } from '../../base/index.js';
-import { defineCommand, flag, type OptionsOf, option } from '../command-definition.js';
-import { corpusOptions, recipeOfOptions } from '../options.js';
+import {
+  corpusOptions,
+  defineCommand,
+  flag,
+  type OptionsOf,
+  option,
+  recipeOfOptions,
+} from '../command-definition.js';
 import { outColor, printJson, printResult } from '../terminal-output.js';
 import { emoqVersion } from '../versions.js';
 import type { CheckResult } from './doctor/check-result.js';
@@ -51,7 +57,7 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
           phase: stage,
         };
   if (options.installCuda) {
-    const { installCuda } = await import('./doctor/cuda-install.js');
+    const { installCuda } = await import('./doctor/runtime-checks.js');
     await installCuda();
   }
   const { runChecks } = await import('./doctor/checks.js');

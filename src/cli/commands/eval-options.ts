@@ -2,9 +2,17 @@
 
 import { InvalidArgumentError } from 'commander';
 import type { Resampling, ResamplingUnit } from '../../evaluation/index.js';
-import { choice, flag, type OptionsOf, option } from '../command-definition.js';
-import { corpusOptions, deviceOption, threadsOption, wholeNumber } from '../options.js';
-import { parseSeeds } from './training-options.js';
+import {
+  choice,
+  corpusOptions,
+  deviceOption,
+  flag,
+  type OptionsOf,
+  option,
+  parseSeeds,
+  threadsOption,
+  wholeNumber,
+} from '../command-definition.js';
 
 const RESAMPLES = { usual: 10_000, fewest: 100, most: 1_000_000 };
 const RESAMPLE_SEED = 1;

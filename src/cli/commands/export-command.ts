@@ -92,7 +92,7 @@ async function openPart(options: ExportOptions, part: ExportPart): Promise<Expor
   const { exportableEncoder, exportableFormer, exportableLanguageModel } = await import(
     '../../inference/export/index.js'
   );
-  const { warnUnfinished } = await import('./compute.js');
+  const { warnUnfinished } = await import('./experiment-options.js');
   if (part === 'encoder') return exportableEncoder(options.checkpoint, warn);
   if (part === 'llm') {
     const model = await exportableLanguageModel({ ...options, onNote: note, onWarning: warn });

@@ -2,9 +2,17 @@
 
 import { ExitCode, InputError, isSameFile, userTarget } from '../../base/index.js';
 import type { RunFolder } from '../../training/runs/index.js';
-import { choice, defineCommand, type OptionsOf, option } from '../command-definition.js';
+import {
+  channelOfOption,
+  channelOption,
+  choice,
+  defineCommand,
+  deviceOption,
+  type OptionsOf,
+  option,
+  threadsOption,
+} from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
-import { channelOfOption, channelOption, deviceOption, threadsOption } from '../options.js';
 import { type Progress, startProgress } from '../progress.js';
 import { printResult, warn } from '../terminal-output.js';
 
@@ -52,7 +60,7 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
   const { systemOf } = await import('../../systems/index.js');
   const { cutTo } = await import('../../training/index.js');
   const { runRecipe } = await import('../../training/runs/index.js');
-  const { warnUnfinished, withCompute } = await import('./compute.js');
+  const { warnUnfinished, withCompute } = await import('./experiment-options.js');
   if (more.length > 0) {
     const use = { what: 'CSV file', columns: [options.pathColumn], recordings: options.pathColumn };
     throw new InputError(adviceForSeveral([input, ...more], use));

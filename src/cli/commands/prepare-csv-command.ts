@@ -2,8 +2,14 @@
 
 import { InvalidArgumentError } from 'commander';
 import { InputError } from '../../base/index.js';
-import { defineCommand, flag, option } from '../command-definition.js';
-import { channelOfOption, channelOption, wholeNumber } from '../options.js';
+import {
+  channelOfOption,
+  channelOption,
+  defineCommand,
+  flag,
+  option,
+  wholeNumber,
+} from '../command-definition.js';
 import { preparationOptions, runPreparation } from './corpus-preparation.js';
 
 export const prepareCsvCommand = defineCommand({

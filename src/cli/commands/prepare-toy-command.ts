@@ -3,9 +3,8 @@
 import { join } from 'node:path';
 import { formatDuration } from '../../base/index.js';
 import type { ToyCorpusOptions, ToyCorpusSummary } from '../../data/corpora/toy/index.js';
-import { choice, defineCommand, flag, option } from '../command-definition.js';
+import { choice, defineCommand, flag, option, wholeNumber } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
-import { wholeNumber } from '../options.js';
 import { startProgress } from '../progress.js';
 import { note, printResult } from '../terminal-output.js';
 

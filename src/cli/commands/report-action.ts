@@ -19,7 +19,7 @@ import { type Progress, startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
 import type { ReportOptions } from './eval-options.js';
 import { resamplingOf } from './eval-options.js';
-import { experimentContext } from './experiment-context.js';
+import { experimentContext } from './experiment-options.js';
 
 export async function run(options: ReportOptions): Promise<void> {
   if ([options.run, options.dataset, options.recipe, options.manifest].every((name) => name === undefined)) {

@@ -4,8 +4,7 @@ import { InvalidArgumentError } from 'commander';
 import { ExitCode } from '../../base/index.js';
 import type { LeakageKind, LeakageReport } from '../../data/corpora/index.js';
 import type { Recipe } from '../../systems/index.js';
-import { defineCommand, flag, option } from '../command-definition.js';
-import { corpusOptions, recipeOfOptions } from '../options.js';
+import { corpusOptions, defineCommand, flag, option, recipeOfOptions } from '../command-definition.js';
 import { note, printJson, printResult, warn } from '../terminal-output.js';
 
 /** Kinds of leakage that make the command fail; true is every kind. */

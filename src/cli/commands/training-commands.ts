@@ -1,7 +1,6 @@
 /** @file `emoq train`, and `emoq stage1` and `emoq stage2`: train all phases of a recipe's system, or one of them. */
 
-import { type CommandDefinition, defineCommand } from '../command-definition.js';
-import { trainingOptions } from './training-options.js';
+import { type CommandDefinition, defineCommand, trainingOptions } from '../command-definition.js';
 
 /** The phases that have a command of their own, with what each does: two lines of its help. */
 const phases = {

@@ -1,7 +1,10 @@
-/** @file `emoq stage1`, `emoq stage2` and `emoq train` at work: which runs are trained, and what is shown of them. */
+/**
+ * @file `emoq stage1`, `emoq stage2` and `emoq train` at work: which runs are trained, what is shown of them, and the
+ * dry run: the resolved recipe on stdout, sizes on stderr.
+ */
 
 import { join } from 'node:path';
-import { defaultJobs, InputError, InterruptedError, quoted } from '../../base/index.js';
+import { defaultJobs, formatMemory, InputError, InterruptedError, quoted } from '../../base/index.js';
 import { figureText } from '../../evaluation/index.js';
 import {
   type NamedRun,
@@ -10,17 +13,24 @@ import {
   type Runs,
   trainRuns,
 } from '../../experiments/index.js';
+import { dumpRecipe } from '../../recipe/index.js';
 import { type Recipe, systemOf } from '../../systems/index.js';
-import { checkFolds, type PhaseOutcome, type TrainingReport } from '../../training/index.js';
-import { reportError } from '../error-report.js';
+import {
+  checkFolds,
+  type PhaseOutcome,
+  reviewPlan,
+  sizePhase,
+  stepText,
+  type TrainingReport,
+} from '../../training/index.js';
+import type { TrainingOptions } from '../command-definition.js';
+import { recipeOfOptions } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
-import { recipeOfOptions } from '../options.js';
 import { type Progress, sharedScreen, startProgress } from '../progress.js';
-import { note, printResult, warn } from '../terminal-output.js';
+import { note, printResult, reportError, warn } from '../terminal-output.js';
 import { startTrainingView, type TrainingView } from '../training-view.js';
 import { recordedVersions } from '../versions.js';
-import { withCompute } from './compute.js';
-import type { TrainingOptions } from './training-options.js';
+import { withCompute } from './experiment-options.js';
 
 /** Folder of an experiment unless `--run` says otherwise. */
 export function experimentFolder(recipe: Recipe, run: string | undefined): string {
@@ -40,7 +50,6 @@ export async function trainAsAsked(phase: string | undefined, options: TrainingO
     );
   }
   if (options.dryRun) {
-    const { describePhase } = await import('./dry-run.js');
     const recipe = await recipeOfOptions(options);
     for (const each of phase === undefined ? systemOf(recipe).phases(recipe) : [phase]) {
       await describePhase(each, recipe, options);
@@ -237,4 +246,32 @@ function endOf({ status, position, totalSteps, folder }: PhaseOutcome): string {
   if (status === 'interrupted')
     return `stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}`;
   return `finished after step ${position.step}`;
+}
+
+export async function describePhase(phase: string, recipe: Recipe, options: TrainingOptions): Promise<void> {
+  const fold = options.fold ?? (options.folds === undefined ? undefined : 1);
+  const size = await sizePhase(recipe, phase, fold);
+  const ahead = await reviewPlan({ recipe, phase, fold, root: experimentFolder(recipe, options.run) });
+  printResult(dumpRecipe(recipe));
+  const { memory, steps, step, epochs, warnings } = size;
+  const which =
+    epochs === undefined
+      ? 'clips of 5 s'
+      : `the largest step of ${epochs === 1 ? 'epoch 1' : `epochs 1 to ${epochs}`}`;
+  for (const warning of warnings) warn(warning);
+  if (ahead !== undefined) note(ahead);
+  note(`parameters: ${count(size.trainable)} trained, ${count(size.frozen)} frozen`);
+  note(
+    `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights in float32, ${formatMemory(memory.stepBytes)} one step at ${stepText(step)}: ${which}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
+  );
+  note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);
+  note(
+    steps === undefined
+      ? `steps: not known, ${size.corpusProblem}`
+      : `steps: ${count(steps.perEpoch)} per epoch, ${count(steps.total)} in all, ${count(steps.utterances)} training utterances`,
+  );
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en');
 }

@@ -3,8 +3,6 @@
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { errorMessage, InputError } from '../../base/index.js';
-import { type AudioNote, clippingNote, isSilent } from './audio-notes.js';
-import { type ChannelChoice, type InterleavedAudio, type MonoAudio, toMono } from './channels.js';
 import {
   decodeTogether,
   decodeWithFfmpeg,
@@ -13,9 +11,10 @@ import {
   requireFfmpeg,
   resampleWithFfmpeg,
 } from './ffmpeg.js';
-import { fullScaleOf } from './pcm.js';
+import { type AudioNote, clippingNote, isSilent } from './ffmpeg-metadata.js';
+import { type ChannelChoice, fullScaleOf, type InterleavedAudio, type MonoAudio, toMono } from './pcm.js';
+import type { WavHeader } from './wav.js';
 import { probeWavPeak, readWavHeader, readWavSamples } from './wav.js';
-import type { WavHeader } from './wav-header.js';
 
 /** The rate that HuBERT was trained at, and that every prepared clip has. */
 export const SAMPLE_RATE_HZ = 16_000;

@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import ffmpeg, { type FfmpegCommand } from 'fluent-ffmpeg';
 import { errorMessage, InputError } from '../../base/index.js';
-import type { InterleavedAudio } from './channels.js';
 import {
   FILE_INPUT_OPTIONS,
   findProgram,
@@ -18,6 +17,7 @@ import {
   pipeInputOptions,
   refusedFormat,
 } from './ffmpeg-metadata.js';
+import type { InterleavedAudio } from './pcm.js';
 import { encodeWav, parseWav } from './wav.js';
 
 /** What to decode. */

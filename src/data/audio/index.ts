@@ -1,7 +1,5 @@
 /** @file Audio files to mono 16 kHz samples, with notes on their quality; the only module that runs ffmpeg. */
 
-export { AUDIO_NOTE_KINDS, type AudioNote, type AudioNoteKind, countByKind } from './audio-notes.js';
-export { type ChannelChoice, parseChannel } from './channels.js';
 export {
   type DecodedAudio,
   decodeAudio,
@@ -12,6 +10,10 @@ export {
 } from './decode.js';
 export { encodeFlacFiles, encodeMp3, ffmpegVersion } from './ffmpeg.js';
 export {
+  AUDIO_NOTE_KINDS,
+  type AudioNote,
+  type AudioNoteKind,
+  countByKind,
   FFMPEG_PARTS,
   type FfmpegMetadata,
   findProgram,
@@ -19,4 +21,5 @@ export {
   inspectProgram,
 } from './ffmpeg-metadata.js';
 export { writeMp4 } from './mp4-writer.js';
+export { type ChannelChoice, parseChannel } from './pcm.js';
 export { encodeWav } from './wav.js';

@@ -1,13 +1,13 @@
 /**
  * @file RIFF/WAVE without a child process: reads integer PCM (to 32 bit) and float (32, 64 bit), plain or extensible,
- * any channel count and rate; writes 16-bit PCM mono.
+ * any channel count and rate, and RF64; tells where a header is wrong about its samples; writes 16-bit PCM mono.
+ * Sources: Microsoft, "Multiple Channel Audio Data and WAVE Files" (WAVEFORMATEXTENSIBLE); EBU Tech 3306 (RF64).
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
 import { InputError } from '../../base/index.js';
-import type { InterleavedAudio } from './channels.js';
-import { decodeSamples, peakOf } from './pcm.js';
-import { type ByteSource, parseHeader, type WavHeader } from './wav-header.js';
+import type { InterleavedAudio } from './pcm.js';
+import { decodeSamples, peakOf, type SampleLayout } from './pcm.js';
 
 const HEADER_BYTES = 44;
 /** Chunk headers are read from one piece of the file's beginning, where nearly every file has them all. */
@@ -131,4 +131,231 @@ async function readAt(handle: FileHandle, offset: number, byteLength: number): P
     filled += bytesRead;
   }
   return buffer.subarray(0, filled);
+}
+
+/** What the `fmt ` and `data` chunks say. */
+export interface WavHeader extends SampleLayout {
+  channels: number;
+  /** Speaker positions (bit mask) of an extensible header; 0 where the file does not say. */
+  channelMask: number;
+  sampleRateHz: number;
+  /** Byte offset of the first sample. */
+  dataOffset: number;
+  /** Samples per channel that are there. */
+  frames: number;
+  /** What the header promises where the file has less. */
+  promisedSec?: number | undefined;
+  /** Other programs may read something else of it: its size or its blocks are out of the ordinary. */
+  isOdd: boolean;
+}
+
+/** Bytes by position: a file on disk, or what a decoder piped. */
+export interface ByteSource {
+  name: string;
+  byteLength: number;
+  read(offset: number, byteLength: number): Promise<Buffer> | Buffer;
+}
+
+const FORMAT_PCM = 1;
+const FORMAT_FLOAT = 3;
+const FORMAT_EXTENSIBLE = 0xfffe;
+/** Where it stands in a header of 64-bit sizes, the size is in the chunk `ds64`. */
+const SIZE_ELSEWHERE = 0xffffffff;
+
+/** No writer leaves more chunks than a few dozen: a longer walk is through something that is no WAV file. */
+const MAX_CHUNKS = 1000;
+/** Chunks whose names show that the chunk before was not padded to an even length. */
+const KNOWN_CHUNKS = /^(?:fmt |data|fact|LIST|bext|cue |smpl|inst|JUNK|junk|PAD |id3 |ID3 |iXML|PEAK)$/;
+
+/** A file may have fewer bytes than promised by this much, whatever its length. */
+const SLACK_BYTES = 64;
+/** What is looked at where header fields contradict each other. */
+const PROBED_BYTES = 1 << 16;
+
+interface Chunk {
+  kind: string;
+  size: number;
+  /** Offset of its content. */
+  start: number;
+}
+
+/**
+ * The header of a WAV file; undefined when the file is not RIFF/WAVE or holds a compressed or otherwise
+ * unusual encoding (then it is ffmpeg's work).
+ * @throws InputError when it is a WAV file but damaged: no fmt or data chunk, blocks that hold no samples, or much
+ *   fewer samples than it promises.
+ */
+export async function parseHeader(source: ByteSource): Promise<WavHeader | undefined> {
+  const riff = await source.read(0, 12);
+  if (riff.length < 12 || !/^(?:RIFF|RF64|BW64)$/.test(riff.toString('latin1', 0, 4))) return undefined;
+  if (riff.toString('latin1', 8, 12) !== 'WAVE') return undefined;
+  let format: Buffer | undefined;
+  let longSize: number | undefined;
+  for await (const { kind, size, start } of chunksOf(source, 12)) {
+    if (kind === 'fmt ') format = Buffer.from(await source.read(start, Math.min(size, 40)));
+    if (kind === 'ds64' && size >= 24) longSize = Number((await source.read(start, 24)).readBigUInt64LE(8));
+    if (kind !== 'data') continue;
+    if (!format || format.length < 16) {
+      throw new InputError(`${source.name} is a damaged WAV file: no fmt chunk before its samples`);
+    }
+    const promised = size === SIZE_ELSEWHERE && longSize !== undefined ? longSize : size;
+    return describe(source, format, start, promised);
+  }
+  throw new InputError(`${source.name} is a truncated WAV file: it ends before its samples`);
+}
+
+/** The chunks from an offset on. @throws InputError after more chunks than a WAV file has */
+async function* chunksOf(source: ByteSource, from: number): AsyncGenerator<Chunk> {
+  let offset = from;
+  for (let count = 0; offset + 8 <= source.byteLength; count++) {
+    if (count >= MAX_CHUNKS) {
+      throw new InputError(
+        `${source.name} is a damaged WAV file: no samples in its first ${MAX_CHUNKS.toLocaleString('en')} chunks`,
+      );
+    }
+    const head = await source.read(offset, 8);
+    if (head.length < 8) return;
+    const chunk = { kind: head.toString('latin1', 0, 4), size: head.readUInt32LE(4), start: offset + 8 };
+    yield chunk;
+    offset = chunk.start + chunk.size;
+    if (chunk.size % 2 === 1) {
+      // Chunks are padded to even length, but not by every writer.
+      const next = await source.read(offset, 4);
+      if (!KNOWN_CHUNKS.test(next.toString('latin1'))) offset += 1;
+    }
+  }
+}
+
+async function describe(
+  source: ByteSource,
+  format: Buffer,
+  dataOffset: number,
+  size: number,
+): Promise<WavHeader | undefined> {
+  const channels = format.readUInt16LE(2);
+  const sampleRateHz = format.readUInt32LE(4);
+  const containerBits = format.readUInt16LE(14);
+  let tag = format.readUInt16LE(0);
+  let channelMask = 0;
+  let bitsPerSample = containerBits;
+  const isExtensible = tag === FORMAT_EXTENSIBLE && format.length >= 26;
+  if (isExtensible) {
+    const validBits = format.readUInt16LE(18);
+    if (validBits > 0 && validBits < containerBits) bitsPerSample = validBits;
+    channelMask = format.readUInt32LE(20);
+    tag = format.readUInt16LE(24); // the first two bytes of the sub-format GUID are the plain tag
+  }
+  const encoding = tag === FORMAT_PCM ? 'pcm' : tag === FORMAT_FLOAT ? 'float' : undefined;
+  const isKnown =
+    encoding === 'pcm' ? containerBits >= 1 && containerBits <= 32 : [32, 64].includes(containerBits);
+  if (!encoding || !isKnown) return undefined;
+  if (encoding === 'float') bitsPerSample = containerBits;
+  if (channels < 1 || sampleRateHz < 1) {
+    throw new InputError(
+      `${source.name} is a damaged WAV file: ${channels} channels at ${sampleRateHz} Hz in its header`,
+    );
+  }
+  const layout = { encoding, bitsPerSample, leftJustified: isExtensible } as const;
+  const packedBytes = Math.ceil(containerBits / 8);
+  const sampleBytes = await sampleBytesOf(source, format, dataOffset, layout, packedBytes);
+  const frameBytes = sampleBytes * channels;
+  const bytes = await sampleBytesIn(source, dataOffset, size, frameBytes * sampleRateHz);
+  return {
+    ...layout,
+    sampleBytes,
+    channels,
+    channelMask,
+    sampleRateHz,
+    dataOffset,
+    frames: Math.floor(bytes.present / frameBytes),
+    ...(bytes.promised !== undefined && { promisedSec: bytes.promised / frameBytes / sampleRateHz }),
+    isOdd: bytes.present !== size || sampleBytes * 8 !== bitsPerSample,
+  };
+}
+
+/**
+ * Bytes of a sample, by the block align. Many programs never look at it and would not notice that they write it wrong:
+ * where it is too small for the bits, larger than any sample, or neither the bytes for a second nor the samples agree
+ * with it, samples are packed.
+ * @throws InputError where the block align cannot be right and nothing else is known
+ */
+async function sampleBytesOf(
+  source: ByteSource,
+  format: Buffer,
+  dataOffset: number,
+  layout: Omit<SampleLayout, 'sampleBytes'>,
+  packedBytes: number,
+): Promise<number> {
+  const [channels, sampleRateHz] = [format.readUInt16LE(2), format.readUInt32LE(4)];
+  const [bytesPerSec, blockAlign] = [format.readUInt32LE(8), format.readUInt16LE(12)];
+  const packed = packedBytes * channels;
+  const largest = layout.encoding === 'float' ? 8 : 4;
+  if (blockAlign <= packed || blockAlign > largest * channels) return packedBytes;
+  const saysPacked = bytesPerSec === packed * sampleRateHz;
+  const sampleBytes = blockAlign / channels;
+  if (!Number.isInteger(sampleBytes) || layout.encoding === 'float') {
+    if (saysPacked) return packedBytes;
+    throw new InputError(
+      `${source.name} is a damaged WAV file: blocks of ${blockAlign} bytes for ${channels} samples of ${packedBytes * 8} bits`,
+    );
+  }
+  if (!saysPacked) return sampleBytes;
+  try {
+    const probe = await source.read(dataOffset, PROBED_BYTES - (PROBED_BYTES % blockAlign));
+    decodeSamples(probe, { ...layout, sampleBytes }, source.name);
+    return sampleBytes;
+  } catch {
+    return packedBytes;
+  }
+}
+
+/**
+ * How many bytes of samples there are, whatever the header says. A writer into a pipe leaves 0 or some huge round
+ * number as the size: then the samples go to the end of the file.
+ * @throws InputError where the file has much less than it promises: as ffmpeg.ts has it for other formats, over a tenth
+ *   and 0.25 s are missing; or over half of a short clip.
+ */
+async function sampleBytesIn(
+  source: ByteSource,
+  dataOffset: number,
+  size: number,
+  bytesPerSec: number,
+): Promise<{ present: number; promised?: number }> {
+  const available = source.byteLength - dataOffset;
+  if (size === 0) return { present: (await isChunkChain(source, dataOffset)) ? 0 : available };
+  if (size <= available) return { present: size };
+  if (isPlaceholder(size)) return { present: available };
+  const isShort = available / bytesPerSec < (0.9 * size) / bytesPerSec - 0.25 || available < size / 2;
+  if (isShort && size - available > SLACK_BYTES) {
+    const seconds = (bytes: number): string => `${(bytes / bytesPerSec).toFixed(2)} s`;
+    throw new InputError(
+      `${source.name} is truncated: its header promises ${size} bytes of samples, the file has ${available} (${seconds(available)} of ${seconds(size)})`,
+    );
+  }
+  return { present: available, promised: size };
+}
+
+/** Sizes that nobody counted: near a whole number of gigabytes, of either kind, or of 64 bits. */
+function isPlaceholder(size: number): boolean {
+  if (size > Number.MAX_SAFE_INTEGER) return true;
+  return [1e9, 2 ** 30].some((unit) => {
+    const whole = Math.round(size / unit);
+    const above = size - whole * unit;
+    return whole >= 1 && whole <= 4 && above >= -8192 && above <= 128;
+  });
+}
+
+/** True where nothing but whole chunks follows, so that an empty data chunk is what it says. */
+async function isChunkChain(source: ByteSource, from: number): Promise<boolean> {
+  let end = from;
+  try {
+    for await (const { kind, size, start } of chunksOf(source, from)) {
+      if (!/^[\x20-\x7e]{4}$/.test(kind)) return false;
+      end = start + size;
+      if (end > source.byteLength) return false;
+    }
+  } catch {
+    return false; // more chunks than a file has
+  }
+  return source.byteLength - end <= 1;
 }

@@ -9,6 +9,7 @@ import {
   countDifferences,
   readCorpusMetadata,
 } from './corpus-metadata.js';
+import { repairText } from './passages.js';
 import {
   type CorpusPlan,
   type PlannedUtterance,
@@ -16,7 +17,6 @@ import {
   type PreparationSummary,
   prepareCorpus,
 } from './preparation.js';
-import { repairText } from './transcripts.js';
 
 export interface IemocapOptions extends PreparationOptions {
   /** The folder IEMOCAP_full_release. */

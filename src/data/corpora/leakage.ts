@@ -1,13 +1,17 @@
 /**
- * @file What a test set has in common with what is seen before it: speakers, sentences, whole passages, recordings.
- * These are findings, not errors: some corpora share speakers by design.
+ * @file What a prepared corpus holds and what leaks into its held-out parts: what a test set has in common with what
+ * is seen before it (speakers, sentences, whole passages, recordings), and how much of a held-out part is by speakers,
+ * sessions, episodes and dialogues that training has too. These are findings, not errors: some corpora share speakers
+ * by design.
  */
 
-import type { Utterance } from './manifest.js';
-import { passagesInCommon } from './passages.js';
+import { spellingWarnings } from './label-map.js';
+import { type Manifest, readManifest, type Utterance } from './manifest.js';
+import type { LabelCounts } from './manifest-info.js';
+import { type CorpusView, selectUtterances } from './partition.js';
+import { passagesInCommon, spokenWords, wordCount } from './passages.js';
 import { type AudioCheck, itemsInCommon, type SharedItems, sharedAudio } from './shared-audio.js';
 import { type Division, divisionOf, groupUtterances } from './statistics.js';
-import { spokenWords, wordCount } from './transcripts.js';
 
 export type LeakageKind = 'speakers' | 'texts' | 'passages' | 'audio';
 
@@ -93,4 +97,135 @@ export function sidesOf(
     const members = utterances.filter(({ session }) => session !== '' && session !== heldOut.name);
     return { seen: { name: 'others', members }, heldOut };
   });
+}
+
+/** The kinds, each with what an utterance belongs to; '' where it is not known. */
+export interface UtteranceGroups {
+  readonly speakers: (utterance: Utterance) => string;
+  readonly sessions: (utterance: Utterance) => string;
+  readonly episodes: (utterance: Utterance) => string;
+  readonly dialogues: (utterance: Utterance) => string;
+}
+
+export const GROUP_KINDS = [
+  'speakers',
+  'sessions',
+  'episodes',
+  'dialogues',
+] as const satisfies readonly (keyof UtteranceGroups)[];
+export type GroupKind = (typeof GROUP_KINDS)[number];
+
+/** Utterances of a held-out part whose group is in training too. */
+export interface SeenShare {
+  readonly utterances: number;
+  /** Of all utterances of the part. */
+  readonly share: number;
+}
+
+export interface SeenInTraining {
+  /** A split, or a session. */
+  readonly heldOut: string;
+  readonly utterances: number;
+  /** null where the part does not know the kind, or is itself made of it. */
+  readonly kinds: Readonly<Record<GroupKind, SeenShare | null>>;
+}
+
+/** For dev and test beside train, or for each session beside all others. */
+export function seenInTraining(
+  utterances: readonly Utterance[],
+  division: Division | undefined,
+  groups: UtteranceGroups,
+): SeenInTraining[] {
+  const sides = sidesOf(utterances, division).filter(
+    ({ seen }) => division === 'session' || seen.name === 'train',
+  );
+  return sides.map(({ seen, heldOut }) => {
+    const shareOf = (kind: GroupKind): SeenShare | null => {
+      const groupOf = groups[kind];
+      if (kind === 'sessions' && division === 'session') return null;
+      if (heldOut.members.every((utterance) => groupOf(utterance) === '')) return null;
+      const met = new Set(seen.members.map(groupOf));
+      met.delete('');
+      const count = heldOut.members.filter((utterance) => met.has(groupOf(utterance))).length;
+      return { utterances: count, share: count / heldOut.members.length };
+    };
+    return {
+      heldOut: heldOut.name,
+      utterances: heldOut.members.length,
+      kinds: Object.fromEntries(GROUP_KINDS.map((kind) => [kind, shareOf(kind)])) as SeenInTraining['kinds'],
+    };
+  });
+}
+
+/** MELD's `test_dia12_utt3` (or `dia12_utt3`, as released), and IEMOCAP's `Ses01F_script01_1_M002`. */
+const FORMS = [/^(.*dia\d+)_utt\d+$/, /^(Ses\d\d[FM]_(?:impro|script)\w+)_[FM][^_]+$/];
+
+/**
+ * The dialogue of an utterance: MELD's `test_dia12`, IEMOCAP's `Ses01F_script01_1`. MELD counts dialogues anew in each
+ * split, so its split stays in the name.
+ * @returns undefined for ids of any other form: most corpora are no conversations
+ */
+export function dialogueOf(id: string): string | undefined {
+  for (const form of FORMS) {
+    const dialogue = form.exec(id)?.[1];
+    if (dialogue !== undefined) return dialogue;
+  }
+  return undefined;
+}
+
+/** How a recipe sees a corpus. */
+export interface RecipeView {
+  readonly name: string;
+  readonly view: CorpusView & { readonly labels: readonly string[] };
+  /** Whether its parts are sessions, rather than whatever the manifest has. */
+  readonly bySession: boolean;
+}
+
+export interface CorpusReport {
+  readonly name: string;
+  readonly manifest: Manifest;
+  /** Of the recipe; undefined is all that occur. */
+  readonly labels: readonly string[] | undefined;
+  readonly utterances: readonly Utterance[];
+  readonly division: Division | undefined;
+  /** Utterances that the recipe leaves out by their label, and how many by their id. */
+  readonly leftOut: LabelCounts;
+  readonly unmatched: number;
+  readonly leakage: LeakageReport;
+  readonly seen: readonly SeenInTraining[];
+  /** Of the recipe's view of it, and of labels that look or mean the same. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Counts and compares the parts of a corpus.
+ * @param recipe of which the utterances and classes count; undefined for all
+ * @throws InputError where the manifest is missing or damaged, or the recipe does not fit it
+ */
+export async function corpusReport(path: string, recipe: RecipeView | undefined): Promise<CorpusReport> {
+  const manifest = await readManifest(path);
+  const selected = recipe && selectUtterances(manifest, recipe.view);
+  const utterances = selected?.utterances ?? manifest.utterances;
+  const division = recipe?.bySession ? 'session' : divisionOf(utterances);
+  const leakage = await findLeakage(utterances, division);
+  const { episodes } = manifest.info;
+  const seen = seenInTraining(utterances, division, {
+    speakers: ({ speaker }) => speaker,
+    sessions: ({ session }) => session,
+    episodes: ({ id }) => episodes?.[dialogueOf(id) ?? ''] ?? '',
+    dialogues: ({ id }) => dialogueOf(id) ?? '',
+  });
+  const remedy = 'prepare the corpus with --normalize-labels, or map them with label_map';
+  return {
+    name: recipe?.name ?? manifest.name,
+    manifest,
+    labels: recipe?.view.labels,
+    utterances,
+    division,
+    leftOut: selected?.dropped ?? {},
+    unmatched: selected?.unmatched ?? 0,
+    leakage,
+    seen,
+    warnings: [...(selected?.warnings ?? []), ...spellingWarnings(utterances, remedy)],
+  };
 }

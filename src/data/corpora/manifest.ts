@@ -1,7 +1,7 @@
 /**
  * @file The manifest: one CSV row for each utterance and a JSON beside it that says where the corpus came from, how
- * much there is of what, and what preparation kept, cut or skipped. Neither file holds a date or an absolute path,
- * so preparing the same corpus twice gives the same bytes.
+ * much there is of what, and what preparation kept, cut or skipped. Neither file holds a date or an absolute path, so
+ * preparing the same corpus twice gives the same bytes.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -29,7 +29,6 @@ import {
   type PreparationNotes,
   readManifestInfo,
 } from './manifest-info.js';
-import { readSplitNames, type SplitReading } from './split-names.js';
 
 /** One clip of speech by one speaker. Fields that a corpus does not know are ''. */
 export interface Utterance {
@@ -292,4 +291,43 @@ function climbs(path: string): boolean {
 /** Seconds to the exact sample at 16 kHz: 1/16000 s = 0.0000625 s has seven decimals. */
 function formatSec(durationSec: number): string {
   return String(Number(durationSec.toFixed(7)));
+}
+
+/** In small letters. */
+const NAMES: Readonly<Record<'train' | 'dev' | 'test', readonly string[]>> = {
+  train: ['train', 'training', 'trn', 'train_set', 'trainset'],
+  dev: ['dev', 'devel', 'development', 'val', 'valid', 'validation', 'validate', 'dev_set', 'val_set'],
+  test: ['test', 'testing', 'tst', 'test_set', 'testset'],
+};
+
+/** Of validation where the table has a test split too, of testing where it has another one for validation. */
+const EVALUATION = ['eval', 'evaluation'];
+
+/** As messages list them. */
+export const SPLIT_NAMES_TEXT =
+  'train, dev or test (or training, val, valid, validation, development, eval, testing)';
+
+export interface SplitReading {
+  /** train, dev or test; '' for ''; undefined for a name that is none of theirs. */
+  of(name: string): string | undefined;
+  /** One line for those under other names; undefined where there are none. */
+  readonly note: string | undefined;
+}
+
+/** How to read the split names of one table, whatever their capitals. @param names without outer spaces, '' for none */
+export function readSplitNames(names: Iterable<string>): SplitReading {
+  const given = new Set([...names].filter((name) => name !== ''));
+  const plain = (name: string): string => name.toLowerCase().replace(/[\s-]+/g, '_');
+  const splits = Object.entries(NAMES);
+  const usual = (name: string): string | undefined =>
+    splits.find(([, others]) => others.includes(plain(name)))?.[0];
+  const found = new Set([...given].map(usual));
+  const evaluation = found.has('dev') && !found.has('test') ? 'test' : 'dev';
+  const of = (name: string): string | undefined => {
+    if (name === '') return '';
+    return EVALUATION.includes(plain(name)) ? evaluation : usual(name);
+  };
+  const renamed = [...given].filter((name) => of(name) !== undefined && of(name) !== name);
+  const readings = renamed.map((name) => `"${name}" as ${of(name)}`);
+  return { of, note: renamed.length === 0 ? undefined : `splits are read so: ${readings.join(', ')}` };
 }

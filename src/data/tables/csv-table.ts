@@ -2,9 +2,9 @@
 
 import Papa from 'papaparse';
 import { InputError, lineError, oneLine } from '../../base/index.js';
-import type { TableUse } from './advice.js';
 import { isBlank, lookAlike, withoutInvisible } from './cells.js';
-import { AUDIO_NAME } from './other-formats.js';
+import type { TableUse } from './table-advice.js';
+import { AUDIO_NAME } from './table-advice.js';
 import { readTableText } from './table-text.js';
 
 /** One record: its line in the file (the header is line 1) and its fields by column name. */

@@ -1,7 +1,8 @@
 /** @file Tables as people and programs write them: dialects, cells, file names, likely misspellings. */
 
-export { adviceForSeveral, PREDICTIONS } from './advice.js';
 export {
+  canonicalSpelling,
+  describeSpellings,
   isBlank,
   isMissing,
   isNested,
@@ -9,6 +10,8 @@ export {
   numberOf,
   parseTimeSec,
   refuseLookAlikes,
+  shownSpelling,
+  spellingGroups,
   TIME_FORMS,
 } from './cells.js';
 export { type CsvRow, formatCsv, parseCsvTable, readCsvTable } from './csv-table.js';
@@ -20,5 +23,5 @@ export {
   refuseUncutParts,
   textOf,
 } from './recording-table.js';
-export { canonicalSpelling, describeSpellings, shownSpelling, spellingGroups } from './spellings.js';
+export { adviceForSeveral, PREDICTIONS } from './table-advice.js';
 export { readTableBytes, readTableText } from './table-text.js';

@@ -6,11 +6,17 @@
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { InputError, lineError } from '../../base/index.js';
-import type { TableUse } from './advice.js';
-import { cellValue, isNested, lookAlike, refuseLookAlikes, transcriptOf } from './cells.js';
+import {
+  canonicalSpelling,
+  cellValue,
+  isNested,
+  lookAlike,
+  refuseLookAlikes,
+  transcriptOf,
+} from './cells.js';
 import { type CsvRow, type CsvTable, parseTable, refuseMissingColumns } from './csv-table.js';
-import { AUDIO_NAME } from './other-formats.js';
-import { canonicalSpelling } from './spellings.js';
+import type { TableUse } from './table-advice.js';
+import { AUDIO_NAME } from './table-advice.js';
 import { readTableText } from './table-text.js';
 
 /** What columns are called. Those that are given another name than the usual one must be there. */

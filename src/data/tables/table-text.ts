@@ -2,8 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import { errorMessage, InputError } from '../../base/index.js';
-import { adviceFor, adviceForFolder, type TableUse } from './advice.js';
-import { formatOfBytes, formatOfText } from './other-formats.js';
+import { adviceFor, adviceForFolder, formatOfBytes, formatOfText, type TableUse } from './table-advice.js';
 
 /**
  * Reads a table's bytes.

@@ -1,19 +1,76 @@
 /**
- * @file The prompt of EmoQ (paper section 2.3): a chat in which the user part holds the speaker, the transcript and
- * a slot for the soft prompt, and the assistant part has begun with "Emotion:".
+ * @file The prompt of EmoQ (paper section 2.3): a chat in which the user part holds the speaker, the transcript and a
+ * slot for the soft prompt, and the assistant part has begun with "Emotion:"; its built-in texts; and emotion words as
+ * token ids, what the model is trained to answer and what prediction reads off (eqs. 7-9).
  */
 
 import { InputError } from '../../base/index.js';
-import {
-  type ChatPiece,
-  type ChatTemplate,
-  plain,
-  plainMarks,
-  turnTokenId,
-  withoutMarks,
-} from './chat-template.js';
-import type { Preceding } from './prefix-space.js';
-import type { TextTokenizer } from './tokenizer.js';
+import type { Preceding, TextTokenizer } from './tokenizer.js';
+
+/** A part of a chat that a template sets. */
+export interface ChatPiece {
+  /**
+   * `text` is plain text; `token` is a token by its name, which the tokenizer must have; `mark`, such as [INST], is a token
+   * where the tokenizer has added it as one, else the plain text that it is.
+   */
+  readonly kind: 'text' | 'token' | 'mark';
+  readonly text: string;
+}
+
+/** A piece of plain text. */
+export const plain = (text: string): ChatPiece => ({ kind: 'text', text });
+
+/** What stands around the text of a turn. */
+export interface ChatTurn {
+  readonly before: readonly ChatPiece[];
+  readonly after: readonly ChatPiece[];
+}
+
+/** How the turns of a model's chats begin and end. */
+export interface ChatTemplate {
+  /** Its name, and a model that has it, for messages. */
+  readonly kind: string;
+  readonly model: string;
+  /** Before the first turn. */
+  readonly begin: readonly ChatPiece[];
+  readonly system: ChatTurn;
+  readonly user: ChatTurn;
+  /** Before the text of the assistant's turn. */
+  readonly answer: readonly ChatPiece[];
+  /** Name of the token that ends the assistant's turn. */
+  readonly end: string;
+  /** White space around the texts of turns is left out. */
+  readonly trims: boolean;
+}
+
+/** @throws InputError when the tokenizer does not have a token of the template. */
+export function turnTokenId(
+  tokenizer: TextTokenizer,
+  { kind, model }: Pick<ChatTemplate, 'kind' | 'model'>,
+  token: string,
+): number {
+  const id = tokenizer.tokenId(token);
+  if (id !== undefined) return id;
+  throw new InputError(
+    `tokenizer ${tokenizer.source} has no ${token} token; the prompt needs a ${kind} model such as ${model}`,
+  );
+}
+
+/** The marks of a template that are plain text to a tokenizer, so that a text could spell them. */
+export function plainMarks(tokenizer: TextTokenizer, chat: ChatTemplate): string[] {
+  const { begin, system, user, answer } = chat;
+  const pieces = [begin, system.before, system.after, user.before, user.after, answer].flat();
+  const marks = pieces.flatMap((piece) => (piece.kind === 'mark' ? [piece.text] : []));
+  return marks.filter((mark) => tokenizer.addedTokenId(mark) === undefined);
+}
+
+/** A text in which no mark is spelled any more: a space parts the first character of each from the rest. */
+export function withoutMarks(text: string, marks: readonly string[]): string {
+  return marks.reduce(
+    (clean, mark) => clean.replaceAll(mark, () => `${mark.slice(0, 1)} ${mark.slice(1)}`),
+    text,
+  );
+}
 
 /**
  * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {gender}, {transcript} and <AUDIO> (once, or
@@ -203,4 +260,83 @@ function textIds(tokenizer: TextTokenizer, text: string, behind: Preceding | und
 
 function flat(value: string | undefined): string {
   return (value ?? '').replace(/\s+/g, ' ').trim();
+}
+
+const [SPEAKER, TRANSCRIPT, QUESTION] = [
+  'Speaker: {speaker}',
+  'Transcript: {transcript}',
+  'Which emotion does the speaker express?',
+];
+/** Stands for the transcript line of an utterance that has none where others have one. */
+const NO_TRANSCRIPT = 'Transcript: (none)';
+
+/** The slot, by what is in it: Former over both inputs, Former over the voice alone, projected frames of the voice. */
+const FUSION = "A learned representation that fuses the speaker's voice with the words: <AUDIO>";
+const VOICE = "A learned representation of the speaker's voice: <AUDIO>";
+const FRAMES = "The speaker's voice: <AUDIO>";
+
+/** Our wording; the paper prints none. It is for the system of the paper, and utterances that have a transcript. */
+export const DEFAULT_PROMPT: PromptTemplate = {
+  system: [
+    'You are an emotion recognition system. You are told what is known about one utterance of a conversation and decide which emotion its speaker expresses.',
+    'Answer with exactly one of these words: {labels}.',
+  ].join('\n'),
+  user: [SPEAKER, TRANSCRIPT, FUSION, QUESTION].join('\n'),
+  answer: 'Emotion:',
+};
+
+/** What the language model is given, as recipes say it. */
+export interface PromptCase {
+  readonly inputs: 'both' | 'audio' | 'text';
+  /** `none`: frames of the voice are in the slot, and nothing has been fused. */
+  readonly fusion: 'former' | 'none';
+}
+
+/** The built-in user part of a case. */
+export interface UserPart {
+  readonly user: string;
+  /** Of an utterance without a transcript; absent where no transcript is shown at all. */
+  readonly withoutText?: string;
+}
+
+/** The built-in user part: it speaks of a voice where there is one, and of words where there are some. */
+export function builtInUserPart({ inputs, fusion }: PromptCase): UserPart {
+  const part = (...lines: readonly string[]): string => [SPEAKER, ...lines, QUESTION].join('\n');
+  const voice = fusion === 'none' ? FRAMES : VOICE;
+  if (inputs === 'audio') return { user: part(voice) };
+  if (inputs === 'text') return { user: part(TRANSCRIPT), withoutText: part(NO_TRANSCRIPT) };
+  const fused = fusion === 'none' ? FRAMES : FUSION;
+  return { user: part(TRANSCRIPT, fused), withoutText: part(NO_TRANSCRIPT, voice) };
+}
+
+/**
+ * The token ids of each label word with a leading space, as it follows "Emotion:". Prediction compares the words by
+ * their first tokens, so these must differ.
+ * @throws InputError naming an empty word, or two words that begin with the same token.
+ */
+export function resolveLabelWords(tokenizer: TextTokenizer, words: readonly string[]): number[][] {
+  const wordOfFirstId = new Map<number, string>();
+  return words.map((word) => {
+    if (word.trim() === '' || word !== word.trim()) {
+      throw new InputError(`label word "${word}" is empty or has spaces around it`);
+    }
+    const ids = tokenizer.encode(` ${word}`, { specialTokens: false, behind: 'text' });
+    const rival = wordOfFirstId.get(ids[0]!);
+    if (rival !== undefined) {
+      throw new InputError(
+        `label words "${rival}" and "${word}" begin with the same token "${tokenizer.decode(ids.slice(0, 1))}" in ${tokenizer.source}; choose other words`,
+      );
+    }
+    wordOfFirstId.set(ids[0]!, word);
+    return ids;
+  });
+}
+
+/** The answer that training asks for: the label word's tokens, then the end of the assistant's turn. */
+export function answerIds(
+  tokenizer: TextTokenizer,
+  chat: ChatTemplate,
+  wordIds: readonly number[],
+): number[] {
+  return [...wordIds, turnTokenId(tokenizer, chat, chat.end)];
 }

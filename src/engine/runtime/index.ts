@@ -11,6 +11,6 @@ export {
 } from './device.js';
 export type { StateSlot } from './protocol.js';
 export { CUDA_PROVIDER_LIBRARIES, listProviders, type Provider, trySession } from './providers.js';
-export { releaseMemory } from './release.js';
+export { releaseMemory } from './resident-state.js';
 export { createSession, type Session, type SessionOptions, type Tensors } from './session.js';
 export { type HostedSession, type SessionHost, startSessionHost } from './session-host.js';

@@ -1,8 +1,10 @@
 /**
  * @file State that stays beside the session, in its thread: fed to each run and replaced by what the run returns, so
- * that no parameter crosses to the main thread.
+ * that no parameter crosses to the main thread. Memory of arrays is given back at once: the garbage collector may
+ * leave gigabytes lying for several runs.
  */
 
+import { MessageChannel } from 'node:worker_threads';
 import { InputError } from '../../base/index.js';
 import {
   readSafetensorsHeader,
@@ -13,7 +15,6 @@ import {
   writeSafetensors,
 } from '../tensor/index.js';
 import type { StateSlot } from './protocol.js';
-import { releaseMemory } from './release.js';
 import type { Session, Tensors } from './session.js';
 
 /** State of one session; empty where the session has none. */
@@ -107,4 +108,14 @@ function fits(source: Typed, target: Typed): boolean {
 /** "float32 [768, 3072]" */
 function typeOf({ dtype, shape }: Typed): string {
   return `${dtype} [${shape.join(', ')}]`;
+}
+
+const { port1: nowhere, port2 } = new MessageChannel();
+port2.close();
+
+/** Frees a tensor's memory and leaves it without elements. One that is a view of a larger buffer stays as it is. */
+export function releaseMemory({ data }: Tensor): void {
+  const { buffer } = data;
+  if (!(buffer instanceof ArrayBuffer) || data.byteLength !== buffer.byteLength) return;
+  nowhere.postMessage(null, [buffer]); // a message to a closed port is dropped with all that was handed over
 }

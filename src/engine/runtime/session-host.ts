@@ -1,6 +1,5 @@
 /** @file The main thread's side: open sessions in a worker thread and talk to them by promises. */
 
-import './telemetry.js';
 import { Worker } from 'node:worker_threads';
 import { InputError } from '../../base/index.js';
 import type { Tensor, WriteOptions } from '../tensor/index.js';

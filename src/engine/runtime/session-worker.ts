@@ -2,8 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { type CreateResult, type Envelope, Flag, type Reply, type Request } from './protocol.js';
-import { releaseMemory } from './release.js';
-import { createResidentState, type ResidentState } from './resident-state.js';
+import { createResidentState, type ResidentState, releaseMemory } from './resident-state.js';
 import { createSession, type Session, type Tensors } from './session.js';
 
 const sessions = new Map<number, { session: Session; state: ResidentState }>();

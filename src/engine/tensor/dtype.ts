@@ -1,4 +1,7 @@
-/** @file The element types that emoq handles, with their sizes, arrays and ONNX and safetensors names. */
+/**
+ * @file The element types that emoq handles, with their sizes, arrays and ONNX and safetensors names; and codecs
+ * between float32 and the 16-bit formats: IEEE 754 binary16 and bfloat16, round to nearest even.
+ */
 
 /** Element types. bfloat16 is carried as raw 16-bit words and never enters arithmetic in JavaScript. */
 export type DType =
@@ -75,3 +78,82 @@ const arrayConstructors = {
   uint8: Uint8Array,
   bool: Uint8Array,
 };
+
+const scratchFloat = new Float32Array(1);
+const scratchBits = new Uint32Array(scratchFloat.buffer);
+
+/** binary16 bits of a float32 value, round to nearest even; overflow becomes infinity. */
+export function float32ToHalf(value: number): number {
+  scratchFloat[0] = value;
+  const bits = scratchBits[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00; // NaN
+  if (magnitude >= 0x477ff000) return sign | 0x7c00; // 65520 and above round to infinity
+  if (magnitude < 0x38800000) {
+    // Below 2^-14 the result is subnormal: shift the full significand right, then round to even.
+    const shift = 126 - (magnitude >>> 23);
+    if (shift > 24) return sign;
+    const significand = (magnitude & 0x7fffff) | 0x800000;
+    const truncated = significand >>> shift;
+    const remainder = significand & ((1 << shift) - 1);
+    const half = 1 << (shift - 1);
+    return sign | (truncated + (remainder > half || (remainder === half && (truncated & 1) === 1) ? 1 : 0));
+  }
+  const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
+  return sign | ((rounded - 0x38000000) >>> 13);
+}
+
+/** float32 value of binary16 bits. */
+export function halfToFloat32(half: number): number {
+  const sign = (half & 0x8000) << 16;
+  const exponent = (half >>> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0) {
+    const value = fraction * 2 ** -24;
+    return sign ? -value : value;
+  }
+  scratchBits[0] =
+    exponent === 31
+      ? sign | 0x7f800000 | (fraction << 13)
+      : sign | ((exponent + 112) << 23) | (fraction << 13);
+  return scratchFloat[0]!;
+}
+
+/** bfloat16 bits of a float32 value, round to nearest even. */
+export function float32ToBfloat16(value: number): number {
+  scratchFloat[0] = value;
+  const bits = scratchBits[0]!;
+  if ((bits & 0x7fffffff) > 0x7f800000) return ((bits >>> 16) | 0x40) & 0xffff; // NaN stays quiet NaN
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
+
+/** float32 value of bfloat16 bits. */
+export function bfloat16ToFloat32(word: number): number {
+  scratchBits[0] = word << 16;
+  return scratchFloat[0]!;
+}
+
+/** Encodes a float32 array as binary16 words. */
+export function encodeHalf(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
+  for (let i = 0; i < values.length; i++) out[i] = float32ToHalf(values[i]!);
+  return out;
+}
+
+/** Decodes binary16 words into float32. */
+export function decodeHalf(words: Uint16Array, out = new Float32Array(words.length)): Float32Array {
+  for (let i = 0; i < words.length; i++) out[i] = halfToFloat32(words[i]!);
+  return out;
+}
+
+/** Encodes a float32 array as bfloat16 words. */
+export function encodeBfloat16(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
+  for (let i = 0; i < values.length; i++) out[i] = float32ToBfloat16(values[i]!);
+  return out;
+}
+
+/** Decodes bfloat16 words into float32. */
+export function decodeBfloat16(words: Uint16Array, out = new Float32Array(words.length)): Float32Array {
+  for (let i = 0; i < words.length; i++) out[i] = bfloat16ToFloat32(words[i]!);
+  return out;
+}

@@ -1,24 +1,22 @@
 /** @file Door of the tensor room. */
 
 export {
+  bfloat16ToFloat32,
   createArray,
   type DType,
-  dtypeInfo,
-  dtypes,
-  isFloating,
-  type TypedArray,
-  type TypedArrayOf,
-} from './dtype.js';
-export {
-  bfloat16ToFloat32,
   decodeBfloat16,
   decodeHalf,
+  dtypeInfo,
+  dtypes,
   encodeBfloat16,
   encodeHalf,
   float32ToBfloat16,
   float32ToHalf,
   halfToFloat32,
-} from './half.js';
+  isFloating,
+  type TypedArray,
+  type TypedArrayOf,
+} from './dtype.js';
 export { normalArray, type Random, seededRandom } from './random.js';
 export {
   readSafetensors,
@@ -26,9 +24,10 @@ export {
   readSafetensorsTensor,
   type SafetensorsHeader,
 } from './safetensors.js';
-export { CHECKSUM_KEY, hasWholeContent } from './safetensors-checksum.js';
 export type { SafetensorsEntry } from './safetensors-header.js';
 export {
+  CHECKSUM_KEY,
+  hasWholeContent,
   type StreamedTensor,
   stageSafetensors,
   streamSafetensors,

@@ -1,7 +1,6 @@
 /** @file A host tensor: an element type, a shape and a flat row-major array. */
 
-import { createArray, type DType, type TypedArrayOf } from './dtype.js';
-import { decodeBfloat16, decodeHalf } from './half.js';
+import { createArray, type DType, decodeBfloat16, decodeHalf, type TypedArrayOf } from './dtype.js';
 
 /** Row-major host tensor. `data.length` is the product of `shape`. */
 export interface Tensor<T extends DType = DType> {

@@ -1,10 +1,14 @@
 /** @file Door of the training room: optimizer, schedule, dropout and the K-step training graph. */
 
-export { type AdamWOptions, type AdamWSlot, adamwUpdate } from './adamw.js';
-export { matrixFlops, stepNodes } from './arithmetic.js';
+export { type AdamWOptions, type AdamWSlot, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
 export { type DropoutPlan, dropoutOffsets, dropoutPools } from './dropout.js';
-export { estimateMemory, type MemoryEstimate, type TrainingProcess } from './memory.js';
-export { type Schedule, scheduledRate } from './schedule.js';
+export {
+  estimateMemory,
+  type MemoryEstimate,
+  matrixFlops,
+  stepNodes,
+  type TrainingProcess,
+} from './memory.js';
 export { type Batch, type MicroBatch, stackBatches, stackMicroBatches } from './stacking.js';
 export {
   buildTrainingGraph,

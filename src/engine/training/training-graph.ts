@@ -27,9 +27,8 @@ import {
 import type { StateSlot } from '../runtime/index.js';
 import type { DType } from '../tensor/index.js';
 import { accumulate, type Differentiable, declareMicroInputs, MICRO_BATCHES } from './accumulation.js';
-import { type AdamWOptions, adamwUpdate } from './adamw.js';
+import { type AdamWOptions, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
 import { createDropout, type DropoutPlan } from './dropout.js';
-import { type Schedule, scheduledRate } from './schedule.js';
 
 /** A per-batch input. Symbolic axes are the ones that differ from batch to batch; fixed axes are numbers. */
 export interface GraphInput {

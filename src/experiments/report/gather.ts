@@ -1,5 +1,9 @@
-/** @file From run folders to what a report shows. What cannot be read is told, and its section says why it is empty. */
+/**
+ * @file The runs that a report is of, found, held to what is asked for and scored where they are not yet; and from run
+ * folders to what it shows. What cannot be read is told, and its section says why it is empty.
+ */
 
+import { join } from 'node:path';
 import { errorMessage, InputError } from '../../base/index.js';
 import { readManifest, selectUtterances, type Utterance } from '../../data/corpora/index.js';
 import {
@@ -12,15 +16,24 @@ import {
 import { trainingMajority } from '../../inference/index.js';
 import { corpusViewOf } from '../../recipe/index.js';
 import type { ReportData, ReportUtterance } from '../../report/index.js';
-import type { Recipe } from '../../systems/index.js';
-import { hasPrompt, titleOf } from '../../systems/index.js';
+import { hasPrompt, type Recipe, titleOf } from '../../systems/index.js';
 import { trainedManifest } from '../../training/index.js';
-import { manifestChange } from '../../training/runs/index.js';
-import { ablationResults, type EvaluatedRuns, type ReadRuns, readRuns } from './evaluated-runs.js';
+import { manifestChange, type RunFolder, readMetadata, runFiles } from '../../training/runs/index.js';
+import type { ExperimentContext } from '../evaluation-target.js';
+import { checkAgainstRuns, type ExperimentChoice, rootOf } from '../named-experiment.js';
+import { isScored } from '../run-scores.js';
+import { missingFoldsWarning, type SeedRuns, selectSeeds } from '../run-selection.js';
+import { scoreRuns } from '../scoring.js';
+import {
+  ablationResults,
+  type EvaluatedRuns,
+  type ReadRuns,
+  type Recordings,
+  readRuns,
+  worstMistakes,
+} from './evaluated-runs.js';
 import { embeddingMap } from './map-layouts.js';
-import { type Recordings, worstMistakes } from './mistakes.js';
-import { reportMetadata } from './run-metadata-table.js';
-import { trainingCurves } from './training-curves.js';
+import { reportMetadata, trainingCurves } from './training-summary.js';
 
 export interface GatherOptions {
   /** The experiment's folder, beside which ablations may lie. */
@@ -187,4 +200,69 @@ function reportUtterances({ rows, seed, facts }: ReadRuns, corpus: Corpus): Repo
       probabilities: probabilities === undefined ? null : Array.from(probabilities),
     };
   });
+}
+
+export interface ReportPlan {
+  /** The experiment's folder. */
+  readonly root: string;
+  readonly seeds: readonly SeedRuns[];
+  /** Where the page lies unless it is said: beside the results. */
+  readonly beside: string;
+  /** The files that it is made from. */
+  readonly sources: readonly string[];
+}
+
+/**
+ * Finds the runs that are named, and computes nothing.
+ * @throws InputError where they are not there, not what is asked for, or were trained on another manifest
+ */
+export async function planReport(
+  choice: ExperimentChoice,
+  { onNote, onWarning }: ExperimentContext,
+): Promise<ReportPlan> {
+  const root = await rootOf(choice, onNote);
+  const seeds = await selectSeeds(root, choice);
+  const runs = seeds.flatMap((each) => each.runs);
+  const changed = await checkAgainstRuns(choice, runs);
+  if (changed !== undefined) onWarning(changed);
+  if (choice.manifest !== undefined) await checkManifest(choice.manifest, runs);
+  const folders = seeds.flatMap(({ folder, runs: own }) => [folder, ...own]);
+  const facts = await Promise.all(folders.map(readMetadata));
+  return {
+    root,
+    seeds,
+    beside:
+      choice.seeds === undefined
+        ? join(seeds[0]!.folder.dir, 'report.html')
+        : join(root, `${seeds[0]!.phase}-seeds.html`),
+    sources: [...folders.flatMap(runFiles), ...facts.flatMap((run) => (run ? [run.manifest.path] : []))],
+  };
+}
+
+/**
+ * Scores the runs that were not scored since they were trained.
+ * @param manifest theirs, in another place than their recipes say
+ */
+export async function scorePlanned(
+  { seeds }: ReportPlan,
+  manifest: string | undefined,
+  context: ExperimentContext,
+): Promise<void> {
+  for (const each of seeds) {
+    if (await isScored(each)) {
+      const missing = missingFoldsWarning(each);
+      if (missing !== undefined) context.onWarning(missing);
+    } else await scoreRuns(each, context, { ...(manifest !== undefined && { manifest }) });
+  }
+}
+
+/** @throws InputError where the manifest that is named is not the one that the runs were trained on */
+async function checkManifest(path: string, runs: readonly RunFolder[]): Promise<void> {
+  const named = trainedManifest(path, await readManifest(path));
+  for (const run of runs) {
+    if (manifestChange((await readMetadata(run))!.manifest, named) === undefined) continue;
+    throw new InputError(
+      `${path} is not the manifest that ${run.dir} was trained on, and a report is of its own test set; score it on another corpus with emoq eval --run ${run.dir} --manifest ${path}`,
+    );
+  }
 }

@@ -1,4 +1,3 @@
 /** @file What runs left behind, gathered for a report. */
 
-export { gatherReport } from './gather.js';
-export { planReport, type ReportPlan, scorePlanned } from './report-plan.js';
+export { gatherReport, planReport, type ReportPlan, scorePlanned } from './gather.js';

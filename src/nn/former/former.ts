@@ -1,10 +1,13 @@
 /**
- * @file The EmoQ-Former (paper section 2.1): learned queries and text attend to each other, the queries attend to
- * the audio, and attentive pooling of the queries gives one L2-normalised embedding e'_q.
+ * @file The EmoQ-Former (paper section 2.1): learned queries and text attend to each other, the queries attend to the
+ * audio, and attentive pooling of the queries gives one L2-normalised embedding e'_q; as a fragment and as a graph of
+ * its own.
  */
 
 import {
   addDims,
+  addInput,
+  addOutput,
   asBlock,
   concat,
   int64Vector,
@@ -21,9 +24,16 @@ import {
   withScope,
 } from '../../engine/onnx/index.js';
 import { dense } from '../layers.js';
-import { attentionBias, type Dropout, under, type Weights } from '../weights.js';
-import type { FormerInputs } from './former-config.js';
-import { type FormerConfig, hasCrossAttention } from './former-config.js';
+import { attentionBias, type Dropout, type ModelGraph, noDropout, under, type Weights } from '../weights.js';
+import {
+  FORMER_PREFIX,
+  type FormerConfig,
+  type FormerInputs,
+  formerInputs,
+  formerViews,
+  hasCrossAttention,
+  type InputViews,
+} from './former-config.js';
 import {
   type AttentionShape,
   attentionBlock,
@@ -160,4 +170,29 @@ function besideQueries(textBias: Value, queries: number): Value {
 /** [N, L] -> [N, 1, 1, L]. */
 function overHeads(bias: Value): Value {
   return unsqueeze(bias, [1, 2]);
+}
+
+/**
+ * Inputs `audio_features` float32 [batch, frames, d_a] and `frame_mask` int64 [batch, frames], `input_ids` and
+ * `attention_mask` int64 [batch, text]; those of a view that is not given are left out. Output `embedding` float32
+ * [batch, d_h], rows of unit length. Weights bear the keys of a run's checkpoint, `former.*`.
+ */
+export function formerGraph(config: FormerConfig, views: InputViews): ModelGraph {
+  const seen = { both: 'HuBERT features and text', audio: 'HuBERT features', text: 'text' }[views];
+  return {
+    name: 'emoq_former',
+    description: `EmoQ-Former: ${seen} to one embedding of unit length`,
+    define(graph, weights) {
+      // Training reads features as their cache has them, in float16; other runtimes have them as HuBERT gives them.
+      const inputs = formerInputs(config.audioWidth, views).map(
+        ({ name, dtype, shape }) =>
+          [name, addInput(graph, name, dtype === 'float16' ? 'float32' : dtype, shape)] as const,
+      );
+      const batch = formerViews(Object.fromEntries(inputs), views);
+      const embedding = withScope(graph, 'former', () =>
+        emoqFormer(under(weights, FORMER_PREFIX), config, batch, noDropout),
+      );
+      addOutput(graph, embedding, 'embedding');
+    },
+  };
 }

@@ -1,6 +1,6 @@
 /** @file Axes, legends and the marks that stand for a series. */
 
-import type { Paint } from './palette.js';
+import type { Paint } from './svg.js';
 import { element, fitText, short, textElement, textWidth } from './svg.js';
 
 /** An axis: its scale, its name, and how a tick is written. */

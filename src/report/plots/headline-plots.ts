@@ -28,7 +28,7 @@ import {
   shapeElement,
   shapePath,
 } from './axes.js';
-import type { Paint } from './palette.js';
+import type { Paint } from './svg.js';
 import {
   element,
   fitText,

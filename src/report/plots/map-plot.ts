@@ -1,8 +1,7 @@
 /** @file The map of embeddings: a point for each utterance, by its label or by whether the model was right. */
 
 import { countText, extentOf, legend, type Shape, shapeElement, shapeOf, shapePath } from './axes.js';
-import { type Paint, seriesPaint } from './palette.js';
-import { element, type PlotHeading, svgDocument } from './svg.js';
+import { element, type Paint, type PlotHeading, seriesPaint, svgDocument } from './svg.js';
 
 /** A kind of point: what the legend says, and how it looks. */
 export interface MapGroup {

@@ -2,7 +2,7 @@
 
 import { quantile } from '../../data/corpora/index.js';
 import type { LegendEntry } from './axes.js';
-import type { Paint } from './palette.js';
+import type { Paint } from './svg.js';
 import { element, short } from './svg.js';
 
 /** More curves than this cover each other. */

@@ -1,6 +1,10 @@
-/** @file SVG as text: escaping, elements, and the document around a plot. */
-
-import { type Paint, palette } from './palette.js';
+/**
+ * @file SVG as text (escaping, elements, the document around a plot), and the colours of every plot, for light and
+ * dark pages. The series are near the hues of Okabe and Ito's palette (Color Universal Design, 2008), shifted until
+ * each has a contrast of 3:1 to its page (WCAG 2.2, 1.4.11) and any two stay apart under simulated protanopia,
+ * deuteranopia and tritanopia (Machado et al., 2009). Some of the published eight, yellow and sky blue among them,
+ * have less than 3:1 on white.
+ */
 
 /** Attributes of an element. `fill` and `stroke` name a colour of the palette; undefined ones are left out. */
 export interface Attributes {
@@ -123,4 +127,124 @@ function widthInEms(grapheme: string): number {
   if (/^[A-Z]$/.test(grapheme)) return 0.7;
   // Beyond Latin, Greek, Cyrillic, Hebrew and Arabic: scripts and emoji that are as wide as they are high.
   return grapheme.codePointAt(0)! < 0x1100 ? 0.6 : 1.1;
+}
+
+/** A colour on a light and on a dark page, as #rrggbb. */
+export interface Colour {
+  readonly light: string;
+  readonly dark: string;
+}
+
+const pages = {
+  page: { light: '#ffffff', dark: '#15181c' },
+  /** Text and axes. */
+  ink: { light: '#1b1f24', dark: '#e6e8eb' },
+  /** Lesser text, still 4.5:1. */
+  muted: { light: '#5b636e', dark: '#a0a8b3' },
+  /** Lines that carry no meaning of their own. */
+  grid: { light: '#dde1e6', dark: '#343a42' },
+} as const;
+
+const series = {
+  series1: { light: '#1a59cb', dark: '#587cd2' },
+  series2: { light: '#dc6215', dark: '#d7631a' },
+  series3: { light: '#00875a', dark: '#14d077' },
+  series4: { light: '#ad5486', dark: '#c3739f' },
+  series5: { light: '#51521a', dark: '#f6ce29' },
+  series6: { light: '#2191ea', dark: '#b3cfff' },
+  series7: { light: '#2a160c', dark: '#fff3eb' },
+} as const;
+
+export const seriesNames = Object.keys(series) as readonly (keyof typeof series)[];
+
+/** Steps of the sequential ramp: from nothing to all. */
+export const RAMP_STEPS = 10;
+
+const rampEnds = {
+  light: ['#f2f5fa', '#123f83'],
+  dark: ['#1e242c', '#a9cbff'],
+} as const;
+
+type RampStep = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
+
+/** A colour by its role. */
+export type Paint =
+  | keyof typeof pages
+  | keyof typeof series
+  | `ramp${RampStep}`
+  | `onRamp${RampStep}`
+  | 'none';
+
+/** The n-th series' colour, from 0; after the last it begins again, so shapes or dashes must differ too. */
+export function seriesPaint(index: number): Paint {
+  return seriesNames[index % seriesNames.length]!;
+}
+
+/** The fill of a share in [0, 1], and the text colour that is readable on it. */
+export function rampPaint(share: number): { readonly fill: Paint; readonly text: Paint } {
+  const step = Math.max(0, Math.min(RAMP_STEPS - 1, Math.floor(share * RAMP_STEPS))) as RampStep;
+  return { fill: `ramp${step}`, text: `onRamp${step}` };
+}
+
+/** Every colour by role. */
+export const palette: Readonly<Record<Exclude<Paint, 'none'>, Colour>> = {
+  ...pages,
+  ...series,
+  ...rampColours(),
+};
+
+/** Contrast ratio of two colours as #rrggbb, 1 to 21 (WCAG 2.2, relative luminance). */
+export function contrastRatio(first: string, second: string): number {
+  const [high, low] = [luminance(first), luminance(second)].sort((a, b) => b - a) as [number, number];
+  return (high + 0.05) / (low + 0.05);
+}
+
+/**
+ * Style rules that give plots inside a page the page's theme. A plot's own attributes are its colours on white; these
+ * rules stand above them.
+ */
+export function plotStyles(): string {
+  const names = Object.keys(palette) as (keyof typeof palette)[];
+  const properties = names.map(
+    (name) => `--${name}:light-dark(${palette[name].light},${palette[name].dark})`,
+  );
+  const rules = names.flatMap((name) => [
+    `.fill-${name}{fill:var(--${name})}`,
+    `.stroke-${name}{stroke:var(--${name})}`,
+  ]);
+  return `:root{${properties.join(';')}}\n${rules.join('\n')}\n`;
+}
+
+function rampColours(): Record<`ramp${RampStep}` | `onRamp${RampStep}`, Colour> {
+  const colours: Record<string, Colour> = {};
+  for (let step = 0; step < RAMP_STEPS; step++) {
+    const at = step / (RAMP_STEPS - 1);
+    const fill = { light: mix(...rampEnds.light, at), dark: mix(...rampEnds.dark, at) };
+    colours[`ramp${step}`] = fill;
+    // Black or white: one of them has at least 4.58:1, the root of 21.
+    colours[`onRamp${step}`] = { light: readableOn(fill.light), dark: readableOn(fill.dark) };
+  }
+  return colours;
+}
+
+function readableOn(fill: string): string {
+  return contrastRatio(fill, '#000000') > contrastRatio(fill, '#ffffff') ? '#000000' : '#ffffff';
+}
+
+function mix(from: string, to: string, at: number): string {
+  const [start, end] = [channels(from), channels(to)];
+  const mixed = start.map((value, i) => Math.round(value + at * (end[i]! - value)));
+  return `#${mixed.map((value) => value.toString(16).padStart(2, '0')).join('')}`;
+}
+
+function luminance(colour: string): number {
+  const [red, green, blue] = channels(colour).map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  }) as [number, number, number];
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+function channels(colour: string): number[] {
+  return [1, 3, 5].map((start) => Number.parseInt(colour.slice(start, start + 2), 16));
 }

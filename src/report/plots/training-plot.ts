@@ -13,9 +13,17 @@ import {
   type Scale,
   verticalAxis,
 } from './axes.js';
-import { type Paint, seriesNames, seriesPaint } from './palette.js';
 import { MOST_RUNS, summarizeRuns, summaryLegend, summaryMarks, thin } from './run-summary.js';
-import { element, type PlotHeading, short, svgDocument, tooltip } from './svg.js';
+import {
+  element,
+  type Paint,
+  type PlotHeading,
+  seriesNames,
+  seriesPaint,
+  short,
+  svgDocument,
+  tooltip,
+} from './svg.js';
 
 /** A figure over the steps of one run; x ascending. */
 export interface StepCurve {

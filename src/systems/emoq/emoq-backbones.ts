@@ -41,9 +41,9 @@ import {
 } from '../../nn/index.js';
 import { configOrPublished, describeEncoder, inspectEncoder } from '../speech-features.js';
 import type { InspectedBackbones } from '../system.js';
-import { formerConfig } from './former-settings.js';
 import type { BackboneConfigs, StageNeeds } from './needs.js';
 import type { EmoqRecipe } from './settings.js';
+import { formerConfig } from './settings.js';
 
 /** RoBERTa's part in a Former: its weights, and its tokenizer, of which a stage may read the one or the other. */
 export interface FormerBackbone extends Partial<Omit<TextEncoder, 'config'>> {

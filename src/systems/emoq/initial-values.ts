@@ -9,8 +9,8 @@ import { type AudioStatistics, FORMER_PREFIX, initialFormer } from '../../nn/ind
 import { drawn } from '../speech-features.js';
 import type { Tensors } from '../system.js';
 import type { EmoqBackbones } from './emoq-backbones.js';
-import { hasFormer } from './former-settings.js';
 import type { EmoqRecipe } from './settings.js';
+import { hasFormer } from './settings.js';
 import { HEAD_PREFIX, initialHead } from './stage1.js';
 import { initialProjector, PROJECTOR_PREFIX } from './stage2.js';
 

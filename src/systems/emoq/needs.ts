@@ -9,8 +9,8 @@ import type { Weights } from '../../nn/index.js';
 import { FORMER_PREFIX, type RobertaConfig } from '../../nn/index.js';
 import { phaseParameters } from '../phase-graphs.js';
 import type { PhaseGraphs, StartingPoint } from '../system.js';
-import { formerConfig } from './former-settings.js';
 import type { EmoqRecipe } from './settings.js';
+import { formerConfig } from './settings.js';
 import { stage1Graphs } from './stage1.js';
 import { stage2Graphs } from './stage2.js';
 

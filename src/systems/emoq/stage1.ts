@@ -22,8 +22,8 @@ import {
   type Weights,
 } from '../../nn/index.js';
 import type { PhaseGraphs } from '../system.js';
-import { trainsFormerKey } from './former-settings.js';
 import type { EmoqRecipe } from './settings.js';
+import { trainsFormerKey } from './settings.js';
 
 export interface Stage1Config {
   readonly former: FormerConfig;

@@ -49,8 +49,8 @@ import {
   type Weights,
 } from '../../nn/index.js';
 import type { PhaseGraphs } from '../system.js';
-import { hasFormer, trainsFormerKey } from './former-settings.js';
 import type { EmoqRecipe } from './settings.js';
+import { hasFormer, trainsFormerKey } from './settings.js';
 
 /** How the views come together: in the EmoQ-Former, or without one in the language model itself (paper, table 4). */
 export type Fusion = 'former' | 'none';

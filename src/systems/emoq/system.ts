@@ -8,17 +8,20 @@ import { phaseParameters } from '../phase-graphs.js';
 import { microBatchSize } from '../settings.js';
 import { audioStatistics, pooledFeatures } from '../speech-features.js';
 import type { Phase, PhaseContext, PhaseNeeds, StartingPoint, System, TextLimit } from '../system.js';
-import { collate } from './collation.js';
+import { collate, estimatedLengths, middlingLengths } from './collation.js';
 import { describeBackbones, type EmoqBackbones, inspectBackbones, openBackbones } from './emoq-backbones.js';
-import { estimatedLengths, middlingLengths } from './estimates.js';
 import { type EmoqExample, makeExample, promptSetting } from './examples.js';
-import { hasFormer, hasStage1, startsFromStage1 } from './former-settings.js';
 import { initialStage1, initialStage2 } from './initial-values.js';
 import { stageGraphs, stageNeeds } from './needs.js';
-import { emoqProblems } from './recipe-rules.js';
-import { isSamePrompt, namesGender, promptProblem, recipePrompt } from './run-prompt.js';
-import { type EmoqRecipe, emoqSchema } from './settings.js';
-import { reviewStage2 } from './stage2-review.js';
+import { isSamePrompt, namesGender, promptProblem, recipePrompt, reviewStage2 } from './run-prompt.js';
+import {
+  type EmoqRecipe,
+  emoqProblems,
+  emoqSchema,
+  hasFormer,
+  hasStage1,
+  startsFromStage1,
+} from './settings.js';
 
 const STAGE1 = 'stage1';
 const STAGE2 = 'stage2';

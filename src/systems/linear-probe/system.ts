@@ -25,8 +25,7 @@ import {
   under,
   type Weights,
 } from '../../nn/index.js';
-import { audioPart, joined, labelPart } from '../batch-parts.js';
-import { phaseParameters } from '../phase-graphs.js';
+import { audioPart, joined, labelPart, phaseParameters } from '../phase-graphs.js';
 import { audioStatistics, describeEncoder, inspectEncoder, pooledFeatures } from '../speech-features.js';
 import type { Phase, PhaseContext, PhaseGraphs, PhaseNeeds, System } from '../system.js';
 import { type ProbeRecipe, probeSchema } from './settings.js';

@@ -20,7 +20,25 @@ export {
   type TrainedManifest,
   writeMetadata,
 } from './metadata.js';
-export { type MetricsLine, type MetricsLog, openMetrics, readMetrics } from './metrics-log.js';
-export { begunRun, createRun, inspectRun, lockRun, removeDeadLock, removeTemporaries } from './run-state.js';
-export { type RunTimes, readTimes, recordTimings, type TimingRecorder } from './timings.js';
-export { type BestEpoch, positionMetadata, readPosition, type TrainingPosition } from './training-state.js';
+export {
+  type MetricsLine,
+  type MetricsLog,
+  openMetrics,
+  type RunTimes,
+  readMetrics,
+  readTimes,
+  recordTimings,
+  type TimingRecorder,
+} from './metrics-log.js';
+export {
+  type BestEpoch,
+  begunRun,
+  createRun,
+  inspectRun,
+  lockRun,
+  positionMetadata,
+  readPosition,
+  removeDeadLock,
+  removeTemporaries,
+  type TrainingPosition,
+} from './run-state.js';

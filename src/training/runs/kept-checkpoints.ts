@@ -17,7 +17,7 @@ import {
 import { readSafetensorsHeader } from '../../engine/tensor/index.js';
 import type { RunFolder } from './folder.js';
 import { type RunMetadata, readMetadata, writeMetadata } from './metadata.js';
-import { verifyState } from './training-state.js';
+import { verifyState } from './run-state.js';
 
 /** What of an epoch's parameters is kept. */
 export interface EpochKept {

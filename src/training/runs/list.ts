@@ -8,8 +8,8 @@ import { ofPaperMetrics, type PaperKey } from '../../evaluation/metrics/index.js
 import { type ChangedKey, changedKeys, dumpRecipe, loadRecipe } from '../../recipe/index.js';
 import { type RunFolder, runFolder, runRecipeText } from './folder.js';
 import { type RunMetadata, readMetadata } from './metadata.js';
-import { type RunTimes, readTimes } from './timings.js';
-import { type BestEpoch, readPosition } from './training-state.js';
+import { type RunTimes, readTimes } from './metrics-log.js';
+import { type BestEpoch, readPosition } from './run-state.js';
 
 /** One run, as its folder tells. */
 export interface ListedRun {

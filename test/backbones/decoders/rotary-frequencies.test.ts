@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
-import { rotaryFrequencies } from '../../../src/backbones/decoders/rotary-frequencies.js';
+import { rotaryFrequencies } from '../../../src/backbones/decoders/decoder-config.js';
 
 interface Case {
   readonly head_dim: number;

@@ -2,7 +2,7 @@
 
 import { expect } from 'vitest';
 import { encoderFamilyOf } from '../../../src/backbones/index.js';
-import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-graph.js';
+import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-families.js';
 import type { Wav2Vec2Options } from '../../../src/backbones/speech-encoders/wav2vec2/encoder.js';
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoints/index.js';
 import { createSession, type Session } from '../../../src/engine/runtime/index.js';

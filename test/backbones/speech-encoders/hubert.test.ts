@@ -4,7 +4,7 @@ import { cp, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/prom
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-graph.js';
+import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-families.js';
 import { receptiveField } from '../../../src/backbones/speech-encoders/wav2vec2/config.js';
 import { frameCount } from '../../../src/backbones/speech-encoders/wav2vec2/feature-encoder.js';
 import { openCheckpoint } from '../../../src/checkpoints/index.js';

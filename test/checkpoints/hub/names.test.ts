@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { publishedConfigs } from '../../../src/backbones/index.js';
-import { checkpointFiles } from '../../../src/checkpoints/hub/checkpoint-files.js';
 import { parseModelName, publishedModels } from '../../../src/checkpoints/hub/index.js';
+import { checkpointFiles } from '../../../src/checkpoints/hub/plan.js';
 import { loadEmoq } from '../../recipe/emoq-recipe.js';
 
 describe('a name', () => {

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
-import { toMono } from '../../../src/data/audio/channels.js';
 import { decodeAudio, encodeWav } from '../../../src/data/audio/index.js';
+import { toMono } from '../../../src/data/audio/pcm.js';
 import { amplitudeAt, ffmpeg, ffmpegSamples, writeTone } from './ffmpeg-clips.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-decode-'));

@@ -15,7 +15,7 @@ import {
   requireAudio,
   selectUtterances,
 } from '../../../src/data/corpora/index.js';
-import { spellingWarnings } from '../../../src/data/corpora/label-spellings.js';
+import { spellingWarnings } from '../../../src/data/corpora/label-map.js';
 import { findLeakage } from '../../../src/data/corpora/leakage.js';
 import { put, toneWav } from './raw-trees.js';
 

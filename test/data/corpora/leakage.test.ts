@@ -8,9 +8,8 @@ import {
   type LeakagePair,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
-import { findLeakage } from '../../../src/data/corpora/leakage.js';
-import { readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
-import { seenInTraining } from '../../../src/data/corpora/seen-in-training.js';
+import { findLeakage, seenInTraining } from '../../../src/data/corpora/leakage.js';
+import { readMeldAnnotations } from '../../../src/data/corpora/meld.js';
 import { divisionOf } from '../../../src/data/corpora/statistics.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { put, toneWav } from './raw-trees.js';

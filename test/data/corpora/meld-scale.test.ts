@@ -28,7 +28,7 @@ import {
   readManifest,
   selectUtterances,
 } from '../../../src/data/corpora/index.js';
-import { readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
+import { readMeldAnnotations } from '../../../src/data/corpora/meld.js';
 import { writeTone } from '../audio/ffmpeg-clips.js';
 import { snapshot } from './meld-tree.js';
 import { STEREO, SURROUND } from './raw-trees.js';

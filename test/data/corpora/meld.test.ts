@@ -15,7 +15,7 @@ import {
   selectUtterances,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
-import { readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
+import { readMeldAnnotations } from '../../../src/data/corpora/meld.js';
 import { amplitudeAt, ffprobeSec } from '../audio/ffmpeg-clips.js';
 import { refusal, snapshot, utt, writeFacts, writeMeldTree } from './meld-tree.js';
 import { MELD_HEADER, MONO, meldClip, meldCsv, put } from './raw-trees.js';

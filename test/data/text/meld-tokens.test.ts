@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { chatMl } from '../../../src/backbones/decoders/chat-kinds.js';
 import { sha256Of } from '../../../src/base/index.js';
-import { type MeldAnnotation, readMeldAnnotations } from '../../../src/data/corpora/meld-release.js';
+import { type MeldAnnotation, readMeldAnnotations } from '../../../src/data/corpora/meld.js';
 import {
   buildPrompt,
   DEFAULT_PROMPT,

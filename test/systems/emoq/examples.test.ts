@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { chatMl } from '../../../src/backbones/decoders/chat-kinds.js';
-import type { StoredFeatures } from '../../../src/data/features/feature-file.js';
+import type { StoredFeatures } from '../../../src/data/features/feature-cache.js';
 import { buildByteLevelTokenizer, type TextTokenizer } from '../../../src/data/text/index.js';
 import { createTokenizer } from '../../../src/data/text/tokenizer.js';
 import { decodeHalf, encodeHalf, float32, int64, tensor } from '../../../src/engine/tensor/index.js';

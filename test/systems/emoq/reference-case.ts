@@ -17,7 +17,7 @@ import { formerInputs, type InputViews } from '../../../src/nn/former/former-con
 import type { FormerConfig } from '../../../src/nn/index.js';
 import type { AffectiveLossOptions } from '../../../src/nn/losses.js';
 import { givenWeights, type Weights } from '../../../src/nn/weights.js';
-import { hasFormer } from '../../../src/systems/emoq/former-settings.js';
+import { hasFormer } from '../../../src/systems/emoq/settings.js';
 import type { Stage1Config } from '../../../src/systems/emoq/stage1.js';
 import type { Stage2Config } from '../../../src/systems/emoq/stage2.js';
 import { compute, type Feed, type Fixture, openFixture } from '../../backbones/decoders/graph-run.js';

@@ -1,8 +1,8 @@
 /** @file Which stages a recipe has: a Former is trained in stage 1, of text alone too; stage 2 needs it where it has one. */
 
 import { describe, expect, it } from 'vitest';
-import { hasStage1, startsFromStage1 } from '../../../src/systems/emoq/former-settings.js';
 import type { EmoqRecipe } from '../../../src/systems/emoq/settings.js';
+import { hasStage1, startsFromStage1 } from '../../../src/systems/emoq/settings.js';
 import { emoq } from '../../../src/systems/emoq/system.js';
 
 describe('the stages of a recipe', () => {

@@ -8,7 +8,7 @@ import { addInput } from '../../../src/engine/onnx/index.js';
 import type { Tensor } from '../../../src/engine/tensor/index.js';
 import type { GraphInput } from '../../../src/engine/training/training-graph.js';
 import { declaredWeights, noDropout } from '../../../src/nn/weights.js';
-import { hasFormer } from '../../../src/systems/emoq/former-settings.js';
+import { hasFormer } from '../../../src/systems/emoq/settings.js';
 import { answerInputs, stage2Forward, stage2Inputs, stage2Loss } from '../../../src/systems/emoq/stage2.js';
 import { relativeError } from '../../backbones/decoders/graph-run.js';
 import { largestError, parityError, recordParity } from '../../parity/figures.js';

@@ -2,17 +2,18 @@
 
 import { z } from 'zod';
 import type { RawConfig } from '../../backbone-family.js';
-import { checkModelType, parseFields } from '../../config-fields.js';
+import { checkModelType, parseFields } from '../../backbone-family.js';
 import { readChatTemplate } from '../chat-kinds.js';
 import {
   attentionProjections,
   type DecoderConfig,
+  type DecoderFamily,
   decoderConfig,
   decoderFields,
   feedForwardProjections,
+  harmlessDecoderWeights,
   projections,
 } from '../decoder-config.js';
-import { type DecoderFamily, harmlessDecoderWeights } from '../decoder-family.js';
 
 const llamaFields = decoderFields(
   {

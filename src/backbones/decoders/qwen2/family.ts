@@ -1,17 +1,18 @@
 /** @file Qwen2 and Qwen2.5 (Yang et al., 2024). */
 
 import type { RawConfig } from '../../backbone-family.js';
-import { checkModelType, parseFields } from '../../config-fields.js';
+import { checkModelType, parseFields } from '../../backbone-family.js';
 import { chatMl } from '../chat-kinds.js';
 import {
   checkWindows,
   type DecoderConfig,
+  type DecoderFamily,
   decoderConfig,
   decoderFields,
+  harmlessDecoderWeights,
   projections,
   windowFields,
 } from '../decoder-config.js';
-import { type DecoderFamily, harmlessDecoderWeights } from '../decoder-family.js';
 
 const qwen2Fields = decoderFields({
   vocab_size: 151936,

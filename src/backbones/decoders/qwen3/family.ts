@@ -3,18 +3,19 @@
 import { z } from 'zod';
 import type { ChatPiece, ChatTemplate } from '../../../data/text/index.js';
 import type { RawConfig } from '../../backbone-family.js';
-import { checkModelType, parseFields } from '../../config-fields.js';
+import { checkModelType, parseFields } from '../../backbone-family.js';
 import { chatMl, chatOf, findChatTemplate } from '../chat-kinds.js';
 import {
   attentionProjections,
   checkWindows,
   type DecoderConfig,
+  type DecoderFamily,
   decoderConfig,
   decoderFields,
+  harmlessDecoderWeights,
   projections,
   windowFields,
 } from '../decoder-config.js';
-import { type DecoderFamily, harmlessDecoderWeights } from '../decoder-family.js';
 
 const qwen3Fields = decoderFields({
   vocab_size: 151936,

@@ -17,7 +17,7 @@ import {
   only,
   parseFields,
   width,
-} from '../../config-fields.js';
+} from '../../backbone-family.js';
 
 /** What the builder of the network needs to know. */
 export interface Wav2Vec2Config {

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { InputError } from '../../../base/index.js';
 import type { RobertaConfig } from '../../../nn/index.js';
-import type { RawConfig } from '../../backbone-family.js';
+import type { EncoderFamily, RawConfig } from '../../backbone-family.js';
 import {
   checkDivides,
   checkModelType,
@@ -16,8 +16,7 @@ import {
   rate,
   vocabulary,
   width,
-} from '../../config-fields.js';
-import type { TextEncoderFamily } from '../text-encoder-family.js';
+} from '../../backbone-family.js';
 
 const robertaFields = z.object({
   vocab_size: vocabulary.default(50265),
@@ -67,7 +66,7 @@ export function parseRobertaConfig(raw: RawConfig, path: string): RobertaConfig 
   };
 }
 
-export const roberta: TextEncoderFamily = {
+export const roberta: EncoderFamily<RobertaConfig> = {
   modelType: 'roberta',
   title: 'RoBERTa',
   parseConfig: parseRobertaConfig,

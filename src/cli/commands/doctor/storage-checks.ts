@@ -15,7 +15,7 @@ import {
 } from '../../../base/index.js';
 import { hubCacheFolder } from '../../../checkpoints/hub/index.js';
 import { type Manifest, readManifest } from '../../../data/corpora/index.js';
-import { cacheFolder } from '../../options.js';
+import { cacheFolder } from '../../command-definition.js';
 import { type CheckResult, checked } from './check-result.js';
 
 /** The demo's corpus, runs and features take about half of it. */

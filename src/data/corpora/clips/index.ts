@@ -2,6 +2,12 @@
 
 export { readArchive } from './archive.js';
 export { SHORTEST_CLIP_SEC } from './conversion.js';
-export { decoderOf } from './journal.js';
+export {
+  type ClipOutcome,
+  type ClipTask,
+  type CutRule,
+  decoderOf,
+  type Segment,
+  segmentName,
+} from './journal.js';
 export { type PreparationControls, type PreparedClips, prepareClips } from './making.js';
-export { type ClipOutcome, type ClipTask, type CutRule, type Segment, segmentName } from './task.js';

@@ -14,8 +14,8 @@ import {
   temporaryName,
 } from '../../../base/index.js';
 import { ffmpegVersion } from '../../audio/index.js';
-import { type ClipRun, convertArchives, convertFiles } from './clip-batches.js';
-import { convertClips } from './conversion.js';
+import { type ClipRun, convertArchives, convertClips, convertFiles } from './conversion.js';
+import type { ClipOutcome, ClipTask } from './journal.js';
 import {
   type ClipIdentity,
   decoderOf,
@@ -27,9 +27,8 @@ import {
   ruleOf,
   settleJournal,
   stillThere,
+  workQueue,
 } from './journal.js';
-import type { ClipOutcome, ClipTask } from './task.js';
-import { workQueue } from './task.js';
 
 /** How preparation runs and reports. */
 export interface PreparationControls {

@@ -14,9 +14,16 @@ import {
 import { seededRandom } from '../../../engine/tensor/index.js';
 import type { PreparationControls } from '../clips/index.js';
 import type { CorpusCounts } from '../manifest-info.js';
-import { type Arousal, layOutUtterance, syllablesOfText, type Utterance } from './prosody.js';
 import { drawSpeakers, sentenceSource, type ToySpeaker, type Valence } from './sentences.js';
-import { SAMPLE_RATE_HZ, sampleCount, synthesize } from './voice.js';
+import {
+  type Arousal,
+  layOutUtterance,
+  SAMPLE_RATE_HZ,
+  sampleCount,
+  syllablesOfText,
+  synthesize,
+  type VoicedUtterance,
+} from './voice.js';
 
 /** The emotion of each corner: the voice alone tells high from low, the words alone tell positive from negative. */
 export const TOY_CLASSES = [
@@ -120,7 +127,10 @@ export function utteranceSec(plan: ToyPlan, utterance: ToyUtterance): number {
   return sampleCount(layOut(plan, utterance)) / SAMPLE_RATE_HZ;
 }
 
-function layOut({ options }: ToyPlan, { id, speaker, arousal, text, stretch }: ToyUtterance): Utterance {
+function layOut(
+  { options }: ToyPlan,
+  { id, speaker, arousal, text, stretch }: ToyUtterance,
+): VoicedUtterance {
   const random = seededRandom(options.seed, 'toy prosody', id);
   const spoken = options.spoken ? syllablesOfText(text) : undefined;
   return layOutUtterance(random, speaker.voice, arousal, stretch, spoken);

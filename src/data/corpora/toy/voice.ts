@@ -1,11 +1,226 @@
 /**
- * @file The toy voice: a source-filter synthesizer. Glottal pulses (Rosenberg, 1971) with jitter and spectral tilt,
- * and noise for breath and consonants, run through a cascade of formant resonators (Klatt, 1980).
+ * @file The toy voice: how aroused it sounds (pitch level and range, rate, tilt and envelope, laid out over a clip),
+ * its syllables, and a source-filter synthesizer: glottal pulses (Rosenberg, 1971) with jitter and spectral tilt, and
+ * noise for breath and consonants, through a cascade of formant resonators (Klatt, 1980).
  */
 
-import type { Random } from '../../../engine/tensor/index.js';
-import type { TimedSyllable, Utterance } from './prosody.js';
-import type { VoiceTraits } from './sentences.js';
+import { type Random, seededRandom } from '../../../engine/tensor/index.js';
+import { VALENCE_WORDS, type VoiceTraits } from './sentences.js';
+
+export type Arousal = 'high' | 'low';
+
+export interface TimedSyllable {
+  readonly syllable: Syllable;
+  readonly startSec: number;
+  readonly durationSec: number;
+  /** Peak gain of this syllable, at most 1. */
+  readonly gain: number;
+  /** Pitch accent on this syllable in semitones. */
+  readonly accentSemitones: number;
+}
+
+/** Everything that the synthesizer needs besides the speaker. */
+export interface VoicedUtterance {
+  /** Length of the whole clip, silence included. */
+  readonly durationSec: number;
+  readonly syllables: readonly TimedSyllable[];
+  /** Pitch above the speaker's resting pitch at the first syllable, in semitones. */
+  readonly pitchSemitones: number;
+  /** Fall of the pitch over the clip in semitones. */
+  readonly declinationSemitones: number;
+  /** Factor on the speaker's source corner: above 1 is a brighter, pressed voice. */
+  readonly brightness: number;
+  /** Factor on the speaker's breathiness. */
+  readonly breath: number;
+  /** Share of a syllable that its attack takes: small is abrupt. */
+  readonly attackShare: number;
+  /** Largest sample of the clip, in (0, 1]. */
+  readonly peak: number;
+}
+
+type Range = readonly [number, number];
+
+interface ArousalStyle {
+  readonly pitchSemitones: Range;
+  readonly accentSemitones: Range;
+  readonly declinationSemitones: Range;
+  readonly rate: Range;
+  readonly brightness: Range;
+  readonly breath: Range;
+  readonly attackShare: Range;
+  readonly gain: Range;
+}
+
+/** Each range is drawn from once an utterance (accents and gains once a syllable); all is relative to the speaker. */
+const styles: Readonly<Record<Arousal, ArousalStyle>> = {
+  high: {
+    pitchSemitones: [5, 9],
+    accentSemitones: [-2, 5],
+    declinationSemitones: [1, 4],
+    rate: [1.2, 1.45],
+    brightness: [1.9, 3],
+    breath: [0.4, 0.9],
+    attackShare: [0.12, 0.25],
+    gain: [0.55, 1],
+  },
+  low: {
+    pitchSemitones: [-2, 1],
+    accentSemitones: [-0.8, 1],
+    declinationSemitones: [0.5, 2.5],
+    rate: [0.72, 0.92],
+    brightness: [0.5, 0.9],
+    breath: [1.1, 2.2],
+    attackShare: [0.3, 0.45],
+    gain: [0.75, 1],
+  },
+};
+
+/** Clip lengths in seconds of the default voice. */
+const CLIP_SEC: Range = [1.2, 2.5];
+/** Silence before and after the speech in seconds. */
+const EDGE_SEC: Range = [0.05, 0.2];
+const PEAK: Range = [0.35, 0.8];
+
+/**
+ * Lays syllables out over a clip. The clip's length and peak are settled before anything that depends on the arousal, so
+ * that neither tells it.
+ *
+ * @param stretch where the clip's length lies in the range of lengths, in [0, 1)
+ * @param spoken the syllables to say. Without them the voice says as many random ones as the clip holds at its rate;
+ *   with them the length depends on how many there are (never on how fast they go: the rest is silence).
+ */
+export function layOutUtterance(
+  random: Random,
+  voice: VoiceTraits,
+  arousal: Arousal,
+  stretch: number,
+  spoken?: readonly Syllable[],
+): VoicedUtterance {
+  const between = ([low, high]: Range): number => low + (high - low) * random.uniform();
+  const peak = between(PEAK);
+  const leadSec = between(EDGE_SEC);
+  const tailSec = between(EDGE_SEC);
+
+  const style = styles[arousal];
+  const rate = voice.syllablesPerSec * between(style.rate);
+  const slowestRate = voice.syllablesPerSec * styles.low.rate[0];
+  const speechSec = spoken
+    ? (spoken.length / slowestRate) * (1 + 0.2 * stretch)
+    : CLIP_SEC[0] + (CLIP_SEC[1] - CLIP_SEC[0]) * stretch - leadSec - tailSec;
+  const count = spoken?.length ?? Math.max(2, Math.round(speechSec * rate));
+  // A free voice fills the clip evenly; a spoken text keeps its own pace and ends early.
+  const slotSec = spoken ? 1 / rate : speechSec / count;
+
+  const syllables = Array.from({ length: count }, (_, index): TimedSyllable => {
+    const syllable = spoken?.[index] ?? randomSyllable(random);
+    const shift = 0.08 * (random.uniform() - 0.5);
+    return {
+      syllable,
+      startSec: leadSec + (index + Math.max(0, shift)) * slotSec,
+      durationSec: slotSec * (0.92 - Math.abs(shift)),
+      gain: between(style.gain),
+      accentSemitones: between(style.accentSemitones),
+    };
+  });
+  return {
+    durationSec: leadSec + speechSec + tailSec,
+    syllables,
+    pitchSemitones: between(style.pitchSemitones),
+    declinationSemitones: between(style.declinationSemitones),
+    brightness: between(style.brightness),
+    breath: between(style.breath),
+    attackShare: between(style.attackShare),
+    peak,
+  };
+}
+
+/** How a syllable begins: voiced murmur, hiss, burst, or straight with the vowel. */
+export type OnsetKind = 'none' | 'nasal' | 'fricative' | 'plosive';
+
+interface Onset {
+  readonly onset: OnsetKind;
+  /** Centre of the hiss or burst in Hz; unused for the voiced onsets. */
+  readonly onsetNoiseHz: number;
+}
+
+/** First three formants of a vowel in Hz, for a vocal tract of average length. */
+export type Formants = readonly [number, number, number];
+
+/** One consonant-vowel syllable. */
+export interface Syllable extends Onset {
+  /** The vowel glides from one to the other. */
+  readonly from: Formants;
+  readonly to: Formants;
+}
+
+/** Cardinal vowels: rounded averages of the adult formants that textbooks print. */
+const I: Formants = [300, 2200, 2950];
+const E: Formants = [500, 1850, 2550];
+const A: Formants = [750, 1250, 2500];
+const O: Formants = [500, 900, 2450];
+const U: Formants = [330, 850, 2300];
+const SCHWA: Formants = [520, 1450, 2480];
+
+const MURMURS: readonly Onset[] = [
+  { onset: 'none', onsetNoiseHz: 0 },
+  { onset: 'nasal', onsetNoiseHz: 0 },
+];
+const HISSES: readonly Onset[] = [
+  { onset: 'fricative', onsetNoiseHz: 2600 },
+  { onset: 'fricative', onsetNoiseHz: 3800 },
+  { onset: 'fricative', onsetNoiseHz: 5600 },
+];
+const BURSTS: readonly Onset[] = [
+  { onset: 'plosive', onsetNoiseHz: 1000 },
+  { onset: 'plosive', onsetNoiseHz: 1800 },
+  { onset: 'plosive', onsetNoiseHz: 4200 },
+];
+
+interface Inventory {
+  readonly onsets: readonly Onset[];
+  readonly vowels: readonly Formants[];
+}
+
+const EVERY_SOUND: Inventory = {
+  onsets: [...MURMURS, ...HISSES, ...BURSTS],
+  vowels: [I, E, A, O, U, SCHWA],
+};
+/**
+ * The toy language is sound-symbolic, as natural ones are by a trace: words of one valence share sounds, so that a few
+ * hundred spoken sentences are enough to learn it by ear. Other words use every sound.
+ */
+const SOUNDS_OF_VALENCE: Readonly<Record<keyof typeof VALENCE_WORDS, Inventory>> = {
+  positive: { onsets: HISSES, vowels: [I, E] },
+  negative: { onsets: BURSTS, vowels: [O, U] },
+};
+
+/** Any syllable, each as likely as the others. */
+export function randomSyllable(random: Random, { onsets, vowels }: Inventory = EVERY_SOUND): Syllable {
+  return { ...random.pick(onsets), from: random.pick(vowels), to: random.pick(vowels) };
+}
+
+/**
+ * The syllables that the voice says for one word: one for words of up to four letters, else two. They depend on the
+ * word's letters alone, so every speaker of every corpus says a word alike.
+ */
+export function syllablesOfWord(word: string): Syllable[] {
+  const letters = word.toLowerCase().replace(/[^a-z]/g, '');
+  const random = seededRandom('toy word', letters);
+  const inventory = VALENCE_WORDS.positive.includes(letters)
+    ? SOUNDS_OF_VALENCE.positive
+    : VALENCE_WORDS.negative.includes(letters)
+      ? SOUNDS_OF_VALENCE.negative
+      : EVERY_SOUND;
+  return Array.from({ length: letters.length <= 4 ? 1 : 2 }, () => randomSyllable(random, inventory));
+}
+
+/** The syllables of a whole transcript, word by word. */
+export function syllablesOfText(text: string): Syllable[] {
+  return text
+    .split(/\s+/)
+    .filter((word) => /[a-z]/i.test(word))
+    .flatMap(syllablesOfWord);
+}
 
 export const SAMPLE_RATE_HZ = 16_000;
 
@@ -44,7 +259,7 @@ interface Resonator {
  * Renders an utterance.
  * @returns mono samples at 16 kHz, `sampleCount(utterance)` of them, with the largest at `utterance.peak`.
  */
-export function synthesize(random: Random, voice: VoiceTraits, utterance: Utterance): Float32Array {
+export function synthesize(random: Random, voice: VoiceTraits, utterance: VoicedUtterance): Float32Array {
   const samples = new Float32Array(sampleCount(utterance));
   const tract = [resonator(), resonator(), resonator(), resonator()];
   const consonant = resonator();
@@ -104,7 +319,7 @@ export function synthesize(random: Random, voice: VoiceTraits, utterance: Uttera
 }
 
 /** Samples of the whole clip. */
-export function sampleCount({ durationSec }: Utterance): number {
+export function sampleCount({ durationSec }: VoicedUtterance): number {
   return Math.round(durationSec * SAMPLE_RATE_HZ);
 }
 
@@ -118,7 +333,7 @@ function glottalFlow(phase: number): number {
 /** Sets the targets of the instant `timeSec`, which is in or before `syllable`. */
 function moveControl(
   control: Control,
-  utterance: Utterance,
+  utterance: VoicedUtterance,
   { syllable, startSec, durationSec, gain, accentSemitones }: TimedSyllable,
   timeSec: number,
 ): void {

@@ -1,13 +1,20 @@
-/** @file What commands that compute share: the device, the feature cache, progress of the encoder. */
+/**
+ * @file What commands that compute share: the device, the versions to record, the feature cache, and notes, warnings
+ * and progress on the terminal.
+ */
 
 import type { FeatureProgress } from '../../data/features/index.js';
 import { deviceName, resolveDevice } from '../../engine/runtime/index.js';
+import type { ExperimentContext } from '../../experiments/index.js';
 import { unfinishedWarning } from '../../inference/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder, RunMetadata } from '../../training/runs/index.js';
-import { cacheFolder, type DeviceOption } from '../options.js';
+import { cacheFolder, type DeviceOption } from '../command-definition.js';
+import { withInterrupts } from '../interrupt.js';
 import { type Progress, startProgress } from '../progress.js';
 import { note, warn } from '../terminal-output.js';
+import { recordedVersions } from '../versions.js';
+import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval-options.js';
 
 /**
  * Runs `work` with the resolved device and progress of feature extraction. The device is printed once the input
@@ -89,4 +96,30 @@ function featureProgress() {
 export function warnUnfinished(folder: RunFolder, metadata: RunMetadata): void {
   const text = unfinishedWarning(folder, metadata);
   if (text !== undefined) warn(text);
+}
+
+/** Scores on the device that options name; Ctrl-C ends after the utterances in hand. */
+export async function experimentContext({
+  device,
+  threads,
+  ...resampling
+}: ComputeChoice & ResamplingOptions): Promise<ExperimentContext> {
+  return {
+    resampling: resamplingOf(resampling),
+    versions: await recordedVersions(),
+    withCompute: (work) =>
+      withInterrupts('finishing the utterances in hand', (stop) => withCompute(device, stop, work, threads)),
+    onNote: note,
+    onWarning: warn,
+    onPrediction: (dir) => {
+      let progress: Progress | undefined;
+      return {
+        update(done, total) {
+          progress ??= startProgress({ label: `testing ${dir}`, unit: 'utterances' });
+          progress.update(done, total);
+        },
+        finish: () => progress?.finish(),
+      };
+    },
+  };
 }

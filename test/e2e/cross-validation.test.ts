@@ -167,7 +167,7 @@ describe('a cross-validation', () => {
     );
     // Stage 2 of nothing is trained here.
     expect(await work.refused('eval', '--folds', '5')).toMatch(
-      /^error: say what to score.*; no stage 2 in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
+      /^error: say what to score.*; no experiment in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
     );
   });
 

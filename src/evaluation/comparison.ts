@@ -63,7 +63,7 @@ export interface ComparisonResult {
   readonly paired_seeds?: boolean;
   readonly higher_is_better: Readonly<Record<MetricKey, boolean>>;
   readonly versions: ResultSource['versions'];
-  readonly facts: ResultSource['facts'];
+  readonly metadata: ResultSource['metadata'];
 }
 
 export interface MetricDifference {
@@ -149,7 +149,7 @@ export function compareSeeds(
 export function comparisonResult(
   { first, second, labels, n, mcnemar, pairedSeeds, bootstrap }: Comparison,
   names: readonly [a: string, b: string],
-  { versions, facts = {} }: Pick<ResultSource, 'versions' | 'facts'>,
+  { versions, metadata = {} }: Pick<ResultSource, 'versions' | 'metadata'>,
 ): ComparisonResult {
   const [a, b] = [systemOf(names[0], first), systemOf(names[1], second)];
   const once = first.seeds.length === 1 && second.seeds.length === 1;
@@ -175,7 +175,7 @@ export function comparisonResult(
     }),
     higher_is_better: higherIsBetter,
     versions,
-    facts,
+    metadata,
   };
 }
 

@@ -28,8 +28,8 @@ export interface ResultSource {
   readonly name: string;
   /** Versions of emoq, Node and whatever computed the predictions. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Further facts, such as stage, seed, split and the checksums of recipe and manifest. */
-  readonly facts?: Readonly<Record<string, string | number | boolean | null>>;
+  /** Further metadata, such as stage, seed, split and the checksums of recipe and manifest. */
+  readonly metadata?: Readonly<Record<string, string | number | boolean | null>>;
   readonly missing?: readonly MissingFold[];
   readonly crossCorpus?: CrossCorpusMetadata | undefined;
 }
@@ -96,7 +96,7 @@ export interface EvaluationResult extends ResultFigures {
   readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
   readonly higher_is_better: Readonly<Record<MetricKey | ProbabilityKey, boolean>>;
   readonly versions: Readonly<Record<string, string>>;
-  readonly facts: Readonly<Record<string, string | number | boolean | null>>;
+  readonly metadata: Readonly<Record<string, string | number | boolean | null>>;
 }
 
 /** Which way each metric of labels is better. */
@@ -148,7 +148,7 @@ export function evaluationResult(
     calibration: calibration && { n: calibration.n, bins: calibration.bins },
     higher_is_better: { ...higherIsBetter, ...ofProbabilityMetrics((metric) => metric.higherIsBetter) },
     versions: source.versions,
-    facts: source.facts ?? {},
+    metadata: source.metadata ?? {},
   };
 }
 
@@ -201,6 +201,10 @@ const interval = z.object({ low: z.number(), high: z.number() });
 /** Results of every version have these metrics. */
 const figureSchemas = { ...ofPaperMetrics(() => fraction), n: count };
 
+const sourceMetadata = z
+  .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+  .optional();
+
 /** What is read of results, of EvaluationResult's keys; other commands than the one that wrote them need no more. */
 const resultsSchema = z.object({
   ...figureSchemas,
@@ -216,17 +220,22 @@ const resultsSchema = z.object({
     })
     .optional(),
   versions: z.record(z.string(), z.string()).optional(),
-  facts: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
+  metadata: sourceMetadata,
+  /** The former name of `metadata`; older results files have it. */
+  facts: sourceMetadata,
 });
 
-export type StoredResults = z.infer<typeof resultsSchema>;
+export type StoredResults = Omit<z.infer<typeof resultsSchema>, 'facts'>;
 
 /** @throws InputError, one line with file and key, when there are no results, or what is none */
 export async function readResults(path: string): Promise<StoredResults> {
   const result = resultsSchema.safeParse(await readJson(path, 'results'), {
     error: ({ input }) => (input === undefined ? 'is missing' : undefined),
   });
-  if (result.success) return result.data;
+  if (result.success) {
+    const { facts, metadata = facts, ...results } = result.data;
+    return { ...results, ...(metadata !== undefined && { metadata }) };
+  }
   const [issue] = result.error.issues;
   const where = issue!.path.length === 0 ? 'are damaged' : `are damaged, key ${issue!.path.join('.')}`;
   throw new InputError(

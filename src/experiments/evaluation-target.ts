@@ -54,15 +54,15 @@ export async function evaluationTarget(
     );
   }
   const [first] = seeds.flatMap(({ runs }) => runs) as [RunFolder];
-  const facts = (await readMetadata(first))!;
+  const metadata = (await readMetadata(first))!;
   const manifest = await readManifest(path);
-  const isOwn = manifest.sha256 === facts.manifest.sha256;
+  const isOwn = manifest.sha256 === metadata.manifest.sha256;
   if (isOwn && map === undefined) return { manifest: path };
   // Found by its manifest, a run whose manifest has changed is told of where its test set is read.
-  if (run === undefined && resolve(path) === resolve(facts.manifest.path)) return { manifest: path };
+  if (run === undefined && resolve(path) === resolve(metadata.manifest.path)) return { manifest: path };
   const recipe = await runRecipe(first);
   const labelMap = map === undefined ? {} : await readLabelMap(map);
-  const corpus = await otherCorpus(recipe, facts.phase, manifest, labelMap);
+  const corpus = await otherCorpus(recipe, metadata.phase, manifest, labelMap);
   const name = corpusName(manifest);
   if (isOwn) onWarning(`${path} is the manifest that ${first.dir} was trained on`);
   for (const each of seeds.flatMap(({ runs }) => runs)) {
@@ -77,7 +77,7 @@ export async function evaluationTarget(
         corpus: name,
         manifest: path,
         manifest_sha256: manifest.sha256,
-        trained_manifest_sha256: facts.manifest.sha256,
+        trained_manifest_sha256: metadata.manifest.sha256,
         part: corpus.part,
         label_map: corpus.labelMap,
         classes_left_out: corpus.absent,
@@ -113,11 +113,11 @@ function corpusName({ prepared, name, csvPath }: Manifest): string {
 }
 
 async function overlapWarnings(folder: RunFolder, path: string, corpus: OtherCorpus): Promise<string[]> {
-  const facts = (await readMetadata(folder))!;
-  const overlap = await trainingOverlap(await runRecipe(folder), facts, corpus);
+  const metadata = (await readMetadata(folder))!;
+  const overlap = await trainingOverlap(await runRecipe(folder), metadata, corpus);
   if (overlap === undefined) {
     return [
-      `${facts.manifest.path} is gone or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is not known`,
+      `${metadata.manifest.path} is gone or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is not known`,
     ];
   }
   const total = corpus.utterances.length;

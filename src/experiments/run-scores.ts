@@ -68,12 +68,16 @@ export function seedScores(
     resampling,
     majority.length === predictions.length ? majority : undefined,
   );
-  const { seed: _seed, recipe_sha256: _recipe, ...facts } = first.facts as Record<string, string | number>;
+  const {
+    seed: _seed,
+    recipe_sha256: _recipe,
+    ...metadata
+  } = first.metadata as Record<string, string | number>;
   const missing = parts.flatMap(({ seed, result }) =>
     (result.missing ?? []).map(({ fold }) => ({ seed, fold })),
   );
   const { name, versions, cross_corpus: crossCorpus } = first;
-  const result = evaluationResult(evaluation, { name, versions, facts, missing, crossCorpus });
+  const result = evaluationResult(evaluation, { name, versions, metadata, missing, crossCorpus });
   return {
     evaluation,
     result,
@@ -127,13 +131,13 @@ export async function scoresBefore(
     resampling,
     majority,
   );
-  const { name, versions, facts, missing = [] } = await readResults(folder.results);
-  if (name === undefined || versions === undefined || facts === undefined) {
+  const { name, versions, metadata, missing = [] } = await readResults(folder.results);
+  if (name === undefined || versions === undefined || metadata === undefined) {
     throw new InputError(
-      `results ${folder.results} do not say what they were made with (name, versions, facts); delete the file, and score the run again with emoq eval`,
+      `results ${folder.results} do not say what they were made with (name, versions, metadata); delete the file, and score the run again with emoq eval`,
     );
   }
-  const result = evaluationResult(evaluation, { name, versions, facts, missing });
+  const result = evaluationResult(evaluation, { name, versions, metadata, missing });
   const scored = parts.flatMap(({ outcomes }) => outcomes);
   return { evaluation, result, predictions: scored, majority, paper: recipe.paper };
 }
@@ -175,7 +179,7 @@ export async function scoreFile(
   const result = evaluationResult(evaluation, {
     name: recipe?.name ?? path,
     versions: { emoq: versions.emoq!, node: versions.node! },
-    facts: { predictions: path, predictions_sha256: await sha256OfFile(path), without_reference: without },
+    metadata: { predictions: path, predictions_sha256: await sha256OfFile(path), without_reference: without },
   });
   if (without > 0) onWarning(`${without} of ${table.rows.length} rows have no reference and are not scored`);
   for (const text of predictionWarnings(table)) onWarning(`${path}: ${text}`);

@@ -99,16 +99,16 @@ export function missingFoldsWarning({ root, phase, folds }: SeedRuns): string | 
 /** @throws InputError where a folder that is a run itself is not what is asked for */
 function checkSingleRun(
   dir: string,
-  facts: RunMetadata,
+  metadata: RunMetadata,
   { stage, fold }: { readonly stage: string | undefined; readonly fold: number | undefined },
 ): void {
-  if (stage !== undefined && stage !== facts.phase) {
+  if (stage !== undefined && stage !== metadata.phase) {
     throw new InputError(
-      `${dir} is a run of ${titleOf(facts.phase)}, and --${titleOf(stage)} asks for another; leave it out, or name the folder around stage1 and stage2`,
+      `${dir} is a run of ${titleOf(metadata.phase)}, and --${titleOf(stage)} asks for another; leave it out, or name the folder around stage1 and stage2`,
     );
   }
-  if (fold !== undefined && fold !== facts.fold) {
-    const what = facts.fold === null ? 'a run without folds' : `fold ${facts.fold}`;
+  if (fold !== undefined && fold !== metadata.fold) {
+    const what = metadata.fold === null ? 'a run without folds' : `fold ${metadata.fold}`;
     throw new InputError(
       `${dir} is ${what}, and --fold ${fold} asks for another; leave it out, or name the folder around stage1 and stage2`,
     );
@@ -130,8 +130,8 @@ async function finishedFolds(
 ): Promise<Pick<SelectedRuns, 'runs' | 'folder' | 'folds'>> {
   const all = Array.from({ length: total }, (_, index) => index + 1);
   const folders = all.map((fold) => ({ fold, folder: phaseFolder(root, phase, fold) }));
-  const facts = await Promise.all(folders.map(({ folder }) => readMetadata(folder)));
-  const begun = facts.findIndex((each) => each !== undefined);
+  const metadata = await Promise.all(folders.map(({ folder }) => readMetadata(folder)));
+  const begun = metadata.findIndex((each) => each !== undefined);
   const plain = phaseFolder(root, phase, undefined);
   const known =
     begun >= 0
@@ -140,7 +140,7 @@ async function finishedFolds(
         ? plain
         : await findRun(root, phase, 1); // says what is there in place of folds, or how to train them
   await checkFolds(await runRecipe(known), total, 'score');
-  const finished = folders.filter((_, index) => facts[index]?.status === 'finished');
+  const finished = folders.filter((_, index) => metadata[index]?.status === 'finished');
   if (finished.length === 0) {
     throw new InputError(
       `none of the ${total} folds in ${join(root, phase)} is trained to the end; run the ${phase} command that began them again, or score one as it is with --run ${known.dir}`,

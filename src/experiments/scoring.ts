@@ -133,7 +133,7 @@ export async function scoreRuns(
   const result = evaluationResult(evaluation, {
     name: target.other === undefined ? recipe.name : `${recipe.name} on ${target.other.name}`,
     versions: context.versions,
-    facts: {
+    metadata: {
       ...phaseKeys(metadata),
       seed: recipe.seed,
       split: target.other?.corpus.part ?? (folds === undefined ? 'test' : foldsText(folds)),

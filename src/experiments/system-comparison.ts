@@ -62,7 +62,7 @@ export async function compareSystems(
   const { emoq, node } = context.versions;
   const result = comparisonResult(comparison, [first, second], {
     versions: { emoq: emoq!, node: node! },
-    facts: {
+    metadata: {
       a_predictions_sha256: await sha256Of(found[0]),
       b_predictions_sha256: await sha256Of(found[1]),
       without_reference: paired.withoutReference,

@@ -128,7 +128,7 @@ export async function predictUtterances(
 export type SeenUtterances = Pick<Partition, 'train' | 'dev'>;
 
 /** What of a run's metadata decides which utterances it has seen. */
-type SeenFacts = Pick<RunMetadata, 'fold' | 'manifest' | 'validation'>;
+type SeenMetadata = Pick<RunMetadata, 'fold' | 'manifest' | 'validation'>;
 
 /**
  * The training and validation utterances of a run.
@@ -136,7 +136,7 @@ type SeenFacts = Pick<RunMetadata, 'fold' | 'manifest' | 'validation'>;
  */
 export async function seenUtterances(
   recipe: Recipe,
-  metadata: SeenFacts,
+  metadata: SeenMetadata,
 ): Promise<SeenUtterances | undefined> {
   try {
     const corpus = await loadCorpus(recipe, metadata.fold ?? undefined, [], recordedDraw(metadata));
@@ -149,7 +149,7 @@ export async function seenUtterances(
 }
 
 /** The most frequent class in a run's training set; undefined where that is not known any more. */
-export async function trainingMajority(recipe: Recipe, metadata: SeenFacts): Promise<string | undefined> {
+export async function trainingMajority(recipe: Recipe, metadata: SeenMetadata): Promise<string | undefined> {
   const seen = await seenUtterances(recipe, metadata);
   return seen && mostFrequent(recipe.labels, labelCounts(seen.train, recipe.labels));
 }

@@ -111,14 +111,14 @@ export function metadataSection({ versions, metadata }: ReportData): string {
     );
   const ofVersions = Object.entries(versions);
   return section(
-    'facts',
-    'Versions and facts',
+    'metadata',
+    'Versions and metadata',
     ofVersions.length === 0
       ? paragraph('No versions were recorded.', 'missing')
       : list('What computed the predictions.', 'program', ofVersions),
     metadata.length === 0
-      ? paragraph('No further facts were recorded.', 'missing')
-      : list('What the figures were made from.', 'fact', metadata),
+      ? paragraph('No further metadata was recorded.', 'missing')
+      : list('What the figures were computed from.', 'key', metadata),
   );
 }
 

@@ -201,9 +201,9 @@ describe('a checkpoint', () => {
     expect(await work.refused(...stage2('good', '--set', 'former.queries=8'))).toContain(
       'whose recipe differs: former.queries is 4 there and 8 here; add --set former.queries=4',
     );
-    const facts = JSON.parse(work.read('good/stage1/run.json').toString()) as object;
+    const metadata = JSON.parse(work.read('good/stage1/run.json').toString()) as object;
     cpSync(work.path('good'), work.path('half'), { recursive: true });
-    work.file('half/stage1/run.json', JSON.stringify({ ...facts, status: 'training' }));
+    work.file('half/stage1/run.json', JSON.stringify({ ...metadata, status: 'training' }));
     expect(await work.refused(...stage2('half'))).toContain('half/stage1 is not finished; run stage1 first');
   });
 

@@ -18,7 +18,7 @@ interface CrossResult {
   confusion: number[][];
   intervals: { units: number } | null;
   baselines: { majority: { labels: string[]; from: string; wa: number }; chance: { wa: number } };
-  facts: Record<string, unknown>;
+  metadata: Record<string, unknown>;
   cross_corpus: Record<string, unknown>;
 }
 
@@ -71,7 +71,7 @@ describe('eval --manifest of another corpus', () => {
       name: 'mine on split',
       labels,
       n: 6,
-      facts: { split: 'test', stage: 1 },
+      metadata: { split: 'test', stage: 1 },
       cross_corpus: {
         corpus: 'split',
         manifest: 'other/split.csv',
@@ -120,7 +120,7 @@ describe('eval --manifest of another corpus', () => {
     );
     expect(JSON.parse(work.read('runs/mine/stage1/cross/whole/results.json').toString())).toMatchObject({
       n: 30,
-      facts: { split: 'all' },
+      metadata: { split: 'all' },
     });
     work.file('map.yaml', 'joy: happy\nrage: angry\n');
     const byFile = await score(...stage1, '--manifest', 'other/whole.csv', '--label-map', 'map.yaml');

@@ -53,7 +53,7 @@ describe('a recipe with folds', () => {
       'warning: folds 1, 3, 4, 5 of 5 are not trained to the end in runs/folds/stage1: these are the figures of the others, and not of the cross-validation\n',
     );
     const partial = JSON.parse(part.stdout) as FoldResult;
-    expect(partial).toMatchObject({ n: 8, facts: { split: '1 of 5 folds' } });
+    expect(partial).toMatchObject({ n: 8, metadata: { split: '1 of 5 folds' } });
     expect(partial).toHaveProperty(
       'missing',
       ['1', '3', '4', '5'].map((fold) => ({ fold })),
@@ -133,7 +133,7 @@ describe('a cross-validation', () => {
     );
     expect(await work.refused('eval', ...recipe, '--stage', '1', '--folds', '3')).toContain('has 5 sessions');
     const { stdout } = await work.done('eval', '--run', 'runs/folds/stage1/fold-4', '--json');
-    expect(JSON.parse(stdout)).toMatchObject({ n: 8, facts: { stage: 1 } });
+    expect(JSON.parse(stdout)).toMatchObject({ n: 8, metadata: { stage: 1 } });
   });
 
   it('is scored one fold at a time, as the refusal of another number of folds advises', async () => {

@@ -62,7 +62,7 @@ function restore(): void {
 }
 
 const checkpointOf = (stage: string): string => work.path('runs/small', stage, 'checkpoint.safetensors');
-const factsOf = (stage: string): string => work.path('runs/small', stage, 'run.json');
+const metadataOf = (stage: string): string => work.path('runs/small', stage, 'run.json');
 const readJson = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
 const edit = (path: string, change: (json: ReturnType<typeof readJson>) => void): void => {
   const json = readJson(path);
@@ -96,8 +96,8 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
   it.each(stages)('of %s gives no row a label, and no evaluation a figure', async (stage) => {
     restore();
     await putNaN(checkpointOf(stage), keys[stage], 0);
-    edit(factsOf(stage), (facts) => {
-      facts.checkpoint.sha256 = sha256(checkpointOf(stage));
+    edit(metadataOf(stage), (metadata) => {
+      metadata.checkpoint.sha256 = sha256(checkpointOf(stage));
     });
     for (const { label, error, ...others } of await predicted(stage)) {
       expect({ label, error }).toEqual({ label: '', error: `${fault}; it or its weights are damaged` });
@@ -118,8 +118,8 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     expect(readdirSync(work.path('runs/small', stage))).not.toContain('results.json');
     const exported = { stage1: 'former', stage2: 'llm' }[stage];
     await putNaN(checkpointOf(stage), trained[stage], 1);
-    edit(factsOf(stage), (facts) => {
-      facts.checkpoint.sha256 = sha256(checkpointOf(stage));
+    edit(metadataOf(stage), (metadata) => {
+      metadata.checkpoint.sha256 = sha256(checkpointOf(stage));
     });
     const refused = await work.run('export', exported, '--run', `runs/small/${stage}`, '--out', 'nan.onnx');
     expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 1, stdout: '' });
@@ -144,7 +144,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     expect(stderr).toMatch(
       /^error: the run in runs\/small\/stage2 was trained with other backbones .*backbones\.llm: its weights are others; put those back, or train again$/m,
     );
-    edit(factsOf('stage2'), (facts) => delete facts.backbones); // as an earlier version wrote it
+    edit(metadataOf('stage2'), (metadata) => delete metadata.backbones); // as an earlier version wrote it
     const rows = await predicted('stage2');
     expect(rows.map(({ error }) => error)).toEqual(['', '', `${fault}; it or its weights are damaged`]);
     expect(rows.map(({ label }) => label !== '')).toEqual([true, true, false]);
@@ -153,7 +153,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
   it('of the speech encoder is an error of each recording', async () => {
     restore();
     await putNaN(work.path(backbones, 'hubert/model.safetensors'), 'encoder.layer_norm.weight', 0);
-    edit(factsOf('stage1'), (facts) => delete facts.backbones);
+    edit(metadataOf('stage1'), (metadata) => delete metadata.backbones);
     for (const { label, error } of await predicted('stage1')) {
       expect({ label, error }).toEqual({
         label: '',
@@ -231,8 +231,8 @@ describe('a checkpoint', () => {
 
   it('of an earlier emoq, which recorded nothing, is opened with one warning', async () => {
     restore();
-    edit(factsOf('stage1'), (facts) => {
-      for (const key of ['checkpoint', 'checkpoints', 'backbones']) delete facts[key];
+    edit(metadataOf('stage1'), (metadata) => {
+      for (const key of ['checkpoint', 'checkpoints', 'backbones']) delete metadata[key];
     });
     const { stderr } = await work.done('eval', '--run', 'runs/small/stage1');
     expect(stderr.match(/warning: .*recorded no SHA-256/g)).toHaveLength(1);
@@ -247,8 +247,8 @@ describe('a run that was stopped', () => {
     // Two epochs, of which the second was never made: what a kill after the first leaves.
     const stage = 'runs/small/stage1';
     const state = work.path(stage, 'training_state.safetensors');
-    edit(factsOf('stage1'), (facts) =>
-      Object.assign(facts, { status: 'training', selected: null, trained: null }),
+    edit(metadataOf('stage1'), (metadata) =>
+      Object.assign(metadata, { status: 'training', selected: null, trained: null }),
     );
     const saved = readFileSync(state);
     const flipped = Buffer.from(saved);
@@ -261,8 +261,8 @@ describe('a run that was stopped', () => {
     const { tensors } = await readSafetensors(checkpointOf('stage1'));
     const { code, stdout } = await work.run('stage1', '--recipe', 'small.yaml');
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${stage}/checkpoint.safetensors\n` });
-    expect(readJson(factsOf('stage1'))).toEqual(readJson(work.path(whole, stage, 'run.json')));
-    edit(factsOf('stage1'), (facts) => Object.assign(facts, { status: 'training' }));
+    expect(readJson(metadataOf('stage1'))).toEqual(readJson(work.path(whole, stage, 'run.json')));
+    edit(metadataOf('stage1'), (metadata) => Object.assign(metadata, { status: 'training' }));
     await writeSafetensors(checkpointOf('stage1'), [...tensors].slice(1));
     expect(await work.refused('stage1', '--recipe', 'small.yaml')).toContain('is damaged, or not the one');
   });

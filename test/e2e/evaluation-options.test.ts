@@ -80,7 +80,7 @@ describe('a run that is named', () => {
       'moved/manifest.csv',
       '--json',
     );
-    expect(JSON.parse(moved.stdout)).toMatchObject({ name: 'words', facts: { split: 'test' } });
+    expect(JSON.parse(moved.stdout)).toMatchObject({ name: 'words', metadata: { split: 'test' } });
     await work.done('report', '--run', 'runs/words', '--manifest', 'moved/manifest.csv', '--mistakes', '0');
     renameSync(work.path('toy/backbones'), work.path('moved/backbones'));
     renameSync(work.path('moved'), work.path('toy2'));
@@ -98,7 +98,7 @@ describe('a run that is named', () => {
 
   it('has a stage 1 to score where its inputs are text alone', async () => {
     const { stdout } = await work.done('eval', '--recipe', 'words.yaml', '--stage', '1', '--json');
-    expect(JSON.parse(stdout)).toMatchObject({ facts: { stage: 1 } });
+    expect(JSON.parse(stdout)).toMatchObject({ metadata: { stage: 1 } });
     expect((await work.run('eval', '--run', 'runs/words/stage1', '--json')).stdout).toBe(stdout);
     expect(await work.refused('eval', '--run', 'runs/words/stage1', '--stage', '2')).toContain(
       'is a run of stage 1, and --stage 2 asks for another',

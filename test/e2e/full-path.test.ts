@@ -117,16 +117,16 @@ describe('the toy corpus, from raw to predictions', () => {
   });
 
   it('the run says how it was made', async () => {
-    const facts = JSON.parse(work.read('runs/both/stage2/run.json').toString()) as Record<string, unknown>;
-    expect(facts).toMatchObject({
+    const metadata = JSON.parse(work.read('runs/both/stage2/run.json').toString()) as Record<string, unknown>;
+    expect(metadata).toMatchObject({
       status: 'finished',
       stage: 2,
       seed: 1,
       device: 'cpu',
       labels: fused.labels,
     });
-    expect(facts.prompt).toEqual({ ...shortPrompt, answer: 'Emotion:' });
-    expect(facts.versions).toMatchObject({ node: process.versions.node, onnxruntime: '1.30.0' });
+    expect(metadata.prompt).toEqual({ ...shortPrompt, answer: 'Emotion:' });
+    expect(metadata.versions).toMatchObject({ node: process.versions.node, onnxruntime: '1.30.0' });
   });
 });
 

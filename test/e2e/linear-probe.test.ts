@@ -38,8 +38,8 @@ describe('a linear probe', () => {
 
   it('is scored on its test set, where the voice alone tells two of four classes apart', async () => {
     await work.done('eval', '--recipe', 'probe.yaml');
-    const { wa, n, facts } = json('runs/probe/probe/results.json');
-    expect(facts).toMatchObject({ system: 'linear-probe', phase: 'probe', split: 'test' });
+    const { wa, n, metadata } = json('runs/probe/probe/results.json');
+    expect(metadata).toMatchObject({ system: 'linear-probe', phase: 'probe', split: 'test' });
     expect(n).toBe(64);
     expect(wa).toBeGreaterThan(0.35); // chance is 0.25
     expect(wa).toBeLessThan(0.75);

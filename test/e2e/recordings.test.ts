@@ -339,12 +339,12 @@ describe('two versions of ffmpeg', () => {
   });
 
   it('and a run from before versions were recorded goes on as it is', async () => {
-    const facts = JSON.parse(work.read('mixed/stage1/run.json').toString()) as {
+    const metadata = JSON.parse(work.read('mixed/stage1/run.json').toString()) as {
       manifest: { ffmpeg?: string };
     };
-    expect(facts.manifest.ffmpeg).toBe('5.0');
-    delete facts.manifest.ffmpeg;
-    work.file('mixed/stage1/run.json', JSON.stringify(facts));
+    expect(metadata.manifest.ffmpeg).toBe('5.0');
+    delete metadata.manifest.ffmpeg;
+    work.file('mixed/stage1/run.json', JSON.stringify(metadata));
     await prepare(version('9.9'));
     await work.done('eval', '--run', 'mixed', '--stage', '1');
   });

@@ -27,7 +27,7 @@ const headings = [
   'Ablations',
   'Recipe',
   'Prompt',
-  'Versions and facts',
+  'Versions and metadata',
 ];
 
 describe.runIf(chromium)('the report in Chromium', () => {

@@ -127,10 +127,10 @@ describe('the report of one run', () => {
     });
     expect(data.recipe).toBe(work.read('runs/one/stage2/recipe.yaml').toString());
     expect(data.versions).toEqual(results.versions);
-    const facts = Object.fromEntries(data.metadata);
-    expect(facts['manifest SHA-256']).toBe(json('runs/one/stage2/run.json').manifest.sha256);
-    expect(facts).toMatchObject({ 'test utterances': '16', 'kept epoch': expect.stringMatching(/^1 \(/) });
-    expect(facts).toMatchObject({
+    const metadata = Object.fromEntries(data.metadata);
+    expect(metadata['manifest SHA-256']).toBe(json('runs/one/stage2/run.json').manifest.sha256);
+    expect(metadata).toMatchObject({ 'test utterances': '16', 'kept epoch': expect.stringMatching(/^1 \(/) });
+    expect(metadata).toMatchObject({
       trained: expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d UTC to \d{4}-\d\d-\d\d \d\d:\d\d UTC$/),
       'time of a run': expect.stringMatching(/^[\d.]+ (s|min)/),
       'utterances trained on in a second': expect.stringMatching(/^[\d.]+$/),
@@ -380,8 +380,8 @@ describe('what is missing', () => {
 
   it('is told: a training that has not ended, and a map that cannot be kept', async () => {
     await onCopy('runs/one/stage2', async (copy) => {
-      const facts = json(`${copy}/run.json`);
-      writeFileSync(work.path(copy, 'run.json'), JSON.stringify({ ...facts, status: 'training' }));
+      const metadata = json(`${copy}/run.json`);
+      writeFileSync(work.path(copy, 'run.json'), JSON.stringify({ ...metadata, status: 'training' }));
       rmSync(work.path(copy, 'map.json'), { force: true });
       mkdirSync(work.path(copy, 'map.json'));
       const data = await gathered(copy);

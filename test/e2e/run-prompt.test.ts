@@ -10,11 +10,11 @@ import { makeWorkspace, toyRecipe } from './workspace.js';
 const work = makeWorkspace('prompt');
 afterAll(() => work.remove());
 
-const factsOf = (run: string): RunMetadata =>
+const metadataOf = (run: string): RunMetadata =>
   JSON.parse(work.read(`${run}/run.json`).toString()) as RunMetadata;
 const changePrompt = (run: string, change: (prompt: NonNullable<RunMetadata['prompt']>) => object): void => {
-  const facts = factsOf(run);
-  work.file(`${run}/run.json`, JSON.stringify({ ...facts, prompt: change(facts.prompt!) }));
+  const metadata = metadataOf(run);
+  work.file(`${run}/run.json`, JSON.stringify({ ...metadata, prompt: change(metadata.prompt!) }));
 };
 /** As earlier versions wrote a run: without what has been added since. */
 const makeOld = (run: string): void => {
@@ -45,7 +45,7 @@ beforeAll(async () => {
 
 describe('a run', () => {
   it('has the gender where names are new in the test, and a prompt of its own for what has no transcript', () => {
-    const { speaker, user, user_without_text } = factsOf('run/stage2').prompt!;
+    const { speaker, user, user_without_text } = metadataOf('run/stage2').prompt!;
     expect(speaker).toBe('gender');
     expect(user).toContain('fuses');
     expect(user_without_text).not.toContain('words');
@@ -101,7 +101,7 @@ describe('a run', () => {
     expect(await train(new AbortController())).not.toContain('the prompt is that of');
     makeOld('half/stage2');
     expect(await train()).toContain('run.json, as the run began; a new run of the recipe has another');
-    const { status, prompt } = factsOf('half/stage2');
+    const { status, prompt } = metadataOf('half/stage2');
     expect(status).toBe('finished');
     expect(Object.keys(prompt!)).toEqual(['system', 'user', 'answer']);
   });

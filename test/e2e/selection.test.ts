@@ -140,9 +140,9 @@ function recorded(run: string): {
   best: { epoch: number; metric: string | null; value: number | null };
   trained: { epochs: number; steps: number };
 } {
-  const facts = JSON.parse(work.read(`${run}/stage1/run.json`).toString());
-  expect(facts.status).toBe('finished');
-  return { best: facts.selected, trained: facts.trained };
+  const metadata = JSON.parse(work.read(`${run}/stage1/run.json`).toString());
+  expect(metadata.status).toBe('finished');
+  return { best: metadata.selected, trained: metadata.trained };
 }
 
 describe('a stage 2 of another recipe than its stage 1', () => {

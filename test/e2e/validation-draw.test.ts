@@ -18,7 +18,7 @@ const stage = (number: 1 | 2, ...args: string[]): string[] => [
   'draw.yaml',
   ...args,
 ];
-const factsOf = (run: string): RunMetadata =>
+const metadataOf = (run: string): RunMetadata =>
   JSON.parse(work.read(`${run}/run.json`).toString()) as RunMetadata;
 /** Speakers of the sessions other than the fold's, sorted. */
 let others: (fold: number) => string[];
@@ -48,7 +48,7 @@ beforeAll(async () => {
 
 describe('the validation speaker', () => {
   it('is another one in each fold, and recorded', () => {
-    const drawn = [1, 2, 3, 4, 5].map((fold) => factsOf(`runs/draw/stage1/fold-${fold}`).validation!);
+    const drawn = [1, 2, 3, 4, 5].map((fold) => metadataOf(`runs/draw/stage1/fold-${fold}`).validation!);
     expect(new Set(drawn.flatMap(({ speakers }) => speakers)).size).toBe(5);
     drawn.forEach(({ draw, seed, speakers }, index) => {
       expect({ draw, seed, count: speakers.length }).toEqual({ draw: 'by-fold', seed: 1, count: 1 });
@@ -60,7 +60,7 @@ describe('the validation speaker', () => {
     await work.done(...stage(1, '--fold', '2', '--seeds', '1,2,3', '--split-seed', '5', '--run', 'fixed'));
     await work.done(...stage(1, '--fold', '2', '--seeds', '1,2,3', '--run', 'drawn'));
     const drawn = (run: string) =>
-      [1, 2, 3].map((seed) => factsOf(`${run}/seed-${seed}/stage1/fold-2`).validation);
+      [1, 2, 3].map((seed) => metadataOf(`${run}/seed-${seed}/stage1/fold-2`).validation);
     const [first, ...rest] = drawn('fixed');
     expect(first).toMatchObject({ seed: 5 });
     expect(rest).toEqual([first, first]);
@@ -87,7 +87,7 @@ describe('the validation speaker', () => {
       'whose recipe differs: split_seed is 6 there and null here; add --set split_seed=6, or train stage 1 anew',
     );
     await work.done(...behind, '--set', 'split_seed=6');
-    const drawn = [1, 2].map((number) => factsOf(`other/stage${number}/fold-1`).validation);
+    const drawn = [1, 2].map((number) => metadataOf(`other/stage${number}/fold-1`).validation);
     expect(drawn[1]).toEqual(drawn[0]);
   });
 });
@@ -114,7 +114,7 @@ describe('a run of an earlier version', () => {
     });
     compute.cacheDir = work.path('..', 'features');
     begun = (await train(1, new AbortController())).status;
-    ({ validation: drawn, ...before } = factsOf('old/stage1/fold-3'));
+    ({ validation: drawn, ...before } = metadataOf('old/stage1/fold-3'));
     work.file('old/stage1/fold-3/run.json', JSON.stringify(before)); // as an earlier version wrote it
     resumed = await train(1);
   });
@@ -146,29 +146,29 @@ describe('a run of an earlier version', () => {
     expect(notes.join('\n')).toContain(note);
     const speaker = seededRandom(1, 'validation speaker').pick(others(3));
     const old = { draw: 'without-fold', seed: 1, speakers: [speaker] };
-    expect(factsOf('old/stage1/fold-3').validation).toEqual(old);
+    expect(metadataOf('old/stage1/fold-3').validation).toEqual(old);
     expect(drawn!.speakers).not.toEqual(old.speakers);
     await train(2);
-    expect(factsOf('old/stage2/fold-3').validation).toEqual(old);
+    expect(metadataOf('old/stage2/fold-3').validation).toEqual(old);
   });
 
   it('has seen those whom it was trained on by its own draw, and a later run those of its fold', async () => {
-    const { validation, ...old } = factsOf('old/stage1/fold-3');
-    const speakersOf = async (facts: RunMetadata) => {
-      const { train, dev } = (await seenUtterances(recipe, facts))!;
+    const { validation, ...old } = metadataOf('old/stage1/fold-3');
+    const speakersOf = async (metadata: RunMetadata) => {
+      const { train, dev } = (await seenUtterances(recipe, metadata))!;
       return [train, dev].map((part) => new Set(part.map(({ speaker }) => speaker)));
     };
     const [trained, validated] = await speakersOf(old);
     expect([...validated!]).toEqual(validation!.speakers);
     expect([...trained!, ...validated!].sort()).toEqual(others(3));
     const [, later] = await speakersOf({ ...old, validation: { ...validation!, draw: 'by-fold' } });
-    expect([...later!]).toEqual(factsOf('runs/draw/stage1/fold-3').validation!.speakers);
+    expect([...later!]).toEqual(metadataOf('runs/draw/stage1/fold-3').validation!.speakers);
     expect(later).not.toEqual(validated);
   });
 
   it('whose clips another ffmpeg decodes now has seen nothing that is known', async () => {
-    const facts = factsOf('old/stage1/fold-3');
-    const by = (ffmpeg: string): RunMetadata => ({ ...facts, manifest: { ...facts.manifest, ffmpeg } });
+    const metadata = metadataOf('old/stage1/fold-3');
+    const by = (ffmpeg: string): RunMetadata => ({ ...metadata, manifest: { ...metadata.manifest, ffmpeg } });
     const info = work.read('toy/manifest.json').toString();
     work.file('toy/manifest.json', JSON.stringify({ ...JSON.parse(info), ffmpeg: '6.1' }));
     expect(await seenUtterances(recipe, by('6.1'))).toBeDefined();
@@ -177,8 +177,8 @@ describe('a run of an earlier version', () => {
   });
 
   it('that is another draw than it says is refused in one line', async () => {
-    const facts = factsOf('old/stage1/fold-3');
-    const changed = { ...facts, validation: { ...facts.validation, speakers: ['nobody'] } };
+    const metadata = metadataOf('old/stage1/fold-3');
+    const changed = { ...metadata, validation: { ...metadata.validation, speakers: ['nobody'] } };
     work.file('old/stage1/fold-3/run.json', JSON.stringify(changed));
     await expect(train(1)).rejects.toThrow(
       /its validation speakers were nobody, are \w+\. Use another --run/,

@@ -133,9 +133,9 @@ export function listing(dir: string): Record<string, string> {
     names.sort().map((name) => {
       const entry = statSync(join(dir, name), { throwIfNoEntry: false });
       // The time of a folder changes with a temporary file that came and went; its list of names is what counts.
-      const facts =
+      const metadata =
         entry === undefined ? 'dangling' : entry.isFile() ? `${entry.size} ${entry.mtimeMs}` : 'folder';
-      return [name, facts];
+      return [name, metadata];
     }),
   );
 }

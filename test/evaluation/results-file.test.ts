@@ -20,7 +20,7 @@ const evaluation = evaluationOf(foldMetrics(folds, LABELS), [outcomes, outcomes]
 const written = evaluationResult(evaluation, {
   name: 'demo',
   versions: { emoq: '0.1.0' },
-  facts: { stage: 1, split: '2 of 3 folds' },
+  metadata: { stage: 1, split: '2 of 3 folds' },
   missing: [{ fold: '3' }],
 });
 
@@ -35,15 +35,24 @@ async function refusal(content: unknown): Promise<string> {
 describe('results.json', () => {
   it('is read back as it was written, and without what an earlier emoq did not write', async () => {
     writeFileSync(path, JSON.stringify(written));
-    const { name, wa, ua, wf1, n, versions, facts, missing, intervals } = written;
+    const { name, wa, ua, wf1, n, versions, metadata, missing, intervals } = written;
     const read = await readResults(path);
-    expect(read).toMatchObject({ name, wa, ua, wf1, n, versions, facts, missing });
+    expect(read).toMatchObject({ name, wa, ua, wf1, n, versions, metadata, missing });
     expect(read.intervals!.wa).toEqual(intervals!.wa);
     expect(read.folds!.map(({ fold, wa: own }) => [fold, own])).toEqual(
       written.folds!.map(({ fold, wa: own }) => [fold, own]),
     );
     writeFileSync(path, JSON.stringify({ wa, ua, wf1, n }));
     expect(await readResults(path)).toEqual({ wa, ua, wf1, n });
+  });
+
+  it('is read with `facts`, the former name of `metadata`', async () => {
+    const { metadata, ...rest } = written;
+    writeFileSync(path, JSON.stringify({ ...rest, facts: metadata }));
+    const read = await readResults(path);
+    expect(read.metadata).toEqual(metadata);
+    expect(read).not.toHaveProperty('facts');
+    expect(await refusal({ ...rest, facts: { stage: {} } })).toContain('key facts.stage: ');
   });
 
   it.each<[string, unknown, string]>([
@@ -56,7 +65,7 @@ describe('results.json', () => {
     ['missing', ['3'], 'key missing.0: '],
     ['cross_corpus', { manifest: 3 }, 'key cross_corpus.manifest: '],
     ['versions', [], 'key versions: '],
-    ['facts', { stage: {} }, 'key facts.stage: '],
+    ['metadata', { stage: {} }, 'key metadata.stage: '],
   ])('with %s %j is refused', async (key, value, problem) => {
     expect(await refusal({ ...written, [key]: value })).toContain(`results ${path} are damaged, ${problem}`);
   });

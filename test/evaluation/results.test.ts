@@ -52,7 +52,7 @@ const tableOf = (title: string, evaluation: Evaluation): Table =>
 
 describe('result object', () => {
   it('holds the figures, the counts, which way is better and the versions', () => {
-    const result = evaluationResult(single(), { ...source, facts: { seed: 1 } });
+    const result = evaluationResult(single(), { ...source, metadata: { seed: 1 } });
     expect(result).toMatchObject({
       name: 'meld7',
       wa: 0.5,
@@ -72,7 +72,7 @@ describe('result object', () => {
       higher_is_better: { ...ofMetrics((_, { higherIsBetter }) => higherIsBetter), ece: false },
       intervals: null,
       versions: { emoq: '0.1.0' },
-      facts: { seed: 1 },
+      metadata: { seed: 1 },
     });
     // Three answers with probabilities, each in a bin of its own: 0.75 right, 0.5 wrong, 1 right.
     expect(result.ece).toBeCloseTo((0.25 + 0.5 + 0) / 3, 14);

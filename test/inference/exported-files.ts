@@ -49,8 +49,8 @@ export async function writeRun(
 ): Promise<string> {
   const folder = join(dir, `stage${stage}`);
   mkdirSync(folder, { recursive: true });
-  const facts = runMetadata({ phase: `stage${stage}`, name: 'small', status: 'finished' });
-  writeFileSync(join(folder, 'run.json'), JSON.stringify(storedMetadata(facts)));
+  const metadata = runMetadata({ phase: `stage${stage}`, name: 'small', status: 'finished' });
+  writeFileSync(join(folder, 'run.json'), JSON.stringify(storedMetadata(metadata)));
   const whole = { name: 'small', manifest: 'none.csv', labels: ['happy', 'sad'], ...recipe };
   writeFileSync(join(folder, 'recipe.yaml'), JSON.stringify(whole));
   await writeSafetensors(join(folder, 'checkpoint.safetensors'), trained);

@@ -22,7 +22,7 @@ const sections = [
   'ablations',
   'recipe',
   'prompt',
-  'facts',
+  'metadata',
 ];
 
 /** Whatever a run may lack, lacking. */
@@ -161,7 +161,7 @@ describe('a report without data', () => {
     ['ablations', /because none was run/],
     ['recipe', /no recipe/],
     ['prompt', /stage 1 has no language model/],
-    ['facts', /No versions.*No further facts/s],
+    ['metadata', /No versions.*No further metadata/s],
   ])('says why %s is empty', (name, reason) => {
     expect(textOf(name)).toMatch(reason);
   });

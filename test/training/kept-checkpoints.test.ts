@@ -28,12 +28,12 @@ import { runMetadata } from './run-metadata.js';
 
 let root: string;
 let folder: RunFolder;
-const facts = runMetadata({ checkpoint: null, checkpoints: {} });
+const metadata = runMetadata({ checkpoint: null, checkpoints: {} });
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'emoq-kept-'));
   folder = runFolder(join(root, 'run'));
   mkdirSync(folder.dir);
-  await writeMetadata(folder, facts);
+  await writeMetadata(folder, metadata);
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -86,13 +86,13 @@ describe('the checkpoints of a run', () => {
     await expect(verifyUnfinished(folder, await now())).rejects.toThrow('is damaged, or not the one');
     rmSync(folder.checkpoint);
     await expect(verifyUnfinished(folder, await now())).rejects.toThrow('of the best epoch so far is gone');
-    await writeMetadata(folder, facts);
+    await writeMetadata(folder, metadata);
     await parametersOf(9)(folder.checkpoint); // run.json knows of none
     await expect(verify()).rejects.toThrow('it is none;');
   });
 
   it('of an emoq that recorded nothing are opened, with a warning', async () => {
-    const { checkpoint: _checkpoint, checkpoints: _checkpoints, ...old } = facts;
+    const { checkpoint: _checkpoint, checkpoints: _checkpoints, ...old } = metadata;
     await writeMetadata(folder, old);
     await parametersOf(1)(folder.checkpoint);
     expect(await verify()).toMatch(/recorded no SHA-256 .* cannot be told$/);
@@ -112,7 +112,7 @@ describe('the checkpoints of a run', () => {
     const second = await sha256OfFile(other);
     // Killed before the new file took its name, and after it.
     for (const value of [1, 2]) {
-      await writeMetadata(folder, { ...facts, checkpoint: { sha256: second, replaces: first } });
+      await writeMetadata(folder, { ...metadata, checkpoint: { sha256: second, replaces: first } });
       await parametersOf(value)(folder.checkpoint);
       const present = await sha256OfFile(folder.checkpoint);
       expect(await verify()).toBeUndefined();

@@ -43,7 +43,7 @@ async function recipeWith(...overrides: string[]): Promise<Recipe> {
   return loadRecipe({ path, overrides });
 }
 
-const facts = runMetadata();
+const metadata = runMetadata();
 const position: TrainingPosition = {
   ...{ step: 3, epoch: 1, metricsBytes: 12 },
   best: { epoch: 1, metric: 'wf1', value: 0.5 },
@@ -60,38 +60,38 @@ describe('the folder of a run', () => {
   });
 
   it('is new where there is none, and looking makes none', async () => {
-    expect(await inspectRun(folder, await recipeWith(), facts)).toMatchObject({ status: 'new' });
+    expect(await inspectRun(folder, await recipeWith(), metadata)).toMatchObject({ status: 'new' });
     await expect(readdir(folder.dir)).rejects.toThrow('ENOENT');
   });
 
   it('is new until a state is saved, then unfinished, then finished', async () => {
     const recipe = await recipeWith();
-    await createRun(folder, recipe, facts);
-    expect(await readMetadata(folder)).toEqual(facts);
-    expect(await inspectRun(folder, recipe, facts)).toMatchObject({ status: 'new' });
+    await createRun(folder, recipe, metadata);
+    expect(await readMetadata(folder)).toEqual(metadata);
+    expect(await inspectRun(folder, recipe, metadata)).toMatchObject({ status: 'new' });
     await saveState();
-    expect(await inspectRun(folder, recipe, facts)).toEqual({ status: 'unfinished', metadata: facts });
-    await writeMetadata(folder, { ...facts, status: 'finished' });
-    expect(await inspectRun(folder, recipe, facts)).toMatchObject({ status: 'finished' });
+    expect(await inspectRun(folder, recipe, metadata)).toEqual({ status: 'unfinished', metadata });
+    await writeMetadata(folder, { ...metadata, status: 'finished' });
+    expect(await inspectRun(folder, recipe, metadata)).toMatchObject({ status: 'finished' });
   });
 
   it('whose run.json is gone begins anew, without the state that it had', async () => {
     const recipe = await recipeWith();
-    await createRun(folder, recipe, facts);
+    await createRun(folder, recipe, metadata);
     await saveState();
     await rm(folder.metadata);
-    expect(await inspectRun(folder, recipe, facts)).toMatchObject({ status: 'new' });
-    await createRun(folder, recipe, facts);
+    expect(await inspectRun(folder, recipe, metadata)).toMatchObject({ status: 'new' });
+    await createRun(folder, recipe, metadata);
     expect(await readPosition(folder.state)).toBeUndefined();
   });
 
   it('of another recipe is refused with the keys that differ, finished or not', async () => {
-    await createRun(folder, await recipeWith(), facts);
+    await createRun(folder, await recipeWith(), metadata);
     await saveState();
     const other = await recipeWith('stage1.epochs=3', 'seed=9');
     for (const status of ['training', 'finished'] as const) {
-      await writeMetadata(folder, { ...facts, status });
-      const refusal = inspectRun(folder, other, facts);
+      await writeMetadata(folder, { ...metadata, status });
+      const refusal = inspectRun(folder, other, metadata);
       await expect(refusal).rejects.toThrow(InputError);
       await expect(refusal).rejects.toThrow(
         `${folder.dir} holds a run of another recipe: seed was 1, is 9; stage1.epochs was 10, is 3. Use another --run folder, or delete this one`,
@@ -101,18 +101,18 @@ describe('the folder of a run', () => {
 
   it('of another manifest or another stage 1 is refused', async () => {
     const recipe = await recipeWith();
-    await createRun(folder, recipe, facts);
+    await createRun(folder, recipe, metadata);
     await saveState();
-    const changed = { ...facts, manifest: { ...facts.manifest, sha256: 'def' } };
+    const changed = { ...metadata, manifest: { ...metadata.manifest, sha256: 'def' } };
     await expect(inspectRun(folder, recipe, changed)).rejects.toThrow('the manifest has changed');
-    await expect(inspectRun(folder, recipe, { ...facts, startedFrom: 'xyz' })).rejects.toThrow(
+    await expect(inspectRun(folder, recipe, { ...metadata, startedFrom: 'xyz' })).rejects.toThrow(
       'the stage-1 checkpoint has changed',
     );
     expect((await readMetadata(folder))!.manifest.sha256).toBe('abc');
   });
 
   it('with a run.json that is not a run is refused in one line', async () => {
-    await createRun(folder, await recipeWith(), facts);
+    await createRun(folder, await recipeWith(), metadata);
     for (const content of ['{"format": "other"}', 'null', '[]', '{']) {
       await writeFile(folder.metadata, content);
       const error = await readMetadata(folder).catch((thrown: unknown) => thrown);
@@ -153,9 +153,9 @@ describe('the folder of a run', () => {
     ['threads', 0, 'expected number to be >=1'],
     ['versions', { emoq: 1 }, 'versions.emoq: '],
   ])('whose run.json has for %s %j is damaged, and its key is named', async (key, value, problem) => {
-    await createRun(folder, await recipeWith(), facts);
+    await createRun(folder, await recipeWith(), metadata);
     const whole: Record<string, unknown> = {
-      ...storedMetadata(structuredClone(facts)),
+      ...storedMetadata(structuredClone(metadata)),
       checkpoint: { sha256: 'abc' },
       prompt: { system: '', user: '<AUDIO>', answer: '{label}' },
       backbones: { former: { files: { 'a.bin': 4 }, config: {}, bytes: 4, weights: 'abc' } },
@@ -178,17 +178,17 @@ describe('the folder of a run', () => {
   });
 
   it('of the first emoq, which recorded less, is opened, and keys of a later one are kept in their order', async () => {
-    const { cropped: _, threads: _threads, trained: _trained, ...first } = facts;
-    await createRun(folder, await recipeWith(), facts);
+    const { cropped: _, threads: _threads, trained: _trained, ...first } = metadata;
+    await createRun(folder, await recipeWith(), metadata);
     await writeMetadata(folder, first as RunMetadata);
     expect(await readMetadata(folder)).toEqual(first);
-    const later = { later: [1], ...facts, manifest: { later: 'x', ...facts.manifest } };
+    const later = { later: [1], ...metadata, manifest: { later: 'x', ...metadata.manifest } };
     await writeMetadata(folder, later);
     expect(JSON.stringify(await readMetadata(folder))).toBe(JSON.stringify(later));
   });
 
   it('whose run.json is cut anywhere, or nests without end, is refused in one line', async () => {
-    await createRun(folder, await recipeWith(), facts);
+    await createRun(folder, await recipeWith(), metadata);
     const text = await readFile(folder.metadata, 'utf8');
     const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
     for (const content of [
@@ -206,7 +206,7 @@ describe('the folder of a run', () => {
 
   it('whose recipe is cut anywhere before its last key is refused in one line, not read with other settings', async () => {
     const recipe = await recipeWith('stage1.epochs=3');
-    await createRun(folder, recipe, facts);
+    await createRun(folder, recipe, metadata);
     await saveState();
     expect(await runRecipe(folder)).toEqual(recipe);
     expect((await runRecipe(folder, ['seed=9'])).seed).toBe(9);
@@ -214,7 +214,7 @@ describe('the folder of a run', () => {
     const last = text.indexOf('paper:');
     for (let length = 0; length < last; length += 5) {
       await writeFile(folder.recipe, text.slice(0, length));
-      for (const read of [() => runRecipe(folder), () => inspectRun(folder, recipe, facts)]) {
+      for (const read of [() => runRecipe(folder), () => inspectRun(folder, recipe, metadata)]) {
         const error = await read().catch((thrown: unknown) => thrown);
         expect(error, String(length)).toBeInstanceOf(InputError);
         expect((error as Error).message).toContain(`recipe ${folder.recipe} `);
@@ -226,7 +226,7 @@ describe('the folder of a run', () => {
   });
 
   it('is rid of the unfinished files of a killed process, and of nothing else', async () => {
-    await createRun(folder, await recipeWith(), facts);
+    await createRun(folder, await recipeWith(), metadata);
     const before = (await readdir(folder.dir, { recursive: true })).sort();
     await writeFile(`${folder.state}.4711-0123abcd.tmp`, 'half');
     await writeFile(`${folder.trainingModel}.4711-0123abcd.tmp`, 'half');
@@ -238,7 +238,10 @@ describe('the folder of a run', () => {
 
 describe('a run that goes on', () => {
   it('is told what is not as it began, where that may change its last digits', () => {
-    const before: RunMetadata = { ...facts, versions: { emoq: '0.1.0', onnxruntime: '1.30.0', node: '20' } };
+    const before: RunMetadata = {
+      ...metadata,
+      versions: { emoq: '0.1.0', onnxruntime: '1.30.0', node: '20' },
+    };
     expect(changedCircumstances(before, { ...before, versions: { ...before.versions, node: '22' } })).toEqual(
       [],
     );

@@ -54,7 +54,8 @@ async function writeExperiment(root) {
         recent: [0.25, null],
       }),
     );
-    if (fold !== 4) await writeJsonAtomic(run.results, { name: 'toy4', ...FIGURES, versions: {}, facts: {} });
+    if (fold !== 4)
+      await writeJsonAtomic(run.results, { name: 'toy4', ...FIGURES, versions: {}, metadata: {} });
   }
   const around = {
     name: 'toy4',

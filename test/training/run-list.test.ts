@@ -38,8 +38,8 @@ afterEach(() => rmSync(root, { recursive: true }));
 async function makeRun(name: string, fold: number | undefined, status: 'training' | 'finished') {
   const folder = phaseFolder(join(root, name), 'stage1', fold);
   const recipe = await loadRecipe({ dataset: 'toy4' });
-  const facts = runMetadata({ name: 'toy4', labels: recipe.labels, fold: fold ?? null, status });
-  await createRun(folder, recipe, facts);
+  const metadata = runMetadata({ name: 'toy4', labels: recipe.labels, fold: fold ?? null, status });
+  await createRun(folder, recipe, metadata);
   await writeSafetensors(
     folder.state,
     [['w', float32([64], new Array(64).fill(1))]],

@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder.dir, { recursive: true }));
 
-const facts = { device: 'cpu', threads: 2, versions: { emoq: '0.1.0' } };
+const metadata = { device: 'cpu', threads: 2, versions: { emoq: '0.1.0' } };
 const lines = async (): Promise<Record<string, unknown>[]> =>
   (await readFile(folder.timings, 'utf8'))
     .trimEnd()
@@ -23,7 +23,7 @@ const lines = async (): Promise<Record<string, unknown>[]> =>
 describe('the timings of a run', () => {
   it('have one line for a process, as it stood at its last save', async () => {
     const begun = new Date(Date.now() - 5000);
-    const timings = await recordTimings(folder, facts, { begun, step: 0, isNew: true });
+    const timings = await recordTimings(folder, metadata, { begun, step: 0, isNew: true });
     timings.spent('encoding', 1.5);
     await timings.save(0);
     expect(await lines()).toMatchObject([{ state: 'running', to_step: 0, utterances_per_sec: null }]);
@@ -39,7 +39,7 @@ describe('the timings of a run', () => {
         ...{ state: 'running', from_step: 0, to_step: 5, utterances: 40 },
         ...{ encoding_sec: 1.5, training_sec: 4, validation_sec: 0.25, utterances_per_sec: 10 },
         peak_memory_bytes: expect.any(Number),
-        ...{ host: hostname(), ...facts },
+        ...{ host: hostname(), ...metadata },
       },
     ]);
     await timings.end('finished');
@@ -54,7 +54,7 @@ describe('the timings of a run', () => {
         ended: new Date(day + (hour + 1) * 3_600_000).toISOString(),
         ...{ state: 'interrupted', from_step: 0, to_step: 4, utterances: 100 },
         ...{ encoding_sec: 10, training_sec: 20, validation_sec: 5, utterances_per_sec: 5 },
-        ...{ peak_memory_bytes: 1e6, host: 'a', ...facts, ...more },
+        ...{ peak_memory_bytes: 1e6, host: 'a', ...metadata, ...more },
       });
     // A killed process of another emoq may leave anything: it does not keep a run from going on.
     await writeFile(
@@ -71,7 +71,7 @@ describe('the timings of a run', () => {
       utterancesPerSec: 7.5,
       peakMemoryBytes: 3e6,
     });
-    const timings = await recordTimings(folder, facts, { begun: new Date(), step: 8, isNew: false });
+    const timings = await recordTimings(folder, metadata, { begun: new Date(), step: 8, isNew: false });
     await timings.save(9);
     const kept = (await readFile(folder.timings, 'utf8')).split('\n');
     expect(kept).toHaveLength(5);
@@ -79,7 +79,7 @@ describe('the timings of a run', () => {
   });
 
   it('are not written for a process that saved nothing', async () => {
-    const timings = await recordTimings(folder, facts, { begun: new Date(), step: 0, isNew: true });
+    const timings = await recordTimings(folder, metadata, { begun: new Date(), step: 0, isNew: true });
     timings.spent('training', 3, 8);
     await timings.end('failed');
     expect(await readTimes(folder)).toBeNull();
@@ -89,7 +89,7 @@ describe('the timings of a run', () => {
     expect(await readTimes(folder)).toBeNull();
     await writeFile(folder.timings, 'of an earlier run\n');
     expect(await readTimes(folder)).toBeNull();
-    const timings = await recordTimings(folder, facts, { begun: new Date(), step: 0, isNew: true });
+    const timings = await recordTimings(folder, metadata, { begun: new Date(), step: 0, isNew: true });
     await timings.save(0);
     expect(await lines()).toHaveLength(1);
     expect(await readTimes(folder)).toMatchObject({ utterancesPerSec: null, trainingSec: 0 });

@@ -47,7 +47,7 @@ export type EvaluatedRuns = Pick<SeedRuns, 'seed' | 'folder' | 'runs' | 'folds'>
 /** The same, read. */
 export interface ReadRuns extends EvaluatedRuns {
   /** run.json of each run. */
-  readonly facts: readonly RunMetadata[];
+  readonly metadata: readonly RunMetadata[];
   /** When and how fast each was made, where that is known. */
   readonly times: readonly (RunTimes | null)[];
   readonly recipe: Recipe;
@@ -89,14 +89,14 @@ export interface GatherControl {
 export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
   const { folder, runs, folds } = evaluated;
   const byFold = folds !== undefined;
-  const facts = await Promise.all(
+  const metadata = await Promise.all(
     runs.map(async (run) => {
       const found = await readMetadata(run);
       if (found === undefined) throw new InputError(`${run.dir} holds no run (no run.json)`);
       return found;
     }),
   );
-  const { labels } = facts[0]!;
+  const { labels } = metadata[0]!;
   const { rows } = await readPredictions(folder.predictions, { labels, requireReference: true });
   const nameless = rows.findIndex((row) => row.id === undefined || !hasReference(row));
   if (nameless >= 0) {
@@ -114,7 +114,7 @@ export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
     : classificationMetrics(scored, labels);
   return {
     ...evaluated,
-    facts,
+    metadata,
     times: await Promise.all(runs.map(readTimes)),
     recipe: await runRecipe(runs[0]!),
     recipeText: await runRecipeText(runs[0]!),

@@ -64,8 +64,8 @@ export async function gatherReport(
   const { onWarning, signal } = options;
   const parts = await Promise.all(evaluated.map(readRuns));
   const first = parts[0]!;
-  const { labels, system, phase, prompt } = first.facts[0]!;
-  const other = parts.find(({ facts }) => facts[0]!.labels.join() !== labels.join());
+  const { labels, system, phase, prompt } = first.metadata[0]!;
+  const other = parts.find(({ metadata }) => metadata[0]!.labels.join() !== labels.join());
   if (other !== undefined) {
     throw new InputError(`${first.folder.dir} and ${other.folder.dir} have different labels`);
   }
@@ -109,14 +109,14 @@ export async function gatherReport(
     ablations: await ablationResults(first.recipe.name, options.root, options.ablations, onWarning),
     recipe: first.recipeText,
     prompt,
-    versions: first.results.versions ?? first.facts[0]!.versions,
+    versions: first.results.versions ?? first.metadata[0]!.versions,
     metadata: reportMetadata(parts),
   };
 }
 
 function unfinishedOf(parts: readonly ReadRuns[]): string[] {
-  return parts.flatMap(({ runs, facts }) =>
-    runs.filter((_, i) => facts[i]!.status !== 'finished').map(({ dir }) => dir),
+  return parts.flatMap(({ runs, metadata }) =>
+    runs.filter((_, i) => metadata[i]!.status !== 'finished').map(({ dir }) => dir),
   );
 }
 
@@ -132,10 +132,10 @@ async function majorities(
   manifest: string | undefined,
 ): Promise<string[] | undefined> {
   const rows: (string | undefined)[] = [];
-  for (const { recipe, facts, parts: folds } of parts) {
+  for (const { recipe, metadata, parts: folds } of parts) {
     const placed = manifest === undefined ? recipe : { ...recipe, manifest };
     for (const { fold, places } of folds) {
-      const own = facts.find((each) => fold === null || String(each.fold) === fold);
+      const own = metadata.find((each) => fold === null || String(each.fold) === fold);
       const label = own && (await trainingMajority(placed, own));
       rows.push(...places.map(() => label));
     }
@@ -159,10 +159,10 @@ type Corpus =
   | Missing;
 
 /** A manifest that has changed may have other recordings by the same ids: then it is as if there were none. */
-async function corpusOf({ recipe, facts, folder }: ReadRuns, path: string): Promise<Corpus> {
+async function corpusOf({ recipe, metadata, folder }: ReadRuns, path: string): Promise<Corpus> {
   try {
     const manifest = await readManifest(path);
-    const change = manifestChange(facts[0]!.manifest, trainedManifest(path, manifest));
+    const change = manifestChange(metadata[0]!.manifest, trainedManifest(path, manifest));
     if (change !== undefined) {
       return { kind: 'missing', reason: `${path} ${change} since ${folder.dir} was trained` };
     }
@@ -185,8 +185,8 @@ function recordingsOf(corpus: Corpus, { max_audio_sec: maxAudioSec }: Recipe): R
   };
 }
 
-function reportUtterances({ rows, seed, facts }: ReadRuns, corpus: Corpus): ReportUtterance[] {
-  const { labels } = facts[0]!;
+function reportUtterances({ rows, seed, metadata }: ReadRuns, corpus: Corpus): ReportUtterance[] {
+  const { labels } = metadata[0]!;
   return rows.map(({ id, fold, speaker, reference, label, probabilities }): ReportUtterance => {
     const utterance = corpus.kind === 'missing' ? undefined : corpus.utterances.get(id!);
     return {
@@ -227,7 +227,7 @@ export async function planReport(
   if (changed !== undefined) onWarning(changed);
   if (choice.manifest !== undefined) await checkManifest(choice.manifest, runs);
   const folders = seeds.flatMap(({ folder, runs: own }) => [folder, ...own]);
-  const facts = await Promise.all(folders.map(readMetadata));
+  const metadata = await Promise.all(folders.map(readMetadata));
   return {
     root,
     seeds,
@@ -235,7 +235,7 @@ export async function planReport(
       choice.seeds === undefined
         ? join(seeds[0]!.folder.dir, 'report.html')
         : join(root, `${seeds[0]!.phase}-seeds.html`),
-    sources: [...folders.flatMap(runFiles), ...facts.flatMap((run) => (run ? [run.manifest.path] : []))],
+    sources: [...folders.flatMap(runFiles), ...metadata.flatMap((run) => (run ? [run.manifest.path] : []))],
   };
 }
 

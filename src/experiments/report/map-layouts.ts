@@ -78,7 +78,7 @@ export async function layoutsOf(
     throw error;
   });
   if (embeddings.kind === 'missing') {
-    const none = systemOf(part.recipe).missingEmbedding(part.recipe, part.facts[0]!.phase);
+    const none = systemOf(part.recipe).missingEmbedding(part.recipe, part.metadata[0]!.phase);
     return none === undefined ? embeddings : missing(none);
   }
   if (embeddings.rows !== part.rows.length) {

@@ -21,26 +21,26 @@ import {
 } from '../../training/runs/index.js';
 import type { ReadRuns } from './evaluated-runs.js';
 
-/** Name and value of each fact, in the order to show. */
+/** Metadata as name-value pairs, in display order. */
 export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value: string][] {
   const [first] = parts;
-  const facts = parts.flatMap((part) => part.facts);
-  const { manifest, labels } = facts[0]!;
-  const seeds = parts.flatMap(({ seed, facts: [fact] }) => [seed ?? fact!.seed]);
-  const distinct = (of: (fact: (typeof facts)[number]) => string): string =>
-    [...new Set(facts.map(of))].join('; ');
+  const metadata = parts.flatMap((part) => part.metadata);
+  const { manifest, labels } = metadata[0]!;
+  const seeds = parts.flatMap(({ seed, metadata: [first] }) => [seed ?? first!.seed]);
+  const distinct = (of: (run: (typeof metadata)[number]) => string): string =>
+    [...new Set(metadata.map(of))].join('; ');
   return [
-    ...Object.entries(phaseKeys(facts[0]!)).map(([key, value]): [string, string] => [key, String(value)]),
+    ...Object.entries(phaseKeys(metadata[0]!)).map(([key, value]): [string, string] => [key, String(value)]),
     ['labels', labels.join(', ')],
     ['manifest', manifest.path],
-    ['manifest SHA-256', distinct((fact) => fact.manifest.sha256)],
+    ['manifest SHA-256', distinct((run) => run.manifest.sha256)],
     ...(['train', 'dev', 'test'] as const).map((part): [string, string] => [
       `${{ train: 'training', dev: 'validation', test: 'test' }[part]} utterances`,
-      range(facts.map(({ utterances }) => utterances[part])),
+      range(metadata.map(({ utterances }) => utterances[part])),
     ]),
-    ['training clips cut to max_audio_sec', range(facts.map(({ cropped }) => cropped))],
-    ['training transcripts cut for the Former', range(facts.map(({ cut_texts = 0 }) => cut_texts))],
-    ...(facts[0]!.prompt?.speaker === undefined
+    ['training clips cut to max_audio_sec', range(metadata.map(({ cropped }) => cropped))],
+    ['training transcripts cut for the Former', range(metadata.map(({ cut_texts = 0 }) => cut_texts))],
+    ...(metadata[0]!.prompt?.speaker === undefined
       ? []
       : ([['speaker in the prompt', distinct(({ prompt }) => prompt?.speaker ?? 'name')]] satisfies [
           string,
@@ -48,19 +48,19 @@ export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value
         ][])),
     ...(first!.folds === undefined
       ? []
-      : ([['folds', String(first!.facts.length)]] satisfies [string, string][])),
+      : ([['folds', String(first!.metadata.length)]] satisfies [string, string][])),
     [seeds.length > 1 ? 'seeds' : 'seed', seeds.join(', ')],
-    ['trained parameters', range(facts.map(({ parameters }) => parameters.trainable))],
-    ['frozen parameters', range(facts.map(({ parameters }) => parameters.frozen))],
+    ['trained parameters', range(metadata.map(({ parameters }) => parameters.trainable))],
+    ['frozen parameters', range(metadata.map(({ parameters }) => parameters.frozen))],
     // Without `trained` it is a run that is under way, or of an earlier emoq.
-    ['steps', range(facts.map(({ trained, steps }) => trained?.steps ?? steps))],
+    ['steps', range(metadata.map(({ trained, steps }) => trained?.steps ?? steps))],
     ['kept epoch', distinct(({ selected }) => keptEpoch(selected))],
     ...timeMetadata(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
     ['device', distinct(({ device }) => device)],
     ['threads', distinct(({ threads }) => (threads === null ? 'one for each core' : String(threads)))],
-    ...(facts[0]!.startedFrom === null
+    ...(metadata[0]!.startedFrom === null
       ? []
-      : ([['stage-1 checkpoint SHA-256', distinct((fact) => fact.startedFrom ?? 'none')]] satisfies [
+      : ([['stage-1 checkpoint SHA-256', distinct((run) => run.startedFrom ?? 'none')]] satisfies [
           string,
           string,
         ][])),
@@ -111,7 +111,7 @@ function range(values: readonly number[]): string {
   return least === most ? text(least) : `${text(least)} to ${text(most)}`;
 }
 
-function keptEpoch(selected: ReadRuns['facts'][number]['selected']): string {
+function keptEpoch(selected: ReadRuns['metadata'][number]['selected']): string {
   if (selected === null) return 'the run is not finished';
   const { epoch, metric, value } = selected;
   return metric === null || value === null
@@ -128,7 +128,7 @@ function versionsText(versions: Readonly<Record<string, string>>): string {
 /** A run with what tells it from the others. */
 interface TracedRun {
   readonly folder: RunFolder;
-  readonly facts: RunMetadata;
+  readonly metadata: RunMetadata;
   readonly seed: number | null;
 }
 
@@ -137,14 +137,14 @@ export async function trainingCurves(
   parts: readonly ReadRuns[],
   onWarning: (text: string) => void,
 ): Promise<TrainingCurve[]> {
-  const own = parts.flatMap(({ seed, runs, facts }) =>
-    runs.map((folder, index): TracedRun => ({ folder, facts: facts[index]!, seed })),
+  const own = parts.flatMap(({ seed, runs, metadata }) =>
+    runs.map((folder, index): TracedRun => ({ folder, metadata: metadata[index]!, seed })),
   );
   const before = await Promise.all(own.map(earlierRunOf));
   const traced = [...before.filter((run) => run !== undefined), ...own];
   const curves: TrainingCurve[] = [];
   for (const run of traced) {
-    const alone = traced.filter(({ facts }) => facts.phase === run.facts.phase).length === 1;
+    const alone = traced.filter(({ metadata }) => metadata.phase === run.metadata.phase).length === 1;
     try {
       curves.push(curveOf(run, await readMetrics(run.folder.metrics), alone));
     } catch (error) {
@@ -156,21 +156,21 @@ export async function trainingCurves(
 }
 
 /** The run beside a run that it started from: `stage1[/fold-N]` for `stage2[/fold-N]`. */
-async function earlierRunOf({ folder, facts, seed }: TracedRun): Promise<TracedRun | undefined> {
-  if (facts.startedFrom === null) return undefined;
+async function earlierRunOf({ folder, metadata, seed }: TracedRun): Promise<TracedRun | undefined> {
+  if (metadata.startedFrom === null) return undefined;
   const dir = resolve(folder.dir);
-  const [phaseDir, inside] = facts.fold === null ? [dir, []] : [dirname(dir), [basename(dir)]];
-  if (basename(phaseDir) !== facts.phase) return undefined;
+  const [phaseDir, inside] = metadata.fold === null ? [dir, []] : [dirname(dir), [basename(dir)]];
+  if (basename(phaseDir) !== metadata.phase) return undefined;
   const recipe = await runRecipe(folder).catch(() => undefined);
-  const start = recipe && systemOf(recipe).startsFrom(recipe, facts.phase);
+  const start = recipe && systemOf(recipe).startsFrom(recipe, metadata.phase);
   if (start === undefined) return undefined;
   const first = runFolder(join(dirname(phaseDir), start.phase, ...inside));
-  const firstFacts = await readMetadata(first).catch(() => undefined);
-  return firstFacts && { folder: first, facts: firstFacts, seed };
+  const firstMetadata = await readMetadata(first).catch(() => undefined);
+  return firstMetadata && { folder: first, metadata: firstMetadata, seed };
 }
 
 function curveOf(
-  { facts: { phase, fold, selected }, seed }: TracedRun,
+  { metadata: { phase, fold, selected }, seed }: TracedRun,
   lines: readonly MetricsLine[],
   alone: boolean,
 ): TrainingCurve {

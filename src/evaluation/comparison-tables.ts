@@ -1,4 +1,4 @@
-/** @file Comparisons to read or to paste: of two systems, as tables and CSV, and of the rows of an ablation. */
+/** @file Formats comparisons as tables and CSV: two systems, or the rows of an ablation. */
 
 import type { ComparedSystem, ComparisonResult } from './comparison.js';
 import {
@@ -21,7 +21,7 @@ import {
   type Table,
 } from './table.js';
 
-/** The tables of a comparison: the metrics, and who was right. */
+/** The tables of a comparison: metrics, and which system was right. */
 export function comparisonTables(result: ComparisonResult): Table[] {
   const { a, b, n, differences, resampling } = result;
   const interval = resampling === null ? [] : [`${levelText(resampling)} interval`, 'p'];
@@ -60,13 +60,13 @@ function systemText({ name, seeds }: ComparedSystem): string {
   return seeds === undefined ? name : `${name} (mean ± sd of ${seeds.length} seeds)`;
 }
 
-/** How seeds were drawn. */
+/** Explains how seeds were resampled. */
 function seedNotes({ resampling, paired_seeds: paired }: ComparisonResult): string[] {
   if (paired === undefined || resampling === null) return [];
   return [
     paired
-      ? 'Seeds are drawn too, the same of both systems.'
-      : 'Seeds are drawn too, those of each system by themselves, because they are not the same.',
+      ? 'Seeds are resampled too, the same ones for both systems.'
+      : 'Seeds are resampled too, independently for each system because their seeds differ.',
   ];
 }
 
@@ -74,7 +74,7 @@ function testTables({ mcnemar, mcnemar_by_seed: bySeed }: ComparisonResult): Tab
   if (mcnemar !== null) {
     return [
       {
-        title: 'Utterances, by who was right',
+        title: 'Utterances by which system was right',
         header: ['', 'B right', 'B wrong'],
         rows: [
           ['A right', String(mcnemar.both_right), String(mcnemar.only_a_right)],
@@ -87,18 +87,18 @@ function testTables({ mcnemar, mcnemar_by_seed: bySeed }: ComparisonResult): Tab
   if (bySeed === undefined || bySeed.length === 0) return [];
   return [
     {
-      title: 'Utterances, by who was right with each seed',
+      title: 'Utterances by which system was right, per seed',
       header: ['seed', 'both', 'only A', 'only B', 'neither', 'p'],
       rows: bySeed.map(({ seed, both_right, only_a_right, only_b_right, both_wrong, p }) => [
         ...[seed, both_right, only_a_right, only_b_right, both_wrong].map(String),
         pText(p),
       ]),
-      note: "McNemar's exact test, two-sided, of the two models of each seed. The seeds share their utterances: the p are not to be put together.",
+      note: "McNemar's exact test, two-sided, of the two models of each seed. The seeds share their utterances, so the p-values must not be combined.",
     },
   ];
 }
 
-/** One row for each metric, and one for each of McNemar's tests. */
+/** One row per metric, and one per McNemar test. */
 export function comparisonCsv(result: ComparisonResult): string {
   const { a, b, n, differences, mcnemar, mcnemar_by_seed: bySeed = [], higher_is_better } = result;
   const rows = metricKeys.map((key) => {
@@ -121,28 +121,29 @@ export function comparisonCsv(result: ComparisonResult): string {
   );
 }
 
-/** Four decimals; `< 0.0001` where that would be 0. */
+/** Four decimals; `< 0.0001` for anything that would round to 0. */
 function pText(p: number): string {
   return p < 0.00005 ? '< 0.0001' : p.toFixed(4);
 }
 
-/** A row of an ablation: what it scored, and what the paper's row did. */
+/** One row of an ablation: our scores and the paper's. */
 export interface AblationScores {
   readonly label: string;
   readonly result: Pick<EvaluationResult, PaperKey | 'n' | 'intervals' | 'seeds' | 'mean' | 'sd'>;
   readonly paper: PaperFigures;
-  /** The row's figures less the full system's; null for the full system itself. */
+  /** This row minus the full system; null for the full system itself. */
   readonly fromFull: Pick<ComparisonResult, 'differences' | 'resampling'> | null;
 }
 
-/** A figure of a row: pooled over folds, the mean over seeds. */
+/** A row's figure: pooled over folds, or the mean over seeds. */
 export function ablationFigure({ result }: Pick<AblationScores, 'result'>, key: PaperKey): number {
   return result.seeds === undefined ? result[key] : (result.mean?.[key] ?? result[key]);
 }
 
 /**
- * Two tables in percent: every row with its intervals, then the paper's; and the rows' differences from the full system.
- * @param full what the full system is called
+ * Two tables in percent: every row with its intervals followed by the paper's row, and each row's difference from the
+ * full system.
+ * @param full display name of the full system
  */
 export function ablationTables(title: string, full: string, rows: readonly AblationScores[]): Table[] {
   const { intervals } = rows[0]!.result;

@@ -1,4 +1,4 @@
-/** @file Two systems over the same utterances: what each scores, by how much they differ, and whether that may be chance. */
+/** @file Compares two systems over the same utterances: their scores, the differences, and their significance. */
 
 import { mean, sampleDeviation } from './evaluation.js';
 import {
@@ -25,17 +25,17 @@ export interface Comparison {
   readonly first: ComparedScores;
   readonly second: ComparedScores;
   readonly labels: readonly string[];
-  /** Utterances. */
+  /** Number of utterances. */
   readonly n: number;
-  /** Of the models of one seed each: which had an utterance right, and whether that is chance. Empty where seeds differ. */
+  /** McNemar's test for the two models of each seed. Empty where the systems have different seeds. */
   readonly mcnemar: readonly SeedTest[];
-  /** Whether both systems have the same seeds, which are then compared in pairs. */
+  /** Whether both systems have the same seeds; these are compared in pairs. */
   readonly pairedSeeds: boolean;
-  /** The second's figures minus the first's; null where no resampling was asked for, or there is a single utterance. */
+  /** Second minus first; null when resampling is off or there is only one utterance. */
   readonly bootstrap: PairedBootstrap | null;
 }
 
-/** What a system scores with each of its seeds; one of null where it was trained once. */
+/** Scores per seed. A system trained once has a single entry with a null seed. */
 export interface ComparedScores {
   readonly seeds: readonly { readonly seed: number | null; readonly metrics: Metrics }[];
 }
@@ -43,7 +43,7 @@ export interface ComparedScores {
 interface SeedTest {
   readonly seed: number | null;
   readonly counts: PairedCounts;
-  /** Of McNemar's exact test, two-sided. */
+  /** Two-sided p-value of McNemar's exact test. */
   readonly p: number;
 }
 
@@ -55,11 +55,11 @@ export interface ComparisonResult {
   readonly labels: readonly string[];
   readonly differences: Readonly<Record<MetricKey, MetricDifference>>;
   readonly resampling: ResultResampling | null;
-  /** null where a system has several seeds. */
+  /** null when either system has several seeds. */
   readonly mcnemar: McNemarResult | null;
-  /** With several seeds, the same ones in both systems: the test of the two models of each. */
+  /** When both systems have the same seeds: the test of the two models of each seed. */
   readonly mcnemar_by_seed?: readonly ({ readonly seed: number | null } & McNemarResult)[];
-  /** With several seeds: whether they were drawn in pairs. */
+  /** With several seeds: whether they were resampled in pairs. */
   readonly paired_seeds?: boolean;
   readonly higher_is_better: Readonly<Record<MetricKey, boolean>>;
   readonly versions: ResultSource['versions'];
@@ -81,18 +81,18 @@ interface McNemarResult {
   readonly p: number;
 }
 
-/** Figures of a system; with several seeds their means. */
+/** Figures of one system; means over its seeds when there are several. */
 export interface ComparedSystem extends MetricFigures {
   readonly name: string;
-  /** Over all seeds. */
+  /** Total over all seeds. */
   readonly unanswered: number;
   readonly seeds?: readonly ({ readonly seed: number | null } & MetricFigures)[];
   readonly sd?: Readonly<Record<MetricKey, number | null>>;
 }
 
 /**
- * Compares two systems. @param resampling null for no bootstrap
- * @throws InputError when rows have no speaker or dialogue to resample by, or all have the same
+ * Compares two systems. @param resampling null to skip the bootstrap
+ * @throws InputError when rows have no speaker or dialogue to resample by, or all share one
  */
 export function comparePredictions(
   { first, second, ...paired }: PairedPredictions,
@@ -103,9 +103,9 @@ export function comparePredictions(
 }
 
 /**
- * Compares two systems by the means over their seeds.
- * McNemar's test is of two models and what each made of every utterance. With the same seeds in both it is made for
- * each seed; the seeds share their utterances, so its p-values are not put together.
+ * Compares two systems by their means over seeds. McNemar's test compares two models utterance by utterance, so it is
+ * run per seed when both systems have the same seeds. The seeds share their utterances, so the p-values are not
+ * combined.
  * @throws InputError as {@link comparePredictions}
  */
 export function compareSeeds(
@@ -145,7 +145,7 @@ export function compareSeeds(
   };
 }
 
-/** The comparison as one JSON object. No date: the same input gives the same bytes. */
+/** The comparison as a JSON object. It has no date, so the same input gives the same bytes. */
 export function comparisonResult(
   { first, second, labels, n, mcnemar, pairedSeeds, bootstrap }: Comparison,
   names: readonly [a: string, b: string],

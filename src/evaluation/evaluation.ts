@@ -1,4 +1,4 @@
-/** @file Scores of one run, of folds or of seeds, with what is known beside them: intervals, calibration, baselines. */
+/** @file Scores of one run, its folds or its seeds, with intervals, calibration and baselines. */
 
 import { InputError } from '../base/index.js';
 import {
@@ -25,29 +25,29 @@ import { type BootstrapIntervals, bootstrapIntervals, type Resampling } from './
 /** One evaluation, a cross-validation, or several seeds. */
 export type Scores = Metrics | FoldMetrics | SeedMetrics;
 
-/** Scores, and how sure they are. With folds or seeds, intervals and calibration are of all utterances together. */
+/** Scores with their uncertainty. With folds or seeds, intervals and calibration are over all utterances together. */
 export interface Evaluation<S extends Scores = Scores> {
   readonly scores: S;
-  /** null where none were asked for, or there is a single utterance. */
+  /** null when none were requested, or there is only one utterance. */
   readonly intervals: BootstrapIntervals | null;
   /** null where no row has probabilities. */
   readonly calibration: Calibration | null;
   /** The metrics of probabilities. */
   readonly probabilistic: ProbabilityFigures;
-  /** The same of each fold or seed, in their order; empty where there are none. */
+  /** The same for each fold or seed, in order; empty when there are none. */
   readonly probabilisticParts: readonly ProbabilityFigures[];
-  /** What costs nothing on the same test set. */
+  /** Scores of trivial classifiers on the same test set. */
   readonly baselines: Baselines;
 }
 
 /**
- * Puts intervals and calibration beside scores. A cross-validation is resampled over the utterances of all its folds.
- * Of several seeds an utterance is drawn with the predictions of all of them: the interval tells of the test set, and
- * the deviation over the seeds of training.
- * @param parts the scored rows of each fold or seed in the order of `scores`; one part where there are none
+ * Adds intervals, calibration and baselines to scores. A cross-validation is resampled over the utterances of all its
+ * folds. With several seeds, an utterance is drawn together with its predictions from every seed: the interval reflects
+ * the sampling of the test set, and the standard deviation over seeds estimates training variance.
+ * @param parts the scored rows of each fold or seed in the order of `scores`; a single part otherwise
  * @param resampling null for no intervals
- * @param trained for each row, part after part, the most frequent class in its model's training, where that is known
- * @throws InputError when rows have no speaker or dialogue to resample by, or all have the same
+ * @param trained for each row, part after part, the most frequent class of its model's training set, where known
+ * @throws InputError when rows have no speaker or dialogue to resample by, or all share one
  */
 export function evaluationOf<S extends Scores>(
   scores: S,
@@ -74,7 +74,7 @@ export function overallOf(scores: Scores): Metrics {
   return scores.kind === 'single' ? scores : scores.pooled;
 }
 
-/** The folds or seeds, each with what it is called. */
+/** The folds or seeds, each with its display name. */
 export function scorePartsOf(
   scores: FoldMetrics | SeedMetrics,
 ): readonly { readonly part: string; readonly metrics: Metrics }[] {
@@ -89,29 +89,29 @@ export interface FoldOutcomes {
   readonly outcomes: Iterable<Outcome>;
 }
 
-/** What several evaluations come to together. */
+/** Aggregates of several evaluations. */
 export interface Spread {
-  /** Mean over the parts, every one with the same weight. */
+  /** Unweighted mean over the parts. */
   readonly mean: MetricFigures;
-  /** Sample standard deviation over the parts (n - 1); null with a single one, which has none. */
+  /** Sample standard deviation over the parts (n - 1); null for a single part. */
   readonly sd: Readonly<Record<MetricKey, number | null>>;
-  /** Metrics over the utterances of all parts put together. */
+  /** Metrics over the utterances of all parts combined. */
   readonly pooled: Metrics;
 }
 
-/** Metrics of every fold and of all of them together. */
+/** Metrics of each fold and of all folds combined. */
 export interface FoldMetrics extends Spread {
   readonly kind: 'folds';
   readonly folds: readonly { readonly fold: string; readonly metrics: Metrics }[];
 }
 
-/** Metrics of every seed (pooled over its folds where it has them), and of all of them together. */
+/** Metrics of each seed (pooled over its folds, if any) and of all seeds combined. */
 export interface SeedMetrics extends Spread {
   readonly kind: 'seeds';
   readonly seeds: readonly { readonly seed: number; readonly metrics: Metrics }[];
 }
 
-/** Places of the rows of each fold; folds in the order of their numbers or names. @param rows each has a fold */
+/** Row indices of each fold, in the order of fold numbers or names. @param rows each has a fold */
 export function placesByFold(
   rows: readonly { readonly fold?: string | undefined }[],
 ): { fold: string; places: number[] }[] {
@@ -128,7 +128,7 @@ export function placesByFold(
 
 /**
  * Metrics of a cross-validation.
- * @throws InputError without folds, for a fold that has no utterances, or for a label outside the set.
+ * @throws InputError when there are no folds, a fold is empty, or a label is unknown.
  */
 export function foldMetrics(parts: readonly FoldOutcomes[], labels: readonly string[]): FoldMetrics {
   if (parts.length === 0) throw new InputError('there are no folds to score');
@@ -143,7 +143,7 @@ export function foldMetrics(parts: readonly FoldOutcomes[], labels: readonly str
   return { kind: 'folds', folds, ...spreadOf(folds) };
 }
 
-/** What one experiment scores with several seeds. @param parts one or more, with the same labels */
+/** Scores of one experiment over several seeds. @param parts one or more, with the same labels */
 export function seedMetrics(
   parts: readonly { readonly seed: number; readonly scores: Metrics | FoldMetrics }[],
 ): SeedMetrics {
@@ -172,25 +172,24 @@ export function sampleDeviation(values: readonly number[]): number | null {
   return Math.sqrt(values.reduce((total, value) => total + (value - centre) ** 2, 0) / (values.length - 1));
 }
 
-/** Figures of two systems that have learnt nothing. */
+/** Figures of two trivial classifiers. */
 export interface Baselines {
   /** Always the most frequent class. */
   readonly majority: MetricFigures & {
-    /** The class; several where folds or seeds have training sets of which others are the most frequent. */
+    /** The class; several when the training sets of folds or seeds differ in their most frequent class. */
     readonly labels: readonly string[];
-    /** Of which set it is the most frequent: a training set where that is known, else the test set itself. */
+    /** Where its frequency was counted: the training set if known, else the test set itself. */
     readonly from: 'training' | 'test';
   };
-  /** Each class guessed with the same probability: expected values. */
+  /** Guessing every class with equal probability: expected values. */
   readonly chance: MetricFigures;
 }
 
 /**
  * The baselines of a test set.
- * @param outcomes of which the references count
- * @param trained for each outcome, the most frequent class of what its model was trained on; undefined where that is
- *   not known
- * @param guessed references to guess at: those of one seed where the same ones are there for each
+ * @param outcomes only their references are used
+ * @param trained for each outcome, the most frequent class of its model's training set; undefined where not known
+ * @param guessed references for the chance baseline: those of one seed when all seeds share them
  */
 export function baselinesOf(
   outcomes: readonly Outcome[],
@@ -213,12 +212,12 @@ export function baselinesOf(
   };
 }
 
-/** The most frequent class. @param counts utterances of each label, in label order; of equal ones the first */
+/** The most frequent class. @param counts utterances of each label, in label order; the first one wins a tie */
 export function mostFrequent(labels: readonly string[], counts: readonly number[]): string {
   return labels[argmax(counts)]!;
 }
 
-/** Of each class, in label order. */
+/** References per class, in label order. */
 function supportsOf(outcomes: readonly Outcome[], labels: readonly string[]): readonly number[] {
   const references = outcomes.map(({ reference }) => ({ reference }));
   return totalsOfCounts(countOutcomes(references, labels)).support;

@@ -1,4 +1,4 @@
-/** @file Metrics with their error bars, comparison of systems, prediction files, results, tables. */
+/** @file Metrics with confidence intervals, comparison of systems, predictions files, results, and tables. */
 
 export { type Comparison, type ComparisonResult, compareSeeds, comparisonResult } from './comparison.js';
 export {

@@ -1,4 +1,4 @@
-/** @file Brings the predictions of two systems together, utterance by utterance, and says what is resampled together. */
+/** @file Pairs the predictions of two systems by utterance, and groups rows for resampling. */
 
 import { InputError, quoted } from '../base/index.js';
 import { dialogueOf } from '../data/corpora/index.js';
@@ -8,27 +8,27 @@ import type { ResamplingUnit } from './statistics/significance.js';
 
 /** Two systems over the same utterances, in the order of the first one's file. */
 export interface PairedPredictions {
-  /** The first one's classes, then those that only the second knows. */
+  /** The first system's classes, then those that only the second has. */
   readonly labels: readonly string[];
   readonly first: readonly ScoredPrediction[];
   readonly second: readonly ScoredPrediction[];
-  /** Utterances whose reference neither file gives; they are not compared. */
+  /** Utterances without a reference in either file; they are not compared. */
   readonly withoutReference: number;
 }
 
-/** A system's predictions with one seed; its only ones have none. */
+/** A system's predictions for one seed; the seed is null for a system trained once. */
 export interface SeedTable {
   readonly seed: number | null;
   readonly table: PredictionTable;
 }
 
-/** The same utterances, in the same order, as one system with one seed has them. */
+/** One system's predictions for one seed, over the shared utterances in the shared order. */
 export interface SeedPredictions {
   readonly seed: number | null;
   readonly rows: readonly ScoredPrediction[];
 }
 
-/** Two systems with one or more seeds each over the same utterances. */
+/** Two systems with one or more seeds each, over the same utterances. */
 export interface PairedSeeds {
   readonly labels: readonly string[];
   readonly first: readonly SeedPredictions[];
@@ -36,11 +36,11 @@ export interface PairedSeeds {
   readonly withoutReference: number;
 }
 
-/** How many utterances a message names. */
+/** How many utterances a message lists. */
 const NAMED = 3;
 
 /**
- * Brings the predictions of all seeds of two systems together, each with the first one's utterances in their order.
+ * Pairs the predictions of all seeds of two systems, in the order of the first table's utterances.
  * @param first one or more; `second` likewise
  * @throws InputError as {@link pairPredictions}
  */
@@ -62,17 +62,17 @@ export function pairSeeds(first: readonly SeedTable[], second: readonly SeedTabl
 }
 
 /**
- * Pairs two predictions files by id (by path where there is no id), and by fold where both have one. A reference may
- * stand in either file.
- * @throws InputError in one line: an utterance without a name or twice in a file, utterances that only one file has,
- *   references that differ, no reference at all
+ * Pairs two predictions files by id (by path where there is no id), and by fold where both have one. A reference may be
+ * in either file.
+ * @throws InputError in one line: an utterance without a name, or twice in a file; utterances that only one file has;
+ *   references that differ; no reference at all
  */
 export function pairPredictions(first: PredictionTable, second: PredictionTable): PairedPredictions {
   const byFold = [first, second].every(({ rows }) => rows.every(({ fold }) => fold !== undefined));
   const [a, b] = [rowsByKey(first, byFold), rowsByKey(second, byFold)];
   const missing = [...onlyIn(first.path, a, b), ...onlyIn(second.path, b, a)];
   if (missing.length > 0) {
-    throw new InputError(`the two are not over the same utterances: ${missing.join('; ')}`);
+    throw new InputError(`the two files do not have the same utterances: ${missing.join('; ')}`);
   }
   const pairs = [...a].map(([key, row]) => [row, b.get(key)!] as const);
   const differing = pairs.filter(
@@ -87,7 +87,7 @@ export function pairPredictions(first: PredictionTable, second: PredictionTable)
       ([one, other]) => nearestSpelling(one.reference!, [other.reference!]) !== '',
     );
     const advice = isSpelling
-      ? 'they differ in spelling alone: write both alike'
+      ? 'they differ only in spelling; use one spelling in both files'
       : 'compare systems over the same labels';
     throw new InputError(
       `the references of ${utterances(differing.length)} differ between ${first.path} and ${second.path}, such as ${named.join(', ')}; ${advice}`,
@@ -96,7 +96,7 @@ export function pairPredictions(first: PredictionTable, second: PredictionTable)
   const scored = pairs.flatMap(([one, other]) => {
     const reference = one.reference ?? other.reference;
     if (reference === undefined) return [];
-    // What only one file knows of an utterance holds for both.
+    // A column that only one file fills holds for both.
     const known = { speaker: one.speaker ?? other.speaker, dialogue: one.dialogue ?? other.dialogue };
     return [
       [
@@ -139,7 +139,7 @@ function rowsByKey({ path, rows }: PredictionTable, byFold: boolean): Map<string
     if (found.has(key)) {
       const fold = byFold ? ` in fold ${row.fold}` : '';
       throw new InputError(
-        `${path}: utterance ${quoted(name)} is there twice${fold}; an utterance is compared once`,
+        `${path}: utterance ${quoted(name)} occurs twice${fold}; each utterance must occur once`,
       );
     }
     found.set(key, row);
@@ -159,9 +159,9 @@ function utterances(count: number): string {
 }
 
 /**
- * The unit of each row. Rows of one id (or path) and fold are one utterance: with several seeds it is drawn together with
- * the predictions of all of them, or it would count as several and the interval come out too narrow. A row without a name
- * is an utterance of its own.
+ * The resampling unit of each row. Rows with the same id (or path) and fold are one utterance: with several seeds, it
+ * is drawn together with all its predictions. Otherwise it would count several times and the interval would be too
+ * narrow. A row without a name is an utterance of its own.
  * @throws InputError when some row has no speaker or dialogue to resample by
  */
 export function resamplingKeys(rows: readonly Prediction[], unit: ResamplingUnit): string[] {

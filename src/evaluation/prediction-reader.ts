@@ -1,6 +1,6 @@
 /**
- * @file Reads predictions back, from us or from anybody else: says which line is wrong, and what is likely not what
- * its author meant, told where it can be scored, else refused.
+ * @file Reads predictions files, written by emoq or by other programs. Errors name the line; likely mistakes are
+ * warnings if the file can still be scored, and errors otherwise.
  */
 
 import { errorMessage, InputError, oneLine, quoted, repeatedKey } from '../base/index.js';
@@ -28,22 +28,22 @@ import {
 } from './predictions.js';
 
 export interface ReadPredictionsOptions {
-  /** The classes that labels must belong to; without it the file says. */
+  /** The classes that labels must belong to; by default those of the file. */
   readonly labels?: readonly string[] | undefined;
-  /** Demand a `reference` column with at least one value, as scoring needs. */
+  /** Require a `reference` column with at least one value, as scoring needs. */
   readonly requireReference?: boolean;
 }
 
-/** How many wrong lines one message lists. */
+/** How many bad lines one message lists. */
 const MAX_PROBLEMS = 10;
 
-/** What is read beside the probabilities. */
+/** Columns read in addition to the probabilities. */
 const COLUMNS = ['id', 'path', 'fold', 'speaker', 'dialogue', 'reference', 'label', 'error'];
 
-/** Columns with a fixed vocabulary, where spaces around a value mean nothing. */
+/** Columns with a fixed vocabulary, in which surrounding spaces are ignored. */
 const TRIMMED = new Set(['fold', 'speaker', 'dialogue', 'reference', 'label']);
 
-/** How far outside [0, 1] rounding may take a probability; it then counts as 0 or 1. */
+/** Tolerance for probabilities rounded to outside [0, 1]; these are clamped to 0 or 1. */
 const PROBABILITY_TOLERANCE = 1e-5;
 
 type Cells = Readonly<Record<string, string | undefined>>;
@@ -61,11 +61,11 @@ interface RawTable {
 }
 
 /**
- * Reads a predictions file (CSV, or JSON Lines by its name). Only `label` must be there; columns that emoq does
- * not know are ignored, and `margin` too, which follows from the probabilities. A row without a label is a row without
- * an answer; words for missing values (`NaN`, `None`) are no labels unless they were asked for or have a column.
- * @throws InputError naming file and line: missing column, label outside the set, probability outside [0, 1], a list
- *   or an object in place of a value, references and labels without a value in common.
+ * Reads a predictions file (CSV, or JSON Lines by its name). Only `label` is required. Unknown columns are ignored, and
+ * so is `margin`, which follows from the probabilities. A row without a label has no answer. Words for missing values
+ * (`NaN`, `None`) are not labels unless they were requested or have a column.
+ * @throws InputError naming file and line: missing column, unknown label, probability outside [0, 1], a list or an
+ *   object in place of a value, references and labels without a value in common.
  */
 export async function readPredictions(
   path: string,
@@ -104,7 +104,7 @@ export async function readPredictions(
   return { path, labels, declared, rows };
 }
 
-/** The classes, and where they are from, as messages have it. */
+/** The classes, and how messages describe where they come from. */
 interface LabelSet {
   readonly labels: readonly string[];
   readonly source: string;
@@ -229,7 +229,7 @@ async function readJsonLines(path: string): Promise<RawTable> {
       throw new InputError(`${where}: every line must be a JSON object`);
     }
     const repeated = repeatedKey(source);
-    if (repeated !== undefined) throw new InputError(`${where}: the key ${quoted(repeated)} is there twice`);
+    if (repeated !== undefined) throw new InputError(`${where}: the key ${quoted(repeated)} occurs twice`);
     const cells: [string, string][] = [];
     for (const [name, cell] of Object.entries(value)) {
       columns.add(name);
@@ -249,10 +249,10 @@ async function readJsonLines(path: string): Promise<RawTable> {
   return { columns: [...columns], rows, decimalComma: false };
 }
 
-/** Seven probabilities of two decimals may miss 1 by 0.035. */
+/** Seven probabilities rounded to two decimals may miss 1 by 0.035. */
 const SUM_TOLERANCE = 0.05;
 
-/** One line for each thing that is odd in a predictions file. */
+/** Warnings about a predictions file, one line each. */
 export function predictionWarnings({ labels, rows }: PredictionTable): string[] {
   return [
     sumWarning(rows),
@@ -262,7 +262,7 @@ export function predictionWarnings({ labels, rows }: PredictionTable): string[] 
   ].flatMap((text) => text ?? []);
 }
 
-/** A line where scored rows have no label. */
+/** Warns when scored rows have no label. */
 export function unansweredWarnings(rows: readonly Pick<Prediction, 'label'>[]): string[] {
   const unanswered = rows.filter(({ label }) => label === undefined).length;
   return unanswered === 0 ? [] : [`${unanswered} of ${rows.length} rows have no label and count as wrong`];
@@ -274,7 +274,7 @@ function sumWarning(rows: readonly Prediction[]): string | undefined {
   const odd = rows.filter((row) => Math.abs(sumOf(row) - 1) > SUM_TOLERANCE);
   if (odd.length === 0) return undefined;
   const sum = Number(sumOf(odd[0]!).toPrecision(3));
-  return `the probabilities of ${countOf(odd, rows)} do not add up to 1 (${example(odd[0]!)}${sum}), so the calibration error says little`;
+  return `the probabilities of ${countOf(odd, rows)} do not add up to 1 (${example(odd[0]!)}${sum}), so the calibration error is unreliable`;
 }
 
 function argmaxWarning(labels: readonly string[], rows: readonly Prediction[]): string | undefined {
@@ -285,10 +285,10 @@ function argmaxWarning(labels: readonly string[], rows: readonly Prediction[]): 
   if (odd.length === 0) return undefined;
   const { label, probabilities } = odd[0]!;
   const largest = labels[argmax(probabilities!)]!;
-  return `the label of ${countOf(odd, rows)} is not the class with the largest probability (${example(odd[0]!)}${label}, not ${largest}); the calibration error is of the latter`;
+  return `the label of ${countOf(odd, rows)} is not the class with the largest probability (${example(odd[0]!)}${label}, not ${largest}); the calibration error uses the latter`;
 }
 
-/** Ids of one corpus may begin again in each of its splits. */
+/** Some corpora restart their ids in each split. */
 function repetitionWarning(rows: readonly Prediction[]): string | undefined {
   const seen = new Set<string>();
   const repeated = rows.filter((row) => {
@@ -301,7 +301,7 @@ function repetitionWarning(rows: readonly Prediction[]): string | undefined {
     return true;
   });
   if (repeated.length === 0) return undefined;
-  return `${countOf(repeated, rows)} tell of an utterance that is there already, such as ${quoted(nameOf(repeated[0]!))}; every row is scored`;
+  return `${countOf(repeated, rows)} repeat an earlier utterance, such as ${quoted(nameOf(repeated[0]!))}; every row is scored`;
 }
 
 function example(row: Prediction): string {
@@ -316,10 +316,10 @@ function countOf(some: readonly Prediction[], all: readonly Prediction[]): strin
 const LISTED = 8;
 
 /**
- * Refuses references and labels without a value in common, which nothing can be right in: two ways of writing the
- * classes, or of two corpora.
- * @param where what they are of, for the message.
- * @throws InputError saying what both hold, and whether they differ in spelling alone
+ * Throws when references and labels have no value in common, so that nothing could be right: the classes are spelt
+ * differently or belong to different corpora.
+ * @param where what they belong to, for the message.
+ * @throws InputError that lists both sets of values, and says if only their spelling differs
  */
 export function refuseUnrelatedValues(where: string, rows: readonly Prediction[]): void {
   const references = valuesOf(rows.map(({ reference }) => reference));
@@ -330,27 +330,27 @@ export function refuseUnrelatedValues(where: string, rows: readonly Prediction[]
   const pair = [...labels].find((label) => spelt.has(canonicalSpelling(label)));
   const advice =
     pair === undefined
-      ? 'name the classes alike in both'
-      : `they differ in spelling alone, such as ${shownSpelling(spelt.get(canonicalSpelling(pair))!)} and ${shownSpelling(pair)}; write them alike`;
+      ? 'use the same class names in both'
+      : `they differ only in spelling, such as ${shownSpelling(spelt.get(canonicalSpelling(pair))!)} and ${shownSpelling(pair)}; use one spelling`;
   throw new InputError(
-    `${where}: reference and label have no value in common, so nothing can be right: reference holds ${listed(references)}; label holds ${listed(labels)}; ${advice}`,
+    `${where}: reference and label have no value in common, so no answer can be right: reference holds ${listed(references)}; label holds ${listed(labels)}; ${advice}`,
   );
 }
 
-/** One line for classes that look or mean the same; undefined where there are none. */
+/** Warns about classes that look or mean the same; undefined if there are none. */
 export function spellingWarning(labels: readonly string[]): string | undefined {
   const groups = spellingGroups(new Set(labels));
   if (groups.length === 0) return undefined;
   const named = groups.map(({ spellings }) =>
     spellings.map(({ value }) => shownSpelling(value)).join(' and '),
   );
-  return `the labels ${named.join('; ')} look or mean the same and are taken for different classes`;
+  return `the labels ${named.join('; ')} look or mean the same but count as different classes`;
 }
 
-/** ` (it differs in spelling alone from "happy")`, where it does; else ''. */
+/** ` (differs only in spelling from "happy")` if it does; else ''. */
 export function nearestSpelling(value: string, labels: readonly string[]): string {
   const near = labels.find((label) => canonicalSpelling(label) === canonicalSpelling(value));
-  return near === undefined ? '' : ` (it differs in spelling alone from ${shownSpelling(near)})`;
+  return near === undefined ? '' : ` (differs only in spelling from ${shownSpelling(near)})`;
 }
 
 function valuesOf(values: readonly (string | undefined)[]): Set<string> {

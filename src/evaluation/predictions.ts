@@ -1,6 +1,6 @@
 /**
- * @file The predictions file: one row per utterance, as CSV or JSON Lines, the same for eval and predict; its rows and
- * its writer; and the embeddings e'_q of a test set beside it, tied to it by a checksum.
+ * @file Predictions files: one row per utterance, as CSV or JSON Lines, written by eval and predict. Also the
+ * embeddings e'_q of a test set, stored in the same folder and tied to the predictions by a checksum.
  */
 
 import { rm } from 'node:fs/promises';
@@ -17,22 +17,22 @@ import {
 } from '../engine/tensor/index.js';
 import type { Outcome } from './metrics/index.js';
 
-/** One row of a predictions file. A row has an `id`, a `path` or both, and either a `label` or an `error`. */
+/** One row of a predictions file. It has an `id`, a `path` or both, and either a `label` or an `error`. */
 export interface Prediction {
   readonly id?: string | undefined;
   readonly path?: string | undefined;
-  /** Which fold's model made it, in a cross-validation. */
+  /** The fold whose model made it, in a cross-validation. */
   readonly fold?: string | undefined;
   readonly speaker?: string | undefined;
-  /** The conversation that it is part of. */
+  /** The conversation it belongs to. */
   readonly dialogue?: string | undefined;
-  /** The true label, where it is known. */
+  /** The true label, if known. */
   readonly reference?: string | undefined;
-  /** The predicted label; absent where the utterance could not be predicted. */
+  /** The predicted label; absent if the utterance could not be predicted. */
   readonly label?: string | undefined;
   /** Class probabilities in the order of the file's labels. */
   readonly probabilities?: ArrayLike<number> | undefined;
-  /** What should be known of its sound. */
+  /** A note on its audio. */
   readonly note?: string | undefined;
   /** Why there is no label. */
   readonly error?: string | undefined;
@@ -41,17 +41,17 @@ export interface Prediction {
 /** A predictions file in memory. */
 export interface PredictionTable {
   readonly path: string;
-  /** Classes: those asked for, else of the `prob_` columns, else the labels that occur, sorted. */
+  /** Classes: those requested, else those of the `prob_` columns, else the labels that occur, sorted. */
   readonly labels: readonly string[];
-  /** Whether the classes were asked for or have columns, rather than being what occurs. */
+  /** Whether the classes were requested or have columns, rather than inferred from the labels that occur. */
   readonly declared: boolean;
   readonly rows: readonly Prediction[];
 }
 
-/** A row whose truth is known, so that it can be scored. */
+/** A row with a known reference, which can be scored. */
 export type ScoredPrediction = Prediction & Outcome;
 
-/** What an utterance is called in messages; '' where its file gives it neither id nor path. */
+/** The utterance's name in messages; '' if its file gives neither id nor path. */
 export function nameOf({ id, path }: Prediction): string {
   return id ?? path ?? '';
 }
@@ -62,7 +62,7 @@ export function hasReference(row: Prediction): row is ScoredPrediction {
 
 export type PredictionFormat = 'csv' | 'jsonl';
 
-/** What the rows of a file carry; decided before the first row is written. */
+/** Which columns a file has; decided before the first row is written. */
 export interface PredictionColumns {
   /** Classes, in the order of the `prob_<label>` columns. */
   readonly labels: readonly string[];
@@ -76,7 +76,7 @@ export interface PredictionColumns {
   readonly probabilities?: boolean;
 }
 
-/** Takes rows one by one; the file appears under its name on `commit`, whole. */
+/** Writes rows one by one. The complete file appears under its name on `commit`. */
 export interface PredictionWriter {
   write(row: Prediction): Promise<void>;
   commit(): Promise<void>;
@@ -91,7 +91,7 @@ export function predictionFormatOf(path: string): PredictionFormat {
   return ['.jsonl', '.ndjson'].includes(extname(path).toLowerCase()) ? 'jsonl' : 'csv';
 }
 
-/** How far the largest probability lies above the second largest. `probabilities` are of one class or more. */
+/** Difference between the largest and the second largest probability. `probabilities` has one class or more. */
 export function marginOf(probabilities: ArrayLike<number>): number {
   const [first, second = 0] = Array.from(probabilities).sort((a, b) => b - a);
   return first! - second;
@@ -112,9 +112,9 @@ export function predictionColumnNames(columns: PredictionColumns): string[] {
 }
 
 /**
- * Opens a predictions file for writing, row by row and atomically; `-` is standard output, which like a pipe takes rows
- * as they come. Probabilities are written with nine significant digits, which is what brings a float32 back exactly.
- * @param signal ends the waiting for somebody to read a named pipe
+ * Opens a predictions file for writing, row by row and atomically. `-` is standard output, where rows appear at once,
+ * as in a pipe. Probabilities are written with nine significant digits, enough to restore a float32 exactly.
+ * @param signal stops waiting for a reader of a named pipe
  */
 export async function openPredictionWriter(
   path: string,
@@ -138,7 +138,7 @@ export async function openPredictionWriter(
 
 /**
  * Writes a whole predictions file atomically. Columns that no row fills (`id` or `path`, `fold`, `speaker`, `dialogue`,
- * `reference`, probabilities) are left out.
+ * `reference`, probabilities) are omitted.
  * @throws InputError when some row has neither an id nor a path.
  */
 export async function writePredictions(
@@ -209,7 +209,7 @@ export interface Embeddings {
   readonly data: Float32Array;
 }
 
-/** Something that is not there, and why. */
+/** Something that is missing, and why. */
 export interface Missing {
   readonly kind: 'missing';
   readonly reason: string;
@@ -218,14 +218,14 @@ export interface Missing {
 const KEY = 'embeddings';
 const CHECKSUM = 'predictions_sha256';
 
-/** Where the embeddings of a predictions file lie: `embeddings.safetensors` in its folder. */
+/** Path of the embeddings of a predictions file: `embeddings.safetensors` in the same folder. */
 export function embeddingsPath(predictionsPath: string): string {
   return join(dirname(predictionsPath), 'embeddings.safetensors');
 }
 
 /**
- * Writes embeddings beside a predictions file that is there already, as float16 [rows, width]; a model without a Former
- * has none, and then those of an earlier model are deleted.
+ * Writes the embeddings of an existing predictions file as float16 [rows, width]. A model without a Former has none;
+ * embeddings of an earlier model are then deleted.
  * @param rows e'_q [d_h] of each row of the predictions file
  */
 export async function writeEmbeddings(
@@ -252,8 +252,8 @@ export async function writeEmbeddings(
 
 /**
  * Reads the embeddings of a predictions file.
- * @returns why there are none, where there are none that belong to this file
- * @throws InputError when the file is damaged or something else
+ * @returns the reason if there are none, or they belong to other predictions
+ * @throws InputError when the file is damaged or not an embeddings file
  */
 export async function readEmbeddings(predictionsPath: string): Promise<Embeddings | Missing> {
   const path = embeddingsPath(predictionsPath);
@@ -262,11 +262,11 @@ export async function readEmbeddings(predictionsPath: string): Promise<Embedding
   if (metadata[CHECKSUM] !== (await sha256OfFile(predictionsPath))) {
     return {
       kind: 'missing',
-      reason: `${path} belongs to other predictions than ${predictionsPath}; run eval again`,
+      reason: `${path} does not belong to ${predictionsPath}; run eval again`,
     };
   }
   if ((await hasWholeContent(path)) === false) {
-    throw new InputError(`${path} is damaged: its checksum does not fit its content; run eval again`);
+    throw new InputError(`${path} is damaged: its checksum does not match its content; run eval again`);
   }
   const embeddings = tensors.get(KEY);
   if (embeddings?.dtype !== 'float16' || embeddings.shape.length !== 2) {

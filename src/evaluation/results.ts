@@ -1,6 +1,6 @@
 /**
- * @file results.json and `eval --json`: figures, counts, and what they were made with; read back as this emoq or an
- * earlier one wrote it, with the key that is wrong; and as CSV.
+ * @file results.json and `eval --json`: figures, counts and metadata. Writes them as JSON and CSV, and reads the
+ * results files of this and earlier versions.
  */
 
 import { z } from 'zod';
@@ -22,11 +22,11 @@ import {
 } from './metrics/index.js';
 import type { BootstrapIntervals } from './statistics/significance.js';
 
-/** Where the figures come from; everything that a reader needs to make them again. */
+/** Where the figures come from: everything needed to reproduce them. */
 export interface ResultSource {
   /** Dataset or recipe name. */
   readonly name: string;
-  /** Versions of emoq, Node and whatever computed the predictions. */
+  /** Versions of emoq, Node, and the software that computed the predictions. */
   readonly versions: Readonly<Record<string, string>>;
   /** Further metadata, such as stage, seed, split and the checksums of recipe and manifest. */
   readonly metadata?: Readonly<Record<string, string | number | boolean | null>>;
@@ -34,38 +34,41 @@ export interface ResultSource {
   readonly crossCorpus?: CrossCorpusMetadata | undefined;
 }
 
-/** Figures of one set of utterances by the keys of the metrics; `confusion` is counts by [reference, predicted]. */
+/** Figures of one set of utterances, by metric key; `confusion` is counts by [reference, predicted]. */
 export interface ResultFigures extends MetricFigures, ProbabilityFigures {
   readonly n: number;
   /** Utterances without a predicted label; they count as wrong. */
   readonly unanswered: number;
   readonly confusion: readonly (readonly number[])[];
-  /** Shares of each reference class; zeros where a class has no references, as scikit-learn gives them. */
+  /** Shares of each reference class; zeros for a class without references, as in scikit-learn. */
   readonly confusion_normalized: readonly (readonly number[])[];
 }
 
-/** How intervals were found: percentile bootstrap. */
+/** How the percentile bootstrap computed the intervals. */
 export type ResultResampling = Omit<BootstrapIntervals, 'metrics'>;
 
-/** A fold whose run is not there, or not trained to its end. */
+/** A fold whose run is missing or unfinished. */
 export interface MissingFold {
   readonly seed?: number | undefined;
   readonly fold: string;
 }
 
-/** Of a run scored on another corpus than it was trained on. */
+/** For a run scored on another corpus than it was trained on. */
 export interface CrossCorpusMetadata {
   readonly corpus: string;
   readonly manifest: string;
   readonly manifest_sha256: string;
   readonly trained_manifest_sha256: string;
-  /** Which utterances of it: its test split, or all where it has no splits. */
+  /** Which utterances were scored: the test split, or all if the corpus has no splits. */
   readonly part: 'test' | 'all';
-  /** Label of the corpus -> label of the run, where they are named otherwise. */
+  /** Label of the corpus -> label of the run, where the names differ. */
   readonly label_map: Readonly<Record<string, string>>;
-  /** Classes of the run that the corpus does not have: their probabilities are left out, and the others add up to 1. */
+  /**
+   * Classes of the run that the corpus does not have. Their probabilities are dropped and the others rescaled to sum to
+   * 1.
+   */
   readonly classes_left_out: readonly string[];
-  /** Utterances of that part whose label is no class of the run, by label. */
+  /** Utterances of that part whose label is not a class of the run, by label. */
   readonly utterances_left_out: Readonly<Record<string, number>>;
 }
 
@@ -81,16 +84,16 @@ export interface EvaluationResult extends ResultFigures {
     readonly support: number;
   }[];
   readonly folds?: readonly ({ readonly fold: string } & ResultFigures)[];
-  /** Each pooled over its folds where it has them. */
+  /** Each is pooled over its folds, if any. */
   readonly seeds?: readonly ({ readonly seed: number } & ResultFigures)[];
   /** Mean over the seeds, or else the folds. */
   readonly mean?: MetricFigures & ProbabilityFigures;
-  /** Sample standard deviation over the seeds, or else the folds; null with one of them. */
+  /** Sample standard deviation over the seeds, or else the folds; null for a single one. */
   readonly sd?: Readonly<Record<MetricKey, number | null>> & ProbabilityFigures;
   readonly intervals: (ResultResampling & Readonly<Record<MetricKey, Interval>>) | null;
-  /** What costs nothing on the same test set: the most frequent class always, and guessing, in expectation. */
+  /** Trivial classifiers on the same test set: always the most frequent class, and the expected value of guessing. */
   readonly baselines: Baselines;
-  /** Folds of a cross-validation that the figures are without; absent where they are of all. */
+  /** Folds of a cross-validation that are not included; absent if all are. */
   readonly missing?: readonly MissingFold[];
   readonly cross_corpus?: CrossCorpusMetadata;
   readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
@@ -99,10 +102,13 @@ export interface EvaluationResult extends ResultFigures {
   readonly metadata: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** Which way each metric of labels is better. */
+/** Which direction of each label metric is better. */
 export const higherIsBetter = ofMetrics((_, metric) => metric.higherIsBetter);
 
-/** The result object of an evaluation, a cross-validation or several seeds. No date: the same input gives the same bytes. */
+/**
+ * The result object of an evaluation, a cross-validation or several seeds. It has no date, so the same input gives the
+ * same bytes.
+ */
 export function evaluationResult(
   { scores, intervals, calibration, probabilistic, probabilisticParts, baselines }: Evaluation,
   source: ResultSource,
@@ -152,13 +158,13 @@ export function evaluationResult(
   };
 }
 
-/** What an interval was found with, without the intervals. */
+/** The bootstrap settings of an interval, without the interval itself. */
 export function resamplingSettings(resampling: ResultResampling): ResultResampling {
   const { level, resamples, seed, unit, units } = resampling;
   return { level, resamples, seed, unit, units };
 }
 
-/** A summary over the folds or seeds; null where one of them has no probabilities. */
+/** A summary over folds or seeds; null if one of them has no probabilities. */
 export function probabilitySpread(
   parts: readonly ProbabilityFigures[],
   of: (values: readonly number[]) => number | null,
@@ -176,7 +182,7 @@ function ofProbabilityMetrics<T>(of: (metric: (typeof probabilityMetrics)[number
   >;
 }
 
-/** Each row of the confusion matrix over the utterances of its class, answered or not. */
+/** Each row of the confusion matrix divided by the number of utterances of its class, answered or not. */
 export function normalizedConfusion({ confusion, perClass }: Metrics): number[][] {
   return confusion.map((row, i) => {
     const { support } = perClass[i]!;
@@ -198,14 +204,14 @@ function figures(metrics: Metrics, probabilistic: ProbabilityFigures): ResultFig
 const count = z.int().min(0);
 const fraction = z.number().min(0).max(1);
 const interval = z.object({ low: z.number(), high: z.number() });
-/** Results of every version have these metrics. */
+/** Metrics that results of every version have. */
 const figureSchemas = { ...ofPaperMetrics(() => fraction), n: count };
 
 const sourceMetadata = z
   .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
   .optional();
 
-/** What is read of results, of EvaluationResult's keys; other commands than the one that wrote them need no more. */
+/** The keys of EvaluationResult that are read back; other commands need no more. */
 const resultsSchema = z.object({
   ...figureSchemas,
   name: z.string().optional(),
@@ -221,13 +227,13 @@ const resultsSchema = z.object({
     .optional(),
   versions: z.record(z.string(), z.string()).optional(),
   metadata: sourceMetadata,
-  /** The former name of `metadata`; older results files have it. */
+  /** The former name of `metadata`, in results files of older versions. */
   facts: sourceMetadata,
 });
 
 export type StoredResults = Omit<z.infer<typeof resultsSchema>, 'facts'>;
 
-/** @throws InputError, one line with file and key, when there are no results, or what is none */
+/** @throws InputError, one line with file and key, when the results are missing or invalid */
 export async function readResults(path: string): Promise<StoredResults> {
   const result = resultsSchema.safeParse(await readJson(path, 'results'), {
     error: ({ input }) => (input === undefined ? 'is missing' : undefined),
@@ -247,13 +253,13 @@ export async function readResults(path: string): Promise<StoredResults> {
 
 const COLUMNS = ['name', 'scope', 'part', 'metric', 'value', 'low', 'high', 'n', 'higher_is_better'];
 
-/** A value that is not there is an empty cell. */
+/** A missing value becomes an empty cell. */
 type Cell = string | number | boolean | null | undefined;
 
 /**
- * The figures of a result, fractions. `scope` is `all` (`partial` where folds are missing), `fold`, `seed`, `mean`, `sd`,
- * `majority`, `chance` or `class`, `part` which fold, seed or class it is; `low` and `high` are the ends of the interval
- * where there is one.
+ * The figures of a result, as fractions. `scope` is `all` (`partial` if folds are missing), `fold`, `seed`, `mean`,
+ * `sd`, `majority`, `chance` or `class`. `part` names the fold, seed or class. `low` and `high` are the ends of the
+ * interval, if any.
  */
 export function resultsCsv(result: EvaluationResult): string {
   const rows: Cell[][] = [];
@@ -288,7 +294,7 @@ export function resultsCsv(result: EvaluationResult): string {
   return csvOf(COLUMNS, rows);
 }
 
-/** A CSV of cells of any kind. */
+/** Formats cells of any type as CSV. */
 export function csvOf(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
   return formatCsv(
     columns,

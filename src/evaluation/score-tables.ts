@@ -1,4 +1,6 @@
-/** @file The tables of an evaluation: results beside the paper's row, folds or seeds, classes, confusion. In percent. */
+/**
+ * @file The tables of an evaluation, in percent: results next to the paper's row, folds or seeds, classes, confusion.
+ */
 
 import type { Baselines } from './evaluation.js';
 import {
@@ -36,15 +38,15 @@ import {
   type Table,
 } from './table.js';
 
-/** Whether intervals have a row of their own, for a terminal or a printed page, or stand beside their figures. */
+/** Whether intervals have a row of their own (for a terminal or a printed page) or follow their figures. */
 export type IntervalPlace = 'row' | 'cell';
 
 const columns = countMetrics.filter(({ test }) => test === 'column');
 
-/** What a result is of, beside its figures. */
+/** What a result covers. */
 export type ResultScope = Pick<EvaluationResult, 'missing' | 'cross_corpus'>;
 
-/** Every table of an evaluation, in the order to read. */
+/** Every table of an evaluation, in reading order. */
 export function scoreTables(
   evaluation: Evaluation,
   paper: PaperRow | null,
@@ -115,7 +117,7 @@ export function resultsTable(
     ...known.map(() => '-'),
   ];
   rows.push(['majority class', ...without(majority), majorityText(baselines)]);
-  rows.push(['chance', ...without(chance), 'each class alike, expected']);
+  rows.push(['chance', ...without(chance), 'uniform guessing, expected']);
   const names = [...columns, ...known].map(columnName);
   const notes = [...scopeNotes(scope), ...(intervals ? [resamplingNote(intervals)] : [])];
   return {
@@ -127,7 +129,7 @@ export function resultsTable(
   };
 }
 
-/** The metrics of probabilities that have a column: none where there are no probabilities. */
+/** The probability metrics that have a column; none without probabilities. */
 function probabilityColumns(figures: ProbabilityFigures) {
   return probabilityMetrics.filter(({ key, test }) => test === 'column' && figures[key] !== null);
 }
@@ -138,12 +140,12 @@ function foldCount({ folds }: FoldMetrics, { missing = [] }: ResultScope): strin
   return missing.length === 0 ? `${all} folds` : `${folds.length} of ${all} folds`;
 }
 
-/** Which class is the most frequent, and where. */
+/** The most frequent class, and in which set. */
 export function majorityText({ majority: { labels, from } }: Baselines): string {
   return `${labels.join(', ')}: most frequent in ${from === 'training' ? 'training' : 'this test set'}`;
 }
 
-/** What keeps figures from being those of the whole cross-validation, or of the run's own corpus. */
+/** Notes when the figures do not cover the whole cross-validation, or are of another corpus. */
 function scopeNotes({ missing = [], cross_corpus: cross }: ResultScope): string[] {
   const folds = missing.map(({ seed, fold }) => `${seed === undefined ? '' : `seed ${seed} `}fold ${fold}`);
   const notes = folds.length === 0 ? [] : [`Without ${folds.join(', ')}: not the whole cross-validation.`];
@@ -152,7 +154,7 @@ function scopeNotes({ missing = [], cross_corpus: cross }: ResultScope): string[
   const absent = cross.classes_left_out;
   return [
     ...notes,
-    `Cross-corpus: trained on another corpus, scored on ${cross.part === 'test' ? 'the test split' : 'all'} of ${cross.corpus}${left === 0 ? '' : `, ${left} utterances of other labels left out`}${absent.length === 0 ? '' : `; without the run's ${absent.join(', ')}, probabilities of the others scaled to 1`}.`,
+    `Cross-corpus: trained on another corpus, scored on ${cross.part === 'test' ? 'the test split' : 'all'} of ${cross.corpus}${left === 0 ? '' : `, ${left} utterances of other labels left out`}${absent.length === 0 ? '' : `; without the run's ${absent.join(', ')}, other probabilities rescaled to sum to 1`}.`,
   ];
 }
 
@@ -186,7 +188,7 @@ export function partsTable(
   };
 }
 
-/** Precision, recall, F1 and support of every class. A dash where a figure has no denominator. */
+/** Precision, recall, F1 and support of every class; a dash for a figure with a zero denominator. */
 export function classTable({ perClass }: Metrics): Table {
   return {
     title: 'Classes',
@@ -211,7 +213,7 @@ export function confusionTable(metrics: Metrics): Table {
   );
 }
 
-/** The same as shares of each reference class; a dash where a class has no references. */
+/** The same as shares of each reference class; a dash for a class without references. */
 export function normalizedConfusionTable(metrics: Metrics): Table {
   const shares = normalizedConfusion(metrics);
   const cell = (share: number, i: number): string =>
@@ -238,12 +240,12 @@ function confusionRows(
   };
 }
 
-/** `[58.2, 62.0]`, in percent where the metric is a fraction. */
+/** `[58.2, 62.0]`, in percent if the metric is a fraction. */
 export function intervalText(metric: Pick<Metric, 'unit'>, { low, high }: Interval): string {
   return `[${metricText(metric, low)}, ${metricText(metric, high)}]`;
 }
 
-/** How intervals were found, for the foot of a table. */
+/** A table note on how intervals were computed. */
 export function resamplingNote(resampling: ResultResampling): string {
   const { resamples, seed, unit, units } = resampling;
   return `Intervals: ${levelText(resampling)} percentile bootstrap, ${resamples} resamples of ${units} ${unit}s, seed ${seed}.`;

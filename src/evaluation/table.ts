@@ -1,4 +1,4 @@
-/** @file Tables as data, their cells, and tables as text, Markdown and LaTeX: strings only, no colour. */
+/** @file Tables as data, and their rendering as plain text, Markdown and LaTeX, without colour. */
 
 import { type Metric, metrics, type PaperKey, paperMetrics } from './metrics/index.js';
 
@@ -7,18 +7,18 @@ export interface Table {
   readonly title: string;
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
-  /** By default the first column to the left and the others to the right. */
+  /** Default: first column left, others right. */
   readonly align?: readonly Align[];
-  /** What a reader must know to read the cells. */
+  /** What readers need to know to interpret the cells. */
   readonly note?: string | undefined;
 }
 
 export type Align = 'left' | 'right';
 
-/** Figures that a paper printed, in percent; null where it printed none. */
+/** Figures printed in a paper, in percent; null where it printed none. */
 export type PaperFigures = Readonly<Record<PaperKey, number | null>>;
 
-/** The paper's row for a dataset and the best that it compares itself with. */
+/** The paper's row for a dataset, and the best result it compares itself with. */
 export interface PaperRow extends PaperFigures {
   /** Number of the table in the paper. */
   readonly table: number;
@@ -31,8 +31,8 @@ export function alignmentOf({ header, align }: Pick<Table, 'header' | 'align'>):
 }
 
 /**
- * Lays out cells in columns two spaces apart, the first column to the left and the others to the right unless
- * `align` says otherwise. Every row has as many cells as `header`. No trailing spaces, no final newline.
+ * Lays out cells in columns two spaces apart; by default the first column is left-aligned and the others right-aligned.
+ * Every row has as many cells as `header`. No trailing spaces, no final newline.
  */
 export function textTable(
   header: readonly string[],
@@ -51,31 +51,31 @@ export function textTable(
   return [header, ...rows].map(line).join('\n');
 }
 
-/** A fraction as percent with one decimal, as the paper prints it. */
+/** A fraction as a percentage with one decimal, as in the paper. */
 export function percent(fraction: number): string {
   return (100 * fraction).toFixed(1);
 }
 
-/** The paper's figures as it prints them, a dash where it has none. */
+/** The paper's figures as printed, with a dash where there is none. */
 export function paperCells(figures: PaperFigures): string[] {
   return paperMetrics.map(({ key }) => figures[key]?.toFixed(1) ?? '-');
 }
 
-/** Code points, so that a label outside the basic plane keeps its column straight. */
+/** Counts code points, so that labels outside the basic plane stay aligned. */
 function characters(text: string): number {
   return [...text].length;
 }
 
 export type TableFormat = 'markdown' | 'latex';
 
-/** Tables to paste, an empty line between two. No final newline. */
+/** Tables to paste, separated by an empty line. No final newline. */
 export function formatTables(tables: readonly Table[], format: TableFormat): string {
   const parts = tables.map(format === 'markdown' ? markdownTable : latexTable);
   const head = format === 'latex' ? ['% needs \\usepackage{booktabs}'] : [];
   return [...head, ...parts].join('\n\n');
 }
 
-/** A table for a terminal, its note below. */
+/** A table for a terminal, with its note below. */
 export function plainTable({ header, rows, align, note }: Table): string {
   return `${textTable(header, rows, align)}${note === undefined ? '' : `\n${note}`}`;
 }
@@ -94,7 +94,7 @@ export function markdownTable(table: Table): string {
   ].join('\n');
 }
 
-/** A `table` with a caption, ruled by booktabs; small, so that seven classes fit into the width of a page. */
+/** A `table` with a caption and booktabs rules, in a small font so that seven classes fit the page width. */
 export function latexTable(table: Table): string {
   const line = (cells: readonly string[]): string => `    ${cells.map(latexText).join(' & ')} \\\\`;
   const columns: Readonly<Record<Align, string>> = { left: 'l', right: 'r' };
@@ -122,7 +122,7 @@ function markdownText(text: string): string {
   return text.replace(/[\\|*_`<]/g, '\\$&').replace(/\s+/g, ' ');
 }
 
-/** What stands for characters that LaTeX reads as commands, or sets as others. */
+/** Replacements for characters that LaTeX treats specially. */
 const LATEX: Readonly<Record<string, string>> = {
   '\\': '\\textbackslash{}',
   '{': '\\{',
@@ -144,17 +144,17 @@ const LATEX: Readonly<Record<string, string>> = {
 
 function latexText(text: string): string {
   if (text === '-') return '--';
-  // A bracket at the start of a row would be read as the option of the line break before it.
+  // LaTeX reads a bracket at the start of a row as the option of the preceding line break.
   const escaped = text
     .replace(/[\\{}$&#_%~^<>|"`±]/g, (character) => LATEX[character]!)
     .replace(/\s+/g, ' ')
-    .replace(/(^|[ [])-(?=[\d ])/g, '$1$$-$$'); // minus, not a hyphen
+    .replace(/(^|[ [])-(?=[\d ])/g, '$1$$-$$'); // minus sign instead of a hyphen
   return escaped.startsWith('[') ? `{[}${escaped.slice(1)}` : escaped;
 }
 
 const byKey = new Map<string, Metric>(metrics.map((metric) => [metric.key, metric]));
 
-/** `81.3` of a fraction, which is in percent; `0.5321` of anything else. */
+/** `81.3` for a fraction, in percent; `0.5321` for anything else. */
 export function metricText({ unit }: Pick<Metric, 'unit'>, value: number): string {
   return unit === '%' ? percent(value) : value.toFixed(4);
 }
@@ -165,12 +165,12 @@ export function signedMetricText(metric: Pick<Metric, 'unit'>, value: number): s
   return Number(text) > 0 ? `+${text}` : text.replace(/^-(?=0\.0+$)/, '');
 }
 
-/** `WA %`, `kappa`: a metric's name at the head of a column. */
+/** `WA %`, `kappa`: a metric's name as a column header. */
 export function columnName({ short, unit }: Pick<Metric, 'short' | 'unit'>): string {
   return unit === '%' ? `${short} %` : short;
 }
 
-/** `81.3 %` of a fraction, `1.2500` of anything else, such as a loss. */
+/** `81.3 %` for a fraction, `1.2500` for anything else, such as a loss. */
 export function figureValue(name: string, value: number): string {
   const metric = byKey.get(name) ?? { unit: null };
   return metric.unit === '%' ? `${metricText(metric, value)} %` : metricText(metric, value);

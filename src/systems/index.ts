@@ -1,4 +1,4 @@
-/** @file Systems: what a kind of model is to training, inference and experiments. */
+/** @file Systems: the interface between a kind of model and training, inference and experiments. */
 
 export { stageNeeds } from './emoq/needs.js';
 export {

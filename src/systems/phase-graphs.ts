@@ -1,6 +1,6 @@
 /**
- * @file The ONNX graphs of a phase, of its training steps and of its inference, and the tensors that batches of
- * several systems are put together from.
+ * @file Builds the ONNX graphs of a phase, for training steps and for inference, and the batch tensors that several
+ * systems share.
  */
 
 import { addInput, addOutput, createGraph, type Graph, type Value, withScope } from '../engine/onnx/index.js';
@@ -17,7 +17,7 @@ import {
 import { declaredWeights, layeredWeights, noDropout, type Weights } from '../nn/index.js';
 import type { Example, FeatureSource, PhaseGraphs, PhaseParameters } from './system.js';
 
-/** Asks a phase's training graph for its weights, without building it for real. */
+/** Lists the weights that a phase's training graph reads, without building the full graph. */
 export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParameters {
   const all = declaredWeights((graph, weights) => {
     const batch = declareInputs(graph, [...phase.inputs, ...phase.targets]);
@@ -51,7 +51,7 @@ export function phaseTrainingGraph(
 
 /**
  * The graph from inputs to `probabilities` [N, C] and `embedding` [N, d_h].
- * @param trained where trained parameters come from; as graph inputs by their keys where absent
+ * @param trained source of the trained parameters; if absent they are graph inputs named by their keys
  */
 export function phaseEvaluationGraph(
   phase: PhaseGraphs,
@@ -83,7 +83,7 @@ function declareInputs(graph: Graph, inputs: readonly GraphInput[]): Record<stri
   );
 }
 
-/** One batch of the tensors and sizes of its parts. */
+/** Merges the tensors and sizes of the parts of a batch. */
 export function joined(parts: readonly Batch[]): Batch {
   return {
     tensors: Object.assign({}, ...parts.map(({ tensors }) => tensors)),
@@ -100,7 +100,10 @@ export function labelPart(examples: readonly Pick<Example, 'label'>[]): Batch {
   return { tensors: { labels }, sizes: {} };
 }
 
-/** StoredFeatures, padded with zeros: `audio_features` float16 [batch, frames, width] and `frame_mask` int64 [batch, frames]. */
+/**
+ * Stored features, padded with zeros: `audio_features` float16 [batch, frames, width] and `frame_mask` int64 [batch,
+ * frames].
+ */
 export async function audioPart(
   examples: readonly Pick<Example, 'id'>[],
   source: FeatureSource,
@@ -138,7 +141,7 @@ export function sequencePart(
   return { tensors: { [idsName]: values, [maskName]: mask }, sizes: { [symbol]: length } };
 }
 
-/** Whole numbers as int64. */
+/** Integers as an int64 tensor. */
 export function idVector(shape: readonly number[], values: readonly number[]): Tensor<'int64'> {
   return tensor(
     'int64',

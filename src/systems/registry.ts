@@ -1,4 +1,4 @@
-/** @file The systems that emoq knows. A new one has a folder of its own and a row here. */
+/** @file The registry of systems. A new system needs its own folder and a row here. */
 
 import { InputError } from '../base/index.js';
 import { emoq } from './emoq/system.js';
@@ -6,13 +6,13 @@ import { linearProbe } from './linear-probe/system.js';
 import type { Recipe } from './settings.js';
 import type { System } from './system.js';
 
-/** A recipe was parsed by the schema of its own system, which is what its functions may rely on. */
+/** Each recipe was parsed with its own system's schema, which its functions can rely on. */
 const systems: readonly System[] = [emoq as unknown as System, linearProbe as unknown as System];
 
-/** Names of the systems, as recipes have them. */
+/** Names of the systems as used in recipes. */
 export const systemKinds: readonly string[] = systems.map(({ kind }) => kind);
 
-/** The system of a name; undefined where there is none. */
+/** Looks up a system by name; undefined if there is none. */
 export function systemNamed(kind: unknown): System | undefined {
   return systems.find((system) => system.kind === kind);
 }
@@ -24,18 +24,18 @@ export function systemOf({ system: kind }: Pick<Recipe, 'system'>): System {
   return system;
 }
 
-/** Every phase of every system, in the order of training, with how messages call it. */
+/** Every phase of every system, in training order, with its display name. */
 export const phaseTitles: Readonly<Record<string, string>> = Object.assign(
   {},
   ...systems.map((system) => system.phaseTitles),
 );
 
-/** The phases of each system, in the order of training. */
+/** The phases of each system, in training order. */
 export const phasesOfSystems: readonly (readonly string[])[] = systems.map(({ phaseTitles: titles }) =>
   Object.keys(titles),
 );
 
-/** How messages call a phase: "stage 1". */
+/** Display name of a phase: "stage 1". */
 export function titleOf(phase: string): string {
   return phaseTitles[phase] ?? phase;
 }
@@ -45,7 +45,7 @@ export function hasPrompt(system: string, phase: string): boolean {
   return systemNamed(system)?.promptedPhases.includes(phase) ?? false;
 }
 
-/** @throws InputError where a recipe does not have a phase */
+/** @throws InputError when a recipe does not have the phase */
 export function requirePhase(recipe: Recipe, phase: string): void {
   const system = systemOf(recipe);
   const missing = system.missingPhase(recipe, phase);

@@ -1,12 +1,12 @@
 /**
- * @file What the recipes of all systems have in common: how a key is declared, the groups of keys that a system composes
- * its schema from, and the settings of a training phase.
+ * @file What all systems' recipes share: how keys are declared, common groups of keys, and the settings of a training
+ * phase.
  */
 
 import { z } from 'zod';
 import { type PaperKey, selectKeys } from '../evaluation/metrics/index.js';
 
-/** Where a key's value comes from: the paper, our own choice, or it only wires things together. */
+/** Where a key's value comes from: the paper, our own choice, or plumbing that affects no result. */
 export type Origin = 'paper' | 'not in the paper' | 'plumbing';
 
 declare module 'zod' {
@@ -15,13 +15,13 @@ declare module 'zod' {
   }
 }
 
-/** A key whose default, or whose values in the shipped recipes, are the paper's. */
+/** A key with its default, or its values in the shipped recipes, taken from the paper. */
 export const paper = <T extends z.ZodType>(description: string, schema: T): T =>
   schema.meta({ origin: 'paper', description });
-/** A key that the paper does not give. */
+/** A key that the paper does not specify. */
 export const ours = <T extends z.ZodType>(description: string, schema: T): T =>
   schema.meta({ origin: 'not in the paper', description });
-/** A key that changes no result. */
+/** A key that does not affect results. */
 export const plumbing = <T extends z.ZodType>(description: string, schema: T): T =>
   schema.meta({ origin: 'plumbing', description });
 
@@ -33,7 +33,7 @@ export const text = () => z.string().min(1);
 const seed = () => whole(0).max(4294967295);
 const percentOrNull = () => z.number().min(0).max(100).nullable();
 
-/** What differs between the phases in the defaults of their training. */
+/** Defaults of the training settings that differ between phases. */
 export interface PhaseDefaults {
   readonly epochs: number;
   readonly batchSize?: number;
@@ -41,11 +41,11 @@ export interface PhaseDefaults {
   readonly warmupFraction?: number;
   readonly weightDecay?: number;
   readonly gradClip?: number;
-  /** How batch size and learning rate are declared; the paper's unless this says otherwise. */
+  /** How batch size and learning rate are declared; from the paper by default. */
   readonly declare?: typeof paper;
 }
 
-/** Keys of every phase that is trained by gradient steps. */
+/** Keys of every phase trained by gradient descent. */
 export const optimizerKeys = ({
   epochs,
   batchSize = 8,
@@ -81,7 +81,7 @@ export const optimizerKeys = ({
   ),
 });
 
-/** Keys that decide which epoch is kept and when a phase ends. */
+/** Keys that choose the epoch to keep and decide when a phase ends. */
 export const selectionKeys = () => ({
   select: ours(
     'which epoch is kept: the best on the validation set by this metric, smoothed over epochs, or the last',
@@ -99,10 +99,10 @@ export const selectionKeys = () => ({
 
 const phaseSchema = z.object({ ...optimizerKeys({ epochs: 1 }), ...selectionKeys() });
 
-/** What the trainer reads of a phase's section of a recipe. */
+/** The part of a phase's recipe section that the trainer reads. */
 export type PhaseSettings = z.output<typeof phaseSchema>;
 
-/** The most utterances that go through the models at once: the batch, or a micro-batch of it. */
+/** The largest number of utterances that pass through the models at once: the batch, or a micro-batch. */
 export function microBatchSize({
   batch_size,
   accumulate,
@@ -110,10 +110,10 @@ export function microBatchSize({
   return Math.ceil(batch_size / accumulate);
 }
 
-/** The system of a recipe that names none. */
+/** The system of a recipe that does not name one. */
 export const DEFAULT_SYSTEM = 'emoq';
 
-/** What a run is called, and which utterances and classes it is about. */
+/** Run name, utterances and classes. */
 export const corpusKeys = {
   name: plumbing('names the run folder; default the file name', z.string().regex(/^[A-Za-z0-9][\w.-]*$/)),
   system: plumbing('what is trained', z.string().default(DEFAULT_SYSTEM)),
@@ -144,7 +144,7 @@ export const corpusKeys = {
   ),
 };
 
-/** How the corpus is divided. */
+/** How the corpus is split. */
 export const divisionKeys = {
   folds: paper('none, or session: fold N holds out session N', z.enum(['none', 'session']).default('none')),
   validation: ours(
@@ -154,7 +154,7 @@ export const divisionKeys = {
   validation_share: ours('size of the validation set for share', z.number().gt(0).lt(1).default(0.1)),
 };
 
-/** Which speech encoder the features come from. */
+/** The speech encoder that computes the features. */
 export const encoderKeys = {
   encoder: paper(
     'speech encoder, HuBERT or wav2vec 2.0: a Hugging Face name or a folder; null where encoder_onnx stands alone',
@@ -191,7 +191,7 @@ const figures = {
   wf1: paper('weighted F1, percent', percentOrNull()),
 } satisfies Record<PaperKey, unknown>;
 
-/** What a publication printed for the recipe; the last key of every recipe. */
+/** Results printed in a publication for the recipe; the last key of every recipe. */
 export const paperKeys = {
   paper: z
     .strictObject({
@@ -216,16 +216,16 @@ const commonSchema = z.object({
   ...paperKeys,
 });
 
-/** The keys that every recipe has, each with its value. */
+/** The resolved keys that every recipe has. */
 export type Recipe = z.output<typeof commonSchema>;
 
-/** A mistake in a recipe: which key, and what is wrong with it. */
+/** A problem in a recipe: the key, and what is wrong with it. */
 export interface RecipeProblem {
   readonly path: readonly PropertyKey[];
   readonly what: string;
 }
 
-/** Whether the `u` flag's syntax takes it. */
+/** Whether it is valid syntax with the `u` flag. */
 function isRegularExpression(pattern: string): boolean {
   try {
     return Boolean(new RegExp(pattern, 'u'));

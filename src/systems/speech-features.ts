@@ -1,4 +1,4 @@
-/** @file The speech encoder that a recipe's features come from: its width, its identity, and what is unusual about it. */
+/** @file The speech encoder of a recipe: its width, its identity, and warnings about it. */
 
 import {
   type EncoderSource,
@@ -31,17 +31,17 @@ export function encoderOf({ backbones }: EncoderRecipe): Promise<EncoderSource> 
   return findSpeechEncoder(backbones.encoder, backbones.encoder_onnx);
 }
 
-/** What is known of an encoder before it is opened. */
+/** Properties of an encoder known before it is opened. */
 export interface EncoderDescription {
   /** Channels of a frame, d_a. */
   readonly width: number;
-  /** What is to know of it, in words. */
+  /** A warning for the user. */
   readonly warning: string | undefined;
 }
 
 /**
- * The width of a recipe's features. A checkpoint that is not here is described as published where `mayBeAbsent`; an
- * exported encoder is here or the recipe is wrong.
+ * The feature width of a recipe. If `mayBeAbsent`, a missing checkpoint is described by its published config; an
+ * exported encoder must always be present.
  */
 export async function describeEncoder(
   { backbones }: EncoderRecipe,
@@ -55,7 +55,7 @@ export async function describeEncoder(
   return { width: config.hiddenSize, warning: undefined };
 }
 
-/** The config of a checkpoint; as published where it is not here. One that is here and broken is told of. */
+/** The config of a checkpoint, or the published one if it is missing. Throws if the local one is broken. */
 export async function configOrPublished<T>(
   name: string,
   read: (name: string) => Promise<T>,
@@ -69,14 +69,16 @@ export async function configOrPublished<T>(
   return isPresent || published === undefined ? read(name) : parse(published, `${name} (as published)`);
 }
 
-/** Reads what identifies the encoder, and looks for weights that it leaves unread. @throws InputError when it is broken */
+/**
+ * Reads what identifies the encoder, and checks for weights that it does not use. @throws InputError when it is broken
+ */
 export async function inspectEncoder(
   recipe: EncoderRecipe,
 ): Promise<{ readonly identity: ModelIdentity; readonly warning: string | undefined }> {
   const { encoder, encoder_onnx } = recipe.backbones;
   const { files, config } = await encoderOf(recipe);
   if (encoder_onnx !== null) {
-    const graph = files.filter((file) => !file.endsWith('.json')); // configs are held by what is read of them
+    const graph = files.filter((file) => !file.endsWith('.json')); // a config is identified by the values that are read from it
     return { identity: await filesIdentity(graph, config), warning: undefined };
   }
   const checkpoint = await openCheckpoint(encoder!);
@@ -87,12 +89,12 @@ export async function inspectEncoder(
   };
 }
 
-/** Training utterances that the channel statistics are taken from: enough for two digits, little to read. */
+/** Training utterances sampled for the channel statistics: enough for two digits, cheap to read. */
 const STATISTICS_UTTERANCES = 256;
 
 /**
- * Mean and deviation of each feature channel over training utterances that the seed draws, as the model reads them. The
- * first ones of a manifest would be those of one session or speaker.
+ * Mean and standard deviation of each feature channel over a seeded sample of training utterances, as the model reads
+ * them. The first utterances of a manifest would all come from one session or speaker.
  */
 export async function audioStatistics(
   examples: readonly Example[],
@@ -119,7 +121,7 @@ export async function audioStatistics(
   return { mean, deviation };
 }
 
-/** So many of `count` places, drawn by the seed, in order; all where there are no more. */
+/** `n` of `count` indices, drawn with the seed, in ascending order; all of them if there are no more. */
 export function drawn(count: number, most: number, seed: number, what: string): number[] {
   const places = [...Array(count).keys()];
   if (count <= most) return places;
@@ -130,8 +132,8 @@ export function drawn(count: number, most: number, seed: number, what: string): 
 }
 
 /**
- * The same utterances at `most` frames or fewer. A longer clip is cut into `most` parts that differ by one frame at the
- * most in length, and each part becomes its mean; other clips stay as they are.
+ * Pools the same utterances to at most `most` frames. A longer clip is split into `most` parts whose lengths differ by
+ * at most one frame, and each part becomes its mean; other clips are unchanged.
  */
 export function pooledFeatures(features: FeatureSource, most: number): FeatureSource {
   return {

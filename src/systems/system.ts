@@ -1,7 +1,7 @@
 /**
- * @file What a kind of model is to the rest of emoq. A system has a section of the recipe and one phase or several that
- * are trained one after the other; a phase, once opened, is graph fragments with everything that goes into them and comes
- * out of them. Training, inference and experiments know these interfaces and no system.
+ * @file The interface between a kind of model and the rest of emoq. A system has a recipe section and one or more
+ * phases, trained in order. An opened phase consists of graph fragments and their inputs and outputs. Training,
+ * inference and experiments depend only on these interfaces.
  */
 
 import type { z } from 'zod';
@@ -18,66 +18,67 @@ import type { PhaseSettings, Recipe, RecipeProblem } from './settings.js';
 export interface System<R extends Recipe = Recipe> {
   /** Its name in recipes: `system: emoq`. */
   readonly kind: string;
-  /** What it is, in a few words, for help texts. */
+  /** A short description for help texts. */
   readonly title: string;
-  /** Its recipes, the keys of all systems included. */
+  /** The schema of its recipes, including the keys shared by all systems. */
   readonly schema: z.ZodType<R>;
-  /** Every phase that it can have, in the order of training, with how messages call it. */
+  /** Every phase that it can have, in training order, with its display name. */
   readonly phaseTitles: Readonly<Record<string, string>>;
   /** Phases that are trained with a prompt. */
   readonly promptedPhases: readonly string[];
-  /** Rules between the keys of a recipe, on values that may be of any type. */
+  /** Checks rules between keys; the values may be of any type. */
   problems(values: Readonly<Record<string, unknown>>): Promise<readonly RecipeProblem[]>;
-  /** The phases that lead to the final model of a recipe, in the order of training. */
+  /** The phases that lead to a recipe's final model, in training order. */
   phases(recipe: R): readonly string[];
-  /** Why a recipe does not have a phase; undefined where it has it. */
+  /** Why a recipe does not have a phase; undefined if it does. */
   missingPhase(recipe: R, phase: string): MissingPhase | undefined;
   /** Optimizer and selection of a phase. */
   settings(recipe: R, phase: string): PhaseSettings;
   /**
-   * What the settings of a phase change that its user may not expect, in one line.
-   * @throws InputError for settings that cannot go together
+   * One line on side effects of a phase's settings that users may not expect.
+   * @throws InputError for incompatible settings
    */
   settingsWarning(recipe: R, phase: string): string | undefined;
-  /** The phase whose checkpoint a phase starts from; undefined where it starts from the backbones. */
+  /** The phase whose checkpoint a phase starts from; undefined if it starts from the backbones. */
   startsFrom(recipe: R, phase: string): PhaseStart | undefined;
-  /** What an utterance needs to have for a recipe. */
+  /** The inputs that a recipe requires of an utterance. */
   views(recipe: R): Views;
-  /** Why a phase gives no embedding of an utterance, in words; undefined where it gives one. */
+  /** Why a phase gives no embedding of an utterance; undefined if it gives one. */
   missingEmbedding(recipe: R, phase: string): string | undefined;
   /** What a phase reads, without opening anything. */
   needs(recipe: R, phase: string, start: StartingPoint): PhaseNeeds;
   /**
-   * Looks for what a phase will refuse, as far as its backbones are there, before hours are spent on the phases before it.
-   * @param corpus undefined where there is none yet
-   * @returns what its user should know, in one line
-   * @throws InputError for what it would refuse
+   * Checks early for anything a phase would reject, as far as its backbones are present, before earlier phases spend
+   * hours on training.
+   * @param corpus undefined if there is none yet
+   * @returns one-line warnings for the user
+   * @throws InputError for anything the phase would reject
    */
   review(recipe: R, phase: string, corpus: Partition | undefined): Promise<string | undefined>;
   /**
-   * Opens a phase: its backbones as far as it reads them, and its graphs on them.
+   * Opens a phase: the backbones it reads, and its graphs.
    * @throws InputError naming the backbone that is missing or broken, or for a phase that the recipe does not have
    */
   open(recipe: R, phase: string, context: PhaseContext): Promise<Phase>;
 }
 
-/** Why a recipe lacks a phase, in words that follow its name. */
+/** Why a recipe lacks a phase, worded to follow its name. */
 export interface MissingPhase {
-  /** To somebody who wants to train it. */
+  /** For a user who wants to train it. */
   readonly what: string;
   /** What to do instead. */
   readonly instead: string;
-  /** To somebody who asks for its run. */
+  /** For a user who asks for its run. */
   readonly why: string;
 }
 
-/** What of an utterance a model is given. */
+/** Which parts of an utterance a model receives. */
 export interface Views {
   readonly audio: boolean;
   readonly text: boolean;
 }
 
-/** How a phase follows another. */
+/** How a phase builds on an earlier one. */
 export interface PhaseStart {
   readonly phase: string;
   /** Keys and sections of a recipe that the earlier phase does not read. */
@@ -88,45 +89,45 @@ export interface PhaseStart {
   readonly otherwise: string;
 }
 
-/** Where trained parameters come from: the backbones, or a checkpoint that training made before. */
+/** Source of the trained parameters: the backbones, or an existing checkpoint. */
 export type StartingPoint = 'backbones' | 'checkpoint';
 
 /** A backbone that a phase reads, by its key in `backbones`. */
 export interface BackboneNeed {
   readonly key: string;
-  /** How messages call it. */
+  /** Its display name. */
   readonly title: string;
   readonly weights: boolean;
   readonly tokenizer: boolean;
-  /** Reads all of it but the weights, as the phase will. @throws InputError for what the phase would refuse */
+  /** Reads everything but the weights, as the phase will. @throws InputError for anything the phase would reject */
   readonly check?: () => Promise<unknown>;
 }
 
 /** What a phase reads. */
 export interface PhaseNeeds extends Views {
-  /** Pretrained models beside the speech encoder, which `audio` says. */
+  /** Pretrained models other than the speech encoder, which `audio` covers. */
   readonly backbones: readonly BackboneNeed[];
 }
 
 /** What a phase is opened for. */
 export interface PhaseContext {
-  /** `shapes-only`: no weight is opened, and configs of published backbones need not be there. */
+  /** `shapes-only`: no weights are opened, and configs of published backbones may be missing. */
   readonly weights: 'present' | 'shapes-only';
   readonly start: StartingPoint;
-  /** What it is trained on; undefined for inference, and where there is no corpus yet. */
+  /** The training data; undefined for inference, and if there is no corpus yet. */
   readonly corpus?: Partition | undefined;
-  /** The prompt that the run has recorded, where there is one. */
+  /** The prompt recorded by the run, if any. */
   readonly prompt?: Prompt | undefined;
 }
 
-/** The prompt that a phase is trained with, as its run records it. */
+/** The prompt a phase is trained with, as recorded by its run. */
 export interface Prompt {
   readonly system: string;
   readonly user: string;
   readonly answer: string;
-  /** In place of `user` where an utterance has no transcript; absent where `user` is for those too. */
+  /** Replaces `user` for utterances without a transcript; absent if `user` covers those too. */
   readonly user_without_text?: string;
-  /** What {speaker} is filled with; absent without one, and in runs of earlier versions: there it is the name. */
+  /** What fills {speaker}; absent without that slot, and in runs of earlier versions, where it is the name. */
   readonly speaker?: SpeakerMention;
 }
 
@@ -138,7 +139,7 @@ export type BackboneIdentities = Readonly<Partial<Record<string, ModelIdentity>>
 /** The backbones of an opened phase. */
 export interface InspectedBackbones {
   readonly identities: BackboneIdentities;
-  /** What is unusual about them, in words. */
+  /** Warnings about unusual properties. */
   readonly warnings: readonly string[];
 }
 
@@ -148,30 +149,30 @@ export type ModelUtterance = Pick<Utterance, 'id' | 'path' | 'text' | 'label' | 
 /** Sizes of the symbolic axes of a batch, by symbol. */
 export type Sizes = Readonly<Record<string, number>>;
 
-/** How many tokens an utterance has, by the symbol of the axis that they lie on. */
+/** Token counts of an utterance, by the symbol of their axis. */
 export interface ExampleLengths {
   readonly inputs: Sizes;
-  /** Of what training asks for. */
+  /** Axes that only training reads. */
   readonly targets: Sizes;
 }
 
-/** An utterance as a phase reads it, its audio aside. */
+/** An utterance as a phase reads it, without its audio. */
 export interface Example {
   readonly id: string;
   readonly path: string;
-  /** Index into the labels; -1 where the truth is not known. */
+  /** Index into the labels; -1 if the reference is unknown. */
   readonly label: number;
   readonly lengths: ExampleLengths;
-  /** Tokens of the transcript that the model is not given, beyond the most that it is; absent where there are none. */
+  /** Tokens of the transcript beyond the model's limit, which are cut; absent if there are none. */
   readonly cutTokens?: number;
 }
 
-/** An utterance made an example, or why it cannot be one. */
+/** An encoded utterance, or the reason it cannot be encoded. */
 export type Encoded<E extends Example = Example> =
   | { readonly kind: 'example'; readonly example: E }
   | { readonly kind: 'problem'; readonly problem: string };
 
-/** StoredFeatures by utterance id. */
+/** Stored features by utterance id. */
 export interface FeatureSource {
   frames(id: string): number;
   read(utterance: { readonly id: string }): Promise<StoredFeatures>;
@@ -179,7 +180,7 @@ export interface FeatureSource {
 
 export type Tensors = Record<string, Tensor>;
 
-/** The weights of a phase: which are trained and which stay as they are. */
+/** The weights of a phase: trained ones and frozen ones. */
 export interface PhaseParameters {
   readonly trainable: readonly ParameterShape[];
   readonly frozen: readonly ParameterShape[];
@@ -189,78 +190,80 @@ export interface PhaseParameters {
 export interface PhaseGraphs {
   /** Its name in recipes, commands and run folders. */
   readonly name: string;
-  /** What inference reads. */
+  /** Inputs of inference. */
   readonly inputs: readonly GraphInput[];
-  /** What a training step reads beside `inputs`. */
+  /** Inputs of a training step in addition to `inputs`. */
   readonly targets: readonly GraphInput[];
   isTrainable(key: string): boolean;
-  /** Frozen weights by key, made in the given graph. */
+  /** Frozen weights by key, created in the given graph. */
   frozen(graph: Graph): Weights;
   loss(weights: Weights, batch: BatchValues, dropout: Dropout): StepLoss;
-  /** Probabilities [N, C], and an embedding [N, d] where the model has one. */
+  /** Probabilities [N, C], and an embedding [N, d] if the model has one. */
   forward(
     weights: Weights,
     batch: BatchValues,
   ): { readonly probabilities: Value; readonly embedding: Value | undefined };
 }
 
-/** What the initial values of a phase's parameters depend on. */
+/** Inputs for a phase's initial parameter values. */
 export interface InitialContext<E extends Example = Example> {
   readonly examples: readonly E[];
-  /** StoredFeatures of the examples as the phase reads them, see {@link Phase.features}. */
+  /** Features of the examples as the phase reads them, see {@link Phase.features}. */
   readonly features: FeatureSource;
   readonly seed: number;
   /** The checkpoint of the phase that this one starts from. */
   readonly from: Checkpoint | undefined;
 }
 
-/** A phase, opened. */
+/** An opened phase. */
 export interface Phase<E extends Example = Example> extends PhaseGraphs {
-  /** How messages call it: "stage 1". */
+  /** Its display name: "stage 1". */
   readonly title: string;
   readonly needs: PhaseNeeds;
   readonly parameters: PhaseParameters;
   /** The prompt in use; undefined in a phase without one. */
   readonly prompt: Prompt | undefined;
-  /** Whether `prompt` is what a new run would have. */
+  /** Whether `prompt` is the one a new run would use. */
   readonly hasOwnPrompt: boolean;
-  /** Whether the model is told of a speaker's gender. */
+  /** Whether the model receives the speaker's gender. */
   readonly readsGender: boolean;
-  /** How much of a transcript the model is given; undefined where it is given all of it or none. */
+  /** The model's limit on transcripts; undefined if it receives all of a transcript or none. */
   readonly textLimit: TextLimit | undefined;
-  /** Entries of its tokenizers together, which its process holds. */
+  /** Total number of entries in its tokenizers, which the process holds in memory. */
   readonly vocabulary: number;
   /** Checkpoints whose weights are read in place. */
   readonly checkpoints: readonly Checkpoint[];
-  /** What was decided about the backbones where a config and its weights disagree, for the user. */
+  /** For the user: how conflicts between a config and its weights were resolved. */
   readonly notes: readonly string[];
-  /** What is to know of the backbones in a dry run. */
+  /** Warnings about the backbones in a dry run. */
   readonly warnings: readonly string[];
-  /** Reads what identifies the backbones, and looks for what is unusual about them. */
+  /** Reads what identifies the backbones, and checks for unusual properties. */
   inspectBackbones(): Promise<InspectedBackbones>;
-  /** Absent in a phase of shapes only whose tokenizers are not here. */
+  /** Absent in a shapes-only phase without local tokenizers. */
   readonly encode?: (utterance: ModelUtterance) => Encoded<E>;
-  /** Lengths by the characters of a text, for want of a tokenizer; those of a middling utterance without one. */
+  /**
+   * Estimates lengths from character counts when there is no tokenizer; without an utterance, those of an average one.
+   */
   estimate(utterance?: Pick<Utterance, 'text'>): ExampleLengths;
-  /** StoredFeatures as the phase reads them. */
+  /** Converts stored features to the form the phase reads. */
   features(features: FeatureSource): FeatureSource;
   /**
-   * What a batch of this utterance alone is padded to, by symbol.
+   * The padded size of a batch of only this utterance, by symbol.
    * @param frames of its features, before or after {@link Phase.features}
    */
   sizesOf(lengths: ExampleLengths, frames: number): Sizes;
-  /** Symbols whose size is a sum over a batch; that of all others is the largest in it. */
+  /** Symbols with sizes that add up over a batch; others take the largest size in it. */
   readonly summedSizes: readonly string[];
-  /** A padded batch. @param features as {@link Phase.features} gives them */
+  /** A padded batch. @param features as returned by {@link Phase.features} */
   collate(examples: readonly E[], features: FeatureSource, withTargets: boolean): Promise<Batch>;
   initial(context: InitialContext<E>): Promise<Tensors>;
 }
 
-/** The most tokens of a transcript that a model is given. */
+/** The limit on a transcript's tokens. */
 export interface TextLimit {
   readonly tokens: number;
-  /** By whom they are read: "the Former". */
+  /** The component that reads them: "the Former". */
   readonly reader: string;
-  /** What sets the limit: `max_text_tokens`. */
+  /** The source of the limit: `max_text_tokens`. */
   readonly cause: string;
 }

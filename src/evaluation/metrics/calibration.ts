@@ -1,4 +1,4 @@
-/** @file Calibration: whether the probability of the predicted class is the share of such predictions that is right. */
+/** @file Calibration: how well the predicted class's probability matches how often it is right. */
 
 import { argmax, type ProbabilisticOutcome } from './confusion.js';
 
@@ -9,26 +9,26 @@ export interface CalibrationBin {
   readonly n: number;
   /** Mean largest probability; null in an empty bin. */
   readonly confidence: number | null;
-  /** Share that is right; null in an empty bin. */
+  /** Share of correct predictions; null in an empty bin. */
   readonly accuracy: number | null;
 }
 
-/** Expected calibration error (Guo et al., 2017) and the bins that it is made of. */
+/** Expected calibration error (Guo et al., 2017) and the bins it is computed from. */
 export interface Calibration {
   /** Sum over the bins of n_b / n |accuracy_b - confidence_b|. */
   readonly ece: number;
   readonly bins: readonly CalibrationBin[];
-  /** Utterances with probabilities, which the bins are made of. */
+  /** Utterances with probabilities. */
   readonly n: number;
 }
 
-/** Equal widths, as many as most papers use. */
+/** Equal-width bins; the count most papers use. */
 const BINS = 15;
 
 /**
  * Expected calibration error with 15 bins of equal width (Guo et al. 2017, eq. 3). A prediction is the class with the
- * largest probability (of equal ones the first), its confidence that probability. The first bin holds 0 as well.
- * @returns null where no utterance has probabilities
+ * largest probability (the first one on a tie), and its confidence is that probability. The first bin includes 0.
+ * @returns null when no utterance has probabilities
  */
 export function calibrationOf(
   outcomes: readonly ProbabilisticOutcome[],
@@ -59,7 +59,7 @@ export function calibrationOf(
   return { ece, bins, n };
 }
 
-/** The bin (index / 15, (index + 1) / 15] that a probability lies in. */
+/** Index of the bin (index / 15, (index + 1) / 15] that contains a probability. */
 function binOf(probability: number): number {
   let index = 0;
   while (index < BINS - 1 && probability > (index + 1) / BINS) index += 1;

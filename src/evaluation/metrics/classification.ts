@@ -1,4 +1,4 @@
-/** @file The metrics of outcomes: figures of the whole set and of each class. */
+/** @file Computes the metrics of outcomes, overall and per class. */
 
 import { InputError } from '../../base/index.js';
 import {
@@ -18,7 +18,7 @@ import {
   validationMetrics,
 } from './metric-table.js';
 
-/** Figures of one class, fractions in [0, 1]; 0 where the denominator is 0 (scikit-learn's `zero_division=0`). */
+/** Figures of one class, fractions in [0, 1]; 0 when the denominator is 0 (scikit-learn's `zero_division=0`). */
 export interface ClassMetrics {
   readonly label: string;
   readonly precision: number;
@@ -26,17 +26,17 @@ export interface ClassMetrics {
   readonly f1: number;
   /** Utterances whose reference is this class. */
   readonly support: number;
-  /** Utterances that were predicted as this class. */
+  /** Utterances predicted as this class. */
   readonly predicted: number;
 }
 
-/** A figure of each metric of labels, as the table of metrics defines them. */
+/** A value for each label metric; see the table of metrics for their definitions. */
 export type MetricFigures = Readonly<Record<MetricKey, number>>;
 
-/** A figure of each metric of probabilities that a test set is scored by; null without probabilities. */
+/** A value for each probability metric of a test set; null without probabilities. */
 export type ProbabilityFigures = Readonly<Record<ProbabilityKey, number | null>>;
 
-/** The metrics of labels over a set of utterances, with the counts that they follow from. */
+/** The label metrics of a set of utterances, with the counts they are computed from. */
 export interface Metrics extends ConfusionCounts, MetricFigures {
   readonly kind: 'single';
   /** Utterances with a reference label. */
@@ -44,13 +44,14 @@ export interface Metrics extends ConfusionCounts, MetricFigures {
   readonly perClass: readonly ClassMetrics[];
 }
 
-/** Metrics of outcomes over `labels`. @throws InputError for a label outside the set, or without outcomes. */
+/** Metrics of outcomes over `labels`. @throws InputError for an unknown label, or when there are no outcomes. */
 export function classificationMetrics(outcomes: Iterable<Outcome>, labels: readonly string[]): Metrics {
   return metricsOfCounts(countOutcomes(outcomes, labels));
 }
 
 /**
- * Every metric of labels, from counts. An utterance without an answer is wrong: it stays in n and in its class's recall.
+ * Every label metric, from counts. An utterance without an answer counts as wrong: it stays in n and in its class's
+ * recall.
  * @throws InputError when there is nothing to score.
  */
 export function metricsOfCounts(counts: ConfusionCounts): Metrics {
@@ -70,12 +71,12 @@ export function metricsOfCounts(counts: ConfusionCounts): Metrics {
   return { kind: 'single', ...counts, n, ...metricFigures(totals), perClass };
 }
 
-/** The metrics of labels, from totals that are not all zero. */
+/** The label metrics, from totals that are not all zero. */
 export function metricFigures(totals: ConfusionTotals): MetricFigures {
   return ofMetrics((_, metric) => metric.compute(totals));
 }
 
-/** The metrics of probabilities that test sets are scored by. */
+/** The probability metrics of a test set. */
 export function probabilityFigures(
   outcomes: readonly ProbabilisticOutcome[],
   labels: readonly string[],
@@ -86,9 +87,9 @@ export function probabilityFigures(
 }
 
 /**
- * What a validation records, by the keys of the metrics.
- * @param outcomes of one utterance or more, with labels and probabilities
- * @param select what epochs are selected by, where a metric does
+ * The figures that a validation records, by metric key.
+ * @param outcomes one or more, with labels and probabilities
+ * @param select the metric that selects epochs, if any
  */
 export function validationFigures(
   outcomes: readonly (Outcome & ProbabilisticOutcome)[],

@@ -1,17 +1,17 @@
-/** @file What follows from counts in closed form: F1, its expected value for a guess, and intervals of accuracy and mean recall. */
+/** @file Closed forms from counts: F1, its expected value under guessing, and intervals of accuracy and mean recall. */
 
 import { type ConfusionTotals, sum } from './confusion.js';
 
-/** Both ends, fractions where the metric is one. */
+/** Both endpoints; fractions if the metric is one. */
 export interface Interval {
   readonly low: number;
   readonly high: number;
 }
 
-/** An interval of a metric, 95 %, from one or more counted utterances. */
+/** A 95 % interval of a metric, from one or more utterances. */
 export type ClosedInterval = (totals: ConfusionTotals) => Interval;
 
-/** The normal quantile of 97.5 %, for intervals of 95 %. */
+/** The 97.5 % quantile of the normal distribution, for 95 % intervals. */
 const Z = 1.959963984540054;
 
 /** Wilson's score interval of a proportion (Wilson 1927), 95 %. `total` is at least 1. */
@@ -29,8 +29,9 @@ export function accuracyInterval({ right, n }: ConfusionTotals): Interval {
 }
 
 /**
- * Of UA, 95 %: the mean of the classes' recalls, each a proportion with Wilson's interval, whose distances to the recalls
- * add up in squares (the method of variance estimates recovery, Zou and Donner 2008).
+ * Of UA, 95 %: the mean of the per-class recalls, each a proportion with a Wilson interval. The distances of the
+ * interval ends from the recalls are combined in quadrature (the method of variance estimates recovery, Zou and Donner
+ * 2008).
  */
 export function meanRecallInterval({ hits, support }: ConfusionTotals): Interval {
   const limits = hits.flatMap((hit, k) =>
@@ -45,7 +46,7 @@ export function meanRecallInterval({ hits, support }: ConfusionTotals): Interval
   };
 }
 
-/** F1 of each class; null where it occurs neither among references nor among predictions. */
+/** F1 of each class; null for a class that occurs neither among references nor among predictions. */
 export function classF1({ hits, support, predicted }: ConfusionTotals): (number | null)[] {
   return hits.map((hit, k) => {
     const occurrences = support[k]! + predicted[k]!;
@@ -54,9 +55,9 @@ export function classF1({ hits, support, predicted }: ConfusionTotals): (number 
 }
 
 /**
- * Expected F1 of each class where the answer is drawn uniformly from the C classes for each of N utterances, n_k of them of
- * class k. F1 of class k is 2 T / (n_k + P) with P ~ Binomial(N, 1/C) answers of which T are right, and T given P is
- * P n_k / N on average: E[F1_k] = (2 n_k / N) E[P / (P + n_k)], an exact sum over P. 0 without references.
+ * Expected F1 of each class when answers are drawn uniformly from C classes for each of N utterances, n_k of them of
+ * class k. F1 of class k is 2 T / (n_k + P), with P ~ Binomial(N, 1/C) answers of which T are right. T given P is P n_k
+ * / N on average, so E[F1_k] = (2 n_k / N) E[P / (P + n_k)], an exact sum over P. 0 without references.
  */
 export function expectedF1(supports: readonly number[]): number[] {
   const n = sum(supports);
@@ -68,7 +69,7 @@ export function expectedF1(supports: readonly number[]): number[] {
   );
 }
 
-/** P(X = count) for X ~ Binomial(n, p), where it is not negligible: ratios of neighbours from the likeliest count on. */
+/** P(X = count) for X ~ Binomial(n, p), where it is not negligible: ratios of neighbours, starting from the mode. */
 function binomial(n: number, p: number): { count: number; share: number }[] {
   const mode = Math.min(n, Math.floor((n + 1) * p));
   const odds = p / (1 - p);

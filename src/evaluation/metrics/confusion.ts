@@ -1,4 +1,4 @@
-/** @file Outcomes counted by reference and predicted class: what every metric of labels is computed from. */
+/** @file Counts outcomes by reference and predicted class, the input of every label metric. */
 
 import { InputError } from '../../base/index.js';
 
@@ -8,14 +8,14 @@ export interface Outcome {
   readonly label?: string | undefined;
 }
 
-/** What metrics of probabilities are computed from. */
+/** The input of the probability metrics. */
 export interface ProbabilisticOutcome {
   readonly reference: string;
-  /** [classes], in the order of the labels; absent where the system gave none. */
+  /** [classes], in the order of the labels; absent if the system gave none. */
   readonly probabilities?: ArrayLike<number> | undefined;
 }
 
-/** Counts from which every metric of labels follows; counts of parts add up to the counts of the whole. */
+/** Counts that determine every label metric. The counts of parts add up to the counts of the whole. */
 export interface ConfusionCounts {
   readonly labels: readonly string[];
   /** Utterances by [reference class, predicted class], in the order of `labels`. */
@@ -27,17 +27,17 @@ export interface ConfusionCounts {
 /** A confusion matrix with a last column for missing answers, and its totals. */
 export interface ConfusionTotals {
   readonly classes: number;
-  /** [classes, classes + 1] row by row, as of {@link outcomeCells}. */
+  /** [classes, classes + 1], row by row, as in {@link outcomeCells}. */
   readonly cells: ArrayLike<number>;
-  /** Utterances. */
+  /** Number of utterances. */
   readonly n: number;
-  /** Utterances that are right. */
+  /** Utterances predicted correctly. */
   readonly right: number;
-  /** Of each class: utterances that are right. */
+  /** Per class: utterances predicted correctly. */
   readonly hits: readonly number[];
-  /** Of each class: utterances whose reference it is. */
+  /** Per class: utterances whose reference it is. */
   readonly support: readonly number[];
-  /** Of each class: utterances that were predicted as it. */
+  /** Per class: utterances predicted as it. */
   readonly predicted: readonly number[];
 }
 
@@ -58,7 +58,8 @@ export function countOutcomes(outcomes: Iterable<Outcome>, labels: readonly stri
 }
 
 /**
- * Each outcome as a cell of the table [reference, predicted or unanswered], whose rows are `labels.length` + 1 long.
+ * Maps each outcome to a cell of the table [reference, predicted or unanswered], whose rows are `labels.length` + 1
+ * long.
  * @throws InputError when a label is not one of `labels`.
  */
 export function outcomeCells(outcomes: Iterable<Outcome>, labels: readonly string[]): number[] {
@@ -77,7 +78,7 @@ export function outcomeCells(outcomes: Iterable<Outcome>, labels: readonly strin
   });
 }
 
-/** Adds counts over the same labels, as of the folds of one cross-validation. `counts` has at least one part. */
+/** Adds up counts over the same labels, such as the folds of one cross-validation. `counts` has at least one part. */
 export function addCounts(counts: readonly ConfusionCounts[]): ConfusionCounts {
   const labels = counts[0]!.labels;
   return {
@@ -106,8 +107,8 @@ export function totalsOf(cells: ArrayLike<number>, classes: number): ConfusionTo
 }
 
 /**
- * Index of the largest value; of equal ones the first, as numpy's argmax.
- * @throws RangeError without values, or where one is not a number: the largest is then unknown
+ * Index of the largest value; the first one on a tie, as in numpy's argmax.
+ * @throws RangeError when there are no values, or one is NaN
  */
 export function argmax(values: ArrayLike<number>): number {
   let best = 0;
@@ -115,11 +116,11 @@ export function argmax(values: ArrayLike<number>): number {
     if (Number.isNaN(values[i])) throw new RangeError(`value ${i} of ${values.length} is not a number`);
     if (values[i]! > values[best]!) best = i;
   }
-  if (values.length === 0) throw new RangeError('there is no largest of no values');
+  if (values.length === 0) throw new RangeError('argmax of an empty list');
   return best;
 }
 
-/** The totals of counts. */
+/** The totals of confusion counts. */
 export function totalsOfCounts({ labels, confusion, unanswered }: ConfusionCounts): ConfusionTotals {
   return totalsOf(
     confusion.flatMap((row, i) => [...row, unanswered[i]!]),

@@ -1,6 +1,6 @@
 /**
- * @file The metrics, one row each. A row is all there is to a metric: results.json, CSV, tables, intervals, comparisons, the
- * report and the recipe's `select` go through this table.
+ * @file The table of metrics, one row each. A row fully defines a metric: results.json, CSV, tables, intervals,
+ * comparisons, the report and the recipe's `select` all read this table.
  */
 
 import { calibrationOf } from './calibration.js';
@@ -13,58 +13,58 @@ import {
 } from './closed-forms.js';
 import { type ConfusionTotals, type ProbabilisticOutcome, sum } from './confusion.js';
 
-/** What every metric says of itself. */
+/** Fields of every metric. */
 interface MetricDescription {
-  /** In results.json, CSV, metrics.jsonl, and in code. */
+  /** Key in results.json, CSV, metrics.jsonl, and in code. */
   readonly key: string;
-  /** In tables. */
+  /** Name in tables. */
   readonly short: string;
-  /** In plots and on pages. */
+  /** Name in plots and on pages. */
   readonly title: string;
-  /** `%`: a fraction, which people are shown in percent. null: a number without a unit. */
+  /** `%`: a fraction, displayed in percent. null: a number without a unit. */
   readonly unit: '%' | 'nats' | null;
   readonly higherIsBetter: boolean;
   /**
-   * What a test set's result does with it. `column`: everything. `listed`: everything but a column in the tables of a
-   * terminal, which would become too wide. null: nothing.
+   * How test set results show it. `column`: everywhere. `listed`: everywhere except in terminal tables, which would
+   * become too wide. null: nowhere.
    */
   readonly test: 'column' | 'listed' | null;
-  /** Whether every validation records it, or only one that selects by it; null: none. */
+  /** Whether every validation records it, or only one that selects by it; null: none does. */
   readonly validation: 'recorded' | 'selected' | null;
-  /** What a recipe's `select` calls it; null where it does not select. */
+  /** Its name in a recipe's `select`; null if it cannot be selected by. */
   readonly select: string | null;
 }
 
-/** A metric of predicted labels, which follows from the confusion matrix. The bootstrap gives it intervals. */
+/** A metric of predicted labels, computed from the confusion matrix. The bootstrap gives it intervals. */
 export interface CountMetric extends MetricDescription {
   readonly kind: 'counts';
   readonly test: 'column' | 'listed';
-  /** What the paper's tables call it; null where they do not have it. */
+  /** Its name in the paper's tables; null if they do not have it. */
   readonly paper: string | null;
-  /** @param totals of one utterance or more. It is asked ten thousand times by a bootstrap. */
+  /** @param totals of one utterance or more. The bootstrap calls this ten thousand times. */
   compute(totals: ConfusionTotals): number;
   /**
-   * The expected value where each of the classes is answered with the same probability.
+   * The expected value when every class is answered with equal probability.
    * @param supports utterances of each class, one or more in all
    */
   chance(supports: readonly number[]): number;
-  /** A 95 % interval in closed form; without one the bootstrap finds it. */
+  /** A 95 % interval in closed form; without it the bootstrap computes one. */
   readonly interval?: ClosedInterval;
 }
 
-/** A metric of the classes' probabilities. */
+/** A metric of class probabilities. */
 export interface ProbabilityMetric extends MetricDescription {
   readonly kind: 'probabilities';
-  /** null where no outcome has probabilities. */
+  /** null when no outcome has probabilities. */
   compute(outcomes: readonly ProbabilisticOutcome[], labels: readonly string[]): number | null;
 }
 
 export type Metric = CountMetric | ProbabilityMetric;
 
-/** In the order of all output: metrics of labels first. */
+/** In output order; label metrics come first. */
 const rows = [
   {
-    // Weighted accuracy: the share of all utterances that is right (scikit-learn's `accuracy_score`).
+    // Weighted accuracy: the share of correct utterances (scikit-learn's `accuracy_score`).
     kind: 'counts',
     key: 'wa',
     short: 'WA',
@@ -80,8 +80,8 @@ const rows = [
     interval: accuracyInterval,
   },
   {
-    // Unweighted accuracy: recall averaged over the classes that have at least one reference, as scikit-learn's
-    // `balanced_accuracy_score` does. A class without references has no recall and is left out, not counted as 0.
+    // Unweighted accuracy: recall averaged over the classes that have at least one reference, as in scikit-learn's
+    // `balanced_accuracy_score`. A class without references has no recall and is left out rather than counted as 0.
     kind: 'counts',
     key: 'ua',
     short: 'UA',
@@ -100,7 +100,7 @@ const rows = [
     interval: meanRecallInterval,
   },
   {
-    // F1 averaged with the class supports as weights (`f1_score(average="weighted")`).
+    // F1 averaged with class supports as weights (`f1_score(average="weighted")`).
     kind: 'counts',
     key: 'wf1',
     short: 'WF1',
@@ -136,9 +136,10 @@ const rows = [
     chance: (supports) => sum(expectedF1(supports)) / supports.length,
   },
   {
-    // Cohen's kappa (1960): how far the accuracy is above that of answers of the same frequencies in another order, as a
-    // share of how far it could be (`cohen_kappa_score`). An utterance without an answer agrees with nothing. 1 where one
-    // class is all there is, which is right; scikit-learn leaves that undefined.
+    // Cohen's kappa (1960): how far the accuracy exceeds the agreement expected by chance, given how often each class
+    // is answered, as a share of the largest possible excess (`cohen_kappa_score`). An utterance without an answer
+    // agrees with nothing. 1 when there is only one class and all answers are right, which scikit-learn leaves
+    // undefined.
     kind: 'counts',
     key: 'kappa',
     short: 'kappa',
@@ -153,7 +154,7 @@ const rows = [
       const expected = sum(support.map((own, k) => own * predicted[k]!)) / n ** 2;
       return expected === 1 ? 1 : (right / n - expected) / (1 - expected);
     },
-    chance: () => 0, // given how often each class is answered, the expected agreement is `expected`
+    chance: () => 0, // expected agreement is `expected` regardless of the order of the answers
   },
   {
     // Expected calibration error, see calibration.ts.
@@ -169,7 +170,7 @@ const rows = [
     compute: (outcomes, labels) => calibrationOf(outcomes, labels)?.ece ?? null,
   },
   {
-    // Mean negative logarithm of the reference's probability, which is held to 1e-30 from below.
+    // Mean negative log-probability of the reference, with probabilities clamped to at least 1e-30.
     kind: 'probabilities',
     key: 'nll',
     short: 'nll',
@@ -192,31 +193,31 @@ const rows = [
 
 type Row = (typeof rows)[number];
 
-/** Keys of the metrics of labels. */
+/** Keys of the label metrics. */
 export type MetricKey = Extract<Row, { kind: 'counts' }>['key'];
-/** Keys of the metrics of probabilities that test sets are scored by. */
+/** Keys of the probability metrics reported for test sets. */
 export type ProbabilityKey = Extract<Row, { kind: 'probabilities'; test: string }>['key'];
-/** Metrics that the paper's tables have. */
+/** Metrics in the paper's tables. */
 export type PaperKey = Extract<Row, { paper: string }>['key'];
-/** What a recipe may select by. */
+/** Values that a recipe may select by. */
 export type SelectKey = Exclude<Row['select'], null>;
 
-/** Every metric, in the order of all output. */
+/** Every metric, in output order. */
 export const metrics: readonly Metric[] = rows;
 
-/** The metrics of labels. */
+/** The label metrics. */
 export const countMetrics = rows.filter((row) => row.kind === 'counts') as readonly (CountMetric & {
   readonly key: MetricKey;
 })[];
 
 export const metricKeys: readonly MetricKey[] = countMetrics.map(({ key }) => key);
 
-/** The metrics of probabilities that test sets are scored by. */
+/** The probability metrics reported for test sets. */
 export const probabilityMetrics = rows.filter(
   (row) => row.kind === 'probabilities' && row.test !== null,
 ) as readonly (ProbabilityMetric & { readonly key: ProbabilityKey })[];
 
-/** The metrics that the paper's tables have, which ablations and lists of runs are of. */
+/** The metrics in the paper's tables, which ablations and run lists show. */
 export const paperMetrics = countMetrics.filter(({ paper }) => paper !== null) as readonly (CountMetric & {
   readonly key: PaperKey;
   readonly paper: string;
@@ -226,12 +227,12 @@ export const selectKeys: readonly SelectKey[] = rows.flatMap(({ select }) =>
   select === null ? [] : [select],
 );
 
-/** The metric that a recipe's `select` names. */
+/** Looks up the metric that a recipe's `select` names. */
 export function selectableMetric(select: SelectKey): Metric {
   return rows.find((row) => row.select === select)!;
 }
 
-/** The metrics that a validation records. @param select what an epoch is selected by, where a metric does */
+/** The metrics that a validation records. @param select the metric that selects epochs, if any */
 export function validationMetrics(select?: SelectKey): readonly Metric[] {
   return metrics.filter(
     ({ validation, select: own }) =>
@@ -239,7 +240,7 @@ export function validationMetrics(select?: SelectKey): readonly Metric[] {
   );
 }
 
-/** A value for each metric of labels, under its key. */
+/** Builds a value for each label metric, by key. */
 export function ofMetrics<T>(of: (key: MetricKey, metric: CountMetric) => T): Readonly<Record<MetricKey, T>> {
   return Object.fromEntries(countMetrics.map((metric) => [metric.key, of(metric.key, metric)])) as Record<
     MetricKey,
@@ -247,7 +248,7 @@ export function ofMetrics<T>(of: (key: MetricKey, metric: CountMetric) => T): Re
   >;
 }
 
-/** The same for each metric that the paper's tables have. */
+/** Builds a value for each metric in the paper's tables, by key. */
 export function ofPaperMetrics<T>(of: (key: PaperKey) => T): Readonly<Record<PaperKey, T>> {
   return Object.fromEntries(paperMetrics.map(({ key }) => [key, of(key)])) as Record<PaperKey, T>;
 }

@@ -1,28 +1,28 @@
 /**
- * @file The first principal components of many vectors, by a randomised range finder with power iterations (Halko,
- * Martinsson and Tropp, 2011, algorithm 4.4): exact to rounding where the spectrum falls, and the same bytes each time.
+ * @file Principal components of many vectors by a randomised range finder with power iterations (Halko, Martinsson and
+ * Tropp, 2011, algorithm 4.4). Exact to rounding if the spectrum decays, and deterministic.
  */
 
 import { seededRandom } from '../../engine/tensor/index.js';
 
 /** Vectors in the coordinates of their own principal components. */
 export interface PrincipalComponents {
-  /** [rows, components]: centred vectors times the components, the widest first. */
+  /** [rows, components]: centred vectors times the components, largest variance first. */
   readonly scores: Float64Array;
   readonly components: number;
-  /** Share of the vectors' variance along each component; all 0 where the vectors are equal. */
+  /** Share of the variance along each component; all 0 if the vectors are equal. */
   readonly varianceShares: readonly number[];
 }
 
-/** Directions carried beyond those that are wanted, which is what the method's bound asks for. */
+/** Extra directions beyond those requested, as the method's error bound requires. */
 const OVERSAMPLING = 10;
 const POWER_ITERATIONS = 8;
-/** A direction shorter than this share of what it was has nothing left of its own. */
+/** A direction that shrinks below this share of its length is linearly dependent. */
 const DEPENDENT = 1e-10;
 
 /**
- * Principal components of `vectors` [rows, width], at most `most`, and no more than rows and width allow. Each has the
- * sign that makes its largest weight positive.
+ * Principal components of `vectors` [rows, width]: at most `most`, and no more than rows and width allow. The sign of
+ * each makes its largest weight positive.
  */
 export function principalComponents(
   vectors: ArrayLike<number>,
@@ -43,7 +43,7 @@ export function principalComponents(
     basis = basis.map((direction) => product(covariance, direction));
     orthonormalise(basis);
   }
-  // Rayleigh-Ritz: the covariance within the found directions, made diagonal.
+  // Rayleigh-Ritz: diagonalises the covariance within the directions found.
   const images = basis.map((direction) => product(covariance, direction));
   const inside = basis.map((direction) => Float64Array.from(images, (image) => dot(direction, image)));
   const { values, vectors: turns } = symmetricEigen(inside);
@@ -70,7 +70,7 @@ function columnMeans(vectors: ArrayLike<number>, rows: number, width: number): F
   return mean.map((sum) => sum / rows);
 }
 
-/** Sum over the rows of (x - mean)(x - mean)^T, four rows at a time: the matrix is walked a quarter as often. */
+/** Sum over the rows of (x - mean)(x - mean)^T, four rows at a time, so the matrix is traversed a quarter as often. */
 function covarianceOf(
   vectors: ArrayLike<number>,
   mean: Float64Array,
@@ -113,7 +113,10 @@ function product(matrix: Float64Array, vector: Float64Array): Float64Array {
   return result;
 }
 
-/** Gram-Schmidt in place, each direction twice: once is not enough for nearly dependent ones. Dependent ones become 0. */
+/**
+ * In-place Gram-Schmidt, twice for each direction: once is not enough for nearly dependent ones. Dependent ones become
+ * 0.
+ */
 function orthonormalise(basis: readonly Float64Array[]): void {
   for (const [index, direction] of basis.entries()) {
     const before = Math.sqrt(dot(direction, direction));
@@ -138,7 +141,7 @@ function combined(basis: readonly Float64Array[], weights: Float64Array): Float6
   return sum;
 }
 
-/** An eigenvector has no sign of its own. */
+/** The sign of an eigenvector is arbitrary. */
 function withSign(axis: Float64Array): Float64Array {
   let largest = 0;
   for (const weight of axis) if (Math.abs(weight) > Math.abs(largest)) largest = weight;
@@ -147,7 +150,7 @@ function withSign(axis: Float64Array): Float64Array {
 
 const MAX_SWEEPS = 60;
 
-/** Eigenvalues and eigenvectors of a small symmetric matrix, by Jacobi's rotations. */
+/** Eigenvalues and eigenvectors of a small symmetric matrix, by Jacobi rotations. */
 function symmetricEigen(matrix: readonly Float64Array[]): { values: number[]; vectors: Float64Array[] } {
   const size = matrix.length;
   const a = matrix.map((row) => row.slice());
@@ -166,7 +169,7 @@ function symmetricEigen(matrix: readonly Float64Array[]): { values: number[]; ve
   return { values: a.map((row, i) => row[i]!), vectors: turned };
 }
 
-/** Turns the plane of p and q so that a[p][q] becomes 0; the rows of `turned` are the eigenvectors so far. */
+/** Rotates the plane of p and q so that a[p][q] becomes 0; the rows of `turned` are the eigenvectors so far. */
 function rotate(a: readonly Float64Array[], turned: readonly Float64Array[], p: number, q: number): void {
   const [rowP, rowQ] = [a[p]!, a[q]!];
   const theta = (rowQ[q]! - rowP[p]!) / (2 * rowP[q]!);

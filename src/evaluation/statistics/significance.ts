@@ -1,8 +1,7 @@
 /**
- * @file Percentile bootstrap of the metrics of labels, intervals around one system's and the paired difference of two,
- * and McNemar's exact test. What is drawn are test utterances, or all those of a speaker or a dialogue together; the
- * trained models stay as they are. So an interval tells what another test set like this one could have shown, and not
- * what another training would.
+ * @file Percentile bootstrap of the label metrics (intervals of one system, paired difference of two) and McNemar's
+ * exact test. The bootstrap draws test utterances, or all those of a speaker or dialogue together; the trained models
+ * are fixed. An interval therefore reflects the sampling of the test set, not training variance.
  */
 
 import { InputError } from '../../base/index.js';
@@ -20,17 +19,17 @@ import {
   totalsOf,
 } from '../metrics/index.js';
 
-/** What is drawn with replacement: single utterances, or all utterances of a speaker or a dialogue together. */
+/** What is drawn with replacement: single utterances, or all utterances of a speaker or a dialogue. */
 export type ResamplingUnit = 'utterance' | 'speaker' | 'dialogue';
 
-/** Percentile bootstrap intervals of the metrics of labels. */
+/** Percentile bootstrap intervals of the label metrics. */
 export interface BootstrapIntervals {
-  /** Share of resamples between the ends, such as 0.95. */
+  /** Coverage of the interval, such as 0.95. */
   readonly level: number;
   readonly resamples: number;
   readonly seed: number;
   readonly unit: ResamplingUnit;
-  /** How many of the unit were drawn from. */
+  /** Number of units drawn from. */
   readonly units: number;
   readonly metrics: Readonly<Record<MetricKey, Interval>>;
 }
@@ -38,26 +37,26 @@ export interface BootstrapIntervals {
 /** How to resample. */
 export interface Resampling extends Draws {
   readonly unit: ResamplingUnit;
-  /** Share of resamples between the ends. Default 0.95. */
+  /** Coverage of the interval. Default 0.95. */
   readonly level?: number;
 }
 
-/** The difference of a metric between two systems over the same utterances: the second's minus the first's. */
+/** The difference of a metric between two systems over the same utterances: second minus first. */
 export interface PairedDifference extends Interval {
   readonly difference: number;
   readonly p: number;
 }
 
-/** A paired bootstrap of the metrics of labels. */
+/** A paired bootstrap of the label metrics. */
 export interface PairedBootstrap extends Omit<BootstrapIntervals, 'metrics'> {
   readonly metrics: Readonly<Record<MetricKey, PairedDifference>>;
 }
 
 /**
- * Percentile intervals (Efron and Tibshirani 1993, section 13.3) of the metrics of labels. In a resample, UA is the
- * mean over the classes that occur in it, as its definition has it.
- * @param keys which unit each outcome belongs to, in the order of `outcomes`: outcomes of one key are drawn together
- * @throws InputError when there are fewer than two units, or a label outside the set
+ * Percentile intervals (Efron and Tibshirani 1993, section 13.3) of the label metrics. In each resample, UA is the mean
+ * over the classes that occur in it, by its definition.
+ * @param keys the unit of each outcome, in the order of `outcomes`; outcomes with one key are drawn together
+ * @throws InputError when there are fewer than two units, or an unknown label
  */
 export function bootstrapIntervals(
   outcomes: readonly Outcome[],
@@ -83,11 +82,11 @@ export function bootstrapIntervals(
 /**
  * Paired bootstrap of the differences of two systems (Koehn 2004; Efron and Tibshirani 1993, chapter 16): both are
  * scored on the same resamples. The p-value is two-sided, 2 min(P(d <= 0), P(d >= 0)) over the resampled differences d,
- * at most 1: the smallest 1 - level at which the percentile interval leaves out 0. Each share is (count + 1) /
- * (resamples + 1) (Davison and Hinkley 1997, section 4.2), so that no p is 0.
+ * at most 1: the smallest 1 - level at which the percentile interval excludes 0. Each share is (count + 1) / (resamples
+ * + 1) (Davison and Hinkley 1997, section 4.2), so p is never 0.
  * @param first outcomes of one system; `second` those of the other, of the same utterances in the same order
  * @param keys as in {@link bootstrapIntervals}
- * @throws InputError when there are fewer than two units, or a label outside the set
+ * @throws InputError when there are fewer than two units, or an unknown label
  */
 export function pairedBootstrap(
   first: readonly Outcome[],
@@ -99,18 +98,19 @@ export function pairedBootstrap(
   return seededBootstrap([first], [second], keys, labels, { ...resampling, samePairs: true });
 }
 
-/** How to resample systems that were trained several times. */
+/** How to resample systems with several seeds. */
 export interface SeededResampling extends Resampling {
-  /** Whether the systems have the same seeds, in the same order: these are then drawn as pairs. */
+  /** Whether the systems have the same seeds in the same order; they are then drawn as pairs. */
   readonly samePairs: boolean;
 }
 
 /**
- * The paired bootstrap of two systems with one or more seeds each, whose figures are means over their seeds. A resample
- * draws utterances, the same for every seed of both systems, and independently of them seeds (Owen 2007, the pigeonhole
- * bootstrap of crossed factors, which errs to the wide side): in pairs where the systems have the same seeds, else for each
- * system by itself. A single seed is not drawn. With one seed each it is {@link pairedBootstrap}.
- * @param first for each seed of one system its outcomes, all of the same utterances in the same order; `second` likewise
+ * Paired bootstrap of two systems with one or more seeds each, scored by their means over seeds. A resample draws
+ * utterances, the same ones for every seed of both systems, and independently of them seeds (Owen 2007, the pigeonhole
+ * bootstrap of crossed factors, which is conservative). Seeds are drawn in pairs if the systems share them, else
+ * separately for each system. A single seed is not drawn. With one seed each, this equals {@link pairedBootstrap}.
+ * @param first for each seed of one system its outcomes, all of the same utterances in the same order; `second`
+ * likewise
  */
 export function seededBootstrap(
   first: readonly (readonly Outcome[])[],
@@ -160,7 +160,9 @@ export function seededBootstrap(
   };
 }
 
-/** Draws, for each resample, places of the seeds of both systems in the list of all: those of the first come first. */
+/**
+ * Draws, for each resample, seed indices of both systems into the combined list; the first system's seeds come first.
+ */
 function seedDraws(
   [first, second]: readonly [number, number],
   samePairs: boolean,
@@ -184,7 +186,7 @@ function unitsOf(keys: readonly string[], unit: ResamplingUnit): Units {
   );
 }
 
-/** Utterances by what all systems made of them: a kind for each combination of cells that occurs. */
+/** Groups utterances by the predictions of all systems: one kind per combination of cells that occurs. */
 function jointKinds(systems: readonly (readonly number[])[]): {
   kindOf: Uint32Array;
   cellsOf: (readonly number[])[];
@@ -220,7 +222,7 @@ function percentileInterval(sorted: Float64Array, level: number): Interval {
 function twoSidedP(differences: Float64Array): number {
   let [notAbove, notBelow] = [0, 0];
   for (const difference of differences) {
-    // Equal figures of two systems may differ by rounding, as sums of other parts: that is a tie.
+    // Equal figures of two systems may differ by rounding, because they sum different parts; this counts as a tie.
     if (difference < TIE) notAbove += 1;
     if (difference > -TIE) notBelow += 1;
   }
@@ -229,22 +231,22 @@ function twoSidedP(differences: Float64Array): number {
 
 const TIE = 1e-12;
 
-/** Utterances in the order of their units. */
+/** Utterances grouped by unit. */
 export interface Units {
   readonly count: number;
-  /** [count + 1]: unit u holds the members from `starts[u]` to before `starts[u + 1]`. */
+  /** [count + 1]: unit u holds the members from `starts[u]` up to, not including, `starts[u + 1]`. */
   readonly starts: Uint32Array;
   /** Indices of utterances, unit by unit. */
   readonly members: Uint32Array;
 }
 
-/** How often to draw, and from which seed. */
+/** Number of resamples, and the seed. */
 export interface Draws {
   readonly resamples: number;
   readonly seed: number;
 }
 
-/** Puts utterances of equal key into one unit. @param keys of each utterance */
+/** Groups utterances with equal keys into units. @param keys of each utterance */
 export function groupUnits(keys: readonly string[]): Units {
   const unitOf = new Map<string, number[]>();
   keys.forEach((key, index) => {
@@ -261,10 +263,10 @@ export function groupUnits(keys: readonly string[]): Units {
 }
 
 /**
- * Draws as many units as there are, with replacement, `resamples` times. An utterance is only one of few kinds here
- * (a cell of the confusion matrix), so that a draw is one addition to a small array.
+ * Draws as many units as there are, with replacement, `resamples` times. Each utterance is one of a few kinds (a cell
+ * of the confusion matrix), so a draw is a single addition to a small array.
  * @param kindOf kind of each utterance, in the order of the keys
- * @param visit is told how many utterances of each kind a resample holds; the array is used again for the next
+ * @param visit receives the count of each kind in a resample; the array is reused
  */
 export function resampleCounts(
   { count, starts, members }: Units,
@@ -279,7 +281,7 @@ export function resampleCounts(
   for (let resample = 0; resample < resamples; resample++) {
     counts.fill(0);
     for (let draw = 0; draw < count; draw++) {
-      // 24 random bits: of 13,708 units none is drawn more often than another by over one part in a thousand.
+      // 24 random bits: with 13,708 units, probabilities differ by less than one part in a thousand.
       const unit = Math.floor(random.uniform() * count);
       const end = starts[unit + 1]!;
       for (let member = starts[unit]!; member < end; member++) counts[memberKinds[member]!]! += 1;
@@ -288,7 +290,7 @@ export function resampleCounts(
   }
 }
 
-/** Utterances by which of two systems was right. */
+/** Utterances by which of two systems is right. */
 export interface PairedCounts {
   readonly bothRight: number;
   readonly onlyFirst: number;
@@ -296,7 +298,10 @@ export interface PairedCounts {
   readonly bothWrong: number;
 }
 
-/** Counts who was right. An utterance without an answer is wrong. @param second of the same utterances as `first` */
+/**
+ * Counts which system is right. An utterance without an answer is wrong. @param second of the same utterances as
+ * `first`
+ */
 export function pairedCounts(first: readonly Outcome[], second: readonly Outcome[]): PairedCounts {
   const counts = { bothRight: 0, onlyFirst: 0, onlySecond: 0, bothWrong: 0 };
   first.forEach((outcome, index) => {
@@ -307,14 +312,14 @@ export function pairedCounts(first: readonly Outcome[], second: readonly Outcome
 }
 
 /**
- * Two-sided p-value of McNemar's exact test (McNemar 1947): under the null hypothesis the utterances that one system
- * alone has right are a fair coin's throws, so p = min(1, 2 P(X <= min(b, c))) with X ~ Binomial(b + c, 1/2). It takes
- * utterances as independent. Exact for any counts: the largest term is found in logarithms.
+ * Two-sided p-value of McNemar's exact test (McNemar 1947): under the null hypothesis, which system is right on an
+ * utterance that only one gets right is a fair coin toss, so p = min(1, 2 P(X <= min(b, c))) with X ~ Binomial(b + c,
+ * 1/2). Assumes independent utterances. Exact for any counts: the largest term is computed in logarithms.
  */
 export function mcnemarExact({ onlyFirst, onlySecond }: PairedCounts): number {
   const n = onlyFirst + onlySecond;
   const k = Math.min(onlyFirst, onlySecond);
-  // P(X = i - 1) / P(X = i) = i / (n - i + 1), which is under 1 for i <= k <= n / 2.
+  // P(X = i - 1) / P(X = i) = i / (n - i + 1), which is below 1 for i <= k <= n / 2.
   let tail = 1;
   let term = 1;
   for (let i = k; i > 0 && term > tail * Number.EPSILON; i--) {
@@ -324,10 +329,10 @@ export function mcnemarExact({ onlyFirst, onlySecond }: PairedCounts): number {
   return Math.min(1, 2 * tail * Math.exp(logBinomialHalf(n, k)));
 }
 
-/** ln P(X = k) for X ~ Binomial(n, 1/2): the sum of ln((n - k + i) / i) for i from 1 to k, less n ln 2. */
+/** ln P(X = k) for X ~ Binomial(n, 1/2): the sum of ln((n - k + i) / i) for i from 1 to k, minus n ln 2. */
 function logBinomialHalf(n: number, k: number): number {
   let sum = -n * Math.LN2;
-  let lost = 0; // what rounding took (Kahan 1965), or a million terms would cost six digits
+  let lost = 0; // rounding error (Kahan 1965); without it a million terms would cost six digits
   for (let i = 1; i <= k; i++) {
     const value = Math.log((n - k + i) / i) - lost;
     const next = sum + value;

@@ -1,6 +1,6 @@
 /**
- * @file UMAP (McInnes, Healy and Melville, 2018) by umap-js, with three things done beforehand that it does slowly or by
- * chance: fewer dimensions, exact neighbours, and a start that keeps what lies far apart far apart.
+ * @file UMAP (McInnes, Healy and Melville, 2018) by umap-js, given what it computes slowly or at random: reduced
+ * dimensions, exact neighbours, and a start that preserves the global structure.
  */
 
 import { UMAP } from 'umap-js';
@@ -8,18 +8,18 @@ import { seededRandom } from '../../engine/tensor/index.js';
 import { principalComponents } from './principal-components.js';
 import { LEAST_UMAP_POINTS, type UmapLayout, type UmapProgress, type UmapSettings } from './umap.js';
 
-/** Shares of the time when each part is over, as 13,708 vectors of 768 numbers take it. */
+/** Share of the total time at which each part ends, measured with 13,708 vectors of 768 numbers. */
 const REDUCED = 0.13;
 const NEIGHBOURS_FOUND = 0.3;
 const GRAPH_MADE = 0.5;
-/** Neighbours are looked for in this many dimensions: what is beyond is little, and would cost fifteen times as much. */
+/** Dimensions of the neighbour search. The rest holds little variance and would cost fifteen times as much. */
 const COMPONENTS = 50;
-/** Where the first two components lie at the start: as wide as the map becomes. */
+/** Width of the first two components at the start: about that of the final map. */
 const START_WIDTH = 10;
 const START_NOISE = 1e-4;
 
 /**
- * Lays out vectors [rows, width] in the plane. Vectors are scaled to length 1 first: among those, Euclidean distance
+ * Lays out vectors [rows, width] in the plane. Vectors are scaled to unit length first, so that Euclidean distance
  * sorts neighbours as cosine distance does (|x - y|^2 = 2 - 2 cos). The same input gives the same bytes.
  * @throws RangeError with fewer than LEAST_UMAP_POINTS rows
  */
@@ -44,9 +44,9 @@ export function umapLayout(
     near.indices.map((others, row) => [row, ...others]),
     near.distances.map((others) => [0, ...others]),
   );
-  // With neighbours given, umap-js asks the points for nothing but their number.
+  // With neighbours given, umap-js only reads the number of points.
   const epochs = umap.initializeFit(Array.from({ length: rows }, () => []));
-  const points = umap.getEmbedding(); // the very arrays that are moved
+  const points = umap.getEmbedding(); // the arrays that umap-js updates in place
   placeAtStart(points, reduced.scores, reduced.components, random.normal);
   for (let epoch = 1; epoch <= epochs; epoch++) {
     umap.step();
@@ -71,7 +71,10 @@ function unitVectors(vectors: Float32Array, width: number): Float64Array {
   return unit;
 }
 
-/** The first two principal components in place of umap-js's random points, whose far order would be chance. */
+/**
+ * Starts from the first two principal components instead of umap-js's random points, which would make distances between
+ * far points random.
+ */
 function placeAtStart(
   points: readonly number[][],
   scores: Float64Array,
@@ -87,7 +90,7 @@ function placeAtStart(
   }
 }
 
-/** Neighbours of every point, the nearest first; of equally near ones the earlier first. */
+/** Neighbours of every point, nearest first; the earlier row first on a tie. */
 export interface NearestNeighbours {
   /** [rows][neighbours]: indices of rows. */
   readonly indices: readonly (readonly number[])[];
@@ -96,9 +99,9 @@ export interface NearestNeighbours {
 }
 
 /**
- * The `count` nearest other points of each of `points` [rows, width]. Takes rows^2 width / 2 products, which for 13,708
- * points of 50 numbers are seconds; a search by trees would be quicker and miss some.
- * @param onRow told how many rows have been compared with all others
+ * The `count` nearest other points of each of `points` [rows, width]. Takes rows^2 width / 2 multiplications, a few
+ * seconds for 13,708 points of 50 numbers; a tree search would be faster but not exact.
+ * @param onRow receives the number of rows compared with all others so far
  */
 export function nearestNeighbours(
   points: Float64Array,

@@ -1,4 +1,4 @@
-/** @file The thread that computes a UMAP. */
+/** @file The worker thread that computes a UMAP. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import type { UmapReply, UmapTask } from './umap.js';

@@ -1,8 +1,8 @@
-/** @file UMAP in a thread of its own, so that progress is shown and Ctrl-C is heard while it computes. */
+/** @file Runs UMAP in a worker thread, so that progress and Ctrl-C work while it computes. */
 
 import { Worker } from 'node:worker_threads';
 
-/** What the thread is given. */
+/** Input of the thread. */
 export interface UmapTask {
   /** [rows, width] */
   readonly vectors: Float32Array;
@@ -10,7 +10,7 @@ export interface UmapTask {
   readonly settings: UmapSettings;
 }
 
-/** What the thread says: how far it is, and in the end what it made. */
+/** Messages from the thread: progress, and finally the layout. */
 export type UmapReply =
   | { readonly kind: 'progress'; readonly share: number }
   | { readonly kind: 'layout'; readonly layout: UmapLayout };
@@ -27,7 +27,7 @@ export function umapInThread(
     signal?.throwIfAborted();
     const worker = new Worker(new URL('./umap-worker.js', import.meta.url), {
       workerData: task,
-      execArgv: [], // flags of the main program, such as --input-type, are not the worker's
+      execArgv: [], // flags of the main program, such as --input-type, do not apply to the worker
     });
     const stop = (): void => void worker.terminate();
     signal?.addEventListener('abort', stop, { once: true });
@@ -38,17 +38,17 @@ export function umapInThread(
     worker.on('error', reject);
     worker.on('exit', () => {
       signal?.removeEventListener('abort', stop);
-      // Has no effect where the layout has come already.
-      reject(signal?.aborted ? signal.reason : new Error('the thread that lays out the map has ended'));
+      // Has no effect once the layout has arrived.
+      reject(signal?.aborted ? signal.reason : new Error('the UMAP worker thread exited'));
     });
   });
 }
 
-/** What a layout is made with. */
+/** Settings of a layout. */
 export interface UmapSettings {
-  /** Neighbours of a point, itself among them, as UMAP counts. */
+  /** Neighbours of a point, including itself, as UMAP counts. */
   readonly neighbours: number;
-  /** Least distance between points of the map. */
+  /** Minimum distance between points of the map. */
   readonly minDistance: number;
   readonly seed: number;
 }
@@ -56,16 +56,16 @@ export interface UmapSettings {
 export interface UmapLayout {
   /** [rows, 2] */
   readonly coordinates: Float64Array;
-  /** Neighbours that there were points for. */
+  /** Neighbours used, limited by the number of points. */
   readonly neighbours: number;
   readonly epochs: number;
-  /** Principal components that neighbours were looked for in, and the share of the variance that they hold. */
+  /** Principal components used for the neighbour search, and their share of the variance. */
   readonly components: number;
   readonly varianceShare: number;
 }
 
-/** What share of the work is done, in time. */
+/** Receives the share of the work done, by time. */
 export type UmapProgress = (share: number) => void;
 
-/** Fewer points have no neighbourhoods to speak of. */
+/** With fewer points, neighbourhoods are meaningless. */
 export const LEAST_UMAP_POINTS = 5;

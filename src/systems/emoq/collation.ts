@@ -1,6 +1,6 @@
 /**
- * @file Examples to batches, padded tensors under the names that the graphs read; and how many tokens utterances have,
- * for want of a tokenizer.
+ * @file Collates examples into batches of padded tensors, under the names the graphs read, and estimates token counts
+ * when no tokenizer is available.
  */
 
 import { DEFAULT_PROMPT, type PromptTemplate } from '../../data/text/index.js';
@@ -17,16 +17,16 @@ const [CHARACTERS_PER_TOKEN, TEXT_ENDS, ANSWER_TOKENS] = [
   2, // <s> and </s>
   2, // a label word and the end of the turn
 ];
-/** Tokens of the default prompt, and of a middling transcript in it. */
+/** Tokens of the default prompt, and of an average transcript in it. */
 const [PROMPT_TOKENS, TRANSCRIPT_TOKENS] = [128, 32];
 
-/** What of an utterance a stage reads. */
+/** Which parts of an utterance a stage reads. */
 interface Reads {
   readonly text: boolean;
   readonly llm: boolean;
 }
 
-/** Tokens of an utterance as far as its characters tell. */
+/** Token counts estimated from the number of characters. */
 export function estimatedLengths(recipe: EmoqRecipe, reads: Reads, text: string): ExampleLengths {
   const tokens = Math.round(text.length / CHARACTERS_PER_TOKEN);
   return {
@@ -38,7 +38,7 @@ export function estimatedLengths(recipe: EmoqRecipe, reads: Reads, text: string)
   };
 }
 
-/** Those of an utterance of 30 words, and the recipe's prompt around them. */
+/** Token counts of an utterance of 30 words, with the recipe's prompt around it. */
 export function middlingLengths(recipe: EmoqRecipe, reads: Reads): ExampleLengths {
   return {
     inputs: {
@@ -49,32 +49,32 @@ export function middlingLengths(recipe: EmoqRecipe, reads: Reads): ExampleLength
   };
 }
 
-/** Tokens of the recipe's prompt: what it adds to the transcript goes by its length beside the default one's. */
+/** Tokens of the recipe's prompt without the transcript, estimated from its length relative to the default prompt's. */
 function promptTokens(recipe: EmoqRecipe, transcriptTokens: number): number {
   const labels = labelWords(recipe).join(', ');
   const lengthOf = ({ system, user, answer }: PromptTemplate): number =>
     [system, user, answer].join('\n').replaceAll('{labels}', labels).length;
-  // The built-in texts of one input alone are a few tokens shorter than those of both.
+  // The built-in texts for a single input are a few tokens shorter than those for both.
   const share = lengthOf(recipePrompt({ ...recipe, inputs: 'both' })) / lengthOf(DEFAULT_PROMPT);
   return Math.round(transcriptTokens + (PROMPT_TOKENS - TRANSCRIPT_TOKENS) * share);
 }
 
-/** How a stage's batches are put together. */
+/** How a stage's batches are collated. */
 export interface Collation {
-  /** Names of the inputs that the graph has; others are not made. */
+  /** Names of the graph's inputs; others are not created. */
   readonly wanted: ReadonlySet<string>;
   readonly audioWidth: number;
   readonly textPadId: number;
   readonly promptPadId: number;
   /** Weight of emotion-word tokens in the answer (eq. 7); the others weigh 1. */
   readonly emotionTokenWeight: number;
-  /** The prompt has a slot for each frame of an utterance, as without a Former; else one for all. */
+  /** The prompt has one slot per audio frame (without a Former) instead of a single one. */
   readonly slotPerFrame: boolean;
-  /** As the stage reads them. */
+  /** In the form the stage reads. */
   readonly features: FeatureSource;
 }
 
-/** The prompt's token ids, with a slot for each frame where the model reads frames there. */
+/** The prompt's token ids, with one slot per frame if the model reads frames there. */
 export function promptIds(
   { id, prompt }: EmoqExample,
   { slotPerFrame, features }: Pick<Collation, 'slotPerFrame' | 'features'>,
@@ -84,7 +84,7 @@ export function promptIds(
   return ids.toSpliced(audioPosition, 1, ...Array<number>(features.frames(id)).fill(ids[audioPosition]!));
 }
 
-/** Pads one batch. Sequences are padded on the right; answers follow their prompts where answers are wanted. */
+/** Pads one batch. Sequences are padded on the right; answers follow their prompts if answers are wanted. */
 export async function collate(examples: readonly EmoqExample[], collation: Collation): Promise<Batch> {
   const { wanted } = collation;
   const parts: Batch[] = [{ tensors: {}, sizes: { batch: examples.length } }];
@@ -127,7 +127,7 @@ function promptPart(examples: readonly EmoqExample[], collation: Collation): Bat
   };
 }
 
-/** The token behind hidden state p is the one at p + 1: the first answer token is predicted by the prompt's last. */
+/** Hidden state p predicts the token at p + 1, so the prompt's last token predicts the first answer token. */
 function answerTargets(
   prompts: readonly ExamplePrompt[],
   promptLengths: readonly number[],

@@ -1,4 +1,4 @@
-/** @file The backbones of an EmoQ recipe, as far as a stage reads them: opened, or described without their weights. */
+/** @file Opens the backbones that a stage of an EmoQ recipe reads, or describes them without their weights. */
 
 import {
   checkLoraTargets,
@@ -45,29 +45,29 @@ import type { BackboneConfigs, StageNeeds } from './needs.js';
 import type { EmoqRecipe } from './settings.js';
 import { formerConfig } from './settings.js';
 
-/** RoBERTa's part in a Former: its weights, and its tokenizer, of which a stage may read the one or the other. */
+/** RoBERTa for a Former: its weights and its tokenizer. A stage may read only one of them. */
 export interface FormerBackbone extends Partial<Omit<TextEncoder, 'config'>> {
   readonly tokenizer: TextTokenizer | undefined;
 }
 
-/** A language model: opened, or what can be read of it without its weights. */
+/** A language model: opened, or only what can be read without its weights. */
 export type DecoderBackbone = Partial<Pick<OpenedDecoder, 'checkpoint' | 'tokenizer' | 'chat'>>;
 
 /** The backbones of a stage. */
 export interface EmoqBackbones {
   readonly configs: BackboneConfigs;
-  /** RoBERTa's part; its weights without key prefix. */
+  /** RoBERTa; its weights have no key prefix. */
   readonly former: FormerBackbone;
   readonly llm: DecoderBackbone;
-  /** What was decided about them where a config and its weights disagree, for the user. */
+  /** For the user: how conflicts between a config and its weights were resolved. */
   readonly notes: readonly string[];
-  /** What is to know of the encoder where weights are not opened. */
+  /** Warnings about the encoder when weights are not opened. */
   readonly warnings: readonly string[];
-  /** Frozen weights of a stage: in place in the checkpoints' files, or their shapes alone. */
+  /** Frozen weights of a stage: read in place from the checkpoint files, or shapes only. */
   readonly frozen: (graph: Graph) => Weights;
 }
 
-/** Opens what a stage needs, and nothing else. @throws InputError naming the backbone that is missing or broken */
+/** Opens what a stage needs and nothing else. @throws InputError naming the backbone that is missing or broken */
 export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Promise<EmoqBackbones> {
   const { backbones, lora } = recipe;
   const audioWidth = needs.audio ? (await describeEncoder(recipe, { mayBeAbsent: false })).width : 0;
@@ -100,9 +100,9 @@ async function openFormer(
 }
 
 /**
- * What a stage needs without its weights: configs from the checkpoints where they are here, else as published, and the
- * tokenizers where all of them are here.
- * @throws InputError for a config that is broken or not known, and an exported encoder that is not here
+ * Describes what a stage needs without its weights: local configs if present, else the published ones; tokenizers only
+ * if all of them are present.
+ * @throws InputError for a config that is broken or unknown, and for an exported encoder that is missing
  */
 export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): Promise<EmoqBackbones> {
   const { former, llm } = recipe.backbones;
@@ -139,23 +139,23 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
   };
 }
 
-/** The config of a language model, with the head that its weights have, where they are here too. */
+/** Reads the config of a language model, with the output head of its weights if these are present too. */
 async function readLanguageModelConfig(name: string): Promise<DecoderConfig> {
   const config = await readDecoderConfig(name);
-  const checkpoint = await openCheckpoint(name).catch(() => undefined); // configs may be here before the weights are
+  const checkpoint = await openCheckpoint(name).catch(() => undefined); // configs may be present before the weights are
   return checkpoint === undefined ? config : (await chooseHead(checkpoint, config)).config;
 }
 
-/** The type that a language model's weights are stored in: of the checkpoint, or the published ones' bfloat16. */
+/** The dtype of a language model's weights: that of the checkpoint, or bfloat16 as published. */
 async function storedType(name: string): Promise<DType> {
   const folder = await findCheckpointFolder(name).catch(() => undefined);
   if (folder === undefined) return 'bfloat16';
-  const checkpoint = await openCheckpoint(folder).catch(() => undefined); // configs may be here before the weights are
+  const checkpoint = await openCheckpoint(folder).catch(() => undefined); // configs may be present before the weights are
   const [first] = checkpoint?.weights.values() ?? [];
   return first?.dtype ?? 'bfloat16';
 }
 
-/** Looks at the backbones that a stage computes with. @throws InputError when one cannot be read */
+/** Checks the backbones that a stage computes with. @throws InputError when one cannot be read */
 export async function inspectBackbones(
   recipe: EmoqRecipe,
   needs: StageNeeds,
@@ -164,7 +164,7 @@ export async function inspectBackbones(
   const encoder = needs.audio ? await inspectEncoder(recipe) : undefined;
   const identities = {
     ...(encoder && { encoder: encoder.identity }),
-    // A Former's weights may all be those of the run itself; RoBERTa's config is then all that is read of it.
+    // If all weights of the Former come from the run itself, only RoBERTa's config is read.
     ...(configs.former && {
       former: await (former.checkpoint === undefined
         ? configIdentity(configs.former)
@@ -182,7 +182,7 @@ export async function inspectBackbones(
   return { identities, warnings: warnings.filter((warning) => warning !== undefined) };
 }
 
-/** The weights that the Former starts from or keeps, by the keys that they are stored under. */
+/** The weights that the Former starts from or keeps, by their stored keys. */
 function robertaKeys(
   recipe: EmoqRecipe,
   { audioWidth, former }: BackboneConfigs,

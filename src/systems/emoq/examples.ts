@@ -1,4 +1,4 @@
-/** @file Utterances as EmoQ reads them: token ids of the Former's text, the prompt's, and the answer's. */
+/** @file Tokenizes utterances for EmoQ: the Former's text, the prompt, and the answer. */
 
 import { InputError } from '../../base/index.js';
 import {
@@ -13,10 +13,10 @@ import type { InputViews } from '../../nn/index.js';
 import type { Example, ModelUtterance, Prompt } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 
-/** What a prompt is made of. */
+/** Inputs of prompt construction. */
 export interface PromptSetting {
   readonly tokenizer: TextTokenizer;
-  /** How the language model's chats are written. */
+  /** The language model's chat template. */
   readonly chat: ChatTemplate;
   readonly template: Prompt;
   readonly labels: readonly string[];
@@ -26,7 +26,7 @@ export interface PromptSetting {
 
 /** One utterance, tokenized. */
 export interface EmoqExample extends Example {
-  /** RoBERTa ids with <s> and </s>; none where the stage does not read them. */
+  /** RoBERTa ids with <s> and </s>; empty if the stage does not read them. */
   readonly textIds: readonly number[];
   /** Stage 2 only. */
   readonly prompt?: ExamplePrompt;
@@ -34,9 +34,9 @@ export interface EmoqExample extends Example {
 
 export interface ExamplePrompt {
   readonly ids: readonly number[];
-  /** Index of the soft prompt's slot, which a batch repeats where each frame has one; -1 without audio. */
+  /** Index of the soft prompt's slot, which a batch repeats if each frame has one; -1 without audio. */
   readonly audioPosition: number;
-  /** The answer's token ids: label word, then the end of the turn. Empty where the truth is not known. */
+  /** The answer's token ids: label word, then end of turn. Empty if the reference is unknown. */
   readonly answer: readonly number[];
   /** How many of them belong to the label word. */
   readonly answerWordLength: number;
@@ -50,8 +50,8 @@ export function labelWords(recipe: EmoqRecipe): string[] {
 }
 
 /**
- * The recipe's prompt with the words' token ids.
- * @throws InputError naming the recipe's key when two words begin with one token
+ * The recipe's prompt with the token ids of its label words.
+ * @throws InputError naming the recipe's key when two words begin with the same token
  */
 export function promptSetting(
   recipe: EmoqRecipe,
@@ -70,11 +70,11 @@ export function promptSetting(
 /** How transcripts are tokenized for the Former. */
 export interface TextSetting {
   readonly tokenizer: TextTokenizer;
-  /** <s> and </s> included. */
+  /** Includes <s> and </s>. */
   readonly maxTokens: number;
 }
 
-/** Tokenizes an utterance: for the Former where it reads text, and for stage 2 where a prompt setting is given. */
+/** Tokenizes an utterance: for the Former if it reads text, and for stage 2 if a prompt setting is given. */
 export function makeExample(
   utterance: ModelUtterance,
   labels: readonly string[],

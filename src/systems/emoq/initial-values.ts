@@ -1,4 +1,4 @@
-/** @file Where a stage's trainable parameters start. */
+/** @file Initial values of a stage's trainable parameters. */
 
 import { initialLora } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
@@ -14,7 +14,7 @@ import { hasFormer } from './settings.js';
 import { HEAD_PREFIX, initialHead } from './stage1.js';
 import { initialProjector, PROJECTOR_PREFIX } from './stage2.js';
 
-/** Stage 1: the Former from RoBERTa, the head fresh. */
+/** Stage 1: the Former from RoBERTa, a new head. */
 export async function initialStage1(
   parameters: readonly ParameterShape[],
   backbones: EmoqBackbones,
@@ -28,9 +28,9 @@ export async function initialStage1(
 }
 
 /**
- * Stage 2: the Former from stage 1's checkpoint (from RoBERTa where there is none), a projector at the scale of the
- * word embeddings, and LoRA at zero.
- * @param audio statistics of what the audio projection reads, or without a Former the projector
+ * Stage 2: the Former from stage 1's checkpoint (or from RoBERTa without one), a projector at the scale of the word
+ * embeddings, and LoRA at zero.
+ * @param audio statistics of the input of the audio projection, or of the projector without a Former
  * @throws InputError when the stage-1 checkpoint does not fit the recipe
  */
 export async function initialStage2(
@@ -64,12 +64,12 @@ async function readTrained(parameters: readonly ParameterShape[], trained: Check
   return tensors;
 }
 
-/** Word embeddings that their scale is measured on, read in runs of neighbours. */
+/** Rows sampled to measure the scale of word embeddings, read in runs of adjacent rows. */
 const [RMS_ROWS, RMS_RUN] = [4096, 64];
 
 /**
- * Root mean square of a few thousand of the language model's word embeddings. Vocabularies go by frequency, so they are
- * drawn from all of it.
+ * Root mean square of a few thousand of the language model's word embeddings. They are sampled from the whole
+ * vocabulary, because vocabularies are sorted by frequency.
  */
 export async function wordEmbeddingRms(llm: Checkpoint, seed: number): Promise<number> {
   const ref = llm.weights.get('model.embed_tokens.weight');
@@ -91,7 +91,7 @@ export async function wordEmbeddingRms(llm: Checkpoint, seed: number): Promise<n
   return Math.sqrt(sum / count);
 }
 
-/** Parameters below a prefix, without it. */
+/** Parameters under a prefix, with the prefix removed. */
 function below(parameters: readonly ParameterShape[], prefix: string): ParameterShape[] {
   return parameters
     .filter(({ key }) => key.startsWith(prefix))

@@ -1,6 +1,6 @@
 /**
- * @file What a stage reads, told by its own graph: it is built at the smallest sizes there are, and asked for its inputs
- * and weights. What it does not read need not be there.
+ * @file Determines what a stage reads by building its graph at minimal sizes and listing the graph's inputs and
+ * weights. Anything it does not read may be missing.
  */
 
 import type { DecoderConfig } from '../../backbones/index.js';
@@ -14,21 +14,21 @@ import { formerConfig } from './settings.js';
 import { stage1Graphs } from './stage1.js';
 import { stage2Graphs } from './stage2.js';
 
-/** What a stage reads, backbone by backbone. */
+/** What a stage reads, per backbone. */
 export interface StageNeeds {
-  /** StoredFeatures of the clips, so the audio files and an encoder. */
+  /** Features of the clips, and therefore the audio files and an encoder. */
   readonly audio: boolean;
-  /** Tokens of the Former's text, so RoBERTa's tokenizer. */
+  /** Tokens of the Former's text, and therefore RoBERTa's tokenizer. */
   readonly text: boolean;
-  /** A Former, so RoBERTa's config. */
+  /** A Former, and therefore RoBERTa's config. */
   readonly former: boolean;
-  /** Weights of RoBERTa itself: those that stay frozen, and those that training starts from. */
+  /** RoBERTa's own weights: those that stay frozen, and those that training starts from. */
   readonly formerWeights: boolean;
-  /** Prompts, so the language model and its tokenizer. */
+  /** Prompts, and therefore the language model and its tokenizer. */
   readonly llm: boolean;
 }
 
-/** The sizes are of no model: they only have to go together. */
+/** Arbitrary sizes that are consistent with each other. */
 const OUTLINE_ROBERTA: RobertaConfig = {
   vocabSize: 2,
   hiddenSize: 1,
@@ -83,9 +83,9 @@ export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoi
   };
 }
 
-/** What a stage's models are built from: of each backbone that the stage reads. */
+/** The configs of the backbones that a stage reads. */
 export interface BackboneConfigs {
-  /** Width of the encoder's features; 0 where none are read. */
+  /** Width of the encoder's features; 0 if none are read. */
   readonly audioWidth: number;
   readonly former: RobertaConfig | undefined;
   readonly llm: DecoderConfig | undefined;
@@ -93,8 +93,8 @@ export interface BackboneConfigs {
 
 /**
  * The graphs of a stage.
- * @param labelTokenIds first token of each label word; stage 2 alone
- * @param trainingCounts utterances of each label in the training set, for the focal loss; alike where absent
+ * @param labelTokenIds first token of each label word; stage 2 only
+ * @param trainingCounts utterances of each label in the training set, for the focal loss; default equal counts
  */
 export function stageGraphs(
   recipe: EmoqRecipe,

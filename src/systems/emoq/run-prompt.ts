@@ -1,6 +1,6 @@
 /**
- * @file The prompt of a run: by its recipe and corpus when it begins, how long it may be, and what stage 2 would
- * refuse of it, told before hours of training.
+ * @file The prompt of a run: chosen from its recipe and corpus when the run begins, and checked against the language
+ * model's limits before any training.
  */
 
 import { type DecoderConfig, type DecoderText, readDecoder } from '../../backbones/index.js';
@@ -13,8 +13,8 @@ import type { EmoqRecipe } from './settings.js';
 import { hasFormer } from './settings.js';
 
 /**
- * The prompt that a new run of a recipe has: the recipe's own texts, or the built-in ones.
- * @param corpus decides what `prompt.speaker: auto` is; without one it is the name
+ * The prompt of a new run: the recipe's own texts, or the built-in ones.
+ * @param corpus resolves `prompt.speaker: auto`; without a corpus it is the name
  */
 export function recipePrompt(recipe: EmoqRecipe, corpus?: Partition): Prompt {
   const { system, user, answer, speaker } = recipe.prompt;
@@ -30,8 +30,9 @@ export function recipePrompt(recipe: EmoqRecipe, corpus?: Partition): Prompt {
 }
 
 /**
- * What of a speaker the model can use: the name where at least half of the test utterances are by speakers that training
- * has heard; else, as names are then new in the test, the gender where half of the training utterances have one.
+ * What the model can use of a speaker. The name, if at least half of the test utterances are by speakers of the
+ * training set. Otherwise names are new in the test set, and it is the gender, if half of the training utterances have
+ * one.
  */
 function usefulMention(corpus: Partition | undefined): SpeakerMention {
   if (corpus === undefined) return 'name';
@@ -43,26 +44,27 @@ function usefulMention(corpus: Partition | undefined): SpeakerMention {
   return 2 * gendered.length >= train.length ? 'gender' : 'none';
 }
 
-/** Whether a prompt names the gender of a speaker. */
+/** Whether a prompt mentions the speaker's gender. */
 export function namesGender({ user, user_without_text = '', speaker }: Prompt): boolean {
   const parts = user + user_without_text;
   return parts.includes('{gender}') || (speaker === 'gender' && parts.includes('{speaker}'));
 }
 
-/** Whether two prompts say the same. */
+/** Whether two prompts are equal. */
 export function isSamePrompt(a: Prompt, b: Prompt): boolean {
   const parts = ({ system, user, answer, user_without_text, speaker = 'name' }: Prompt): string =>
     JSON.stringify([system, user, answer, user_without_text, speaker]);
   return parts(a) === parts(b);
 }
 
-/** What keeps a language model from reading a prompt with its answer, in words; undefined where nothing does. */
+/** Why a language model cannot read a prompt with its answer; undefined if it can. */
 export function promptProblem(
   recipe: EmoqRecipe,
   { maxPositionEmbeddings: most }: Pick<DecoderConfig, 'maxPositionEmbeddings'>,
   { ids, audioPosition, answer }: ExamplePrompt,
 ): string | undefined {
-  // Without a Former each frame has a slot; how many a clip takes is known with its features: the most that it may.
+  // Without a Former each frame takes a slot. Their number is known only from the features, so this assumes the
+  // maximum.
   const slots = audioPosition >= 0 && !hasFormer(recipe) ? recipe.projector.slots : 1;
   const tokens = ids.length - 1 + slots + answer.length;
   if (tokens <= most) return undefined;
@@ -70,9 +72,9 @@ export function promptProblem(
 }
 
 /**
- * Holds a recipe, and the utterances where they are known, to the language model, as far as that is here.
- * @returns what there is to say of a language model that is not, or cannot be opened
- * @throws InputError for label words that it cannot tell apart, and for an utterance whose prompt is too long
+ * Checks a recipe, and the utterances if known, against the language model, as far as it is present.
+ * @returns a warning if the language model is missing or cannot be opened
+ * @throws InputError for label words that cannot be told apart, and for an utterance whose prompt is too long
  */
 export async function reviewStage2(
   recipe: EmoqRecipe,
@@ -87,7 +89,7 @@ export async function reviewStage2(
   return undefined;
 }
 
-/** All but its weights, which may be still on their way; or why there is none. */
+/** Everything but its weights, which may not be downloaded yet; or the reason it is missing. */
 async function languageModel({ backbones, lora }: EmoqRecipe): Promise<DecoderText | string> {
   try {
     return await readDecoder(backbones.llm, lora.targets);
@@ -97,7 +99,7 @@ async function languageModel({ backbones, lora }: EmoqRecipe): Promise<DecoderTe
   }
 }
 
-/** Only texts that may be too long are tokenized: a token is at least a byte. */
+/** Only texts that may be too long are tokenized: a token is at least one byte. */
 function checkPrompts(
   recipe: EmoqRecipe,
   utterances: readonly Utterance[],
@@ -123,5 +125,5 @@ function checkPrompts(
   }
 }
 
-/** More than the marks of a chat's turns and the answer take. */
+/** An upper bound for the chat template's turn markers and the answer. */
 const TURN_TOKENS = 64;

@@ -1,7 +1,6 @@
 /**
- * @file The keys of an EmoQ recipe: every one with its range, its default, what it means, and whether the paper gives
- * it; the rules between them, on values of which only those of the right type are looked at; and the Former that they
- * describe.
+ * @file The keys of an EmoQ recipe: range, default, description, and whether the paper gives the value. Also the rules
+ * between keys, and the Former that they describe.
  */
 
 import { z } from 'zod';
@@ -28,7 +27,7 @@ import {
   whole,
 } from '../settings.js';
 
-/** Projections that every family of language models has. */
+/** Projections that exist in every family of language models. */
 export const DEFAULT_LORA_TARGETS: readonly string[] = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
 
 export const emoqSchema = z.strictObject({
@@ -84,7 +83,7 @@ export const emoqSchema = z.strictObject({
       dropout: paper('dropout before A', below1().default(0.1)),
       targets: ours(
         'projections of the LLM that are adapted',
-        // Which names there are the models' families say.
+        // The model families define which names exist.
         z
           .array(text())
           .min(1)
@@ -153,13 +152,13 @@ export const emoqSchema = z.strictObject({
 /** A resolved EmoQ recipe: every key has its value. */
 export type EmoqRecipe = z.output<typeof emoqSchema>;
 
-/** A recipe as EmoQ's. @throws InputError where it is of another system, beginning with `what` */
+/** Narrows a recipe to an EmoQ recipe. @throws InputError, beginning with `what`, if it belongs to another system */
 export function requireEmoq(recipe: Recipe, what: string): EmoqRecipe {
   if (recipe.system === DEFAULT_SYSTEM) return recipe as EmoqRecipe;
   throw new InputError(`${what} is of system ${recipe.system}, not of ${DEFAULT_SYSTEM}`);
 }
 
-/** The part of a recipe that decides the Former. */
+/** The part of a recipe that determines the Former. */
 export type FormerSettings = Pick<EmoqRecipe, 'backbones' | 'inputs' | 'fusion' | 'seed' | 'former'>;
 
 /** The defaults of every recipe. */
@@ -169,7 +168,7 @@ export function defaultFormerSettings(): FormerSettings {
 
 type Values = Readonly<Record<string, unknown>>;
 
-/** What is wrong with the values of a recipe together. */
+/** Problems that involve several values of a recipe. */
 export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
   const { stage1 } = values;
   const hasNoLoss = isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0;
@@ -184,7 +183,7 @@ export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
   ];
 }
 
-/** Every label has a word of its own. */
+/** Every label needs a word of its own. */
 function labelWordProblems(values: Values): RecipeProblem[] {
   const problems: RecipeProblem[] = [];
   const labels = stringList(values.labels) ?? [];
@@ -213,17 +212,17 @@ function labelWordProblems(values: Values): RecipeProblem[] {
   return problems;
 }
 
-/** Audio has to be encoded by something. */
+/** Audio needs an encoder. */
 function encoderProblems({ backbones, inputs }: Values): RecipeProblem[] {
   if (!isObject(backbones) || inputs === 'text') return [];
   const { encoder, encoder_onnx: onnx } = backbones;
   if (encoder !== null || typeof onnx === 'string') return [];
   const what =
-    'is null, and so is encoder_onnx; name a speech encoder or an exported one (inputs: text needs none)';
+    'is null, and so is encoder_onnx; name a speech encoder or an exported one (not needed with inputs: text)';
   return [{ path: ['backbones', 'encoder'], what }];
 }
 
-/** What is wrong with the parts of a prompt of one's own. */
+/** Problems in the parts of a custom prompt. */
 async function promptProblems(values: Values): Promise<RecipeProblem[]> {
   const { prompt } = values;
   if (!isObject(prompt)) return [];
@@ -241,7 +240,10 @@ async function promptProblems(values: Values): Promise<RecipeProblem[]> {
   });
 }
 
-/** LoRA targets that no family of language models has; whether the recipe's own has them is seen when it is opened. */
+/**
+ * LoRA targets that no family of language models has. Whether the recipe's own model has them is checked when it is
+ * opened.
+ */
 async function targetProblems({ lora }: Values): Promise<RecipeProblem[]> {
   const targets = isObject(lora) ? (stringList(lora.targets) ?? []) : [];
   if (targets.every((target) => target === '' || DEFAULT_LORA_TARGETS.includes(target))) return [];
@@ -267,7 +269,7 @@ function stringEntries(value: unknown): [string, string][] {
   return Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
 }
 
-/** The Former of a recipe. @throws InputError when its sizes do not go together */
+/** The Former of a recipe. @throws InputError when its sizes are inconsistent */
 export function formerConfig(
   recipe: Pick<EmoqRecipe, 'former' | 'backbones'>,
   encoder: { readonly hiddenSize: number },
@@ -292,27 +294,30 @@ export function formerConfig(
   };
 }
 
-/** Word embeddings stay frozen unless the recipe trains them; everything else of the Former is trained. */
+/** Word embeddings stay frozen unless the recipe trains them; all other parameters of the Former are trained. */
 export function trainsFormerKey({ former }: Pick<EmoqRecipe, 'former'>, key: string): boolean {
   return former.train_word_embeddings || key !== FORMER_PREFIX + WORD_EMBEDDINGS_KEY;
 }
 
-/** What decides about the stages; an {@link EmoqRecipe} is one. */
+/** The keys that determine the stages; an {@link EmoqRecipe} has them. */
 export type StageKeys = Pick<EmoqRecipe, 'inputs' | 'fusion'> & {
   readonly stage2: Pick<EmoqRecipe['stage2'], 'from_stage1'>;
 };
 
-/** Whether there is a stage 1 to train and to score: it trains the Former, of text alone too. */
+/** Whether there is a stage 1 to train and evaluate. It trains the Former, also on text alone. */
 export function hasStage1({ fusion }: Pick<EmoqRecipe, 'fusion'>): boolean {
   return fusion === 'former';
 }
 
-/** Whether stage 2 has a Former: not of text alone, where the prompt says it all, nor without fusion. */
+/**
+ * Whether stage 2 has a Former. It has none without fusion, or on text alone, where the prompt already contains the
+ * transcript.
+ */
 export function hasFormer({ inputs, fusion }: Pick<EmoqRecipe, 'inputs' | 'fusion'>): boolean {
   return inputs !== 'text' && fusion === 'former';
 }
 
-/** Whether stage 2 starts from the Former of stage 1: where it has one, and the recipe wants it so. */
+/** Whether stage 2 starts from the Former of stage 1: if it has one and the recipe asks for it. */
 export function startsFromStage1(recipe: StageKeys): boolean {
   return hasFormer(recipe) && recipe.stage2.from_stage1;
 }

@@ -1,4 +1,4 @@
-/** @file Stage 1 (paper section 2.4): the EmoQ-Former with an auxiliary head, trained by the MAL loss. */
+/** @file Stage 1 (paper section 2.4): the EmoQ-Former with an auxiliary head, trained with the MAL loss. */
 
 import { type Graph, gelu, softmax, type Value } from '../../engine/onnx/index.js';
 import { normalArray, seededRandom, type Tensor, tensor } from '../../engine/tensor/index.js';
@@ -72,8 +72,8 @@ export function auxiliaryHead(
 }
 
 /**
- * Initial values. e'_q has unit length, not unit variance, so the first layer starts at deviation 1 and its outputs
- * at unit variance.
+ * Initial values. e'_q has unit length rather than unit variance, so the first layer starts with standard deviation 1,
+ * which gives its outputs unit variance.
  */
 export function initialHead(
   parameters: readonly ParameterShape[],
@@ -90,8 +90,8 @@ export function initialHead(
 }
 
 /**
- * Stage 1 of a recipe as a phase: Former and auxiliary head under the MAL loss.
- * @param trainingCounts utterances per label in the training set, from which alpha is computed
+ * Stage 1 of a recipe as a phase: Former and auxiliary head, trained with the MAL loss.
+ * @param trainingCounts utterances per label in the training set, used to compute alpha
  */
 export function stage1Graphs(
   recipe: EmoqRecipe,

@@ -1,6 +1,6 @@
 /**
- * @file Stage 2 (paper section 2.3): the Former's embedding, projected, takes the place of `<AUDIO>` in the prompt, and
- * the language model with LoRA names the emotion. Without a Former (table 4) the projected audio frames themselves do.
+ * @file Stage 2 (paper section 2.3): the projected embedding of the Former replaces `<AUDIO>` in the prompt, and the
+ * language model with LoRA names the emotion. Without a Former (table 4) the projected audio frames replace it.
  */
 
 import {
@@ -52,11 +52,11 @@ import type { PhaseGraphs } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 import { hasFormer, trainsFormerKey } from './settings.js';
 
-/** How the views come together: in the EmoQ-Former, or without one in the language model itself (paper, table 4). */
+/** Where the modalities are fused: in the EmoQ-Former, or without one in the language model itself (paper, table 4). */
 export type Fusion = 'former' | 'none';
 
 export interface Stage2Config {
-  /** Without a Former, the width of the audio is all that counts of it. */
+  /** Without a Former, only the width of the audio. */
   readonly former: FormerConfig | Pick<FormerConfig, 'audioWidth'>;
   readonly inputs: InputViews;
   readonly fusion: Fusion;
@@ -71,8 +71,8 @@ export interface Stage2Config {
 export const PROJECTOR_PREFIX = 'projector.';
 
 /**
- * What stage 2 reads of a batch. Prompts are padded on the right; `audio_position` is -1 where there is no slot. Without
- * a Former `prompt_ids` has a slot for each frame from there on.
+ * Inputs of stage 2. Prompts are padded on the right; `audio_position` is -1 without a slot. Without a Former,
+ * `prompt_ids` has one slot per frame from there on.
  */
 export function stage2Inputs(config: Stage2Config): GraphInput[] {
   const views = hasFormer(config) ? config.inputs : 'audio';
@@ -87,8 +87,8 @@ export function stage2Inputs(config: Stage2Config): GraphInput[] {
 }
 
 /**
- * The answers of a training batch, flat over utterances and answer tokens: the rows of the hidden states that predict
- * them, the tokens, and their weights (0 for padding).
+ * The answers of a training batch, flattened over utterances and answer tokens: the rows of the hidden states that
+ * predict them, the tokens, and their weights (0 for padding).
  */
 export const answerInputs: readonly GraphInput[] = [
   { name: 'answer_positions', dtype: 'int64', shape: ['answers'] },
@@ -96,7 +96,7 @@ export const answerInputs: readonly GraphInput[] = [
   { name: 'answer_weights', dtype: 'float32', shape: ['answers'] },
 ];
 
-/** e_h = projector(e'_q): [N, d_h] -> [N, d_l]; of frames E_a without a Former: [N, L_a, d_a] -> [N, L_a, d_l]. */
+/** e_h = projector(e'_q): [N, d_h] -> [N, d_l]; without a Former, of frames E_a: [N, L_a, d_a] -> [N, L_a, d_l]. */
 function project(weights: Weights, config: Stage2Config, x: Value): Value {
   const width = config.llm.hiddenSize;
   const own = under(weights, PROJECTOR_PREFIX);
@@ -107,7 +107,7 @@ function project(weights: Weights, config: Stage2Config, x: Value): Value {
   );
 }
 
-/** Last hidden states of the language model [N, L, d_l], with e'_q [N, d_h] where there is a Former. */
+/** Last hidden states of the language model [N, L, d_l], and e'_q [N, d_h] if there is a Former. */
 function stage2Hidden(
   weights: Weights,
   config: Stage2Config,
@@ -140,7 +140,7 @@ function stage2Hidden(
   return { hidden, embedding };
 }
 
-/** The stage-2 objective (eq. 7) on a batch whose prompts are followed by their answers, with `answerInputs`. */
+/** The stage-2 objective (eq. 7) on a batch with `answerInputs`, where each prompt is followed by its answer. */
 export function stage2Loss(
   weights: Weights,
   config: Stage2Config,
@@ -160,8 +160,8 @@ export function stage2Loss(
 }
 
 /**
- * Probabilities of the C emotions [N, C] (eqs. 8 and 9) at the last token of each prompt, with e'_q [N, d_h] where
- * there is a Former.
+ * Probabilities of the C emotions [N, C] (eqs. 8 and 9) at the last token of each prompt, and e'_q [N, d_h] if there is
+ * a Former.
  */
 export function stage2Forward(
   weights: Weights,
@@ -177,7 +177,7 @@ export function stage2Forward(
   return { probabilities, embedding };
 }
 
-/** Hidden state of each prompt's last real token, prompts padded on the right: [N, L, d] -> [N, d]. */
+/** Hidden state of each prompt's last token before the padding: [N, L, d] -> [N, d]. */
 function lastRows(hidden: Value, mask: Value): Value {
   const [batch, length, width] = hidden.shape as [string, string, number];
   const starts = mul(arange(sizeOf(mask, 0), batch), sizeOf(mask, 1)); // [N]
@@ -186,11 +186,11 @@ function lastRows(hidden: Value, mask: Value): Value {
 }
 
 /**
- * Initial projector parameters. e'_q has unit length, so weights of deviation s give a soft prompt of RMS s: it starts at
- * the scale of the word embeddings and the first steps need not repair that. Frames do the same once standardised, their
- * length then being the root of their width.
+ * Initial projector parameters. e'_q has unit length, so weights of standard deviation s give a soft prompt of RMS s.
+ * It starts at the scale of the word embeddings, so the first steps need not learn that scale. Standardised frames
+ * behave the same way, with length equal to the square root of their width.
  * @param embeddingRms root mean square of the language model's word embeddings
- * @param audio statistics of the frames that are projected, where there is no Former
+ * @param audio statistics of the projected frames, if there is no Former
  */
 export function initialProjector(
   parameters: readonly ParameterShape[],
@@ -204,7 +204,7 @@ export function initialProjector(
       if (key.endsWith('.bias')) return [key, tensor('float32', shape)];
       const [out, width] = shape as [number, number];
       const random = seededRandom(seed, 'projector', key);
-      // A hidden layer takes its input to unit variance; the layer behind it keeps E[gelu(x)^2] = 0.43 in mind.
+      // The hidden layer gives its inputs unit variance; the next layer accounts for E[gelu(x)^2] = 0.43.
       const deviation =
         key === 'linear.weight'
           ? embeddingRms / inputLength
@@ -219,7 +219,7 @@ export function initialProjector(
 }
 
 /**
- * Stage 2 of a recipe as a phase: Former (where it has one), projector and LoRA under token-weighted cross-entropy.
+ * Stage 2 of a recipe as a phase: Former (if any), projector and LoRA, trained with token-weighted cross-entropy.
  * @param labelTokenIds first token of each label word
  */
 export function stage2Graphs(

@@ -1,4 +1,4 @@
-/** @file EmoQ as a system: its two stages, what they read, and what opens them. */
+/** @file EmoQ as a system: its two stages, what they read, and how they are opened. */
 
 import { readDecoder } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
@@ -81,8 +81,8 @@ function phaseNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): Ph
 }
 
 /**
- * What gradient accumulation changes in a stage beside memory and time, in one line; undefined where it changes nothing.
- * @throws InputError where it would leave the contrastive loss nothing to compare
+ * A warning if gradient accumulation changes more than memory and time in a stage; undefined otherwise.
+ * @throws InputError if it leaves the contrastive loss nothing to compare
  */
 function accumulationWarning({ stage1 }: EmoqRecipe, phase: string): string | undefined {
   const { accumulate, batch_size, scl_weight } = stage1;
@@ -90,7 +90,7 @@ function accumulationWarning({ stage1 }: EmoqRecipe, phase: string): string | un
   if (phase === STAGE2 || scl_weight === 0 || size === batch_size) return undefined;
   if (size === 1)
     throw new InputError(
-      `stage1.accumulate ${accumulate} leaves one utterance in a micro-batch of batch_size ${batch_size}, and the contrastive loss compares utterances; choose a smaller one, or scl_weight 0`,
+      `stage1.accumulate ${accumulate} leaves one utterance in each micro-batch of batch_size ${batch_size}, but the contrastive loss compares utterances; choose a smaller value, or scl_weight 0`,
     );
   return `stage1.accumulate ${accumulate}: the contrastive loss compares the ${size} utterances of a micro-batch, not the ${batch_size} of the batch`;
 }
@@ -147,7 +147,7 @@ async function openStage(
     sizesOf: ({ inputs, targets }, frames) => {
       const slotted = slotPerFrame ? Math.min(frames, slots) : frames;
       const isPrompted = inputs.prompt !== undefined;
-      // Frames have a slot each in the prompt, in place of the one that it was tokenized with.
+      // Each frame gets its own slot in the prompt, replacing the single slot it was tokenized with.
       const added = slotPerFrame && reads.audio ? slotted - 1 : 0;
       return {
         frames: isPrompted ? slotted : frames,
@@ -180,7 +180,7 @@ async function openStage(
   };
 }
 
-/** How much of a transcript the Former is given; undefined where none reads text. */
+/** How much of a transcript the Former reads; undefined if it reads no text. */
 function limitOf(recipe: EmoqRecipe, { configs, former }: EmoqBackbones): TextLimit | undefined {
   if (configs.former === undefined || former.tokenizer === undefined) return undefined;
   const positions = longestText(configs.former);
@@ -192,7 +192,7 @@ function limitOf(recipe: EmoqRecipe, { configs, former }: EmoqBackbones): TextLi
   };
 }
 
-/** Tokens of the longest text that a RoBERTa reads: its position table also holds the rows up to the padding id. */
+/** Length of the longest text that a RoBERTa reads. Its position table also has rows up to the padding id. */
 function longestText({ maxPositionEmbeddings, padTokenId }: RobertaConfig): number {
   return maxPositionEmbeddings - padTokenId - 1;
 }

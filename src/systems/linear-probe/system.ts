@@ -1,6 +1,6 @@
 /**
- * @file The linear probe: what a linear classifier, or a small MLP, makes of an encoder's frozen features. It is the
- * baseline of the EmoBox benchmark (Ma et al., 2024), by which self-supervised encoders are compared.
+ * @file The linear probe: a linear classifier, or a small MLP, on an encoder's frozen features. It is the baseline of
+ * the EmoBox benchmark (Ma et al., 2024) for comparing self-supervised encoders.
  */
 
 import {
@@ -33,7 +33,7 @@ import { type ProbeRecipe, probeSchema } from './settings.js';
 const PROBE = 'probe';
 const NEEDS: PhaseNeeds = { audio: true, text: false, backbones: [] };
 
-/** The linear probe, and by `probe.hidden` the MLP of the benchmark. */
+/** The linear probe, or with `probe.hidden` the benchmark's MLP. */
 export const linearProbe: System<ProbeRecipe> = {
   kind: 'linear-probe',
   title: "a linear classifier, or an MLP, on an encoder's frozen features",
@@ -59,15 +59,15 @@ export interface ProbeSizes {
   readonly audioWidth: number;
   /** Hidden units h; 0 for none. */
   readonly hidden: number;
-  /** Scale and shift each channel of what the first layer reads. */
+  /** Scale and shift each channel of the first layer's input. */
   readonly standardize: boolean;
   readonly classes: number;
 }
 
 /**
  * The graphs of a probe over C classes: features x [N, L, d_a] with mask m [N, L] to class logits [N, C]. With h hidden
- * units z = mean over real frames of ReLU(W_1 n(x) + b_1) and the logits are W_2 z + b_2; without, z = n(mean of x). n
- * scales and shifts each channel, or is not there.
+ * units, z = mean over unmasked frames of ReLU(W_1 n(x) + b_1) and the logits are W_2 z + b_2; without hidden units, z
+ * = n(mean of x). n is an optional scale and shift of each channel.
  */
 export function probeGraphs({
   audioWidth,
@@ -109,7 +109,7 @@ export function probeGraphs({
 const PROBE_PREFIX = 'probe.';
 const NORM = { scale: 'norm.weight', shift: 'norm.bias' };
 
-/** Mean over the real frames: x float32 [N, L, d], mask int64 [N, L] -> [N, d]. */
+/** Mean over the unmasked frames: x float32 [N, L, d], mask int64 [N, L] -> [N, d]. */
 function maskedMean(x: Value, mask: Value): Value {
   const real = cast(mask, 'float32');
   return div(reduceSum(mul(x, unsqueeze(real, [2])), [1]), unsqueeze(reduceSum(real, [1]), [1]));
@@ -163,10 +163,10 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
         parameters.trainable.map(({ key, shape }) => [key, freshParameter(key, shape, seed)]),
       );
       if (standardize) {
-        // Of frames, or without a hidden layer of their means, which differ by much less.
+        // Statistics of frames; without a hidden layer, of their means, which vary much less.
         const read = hidden === 0 ? pooledFeatures(features, 1) : features;
         const { mean, deviation } = await audioStatistics(examples, read, width, seed);
-        // A channel that hardly moves must not be blown up to noise.
+        // Do not amplify a nearly constant channel into noise.
         const least = Math.max(0.01 * Math.max(...deviation), 1e-6);
         const scale = deviation.map((value) => 1 / Math.max(value, least));
         const shift = scale.map((value, channel) => -value * mean[channel]!);
@@ -178,10 +178,10 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
   };
 }
 
-/** There has to be an encoder whose features are probed. */
+/** A probe needs an encoder. */
 function encoderProblems(backbones: unknown) {
   const { encoder, encoder_onnx: onnx } = (backbones ?? {}) as Readonly<Record<string, unknown>>;
   if (encoder !== null || typeof onnx === 'string') return [];
-  const what = 'is null, and so is encoder_onnx; name a HuBERT or an exported encoder';
+  const what = 'is null, and so is encoder_onnx; name a speech encoder or an exported one';
   return [{ path: ['backbones', 'encoder'], what }];
 }

@@ -1,7 +1,6 @@
 /**
- * @file Which utterances share a batch, and what a run of the training graph is fed of its steps' batches: whole ones,
- * or cut into micro-batches. Every order is a function of (seed, epoch) alone, so that a resumed run goes on with the
- * batches that the uninterrupted one would have had.
+ * @file Assigns utterances to batches and feeds them to the training graph, whole or as micro-batches. Every order is a
+ * function of (seed, epoch) only, so a resumed run continues with the same batches.
  */
 
 import { seededRandom, type Tensor } from '../engine/tensor/index.js';
@@ -14,21 +13,24 @@ import {
   type TrainingGraph,
 } from '../engine/training/index.js';
 
-/** Where batches come from and what they go into. */
+/** Inputs of the step feeds. */
 export interface StepFeedOptions {
   readonly graph: TrainingGraph;
   readonly inputs: readonly GraphInput[];
   readonly seed: number;
-  /** Upper bound of every symbol over all that goes through the model at once: sizes the dropout pools. */
+  /**
+   * Upper bound of every symbol over everything that passes through the model at once; determines the size of the
+   * dropout pools.
+   */
   readonly largest: Readonly<Record<string, number>>;
   readonly batch: (indices: readonly number[]) => Promise<Batch>;
-  /** How a step's batch is cut, for a graph that accumulates gradients; absent where it goes through whole. */
+  /** Cuts a step's batch for a graph that accumulates gradients; absent if the batch is not cut. */
   readonly split?: BatchSplit;
 }
 
 /**
  * Batches and dropout offsets of the steps from `firstStep` on.
- * @param steps the training examples of each step, by index
+ * @param steps the indices of each step's training examples
  */
 export async function stepFeeds(
   { graph, inputs, seed, largest, batch, split }: StepFeedOptions,
@@ -58,21 +60,21 @@ export async function stepFeeds(
   };
 }
 
-/** The batches of an epoch (from 0), each the indices of its training examples. */
+/** The batches of an epoch (from 0): indices of training examples. */
 export type EpochBatches = (epoch: number) => readonly (readonly number[])[];
 
-/** Each of `count` examples once in an epoch, in an order of its own; the last batch has what is left. */
+/** Each of `count` examples once per epoch, reshuffled every epoch; the last batch takes the remainder. */
 export function shuffledBatches(count: number, batchSize: number, seed: number): EpochBatches {
   return (epoch) => cut(epochOrder(count, seed, epoch), batchSize);
 }
 
-/** Batches that are sorted together: 32 of them still leave a large epoch many different neighbourhoods. */
+/** Batches sorted together: buckets of 32 still mix a large epoch well. */
 const BUCKET_BATCHES = 32;
 
 /**
- * Each example once in an epoch, in batches of like length: the epoch's shuffle is cut into buckets of 32 batches, a
- * bucket is sorted by length (equal ones stay in shuffled order) and cut into batches, and the batches of the whole
- * epoch are shuffled. Who meets whom differs from epoch to epoch, and long batches come at any time.
+ * Each example once per epoch, in batches of similar length. The shuffled epoch is cut into buckets of 32 batches, each
+ * bucket is sorted by length (ties stay shuffled) and cut into batches, and all batches of the epoch are shuffled.
+ * Batch composition thus differs between epochs, and long batches occur at any time.
  * @param lengths a length for each example, in any unit
  */
 export function lengthBatches(lengths: readonly number[], batchSize: number, seed: number): EpochBatches {
@@ -89,11 +91,11 @@ export function lengthBatches(lengths: readonly number[], batchSize: number, see
 }
 
 /**
- * Class-balanced batches, drawn in pairs of one class: every example has a positive for the contrastive loss. The
- * classes take turns, each once a round in a shuffled order, so all are drawn equally often; the pairs of a class come
- * round before one comes again, over the epochs. An epoch has as many steps as a plain one and full batches throughout;
- * in it examples of rare classes come repeatedly, those of frequent ones partly. In a batch of odd size the first class
- * has a third example. The only example of a class is its own partner.
+ * Class-balanced batches, drawn as pairs of one class so that every example has a positive for the contrastive loss.
+ * Classes take turns, once per round in a shuffled order, so all are drawn equally often. A class uses up its pairs
+ * before one repeats, across epochs. An epoch has as many steps as a plain one, and all its batches are full: examples
+ * of rare classes repeat, and those of frequent ones appear only in part. In a batch of odd size the first class has
+ * three examples. The only example of a class is its own partner.
  * @param labels class index of each example
  * @param batchSize at least 2
  */
@@ -113,13 +115,13 @@ export function balancedBatches(labels: readonly number[], batchSize: number, se
       }
       return order;
     };
-    /** A pair of one class, or three of it; `draw` counts over the whole run. */
+    /** A pair, or three examples, of one class; `draw` counts over the whole run. */
     const drawn = (draw: number, count: number): number[] => {
       const round = Math.floor(draw / classes.length);
       const turns = shuffled([...classes.keys()], 'turns', String(round));
       const place = turns[draw % classes.length]!;
       const size = members[place]!.length;
-      const pairs = Math.ceil(size / 2); // the last pair of an odd class takes its first example once more
+      const pairs = Math.ceil(size / 2); // with an odd count, the last pair reuses the class's first example
       const deck = shuffled(members[place]!, 'deck', `${place} ${Math.floor(round / pairs)}`);
       const start = 2 * (round % pairs);
       return Array.from({ length: count }, (_, next) => deck[(start + next) % size]!);
@@ -133,10 +135,10 @@ export function balancedBatches(labels: readonly number[], batchSize: number, se
   };
 }
 
-/** Cuts a step's batch into the micro-batches whose gradients are summed. Order and members stay as they are. */
+/** Cuts a step's batch into the micro-batches whose gradients are summed. Order and members are unchanged. */
 export type BatchSplit = (batch: readonly number[]) => readonly (readonly number[])[];
 
-/** Micro-batches of at most `size`, as few as that takes, whose sizes differ by one at the most. */
+/** As few micro-batches of at most `size` as possible; their sizes differ by at most one. */
 export function evenSplit(size: number): BatchSplit {
   return (batch) => {
     const parts = Math.ceil(batch.length / size);
@@ -146,8 +148,8 @@ export function evenSplit(size: number): BatchSplit {
 }
 
 /**
- * Micro-batches of at most `size` that leave the pairs of class-balanced batches together, and the three examples of the
- * first class in a batch of odd size, where they fit.
+ * Micro-batches of at most `size` that keep the pairs of class-balanced batches together, and the three examples of the
+ * first class in a batch of odd size if they fit.
  */
 export function pairedSplit(size: number): BatchSplit {
   return (batch) => {
@@ -173,7 +175,7 @@ function cut<T>(items: readonly T[], size: number): T[][] {
   );
 }
 
-/** How many steps a run has. */
+/** The number of steps of a run. */
 export interface StepCounts {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
@@ -182,7 +184,7 @@ export interface StepCounts {
 
 /** The steps of a run. */
 export interface StepPlan extends StepCounts {
-  /** Indices of the training examples in a step (0-based over the whole run). */
+  /** Indices of the training examples of a step (0-based over the whole run). */
   batchOf(step: number): readonly number[];
 }
 
@@ -196,7 +198,7 @@ export function countSteps(
   return { stepsPerEpoch, totalSteps, warmupSteps: Math.round(totalSteps * warmupFraction) };
 }
 
-/** Plans `epochs` passes over `count` examples, in plain shuffled batches unless others are given. */
+/** Plans `epochs` passes over `count` examples, in shuffled batches by default. */
 export function planSteps(
   count: number,
   {

@@ -1,6 +1,6 @@
 /**
- * @file The utterances of an experiment: a recipe's view of a manifest, divided into train, dev and test; and their
- * features, from the cache, encoded now where it lacks them.
+ * @file Loads the utterances of an experiment, split into train, dev and test, and their features, which are encoded if
+ * the cache does not have them.
  */
 
 import type { SpeechEncoder } from '../backbones/index.js';
@@ -38,29 +38,29 @@ import {
 
 export interface ExperimentCorpus extends Partition {
   readonly manifest: Manifest;
-  /** Utterances whose label is outside the recipe's set, by label. */
+  /** Utterances excluded because their label is not in the recipe's set, by label. */
   readonly dropped: LabelCounts;
-  /** How its validation set was drawn, where it was. */
+  /** How the validation set was drawn, if it was. */
   readonly draw: ValidationDraw;
-  /** What in the corpus is likely not what was meant, one line each. */
+  /** Likely mistakes in the corpus, one line each. */
   readonly warnings: readonly string[];
 }
 
-/** What training listens to: the test set is left alone, whether its audio is there or not. */
+/** The parts whose audio training reads. The audio of the test set may be missing. */
 export const TRAINING_PARTS = ['train', 'dev'] as const;
 
 /**
- * Reads the recipe's manifest and divides it.
- * @param fold which session to hold out, from 1, where the recipe has folds
- * @param heard the parts whose audio must be there
- * @param draw how a fold's validation set is drawn: as the run was begun that goes on
+ * Reads the recipe's manifest and splits it.
+ * @param fold which session to hold out, from 1, if the recipe has folds
+ * @param audioParts the parts whose audio must be present
+ * @param draw how a fold's validation set is drawn; a resumed run keeps its own
  * @throws InputError for anything wrong with the manifest, missing audio, a label that neither the recipe nor the
  *   prepared corpus knows, or a fold that the recipe does not have
  */
 export async function loadCorpus(
   recipe: Recipe,
   fold: number | undefined,
-  heard: readonly (keyof Partition)[],
+  audioParts: readonly (keyof Partition)[],
   draw: ValidationDraw = 'by-fold',
 ): Promise<ExperimentCorpus> {
   const { manifest, utterances, dropped, warnings } = await selectedUtterances(recipe);
@@ -81,22 +81,25 @@ export async function loadCorpus(
   });
   await checkAudioFiles(
     manifest,
-    heard.flatMap((part) => partition[part]),
+    audioParts.flatMap((part) => partition[part]),
   );
   return { ...partition, manifest, dropped, draw, warnings };
 }
 
-/** Seed of what divides a corpus: the validation draw, and splits where the corpus has neither splits nor sessions. */
+/**
+ * Seed of the random splits: the validation draw, and train, dev and test if the corpus has neither splits nor
+ * sessions.
+ */
 export function splitSeed({ split_seed, seed }: Pick<Recipe, 'split_seed' | 'seed'>): number {
   return split_seed ?? seed;
 }
 
-/** What folds are asked for: to train one or all of them, to train all of each of several recipes, or to score. */
+/** What folds are requested for: to train one or all of them, to train all folds of several recipes, or to evaluate. */
 export type FoldUse = 'train' | 'train all' | 'score';
 
 /**
- * @param use decides what the message advises: a recipe can be changed before it is trained, and not after
- * @throws InputError when a cross-validation of the recipe is not one of `folds` folds
+ * @param use determines the advice in the message: a recipe can be changed before training but not afterwards
+ * @throws InputError when a cross-validation of the recipe does not have `folds` folds
  */
 export async function checkFolds(recipe: Recipe, folds: number, use: FoldUse): Promise<void> {
   if (recipe.folds === 'none') throw new InputError(await noFolds(recipe, '--folds', use));
@@ -104,7 +107,7 @@ export async function checkFolds(recipe: Recipe, folds: number, use: FoldUse): P
   if (sessions.length === folds) return;
   if (sessions.length < 2) {
     throw new InputError(
-      `--folds ${folds}: ${recipe.manifest} has ${sessions.length === 0 ? 'no sessions' : 'one session'}, and each fold holds out one of several; fill its column "session"`,
+      `--folds ${folds}: ${recipe.manifest} has ${sessions.length === 0 ? 'no sessions' : 'one session'}, but each fold holds out one of several; fill in its column "session"`,
     );
   }
   const one = use === 'train all' ? '' : ', or --fold N for one of them';
@@ -113,12 +116,12 @@ export async function checkFolds(recipe: Recipe, folds: number, use: FoldUse): P
   );
 }
 
-/** How many folds a cross-validation of a recipe has. */
+/** Number of folds in a cross-validation of a recipe. */
 export async function countFolds(recipe: Recipe): Promise<number> {
   return sessionsOf((await selectedUtterances(recipe)).utterances).length;
 }
 
-/** Advises to make folds of sessions only where the recipe can still be changed and the corpus has them. */
+/** Suggests session folds only if the recipe can still be changed and the corpus has sessions. */
 async function noFolds(recipe: Recipe, option: string, use: FoldUse): Promise<string> {
   const what = `recipe ${recipe.name} has no folds; leave out ${option}`;
   if (use === 'score') return what;
@@ -144,7 +147,7 @@ async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & 
   return { ...selected, manifest };
 }
 
-/** A label outside the recipe's set is left out where preparation counted it, and a mistake where it did not. */
+/** A label outside the recipe's set is dropped if the prepared corpus lists it, and is an error otherwise. */
 function checkLabels(recipe: Recipe, { csvPath, info, lineOf, prepared, utterances }: Manifest): void {
   const isKnown = (label: string): boolean =>
     recipe.labels.includes(Object.hasOwn(recipe.label_map, label) ? recipe.label_map[label]! : label) ||
@@ -174,31 +177,31 @@ async function checkFold(
   }
 }
 
-/** Where and with what a command computes. */
+/** Device, threads and cache of a command that computes. */
 export interface ComputeOptions {
   readonly device: Device;
-  /** Threads inside one operator; absent: one for each physical core. */
+  /** Threads within one operator; absent: one per physical core. */
   readonly threads?: number;
   /** Root of the feature cache. */
   readonly cacheDir: string;
-  /** Told when the input has passed its checks and computing begins; may be told again. */
+  /** Called when the input has been checked and computing begins; may be called again. */
   readonly onBegin?: () => void;
   readonly onFeatures?: (progress: FeatureProgress) => void;
-  /** Told what is to be known of the sound of the clips, in one line, where there is something. */
+  /** Receives a one-line note on the audio of the clips, if there is one. */
   readonly onAudioNotes?: (text: string) => void;
-  /** Told what the user should know of a run, or of backbones that are opened. */
+  /** Receives notes on a run or on opened backbones. */
   readonly onNote?: (text: string) => void;
   readonly onWarning?: (text: string) => void;
   readonly stop?: AbortSignal;
 }
 
-/** StoredFeatures of all the utterances that were asked for. */
+/** Stored features of all requested utterances. */
 export interface ExtractedFeatures extends FeatureSource {
-  /** How many of the utterances are longer than the recipe's `max_audio_sec`, and cut to it. */
+  /** Number of utterances cut to the recipe's `max_audio_sec`. */
   readonly cropped: number;
 }
 
-/** No features at all, for experiments without audio. */
+/** No features, for experiments without audio. */
 const NO_FEATURES: ExtractedFeatures = {
   cropped: 0,
   frames: () => 0,
@@ -208,7 +211,7 @@ const NO_FEATURES: ExtractedFeatures = {
 };
 
 /**
- * Makes sure that the cache holds the features of all utterances. The encoder is loaded only when one is missing.
+ * Ensures that the cache holds the features of all utterances. Loads the encoder only if one is missing.
  * @throws InputError for audio that cannot be read, naming it
  */
 export async function openFeatures(

@@ -1,6 +1,6 @@
 /**
- * @file The run of an earlier phase that a phase starts from: its checkpoint, its recipe, its validation draw; and
- * what training would refuse of a recipe, found by a dry run, and before hours of training.
+ * @file The earlier run that a phase starts from (checkpoint, recipe, validation draw), and checks that find errors
+ * before hours of training.
  */
 
 import { errorMessage, InputError, pathExists } from '../base/index.js';
@@ -27,7 +27,7 @@ import {
 } from './runs/index.js';
 import { selectionRule } from './selection.js';
 
-/** A run of a phase, where it stands among the runs of its experiment. */
+/** Location of a phase's run within its experiment. */
 export interface PhaseRun {
   readonly recipe: Recipe;
   readonly phase: string;
@@ -36,21 +36,21 @@ export interface PhaseRun {
   readonly root: string;
 }
 
-/** The run that another starts from. */
+/** The run that another one starts from. */
 export interface EarlierRun {
   readonly start: PhaseStart;
   readonly folder: RunFolder;
 }
 
-/** The run of the earlier phase; undefined where a phase starts from the backbones. */
+/** The run of the earlier phase; undefined if a phase starts from the backbones. */
 export function earlierRun({ recipe, phase, fold, root }: PhaseRun): EarlierRun | undefined {
   const start = systemOf(recipe).startsFrom(recipe, phase);
   return start && { start, folder: phaseFolder(root, start.phase, fold) };
 }
 
 /**
- * How the validation set is drawn: as the run that goes on was, or the run that this one starts from, which has trained on
- * everybody else. Both may be of an earlier version.
+ * How the validation set is drawn: as in the run being resumed, or else as in the run that this one starts from, which
+ * was trained on all other speakers. Both may come from an earlier version.
  */
 export async function validationDraw(
   run: PhaseRun,
@@ -62,7 +62,7 @@ export async function validationDraw(
   if (before === undefined) return 'by-fold';
   if (before.validation === undefined && run.fold !== undefined && before.utterances.dev > 0)
     onNote?.(
-      'validating on the same utterances as the run of an earlier version that this goes on from; a new run draws them by fold',
+      'validating on the same utterances as the earlier-version run that this run continues from; a new run draws them per fold',
     );
   return recordedDraw(before);
 }
@@ -72,7 +72,10 @@ export interface StartCheckpoint extends VerifiedCheckpoint {
   readonly path: string;
 }
 
-/** The checkpoint that a phase starts from. @throws InputError where it is not there or damaged, or of other backbones */
+/**
+ * The checkpoint that a phase starts from. @throws InputError if it is missing, damaged, or trained with other
+ * backbones
+ */
 export async function startCheckpoint(
   phase: string,
   { start, folder }: EarlierRun,
@@ -90,7 +93,7 @@ export async function startCheckpoint(
   );
 }
 
-/** @throws InputError where a backbone is another than the run was trained with */
+/** @throws InputError if a backbone differs from the one the run was trained with */
 export function requireSameBackbones(
   { dir }: RunFolder,
   { backbones }: RunMetadata,
@@ -99,25 +102,25 @@ export function requireSameBackbones(
   const differences = backboneDifferences(backbones, now);
   if (differences.length === 0) return;
   throw new InputError(
-    `the run in ${dir} was trained with other backbones than are there now: ${differences.join('; ')}; put those back, or train again`,
+    `the run in ${dir} was trained with different backbones: ${differences.join('; ')}; restore the originals, or train again`,
   );
 }
 
-/** Keys that no phase is trained by. The manifest goes by its content. */
+/** Keys that no phase is trained with. The manifest is compared by content. */
 const UNREAD = ['name', 'manifest', 'keep_checkpoints', 'paper'];
 
 /**
- * Compares the recipe of a phase with that of the finished run that it starts from, as far as both read it.
- * @param manifestSha256 of the phase's manifest; undefined where there is none yet
- * @returns what is to know of keys that the earlier phase alone reads; undefined where they agree
- * @throws InputError with every key that differs and matters for both, and how to set it
+ * Compares the recipe of a phase with that of the finished run it starts from, over the keys that both read.
+ * @param manifestSha256 of the phase's manifest; undefined if there is none yet
+ * @returns a warning about keys that only the earlier phase reads; undefined if they agree
+ * @throws InputError listing every differing key that matters to both, and how to set it
  */
 export async function checkEarlierRecipe(
   { recipe, phase }: Pick<PhaseRun, 'recipe' | 'phase'>,
   { start, folder }: EarlierRun,
   manifestSha256: string | undefined,
 ): Promise<string | undefined> {
-  // Read as a recipe: a key that was not there when an earlier version trained it has its default.
+  // Parsed as a recipe, so keys added since an earlier version trained it have their defaults.
   const trained = dumpRecipe(await runRecipe(folder));
   const changed = changedKeys(trained, dumpRecipe(recipe)).filter(
     ({ key }) => !isIn([...UNREAD, ...start.unreadByEarlier], key),
@@ -147,14 +150,14 @@ function differenceText({ key, before = 'absent', after = 'absent' }: ChangedKey
   return `${key} is ${before} there and ${after} here`;
 }
 
-/** As a shell takes it; a key that the earlier phase had not cannot be taken away by an override. */
+/** Quoted for a shell. An override cannot remove a key that the earlier phase did not have. */
 function settingOf({ key, before }: ChangedKey): string[] {
   if (before === undefined) return [];
   const setting = `${key}=${before}`;
   return [`--set ${/^[\w.=/-]+$/.test(setting) ? setting : `'${setting.replaceAll("'", `'\\''`)}'`}`];
 }
 
-/** The same manifest may have been named by another path. */
+/** The same manifest may have been given by a different path. */
 async function manifestDifference(
   recipe: Recipe,
   earlier: RunFolder,
@@ -170,16 +173,16 @@ async function manifestDifference(
   };
 }
 
-/** A phase and those that come after it on the way to the recipe's final model. */
+/** A phase and the later ones that lead to the recipe's final model. */
 export function phasesFrom(recipe: Recipe, phase: string): readonly string[] {
   const phases = systemOf(recipe).phases(recipe);
   return [phase, ...phases.slice(phases.indexOf(phase) + 1).filter((later) => later !== phase)];
 }
 
 /**
- * Looks the plan of a phase over, and of the phases behind it, as far as corpus, backbones and earlier runs are here.
- * @returns what is to know of the run that it starts from
- * @throws InputError for what training would refuse
+ * Checks the plan of a phase and of the phases after it, as far as corpus, backbones and earlier runs are present.
+ * @returns a warning about the run that it starts from
+ * @throws InputError for anything training would reject
  */
 export async function reviewPlan(run: PhaseRun): Promise<string | undefined> {
   const { recipe, phase, fold } = run;
@@ -187,7 +190,7 @@ export async function reviewPlan(run: PhaseRun): Promise<string | undefined> {
   const corpus = await corpusAtHand(recipe, fold);
   const phases = phasesFrom(recipe, phase);
   for (const each of phases) {
-    // Without a corpus it is not known whether there will be a validation set.
+    // Without a corpus, whether there will be a validation set is unknown.
     selectionRule(system.settings(recipe, each), each, corpus?.dev.length ?? 1);
   }
   for (const each of phases) await system.review(recipe, each, corpus);
@@ -197,10 +200,10 @@ export async function reviewPlan(run: PhaseRun): Promise<string | undefined> {
 }
 
 /**
- * What a phase or one behind it, or the evaluation after them, will refuse or miss: found before anything is trained. A run
- * that has begun goes on all the same: it is not changed by that.
- * @returns what to warn of
- * @throws InputError for what would be refused of a new run
+ * Finds what a phase, a later one, or the evaluation will reject or lack, before anything is trained. A resumed run
+ * continues regardless.
+ * @returns warnings
+ * @throws InputError for anything that would be rejected in a new run
  */
 export async function reviewAhead(
   { recipe, phase, fold }: Omit<PhaseRun, 'root'>,

@@ -1,4 +1,4 @@
-/** @file A phase of a recipe on its corpus, ready to be trained: backbones, graphs, examples. */
+/** @file A phase of a recipe on its corpus, ready for training: backbones, graphs, examples. */
 
 import { InputError } from '../base/index.js';
 import type { ValidationDraw } from '../data/corpora/index.js';
@@ -30,7 +30,7 @@ export interface Experiment {
 }
 
 /**
- * Loads the recipe's corpus and opens the phase for it. `draw` and `prompt` are those of a run that goes on.
+ * Loads the recipe's corpus and opens the phase for it. `draw` and `prompt` are those of a resumed run.
  * @throws InputError for anything wrong with recipe, corpus or backbones
  */
 export async function openExperiment(
@@ -43,13 +43,13 @@ export async function openExperiment(
   const system = systemOf(recipe);
   requirePhase(recipe, name);
   const start = trainingStart(recipe, name);
-  const heard = system.needs(recipe, name, start).audio ? TRAINING_PARTS : [];
-  const corpus = await loadCorpus(recipe, fold, heard, draw);
+  const audioParts = system.needs(recipe, name, start).audio ? TRAINING_PARTS : [];
+  const corpus = await loadCorpus(recipe, fold, audioParts, draw);
   const phase = await system.open(recipe, name, { weights: 'present', start, corpus, prompt });
   return { recipe, phase, corpus };
 }
 
-/** The utterances, made examples. @throws InputError for one that the model cannot read, naming it */
+/** Encodes the utterances as examples. @throws InputError for one that the model cannot read, naming it */
 export function encodeAll(phase: Phase, utterances: readonly ModelUtterance[]): Example[] {
   return utterances.map((utterance) => {
     const encoded = phase.encode!(utterance);
@@ -58,7 +58,7 @@ export function encodeAll(phase: Phase, utterances: readonly ModelUtterance[]): 
   });
 }
 
-/** StoredFeatures of some utterances, where the phase reads any; extracts what the cache lacks. */
+/** Stored features of some utterances, if the phase reads any; extracts those missing from the cache. */
 export function phaseFeatures(
   recipe: Recipe,
   phase: Phase,
@@ -68,7 +68,7 @@ export function phaseFeatures(
   return openFeatures(recipe, phase.needs.audio ? utterances : [], compute);
 }
 
-/** Whether the model is not given the whole transcript. */
+/** Whether part of the transcript is cut. */
 export function isCutText({ cutTokens = 0 }: Example): boolean {
   return cutTokens > 0;
 }
@@ -77,7 +77,7 @@ export function countCutTexts(examples: readonly Example[]): number {
   return examples.filter(isCutText).length;
 }
 
-/** What of the inputs a model is not given: a line for clips and one for transcripts, where some of them are cut. */
+/** Notes on cut inputs: a line for clips and one for transcripts, if any are cut. */
 export function cutNotes(
   { max_audio_sec }: Pick<Recipe, 'max_audio_sec'>,
   { textLimit }: Pick<Phase, 'textLimit'>,

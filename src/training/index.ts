@@ -1,4 +1,4 @@
-/** @file Training: the phases of a recipe on its corpus, from start, or from where they stopped, to a checkpoint. */
+/** @file Training: the phases of a recipe on its corpus, new or resumed, up to a checkpoint. */
 
 export { type ComputeOptions, checkFolds, countFolds, loadCorpus, TRAINING_PARTS } from './corpus.js';
 export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';

@@ -1,6 +1,6 @@
 /**
- * @file Graphs as artifacts of a run, sessions over them, and examples through an evaluation graph: grouped by length,
- * answers in the order asked.
+ * @file Saves graphs as artifacts of a run, opens sessions on them, and runs examples through an evaluation graph in
+ * batches of similar length. Results keep the order of the examples.
  */
 
 import { mkdir, realpath } from 'node:fs/promises';
@@ -21,28 +21,28 @@ import type { ComputeOptions } from './corpus.js';
 import { sumOf } from './step-sizes.js';
 import type { ValidationFigures } from './trainer.js';
 
-/** What the model says of one example. */
+/** The model's output for one example. */
 export interface Inference {
   readonly kind: 'inferred';
   /** [C], in label order. */
   readonly probabilities: Float32Array;
-  /** e'_q [d_h]; absent where there is no Former. */
+  /** e'_q [d_h]; absent without a Former. */
   readonly embedding: Float32Array | undefined;
 }
 
-/** An example that the model says nothing usable of. */
+/** An example with unusable output. */
 export interface FailedInference {
   readonly kind: 'failed';
-  /** What is wrong with what the model gave, in words. */
+  /** What is wrong with the output. */
   readonly fault: string;
 }
 
 export interface InferenceOptions {
   readonly session: HostedSession;
-  /** Session whose state holds the parameters, where they are inputs of the graph. */
+  /** Session whose state holds the parameters, if the graph takes them as inputs. */
   readonly parametersOf?: HostedSession;
   readonly phase: Phase;
-  /** Of the examples, as the phase reads them. */
+  /** Features of the examples, as the phase reads them. */
   readonly features: FeatureSource;
   readonly batchSize: number;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -50,8 +50,8 @@ export interface InferenceOptions {
 }
 
 /**
- * Runs all examples. Batches hold examples of like length, which changes the work and not the results. What is not a
- * distribution over the labels, or comes with an embedding that is not of numbers, is a fault of its example.
+ * Runs all examples, in batches of similar length for speed; results do not depend on it. An output that is not a
+ * distribution over the labels, or an embedding with non-finite values, is a fault of its example.
  * @throws the reason of `stop` between two batches
  */
 export async function inferAll(
@@ -85,28 +85,29 @@ export async function inferAll(
   return results;
 }
 
-/** How far the probabilities of one example may be from a sum of 1: a float32 softmax misses it by about 1e-6. */
+/** Tolerance for the sum of one example's probabilities: a float32 softmax is off by about 1e-6. */
 const SUM_TOLERANCE = 1e-3;
 
-/** What is wrong with an inference, in words; undefined where nothing is. */
+/** What is wrong with an inference; undefined if nothing is. */
 function faultOf({ probabilities, embedding }: Inference): string | undefined {
-  if (!probabilities.every(Number.isFinite)) return 'the model gave probabilities that are not numbers';
-  if (probabilities.some((probability) => probability < 0)) return 'the model gave negative probabilities';
+  if (!probabilities.every(Number.isFinite)) return 'the model returned probabilities that are not numbers';
+  if (probabilities.some((probability) => probability < 0))
+    return 'the model returned negative probabilities';
   const sum = probabilities.reduce((total, probability) => total + probability, 0);
   if (Math.abs(sum - 1) > SUM_TOLERANCE) {
-    return `the model gave probabilities that add up to ${Number(sum.toPrecision(4))}, not to 1`;
+    return `the model returned probabilities that add up to ${Number(sum.toPrecision(4))}, not to 1`;
   }
   if (embedding?.every(Number.isFinite) === false)
-    return 'the model gave an embedding that is not of numbers';
+    return 'the model returned an embedding that is not made of numbers';
   return undefined;
 }
 
-/** Utterances that an error names. */
+/** Utterances listed in an error. */
 const NAMED = 5;
 
 /**
- * The inferences, where none failed.
- * @param conclusion what it means that some did, in words
+ * The inferences, if none failed.
+ * @param conclusion what the failures imply, appended to the message
  * @throws ComputationError naming the first utterances that failed
  */
 export function requireInferences(
@@ -137,7 +138,7 @@ export function outcomesOf(
   });
 }
 
-/** What a validation records of labelled examples. @param select the metric that selects, where one does */
+/** The validation figures of labelled examples. @param select the metric that selects, if any */
 export function validationFigures(
   examples: readonly Example[],
   inferences: readonly Inference[],
@@ -152,7 +153,9 @@ function rowOf(data: Float32Array, row: number, rows: number): Float32Array {
   return data.slice(row * width, (row + 1) * width);
 }
 
-/** Writes a graph as an artifact. Weights stay where they are; the model says in which folder, from its own. */
+/**
+ * Writes a graph as an artifact. Weights stay in their own files; the model stores their folder, relative to its own.
+ */
 export async function writeModel(path: string, graph: Graph): Promise<PlacedModel> {
   await mkdir(dirname(path), { recursive: true });
   const placed = serializeInPlace(graph, { fileFolder: await realpath(dirname(path)) });
@@ -161,8 +164,9 @@ export async function writeModel(path: string, graph: Graph): Promise<PlacedMode
 }
 
 /**
- * Opens a session over a saved model; with `training`, its parameters and moments stay in the worker. Without, it is
- * validation's: on the CPU it casts 16-bit weights in each run, since cast at load they would be a second copy in float32.
+ * Opens a session on a saved model. With `training`, parameters and moments stay in the worker. Without it, the session
+ * is for validation: on the CPU it casts 16-bit weights in each run, because casting them at load would keep a second
+ * copy in float32.
  */
 export function openSession(
   host: SessionHost,
@@ -170,7 +174,7 @@ export function openSession(
   { device, threads }: ComputeOptions,
   training?: TrainingGraph,
 ): Promise<HostedSession> {
-  // Frozen weights are shared by training and validation where they lie; repacked they would be held three times.
+  // Training and validation share frozen weights in place; repacking would keep three copies.
   const sparing = { disablePrepacking: true, withoutArena: true };
   const keepConstantExpressions = training === undefined && device.kind === 'cpu';
   const options = { device, threads, weightsFolder, keepConstantExpressions, ...sparing };

@@ -1,4 +1,4 @@
-/** @file A phase sized without its weights: parameters, memory and steps, from configs alone. */
+/** @file Estimates parameters, memory and steps of a phase from configs only, without weights. */
 
 import { availableParallelism } from 'node:os';
 import { errorMessage, InputError } from '../base/index.js';
@@ -32,7 +32,7 @@ import {
 } from './step-sizes.js';
 import { MAX_STEPS_PER_RUN, TARGET_RUN_SEC } from './trainer.js';
 
-/** A phase, sized. */
+/** The estimated size of a phase. */
 export interface PhaseSize {
   readonly trainable: number;
   readonly frozen: number;
@@ -40,28 +40,33 @@ export interface PhaseSize {
   /** Nodes of one training step. */
   readonly nodes: number;
   readonly buildSec: number;
-  /** Absent where the corpus is not prepared; `corpusProblem` says why. */
+  /** Absent if the corpus is not prepared; `corpusProblem` gives the reason. */
   readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
   readonly corpusProblem?: string;
-  /** The step that the memory is for. */
+  /** The step that the memory estimate is for. */
   readonly step: StepSize;
-  /** Epochs whose largest step that is; absent for one of middling clips, where the corpus is not prepared. */
+  /**
+   * Number of epochs searched for the largest step; absent when the corpus is not prepared and an average step is used.
+   */
   readonly epochs?: number;
-  /** What in the corpus is likely not meant, what gradient accumulation changes in the results, and what is to know of the encoder. */
+  /** Warnings: likely mistakes in the corpus, effects of gradient accumulation on results, notes on the encoder. */
   readonly warnings: readonly string[];
 }
 
-/** Epochs whose batches are looked at: the longest clip is in each, beside others. */
+/** Epochs searched for the largest batch: the longest clip occurs in each, in different company. */
 const SIZED_EPOCHS = 5;
 
-/** Builds the full training graph of a phase and sizes it. @throws InputError for a config that cannot be built */
+/**
+ * Builds the full training graph of a phase and estimates its size. @throws InputError for a config that cannot be
+ * built
+ */
 export async function sizePhase(recipe: Recipe, name: string, fold: number | undefined): Promise<PhaseSize> {
   const system = systemOf(recipe);
   requirePhase(recipe, name);
   const settings = system.settings(recipe, name);
   const start = trainingStart(recipe, name);
-  const heard = system.needs(recipe, name, start).audio ? TRAINING_PARTS : [];
-  const corpus = await loadCorpus(recipe, fold, heard).catch((error: unknown) => {
+  const audioParts = system.needs(recipe, name, start).audio ? TRAINING_PARTS : [];
+  const corpus = await loadCorpus(recipe, fold, audioParts).catch((error: unknown) => {
     if (error instanceof InputError) return errorMessage(error);
     throw error;
   });
@@ -109,22 +114,22 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
   };
 }
 
-/** What a training process holds. */
+/** What a training process holds in memory. */
 export interface SizedGraphs {
   readonly training: TrainingGraph;
-  /** Absent where nothing is validated. */
+  /** Absent if there is no validation. */
   readonly evaluation: Graph | undefined;
-  /** Entries of the tokenizers together. */
+  /** Total number of tokenizer entries. */
   readonly vocabulary: number;
   readonly stepsPerEpoch: number;
 }
 
-/** Multiply-adds count two; measured on server cores with AVX2, for whole steps. */
+/** A multiply-add counts as two; measured for whole steps on server cores with AVX2. */
 const FLOPS_PER_CORE = 60e9;
-/** Roughly what a node takes beside its matrix products: what small models are slow with. */
+/** Approximate overhead of a node besides its matrix products; it dominates in small models. */
 const NODE_SEC = 8e-6;
 
-/** The estimate for the trainer's runs of the graph, which take as many steps as are within the time of a run. */
+/** The estimate for the trainer's runs of the graph, with as many steps as fit the target time of a run. */
 function trainingMemory(
   { training, evaluation, vocabulary, stepsPerEpoch }: SizedGraphs,
   step: StepSize,
@@ -147,15 +152,15 @@ function largestEstimate(
   return sized.reduce((most, one) => (one.memory.totalBytes > most.memory.totalBytes ? one : most));
 }
 
-/** The steps that a process has made. */
+/** The steps that a process has run. */
 export interface StepsMade {
-  /** The training utterances of each, by index. */
+  /** Indices of each step's training utterances. */
   readonly batches: readonly (readonly number[])[];
-  /** Of every training utterance. */
+  /** Lengths of every training utterance. */
   readonly lengths: readonly UtteranceLengths[];
 }
 
-/** One line: the peak of this process so far, all threads, beside the estimate for the largest step that it made. */
+/** One line: peak memory of this process so far (all threads), and the estimate for the largest step it ran. */
 export function peakMemory(
   graphs: SizedGraphs,
   phase: Phase,
@@ -172,14 +177,14 @@ export function peakMemory(
   return `${peak} (estimated: ${mib(memory.totalBytes)} for its largest step: ${stepText(step)})`;
 }
 
-/** How a line names the size of an axis; others are named by their symbol. */
+/** Display names of axes; others are shown by their symbol. */
 const AXES: Readonly<Record<string, (size: number) => string>> = {
   frames: (size) => `${size} frames`,
   text: (size) => `${size} text tokens`,
   prompt: (size) => `prompt ${size}`,
 };
 
-/** "batch 8, 250 frames, 32 text tokens, prompt 128"; what a phase does not read is left out. */
+/** "batch 8, 250 frames, 32 text tokens, prompt 128"; leaves out what a phase does not read. */
 export function stepText({ batch: sizes, microBatches }: StepSize): string {
   const { batch, ...axes } = sizes;
   const rows = microBatches === 1 ? `batch ${batch}` : `${microBatches} micro-batches of ${batch}`;

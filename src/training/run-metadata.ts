@@ -1,4 +1,4 @@
-/** @file What run.json says of a run when it begins. */
+/** @file Builds the run.json of a new run. */
 
 import { InputError } from '../base/index.js';
 import type { Manifest, ValidationDraw } from '../data/corpora/index.js';
@@ -11,7 +11,7 @@ import { type ExperimentCorpus, splitSeed } from './corpus.js';
 import type { Experiment } from './experiment.js';
 import type { DrawnValidation, RunFolder, RunMetadata, TrainedManifest } from './runs/index.js';
 
-/** What a run is made under, beside its experiment. */
+/** Conditions of a run besides its experiment. */
 export interface RunCircumstances {
   readonly fold: number | undefined;
   readonly device: Device;
@@ -19,7 +19,7 @@ export interface RunCircumstances {
   readonly versions: Readonly<Record<string, string>>;
   readonly totalSteps: number;
   readonly backbones: BackboneIdentities;
-  /** SHA-256 of the checkpoint of the earlier phase that this one starts from, where it does. */
+  /** SHA-256 of the earlier phase's checkpoint that this one starts from, if any. */
   readonly startedFrom: string | undefined;
 }
 
@@ -38,7 +38,7 @@ export function runMetadata(
     seed: recipe.seed,
     manifest: trainedManifest(recipe.manifest, corpus.manifest),
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
-    cropped: 0, // known once the features are there
+    cropped: 0, // known once the features are available
     cut_texts: 0, // known once the transcripts are tokenized
     startedFrom: startedFrom ?? null,
     validation: drawnValidation(recipe, corpus, fold),
@@ -56,7 +56,7 @@ export function runMetadata(
   };
 }
 
-/** What a run keeps of its manifest. */
+/** What run.json records of the manifest. */
 export function trainedManifest(path: string, { sha256, info }: Manifest): TrainedManifest {
   return { path, sha256, ...(info.ffmpeg !== undefined && { ffmpeg: info.ffmpeg }) };
 }
@@ -73,37 +73,37 @@ function drawnValidation(
   return { draw, seed: splitSeed(recipe), speakers: [...own].sort() };
 }
 
-/** How the validation set of a run was drawn: runs of earlier versions, which do not record it, drew without the fold. */
+/** How the validation set of a run was drawn. Runs of earlier versions did not record it and drew without the fold. */
 export function recordedDraw({ validation }: Pick<RunMetadata, 'validation'>): ValidationDraw {
   return validation === undefined ? 'without-fold' : (validation?.draw ?? 'by-fold');
 }
 
 /**
- * What is wrong with the validation set of a phase, in one line: that the phase which it starts from was trained on it;
- * undefined where it was not.
+ * A warning if the phase that this one starts from was trained on part of this one's validation set; undefined
+ * otherwise.
  */
 export function trainedOnBefore(earlier: RunMetadata, { validation: now }: RunMetadata): string | undefined {
-  // Earlier versions did not record the draw, which was by the seed.
+  // Earlier versions did not record the draw, which used the seed only.
   const before = earlier.validation === undefined ? { ...now, seed: earlier.seed } : earlier.validation;
   if (!now || JSON.stringify(before) === JSON.stringify(now)) return undefined;
   const nameOf = (drawn: Partial<DrawnValidation> | null): string =>
     drawn === null ? 'nobody' : `${drawn.speakers?.join(', ') || 'utterances'} by seed ${drawn.seed}`;
   const was = earlier.validation === undefined ? `other utterances, by seed ${earlier.seed}` : nameOf(before);
   const title = titleOf(earlier.phase);
-  return `${title} was validated on ${was}, and this stage is on ${nameOf(now)}, whom ${title} has trained on: its validation figures flatter; give both stages the same --split-seed and validation`;
+  return `${title} was validated on ${was}, and this stage on ${nameOf(now)}, whom ${title} that it was trained on, so its validation figures are too optimistic; give both stages the same --split-seed and validation`;
 }
 
-/** The prompt that a run was trained with; undefined where its phase has none. @throws InputError where it is missing */
+/** The prompt that a run was trained with; undefined if its phase has none. @throws InputError if it is missing */
 export function recordedPrompt(
   { metadata: path }: RunFolder,
   { system, phase, prompt }: RunMetadata,
 ): Prompt | undefined {
   if (prompt !== null) return prompt;
   if (!hasPrompt(system, phase)) return undefined;
-  throw new InputError(`run ${path} has no prompt; put a good copy in its place, or train again`);
+  throw new InputError(`run ${path} has no prompt; restore a good copy, or train again`);
 }
 
-/** What a run goes on with that it did not begin with, and that may change its last digits: "device was cpu, is cuda:0". */
+/** Changes in a resumed run's environment that may affect its last digits: "device was cpu, is cuda:0". */
 export function changedCircumstances(before: RunMetadata, now: RunMetadata): string[] {
   const circumstances = ({ device, versions }: RunMetadata): Record<string, unknown> => {
     const { emoq, onnxruntime, platform } = versions;
@@ -115,7 +115,7 @@ export function changedCircumstances(before: RunMetadata, now: RunMetadata): str
     .map((name) => `${name} was ${old[name]}, is ${current[name]}`);
 }
 
-/** Numbers in all the parameters together. */
+/** Total number of elements in the parameters. */
 export function countOf(parameters: readonly ParameterShape[]): number {
   return parameters.reduce((total, { shape }) => total + elementCount(shape), 0);
 }

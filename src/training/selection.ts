@@ -1,4 +1,4 @@
-/** @file Which epoch is kept, and when further ones are not worth training. Only validation figures decide. */
+/** @file Selects the epoch to keep and decides on early stopping, from validation figures only. */
 
 import { InputError } from '../base/index.js';
 import { bootstrapIntervals, metricText } from '../evaluation/index.js';
@@ -16,31 +16,31 @@ import type { PhaseSettings } from '../systems/index.js';
 import type { BestEpoch, TrainingPosition } from './runs/index.js';
 
 /**
- * What chooses: a metric of the validation set, or one that is smoothed over neighbouring epochs. 'last' keeps the last
- * epoch whatever it is worth.
+ * What epochs are selected by: a validation metric, or one smoothed over neighbouring epochs. 'last' always keeps the
+ * last epoch.
  */
 export type SelectBy = 'last' | 'smoothed' | SelectKey;
 
-/** How epochs are chosen and when training ends. */
+/** How an epoch is selected and when training ends. */
 export interface SelectionRule {
   readonly select: SelectBy;
-  /** What 'smoothed' smooths, wf1 by default; nothing else uses it. */
+  /** The figure that 'smoothed' averages, default wf1; unused otherwise. */
   readonly figure?: SelectKey;
-  /** Epochs in the plan. */
+  /** Planned epochs. */
   readonly epochs: number;
-  /** Epochs in a row without a better one that end the training; 0 trains to the end of the plan. */
+  /** Training stops after this many epochs in a row without improvement; 0 trains all planned epochs. */
   readonly patience: number;
 }
 
-/** The metric that a rule looks at, by its name in recipes; undefined where it looks at none. */
+/** The metric of a rule, by its name in recipes; undefined if it uses none. */
 export function selectingMetric({ select, figure = 'wf1' }: SelectionRule): SelectKey | undefined {
   if (select === 'last') return undefined;
   return select === 'smoothed' ? figure : select;
 }
 
 /**
- * The epoch to keep when `epoch` has ended: itself, or `best` as it was. Of equally good ones the first is kept, and one
- * whose figure is not a number never. Without figures it is the last epoch of the plan.
+ * The epoch to keep after `epoch`: that one, or `best` as before. The first one wins a tie, and NaN never wins. Without
+ * figures, it is the last planned epoch.
  */
 export function selectEpoch(
   { select, epochs }: SelectionRule,
@@ -61,13 +61,13 @@ function isBetter(value: number, best: BestEpoch | null, higherIsBetter: boolean
   return earlier === null || (higherIsBetter ? value > earlier : value < earlier);
 }
 
-/** What is known of the epochs so far. */
+/** The state of selection so far. */
 export type JudgedEpochs = Pick<TrainingPosition, 'best' | 'recent'>;
 
 /**
- * What is known of the epochs when `epoch` has ended: as {@link selectEpoch}, or smoothed. There an epoch's figure is the
- * mean of its own and those of the epochs before and after it. So it is judged when the next one has ended, the first and
- * the last of the plan by two. A figure that is not a number is left out of the means of its neighbours.
+ * Updates the state of selection after `epoch`, as {@link selectEpoch} does or smoothed. Smoothing averages an epoch's
+ * figure with those of the epochs before and after it, so an epoch is judged when the next one has ended. The first and
+ * last planned epochs average two values. NaN is left out of its neighbours' means.
  */
 export function judgeEpoch(
   rule: SelectionRule,
@@ -101,17 +101,17 @@ function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** Whether a run at `position` has nothing left to train. */
+/** Whether a run at `position` is complete. */
 export function isTrainingOver(
   { epoch, best }: TrainingPosition,
   { select, epochs, patience }: SelectionRule,
 ): boolean {
-  // Smoothed, the epoch that ended last is judged with the next.
+  // With smoothing, the last epoch is judged together with the next.
   const judged = select === 'smoothed' ? epoch - 1 : epoch;
   return epoch >= epochs || (patience > 0 && best !== null && judged - best.epoch >= patience);
 }
 
-/** How many of the last epochs' checkpoints must be there: smoothed, the last one until it is judged. */
+/** How many of the last epochs' checkpoints must be kept: with smoothing, the last one until it is judged. */
 export function heldCheckpoints(
   position: TrainingPosition,
   selection: SelectionRule,
@@ -122,9 +122,9 @@ export function heldCheckpoints(
 }
 
 /**
- * How the epochs of a phase are chosen.
- * @param validated utterances of the validation set
- * @throws InputError when patience is asked for and nothing tells a better epoch from a worse one
+ * The selection rule of a phase.
+ * @param validated number of validation utterances
+ * @throws InputError when patience is set but no metric can rank epochs
  */
 export function selectionRule(
   { select, select_figure, patience, epochs }: PhaseSettings,
@@ -133,22 +133,21 @@ export function selectionRule(
 ): SelectionRule {
   if (patience > 0 && select === 'last')
     throw new InputError(
-      `${phase}.patience ${patience} waits for a better epoch, and ${phase}.select last calls none better; choose ${selectKeys.join(', ')} or smoothed, or patience 0`,
+      `${phase}.patience ${patience} waits for a better epoch, but ${phase}.select last never ranks epochs; choose ${selectKeys.join(', ')} or smoothed, or patience 0`,
     );
   if (patience > 0 && validated === 0)
     throw new InputError(
-      `${phase}.patience ${patience} needs a validation set, and there is none; set validation to share or speaker, or patience to 0`,
+      `${phase}.patience ${patience} needs a validation set, but there is none; set validation to share or speaker, or patience to 0`,
     );
   return { select, figure: select_figure, patience, epochs };
 }
 
-/** Intervals wider than this, in points, hide what epochs mostly differ by. */
+/** Intervals wider than this (10 points) hide typical differences between epochs. */
 const WIDE = 0.1;
 const RESAMPLES = 1000;
 
 /**
- * A warning in one line where the figure that selects has a wide 95 % interval on the validation set; undefined where it
- * has not.
+ * A one-line warning if the selecting figure has a wide 95 % interval on the validation set; undefined otherwise.
  * @param key of the recipe, such as `stage1.select`
  */
 export function smallValidationWarning(
@@ -172,8 +171,8 @@ export function smallValidationWarning(
 type LabelMetric = (typeof countMetrics)[number];
 
 /**
- * The metric whose interval decides: the selecting one where it is of labels, else the accuracy. It is the accuracy too where
- * only a bootstrap would tell and all are right or none is: its resamples are all alike.
+ * The metric whose interval is checked: the selecting one if it is a label metric, else the accuracy. Also the accuracy
+ * if only a bootstrap could give an interval but all or none are right, because its resamples would all be equal.
  */
 function decisiveMetric({ wa }: Metrics, select: SelectKey): LabelMetric {
   const { key } = selectableMetric(select);

@@ -1,6 +1,6 @@
 /**
- * @file How the utterances of a phase become batches and steps, as its recipe wants it, and how large the steps are:
- * the padded sizes by the corpus, or middling ones without it.
+ * @file Plans a phase's batches and steps from its recipe, and determines their padded sizes from the corpus, or from
+ * average clips without one.
  */
 
 import type { Utterance } from '../data/corpora/index.js';
@@ -26,26 +26,26 @@ import {
 } from './batches.js';
 import type { ExperimentCorpus } from './corpus.js';
 
-/** A step as it goes through the models. */
+/** The size of a step as it passes through the models. */
 export interface StepSize {
-  /** What the whole batch, or the largest of its micro-batches, is padded to, by symbol; `batch` is its utterances. */
+  /** Padded size of the whole batch, or of its largest micro-batch, by symbol; `batch` is the number of utterances. */
   readonly batch: Sizes & { readonly batch: number };
-  /** How many micro-batches a step's batch is cut into; 1 where it goes through whole. */
+  /** Number of micro-batches per batch; 1 if it is not cut. */
   readonly microBatches: number;
 }
 
-/** Tokens and audio frames that are read of one utterance. */
+/** Tokens and audio frames read from one utterance. */
 export interface UtteranceLengths {
   readonly lengths: ExampleLengths;
   readonly frames: number;
 }
 
-/** How a phase lays its batches out. */
+/** How a phase lays out its batches. */
 type BatchLayout = Pick<Phase, 'sizesOf' | 'summedSizes'>;
 
 const MIDDLING_SEC = 5;
 
-/** What a batch of these utterances is padded to. */
+/** The padded size of a batch of these utterances. */
 export function batchSize(
   { sizesOf, summedSizes }: BatchLayout,
   utterances: readonly UtteranceLengths[],
@@ -61,9 +61,9 @@ export function batchSize(
 }
 
 /**
- * The largest of some batches: for each of the axes and all of them together the `keep` that have the most. Which of them
- * takes the most memory is for the model to say. `members` are all of a step, whatever it is cut into.
- * @param batches training utterances, by index
+ * The largest batches: the top `keep` for each axis and for the sum over all axes. Which of them needs the most memory
+ * depends on the model. `members` are all utterances of a step, even if it is cut.
+ * @param batches indices of training utterances
  */
 export function largestSteps(
   layout: BatchLayout,
@@ -99,12 +99,12 @@ export function largestSteps(
   return [...new Set(leaders)];
 }
 
-/** Of the batches that lead by their characters, so many are tokenized. */
+/** How many of the largest batches by characters are tokenized. */
 const TOKENIZED_BATCHES = 3;
 
 /**
- * The largest steps of the first epochs, as the trainer will make them. Frames are reckoned from durations; tokens from
- * characters, and those of the leading batches from the tokenizers where they are there.
+ * The largest steps of the first epochs, with the batches the trainer will use. Frames are computed from durations.
+ * Tokens are estimated from characters, then counted in the largest batches if the tokenizers are present.
  */
 export function corpusSteps(
   recipe: Recipe,
@@ -144,7 +144,7 @@ export function corpusSteps(
   );
 }
 
-/** A step of middling clips: 5 s of audio, 30 words' tokens, and the recipe's prompt around them. */
+/** A step of average clips: 5 s of audio and the tokens of 30 words, with the recipe's prompt around them. */
 export function middlingStep(recipe: Recipe, settings: PhaseSettings, phase: Phase): StepSize {
   const utterances = [...Array(settings.batch_size).keys()];
   const seconds = phase.needs.audio ? Math.min(MIDDLING_SEC, recipe.max_audio_sec) : 0;
@@ -155,21 +155,24 @@ export function middlingStep(recipe: Recipe, settings: PhaseSettings, phase: Pha
   };
 }
 
-/** A text token costs the Former about as much as this many frames: 12 layers of 12 d^2 against 6 of 2 d^2 and 1.3 d^2. */
+/**
+ * A text token costs the Former about as much as this many frames: 12 layers of 12 d^2 compared with 6 of 2 d^2 and 1.3
+ * d^2.
+ */
 export const FRAMES_PER_TOKEN = 10;
-/** Of the speech encoder. */
+/** Frame rate of the speech encoder. */
 export const FRAMES_PER_SEC = 50;
 
-/** What decides about batches beside the examples' lengths. */
+/** What determines batches besides the examples' lengths. */
 export interface BatchSetting {
   readonly recipe: Pick<Recipe, 'labels' | 'seed' | 'max_audio_sec'>;
   readonly settings: Pick<PhaseSettings, 'batches' | 'batch_size'>;
   readonly train: readonly Pick<Utterance, 'label' | 'durationSec'>[];
-  /** Whether clips count for the length of an utterance. */
+  /** Whether clips count towards an utterance's length. */
   readonly readsAudio: boolean;
 }
 
-/** Which training utterances share a batch in each epoch. */
+/** Assigns training utterances to the batches of each epoch. */
 export function trainingBatches(
   { recipe, settings, train, readsAudio }: BatchSetting,
   lengths: readonly ExampleLengths[],
@@ -191,12 +194,12 @@ export function trainingBatches(
   return lengthBatches(costs, batch_size, recipe.seed);
 }
 
-/** All sizes together. */
+/** Sum over all sizes. */
 export function sumOf(sizes: Sizes): number {
   return Object.values(sizes).reduce((total, size) => total + size, 0);
 }
 
-/** How a step's batch is cut into micro-batches; undefined where it goes through the models whole. */
+/** How a step's batch is cut into micro-batches; undefined if it is not cut. */
 export function batchSplit(
   settings: Pick<PhaseSettings, 'batch_size' | 'accumulate' | 'batches'>,
 ): BatchSplit | undefined {
@@ -205,7 +208,7 @@ export function batchSplit(
   return settings.batches === 'balanced' ? pairedSplit(size) : evenSplit(size);
 }
 
-/** The training graph of a phase under its recipe's optimizer settings. */
+/** The training graph of a phase with its recipe's optimizer settings. */
 export function buildTraining(
   phase: Phase,
   settings: PhaseSettings,

@@ -1,6 +1,6 @@
 /**
- * @file The training of one phase, from a recipe to its checkpoint: read from top to bottom, it is what happens. The steps
- * themselves are made by {@link train}.
+ * @file Trains one phase, from a recipe to its checkpoint. The function reads from top to bottom in order of execution;
+ * the steps themselves are in {@link train}.
  */
 
 import { openWeightsFile } from '../checkpoints/index.js';
@@ -62,22 +62,22 @@ import { type TrainingReport, train } from './trainer.js';
 
 export interface TrainPhaseOptions extends PhaseRun {
   readonly compute: ComputeOptions;
-  /** Versions to record: emoq, its revision, Node, onnxruntime. */
+  /** Versions to record: emoq and its git revision, Node, onnxruntime. */
   readonly versions: Readonly<Record<string, string>>;
   readonly stepsPerRun?: number;
   readonly saveIntervalSec?: number;
   readonly stop?: AbortSignal;
-  /** Told once when the steps begin: how many are done already, and of how many. */
+  /** Called once when the steps begin, with the number already done and the total. */
   readonly onStart?: (step: number, totalSteps: number) => void;
   readonly onReport?: (report: TrainingReport) => void;
-  /** Told of each batch while an epoch is validated. */
+  /** Called for each batch of a validation. */
   readonly onValidation?: (done: number, total: number) => void;
   readonly onNote?: (text: string) => void;
   readonly onWarning?: (text: string) => void;
 }
 
 export interface PhaseOutcome {
-  /** `already`: the run was finished before. */
+  /** `already`: the run had finished before. */
   readonly status: 'finished' | 'interrupted' | 'already';
   readonly folder: RunFolder;
   readonly position: TrainingPosition;
@@ -87,11 +87,11 @@ export interface PhaseOutcome {
 const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null };
 
 const DIVERGED =
-  'the training has run away, or a backbone is damaged; lower the learning rate in a new run; the state saved last is kept';
+  'training has diverged, or a backbone is damaged; lower the learning rate in a new run; the last saved state is kept';
 
 /**
- * Trains a phase. The same call goes on with an unfinished run of the same recipe and does nothing for a finished one.
- * The run folder is made when everything that a user can get wrong has been read.
+ * Trains a phase. The same call resumes an unfinished run of the same recipe and does nothing for a finished one.
+ * Creates the run folder only after checking everything a user can get wrong.
  * @throws InputError for bad input, or a run folder of another recipe
  */
 export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutcome> {
@@ -100,7 +100,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const warn = (text: string | undefined): void => void (text !== undefined && options.onWarning?.(text));
   const startedAt = new Date();
 
-  // 1. What is trained: the phase of the recipe on its corpus, as the run began if it has begun.
+  // 1. What to train: the phase of the recipe on its corpus, with the original settings if resumed.
   const system = systemOf(recipe);
   const settings = system.settings(recipe, name);
   const folder = phaseFolder(root, name, fold);
@@ -110,7 +110,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const experiment = await openExperiment(recipe, name, fold, draw, prompt);
   const { corpus, phase } = experiment;
 
-  // 2. What it starts from: nothing, its own saved state, or the checkpoint of an earlier phase.
+  // 2. Where to start: from scratch, from its own saved state, or from the checkpoint of an earlier phase.
   const settingsWarning = system.settingsWarning(recipe, name);
   const backbones = await phase.inspectBackbones();
   const earlier = earlierRun(options);
@@ -141,7 +141,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   }
   if (found.status === 'unfinished') warn(await verifyUnfinished(folder, found.metadata));
 
-  // 3. What would be refused later, or is not what its user may expect.
+  // 3. Errors that would occur later, and warnings.
   const ahead = await reviewAhead(options, corpus, isNew);
   const otherSettings =
     earlier && isNew ? await checkEarlierRecipe(options, earlier, corpus.manifest.sha256) : undefined;
@@ -155,14 +155,16 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   note(otherSettings);
   warn(settingsWarning);
   if (found.status === 'unfinished') {
-    note(`going on after step ${start.step} of ${totalSteps}`);
+    note(`resuming after step ${start.step} of ${totalSteps}`);
     const changes = changedCircumstances(found.metadata, planned).join('; ');
-    if (changes !== '') warn(`${changes}: the run may end in other last digits than if it had not stopped`);
+    if (changes !== '') warn(`${changes}: the run may differ in its last digits from an uninterrupted one`);
     if (!phase.hasOwnPrompt)
-      note(`the prompt is that of ${folder.metadata}, as the run began; a new run of the recipe has another`);
+      note(
+        `using the prompt of ${folder.metadata}, with which the run began; a new run of the recipe has a different one`,
+      );
   }
 
-  // 4. The features of every clip, encoded once and kept.
+  // 4. The features of every clip, encoded once and cached.
   const compute = isNew ? options.compute : computeAsBegun(folder, found.metadata, options);
   compute.onBegin?.();
   const encodingSince = performance.now();
@@ -175,7 +177,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   for (const text of cutNotes(recipe, phase, { clips: cropped, texts: cutTexts, total })) note(text);
   const metadata = { ...planned, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
 
-  // 5. The order of the steps, their graph, and the values that they start from.
+  // 5. The order of the steps, their graph, and the initial values.
   const batches = trainingBatches(
     { recipe, settings, train: corpus.train, readsAudio: phase.needs.audio },
     trainExamples.map(({ lengths }) => lengths),
@@ -198,7 +200,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const timings = await recordTimings(folder, metadata, { begun: startedAt, step: start.step, isNew });
   let outcome: 'finished' | 'interrupted' | undefined;
   try {
-    // 6. The run folder, and sessions over the graphs in it.
+    // 6. The run folder, and sessions for its graphs.
     if (isNew) await createRun(folder, recipe, metadata);
     await removeTemporaries(folder);
     await settleCheckpoint(folder);
@@ -209,7 +211,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     if (initial === undefined) await session.loadState(folder.state);
     else {
       await session.setState(initial);
-      for (const value of Object.values(initial)) releaseMemory(value); // the session has its copy
+      for (const value of Object.values(initial)) releaseMemory(value); // the session has its own copy
     }
     const evaluationSession =
       devExamples.length === 0 ? undefined : await openSession(host, evaluationModel, compute);
@@ -265,7 +267,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       ...(options.saveIntervalSec !== undefined && { saveIntervalSec: options.saveIntervalSec }),
     });
 
-    // 8. What it came to.
+    // 8. The result.
     const graphs = {
       training,
       evaluation: evaluationSession && evaluation,
@@ -294,7 +296,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   }
 }
 
-/** A run goes on with the threads that it began with: on the CPU the last bits of a sum depend on how it is shared out. */
+/** A resumed run keeps its number of threads: on the CPU, the last bits of a sum depend on how it is split. */
 function computeAsBegun(
   folder: RunFolder,
   { threads: begun }: RunMetadata,
@@ -308,7 +310,7 @@ function computeAsBegun(
   return begun === null ? others : { ...others, threads: begun };
 }
 
-/** Says what of the corpus is not trained on, and which classes it has nothing of. */
+/** Reports utterances that are not trained on, and classes without training examples. */
 function reviewCorpus({ recipe, corpus }: Experiment, { onNote, onWarning }: TrainPhaseOptions): void {
   const left = Object.entries(corpus.dropped).map(([label, count]) => `${label} ${count}`);
   if (left.length > 0) onNote?.(`left out by the recipe: ${left.join(', ')}`);
@@ -318,7 +320,7 @@ function reviewCorpus({ recipe, corpus }: Experiment, { onNote, onWarning }: Tra
   if (absent.length > 0) onWarning?.(`no training utterance has the label ${absent.join(' or ')}`);
 }
 
-/** Bounds of every symbol over all training batches, or micro-batches, of so many utterances: they size the dropout pools. */
+/** Upper bounds of every symbol over all training batches or micro-batches; they size the dropout pools. */
 function largestSizes(
   phase: Phase,
   examples: readonly Example[],

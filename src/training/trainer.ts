@@ -1,7 +1,7 @@
 /**
- * @file The training loop: groups of K steps per run of the graph, K sized by time; the next group is prepared while
- * one computes; state is saved at epoch ends, every few minutes and on interruption, so that a resumed run ends with
- * the same bytes as an uninterrupted one.
+ * @file The training loop. The graph runs K steps at a time, with K chosen by time, while the next group is prepared.
+ * State is saved at epoch ends, every few minutes and on interruption, so a resumed run ends with the same bytes as an
+ * uninterrupted one.
  */
 
 import { ComputationError } from '../base/index.js';
@@ -32,23 +32,23 @@ import {
 /** Validation figures of an epoch, by metric name. */
 export type ValidationFigures = Readonly<Record<string, number>>;
 
-/** What is told after each group of steps, and at the end of each epoch. */
+/** Reported after each group of steps, and at the end of each epoch. */
 export interface TrainingReport {
   readonly step: number;
   readonly totalSteps: number;
   readonly epoch: number;
   readonly epochs: number;
-  /** Utterances trained on since the run began or went on. */
+  /** Utterances trained on since the run began or was resumed. */
   readonly samples: number;
   /**
-   * Of the last step, by name: `loss` and its parts, `gradient_norm`, `learning_rate_used`; absent where no step has
-   * been made since the run went on.
+   * Figures of the last step, by name: `loss` and its parts, `gradient_norm`, `learning_rate_used`; absent if no step
+   * has been run since the run was resumed.
    */
   readonly figures?: Readonly<Record<string, number>>;
-  /** The epoch has ended, and been validated where there is a validation set. */
+  /** The epoch has ended, and has been validated if there is a validation set. */
   readonly epochEnded?: true;
   readonly validation?: ValidationFigures;
-  /** The epoch that is kept so far. */
+  /** The best epoch so far. */
   readonly best: BestEpoch | null;
 }
 
@@ -58,33 +58,33 @@ export interface TrainerOptions extends StepFeedOptions {
   readonly parameterKeys: readonly string[];
   readonly plan: StepPlan;
   readonly learningRate: number;
-  /** Figures on the validation set with the parameters in training; absent without one. Rejects when stopped. */
+  /** Figures on the validation set with the current parameters; absent without one. Rejects when stopped. */
   readonly validate?: () => Promise<ValidationFigures>;
   readonly selection: SelectionRule;
-  /** How many of the last epochs' checkpoints stay beside the selected one. */
+  /** How many of the last epochs' checkpoints to keep, in addition to the selected one. */
   readonly keepCheckpoints: number;
-  /** Id of a training example, to name those of a step that went wrong. */
+  /** Id of a training example, to list those of a failed step. */
   readonly idOf: (index: number) => string;
   readonly start: TrainingPosition;
   readonly metrics: MetricsLog;
   readonly onReport?: (report: TrainingReport) => void;
   readonly stop?: AbortSignal;
-  /** Told what the time is spent on, and of each saved state. */
+  /** Records time spent and saved states. */
   readonly timings?: TimingRecorder;
-  /** Fixed number of steps per run of the graph, instead of one sized by time. */
+  /** Fixed number of steps per run of the graph, instead of one chosen by time. */
   readonly stepsPerRun?: number;
-  /** Seconds after which the state is saved inside an epoch too. */
+  /** Seconds after which the state is also saved within an epoch. */
   readonly saveIntervalSec?: number;
 }
 
-/** Long enough that handing a RoBERTa's state over, which takes as long as a quarter of a step, is shared by several. */
+/** Long enough to spread the cost of transferring a RoBERTa's state, a quarter of a step, over several steps. */
 export const TARGET_RUN_SEC = 6;
 export const MAX_STEPS_PER_RUN = 64;
 const MAX_FEED_BYTES = 128 * 1024 * 1024;
 const SAVE_INTERVAL_SEC = 600;
 
 /**
- * Trains until the selection rule says that it is over, or until `stop`; the position says which.
+ * Trains until the selection rule ends the run, or until `stop`; the returned position shows which.
  * @throws ComputationError when a step's loss or gradient is not finite, naming its utterances
  */
 export async function train(options: TrainerOptions): Promise<TrainingPosition> {
@@ -108,7 +108,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     savedStep = position.step;
   };
 
-  /** A failed preparation is reported when its group is due, not as an unhandled rejection meanwhile. */
+  /** A failed preparation is reported when its group is due, not as an unhandled rejection before that. */
   function prepareAhead(step: number): ReturnType<typeof prepare> {
     const group = prepare(step);
     group.catch(() => undefined);
@@ -136,7 +136,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   const prune = (): Promise<void> =>
     pruneCheckpoints(folder, position.epoch, heldCheckpoints(position, selection, options.keepCheckpoints));
 
-  /** Validates a finished epoch and saves. Stopped in the middle, it leaves the epoch to the next run. */
+  /** Validates a finished epoch and saves. If interrupted, the resumed run validates the epoch. */
   const endEpoch = async (): Promise<void> => {
     const epoch = position.epoch + 1;
     const startedAt = performance.now();
@@ -202,14 +202,14 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   return position;
 }
 
-/** Everything that a resumed run must find again. */
+/** Names of everything a resumed run must restore. */
 function stateNames(keys: readonly string[]): string[] {
   return [...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)];
 }
 
 /**
- * Judges an epoch that has ended and keeps what is to be kept of its parameters: as the selected ones so far, for which
- * those of the epoch before it may be taken, and among those of the last epochs.
+ * Judges a finished epoch and keeps its parameters as needed: as the selected ones (or those of the epoch before it),
+ * and among those of the last epochs.
  */
 async function keepEpoch(
   { selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
@@ -255,13 +255,14 @@ function notFinite(
 ): ComputationError {
   const what = Number.isFinite(loss) ? 'gradient' : 'loss';
   const ids = plan.batchOf(step - 1).map(idOf);
-  const kept = savedStep > 0 ? `the state saved after step ${savedStep} is kept` : 'nothing was saved yet';
+  const kept =
+    savedStep > 0 ? `the state saved after step ${savedStep} is kept` : 'nothing has been saved yet';
   return new ComputationError(
-    `the ${what} is not finite at step ${step} (epoch ${epoch}), made of ${ids.join(', ')}; look for a broken recording among these, or lower the learning rate in a new run; ${kept}`,
+    `the ${what} is not finite at step ${step} (epoch ${epoch}), made of ${ids.join(', ')}; check these for a broken recording, or lower the learning rate in a new run; ${kept}`,
   );
 }
 
-/** How many steps go into one run of the graph: as many as fit the target time, so that Ctrl-C answers soon. */
+/** Number of steps per run of the graph: as many as fit the target time, so that Ctrl-C responds quickly. */
 function stepGrouping({ stepsPerRun }: TrainerOptions) {
   let size = stepsPerRun ?? 1;
   return {
@@ -271,7 +272,7 @@ function stepGrouping({ stepsPerRun }: TrainerOptions) {
       const bytes = Object.values(group.feeds).reduce((total, { data }) => total + data.byteLength, 0);
       const byTime = Math.floor(TARGET_RUN_SEC / (seconds / group.count));
       const bySize = Math.floor(MAX_FEED_BYTES / (bytes / group.count));
-      // At most doubled each time: the first runs are slow while memory is being claimed.
+      // At most doubled each time, because the first runs are slow while memory is allocated.
       size = Math.max(1, Math.min(byTime, bySize, size * 2, MAX_STEPS_PER_RUN));
     },
   };

@@ -1,43 +1,46 @@
 /**
- * @file TensorBoard's event files, scalars alone: TFRecord framing (length, masked CRC-32C, data, masked CRC-32C) around
- * the protobuf messages Event, Summary and Summary.Value, of which only a handful of fields are needed.
+ * @file TensorBoard event files with scalars only: TFRecord framing (length, masked CRC-32C, data, masked CRC-32C)
+ * around the protobuf messages Event, Summary and Summary.Value, of which only a few fields are needed.
  */
 
-/** One point on each of some curves. */
+/** One point on each of one or more curves. */
 export interface ScalarEvent {
   readonly step: number;
-  /** Seconds since 1970, as far as TensorBoard is concerned. */
+  /** Seconds since 1970. */
   readonly wallTimeSec: number;
   /** Value by tag, such as `train/loss`; kept as float32. */
   readonly scalars: Readonly<Record<string, number>>;
 }
 
-/** What every event file begins with. */
+/** The first bytes of every event file. */
 export function eventFileHeader(): Uint8Array {
   return record(stringField(EVENT.fileVersion, 'brain.Event:2'));
 }
 
-/** The bytes of one event, to append to a file. */
+/** The encoded bytes of one event, to append to a file. */
 export function encodeEvent({ step, wallTimeSec, scalars }: ScalarEvent): Uint8Array {
   const values = Object.entries(scalars).map(([tag, value]) =>
     bytesField(SUMMARY.value, Buffer.concat([stringField(VALUE.tag, tag), floatField(VALUE.simple, value)])),
   );
   return record(
     Buffer.concat([
-      wallTimeSec === 0 ? empty : doubleField(EVENT.wallTime, wallTimeSec), // proto3 leaves zeros out
+      wallTimeSec === 0 ? empty : doubleField(EVENT.wallTime, wallTimeSec), // proto3 omits zeros
       step === 0 ? empty : Buffer.concat([key(EVENT.step, WIRE.varint), varint(step)]),
       bytesField(EVENT.summary, Buffer.concat(values)),
     ]),
   );
 }
 
-/** When the events of a file happened, by their order. */
+/** The time and step of an event. */
 export interface EventTime {
   readonly step: number;
   readonly wallTimeSec: number;
 }
 
-/** Times of the events behind the file's header, as far as the file is whole and as {@link encodeEvent} writes it. */
+/**
+ * Times of the events after the file's header, up to the first one that is incomplete or not in the form that {@link
+ * encodeEvent} writes.
+ */
 export function eventTimes(file: Uint8Array): EventTime[] {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   const times: EventTime[] = [];
@@ -54,7 +57,7 @@ export function eventTimes(file: Uint8Array): EventTime[] {
   return times;
 }
 
-/** The first fields of an event. Zeros are left out. */
+/** The first fields of an event. Zeros are omitted. */
 function timeOf(data: Buffer): EventTime {
   let [offset, wallTimeSec, step] = [0, 0, 0];
   if (data[0] === (EVENT.wallTime << 3) + WIRE.fixed64) {
@@ -77,7 +80,7 @@ const VALUE = { tag: 1, simple: 2 } as const;
 const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 const empty = Buffer.alloc(0);
 
-/** Bytes of a checksum, and of a record's length with its own. */
+/** Bytes of a checksum, and of a record's length with its own checksum. */
 const CHECKSUM = 4;
 const RECORD_HEAD = 8 + CHECKSUM;
 
@@ -85,13 +88,13 @@ function key(field: number, wire: number): Buffer {
   return varint(field * 8 + wire);
 }
 
-/** @param value a whole number from 0 */
+/** @param value a non-negative integer */
 function varint(value: number): Buffer {
   const bytes: number[] = [];
   let rest = value;
   while (rest >= 128) {
     bytes.push((rest % 128) + 128);
-    rest = Math.floor(rest / 128); // shifts would cut at 32 bits
+    rest = Math.floor(rest / 128); // shifts would truncate to 32 bits
   }
   return Buffer.from([...bytes, rest]);
 }
@@ -126,13 +129,13 @@ function record(data: Buffer): Buffer {
   return bytes;
 }
 
-/** Rotated and shifted, so that the checksum of data that holds checksums stays a good one. */
+/** Rotated and offset, so that checksums of data that contains checksums remain useful. */
 function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
-/** Castagnoli's polynomial, reversed. zlib's crc32 has another. */
+/** The Castagnoli polynomial, reversed; zlib's crc32 uses a different one. */
 const POLYNOMIAL = 0x82f63b78;
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {

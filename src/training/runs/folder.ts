@@ -1,4 +1,4 @@
-/** @file The folder of a run: paths of its files, and the recipe that it keeps. */
+/** @file The folder of a run: paths of its files, and its recipe. */
 
 import { join } from 'node:path';
 import { errorMessage, InputError, readTextFile } from '../../base/index.js';
@@ -16,9 +16,9 @@ export interface RunFolder {
   readonly metricsTable: string;
   /** TensorBoard's event file. */
   readonly events: string;
-  /** When the run was made, and how fast. */
+  /** When the run was trained, and how fast. */
   readonly timings: string;
-  /** Folder of the last epochs' checkpoints. */
+  /** Folder with the last epochs' checkpoints. */
   readonly checkpoints: string;
   readonly predictions: string;
   readonly results: string;
@@ -45,13 +45,13 @@ export function runFolder(dir: string): RunFolder {
   };
 }
 
-/** Every file that training and evaluation write into a run's folder, checkpoints of single epochs aside. */
+/** Every file that training and evaluation write into a run's folder, except the checkpoints of single epochs. */
 export function runFiles(folder: RunFolder): string[] {
   const { dir: _dir, checkpoints: _checkpoints, ...files } = folder;
   return Object.values(files);
 }
 
-/** Folder of a phase, below the experiment's: `<root>/stage1[/fold-N]`. */
+/** Folder of a phase within its experiment: `<root>/stage1[/fold-N]`. */
 export function phaseFolder(root: string, phase: string, fold: number | undefined): RunFolder {
   return runFolder(join(root, phase, ...(fold === undefined ? [] : [`fold-${fold}`])));
 }
@@ -66,16 +66,17 @@ export async function runRecipeText({ recipe: path }: RecipeFile): Promise<strin
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(
-      `recipe ${path} ${errorMessage(error)}; put a good copy in its place, or delete the run and train again`,
+      `recipe ${path} ${errorMessage(error)}; restore a good copy, or delete the run and train again`,
     );
   }
   return text;
 }
 
 /**
- * The recipe of a run. What is cut off at the end of a line is a good recipe with other settings: it is refused.
- * @param overrides as of `--set`
- * @throws InputError as {@link runRecipeText}, or when it is not a recipe of this emoq
+ * The recipe of a run. A file cut off at the end of a line would parse as a valid recipe with other settings, so it is
+ * rejected.
+ * @param overrides as given to `--set`
+ * @throws InputError as {@link runRecipeText}, or when it is not a valid recipe in this version
  */
 export async function runRecipe(folder: RecipeFile, overrides: readonly string[] = []): Promise<Recipe> {
   await runRecipeText(folder);

@@ -1,6 +1,6 @@
 /**
- * @file The checkpoints of a run and their SHA-256 in run.json. Whatever moment a process is killed at, run.json knows
- * the checkpoint that is there.
+ * @file The checkpoints of a run and their SHA-256 in run.json. If the process is killed, run.json still describes the
+ * checkpoint on disk.
  */
 
 import { readdir, rm } from 'node:fs/promises';
@@ -19,19 +19,19 @@ import type { RunFolder } from './folder.js';
 import { type RunMetadata, readMetadata, writeMetadata } from './metadata.js';
 import { verifyState } from './run-state.js';
 
-/** What of an epoch's parameters is kept. */
+/** What to keep of an epoch's parameters. */
 export interface EpochKept {
   readonly epoch: number;
-  /** The epoch, this one or an earlier one of the last, whose parameters become the run's checkpoint; none where absent. */
+  /** The epoch (this one or one of the last) whose parameters become the run's checkpoint; absent for none. */
   readonly selected: number | undefined;
-  /** How many of the last epochs' checkpoints stay, this one included. */
+  /** How many of the last epochs' checkpoints to keep, including this one. */
   readonly keep: number;
 }
 
 /**
- * Keeps an epoch's parameters among those of the last epochs, and those of the selected epoch as the run's checkpoint.
+ * Saves an epoch's parameters in checkpoints/, and those of the selected epoch as the run's checkpoint.
  * @param write writes them to a path, atomically
- * @throws InputError where an earlier epoch's file, which becomes the run's checkpoint, is not the one that was written
+ * @throws InputError if an earlier epoch's file, which becomes the run's checkpoint, has changed since it was written
  */
 export async function keepParameters(
   folder: RunFolder,
@@ -72,7 +72,7 @@ export async function keepParameters(
       if (metadata !== undefined) await writeMetadata(folder, { ...metadata, checkpoint, checkpoints });
     };
     const before = metadata?.checkpoint;
-    // Known before it is there, beside the one that it replaces: either may be what a killed process leaves.
+    // Recorded before it is written, together with the one it replaces: a killed process may leave either.
     await record(sha256 === undefined ? before : { sha256, replaces: before?.sha256 ?? null });
     for (const { path, temporary } of written) await moveIntoPlace(temporary, path);
     if (sha256 !== undefined) await record({ sha256 });
@@ -81,7 +81,7 @@ export async function keepParameters(
   }
 }
 
-/** Those of the last epochs before `epoch`, which is about to be kept. */
+/** The kept epochs before `epoch`, which is about to be saved. */
 function lastEpochs(
   checkpoints: Readonly<Record<string, string>>,
   epoch: number,
@@ -95,16 +95,16 @@ function lastEpochs(
   );
 }
 
-/** A checkpoint that was checked against its run.json. */
+/** A checkpoint verified against its run.json. */
 export interface VerifiedCheckpoint {
   readonly sha256: string;
-  /** What its user should know of it, in words; undefined where it is the one that run.json names. */
+  /** A warning for the user; undefined if the checkpoint is the one that run.json names. */
   readonly warning: string | undefined;
 }
 
 /**
- * Checks the checkpoint of a run against the SHA-256 in its run.json.
- * @throws InputError where it has another: it is damaged, or was replaced
+ * Verifies the checkpoint of a run against the SHA-256 in its run.json.
+ * @throws InputError if it differs: the file is damaged or was replaced
  */
 export async function verifyCheckpoint(
   folder: RunFolder,
@@ -115,19 +115,19 @@ export async function verifyCheckpoint(
     throw new InputError(`checkpoint ${folder.checkpoint} cannot be read: ${errorMessage(error)}`);
   });
   if (checkpoint === undefined) {
-    const warning = `${folder.metadata} is of an emoq that recorded no SHA-256 of its checkpoint: whether ${folder.checkpoint} is whole cannot be told`;
+    const warning = `${folder.metadata} was written by an emoq version that recorded no SHA-256 of the checkpoint, so whether ${folder.checkpoint} is intact cannot be verified`;
     return { sha256, warning };
   }
   if (sha256 === checkpoint?.sha256 || sha256 === checkpoint?.replaces) return { sha256, warning: undefined };
   const epoch = Object.keys(checkpoints).find((name) => checkpoints[name] === sha256);
   if (epoch !== undefined) {
-    const warning = `${folder.checkpoint} is a copy of ${join(basename(folder.checkpoints), epoch)}, not of the epoch that was selected`;
+    const warning = `${folder.checkpoint} is a copy of ${join(basename(folder.checkpoints), epoch)}, not of the selected epoch`;
     return { sha256, warning };
   }
-  // Of a run that is being trained it may have been replaced since its run.json was read.
+  // If the run is still training, the checkpoint may have been replaced since run.json was read.
   const now = await readMetadata(folder);
   if (now?.checkpoint && now.checkpoint.sha256 !== checkpoint?.sha256) return verifyCheckpoint(folder, now);
-  await readSafetensorsHeader(folder.checkpoint); // what is cut short says so itself
+  await readSafetensorsHeader(folder.checkpoint); // a truncated file reports that itself
   throw damagedCheckpoint(folder, folder.checkpoint, sha256, checkpoint?.sha256);
 }
 
@@ -138,7 +138,7 @@ function damagedCheckpoint(
   recorded: string | undefined,
 ): InputError {
   return new InputError(
-    `checkpoint ${path} is damaged, or not the one that was trained: its SHA-256 is ${short(sha256)}, in ${metadata} it is ${short(recorded)}; put a good copy in its place, or delete ${dir} and train again`,
+    `checkpoint ${path} is damaged or was replaced: its SHA-256 is ${short(sha256)}, in ${metadata} it is ${short(recorded)}; restore a good copy, or delete ${dir} and train again`,
   );
 }
 
@@ -148,9 +148,9 @@ function short(sha256: string | undefined): string {
 }
 
 /**
- * Checks what an unfinished run goes on from, its checkpoint and its saved state, against their checksums.
- * @returns what the user should know, as {@link VerifiedCheckpoint}
- * @throws InputError where one is damaged, replaced or gone
+ * Verifies the checkpoint and the saved state that an unfinished run resumes from.
+ * @returns a warning, as in {@link VerifiedCheckpoint}
+ * @throws InputError if one is damaged, replaced or missing
  */
 export async function verifyUnfinished(
   folder: RunFolder,
@@ -160,13 +160,13 @@ export async function verifyUnfinished(
   if (await pathExists(folder.checkpoint)) return (await verifyCheckpoint(folder, metadata)).warning;
   if (metadata.checkpoint && metadata.checkpoint.replaces !== null) {
     throw new InputError(
-      `checkpoint ${folder.checkpoint} of the best epoch so far is gone; put it back, or delete ${folder.dir} to start again`,
+      `checkpoint ${folder.checkpoint} of the best epoch so far is missing; restore it, or delete ${folder.dir} to start over`,
     );
   }
   return undefined;
 }
 
-/** Makes run.json name the one checkpoint that is there, before the run goes on; see {@link keepParameters}. */
+/** Makes run.json name only the checkpoint on disk, before a run resumes; see {@link keepParameters}. */
 export async function settleCheckpoint(folder: RunFolder): Promise<void> {
   const metadata = (await readMetadata(folder))!;
   if (metadata.checkpoint !== undefined && metadata.checkpoint?.replaces === undefined) return;
@@ -181,13 +181,13 @@ export function epochCheckpoint({ checkpoints }: RunFolder, epoch: number): stri
   return join(checkpoints, `epoch-${String(epoch).padStart(3, '0')}.safetensors`);
 }
 
-/** The epoch that a checkpoint's name says. */
+/** The epoch number in a checkpoint's file name. */
 export function epochOf(name: string): number | undefined {
   const digits = /^epoch-(\d+)\.safetensors$/.exec(name)?.[1];
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** Deletes all but the last `keep` epochs up to `epoch`, and what a killed run had written beyond its saved state. */
+/** Deletes all but the last `keep` epochs up to `epoch`, and anything a killed run wrote after its last saved state. */
 export async function pruneCheckpoints(folder: RunFolder, epoch: number, keep: number): Promise<void> {
   const names = await readdir(folder.checkpoints).catch(() => []);
   const obsolete = names.filter((name) => {

@@ -1,4 +1,4 @@
-/** @file The runs below a folder: how far each is, what it found, and how its recipe differs from the one that ships. */
+/** @file Lists the runs under a folder: progress, scores, and how their recipes differ from the named ones. */
 
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ import { type RunMetadata, readMetadata } from './metadata.js';
 import { type RunTimes, readTimes } from './metrics-log.js';
 import { type BestEpoch, readPosition } from './run-state.js';
 
-/** One run, as its folder tells. */
+/** One run, read from its folder. */
 export interface ListedRun {
   readonly kind: 'run';
   readonly dir: string;
@@ -21,22 +21,22 @@ export interface ListedRun {
   readonly fold: number | null;
   readonly seed: number;
   readonly status: 'finished' | 'unfinished';
-  /** Steps done and saved. */
+  /** Steps completed and saved. */
   readonly step: number;
   readonly totalSteps: number;
-  /** The epoch that is kept so far, with the validation figure that chose it. */
+  /** The best epoch so far, with the validation figure that selected it. */
   readonly best: BestEpoch | null;
-  /** Figures on the test set, where it has been evaluated: its own, or its part of a cross-validation's. */
+  /** Test set figures, if evaluated: the run's own, or its fold's part of a cross-validation. */
   readonly test: TestFigures | null;
-  /** When it was made, how long and how fast; null for a run of an earlier emoq. */
+  /** When it was trained, how long and how fast; null for a run of an earlier version. */
   readonly times: RunTimes | null;
-  /** Keys that differ from the recipe of that name, the seed aside; null where there is no such recipe. */
+  /** Keys that differ from the recipe of that name, except the seed; null if there is no such recipe. */
   readonly changed: readonly ChangedKey[] | null;
-  /** What of its files cannot be read, in one line, and is left out above; undefined where all can. */
+  /** One line on files that cannot be read and are left out above; undefined if there are none. */
   readonly problem?: string;
 }
 
-/** A folder that looks like a run and cannot be read as one, or that may hold runs and cannot be looked into. */
+/** A folder that looks like a run but cannot be read as one, or a folder that cannot be searched. */
 export interface UnreadableRun {
   readonly kind: 'unreadable';
   readonly dir: string;
@@ -44,9 +44,8 @@ export interface UnreadableRun {
 }
 
 /**
- * Every run below `root`, in the order of their paths (numbers by value). What is wrong with one keeps no other from
- * being listed.
- * @throws InputError where there is no such folder
+ * Every run under `root`, sorted by path (numbers by value). A damaged run does not stop the listing.
+ * @throws InputError if there is no such folder
  */
 export async function listRuns(root: string): Promise<(ListedRun | UnreadableRun)[]> {
   if (!(await pathExists(root))) {
@@ -73,7 +72,7 @@ export async function listRuns(root: string): Promise<(ListedRun | UnreadableRun
   return listed.sort((a, b) => a.dir.localeCompare(b.dir, 'en', { numeric: true }));
 }
 
-/** Folders with a run.json, what lies inside of one is its own; and those that cannot be looked into. */
+/** Folders with a run.json, not searched any deeper; and folders that cannot be read. */
 async function runsBelow(dir: string): Promise<(string | UnreadableRun)[]> {
   const entries = await readdir(dir, { withFileTypes: true }).catch((error: unknown) =>
     unreadable(dir, error, 'cannot be read: '),
@@ -85,7 +84,7 @@ async function runsBelow(dir: string): Promise<(string | UnreadableRun)[]> {
   return (await Promise.all(inner)).flat();
 }
 
-/** @throws what is neither wrong with the user's files nor with the disk */
+/** @throws errors that are not about the user's files or the disk */
 function unreadable(dir: string, error: unknown, what = ''): UnreadableRun {
   const isFromSystem = error instanceof Error && 'syscall' in error;
   if (!(error instanceof InputError || isFromSystem)) throw error;
@@ -97,7 +96,7 @@ async function listRun(
   shippedRecipe: (name: string) => Promise<string | undefined>,
 ): Promise<ListedRun> {
   const metadata = await readMetadata(folder);
-  if (metadata === undefined) throw new InputError(`run ${folder.metadata} cannot be read`); // a link that leads nowhere
+  if (metadata === undefined) throw new InputError(`run ${folder.metadata} cannot be read`); // a dangling link
   const finished = metadata.status === 'finished';
   const position = finished ? undefined : await readPosition(folder.state);
   const recipe = await runRecipeText(folder);
@@ -115,7 +114,7 @@ async function listRun(
     fold: metadata.fold,
     seed: metadata.seed,
     status: finished ? 'finished' : 'unfinished',
-    // Without `trained` it is a run of an earlier emoq, which knew no early end.
+    // A run without `trained` was written by an earlier version, which had no early stopping.
     step: finished ? (metadata.trained?.steps ?? metadata.steps) : (position?.step ?? 0),
     totalSteps: metadata.steps,
     best: finished ? metadata.selected : (position?.best ?? null),
@@ -125,7 +124,7 @@ async function listRun(
   };
 }
 
-/** The recipe that `--dataset name` gives here, dumped. */
+/** The recipe that `--dataset name` resolves to here, dumped. */
 async function resolvedRecipe(name: string): Promise<string | undefined> {
   try {
     return dumpRecipe(await loadRecipe({ dataset: name }));

@@ -1,4 +1,4 @@
-/** @file run.json: what a run was made with and how far it is. */
+/** @file Reads and writes run.json, the metadata and status of a run. */
 
 import { z } from 'zod';
 import { InputError, oneLine, pathExists, readJson, writeJsonAtomic } from '../../base/index.js';
@@ -11,24 +11,24 @@ import type { RunFolder } from './folder.js';
 export interface TrainedManifest {
   readonly path: string;
   readonly sha256: string;
-  /** Version of the ffmpeg that decoded clips, where the manifest says. */
+  /** Version of the ffmpeg that decoded the clips, if the manifest records it. */
   readonly ffmpeg?: string;
 }
 
-/** Why a corpus is not the one that a run was trained on, to follow its name; undefined where it is. */
+/** Why a corpus is not the one a run was trained on, worded to follow its name; undefined if it is. */
 export function manifestChange(before: TrainedManifest, now: TrainedManifest): string | undefined {
   if (before.sha256 !== now.sha256) return 'has changed';
   const [from, by] = [before.ffmpeg, now.ffmpeg];
   if (from === undefined || by === undefined || from === by) return undefined;
-  return `has changed: its clips were decoded by ffmpeg ${from}, and are now by ffmpeg ${by}`;
+  return `has changed: its clips were decoded with ffmpeg ${from}, and are now decoded with ffmpeg ${by}`;
 }
 
-/** What a run was made with and how far it is: run.json. */
+/** run.json: the metadata and status of a run. */
 export interface RunMetadata {
   readonly format: 'emoq-run';
-  /** Kind of the system; runs of EmoQ do not record it. */
+  /** Kind of the system; not recorded in runs of EmoQ. */
   readonly system: string;
-  /** In runs of EmoQ the number `stage`. */
+  /** The number `stage` in runs of EmoQ. */
   readonly phase: string;
   readonly fold: number | null;
   readonly name: string;
@@ -37,42 +37,45 @@ export interface RunMetadata {
   readonly seed: number;
   readonly manifest: TrainedManifest;
   readonly utterances: { readonly train: number; readonly dev: number; readonly test: number };
-  /** Training and validation clips that were longer than max_audio_sec and are cut to it. */
+  /** Number of training and validation clips cut to max_audio_sec. */
   readonly cropped: number;
-  /** Training and validation transcripts that the Former does not get whole. Runs of earlier versions lack it. */
+  /**
+   * Number of training and validation transcripts that the Former reads only in part. Absent in runs of earlier
+   * versions.
+   */
   readonly cut_texts?: number;
-  /** SHA-256 of the checkpoint of an earlier phase that this one started from, where it did; in runs of EmoQ `stage1`. */
+  /** SHA-256 of the earlier phase's checkpoint that this run started from, if any; called `stage1` in runs of EmoQ. */
   readonly startedFrom: string | null;
-  /** null where none was drawn. Runs of earlier versions lack it, and drew without the fold. */
+  /** null if none was drawn. Absent in runs of earlier versions, which drew without the fold. */
   readonly validation?: DrawnValidation | null;
   /**
-   * SHA-256 of checkpoint.safetensors; null before there is one, absent in runs of an emoq that did not record it. While
-   * it is being put in the place of another, or of none, `replaces` is that one's, or null.
+   * SHA-256 of checkpoint.safetensors; null before there is one, absent in runs of versions that did not record it.
+   * While a checkpoint is being replaced, `replaces` is the SHA-256 of the old one, or null if there was none.
    */
   readonly checkpoint?: { readonly sha256: string; readonly replaces?: string | null } | null | undefined;
   /** SHA-256 of the files in checkpoints/, by name. */
   readonly checkpoints?: Readonly<Record<string, string>>;
-  /** What the backbones are; absent in runs of an emoq that did not record it. */
+  /** Identities of the backbones; absent in runs of versions that did not record them. */
   readonly backbones?: BackboneIdentities;
-  /** The exact prompt, slots unfilled. */
+  /** The exact prompt template, with unfilled slots. */
   readonly prompt: Prompt | null;
   readonly parameters: { readonly trainable: number; readonly frozen: number };
   readonly steps: number;
-  /** Which step's weights the checkpoint holds, and the validation figure that chose it. */
+  /** The step whose weights the checkpoint holds, and the validation figure that selected it. */
   readonly selected: {
     readonly epoch: number;
     readonly metric: string | null;
     readonly value: number | null;
   } | null;
-  /** How far it was trained, which early stopping may make less than `steps`; null until the run is finished. */
+  /** How far it was trained, which may be less than `steps` with early stopping; null until the run is finished. */
   readonly trained: { readonly epochs: number; readonly steps: number } | null;
   readonly device: string;
-  /** Threads inside one operator; null: one for each physical core. */
+  /** Threads within one operator; null: one per physical core. */
   readonly threads: number | null;
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** How a validation set was drawn, and the speakers that it has whole. */
+/** How a validation set was drawn, and the speakers that are entirely in it. */
 export interface DrawnValidation {
   readonly draw: ValidationDraw;
   readonly seed: number;
@@ -81,11 +84,11 @@ export interface DrawnValidation {
 
 const count = z.int().min(0);
 const sha256 = z.string();
-/** What chose an epoch: `wf1`, `smoothed wf1`. */
+/** The metric that selected an epoch: `wf1`, `smoothed wf1`. */
 export const metricName = z.string().regex(/^[a-z]\w*(?: \w+)?$/, { error: 'is no metric' });
 const sizes = z.record(z.string(), count);
 
-/** `bytes` and `weights` are absent of a model whose config alone is read. */
+/** `bytes` and `weights` are absent if only a model's config is read. */
 const identity = z.looseObject({
   commit: z.string().optional(),
   files: sizes,
@@ -136,7 +139,7 @@ const metadataKeys = {
   versions: z.record(z.string(), z.string()),
 };
 
-/** Runs of EmoQ name their phase by a number, and the checkpoint that they started from by its stage. */
+/** Runs of EmoQ name their phase by a number, and the checkpoint they started from by its stage. */
 const emoqSchema = z.looseObject({
   ...metadataKeys,
   stage: z.union([z.literal(1), z.literal(2)], { error: 'must be 1 or 2' }),
@@ -146,12 +149,12 @@ const systemSchema = z.looseObject({
   ...metadataKeys,
   system: z
     .string()
-    .refine((kind) => systemNamed(kind) !== undefined, { error: 'is not a system of this emoq' }),
+    .refine((kind) => systemNamed(kind) !== undefined, { error: 'is not a system of this version of emoq' }),
   phase: z.string(),
   started_from: sha256.nullable(),
 });
 
-/** run.json of a folder; undefined where there is none. @throws InputError when it is not a run's, or damaged */
+/** run.json of a folder; undefined if there is none. @throws InputError when it is damaged or not a run's */
 export async function readMetadata({ metadata: path }: RunFolder): Promise<RunMetadata | undefined> {
   if (!(await pathExists(path))) return undefined;
   return checkedMetadata(await readJson(path, 'run'), path);
@@ -163,8 +166,8 @@ export function writeMetadata({ metadata: path }: RunFolder, metadata: RunMetada
 }
 
 /**
- * The content of a run.json.
- * @throws InputError, one line with file and key, when it is none of a run, or not all of one
+ * Validates the content of a run.json.
+ * @throws InputError, one line with file and key, when it is not a run's or is incomplete
  */
 export function checkedMetadata(value: unknown, path: string): RunMetadata {
   if (!isObject(value) || value.format !== 'emoq-run') throw new InputError(`${path} is not an emoq run`);
@@ -172,17 +175,17 @@ export function checkedMetadata(value: unknown, path: string): RunMetadata {
   const result = schema.safeParse(value, {
     error: (issue) => (issue.input === undefined ? 'is missing' : undefined),
   });
-  // Not `result.data`: what is written back has its keys in the order in which they are.
+  // Not `result.data`, because the key order must be kept when it is written back.
   if (result.success) return loadedMetadata(value);
   const [issue] = result.error.issues;
   throw new InputError(
     oneLine(
-      `run ${path} is damaged, key ${issue!.path.join('.')}: ${issue!.message}; put a good copy in its place, or delete the run and train again`,
+      `run ${path} is damaged, key ${issue!.path.join('.')}: ${issue!.message}; restore a good copy, or delete the run and train again`,
     ),
   );
 }
 
-/** Keys that run.json names otherwise. */
+/** Keys with different names in run.json. */
 function loadedMetadata(stored: Readonly<Record<string, unknown>>): RunMetadata {
   const entries = Object.entries(stored).flatMap(([key, value]): [string, unknown][] => {
     if (key === 'stage')
@@ -196,7 +199,7 @@ function loadedMetadata(stored: Readonly<Record<string, unknown>>): RunMetadata 
   return Object.fromEntries(entries) as unknown as RunMetadata;
 }
 
-/** What run.json holds of it. */
+/** The content of run.json for some metadata. */
 export function storedMetadata(metadata: RunMetadata): Record<string, unknown> {
   const isEmoq = metadata.system === DEFAULT_SYSTEM;
   const entries = Object.entries(metadata).flatMap(([key, value]): [string, unknown][] => {
@@ -207,7 +210,7 @@ export function storedMetadata(metadata: RunMetadata): Record<string, unknown> {
   return Object.fromEntries(entries);
 }
 
-/** How files and JSON name the phase of a run: `stage` 1 or 2 of EmoQ, `system` and `phase` of others. */
+/** How files and JSON name the phase of a run: `stage` 1 or 2 for EmoQ, `system` and `phase` for other systems. */
 export function phaseKeys({
   system,
   phase,
@@ -220,8 +223,8 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /**
- * In what backbones differ from those that a run was trained with, in words; what one side lacks is not compared, as in
- * runs of an emoq that recorded none.
+ * Describes how backbones differ from those a run was trained with. Values that only one side has are not compared,
+ * because older versions did not record them.
  */
 export function backboneDifferences(before: BackboneIdentities = {}, now: BackboneIdentities = {}): string[] {
   const parts = Object.keys(before).map((part) => {

@@ -1,9 +1,8 @@
 /**
- * @file The figures of a run, as they come: metrics.jsonl, the same as a CSV and as a TensorBoard event file, and
- * timings.jsonl. The first two hold nothing of the clock: however often a run was interrupted, they end as the same
- * bytes. Events have the time that they happened at, which is TensorBoard's "wall" and "relative" axis; timings.jsonl
- * tells when a run was made, how long and how fast, a line for each process that worked on it. No result depends on
- * either.
+ * @file Logs the figures of a run: metrics.jsonl, the same as a CSV and a TensorBoard event file, and timings.jsonl.
+ * The first two contain no times, so they end as the same bytes however often a run was interrupted. Events carry
+ * wall-clock times for TensorBoard's "wall" and "relative" axes. timings.jsonl has one line per process, with its
+ * duration and speed. No result depends on either.
  */
 
 import { appendFile, mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
@@ -15,7 +14,7 @@ import { encodeEvent, eventFileHeader, eventTimes } from './event-file.js';
 import type { RunFolder } from './folder.js';
 import type { RunMetadata } from './metadata.js';
 
-/** A step with its figures, or a validated epoch. */
+/** The figures of a step, or of a validated epoch. */
 export interface MetricsLine {
   readonly step: number;
   readonly epoch: number;
@@ -23,23 +22,23 @@ export interface MetricsLine {
   readonly [figure: string]: number | Readonly<Record<string, number>> | undefined;
 }
 
-/** Appended line by line; cut back to what a resumed state had seen. */
+/** Appended line by line; truncated to the saved state on resume. */
 export interface MetricsLog {
   append(lines: readonly MetricsLine[]): Promise<void>;
   /** Bytes of metrics.jsonl so far. */
   size(): number;
-  /** Returns when everything appended is on the disk: a saved state may count on it. */
+  /** Resolves once all appended lines are on disk, so that a saved state can rely on them. */
   sync(): Promise<void>;
 }
 
 type MetricsFiles = Pick<RunFolder, 'metrics' | 'metricsTable' | 'events'>;
 
 /**
- * Opens the log at `size` bytes of metrics.jsonl, dropping what a killed run had written behind its last saved state;
- * the table and the event file are made anew from what is left. Events keep their times as far as the file has them.
+ * Opens the log at `size` bytes of metrics.jsonl, dropping anything a killed run wrote after its last saved state.
+ * Rebuilds the CSV and the event file from the rest. Events keep their times as far as the event file has them.
  * @param reported names of the figures of a step, and of an epoch's validation
  * @param nowSec the clock, in seconds since 1970
- * @throws InputError when metrics.jsonl is shorter than that, or not what emoq wrote
+ * @throws InputError when metrics.jsonl is shorter than that, or was not written by emoq
  */
 export async function openMetrics(
   { metrics, metricsTable: csv, events }: MetricsFiles,
@@ -62,7 +61,7 @@ export async function openMetrics(
       const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
       await appendFile(metrics, text);
       bytes += Buffer.byteLength(text);
-      // What is read back is not always what was written: JSON has no -0, for one.
+      // Parsed lines may differ from the written ones: JSON has no -0, for example.
       const readBack = parseLines(text, metrics);
       await appendFile(csv, readBack.map(table.row).join(''));
       const now = nowSec();
@@ -79,14 +78,14 @@ export async function openMetrics(
 }
 
 /**
- * The lines of a metrics.jsonl. One that is being written still is left out.
- * @throws InputError when the file is missing, or not what emoq wrote
+ * The lines of a metrics.jsonl, without an incomplete last line.
+ * @throws InputError when the file is missing, or was not written by emoq
  */
 export async function readMetrics(path: string): Promise<MetricsLine[]> {
   return parseLines(await readTextFile(path, 'metrics'), path);
 }
 
-/** When a file was written last; now where there is none. */
+/** When a file was last modified; the current time if it does not exist. */
 function lastWrittenSec(path: string, now: number): Promise<number> {
   return stat(path).then(
     ({ mtimeMs }) => mtimeMs / 1000,
@@ -94,12 +93,12 @@ function lastWrittenSec(path: string, now: number): Promise<number> {
   );
 }
 
-/** Earlier versions wrote the step in place of the time: no clock showed so little since 2001. */
+/** Earlier versions wrote the step in place of the time; real times since 2001 are larger than this. */
 const EARLIEST_SEC = 1e9;
 
 /**
- * When the lines were written, by the event file. Where it does not say, or belongs to other lines, they were there by
- * `writtenSec`.
+ * When the lines were written, according to the event file. If it does not say, or belongs to other lines, they existed
+ * by `writtenSec`.
  */
 async function timesOf(lines: readonly MetricsLine[], events: string, writtenSec: number): Promise<number[]> {
   const known = eventTimes(await readFile(events).catch(() => Buffer.alloc(0)));
@@ -116,7 +115,7 @@ async function cutBack(path: string, size: number): Promise<void> {
     () => 0,
   );
   if (present < size)
-    throw new InputError(`${path} is shorter than the saved state says; delete the run to start again`);
+    throw new InputError(`${path} is shorter than the saved state says; delete the run to start over`);
   return truncate(path, size);
 }
 
@@ -125,7 +124,7 @@ function parseLines(text: string, path: string): MetricsLine[] {
   return lines.map((line, index) => {
     const value = jsonOf(line);
     if (isMetricsLine(value)) return value;
-    throw new InputError(`${path}, line ${index + 1} is not what emoq wrote; delete the run to start again`);
+    throw new InputError(`${path}, line ${index + 1} was not written by emoq; delete the run to start over`);
   });
 }
 
@@ -137,7 +136,7 @@ function jsonOf(line: string): unknown {
   }
 }
 
-/** Figures are numbers, or null where they were none. */
+/** Figures are numbers, or null if they were not finite. */
 function isMetricsLine(value: unknown): value is MetricsLine {
   if (!isObject(value)) return false;
   const { step, epoch, validation = {}, ...figures } = value;
@@ -167,13 +166,13 @@ function eventOf(
   });
 }
 
-/** What a line of the table says, column by column. */
+/** Converts a line to a table row, column by column. */
 export interface MetricsTable {
   readonly header: string;
   row(line: MetricsLine): string;
 }
 
-/** Names of what is reported. */
+/** Names of the reported figures. */
 export interface ReportedFigures {
   readonly step: readonly string[];
   readonly validation: readonly string[];
@@ -181,7 +180,7 @@ export interface ReportedFigures {
 
 /**
  * A row for each step and each validated epoch, with the columns step, epoch, the step's figures, and
- * `validation_<metric>`, which is empty in the row of a step. A cell that has no value is empty.
+ * `validation_<metric>`, which is empty for steps. Missing values are empty cells.
  */
 export function metricsTable({ step, validation }: ReportedFigures): MetricsTable {
   const columns = ['step', 'epoch', ...step];
@@ -196,25 +195,25 @@ export function metricsTable({ step, validation }: ReportedFigures): MetricsTabl
   };
 }
 
-/** How a process left a run: `running` while it works, and for ever where it was killed. */
+/** How a process left a run: `running` while it works, and permanently if it was killed. */
 export type TimingState = 'running' | 'finished' | 'interrupted' | 'failed';
 
 const lineSchema = z.object({
-  /** When the process began, and when it wrote this line last; UTC, ISO 8601. */
+  /** When the process began, and when it last wrote this line; UTC, ISO 8601. */
   started: z.iso.datetime(),
   ended: z.iso.datetime(),
   state: z.enum(['running', 'finished', 'interrupted', 'failed']),
-  /** Steps that were done when it began, and when it wrote this line last. */
+  /** Completed steps when it began, and when it last wrote this line. */
   from_step: z.int().min(0),
   to_step: z.int().min(0),
-  /** Utterances trained on, those of an epoch each time. */
+  /** Utterances trained on; each epoch counts again. */
   utterances: z.int().min(0),
   encoding_sec: z.number().min(0),
   training_sec: z.number().min(0),
   validation_sec: z.number().min(0),
-  /** Of training alone; null before the first step. */
+  /** During training only; null before the first step. */
   utterances_per_sec: z.number().min(0).nullable(),
-  /** Resident memory of the process at its highest. */
+  /** Peak resident memory of the process. */
   peak_memory_bytes: z.number().min(0),
   host: z.string(),
   device: z.string(),
@@ -225,25 +224,28 @@ const lineSchema = z.object({
 /** One line. */
 export type RunTiming = z.infer<typeof lineSchema>;
 
-/** What a process spends its time on. */
+/** Activities whose time is measured. */
 export type Work = 'encoding' | 'training' | 'validation';
 
-/** The line of this process. */
+/** Writes the line of this process. */
 export interface TimingRecorder {
-  /** Adds to what was spent. @param utterances trained on in that time */
+  /** Adds time to an activity. @param utterances trained on in that time */
   spent(work: Work, seconds: number, utterances?: number): void;
-  /** Writes the line as it stands after so many steps; a kill loses what comes behind. */
+  /** Writes the line as of `step`; a kill loses anything later. */
   save(step: number): Promise<void>;
-  /** Writes it for the last time, unless it failed before anything was saved. A disk that is full has been told of by then. */
+  /**
+   * Writes the line for the last time, unless the process failed before anything was saved. A full disk has been
+   * reported by then.
+   */
   end(state: Exclude<TimingState, 'running'>): Promise<void>;
 }
 
 type TimingFolder = Pick<RunFolder, 'timings'>;
 
 /**
- * Begins the line of this process, behind those of earlier ones unless the run is new.
- * @param begun when the process began to work on it
- * @param step steps that are done
+ * Starts the line of this process, after those of earlier processes unless the run is new.
+ * @param begun when the process began to work on the run
+ * @param step completed steps
  */
 export async function recordTimings(
   { timings }: TimingFolder,
@@ -291,23 +293,25 @@ export async function recordTimings(
   };
 }
 
-/** A run's processes together. */
+/** Totals over a run's processes. */
 export interface RunTimes {
-  /** Of the first one and of the last; UTC, ISO 8601. */
+  /** Start of the first and end of the last process; UTC, ISO 8601. */
   readonly started: string;
   readonly ended: string;
-  /** The time that they worked, without what lay between them. */
+  /** Total working time, without the gaps between processes. */
   readonly durationSec: number;
   readonly encodingSec: number;
   readonly trainingSec: number;
   readonly validationSec: number;
-  /** Of training alone; null before the first step. */
+  /** During training only; null before the first step. */
   readonly utterancesPerSec: number | null;
-  /** The highest of them. */
+  /** The maximum over all processes. */
   readonly peakMemoryBytes: number;
 }
 
-/** What timings.jsonl says; null for a run of an earlier emoq, which has none. Lines that are not emoq's are left out. */
+/**
+ * Totals from timings.jsonl; null for a run of an earlier version, which has none. Ignores lines not written by emoq.
+ */
 export async function readTimes({ timings }: TimingFolder): Promise<RunTimes | null> {
   const text = await readFile(timings, 'utf8').catch(() => '');
   const lines = text.split('\n').flatMap(parsedLine);

@@ -1,6 +1,6 @@
 /**
- * @file What a run folder holds when training begins: nothing, a run that goes on, or one that is done; and how far it
- * is: one safetensors file with parameters and moments, the position in its metadata.
+ * @file The state of a run folder when training begins (empty, unfinished or finished), its lock, and its saved state:
+ * a safetensors file with parameters and moments, and the position in its metadata.
  */
 
 import { mkdir, readdir, rm } from 'node:fs/promises';
@@ -27,13 +27,13 @@ import {
   writeMetadata,
 } from './metadata.js';
 
-/** What a run folder holds before training begins; `metadata` are those that its run began with. */
+/** What a run folder contains before training begins; `metadata` is the run's original metadata. */
 export type FoundRun =
   | { readonly status: 'new' }
   | { readonly status: 'unfinished' | 'finished'; readonly metadata: RunMetadata };
 
 /**
- * Looks at a run folder and changes nothing. A run that was killed before it had saved anything counts as new.
+ * Inspects a run folder without changing it. A run killed before its first saved state counts as new.
  * @throws InputError when the folder holds a run of another recipe, naming the keys that differ, or something else
  */
 export async function inspectRun(
@@ -59,7 +59,7 @@ export async function inspectRun(
   return { status: found.status === 'finished' ? 'finished' : 'unfinished', metadata: found };
 }
 
-/** run.json of a run that has saved something; one that was killed before counts as none. */
+/** run.json of a run with saved state; undefined if it was killed before the first save. */
 export async function begunRun(folder: RunFolder): Promise<RunMetadata | undefined> {
   const found = await readMetadata(folder);
   return found?.status === 'training' && !(await pathExists(folder.state)) ? undefined : found;
@@ -74,30 +74,30 @@ function validationDifference(
   return [`its validation speakers were ${names(before)}, are ${names(now)}`];
 }
 
-/** Makes the folder of a new run: recipe and metadata. */
+/** Creates the folder of a new run: recipe and metadata. */
 export async function createRun(folder: RunFolder, recipe: Recipe, metadata: RunMetadata): Promise<void> {
   await mkdir(join(folder.dir, 'artifacts'), { recursive: true });
-  // Of a run that was killed before its first state, or whose run.json was deleted.
+  // Left by a run that was killed before its first saved state, or whose run.json was deleted.
   await Promise.all([folder.state, folder.checkpoint].map((path) => rm(path, { force: true })));
   await rm(folder.checkpoints, { recursive: true, force: true });
   await writeFileAtomic(folder.recipe, dumpRecipe(recipe));
   await writeMetadata(folder, metadata);
 }
 
-/** Deletes the unfinished files that a killed process has left in a run folder. */
+/** Deletes the temporary files that a killed process left in a run folder. */
 export async function removeTemporaries({ dir }: RunFolder): Promise<void> {
   const names = await readdir(dir, { recursive: true });
   const left = names.filter(isTemporaryName);
   await Promise.all(left.map((name) => rm(join(dir, name), { force: true })));
 }
 
-/** A file where a folder should be, or a folder in which nobody, or not this user, may write. */
+/** A file where a folder should be, or a folder that the user cannot write to. */
 const UNWRITABLE = new Set(['ENOTDIR', 'EEXIST', 'EACCES', 'EPERM', 'EROFS']);
 
 /**
- * Claims a run folder for this process, making it where it is new; the function that comes back gives it up. What a
- * killed process has left is taken over.
- * @throws InputError while another process trains there, or where the folder cannot be written
+ * Locks a run folder for this process, creating the folder if needed. Returns a function that releases the lock. Takes
+ * over the lock of a killed process.
+ * @throws InputError if another process is training there, or the folder is not writable
  */
 export async function lockRun({ dir }: RunFolder): Promise<() => Promise<void>> {
   const path = lockFile(dir);
@@ -113,7 +113,7 @@ export async function lockRun({ dir }: RunFolder): Promise<() => Promise<void>> 
   );
 }
 
-/** Deletes the lock of a process that was killed when its run was finished and the lock not yet given up. */
+/** Deletes the lock of a process that was killed after finishing its run but before releasing the lock. */
 export async function removeDeadLock({ dir }: RunFolder): Promise<void> {
   if (!(await pathExists(lockFile(dir)))) return;
   const claim = await claimLock(lockFile(dir));
@@ -124,23 +124,23 @@ function lockFile(dir: string): string {
   return join(dir, 'training.lock');
 }
 
-/** The best epoch so far by the recipe's metric. */
+/** The best epoch so far, by the recipe's metric. */
 export interface BestEpoch {
   readonly epoch: number;
   readonly metric: string | null;
   readonly value: number | null;
 }
 
-/** Everything beside the tensors that a resumed run needs. */
+/** What a resumed run needs besides the tensors. */
 export interface TrainingPosition {
-  /** Steps done. */
+  /** Completed steps. */
   readonly step: number;
-  /** Epochs validated. */
+  /** Validated epochs. */
   readonly epoch: number;
   /** Bytes of metrics.jsonl that belong to these steps. */
   readonly metricsBytes: number;
   readonly best: BestEpoch | null;
-  /** With `select: smoothed`: that figure of the last two epochs, the last one last; null where it is not a number. */
+  /** With `select: smoothed`: that figure in the last two epochs, oldest first; null if it was not a number. */
   readonly recent?: readonly (number | null)[] | undefined;
 }
 
@@ -159,27 +159,27 @@ export function positionMetadata(position: TrainingPosition): Record<string, str
   return { [KEY]: JSON.stringify(position) };
 }
 
-/** Position of a saved state; undefined where there is none. @throws InputError when the file is not one */
+/** Position of a saved state; undefined if there is none. @throws InputError when the file is not a saved state */
 export async function readPosition(path: string): Promise<TrainingPosition | undefined> {
   if (!(await pathExists(path))) return undefined;
   const { metadata } = await readSafetensorsHeader(path);
   const parsed = positionSchema.safeParse(parseJson(metadata[KEY]));
   if (!parsed.success)
-    throw new InputError(`${path} is not a training state of emoq; delete the run to start again`);
+    throw new InputError(`${path} is not a training state of emoq; delete the run to start over`);
   return parsed.data;
 }
 
 /**
- * Checks a saved state against the checksum that it was written with; one of an emoq that wrote none passes.
+ * Verifies a saved state against its checksum. States of versions that wrote none are accepted.
  * @throws InputError when it is damaged
  */
 export async function verifyState(path: string): Promise<void> {
   const { metadata } = await readSafetensorsHeader(path);
-  // Of a key that is damaged itself the file would else pass as one without a checksum.
+  // Damage to the key itself would otherwise make the file look like one without a checksum.
   const isForeign = Object.keys(metadata).some((key) => key !== KEY && key !== CHECKSUM_KEY);
   if (isForeign || (await hasWholeContent(path)) === false) {
     throw new InputError(
-      `training state ${path} is damaged: its checksum does not fit its content; delete the run to start again, or put a good copy in its place`,
+      `training state ${path} is damaged: its checksum does not match its content; restore a good copy, or delete the run to start over`,
     );
   }
 }

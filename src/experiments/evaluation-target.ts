@@ -1,6 +1,6 @@
 /**
- * @file What a run is scored on, its own test set or another corpus, of which the run may have seen utterances; and
- * what work on experiments needs of its caller: a device, versions to record, and somebody to tell.
+ * @file What runs are scored on: their own test set or another corpus, some of which they may have seen in training.
+ * Also the context that experiments need: a device, versions to record, and callbacks.
  */
 
 import { createHash } from 'node:crypto';
@@ -15,9 +15,9 @@ import type { ComputeOptions } from '../training/index.js';
 import { type RunFolder, readMetadata, runFolder, runRecipe } from '../training/runs/index.js';
 import type { SeedRuns } from './run-selection.js';
 
-/** The test set of runs: their own, wherever its manifest lies now, or another corpus. */
+/** The test set of runs: their own, wherever its manifest is now, or another corpus. */
 export interface EvaluationTarget {
-  /** Their own manifest, where options name it. */
+  /** Their own manifest, if named by options. */
   readonly manifest?: string;
   readonly other?: {
     readonly corpus: OtherCorpus;
@@ -27,10 +27,10 @@ export interface EvaluationTarget {
   };
 }
 
-/** What to score on, where it is not the test set of the runs in its own place. */
+/** What to score on, if not the runs' own test set at its recorded path. */
 export interface TargetChoice {
   readonly manifest?: string;
-  /** Pairs, or the file that holds them. */
+  /** Pairs, or a file that contains them. */
   readonly labelMap?: string;
   readonly run?: string;
 }
@@ -39,8 +39,9 @@ export interface TargetChoice {
 const LISTED_IDS = 3;
 
 /**
- * What options ask to score runs on. `listener` is told what of another corpus is left out, and what the runs have seen of it.
- * @throws InputError where the manifest or label map is wrong, or has too little in common with the runs
+ * The target that options ask for. `listener` receives notes on what is left out of another corpus, and on utterances
+ * of it that the runs have seen.
+ * @throws InputError if the manifest or label map is wrong, or has too little in common with the runs
  */
 export async function evaluationTarget(
   { manifest: path, labelMap: map, run }: TargetChoice,
@@ -50,7 +51,7 @@ export async function evaluationTarget(
   if (path === undefined) {
     if (map === undefined) return {};
     throw new InputError(
-      '--label-map is for another corpus than the run was trained on; name it with --manifest',
+      '--label-map is for a corpus other than the one the run was trained on; name that corpus with --manifest',
     );
   }
   const [first] = seeds.flatMap(({ runs }) => runs) as [RunFolder];
@@ -58,7 +59,7 @@ export async function evaluationTarget(
   const manifest = await readManifest(path);
   const isOwn = manifest.sha256 === metadata.manifest.sha256;
   if (isOwn && map === undefined) return { manifest: path };
-  // Found by its manifest, a run whose manifest has changed is told of where its test set is read.
+  // Without `run`, the path alone matches; a changed manifest is reported where the test set is read.
   if (run === undefined && resolve(path) === resolve(metadata.manifest.path)) return { manifest: path };
   const recipe = await runRecipe(first);
   const labelMap = map === undefined ? {} : await readLabelMap(map);
@@ -88,8 +89,8 @@ export async function evaluationTarget(
 }
 
 /**
- * Where results on a target lie: in `cross/<corpus>` of the folder for results on the runs' own test set, which stay as
- * they are. Another manifest by the same name, or another label map, gets a folder of its own.
+ * Folder for results on a target: `cross/<corpus>` inside the folder of the runs' own results, which are not
+ * overwritten. A different manifest of the same name, or another label map, gets its own folder.
  */
 export async function targetFolder(own: RunFolder, { other }: EvaluationTarget): Promise<RunFolder> {
   if (other === undefined) return own;
@@ -106,7 +107,7 @@ export async function targetFolder(own: RunFolder, { other }: EvaluationTarget):
   return runFolder(`${folder.dir}-${distinct.digest('hex').slice(0, 8)}`);
 }
 
-/** The name of a prepared corpus, or of a CSV's file or folder, as a folder may have it. */
+/** The name of a prepared corpus, or of a CSV's file or folder, in a form that is valid for a folder. */
 function corpusName({ prepared, name, csvPath }: Manifest): string {
   const given = prepared || name !== 'manifest' ? name : nameOfManifest(csvPath);
   return given.replace(/[^\w.-]+/g, '-').replace(/^\.+/, '') || 'corpus';
@@ -117,7 +118,7 @@ async function overlapWarnings(folder: RunFolder, path: string, corpus: OtherCor
   const overlap = await trainingOverlap(await runRecipe(folder), metadata, corpus);
   if (overlap === undefined) {
     return [
-      `${metadata.manifest.path} is gone or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is not known`,
+      `${metadata.manifest.path} is missing or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is unknown`,
     ];
   }
   const total = corpus.utterances.length;
@@ -130,33 +131,33 @@ async function overlapWarnings(folder: RunFolder, path: string, corpus: OtherCor
   return [...warnings('the audio', overlap.audio), ...warnings('the id and the words', overlap.ids)];
 }
 
-/** What is scored of another corpus, and what of it is left out. */
+/** Describes what is scored of another corpus, and what is left out. */
 function scopeText(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): string {
   const labels = Object.entries(leftOut).map(([label, count]) => `${label} ${count}`);
-  return `scoring on ${part === 'test' ? 'the test split' : 'all'} of ${path}: ${utterances.length} utterances of ${classes.join(', ')}${labels.length === 0 ? '' : `; left out, as no class of the run: ${labels.join(', ')}`}${absent.length === 0 ? '' : `; left out, as not in the corpus: the run's ${absent.join(', ')}`}`;
+  return `scoring on ${part === 'test' ? 'the test split' : 'all'} of ${path}: ${utterances.length} utterances of ${classes.join(', ')}${labels.length === 0 ? '' : `; left out, not a class of the run: ${labels.join(', ')}`}${absent.length === 0 ? '' : `; left out, as not in the corpus: the run's ${absent.join(', ')}`}`;
 }
 
-/** Whoever follows the work. */
+/** Receives messages about the work. */
 export interface Listener {
-  /** Told what was done or decided. */
+  /** Receives notes on what was done or decided. */
   readonly onNote: (text: string) => void;
-  /** Told what may not be wanted. */
+  /** Receives warnings. */
   readonly onWarning: (text: string) => void;
 }
 
-/** How far something is. */
+/** A progress display. */
 export interface ProgressView {
   update(done: number, total: number): void;
   finish(): void;
 }
 
 export interface ExperimentContext extends Listener {
-  /** How intervals are found; null for none. */
+  /** How intervals are computed; null for none. */
   readonly resampling: Resampling | null;
-  /** Versions of everything that a result depends on. */
+  /** Versions of everything a result depends on. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Gives the work a device to compute on. The signal that stops it is in the options. */
+  /** Runs work on a device. The signal that stops it is part of the options. */
   readonly withCompute: <T>(work: (compute: ComputeOptions) => Promise<T>) => Promise<T>;
-  /** Begins to show the progress of the prediction of a run's utterances. */
+  /** Starts a progress display for the predictions of a run. */
   readonly onPrediction: (dir: string) => ProgressView;
 }

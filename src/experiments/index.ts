@@ -1,4 +1,4 @@
-/** @file Experiments of one or many runs: found, scored, compared. */
+/** @file Finds, scores and compares experiments of one or more runs. */
 
 export type { ExperimentContext } from './evaluation-target.js';
 export { scoreFile } from './run-scores.js';

@@ -1,4 +1,4 @@
-/** @file Which experiment is named, or meant where none is; and whether its runs are what is said of them. */
+/** @file Finds the experiment that options name or imply, and checks that its runs match the options. */
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { phaseFolder, type RunFolder, runRecipe } from '../training/runs/index.j
 import type { Listener } from './evaluation-target.js';
 import type { RunChoice } from './run-selection.js';
 
-/** A recipe by name or file, with changes. */
+/** A recipe by name or file, with overrides. */
 export interface RecipeChoice {
   readonly dataset?: string;
   readonly manifest?: string;
@@ -19,23 +19,23 @@ export interface RecipeChoice {
   readonly set?: readonly string[];
 }
 
-/** Which run or experiment. */
+/** Selects a run or an experiment. */
 export interface ExperimentChoice extends RecipeChoice, RunChoice {
   readonly run?: string;
 }
 
 const ASK = 'say what to score: --dataset NAME, --run FOLDER or --predictions FILE';
-/** Where experiments lie unless `--run` says otherwise. */
+/** Folder of experiments, unless `--run` names another. */
 const RUNS = 'runs';
-/** The paper's only cross-validation. */
+/** The only cross-validation in the paper. */
 const PAPER_FOLDS = 'iemocap4';
 /** How many differing keys a message lists. */
 const LISTED_KEYS = 6;
 
 /**
- * The folder of the experiment, or of the run, that options name.
- * Where they name none it is the one in runs that fits, else for a cross-validation the paper's; `onNote` is told which.
- * @throws InputError where nothing is named and there is not one experiment that fits
+ * The folder of the experiment or run that options name. If they name none, the one in runs that fits, or for a
+ * cross-validation the paper's; `onNote` receives the choice.
+ * @throws InputError if nothing is named and there is not exactly one experiment that fits
  */
 export async function rootOf(options: ExperimentChoice, onNote: Listener['onNote']): Promise<string> {
   if (options.run !== undefined) return options.run;
@@ -47,7 +47,7 @@ export async function rootOf(options: ExperimentChoice, onNote: Listener['onNote
   return join(RUNS, recipe.name);
 }
 
-/** The recipe that options name. @throws InputError when it is wrong or none is named */
+/** The recipe that options name. @throws InputError when it is wrong, or none is named */
 export function namedRecipe({ dataset, manifest, recipe, set = [] }: RecipeChoice): Promise<Recipe> {
   return loadRecipe({ dataset, path: recipe, manifest, overrides: set });
 }
@@ -77,7 +77,7 @@ async function meantRoot(options: RunChoice, onNote: Listener['onNote']): Promis
     );
   }
   const [single] = experiments;
-  // What keeps it from being scored as it is, folds or seeds, is said where its runs are looked for.
+  // Whether it lacks folds or seeds is reported when its runs are looked up.
   if (single !== undefined && experiments.length === 1 && options.seeds === undefined) {
     return join(RUNS, single.name);
   }
@@ -94,7 +94,7 @@ interface ExperimentContent {
   readonly seedFolds: boolean;
 }
 
-/** What lies in an experiment's folder of a stage. */
+/** The contents of an experiment's folder, for a stage. */
 async function contentOf(root: string, asked: string | undefined): Promise<ExperimentContent> {
   const phase = asked ?? (await finalPhaseIn(root));
   const has = async (dir: string) => ({
@@ -115,10 +115,10 @@ function fits(content: ExperimentContent, { fold, folds, seeds }: RunChoice): bo
 }
 
 /**
- * Holds what options say of a recipe to the runs that they found: a run is scored as it was trained, and by no other
- * settings.
- * @returns a warning where the recipe of that name has changed since the first of them was trained
- * @throws InputError where a run is of another recipe, or a `--set` is not what it was trained with
+ * Checks the recipe options against the runs they select: a run can only be scored with the settings it was trained
+ * with.
+ * @returns a warning if the recipe of that name has changed since the first run was trained
+ * @throws InputError if a run has another recipe, or was trained with a value other than that of `--set`
  */
 export async function checkAgainstRuns(
   options: ExperimentChoice,
@@ -129,7 +129,7 @@ export async function checkAgainstRuns(
   return warnings[0];
 }
 
-/** @returns a warning where the recipe has changed, else nothing */
+/** @returns a warning if the recipe has changed, else nothing */
 async function checkAgainstRun(options: ExperimentChoice, folder: RunFolder): Promise<string[]> {
   const { dir } = folder;
   const { dataset, recipe: file, set = [] } = options;
@@ -138,7 +138,7 @@ async function checkAgainstRun(options: ExperimentChoice, folder: RunFolder): Pr
   if (changed.length > 0) {
     const keys = changed.map(({ key, before }) => `${key} was ${before}`);
     throw new InputError(
-      `--set changes nothing of a run that is trained: in ${dir} ${list(keys)}; leave it out, or name a run that was trained with it`,
+      `--set cannot change a trained run: in ${dir} ${list(keys)}; leave it out, or name a run that was trained with it`,
     );
   }
   if (dataset === undefined && file === undefined) return [];
@@ -157,9 +157,9 @@ async function checkAgainstRun(options: ExperimentChoice, folder: RunFolder): Pr
   return [`the run in ${dir} is scored as it was trained, and not as ${option} says now: ${list(keys)}`];
 }
 
-/** Keys that decide about a run's model and test set. */
+/** Keys that affect a run's model and test set. */
 function settingsThatDiffer(trained: Recipe, named: Recipe, { manifest }: ExperimentChoice) {
-  // Each seed has its own, and a manifest that is named is the one that is scored, with what follows from it.
+  // Each seed has its own. If a manifest is named, that one is scored, along with the keys derived from it.
   const apart = new Set([
     ...['seed', 'keep_checkpoints', 'paper'],
     ...(manifest === undefined ? [] : ['manifest', 'labels', 'validation']),

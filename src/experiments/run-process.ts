@@ -1,21 +1,21 @@
-/** @file A run in a process of its own, and what it and the process that trains several runs say to each other. */
+/** @file Trains a run in a child process, and defines the messages between it and its parent. */
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { ComputationError, InputError, InterruptedError, UnavailableError } from '../base/index.js';
 import type { ComputeOptions, PhaseOutcome, PhaseRun, TrainingReport } from '../training/index.js';
 
-/** Everything that a process needs to train one run. */
+/** Everything a process needs to train one run. */
 export interface RunTask extends PhaseRun {
   readonly compute: Pick<ComputeOptions, 'device' | 'threads' | 'cacheDir'>;
   readonly versions: Readonly<Record<string, string>>;
   readonly saveIntervalSec: number | undefined;
 }
 
-/** To the process. */
+/** Sent to the process. */
 export type RunOrder = { readonly kind: 'train'; readonly task: RunTask } | { readonly kind: 'stop' };
 
-/** From the process. */
+/** Sent by the process. */
 export type RunMessage =
   | { readonly kind: 'start'; readonly step: number; readonly totalSteps: number }
   | { readonly kind: 'report'; readonly report: TrainingReport }
@@ -23,7 +23,7 @@ export type RunMessage =
   | { readonly kind: 'ended'; readonly outcome: PhaseOutcome }
   | { readonly kind: 'failed'; readonly error: SentError };
 
-/** An error on its way between processes. */
+/** An error serialised for another process. */
 export interface SentError {
   readonly name: string;
   readonly message: string;
@@ -33,9 +33,9 @@ export interface SentError {
 const WORKER = fileURLToPath(new URL('./run-worker.js', import.meta.url));
 
 /**
- * Trains a run in a process of its own.
- * @param stop aborted, makes it finish the steps in hand and save
- * @throws what was thrown in the process, or a ComputationError when it ended without a word
+ * Trains a run in a child process.
+ * @param stop when aborted, the process finishes the current steps and saves
+ * @throws what the process threw, or a ComputationError if it exited without a result
  */
 export async function trainInProcess(
   task: RunTask,
@@ -44,10 +44,10 @@ export async function trainInProcess(
 ): Promise<PhaseOutcome> {
   const child = fork(WORKER, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   const order = (message: RunOrder): void => {
-    if (child.connected) child.send(message, () => undefined); // gone already: `close` tells
+    if (child.connected) child.send(message, () => undefined); // already exited: `close` reports it
   };
   const onStop = (): void => order({ kind: 'stop' });
-  const kill = (): void => void child.kill('SIGKILL'); // a second Ctrl-C leaves at once
+  const kill = (): void => void child.kill('SIGKILL'); // a second Ctrl-C exits at once
   stop.addEventListener('abort', onStop);
   process.on('exit', kill);
   let lastWords = '';
@@ -76,12 +76,12 @@ const MOST_LAST_WORDS = 2000;
 
 function endOf(code: number | null, signal: NodeJS.Signals | null, lastWords: string): string {
   const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-  const why = signal === 'SIGKILL' ? '; where memory ran out, use fewer --jobs' : '';
+  const why = signal === 'SIGKILL' ? '; if memory ran out, use fewer --jobs' : '';
   const line = lastWords.split('\n').findLast((words) => words.trim() !== '');
-  return `its process was ended ${how}${why}${line === undefined ? '' : `: ${line.trim()}`}. Run the same command again to go on from the last saved state`;
+  return `its process was ended ${how}${why}${line === undefined ? '' : `: ${line.trim()}`}. Run the same command again to resume from the last saved state`;
 }
 
-/** Errors that are a line for the user keep their class, and so their exit code. */
+/** Errors shown to the user keep their class, and thus their exit code. */
 function revived({ name, message, stack }: SentError): Error {
   const classes = [InputError, InterruptedError, UnavailableError, ComputationError];
   const known = classes.find((each) => each.name === name);

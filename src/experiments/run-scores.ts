@@ -1,6 +1,6 @@
 /**
- * @file What runs scored, what several seeds scored together, and whether scores of an earlier time still hold; a
- * predictions file is scored by folds where it has them.
+ * @file Scores of runs, of several seeds together, and of predictions files (by fold if they have folds), and whether
+ * existing scores are still valid.
  */
 
 import { stat } from 'node:fs/promises';
@@ -33,25 +33,25 @@ import type { ExperimentContext } from './evaluation-target.js';
 import { namedRecipe, type RecipeChoice } from './named-experiment.js';
 import type { SelectedRuns } from './run-selection.js';
 
-/** What runs scored, and the paper's figures that their recipe names. */
+/** Scores of runs, and the paper's figures from their recipe. */
 export interface RunScores<S extends Scores = Metrics | FoldMetrics> {
   readonly evaluation: Evaluation<S>;
   readonly result: EvaluationResult;
   readonly predictions: readonly ScoredPrediction[];
-  /** For each prediction, the most frequent class in its model's training; undefined where that is not known. */
+  /** For each prediction, the most frequent class of its model's training set; undefined if not known. */
   readonly majority: readonly string[] | undefined;
   readonly paper: PaperRow | null;
 }
 
-/** Where the results of several seeds together lie. */
+/** Path of the combined results of several seeds. */
 export function seedResults(root: string, phase: string): string {
   return join(root, `${phase}-seeds.json`);
 }
 
-/** What the runs of one seed scored. */
+/** Scores of one seed's runs. */
 export type SeedScores = RunScores & { readonly seed: number };
 
-/** What several seeds scored together. @throws InputError where they have different labels */
+/** Combined scores of several seeds. @throws InputError if their labels differ */
 export function seedScores(
   root: string,
   parts: readonly SeedScores[],
@@ -88,12 +88,12 @@ export function seedScores(
 }
 
 /**
- * True where predictions are there that were made after the training of all the runs, and of all of them.
- * @throws InputError where the results of folds are damaged
+ * Whether there are predictions newer than the training of all the runs, covering all of them.
+ * @throws InputError if the results of folds are damaged
  */
 export async function isScored({ folder, runs, folds }: Omit<SelectedRuns, 'phase'>): Promise<boolean> {
   const scoredMs = await timeOf(folder.predictions);
-  // A run that ends after its best epoch changes run.json alone.
+  // A run that ends after its best epoch changes only run.json.
   const files = runs.flatMap(({ checkpoint, metadata }) => [checkpoint, metadata]);
   const trainedMs = await Promise.all(files.map(timeOf));
   const isFresh = scoredMs !== undefined && trainedMs.every((ms) => ms !== undefined && ms <= scoredMs);
@@ -103,8 +103,8 @@ export async function isScored({ folder, runs, folds }: Omit<SelectedRuns, 'phas
 }
 
 /**
- * What runs scored when they were scored last, with intervals as they are asked for now.
- * @throws InputError where what scoring wrote is missing or damaged
+ * Scores from the last evaluation of runs, with intervals recomputed as requested now.
+ * @throws InputError if files written by the evaluation are missing or damaged
  */
 export async function scoresBefore(
   { runs, folder, folds }: SelectedRuns,
@@ -134,7 +134,7 @@ export async function scoresBefore(
   const { name, versions, metadata, missing = [] } = await readResults(folder.results);
   if (name === undefined || versions === undefined || metadata === undefined) {
     throw new InputError(
-      `results ${folder.results} do not say what they were made with (name, versions, metadata); delete the file, and score the run again with emoq eval`,
+      `results ${folder.results} have no metadata (name, versions, metadata); delete the file, and score the run again with emoq eval`,
     );
   }
   const result = evaluationResult(evaluation, { name, versions, metadata, missing });
@@ -142,7 +142,7 @@ export async function scoresBefore(
   return { evaluation, result, predictions: scored, majority, paper: recipe.paper };
 }
 
-/** When a file was last changed; undefined where there is none. */
+/** When a file was last modified; undefined if there is none. */
 function timeOf(path: string): Promise<number | undefined> {
   return stat(path).then(
     ({ mtimeMs }) => mtimeMs,
@@ -150,7 +150,7 @@ function timeOf(path: string): Promise<number | undefined> {
   );
 }
 
-/** What a predictions file scores. */
+/** Scores of a predictions file. */
 export interface FileScores {
   readonly evaluation: Evaluation;
   readonly result: EvaluationResult;
@@ -159,7 +159,7 @@ export interface FileScores {
 
 /**
  * Scores a predictions file.
- * @param choice a recipe whose labels it has, where one is named
+ * @param choice names a recipe that defines the labels, if any
  * @throws InputError when the file cannot be scored
  */
 export async function scoreFile(
@@ -187,13 +187,13 @@ export async function scoreFile(
   return { evaluation, result, paper: recipe?.paper ?? null };
 }
 
-/** The rows of each fold. @throws InputError where only some rows have one */
+/** The rows of each fold. @throws InputError if only some rows have one */
 function groupByFold(
   path: string,
   rows: readonly ScoredPrediction[],
 ): { fold: string; outcomes: ScoredPrediction[] }[] {
   if (rows.some(({ fold }) => fold === undefined)) {
-    throw new InputError(`${path}: some rows have a fold and others have none: fill the column`);
+    throw new InputError(`${path}: some rows have a fold and others have none; fill in the column`);
   }
   return placesByFold(rows).map(({ fold, places }) => ({
     fold,

@@ -1,4 +1,4 @@
-/** @file From an experiment's folder to the runs that are scored: one run, a fold, or the finished folds together. */
+/** @file Selects the runs of an experiment's folder to score: one run, a fold, or all finished folds. */
 
 import { join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
@@ -16,25 +16,25 @@ import {
 
 /** Which runs of an experiment. */
 export interface RunChoice {
-  /** Name of a phase. Absent: the last one, or whatever a folder that is a run itself holds. */
+  /** Name of a phase. Default: the last one, or that of a folder that is itself a run. */
   readonly stage?: string;
   readonly fold?: number;
   readonly folds?: number;
   readonly seeds?: readonly number[] | 'all';
 }
 
-/** The runs that are scored together. */
+/** Runs that are scored together. */
 export interface SelectedRuns {
   readonly phase: string;
-  /** One, or one for each finished fold. */
+  /** One run, or each finished fold. */
   readonly runs: readonly RunFolder[];
-  /** Where predictions and results lie: in the one run, or around the folds. */
+  /** Where predictions and results are: in the single run, or in the folder around the folds. */
   readonly folder: RunFolder;
-  /** Of a cross-validation: how many folds it has, and which of them are not there or not finished. */
+  /** For a cross-validation: the number of folds, and those missing or unfinished. */
   readonly folds: { readonly total: number; readonly missing: readonly number[] } | undefined;
 }
 
-/** What a seed's runs are, or the only ones. */
+/** The runs of one seed, or of an experiment without seeds. */
 export interface SeedRuns extends SelectedRuns {
   readonly seed: number | null;
   /** Folder of the experiment, or of the seed inside it. */
@@ -42,8 +42,8 @@ export interface SeedRuns extends SelectedRuns {
 }
 
 /**
- * Finds the runs of an experiment, and computes nothing.
- * @throws InputError when there are none, they are not of the stage or fold that is asked for, or no fold is finished
+ * Finds the runs of an experiment without computing anything.
+ * @throws InputError when there are none, they are not of the requested stage or fold, or no fold is finished
  */
 export async function selectRuns(
   root: string,
@@ -60,7 +60,7 @@ export async function selectRuns(
   return { phase, ...(await finishedFolds(root, phase, folds)) };
 }
 
-/** The same for each seed that is asked for. A run that is missing is told of before anything is computed. */
+/** The same for each requested seed. Missing runs are reported before anything is computed. */
 export async function selectSeeds(root: string, options: RunChoice): Promise<SeedRuns[]> {
   if (options.seeds === undefined) return [{ seed: null, root, ...(await selectRuns(root, options)) }];
   const selected: SeedRuns[] = [];
@@ -70,7 +70,7 @@ export async function selectSeeds(root: string, options: RunChoice): Promise<See
   return selected;
 }
 
-/** The folders of the seeds that are asked for. @throws InputError where there are none */
+/** The folders of the requested seeds. @throws InputError if there are none */
 async function seedsOf(
   root: string,
   seeds: NonNullable<RunChoice['seeds']>,
@@ -84,19 +84,19 @@ async function seedsOf(
   return seeds === 'all' ? present : seeds.map((seed) => ({ seed, dir: seedFolder(root, seed) }));
 }
 
-/** What a cross-validation is called, of which folds may be missing: `5 folds`, `2 of 5 folds`. */
+/** Describes a cross-validation with possibly missing folds: `5 folds`, `2 of 5 folds`. */
 export function foldsText({ total, missing }: NonNullable<SelectedRuns['folds']>): string {
   return missing.length === 0 ? `${total} folds` : `${total - missing.length} of ${total} folds`;
 }
 
-/** Which folds the figures are without, as a warning; undefined where they are of all. */
+/** A warning listing folds that the figures do not include; undefined if all are included. */
 export function missingFoldsWarning({ root, phase, folds }: SeedRuns): string | undefined {
   if (folds === undefined || folds.missing.length === 0) return undefined;
   const [noun, verb] = folds.missing.length === 1 ? ['fold', 'is'] : ['folds', 'are'];
-  return `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not trained to the end in ${join(root, phase)}: these are the figures of the others, and not of the cross-validation`;
+  return `${noun} ${folds.missing.join(', ')} of ${folds.total} ${verb} not fully trained in ${join(root, phase)}: these figures cover the other folds, not the whole cross-validation`;
 }
 
-/** @throws InputError where a folder that is a run itself is not what is asked for */
+/** @throws InputError if a folder that is itself a run is not what was asked for */
 function checkSingleRun(
   dir: string,
   metadata: RunMetadata,
@@ -115,14 +115,14 @@ function checkSingleRun(
   }
 }
 
-/** @throws InputError where an experiment lacks a phase because its recipe has none such */
+/** @throws InputError if a phase is missing because the experiment's recipe does not have it */
 async function requirePhaseOf(root: string, phase: string, fold: number | undefined): Promise<void> {
   if (await pathExists(phaseFolder(root, phase, fold).metadata)) return;
   const last = phaseFolder(root, await finalPhaseIn(root), fold);
   if (await pathExists(last.recipe)) refuseMissingPhase(await runRecipe(last), phase, `the run in ${root}`);
 }
 
-/** @throws InputError where the experiment has no folds, or another number of them, or none is finished */
+/** @throws InputError if the experiment has no folds, another number of folds, or no finished fold */
 async function finishedFolds(
   root: string,
   phase: string,
@@ -138,12 +138,12 @@ async function finishedFolds(
       ? folders[begun]!.folder
       : (await pathExists(plain.metadata))
         ? plain
-        : await findRun(root, phase, 1); // says what is there in place of folds, or how to train them
+        : await findRun(root, phase, 1); // reports what there is instead of folds, or how to train them
   await checkFolds(await runRecipe(known), total, 'score');
   const finished = folders.filter((_, index) => metadata[index]?.status === 'finished');
   if (finished.length === 0) {
     throw new InputError(
-      `none of the ${total} folds in ${join(root, phase)} is trained to the end; run the ${phase} command that began them again, or score one as it is with --run ${known.dir}`,
+      `none of the ${total} folds in ${join(root, phase)} is fully trained; run the ${phase} command that started them again, or score a single one with --run ${known.dir}`,
     );
   }
   const missing = all.filter((fold) => !finished.some((each) => each.fold === fold));

@@ -1,6 +1,6 @@
 /**
- * @file The process that trains one run of several: takes its task from its parent and tells how it goes. It
- * prints nothing. A signal, an order to stop or the end of its parent make it finish the steps in hand and save.
+ * @file The child process that trains one of several runs: receives its task from its parent and reports progress. It
+ * prints nothing. On a signal, a stop message or the exit of its parent, it finishes the current steps and saves.
  */
 
 import { stderr } from 'node:process';
@@ -10,8 +10,8 @@ import type { RunMessage, RunOrder, RunTask } from './run-process.js';
 const stop = new AbortController();
 const abort = (): void => stop.abort();
 
-stderr.on('error', () => undefined); // a parent that has gone must not end the saving
-// Before training is loaded, which takes a while: a terminal sends its signals to this process too.
+stderr.on('error', () => undefined); // saving must complete even if the parent has exited
+// Before loading the training code, which takes a while: a terminal signals this process too.
 for (const signal of STOP_SIGNALS) process.on(signal, abort);
 process.on('disconnect', abort);
 process.on('message', (order: RunOrder) => {
@@ -40,7 +40,7 @@ async function train({ compute, saveIntervalSec, ...run }: RunTask): Promise<voi
   if (process.connected) process.disconnect();
 }
 
-/** Resolves when the message is on its way; at once where the parent has gone. */
+/** Resolves when the message has been sent, or at once if the parent has exited. */
 function tell(message: RunMessage): Promise<void> {
   return new Promise((resolve) => {
     if (process.connected) process.send!(message, () => resolve());

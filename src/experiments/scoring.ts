@@ -1,6 +1,6 @@
 /**
- * @file Scores runs: predicts their test sets, writes predictions and results beside them; and what the trained rows
- * of an ablation score, and by how much they differ from the full system.
+ * @file Scores runs: predicts their test sets and writes predictions and results. Also scores the trained rows of an
+ * ablation and compares them with the full system.
  */
 
 import { join } from 'node:path';
@@ -59,8 +59,8 @@ import {
 } from './run-selection.js';
 
 /**
- * Finds the runs that are named, and scores one run, the folds of a cross-validation together, or several seeds.
- * @throws InputError where they are not there or not what is asked for; InterruptedError when it is stopped
+ * Finds the named runs, and scores one run, the folds of a cross-validation together, or several seeds.
+ * @throws InputError if they are missing or not what was asked for; InterruptedError when stopped
  */
 export async function evaluateExperiment(
   choice: ExperimentChoice & TargetChoice,
@@ -79,7 +79,7 @@ export async function evaluateExperiment(
     : scoreSeeds(root, seeds, context, target);
 }
 
-/** Scores the runs of several seeds, each as `scoreRuns` does; the results of all are written beside their folders. */
+/** Scores the runs of several seeds, each as in `scoreRuns`; the combined results go next to their folders. */
 async function scoreSeeds(
   root: string,
   seeds: readonly SeedRuns[],
@@ -96,7 +96,7 @@ async function scoreSeeds(
   return scores;
 }
 
-/** Scores one run of an experiment, or its folds together; predictions and results are written beside them. */
+/** Scores one run of an experiment, or its folds together, and writes predictions and results to their folder. */
 export async function scoreRuns(
   selected: SeedRuns,
   context: ExperimentContext,
@@ -121,7 +121,7 @@ export async function scoreRuns(
     folder.predictions,
     tested.flatMap(({ test }) => test.embeddings),
   );
-  // What was computed is on disk by now, whatever is wrong with the resampling that was asked for.
+  // Predictions are on disk by now, even if the requested resampling is invalid.
   const majority = majorityOf(tested.map(({ test }) => test));
   const evaluation = evaluationOf(
     scores,
@@ -145,7 +145,7 @@ export async function scoreRuns(
   });
   await writeJsonAtomic(folder.results, result);
   context.onNote(`predictions in ${folder.predictions}, results in ${folder.results}`);
-  // The paper's figures are of the recipe's own corpus.
+  // The paper's figures are for the recipe's own corpus.
   return {
     evaluation,
     result,
@@ -179,12 +179,15 @@ async function predictRuns(
   });
 }
 
-/** On another corpus every fold has predicted the same utterances: one is drawn with the predictions of all of them. */
+/**
+ * On another corpus every fold has predicted the same utterances, so an utterance is drawn with the predictions of all
+ * folds.
+ */
 function drawnParts({ predictions }: TestSetPredictions, { other }: EvaluationTarget): ScoredPrediction[] {
   return predictions.map((row) => (other === undefined ? row : { ...row, fold: undefined }));
 }
 
-/** For each prediction, the most frequent class in its model's training; undefined where that is not known. */
+/** For each prediction, the most frequent class of its model's training set; undefined if not known. */
 function majorityOf(tests: readonly TestSetPredictions[]): string[] | undefined {
   const perTest = tests.map(
     ({ labels, trainingCounts }) => trainingCounts && mostFrequent(labels, trainingCounts),
@@ -193,16 +196,16 @@ function majorityOf(tests: readonly TestSetPredictions[]): string[] | undefined 
   return tests.flatMap(({ predictions }, index) => predictions.map(() => perTest[index]!));
 }
 
-/** A row that is trained and scored. */
+/** A trained and scored row. */
 export interface ScoredRow extends Omit<AblationScores, 'fromFull'> {
-  /** Its experiment's folder. */
+  /** Folder of its experiment. */
   readonly run: string;
-  /** Its predictions, with each seed. */
+  /** Its predictions for each seed. */
   readonly tables: readonly SeedTable[];
 }
 
 /**
- * Scores a trained row where that is not done already.
+ * Scores a trained row unless that is already done.
  * @param root its experiment's folder
  */
 export async function scoreRow(
@@ -235,7 +238,7 @@ export async function scoreRow(
   return { label, run: root, result, paper, tables };
 }
 
-/** The rows, each with its difference from the full system, paired over utterances and seeds. @param full one of them */
+/** The rows with their differences from the full system, paired over utterances and seeds. @param full one of them */
 export function ablationScores(
   rows: readonly ScoredRow[],
   full: ScoredRow,
@@ -248,7 +251,7 @@ export function ablationScores(
   });
 }
 
-/** The results of several seeds together, written as scoring an experiment does where they are new. */
+/** The combined results of several seeds, written if they are new. */
 async function resultOfSeeds(
   root: string,
   parts: readonly SeedScores[],

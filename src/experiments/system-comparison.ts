@@ -1,4 +1,4 @@
-/** @file Two experiments or predictions files over the same utterances, and whether they differ. */
+/** @file Compares two experiments or predictions files over the same utterances. */
 
 import { stat } from 'node:fs/promises';
 import { InputError, pathExists, sha256OfFile } from '../base/index.js';
@@ -24,18 +24,18 @@ import { isScored } from './run-scores.js';
 import { missingFoldsWarning, type RunChoice, type SeedRuns, selectSeeds } from './run-selection.js';
 import { scoreRuns } from './scoring.js';
 
-/** What two systems differ by, and how it was found. */
+/** A comparison of two systems, with its result object. */
 export interface SystemComparison {
   readonly comparison: Comparison;
   readonly result: ComparisonResult;
 }
 
-/** What options say of the systems; `device` and `threads` are refused where nothing is computed. */
+/** Options that select the systems; `device` and `threads` are rejected if nothing is computed. */
 export type ComparisonChoice = RecipeChoice &
   RunChoice & { readonly device?: string; readonly threads?: number };
 
 /**
- * Compares two systems. A run that was scored since it was trained is not predicted again.
+ * Compares two systems. Runs scored since their training are not predicted again.
  * @param systems runs, experiments or predictions files
  * @throws InputError when there are not two of them, or they are not over the same utterances
  */
@@ -48,7 +48,7 @@ export async function compareSystems(
   const [first, second] = systems;
   if (first === undefined || second === undefined || systems.length > 2) {
     throw new InputError(
-      `--compare takes two runs or predictions files, and here are ${systems.length}: ${systems.join(', ')}`,
+      `--compare takes two runs or predictions files, but got ${systems.length}: ${systems.join(', ')}`,
     );
   }
   const named = choice.dataset !== undefined || choice.recipe !== undefined;
@@ -82,26 +82,26 @@ export async function compareSystems(
   return { comparison, result };
 }
 
-/** Below this many seeds an interval is known to come out too narrow. */
+/** With fewer seeds than this, intervals are known to be too narrow. */
 const FEW_SEEDS = 5;
 
-/** A warning where a system has too few seeds to draw from; undefined where it has enough, or one. */
+/** A warning if a system has too few seeds to resample; undefined if it has enough, or a single one. */
 export function fewSeedsWarning({ first, second, bootstrap }: Comparison): string | undefined {
   const seeds = Math.min(...[first, second].map((each) => each.seeds.length).filter((count) => count > 1));
   return bootstrap !== null && seeds < FEW_SEEDS
-    ? `${seeds} seeds are few to draw from: the intervals are likely too narrow`
+    ? `${seeds} seeds are few to resample: the intervals are likely too narrow`
     : undefined;
 }
 
 interface System {
   readonly path: string;
-  /** A predictions file for each seed; of null where there is one. */
+  /** A predictions file for each seed; null if there are no seeds. */
   readonly predictions: readonly { readonly seed: number | null; readonly path: string }[];
-  /** Empty where the system is a predictions file. */
+  /** Empty if the system is a predictions file. */
   readonly runs: readonly SeedRuns[];
 }
 
-/** Finds an experiment, a run or a predictions file; computes nothing. */
+/** Finds an experiment, a run or a predictions file, without computing anything. */
 async function systemAt(path: string, options: RunChoice): Promise<System> {
   const entry = await stat(path).catch(() => undefined);
   if (entry === undefined) {
@@ -112,7 +112,7 @@ async function systemAt(path: string, options: RunChoice): Promise<System> {
   return { path, predictions: runs.map(({ seed, folder }) => ({ seed, path: folder.predictions })), runs };
 }
 
-/** The folds and seeds that options ask for; of what they say nothing, all that an experiment has. */
+/** The folds and seeds that options ask for; by default all that an experiment has. */
 async function partsIn(root: string, options: RunChoice): Promise<RunChoice> {
   const { stage = await finalPhaseIn(root), fold, folds, seeds } = options;
   if (fold !== undefined || folds !== undefined) return options;
@@ -128,22 +128,22 @@ async function partsIn(root: string, options: RunChoice): Promise<RunChoice> {
   return { ...options, seeds: seeds ?? 'all', ...(ofSeed !== undefined && { folds: ofSeed }) };
 }
 
-/** How many folds an experiment's cross-validation has; undefined where it is none. */
+/** Number of folds in an experiment's cross-validation; undefined if it is not one. */
 async function allFolds(root: string, phase: string): Promise<number | undefined> {
   const [first] = await foldRuns(root, phase);
   return first && countFolds(await runRecipe(first.folder));
 }
 
-/** @throws InputError for an option that is about runs where both systems are files */
+/** @throws InputError for an option that applies to runs if both systems are files */
 function refuseRunOptions({ stage, fold, folds, seeds, device, threads }: ComparisonChoice): void {
   const given = Object.entries({ stage, fold, folds, seeds, device, threads }).find(
     ([name, value]) => value !== undefined && !(name === 'device' && value === 'auto'),
   );
   if (given === undefined) return;
-  throw new InputError(`--${given[0]} is about runs, and both systems are predictions files; leave it out`);
+  throw new InputError(`--${given[0]} applies to runs, but both systems are predictions files; leave it out`);
 }
 
-/** Predicts the test set of runs that have no predictions since their training. */
+/** Predicts the test set of runs without predictions since their training. */
 async function makePredictions({ runs }: System, context: ExperimentContext): Promise<void> {
   for (const each of runs) {
     if (await isScored(each)) {
@@ -163,12 +163,12 @@ async function tablesOf(
   );
 }
 
-/** Of several files, the checksums one after the other. */
+/** For several files, their checksums concatenated. */
 async function sha256Of({ predictions }: System): Promise<string> {
   return (await Promise.all(predictions.map(({ path }) => sha256OfFile(path)))).join(' ');
 }
 
-/** What is odd in the predictions of a system, of which `rows` are compared. */
+/** Warnings about the predictions of a system, of which `rows` are compared. */
 function tableWarnings(
   table: PredictionTable,
   rows: readonly { readonly label?: string | undefined }[],

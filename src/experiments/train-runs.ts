@@ -1,4 +1,7 @@
-/** @file Folds and seeds of a phase, one after the other or several at a time: one that fails does not lose the others. */
+/**
+ * @file Trains the folds and seeds of a phase, one after the other or in parallel. A failed run does not stop the
+ * others.
+ */
 
 import { ComputationError, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
@@ -19,18 +22,18 @@ import {
 import { phaseFolder, readMetadata } from '../training/runs/index.js';
 import { trainInProcess } from './run-process.js';
 
-/** One of several runs whose recipes differ in the seed alone. */
+/** One of several runs whose recipes differ only in the seed. */
 export interface NamedRun extends PhaseRun {
-  /** What tells it from runs of the same phase and fold: its seed, its row of an ablation. */
+  /** What distinguishes it from other runs of the same phase and fold: its seed, or its row of an ablation. */
   readonly title: string | undefined;
 }
 
 export type Runs = readonly [NamedRun, ...NamedRun[]];
 
-/** Which runs are made of a phase: one, or one for each seed and fold. */
+/** The runs of a phase to train: one, or one for each seed and fold. */
 export interface RunPlan {
   readonly phase: string;
-  /** The recipe with each seed; one without a seed of its own where seeds are not asked for. */
+  /** The recipe with each seed; a single one without a seed of its own if no seeds were requested. */
   readonly variants: readonly { readonly recipe: Recipe; readonly seed: number | undefined }[];
   readonly folds: readonly (number | undefined)[];
   /** Folder of the experiment. */
@@ -45,17 +48,17 @@ export function plannedRuns({ phase, variants, folds, root }: RunPlan): Runs {
   }) as [NamedRun, ...NamedRun[]];
 }
 
-/** How messages call a run: "stage 1, seed 2, fold 3". */
+/** Display name of a run: "stage 1, seed 2, fold 3". */
 export function nameOfRun({ phase, title, fold }: Pick<NamedRun, 'phase' | 'title' | 'fold'>): string {
   return [titleOf(phase), ...(title ? [title] : []), ...(fold === undefined ? [] : [`fold ${fold}`])].join(
     ', ',
   );
 }
 
-/** Follows one run. */
+/** Receives the events of one run. */
 export interface RunListener
   extends Pick<TrainPhaseOptions, 'onStart' | 'onReport' | 'onValidation' | 'onNote' | 'onWarning'> {
-  /** The run has ended, well or not; before `onOutcome` and `onFailure`. */
+  /** The run has ended, successfully or not; called before `onOutcome` and `onFailure`. */
   readonly onEnd?: () => void;
 }
 
@@ -64,24 +67,24 @@ export interface TrainRunsOptions {
   readonly versions: Readonly<Record<string, string>>;
   readonly saveIntervalSec?: number | undefined;
   readonly stop: AbortSignal;
-  /** Runs at a time, each in a process of its own where there are several. */
+  /** Number of runs in parallel, each in its own process if more than one. */
   readonly jobs: number;
-  /** Threads of a run of several at a time. */
+  /** Threads of each run when several run in parallel. */
   readonly threadsPerJob: number;
-  /** Begins to follow a run. */
+  /** Starts listening to a run. */
   readonly listen: (name: string, run: NamedRun) => RunListener;
-  /** Told once when runs begin side by side. */
+  /** Called once when parallel runs begin. */
   readonly onSideBySide?: () => void;
-  /** Told of a run that has ended; throws where the others shall not begin. */
+  /** Called when a run has ended; throws to stop the remaining runs. */
   readonly onOutcome: (name: string, outcome: PhaseOutcome) => void;
-  /** Told of a run that failed, where others go on. */
+  /** Called when a run has failed and the others continue. */
   readonly onFailure: (name: string, error: unknown) => void;
 }
 
 /**
- * Trains runs of one phase. What the input of any of them is wrong in is told before the first begins; side by side their
- * clips are encoded once for all before.
- * @throws the error of the only run; of several InputError where each failure is the user's, else ComputationError
+ * Trains runs of one phase. Input errors of any run are reported before the first one begins. For parallel runs, clips
+ * are encoded once beforehand.
+ * @throws the error of a single run; for several, InputError if every failure is the user's, else ComputationError
  */
 export async function trainRuns(runs: Runs, options: TrainRunsOptions): Promise<void> {
   const { jobs } = options;
@@ -110,7 +113,7 @@ async function trainInSequence(runs: Runs, options: TrainRunsOptions): Promise<v
     try {
       await trainOne(run, options);
     } catch (error) {
-      if (error instanceof InterruptedError) throw error; // ends all of them
+      if (error instanceof InterruptedError) throw error; // stops all of them
       const name = nameOfRun(run);
       options.onFailure(name, error);
       failures.push({ name, error });
@@ -148,7 +151,7 @@ async function trainSideBySide(runs: Runs, options: TrainRunsOptions): Promise<v
   const done = trained.filter(({ status }) => status !== 'interrupted');
   if (done.length + failures.length < runs.length) {
     throw new InterruptedError(
-      `${done.length} of ${runs.length} runs are finished, ${trained.length - done.length} stopped and saved; run the same command again to go on`,
+      `${done.length} of ${runs.length} runs are finished, ${trained.length - done.length} stopped and saved; run the same command again to resume`,
     );
   }
   throwFailures(failures, runs.length);
@@ -159,12 +162,12 @@ interface Failure {
   readonly error: unknown;
 }
 
-/** @throws InputError where each failure is the user's to fix, else ComputationError */
+/** @throws InputError if every failure is the user's to fix, else ComputationError */
 function throwFailures(failures: readonly Failure[], runs: number): void {
   if (failures.length === 0) return;
   const names = failures.map(({ name }) => name).join('; ');
   const others =
-    failures.length < runs ? '. The others are finished; run the same command again for these' : '';
+    failures.length < runs ? '. The others are finished; run the same command again to retry these' : '';
   const text = `${failures.length} of ${runs} runs failed: ${names}${others}`;
   throw failures.every(({ error }) => error instanceof InputError)
     ? new InputError(text)
@@ -172,9 +175,9 @@ function throwFailures(failures: readonly Failure[], runs: number): void {
 }
 
 /**
- * Opens the backbones and divides the corpus as each run will. With `compute`, every clip that one of them trains or
- * validates on is in the feature cache afterwards, so that runs side by side do not each encode it.
- * @throws InputError for what any of the runs would refuse of its recipe, corpus or backbones
+ * Opens the backbones and splits the corpus as each run will. With `compute`, also fills the feature cache with every
+ * training and validation clip, so that parallel runs do not each encode them.
+ * @throws InputError for anything the runs would reject in their recipe, corpus or backbones
  */
 export async function prepareRuns([first, ...others]: Runs, compute?: ComputeOptions): Promise<void> {
   const experiment = await openExperiment(first.recipe, first.phase, first.fold);
@@ -195,7 +198,7 @@ export async function prepareRuns([first, ...others]: Runs, compute?: ComputeOpt
   await phaseFeatures(first.recipe, experiment.phase, [...utterances.values()], compute);
 }
 
-/** Whether one of the runs has not begun: what a later phase refuses stops no run that has. */
+/** Whether any run has not begun; problems of a later phase do not stop runs that have. */
 async function isSomeNew(runs: readonly PhaseRun[]): Promise<boolean> {
   for (const { root, phase, fold } of runs) {
     if ((await readMetadata(phaseFolder(root, phase, fold))) === undefined) return true;

@@ -1,6 +1,6 @@
 /**
- * @file A run on another corpus than it was trained on: over the classes that both have, each utterance among them. The
- * probabilities of these classes are scaled to add up to 1, as if the others had been ruled out beforehand.
+ * @file Evaluates a run on a corpus other than its own, over the classes that both have. The probabilities of these
+ * classes are rescaled to sum to 1.
  */
 
 import { InputError } from '../base/index.js';
@@ -27,31 +27,32 @@ import {
 } from './test-set.js';
 import { openTrainedModel } from './trained-run.js';
 
-/** What of another corpus a run can be scored on. */
+/** The part of another corpus that a run can be scored on. */
 export interface OtherCorpus {
   readonly manifest: Manifest;
-  /** Its test split, or all of it where it has no splits. */
+  /** The test split, or the whole corpus if it has no splits. */
   readonly part: 'test' | 'all';
   /** Classes of the run that the corpus has, in the run's order. */
   readonly classes: readonly string[];
-  /** Classes of the run that it does not have. */
+  /** Classes of the run that the corpus does not have. */
   readonly absent: readonly string[];
-  /** Label of the corpus -> class of the run, where it is another and occurs. */
+  /** Label of the corpus -> class of the run, for labels that occur under a different name. */
   readonly labelMap: Readonly<Record<string, string>>;
-  /** Of that part, of these classes; their labels are the run's. */
+  /** Utterances of that part with one of these classes; their labels are the run's. */
   readonly utterances: readonly Utterance[];
   /** Utterances of that part with other labels, by label. */
   readonly leftOut: LabelCounts;
 }
 
-/** A comparison of two classes is the least that there is to score. */
+/** Scoring needs at least two classes. */
 const LEAST_CLASSES = 2;
 
 /**
- * What of a corpus a run of a phase of `recipe` can be scored on. The recipe's own label map holds where `labelMap` does not say
- * otherwise, and so does its `strip_tags`; its `id_pattern` is about ids of its own corpus.
+ * Selects the part of a corpus that a run of a phase of `recipe` can be scored on. The recipe's own label map applies
+ * to labels not in `labelMap`, and its `strip_tags` applies too. Its `id_pattern` does not, because it is about ids of
+ * its own corpus.
  * @throws InputError for a map that names no label of the corpus, or leads to no class of the run; fewer than two
- *   classes in common; nothing to score; missing audio, where the run hears any
+ *   classes in common; nothing to score; missing audio, if the run reads audio
  */
 export async function otherCorpus(
   recipe: Recipe,
@@ -63,12 +64,12 @@ export async function otherCorpus(
   for (const [from, to] of Object.entries(labelMap)) {
     if (!own.has(from)) {
       throw new InputError(
-        `label map: ${manifest.csvPath} has no label "${from}"; a pair is its label=the run's, and its labels are ${[...own].join(', ')}`,
+        `label map: ${manifest.csvPath} has no label "${from}"; a pair is CORPUS_LABEL=RUN_LABEL, and its labels are ${[...own].join(', ')}`,
       );
     }
     if (!recipe.labels.includes(to)) {
       throw new InputError(
-        `label map: ${from} becomes "${to}", which is no class of the run (${recipe.labels.join(', ')})`,
+        `label map: ${from} becomes "${to}", which is not a class of the run (${recipe.labels.join(', ')})`,
       );
     }
   }
@@ -93,7 +94,7 @@ export async function otherCorpus(
   }
   if (utterances.length === 0) {
     const where =
-      part.length === 0 ? 'has splits and no utterance in "test"' : 'has no test utterance of them';
+      part.length === 0 ? 'has splits but no utterance in "test"' : 'has no test utterance with one of them';
     throw new InputError(`${manifest.csvPath} ${where}; there is nothing to score`);
   }
   if (systemOf(recipe).needs(recipe, phase, 'checkpoint').audio) await checkAudioFiles(manifest, utterances);
@@ -112,7 +113,7 @@ export async function otherCorpus(
 /**
  * Predicts the utterances of another corpus with a run.
  * @throws InterruptedError when `compute.stop` is aborted
- * @throws InputError when the run has other classes than those that the corpus was opened for
+ * @throws InputError when the run has other classes than those the corpus was opened for
  */
 export async function predictOtherCorpus(
   folder: RunFolder,
@@ -141,7 +142,7 @@ export async function predictOtherCorpus(
   }
 }
 
-/** A prediction among some of the classes. Where all of them have a probability of 0 there is no answer. */
+/** A prediction restricted to some of the classes. If all of them have probability 0, there is no answer. */
 function restricted(
   row: ScoredPrediction,
   classes: readonly string[],
@@ -154,17 +155,17 @@ function restricted(
   return { ...row, label: classes[argmax(probabilities)]!, probabilities };
 }
 
-/** What a corpus has in common with what a run has seen: its own training and validation utterances. */
+/** What a corpus has in common with the training and validation utterances of a run. */
 export interface TrainingOverlap {
-  /** Ids of the utterances that the run has seen by this id with these words: one corpus, prepared twice. */
+  /** Ids of utterances that the run has seen with the same id and transcript: the same corpus, prepared twice. */
   readonly ids: readonly string[];
-  /** Ids of the utterances whose audio, byte by byte, it has seen. */
+  /** Ids of utterances with audio that the run has seen, compared byte by byte. */
   readonly audio: readonly string[];
 }
 
 /**
- * Looks for utterances that a run has seen in training or validation.
- * @returns undefined where what it has seen is not known any more, because its manifest has changed or is gone
+ * Finds utterances that a run has seen in training or validation.
+ * @returns undefined if the utterances it has seen are no longer known, because its manifest has changed or is missing
  */
 export async function trainingOverlap(
   recipe: Recipe,
@@ -174,7 +175,7 @@ export async function trainingOverlap(
   const own = await seenUtterances(recipe, metadata);
   if (own === undefined) return undefined;
   const seen = [...own.train, ...own.dev];
-  // Ids that are numbers are alike in corpora that have nothing to do with each other.
+  // Numeric ids coincide between unrelated corpora.
   const nameOf = ({ id, text }: Utterance): string => `${id}\n${text.trim()}`;
   const names = new Set(seen.map(nameOf));
   const { contentOf } = await sharedAudio([...seen, ...utterances]);

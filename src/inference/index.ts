@@ -1,4 +1,4 @@
-/** @file Trained runs at work: test sets, other corpora, tables of recordings. */
+/** @file Inference with trained runs: test sets, other corpora, tables of recordings. */
 
 export { type OtherCorpus, otherCorpus, predictOtherCorpus, trainingOverlap } from './cross-corpus.js';
 export { OPTIONAL_COLUMNS, predictRecordings, readRecordings } from './recordings.js';

@@ -1,7 +1,6 @@
 /**
- * @file Emotions for a table of recordings: its columns and who its rows are; rows are read in windows, decoded while
- * the window before computes, and written in their order. A row that cannot be predicted says why and the others go
- * on.
+ * @file Predicts emotions for a table of recordings. Rows are read in windows, with the next window decoded while one
+ * computes, and written in order. A row that cannot be predicted gets an error, and the others continue.
  */
 
 import type { SpeechEncoder } from '../backbones/index.js';
@@ -50,7 +49,7 @@ import { type ComputeOptions, cutTo, isCutText } from '../training/index.js';
 import type { TrainedModel } from './trained-run.js';
 
 export interface RecordingsOptions extends RecordingsInput {
-  /** Of every recording for which the table does not choose. */
+  /** For every recording without a channel in the table. */
   readonly channel?: ChannelChoice | undefined;
   readonly format?: PredictionFormat;
   readonly compute: ComputeOptions;
@@ -60,20 +59,20 @@ export interface RecordingsOptions extends RecordingsInput {
 export interface RecordingsSummary {
   readonly rows: number;
   readonly failed: number;
-  /** Rows without a transcript. */
+  /** Number of rows without a transcript. */
   readonly textless: number;
-  /** Rows whose note says something of their sound, counted by kind in words; '' for none. */
+  /** Counts of the notes on audio by kind, in words; '' for none. */
   readonly noted: string;
-  /** Rows whose transcript the Former did not get whole. */
+  /** Number of rows with a cut transcript. */
   readonly cutTexts: number;
-  /** Rows without a gender. */
+  /** Number of rows without a gender. */
   readonly genderless: number;
 }
 
-/** Recordings in memory at a time: one window being computed, the next being decoded. */
+/** Recordings per window. Two windows are in memory: one being computed and the next being decoded. */
 const WINDOW = 32;
 
-/** A row with its audio, or with the reason why it has none. */
+/** A row with its audio, or the reason it has none. */
 type Recording = { readonly row: CsvRow; readonly path: string } & (
   | {
       readonly kind: 'heard';
@@ -89,7 +88,7 @@ interface RowFailure {
 }
 
 /**
- * Predicts every recording of a table and writes the predictions file, whole or not at all.
+ * Predicts every recording of a table and writes the predictions file atomically.
  * @throws InputError when the output cannot be written
  */
 export async function predictRecordings(
@@ -160,13 +159,13 @@ async function openWriter(
   try {
     return await openPredictionWriter(output, columns, format, stop);
   } catch (error) {
-    if (stop?.aborted) throw new InterruptedError(`interrupted before anybody read ${output}`);
+    if (stop?.aborted) throw new InterruptedError(`interrupted before any process read ${output}`);
     if (error instanceof InputError || error instanceof ReaderGoneError) throw error;
     throw new InputError(`output ${output} cannot be written: ${errorMessage(error)}`);
   }
 }
 
-/** Reads and decodes; a failure belongs to its row. */
+/** Reads and decodes a window; a failure is recorded in its row. */
 function decodeWindow(
   rows: readonly CsvRow[],
   { files }: RecordingTable,
@@ -202,7 +201,7 @@ type RowOutcome =
 
 interface PredictedWindow {
   readonly outcomes: readonly RowOutcome[];
-  /** Rows, by their place, whose transcript the Former did not get whole. */
+  /** Indices of rows with a cut transcript. */
   readonly cut: ReadonlySet<number>;
 }
 
@@ -260,8 +259,8 @@ async function predictWindow(
 }
 
 /**
- * StoredFeatures of the readable recordings by their place in the window, in the batches that the feature cache is made in;
- * undefined where float16 cannot hold them. Without an encoder none has any.
+ * Features of the readable recordings by their index in the window, in batches of the same size as for the feature
+ * cache; undefined if float16 cannot represent them. Without an encoder there are none.
  */
 async function encodeAll(
   window: readonly Recording[],
@@ -279,7 +278,7 @@ async function encodeAll(
   const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
   for (const batch of batchesByLength(clips, limits)) {
     const encoded = await encoder.encode(batch.map(({ samples }) => samples));
-    // Through float16, as the cache keeps them: a recording is judged alike wherever its features come from.
+    // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
     batch.forEach(({ index }, row) => {
       features.set(index, storedFeatures(encoded[row]!));
     });
@@ -291,22 +290,22 @@ export interface RecordingsInput {
   readonly input: string;
   readonly output: string;
   readonly pathColumn: string;
-  /** A column by another name than this default must be there; under it, it need not be. */
+  /** A column with another name than this default is required; the default column is optional. */
   readonly textColumn: string;
   readonly speakerColumn: string;
 }
 
-/** Of the speaker's gender, which prompts may name; need not be there. */
+/** The speaker's gender, which prompts may mention; optional. */
 export const GENDER_COLUMN = 'gender';
 
-/** Columns that a CSV need not have. */
+/** Columns that a CSV may omit. */
 export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
 
 /**
- * Reads the CSV of recordings, and makes sure that the predictions have a place to go.
- * @param needsAudio false for a model that reads transcripts alone: the table then needs those, and no recordings
- * @throws InputError when the CSV is missing, empty or without a column that was named, when it gives parts of
- *   recordings by start and end, or the output cannot be a file
+ * Reads the CSV of recordings, and checks that the predictions can be written.
+ * @param needsAudio false for a model that reads only transcripts: the table then needs those, and no recordings
+ * @throws InputError when the CSV is missing, empty or without a named column, when it gives parts of recordings by
+ *   start and end, or the output cannot be a file
  */
 export async function readRecordings(options: RecordingsInput, needsAudio = true): Promise<RecordingTable> {
   const { input, pathColumn, textColumn, speakerColumn } = options;
@@ -331,7 +330,7 @@ export async function readRecordings(options: RecordingsInput, needsAudio = true
   return table;
 }
 
-/** @throws InputError when the output is a folder, or one of the files that are read, by whatever name */
+/** @throws InputError when the output is a folder, or one of the input files, under whatever path */
 async function refuseInputs(
   { input, output, pathColumn }: RecordingsInput,
   { rows, files }: RecordingTable,
@@ -339,7 +338,7 @@ async function refuseInputs(
   const target = await userTarget(output, '-o');
   if (target.kind === 'stream') return;
   if (await isSameFile(input, target.path)) {
-    throw new InputError(`output ${output} is the input itself; name another file with -o`);
+    throw new InputError(`output ${output} is the input file; name another file with -o`);
   }
   if (target.present === undefined) return;
   for (const row of rows) {
@@ -350,13 +349,13 @@ async function refuseInputs(
   }
 }
 
-/** Who a row is, as the predictions name it. */
+/** How the predictions name a row. */
 export interface RowNames {
   readonly identity: readonly ('id' | 'path')[];
   of(row: CsvRow): { readonly id?: string; readonly path?: string };
 }
 
-/** By `id` and path where the table has them; without either by the number of the row. */
+/** By `id` and path if the table has them; without either, by row number. */
 export function rowNames({ rows, columns, hasPaths }: RecordingTable, pathColumn: string): RowNames {
   const hasIds = columns.includes('id') && pathColumn !== 'id';
   const isNamed = hasIds || rows.some((row) => cellOf(row, pathColumn) !== '');
@@ -373,12 +372,12 @@ export function rowNames({ rows, columns, hasPaths }: RecordingTable, pathColumn
   };
 }
 
-/** The transcript as it stands there; '' where it is missing. */
+/** The transcript, unmodified; '' if it is missing. */
 export function transcriptOfRow(row: CsvRow, column: string): string {
   return textOf(row, column) === '' ? '' : row.fields[column]!;
 }
 
-/** What a row's note is about: the sound was cut, or one of `AudioNoteKind`. */
+/** The topic of a row's note: the audio was cut, or one of `AudioNoteKind`. */
 export interface RowNote {
   readonly kind: string;
   readonly text: string;
@@ -390,12 +389,12 @@ export interface HeardAudio {
   readonly notes: readonly RowNote[];
 }
 
-/** Of the channel that is heard; need not be there. */
+/** The channel to use; optional. */
 export const CHANNEL_COLUMN = 'channel';
 
 /**
- * The channel that a row of a table asks for.
- * @throws InputError when it is none, to follow the row's line
+ * The channel that a row of a table selects.
+ * @throws InputError when it is invalid, worded to follow the row's line
  */
 export function channelOfRow(row: CsvRow, fallback: ChannelChoice | undefined): ChannelChoice | undefined {
   const cell = cellOf(row, CHANNEL_COLUMN);
@@ -405,7 +404,7 @@ export function channelOfRow(row: CsvRow, fallback: ChannelChoice | undefined): 
   return channel;
 }
 
-/** The first `maxDurationSec` of a recording. @throws InputError as `decodeAudio` */
+/** Decodes the first `maxDurationSec` of a recording. @throws InputError as `decodeAudio` */
 export async function hear(
   path: string,
   channel: ChannelChoice | undefined,
@@ -414,6 +413,6 @@ export async function hear(
   const { samples, isCut, fileSec, notes } = await decodeAudio(path, { channel, maxDurationSec });
   if (!isCut) return { samples, notes };
   const whole = fileSec !== undefined && fileSec > maxDurationSec ? ` of ${fileSec.toFixed(1)} s` : '';
-  const text = `judged on the first ${Number(maxDurationSec.toFixed(3))} s${whole}`;
+  const text = `uses only the first ${Number(maxDurationSec.toFixed(3))} s${whole}`;
   return { samples, notes: [{ kind: 'cut', text }, ...notes] };
 }

@@ -1,4 +1,4 @@
-/** @file A run on its own test set: predictions with references, never seen in training. */
+/** @file Predicts the test set of a run, which it has not seen in training, with references. */
 
 import { InputError, InterruptedError } from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
@@ -24,29 +24,29 @@ import { openTrainedModel, type TrainedModel } from './trained-run.js';
 export interface TestSetPredictions {
   readonly labels: readonly string[];
   readonly predictions: readonly ScoredPrediction[];
-  /** e'_q [d_h] of each utterance; undefined where the model has no Former. */
+  /** e'_q [d_h] of each utterance; undefined if the model has no Former. */
   readonly embeddings: readonly (Float32Array | undefined)[];
   readonly metadata: TrainedModel['metadata'];
   readonly recipe: TrainedModel['recipe'];
-  /** Utterances that the run was trained on, by label in the order of `labels`; undefined where they are not known. */
+  /** Number of training utterances per label, in the order of `labels`; undefined if not known. */
   readonly trainingCounts: readonly number[] | undefined;
-  /** What of the test set the model did not get, in words. */
+  /** Notes on cut inputs of the test set. */
   readonly cut: readonly string[];
 }
 
-/** What to predict, where that is not a run's own test set in its own place. */
+/** The test set, if it is not at the location in the run's recipe. */
 export interface TestSetOptions {
-  /** The manifest that the run was trained on, in another place than its recipe says. */
+  /** The manifest the run was trained on, at another path than in its recipe. */
   readonly manifest?: string | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
- * Predicts the test utterances of a run; the audio of the others need not be there. `onProgress` is told from 0 on, once
- * their features are there.
+ * Predicts the test utterances of a run; the audio of other utterances may be missing. `onProgress` is called from 0
+ * on, once the features are available.
  * @throws InterruptedError when `compute.stop` is aborted
  * @throws InputError when the manifest is not the one that the run was trained on
- * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
+ * @throws ComputationError when the model's output for an utterance is not a distribution over the labels
  */
 export async function predictTestSet(
   folder: RunFolder,
@@ -62,7 +62,7 @@ export async function predictTestSet(
     const change = manifestChange(metadata.manifest, trainedManifest(placed.manifest, corpus.manifest));
     if (change !== undefined) {
       throw new InputError(
-        `${placed.manifest} ${change} since ${folder.dir} was trained; its test set may hold training utterances. Train again, or restore the manifest`,
+        `${placed.manifest} ${change} since ${folder.dir} was trained; its test set may contain training utterances. Train again, or restore the manifest`,
       );
     }
     const predicted = await predictUtterances(trained, corpus.test, compute, onProgress);
@@ -81,9 +81,9 @@ export async function predictTestSet(
 }
 
 /**
- * Predicts labelled utterances, in their order.
+ * Predicts labelled utterances, in order.
  * @throws InterruptedError when `compute.stop` is aborted
- * @throws ComputationError when what the model gives for an utterance is not a distribution over the labels
+ * @throws ComputationError when the model's output for an utterance is not a distribution over the labels
  */
 export async function predictUtterances(
   { folder, recipe, metadata, phase, infer }: TrainedModel,
@@ -127,12 +127,12 @@ export async function predictUtterances(
 
 export type SeenUtterances = Pick<Partition, 'train' | 'dev'>;
 
-/** What of a run's metadata decides which utterances it has seen. */
+/** The part of a run's metadata that determines which utterances it has seen. */
 type SeenMetadata = Pick<RunMetadata, 'fold' | 'manifest' | 'validation'>;
 
 /**
  * The training and validation utterances of a run.
- * @returns undefined where they are not known any more, because the manifest has changed since or is gone
+ * @returns undefined if they are no longer known, because the manifest has changed or is missing
  */
 export async function seenUtterances(
   recipe: Recipe,
@@ -148,7 +148,7 @@ export async function seenUtterances(
   }
 }
 
-/** The most frequent class in a run's training set; undefined where that is not known any more. */
+/** The most frequent class in a run's training set; undefined if it is no longer known. */
 export async function trainingMajority(recipe: Recipe, metadata: SeenMetadata): Promise<string | undefined> {
   const seen = await seenUtterances(recipe, metadata);
   return seen && mostFrequent(recipe.labels, labelCounts(seen.train, recipe.labels));

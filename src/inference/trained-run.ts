@@ -1,6 +1,6 @@
 /**
- * @file Trained runs on disk: finding the one that a folder stands for, opening its metadata, recipe and weights, and
- * for inference its own recipe and checkpoint in one graph of constants.
+ * @file Finds the trained run that a folder refers to and opens its metadata, recipe and weights. For inference, it
+ * combines backbones and checkpoint into one graph of constants.
  */
 
 import { readdir } from 'node:fs/promises';
@@ -50,13 +50,13 @@ export interface TrainedRun {
   readonly recipe: Recipe;
   /** The trained weights by their own keys: `former.*`, `head.*` or `projector.*`, and LoRA's. */
   readonly trained: Checkpoint;
-  /** Of the checkpoint's file. */
+  /** SHA-256 of the checkpoint file. */
   readonly checkpointSha256: string;
 }
 
 /**
  * Opens a run's files.
- * @throws InputError when it is no run, has no checkpoint yet, or one that is damaged
+ * @throws InputError when it is not a run, has no checkpoint yet, or a damaged one
  */
 export async function openTrainedRun(
   folder: RunFolder,
@@ -65,7 +65,7 @@ export async function openTrainedRun(
   const metadata = await readMetadata(folder);
   if (metadata === undefined) throw new InputError(`${folder.dir} holds no run (no run.json)`);
   if (!(await pathExists(folder.checkpoint))) {
-    throw new InputError(`the run in ${folder.dir} has no checkpoint yet; run ${metadata.phase} to its end`);
+    throw new InputError(`the run in ${folder.dir} has no checkpoint yet; let ${metadata.phase} finish`);
   }
   const recipe = await runRecipe(folder);
   const { sha256, warning } = await verifyCheckpoint(folder, metadata);
@@ -74,25 +74,23 @@ export async function openTrainedRun(
   return { folder, metadata, recipe, trained, checkpointSha256: sha256 };
 }
 
-/** A warning where the weights are those of a run under way; undefined where it is finished. */
+/** A warning if the weights are those of an unfinished run; undefined if it is finished. */
 export function unfinishedWarning({ dir }: RunFolder, { status }: RunMetadata): string | undefined {
-  return status === 'finished'
-    ? undefined
-    : `the run in ${dir} is not finished; this is its best epoch so far`;
+  return status === 'finished' ? undefined : `the run in ${dir} is not finished; using its best epoch so far`;
 }
 
-/** Folder of one seed's runs, below the experiment's. */
+/** Folder of one seed's runs, within the experiment's. */
 export function seedFolder(root: string, seed: number): string {
   return join(root, `seed-${seed}`);
 }
 
-/** The folders that hold the runs of single seeds, in the order of the seeds. */
+/** The folders of single seeds' runs, in the order of the seeds. */
 export async function seedFolders(dir: string): Promise<{ seed: number; dir: string }[]> {
   const found = await numberedFolders(dir, 'seed');
   return found.map(({ number, dir: own }) => ({ seed: number, dir: own }));
 }
 
-/** The runs of single folds of a phase that have begun, in the order of the folds. */
+/** The started runs of single folds of a phase, in the order of the folds. */
 export async function foldRuns(root: string, phase: string): Promise<{ fold: number; folder: RunFolder }[]> {
   const found = await numberedFolders(phaseFolder(root, phase, undefined).dir, 'fold');
   const runs = found.map(({ number, dir }) => ({ fold: number, folder: runFolder(dir) }));
@@ -100,7 +98,7 @@ export async function foldRuns(root: string, phase: string): Promise<{ fold: num
   return runs.filter((_, index) => begun[index]);
 }
 
-/** Folders such as seed-3, by their numbers. */
+/** Folders such as seed-3, by number. */
 async function numberedFolders(dir: string, what: string): Promise<{ number: number; dir: string }[]> {
   const names = await readdir(dir).catch((): string[] => []);
   return names
@@ -112,16 +110,16 @@ async function numberedFolders(dir: string, what: string): Promise<{ number: num
 }
 
 /**
- * Finds the run that a user means by a folder: the run itself, or an experiment's folder with the run of a phase in it; of
- * several phases the last.
- * @throws InputError when there is no run, or none of the wanted phase and fold
+ * Finds the run that a folder refers to: the run itself, or a phase's run in an experiment's folder, by default the
+ * last phase.
+ * @throws InputError when there is no run, or none of the requested phase and fold
  */
 export async function findRun(dir: string, phase?: string, fold?: number): Promise<RunFolder> {
   const own = runFolder(dir);
   if (await pathExists(own.metadata)) {
     if (fold === undefined) return own;
     throw new InputError(
-      `${dir} is a single run; for its folds name the folder around stage1 and stage2 with --run`,
+      `${dir} is a single run; for its folds, name the folder around stage1 and stage2 with --run`,
     );
   }
   const wanted = phase === undefined ? Object.keys(phaseTitles).toReversed() : [phase];
@@ -136,7 +134,7 @@ export async function findRun(dir: string, phase?: string, fold?: number): Promi
       );
     }
     if (await pathExists(phaseFolder(dir, name, undefined).metadata)) {
-      throw new InputError(`the run in ${dirname(candidate.dir)} has no folds; leave the fold out`);
+      throw new InputError(`the run in ${dirname(candidate.dir)} has no folds; leave out the fold`);
     }
   }
   const [seed] = await seedFolders(dir);
@@ -153,7 +151,7 @@ export async function findRun(dir: string, phase?: string, fold?: number): Promi
   );
 }
 
-/** The last phase of the system whose runs an experiment's folder holds; of the default system where it holds none. */
+/** The last phase of the system with runs in an experiment's folder; of the default system if there are none. */
 export async function finalPhaseIn(root: string): Promise<string> {
   for (const phases of phasesOfSystems) {
     const isThere = await Promise.all(phases.map((phase) => pathExists(join(root, phase))));
@@ -162,7 +160,7 @@ export async function finalPhaseIn(root: string): Promise<string> {
   return phasesOfSystems[0]!.at(-1)!;
 }
 
-/** @throws InputError where a phase is asked for that a recipe does not have, beginning with `whose` */
+/** @throws InputError, beginning with `whose`, for a phase that a recipe does not have */
 export function refuseMissingPhase(recipe: Recipe, phase: string | undefined, whose: string): void {
   if (phase === undefined) return;
   const system = systemOf(recipe);
@@ -172,7 +170,7 @@ export function refuseMissingPhase(recipe: Recipe, phase: string | undefined, wh
   if (why !== undefined) throw new InputError(`${whose} ${why}; leave out --${titleOf(phase)}`);
 }
 
-/** How many folds the cross-validation of a run has, where its corpus can still tell. */
+/** Number of folds in the cross-validation of a run, if its corpus can still tell. */
 async function foldsOf(folder: RunFolder): Promise<string> {
   try {
     return String(await countFolds(await runRecipe(folder)));
@@ -182,14 +180,14 @@ async function foldsOf(folder: RunFolder): Promise<string> {
   }
 }
 
-/** The option that names the recipe of an experiment's folder, `runs/<name>` unless `--run` says otherwise. */
+/** The option that names the recipe of an experiment's folder, which is `runs/<name>` without `--run`. */
 async function recipeOption(dir: string): Promise<string> {
   const name = basename(dir);
   const run = dir === join('runs', name) ? '' : ` --run ${dir}`;
   return `${(await shippedRecipeNames()).includes(name) ? `--dataset ${name}` : '--recipe FILE'}${run}`;
 }
 
-/** A model that is ready to name emotions. */
+/** A model ready for inference. */
 export interface TrainedModel {
   readonly folder: RunFolder;
   readonly metadata: RunMetadata;
@@ -203,7 +201,7 @@ export interface TrainedModel {
   close(): Promise<void>;
 }
 
-/** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are gone or others */
+/** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are missing or have changed */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
   const { metadata, recipe, trained } = await openTrainedRun(folder, compute.onWarning);
   const phase = await systemOf(recipe).open(recipe, metadata.phase, {
@@ -250,12 +248,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   }
 }
 
-/** Weights that would take more than this share of the machine's memory in float32 stay in 16 bits. */
+/** Weights that would exceed this share of the machine's memory in float32 stay in 16 bits. */
 const FLOAT32_SHARE = 0.5;
 
 /**
- * Whether the backbones' 16-bit weights are better cast layer by layer in each run than once for all. By the
- * machine's memory and not by what is free of it just now: the two differ in the last bit.
+ * Whether to cast the backbones' 16-bit weights layer by layer in each run instead of once. Decided by total rather
+ * than free memory, because the two ways differ in the last bit.
  */
 function isTooLargeInFloat32({ checkpoints }: Phase): boolean {
   const stored = checkpoints
@@ -267,5 +265,5 @@ function isTooLargeInFloat32({ checkpoints }: Phase): boolean {
   return float32Bytes > FLOAT32_SHARE * memoryBytes;
 }
 
-/** Utterances in one run of the graph: enough to fill the products, little enough to stay in cache. */
+/** Utterances per run of the graph: enough to use the cores well, few enough to stay in cache. */
 const INFERENCE_BATCH = 16;

@@ -1,6 +1,6 @@
 /**
- * @file What training and evaluation left of the runs that a report is of, the results of ablations around them, and
- * the utterances that a model was most wrong about, with their recordings small enough for a page.
+ * @file Reads what a report needs of trained and evaluated runs: their files, ablation results, and the recordings of
+ * the worst mistakes, small enough for a page.
  */
 
 import { dirname, join, relative, resolve } from 'node:path';
@@ -41,28 +41,28 @@ import {
 } from '../../training/runs/index.js';
 import type { SeedRuns } from '../run-selection.js';
 
-/** A run that is evaluated, or the runs of a cross-validation that are evaluated together. */
+/** An evaluated run, or the runs of a cross-validation evaluated together. */
 export type EvaluatedRuns = Pick<SeedRuns, 'seed' | 'folder' | 'runs' | 'folds'>;
 
-/** The same, read. */
+/** The same, with the contents of their files. */
 export interface ReadRuns extends EvaluatedRuns {
   /** run.json of each run. */
   readonly metadata: readonly RunMetadata[];
-  /** When and how fast each was made, where that is known. */
+  /** When each run was trained and how fast, if known. */
   readonly times: readonly (RunTimes | null)[];
   readonly recipe: Recipe;
   /** The first run's recipe.yaml. */
   readonly recipeText: string;
-  /** All rows of predictions.csv, which are those of the embeddings too. */
+  /** All rows of predictions.csv, in the order of the embeddings. */
   readonly rows: readonly ScoredPrediction[];
-  /** Places in `rows`, by fold where there are folds, in the folds' order. */
+  /** Indices into `rows`, by fold if there are folds, in fold order. */
   readonly parts: readonly { readonly fold: string | null; readonly places: readonly number[] }[];
   readonly scores: Metrics | FoldMetrics;
-  /** What results.json says beside the scores. */
+  /** What results.json contains besides the scores. */
   readonly results: Results;
 }
 
-/** What is taken over from results.json; a file that says nothing of it, or is not there, is an empty one. */
+/** The keys used from results.json; a missing file, or one without them, reads as empty. */
 const resultsSchema = z.object({
   versions: z.record(z.string(), z.string()).optional().catch(undefined),
   intervals: z
@@ -72,20 +72,20 @@ const resultsSchema = z.object({
       seed: z.number().int(),
       unit: z.enum(['utterance', 'speaker', 'dialogue']),
     })
-    .nullable() // as --resamples 0 leaves it
+    .nullable() // as written by --resamples 0
     .optional()
     .catch(undefined),
 });
 type Results = z.infer<typeof resultsSchema>;
 
-/** What takes long tells how far it is, and stops when it is told to. */
+/** Progress and cancellation of long operations. */
 export interface GatherControl {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** @throws InputError when a file of the runs is missing or damaged, or predictions and runs do not belong together */
+/** @throws InputError when a file of the runs is missing or damaged, or predictions and runs do not match */
 export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
   const { folder, runs, folds } = evaluated;
   const byFold = folds !== undefined;
@@ -125,13 +125,13 @@ export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
   };
 }
 
-/** A table of one row compares nothing. */
+/** A table with one row compares nothing. */
 const LEAST_ROWS = 2;
 
 /**
  * The tables of an experiment's dataset that have two rows or more in a folder.
  * @param experiment name of the recipe
- * @param dir the folder; where it is undefined, the one around the experiment's own `root`
+ * @param dir the folder; if undefined, the one around the experiment's own `root`
  */
 export async function ablationResults(
   experiment: string,
@@ -143,7 +143,7 @@ export async function ablationResults(
   const rowOf = async (name: string): Promise<StoredResults | undefined> => {
     const row = join(around, name);
     const phase = await finalPhaseIn(row);
-    const files = [phaseFolder(row, phase, undefined).results, join(row, `${phase}-seeds.json`)]; // of one run or its folds, of seeds
+    const files = [phaseFolder(row, phase, undefined).results, join(row, `${phase}-seeds.json`)]; // of one run or its folds, or of seeds
     for (const path of files) {
       if (!(await pathExists(path))) continue;
       try {
@@ -172,7 +172,7 @@ export async function ablationResults(
       });
     }
     if (found.length >= LEAST_ROWS) {
-      tables.push({ title: `Table ${table}: ${title} (${dataset}; the paper's on meld7)`, rows: found });
+      tables.push({ title: `Table ${table}: ${title} (${dataset}; the paper's is on meld7)`, rows: found });
     }
   }
   if (dir !== undefined && tables.length === 0) {
@@ -185,7 +185,7 @@ export async function ablationResults(
 export type Recordings =
   | {
       readonly kind: 'recordings';
-      /** Of the manifest: what a message names a recording from. */
+      /** Folder of the manifest, used to shorten paths in messages. */
       readonly dir: string;
       readonly pathOf: (id: string) => string | undefined;
       readonly maxAudioSec: number;
@@ -193,8 +193,8 @@ export type Recordings =
   | Missing;
 
 /**
- * The `count` worst: those whose predicted class is most above the reference, in probability. Of several seeds that are
- * wrong about an utterance it is the worst.
+ * The `count` worst mistakes: the largest excess of the predicted class's probability over that of the reference. If
+ * several seeds are wrong about an utterance, the worst one counts.
  */
 export async function worstMistakes(
   utterances: readonly ReportUtterance[],
@@ -217,7 +217,7 @@ export async function worstMistakes(
   );
 }
 
-/** Indices of the wrongly predicted, the worst first, each id once. */
+/** Indices of wrong predictions, worst first, with each id once. */
 function worstOf(utterances: readonly ReportUtterance[]): number[] {
   const excess = ({ predicted, reference, probabilities }: ReportUtterance): number =>
     predicted === null || predicted === reference
@@ -241,16 +241,16 @@ async function audioOf(
   const missing = (audioMissing: string) => ({ audio: null, audioMissing });
   if (recordings.kind === 'missing') return missing(recordings.reason);
   const path = recordings.pathOf(id);
-  if (path === undefined) return missing('the manifest does not have it');
+  if (path === undefined) return missing('the manifest does not list it');
   if (!(await pathExists(path))) return missing(`${relative(recordings.dir, path)} does not exist`);
   try {
-    // What the model heard: a player may make something else of an odd file.
+    // The model's input, because a player may decode an unusual file differently.
     const { samples } = await decodeAudio(path, { maxDurationSec: recordings.maxAudioSec, signal });
     const mp3 = await encodeMp3(samples, signal);
     return { audio: `data:audio/mpeg;base64,${mp3.toString('base64')}`, audioMissing: null };
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    // A page may go to others, to whom this machine's folders are nothing.
+    // The page may be shared, so it must not show folders of this machine.
     return missing(errorMessage(error).replaceAll(path, relative(recordings.dir, path)));
   }
 }

@@ -1,6 +1,6 @@
 /**
- * @file The runs that a report is of, found, held to what is asked for and scored where they are not yet; and from run
- * folders to what it shows. What cannot be read is told, and its section says why it is empty.
+ * @file Finds and checks the runs of a report, scores them if needed, and gathers its data. Anything that cannot be
+ * read is reported, and its section states why it is empty.
  */
 
 import { join } from 'node:path';
@@ -36,15 +36,15 @@ import { embeddingMap } from './map-layouts.js';
 import { reportMetadata, trainingCurves } from './training-summary.js';
 
 export interface GatherOptions {
-  /** The experiment's folder, beside which ablations may lie. */
+  /** The experiment's folder; ablations may be next to it. */
   readonly root: string;
-  /** Folder of ablations, where it is another. */
+  /** Folder of ablations, if elsewhere. */
   readonly ablations?: string | undefined;
-  /** The manifest that the runs were trained on, where it lies elsewhere than their recipes say. */
+  /** The manifest the runs were trained on, if it is not where their recipes say. */
   readonly manifest?: string | undefined;
   /** How many of the worst mistakes to show. */
   readonly mistakes: number;
-  /** How intervals are found where results.json does not say how its own were; null for none. */
+  /** How intervals are computed if results.json does not say; null for none. */
   readonly resampling: Resampling | null;
   readonly signal?: AbortSignal | undefined;
   readonly onWarning: (text: string) => void;
@@ -53,7 +53,7 @@ export interface GatherOptions {
 }
 
 /**
- * Gathers what a report shows of one run, a cross-validation, or either of several seeds.
+ * Gathers the data of a report on one run, a cross-validation, or several seeds of either.
  * @param evaluated one, or one for each seed
  * @throws InputError when predictions, recipe or run.json are missing or damaged; the reason of `signal`
  */
@@ -70,7 +70,7 @@ export async function gatherReport(
     throw new InputError(`${first.folder.dir} and ${other.folder.dir} have different labels`);
   }
   const unfinished = unfinishedOf(parts);
-  for (const dir of unfinished) onWarning(`the run in ${dir} is not finished; this is its best epoch so far`);
+  for (const dir of unfinished) onWarning(`the run in ${dir} is not finished; using its best epoch so far`);
   const scores = scoresOf(parts);
   const scoredParts =
     scores.kind === 'seeds'
@@ -126,7 +126,7 @@ function missingFolds(parts: readonly ReadRuns[]): string[] {
   );
 }
 
-/** For each row, part after part, the most frequent class in its model's training; undefined where that is not known. */
+/** For each row, part after part, the most frequent class of its model's training set; undefined if not known. */
 async function majorities(
   parts: readonly ReadRuns[],
   manifest: string | undefined,
@@ -149,7 +149,7 @@ function scoresOf(parts: readonly ReadRuns[]): Scores {
   return seedMetrics(parts.map((part) => ({ seed: part.seed!, scores: part.scores })));
 }
 
-/** The utterances that the model was given, by id; or why they are not known. */
+/** The utterances by id, or why they are not known. */
 type Corpus =
   | {
       readonly kind: 'corpus';
@@ -158,7 +158,7 @@ type Corpus =
     }
   | Missing;
 
-/** A manifest that has changed may have other recordings by the same ids: then it is as if there were none. */
+/** A changed manifest may have different recordings under the same ids, so it is treated as missing. */
 async function corpusOf({ recipe, metadata, folder }: ReadRuns, path: string): Promise<Corpus> {
   try {
     const manifest = await readManifest(path);
@@ -206,15 +206,15 @@ export interface ReportPlan {
   /** The experiment's folder. */
   readonly root: string;
   readonly seeds: readonly SeedRuns[];
-  /** Where the page lies unless it is said: beside the results. */
+  /** Default folder of the page: that of the results. */
   readonly beside: string;
-  /** The files that it is made from. */
+  /** The files it is made from. */
   readonly sources: readonly string[];
 }
 
 /**
- * Finds the runs that are named, and computes nothing.
- * @throws InputError where they are not there, not what is asked for, or were trained on another manifest
+ * Finds the named runs without computing anything.
+ * @throws InputError if they are missing, not what was asked for, or were trained on another manifest
  */
 export async function planReport(
   choice: ExperimentChoice,
@@ -240,8 +240,8 @@ export async function planReport(
 }
 
 /**
- * Scores the runs that were not scored since they were trained.
- * @param manifest theirs, in another place than their recipes say
+ * Scores the runs that have not been scored since they were trained.
+ * @param manifest their manifest, if it is not where their recipes say
  */
 export async function scorePlanned(
   { seeds }: ReportPlan,
@@ -256,13 +256,13 @@ export async function scorePlanned(
   }
 }
 
-/** @throws InputError where the manifest that is named is not the one that the runs were trained on */
+/** @throws InputError if the named manifest is not the one the runs were trained on */
 async function checkManifest(path: string, runs: readonly RunFolder[]): Promise<void> {
   const named = trainedManifest(path, await readManifest(path));
   for (const run of runs) {
     if (manifestChange((await readMetadata(run))!.manifest, named) === undefined) continue;
     throw new InputError(
-      `${path} is not the manifest that ${run.dir} was trained on, and a report is of its own test set; score it on another corpus with emoq eval --run ${run.dir} --manifest ${path}`,
+      `${path} is not the manifest that ${run.dir} was trained on, and a report covers the run's own test set; score it on another corpus with emoq eval --run ${run.dir} --manifest ${path}`,
     );
   }
 }

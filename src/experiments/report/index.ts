@@ -1,3 +1,3 @@
-/** @file What runs left behind, gathered for a report. */
+/** @file Gathers the data of a report from the files of runs. */
 
 export { gatherReport, planReport, type ReportPlan, scorePlanned } from './gather.js';

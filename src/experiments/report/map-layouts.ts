@@ -1,4 +1,4 @@
-/** @file The layouts of a predictions file's embeddings, kept in map.json so that a second report is quick. */
+/** @file Computes 2-D layouts of a predictions file's embeddings, cached in map.json. */
 
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -32,7 +32,7 @@ const layoutSchema = z.object({
   epochs: z.number(),
   components: z.number(),
   variance_share: z.number(),
-  /** Of the fold's utterances, in the order of predictions.csv; null where they are too few for a map. */
+  /** One point per utterance of the fold, in the order of predictions.csv; null if there are too few for a map. */
   points: z.array(z.tuple([z.number(), z.number()])).nullable(),
 });
 
@@ -46,7 +46,7 @@ const fileSchema = z.object({
   layouts: z.array(layoutSchema),
 });
 
-/** Where the utterances of a fold, or of a run, lie. */
+/** Positions of the utterances of a fold or a run. */
 export type Layout = z.infer<typeof layoutSchema>;
 
 interface Layouts {
@@ -58,14 +58,14 @@ function missing(reason: string): Missing {
   return { kind: 'missing', reason };
 }
 
-/** Where the map of a predictions file is kept. */
+/** Path of the cached map of a predictions file. */
 function mapPath(predictionsPath: string): string {
   return join(dirname(predictionsPath), 'map.json');
 }
 
 /**
- * The layouts of one predictions file, a layout for each of its parts: those of map.json where they are of these
- * embeddings, else new ones.
+ * The layouts of one predictions file, one for each of its parts, from map.json if it matches these embeddings, else
+ * computed.
  * @throws the reason of `signal` when it is aborted
  */
 export async function layoutsOf(
@@ -86,7 +86,7 @@ export async function layoutsOf(
     return missing(`${embeddingsPath(predictions)} has ${rows} rows for ${utterances} utterances`);
   }
   if (!embeddings.data.every(Number.isFinite)) {
-    return missing(`${embeddingsPath(predictions)} holds values that are no numbers`);
+    return missing(`${embeddingsPath(predictions)} contains values that are not numbers`);
   }
   const sha256 = await sha256OfFile(embeddingsPath(predictions));
   const kept = await keptLayouts(part, sha256);
@@ -103,7 +103,7 @@ export async function layoutsOf(
     );
     before += places.length;
   }
-  // The run's folder may be read-only; the page may be written elsewhere.
+  // The run's folder may be read-only, with the page written elsewhere.
   await writeFileAtomic(
     mapPath(predictions),
     `${JSON.stringify({
@@ -116,12 +116,12 @@ export async function layoutsOf(
       layouts,
     } satisfies z.infer<typeof fileSchema>)}\n`,
   ).catch((error: unknown) => {
-    onWarning?.(`the map is not kept for the next report: ${errorMessage(error)}`);
+    onWarning?.(`the map is not cached for the next report: ${errorMessage(error)}`);
   });
   return { kind: 'layouts', layouts };
 }
 
-/** What map.json holds, where it is of these embeddings; a damaged one is made again. */
+/** The content of map.json if it matches these embeddings; a damaged one is recomputed. */
 async function keptLayouts({ folder, parts }: ReadRuns, sha256: string): Promise<Layout[] | undefined> {
   const path = mapPath(folder.predictions);
   if (!(await pathExists(path))) return undefined;
@@ -165,8 +165,8 @@ export function rounded(value: number): number {
 }
 
 /**
- * The map of all utterances, or why there is none. Every fold and seed has a model of its own, whose space has nothing to
- * do with another's: each is laid out by itself, and the maps are put side by side. Progress is in utterances.
+ * The map of all utterances, or why there is none. Each fold and seed has its own model with an unrelated embedding
+ * space, so each is laid out separately, and the maps are shown side by side. Progress is in utterances.
  * @throws the reason of `signal` when it is aborted
  */
 export async function embeddingMap(
@@ -188,7 +188,7 @@ export async function embeddingMap(
   }
   const drawn = maps.flatMap(({ layouts }) => layouts).filter(({ points }) => points !== null);
   if (drawn.length === 0) {
-    return missing(`There is no map: it takes ${LEAST_UMAP_POINTS} utterances of a model or more.`);
+    return missing(`There is no map: it takes at least ${LEAST_UMAP_POINTS} utterances of a model.`);
   }
   const columns = Math.ceil(Math.sqrt(drawn.length));
   const points = maps.flatMap(({ part, layouts }) => {
@@ -203,10 +203,10 @@ export async function embeddingMap(
   return { kind: 'map', method: 'umap', settings: settingsText(drawn, parts), points };
 }
 
-/** How much of a cell's width its map takes. */
+/** Share of a grid cell's width that its map fills. */
 const CELL_SHARE = 0.9;
 
-/** A map scaled into its cell of the grid, in which the first is at the upper left. */
+/** Scales a map into its grid cell; the first cell is at the upper left. */
 function inCell(
   points: readonly (readonly [number, number])[],
   cell: number,
@@ -244,5 +244,5 @@ function settingsText(drawn: readonly Layout[], parts: readonly ReadRuns[]): str
   const of = [...(parts.length > 1 ? ['seed'] : []), ...(parts[0]!.folds === undefined ? [] : ['fold'])].join(
     ' and ',
   );
-  return `${settings}; each ${of} has a model and a space of its own: ${drawn.length} maps side by side, the first at the upper left`;
+  return `${settings}; each ${of} has its own model and embedding space: ${drawn.length} maps side by side, starting at the upper left`;
 }

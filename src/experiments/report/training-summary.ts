@@ -1,6 +1,6 @@
 /**
- * @file What a report says of how its runs were made: their metadata as a table, and the curves of runs and of the
- * runs of earlier phases that they started from.
+ * @file A report's data on training: metadata of the runs, and training curves, including those of the earlier phases
+ * they started from.
  */
 
 import { basename, dirname, join, resolve } from 'node:path';
@@ -52,12 +52,12 @@ export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value
     [seeds.length > 1 ? 'seeds' : 'seed', seeds.join(', ')],
     ['trained parameters', range(metadata.map(({ parameters }) => parameters.trainable))],
     ['frozen parameters', range(metadata.map(({ parameters }) => parameters.frozen))],
-    // Without `trained` it is a run that is under way, or of an earlier emoq.
+    // A run without `trained` is still in progress, or was written by an earlier version.
     ['steps', range(metadata.map(({ trained, steps }) => trained?.steps ?? steps))],
     ['kept epoch', distinct(({ selected }) => keptEpoch(selected))],
     ...timeMetadata(parts.flatMap(({ times }) => times).filter((each) => each !== null)),
     ['device', distinct(({ device }) => device)],
-    ['threads', distinct(({ threads }) => (threads === null ? 'one for each core' : String(threads)))],
+    ['threads', distinct(({ threads }) => (threads === null ? 'one per core' : String(threads)))],
     ...(metadata[0]!.startedFrom === null
       ? []
       : ([['stage-1 checkpoint SHA-256', distinct((run) => run.startedFrom ?? 'none')]] satisfies [
@@ -68,7 +68,7 @@ export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value
   ];
 }
 
-/** When the runs were trained, in what time, how fast and in how much memory. */
+/** When the runs were trained, duration, speed and memory. */
 function timeMetadata(times: readonly RunTimes[]): [name: string, value: string][] {
   if (times.length === 0) return [];
   const between = (values: readonly number[], text: (value: number) => string): string => {
@@ -81,7 +81,7 @@ function timeMetadata(times: readonly RunTimes[]): [name: string, value: string]
   return [
     ['trained', `${day(first[0]!)} to ${day(last.at(-1)!)}`],
     [
-      'time of a run',
+      'duration of a run',
       between(
         times.map(({ durationSec }) => durationSec),
         formatDuration,
@@ -91,7 +91,7 @@ function timeMetadata(times: readonly RunTimes[]): [name: string, value: string]
       ? []
       : ([
           [
-            'utterances trained on in a second',
+            'training utterances per second',
             between(speeds, (value) => String(Number(value.toPrecision(3)))),
           ],
         ] satisfies [string, string][])),
@@ -125,14 +125,14 @@ function versionsText(versions: Readonly<Record<string, string>>): string {
     .join(', ');
 }
 
-/** A run with what tells it from the others. */
+/** A run with what distinguishes it from the others. */
 interface TracedRun {
   readonly folder: RunFolder;
   readonly metadata: RunMetadata;
   readonly seed: number | null;
 }
 
-/** Curves of every run, earlier phases first. A run without readable metrics is told of and left out. */
+/** Curves of every run, earlier phases first. Runs without readable metrics are reported and left out. */
 export async function trainingCurves(
   parts: readonly ReadRuns[],
   onWarning: (text: string) => void,
@@ -155,7 +155,7 @@ export async function trainingCurves(
   return curves;
 }
 
-/** The run beside a run that it started from: `stage1[/fold-N]` for `stage2[/fold-N]`. */
+/** The earlier run that a run started from: `stage1[/fold-N]` for `stage2[/fold-N]`. */
 async function earlierRunOf({ folder, metadata, seed }: TracedRun): Promise<TracedRun | undefined> {
   if (metadata.startedFrom === null) return undefined;
   const dir = resolve(folder.dir);

@@ -1,4 +1,7 @@
-/** @file What can be exported: a speech encoder as transformers has it, the EmoQ-Former, and the language model with LoRA merged. */
+/**
+ * @file Models that can be exported: a speech encoder as in transformers, the EmoQ-Former, and the language model with
+ * merged LoRA.
+ */
 
 import { join } from 'node:path';
 import {
@@ -67,13 +70,13 @@ import {
   runMetadata,
 } from './onnx-files.js';
 
-/** transformers' own group norm, over the padding of a batch too. */
+/** The group norm of transformers, which includes the padding of a batch. */
 const AS_PUBLISHED = { groupNormSteps: 'padded' } as const;
 
 /**
- * Opens an encoder for export. The metadata says how it wants its waveforms: at which rate, and whether at zero mean
- * and unit variance.
- * @throws InputError when no checkpoint is given, or it is missing, broken or of no family
+ * Opens an encoder for export. The metadata records the expected waveforms: the sampling rate, and whether they are
+ * normalised to zero mean and unit variance.
+ * @throws InputError when no checkpoint is given, or it is missing, broken or of an unknown family
  */
 export async function exportableEncoder(
   nameOrPath: string | undefined,
@@ -107,14 +110,14 @@ export async function exportableEncoder(
 export interface FormerExport {
   /** RoBERTa's Hugging Face folder or model id; absent: the run's own. */
   readonly checkpoint?: string | undefined;
-  /** A run of either stage, or its experiment (then stage 2 where there is one). */
+  /** A run of either stage, or its experiment (then stage 2 if there is one). */
   readonly run?: string | undefined;
-  /** Without a run: the recipe that decides its sizes and seed; absent: the defaults. */
+  /** Without a run: the recipe that sets its sizes and seed; absent: the defaults. */
   readonly recipe?: string | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
-/** A Former for export, and what it is: trained by a run, or started from a seed. */
+/** A Former for export, and its origin: trained by a run, or initialised from a seed. */
 export type ExportableFormer = ExportableModel &
   ({ readonly run: TrainedRun } | { readonly run?: undefined; readonly seed: number });
 
@@ -133,7 +136,7 @@ async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
   return asTextEncoder(checkpoint).checkpoint;
 }
 
-/** The Former of a run, with RoBERTa's word embeddings where it reads text and the run did not train them. */
+/** The Former of a run, with RoBERTa's word embeddings if it reads text and the run did not train them. */
 async function trainedFormer(
   dir: string,
   { checkpoint, onWarning }: FormerExport,
@@ -147,7 +150,7 @@ async function trainedFormer(
   const { former, formerWeights } = stageNeeds(recipe, metadata.phase, 'checkpoint');
   if (!former) {
     throw new InputError(
-      `the run in ${folder.dir} is of text alone, and its stage 2 has no Former; name its stage-1 run`,
+      `the run in ${folder.dir} uses text only, and its stage 2 has no Former; name its stage-1 run`,
     );
   }
   const nameOrPath = checkpoint ?? recipe.backbones.former;
@@ -156,7 +159,7 @@ async function trainedFormer(
   const robertaConfig = await readTextEncoderConfig(robertaDir);
   const identity = roberta ? await checkpointIdentity(roberta, robertaConfig) : configIdentity(robertaConfig);
   requireSameBackbones(run.folder, metadata, { former: identity });
-  // The width of the audio is a fact of what was trained: the encoder need not be there any more.
+  // The audio width is taken from the trained weights, so the encoder may be missing.
   const projection = trained.weights.get(`${FORMER_PREFIX}audio_projection.weight`);
   const config = formerConfig(recipe, { hiddenSize: projection?.shape[1] ?? 0 }, robertaConfig);
   const frozen = FORMER_PREFIX + WORD_EMBEDDINGS_KEY;
@@ -173,7 +176,10 @@ async function trainedFormer(
   };
 }
 
-/** The Former as training starts it, but for the audio projection, which training fits to its features. */
+/**
+ * The Former as initialised for training, except for the audio projection, which training initialises from its
+ * features.
+ */
 async function startingFormer(checkpoint: string, recipe: string | undefined): Promise<ExportableFormer> {
   const roberta = await openRoberta(checkpoint);
   const given: FormerSettings =
@@ -222,11 +228,11 @@ function startingWeight(
 export interface LanguageModelExport {
   /** Hugging Face folder or model id; absent: the run's own. */
   readonly checkpoint?: string | undefined;
-  /** A stage-2 run, or its experiment, whose LoRA is merged. */
+  /** A stage-2 run, or its experiment; its LoRA is merged. */
   readonly run?: string | undefined;
   /** Default `input_ids`. */
   readonly inputs?: LanguageModelInputs | undefined;
-  /** Type of the weights that a LoRA is merged into; default `float32`, which loses nothing of it. */
+  /** Dtype of weights with merged LoRA; default `float32`, which loses no precision. */
   readonly mergedDtype?: MergedDtype | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
@@ -234,7 +240,7 @@ export interface LanguageModelExport {
 
 /**
  * Opens a language model for export.
- * @throws InputError when neither checkpoint nor run is given, one of them is broken, or they do not go together
+ * @throws InputError when neither checkpoint nor run is given, one of them is broken, or they do not match
  */
 export async function exportableLanguageModel(
   options: LanguageModelExport,
@@ -273,10 +279,10 @@ export async function exportableLanguageModel(
   };
 }
 
-/** PEFT's names of LoRA's matrices. */
+/** PEFT's names of the LoRA matrices. */
 const LORA_KEY = /\.lora_[AB]\.weight$/;
 
-/** The recipe of a run of EmoQ. @throws InputError where it is of another system */
+/** The recipe of a run of EmoQ. @throws InputError if it belongs to another system */
 function emoqRecipe({ folder, recipe }: TrainedRun): EmoqRecipe {
   return requireEmoq(recipe, `the run in ${folder.dir}`);
 }
@@ -292,7 +298,7 @@ async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWar
   return run;
 }
 
-/** All weights of the checkpoint by key, the LoRA of the run merged. @throws InputError when it does not fit */
+/** All weights of the checkpoint by key, with the run's LoRA merged. @throws InputError when it does not fit */
 async function mergedWeights(
   run: TrainedRun,
   checkpoint: Checkpoint,
@@ -307,7 +313,7 @@ async function mergedWeights(
     const refs = wanted.map(({ key, shape }) => requireWeight(trained, key, shape));
     if (held.length !== refs.length) {
       throw new InputError(
-        `the run adapts ${held.length / 2} weights, of this model it would be ${refs.length / 2}`,
+        `the run adapts ${held.length / 2} weights, but in this model it would be ${refs.length / 2}`,
       );
     }
     const parameters = new Map<string, Tensor>();
@@ -317,7 +323,7 @@ async function mergedWeights(
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(
-      `the run in ${folder.dir} does not fit ${checkpoint.dir} (${errorMessage(error)}); name the checkpoint that it was trained on, ${recipe.backbones.llm}`,
+      `the run in ${folder.dir} does not fit ${checkpoint.dir} (${errorMessage(error)}); name the checkpoint it was trained on, ${recipe.backbones.llm}`,
     );
   }
 }

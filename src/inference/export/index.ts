@@ -1,4 +1,4 @@
-/** @file Models as ONNX files for other runtimes. */
+/** @file Exports models as ONNX files for other runtimes. */
 
 export { exportableEncoder, exportableFormer, exportableLanguageModel } from './exportable-models.js';
 export { checkModelFile, type ExportableModel, writeModelFiles } from './onnx-files.js';

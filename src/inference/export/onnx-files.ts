@@ -1,6 +1,6 @@
 /**
- * @file Writes a model for other runtimes: FILE.onnx, and its weights in FILE.onnx.safetensors beside it. The weights
- * are streamed; the .onnx gets its name last.
+ * @file Writes a model for other runtimes: FILE.onnx, and its weights in FILE.onnx.safetensors in the same folder.
+ * Weights are streamed, and the .onnx is renamed into place last.
  */
 
 import { access, constants, lstat, rm, rmdir } from 'node:fs/promises';
@@ -34,22 +34,22 @@ import type { TrainedRun } from '../trained-run.js';
 
 /** A model that can be exported. */
 export interface ExportableModel {
-  /** The weights that its graph uses, each once, in the types in which they shall be stored. */
+  /** The weights its graph uses, each once, in the dtype to store. */
   readonly tensors: readonly StreamedTensor[];
-  /** The graph over these weights, by the same keys, where they have been written. */
+  /** Builds the graph over the weights as written, with the same keys. */
   readonly graph: (written: ReadonlyMap<string, WeightRef>) => Graph;
-  /** One line that says what it computes. */
+  /** One line on what it computes. */
   readonly description: string;
-  /** What the model's metadata says of where it comes from. */
+  /** The origin of the model, stored in its metadata. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Files that the weights are read from. They are never written over. */
+  /** Files the weights are read from. These are never overwritten. */
   readonly sources: readonly string[];
 }
 
 /**
- * The tensors and the graph of a model that is defined over named weights.
- * @param weight the weight that the graph asks for by `key`, in the type in which it shall be stored
- * @throws InputError as `weight` does, where one is missing or has another shape
+ * The tensors and the graph of a model defined over named weights.
+ * @param weight returns the weight of a `key`, in the dtype to store
+ * @throws InputError from `weight`, if one is missing or has another shape
  */
 export function exportable(
   { name, description, define }: ModelGraph,
@@ -70,7 +70,7 @@ export function exportable(
 }
 
 export interface ExportControls {
-  /** Bytes of weights written, of how many. */
+  /** Bytes of weights written, and the total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly stop?: AbortSignal | undefined;
 }
@@ -82,37 +82,37 @@ export interface ExportedFiles {
   readonly weightBytes: number;
 }
 
-/** Name of the weights of the model in `out`, in the same folder. */
+/** File name of the weights of the model in `out`, in the same folder. */
 function weightsFile(out: string): string {
   return `${out}.safetensors`;
 }
 
 /**
- * The file that `out` names, its links followed: the weights lie beside the file that a link leads to, where the model
- * finds them.
- * @throws InputError when it does not end in .onnx, or is something else than a file
+ * The file that `out` refers to, with links resolved: the weights go next to the link's target, where the model finds
+ * them.
+ * @throws InputError when it does not end in .onnx, or is not a regular file
  */
 export async function checkModelFile(out: string): Promise<string> {
   const target = await userTarget(out, '--out');
   if (target.kind === 'stream') {
     throw new InputError(
-      `--out ${out}: a model is two files, which name each other and lie in one folder, and cannot go to a pipe or a device; name a file that ends in .onnx`,
+      `--out ${out}: a model consists of two files in one folder, so it cannot go to a pipe or a device; name a file that ends in .onnx`,
     );
   }
   if (!/[^/\\]\.onnx$/.test(target.path)) throw new InputError(`--out ${out} must end in .onnx`);
   const beside = await outputTarget(weightsFile(target.path), ' with --out');
   if (beside.kind === 'stream' || dirname(beside.path) !== dirname(target.path)) {
     throw new InputError(
-      `--out ${out}: the weights go to ${beside.name}, which is no file of that folder; remove it, because a model does not find weights elsewhere`,
+      `--out ${out}: the weights go to ${beside.name}, which is not a file in that folder; remove it, because a model finds its weights only in its own folder`,
     );
   }
   return target.path;
 }
 
 /**
- * Writes a model and the weights that it uses, each once and in its stored type. Memory does not grow with the size of
- * the weights. Files of an earlier export are replaced; until all weights are on the disk they stay as they are, and
- * at no time does an .onnx stand beside weights that are not its own.
+ * Writes a model and the weights it uses, each once and in its stored dtype. Memory use does not grow with the size of
+ * the weights. Replaces files of an earlier export, which stay unchanged until all weights are on disk; an .onnx is
+ * never next to another model's weights.
  * @throws InputError when a weight is missing or the files cannot be written, InterruptedError when `stop` is aborted
  */
 export async function writeModelFiles(
@@ -135,7 +135,7 @@ export async function writeModelFiles(
     const file = await createAtomicFile(path);
     try {
       await file.write(bytes);
-      await rm(path, { force: true }); // of an earlier export, whose weights are replaced now
+      await rm(path, { force: true }); // of an earlier export, whose weights are being replaced
       await staged.commit();
       await file.commit();
     } finally {
@@ -150,7 +150,7 @@ export async function writeModelFiles(
   return { model, weights: weightsFile(model), weightBytes: totalBytes(tensors) };
 }
 
-/** The tensors, telling of their bytes as they are read and stopping between two pieces. */
+/** The tensors, reporting bytes as they are read and checking for a stop between two pieces. */
 function reported(tensors: readonly StreamedTensor[], controls: ExportControls): StreamedTensor[] {
   const total = totalBytes(tensors);
   let done = 0;
@@ -179,12 +179,12 @@ async function refuseSources(targets: readonly string[], sources: readonly strin
   for (const target of targets) {
     for (const source of sources) {
       if (!(await isSameFile(target, source))) continue;
-      throw new InputError(`${target} is a file that the weights are read from; give another --out`);
+      throw new InputError(`${target} is one of the files the weights are read from; give another --out`);
     }
   }
 }
 
-/** Makes the folder of `out`; the result takes away again what was made, as far as it is empty. */
+/** Creates the folder of `out`; the returned function removes what was created and is still empty. */
 async function makeFolder(folder: string, out: string): Promise<() => Promise<void>> {
   let first: string | undefined;
   try {
@@ -207,8 +207,8 @@ async function makeFolder(folder: string, out: string): Promise<() => Promise<vo
 
 /**
  * Opens a Hugging Face checkpoint.
- * @param instead what to do where the folder is a run of emoq
- * @throws InputError when it is one, or is missing or broken
+ * @param instead what to do if the folder is a run of emoq
+ * @throws InputError when it is a run, or is missing or broken
  */
 export async function openModelFolder(nameOrPath: string, instead: string): Promise<Checkpoint> {
   const folders = ['', ...Object.keys(phaseTitles)];
@@ -223,15 +223,15 @@ export async function openModelFolder(nameOrPath: string, instead: string): Prom
 }
 
 /**
- * What a checkpoint is called wherever it lies: `Qwen/Qwen2.5-7B-Instruct@<revision>` in the Hugging Face cache, else
- * the name of its folder.
+ * The name of a checkpoint independent of its location: `Qwen/Qwen2.5-7B-Instruct@<revision>` in the Hugging Face
+ * cache, else its folder name.
  */
 export function checkpointName({ dir }: Pick<Checkpoint, 'dir'>): string {
   const cached = snapshotOf(dir);
   return cached ? `${cached.id}@${cached.commit}` : basename(dir);
 }
 
-/** The run in a model's metadata. */
+/** The model metadata that describes its run. */
 export function runMetadata({ metadata, checkpointSha256 }: TrainedRun): Record<string, string> {
   return {
     run: metadata.name,

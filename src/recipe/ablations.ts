@@ -1,4 +1,4 @@
-/** @file The ablation tables of the paper: which recipes are their rows, for MELD and for any other dataset. */
+/** @file The paper's ablation tables: the recipes of their rows, for MELD and for other datasets. */
 
 import { resolve } from 'node:path';
 import { InputError } from '../base/index.js';
@@ -6,15 +6,15 @@ import type { Recipe } from '../systems/index.js';
 import { type LoadRecipeOptions, loadRecipe } from './recipe.js';
 import { findDataset } from './source.js';
 
-/** Tables of the paper that vary one thing on MELD's seven classes. */
+/** Ablation tables of the paper, each on MELD's seven classes. */
 export type AblationTable = 4 | 5 | 6;
 
 interface TableDefinition {
-  /** What the rows differ in. */
+  /** What varies between the rows. */
   readonly title: string;
   /** Recipe keys that the rows set. */
   readonly keys: readonly string[];
-  /** In the paper's order; `variant` names the recipe ablations/meld7-<variant>.yaml, and the full system has none. */
+  /** In the paper's order. `variant` names the recipe ablations/meld7-<variant>.yaml; the full system has none. */
   readonly rows: readonly { readonly label: string; readonly variant?: string }[];
 }
 
@@ -48,15 +48,15 @@ const definitions: Readonly<Record<AblationTable, TableDefinition>> = {
   },
 };
 
-/** What the paper's ablations are of. */
+/** The dataset of the paper's ablations. */
 const PAPER_DATASET = 'meld7';
 
 /** A row of a table, ready to train. */
 export interface AblationRow {
   readonly label: string;
-  /** Named `<dataset>-<variant>`, or as the dataset for the full system. */
+  /** Named `<dataset>-<variant>`, or like the dataset for the full system. */
   readonly recipe: Recipe;
-  /** The paper's row, on MELD's seven classes whatever the dataset. */
+  /** The paper's row, always on MELD's seven classes. */
   readonly paper: NonNullable<Recipe['paper']>;
 }
 
@@ -69,8 +69,8 @@ export interface Ablation {
 }
 
 /**
- * The rows of a table on a dataset: each is what the table's recipe changes of meld7, changed of the dataset's recipe.
- * @throws InputError for a recipe that cannot be loaded, or an override of what the rows differ in
+ * The rows of a table on a dataset. Each applies the table recipe's changes to meld7 to the dataset's recipe.
+ * @throws InputError for a recipe that cannot be loaded, or an override of a key that the rows vary
  */
 export async function loadAblation(table: AblationTable, options: LoadRecipeOptions): Promise<Ablation> {
   const { title, keys, rows } = definitions[table];
@@ -111,20 +111,20 @@ export async function loadAblation(table: AblationTable, options: LoadRecipeOpti
   };
 }
 
-/** A table without recipes: which experiments are its rows. */
+/** The rows of a table as experiment names, without recipes. */
 export interface AblationOutline {
   readonly table: AblationTable;
   readonly title: string;
   readonly dataset: string;
   readonly rows: readonly {
     readonly label: string;
-    /** Of the row's experiment, and of its folder below `runs`. */
+    /** Name of the row's experiment and of its folder in `runs`. */
     readonly name: string;
     readonly paper: AblationRow['paper'];
   }[];
 }
 
-/** All tables of the dataset that an experiment is of: the full system, or a row. */
+/** All tables of the dataset that an experiment belongs to, as the full system or as a row. */
 export async function ablationOutlines(experiment: string): Promise<AblationOutline[]> {
   const tables = Object.entries(definitions) as unknown as [AblationTable, TableDefinition][];
   const variants = tables.flatMap(([, { rows }]) => rows.flatMap(({ variant }) => variant ?? []));
@@ -159,7 +159,7 @@ async function publishedFigures(variant: string | undefined): Promise<AblationRo
 async function baseOf({ dataset, path }: LoadRecipeOptions): Promise<string> {
   if (path !== undefined) return resolve(path);
   if (dataset === undefined) {
-    throw new InputError('say whose rows to train: --dataset NAME or --recipe FILE');
+    throw new InputError('say which dataset to train on: --dataset NAME or --recipe FILE');
   }
   const origin = await findDataset(dataset);
   if (origin.kind === 'file') return resolve(origin.file);

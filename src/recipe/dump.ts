@@ -1,4 +1,7 @@
-/** @file A resolved recipe as YAML text: every key, in schema order, marked where the paper does not give it. */
+/**
+ * @file Writes a resolved recipe as YAML: every key in schema order, marked if the paper does not give it. Also parses
+ * and compares such dumps.
+ */
 
 import {
   Document,
@@ -18,7 +21,7 @@ import type { Recipe } from '../systems/index.js';
 import { DEFAULT_SYSTEM } from '../systems/index.js';
 import { recipeKeys, schemaOf } from './schema.js';
 
-/** How recipes mark a key that is our own choice. */
+/** The mark of keys that are our own choice. */
 export const notInPaperMark = 'not in the paper';
 
 /** YAML text that `loadRecipe` reads back to the same recipe. The same recipe gives the same bytes. */
@@ -27,7 +30,8 @@ export function dumpRecipe(recipe: Recipe): string {
     recipeKeys(recipe.system).map(({ path, origin }) => [path, origin]),
   );
   const { system, ...others } = recipe;
-  // Named where it is not the default: recipes of EmoQ are the same bytes as before there were other systems.
+  // Written only if it is not the default, so that recipes of EmoQ keep the bytes they had before there were other
+  // systems.
   const document = new Document(system === DEFAULT_SYSTEM ? others : recipe);
   const visit = (section: YAMLMap, prefix: string): void => {
     for (const { key, value } of section.items) {
@@ -45,12 +49,12 @@ export function dumpRecipe(recipe: Recipe): string {
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
-/** The last key of every dump, of this version and all before it. */
+/** The last key of every dump, in all versions. */
 const LAST_KEY = 'paper';
 
 /**
  * The values of a dumped recipe.
- * @throws InputError, one line without the file's name, when it is no recipe, or not all of one
+ * @throws InputError, one line without the file's name, when it is not a recipe or is incomplete
  */
 export function parseDumped(text: string): Record<string, unknown> {
   const parsed = plainValueOf(text, () => {
@@ -63,7 +67,7 @@ export function parseDumped(text: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InputError(text.trim() === '' ? 'is empty' : 'holds no keys with values');
   }
-  // A file that was cut at the end of a line still reads well, and keys that it lacks would get their defaults.
+  // A file cut off at the end of a line is still valid YAML, and the missing keys would get their defaults.
   const isBlock = !text.trimStart().startsWith('{');
   if (isBlock && !Object.hasOwn(value, LAST_KEY)) {
     throw new InputError(`is cut off: its last key "${LAST_KEY}" is missing`);
@@ -71,7 +75,7 @@ export function parseDumped(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** A key whose value differs between two recipes; values as JSON, undefined where a recipe lacks the key. */
+/** A key whose value differs between two recipes. Values are JSON; undefined if a recipe lacks the key. */
 export interface ChangedKey {
   readonly key: string;
   readonly before: string | undefined;
@@ -86,8 +90,8 @@ export function recipeDifferences(before: string, after: string): string[] {
 }
 
 /**
- * Keys that changed nothing in a run that lacks them, whatever its recipe says of them since: such a run has its prompt
- * in run.json, and does not average figures.
+ * Keys without effect in a run that lacks them, whatever its recipe says now: such a run stores its prompt in run.json
+ * and does not average figures.
  */
 const LATER_KEYS = ['prompt.speaker', 'stage1.select_figure', 'stage2.select_figure'];
 
@@ -101,13 +105,13 @@ export function changedKeys(before: string, after: string): ChangedKey[] {
     .map((key) => ({ key, before: old.get(key), after: now.get(key) }));
 }
 
-/** Whether a dumped recipe has a key itself; one of an earlier emoq lacks those that were added since. */
+/** Whether a dumped recipe has a key itself; dumps of older versions lack keys added since. */
 function hasKey(dump: string, key: string): boolean {
   const inner = (at: unknown, name: string): unknown => (at as Record<string, unknown> | null)?.[name];
   return key.split('.').reduce(inner, parseDumped(dump) as unknown) !== undefined;
 }
 
-/** The recipe with every key: a run of an earlier emoq lacks those that were added since, and ran with their defaults. */
+/** The recipe with every key. A run of an older version lacks keys added since, and was trained with their defaults. */
 function resolved(dump: string): unknown {
   const written = parseDumped(dump);
   return schemaOf(written.system).safeParse(written).data ?? { system: DEFAULT_SYSTEM, ...written };
@@ -121,14 +125,14 @@ function leaves(value: unknown, path = ''): Map<string, string> {
   );
 }
 
-/** The document of a text, with what is wrong with it in `errors`. */
+/** Parses a text as a YAML document, with problems in `errors`. */
 export function recipeDocument(text: string, lineCounter?: LineCounter): Document.Parsed {
   const document = parseDocument(text, {
     prettyErrors: false,
-    logLevel: 'error', // else what it thinks odd would go to stderr beside what we say of it
+    logLevel: 'error', // otherwise the parser prints warnings to stderr, next to our messages
     ...(lineCounter !== undefined && { lineCounter }),
   });
-  // A list for a key would become a text: of aliases of aliases one without end.
+  // A list as a key would be converted to text, which can be infinite with nested aliases.
   visit(document, {
     Pair(_, { key }) {
       if (isScalar(key) && (typeof key.value !== 'object' || key.value === null)) return undefined;

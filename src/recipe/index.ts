@@ -1,4 +1,4 @@
-/** @file Recipes: YAML, overrides and schema to one checked object. */
+/** @file Loads recipes: YAML, overrides and schema combined into one validated object. */
 
 export { type AblationRow, ablationOutlines, loadAblation } from './ablations.js';
 export { type ChangedKey, changedKeys, dumpRecipe, parseDumped, recipeDifferences } from './dump.js';

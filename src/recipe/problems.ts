@@ -1,4 +1,4 @@
-/** @file Says what is wrong with a recipe's values: the schema's findings and the rules between keys, in words. */
+/** @file Describes problems in a recipe's values: schema errors and violated rules between keys. */
 
 import type { z } from 'zod';
 import { didYouMean, nearNames, oneLine } from '../base/index.js';
@@ -8,12 +8,12 @@ import type { KeyPath, Place } from './source.js';
 
 type Issue = z.core.$ZodIssue;
 
-/** The line for a finding: `place: key: what`, the key left out where the place is the `--set` that names it. */
+/** The line for a problem: `place: key: what`, without the key if the place is the `--set` that names it. */
 export function problemLine({ path, what, place }: RecipeProblem & { readonly place: Place }): string {
   return oneLine(place.isOverride ? `${place.text}: ${what}` : `${place.text}: ${path.join('.')}: ${what}`);
 }
 
-/** Findings of the schema, one per key. */
+/** Problems found by the schema, one per key. */
 export function schemaProblems(issues: readonly Issue[], values: unknown): RecipeProblem[] {
   return issues.flatMap((issue): RecipeProblem[] => {
     if (issue.code === 'unrecognized_keys') {
@@ -26,14 +26,13 @@ export function schemaProblems(issues: readonly Issue[], values: unknown): Recip
   });
 }
 
-/** Rules between keys, on values of which only those of the right type are looked at. */
+/** Checks rules between keys; only values of the right type are checked. */
 export function ruleProblems(values: Record<string, unknown>): RecipeProblem[] {
   const problems: RecipeProblem[] = [];
   const labels = stringList(values.labels);
   if (labels) {
     labels.forEach((label, i) => {
-      if (labels.indexOf(label) < i)
-        problems.push({ path: ['labels', i], what: `"${label}" is there twice` });
+      if (labels.indexOf(label) < i) problems.push({ path: ['labels', i], what: `"${label}" occurs twice` });
     });
     for (const [from, to] of stringEntries(values.label_map)) {
       if (labels.includes(to)) continue;
@@ -47,7 +46,7 @@ export function ruleProblems(values: Record<string, unknown>): RecipeProblem[] {
     if (isObject(stage) && stage.batches === 'balanced' && stage.batch_size === 1) {
       problems.push({
         path: [section, 'batches'],
-        what: 'balanced draws pairs: batch_size must be at least 2',
+        what: 'balanced draws pairs, so batch_size must be at least 2',
       });
     }
   }
@@ -98,7 +97,7 @@ const kinds: Readonly<Record<string, string>> = {
   record: 'keys with values',
 };
 
-/** A bare number, `true` or `a: b` where text belongs wants quotes; a quoted number wants none. */
+/** A bare number, `true` or `a: b` in place of text needs quotes; a quoted number needs none. */
 function quoteHint(expected: string, value: unknown): string {
   if (expected === 'string' && value !== null) return '; put text in quotes';
   if (
@@ -107,7 +106,7 @@ function quoteHint(expected: string, value: unknown): string {
     value.trim() !== '' &&
     Number.isFinite(Number(value))
   ) {
-    return '; take off the quotes';
+    return '; remove the quotes';
   }
   return '';
 }

@@ -1,4 +1,7 @@
-/** @file Loads a recipe: YAML, overrides and defaults into one checked object, every mistake reported at once. */
+/**
+ * @file Loads a recipe: combines YAML, overrides and defaults into one validated object, reporting all mistakes at
+ * once.
+ */
 
 import { errorMessage, InputError, oneLine } from '../base/index.js';
 import type { CorpusView } from '../data/corpora/index.js';
@@ -15,23 +18,26 @@ import {
   recipeNameOf,
 } from './source.js';
 
-/** What to load. Exactly one of `dataset`, `path` and `manifest` is needed; `manifest` goes with the others too. */
+/**
+ * What to load. Exactly one of `dataset`, `path` and `manifest` is required; `manifest` can also be combined with the
+ * others.
+ */
 export interface LoadRecipeOptions {
   /** Name of a recipe or of a prepared corpus. */
   readonly dataset?: string | undefined;
   /** Recipe file. */
   readonly path?: string | undefined;
-  /** Manifest to use instead of the recipe's own; alone, a recipe of defaults is made for it. */
+  /** Manifest that replaces the recipe's own; alone, it gets a recipe of defaults. */
   readonly manifest?: string | undefined;
-  /** `key=value` from `--set`, dotted keys, YAML values; the last one of a key wins. */
+  /** `key=value` from `--set`: dotted keys, YAML values; the last value of a key wins. */
   readonly overrides?: readonly string[];
-  /** Stands in for the recipe's own `base`: a recipe by name or file. */
+  /** Replaces the recipe's own `base`: a recipe by name or file. */
   readonly base?: string | undefined;
 }
 
 /**
- * Loads and checks a recipe. Missing `name`, `manifest` and `labels` come from the file name, from data/<name> and
- * from the manifest's utterances.
+ * Loads and validates a recipe. If missing, `name`, `manifest` and `labels` default to the file name, data/<name> and
+ * the labels in the manifest.
  * @throws InputError with one line for each mistake: file:line:column or the --set, the key, what is wrong.
  */
 export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
@@ -79,7 +85,7 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
     findings.push(...ruleProblems(values), ...(await system.problems(values)));
   }
   if (parsed.success && findings.length === 0) return parsed.data;
-  // The first finding of a key is the one that explains any other.
+  // The first problem of a key explains any later ones.
   const keys = findings.map(({ path }) => path.join('.'));
   const first = findings
     .filter((_, i) => keys.indexOf(keys[i]!) === i)
@@ -101,7 +107,7 @@ async function originOf({ dataset, path, manifest }: LoadRecipeOptions): Promise
   throw new InputError('say what to work on: --dataset NAME, --manifest FILE or --recipe FILE');
 }
 
-/** The labels that occur in a manifest after `labelMap`, sorted, and whether its splits include validation. */
+/** The labels that occur in a manifest after `labelMap`, sorted, and whether it has a validation split. */
 async function surveyManifest(
   path: string,
   labelMap: unknown,
@@ -120,7 +126,7 @@ async function surveyManifest(
   };
 }
 
-/** The recipe's view of a prepared corpus, for `selectUtterances`. */
+/** The recipe's selection from a prepared corpus, for `selectUtterances`. */
 export function corpusViewOf(recipe: Recipe): CorpusView {
   return {
     labels: recipe.labels,

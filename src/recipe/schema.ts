@@ -1,27 +1,30 @@
-/** @file The schema of a recipe, by its system, and its keys one by one. A recipe's YAML keys are its TypeScript keys. */
+/**
+ * @file The schema of a recipe, which depends on its system, and its keys. A recipe has the same keys in YAML and in
+ * TypeScript.
+ */
 
 import { z } from 'zod';
 import { DEFAULT_SYSTEM, type Origin, type Recipe, systemNamed } from '../systems/index.js';
 
-/** One leaf key of the schema. */
+/** A leaf key of the schema. */
 export interface RecipeKey {
-  /** Dotted, as `--set` takes it. */
+  /** Dotted, as in `--set`. */
   readonly path: string;
   readonly origin: Origin;
   readonly description: string;
 }
 
-/** Every leaf key of the recipes of a system, in schema order. @param system whose name may be wrong: then the default's */
+/** Every leaf key of a system's recipes, in schema order. @param system an unknown name means the default system */
 export function recipeKeys(system: unknown = DEFAULT_SYSTEM): RecipeKey[] {
   return leafKeys(schemaOf(system), []);
 }
 
-/** The schema of the recipes of a system; of the default one where there is none of that name. */
+/** The schema of a system's recipes; the default system's if the name is unknown. */
 export function schemaOf(system: unknown): z.ZodType<Recipe> {
   return (systemNamed(system) ?? systemNamed(DEFAULT_SYSTEM)!).schema;
 }
 
-/** Names of the keys inside the section at `path` ([] is the recipe itself); undefined where it is no section. */
+/** Keys of the section at `path` ([] is the recipe itself); undefined if it is not a section. */
 export function sectionKeys(system: unknown, path: readonly PropertyKey[]): string[] | undefined {
   let schema: z.ZodType | undefined = schemaOf(system);
   for (const key of path) schema = schema && shapeOf(schema)?.[String(key)];

@@ -1,6 +1,6 @@
 /**
- * @file Where a recipe comes from: found by the name of a dataset (shipped with emoq, in the working directory, or
- * made from a corpus) or a file; and its text: YAML and overrides, with the place of every key for messages.
+ * @file Finds a recipe by dataset name (shipped with emoq, in the working directory, or derived from a corpus) or by
+ * file, and reads its YAML and overrides with the source position of every key.
  */
 
 import { readdir } from 'node:fs/promises';
@@ -10,28 +10,28 @@ import { type Document, isCollection, isMap, isPair, isScalar, LineCounter, type
 import { didYouMean, InputError, oneLine, pathExists, plainValueOf, readTextFile } from '../base/index.js';
 import { recipeDocument } from './dump.js';
 
-/** Where a recipe starts: from a YAML file, or from a prepared corpus alone. */
+/** The source of a recipe: a YAML file, or a prepared corpus. */
 export type RecipeOrigin =
   | { readonly kind: 'file'; readonly file: string }
   | { readonly kind: 'manifest'; readonly name: string; readonly manifest: string };
 
-/** Folder of the recipes that come with emoq, and of those among them that change one thing of another. */
+/** Folders of the recipes shipped with emoq, and of those that modify another recipe. */
 export const shippedRecipes = fileURLToPath(new URL('../../recipes/', import.meta.url));
 export const shippedAblations = join(shippedRecipes, 'ablations');
 
-/** Where the preparation commands put a corpus by default. */
+/** Where the preparation commands write a corpus by default. */
 export function defaultManifest(name: string): string {
   return `data/${name}/manifest.csv`;
 }
 
 /**
- * Looks a dataset name up: the recipe NAME.yaml (or ablations/NAME.yaml) that comes with emoq, then ./NAME.yaml, then
- * the prepared corpus data/NAME/manifest.csv, for which a recipe of defaults will do.
- * @throws InputError when there is none, with the names that there are.
+ * Looks up a dataset name: the shipped recipe NAME.yaml (or ablations/NAME.yaml), then ./NAME.yaml, then the prepared
+ * corpus data/NAME/manifest.csv, which gets a recipe of defaults.
+ * @throws InputError listing the existing names if there is none.
  */
 export async function findDataset(name: string): Promise<RecipeOrigin> {
   if (isFileName(name)) {
-    throw new InputError(`--dataset ${name}: is a file name; give it with --recipe ${name}`);
+    throw new InputError(`--dataset ${name}: is a file name; pass it with --recipe ${name}`);
   }
   const file = await findRecipeFile(name, '.');
   if (file !== undefined) return { kind: 'file', file };
@@ -45,21 +45,21 @@ export async function findDataset(name: string): Promise<RecipeOrigin> {
 }
 
 /**
- * The recipe that another builds on, by its name (as `findDataset` knows it, or beside the other) or by its file; what
- * is wrong where there is none.
- * @param from the file of the other one, from whose folder file names start
+ * The file of a base recipe, given by name (as in `findDataset`, or in the same folder) or by file; an error text if
+ * there is none.
+ * @param from the recipe file that names the base; relative file names start from its folder
  */
 export async function findBaseFile(base: string, from: string): Promise<string | { problem: string }> {
   if (isFileName(base)) {
     const file = resolve(dirname(from), base);
-    return (await pathExists(file)) ? file : { problem: `there is no file ${base} beside this one` };
+    return (await pathExists(file)) ? file : { problem: `there is no file ${base} next to this one` };
   }
   const file = await findRecipeFile(base, dirname(from));
   const hint = didYouMean(base, await namesIn(shippedRecipes));
-  return file ?? { problem: `there is no recipe ${base} beside this one or among those of emoq${hint}` };
+  return file ?? { problem: `there is no recipe ${base} next to this one or among those of emoq${hint}` };
 }
 
-/** The file of a recipe by name: among those that come with emoq, then in `folder`. */
+/** The file of a recipe by name: first among the shipped ones, then in `folder`. */
 async function findRecipeFile(name: string, folder: string): Promise<string | undefined> {
   for (const place of [shippedRecipes, shippedAblations, folder]) {
     const file = join(place, `${name}.yaml`);
@@ -68,7 +68,7 @@ async function findRecipeFile(name: string, folder: string): Promise<string | un
   return undefined;
 }
 
-/** Names of the recipes that come with emoq. */
+/** Names of the recipes shipped with emoq. */
 export function shippedRecipeNames(): Promise<string[]> {
   return namesIn(shippedRecipes);
 }
@@ -82,29 +82,29 @@ function isFileName(text: string): boolean {
   return /[/\\]|\.ya?ml$/.test(text);
 }
 
-/** What a recipe is called that does not say so: as its file is. */
+/** The default name of a recipe: that of its file. */
 export function recipeNameOf(file: string): string {
   return basename(file, extname(file));
 }
 
-/** The name of a corpus without a recipe: the folder that its manifest is in. */
+/** The name of a corpus without a recipe: the folder of its manifest. */
 export function nameOfManifest(manifest: string): string {
   return basename(dirname(resolve(manifest))).replace(/[^\w.-]+/g, '-') || 'corpus';
 }
 
-/** Where a key was given. */
+/** Where a key was set. */
 export interface Place {
   /** `file:line:column`, or `--set key=value` as on the command line. */
   readonly text: string;
   readonly isOverride: boolean;
-  /** Sorts places as the user wrote them: the file from its top, then its base, then the overrides. */
+  /** Sorts places by source: the file from its top, then its base, then the overrides. */
   readonly order: number;
 }
 
-/** Values as given, before any check, with the place that each came from. */
+/** Unchecked values, with the place where each was set. */
 export interface RecipeSource {
   readonly values: Record<string, unknown>;
-  /** The place of a key; of its nearest parent where the key is not there. */
+  /** The place of a key, or of its nearest parent if the key is not set. */
   placeOf(path: KeyPath): Place;
 }
 
@@ -114,15 +114,15 @@ interface Override {
   readonly flag: string;
 }
 
-/** Of a `--set`, in messages. */
+/** The longest part of a `--set` shown in messages. */
 const MOST_SHOWN = 200;
-/** Files are sorted behind each other by this many characters. */
+/** Offset between files in the sort order, in characters. */
 const LAYER_ORDER = 2 ** 32;
 
 /**
- * Reads `file` (or starts from nothing) over its bases, and lays the overrides on top. What cannot be parsed goes to
- * `report`, one line each, and reading goes on, so that one run shows every mistake.
- * @param base stands in for the `base` of the file
+ * Reads `file` (or starts empty) on top of its bases, and applies the overrides. Syntax errors go to `report`, one line
+ * each, and reading continues, so that one run shows every mistake.
+ * @param base replaces the `base` of the file
  * @throws InputError when a file cannot be read.
  */
 export async function readRecipeSource(
@@ -168,7 +168,7 @@ export async function readRecipeSource(
   };
 }
 
-/** The file and its bases, itself first. */
+/** The file, followed by its bases. */
 async function readLayers(
   file: string,
   base: string | undefined,
@@ -181,7 +181,8 @@ async function readLayers(
     const below = await findBase(given, read, report);
     if (below === undefined) break;
     const layer = await readLayer(below, report);
-    // A name names one recipe. The corpus is the base's, also where it is the one that its name implies.
+    // A name refers to exactly one recipe. The corpus is inherited from the base, even if the base only implies it by
+    // its name.
     const { name = recipeNameOf(below), ...values } = layer.values;
     if (layer.base === undefined) values.manifest ??= defaultManifest(String(name));
     layers.push({ ...layer, values });
@@ -191,7 +192,7 @@ async function readLayers(
   return layers;
 }
 
-/** The file that a `base` leads to; undefined, and reported, where it leads nowhere or back. */
+/** The file of a `base`; undefined, with a report, if it does not exist or is circular. */
 async function findBase(
   { value, place }: NonNullable<RecipeLayer['base']>,
   read: readonly string[],
@@ -207,7 +208,7 @@ async function findBase(
   return found;
 }
 
-/** `own` over `below`: sections key by key, everything else as a whole. */
+/** Merges `own` over `below`: sections key by key, anything else as a whole. */
 function merged(below: Record<string, unknown>, own: Record<string, unknown>): Record<string, unknown> {
   const values = { ...below };
   for (const [key, value] of Object.entries(own)) {
@@ -266,29 +267,29 @@ function ownValue(section: Record<string, unknown>, key: string): unknown {
   return Object.hasOwn(section, key) ? section[key] : undefined;
 }
 
-/** Defines the key itself, so that `__proto__` is an unknown key like any other. */
+/** Defines an own property, so that `__proto__` is just an unknown key. */
 function setOwn(section: Record<string, unknown>, key: string, value: unknown): void {
   Object.defineProperty(section, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-/** A bracket that is not closed makes an error of everything behind it. */
+/** An unclosed bracket turns everything after it into errors. */
 const MOST_ERRORS = 5;
 
 export type KeyPath = readonly PropertyKey[];
 
-/** Values of one file, before any check. */
+/** Unchecked values of one file. */
 export interface RecipeLayer {
   readonly values: Record<string, unknown>;
-  /** What its `base` says, where it has one; taken out of `values`. */
+  /** The value of `base`, if set; it is removed from `values`. */
   readonly base: { readonly value: unknown; readonly place: string } | undefined;
-  /** Offset of the key at `path` in the file (of the entry, inside a list); undefined where the file has none. */
+  /** Offset of the key at `path` in the file (of the entry, inside a list); undefined if the file does not have it. */
   offsetOf(path: KeyPath): number | undefined;
   /** `file:line:column` of an offset. */
   at(offset: number): string;
 }
 
 /**
- * Reads a recipe file. What cannot be parsed goes to `report`, one line each.
+ * Reads a recipe file. Syntax errors go to `report`, one line each.
  * @throws InputError when the file cannot be read
  */
 export async function readLayer(file: string, report: (problem: string) => void): Promise<RecipeLayer> {
@@ -301,7 +302,7 @@ export async function readLayer(file: string, report: (problem: string) => void)
   });
   const at = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
-    return `${file}:${Math.max(1, line)}:${Math.max(1, col)}`; // without a line where nothing was parsed
+    return `${file}:${Math.max(1, line)}:${Math.max(1, col)}`; // without a line number if nothing was parsed
   };
   for (const error of document?.errors.slice(0, MOST_ERRORS) ?? []) {
     report(`${at(error.pos[0])}: not valid YAML: ${firstLine(error.message)}`);
@@ -332,7 +333,7 @@ function offsetIn(root: Node | null, path: KeyPath): number | undefined {
   for (const key of path) {
     if (!isCollection(node)) return undefined;
     if (isMap(node)) {
-      // What is no scalar is no key; as a text it could be one without end.
+      // Only scalars can be keys; converting anything else to text may not terminate.
       const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
       if (!pair) return undefined;
       offset = (pair.key as Node).range?.[0];

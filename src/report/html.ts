@@ -1,19 +1,19 @@
-/** @file Pieces of HTML that the report is made of. What is called `html` is markup already; all else is escaped here. */
+/** @file HTML building blocks of the report. Parameters named `html` are markup; everything else is escaped here. */
 
 import { escapeText, plotStyles } from './plots/index.js';
 
-/** A cell of a table: text, or markup. */
+/** A table cell: text, or markup. */
 export type Cell = string | { readonly html: string };
 
-/** A column: its heading, and whether it holds figures, which stand to the right. */
+/** A table column: its heading, and whether it contains numbers, which are right-aligned. */
 export interface Column {
   readonly name: string;
   readonly figures?: boolean;
-  /** Left out on paper, as a player is. */
+  /** Not printed, such as an audio player. */
   readonly screenOnly?: boolean;
 }
 
-/** Text of a user, kept apart from the direction of the text around it. */
+/** User-provided text, isolated from the direction of the surrounding text. */
 export function userText(text: string): string {
   return `<bdi>${escapeText(text)}</bdi>`;
 }
@@ -30,7 +30,7 @@ export function paragraph(text: string, kind?: 'note' | 'missing'): string {
   return `<p${kind ? ` class="${kind}"` : ''}>${escapeText(text)}</p>`;
 }
 
-/** A table with a caption. The first cell of a row is its heading. A wide one scrolls. */
+/** A table with a caption. The first cell of a row is its heading. A wide table scrolls. */
 export function table(
   caption: string,
   columns: readonly Column[],
@@ -59,25 +59,25 @@ ${body.join('\n')}
 </div>`;
 }
 
-/** Text as it is, such as a recipe. A long one scrolls. */
+/** Preformatted text, such as a recipe. Long text scrolls. */
 export function verbatim(label: string, text: string): string {
   return `<pre class="scroll" role="group" aria-label="${escapeText(label)}">${escapeText(text)}</pre>`;
 }
 
-/** Content that a reader may open: what a plot shows, as a table. */
+/** A disclosure element, used for a plot's data as a table. */
 export function alternative(summary: string, html: string): string {
   return `<details><summary>${escapeText(summary)}</summary>\n${html}\n</details>`;
 }
 
-/** One of several views of the same thing, of which the page shows one and paper shows all. */
+/** One of several views of the same content. The screen shows one at a time; paper shows all. */
 export interface View {
   readonly name: string;
-  /** On its button. */
+  /** Label of its button. */
   readonly choice: string;
   readonly html: string;
 }
 
-/** Buttons that choose between views; the first is shown at the start. */
+/** Buttons that switch between views; the first is shown initially. */
 export function views(group: string, label: string, choices: readonly View[]): string {
   const buttons = choices.map(
     ({ name, choice }, i) =>
@@ -90,7 +90,7 @@ export function views(group: string, label: string, choices: readonly View[]): s
   return `<div class="choices" role="group" aria-label="${escapeText(label)}">${buttons.join('')}</div>\n${panels.join('\n')}`;
 }
 
-/** Style rules without any reference to a file; the colours are those of the plots. */
+/** Style sheet without external references; it shares its colours with the plots. */
 export const pageStyles = `${plotStyles()}
 :root{color-scheme:light dark;--accent:light-dark(#1a59cb,#8fb4ff);--raised:light-dark(#f5f6f8,#1f242b)}
 :root[data-theme=light]{color-scheme:light}

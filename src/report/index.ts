@@ -1,4 +1,4 @@
-/** @file Everything known about an experiment as one HTML file, and its plots as files. */
+/** @file Renders an experiment as one HTML file, and its plots as files. */
 
 export { renderReport } from './render-report.js';
 export type {

@@ -1,6 +1,6 @@
 /**
- * @file What the report does in a browser: theme, views, saving plots, and the map under pointer and keyboard. It is
- * compiled like the rest and put into the page as it is, so it imports types alone.
+ * @file The report's script in the browser: theme, views, saving plots, and pointer and keyboard control of the map. It
+ * is compiled with the rest and inlined into the page, so it only imports types.
  */
 
 /// <reference lib="dom" />
@@ -19,7 +19,7 @@ addEventListener('beforeprint', () => {
   for (const details of all<HTMLDetailsElement>('details')) details.open = true;
 });
 
-/** The button turns the theme around; until then the page follows the system. */
+/** The button toggles the theme; until then the page follows the system. */
 function startTheme(): void {
   const button = document.querySelector<HTMLButtonElement>('#theme');
   if (!button) return;
@@ -65,7 +65,7 @@ function startSaving(): void {
   }
 }
 
-/** What scrolls can be scrolled by keyboard: it takes the focus while it is wider or higher than its place. */
+/** Makes scrollable elements keyboard-accessible: they are focusable while their content overflows. */
 function startScrolling(): void {
   const look = (): void => {
     for (const box of all<HTMLElement>('.scroll')) {
@@ -104,12 +104,12 @@ function startMap(): void {
   let points: MapPoints | undefined;
   let cells: Map<number, number[]> | undefined;
   let chosen = -1;
-  const CELL = 16; // units of the plot; also how far from a point a pointer finds it
+  const CELL = 16; // in units of the plot; also the hit radius around a point
   const columns = Math.ceil(width / CELL) + 2;
   const cellOf = (x: number, y: number): number =>
     Math.floor(y / CELL + 1) * columns + Math.floor(x / CELL + 1);
 
-  /** Read when first needed, so that the page opens without it. */
+  /** Parsed on first use, so that the page opens without waiting for it. */
   function load(): MapPoints {
     points ??= JSON.parse(source!.textContent!) as MapPoints;
     if (!cells) {
@@ -138,7 +138,7 @@ function startMap(): void {
     return best;
   }
 
-  /** The nearest point inside the quarter that lies in a direction; the chosen one where there is none. */
+  /** The nearest point in the quadrant of a direction; the current point if there is none. */
   function towards(dx: number, dy: number): number {
     const { x: xs, y: ys } = load();
     let [best, least] = [chosen, Infinity];

@@ -1,4 +1,4 @@
-/** @file A report as one HTML file that needs nothing else: no network, no other file, no framework. */
+/** @file Renders a report as one self-contained HTML file: no network, no other files, no framework. */
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -19,8 +19,8 @@ import {
 import { mapSection, mistakeSection } from './utterance-sections.js';
 
 /**
- * The whole page. Its content security policy allows its own script and style, by their checksums, and pictures and
- * sound that lie in the page; everything else, the network first, is refused by the browser.
+ * The whole page. Its content security policy allows only its own script and style, by checksum, and inlined images and
+ * audio. The browser blocks everything else, including the network.
  */
 export function renderReport(data: ReportData): string {
   const plots = plotsBySection(data);
@@ -82,7 +82,7 @@ ${sections.join('\n')}
 `;
 }
 
-/** The compiled page-script.ts, which lies beside this file. */
+/** The compiled page-script.ts, in the same folder as this file. */
 function pageScript(): string {
   const text = readFileSync(new URL('./page-script.js', import.meta.url), 'utf8');
   return text.replace(/^\/\/# sourceMappingURL=.*$/m, '');

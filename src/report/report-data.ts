@@ -1,4 +1,4 @@
-/** @file What a report shows, as plain data: gathered elsewhere, drawn here. */
+/** @file The data of a report, gathered elsewhere and rendered here. */
 
 import type {
   Baselines,
@@ -10,16 +10,16 @@ import type {
 } from '../evaluation/index.js';
 import type { Calibration, Interval, PaperKey } from '../evaluation/metrics/index.js';
 
-/** Everything that a report shows. What a run does not have is null or empty, and its section says why. */
+/** Everything a report shows. Missing data is null or empty, and its section states the reason. */
 export interface ReportData {
   /** Name of the experiment, such as "meld7". */
   readonly name: string;
   /** The phase that was trained: "stage 2". */
   readonly phase: string;
   readonly labels: readonly string[];
-  /** Folders of the runs whose training has not ended: their figures are of the best epoch so far. */
+  /** Folders of unfinished runs; their figures are of the best epoch so far. */
   readonly unfinished: readonly string[];
-  /** Folds of a cross-validation that the figures are without, each in words. */
+  /** Folds of a cross-validation that the figures do not include, as text. */
   readonly missing: readonly string[];
   readonly scores: Scores;
   readonly intervals: BootstrapIntervals | null;
@@ -29,26 +29,26 @@ export interface ReportData {
   /** Scored utterances, in the order of the predictions file. */
   readonly utterances: readonly ReportUtterance[];
   readonly map: EmbeddingMap | Missing;
-  /** One for each run (fold, seed) whose metrics are there. */
+  /** One for each run (fold, seed) with metrics. */
   readonly curves: readonly TrainingCurve[];
-  /** Utterances that the model was most wrong about, the worst first: indices into `utterances`. */
+  /** The worst mistakes, worst first: indices into `utterances`. */
   readonly mistakes: readonly Mistake[];
   readonly ablations: readonly ReportAblation[];
   /** The resolved recipe, as YAML. */
   readonly recipe: string;
   /** Whether the phase is trained with a prompt. */
   readonly isPrompted: boolean;
-  /** The prompt, slots unfilled; null in a phase without one. */
+  /** The prompt with unfilled slots; null in a phase without one. */
   readonly prompt: {
     readonly system: string;
     readonly user: string;
-    /** Of utterances without a transcript, where it is another. */
+    /** Prompt for utterances without a transcript, if different. */
     readonly user_without_text?: string;
     readonly answer: string;
   } | null;
   /** emoq, Node, onnxruntime and so on. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Name and value, in the order to show: corpus, checksums, counts, seed, device, parameters. */
+  /** Name-value pairs in display order: corpus, checksums, counts, seed, device, parameters. */
   readonly metadata: readonly (readonly [name: string, value: string])[];
 }
 
@@ -60,24 +60,24 @@ export interface ReportUtterance {
   readonly text: string;
   /** Index into `labels`. */
   readonly reference: number;
-  /** Index into `labels`; null where the system gave no answer. */
+  /** Index into `labels`; null if the system gave no answer. */
   readonly predicted: number | null;
-  /** [classes], or null where there are none. */
+  /** [classes], or null if there are none. */
   readonly probabilities: readonly number[] | null;
 }
 
-/** Two coordinates for each utterance's e'_q, null where it has none. */
+/** Two coordinates for each utterance's e'_q, null if it has none. */
 export interface EmbeddingMap {
   readonly kind: 'map';
   readonly method: 'umap';
-  /** Neighbours, least distance, seed: what it was made with, in words. */
+  /** Settings of the layout as text: neighbours, minimum distance, seed. */
   readonly settings: string;
   readonly points: readonly (readonly [x: number, y: number] | null)[];
 }
 
 /** The curves of one run, from its metrics.jsonl. */
 export interface TrainingCurve {
-  /** Such as "stage 1, fold 2"; empty where there is one run alone. */
+  /** Such as "stage 1, fold 2"; empty for a single run. */
   readonly title: string;
   readonly phase: { readonly name: string; readonly title: string };
   readonly steps: readonly {
@@ -91,24 +91,24 @@ export interface TrainingCurve {
     readonly epoch: number;
     readonly figures: Readonly<Record<string, number>>;
   }[];
-  /** Epoch that was kept. */
+  /** The selected epoch. */
   readonly selectedEpoch: number | null;
 }
 
 export interface Mistake {
   readonly utterance: number;
-  /** The recording as a data: URL that a browser plays; null where it could not be read, with the reason. */
+  /** The recording as a data: URL that browsers can play; null, with the reason, if it could not be read. */
   readonly audio: string | null;
   readonly audioMissing: string | null;
 }
 
-/** A table of ablations beside the paper's. */
+/** An ablation table with the paper's figures. */
 export interface ReportAblation {
   readonly title: string;
   readonly rows: readonly (Readonly<Record<PaperKey, number>> & {
     readonly label: string;
     readonly n: number;
-    /** Absent where none were found. */
+    /** Absent if none were computed. */
     readonly intervals?: Readonly<Record<PaperKey, Interval>>;
     readonly paper: PaperFigures;
   })[];

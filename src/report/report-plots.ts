@@ -1,4 +1,4 @@
-/** @file The plots of a report, each by name, and as figures of its page. */
+/** @file Creates the plots of a report, by name, and embeds them as figures of its page. */
 
 import { overallOf } from '../evaluation/index.js';
 import { paperMetrics } from '../evaluation/metrics/index.js';
@@ -23,15 +23,15 @@ import {
 } from './plots/index.js';
 import type { ReportData, TrainingCurve } from './report-data.js';
 
-/** A plot: an SVG document of its own, and what it is called. */
+/** A plot: a standalone SVG document with a title. */
 export interface ReportPlot {
-  /** Name for a file, without `.svg`. */
+  /** File name without `.svg`. */
   readonly name: string;
   readonly title: string;
   readonly svg: string;
 }
 
-/** The plots by the section that shows them; null or empty where there is nothing to draw. */
+/** The plots by section; null or empty if there is nothing to draw. */
 export interface PlotsBySection {
   readonly headline: ReportPlot;
   readonly confusion: { readonly counts: ReportPlot; readonly shares: ReportPlot };
@@ -47,7 +47,7 @@ export interface PlotsBySection {
   readonly ablations: readonly ReportPlot[];
 }
 
-/** Every plot of a report, in the order of its sections. */
+/** Every plot of a report, in section order. */
 export function reportPlots(data: ReportData): ReportPlot[] {
   const plots = plotsBySection(data);
   return [
@@ -71,7 +71,7 @@ export function plotsBySection(data: ReportData): PlotsBySection {
     headline: plot(
       'headline',
       'Headline figures',
-      `${listOf(plottedMetrics)} over ${n}, beside the paper's. The table below has the same figures.`,
+      `${listOf(plottedMetrics)} over ${n}, next to the paper's. The table below has the same figures.`,
       (heading) => headlinePlot(metrics, data.intervals, data.paper, heading),
     ),
     confusion: {
@@ -175,7 +175,7 @@ function trainingPlots(phase: TrainingCurve['phase'], curves: readonly TrainingC
           plot(
             `${phase.name}-validation`,
             `${capitalized(phase.title)}, validation`,
-            'Figures on the validation set after each epoch; a ring, or with many runs a stroke on the axis, marks each epoch that was kept.',
+            'Figures on the validation set after each epoch. A ring, or with many runs a tick on the axis, marks each selected epoch.',
             (heading) => epochPlot(validated, heading),
           ),
         ]),
@@ -215,7 +215,7 @@ function mapPlots({ map, utterances, labels }: ReportData): PlotsBySection['map'
   };
 }
 
-/** A figure. @param caption a sentence behind the title, or nothing */
+/** A figure. @param caption a sentence after the title, or nothing */
 export function figure({ name, title, svg }: ReportPlot, caption = ''): string {
   return `<figure id="figure-${name}">
 <div class="scroll"><div class="plot">${svg}</div></div>

@@ -1,4 +1,4 @@
-/** @file The sections about how the result came about: training curves, recipe, prompt, versions and metadata. */
+/** @file Sections on how a result was produced: training curves, recipe, prompt, versions and metadata. */
 
 import { figureValue } from '../evaluation/index.js';
 import { alternative, type Cell, paragraph, section, table, verbatim } from './html.js';
@@ -13,12 +13,12 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
       'training',
       'Training',
       paragraph(
-        'There are no training curves, because no metrics.jsonl was found beside the predictions.',
+        'There are no training curves, because no metrics.jsonl was found next to the predictions.',
         'missing',
       ),
     );
   }
-  // Of many runs every epoch would be hundreds of printed pages.
+  // With many runs, listing every epoch would take hundreds of printed pages.
   const keptAlone = curves.length > MOST_RUNS;
   const epochs = curves
     .flatMap(epochRows)
@@ -28,7 +28,7 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
     'training',
     'Training',
     paragraph(
-      'Where there are more steps than a plot has room for, a line is the mean of a few steps in a row. With up to three runs a band around it reaches from the least to the largest of them. More than eight runs are drawn together, as their median, the middle half of them and all of them.',
+      'If there are more steps than fit in a plot, a line shows the mean of several adjacent steps. With up to three runs, a band around it shows their range. More than eight runs are summarised by their median, the middle half and the full range.',
       'note',
     ),
     ...training.map((plot) => figure(plot)),
@@ -41,7 +41,7 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
           'The validation figures as a table',
           table(
             keptAlone
-              ? 'Figures on the validation set after the epoch of each run that was kept.'
+              ? 'Figures on the validation set after the selected epoch of each run.'
               : 'Figures on the validation set after each epoch.',
             [
               { name: 'run' },
@@ -83,7 +83,7 @@ export function promptSection({ prompt, phase, isPrompted }: ReportData): string
     'Prompt',
     ...(prompt
       ? [
-          paragraph('As the language model was given it, with its slots not yet filled.', 'note'),
+          paragraph('The template given to the language model, with unfilled slots.', 'note'),
           ...parts.flatMap((part) => {
             const text = prompt[part];
             return text === undefined
@@ -115,7 +115,7 @@ export function metadataSection({ versions, metadata }: ReportData): string {
     'Versions and metadata',
     ofVersions.length === 0
       ? paragraph('No versions were recorded.', 'missing')
-      : list('What computed the predictions.', 'program', ofVersions),
+      : list('Software that computed the predictions.', 'program', ofVersions),
     metadata.length === 0
       ? paragraph('No further metadata was recorded.', 'missing')
       : list('What the figures were computed from.', 'key', metadata),
@@ -130,7 +130,7 @@ function figureNames(curves: readonly TrainingCurve[]): string[] {
   return [...new Set(curves.flatMap(({ epochs }) => epochs.flatMap(({ figures }) => Object.keys(figures))))];
 }
 
-/** Scores as percent, everything else (a likelihood) as it is. */
+/** Scores in percent, anything else (such as a likelihood) unchanged. */
 function figureText(name: string, value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '–';
   return figureValue(name, value);

@@ -1,4 +1,4 @@
-/** @file The sections about scores: headline, confusion, classes, calibration, spread, ablations. */
+/** @file Sections on scores: headline figures, confusion, classes, calibration, spread, ablations. */
 
 import {
   type FoldMetrics,
@@ -45,7 +45,7 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
   }
   const { majority, chance } = data.baselines;
   rows.push([`majority class (${majorityText(data.baselines)})`, ...metricCells(majority), '']);
-  rows.push(['chance (each class alike, expected)', ...metricCells(chance), '']);
+  rows.push(['chance (uniform guessing, expected)', ...metricCells(chance), '']);
   const unanswered = metrics.unanswered.reduce((sum, count) => sum + count, 0);
   return section(
     'headline',
@@ -62,12 +62,12 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
           'note',
         )
       : paragraph('There are no intervals: none were computed for these predictions.', 'missing'),
-    paper ? '' : paragraph('The recipe names no row of the paper to compare with.', 'missing'),
+    paper ? '' : paragraph('The recipe has no row of the paper to compare with.', 'missing'),
     data.unfinished.length === 0 ? '' : paragraph(unfinishedText(data.unfinished), 'note'),
     data.missing.length === 0
       ? ''
       : paragraph(
-          `These are not the figures of the whole cross-validation: ${data.missing.join('; ')} ${data.missing.length === 1 ? 'is' : 'are'} not trained to the end.`,
+          `These figures do not cover the whole cross-validation: ${data.missing.join('; ')} ${data.missing.length === 1 ? 'is' : 'are'} not fully trained.`,
           'note',
         ),
     unanswered === 0
@@ -128,7 +128,7 @@ export function classSection(data: ReportData, { classes }: PlotsBySection): str
     'Classes',
     figure(classes),
     table(
-      'Figures of every class in percent. Support is the number of references; a dash stands where there is nothing to divide by.',
+      'Figures of every class in percent. Support is the number of references; a dash means that the figure is undefined (division by zero).',
       [{ name: 'class' }, ...['precision', 'recall', 'F1', 'support', 'predicted'].map(figureColumn)],
       rows,
     ),
@@ -149,7 +149,7 @@ export function calibrationSection({ calibration }: ReportData, plots: PlotsBySe
     'Calibration',
     figure(
       plots.calibration,
-      `The expected calibration error (ECE) is ${percent(calibration.ece)} %: the mean distance between accuracy and confidence, over ${countText(calibration.n)} utterances with probabilities. Lower is better.`,
+      `The expected calibration error (ECE) is ${percent(calibration.ece)} %: the mean difference between accuracy and confidence, over ${countText(calibration.n)} utterances with probabilities. Lower is better.`,
     ),
     alternative(
       'The bins as a table',
@@ -173,7 +173,7 @@ export function spreadSection({ scores }: ReportData, { spread }: PlotsBySection
       'spread',
       'Folds and seeds',
       paragraph(
-        'There is no spread to show, because this is one run without folds or seeds beside it.',
+        'There is no spread to show, because this is a single run without folds or seeds.',
         'missing',
       ),
     );
@@ -210,11 +210,11 @@ export function ablationSection({ ablations }: ReportData, plots: PlotsBySection
     'ablations',
     'Ablations',
     ...(ablations.length === 0
-      ? [paragraph('There is no table of ablations, because none was run for this experiment.', 'missing')]
+      ? [paragraph('There is no ablation table, because none was run for this experiment.', 'missing')]
       : ablations.flatMap(({ title, rows }, i) => [
           figure(plots.ablations[i]!),
           table(
-            `${title}, in percent with bootstrap intervals, beside what the paper printed.`,
+            `${title}, in percent with bootstrap intervals, next to the paper's figures.`,
             [{ name: 'row' }, ...columns],
             rows.map((row) => [
               row.label,
@@ -231,7 +231,7 @@ export function ablationSection({ ablations }: ReportData, plots: PlotsBySection
   );
 }
 
-/** What the paper printed of each metric; a dash where it has none. */
+/** The paper's figure of each metric; a dash if it has none. */
 function printedCells(figures: PaperFigures): string[] {
   const printed = figures as Partial<Record<MetricKey, number | null>>;
   return countMetrics.map(({ key }) => printed[key]?.toFixed(1) ?? '–');

@@ -1,4 +1,4 @@
-/** @file The sections about single utterances: the map of their embeddings, and the worst mistakes. */
+/** @file Sections on single utterances: the map of their embeddings, and the worst mistakes. */
 
 import { marginOf, overallOf, percent } from '../evaluation/index.js';
 import { type Cell, paragraph, section, table, userText, views } from './html.js';
@@ -8,8 +8,8 @@ import type { PlotsBySection } from './report-plots.js';
 import { figure } from './report-plots.js';
 
 /**
- * What the page's script needs to say about the points of the map: columns of equal length, one entry for each point
- * that is there. Places are in units of the plot; a probability is per mille, -1 where there is none.
+ * Data of the map's points for the page's script: columns of equal length, one entry per point. Positions are in units
+ * of the plot; probabilities are in per mille, -1 if there are none.
  */
 export interface MapPoints {
   readonly labels: readonly string[];
@@ -19,12 +19,12 @@ export interface MapPoints {
   readonly y: readonly number[];
   readonly id: readonly string[];
   readonly text: readonly string[];
-  /** Index into `speakers`, -1 where no speaker is named. */
+  /** Index into `speakers`, -1 if unknown. */
   readonly speaker: readonly number[];
-  /** Index into `parts` (folds and seeds), -1 where there are none. */
+  /** Index into `parts` (folds and seeds), -1 if there are none. */
   readonly part: readonly number[];
   readonly reference: readonly number[];
-  /** -1 where there is no answer. */
+  /** -1 if there is no answer. */
   readonly predicted: readonly number[];
   readonly probability: readonly number[];
 }
@@ -40,14 +40,14 @@ export function mapSection(data: ReportData, { map }: PlotsBySection): string {
     'map',
     'Map of the embeddings',
     paragraph(
-      `Each point is an utterance, placed by its embedding e'_q with UMAP (${data.map.settings}). Only who is near whom has a meaning: the axes have none.${absent === 0 ? '' : ` ${countText(absent)} utterances have no embedding and are not on it.`}`,
+      `Each point is an utterance, placed by its embedding e'_q with UMAP (${data.map.settings}). Only nearness is meaningful; the axes have no meaning.${absent === 0 ? '' : ` ${countText(absent)} utterances have no embedding and are not shown.`}`,
     ),
-    `<p id="map-keys" class="note screen-only">A pointer over a point shows its utterance. With the keyboard: arrow keys go to the next point that way, Page Down and Page Up to the next and the previous utterance of the file, Home and End to its ends.</p>`,
+    `<p id="map-keys" class="note screen-only">Hover over a point to see its utterance. With the keyboard, arrow keys move to the next point in that direction, Page Down and Page Up to the next and previous utterance of the file, Home and End to the first and last.</p>`,
     views('map', 'Points show', [
       { name: 'labels', choice: 'Reference label', html: figure(map.labels) },
       { name: 'correctness', choice: 'Right or wrong', html: figure(map.correctness) },
     ]),
-    `<div id="map-text" class="screen-only" role="status" aria-live="polite" aria-atomic="true"><p>No point is chosen.</p></div>`,
+    `<div id="map-text" class="screen-only" role="status" aria-live="polite" aria-atomic="true"><p>No point is selected.</p></div>`,
     `<script type="application/json" id="map-points" data-width="${width}" data-height="${height}">${scriptJson(mapPoints(data, map.layout.places))}</script>`,
   );
 }
@@ -76,7 +76,7 @@ export function mistakeSection(data: ReportData): string {
     'mistakes',
     'Worst mistakes',
     table(
-      'What the model was most wrong about: sorted by how far the probability of the predicted class lies above that of the reference. The margin is how far the largest probability lies above the second largest.',
+      'The worst mistakes, sorted by how far the probability of the predicted class exceeds that of the reference. The margin is the difference between the largest and the second largest probability.',
       columns,
       mistakes.map((mistake) => mistakeRow(mistake, utterances[mistake.utterance]!, labels)),
     ),
@@ -84,13 +84,13 @@ export function mistakeSection(data: ReportData): string {
 }
 
 function whyNoMistakes({ scores, utterances }: ReportData): string {
-  if (overallOf(scores).wa === 1) return 'There are none: every utterance was predicted right.';
+  if (overallOf(scores).wa === 1) return 'There are none: every utterance was predicted correctly.';
   const wrong = utterances.filter(
     ({ predicted, reference }) => predicted !== null && predicted !== reference,
   );
-  if (wrong.length === 0) return 'There are none: every utterance that has an answer was predicted right.';
+  if (wrong.length === 0) return 'There are none: every answered utterance was predicted correctly.';
   return wrong.some(({ probabilities }) => probabilities !== null)
-    ? 'There is no list, because none was asked for.'
+    ? 'There is no list, because none was requested.'
     : 'There is no list, because the predictions have no probabilities to rank the mistakes by.';
 }
 
@@ -150,7 +150,7 @@ function mapPoints(
   };
 }
 
-/** Names without repetition, and each item's place among them; -1 for null. */
+/** Distinct names, and the index of each item among them; -1 for null. */
 function indexOf(items: readonly (string | null)[]): { names: string[]; indices: number[] } {
   const places = new Map<string, number>();
   const indices = items.map((item) => {

@@ -1,9 +1,9 @@
-/** @file Axes, legends and the marks that stand for a series. */
+/** @file Axes, scales, legends and point shapes. */
 
 import type { Paint } from './svg.js';
 import { element, fitText, short, textElement, textWidth } from './svg.js';
 
-/** An axis: its scale, its name, and how a tick is written. */
+/** An axis: its scale, title, and tick format. */
 export interface Axis {
   readonly scale: Scale;
   readonly label: string;
@@ -33,7 +33,7 @@ export function horizontalAxis({ scale, label, format = tickText }: Axis, y: num
   );
 }
 
-/** A vertical axis at `x`, with grid lines to `right`; its name stands above it. */
+/** A vertical axis at `x`, with grid lines to `right`; its title is above it. */
 export function verticalAxis({ scale, label, format = tickText }: Axis, x: number, right: number): string {
   const [bottom, top] = scale.range;
   const ticks = scale.ticks.map((tick) => {
@@ -51,13 +51,13 @@ export function verticalAxis({ scale, label, format = tickText }: Axis, x: numbe
   );
 }
 
-/** Shapes that stay apart without colour, at the size of a point. */
+/** Shapes that are distinguishable without colour at the size of a point. */
 export const shapes = ['circle', 'triangle', 'square', 'plus', 'diamond', 'saltire', 'wedge'] as const;
 export type Shape = (typeof shapes)[number];
 
 /**
- * Shape of the n-th class. With more classes than shapes the pairs of colour and shape go on differing: each round
- * of colours begins one shape later.
+ * Shape of the n-th class. With more classes than shapes, pairs of colour and shape stay distinct: each cycle of
+ * colours starts one shape later.
  */
 export function shapeOf(index: number): Shape {
   return shapes[(index + Math.floor(index / shapes.length)) % shapes.length]!;
@@ -66,7 +66,7 @@ export function shapeOf(index: number): Shape {
 /** Path data of a shape around a point, `radius` in user units. A circle is a dot: a round cap without length. */
 export function shapePath(shape: Shape, x: number, y: number, radius: number): string {
   const place = (dx: number, dy: number): string => `M${tenth(x + dx)} ${tenth(y + dy)}`;
-  const [half, whole] = [tenth(1.2 * radius), tenth(2 * radius)]; // pointed shapes are a little larger, to weigh the same
+  const [half, whole] = [tenth(1.2 * radius), tenth(2 * radius)]; // pointed shapes are slightly larger, for equal visual weight
   const base = tenth(2 * half);
   switch (shape) {
     case 'circle':
@@ -108,7 +108,7 @@ export function shapeElement(shape: Shape, paint: Paint, radius: number, data: s
   return element('path', { fill: paint, d: data });
 }
 
-/** One entry of a legend; `mark` draws around the middle of a place 20 wide. */
+/** One entry of a legend; `mark` draws around the middle of a box of width 20. */
 export interface LegendEntry {
   readonly text: string;
   readonly mark: (x: number, y: number) => string;
@@ -148,7 +148,7 @@ export interface Scale {
   readonly range: readonly [start: number, end: number];
 }
 
-/** Multiples of a step of 1, 2 or 5 times a power of ten: the finest step with at most `most` of them in [low, high]. */
+/** Multiples of 1, 2 or 5 times a power of ten: the smallest step with at most `most` multiples in [low, high]. */
 export function niceTicks(low: number, high: number, most: number): number[] {
   if (!(high > low)) return [low];
   const { tick, first, last } = finestStep((high - low) / most, most, (step) => [
@@ -158,10 +158,10 @@ export function niceTicks(low: number, high: number, most: number): number[] {
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => tick(first + i));
 }
 
-/** How far, in steps, a bound may miss a tick by rounding. */
+/** Tolerance, in steps, for bounds that miss a tick by rounding. */
 const SLACK = 1e-9;
 
-/** The finest step with at most `most` ticks between the multiples that `ends` gives, which are counted in steps. */
+/** The smallest step with at most `most` ticks between the multiples that `ends` returns, counted in steps. */
 function finestStep(
   start: number,
   most: number,
@@ -169,7 +169,7 @@ function finestStep(
 ): { readonly tick: (k: number) => number; readonly first: number; readonly last: number } {
   for (let power = Math.floor(Math.log10(start)); ; power++) {
     for (const factor of [1, 2, 5]) {
-      // Divided where the step is a fraction: 3 / 10 is 0.3, 3 * 0.1 is not. The sum makes 0 of -0.
+      // Fractional steps are applied as a division: 3 / 10 is 0.3, but 3 * 0.1 is not. The addition turns -0 into 0.
       const tick = (k: number): number =>
         (power < 0 ? (k * factor) / 10 ** -power : k * factor * 10 ** power) + 0;
       const [first, last] = ends(tick(1));
@@ -178,7 +178,7 @@ function finestStep(
   }
 }
 
-/** A linear scale over exactly the domain; a domain without width puts every value in the middle. */
+/** A linear scale over exactly the domain; an empty domain maps every value to the middle. */
 export function linearScale(
   domain: readonly [low: number, high: number],
   range: readonly [start: number, end: number],
@@ -213,7 +213,9 @@ export function logScale(
   return { at: (value) => linear.at(Math.log10(value)), ticks, domain, range };
 }
 
-/** A linear scale over the least domain that holds the values and ends at ticks, of which there are at most `mostTicks`. */
+/**
+ * A linear scale over the smallest domain that contains the values and ends at ticks, with at most `mostTicks` of them.
+ */
 export function niceScale(
   values: readonly number[],
   range: readonly [start: number, end: number],
@@ -232,7 +234,7 @@ export function niceScale(
   return { ...linearScale([ticks[0]!, ticks.at(-1)!], range), ticks };
 }
 
-/** The same for percentages: the domain leaves [0, 100] only where a value does. */
+/** The same for percentages: the domain leaves [0, 100] only if a value does. */
 export function percentScale(
   values: readonly number[],
   range: readonly [start: number, end: number],
@@ -244,7 +246,7 @@ export function percentScale(
   return { ...linearScale([kept[0]!, kept.at(-1)!], range), ticks: kept };
 }
 
-/** Least and largest of the finite values; [0, 1] where there are none. */
+/** Minimum and maximum of the finite values; [0, 1] if there are none. */
 export function extentOf(values: readonly number[]): [low: number, high: number] {
   let [low, high] = [Infinity, -Infinity];
   for (const value of values) {
@@ -264,7 +266,7 @@ export function tickText(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 6 });
 }
 
-/** A whole number with separators of thousands. */
+/** An integer with thousands separators. */
 export function countText(value: number): string {
   return value.toLocaleString('en-US');
 }

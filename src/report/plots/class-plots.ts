@@ -1,6 +1,6 @@
 /**
- * @file Plots by class: precision, recall and F1 as bars with the support; the confusion matrix; and the reliability
- * diagram, how often the model is right by how sure it is, with the counts below.
+ * @file Per-class plots: precision, recall and F1 as bars, with the support; the confusion matrix; and the reliability
+ * diagram (accuracy by confidence, with counts below).
  */
 
 import { percent } from '../../evaluation/index.js';
@@ -33,7 +33,7 @@ const MAX_LABEL = 180;
 const BAR = 13;
 const GAP = 14;
 
-/** A figure without a denominator (a class without references, or never predicted) has a dash in the bar's place. */
+/** An undefined figure (a class without references, or never predicted) has a dash instead of a bar. */
 export function classPlot({ perClass }: Metrics, heading: PlotHeading): string {
   const left = 14 + Math.min(MAX_LABEL, Math.max(70, ...perClass.map(({ label }) => textWidth(label))));
   const scale = linearScale([0, 100], [left, WIDTH - 50], 6);
@@ -90,13 +90,13 @@ export function classPlot({ perClass }: Metrics, heading: PlotHeading): string {
   return svgDocument(heading, WIDTH, bottom + 42, key.svg + axis + bars.join(''));
 }
 
-/** What a cell shows, and what its fill stands for: a count of the largest count, or a share of its row. */
+/** What a cell shows and its colour encodes: a count relative to the largest one, or a share of its row. */
 export type ConfusionView = 'counts' | 'shares';
 
 const MATRIX_WIDTH = 720;
 const MATRIX_LABEL = 150;
 
-/** Rows are references, columns predictions, and missing answers a last column where there are any. */
+/** Rows are references and columns predictions, with a last column for missing answers if there are any. */
 export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, heading: PlotHeading): string {
   const { labels, confusion, unanswered } = counts;
   const withMissing = unanswered.some((count) => count > 0);
@@ -177,7 +177,7 @@ const [LEFT, RIGHT] = [64, 500];
 const [TOP, MIDDLE] = [60, 400];
 const [COUNTS_TOP, BOTTOM] = [436, 520];
 
-/** Bars are the accuracy of a bin, dots stand at its mean confidence; the diagonal is perfect calibration. */
+/** Bars are the accuracy of a bin, and dots mark its mean confidence; the diagonal is perfect calibration. */
 export function reliabilityPlot({ bins, ece, n }: Calibration, heading: PlotHeading): string {
   const x = linearScale([0, 100], [LEFT, RIGHT], 6);
   const y = linearScale([0, 100], [MIDDLE, TOP], 6);

@@ -1,4 +1,7 @@
-/** @file The headline figures with their intervals, beside the paper's; their spread over folds or seeds; and the rows of ablations. */
+/**
+ * @file Plots of the headline figures with intervals, next to the paper's; of their spread over folds or seeds; and of
+ * ablation rows.
+ */
 
 import {
   type BootstrapIntervals,
@@ -44,10 +47,10 @@ const WIDTH = 720;
 const [LEFT, RIGHT] = [90, 560];
 const ROW = 46;
 
-/** What the plots show: their axes are in percent. */
+/** The plotted metrics; axes are in percent. */
 export const plottedMetrics = countMetrics.filter(({ unit }) => unit === '%');
 
-/** Dots for this run over all utterances, lines for its intervals, marks for what was published. Percent. */
+/** Dots for this run over all utterances, lines for its intervals, marks for published figures. Percent. */
 export function headlinePlot(
   metrics: Metrics,
   intervals: BootstrapIntervals | null,
@@ -107,7 +110,7 @@ export function headlinePlot(
   return rowsPlot(entries, values, rows, heading);
 }
 
-/** A dot for each fold or seed, a line at their mean, a band of one standard deviation to each side. Percent. */
+/** A dot for each fold or seed, a line at the mean, a band of one standard deviation on each side. Percent. */
 export function spreadPlot(scores: FoldMetrics | SeedMetrics, heading: PlotHeading): string {
   const what = scores.kind === 'folds' ? 'fold' : 'seed';
   const parts = scorePartsOf(scores);
@@ -219,7 +222,7 @@ const DOT_LABEL = 190;
 const DOT_ROW = 34;
 const VALUE = 40;
 
-/** One panel for each metric that the paper's tables have, from 0 to 100 percent. */
+/** One panel for each metric in the paper's tables, from 0 to 100 percent. */
 export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHeading): string {
   const left = 14 + Math.min(DOT_LABEL, Math.max(60, ...rows.map(({ label }) => textWidth(label))));
   const panel = (DOT_WIDTH - left) / paperMetrics.length;
@@ -244,7 +247,7 @@ export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHead
       const y = top + k * DOT_ROW + 5;
       const [end, printed] = [scale.at(100 * row[metric]), row.paper[metric]];
       const said = printed === null ? '' : `, paper ${printed.toFixed(1)} %`;
-      // Below the bar: neither hides the other.
+      // Below the bar, so that neither hides the other.
       const mark =
         printed === null
           ? ''

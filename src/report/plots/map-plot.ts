@@ -1,27 +1,30 @@
-/** @file The map of embeddings: a point for each utterance, by its label or by whether the model was right. */
+/** @file The map of embeddings: a point for each utterance, coloured by label or by correctness. */
 
 import { countText, extentOf, legend, type Shape, shapeElement, shapeOf, shapePath } from './axes.js';
 import { element, type Paint, type PlotHeading, seriesPaint, svgDocument } from './svg.js';
 
-/** A kind of point: what the legend says, and how it looks. */
+/** A group of points: legend text and appearance. */
 export interface MapGroup {
   readonly text: string;
   readonly paint: Paint;
   readonly shape: Shape;
 }
 
-/** Places of the points in the plot. */
+/** Positions of the points in the plot. */
 export interface MapLayout {
   readonly width: number;
-  /** Side of the square that the points lie in, from the plot's upper left corner. */
+  /** Side of the square that contains the points, starting at the plot's upper left corner. */
   readonly height: number;
-  /** In user units, one decimal; null where a point is missing. */
+  /** In user units, one decimal; null if a point is missing. */
   readonly places: readonly (readonly [x: number, y: number] | null)[];
 }
 
 const WIDTH = 720;
 const MARGIN = 14;
-/** The points of a group are drawn in this many portions, in turn with the other groups', so that none covers the rest. */
+/**
+ * The points of each group are drawn in this many portions, alternating with the other groups, so that no group covers
+ * the rest.
+ */
 const PORTIONS = 12;
 
 /** Groups by label. */
@@ -35,7 +38,7 @@ export const correctnessGroups: readonly MapGroup[] = [
   { text: 'wrong', paint: 'series2', shape: 'saltire' },
 ];
 
-/** Fits the points into the plot with one scale for both axes; y goes up. */
+/** Fits the points into the plot with one scale for both axes; y points up. */
 export function mapLayout(points: readonly (readonly [x: number, y: number] | null)[]): MapLayout {
   const present = points.filter((point) => point !== null);
   const [left, right] = extentOf(present.map(([x]) => x));

@@ -1,14 +1,14 @@
-/** @file Curves too many or too long to draw as they are: thousands of steps as a few hundred points, many runs as one summary. */
+/** @file Reduces curves for plotting: thousands of steps to a few hundred points, and many runs to one summary. */
 
 import { quantile } from '../../data/corpora/index.js';
 import type { LegendEntry } from './axes.js';
 import type { Paint } from './svg.js';
 import { element, short } from './svg.js';
 
-/** More curves than this cover each other. */
+/** More curves than this would overlap too much. */
 export const MOST_RUNS = 8;
 
-/** What runs have at a place of the x axis. */
+/** Summary over runs at an x position. */
 export interface RunSummary {
   readonly x: number;
   readonly least: number;
@@ -21,8 +21,8 @@ export interface RunSummary {
 type Point = { readonly x: number; readonly y: number };
 
 /**
- * Quantiles over the runs at each x. Where there are more than `most` of these, the x axis is cut into parts, and a run
- * counts by its mean in a part. A run that ended earlier is not in what comes after.
+ * Quantiles over the runs at each x. If there are more than `most` x values, the axis is divided into bins, and a run
+ * contributes its mean in each bin. A run that ended earlier does not contribute to later bins.
  */
 export function summarizeRuns(runs: readonly (readonly Point[])[], most: number): RunSummary[] {
   const all = runs.flat().filter(({ y }) => Number.isFinite(y));
@@ -101,7 +101,7 @@ export function summaryMarks(
 
 const [ALL_OPACITY, HALF_OPACITY] = [0.12, 0.25];
 
-/** What the marks mean. @param runs how many there are */
+/** Explains the marks. @param runs their number */
 export function summaryLegend(runs: number): LegendEntry[] {
   const box =
     (opacity: number) =>
@@ -118,7 +118,7 @@ export function summaryLegend(runs: number): LegendEntry[] {
   ];
 }
 
-/** Some points in a row as one: their mean, and between what they lie. */
+/** Adjacent points merged into one: their mean and range. */
 export interface ThinnedPoint {
   readonly x: number;
   readonly mean: number;
@@ -127,8 +127,8 @@ export interface ThinnedPoint {
 }
 
 /**
- * Cuts the x axis into at most `most` equal parts and gives each part's mean x, mean y, least and largest y. Points that
- * are fewer than that stay as they are. Points that are not finite are left out.
+ * Divides the x axis into at most `most` equal bins and returns mean x, mean y, smallest and largest y of each. Returns
+ * fewer points unchanged. Skips points that are not finite.
  * @param points ascending in x
  */
 export function thin(

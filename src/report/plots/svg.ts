@@ -1,32 +1,32 @@
 /**
- * @file SVG as text (escaping, elements, the document around a plot), and the colours of every plot, for light and
- * dark pages. The series are near the hues of Okabe and Ito's palette (Color Universal Design, 2008), shifted until
- * each has a contrast of 3:1 to its page (WCAG 2.2, 1.4.11) and any two stay apart under simulated protanopia,
- * deuteranopia and tritanopia (Machado et al., 2009). Some of the published eight, yellow and sky blue among them,
- * have less than 3:1 on white.
+ * @file Generates SVG as text (escaping, elements, the document around a plot), and defines the colours of all plots
+ * for light and dark pages. Series colours are close to the hues of Okabe and Ito's palette (Color Universal Design,
+ * 2008), adjusted so that each has a contrast of 3:1 to its page (WCAG 2.2, 1.4.11) and any two are distinguishable
+ * under simulated protanopia, deuteranopia and tritanopia (Machado et al., 2009). Some of the original eight, including
+ * yellow and sky blue, have less than 3:1 on white.
  */
 
-/** Attributes of an element. `fill` and `stroke` name a colour of the palette; undefined ones are left out. */
+/** Attributes of an element. `fill` and `stroke` name a palette colour; undefined ones are omitted. */
 export interface Attributes {
   readonly fill?: Paint | undefined;
   readonly stroke?: Paint | undefined;
   readonly [name: string]: string | number | undefined;
 }
 
-/** What a plot is called. */
+/** Name and description of a plot. */
 export interface PlotHeading {
-  /** Name of its file, and the start of the ids inside it: lower case, digits and hyphens. */
+  /** File name, and prefix of the ids in the file: lower case, digits and hyphens. */
   readonly name: string;
   readonly title: string;
-  /** What a reader who does not see the plot must know. */
+  /** Alternative text for readers who cannot see the plot. */
   readonly description: string;
 }
 
 const FONT_SIZE = 12;
 
 /**
- * Text that is safe as content and as an attribute's value, in XML and in HTML. Characters that XML 1.0 does not have
- * (most controls, lone surrogates) become U+FFFD.
+ * Text escaped for content and attribute values, in XML and in HTML. Characters not allowed in XML 1.0 (most controls,
+ * lone surrogates) become U+FFFD.
  */
 export function escapeText(text: string): string {
   return text.replace(NOT_XML, '\ufffd').replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
@@ -55,23 +55,23 @@ export function element(name: string, attributes: Attributes, ...children: reado
   return children.length === 0 ? `${open}/>` : `${open}>${children.join('')}</${name}>`;
 }
 
-/** A line of text; what stands in it is escaped. `title` is the whole text where `text` is a shortened one. */
+/** A line of text, escaped. `title` is the full text if `text` is shortened. */
 export function textElement(text: string, attributes: Attributes, title?: string): string {
   const whole = title !== undefined && title !== text ? [element('title', {}, escapeText(title))] : [];
   return element('text', { fill: 'ink', ...attributes }, ...whole, escapeText(text));
 }
 
-/** A title that a pointer over the parent shows. */
+/** A tooltip of the parent element. */
 export function tooltip(text: string): string {
   return element('title', {}, escapeText(text));
 }
 
-/** A number with at most two decimals, as short as it goes. */
+/** A number with at most two decimals, as short as possible. */
 export function short(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
-/** A whole plot as a document of its own, on a white ground. Sizes in user units, which are pixels on a screen. */
+/** A plot as a standalone document on a white background. Sizes are in user units, which are pixels on a screen. */
 export function svgDocument(heading: PlotHeading, width: number, height: number, body: string): string {
   const { name, title, description } = heading;
   return element(
@@ -100,14 +100,14 @@ function lightColour(paint: Paint): string {
 
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
-/** Width of text in a sans-serif font, in user units: on the generous side for the common fonts. */
+/** Width of text in a sans-serif font, in user units; a slight overestimate for common fonts. */
 export function textWidth(text: string, fontSize = 12): number {
   let ems = 0;
   for (const { segment } of graphemes.segment(text)) ems += widthInEms(segment);
   return ems * fontSize;
 }
 
-/** The text, or as much of its start as fits into the width, with an ellipsis behind it. Emoji are kept whole. */
+/** The text, truncated with an ellipsis if it exceeds the width. Emoji are kept whole. */
 export function fitText(text: string, width: number, fontSize = 12): string {
   const line = text.replace(/\s+/g, ' ');
   if (textWidth(line, fontSize) <= width) return line;
@@ -139,9 +139,9 @@ const pages = {
   page: { light: '#ffffff', dark: '#15181c' },
   /** Text and axes. */
   ink: { light: '#1b1f24', dark: '#e6e8eb' },
-  /** Lesser text, still 4.5:1. */
+  /** Secondary text, still 4.5:1. */
   muted: { light: '#5b636e', dark: '#a0a8b3' },
-  /** Lines that carry no meaning of their own. */
+  /** Decorative lines. */
   grid: { light: '#dde1e6', dark: '#343a42' },
 } as const;
 
@@ -157,7 +157,7 @@ const series = {
 
 export const seriesNames = Object.keys(series) as readonly (keyof typeof series)[];
 
-/** Steps of the sequential ramp: from nothing to all. */
+/** Steps of the sequential colour ramp. */
 export const RAMP_STEPS = 10;
 
 const rampEnds = {
@@ -175,12 +175,12 @@ export type Paint =
   | `onRamp${RampStep}`
   | 'none';
 
-/** The n-th series' colour, from 0; after the last it begins again, so shapes or dashes must differ too. */
+/** The n-th series' colour, from 0. Colours repeat after the last one, so shapes or dashes must differ too. */
 export function seriesPaint(index: number): Paint {
   return seriesNames[index % seriesNames.length]!;
 }
 
-/** The fill of a share in [0, 1], and the text colour that is readable on it. */
+/** The fill for a share in [0, 1], and a readable text colour on it. */
 export function rampPaint(share: number): { readonly fill: Paint; readonly text: Paint } {
   const step = Math.max(0, Math.min(RAMP_STEPS - 1, Math.floor(share * RAMP_STEPS))) as RampStep;
   return { fill: `ramp${step}`, text: `onRamp${step}` };
@@ -200,8 +200,8 @@ export function contrastRatio(first: string, second: string): number {
 }
 
 /**
- * Style rules that give plots inside a page the page's theme. A plot's own attributes are its colours on white; these
- * rules stand above them.
+ * Style rules that apply the page's theme to plots in it. A plot's own attributes are its colours on white; these rules
+ * override them.
  */
 export function plotStyles(): string {
   const names = Object.keys(palette) as (keyof typeof palette)[];
@@ -221,7 +221,7 @@ function rampColours(): Record<`ramp${RampStep}` | `onRamp${RampStep}`, Colour> 
     const at = step / (RAMP_STEPS - 1);
     const fill = { light: mix(...rampEnds.light, at), dark: mix(...rampEnds.dark, at) };
     colours[`ramp${step}`] = fill;
-    // Black or white: one of them has at least 4.58:1, the root of 21.
+    // Black or white: one of them has a contrast of at least 4.58:1, the square root of 21.
     colours[`onRamp${step}`] = { light: readableOn(fill.light), dark: readableOn(fill.dark) };
   }
   return colours;

@@ -1,4 +1,4 @@
-/** @file Training curves: what each step reported, and what each epoch scored on the validation set; runs over each other. */
+/** @file Training curves: figures of each step and validation figures of each epoch, with runs overlaid. */
 
 import { metrics } from '../../evaluation/metrics/index.js';
 import {
@@ -35,23 +35,23 @@ export interface StepCurve {
 export interface EpochCurve {
   readonly title: string;
   readonly epochs: readonly { readonly epoch: number; readonly figures: Readonly<Record<string, number>> }[];
-  /** The epoch that was kept. */
+  /** The selected epoch. */
   readonly selectedEpoch: number | null;
 }
 
 const WIDTH = 720;
 const LEFT = 64;
-/** Parts that a curve is cut into: about two units of the plot's width each. */
+/** Bins of a curve: about two units of the plot's width each. */
 const MOST_POINTS = 320;
-/** Figures that span more than this factor are drawn on a logarithmic axis, where that is asked for. */
+/** Figures that span more than this factor use a logarithmic axis, if allowed. */
 const LOG_SPAN = 50;
 /** Bands of more runs than this would only cover each other. */
 const MOST_BANDS = 3;
 
 /**
- * One figure over the steps. Where there are too many, a line is their mean and a band, with up to three runs, their
- * least and largest. More than eight runs are drawn as their median and two bands.
- * @param axis `any` draws figures of several magnitudes on a logarithmic axis
+ * One figure over the steps. If there are too many steps, the line is their mean, with a band for their range if there
+ * are at most three runs. More than eight runs are drawn as their median and two bands.
+ * @param axis `any` allows a logarithmic axis for figures of different magnitudes
  */
 export function stepPlot(
   curves: readonly StepCurve[],
@@ -114,8 +114,8 @@ const figureNames: Readonly<Record<string, string>> = Object.fromEntries(
 );
 
 /**
- * One panel for each figure that the epochs have; a ring is around the epoch that was kept. More than eight runs are
- * drawn as their median and two bands, with a stroke below for each kept epoch.
+ * One panel for each figure of the epochs; a ring marks the selected epoch. More than eight runs are drawn as their
+ * median and two bands, with a tick below for each selected epoch.
  */
 export function epochPlot(curves: readonly EpochCurve[], heading: PlotHeading): string {
   const present = new Set(
@@ -199,13 +199,13 @@ interface RunStyle {
   readonly dash: string | undefined;
 }
 
-/** Colour and dash of the n-th run: with more runs than colours the dash tells them apart. */
+/** Colour and dash of the n-th run: with more runs than colours, dashes tell them apart. */
 function runStyle(index: number): RunStyle {
   const dashes = [undefined, '6 3', '2 2', '8 3 2 3'];
   return { paint: seriesPaint(index), dash: dashes[Math.floor(index / seriesNames.length) % dashes.length] };
 }
 
-/** A legend of the runs, or of their summary; none where there is one alone without a name. */
+/** A legend of the runs, or of their summary; none for a single run without a name. */
 function runLegend(curves: readonly { readonly title: string }[], ...more: readonly LegendEntry[]) {
   if (curves.length > MOST_RUNS) {
     return legend([...summaryLegend(curves.length), ...more], LEFT, 4, WIDTH - LEFT - 16);
@@ -241,7 +241,7 @@ function ring(x: number, y: number, paint: Paint): string {
   return element('circle', { cx: x, cy: y, r: 6.5, fill: 'none', stroke: paint, 'stroke-width': 1.5 });
 }
 
-/** A short stroke that stands on the horizontal axis. */
+/** A short tick on the horizontal axis. */
 function stroke(x: number, bottom: number): string {
   return element('path', {
     stroke: 'ink',

@@ -1,7 +1,6 @@
 /**
- * @file How a command is declared: its arguments, its options under the names that they have in code, its help and its
- * work; and the options that several commands share, those of training among them. The types of the options follow
- * from the declaration.
+ * @file Defines how a command declares its arguments, options, help and action, with option types inferred from the
+ * declaration. Also the options that several commands share.
  */
 
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
@@ -9,27 +8,27 @@ import { InputError } from '../base/index.js';
 import type { ChannelChoice } from '../data/audio/index.js';
 import type { Recipe } from '../systems/index.js';
 
-/** What an option can have beside its value and description. */
+/** Optional properties of an option. */
 interface OptionDetails<Value> {
-  /** Reads the value. `earlier` is the value so far where the option is repeated. @throws InvalidArgumentError */
+  /** Parses the value. `earlier` is the value so far if the option is repeated. @throws InvalidArgumentError */
   parse?(text: string, earlier?: Value): Value;
   readonly default?: Value;
   readonly required?: boolean;
-  /** Options that cannot be given together with this one. */
+  /** Options that cannot be combined with this one. */
   readonly conflicts?: readonly string[];
-  /** The letter of a second, short flag. */
+  /** The letter of an additional short flag. */
   readonly short?: string;
 }
 
-/** One option. `Value` is the type of what the command gets, with undefined where the option may be left out. */
+/** An option. `Value` is the type that the command receives, including undefined if the option may be omitted. */
 export interface OptionDeclaration<Value = unknown> extends OptionDetails<Value> {
-  /** What follows the flag in the help: `<file>`, `<two...>` for several, `[kinds]` where it is optional. */
+  /** The placeholder in the help: `<file>`, `<two...>` for several values, `[kinds]` for an optional value. */
   readonly value: string | undefined;
   readonly description: string;
   readonly choices?: readonly string[];
 }
 
-/** The options of a command, in the order of its help. The name `dryRun` declares `--dry-run`. */
+/** The options of a command, in help order. The name `dryRun` declares `--dry-run`. */
 export type OptionDeclarations = Readonly<Record<string, OptionDeclaration>>;
 
 type ValueOf<Declaration> = Declaration extends OptionDeclaration<infer Value> ? Value : never;
@@ -37,14 +36,14 @@ type Optional<Declared> = {
   [Name in keyof Declared]: undefined extends ValueOf<Declared[Name]> ? Name : never;
 }[keyof Declared];
 
-/** What a command gets of the options that it declares. */
+/** The option values that a command receives. */
 export type OptionsOf<Declared> = {
   readonly [Name in Optional<Declared>]?: Exclude<ValueOf<Declared[Name]>, undefined>;
 } & {
   readonly [Name in Exclude<keyof Declared, Optional<Declared>>]: ValueOf<Declared[Name]>;
 };
 
-/** With one of these a command always gets a value. */
+/** With one of these, the value is always defined. */
 type Always<Value> = { readonly required: true } | { readonly default: Value };
 
 /** Declares an option without a value. */
@@ -56,8 +55,8 @@ export function flag(
 }
 
 /**
- * Declares an option with a value, which is text unless `parse` makes something else of it. Its type follows from
- * `details` alone (NoInfer), not from the place where it is declared.
+ * Declares an option with a value, which is a string unless `parse` returns something else. Its type is inferred from
+ * `details` only (NoInfer), not from the context.
  */
 export function option<Value = string>(
   value: string,
@@ -77,7 +76,7 @@ export function option<Value>(
   return { value, description, ...details };
 }
 
-/** Declares an option whose value is one of a few. */
+/** Declares an option with a fixed set of values. */
 export function choice<Value extends string>(
   value: string,
   description: string,
@@ -98,7 +97,7 @@ export function choice<Value extends string>(
   return { value, description, choices, ...details };
 }
 
-/** A command. `Operand` is what its argument may be. */
+/** A command. `Operand` is the type of its argument. */
 export interface CommandDefinition<
   Declared extends OptionDeclarations = OptionDeclarations,
   Operand extends string = string,
@@ -110,24 +109,24 @@ export interface CommandDefinition<
     readonly choices?: readonly Operand[];
   };
   readonly options: Declared;
-  /** The line of usage behind the command's name, where it is not what argument and options give. */
+  /** The usage after the command's name, if it cannot be derived from the argument and options. */
   readonly usage?: string;
-  /** What stands below the options; it ends in an example that works. */
+  /** Shown below the options; ends in a working example. */
   readonly help: string;
-  /** What `options` leave out of which one of several must be given: `--dataset <name> or --recipe <file>`. */
+  /** The missing alternative if `options` gives none of several: `--dataset <name> or --recipe <file>`. */
   missing?(options: OptionsOf<Declared>): readonly string[];
-  /** Does the work, and loads what that takes only now. */
+  /** Runs the command, loading its implementation on demand. */
   run(options: OptionsOf<Declared>, ...operands: Operand[]): Promise<void>;
 }
 
-/** Defines a command: checks that its work takes the options that it declares. */
+/** Defines a command, checking that its action accepts the declared options. */
 export function defineCommand<Declared extends OptionDeclarations, Operand extends string = string>(
   definition: CommandDefinition<Declared, Operand>,
 ): CommandDefinition {
   return definition;
 }
 
-/** Tells commander what a command takes. */
+/** Registers a command's options and arguments with commander. */
 export function declareCommand(
   command: Command,
   { argument, options, usage, help }: CommandDefinition,
@@ -156,50 +155,50 @@ function commanderOption(name: string, declaration: OptionDeclaration): Option {
   return made;
 }
 
-/** Where to compute; `cuda` alone is the first GPU. */
+/** The device to compute on; `cuda` alone is the first GPU. */
 export type DeviceOption = 'auto' | 'cpu' | `cuda:${number}`;
 
-/** Root of the feature cache, below the working directory unless EMOQ_CACHE names another folder. */
+/** Root of the feature cache: in the working directory unless EMOQ_CACHE names another folder. */
 export function cacheFolder(): string {
   return process.env.EMOQ_CACHE ?? '.cache/features';
 }
 
-/** Which corpus and recipe to work on. */
+/** Selects the corpus and recipe. */
 export const corpusOptions = {
   dataset: option('<name>', 'a recipe or prepared corpus by name, such as toy4', { conflicts: ['recipe'] }),
   manifest: option('<file>', 'a prepared corpus by its manifest.csv'),
   recipe: option('<file>', 'a recipe of your own (YAML)'),
-  set: option('<key=value>', 'change a key of the recipe; as often as needed', { parse: collect }),
+  set: option('<key=value>', 'override a recipe key; can be repeated', { parse: collect }),
 };
 
 export type CorpusOptions = OptionsOf<typeof corpusOptions>;
 
 /** `--device` */
-export const deviceOption = option('<device>', 'auto (CUDA where it is installed), cpu, cuda or cuda:N', {
+export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, cuda or cuda:N', {
   parse: parseDevice,
   default: 'auto' as DeviceOption,
 });
 
 /** `--threads` */
-export function threadsOption(usual = 'one for each core') {
+export function threadsOption(usual = 'one per core') {
   return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
 }
 
 /** `--channel` */
 export const channelOption = option(
   '<n>',
-  'of recordings with several: a number from 1, or mix (default: centre, else mix)',
+  'channel of multi-channel recordings: a number from 1, or mix (default: centre, else mix)',
 );
 
-/** @throws InputError where `--set` has no recipe to change */
+/** @throws InputError if `--set` is given without a recipe */
 export function refuseLoneOverrides({ dataset, recipe, set }: CorpusOptions): void {
   if (set === undefined || dataset !== undefined || recipe !== undefined) return;
   throw new InputError(
-    `--set ${set[0]} changes a recipe, and none is named; name one with --dataset or --recipe, or leave it out`,
+    `--set ${set[0]} overrides a recipe, but none is named; name one with --dataset or --recipe, or leave it out`,
   );
 }
 
-/** The channel that the option names. @throws InputError when it is none. */
+/** The channel that the option names. @throws InputError when it is invalid. */
 export async function channelOfOption(value: string | undefined): Promise<ChannelChoice | undefined> {
   if (value === undefined) return undefined;
   const { parseChannel } = await import('../data/audio/index.js');
@@ -208,14 +207,14 @@ export async function channelOfOption(value: string | undefined): Promise<Channe
   return channel;
 }
 
-/** Loads the recipe that the options name. @throws InputError when it is wrong or none is named. */
+/** Loads the recipe that the options name. @throws InputError when it is invalid, or none is named. */
 export async function recipeOfOptions(
   options: CorpusOptions & { readonly splitSeed?: number },
 ): Promise<Recipe> {
   const { loadRecipe } = await import('../recipe/index.js');
   const { set = [], splitSeed } = options;
   if (splitSeed !== undefined && set.some((override) => /^\s*split_seed\s*=/.test(override))) {
-    throw new InputError('--split-seed and --set split_seed say the same; leave one out');
+    throw new InputError('--split-seed and --set split_seed set the same key; leave one out');
   }
   return loadRecipe({
     dataset: options.dataset,
@@ -230,7 +229,7 @@ export function collect(value: string, earlier: readonly string[] = []): string[
   return [...earlier, value];
 }
 
-/** The largest seed, as the recipe's key has it. */
+/** The largest seed that the recipe key accepts. */
 export const LARGEST_SEED = 2 ** 32 - 1;
 
 /** Parser of a whole number from `minimum`. */
@@ -250,12 +249,12 @@ function parseDevice(value: string): DeviceOption {
   throw new InvalidArgumentError('It must be auto, cpu, cuda or cuda:N, such as cuda:1.');
 }
 
-/** What a command takes that trains one phase of a recipe, or all of them. */
+/** Options of the commands that train one phase of a recipe or all of them. */
 export const trainingOptions = {
   ...corpusOptions,
   splitSeed: option(
     '<n>',
-    'seed of who validates, in place of the seed of the run (the recipe key split_seed)',
+    'seed of the validation split, if other than the run seed (recipe key split_seed)',
     { parse: wholeNumber(0, LARGEST_SEED) },
   ),
   fold: option('<n>', 'train this fold of a cross-validation', {
@@ -265,13 +264,13 @@ export const trainingOptions = {
   folds: option('<k>', 'train all k folds', { parse: wholeNumber(2) }),
   seeds: option(
     '<list>',
-    'train with each of these seeds, such as 1,2,3; a seed also draws who validates, but with --split-seed',
+    'train with each of these seeds, such as 1,2,3; also seeds the validation split unless --split-seed is given',
     { parse: parseSeeds },
   ),
-  jobs: option('<n>', 'train n of the folds and seeds at a time, the cores divided among them', {
+  jobs: option('<n>', 'train n of the folds and seeds in parallel, dividing the cores among them', {
     parse: wholeNumber(1),
   }),
-  threads: threadsOption('one for each core, or its part with --jobs'),
+  threads: threadsOption('one per core, or its share with --jobs'),
   run: option('<folder>', 'folder of the experiment (default: runs/<dataset>)'),
   dryRun: flag('print the resolved recipe, parameter counts, memory and steps, and train nothing'),
   device: deviceOption,
@@ -279,13 +278,11 @@ export const trainingOptions = {
 
 export type TrainingOptions = OptionsOf<typeof trainingOptions>;
 
-/** Parser of seeds, each once: `1,2,3`. */
+/** Parser of distinct seeds: `1,2,3`. */
 export function parseSeeds(value: string): readonly number[] {
   const parts = value.split(',').map((part) => part.trim());
   const seeds = parts.map(Number);
   const valid = parts.every((part) => /^\d+$/.test(part)) && seeds.every((seed) => seed <= LARGEST_SEED);
   if (valid && new Set(seeds).size === seeds.length) return seeds;
-  throw new InvalidArgumentError(
-    'It must be different whole numbers with commas between them, such as 1,2,3.',
-  );
+  throw new InvalidArgumentError('It must be distinct whole numbers separated by commas, such as 1,2,3.');
 }

@@ -1,6 +1,6 @@
 /**
- * @file Every command, in the order of the help. Name and summary are here, so that the list of commands loads none of
- * them; a command is loaded when it is asked for.
+ * @file The table of commands, in help order. It has names and summaries, so that listing commands loads none of them;
+ * a command is loaded on use.
  */
 
 import type { CommandDefinition } from './command-definition.js';
@@ -15,22 +15,22 @@ export interface CommandEntry {
 export const commandEntries: readonly CommandEntry[] = [
   {
     name: 'prepare-toy',
-    summary: 'make a small synthetic corpus with random backbones, to try everything without a download',
+    summary: 'create a small synthetic corpus with random backbones, to try everything without downloads',
     load: async () => (await import('./commands/prepare-toy-command.js')).prepareToyCommand,
   },
   {
     name: 'prepare-meld',
-    summary: 'turn a raw MELD release into 16 kHz audio and a manifest',
+    summary: 'convert a raw MELD release to 16 kHz audio and a manifest',
     load: async () => (await import('./commands/prepare-meld-command.js')).prepareMeldCommand,
   },
   {
     name: 'prepare-iemocap',
-    summary: 'turn a raw IEMOCAP release into 16 kHz audio and a manifest',
+    summary: 'convert a raw IEMOCAP release to 16 kHz audio and a manifest',
     load: async () => (await import('./commands/prepare-iemocap-command.js')).prepareIemocapCommand,
   },
   {
     name: 'prepare-csv',
-    summary: 'turn any CSV of audio files and labels into a prepared corpus',
+    summary: 'convert any CSV of audio files and labels to a prepared corpus',
     load: async () => (await import('./commands/prepare-csv-command.js')).prepareCsvCommand,
   },
   {
@@ -40,7 +40,7 @@ export const commandEntries: readonly CommandEntry[] = [
   },
   {
     name: 'pull',
-    summary: 'fetch the published backbones into the Hugging Face cache',
+    summary: 'download the published backbones to the Hugging Face cache',
     load: async () => (await import('./commands/pull-command.js')).pullCommand,
   },
   {
@@ -60,37 +60,37 @@ export const commandEntries: readonly CommandEntry[] = [
   },
   {
     name: 'eval',
-    summary: "score a run, a cross-validation or a predictions file, beside the paper's row",
+    summary: "score a run, a cross-validation or a predictions file, next to the paper's row",
     load: async () => (await import('./commands/eval-command.js')).evalCommand,
   },
   {
     name: 'report',
-    summary: 'write what is known of a run, a cross-validation or several seeds as one HTML page',
+    summary: 'write an HTML report on a run, a cross-validation or several seeds',
     load: async () => (await import('./commands/report-command.js')).reportCommand,
   },
   {
     name: 'ablate',
-    summary: "train and score the rows of one of the paper's ablation tables, beside its figures",
+    summary: "train and score the rows of one of the paper's ablation tables, next to its figures",
     load: async () => (await import('./commands/ablate-command.js')).ablateCommand,
   },
   {
     name: 'runs',
-    summary: 'list training runs: how far, what they found, how their recipes differ',
+    summary: 'list training runs: progress, scores, and changes to their recipes',
     load: async () => (await import('./commands/runs-command.js')).runsCommand,
   },
   {
     name: 'predict',
-    summary: 'name the emotion of every recording in a CSV',
+    summary: 'predict the emotion of every recording in a CSV',
     load: async () => (await import('./commands/predict-command.js')).predictCommand,
   },
   {
     name: 'export',
-    summary: 'write the encoder, the Former or the language model as ONNX for other runtimes',
+    summary: 'export the encoder, the Former or the language model as ONNX for other runtimes',
     load: async () => (await import('./commands/export-command.js')).exportCommand,
   },
   {
     name: 'doctor',
-    summary: 'check what this machine has, and print a fix for each missing item',
+    summary: 'check this machine, and print a fix for each missing item',
     load: async () => (await import('./commands/doctor-command.js')).doctorCommand,
   },
 ];

@@ -6,8 +6,8 @@ import { createProgram } from './program.js';
 import { guardStreams, reportError } from './terminal-output.js';
 
 /**
- * Runs the command line. Never rejects: what goes wrong is reported on stderr and in `process.exitCode`, so that
- * what was already written to stdout is not cut off.
+ * Runs the command line. Never rejects: errors are reported on stderr and in `process.exitCode`, so that output already
+ * written to stdout is not cut off.
  * @param argv as `process.argv`: node, script, arguments.
  */
 export async function main(argv: string[]): Promise<void> {
@@ -20,7 +20,7 @@ export async function main(argv: string[]): Promise<void> {
   };
   process.on('uncaughtException', (error) => {
     fail(error);
-    process.exit(); // the state is unknown now: nothing may go on
+    process.exit(); // the state is unknown now, so nothing may continue
   });
   try {
     const args = argv.slice(2);

@@ -1,6 +1,6 @@
 /**
- * @file Signals: the first asks the work to save and stop, the second exits at once. Ctrl-C (SIGINT), the signal of job
- * schedulers (SIGTERM) and that of a closing terminal (SIGHUP) mean the same.
+ * @file Signal handling: the first signal asks the work to save and stop, the second exits at once. Ctrl-C (SIGINT),
+ * SIGTERM (from job schedulers) and SIGHUP (from a closing terminal) are treated the same.
  */
 
 import { isatty } from 'node:tty';
@@ -10,7 +10,7 @@ import { dropStatus, note } from './terminal-output.js';
 
 const GRACE_MS = 1000;
 
-/** Work under way that can save its state. */
+/** Work in progress that can save its state. */
 interface Section {
   readonly finishing: string;
   readonly controller: AbortController;
@@ -21,8 +21,8 @@ let isListening = false;
 let isStopping = false;
 
 /**
- * Listens from now on. A signal while there is nothing to save exits at once, with the same exit code: at no moment,
- * however early, can a signal end the process in the middle of writing.
+ * Starts listening for signals. If there is nothing to save, a signal exits at once with the same exit code. From here
+ * on, no signal can end the process in the middle of a write.
  * @returns a function that stops listening
  */
 export function listenForSignals(): () => void {
@@ -35,15 +35,15 @@ export function listenForSignals(): () => void {
 }
 
 /**
- * Runs `work` with a signal that Ctrl-C aborts.
- * @param finishing what still happens after the first one, such as `finishing this step and saving`.
+ * Runs `work` with an AbortSignal that Ctrl-C triggers.
+ * @param finishing what still happens after the first Ctrl-C, such as `finishing this step and saving`.
  * @throws InterruptedError after an earlier signal; what `work` throws
  */
 export async function withInterrupts<T>(
   finishing: string,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  if (isStopping) throw new InterruptedError('interrupted; run the same command again to go on');
+  if (isStopping) throw new InterruptedError('interrupted; run the same command again to resume');
   const stopListening = isListening ? undefined : listenForSignals();
   const section: Section = { finishing, controller: new AbortController() };
   sections.add(section);
@@ -56,8 +56,8 @@ export async function withInterrupts<T>(
 }
 
 /**
- * On exit Node restores the terminal's settings, and aborts if the terminal has been closed. The process then ends itself
- * with the signal that a closing terminal sends, whose exit code is 129.
+ * On exit, Node restores the terminal's settings, and aborts if the terminal has been closed. The process then ends
+ * itself with the signal of a closing terminal, whose exit code is 129.
  */
 export function surviveClosedTerminal(): void {
   const terminals = [0, 1, 2].filter(isatty);
@@ -71,20 +71,21 @@ export function surviveClosedTerminal(): void {
 }
 
 function onSignal(name: NodeJS.Signals): void {
-  // A closing terminal sends its signal, and the shell in it repeats it: that is no second request.
+  // A closing terminal sends its signal, and the shell in it repeats it; this is not a second request.
   if (isStopping && name === 'SIGHUP') return;
   const [section] = sections;
   if (!isStopping && section === undefined) note('interrupted');
   if (isStopping || section === undefined) leaveAtOnce();
   isStopping = true;
-  note(`${section.finishing}; press Ctrl-C again to leave at once`);
+  note(`${section.finishing}; press Ctrl-C again to exit at once`);
   for (const { controller } of sections) controller.abort();
 }
 
 function leaveAtOnce(): never {
   for (const name of STOP_SIGNALS) process.off(name, onSignal);
   dropStatus();
-  // Exiting waits for a step in native code, which can take minutes: after a moment the signal itself ends that.
+  // Exiting waits for a step in native code, which can take minutes, so after a moment the process kills itself with
+  // the signal.
   new Worker(`setTimeout(() => process.kill(process.pid, 'SIGINT'), ${GRACE_MS})`, { eval: true });
   return process.exit(ExitCode.interrupted);
 }

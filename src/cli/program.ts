@@ -1,4 +1,4 @@
-/** @file The command-line program: which commands there are, how usage errors and help look. */
+/** @file Builds the command-line program: its commands, usage errors and help. */
 
 import { Command } from 'commander';
 import { declareCommand } from './command-definition.js';
@@ -7,8 +7,8 @@ import { errColor, outColor } from './terminal-output.js';
 import { emoqVersion } from './versions.js';
 
 /**
- * Builds the program for one invocation. Only the command that `args` name is loaded, and its work only when it runs,
- * so that help stays quick.
+ * Builds the program for one invocation. Loads only the command that `args` names, and its implementation only when it
+ * runs, so that help stays fast.
  * @param args the arguments after `emoq`.
  */
 export async function createProgram(
@@ -47,7 +47,7 @@ export async function createProgram(
     declareCommand(command, definition);
     const checkRequirements = requirementsOf(command, definition.missing);
     command.action(async (...values: unknown[]) => {
-      // Commander passes the operands (an array where there may be many), then the options and the command itself.
+      // Commander passes the operands (an array if there may be several), then the options and the command itself.
       checkRequirements(values.slice(0, -2));
       const operands = values.slice(0, -2).flat() as string[];
       await definition.run(values.at(-2) as object, ...operands);
@@ -56,18 +56,18 @@ export async function createProgram(
   return program;
 }
 
-/** Ends the command with the names of what is missing; does nothing where nothing is. */
+/** Ends the command with an error that lists what is missing, if anything. */
 type RequirementCheck = (operands: readonly unknown[]) => void;
 
 /**
- * Replaces commander's check of required arguments and options, which stops at the first that is missing.
- * @param others what else the options leave out, each as `--dataset <name> or --recipe <file>`; told with what is missing
+ * Replaces commander's check of required arguments and options, which stops at the first missing one.
+ * @param others other missing options, each as `--dataset <name> or --recipe <file>`; included in the message
  */
 function requirementsOf(
   command: Command,
   others: (options: object) => readonly string[] = () => [],
 ): RequirementCheck {
-  command.usage(command.usage()); // before the changes below: what is not required is shown in brackets
+  command.usage(command.usage()); // before the changes below: options that are not required are shown in brackets
   const options = command.options.filter(({ mandatory }) => mandatory);
   const operands = command.registeredArguments.filter(({ required }) => required);
   for (const option of options) option.mandatory = false;

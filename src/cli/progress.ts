@@ -1,4 +1,4 @@
-/** @file Progress on stderr: one moving line on a terminal, a line now and then in a log. */
+/** @file Progress on stderr: a status line on a terminal, occasional lines in a log. */
 
 import { formatBytes, formatDuration } from '../base/index.js';
 import { note, showStatus } from './terminal-output.js';
@@ -6,30 +6,30 @@ import { note, showStatus } from './terminal-output.js';
 export { formatDuration };
 
 export interface ProgressOptions {
-  /** What is going on, such as `decoding`. */
+  /** The activity, such as `decoding`. */
   readonly label: string;
-  /** What is counted, in the plural, such as `clips`; `bytes` are shown as kB, MB or GB. */
+  /** The unit, in the plural, such as `clips`; `bytes` are shown as kB, MB or GB. */
   readonly unit: string;
 }
 
-/** Where progress is shown; the real one is stderr and the clock. */
+/** Where progress is shown; normally stderr and the clock. */
 export interface ProgressScreen {
   readonly isTerminal: boolean;
-  /** Replaces the moving line; '' removes it. */
+  /** Replaces the status line; '' removes it. */
   status(text: string): void;
-  /** Writes a lasting line. */
+  /** Writes a permanent line. */
   line(text: string): void;
-  /** Seconds, from any start. */
+  /** Seconds since an arbitrary start. */
   nowSec(): number;
 }
 
 export interface Progress {
   /**
-   * `done` of `total` (null where it is not known yet). Calls are cheap; only a few reach the screen. What was
-   * already done at the first call counts as done, but not as speed.
+   * Reports `done` of `total` (null if not yet known). Calls are cheap, and only a few reach the screen. Anything done
+   * before the first call counts as done but not towards the speed.
    */
   update(done: number, total: number | null, detail?: string): void;
-  /** Removes the moving line, and leaves one line of summary if it all took over two seconds. */
+  /** Removes the status line, and prints one summary line if the work took over two seconds. */
   finish(): void;
 }
 
@@ -37,7 +37,7 @@ const TERMINAL_INTERVAL_SEC = 0.1;
 const LOG_INTERVAL_SEC = 30;
 const QUIET_SEC = 2;
 
-/** Starts to show progress. Work of under two seconds leaves no trace. */
+/** Starts showing progress. Work of under two seconds prints nothing. */
 export function startProgress(
   { label, unit }: ProgressOptions,
   screen: ProgressScreen = stderrScreen,
@@ -93,7 +93,7 @@ export const stderrScreen: ProgressScreen = {
   nowSec: () => performance.now() / 1000,
 };
 
-/** Screens that share the foot of one screen: the status of each is a line of its own, in the order of their making. */
+/** Screens that share the bottom of one screen: each has its own status line, in order of creation. */
 export function sharedScreen(screen: ProgressScreen = stderrScreen): () => ProgressScreen {
   const lines: string[] = [];
   return () => {

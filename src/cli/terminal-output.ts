@@ -1,6 +1,6 @@
 /**
- * @file The two streams: results go to stdout, everything else to stderr; colour only where it is wanted; and a thrown
- * error becomes a line on stderr and an exit code.
+ * @file Output: results go to stdout, everything else to stderr, with colour where supported. Also reports errors and
+ * maps them to exit codes.
  */
 
 import { stripVTControlCharacters } from 'node:util';
@@ -17,7 +17,7 @@ import {
   withoutTemporarySuffix,
 } from '../base/index.js';
 
-/** Colours for stdout and stderr: none under NO_COLOR, in a pipe or in a file. */
+/** Colours for stdout and stderr: none with NO_COLOR, in a pipe or in a file. */
 export const outColor: ChalkInstance = colorsOf(supportsColor);
 export const errColor: ChalkInstance = colorsOf(supportsColorStderr);
 
@@ -28,29 +28,29 @@ export function printResult(text: string): void {
   withoutStatus(() => process.stdout.write(text.endsWith('\n') ? text : `${text}\n`));
 }
 
-/** Writes one JSON value to stdout, for programs to read. */
+/** Writes one JSON value to stdout. */
 export function printJson(value: unknown): void {
   printResult(JSON.stringify(value, null, 2));
 }
 
-/** Tells the user something on stderr. */
+/** Prints a note on stderr. */
 export function note(text: string): void {
   withoutStatus(() => process.stderr.write(`${text}\n`));
 }
 
-/** Warns the user on stderr. */
+/** Prints a warning on stderr. */
 export function warn(text: string): void {
   note(`${errColor.yellow('warning:')} ${text}`);
 }
 
-/** Keeps lines at the foot of a terminal, under everything that is printed; '' removes them. */
+/** Keeps lines at the bottom of a terminal, below all other output; '' removes them. */
 export function showStatus(text: string): void {
-  const { columns, rows } = process.stderr; // 0 where the terminal does not say
+  const { columns, rows } = process.stderr; // 0 if the terminal does not report it
   const lines = text
     .split('\n')
     .slice(0, (rows || 24) - 1)
     .map((line) => cutLine(line, (columns || 80) - 1));
-  // A terminal that has become narrower since shows a line in several rows.
+  // A terminal that has been narrowed wraps a line over several rows.
   const shown = statusText.split('\n').map((line) => Math.ceil(widthOf(line) / (columns || 80)));
   const above = shown.reduce((total, lineRows) => total + Math.max(lineRows, 1), 0) - 1;
   const up = above > 0 ? `\u001b[${above}A` : '';
@@ -58,15 +58,15 @@ export function showStatus(text: string): void {
   statusText = lines.join('\n');
 }
 
-/** Removes the lines at the foot. */
+/** Removes the lines at the bottom. */
 export function dropStatus(): void {
   if (statusText !== '') showStatus('');
 }
 
 /**
- * Where the reader has closed the pipe (`emoq stats | head -1`), or the terminal was closed, the output ends quietly and the
- * command goes on: what it writes to files still gets written. Any other failure to write results to stdout ends the
- * command; no failure to write to stderr does.
+ * If the reader has closed the pipe (`emoq stats | head -1`) or the terminal was closed, output ends silently and the
+ * command continues, so that files are still written. Any other failure to write results to stdout ends the command; a
+ * failure to write to stderr never does.
  */
 export function guardStreams(): void {
   process.stderr.on('error', () => undefined);
@@ -86,7 +86,7 @@ function widthOf(line: string): number {
   return [...stripVTControlCharacters(line)].length;
 }
 
-/** A line that fits stays as it is; one that is cut loses its colours. */
+/** A line that fits is unchanged; a truncated one loses its colours. */
 function cutLine(line: string, width: number): string {
   return widthOf(line) <= width ? line : [...stripVTControlCharacters(line)].slice(0, width).join('');
 }
@@ -97,12 +97,12 @@ function colorsOf(support: typeof supportsColor): ChalkInstance {
 }
 
 /**
- * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 141 silently
- * where the reader of the output has closed it, 1 for everything else. The stack is shown under `--debug` only.
+ * Reports `error` and returns the exit code: 2 for wrong usage and bad input, 130 for an interruption, 141 silently if
+ * the reader has closed the output, 1 for everything else. The stack trace is shown only with `--debug`.
  */
 export function reportError(error: unknown, debug: boolean): number {
   if (error instanceof CommanderError) {
-    // Commander has printed its message, or the help or version that was asked for.
+    // Commander has already printed its message, or the requested help or version.
     return error.exitCode === 0 ? ExitCode.done : ExitCode.badInput;
   }
   if (error instanceof InterruptedError || isAbort(error)) {
@@ -122,7 +122,7 @@ export function reportError(error: unknown, debug: boolean): number {
   const lines = errorMessage(error)
     .split('\n')
     .filter((line) => line.trim() !== '');
-  // Only our own messages have several lines on purpose; of any other the first line says what happened.
+  // Only our own messages have several lines on purpose; of any other, the first line says what happened.
   for (const line of known ? lines : lines.slice(0, 1)) note(`${errColor.red('error:')} ${line}`);
   if (debug) note(stackOf(error));
   else if (!known) note('Run again with --debug to see where.');
@@ -135,10 +135,10 @@ const FULL: Readonly<Record<string, string>> = {
   EFBIG: 'the file is larger than the disk or the limits of this shell allow',
 };
 
-/** The line for a full disk; undefined for any other error. */
+/** The message for a full disk; undefined for any other error. */
 function diskFullLine(message: string): string | undefined {
   const code = /\b(ENOSPC|EDQUOT|EFBIG)\b/.exec(message)?.[1];
-  return code && `${FULL[code]} (${message}); make room and run the same command again`;
+  return code && `${FULL[code]} (${message}); free some space and run the same command again`;
 }
 
 const REFUSED: Readonly<Record<string, string>> = {
@@ -147,7 +147,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only:',
 };
 
-/** The line for a file that may not be opened, under its final name rather than its temporary one. */
+/** The message for a file that cannot be opened, under its final name rather than its temporary one. */
 function refusedLine(message: string): string | undefined {
   const [, code, call, path] = /^(EACCES|EPERM|EROFS): .*, (\w+) '([^']+)'/.exec(message) ?? [];
   if (code === undefined) return undefined;

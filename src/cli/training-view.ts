@@ -1,4 +1,4 @@
-/** @file A training stage on stderr: a small panel in place on a terminal, a line now and then in a log. */
+/** @file Shows training on stderr: a small panel, updated in place, on a terminal; occasional lines in a log. */
 
 import { formatBytes, formatDuration } from '../base/index.js';
 import { figureText } from '../evaluation/index.js';
@@ -8,34 +8,34 @@ import type { ProgressScreen } from './progress.js';
 
 import { errColor, note, showStatus } from './terminal-output.js';
 
-/** Where training is shown; the real one is stderr, the clock and this process. */
+/** Where training is shown; normally stderr, the clock and this process. */
 export interface TrainingScreen extends ProgressScreen {
   /** Width of the terminal in characters. */
   columns(): number;
-  /** Resident memory of this process, which holds the model and all that it computes with. */
+  /** Resident memory of this process, including the model. */
   memoryBytes(): number;
-  /** Calls `paint` every second until the function that comes back is called. */
+  /** Calls `paint` every second until the returned function is called. */
   everySecond(paint: () => void): () => void;
 }
 
 export interface TrainingView {
   update(report: TrainingReport): void;
-  /** Called between two reports, while an epoch is validated. */
+  /** Called between two reports, during a validation. */
   validating(done: number, total: number): void;
-  /** Removes the panel, and leaves one line of summary if it all took over two seconds. */
+  /** Removes the panel, and prints one summary line if the work took over two seconds. */
   finish(): void;
 }
 
 const TERMINAL_INTERVAL_SEC = 0.1;
 const LOG_INTERVAL_SEC = 30;
 const QUIET_SEC = 2;
-/** Samples per second are those of the last so many seconds. */
+/** Samples per second are averaged over this many seconds. */
 const RATE_WINDOW_SEC = 30;
 const BAR_WIDTH = 24;
 
 /**
- * Starts to show the training of `label`, such as `stage 1, fold 2`.
- * @param start steps that an earlier run has done: they count as done, but not as speed
+ * Starts showing the training of `label`, such as `stage 1, fold 2`.
+ * @param start steps completed by earlier processes: they count as done but not towards the speed
  */
 export function startTrainingView(
   label: string,
@@ -114,7 +114,7 @@ interface PanelParts {
   readonly pace: readonly string[];
 }
 
-/** The panel's lines, none wider than the terminal; a narrow one gets more of them, and no bar. */
+/** The panel's lines, none wider than the terminal; a narrow terminal gets more lines and no bar. */
 function panelOf({ label, done, position, figures, pace }: PanelParts, columns: number): string[] {
   const width = columns - 1;
   const percent = `${Math.floor(100 * done)}%`;
@@ -128,7 +128,7 @@ function panelOf({ label, done, position, figures, pace }: PanelParts, columns: 
   return [...first, ...wrapped(figures, width), ...wrapped(pace, width).map((line) => errColor.dim(line))];
 }
 
-/** Parts two spaces apart, on as many lines as they need. */
+/** Joins parts with two spaces, wrapped to as many lines as needed. */
 function wrapped(parts: readonly string[], width: number): string[] {
   const lines: string[] = [];
   for (const part of parts) {
@@ -142,7 +142,7 @@ function wrapped(parts: readonly string[], width: number): string[] {
 function positionOf(latest: TrainingReport | undefined, step: number, totalSteps: number): string[] {
   const steps = `step ${count(step)} of ${count(totalSteps)}`;
   return latest === undefined
-    ? [steps, 'first steps under way']
+    ? [steps, 'running the first steps']
     : [`epoch ${latest.epoch}/${latest.epochs}`, steps];
 }
 

@@ -1,4 +1,4 @@
-/** @file The version of emoq, from its package.json, and those of all that a result depends on. */
+/** @file The version of emoq, from its package.json, and those of everything a result depends on. */
 
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ export function emoqVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** Versions of everything that a result depends on. `revision` is emoq's git commit where it runs from a checkout. */
+/** Versions of everything a result depends on. `revision` is emoq's git commit if it runs from a checkout. */
 export async function recordedVersions(): Promise<Record<string, string>> {
   const { onnxruntimeVersion } = await import('../engine/runtime/index.js');
   const revision = await gitRevision();

@@ -1,4 +1,4 @@
-/** @file `emoq ablate` at work: trains what is not trained, scores what is not scored, prints the tables. */
+/** @file Implements `emoq ablate`: trains and scores what is missing, and prints the tables. */
 
 import { join } from 'node:path';
 import { InputError } from '../../base/index.js';
@@ -52,11 +52,11 @@ export async function run(options: AblateOptions): Promise<void> {
   }
   const pooled = folds === undefined ? '' : `, pooled over ${folds} folds`;
   const mean = seeds === undefined || seeds.length < 2 ? '' : `, mean ± sd of ${seeds.length} seeds`;
-  const heading = `Table ${table}: ${title} (${ablation.dataset}${pooled}${mean}; the paper's on meld7)`;
+  const heading = `Table ${table}: ${title} (${ablation.dataset}${pooled}${mean}; the paper's is on meld7)`;
   printTables(ablationTables(heading, full.label, rows), 'text');
 }
 
-/** Trains and scores one row where that is not done already. */
+/** Trains and scores a row unless that is already done. */
 async function trainedRow(
   row: AblationRow,
   { device, folds, threads, seeds, run: dir }: AblateOptions,
@@ -98,7 +98,7 @@ function jsonRow(row: AblationScores & { readonly run: string }) {
   };
 }
 
-/** A percentage of the paper as a fraction, like everything in JSON. */
+/** Converts the paper's percentages to fractions, used throughout JSON. */
 function fraction(percentage: number | null): number | null {
   return percentage === null ? null : Number((percentage / 100).toFixed(4));
 }

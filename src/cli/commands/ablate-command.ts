@@ -7,12 +7,12 @@ export const ablateCommand = defineCommand({
   options: ablateOptions,
   help: `
 Trains the rows one after the other, scores them on the test set, and prints them
-beside the paper's, which are of MELD's seven classes. A row is the dataset's recipe
-with a few keys changed; its experiment is <dataset>-<row> in the folder, and that of
-the full system <dataset>, so that what stage1 and stage2 have trained there is used.
-Intervals are bootstrap intervals over the test set; differences from the full
-system are paired over its utterances, with --seeds over seeds too.
-Ctrl-C saves after the step in hand; the same command goes on from there.
+next to the paper's rows, which are for MELD's seven classes. A row is the
+dataset's recipe with a few keys changed. Its experiment is <dataset>-<row> in the
+folder; that of the full system is <dataset>, so existing stage1 and stage2 runs
+are reused. Intervals are bootstrap intervals over the test set. Differences from
+the full system are paired over utterances, and with --seeds also over seeds.
+Ctrl-C saves after the current step; the same command resumes.
 
 Example:
   emoq ablate --dataset toy4 --table 4`,

@@ -1,4 +1,4 @@
-/** @file What the preparation commands share: their options, progress, Ctrl-C, and the summary of what was done. */
+/** @file Shared by the preparation commands: options, progress, Ctrl-C, and the summary. */
 
 import { formatDuration } from '../../base/index.js';
 import type { ClipFormat, ClipNote, PreparationSummary } from '../../data/corpora/index.js';
@@ -10,11 +10,11 @@ import { startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
 
 export const preparationOptions = {
-  allowIncomplete: flag('go on although the release differs from what is known, and record it'),
-  jobs: option('<n>', 'conversions at a time (default: one for each core)', { parse: wholeNumber(1) }),
+  allowIncomplete: flag('accept a release that differs from the known one, and record the differences'),
+  jobs: option('<n>', 'parallel conversions (default: one per core)', { parse: wholeNumber(1) }),
   format: choice<ClipFormat>(
     '<format>',
-    'of the prepared audio; flac takes about half the space',
+    'format of the prepared audio; flac takes about half the space',
     ['wav', 'flac'],
     { default: 'wav' },
   ),
@@ -22,7 +22,7 @@ export const preparationOptions = {
 
 type PreparationOptions = OptionsOf<typeof preparationOptions>;
 
-/** What a preparation is passed: how many clips at a time, a listener for progress, a signal to stop. */
+/** Arguments of a preparation: number of parallel clips, a progress callback, a stop signal. */
 interface PreparationControls {
   allowIncomplete: boolean;
   jobs: number | undefined;
@@ -31,16 +31,16 @@ interface PreparationControls {
   signal: AbortSignal;
 }
 
-/** How many single clips are listed before the manifest has to be read. */
+/** How many clips are listed before referring to the manifest. */
 const MAX_LISTED = 10;
 
-/** Runs a preparation with progress and prints what it did. Ctrl-C keeps finished clips. */
+/** Runs a preparation with progress and prints a summary. Ctrl-C keeps finished clips. */
 export async function runPreparation(
   options: PreparationOptions,
   prepare: (controls: PreparationControls) => Promise<PreparationSummary>,
 ): Promise<void> {
   const progress = startProgress({ label: 'converting', unit: 'clips' });
-  const summary = await withInterrupts('finishing the clips in hand', (signal) =>
+  const summary = await withInterrupts('finishing the current clips', (signal) =>
     prepare({
       allowIncomplete: options.allowIncomplete === true,
       jobs: options.jobs,
@@ -75,12 +75,12 @@ function report(summary: PreparationSummary): void {
   note(`${summary.kept.toLocaleString('en')} kept, of these ${counts.slice(1).join(', ')}; ${counts[0]}`);
   note(
     summary.alreadyDone
-      ? 'everything was prepared already; nothing was changed'
+      ? 'already prepared; nothing was changed'
       : `converted ${summary.converted.toLocaleString('en')} clips in ${formatDuration(summary.seconds)}${rate(summary)}`,
   );
 }
 
-/** One line on the sound of the clips that were kept, and one where another ffmpeg had decoded some of them. */
+/** A line on audio problems of the kept clips, and one if a different ffmpeg had decoded some of them. */
 async function warnOfAudio(summary: PreparationSummary): Promise<void> {
   const { AUDIO_NOTE_KINDS, countByKind } = await import('../../data/audio/index.js');
   const notes = AUDIO_NOTE_KINDS.flatMap((kind) => summary[kind].map(({ id }) => ({ kind, name: id })));
@@ -89,11 +89,11 @@ async function warnOfAudio(summary: PreparationSummary): Promise<void> {
   if (decodedAgain === undefined) return;
   const { clips, from, by } = decodedAgain;
   warn(
-    `${clips.toLocaleString('en')} clips had been decoded by ffmpeg ${from}; they were decoded again by ffmpeg ${by}, so that all are by one version`,
+    `${clips.toLocaleString('en')} clips were decoded by ffmpeg ${from}; they have been decoded again with ffmpeg ${by}, so that all use the same version`,
   );
 }
 
-/** What was done to clips beside converting them; those left out come first. */
+/** How clips were changed besides conversion; skipped ones come first. */
 function accountOf({ skipped, cut, padded, silent }: PreparationSummary): [string, ClipNote[]][] {
   return [
     ['left out', skipped],

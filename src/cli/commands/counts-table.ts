@@ -1,10 +1,10 @@
-/** @file Utterances by label as a table: a row for each split, or session, and one for all. */
+/** @file Utterances by label as a table: a row per split or session, and a total. */
 
 import type { CorpusCounts, LabelCounts } from '../../data/corpora/index.js';
 import { textTable } from '../../evaluation/index.js';
 
 /**
- * Lays out counts. Splits are the rows where there are any, else sessions.
+ * Lays out counts. Rows are the splits if there are any, else the sessions.
  * @param labels column order; by default the most frequent label first.
  */
 export function countsTable(
@@ -24,7 +24,7 @@ export function countsTable(
   );
 }
 
-/** Splits in the order of their use, behind anything else. */
+/** Splits in the order train, dev, test, after anything else. */
 function orderOf(name: string): number {
   return ['train', 'dev', 'test'].indexOf(name);
 }

@@ -1,4 +1,4 @@
-/** @file `emoq doctor`: what this machine has and what it is missing, for people and for programs. */
+/** @file `emoq doctor`: reports what this machine has and what is missing, as text or JSON. */
 
 import { ExitCode, InputError } from '../../base/index.js';
 import {
@@ -16,11 +16,11 @@ import { parseStage } from './eval-options.js';
 
 const options = {
   ...corpusOptions,
-  stage: option('<n>', 'judge this stage of the experiment alone (default: all that it takes)', {
+  stage: option('<n>', 'check only this stage of the experiment (default: all stages it needs)', {
     parse: parseStage,
   }),
   json: flag('print one JSON object'),
-  installCuda: flag("fetch onnxruntime's CUDA libraries first (Linux x64)"),
+  installCuda: flag("download onnxruntime's CUDA libraries first (Linux x64)"),
 };
 
 type DoctorOptions = OptionsOf<typeof options>;
@@ -28,11 +28,10 @@ type DoctorOptions = OptionsOf<typeof options>;
 export const doctorCommand = defineCommand({
   options,
   help: `
-Looks at Node, onnxruntime, CUDA, ffmpeg, memory, cores, folders, backbones and
-corpora, and prints a fix for each missing item. Exit code 0 where the
-main job can run, else 1: the experiment where --dataset, --manifest or --recipe
-names one, with its corpus, memory and what its stages read of the backbones;
-otherwise the toy demo.
+Checks Node, onnxruntime, CUDA, ffmpeg, memory, cores, folders, backbones and
+corpora, and prints a fix for each missing item. The exit code is 0 if the main
+job can run, else 1. The main job is the experiment named by --dataset, --manifest
+or --recipe, with its corpus, memory and backbones; otherwise it is the toy demo.
 
 Example:
   emoq doctor --dataset toy4`,
@@ -45,7 +44,7 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
   const words = [...named, ...set.map((override) => ['set', override])];
   if (stage !== undefined && words.length === 0) {
     throw new InputError(
-      '--stage is a stage of an experiment; name that with --dataset, --manifest or --recipe',
+      '--stage is a stage of an experiment; name the experiment with --dataset, --manifest or --recipe',
     );
   }
   const experiment =
@@ -69,12 +68,15 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
   if (missingNames(checks).length > 0) process.exitCode = ExitCode.failed;
 }
 
-/** Names of what the main job needs and does not have. */
+/** Names of the items that the main job needs but are missing. */
 function missingNames(checks: readonly CheckResult[]): string[] {
   return checks.filter(({ status, needed }) => needed && status === 'missing').map(({ name }) => name);
 }
 
-/** As text: what the job does not need is absent rather than missing. @param job what is to run, such as `make demo` */
+/**
+ * The report as text; items that the job does not need are "absent" rather than "missing". @param job what is to run,
+ * such as `make demo`
+ */
 function reportText(checks: readonly CheckResult[], job: string): string {
   const width = Math.max(...checks.map(({ name }) => name.length));
   const lines = checks.flatMap((check) => {

@@ -1,6 +1,5 @@
 /**
- * @file `emoq eval` at work: scores runs or a file, or compares two of them, and prints tables for people, tables to
- * paste, or data for programs.
+ * @file Implements `emoq eval`: scores runs or a file, or compares two of them, and prints tables or data.
  */
 
 import {
@@ -55,7 +54,7 @@ async function printComparison(
   else printTables(comparisonTables(result), format);
 }
 
-/** Below this many units a percentile interval is known to come out too narrow. */
+/** With fewer units than this, percentile intervals are known to be too narrow. */
 const FEW_UNITS = 20;
 
 /** Writes one evaluation, cross-validation or several seeds to stdout. */
@@ -78,7 +77,7 @@ export function printTables(tables: readonly Table[], format: 'text' | 'markdown
   printResult(format === 'text' ? tables.map(plain).join('\n\n') : formatTables(tables, format));
 }
 
-/** Says where there are too few units to trust an interval. */
+/** Warns if there are too few units for a reliable interval. */
 export function warnOfFewUnits(
   found: Pick<BootstrapIntervals, 'unit' | 'units'> | null,
   options: ResamplingOptions,
@@ -86,6 +85,6 @@ export function warnOfFewUnits(
   if (found === null) {
     if (resamplingOf(options) !== null) warn('a single utterance has no interval');
   } else if (found.units < FEW_UNITS) {
-    warn(`${found.units} ${found.unit}s are few to draw from: the intervals are likely too narrow`);
+    warn(`${found.units} ${found.unit}s are few to resample: the intervals are likely too narrow`);
   }
 }

@@ -1,4 +1,4 @@
-/** @file Options of the commands that score runs: `eval`, `report` and `ablate`, with their parsers. */
+/** @file Options of the commands that score runs (`eval`, `report`, `ablate`), with their parsers. */
 
 import { InvalidArgumentError } from 'commander';
 import type { Resampling, ResamplingUnit } from '../../evaluation/index.js';
@@ -16,15 +16,15 @@ import {
 
 const RESAMPLES = { usual: 10_000, fewest: 100, most: 1_000_000 };
 const RESAMPLE_SEED = 1;
-/** More recordings than this make a page that takes long to open. */
+/** A page with more recordings than this opens slowly. */
 const MOST_MISTAKES = 1000;
 
-/** Where models compute, and with how many threads. */
+/** Device and number of threads. */
 const computeOptions = { device: deviceOption, threads: threadsOption() };
 
 export type ComputeChoice = OptionsOf<typeof computeOptions>;
 
-/** Which runs of an experiment. @param verb what happens to them, such as `score` */
+/** Selects the runs of an experiment. @param verb what happens to them, such as `score` */
 function runOptions(verb: string, seeds: string) {
   return {
     fold: option('<n>', `${verb} this fold of a cross-validation`, {
@@ -32,19 +32,19 @@ function runOptions(verb: string, seeds: string) {
       conflicts: ['folds'],
     }),
     folds: option('<k>', `${verb} the k folds of a cross-validation together`, { parse: wholeNumber(2) }),
-    seeds: option('<list>', `${verb} the runs of these seeds (1,2,3), or of all, ${seeds}`, {
+    seeds: option('<list>', `${verb} the runs of these seeds (1,2,3), or all of them, ${seeds}`, {
       parse: parseSeedsOrAll,
     }),
-    /** Absent: stage 2, or whatever a folder that is a run itself holds. */
+    /** Absent: stage 2, or the phase of a folder that is itself a run. */
     stage: option('<n>', `${verb} the model of this stage (default: 2)`, { parse: parseStage }),
   };
 }
 
-/** How intervals are found. What is absent has its default. */
+/** How intervals are computed. Absent options have defaults. */
 const resamplingOptions = {
   resamples: option(
     '<n>',
-    `draws of the bootstrap behind the intervals, 0 for none (default: ${RESAMPLES.usual})`,
+    `bootstrap resamples for the intervals, 0 for none (default: ${RESAMPLES.usual})`,
     { parse: parseResamples },
   ),
   resampleBy: choice<ResamplingUnit>('<unit>', 'what is drawn with replacement (default: utterance)', [
@@ -70,12 +70,12 @@ export const evalOptions = {
   run: option('<folder>', 'the run or experiment to score (default: runs/<dataset>)'),
   labelMap: option(
     '<pairs>',
-    "with --manifest: that corpus's labels as the run's, label=label,... or a YAML file",
+    "with --manifest: maps that corpus's labels to the run's, label=label,... or a YAML file",
   ),
-  ...runOptions('score', 'with mean and deviation'),
+  ...runOptions('score', 'with mean and standard deviation'),
   ...resamplingOptions,
-  format: choice('<format>', 'how to print (default: text)', ['text', 'json', 'csv', 'markdown', 'latex']),
-  json: flag('print one JSON object, as --format json', { conflicts: ['format'] }),
+  format: choice('<format>', 'output format (default: text)', ['text', 'json', 'csv', 'markdown', 'latex']),
+  json: flag('print one JSON object, same as --format json', { conflicts: ['format'] }),
   ...computeOptions,
 };
 
@@ -86,8 +86,8 @@ export const reportOptions = {
   ...corpusOptions,
   run: option('<folder>', 'the run or experiment to report on (default: runs/<dataset>)'),
   ...runOptions('report on', 'together'),
-  out: option('<file>', 'where the page goes, - is stdout (default: beside the results)'),
-  plots: option('<folder>', 'write the plots there too, as SVG files'),
+  out: option('<file>', 'output file, - is stdout (default: in the folder of the results)'),
+  plots: option('<folder>', 'also write the plots to this folder, as SVG files'),
   mistakes: option(
     '<n>',
     `how many of the worst mistakes to show, with their recordings, at most ${MOST_MISTAKES}`,
@@ -119,12 +119,12 @@ export const ablateOptions = {
 
 export type AblateOptions = OptionsOf<typeof ablateOptions>;
 
-/** How to print. */
+/** The output format. */
 export function formatOf({ json, format }: Pick<EvalOptions, 'json' | 'format'>): OutputFormat {
   return json ? 'json' : (format ?? 'text');
 }
 
-/** The bootstrap that options ask for; null for none. */
+/** The bootstrap that the options request; null for none. */
 export function resamplingOf({
   resamples = RESAMPLES.usual,
   resampleBy = 'utterance',
@@ -133,7 +133,7 @@ export function resamplingOf({
   return resamples === 0 ? null : { resamples, unit: resampleBy, seed: resampleSeed };
 }
 
-/** Parser of `--seeds`: a list, or all that are there. */
+/** Parser of `--seeds`: a list, or all existing ones. */
 function parseSeedsOrAll(value: string): readonly number[] | 'all' {
   return value === 'all' ? value : parseSeeds(value);
 }

@@ -1,6 +1,6 @@
 /**
- * @file What commands that compute share: the device, the versions to record, the feature cache, and notes, warnings
- * and progress on the terminal.
+ * @file Shared by commands that compute: device, recorded versions, feature cache, and notes, warnings and progress on
+ * the terminal.
  */
 
 import type { FeatureProgress } from '../../data/features/index.js';
@@ -17,9 +17,9 @@ import { recordedVersions } from '../versions.js';
 import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval-options.js';
 
 /**
- * Runs `work` with the resolved device and progress of feature extraction. The device is printed once the input
- * has passed its checks.
- * @param threads inside one operator; absent: one for each physical core
+ * Runs `work` with the resolved device and progress of feature extraction. Prints the device once the input has passed
+ * its checks.
+ * @param threads within one operator; absent: one per physical core
  */
 export async function withCompute<T>(
   device: DeviceOption,
@@ -51,7 +51,7 @@ export async function withCompute<T>(
   }
 }
 
-/** Prints each text once, even where several folds or seeds give it. */
+/** Prints each text only once, even if several folds or seeds report it. */
 function onlyOnce(say: (text: string) => void): (text: string) => void {
   const said = new Set<string>();
   return (text) => {
@@ -60,7 +60,7 @@ function onlyOnce(say: (text: string) => void): (text: string) => void {
   };
 }
 
-/** Progress of look-ups and encodings, one after the other, each timed by itself. */
+/** Progress of cache look-ups and encodings, each timed separately. */
 function featureProgress() {
   let looking: Progress | undefined;
   let encoding: { readonly progress: Progress; begun: boolean } | undefined;
@@ -92,13 +92,13 @@ function featureProgress() {
   };
 }
 
-/** Says where a checkpoint is that of a run under way. */
+/** Warns if a checkpoint belongs to an unfinished run. */
 export function warnUnfinished(folder: RunFolder, metadata: RunMetadata): void {
   const text = unfinishedWarning(folder, metadata);
   if (text !== undefined) warn(text);
 }
 
-/** Scores on the device that options name; Ctrl-C ends after the utterances in hand. */
+/** Scores on the device that options name; Ctrl-C stops after the current utterances. */
 export async function experimentContext({
   device,
   threads,
@@ -108,7 +108,7 @@ export async function experimentContext({
     resampling: resamplingOf(resampling),
     versions: await recordedVersions(),
     withCompute: (work) =>
-      withInterrupts('finishing the utterances in hand', (stop) => withCompute(device, stop, work, threads)),
+      withInterrupts('finishing the current utterances', (stop) => withCompute(device, stop, work, threads)),
     onNote: note,
     onWarning: warn,
     onPrediction: (dir) => {

@@ -1,4 +1,4 @@
-/** @file `emoq export`: an encoder, a Former or a language model as ONNX for other runtimes. */
+/** @file `emoq export`: writes an encoder, a Former or a language model as ONNX for other runtimes. */
 
 import { InputError } from '../../base/index.js';
 import type { ExportableModel } from '../../inference/export/index.js';
@@ -12,7 +12,7 @@ const exportParts = ['encoder', 'former', 'llm'] as const;
 
 type ExportPart = (typeof exportParts)[number];
 
-/** Which options belong to which part. */
+/** The options that apply to each part. */
 const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
   encoder: [],
   former: ['--run', '--recipe'],
@@ -24,14 +24,16 @@ const options = {
     '<folder>',
     'Hugging Face folder or model id: a speech encoder, RoBERTa or language model',
   ),
-  run: option('<folder>', 'llm: merge the LoRA of this run; former: the one that it trained'),
-  out: option('<file.onnx>', 'where the model goes; its weights go to <file.onnx>.safetensors'),
-  inputs: choice('<name>', 'llm: what it reads (default: input_ids)', ['input_ids', 'inputs_embeds']),
-  mergedDtype: choice('<type>', 'llm: type of merged weights, float32 or the one stored (default: float32)', [
+  run: option('<folder>', 'llm: merge the LoRA of this run; former: export the Former of this run'),
+  out: option('<file.onnx>', 'output file; the weights go to <file.onnx>.safetensors'),
+  inputs: choice('<name>', 'llm: model input (default: input_ids)', ['input_ids', 'inputs_embeds']),
+  mergedDtype: choice('<type>', 'llm: dtype of merged weights, float32 or as stored (default: float32)', [
     'float32',
     'stored',
   ]),
-  recipe: option('<file>', 'former without a run: its sizes and seed (YAML)', { conflicts: ['run'] }),
+  recipe: option('<file>', 'former without a run: recipe (YAML) with its sizes and seed', {
+    conflicts: ['run'],
+  }),
 };
 
 type ExportOptions = OptionsOf<typeof options>;
@@ -46,14 +48,14 @@ export const exportCommand = defineCommand({
   },
   options,
   help: `
-Writes a model as ONNX that other runtimes open by its path, with its weights
-beside it as stored; batch and length are free.
+Writes a model as ONNX that other runtimes can open by its path, with its weights
+in a second file, in their stored dtype; batch and length are dynamic.
 
   encoder  input_values, attention_mask -> last_hidden_state, frame_mask
   former   audio_features, frame_mask, input_ids, attention_mask -> embedding
   llm      input_ids or inputs_embeds, attention_mask -> logits
 
-With --run the checkpoint is the run's own unless --checkpoint names it.
+With --run, the checkpoint is the run's own unless --checkpoint names another.
 
 Example:
   emoq export llm --run runs/toy4 --out exported/llm.onnx`,
@@ -103,7 +105,7 @@ async function openPart(options: ExportOptions, part: ExportPart): Promise<Expor
   if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
   else {
     warn(
-      `this Former is not trained: ${options.checkpoint}, and random weights of seed ${model.seed} where that has none; --run exports a trained one`,
+      `this Former is not trained: ${options.checkpoint}, and random weights of seed ${model.seed} for the rest; --run exports a trained one`,
     );
   }
   return model;
@@ -119,7 +121,7 @@ function refuseOthersOptions(options: ExportOptions, part: ExportPart): void {
   const foreign = Object.entries(given).find(
     ([name, value]) => value !== undefined && !ownOptions[part].includes(name),
   );
-  if (foreign !== undefined) throw new InputError(`${foreign[0]} is no option of export ${part}`);
+  if (foreign !== undefined) throw new InputError(`${foreign[0]} is not an option of export ${part}`);
   if (options.mergedDtype !== undefined && options.run === undefined) {
     throw new InputError(
       '--merged-dtype is for merged weights: name the run whose LoRA is merged with --run',

@@ -1,4 +1,4 @@
-/** @file `emoq predict`: names the emotion of every recording in a CSV. */
+/** @file `emoq predict`: predicts the emotion of every recording in a CSV. */
 
 import { ExitCode, InputError, isSameFile, userTarget } from '../../base/index.js';
 import type { RunFolder } from '../../training/runs/index.js';
@@ -17,14 +17,14 @@ import { type Progress, startProgress } from '../progress.js';
 import { printResult, warn } from '../terminal-output.js';
 
 const options = {
-  output: option('<file>', 'where the predictions go; - is stdout', { short: 'o', required: true }),
-  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 where there is one)', {
+  output: option('<file>', 'output file; - is stdout', { short: 'o', required: true }),
+  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 if there is one)', {
     required: true,
   }),
   pathColumn: option('<name>', 'column of audio paths, relative to the CSV', { default: 'path' }),
   textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
-  format: choice('<format>', 'default: by the name of the output', ['csv', 'jsonl']),
+  format: choice('<format>', 'default: from the extension of the output', ['csv', 'jsonl']),
   channel: channelOption,
   device: deviceOption,
   threads: threadsOption(),
@@ -36,15 +36,15 @@ export const predictCommand = defineCommand({
   usage: '[options] <input.csv>',
   argument: {
     name: '<input.csv...>',
-    description: 'a CSV of audio paths; text, speaker, gender and channel where known',
+    description: 'a CSV of audio paths; text, speaker, gender and channel if known',
   },
   options,
   help: `
-Writes label and probabilities for every row. A row that cannot be predicted
-says why in the column error, and the others go on. The column note says what
-should be known of a recording: judged on its beginning, silent, clipped.
-A column channel (1, 2, ... or mix) goes before --channel. Exit
-code 1 where no row at all could be predicted.
+Writes label and probabilities for every row. If a row cannot be predicted, its
+column error gives the reason, and the other rows continue. The column note has
+remarks on the recording: only its beginning used, silent, clipped.
+A column channel (1, 2, ... or mix) takes precedence over --channel. The exit
+code is 1 if no row could be predicted.
 
 Example:
   emoq predict calls.csv -o emotions.csv --run runs/toy4`,
@@ -80,10 +80,10 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
   const table = await readRecordings({ input, output, ...columns }, !isOfText);
   await refuseRunFiles(output, folder);
   if (!isOfText && givesParts(table)) {
-    warn('start and end are not read: whole recordings are judged (emoq prepare-csv cuts parts out)');
+    warn('start and end are ignored: whole recordings are predicted (emoq prepare-csv cuts out parts)');
   }
   const { failed, rows, textless, cutTexts, limit, noted, needsText, genderless, needsGender } =
-    await withInterrupts('finishing the rows in hand', (stop) =>
+    await withInterrupts('finishing the current rows', (stop) =>
       withCompute(options.device, stop, async (device) => {
         const compute = { ...device, ...(threads !== undefined && { threads }) };
         const trained = await openTrainedModel(folder, compute);
@@ -105,26 +105,26 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
         }
       }),
     );
-  if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; the column "error" says why`);
+  if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; see the column "error"`);
   if (failed === rows) process.exitCode = ExitCode.failed;
   if (!needsText && textColumn !== OPTIONAL_COLUMNS.text) {
-    warn(`--text-column ${textColumn} is not used: the model was trained on the voice alone`);
+    warn(`--text-column ${textColumn} is not used: the model was trained on audio only`);
   }
   if (needsText && textless > 0) {
-    warn(`${textless} of ${rows} rows have no transcript, which the model was trained with`);
+    warn(`${textless} of ${rows} rows have no transcript, but the model was trained with transcripts`);
   }
   if (cutTexts > 0 && limit) {
     warn(`${cutTexts} of ${rows} transcripts were ${cutTo(limit)}, as in training`);
   }
   if (needsGender && genderless > 0) {
-    warn(`${genderless} of ${rows} rows have no gender, which the model's prompt was trained with`);
+    warn(`${genderless} of ${rows} rows have no gender, but the model's prompt was trained with it`);
   }
-  if (noted !== '') warn(`audio of ${rows} rows: ${noted}; the column "note" says more`);
-  // Rows that were written to stdout are not followed by anything else.
+  if (noted !== '') warn(`audio of ${rows} rows: ${noted}; see the column "note"`);
+  // Nothing else is printed after rows on stdout.
   if ((await userTarget(output)).kind === 'file') printResult(output);
 }
 
-/** @throws InputError where the output is a file of the run itself, or the manifest that it was trained on */
+/** @throws InputError if the output is a file of the run itself, or the manifest it was trained on */
 async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
   if (output === '-') return;
   const { readMetadata, runFiles } = await import('../../training/runs/index.js');

@@ -1,4 +1,4 @@
-/** @file `emoq prepare-csv`: any CSV of audio files and labels to a prepared corpus. */
+/** @file `emoq prepare-csv`: converts any CSV of audio files and labels to a prepared corpus. */
 
 import { InvalidArgumentError } from 'commander';
 import { InputError } from '../../base/index.js';
@@ -17,31 +17,31 @@ export const prepareCsvCommand = defineCommand({
   argument: {
     name: '<file.csv...>',
     description:
-      'columns path and label; id, text, speaker, gender, session, split, start, end, channel where known',
+      'columns path and label; id, text, speaker, gender, session, split, start, end, channel if known',
   },
   options: {
     name: option('<name>', 'name of the corpus', { required: true }),
-    out: option('<folder>', 'where the prepared corpus goes (default: data/<name>)'),
+    out: option('<folder>', 'output folder (default: data/<name>)'),
     labelMap: option('<pairs>', 'rename labels: old=new,old=new or a YAML file of "old: new" lines'),
     normalizeLabels: flag(
-      'give labels that look or mean the same (Happy, happy) one name, the most frequent',
+      'merge labels that look or mean the same (Happy, happy) under the most frequent name',
     ),
     folds: option('<k>', 'make k speaker-independent folds instead of splits', { parse: wholeNumber(2) }),
-    testShare: option('<x>', 'share of the test split that is made (default: 0.2)', { parse: share }),
-    devShare: option('<x>', 'share of the dev split that is made, 0 for none (default: 0.1)', {
+    testShare: option('<x>', 'share of the generated test split (default: 0.2)', { parse: share }),
+    devShare: option('<x>', 'share of the generated dev split, 0 for none (default: 0.1)', {
       parse: share,
     }),
-    seed: option('<n>', 'of the splits or folds that are made', { parse: wholeNumber(0), default: 0 }),
-    allowSharedSpeakers: flag('let a speaker be in two splits or sessions'),
+    seed: option('<n>', 'seed of the generated splits or folds', { parse: wholeNumber(0), default: 0 }),
+    allowSharedSpeakers: flag('allow a speaker in two splits or sessions'),
     channel: channelOption,
     ...preparationOptions,
   },
   help: `
 Paths are relative to the CSV. start and end (seconds, or 1:02:03.5) cut an
-utterance out of a longer recording, channel (1, 2, ... or mix) takes one side of
-a call and goes before --channel. A CSV without a split and a session column
-is divided by speaker. One without path, with text, makes a corpus of
-transcripts alone, for experiments with inputs: text.
+utterance out of a longer recording. channel (1, 2, ... or mix) selects one side
+of a call and takes precedence over --channel. A CSV without the columns split and
+session is split by speaker. A CSV with text but without path makes a corpus of
+transcripts only, for experiments with inputs: text.
 
 Example:
   emoq prepare-csv calls.csv --name calls --label-map ang=angry,hap=happy`,
@@ -64,9 +64,9 @@ Example:
   },
 });
 
-/** Parser of a share, from 0 and below 1. */
+/** Parser of a share in [0, 1). */
 function share(value: string): number {
   const number = Number(value);
   if (/^\d*\.?\d+$/.test(value) && number < 1) return number;
-  throw new InvalidArgumentError('It must be from 0 and below 1, such as 0.2.');
+  throw new InvalidArgumentError('It must be at least 0 and below 1, such as 0.2.');
 }

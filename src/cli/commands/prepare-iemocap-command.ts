@@ -1,4 +1,4 @@
-/** @file `emoq prepare-iemocap`: a raw IEMOCAP release to a prepared corpus. */
+/** @file `emoq prepare-iemocap`: converts a raw IEMOCAP release to a prepared corpus. */
 
 import { defineCommand, option } from '../command-definition.js';
 import { preparationOptions, runPreparation } from './corpus-preparation.js';
@@ -6,16 +6,16 @@ import { preparationOptions, runPreparation } from './corpus-preparation.js';
 export const prepareIemocapCommand = defineCommand({
   options: {
     root: option('<folder>', 'the folder IEMOCAP_full_release', { required: true }),
-    out: option('<folder>', 'where the prepared corpus goes', { default: 'data/iemocap' }),
+    out: option('<folder>', 'output folder', { default: 'data/iemocap' }),
     ...preparationOptions,
   },
   help: `
 Reads labels, transcripts and sentence audio of the five sessions, checks them
 against the known counts, and writes <out>/manifest.csv, <out>/manifest.json and
-the audio. Run again after an interruption to go on.
+the audio. Run it again after an interruption to continue.
 
-Everything is kept as released: all labels, scripted and improvised speech, tags
-in transcripts. What an experiment takes of it is its recipe's choice: iemocap4,
+Keeps everything as released: all labels, scripted and improvised speech, tags in
+transcripts. Recipes choose what an experiment uses: iemocap4,
 iemocap4-improvised, iemocap5, iemocap5-excited and iemocap6, or the keys
 labels, label_map, id_pattern, strip_tags and validation.
 

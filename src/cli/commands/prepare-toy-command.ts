@@ -1,4 +1,4 @@
-/** @file `emoq prepare-toy`: the toy corpus, and backbones whose tokenizers know its words. */
+/** @file `emoq prepare-toy`: creates the toy corpus, and backbones with tokenizers for its words. */
 
 import { join } from 'node:path';
 import { formatDuration } from '../../base/index.js';
@@ -8,39 +8,39 @@ import { withInterrupts } from '../interrupt.js';
 import { startProgress } from '../progress.js';
 import { note, printResult } from '../terminal-output.js';
 
-/** The emotion words of every recipe: toy4's own, and those that a raw MELD or IEMOCAP tree is prepared to. */
+/** The emotion words of every recipe: toy4's own, and those of raw MELD or IEMOCAP trees once prepared. */
 const EMOTION_WORDS =
   'neutral happy angry sad joy anger sadness surprise disgust fear excited frustrated undecided'.split(' ');
-/** What chat turns and speaker names are made of. */
+/** The words of chat turns and speaker names. */
 const OTHER_WORDS = ['system', 'user', 'assistant', 'spk', 'Ses'];
 
 export const prepareToyCommand = defineCommand({
   options: {
-    out: option('<folder>', 'where the corpus and its backbones go', { default: 'data/toy4' }),
+    out: option('<folder>', 'output folder of the corpus and its backbones', { default: 'data/toy4' }),
     seed: option('<n>', 'the same seed gives the same files', { parse: wholeNumber(0), default: 0 }),
     speakers: option('<n>', 'number of speakers (default: 20, or 10 with --raw iemocap)', {
       parse: wholeNumber(5),
     }),
-    utterances: option('<n>', 'utterances of each speaker, a multiple of 4 (default: 32)', {
+    utterances: option('<n>', 'utterances per speaker, a multiple of 4 (default: 32)', {
       parse: wholeNumber(4),
     }),
     raw: choice('<release>', 'write a raw release tree instead, for the other prepare commands', [
       'meld',
       'iemocap',
     ]),
-    spoken: flag('let the voice say the transcript instead of neutral syllables'),
-    jobs: option('<n>', 'clips at a time (default: one for each core)', { parse: wholeNumber(1) }),
+    spoken: flag('let the voice speak the transcript instead of neutral syllables'),
+    jobs: option('<n>', 'clips in parallel (default: one per core)', { parse: wholeNumber(1) }),
   },
   help: `
-Writes a small synthetic corpus, in which neither voice nor words alone tell the
-four emotions apart, and small random backbones in the real formats.
+Writes a small synthetic corpus in which the four emotions can only be told apart
+from voice and words together, and small random backbones in the real formats.
 
 Example:
   emoq prepare-toy`,
   run: async ({ out, seed, speakers, utterances, raw, spoken, jobs }) => {
     const { countsTable } = await import('./counts-table.js');
     const progress = startProgress({ label: 'writing', unit: 'clips' });
-    const summary = await withInterrupts('finishing the clips in hand', (signal) =>
+    const summary = await withInterrupts('finishing the current clips', (signal) =>
       prepareToy({
         ...{ out, seed, speakers, raw, jobs, signal },
         utterancesPerSpeaker: utterances,
@@ -73,7 +73,7 @@ export async function prepareToy(
   return { ...corpus, backbones };
 }
 
-/** Every word that a toy prompt can hold, so that each is one token and prompts stay short. */
+/** Every word that a toy prompt can contain, so that each is one token and prompts stay short. */
 async function toyWords(): Promise<string[]> {
   const { sentenceWords } = await import('../../data/corpora/toy/index.js');
   const { DEFAULT_PROMPT } = await import('../../data/text/index.js');

@@ -1,4 +1,4 @@
-/** @file Pulls models one after the other with progress, and prints their folders or what would be fetched. */
+/** @file Downloads models one after the other with progress, and prints their folders or what would be downloaded. */
 
 import { formatBytes, InputError, InterruptedError } from '../../base/index.js';
 import {
@@ -19,16 +19,16 @@ import { startProgress } from '../progress.js';
 import { note, printJson, printResult, warn } from '../terminal-output.js';
 
 interface PullRequest {
-  /** Of the only model. */
+  /** If there is only one model. */
   readonly revision: string | undefined;
-  /** List the files, and fetch nothing. */
+  /** List the files without downloading. */
   readonly dryRun: boolean;
   readonly json: boolean;
 }
 
 /**
- * Fetches what is missing of the models and prints their folders.
- * @throws InputError where there is no such model or revision, InterruptedError after Ctrl-C
+ * Downloads missing files of the models and prints their folders.
+ * @throws InputError if there is no such model or revision, InterruptedError after Ctrl-C
  */
 export async function pullModels(
   names: readonly string[],
@@ -50,9 +50,7 @@ export async function pullModels(
       if (json) printJson({ models: plans.map((plan) => planObject(plan)) });
     } catch (error) {
       if (!signal.aborted) throw error;
-      throw new InterruptedError(
-        'stopped; what has arrived is kept, and the same command goes on from there',
-      );
+      throw new InterruptedError('stopped; downloaded data is kept, and the same command resumes');
     }
   });
 }
@@ -63,7 +61,7 @@ async function fetchOne(access: HubAccess, plan: PullPlan): Promise<void> {
     ({ presentBytes, sizeBytes }) => presentBytes > 0 && presentBytes < sizeBytes,
   );
   for (const { path, presentBytes } of startedParts) {
-    note(`${plan.id}: going on with ${path}, of which ${formatBytes(presentBytes)} are here`);
+    note(`${plan.id}: resuming with ${path}, of which ${formatBytes(presentBytes)} are here`);
   }
   const progress = startProgress({ label: `fetching ${plan.id}`, unit: 'bytes' });
   try {
@@ -77,14 +75,14 @@ async function fetchOne(access: HubAccess, plan: PullPlan): Promise<void> {
   const main = await otherMain(access, plan);
   if (main !== undefined) {
     warn(
-      `${plan.id} alone still means commit ${main}, by refs/main of the cache; give ${plan.snapshot} to use this one`,
+      `${plan.id} without a revision still means commit ${main}, according to refs/main of the cache; give ${plan.snapshot} to use this one`,
     );
   }
 }
 
 function warnUnchecked({ id, commit, unchecked }: PullPlan): void {
   if (unchecked === undefined) return;
-  warn(`${id} is here at commit ${commit}, not checked against the hub: ${unchecked}`);
+  warn(`${id} is present at commit ${commit}, not verified against the hub: ${unchecked}`);
 }
 
 function printPlans(plans: readonly PullPlan[], json: boolean): void {
@@ -138,6 +136,6 @@ async function unknownName(name: string): Promise<InputError> {
   const { didYouMean } = await import('../../base/index.js');
   const known = Object.keys(publishedModels);
   return new InputError(
-    `there is no model "${name}" among ${known.join(', ')}${didYouMean(name, known) || '; give owner/name for any other'}`,
+    `there is no model "${name}" among ${known.join(', ')}${didYouMean(name, known) || '; use owner/name for any other'}`,
   );
 }

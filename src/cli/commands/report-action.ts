@@ -1,4 +1,4 @@
-/** @file `emoq report` at work: scores what is not scored, gathers what runs left behind, writes the page. */
+/** @file Implements `emoq report`: scores runs if needed, gathers their data, and writes the page. */
 
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ export async function run(options: ReportOptions): Promise<void> {
     throw new InputError('say what to report on: --run FOLDER or --dataset NAME');
   }
   const context = await experimentContext(options);
-  // A run that is missing, or a name that cannot be written, is told before anything is computed.
+  // A missing run or an unwritable output is reported before anything is computed.
   const plan = await planReport(options, context);
   const { plots: plotsDir, out = plan.beside } = options;
   const isPage = await checkPage(out, plan.sources);
@@ -44,7 +44,7 @@ export async function run(options: ReportOptions): Promise<void> {
     note(`${plots.length} plots in ${plotsDir}`);
   }
   note(`${data.utterances.length} utterances, ${formatBytes(Buffer.byteLength(page))}`);
-  if (isPage) printResult(out); // where the page itself went by, stdout holds nothing else
+  if (isPage) printResult(out); // the page itself went to stdout, so nothing else is printed there
 }
 
 /** @throws InterruptedError after Ctrl-C */
@@ -63,7 +63,7 @@ async function gather(
         resampling: resamplingOf({}),
         signal,
         onWarning: warn,
-        onMap: steps('laying out the map', 'utterances'),
+        onMap: steps('computing the map', 'utterances'),
         onAudio: steps('compressing recordings', 'clips'),
       });
     } catch (error) {
@@ -74,7 +74,7 @@ async function gather(
   });
 }
 
-/** Progress of one step after another: the first word of the next ends the one before. */
+/** Progress of consecutive steps; starting one finishes the previous one. */
 function progressSteps() {
   let current: { readonly label: string; readonly progress: Progress } | undefined;
   const step =
@@ -90,8 +90,8 @@ function progressSteps() {
 }
 
 /**
- * Whether the page is a file, and not something that it is written through.
- * @throws InputError where it is a folder, or a file that it is made from
+ * Whether the page is a regular file, rather than a pipe or a device.
+ * @throws InputError if it is a folder, or one of the report's input files
  */
 async function checkPage(out: string, sources: readonly string[]): Promise<boolean> {
   const target = await userTarget(out, '--out');
@@ -103,9 +103,9 @@ async function checkPage(out: string, sources: readonly string[]): Promise<boole
   return true;
 }
 
-/** @throws InputError where there is something else than a folder by that name */
+/** @throws InputError if the path exists and is not a folder */
 async function checkPlotsFolder(path: string): Promise<void> {
-  if (path === '-') throw new InputError('--plots are several files: name a folder for them');
+  if (path === '-') throw new InputError('--plots writes several files: name a folder for them');
   const present = await stat(path).catch(() => undefined);
   if (present === undefined || present.isDirectory()) return;
   const what = present.isFile() ? 'a file' : 'no folder';

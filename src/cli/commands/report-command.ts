@@ -1,4 +1,4 @@
-/** @file `emoq report`: what is known of an experiment as one HTML page. */
+/** @file `emoq report`: writes an HTML report on an experiment. */
 
 import { defineCommand } from '../command-definition.js';
 import { reportOptions } from './eval-options.js';
@@ -6,10 +6,10 @@ import { reportOptions } from './eval-options.js';
 export const reportCommand = defineCommand({
   options: reportOptions,
   help: `
-Writes one HTML file that needs no network: scores with intervals beside the
+Writes one HTML file that needs no network: scores with intervals next to the
 paper's, confusion, calibration, training curves, a map of the embeddings, the
-worst mistakes to listen to, ablations, the recipe and the prompt. A run that has
-not been scored since it was trained is scored first, as by emoq eval.
+worst mistakes with audio, ablations, the recipe and the prompt. A run that has
+not been scored since it was trained is scored first, as with emoq eval.
 
 Example:
   emoq report --run runs/toy4 --out toy4.html`,

@@ -1,4 +1,4 @@
-/** @file `emoq runs`: one row for each training run below a folder. */
+/** @file `emoq runs`: lists the training runs under a folder, one row each. */
 
 import { defineCommand, flag, option } from '../command-definition.js';
 import { note, printJson, printResult, warn } from '../terminal-output.js';
@@ -9,10 +9,10 @@ export const runsCommand = defineCommand({
     json: flag('print one JSON object'),
   },
   help: `
-The validation figure is that of the epoch which is kept, the test figures those
-that eval has written. Time is that of the processes which trained the run,
-utt/s the utterances that were trained on in a second. The last column has the
-keys of the recipe that differ from the recipe of that name.
+The validation figure is that of the selected epoch; the test figures are those
+that eval has written. Time is the working time of the processes that trained the
+run, and utt/s the training utterances per second. The last column lists recipe
+keys that differ from the recipe of that name.
 
 Example:
   emoq runs`,
@@ -21,7 +21,7 @@ Example:
     const { runObject, runsTable } = await import('./runs-table.js');
     const found = await listRuns(root);
     const runs = found.filter((each) => each.kind === 'run');
-    // What is wrong with the results of a cross-validation is wrong with each of its folds.
+    // Damaged results of a cross-validation are reported for each of its folds; once is enough.
     const problems = new Set(
       found.map((each) => (each.kind === 'run' ? each.problem : `${each.dir}: ${each.problem}`)),
     );

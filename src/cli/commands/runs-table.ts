@@ -1,4 +1,4 @@
-/** @file Training runs as a table, or as objects for programs. */
+/** @file Formats training runs as a table, or as objects for programs. */
 
 import { formatDuration, formatMemory } from '../../base/index.js';
 import { columnName, figureText, metricText, textTable } from '../../evaluation/index.js';

@@ -1,4 +1,7 @@
-/** @file `emoq stats`: what a prepared corpus holds, as it is or as a recipe sees it, and what leaks into its test. */
+/**
+ * @file `emoq stats`: shows what a prepared corpus contains, as a whole or as selected by a recipe, and leakage into
+ * its test set.
+ */
 
 import { InvalidArgumentError } from 'commander';
 import { ExitCode } from '../../base/index.js';
@@ -7,7 +10,7 @@ import type { Recipe } from '../../systems/index.js';
 import { corpusOptions, defineCommand, flag, option, recipeOfOptions } from '../command-definition.js';
 import { note, printJson, printResult, warn } from '../terminal-output.js';
 
-/** Kinds of leakage that make the command fail; true is every kind. */
+/** Kinds of leakage that make the command fail; true means every kind. */
 type FailOn = true | readonly LeakageKind[];
 
 const KINDS = ['speakers', 'texts', 'passages', 'audio'] as const satisfies readonly LeakageKind[];
@@ -18,17 +21,17 @@ export const statsCommand = defineCommand({
     json: flag('print one JSON object'),
     failOnLeakage: option(
       '[kinds]',
-      'exit code 1 where parts have these in common: speakers, texts, passages, audio (default: any)',
+      'exit with code 1 if parts share any of these: speakers, texts, passages, audio (default: any)',
       { parse: parseKinds },
     ),
   },
   help: `
-Counts, lengths, and what a test set has in common with what is seen before it:
+Shows counts, lengths, and what a test set shares with the data seen before it:
 speakers, texts (the same words), passages (the same words over several
-utterances) and audio (the same bytes); and what share of it is of speakers,
-sessions, episodes and dialogues that training has too. With --dataset or --recipe
-all of it is of the recipe's utterances and classes; with --manifest alone (and no
---set), of all.
+utterances) and audio (the same bytes); also its share of speakers, sessions,
+episodes and dialogues that occur in training. With --dataset or --recipe, all of
+it covers the recipe's utterances and classes; with only --manifest (and no
+--set), the whole corpus.
 
 Example:
   emoq stats --dataset toy4`,
@@ -50,9 +53,7 @@ Example:
       const left = Object.entries(report.leftOut).map(([label, count]) => `${label} ${count}`);
       if (left.length > 0) note(`left out by the recipe: ${left.join(', ')}`);
       if (manifest.prepared && manifest.name === 'meld' && manifest.info.episodes === undefined)
-        note(
-          'manifest.json does not have the episodes, as it was prepared by an earlier version; run prepare-meld again',
-        );
+        note('manifest.json has no episodes, because an earlier version prepared it; run prepare-meld again');
       if (report.unmatched > 0) note(`left out by the recipe's id_pattern: ${report.unmatched}`);
     }
     for (const warning of report.warnings) warn(warning);
@@ -61,7 +62,7 @@ Example:
     const found = leaksOf(leakage, options.failOnLeakage);
     if (found.length > 0) warn(`leakage: ${found.join('; ')}`);
     else if (asks(options.failOnLeakage, 'audio') && leakage.audio.missing > 0) {
-      warn(`${missingFiles(leakage.audio.missing)}, so whether audio leaks is not known`);
+      warn(`${missingFiles(leakage.audio.missing)}, so audio leakage cannot be checked`);
     } else return;
     process.exitCode = ExitCode.failed;
   },
@@ -76,10 +77,10 @@ async function viewOf(recipe: Recipe) {
   };
 }
 
-/** The leaks of the kinds that are asked for, in words. */
+/** The leaks of the requested kinds, as text. */
 function leaksOf({ pairs }: LeakageReport, kinds: FailOn): string[] {
   return pairs.flatMap((pair) => {
-    // A greeting that somebody else has said before is no leak; a sentence is.
+    // A greeting that someone else has said before is not a leak; a sentence is.
     const found = { ...pair, texts: pair.longTexts };
     const leaks = KINDS.filter((kind) => asks(kinds, kind) && found[kind].count > 0);
     return leaks.map((kind) => `${kind} in ${pair.seen} and ${pair.heldOut}`);

@@ -1,4 +1,4 @@
-/** @file What `emoq stats` prints: counts, lengths and leakage as tables, or as one JSON object. */
+/** @file Prints `emoq stats`: counts, lengths and leakage as tables, or as one JSON object. */
 
 import { formatDuration } from '../../base/index.js';
 import {
@@ -93,7 +93,7 @@ export function statsText(report: CorpusReport): string {
   ].join('\n\n');
 }
 
-/** Speakers, and where they are known hours and lengths in seconds. */
+/** Speakers and, if known, hours and lengths in seconds. */
 function lengthsTable(utterances: readonly Utterance[], division: Division | undefined): string {
   const groups = division === undefined ? [] : [...groupUtterances(utterances, division)];
   const parts = [...groups, ['total', utterances] as const].map(([part, members]) => ({
@@ -118,8 +118,9 @@ function lengthsTable(utterances: readonly Utterance[], division: Division | und
 const UNKNOWN = Array<string>(6).fill('?');
 
 function leakageText({ division, pairs, audio }: LeakageReport): string {
-  if (division === undefined) return 'Neither splits nor sessions: nothing to look for leakage between.';
-  if (pairs.length === 0) return `One ${division} only: nothing to look for leakage between.`;
+  if (division === undefined)
+    return 'There are neither splits nor sessions, so there is no leakage to check.';
+  if (pairs.length === 0) return `One ${division} only, so there is no leakage to check.`;
   const cell = ({ count, utterances }: SharedItems): string =>
     count === 0 ? '0' : `${count.toLocaleString('en')} (${utterances.toLocaleString('en')})`;
   const rows = pairs.map((pair) => [
@@ -137,7 +138,7 @@ function leakageText({ division, pairs, audio }: LeakageReport): string {
     .join('\n\n');
 }
 
-/** Utterances of each held-out part that training has met, by the kinds that the corpus knows; none without any. */
+/** Share of each held-out part that training has seen, by the kinds that the corpus has; empty if it has none. */
 function seenTable(parts: readonly SeenInTraining[]): string[] {
   const kinds = GROUP_KINDS.filter((kind) => parts.some((part) => part.kinds[kind] !== null));
   if (kinds.length === 0) return [];
@@ -155,7 +156,7 @@ export function missingFiles(count: number): string {
   return `${count.toLocaleString('en')} audio ${count === 1 ? 'file is' : 'files are'} missing`;
 }
 
-/** How many examples of a kind are printed; `--json` has more. */
+/** How many examples of a kind are printed; `--json` lists more. */
 const SHOWN = 3;
 
 function exampleLines({ seen, heldOut, speakers, longTexts, passages, audio }: LeakagePair): string[] {

@@ -1,12 +1,12 @@
-/** @file `emoq train`, and `emoq stage1` and `emoq stage2`: train all phases of a recipe's system, or one of them. */
+/** @file `emoq train`, `emoq stage1` and `emoq stage2`: train all phases of a recipe's system, or one of them. */
 
 import { type CommandDefinition, defineCommand, trainingOptions } from '../command-definition.js';
 
-/** The phases that have a command of their own, with what each does: two lines of its help. */
+/** The phases with their own command, and two lines of help for each. */
 const phases = {
   stage1: `Trains the EmoQ-Former with contrastive and focal loss on frozen HuBERT
 features.`,
-  stage2: `Trains Former, projector and LoRA end to end, from the Former of stage 1
+  stage2: `Trains Former, projector and LoRA end to end, starting from the Former of stage 1
 (runs/<dataset>/stage1).`,
 };
 
@@ -16,24 +16,24 @@ export function phaseCommand(phase: keyof typeof phases): CommandDefinition {
     phase,
     `
 ${phases[phase]}
-The run goes to ${phase}[/fold-N] in the folder of the experiment, with
---seeds to seed-N/${phase}[/fold-N]. Ctrl-C saves after the step in hand; the
-same command goes on from there.
+The run goes to ${phase}[/fold-N] in the folder of the experiment, or with
+--seeds to seed-N/${phase}[/fold-N]. Ctrl-C saves after the current step; the
+same command resumes.
 
 Example:
   emoq ${phase} --dataset toy4 --set ${phase}.epochs=3`,
   );
 }
 
-/** The command that trains every phase of a recipe in order, whatever its system calls them. */
+/** The command that trains every phase of a recipe in order, for any system. */
 export const trainCommand: CommandDefinition = trainingCommand(
   undefined,
   `
 Trains every phase that leads to the recipe's final model, in order: stage1 and
-stage2 of EmoQ, the probe of a linear probe. The runs go to PHASE[/fold-N] in
-the folder of the experiment, with --seeds to seed-N/PHASE[/fold-N]. What is
-finished is not trained again. Ctrl-C saves after the step in hand; the same
-command goes on from there.
+stage2 of EmoQ, or the probe of a linear probe. The runs go to PHASE[/fold-N] in
+the folder of the experiment, or with --seeds to seed-N/PHASE[/fold-N]. Finished
+runs are not trained again. Ctrl-C saves after the current step; the same command
+resumes.
 
 Example:
   emoq train --recipe recipes/probe-toy4.yaml`,

@@ -1,6 +1,6 @@
 /**
- * @file `emoq stage1`, `emoq stage2` and `emoq train` at work: which runs are trained, what is shown of them, and the
- * dry run: the resolved recipe on stdout, sizes on stderr.
+ * @file Implements `emoq stage1`, `emoq stage2` and `emoq train`: which runs to train, their display, and the dry run,
+ * which prints the resolved recipe on stdout and sizes on stderr.
  */
 
 import { join } from 'node:path';
@@ -32,14 +32,14 @@ import { startTrainingView, type TrainingView } from '../training-view.js';
 import { recordedVersions } from '../versions.js';
 import { withCompute } from './experiment-options.js';
 
-/** Folder of an experiment unless `--run` says otherwise. */
+/** Folder of an experiment unless `--run` names another. */
 export function experimentFolder(recipe: Recipe, run: string | undefined): string {
   return run ?? join('runs', recipe.name);
 }
 
 /**
- * Trains what the options ask for: a phase, or all that lead to the recipe's final model; one run, or one for each seed and
- * fold.
+ * Trains what the options ask for: one phase, or all that lead to the recipe's final model; one run, or one for each
+ * seed and fold.
  * @param phase undefined for all
  */
 export async function trainAsAsked(phase: string | undefined, options: TrainingOptions): Promise<void> {
@@ -75,10 +75,10 @@ export async function trainAsAsked(phase: string | undefined, options: TrainingO
   }
 }
 
-/** @throws InputError where the seed is given by `--seeds` and by `--set` */
+/** @throws InputError if both `--seeds` and `--set` give a seed */
 export function refuseSeedTwice({ seeds, set = [] }: Pick<TrainingOptions, 'seeds' | 'set'>): void {
   if (seeds !== undefined && set.some((override) => /^\s*seed\s*=/.test(override))) {
-    throw new InputError('--seeds gives each run its seed; leave out --set seed');
+    throw new InputError('--seeds sets the seed of each run; leave out --set seed');
   }
 }
 
@@ -93,8 +93,8 @@ export function foldsOf({
 }
 
 /**
- * Trains runs and shows how they go.
- * @throws InterruptedError after Ctrl-C, with how to go on
+ * Trains runs and displays their progress.
+ * @throws InterruptedError after Ctrl-C, with instructions to resume
  */
 export async function trainAndShow(
   runs: Runs,
@@ -109,8 +109,8 @@ export async function trainAndShow(
   const trained: PhaseOutcome[] = [];
   const nextScreen = isSideBySide ? sharedScreen() : undefined;
   const work = isSideBySide
-    ? 'finishing the steps in hand of every run and saving'
-    : 'finishing the steps in hand and saving';
+    ? 'finishing the current steps of every run and saving'
+    : 'finishing the current steps and saving';
   try {
     await withInterrupts(work, (stop) =>
       withCompute(
@@ -146,18 +146,18 @@ export async function trainAndShow(
   }
 }
 
-/** Seconds between two states saved inside an epoch, where EMOQ_SAVE_INTERVAL says otherwise than 10 minutes. */
+/** Seconds between states saved within an epoch: EMOQ_SAVE_INTERVAL, or 10 minutes. */
 function saveInterval(): number | undefined {
   const text = process.env.EMOQ_SAVE_INTERVAL;
   if (!text) return undefined;
   const seconds = Number(text);
   if (seconds >= 0) return seconds;
-  throw new InputError(`EMOQ_SAVE_INTERVAL is ${quoted(text)}; it is a number of seconds, such as 60`);
+  throw new InputError(`EMOQ_SAVE_INTERVAL is ${quoted(text)}; it must be a number of seconds, such as 60`);
 }
 
-/** A run alone on the screen. */
+/** The display of a single run. */
 function viewOf(name: string, { title, fold }: NamedRun): RunListener {
-  // Of several runs in one process each says which it is.
+  // With several runs in one process, each names itself.
   const told = (text: string): string =>
     title === undefined && fold === undefined ? text : `${name}: ${text}`;
   let view: TrainingView | undefined;
@@ -176,7 +176,7 @@ function viewOf(name: string, { title, fold }: NamedRun): RunListener {
   };
 }
 
-/** A run among others, with a line of progress. */
+/** The display of one of several parallel runs: a line of progress. */
 function lineOf(name: string, nextScreen: ReturnType<typeof sharedScreen>): RunListener {
   let progress: Progress | undefined;
   let validation: string[] = [];
@@ -196,7 +196,7 @@ function lineOf(name: string, nextScreen: ReturnType<typeof sharedScreen>): RunL
   };
 }
 
-/** What an epoch came to: `stage 1, fold 2, epoch 3/10: loss 1.2345, validation WA 67.9 %, ...`. */
+/** The summary of an epoch: `stage 1, fold 2, epoch 3/10: loss 1.2345, validation WA 67.9 %, ...`. */
 export function epochLine(name: string, report: TrainingReport): string {
   const figures = Object.entries(report.validation ?? {}).map(([metric, value]) => figureText(metric, value));
   const validated = figures.length === 0 ? [] : [`validation ${figures.join(', ')}`];
@@ -225,11 +225,11 @@ function bestOf({ best }: TrainingReport): string[] {
     : [`best ${figureText(best.metric ?? '', best.value)} in epoch ${best.epoch}`];
 }
 
-/** @throws InterruptedError after Ctrl-C, with how to go on */
+/** @throws InterruptedError after Ctrl-C, with instructions to resume */
 function tellEnd(name: string, { status, folder, position, totalSteps }: PhaseOutcome): void {
   if (status === 'interrupted') {
     throw new InterruptedError(
-      `${name} stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}. Run the same command again to go on`,
+      `${name} stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}. Run the same command again to resume`,
     );
   }
   if (status === 'finished' && position.step < totalSteps) {
@@ -237,12 +237,12 @@ function tellEnd(name: string, { status, folder, position, totalSteps }: PhaseOu
     note(`${name} ended early, after epoch ${epoch}: no better ${best?.metric} since epoch ${best?.epoch}`);
   }
   if (status === 'already')
-    note(`${name} is finished already; delete ${folder.dir} or use another --run to train anew`);
+    note(`${name} is already finished; delete ${folder.dir} or use another --run to train it again`);
 }
 
 function endOf({ status, position, totalSteps, folder }: PhaseOutcome): string {
   if (status === 'already')
-    return `finished already; delete ${folder.dir} or use another --run to train anew`;
+    return `already finished; delete ${folder.dir} or use another --run to train it again`;
   if (status === 'interrupted')
     return `stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}`;
   return `finished after step ${position.step}`;

@@ -1,4 +1,6 @@
-/** @file Which backbones are here, whole or in part: those that the recipes name, and published ones in the cache. */
+/**
+ * @file Checks which backbones are complete or partial: those of the shipped recipes, and published ones in the cache.
+ */
 
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -24,13 +26,13 @@ import { type CheckResult, checked } from './check-result.js';
 /** Key of a backbone in recipes. */
 type Part = string;
 
-/** How checks call it. */
+/** Display names in checks. */
 const TITLES: Readonly<Record<Part, string>> = { encoder: 'encoder', former: 'Former', llm: 'LLM' };
 
-/** Short names of `emoq pull`, by the id on the hub. */
+/** Short names in `emoq pull`, by hub id. */
 const shortNames = new Map(Object.entries(publishedModels).map(([short, { id }]) => [id, short]));
 
-/** Those of the recipes that come with emoq, each with what it is, then published ones that are in the cache. */
+/** Those of the shipped recipes, then published ones that are in the cache. */
 export async function backboneChecks(): Promise<CheckResult[]> {
   const partOf = new Map<string, Part>();
   for (const dataset of await shippedRecipeNames()) {
@@ -75,7 +77,7 @@ export function recipeBackboneChecks(
   ]);
 }
 
-/** A backbone that a phase reads: whether it is here, and whether the phase will take it. */
+/** Checks a backbone that a phase reads: whether it is present, and whether the phase accepts it. */
 async function neededBackboneCheck(name: string, need: BackboneNeed): Promise<CheckResult> {
   const files = await backboneCheck(name, need.key, true, need);
   if (files.status !== 'ok') return files;
@@ -88,11 +90,11 @@ async function neededBackboneCheck(name: string, need: BackboneNeed): Promise<Ch
   }
 }
 
-/** An exported encoder, read as training will: its interface, its weights, how it is fed. */
+/** Checks an exported encoder as training reads it: interface, weights, input normalisation. */
 async function exportedEncoderCheck(encoder: string | null, onnx: string): Promise<CheckResult> {
   const details = { name: onnx, folder: dirname(resolve(onnx)) };
   try {
-    // Imported here, as it loads onnxruntime: the process of the common checks must not.
+    // Imported here because it loads onnxruntime, which the process of the common checks must not.
     const { encoderWidth, findSpeechEncoder } = await import('../../../backbones/index.js');
     const { files, warning } = await findSpeechEncoder(encoder, onnx);
     const { width } = await encoderWidth(encoder, onnx);
@@ -112,13 +114,13 @@ async function exportedEncoderCheck(encoder: string | null, onnx: string): Promi
   }
 }
 
-/** What of a backbone must be there beside its config. */
+/** What a backbone needs besides its config. */
 interface BackboneParts {
   readonly weights: boolean;
   readonly tokenizer: boolean;
 }
 
-/** @param part the model's part in a recipe: text models need a tokenizer; undefined where it is not known */
+/** @param part the model's role in a recipe: text models need a tokenizer; undefined if not known */
 async function backboneCheck(
   name: string,
   part: Part | undefined,
@@ -138,7 +140,7 @@ async function backboneCheck(
     const bytes = [...weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
     const found = wanted.weights
       ? `complete, ${formatBytes(bytes)} of weights`
-      : 'config here, no weights needed';
+      : 'config present, no weights needed';
     return checked(title, 'ok', `${name}: ${found}`, {
       needed,
       details: { name, state: 'complete', folder, weight_bytes: bytes },
@@ -150,7 +152,7 @@ async function backboneCheck(
       return checked(title, 'missing', `${name}: not here`, { needed, fix, details });
     }
     const said = errorMessage(error);
-    // Partial files have no snapshot folder yet; where there are snapshots, the error says what is wrong.
+    // Partial downloads have no snapshot folder yet; if there are snapshots, the error says what is wrong.
     const why = said.startsWith(`checkpoint "${name}" not found`)
       ? `${formatBytes(partBytes ?? 0)} are here`
       : said;
@@ -162,7 +164,7 @@ async function backboneCheck(
   }
 }
 
-/** Toy backbones come with the toy corpus, ids from the hub; for any other folder there is no command. */
+/** Toy backbones come with the toy corpus, hub ids from the hub; other folders have no command. */
 function fixOf(name: string): string | null {
   if (/(?:^|\/)backbones\/(?:hubert|roberta|qwen2)$/.test(name)) return 'emoq prepare-toy';
   const short = shortNames.get(name);
@@ -170,7 +172,7 @@ function fixOf(name: string): string | null {
   return /^[\w.-]+(?:\/[\w.-]+)?$/.test(name) ? `emoq pull ${name}` : null;
 }
 
-/** Says whether there is a token, never what it is. */
+/** Reports whether there is a token, never its value. */
 async function tokenCheck(): Promise<CheckResult> {
   let token: HubAccess['token'];
   try {
@@ -180,7 +182,7 @@ async function tokenCheck(): Promise<CheckResult> {
       details: { set: null, cache: hubCacheFolder() },
     });
   }
-  const found = token === undefined ? 'not set; gated models alone need one' : `set by ${token.source}`;
+  const found = token === undefined ? 'not set; only gated models need one' : `set by ${token.source}`;
   return checked('hub token', 'ok', found, {
     details: { set: token !== undefined, cache: hubCacheFolder() },
   });

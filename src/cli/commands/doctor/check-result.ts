@@ -1,29 +1,29 @@
-/** @file What a check of the doctor is given and what it returns: lines of the report. */
+/** @file Inputs and results of the doctor's checks. */
 
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import type { Recipe } from '../../../systems/index.js';
 
-/** The experiment that is asked for. */
+/** The experiment to check. */
 export interface NamedExperiment {
   readonly recipe: Recipe;
-  /** How it is named on the command line: `--dataset meld7 --set seed=2`. */
+  /** As named on the command line: `--dataset meld7 --set seed=2`. */
   readonly named: string;
-  /** The one phase that is asked for; undefined for all that the experiment takes. */
+  /** The phase to check; undefined for all phases of the experiment. */
   readonly phase: string | undefined;
 }
 
-/** One line of the report. `details` hold what `found` says in words, for programs. */
+/** One line of the report. `details` has the content of `found` for programs. */
 export interface CheckResult {
-  /** What was looked at, such as `ffmpeg`. */
+  /** The item, such as `ffmpeg`. */
   readonly name: string;
-  /** `missing`: not there, or of no use as it is. `warning`: there, with something to know. */
+  /** `missing`: absent or unusable. `warning`: present, with a caveat. */
   readonly status: 'ok' | 'warning' | 'missing';
-  /** Whether the main job cannot run where this is missing. */
+  /** Whether the main job needs it. */
   readonly needed: boolean;
   /** One line. */
   readonly found: string;
-  /** The command that fixes it; null where nothing is wrong or no command fixes it. */
+  /** A command that fixes it; null if nothing is wrong or no command fixes it. */
   readonly fix: string | null;
   readonly details: Readonly<Record<string, unknown>>;
 }
@@ -41,16 +41,16 @@ export function checked(
 
 const MOST_CHARACTERS = 200;
 
-/** Another program's message for `found`: native ones have colours, line breaks and source locations. */
+/** Another program's message, cleaned for `found`: native ones have colours, line breaks and source locations. */
 export function inOneLine(text: string): string {
   const line = stripVTControlCharacters(text).replace(/\s+/g, ' ').trim();
   return line.length > MOST_CHARACTERS ? `${line.slice(0, MOST_CHARACTERS)}...` : line;
 }
 
-/** Installs emoq's packages anew, native libraries included. */
+/** Reinstalls emoq's packages, including native libraries. */
 export const REINSTALL = `npm --prefix ${fileURLToPath(new URL('../../../../', import.meta.url)).replace(/\/$/, '')} ci`;
 
-/** How a package of the system is installed here; null where that is not known. */
+/** The command that installs a system package here; null if unknown. */
 export function installCommand(debianPackage: string): string | null {
   if (process.platform === 'darwin') return `brew install ${debianPackage}`;
   if (process.platform !== 'linux') return null;

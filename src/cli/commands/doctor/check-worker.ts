@@ -1,4 +1,4 @@
-/** @file The process of a group of checks: takes their names, sends what each finds, prints nothing. */
+/** @file The child process for a group of checks: receives their names, sends each result, prints nothing. */
 
 import { errorMessage, mapConcurrently } from '../../../base/index.js';
 import { type CheckId, type CheckMessage, type CheckOrder, checks } from './checks.js';

@@ -1,6 +1,6 @@
 /**
- * @file Everything that the doctor checks, and the processes that do it: a check that hangs or crashes is a line of the
- * report.
+ * @file The doctor's checks and the processes that run them, so that a check that hangs or crashes only fails its own
+ * line.
  */
 
 import { fork } from 'node:child_process';
@@ -19,20 +19,20 @@ export type CheckId =
   | 'corpora'
   | 'experiment';
 
-/** A check, which may give several lines. */
+/** A check, which may return several lines. */
 interface Check {
   readonly id: CheckId;
-  /** What its line is called where it fails as a whole. */
+  /** Name of its line if it fails as a whole. */
   readonly title: string;
-  /** Whether the main job cannot run where it fails. */
+  /** Whether the main job needs it. */
   readonly needed: boolean;
-  /** The command that may fix it then. */
+  /** A command that may fix a failure. */
   readonly fix?: string;
-  /** Called in a process of the doctor's own, where alone it loads what it checks. */
+  /** Called in a separate process, the only one that loads what is checked. */
   readonly run: (experiment: NamedExperiment | undefined) => Promise<CheckResult[]>;
 }
 
-/** In the order of the report. */
+/** In report order. */
 export const checks: readonly Check[] = [
   {
     id: 'node',
@@ -97,31 +97,33 @@ export const checks: readonly Check[] = [
   },
 ];
 
-/** Checks of one process, and how long they may take together. */
+/** Checks that share a process, and their time limit. */
 export interface CheckGroup {
   readonly checks: readonly CheckId[];
-  /** One after the other: native code holds up everything beside it. */
+  /** Run sequentially, because native code blocks the process. */
   readonly inTurn?: true;
   readonly timeLimitMs: number;
 }
 
-/** To the process of a group. */
+/** Sent to the process of a group. */
 export interface CheckOrder {
   readonly group: CheckGroup;
   readonly experiment: NamedExperiment | undefined;
 }
 
-/** From it: what a check found, or why it did not. */
+/** Sent by it: what a check found, or why it failed. */
 export type CheckMessage =
   | { readonly kind: 'results'; readonly id: CheckId; readonly results: CheckResult[] }
   | { readonly kind: 'failure'; readonly id: CheckId; readonly failure: string };
 
-/** For a machine that is very busy: checking takes a second or two. */
+/** Long enough for a very busy machine; the checks take a second or two. */
 const TIME_LIMIT_MS = 120_000;
-/** Graphs of models with billions of parameters are built, to size them. */
+/** Builds the graphs of models with billions of parameters to estimate their size. */
 const EXPERIMENT_TIME_LIMIT_MS = 600_000;
 
-/** What loads native code has a process for itself. With an experiment, its own corpus and backbones are checked. */
+/**
+ * Checks that load native code get a process of their own. For an experiment, its own corpus and backbones are checked.
+ */
 function checkGroups(experiment: NamedExperiment | undefined): CheckGroup[] {
   const common: CheckId[] = ['node', 'audio', 'memory', 'cores', 'folders'];
   return [
@@ -134,7 +136,7 @@ function checkGroups(experiment: NamedExperiment | undefined): CheckGroup[] {
 const WORKER = fileURLToPath(new URL('./check-worker.js', import.meta.url));
 const MOST_LAST_WORDS = 2000;
 
-/** Runs all checks and returns their lines in the order of the report. Never rejects for what a check does. */
+/** Runs all checks and returns their lines in report order. Never rejects because of a failing check. */
 export async function runChecks(
   experiment: NamedExperiment | undefined,
   groups: readonly CheckGroup[] = checkGroups(experiment),
@@ -144,7 +146,7 @@ export async function runChecks(
   return checks.flatMap(({ id }) => results.get(id) ?? []);
 }
 
-/** What each check of a group found. One that did not answer gets a line that says so. */
+/** The results of a group's checks. A check that did not answer gets a line that says so. */
 function runGroup(
   group: CheckGroup,
   experiment: NamedExperiment | undefined,
@@ -152,7 +154,7 @@ function runGroup(
   const { timeLimitMs } = group;
   const found = new Map<CheckId, CheckResult[]>();
   const child = fork(WORKER, {
-    execArgv: [], // flags of the main program are not the worker's
+    execArgv: [], // flags of the main program do not apply to the worker
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
@@ -167,7 +169,7 @@ function runGroup(
       resolve(found);
     };
     const timer = setTimeout(() => {
-      // A process that waits for a dead disk cannot even be killed: it is left behind.
+      // A process blocked on a dead disk cannot even be killed; it is left behind.
       child.kill('SIGKILL');
       child.unref();
       child.stderr!.destroy();
@@ -193,5 +195,5 @@ function endOf(code: number | null, signal: NodeJS.Signals | null, lastWords: st
   const lines = lastWords.split('\n').filter((words) => words.trim() !== '');
   const line = lines.findLast((words) => /error/i.test(words)) ?? lines.at(-1);
   const how = signal === null ? `exit code ${code}` : signal;
-  return `the check was ended by ${how}${line === undefined ? '' : `: ${line.trim()}`}`;
+  return `the check was terminated by ${how}${line === undefined ? '' : `: ${line.trim()}`}`;
 }

@@ -1,4 +1,4 @@
-/** @file What one experiment needs: its corpus, its backbones, memory and disk for its stages. */
+/** @file Checks what an experiment needs: its corpus, its backbones, and memory and disk space for its stages. */
 
 import { join } from 'node:path';
 import { errorMessage, formatBytes, formatMemory, InputError } from '../../../base/index.js';
@@ -43,7 +43,7 @@ export async function experimentChecks({ recipe, named, phase }: NamedExperiment
   ];
 }
 
-/** Why training would refuse the recipe; undefined where it would not. */
+/** Why training would reject the recipe; undefined if it would not. */
 async function planProblem(recipe: Recipe, phases: readonly string[]): Promise<string | undefined> {
   try {
     const [fold, root] = [foldOf(recipe), join('runs', recipe.name)];
@@ -84,13 +84,13 @@ async function memoryCheck(
 const SMALL_MODEL = 'Qwen/Qwen2.5-0.5B-Instruct';
 const SMALL_MICRO_BATCH = 2;
 
-/** A recipe with some keys changed, and the overrides that change them. */
+/** Some recipe keys, and the overrides that set them. */
 interface Change {
   readonly recipe: Recipe;
   readonly overrides: readonly string[];
 }
 
-/** The command with which the phase fits, by the first change that is enough; null where none is enough. */
+/** The command with which the phase fits, using the first sufficient change; null if none is sufficient. */
 async function fittingCommand(
   phase: string,
   totalBytes: number,
@@ -111,7 +111,7 @@ async function fittingCommand(
   return null;
 }
 
-/** Activation checkpointing and micro-batches: the same model in more time. */
+/** Activation checkpointing and micro-batches: the same model, with longer training. */
 function withRecomputing(phase: string, { recipe, overrides }: Change): Change {
   const settings = systemOf(recipe).settings(recipe, phase);
   const accumulate = Math.max(1, Math.ceil(settings.batch_size / SMALL_MICRO_BATCH));
@@ -128,14 +128,14 @@ function withSmallModel({ recipe, overrides }: Change): Change {
   };
 }
 
-/** The fold to size: all take about as much. */
+/** The fold to size; all need about the same. */
 function foldOf({ folds }: Recipe): number | undefined {
   return folds === 'session' ? 1 : undefined;
 }
 
 /**
- * A run keeps its checkpoint, parameters with both moments, and the last epochs' parameters. Each is written beside the
- * one that it replaces.
+ * A run keeps its checkpoint, parameters with both moments, and the last epochs' parameters. Each new file is written
+ * before the old one is deleted.
  */
 async function diskCheck(
   { recipe, named, phase }: NamedExperiment,

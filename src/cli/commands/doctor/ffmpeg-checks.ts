@@ -1,4 +1,4 @@
-/** @file ffmpeg and ffprobe, and which parts this build of ffmpeg was made without. */
+/** @file Checks for ffmpeg and ffprobe, and for components this build of ffmpeg lacks. */
 
 import { errorMessage } from '../../../base/index.js';
 import {
@@ -11,7 +11,7 @@ import {
 import { type Recipe, systemOf } from '../../../systems/index.js';
 import { type CheckResult, checked, installCommand } from './check-result.js';
 
-/** @param recipe of the experiment, which may be of text alone; undefined where none is named */
+/** @param recipe of the experiment, which may use text only; undefined if none is named */
 export async function ffmpegChecks(recipe: Recipe | undefined): Promise<CheckResult[]> {
   const needed = recipe === undefined || systemOf(recipe).views(recipe).audio;
   return Promise.all([ffmpegCheck(needed), ffprobeCheck()]);
@@ -22,7 +22,7 @@ async function ffmpegCheck(needed: boolean): Promise<CheckResult> {
   const named = process.env.FFMPEG_PATH;
   const ignored = named && path !== named ? `FFMPEG_PATH names ${named}, which does not exist; ` : '';
   if (path === undefined) {
-    const found = `${ignored}there is none on the path`;
+    const found = `${ignored}not found on the PATH`;
     return checked('ffmpeg', 'missing', found, { needed, fix: installCommand('ffmpeg') });
   }
   let build: FfmpegMetadata;
@@ -58,15 +58,15 @@ async function ffmpegCheck(needed: boolean): Promise<CheckResult> {
     });
   }
   if (ignored) return checked('ffmpeg', 'warning', found, { ...rest, fix: 'unset FFMPEG_PATH' });
-  return checked('ffmpeg', 'ok', `${found}, with all that emoq asks of it`, rest);
+  return checked('ffmpeg', 'ok', `${found}, with all components that emoq uses`, rest);
 }
 
-/** emoq itself does without it; its tests do not. */
+/** Only emoq's tests need it. */
 async function ffprobeCheck(): Promise<CheckResult> {
   const path = await findProgram('ffprobe');
   const fix = installCommand('ffmpeg');
   if (path === undefined) {
-    return checked('ffprobe', 'warning', "there is none on the path; only emoq's tests use it", { fix });
+    return checked('ffprobe', 'warning', "not found on the PATH; only emoq's tests use it", { fix });
   }
   try {
     const { version } = await inspectProgram(path);

@@ -1,4 +1,4 @@
-/** @file Node, memory and cores: what this process may use, not what the machine has. */
+/** @file Checks Node, memory and cores: what this process may use, not what the machine has. */
 
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { formatMemory } from '../../../base/index.js';
 import { type CheckResult, checked } from './check-result.js';
 
-/** What the demo takes at its peak, with room to spare: its training holds about a third of it. */
+/** Peak memory of the demo, with a margin: its training uses about a third of it. */
 const DEMO_MEMORY_BYTES = 2 ** 30;
 
 /** Bytes of memory that this process may use, and how many of them are free. */
@@ -20,7 +20,7 @@ export async function memoryBudget(): Promise<{ totalBytes: number; freeBytes: n
   };
 }
 
-/** bin/node-version.js, which is not compiled: it must run on a Node of any age. */
+/** bin/node-version.js, which is not compiled because it must run on any version of Node. */
 interface NodeVersions {
   readonly SUPPORTED_NODES: string;
   nodeVersionProblem(version: string): string | undefined;
@@ -46,7 +46,7 @@ export async function nodeChecksOf(version: string): Promise<CheckResult[]> {
 
 export async function memoryChecks(): Promise<CheckResult[]> {
   const { totalBytes, freeBytes, isLimited } = await memoryBudget();
-  const whose = isLimited ? 'by the limit of its control group' : 'in all';
+  const whose = isLimited ? 'limited by its control group' : 'in all';
   const figures = `${formatMemory(totalBytes)} ${whose}, ${formatMemory(freeBytes)} free`;
   const details = { total_bytes: totalBytes, free_bytes: freeBytes, limited: isLimited };
   const rest = { needed: true, details };
@@ -55,7 +55,7 @@ export async function memoryChecks(): Promise<CheckResult[]> {
     return [checked('memory', 'missing', found, rest)];
   }
   if (freeBytes < DEMO_MEMORY_BYTES) {
-    const found = `${figures}, which is little; see what uses it`;
+    const found = `${figures}, which is low; see what uses it`;
     return [checked('memory', 'warning', found, { ...rest, fix: 'ps aux --sort=-rss | head' })];
   }
   return [checked('memory', 'ok', figures, rest)];
@@ -68,28 +68,28 @@ export async function coreChecks(): Promise<CheckResult[]> {
   const details = { usable, installed: cpus().length, quota: quota ?? null, model };
   const threads = Math.max(1, Math.floor(quota ?? usable));
   if (threads >= usable) return [checked('cores', 'ok', `${usable}, ${model}`, { details })];
-  // Threads beyond the quota are paused in the middle of a matrix product, and the others wait for them.
+  // Threads beyond the quota are paused during matrix products, and the others wait for them.
   return [
-    checked('cores', 'warning', `${usable}, but time for ${quota} by the quota of its control group`, {
+    checked('cores', 'warning', `${usable}, but CPU time for ${quota} because of its control group's quota`, {
       fix: `emoq stage1 --dataset NAME --threads ${threads}`,
       details,
     }),
   ];
 }
 
-/** Undefined where there is no limit. */
+/** undefined if there is no limit. */
 export interface ControlGroup {
   readonly memoryLimitBytes: number | undefined;
-  /** In use below that limit, without what the system can drop at once. */
+  /** Used memory below that limit, without what the system can reclaim at once. */
   readonly memoryUsedBytes: number | undefined;
-  /** Processors' worth of time, such as 1.5. */
+  /** CPU quota in cores, such as 1.5. */
   readonly cores: number | undefined;
 }
 
-/** "No limit" in version 1 is a number near 2^63; no machine has an exbibyte. */
+/** In version 1, "no limit" is a number near 2^63; no machine has an exbibyte. */
 const NO_LIMIT_BYTES = 2 ** 60;
 
-/** Names of files in one of the two versions of control groups. */
+/** File names in one of the two versions of control groups. */
 interface Layout {
   /** Line of /proc/self/cgroup: `0::/path`, or `4:memory:/path`. */
   readonly controller: RegExp;
@@ -116,7 +116,7 @@ const MEMORY: readonly (Layout & { limit: string; usage: string; droppable: RegE
 const PROCESSOR_V1 = /^\d+:(?:[^:]*,)?cpu(?:,[^:]*)?:(.*)$/m;
 
 /**
- * Reads both versions of control groups: of the group and of all around it the tightest limit counts.
+ * Reads both versions of control groups, and returns the tightest limit of the group and its ancestors.
  * @param root of the file system
  */
 export async function readControlGroup(root = '/'): Promise<ControlGroup> {
@@ -153,8 +153,8 @@ async function coresOf(root: string, membership: string): Promise<number | undef
 }
 
 /**
- * The folder of the group and those around it up to the mount. In a container the path may be the host's and lead
- * nowhere, while the mount is the group itself.
+ * The folder of the group and its ancestors up to the mount. In a container, the path may be the host's and not exist,
+ * while the mount is the group itself.
  */
 function foldersOf(root: string, membership: string, { controller, mount }: Layout): string[] {
   const path = controller.exec(membership)?.[1] ?? '/';
@@ -169,7 +169,7 @@ function numberIn(content: string): number | undefined {
   return /^\d+$/.test(content.trim()) ? Number(content) : undefined;
 }
 
-/** '' where a file cannot be read: controllers that are not in use have none. */
+/** '' if a file cannot be read: unused controllers have none. */
 function text(path: string): Promise<string> {
   return readFile(path, 'utf8').catch(() => '');
 }

@@ -1,6 +1,6 @@
 /**
- * @file onnxruntime and CUDA, and `--install-cuda`. The checks run in a process of their own: an incompatible native
- * library may crash or hang the process that loads it.
+ * @file Checks onnxruntime and CUDA, and implements `--install-cuda`. The checks run in a process of their own, because
+ * an incompatible native library may crash or hang the process that loads it.
  */
 
 import { execFile, spawn } from 'node:child_process';
@@ -12,7 +12,7 @@ import { errorMessage, formatMemory, InputError, pathExists, UnavailableError } 
 import { note } from '../../terminal-output.js';
 import { type CheckResult, checked, inOneLine, installCommand, REINSTALL } from './check-result.js';
 
-/** What onnxruntime's CUDA provider of CUDA 12 is linked to. */
+/** Libraries that onnxruntime's CUDA 12 provider links to. */
 const CUDA_LIBRARIES = [
   'libcudart.so.12',
   'libcublas.so.12',
@@ -21,17 +21,17 @@ const CUDA_LIBRARIES = [
   'libcurand.so.10',
   'libcudnn.so.9',
 ];
-/** From NVIDIA's own repository of packages. */
+/** From NVIDIA's package repository. */
 const INSTALL_LIBRARIES = installCommand('cuda-libraries-12-9 libcudnn9-cuda-12');
 const CUDA_FOLDER = '/usr/local/cuda/lib64';
 const SEARCH_LIBRARIES = `export LD_LIBRARY_PATH=${CUDA_FOLDER}:$LD_LIBRARY_PATH`;
 const NVIDIA_VENDOR = '0x10de';
 const SMI_TIME_LIMIT_MS = 20_000;
 const LDCONFIG_TIME_LIMIT_MS = 20_000;
-/** Its folder is often not on the path. */
+/** Its folder is often not on the PATH. */
 const LDCONFIG = ['/sbin/ldconfig', '/usr/sbin/ldconfig'];
 
-/** onnxruntime, its providers and a session on the CPU. */
+/** onnxruntime, its providers, and a session on the CPU. */
 export async function runtimeChecks(): Promise<CheckResult[]> {
   const rest = { needed: true, fix: REINSTALL };
   const runtime = await import('../../../engine/runtime/index.js');
@@ -48,7 +48,7 @@ export async function runtimeChecks(): Promise<CheckResult[]> {
     checked('onnxruntime', 'ok', `${version}, providers ${names.join(', ')}`, { needed: true, details }),
     await runtime.trySession({ kind: 'cpu' }).then(
       (ms) =>
-        checked('session on the CPU', 'ok', `a matrix product came out right, ${ms.toFixed(0)} ms`, {
+        checked('session on the CPU', 'ok', `computed a matrix product correctly, ${ms.toFixed(0)} ms`, {
           needed: true,
           details: { ms: Math.round(ms) },
         }),
@@ -57,7 +57,7 @@ export async function runtimeChecks(): Promise<CheckResult[]> {
   ];
 }
 
-/** The GPU, its driver and libraries, and a session on it. Without all of them emoq computes on the CPU. */
+/** The GPU, its driver and libraries, and a session on it. If any is missing, emoq computes on the CPU. */
 export async function cudaChecks(): Promise<CheckResult[]> {
   const { CUDA_PROVIDER_LIBRARIES, cudaProviderInstalled, nvidiaDriverPresent, providerFolder, trySession } =
     await import('../../../engine/runtime/index.js');
@@ -72,7 +72,7 @@ export async function cudaChecks(): Promise<CheckResult[]> {
     absent.length === 0 ? 'ok' : 'missing',
     absent.length === 0
       ? `${CUDA_PROVIDER_LIBRARIES.length} libraries in ${folder}`
-      : `${namesOf(absent, CUDA_PROVIDER_LIBRARIES.length)} in ${folder}${canInstall ? '' : '; they exist for Linux x64 alone'}`,
+      : `${namesOf(absent, CUDA_PROVIDER_LIBRARIES.length)} in ${folder}${canInstall ? '' : '; they are only available for Linux x64'}`,
     {
       fix: absent.length > 0 && canInstall && hasCard ? 'emoq doctor --install-cuda' : null,
       details: { folder, missing: absent },
@@ -88,7 +88,7 @@ export async function cudaChecks(): Promise<CheckResult[]> {
 
 async function gpuCheck(hasDriver: boolean, hasCard: boolean): Promise<CheckResult> {
   if (!hasDriver) {
-    const what = hasCard ? 'a card without a driver' : 'there is none';
+    const what = hasCard ? 'a card without a driver' : 'none found';
     return checked('NVIDIA GPU', 'missing', `${what}; emoq computes on the CPU`, {
       fix: hasCard ? installCommand('nvidia-driver') : null,
       details: { driver: null, gpus: [] },
@@ -137,7 +137,7 @@ export function parseGpus(listing: string): Gpu[] {
   }));
 }
 
-/** Without a card there is nothing to install them for. */
+/** Without a GPU there is no need to install them. */
 async function librariesCheck(hasCard: boolean): Promise<CheckResult> {
   const missing = await missingLibraries(CUDA_LIBRARIES);
   if (missing.length === 0) {
@@ -179,7 +179,7 @@ async function loaderCache(): Promise<Set<string>> {
   return new Set();
 }
 
-/** `none of the 3 libraries`, or those that are missing. */
+/** `none of the 3 libraries`, or the missing ones. */
 function namesOf(missing: readonly string[], all: number): string {
   return missing.length === all ? `none of the ${all} libraries` : `without ${missing.join(', ')}`;
 }
@@ -191,15 +191,15 @@ async function cudaSessionCheck(canTry: boolean, trySession: TrySession): Promis
   if (!canTry) return checked(name, 'missing', 'not tried without GPU, driver and CUDA providers');
   try {
     const ms = await trySession({ kind: 'cuda', index: 0 });
-    const found = `a matrix product came out right, ${ms.toFixed(0)} ms`;
+    const found = `computed a matrix product correctly, ${ms.toFixed(0)} ms`;
     return checked(name, 'ok', found, { details: { ms: Math.round(ms) } });
   } catch (error) {
-    const found = `${oneLine(error)}; --device auto takes the GPU and fails, --device cpu does not`;
+    const found = `${oneLine(error)}; --device auto selects the GPU and fails, --device cpu works`;
     return checked(name, 'missing', found, { needed: true, fix: INSTALL_LIBRARIES });
   }
 }
 
-/** True where a PCI device of NVIDIA's is there, with or without a driver. */
+/** Whether there is an NVIDIA PCI device, with or without a driver. */
 async function hasNvidiaCard(folder = '/sys/bus/pci/devices'): Promise<boolean> {
   const devices = await readdir(folder).catch(() => []);
   const vendors = await Promise.all(
@@ -216,14 +216,14 @@ function oneLine(error: unknown): string {
 const ARGUMENT = '--onnxruntime-node-install';
 
 /**
- * Fetches the CUDA provider libraries into onnxruntime-node's folder.
- * @throws InputError where there are none for this platform, UnavailableError where they cannot be fetched
+ * Downloads the CUDA provider libraries to onnxruntime-node's folder.
+ * @throws InputError if there are none for this platform, UnavailableError if they cannot be downloaded
  */
 export async function installCuda(): Promise<void> {
   const here = `${process.platform} ${process.arch}`;
   if (here !== 'linux x64') {
     throw new InputError(
-      `onnxruntime's CUDA libraries for Node exist for Linux x64 alone, and this is ${here}; leave out --install-cuda`,
+      `onnxruntime's CUDA libraries for Node are only available for Linux x64, and this is ${here}; leave out --install-cuda`,
     );
   }
   const script = join(
@@ -232,20 +232,20 @@ export async function installCuda(): Promise<void> {
     'script',
     'install.js',
   );
-  note(`fetching onnxruntime's CUDA libraries, some hundred megabytes: node ${script} ${ARGUMENT}`);
+  note(`downloading onnxruntime's CUDA libraries, several hundred megabytes: node ${script} ${ARGUMENT}`);
   const { code, output } = await runScript(script);
   const { CUDA_PROVIDER_LIBRARIES, providerFolder } = await import('../../../engine/runtime/index.js');
   const folder = providerFolder();
   const present = await Promise.all(CUDA_PROVIDER_LIBRARIES.map((name) => pathExists(join(folder, name))));
   if (code !== 0 || present.includes(false)) {
     throw new UnavailableError(
-      `onnxruntime's CUDA libraries could not be fetched (${reasonIn(output) ?? `exit code ${code}`}); they come from NuGet: run it where there is a way to it, and copy the three libraries into ${folder}`,
+      `onnxruntime's CUDA libraries could not be downloaded (${reasonIn(output) ?? `exit code ${code}`}); they come from NuGet: run it where NuGet is reachable, and copy the three libraries to ${folder}`,
     );
   }
   note(`fetched ${CUDA_PROVIDER_LIBRARIES.join(', ')} into ${folder}`);
 }
 
-/** Captures the script's output instead of showing it: where it fails it prints a stack. */
+/** Captures the script's output instead of showing it, because it prints a stack trace on failure. */
 function runScript(script: string): Promise<{ code: number | null; output: string }> {
   const child = spawn(process.execPath, [script, ARGUMENT], {
     env: withProxy(process.env),

@@ -1,6 +1,6 @@
 /**
- * @file The folders that emoq writes: whether they can be written, shown by writing, and how much space is free. And the
- * prepared corpora below data/: whether manifest and counts are as preparation left them.
+ * @file Checks that emoq's folders are writable (by writing) and have free space, and that the corpora in data/ are as
+ * prepared.
  */
 
 import { mkdir, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises';
@@ -21,7 +21,7 @@ import { type CheckResult, checked } from './check-result.js';
 /** The demo's corpus, runs and features take about half of it. */
 const DEMO_DISK_BYTES = 150e6;
 const TRIAL_BYTES = 64 << 10;
-/** Where corpora are looked for. */
+/** Folder that is searched for corpora. */
 const CORPORA = 'data';
 
 export async function folderChecks(): Promise<CheckResult[]> {
@@ -34,7 +34,7 @@ export async function folderChecks(): Promise<CheckResult[]> {
   ]);
 }
 
-/** Bytes that can still be written where `folder` is or would be. */
+/** Free bytes at the existing or future location of `folder`. */
 export async function freeDiskBytes(folder: string): Promise<number> {
   const { bavail, bsize } = await statfs(await nearestFolder(folder));
   return bavail * bsize;
@@ -73,7 +73,7 @@ async function folderCheck(
   }
 }
 
-/** The folder itself, or the nearest one around it that exists. @throws Error where a file is in the way */
+/** The folder itself, or its nearest existing ancestor. @throws Error if a file is in the way */
 async function nearestFolder(folder: string): Promise<string> {
   const path = resolve(folder);
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
@@ -86,7 +86,7 @@ async function nearestFolder(folder: string): Promise<string> {
   return nearestFolder(dirname(path));
 }
 
-/** Permissions do not tell all: the disk may be full, or read-only even for root. */
+/** Permissions are not enough: the disk may be full, or read-only even for root. */
 async function tryWriting(folder: string): Promise<void> {
   const base = join(folder, '.emoq-doctor');
   await sweepTemporaries(base);
@@ -126,10 +126,10 @@ export async function corpusChecks(): Promise<CheckResult[]> {
     if (check) checks.push(check);
   }
   if (checks.length > 0) return checks;
-  return [checked('corpus', 'missing', `there is none in ${CORPORA}/`, { fix: 'emoq prepare-toy' })];
+  return [checked('corpus', 'missing', `none in ${CORPORA}/`, { fix: 'emoq prepare-toy' })];
 }
 
-/** undefined where the folder holds no corpus, not even an unfinished one. */
+/** undefined if the folder contains no corpus, not even an unfinished one. */
 async function corpusFolderCheck(folder: string): Promise<CheckResult | undefined> {
   const csvPath = join(folder, 'manifest.csv');
   const isStarted = await Promise.all(
@@ -145,7 +145,7 @@ async function corpusFolderCheck(folder: string): Promise<CheckResult | undefine
   return manifestCheck(csvPath, false);
 }
 
-/** Whether a manifest is whole and as preparation wrote it. */
+/** Whether a manifest is complete and unchanged since preparation. */
 export async function manifestCheck(csvPath: string, needed: boolean): Promise<CheckResult> {
   const fix = preparationCommand(csvPath);
   if (!(await pathExists(csvPath))) {
@@ -179,7 +179,7 @@ export async function manifestCheck(csvPath: string, needed: boolean): Promise<C
   if (sha256 === info.sha256 && utterances.length === info.utterances) {
     return checked('corpus', 'ok', `${found}, checksum right`, { needed, details });
   }
-  const edited = `${csvPath}: is not as it was prepared: ${utterances.length} utterances of ${info.utterances}, ${sha256 === info.sha256 ? 'the same' : 'another'} checksum`;
+  const edited = `${csvPath}: has changed since it was prepared: ${utterances.length} utterances of ${info.utterances}, ${sha256 === info.sha256 ? 'the same' : 'another'} checksum`;
   return checked('corpus', 'warning', edited, { needed, fix, details });
 }
 

@@ -1,4 +1,4 @@
-/** @file The house rules that the import lines can show: layers, entry points, circles, where a package may be used, how files look. */
+/** @file Repository rules that import lines can show: layers, entry points, cycles, allowed packages, file headers. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
 
-/** Layers from the top. An import goes down the list, never up and never sideways. */
+/** Layers, top first. Imports go down the list, never up or sideways. */
 const layers: readonly (readonly string[])[] = [
   ['cli'],
   ['experiments'],
@@ -33,7 +33,7 @@ const layers: readonly (readonly string[])[] = [
   ['base'],
 ];
 
-/** Modules that must not meet although the list puts one above the other, with the only exceptions. */
+/** Modules that must not import each other although the layers would allow it, with the exceptions. */
 const apart: readonly { from: string; to: string; except?: string }[] = [
   { from: 'data', to: 'nn' },
   { from: 'data/audio', to: 'backbones' },
@@ -44,7 +44,7 @@ const apart: readonly { from: string; to: string; except?: string }[] = [
   { from: 'backbones', to: 'data/tables' },
 ];
 
-/** Packages that only some folders or files may import. One that is not here may be used anywhere. */
+/** Packages that only some folders or files may import; packages not listed here may be used anywhere. */
 const importers: Readonly<Record<string, readonly string[]>> = {
   'onnxruntime-node': ['src/engine/runtime/onnxruntime.ts'],
   'onnxruntime-common': [],
@@ -152,7 +152,7 @@ function packageProblem(from: string, name: string, declared: readonly string[])
   return `${from} imports ${owner}, which only ${allowed.join(', ')} may import`;
 }
 
-/** Circles of imports, each as its files from the first in the alphabet on. */
+/** Import cycles, each as its files starting with the alphabetically first. */
 function circlesIn(imports: readonly { readonly from: string; readonly to: string }[]): string[] {
   const targets = new Map<string, string[]>();
   for (const { from, to } of imports) targets.set(from, [...(targets.get(from) ?? []), to]);
@@ -174,17 +174,17 @@ function circlesIn(imports: readonly { readonly from: string; readonly to: strin
   return [...circles];
 }
 
-/** Folders of which every subfolder is one of a kind: a family or a system. Their files have the same names. */
+/** Folders whose subfolders are all of one kind: families or systems. Their files have the same names. */
 const KINDS = ['backbones/speech-encoders', 'backbones/decoders', 'backbones/text-encoders', 'systems'];
 
-/** Names of files that several folders have, where they are not the same thing of one kind. */
+/** File names that occur in several folders, except for those of one kind. */
 function sharedNames(paths: readonly string[]): string[] {
   const byName = new Map<string, string[]>();
   for (const path of paths) byName.set(basename(path), [...(byName.get(basename(path)) ?? []), path]);
   byName.delete('index.ts');
   const ofOneKind = (same: readonly string[]): boolean =>
     KINDS.some((kind) => same.every((path) => path.startsWith(`src/${kind}/`)));
-  const isFamily = (name: string): boolean => name === 'family.ts'; // each of every kind of backbone
+  const isFamily = (name: string): boolean => name === 'family.ts'; // one in each folder of a kind
   return [...byName]
     .filter(([name, same]) => same.length > 1 && !ofOneKind(same) && !isFamily(name))
     .map(([, same]) => same.join(' and '));

@@ -1,4 +1,4 @@
-/** @file The documents are true to the code: links, commands, options, recipe keys and their defaults, rooms, packages. */
+/** @file The documentation matches the code: links, commands, options, recipe keys and defaults, modules, packages. */
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ const documents = [
     .sort(),
 ];
 
-/** What a document sets in code: fenced lines (continuations joined), and spans between backticks. */
+/** Code in a document: fenced lines (continuations joined), and text between backticks. */
 function codeOf(markdown: string): string[] {
   const fences = [...markdown.matchAll(/^```.*\n([\s\S]*?)^```$/gm)].map((match) => match[1]!);
   const lines = fences.flatMap((fence) => fence.replace(/\\\n\s*/g, '').split('\n'));
@@ -57,7 +57,7 @@ function anchorsOf(markdown: string): string[] {
   );
 }
 
-/** Links to files that are not there, and to headings that are not in them. */
+/** Links to missing files, and to missing headings. */
 function brokenLinks(document: string, markdown: string): string[] {
   const links = [...markdown.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/\]\(([^)\s]+)\)/g)];
   return links.flatMap(([, target]) => {
@@ -158,7 +158,7 @@ describe('the table of recipe keys', () => {
 const folder = mkdtempSync(join(tmpdir(), 'emoq-docs-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** A recipe that says nothing but what must be said. */
+/** A recipe with only the required keys. */
 async function bareRecipe(): Promise<Recipe> {
   writeFileSync(join(folder, 'bare.yaml'), 'labels: [a, b]\n');
   return loadRecipe({ path: join(folder, 'bare.yaml') });
@@ -168,7 +168,7 @@ describe('the README', () => {
   it('has every command', () => {
     const named = commandLines(read('README.md')).map(({ name }) => name);
     const absent = commandEntries.map(({ name }) => name).filter((name) => !named.includes(name));
-    // The demo makes the toy corpus; nobody needs the command by itself.
+    // The demo makes the toy corpus, so the command need not be listed.
     expect(absent.filter((name) => name !== 'prepare-toy')).toEqual([]);
   });
 

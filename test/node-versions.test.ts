@@ -1,4 +1,4 @@
-/** @file The supported versions of Node are said in many places, and everywhere alike. */
+/** @file The supported versions of Node are the same everywhere they are stated. */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

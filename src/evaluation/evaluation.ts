@@ -112,18 +112,18 @@ export interface SeedMetrics extends Spread {
 }
 
 /** Row indices of each fold, in the order of fold numbers or names. @param rows each has a fold */
-export function placesByFold(
+export function indicesByFold(
   rows: readonly { readonly fold?: string | undefined }[],
-): { fold: string; places: number[] }[] {
+): { fold: string; indices: number[] }[] {
   const folds = new Map<string, number[]>();
-  for (const [place, { fold = '' }] of rows.entries()) {
+  for (const [index, { fold = '' }] of rows.entries()) {
     const members = folds.get(fold);
-    if (members) members.push(place);
-    else folds.set(fold, [place]);
+    if (members) members.push(index);
+    else folds.set(fold, [index]);
   }
   return [...folds]
     .sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }))
-    .map(([fold, places]) => ({ fold, places }));
+    .map(([fold, indices]) => ({ fold, indices }));
 }
 
 /**

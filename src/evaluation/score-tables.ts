@@ -39,7 +39,7 @@ import {
 } from './table.js';
 
 /** Whether intervals have a row of their own (for a terminal or a printed page) or follow their figures. */
-export type IntervalPlace = 'row' | 'cell';
+export type IntervalPosition = 'row' | 'cell';
 
 const columns = countMetrics.filter(({ test }) => test === 'column');
 
@@ -50,14 +50,14 @@ export type ResultScope = Pick<EvaluationResult, 'missing' | 'cross_corpus'>;
 export function scoreTables(
   evaluation: Evaluation,
   paper: PaperRow | null,
-  place: IntervalPlace,
+  position: IntervalPosition,
   scope: ResultScope = {},
 ): Table[] {
   const { scores } = evaluation;
   const overall = overallOf(scores);
   const parts = scores.kind === 'single' ? '' : `, pooled over the ${scores.kind}`;
   return [
-    resultsTable(evaluation, paper, place, scope),
+    resultsTable(evaluation, paper, position, scope),
     ...(scores.kind === 'single' ? [] : [partsTable(evaluation, scores)]),
     { ...classTable(overall), title: `Classes${parts}` },
     confusionTable(overall),
@@ -69,7 +69,7 @@ export function scoreTables(
 export function resultsTable(
   { scores, intervals, probabilistic, probabilisticParts, baselines }: Evaluation,
   paper: PaperRow | null,
-  place: IntervalPlace,
+  position: IntervalPosition,
   scope: ResultScope = {},
 ): Table {
   const known = probabilityColumns(probabilistic);
@@ -88,7 +88,7 @@ export function resultsTable(
   const own = (metrics: Metrics): string[] => [
     ...columns.map((metric) => {
       const value = metricText(metric, metrics[metric.key]);
-      return intervals && place === 'cell'
+      return intervals && position === 'cell'
         ? `${value} ${intervalText(metric, intervals.metrics[metric.key])}`
         : value;
     }),
@@ -107,7 +107,7 @@ export function resultsTable(
     rows.push(['this run, mean ± sd', ...spread, parts]);
     rows.push(['this run, pooled', ...own(scores.pooled), `n = ${scores.pooled.n}`]);
   }
-  if (intervals && place === 'row') {
+  if (intervals && position === 'row') {
     const ends = columns.map((metric) => intervalText(metric, intervals.metrics[metric.key]));
     rows.push([`${levelText(intervals)} interval`, ...ends, ...known.map(() => ''), `by ${intervals.unit}`]);
   }

@@ -14,8 +14,8 @@ import {
   type FoldMetrics,
   foldMetrics,
   hasReference,
+  indicesByFold,
   type PaperRow,
-  placesByFold,
   predictionWarnings,
   type Resampling,
   readPredictions,
@@ -117,9 +117,9 @@ export async function scoresBefore(
   const parts =
     folds === undefined
       ? [{ fold: '', outcomes: predictions }]
-      : placesByFold(predictions).map(({ fold, places }) => ({
+      : indicesByFold(predictions).map(({ fold, indices }) => ({
           fold,
-          outcomes: places.map((place) => predictions[place]!),
+          outcomes: indices.map((index) => predictions[index]!),
         }));
   const classes: (string | undefined)[] = [];
   for (const run of runs) classes.push(await trainingMajority(recipe, (await readMetadata(run))!));
@@ -195,8 +195,8 @@ function groupByFold(
   if (rows.some(({ fold }) => fold === undefined)) {
     throw new InputError(`${path}: some rows have a fold and others have none; fill in the column`);
   }
-  return placesByFold(rows).map(({ fold, places }) => ({
+  return indicesByFold(rows).map(({ fold, indices }) => ({
     fold,
-    outcomes: places.map((place) => rows[place]!),
+    outcomes: indices.map((index) => rows[index]!),
   }));
 }

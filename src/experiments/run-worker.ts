@@ -27,21 +27,21 @@ async function train({ compute, saveIntervalSec, ...run }: RunTask): Promise<voi
       compute: { ...compute, stop: stop.signal },
       stop: stop.signal,
       ...(saveIntervalSec !== undefined && { saveIntervalSec }),
-      onStart: (step, totalSteps) => void tell({ kind: 'start', step, totalSteps }),
-      onReport: (report) => void tell({ kind: 'report', report }),
-      onNote: (text) => void tell({ kind: 'note', text }),
-      onWarning: (text) => void tell({ kind: 'warning', text }),
+      onStart: (step, totalSteps) => void send({ kind: 'start', step, totalSteps }),
+      onReport: (report) => void send({ kind: 'report', report }),
+      onNote: (text) => void send({ kind: 'note', text }),
+      onWarning: (text) => void send({ kind: 'warning', text }),
     });
-    await tell({ kind: 'ended', outcome });
+    await send({ kind: 'ended', outcome });
   } catch (thrown) {
     const { name, message, stack } = thrown instanceof Error ? thrown : new Error(String(thrown));
-    await tell({ kind: 'failed', error: { name, message, stack } });
+    await send({ kind: 'failed', error: { name, message, stack } });
   }
   if (process.connected) process.disconnect();
 }
 
 /** Resolves when the message has been sent, or at once if the parent has exited. */
-function tell(message: RunMessage): Promise<void> {
+function send(message: RunMessage): Promise<void> {
   return new Promise((resolve) => {
     if (process.connected) process.send!(message, () => resolve());
     else resolve();

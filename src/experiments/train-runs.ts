@@ -191,8 +191,8 @@ export async function prepareRuns([first, ...others]: Runs, compute?: ComputeOpt
     for (const utterance of [...train, ...dev]) utterances.set(utterance.id, utterance);
   };
   add(experiment.corpus);
-  const heard = experiment.phase.needs.audio ? TRAINING_PARTS : [];
-  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold, heard));
+  const audioParts = experiment.phase.needs.audio ? TRAINING_PARTS : [];
+  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold, audioParts));
   if (compute === undefined) return;
   compute.onBegin?.();
   await phaseFeatures(first.recipe, experiment.phase, [...utterances.values()], compute);

@@ -124,8 +124,8 @@ export async function predictOtherCorpus(
   const trained = await openTrainedModel(folder, compute);
   try {
     const { recipe, metadata } = trained;
-    const places = classes.map((label) => recipe.labels.indexOf(label));
-    if (places.includes(-1)) {
+    const indices = classes.map((label) => recipe.labels.indexOf(label));
+    if (indices.includes(-1)) {
       throw new InputError(
         `${folder.dir} has other labels (${recipe.labels.join(', ')}) than the other runs`,
       );
@@ -134,7 +134,7 @@ export async function predictOtherCorpus(
     const own = await seenUtterances(recipe, metadata);
     return {
       ...{ labels: classes, metadata, recipe, ...predicted },
-      predictions: predictions.map((row) => restricted(row, classes, places)),
+      predictions: predictions.map((row) => restricted(row, classes, indices)),
       trainingCounts: own && labelCounts(own.train, classes),
     };
   } finally {
@@ -146,9 +146,9 @@ export async function predictOtherCorpus(
 function restricted(
   row: ScoredPrediction,
   classes: readonly string[],
-  places: readonly number[],
+  indices: readonly number[],
 ): ScoredPrediction {
-  const kept = places.map((place) => row.probabilities![place]!);
+  const kept = indices.map((index) => row.probabilities![index]!);
   const total = kept.reduce((sum, value) => sum + value, 0);
   if (!(total > 0)) return { ...row, label: undefined, probabilities: undefined };
   const probabilities = kept.map((value) => value / total);
@@ -180,10 +180,10 @@ export async function trainingOverlap(
   const names = new Set(seen.map(nameOf));
   const { contentOf } = await sharedAudio([...seen, ...utterances]);
   const contentOfUtterance = ({ path }: Utterance): string => contentOf.get(path) ?? path;
-  const heard = new Set(seen.map(contentOfUtterance));
+  const seenContent = new Set(seen.map(contentOfUtterance));
   const idsOf = (found: readonly Utterance[]): string[] => found.map(({ id }) => id);
   return {
     ids: idsOf(utterances.filter((utterance) => names.has(nameOf(utterance)))),
-    audio: idsOf(utterances.filter((utterance) => heard.has(contentOfUtterance(utterance)))),
+    audio: idsOf(utterances.filter((utterance) => seenContent.has(contentOfUtterance(utterance)))),
   };
 }

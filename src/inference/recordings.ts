@@ -75,7 +75,7 @@ const WINDOW = 32;
 /** A row with its audio, or the reason it has none. */
 type Recording = { readonly row: CsvRow; readonly path: string } & (
   | {
-      readonly kind: 'heard';
+      readonly kind: 'decoded';
       readonly samples: Float32Array | undefined;
       readonly notes: readonly RowNote[];
     }
@@ -131,9 +131,9 @@ export async function predictRecordings(
         const { row } = recording;
         const { kind: result, ...outcome } = outcomes[index]!;
         if (result === 'failed') failed += 1;
-        const heard = recording.kind === 'heard' ? recording.notes : [];
-        for (const { kind } of heard) noted.push({ kind, name: `line ${row.line}` });
-        const notes = cut.has(index) ? [...heard, cutText] : heard;
+        const audioNotes = recording.kind === 'decoded' ? recording.notes : [];
+        for (const { kind } of audioNotes) noted.push({ kind, name: `line ${row.line}` });
+        const notes = cut.has(index) ? [...audioNotes, cutText] : audioNotes;
         await writer.write({
           ...names.of(row),
           ...outcome,
@@ -178,13 +178,18 @@ function decodeWindow(
       const isEmpty = transcriptOfRow(row, options.textColumn) === '';
       return isEmpty
         ? emptyCell(row, options.textColumn)
-        : { kind: 'heard', row, path: given, samples: undefined, notes: [] };
+        : { kind: 'decoded', row, path: given, samples: undefined, notes: [] };
     }
     if (given === '') return emptyCell(row, options.pathColumn);
     try {
       const channel = channelOfRow(row, options.channel);
       const path = await files.find(row.fields[options.pathColumn]!);
-      return { kind: 'heard', row, path, ...(await hear(path, channel, trained.recipe.max_audio_sec)) };
+      return {
+        kind: 'decoded',
+        row,
+        path,
+        ...(await decodeStart(path, channel, trained.recipe.max_audio_sec)),
+      };
     } catch (error) {
       return { kind: 'failed', row, path: given, error: errorMessage(error) };
     }
@@ -213,7 +218,7 @@ async function predictWindow(
 ): Promise<PredictedWindow> {
   const { recipe, phase } = trained;
   const failure = (error: string): RowFailure => ({ kind: 'failed', error });
-  const readable = [...window.keys()].filter((index) => window[index]!.kind === 'heard');
+  const readable = [...window.keys()].filter((index) => window[index]!.kind === 'decoded');
   const outcomes = window.map(
     (recording): RowOutcome => failure(recording.kind === 'failed' ? recording.error : ''),
   );
@@ -246,8 +251,8 @@ async function predictWindow(
     return [];
   });
   const inferences = await trained.infer(examples, source);
-  inferences.forEach((inference, place) => {
-    const row = Number(examples[place]!.id);
+  inferences.forEach((inference, position) => {
+    const row = Number(examples[position]!.id);
     if (inference.kind === 'failed') {
       outcomes[row] = failure(`${inference.fault}; it or its weights are damaged`);
       return;
@@ -271,7 +276,7 @@ async function encodeAll(
   if (encoder === undefined) return features;
   const clips = readable.flatMap((index) => {
     const recording = window[index]!;
-    return recording.kind === 'heard' && recording.samples !== undefined
+    return recording.kind === 'decoded' && recording.samples !== undefined
       ? [{ index, samples: recording.samples }]
       : [];
   });
@@ -383,7 +388,7 @@ export interface RowNote {
   readonly text: string;
 }
 
-export interface HeardAudio {
+export interface DecodedAudio {
   /** Mono [frames] at 16 kHz. */
   readonly samples: Float32Array;
   readonly notes: readonly RowNote[];
@@ -405,14 +410,14 @@ export function channelOfRow(row: CsvRow, fallback: ChannelChoice | undefined): 
 }
 
 /** Decodes the first `maxDurationSec` of a recording. @throws InputError as `decodeAudio` */
-export async function hear(
+export async function decodeStart(
   path: string,
   channel: ChannelChoice | undefined,
   maxDurationSec: number,
-): Promise<HeardAudio> {
+): Promise<DecodedAudio> {
   const { samples, isCut, fileSec, notes } = await decodeAudio(path, { channel, maxDurationSec });
   if (!isCut) return { samples, notes };
   const whole = fileSec !== undefined && fileSec > maxDurationSec ? ` of ${fileSec.toFixed(1)} s` : '';
-  const text = `uses only the first ${Number(maxDurationSec.toFixed(3))} s${whole}`;
+  const text = `judged on the first ${Number(maxDurationSec.toFixed(3))} s${whole}`;
   return { samples, notes: [{ kind: 'cut', text }, ...notes] };
 }

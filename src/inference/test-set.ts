@@ -57,8 +57,8 @@ export async function predictTestSet(
   try {
     const { recipe, metadata, phase } = trained;
     const placed = manifest === undefined ? recipe : { ...recipe, manifest };
-    const heard = phase.needs.audio ? (['test'] as const) : [];
-    const corpus = await loadCorpus(placed, metadata.fold ?? undefined, heard, recordedDraw(metadata));
+    const audioParts = phase.needs.audio ? (['test'] as const) : [];
+    const corpus = await loadCorpus(placed, metadata.fold ?? undefined, audioParts, recordedDraw(metadata));
     const change = manifestChange(metadata.manifest, trainedManifest(placed.manifest, corpus.manifest));
     if (change !== undefined) {
       throw new InputError(

@@ -97,11 +97,11 @@ const LATER_KEYS = ['prompt.speaker', 'stage1.select_figure', 'stage2.select_fig
 
 /** The keys that differ between two dumped recipes. */
 export function changedKeys(before: string, after: string): ChangedKey[] {
-  const lacking = LATER_KEYS.filter((key) => !hasKey(before, key) || !hasKey(after, key));
+  const missing = LATER_KEYS.filter((key) => !hasKey(before, key) || !hasKey(after, key));
   const [old, now] = [leaves(resolved(before)), leaves(resolved(after))];
   const keys = [...new Set([...old.keys(), ...now.keys()])];
   return keys
-    .filter((key) => old.get(key) !== now.get(key) && !lacking.includes(key))
+    .filter((key) => old.get(key) !== now.get(key) && !missing.includes(key))
     .map((key) => ({ key, before: old.get(key), after: now.get(key) }));
 }
 

@@ -4,13 +4,19 @@ import type { z } from 'zod';
 import { didYouMean, nearNames, oneLine } from '../base/index.js';
 import type { RecipeProblem } from '../systems/index.js';
 import { recipeKeys, sectionKeys } from './schema.js';
-import type { KeyPath, Place } from './source.js';
+import type { KeyPath, SourcePosition } from './source.js';
 
 type Issue = z.core.$ZodIssue;
 
-/** The line for a problem: `place: key: what`, without the key if the place is the `--set` that names it. */
-export function problemLine({ path, what, place }: RecipeProblem & { readonly place: Place }): string {
-  return oneLine(place.isOverride ? `${place.text}: ${what}` : `${place.text}: ${path.join('.')}: ${what}`);
+/** The line for a problem: `position: key: what`, without the key if the position is the `--set` that names it. */
+export function problemLine({
+  path,
+  what,
+  position,
+}: RecipeProblem & { readonly position: SourcePosition }): string {
+  return oneLine(
+    position.isOverride ? `${position.text}: ${what}` : `${position.text}: ${path.join('.')}: ${what}`,
+  );
 }
 
 /** Problems found by the schema, one per key. */

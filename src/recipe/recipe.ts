@@ -49,9 +49,9 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   };
   const source = await readRecipeSource(file, options.overrides ?? [], report, options.base);
   const { values } = source;
-  const manifestPlace = source.placeOf(['manifest']);
-  if (options.manifest !== undefined && manifestPlace.isOverride && values.manifest !== options.manifest) {
-    report(`${manifestPlace.text}: --manifest names ${options.manifest}; give one of the two`);
+  const manifestPosition = source.positionOf(['manifest']);
+  if (options.manifest !== undefined && manifestPosition.isOverride && values.manifest !== options.manifest) {
+    report(`${manifestPosition.text}: --manifest names ${options.manifest}; give one of the two`);
   }
   if (problems.length > 0) throw new InputError(problems.join('\n'));
 
@@ -89,8 +89,8 @@ export async function loadRecipe(options: LoadRecipeOptions): Promise<Recipe> {
   const keys = findings.map(({ path }) => path.join('.'));
   const first = findings
     .filter((_, i) => keys.indexOf(keys[i]!) === i)
-    .map((finding) => ({ ...finding, place: source.placeOf(finding.path) }))
-    .sort((a, b) => a.place.order - b.place.order);
+    .map((finding) => ({ ...finding, position: source.positionOf(finding.path) }))
+    .sort((a, b) => a.position.order - b.position.order);
   throw new InputError(first.map(problemLine).join('\n'));
 }
 

@@ -61,8 +61,8 @@ export async function findBaseFile(base: string, from: string): Promise<string |
 
 /** The file of a recipe by name: first among the shipped ones, then in `folder`. */
 async function findRecipeFile(name: string, folder: string): Promise<string | undefined> {
-  for (const place of [shippedRecipes, shippedAblations, folder]) {
-    const file = join(place, `${name}.yaml`);
+  for (const folderPath of [shippedRecipes, shippedAblations, folder]) {
+    const file = join(folderPath, `${name}.yaml`);
     if (await pathExists(file)) return file;
   }
   return undefined;
@@ -93,19 +93,19 @@ export function nameOfManifest(manifest: string): string {
 }
 
 /** Where a key was set. */
-export interface Place {
+export interface SourcePosition {
   /** `file:line:column`, or `--set key=value` as on the command line. */
   readonly text: string;
   readonly isOverride: boolean;
-  /** Sorts places by source: the file from its top, then its base, then the overrides. */
+  /** Sorts positions by source: the file from its top, then its base, then the overrides. */
   readonly order: number;
 }
 
-/** Unchecked values, with the place where each was set. */
+/** Unchecked values, with the position where each was set. */
 export interface RecipeSource {
   readonly values: Record<string, unknown>;
-  /** The place of a key, or of its nearest parent if the key is not set. */
-  placeOf(path: KeyPath): Place;
+  /** The position of a key, or of its nearest parent if the key is not set. */
+  positionOf(path: KeyPath): SourcePosition;
 }
 
 interface Override {
@@ -138,7 +138,7 @@ export async function readRecipeSource(
   );
   const applied = overrides.flatMap((text) => applyOverride(values, text, report));
 
-  const inFile = (path: KeyPath): Place | undefined => {
+  const inFile = (path: KeyPath): SourcePosition | undefined => {
     for (const [depth, { offsetOf, at }] of layers.entries()) {
       const offset = offsetOf(path);
       if (offset === undefined) continue;
@@ -146,19 +146,19 @@ export async function readRecipeSource(
     }
     return undefined;
   };
-  const setBy = (gave: (override: Override) => boolean): Place | undefined => {
+  const setBy = (gave: (override: Override) => boolean): SourcePosition | undefined => {
     const index = applied.findLastIndex(gave);
     if (index < 0) return undefined;
     return { text: applied[index]!.flag, isOverride: true, order: layers.length * LAYER_ORDER + index };
   };
   return {
     values,
-    placeOf(path) {
-      const place =
+    positionOf(path) {
+      const position =
         setBy((override) => startsWith(path, override.path)) ??
         inFile(path) ??
         setBy((override) => startsWith(override.path, path));
-      if (place) return place;
+      if (position) return position;
       for (let length = path.length - 1; length > 0; length--) {
         const parent = inFile(path.slice(0, length));
         if (parent !== undefined) return parent;
@@ -176,7 +176,7 @@ async function readLayers(
 ): Promise<RecipeLayer[]> {
   const layers = [await readLayer(file, report)];
   const read = [file];
-  let given = base === undefined ? layers[0]!.base : { value: base, place: file };
+  let given = base === undefined ? layers[0]!.base : { value: base, position: file };
   while (given !== undefined) {
     const below = await findBase(given, read, report);
     if (below === undefined) break;
@@ -194,11 +194,11 @@ async function readLayers(
 
 /** The file of a `base`; undefined, with a report, if it does not exist or is circular. */
 async function findBase(
-  { value, place }: NonNullable<RecipeLayer['base']>,
+  { value, position }: NonNullable<RecipeLayer['base']>,
   read: readonly string[],
   report: (problem: string) => void,
 ): Promise<string | undefined> {
-  const problem = (what: string): undefined => void report(`${place}: base: ${what}`);
+  const problem = (what: string): undefined => void report(`${position}: base: ${what}`);
   if (typeof value !== 'string' || value === '') {
     return problem(`must be the name or the file of a recipe, not ${JSON.stringify(value)}`);
   }
@@ -281,7 +281,7 @@ export type KeyPath = readonly PropertyKey[];
 export interface RecipeLayer {
   readonly values: Record<string, unknown>;
   /** The value of `base`, if set; it is removed from `values`. */
-  readonly base: { readonly value: unknown; readonly place: string } | undefined;
+  readonly base: { readonly value: unknown; readonly position: string } | undefined;
   /** Offset of the key at `path` in the file (of the entry, inside a list); undefined if the file does not have it. */
   offsetOf(path: KeyPath): number | undefined;
   /** `file:line:column` of an offset. */
@@ -317,7 +317,7 @@ export async function readLayer(file: string, report: (problem: string) => void)
   const offset = (path: KeyPath): number | undefined => offsetIn(contents, path);
   return {
     values,
-    base: base === undefined ? undefined : { value: base, place: at(offset(['base']) ?? 0) },
+    base: base === undefined ? undefined : { value: base, position: at(offset(['base']) ?? 0) },
     offsetOf: offset,
     at,
   };

@@ -185,7 +185,7 @@ function trainingPlots(phase: TrainingCurve['phase'], curves: readonly TrainingC
 function mapPlots({ map, utterances, labels }: ReportData): PlotsBySection['map'] {
   if (map.kind === 'missing') return null;
   const layout = mapLayout(map.points);
-  const about = `A map of ${countText(layout.places.filter((place) => place !== null).length)} utterances by their embedding e'_q`;
+  const about = `A map of ${countText(layout.positions.filter((position) => position !== null).length)} utterances by their embedding e'_q`;
   return {
     layout,
     labels: plot(

@@ -19,10 +19,10 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
     );
   }
   // With many runs, listing every epoch would take hundreds of printed pages.
-  const keptAlone = curves.length > MOST_RUNS;
+  const onlySelected = curves.length > MOST_RUNS;
   const epochs = curves
     .flatMap(epochRows)
-    .filter(({ curve, epoch }) => !keptAlone || epoch.epoch === curve.selectedEpoch);
+    .filter(({ curve, epoch }) => !onlySelected || epoch.epoch === curve.selectedEpoch);
   const names = figureNames(curves);
   return section(
     'training',
@@ -40,7 +40,7 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
       : alternative(
           'The validation figures as a table',
           table(
-            keptAlone
+            onlySelected
               ? 'Figures on the validation set after the selected epoch of each run.'
               : 'Figures on the validation set after each epoch.',
             [

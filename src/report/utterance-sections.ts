@@ -35,7 +35,7 @@ export function mapSection(data: ReportData, { map }: PlotsBySection): string {
     return section('map', 'Map of the embeddings', paragraph(reason, 'missing'));
   }
   const { width, height } = map.layout;
-  const absent = map.layout.places.filter((place) => place === null).length;
+  const absent = map.layout.positions.filter((position) => position === null).length;
   return section(
     'map',
     'Map of the embeddings',
@@ -48,7 +48,7 @@ export function mapSection(data: ReportData, { map }: PlotsBySection): string {
       { name: 'correctness', choice: 'Right or wrong', html: figure(map.correctness) },
     ]),
     `<div id="map-text" class="screen-only" role="status" aria-live="polite" aria-atomic="true"><p>No point is selected.</p></div>`,
-    `<script type="application/json" id="map-points" data-width="${width}" data-height="${height}">${scriptJson(mapPoints(data, map.layout.places))}</script>`,
+    `<script type="application/json" id="map-points" data-width="${width}" data-height="${height}">${scriptJson(mapPoints(data, map.layout.positions))}</script>`,
   );
 }
 
@@ -123,11 +123,11 @@ function player({ audio, audioMissing }: Mistake, id: string): string {
 
 function mapPoints(
   { utterances, labels }: ReportData,
-  places: readonly (readonly [number, number] | null)[],
+  positions: readonly (readonly [number, number] | null)[],
 ): MapPoints {
   const shown = utterances.flatMap((utterance, i) => {
-    const place = places[i];
-    return place ? [{ ...utterance, place }] : [];
+    const position = positions[i];
+    return position ? [{ ...utterance, position }] : [];
   });
   const speakers = indexOf(shown.map(({ speaker }) => speaker));
   const parts = indexOf(shown.map((utterance) => partOf(utterance).join(', ') || null));
@@ -135,8 +135,8 @@ function mapPoints(
     labels,
     speakers: speakers.names,
     parts: parts.names,
-    x: shown.map(({ place }) => place[0]),
-    y: shown.map(({ place }) => place[1]),
+    x: shown.map(({ position }) => position[0]),
+    y: shown.map(({ position }) => position[1]),
     id: shown.map(({ id }) => id),
     text: shown.map(({ text }) => text),
     speaker: speakers.indices,
@@ -152,13 +152,13 @@ function mapPoints(
 
 /** Distinct names, and the index of each item among them; -1 for null. */
 function indexOf(items: readonly (string | null)[]): { names: string[]; indices: number[] } {
-  const places = new Map<string, number>();
+  const indexOfName = new Map<string, number>();
   const indices = items.map((item) => {
     if (item === null) return -1;
-    if (!places.has(item)) places.set(item, places.size);
-    return places.get(item)!;
+    if (!indexOfName.has(item)) indexOfName.set(item, indexOfName.size);
+    return indexOfName.get(item)!;
   });
-  return { names: [...places.keys()], indices };
+  return { names: [...indexOfName.keys()], indices };
 }
 
 function partOf({ fold, seed }: ReportUtterance): string[] {

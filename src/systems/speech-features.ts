@@ -105,7 +105,7 @@ export async function audioStatistics(
   const sum = new Float64Array(width);
   const squares = new Float64Array(width);
   let frames = 0;
-  for (const index of drawn(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics')) {
+  for (const index of sampledIndices(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics')) {
     const { words } = await features.read(examples[index]!);
     const values = decodeHalf(words);
     values.forEach((value, index) => {
@@ -122,11 +122,11 @@ export async function audioStatistics(
 }
 
 /** `n` of `count` indices, drawn with the seed, in ascending order; all of them if there are no more. */
-export function drawn(count: number, most: number, seed: number, what: string): number[] {
-  const places = [...Array(count).keys()];
-  if (count <= most) return places;
+export function sampledIndices(count: number, most: number, seed: number, what: string): number[] {
+  const indices = [...Array(count).keys()];
+  if (count <= most) return indices;
   return seededRandom(seed, what)
-    .shuffle(places)
+    .shuffle(indices)
     .slice(0, most)
     .sort((a, b) => a - b);
 }

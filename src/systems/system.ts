@@ -84,7 +84,7 @@ export interface PhaseStart {
   /** Keys and sections of a recipe that the earlier phase does not read. */
   readonly unreadByEarlier: readonly string[];
   /** Those that only the earlier phase reads. */
-  readonly readByEarlierAlone: readonly string[];
+  readonly onlyReadByEarlier: readonly string[];
   /** The option that makes the phase start from the backbones instead. */
   readonly otherwise: string;
 }

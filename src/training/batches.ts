@@ -119,10 +119,10 @@ export function balancedBatches(labels: readonly number[], batchSize: number, se
     const drawn = (draw: number, count: number): number[] => {
       const round = Math.floor(draw / classes.length);
       const turns = shuffled([...classes.keys()], 'turns', String(round));
-      const place = turns[draw % classes.length]!;
-      const size = members[place]!.length;
+      const classIndex = turns[draw % classes.length]!;
+      const size = members[classIndex]!.length;
       const pairs = Math.ceil(size / 2); // with an odd count, the last pair reuses the class's first example
-      const deck = shuffled(members[place]!, 'deck', `${place} ${Math.floor(round / pairs)}`);
+      const deck = shuffled(members[classIndex]!, 'deck', `${classIndex} ${Math.floor(round / pairs)}`);
       const start = 2 * (round % pairs);
       return Array.from({ length: count }, (_, next) => deck[(start + next) % size]!);
     };

@@ -126,8 +126,8 @@ export async function checkEarlierRecipe(
     ({ key }) => !isIn([...UNREAD, ...start.unreadByEarlier], key),
   );
   const [own, shared] = [
-    changed.filter(({ key }) => isIn(start.readByEarlierAlone, key)),
-    changed.filter(({ key }) => !isIn(start.readByEarlierAlone, key)),
+    changed.filter(({ key }) => isIn(start.onlyReadByEarlier, key)),
+    changed.filter(({ key }) => !isIn(start.onlyReadByEarlier, key)),
   ];
   const manifest = await manifestDifference(recipe, folder, manifestSha256);
   const differences = [...shared.map(differenceText), ...(manifest === undefined ? [] : [manifest.text])];

@@ -90,15 +90,14 @@ const SUM_TOLERANCE = 1e-3;
 
 /** What is wrong with an inference; undefined if nothing is. */
 function faultOf({ probabilities, embedding }: Inference): string | undefined {
-  if (!probabilities.every(Number.isFinite)) return 'the model returned probabilities that are not numbers';
-  if (probabilities.some((probability) => probability < 0))
-    return 'the model returned negative probabilities';
+  if (!probabilities.every(Number.isFinite)) return 'the model gave probabilities that are not numbers';
+  if (probabilities.some((probability) => probability < 0)) return 'the model gave negative probabilities';
   const sum = probabilities.reduce((total, probability) => total + probability, 0);
   if (Math.abs(sum - 1) > SUM_TOLERANCE) {
-    return `the model returned probabilities that add up to ${Number(sum.toPrecision(4))}, not to 1`;
+    return `the model gave probabilities that add up to ${Number(sum.toPrecision(4))}, not to 1`;
   }
   if (embedding?.every(Number.isFinite) === false)
-    return 'the model returned an embedding that is not made of numbers';
+    return 'the model gave an embedding that is not of numbers';
   return undefined;
 }
 

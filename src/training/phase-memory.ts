@@ -23,10 +23,10 @@ import { countSteps } from './batches.js';
 import { loadCorpus, TRAINING_PARTS } from './corpus.js';
 import { countOf } from './run-metadata.js';
 import {
+  averageStep,
   buildTraining,
   corpusSteps,
   largestSteps,
-  middlingStep,
   type StepSize,
   type UtteranceLengths,
 } from './step-sizes.js';
@@ -93,7 +93,7 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
   const hasSteps = known !== undefined && known.train.length > 0;
   const steps = hasSteps
     ? corpusSteps(recipe, settings, phase, known, epochs)
-    : [middlingStep(recipe, settings, phase)];
+    : [averageStep(recipe, settings, phase)];
   return {
     trainable: countOf(phase.parameters.trainable),
     frozen: countOf(phase.parameters.frozen),

@@ -87,7 +87,7 @@ export function trainedOnBefore(earlier: RunMetadata, { validation: now }: RunMe
   const before = earlier.validation === undefined ? { ...now, seed: earlier.seed } : earlier.validation;
   if (!now || JSON.stringify(before) === JSON.stringify(now)) return undefined;
   const nameOf = (drawn: Partial<DrawnValidation> | null): string =>
-    drawn === null ? 'nobody' : `${drawn.speakers?.join(', ') || 'utterances'} by seed ${drawn.seed}`;
+    drawn === null ? 'none' : `${drawn.speakers?.join(', ') || 'utterances'} by seed ${drawn.seed}`;
   const was = earlier.validation === undefined ? `other utterances, by seed ${earlier.seed}` : nameOf(before);
   const title = titleOf(earlier.phase);
   return `${title} was validated on ${was}, and this stage on ${nameOf(now)}, whom ${title} that it was trained on, so its validation figures are too optimistic; give both stages the same --split-seed and validation`;

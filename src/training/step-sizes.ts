@@ -43,7 +43,7 @@ export interface UtteranceLengths {
 /** How a phase lays out its batches. */
 type BatchLayout = Pick<Phase, 'sizesOf' | 'summedSizes'>;
 
-const MIDDLING_SEC = 5;
+const AVERAGE_SEC = 5;
 
 /** The padded size of a batch of these utterances. */
 export function batchSize(
@@ -145,12 +145,12 @@ export function corpusSteps(
 }
 
 /** A step of average clips: 5 s of audio and the tokens of 30 words, with the recipe's prompt around them. */
-export function middlingStep(recipe: Recipe, settings: PhaseSettings, phase: Phase): StepSize {
+export function averageStep(recipe: Recipe, settings: PhaseSettings, phase: Phase): StepSize {
   const utterances = [...Array(settings.batch_size).keys()];
-  const seconds = phase.needs.audio ? Math.min(MIDDLING_SEC, recipe.max_audio_sec) : 0;
-  const middling = { frames: Math.round(seconds * FRAMES_PER_SEC), lengths: phase.estimate() };
+  const seconds = phase.needs.audio ? Math.min(AVERAGE_SEC, recipe.max_audio_sec) : 0;
+  const average = { frames: Math.round(seconds * FRAMES_PER_SEC), lengths: phase.estimate() };
   return {
-    batch: batchSize(phase, Array<UtteranceLengths>(microBatchSize(settings)).fill(middling)),
+    batch: batchSize(phase, Array<UtteranceLengths>(microBatchSize(settings)).fill(average)),
     microBatches: batchSplit(settings)?.(utterances).length ?? 1,
   };
 }

@@ -157,9 +157,9 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   let figures: Readonly<Record<string, number>> | undefined;
   const report = (epoch: number, ended?: { readonly validation: ValidationFigures | undefined }): void => {
     const { step, best } = position;
-    const place = { step, totalSteps: plan.totalSteps, epoch, epochs, samples, best };
+    const progress = { step, totalSteps: plan.totalSteps, epoch, epochs, samples, best };
     options.onReport?.({
-      ...place,
+      ...progress,
       ...(ended && { epochEnded: true as const }),
       ...(figures && { figures }),
       ...(ended?.validation && { validation: ended.validation }),

@@ -1,4 +1,7 @@
-/** @file What commander and the work of a command get of a declaration; its types are checked when tests are compiled. */
+/**
+ * @file What commander and a command's action receive from a declaration; its types are checked when tests are
+ * compiled.
+ */
 
 import { Command, InvalidArgumentError } from 'commander';
 import { expect, it } from 'vitest';
@@ -9,7 +12,7 @@ function parseLength(text: string): number {
   throw new InvalidArgumentError('It must be a whole number.');
 }
 
-/** What the work was called with. */
+/** The arguments the action was called with. */
 let seen: unknown[] = [];
 const definition = defineCommand({
   argument: { name: '<colours...>', description: 'which', choices: ['red', 'green'] },

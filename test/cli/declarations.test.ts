@@ -1,4 +1,4 @@
-/** @file The option spellings that scripts rely on, for every command that has a declaration. */
+/** @file The option spellings that scripts rely on, for every command. */
 
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-/** @file `emoq doctor` in the surroundings that it is for: where something is missing, broken or full. */
+/** @file `emoq doctor` in environments where something is missing, broken or full. */
 
 import {
   chmodSync,
@@ -66,7 +66,7 @@ function script(folder: string, text: string): string {
   return path;
 }
 
-/** An ffmpeg that never answers: twenty seconds of waiting, during which the other tests run. */
+/** An ffmpeg that never answers: twenty seconds of waiting, while the other tests run. */
 const endless = script(join(scratch, 'endless-ffmpeg'), 'exec sleep 600');
 let hanging: Promise<Outcome>;
 beforeAll(() => {
@@ -74,7 +74,7 @@ beforeAll(() => {
   hanging = emoq(['doctor'], cwd, { ...env, FFMPEG_PATH: endless });
 });
 
-/** The corpus that `prepare-toy` makes where nothing is said, made once for all test files; the names in its folder. */
+/** The corpus that `prepare-toy` makes by default, made once for all test files; the names in its folder. */
 async function makeToyCorpus(cwd: string, speakers: number): Promise<string[]> {
   const args = ['prepare-toy', '--speakers', String(speakers), '--utterances', '4'];
   const made = await madeOnce(args, async (folder) => {
@@ -94,8 +94,8 @@ describe('a machine with all that the demo needs', () => {
     expect(code).toBe(0);
     expect(lastLine(stdout)).toBe('ready: make demo can run');
     expect(stdout).toContain(`ok       Node                ${process.versions.node}; `);
-    expect(stdout).toMatch(/^ok {7}session on the CPU {2}a matrix product came out right/m);
-    expect(stdout).toMatch(/^absent {3}corpus {14}there is none in data\/\n +fix: emoq prepare-toy$/m);
+    expect(stdout).toMatch(/^ok {7}session on the CPU {2}computed a matrix product correctly/m);
+    expect(stdout).toMatch(/^absent {3}corpus {14}none in data\/\n +fix: emoq prepare-toy$/m);
     expect(stdout).not.toContain('\u001b');
     expect(readdirSync(cwd)).toEqual(['hf']);
     expect(readdirSync(join(cwd, 'hf'))).toEqual([]);
@@ -137,9 +137,9 @@ describe('ffmpeg', () => {
     const { doctor } = surroundings('no-ffmpeg');
     const { code, stdout } = await doctor([], { PATH: '/nonexistent' });
     expect(code).toBe(1);
-    expect(stdout).toMatch(/^missing {2}ffmpeg +there is none on the path\n +fix: \S.* ffmpeg$/m);
-    expect(stdout).toMatch(/^warning {2}ffprobe +there is none on the path/m);
-    expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of ffmpeg');
+    expect(stdout).toMatch(/^missing {2}ffmpeg +not found on the PATH\n +fix: \S.* ffmpeg$/m);
+    expect(stdout).toMatch(/^warning {2}ffprobe +not found on the PATH/m);
+    expect(lastLine(stdout)).toBe('not ready: make demo cannot run: missing ffmpeg');
   });
 
   it('that was built without a part says which, and what for', async () => {
@@ -169,7 +169,7 @@ describe('folders', () => {
       /^missing {2}feature cache +\/dev\/null\/features: cannot be written \(a file is where a folder should be\)\n +fix: export EMOQ_CACHE=/m,
     );
     expect(stdout).toMatch(/^warning {2}model cache +\/dev\/null\/hf\/hub: cannot be written/m);
-    expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of data, feature cache');
+    expect(lastLine(stdout)).toBe('not ready: make demo cannot run: missing data, feature cache');
     expect(code).toBe(1);
   });
 
@@ -180,7 +180,7 @@ describe('folders', () => {
     const { cwd, env } = surroundings(`mounted-${options}`);
     const mounted = join(cwd, 'mounted');
     mkdirSync(mounted);
-    // A mount of this command alone, which is gone with it.
+    // A mount that only this command sees, and that ends with it.
     const inMount = (line: string) =>
       run(
         'unshare',
@@ -201,7 +201,7 @@ describe('folders', () => {
     for (const folder of ['data', 'runs', '.cache/features']) {
       expect(stdout).toContain(`${mounted}/${folder}: cannot be written (${why})`);
     }
-    expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of data, runs, feature cache');
+    expect(lastLine(stdout)).toBe('not ready: make demo cannot run: missing data, runs, feature cache');
     expect(code).toBe(1);
   });
 });
@@ -267,7 +267,7 @@ describe('what is prepared and fetched', () => {
     const lines = outcome.stdout.split('\n').filter((line) => / {2}corpus /.test(line));
     expect(lines.map((line) => line.replace(/ {2}corpus +/, ' '))).toEqual([
       expect.stringMatching(/^warning manifest information data\/broken\/manifest\.json is not valid JSON/),
-      'warning data/edited/manifest.csv: is not as it was prepared: 1 utterances of 2, another checksum',
+      'warning data/edited/manifest.csv: has changed since it was prepared: 1 utterances of 2, another checksum',
       'warning data/half: preparation has not finished',
       'warning data/hand/manifest.csv: 1 utterance (joy 1); written by hand, without manifest.json',
       expect.stringMatching(/^ok {6}data\/toy4\/manifest\.csv: 20 utterances \(angry 5, .*, checksum right$/),
@@ -319,7 +319,7 @@ describe('with an experiment', () => {
     expect(checks.corpus).toMatchObject({ status: 'missing', fix: 'emoq prepare-meld --root MELD.Raw' });
     expect(checks.encoder).toMatchObject({ status: 'missing', needed: true, fix: 'emoq pull hubert-large' });
     expect(checks.LLM).toMatchObject({ status: 'missing', fix: 'emoq pull qwen2.5-0.5b-instruct' });
-    // Sized all the same, by the configs as published.
+    // Its size is still estimated, from the published configs.
     expect(checks['memory of stage 1']!.details.trainable).toBe(154_193_671);
     expect(code).toBe(1);
   });
@@ -334,7 +334,7 @@ describe('with an experiment', () => {
     const { code, stdout } = await copy.doctor(['--dataset', 'toy4']);
     expect(stdout).toMatch(/^missing {2}corpus .*\.wav/m);
     expect(stdout).toMatch(/^missing {2}LLM .*not complete; .*\n +fix: emoq prepare-toy$/m);
-    expect(lastLine(stdout)).toBe('not ready: the experiment toy4 cannot run for lack of corpus, LLM');
+    expect(lastLine(stdout)).toBe('not ready: the experiment toy4 cannot run: missing corpus, LLM');
     expect(code).toBe(1);
   });
 
@@ -358,12 +358,12 @@ describe('--install-cuda', () => {
     expect(errors).toHaveLength(1);
     if (`${process.platform} ${process.arch}` === 'linux x64') {
       expect(stderr).toMatch(
-        /^fetching onnxruntime's CUDA libraries, .*--onnxruntime-node-install\nerror: .*\n$/,
+        /^downloading onnxruntime's CUDA libraries, .*--onnxruntime-node-install\nerror: .*\n$/,
       );
-      expect(errors[0]).toContain('could not be fetched (connect ECONNREFUSED 127.0.0.1:9)');
+      expect(errors[0]).toContain('could not be downloaded (connect ECONNREFUSED 127.0.0.1:9)');
       expect(code).toBe(1);
     } else {
-      expect(errors[0]).toContain('exist for Linux x64 alone');
+      expect(errors[0]).toContain('are only available for Linux x64');
       expect(code).toBe(2);
     }
   });
@@ -399,13 +399,13 @@ describe('an onnxruntime that does not work', () => {
       /^missing {2}onnxruntime +cannot be loaded: libonnxruntime\.so\.1: cannot open shared object\n +fix: npm --prefix \S+house ci$/m,
     );
     expect(stdout).toMatch(/^ok {7}ffmpeg /m);
-    expect(lastLine(stdout)).toBe('not ready: make demo cannot run for lack of onnxruntime');
+    expect(lastLine(stdout)).toBe('not ready: make demo cannot run: missing onnxruntime');
     expect(code).toBe(1);
   });
 
   it('is a line of the report where it ends the process', async () => {
     const { code, stdout } = await doctorWith("process.kill(process.pid, 'SIGILL');");
-    expect(stdout).toMatch(/^missing {2}onnxruntime +the check was ended by SIGILL\n +fix: npm /m);
+    expect(stdout).toMatch(/^missing {2}onnxruntime +the check was terminated by SIGILL\n +fix: npm /m);
     expect(stdout).toMatch(/^ok {7}ffmpeg /m);
     expect(code).toBe(1);
   });
@@ -502,7 +502,7 @@ describe('CUDA', () => {
   });
 });
 
-// At the end of the file, when the twenty seconds are over.
+// At the end of the file, when the twenty seconds have passed.
 describe('ffmpeg', () => {
   it('named by FFMPEG_PATH is told of where it does not exist, does not run, or does not answer', async () => {
     const { cwd, doctor } = surroundings('named-ffmpeg');
@@ -511,7 +511,7 @@ describe('ffmpeg', () => {
       ['/nonsense/ffmpeg', broken].map((path) => doctor([], { FFMPEG_PATH: path })),
     );
     expect(absent!.stdout).toMatch(
-      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +mend: unset FFMPEG_PATH$/m,
+      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +fix: unset FFMPEG_PATH$/m,
     );
     expect(absent!.code).toBe(0);
     expect(failing!.stdout).toContain(`${broken} does not run (exit code 3)`);
@@ -519,7 +519,7 @@ describe('ffmpeg', () => {
     expect(unanswered.stdout).toContain(`${endless} did not answer within 20 s`);
     for (const { code, stdout } of [failing!, unanswered]) {
       expect(code).toBe(1);
-      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +mend: unset FFMPEG_PATH$/m);
+      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +fix: unset FFMPEG_PATH$/m);
     }
   });
 });

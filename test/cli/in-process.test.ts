@@ -1,4 +1,4 @@
-/** @file The command line in the test's process: the same outcome as in one of its own, and nothing left behind. */
+/** @file The in-process command line: same outcome as in a process of its own, and nothing left behind. */
 
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { emoqHere } from './in-process.js';
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'emoq-in-process-')));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** What a command could leave changed in its process. */
+/** Everything a command could change in its process. */
 function processState(): object {
   const streams = [process, process.stdout, process.stderr] as NodeJS.EventEmitter[];
   return {

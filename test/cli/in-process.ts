@@ -1,7 +1,6 @@
 /**
- * @file Runs the command line in this process: what a command says and writes is the same, without the half second that
- * a process takes to start and the slowness of code that runs for the first time. Signals, pipes, memory, another ffmpeg
- * and the end of a process need a real one.
+ * @file Runs the command line in this process: same output and files, without the half second of process start-up and
+ * the cold JIT. Tests of signals, pipes, memory, another ffmpeg or process exit need a real process.
  */
 
 import { deleteAtExit } from '../../src/base/index.js';
@@ -50,7 +49,7 @@ function useFolder(folder: string): Undo {
   return () => process.chdir(before);
 }
 
-/** Sets variables; those that are undefined are taken away. */
+/** Sets variables, and removes undefined ones. */
 function useVariables(env: NodeJS.ProcessEnv): Undo {
   const before = Object.keys(env).map((name) => [name, process.env[name]] as const);
   setVariables(Object.entries(env));
@@ -80,7 +79,7 @@ function useExitCode(): Undo {
   };
 }
 
-/** Takes away the listeners that a command leaves to the end of its process. */
+/** Removes the listeners that a command leaves until its process ends. */
 function useListeners(): Undo {
   deleteAtExit('').forget(); // its one listener stays
   const watched = [process, process.stdout, process.stderr].map((emitter) => ({
@@ -103,7 +102,7 @@ function listenersOf(emitter: NodeJS.EventEmitter): Map<string | symbol, Listene
   return new Map(emitter.eventNames().map((name) => [name, emitter.rawListeners(name) as Listener[]]));
 }
 
-/** Hands what is written to a stream to `take` instead. */
+/** Redirects what is written to a stream to `take`. */
 function capture(stream: NodeJS.WriteStream, take: (text: string) => void): Undo {
   const { write } = stream;
   stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]): boolean => {

@@ -1,4 +1,4 @@
-/** @file `emoq prepare-toy`: corpus and backbones that fit each other. */
+/** @file `emoq prepare-toy`: a corpus and matching backbones. */
 
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -175,7 +175,7 @@ describe('Ctrl-C', () => {
     expect(outcome).toMatchObject({
       code: 0,
       stdout: 'saved\n',
-      stderr: 'finishing this step; press Ctrl-C again to leave at once\n',
+      stderr: 'finishing this step; press Ctrl-C again to exit at once\n',
     });
   });
 

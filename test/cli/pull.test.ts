@@ -1,4 +1,4 @@
-/** @file `emoq pull` as a user has it: results, progress, mistakes, Ctrl-C, and a process that is killed midway. */
+/** @file `emoq pull` from a user's perspective: results, progress, mistakes, Ctrl-C, and a process killed midway. */
 
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -70,7 +70,7 @@ describe('emoq pull', () => {
     current.hub.requests.length = 0;
     const { code, stderr } = await emoq(['pull', 'Org/Tiny']);
     expect(code).toBe(0);
-    expect(stderr).toContain('Org/Tiny: going on with model.safetensors, of which');
+    expect(stderr).toContain('Org/Tiny: resuming with model.safetensors, of which');
     expect(current.hub.requests.filter(({ server }) => server === 'store').map(({ range }) => range)).toEqual(
       [`bytes=${left}-`],
     );
@@ -82,7 +82,7 @@ describe('emoq pull', () => {
     const { partial } = addModel();
     const { code, output } = await interrupted('SIGINT', partial);
     expect(code).toBe(130);
-    expect(output).toContain('stopped; what has arrived is kept, and the same command goes on from there');
+    expect(output).toContain('stopped; downloaded data is kept, and the same command resumes');
     const arrived = (await readFile(partial)).length;
     expect(arrived).toBeGreaterThanOrEqual(50_000);
     expect(arrived).toBeLessThan(SIZE);
@@ -123,7 +123,7 @@ describe('emoq pull', () => {
     const { code, stdout, stderr } = await emoqHere(['pull', 'Org/Tiny']);
     expect([code, stdout]).toEqual([0, `${snapshot}\n`]);
     expect(stderr).toMatch(
-      /^warning: Org\/Tiny is here at commit \w+, not checked against the hub: HF_HUB_OFFLINE is set$/m,
+      /^warning: Org\/Tiny is present at commit \w+, not verified against the hub: HF_HUB_OFFLINE is set$/m,
     );
   });
 
@@ -133,7 +133,9 @@ describe('emoq pull', () => {
     const moved = { ...addModel().model, commit: '5'.repeat(40) };
     current.hub.models.set('Org/Tiny', moved);
     const { stderr } = await emoqHere(['pull', `Org/Tiny@${moved.commit}`]);
-    expect(stderr).toMatch(/warning: Org\/Tiny alone still means commit .* give .*5{40} to use this one/);
+    expect(stderr).toMatch(
+      /warning: Org\/Tiny without a revision still means commit .* give .*5{40} to use this one/,
+    );
   });
 
   it.each([
@@ -143,7 +145,7 @@ describe('emoq pull', () => {
       'there is no model "hubert-larg" among hubert-base, hubert-large,',
       'did you mean hubert-large?',
     ],
-    [['bert'], 2, 'there is no model "bert" among', 'give owner/name for any other'],
+    [['bert'], 2, 'there is no model "bert" among', 'use owner/name for any other'],
     [['Org/Absent'], 2, 'has no model Org/Absent', 'check the name'],
     [['Org/Tiny', 'a/b', '--revision', 'x'], 2, '--revision is for one model', 'name@revision'],
     [['Org/Tiny@v9'], 2, 'Org/Tiny has no revision "v9"', 'http://127.0.0.1:'],

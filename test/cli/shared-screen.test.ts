@@ -1,4 +1,4 @@
-/** @file Several progresses at the foot of one terminal. */
+/** @file Several progress displays at the bottom of one terminal. */
 
 import { expect, it } from 'vitest';
 import { sharedScreen } from '../../src/cli/progress.js';

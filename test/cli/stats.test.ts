@@ -1,4 +1,4 @@
-/** @file emoq stats as a user runs it: tables, JSON, leakage and its exit code. */
+/** @file `emoq stats` from a user's perspective: tables, JSON, leakage and exit codes. */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -36,7 +36,7 @@ function writeLeakyCorpus(): string {
 describe('emoq stats', () => {
   const manifest = writeLeakyCorpus();
   const stats = (...args: string[]) => emoq(['stats', '--manifest', manifest, ...args], folder);
-  /** The same command in this process, on files of the folder. */
+  /** The same command in this process, on files in the folder. */
   const statsHere = (option: string, name: string, ...args: string[]) =>
     emoqHere(['stats', option, join(folder, name), ...args]);
 
@@ -132,7 +132,7 @@ describe('emoq stats', () => {
     expect((await statsHere('--manifest', csv)).stdout).toMatch(
       /^seen in training +speakers +sessions +dialogues\ntest of 3 +1 \(33\.3 %\) +1 \(33\.3 %\) +1 \(33\.3 %\)$/m,
     );
-    // Between sessions: dialogues and speakers of each beside all others, and no session beside itself.
+    // Between sessions: each is compared with all others, and none with itself.
     const folds = file(
       'folds.csv',
       `id,speaker,session,path,label\n${['a,Ann,1', 'b,Bob,2', 'c,Bob,2', 'd,Ann,2'].map((row) => `${row},clips/a_0.wav,joy\n`).join('')}`,
@@ -171,7 +171,7 @@ describe('emoq stats', () => {
     const missing = await emoq(['stats', '--manifest', gone, '--fail-on-leakage', 'audio'], folder);
     expect([missing.code, missing.stderr]).toEqual([
       1,
-      'warning: 1 audio file is missing, so whether audio leaks is not known\n',
+      'warning: 1 audio file is missing, so audio leakage cannot be checked\n',
     ]);
     expect(missing.stdout).toContain('1 audio file is missing and not compared.');
   });
@@ -204,7 +204,7 @@ describe('emoq stats', () => {
     const csv = file('plain.csv', 'path,label\nclips/a_0.wav,joy\n');
     const { code, stdout } = await statsHere('--manifest', csv);
     expect(code).toBe(0);
-    expect(stdout).toContain('\nNeither splits nor sessions: nothing to look for leakage between.\n');
+    expect(stdout).toContain('\nThere are neither splits nor sessions, so there is no leakage to check.\n');
     const one = file('one.csv', 'path,label,session\nclips/a_0.wav,joy,1\n');
     expect((await statsHere('--manifest', one)).stdout).toContain('One session only');
   });

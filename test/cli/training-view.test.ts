@@ -1,4 +1,4 @@
-/** @file The view of a training stage, on a screen and a clock of the test's own. */
+/** @file The display of a training stage, on a fake screen and clock. */
 
 import { describe, expect, it } from 'vitest';
 import { startTrainingView, type TrainingScreen } from '../../src/cli/training-view.js';
@@ -110,7 +110,7 @@ describe('the view of a training stage', () => {
     const view = startTrainingView('stage 2', { step: 0, totalSteps: 1000 }, screen);
     screen.sec = 65;
     screen.tick();
-    expect(screen.statuses.at(-1)).toContain('0%  step 0 of 1,000  first steps under way');
+    expect(screen.statuses.at(-1)).toContain('0%  step 0 of 1,000  running the first steps');
     expect(screen.statuses.at(-1)).toContain('1 min 05 s  memory');
     screen.sec = 70;
     view.update(report(100, { best: { epoch: 1, metric: 'loss', value: 1.25 } }));

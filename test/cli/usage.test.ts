@@ -70,7 +70,7 @@ describe('the version', () => {
 });
 
 describe('wrong usage is one line on stderr and exit code 2', () => {
-  // In a folder without runs and corpora: this one may hold the demo's, which some commands would take.
+  // In a folder without runs and corpora: the repository may contain the demo's, which some commands would use.
   const [here, empty] = [process.cwd(), mkdtempSync(join(tmpdir(), 'emoq-usage-'))];
   beforeAll(() => process.chdir(empty));
   afterAll(() => {

@@ -1,4 +1,7 @@
-/** @file Ablation tables on the toy corpus: the paper's order of inputs, a killed table that goes on, every table's rows. */
+/**
+ * @file Ablation tables on the toy corpus: input variants in the paper's order, resuming a killed table, the rows of
+ * every table.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { csvRows, listing, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
@@ -32,7 +35,7 @@ beforeAll(async () => {
   };
   work.file('small.yaml', toyRecipe('toy', { ...settings, ...stages }));
   await work.toyCorpus(12, 32);
-  // A quarter of it is enough where nothing has to be learned.
+  // A quarter of it is enough when nothing has to be learned.
   const short = { epochs: 1, batch_size: 16, learning_rate: 1e-3 };
   work.file('few.yaml', toyRecipe('few', { ...settings, stage1: short, stage2: short }));
   await work.toyCorpus(12, 8, 'few');
@@ -67,7 +70,7 @@ describe('table 4', () => {
 
   it('killed in its third row goes on there when it is run again', () => {
     expect(finished.after).toEqual(finished.before);
-    expect(again.stderr.match(/is finished already/g)).toHaveLength(2);
+    expect(again.stderr.match(/is already finished/g)).toHaveLength(2);
   });
 
   it('has the order of the paper: either view alone, both without Former, both with it', () => {
@@ -147,7 +150,7 @@ describe('tables 5 and 6', () => {
     const first = losses.map(({ run }) => metricsOf(work, `${run}/stage1`)[0]!);
     const [neither, focal, contrastive, both] = first.map((line) => line as Record<string, number>);
     expect(neither!.loss).toBeCloseTo(neither!.focal_loss!, 5);
-    // Without gamma and class weights the focal loss is cross-entropy, at its start that of four equal classes.
+    // Without gamma and class weights the focal loss is cross-entropy, which starts at that of four equal classes.
     expect(neither!.focal_loss).toBeGreaterThan(1.2);
     expect(focal!.focal_loss).toBeLessThan(neither!.focal_loss!);
     expect(focal!.loss).toBeCloseTo(focal!.focal_loss!, 5);
@@ -157,7 +160,7 @@ describe('tables 5 and 6', () => {
     const { rows, stderr } = await ablate(6, 'few.yaml', ...short);
     expect(rows.map(({ run }) => run)).toEqual(['short/few-without-stage1', 'short/few']);
     expect(rows[1]!.wa).toBe(losses[3]!.wa);
-    expect(stderr.match(/is finished already/g)).toHaveLength(2);
+    expect(stderr.match(/is already finished/g)).toHaveLength(2);
     expect(() => listing(work.path('short/few-without-stage1/stage1'))).toThrow('ENOENT');
   });
 });
@@ -189,22 +192,22 @@ describe('a table is refused', () => {
   it.each([
     [['--recipe', 'small.yaml', '--table', '7'], /--table.*It must be 4, 5 or 6/],
     [['--recipe', 'small.yaml'], /required option '--table <n>' not specified/],
-    [['--table', '4'], /say what to work on|say whose rows to train/],
+    [['--table', '4'], /say what to work on|say which dataset to train on/],
     [
       ['--recipe', 'small.yaml', '--table', '6', '--set', 'stage2.from_stage1=true'],
       /the rows of table 6 differ in stage2\.from_stage1/,
     ],
     [
       ['--recipe', 'small.yaml', '--table', '4', '--seeds', '1,2', '--set', 'seed=3'],
-      /--seeds gives each run its seed; leave out --set seed/,
+      /--seeds sets the seed of each run; leave out --set seed/,
     ],
-    [['--manifest', 'toy/manifest.csv', '--table', '4'], /say whose rows to train/],
+    [['--manifest', 'toy/manifest.csv', '--table', '4'], /say which dataset to train on/],
     [['--recipe', 'none.yaml', '--table', '4'], /recipe none\.yaml does not exist/],
     [
       ['--recipe', 'small.yaml', '--table', '4', '--set', 'folds=session', '--set', 'validation=speaker'],
       /^error: recipe small is cross-validated: say --folds 5$/,
     ],
-    // By the name of the recipe that was given, not of a row, and before any row is begun.
+    // Reports the name of the given recipe, not of a row, before any row begins.
     [
       ['--recipe', 'small.yaml', '--table', '4', '--folds', '5'],
       /^error: recipe small has no folds; leave out --folds/,

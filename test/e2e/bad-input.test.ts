@@ -1,4 +1,4 @@
-/** @file What users get wrong: one clear line (what, where, what to do), exit code 2, and no file touched. */
+/** @file User errors: one clear line (what, where, what to do), exit code 2, and no file touched. */
 
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ afterAll(() => work.remove());
 const stage1 = ['stage1', '--recipe', 'small.yaml', '--run', 'new'];
 const audio = 'toy/audio/toy_00001.wav';
 
-/** A copy of the backbones in which one file is another. */
+/** A copy of the backbones with one file replaced. */
 function brokenBackbones(
   name: string,
   file: string,
@@ -255,7 +255,7 @@ describe('predict', () => {
       predict('toy/manifest.csv', 'x.csv', '--text-column', 'said'),
       'missing column "said"',
     ],
-    ['the input as output', predict('toy/manifest.csv', './toy/manifest.csv'), 'is the input itself'],
+    ['the input as output', predict('toy/manifest.csv', './toy/manifest.csv'), 'is the input file'],
     ['a folder as output', predict('toy/manifest.csv', 'toy'), 'output toy is a folder'],
     [
       'a file as the folder of the output',
@@ -293,8 +293,10 @@ describe('predict', () => {
     work.file('calls/in put.csv', `path,text\r\n${lines.join('\r\n')}\r\n`);
     const { stdout, stderr } = await work.done(...predict('calls/in put.csv', 'out pùt/x.jsonl'));
     expect(stdout).toBe('out pùt/x.jsonl\n');
-    expect(stderr).toContain('warning: 5 of 9 rows could not be predicted; the column "error" says why\n');
-    expect(stderr).toContain('warning: 2 of 9 rows have no transcript, which the model was trained with\n');
+    expect(stderr).toContain('warning: 5 of 9 rows could not be predicted; see the column "error"\n');
+    expect(stderr).toContain(
+      'warning: 2 of 9 rows have no transcript, but the model was trained with transcripts\n',
+    );
     const written = work.read('out pùt/x.jsonl').toString().trim().split('\n');
     const predicted = written.map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(predicted.map(({ path }) => path)).toEqual(rows.map(([path]) => path));
@@ -342,14 +344,14 @@ describe('a full disk', () => {
     const rows = Array.from({ length: 600 }, (_, i) => `gone-${i}.wav,x`);
     work.file('calls/many.csv', `path,text\n${rows.join('\n')}\n`);
     const before = listing(work.dir);
-    // A limit on the size of files meets every write as a full disk does, and needs no disk of its own.
+    // A limit on file sizes fails every write as a full disk does, without needing a disk.
     const limited = (kib: number, ...args: string[]) => {
       const env = { EMOQ_CACHE: work.path('../features'), NO_COLOR: '1' };
       const line = `ulimit -f ${kib}; exec "$0" "$@"`;
       const bin = new URL('../../bin/emoq.js', import.meta.url).pathname;
       return run('bash', ['-c', line, process.execPath, bin, ...args], work.dir, env);
     };
-    const full = /^(computing on cpu\n)?error: .*EFBIG.*; make room and run the same command again\n$/;
+    const full = /^(computing on cpu\n)?error: .*EFBIG.*; free some space and run the same command again\n$/;
     const predicted = await limited(8, 'predict', 'calls/many.csv', '-o', 'x.csv', '--run', 'good');
     expect(predicted).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(full) });
     expect(listing(work.dir)).toEqual(before);
@@ -357,7 +359,7 @@ describe('a full disk', () => {
     expect(trained).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(full) });
     const left = Object.keys(listing(work.path('new'))).filter((name) => name.includes('.'));
     expect(left.sort()).toEqual(['stage1/recipe.yaml', 'stage1/run.json']);
-    // With room again the same command starts anew.
+    // With free space again, the same command starts over.
     await work.done(...stage1);
   });
 });

@@ -1,4 +1,4 @@
-/** @file A run scored on another corpus: over shared classes, by its test split, beside its own results, overlap told. */
+/** @file A run scored on another corpus: shared classes, its test split, separate results, and reported overlap. */
 
 import { cpSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -22,7 +22,9 @@ interface CrossResult {
   cross_corpus: Record<string, unknown>;
 }
 
-/** Another corpus: other voices, happy is joy and angry rage, sad is fear, which the run does not know. */
+/**
+ * Another corpus: different voices; happy is joy and angry is rage; sad is fear, a class that the run does not have.
+ */
 function otherManifest(edit: (cells: string[]) => string[] | undefined): string {
   const names: Record<string, string> = { happy: 'joy', angry: 'rage', sad: 'fear' };
   const [header, ...rows] = work.read('other/manifest.csv').toString().trim().split('\n');
@@ -84,7 +86,7 @@ describe('eval --manifest of another corpus', () => {
     expect(result.cross_corpus.manifest_sha256).not.toBe(result.cross_corpus.trained_manifest_sha256);
     const folder = 'runs/mine/stage1/cross/split';
     expect(JSON.parse(work.read(`${folder}/results.json`).toString())).toEqual(result);
-    // What lay there before is as it was.
+    // Existing files are unchanged.
     expect(fileDigests(work, 'runs/mine')).toMatchObject(own);
 
     const rows = csvRows(work, `${folder}/predictions.csv`);
@@ -104,7 +106,7 @@ describe('eval --manifest of another corpus', () => {
       expect(row).not.toHaveProperty('prob_sad');
     }
     expect(rows.filter(({ label, reference }) => label === reference).length / rows.length).toBe(result.wa);
-    // The run was trained on as many of each class: of equally frequent ones the first.
+    // All classes are equally frequent in training, so the first one counts.
     expect(result.baselines.majority).toMatchObject({ labels: ['neutral'], from: 'training', wa: 1 / 3 });
     expect(result.baselines.chance.wa).toBeCloseTo(1 / 3, 14);
   });
@@ -113,10 +115,10 @@ describe('eval --manifest of another corpus', () => {
     const { stdout, stderr } = await work.done('eval', ...stage1, '--manifest', 'other/whole.csv', ...map);
     expect(stdout).toMatch(/^Results on whole\n/);
     expect(stdout).toContain(
-      "Cross-corpus: trained on another corpus, scored on all of whole, 10 utterances of other labels left out; without the run's sad, probabilities of the others scaled to 1.",
+      "Cross-corpus: trained on another corpus, scored on all of whole, 10 utterances of other labels left out; without the run's sad, other probabilities rescaled to sum to 1.",
     );
     expect(stderr).toContain(
-      "scoring on all of other/whole.csv: 30 utterances of neutral, happy, angry; left out, as no class of the run: fear 10; left out, as not in the corpus: the run's sad\n",
+      "scoring on all of other/whole.csv: 30 utterances of neutral, happy, angry; left out, not a class of the run: fear 10; left out, as not in the corpus: the run's sad\n",
     );
     expect(JSON.parse(work.read('runs/mine/stage1/cross/whole/results.json').toString())).toMatchObject({
       n: 30,
@@ -187,7 +189,7 @@ describe('eval --manifest of another corpus', () => {
 
   it.each([
     [['--label-map', 'hapy=happy'], /has no label "hapy".*its labels are fear, joy, neutral, rage/],
-    [['--label-map', 'joy=joyful'], /joy becomes "joyful", which is no class of the run \(neutral, happy/],
+    [['--label-map', 'joy=joyful'], /joy becomes "joyful", which is not a class of the run \(neutral, happy/],
     [[], /and the run have one class \(neutral\) in common: .*say which is which with --label-map/],
     [['--label-map', 'joy'], /"joy" is not a pair like/],
   ])('is refused with %j', async (options, message) => {
@@ -202,7 +204,7 @@ describe('eval --manifest of another corpus', () => {
       otherManifest((cells) => (cells.at(-2) === 'test' ? undefined : cells)),
     );
     expect(await work.refused('eval', ...stage1, '--manifest', 'other/train.csv', ...map)).toContain(
-      'other/train.csv has splits and no utterance in "test"; there is nothing to score',
+      'other/train.csv has splits but no utterance in "test"; there is nothing to score',
     );
     work.file(
       'other/gone.csv',
@@ -228,11 +230,11 @@ describe('eval --manifest of another corpus', () => {
     expect(bySeed).toMatchObject({ n: 12, intervals: { units: 6 }, cross_corpus: { part: 'test' } });
     const together = JSON.parse(work.read('runs/seeds/cross/split/stage1-seeds.json').toString());
     expect(together).toEqual(bySeed);
-    // Without its own manifest what a run has seen is not known, which is told.
+    // Without its own manifest, what a run has seen is unknown, which is reported.
     rmSync(work.path('toy/manifest.csv'));
     const { stderr } = await work.done('eval', ...stage1, '--manifest', 'other/split.csv', ...map);
     expect(stderr).toContain(
-      'toy/manifest.csv is gone or has changed since runs/mine/stage1 was trained, so',
+      'toy/manifest.csv is missing or has changed since runs/mine/stage1 was trained, so',
     );
   });
 });

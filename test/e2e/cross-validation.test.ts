@@ -1,4 +1,4 @@
-/** @file Five folds by session: trained one by one or together, scored per fold, on average and pooled. */
+/** @file Five session folds: trained one by one or together, scored per fold, averaged and pooled. */
 
 import { renameSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -50,7 +50,7 @@ describe('a recipe with folds', () => {
     );
     const part = await work.done('eval', ...recipe, '--stage', '1', '--folds', '5', '--json');
     expect(part.stderr).toContain(
-      'warning: folds 1, 3, 4, 5 of 5 are not trained to the end in runs/folds/stage1: these are the figures of the others, and not of the cross-validation\n',
+      'warning: folds 1, 3, 4, 5 of 5 are not fully trained in runs/folds/stage1: these figures cover the other folds, not the whole cross-validation\n',
     );
     const partial = JSON.parse(part.stdout) as FoldResult;
     expect(partial).toMatchObject({ n: 8, metadata: { split: '1 of 5 folds' } });
@@ -70,7 +70,7 @@ describe('a recipe with folds', () => {
     const page = await work.done('report', ...recipe, '--stage', '1', '--folds', '5', '--mistakes', '0');
     expect(page.stderr).toContain('warning: folds 1, 3, 4, 5 of 5 are not trained');
     expect(work.read(page.stdout.trim()).toString()).toContain(
-      'These are not the figures of the whole cross-validation: fold 1; fold 3; fold 4; fold 5 are not trained',
+      'These figures do not cover the whole cross-validation: fold 1; fold 3; fold 4; fold 5 are not trained',
     );
   });
 });
@@ -86,8 +86,8 @@ describe('a cross-validation', () => {
   it('trains what is not trained yet', () => {
     const checkpoints = FOLDS.map((fold) => `runs/folds/stage1/fold-${fold}/checkpoint.safetensors\n`);
     expect(all.stdout).toBe(checkpoints.join(''));
-    expect(all.stderr).toContain('stage 1, fold 2 is finished already');
-    expect(all.stderr).not.toContain('stage 1, fold 1 is finished already');
+    expect(all.stderr).toContain('stage 1, fold 2 is already finished');
+    expect(all.stderr).not.toContain('stage 1, fold 1 is already finished');
   });
 
   it('is scored per fold, with mean, standard deviation and pooled', async () => {
@@ -165,7 +165,7 @@ describe('a cross-validation', () => {
     expect(await work.refused('eval', '--stage', '1')).toContain(
       'holds the folds of a cross-validation; score all of them with eval --folds',
     );
-    // Stage 2 of nothing is trained here.
+    // Only metadata of a stage 2 is written here; nothing is trained.
     expect(await work.refused('eval', '--folds', '5')).toMatch(
       /^error: say what to score.*; no experiment in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
     );

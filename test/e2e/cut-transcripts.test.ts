@@ -1,4 +1,4 @@
-/** @file Transcripts that the Former does not get whole are counted: in training, evaluation and prediction. */
+/** @file Transcripts cut for the Former are counted in training, evaluation and prediction. */
 
 import Papa from 'papaparse';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * @file Weights that are damaged, swapped or not numbers: never a confident label, always one line. On a toy system small
- * enough that training takes a few steps.
+ * @file Weights that are damaged, swapped or NaN: never a confident label, always one line. Uses a toy system that
+ * trains in a few steps.
  */
 
 import { createHash } from 'node:crypto';
@@ -26,7 +26,7 @@ afterAll(() => work.remove());
 
 const backbones = 'toy/backbones';
 const stages = ['stage1', 'stage2'] as const;
-/** Files of the whole system, as training left them. */
+/** Files of the whole system after training. */
 const whole = 'whole';
 
 beforeAll(async () => {
@@ -50,7 +50,7 @@ beforeAll(async () => {
 
 const texts = ['the lesson is rotten', 'a wonderful table', 'the train was late'];
 
-/** Everything as it was after training. */
+/** Restores everything to its state after training. */
 function restore(): void {
   for (const [from, to] of [
     ['runs', 'runs'],
@@ -79,7 +79,7 @@ async function putNaN(path: string, key: string, element: number): Promise<void>
   writeFileSync(path, bytes);
 }
 
-/** What predict wrote of the three calls, though it may have failed for all of them. */
+/** The output of predict for the three calls; it may have failed for all of them. */
 async function predicted(stage: string): Promise<Record<string, string>[]> {
   await work.run('predict', 'calls.csv', '-o', 'out.csv', '--run', `runs/small/${stage}`);
   return csvRows(work, 'out.csv');
@@ -133,7 +133,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
 
   it('of a word is an error of the rows that have it, and the others go on', async () => {
     restore();
-    // The embedding of one token that a single call has, in the language model.
+    // The embedding of a token that only one call contains, in the language model.
     const tokenizer = readJson(work.path(backbones, 'qwen2/tokenizer.json'));
     const vocabulary = tokenizer.model.vocab as Record<string, number>;
     const table = work.path(backbones, 'qwen2/model.safetensors');
@@ -142,7 +142,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     await putNaN(table, 'model.embed_tokens.weight', vocabulary[token!]! * 96);
     const { stderr } = await work.run('eval', '--run', 'runs/small/stage2');
     expect(stderr).toMatch(
-      /^error: the run in runs\/small\/stage2 was trained with other backbones .*backbones\.llm: its weights are others; put those back, or train again$/m,
+      /^error: the run in runs\/small\/stage2 was trained with different backbones .*backbones\.llm: its weights are others; restore the originals, or train again$/m,
     );
     edit(metadataOf('stage2'), (metadata) => delete metadata.backbones); // as an earlier version wrote it
     const rows = await predicted('stage2');
@@ -196,9 +196,9 @@ describe('a checkpoint', () => {
         writeFileSync(folder.checkpoint, flipped);
         const error = await openTrainedRun(folder).catch((thrown: unknown) => thrown);
         expect(error, `byte ${at}`).toBeInstanceOf(InputError);
-        // A header that no longer reads says so itself.
+        // A damaged header reports its own error.
         expect((error as Error).message).toMatch(
-          /^(checkpoint \S+ is damaged, or not the one that was trained: |safetensors file \S+checkpoint\.safetensors ).*$/,
+          /^(checkpoint \S+ is damaged or was replaced: |safetensors file \S+checkpoint\.safetensors ).*$/,
         );
       }
     } finally {
@@ -244,7 +244,7 @@ describe('a checkpoint', () => {
 describe('a run that was stopped', () => {
   it('goes on only with the state and checkpoint that it saved', async () => {
     restore();
-    // Two epochs, of which the second was never made: what a kill after the first leaves.
+    // Two epochs, the second never trained: the state after a kill in between.
     const stage = 'runs/small/stage1';
     const state = work.path(stage, 'training_state.safetensors');
     edit(metadataOf('stage1'), (metadata) =>
@@ -255,7 +255,7 @@ describe('a run that was stopped', () => {
     flipped[saved.length - 5]! ^= 8;
     writeFileSync(state, flipped);
     expect(await work.refused('stage1', '--recipe', 'small.yaml')).toContain(
-      `training state ${stage}/training_state.safetensors is damaged: its checksum does not fit its content; delete the run to start again`,
+      `training state ${stage}/training_state.safetensors is damaged: its checksum does not match its content; restore a good copy, or delete the run to start over`,
     );
     writeFileSync(state, saved);
     const { tensors } = await readSafetensors(checkpointOf('stage1'));
@@ -264,7 +264,7 @@ describe('a run that was stopped', () => {
     expect(readJson(metadataOf('stage1'))).toEqual(readJson(work.path(whole, stage, 'run.json')));
     edit(metadataOf('stage1'), (metadata) => Object.assign(metadata, { status: 'training' }));
     await writeSafetensors(checkpointOf('stage1'), [...tensors].slice(1));
-    expect(await work.refused('stage1', '--recipe', 'small.yaml')).toContain('is damaged, or not the one');
+    expect(await work.refused('stage1', '--recipe', 'small.yaml')).toContain('is damaged or was replaced');
   });
 });
 
@@ -295,7 +295,7 @@ describe('backbones', () => {
       if (part === 'llm') continue;
       rmSync(work.path('runs/small/stage2'), { recursive: true });
       expect(await work.refused('stage2', '--recipe', 'small.yaml')).toMatch(
-        /the run in runs\/small\/stage1 was trained with other backbones/,
+        /the run in runs\/small\/stage1 was trained with different backbones/,
       );
     }
   });
@@ -405,7 +405,7 @@ describe('the files of a system that was given relative paths', () => {
       }
     }
     expect(files).toBeGreaterThan(20);
-    // Where the weights lie from the artifact on.
+    // Where the weights are, relative to the artifact.
     for (const stage of stages) {
       const artifact = fromBinary(
         ModelProtoSchema,

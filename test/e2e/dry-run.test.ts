@@ -1,4 +1,4 @@
-/** @file `--dry-run` of the full-size recipe on a machine that has neither its weights nor its corpus. */
+/** @file `--dry-run` of the full-size recipe on a machine without its weights or corpus. */
 
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -45,7 +45,7 @@ describe('--dry-run', () => {
     const focal = [...stage1, '--set', 'stage1.scl_weight=0', '--set', 'stage1.accumulate=8'];
     expect((await work.done(...focal)).stderr).not.toContain('warning');
     expect(await work.refused(...stage1, '--set', 'stage1.accumulate=8')).toContain(
-      'stage1.accumulate 8 leaves one utterance in a micro-batch of batch_size 8',
+      'stage1.accumulate 8 leaves one utterance in each micro-batch of batch_size 8',
     );
   });
 
@@ -56,7 +56,7 @@ describe('--dry-run', () => {
       return Number(/^memory: .*, prompt (\d+)/m.exec(stderr)![1]);
     };
     const long = `Listen. ${'Think of the voice as well as of the words. '.repeat(40)}Choose from {labels}.`;
-    // 128 as it stands. 1,800 characters more, at 4 to 5 a token.
+    // 128 by default. 1,800 characters more, at 4 to 5 a token.
     expect(await tokensWith(long)).toBeGreaterThan(128 + 250);
     expect(await tokensWith('""')).toBeLessThan(128);
   });

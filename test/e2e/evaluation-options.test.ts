@@ -1,4 +1,4 @@
-/** @file Commands on trained runs do what their options say or refuse them: none is accepted and then ignored. */
+/** @file Options of commands on trained runs take effect or are rejected; none is silently ignored. */
 
 import { cpSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -26,7 +26,7 @@ describe('a run that is named', () => {
   it.each([
     [['--recipe', 'other.yaml'], /names the recipe other, and the run in runs\/words\/stage2 is of words/],
     [['--dataset', 'meld7'], /--dataset meld7 names the recipe meld7, and the run in .* is of words/],
-    [['--set', 'stage2.epochs=9'], /--set changes nothing of a run .*stage2\.epochs was 1; leave it out/],
+    [['--set', 'stage2.epochs=9'], /--set cannot change a trained run .*stage2\.epochs was 1; leave it out/],
     [['--set', 'seed=2', '--set', 'labels=[happy, sad]'], /labels was \[.*\]; seed was 1/],
     [['--recipe', 'words.yaml', '--set', 'inputs=both'], /inputs was "text"/],
     [['--set', 'nonsense=1'], /--set nonsense=1: unknown key/],
@@ -91,7 +91,7 @@ describe('a run that is named', () => {
       'has changed since runs/words/stage2 was trained',
     );
     expect(await work.refused('report', '--run', 'runs/words', '--manifest', 'toy/manifest.csv')).toContain(
-      'a report is of its own test set; score it on another corpus with emoq eval --run',
+      "a report covers the run's own test set; score it on another corpus with emoq eval --run",
     );
     work.file('toy/manifest.csv', text);
   });
@@ -156,10 +156,12 @@ describe('a predictions file', () => {
 
   it('has no recipe that a --set could change, unless one is named', async () => {
     const set = ['--set', 'labels=[neutral, happy, angry, sad]'];
-    expect(await work.refused('eval', '--predictions', file, ...set)).toContain('changes a recipe, and none');
+    expect(await work.refused('eval', '--predictions', file, ...set)).toContain(
+      'overrides a recipe, but none',
+    );
     await work.done('eval', '--predictions', file, '--recipe', 'words.yaml', ...set);
     expect(await work.refused('eval', '--compare', file, file, ...set)).toContain(
-      'changes a recipe, and none',
+      'overrides a recipe, but none',
     );
   });
 
@@ -172,7 +174,7 @@ describe('a predictions file', () => {
     ['--device', 'cpu'],
   ])('is not compared with another with %s, which is about runs', async (option, value) => {
     expect(await work.refused('eval', '--compare', file, file, option, value)).toContain(
-      `${option} is about runs, and both systems are predictions files; leave it out`,
+      `${option} applies to runs, but both systems are predictions files; leave it out`,
     );
   });
 });
@@ -180,7 +182,7 @@ describe('a predictions file', () => {
 describe('other commands', () => {
   it('take a label map with another corpus only', async () => {
     expect(await work.refused('eval', '--run', 'runs/words', '--label-map', 'a=b')).toContain(
-      '--label-map is for another corpus than the run was trained on; name it with --manifest',
+      '--label-map is for a corpus other than the one the run was trained on; name that corpus with --manifest',
     );
   });
 

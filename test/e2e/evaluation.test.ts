@@ -1,4 +1,7 @@
-/** @file eval of trained runs: error bars, formats, comparison, predictions that score themselves, and what it needs of the corpus. */
+/**
+ * @file eval of trained runs: intervals, formats, comparison, predictions that can be scored again, and what it needs
+ * of the corpus.
+ */
 
 import { rmSync, utimesSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -155,9 +158,7 @@ describe('predict', () => {
     const args = ['-o', 'out.csv', '--run', 'runs/full', '--threads', '1'];
     const none = await work.run('predict', 'gone.csv', ...args);
     expect(none).toMatchObject({ code: 1, stdout: 'out.csv\n' });
-    expect(none.stderr).toContain(
-      'warning: 2 of 2 rows could not be predicted; the column "error" says why\n',
-    );
+    expect(none.stderr).toContain('warning: 2 of 2 rows could not be predicted; see the column "error"\n');
     for (const row of csvRows(work, 'out.csv')) expect(row.error).toContain('does not exist');
     work.file('some.csv', `path,text\nnone.wav,hello\ntoy/${path},there\n`);
     await work.done('predict', 'some.csv', ...args);

@@ -1,4 +1,7 @@
-/** @file `emoq export` on a trained toy system: the exported models together are the run, and the command has manners. */
+/**
+ * @file `emoq export` on a trained toy system: the exported models together reproduce the run; options, errors and
+ * interruption.
+ */
 
 import { execFileSync } from 'node:child_process';
 import {
@@ -53,7 +56,7 @@ beforeAll(async () => {
   for (const stage of ['stage1', 'stage2']) await work.done(stage, '--recipe', 'small.yaml');
 });
 
-/** A batch of two utterances of random features and tokens, padded behind the second; features as float16 has them. */
+/** A batch of two utterances with random features and tokens, the second padded; features are rounded to float16. */
 function randomBatch(): Record<string, Tensor> {
   const random = seededRandom(1, 'export test');
   const tokens = (count: number, highest: number): number[] =>
@@ -99,7 +102,7 @@ describe('the models exported from a run', () => {
     await former.dispose();
     expect(relativeError(embedding!, wanted.embedding!)).toBeLessThan(1e-5);
 
-    // e_h = W e'_q + b takes the place of one word; then the label words' logits at the last token of each prompt.
+    // e_h = W e'_q + b replaces one word; then the label words' logits at the last token of each prompt.
     const { tensors: held } = await readSafetensors(work.path('runs/small/stage2/checkpoint.safetensors'));
     const { tensors: words } = await readSafetensors(work.path('toy/backbones/qwen2/model.safetensors'));
     const [weight, bias, table] = [
@@ -206,7 +209,7 @@ describe('wrong usage and bad input', () => {
     [['llm', '--run', 'runs/small', '--out', 'x'], '--out x must end in .onnx'],
     [['llm', '--run', 'runs/none', '--out', 'x.onnx'], 'no run in runs/none/stage2 or runs/none/stage1'],
     [['llm', '--run', 'runs/small/stage1', '--out', 'x.onnx'], 'is of stage 1, which trains no LoRA'],
-    [['encoder', '--run', 'runs/small', '--out', 'x.onnx'], '--run is no option of export encoder'],
+    [['encoder', '--run', 'runs/small', '--out', 'x.onnx'], '--run is not an option of export encoder'],
     [
       ['llm', '--checkpoint', 'toy/backbones/qwen2', '--merged-dtype', 'stored', '--out', 'x.onnx'],
       'name the run',
@@ -219,7 +222,7 @@ describe('wrong usage and bad input', () => {
   });
 });
 
-/** A Qwen2 folder of 8.6 GB that take no room on the disk: a file of holes. */
+/** A Qwen2 folder of 8.6 GB that uses no disk space: a sparse file. */
 function writeHugeCheckpoint(): void {
   const dir = work.path('huge');
   mkdirSync(dir);
@@ -261,7 +264,7 @@ function writeHugeCheckpoint(): void {
 }
 
 describe('an export that is stopped', () => {
-  /** Starts the export of something large, and returns once its weights are being written. */
+  /** Starts a large export, and returns once its weights are being written. */
   async function underWay(out: string) {
     const running = work.start('export', 'llm', '--checkpoint', 'huge', '--out', `${out}/llm.onnx`);
     const names = (): string[] => {

@@ -1,4 +1,4 @@
-/** @file Backbones of other families than the usual ones, from training to export: wav2vec 2.0, Llama, Qwen3. */
+/** @file Backbones of other families, from training to export: wav2vec 2.0, Llama, Qwen3. */
 
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

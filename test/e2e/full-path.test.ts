@@ -1,4 +1,4 @@
-/** @file From nothing to predictions on the toy corpus: both stages learn, and every command tells the same story. */
+/** @file From scratch to predictions on the toy corpus: both stages learn, and all commands agree. */
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -61,7 +61,7 @@ describe('the toy corpus, from raw to predictions', () => {
     console.log(`toy corpus, ${inputs} alone: WA ${former.wa} after stage 1, ${wa} after stage 2`);
     expect(wa).toBeLessThan(0.65);
     expect(former.wa).toBeLessThan(0.65);
-    expect(former.wa).toBeGreaterThan(0.35); // it has learned the half that there is to learn
+    expect(former.wa).toBeGreaterThan(0.35); // it has learned the half that can be learned
   });
 
   it('results.json and predictions.csv say what eval printed', async () => {
@@ -149,7 +149,7 @@ describe('training artifacts', () => {
   it.runIf(onnxPython)(
     "pass ONNX's own checker, every node by name and every parameter by its key",
     async () => {
-      // External data is looked for from the working folder; the model says in its metadata which that must be.
+      // External data is resolved from the working directory; the model's metadata says which one that must be.
       const script = `
 import json, os, sys, onnx
 def names(graph):

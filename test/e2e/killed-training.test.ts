@@ -1,6 +1,6 @@
 /**
- * @file Training killed at thirty moments, in the middle of whatever it is writing: every file of the run ends as the
- * bytes of a run that nobody disturbed.
+ * @file Training killed at thirty moments, including during writes: every file of the run ends as the same bytes as
+ * those of an undisturbed run.
  */
 
 import { rmSync, statSync } from 'node:fs';
@@ -12,13 +12,13 @@ import { fileDigests, makeWorkspace, shortPrompt, toyRecipe } from './workspace.
 const work = makeWorkspace('killed');
 afterAll(() => work.remove());
 
-/** A process saves at most so many states before it is killed. */
+/** A process saves at most this many states before it is killed. */
 const MOST_SAVES = 3;
-/** Some time after the last of them: about as long as it takes to the next. */
+/** Delay after the last save: about the time until the next. */
 const MOST_DELAY_MS = 120;
 const POLL_MS = 3;
 
-// Dropout, early stopping and several kept checkpoints: all of it has to come back.
+// Dropout, early stopping and several kept checkpoints must all be restored.
 const recipe = toyRecipe('toy', {
   former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
   prompt: shortPrompt,
@@ -27,7 +27,7 @@ const recipe = toyRecipe('toy', {
   stage2: { epochs: 3, batch_size: 4, learning_rate: 1e-3, select: 'ua' },
 });
 const stage1 = ['stage1', '--recipe', 'small.yaml', '--threads', '1'];
-// Of text alone, which has the smallest graph: most of the time goes into starting.
+// Text only, the smallest graph: most of the time goes into start-up.
 const stage2 = ['stage2', '--recipe', 'small.yaml', '--threads', '1', '--set', 'inputs=text'];
 
 const digests = (run: string): Record<string, string> => fileDigests(work, run);
@@ -41,15 +41,15 @@ afterAll(() => {
   delete process.env.EMOQ_SAVE_INTERVAL;
 });
 
-/** When a file was last put in place of another; 0 before there is one. */
+/** When a file was last renamed into place; 0 before it exists. */
 function changedAt(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
-/** What came of a process that was to be killed after as many saved states, and a moment. */
+/** The outcome of a process to be killed after a number of saved states and a delay. */
 interface Attempt {
   readonly wasKilled: boolean;
-  /** The step that it went on from, where it did. */
+  /** The step that it resumed from, if any. */
   readonly from: number | undefined;
 }
 
@@ -60,7 +60,7 @@ async function attempt(
   delayMs: number,
 ): Promise<Attempt> {
   const state = work.path(folder, 'training_state.safetensors');
-  // Before the first state it is the lock that says that the folder is being written.
+  // Before the first state, the lock shows that the folder is being written.
   const watched = saves === 0 ? work.path(folder, 'training.lock') : state;
   let last = changedAt(watched);
   const running = work.start(...command);
@@ -77,7 +77,7 @@ async function attempt(
   running.signal('SIGKILL');
   const { code, signal, stderr } = await ended;
   if (signal !== 'SIGKILL') expect(code, stderr).toBe(0);
-  const from = /going on after step (\d+) of/.exec(stderr)?.[1];
+  const from = /resuming after step (\d+) of/.exec(stderr)?.[1];
   return { wasKilled: signal === 'SIGKILL', from: from === undefined ? undefined : Number(from) };
 }
 
@@ -103,7 +103,7 @@ describe.each([
         killed += 1;
         continue;
       }
-      // It was done before it could be killed: one more undisturbed end, and again from the start.
+      // It finished before it could be killed: compare it too, and start over.
       expect(digests(`${killedRun}/${folder}`)).toEqual(expected);
       rmSync(work.path(killedRun), { recursive: true });
     }

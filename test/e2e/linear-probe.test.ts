@@ -1,4 +1,4 @@
-/** @file A linear probe from its recipe to its page: trained by `emoq train`, scored, compared and used like any system. */
+/** @file A linear probe from recipe to report: trained by `emoq train`, scored, compared and used like any system. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeWorkspace } from './workspace.js';
@@ -69,7 +69,7 @@ describe('a linear probe', () => {
   it('is left as it is when it is trained again', async () => {
     const before = work.read('runs/probe/probe/checkpoint.safetensors');
     const { stderr } = await work.done('train', '--recipe', 'probe.yaml');
-    expect(stderr).toContain('probe is finished already');
+    expect(stderr).toContain('probe is already finished');
     expect(work.read('runs/probe/probe/checkpoint.safetensors')).toEqual(before);
   });
 

@@ -1,4 +1,6 @@
-/** @file What a stage does not read need not be there: audio, encoder, Former or language model, in every command. */
+/**
+ * @file Inputs that a stage does not read may be missing in every command: audio, encoder, Former or language model.
+ */
 
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -19,7 +21,7 @@ beforeAll(async () => {
   whole.file('small.yaml', toyRecipe('toy', settings));
 });
 
-/** A copy of the corpus, its backbones and its runs without some parts, as others have it. */
+/** A copy of the corpus, its backbones and its runs with some parts removed. */
 async function without(parts: readonly string[], use: (work: Workspace) => Promise<void>): Promise<void> {
   const work = makeWorkspace('needs-part');
   try {
@@ -118,7 +120,7 @@ describe('stage 1', () => {
     await without(['qwen2'], async (work) => {
       const both = await work.run('doctor', ...recipe());
       expect(both.code).toBe(1);
-      expect(lackOf(both.stdout)).toMatch(/cannot run for lack of LLM/);
+      expect(lackOf(both.stdout)).toMatch(/cannot run: missing LLM/);
       const one = await work.done('doctor', ...recipe(), '--stage', '1');
       expect(lackOf(one.stdout)).toBe('ready: stage 1 of the experiment small can run');
       expect(one.stdout).not.toMatch(/ LLM |memory of stage 2/);

@@ -1,4 +1,4 @@
-/** @file Raw release trees in miniature, real mp4 clips and all, through preparation and into training. */
+/** @file Miniature raw release trees, with real mp4 clips, through preparation and into training. */
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -101,7 +101,7 @@ describe('a raw IEMOCAP tree', () => {
       expect([speaker, dialogue]).toEqual([`Ses03${last[0]}`, id!.slice(0, -last.length - 1)]);
     }
 
-    // A model that was trained without tags reads none in prediction either.
+    // A model trained without tags reads none in prediction either.
     const clip = csvRows(work, 'data/iemocap/manifest.csv')[0]!.path!;
     const spoken = ['Okay. [LAUGHTER] Fine.', 'Okay. Fine.', 'Okay. Laughter fine.'];
     work.file(

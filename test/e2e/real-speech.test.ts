@@ -1,6 +1,6 @@
 /**
- * @file Stage 1 from the command line on real recordings, by speaker-independent folds: the loss halves, and HuBERT is
- * asked once for each clip.
+ * @file Stage 1 from the command line on real recordings, with speaker-independent folds: the loss halves, and HuBERT
+ * encodes each clip once.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
 
   it('halves its training loss, and encodes nothing twice', async () => {
     await work.toyCorpus(5, 4);
-    // Beside the FLAC clips the four untouched WAV files: 48 kHz, one and two channels, a label of their own.
+    // In addition to the FLAC clips, four unmodified WAV files: 48 kHz, one and two channels, with their own label.
     const metadata = readFileSync(corpus!, 'utf8').trim();
     const original = (name: string, label: string, speaker: string): string =>
       `original/${name}.wav,${label},${speaker},M,normal,Kids are talking by the door.`;
@@ -48,7 +48,7 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
       leakage: { pairs: { speakers: { count: number }; texts: { count: number } }[] };
     };
     expect(Object.values(parts).map(({ speakers }) => speakers)).toEqual([2, 2, 2, 2]);
-    // Nobody is in two folds; everybody says the same two sentences.
+    // No speaker is in two folds; all say the same two sentences.
     expect(leakage.pairs.map(({ speakers, texts }) => [speakers.count, texts.count])).toEqual(
       Array(4).fill([0, 2]),
     );

@@ -1,4 +1,7 @@
-/** @file Recordings that are not as they should be, from the tables of prepare-csv and predict to what both say of them; and corpora decoded by two versions of ffmpeg. */
+/**
+ * @file Unusual recordings in the tables of prepare-csv and predict, and what both report about them; corpora decoded
+ * by two versions of ffmpeg.
+ */
 
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -165,7 +168,7 @@ describe('prepare-csv', () => {
         { id: 'call_ch2', reason: 'channel 2 of call.wav' },
       ],
     });
-    expect(info).not.toHaveProperty('ffmpeg'); // nothing that it would decode
+    expect(info).not.toHaveProperty('ffmpeg'); // no content that it could decode
     const { stderr } = await work.done(
       'prepare-csv',
       'calls/two.csv',
@@ -174,7 +177,7 @@ describe('prepare-csv', () => {
       '--test-share',
       '0.4',
     );
-    expect(stderr).toContain('everything was prepared already');
+    expect(stderr).toContain('already prepared');
   });
 
   it('takes parts of channels, and one channel of all', async () => {
@@ -191,7 +194,7 @@ describe('prepare-csv', () => {
     const rows = ['long.flac,happy,6.5,6.8,train', 'long.flac,sad,6.8,7,train', 'long.flac,sad,0,1,test'];
     work.file('calls/ends.csv', `path,label,start,end,split\n${rows.join('\n')}\n`);
     await work.done('prepare-csv', 'calls/ends.csv', '--name', 'ends');
-    // Every jump ends behind the sound, said as ffmpeg 7 and 9 say it.
+    // Every seek ends after the audio; the messages are those of ffmpeg 7 and 9.
     const script = `#!/bin/bash
 args=() lost=
 for arg; do
@@ -208,7 +211,7 @@ exec ffmpeg "\${args[@]}"
     expect(code, stderr).toBe(0);
     const clips = csvRows(work, 'data/ends/manifest.csv');
     expect(clips.map(({ duration_sec }) => Number(duration_sec))).toEqual([0.3, 0.2, 1]);
-    const inside = 200; // the resampler meets other samples at the edges
+    const inside = 200; // the resampler sees other samples at the edges
     for (const { path } of clips) {
       const [found, lost] = ['ends', 'lost'].map((name) => ffmpegSamples(work.path('data', name, path!)));
       expect(lost).toHaveLength(found!.length);
@@ -271,7 +274,7 @@ describe('training', () => {
 });
 
 describe('two versions of ffmpeg', () => {
-  /** The ffmpeg that is here, saying that it is another version, and decoding a little otherwise where asked to. */
+  /** The installed ffmpeg, reporting another version and optionally decoding slightly differently. */
   const version = (name: string, filter = ''): Record<string, string> => {
     mkdirSync(work.path('bin'), { recursive: true });
     const path = work.path('bin', name);
@@ -306,26 +309,28 @@ describe('two versions of ffmpeg', () => {
     const [old, next] = [version('5.0'), version('9.9')];
     expect(first.stderr).toContain('converted 5 clips');
     expect(info().ffmpeg).toBe('5.0');
-    expect((await prepare(old)).stderr).toContain('everything was prepared already');
+    expect((await prepare(old)).stderr).toContain('already prepared');
     const { stderr } = await prepare(next);
     expect(stderr).toContain('converted 2 clips');
     expect(stderr).toContain(
-      'warning: 2 clips had been decoded by ffmpeg 5.0; they were decoded again by ffmpeg 9.9, so that all are by one version\n',
+      'warning: 2 clips were decoded by ffmpeg 5.0; they have been decoded again with ffmpeg 9.9, so that all use the same version\n',
     );
     expect(info().ffmpeg).toBe('9.9');
     expect(journal().filter((line) => line.includes('"ffmpeg":"9.9"'))).toHaveLength(2);
     expect(await work.refused(...train)).toContain(
-      'the manifest has changed: its clips were decoded by ffmpeg 5.0, and are now by ffmpeg 9.9',
+      'the manifest has changed: its clips were decoded with ffmpeg 5.0, and are now decoded with ffmpeg 9.9',
     );
-    expect(await work.refused('eval', '--run', 'mixed', '--stage', '1')).toContain('are now by ffmpeg 9.9');
-    expect((await prepare(old)).stderr).toContain('decoded again by ffmpeg 5.0');
+    expect(await work.refused('eval', '--run', 'mixed', '--stage', '1')).toContain(
+      'are now decoded with ffmpeg 9.9',
+    );
+    expect((await prepare(old)).stderr).toContain('decoded again with ffmpeg 5.0');
     await work.done('eval', '--run', 'mixed', '--stage', '1');
   });
 
   it('and an interrupted preparation: it goes on with the clips that ffmpeg did not decode', async () => {
     const [old, next] = [version('5.0'), version('9.9')];
     await prepare(old);
-    // As a kill leaves it: three of five clips are noted.
+    // The state after a kill: three of five clips are recorded.
     work.file('data/mixed/preparation.jsonl', `${journal().slice(0, 3).join('\n')}\n`);
     expect((await prepare(next)).stderr).toContain('converted 4 clips');
     expect(info().ffmpeg).toBe('9.9');
@@ -334,7 +339,7 @@ describe('two versions of ffmpeg', () => {
   it('and no ffmpeg at all: a corpus that is prepared stays so', async () => {
     await prepare(version('5.0'));
     const { code, stderr } = await prepare({ PATH: '/nonexistent', FFMPEG_PATH: '' });
-    expect([code, stderr]).toEqual([0, expect.stringContaining('everything was prepared already')]);
+    expect([code, stderr]).toEqual([0, expect.stringContaining('already prepared')]);
     expect(info().ffmpeg).toBe('5.0');
   });
 

@@ -1,4 +1,4 @@
-/** @file `emoq report` on a run that was just trained, opened in a real browser. */
+/** @file `emoq report` on a newly trained run, opened in a real browser. */
 
 import { readdirSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';

@@ -1,4 +1,7 @@
-/** @file The report in a real browser: what is seen, said, toggled, hovered, walked by keyboard, played, saved, printed. */
+/**
+ * @file The report in a real browser: display, accessibility, toggles, hovering, keyboard control, playback, saving,
+ * printing.
+ */
 
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +36,7 @@ const headings = [
 describe.runIf(chromium)('the report in Chromium', () => {
   const folder = mkdtempSync(join(tmpdir(), 'emoq-report-'));
   let browser: Browser;
-  /** What the page complained about, and what it asked for beside itself. */
+  /** Errors of the page, and its requests for anything but itself. */
   let complaints: string[] = [];
 
   beforeAll(async () => {
@@ -63,19 +66,23 @@ describe.runIf(chromium)('the report in Chromium', () => {
   const open = (data: ReportData, options?: BrowserContextOptions): Promise<Page> =>
     openPage(browser, fileOf(data), complaints, options);
 
-  /** Where the point of an utterance is on the screen. */
-  async function placeOf(page: Page, data: ReportData, index: number): Promise<{ x: number; y: number }> {
+  /** Screen position of an utterance's point. */
+  async function pointPosition(
+    page: Page,
+    data: ReportData,
+    index: number,
+  ): Promise<{ x: number; y: number }> {
     const layout = mapLayout(pointsOf(data));
     const box = (await page.locator('#map-surface').boundingBox())!;
-    const [x, y] = layout.places[index]!;
+    const [x, y] = layout.positions[index]!;
     return { x: box.x + (x * box.width) / layout.width, y: box.y + (y * box.height) / layout.height };
   }
 
-  /** The utterance that lies furthest from all others, so that a pointer there can mean no other. */
+  /** The utterance furthest from all others, so that a pointer there is unambiguous. */
   function loneliest(data: ReportData): number {
-    const places = mapLayout(pointsOf(data)).places as [number, number][];
-    const room = places.map((a, i) =>
-      Math.min(...places.map((b, k) => (i === k ? Infinity : Math.hypot(a[0] - b[0], a[1] - b[1])))),
+    const positions = mapLayout(pointsOf(data)).positions as [number, number][];
+    const room = positions.map((a, i) =>
+      Math.min(...positions.map((b, k) => (i === k ? Infinity : Math.hypot(a[0] - b[0], a[1] - b[1])))),
     );
     return room.indexOf(Math.max(...room));
   }
@@ -127,7 +134,7 @@ describe.runIf(chromium)('the report in Chromium', () => {
     for (const choice of ['Reference label', 'Right or wrong']) {
       await page.getByRole('button', { name: choice, exact: true }).click();
       await page.mouse.move(0, 0);
-      const { x, y } = await placeOf(page, plain, index);
+      const { x, y } = await pointPosition(page, plain, index);
       await page.mouse.move(x + 2, y - 2);
       const said = await page.locator('#map-text').innerText();
       const share = (100 * probabilities![predicted!]!).toFixed(1);
@@ -150,8 +157,8 @@ describe.runIf(chromium)('the report in Chromium', () => {
     await page.locator('#map-surface').focus();
     const said = async (): Promise<string> => (await page.locator('#map-text dd').first().innerText()).trim();
     expect(await said()).toBe(plain.utterances[0]!.id);
-    const { places } = mapLayout(pointsOf(plain));
-    const current = async () => places[plain.utterances.findIndex(({ id }) => id === idOf)]!;
+    const { positions } = mapLayout(pointsOf(plain));
+    const current = async () => positions[plain.utterances.findIndex(({ id }) => id === idOf)]!;
     let idOf = await said();
     for (const [key, axis, sign] of [
       ['ArrowRight', 0, 1],
@@ -283,13 +290,13 @@ describe.runIf(chromium)('the report in Chromium', () => {
   });
 });
 
-/** The places of all utterances, in the map's own units. */
+/** Positions of all utterances, in the map's own units. */
 function pointsOf({ map }: ReportData): [number, number][] {
   if (map.kind === 'missing') throw new Error('this report has no map');
   return map.points.map((point) => [...point!]);
 }
 
-/** Runs in the page: visible text with less than 4.5:1 to what is behind it (WCAG 2.2, 1.4.3). */
+/** Runs in the page: visible text with a contrast below 4.5:1 (WCAG 2.2, 1.4.3). */
 function lowContrastText(): string[] {
   const channels = (colour: string): number[] => (colour.match(/[\d.]+/g) ?? []).map(Number);
   const luminance = (colour: string): number => {
@@ -300,7 +307,7 @@ function lowContrastText(): string[] {
       );
     return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
   };
-  /** The fill of a cell under its figure, else the nearest ground that lets nothing through. */
+  /** The fill of a cell under its figure, else the nearest opaque background. */
   const groundOf = (element: Element): string => {
     const cell =
       element.parentElement?.localName === 'g' && element.parentElement.querySelector(':scope > rect');

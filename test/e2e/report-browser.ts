@@ -1,14 +1,14 @@
-/** @file The system's Chromium, driven for tests of the report. */
+/** @file Drives the system's Chromium for tests of the report. */
 
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
-/** Against a hang alone: a busy machine takes long to paint a page. */
+/** Only guards against a hang: a busy machine takes long to paint a page. */
 const TIME_LIMIT_MS = 600_000;
 
-/** CHROMIUM_PATH where it is set, else the first of the usual names on the PATH. */
+/** CHROMIUM_PATH if set, else the first of the usual names on the PATH. */
 export function findChromium(): string | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   const names = ['chromium', 'chromium-browser', 'google-chrome'];
@@ -18,7 +18,7 @@ export function findChromium(): string | undefined {
   return candidates.find(isExecutable);
 }
 
-/** Without a window, with sound that may start by itself, and without a sandbox only where root has none. */
+/** Headless, with autoplay allowed, and without a sandbox only where root cannot have one. */
 export async function launchChromium(executablePath: string): Promise<Browser> {
   const root = process.getuid?.() === 0;
   return chromium.launch({
@@ -69,7 +69,7 @@ export function parseSvg(
   }, svg);
 }
 
-/** Plays a recording until it has moved on, and gives where it is and how long it lasts, both in seconds. */
+/** Plays a recording until it advances; returns its position and duration in seconds. */
 export function playRecording(page: Page, selector: string): Promise<{ atSec: number; durationSec: number }> {
   return page
     .locator(selector)

@@ -1,4 +1,4 @@
-/** @file `emoq report` on trained toy runs: what the page is made of, what is missing and said, what is refused. */
+/** @file `emoq report` on trained toy runs: the data of the page, missing parts, and rejected input. */
 
 import { cpSync, mkdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -43,7 +43,7 @@ const json = (file: string) => JSON.parse(work.read(file).toString());
 
 const warnings: string[] = [];
 
-/** What the page of a run is drawn from. */
+/** The data of a run's page. */
 function gathered(run: string, options: Partial<GatherOptions> = {}): Promise<ReportData> {
   warnings.length = 0;
   const folder = runFolder(work.path(run));
@@ -56,13 +56,13 @@ function gathered(run: string, options: Partial<GatherOptions> = {}): Promise<Re
   });
 }
 
-/** A copy of a run to damage, gone when `use` has ended. */
+/** A copy of a run to damage, deleted when `use` ends. */
 async function onCopy(run: string, use: (copy: string) => Promise<void>): Promise<void> {
   cpSync(work.path(run), work.path('copy/stage2'), { recursive: true, preserveTimestamps: true });
   await use('copy/stage2').finally(() => rmSync(work.path('copy'), { recursive: true }));
 }
 
-/** Draws the page of a run, and returns it with what stood on stderr. */
+/** Renders the page of a run, and returns it with the output on stderr. */
 async function page(...args: string[]): Promise<{ html: string; stderr: string; out: string }> {
   const { stdout, stderr } = await work.done('report', ...args);
   const out = stdout.trimEnd();
@@ -133,7 +133,7 @@ describe('the report of one run', () => {
     expect(metadata).toMatchObject({
       trained: expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d UTC to \d{4}-\d\d-\d\d \d\d:\d\d UTC$/),
       'time of a run': expect.stringMatching(/^[\d.]+ (s|min)/),
-      'utterances trained on in a second': expect.stringMatching(/^[\d.]+$/),
+      'training utterances per second': expect.stringMatching(/^[\d.]+$/),
       'peak memory of a run': expect.stringMatching(/^\d+ MiB$/),
     });
     expect(warnings).toEqual([]);
@@ -316,7 +316,7 @@ describe('what is missing', () => {
       expect(html).toContain('There are no training curves');
       writeFileSync(work.path(copy, 'metrics.jsonl'), 'rubbish\n');
       expect((await gathered(copy)).curves).toEqual([]);
-      expect(warnings[0]).toContain('metrics.jsonl, line 1 is not what emoq wrote');
+      expect(warnings[0]).toContain('metrics.jsonl, line 1 was not written by emoq');
     });
   });
 
@@ -388,8 +388,8 @@ describe('what is missing', () => {
       expect(data.unfinished).toEqual([work.path(copy)]);
       expect(data.map).toMatchObject({ method: 'umap' });
       expect(warnings).toEqual([
-        expect.stringMatching(/the run in .*copy\/stage2 is not finished; this is its best epoch so far$/),
-        expect.stringContaining('the map is not kept for the next report: '),
+        expect.stringMatching(/the run in .*copy\/stage2 is not finished; using its best epoch so far$/),
+        expect.stringContaining('the map is not cached for the next report: '),
       ]);
     });
   });

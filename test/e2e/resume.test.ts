@@ -1,4 +1,4 @@
-/** @file Stopped, killed, run twice: however a training run got to its end, its files are the same bytes. */
+/** @file Stopped, killed or repeated: a training run ends with the same bytes. */
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -8,8 +8,8 @@ import { fileDigests, listing, makeWorkspace, shortPrompt, toyRecipe } from './w
 const work = makeWorkspace('resume');
 afterAll(() => work.remove());
 
-// Dropout stays on: its masks must come back after an interruption. 72 steps an epoch, more than one
-// run of the graph makes (64), so that a run is stopped inside an epoch.
+// Dropout is on, because its masks must be restored after an interruption. An epoch has 72 steps, more than a run of
+// the graph (64), so a run is stopped within an epoch.
 const recipe = toyRecipe('toy', {
   former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
   prompt: shortPrompt,
@@ -44,16 +44,16 @@ describe('a training run', () => {
     command.signal('SIGINT');
     const { code, stderr } = await command.ended;
     expect(code).toBe(130);
-    expect(stderr).toContain('finishing the steps in hand and saving; press Ctrl-C again to leave at once\n');
+    expect(stderr).toContain('finishing the current steps and saving; press Ctrl-C again to exit at once\n');
     const stopped =
-      /stage 1 stopped after step (\d+) of 216; saved in stopped\/stage1\. Run the same command again to go on\n$/;
+      /stage 1 stopped after step (\d+) of 216; saved in stopped\/stage1\. Run the same command again to resume\n$/;
     const step = Number(stopped.exec(stderr)?.[1]);
     expect(step, stderr).toBeGreaterThanOrEqual(72);
     expect(step).toBeLessThan(216);
     console.log(`stopped after step ${step}, ${step % 72} steps into an epoch`);
     await work.refused('stage2', '--recipe', 'small.yaml', '--run', 'stopped');
     const { stderr: resumed } = await work.done(...train('stopped'));
-    expect(resumed).toContain(`going on after step ${step} of 216\n`);
+    expect(resumed).toContain(`resuming after step ${step} of 216\n`);
     expect(resumed).not.toContain('epoch 1/3');
     expect(digests('stopped/stage1')).toEqual(expected);
   });
@@ -63,12 +63,12 @@ describe('a training run', () => {
     await command.says(/epoch 2\/3: loss/);
     command.signal('SIGKILL');
     expect(await command.ended).toMatchObject({ code: null, signal: 'SIGKILL' });
-    // What a process killed in the middle of writing leaves behind.
+    // Left by a process killed in the middle of a write.
     work.file('killed/stage1/training_state.safetensors.99999-0123abcd.tmp', 'half a state');
     const { stderr } = await work.done(...train('killed'));
-    const [, step] = /^going on after step (144|216) of 216$/m.exec(stderr)!;
+    const [, step] = /^resuming after step (144|216) of 216$/m.exec(stderr)!;
     expect(digests('killed/stage1')).toEqual(expected);
-    // What was known of the killed process when it saved last is kept beside what its successor did.
+    // The last saved line of the killed process is kept, before that of its successor.
     const timings = timingsOf('killed');
     expect(timings).toMatchObject([
       { state: 'running', from_step: 0, to_step: Number(step), device: 'cpu' },
@@ -99,7 +99,7 @@ describe('a training run', () => {
     await command.says(/epoch 1\/2: loss/);
     command.signal('SIGKILL');
     await command.ended;
-    expect((await work.done(...micro)).stderr).toMatch(/^going on after step (18|36) of 36$/m);
+    expect((await work.done(...micro)).stderr).toMatch(/^resuming after step (18|36) of 36$/m);
     expect(digests('micro/stage1')).toEqual(whole);
   });
 
@@ -137,7 +137,7 @@ describe('a training run', () => {
     const { stdout, stderr } = await work.done(...train('whole'));
     expect(stdout).toBe('whole/stage1/checkpoint.safetensors\n');
     expect(stderr).toBe(
-      'stage 1 is finished already; delete whole/stage1 or use another --run to train anew\n',
+      'stage 1 is already finished; delete whole/stage1 or use another --run to train it again\n',
     );
     expect(listing(work.dir)).toEqual(before);
   });

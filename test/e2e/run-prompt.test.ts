@@ -1,4 +1,7 @@
-/** @file A run keeps the prompt that it was trained with: evaluated, predicted with and gone on with, whatever the recipe says. */
+/**
+ * @file A run keeps the prompt it was trained with, in evaluation, prediction and resumed training, whatever the recipe
+ * says.
+ */
 
 import { cpSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -16,7 +19,7 @@ const changePrompt = (run: string, change: (prompt: NonNullable<RunMetadata['pro
   const metadata = metadataOf(run);
   work.file(`${run}/run.json`, JSON.stringify({ ...metadata, prompt: change(metadata.prompt!) }));
 };
-/** As earlier versions wrote a run: without what has been added since. */
+/** As earlier versions wrote a run: without the keys added since. */
 const makeOld = (run: string): void => {
   changePrompt(run, ({ system, user, answer }) => ({ system, user, answer }));
   const recipe = work.read(`${run}/recipe.yaml`).toString();
@@ -69,7 +72,7 @@ describe('a run', () => {
     cpSync(work.path('run'), work.path('old'), { recursive: true });
     makeOld('old/stage2');
     const { stderr } = await work.done(...stage2('old', 'prompt.speaker=gender'));
-    expect(stderr).toContain('is finished already');
+    expect(stderr).toContain('is already finished');
     expect(await work.refused(...stage2('run', 'prompt.speaker=name'))).toContain(
       'prompt.speaker was "auto", is "name"',
     );
@@ -98,9 +101,11 @@ describe('a run', () => {
       });
       return notes.join('\n');
     };
-    expect(await train(new AbortController())).not.toContain('the prompt is that of');
+    expect(await train(new AbortController())).not.toContain('using the prompt of');
     makeOld('half/stage2');
-    expect(await train()).toContain('run.json, as the run began; a new run of the recipe has another');
+    expect(await train()).toContain(
+      'run.json, with which the run began; a new run of the recipe has a different one',
+    );
     const { status, prompt } = metadataOf('half/stage2');
     expect(status).toBe('finished');
     expect(Object.keys(prompt!)).toEqual(['system', 'user', 'answer']);
@@ -126,7 +131,7 @@ describe('predict', () => {
       await predict('male', ',gender', ',male'),
       await predict('none', ',speaker', ',F'),
     ];
-    const warning = "2 of 2 rows have no gender, which the model's prompt was trained with";
+    const warning = "2 of 2 rows have no gender, but the model's prompt was trained with it";
     expect([female, male, none].map(({ stderr }) => stderr.includes(warning))).toEqual([false, false, true]);
     expect(new Set([female, male, none].map(({ probabilities }) => probabilities)).size).toBe(3);
   });

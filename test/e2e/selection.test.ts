@@ -1,4 +1,7 @@
-/** @file What decides over a training run, and what must not: validation, patience, the test set, a loss that is no number. */
+/**
+ * @file What may affect a training run, and what must not: validation, patience, the test set, a loss that is not a
+ * number.
+ */
 
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import Papa from 'papaparse';
@@ -48,7 +51,7 @@ describe('training', () => {
           true,
         );
     }
-    // Nor do several runs, which are looked at together before the first begins.
+    // The same holds for several runs, which are checked together before the first begins.
     const blind = ['--recipe', 'small.yaml', '--manifest', 'blind/manifest.csv', '--set', 'stage1.epochs=1'];
     await work.done('stage1', ...blind, '--run', 'unseen-seeds', '--seeds', '1,2');
     expect(existsSync(work.path('unseen/stage1/results.json'))).toBe(false);
@@ -72,7 +75,7 @@ describe('training', () => {
     expect(losses).toHaveLength(trained.epochs);
     expect(best.value).toBe(Math.min(...losses.map(({ nll }) => nll)));
     const { stderr: again } = await work.done(...train('early', ...sets));
-    expect(again).toContain('is finished already');
+    expect(again).toContain('is already finished');
   });
 
   it('warns once where the validation set is too small to choose by, unless nothing is chosen', async () => {
@@ -85,7 +88,7 @@ describe('training', () => {
     expect(await said('small-smoothed', 'stage1.select=smoothed', 'stage1.select_figure=wa')).toBe(0);
     const lines = metricsOf(work, 'small-smoothed/stage1').flatMap(({ validation }) => validation ?? []);
     const [first, second] = lines as unknown as { wa: number }[];
-    // Both of two epochs are judged by their mean; the first of equal ones is kept.
+    // Both of two epochs are judged by their mean; the first one wins a tie.
     const best = { epoch: 1, metric: 'smoothed wa', value: (first!.wa + second!.wa) / 2 };
     expect(recorded('small-smoothed').best).toEqual(best);
     expect((await work.done('runs', '--root', 'small-smoothed')).stdout).toMatch(
@@ -99,7 +102,7 @@ describe('training', () => {
     work.file('toy/no-dev.csv', manifest);
     const command = [...train('bare', ...bare), '--manifest', 'toy/no-dev.csv'];
     expect(await work.refused(...command, '--set', 'stage1.patience=2')).toContain(
-      'stage1.patience 2 needs a validation set, and there is none; set validation to share or speaker, or patience to 0',
+      'stage1.patience 2 needs a validation set, but there is none; set validation to share or speaker, or patience to 0',
     );
     await work.done(...command);
     expect(recorded('bare').best).toEqual({ epoch: 1, metric: null, value: null });
@@ -107,7 +110,7 @@ describe('training', () => {
 
   it('refuses patience where the last epoch is kept anyway', async () => {
     expect(await work.refused(...train('last', 'stage1.select=last', 'stage1.patience=1'))).toContain(
-      'stage1.patience 1 waits for a better epoch, and stage1.select last calls none better',
+      'stage1.patience 1 waits for a better epoch, but stage1.select last never ranks epochs',
     );
   });
 
@@ -116,11 +119,11 @@ describe('training', () => {
     const message = await work.refused(...train('interval')).finally(() => {
       delete process.env.EMOQ_SAVE_INTERVAL;
     });
-    expect(message).toContain('EMOQ_SAVE_INTERVAL is "10min"; it is a number of seconds, such as 60');
+    expect(message).toContain('EMOQ_SAVE_INTERVAL is "10min"; it must be a number of seconds, such as 60');
   });
 
   it('stops at a step whose loss is not a number: one line with its utterances, exit code 1', async () => {
-    // The similarities over this temperature are infinite.
+    // The similarities divided by this temperature are infinite.
     const { code, stdout, stderr } = await work.run(...train('broken', 'stage1.scl_temperature=1e-40'));
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     const [line, ...others] = stderr.split('\n').filter((text) => text.startsWith('error'));

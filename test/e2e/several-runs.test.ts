@@ -1,4 +1,4 @@
-/** @file Seeds and folds, one after the other or side by side: the same bytes, nothing lost, scored and listed together. */
+/** @file Seeds and folds, sequentially or in parallel: the same bytes, nothing lost, scored and listed together. */
 
 import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -98,12 +98,12 @@ describe('several runs', () => {
     const { code, stderr } = await command.ended;
     expect(code).toBe(130);
     expect(stderr).toContain(
-      'finishing the steps in hand of every run and saving; press Ctrl-C again to leave at once\n',
+      'finishing the current steps of every run and saving; press Ctrl-C again to exit at once\n',
     );
     expect(stderr).toMatch(
-      /\n\d of 3 runs are finished, [12] stopped and saved; run the same command again to go on\n$/,
+      /\n\d of 3 runs are finished, [12] stopped and saved; run the same command again to resume\n$/,
     );
-    // Threads may change the last bits of a sum: a run goes on with those that it began with.
+    // Threads may change the last bits of a sum, so a resumed run keeps its number of threads.
     const again = await work.done(...long, '--run', 'stopped', '--threads', '2');
     expect(again.stderr).toContain(
       'stage 1, seed 3, fold 1: computing with 1 thread, as the run in stopped/seed-3/stage1/fold-1 began\n',
@@ -154,7 +154,7 @@ describe('several runs', () => {
       'leave out --set seed',
     );
     for (const seeds of ['1,1', '1,,2', 'x', '-1', '4294967296']) {
-      expect(await work.refused(...stage1, `--seeds=${seeds}`)).toContain('different whole numbers');
+      expect(await work.refused(...stage1, `--seeds=${seeds}`)).toContain('distinct whole numbers');
     }
   });
 });
@@ -245,7 +245,7 @@ describe('runs of several seeds', () => {
     const options = ['--recipe', 'several.yaml', '--stage', '1', '--json'];
     await work.done(...stage1, '--seeds', '3,4', '--run', 'more', '--set', 'stage1.epochs=3');
     const compared = await work.done('eval', '--compare', 'runs/several', 'more', ...options);
-    expect(compared.stderr).toContain('warning: 2 seeds are few to draw from');
+    expect(compared.stderr).toContain('warning: 2 seeds are few to resample');
     expect(compared.stderr).toContain('predictions from runs/several/seed-3/stage1/predictions.csv\n');
     const result = JSON.parse(compared.stdout) as Record<'a' | 'b', { wa: number; seeds: Figures[] }>;
     expect(result).toMatchObject({ n: 24, paired_seeds: true, mcnemar: null });

@@ -1,4 +1,4 @@
-/** @file One stage after the other: what stage 2 would refuse is told before stage 1, and both are of one recipe. */
+/** @file Consecutive stages: problems of stage 2 are reported before stage 1, and both use one recipe. */
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -21,13 +21,13 @@ beforeAll(async () => {
   work.file('small.yaml', toyRecipe('toy', settings));
 });
 
-/** Runs `use` while a file or folder of the workspace is away. */
+/** Runs `use` while a file or folder of the workspace is moved away. */
 async function withoutFile(name: string, use: () => Promise<void>): Promise<void> {
   renameSync(work.path(name), work.path('away'));
   await use().finally(() => renameSync(work.path('away'), work.path(name)));
 }
 
-/** Runs `use` while a JSON file has other values. */
+/** Runs `use` with a JSON file modified. */
 async function withJson(name: string, changes: object, use: () => Promise<void>): Promise<void> {
   const before = readFileSync(work.path(name), 'utf8');
   writeFileSync(work.path(name), JSON.stringify({ ...JSON.parse(before), ...changes }));
@@ -75,7 +75,7 @@ describe('label words that the language model cannot tell apart', () => {
       /^missing +recipe +label_words: label words "xalm" and "xaln" begin with the same/m,
     );
     expect(stdout.trim().split('\n').at(-1)).toBe(
-      'not ready: the experiment small cannot run for lack of recipe',
+      'not ready: the experiment small cannot run: missing recipe',
     );
     await withoutFile('toy/backbones/qwen2', async () => {
       await work.done('doctor', ...recipe, ...words, '--stage', '1');
@@ -185,7 +185,7 @@ describe('stage 2 behind a stage 1 of another recipe', () => {
       'stage 2 starts from the run in other/stage1, which was trained with other settings: stage1.epochs is 2 there and 1 here\n',
     );
     const again = await work.done('stage2', ...recipe, ...shared, ...own, ...run);
-    expect(again.stderr).toContain('stage 2 is finished already');
+    expect(again.stderr).toContain('stage 2 is already finished');
   });
 
   it('is not asked for one that it does not start from', async () => {

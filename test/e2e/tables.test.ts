@@ -1,4 +1,4 @@
-/** @file Tables as users bring them, through the commands: what is named in their place, dialects, spellings, no audio. */
+/** @file User tables through the commands: renamed columns, dialects, spellings, missing audio. */
 
 import { execFileSync } from 'node:child_process';
 import Papa from 'papaparse';
@@ -99,7 +99,7 @@ describe('predict', () => {
     );
     work.file('part.csv', 'path,text,start\ntoy/audio/toy_00001.wav,x,0.5\n');
     const part = await work.done(...predict('part.csv', 'part-out.csv', 'voice'));
-    expect(part.stderr).toContain('warning: start and end are not read: whole recordings are judged');
+    expect(part.stderr).toContain('warning: start and end are ignored: whole recordings are predicted');
     work.file('near.csv', 'path,text\nTOY/audio/toy_00001.WAV,x\nNaN,x\ntoy/audio/toy_00001.wav,NaN\n');
     const { stderr } = await work.done(...predict('near.csv', 'near-out.csv', 'voice'));
     expect(rowsOf('near-out.csv').map(({ error }) => error)).toEqual([

@@ -1,4 +1,7 @@
-/** @file Who validates in a cross-validation: another speaker in each fold, kept by runs that go on and by their stage 2. */
+/**
+ * @file Validation speakers in a cross-validation: a different one in each fold, kept by resumed runs and their stage
+ * 2.
+ */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
@@ -140,7 +143,7 @@ describe('a run of an earlier version', () => {
   it('goes on with its own draw, by the seed alone, and so does its stage 2', async () => {
     expect(begun).toBe('interrupted');
     expect(drawn!.draw).toBe('by-fold');
-    const note = 'validating on the same utterances as the run of an earlier version that this goes on from';
+    const note = 'validating on the same utterances as the earlier-version run that this run continues from';
     const { status, notes } = resumed;
     expect(status).toBe('finished');
     expect(notes.join('\n')).toContain(note);

@@ -1,4 +1,4 @@
-/** @file A user's working folder: a fresh temporary one, in which the command line runs. */
+/** @file A temporary working folder in which tests run the command line. */
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -26,13 +26,16 @@ export interface Workspace {
   /** Writes a file, making its folder; returns its name. */
   file(name: string, content: string | Uint8Array): string;
   read(name: string): Buffer;
-  /** `emoq ...args` in this folder, in this process or, where the workspace is made so, in one of its own. */
+  /** `emoq ...args` in this folder, in this process or, if the workspace asks for it, in a separate one. */
   run(...args: string[]): Promise<Outcome>;
-  /** The same where it must succeed; a failure shows what stood on stderr. */
+  /** The same, required to succeed; a failure shows stderr. */
   done(...args: string[]): Promise<Outcome>;
-  /** The same where the input is wrong: one line on stderr, exit code 2, nothing on stdout, no file changed. */
+  /** The same, required to reject its input: one line on stderr, exit code 2, nothing on stdout, no file changed. */
   refused(...args: string[]): Promise<string>;
-  /** What `prepare-toy --out OUT --speakers N --utterances N` makes, with options after it; made once for all test files. */
+  /**
+   * The output of `prepare-toy --out OUT --speakers N --utterances N` with further options, made once for all test
+   * files.
+   */
   toyCorpus(speakers: number, utterances: number, out?: string, ...options: string[]): Promise<void>;
   /** small.yaml (`smallRecipe`), its corpus in toy, and a stage-1 run of it in `run`; made once for all test files. */
   smallRun(run: string): Promise<void>;
@@ -48,7 +51,10 @@ export interface RunningCommand {
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string; elapsedMs: number }>;
 }
 
-/** Makes a workspace; its feature cache lies beside it, so that listings show only what commands write for users. */
+/**
+ * Creates a workspace. Its feature cache is in a separate folder, so that listings show only what commands write for
+ * users.
+ */
 export function makeWorkspace(name: string, { processes = false } = {}): Workspace {
   const root = realpathSync(mkdtempSync(join(tmpdir(), `emoq-${name}-`)));
   const dir = join(root, 'work');
@@ -115,24 +121,24 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
   };
 }
 
-/** Commands that take a number of threads whatever else they are told. */
+/** Commands with an option for the number of threads. */
 const COMPUTING = ['stage1', 'stage2', 'ablate', 'predict'];
 
 /**
- * Computes with one thread where nothing else is said: products as small as the tests' take a second one more time than it
- * saves, and another test file is run on its core.
+ * Computes with one thread by default: the tests' matrix products are so small that a second thread costs more than it
+ * saves, and another test file runs on its core.
  */
 function withOneThread(args: readonly string[]): readonly string[] {
   return COMPUTING.includes(args[0]!) && !args.includes('--threads') ? [...args, '--threads', '1'] : args;
 }
 
-/** Every file and folder below `dir`, with size and time of the last change. */
+/** Every file and folder under `dir`, with size and modification time. */
 export function listing(dir: string): Record<string, string> {
   const names = readdirSync(dir, { recursive: true }) as string[];
   return Object.fromEntries(
     names.sort().map((name) => {
       const entry = statSync(join(dir, name), { throwIfNoEntry: false });
-      // The time of a folder changes with a temporary file that came and went; its list of names is what counts.
+      // A temporary file changes a folder's time; only its list of names counts.
       const metadata =
         entry === undefined ? 'dangling' : entry.isFile() ? `${entry.size} ${entry.mtimeMs}` : 'folder';
       return [name, metadata];
@@ -140,10 +146,10 @@ export function listing(dir: string): Record<string, string> {
   );
 }
 
-/** What of a run knows the clock. */
+/** Files of a run that contain times. */
 const CLOCKED = ['timings.jsonl', join('tensorboard', 'events.out.tfevents.0.emoq')];
 
-/** SHA-256 of every file below a folder of the workspace, but for those of a run that know the clock. */
+/** SHA-256 of every file in a folder of the workspace, except files of a run that contain times. */
 export function fileDigests(workspace: Workspace, folder: string): Record<string, string> {
   const names = (readdirSync(workspace.path(folder), { recursive: true }) as string[]).sort();
   const files = names.filter(
@@ -188,7 +194,7 @@ function startCommand(args: readonly string[], cwd: string, env: NodeJS.ProcessE
   };
 }
 
-/** A recipe for a toy corpus in `corpus`, whose backbones are the toy ones; `settings` are further top-level keys. */
+/** A recipe for a toy corpus in `corpus` with toy backbones; `settings` are further top-level keys. */
 export function toyRecipe(corpus: string, settings: Readonly<Record<string, unknown>> = {}): string {
   const backbone = (name: string): string => JSON.stringify(`${corpus}/backbones/${name}`);
   const sections: Record<string, unknown> = {
@@ -204,7 +210,7 @@ export function toyRecipe(corpus: string, settings: Readonly<Record<string, unkn
   ].join('\n');
 }
 
-/** A recipe of a stage 1 that is soon trained, where its quality does not matter. */
+/** A recipe of a stage 1 that trains quickly, for tests that do not depend on its quality. */
 export const smallRecipe = toyRecipe('toy', {
   former: { queries: 4, pooling_heads: 4, head_hidden: 64 },
   stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
@@ -212,7 +218,7 @@ export const smallRecipe = toyRecipe('toy', {
   max_audio_sec: 2,
 });
 
-/** A prompt without the built-in instructions: a fifth of the tokens, which is a fifth of the work of stage 2. */
+/** A prompt without the built-in instructions: a fifth of the tokens, and of the work of stage 2. */
 export const shortPrompt = { system: '', user: '{transcript}\n<AUDIO>' };
 
 /** Metrics of a run, line by line. */
@@ -232,7 +238,7 @@ export function csvRows(workspace: Workspace, file: string): Record<string, stri
   return rows.map((row) => Object.fromEntries(row.split(',').map((cell, index) => [columns[index]!, cell])));
 }
 
-/** Folder of real recordings, where this machine has it. */
+/** Folder of real recordings, if this machine has one. */
 export const realData = process.env.EMOQ_REAL_DATA;
-/** A Python with the package onnx, where this machine has it. */
+/** A Python with the package onnx, if this machine has one. */
 export const onnxPython = process.env.EMOQ_PYTHON;

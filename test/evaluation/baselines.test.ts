@@ -1,4 +1,7 @@
-/** @file Majority class and chance: by hand, against a simulation, and where they stand beside a system's figures. */
+/**
+ * @file Majority and chance baselines: computed by hand, compared with a simulation, and shown next to a system's
+ * figures.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
@@ -28,7 +31,7 @@ describe('the majority class', () => {
   it('scores as its share of the test set, whatever is the most frequent there', () => {
     const labels = ['a', 'b', 'c'];
     const outcomes = referencesOf({ a: 6, b: 3, c: 1 });
-    // Always b, the most frequent in training: recall 1 of b alone, F1 of b is 2 * 3 / (3 + 10).
+    // Always b, the most frequent in training: recall 1 for b and 0 otherwise; F1 of b is 2 * 3 / (3 + 10).
     const { majority } = baselinesOf(
       outcomes,
       labels,
@@ -115,7 +118,7 @@ describe('chance', () => {
     expect(chance.wa).toBe(1 / 8);
     expect(chance.ua).toBe(1 / 8);
     const large = Object.fromEntries(Object.entries(meld).map(([label, count]) => [label, 50 * count]));
-    // With more utterances the expected F1 comes up to that of the expected counts, 2 n_k / (C n_k + N).
+    // With more utterances, the expected F1 approaches that of the expected counts, 2 n_k / (C n_k + N).
     const n = Object.values(large).reduce((sum, count) => sum + count, 0);
     const limit = Object.values(large).map((count) => (2 * count) / (8 * count + n));
     expect(baselinesOf(referencesOf(large), labels, undefined).chance.macro_f1).toBeCloseTo(

@@ -1,4 +1,4 @@
-/** @file Two systems over the same utterances: paired by id, or refused with what does not fit; shown in every format. */
+/** @file Comparison of two systems over the same utterances: pairing by id, rejected input, and every output format. */
 
 import Papa from 'papaparse';
 import { describe, expect, it } from 'vitest';
@@ -22,7 +22,7 @@ const table = (path: string, rows: readonly Prediction[], names = labels): Predi
   declared: true,
   rows,
 });
-/** n utterances; `right` says which of them the system has right. */
+/** n utterances; `right` selects those the system gets right. */
 const system = (n: number, right: (index: number) => boolean): Prediction[] =>
   Array.from({ length: n }, (_, i) => {
     const [reference, other] = i % 3 === 0 ? ['joy', 'neutral'] : ['neutral', 'joy'];
@@ -48,7 +48,7 @@ describe('pairing', () => {
       'only in a.csv',
     );
     expect(() => pairPredictions(table('a.csv', folds), table('b.csv', good))).toThrow(
-      'a.csv: utterance "u0" is there twice; an utterance is compared once',
+      'a.csv: utterance "u0" occurs twice; each utterance must occur once',
     );
   });
 
@@ -78,7 +78,7 @@ describe('pairing', () => {
       'utterances that only one has',
       good.slice(0, 36),
       good.slice(1),
-      'the two are not over the same utterances: 1 utterance only in a.csv, such as "u0"; 4 utterances only in b.csv, such as "u36", "u37", "u38"',
+      'the two files do not have the same utterances: 1 utterance only in a.csv, such as "u0"; 4 utterances only in b.csv, such as "u36", "u37", "u38"',
     ],
     [
       'other references',

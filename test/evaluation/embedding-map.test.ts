@@ -1,4 +1,4 @@
-/** @file Principal components, exact neighbours and the layout of maps, beside scikit-learn and umap-learn. */
+/** @file Principal components, exact neighbours and map layouts, compared with scikit-learn and umap-learn. */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -43,7 +43,10 @@ function ranking(distances: readonly number[][]): number[][] {
   );
 }
 
-/** Venna and Kaski (2001): 1 - 2 / (n k (2n - 3k - 1)) times how far those near on the map alone rank in truth. */
+/**
+ * Venna and Kaski (2001): 1 - 2 / (n k (2n - 3k - 1)) times the sum of excess ranks of points that are neighbours only
+ * in the map.
+ */
 function trustworthiness(truth: readonly number[][], map: ArrayLike<number>, k: number): number {
   const n = truth.length;
   const ranks = ranking(truth);

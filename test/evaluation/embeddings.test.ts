@@ -1,4 +1,4 @@
-/** @file Embeddings beside a predictions file: they come back, and those of other predictions are noticed. */
+/** @file Embeddings of a predictions file: round trip, and detection of embeddings that belong to other predictions. */
 
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ describe('embeddings', () => {
     writeFileSync(predictions, 'id,label\na,joy\nb,fear\n');
     expect(await readEmbeddings(predictions)).toEqual({
       kind: 'missing',
-      reason: `${embeddingsPath(predictions)} belongs to other predictions than ${predictions}; run eval again`,
+      reason: `${embeddingsPath(predictions)} does not belong to ${predictions}; run eval again`,
     });
   });
 

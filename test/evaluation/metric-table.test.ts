@@ -1,4 +1,4 @@
-/** @file The table of metrics: what is in it, in the order of all output, and what follows from a row. */
+/** @file The table of metrics: its rows, in output order, and what is derived from a row. */
 
 import { describe, expect, it } from 'vitest';
 import { columnName } from '../../src/evaluation/index.js';

@@ -1,4 +1,6 @@
-/** @file Metrics against scikit-learn (test/reference/metrics.py), and the cases that it has no word for. */
+/**
+ * @file Metrics compared with scikit-learn (test/reference/metrics.py), and cases that scikit-learn leaves undefined.
+ */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

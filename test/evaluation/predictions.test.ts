@@ -1,4 +1,4 @@
-/** @file The predictions file: what is written comes back, and what is wrong in it is named by line. */
+/** @file Predictions files: round trip, and errors that name the line. */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -253,25 +253,25 @@ describe('what is likely a mistake', () => {
 
   it('is told of probabilities that do not add up to 1', async () => {
     expect(await doubtsOf(`${header}a,joy,joy,0.7,0.9\nb,joy,joy,0.2,0.8\n`)).toEqual([
-      'the probabilities of 1 of 2 rows do not add up to 1 (of "a": 1.6), so the calibration error says little',
+      'the probabilities of 1 of 2 rows do not add up to 1 (of "a": 1.6), so the calibration error is unreliable',
     ]);
   });
 
   it('is told of a label that is not the most probable class', async () => {
     expect(await doubtsOf(`${header}a,joy,joy,0.8,0.2\nb,joy,joy,0.2,0.8\n`)).toEqual([
-      'the label of 1 of 2 rows is not the class with the largest probability (of "a": joy, not neutral); the calibration error is of the latter',
+      'the label of 1 of 2 rows is not the class with the largest probability (of "a": joy, not neutral); the calibration error uses the latter',
     ]);
   });
 
   it('is told of an utterance that is there twice', async () => {
     expect(await doubtsOf('id,reference,label\na,joy,joy\nb,joy,joy\na,fear,joy\n')).toEqual([
-      '1 of 3 rows tell of an utterance that is there already, such as "a"; every row is scored',
+      '1 of 3 rows repeat an earlier utterance, such as "a"; every row is scored',
     ]);
   });
 
   it('is told of labels that only their capitals tell apart', async () => {
     expect(await doubtsOf('reference,label\nJoy,joy\nfear,fear\n')).toEqual([
-      'the labels "Joy" and "joy" look or mean the same and are taken for different classes',
+      'the labels "Joy" and "joy" look or mean the same but count as different classes',
     ]);
   });
 });

@@ -1,4 +1,4 @@
-/** @file Results as files: what emoq writes is read back, and what is damaged is refused with its key. */
+/** @file Results files: round trip, and damaged files rejected with their key. */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -74,7 +74,7 @@ describe('result object', () => {
       versions: { emoq: '0.1.0' },
       metadata: { seed: 1 },
     });
-    // Three answers with probabilities, each in a bin of its own: 0.75 right, 0.5 wrong, 1 right.
+    // Three answers with probabilities, each in its own bin: 0.75 right, 0.5 wrong, 1 right.
     expect(result.ece).toBeCloseTo((0.25 + 0.5 + 0) / 3, 14);
     expect(result.calibration!.n).toBe(3);
     expect(result.folds).toBeUndefined();
@@ -179,7 +179,7 @@ describe('tables', () => {
         'EmoQ            74.4  74.5      -           -      -  paper, table 1',
         'this run        50.0  66.7   54.2        58.3   25.0  n = 4',
         'majority class  75.0  50.0   64.3        42.9      -  joy: most frequent in this test set',
-        'chance          33.3  33.3   36.8        21.7      -  each class alike, expected',
+        'chance          33.3  33.3   36.8        21.7      -  uniform guessing, expected',
       ].join('\n'),
     );
   });
@@ -220,7 +220,7 @@ describe('tables', () => {
   });
 });
 
-/** Labels with everything that a format could trip over. */
+/** Labels with everything that could break a format. */
 const wild = ['a_b & c', '50% {x}', '[low] #1 ~^', 'p|q *b* `c` <d>', 'back\\slash "$"', 'traurig 悲'];
 
 function wildEvaluation(): Evaluation {
@@ -282,7 +282,7 @@ describe('Markdown', () => {
   });
 });
 
-/** Cells of the rows of a `tabular`, and the columns that it declares. Throws on what LaTeX would refuse. */
+/** Cells of the rows of a `tabular`, and its declared columns. Throws on anything LaTeX would reject. */
 function parseTabular(table: string): { columns: number; rows: string[][] } {
   const [, declared, body] = /\\begin\{tabular\}\{([lr]+)\}\n([\s\S]*?)\\end\{tabular\}/.exec(table)!;
   const lines = body!.split('\n').map((line) => line.trim());
@@ -302,7 +302,7 @@ function parseTabular(table: string): { columns: number; rows: string[][] } {
 function checkedCell(cell: string): string {
   const text = cell.trim();
   if (text.startsWith('[')) throw new Error(`an option of the line break: ${text}`);
-  // Escaped characters, named commands, a bracket in braces, and mathematical signs; what is left must be plain.
+  // Escaped characters, named commands, a bracket in braces, and mathematical signs; the rest must be plain text.
   const plain = text.replaceAll(/\\[{}$&#_%]|\\text[a-z]+\{\}|\{\[\}|\$(?:\\pm|-)\$/g, '');
   if (/[\\{}$&#_%~^<>|"]/.test(plain)) throw new Error(`not escaped: ${text}`);
   return text;
@@ -327,7 +327,7 @@ describe('LaTeX', () => {
     expect(text).toContain("back\\textbackslash{}slash ''\\$'' & ");
     expect(text).toContain('EmoQ & 74.4 & 74.5 & -- & -- & paper, table 1 \\\\');
     expect(text).toMatch(/this run & 16\.7 \[\d/);
-    // What a page of 345 points holds with seven classes: the usual size and spacing run over by a quarter.
+    // Fits a page of 345 points with seven classes; the usual size and spacing would exceed it by a quarter.
     expect(
       text.match(/\\centering\n {2}\\footnotesize\n {2}\\setlength\{\\tabcolsep\}\{3pt\}\n/g),
     ).toHaveLength(4);

@@ -1,4 +1,4 @@
-/** @file Two systems with several seeds each: paired over utterances and seeds, and against a bootstrap written out. */
+/** @file Two systems with several seeds each: paired over utterances and seeds, and compared with a naive bootstrap. */
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
@@ -39,7 +39,7 @@ const tables = (systems: readonly ScoredPrediction[][], seeds = [1, 2, 3, 4]): S
     table: { path: `seed-${seeds[i]}.csv`, labels, declared: true, rows } satisfies PredictionTable,
   }));
 
-/** Ends of the interval of WA, without the counting that makes it quick. */
+/** Ends of the interval of WA, without the optimised counting. */
 function writtenOut(a: ScoredPrediction[][], b: ScoredPrediction[][], samePairs: boolean, resamples: number) {
   const draws = seededRandom(17, 'written out');
   const pick = (count: number): number[] =>
@@ -84,7 +84,7 @@ describe('the bootstrap over utterances and seeds', () => {
     const apart = seededBootstrap(first, second, keys, labels, { ...settings, samePairs: false });
     const paired = seededBootstrap(first, second, keys, labels, { ...settings, samePairs: true });
     const width = ({ metrics }: typeof once): number => metrics.wa.high - metrics.wa.low;
-    expect(width(apart)).toBeGreaterThan(width(paired)); // the seeds of both are good and bad together here
+    expect(width(apart)).toBeGreaterThan(width(paired)); // good and bad seeds coincide in both systems here
     const same = seededBootstrap(first, first, keys, labels, { ...settings, samePairs: true });
     for (const metric of metricKeys) expect(same.metrics[metric]).toMatchObject({ low: 0, high: 0, p: 1 });
   });
@@ -116,7 +116,7 @@ describe('a comparison of seeds', () => {
     const [difference, tests] = comparisonTables(result).map((table) => plainTable(table));
     expect(difference).toMatch(/\nWA +\d+\.\d ± \d+\.\d +\d+\.\d ± \d+\.\d +[+-]\d/);
     expect(difference).toContain('A is A (mean ± sd of 4 seeds)');
-    expect(difference).toContain('Seeds are drawn too, the same of both systems.');
+    expect(difference).toContain('Seeds are resampled too, the same ones for both systems.');
     expect(tests!.split('\n').map((line) => line.split(/\s+/)[0])).toEqual([
       'seed',
       '1',
@@ -133,7 +133,7 @@ describe('a comparison of seeds', () => {
     const apart = comparisonResult(other, ['A', 'B'], { versions: {} });
     expect(apart).toMatchObject({ paired_seeds: false, mcnemar: null, mcnemar_by_seed: [] });
     expect(comparisonTables(apart)).toHaveLength(1);
-    expect(plainTable(comparisonTables(apart)[0]!)).toContain('those of each system by themselves');
+    expect(plainTable(comparisonTables(apart)[0]!)).toContain('independently for each system');
     const one = compareSeeds(pairSeeds(tables(first), tables(second.slice(0, 1))), null);
     expect(comparisonResult(one, ['A', 'B'], { versions: {} })).toMatchObject({
       paired_seeds: false,
@@ -147,7 +147,7 @@ describe('a comparison of seeds', () => {
       table: seed === 3 ? { ...table, rows: table.rows.slice(1) } : table,
     }));
     expect(() => pairSeeds(tables(first), short)).toThrow(
-      'the two are not over the same utterances: 1 utterance only in seed-1.csv, such as "u0"',
+      'the two files do not have the same utterances: 1 utterance only in seed-1.csv, such as "u0"',
     );
   });
 });

@@ -1,4 +1,7 @@
-/** @file Intervals, significance and calibration against scipy, statsmodels and torchmetrics (test/reference/evaluation-statistics.py), and on data of which the truth is known. */
+/**
+ * @file Intervals, significance and calibration compared with scipy, statsmodels and torchmetrics
+ * (test/reference/evaluation-statistics.py), and on data with a known truth.
+ */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -13,7 +16,7 @@ import { mcnemarExact, pairedBootstrap, pairedCounts } from '../../src/evaluatio
 
 interface End {
   value: number;
-  /** Standard error that the reference's own number of resamples leaves. */
+  /** Standard error due to the reference's own number of resamples. */
   error: number;
 }
 type Ends = Record<string, { low: End; high: End }>;
@@ -43,7 +46,7 @@ const outcomesOf = (predictions: readonly number[]): Outcome[] =>
 const own = references.map((_, index) => String(index));
 const bySpeaker = speakers.map(String);
 
-/** Both sides have drawn the same number of times: a difference has sqrt(2) of one's error. Four of those. */
+/** Both sides use the same number of resamples, so a difference has sqrt(2) times the error of one. Four of those. */
 const tolerance = ({ error }: End, atom: number): number => 4 * Math.SQRT2 * error + atom;
 
 function expectEnds(found: Interval, { low, high }: { low: End; high: End }, atom: number): void {
@@ -52,7 +55,7 @@ function expectEnds(found: Interval, { low, high }: { low: End; high: End }, ato
 }
 
 describe('percentile intervals agree with scipy within Monte-Carlo error', () => {
-  // A figure of 180 utterances moves in steps of 1/180, so a quantile may lie one step further on.
+  // A figure over 180 utterances moves in steps of 1/180, so a quantile may be one step off.
   const atom = 1 / references.length;
 
   it.each([
@@ -92,7 +95,7 @@ describe('percentile intervals agree with scipy within Monte-Carlo error', () =>
   });
 });
 
-/** Share of simulated test sets whose interval of WA holds the true one. */
+/** Share of simulated test sets whose interval of WA contains the true value. */
 function coverage(
   sets: number,
   truth: number,
@@ -142,7 +145,7 @@ describe('intervals hold the truth as often as they say', () => {
     const clustered = coverage(SETS, 0.7, (set) => simulate(set, (speaker) => String(speaker)));
     const single = coverage(SETS, 0.7, (set) => simulate(set, (speaker, index) => `${speaker} ${index}`));
     console.log(`by speaker ${(100 * clustered).toFixed(1)} %, by utterance ${(100 * single).toFixed(1)} %`);
-    expect(Math.abs(clustered - 0.95)).toBeLessThan(MARGIN + 0.015); // 40 units: the percentile method is a little narrow
+    expect(Math.abs(clustered - 0.95)).toBeLessThan(MARGIN + 0.015); // 40 units: the percentile method is slightly too narrow
     expect(single).toBeLessThan(0.85);
   });
 
@@ -189,7 +192,7 @@ describe('two systems', () => {
     "McNemar's exact test of $onlyFirst against $onlySecond agrees with statsmodels and scipy",
     ({ p, ...discordant }) => {
       const found = mcnemarExact({ bothRight: 50, bothWrong: 7, ...discordant });
-      // The reference itself loses digits where p is tiny.
+      // The reference itself loses digits when p is tiny.
       expect(Math.abs(found / p - 1)).toBeLessThan(1e-9);
       const mirrored = { onlyFirst: discordant.onlySecond, onlySecond: discordant.onlyFirst };
       expect(mcnemarExact({ bothRight: 0, bothWrong: 0, ...mirrored })).toBe(found);

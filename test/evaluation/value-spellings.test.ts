@@ -1,4 +1,4 @@
-/** @file Predictions of anybody whose references and labels are written differently, and tables of spreadsheets. */
+/** @file Predictions from other programs with inconsistent spellings, and tables exported from spreadsheets. */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -30,10 +30,10 @@ async function refusal(work: Promise<unknown>): Promise<string> {
 describe('references and labels', () => {
   it('without a value in common are refused, with what both hold', async () => {
     expect(await refusal(read('reference,label\n0,0.0\n1,1.0\n'))).toBe(
-      'p.csv: reference and label have no value in common, so nothing can be right: reference holds "0", "1"; label holds "0.0", "1.0"; they differ in spelling alone, such as "0" and "0.0"; write them alike',
+      'p.csv: reference and label have no value in common, so no answer can be right: reference holds "0", "1"; label holds "0.0", "1.0"; they differ only in spelling, such as "0" and "0.0"; use one spelling',
     );
     expect(await refusal(read('reference,label\nhappy,1\nsad,2\n'))).toMatch(
-      /reference holds "happy", "sad"; label holds "1", "2"; name the classes alike in both$/,
+      /reference holds "happy", "sad"; label holds "1", "2"; use the same class names in both$/,
     );
     const nine = Array.from({ length: 9 }, (_, i) => `c${i},x`).join('\n');
     expect(await refusal(read(`reference,label\n${nine}\n`))).toMatch(/"c7" and 1 more; label holds "x"/);
@@ -51,7 +51,7 @@ describe('references and labels', () => {
   it('are told of where some differ so', async () => {
     const table = await read('reference,label\njoy,joy\nsad,Sad\nfear,fear\n');
     expect(predictionWarnings(table)).toEqual([
-      'the labels "Sad" and "sad" look or mean the same and are taken for different classes',
+      'the labels "Sad" and "sad" look or mean the same but count as different classes',
     ]);
   });
 
@@ -59,7 +59,7 @@ describe('references and labels', () => {
     expect((await read('reference,label\njoy,sad\n', ['joy', 'sad'])).rows).toHaveLength(1);
     expect((await read('reference,label,prob_joy,prob_sad\njoy,sad,0.4,0.6\n')).rows).toHaveLength(1);
     expect(await refusal(read('reference,label\nJoy,sad\n', ['joy', 'sad']))).toBe(
-      'p.csv, line 2: reference "Joy" is not one of the labels joy, sad (it differs in spelling alone from "joy")',
+      'p.csv, line 2: reference "Joy" is not one of the labels joy, sad (differs only in spelling from "joy")',
     );
   });
 
@@ -88,7 +88,7 @@ describe('references and labels', () => {
     );
     const references = await other('id,reference,label\n1,Joy,Joy\n2,Sad,Sad\n');
     expect(() => pairPredictions(first, references)).toThrow(
-      /they differ in spelling alone: write both alike/,
+      /they differ only in spelling; use one spelling in both files/,
     );
   });
 });
@@ -183,7 +183,7 @@ describe('a nested value', () => {
       'a key twice',
       'p.jsonl',
       '{"reference":"joy","label":"joy"}\n{"reference":"joy","label":"joy","label":"sad"}\n',
-      /^p\.jsonl, line 2: the key "label" is there twice$/,
+      /^p\.jsonl, line 2: the key "label" occurs twice$/,
     ],
     [
       'a probability beyond numbers',

@@ -1,6 +1,6 @@
 /**
- * @file Exported models, opened by their path as other runtimes do, against what transformers and PyTorch gave for the
- * checkpoints of the fixtures; and what stands on the disk when an export ends or is stopped.
+ * @file Exported models, opened by path as other runtimes do, compared with the outputs of transformers and PyTorch for
+ * the fixtures; and the files on disk when an export ends or is stopped.
  */
 
 import {
@@ -54,7 +54,7 @@ afterAll(async () => {
 
 const qwen2 = (name: string): string => new URL(`../fixtures/qwen2/${name}`, import.meta.url).pathname;
 
-/** Exports to a name that needs care in every layer, and opens what was written. */
+/** Exports to a name that needs escaping in every layer, and opens the result. */
 async function exported(name: string, model: ExportableModel): Promise<ExportedSession> {
   const out = join(folder, `für Köln`, `${name}.onnx`);
   await writeModelFiles(out, model, {});
@@ -87,7 +87,7 @@ describe('an exported language model whose file has a head beside tied embedding
     ]);
     const mask = expected('right.mask');
     const { logits } = await session.run({ input_ids: expected('input_ids'), attention_mask: mask });
-    // transformers 5 takes the file's head too: its hidden states, times that.
+    // transformers 5 also loads the file's head: its hidden states times that.
     const hidden = float32Of(expected('right.hidden'));
     const wanted = Array.from({ length: (hidden.length / width) * rows }, (_, place) => {
       const [token, row] = [Math.floor(place / rows), place % rows];
@@ -150,7 +150,7 @@ describe('an exported language model', () => {
   const sides = ['right', 'left'] as const;
   const realRows = (mask: Tensor) => (row: number) => mask.data[row] === 1n;
 
-  /** Rows of the word embeddings, as one who feeds embeddings has them. */
+  /** Rows of the word embeddings, as a caller of inputs_embeds provides them. */
   const embedded = (ids: Tensor, table: Tensor): Tensor<'float32'> => {
     const [values, width] = [float32Of(table), table.shape[1]!];
     const rows = tensor('float32', [...ids.shape, width]);
@@ -224,7 +224,7 @@ describe('an exported language model', () => {
     const wanted = product(float32Of(expected('lora.hidden')), float32Of(matrix), width);
     const wantedLogits = tensor('float32', logits!.shape, wanted);
     expect(relativeError(logits!, wantedLogits, realRows(mask))).toBeLessThan(TOLERANCE);
-    // It is the LoRA that this shows: without it the model says something else.
+    // Shows the effect of the LoRA: the base model gives different outputs.
     const plain = await exported(
       `plain ${name}`,
       await exportableLanguageModel({ checkpoint: qwen2(name), inputs: 'inputs_embeds' }),
@@ -256,7 +256,7 @@ describe('an exported language model', () => {
     );
     const run = join(folder, 'lora tied');
     await expect(exportableLanguageModel({ run, checkpoint: qwen2('one-key-head') })).rejects.toThrow(
-      /does not fit .*one-key-head .*; name the checkpoint that it was trained on/,
+      /does not fit .*one-key-head .*; name the checkpoint it was trained on/,
     );
     await expect(exportableLanguageModel({ checkpoint: run })).rejects.toThrow(/is a run of emoq.*--run/);
     await expect(exportableLanguageModel({})).rejects.toThrow(/say what to export: --checkpoint/);
@@ -277,7 +277,7 @@ function product(rows: Float32Array, matrix: Float32Array, width: number): Float
 describe('an exported Former', async () => {
   const { caseOf } = await openReference('stage1');
 
-  /** A RoBERTa folder of a case's sizes that holds nothing but its word embeddings. */
+  /** A RoBERTa folder of a case's sizes that contains only its word embeddings. */
   async function robertaOf(id: string, words: Tensor): Promise<string> {
     const { roberta } = formerOf(caseOf(id));
     const dir = join(folder, `roberta ${id}`);
@@ -414,7 +414,7 @@ describe('the files of an export', () => {
     const dir = place('order');
     const out = join(dir, 'm.onnx');
     await writeModelFiles(out, await model(), {});
-    // Where the weights cannot take their name, the old model must not be left to read something else.
+    // If the weights cannot take their name, the old model must not be left to read other weights.
     rmSync(`${out}.safetensors`);
     const blocking = await exportableLanguageModel({ checkpoint: qwen2('untied') });
     const blocked: ExportableModel = {
@@ -434,7 +434,7 @@ describe('the files of an export', () => {
     symlinkSync('model.safetensors', join(dir, 'm.onnx.safetensors'));
     const own = await exportableLanguageModel({ checkpoint: dir });
     await expect(writeModelFiles(join(dir, 'm.onnx'), own, {})).rejects.toThrow(
-      /m\.onnx\.safetensors is a file that the weights are read from; give another --out/,
+      /m\.onnx\.safetensors is one of the files the weights are read from; give another --out/,
     );
     await openCheckpoint(dir);
   });

@@ -1,4 +1,4 @@
-/** @file What the tests of exports share: opening a model by its path as any runtime does, and files of a finished run. */
+/** @file Shared by the tests of exports: opening a model by path as any runtime does, and files of a finished run. */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { type DType, type Tensor, tensor, writeSafetensors } from '../../src/eng
 import { storedMetadata } from '../../src/training/runs/metadata.js';
 import { runMetadata } from '../training/run-metadata.js';
 
-/** A model opened by its path, without a single option. */
+/** A model opened by path with default options. */
 export interface ExportedSession extends Pick<Session, 'run' | 'dispose'> {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
@@ -40,7 +40,7 @@ export async function openByPath(path: string): Promise<ExportedSession> {
   };
 }
 
-/** Writes what prediction reads of a finished run; returns its folder. */
+/** Writes the files of a finished run that prediction reads; returns its folder. */
 export async function writeRun(
   dir: string,
   stage: 1 | 2,

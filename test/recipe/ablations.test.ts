@@ -1,4 +1,4 @@
-/** @file The ablations that come with emoq: the paper's rows, for MELD and changed of any other dataset. */
+/** @file The shipped ablations: the paper's rows, for MELD and applied to other datasets. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { loadEmoq } from './emoq-recipe.js';
 const folder = new URL('../../recipes/ablations/', import.meta.url);
 const names = readdirSync(folder).map((file) => file.replace('.yaml', ''));
 
-/** What a row changes of the full system, by key. */
+/** The keys that a row changes in the full system. */
 function changesOf(full: Recipe, row: Recipe): string[] {
   return recipeDifferences(dumpRecipe(full), dumpRecipe(row)).filter((line) => !/^(name|paper)\b/.test(line));
 }

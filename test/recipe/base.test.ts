@@ -1,4 +1,4 @@
-/** @file Recipes that build on another one: what they inherit, what they change, and where their mistakes are. */
+/** @file Recipes built on another one: what they inherit and change, and where their mistakes are reported. */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -98,9 +98,9 @@ describe('a mistake', () => {
   it.each([
     [
       'base: medl7',
-      '1:1: base: there is no recipe medl7 beside this one or among those of emoq; did you mean meld7?',
+      '1:1: base: there is no recipe medl7 next to this one or among those of emoq; did you mean meld7?',
     ],
-    ['seed: 1\nbase: none.yaml', '2:1: base: there is no file none.yaml beside this one'],
+    ['seed: 1\nbase: none.yaml', '2:1: base: there is no file none.yaml next to this one'],
     ['base: 3', '1:1: base: must be the name or the file of a recipe, not 3'],
     ['base: ', '1:1: base: must be the name or the file of a recipe, not null'],
     ['base: wrong', '1:1: base: wrong builds on itself'],

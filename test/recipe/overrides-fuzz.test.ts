@@ -1,4 +1,7 @@
-/** @file Six thousand recipes with odd overrides or damaged files: a line for each mistake, or a recipe that its dump gives. */
+/**
+ * @file Six thousand recipes with odd overrides or damaged files: each gives a line for each mistake, or a recipe that
+ * its dump reproduces.
+ */
 
 import { expect, it } from 'vitest';
 import { useFuzzFolder } from '../fuzz/fuzz-folder.js';
@@ -16,7 +19,7 @@ it('odd overrides and damaged recipes give a line for each mistake, or a recipe,
     nodeOptions: ['--max-old-space-size=128'],
     args: ['4000', '2500', '1', folder()],
   });
-  // Both outcomes are common, or the damage would show nothing.
+  // Both outcomes are frequent; otherwise the test would prove nothing.
   for (const { read, refused } of [outcome.overrides, outcome.files]) {
     expect(read).toBeGreaterThan(300);
     expect(refused).toBeGreaterThan(1000);

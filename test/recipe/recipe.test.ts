@@ -1,4 +1,4 @@
-/** @file Loading recipes: defaults, overrides, and every mistake named at once with its place. */
+/** @file Loading recipes: defaults, overrides, and all mistakes reported at once with their positions. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -157,7 +157,7 @@ describe('mistakes', () => {
       '10:3: stage2.adam_beta1: must be less than 1, not 1',
       '11:3: stage2.learning_rate: must be more than 0, not 0',
       '12:27: lora.targets.1: must be one of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, not "k_porj"; did you mean k_proj?',
-      '12:36: lora.rank: must be a number, not "8"; take off the quotes',
+      '12:36: lora.rank: must be a number, not "8"; remove the quotes',
       '13:1: paper.wa: is missing',
       '13:1: paper.ua: is missing',
       '13:1: paper.wf1: is missing',
@@ -178,7 +178,7 @@ describe('mistakes', () => {
       ].join('\n'),
     );
     expect((await problemsOf({ path })).map((line) => line.replace(`${path}:`, ''))).toEqual([
-      '1:24: labels.2: "joy" is there twice',
+      '1:24: labels.2: "joy" occurs twice',
       '2:14: label_map.exited: "hapy" is not one of the labels',
       '2:28: label_map.happiness: "jo" is not one of the labels; did you mean joy?',
       '3:16: label_words.bliss: is not one of the labels',
@@ -186,7 +186,7 @@ describe('mistakes', () => {
       '4:11: prompt.user: has {transcrpt}; it may have {labels}, {speaker}, {gender}, {transcript}, <AUDIO>',
       '4:32: prompt.answer: has {labels}; it may have no placeholders',
       '5:26: stage1.focal_weight: with scl_weight 0 too, stage 1 has no loss',
-      '6:11: stage2.batches: balanced draws pairs: batch_size must be at least 2',
+      '6:11: stage2.batches: balanced draws pairs, so batch_size must be at least 2',
     ]);
   });
 
@@ -267,7 +267,7 @@ describe('mistakes', () => {
     const [unknown] = await problemsOf({ dataset: 'medl7' });
     expect(unknown).toMatch(/^--dataset medl7: .*meld7.* come with emoq.*; did you mean meld7\?$/);
     expect(await problemsOf({ dataset: 'my.yaml' })).toEqual([
-      '--dataset my.yaml: is a file name; give it with --recipe my.yaml',
+      '--dataset my.yaml: is a file name; pass it with --recipe my.yaml',
     ]);
     expect((await problemsOf({}))[0]).toContain('--dataset NAME, --manifest FILE or --recipe FILE');
   });

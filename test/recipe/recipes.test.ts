@@ -1,4 +1,4 @@
-/** @file The recipes that come with emoq: complete, marked as the schema says, with the paper's settings and figures. */
+/** @file The shipped recipes: complete, marked as in the schema, with the paper's settings and figures. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -11,12 +11,12 @@ import { loadEmoq } from './emoq-recipe.js';
 const folder = new URL('../../recipes/', import.meta.url);
 const keys = new Map(recipeKeys().map((key) => [key.path, key]));
 const reproductions = ['iemocap4', 'meld4', 'meld7'] as const;
-/** Those of a probe; what a publication printed may be left out. */
+/** Keys of a probe recipe; published figures are optional. */
 const probeKeys = new Map(
   recipeKeys('linear-probe').flatMap((key) => (key.path.startsWith('paper.') ? [] : [[key.path, key]])),
 );
 
-/** The source line of every leaf key that a recipe writes out. */
+/** The source line of every leaf key that a recipe sets. */
 function writtenKeys(name: string, known: ReadonlyMap<string, unknown> = keys): Map<string, string> {
   const text = readFileSync(new URL(`${name}.yaml`, folder), 'utf8');
   const lines = new LineCounter();

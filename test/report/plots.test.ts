@@ -1,4 +1,4 @@
-/** @file Scales, thinning, colours, escaping, and that each plot shows the figures that it was given. */
+/** @file Scales, thinning, colours, escaping, and that each plot shows its data. */
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
@@ -305,7 +305,7 @@ describe('validation curves', () => {
     const rings = circles.filter(([, , r]) => r === '6.5').slice(1); // the first is the legend's
     const dots = circles.filter(([, , r]) => r === '2.5');
     expect(rings.map(([x, y]) => [x, y])).toEqual([dots[1], dots[4]].map((dot) => dot!.slice(0, 2)));
-    expect(Number(dots[1]![1])).toBeLessThan(Number(dots[0]![1])); // 70 % stands above 50 %
+    expect(Number(dots[1]![1])).toBeLessThan(Number(dots[0]![1])); // 70 % is higher than 50 %
   });
 
   it('are drawn without a number that is none, whatever is missing', () => {
@@ -326,7 +326,7 @@ describe('the map', () => {
   const layout = mapLayout(points);
 
   it('keeps the proportions of both axes, y up, inside the plot', () => {
-    const [a, b, c] = [0, 1, 2].map((i) => ({ from: points[i]!, to: layout.places[i]! })) as [
+    const [a, b, c] = [0, 1, 2].map((i) => ({ from: points[i]!, to: layout.positions[i]! })) as [
       Pair,
       Pair,
       Pair,
@@ -337,11 +337,11 @@ describe('the map', () => {
     expect(scale(a, b, 0)).toBeGreaterThan(0);
     expect(Math.abs(scale(a, b, 1) / scale(a, b, 0) + 1)).toBeLessThan(0.05);
     expect(Math.abs(scale(a, c, 1) / scale(a, c, 0) + 1)).toBeLessThan(0.05);
-    for (const place of layout.places) {
-      if (place === null) continue;
-      expect(place[0] >= 0 && place[0] <= layout.width && place[1] >= 0 && place[1] <= layout.height).toBe(
-        true,
-      );
+    for (const position of layout.positions) {
+      if (position === null) continue;
+      expect(
+        position[0] >= 0 && position[0] <= layout.width && position[1] >= 0 && position[1] <= layout.height,
+      ).toBe(true);
     }
   });
 
@@ -356,8 +356,8 @@ describe('the map', () => {
   });
 
   it('has a place for a single point, and for none', () => {
-    expect(mapLayout([[4, 4]]).places).toEqual([[360, 120]]);
-    expect(mapLayout([null]).places).toEqual([null]);
+    expect(mapLayout([[4, 4]]).positions).toEqual([[360, 120]]);
+    expect(mapLayout([null]).positions).toEqual([null]);
   });
 });
 
@@ -369,7 +369,7 @@ const colourVision = {
   tritanopia: [1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.3039],
 } as const;
 
-/** CIE L*a*b* (D65) of a colour as somebody sees it. */
+/** CIE L*a*b* (D65) of a colour under a simulated colour vision. */
 function labOf(colour: string, vision: readonly number[]): number[] {
   const linear = [1, 3, 5].map((at) => {
     const share = Number.parseInt(colour.slice(at, at + 2), 16) / 255;

@@ -1,4 +1,4 @@
-/** @file What a report shows, made up from a seed: as large, or as nasty, as a test wants it. */
+/** @file Synthetic report data from a seed, of any size and with hostile content on request. */
 
 import { seededRandom } from '../../src/engine/tensor/index.js';
 import { baselinesOf } from '../../src/evaluation/evaluation.js';
@@ -195,7 +195,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
   }
 }
 
-/** Ends that look like a bootstrap's: two standard errors of a share to each side. */
+/** Interval ends similar to a bootstrap's: two standard errors of a share on each side. */
 function intervalsAround(metrics: Metrics): BootstrapIntervals {
   const around = (metric: MetricKey) => {
     const room = 1.96 * Math.sqrt((metrics[metric] * (1 - metrics[metric])) / metrics.n);
@@ -252,10 +252,10 @@ function tone(frequencyHz: number, bytes: number): string {
   return `data:audio/wav;base64,${wav.toString('base64')}`;
 }
 
-/** Text that must stay text wherever a report shows it. */
+/** Text that must stay text anywhere in a report. */
 export const hostileText = `</script><script>document.title='broken'</script> "double" 'single' <img src=x onerror=alert(1)> & &amp; ]]> --> שלום עולם مرحبا 👩‍👩‍👧‍👦 \u0000\u000b\ud800 end`;
 
-/** An experiment whose every name tries to be something else. */
+/** An experiment with markup or script in every name. */
 export function hostileReportData(): ReportData {
   const labels = [hostileText, 'x'.repeat(200), 'שמחה', '😡', '__proto__'];
   const data = reportData({ utterances: 60, labels, folds: 2, steps: 50, epochs: 2, mistakes: 4 });

@@ -1,4 +1,4 @@
-/** @file The report as text: whole without data, closed against the network and against what somebody wrote. */
+/** @file The report as text: complete without data, and safe against network access and injected markup. */
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -25,7 +25,7 @@ const sections = [
   'metadata',
 ];
 
-/** Whatever a run may lack, lacking. */
+/** A run without any optional data. */
 function bareData(): ReportData {
   const { scores, labels, utterances, baselines } = reportData({ utterances: 40 });
   return {
@@ -157,7 +157,7 @@ describe('a report without data', () => {
     ['calibration', /because the predictions have no probabilities/],
     ['map', /no map, because the run has no embeddings/],
     ['mistakes', /because the predictions have no probabilities/],
-    ['spread', /because this is one run/],
+    ['spread', /because this is a single run/],
     ['ablations', /because none was run/],
     ['recipe', /no recipe/],
     ['prompt', /stage 1 has no language model/],
@@ -178,16 +178,16 @@ describe('a report without data', () => {
   it('does not call a perfect result a lack', () => {
     const data = reportData({ utterances: 40 });
     const perfect = { ...data, mistakes: [], scores: { ...data.scores, wa: 1 } } as ReportData;
-    expect(renderReport(perfect).includes('every utterance was predicted right')).toBe(true);
+    expect(renderReport(perfect).includes('every utterance was predicted correctly')).toBe(true);
   });
 
   it('tells a list that was not asked for from one that cannot be', () => {
     const data = { ...reportData({ utterances: 40 }), mistakes: [] };
-    expect(renderReport(data)).toContain('There is no list, because none was asked for.');
+    expect(renderReport(data)).toContain('There is no list, because none was requested.');
     const utterances = data.utterances.map((each) =>
       each.predicted === each.reference ? each : { ...each, predicted: null },
     );
-    expect(renderReport({ ...data, utterances })).toContain('every utterance that has an answer was');
+    expect(renderReport({ ...data, utterances })).toContain('every answered utterance was');
   });
 });
 
@@ -266,7 +266,7 @@ describe('the table of validation figures', () => {
     const curves = Array.from({ length: runs }, (_, run) => ({ ...curve, title: `run ${run}` }));
     const html = renderReport({ ...data, curves });
     const table = /The validation figures as a table[\s\S]*?<\/details>/.exec(html)![0];
-    return table.split('<tr>').length - 2; // what stands before, and the head
+    return table.split('<tr>').length - 2; // everything before it, and the head
   };
 
   it('has every epoch of a few runs, and of many the one that was kept', () => {

@@ -1,4 +1,4 @@
-/** @file Who shares a batch: like lengths together, or every class equally often with a partner for each. */
+/** @file Batch composition: similar lengths together, or every class equally often with a partner for each example. */
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
@@ -98,7 +98,7 @@ describe('balanced batches', () => {
 
   it('hold at least two of every class that is in them, and are all full', () => {
     for (const epoch of [0, 1, 2]) {
-      expect(batches(epoch)).toHaveLength(12); // ceil(93 / 8), as plain ones
+      expect(batches(epoch)).toHaveLength(12); // ceil(93 / 8), as for shuffled batches
       for (const batch of batches(epoch)) {
         expect(batch).toHaveLength(8);
         for (const count of tally(batch.map((index) => labels[index])).values()) {

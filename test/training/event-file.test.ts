@@ -1,4 +1,4 @@
-/** @file Event files, held to the bytes that TensorBoard's own writer makes (test/reference/event-files.py). */
+/** @file Event files, compared byte by byte with those of TensorBoard's own writer (test/reference/event-files.py). */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

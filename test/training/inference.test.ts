@@ -1,4 +1,6 @@
-/** @file What a model says of examples: numbers that are none are a fault of their example, and never a label. */
+/**
+ * @file Model outputs for examples: values that are not numbers are a fault of their example and never become a label.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
@@ -24,7 +26,7 @@ const features: FeatureSource = {
   read: () => Promise.reject(new Error('no audio is wanted')),
 };
 
-/** A model that gives these rows, whatever it is asked. */
+/** A model that returns these rows for any input. */
 function sessionOf(probabilities: number[][], embeddings?: number[][]): HostedSession {
   const matrix = (rows: number[][]) => float32([rows.length, rows[0]!.length], rows.flat());
   return {

@@ -1,4 +1,6 @@
-/** @file The checkpoints of a run and their checksums: damage is told of, and no moment of a kill makes a run unusable. */
+/**
+ * @file The checkpoints of a run and their checksums: damage is reported, and a kill at any moment leaves a usable run.
+ */
 
 import {
   cpSync,
@@ -68,10 +70,10 @@ describe('the checkpoints of a run', () => {
       'epoch-003.safetensors': await sha256OfFile(join(folder.checkpoints, 'epoch-003.safetensors')),
     });
     expect(await verify()).toBeUndefined();
-    // The checkpoint of an epoch in its place is the run's own, and said.
+    // The checkpoint of an epoch in place of the run's own, which is reported.
     cpSync(join(folder.checkpoints, 'epoch-003.safetensors'), folder.checkpoint);
     expect(await verify()).toBe(
-      `${folder.checkpoint} is a copy of ${join('checkpoints', 'epoch-003.safetensors')}, not of the epoch that was selected`,
+      `${folder.checkpoint} is a copy of ${join('checkpoints', 'epoch-003.safetensors')}, not of the selected epoch`,
     );
   });
 
@@ -81,13 +83,15 @@ describe('the checkpoints of a run', () => {
     await parametersOf(9)(folder.checkpoint);
     await expect(verify()).rejects.toThrow(InputError);
     await expect(verify()).rejects.toThrow(
-      `checkpoint ${folder.checkpoint} is damaged, or not the one that was trained: its SHA-256 is ${(await sha256OfFile(folder.checkpoint)).slice(0, 12)}..., in ${folder.metadata} it is ${(await now()).checkpoint!.sha256.slice(0, 12)}...; put a good copy`,
+      `checkpoint ${folder.checkpoint} is damaged or was replaced: its SHA-256 is ${(await sha256OfFile(folder.checkpoint)).slice(0, 12)}..., in ${folder.metadata} it is ${(await now()).checkpoint!.sha256.slice(0, 12)}...; restore a good copy`,
     );
-    await expect(verifyUnfinished(folder, await now())).rejects.toThrow('is damaged, or not the one');
+    await expect(verifyUnfinished(folder, await now())).rejects.toThrow('is damaged or was replaced');
     rmSync(folder.checkpoint);
-    await expect(verifyUnfinished(folder, await now())).rejects.toThrow('of the best epoch so far is gone');
+    await expect(verifyUnfinished(folder, await now())).rejects.toThrow(
+      'of the best epoch so far is missing',
+    );
     await writeMetadata(folder, metadata);
-    await parametersOf(9)(folder.checkpoint); // run.json knows of none
+    await parametersOf(9)(folder.checkpoint); // run.json has no checksum
     await expect(verify()).rejects.toThrow('it is none;');
   });
 
@@ -95,10 +99,10 @@ describe('the checkpoints of a run', () => {
     const { checkpoint: _checkpoint, checkpoints: _checkpoints, ...old } = metadata;
     await writeMetadata(folder, old);
     await parametersOf(1)(folder.checkpoint);
-    expect(await verify()).toMatch(/recorded no SHA-256 .* cannot be told$/);
+    expect(await verify()).toMatch(/recorded no SHA-256 .* cannot be verified$/);
     await saveState();
-    expect(await verifyUnfinished(folder, await now())).toMatch(/cannot be told$/);
-    // Going on, they are known from then on.
+    expect(await verifyUnfinished(folder, await now())).toMatch(/cannot be verified$/);
+    // After resuming, they are recorded.
     await settleCheckpoint(folder);
     expect(await verify()).toBeUndefined();
   });
@@ -110,14 +114,14 @@ describe('the checkpoints of a run', () => {
     const other = join(root, 'other.safetensors');
     await parametersOf(2)(other);
     const second = await sha256OfFile(other);
-    // Killed before the new file took its name, and after it.
+    // Killed before and after the new file was renamed into place.
     for (const value of [1, 2]) {
       await writeMetadata(folder, { ...metadata, checkpoint: { sha256: second, replaces: first } });
       await parametersOf(value)(folder.checkpoint);
       const present = await sha256OfFile(folder.checkpoint);
       expect(await verify()).toBeUndefined();
       expect(await verifyUnfinished(folder, await now())).toBeUndefined();
-      // Going on, the next one replaces what is there, not what was meant to be.
+      // After resuming, the next one replaces the existing file, not the planned one.
       await settleCheckpoint(folder);
       expect((await now()).checkpoint).toEqual({ sha256: present });
       let meanwhile: RunMetadata | undefined;
@@ -141,7 +145,7 @@ describe('the checkpoints of a run', () => {
     const flipped = Buffer.from(whole);
     flipped[flipped.length - 3]! ^= 1;
     writeFileSync(second, flipped);
-    await expect(select()).rejects.toThrow(`checkpoint ${second} is damaged, or not the one`);
+    await expect(select()).rejects.toThrow(`checkpoint ${second} is damaged or was replaced`);
     expect(await sha256OfFile(folder.checkpoint)).toBe(before);
     expect((await now()).checkpoint).toEqual({ sha256: before });
     writeFileSync(second, whole);
@@ -153,7 +157,7 @@ describe('the checkpoints of a run', () => {
   it('killed between run.json and the file, go on with the one that is there', async () => {
     await saveState();
     const failing = async (): Promise<void> => {
-      // The file cannot take its name, since a folder has it: what a kill at that moment leaves.
+      // A folder blocks the file's name: the state that a kill at that moment leaves.
       mkdirSync(folder.checkpoint);
       writeFileSync(join(folder.checkpoint, 'in the way'), '');
       await expect(keep(1, true)).rejects.toThrow();

@@ -1,4 +1,4 @@
-/** @file The metrics of a run in its three files: appended together, cut back together. */
+/** @file The metrics of a run in three files: appended and truncated together. */
 
 import { appendFile, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,11 +17,11 @@ beforeEach(async () => {
 afterEach(() => rm(folder.dir, { recursive: true }));
 
 const one: MetricsLine = { step: 1, epoch: 1, loss: 0.5, learning_rate_used: 1e-7 };
-// JSON has no -0: what is written at once and what is made again from metrics.jsonl must agree on 0.
+// JSON has no -0: the written values and those rebuilt from metrics.jsonl must agree on 0.
 const zero: MetricsLine = { step: 3, epoch: 2, loss: -0, learning_rate_used: 0 };
 const two: MetricsLine = { step: 2, epoch: 1, loss: 0.25, learning_rate_used: 2e-7 };
 const validated: MetricsLine = { epoch: 1, step: 2, validation: { wa: 0.75, ua: 0.5, wf1: 0.625, nll: 1.5 } };
-/** The clock of a test: each look at it is a second later. */
+/** A fake clock that advances by a second each time it is read. */
 let clockSec = 1.7e9;
 const REPORTED = { step: ['loss', 'learning_rate_used'], validation: ['wa', 'ua', 'wf1', 'nll'] };
 const open = (size: number): Promise<MetricsLog> => openMetrics(folder, size, REPORTED, () => clockSec++);
@@ -149,7 +149,7 @@ describe('the metrics log', () => {
   });
 
   it('that has become shorter, is gone or was written by another is refused in one line', async () => {
-    const message = `${folder.metrics} is shorter than the saved state says; delete the run to start again`;
+    const message = `${folder.metrics} is shorter than the saved state says; delete the run to start over`;
     await expect(open(5)).rejects.toThrow(new InputError(message));
     await writeFile(folder.metrics, '{}\n');
     await expect(open(5)).rejects.toThrow(new InputError(message));
@@ -165,11 +165,11 @@ describe('the metrics log', () => {
       const text = `${good}\n${wrong}\n`;
       await writeFile(folder.metrics, text);
       await expect(open(text.length), wrong.slice(0, 80)).rejects.toThrow(
-        new InputError(`${folder.metrics}, line 2 is not what emoq wrote; delete the run to start again`),
+        new InputError(`${folder.metrics}, line 2 was not written by emoq; delete the run to start over`),
       );
     }
     const unknown = '{"step":2,"epoch":1,"loss":null,"validation":{"nll":null}}\n';
     await writeFile(folder.metrics, unknown);
-    await open(unknown.length); // of a figure that was not a number
+    await open(unknown.length); // for a figure that was not a number
   });
 });

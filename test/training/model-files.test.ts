@@ -1,4 +1,4 @@
-/** @file Sessions of a run: how those of training and validation hold frozen weights. */
+/** @file Sessions of a run: how training and validation hold frozen weights. */
 
 import { describe, expect, it } from 'vitest';
 import type { SessionHost, SessionOptions } from '../../src/engine/runtime/index.js';
@@ -8,7 +8,7 @@ import { openSession } from '../../src/training/inference.js';
 const placed = { model: new Uint8Array(), weightsFolder: '/weights' };
 const training = { state: [] } as unknown as TrainingGraph;
 
-/** What a session was opened with. */
+/** The options that a session was opened with. */
 async function optionsOf(device: SessionOptions['device'], graph?: TrainingGraph): Promise<SessionOptions> {
   const opened: SessionOptions[] = [];
   const host = {

@@ -1,4 +1,4 @@
-/** @file Run folders: what counts as new, unfinished, finished or another's, and what a killed run leaves behind. */
+/** @file Run folders: when they count as new, unfinished, finished or foreign, and what a killed run leaves. */
 
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -172,9 +172,7 @@ describe('the folder of a run', () => {
     await expect(refusal).rejects.toThrow(InputError);
     await expect(refusal).rejects.toThrow(`run ${folder.metadata} is damaged, key ${key}`);
     await expect(refusal).rejects.toThrow(problem);
-    await expect(refusal).rejects.toThrow(
-      /^.*; put a good copy in its place, or delete the run and train again$/,
-    );
+    await expect(refusal).rejects.toThrow(/^.*; restore a good copy, or delete the run and train again$/);
   });
 
   it('of the first emoq, which recorded less, is opened, and keys of a later one are kept in their order', async () => {
@@ -219,7 +217,7 @@ describe('the folder of a run', () => {
         expect(error, String(length)).toBeInstanceOf(InputError);
         expect((error as Error).message).toContain(`recipe ${folder.recipe} `);
         expect((error as Error).message).toMatch(
-          /^.{1,1200}; put a good copy in its place, or delete the run and train again$/,
+          /^.{1,1200}; restore a good copy, or delete the run and train again$/,
         );
       }
     }
@@ -272,7 +270,7 @@ describe('the position of a saved state', () => {
   });
 
   it('of a file that emoq did not write is refused in one line', async () => {
-    const message = `${folder.state} is not a training state of emoq; delete the run to start again`;
+    const message = `${folder.state} is not a training state of emoq; delete the run to start over`;
     const [key] = Object.keys(positionMetadata(position)) as [string];
     for (const metadata of [{}, { [key]: JSON.stringify({ ...position, step: -1 }) }, { [key]: '[]' }]) {
       await saveState(metadata);
@@ -292,7 +290,7 @@ describe('a lock in a finished run', () => {
     await writeFile(join(folder.dir, 'training.lock'), `${pid} ${hostname()} 00000000\n`);
     await removeDeadLock(folder);
     expect(await names()).toEqual([]);
-    await removeDeadLock(folder); // there is none now, which is no fault
+    await removeDeadLock(folder); // there is none now, which is not an error
   });
 
   it('stays while its process is about to give it up', async () => {

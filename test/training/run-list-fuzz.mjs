@@ -14,8 +14,7 @@ import { float32, writeSafetensors } from '../../dist/engine/tensor/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
 import { phaseFolder } from '../../dist/training/runs/folder.js';
 import { listRuns } from '../../dist/training/runs/list.js';
-import { createRun } from '../../dist/training/runs/run-state.js';
-import { positionMetadata } from '../../dist/training/runs/training-state.js';
+import { createRun, positionMetadata } from '../../dist/training/runs/run-state.js';
 import { damagedBytes, damagedJson, damagedYaml, peakMiB } from '../fuzz/mutations.mjs';
 import { assertLine, repeat, report } from '../fuzz/trials.mjs';
 

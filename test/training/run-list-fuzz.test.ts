@@ -1,4 +1,7 @@
-/** @file Two thousand damaged run folders, five at a time beside a good one: each told of in a line, none hiding others. */
+/**
+ * @file Two thousand damaged run folders, five at a time next to an intact one: each is reported in a line, and none
+ * hides others.
+ */
 
 import { expect, it } from 'vitest';
 import { useFuzzFolder } from '../fuzz/fuzz-folder.js';
@@ -17,7 +20,7 @@ it('damaged run folders are listed as they are or with a problem, in little memo
     nodeOptions: ['--max-old-space-size=128'],
     args: ['400', '1', folder()],
   });
-  // Both outcomes are common, or the damage would show nothing.
+  // Both outcomes are frequent; otherwise the test would prove nothing.
   expect(outcome.damagedRuns).toBeGreaterThan(1500);
   expect(outcome.unreadable).toBeGreaterThan(500);
   expect(outcome.damagedRuns - outcome.unreadable).toBeGreaterThan(100);

@@ -1,4 +1,4 @@
-/** @file The list of runs: what is wrong with one is a line of its own, and keeps no other from being listed. */
+/** @file The list of runs: a damaged run has its own line and does not stop the listing. */
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -158,7 +158,7 @@ describe('the list of runs', () => {
     cpSync(join(root, 'good'), join(root, 'more'), { recursive: true });
     chmodSync(root, 0o755);
     chmodSync(locked, 0);
-    // By somebody else where the test is run as root, who may look into everything.
+    // As another user if the test runs as root, which can read everything.
     const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
     const { status, stdout, stderr } = spawnSync(
       process.execPath,

@@ -1,8 +1,8 @@
-/** @file A run.json of a run, whole, for tests to change. */
+/** @file A complete run.json for tests to modify. */
 
 import type { RunMetadata } from '../../src/training/runs/metadata.js';
 
-/** A run that has begun, with what `changes` says. */
+/** The metadata of a run that has begun, with `changes` applied. */
 export function runMetadata(changes: Partial<RunMetadata> = {}): RunMetadata {
   return {
     format: 'emoq-run',

@@ -1,4 +1,6 @@
-/** @file The order of the examples: each once in an epoch, another order in each, the same for the same seed. */
+/**
+ * @file The order of examples: each once per epoch, a different order in each epoch, the same order for the same seed.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { planSteps } from '../../src/training/batches.js';
@@ -45,7 +47,7 @@ describe('the steps of a run', () => {
   });
 
   it('spread examples evenly over the batches of an epoch', () => {
-    // Mean place of example 0 over 400 epochs of 10 steps: 4.5, with a deviation of 2.87 / 20.
+    // Mean position of example 0 over 400 epochs of 10 steps: 4.5, with a standard deviation of 2.87 / 20.
     const plan = planSteps(40, { ...settings, epochs: 400 });
     let places = 0;
     for (let epoch = 0; epoch < 400; epoch++) {

@@ -1,4 +1,4 @@
-/** @file Which epoch is kept and when training ends, by the figures of the validation set. */
+/** @file Which epoch is selected and when training ends, according to validation figures. */
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
@@ -68,7 +68,7 @@ describe('the epoch that is kept', () => {
 });
 
 describe('the epoch that is kept by a smoothed figure', () => {
-  /** What is kept after each epoch, of as many as there are values. */
+  /** The epoch kept after each one, with as many epochs as there are values. */
   const kept = (values: readonly number[], figure: SelectKey = 'ua'): (BestEpoch | null)[] => {
     const rule: SelectionRule = { select: 'smoothed', figure, epochs: values.length, patience: 0 };
     let judged: JudgedEpochs = { best: null };
@@ -80,7 +80,7 @@ describe('the epoch that is kept by a smoothed figure', () => {
   const epochs = (best: readonly (BestEpoch | null)[]) => best.map((each) => each?.epoch);
 
   it('is the one with the best mean of itself and its neighbours, judged when the next has ended', () => {
-    // Means: 0.5, 0.4, 0.4, 0.6, 0.8, 0.75. The lucky first epoch is worth no more than its neighbour says.
+    // Means: 0.5, 0.4, 0.4, 0.6, 0.8, 0.75. The lucky first epoch is averaged with its neighbour.
     const best = kept([0.9, 0.1, 0.2, 0.9, 0.7, 0.8]);
     expect(epochs(best)).toEqual([undefined, 1, 1, 1, 4, 5]);
     expect(best[1]).toEqual({ epoch: 1, metric: 'smoothed ua', value: 0.5 });

@@ -1,4 +1,4 @@
-/** @file When a validation set is too small to choose an epoch by, and the intervals that tell. */
+/** @file When a validation set is too small to select an epoch, and the intervals that decide it. */
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
@@ -11,7 +11,7 @@ import type { SelectKey } from '../../src/evaluation/metrics/metric-table.js';
 import { smallValidationWarning } from '../../src/training/selection.js';
 
 const labels = ['a', 'b', 'c', 'd'];
-/** So many of each class, so many of them right; what is wrong is called the next class. */
+/** Counts per class and counts of correct answers; a wrong answer is the next class. */
 const outcomes = (support: readonly number[], right: readonly number[]): Outcome[] =>
   support.flatMap((count, place) =>
     Array.from({ length: count }, (_, index) => ({

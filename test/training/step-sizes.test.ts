@@ -1,11 +1,11 @@
-/** @file The largest steps of a run: who shares a batch, what it is padded to, with and without tokenizers. */
+/** @file The largest steps of a run: batch composition and padded sizes, with and without tokenizers. */
 
 import { describe, expect, it } from 'vitest';
 import { emoq } from '../../src/systems/emoq/system.js';
-import { batchSize, largestSteps, middlingStep } from '../../src/training/step-sizes.js';
+import { averageStep, batchSize, largestSteps } from '../../src/training/step-sizes.js';
 import { loadEmoq } from '../recipe/emoq-recipe.js';
 
-/** A phase of meld7 by its configs, without weights or tokenizers. */
+/** A phase of meld7 from its configs, without weights or tokenizers. */
 async function phaseOf(phase: string, ...overrides: string[]) {
   const small = ['backbones.llm=Qwen/Qwen2.5-0.5B-Instruct', ...overrides];
   const recipe = await loadEmoq({ dataset: 'meld7', overrides: small });
@@ -91,14 +91,14 @@ describe('without a tokenizer', () => {
 });
 
 describe('without a corpus', () => {
-  it('a step is of middling clips, no longer than the recipe lets them be', async () => {
+  it('a step is of average clips, no longer than the recipe allows', async () => {
     const { recipe, phase, settings } = await phaseOf('stage2');
-    expect(middlingStep(recipe, settings, phase)).toEqual({
+    expect(averageStep(recipe, settings, phase)).toEqual({
       batch: { batch: 8, frames: 250, text: 32, prompt: 128, answers: 16 },
       microBatches: 1,
     });
     const brief = await phaseOf('stage2', 'max_audio_sec=2', 'stage2.accumulate=4');
-    const short = middlingStep(brief.recipe, brief.settings, brief.phase);
+    const short = averageStep(brief.recipe, brief.settings, brief.phase);
     expect(short).toMatchObject({ microBatches: 4, batch: { batch: 2, frames: 100, answers: 4 } });
   });
 });

@@ -1,4 +1,4 @@
-/** @file timings.jsonl: a line for each process, whole at every save, added up over the processes. */
+/** @file timings.jsonl: a line for each process, complete at every save, summed over the processes. */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ describe('the timings of a run', () => {
     timings.spent('training', 2, 10);
     timings.spent('validation', 0.25);
     await timings.save(5);
-    timings.spent('training', 100, 1); // behind the last save: lost in a kill
+    timings.spent('training', 100, 1); // after the last save, so a kill loses it
     expect(await lines()).toEqual([
       {
         started: begun.toISOString(),
@@ -56,7 +56,7 @@ describe('the timings of a run', () => {
         ...{ encoding_sec: 10, training_sec: 20, validation_sec: 5, utterances_per_sec: 5 },
         ...{ peak_memory_bytes: 1e6, host: 'a', ...metadata, ...more },
       });
-    // A killed process of another emoq may leave anything: it does not keep a run from going on.
+    // A killed process of another version may leave anything; the run can still be resumed.
     await writeFile(
       folder.timings,
       `${line(0, {})}\nnonsense\n${line(5, { peak_memory_bytes: 3e6, utterances: 200, from_step: 4 })}`,

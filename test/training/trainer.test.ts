@@ -1,4 +1,7 @@
-/** @file The training loop on a small model: what a stop, a resume or the size of a run must not change, and what is kept. */
+/**
+ * @file The training loop on a small model: results do not depend on stops, resumes or steps per run, and the right
+ * epoch is kept.
+ */
 
 import { cpSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -46,8 +49,8 @@ afterAll(async () => {
 });
 
 /**
- * Goes on where the folder's saved state is, with a session of its own, as another process would; in micro-batches
- * where a split is given.
+ * Resumes from the folder's saved state in a new session, as another process would; with micro-batches if a split is
+ * given.
  */
 async function go(
   name: string,
@@ -83,13 +86,13 @@ async function go(
 }
 
 const folderOf = (name: string): RunFolder => runFolder(join(root, name));
-/** Of all that does not know the clock, which of these files the events alone do. */
+/** Files that do not depend on the clock; only the event file does. */
 const bytesOf = (name: string): Promise<Buffer[]> => {
   const { state, checkpoint, metrics, metricsTable } = folderOf(name);
   return Promise.all([state, checkpoint, metrics, metricsTable].map((path) => readFile(path)));
 };
 
-/** Figures of epochs 1, 2, ... by what has been validated so far. */
+/** Figures of epochs 1, 2, ... according to what has been validated so far. */
 function figures(of: readonly number[]): () => Promise<ValidationFigures> {
   let epoch = 0;
   return async () => ({ wf1: of[epoch++]!, nll: 1 });
@@ -141,7 +144,7 @@ describe('training', () => {
 
   it('in micro-batches makes the steps of whole batches, each of the same utterances', async () => {
     const batch: TrainerOptions['batch'] = async (indices) => {
-      // Rows that depend on the utterance alone, so that a batch is made of its micro-batches' rows.
+      // Rows that depend only on the utterance, so that a batch consists of its micro-batches' rows.
       const rows = indices.map((index) => randomBatch(1, 4, index).tensors);
       const stacked = inputs.map(({ name, dtype }) => {
         const values = rows.flatMap((row) => Array.from(row[name]!.data as Float32Array));
@@ -247,7 +250,7 @@ describe('training', () => {
     expect(
       (await readFile(checkpoint)).equals(await readFile(join(checkpoints, 'epoch-003.safetensors'))),
     ).toBe(false);
-    // What a killed run left: an older epoch that it had not deleted yet, and one beyond its saved state.
+    // Left by a killed run: an older epoch not yet deleted, and one after its saved state.
     for (const name of ['epoch-001.safetensors', 'epoch-004.safetensors', 'mine.txt'])
       await writeFile(join(checkpoints, name), 'left');
     expect(await kept('kept-2', 2)).toEqual(['epoch-002.safetensors', 'epoch-003.safetensors', 'mine.txt']);
@@ -422,9 +425,9 @@ describe('training', () => {
     expect(failed).toBeInstanceOf(ComputationError);
     const ids = plan.batchOf(6).map((index) => `u${index}`);
     expect((failed as Error).message).toBe(
-      `the loss is not finite at step 7 (epoch 2), made of ${ids.join(', ')}; look for a broken recording among these, or lower the learning rate in a new run; the state saved after step 4 is kept`,
+      `the loss is not finite at step 7 (epoch 2), made of ${ids.join(', ')}; check these for a broken recording, or lower the learning rate in a new run; the state saved after step 4 is kept`,
     );
-    // The good steps before it can be looked at.
+    // The good steps before it remain.
     expect((await readMetrics(folderOf('infinite').metrics)).map(({ step }) => step)).toEqual([
       1, 2, 3, 4, 5, 6,
     ]);

@@ -91,7 +91,7 @@ function reportText(checks: readonly CheckResult[], job: string): string {
   const verdict =
     missing.length === 0
       ? `${outColor.green('ready:')} ${job} can run`
-      : `${outColor.red('not ready:')} ${job} cannot run for lack of ${[...new Set(missing)].join(', ')}`;
+      : `${outColor.red('not ready:')} ${job} cannot run: missing ${[...new Set(missing)].join(', ')}`;
   return [...lines, '', verdict].join('\n');
 }
 

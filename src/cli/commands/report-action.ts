@@ -28,7 +28,7 @@ export async function run(options: ReportOptions): Promise<void> {
   const context = await experimentContext(options);
   // A missing run or an unwritable output is reported before anything is computed.
   const plan = await planReport(options, context);
-  const { plots: plotsDir, out = plan.beside } = options;
+  const { plots: plotsDir, out = plan.defaultFolder } = options;
   const isPage = await checkPage(out, plan.sources);
   if (plotsDir !== undefined) await checkPlotsFolder(plotsDir);
   if (options.ablations !== undefined) await requireFolder(options.ablations);

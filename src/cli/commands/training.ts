@@ -129,7 +129,7 @@ export async function trainAndShow(
                 note(`${name}: ${endOf(outcome)}`);
                 trained.push(outcome);
               } else {
-                tellEnd(name, outcome);
+                reportEnd(name, outcome);
                 onTrained(outcome);
               }
             },
@@ -158,12 +158,12 @@ function saveInterval(): number | undefined {
 /** The display of a single run. */
 function viewOf(name: string, { title, fold }: NamedRun): RunListener {
   // With several runs in one process, each names itself.
-  const told = (text: string): string =>
+  const titled = (text: string): string =>
     title === undefined && fold === undefined ? text : `${name}: ${text}`;
   let view: TrainingView | undefined;
   return {
-    onNote: (text) => note(told(text)),
-    onWarning: (text) => warn(told(text)),
+    onNote: (text) => note(titled(text)),
+    onWarning: (text) => warn(titled(text)),
     onStart: (step, totalSteps) => {
       view = startTrainingView(name, { step, totalSteps });
     },
@@ -226,7 +226,7 @@ function bestOf({ best }: TrainingReport): string[] {
 }
 
 /** @throws InterruptedError after Ctrl-C, with instructions to resume */
-function tellEnd(name: string, { status, folder, position, totalSteps }: PhaseOutcome): void {
+function reportEnd(name: string, { status, folder, position, totalSteps }: PhaseOutcome): void {
   if (status === 'interrupted') {
     throw new InterruptedError(
       `${name} stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}. Run the same command again to resume`,

@@ -174,7 +174,7 @@ function seedDraws(
   return () => {
     const a = draw(first);
     const b = samePairs ? a : draw(second);
-    return [a, b.map((place) => first + place)];
+    return [a, b.map((index) => first + index)];
   };
 }
 

@@ -47,7 +47,7 @@ export function umapLayout(
   // With neighbours given, umap-js only reads the number of points.
   const epochs = umap.initializeFit(Array.from({ length: rows }, () => []));
   const points = umap.getEmbedding(); // the arrays that umap-js updates in place
-  placeAtStart(points, reduced.scores, reduced.components, random.normal);
+  initialisePoints(points, reduced.scores, reduced.components, random.normal);
   for (let epoch = 1; epoch <= epochs; epoch++) {
     umap.step();
     onProgress(GRAPH_MADE + (1 - GRAPH_MADE) * (epoch / epochs));
@@ -75,7 +75,7 @@ function unitVectors(vectors: Float32Array, width: number): Float64Array {
  * Starts from the first two principal components instead of umap-js's random points, which would make distances between
  * far points random.
  */
-function placeAtStart(
+function initialisePoints(
   points: readonly number[][],
   scores: Float64Array,
   components: number,
@@ -114,13 +114,13 @@ export function nearestNeighbours(
   const squares = new Float64Array(rows * count).fill(Number.POSITIVE_INFINITY);
   const offer = (row: number, other: number, square: number): void => {
     const start = row * count;
-    let place = start + count - 1;
-    for (; place > start && square < squares[place - 1]!; place--) {
-      squares[place] = squares[place - 1]!;
-      indices[place] = indices[place - 1]!;
+    let slot = start + count - 1;
+    for (; slot > start && square < squares[slot - 1]!; slot--) {
+      squares[slot] = squares[slot - 1]!;
+      indices[slot] = indices[slot - 1]!;
     }
-    squares[place] = square;
-    indices[place] = other;
+    squares[slot] = square;
+    indices[slot] = other;
   };
   for (let row = 0; row < rows; row++) {
     const own = points.subarray(row * width, (row + 1) * width);
@@ -137,10 +137,10 @@ export function nearestNeighbours(
     }
     onRow?.(row + 1);
   }
-  const perRow = <T>(of: (place: number) => T): T[][] =>
+  const perRow = <T>(of: (at: number) => T): T[][] =>
     Array.from({ length: rows }, (_, row) => Array.from({ length: count }, (__, k) => of(row * count + k)));
   return {
-    indices: perRow((place) => indices[place]!),
-    distances: perRow((place) => Math.sqrt(squares[place]!)),
+    indices: perRow((at) => indices[at]!),
+    distances: perRow((at) => Math.sqrt(squares[at]!)),
   };
 }

@@ -7,12 +7,12 @@ import { umapLayout } from './umap-layout.js';
 const { vectors, width, settings } = workerData as UmapTask;
 const reply = (message: UmapReply): void => parentPort?.postMessage(message);
 
-let told = 0;
+let reported = 0;
 reply({
   kind: 'layout',
   layout: umapLayout(vectors, width, settings, (share) => {
-    if (share - told < 0.001) return; // a message for every point would cost more than the point
-    told = share;
+    if (share - reported < 0.001) return; // a message for every point would cost more than the point
+    reported = share;
     reply({ kind: 'progress', share });
   }),
 });

@@ -18,8 +18,8 @@ import {
   type FoldMetrics,
   foldMetrics,
   hasReference,
+  indicesByFold,
   type Missing,
-  placesByFold,
   readPredictions,
   readResults,
   type ScoredPrediction,
@@ -56,7 +56,7 @@ export interface ReadRuns extends EvaluatedRuns {
   /** All rows of predictions.csv, in the order of the embeddings. */
   readonly rows: readonly ScoredPrediction[];
   /** Indices into `rows`, by fold if there are folds, in fold order. */
-  readonly parts: readonly { readonly fold: string | null; readonly places: readonly number[] }[];
+  readonly parts: readonly { readonly fold: string | null; readonly indices: readonly number[] }[];
   readonly scores: Metrics | FoldMetrics;
   /** What results.json contains besides the scores. */
   readonly results: Results;
@@ -105,10 +105,10 @@ export async function readRuns(evaluated: EvaluatedRuns): Promise<ReadRuns> {
     );
   }
   const scored = rows as readonly ScoredPrediction[];
-  const parts = byFold ? placesByFold(scored) : [{ fold: null, places: [...scored.keys()] }];
+  const parts = byFold ? indicesByFold(scored) : [{ fold: null, indices: [...scored.keys()] }];
   const scores = byFold
     ? foldMetrics(
-        parts.map(({ fold, places }) => ({ fold: fold!, outcomes: places.map((place) => scored[place]!) })),
+        parts.map(({ fold, indices }) => ({ fold: fold!, outcomes: indices.map((index) => scored[index]!) })),
         labels,
       )
     : classificationMetrics(scored, labels);

@@ -75,7 +75,7 @@ export async function gatherReport(
   const scoredParts =
     scores.kind === 'seeds'
       ? parts.map(({ rows }) => rows)
-      : first.parts.map(({ places }) => places.map((place) => first.rows[place]!));
+      : first.parts.map(({ indices }) => indices.map((index) => first.rows[index]!));
   const { intervals, calibration, baselines } = evaluationOf(
     scores,
     scoredParts,
@@ -134,10 +134,10 @@ async function majorities(
   const rows: (string | undefined)[] = [];
   for (const { recipe, metadata, parts: folds } of parts) {
     const placed = manifest === undefined ? recipe : { ...recipe, manifest };
-    for (const { fold, places } of folds) {
+    for (const { fold, indices } of folds) {
       const own = metadata.find((each) => fold === null || String(each.fold) === fold);
       const label = own && (await trainingMajority(placed, own));
-      rows.push(...places.map(() => label));
+      rows.push(...indices.map(() => label));
     }
   }
   return rows.every((label) => label !== undefined) ? rows : undefined;
@@ -207,7 +207,7 @@ export interface ReportPlan {
   readonly root: string;
   readonly seeds: readonly SeedRuns[];
   /** Default folder of the page: that of the results. */
-  readonly beside: string;
+  readonly defaultFolder: string;
   /** The files it is made from. */
   readonly sources: readonly string[];
 }
@@ -231,7 +231,7 @@ export async function planReport(
   return {
     root,
     seeds,
-    beside:
+    defaultFolder:
       choice.seeds === undefined
         ? join(seeds[0]!.folder.dir, 'report.html')
         : join(root, `${seeds[0]!.phase}-seeds.html`),

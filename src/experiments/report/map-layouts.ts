@@ -94,14 +94,14 @@ export async function layoutsOf(
 
   const layouts: Layout[] = [];
   let before = 0;
-  for (const { fold, places } of part.parts) {
+  for (const { fold, indices } of part.parts) {
     layouts.push(
-      await layoutOf(fold, rowsOf(embeddings, places), embeddings.width, {
+      await layoutOf(fold, rowsOf(embeddings, indices), embeddings.width, {
         signal,
-        onProgress: (share) => onProgress?.(before + share * places.length, part.rows.length),
+        onProgress: (share) => onProgress?.(before + share * indices.length, part.rows.length),
       }),
     );
-    before += places.length;
+    before += indices.length;
   }
   // The run's folder may be read-only, with the page written elsewhere.
   await writeFileAtomic(
@@ -129,7 +129,7 @@ async function keptLayouts({ folder, parts }: ReadRuns, sha256: string): Promise
   const fits =
     kept?.embeddings_sha256 === sha256 &&
     kept.layouts.length === parts.length &&
-    kept.layouts.every(({ points }, i) => points === null || points.length === parts[i]!.places.length);
+    kept.layouts.every(({ points }, i) => points === null || points.length === parts[i]!.indices.length);
   return fits ? kept.layouts : undefined;
 }
 
@@ -151,10 +151,10 @@ async function layoutOf(
   return { fold, neighbours, epochs, components, variance_share: rounded(varianceShare), points };
 }
 
-function rowsOf({ data, width }: Embeddings, places: readonly number[]): Float32Array {
-  const rows = new Float32Array(places.length * width);
-  for (const [row, place] of places.entries()) {
-    rows.set(data.subarray(place * width, (place + 1) * width), row * width);
+function rowsOf({ data, width }: Embeddings, indices: readonly number[]): Float32Array {
+  const rows = new Float32Array(indices.length * width);
+  for (const [row, index] of indices.entries()) {
+    rows.set(data.subarray(index * width, (index + 1) * width), row * width);
   }
   return rows;
 }
@@ -196,7 +196,7 @@ export async function embeddingMap(
     for (const [index, layout] of layouts.entries()) {
       if (layout.points === null) continue;
       const own = drawn.length === 1 ? layout.points : inCell(layout.points, drawn.indexOf(layout), columns);
-      for (const [at, place] of part.parts[index]!.places.entries()) placed[place] = own[at]!;
+      for (const [at, row] of part.parts[index]!.indices.entries()) placed[row] = own[at]!;
     }
     return placed;
   });

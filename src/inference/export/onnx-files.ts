@@ -100,10 +100,10 @@ export async function checkModelFile(out: string): Promise<string> {
     );
   }
   if (!/[^/\\]\.onnx$/.test(target.path)) throw new InputError(`--out ${out} must end in .onnx`);
-  const beside = await outputTarget(weightsFile(target.path), ' with --out');
-  if (beside.kind === 'stream' || dirname(beside.path) !== dirname(target.path)) {
+  const weights = await outputTarget(weightsFile(target.path), ' with --out');
+  if (weights.kind === 'stream' || dirname(weights.path) !== dirname(target.path)) {
     throw new InputError(
-      `--out ${out}: the weights go to ${beside.name}, which is not a file in that folder; remove it, because a model finds its weights only in its own folder`,
+      `--out ${out}: the weights go to ${weights.name}, which is not a file in that folder; remove it, because a model finds its weights only in its own folder`,
     );
   }
   return target.path;

@@ -65,24 +65,24 @@ export function shapeOf(index: number): Shape {
 
 /** Path data of a shape around a point, `radius` in user units. A circle is a dot: a round cap without length. */
 export function shapePath(shape: Shape, x: number, y: number, radius: number): string {
-  const place = (dx: number, dy: number): string => `M${tenth(x + dx)} ${tenth(y + dy)}`;
+  const move = (dx: number, dy: number): string => `M${tenth(x + dx)} ${tenth(y + dy)}`;
   const [half, whole] = [tenth(1.2 * radius), tenth(2 * radius)]; // pointed shapes are slightly larger, for equal visual weight
   const base = tenth(2 * half);
   switch (shape) {
     case 'circle':
-      return `${place(0, 0)}h0`;
+      return `${move(0, 0)}h0`;
     case 'square':
-      return `${place(-radius, -radius)}h${whole}v${whole}h-${whole}z`;
+      return `${move(-radius, -radius)}h${whole}v${whole}h-${whole}z`;
     case 'diamond':
-      return `${place(0, -half)}l${half} ${half}l-${half} ${half}l-${half}-${half}z`;
+      return `${move(0, -half)}l${half} ${half}l-${half} ${half}l-${half}-${half}z`;
     case 'triangle':
-      return `${place(0, -half)}l${half} ${whole}h-${base}z`;
+      return `${move(0, -half)}l${half} ${whole}h-${base}z`;
     case 'wedge':
-      return `${place(0, half)}l${half}-${whole}h-${base}z`;
+      return `${move(0, half)}l${half}-${whole}h-${base}z`;
     case 'plus':
-      return `${place(-radius, 0)}h${whole}${place(0, -radius)}v${whole}`;
+      return `${move(-radius, 0)}h${whole}${move(0, -radius)}v${whole}`;
     case 'saltire':
-      return `${place(-radius, -radius)}l${whole} ${whole}${place(-radius, radius)}l${whole}-${whole}`;
+      return `${move(-radius, -radius)}l${whole} ${whole}${move(-radius, radius)}l${whole}-${whole}`;
   }
 }
 

@@ -154,10 +154,10 @@ export function confusionPlot(counts: ConfusionCounts, view: ConfusionView, head
   );
   const columnLabels = columns.map((label, j) => {
     const [x, y] = [left + (j + 0.5) * cell, top - 8];
-    const place = upright
+    const position = upright
       ? { x, y, 'text-anchor': 'middle' }
       : { x: 0, y: 4, transform: `translate(${x} ${y}) rotate(-90)` };
-    return textElement(fitText(label, upright ? cell : MATRIX_LABEL), place, label);
+    return textElement(fitText(label, upright ? cell : MATRIX_LABEL), position, label);
   });
   const [width, height] = [left + columns.length * cell, top + labels.length * cell];
   const names = [

@@ -16,7 +16,7 @@ export interface MapLayout {
   /** Side of the square that contains the points, starting at the plot's upper left corner. */
   readonly height: number;
   /** In user units, one decimal; null if a point is missing. */
-  readonly places: readonly (readonly [x: number, y: number] | null)[];
+  readonly positions: readonly (readonly [x: number, y: number] | null)[];
 }
 
 const WIDTH = 720;
@@ -48,15 +48,15 @@ export function mapLayout(points: readonly (readonly [x: number, y: number] | nu
     (WIDTH - 2 * MARGIN) / Math.max(top - bottom, 1e-9),
   );
   const height = Math.max(240, 2 * MARGIN + scale * (top - bottom));
-  const place = (value: number, low: number, high: number, size: number): number =>
+  const scaled = (value: number, low: number, high: number, size: number): number =>
     Math.round(10 * (size / 2 + scale * (value - (low + high) / 2))) / 10;
   return {
     width: WIDTH,
     height: Math.ceil(height),
-    places: points.map((point) =>
+    positions: points.map((point) =>
       point === null
         ? null
-        : [place(point[0], left, right, WIDTH), place(-point[1], -top, -bottom, Math.ceil(height))],
+        : [scaled(point[0], left, right, WIDTH), scaled(-point[1], -top, -bottom, Math.ceil(height))],
     ),
   };
 }
@@ -66,20 +66,20 @@ export function mapLayout(points: readonly (readonly [x: number, y: number] | nu
  * @param groupOf the group of each point, an index into `groups`
  */
 export function mapPlot(
-  { width, height, places }: MapLayout,
+  { width, height, positions }: MapLayout,
   groups: readonly MapGroup[],
   groupOf: readonly number[],
   heading: PlotHeading,
 ): string {
   const members = groups.map((): number[] => []);
-  for (const [i, place] of places.entries()) if (place !== null) members[groupOf[i]!]!.push(i);
+  for (const [i, position] of positions.entries()) if (position !== null) members[groupOf[i]!]!.push(i);
   const total = members.reduce((sum, each) => sum + each.length, 0);
   const radius = total > 3000 ? 2 : total > 500 ? 2.6 : 3.6;
   const portions: string[] = [];
   for (let portion = 0; portion < PORTIONS; portion++) {
     for (const [g, { paint, shape }] of groups.entries()) {
       const data = members[g]!.filter((_, k) => k % PORTIONS === portion)
-        .map((i) => shapePath(shape, ...places[i]!, radius))
+        .map((i) => shapePath(shape, ...positions[i]!, radius))
         .join('');
       if (data !== '') portions.push(shapeElement(shape, paint, radius, data));
     }

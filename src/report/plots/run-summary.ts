@@ -26,9 +26,9 @@ type Point = { readonly x: number; readonly y: number };
  */
 export function summarizeRuns(runs: readonly (readonly Point[])[], most: number): RunSummary[] {
   const all = runs.flat().filter(({ y }) => Number.isFinite(y));
-  const places = [...new Set(all.map(({ x }) => x))].sort((a, b) => a - b);
+  const xs = [...new Set(all.map(({ x }) => x))].sort((a, b) => a - b);
   const parts = thin(
-    places.map((x) => ({ x, y: 0 })),
+    xs.map((x) => ({ x, y: 0 })),
     most,
   ).map(({ x }) => x);
   const partOf = (x: number): number => {

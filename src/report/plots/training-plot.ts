@@ -184,9 +184,9 @@ function epochPanel(
       ),
     );
     const kept = points.find(({ epoch }) => epoch === selectedEpoch);
-    const places = points.map(({ epoch, value }) => [x.at(epoch), y.at(value)] as const);
+    const positions = points.map(({ epoch, value }) => [x.at(epoch), y.at(value)] as const);
     return (
-      line(places, style) +
+      line(positions, style) +
       dots.join('') +
       (kept ? ring(x.at(kept.epoch), y.at(kept.value), style.paint) : '')
     );

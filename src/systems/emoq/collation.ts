@@ -39,7 +39,7 @@ export function estimatedLengths(recipe: EmoqRecipe, reads: Reads, text: string)
 }
 
 /** Token counts of an utterance of 30 words, with the recipe's prompt around it. */
-export function middlingLengths(recipe: EmoqRecipe, reads: Reads): ExampleLengths {
+export function averageLengths(recipe: EmoqRecipe, reads: Reads): ExampleLengths {
   return {
     inputs: {
       text: reads.text ? Math.min(TRANSCRIPT_TOKENS, recipe.max_text_tokens) : 0,

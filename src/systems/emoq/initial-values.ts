@@ -6,7 +6,7 @@ import { type Checkpoint, readWeight, requireWeight } from '../../checkpoints/in
 import { float32Of, type Tensor } from '../../engine/tensor/index.js';
 import type { ParameterShape } from '../../engine/training/index.js';
 import { type AudioStatistics, FORMER_PREFIX, initialFormer } from '../../nn/index.js';
-import { drawn } from '../speech-features.js';
+import { sampledIndices } from '../speech-features.js';
 import type { Tensors } from '../system.js';
 import type { EmoqBackbones } from './emoq-backbones.js';
 import type { EmoqRecipe } from './settings.js';
@@ -78,7 +78,9 @@ export async function wordEmbeddingRms(llm: Checkpoint, seed: number): Promise<n
   const [rows, width] = ref.shape as [number, number];
   const rowBytes = ref.byteLength / rows;
   const runs =
-    rows <= RMS_ROWS ? [0] : drawn(Math.floor(rows / RMS_RUN), RMS_ROWS / RMS_RUN, seed, 'embedding scale');
+    rows <= RMS_ROWS
+      ? [0]
+      : sampledIndices(Math.floor(rows / RMS_RUN), RMS_ROWS / RMS_RUN, seed, 'embedding scale');
   const length = rows <= RMS_ROWS ? rows : RMS_RUN;
   let [sum, count] = [0, 0];
   for (const run of runs) {

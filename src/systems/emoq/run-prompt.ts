@@ -37,8 +37,8 @@ export function recipePrompt(recipe: EmoqRecipe, corpus?: Partition): Prompt {
 function usefulMention(corpus: Partition | undefined): SpeakerMention {
   if (corpus === undefined) return 'name';
   const { train, test } = corpus;
-  const heard = new Set(train.map(({ speaker }) => speaker).filter((name) => name !== ''));
-  const known = test.filter(({ speaker }) => heard.has(speaker));
+  const trained = new Set(train.map(({ speaker }) => speaker).filter((name) => name !== ''));
+  const known = test.filter(({ speaker }) => trained.has(speaker));
   if (known.length > 0 && 2 * known.length >= test.length) return 'name';
   const gendered = train.filter(({ gender }) => genderWord(gender) !== '');
   return 2 * gendered.length >= train.length ? 'gender' : 'none';

@@ -8,7 +8,7 @@ import { phaseParameters } from '../phase-graphs.js';
 import { microBatchSize } from '../settings.js';
 import { audioStatistics, pooledFeatures } from '../speech-features.js';
 import type { Phase, PhaseContext, PhaseNeeds, StartingPoint, System, TextLimit } from '../system.js';
-import { collate, estimatedLengths, middlingLengths } from './collation.js';
+import { averageLengths, collate, estimatedLengths } from './collation.js';
 import { describeBackbones, type EmoqBackbones, inspectBackbones, openBackbones } from './emoq-backbones.js';
 import { type EmoqExample, makeExample, promptSetting } from './examples.js';
 import { initialStage1, initialStage2 } from './initial-values.js';
@@ -53,7 +53,7 @@ export const emoq: System<EmoqRecipe> = {
           unreadByEarlier: [
             ...['name', 'label_words', 'backbones.llm', 'projector', 'lora', 'prompt', 'stage2'],
           ],
-          readByEarlierAlone: ['stage1'],
+          onlyReadByEarlier: ['stage1'],
           otherwise: '--set stage2.from_stage1=false',
         }
       : undefined,
@@ -141,7 +141,7 @@ async function openStage(
     }),
     estimate: (utterance) =>
       utterance === undefined
-        ? middlingLengths(recipe, reads)
+        ? averageLengths(recipe, reads)
         : estimatedLengths(recipe, reads, utterance.text),
     features: (features) => (slotPerFrame ? pooledFeatures(features, slots) : features),
     sizesOf: ({ inputs, targets }, frames) => {

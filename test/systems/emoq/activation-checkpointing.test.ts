@@ -1,8 +1,6 @@
 /**
- * @file Activation checkpointing against keeping everything: gradients, losses and parameters of both stages under
- * dropout, over batches of different sizes.
- *
- * With beta1 at 0 and no clipping the first moment is the gradient of the last step, to the bit.
+ * @file Activation checkpointing compared with keeping all activations: gradients, losses and parameters of both stages
+ * under dropout, over batches of different sizes.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -29,7 +27,7 @@ import {
   stage1Case,
 } from './reference-case.js';
 
-/** Equal to rounding, not to the bit: up to 9e-7 where it was measured; another mask would be off by a hundredth. */
+/** Equal up to rounding, not bit for bit: at most 9e-7 when measured; another mask would be off by a hundredth. */
 const TOLERANCE = 2e-6;
 /** The same over four steps, each of which divides a gradient by its own size. */
 const AFTER_STEPS = 1e-5;
@@ -102,7 +100,7 @@ function specOf({ reference, inputs, step }: Trainee, recompute: boolean, accumu
   };
 }
 
-/** Losses of each step, and the parameters and last gradients by key; of whole batches, or of micro-batches of two. */
+/** Losses of each step, and final parameters and gradients by key; with whole batches, or micro-batches of two. */
 async function trained(trainee: Trainee, recompute: boolean, steps: number, accumulate = false) {
   const { reference, inputs, weightsFolder } = trainee;
   const spec = specOf(trainee, recompute, accumulate);
@@ -176,7 +174,7 @@ describe.each([
     const again = body.nodes.filter(({ name }) => name.includes('/recomputed/'));
     const once = body.blocks.reduce((total, { first, end }) => total + end - first, 0);
     expect(again.length).toBeGreaterThan(0.5 * once);
-    expect(again.length).toBeLessThan(once + 20 * body.blocks.length); // with the zeros that hold each block back
+    expect(again.length).toBeLessThan(once + 20 * body.blocks.length); // with the zeros that each block is padded with
     const read = new Set([...body.nodes.flatMap(valuesRead), ...body.outputs]);
     for (const { name, outputs } of again)
       expect([name, outputs.some((output) => read.has(output))]).toEqual([name, true]);

@@ -1,4 +1,4 @@
-/** @file Utterances as token ids, and their batches: what is padded, cut, masked and asked for where. */
+/** @file Utterances as token ids, and their batches: padding, cutting, masking and targets. */
 
 import { describe, expect, it } from 'vitest';
 import { chatMl } from '../../../src/backbones/decoders/chat-kinds.js';
@@ -63,7 +63,7 @@ describe('an example', () => {
     expect(cut.textIds).toEqual([...whole.textIds.slice(0, 6), roberta.tokenId('</s>')]);
     const exact = whole.textIds.length;
     expect([whole.cutTokens, cut.cutTokens]).toEqual([undefined, exact - 7]);
-    // Without a Former that reads it nothing is lost: the prompt has it whole.
+    // Without a Former that reads it nothing is lost: the prompt contains all of it.
     const unread = makeExample(long, labels, 'both', undefined);
     expect([unread.textIds, unread.cutTokens]).toEqual([[], undefined]);
     const same = makeExample(long, labels, 'both', { ...text, maxTokens: exact });
@@ -153,7 +153,7 @@ describe('a batch', () => {
       answer_weights: float32([5], [5, 5, 1, 5, 1]),
     });
     expect(sizes).toEqual({ batch: 2, prompt: 6, answers: 5 });
-    // The token behind each position is the one that is asked for.
+    // Each position's target is the next token.
     const flat = tensors.prompt_ids!.data;
     for (const [i, position] of Array.from(tensors.answer_positions!.data, Number).entries()) {
       expect(flat[position + 1]).toBe(tensors.answer_tokens!.data[i]);

@@ -1,4 +1,4 @@
-/** @file Where training starts: RoBERTa's weights where it has them, and everything else at a known scale. */
+/** @file Initial values: RoBERTa's weights where they exist, everything else at a known scale. */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -137,7 +137,7 @@ describe('the Former', () => {
 describe('the audio projection', () => {
   const random = seededRandom('audio statistics');
   const mean = Float32Array.from({ length: 40 }, () => 20 * random.normal());
-  // The last channel hardly moves.
+  // The last channel is nearly constant.
   const deviation = Float32Array.from({ length: 40 }, (_, channel) =>
     channel === 39 ? 1e-8 : 0.5 + random.uniform(),
   );

@@ -1,4 +1,7 @@
-/** @file The prompt of a run: true of what the model is given, the speaker as the recipe says, and kept by run.json. */
+/**
+ * @file The prompt of a run: consistent with the model's inputs and the recipe's speaker setting, and stored in
+ * run.json.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { chatMl } from '../../../src/backbones/decoders/chat-kinds.js';
@@ -128,7 +131,7 @@ describe("a run's record of its prompt", () => {
     expect(of(old)).toBe(old);
     expect(of(null, 'stage1')).toBeUndefined();
     expect(() => of(null)).toThrow(InputError);
-    expect(() => of(null)).toThrow(/run\.json has no prompt; put a good copy in its place, or train again$/);
+    expect(() => of(null)).toThrow(/run\.json has no prompt; restore a good copy, or train again$/);
   });
 
   it('tells whether predictions need a gender', () => {

@@ -25,19 +25,19 @@ import { rowsOf } from '../../engine/training-model.js';
 import { type ParityError, parityError } from '../../parity/figures.js';
 
 export interface ReferenceCase {
-  /** Sizes and settings, as the script has them. */
+  /** Sizes and settings, as in the script. */
   readonly config: Readonly<Record<string, number>>;
   readonly parameters: ReadonlyMap<string, Tensor>;
   /** By key, on the first batch. */
   readonly gradients: ReadonlyMap<string, Tensor>;
-  /** Keys of parameters that the steps leave as they are. */
+  /** Keys of parameters that the steps do not change. */
   readonly frozen: readonly string[];
   /** Trained parameters by key after all the steps. */
   readonly after: ReadonlyMap<string, Tensor>;
   /** How the steps were taken. */
   readonly optimizer: Readonly<Record<OptimizerSetting, number>>;
   expected(key: string): Tensor;
-  /** An input of a batch, of the first one if not told. */
+  /** An input of a batch, by default of the first one. */
   batch(name: string, index?: number): Tensor;
 }
 
@@ -52,7 +52,7 @@ type OptimizerSetting =
   | 'weight_decay'
   | 'clip_norm';
 
-/** What a script says about its fixture. */
+/** The script's description of its fixture. */
 interface Description {
   readonly configs: Record<
     string,
@@ -134,7 +134,7 @@ export function formerOf({ config }: ReferenceCase): FormerConfig {
   };
 }
 
-/** The stage-1 model of a case, its losses, and what a training step of it reads. */
+/** The stage-1 model of a case, its losses, and the inputs of a training step. */
 export function stage1Case(reference: ReferenceCase, views: InputViews) {
   const { head_hidden, classes, temperature, gamma, alpha, focal_weight, audio_width } =
     reference.config as Record<string, number> & { alpha: unknown };
@@ -166,7 +166,7 @@ export interface Stage2Case {
   readonly config: Stage2Config;
 }
 
-/** The cases of stage 2 in the reference: the Former's, and that in which frames go into the prompt without one. */
+/** The cases of stage 2 in the reference: with a Former, and with audio frames in the prompt. */
 export const stage2Cases = {
   both: { inputs: 'both', fusion: 'former' },
   audio: { inputs: 'audio', fusion: 'former' },
@@ -266,8 +266,8 @@ export async function runCase(
 }
 
 /**
- * Errors of gradients by key. Where there is no gradient, as for the bias of a key projection, which softmax takes out,
- * what is left of it is rounding: it is told in proportion to a hundredth of the root mean square over all keys.
+ * Errors of gradients by key. If a gradient is zero in theory, as for the bias of a key projection, which softmax
+ * cancels, only rounding remains; it is reported relative to a hundredth of the root mean square over all keys.
  */
 export function gradientErrors(
   actual: ReadonlyMap<string, Tensor>,
@@ -284,12 +284,12 @@ export function gradientErrors(
   );
 }
 
-/** Root of the mean of squares. */
+/** Root mean square. */
 export function rootMeanSquare(values: ArrayLike<number>): number {
   return Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0) / values.length);
 }
 
-/** A sequence tensor [N, L, ...] made longer by `extra` places that hold `filler`. */
+/** A sequence tensor [N, L, ...] extended by `extra` positions that contain `filler`. */
 export function lengthened(value: Tensor, extra: number, filler: number | bigint): Tensor {
   const [batch, length, ...rest] = value.shape as [number, number, ...number[]];
   const inner = elementCount(rest);
@@ -302,7 +302,7 @@ export function lengthened(value: Tensor, extra: number, filler: number | bigint
   return longer;
 }
 
-/** The case's batch of a step as a training graph takes it, each symbol bound to its size there. */
+/** A step's batch of the case, in the form a training graph takes, with the size of each symbol. */
 export function referenceBatch(
   reference: ReferenceCase,
   inputs: readonly GraphInput[],

@@ -1,4 +1,4 @@
-/** @file Which stages a recipe has: a Former is trained in stage 1, of text alone too; stage 2 needs it where it has one. */
+/** @file Which stages a recipe has: stage 1 trains a Former, also on text alone, and stage 2 needs it if it has one. */
 
 import { describe, expect, it } from 'vitest';
 import type { EmoqRecipe } from '../../../src/systems/emoq/settings.js';

@@ -1,6 +1,6 @@
 /**
- * @file Stage 2, Former to answer, against PyTorch and transformers, which compute every utterance alone and unpadded.
- * Reference: test/reference/stage2.py.
+ * @file Stage 2, from Former to answer, compared with PyTorch and transformers, which compute every utterance alone and
+ * unpadded. Reference: test/reference/stage2.py.
  */
 
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -50,7 +50,7 @@ const run = (
     { replace, weightsFolder: qwen.checkpoint.dir },
   );
 
-/** Prompts without their answers, as prediction has them. */
+/** Prompts without their answers, as in prediction. */
 const bare = ({ reference }: Stage2Case): Record<string, Tensor> => ({
   prompt_ids: reference.expected('bare/prompt_ids'),
   prompt_mask: reference.expected('bare/prompt_mask'),

@@ -1,4 +1,7 @@
-/** @file What initial parameters are scaled by: samples of the whole training set and the whole vocabulary, not their heads. */
+/**
+ * @file The statistics behind initial scales: sampled from the whole training set and vocabulary, not from their
+ * beginnings.
+ */
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +17,7 @@ const example = (id: number): Example => ({
   ...{ id: String(id), path: '', label: 0, lengths: { inputs: {}, targets: {} } },
 });
 
-/** StoredFeatures of one frame and two channels: by the first, a corpus of five sessions of other loudness each. */
+/** Features of one frame and two channels: the first simulates a corpus of five sessions with different loudness. */
 function corpus(count: number): { examples: Example[]; read: string[]; features: FeatureSource } {
   const read: string[] = [];
   const features: FeatureSource = {
@@ -38,7 +41,8 @@ describe('statistics of audio channels', () => {
     const { mean, deviation } = await audioStatistics(examples, features, 2, 1);
     expect(read).toHaveLength(256);
     expect(new Set(read).size).toBe(256);
-    // The first 256 are all of the first session: 0 without deviation. The five together: 2, and the root of 2.
+    // The first 256 are all from the first session: 0 without deviation. All five together: 2, and the square root of
+    // 2.
     expect(Math.abs(mean[0]! - 2)).toBeLessThan(0.3);
     expect(Math.abs(deviation[0]! - Math.SQRT2)).toBeLessThan(0.15);
     expect(Math.abs(mean[1]! - 0.5)).toBeLessThan(0.15);

@@ -1,11 +1,6 @@
 /**
- * @file Twenty optimizer steps of both stages against torch.optim.AdamW: parameters, losses, gradient norms and rates,
- * over batches of different sizes, clipped in some of the steps, the rate rising and falling.
- *
- * The reference (test/reference/stage1.py, stage2.py) is in float64, so that what is measured is emoq's own rounding;
- * PyTorch in float32 is as far from it as emoq is. Its epsilon is far below the gradients, but above their rounding:
- * with a smaller one, parameters that have no gradient in exact arithmetic (key biases, which softmax takes out) would
- * step with their rounding, in PyTorch as here.
+ * @file Twenty optimizer steps of both stages compared with torch.optim.AdamW: parameters, losses, gradient norms and
+ * learning rates, over batches of different sizes, with clipping in some steps, warmup and decay.
  */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -44,7 +39,7 @@ beforeAll(() => {
 });
 afterAll(() => host.close());
 
-/** A stage to be trained. */
+/** A stage to train. */
 interface Trainee {
   readonly reference: ReferenceCase;
   readonly inputs: readonly GraphInput[];
@@ -86,7 +81,7 @@ async function stage2(name: Stage2CaseName): Promise<Trainee> {
   };
 }
 
-/** Parameters that a case leaves as they are, as constants of the graph around the loop. */
+/** Parameters that a case does not train, as constants of the graph around the loop. */
 const frozenWeights =
   ({ parameters }: ReferenceCase, root: Parameters<typeof constant>[0]): Weights =>
   (key) =>
@@ -107,10 +102,7 @@ interface Taken {
   readonly series: Readonly<Record<string, number[]>>;
 }
 
-/**
- * Takes all the steps of a case in runs of the graph of the given sizes, with some settings other than its own.
- * @param microBatchSize the most utterances in a micro-batch; batches go through the model whole without
- */
+/** Runs all the steps of a case in runs of the graph of the given sizes, with some settings overridden. */
 async function takeAll(
   trainee: Trainee,
   runSizes: readonly number[],
@@ -147,7 +139,7 @@ async function takeAll(
 const errorsOf = ({ reference }: Trainee, { parameters }: Taken): Map<string, ParityError> =>
   new Map([...reference.after].map(([key, wanted]) => [key, parityError(parameters[key]!, wanted)]));
 
-/** How far each parameter of the reference moves, in proportion to its start: root mean squares. */
+/** How far each parameter of the reference moves, relative to its start: root mean squares. */
 function movements({ after, parameters }: ReferenceCase): Map<string, number> {
   return new Map(
     [...after].map(([key, end]) => {
@@ -196,7 +188,7 @@ for (const [name, open] of Object.entries(trainees)) {
       expect(clipped).toBeGreaterThanOrEqual(3);
       expect(clipped).toBeLessThanOrEqual(17);
       for (const [key, movement] of movements(reference)) {
-        // Softmax takes a key bias out: it has no gradient, and bears no weight decay.
+        // Softmax cancels a key bias, which therefore has no gradient, and it has no weight decay.
         if (key.endsWith('self.key.bias')) expect(movement, key).toBeLessThan(1e-7);
         else expect(movement, key).toBeGreaterThan(100 * TOLERANCE);
       }

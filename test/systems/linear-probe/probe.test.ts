@@ -1,4 +1,4 @@
-/** @file The linear probe and its MLP: loss, gradients and probabilities as PyTorch has them, whatever the padding. */
+/** @file The linear probe and its MLP: loss, gradients and probabilities equal to PyTorch's, regardless of padding. */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -43,7 +43,7 @@ const batch: Record<string, Feed> = {
   labels: [int64([frames.length], labels), ['batch']],
 };
 
-/** The largest difference of a tensor from what PyTorch gave. */
+/** The largest difference of a tensor from PyTorch's. */
 function errorOf(found: Tensor, expected: readonly number[]): number {
   expect(found.data).toHaveLength(expected.length);
   return Math.max(...expected.map((value, index) => Math.abs(Number(found.data[index]) - value)));

@@ -1,8 +1,8 @@
-/** @file The versions of Node that emoq runs on. package.json's `engines` says the same, and a test holds the two together. */
+/** @file The supported versions of Node. package.json's `engines` states the same, and a test compares them. */
 
-/** Oldest minor version of each supported line; `make test-nodes` runs the newest of each. */
+/** Oldest supported minor version of each line; `make test-nodes` tests the newest of each. */
 const OLDEST_MINOR = { 20: 20, 22: 12, 24: 0 };
-/** From this line on every version is let through: what comes later is likely to work, and is not tested. */
+/** All versions from this line on are accepted: later ones are likely to work but are not tested. */
 const NEWEST_LINE = 26;
 
 /** "20.20, 22.12, 24 or 26": for messages. */
@@ -10,15 +10,15 @@ export const SUPPORTED_NODES = `${Object.entries(OLDEST_MINOR)
   .map(([major, minor]) => (minor === 0 ? major : `${major}.${minor}`))
   .join(', ')} or ${NEWEST_LINE}`;
 
-/** The same as a range of package.json's `engines`. */
+/** The same in the form of package.json's `engines`. */
 export const NODE_RANGE = [
   ...Object.entries(OLDEST_MINOR).map(([major, minor]) => `^${major}.${minor}.0`),
   `>=${NEWEST_LINE}.0.0`,
 ].join(' || ');
 
 /**
- * Says in one line what is wrong with a version of Node ("20.11.1"); undefined where nothing is. Lines of odd numbers are
- * refused: they live for half a year and nobody tests them.
+ * Describes in one line why a version of Node ("20.11.1") is not supported; undefined if it is. Odd-numbered lines are
+ * rejected: they live for half a year and are not tested.
  */
 export function nodeVersionProblem(version) {
   const [major, minor] = version.split('.').map(Number);

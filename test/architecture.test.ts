@@ -330,7 +330,7 @@ describe('the rules themselves can fail', () => {
     expect(layeringProblem(from, to)).toBeUndefined();
   });
 
-  it('packages outside their place, undeclared ones and bare builtins are found', () => {
+  it('misplaced packages, undeclared ones and bare builtins are found', () => {
     const declared = ['chalk', 'fluent-ffmpeg'];
     expect(packageProblem('src/training/loop.ts', 'chalk', declared)).toContain(
       'which only src/cli/ may import',

@@ -118,7 +118,7 @@ describe('eval --predictions', () => {
     expect(stderr).toContain('1 of 4 rows have no label and count as wrong');
   });
 
-  it("stands beside the paper's row", async () => {
+  it("is shown next to the paper's row", async () => {
     const { code, stdout } = await emoqHere(
       ['eval', '--dataset', 'meld7', '--predictions', file('p.csv', csv)],
       folder,

@@ -87,7 +87,7 @@ async function makeToyCorpus(cwd: string, speakers: number): Promise<string[]> {
 const lastLine = (text: string): string => text.trim().split('\n').at(-1)!;
 
 describe('a machine with all that the demo needs', () => {
-  it('is ready, exit code 0, and is left as it was', async () => {
+  it('is ready, exit code 0, and is not changed', async () => {
     const { cwd, env } = surroundings('whole');
     const { code, stdout, stderr } = await emoq(['doctor'], cwd, env);
     expect(stderr).toBe('');
@@ -101,7 +101,7 @@ describe('a machine with all that the demo needs', () => {
     expect(readdirSync(join(cwd, 'hf'))).toEqual([]);
   });
 
-  it('gives programs one JSON object, without HOME too, and tells no secret', async () => {
+  it('gives programs one JSON object, even without HOME, and reveals no secret', async () => {
     const { doctor } = surroundings('json');
     const { code, stdout, stderr } = await doctor(['--json'], {
       HF_TOKEN: 'hf_verysecret',
@@ -324,7 +324,7 @@ describe('with an experiment', () => {
     expect(code).toBe(1);
   });
 
-  it('is not ready where audio or weights are gone', async () => {
+  it('is not ready if audio or weights are missing', async () => {
     const copy = surroundings('damaged');
     cpSync(join(cwd, 'data'), join(copy.cwd, 'data'), { recursive: true });
     const audio = join(copy.cwd, 'data/toy4/audio');
@@ -504,7 +504,7 @@ describe('CUDA', () => {
 
 // At the end of the file, when the twenty seconds have passed.
 describe('ffmpeg', () => {
-  it('named by FFMPEG_PATH is told of where it does not exist, does not run, or does not answer', async () => {
+  it('named by FFMPEG_PATH is reported if it does not exist, does not run, or does not answer', async () => {
     const { cwd, doctor } = surroundings('named-ffmpeg');
     const broken = script(join(cwd, 'broken'), 'exit 3');
     const [absent, failing] = await Promise.all(

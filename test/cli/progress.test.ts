@@ -128,7 +128,7 @@ describe('errors', () => {
     expect(reported(new UnavailableError('no network'))).toEqual({ code: 1, text: 'error: no network\n' });
   });
 
-  it('of interruption are exit code 130 and say how to go on', () => {
+  it('of interruption are exit code 130 and say how to resume', () => {
     expect(reported(new InterruptedError('saved; run again'))).toEqual({
       code: 130,
       text: 'saved; run again\n',

@@ -61,7 +61,7 @@ describe('emoq pull', () => {
     expect(again.stderr).toContain('complete, 2 files');
   });
 
-  it('killed midway goes on from there, and the result is the same bytes', async () => {
+  it('killed midway resumes, and the result is the same bytes', async () => {
     const { blob, partial } = addModel();
     expect((await interrupted('SIGKILL', partial)).code).toBeNull();
     expect(await isThere(blob)).toBe(false);
@@ -78,7 +78,7 @@ describe('emoq pull', () => {
     expect(await isThere(partial)).toBe(false);
   });
 
-  it('stops at once on Ctrl-C, keeps what has arrived and says how to go on', async () => {
+  it('stops at once on Ctrl-C, keeps what has arrived and says how to resume', async () => {
     const { partial } = addModel();
     const { code, output } = await interrupted('SIGINT', partial);
     expect(code).toBe(130);

@@ -114,7 +114,7 @@ describe('emoq stats', () => {
     });
   });
 
-  it('tells what share is of speakers, sessions and dialogues that training has', async () => {
+  it('reports the share of speakers, sessions and dialogues that occur in training', async () => {
     const rows = [
       'train_dia0_utt0,Ann,e1,train',
       'train_dia0_utt1,Bob,e2,train',

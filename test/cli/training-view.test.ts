@@ -54,7 +54,7 @@ function train(screen: FakeScreen, from: number, to: number): void {
 }
 
 describe('the view of a training stage', () => {
-  it('on a terminal is a panel of place, figures and course', () => {
+  it('on a terminal is a panel of position, figures and progress', () => {
     const screen = fakeScreen(true);
     train(screen, 0, 500);
     expect(screen.statuses.at(-2)!.split('\n')).toEqual([

@@ -68,7 +68,7 @@ describe('table 4', () => {
     finished = { before, after: list() };
   });
 
-  it('killed in its third row goes on there when it is run again', () => {
+  it('killed in its third row resumes there when run again', () => {
     expect(finished.after).toEqual(finished.before);
     expect(again.stderr.match(/is already finished/g)).toHaveLength(2);
   });
@@ -85,7 +85,7 @@ describe('table 4', () => {
     expect(rows.map(({ paper }) => paper.wa)).toEqual([0.478, 0.637, 0.645, 0.676]);
   });
 
-  it('prints the rows beside those of the paper, and trains and scores nothing twice', async () => {
+  it('prints the rows next to those of the paper, and trains and scores nothing twice', async () => {
     const before = listing(work.path('runs'));
     const { stdout } = await work.done('ablate', '--recipe', 'small.yaml', '--table', '4');
     expect(listing(work.path('runs'))).toEqual(before);

@@ -45,7 +45,7 @@ beforeAll(async () => {
 });
 
 describe('a recipe', () => {
-  it('with an unknown key is refused with its place, from the file and from --set', async () => {
+  it('with an unknown key is refused with its position, from the file and from --set', async () => {
     work.file('typo.yaml', `${smallRecipe}stage_1: {epochs: 3}\n`);
     const line = smallRecipe.trimEnd().split('\n').length + 1;
     expect(await work.refused('stage1', '--recipe', 'typo.yaml')).toContain(
@@ -271,7 +271,7 @@ describe('predict', () => {
     expect(await work.refused(...args)).toContain(message);
   });
 
-  it('marks the rows that it cannot predict and goes on, whatever the paths look like', async () => {
+  it('marks the rows that it cannot predict and continues, whatever the paths look like', async () => {
     const names = ['ok.wav', 'ünï cödé/ä ö 音.wav', 'quote"d, comma.wav'];
     for (const name of names) work.file(`calls/${name}`, work.read(audio));
     work.file('calls/bad.wav', 'not audio');
@@ -329,7 +329,7 @@ describe('predict', () => {
     expect(again.prob_happy).toBeCloseTo(Number(first.prob_happy), 5);
   });
 
-  it('without a transcript column predicts from the voice, and with no readable row says so of each', async () => {
+  it('without a transcript column predicts from audio only, and reports each row if none can be read', async () => {
     work.file('calls/paths.csv', 'path\nok.wav\n');
     const { stderr } = await work.done(...predict('calls/paths.csv', 'paths.csv'));
     expect(stderr).toContain('warning: 1 of 1 rows have no transcript');

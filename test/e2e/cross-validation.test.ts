@@ -68,9 +68,9 @@ describe('a recipe with folds', () => {
     expect(csv.stdout).toMatch(/^folds,partial,,wa,/m);
     expect(csv.stdout).not.toMatch(/^folds,all,/m);
     const page = await work.done('report', ...recipe, '--stage', '1', '--folds', '5', '--mistakes', '0');
-    expect(page.stderr).toContain('warning: folds 1, 3, 4, 5 of 5 are not trained');
+    expect(page.stderr).toContain('warning: folds 1, 3, 4, 5 of 5 are not fully trained');
     expect(work.read(page.stdout.trim()).toString()).toContain(
-      'These figures do not cover the whole cross-validation: fold 1; fold 3; fold 4; fold 5 are not trained',
+      'These figures do not cover the whole cross-validation: fold 1; fold 3; fold 4; fold 5 are not fully trained',
     );
   });
 });
@@ -174,7 +174,7 @@ describe('a cross-validation', () => {
   it('has no other folds after one is taken away', async () => {
     renameSync(work.path('runs/folds/stage1/fold-5'), work.path('fold-5'));
     const before = await work.done('report', ...recipe, '--stage', '1', '--folds', '5', '--mistakes', '0');
-    expect(before.stderr).toContain('warning: fold 5 of 5 is not trained');
+    expect(before.stderr).toContain('warning: fold 5 of 5 is not fully trained');
     expect(JSON.parse(work.read('runs/folds/stage1/results.json').toString())).toMatchObject({
       n: 32,
       missing: [{ fold: '5' }],

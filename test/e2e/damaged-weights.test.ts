@@ -131,7 +131,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     expect({ code: compared.code, stdout: compared.stdout }).toEqual({ code: 1, stdout: '' });
   });
 
-  it('of a word is an error of the rows that have it, and the others go on', async () => {
+  it('of a word is an error of the rows that have it, and the others continue', async () => {
     restore();
     // The embedding of a token that only one call contains, in the language model.
     const tokenizer = readJson(work.path(backbones, 'qwen2/tokenizer.json'));
@@ -242,7 +242,7 @@ describe('a checkpoint', () => {
 });
 
 describe('a run that was stopped', () => {
-  it('goes on only with the state and checkpoint that it saved', async () => {
+  it('resumes only with the state and checkpoint that it saved', async () => {
     restore();
     // Two epochs, the second never trained: the state after a kill in between.
     const stage = 'runs/small/stage1';
@@ -355,7 +355,7 @@ describe('a language model whose config and weights disagree', () => {
     rmSync(work.path('runs/headed'), { recursive: true });
   });
 
-  it('with an adapter in its file is refused, and with what it does not read is told of', async () => {
+  it('with an adapter in its file is refused, and with unused weights is reported', async () => {
     restore();
     const { tensors } = await readSafetensors(weights);
     const extra = tensor('float32', [96], new Float32Array(96).fill(1));

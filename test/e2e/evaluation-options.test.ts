@@ -26,7 +26,7 @@ describe('a run that is named', () => {
   it.each([
     [['--recipe', 'other.yaml'], /names the recipe other, and the run in runs\/words\/stage2 is of words/],
     [['--dataset', 'meld7'], /--dataset meld7 names the recipe meld7, and the run in .* is of words/],
-    [['--set', 'stage2.epochs=9'], /--set cannot change a trained run .*stage2\.epochs was 1; leave it out/],
+    [['--set', 'stage2.epochs=9'], /--set cannot change a trained run: .*stage2\.epochs was 1; leave it out/],
     [['--set', 'seed=2', '--set', 'labels=[happy, sad]'], /labels was \[.*\]; seed was 1/],
     [['--recipe', 'words.yaml', '--set', 'inputs=both'], /inputs was "text"/],
     [['--set', 'nonsense=1'], /--set nonsense=1: unknown key/],

@@ -91,7 +91,7 @@ describe('eval of a run', () => {
     expect(fromRun.intervals!.units).toBe(new Set(csvRows(work, predictions).map((row) => row.speaker)).size);
   });
 
-  it('leaves the embeddings of these predictions beside them, of length 1; none where there is no Former', async () => {
+  it('writes the embeddings of these predictions to the same folder, with length 1; none without a Former', async () => {
     const found = await readEmbeddings(work.path('runs/full/stage2/predictions.csv'));
     if (found.kind === 'missing') throw new Error(found.reason);
     expect(found.rows).toBe(16);
@@ -124,7 +124,7 @@ describe('eval of a run', () => {
     expect(stdout).toMatch(pattern);
   });
 
-  it('of stage 1 is refused in words where there is none to train', async () => {
+  it('of stage 1 is refused with a reason if there is none to train', async () => {
     const message =
       'has no stage 1, because without a Former (fusion is none) there is none to train; leave out --stage 1';
     expect(await work.refused('eval', '--recipe', 'unfused.yaml', '--stage', '1')).toContain(message);

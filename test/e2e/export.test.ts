@@ -140,7 +140,7 @@ describe('the models exported from a run', () => {
     expect(relativeError(said, wanted.probabilities!)).toBeLessThan(1e-4);
   });
 
-  it('are two files each, whose paths stand on stdout alone', async () => {
+  it('are two files each, with only their paths on stdout', async () => {
     const { stdout, stderr } = await work.done(
       'export',
       'llm',

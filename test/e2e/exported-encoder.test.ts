@@ -75,7 +75,7 @@ describe('a recipe with backbones.encoder_onnx', () => {
     expect(caches.filter((entry) => entry.isDirectory())).toHaveLength(2);
   });
 
-  it('is refused in one line where the graph does not fit, or is gone', async () => {
+  it('is refused in one line if the graph does not fit, or is missing', async () => {
     expect(await work.refused('stage1', ...exported('mixed/model.onnx'), '--run', 'x')).toMatch(
       /^error: encoder mixed\/model\.onnx gives features of width 10, where .* hidden_size 21;/,
     );
@@ -114,7 +114,7 @@ describe('an encoder that is no HuBERT, without any config', () => {
     work.file('other.yaml', JSON.stringify(settings)); // JSON is YAML
   });
 
-  it('trains both stages, scores and predicts, and is told by the doctor', async () => {
+  it('trains both stages, scores and predicts, and is reported by the doctor', async () => {
     for (const stage of ['stage1', 'stage2']) {
       const planned = await work.done(stage, ...other, '--dry-run');
       expect(planned.stderr).not.toContain('warning');

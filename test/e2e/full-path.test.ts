@@ -53,7 +53,7 @@ describe('the toy corpus, from raw to predictions', () => {
     for (const speaker of speakersOf('test')) expect(trained).not.toContain(speaker);
   });
 
-  it.each(['audio', 'text'])('%s alone tells half of it', async (inputs) => {
+  it.each(['audio', 'text'])('%s alone determines half of it', async (inputs) => {
     const only = ['--recipe', 'both.yaml', '--run', inputs, '--set', `inputs=${inputs}`];
     for (const stage of stages) await work.done(stage, ...only);
     const former = await score('--run', inputs, '--stage', '1');

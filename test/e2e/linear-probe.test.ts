@@ -36,7 +36,7 @@ describe('a linear probe', () => {
     expect(work.read('runs/probe/probe/recipe.yaml').toString()).toContain('system: linear-probe\n');
   });
 
-  it('is scored on its test set, where the voice alone tells two of four classes apart', async () => {
+  it('is scored on its test set, where audio alone distinguishes two of four classes', async () => {
     await work.done('eval', '--recipe', 'probe.yaml');
     const { wa, n, metadata } = json('runs/probe/probe/results.json');
     expect(metadata).toMatchObject({ system: 'linear-probe', phase: 'probe', split: 'test' });

@@ -110,7 +110,7 @@ describe('predict', () => {
     expect(csvRows(work, 'range44.csv')[0]!.note).toMatch(/^rescaled: /);
   });
 
-  it('takes channels from a column and an option, and tells a row that there are fewer', async () => {
+  it('takes channels from a column and an option, and reports a row with fewer', async () => {
     work.file('calls/left.wav', wav(sine(300, 0.5, 1)));
     work.file('calls/right.wav', wav(sine(500, 0.5, 1)));
     const rows = [
@@ -190,7 +190,7 @@ describe('prepare-csv', () => {
     for (const [index, level] of [0, 0.5, 0.5].entries()) expect(levels[index]).toBeCloseTo(level, 2);
   });
 
-  it('takes a part whose place ffmpeg does not find, as some versions do not at the end of a FLAC', async () => {
+  it('reads a part that ffmpeg cannot seek to, as in some versions at the end of a FLAC', async () => {
     const rows = ['long.flac,happy,6.5,6.8,train', 'long.flac,sad,6.8,7,train', 'long.flac,sad,0,1,test'];
     work.file('calls/ends.csv', `path,label,start,end,split\n${rows.join('\n')}\n`);
     await work.done('prepare-csv', 'calls/ends.csv', '--name', 'ends');
@@ -305,7 +305,7 @@ describe('two versions of ffmpeg', () => {
     await work.done(...train);
   });
 
-  it('do not make one corpus: what the other decoded is decoded again, and told; runs on it are refused', async () => {
+  it('do not make one corpus: clips of the other one are decoded again and reported; runs on them are refused', async () => {
     const [old, next] = [version('5.0'), version('9.9')];
     expect(first.stderr).toContain('converted 5 clips');
     expect(info().ffmpeg).toBe('5.0');
@@ -327,7 +327,7 @@ describe('two versions of ffmpeg', () => {
     await work.done('eval', '--run', 'mixed', '--stage', '1');
   });
 
-  it('and an interrupted preparation: it goes on with the clips that ffmpeg did not decode', async () => {
+  it('and an interrupted preparation: it continues with the clips that ffmpeg did not decode', async () => {
     const [old, next] = [version('5.0'), version('9.9')];
     await prepare(old);
     // The state after a kill: three of five clips are recorded.
@@ -343,7 +343,7 @@ describe('two versions of ffmpeg', () => {
     expect(info().ffmpeg).toBe('5.0');
   });
 
-  it('and a run from before versions were recorded goes on as it is', async () => {
+  it('and a run from before versions were recorded resumes unchanged', async () => {
     const metadata = JSON.parse(work.read('mixed/stage1/run.json').toString()) as {
       manifest: { ffmpeg?: string };
     };

@@ -126,7 +126,7 @@ describe.runIf(chromium)('the report in Chromium', () => {
     expect(cells).toEqual(confusion.flat().map((count) => count.toLocaleString('en-US')));
   });
 
-  it('says what lies under the pointer, in both colourings of the map', async () => {
+  it('shows what is under the pointer, in both colourings of the map', async () => {
     const page = await open(plain);
     await page.locator('#map').scrollIntoViewIfNeeded();
     const index = loneliest(plain);

@@ -75,7 +75,7 @@ beforeAll(async () => {
 });
 
 describe('the report of one run', () => {
-  it('scores a run that was not scored, and writes a page beside its results', () => {
+  it('scores a run that was not scored, and writes a page to the folder of its results', () => {
     const { html, stderr, out } = ofOne;
     expect(out).toBe('runs/one/stage2/report.html');
     expect(stderr).toContain('computing on cpu');
@@ -132,7 +132,7 @@ describe('the report of one run', () => {
     expect(metadata).toMatchObject({ 'test utterances': '16', 'kept epoch': expect.stringMatching(/^1 \(/) });
     expect(metadata).toMatchObject({
       trained: expect.stringMatching(/^\d{4}-\d\d-\d\d \d\d:\d\d UTC to \d{4}-\d\d-\d\d \d\d:\d\d UTC$/),
-      'time of a run': expect.stringMatching(/^[\d.]+ (s|min)/),
+      'duration of a run': expect.stringMatching(/^[\d.]+ (s|min)/),
       'training utterances per second': expect.stringMatching(/^[\d.]+$/),
       'peak memory of a run': expect.stringMatching(/^\d+ MiB$/),
     });
@@ -241,7 +241,7 @@ describe('the report of one run', () => {
       expect(work.read(`plots/${name}`).toString()).toMatch(/^<svg [\s\S]*<\/svg>\s*$/);
   });
 
-  it('shows ablations that lie beside the experiment, or in a folder that is named', async () => {
+  it('shows ablations next to the experiment, or in a named folder', async () => {
     expect((await gathered('runs/one/stage2')).ablations).toEqual([]);
     const row = { wa: 0.5, ua: 0.4, wf1: 0.3, n: 80 };
     work.file('runs/one-text/stage2/results.json', JSON.stringify(row));
@@ -306,7 +306,7 @@ describe('the report of several runs', () => {
 });
 
 describe('what is missing', () => {
-  it('is told: metrics', async () => {
+  it('is reported: metrics', async () => {
     await onCopy('runs/one/stage2', async (copy) => {
       rmSync(work.path(copy, 'metrics.jsonl'));
       const { stderr, html } = await page('--run', copy, '--mistakes', '0');
@@ -320,7 +320,7 @@ describe('what is missing', () => {
     });
   });
 
-  it('is told: a manifest that has changed', async () => {
+  it('is reported: a manifest that has changed', async () => {
     const manifest = work.read('toy/manifest.csv');
     writeFileSync(work.path('toy/manifest.csv'), manifest.toString().replace(/$/, '\n'));
     try {
@@ -339,7 +339,7 @@ describe('what is missing', () => {
     }
   });
 
-  it('is told: a recording, and one that is none', async () => {
+  it('is reported: a recording, and one that is none', async () => {
     const { mistakes, utterances } = await gathered('runs/one/stage2');
     const [first, second] = mistakes.map(({ utterance }) =>
       work.path(`toy/audio/${utterances[utterance]!.id}.wav`),
@@ -378,7 +378,7 @@ describe('what is missing', () => {
     });
   });
 
-  it('is told: a training that has not ended, and a map that cannot be kept', async () => {
+  it('is reported: a training that has not ended, and a map that cannot be kept', async () => {
     await onCopy('runs/one/stage2', async (copy) => {
       const metadata = json(`${copy}/run.json`);
       writeFileSync(work.path(copy, 'run.json'), JSON.stringify({ ...metadata, status: 'training' }));
@@ -394,7 +394,7 @@ describe('what is missing', () => {
     });
   });
 
-  it('is told: embeddings', async () => {
+  it('is reported: embeddings', async () => {
     await onCopy('runs/one/stage2', async (copy) => {
       const path = work.path(copy, 'embeddings.safetensors');
       const bytes = work.read(`${copy}/embeddings.safetensors`);
@@ -409,7 +409,7 @@ describe('what is missing', () => {
       await writeEmbeddings(work.path(copy, 'predictions.csv'), spoilt);
       expect((await gathered(copy)).map).toEqual({
         kind: 'missing',
-        reason: expect.stringContaining('are no numbers'),
+        reason: expect.stringContaining('are not numbers'),
       });
       await writeEmbeddings(work.path(copy, 'predictions.csv'), spoilt.slice(0, 4));
       expect((await gathered(copy)).map).toEqual({

@@ -38,7 +38,7 @@ describe('a training run', () => {
     expect(firstLoss('other')).not.toBe(firstLoss('whole'));
   });
 
-  it('stopped by Ctrl-C saves, says how to go on, and ends in the same bytes', async () => {
+  it('stopped by Ctrl-C saves, says how to resume, and ends with the same bytes', async () => {
     const command = work.start(...train('stopped'));
     await command.says(/epoch 1\/3: loss/);
     command.signal('SIGINT');
@@ -58,7 +58,7 @@ describe('a training run', () => {
     expect(digests('stopped/stage1')).toEqual(expected);
   });
 
-  it('killed goes on from what was saved last, and ends in the same bytes', async () => {
+  it('killed resumes from its last saved state, and ends with the same bytes', async () => {
     const command = work.start(...train('killed'));
     await command.says(/epoch 2\/3: loss/);
     command.signal('SIGKILL');
@@ -156,7 +156,7 @@ describe('a training run', () => {
     writeFileSync(manifest, original);
   });
 
-  it('of stage 2 stops and goes on as well', async () => {
+  it('of stage 2 stops and resumes as well', async () => {
     const stage2 = (run: string): string[] => ['stage2', '--recipe', 'small.yaml', '--run', run];
     await work.done(...stage2('whole'));
     const command = work.start(...stage2('again'));

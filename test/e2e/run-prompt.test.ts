@@ -68,7 +68,7 @@ describe('a run', () => {
     );
   });
 
-  it('of an earlier version is not refused for the key that it lacks, whatever the recipe says of it', async () => {
+  it('of an earlier version is not refused for a missing key, whatever the recipe says of it', async () => {
     cpSync(work.path('run'), work.path('old'), { recursive: true });
     makeOld('old/stage2');
     const { stderr } = await work.done(...stage2('old', 'prompt.speaker=gender'));
@@ -78,7 +78,7 @@ describe('a run', () => {
     );
   });
 
-  it('of an earlier version goes on with its prompt, and says so', async () => {
+  it('of an earlier version resumes with its prompt, and says so', async () => {
     const backbones = { encoder: 'hubert', former: 'roberta', llm: 'qwen2' };
     const recipe = await loadRecipe({
       path: work.path('small.yaml'),

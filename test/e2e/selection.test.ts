@@ -160,14 +160,14 @@ describe('a stage 2 of another recipe than its stage 1', () => {
     expect(existsSync(work.path('keys/stage2'))).toBe(false);
   });
 
-  it('is told of those that stage 1 alone reads, and not of those that it does not read', async () => {
+  it('reports those that only stage 1 reads, and not those that it does not read', async () => {
     const { stderr } = await work.done(...stage2('former.queries=2', 'stage2.epochs=2', 'lora.rank=2'));
     expect(stderr).toContain(
       'stage 2 starts from the run in keys/stage1, which was trained with other settings: stage1.epochs is 1 there and 2 here\n',
     );
   });
 
-  it('is told nothing where the keys are the same', async () => {
+  it('reports nothing if the keys are the same', async () => {
     await work.done(...train('same', 'stage1.epochs=1'));
     const { stderr } = await work.done(...['stage2', ...train('same', 'stage1.epochs=1').slice(1)]);
     expect(stderr).not.toContain('starts from the run');

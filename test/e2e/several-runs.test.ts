@@ -53,7 +53,7 @@ beforeAll(async () => {
 });
 
 describe('several runs', () => {
-  it('side by side leave a folder for each seed and fold, told in their order', () => {
+  it('in parallel leave a folder for each seed and fold, reported in order', () => {
     const { stdout, stderr } = sideBySide;
     const folders = [3, 4].flatMap((seed) =>
       FOLDS.map((fold) => `runs/several/seed-${seed}/stage1/fold-${fold}`),
@@ -149,7 +149,7 @@ describe('several runs', () => {
     },
   );
 
-  it('are refused where the seed is told twice or nonsense', async () => {
+  it('are refused if the seed is given twice or invalid', async () => {
     expect(await work.refused(...stage1, '--seeds', '1,2', '--set', 'seed=3')).toContain(
       'leave out --set seed',
     );
@@ -159,7 +159,7 @@ describe('several runs', () => {
   });
 });
 
-it('clips are encoded once before the runs begin, and how many are cut is told and recorded', async () => {
+it('clips are encoded once before the runs begin, and how many are cut is reported and recorded', async () => {
   const seconds = work
     .read('toy/three.csv')
     .toString()
@@ -310,7 +310,7 @@ describe('emoq runs', () => {
     await command.ended;
   });
 
-  it('tells how far an unfinished one is, and which keys differ', async () => {
+  it('shows the progress of an unfinished one, and which keys differ', async () => {
     const { runs } = JSON.parse((await work.done('runs', '--root', 'half', '--json')).stdout) as {
       runs: { step: number }[];
     };
@@ -351,7 +351,7 @@ describe('emoq runs', () => {
     expect(runs[0]!.times).toBeNull();
   });
 
-  it('goes on past one that cannot be read, and refuses a folder that is not there', async () => {
+  it('skips one that cannot be read, and refuses a missing folder', async () => {
     work.file('odd/a/run.json', '{"format": "other"}');
     work.file('odd/b/run.json', '{');
     writeFileSync(work.path('odd/file'), '');

@@ -82,7 +82,7 @@ describe('label words that the language model cannot tell apart', () => {
     });
   });
 
-  it('do not stop a run that has begun, which is told', async () => {
+  it('do not stop a run that has begun, but are reported', async () => {
     const run = [...recipe, ...words, '--run', 'begun'];
     await withoutFile('toy/backbones/qwen2', async () => {
       const { stderr } = await work.done('stage1', ...run);
@@ -102,7 +102,7 @@ describe('label words that the language model cannot tell apart', () => {
   });
 });
 
-describe('what stage 2 refuses of a recipe is told by stage 1 and by every dry run:', () => {
+describe('what stage 2 refuses in a recipe is reported by stage 1 and by every dry run:', () => {
   it('a prompt that is longer than the language model reads, of the test set too', async () => {
     const test = work
       .read('toy/manifest.csv')
@@ -136,7 +136,7 @@ describe('what stage 2 refuses of a recipe is told by stage 1 and by every dry r
     });
   });
 
-  it('patience without anything that tells a better epoch', async () => {
+  it('patience without a metric that ranks epochs', async () => {
     const patient = [...recipe, ...set('stage2.patience=2', 'stage2.select=last')];
     for (const command of [['stage1'], ['stage1', '--dry-run'], ['stage2', '--dry-run']]) {
       expect(await work.refused(...command, ...patient)).toContain(

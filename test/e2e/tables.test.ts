@@ -140,7 +140,7 @@ describe('prepare-csv, stats and training', () => {
 });
 
 describe('eval', () => {
-  it('refuses predictions and references without a value in common, and tells of what only spelling parts', async () => {
+  it('refuses predictions and references without a value in common, and reports values that differ only in spelling', async () => {
     work.file('other.csv', 'id,reference,label\n1,0,0.0\n2,1,1.0\n');
     expect(await work.refused('eval', '--predictions', 'other.csv')).toContain(
       'reference and label have no value in common',

@@ -140,7 +140,7 @@ describe('a run of an earlier version', () => {
     return { status, notes };
   };
 
-  it('goes on with its own draw, by the seed alone, and so does its stage 2', async () => {
+  it('resumes with its own draw, by the seed only, and so does its stage 2', async () => {
     expect(begun).toBe('interrupted');
     expect(drawn!.draw).toBe('by-fold');
     const note = 'validating on the same utterances as the earlier-version run that this run continues from';

@@ -128,7 +128,7 @@ describe('chance', () => {
   });
 });
 
-describe('beside figures', () => {
+describe('next to figures', () => {
   const labels = ['a', 'b'];
   const rows = referencesOf({ a: 3, b: 1 });
   const evaluation = evaluationOf(

@@ -162,7 +162,7 @@ describe('the layout', () => {
     expect(() => umapLayout(vectors.slice(0, 4 * width), width, settings)).toThrow(RangeError);
   });
 
-  it('is the same from a thread, which tells how far it is', async () => {
+  it('is the same from a thread, which reports progress', async () => {
     const shares: number[] = [];
     const onProgress = (share: number): void => void shares.push(share);
     expect(await umapInThread({ vectors, width, settings }, { onProgress })).toEqual(layout);
@@ -171,7 +171,7 @@ describe('the layout', () => {
     expect(shares.at(-1)).toBeCloseTo(1, 2);
   });
 
-  it('stops at once when it is told to', async () => {
+  it('stops at once when aborted', async () => {
     const controller = new AbortController();
     const many = Float32Array.from({ length: 20_000 * 8 }, seededRandom(1).normal);
     let share = 0;

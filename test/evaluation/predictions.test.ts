@@ -43,7 +43,7 @@ function file(name: string, content: string): string {
 }
 
 describe('a row', () => {
-  it('tells speaker and dialogue where they are known', async () => {
+  it('contains speaker and dialogue if known', async () => {
     const path = join(folder, 'speakers.csv');
     const row = { id: 'a', speaker: 'Ross', dialogue: 'test_dia1', reference: 'joy', label: 'joy' };
     await writePredictions(path, labels, [row, { id: 'b', label: 'joy' }]);
@@ -111,7 +111,7 @@ describe('write and read', () => {
   });
 });
 
-describe("anybody's predictions", () => {
+describe('predictions of other programs', () => {
   it('need only reference and label; spaces, a byte order mark, CRLF and further columns do not matter', async () => {
     const path = file('foreign.csv', '\uFEFFutt,reference,label,note\r\n1,joy,joy ,x\r\n2,neutral,,y\r\n');
     const table = await readPredictions(path, { requireReference: true });
@@ -124,7 +124,7 @@ describe("anybody's predictions", () => {
     expect((await readPredictions(path)).rows).toEqual([{ reference: 'joy', label: 'joy' }]);
   });
 
-  it('of a class without a column of probabilities are told where the classes are from', async () => {
+  it('of a class without a column of probabilities report where the classes come from', async () => {
     const path = file('column.csv', 'reference,label,prob_joy\nneutral,joy,0.7\n');
     await expect(readPredictions(path)).rejects.toThrow(
       'line 2: reference "neutral" is not one of the labels of the prob_ columns: joy',
@@ -251,25 +251,25 @@ describe('what is likely a mistake', () => {
     expect(await doubtsOf('reference,label\njoy,joy\njoy,fear\n')).toEqual([]);
   });
 
-  it('is told of probabilities that do not add up to 1', async () => {
+  it('warns of probabilities that do not add up to 1', async () => {
     expect(await doubtsOf(`${header}a,joy,joy,0.7,0.9\nb,joy,joy,0.2,0.8\n`)).toEqual([
       'the probabilities of 1 of 2 rows do not add up to 1 (of "a": 1.6), so the calibration error is unreliable',
     ]);
   });
 
-  it('is told of a label that is not the most probable class', async () => {
+  it('warns of a label that is not the most probable class', async () => {
     expect(await doubtsOf(`${header}a,joy,joy,0.8,0.2\nb,joy,joy,0.2,0.8\n`)).toEqual([
       'the label of 1 of 2 rows is not the class with the largest probability (of "a": joy, not neutral); the calibration error uses the latter',
     ]);
   });
 
-  it('is told of an utterance that is there twice', async () => {
+  it('warns of a repeated utterance', async () => {
     expect(await doubtsOf('id,reference,label\na,joy,joy\nb,joy,joy\na,fear,joy\n')).toEqual([
       '1 of 3 rows repeat an earlier utterance, such as "a"; every row is scored',
     ]);
   });
 
-  it('is told of labels that only their capitals tell apart', async () => {
+  it('warns of labels that differ only in case', async () => {
     expect(await doubtsOf('reference,label\nJoy,joy\nfear,fear\n')).toEqual([
       'the labels "Joy" and "joy" look or mean the same but count as different classes',
     ]);

@@ -135,7 +135,7 @@ describe('what is resampled', () => {
   const unitsBy = (unit: Resampling['unit'], given: readonly ScoredPrediction[]) =>
     evaluationOf(classificationMetrics(given, labels), [given], { ...resampling, unit }).intervals!.units;
 
-  it('are speakers and dialogues, these by their ids where no column tells', () => {
+  it('are speakers and dialogues, these by their ids if there is no column', () => {
     expect(unitsBy('speaker', rows)).toBe(2);
     expect(unitsBy('dialogue', rows)).toBe(2);
     expect(
@@ -171,7 +171,7 @@ describe('what is resampled', () => {
 });
 
 describe('tables', () => {
-  it("stands beside the paper's row, with a dash where the paper has no figure", () => {
+  it("is shown next to the paper's row, with a dash where the paper has no figure", () => {
     expect(plainTable(scoreTables(single(), paper, 'row')[0]!)).toBe(
       [
         '                WA %  UA %  WF1 %  macro F1 %  ECE %',
@@ -184,7 +184,7 @@ describe('tables', () => {
     );
   });
 
-  it('shows intervals in a row of their own, or beside their figures', () => {
+  it('shows intervals in a row of their own, or after their figures', () => {
     const { low, high } = single(resampling).intervals!.metrics.wa;
     const interval = `[${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
     const lines = plainTable(scoreTables(single(resampling), null, 'row')[0]!).split('\n');

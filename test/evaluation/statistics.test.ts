@@ -170,7 +170,7 @@ describe('intervals hold the truth as often as they say', () => {
 describe('what cannot be resampled', () => {
   const settings = { resamples: 100, seed: 1, unit: 'speaker' } as const;
 
-  it('one speaker, or nobody, is refused', () => {
+  it('one speaker, or none, is refused', () => {
     const outcomes = outcomesOf(first);
     const keys = outcomes.map(() => 'Ses01F');
     expect(() => bootstrapIntervals(outcomes, keys, labels, settings)).toThrow(
@@ -179,7 +179,7 @@ describe('what cannot be resampled', () => {
     expect(() => bootstrapIntervals([], [], labels, settings)).toThrow('there is none');
   });
 
-  it('all right has no width, though many resamples lack the class of one utterance', () => {
+  it('all right has no width, although many resamples miss the class of one utterance', () => {
     const outcomes = [...'aaaaaaaab'].map((label): Outcome => ({ reference: label, label }));
     const keys = outcomes.map((_, index) => String(index));
     const { metrics } = bootstrapIntervals(outcomes, keys, ['a', 'b', 'c'], settings);
@@ -218,7 +218,7 @@ describe('two systems', () => {
     }
   });
 
-  it('of which one is always better have the smallest p that the resamples can give', () => {
+  it('with one always better have the smallest p that the resamples can give', () => {
     const right = references.map((each): Outcome => ({ reference: labels[each]!, label: labels[each] }));
     const settings = { resamples: 999, seed: 1, unit: 'utterance' } as const;
     expect(pairedBootstrap(outcomesOf(first), right, own, labels, settings).metrics.wa.p).toBe(0.002);

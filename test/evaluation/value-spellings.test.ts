@@ -48,7 +48,7 @@ describe('references and labels', () => {
     expect(await refusal(read(`reference,label\n${reference},${label}\n`))).toMatch(message);
   });
 
-  it('are told of where some differ so', async () => {
+  it('cause a warning if some differ this way', async () => {
     const table = await read('reference,label\njoy,joy\nsad,Sad\nfear,fear\n');
     expect(predictionWarnings(table)).toEqual([
       'the labels "Sad" and "sad" look or mean the same but count as different classes',

@@ -68,8 +68,8 @@ async function weightsOf(name: string): Promise<Map<string, Tensor>> {
   return (await readSafetensors(join(folder, 'für Köln', `${name}.onnx.safetensors`))).tensors;
 }
 
-describe('an exported language model whose file has a head beside tied embeddings', () => {
-  it('gives the logits of that head, says so, and is refused without any head', async () => {
+describe('an exported language model whose file has a head in addition to tied embeddings', () => {
+  it('gives the logits of that head, with a note, and is refused without any head', async () => {
     const { checkpoint, expected } = await openFixture('tied');
     const dir = join(folder, 'merged-head');
     cpSync(checkpoint.dir, dir, { recursive: true });
@@ -244,7 +244,7 @@ describe('an exported language model', () => {
     expect((await weightsOf('merged exactly')).get('lm_head.weight')!.dtype).toBe('bfloat16');
   });
 
-  it("refuses a run of stage 1, a LoRA that does not fit, and runs in a checkpoint's place", async () => {
+  it('refuses a run of stage 1, a LoRA that does not fit, and a run in place of a checkpoint', async () => {
     const stage1 = await writeRun(
       join(folder, 'first'),
       1,
@@ -335,7 +335,7 @@ describe('an exported Former', async () => {
     );
   });
 
-  it('refuses a text-only stage 2, which has none, and a run in the place of a RoBERTa', async () => {
+  it('refuses a text-only stage 2, which has none, and a run in place of a RoBERTa', async () => {
     const run = await writeRun(
       join(folder, 'words'),
       2,
@@ -410,7 +410,7 @@ describe('the files of an export', () => {
     expect(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name))])).toEqual(before);
   });
 
-  it('never stand beside weights of another export: the model goes first and comes last', async () => {
+  it('never coexist with weights of another export: the model is removed first and written last', async () => {
     const dir = place('order');
     const out = join(dir, 'm.onnx');
     await writeModelFiles(out, await model(), {});

@@ -83,7 +83,7 @@ describe('a recipe with a base', () => {
 });
 
 describe('a mistake', () => {
-  it('is told where it stands: in the recipe, in its base, in a --set, in this order', async () => {
+  it('is reported at its position: in the recipe, in its base, in a --set, in this order', async () => {
     file('bad-parent.yaml', 'labels: [a, b]\nseed: -1\nstage1:\n  epochs: 0\n  batch_size: 0\n');
     const path = file('bad-child.yaml', 'base: bad-parent\n\nstage1: { epochs: many }\nqueries: 3\n');
     expect(await problemsOf(path, ['lora.rank=0'])).toEqual([

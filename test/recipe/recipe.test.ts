@@ -103,7 +103,7 @@ describe('a recipe', () => {
 });
 
 describe('two dumped recipes', () => {
-  it('differ in the keys whose values differ, and not in one that an older run has not heard of', async () => {
+  it('differ in the keys whose values differ, but not in a key that an older run does not have', async () => {
     const path = file('compared.yaml', minimal);
     const dump = async (...overrides: string[]) => dumpRecipe(await loadEmoq({ path, overrides }));
     const [before, after] = [await dump(), await dump('stage1.epochs=3', 'backbones.encoder_onnx=h.onnx')];
@@ -190,7 +190,7 @@ describe('mistakes', () => {
     ]);
   });
 
-  it('in a --set name the --set, also beside mistakes in the file', async () => {
+  it('in a --set name the --set, even with mistakes in the file', async () => {
     const path = file('both.yaml', `${minimal}seed: -1\n`);
     const overrides = ['stage1.epoch=3', 'lora.rank=many', 'inputs=b', 'stage9.x=1', 'prompt.answer=a: b'];
     expect(await problemsOf({ path, overrides })).toEqual([
@@ -234,7 +234,7 @@ describe('mistakes', () => {
     },
   );
 
-  it('such as a key that stands for more than memory holds are one line', async () => {
+  it('such as a key that expands beyond memory are one line', async () => {
     const levels = [...'bcdefghi'].map(
       (name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i]}`)}]`,
     );

@@ -70,7 +70,7 @@ describe.each(['probe-iemocap4', 'probe-meld7'])('%s', (name) => {
     checkMarks(name, probeKeys);
   });
 
-  it('has the settings of the benchmark, and the corpus of the recipe that it stands beside', async () => {
+  it('has the settings of the benchmark, and the corpus of the recipe it is compared with', async () => {
     const probe = await loadRecipe({ dataset: name });
     expect(probe).toMatchObject({ system: 'linear-probe', probe: { batch_size: 32, learning_rate: 1e-4 } });
     const beside = await loadRecipe({ dataset: name.slice('probe-'.length) });
@@ -124,7 +124,7 @@ describe.each(reproductions)('%s', (name) => {
   });
 });
 
-describe('the figures to stand beside', () => {
+describe('the figures to compare with', () => {
   it("are the paper's tables 1 to 3", async () => {
     const figures = async (dataset: string) => (await loadEmoq({ dataset })).paper;
     expect(await figures('iemocap4')).toEqual({

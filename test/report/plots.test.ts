@@ -179,12 +179,12 @@ describe('colours', () => {
 });
 
 describe('text', () => {
-  it('is escaped for XML and HTML, without characters that XML lacks', () => {
+  it('is escaped for XML and HTML, without characters that XML does not allow', () => {
     expect(escapeText(`<a href="x">&'`)).toBe('&#60;a href=&#34;x&#34;&#62;&#38;&#39;');
     expect(escapeText('\u0000\u000b\ud800 \udc00\ufffe\t\n😡')).toBe('\ufffd\ufffd\ufffd \ufffd\ufffd\t\n😡');
   });
 
-  it('is cut to its room, emoji whole', () => {
+  it('is cut to its width, emoji whole', () => {
     expect(fitText('joy', 100)).toBe('joy');
     const cut = fitText('a rather long label for a small place', 80);
     expect(cut).toMatch(/^a rather.*…$/);
@@ -257,7 +257,7 @@ describe('training curves', () => {
 describe('the curves of many runs', () => {
   const points = (values: readonly number[]) => values.map((y, i) => ({ x: i + 1, y }));
 
-  it('become their quantiles at each place, over the runs that have got so far', () => {
+  it('become their quantiles at each x, over the runs that reach it', () => {
     const runs = [0, 1, 2, 3, 4].map((run) => points(run === 4 ? [10 * run] : [10 * run, run]));
     expect(summarizeRuns(runs, 10)).toEqual([
       { x: 1, least: 0, lowerQuartile: 10, median: 20, upperQuartile: 30, largest: 40 },
@@ -266,7 +266,7 @@ describe('the curves of many runs', () => {
     expect(summarizeRuns([points([Number.NaN]), []], 10)).toEqual([]);
   });
 
-  it('count by their means where there are more places than asked for', () => {
+  it('contribute their means if there are more x values than requested', () => {
     const run = Array.from({ length: 100 }, (_, i) => i);
     const summary = summarizeRuns([points(run), points(run.map((y) => y + 100))], 10);
     expect(summary).toHaveLength(10);
@@ -355,7 +355,7 @@ describe('the map', () => {
     expect([circles, crosses / 2]).toEqual([199, 100]);
   });
 
-  it('has a place for a single point, and for none', () => {
+  it('handles a single point, and none', () => {
     expect(mapLayout([[4, 4]]).positions).toEqual([[360, 120]]);
     expect(mapLayout([null]).positions).toEqual([null]);
   });

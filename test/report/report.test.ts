@@ -131,7 +131,7 @@ describe.each(kinds)('a report %s', (_, data) => {
 });
 
 describe('a report of runs whose training had not ended', () => {
-  it('says so beside the figures, with the names of the runs', () => {
+  it('says so next to the figures, with the names of the runs', () => {
     const headline = (unfinished: string[]): string =>
       /<section id="headline"[\s\S]*?<\/section>/.exec(renderReport({ ...reportData(), unfinished }))![0];
     expect(headline(['runs/<a>/stage2'])).toContain(
@@ -175,13 +175,13 @@ describe('a report without data', () => {
     expect(html.indexOf('Nobody wrote it down.')).toBeGreaterThan(html.indexOf(heading));
   });
 
-  it('does not call a perfect result a lack', () => {
+  it('does not call a perfect result missing', () => {
     const data = reportData({ utterances: 40 });
     const perfect = { ...data, mistakes: [], scores: { ...data.scores, wa: 1 } } as ReportData;
     expect(renderReport(perfect).includes('every utterance was predicted correctly')).toBe(true);
   });
 
-  it('tells a list that was not asked for from one that cannot be', () => {
+  it('distinguishes a list that was not requested from an impossible one', () => {
     const data = { ...reportData({ utterances: 40 }), mistakes: [] };
     expect(renderReport(data)).toContain('There is no list, because none was requested.');
     const utterances = data.utterances.map((each) =>
@@ -191,7 +191,7 @@ describe('a report without data', () => {
   });
 });
 
-describe('what somebody wrote', () => {
+describe('user-provided text', () => {
   const html = renderReport(hostileReportData());
 
   it('stays text: there are two script elements, and no image', () => {
@@ -200,7 +200,7 @@ describe('what somebody wrote', () => {
     expect(html.match(/<img/g)).toBeNull();
   });
 
-  it('is in the points of the map as it was', () => {
+  it('is unchanged in the points of the map', () => {
     const json = /<script type="application\/json"[^>]*>([\s\S]*?)<\/script>/.exec(html)![1]!;
     const { labels, text, id } = JSON.parse(json) as Record<'labels' | 'text' | 'id', string[]>;
     expect([labels[0], text[0], id[0]]).toEqual([hostileText, hostileText, `${hostileText} 0`]);

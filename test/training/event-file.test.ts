@@ -21,7 +21,7 @@ describe('an event file', () => {
     expect(fixture.events.length).toBeGreaterThan(4);
   });
 
-  it('tells the times of its events, as far as it is whole', () => {
+  it('gives the times of its events, up to the first incomplete one', () => {
     const file = Buffer.from(fixture.base64, 'base64');
     const times = fixture.events.map(({ step, wallTimeSec }) => ({ step, wallTimeSec }));
     expect(eventTimes(file)).toEqual(times);

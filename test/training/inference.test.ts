@@ -46,7 +46,7 @@ const infer = (probabilities: number[][], embeddings?: number[][]) =>
   });
 
 describe('an inference', () => {
-  it('whose probabilities or embedding are not numbers is a fault of its example, and the others stand', async () => {
+  it('whose probabilities or embedding are not numbers is a fault of its example only', async () => {
     const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
     const probabilities = [
       [0.25, 0.75],

@@ -77,7 +77,7 @@ describe('the checkpoints of a run', () => {
     );
   });
 
-  it('are refused in one line when they are damaged, from another run, or gone', async () => {
+  it('are refused in one line when they are damaged, from another run, or missing', async () => {
     await keep(1, true);
     await saveState();
     await parametersOf(9)(folder.checkpoint);
@@ -154,7 +154,7 @@ describe('the checkpoints of a run', () => {
     expect(await verify()).toBeUndefined();
   });
 
-  it('killed between run.json and the file, go on with the one that is there', async () => {
+  it('killed between run.json and the file, resume from the one on disk', async () => {
     await saveState();
     const failing = async (): Promise<void> => {
       // A folder blocks the file's name: the state that a kill at that moment leaves.

@@ -51,7 +51,7 @@ describe('the metrics log', () => {
     );
   });
 
-  it('is an event file too, with a curve for each figure and the time that it was told at', async () => {
+  it('is an event file too, with a curve for each figure and the time of each point', async () => {
     const log = await open(0);
     const sec = clockSec;
     await log.append([one, validated]);
@@ -95,7 +95,7 @@ describe('the metrics log', () => {
     }
   });
 
-  it('keeps the times of events when it goes on, and tells new ones their own', async () => {
+  it('keeps the times of events when resumed, and gives new ones their own', async () => {
     const log = await open(0);
     await log.append([one, zero]);
     const seen = log.size();
@@ -148,7 +148,7 @@ describe('the metrics log', () => {
     expect(await readFile(folder.events)).toEqual(Buffer.from(eventFileHeader()));
   });
 
-  it('that has become shorter, is gone or was written by another is refused in one line', async () => {
+  it('that was truncated, deleted or written by another program is refused in one line', async () => {
     const message = `${folder.metrics} is shorter than the saved state says; delete the run to start over`;
     await expect(open(5)).rejects.toThrow(new InputError(message));
     await writeFile(folder.metrics, '{}\n');

@@ -75,7 +75,7 @@ describe('the folder of a run', () => {
     expect(await inspectRun(folder, recipe, metadata)).toMatchObject({ status: 'finished' });
   });
 
-  it('whose run.json is gone begins anew, without the state that it had', async () => {
+  it('without its run.json starts over, without its former state', async () => {
     const recipe = await recipeWith();
     await createRun(folder, recipe, metadata);
     await saveState();
@@ -234,8 +234,8 @@ describe('the folder of a run', () => {
   });
 });
 
-describe('a run that goes on', () => {
-  it('is told what is not as it began, where that may change its last digits', () => {
+describe('a resumed run', () => {
+  it('reports changes of its environment that may affect its last digits', () => {
     const before: RunMetadata = {
       ...metadata,
       versions: { emoq: '0.1.0', onnxruntime: '1.30.0', node: '20' },
@@ -284,7 +284,7 @@ describe('the position of a saved state', () => {
 describe('a lock in a finished run', () => {
   const names = () => readdir(folder.dir);
 
-  it('goes when the process that left it is gone', async () => {
+  it('is removed when the process that left it has exited', async () => {
     await mkdir(folder.dir, { recursive: true });
     const { pid } = spawnSync(process.execPath, ['--version']);
     await writeFile(join(folder.dir, 'training.lock'), `${pid} ${hostname()} 00000000\n`);

@@ -134,7 +134,7 @@ describe('the list of runs', () => {
     expect(lines(stdout)[2]).toMatch(/good\/stage1\/fold-1 .* 50\.0 +25\.0 +75\.0/);
   });
 
-  it('tells once of the results of a cross-validation that are damaged, and lists its folds', async () => {
+  it('reports damaged results of a cross-validation once, and lists its folds', async () => {
     for (const fold of [2, 3]) rmSync((await makeRun('good', fold, 'finished')).results);
     writeFileSync(join(root, 'good/stage1/results.json'), JSON.stringify({ ...FIGURES, folds: 3 }));
     const { stdout, stderr } = await emoqHere(['runs', '--root', root]);
@@ -152,7 +152,7 @@ describe('the list of runs', () => {
     ]);
   });
 
-  it('tells of a folder that may not be looked into, and lists the others', () => {
+  it('reports an unreadable folder, and lists the others', () => {
     const locked = join(root, 'locked');
     mkdirSync(locked);
     cpSync(join(root, 'good'), join(root, 'more'), { recursive: true });

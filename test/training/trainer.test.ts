@@ -108,7 +108,7 @@ describe('training', () => {
     expect(await bytesOf('timed')).toEqual(whole);
   });
 
-  it('stopped anywhere and gone on with ends with the bytes of one that was not', async () => {
+  it('stopped anywhere and resumed ends with the bytes of an uninterrupted one', async () => {
     await go('whole', { stepsPerRun: 1 });
     for (const stopAfter of [1, 4, 6, 11]) {
       const name = `stopped-${stopAfter}`;
@@ -335,7 +335,7 @@ describe('training', () => {
     });
   });
 
-  it('tells of each group its figures, the utterances so far and the best epoch', async () => {
+  it('reports for each group its figures, the utterances so far and the best epoch', async () => {
     const reports: TrainingReport[] = [];
     await go('told', {
       stepsPerRun: 4,
@@ -355,7 +355,7 @@ describe('training', () => {
     expect(reports.at(-1)!.figures).toEqual(last);
   });
 
-  it('tells of the end of each epoch, with and without a validation set', async () => {
+  it('reports the end of each epoch, with and without a validation set', async () => {
     for (const validate of [undefined, figures([0.2, 0.8, 0.4])]) {
       const ended: (number | undefined)[][] = [];
       await go(`ended-${validate === undefined}`, {
@@ -369,7 +369,7 @@ describe('training', () => {
     }
   });
 
-  it('tells what its time is spent on, and of each saved state', async () => {
+  it('reports its time by activity, and each saved state', async () => {
     const spent: Record<string, number> = {};
     const saves: number[] = [];
     let utterances = 0;
@@ -400,7 +400,7 @@ describe('training', () => {
     await expect(go('broken', { batch, stepsPerRun: 1 })).rejects.toThrow('no features of u7');
   });
 
-  it('names all utterances of a step of which one micro-batch is not finite', async () => {
+  it('names all utterances of a step with a micro-batch that is not finite', async () => {
     const broken = plan.batchOf(2)[2]!;
     const batch: TrainerOptions['batch'] = async (indices) => {
       const made = randomBatch(indices.length, 3, 1);

@@ -84,7 +84,7 @@ export async function exportableEncoder(
 ): Promise<ExportableModel> {
   if (nameOrPath === undefined)
     throw new InputError(`say what to export: --checkpoint FOLDER of a ${encoderTitles}`);
-  const checkpoint = await openModelFolder(nameOrPath, 'name the speech encoder that its recipe.yaml has');
+  const checkpoint = await openModelFolder(nameOrPath, 'name the speech encoder in its recipe.yaml');
   const { doNormalize } = await readEncoderConfig(nameOrPath);
   const inPlace = encoderGraph(checkpoint, AS_PUBLISHED);
   const unread = unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint));

@@ -168,7 +168,7 @@ describe.each([
     expect(gradientBody.nodes.some(({ name }) => name.includes('/recomputed/'))).toBe(true);
   });
 
-  it('computes the layers twice, and what nobody reads not even that', async () => {
+  it('computes the layers twice, but skips unused nodes', async () => {
     const trainee = await open();
     const { body } = buildTrainingGraph(specOf(trainee, true));
     const again = body.nodes.filter(({ name }) => name.includes('/recomputed/'));

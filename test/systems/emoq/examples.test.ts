@@ -42,7 +42,7 @@ const setting: PromptSetting = {
 const turnEnd = qwen.tokenId('<|im_end|>')!;
 
 describe('an example', () => {
-  it("has RoBERTa's ids with <s> and </s>, and the place of its label", () => {
+  it("has RoBERTa's ids with <s> and </s>, and the index of its label", () => {
     const example = makeExample(utterance, labels, 'both', text);
     const textIds = roberta.encode('we won today');
     const lengths = { inputs: { text: textIds.length }, targets: {} };
@@ -141,7 +141,7 @@ describe('a batch', () => {
     });
   });
 
-  it('for training has the answers behind the prompts, each token asked of the place before it', async () => {
+  it('for training has the answers behind the prompts, each token predicted by the position before it', async () => {
     const wanted = ['prompt_ids', 'prompt_mask', 'audio_position', 'answer_positions', 'answer_tokens'];
     const { tensors, sizes } = await collate(examples, collation(...wanted, 'answer_weights'));
     expect(tensors).toEqual({

@@ -116,7 +116,7 @@ describe('the prompt of an utterance', () => {
     }
   });
 
-  it('of a run of an earlier version is as it was: the name, and no line for what is absent', () => {
+  it('of a run of an earlier version is unchanged: the name, and no line for absent values', () => {
     expect(linesOf(DEFAULT_PROMPT, spoken('Ses05F', 'F', ''))[0]).toBe('Speaker: Ses05F');
     expect(linesOf(DEFAULT_PROMPT, spoken('Ses05F', 'F', ''))[1]).toMatch(/^A learned .* fuses /);
   });
@@ -134,7 +134,7 @@ describe("a run's record of its prompt", () => {
     expect(() => of(null)).toThrow(/run\.json has no prompt; restore a good copy, or train again$/);
   });
 
-  it('tells whether predictions need a gender', () => {
+  it('shows whether predictions need a gender', () => {
     expect(namesGender({ ...DEFAULT_PROMPT, speaker: 'gender' })).toBe(true);
     expect(namesGender({ ...DEFAULT_PROMPT, user: '{gender}\n<AUDIO>' })).toBe(true);
     for (const own of [DEFAULT_PROMPT, { ...DEFAULT_PROMPT, user: '<AUDIO>', speaker: 'gender' as const }])

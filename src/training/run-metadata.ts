@@ -90,7 +90,7 @@ export function trainedOnBefore(earlier: RunMetadata, { validation: now }: RunMe
     drawn === null ? 'none' : `${drawn.speakers?.join(', ') || 'utterances'} by seed ${drawn.seed}`;
   const was = earlier.validation === undefined ? `other utterances, by seed ${earlier.seed}` : nameOf(before);
   const title = titleOf(earlier.phase);
-  return `${title} was validated on ${was}, and this stage on ${nameOf(now)}, whom ${title} that it was trained on, so its validation figures are too optimistic; give both stages the same --split-seed and validation`;
+  return `${title} was validated on ${was}, but this stage on ${nameOf(now)}, which ${title} was trained on, so validation figures of this stage are too optimistic; give both stages the same --split-seed and validation`;
 }
 
 /** The prompt that a run was trained with; undefined if its phase has none. @throws InputError if it is missing */

@@ -247,13 +247,13 @@ describe('what is prepared and fetched', () => {
     expect(outcome).toMatchObject({ code: 0, stderr: '' });
   });
 
-  it('shows backbones that are not here, here in part, or complete', () => {
+  it('shows backbones that are missing, partial, or complete', () => {
     const { stdout } = outcome;
     expect(stdout).toMatch(
-      /^warning {2}Former +FacebookAI\/roberta-base: not complete; 1 kB are here\n +fix: emoq pull roberta-base$/m,
+      /^warning {2}Former +FacebookAI\/roberta-base: not complete; 1 kB present\n +fix: emoq pull roberta-base$/m,
     );
     expect(stdout).toMatch(
-      /^absent {3}encoder +facebook\/hubert-large-ll60k: not here\n +fix: emoq pull hubert-large$/m,
+      /^absent {3}encoder +facebook\/hubert-large-ll60k: not found\n +fix: emoq pull hubert-large$/m,
     );
     // No recipe names it, but it is in the cache.
     expect(stdout).toMatch(

@@ -70,7 +70,7 @@ describe('emoq pull', () => {
     current.hub.requests.length = 0;
     const { code, stderr } = await emoq(['pull', 'Org/Tiny']);
     expect(code).toBe(0);
-    expect(stderr).toContain('Org/Tiny: resuming with model.safetensors, of which');
+    expect(stderr).toContain('Org/Tiny: resuming with model.safetensors, ');
     expect(current.hub.requests.filter(({ server }) => server === 'store').map(({ range }) => range)).toEqual(
       [`bytes=${left}-`],
     );

@@ -142,7 +142,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     await putNaN(table, 'model.embed_tokens.weight', vocabulary[token!]! * 96);
     const { stderr } = await work.run('eval', '--run', 'runs/small/stage2');
     expect(stderr).toMatch(
-      /^error: the run in runs\/small\/stage2 was trained with different backbones .*backbones\.llm: its weights are others; restore the originals, or train again$/m,
+      /^error: the run in runs\/small\/stage2 was trained with different backbones: backbones\.llm: its weights are others; restore the originals, or train again$/m,
     );
     edit(metadataOf('stage2'), (metadata) => delete metadata.backbones); // as an earlier version wrote it
     const rows = await predicted('stage2');
@@ -237,7 +237,7 @@ describe('a checkpoint', () => {
     const { stderr } = await work.done('eval', '--run', 'runs/small/stage1');
     expect(stderr.match(/warning: .*recorded no SHA-256/g)).toHaveLength(1);
     const { stderr: second } = await work.done('stage2', '--recipe', 'small.yaml', '--run', 'runs/small');
-    expect(second).toContain('finished already');
+    expect(second).toContain('already finished');
   });
 });
 

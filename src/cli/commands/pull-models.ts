@@ -61,7 +61,7 @@ async function fetchOne(access: HubAccess, plan: PullPlan): Promise<void> {
     ({ presentBytes, sizeBytes }) => presentBytes > 0 && presentBytes < sizeBytes,
   );
   for (const { path, presentBytes } of startedParts) {
-    note(`${plan.id}: resuming with ${path}, of which ${formatBytes(presentBytes)} are here`);
+    note(`${plan.id}: resuming with ${path}, ${formatBytes(presentBytes)} already downloaded`);
   }
   const progress = startProgress({ label: `fetching ${plan.id}`, unit: 'bytes' });
   try {
@@ -94,7 +94,7 @@ function printPlans(plans: readonly PullPlan[], json: boolean): void {
     printResult(`${plan.id} at commit ${plan.commit}`);
     const width = Math.max(...plan.files.map(({ path }) => path.length));
     for (const { path, sizeBytes, presentBytes } of plan.files) {
-      const state = presentBytes === sizeBytes ? '  here' : presentBytes > 0 ? '  partly here' : '';
+      const state = presentBytes === sizeBytes ? '  present' : presentBytes > 0 ? '  partial' : '';
       printResult(`  ${path.padEnd(width)}  ${formatBytes(sizeBytes).padStart(9)}${state}`);
     }
   }

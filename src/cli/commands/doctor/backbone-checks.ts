@@ -149,12 +149,12 @@ async function backboneCheck(
     const partBytes = await cachedBytes(name);
     if (folder === undefined && partBytes === undefined) {
       const details = { name, state: 'absent', folder: null };
-      return checked(title, 'missing', `${name}: not here`, { needed, fix, details });
+      return checked(title, 'missing', `${name}: not found`, { needed, fix, details });
     }
     const said = errorMessage(error);
     // Partial downloads have no snapshot folder yet; if there are snapshots, the error says what is wrong.
     const why = said.startsWith(`checkpoint "${name}" not found`)
-      ? `${formatBytes(partBytes ?? 0)} are here`
+      ? `${formatBytes(partBytes ?? 0)} present`
       : said;
     return checked(title, needed ? 'missing' : 'warning', `${name}: not complete; ${why}`, {
       needed,

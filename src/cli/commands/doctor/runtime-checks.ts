@@ -42,7 +42,7 @@ export async function runtimeChecks(): Promise<CheckResult[]> {
     return [checked('onnxruntime', 'missing', `cannot be loaded: ${oneLine(error)}`, rest)];
   }
   const version = runtime.onnxruntimeVersion();
-  const names = providers.map(({ name, bundled }) => (bundled ? name : `${name} (fetched apart)`));
+  const names = providers.map(({ name, bundled }) => (bundled ? name : `${name} (installed separately)`));
   const details = { version, providers, folder: runtime.providerFolder() };
   return [
     checked('onnxruntime', 'ok', `${version}, providers ${names.join(', ')}`, { needed: true, details }),

@@ -74,7 +74,7 @@ export interface TrainRunsOptions {
   /** Starts listening to a run. */
   readonly listen: (name: string, run: NamedRun) => RunListener;
   /** Called once when parallel runs begin. */
-  readonly onSideBySide?: () => void;
+  readonly onParallel?: () => void;
   /** Called when a run has ended; throws to stop the remaining runs. */
   readonly onOutcome: (name: string, outcome: PhaseOutcome) => void;
   /** Called when a run has failed and the others continue. */
@@ -91,8 +91,8 @@ export async function trainRuns(runs: Runs, options: TrainRunsOptions): Promise<
   if (runs.length === 1) return trainOne(runs[0], options);
   await prepareRuns(runs, jobs === 1 ? undefined : options.compute);
   if (jobs === 1) return trainInSequence(runs, options);
-  options.onSideBySide?.();
-  return trainSideBySide(runs, options);
+  options.onParallel?.();
+  return trainInParallel(runs, options);
 }
 
 async function trainOne(run: NamedRun, options: TrainRunsOptions): Promise<void> {
@@ -122,7 +122,7 @@ async function trainInSequence(runs: Runs, options: TrainRunsOptions): Promise<v
   throwFailures(failures, runs.length);
 }
 
-async function trainSideBySide(runs: Runs, options: TrainRunsOptions): Promise<void> {
+async function trainInParallel(runs: Runs, options: TrainRunsOptions): Promise<void> {
   const { compute, versions, saveIntervalSec, stop, jobs, threadsPerJob } = options;
   const { device, cacheDir } = compute;
   const failures: Failure[] = [];

@@ -63,7 +63,7 @@ describe('predict', () => {
     ['long.flac', 'cut: judged on the first 2 s of 7.0 s'],
   ];
   const warning =
-    'warning: audio of 11 rows: 4 cut to their beginning (first line 3), 2 silent (first line 4), 1 clipped (first line 6), 1 rescaled (first line 7), 1 with channels that cancel each other (first line 8), 1 incomplete (first line 9); the column "note" says more\n';
+    'warning: audio of 11 rows: 4 cut to their beginning (first line 3), 2 silent (first line 4), 1 clipped (first line 6), 1 rescaled (first line 7), 1 with channels that cancel each other (first line 8), 1 incomplete (first line 9); see the column "note"\n';
 
   it('says in a column what should be known of a recording, and counts it on stderr', async () => {
     work.file('calls/all.csv', `path,text\n${NOTES.map(([file]) => `${file},x`).join('\n')}\n`);

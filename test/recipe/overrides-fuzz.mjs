@@ -1,6 +1,6 @@
 /**
- * @file Loads recipes with overrides that are wrong, odd or nested, and recipe files that are damaged. Each must give an
- * InputError with a line for each mistake, or a recipe that its dump gives again.
+ * @file Loads recipes with wrong, odd or nested overrides, and damaged recipe files. Each must give an InputError with a
+ * line for each mistake, or a recipe that its dump reproduces.
  *
  *     node overrides-fuzz.mjs OVERRIDES FILES SEED FOLDER
  */
@@ -56,7 +56,7 @@ const VALUES = [
   '3.0',
 ];
 
-/** What the recipe has for a key without an override. */
+/** The recipe's value of a key without an override. */
 const recipeValue = (key) => key.split('.').reduce((section, name) => section?.[name], toy4);
 
 function override(random) {
@@ -71,7 +71,7 @@ function override(random) {
   return random.uniform() < 0.97 ? `${key}=${value}` : random.pick([key, value, `=${value}`, '']);
 }
 
-/** A recipe is one that its dump gives again. */
+/** Checks that a recipe's dump reproduces it. */
 async function checkRecipe(recipe) {
   const dump = dumpRecipe(recipe);
   writeFileSync(again, dump);

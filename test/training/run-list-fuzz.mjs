@@ -1,7 +1,7 @@
 /**
- * @file Damages run folders and lists them: run.json, recipe.yaml, results.json and the training state of some, files
- * that are gone, folders or links in their place. The good ones must be listed as they are, each of the others as what
- * its files say or with a problem of one line.
+ * @file Damages run folders and lists them: run.json, recipe.yaml, results.json or the training state is damaged,
+ * missing, or replaced by a folder or link. Intact runs must be listed unchanged, and damaged ones with what their files
+ * say or with a one-line problem.
  *
  *     node run-list-fuzz.mjs LISTS SEED FOLDER
  */
@@ -83,7 +83,8 @@ function spoil(path, name, whole, random) {
 function checkListed(each) {
   const { dir, phase, fold, seed: ofRun, status, step, totalSteps, best, test, changed } = each;
   if (each.problem !== undefined) assertLine(each.problem);
-  if (status === undefined) return assert.deepEqual(Object.keys(each).sort(), ['dir', 'problem']);
+  if (each.kind === 'unreadable')
+    return assert.deepEqual(Object.keys(each).sort(), ['dir', 'kind', 'problem']);
   assert.ok(['stage1', 'stage2'].includes(phase) && ['finished', 'unfinished'].includes(status), dir);
   for (const count of [fold ?? 1, ofRun, step, totalSteps])
     assert.ok(Number.isSafeInteger(count) && count >= 0);
@@ -114,7 +115,7 @@ const baselineMiB = peakMiB();
 let damagedRuns = 0;
 let unreadable = 0;
 const { longestSec } = await repeat(lists, 'lists', { seed, where: `runs in ${root}` }, async (random) => {
-  // The first fold stays as it is. The results around them are whole more often than not.
+  // The first fold stays intact. The combined results are intact more often than not.
   const spoilt = new Set();
   for (const fold of FOLDS.slice(1)) {
     const dir = phaseFolder(root, 'stage1', fold).dir;
@@ -130,7 +131,7 @@ const { longestSec } = await repeat(lists, 'lists', { seed, where: `runs in ${ro
   const listed = await listRuns(root);
   assert.deepEqual(listed[0], good[0]);
   for (const each of listed) checkListed(each);
-  // One without a run.json is none.
+  // A folder without a run.json is not a run.
   const dirs = new Set(listed.map(({ dir }) => dir));
   for (const { dir } of good) if (!spoilt.has(dir)) assert.ok(dirs.has(dir));
   damagedRuns += spoilt.size;

@@ -30,8 +30,9 @@ export const doctorCommand = defineCommand({
   help: `
 Checks Node, onnxruntime, CUDA, ffmpeg, memory, cores, folders, backbones and
 corpora, and prints a fix for each missing item. The exit code is 0 if the main
-job can run, else 1. The main job is the experiment named by --dataset, --manifest
-or --recipe, with its corpus, memory and backbones; otherwise it is the toy demo.
+job can run, else 1. The main job is the experiment named by --dataset,
+--manifest or --recipe, with its corpus, memory and backbones; otherwise it is
+the toy demo.
 
 Example:
   emoq doctor --dataset toy4`,

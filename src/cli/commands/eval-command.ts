@@ -6,9 +6,9 @@ import { evalOptions } from './eval-options.js';
 export const evalCommand = defineCommand({
   options: evalOptions,
   help: `
-If nothing is named, scores the one experiment in runs that fits. A run is scored
-with the settings it was trained with: --dataset or --recipe finds it by name, and
-a --set that it was not trained with is an error.
+If nothing is named, scores the one experiment in runs that fits. A run is
+scored with the settings it was trained with: --dataset or --recipe finds it by
+name, and a --set that it was not trained with is an error.
 
 With --manifest of another corpus, a run is scored on that corpus, over the
 classes that both have: on its test split if it has splits, else on all of it.
@@ -16,9 +16,9 @@ classes that both have: on its test split if it has splits, else on all of it.
 the run's folder.
 
 A predictions file needs the columns reference and label. With --dataset it is
-scored over that recipe's labels and shown next to the paper's row. It can be the
-predictions.csv of a run, to get other formats and intervals without running the
-model again.
+scored over that recipe's labels and shown next to the paper's row. It can be
+the predictions.csv of a run, to get other formats and intervals without running
+the model again.
 
 Intervals are 95 % percentile bootstrap intervals over the test set. Utterances
 of one speaker are alike: --resample-by speaker draws all of them together.

@@ -48,8 +48,8 @@ export const exportCommand = defineCommand({
   },
   options,
   help: `
-Writes a model as ONNX that other runtimes can open by its path, with its weights
-in a second file, in their stored dtype; batch and length are dynamic.
+Writes a model as ONNX that other runtimes can open by its path, with its
+weights in a second file, in their stored dtype; batch and length are dynamic.
 
   encoder  input_values, attention_mask -> last_hidden_state, frame_mask
   former   audio_features, frame_mask, input_ids, attention_mask -> embedding

@@ -39,9 +39,9 @@ export const prepareCsvCommand = defineCommand({
   help: `
 Paths are relative to the CSV. start and end (seconds, or 1:02:03.5) cut an
 utterance out of a longer recording. channel (1, 2, ... or mix) selects one side
-of a call and takes precedence over --channel. A CSV without the columns split and
-session is split by speaker. A CSV with text but without path makes a corpus of
-transcripts only, for experiments with inputs: text.
+of a call and takes precedence over --channel. A CSV without the columns split
+and session is split by speaker. A CSV with text but without path makes a corpus
+of transcripts only, for experiments with inputs: text.
 
 Example:
   emoq prepare-csv calls.csv --name calls --label-map ang=angry,hap=happy`,

@@ -14,8 +14,8 @@ Reads labels, transcripts and sentence audio of the five sessions, checks them
 against the known counts, and writes <out>/manifest.csv, <out>/manifest.json and
 the audio. Run it again after an interruption to continue.
 
-Keeps everything as released: all labels, scripted and improvised speech, tags in
-transcripts. Recipes choose what an experiment uses: iemocap4,
+Keeps everything as released: all labels, scripted and improvised speech, tags
+in transcripts. Recipes choose what an experiment uses: iemocap4,
 iemocap4-improvised, iemocap5, iemocap5-excited and iemocap6, or the keys
 labels, label_map, id_pattern, strip_tags and validation.
 

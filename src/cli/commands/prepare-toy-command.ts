@@ -32,8 +32,9 @@ export const prepareToyCommand = defineCommand({
     jobs: option('<n>', 'clips in parallel (default: one per core)', { parse: wholeNumber(1) }),
   },
   help: `
-Writes a small synthetic corpus in which the four emotions can only be told apart
-from voice and words together, and small random backbones in the real formats.
+Writes a small synthetic corpus in which the four emotions can only be told
+apart from voice and words together, and small random backbones in the real
+formats.
 
 Example:
   emoq prepare-toy`,

@@ -10,9 +10,9 @@ export const runsCommand = defineCommand({
   },
   help: `
 The validation figure is that of the selected epoch; the test figures are those
-that eval has written. Time is the working time of the processes that trained the
-run, and utt/s the training utterances per second. The last column lists recipe
-keys that differ from the recipe of that name.
+that eval has written. Time is the working time of the processes that trained
+the run, and utt/s the training utterances per second. The last column lists
+recipe keys that differ from the recipe of that name.
 
 Example:
   emoq runs`,

@@ -29,8 +29,8 @@ export const statsCommand = defineCommand({
 Shows counts, lengths, and what a test set shares with the data seen before it:
 speakers, texts (the same words), passages (the same words over several
 utterances) and audio (the same bytes); also its share of speakers, sessions,
-episodes and dialogues that occur in training. With --dataset or --recipe, all of
-it covers the recipe's utterances and classes; with only --manifest (and no
+episodes and dialogues that occur in training. With --dataset or --recipe, all
+of it covers the recipe's utterances and classes; with only --manifest (and no
 --set), the whole corpus.
 
 Example:

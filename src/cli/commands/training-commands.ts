@@ -4,10 +4,10 @@ import { type CommandDefinition, defineCommand, trainingOptions } from '../comma
 
 /** The phases with their own command, and two lines of help for each. */
 const phases = {
-  stage1: `Trains the EmoQ-Former with contrastive and focal loss on frozen HuBERT
+  stage1: `Trains the EmoQ-Former with contrastive and focal loss on frozen speech
 features.`,
-  stage2: `Trains Former, projector and LoRA end to end, starting from the Former of stage 1
-(runs/<dataset>/stage1).`,
+  stage2: `Trains Former, projector and LoRA end to end, starting from the Former of
+stage 1 (runs/<dataset>/stage1).`,
 };
 
 /** The command that trains one phase. */
@@ -32,8 +32,8 @@ export const trainCommand: CommandDefinition = trainingCommand(
 Trains every phase that leads to the recipe's final model, in order: stage1 and
 stage2 of EmoQ, or the probe of a linear probe. The runs go to PHASE[/fold-N] in
 the folder of the experiment, or with --seeds to seed-N/PHASE[/fold-N]. Finished
-runs are not trained again. Ctrl-C saves after the current step; the same command
-resumes.
+runs are not trained again. Ctrl-C saves after the current step; the same
+command resumes.
 
 Example:
   emoq train --recipe recipes/probe-toy4.yaml`,

@@ -105,10 +105,10 @@ export async function trainAndShow(
   const versions = await recordedVersions();
   const jobs = Math.min(options.jobs ?? 1, runs.length);
   const threadsPerJob = options.threads ?? Math.max(1, Math.floor(defaultJobs() / jobs));
-  const isSideBySide = jobs > 1;
+  const isParallel = jobs > 1;
   const trained: PhaseOutcome[] = [];
-  const nextScreen = isSideBySide ? sharedScreen() : undefined;
-  const work = isSideBySide
+  const nextScreen = isParallel ? sharedScreen() : undefined;
+  const work = isParallel
     ? 'finishing the current steps of every run and saving'
     : 'finishing the current steps and saving';
   try {
@@ -120,12 +120,12 @@ export async function trainAndShow(
           trainRuns(runs, {
             ...{ compute, versions, saveIntervalSec, stop, jobs, threadsPerJob },
             listen: (name, run) => (nextScreen === undefined ? viewOf(name, run) : lineOf(name, nextScreen)),
-            onSideBySide: () =>
+            onParallel: () =>
               note(
                 `${runs.length} runs, ${jobs} at a time, ${threadsPerJob} ${threadsPerJob === 1 ? 'thread' : 'threads'} each`,
               ),
             onOutcome: (name, outcome) => {
-              if (isSideBySide) {
+              if (isParallel) {
                 note(`${name}: ${endOf(outcome)}`);
                 trained.push(outcome);
               } else {

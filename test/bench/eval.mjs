@@ -5,7 +5,7 @@
 
 import { seededRandom } from '../../dist/engine/tensor/index.js';
 import { bootstrapIntervals } from '../../dist/evaluation/index.js';
-import { pairedBootstrap } from '../../dist/evaluation/statistics/bootstrap.js';
+import { pairedBootstrap } from '../../dist/evaluation/statistics/significance.js';
 import { medianOf } from './timing.mjs';
 
 const UTTERANCES = 13_708;

@@ -20,7 +20,7 @@ import {
   stackBatches,
 } from '../../dist/engine/training/index.js';
 import { declaredWeights, formerInputs, layeredWeights, noDropout } from '../../dist/nn/index.js';
-import { stage1Loss } from '../../dist/systems/index.js';
+import { stage1Loss } from '../../dist/systems/emoq/stage1.js';
 import { readProfile, shareOfProducts } from './profile.mjs';
 import { medianOf } from './timing.mjs';
 

@@ -17,9 +17,9 @@ import { openCheckpoint, openWeightsFile, requireWeight } from '../../dist/check
 import { serializeInPlace } from '../../dist/engine/onnx/index.js';
 import { checkpointWeights } from '../../dist/nn/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
-import { stageEvaluationGraph, stageParameters } from '../../dist/training/stage.js';
-import { buildTraining } from '../../dist/training/stage-settings.js';
-import { defineStage } from '../../dist/training/stages.js';
+import { stageGraphs } from '../../dist/systems/emoq/needs.js';
+import { phaseEvaluationGraph, phaseParameters } from '../../dist/systems/phase-graphs.js';
+import { buildTraining } from '../../dist/training/step-sizes.js';
 import { peakMiB } from '../fuzz/mutations.mjs';
 import { writeSparseQwen2, writeSparseSafetensors } from './sparse-qwen2.mjs';
 
@@ -39,23 +39,21 @@ const former = await openWeightsFile(formerPath);
 const lookup = (key, shape) => requireWeight(key.startsWith('former.') ? former : llm, key, shape);
 const roberta = parseTextEncoderConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
 const hubert = parseEncoderConfig(publishedConfigs['facebook/hubert-large-ll60k'], 'hubert-large');
-const stage = defineStage(
+const graphs = stageGraphs(
   recipe,
-  2,
+  'stage2',
   {
     audioWidth: hubert.hiddenSize,
     former: roberta,
     llm: parseDecoderConfig(llm.config, join(llmFolder, 'config.json')),
   },
-  {
-    trainingCounts: recipe.labels.map(() => 1),
-    labelTokenIds: recipe.labels.map((_, label) => 1000 + label),
-  },
+  recipe.labels.map((_, label) => 1000 + label),
+  recipe.labels.map(() => 1),
   (graph) => checkpointWeights(graph, lookup),
 );
-const parameters = stageParameters(stage);
-const training = buildTraining({ recipe, stage, parameters }, { warmupSteps: 10, totalSteps: 100 });
-const models = [training.graph, stageEvaluationGraph(stage, parameters)].map((graph) =>
+const phase = { ...graphs, parameters: phaseParameters(graphs) };
+const training = buildTraining(phase, recipe.stage2, { warmupSteps: 10, totalSteps: 100 });
+const models = [training.graph, phaseEvaluationGraph(phase, phase.parameters)].map((graph) =>
   serializeInPlace(graph),
 );
 const sec = (performance.now() - start) / 1000;

@@ -19,7 +19,6 @@ import {
   type Phase,
   phaseEvaluationGraph,
   phasesOfSystems,
-  phaseTitles,
   type Recipe,
   systemOf,
   titleOf,
@@ -124,7 +123,7 @@ export async function findRun(dir: string, phase?: string, fold?: number): Promi
       `${dir} is a single run; for its folds name the folder around stage1 and stage2 with --run`,
     );
   }
-  const wanted = phase === undefined ? Object.keys(phaseTitles).toReversed() : [phase];
+  const wanted = phase === undefined ? phasesOfSystems.flatMap((phases) => phases.toReversed()) : [phase];
   for (const name of wanted) {
     const candidate = phaseFolder(dir, name, fold);
     if (await pathExists(candidate.metadata)) return candidate;
@@ -147,7 +146,7 @@ export async function findRun(dir: string, phase?: string, fold?: number): Promi
     );
   }
   const looked = wanted.map((name) => phaseFolder(dir, name, fold).dir).join(' or ');
-  const training = `emoq ${wanted[0]} ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
+  const training = `emoq train ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
   throw new InputError(
     `no run in ${looked}; train first with "${training}", or name another folder with --run`,
   );

@@ -511,7 +511,7 @@ describe('ffmpeg', () => {
       ['/nonsense/ffmpeg', broken].map((path) => doctor([], { FFMPEG_PATH: path })),
     );
     expect(absent!.stdout).toMatch(
-      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +mend: unset FFMPEG_PATH$/m,
+      /^warning {2}ffmpeg +FFMPEG_PATH names \/nonsense\/ffmpeg, which does not exist; \d.*\n +fix: unset FFMPEG_PATH$/m,
     );
     expect(absent!.code).toBe(0);
     expect(failing!.stdout).toContain(`${broken} does not run (exit code 3)`);
@@ -519,7 +519,7 @@ describe('ffmpeg', () => {
     expect(unanswered.stdout).toContain(`${endless} did not answer within 20 s`);
     for (const { code, stdout } of [failing!, unanswered]) {
       expect(code).toBe(1);
-      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +mend: unset FFMPEG_PATH$/m);
+      expect(stdout).toMatch(/^missing {2}ffmpeg .*\n +fix: unset FFMPEG_PATH$/m);
     }
   });
 });

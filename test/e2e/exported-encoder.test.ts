@@ -143,7 +143,7 @@ describe('an encoder that is no HuBERT, without any config', () => {
     expect((await work.done('stage1', ...bare, '--dry-run')).stderr).toMatch(warning);
     expect((await work.done('stage1', ...bare, '--run', 'bare-run')).stderr).toMatch(warning);
     expect(await work.refused('stage1', ...other, '--set', 'backbones.encoder_onnx=null')).toContain(
-      'backbones.encoder: is null, and so is encoder_onnx; name a HuBERT or an exported encoder',
+      'backbones.encoder: is null, and so is encoder_onnx; name a speech encoder or an exported one',
     );
     const { stdout } = await work.run('doctor', ...other, '--set', 'backbones.encoder_onnx=no.onnx');
     expect(stdout).toMatch(/^missing +encoder +encoder no\.onnx does not exist$/m);

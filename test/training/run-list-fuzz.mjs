@@ -82,7 +82,8 @@ function spoil(path, name, whole, random) {
 function checkListed(each) {
   const { dir, phase, fold, seed: ofRun, status, step, totalSteps, best, test, changed } = each;
   if (each.problem !== undefined) assertLine(each.problem);
-  if (each.kind === 'unreadable') return assert.deepEqual(Object.keys(each).sort(), ['dir', 'kind', 'problem']);
+  if (each.kind === 'unreadable')
+    return assert.deepEqual(Object.keys(each).sort(), ['dir', 'kind', 'problem']);
   assert.ok(['stage1', 'stage2'].includes(phase) && ['finished', 'unfinished'].includes(status), dir);
   for (const count of [fold ?? 1, ofRun, step, totalSteps])
     assert.ok(Number.isSafeInteger(count) && count >= 0);

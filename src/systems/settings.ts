@@ -225,6 +225,14 @@ export interface RecipeProblem {
   readonly what: string;
 }
 
+/** Audio has to be encoded: finds a recipe without any encoder. @param instead what else could be done, for the message */
+export function encoderProblems(backbones: unknown, instead = ''): RecipeProblem[] {
+  const { encoder, encoder_onnx: onnx } = (backbones ?? {}) as Readonly<Record<string, unknown>>;
+  if (encoder !== null || typeof onnx === 'string') return [];
+  const what = `is null, and so is encoder_onnx; name a speech encoder or an exported one${instead}`;
+  return [{ path: ['backbones', 'encoder'], what }];
+}
+
 /** Whether the `u` flag's syntax takes it. */
 function isRegularExpression(pattern: string): boolean {
   try {

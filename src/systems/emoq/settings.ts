@@ -16,6 +16,7 @@ import {
   DEFAULT_SYSTEM,
   divisionKeys,
   encoderKeys,
+  encoderProblems,
   optimizerKeys,
   ours,
   paper,
@@ -175,7 +176,7 @@ export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
   const hasNoLoss = isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0;
   return [
     ...labelWordProblems(values),
-    ...encoderProblems(values),
+    ...(values.inputs === 'text' ? [] : encoderProblems(values.backbones, ' (inputs: text needs none)')),
     ...(hasNoLoss
       ? [{ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' }]
       : []),
@@ -211,16 +212,6 @@ function labelWordProblems(values: Values): RecipeProblem[] {
     taken.set(word, label);
   }
   return problems;
-}
-
-/** Audio has to be encoded by something. */
-function encoderProblems({ backbones, inputs }: Values): RecipeProblem[] {
-  if (!isObject(backbones) || inputs === 'text') return [];
-  const { encoder, encoder_onnx: onnx } = backbones;
-  if (encoder !== null || typeof onnx === 'string') return [];
-  const what =
-    'is null, and so is encoder_onnx; name a speech encoder or an exported one (inputs: text needs none)';
-  return [{ path: ['backbones', 'encoder'], what }];
 }
 
 /** What is wrong with the parts of a prompt of one's own. */

@@ -64,7 +64,7 @@ export type CorpusMetadata = z.infer<typeof metadataSchema> & {
 };
 
 /** The file that comes with emoq for a corpus. */
-export function corpusMetadataPath(corpus: 'meld' | 'iemocap'): string {
+export function corpusMetadataPath(corpus: 'meld' | 'iemocap' | 'crema-d'): string {
   return fileURLToPath(new URL(`../../../data-manifests/${corpus}.yaml`, import.meta.url));
 }
 

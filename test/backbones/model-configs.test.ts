@@ -17,6 +17,7 @@ import {
   readTextEncoderConfig,
 } from '../../src/backbones/index.js';
 import { parseHubertConfig } from '../../src/backbones/speech-encoders/hubert/family.js';
+import { parseUniSpeechSatConfig } from '../../src/backbones/speech-encoders/unispeech-sat/family.js';
 import { parseWav2Vec2Config } from '../../src/backbones/speech-encoders/wav2vec2/config.js';
 import { parseRobertaConfig } from '../../src/backbones/text-encoders/roberta/family.js';
 import { InputError } from '../../src/base/index.js';
@@ -25,6 +26,7 @@ type Raw = Record<string, unknown>;
 const parsers: Record<string, (raw: Raw, path: string) => object> = {
   hubert: parseHubertConfig,
   wav2vec2: parseWav2Vec2Config,
+  'unispeech-sat': parseUniSpeechSatConfig,
   roberta: parseRobertaConfig,
   qwen2: (raw, path) => recordedConfig(parseQwen2Config(raw, path)),
   llama: (raw, path) => recordedConfig(parseLlamaConfig(raw, path)),
@@ -41,12 +43,13 @@ describe('a config that the transformers library reads', () => {
   it('reads the same, sparse or complete', async () => {
     const file = new URL('../fixtures/checkpoint/model-configs.json', import.meta.url);
     const cases = JSON.parse(await readFile(file, 'utf8')) as { raw: Raw; read: Raw }[];
-    expect(cases.length).toBe(34);
+    expect(cases.length).toBe(38);
     for (const { raw, read } of cases) {
       const parsed = parsers[raw.model_type as string]!(raw, 'config.json');
       const unread = {
         hubert: { doNormalize: true },
         wav2vec2: { doNormalize: true, featProjLayerNorm: true },
+        'unispeech-sat': { doNormalize: true, featProjLayerNorm: true },
       };
       expect(parsed).toEqual({ ...read, ...unread[raw.model_type as keyof typeof unread] });
     }
@@ -120,6 +123,9 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'wav2vec2', add_adapter: true }, 'add_adapter: true is not supported, only false is'],
     [{ model_type: 'wav2vec2', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
     [{ model_type: 'wav2vec2', conv_kernel: [10] }, 'have 7, 1 and 7 entries'],
+    [{ model_type: 'unispeech-sat', add_adapter: true }, 'add_adapter: true is not supported'],
+    [{ model_type: 'unispeech-sat', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
+    [{ model_type: 'unispeech-sat', feat_extract_activation: 'relu' }, 'feat_extract_activation: "relu"'],
     [{ model_type: 'llama', hidden_act: 'gelu' }, 'hidden_act: "gelu" is not supported, only "silu" is'],
     [
       { model_type: 'llama', rope_scaling: { type: 'linear', factor: 2 } },
@@ -169,7 +175,7 @@ describe('a config that cannot be built', () => {
       'model config c.json is of model_type "gpt2"; a "qwen2", "llama" or "qwen3" checkpoint is needed here',
     );
     expect(() => parseEncoderConfig({ model_type: 'wavlm' }, 'c.json')).toThrow(
-      'a "hubert" or "wav2vec2" checkpoint is needed here',
+      'a "hubert", "wav2vec2" or "unispeech-sat" checkpoint is needed here',
     );
     expect(() => parseTextEncoderConfig({}, 'c.json')).toThrow('c.json has no model_type; a "roberta"');
   });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DecoderConfig, recordedConfig } from '../../src/backbones/decoders/decoder-config.js';
 import { parseLlamaConfig } from '../../src/backbones/decoders/llama/family.js';
+import { parseMistralConfig } from '../../src/backbones/decoders/mistral/family.js';
 import { parseQwen2Config } from '../../src/backbones/decoders/qwen2/family.js';
 import { parseQwen3Config } from '../../src/backbones/decoders/qwen3/family.js';
 import {
@@ -31,6 +32,7 @@ const parsers: Record<string, (raw: Raw, path: string) => object> = {
   qwen2: (raw, path) => recordedConfig(parseQwen2Config(raw, path)),
   llama: (raw, path) => recordedConfig(parseLlamaConfig(raw, path)),
   qwen3: (raw, path) => recordedConfig(parseQwen3Config(raw, path)),
+  mistral: (raw, path) => recordedConfig(parseMistralConfig(raw, path)),
 };
 let folder: string;
 
@@ -43,7 +45,7 @@ describe('a config that the transformers library reads', () => {
   it('reads the same, sparse or complete', async () => {
     const file = new URL('../fixtures/checkpoint/model-configs.json', import.meta.url);
     const cases = JSON.parse(await readFile(file, 'utf8')) as { raw: Raw; read: Raw }[];
-    expect(cases.length).toBe(38);
+    expect(cases.length).toBe(44);
     for (const { raw, read } of cases) {
       const parsed = parsers[raw.model_type as string]!(raw, 'config.json');
       const unread = {
@@ -154,6 +156,19 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'qwen3', head_dim: 15 }, 'head_dim 15 is odd'],
     [{ model_type: 'qwen3', use_sliding_window: true }, 'use_sliding_window is true for 4 layers'],
     [{ model_type: 'qwen3', rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'rope_type: "yarn"'],
+    [
+      { model_type: 'mistral', max_position_embeddings: 32768 },
+      'sliding_window 4096 is under max_position_embeddings 32768; sliding windows are not supported',
+    ],
+    [
+      { model_type: 'mistral', sliding_window: 4095, max_position_embeddings: 4096 },
+      'set max_position_embeddings to 4095',
+    ],
+    [
+      { model_type: 'mistral', sliding_window: null, layer_types: ['sliding_attention'] },
+      'layer_types.0: "sliding_attention" is not supported',
+    ],
+    [{ model_type: 'mistral', rope_scaling: { type: 'yarn', factor: 4 } }, 'rope_scaling.type: "yarn"'],
   ];
   it.each(cases)('%j', (raw, message) => {
     const parse = () => parsers[raw.model_type as string]!(raw, '/models/x/config.json');
@@ -172,7 +187,7 @@ describe('a config that cannot be built', () => {
 
   it('of a model of no family names those that there are', () => {
     expect(() => parseDecoderConfig({ model_type: 'gpt2' }, 'c.json')).toThrow(
-      'model config c.json is of model_type "gpt2"; a "qwen2", "llama" or "qwen3" checkpoint is needed here',
+      'model config c.json is of model_type "gpt2"; a "qwen2", "llama", "qwen3" or "mistral" checkpoint is needed here',
     );
     expect(() => parseEncoderConfig({ model_type: 'wavlm' }, 'c.json')).toThrow(
       'a "hubert", "wav2vec2" or "unispeech-sat" checkpoint is needed here',
@@ -206,6 +221,8 @@ describe('what sets the families of decoders apart', () => {
     const qwen3 = (raw: Raw) => traits(parseQwen3Config({ model_type: 'qwen3', ...raw }, 'c'));
     expect(qwen3({})).toEqual({ biases: [], queryKeyNorm: true });
     expect(qwen3({ attention_bias: true }).biases).toEqual(attention);
+    const mistral = traits(parseMistralConfig({ model_type: 'mistral', sliding_window: null }, 'c'));
+    expect(mistral).toEqual({ biases: [], queryKeyNorm: false });
   });
 
   it('runs do not record, whose weights tell it; of Qwen2 they record what they always did', () => {

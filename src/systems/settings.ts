@@ -157,7 +157,7 @@ export const divisionKeys = {
 /** Which speech encoder the features come from. */
 export const encoderKeys = {
   encoder: paper(
-    'speech encoder, HuBERT or wav2vec 2.0: a Hugging Face name or a folder; null where encoder_onnx stands alone',
+    'speech encoder: a Hugging Face name or a folder; null where encoder_onnx stands alone',
     text().nullable().default('facebook/hubert-large-ll60k'),
   ),
   encoder_onnx: plumbing(

@@ -49,7 +49,8 @@ interface ChatKind {
   readonly signs: readonly RegExp[];
   /** Whether turns end with the template's `eos_token`. */
   readonly endsWithEos: boolean;
-  readonly make: (begin: readonly ChatPiece[], end: string) => ChatTemplate;
+  /** undefined for a template that writes its turns in no way of the kind. */
+  readonly make: (begin: readonly ChatPiece[], end: string, source: string) => ChatTemplate | undefined;
 }
 
 const kinds: readonly ChatKind[] = [
@@ -70,6 +71,12 @@ const kinds: readonly ChatKind[] = [
     signs: [/\[INST\]/, /\[\/INST\]/, /<<SYS>>/, /<<\/SYS>>/],
     endsWithEos: true,
     make: llama2Chat,
+  },
+  {
+    title: 'Mistral ([INST] without <<SYS>>)',
+    signs: [/\[INST\]/, /\[\/INST\]/, /^(?![\s\S]*(?:<<SYS>>|\[SYSTEM_PROMPT\]))/],
+    endsWithEos: true,
+    make: mistralChat,
   },
   {
     title: 'Zephyr (<|user|>)',
@@ -117,6 +124,43 @@ function llama2Chat(begin: readonly ChatPiece[], end: string): ChatTemplate {
   };
 }
 
+/**
+ * Mistral (Jiang et al., 2023). The system part goes in front of the user's, a blank line between them, as in the
+ * templates that take one; the oldest take none. Where spaces stand differs from version to version and is read off
+ * the template.
+ */
+function mistralChat(begin: readonly ChatPiece[], end: string, source: string): ChatTemplate | undefined {
+  const [open, close] = ['[INST]', '[/INST]'].map((name) => spacesAround(source, name));
+  const answer = spaceBeforeAnswer(source);
+  if (open === undefined || close === undefined || answer === undefined) return undefined;
+  const spaces = (value: string): ChatPiece[] => (value === '' ? [] : [text(value)]);
+  return {
+    kind: 'Mistral',
+    model: 'Mistral-7B-Instruct-v0.3',
+    begin: [...begin, ...spaces(open.before), mark('[INST]'), ...spaces(open.after)],
+    system: { before: [], after: [text('\n\n')] },
+    user: { before: [], after: [...spaces(close.before), mark('[/INST]')] },
+    answer: spaces(close.after + answer),
+    end,
+    trims: false,
+  };
+}
+
+/** The spaces beside a mark in a template's strings; undefined where they differ, or the mark is in no string alone. */
+function spacesAround(source: string, name: string): { before: string; after: string } | undefined {
+  const strings = [...source.matchAll(/(["'])( *)(\[\/?INST\])( *)\1/g)].filter((found) => found[3] === name);
+  const forms = new Set(strings.map(([string]) => string.slice(1, -1)));
+  const [, , before = '', , after = ''] = strings[0] ?? [];
+  return forms.size === 1 && strings.length === source.split(name).length - 1 ? { before, after } : undefined;
+}
+
+/** The spaces before an answer that eos_token ends at once; undefined where a template has none, or two ways of it. */
+function spaceBeforeAnswer(source: string): string | undefined {
+  const turn = /(?:(["'])( *)\1 *\+ *)?message\[(["'])content\3\](?: *\| *trim)? *\+ *eos_token/g;
+  const forms = new Set([...source.matchAll(turn)].map(([, , spaces = '']) => spaces));
+  return forms.size === 1 ? [...forms][0] : undefined;
+}
+
 /** Zephyr (Tunstall et al., 2023), and TinyLlama: marks of plain text, turns that end with a token. */
 function zephyrChat(begin: readonly ChatPiece[], end: string): ChatTemplate {
   const turn = (role: string): ChatTurn => ({
@@ -150,7 +194,9 @@ export async function readChatTemplate(dir: string): Promise<ChatTemplate> {
 /** @throws InputError for a template of a kind that emoq does not write */
 export function chatOf({ source, path, bos, eos }: FoundTemplate): ChatTemplate {
   const [kind, ...others] = kinds.filter(({ signs }) => signs.every((sign) => sign.test(source)));
-  if (kind === undefined || others.length > 0) {
+  const begins = bos !== undefined && (/\bbos_token\b/.test(source) || source.includes(bos));
+  const chat = kind?.make(begins ? [token(bos)] : [], eos ?? '', source);
+  if (kind === undefined || chat === undefined || others.length > 0) {
     throw new InputError(
       `${path} has a chat template of a kind that emoq does not write; it writes ${kindTitles()}`,
     );
@@ -160,8 +206,7 @@ export function chatOf({ source, path, bos, eos }: FoundTemplate): ChatTemplate 
       `the chat template of ${path} ends turns with eos_token, which tokenizer_config.json does not name`,
     );
   }
-  const begins = bos !== undefined && (/\bbos_token\b/.test(source) || source.includes(bos));
-  return kind.make(begins ? [token(bos)] : [], eos ?? '');
+  return chat;
 }
 
 function kindTitles(): string {

@@ -5,10 +5,11 @@ import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
 import { familyOf, type RawConfig } from '../backbone-family.js';
 import type { DecoderConfig, DecoderFamily, Projection } from './decoder-config.js';
 import { llama } from './llama/family.js';
+import { mistral } from './mistral/family.js';
 import { qwen2 } from './qwen2/family.js';
 import { qwen3 } from './qwen3/family.js';
 
-export const decoderFamilies: readonly DecoderFamily[] = [qwen2, llama, qwen3];
+export const decoderFamilies: readonly DecoderFamily[] = [qwen2, llama, qwen3, mistral];
 
 /** LoRA targets of all families together: what a recipe may name before its model is known. */
 export const allLoraTargets: readonly Projection[] = [

@@ -23,11 +23,12 @@ import { checkpointWeights } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import type { SpeechEncoderConfig, SpeechEncoderFamily } from './encoder-family.js';
 import { hubert } from './hubert/family.js';
+import { unispeechSat } from './unispeech-sat/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
 import type { Wav2Vec2Options } from './wav2vec2/encoder.js';
 import { wav2vec2 } from './wav2vec2/family.js';
 
-export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2];
+export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2, unispeechSat];
 
 /** Which encoders there are, for messages: "HuBERT or wav2vec 2.0". */
 export const encoderTitles = familyTitles(encoderFamilies);

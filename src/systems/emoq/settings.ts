@@ -44,7 +44,7 @@ export const emoqSchema = z.strictObject({
       ...encoderKeys,
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),
       llm: paper(
-        'language model, Qwen2, Qwen3 or Llama: a Hugging Face name or a folder',
+        'language model: a Hugging Face name or a folder',
         text().default('Qwen/Qwen2.5-7B-Instruct'),
       ),
     })

@@ -148,10 +148,16 @@ describe('the template of a checkpoint', () => {
 
   it('is refused where it is of another kind, naming the file and the kinds', async () => {
     const kinds =
-      'ChatML (<|im_start|>), Llama 3 (<|start_header_id|>), Llama 2 ([INST] with <<SYS>>), Zephyr (<|user|>)';
-    const mistral = "{{ bos_token }}{{ '[INST] ' + messages[0]['content'] + ' [/INST]' }}";
+      'ChatML (<|im_start|>), Llama 3 (<|start_header_id|>), Llama 2 ([INST] with <<SYS>>), Mistral ([INST] without <<SYS>>), Zephyr (<|user|>)';
+    const mistral = named('Mistral 0.1').tokenizerConfig.chat_template as string;
+    const mistrals = [
+      mistral.replace('[INST] ', '[INST]\\n'), // a mark with something else than spaces beside it
+      mistral.replace('+ eos_token', "+ ' ' + eos_token"), // something between the answer and its end
+      `${mistral}{{ ' [INST] ' }}`, // marks that are written in two ways
+      `${mistral}{{ '[SYSTEM_PROMPT]' }}`, // a turn of its own for the system, as later ones have
+    ];
     const both = `${llama.tokenizerConfig.chat_template}{# <|im_start|> <|im_end|> #}`;
-    for (const source of ['{{ messages }}', mistral, both]) {
+    for (const source of ['{{ messages }}', ...mistrals, both]) {
       const dir = await folderOf(llama, { 'chat_template.jinja': source });
       const refusal = await decoderFamilyOf(llama)
         .chatTemplate(dir)
@@ -171,6 +177,15 @@ describe('the template of a checkpoint', () => {
     await expect(open(zephyr, { 'tokenizer_config.json': unnamed })).rejects.toThrow(
       'ends turns with eos_token, which tokenizer_config.json does not name',
     );
+  });
+
+  it('of a Mistral may be of another kind, as its descendants have them', async () => {
+    for (const [name, kind] of [
+      ['ChatML of a Llama', 'ChatML'],
+      ['Zephyr', 'Zephyr'],
+    ] as const) {
+      expect((await open({ ...named(name), family: 'mistral' })).chat.kind).toBe(kind);
+    }
   });
 
   it('of Qwen3 has an empty thought where it knows thinking, or is not there', async () => {

@@ -37,6 +37,9 @@ const checkpoints = [
   ['qwen3', 'tied'],
   ['qwen3', 'biased'],
   ['qwen3', 'all-key-heads'],
+  ['mistral', 'wide-heads'],
+  ['mistral', 'windowed'],
+  ['mistral', 'all-key-heads'],
 ] as const;
 for (const [family, name] of checkpoints) {
   describe(`${family}, the checkpoint "${name}"`, async () => {

@@ -26,6 +26,7 @@ for (const [family, name] of [
   ['qwen2', 'untied'],
   ['llama', 'stretched'],
   ['qwen3', 'tied'],
+  ['mistral', 'wide-heads'],
 ] as const) {
   describe(`stage 2 on the ${family} "${name}"`, async () => {
     const fixture = await openFixture(name, family);

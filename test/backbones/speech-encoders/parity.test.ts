@@ -1,11 +1,12 @@
 /**
- * @file HuBERT and wav2vec 2.0 are the same functions as transformers' HubertModel and Wav2Vec2Model. References:
- * test/reference/hubert.py and wav2vec2.py.
+ * @file HuBERT, wav2vec 2.0 and UniSpeech-SAT are the same functions as transformers' HubertModel, Wav2Vec2Model and
+ * UniSpeechSatModel. References: test/reference/hubert.py and wav2vec2.py.
  */
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../../../src/checkpoints/index.js';
+import { encoderFamilyOf, encoderKeys } from '../../../src/backbones/index.js';
+import { openCheckpoint, unreadWeights } from '../../../src/checkpoints/index.js';
 import type { Session } from '../../../src/engine/runtime/index.js';
 import {
   encodeBatch,
@@ -20,6 +21,8 @@ import {
   wav2vec2Fixtures,
 } from './encoding.js';
 
+const unispeechSatFixtures = new URL('../../fixtures/unispeech-sat/', import.meta.url).pathname;
+
 const withGroupNorm = ['base', 'base-odd', 'group-stable'];
 const withLayerNorm = ['large', 'large-odd', 'layer-post'];
 
@@ -33,6 +36,11 @@ const checkpoints = [
     family: 'wav2vec 2.0',
     name,
     fixtures: wav2vec2Fixtures,
+  })),
+  ...['base-odd', 'large-odd', 'layer-post'].map((name) => ({
+    family: 'UniSpeech-SAT',
+    name,
+    fixtures: unispeechSatFixtures,
   })),
 ];
 
@@ -58,7 +66,7 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
     const error = largestError(pairs);
     recordEncoder(name, await openCheckpoint(join(fixtures, name)), quantity, error);
     expect(error.relative).toBeLessThan(1e-4);
-    if (fixtures === wav2vec2Fixtures) expect(error.absolute).toBeLessThan(1e-4);
+    if (fixtures !== hubertFixtures) expect(error.absolute).toBeLessThan(1e-4);
   }
 
   it('has the hidden states of transformers on single clips, down to one frame', async () => {
@@ -80,13 +88,19 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
     const quantity = 'every position of a padded batch, as HubertModel';
     recordEncoder(name, await openCheckpoint(join(fixtures, name)), quantity, error);
     expect(error.relative).toBeLessThan(1e-4);
-    if (fixtures === wav2vec2Fixtures) expect(error.absolute).toBeLessThan(1e-4);
+    if (fixtures !== hubertFixtures) expect(error.absolute).toBeLessThan(1e-4);
   });
 
   it('is HubertModel on single clips then as well', async () => {
     const hidden: Float32Array[] = [];
     for (const clip of clips) hidden.push((await encodeBatch(exact, [clip])).hidden);
     await holdSingle('single clips, as HubertModel', hidden);
+  });
+
+  it('leaves no weight unread that might matter', async () => {
+    const checkpoint = await openCheckpoint(join(fixtures, name));
+    const family = encoderFamilyOf(checkpoint);
+    expect(unreadWeights(checkpoint, family, encoderKeys(checkpoint))).toBeUndefined();
   });
 
   it('marks the frames that transformers marks as real', async () => {

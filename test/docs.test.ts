@@ -202,6 +202,15 @@ describe('the architecture', () => {
     const source = /const layers[^=]*= \[([\s\S]*?)\n\];/.exec(read('test/architecture.test.ts'))![1]!;
     const layers = [...source.matchAll(/\[(.+)\]/g)].map((match) => match[1]!.replaceAll("'", ''));
     expect(read('docs/architecture.md')).toContain(`\`\`\`\n${layers.join('\n')}\n\`\`\``);
+    const picture = read('docs/layers.svg');
+    const modules = layers.flatMap((layer) => layer.split(', '));
+    expect(modules.filter((name) => !picture.includes(`>${name}</`))).toEqual([]);
+    const families = ['speech-encoders', 'decoders', 'text-encoders'].flatMap((kind) =>
+      readdirSync(join(root, 'src/backbones', kind), { withFileTypes: true }).filter((entry) =>
+        entry.isDirectory(),
+      ),
+    );
+    expect(families.map(({ name }) => name).filter((name) => !picture.includes(name))).toEqual([]);
   });
 });
 

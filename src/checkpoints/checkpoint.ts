@@ -16,10 +16,10 @@ import {
 } from '../engine/tensor/index.js';
 import { findSnapshot, hubCacheFolder, modelCache, publishedModel } from './hub/index.js';
 import { readTorchFile } from './torch-file.js';
-import type { WeightPlace } from './torch-state.js';
+import type { WeightLocation } from './torch-state.js';
 
 /** Where one weight lies. */
-export interface WeightRef extends WeightPlace {
+export interface WeightRef extends WeightLocation {
   /** The key as stored, prefix included. */
   key: string;
   /** Absolute path with every link resolved (the Hugging Face cache links into its blobs). */
@@ -43,7 +43,7 @@ interface WeightFormat {
   /** Of the files that the index lists. */
   readonly extension: string;
   /** Where the weights of one file lie. */
-  readonly read: (path: string) => Promise<ReadonlyMap<string, WeightPlace>>;
+  readonly read: (path: string) => Promise<ReadonlyMap<string, WeightLocation>>;
 }
 
 /** In the order of preference. */
@@ -160,10 +160,10 @@ async function shardedWeights(dir: string, format: WeightFormat): Promise<Map<st
 /** The weights of one file, which may be reached through links. */
 async function weightsOf(
   file: string,
-  places: ReadonlyMap<string, WeightPlace>,
+  locations: ReadonlyMap<string, WeightLocation>,
 ): Promise<Map<string, WeightRef>> {
   const path = await realpath(file);
-  return new Map([...places].map(([key, place]) => [key, { key, ...place, path }]));
+  return new Map([...locations].map(([key, location]) => [key, { key, ...location, path }]));
 }
 
 const WHAT_TO_GIVE =

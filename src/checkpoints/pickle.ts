@@ -181,8 +181,8 @@ function setItems(machine: Machine, items: readonly PickleValue[]): void {
   const dict = top(machine);
   if (!(dict instanceof Map)) throw machine.broken('no dictionary to set items of');
   if (items.length % 2 !== 0) throw machine.broken('a key without a value');
-  for (let place = 0; place < items.length; place += 2)
-    setItem(machine, dict, items[place]!, items[place + 1]!);
+  for (let index = 0; index < items.length; index += 2)
+    setItem(machine, dict, items[index]!, items[index + 1]!);
 }
 
 function setItem(machine: Machine, dict: PickleDict, key: PickleValue, value: PickleValue): void {

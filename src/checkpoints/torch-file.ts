@@ -9,23 +9,23 @@ import { crc32 } from 'node:zlib';
 import { type Entry, fromRandomAccessReaderPromise, type RandomAccessReader, type ZipFile } from 'yauzl';
 import { errorMessage, InputError } from '../base/index.js';
 import { isList, MAX_PICKLE_BYTES, type PickleValue, quote, unpickle } from './pickle.js';
-import { readTorchState, storageBytes, type TorchState, type WeightPlace } from './torch-state.js';
+import { readTorchState, storageBytes, type TorchState, type WeightLocation } from './torch-state.js';
 
 const TAR_MAGIC_OFFSET = 257;
 const SNIFF_BYTES = 512;
 
 /**
- * The places of a file's tensors by key, in the order of its state dict. Several keys may share bytes.
+ * The locations of a file's tensors by key, in the order of its state dict. Several keys may share bytes.
  * @throws InputError: one line with the file and the fault. A global that no state dict needs is named.
  */
-export async function readTorchFile(path: string): Promise<Map<string, WeightPlace>> {
+export async function readTorchFile(path: string): Promise<Map<string, WeightLocation>> {
   return withTorchSource(path, async (source) => {
     const { state, offsets } = await readContainer(source);
-    const places = new Map<string, WeightPlace>();
-    for (const [key, { storage, offset, ...place }] of state.tensors) {
-      places.set(key, { ...place, offset: offsets.get(storage.key)! + offset });
+    const locations = new Map<string, WeightLocation>();
+    for (const [key, { storage, offset, ...location }] of state.tensors) {
+      locations.set(key, { ...location, offset: offsets.get(storage.key)! + offset });
     }
-    return places;
+    return locations;
   });
 }
 
@@ -66,9 +66,9 @@ export async function withTorchSource<T>(path: string, use: (source: TorchSource
     throw fail(missing ? 'does not exist' : `cannot be opened: ${errorMessage(error)}`);
   }
   try {
-    const facts = await file.stat();
-    if (!facts.isFile()) throw fail('is not a file');
-    return await use(bufferedSource(file, facts.size, fail));
+    const stats = await file.stat();
+    if (!stats.isFile()) throw fail('is not a file');
+    return await use(bufferedSource(file, stats.size, fail));
   } finally {
     await file.close();
   }

@@ -28,7 +28,7 @@ export interface TorchStorage extends PickleObject {
 }
 
 /** A tensor that can be read in place; its offset counts from the start of its storage. */
-export interface StoredTensor extends WeightPlace {
+export interface StoredTensor extends WeightLocation {
   readonly storage: TorchStorage;
 }
 
@@ -186,7 +186,7 @@ function tensorsOf(value: PickleValue, fail: Fail): Map<string, StoredTensor> {
       }
     }
     // Beside tensors there may be a step count or the like.
-    if (isTensor(item)) tensors.set(String(key), placeInStorage(String(key), item, fail));
+    if (isTensor(item)) tensors.set(String(key), locateInStorage(String(key), item, fail));
   }
   if (tensors.size === 0) throw fail(`holds no tensors; ${HOW_TO_SAVE}`);
   return tensors;
@@ -194,7 +194,7 @@ function tensorsOf(value: PickleValue, fail: Fail): Map<string, StoredTensor> {
 
 const HOW_TO_SAVE = 'what can be read is what torch.save(model.state_dict(), ...) writes';
 
-function placeInStorage(key: string, tensor: TorchTensor, fail: Fail): StoredTensor {
+function locateInStorage(key: string, tensor: TorchTensor, fail: Fail): StoredTensor {
   const { storage, elements, shape, strides } = tensor;
   const { dtype } = elements;
   if (dtype === undefined) throw fail(`holds ${quote(key)} as ${elements.name}; ${READABLE}`);
@@ -250,7 +250,7 @@ function isNaturals(value: PickleValue | undefined): value is number[] {
 }
 
 /** A range of bytes that are a tensor, row-major and little-endian. */
-export interface WeightPlace {
+export interface WeightLocation {
   dtype: DType;
   shape: readonly number[];
   /** Absolute byte offset in the file. */

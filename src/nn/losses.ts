@@ -42,8 +42,8 @@ import { float32 } from '../engine/tensor/index.js';
  */
 export function supervisedContrastiveLoss(embeddings: Value, labels: Value, temperature: number): Value {
   const similarities = mul(matmul(embeddings, transpose(embeddings, [1, 0])), 1 / temperature); // [N, N]
-  const places = arange(sizeOf(labels, 0), labels.shape[0]!);
-  const self = equal(unsqueeze(places, [1]), unsqueeze(places, [0])); // [N, N]
+  const rows = arange(sizeOf(labels, 0), labels.shape[0]!);
+  const self = equal(unsqueeze(rows, [1]), unsqueeze(rows, [0])); // [N, N]
   // exp(-1e9) is exactly 0: the anchor itself is out of its own denominator.
   const others = add(similarities, mul(cast(self, 'float32'), -1e9));
   const logProbabilities = logSoftmax(others);

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTextEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
 import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
-import { releaseMemory, startSessionHost } from '../../dist/engine/runtime/index.js';
+import { releaseMemory, startSessionWorker } from '../../dist/engine/runtime/index.js';
 import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
 import {
   buildTrainingGraph,
@@ -62,8 +62,8 @@ console.log(JSON.stringify(await formerStep()));
 async function formerStep() {
   const startedAt = performance.now();
   const { training, trainable } = build();
-  const host = startSessionHost();
-  const session = await host.open(serializeModel(training.graph), OPTIONS, training.state);
+  const worker = startSessionWorker();
+  const session = await worker.open(serializeModel(training.graph), OPTIONS, training.state);
   const readySec = (performance.now() - startedAt) / 1000;
   await setInitialState(session, trainable);
   const batches = Array.from({ length: STEPS_PER_RUN }, randomBatch);
@@ -75,7 +75,7 @@ async function formerStep() {
     ...dropoutOffsets(training.dropout, 1, 0, Array(STEPS_PER_RUN).fill(SIZES), SIZES),
   };
   const { wallSec, processorSec } = await medianOf(3, () => session.run(feeds));
-  await host.close();
+  await worker.close();
   const peakGiB = process.resourceUsage().maxRSS / 2 ** 20;
   return {
     readySec,
@@ -93,13 +93,13 @@ async function formerStep() {
 async function matrixShare(training, trainable, feeds) {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-profile-'));
   try {
-    const host = startSessionHost();
+    const worker = startSessionWorker();
     const options = { ...OPTIONS, profilePrefix: join(folder, 'profile') };
-    const session = await host.open(serializeModel(training.graph), options, training.state);
+    const session = await worker.open(serializeModel(training.graph), options, training.state);
     await setInitialState(session, trainable);
     for (let run = 0; run < 2; run++) await session.run(feeds);
     await session.dispose(); // writes the profile
-    await host.close();
+    await worker.close();
     return shareOfProducts(await readProfile(folder));
   } finally {
     await rm(folder, { recursive: true });

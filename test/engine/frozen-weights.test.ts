@@ -26,7 +26,7 @@ async function growth(
     `
     import { readFileSync } from 'node:fs';
     import { cast, addInitializer, addInput, addOutput, createGraph, linear, mul, reduceMean, serializeInPlace, add } from '${engine}onnx/index.js';
-    import { startSessionHost } from '${engine}runtime/index.js';
+    import { startSessionWorker } from '${engine}runtime/index.js';
     import { float32, int64, tensor } from '${engine}tensor/index.js';
     import { buildTrainingGraph, stackBatches } from '${engine}training/index.js';
     const [layers, width] = [${LAYERS}, ${WIDTH}];
@@ -53,11 +53,11 @@ async function growth(
     const evaluation = createGraph('evaluation');
     const x = addInput(evaluation, 'x', 'float32', ['batch', width]);
     addOutput(evaluation, through(mul(x, addInput(evaluation, 'scale', 'float32', [width])), frozen(evaluation)), 'y');
-    const host = startSessionHost();
+    const worker = startSessionWorker();
     const sparing = { device: { kind: 'cpu' }, threads: 1, disablePrepacking: true, withoutArena: true };
     const opened = (graph, state) => {
       const { model, weightsFolder } = serializeInPlace(graph);
-      return host.open(model, { ...sparing, weightsFolder }, state);
+      return worker.open(model, { ...sparing, weightsFolder }, state);
     };
     const before = resident('RssAnon');
     const session = await opened(training.graph, training.state);
@@ -67,7 +67,7 @@ async function growth(
     const validation = await opened(evaluation);
     await validation.run({ x: tensor('float32', [2, width]) }, session);
     console.log(JSON.stringify({ training: own, both: resident('RssAnon') - before, mapped: resident('RssFile') }));
-    await host.close();
+    await worker.close();
   `,
   );
   const { stdout } = await promisify(execFile)(process.execPath, [path]);

@@ -24,28 +24,28 @@ async function growth(atTheEnd: 'closed' | 'left open'): Promise<number> {
     `
     import { readFileSync } from 'node:fs';
     import { add, addInput, addOutput, createGraph, serializeModel } from '${engine}onnx/index.js';
-    import { startSessionHost } from '${engine}runtime/index.js';
+    import { startSessionWorker } from '${engine}runtime/index.js';
     import { float32, tensor } from '${engine}tensor/index.js';
     const graph = createGraph('steps');
     const shape = [1024, 1024];
     addOutput(graph, add(addInput(graph, 'w', 'float32', shape), addInput(graph, 'x', 'float32', [])), 'w_next');
     const model = serializeModel(graph);
     const state = [{ input: 'w', output: 'w_next', dtype: 'float32', shape }];
-    const hosts = [];
+    const workers = [];
     async function run() {
-      const host = startSessionHost();
-      hosts.push(host);
-      const session = await host.open(model, { device: { kind: 'cpu' }, threads: 1, withoutArena: true }, state);
+      const worker = startSessionWorker();
+      workers.push(worker);
+      const session = await worker.open(model, { device: { kind: 'cpu' }, threads: 1, withoutArena: true }, state);
       await session.setState({ w: tensor('float32', shape) });
       for (let k = 0; k < 3; k++) await session.run({ x: float32([], [1]) });
-      if (${atTheEnd === 'closed'}) await hosts.pop().close();
+      if (${atTheEnd === 'closed'}) await workers.pop().close();
     }
     const anonymous = () => 1024 * Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
     for (let i = 0; i < 4; i++) await run();
     const before = anonymous();
     for (let i = 0; i < ${RUNS}; i++) await run();
     console.log(anonymous() - before);
-    for (const host of hosts) await host.close();
+    for (const worker of workers) await worker.close();
   `,
   );
   const { stdout } = await promisify(execFile)(process.execPath, [path]);

@@ -59,10 +59,10 @@ const MODEL = `
   const model = serializeModel(graph);
   const data = Float32Array.of(1);`;
 const EMOQ = `${MODEL}
-  const { createSession, startSessionHost } = await import('${engine}runtime/index.js');
+  const { createSession, startSessionWorker } = await import('${engine}runtime/index.js');
   const feeds = { x: { dtype: 'float32', shape: [1], data } };
-  const host = startSessionHost();
-  await (await host.open(model, { device: { kind: 'cpu' } })).run(feeds);
+  const worker = startSessionWorker();
+  await (await worker.open(model, { device: { kind: 'cpu' } })).run(feeds);
   await (await createSession(model, { device: { kind: 'cpu' } })).run(feeds);
   ${WAIT}`;
 const PLAIN = `${MODEL}

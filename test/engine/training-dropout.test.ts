@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { constant, mul, reduceSum, type Value } from '../../src/engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
@@ -26,11 +26,11 @@ const batchInputs: GraphInput[] = [{ name: 'x', dtype: 'float32', shape: ['batch
 const batch: Batch = { tensors: { x: float32([1], [1]) }, sizes: { batch: 1 } };
 const largest = { batch: 1 };
 
-let host: SessionHost;
+let worker: SessionWorker;
 beforeAll(() => {
-  host = startSessionHost();
+  worker = startSessionWorker();
 });
-afterAll(() => host.close());
+afterAll(() => worker.close());
 
 /** A training graph that reports what dropout makes of 4096 ones at each site, by the site's name. */
 function maskSpec(sites: Readonly<Record<string, number>>): TrainingSpec {
@@ -49,7 +49,7 @@ function maskSpec(sites: Readonly<Record<string, number>>): TrainingSpec {
 }
 
 const open = (sites: Readonly<Record<string, number>>): Promise<Training> =>
-  openTraining(host, maskSpec(sites));
+  openTraining(worker, maskSpec(sites));
 
 /** Masks of one run of `count` steps: by site, one array for each step. */
 async function masks(

@@ -145,7 +145,7 @@ async function measure(deep: Deep) {
     path,
     `
     import { add, asBlock, gelu, linear, mul, reduceMean, serializeModel } from '${engine}onnx/index.js';
-    import { startSessionHost } from '${engine}runtime/index.js';
+    import { startSessionWorker } from '${engine}runtime/index.js';
     import { float32, int64, tensor } from '${engine}tensor/index.js';
     import { buildTrainingGraph, estimateMemory, stackBatches, stackMicroBatches } from '${engine}training/index.js';
     const { width, layers, batch, recompute = false, microBatches } = ${JSON.stringify(deep)};
@@ -169,9 +169,9 @@ async function measure(deep: Deep) {
       recompute,
       accumulate: microBatches !== undefined,
     });
-    const host = startSessionHost();
+    const worker = startSessionWorker();
     const options = { device: { kind: 'cpu' }, threads: 1, withoutArena: true };
-    const session = await host.open(serializeModel(training.graph), options, training.state);
+    const session = await worker.open(serializeModel(training.graph), options, training.state);
     const base = process.memoryUsage.rss(); // less than emoq itself, with its commands and recipes
     const wave = (size, scale) => Float32Array.from({ length: size }, (_, i) => scale * Math.sin(i * i));
     for (const { key } of parameters)
@@ -197,7 +197,7 @@ async function measure(deep: Deep) {
     const { totalBytes, processBytes } = estimateMemory(training, { batch: rows }, { stepsPerRun: 2, microBatches });
     const estimated = base + totalBytes - processBytes;
     console.log(JSON.stringify({ measured, estimated, losses }));
-    await host.close();
+    await worker.close();
   `,
   );
   const { stdout } = await promisify(execFile)(process.execPath, [path]);

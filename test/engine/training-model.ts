@@ -20,7 +20,7 @@ import {
   sub,
   unsqueeze,
 } from '../../src/engine/onnx/index.js';
-import type { HostedSession, SessionHost } from '../../src/engine/runtime/index.js';
+import type { SessionWorker, WorkerSession } from '../../src/engine/runtime/index.js';
 import {
   float32,
   int64,
@@ -152,11 +152,11 @@ export function startValues(of: readonly ParameterShape[], seed: number): Record
 /** A training graph with its session. */
 export interface Training {
   readonly graph: TrainingGraph;
-  readonly session: HostedSession;
+  readonly session: WorkerSession;
 }
 
 export async function openTraining(
-  host: SessionHost,
+  worker: SessionWorker,
   spec: TrainingSpec,
   start: Record<string, Tensor> = startValues(spec.parameters, 0),
   threads = 1,
@@ -165,7 +165,7 @@ export async function openTraining(
   const graph = buildTrainingGraph(spec);
   const folder = weightsFolder === undefined ? {} : { weightsFolder };
   const options = { device: { kind: 'cpu' }, threads, ...folder } as const;
-  const session = await host.open(serializeModel(graph.graph, folder), options, graph.state);
+  const session = await worker.open(serializeModel(graph.graph, folder), options, graph.state);
   await session.setState(start);
   return { graph, session };
 }

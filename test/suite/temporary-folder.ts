@@ -25,7 +25,7 @@ const ROOM_BYTES = 6 * 2 ** 30;
 
 export default function setup(project: TestProject): () => void {
   const disk = makeFolder(tmpdir(), () => true)!;
-  const folder = makeFolder(IN_MEMORY, hasRoom) ?? disk;
+  const folder = makeFolder(IN_MEMORY, hasSpace) ?? disk;
   process.env.TMPDIR = folder; // of the processes that run the tests, and of theirs
   project.provide('suiteFolder', folder);
   project.provide('diskFolder', disk);
@@ -48,7 +48,7 @@ function makeFolder(parent: string, isFit: (folder: string) => boolean): string 
 }
 
 /** Containers may give it a few megabytes, and refuse to run programs from it, which some tests write. */
-function hasRoom(folder: string): boolean {
+function hasSpace(folder: string): boolean {
   const { bavail, bsize } = statfsSync(folder);
   if (Math.min(bavail * bsize, freemem()) < ROOM_BYTES) return false;
   const program = join(folder, 'program');

@@ -175,8 +175,8 @@ export function spliceSoftPrompt({ embeddings, softPrompt, audioPosition, slotMa
   let real = greaterOrEqual(first, 0); // [N, 1], or [N, S] with a slot mask
   if (slotMask !== undefined) real = and(real, equal(slotMask, 1));
   const target = add(first, unsqueeze(arange(sizeOf(slots, 1), slotCount), [0])); // [N, S]
-  const places = unsqueeze(arange(sizeOf(embeddings, 1), length), [0, 2]); // [1, L, 1]
-  const hit = and(equal(places, unsqueeze(target, [1])), unsqueeze(real, [1])); // [N, L, S]
+  const positions = unsqueeze(arange(sizeOf(embeddings, 1), length), [0, 2]); // [1, L, 1]
+  const hit = and(equal(positions, unsqueeze(target, [1])), unsqueeze(real, [1])); // [N, L, S]
   const selection = cast(hit, slots.dtype);
   const isAudio = equal(reduceMax(selection, [-1], true), 1); // [N, L, 1]
   return where(isAudio, matmul(selection, slots), embeddings);

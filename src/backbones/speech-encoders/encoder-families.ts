@@ -16,7 +16,7 @@ import {
   addOutput,
   createGraph,
   type Graph,
-  type PlacedModel,
+  type SerializedModel,
   serializeInPlace,
 } from '../../engine/onnx/index.js';
 import { checkpointWeights } from '../../nn/index.js';
@@ -86,16 +86,16 @@ export function encoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = 
 
 /** The weights that the model reads, by the keys that they are stored under. @throws InputError as {@link encoderGraph} */
 export function encoderKeys(checkpoint: Checkpoint): Set<string> {
-  const placed = encoderGraph(checkpoint).initializers.flatMap(({ content }) =>
+  const used = encoderGraph(checkpoint).initializers.flatMap(({ content }) =>
     content?.kind === 'external' ? [`${content.path} ${content.offset}`] : [],
   );
-  const read = new Set(placed);
+  const read = new Set(used);
   const refs = [...checkpoint.weights.values()].filter(({ path, offset }) => read.has(`${path} ${offset}`));
   return new Set(refs.map(({ key }) => key));
 }
 
 /** {@link encoderGraph} serialised, its weights where they are. @throws InputError as that does */
-export function buildEncoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): PlacedModel {
+export function buildEncoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): SerializedModel {
   return serializeInPlace(encoderGraph(checkpoint, options), {
     description: encoderDescription(checkpoint),
   });

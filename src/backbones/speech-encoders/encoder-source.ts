@@ -5,16 +5,16 @@ import { InputError, pathExists } from '../../base/index.js';
 import { findCheckpointFolder, openCheckpoint, weightFiles } from '../../checkpoints/index.js';
 import {
   type Device,
-  type SessionHost,
   type SessionOptions,
-  startSessionHost,
+  type SessionWorker,
+  startSessionWorker,
 } from '../../engine/runtime/index.js';
 import { buildEncoderGraph, encoderTitles, readEncoderConfig } from './encoder-families.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
   createSpeechEncoder,
-  type EncoderFacts,
-  type EncoderPorts,
+  type EncoderIO,
+  type EncoderProperties,
   paddedLength,
   type SpeechEncoder,
 } from './speech-encoder.js';
@@ -38,11 +38,11 @@ export interface SpeechEncoderOptions {
   /** Threads inside one operator; absent: one for each physical core. */
   readonly threads?: number | undefined;
   /** The thread to live in; absent: one of its own. */
-  readonly host?: SessionHost;
+  readonly worker?: SessionWorker;
 }
 
 /** emoq's own graph: see buildEncoderGraph. */
-const OWN_PORTS: EncoderPorts = {
+const OWN_IO: EncoderIO = {
   valuesDtype: 'float32',
   takesMask: true,
   hiddenStates: 'last_hidden_state',
@@ -50,7 +50,7 @@ const OWN_PORTS: EncoderPorts = {
 };
 
 /** The part of a graph's session that an encoder uses. */
-type OpenSession = (host: SessionHost, options: SessionOptions) => ReturnType<typeof openExportedEncoder>;
+type OpenSession = (worker: SessionWorker, options: SessionOptions) => ReturnType<typeof openExportedEncoder>;
 
 /**
  * Finds an encoder.
@@ -64,15 +64,15 @@ export async function findSpeechEncoder(
   onnx: string | null,
 ): Promise<EncoderSource> {
   if (onnx !== null) {
-    const { ports, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
+    const { io, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
     return encoderSource({
       files: [...description.files, onnx, ...file.dataFiles],
       config: { ...description.config, doNormalize: description.normalize },
       warning: description.warning,
-      facts: { width, geometry: description.config, normalize: description.normalize },
-      ports,
+      properties: { width, geometry: description.config, normalize: description.normalize },
+      io,
       origin: onnx,
-      openSession: (host, options) => openExportedEncoder(onnx, host, options),
+      openSession: (worker, options) => openExportedEncoder(onnx, worker, options),
     });
   }
   const name = checkpointOf(nameOrPath);
@@ -82,12 +82,12 @@ export async function findSpeechEncoder(
     files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
     config: { ...config },
     warning: undefined,
-    facts: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
-    ports: OWN_PORTS,
+    properties: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
+    io: OWN_IO,
     origin: checkpoint.dir,
-    openSession: (host, options) => {
+    openSession: (worker, options) => {
       const { model, weightsFolder } = buildEncoderGraph(checkpoint);
-      return host.open(model, { ...options, weightsFolder });
+      return worker.open(model, { ...options, weightsFolder });
     },
   });
 }
@@ -112,15 +112,15 @@ export async function encoderWidth(
   if (onnx === null) {
     return { width: (await readEncoderConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
   }
-  const { ports, width, description } = await readExportedEncoder(onnx, nameOrPath);
+  const { io, width, description } = await readExportedEncoder(onnx, nameOrPath);
   const { warning } = description;
   if (width !== undefined) return { width, warning };
-  const host = startSessionHost();
+  const worker = startSessionWorker();
   try {
-    const session = await openExportedEncoder(onnx, host, { device: { kind: 'cpu' } });
-    return { width: await trialWidth(session, ports, onnx), warning };
+    const session = await openExportedEncoder(onnx, worker, { device: { kind: 'cpu' } });
+    return { width: await trialWidth(session, io, onnx), warning };
   } finally {
-    await host.close();
+    await worker.close();
   }
 }
 
@@ -133,27 +133,27 @@ function checkpointOf(nameOrPath: string | null): string {
 
 /** What an {@link EncoderSource} is made of; the width may be known only when the graph runs. */
 interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning'> {
-  readonly facts: Omit<EncoderFacts, 'width'> & { readonly width: number | undefined };
-  readonly ports: EncoderPorts;
+  readonly properties: Omit<EncoderProperties, 'width'> & { readonly width: number | undefined };
+  readonly io: EncoderIO;
   readonly origin: string;
   readonly openSession: OpenSession;
 }
 
-function encoderSource({ facts, ports, origin, openSession, ...parts }: SourceParts): EncoderSource {
+function encoderSource({ properties, io, origin, openSession, ...parts }: SourceParts): EncoderSource {
   return {
     ...parts,
-    paddedSamples: (samples) => paddedLength(facts.geometry, ports, samples),
-    async open({ host: given, ...options }) {
-      const host = given ?? startSessionHost();
-      const closeHost = async (): Promise<void> => {
-        if (given === undefined) await host.close();
+    paddedSamples: (samples) => paddedLength(properties.geometry, io, samples),
+    async open({ worker: given, ...options }) {
+      const worker = given ?? startSessionWorker();
+      const closeWorker = async (): Promise<void> => {
+        if (given === undefined) await worker.close();
       };
       try {
-        const session = await openSession(host, options);
-        const width = facts.width ?? (await trialWidth(session, ports, origin));
-        return createSpeechEncoder(session, { ...facts, width }, ports, origin, closeHost);
+        const session = await openSession(worker, options);
+        const width = properties.width ?? (await trialWidth(session, io, origin));
+        return createSpeechEncoder(session, { ...properties, width }, io, origin, closeWorker);
       } catch (error) {
-        await closeHost();
+        await closeWorker();
         throw error;
       }
     },
@@ -163,5 +163,5 @@ function encoderSource({ facts, ports, origin, openSession, ...parts }: SourcePa
 async function configFiles(dir: string): Promise<string[]> {
   const paths = ['config.json', 'preprocessor_config.json'].map((name) => join(dir, name));
   const present = await Promise.all(paths.map(pathExists));
-  return paths.filter((_, place) => present[place]);
+  return paths.filter((_, index) => present[index]);
 }

@@ -6,18 +6,18 @@
 import { basename, dirname, join } from 'node:path';
 import { errorMessage, InputError, pathExists } from '../../base/index.js';
 import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
-import { type ModelFile, type ModelPort, placeModelFile, readModelFile } from '../../engine/onnx/index.js';
-import type { HostedSession, SessionHost, SessionOptions } from '../../engine/runtime/index.js';
+import { loadModelFile, type ModelFile, type ModelValue, readModelFile } from '../../engine/onnx/index.js';
+import type { SessionOptions, SessionWorker, WorkerSession } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
 import { parseEncoderConfig } from './encoder-families.js';
 import type { SpeechEncoderConfig } from './encoder-family.js';
-import type { EncoderPorts } from './speech-encoder.js';
+import type { EncoderIO } from './speech-encoder.js';
 import { readNormalization } from './wav2vec2/config.js';
 
 /** An exported encoder with what is known of it. */
 export interface ExportedEncoder {
   readonly file: ModelFile;
-  readonly ports: EncoderPorts;
+  readonly io: EncoderIO;
   readonly description: ExportDescription;
   /** Width of the features; undefined where neither the graph nor a config tells before it runs. */
   readonly width: number | undefined;
@@ -83,7 +83,7 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
   const takesOne = file.inputs.some(({ shape }) => shape?.[0] === 1);
   return {
     file,
-    ports: {
+    io: {
       valuesDtype: values.dtype as 'float32' | 'float16',
       takesMask,
       hiddenStates: states.name,
@@ -103,8 +103,8 @@ const TRIAL_SAMPLES = 16_000;
  * @throws InputError when it gives no matrix for a clip
  */
 export async function trialWidth(
-  session: Pick<HostedSession, 'run'>,
-  { valuesDtype, takesMask, hiddenStates }: EncoderPorts,
+  session: Pick<WorkerSession, 'run'>,
+  { valuesDtype, takesMask, hiddenStates }: EncoderIO,
   origin: string,
 ): Promise<number> {
   const shape = [1, TRIAL_SAMPLES];
@@ -124,17 +124,17 @@ export async function trialWidth(
 /** Opens an exported encoder in a session's thread. @throws InputError with onnxruntime's reason when it cannot run */
 export async function openExportedEncoder(
   path: string,
-  host: SessionHost,
+  worker: SessionWorker,
   options: SessionOptions,
-): Promise<Pick<HostedSession, 'run' | 'dispose'>> {
+): Promise<Pick<WorkerSession, 'run' | 'dispose'>> {
   const failing =
     (what: string) =>
     (error: unknown): never => {
       const [reason] = errorMessage(error).split('\n');
       throw error instanceof InputError ? error : new InputError(`encoder ${path} ${what}: ${reason}`);
     };
-  const { model, weightsFolder } = await placeModelFile(path, 'encoder');
-  const session = await host.open(model, { ...options, weightsFolder }).catch(failing('cannot be loaded'));
+  const { model, weightsFolder } = await loadModelFile(path, 'encoder');
+  const session = await worker.open(model, { ...options, weightsFolder }).catch(failing('cannot be loaded'));
   return {
     run: (feeds) => session.run(feeds).catch(failing('failed')),
     dispose: () => session.dispose(),
@@ -142,9 +142,9 @@ export async function openExportedEncoder(
 }
 
 /** "input_values float32 [?, ?], ..." */
-function described(ports: readonly ModelPort[]): string {
-  if (ports.length === 0) return 'nothing';
-  return ports
+function described(values: readonly ModelValue[]): string {
+  if (values.length === 0) return 'nothing';
+  return values
     .map(({ name, dtype, shape }) => {
       const sizes = shape === undefined ? '' : ` [${shape.map((size) => size ?? '?').join(', ')}]`;
       return `${name} ${dtype}${sizes}`;

@@ -1,7 +1,7 @@
 /** @file The encoder at work: waveforms in, feature matrices out, padded and batched as its graph allows. */
 
 import { InputError } from '../../base/index.js';
-import type { HostedSession } from '../../engine/runtime/index.js';
+import type { WorkerSession } from '../../engine/runtime/index.js';
 import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
 import { receptiveField } from './wav2vec2/config.js';
 import { type FrameGeometry, frameCount } from './wav2vec2/feature-encoder.js';
@@ -32,7 +32,7 @@ export interface SpeechEncoder {
 }
 
 /** How a graph is fed and read. Both inputs are [N, samples]. */
-export interface EncoderPorts {
+export interface EncoderIO {
   /** Type of `input_values` (int64 `attention_mask`, where it takes that too). */
   readonly valuesDtype: 'float32' | 'float16';
   readonly takesMask: boolean;
@@ -46,7 +46,7 @@ export interface EncoderPorts {
 }
 
 /** What {@link createSpeechEncoder} must know of the model. */
-export interface EncoderFacts {
+export interface EncoderProperties {
   readonly width: number;
   /** Where its family is known; frames are then known beforehand, which clips that are padded together need. */
   readonly geometry: FrameGeometry | undefined;
@@ -69,14 +69,14 @@ const USUAL_RECEPTIVE_FIELD = 400;
  * @param onClose runs after the session is freed
  */
 export function createSpeechEncoder(
-  session: Pick<HostedSession, 'run' | 'dispose'>,
-  facts: EncoderFacts,
-  ports: EncoderPorts,
+  session: Pick<WorkerSession, 'run' | 'dispose'>,
+  properties: EncoderProperties,
+  io: EncoderIO,
   origin: string,
   onClose: () => Promise<void>,
 ): SpeechEncoder {
-  const { width, geometry, normalize } = facts;
-  const padded = (samples: number): number => paddedLength(geometry, ports, samples);
+  const { width, geometry, normalize } = properties;
+  const padded = (samples: number): number => paddedLength(geometry, io, samples);
 
   const encodeBatch = async (waveforms: readonly Float32Array[]): Promise<ClipFeatures[]> => {
     const length = Math.max(...waveforms.map((waveform) => padded(waveform.length)));
@@ -90,11 +90,11 @@ export function createSpeechEncoder(
       return real;
     });
     const input_values =
-      ports.valuesDtype === 'float32' ? values : tensor('float16', shape, encodeHalf(values.data));
-    const outputs = await session.run({ input_values, ...(ports.takesMask && { attention_mask: mask }) });
-    const hidden = outputs[ports.hiddenStates]!;
+      io.valuesDtype === 'float32' ? values : tensor('float16', shape, encodeHalf(values.data));
+    const outputs = await session.run({ input_values, ...(io.takesMask && { attention_mask: mask }) });
+    const hidden = outputs[io.hiddenStates]!;
     // Of clips that are padded together a graph does not tell which frames are whose; of one alone all are its own.
-    const framesOf = ports.padding === 'ignored' ? geometry : undefined;
+    const framesOf = io.padding === 'ignored' ? geometry : undefined;
     const frames = framesOf === undefined ? (hidden.shape[1] ?? 0) : frameCount(framesOf, length);
     requireShape(hidden, [waveforms.length, frames, width]);
     const states = float32Of(hidden);
@@ -111,7 +111,7 @@ export function createSpeechEncoder(
     }
     if (shape.join() === expected.join()) return;
     throw new InputError(
-      `encoder ${origin} gave ${ports.hiddenStates} [${shape.join(', ')}] where [${expected.join(', ')}] is expected; give the config.json that it was made with, in its own folder`,
+      `encoder ${origin} gave ${io.hiddenStates} [${shape.join(', ')}] where [${expected.join(', ')}] is expected; give the config.json that it was made with, in its own folder`,
     );
   };
 
@@ -122,7 +122,7 @@ export function createSpeechEncoder(
       const empty = waveforms.findIndex(({ length }) => length === 0);
       if (empty >= 0) throw new RangeError(`clip ${empty} has no samples`);
       if (waveforms.length === 0) return [];
-      if (ports.padding === 'ignored') return encodeBatch(waveforms);
+      if (io.padding === 'ignored') return encodeBatch(waveforms);
       const features: ClipFeatures[] = [];
       for (const waveform of waveforms) features.push(...(await encodeBatch([waveform])));
       return features;
@@ -140,7 +140,7 @@ export function createSpeechEncoder(
  */
 export function paddedLength(
   geometry: FrameGeometry | undefined,
-  { padding }: Pick<EncoderPorts, 'padding'>,
+  { padding }: Pick<EncoderIO, 'padding'>,
   samples: number,
 ): number {
   const fewest = Math.max(samples, shortestClip(geometry));

@@ -328,11 +328,11 @@ async function refToWrite(access: HubAccess, plan: PullPlan): Promise<string | u
 async function waitForLock(access: HubAccess, { id }: PullPlan): Promise<() => Promise<void>> {
   const { lock } = modelCache(access.cacheFolder, id);
   const startMs = performance.now();
-  for (let isTold = false; ; ) {
+  for (let isReported = false; ; ) {
     const claim = await claimLock(lock).catch(cannotWrite(access));
     if (typeof claim === 'function') return claim;
-    if (!isTold && performance.now() - startMs > QUIET_LOCK_MS) {
-      isTold = true;
+    if (!isReported && performance.now() - startMs > QUIET_LOCK_MS) {
+      isReported = true;
       access.onTrouble?.(
         `${id}: waiting for process ${claim.pid} on ${claim.host}, which is fetching it (if there is no such process, delete ${lock})`,
       );

@@ -47,7 +47,7 @@ const CLIP_FOLDERS = {
 type MeldSplit = keyof typeof CLIP_FOLDERS;
 
 /** Where the clips of a split are. */
-type ClipPlace =
+type ClipLocation =
   | { kind: 'folder' | 'missing'; folder: string; names: ReadonlySet<string> }
   | { kind: 'archive'; archive: string };
 
@@ -82,10 +82,10 @@ async function planMeld(root: string, metadata: CorpusMetadata, options: MeldOpt
       plan.differences.push(`${split}_sent_emo.csv is missing`);
       continue;
     }
-    const place = await findClips(root, split);
-    if (place.kind === 'missing') plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
+    const location = await findClips(root, split);
+    if (location.kind === 'missing') plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
     for (const annotation of await readMeldAnnotations(csvPath, metadata.labels)) {
-      plan.planned.push(planUtterance(annotation, split, place, metadata, options));
+      plan.planned.push(planUtterance(annotation, split, location, metadata, options));
       if (annotation.episode !== '') episodes[`${split}_dia${annotation.dialogue}`] ??= annotation.episode;
     }
   }
@@ -113,7 +113,7 @@ function rulesOf({ clip_rule: rule }: CorpusMetadata, { finalVideos }: MeldOptio
 function planUtterance(
   annotation: MeldAnnotation,
   split: MeldSplit,
-  place: ClipPlace,
+  location: ClipLocation,
   metadata: CorpusMetadata,
   { finalVideos }: MeldOptions,
 ): PlannedUtterance {
@@ -122,7 +122,7 @@ function planUtterance(
   const id = `${split}_${name}`;
   const names = [`${name}.mp4`];
   if (finalVideos && split === 'test') names.unshift(`final_videos_test${name}.mp4`);
-  const { source, absent } = findClip(place, names);
+  const { source, absent } = findClip(location, names);
   return {
     utterance: { id, text, label: emotion, speaker, gender: '', session: '', split },
     clip: { id, source, target: `audio/${split}/${id}.wav`, cut: cutRule(id, annotatedSec, metadata) },
@@ -132,13 +132,13 @@ function planUtterance(
 
 /** Extras in a folder (`final_videos_testdia*`, `._*`) are among its names but, unless wanted, never asked for. */
 function findClip(
-  place: ClipPlace,
+  location: ClipLocation,
   names: readonly string[],
 ): { source: ClipTask['source']; absent?: PlannedUtterance['absent'] } {
-  if (place.kind === 'archive') return { source: { archive: place.archive, names } };
-  const name = names.find((each) => place.names.has(each));
-  const source = join(place.folder, name ?? names.at(-1)!);
-  return name === undefined ? { source, absent: place.kind === 'folder' ? 'clip' : 'split' } : { source };
+  if (location.kind === 'archive') return { source: { archive: location.archive, names } };
+  const name = names.find((each) => location.names.has(each));
+  const source = join(location.folder, name ?? names.at(-1)!);
+  return name === undefined ? { source, absent: location.kind === 'folder' ? 'clip' : 'split' } : { source };
 }
 
 /** The part to keep of a clip that runs far past its annotation; see `clip_rule` and `wrong_annotations`. */
@@ -158,7 +158,7 @@ export function cutRule(id: string, annotatedSec: number, metadata: CorpusMetada
   return { longerThanSec: farPast(keepSec), keep: 'first', keepSec };
 }
 
-async function findClips(root: string, split: MeldSplit): Promise<ClipPlace> {
+async function findClips(root: string, split: MeldSplit): Promise<ClipLocation> {
   const folder = await findIn(root, split, CLIP_FOLDERS[split]);
   if (folder) return { kind: 'folder', folder, names: new Set(await readdir(folder)) };
   const archive = await findIn(root, split, `${split}.tar.gz`);

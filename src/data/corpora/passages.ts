@@ -50,9 +50,9 @@ export function passagesInCommon(
   const covered = new Set<number>();
   const passages: Run[] = [];
   for (const run of runs.sort((x, y) => y.length - x.length || x.heldOut - y.heldOut)) {
-    const places = Array.from({ length: run.length }, (_, i) => run.heldOut + i);
-    if (places.every((place) => covered.has(place))) continue;
-    for (const place of places) covered.add(place);
+    const positions = Array.from({ length: run.length }, (_, i) => run.heldOut + i);
+    if (positions.every((position) => covered.has(position))) continue;
+    for (const position of positions) covered.add(position);
     passages.push(run);
   }
   passages.sort((x, y) => wordCount(said(y)) - wordCount(said(x)));
@@ -72,11 +72,11 @@ function textsOf(lines: readonly Line[], { heldOut, length }: Run): string[] {
 }
 
 function longRuns(a: readonly Line[], b: readonly Line[]): Run[] {
-  const places = new Map<string, number[]>();
-  for (const [place, { words }] of a.entries()) {
-    const others = places.get(words);
-    if (others) others.push(place);
-    else places.set(words, [place]);
+  const positions = new Map<string, number[]>();
+  for (const [position, { words }] of a.entries()) {
+    const others = positions.get(words);
+    if (others) others.push(position);
+    else positions.set(words, [position]);
   }
   const same = (i: number, j: number): boolean => {
     const words = a[i]?.words;
@@ -85,7 +85,7 @@ function longRuns(a: readonly Line[], b: readonly Line[]): Run[] {
   const endOnDiagonal = new Map<number, number>();
   const runs: Run[] = [];
   for (const [j, { words }] of b.entries()) {
-    const candidates = words === '' ? [] : (places.get(words) ?? []);
+    const candidates = words === '' ? [] : (positions.get(words) ?? []);
     if (candidates.length > RARE) continue;
     for (const i of candidates) {
       if (j < (endOnDiagonal.get(i - j) ?? 0)) continue;

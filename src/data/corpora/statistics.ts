@@ -44,10 +44,10 @@ export function groupUtterances(
     if (group) group.push(utterance);
     else groups.set(utterance[division], [utterance]);
   }
-  const place = (name: string): number => SPLIT_ORDER.indexOf(name);
+  const rank = (name: string): number => SPLIT_ORDER.indexOf(name);
   return new Map(
     [...groups].sort(
-      ([a], [b]) => place(a) - place(b) || a.localeCompare(b, 'en', { numeric: true }), // unknown names first
+      ([a], [b]) => rank(a) - rank(b) || a.localeCompare(b, 'en', { numeric: true }), // unknown names first
     ),
   );
 }

@@ -128,13 +128,13 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
   let missing = 0;
   try {
     const paths = await checkItems(options, entries);
-    const wanted = new Map(items.map((item, place) => [paths[place]!, item]));
+    const wanted = new Map(items.map((item, index) => [paths[index]!, item]));
     const todo = [...wanted]
       .filter(([path]) => !entries.has(path))
       .map(([path, item]) => ({ ...item, entryPath: path }));
     missing = todo.length;
     await encodeMissing(options, todo, entries);
-    const byId = new Map(items.map(({ id }, place) => [id, entries.get(paths[place]!)!]));
+    const byId = new Map(items.map(({ id }, index) => [id, entries.get(paths[index]!)!]));
     const cropped = items.filter(({ id }) => byId.get(id)!.cropped).length;
     const notes = items.flatMap(({ id }) => byId.get(id)!.notes.map((kind) => ({ id, kind })));
     return { entries: byId, cached: wanted.size - missing, encoded: missing, cropped, notes };

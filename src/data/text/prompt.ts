@@ -217,7 +217,7 @@ function assemble(tokenizer: TextTokenizer, chat: ChatTemplate, pieces: readonly
     for (const id of textIds(tokenizer, pending, behind)) ids.push(id); // a transcript may be a whole book
     pending = '';
   };
-  const place = (id: number, next: Preceding): void => {
+  const push = (id: number, next: Preceding): void => {
     flush();
     ids.push(id);
     behind = next;
@@ -226,15 +226,15 @@ function assemble(tokenizer: TextTokenizer, chat: ChatTemplate, pieces: readonly
     if (piece.kind === 'slot') {
       flush();
       audioPosition = ids.length;
-      place(tokenizer.padId ?? tokenizer.eosId ?? 0, 'text'); // any id will do: its embedding is replaced
+      push(tokenizer.padId ?? tokenizer.eosId ?? 0, 'text'); // any id will do: its embedding is replaced
       text += AUDIO;
     } else if (piece.kind === 'token') {
-      place(turnTokenId(tokenizer, chat, piece.text), 'token');
+      push(turnTokenId(tokenizer, chat, piece.text), 'token');
       text += piece.text;
     } else if (piece.kind === 'mark') {
       const id = tokenizer.addedTokenId(piece.text);
       if (id === undefined) pending += piece.text;
-      else place(id, 'token');
+      else push(id, 'token');
       text += piece.text;
     } else {
       pending += piece.text;

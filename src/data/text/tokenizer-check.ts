@@ -87,10 +87,10 @@ function optionalText(model: Readonly<Record<string, unknown>>, key: string): st
 function checkPatterns(value: unknown, where: string): void {
   if (typeof value !== 'object' || value === null) return;
   for (const [key, inner] of Object.entries(value)) {
-    const place = `${where}.${key}`;
-    if (key !== 'pattern') checkPatterns(inner, place);
+    const path = `${where}.${key}`;
+    if (key !== 'pattern') checkPatterns(inner, path);
     else if (!isObject(inner) || ![inner.String, inner.Regex].some((text) => typeof text === 'string')) {
-      throw new Error(`${place} must be a String or a Regex, not ${quoted(inner)}`);
+      throw new Error(`${path} must be a String or a Regex, not ${quoted(inner)}`);
     }
   }
 }

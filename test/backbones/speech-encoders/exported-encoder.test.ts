@@ -253,7 +253,7 @@ describe('external data', () => {
     await rm(join(folder, 'missing', dataName));
     await refused(
       missing,
-      /missing\/model\.onnx has its weights in model\.onnx_data, which is not beside it/,
+      /missing\/model\.onnx has its weights in model\.onnx_data, which is missing beside it/,
     );
     for (const location of ['../large/model.safetensors', '/etc/passwd']) {
       await refused(await split('outside', location), /has its weights in .*, outside its own folder/);

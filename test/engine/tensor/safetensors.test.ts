@@ -199,7 +199,7 @@ describe('a corrupt file gives one line with the file and the fault', () => {
     [
       'of a shape that is nested deeply',
       () => fileOf(`{"a":{"dtype":"U8","shape":${'['.repeat(99_999)}${']'.repeat(99_999)}}}`),
-      'has shape something nested too deeply to show for tensor "a"',
+      'has shape a value nested too deeply to show for tensor "a"',
     ],
     ['of the same bytes twice', () => fileOf({ a: entry(0, 8), b: entry(0, 8) }, bytes(8)), 'overlaps'],
     [

@@ -75,9 +75,9 @@ export function wav2vec2Encoder(
     const finalNorm = (x: Value): Value => norm(weights, 'encoder.layer_norm', x, config.layerNormEps);
     const real = mul(projected, unsqueeze(cast(frameMask, projected.dtype), [2]));
     const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
-    const placed = add(real, position);
+    const positioned = add(real, position);
     const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
-    let hidden = config.doStableLayerNorm ? placed : finalNorm(placed);
+    let hidden = config.doStableLayerNorm ? positioned : finalNorm(positioned);
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
       const name = `layers.${layer}`;
       hidden = scoped(name, () => transformerLayer(under(weights, `encoder.${name}.`), config, hidden, bias));

@@ -1,4 +1,6 @@
-/** @file Which encoder a recipe means: emoq's own graph over a checkpoint's weights, or an exported one. */
+/**
+ * @file Finds the encoder that a recipe names: emoq's own graph over a checkpoint's weights, or an exported ONNX file.
+ */
 
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
@@ -19,15 +21,15 @@ import {
   type SpeechEncoder,
 } from './speech-encoder.js';
 
-/** An encoder that was found and checked, and is not loaded yet. */
+/** An encoder that was found and checked, but is not loaded yet. */
 export interface EncoderSource {
-  /** The files whose content decides the features: configs, then the files of the weights or of the exported graph. */
+  /** The files that determine the features: configs, then the weights or the exported graph. */
   readonly files: readonly string[];
-  /** What is read of its configs. */
+  /** The config keys that are used. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** What a user should know of it. */
+  /** A warning for the user, if any. */
   readonly warning: string | undefined;
-  /** {@link SpeechEncoder.paddedSamples}, before there is an encoder. */
+  /** {@link SpeechEncoder.paddedSamples}, before the encoder is loaded. */
   readonly paddedSamples: (samples: number) => number;
   /** Loads it. */
   open(options: SpeechEncoderOptions): Promise<SpeechEncoder>;
@@ -35,9 +37,9 @@ export interface EncoderSource {
 
 export interface SpeechEncoderOptions {
   readonly device: Device;
-  /** Threads inside one operator; absent: one for each physical core. */
+  /** Threads per operator; absent: one per physical core. */
   readonly threads?: number | undefined;
-  /** The thread to live in; absent: one of its own. */
+  /** The worker to open the session in; absent: starts its own. */
   readonly worker?: SessionWorker;
 }
 
@@ -49,15 +51,16 @@ const OWN_IO: EncoderIO = {
   padding: 'ignored',
 };
 
-/** The part of a graph's session that an encoder uses. */
+/** Opens a session of the graph in a worker. */
 type OpenSession = (worker: SessionWorker, options: SessionOptions) => ReturnType<typeof openExportedEncoder>;
 
 /**
  * Finds an encoder.
- * @param nameOrPath a checkpoint of one of the families: a folder, or a model id in the Hugging Face cache. It may be null with `onnx`
- * @param onnx an exported encoder to run in place of emoq's own graph: any that reads waveforms. Of the
- * checkpoint nothing need be here then
- * @throws InputError when something is missing or broken, or the checkpoint is of no family
+ * @param nameOrPath a checkpoint of one of the families: a folder, or a model id in the Hugging Face cache. May be null
+ *   with `onnx`
+ * @param onnx an exported encoder that takes waveforms, to run instead of emoq's own graph. The checkpoint's files are
+ *   then not needed
+ * @throws InputError when something is missing or broken, or the checkpoint's family is not supported
  */
 export async function findSpeechEncoder(
   nameOrPath: string | null,
@@ -101,9 +104,9 @@ export async function openSpeechEncoder(
 }
 
 /**
- * Width of an encoder's features and what a user should know of it, as {@link findSpeechEncoder} but without weights of a
- * checkpoint. An exported one that does not tell its width runs once.
- * @throws InputError as that does
+ * Width of an encoder's features and a warning for the user, like {@link findSpeechEncoder} but without the
+ * checkpoint's weights. An exported encoder of unknown width is run once.
+ * @throws InputError as that function
  */
 export async function encoderWidth(
   nameOrPath: string | null,
@@ -131,7 +134,7 @@ function checkpointOf(nameOrPath: string | null): string {
   );
 }
 
-/** What an {@link EncoderSource} is made of; the width may be known only when the graph runs. */
+/** Parts of an {@link EncoderSource}. The width may be unknown until the graph runs. */
 interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning'> {
   readonly properties: Omit<EncoderProperties, 'width'> & { readonly width: number | undefined };
   readonly io: EncoderIO;

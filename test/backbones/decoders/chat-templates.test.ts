@@ -158,7 +158,7 @@ describe('the template of a checkpoint', () => {
         .catch((error: unknown) => error);
       expect(refusal).toBeInstanceOf(InputError);
       expect((refusal as Error).message).toBe(
-        `${join(dir, 'chat_template.jinja')} has a chat template of a kind that emoq does not write; it writes ${kinds}`,
+        `${join(dir, 'chat_template.jinja')} has a chat template of a kind that emoq does not support; it supports ${kinds}`,
       );
     }
   });

@@ -164,6 +164,6 @@ describe('the builder', async () => {
       compute({ x: [fixture.expected('right.hidden'), ['N', 'L', 32]] }, (graph, { x }) => ({
         y: labelLogits(fixture.weights(graph), config, reshape(x, ['L*N', 32]), [3, 61]),
       })),
-    ).rejects.toThrow('label token 61 lies outside the 61 words');
+    ).rejects.toThrow('label token 61 is outside the vocabulary of 61 tokens');
   });
 });

@@ -355,7 +355,7 @@ describe('a file that is no encoder is refused:', () => {
       'logits',
       [samples],
       ['logits', 'float32', ['batch', 'frames', 32]],
-      /gives neither last_hidden_state nor another output of three axes \(logits are scores of a recogniser, no features: export the encoder alone\); it takes input_values/,
+      /gives neither last_hidden_state nor another output of three axes \(logits are scores of a recogniser, not features: export the encoder alone\); it takes input_values/,
     ],
   ])('one with other ports (%s)', async (name, inputs, output, why) => {
     await refused(await model(name, inputs, output), why);

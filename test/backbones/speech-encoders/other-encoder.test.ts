@@ -87,7 +87,7 @@ describe('an exported encoder of another architecture', () => {
     const onnx = await write('bare', usual);
     await expectFeatures(onnx, usual, normalized);
     expect((await findSpeechEncoder(null, onnx)).warning).toBe(
-      `encoder ${onnx}: nothing says how it wants its waveforms, so they are brought to zero mean and unit variance; a preprocessor_config.json beside it with {"do_normalize": true} or false decides that`,
+      `encoder ${onnx}: its waveform preprocessing is not known, so waveforms are normalised to zero mean and unit variance; set that with a preprocessor_config.json beside it, {"do_normalize": true} or false`,
     );
   });
 
@@ -177,7 +177,7 @@ describe('an exported encoder is refused in one line', () => {
     const whisper = { ...usual, input: 'input_features' };
     await refused(
       await write('whisper', whisper),
-      /^encoder .*whisper\/model\.onnx wants spectrograms \(input_features\), as Whisper does, and emoq has waveforms alone \(input_values and attention_mask\); it takes input_features float32 \[\?, \?\] and gives last_hidden_state float32 \[\?, \?, 24\]$/,
+      /^encoder .*whisper\/model\.onnx wants spectrograms \(input_features\), as Whisper does, but emoq only provides waveforms \(input_values and attention_mask\); it takes input_features float32 \[\?, \?\] and gives last_hidden_state float32 \[\?, \?, 24\]$/,
     );
   });
 

@@ -88,8 +88,8 @@ describe('the identity of a checkpoint', () => {
     ]);
     expect(identityDifferences(before, await identityAt(dir, { layers: 3 }))).toEqual([
       'layers of its config was 2, is 3',
-      'its tokenizer.json is another',
-      'its weights are others (28 bytes then, 4.03 kB now)',
+      'its tokenizer.json differs',
+      'its weights differ (28 bytes then, 4.03 kB now)',
     ]);
     // What an earlier or later version did not record is not held against it.
     const { tokenizer: _tokenizer, config: _config, ...less } = before;
@@ -107,7 +107,7 @@ describe('the identity of a checkpoint', () => {
       const bytes = Buffer.from(whole);
       bytes[bit >> 3]! ^= 1 << (bit & 7);
       writeFileSync(path, bytes);
-      expect(identityDifferences(before, await identityAt(dir))).toEqual(['its weights are others']);
+      expect(identityDifferences(before, await identityAt(dir))).toEqual(['its weights differ']);
     }
     const tensors: [string, Tensor][] = [
       ['p', large(1, 35)],
@@ -138,7 +138,7 @@ describe('the identity of a checkpoint', () => {
     const one = await filesIdentity([a], { width: 4 });
     expect(identityDifferences(one, await filesIdentity([b], { width: 4 }))).toEqual([]);
     writeFileSync(b, 'grapH');
-    expect(identityDifferences(one, await filesIdentity([b], undefined))).toEqual(['its weights are others']);
+    expect(identityDifferences(one, await filesIdentity([b], undefined))).toEqual(['its weights differ']);
   });
 });
 
@@ -197,14 +197,14 @@ describe('weights beside those of the model', () => {
     ]) {
       const message = await failure(openCheckpoint(await folderOf('adapted', [one(key)])));
       expect(message).toBe(
-        `checkpoint ${join(root, 'adapted')} holds an adapter that is not merged into its weights ("${key}"); merge it first, with PEFT's merge_and_unload, and give the merged checkpoint`,
+        `checkpoint ${join(root, 'adapted')} has an adapter that is not merged into its weights ("${key}"); merge it first, with PEFT's merge_and_unload, and give the merged checkpoint`,
       );
     }
     const adapter = join(root, 'adapter');
     await mkdir(adapter);
     writeFileSync(join(adapter, 'adapter_config.json'), '{}');
     expect(await failure(openCheckpoint(adapter))).toContain(
-      'is an adapter of PEFT (adapter_config.json), not a model',
+      'is a PEFT adapter (adapter_config.json), not a model',
     );
   });
 

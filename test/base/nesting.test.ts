@@ -50,7 +50,7 @@ describe('a plain value', () => {
   it('holds no dates, sets or bytes', () => {
     for (const value of [new Date(0), new Set(), [new Map()], { a: new Uint8Array(1) }])
       expect(problemOf(value)).toMatch(
-        /^it holds a \w+; only text, numbers, lists and mappings can be used$/,
+        /^it contains a \w+; only text, numbers, lists and mappings can be used$/,
       );
   });
 

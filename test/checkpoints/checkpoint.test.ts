@@ -80,11 +80,11 @@ describe('a checkpoint folder', () => {
   it('that is incomplete or corrupt gives one line naming it', async () => {
     const nothing = await folderOf('nothing');
     expect(await failure(openCheckpoint(nothing))).toMatch(
-      /holds no weights; looked for model\.safetensors and pytorch_model\.bin, or/,
+      /has no weights; looked for model\.safetensors and pytorch_model\.bin, or/,
     );
     const pickled = await folderOf('pickled', { 'pytorch_model.bin': 'PK' });
     expect(await failure(openCheckpoint(pickled))).toBe(
-      `PyTorch file ${pickled}/pytorch_model.bin is no PyTorch file: neither a zip nor a pickle`,
+      `PyTorch file ${pickled}/pytorch_model.bin is not a PyTorch file: neither a zip nor a pickle`,
     );
     const corrupt = await folderOf('corrupt', { 'model.safetensors': 'no weights at all' });
     expect(await failure(openCheckpoint(corrupt))).toContain(`safetensors file ${corrupt}/model.safetensors`);
@@ -100,7 +100,7 @@ describe('a checkpoint folder', () => {
     const sharded = (name: string, index: unknown) =>
       folderOf(name, { 'model.safetensors.index.json': index });
     const absent = await sharded('absent', { weight_map: { a: 'gone.safetensors' } });
-    expect(await failure(openCheckpoint(absent))).toContain(`checkpoint ${absent} lacks gone.safetensors`);
+    expect(await failure(openCheckpoint(absent))).toContain(`checkpoint ${absent} is missing gone.safetensors`);
     const outside = await sharded('outside', { weight_map: { a: '../single/model.safetensors' } });
     expect(await failure(openCheckpoint(outside))).toContain('puts "a" into "../single/model.safetensors"');
     const empty = await sharded('mapless', {});

@@ -182,7 +182,7 @@ describe('without network', () => {
     const error = await failure(pull(current, ID));
     expect(error).toBeInstanceOf(InputError);
     expect(error.message).toMatch(
-      /^HF_HUB_OFFLINE is set, and Org\/Tiny at revision "main" is not whole in .*; unset it/,
+      /^HF_HUB_OFFLINE is set, and Org\/Tiny at revision "main" is not complete in .*; unset it/,
     );
     expect(current.hub.requests).toEqual([]);
     vi.stubEnv('HF_HUB_OFFLINE', '0');

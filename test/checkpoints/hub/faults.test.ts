@@ -232,7 +232,7 @@ describe('the disk', () => {
     const error = await failure(checkDiskSpace(access, [huge]));
     expect(error).toBeInstanceOf(InputError);
     expect(error.message).toMatch(
-      /has .* GB free, and 16,000,000 GB are to be fetched; make room, or set HF_HOME/,
+      /has .* GB free, and 16,000,000 GB are to be fetched; free some space, or set HF_HOME/,
     );
   });
 });

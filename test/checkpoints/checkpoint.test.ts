@@ -100,7 +100,9 @@ describe('a checkpoint folder', () => {
     const sharded = (name: string, index: unknown) =>
       folderOf(name, { 'model.safetensors.index.json': index });
     const absent = await sharded('absent', { weight_map: { a: 'gone.safetensors' } });
-    expect(await failure(openCheckpoint(absent))).toContain(`checkpoint ${absent} is missing gone.safetensors`);
+    expect(await failure(openCheckpoint(absent))).toContain(
+      `checkpoint ${absent} is missing gone.safetensors`,
+    );
     const outside = await sharded('outside', { weight_map: { a: '../single/model.safetensors' } });
     expect(await failure(openCheckpoint(outside))).toContain('puts "a" into "../single/model.safetensors"');
     const empty = await sharded('mapless', {});

@@ -157,7 +157,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     for (const { label, error } of await predicted('stage1')) {
       expect({ label, error }).toEqual({
         label: '',
-        error: 'the encoder gave values that float16 cannot hold; are its weights whole?',
+        error: 'the encoder gave values that float16 cannot hold; are its weights intact?',
       });
     }
     const { code, stderr } = await work.run('eval', '--run', 'runs/small/stage1');

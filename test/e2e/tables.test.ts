@@ -53,7 +53,7 @@ describe('predict', () => {
     for (const [index, name] of many.entries()) work.file(name, work.read(three[index % 3]!));
     for (const clips of [three, many]) {
       const told = await work.refused('predict', ...clips, '-o', 'x.csv', '--run', 'voice');
-      expect(told).toContain(`one table is wanted, and here are ${clips.length} files`);
+      expect(told).toContain(`expected one table, got ${clips.length} files`);
       execFileSync('sh', ['-c', /and name that: (.*)$/.exec(told)![1]!], { cwd: work.dir });
       await work.done(...predict('table.csv', 'several.csv', 'voice'));
       expect(rowsOf('several.csv').map(({ path, error }) => [path, error])).toEqual(
@@ -129,10 +129,10 @@ describe('prepare-csv, stats and training', () => {
     work.file('calls.yaml', toyRecipe('toy', { ...sizes, manifest: 'data/calls/manifest.csv' }));
     const dry = await work.done('stage1', '--recipe', 'calls.yaml', '--dry-run');
     expect(dry.stderr).toMatch(
-      /warning: labels are left out that differ in spelling alone .*\\u200b" \(1\) for/,
+      /warning: labels are left out that differ only in spelling .*\\u200b" \(1\) for/,
     );
     const trained = await work.done('stage1', '--recipe', 'calls.yaml', '--run', 'calls');
-    expect(trained.stderr).toMatch(/warning: labels are left out that differ in spelling alone/);
+    expect(trained.stderr).toMatch(/warning: labels are left out that differ only in spelling/);
     const merged = await work.done('prepare-csv', 'calls.csv', '--name', 'merged', '--normalize-labels');
     expect(merged.stderr).not.toMatch(told);
     expect(merged.stderr).toMatch(/label ".*\\u200b" \(1\) merged into/);

@@ -195,7 +195,7 @@ describe('prepare-csv', () => {
       /line 4: speaker "ann" is in split test here and in split train on line 2/,
     ],
     [
-      'ids that differ in case alone',
+      'ids that differ only in case',
       'id,path,label',
       ['A,clips/ann/one.flac,sad', 'a,clips/bob/one.flac,sad', 'b,clips/cyd/one.flac,sad'],
       /"A" and "a" would share the file audio\/a\.wav/,

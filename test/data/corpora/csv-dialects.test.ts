@@ -74,7 +74,7 @@ describe('a corpus that pandas wrote', () => {
       ['sad', 'two\nlines', 'cyd', 'test', 0.25],
     ]);
     expect(remarks).toEqual([
-      'splits are read so: "training" as train, "Validation" as dev, "testing" as test',
+      'split names are read as "training" as train, "Validation" as dev, "testing" as test',
     ]);
     expect(warnings).toEqual([]);
   });
@@ -152,14 +152,14 @@ describe('labels that look or mean the same', () => {
     const { counts } = await prepareCsv({ ...options(table(rows)), normalizeLabels: true, labelMap });
     expect(counts.total).toEqual({ joy: 6, sad: 1 });
     expect(await refusal(prepareCsv({ ...options(table(rows.slice(4))), labelMap: { SAD: 'x' } }))).toMatch(
-      /no row has the label "SAD" \("sad" differs in spelling alone\)/,
+      /no row has the label "SAD" \("sad" differs only in spelling\)/,
     );
   });
 
   it('are told of where a recipe leaves some out, or has both', async () => {
     const manifest = await readManifest(table(rows));
     expect(selectUtterances(manifest, { labels: ['happy', 'SAD', 'sad'] }).warnings).toEqual([
-      'labels are left out that differ in spelling alone from labels of the recipe: "Happy" (1) for "happy"; "hap\\u200bpy" (1) for "happy"; add them to label_map',
+      'labels are left out that differ only in spelling from labels of the recipe: "Happy" (1) for "happy"; "hap\\u200bpy" (1) for "happy"; add them to label_map',
       'labels of the recipe look or mean the same and are different classes: "SAD" and "sad"; map them to one with label_map',
     ]);
     expect(selectUtterances(manifest, { labels: ['sad'] }).warnings).toEqual([]);

@@ -97,7 +97,7 @@ describe('the facts of a corpus', () => {
     ['a merge key', put('<<: {corpus: x}'), /<< is a merge key/],
     ['a key twice', put('corpus: x'), /Map keys must be unique/],
     ['an unknown key', put('extra: 1'), /odd\.yaml, key \(top\): /],
-    ['the prototype for a key', put('__proto__: {a: 1}'), /__proto__ is no key of this file/],
+    ['the prototype for a key', put('__proto__: {a: 1}'), /__proto__ is not a key of this file/],
     ['another name of every object', put('constructor: 1'), /odd\.yaml, key \(top\): /],
     ['a list', '- a\n', /odd\.yaml, key \(top\): /],
     ['nothing', '', /odd\.yaml, key \(top\): /],

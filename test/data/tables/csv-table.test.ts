@@ -167,7 +167,7 @@ describe('a table', () => {
       'a/one.wav,joy\na/two.wav,sad\n',
       /line 1: is a row already.*put a line path,label before it/,
     ],
-    ['a zero byte', 'path,label\na,j\0oy\n', /line 2: holds a zero byte/],
+    ['a zero byte', 'path,label\na,j\0oy\n', /line 2: contains a zero byte/],
     ['blank rows alone', ',,\n;;\n\n', /is empty: it needs a header row/],
     ['a header and blank rows', 'path,label\n,\n , \n', /has a header but no records/],
   ])('with %s is refused', async (_, text, message) => {

@@ -241,7 +241,7 @@ describe('a broken tokenizer folder', () => {
       'pattern must be a String or a Regex',
     ],
     ['has a number to split by', withSplit({ pattern: 3 }), {}, 'pattern must be a String or a Regex'],
-    ['splits in no known way', withSplit({ behavior: 3 }), {}, 'cannot take'],
+    ['splits in no known way', withSplit({ behavior: 3 }), {}, 'cannot tokenize'],
     [
       'has a list for a normalizer',
       { ...good.tokenizerJson, normalizer: [] },

@@ -1,4 +1,4 @@
-/** @file Model configs: read as the transformers library reads them, and what cannot be built is refused. */
+/** @file Model configs: parsed like transformers does, and rejected if they cannot be built. */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** @file Text that nests: what stands for too much, goes too deep or around in a circle is told of in a line. */
+/** @file Nested text: excessive expansion, depth and circular references are reported in one line. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ const nested = (depth: number): unknown => {
   for (let level = 0; level < depth; level++) value = level % 2 === 0 ? [value] : { a: value };
   return value;
 };
-/** A list of as many times the same value, so many levels deep: little to hold and much to write out. */
+/** A list that repeats one value at every level: small in memory, large when written out. */
 const shared = (levels: number, width: number, leaf: unknown): unknown => {
   let value = leaf;
   for (let level = 0; level < levels; level++) value = Array(width).fill(value);

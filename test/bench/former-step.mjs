@@ -1,7 +1,7 @@
 /**
  * @file A stage-1 step at RoBERTa-base size: 12 layers, 32 queries, batch 8, 30 tokens, 160 frames, random weights. A
- * program of its own, so that the peak of memory is its own; prints its figures as one line of JSON. former_step.py is the
- * same step in PyTorch.
+ * separate program, so that its peak memory can be measured; prints its figures as one line of JSON. former_step.py is
+ * the same step in PyTorch.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -89,7 +89,9 @@ async function formerStep() {
   };
 }
 
-/** The share of a run's node time in matrix products, by onnxruntime's own profile: the second run of a new session. */
+/**
+ * Share of a run's node time spent in matrix products, from onnxruntime's profile of the second run of a new session.
+ */
 async function matrixShare(training, trainable, feeds) {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-profile-'));
   try {
@@ -149,7 +151,7 @@ function initial(key, shape) {
 function randomBatch() {
   const { batch, text, frames } = SIZES;
   const features = tensor('float16', [batch, frames, AUDIO_WIDTH]);
-  // 0x3800 to 0x3bff are the halves from 0.5 to 1.
+  // 0x3800 to 0x3bff are the binary16 values from 0.5 to 1.
   for (let i = 0; i < features.data.length; i++)
     features.data[i] = 0x3800 + Math.floor(Math.random() * 0x400);
   const draw = (shape, below) =>

@@ -1,4 +1,4 @@
-/** @file Checkpoint folders: single and sharded files, the Hugging Face cache, prefixes, and what goes wrong. */
+/** @file Checkpoint folders: single and sharded files, the Hugging Face cache, prefixes, and errors. */
 
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -116,7 +116,7 @@ describe('a checkpoint folder', () => {
 });
 
 describe('a model id', () => {
-  /** A cache as the huggingface_hub library lays it out: snapshots link into blobs. */
+  /** A cache with the layout of the huggingface_hub library: snapshots link to blobs. */
   async function cacheOf(name: string, main: string | undefined, ...revisions: string[]): Promise<string> {
     const model = join(root, name, 'models--Org--Tiny.1');
     await mkdir(join(model, 'blobs'), { recursive: true });

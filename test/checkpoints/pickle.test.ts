@@ -1,4 +1,4 @@
-/** @file The restricted unpickler: what it reads, what it refuses, and that no bytes make it large or slow. */
+/** @file The restricted unpickler: accepted and rejected input, and limits on time and memory. */
 
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';

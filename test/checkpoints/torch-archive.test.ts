@@ -1,4 +1,4 @@
-/** @file PyTorch's zip format where it is unusual, of many gigabytes, or wrong. */
+/** @file PyTorch's zip format: unusual, very large and invalid files. */
 
 import { mkdtemp, open, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -116,7 +116,7 @@ describe('an archive that lies', () => {
     const path = await zipOf(entriesOf(), { zip64: true });
     const file = await open(path, 'r+');
     const { size } = await file.stat();
-    // The zip64 locator's offset, in front of the end record: no file position at all.
+    // The zip64 locator's offset, before the end record: not a valid file position.
     await file.write(Buffer.alloc(8, 0xff), 0, 8, size - 22 - 12);
     await file.close();
     expect(await failure(readTorchFile(path))).toContain('refers to bytes past the end of the file');

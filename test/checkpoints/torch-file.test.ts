@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 afterEach(() => vi.unstubAllEnvs());
 
-/** A checkpoint folder with the given files of the fixtures, by their names in the folder. */
+/** A checkpoint folder with the given fixture files, by their names in the folder. */
 async function folderOf(name: string, files: Readonly<Record<string, string>>): Promise<string> {
   const dir = join(root, name);
   await mkdir(dir, { recursive: true });
@@ -230,7 +230,7 @@ describe('a pickle that does harm', async () => {
   });
 });
 
-/** The messages that a fixture folder's own JSON asks for, by file. */
+/** The expected messages in a fixture folder's JSON, by file. */
 async function readMessages(folder: string): Promise<[string, string][]> {
   const json = await readFile(join(fixtures, folder, `${folder}.json`), 'utf8');
   return Object.entries(JSON.parse(json) as Record<string, string>);

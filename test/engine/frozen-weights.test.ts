@@ -1,4 +1,4 @@
-/** @file Frozen weights stay in their file: what a session over many of them takes of memory that is the process's own. */
+/** @file Frozen weights stay in their file: private memory of a session over many of them. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
@@ -11,7 +11,10 @@ const WIDTH = 2048;
 /** 16 x 2048 x 2048 x 4 = 268,435,456 */
 const WEIGHT_BYTES = LAYERS * WIDTH * WIDTH * 4;
 
-/** Growth of memory that no file backs, in bytes, from before two sessions over the weights until they have run. */
+/**
+ * Growth of anonymous memory (not backed by a file), in bytes, from before two sessions over the weights until they
+ * have run.
+ */
 async function growth(
   dtype: 'float32' | 'float16',
 ): Promise<{ training: number; both: number; mapped: number }> {
@@ -82,7 +85,7 @@ describe.skipIf(process.platform !== 'linux')('frozen float32 weights in a file'
     console.log(
       `${mb(WEIGHT_BYTES)} of frozen weights: ${mb(training)} of own memory for training, ${mb(both)} with validation`,
     );
-    expect(mapped).toBeGreaterThan(WEIGHT_BYTES); // they were read, all of them
+    expect(mapped).toBeGreaterThan(WEIGHT_BYTES); // all of them were read
     expect(training).toBeLessThan(0.25 * WEIGHT_BYTES);
     expect(both).toBeLessThan(0.25 * WEIGHT_BYTES);
   });

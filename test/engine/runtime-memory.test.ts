@@ -1,4 +1,4 @@
-/** @file One run after another in a process: what a closed session leaves behind of memory that is the process's own. */
+/** @file Repeated runs in one process: private memory left behind by closed sessions. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,8 +12,8 @@ const RUNS = 16;
 const STATE_BYTES = 1024 * 1024 * 4;
 
 /**
- * Growth of memory that no file backs, in bytes, over a number of runs in one process, each with a thread and a session
- * of its own, after some that are not counted.
+ * Growth of anonymous memory (not backed by a file), in bytes, over a number of runs in one process, each with its own
+ * thread and session, after some warm-up runs.
  */
 async function growth(atTheEnd: 'closed' | 'left open'): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-runs-'));

@@ -47,7 +47,7 @@ const slots: readonly StateSlot[] = [
   { input: 'count', output: 'count_next', dtype: 'int64', shape: [] },
 ];
 
-/** x_next = 0.9 x + u, count_next = count + 1, y = sum(x): state that a run carries to the next. */
+/** x_next = 0.9 x + u, count_next = count + 1, y = sum(x): state carried from run to run. */
 function decay(): Uint8Array {
   const graph = createGraph('decay');
   const [x, u] = ['x', 'u'].map((name) => addInput(graph, name, 'float32', [2, 2]));
@@ -58,7 +58,7 @@ function decay(): Uint8Array {
   return serializeModel(graph);
 }
 
-/** `trips` products of 256 x 256 matrices: a run as long as one likes. */
+/** `trips` products of 256 x 256 matrices: a run of any length. */
 function products(): Uint8Array {
   const graph = createGraph('products');
   const x = addInput(graph, 'x', 'float32', [256, 256]);
@@ -76,7 +76,7 @@ const productFeeds = (trips: number): Record<string, Tensor> => ({
   trips: int64([], [trips]),
 });
 
-/** How many products take about `durationMs` here. */
+/** Number of products that take about `durationMs` here. */
 async function tripsFor(session: WorkerSession, durationMs: number): Promise<number> {
   await session.run(productFeeds(10));
   const begin = performance.now();
@@ -164,7 +164,7 @@ describe('a session', () => {
 describe('a workerSession session', () => {
   it('leaves the event loop alive through a long run', async () => {
     const session = await startWorker().open(products(), cpu);
-    // In a thread that computes no timer ticks, however long the run is; beside one they do, if it is long enough.
+    // No timer ticks in the thread that computes; in another thread they do, if the run is long enough.
     let ticks = 0;
     for (let trips = 1000; ticks < 10 && trips <= 1_024_000; trips *= 4) {
       ticks = 0;
@@ -355,7 +355,7 @@ describe('closing a worker', () => {
     const stateful = await worker.open(decay(), cpu, slots);
     const trips = await tripsFor(workerSession, 500);
     const run = workerSession.run(productFeeds(trips)).catch((error: Error) => error.message);
-    // Behind the run in the queue: a file would show that it was not dropped.
+    // Queued after the run: a file would show that it was not dropped.
     const path = join(folder, 'dropped.safetensors');
     const saved = stateful.saveState(path, ['x'], {}).catch((error: Error) => error.message);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -372,7 +372,7 @@ describe('closing a worker', () => {
 
 describe('a process', () => {
   const engine = new URL('../../dist/engine/', import.meta.url).href;
-  /** Runs a script with the engine's functions in scope; resolves with its output when it exits with 0. */
+  /** Runs a script with the engine's functions in scope; resolves with its output if it exits with 0. */
   const script = async (body: string, open = true): Promise<{ stdout: string; stderr: string }> => {
     const head = `
       import * as onnx from '${engine}onnx/index.js';
@@ -420,10 +420,10 @@ describe('a process', () => {
 
 describe('a worker', () => {
   it('starts from a program given on the command line, whose flags are not its own', () => {
-    const door = new URL('../../dist/engine/runtime/index.js', import.meta.url).href;
+    const runtimeUrl = new URL('../../dist/engine/runtime/index.js', import.meta.url).href;
     const onnx = new URL('../../dist/engine/onnx/index.js', import.meta.url).href;
     const program = `
-      import { startSessionWorker } from '${door}';
+      import { startSessionWorker } from '${runtimeUrl}';
       import { addInput, addOutput, createGraph, mul, serializeModel } from '${onnx}';
       const graph = createGraph('double');
       addOutput(graph, mul(addInput(graph, 'x', 'float32', ['N']), 2), 'y');

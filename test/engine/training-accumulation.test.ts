@@ -1,4 +1,4 @@
-/** @file Gradient accumulation: what a step in micro-batches must have in common with a step of the whole batch. */
+/** @file Gradient accumulation: a step in micro-batches is equivalent to a step on the whole batch. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -42,7 +42,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The small model with a reported scalar beside its loss. */
+/** The small model with a reported scalar in addition to its loss. */
 const spec = (rate = 0, accumulate = false): TrainingSpec => ({
   ...pooledSpec(rate),
   step: (context) => {
@@ -60,7 +60,7 @@ const micro =
 const stateOf = ({ session }: Training): Promise<Record<string, Tensor>> => session.readState(stateNames());
 
 describe('steps in micro-batches', () => {
-  // 1 to 5 rows in each: whole ones, one short, and steps with fewer rows than others have micro-batches.
+  // 1 to 5 rows each: full micro-batches, partial ones, and steps with fewer rows than others have micro-batches.
   const batches = randomBatches(16);
 
   it.each([1, 2, 3, 5])('of %i are steps of the whole batches to rounding', async (size) => {
@@ -122,7 +122,7 @@ describe('dropout in micro-batches', () => {
   });
 
   it('gives the rows of a batch masks of their own', async () => {
-    // Four equal rows, each a micro-batch: without dropout all losses would be one.
+    // Four equal rows, each a micro-batch: without dropout all losses would be equal.
     const row = randomBatch(1, 3, 5);
     const training = await openTraining(worker, spec(0.5, true));
     const losses = new Set<number>();
@@ -181,7 +181,7 @@ describe('the training graph', () => {
     const loops = cut.graph.body.nodes.filter(({ operator }) => operator === 'Loop');
     expect(loops).toHaveLength(1);
     expect(loops[0]!.attributes.body).toEqual({ kind: 'graph', value: cut.graph.gradientBody });
-    // The model is in the inner graph, once; the update is around it.
+    // The inner graph contains the model once; the update is outside.
     const products = (graph: Training['graph']['body']): number =>
       graph.nodes.filter(({ operator }) => operator === 'Gemm' || operator === 'MatMul').length;
     expect(products(cut.graph.body)).toBe(0);

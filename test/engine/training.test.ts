@@ -1,4 +1,4 @@
-/** @file Training steps against PyTorch, and whatever must not change them: K, padding, neighbours, a restart. */
+/** @file Training steps against PyTorch, and independence of K, padding, other rows and restarts. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -41,7 +41,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** All parameters and moments as the bytes of a saved file. */
+/** All parameters and moments, as the bytes of a saved file. */
 async function savedState({ session }: Training, name: string): Promise<Buffer> {
   const path = join(folder, `${name}.safetensors`);
   await session.saveState(path, stateNames(), {});
@@ -199,7 +199,7 @@ describe('padding', () => {
 });
 
 describe('a run', () => {
-  // Large enough that products and sums are shared among threads.
+  // Large enough that products and sums are split among threads.
   const batches = [1, 2, 3].map((seed) => randomBatch(48, 96, seed));
   const options = { largest: { batch: 48, length: 96 } };
   const stateOf = async (name: string, seed: number): Promise<Buffer> => {
@@ -280,7 +280,7 @@ describe('stacking', () => {
     expect(batch_size).toEqual(int64([2], [1, 2]));
   });
 
-  it('refuses a batch that is not what its sizes say, or lacks something', () => {
+  it('refuses a batch that does not match its sizes, or is incomplete', () => {
     const good = batch(2, 1);
     const { ids, scale } = good.tensors;
     const refused = (wrong: Batch, message: string): void =>

@@ -61,7 +61,7 @@ for (const name of ['tied', 'untied']) {
     const parameters = expectedUnder('parameter.');
     const mask = expected('right.mask');
 
-    /** Last hidden states, with the LoRA beside the weights of `dir` where `adapted`. */
+    /** Last hidden states, with LoRA on the weights of `dir` if `adapted`. */
     const hiddenOf = async (dir: string, adapted: boolean): Promise<Tensor> => {
       const opened = await openCheckpoint(dir);
       const given = adapted ? parameters : new Map<string, Tensor>();

@@ -1,6 +1,6 @@
 /**
- * @file emoq's modules used from a program: opens a trained run, names the emotions of its test set, and feeds a graph
- * float16 words. Prints one line of JSON.
+ * @file Uses emoq's modules from a program: opens a trained run, predicts the emotions of its test set, and feeds a
+ * graph float16 words. Prints one line of JSON.
  *
  *     node library.mjs INSTALLATION RUN
  */
@@ -15,7 +15,7 @@ const { addInput, addOutput, cast, createGraph, serializeModel } = await load('e
 const { startSessionWorker } = await load('engine/runtime');
 const { findRun, predictTestSet } = await load('predict');
 
-// Halves of 1, 2 and -3: where Node has Float16Array, onnxruntime-node has been known to read none of them.
+// float16 values 1, 2 and -3: where Node has Float16Array, some versions of onnxruntime-node read none of them.
 const graph = createGraph('widen');
 addOutput(graph, cast(addInput(graph, 'x', 'float16', ['N']), 'float32'), 'y');
 addOutput(graph, cast(addInput(graph, 'z', 'float32', ['N']), 'float16'), 'words');

@@ -1,4 +1,7 @@
-/** @file Encoders that are no HuBERT: width and frames are the graph's own, and how it is fed is found where it is told. */
+/**
+ * @file Encoders other than HuBERT: width and frame count come from the graph, and the waveform preparation from the
+ * configs, if any.
+ */
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** An encoder in a folder of its own, with what lies beside it; returns the path of the graph. */
+/** Writes an encoder to its own folder, with the given files next to it; returns the path of the graph. */
 async function write(
   name: string,
   encoder: OtherEncoder,
@@ -39,7 +42,7 @@ async function write(
   return path;
 }
 
-/** Zero mean and unit variance, as Wav2Vec2FeatureExtractor has it. */
+/** Zero mean and unit variance, as in Wav2Vec2FeatureExtractor. */
 function normalized(waveform: Float32Array): Float32Array {
   const mean = waveform.reduce((sum, value) => sum + value, 0) / waveform.length;
   const variance = waveform.reduce((sum, value) => sum + (value - mean) ** 2, 0) / waveform.length;
@@ -145,7 +148,7 @@ describe('backbones.encoder beside an exported encoder', () => {
     const { files, warning } = await findSpeechEncoder(large, onnx);
     expect(files).toEqual([onnx]);
     expect(warning).toMatch(
-      /other-width\/model\.onnx: it gives features of width 23, and backbones\.encoder \(.*large\) has hidden_size \d+: another model, whose configs are not used; nothing says/,
+      /other-width\/model\.onnx: it gives features of width 23, and backbones\.encoder \(.*large\) has hidden_size \d+: another model, whose configs are not used; its waveform/,
     );
   });
 

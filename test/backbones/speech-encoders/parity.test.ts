@@ -1,5 +1,5 @@
 /**
- * @file HuBERT and wav2vec 2.0 are the same functions as transformers' HubertModel and Wav2Vec2Model. References:
+ * @file HuBERT and wav2vec 2.0 compute the same functions as transformers' HubertModel and Wav2Vec2Model. References:
  * test/reference/hubert.py and wav2vec2.py.
  */
 
@@ -52,7 +52,7 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
     await exact.dispose();
   });
 
-  /** Compares with the hidden states of the clips alone. */
+  /** Compares with the hidden states of each clip alone. */
   async function holdSingle(quantity: string, hidden: readonly Float32Array[]): Promise<void> {
     const pairs = hidden.map((actual, clip) => [actual, reference.tensor(`${name}.${clip}`)] as const);
     const error = largestError(pairs);
@@ -99,7 +99,7 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
   });
 });
 
-// What the option is for: transformers' group norm sees the padding, so a clip's features change with its batch.
+// The reason for the option: transformers' group norm includes the padding, so a clip's features change with its batch.
 it.each(withGroupNorm)('the group norm of %s runs over the padding in HubertModel only', async (name) => {
   const reference = await readReferences();
   const session = await openEncoder(join(hubertFixtures, name), { groupNormSteps: 'padded' });

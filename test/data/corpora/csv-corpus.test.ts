@@ -20,7 +20,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const SPEAKERS = ['ann', 'bob', 'cyd', 'dan', 'eve'];
 
-/** Two clips for each speaker, FLAC at 48 kHz and WAV at 16 kHz. */
+/** Two clips per speaker, FLAC at 48 kHz and WAV at 16 kHz. */
 beforeAll(() => {
   for (const [index, speaker] of SPEAKERS.entries()) {
     writeTone(join(folder, 'clips', speaker, 'one.flac'), {
@@ -293,7 +293,7 @@ describe('prepare-csv', () => {
       { id: 'long_two_1.5-2.25', reason: '1.5 s to 2.25 s of two.flac' },
       { id: 'long_two_3.5-end', reason: '3.5 s to the end of two.flac' },
     ]);
-    // No speaker is known, so a recording stays whole: its parts are never in training and test both.
+    // No speaker is known, so a recording stays together: its parts are never in both training and test.
     const splits = new Set(utterances.slice(0, 4).map(({ split }) => split));
     expect([splits.size, new Set(utterances.map(({ split }) => split)).size]).toEqual([1, 3]);
     expect(await prepareCsv(options(file))).toMatchObject({ alreadyDone: true });

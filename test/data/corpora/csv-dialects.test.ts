@@ -1,4 +1,6 @@
-/** @file A corpus from tables as pandas and people write them: dialects, names of splits, spellings, files, no audio at all. */
+/**
+ * @file Corpora from tables written by pandas and by hand: dialects, split names, spellings, files, no audio at all.
+ */
 
 import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -118,7 +120,7 @@ describe('labels that look or mean the same', () => {
     ...['0.0,bob,train', 'sad,cyd,test'],
   ];
 
-  it('are told of, with counts, and speakers too', async () => {
+  it('are reported, with counts, and speakers too', async () => {
     const { warnings, counts } = await prepareCsv(options(table(rows)));
     expect(warnings).toEqual([
       'labels that look or mean the same are different classes: "happy" (2) and "Happy" (1) and "hap\\u200bpy" (1); "0" (1) and "0.0" (1); --normalize-labels merges them',
@@ -156,7 +158,7 @@ describe('labels that look or mean the same', () => {
     );
   });
 
-  it('are told of where a recipe leaves some out, or has both', async () => {
+  it('are reported if a recipe leaves some out, or has both', async () => {
     const manifest = await readManifest(table(rows));
     expect(selectUtterances(manifest, { labels: ['happy', 'SAD', 'sad'] }).warnings).toEqual([
       'labels are left out that differ only in spelling from labels of the recipe: "Happy" (1) for "happy"; "hap\\u200bpy" (1) for "happy"; add them to label_map',
@@ -185,7 +187,7 @@ describe('a value that is missing', () => {
     );
   });
 
-  it('is a label where a map says so, and nobody elsewhere', async () => {
+  it('is a label if a map says so, and never a speaker', async () => {
     const file = csv(
       'path,label,speaker,split,id\nclips/one.wav,None,nan,train,a\nclips/one.wav,sad,NULL,test,b\n',
     );
@@ -232,7 +234,7 @@ describe('recordings', () => {
     );
   });
 
-  it('of which a manifest gives parts are refused: nobody has cut them', async () => {
+  it('are refused if a manifest gives parts of them: they were not cut', async () => {
     const parts = csv('path,label,id,start,end\nclips/one.wav,a,x,0,1\nclips/one.wav,b,y,1,2\n');
     expect(await refusal(readManifest(parts))).toMatch(
       /line 3: clips\/one\.wav is on line 2 already with another start or end/,

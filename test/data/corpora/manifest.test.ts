@@ -32,7 +32,7 @@ function utterance(id: string, more: Partial<Utterance> = {}): Utterance {
   };
 }
 
-/** The one line that reading a manifest of this text ends in. */
+/** The one-line error for a manifest with this text. */
 async function refusal(text: string, withInfo = false): Promise<string> {
   const dir = mkdtempSync(join(folder, 'bad-'));
   if (withInfo) {

@@ -1,4 +1,4 @@
-/** @file Label maps and corpus metadata that are broken in odd ways: one clear line each, with its place. */
+/** @file Broken label maps and corpus metadata: one clear line each, with its position. */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
   return (error as Error).message;
 }
 
-/** Nine levels of nine aliases each: a line that stands for 387 million. */
+/** Nine levels of nine aliases each: a line that expands to 387 million values. */
 const BOMB = ['a: &a [x,x,x,x,x,x,x,x,x]']
   .concat(
     [...'bcdefghi'].map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(',')}]`),
@@ -88,7 +88,7 @@ describe('a label map', () => {
   });
 });
 
-describe('the facts of a corpus', () => {
+describe('the metadata of a corpus', () => {
   const text = readFileSync(corpusMetadataPath('iemocap'), 'utf8');
   const put = (line: string): string => `${text}\n${line}\n`;
 

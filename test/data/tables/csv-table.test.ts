@@ -1,4 +1,4 @@
-/** @file Tables in every dialect that spreadsheets and programs write: the same rows come out, and what is wrong is named. */
+/** @file Tables in every dialect of spreadsheets and programs give the same rows, and errors say what is wrong. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,12 +33,12 @@ interface Dialect {
   readonly lineEnd: string;
   readonly sepLine: boolean;
   readonly index: boolean;
-  /** Empty columns at the end, of the header and of the rows. */
+  /** Empty columns at the end, in the header and in the rows. */
   readonly trailing: readonly [header: number, rows: number];
   readonly blankRows: readonly string[];
 }
 
-/** Bytes of a table as a program of that dialect writes it. */
+/** Bytes of a table as written by a program with that dialect. */
 function written(columns: readonly string[], rows: readonly (readonly string[])[], dialect: Dialect): Buffer {
   const { separator, quoted, encoding, lineEnd, sepLine, index, trailing, blankRows } = dialect;
   const field = (value: string): string => {

@@ -1,4 +1,4 @@
-/** @file safetensors: both directions against the Python library, and every kind of corrupt file. */
+/** @file safetensors against the Python library, in both directions, and every kind of corrupt file. */
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** A file of a header (any text or value) and data. */
+/** A file from a header (any text or value) and data. */
 async function fileOf(
   header: unknown,
   data: Uint8Array = new Uint8Array(0),

@@ -43,7 +43,7 @@ describe('predict', () => {
     );
     expect(await work.refused(...predict('toy', 'x.csv', 'voice'))).toContain('such as toy/manifest.csv');
     expect(await work.refused(...predict('https://example.org/x.wav', 'x.csv', 'voice'))).toContain(
-      'is an address',
+      'is a URL',
     );
   });
 
@@ -162,7 +162,7 @@ describe('eval', () => {
   });
 });
 
-describe('a corpus of transcripts alone', () => {
+describe('a corpus of transcripts only', () => {
   let prepared: Awaited<ReturnType<typeof work.done>>;
   beforeAll(async () => {
     prepared = await work.done('prepare-csv', 'said.csv', '--name', 'said');
@@ -173,7 +173,7 @@ describe('a corpus of transcripts alone', () => {
 
   it('is prepared, described, trained on, scored, predicted and reported without any audio', async () => {
     expect(prepared.stderr).toContain(
-      'the corpus is of transcripts alone: only experiments with inputs: text can use it',
+      'the corpus has transcripts only: only experiments with inputs: text can use it',
     );
     const stats = await work.done('stats', '--manifest', 'data/said/manifest.csv');
     expect(stats.stdout).toContain('20 utterances');
@@ -204,7 +204,7 @@ describe('a corpus of transcripts alone', () => {
   it('is refused by what needs audio, naming its first utterance', async () => {
     work.file('both.yaml', toyRecipe('toy', { ...sizes, manifest: 'data/said/manifest.csv' }));
     expect(await work.refused('stage1', '--recipe', 'both.yaml', '--run', 'new')).toMatch(
-      /data\/said\/manifest\.csv, line 2: utterance 1 has no audio: it is a corpus of transcripts alone; set inputs to text/,
+      /data\/said\/manifest\.csv, line 2: utterance 1 has no audio: the corpus has transcripts only; set inputs to text/,
     );
     expect(await work.refused(...predict('said.csv', 'x.csv', 'voice'))).toContain(
       'line 1: missing column "path"',

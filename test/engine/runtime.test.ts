@@ -137,8 +137,8 @@ describe('a session', () => {
     const feeds = { ...start, x: tensor('float32', [2, 2], large.subarray(3, 7)), u: u(1) };
     expect((await session.run(feeds, ['y'])).y).toEqual(float32([], [10]));
     await session.dispose();
-    const workerSession = await startWorker().open(decay(), cpu);
-    expect((await workerSession.run(feeds)).y).toEqual(float32([], [10]));
+    const opened = await startWorker().open(decay(), cpu);
+    expect((await opened.run(feeds)).y).toEqual(float32([], [10]));
   });
   it('takes and gives 16-bit floats as words, booleans, and tensors without elements', async () => {
     const graph = createGraph('types');
@@ -161,7 +161,7 @@ describe('a session', () => {
   });
 });
 
-describe('a workerSession session', () => {
+describe('a session in the worker', () => {
   it('leaves the event loop alive through a long run', async () => {
     const session = await startWorker().open(products(), cpu);
     // No timer ticks in the thread that computes; in another thread they do, if the run is long enough.
@@ -179,57 +179,57 @@ describe('a workerSession session', () => {
 
   it('carries its state as feeding it by hand does', async () => {
     const byHand = await createSession(decay(), cpu);
-    const workerSession = await startWorker().open(decay(), cpu, slots);
-    await workerSession.setState(start);
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
     let state: Record<string, Tensor> = start;
     for (let k = 1; k <= 5; k++) {
       const { x_next, count_next, y } = await byHand.run({ ...state, u: u(k) });
-      expect(await workerSession.run({ u: u(k) })).toEqual({ y });
+      expect(await opened.run({ u: u(k) })).toEqual({ y });
       state = { x: x_next!, count: count_next! };
-      expect(await workerSession.readState(['count', 'x'])).toEqual(state);
+      expect(await opened.readState(['count', 'x'])).toEqual(state);
     }
     expect(state.count).toEqual(int64([], [15]));
     await byHand.dispose();
   });
   it('starts from zeros, and gives copies of its state', async () => {
-    const workerSession = await startWorker().open(decay(), cpu, slots);
-    const { x } = await workerSession.readState(['x']);
+    const opened = await startWorker().open(decay(), cpu, slots);
+    const { x } = await opened.readState(['x']);
     expect(x).toEqual(tensor('float32', [2, 2]));
     (x!.data as Float32Array).fill(7);
-    expect((await workerSession.run({ u: u(1) })).y).toEqual(float32([], [0]));
+    expect((await opened.run({ u: u(1) })).y).toEqual(float32([], [0]));
   });
   it('keeps its state when a run fails', async () => {
-    const workerSession = await startWorker().open(decay(), cpu, slots);
-    await workerSession.setState(start);
-    await expect(workerSession.run({ u: float32([3, 3], Array(9).fill(1)) })).rejects.toThrow(/u\b/);
-    await expect(workerSession.run({})).rejects.toThrow(/u\b/);
-    expect(await workerSession.readState(['x', 'count'])).toEqual(start);
-    expect((await workerSession.run({ u: u(1) })).y).toEqual(float32([], [10]));
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
+    await expect(opened.run({ u: float32([3, 3], Array(9).fill(1)) })).rejects.toThrow(/u\b/);
+    await expect(opened.run({})).rejects.toThrow(/u\b/);
+    expect(await opened.readState(['x', 'count'])).toEqual(start);
+    expect((await opened.run({ u: u(1) })).y).toEqual(float32([], [10]));
   });
   it('refuses a graph whose new state is not like the old', async () => {
     const graph = createGraph('shrinking');
     addOutput(graph, reduceSum(addInput(graph, 'x', 'float32', [2, 2]), [0]), 'x_next');
-    const workerSession = await startWorker().open(serializeModel(graph), cpu, [slots[0]!]);
-    await workerSession.setState({ x: start.x });
-    await expect(workerSession.run({})).rejects.toThrow('state x is float32 [2, 2], got float32 [2]');
-    expect(await workerSession.readState(['x'])).toEqual({ x: start.x });
+    const opened = await startWorker().open(serializeModel(graph), cpu, [slots[0]!]);
+    await opened.setState({ x: start.x });
+    await expect(opened.run({})).rejects.toThrow('state x is float32 [2, 2], got float32 [2]');
+    expect(await opened.readState(['x'])).toEqual({ x: start.x });
   });
   it('takes of a larger array only the part that is its own', async () => {
-    const workerSession = await startWorker().open(decay(), cpu, slots);
+    const opened = await startWorker().open(decay(), cpu, slots);
     const large = Float32Array.from([9, 9, 9, 1, 2, 3, 4, 9]);
-    await workerSession.setState({ x: tensor('float32', [2, 2], large.subarray(3, 7)) });
-    const { x } = await workerSession.readState(['x']);
+    await opened.setState({ x: tensor('float32', [2, 2], large.subarray(3, 7)) });
+    const { x } = await opened.readState(['x']);
     expect(x).toEqual(start.x);
     expect(x!.data.buffer.byteLength).toBe(16);
   });
   it('refuses state that it has not, or of another kind', async () => {
-    const workerSession = await startWorker().open(decay(), cpu, slots);
-    await expect(workerSession.setState({ z: u(1) })).rejects.toThrow('no state is called z');
-    await expect(workerSession.readState(['z'])).rejects.toThrow('no state is called z');
-    await expect(workerSession.setState({ x: float32([4], [1, 2, 3, 4]) })).rejects.toThrow(
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await expect(opened.setState({ z: u(1) })).rejects.toThrow('no state is called z');
+    await expect(opened.readState(['z'])).rejects.toThrow('no state is called z');
+    await expect(opened.setState({ x: float32([4], [1, 2, 3, 4]) })).rejects.toThrow(
       'state x is float32 [2, 2], got float32 [4]',
     );
-    await expect(workerSession.setState({ count: float32([], [1]) })).rejects.toThrow(
+    await expect(opened.setState({ count: float32([], [1]) })).rejects.toThrow(
       'state count is int64 [], got float32 []',
     );
   });
@@ -269,22 +269,20 @@ describe('a workerSession session', () => {
   it('rejects with what onnxruntime says, and its thread goes on', async () => {
     const worker = startWorker();
     await expect(worker.open(new Uint8Array([1, 2, 3]), cpu)).rejects.toThrow(/protobuf|model/i);
-    const workerSession = await worker.open(decay(), cpu);
-    await expect(workerSession.run({ x: start.x, u: u(1) })).rejects.toThrow(/count/);
-    await expect(workerSession.run({ x: start.count, u: u(1), count: start.count })).rejects.toThrow(
-      /x\b.*|type/i,
-    );
-    expect((await workerSession.run({ ...start, u: u(1) })).y).toEqual(float32([], [10]));
+    const opened = await worker.open(decay(), cpu);
+    await expect(opened.run({ x: start.x, u: u(1) })).rejects.toThrow(/count/);
+    await expect(opened.run({ x: start.count, u: u(1), count: start.count })).rejects.toThrow(/x\b.*|type/i);
+    expect((await opened.run({ ...start, u: u(1) })).y).toEqual(float32([], [10]));
   });
 });
 
 describe('state on disk', () => {
   const save = async (): Promise<string> => {
-    const workerSession = await startWorker().open(decay(), cpu, slots);
-    await workerSession.setState(start);
-    await workerSession.run({ u: u(1) });
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
+    await opened.run({ u: u(1) });
     const path = join(folder, 'deep', 'checkpoint.safetensors');
-    await workerSession.saveState(path, ['x', 'count'], { step: '11' });
+    await opened.saveState(path, ['x', 'count'], { step: '11' });
     return path;
   };
   it('is the state, with its metadata', async () => {
@@ -304,15 +302,15 @@ describe('state on disk', () => {
     expect(await resumed.readState(['x', 'count'])).toEqual(await straight.readState(['x', 'count']));
   });
   it('that does not fit is refused whole, in one line', async () => {
-    const workerSession = await startWorker().open(decay(), cpu, slots);
-    await workerSession.setState(start);
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
     const path = join(folder, 'other.safetensors');
     const refused = async (tensors: [string, Tensor][], message: string): Promise<void> => {
       await writeSafetensors(path, tensors);
-      const error = await workerSession.loadState(path).catch((thrown: unknown) => thrown);
+      const error = await opened.loadState(path).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(InputError);
       expect((error as Error).message).toBe(message);
-      expect(await workerSession.readState(['x', 'count'])).toEqual(start);
+      expect(await opened.readState(['x', 'count'])).toEqual(start);
     };
     await refused([['x', u(1)]], `${path} holds no tensor count; it belongs to another run`);
     await refused(
@@ -323,16 +321,16 @@ describe('state on disk', () => {
       `${path} belongs to another run: its count is float32 [], here it is int64 []`,
     );
     await writeFile(path, 'nothing of the kind');
-    await expect(workerSession.loadState(path)).rejects.toBeInstanceOf(InputError);
+    await expect(opened.loadState(path)).rejects.toBeInstanceOf(InputError);
     const absent = join(folder, 'absent.safetensors');
-    await expect(workerSession.loadState(absent)).rejects.toThrow(
+    await expect(opened.loadState(absent)).rejects.toThrow(
       new InputError(`safetensors file ${absent} does not exist`),
     );
   });
   it('of an unknown name is not written', async () => {
-    const workerSession = await startWorker().open(decay(), cpu, slots);
+    const opened = await startWorker().open(decay(), cpu, slots);
     const path = join(folder, 'unknown.safetensors');
-    await expect(workerSession.saveState(path, ['x', 'z'], {})).rejects.toThrow('no state is called z');
+    await expect(opened.saveState(path, ['x', 'z'], {})).rejects.toThrow('no state is called z');
     await expect(stat(path)).rejects.toThrow('ENOENT');
   });
 });
@@ -340,10 +338,10 @@ describe('state on disk', () => {
 describe('closing a worker', () => {
   it('while it is idle refuses what comes after', async () => {
     const worker = startWorker();
-    const workerSession = await worker.open(decay(), cpu, slots);
+    const opened = await worker.open(decay(), cpu, slots);
     await worker.close();
     await worker.close();
-    await expect(workerSession.run({ u: u(1) })).rejects.toThrow('the compute thread was closed');
+    await expect(opened.run({ u: u(1) })).rejects.toThrow('the compute thread was closed');
     await expect(worker.open(decay(), cpu)).rejects.toThrow('the compute thread was closed');
   });
   it('right after it was started', async () => {
@@ -351,10 +349,10 @@ describe('closing a worker', () => {
   });
   it('while it computes rejects at once, drops what is queued, and ends with the run', async () => {
     const worker = startWorker();
-    const workerSession = await worker.open(products(), cpu);
+    const opened = await worker.open(products(), cpu);
     const stateful = await worker.open(decay(), cpu, slots);
-    const trips = await tripsFor(workerSession, 500);
-    const run = workerSession.run(productFeeds(trips)).catch((error: Error) => error.message);
+    const trips = await tripsFor(opened, 500);
+    const run = opened.run(productFeeds(trips)).catch((error: Error) => error.message);
     // Queued after the run: a file would show that it was not dropped.
     const path = join(folder, 'dropped.safetensors');
     const saved = stateful.saveState(path, ['x'], {}).catch((error: Error) => error.message);

@@ -53,7 +53,7 @@ async function readMapFile(path: string): Promise<Record<string, string>> {
 }
 
 function addPair(map: Map<string, string>, from: string, to: string, where: string): void {
-  if (map.has(from)) throw refusal(`${where}: "${from}" is there twice`);
+  if (map.has(from)) throw refusal(`${where}: "${from}" appears twice`);
   map.set(from, to);
 }
 

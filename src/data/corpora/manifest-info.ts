@@ -115,7 +115,7 @@ export async function readManifestInfo(path: string): Promise<ManifestInfo | und
   if ((json as { format?: unknown } | null)?.format !== 'emoq-manifest') return undefined;
   const repeated = repeatedKey(await readTextFile(path));
   if (repeated !== undefined) {
-    throw new InputError(`${path}: key ${quoted(repeated)} is there twice; prepare the corpus again`);
+    throw new InputError(`${path}: key ${quoted(repeated)} appears twice; prepare the corpus again`);
   }
   const parsed = infoSchema.safeParse(json);
   if (parsed.success) return parsed.data;

@@ -309,7 +309,7 @@ export async function unpackAnnotations(
       signal,
     );
     if (damage !== undefined)
-      throw new InputError(`${archive} has no whole ${name}: ${damage}; get it again`);
+      throw new InputError(`${archive} does not contain a complete ${name}: ${damage}; get it again`);
     if (!isThere) return undefined;
     await writeFileAtomic(path, await readFile(unpacked));
   } finally {

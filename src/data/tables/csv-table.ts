@@ -128,7 +128,7 @@ function namedColumns(
   const names = header.values.map(columnName);
   const doubled = names.find((name, index) => name !== '' && names.indexOf(name) !== index);
   if (doubled !== undefined) {
-    throw lineError(path, header.line, `column "${doubled}" is there twice`);
+    throw lineError(path, header.line, `column "${doubled}" appears twice`);
   }
   for (const [index, name] of names.entries()) {
     if (name !== '' || index === 0) continue; // a first column without a name is the pandas index

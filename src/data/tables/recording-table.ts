@@ -172,7 +172,7 @@ async function findFile(folder: string, path: string, look: Look): Promise<strin
     if (await isFile(candidate)) return candidate;
   }
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(trimmed)) {
-    throw new InputError(`${trimmed} is an address; download it and name the copy`);
+    throw new InputError(`${trimmed} is a URL; download it and name the copy`);
   }
   const wanted = resolve(folder, trimmed.replaceAll('\\', '/'));
   const same = await walk(wanted, look, ({ composed }, name) => composed.get(name.normalize('NFC')));

@@ -44,7 +44,7 @@ export function adviceFor(format: OtherFormat, path: string, use: TableUse): str
     case 'html':
       return `${path} is a web page or XML, not a CSV: a download that failed, perhaps; get the file itself`;
     case 'address':
-      return `${needs} is an address; download it first, such as curl -LO ${shellWord(path)}, and name the copy`;
+      return `${needs} is a URL; download it first, such as curl -LO ${shellWord(path)}, and name the copy`;
   }
 }
 

@@ -124,7 +124,7 @@ function merged(given: readonly string[], rankOf: ReadonlyMap<string, number>): 
 
 function checkedWord(word: string): string {
   const normal = word.normalize('NFC'); // Qwen2's normalisation
-  if (!/^\p{L}+$/u.test(normal)) throw new RangeError(`"${word}" is not a word of letters alone`);
+  if (!/^\p{L}+$/u.test(normal)) throw new RangeError(`"${word}" is not a word of letters only`);
   return normal;
 }
 

@@ -400,7 +400,7 @@ describe('a label map', () => {
   it.each([
     ['pairs without a sign', 'ang', /"ang" is not a pair like angry=ang/],
     ['half a pair', 'ang=', /"ang=" is not a pair/],
-    ['a label twice', 'a=b,a=c', /"a" is there twice/],
+    ['a label twice', 'a=b,a=c', /"a" appears twice/],
     ['a missing file', 'none.yaml', /label map none\.yaml does not exist/],
   ])('is refused with %s', async (_, source, message) => {
     expect(await refusal(readLabelMap(source))).toMatch(message);

@@ -230,7 +230,7 @@ describe('recordings', () => {
     await checkAudioFiles(await readManifest(found));
     const near = csv('path,label\nb/two.wav,a\nhttps://example.org/a.wav,a\nB,a\n');
     expect(await refusal(prepareCsv(options(near)))).toMatch(
-      /line 2: .*b\/two\.wav does not exist; there is .*B\/Two\.WAV, which is spelt a little differently; line 3: https:\/\/example\.org\/a\.wav is an address; download it.*; line 4: .*B is a folder/,
+      /line 2: .*b\/two\.wav does not exist; there is .*B\/Two\.WAV, which is spelt a little differently; line 3: https:\/\/example\.org\/a\.wav is a URL; download it.*; line 4: .*B is a folder/,
     );
   });
 
@@ -242,7 +242,7 @@ describe('recordings', () => {
   });
 });
 
-describe('a corpus of transcripts alone', () => {
+describe('a corpus of transcripts only', () => {
   const rows = ['Hello there.,joy,ann', '"Go, away!",anger,bob', 'No.,anger,cyd', 'Yes.,joy,dan'];
   const textTable = (): string => csv(`text,label,speaker\n${rows.join('\n')}\n`);
 
@@ -250,7 +250,7 @@ describe('a corpus of transcripts alone', () => {
     const summary = await prepareCsv(options(textTable()));
     expect(summary).toMatchObject({ kept: 4, converted: 0, durationSec: 0 });
     expect(summary.warnings).toEqual([
-      'the table has no column "path", so the corpus is of transcripts alone: only experiments with inputs: text can use it',
+      'the table has no column "path", so the corpus has transcripts only: only experiments with inputs: text can use it',
     ]);
     const manifest = await readManifest(summary.manifestPath);
     expect(
@@ -271,7 +271,7 @@ describe('a corpus of transcripts alone', () => {
     const { train, dev, test } = partitionUtterances(manifest.utterances);
     expect([train.length, dev.length, test.length]).toEqual([2, 1, 1]);
     expect(() => requireAudio(manifest, manifest.utterances, 'add it')).toThrow(
-      /manifest\.csv, line 2: utterance 1 has no audio: it is a corpus of transcripts alone; add it$/,
+      /manifest\.csv, line 2: utterance 1 has no audio: the corpus has transcripts only; add it$/,
     );
     expect(await prepareCsv(options(join(folder, `list${count}.csv`)))).toMatchObject({ alreadyDone: true });
   });
@@ -326,12 +326,12 @@ describe('manifest.json', () => {
     [
       'a key twice',
       (json: string) => json.replace('"name": "mine"', '"name": "mine", "name": "x"'),
-      /key "name" is there twice/,
+      /key "name" appears twice/,
     ],
     [
       'a label twice',
       (json: string) => json.replace('"joy": 2', '"joy": 2, "j\\u006fy": 3'),
-      /key "joy" is there twice/,
+      /key "joy" appears twice/,
     ],
     [
       'a list for a number',

@@ -164,7 +164,7 @@ describe('a manifest that cannot be used is refused with file and line', () => {
       'path,label,Speaker\na.wav,b,c\n',
       /line 1: column "Speaker" would not be read: rename it to "speaker"/,
     ],
-    ['a doubled column', 'path,label,label\na,b,c\n', /line 1: column "label" is there twice/],
+    ['a doubled column', 'path,label,label\na,b,c\n', /line 1: column "label" appears twice/],
     ['a short row', `${HEADER}\n${row({})}\na,b\n`, /line 3: 2 fields, the header has 9/],
     ['an open quote', `${HEADER}\n"${row({})}\n`, /line 2: Quoted field unterminated/],
     ['a doubled id', two({ id: 'ok' }), /line 3: id "ok" is on line 2 already/],

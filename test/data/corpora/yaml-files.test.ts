@@ -58,7 +58,7 @@ describe('a label map', () => {
 
   it.each([
     ['no pair', 'a=b,c\nd', /^label map "a=b,c d": "c d" is not a pair like angry=ang/],
-    ['a label twice', 'a\nb=c,a\nb=d', /^label map "a b=c,a b=d": "a b" is there twice$/],
+    ['a label twice', 'a\nb=c,a\nb=d', /^label map "a b=c,a b=d": "a b" appears twice$/],
     ['no end', `${'x'.repeat(1e5)}`, /^label map "x{200}\.\.\.": "x{200}\.\.\." is not a pair/],
   ])('on the command line with %s is refused in one line', async (_, text, message) => {
     expect(await refusal(readLabelMap(text))).toMatch(message);

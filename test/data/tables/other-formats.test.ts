@@ -151,7 +151,7 @@ describe('something else in place of a table', () => {
 
   it('an address, a folder with a table, an empty folder, nothing at all', async () => {
     expect(await refusal('https://example.org/a b.csv')).toMatch(
-      /is an address; download it first, such as curl -LO 'https/,
+      /is a URL; download it first, such as curl -LO 'https/,
     );
     mkdirSync(join(folder, 'corpus', 'audio'), { recursive: true });
     writeFileSync(join(folder, 'corpus', 'manifest.csv'), '');

@@ -172,9 +172,7 @@ describe('a corpus of transcripts only', () => {
   });
 
   it('is prepared, described, trained on, scored, predicted and reported without any audio', async () => {
-    expect(prepared.stderr).toContain(
-      'the corpus has transcripts only: only experiments with inputs: text can use it',
-    );
+    expect(prepared.stderr).toContain('the corpus has only transcripts, for experiments with inputs: text');
     const stats = await work.done('stats', '--manifest', 'data/said/manifest.csv');
     expect(stats.stdout).toContain('20 utterances');
     await work.done('eval', '--run', 'said', '--stage', '1', '--resamples', '0');
@@ -204,7 +202,7 @@ describe('a corpus of transcripts only', () => {
   it('is refused by what needs audio, naming its first utterance', async () => {
     work.file('both.yaml', toyRecipe('toy', { ...sizes, manifest: 'data/said/manifest.csv' }));
     expect(await work.refused('stage1', '--recipe', 'both.yaml', '--run', 'new')).toMatch(
-      /data\/said\/manifest\.csv, line 2: utterance 1 has no audio: the corpus has transcripts only; set inputs to text/,
+      /data\/said\/manifest\.csv, line 2: utterance 1 has no audio: the corpus has only transcripts; set inputs to text/,
     );
     expect(await work.refused(...predict('said.csv', 'x.csv', 'voice'))).toContain(
       'line 1: missing column "path"',

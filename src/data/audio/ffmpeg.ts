@@ -400,8 +400,8 @@ function explain(failure: string): string {
 /** The most informative line; the last one is fluent-ffmpeg's own. */
 function mostTelling(failure: string): string {
   const lines = failure.trim().split('\n');
-  const told = lines.find((line) => /invalid|error|failed|not found|denied|no space/i.test(line));
-  return oneLine(told ?? lines.at(-1)!);
+  const cause = lines.find((line) => /invalid|error|failed|not found|denied|no space/i.test(line));
+  return oneLine(cause ?? lines.at(-1)!);
 }
 
 /** Drops the `[demuxer @ 0x55...]` prefix, whose address differs on each run, and keeps one line. */

@@ -88,7 +88,7 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
   const utterances = divide(file, recordings, labelled, options);
   const renamed = Object.entries(labelMap).map(([from, to]) => `${from} as ${to}`);
   const hasAudio = recordings.every(({ path }) => path !== '');
-  const textAlone = `the table has no ${table.hasPaths ? 'paths' : 'column "path"'}, so the corpus has transcripts only: only experiments with inputs: text can use it`;
+  const textAlone = `the table has no ${table.hasPaths ? 'paths' : 'column "path"'}, so the corpus has only transcripts, for experiments with inputs: text`;
   const plan: CorpusPlan = {
     name,
     source: [`prepared from a CSV of ${table.rows.length} utterances`, ...renamed].join(', '),

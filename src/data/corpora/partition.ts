@@ -99,7 +99,7 @@ export function requireAudio(
   throw lineError(
     csvPath,
     lineOf.get(first.id),
-    `utterance ${first.id} has no audio: the corpus has transcripts only; ${remedy}`,
+    `utterance ${first.id} has no audio: the corpus has only transcripts; ${remedy}`,
   );
 }
 

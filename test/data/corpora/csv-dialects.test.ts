@@ -250,7 +250,7 @@ describe('a corpus of transcripts only', () => {
     const summary = await prepareCsv(options(textTable()));
     expect(summary).toMatchObject({ kept: 4, converted: 0, durationSec: 0 });
     expect(summary.warnings).toEqual([
-      'the table has no column "path", so the corpus has transcripts only: only experiments with inputs: text can use it',
+      'the table has no column "path", so the corpus has only transcripts, for experiments with inputs: text',
     ]);
     const manifest = await readManifest(summary.manifestPath);
     expect(
@@ -271,7 +271,7 @@ describe('a corpus of transcripts only', () => {
     const { train, dev, test } = partitionUtterances(manifest.utterances);
     expect([train.length, dev.length, test.length]).toEqual([2, 1, 1]);
     expect(() => requireAudio(manifest, manifest.utterances, 'add it')).toThrow(
-      /manifest\.csv, line 2: utterance 1 has no audio: the corpus has transcripts only; add it$/,
+      /manifest\.csv, line 2: utterance 1 has no audio: the corpus has only transcripts; add it$/,
     );
     expect(await prepareCsv(options(join(folder, `list${count}.csv`)))).toMatchObject({ alreadyDone: true });
   });

@@ -98,8 +98,8 @@ function refusal(
   { error: { message, cause } }: UndecodedAudio,
   ffmpeg: string | undefined,
 ): ClipOutcome {
-  const told = message.replaceAll(path, name).replace(/^audio file /, '');
-  const reason = told.replace(/\s*[\r\n]+\s*/g, ' '); // a file name may contain line breaks
+  const withoutPath = message.replaceAll(path, name).replace(/^audio file /, '');
+  const reason = withoutPath.replace(/\s*[\r\n]+\s*/g, ' '); // a file name may contain line breaks
   const skipped = segment ? `${describeSegment(segment)}: ${reason}` : reason;
   if (cause !== undefined) return { kind: 'skipped', skipped, unread: true };
   return { kind: 'skipped', skipped, ...(ffmpeg !== undefined && { ffmpeg }) };

@@ -9,7 +9,7 @@ import { basename, dirname, join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile, requireWeight } from '../checkpoints/index.js';
 import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, type Weights } from '../nn/index.js';
 import { shippedRecipeNames } from '../recipe/index.js';
@@ -218,11 +218,11 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const graph = phaseEvaluationGraph(phase, phase.parameters, weights);
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
-  const host: SessionHost = startSessionHost();
+  const worker: SessionWorker = startSessionWorker();
   try {
     const { device, threads } = compute;
     compute.onBegin?.();
-    const session = await host.open(bytes, {
+    const session = await worker.open(bytes, {
       device,
       threads,
       weightsFolder,
@@ -241,10 +241,10 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
           batchSize: INFERENCE_BATCH,
           ...control,
         }),
-      close: () => host.close(),
+      close: () => worker.close(),
     };
   } catch (error) {
-    await host.close();
+    await worker.close();
     throw error;
   }
 }

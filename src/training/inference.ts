@@ -6,8 +6,8 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ComputationError, writeFileAtomic } from '../base/index.js';
-import { type Graph, type PlacedModel, serializeInPlace } from '../engine/onnx/index.js';
-import type { HostedSession, SessionHost } from '../engine/runtime/index.js';
+import { type Graph, type SerializedModel, serializeInPlace } from '../engine/onnx/index.js';
+import type { SessionWorker, WorkerSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
 import {
   argmax,
@@ -38,9 +38,9 @@ export interface FailedInference {
 }
 
 export interface InferenceOptions {
-  readonly session: HostedSession;
+  readonly session: WorkerSession;
   /** Session whose state holds the parameters, where they are inputs of the graph. */
-  readonly parametersOf?: HostedSession;
+  readonly parametersOf?: WorkerSession;
   readonly phase: Phase;
   /** Of the examples, as the phase reads them. */
   readonly features: FeatureSource;
@@ -153,7 +153,7 @@ function rowOf(data: Float32Array, row: number, rows: number): Float32Array {
 }
 
 /** Writes a graph as an artifact. Weights stay where they are; the model says in which folder, from its own. */
-export async function writeModel(path: string, graph: Graph): Promise<PlacedModel> {
+export async function writeModel(path: string, graph: Graph): Promise<SerializedModel> {
   await mkdir(dirname(path), { recursive: true });
   const placed = serializeInPlace(graph, { fileFolder: await realpath(dirname(path)) });
   await writeFileAtomic(path, placed.model);
@@ -165,14 +165,14 @@ export async function writeModel(path: string, graph: Graph): Promise<PlacedMode
  * validation's: on the CPU it casts 16-bit weights in each run, since cast at load they would be a second copy in float32.
  */
 export function openSession(
-  host: SessionHost,
-  { model, weightsFolder }: PlacedModel,
+  worker: SessionWorker,
+  { model, weightsFolder }: SerializedModel,
   { device, threads }: ComputeOptions,
   training?: TrainingGraph,
-): Promise<HostedSession> {
+): Promise<WorkerSession> {
   // Frozen weights are shared by training and validation where they lie; repacked they would be held three times.
   const sparing = { disablePrepacking: true, withoutArena: true };
   const keepConstantExpressions = training === undefined && device.kind === 'cpu';
   const options = { device, threads, weightsFolder, keepConstantExpressions, ...sparing };
-  return host.open(model, options, training?.state);
+  return worker.open(model, options, training?.state);
 }

@@ -1,4 +1,4 @@
-/** @file Model configs: read as the transformers library reads them, and what cannot be built is refused. */
+/** @file Model configs: parsed like transformers does, and rejected if they cannot be built. */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -95,7 +95,7 @@ describe('a config that cannot be built', () => {
     ],
     [
       { model_type: 'qwen2', rope_parameters: { full_attention: { rope_theta: 1e6 } } },
-      'rope_parameters has "full_attention", which sets a kind of layer apart',
+      'rope_parameters has "full_attention", which is specific to a kind of layer',
     ],
     [
       { model_type: 'qwen2', num_key_value_heads: 5 },
@@ -110,11 +110,11 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'hubert', layer_norm_eps: 1e-300 }, 'layer_norm_eps: Too small'],
     [
       { model_type: 'hubert', conv_stride: [1000, 1000, 1, 1, 1, 1, 1] },
-      'by conv_kernel and conv_stride a frame sees 8002010 samples; at most 960000 (60 s)',
+      'by conv_kernel and conv_stride a frame spans 8002010 samples; at most 960000 (60 s)',
     ],
     [
       { model_type: 'roberta', max_position_embeddings: 3 },
-      'max_position_embeddings 3 leaves no room for a text; positions begin at pad_token_id + 1 = 2',
+      'max_position_embeddings 3 leaves no positions for text; they begin at pad_token_id + 1 = 2',
     ],
     [{ model_type: 'roberta', pad_token_id: 50265 }, 'pad_token_id 50265 is not under vocab_size 50265'],
     [{ model_type: 'qwen2', layer_types: Array(100).fill('odd') }, 'layer_types.7: "odd" is not supported'],

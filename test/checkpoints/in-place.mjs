@@ -1,6 +1,6 @@
 /**
- * @file Opens a checkpoint of Qwen2.5-7B-Instruct's shapes, 15 GB, and builds and serialises both graphs of a stage 2
- * on it, as training does.
+ * @file Opens a 15 GB checkpoint with the shapes of Qwen2.5-7B-Instruct, and builds and serialises both graphs of stage
+ * 2 on it, as training does.
  *
  *     node in-place.mjs FOLDER
  */
@@ -69,7 +69,7 @@ console.log(
     weightBytes: refs.reduce((sum, { byteLength }) => sum + byteLength, 0),
     shards: new Set(refs.map(({ path }) => path)).size,
     modelBytes: models.map(({ model }) => model.length),
-    // Every frozen weight is named in both models, and where it lies.
+    // Every frozen weight appears in both models, with its offset.
     named: models.map(({ model }) => {
       const bytes = Buffer.from(model);
       return refs.filter(({ key, offset }) => bytes.includes(key) && bytes.includes(String(offset))).length;

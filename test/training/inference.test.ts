@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
-import type { HostedSession } from '../../src/engine/runtime/index.js';
+import type { WorkerSession } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
 import { argmax } from '../../src/evaluation/metrics/confusion.js';
 import type { Example, FeatureSource, Phase } from '../../src/systems/system.js';
@@ -25,14 +25,14 @@ const features: FeatureSource = {
 };
 
 /** A model that gives these rows, whatever it is asked. */
-function sessionOf(probabilities: number[][], embeddings?: number[][]): HostedSession {
+function sessionOf(probabilities: number[][], embeddings?: number[][]): WorkerSession {
   const matrix = (rows: number[][]) => float32([rows.length, rows[0]!.length], rows.flat());
   return {
     run: async () => ({
       probabilities: matrix(probabilities),
       ...(embeddings && { embedding: matrix(embeddings) }),
     }),
-  } as unknown as HostedSession;
+  } as unknown as WorkerSession;
 }
 
 const infer = (probabilities: number[][], embeddings?: number[][]) =>

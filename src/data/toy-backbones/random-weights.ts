@@ -1,4 +1,4 @@
-/** @file Weights drawn from a seed, collected in the order of a checkpoint, and written as a model directory. */
+/** @file Draws random weights from a seed, collects them in checkpoint order, and writes them as a model folder. */
 
 import { join } from 'node:path';
 import { InputError, writeJsonAtomic } from '../../base/index.js';
@@ -13,7 +13,7 @@ import {
 
 export type Weights = [key: string, value: Tensor][];
 
-/** Draws each weight from its own stream, so that a change of one shape leaves the others as they were. */
+/** Draws each weight from its own stream, so that changing one shape leaves the others unchanged. */
 export function weightMaker(seed: number, model: string) {
   const weights: Weights = [];
   const constant = (key: string, shape: number[], value: number): void => {
@@ -42,7 +42,9 @@ export function weightMaker(seed: number, model: string) {
   };
 }
 
-/** Writes what every Hugging Face model directory has. The weights go last: a directory with them is whole. */
+/**
+ * Writes the files of every Hugging Face model folder. The weights come last, so a folder that has them is complete.
+ */
 export async function writeModel(
   dir: string,
   weights: Weights,
@@ -66,7 +68,7 @@ export async function writeTokenizer(
   await writeJsonAtomic(join(dir, 'tokenizer_config.json'), tokenizerConfig);
 }
 
-/** Number of rows that the embeddings need, and the ids of the special tokens. */
+/** Number of rows the embeddings need, and the ids of the special tokens. */
 export function vocabularyOf({ tokenizerJson }: ToyTokenizerFiles): {
   size: number;
   idOf: (token: string) => number;

@@ -154,7 +154,7 @@ describe('LoRA parameters', async () => {
 
   it('refuse a target that Qwen2 does not have', () => {
     expect(() => loraParameters(config, { ...lora, targets: ['query'] })).toThrow(
-      'LoRA target "query" is no projection of Qwen2; they are q_proj, k_proj',
+      'LoRA target "query" is not a projection of Qwen2; it has q_proj, k_proj',
     );
   });
 });

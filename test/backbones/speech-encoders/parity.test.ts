@@ -1,6 +1,6 @@
 /**
- * @file HuBERT, wav2vec 2.0 and UniSpeech-SAT are the same functions as transformers' HubertModel, Wav2Vec2Model and
- * UniSpeechSatModel. References: test/reference/hubert.py and wav2vec2.py.
+ * @file HuBERT, wav2vec 2.0 and UniSpeech-SAT compute the same functions as transformers' HubertModel, Wav2Vec2Model
+ * and UniSpeechSatModel. References: test/reference/hubert.py and wav2vec2.py.
  */
 
 import { join } from 'node:path';
@@ -60,7 +60,7 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
     await exact.dispose();
   });
 
-  /** Compares with the hidden states of the clips alone. */
+  /** Compares with the hidden states of each clip alone. */
   async function holdSingle(quantity: string, hidden: readonly Float32Array[]): Promise<void> {
     const pairs = hidden.map((actual, clip) => [actual, reference.tensor(`${name}.${clip}`)] as const);
     const error = largestError(pairs);
@@ -113,7 +113,7 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
   });
 });
 
-// What the option is for: transformers' group norm sees the padding, so a clip's features change with its batch.
+// The reason for the option: transformers' group norm includes the padding, so a clip's features change with its batch.
 it.each(withGroupNorm)('the group norm of %s runs over the padding in HubertModel only', async (name) => {
   const reference = await readReferences();
   const session = await openEncoder(join(hubertFixtures, name), { groupNormSteps: 'padded' });

@@ -21,8 +21,8 @@ import {
 } from '../../engine/onnx/index.js';
 import { checkpointWeights } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
-import type { SpeechEncoderConfig, SpeechEncoderFamily } from './encoder-family.js';
 import { hubert } from './hubert/family.js';
+import type { SpeechEncoderConfig, SpeechEncoderFamily } from './speech-encoder.js';
 import { unispeechSat } from './unispeech-sat/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
 import type { Wav2Vec2Options } from './wav2vec2/encoder.js';

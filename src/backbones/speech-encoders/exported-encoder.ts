@@ -10,8 +10,7 @@ import { loadModelFile, type ModelFile, type ModelValue, readModelFile } from '.
 import type { SessionOptions, SessionWorker, WorkerSession } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
 import { parseEncoderConfig } from './encoder-families.js';
-import type { SpeechEncoderConfig } from './encoder-family.js';
-import type { EncoderIO } from './speech-encoder.js';
+import type { EncoderIO, SpeechEncoderConfig } from './speech-encoder.js';
 import { readNormalization } from './wav2vec2/config.js';
 
 /** An exported encoder and its properties. */

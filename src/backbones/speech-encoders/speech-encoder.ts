@@ -1,10 +1,34 @@
-/** @file Runs a speech encoder: waveforms in, feature matrices out, padded and batched as its graph allows. */
+/**
+ * @file A speech encoder: the interface of its family, and running one: waveforms in, feature matrices out, padded and
+ * batched as its graph allows.
+ */
 
 import { InputError } from '../../base/index.js';
 import type { WorkerSession } from '../../engine/runtime/index.js';
 import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
-import { receptiveField } from './wav2vec2/config.js';
+import type { Weights } from '../../nn/index.js';
+import type { EncoderFamily, RawConfig } from '../backbone-family.js';
+import { type Preprocessor, receptiveField, type Wav2Vec2Config } from './wav2vec2/config.js';
+import type { Wav2Vec2Inputs, Wav2Vec2Options, Wav2Vec2Outputs } from './wav2vec2/encoder.js';
 import { type FrameGeometry, frameCount } from './wav2vec2/feature-encoder.js';
+
+/** Config of a speech encoder. All families have the same settings as wav2vec 2.0. */
+export type SpeechEncoderConfig = Wav2Vec2Config;
+
+export interface SpeechEncoderFamily extends EncoderFamily<SpeechEncoderConfig> {
+  /**
+   * Parses config.json, and preprocessor_config.json if present.
+   * @throws InputError naming the file and key of anything that is not supported
+   */
+  parseConfig(raw: RawConfig, path: string, preprocessor?: Preprocessor): SpeechEncoderConfig;
+  /** Waveforms to hidden states; weights by their keys without prefix. */
+  encoder(
+    weights: Weights,
+    config: SpeechEncoderConfig,
+    inputs: Wav2Vec2Inputs,
+    options?: Wav2Vec2Options,
+  ): Wav2Vec2Outputs;
+}
 
 /** Features of one clip. */
 export interface ClipFeatures {

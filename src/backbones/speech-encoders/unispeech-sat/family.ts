@@ -5,7 +5,7 @@
 
 import type { RawConfig } from '../../backbone-family.js';
 import { checkModelType, only, parseFields } from '../../backbone-family.js';
-import type { SpeechEncoderFamily } from '../encoder-family.js';
+import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
 import { wav2vec2Encoder } from '../wav2vec2/encoder.js';
 import { wav2vec2 } from '../wav2vec2/family.js';

@@ -1,6 +1,6 @@
 /** @file wav2vec 2.0 (Baevski et al., 2020), base and large. */
 
-import type { SpeechEncoderFamily } from '../encoder-family.js';
+import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import { parseWav2Vec2Config } from './config.js';
 import { wav2vec2Encoder } from './encoder.js';
 

@@ -233,6 +233,28 @@ describe('imports', () => {
   });
 });
 
+describe('the scripts beside the tests', () => {
+  const scripts = readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.mjs'))
+    .map((entry) => join(entry.parentPath, entry.name));
+
+  it.each(scripts.map((path) => [relative(root, path), path]))(
+    '%s imports what is there',
+    async (_, path) => {
+      const imports = readFileSync(path, 'utf8').matchAll(
+        /^import \{([^}]*)\} from '(\.[^']*\/dist\/[^']*)';$/gm,
+      );
+      for (const [, names = '', module = ''] of imports) {
+        const file = join(dirname(path), module);
+        expect(existsSync(file), `${module} (make build makes it)`).toBe(true);
+        const exported = Object.keys((await import(file)) as object);
+        const wanted = names.split(',').map((name) => name.trim().split(' as ')[0]!);
+        expect(exported).toEqual(expect.arrayContaining(wanted.filter((name) => name !== '')));
+      }
+    },
+  );
+});
+
 describe('files', () => {
   it('start with a one-line account of themselves', () => {
     const silent = files.filter(({ text }) => !/^(?:#!.*\n)?\/\*\*\s(?:\n? \* )?@file \S/.test(text));

@@ -11,6 +11,7 @@ import { commandEntries } from '../src/cli/command-table.js';
 import { createProgram } from '../src/cli/program.js';
 import { loadRecipe } from '../src/recipe/index.js';
 import { recipeKeys } from '../src/recipe/schema.js';
+import { systemKinds } from '../src/systems/index.js';
 import type { Recipe } from '../src/systems/settings.js';
 
 const root = fileURLToPath(new URL('../', import.meta.url));
@@ -113,7 +114,7 @@ describe.each(documents)('%s', (document) => {
   });
 
   it('sets recipe keys that exist', () => {
-    const keys = recipeKeys().map(({ path }) => path);
+    const keys = systemKinds.flatMap((kind) => recipeKeys(kind)).map(({ path }) => path);
     const set = codeOf(markdown).flatMap((code) =>
       [...code.matchAll(/--set '?([\w.]+)=/g)].map((m) => m[1]!),
     );
@@ -138,18 +139,23 @@ describe('the table of recipe keys', () => {
 
   it('has every key with its origin, and no others', () => {
     const documented = [...rows].map(([path, { origin }]) => `${path}: ${origin}`);
-    const keys = recipeKeys().map(({ path, origin }) => `${path}: ${origin}`);
-    expect(documented.sort()).toEqual(keys.sort());
+    const keys = systemKinds
+      .flatMap((kind) => recipeKeys(kind))
+      .map(({ path, origin }) => `${path}: ${origin}`);
+    expect(documented.sort()).toEqual([...new Set(keys)].sort());
   });
 
   it('has the defaults that a recipe without them gets', async () => {
-    const defaults = await bareRecipe();
+    const [emoq, probe] = [await bareRecipe('emoq'), await bareRecipe('linear-probe')];
     const documented = [...rows].filter(([, { value }]) => value.startsWith('`') && !value.includes('<'));
     expect(documented.length).toBeGreaterThan(45);
     for (const [path, { value }] of documented) {
       const actual = path
         .split('.')
-        .reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], defaults);
+        .reduce<unknown>(
+          (at, key) => (at as Record<string, unknown>)[key],
+          path.startsWith('probe.') ? probe : emoq,
+        );
       expect([path, actual]).toEqual([path, parse(value.replaceAll('`', ''))]);
     }
   });
@@ -159,8 +165,8 @@ const folder = mkdtempSync(join(tmpdir(), 'emoq-docs-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** A recipe with only the required keys. */
-async function bareRecipe(): Promise<Recipe> {
-  writeFileSync(join(folder, 'bare.yaml'), 'labels: [a, b]\n');
+async function bareRecipe(system: string): Promise<Recipe> {
+  writeFileSync(join(folder, 'bare.yaml'), `system: ${system}\nlabels: [a, b]\n`);
   return loadRecipe({ path: join(folder, 'bare.yaml') });
 }
 
@@ -196,6 +202,15 @@ describe('the architecture', () => {
     const source = /const layers[^=]*= \[([\s\S]*?)\n\];/.exec(read('test/architecture.test.ts'))![1]!;
     const layers = [...source.matchAll(/\[(.+)\]/g)].map((match) => match[1]!.replaceAll("'", ''));
     expect(read('docs/architecture.md')).toContain(`\`\`\`\n${layers.join('\n')}\n\`\`\``);
+    const picture = read('docs/layers.svg');
+    const modules = layers.flatMap((layer) => layer.split(', '));
+    expect(modules.filter((name) => !picture.includes(`>${name}</`))).toEqual([]);
+    const families = ['speech-encoders', 'decoders', 'text-encoders'].flatMap((kind) =>
+      readdirSync(join(root, 'src/backbones', kind), { withFileTypes: true }).filter((entry) =>
+        entry.isDirectory(),
+      ),
+    );
+    expect(families.map(({ name }) => name).filter((name) => !picture.includes(name))).toEqual([]);
   });
 });
 

@@ -1,40 +1,40 @@
 /**
- * @file What every family of backbones says of itself, how a checkpoint's config finds its family, and how its keys
- * are read: one line names the file and every key at fault.
+ * @file Interface of a backbone family, lookup of a checkpoint's family, and config parsing that reports the file and
+ * every invalid key in one line.
  */
 
 import { z } from 'zod';
 import { InputError, quoted } from '../base/index.js';
 
-/** config.json as it is. */
+/** The object in config.json. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
-/** One architecture with its checkpoints: a row of the registry of its kind. */
+/** One architecture and its checkpoints: an entry in the registry of its kind. */
 export interface BackboneFamily<Config> {
   /** `model_type` of its config.json. */
   readonly modelType: string;
-  /** Its name in sentences: "HuBERT". */
+  /** Its display name: "HuBERT". */
   readonly title: string;
-  /** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built */
+  /** Parses config.json. @throws InputError naming `path` and the key of anything that is not supported */
   parseConfig(raw: RawConfig, path: string): Config;
-  /** Keys of weights that published checkpoints hold and the model's output does not depend on. */
+  /** Keys of weights found in published checkpoints that do not affect the model's output. */
   readonly harmless: readonly RegExp[];
   /**
-   * config.json of published models by their hub ids, so that a dry run can size them before anything is downloaded. Facts
-   * from the files on the Hugging Face hub; only what differs from the defaults.
+   * config.json of published models by hub id, so that a dry run can size them before downloading anything. Values from
+   * the files on the Hugging Face hub; only those that differ from the defaults.
    */
   readonly published: Readonly<Record<string, RawConfig>>;
 }
 
 /** A family of encoders. */
 export interface EncoderFamily<Config> extends BackboneFamily<Config> {
-  /** What may stand before the keys of its weights in a checkpoint, the likeliest first. */
+  /** Possible prefixes of its weight keys in a checkpoint, the most likely first. */
   readonly prefixes: readonly string[];
 }
 
 /**
  * The family of a config.
- * @throws InputError naming the families that there are, for a model of another type
+ * @throws InputError listing the supported families, for a model of another type
  */
 export function familyOf<F extends Pick<BackboneFamily<unknown>, 'modelType'>>(
   families: readonly F[],
@@ -50,7 +50,7 @@ export function familyOf<F extends Pick<BackboneFamily<unknown>, 'modelType'>>(
   );
 }
 
-/** The refusal of a config whose model_type is none of those that are wanted. */
+/** The error for a config whose model_type is not one of those wanted. */
 export function otherModel(raw: RawConfig, path: string, wanted: readonly string[]): InputError {
   const given =
     raw.model_type === undefined ? 'has no model_type' : `is of model_type ${quoted(raw.model_type)}`;
@@ -58,7 +58,7 @@ export function otherModel(raw: RawConfig, path: string, wanted: readonly string
   return new InputError(`model config ${path} ${given}; a ${types} checkpoint is needed here`);
 }
 
-/** The titles of families, as a sentence has them: "HuBERT or wav2vec 2.0". */
+/** The titles of families as a phrase: "HuBERT or wav2vec 2.0". */
 export function familyTitles(families: readonly Pick<BackboneFamily<unknown>, 'title'>[]): string {
   return listed(families.map(({ title }) => title));
 }
@@ -70,8 +70,8 @@ function listed(names: readonly string[]): string {
 }
 
 /**
- * Sizes stay far above every published model and low enough to build: a number beyond them is a damaged file, and a
- * graph of so many layers, or a table of so many rows, would be attempted for hours before anything failed.
+ * Limits are far above every published model but small enough to build. A larger number means a damaged file, and a
+ * graph with that many layers, or a table with that many rows, could run for hours before anything failed.
  */
 const upTo = (largest: number) => z.int().positive().max(largest);
 
@@ -90,19 +90,19 @@ export const vocabulary = upTo(1 << 22);
 /** Positions of a text; Qwen2.5-1M has 1,010,000. */
 export const positionCount = upTo(1 << 24);
 
-/** Taps, or steps between windows, of a convolution; HuBERT's largest are 128 and 5. */
+/** Kernel size or stride of a convolution; HuBERT's largest are 128 and 5. */
 export const kernelSize = upTo(1024);
 
 /** A probability or rate in [0, 1]. */
 export const rate = z.number().min(0).max(1);
 
-/** A norm's epsilon: at least the smallest number that float32 has in full precision, since 0 would divide by 0. */
+/** A norm's epsilon: at least the smallest normal float32, since 0 would divide by 0. */
 export const epsilon = z
   .number()
   .min(2 ** -126)
   .max(1);
 
-/** A setting of which the model builders know these values alone. */
+/** A setting for which the model builders support only these values. */
 export function only<const T extends string | number | boolean | null>(...values: readonly [T, ...T[]]) {
   return z.literal([...values], {
     error: ({ input }) =>
@@ -110,12 +110,12 @@ export function only<const T extends string | number | boolean | null>(...values
   });
 }
 
-/** Faults that are told of; a list of the wrong things would have one for each. */
+/** Faults listed in a message; a list with the wrong element type would give one for each. */
 const MAX_FAULTS = 8;
 
 /**
- * Reads a Hugging Face JSON object by a schema; keys that the schema does not name are ignored.
- * @throws InputError naming `path`, and each key with its fault.
+ * Parses a Hugging Face JSON object by a schema; keys that are not in the schema are ignored.
+ * @throws InputError naming `path`, and each key with its fault
  */
 export function parseFields<T>(schema: z.ZodType<T>, raw: unknown, path: string): T {
   const result = schema.safeParse(raw);
@@ -127,7 +127,7 @@ export function parseFields<T>(schema: z.ZodType<T>, raw: unknown, path: string)
   throw new InputError(`model config ${path}: ${[...faults.slice(0, MAX_FAULTS), ...rest].join('; ')}`);
 }
 
-/** @throws InputError when the config is not of a `modelType` model, or its weights are quantised. */
+/** @throws InputError when the config is not of a `modelType` model, or its weights are quantised */
 export function checkModelType(raw: RawConfig, modelType: string, path: string): void {
   if (raw.model_type !== modelType) throw otherModel(raw, path, [modelType]);
   if (raw.quantization_config) {
@@ -137,7 +137,7 @@ export function checkModelType(raw: RawConfig, modelType: string, path: string):
   }
 }
 
-/** @throws InputError when `whole` is not a multiple of `part`. */
+/** @throws InputError when `whole` is not a multiple of `part` */
 export function checkDivides(
   path: string,
   wholeKey: string,

@@ -1,6 +1,6 @@
 /**
- * @file Pretrained backbones by family: speech encoders, text encoders and decoder language models, opened by name or path
- * without naming a family.
+ * @file Pretrained backbones (speech encoders, text encoders, decoder language models), opened by name or path; the
+ * family is detected.
  */
 
 export { decoder, embedTokens, spliceSoftPrompt } from './decoders/decoder.js';

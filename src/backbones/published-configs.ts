@@ -1,4 +1,4 @@
-/** @file The configs of published models of all families. */
+/** @file Configs of published models, for all families. */
 
 import type { RawConfig } from './backbone-family.js';
 import { decoderFamilies } from './decoders/decoder-families.js';

@@ -1,9 +1,9 @@
-/** @file Checksums of files and of what is in memory. */
+/** @file Checksums of files and buffers, and formatting of sizes and durations. */
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 
-/** SHA-256 of a file's content in hexadecimal, read as a stream. */
+/** SHA-256 of a file's content in hexadecimal, streamed. */
 export async function sha256OfFile(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
@@ -15,7 +15,7 @@ export function sha256Of(content: Uint8Array | string): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** `512 bytes`, `28.1 kB`, `378 MB`, `3.95 GB`: powers of ten, as disks and downloads are counted. */
+/** `512 bytes`, `28.1 kB`, `378 MB`, `3.95 GB`: decimal units, as for disks and downloads. */
 export function formatBytes(bytes: number): string {
   if (bytes < 999.5) return `${Math.round(bytes)} bytes`;
   const power = bytes < 999.5e3 ? 1 : bytes < 999.5e6 ? 2 : 3;
@@ -23,7 +23,7 @@ export function formatBytes(bytes: number): string {
   return `${amount} ${['kB', 'MB', 'GB'][power - 1]}`;
 }
 
-/** `316 MiB`, `51.8 GiB`: powers of two, as memory is counted. */
+/** `316 MiB`, `51.8 GiB`: binary units, as for memory. */
 export function formatMemory(bytes: number): string {
   return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(0)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
 }

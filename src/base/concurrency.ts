@@ -1,15 +1,16 @@
-/** @file Many jobs, a few at a time. */
+/** @file Bounded concurrency. */
 
 import { availableParallelism } from 'node:os';
 
-/** One job for each core: what keeps the machine busy without crowding it. */
+/** One job per core. */
 export function defaultJobs(): number {
   return availableParallelism();
 }
 
 /**
- * Maps a list with at most `jobs` calls under way, results in the list's order. The first failure (or an abort of
- * `signal`) stops new calls; the promise rejects once those under way have ended, so nothing runs on behind it.
+ * Maps a list with at most `jobs` calls in flight and returns the results in order. After the first failure, or when
+ * `signal` is aborted, no new calls start; the promise rejects once the running ones have finished, so nothing keeps
+ * running in the background.
  */
 export async function mapConcurrently<T, R>(
   items: readonly T[],

@@ -1,29 +1,29 @@
-/** @file The errors that a user sees as one line, and the exit codes that scripts read. */
+/** @file Errors that the user sees as one line, and the exit codes of the command line. */
 
 /**
- * Exit codes of the command line: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted, 141 as a shell gives it
- * for a program whose reader has gone (128 and the number of SIGPIPE).
+ * Exit codes of the command line: 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted, 141 output closed (128
+ * + SIGPIPE, as a shell reports it).
  */
 export const ExitCode = { done: 0, failed: 1, badInput: 2, interrupted: 130, readerGone: 141 } as const;
 
 /**
- * Something that the user gave is wrong: a file, a flag, a recipe, a column. The message is one line that says
- * what is wrong, where (file, line, column, key) and what to do about it. Exit code 2, no stack.
+ * The user's input is wrong: a file, a flag, a recipe, a column. The message is one line: what is wrong, where (file,
+ * line, column, key) and what to do. Exit code 2, no stack trace.
  */
 export class InputError extends Error {
   readonly exitCode = ExitCode.badInput;
   override readonly name = 'InputError';
 }
 
-/** The user asked to stop. The message says what was saved and how to go on. Exit code 130, no stack. */
+/** The user asked to stop. The message says what was saved and how to resume. Exit code 130, no stack trace. */
 export class InterruptedError extends Error {
   readonly exitCode = ExitCode.interrupted;
   override readonly name = 'InterruptedError';
 }
 
 /**
- * Something outside this machine failed: a network, a server. The message is one line that says what and what to do;
- * the same command may work later. Exit code 1, no stack.
+ * Something outside this machine failed: a network, a server. The message is one line: what failed and what to do; the
+ * same command may succeed later. Exit code 1, no stack trace.
  */
 export class UnavailableError extends Error {
   readonly exitCode = ExitCode.failed;
@@ -31,52 +31,52 @@ export class UnavailableError extends Error {
 }
 
 /**
- * The arithmetic itself failed: a loss that is not a number. The message is one line that says where and what to do.
- * Exit code 1, no stack.
+ * The arithmetic failed, for example a loss that is NaN. The message is one line: where, and what to do. Exit code 1,
+ * no stack trace.
  */
 export class ComputationError extends Error {
   readonly exitCode = ExitCode.failed;
   override readonly name = 'ComputationError';
 }
 
-/** Whoever read the output has gone, as in `| head`: no mistake, and nobody to tell. Exit code 141, no message. */
+/** The reader of the output closed it, as in `| head`. Not an error. Exit code 141, no message. */
 export class ReaderGoneError extends Error {
   readonly exitCode = ExitCode.readerGone;
   override readonly name = 'ReaderGoneError';
 
   constructor(output: string) {
-    super(`nobody reads ${output} any more`);
+    super(`${output} was closed by its reader`);
   }
 }
 
-/** The message of anything thrown, without its stack. */
+/** The message of any thrown value, without its stack. */
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
 const MOST_SHOWN = 1000;
 
-/** Text that a file or the user gave, for a message: on one line, and no longer than a line may be. */
+/** Text from a file or the user, made fit for a message: on one line and of limited length. */
 export function oneLine(text: string, most = MOST_SHOWN): string {
   const line = text.replace(/\s*[\r\n\u2028\u2029]+\s*/g, ' ');
   return line.length > most ? `${line.slice(0, most)}...` : line;
 }
 
-/** What is wrong in a line of a file; what it cites of the file stays on one line. */
+/** An error in one line of a file. Anything quoted from the file stays on one line. */
 export function lineError(path: string, line: number | undefined, what: string): InputError {
   return new InputError(`${path}, line ${line}: ${oneLine(what)}`);
 }
 
-/** Something that a file or the user gave, for a message: JSON on one line, cut to 80 characters. */
+/** A value from a file or the user, for a message: JSON on one line, cut to 80 characters. */
 export function quoted(value: unknown): string {
   let text: string;
   try {
     text = JSON.stringify(value) ?? 'nothing';
   } catch {
-    return 'something nested too deeply to show'; // JSON.parse does not recurse, JSON.stringify does
+    return 'a value nested too deeply to show'; // JSON.parse does not recurse, but JSON.stringify does
   }
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
-/** Signals that ask a command to save and end. */
+/** Signals that ask a command to save and exit. */
 export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

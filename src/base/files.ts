@@ -1,4 +1,4 @@
-/** @file Files that are either whole or absent: write to a temporary name, fsync, rename. */
+/** @file Atomic file writes: write to a temporary name, fsync, rename. */
 
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -18,9 +18,9 @@ import {
 import { deleteAtExit, sweepTemporaries, temporaryName } from './temporary-files.js';
 
 export interface OutputOptions {
-  /** Ends the waiting for somebody to read a named pipe. */
+  /** Stops waiting for a reader of a named pipe. */
   readonly signal?: AbortSignal | undefined;
-  /** False where the folder holds many files and was swept before. Default true. */
+  /** False to skip the sweep, for a folder with many files that was swept before. Default true. */
   readonly sweep?: boolean;
 }
 
@@ -28,15 +28,16 @@ const MAX_WRITE_BYTES = 1 << 30;
 const PERMISSIONS = 0o7777;
 
 /**
- * Opens a file that is written whole or not at all (parent folders are made). Where links lead is replaced, not the
- * link; what is no plain file is written through. What killed processes have left of the same file is taken away.
+ * Opens a file that is written completely or not at all, and creates parent folders. Symbolic links are followed: the
+ * target is replaced, not the link. Anything that is not a regular file is written directly. Removes temporary files
+ * that killed processes left for the same target.
  * @throws InputError where `path` is a folder
  */
 export async function createAtomicFile(path: string, options: OutputOptions = {}): Promise<OutputFile> {
   return openOutput(await outputTarget(path), options);
 }
 
-/** The same for an output that the user has named: `-` is standard output. */
+/** Same for an output named by the user: `-` is standard output. */
 export async function createOutput(name: string, options: OutputOptions = {}): Promise<OutputFile> {
   return openOutput(await userTarget(name), options);
 }
@@ -84,7 +85,7 @@ async function openOutput(
   };
 }
 
-/** Opens a temporary file with the permissions and the owner of the file that it is to replace. */
+/** Opens a temporary file with the permissions and owner of the file it will replace. */
 async function openAs(temporary: string, { path, present }: FileTarget): Promise<FileHandle> {
   const mode = present === undefined ? 0o666 : present.mode & PERMISSIONS;
   const handle = await open(temporary, 'wx', mode).catch((error: NodeJS.ErrnoException) => {
@@ -93,7 +94,7 @@ async function openAs(temporary: string, { path, present }: FileTarget): Promise
   });
   if (present === undefined) return handle;
   const made = await handle.stat();
-  // Only root may give a file away; whose it is matters less than that it is written.
+  // Only root may change the owner. Writing the file matters more than its owner.
   if (made.uid !== present.uid || made.gid !== present.gid) {
     await handle.chown(present.uid, present.gid).catch(() => undefined);
   }
@@ -101,7 +102,7 @@ async function openAs(temporary: string, { path, present }: FileTarget): Promise
   return handle;
 }
 
-/** A file that is mounted by itself, as containers do, cannot be replaced: its content is. */
+/** A file that is its own mount point, as in containers, cannot be replaced; overwrite its content instead. */
 async function putInPlace(temporary: string, { path, name }: FileTarget): Promise<void> {
   try {
     await rename(temporary, path);
@@ -123,7 +124,7 @@ async function putInPlace(temporary: string, { path, name }: FileTarget): Promis
   }
 }
 
-/** Gives a whole file its final name, over what has it; returns when that is on the disk. */
+/** Renames a finished file to its final name, replacing any existing file; returns once the rename is on disk. */
 export async function moveIntoPlace(temporary: string, path: string): Promise<void> {
   await rename(temporary, path);
   await syncFolder(dirname(path));
@@ -137,7 +138,7 @@ async function naming<T>(work: Promise<T>, name: string): Promise<T> {
   }
 }
 
-/** Writes a whole file atomically: readers see the old content or the new, never a part. */
+/** Writes a whole file atomically: readers see either the old content or the new. */
 export async function writeFileAtomic(
   path: string,
   content: Uint8Array | string,
@@ -146,7 +147,7 @@ export async function writeFileAtomic(
   await writeWhole(await createAtomicFile(path, options), content);
 }
 
-/** The same for an output that the user has named: `-` is standard output. */
+/** Same for an output named by the user: `-` is standard output. */
 export async function writeOutput(
   name: string,
   content: Uint8Array | string,
@@ -165,12 +166,12 @@ async function writeWhole(file: OutputFile, content: Uint8Array | string): Promi
 }
 
 /**
- * Copies a file, whole or not at all.
- * @throws InputError when there is none to copy
+ * Copies a file atomically.
+ * @throws InputError when the source does not exist
  */
 export async function copyFileAtomic(from: string, to: string): Promise<void> {
   if (!(await pathExists(from)))
-    throw new InputError(`file ${from} is missing; it was there to be copied to ${to}`);
+    throw new InputError(`file ${from} is missing; it cannot be copied to ${to}`);
   const file = await createAtomicFile(to);
   try {
     for await (const chunk of createReadStream(from, { highWaterMark: 1 << 20 }))
@@ -186,22 +187,21 @@ export async function writeJsonAtomic(path: string, value: unknown): Promise<voi
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** Parses a JSON file. @throws InputError when it is missing, not JSON or nested without end, naming the file. */
+/** Parses a JSON file. @throws InputError naming the file when it is missing, invalid or nested too deeply */
 export async function readJson(path: string, what = 'JSON file'): Promise<unknown> {
   const text = await readTextFile(path, what);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    // The message cites the text, line breaks and all.
+    // The parser's message quotes the text, line breaks included.
     throw new InputError(`${what} ${path} is not valid JSON: ${errorMessage(error).replace(/\s+/g, ' ')}`);
   }
-  if (isNestedTooDeep(value))
-    throw new InputError(`${what} ${path} is not one that can be used: ${TOO_DEEP}`);
+  if (isNestedTooDeep(value)) throw new InputError(`${what} ${path} cannot be used: ${TOO_DEEP}`);
   return value;
 }
 
-/** Reads a UTF-8 text file. @throws InputError when it is missing or unreadable, naming the file. */
+/** Reads a UTF-8 text file. @throws InputError naming the file when it is missing or unreadable */
 export async function readTextFile(path: string, what = 'file'): Promise<string> {
   try {
     return await readFile(path, 'utf8');
@@ -217,7 +217,7 @@ export async function readTextFile(path: string, what = 'file'): Promise<string>
   }
 }
 
-/** True where a path exists (file or folder). */
+/** True if a file or folder exists at the path. */
 export async function pathExists(path: string): Promise<boolean> {
   try {
     await stat(path);
@@ -232,6 +232,6 @@ async function syncFolder(folder: string): Promise<void> {
     const handle = await open(folder, 'r');
     await handle.sync().finally(() => handle.close());
   } catch {
-    // Some filesystems refuse fsync on folders; the rename itself is still atomic.
+    // Some file systems refuse fsync on folders; the rename itself is still atomic.
   }
 }

@@ -1,4 +1,4 @@
-/** @file Lock files: one process at a time works in a folder, and what a killed process has left is taken over. */
+/** @file Lock files: one process at a time may use a folder. Locks of dead processes are taken over. */
 
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
@@ -10,24 +10,24 @@ import { writeFileAtomic } from './files.js';
 import { makeOutputFolder } from './output.js';
 import { isInContainer, livenessOf, ownIdentity, type ProcessIdentity } from './process-identity.js';
 
-/** The process that has a lock. */
+/** The process that holds a lock. */
 export interface LockHolder {
   readonly pid: number;
   readonly host: string;
 }
 
-/** A holder touches its lock this often, so that other machines on a shared disk see that it lives. */
+/** A holder touches its lock this often to show other machines on a shared disk that it is alive. */
 const TOUCH_MS = 30_000;
-/** A lock of another machine that nobody has touched for this long is dead; far above the skew of clocks. */
+/** A lock from another machine is stale if untouched for this long, which is far longer than any clock skew. */
 const DEAD_MS = 10 * 60_000;
-/** Writing a lock, or taking one over, takes milliseconds: what is older than this was left by a killed process. */
+/** Writing or taking over a lock takes milliseconds; anything older was left by a killed process. */
 const STEP_MS = 10_000;
 const POLL_MS = 10;
 
 /**
- * Claims the file `path` for this process (parent folders are made). Gives the function that releases it, or the
- * process that has it. A lock whose process is gone is taken over: on this machine at once, also out of a container,
- * from another machine when it has not been touched for ten minutes.
+ * Claims the file `path` for this process and creates parent folders. Returns the function that releases it, or the
+ * process that holds it. A lock whose process is dead is taken over: at once if it ran on this machine (containers
+ * included), after ten untouched minutes if it ran on another.
  */
 export async function claimLock(path: string): Promise<(() => Promise<void>) | LockHolder> {
   await makeOutputFolder(dirname(path));
@@ -54,14 +54,14 @@ interface FoundLock {
 
 /** `<pid> <host> <random> boot=... namespace=... start=... beacon=...`; earlier versions wrote the first three. */
 function lockText({ pid, host, boot, namespace, start }: ProcessIdentity, beacon?: Beacon): string {
-  const facts = Object.entries({ boot, namespace, start, beacon: beacon?.text ?? '' });
-  const known = facts.filter(([, value]) => value !== '').map(([name, value]) => ` ${name}=${value}`);
+  const fields = Object.entries({ boot, namespace, start, beacon: beacon?.text ?? '' });
+  const known = fields.filter(([, value]) => value !== '').map(([name, value]) => ` ${name}=${value}`);
   return `${pid} ${host} ${randomBytes(4).toString('hex')}${known.join('')}\n`;
 }
 
 function parseLock(text: string): Pick<FoundLock, 'text' | 'holder' | 'beacon'> {
-  const [pid, host = '', , ...facts] = text.trim().split(' ');
-  const known = new Map(facts.map((fact) => fact.split('=', 2) as [string, string]));
+  const [pid, host = '', , ...fields] = text.trim().split(' ');
+  const known = new Map(fields.map((field) => field.split('=', 2) as [string, string]));
   const of = (name: string): string => known.get(name) ?? '';
   return {
     text,
@@ -86,7 +86,7 @@ async function createExclusively(path: string, text: string): Promise<boolean> {
   }
 }
 
-/** undefined where the lock has gone meanwhile. */
+/** undefined if the lock has disappeared in the meantime. */
 async function readLock(path: string): Promise<FoundLock | undefined> {
   const handle = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
@@ -110,13 +110,13 @@ async function isDead({ text, holder, beacon, touchedMs }: FoundLock, path: stri
     const answer = beacon && (await askBeacon(path, beacon));
     if (answer !== undefined && answer !== 'unknown') return answer === 'dead';
   } else if (holder.boot !== '' && holder.host === self.host) {
-    // This machine before it started again; another machine of the same name would have touched it since.
+    // From before this machine rebooted. Another machine of the same name would have touched it since.
     if (touchedMs < Date.now() - uptime() * 1000) return true;
   }
   return ageMs > DEAD_MS;
 }
 
-/** Puts an own lock in the place of a dead one. Only one process at a time may try, and it looks once more. */
+/** Replaces a stale lock with our own. Only one process may try at a time, and it checks again first. */
 async function takeOver(path: string, own: string): Promise<boolean> {
   const turn = `${path}.takeover`;
   if (!(await createExclusively(turn, own))) {
@@ -127,7 +127,7 @@ async function takeOver(path: string, own: string): Promise<boolean> {
   try {
     const found = await readLock(path);
     if (!found || !(await isDead(found, path))) return false;
-    await writeFileAtomic(path, own); // never absent in between, or a third one could create it
+    await writeFileAtomic(path, own); // never absent in between, or a third process could create it
     if (found.beacon) await rm(beaconPath(path, found.beacon), { force: true });
     return true;
   } finally {
@@ -137,7 +137,7 @@ async function takeOver(path: string, own: string): Promise<boolean> {
 
 async function keep(path: string, claimed: string): Promise<() => Promise<void>> {
   let own = claimed;
-  const light = isInContainer() ? await lightBeacon(path) : undefined;
+  const light = isInContainer() ? await startBeacon(path) : undefined;
   if (light) {
     own = lockText(ownIdentity(), light.beacon);
     await writeFileAtomic(path, own);
@@ -151,24 +151,24 @@ async function keep(path: string, claimed: string): Promise<() => Promise<void>>
     clearInterval(touching);
     const text = await readFile(path, 'utf8').catch(() => undefined);
     if (text === own) await rm(path, { force: true });
-    await light?.putOut();
+    await light?.stopBeacon();
   };
 }
 
-/** How a lock names its beacon: `<random>:<device>:<inode>`. */
+/** A beacon as recorded in a lock: `<random>:<device>:<inode>`. */
 export interface Beacon {
   readonly text: string;
 }
 
-/** The socket of a beacon. */
+/** Path of a beacon's socket. */
 export function beaconPath(lock: string, { text }: Beacon): string {
   return `${lock}.${/^[0-9a-f]*/.exec(text)![0]}.sock`;
 }
 
-/** Listens beside a lock; undefined where the file system has no sockets. */
-export async function lightBeacon(
+/** Listens on a socket next to the lock; undefined where the file system has no sockets. */
+export async function startBeacon(
   lock: string,
-): Promise<{ readonly beacon: Beacon; readonly putOut: () => Promise<void> } | undefined> {
+): Promise<{ readonly beacon: Beacon; readonly stopBeacon: () => Promise<void> } | undefined> {
   const name = randomBytes(4).toString('hex');
   const path = beaconPath(lock, { text: name });
   const folder = await open(dirname(lock), 'r');
@@ -177,15 +177,15 @@ export async function lightBeacon(
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      // Anybody may ask: a container may run as another user.
+      // A container may run as another user, so anyone may connect.
       server.listen({ path: nearPath(folder, path), writableAll: true }, resolve);
     });
     const { dev, ino } = await stat(path, { bigint: true });
-    const putOut = async (): Promise<void> => {
+    const stopBeacon = async (): Promise<void> => {
       await new Promise((resolve) => server.close(resolve));
       await folder.close();
     };
-    return { beacon: { text: `${name}:${dev}:${ino}` }, putOut };
+    return { beacon: { text: `${name}:${dev}:${ino}` }, stopBeacon };
   } catch {
     server.close();
     await folder.close();
@@ -194,8 +194,8 @@ export async function lightBeacon(
 }
 
 /**
- * Whether the holder listens. The kernel's answer counts where both see the same file of the same disk; where a disk is
- * mounted twice, or over a network, its sockets are not connected.
+ * Whether the holder is listening. The kernel's answer counts only if both sides see the same inode: sockets do not
+ * connect across two mounts of one disk, or over a network file system.
  */
 export async function askBeacon(lock: string, beacon: Beacon): Promise<'alive' | 'dead' | 'unknown'> {
   const path = beaconPath(lock, beacon);
@@ -218,7 +218,7 @@ export async function askBeacon(lock: string, beacon: Beacon): Promise<'alive' |
   }
 }
 
-/** The path of a socket has room for about a hundred characters. */
+/** A socket path is limited to about a hundred characters. */
 function nearPath(folder: FileHandle, path: string): string {
   return join(`/proc/self/fd/${folder.fd}`, basename(path));
 }

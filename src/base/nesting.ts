@@ -1,26 +1,26 @@
 /**
- * @file Text that nests, as YAML does, from files and command lines: what is nested so deep that a parser would run out
- * of stack, refers to itself, stands for far more than it holds, or holds more than plain values is told in a line
- * instead of thrown as a fault of ours, or filling the memory.
+ * @file Safe parsing of nested text (YAML, JSON) from files and the command line. Rejects, with a one-line problem,
+ * input that nests too deeply, refers to itself, expands excessively through aliases, or contains more than plain
+ * values.
  */
 
 import { errorMessage } from './errors.js';
 
-/** Far beyond what people write, and far below what a parser's stack takes. */
+/** Far deeper than hand-written files, and far below what overflows a parser's stack. */
 const DEEPEST = 200;
 const DEEPEST_INDENT = 400;
-/** Values that a text may stand for beside its own length: aliases of aliases are as many as they like. */
+/** How many values a text may expand to beyond its own length: aliases of aliases grow exponentially. */
 const MOST_REPEATED = 100_000;
 export const TOO_DEEP = `it nests more than ${DEEPEST} levels deep`;
 
-/** A plain value (text, numbers, lists, objects), or what keeps the text from being one, in one line. */
+/** A plain value (text, numbers, lists, objects), or a one-line reason why the text is not one. */
 export type PlainValue =
   | { readonly kind: 'value'; readonly value: unknown }
   | { readonly kind: 'problem'; readonly problem: string };
 
 /**
  * Parses text into a plain value.
- * @param parse is not called for text that nests too deep; what it throws is the problem
+ * @param parse not called for text that nests too deeply; anything it throws becomes the problem
  */
 export function plainValueOf(text: string, parse: () => unknown): PlainValue {
   if (nestsTooDeep(text)) return { kind: 'problem', problem: TOO_DEEP };
@@ -33,7 +33,10 @@ export function plainValueOf(text: string, parse: () => unknown): PlainValue {
   }
 }
 
-/** True for what JSON text gave where it nests deeper than any file of ours does: JSON.parse takes it, and little else. */
+/**
+ * True if a parsed JSON value nests deeper than any file emoq writes. JSON.parse accepts such text, but most code fails
+ * on it.
+ */
 export function isNestedTooDeep(value: unknown): boolean {
   const waiting: { readonly inner: unknown; readonly depth: number }[] = [{ inner: value, depth: 0 }];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
@@ -47,7 +50,7 @@ export function isNestedTooDeep(value: unknown): boolean {
   return false;
 }
 
-/** True where brackets, list marks or indentation go deeper than any parser should be sent. */
+/** True if brackets, list marks or indentation nest too deeply to hand to a parser. */
 function nestsTooDeep(text: string): boolean {
   if (DEEP_MARKS.test(text) || DEEP_INDENT.test(text)) return true;
   let depth = 0;
@@ -66,7 +69,7 @@ const DEEP_INDENT = new RegExp(`^[ \\t]{${DEEPEST_INDENT}}`, 'm');
 
 function problemOf(value: unknown, most: number): string | undefined {
   const open = new Set<object>();
-  /** What each stands for: values, and characters of texts, as often as they are referred to. */
+  /** The expanded size of each object: values and text characters, counted once per reference. */
   const sizes = new Map<object, number>();
   const waiting: { readonly value: unknown; readonly isEnd: boolean }[] = [{ value, isEnd: false }];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
@@ -75,7 +78,7 @@ function problemOf(value: unknown, most: number): string | undefined {
     if (isEnd) {
       open.delete(inner);
       const size = Object.values(inner).reduce<number>((sum, each) => sum + sizeOf(each, sizes), 1);
-      if (size > most) return 'aliases of aliases make far more of it than it holds; write the values out';
+      if (size > most) return 'its aliases expand to far more than it contains; write the values out';
       sizes.set(inner, size);
       continue;
     }
@@ -83,7 +86,7 @@ function problemOf(value: unknown, most: number): string | undefined {
     if (sizes.has(inner)) continue;
     const kind = Object.getPrototypeOf(inner);
     if (kind !== Object.prototype && kind !== Array.prototype) {
-      return `it holds a ${kind?.constructor?.name ?? 'value'}, which is neither text, number, list nor keys`;
+      return `it contains a ${kind?.constructor?.name ?? 'value'}; only text, numbers, lists and mappings can be used`;
     }
     open.add(inner);
     waiting.push({ value: inner, isEnd: true });
@@ -97,7 +100,7 @@ function sizeOf(value: unknown, sizes: ReadonlyMap<object, number>): number {
   return typeof value === 'string' ? value.length + 1 : 1;
 }
 
-/** A key that an object of valid JSON `text` has twice; undefined where there is none. */
+/** A duplicate key of an object in valid JSON `text`; undefined if there is none. */
 export function repeatedKey(text: string): string | undefined {
   const openObjects: Set<string>[] = [];
   for (let at = 0; at < text.length; at++) {
@@ -109,7 +112,7 @@ export function repeatedKey(text: string): string | undefined {
       while (text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
       let next = at + 1;
       while (' \t\r\n'.includes(text[next] ?? 'end')) next++;
-      if (text[next] !== ':') continue; // a value
+      if (text[next] !== ':') continue; // a value, not a key
       const key: string = JSON.parse(text.slice(start, at + 1));
       const keys = openObjects.at(-1)!;
       if (keys.has(key)) return key;

@@ -1,6 +1,6 @@
 /**
- * @file What the name of an output stands for: a file to be replaced as a whole, or something that is written through:
- * standard output, a device, a pipe, a socket. Links are followed.
+ * @file Resolves the name of an output to a file that is replaced atomically, or to a stream that is written directly
+ * (standard output, a device, a pipe, a socket). Follows symbolic links.
  */
 
 import { constants, fstatSync, type Stats, write as writeDescriptor } from 'node:fs';
@@ -11,18 +11,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { errorMessage, InputError, ReaderGoneError } from './errors.js';
 
-/** A file that is written whole or not at all. */
+/** A file that is written completely or not at all. */
 export interface FileTarget {
   readonly kind: 'file';
-  /** As it was given, for messages. */
+  /** As given by the user, for messages. */
   readonly name: string;
-  /** Absolute, with its links followed: where a link leads is replaced, not the link. */
+  /** Absolute, with links resolved: the target is replaced, not the link. */
   readonly path: string;
-  /** The file that is there already. */
+  /** The existing file, if any. */
   readonly present: Stats | undefined;
 }
 
-/** Something that takes bytes as they come. */
+/** A target that takes bytes as they come. */
 export interface StreamTarget {
   readonly kind: 'stream';
   readonly name: string;
@@ -37,13 +37,13 @@ interface Descriptor {
 export type OutputTarget = FileTarget | StreamTarget;
 
 const STANDARD_OUTPUT = 1;
-/** As many links as Linux follows. */
+/** The limit that Linux uses. */
 const MOST_LINKS = 40;
 
 /**
- * What a user's name of an output stands for; `-` is standard output.
- * @param option that it was given with, for messages
- * @throws InputError for a folder, and for what can be no output
+ * Resolves an output named by the user; `-` is standard output.
+ * @param option the option it was given with, for messages
+ * @throws InputError for a folder, and for anything that cannot be written
  */
 export async function userTarget(name: string, option?: string): Promise<OutputTarget> {
   if (name === '-')
@@ -52,8 +52,8 @@ export async function userTarget(name: string, option?: string): Promise<OutputT
 }
 
 /**
- * What a path stands for.
- * @throws InputError for a folder, and for what can be no output
+ * Resolves an output path.
+ * @throws InputError for a folder, and for anything that cannot be written
  */
 export async function outputTarget(name: string, how = ''): Promise<OutputTarget> {
   if (name === '') throw new InputError(`the name of an output is empty; name a file${how}`);
@@ -72,12 +72,14 @@ export async function outputTarget(name: string, how = ''): Promise<OutputTarget
   if (present.isCharacterDevice() || present.isBlockDevice()) {
     return { kind: 'stream', name, through: { kind: 'device', path } };
   }
-  throw new InputError(`output ${name} is no file and nothing that can be written; name a file${how}`);
+  throw new InputError(
+    `output ${name} cannot be written; it is neither a file nor a stream; name a file${how}`,
+  );
 }
 
 /**
- * Whether two names are one file: by a link of either kind, or by capitals where the disk does not tell them apart.
- * False where one of them is not there.
+ * True if two names refer to the same file: through a link of either kind, or by letter case on a case-insensitive
+ * disk. False if either does not exist.
  */
 export async function isSameFile(one: string, other: string): Promise<boolean> {
   const [a, b] = await Promise.all(
@@ -88,9 +90,9 @@ export async function isSameFile(one: string, other: string): Promise<boolean> {
 }
 
 /**
- * Makes a folder for output, and those around it. A link that leads nowhere yet leads to the new folder.
- * @returns the first folder that was made; undefined where it was there
- * @throws InputError where something else is in the way
+ * Creates an output folder and its parents. A dangling link creates the folder that it points to.
+ * @returns the first folder created; undefined if it already existed
+ * @throws InputError if something else is in the way
  */
 export async function makeOutputFolder(name: string): Promise<string | undefined> {
   if (name === '-')
@@ -103,17 +105,17 @@ export async function makeOutputFolder(name: string): Promise<string | undefined
     if (end.kind === 'descriptor') throw new InputError(`${name} is not a folder (EEXIST); name a folder`);
     const around = dirname(end.path);
     const first = around === end.path ? undefined : await makeOutputFolder(around);
-    const made = await mkdir(end.path, { recursive: true }); // somebody else may have been quicker
+    const made = await mkdir(end.path, { recursive: true }); // another process may have created it first
     return first ?? made;
   } catch (error) {
     throw refusal(name, error);
   }
 }
 
-/** An error of the system that says that a name cannot be, as one for the user; any other as it is. */
+/** Turns a system error about an invalid name into an InputError; returns any other error unchanged. */
 function refusal(name: string, error: unknown): unknown {
   const why: Readonly<Record<string, string>> = {
-    ELOOP: 'its links lead in a circle',
+    ELOOP: 'its links form a loop',
     ENOTDIR: 'a file is where a folder should be',
     EEXIST: 'a file is where a folder should be',
     ENAMETOOLONG: 'the name is too long',
@@ -124,7 +126,7 @@ function refusal(name: string, error: unknown): unknown {
     : new InputError(`output ${name} cannot be written: ${reason} (${errorMessage(error)})`);
 }
 
-/** Where a path leads in the end: another path, which may be absent, or one of this process's open files. */
+/** Where a path leads after all links: another path, which may not exist, or one of this process's open files. */
 async function endOfLinks(name: string): Promise<{ kind: 'path'; path: string } | Descriptor> {
   let path = resolve(name);
   for (let links = 0; links <= MOST_LINKS; links++) {
@@ -139,10 +141,10 @@ async function endOfLinks(name: string): Promise<{ kind: 'path'; path: string } 
     if (!found?.isSymbolicLink()) return { kind: 'path', path };
     path = resolve(folder, await readlink(path));
   }
-  throw new InputError(`output ${name} cannot be written: its links lead in a circle`);
+  throw new InputError(`output ${name} cannot be written: its links form a loop`);
 }
 
-/** The number in /dev/fd/N and /proc/self/fd/N, to which /dev/stdout leads. @throws InputError when it is not open */
+/** The number in /dev/fd/N or /proc/self/fd/N, where /dev/stdout points. @throws InputError when it is not open */
 async function ownDescriptor(path: string, name: string): Promise<number | undefined> {
   const [, owner, number] = /^\/(?:proc\/(\d+)(?:\/task\/\d+)?|dev)\/fd\/(\d+)$/.exec(path) ?? [];
   if (number === undefined) return undefined;
@@ -155,24 +157,24 @@ async function ownDescriptor(path: string, name: string): Promise<number | undef
   return Number(number);
 }
 
-/** An open output. A file takes its final name on `commit` and vanishes on `discard`. */
+/** An open output. A file gets its final name on `commit` and is removed on `discard`. */
 export interface OutputFile {
   /** Where the bytes are until `commit`. */
   readonly path: string;
-  /** Appends bytes (or UTF-8 text). Any length; chunked, because one Node write takes under 2 GiB. */
+  /** Appends bytes (or UTF-8 text) of any length, in chunks: one Node write takes less than 2 GiB. */
   write(bytes: Uint8Array | string): Promise<void>;
   /** fsync, close, rename over the final path. */
   commit(): Promise<void>;
-  /** Close and delete the temporary file. Safe after `commit`. */
+  /** Closes and deletes the temporary file. Safe after `commit`. */
   discard(): Promise<void>;
 }
 
-/** A full pipe, and a pipe that nobody reads yet, are looked at again after so long. */
+/** How often to retry a pipe that is full or has no reader yet. */
 const POLL_MS = 20;
 
 /**
- * Opens an output that is written through. A named pipe is waited for until somebody reads it.
- * @throws the reason of `signal` when it is aborted while waiting
+ * Opens an output that is written directly. Waits for a reader of a named pipe.
+ * @throws the reason of `signal` if it is aborted while waiting
  */
 export async function openStream({ name, through }: StreamTarget, signal?: AbortSignal): Promise<OutputFile> {
   if (through.kind === 'descriptor')
@@ -205,7 +207,7 @@ function streamOf(name: string, write: Writer, close: () => Promise<void>): Outp
 
 const MOST_BYTES = 1 << 30;
 
-/** A pipe may be one that does not wait: then what it does not take now is offered again. */
+/** A non-blocking pipe may take only part of the data; the rest is written again later. */
 function writerOf(descriptor: number, name: string): Writer {
   const attempt = promisify(writeDescriptor);
   return async (bytes) => {
@@ -222,7 +224,7 @@ function writerOf(descriptor: number, name: string): Writer {
   };
 }
 
-/** Opening a pipe the plain way would hold a thread, and the end of the process, until there is a reader. */
+/** A plain open of a pipe would block a thread, and the exit of the process, until there is a reader. */
 async function openPipe(path: string, signal: AbortSignal | undefined): Promise<FileHandle> {
   for (;;) {
     signal?.throwIfAborted();
@@ -238,7 +240,7 @@ async function openPipe(path: string, signal: AbortSignal | undefined): Promise<
 function connect(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = createConnection({ path }, () => resolve(socket));
-    socket.on('error', reject); // after the first one, and once connected, `write` tells
+    socket.on('error', reject); // after the first error, and once connected, `write` reports errors
   });
 }
 
@@ -257,7 +259,7 @@ function endOf(socket: Socket): Promise<void> {
   });
 }
 
-/** Node's own message of a failed write says what, not where. */
+/** Node's message for a failed write does not name the file; this one does. */
 export function writeError(name: string, error: unknown): Error {
   const code = (error as NodeJS.ErrnoException).code ?? '';
   if (['EPIPE', 'ECONNRESET', 'ERR_STREAM_DESTROYED'].includes(code)) return new ReaderGoneError(name);

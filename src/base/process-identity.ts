@@ -1,25 +1,25 @@
 /**
- * @file Which process wrote a lock or a temporary file, and whether it still lives. A process id alone does not say: ids
- * are given out again, and the first process of every container is number 1.
+ * @file Identifies the process that wrote a lock or temporary file, and checks whether it is still alive. A process id
+ * is not enough: ids are reused, and the first process of every container is number 1.
  */
 
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { sha256Of } from './checksums.js';
 
-/** What tells a process from every other one, of any machine that shares a disk. */
+/** Identifies a process uniquely among all machines that share a disk. */
 export interface ProcessIdentity {
   readonly pid: number;
   readonly host: string;
-  /** Changes whenever the machine starts; '' where the system does not say (Windows, macOS). */
+  /** Changes on every boot; '' where the system does not provide it (Windows, macOS). */
   readonly boot: string;
-  /** Of process ids: containers have their own; '' where the system does not say. */
+  /** PID namespace, as each container has its own; '' where the system does not provide it. */
   readonly namespace: string;
-  /** When the process started, in ticks of the system's clock; '' where the system does not say. */
+  /** Start time of the process in clock ticks; '' where the system does not provide it. */
   readonly start: string;
 }
 
-/** `unknown`: of another machine, or of a container whose processes cannot be seen from here. */
+/** `unknown`: on another machine, or in a container whose processes are not visible from here. */
 export type Liveness = 'alive' | 'dead' | 'unknown';
 
 let own: ProcessIdentity | undefined;
@@ -36,16 +36,16 @@ export function ownIdentity(): ProcessIdentity {
   return own;
 }
 
-/** Linux numbers the namespace that the machine itself started with so; containers have other numbers. */
+/** Linux gives the initial PID namespace this number; containers have other numbers. */
 const FIRST_NAMESPACE = String(0xeffffffc);
 
-/** True where processes outside this one's container cannot be seen. */
+/** True if processes outside this one's container are not visible. */
 export function isInContainer(): boolean {
   const { namespace } = ownIdentity();
   return namespace !== '' && namespace !== FIRST_NAMESPACE;
 }
 
-/** Whether a process lives, as far as this one can tell. */
+/** Whether a process is alive, as far as this process can tell. */
 export function livenessOf(process: ProcessIdentity): Liveness {
   const self = ownIdentity();
   if (process.boot === '' || self.boot === '') return livenessByNumber(process);
@@ -53,13 +53,13 @@ export function livenessOf(process: ProcessIdentity): Liveness {
   return livenessHere(process.pid, process.start);
 }
 
-/** Names where process ids mean the same: one start of one machine, and one container on it. */
-export function placeName(): string {
+/** Identifies the scope in which process ids are unique: one boot of one machine, and one container on it. */
+export function pidScope(): string {
   const { boot, namespace, host } = ownIdentity();
   return sha256Of(boot === '' ? host : `${boot} ${namespace}`).slice(0, 8);
 }
 
-/** Whether the process that has, or had, this number in this place is the one that started then. */
+/** Whether the process with this id in this scope is still the one that started at `start`. */
 export function livenessHere(pid: number, start: string): Liveness {
   const self = ownIdentity();
   if (pid === self.pid) return start === self.start ? 'alive' : 'dead';
@@ -69,10 +69,11 @@ export function livenessHere(pid: number, start: string): Liveness {
   return now.start === start && !now.isOver ? 'alive' : 'dead';
 }
 
-/** What earlier versions wrote, and what there is without /proc: a host and a number. */
+/** For locks of earlier versions, and for systems without /proc: only a host and a process id. */
 function livenessByNumber({ pid, host }: ProcessIdentity): Liveness {
   if (host !== ownIdentity().host) return 'unknown';
-  // Every container has a process 1: what bears our own number there, in a form that we do not write, was before us.
+  // Every container has a process 1. A lock with our own pid in the old format, which we no longer write, is older than
+  // us.
   if (pid === 1 && process.pid === 1 && ownIdentity().boot !== '') return 'dead';
   return isThere(pid) ? 'alive' : 'dead';
 }
@@ -85,7 +86,7 @@ function isThere(pid: number): boolean {
   }
 }
 
-/** True where /proc shows this process by its own number: it may be another namespace's. */
+/** True if /proc shows this process under its own id; /proc may belong to another namespace. */
 function seesItself(): boolean {
   try {
     return readlinkSync('/proc/self') === String(process.pid);
@@ -94,12 +95,12 @@ function seesItself(): boolean {
   }
 }
 
-/** Fields 3 and 22 of /proc/PID/stat; the name in field 2 may hold spaces and brackets. */
+/** Fields 3 and 22 of /proc/PID/stat. The name in field 2 may contain spaces and brackets. */
 function startOf(pid: number | 'self'): { start: string; isOver: boolean } | undefined {
   const text = systemText(`/proc/${pid}/stat`);
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const start = fields[19];
-  // A zombie has ended; its parent has not asked for its exit code yet.
+  // A zombie has exited, but its parent has not collected its exit code.
   return start === undefined ? undefined : { start, isOver: fields[0] === 'Z' || fields[0] === 'X' };
 }
 

@@ -1,8 +1,8 @@
-/** @file "Did you mean": the known names that a misspelt one is close to. */
+/** @file "Did you mean": suggests known names close to a misspelt one. */
 
 /**
- * The known names nearest to `name` by edits (insert, delete, replace, swap neighbours), best first; none that
- * needs more than a third of its letters changed.
+ * The known names nearest to `name` by edits (insert, delete, replace, swap neighbours), best first. Names that need
+ * more than a third of the letters changed are left out.
  */
 export function nearNames(name: string, known: readonly string[]): string[] {
   const wanted = name.toLowerCase();
@@ -16,7 +16,7 @@ export function nearNames(name: string, known: readonly string[]): string[] {
     .map(({ candidate }) => candidate);
 }
 
-/** `; did you mean x?` for the nearest known name, or nothing. */
+/** `; did you mean x?` for the nearest known name, or an empty string. */
 export function didYouMean(name: string, known: readonly string[]): string {
   const nearest = nearNames(name, known)[0];
   return nearest === undefined ? '' : `; did you mean ${nearest}?`;

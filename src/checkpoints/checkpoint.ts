@@ -1,6 +1,6 @@
 /**
- * @file Opens a Hugging Face checkpoint folder: its config.json, where each weight lies without reading it, and
- * weights looked up under whatever prefix their keys carry, checked against the config.
+ * @file Opens a Hugging Face checkpoint folder: parses config.json, locates each weight without reading it, and looks
+ * up weights under any key prefix, checked against the config.
  */
 
 import { open, realpath, stat } from 'node:fs/promises';
@@ -16,13 +16,13 @@ import {
 } from '../engine/tensor/index.js';
 import { findSnapshot, hubCacheFolder, modelCache, publishedModel } from './hub/index.js';
 import { readTorchFile } from './torch-file.js';
-import type { WeightPlace } from './torch-state.js';
+import type { WeightLocation } from './torch-state.js';
 
-/** Where one weight lies. */
-export interface WeightRef extends WeightPlace {
+/** Location of one weight. */
+export interface WeightRef extends WeightLocation {
   /** The key as stored, prefix included. */
   key: string;
-  /** Absolute path with every link resolved (the Hugging Face cache links into its blobs). */
+  /** Absolute path, links resolved (the Hugging Face cache links into its blobs). */
   path: string;
 }
 
@@ -30,23 +30,23 @@ export interface WeightRef extends WeightPlace {
 export interface Checkpoint {
   /** Absolute folder. */
   dir: string;
-  /** config.json as it is. */
+  /** The object in config.json. */
   config: Record<string, unknown>;
   /** Weights by key. */
   weights: ReadonlyMap<string, WeightRef>;
 }
 
-/** A way in which weights are kept: in one file, or in several that an index lists. */
+/** A storage format for weights: one file, or several shards listed in an index. */
 interface WeightFormat {
   readonly single: string;
   readonly index: string;
-  /** Of the files that the index lists. */
+  /** Of the shards listed in the index. */
   readonly extension: string;
-  /** Where the weights of one file lie. */
-  readonly read: (path: string) => Promise<ReadonlyMap<string, WeightPlace>>;
+  /** Locations of the weights in one file. */
+  readonly read: (path: string) => Promise<ReadonlyMap<string, WeightLocation>>;
 }
 
-/** In the order of preference. */
+/** In order of preference. */
 const formats: readonly WeightFormat[] = [
   {
     single: 'model.safetensors',
@@ -64,7 +64,8 @@ const formats: readonly WeightFormat[] = [
 
 /**
  * Opens a checkpoint: a folder, or a model id in the Hugging Face cache.
- * @throws InputError when the folder, its config.json or its weights are missing or broken, or hold an unmerged adapter.
+ * @throws InputError when the folder, its config.json or its weights are missing or broken, or contain an unmerged
+ * adapter
  */
 export async function openCheckpoint(nameOrPath: string): Promise<Checkpoint> {
   const checkpoint = await readCheckpoint(await findCheckpointFolder(nameOrPath));
@@ -75,7 +76,7 @@ export async function openCheckpoint(nameOrPath: string): Promise<Checkpoint> {
 async function readCheckpoint(dir: string): Promise<Checkpoint> {
   if ((await pathExists(join(dir, 'adapter_config.json'))) && !(await pathExists(join(dir, 'config.json')))) {
     throw new InputError(
-      `${dir} is an adapter of PEFT (adapter_config.json), not a model; merge it into its model first, with PEFT's merge_and_unload, and give the merged checkpoint`,
+      `${dir} is a PEFT adapter (adapter_config.json), not a model; merge it into its model first, with PEFT's merge_and_unload, and give the merged checkpoint`,
     );
   }
   const config = await readConfig(dir);
@@ -90,11 +91,11 @@ async function readCheckpoint(dir: string): Promise<Checkpoint> {
   const names = formats.map(({ single }) => single).join(' and ');
   const indices = formats.map(({ index }) => index).join(' or ');
   throw new InputError(
-    `checkpoint ${dir} holds no weights; looked for ${names}, or ${indices} with its shards`,
+    `checkpoint ${dir} has no weights; looked for ${names}, or ${indices} with its shards`,
   );
 }
 
-/** One safetensors file as a checkpoint without a config: what a run has trained. @throws InputError */
+/** Opens one safetensors file as a checkpoint without a config, as written by training. @throws InputError */
 export async function openWeightsFile(path: string): Promise<Checkpoint> {
   if (!(await pathExists(path))) throw new InputError(`weights ${path} do not exist; train first`);
   return {
@@ -104,7 +105,7 @@ export async function openWeightsFile(path: string): Promise<Checkpoint> {
   };
 }
 
-/** The config.json of a folder. @throws InputError when it is missing or no JSON object. */
+/** The config.json of a folder. @throws InputError when it is missing or not a JSON object */
 export async function readConfig(dir: string): Promise<Record<string, unknown>> {
   const path = join(dir, 'config.json');
   const config = await readJson(path, 'model config');
@@ -123,7 +124,7 @@ async function shardedWeights(dir: string, format: WeightFormat): Promise<Map<st
   }
   const keysOfShard = new Map<string, string[]>();
   for (const [key, shard] of Object.entries(map)) {
-    // A shard lies in the folder itself: a path could point anywhere.
+    // A shard must be in the folder itself: a path could point anywhere.
     if (
       typeof shard !== 'string' ||
       !/^[^/\\\p{Cc}]{1,255}$/u.test(shard) ||
@@ -138,12 +139,12 @@ async function shardedWeights(dir: string, format: WeightFormat): Promise<Map<st
     else keysOfShard.set(shard, [key]);
   }
   const weights = new Map<string, WeightRef>();
-  // One shard after the other: what reading one takes in memory is bounded, their number is not.
+  // One shard at a time: the memory for reading one is bounded, but not their number.
   for (const [shard, keys] of keysOfShard) {
     const file = join(dir, shard);
     if (!(await pathExists(file))) {
       throw new InputError(
-        `checkpoint ${dir} lacks ${shard}, which ${format.index} lists; download it again`,
+        `checkpoint ${dir} is missing ${shard}, which ${format.index} lists; download it again`,
       );
     }
     const stored = await weightsOf(file, await format.read(file));
@@ -157,23 +158,23 @@ async function shardedWeights(dir: string, format: WeightFormat): Promise<Map<st
   return weights;
 }
 
-/** The weights of one file, which may be reached through links. */
+/** The weights of one file, which may be behind links. */
 async function weightsOf(
   file: string,
-  places: ReadonlyMap<string, WeightPlace>,
+  locations: ReadonlyMap<string, WeightLocation>,
 ): Promise<Map<string, WeightRef>> {
   const path = await realpath(file);
-  return new Map([...places].map(([key, place]) => [key, { key, ...place, path }]));
+  return new Map([...locations].map(([key, location]) => [key, { key, ...location, path }]));
 }
 
 const WHAT_TO_GIVE =
   'give the path of a folder that holds config.json and model.safetensors or pytorch_model.bin';
 
 /**
- * The absolute folder of `nameOrPath`: an existing folder, else a model id such as "Qwen/Qwen2.5-7B-Instruct", or a
- * short name of `emoq pull`, whose snapshot is in the Hugging Face cache ($HF_HUB_CACHE, $HF_HOME/hub or
+ * The absolute folder of `nameOrPath`: an existing folder, or else a model id such as "Qwen/Qwen2.5-7B-Instruct", or a
+ * short name of `emoq pull`, with a snapshot in the Hugging Face cache ($HF_HUB_CACHE, $HF_HOME/hub or
  * ~/.cache/huggingface/hub).
- * @throws InputError that says what was looked for and where.
+ * @throws InputError that says what was looked for and where
  */
 export async function findCheckpointFolder(nameOrPath: string): Promise<string> {
   if (nameOrPath === '') throw new InputError(`the name of a checkpoint is empty; ${WHAT_TO_GIVE}`);
@@ -181,7 +182,7 @@ export async function findCheckpointFolder(nameOrPath: string): Promise<string> 
   const found = await stat(path).catch(() => undefined);
   if (found?.isDirectory()) return path;
   if (found) throw new InputError(`checkpoint ${path} is a file, not a folder; ${WHAT_TO_GIVE}`);
-  // Names of one or two parts are model ids; everything else can only have been meant as a path.
+  // Names of one or two parts are model ids; anything else must have been meant as a path.
   if (!/^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/.test(nameOrPath)) {
     throw new InputError(`checkpoint folder ${path} does not exist; ${WHAT_TO_GIVE}`);
   }
@@ -196,30 +197,30 @@ export async function findCheckpointFolder(nameOrPath: string): Promise<string> 
   );
 }
 
-/** Keys of PEFT's adapters beside, or around, the weights that they adapt. */
+/** Keys of PEFT adapters, or of weights wrapped by them. */
 const ADAPTER =
   /^base_model\.model\.|\.base_layer\.|\.(?:lora_[A-Z]|lora_embedding_[AB]|lora_magnitude_vector|ia3_l|oft_r|hada_w\d_[ab]|modules_to_save)(?:\.|$)/;
 
-/** @throws InputError where an adapter lies among the weights, which would not be applied */
+/** @throws InputError if the weights include an adapter, which would not be applied */
 export function refuseAdapters({ dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>): void {
   const key = [...weights.keys()].find((name) => ADAPTER.test(name));
   if (key === undefined) return;
   throw new InputError(
-    `checkpoint ${dir} holds an adapter that is not merged into its weights (${quoted(key)}); merge it first, with PEFT's merge_and_unload, and give the merged checkpoint`,
+    `checkpoint ${dir} has an adapter that is not merged into its weights (${quoted(key)}); merge it first, with PEFT's merge_and_unload, and give the merged checkpoint`,
   );
 }
 
-/** What a kind of model leaves unread without harm. */
+/** The weights that a kind of model may safely leave unread. */
 export interface ReadableModel {
   /** `model_type` of its config. */
   readonly modelType: string;
-  /** Keys of weights that its output does not depend on. */
+  /** Keys of weights that do not affect its output. */
   readonly harmless: readonly RegExp[];
 }
 
 /**
- * Says which weights a model leaves unread that may matter; undefined where it leaves none.
- * @param read keys that the model reads, as they are stored
+ * A warning about weights that the model does not read but that may matter; undefined if there are none.
+ * @param read the stored keys of the weights that the model reads
  */
 export function unreadWeights(
   { dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>,
@@ -239,9 +240,9 @@ export function unreadWeights(
 }
 
 /**
- * The checkpoint with its weights also under their keys without a prefix: for `['hubert.', '']`, "encoder.x" finds
- * "hubert.encoder.x" or else "encoder.x". Earlier prefixes win; a weight under none of them is not seen. References
- * keep the stored key.
+ * The checkpoint with its weights also available without a prefix: with `['hubert.', '']`, "encoder.x" finds
+ * "hubert.encoder.x" or else "encoder.x". Earlier prefixes win; weights that match none are left out. References keep
+ * the stored key.
  */
 export function weightsUnder(checkpoint: Checkpoint, prefixes: readonly string[]): Checkpoint {
   const weights = new Map<string, WeightRef>();
@@ -254,8 +255,8 @@ export function weightsUnder(checkpoint: Checkpoint, prefixes: readonly string[]
 }
 
 /**
- * The weight `key`, checked to be floating and of the `shape` that the config asks for.
- * @throws InputError naming the key and the folder.
+ * The weight `key`, which must be floating-point and have the `shape` that the config implies.
+ * @throws InputError naming the key and the folder
  */
 export function requireWeight(checkpoint: Checkpoint, key: string, shape: readonly number[]): WeightRef {
   const ref = checkpoint.weights.get(key);
@@ -277,7 +278,7 @@ export function requireWeight(checkpoint: Checkpoint, key: string, shape: readon
   return ref;
 }
 
-/** Reads one weight into memory. @throws InputError when the file has changed since it was opened. */
+/** Reads one weight into memory. @throws InputError when the file has changed since it was opened */
 export async function readWeight({
   key,
   path,
@@ -290,22 +291,22 @@ export async function readWeight({
   return readSafetensorsTensor({ path, entries: new Map([[key, entry]]), metadata: {} }, key);
 }
 
-/** The files that hold a checkpoint's weights, in the order of their paths. */
+/** The files that contain a checkpoint's weights, sorted by path. */
 export function weightFiles({ weights }: Checkpoint): string[] {
   return [...new Set([...weights.values()].map(({ path }) => path))].sort();
 }
 
 const PIECE_BYTES = 16 * 1024 * 1024;
 
-/** A weight as a tensor for `streamSafetensors`, byte for byte as it is stored. `key` renames it. */
+/** A weight as a tensor for `streamSafetensors`, byte for byte as stored. `key` renames it. */
 export function storedTensor(ref: WeightRef, key = ref.key): StreamedTensor {
   const { dtype, shape } = ref;
   return { key, dtype, shape, read: () => storedBytes(ref) };
 }
 
 /**
- * A weight that was trained, as {@link storedTensor} gives it, but read whole and looked at first.
- * @throws ComputationError, when it is read, where it holds a value that is not a number
+ * A trained weight, like {@link storedTensor}, but read completely and checked first.
+ * @throws ComputationError when it is read, if it contains a NaN
  */
 export function trainedTensor(ref: WeightRef, key = ref.key): StreamedTensor {
   return {
@@ -323,8 +324,8 @@ export function trainedTensor(ref: WeightRef, key = ref.key): StreamedTensor {
 }
 
 /**
- * The bytes of one weight. Every piece is in the same buffer: use it before asking for the next.
- * @throws InputError when the file has become shorter than it was when it was opened
+ * The bytes of one weight. All chunks share one buffer: use each before asking for the next.
+ * @throws InputError when the file has become shorter since it was opened
  */
 async function* storedBytes({ path, offset, byteLength }: WeightRef): AsyncGenerator<Uint8Array> {
   const file = await open(path, 'r');

@@ -1,6 +1,6 @@
 /**
- * @file What a checkpoint is, wherever its folder lies and however its weights are packed: its config, its tokenizer and
- * a sample of its weights. A hash of 15 GB would take longer than much of what is done with them.
+ * @file The identity of a checkpoint, independent of its folder and of how its weights are split into files: config,
+ * tokenizer and a sample of the weights. A hash of 15 GB would take longer than much of the work done with them.
  */
 
 import { createHash, type Hash } from 'node:crypto';
@@ -10,25 +10,25 @@ import { errorMessage, formatBytes, InputError, pathExists, quoted, sha256OfFile
 import type { Checkpoint, WeightRef } from './checkpoint.js';
 import { snapshotOf } from './hub/index.js';
 
-/** Enough to tell one model from another; no path is in it. What one side lacks is not compared. */
+/** Enough to tell one model from another, without any paths. Fields missing on one side are not compared. */
 export interface ModelIdentity {
-  /** Its commit, where it lies in the Hugging Face cache; not compared. */
+  /** Commit, if it is in the Hugging Face cache; not compared. */
   readonly commit?: string;
-  /** Bytes of the files that hold its weights, by their names; not compared. */
+  /** Size of each weight file, by name; not compared. */
   readonly files: Readonly<Record<string, number>>;
-  /** What the model builders read of its config. */
+  /** The config keys that the model builders read. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** SHA-256 of tokenizer.json. */
   readonly tokenizer?: string;
-  /** Bytes of all its weights; absent, as `weights`, of one whose config alone is read. */
+  /** Total bytes of the weights; absent, like `weights`, if only the config was read. */
   readonly bytes?: number;
-  /** SHA-256 of the weights' names, types and shapes with their content, or with samples of it above 64 MiB in all. */
+  /** SHA-256 of the weights' names, types, shapes and content; above 64 MiB in total, of samples of the content. */
   readonly weights?: string;
 }
 
-/** Weights up to so much in all are hashed whole. */
+/** Weights up to this total size are hashed completely. */
 const WHOLE_BYTES = 64 * 1024 * 1024;
-/** Of larger ones each tensor, or file, is sampled in so many blocks, evenly from its beginning to its end. */
+/** Above that, each tensor (or file) is sampled in this many blocks, evenly spaced from start to end. */
 const TENSOR_BLOCKS = 4;
 const FILE_BLOCKS = 64;
 const BLOCK_BYTES = 4096;
@@ -38,11 +38,11 @@ interface Range {
   readonly path: string;
   readonly offset: number;
   readonly byteLength: number;
-  /** What it is called. */
+  /** Name that is hashed with it. */
   readonly name: string;
 }
 
-/** The identity of an opened checkpoint. @param config as the model's builder reads it */
+/** The identity of an opened checkpoint. @param config as parsed by the model's builder */
 export async function checkpointIdentity(
   { dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>,
   config: object,
@@ -61,12 +61,12 @@ export async function checkpointIdentity(
   };
 }
 
-/** What can be told of a checkpoint whose weights are not read. @param config as the model's builder reads it */
+/** The identity of a checkpoint whose weights are not read. @param config as parsed by the model's builder */
 export function configIdentity(config: object): ModelIdentity {
   return { files: {}, config: { ...config } };
 }
 
-/** The identity of a model in files of another kind, such as an exported graph with its weights. */
+/** The identity of a model stored in other files, such as an exported graph with its weights. */
 export async function filesIdentity(
   paths: readonly string[],
   config: object | undefined,
@@ -88,7 +88,7 @@ export async function filesIdentity(
   };
 }
 
-/** In what two models differ, in words: empty where they are the same. */
+/** How two models differ, in words; empty if they are the same. */
 export function identityDifferences(before: ModelIdentity, now: ModelIdentity): string[] {
   const [old, current] = [before.config ?? {}, now.config ?? {}];
   const changed = Object.keys(old).filter(
@@ -103,8 +103,8 @@ export function identityDifferences(before: ModelIdentity, now: ModelIdentity): 
     bytesBefore === bytesNow ? '' : ` (${formatBytes(bytesBefore)} then, ${formatBytes(bytesNow)} now)`;
   return [
     ...changed.map((key) => `${key} of its config was ${quoted(old[key])}, is ${quoted(current[key])}`),
-    ...(hasOtherTokenizer ? ['its tokenizer.json is another'] : []),
-    ...(hasOtherWeights ? [`its weights are others${sizes}`] : []),
+    ...(hasOtherTokenizer ? ['its tokenizer.json differs'] : []),
+    ...(hasOtherWeights ? [`its weights differ${sizes}`] : []),
   ];
 }
 
@@ -123,7 +123,7 @@ async function sizesOf(paths: readonly string[]): Promise<Record<string, number>
   return Object.fromEntries(sizes.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** SHA-256 of names and contents, each sampled in so many blocks where all together are too much to read. */
+/** SHA-256 of names and contents, with each content sampled in blocks if the total is too large. */
 async function digestOf(ranges: readonly Range[], blocks: number): Promise<string> {
   const whole = totalOf(ranges) <= WHOLE_BYTES;
   const hash = createHash('sha256');

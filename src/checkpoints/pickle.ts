@@ -1,39 +1,39 @@
 /**
- * @file A restricted unpickler for the state dicts of PyTorch: plain data and dictionaries, and whatever objects the
- * caller lends for the global names that it allows. Nothing is looked up or run by name; any other global is refused.
+ * @file A restricted unpickler for PyTorch state dicts. It produces plain data, dictionaries, and objects that the
+ * caller provides for allowed global names. Nothing is looked up or executed by name; any other global is rejected.
  *
- * The format is that of Python's pickle module, protocols 2 to 5. Of its opcodes only those are here that PyTorch
- * writes for a state dict; the others are refused by name.
+ * The format is that of Python's pickle module, protocols 2 to 5. Only the opcodes that PyTorch writes for a state dict
+ * are supported; the others are rejected by name.
  */
 
 import type { InputError } from '../base/index.js';
 
-/** What the reader of a pickle lends it. */
+/** Callbacks of the reader of a pickle. */
 export interface PickleContext {
-  /** The object for a global such as "torch.FloatStorage"; undefined refuses the pickle. */
+  /** The object for a global such as "torch.FloatStorage"; undefined rejects the pickle. */
   find(name: string): PickleObject | undefined;
-  /** The object that is kept outside the pickle under a persistent id. */
+  /** The external object with a persistent id. */
   load(id: PickleValue): PickleObject;
-  /** Makes the error: the file, then `why`. */
+  /** Makes an error: the file, then `why`. */
   fail(why: string): InputError;
 }
 
-/** A tensor takes under 200 bytes, so that this is enough for any that PyTorch wrote in one file. */
+/** A tensor takes less than 200 bytes, so this is enough for any file written by PyTorch. */
 export const MAX_PICKLE_BYTES = 8 << 20;
 
 /**
- * A tensor takes about 35, so that 8,000 fit. An operation makes at most one object, an empty dictionary being the
- * largest with about 250 bytes: this bounds the memory that bytes of ill will can take.
+ * A tensor takes about 35, so 8,000 fit. An operation creates at most one object, the largest being an empty dictionary
+ * of about 250 bytes; this bounds the memory that a malicious file can use.
  */
 const MAX_OPERATIONS = 300_000;
 
-/** PyTorch's magic number, the longest integer there is, has 10. */
+/** PyTorch's magic number, the longest integer it writes, has 10. */
 const MAX_INTEGER_BYTES = 16;
 
 /**
- * Reads the pickle that begins at `start`. Time and memory are bounded whatever the bytes say.
- * @returns its value, and the offset behind its end
- * @throws InputError of `context.fail` on a global that is not allowed, an opcode that is not read, or broken bytes
+ * Reads the pickle that begins at `start`. Time and memory are bounded for any input.
+ * @returns its value, and the offset after its end
+ * @throws InputError from `context.fail` on a disallowed global, an unsupported opcode, or broken bytes
  */
 export function unpickle(
   bytes: Buffer,
@@ -55,7 +55,7 @@ export function unpickle(
     const code = takeByte(machine);
     if (code === STOP) return { value: pop(machine), end: machine.position };
     const { name = `0x${code.toString(16).padStart(2, '0')}`, run } = opcodeOf.get(code) ?? {};
-    if (run === undefined) throw machine.broken(`the opcode ${name}, which no state dict needs,`);
+    if (run === undefined) throw machine.broken(`the opcode ${name}, which a state dict does not need,`);
     run(machine);
   }
 }
@@ -135,7 +135,7 @@ function push(machine: Machine, value: PickleValue): void {
   machine.stack.push(value);
 }
 
-/** Values behind the last MARK are out of reach until it is taken away. */
+/** Values below the last MARK are out of reach until it is removed. */
 function pop(machine: Machine): PickleValue {
   if (machine.stack.length <= (machine.marks.at(-1) ?? 0)) throw machine.broken('nothing to take');
   return machine.stack.pop()!;
@@ -181,8 +181,8 @@ function setItems(machine: Machine, items: readonly PickleValue[]): void {
   const dict = top(machine);
   if (!(dict instanceof Map)) throw machine.broken('no dictionary to set items of');
   if (items.length % 2 !== 0) throw machine.broken('a key without a value');
-  for (let place = 0; place < items.length; place += 2)
-    setItem(machine, dict, items[place]!, items[place + 1]!);
+  for (let index = 0; index < items.length; index += 2)
+    setItem(machine, dict, items[index]!, items[index + 1]!);
 }
 
 function setItem(machine: Machine, dict: PickleDict, key: PickleValue, value: PickleValue): void {
@@ -199,7 +199,7 @@ function findGlobal(machine: Machine, [module, name]: PickleTuple): void {
   if (found === undefined) {
     const shown = /^[\w.]{1,80}$/.test(full) ? full : quote(full);
     throw machine.context.fail(
-      `asks for ${shown}, which no state dict needs; it was not executed. Take weights saved by torch.save(model.state_dict(), ...) from a source that you trust`,
+      `asks for ${shown}, which a state dict does not need; it was not executed. Take weights saved by torch.save(model.state_dict(), ...) from a source that you trust`,
     );
   }
   push(machine, found);
@@ -213,12 +213,13 @@ function orderedDict(machine: Machine): PickleFunction {
       const dict: PickleDict = new Map();
       const [pairs] = args;
       if (pairs === undefined) return dict;
-      if (args.length > 1 || !isList(pairs)) throw machine.broken('an OrderedDict of something but pairs');
+      if (args.length > 1 || !isList(pairs))
+        throw machine.broken('an OrderedDict of something other than pairs');
       spend(machine, pairs.items.length); // one list may be used many times
       for (const pair of pairs.items) {
         const items = isList(pair) ? pair.items : pair;
         if (!Array.isArray(items) || items.length !== 2) {
-          throw machine.broken('an OrderedDict of something but pairs');
+          throw machine.broken('an OrderedDict of something other than pairs');
         }
         setItem(machine, dict, items[0], items[1]);
       }
@@ -229,15 +230,16 @@ function orderedDict(machine: Machine): PickleFunction {
 
 function reduce(machine: Machine): void {
   const [callee, args] = popMany(machine, 2) as [PickleValue, PickleValue];
-  if (!isFunction(callee) || !Array.isArray(args)) throw machine.broken('a call of something but a function');
+  if (!isFunction(callee) || !Array.isArray(args))
+    throw machine.broken('a call of something other than a function');
   push(machine, callee.call(args));
 }
 
-/** Attributes of a dictionary, such as state_dict's _metadata: taken off and let go. */
+/** Attributes of a dictionary, such as state_dict's _metadata: popped and ignored. */
 function build(machine: Machine): void {
   const state = pop(machine);
   if (!(top(machine) instanceof Map && state instanceof Map)) {
-    throw machine.broken('attributes of something but a dictionary');
+    throw machine.broken('attributes of something other than a dictionary');
   }
 }
 
@@ -246,14 +248,14 @@ const EMPTY_TUPLE: PickleTuple = [];
 
 interface Opcode {
   readonly name: string;
-  /** Absent where the opcode is refused. */
+  /** Absent if the opcode is rejected. */
   readonly run: ((machine: Machine) => void) | undefined;
 }
 
-/** The opcodes under the names of Python's pickletools; those without a deed are refused by their name. */
+/** The opcodes, named as in Python's pickletools. Those without a function are rejected by name. */
 const opcodes: readonly (readonly [code: string, name: string, run?: Opcode['run']])[] = [
   ['\x80', 'PROTO', checkProtocol],
-  ['\x95', 'FRAME', (machine) => take(machine, 8)], // its length is for readers of streams
+  ['\x95', 'FRAME', (machine) => take(machine, 8)], // its length matters only to streaming readers
   ['N', 'NONE', (machine) => push(machine, null)],
   ['\x88', 'NEWTRUE', (machine) => push(machine, true)],
   ['\x89', 'NEWFALSE', (machine) => push(machine, false)],
@@ -264,8 +266,8 @@ const opcodes: readonly (readonly [code: string, name: string, run?: Opcode['run
   ['G', 'BINFLOAT', (machine) => push(machine, take(machine, 8).readDoubleBE())],
   ['X', 'BINUNICODE', (machine) => push(machine, takeText(machine, takeUint32(machine)))],
   ['\x8c', 'SHORT_BINUNICODE', (machine) => push(machine, takeText(machine, takeByte(machine)))],
-  ['T', 'BINSTRING', (machine) => push(machine, takeText(machine, takeUint32(machine)))], // text of Python 2
-  ['U', 'SHORT_BINSTRING', (machine) => push(machine, takeText(machine, takeByte(machine)))], // text of Python 2
+  ['T', 'BINSTRING', (machine) => push(machine, takeText(machine, takeUint32(machine)))], // Python 2 text
+  ['U', 'SHORT_BINSTRING', (machine) => push(machine, takeText(machine, takeByte(machine)))], // Python 2 text
   ['(', 'MARK', (machine) => machine.marks.push(machine.stack.length)],
   [')', 'EMPTY_TUPLE', (machine) => push(machine, EMPTY_TUPLE)],
   ['\x85', 'TUPLE1', (machine) => push(machine, popMany(machine, 1))],
@@ -325,7 +327,7 @@ const opcodeOf: ReadonlyMap<number, Opcode> = new Map(
   opcodes.map(([code, name, run]) => [code.charCodeAt(0), { name, run }]),
 );
 
-/** What a pickle can hold. */
+/** Values that a pickle can contain. */
 export type PickleValue = null | boolean | number | bigint | string | PickleTuple | PickleDict | PickleObject;
 
 export type PickleTuple = readonly PickleValue[];
@@ -333,7 +335,7 @@ export type PickleTuple = readonly PickleValue[];
 /** A dict or an OrderedDict. */
 export type PickleDict = Map<PickleValue, PickleValue>;
 
-/** Everything else; `kind` tells what it is, and no pickle can forge one. */
+/** Anything else. `kind` says what it is; a pickle cannot forge one. */
 export interface PickleObject {
   readonly kind: string;
 }
@@ -357,12 +359,12 @@ export function isFunction(value: PickleValue): value is PickleFunction {
   return isObject(value) && value.kind === 'function';
 }
 
-/** True for what is no plain value, tuple or dictionary. */
+/** True for anything that is not a plain value, tuple or dictionary. */
 export function isObject(value: PickleValue | undefined): value is PickleObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Map);
 }
 
-/** Text from a file for a message: JSON on one line, at most 80 characters. */
+/** Text from a file, for a message: JSON on one line, at most 80 characters. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }

@@ -1,6 +1,6 @@
 /**
- * @file Reads a PyTorch checkpoint (`pytorch_model.bin`): where each tensor of its state dict lies in the file. Nothing
- * is executed, and no weight is read.
+ * @file Reads a PyTorch checkpoint (`pytorch_model.bin`): the location of each tensor of its state dict in the file.
+ * Executes nothing and reads no weights.
  */
 
 import { EventEmitter } from 'node:events';
@@ -9,23 +9,23 @@ import { crc32 } from 'node:zlib';
 import { type Entry, fromRandomAccessReaderPromise, type RandomAccessReader, type ZipFile } from 'yauzl';
 import { errorMessage, InputError } from '../base/index.js';
 import { isList, MAX_PICKLE_BYTES, type PickleValue, quote, unpickle } from './pickle.js';
-import { readTorchState, storageBytes, type TorchState, type WeightPlace } from './torch-state.js';
+import { readTorchState, storageBytes, type TorchState, type WeightLocation } from './torch-state.js';
 
 const TAR_MAGIC_OFFSET = 257;
 const SNIFF_BYTES = 512;
 
 /**
- * The places of a file's tensors by key, in the order of its state dict. Several keys may share bytes.
- * @throws InputError: one line with the file and the fault. A global that no state dict needs is named.
+ * The locations of a file's tensors by key, in state dict order. Several keys may share bytes.
+ * @throws InputError: one line with the file and the problem; names any global that a state dict does not need
  */
-export async function readTorchFile(path: string): Promise<Map<string, WeightPlace>> {
+export async function readTorchFile(path: string): Promise<Map<string, WeightLocation>> {
   return withTorchSource(path, async (source) => {
     const { state, offsets } = await readContainer(source);
-    const places = new Map<string, WeightPlace>();
-    for (const [key, { storage, offset, ...place }] of state.tensors) {
-      places.set(key, { ...place, offset: offsets.get(storage.key)! + offset });
+    const locations = new Map<string, WeightLocation>();
+    for (const [key, { storage, offset, ...location }] of state.tensors) {
+      locations.set(key, { ...location, offset: offsets.get(storage.key)! + offset });
     }
-    return places;
+    return locations;
   });
 }
 
@@ -40,22 +40,22 @@ async function readContainer(source: TorchSource): ReturnType<typeof readTorchAr
   if (head.startsWith('ustar', TAR_MAGIC_OFFSET)) {
     throw fail('is a tar, as PyTorch wrote before 0.2; load it with PyTorch and save it again');
   }
-  throw fail(size === 0 ? 'is empty' : 'is no PyTorch file: neither a zip nor a pickle');
+  throw fail(size === 0 ? 'is empty' : 'is not a PyTorch file: neither a zip nor a pickle');
 }
 
-/** A file of random access, with the error that names it. */
+/** A file with random access, and a function that makes errors naming it. */
 export interface TorchSource {
   /** Bytes of the file. */
   readonly size: number;
-  /** Reads exactly `length` bytes. @throws InputError where the file ends before. */
+  /** Reads exactly `length` bytes. @throws InputError if the file ends before that */
   read(position: number, length: number): Promise<Buffer>;
-  /** Makes the error: the file, then `why`. */
+  /** Makes an error: the file, then `why`. */
   fail(why: string): InputError;
 }
 
 const READ_AHEAD_BYTES = 4096;
 
-/** Opens a file for the time of `use`. @throws InputError when it is missing or no file. */
+/** Opens a file while `use` runs. @throws InputError when it is missing or not a file */
 export async function withTorchSource<T>(path: string, use: (source: TorchSource) => Promise<T>): Promise<T> {
   const fail = (why: string): InputError => new InputError(`PyTorch file ${path} ${why}`);
   let file: FileHandle;
@@ -66,15 +66,15 @@ export async function withTorchSource<T>(path: string, use: (source: TorchSource
     throw fail(missing ? 'does not exist' : `cannot be opened: ${errorMessage(error)}`);
   }
   try {
-    const facts = await file.stat();
-    if (!facts.isFile()) throw fail('is not a file');
-    return await use(bufferedSource(file, facts.size, fail));
+    const stats = await file.stat();
+    if (!stats.isFile()) throw fail('is not a file');
+    return await use(bufferedSource(file, stats.size, fail));
   } finally {
     await file.close();
   }
 }
 
-/** Headers are small and lie side by side: each reading of the file takes what follows with it. */
+/** Headers are small and adjacent, so each read also fetches what follows. */
 function bufferedSource(file: FileHandle, size: number, fail: TorchSource['fail']): TorchSource {
   let known = { start: 0, bytes: Buffer.alloc(0) };
   return {
@@ -101,9 +101,9 @@ const PROTOCOL_VERSION = 1001;
 const COUNT_BYTES = 8; // int64
 
 /**
- * Reads the pickles, and the count in front of each storage.
- * @returns the state, and the byte offset in the file of each storage
- * @throws InputError when a pickle is not what it should be, or a storage is not of the size that the pickle says
+ * Reads the pickles, and the element count before each storage.
+ * @returns the state, and the byte offset of each storage in the file
+ * @throws InputError when a pickle is invalid, or a storage's size differs from the pickle's
  */
 export async function readTorchLegacy(
   source: TorchSource,
@@ -111,7 +111,8 @@ export async function readTorchLegacy(
   const { fail, size } = source;
   const head = await source.read(0, Math.min(size, MAX_PICKLE_BYTES));
   const magic = readPlain(head, 0, fail);
-  if (magic.value !== MAGIC) throw fail("does not begin with PyTorch's magic number; it is no PyTorch file");
+  if (magic.value !== MAGIC)
+    throw fail("does not begin with PyTorch's magic number; it is not a PyTorch file");
   const version = readPlain(head, magic.end, fail);
   if (version.value !== PROTOCOL_VERSION) throw fail(`is not of protocol ${PROTOCOL_VERSION}`);
   const machine = readPlain(head, version.end, fail);
@@ -155,12 +156,12 @@ function readPlain(
     fail,
     find: () => undefined,
     load: () => {
-      throw fail('refers to something outside its pickle that is no storage');
+      throw fail('refers to something outside its pickle that is not a storage');
     },
   });
 }
 
-/** A storage takes about 80 of it. */
+/** A storage takes about 80 bytes of it. */
 const MAX_DIRECTORY_BYTES = 4 << 20;
 const ENTRY_BYTES = 46;
 const STORED = 0;
@@ -168,9 +169,9 @@ const ENCRYPTED = 1;
 const MAX_BYTEORDER_BYTES = 16;
 
 /**
- * Reads the directory and the pickle. The checksums of storages are not checked, since that would read every weight.
- * @returns the state, and the byte offset in the file of each storage that a tensor is in
- * @throws InputError when the archive, its pickle or the size of a storage is not right
+ * Reads the directory and the pickle. Checksums of storages are not verified, since that would read every weight.
+ * @returns the state, and the byte offset of each storage that a tensor uses
+ * @throws InputError when the archive, its pickle or the size of a storage is invalid
  */
 export async function readTorchArchive(
   source: TorchSource,
@@ -233,7 +234,7 @@ async function readEntries(source: TorchSource, zip: ZipFile): Promise<Map<strin
   return entries;
 }
 
-/** Where the bytes of a stored entry begin. The entry's own header must agree with the directory's. */
+/** Where the bytes of a stored entry begin. The entry's local header must agree with the directory. */
 async function dataStart(source: TorchSource, zip: ZipFile, entry: Entry): Promise<number> {
   const name = quote(entry.fileName);
   if (entry.compressionMethod !== STORED || (entry.generalPurposeBitFlag & ENCRYPTED) !== 0) {
@@ -246,7 +247,7 @@ async function dataStart(source: TorchSource, zip: ZipFile, entry: Entry): Promi
   return header.fileDataStart;
 }
 
-/** Runs a step of the zip library, whose errors say that the archive is broken. */
+/** Runs a step of the zip library, whose errors mean that the archive is broken. */
 async function inZip<T>({ fail }: TorchSource, step: () => Promise<T>): Promise<T> {
   try {
     return await step();
@@ -257,8 +258,8 @@ async function inZip<T>({ fail }: TorchSource, step: () => Promise<T>): Promise<
 }
 
 /**
- * What the zip library reads from. Its own file reader throws past every handler where an offset in the file is no
- * file position; this one answers with an error, and the file stays the caller's to close.
+ * Data source for the zip library. The library's own file reader throws an uncatchable error for an invalid offset in
+ * the file; this one reports an error, and leaves closing the file to the caller.
  */
 function readerOf({ size, read }: TorchSource): RandomAccessReader {
   const reader = {
@@ -271,7 +272,7 @@ function readerOf({ size, read }: TorchSource): RandomAccessReader {
       position: number,
       done: (error: Error | null, bytesRead?: number) => void,
     ) {
-      if (position + length > size) done(new Error('it refers to bytes behind the end of the file'));
+      if (position + length > size) done(new Error('it refers to bytes past the end of the file'));
       else {
         read(position, length).then(
           (bytes) => done(null, bytes.copy(buffer, offset)),

@@ -1,9 +1,8 @@
 /**
- * @file The state dict in a PyTorch pickle: what each tensor is, and in which storage. Storages are only named here;
- * where they lie is known to the archive, or to the older file, around the pickle.
+ * @file Parses the state dict in a PyTorch pickle: each tensor's type, shape and storage. Storages are only named here;
+ * their location is known to the archive or legacy file around the pickle.
  *
- * Names and arguments are those of torch._utils (`_rebuild_tensor_v2` and its like) and torch.serialization
- * (`persistent_id`).
+ * Names and arguments follow torch._utils (`_rebuild_tensor_v2` etc.) and torch.serialization (`persistent_id`).
  */
 
 import type { InputError } from '../base/index.js';
@@ -27,16 +26,16 @@ export interface TorchStorage extends PickleObject {
   readonly elementCount: number;
 }
 
-/** A tensor that can be read in place; its offset counts from the start of its storage. */
-export interface StoredTensor extends WeightPlace {
+/** A tensor that can be read in place; its offset is relative to its storage. */
+export interface StoredTensor extends WeightLocation {
   readonly storage: TorchStorage;
 }
 
 export interface TorchState {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** Every storage that the pickle names, by key. */
+  /** Every storage in the pickle, by key. */
   readonly storages: ReadonlyMap<string, TorchStorage>;
-  /** Offset behind the pickle. */
+  /** Offset after the pickle. */
   readonly end: number;
 }
 
@@ -44,11 +43,11 @@ interface ElementType extends PickleObject {
   readonly kind: 'element type';
   /** Of the global. */
   readonly name: string;
-  /** Absent where emoq has no such elements. */
+  /** Absent if emoq does not support the element type. */
   readonly dtype: DType | undefined;
 }
 
-/** As the pickle has it, unchecked. Offset and strides are in elements. */
+/** As in the pickle, unchecked. Offset and strides are in elements. */
 interface TorchTensor extends PickleObject {
   readonly kind: 'tensor';
   readonly storage: TorchStorage;
@@ -73,11 +72,11 @@ const elementTypes: ReadonlyMap<string, ElementType> = new Map(
     'torch.CharStorage': 'int8',
     'torch.ByteStorage': 'uint8',
     'torch.BoolStorage': 'bool',
-    // The others are known so that the tensor which has them can be named.
+    // The others are listed so that a tensor with one of these types can be named in the error.
     'torch.ShortStorage': undefined,
     'torch.ComplexFloatStorage': undefined,
     'torch.ComplexDoubleStorage': undefined,
-    // Newer types are kept as bytes, their type being an argument of _rebuild_tensor_v3.
+    // Newer types are stored as bytes, with their type as an argument of _rebuild_tensor_v3.
     'torch.storage.UntypedStorage': undefined,
     'torch.uint16': undefined,
     'torch.uint32': undefined,
@@ -94,7 +93,7 @@ const elementTypes: ReadonlyMap<string, ElementType> = new Map(
 
 /**
  * Reads the state dict whose pickle begins at `start`.
- * @throws InputError of `fail` when it is anything but a dictionary of tensors, or one of these cannot be read in place
+ * @throws InputError from `fail` when it is not a dictionary of tensors, or a tensor cannot be read in place
  */
 export function readTorchState(bytes: Buffer, start: number, fail: Fail): TorchState {
   const storages = new Map<string, TorchStorage>();
@@ -115,7 +114,7 @@ export function readTorchState(bytes: Buffer, start: number, fail: Fail): TorchS
   return { tensors: tensorsOf(value, fail), storages, end };
 }
 
-/** Bytes of a storage. @throws InputError of `fail` where its type is none of emoq's. */
+/** Bytes of a storage. @throws InputError from `fail` if its type is not supported */
 export function storageBytes({ key, elements, elementCount: count }: TorchStorage, fail: Fail): number {
   if (elements.dtype === undefined) {
     throw fail(`holds storage ${quote(key)} as ${elements.name}; ${READABLE}`);
@@ -128,9 +127,9 @@ const READABLE = `what can be read is ${dtypes.join(', ')}`;
 /** Storages appear as ("storage", type, key, device, elements), with a sixth item in the older format. */
 function parseStorage(id: PickleValue, fail: Fail): TorchStorage {
   const [word, elements, key, , count, view] = Array.isArray(id) ? (id as PickleTuple) : [];
-  if (word !== 'storage') throw fail('refers to something outside its pickle that is no storage');
+  if (word !== 'storage') throw fail('refers to something outside its pickle that is not a storage');
   if (!isElementType(elements) || typeof key !== 'string' || !isNatural(count)) {
-    throw fail('describes a storage by something but its type, key and size');
+    throw fail('describes a storage by something other than its type, key and size');
   }
   if (view !== undefined && view !== null) {
     throw fail(`has storage ${quote(key)} as a view of another, as only PyTorch before 0.4 did`);
@@ -158,7 +157,7 @@ function parseTensor(
   fail: Fail,
 ): TorchTensor {
   if (!isStorage(storage) || !isNatural(offset) || !isNaturals(shape) || !isNaturals(strides)) {
-    throw fail('describes a tensor by something but its storage, offset, shape and strides');
+    throw fail('describes a tensor by something other than its storage, offset, shape and strides');
   }
   if (shape.length !== strides.length || shape.length > MAX_DIMENSIONS) {
     throw fail(
@@ -167,7 +166,7 @@ function parseTensor(
   }
   const elements = type === undefined ? storage.elements : type;
   if (!isElementType(elements)) throw fail('describes a tensor without the type of its elements');
-  // The conjugate and negative bits: the stored values are not the tensor's.
+  // With the conjugate or negative bit set, the stored values are not the tensor's values.
   if (metadata !== undefined && metadata !== null && !(metadata instanceof Map && metadata.size === 0)) {
     throw fail('holds a lazily conjugated or negated tensor; save it again after tensor.resolve_neg()');
   }
@@ -177,16 +176,16 @@ function parseTensor(
 function tensorsOf(value: PickleValue, fail: Fail): Map<string, StoredTensor> {
   if (!(value instanceof Map)) throw fail(`holds no state dict; ${HOW_TO_SAVE}`);
   const tensors = new Map<string, StoredTensor>();
-  const inner = new Set<PickleDict>(); // one may stand under many keys
+  const inner = new Set<PickleDict>(); // one may be stored under many keys
   for (const [key, item] of value) {
     if (item instanceof Map && !inner.has(item)) {
       inner.add(item);
       if ([...item.values()].some(isTensor)) {
-        throw fail(`has its tensors in an inner dictionary ${quote(String(key))}; save that one alone`);
+        throw fail(`has its tensors in an inner dictionary ${quote(String(key))}; save only that one`);
       }
     }
-    // Beside tensors there may be a step count or the like.
-    if (isTensor(item)) tensors.set(String(key), placeInStorage(String(key), item, fail));
+    // There may be other entries, such as a step count.
+    if (isTensor(item)) tensors.set(String(key), locateInStorage(String(key), item, fail));
   }
   if (tensors.size === 0) throw fail(`holds no tensors; ${HOW_TO_SAVE}`);
   return tensors;
@@ -194,7 +193,7 @@ function tensorsOf(value: PickleValue, fail: Fail): Map<string, StoredTensor> {
 
 const HOW_TO_SAVE = 'what can be read is what torch.save(model.state_dict(), ...) writes';
 
-function placeInStorage(key: string, tensor: TorchTensor, fail: Fail): StoredTensor {
+function locateInStorage(key: string, tensor: TorchTensor, fail: Fail): StoredTensor {
   const { storage, elements, shape, strides } = tensor;
   const { dtype } = elements;
   if (dtype === undefined) throw fail(`holds ${quote(key)} as ${elements.name}; ${READABLE}`);
@@ -205,7 +204,7 @@ function placeInStorage(key: string, tensor: TorchTensor, fail: Fail): StoredTen
     );
   }
   const count = elementCount(shape);
-  // The product without the zeros bounds the sizes of an empty tensor too.
+  // Leaving out zero sizes bounds the shape of an empty tensor too.
   if (!Number.isSafeInteger(elementCount(shape.map((size) => size || 1)))) {
     throw fail(`holds ${where}, which is too large`);
   }
@@ -218,7 +217,9 @@ function placeInStorage(key: string, tensor: TorchTensor, fail: Fail): StoredTen
   return { storage, dtype, shape, offset: tensor.offset * bytes, byteLength: count * bytes };
 }
 
-/** Row-major without gaps. The stride of a dimension of size 1 means nothing, nor does any of an empty tensor. */
+/**
+ * Row-major without gaps. The stride of a dimension of size 1 is meaningless, as are all strides of an empty tensor.
+ */
 function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
   if (shape.includes(0)) return true;
   let expected = 1;
@@ -249,8 +250,8 @@ function isNaturals(value: PickleValue | undefined): value is number[] {
   return Array.isArray(value) && value.every(isNatural);
 }
 
-/** A range of bytes that are a tensor, row-major and little-endian. */
-export interface WeightPlace {
+/** The byte range of a tensor, row-major and little-endian. */
+export interface WeightLocation {
   dtype: DType;
   shape: readonly number[];
   /** Absolute byte offset in the file. */

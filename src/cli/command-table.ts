@@ -29,6 +29,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/prepare-iemocap-command.js')).prepareIemocapCommand,
   },
   {
+    name: 'prepare-crema-d',
+    summary: 'convert a raw CREMA-D release to 16 kHz audio and a manifest',
+    load: async () => (await import('./commands/prepare-crema-d-command.js')).prepareCremaDCommand,
+  },
+  {
     name: 'prepare-csv',
     summary: 'convert any CSV of audio files and labels to a prepared corpus',
     load: async () => (await import('./commands/prepare-csv-command.js')).prepareCsvCommand,

@@ -133,12 +133,14 @@ async function trainInParallel(runs: Runs, options: TrainRunsOptions): Promise<v
     const { onStart, onReport, onNote, onWarning, onEnd } = options.listen(name, named);
     const task = { ...run, compute: { device, threads: threadsPerJob, cacheDir }, versions, saveIntervalSec };
     try {
-      return await trainInProcess(task, stop, (message) => {
+      const outcome = await trainInProcess(task, stop, (message) => {
         if (message.kind === 'start') onStart?.(message.step, message.totalSteps);
         else if (message.kind === 'report') onReport?.(message.report);
         else if (message.kind === 'note') onNote?.(message.text);
         else if (message.kind === 'warning') onWarning?.(message.text);
       }).finally(onEnd);
+      options.onOutcome(name, outcome);
+      return outcome;
     } catch (error) {
       if (!(error instanceof InterruptedError)) {
         options.onFailure(name, error);

@@ -9,7 +9,7 @@ import { basename, dirname, join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile, requireWeight } from '../checkpoints/index.js';
 import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, type Weights } from '../nn/index.js';
 import { shippedRecipeNames } from '../recipe/index.js';
@@ -19,7 +19,6 @@ import {
   type Phase,
   phaseEvaluationGraph,
   phasesOfSystems,
-  phaseTitles,
   type Recipe,
   systemOf,
   titleOf,
@@ -122,7 +121,7 @@ export async function findRun(dir: string, phase?: string, fold?: number): Promi
       `${dir} is a single run; for its folds, name the folder around stage1 and stage2 with --run`,
     );
   }
-  const wanted = phase === undefined ? Object.keys(phaseTitles).toReversed() : [phase];
+  const wanted = phase === undefined ? phasesOfSystems.flatMap((phases) => phases.toReversed()) : [phase];
   for (const name of wanted) {
     const candidate = phaseFolder(dir, name, fold);
     if (await pathExists(candidate.metadata)) return candidate;
@@ -145,7 +144,7 @@ export async function findRun(dir: string, phase?: string, fold?: number): Promi
     );
   }
   const looked = wanted.map((name) => phaseFolder(dir, name, fold).dir).join(' or ');
-  const training = `emoq ${wanted[0]} ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
+  const training = `emoq train ${await recipeOption(dir)}${fold === undefined ? '' : ` --fold ${fold}`}`;
   throw new InputError(
     `no run in ${looked}; train first with "${training}", or name another folder with --run`,
   );
@@ -217,11 +216,11 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const graph = phaseEvaluationGraph(phase, phase.parameters, weights);
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
-  const host: SessionHost = startSessionHost();
+  const worker: SessionWorker = startSessionWorker();
   try {
     const { device, threads } = compute;
     compute.onBegin?.();
-    const session = await host.open(bytes, {
+    const session = await worker.open(bytes, {
       device,
       threads,
       weightsFolder,
@@ -240,10 +239,10 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
           batchSize: INFERENCE_BATCH,
           ...control,
         }),
-      close: () => host.close(),
+      close: () => worker.close(),
     };
   } catch (error) {
-    await host.close();
+    await worker.close();
     throw error;
   }
 }

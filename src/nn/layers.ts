@@ -1,4 +1,7 @@
-/** @file Layers that HuBERT and the EmoQ-Former share: linear, layer norm and multi-head attention, by checkpoint key. */
+/**
+ * @file Layers shared by HuBERT and the EmoQ-Former (linear, layer norm, multi-head attention), with weights by
+ * checkpoint key.
+ */
 
 import {
   add,
@@ -20,7 +23,7 @@ import {
 } from '../engine/onnx/index.js';
 import type { Weights } from './weights.js';
 
-/** The linear layer `name` with its bias, weight in checkpoint layout [out, in]: [..., in] -> [..., out]. */
+/** The linear layer `name` with bias; weight in checkpoint layout [out, in]: [..., in] -> [..., out]. */
 export function dense(weights: Weights, name: string, x: Value, out: number): Value {
   const weight = weights(`${name}.weight`, [out, x.shape.at(-1) as number]);
   const bias = weights(`${name}.bias`, [out]);
@@ -38,13 +41,13 @@ export interface Attended {
   readonly queries: Value;
   readonly keys: Value;
   readonly values: Value;
-  /** Additive, broadcast to [N, heads, L_q, L_k]: 0 where a key may be seen. Every key is seen where absent. */
+  /** Additive, broadcast to [N, heads, L_q, L_k]: 0 where a key may be attended to. Absent: all keys may. */
   readonly bias?: Value | undefined;
 }
 
 /**
- * softmax(Q K' / sqrt(d_k) + bias) V over several heads (Vaswani et al., 2017), heads joined: [N, L_q, d].
- * @param dropShares dropout of the attention shares [N, heads, L_q, L_k]
+ * softmax(Q K' / sqrt(d_k) + bias) V with several heads (Vaswani et al., 2017), heads concatenated: [N, L_q, d].
+ * @param dropShares dropout of the attention weights [N, heads, L_q, L_k]
  */
 export function multiHeadAttention(
   { queries, keys, values, bias }: Attended,
@@ -64,19 +67,19 @@ export function multiHeadAttention(
   return reshape(context, [context.shape[0]!, context.shape[1]!, width]);
 }
 
-/** True where the column is not after the row: [N, L] -> bool [L, L]. */
+/** True on and below the diagonal: [N, L] -> bool [L, L]. */
 export function causalMask(sequences: Value): Value {
   const order = arange(sizeOf(sequences, 1), sequences.shape[1]!);
   return greaterOrEqual(unsqueeze(order, [1]), unsqueeze(order, [0]));
 }
 
 /**
- * How many ones a mask holds up to and with each place.
+ * Cumulative count of ones in a mask, including the current position.
  * @param mask [N, L], ones and zeros
  * @param causal bool [L, L], see `causalMask`
- * @returns float32 [N, L]; counts exactly up to 16,777,216
+ * @returns float32 [N, L]; exact up to 16,777,216
  */
 export function runningCount(mask: Value, causal: Value): Value {
-  // As a product with the triangle: ones and zeros, exact in any precision.
+  // A product with the triangular matrix: with ones and zeros it is exact in any precision.
   return gemm(cast(mask, 'float32'), cast(causal, 'float32'), undefined, { transB: true });
 }

@@ -1,4 +1,4 @@
-/** @file Low-rank adaptation (Hu et al., 2022): what is trained beside a frozen weight, and how it starts. */
+/** @file Low-rank adaptation (Hu et al., 2022): parameter shapes, initial values and the adapted linear layer. */
 
 import { add, cast, linear, mul, type Value } from '../engine/onnx/index.js';
 import { seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
@@ -11,7 +11,7 @@ export interface LoraConfig {
   readonly rank: number;
   /** The update is (alpha / rank) B A. */
   readonly alpha: number;
-  /** Rate of the dropout on the input of A. */
+  /** Dropout rate on the input of A. */
   readonly dropout: number;
   /** Names of the adapted projections, such as `q_proj`. */
   readonly targets: readonly string[];
@@ -25,7 +25,7 @@ export interface AdaptedModule {
   readonly shape: readonly [number, number];
 }
 
-/** What PEFT writes before the path of the module. */
+/** PEFT's prefix for the path of a module. */
 export const PEFT_PREFIX = 'base_model.model.';
 
 /** Keys of A and B in PEFT's naming. */
@@ -45,14 +45,14 @@ export function loraShapes(
   ];
 }
 
-/** Factor of B A. */
+/** Scale of B A. */
 export function loraScale({ alpha, rank }: LoraConfig): number {
   return alpha / rank;
 }
 
 /**
- * Start values: A uniform within 1 / sqrt(in) (Kaiming with a = sqrt 5, as a linear layer's), B zero. Each A is a
- * function of the seed and of its own key.
+ * Initial values: A uniform within 1 / sqrt(in) (Kaiming with a = sqrt 5, as for a linear layer), B zero. Each A
+ * depends only on the seed and its own key.
  */
 export function initialLoraTensors(
   modules: readonly AdaptedModule[],
@@ -72,9 +72,9 @@ export function initialLoraTensors(
   return tensors;
 }
 
-/** The frozen linear layer below an adaptation. */
+/** The frozen linear layer under an adaptation. */
 export interface FrozenLinear {
-  /** Checkpoint path; names the LoRA parameters and the site of the dropout. */
+  /** Checkpoint path; also names the LoRA parameters and the dropout site. */
   readonly path: string;
   /** [out, in], as stored. */
   readonly weight: Value;
@@ -82,14 +82,14 @@ export interface FrozenLinear {
   readonly bias?: Value | undefined;
 }
 
-/** x W^T + b, the product in the type of the weight: float32 [..., in] -> float32 [..., out]. */
+/** x W^T + b, computed in the weight's type: float32 [..., in] -> float32 [..., out]. */
 export function frozenLinear(x: Value, { weight, bias }: FrozenLinear): Value {
   return cast(linear(cast(x, weight.dtype), weight, bias), 'float32');
 }
 
 /**
  * x W^T + b + (alpha / r) dropout(x) A^T B^T: float32 [..., in] -> float32 [..., out].
- * @param parameters A and B by their PEFT keys; float32 masters, cast to the type of the weight for the products
+ * @param parameters A and B by their PEFT keys; float32 masters, cast to the weight's type for the products
  */
 export function loraLinear(
   x: Value,
@@ -104,6 +104,6 @@ export function loraLinear(
   const a = cast(parameters(keys.a, [lora.rank, width]), dtype);
   const b = cast(parameters(keys.b, [out, lora.rank]), dtype);
   const dropped = dropout(x, lora.dropout, `${frozen.path}.lora_dropout`);
-  const narrow = mul(linear(cast(dropped, dtype), a), loraScale(lora)); // [..., r]: the cheap place to scale
+  const narrow = mul(linear(cast(dropped, dtype), a), loraScale(lora)); // [..., r]: scaling is cheapest here
   return add(frozenLinear(x, frozen), cast(linear(narrow, b), 'float32'));
 }

@@ -1,4 +1,7 @@
-/** @file Multi-objective affective learning (paper section 2.2): supervised contrastive and focal loss. */
+/**
+ * @file Multi-objective affective learning (paper section 2.2): supervised contrastive and focal loss. Also the losses
+ * of the language model.
+ */
 
 import {
   add,
@@ -33,18 +36,18 @@ import {
 import { float32 } from '../engine/tensor/index.js';
 
 /**
- * Supervised contrastive loss (eq. 4; Khosla et al., 2020). For anchor i: the mean over its positives j (same label,
- * j != i) of -log( exp(e_i.e_j / tau) / sum over k != i of exp(e_i.e_k / tau) ); then the mean over the batch. An anchor
- * without positives counts 0.
+ * Supervised contrastive loss (eq. 4; Khosla et al., 2020). For anchor i: the mean over its positives j (same label, j
+ * != i) of -log( exp(e_i.e_j / tau) / sum over k != i of exp(e_i.e_k / tau) ); then the mean over the batch. An anchor
+ * without positives contributes 0.
  * @param embeddings e'_q [N, d], rows of unit length
  * @param labels int64 [N]
  * @returns scalar
  */
 export function supervisedContrastiveLoss(embeddings: Value, labels: Value, temperature: number): Value {
   const similarities = mul(matmul(embeddings, transpose(embeddings, [1, 0])), 1 / temperature); // [N, N]
-  const places = arange(sizeOf(labels, 0), labels.shape[0]!);
-  const self = equal(unsqueeze(places, [1]), unsqueeze(places, [0])); // [N, N]
-  // exp(-1e9) is exactly 0: the anchor itself is out of its own denominator.
+  const rows = arange(sizeOf(labels, 0), labels.shape[0]!);
+  const self = equal(unsqueeze(rows, [1]), unsqueeze(rows, [0])); // [N, N]
+  // exp(-1e9) is exactly 0, which removes the anchor itself from its denominator.
   const others = add(similarities, mul(cast(self, 'float32'), -1e9));
   const logProbabilities = logSoftmax(others);
   const positives = cast(and(equal(unsqueeze(labels, [1]), unsqueeze(labels, [0])), not(self)), 'float32');
@@ -80,7 +83,7 @@ export function focalLoss(logits: Value, labels: Value, alpha: readonly number[]
   const logP = reduceSum(mul(logProbabilities, oneHot), [1]); // [N]
   const weights = gather(constant(graph, float32([alpha.length], alpha)), labels, 0);
   if (gamma === 0) return neg(reduceMean(mul(weights, logP)));
-  // Kept off 0, where the derivative of x^gamma is not finite for gamma < 1.
+  // Clipped above 0, where the derivative of x^gamma is not finite for gamma < 1.
   const hardness = pow(clip(sub(1, exp(logP)), 1e-12, 1), gamma);
   return neg(reduceMean(mul(mul(weights, hardness), logP)));
 }
@@ -89,13 +92,13 @@ export interface AffectiveLossOptions {
   readonly temperature: number;
   readonly gamma: number;
   readonly alpha: readonly number[];
-  /** Weight of the contrastive part: 1, or 0 for the ablation without it. */
+  /** Weight of the contrastive loss: 1, or 0 for the ablation without it. */
   readonly contrastiveWeight: number;
-  /** Weight lambda of the focal part (eq. 6). */
+  /** Weight lambda of the focal loss (eq. 6). */
   readonly focalWeight: number;
 }
 
-/** L_MAL = L_SCL + lambda L_focal (eq. 6), with its two parts. */
+/** L_MAL = L_SCL + lambda L_focal (eq. 6), and its two terms. */
 export function affectiveLoss(
   embeddings: Value,
   logits: Value,
@@ -109,31 +112,31 @@ export function affectiveLoss(
 }
 
 /**
- * Class weights alpha from the training set's class counts, scaled so that the rarest class has 1: inverse frequency,
+ * Class weights alpha from the training set's class counts, scaled so that the rarest class gets 1: inverse frequency,
  * or with `beta` the inverse effective number of samples (1 - beta^n) / (1 - beta) (Cui et al., 2019). Beta 0 weighs
- * all classes alike; towards 1 it comes to inverse frequency. A class without training utterances gets 1 too.
+ * all classes equally; beta near 1 approaches inverse frequency. A class without training utterances also gets 1.
  * @param beta in [0, 1)
  */
 export function classWeights(counts: readonly number[], beta?: number): number[] {
-  // 1 - beta^n without the digits that a beta near 1 would cost.
+  // 1 - beta^n without the loss of digits for beta near 1.
   const size = (count: number): number => (beta === undefined ? count : -Math.expm1(count * Math.log(beta)));
   const present = counts.filter((count) => count > 0);
   const rarest = present.length > 0 ? size(Math.min(...present)) : 1;
   return counts.map((count) => (count > 0 ? rarest / size(count) : 1));
 }
 
-/** q = softmax over the logits of the C label words alone (paper, eq. 9): [N, C] -> [N, C]. */
+/** q = softmax over the logits of the C label words only (paper, eq. 9): [N, C] -> [N, C]. */
 export function emotionSoftmax(labelLogits: Value): Value {
   return softmax(labelLogits);
 }
 
-/** Answers of a batch: A positions for each of N utterances, padded by weight 0. */
+/** Answers of a batch: A positions for each of N utterances; padding has weight 0. */
 export interface Answers {
   /** Last hidden states of the language model: float32 [N, L, d]. */
   readonly hidden: Value;
-  /** int64 [N * A]: rows of hidden as [N * L, d], each the one before the token that it predicts. Padding: any row. */
+  /** int64 [N * A]: rows of hidden as [N * L, d], each the one before the token to predict. Padding: any row. */
   readonly answerPositions: Value;
-  /** int64 [N * A]: the true tokens. Padding: any token. */
+  /** int64 [N * A]: the target tokens. Padding: any token. */
   readonly answerTokens: Value;
   /** w, float32 [N * A]: higher for emotion words, 0 for padding. */
   readonly answerWeights: Value;
@@ -141,7 +144,7 @@ export interface Answers {
 
 /**
  * L_CE = -(1 / N) sum_ij w_ij log P(t_ij) (paper, eq. 7).
- * @param toLogits the output matrix: [N * A, d] -> [N * A, V]; it never sees the other positions
+ * @param toLogits the output matrix: [N * A, d] -> [N * A, V]; applied to the answer positions only
  * @returns float32 scalar
  */
 export function answerLoss(answers: Answers, toLogits: (hidden: Value) => Value): Value {

@@ -1,4 +1,4 @@
-/** @file How a model fragment asks for its weights: by checkpoint key and shape, never knowing where they live. */
+/** @file Access to a model fragment's weights by checkpoint key and shape, independent of where they are stored. */
 
 import type { WeightRef } from '../checkpoints/index.js';
 import {
@@ -16,20 +16,20 @@ import type { DType } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
 
 /**
- * Gives the value of one weight. Asking twice for a key gives the same value. Fragments call it with the
- * checkpoint's own key and the shape that their config implies.
+ * Returns the value of one weight; the same key always gives the same value. Fragments use the checkpoint's own keys
+ * and the shapes implied by their config.
  */
 export type Weights = (key: string, shape: readonly number[]) => Value;
 
-/** The same weights below a key prefix: `under(weights, 'encoder.layer.0.')('attention...', shape)`. */
+/** The same weights under a key prefix: `under(weights, 'encoder.layer.0.')('attention...', shape)`. */
 export function under(weights: Weights, prefix: string): Weights {
   return (key, shape) => weights(prefix + key, shape);
 }
 
 /**
- * Frozen weights, read in place from their checkpoint files as external data. Types other than `computeDtype` are
- * cast once, which onnxruntime folds at load.
- * @param lookup finds a key with its expected shape, throwing an InputError where it is missing or misshapen
+ * Frozen weights, read from their checkpoint files as external data. Weights of a type other than `computeDtype` are
+ * cast; onnxruntime folds the cast at load.
+ * @param lookup finds a key with its expected shape, or throws an InputError if it is missing or has another shape
  */
 export function checkpointWeights(
   graph: Graph,
@@ -43,17 +43,17 @@ export function checkpointWeights(
   });
 }
 
-/** The constant that a weight was cast from; the value itself where it was not cast. */
+/** The constant that a weight was cast from; the value itself if it was not cast. */
 export function asStored(value: Value): Value {
   const source = value.producer?.operator === 'Cast' ? value.producer.inputs[0] : undefined;
   return source?.content === undefined ? value : source;
 }
 
-/** Weights that are given values: trainable parameters carried by a loop, or inputs of a graph. */
+/** Weights from existing values: trainable parameters carried by a loop, or inputs of a graph. */
 export function givenWeights(values: ReadonlyMap<string, Value>): Weights {
   return (key, shape) => {
     const value = values.get(key);
-    if (value === undefined) throw new Error(`no parameter is called ${key}`);
+    if (value === undefined) throw new Error(`there is no parameter ${key}`);
     if (value.shape.join() !== shape.join()) {
       throw new Error(
         `parameter ${key} is [${value.shape.join(', ')}], the model wants [${shape.join(', ')}]`,
@@ -63,13 +63,13 @@ export function givenWeights(values: ReadonlyMap<string, Value>): Weights {
   };
 }
 
-/** Trainable parameters where `values` has the key, else what `frozen` gives. */
+/** Trainable parameters if `values` has the key, otherwise `frozen`. */
 export function layeredWeights(values: ReadonlyMap<string, Value>, frozen: Weights): Weights {
   const trainable = givenWeights(values);
   return (key, shape) => (values.has(key) ? trainable(key, shape) : frozen(key, shape));
 }
 
-/** Every weight that `build` asks for, with its shape, in the order asked. Builds a throw-away graph. */
+/** Every weight that `build` asks for, with its shape, in order. Builds a graph that is thrown away. */
 export function declaredWeights(build: (graph: Graph, weights: Weights) => void): ParameterShape[] {
   const graph = createGraph('declaration');
   const parameters: ParameterShape[] = [];
@@ -93,7 +93,7 @@ function remembering(make: Weights): Weights {
 }
 
 /**
- * Dropout as the models see it: `site` names the place, so that its mask is a function of seed, step and site alone.
+ * Dropout as the models see it. `site` identifies the layer, so that its mask depends only on seed, step and site.
  * Outside training it returns `x` itself.
  */
 export type Dropout = (x: Value, rate: number, site: string) => Value;
@@ -103,16 +103,16 @@ export const noDropout: Dropout = (x) => x;
 
 /** An additive attention bias from a mask: 0 where `mask` (int64, 1 = real) is 1, -1e9 elsewhere. */
 export function attentionBias(mask: Value): Value {
-  // Not minus infinity: a row without any valid position then stays finite. exp(-1e9) is exactly 0 in float32.
+  // Not minus infinity, so that a row without any valid position stays finite. exp(-1e9) is exactly 0 in float32.
   return mul(sub(1, cast(mask, 'float32')), -1e9);
 }
 
-/** Inputs, a fragment over named weights, and outputs. */
+/** A complete model: inputs, a fragment over named weights, and outputs. */
 export interface ModelGraph {
   /** Name of the graph. */
   readonly name: string;
-  /** One line that says what it computes. */
+  /** One line that describes what it computes. */
   readonly description: string;
-  /** Adds the model to an empty graph; asks `weights` for each weight by the key that checkpoints have it under. */
+  /** Adds the model to an empty graph; asks `weights` for each weight by its checkpoint key. */
   readonly define: (graph: Graph, weights: Weights) => void;
 }

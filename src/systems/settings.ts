@@ -157,7 +157,7 @@ export const divisionKeys = {
 /** The speech encoder that computes the features. */
 export const encoderKeys = {
   encoder: paper(
-    'speech encoder, HuBERT or wav2vec 2.0: a Hugging Face name or a folder; null where encoder_onnx stands alone',
+    'speech encoder: a Hugging Face name or a folder; null where encoder_onnx stands alone',
     text().nullable().default('facebook/hubert-large-ll60k'),
   ),
   encoder_onnx: plumbing(
@@ -223,6 +223,14 @@ export type Recipe = z.output<typeof commonSchema>;
 export interface RecipeProblem {
   readonly path: readonly PropertyKey[];
   readonly what: string;
+}
+
+/** Audio needs an encoder: finds recipes without one. @param instead an alternative, appended to the message */
+export function encoderProblems(backbones: unknown, instead = ''): RecipeProblem[] {
+  const { encoder, encoder_onnx: onnx } = (backbones ?? {}) as Readonly<Record<string, unknown>>;
+  if (encoder !== null || typeof onnx === 'string') return [];
+  const what = `is null, and so is encoder_onnx; name a speech encoder or an exported one${instead}`;
+  return [{ path: ['backbones', 'encoder'], what }];
 }
 
 /** Whether it is valid syntax with the `u` flag. */

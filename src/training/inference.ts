@@ -6,8 +6,8 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ComputationError, writeFileAtomic } from '../base/index.js';
-import { type Graph, type PlacedModel, serializeInPlace } from '../engine/onnx/index.js';
-import type { HostedSession, SessionHost } from '../engine/runtime/index.js';
+import { type Graph, type SerializedModel, serializeInPlace } from '../engine/onnx/index.js';
+import type { SessionWorker, WorkerSession } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
 import {
   argmax,
@@ -38,9 +38,9 @@ export interface FailedInference {
 }
 
 export interface InferenceOptions {
-  readonly session: HostedSession;
+  readonly session: WorkerSession;
   /** Session whose state holds the parameters, if the graph takes them as inputs. */
-  readonly parametersOf?: HostedSession;
+  readonly parametersOf?: WorkerSession;
   readonly phase: Phase;
   /** Features of the examples, as the phase reads them. */
   readonly features: FeatureSource;
@@ -155,7 +155,7 @@ function rowOf(data: Float32Array, row: number, rows: number): Float32Array {
 /**
  * Writes a graph as an artifact. Weights stay in their own files; the model stores their folder, relative to its own.
  */
-export async function writeModel(path: string, graph: Graph): Promise<PlacedModel> {
+export async function writeModel(path: string, graph: Graph): Promise<SerializedModel> {
   await mkdir(dirname(path), { recursive: true });
   const placed = serializeInPlace(graph, { fileFolder: await realpath(dirname(path)) });
   await writeFileAtomic(path, placed.model);
@@ -168,14 +168,14 @@ export async function writeModel(path: string, graph: Graph): Promise<PlacedMode
  * copy in float32.
  */
 export function openSession(
-  host: SessionHost,
-  { model, weightsFolder }: PlacedModel,
+  worker: SessionWorker,
+  { model, weightsFolder }: SerializedModel,
   { device, threads }: ComputeOptions,
   training?: TrainingGraph,
-): Promise<HostedSession> {
+): Promise<WorkerSession> {
   // Training and validation share frozen weights in place; repacking would keep three copies.
   const sparing = { disablePrepacking: true, withoutArena: true };
   const keepConstantExpressions = training === undefined && device.kind === 'cpu';
   const options = { device, threads, weightsFolder, keepConstantExpressions, ...sparing };
-  return host.open(model, options, training?.state);
+  return worker.open(model, options, training?.state);
 }

@@ -5,7 +5,7 @@
 
 import { openWeightsFile } from '../checkpoints/index.js';
 import { labelCounts } from '../data/corpora/index.js';
-import { releaseMemory, startSessionHost } from '../engine/runtime/index.js';
+import { releaseMemory, startSessionWorker } from '../engine/runtime/index.js';
 import { classificationMetrics, validationMetrics } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
 import { microBatchSize, phaseEvaluationGraph, systemOf } from '../systems/index.js';
@@ -196,7 +196,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     : undefined;
 
   const unlock = await lockRun(folder);
-  const host = startSessionHost();
+  const worker = startSessionWorker();
   const timings = await recordTimings(folder, metadata, { begun: startedAt, step: start.step, isNew });
   let outcome: 'finished' | 'interrupted' | undefined;
   try {
@@ -207,14 +207,14 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     timings.spent('encoding', encodingSec);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
     const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
-    const session = await openSession(host, trainingModel, compute, training);
+    const session = await openSession(worker, trainingModel, compute, training);
     if (initial === undefined) await session.loadState(folder.state);
     else {
       await session.setState(initial);
       for (const value of Object.values(initial)) releaseMemory(value); // the session has its own copy
     }
     const evaluationSession =
-      devExamples.length === 0 ? undefined : await openSession(host, evaluationModel, compute);
+      devExamples.length === 0 ? undefined : await openSession(worker, evaluationModel, compute);
     options.onStart?.(start.step, totalSteps);
 
     // 7. The steps, with a validation after each epoch.
@@ -291,7 +291,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     return { status: outcome, folder, position, totalSteps };
   } finally {
     await timings.end(outcome ?? 'failed');
-    await host.close();
+    await worker.close();
     await unlock();
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { ComputationError } from '../base/index.js';
-import type { HostedSession } from '../engine/runtime/index.js';
+import type { WorkerSession } from '../engine/runtime/index.js';
 import { float32, int64, type Tensor } from '../engine/tensor/index.js';
 import { dropoutPools, firstMomentName, secondMomentName } from '../engine/training/index.js';
 import type { StepPlan } from './batches.js';
@@ -54,7 +54,7 @@ export interface TrainingReport {
 
 export interface TrainerOptions extends StepFeedOptions {
   readonly folder: RunFolder;
-  readonly session: HostedSession;
+  readonly session: WorkerSession;
   readonly parameterKeys: readonly string[];
   readonly plan: StepPlan;
   readonly learningRate: number;

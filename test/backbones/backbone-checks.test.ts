@@ -1,4 +1,4 @@
-/** @file What of a checkpoint tells it from another, which head a language model has, and what its file holds beside it. */
+/** @file Checks of backbone checkpoints: identity, choice of the language model head, and unused or adapter weights. */
 
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, symlink } from 'node:fs/promises';
@@ -41,7 +41,7 @@ async function folderOf(
   return dir;
 }
 
-/** A megabyte of numbers for each letter. */
+/** A tensor of the given size in megabytes. */
 const large = (seed: number, megabytes: number): Tensor => {
   const random = seededRandom(seed, 'large');
   const piece = Float32Array.from({ length: 1 << 18 }, () => random.uniform());
@@ -88,10 +88,10 @@ describe('the identity of a checkpoint', () => {
     ]);
     expect(identityDifferences(before, await identityAt(dir, { layers: 3 }))).toEqual([
       'layers of its config was 2, is 3',
-      'its tokenizer.json is another',
-      'its weights are others (28 bytes then, 4.03 kB now)',
+      'its tokenizer.json differs',
+      'its weights differ (28 bytes then, 4.03 kB now)',
     ]);
-    // What an earlier or later version did not record is not held against it.
+    // Fields that another version did not record are not compared.
     const { tokenizer: _tokenizer, config: _config, ...less } = before;
     expect(identityDifferences(less, before)).toEqual([]);
     expect(identityDifferences(before, less)).toEqual([]);
@@ -107,7 +107,7 @@ describe('the identity of a checkpoint', () => {
       const bytes = Buffer.from(whole);
       bytes[bit >> 3]! ^= 1 << (bit & 7);
       writeFileSync(path, bytes);
-      expect(identityDifferences(before, await identityAt(dir))).toEqual(['its weights are others']);
+      expect(identityDifferences(before, await identityAt(dir))).toEqual(['its weights differ']);
     }
     const tensors: [string, Tensor][] = [
       ['p', large(1, 35)],
@@ -138,7 +138,7 @@ describe('the identity of a checkpoint', () => {
     const one = await filesIdentity([a], { width: 4 });
     expect(identityDifferences(one, await filesIdentity([b], { width: 4 }))).toEqual([]);
     writeFileSync(b, 'grapH');
-    expect(identityDifferences(one, await filesIdentity([b], undefined))).toEqual(['its weights are others']);
+    expect(identityDifferences(one, await filesIdentity([b], undefined))).toEqual(['its weights differ']);
   });
 });
 
@@ -151,7 +151,7 @@ describe('the head of a language model', () => {
   it('is the word embeddings where the file has no other, or has them twice', async () => {
     const embeddings: [string, Tensor] = ['model.embed_tokens.weight', large(1, 40)];
     expect(await choice('alone', tied, [embeddings])).toEqual({ config: tied, note: undefined });
-    // Over several pieces of reading, and not aligned alike.
+    // Spans several read chunks, with different alignments.
     const twice: [string, Tensor][] = [
       embeddings,
       ['x', float32([1], [1])],
@@ -187,7 +187,7 @@ describe('the head of a language model', () => {
 describe('weights beside those of the model', () => {
   const one = (key: string): [string, Tensor] => [key, float32([1], [1])];
 
-  it('that are an adapter which nobody merged are refused', async () => {
+  it('that are an unmerged adapter are refused', async () => {
     for (const key of [
       'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight',
       'model.layers.0.self_attn.q_proj.lora_B.default.weight',
@@ -197,18 +197,18 @@ describe('weights beside those of the model', () => {
     ]) {
       const message = await failure(openCheckpoint(await folderOf('adapted', [one(key)])));
       expect(message).toBe(
-        `checkpoint ${join(root, 'adapted')} holds an adapter that is not merged into its weights ("${key}"); merge it first, with PEFT's merge_and_unload, and give the merged checkpoint`,
+        `checkpoint ${join(root, 'adapted')} has an adapter that is not merged into its weights ("${key}"); merge it first, with PEFT's merge_and_unload, and give the merged checkpoint`,
       );
     }
     const adapter = join(root, 'adapter');
     await mkdir(adapter);
     writeFileSync(join(adapter, 'adapter_config.json'), '{}');
     expect(await failure(openCheckpoint(adapter))).toContain(
-      'is an adapter of PEFT (adapter_config.json), not a model',
+      'is a PEFT adapter (adapter_config.json), not a model',
     );
   });
 
-  it('are told of where a model might have computed with them, and not where none does', async () => {
+  it('are reported if a model might use them, and not otherwise', async () => {
     const families = { hubert, roberta, qwen2 };
     const beside = async (modelType: 'hubert' | 'roberta' | 'qwen2', ...keys: string[]) =>
       unreadWeights(

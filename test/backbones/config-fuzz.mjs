@@ -1,7 +1,7 @@
 /**
- * @file Damages the JSON files of checkpoints and reads them: config.json and preprocessor_config.json of each model, and
- * the index of shards. Each must give an InputError of one line, or what the file says, read independently; and a
- * config that is read must be one whose graph can be built.
+ * @file Fuzzes the JSON files of checkpoints: config.json and preprocessor_config.json of each model, and the shard
+ * index. Each damaged file must give a one-line InputError or the values of an independent parser, and a config that is
+ * accepted must be buildable.
  *
  *     node config-fuzz.mjs CONFIG-TRIALS INDEX-TRIALS SEED FOLDER
  */
@@ -33,7 +33,7 @@ const configPath = join(folder, 'config.json');
 const preprocessorPath = join(folder, 'preprocessor_config.json');
 const audio = { samples: ['batch', 'samples'], features: ['batch', 'frames'] };
 
-/** Fields by config key and default. A key in `settings` must have a value of its list, or be absent. */
+/** Fields by config key, with defaults. A key in `settings` must have one of the listed values or be absent. */
 const MODELS = {
   hubert: {
     read: readEncoderConfig,
@@ -195,7 +195,7 @@ const QWEN2_KEYS = [
   'use_sliding_window',
   'sliding_window',
 ];
-/** Sizes that are plausible alone and seldom together, and some just at the limits. */
+/** Sizes that are plausible alone but seldom together, and some just at the limits. */
 const PLAUSIBLE = [
   1,
   2,
@@ -224,7 +224,7 @@ const published = JSON.parse(
   readFileSync(new URL('../fixtures/checkpoint/model-configs.json', import.meta.url)),
 );
 
-/** JSON text of a config in which some keys are wrong, missing, repeated or plausible on their own only. */
+/** JSON text of a config in which some keys are wrong, missing, repeated or plausible only on their own. */
 function damagedConfig(type, random) {
   const { small, sizes, others, settings } = MODELS[type];
   const ofType = published.filter(({ raw }) => raw.model_type === type);
@@ -292,7 +292,7 @@ function damagedPreprocessor(random) {
   return `{"${key}":${nonsenseText(random)}}`;
 }
 
-/** The object of JSON text; undefined where it is none. */
+/** The object in JSON text; undefined if there is none. */
 function objectOf(text) {
   try {
     const value = JSON.parse(text);
@@ -314,7 +314,7 @@ async function checkConfig(type, random) {
   const text = String(damagedConfig(type, random));
   const preprocessor =
     ['hubert', 'wav2vec2'].includes(type) && random.uniform() < 0.3 ? damagedPreprocessor(random) : undefined;
-  // Files are slow: text that is JSON is read without them three times out of four.
+  // Files are slow, so valid JSON is parsed without them three times out of four.
   const objects = random.uniform() < 0.75 ? [text, preprocessor ?? '{}'].map(objectOf) : [];
   const config = await outcomeOf(
     objects.length > 0 && objects.every((object) => object !== undefined)
@@ -345,7 +345,7 @@ async function checkConfig(type, random) {
   return true;
 }
 
-/** A checkpoint of two shards and its index's text. */
+/** Writes a checkpoint of two shards and returns its index as text. */
 async function writeShards(dir) {
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, 'config.json'), '{}');

@@ -1,4 +1,6 @@
-/** @file Ten thousand damaged configs and two thousand damaged indices: a clear error, or what the file says. */
+/**
+ * @file Ten thousand damaged configs and two thousand damaged indices: each gives a clear error or the right values.
+ */
 
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -29,12 +31,12 @@ describe('damaged JSON files of checkpoints', () => {
       nodeOptions: ['--max-old-space-size=128'],
       args: ['10000', '2000', '1', folder],
     });
-    // Both outcomes are common, or the damage would show nothing.
+    // Both outcomes must be common, or the damage would prove nothing.
     expect(outcome.configs.read).toBeGreaterThan(2000);
     expect(outcome.configs.refused).toBeGreaterThan(5000);
     expect(outcome.indices.read).toBeGreaterThan(50);
     expect(outcome.built).toBeGreaterThan(300);
     expect(outcome.peakMiB - outcome.baselineMiB).toBeLessThan(200);
-    expect(outcome.longestSec).toBeLessThan(60); // of processor time; it takes less than one
+    expect(outcome.longestSec).toBeLessThan(60); // of processor time; a trial takes less than one
   });
 });

@@ -1,4 +1,4 @@
-/** @file Model configs: read as the transformers library reads them, and what cannot be built is refused. */
+/** @file Model configs: parsed like transformers does, and rejected if they cannot be built. */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DecoderConfig, recordedConfig } from '../../src/backbones/decoders/decoder-config.js';
 import { parseLlamaConfig } from '../../src/backbones/decoders/llama/family.js';
+import { parseMistralConfig } from '../../src/backbones/decoders/mistral/family.js';
 import { parseQwen2Config } from '../../src/backbones/decoders/qwen2/family.js';
 import { parseQwen3Config } from '../../src/backbones/decoders/qwen3/family.js';
 import {
@@ -17,6 +18,7 @@ import {
   readTextEncoderConfig,
 } from '../../src/backbones/index.js';
 import { parseHubertConfig } from '../../src/backbones/speech-encoders/hubert/family.js';
+import { parseUniSpeechSatConfig } from '../../src/backbones/speech-encoders/unispeech-sat/family.js';
 import { parseWav2Vec2Config } from '../../src/backbones/speech-encoders/wav2vec2/config.js';
 import { parseRobertaConfig } from '../../src/backbones/text-encoders/roberta/family.js';
 import { InputError } from '../../src/base/index.js';
@@ -25,10 +27,12 @@ type Raw = Record<string, unknown>;
 const parsers: Record<string, (raw: Raw, path: string) => object> = {
   hubert: parseHubertConfig,
   wav2vec2: parseWav2Vec2Config,
+  'unispeech-sat': parseUniSpeechSatConfig,
   roberta: parseRobertaConfig,
   qwen2: (raw, path) => recordedConfig(parseQwen2Config(raw, path)),
   llama: (raw, path) => recordedConfig(parseLlamaConfig(raw, path)),
   qwen3: (raw, path) => recordedConfig(parseQwen3Config(raw, path)),
+  mistral: (raw, path) => recordedConfig(parseMistralConfig(raw, path)),
 };
 let folder: string;
 
@@ -41,12 +45,13 @@ describe('a config that the transformers library reads', () => {
   it('reads the same, sparse or complete', async () => {
     const file = new URL('../fixtures/checkpoint/model-configs.json', import.meta.url);
     const cases = JSON.parse(await readFile(file, 'utf8')) as { raw: Raw; read: Raw }[];
-    expect(cases.length).toBe(34);
+    expect(cases.length).toBe(44);
     for (const { raw, read } of cases) {
       const parsed = parsers[raw.model_type as string]!(raw, 'config.json');
       const unread = {
         hubert: { doNormalize: true },
         wav2vec2: { doNormalize: true, featProjLayerNorm: true },
+        'unispeech-sat': { doNormalize: true, featProjLayerNorm: true },
       };
       expect(parsed).toEqual({ ...read, ...unread[raw.model_type as keyof typeof unread] });
     }
@@ -90,7 +95,7 @@ describe('a config that cannot be built', () => {
     ],
     [
       { model_type: 'qwen2', rope_parameters: { full_attention: { rope_theta: 1e6 } } },
-      'rope_parameters has "full_attention", which sets a kind of layer apart',
+      'rope_parameters has "full_attention", which is specific to a kind of layer',
     ],
     [
       { model_type: 'qwen2', num_key_value_heads: 5 },
@@ -105,11 +110,11 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'hubert', layer_norm_eps: 1e-300 }, 'layer_norm_eps: Too small'],
     [
       { model_type: 'hubert', conv_stride: [1000, 1000, 1, 1, 1, 1, 1] },
-      'by conv_kernel and conv_stride a frame sees 8002010 samples; at most 960000 (60 s)',
+      'by conv_kernel and conv_stride a frame spans 8002010 samples; at most 960000 (60 s)',
     ],
     [
       { model_type: 'roberta', max_position_embeddings: 3 },
-      'max_position_embeddings 3 leaves no room for a text; positions begin at pad_token_id + 1 = 2',
+      'max_position_embeddings 3 leaves no positions for text; they begin at pad_token_id + 1 = 2',
     ],
     [{ model_type: 'roberta', pad_token_id: 50265 }, 'pad_token_id 50265 is not under vocab_size 50265'],
     [{ model_type: 'qwen2', layer_types: Array(100).fill('odd') }, 'layer_types.7: "odd" is not supported'],
@@ -120,6 +125,9 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'wav2vec2', add_adapter: true }, 'add_adapter: true is not supported, only false is'],
     [{ model_type: 'wav2vec2', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
     [{ model_type: 'wav2vec2', conv_kernel: [10] }, 'have 7, 1 and 7 entries'],
+    [{ model_type: 'unispeech-sat', add_adapter: true }, 'add_adapter: true is not supported'],
+    [{ model_type: 'unispeech-sat', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
+    [{ model_type: 'unispeech-sat', feat_extract_activation: 'relu' }, 'feat_extract_activation: "relu"'],
     [{ model_type: 'llama', hidden_act: 'gelu' }, 'hidden_act: "gelu" is not supported, only "silu" is'],
     [
       { model_type: 'llama', rope_scaling: { type: 'linear', factor: 2 } },
@@ -148,6 +156,11 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'qwen3', head_dim: 15 }, 'head_dim 15 is odd'],
     [{ model_type: 'qwen3', use_sliding_window: true }, 'use_sliding_window is true for 4 layers'],
     [{ model_type: 'qwen3', rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'rope_type: "yarn"'],
+    [
+      { model_type: 'mistral', sliding_window: null, layer_types: ['sliding_attention'] },
+      'layer_types.0: "sliding_attention" is not supported',
+    ],
+    [{ model_type: 'mistral', rope_scaling: { type: 'yarn', factor: 4 } }, 'rope_scaling.type: "yarn"'],
   ];
   it.each(cases)('%j', (raw, message) => {
     const parse = () => parsers[raw.model_type as string]!(raw, '/models/x/config.json');
@@ -166,10 +179,10 @@ describe('a config that cannot be built', () => {
 
   it('of a model of no family names those that there are', () => {
     expect(() => parseDecoderConfig({ model_type: 'gpt2' }, 'c.json')).toThrow(
-      'model config c.json is of model_type "gpt2"; a "qwen2", "llama" or "qwen3" checkpoint is needed here',
+      'model config c.json is of model_type "gpt2"; a "qwen2", "llama", "qwen3" or "mistral" checkpoint is needed here',
     );
     expect(() => parseEncoderConfig({ model_type: 'wavlm' }, 'c.json')).toThrow(
-      'a "hubert" or "wav2vec2" checkpoint is needed here',
+      'a "hubert", "wav2vec2" or "unispeech-sat" checkpoint is needed here',
     );
     expect(() => parseTextEncoderConfig({}, 'c.json')).toThrow('c.json has no model_type; a "roberta"');
   });
@@ -178,6 +191,15 @@ describe('a config that cannot be built', () => {
     expect(() =>
       parseRobertaConfig({ model_type: 'roberta', hidden_size: '768', vocab_size: 0 }, 'c'),
     ).toThrow(/^model config c: vocab_size: [^;\n]+; hidden_size: [^;\n]+$/);
+  });
+
+  it('of Mistral limits texts to its window, in which each token sees all before it', () => {
+    const positions = (raw: Raw) =>
+      parseMistralConfig({ model_type: 'mistral', ...raw }, 'c').maxPositionEmbeddings;
+    expect(positions({ max_position_embeddings: 32768 })).toBe(4096); // transformers' default window
+    expect(positions({ sliding_window: 64, max_position_embeddings: 32768 })).toBe(64);
+    expect(positions({ sliding_window: 64, max_position_embeddings: 48 })).toBe(48);
+    expect(positions({ sliding_window: null, max_position_embeddings: 32768 })).toBe(32768);
   });
 
   it('may set a window that no layer is under', () => {
@@ -200,6 +222,8 @@ describe('what sets the families of decoders apart', () => {
     const qwen3 = (raw: Raw) => traits(parseQwen3Config({ model_type: 'qwen3', ...raw }, 'c'));
     expect(qwen3({})).toEqual({ biases: [], queryKeyNorm: true });
     expect(qwen3({ attention_bias: true }).biases).toEqual(attention);
+    const mistral = traits(parseMistralConfig({ model_type: 'mistral', sliding_window: null }, 'c'));
+    expect(mistral).toEqual({ biases: [], queryKeyNorm: false });
   });
 
   it('runs do not record, whose weights tell it; of Qwen2 they record what they always did', () => {

@@ -1,4 +1,4 @@
-/** @file Many jobs, a few at a time. */
+/** @file Bounded concurrency. */
 
 import { describe, expect, it } from 'vitest';
 import { mapConcurrently } from '../../src/base/index.js';

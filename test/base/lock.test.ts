@@ -1,4 +1,4 @@
-/** @file Lock files: one holder at a time, and what is dead is taken over. */
+/** @file Lock files: one holder at a time, and takeover of stale locks. */
 
 import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true }));
 
-/** A process id that was, and is no more. */
+/** The id of a process that has exited. */
 const deadPid = (): number => spawnSync(process.execPath, ['-e', '']).pid;
 
 async function found(text: string, ageMin = 0): Promise<void> {

@@ -1,4 +1,4 @@
-/** @file Text that nests: what stands for too much, goes too deep or around in a circle is told of in a line. */
+/** @file Nested text: excessive expansion, depth and circular references are reported in one line. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ const nested = (depth: number): unknown => {
   for (let level = 0; level < depth; level++) value = level % 2 === 0 ? [value] : { a: value };
   return value;
 };
-/** A list of as many times the same value, so many levels deep: little to hold and much to write out. */
+/** A list that repeats one value at every level: small in memory, large when written out. */
 const shared = (levels: number, width: number, leaf: unknown): unknown => {
   let value = leaf;
   for (let level = 0; level < levels; level++) value = Array(width).fill(value);
@@ -44,12 +44,14 @@ describe('a plain value', () => {
     ['empty lists', shared(20, 2, [])],
     ['long texts', [shared(1, 100, 'x'.repeat(10_000))]],
   ])('does not stand for more %s than its text could hold', (_, value) => {
-    expect(problemOf(value)).toMatch(/^aliases of aliases make far more of it than it holds/);
+    expect(problemOf(value)).toMatch(/^its aliases expand to far more than it contains/);
   });
 
   it('holds no dates, sets or bytes', () => {
     for (const value of [new Date(0), new Set(), [new Map()], { a: new Uint8Array(1) }])
-      expect(problemOf(value)).toMatch(/^it holds a \w+, which is neither text, number, list nor keys$/);
+      expect(problemOf(value)).toMatch(
+        /^it contains a \w+; only text, numbers, lists and mappings can be used$/,
+      );
   });
 
   it('of text that nests too deep is not even parsed', () => {
@@ -68,7 +70,7 @@ describe('JSON', () => {
     expect(isNestedTooDeep(await readJson(path))).toBe(false);
     writeFileSync(path, `${'['.repeat(1e6)}${']'.repeat(1e6)}`);
     await expect(readJson(path, 'thing')).rejects.toThrow(
-      `thing ${path} is not one that can be used: it nests more than 200 levels deep`,
+      `thing ${path} cannot be used: it nests more than 200 levels deep`,
     );
   });
 

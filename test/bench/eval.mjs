@@ -1,11 +1,11 @@
 /**
- * @file Error bars of a test set as large as the whole of MELD: 13,708 utterances, 10,000 resamples, on one core. Prints
- * its figures: `node test/bench/eval.mjs`.
+ * @file Times the confidence intervals of a test set the size of all of MELD: 13,708 utterances, 10,000 resamples, on
+ * one core. Prints its figures: `node test/bench/eval.mjs`.
  */
 
 import { seededRandom } from '../../dist/engine/tensor/index.js';
 import { bootstrapIntervals } from '../../dist/evaluation/index.js';
-import { pairedBootstrap } from '../../dist/evaluation/statistics/bootstrap.js';
+import { pairedBootstrap } from '../../dist/evaluation/statistics/significance.js';
 import { medianOf } from './timing.mjs';
 
 const UTTERANCES = 13_708;

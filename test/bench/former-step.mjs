@@ -1,7 +1,7 @@
 /**
  * @file A stage-1 step at RoBERTa-base size: 12 layers, 32 queries, batch 8, 30 tokens, 160 frames, random weights. A
- * program of its own, so that the peak of memory is its own; prints its figures as one line of JSON. former_step.py is the
- * same step in PyTorch.
+ * separate program, so that its peak memory can be measured; prints its figures as one line of JSON. former_step.py is
+ * the same step in PyTorch.
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTextEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
 import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
-import { releaseMemory, startSessionHost } from '../../dist/engine/runtime/index.js';
+import { releaseMemory, startSessionWorker } from '../../dist/engine/runtime/index.js';
 import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
 import {
   buildTrainingGraph,
@@ -20,7 +20,7 @@ import {
   stackBatches,
 } from '../../dist/engine/training/index.js';
 import { declaredWeights, formerInputs, layeredWeights, noDropout } from '../../dist/nn/index.js';
-import { stage1Loss } from '../../dist/systems/index.js';
+import { stage1Loss } from '../../dist/systems/emoq/stage1.js';
 import { readProfile, shareOfProducts } from './profile.mjs';
 import { medianOf } from './timing.mjs';
 
@@ -62,8 +62,8 @@ console.log(JSON.stringify(await formerStep()));
 async function formerStep() {
   const startedAt = performance.now();
   const { training, trainable } = build();
-  const host = startSessionHost();
-  const session = await host.open(serializeModel(training.graph), OPTIONS, training.state);
+  const worker = startSessionWorker();
+  const session = await worker.open(serializeModel(training.graph), OPTIONS, training.state);
   const readySec = (performance.now() - startedAt) / 1000;
   await setInitialState(session, trainable);
   const batches = Array.from({ length: STEPS_PER_RUN }, randomBatch);
@@ -75,7 +75,7 @@ async function formerStep() {
     ...dropoutOffsets(training.dropout, 1, 0, Array(STEPS_PER_RUN).fill(SIZES), SIZES),
   };
   const { wallSec, processorSec } = await medianOf(3, () => session.run(feeds));
-  await host.close();
+  await worker.close();
   const peakGiB = process.resourceUsage().maxRSS / 2 ** 20;
   return {
     readySec,
@@ -89,17 +89,19 @@ async function formerStep() {
   };
 }
 
-/** The share of a run's node time in matrix products, by onnxruntime's own profile: the second run of a new session. */
+/**
+ * Share of a run's node time spent in matrix products, from onnxruntime's profile of the second run of a new session.
+ */
 async function matrixShare(training, trainable, feeds) {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-profile-'));
   try {
-    const host = startSessionHost();
+    const worker = startSessionWorker();
     const options = { ...OPTIONS, profilePrefix: join(folder, 'profile') };
-    const session = await host.open(serializeModel(training.graph), options, training.state);
+    const session = await worker.open(serializeModel(training.graph), options, training.state);
     await setInitialState(session, trainable);
     for (let run = 0; run < 2; run++) await session.run(feeds);
     await session.dispose(); // writes the profile
-    await host.close();
+    await worker.close();
     return shareOfProducts(await readProfile(folder));
   } finally {
     await rm(folder, { recursive: true });
@@ -149,7 +151,7 @@ function initial(key, shape) {
 function randomBatch() {
   const { batch, text, frames } = SIZES;
   const features = tensor('float16', [batch, frames, AUDIO_WIDTH]);
-  // 0x3800 to 0x3bff are the halves from 0.5 to 1.
+  // 0x3800 to 0x3bff are the binary16 values from 0.5 to 1.
   for (let i = 0; i < features.data.length; i++)
     features.data[i] = 0x3800 + Math.floor(Math.random() * 0x400);
   const draw = (shape, below) =>

@@ -1,4 +1,4 @@
-/** @file This machine's own matrix-product rate through onnxruntime: the measure that other benchmarks are held to. */
+/** @file This machine's matrix-product rate through onnxruntime, the yardstick of the other benchmarks. */
 
 import {
   addInput,
@@ -16,7 +16,10 @@ import { medianOf } from './timing.mjs';
 const [ROWS, WIDTH, INNER] = [496, 768, 3072];
 const PRODUCTS = 20;
 
-/** GFLOP per second of 496 x 768 x 3072 products with weights that change, as in training: by wall clock and by processor. */
+/**
+ * GFLOP per second of 496 x 768 x 3072 products with changing weights, as in training: by wall clock and processor
+ * time.
+ */
 export async function gemmRate() {
   const graph = createGraph('gemm');
   const x = addInput(graph, 'x', 'float32', [ROWS, WIDTH]);
@@ -24,7 +27,7 @@ export async function gemmRate() {
   for (let i = 0; i < PRODUCTS; i++) {
     feeds[`w${i}`] = random([INNER, WIDTH]);
     const product = gemm(x, addInput(graph, `w${i}`, 'float32', [INNER, WIDTH]), undefined, { transB: true });
-    // One row goes out: to hand the whole product over would take a third of the product's time.
+    // Outputs one row: returning the whole product would take a third of the product's time.
     addOutput(graph, slice(product, 0, 0, 1), `y${i}`);
   }
   const session = await createSession(serializeModel(graph), { device: { kind: 'cpu' } });

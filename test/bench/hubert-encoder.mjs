@@ -1,7 +1,7 @@
 /**
  * @file The HuBERT-large encoder on clips, with random weights: `node test/bench/hubert-encoder.mjs FOLDER`. Writes the
- * checkpoint (1.2 GB) and the clips into FOLDER for hubert_encoder.py, and its features for comparison. Prints its figures
- * as one line of JSON.
+ * checkpoint (1.2 GB) and the clips into FOLDER for hubert_encoder.py, and its features for comparison. Prints its
+ * figures as one line of JSON.
  */
 
 import { writeFile } from 'node:fs/promises';
@@ -58,7 +58,7 @@ async function writeCheckpoint() {
   await writeFile(join(folder, 'preprocessor_config.json'), JSON.stringify({ ...type, ...preprocessor }));
 }
 
-/** Uniform, of the variance that keeps the variance of a layer's input; norms at 1, biases small. */
+/** Uniform, scaled to preserve the variance of a layer's input; norms at 1, small biases. */
 function initial(key, shape) {
   const { data } = tensor('float32', shape);
   const fanIn = shape.slice(1).reduce((product, size) => product * size, 1);

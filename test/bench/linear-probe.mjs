@@ -1,8 +1,8 @@
 /**
- * @file What a linear classifier makes of the frozen features that stage 1 is trained on:
- * `node test/bench/linear-probe.mjs RECIPE.yaml SEEDS PYTHON OUT`. Averages each utterance's features over time and hands
- * them, with the very train, dev and test sets of every seed and fold, to linear_probe.py. Each seed's predictions of all
- * folds come to lie in OUT/seed-N.csv, for `emoq eval --predictions`.
+ * @file A linear classifier on the frozen features that stage 1 is trained on: `node test/bench/linear-probe.mjs
+ * RECIPE.yaml SEEDS PYTHON OUT`. Averages each utterance's features over time and passes them to linear_probe.py with
+ * the exact train, dev and test sets of every seed and fold. Writes each seed's predictions of all folds to
+ * OUT/seed-N.csv, for `emoq eval --predictions`.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeHalf } from '../../dist/engine/tensor/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
-import { openFeatures } from '../../dist/training/features.js';
+import { openFeatures } from '../../dist/training/corpus.js';
 import { loadCorpus } from '../../dist/training/index.js';
 
 const [recipePath, seedList, python, out] = process.argv.slice(2);
@@ -48,7 +48,7 @@ const { status } = spawnSync(python, [fileURLToPath(new URL('./linear_probe.py',
 if (status !== 0) process.exit(1);
 console.log(seeds.map((seed) => join(out, `seed-${seed}.csv`)).join('\n'));
 
-/** [frames, width] in halves -> [width] */
+/** [frames, width] in float16 -> [width] */
 function meanOverTime({ words, frames }) {
   const values = decodeHalf(words);
   const width = values.length / frames;

@@ -1,7 +1,8 @@
 /**
- * @file prepare-meld against a plain loop that starts one ffmpeg for each clip: `node test/bench/prepare-meld.mjs`. The
- * clips are of the release's shape (720p H.264 with 48 kHz AAC, 5.1 and stereo, about 3 s), made once and hard-linked.
- * Prints its figures as one line of JSON: for each side wall-clock and processor seconds, the better of two rounds.
+ * @file prepare-meld against a plain loop that starts one ffmpeg per clip: `node test/bench/prepare-meld.mjs`. The
+ * clips have the release's format (720p H.264 with 48 kHz AAC, 5.1 and stereo, about 3 s) and are made once and
+ * hard-linked. Prints its figures as one line of JSON: wall-clock and processor seconds of each side, the better of two
+ * rounds.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -75,13 +76,13 @@ function makeClip(name, layout, kilobits) {
   return path;
 }
 
-/** What people do without emoq. */
+/** The usual approach without emoq. */
 function plainLoop(root, target) {
   const convert = `ffmpeg -nostdin -loglevel error -y -i "$clip" -vn -ac 1 -ar 16000 "${target}"`;
   return `for clip in "${root}"/*/*.mp4; do ${convert}; done`;
 }
 
-/** Seconds on the clock, and of all processors for the program and everything that it started. */
+/** Wall-clock seconds, and processor seconds of the program and all its child processes. */
 function timed(program, args) {
   const timing = 'TIMEFORMAT="%R %U %S"; time "$@"';
   const { status, stderr } = spawnSync('bash', ['-c', timing, 'bash', program, ...args], {

@@ -1,6 +1,6 @@
 /**
- * @file `make bench`: times the hot paths of this checkout on this machine and prints figures, and beside them those of
- * PyTorch where the variable PYTHON names a Python that has it. Prints; asserts only that both did the same work.
+ * @file `make bench`: times the hot paths on this machine and prints the figures, next to PyTorch's if the variable
+ * PYTHON names a Python that has it. Asserts only that both did the same work.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -12,7 +12,7 @@ import { gemmRate } from './gemm-rate.mjs';
 
 const python = process.env.PYTHON;
 
-/** How a figure of ours stands to the peer's. */
+/** Compares one of our figures with the peer's. */
 const FASTER = (ours, peer) => `${(peer / ours).toFixed(2)} times as fast`;
 const MORE = (ours, peer) => `${(ours / peer).toFixed(2)} times as fast`;
 const LESS = (ours, peer) => `${(ours / peer).toFixed(2)} times as much`;
@@ -27,7 +27,7 @@ if (!python) console.log('\nmake bench PEERS=1 adds a Python with torch and tran
 
 async function stage1Step() {
   console.log('\nstage-1 step, RoBERTa-base size, batch 8, 30 tokens, 160 frames:');
-  // Before and after: on a shared machine the better of the two is closer to what it can do.
+  // Before and after: on a shared machine the better of the two is closer to its real speed.
   const before = await gemmRate();
   const ours = measured(process.execPath, 'former-step.mjs');
   const after = await gemmRate();
@@ -95,7 +95,7 @@ function per100({ processorSec }, clips) {
   return (100 * processorSec) / clips;
 }
 
-/** Ends in one line where the Python named cannot take part. */
+/** Exits with one line if the given Python is missing a required package. */
 function requireModules() {
   const { status } = spawnSync(python, ['-c', 'import torch, transformers'], { stdio: 'ignore' });
   if (status === 0) return;
@@ -103,7 +103,7 @@ function requireModules() {
   process.exit(1);
 }
 
-/** What a benchmark prints, run as a program of its own, so that peaks of memory do not mix. */
+/** The output of a benchmark, run as a separate program so that peak memory is measured separately. */
 function measured(program, script, ...args) {
   const path = fileURLToPath(new URL(script, import.meta.url));
   return JSON.parse(execFileSync(program, [path, ...args], { encoding: 'utf8' }));

@@ -1,8 +1,10 @@
-/** @file Medians of wall-clock and processor time. Machines are shared and noisy: figures are printed, never asserted. */
+/**
+ * @file Medians of wall-clock and processor time. Machines are shared and noisy: figures are printed, never asserted.
+ */
 
 /**
- * Median seconds of `runs` calls after one that is not counted: on the wall clock, and of all processors together,
- * which is what other programs on the machine disturb least.
+ * Median seconds of `runs` calls after one warm-up: wall-clock time, and total processor time, which other programs
+ * disturb least.
  */
 export async function medianOf(runs, work) {
   await work();

@@ -1,4 +1,4 @@
-/** @file Checkpoint folders: single and sharded files, the Hugging Face cache, prefixes, and what goes wrong. */
+/** @file Checkpoint folders: single and sharded files, the Hugging Face cache, prefixes, and errors. */
 
 import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -80,11 +80,11 @@ describe('a checkpoint folder', () => {
   it('that is incomplete or corrupt gives one line naming it', async () => {
     const nothing = await folderOf('nothing');
     expect(await failure(openCheckpoint(nothing))).toMatch(
-      /holds no weights; looked for model\.safetensors and pytorch_model\.bin, or/,
+      /has no weights; looked for model\.safetensors and pytorch_model\.bin, or/,
     );
     const pickled = await folderOf('pickled', { 'pytorch_model.bin': 'PK' });
     expect(await failure(openCheckpoint(pickled))).toBe(
-      `PyTorch file ${pickled}/pytorch_model.bin is no PyTorch file: neither a zip nor a pickle`,
+      `PyTorch file ${pickled}/pytorch_model.bin is not a PyTorch file: neither a zip nor a pickle`,
     );
     const corrupt = await folderOf('corrupt', { 'model.safetensors': 'no weights at all' });
     expect(await failure(openCheckpoint(corrupt))).toContain(`safetensors file ${corrupt}/model.safetensors`);
@@ -100,7 +100,9 @@ describe('a checkpoint folder', () => {
     const sharded = (name: string, index: unknown) =>
       folderOf(name, { 'model.safetensors.index.json': index });
     const absent = await sharded('absent', { weight_map: { a: 'gone.safetensors' } });
-    expect(await failure(openCheckpoint(absent))).toContain(`checkpoint ${absent} lacks gone.safetensors`);
+    expect(await failure(openCheckpoint(absent))).toContain(
+      `checkpoint ${absent} is missing gone.safetensors`,
+    );
     const outside = await sharded('outside', { weight_map: { a: '../single/model.safetensors' } });
     expect(await failure(openCheckpoint(outside))).toContain('puts "a" into "../single/model.safetensors"');
     const empty = await sharded('mapless', {});
@@ -114,7 +116,7 @@ describe('a checkpoint folder', () => {
 });
 
 describe('a model id', () => {
-  /** A cache as the huggingface_hub library lays it out: snapshots link into blobs. */
+  /** A cache with the layout of the huggingface_hub library: snapshots link to blobs. */
   async function cacheOf(name: string, main: string | undefined, ...revisions: string[]): Promise<string> {
     const model = join(root, name, 'models--Org--Tiny.1');
     await mkdir(join(model, 'blobs'), { recursive: true });

@@ -1,9 +1,9 @@
-/** @file The one line that the user sees where something is refused. */
+/** @file The one-line error of a rejected operation. */
 
 import { expect } from 'vitest';
 import { InputError } from '../../src/base/index.js';
 
-/** The message of an InputError, checked to be one line. */
+/** The message of an InputError, which must be one line. */
 export async function failure(promise: Promise<unknown>): Promise<string> {
   const error = await promise.then(
     () => undefined,

@@ -1,6 +1,6 @@
 /**
- * @file Opens a checkpoint of Qwen2.5-7B-Instruct's shapes, 15 GB, and builds and serialises both graphs of a stage 2
- * on it, as training does.
+ * @file Opens a 15 GB checkpoint with the shapes of Qwen2.5-7B-Instruct, and builds and serialises both graphs of stage
+ * 2 on it, as training does.
  *
  *     node in-place.mjs FOLDER
  */
@@ -17,9 +17,9 @@ import { openCheckpoint, openWeightsFile, requireWeight } from '../../dist/check
 import { serializeInPlace } from '../../dist/engine/onnx/index.js';
 import { checkpointWeights } from '../../dist/nn/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
-import { stageEvaluationGraph, stageParameters } from '../../dist/training/stage.js';
-import { buildTraining } from '../../dist/training/stage-settings.js';
-import { defineStage } from '../../dist/training/stages.js';
+import { stageGraphs } from '../../dist/systems/emoq/needs.js';
+import { phaseEvaluationGraph, phaseParameters } from '../../dist/systems/phase-graphs.js';
+import { buildTraining } from '../../dist/training/step-sizes.js';
 import { peakMiB } from '../fuzz/mutations.mjs';
 import { writeSparseQwen2, writeSparseSafetensors } from './sparse-qwen2.mjs';
 
@@ -39,23 +39,21 @@ const former = await openWeightsFile(formerPath);
 const lookup = (key, shape) => requireWeight(key.startsWith('former.') ? former : llm, key, shape);
 const roberta = parseTextEncoderConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
 const hubert = parseEncoderConfig(publishedConfigs['facebook/hubert-large-ll60k'], 'hubert-large');
-const stage = defineStage(
+const graphs = stageGraphs(
   recipe,
-  2,
+  'stage2',
   {
     audioWidth: hubert.hiddenSize,
     former: roberta,
     llm: parseDecoderConfig(llm.config, join(llmFolder, 'config.json')),
   },
-  {
-    trainingCounts: recipe.labels.map(() => 1),
-    labelTokenIds: recipe.labels.map((_, label) => 1000 + label),
-  },
+  recipe.labels.map((_, label) => 1000 + label),
+  recipe.labels.map(() => 1),
   (graph) => checkpointWeights(graph, lookup),
 );
-const parameters = stageParameters(stage);
-const training = buildTraining({ recipe, stage, parameters }, { warmupSteps: 10, totalSteps: 100 });
-const models = [training.graph, stageEvaluationGraph(stage, parameters)].map((graph) =>
+const phase = { ...graphs, parameters: phaseParameters(graphs) };
+const training = buildTraining(phase, recipe.stage2, { warmupSteps: 10, totalSteps: 100 });
+const models = [training.graph, phaseEvaluationGraph(phase, phase.parameters)].map((graph) =>
   serializeInPlace(graph),
 );
 const sec = (performance.now() - start) / 1000;
@@ -71,7 +69,7 @@ console.log(
     weightBytes: refs.reduce((sum, { byteLength }) => sum + byteLength, 0),
     shards: new Set(refs.map(({ path }) => path)).size,
     modelBytes: models.map(({ model }) => model.length),
-    // Every frozen weight is named in both models, and where it lies.
+    // Every frozen weight appears in both models, with its offset.
     named: models.map(({ model }) => {
       const bytes = Buffer.from(model);
       return refs.filter(({ key, offset }) => bytes.includes(key) && bytes.includes(String(offset))).length;

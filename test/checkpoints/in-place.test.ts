@@ -1,4 +1,4 @@
-/** @file Weights stay where they are: 15 GB of them are opened and built into graphs in a small part of that memory. */
+/** @file Weights stay in their files: 15 GB are opened and built into graphs with a fraction of that memory. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -30,7 +30,7 @@ describe("a checkpoint of Qwen2.5-7B-Instruct's shapes", () => {
     console.log(
       `15.2 GB of weights: ${outcome.peakMiB.toFixed(0)} MiB at most, ${outcome.sec.toFixed(1)} s for both graphs`,
     );
-    // 7,615,616,512 parameters of two bytes, as the published index says.
+    // 7,615,616,512 parameters of two bytes, as in the published index.
     expect(outcome).toMatchObject({
       weights: 339,
       weightBytes: 15_231_233_024,

@@ -1,6 +1,6 @@
 /**
- * @file Opens every file of a folder by `readTorchFile` and prints one line of JSON for each: what came of it, and the
- * peak of memory so far. A process of its own, so that a crash, a hang or a peak is its own too.
+ * @file Opens every file of a folder with `readTorchFile` and prints one JSON line for each: the outcome, and the peak
+ * memory so far. A separate process, so that a crash, a hang or a peak does not affect the test.
  *
  *     node open-each.mjs FOLDER FILE-TO-WARM-UP-WITH
  */
@@ -31,9 +31,9 @@ for (const file of readdirSync(folder).sort()) {
   console.log(JSON.stringify({ file, outcome, ms: 1000 * cpuSecSince(start), peakBytes: peakBytes() }));
 }
 
-/** What is wrong with an answer: every tensor must fill its shape and lie inside the file. */
-function faultOf(places, size) {
-  for (const [key, { dtype, shape, offset, byteLength }] of places) {
+/** What is wrong with a result: every tensor must fill its shape and be inside the file. */
+function faultOf(locations, size) {
+  for (const [key, { dtype, shape, offset, byteLength }] of locations) {
     const elements = shape.reduce((product, length) => product * length, 1);
     const whole = [offset, byteLength, ...shape].every((value) => Number.isSafeInteger(value) && value >= 0);
     if (!whole || byteLength !== elements * dtypeInfo[dtype].bytes || offset + byteLength > size) {

@@ -11,7 +11,7 @@ export const uint32 = (value: number): Buffer => {
   return bytes;
 };
 
-/** LONG1 of eight bytes: any integer of PyTorch. */
+/** LONG1 of eight bytes: fits any integer in PyTorch files. */
 export const integer = (value: number | bigint): Buffer => {
   const bytes = Buffer.from('\x8a\x08________', 'latin1');
   bytes.writeBigInt64LE(BigInt(value), 2);
@@ -25,11 +25,11 @@ export const tuple = (...items: readonly Buffer[]): Buffer => join('(', ...items
 export const dict = (items: Readonly<Record<string, Buffer>>): Buffer =>
   join('}(', ...Object.entries(items).flatMap(([key, value]) => [text(key), value]), 'u');
 
-/** Opcodes as latin-1 text, and what goes between them. */
+/** Opcodes as latin-1 text, and their arguments. */
 export const join = (...parts: readonly (Buffer | string)[]): Buffer =>
   Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part)));
 
-/** A whole pickle of protocol 2. */
+/** A complete pickle of protocol 2. */
 export const pickleOf = (...parts: readonly (Buffer | string)[]): Buffer => join('\x80\x02', ...parts, '.');
 
 export interface TensorFields {
@@ -63,14 +63,14 @@ const repeated = (part: Buffer | string, times: number): Buffer => {
   return Buffer.alloc(bytes.length * times, bytes);
 };
 
-/** One dictionary of 50,000 items, under 50,000 keys of another. */
+/** One dictionary of 50,000 items, stored under 50,000 keys of another. */
 export function sharedDictionary(): Buffer {
   const items = (value: string): Buffer =>
     Buffer.concat(Array.from({ length: 50_000 }, (_, key) => join('J', uint32(key), value)));
   return pickleOf('}q\x00(', items('N'), 'u}(', items('h\x00'), 'u');
 }
 
-/** Pickles that would be large, or slow, if nothing stopped them. */
+/** Pickles that would become large or slow without limits. */
 export const bombs: Readonly<Record<string, Buffer>> = {
   dictionaries: pickleOf(repeated('}', 1e6)),
   lists: pickleOf(repeated(']Na', 5e5)),

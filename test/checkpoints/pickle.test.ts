@@ -1,4 +1,4 @@
-/** @file The restricted unpickler: what it reads, what it refuses, and that no bytes make it large or slow. */
+/** @file The restricted unpickler: accepted and rejected input, and limits on time and memory. */
 
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../src/base/index.js';
@@ -105,11 +105,11 @@ describe('a pickle is refused', () => {
     ['with a key that is a tuple', pickleOf('})Ns'), 'a key that is neither text nor a number'],
     ['that appends to a tuple', pickleOf(')Na'), 'no list to append to'],
     ['that sets an item of nothing', pickleOf('NNNs'), 'no dictionary to set items of'],
-    ['that calls text', pickleOf(text('os.system'), ')R'), 'a call of something but a function'],
+    ['that calls text', pickleOf(text('os.system'), ')R'), 'a call of something other than a function'],
     [
       'that calls with a list',
       pickleOf(globalName('known', 'count'), ']R'),
-      'a call of something but a function',
+      'a call of something other than a function',
     ],
     [
       'with attributes for a function',
@@ -119,19 +119,19 @@ describe('a pickle is refused', () => {
     [
       'with an OrderedDict of text',
       pickleOf(ordered, text('a'), '\x85R'),
-      'an OrderedDict of something but pairs',
+      'an OrderedDict of something other than pairs',
     ],
     [
       'with an OrderedDict of triples',
       pickleOf(ordered, ']NNN\x87a\x85R'),
-      'an OrderedDict of something but pairs',
+      'an OrderedDict of something other than pairs',
     ],
     ['with a global of numbers', pickleOf('K\x01K\x02\x93'), 'a global without a name'],
     ['with a global across the end', join('\x80\x02cos'), 'cut short'],
     [
       'with a command',
       pickleOf(globalName('os', 'system')),
-      'asks for os.system, which no state dict needs; it was',
+      'asks for os.system, which a state dict does not need; it was',
     ],
     ['with control characters', pickleOf(globalName('os\x1b[2J', 'x')), 'asks for "os\\u001b[2J.x"'],
     ['with a prototype', pickleOf(globalName('__proto__', 'constructor')), 'asks for __proto__.constructor,'],
@@ -153,7 +153,7 @@ describe('a pickle is refused', () => {
     ['\xff', '0xff'],
   ])('for the opcode %j, by its name %s', (code, name) => {
     expect(refusal(pickleOf(code, 'N'))).toBe(
-      `file has a broken pickle: the opcode ${name}, which no state dict needs, at byte 3 of it`,
+      `file has a broken pickle: the opcode ${name}, which a state dict does not need, at byte 3 of it`,
     );
   });
 });

@@ -1,12 +1,12 @@
 /**
- * @file Writes a Qwen2.5 checkpoint of true shapes, keys and shards whose weights are holes in its files: they read as
- * zeros and take no room on the disk.
+ * @file Writes a Qwen2.5 checkpoint with real shapes, keys and shards, as sparse files: the weights read as zeros and
+ * take no disk space.
  */
 
 import { closeSync, ftruncateSync, mkdirSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Weights of a Qwen2 config.json in the order of the published files. */
+/** Weights for a Qwen2 config.json, in the order of the published files. */
 function* weightsOf({ hidden_size: hidden, num_hidden_layers: layers, vocab_size: words, ...config }) {
   const keyValues = (hidden / config.num_attention_heads) * config.num_key_value_heads;
   const inner = config.intermediate_size;
@@ -32,7 +32,7 @@ function* weightsOf({ hidden_size: hidden, num_hidden_layers: layers, vocab_size
   if (!config.tie_word_embeddings) yield ['lm_head.weight', [words, hidden]];
 }
 
-/** A safetensors file of bfloat16 holes. @returns bytes that it takes on the disk */
+/** A sparse safetensors file of bfloat16 zeros. @returns bytes used on disk */
 export function writeSparseSafetensors(path, weights) {
   let end = 0;
   const header = { __metadata__: { format: 'pt' } };

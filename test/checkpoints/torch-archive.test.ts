@@ -1,4 +1,4 @@
-/** @file PyTorch's zip format where it is unusual, of many gigabytes, or wrong. */
+/** @file PyTorch's zip format: unusual, very large and invalid files. */
 
 import { mkdtemp, open, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -88,11 +88,7 @@ describe('an archive that lies', () => {
     ['about a name in the entry itself', local({ name: 'any name/data/1' }), 'has another header than'],
     ['about encryption', directory({ flags: 1, size: 8 }), 'compressed/uncompressed size mismatch'],
     ['about a place', directory({ offset: 1 }), 'invalid local file header signature'],
-    [
-      'about a place behind the end',
-      directory({ offset: 1e9 }),
-      'refers to bytes behind the end of the file',
-    ],
+    ['about a place behind the end', directory({ offset: 1e9 }), 'refers to bytes past the end of the file'],
     ['about the checksum of its pickle', pickle({ directory: { crc: 7 } }), 'data.pkl" fails its checksum'],
     ['about the size of its pickle', pickle({ directory: { size: 5 } }), 'data.pkl" fails its checksum'],
     [
@@ -120,10 +116,10 @@ describe('an archive that lies', () => {
     const path = await zipOf(entriesOf(), { zip64: true });
     const file = await open(path, 'r+');
     const { size } = await file.stat();
-    // The zip64 locator's offset, in front of the end record: no file position at all.
+    // The zip64 locator's offset, before the end record: not a valid file position.
     await file.write(Buffer.alloc(8, 0xff), 0, 8, size - 22 - 12);
     await file.close();
-    expect(await failure(readTorchFile(path))).toContain('refers to bytes behind the end of the file');
+    expect(await failure(readTorchFile(path))).toContain('refers to bytes past the end of the file');
   });
 });
 
@@ -138,8 +134,16 @@ describe('a tensor that lies', () => {
     ['about its size', { shape: [3] }, '"w" of shape [3] at element 0 of a storage that has only 2'],
     ['about its offset', { offset: 1 }, '"w" of shape [2] at element 1 of a storage that has only 2'],
     ['about its storage', { elements: 3 }, 'has 8 bytes of "any name/data/0", its pickle says 12'],
-    ['with a negative size', { shape: [-2] }, 'by something but its storage, offset, shape and strides'],
-    ['with a negative offset', { offset: -1 }, 'by something but its storage, offset, shape and strides'],
+    [
+      'with a negative size',
+      { shape: [-2] },
+      'by something other than its storage, offset, shape and strides',
+    ],
+    [
+      'with a negative offset',
+      { offset: -1 },
+      'by something other than its storage, offset, shape and strides',
+    ],
     [
       'with a size beyond all numbers',
       { shape: Array(64).fill(2 ** 50), strides: Array(64).fill(0) },
@@ -157,7 +161,7 @@ describe('a tensor that lies', () => {
       { shape: Array(65).fill(1), strides: Array(65).fill(1) },
       'of 65 dimensions',
     ],
-    ['about its type', { type: 'load' }, 'asks for torch.load, which no state dict needs'],
+    ['about its type', { type: 'load' }, 'asks for torch.load, which a state dict does not need'],
   ];
 
   it.each(cases)('%s is refused', async (_, tensor, message) => {

@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => rm(root, { recursive: true, force: true }));
 afterEach(() => vi.unstubAllEnvs());
 
-/** A checkpoint folder with the given files of the fixtures, by their names in the folder. */
+/** A checkpoint folder with the given fixture files, by their names in the folder. */
 async function folderOf(name: string, files: Readonly<Record<string, string>>): Promise<string> {
   const dir = join(root, name);
   await mkdir(dir, { recursive: true });
@@ -170,7 +170,7 @@ describe('a checkpoint folder with .bin files', () => {
     expect([...(await openCheckpoint(dir)).weights.keys()]).toEqual(['c']);
     await rm(join(dir, 'pytorch_model.bin'));
     expect(await failure(openCheckpoint(dir))).toBe(
-      `checkpoint ${dir} holds no weights; looked for model.safetensors and pytorch_model.bin, or model.safetensors.index.json or pytorch_model.bin.index.json with its shards`,
+      `checkpoint ${dir} has no weights; looked for model.safetensors and pytorch_model.bin, or model.safetensors.index.json or pytorch_model.bin.index.json with its shards`,
     );
   });
 
@@ -178,7 +178,7 @@ describe('a checkpoint folder with .bin files', () => {
     ['../state/zip.bin', 'puts "a" into "../state/zip.bin", not a .bin file of its folder'],
     ['/etc/passwd.bin', 'puts "a" into "/etc/passwd.bin"'],
     ['model.safetensors', 'puts "a" into "model.safetensors"'],
-    ['gone.bin', 'lacks gone.bin, which pytorch_model.bin.index.json lists'],
+    ['gone.bin', 'is missing gone.bin, which pytorch_model.bin.index.json lists'],
     ['one.bin', 'one.bin has no weight "a", though pytorch_model.bin.index.json puts it there'],
   ])('whose index puts a weight into %s is refused', async (shard, message) => {
     const dir = await folderOf('indexed', { 'one.bin': `sharded/${shards[1]}` });
@@ -200,7 +200,7 @@ describe('what cannot be read in place', async () => {
 
   it.each([
     ['nothing', Buffer.alloc(0), 'is empty'],
-    ['text', Buffer.from('<!DOCTYPE html>'), 'is no PyTorch file: neither a zip nor a pickle'],
+    ['text', Buffer.from('<!DOCTYPE html>'), 'is not a PyTorch file: neither a zip nor a pickle'],
     ['pointer', Buffer.from('version https://git-lfs.github.com/spec/v1\n'), 'is a Git LFS pointer'],
     ['tar', Buffer.from(`${'sys_info'.padEnd(257, '\0')}ustar`), 'is a tar, as PyTorch wrote before 0.2'],
     ['PK', Buffer.from('PK\x03\x04'), 'is a broken zip: End of central directory record signature not found'],
@@ -223,14 +223,14 @@ describe('a pickle that does harm', async () => {
   it.each(harmful)('%s is refused by the name %s and leaves no trace', async (file, asked) => {
     const dir = await folderOf(`harmful-${file}`, { 'pytorch_model.bin': `harmful/${file}` });
     expect(await failure(openCheckpoint(dir))).toContain(
-      `${dir}/pytorch_model.bin asks for ${asked}, which no state dict needs; it was not executed`,
+      `${dir}/pytorch_model.bin asks for ${asked}, which a state dict does not need; it was not executed`,
     );
     expect((await readdir(dir)).sort()).toEqual(['config.json', 'pytorch_model.bin']);
     expect(await readdir(process.cwd())).not.toContain(MARK);
   });
 });
 
-/** The messages that a fixture folder's own JSON asks for, by file. */
+/** The expected messages in a fixture folder's JSON, by file. */
 async function readMessages(folder: string): Promise<[string, string][]> {
   const json = await readFile(join(fixtures, folder, `${folder}.json`), 'utf8');
   return Object.entries(JSON.parse(json) as Record<string, string>);

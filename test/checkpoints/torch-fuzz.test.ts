@@ -1,6 +1,6 @@
 /**
- * @file 10,000 damaged PyTorch files, seed 0: each gives one clear line or a right answer, soon and in little memory.
- * What is damaged are zip headers, pickles inside zips whose checksums are right, and the older format.
+ * @file 10,000 damaged PyTorch files, seed 0: each gives one clear line or a right result, in little time and memory.
+ * Damages zip headers, pickles inside zips with valid checksums, and the legacy format.
  */
 
 import { spawn } from 'node:child_process';
@@ -16,7 +16,7 @@ import { writeZip, type ZipEntry } from './zip-file.js';
 
 const SEED = 0;
 const CASES = 10_000;
-/** Of processor time: a file takes about a millisecond. */
+/** Processor time: a file takes about a millisecond. */
 const MAX_MS = 30_000;
 const MAX_GROWTH_BYTES = 200e6;
 const state = new URL('../fixtures/torch/state/', import.meta.url).pathname;
@@ -35,7 +35,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-/** Opens every file of a folder in a process of its own. */
+/** Opens every file of a folder in a separate process. */
 async function openEach(folder: string): Promise<Result[]> {
   const script = new URL('./open-each.mjs', import.meta.url).pathname;
   const child = spawn(process.execPath, [script, folder, join(state, 'zip.bin')], {
@@ -132,13 +132,13 @@ function damaged(bytes: Buffer, random: Random): Buffer {
   return random.pick(damages)(bytes, random);
 }
 
-/** A zip's end: its directory and the records behind it. */
+/** The end of a zip: its directory and the records after it. */
 function damagedDirectory(zip: Buffer, random: Random): Buffer {
   const start = zip.indexOf('PK\x01\x02', 0, 'latin1');
   return Buffer.concat([zip.subarray(0, start), damaged(zip.subarray(start), random)]);
 }
 
-/** The entries of a fixture, to be written again around another pickle. */
+/** The entries of a fixture, to be rewritten around another pickle. */
 async function entriesOf(zip: Buffer): Promise<ZipEntry[]> {
   const archive = await fromBufferPromise(zip);
   const entries: ZipEntry[] = [];
@@ -183,7 +183,7 @@ describe('a damaged PyTorch file', () => {
     console.log(
       `${CASES} damaged files, seed ${SEED}: ${answers} answers, ${CASES - answers} refused, slowest ${slowest} ms`,
     );
-    // Both must be many, or the damage would be no test.
+    // Both must be common, or the damage would prove nothing.
     expect(answers).toBeGreaterThan(CASES / 100);
     expect(answers).toBeLessThan(CASES / 2);
   });

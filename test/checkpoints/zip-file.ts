@@ -1,32 +1,32 @@
-/** @file Writes zip files for tests: right, wrong in one field, or with holes of gigabytes. */
+/** @file Writes zip files for tests: valid, wrong in one field, or sparse with gigabytes of zeros. */
 
 import { open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 
-/** Fields of an entry's two headers that may lie. */
+/** Fields of an entry's two headers that can be falsified. */
 export interface HeaderFields {
   name?: string;
   flags?: number;
   method?: number;
   crc?: number;
   size?: number;
-  /** Of the entry's own header in the file; only the directory has it. */
+  /** Offset of the local header; only in the directory. */
   offset?: number;
 }
 
 export interface ZipEntry {
   readonly name: string;
-  /** The bytes, or how many zeros (which take no disk). */
+  /** The bytes, or a number of zeros (which take no disk space). */
   readonly content: Uint8Array | number;
-  /** What the entry's own header says instead of the truth. */
+  /** False values in the entry's local header. */
   readonly local?: HeaderFields;
-  /** What the directory says instead of the truth. */
+  /** False values in the directory. */
   readonly directory?: HeaderFields;
 }
 
 const LIMIT_32 = 0xffff_ffff;
 
-/** Writes a zip of stored entries, in zip64 where a size, an offset or the option asks for it. */
+/** Writes a zip of stored entries, in zip64 if a size, an offset or the option requires it. */
 export async function writeZip(
   path: string,
   entries: readonly ZipEntry[],

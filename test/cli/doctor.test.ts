@@ -256,9 +256,7 @@ describe('what is prepared and fetched', () => {
       /^absent {3}encoder +facebook\/hubert-large-ll60k: not found\n +fix: emoq pull hubert-large$/m,
     );
     // No recipe names it, but it is in the cache.
-    expect(stdout).toMatch(
-      /^warning {2}model +facebook\/hubert-base-ls960: not complete; .*holds no weights/m,
-    );
+    expect(stdout).toMatch(/^warning {2}model +facebook\/hubert-base-ls960: not complete; .*has no weights/m);
     expect(stdout).toMatch(/^ok {7}LLM +data\/toy4\/backbones\/qwen2: complete, [\d.]+ MB of weights$/m);
     expect(stdout).not.toContain('qwen2.5-0.5b');
   });

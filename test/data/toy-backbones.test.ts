@@ -1,4 +1,4 @@
-/** @file The toy backbones: real key names and shapes, files that our own loaders read, weights that carry a signal. */
+/** @file The toy backbones: real key names and shapes, files that our loaders read, weights that carry a signal. */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ const models = [...usual, 'wav2vec2', 'llama', 'qwen3'] as const;
 const hashes = (dir: string): Promise<string[]> =>
   Promise.all(models.map((model) => sha256OfFile(join(dir, model, 'model.safetensors'))));
 
-/** Those of `emoq prepare-toy`, and the families beside them. */
+/** Those of `emoq prepare-toy`, and further families. */
 async function writeAll(dir: string, seed: number): Promise<void> {
   await writeToyBackbones(dir, { seed, ...options });
   await writeToySpeechEncoder(join(dir, 'wav2vec2'), seed, 'wav2vec2');

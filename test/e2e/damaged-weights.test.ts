@@ -142,7 +142,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     await putNaN(table, 'model.embed_tokens.weight', vocabulary[token!]! * 96);
     const { stderr } = await work.run('eval', '--run', 'runs/small/stage2');
     expect(stderr).toMatch(
-      /^error: the run in runs\/small\/stage2 was trained with different backbones: backbones\.llm: its weights are others; restore the originals, or train again$/m,
+      /^error: the run in runs\/small\/stage2 was trained with different backbones: backbones\.llm: its weights differ; restore the originals, or train again$/m,
     );
     edit(metadataOf('stage2'), (metadata) => delete metadata.backbones); // as an earlier version wrote it
     const rows = await predicted('stage2');
@@ -157,7 +157,7 @@ describe('a weight that is not a number, in a checkpoint whose checksum agrees',
     for (const { label, error } of await predicted('stage1')) {
       expect({ label, error }).toEqual({
         label: '',
-        error: 'the encoder gave values that float16 cannot hold; are its weights whole?',
+        error: 'the encoder gave values that float16 cannot hold; are its weights intact?',
       });
     }
     const { code, stderr } = await work.run('eval', '--run', 'runs/small/stage1');
@@ -279,7 +279,7 @@ describe('backbones', () => {
         work.path('other/backbones', name, 'model.safetensors'),
         work.path(backbones, name, 'model.safetensors'),
       );
-      const changed = new RegExp(`backbones\\.${part}: its weights are others`);
+      const changed = new RegExp(`backbones\\.${part}: its weights differ`);
       const stage = part === 'llm' ? 'stage2' : 'stage1';
       expect(await work.refused('eval', '--run', `runs/small/${stage}`)).toMatch(changed);
       expect(await work.refused('predict', 'calls.csv', '-o', 'x.csv', '--run', 'runs/small')).toMatch(
@@ -306,7 +306,7 @@ describe('backbones', () => {
       json.version = '1.0.1';
     });
     expect(await work.refused('eval', '--run', 'runs/small')).toContain(
-      'backbones.llm: its tokenizer.json is another',
+      'backbones.llm: its tokenizer.json differs',
     );
     restore();
     edit(work.path(backbones, 'qwen2/config.json'), (json) => {
@@ -362,7 +362,7 @@ describe('a language model whose config and weights disagree', () => {
     const adapter = 'model.layers.0.self_attn.q_proj.lora_A.weight';
     await writeSafetensors(weights, [...tensors, [adapter, extra]]);
     expect(await work.refused('stage2', '--recipe', 'small.yaml', '--run', 'runs/other')).toContain(
-      `holds an adapter that is not merged into its weights ("${adapter}")`,
+      `has an adapter that is not merged into its weights ("${adapter}")`,
     );
     const bias = 'model.layers.0.self_attn.o_proj.bias';
     await writeSafetensors(weights, [...tensors, [bias, extra]]);

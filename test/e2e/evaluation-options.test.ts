@@ -133,7 +133,7 @@ describe('what eval takes where nothing is named', () => {
     expect(code).toBe(2);
     expect(stderr.trim().split('\n')).toEqual([
       "taking runs/iemocap4, the paper's cross-validation",
-      'error: no run in runs/iemocap4/stage2/fold-1; train first with "emoq stage2 --dataset iemocap4 --fold 1", or name another folder with --run',
+      'error: no run in runs/iemocap4/stage2/fold-1; train first with "emoq train --dataset iemocap4 --fold 1", or name another folder with --run',
     ]);
     rmSync(work.path('runs/iemocap4'), { recursive: true });
   });

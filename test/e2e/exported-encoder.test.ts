@@ -139,7 +139,7 @@ describe('an encoder that is no HuBERT, without any config', () => {
   it('is warned of where nothing says how it is fed, and missed where it is not named', async () => {
     work.file('bare/model.onnx', otherEncoderFile(encoder));
     const bare = [...other, '--set', 'backbones.encoder_onnx=bare/model.onnx'];
-    const warning = /^warning: encoder bare\/model\.onnx: nothing says how it wants its waveforms/m;
+    const warning = /^warning: encoder bare\/model\.onnx: its waveform preprocessing is not known/m;
     expect((await work.done('stage1', ...bare, '--dry-run')).stderr).toMatch(warning);
     expect((await work.done('stage1', ...bare, '--run', 'bare-run')).stderr).toMatch(warning);
     expect(await work.refused('stage1', ...other, '--set', 'backbones.encoder_onnx=null')).toContain(
@@ -149,7 +149,7 @@ describe('an encoder that is no HuBERT, without any config', () => {
     expect(stdout).toMatch(/^missing +encoder +encoder no\.onnx does not exist$/m);
     work.file('whisper.onnx', otherEncoderFile({ ...encoder, input: 'input_features' }));
     expect(await work.refused('stage1', ...other, '--set', 'backbones.encoder_onnx=whisper.onnx')).toContain(
-      'wants spectrograms (input_features), as Whisper does, and emoq has waveforms alone',
+      'wants spectrograms (input_features), as Whisper does, but emoq only provides waveforms',
     );
   });
 });

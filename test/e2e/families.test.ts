@@ -105,10 +105,10 @@ describe('what the families leave out', () => {
     writeFileSync(path, '{{ messages }}');
     const refusal = await work.refused('stage2', '--recipe', 'r.yaml', '--run', 'runs', toy('llama'));
     expect(refusal).toContain(
-      `${path} has a chat template of a kind that emoq does not write; it writes ChatML`,
+      `${path} has a chat template of a kind that emoq does not support; it supports ChatML`,
     );
     const doctor = await work.run('doctor', '--recipe', 'r.yaml', toy('llama'), '--json');
-    expect(doctor.stdout).toContain('has a chat template of a kind that emoq does not write');
+    expect(doctor.stdout).toContain('has a chat template of a kind that emoq does not support');
   });
 
   it.each([

@@ -43,7 +43,7 @@ describe('predict', () => {
     );
     expect(await work.refused(...predict('toy', 'x.csv', 'voice'))).toContain('such as toy/manifest.csv');
     expect(await work.refused(...predict('https://example.org/x.wav', 'x.csv', 'voice'))).toContain(
-      'is an address',
+      'is a URL',
     );
   });
 
@@ -53,7 +53,7 @@ describe('predict', () => {
     for (const [index, name] of many.entries()) work.file(name, work.read(three[index % 3]!));
     for (const clips of [three, many]) {
       const told = await work.refused('predict', ...clips, '-o', 'x.csv', '--run', 'voice');
-      expect(told).toContain(`one table is wanted, and here are ${clips.length} files`);
+      expect(told).toContain(`expected one table, got ${clips.length} files`);
       execFileSync('sh', ['-c', /and name that: (.*)$/.exec(told)![1]!], { cwd: work.dir });
       await work.done(...predict('table.csv', 'several.csv', 'voice'));
       expect(rowsOf('several.csv').map(({ path, error }) => [path, error])).toEqual(
@@ -129,10 +129,10 @@ describe('prepare-csv, stats and training', () => {
     work.file('calls.yaml', toyRecipe('toy', { ...sizes, manifest: 'data/calls/manifest.csv' }));
     const dry = await work.done('stage1', '--recipe', 'calls.yaml', '--dry-run');
     expect(dry.stderr).toMatch(
-      /warning: labels are left out that differ in spelling alone .*\\u200b" \(1\) for/,
+      /warning: labels are left out that differ only in spelling .*\\u200b" \(1\) for/,
     );
     const trained = await work.done('stage1', '--recipe', 'calls.yaml', '--run', 'calls');
-    expect(trained.stderr).toMatch(/warning: labels are left out that differ in spelling alone/);
+    expect(trained.stderr).toMatch(/warning: labels are left out that differ only in spelling/);
     const merged = await work.done('prepare-csv', 'calls.csv', '--name', 'merged', '--normalize-labels');
     expect(merged.stderr).not.toMatch(told);
     expect(merged.stderr).toMatch(/label ".*\\u200b" \(1\) merged into/);
@@ -162,7 +162,7 @@ describe('eval', () => {
   });
 });
 
-describe('a corpus of transcripts alone', () => {
+describe('a corpus of transcripts only', () => {
   let prepared: Awaited<ReturnType<typeof work.done>>;
   beforeAll(async () => {
     prepared = await work.done('prepare-csv', 'said.csv', '--name', 'said');
@@ -172,9 +172,7 @@ describe('a corpus of transcripts alone', () => {
   });
 
   it('is prepared, described, trained on, scored, predicted and reported without any audio', async () => {
-    expect(prepared.stderr).toContain(
-      'the corpus is of transcripts alone: only experiments with inputs: text can use it',
-    );
+    expect(prepared.stderr).toContain('the corpus has only transcripts, for experiments with inputs: text');
     const stats = await work.done('stats', '--manifest', 'data/said/manifest.csv');
     expect(stats.stdout).toContain('20 utterances');
     await work.done('eval', '--run', 'said', '--stage', '1', '--resamples', '0');
@@ -204,7 +202,7 @@ describe('a corpus of transcripts alone', () => {
   it('is refused by what needs audio, naming its first utterance', async () => {
     work.file('both.yaml', toyRecipe('toy', { ...sizes, manifest: 'data/said/manifest.csv' }));
     expect(await work.refused('stage1', '--recipe', 'both.yaml', '--run', 'new')).toMatch(
-      /data\/said\/manifest\.csv, line 2: utterance 1 has no audio: it is a corpus of transcripts alone; set inputs to text/,
+      /data\/said\/manifest\.csv, line 2: utterance 1 has no audio: the corpus has only transcripts; set inputs to text/,
     );
     expect(await work.refused(...predict('said.csv', 'x.csv', 'voice'))).toContain(
       'line 1: missing column "path"',

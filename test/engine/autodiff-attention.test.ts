@@ -1,4 +1,4 @@
-/** @file The gradient of a two-layer attention block, whole: against finite differences and PyTorch's autograd. */
+/** @file The gradient of a complete two-layer attention block, against finite differences and PyTorch's autograd. */
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { gradients } from '../../src/engine/autodiff/index.js';
@@ -74,7 +74,7 @@ beforeAll(async () => {
     .map((key) => key.slice('gradient/'.length));
 });
 
-/** Largest difference, relative to the largest element (a key bias has no gradient but rounding: at least 1). */
+/** Largest difference, relative to the largest element, or to 1 (a key bias has no gradient apart from rounding). */
 function largestError(found: Tensor, expected: Tensor): number {
   const [got, wanted] = [found, expected].map(({ data }) => Array.from(data as Float64Array)) as [
     number[],

@@ -1,4 +1,4 @@
-/** @file What the gradient of every operator is tried on: shapes with names in them, broadcasting, odd axes. */
+/** @file Gradient test cases for every operator: symbolic shapes, broadcasting, unusual axes. */
 
 import {
   add,
@@ -54,7 +54,7 @@ import {
 } from '../../src/engine/onnx/index.js';
 import type { Differentiable, GradientCase } from './finite-differences.js';
 
-/** What N, L and M stand for; each case is run once for every row whose names it uses. */
+/** Values of N, L and M; each case runs once for every row whose symbols it uses. */
 export const bindings = [
   { N: 2, L: 3, M: 4 },
   { N: 1, L: 4, M: 1 },
@@ -181,7 +181,7 @@ function gathers(): GradientCase[] {
   }));
 }
 
-/** Operators that have a rule, each with what it is tried on. */
+/** Differentiable operators with their test cases. */
 export const cases: Readonly<Partial<Record<OperatorType, readonly GradientCase[]>>> = {
   Add: binary(add),
   Cast: [
@@ -388,7 +388,7 @@ export const cases: Readonly<Partial<Record<OperatorType, readonly GradientCase[
   Tanh: unary(tanh),
   Transpose: [
     {
-      name: 'four axes in a circle',
+      name: 'four axes, rotated',
       inputs: { x: { shape: ['N', 'L', 2, 3] } },
       build: (v) => transpose(v.x!, [1, 2, 3, 0]),
     },

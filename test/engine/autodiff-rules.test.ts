@@ -1,4 +1,4 @@
-/** @file Every gradient rule against finite differences, and what the reverse walk promises beside. */
+/** @file Every gradient rule against finite differences, and other properties of the backward pass. */
 
 import { describe, expect, it } from 'vitest';
 import { gradients, rules } from '../../src/engine/autodiff/index.js';
@@ -53,7 +53,7 @@ import { boundOf, checkGradient, type GradientCase } from './finite-differences.
 const operators = Object.keys(rules) as OperatorType[];
 const withRule = operators.filter((operator) => typeof rules[operator] === 'function');
 
-/** Every row of sizes for a case with names in its shapes, else one. */
+/** Every row of sizes for a case with symbolic shapes, otherwise one. */
 function bindingsOf({ inputs, fixed = {} }: GradientCase): readonly (typeof bindings)[number][] {
   const symbolic = [...Object.values(inputs), ...Object.values(fixed)].some(({ shape }) =>
     shape.some((dim) => typeof dim === 'string'),
@@ -164,7 +164,7 @@ describe('operators without a gradient', () => {
     const y = withScope(graph, 'model', () => build(x));
     expect(() => gradients(reduceSum(y), [x])).toThrow(new Error(message));
   });
-  it('stop nobody who does not differentiate through them', () => {
+  it('do no harm unless they are differentiated through', () => {
     const graph = createGraph('frozen');
     const [x, w] = [1, 2].map((i) => addInput(graph, `x_${i}`, 'float32', [2, 2, 2])) as [Value, Value];
     const features = conv1d(x, x, undefined);
@@ -172,7 +172,7 @@ describe('operators without a gradient', () => {
   });
 });
 
-/** Gradients of sum(build(x)) by x, run at given values. */
+/** Gradients of sum(build(x)) with respect to x, at the given values. */
 async function gradientAt(
   shape: readonly number[],
   values: readonly (readonly number[])[],
@@ -228,7 +228,7 @@ describe('where differences say nothing', () => {
   });
   it('a layer norm of float16 has its gradient worked out in float32', async () => {
     const values = [0.5, -1.25, 2, 0.75, 3, -0.5, 1, 0.25];
-    // The sum of y^3: that of y or y^2 hardly depends on x.
+    // The sum of y^3, since that of y or y^2 hardly depends on x.
     const norm = (x: Value, dtype: 'float16' | 'float32'): Value => {
       const parameter = (content: number[]): Value => cast(constant(x.graph, float32([4], content)), dtype);
       const y = layerNorm(cast(x, dtype), parameter([1, 2, 0.5, 1.5]), parameter([0, 1, -1, 0.5]), 1e-5);
@@ -319,7 +319,7 @@ describe('gradients', () => {
     for (const name of added) expect(name).toMatch(/^\/gradient\/encoder\/layer\.0\/[A-Z]\w+$/);
   });
 
-  it('build nothing for what nobody asks for', () => {
+  it('build nothing that is not asked for', () => {
     const graph = createGraph('lazy');
     const [w, frozen] = ['w', 'frozen'].map((name) => addInput(graph, name, 'float32', [2, 2])) as [
       Value,
@@ -399,7 +399,7 @@ describe('gradients inside a Loop body', () => {
 
 describe('where and slice in one chain', () => {
   it('add up what arrives on several ways', async () => {
-    // y = x[0:2] + where(x[1:3] > 0, x[1:3], 0), all ways weighted 1
+    // y = x[0:2] + where(x[1:3] > 0, x[1:3], 0), all paths with weight 1
     const [gradient] = await gradientAt([3], [[1, 2, -3]], ([x]) => {
       const tail = slice(x!, 0, 1, 3);
       return add(slice(x!, 0, 0, 2), where(less(0, tail), tail, 0));

@@ -1,4 +1,6 @@
-/** @file Gradients held to finite differences: builds a case, runs it, compares with differences of the loss. */
+/**
+ * @file Checks gradients against finite differences: builds a case, runs it, and compares with differences of the loss.
+ */
 
 import { gradients } from '../../src/engine/autodiff/index.js';
 import {
@@ -30,8 +32,8 @@ import {
 } from '../../src/engine/tensor/index.js';
 
 /**
- * How an input is filled. normal: standard normal draws. positive: in [0.5, 2.5). spaced: all at least 0.06 apart
- * and never within 0.03 of a multiple of 0.25, so that no step crosses a kink.
+ * How an input is filled. normal: standard normal draws. positive: in [0.5, 2.5). spaced: all at least 0.06 apart and
+ * never within 0.03 of a multiple of 0.25, so that no step crosses a kink.
  */
 export type Fill = 'normal' | 'positive' | 'spaced';
 
@@ -40,11 +42,11 @@ export interface Differentiable {
   readonly fill?: Fill;
 }
 
-/** An input that nothing is differentiated by. */
+/** An input that is not differentiated. */
 export interface Fixed {
   readonly dtype: 'int64' | 'bool';
   readonly shape: readonly Dim[];
-  /** Draws are whole numbers in [0, below). */
+  /** Draws are integers in [0, below). */
   readonly below: number;
 }
 
@@ -52,11 +54,11 @@ interface CommonCase {
   readonly name: string;
   readonly inputs: Readonly<Record<string, Differentiable>>;
   readonly fixed?: Readonly<Record<string, Fixed>>;
-  /** What to differentiate: one value or several, each weighted at random into the loss. */
+  /** What to differentiate: one value or several, each with a random weight in the loss. */
   readonly build: (values: Readonly<Record<string, Value>>, graph: Graph) => Value | readonly Value[];
 }
 
-/** float64 unless onnxruntime's CPU provider lacks a kernel, which `why` then tells. */
+/** float64, unless onnxruntime's CPU provider has no kernel, for the reason in `why`. */
 export type GradientCase = CommonCase & ({ readonly dtype?: 'float64' } | { dtype: 'float32'; why: string });
 
 export interface GradientCheck {
@@ -70,7 +72,7 @@ export interface GradientCheck {
 /** A step for every element of some inputs, by position of the input. */
 type Direction = ReadonlyMap<number, Float64Array>;
 
-/** Step and bound: the differences are of fourth order, so the step can be wide and rounding stays small. */
+/** Step and tolerance: the differences are of fourth order, so the step can be wide and rounding stays small. */
 const precision = {
   float64: { step: 1e-3, bound: 1e-9 },
   float32: { step: 0.03, bound: 1e-4 },
@@ -81,10 +83,10 @@ export function boundOf(gradientCase: GradientCase): number {
 }
 
 const DIRECTIONS = 3;
-/** Inputs up to this size are compared element by element, larger ones along directions only. */
+/** Inputs up to this size are compared element by element, larger ones only along directions. */
 const MAX_ELEMENTS = 150;
 
-/** @param tamper changes the analytic gradients, to see that the comparison can fail */
+/** @param tamper changes the analytic gradients, to show that the comparison can fail */
 export async function checkGradient(
   gradientCase: GradientCase,
   bindings: DimBindings,
@@ -182,12 +184,12 @@ export async function checkGradient(
   }
 }
 
-/** A symbolic shape in numbers. */
+/** A symbolic shape as numbers. */
 export function sizes(shape: readonly Dim[], bindings: DimBindings): number[] {
   return shape.map((dim) => evaluateDim(dim, bindings));
 }
 
-/** A floating tensor of plain numbers. */
+/** A floating-point tensor from plain numbers. */
 export function floats(dtype: DType, shape: readonly number[], values: ArrayLike<number>): Tensor {
   const data = createArray(dtype, values.length) as Float64Array;
   data.set(values);

@@ -1,4 +1,4 @@
-/** @file Frozen weights stay in their file: what a session over many of them takes of memory that is the process's own. */
+/** @file Frozen weights stay in their file: private memory of a session over many of them. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
@@ -11,7 +11,10 @@ const WIDTH = 2048;
 /** 16 x 2048 x 2048 x 4 = 268,435,456 */
 const WEIGHT_BYTES = LAYERS * WIDTH * WIDTH * 4;
 
-/** Growth of memory that no file backs, in bytes, from before two sessions over the weights until they have run. */
+/**
+ * Growth of anonymous memory (not backed by a file), in bytes, from before two sessions over the weights until they
+ * have run.
+ */
 async function growth(
   dtype: 'float32' | 'float16',
 ): Promise<{ training: number; both: number; mapped: number }> {
@@ -26,7 +29,7 @@ async function growth(
     `
     import { readFileSync } from 'node:fs';
     import { cast, addInitializer, addInput, addOutput, createGraph, linear, mul, reduceMean, serializeInPlace, add } from '${engine}onnx/index.js';
-    import { startSessionHost } from '${engine}runtime/index.js';
+    import { startSessionWorker } from '${engine}runtime/index.js';
     import { float32, int64, tensor } from '${engine}tensor/index.js';
     import { buildTrainingGraph, stackBatches } from '${engine}training/index.js';
     const [layers, width] = [${LAYERS}, ${WIDTH}];
@@ -53,11 +56,11 @@ async function growth(
     const evaluation = createGraph('evaluation');
     const x = addInput(evaluation, 'x', 'float32', ['batch', width]);
     addOutput(evaluation, through(mul(x, addInput(evaluation, 'scale', 'float32', [width])), frozen(evaluation)), 'y');
-    const host = startSessionHost();
+    const worker = startSessionWorker();
     const sparing = { device: { kind: 'cpu' }, threads: 1, disablePrepacking: true, withoutArena: true };
     const opened = (graph, state) => {
       const { model, weightsFolder } = serializeInPlace(graph);
-      return host.open(model, { ...sparing, weightsFolder }, state);
+      return worker.open(model, { ...sparing, weightsFolder }, state);
     };
     const before = resident('RssAnon');
     const session = await opened(training.graph, training.state);
@@ -67,7 +70,7 @@ async function growth(
     const validation = await opened(evaluation);
     await validation.run({ x: tensor('float32', [2, width]) }, session);
     console.log(JSON.stringify({ training: own, both: resident('RssAnon') - before, mapped: resident('RssFile') }));
-    await host.close();
+    await worker.close();
   `,
   );
   const { stdout } = await promisify(execFile)(process.execPath, [path]);
@@ -82,7 +85,7 @@ describe.skipIf(process.platform !== 'linux')('frozen float32 weights in a file'
     console.log(
       `${mb(WEIGHT_BYTES)} of frozen weights: ${mb(training)} of own memory for training, ${mb(both)} with validation`,
     );
-    expect(mapped).toBeGreaterThan(WEIGHT_BYTES); // they were read, all of them
+    expect(mapped).toBeGreaterThan(WEIGHT_BYTES); // all of them were read
     expect(training).toBeLessThan(0.25 * WEIGHT_BYTES);
     expect(both).toBeLessThan(0.25 * WEIGHT_BYTES);
   });

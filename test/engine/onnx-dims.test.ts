@@ -64,7 +64,7 @@ describe('symbolic sizes', () => {
   });
   it('refuse text that only looks like a name', () => {
     for (const text of ['2*Q', 'Q + 32', '-Q', '', 'Q Q', 'floor(Q)']) {
-      expect(() => addDims(text, 1)).toThrow(`"${text}" is no plain name`);
+      expect(() => addDims(text, 1)).toThrow(`"${text}" is not a plain name`);
     }
     expect(addDims('text.length_2', 1)).toBe('text.length_2 + 1');
   });

@@ -1,4 +1,4 @@
-/** @file Graphs: names, Loop, weights in place, and what onnx's own checker says. */
+/** @file Graphs: names, Loop, external weights, and onnx's own checker. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -40,7 +40,7 @@ function parse(graph: Graph): GraphProto {
 
 const close = (values: readonly number[]): unknown => values.map((value) => expect.closeTo(value, 5));
 
-/** All names of values and of nodes in a model, its subgraphs included. */
+/** All names of values and nodes in a model, including its subgraphs. */
 function namesOf(graph: GraphProto): { values: string[]; nodes: string[] } {
   const inner = graph.node.flatMap((node) => node.attribute.flatMap(({ g }) => (g ? [namesOf(g)] : [])));
   const own = [
@@ -123,7 +123,7 @@ describe('a model', () => {
     const dims = type.case === 'tensorType' ? type.value.shape!.dim.map(({ value }) => value.value) : [];
     expect(dims).toEqual(['N', 'L + 32', 4n]);
   });
-  it('has the statistics of a layer norm only where somebody reads them', () => {
+  it('has the statistics of a layer norm only if they are read', () => {
     const build = (train: boolean): Graph => {
       const graph = createGraph('norm');
       const [x, scale] = [

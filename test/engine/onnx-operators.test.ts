@@ -1,4 +1,4 @@
-/** @file Functions that build nodes: their shapes as onnxruntime sees them, their values, and what they refuse. */
+/** @file Functions that build nodes: their shapes according to onnxruntime, their values, and rejected arguments. */
 
 import { describe, expect, it } from 'vitest';
 import * as onnx from '../../src/engine/onnx/index.js';
@@ -12,13 +12,13 @@ type Value = onnx.Value;
 type Graph = onnx.Graph;
 
 describe('shapes worked out when a graph is built', () => {
-  /** Exported functions that build no node. */
+  /** Exported functions that do not build nodes. */
   const others = [
     ...['addDims', 'broadcastShapes', 'evaluateDim', 'floorDivideDim', 'formatShape', 'multiplyDims'],
     ...['productOfDims', 'sameShape', 'addInitializer', 'addInput', 'addNode', 'addOutput', 'constant'],
     ...['constantContent', 'createGraph', 'floatAttribute', 'innermost', 'intAttribute', 'intsAttribute'],
     ...['valuesRead', 'withScope', 'serializeInPlace', 'serializeModel', 'convLength', 'externalDataFolder'],
-    ...['placeModelFile', 'readModelFile', 'asBlock'],
+    ...['loadModelFile', 'readModelFile', 'asBlock'],
   ];
   it('are tried for every function that builds nodes', () => {
     const exported = Object.entries(onnx).filter(([, value]) => typeof value === 'function');
@@ -152,7 +152,7 @@ describe('wrong shapes and types are refused where they are written', () => {
     [
       'a bias that would stretch the product',
       () => onnx.gemm(v.square, v.square, onnx.unsqueeze(v.square, [0])),
-      'is no bias for [6, 6]',
+      'cannot be a bias for [6, 6]',
     ],
     [
       'another element count',
@@ -198,7 +198,7 @@ describe('wrong shapes and types are refused where they are written', () => {
   it.each(wrong)('%s', (_, build, message) => {
     const known = graph.nodes.length;
     expect(build).toThrow(message);
-    // What was built on the way stays unread and does no harm; a wrong node itself is never added.
+    // Nodes built on the way stay unused and do no harm; the invalid node itself is never added.
     for (const node of graph.nodes.slice(known))
       expect(['Unsqueeze', 'Cast', 'Reshape']).toContain(node.operator);
   });

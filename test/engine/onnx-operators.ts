@@ -1,4 +1,4 @@
-/** @file Every function that builds nodes, called on shapes with names in them; and how to run what they build. */
+/** @file A call of every function that builds nodes, on symbolic shapes; and helpers to run the results. */
 
 import {
   add,
@@ -79,7 +79,7 @@ import { createSession, type Tensors } from '../../src/engine/runtime/index.js';
 import { elementCount, seededRandom, type Tensor } from '../../src/engine/tensor/index.js';
 import { type Fixed, floats, sizes, wholeNumbers } from './finite-differences.js';
 
-/** Inputs that every call may use. Floats are float32, positive. */
+/** Inputs available to every call. Floats are float32, positive. */
 export const floatInputs = {
   x: ['N', 'L', 6],
   y: ['N', 1, 6],

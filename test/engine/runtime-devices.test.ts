@@ -1,4 +1,4 @@
-/** @file The choice of device: where onnxruntime's CUDA libraries and a driver are there, and where not. */
+/** @file Device selection with and without onnxruntime's CUDA libraries and a driver. */
 
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** @file One run after another in a process: what a closed session leaves behind of memory that is the process's own. */
+/** @file Repeated runs in one process: private memory left behind by closed sessions. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,8 +12,8 @@ const RUNS = 16;
 const STATE_BYTES = 1024 * 1024 * 4;
 
 /**
- * Growth of memory that no file backs, in bytes, over a number of runs in one process, each with a thread and a session
- * of its own, after some that are not counted.
+ * Growth of anonymous memory (not backed by a file), in bytes, over a number of runs in one process, each with its own
+ * thread and session, after some warm-up runs.
  */
 async function growth(atTheEnd: 'closed' | 'left open'): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-runs-'));
@@ -24,28 +24,28 @@ async function growth(atTheEnd: 'closed' | 'left open'): Promise<number> {
     `
     import { readFileSync } from 'node:fs';
     import { add, addInput, addOutput, createGraph, serializeModel } from '${engine}onnx/index.js';
-    import { startSessionHost } from '${engine}runtime/index.js';
+    import { startSessionWorker } from '${engine}runtime/index.js';
     import { float32, tensor } from '${engine}tensor/index.js';
     const graph = createGraph('steps');
     const shape = [1024, 1024];
     addOutput(graph, add(addInput(graph, 'w', 'float32', shape), addInput(graph, 'x', 'float32', [])), 'w_next');
     const model = serializeModel(graph);
     const state = [{ input: 'w', output: 'w_next', dtype: 'float32', shape }];
-    const hosts = [];
+    const workers = [];
     async function run() {
-      const host = startSessionHost();
-      hosts.push(host);
-      const session = await host.open(model, { device: { kind: 'cpu' }, threads: 1, withoutArena: true }, state);
+      const worker = startSessionWorker();
+      workers.push(worker);
+      const session = await worker.open(model, { device: { kind: 'cpu' }, threads: 1, withoutArena: true }, state);
       await session.setState({ w: tensor('float32', shape) });
       for (let k = 0; k < 3; k++) await session.run({ x: float32([], [1]) });
-      if (${atTheEnd === 'closed'}) await hosts.pop().close();
+      if (${atTheEnd === 'closed'}) await workers.pop().close();
     }
     const anonymous = () => 1024 * Number(/RssAnon:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
     for (let i = 0; i < 4; i++) await run();
     const before = anonymous();
     for (let i = 0; i < ${RUNS}; i++) await run();
     console.log(anonymous() - before);
-    for (const host of hosts) await host.close();
+    for (const worker of workers) await worker.close();
   `,
   );
   const { stdout } = await promisify(execFile)(process.execPath, [path]);

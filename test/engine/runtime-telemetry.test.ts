@@ -1,7 +1,7 @@
 /**
- * @file onnxruntime's telemetry is off. A program of emoq's and one that loads onnxruntime itself run side by side, in
- * empty home folders and with the C library's name look-ups and connections written down instead of made. The second
- * shows that the first one's silence means something.
+ * @file onnxruntime's telemetry is off. Runs a program of emoq's and one that loads onnxruntime directly, in empty home
+ * folders, with the C library's name look-ups and connections recorded instead of made. The second shows that the first
+ * one's silence is meaningful.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -49,7 +49,7 @@ ssize_t sendto(int socket, const void *bytes, size_t count, int flags, const str
   errno = ENETUNREACH;
   return -1;
 }`;
-/** Both wait for the end of their standard input, so that a background thread has its time. */
+/** Both wait for the end of standard input, to give background threads time. */
 const WAIT = `console.log('ran'); process.stdin.resume();`;
 const engine = new URL('../../dist/engine/', import.meta.url).href;
 const MODEL = `
@@ -59,10 +59,10 @@ const MODEL = `
   const model = serializeModel(graph);
   const data = Float32Array.of(1);`;
 const EMOQ = `${MODEL}
-  const { createSession, startSessionHost } = await import('${engine}runtime/index.js');
+  const { createSession, startSessionWorker } = await import('${engine}runtime/index.js');
   const feeds = { x: { dtype: 'float32', shape: [1], data } };
-  const host = startSessionHost();
-  await (await host.open(model, { device: { kind: 'cpu' } })).run(feeds);
+  const worker = startSessionWorker();
+  await (await worker.open(model, { device: { kind: 'cpu' } })).run(feeds);
   await (await createSession(model, { device: { kind: 'cpu' } })).run(feeds);
   ${WAIT}`;
 const PLAIN = `${MODEL}
@@ -91,14 +91,14 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Starts a program in a home folder of its own. */
+/** Starts a program in its own home folder. */
 async function start(name: string, program: string) {
   const home = join(folder, name);
   mkdirSync(home);
   const log = join(folder, `${name}.log`);
   const env = { PATH: process.env.PATH, HOME: home, TMPDIR: home, NETWORK_LOG: log, LD_PRELOAD: hooks() };
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
-    env, // without CI and the like, with which onnxruntime is silent by itself
+    env, // without CI and similar variables, which silence onnxruntime by themselves
     cwd: home,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
@@ -117,7 +117,7 @@ async function start(name: string, program: string) {
   };
 }
 
-/** How often the plain program is asked whether it has looked up a host yet: about a minute in all. */
+/** How often to check whether the plain program has looked up a host: about a minute in all. */
 const LOOKS = 300;
 
 describe("onnxruntime's telemetry", () => {

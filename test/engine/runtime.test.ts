@@ -26,10 +26,10 @@ import {
 } from '../../src/engine/onnx/index.js';
 import {
   createSession,
-  type HostedSession,
-  type SessionHost,
+  type SessionWorker,
   type StateSlot,
-  startSessionHost,
+  startSessionWorker,
+  type WorkerSession,
 } from '../../src/engine/runtime/index.js';
 import {
   encodeHalf,
@@ -47,7 +47,7 @@ const slots: readonly StateSlot[] = [
   { input: 'count', output: 'count_next', dtype: 'int64', shape: [] },
 ];
 
-/** x_next = 0.9 x + u, count_next = count + 1, y = sum(x): state that a run carries to the next. */
+/** x_next = 0.9 x + u, count_next = count + 1, y = sum(x): state carried from run to run. */
 function decay(): Uint8Array {
   const graph = createGraph('decay');
   const [x, u] = ['x', 'u'].map((name) => addInput(graph, name, 'float32', [2, 2]));
@@ -58,7 +58,7 @@ function decay(): Uint8Array {
   return serializeModel(graph);
 }
 
-/** `trips` products of 256 x 256 matrices: a run as long as one likes. */
+/** `trips` products of 256 x 256 matrices: a run of any length. */
 function products(): Uint8Array {
   const graph = createGraph('products');
   const x = addInput(graph, 'x', 'float32', [256, 256]);
@@ -76,8 +76,8 @@ const productFeeds = (trips: number): Record<string, Tensor> => ({
   trips: int64([], [trips]),
 });
 
-/** How many products take about `durationMs` here. */
-async function tripsFor(session: HostedSession, durationMs: number): Promise<number> {
+/** Number of products that take about `durationMs` here. */
+async function tripsFor(session: WorkerSession, durationMs: number): Promise<number> {
   await session.run(productFeeds(10));
   const begin = performance.now();
   await session.run(productFeeds(100));
@@ -93,14 +93,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const hosts: SessionHost[] = [];
-function startHost(): SessionHost {
-  const host = startSessionHost();
-  hosts.push(host);
-  return host;
+const workers: SessionWorker[] = [];
+function startWorker(): SessionWorker {
+  const worker = startSessionWorker();
+  workers.push(worker);
+  return worker;
 }
 afterEach(async () => {
-  await Promise.all(hosts.splice(0).map((host) => host.close()));
+  await Promise.all(workers.splice(0).map((worker) => worker.close()));
 });
 
 describe('a session', () => {
@@ -137,8 +137,8 @@ describe('a session', () => {
     const feeds = { ...start, x: tensor('float32', [2, 2], large.subarray(3, 7)), u: u(1) };
     expect((await session.run(feeds, ['y'])).y).toEqual(float32([], [10]));
     await session.dispose();
-    const hosted = await startHost().open(decay(), cpu);
-    expect((await hosted.run(feeds)).y).toEqual(float32([], [10]));
+    const opened = await startWorker().open(decay(), cpu);
+    expect((await opened.run(feeds)).y).toEqual(float32([], [10]));
   });
   it('takes and gives 16-bit floats as words, booleans, and tensors without elements', async () => {
     const graph = createGraph('types');
@@ -161,10 +161,10 @@ describe('a session', () => {
   });
 });
 
-describe('a hosted session', () => {
+describe('a session in the worker', () => {
   it('leaves the event loop alive through a long run', async () => {
-    const session = await startHost().open(products(), cpu);
-    // In a thread that computes no timer ticks, however long the run is; beside one they do, if it is long enough.
+    const session = await startWorker().open(products(), cpu);
+    // No timer ticks in the thread that computes; in another thread they do, if the run is long enough.
     let ticks = 0;
     for (let trips = 1000; ticks < 10 && trips <= 1_024_000; trips *= 4) {
       ticks = 0;
@@ -179,69 +179,69 @@ describe('a hosted session', () => {
 
   it('carries its state as feeding it by hand does', async () => {
     const byHand = await createSession(decay(), cpu);
-    const hosted = await startHost().open(decay(), cpu, slots);
-    await hosted.setState(start);
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
     let state: Record<string, Tensor> = start;
     for (let k = 1; k <= 5; k++) {
       const { x_next, count_next, y } = await byHand.run({ ...state, u: u(k) });
-      expect(await hosted.run({ u: u(k) })).toEqual({ y });
+      expect(await opened.run({ u: u(k) })).toEqual({ y });
       state = { x: x_next!, count: count_next! };
-      expect(await hosted.readState(['count', 'x'])).toEqual(state);
+      expect(await opened.readState(['count', 'x'])).toEqual(state);
     }
     expect(state.count).toEqual(int64([], [15]));
     await byHand.dispose();
   });
   it('starts from zeros, and gives copies of its state', async () => {
-    const hosted = await startHost().open(decay(), cpu, slots);
-    const { x } = await hosted.readState(['x']);
+    const opened = await startWorker().open(decay(), cpu, slots);
+    const { x } = await opened.readState(['x']);
     expect(x).toEqual(tensor('float32', [2, 2]));
     (x!.data as Float32Array).fill(7);
-    expect((await hosted.run({ u: u(1) })).y).toEqual(float32([], [0]));
+    expect((await opened.run({ u: u(1) })).y).toEqual(float32([], [0]));
   });
   it('keeps its state when a run fails', async () => {
-    const hosted = await startHost().open(decay(), cpu, slots);
-    await hosted.setState(start);
-    await expect(hosted.run({ u: float32([3, 3], Array(9).fill(1)) })).rejects.toThrow(/u\b/);
-    await expect(hosted.run({})).rejects.toThrow(/u\b/);
-    expect(await hosted.readState(['x', 'count'])).toEqual(start);
-    expect((await hosted.run({ u: u(1) })).y).toEqual(float32([], [10]));
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
+    await expect(opened.run({ u: float32([3, 3], Array(9).fill(1)) })).rejects.toThrow(/u\b/);
+    await expect(opened.run({})).rejects.toThrow(/u\b/);
+    expect(await opened.readState(['x', 'count'])).toEqual(start);
+    expect((await opened.run({ u: u(1) })).y).toEqual(float32([], [10]));
   });
   it('refuses a graph whose new state is not like the old', async () => {
     const graph = createGraph('shrinking');
     addOutput(graph, reduceSum(addInput(graph, 'x', 'float32', [2, 2]), [0]), 'x_next');
-    const hosted = await startHost().open(serializeModel(graph), cpu, [slots[0]!]);
-    await hosted.setState({ x: start.x });
-    await expect(hosted.run({})).rejects.toThrow('state x is float32 [2, 2], got float32 [2]');
-    expect(await hosted.readState(['x'])).toEqual({ x: start.x });
+    const opened = await startWorker().open(serializeModel(graph), cpu, [slots[0]!]);
+    await opened.setState({ x: start.x });
+    await expect(opened.run({})).rejects.toThrow('state x is float32 [2, 2], got float32 [2]');
+    expect(await opened.readState(['x'])).toEqual({ x: start.x });
   });
   it('takes of a larger array only the part that is its own', async () => {
-    const hosted = await startHost().open(decay(), cpu, slots);
+    const opened = await startWorker().open(decay(), cpu, slots);
     const large = Float32Array.from([9, 9, 9, 1, 2, 3, 4, 9]);
-    await hosted.setState({ x: tensor('float32', [2, 2], large.subarray(3, 7)) });
-    const { x } = await hosted.readState(['x']);
+    await opened.setState({ x: tensor('float32', [2, 2], large.subarray(3, 7)) });
+    const { x } = await opened.readState(['x']);
     expect(x).toEqual(start.x);
     expect(x!.data.buffer.byteLength).toBe(16);
   });
   it('refuses state that it has not, or of another kind', async () => {
-    const hosted = await startHost().open(decay(), cpu, slots);
-    await expect(hosted.setState({ z: u(1) })).rejects.toThrow('no state is called z');
-    await expect(hosted.readState(['z'])).rejects.toThrow('no state is called z');
-    await expect(hosted.setState({ x: float32([4], [1, 2, 3, 4]) })).rejects.toThrow(
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await expect(opened.setState({ z: u(1) })).rejects.toThrow('no state is called z');
+    await expect(opened.readState(['z'])).rejects.toThrow('no state is called z');
+    await expect(opened.setState({ x: float32([4], [1, 2, 3, 4]) })).rejects.toThrow(
       'state x is float32 [2, 2], got float32 [4]',
     );
-    await expect(hosted.setState({ count: float32([], [1]) })).rejects.toThrow(
+    await expect(opened.setState({ count: float32([], [1]) })).rejects.toThrow(
       'state count is int64 [], got float32 []',
     );
   });
 
   it('reads the state of another session where it lies', async () => {
-    const host = startHost();
-    const training = await host.open(decay(), cpu, slots);
+    const worker = startWorker();
+    const training = await worker.open(decay(), cpu, slots);
     await training.setState(start);
     const graph = createGraph('evaluation');
     const x = addInput(graph, 'x', 'float32', [2, 2]);
     addOutput(graph, mul(reduceSum(x), addInput(graph, 'factor', 'float32', [])), 'score');
-    const evaluation = await host.open(serializeModel(graph), cpu);
+    const evaluation = await worker.open(serializeModel(graph), cpu);
     const score = async (): Promise<unknown> =>
       (await evaluation.run({ factor: float32([], [2]) }, training)).score!.data[0];
     expect(await score()).toBe(20);
@@ -251,9 +251,9 @@ describe('a hosted session', () => {
   });
 
   it('shares its thread with others without mixing states', async () => {
-    const host = startHost();
-    const [a, b] = await Promise.all([host.open(decay(), cpu, slots), host.open(decay(), cpu, slots)]);
-    const c = await host.open(products(), cpu);
+    const worker = startWorker();
+    const [a, b] = await Promise.all([worker.open(decay(), cpu, slots), worker.open(decay(), cpu, slots)]);
+    const c = await worker.open(products(), cpu);
     await Promise.all([a.setState(start), b.setState({ x: float32([2, 2], [0, 0, 0, 1]) })]);
     const results = await Promise.all([
       a.run({ u: u(1) }),
@@ -267,22 +267,22 @@ describe('a hosted session', () => {
     await expect(b.run({ u: u(2) })).resolves.toBeDefined();
   });
   it('rejects with what onnxruntime says, and its thread goes on', async () => {
-    const host = startHost();
-    await expect(host.open(new Uint8Array([1, 2, 3]), cpu)).rejects.toThrow(/protobuf|model/i);
-    const hosted = await host.open(decay(), cpu);
-    await expect(hosted.run({ x: start.x, u: u(1) })).rejects.toThrow(/count/);
-    await expect(hosted.run({ x: start.count, u: u(1), count: start.count })).rejects.toThrow(/x\b.*|type/i);
-    expect((await hosted.run({ ...start, u: u(1) })).y).toEqual(float32([], [10]));
+    const worker = startWorker();
+    await expect(worker.open(new Uint8Array([1, 2, 3]), cpu)).rejects.toThrow(/protobuf|model/i);
+    const opened = await worker.open(decay(), cpu);
+    await expect(opened.run({ x: start.x, u: u(1) })).rejects.toThrow(/count/);
+    await expect(opened.run({ x: start.count, u: u(1), count: start.count })).rejects.toThrow(/x\b.*|type/i);
+    expect((await opened.run({ ...start, u: u(1) })).y).toEqual(float32([], [10]));
   });
 });
 
 describe('state on disk', () => {
   const save = async (): Promise<string> => {
-    const hosted = await startHost().open(decay(), cpu, slots);
-    await hosted.setState(start);
-    await hosted.run({ u: u(1) });
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
+    await opened.run({ u: u(1) });
     const path = join(folder, 'deep', 'checkpoint.safetensors');
-    await hosted.saveState(path, ['x', 'count'], { step: '11' });
+    await opened.saveState(path, ['x', 'count'], { step: '11' });
     return path;
   };
   it('is the state, with its metadata', async () => {
@@ -292,25 +292,25 @@ describe('state on disk', () => {
     expect(tensors.get('x')!.data[0]).toBeCloseTo(1.9, 6);
   });
   it('goes on in another process as if nothing had happened', async () => {
-    const straight = await startHost().open(decay(), cpu, slots);
+    const straight = await startWorker().open(decay(), cpu, slots);
     await straight.setState(start);
     await straight.run({ u: u(1) });
-    const resumed = await startHost().open(decay(), cpu, slots);
+    const resumed = await startWorker().open(decay(), cpu, slots);
     await resumed.loadState(await save());
     for (let k = 2; k <= 4; k++)
       expect(await resumed.run({ u: u(k) })).toEqual(await straight.run({ u: u(k) }));
     expect(await resumed.readState(['x', 'count'])).toEqual(await straight.readState(['x', 'count']));
   });
   it('that does not fit is refused whole, in one line', async () => {
-    const hosted = await startHost().open(decay(), cpu, slots);
-    await hosted.setState(start);
+    const opened = await startWorker().open(decay(), cpu, slots);
+    await opened.setState(start);
     const path = join(folder, 'other.safetensors');
     const refused = async (tensors: [string, Tensor][], message: string): Promise<void> => {
       await writeSafetensors(path, tensors);
-      const error = await hosted.loadState(path).catch((thrown: unknown) => thrown);
+      const error = await opened.loadState(path).catch((thrown: unknown) => thrown);
       expect(error).toBeInstanceOf(InputError);
       expect((error as Error).message).toBe(message);
-      expect(await hosted.readState(['x', 'count'])).toEqual(start);
+      expect(await opened.readState(['x', 'count'])).toEqual(start);
     };
     await refused([['x', u(1)]], `${path} holds no tensor count; it belongs to another run`);
     await refused(
@@ -321,44 +321,44 @@ describe('state on disk', () => {
       `${path} belongs to another run: its count is float32 [], here it is int64 []`,
     );
     await writeFile(path, 'nothing of the kind');
-    await expect(hosted.loadState(path)).rejects.toBeInstanceOf(InputError);
+    await expect(opened.loadState(path)).rejects.toBeInstanceOf(InputError);
     const absent = join(folder, 'absent.safetensors');
-    await expect(hosted.loadState(absent)).rejects.toThrow(
+    await expect(opened.loadState(absent)).rejects.toThrow(
       new InputError(`safetensors file ${absent} does not exist`),
     );
   });
   it('of an unknown name is not written', async () => {
-    const hosted = await startHost().open(decay(), cpu, slots);
+    const opened = await startWorker().open(decay(), cpu, slots);
     const path = join(folder, 'unknown.safetensors');
-    await expect(hosted.saveState(path, ['x', 'z'], {})).rejects.toThrow('no state is called z');
+    await expect(opened.saveState(path, ['x', 'z'], {})).rejects.toThrow('no state is called z');
     await expect(stat(path)).rejects.toThrow('ENOENT');
   });
 });
 
-describe('closing a host', () => {
+describe('closing a worker', () => {
   it('while it is idle refuses what comes after', async () => {
-    const host = startHost();
-    const hosted = await host.open(decay(), cpu, slots);
-    await host.close();
-    await host.close();
-    await expect(hosted.run({ u: u(1) })).rejects.toThrow('the compute thread was closed');
-    await expect(host.open(decay(), cpu)).rejects.toThrow('the compute thread was closed');
+    const worker = startWorker();
+    const opened = await worker.open(decay(), cpu, slots);
+    await worker.close();
+    await worker.close();
+    await expect(opened.run({ u: u(1) })).rejects.toThrow('the compute thread was closed');
+    await expect(worker.open(decay(), cpu)).rejects.toThrow('the compute thread was closed');
   });
   it('right after it was started', async () => {
-    await startHost().close();
+    await startWorker().close();
   });
   it('while it computes rejects at once, drops what is queued, and ends with the run', async () => {
-    const host = startHost();
-    const hosted = await host.open(products(), cpu);
-    const stateful = await host.open(decay(), cpu, slots);
-    const trips = await tripsFor(hosted, 500);
-    const run = hosted.run(productFeeds(trips)).catch((error: Error) => error.message);
-    // Behind the run in the queue: a file would show that it was not dropped.
+    const worker = startWorker();
+    const opened = await worker.open(products(), cpu);
+    const stateful = await worker.open(decay(), cpu, slots);
+    const trips = await tripsFor(opened, 500);
+    const run = opened.run(productFeeds(trips)).catch((error: Error) => error.message);
+    // Queued after the run: a file would show that it was not dropped.
     const path = join(folder, 'dropped.safetensors');
     const saved = stateful.saveState(path, ['x'], {}).catch((error: Error) => error.message);
     await new Promise((resolve) => setTimeout(resolve, 50));
     let hasClosed = false;
-    const closed = host.close().then(() => {
+    const closed = worker.close().then(() => {
       hasClosed = true;
     });
     expect(await Promise.all([run, saved])).toEqual(Array(2).fill('the compute thread was closed'));
@@ -370,11 +370,11 @@ describe('closing a host', () => {
 
 describe('a process', () => {
   const engine = new URL('../../dist/engine/', import.meta.url).href;
-  /** Runs a script with the engine's functions in scope; resolves with its output when it exits with 0. */
+  /** Runs a script with the engine's functions in scope; resolves with its output if it exits with 0. */
   const script = async (body: string, open = true): Promise<{ stdout: string; stderr: string }> => {
     const head = `
       import * as onnx from '${engine}onnx/index.js';
-      import { startSessionHost } from '${engine}runtime/index.js';
+      import { startSessionWorker } from '${engine}runtime/index.js';
       import { int64, tensor } from '${engine}tensor/index.js';
       const graph = onnx.createGraph('script');
       const x = onnx.addInput(graph, 'x', 'float32', [256, 256]);
@@ -382,16 +382,16 @@ describe('a process', () => {
       const { states } = onnx.loop(trips, 'K', [x], (_, __, [s]) => ({ states: [onnx.matmul(s, x)], collected: [] }));
       onnx.addOutput(graph, states[0], 'y');
       const feeds = (count) => ({ x: tensor('float32', [256, 256]), trips: int64([], [count]) });
-      const host = startSessionHost();
+      const worker = startSessionWorker();
     `;
     const session = `
-      const session = await host.open(onnx.serializeModel(graph), { device: { kind: 'cpu' }, threads: 1 });
+      const session = await worker.open(onnx.serializeModel(graph), { device: { kind: 'cpu' }, threads: 1 });
     `;
     const path = join(folder, 'script.mjs');
     await writeFile(path, head + (open ? session : '') + body);
     return promisify(execFile)(process.execPath, [path]);
   };
-  it('ends by itself when nothing is waiting, without closing its host', async () => {
+  it('ends by itself when nothing is waiting, without closing its worker', async () => {
     const { stdout, stderr } = await script(`
       await session.run(feeds(1));
       process.on('exit', (code) => console.log('exit', code));
@@ -399,7 +399,7 @@ describe('a process', () => {
     expect(stdout).toBe('exit 0\n');
     expect(stderr).toBe('');
   });
-  it('ends by itself when a host was started for nothing', async () => {
+  it('ends by itself when a worker was started for nothing', async () => {
     const { stdout } = await script(`process.on('exit', (code) => console.log('exit', code));`, false);
     expect(stdout).toBe('exit 0\n');
   });
@@ -418,18 +418,18 @@ describe('a process', () => {
 
 describe('a worker', () => {
   it('starts from a program given on the command line, whose flags are not its own', () => {
-    const door = new URL('../../dist/engine/runtime/index.js', import.meta.url).href;
+    const runtimeUrl = new URL('../../dist/engine/runtime/index.js', import.meta.url).href;
     const onnx = new URL('../../dist/engine/onnx/index.js', import.meta.url).href;
     const program = `
-      import { startSessionHost } from '${door}';
+      import { startSessionWorker } from '${runtimeUrl}';
       import { addInput, addOutput, createGraph, mul, serializeModel } from '${onnx}';
       const graph = createGraph('double');
       addOutput(graph, mul(addInput(graph, 'x', 'float32', ['N']), 2), 'y');
-      const host = startSessionHost();
-      const session = await host.open(serializeModel(graph), { device: { kind: 'cpu' } });
+      const worker = startSessionWorker();
+      const session = await worker.open(serializeModel(graph), { device: { kind: 'cpu' } });
       const { y } = await session.run({ x: { dtype: 'float32', shape: [1], data: Float32Array.of(21) } });
       console.log(y.data[0]);
-      await host.close();`;
+      await worker.close();`;
     const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       encoding: 'utf8',
     });

@@ -56,7 +56,7 @@ describe('float16', () => {
     const encoded = encodeHalf(values);
     patterns.forEach((pattern, i) => {
       const what = `0x${pattern.toString(16)}`;
-      // numpy keeps what it can of a NaN's payload; any NaN of the same sign is right.
+      // numpy keeps part of a NaN's payload; any NaN of the same sign is right.
       if (Number.isNaN(values[i]))
         expect([encoded[i]! & 0x7c00, (encoded[i]! & 0x3ff) > 0], what).toEqual([0x7c00, true]);
       else expect(encoded[i], what).toBe(float16[i]);

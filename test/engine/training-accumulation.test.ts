@@ -1,4 +1,4 @@
-/** @file Gradient accumulation: what a step in micro-batches must have in common with a step of the whole batch. */
+/** @file Gradient accumulation: a step in micro-batches is equivalent to a step on the whole batch. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mul, serializeModel } from '../../src/engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../../src/engine/runtime/index.js';
 import { float32, float32Of, int64, type Tensor } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
@@ -32,17 +32,17 @@ import {
 } from './training-model.js';
 
 let folder: string;
-let host: SessionHost;
+let worker: SessionWorker;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'emoq-accumulation-'));
-  host = startSessionHost();
+  worker = startSessionWorker();
 });
 afterAll(async () => {
-  await host.close();
+  await worker.close();
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The small model with a reported scalar beside its loss. */
+/** The small model with a reported scalar in addition to its loss. */
 const spec = (rate = 0, accumulate = false): TrainingSpec => ({
   ...pooledSpec(rate),
   step: (context) => {
@@ -60,13 +60,13 @@ const micro =
 const stateOf = ({ session }: Training): Promise<Record<string, Tensor>> => session.readState(stateNames());
 
 describe('steps in micro-batches', () => {
-  // 1 to 5 rows in each: whole ones, one short, and steps with fewer rows than others have micro-batches.
+  // 1 to 5 rows each: full micro-batches, partial ones, and steps with fewer rows than others have micro-batches.
   const batches = randomBatches(16);
 
   it.each([1, 2, 3, 5])('of %i are steps of the whole batches to rounding', async (size) => {
-    const whole = await openTraining(host, spec());
+    const whole = await openTraining(worker, spec());
     const expected = await takeStepsIn(whole, batches, [16]);
-    const cut = await openTraining(host, spec(0, true));
+    const cut = await openTraining(worker, spec(0, true));
     const actual = await takeStepsIn(cut, batches, [16], { cut: micro(size) });
     expect(Object.keys(actual)).toEqual(Object.keys(expected));
     for (const [name, series] of Object.entries(expected))
@@ -77,7 +77,7 @@ describe('steps in micro-batches', () => {
   });
 
   it('count each by its weight', async () => {
-    const training = await openTraining(host, spec(0, true));
+    const training = await openTraining(worker, spec(0, true));
     const [a, b] = [randomBatch(2, 3, 1), randomBatch(2, 3, 2)];
     const lossOf = async (weights: readonly [number, number]): Promise<number> => {
       const cut = () => [
@@ -95,7 +95,7 @@ describe('steps in micro-batches', () => {
   it('end in the same bytes whatever the steps in a run, with dropout on', async () => {
     const results = [];
     for (const runs of [Array<number>(16).fill(1), [8, 8], [3, 1, 7, 5]]) {
-      const training = await openTraining(host, spec(0.2, true));
+      const training = await openTraining(worker, spec(0.2, true));
       const series = await takeStepsIn(training, batches, runs, { cut: micro(2) });
       results.push({ series, state: await stateOf(training) });
     }
@@ -122,9 +122,9 @@ describe('dropout in micro-batches', () => {
   });
 
   it('gives the rows of a batch masks of their own', async () => {
-    // Four equal rows, each a micro-batch: without dropout all losses would be one.
+    // Four equal rows, each a micro-batch: without dropout all losses would be equal.
     const row = randomBatch(1, 3, 5);
-    const training = await openTraining(host, spec(0.5, true));
+    const training = await openTraining(worker, spec(0.5, true));
     const losses = new Set<number>();
     for (const weighted of [0, 1, 2, 3]) {
       const cut = () => [0, 1, 2, 3].map((part) => ({ batch: row, weight: part === weighted ? 1 : 0 }));
@@ -174,14 +174,14 @@ describe('the training graph', () => {
   });
 
   it('has a loop of micro-batches inside the step, with three inputs more and the same outputs', async () => {
-    const [whole, cut] = [await openTraining(host, spec(0.1)), await openTraining(host, spec(0.1, true))];
+    const [whole, cut] = [await openTraining(worker, spec(0.1)), await openTraining(worker, spec(0.1, true))];
     const more = ['micro_batches', 'first_micro_batch', 'micro_weight'];
     expect(new Set(cut.session.inputNames)).toEqual(new Set([...whole.session.inputNames, ...more]));
     expect(cut.session.outputNames).toEqual(whole.session.outputNames);
     const loops = cut.graph.body.nodes.filter(({ operator }) => operator === 'Loop');
     expect(loops).toHaveLength(1);
     expect(loops[0]!.attributes.body).toEqual({ kind: 'graph', value: cut.graph.gradientBody });
-    // The model is in the inner graph, once; the update is around it.
+    // The inner graph contains the model once; the update is outside.
     const products = (graph: Training['graph']['body']): number =>
       graph.nodes.filter(({ operator }) => operator === 'Gemm' || operator === 'MatMul').length;
     expect(products(cut.graph.body)).toBe(0);

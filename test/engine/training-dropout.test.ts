@@ -1,8 +1,8 @@
-/** @file Dropout masks: a function of seed, step and site alone, at the rate that was asked for. */
+/** @file Dropout masks depend only on seed, step and site, and have the requested rate. */
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { constant, mul, reduceSum, type Value } from '../../src/engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
@@ -26,13 +26,13 @@ const batchInputs: GraphInput[] = [{ name: 'x', dtype: 'float32', shape: ['batch
 const batch: Batch = { tensors: { x: float32([1], [1]) }, sizes: { batch: 1 } };
 const largest = { batch: 1 };
 
-let host: SessionHost;
+let worker: SessionWorker;
 beforeAll(() => {
-  host = startSessionHost();
+  worker = startSessionWorker();
 });
-afterAll(() => host.close());
+afterAll(() => worker.close());
 
-/** A training graph that reports what dropout makes of 4096 ones at each site, by the site's name. */
+/** A training graph that reports the result of dropout on 4096 ones at each site, by the site's name. */
 function maskSpec(sites: Readonly<Record<string, number>>): TrainingSpec {
   return {
     ...settings,
@@ -49,9 +49,9 @@ function maskSpec(sites: Readonly<Record<string, number>>): TrainingSpec {
 }
 
 const open = (sites: Readonly<Record<string, number>>): Promise<Training> =>
-  openTraining(host, maskSpec(sites));
+  openTraining(worker, maskSpec(sites));
 
-/** Masks of one run of `count` steps: by site, one array for each step. */
+/** Masks of one run of `count` steps: by site, one array per step. */
 async function masks(
   training: Training,
   firstStep: number,
@@ -82,7 +82,7 @@ describe('a dropout mask', () => {
       const one = await masks(single, step, 1);
       for (const site of Object.keys(two)) expect(one[site]![0]).toEqual(eight[site]![step]);
     }
-    // Another process would open its session anew and begin in the middle.
+    // As in a new process, with a new session that begins in the middle.
     const resumed = await masks(await open(two), 5, 3);
     for (const site of Object.keys(two)) expect(resumed[site]).toEqual(eight[site]!.slice(5));
   });
@@ -91,7 +91,7 @@ describe('a dropout mask', () => {
     const training = await open(two);
     const drawn = await masks(training, 0, 8);
     const all = [...drawn.first!, ...drawn.second!];
-    // Two masks agree where both keep (0.8 * 0.8) or both drop (0.2 * 0.2); 5 deviations of 4096 draws are 0.037.
+    // Two masks agree if both keep (0.8 * 0.8) or both drop (0.2 * 0.2); 5 sigma of 4096 draws are 0.037.
     for (const [i, one] of all.entries()) {
       for (const other of all.slice(0, i)) expect(Math.abs(agreement(one, other) - 0.68)).toBeLessThan(0.04);
     }
@@ -116,7 +116,7 @@ describe('a dropout mask', () => {
     const kept = Math.fround(1 / (1 - rate));
     expect(new Set(drawn)).toEqual(new Set([0, kept]));
     const dropped = drawn.filter((value) => value === 0).length / drawn.length;
-    // 64 windows of one pool of 65,536 draws: 4 deviations at rate 0.5 are 0.008.
+    // 64 windows of one pool of 65,536 draws: 4 sigma at rate 0.5 are 0.008.
     expect(Math.abs(dropped - rate)).toBeLessThan(0.008);
     const mean = drawn.reduce((sum, value) => sum + value, 0) / drawn.length;
     expect(Math.abs(mean - 1)).toBeLessThan(0.008 * kept);
@@ -133,7 +133,7 @@ describe('a dropout mask', () => {
     const training = await open({ site: 0.2 });
     const mask = (await masks(training, 0, 1, { rate: 0 })).site![0]!;
     const { 'exp_avg/w': moment } = await training.session.readState(['exp_avg/w']);
-    // loss = w . mask, so the gradient is the mask; clipped to norm 1, a tenth of it is the first moment.
+    // loss = w . mask, so the gradient is the mask; clipped to norm 1, the first moment is a tenth of it.
     const norm = Math.hypot(...mask);
     (moment!.data as Float32Array).forEach((value, i) => {
       expect(value).toBeCloseTo((0.1 * mask[i]!) / norm, 6);

@@ -1,4 +1,4 @@
-/** @file The memory estimate: its parts against arithmetic by hand, the whole against a process that trains. */
+/** @file The memory estimate: its parts against calculations by hand, the total against a process that trains. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -43,10 +43,10 @@ function trainingGraph(step: (w: Value, x: Value, root: Graph) => Value): Traini
 
 /** The loop's own condition, a bool, is an initializer too. */
 const CONDITION = 1;
-/** Trip count and the batches of two steps, in the four copies on their way. */
+/** Trip count and the batches of two steps, in four copies. */
 const FEEDS = 4 * (8 + 2 * 8 * 400);
-/** Freed room that does not fit what comes next. */
-const ROOM = 1.12;
+/** Freed memory that later blocks do not fit into. */
+const HEAP_FACTOR = 1.12;
 
 describe('the memory estimate', () => {
   it('counts what is alive together, from a first use to a last', () => {
@@ -54,20 +54,20 @@ describe('the memory estimate', () => {
       trainingGraph((w, x) => {
         const a = exp(x); // x' and a: 2 batches of 400 bytes a row; x' ends here
         const b = mul(a, a); // a and b
-        const flat = reshape(b, [b.shape[0]!, 100]); // another name for b
+        const flat = reshape(b, [b.shape[0]!, 100]); // a view of b
         const c = add(flat, a); // a, b and c: the peak; a and b end here
         const d = neg(c); // c and d
         return mul(reduceSum(d, [0]), w); // d and 400 bytes; the updated state counts as state
       }),
       { batch: 8 },
     );
-    expect(stateBytes).toBeCloseTo(ROOM * 2 * 400, 6); // fed and carried
+    expect(stateBytes).toBeCloseTo(HEAP_FACTOR * 2 * 400, 6); // fed and carried
     expect(frozenBytes).toBe(CONDITION);
-    expect(stepBytes).toBeCloseTo(ROOM * 3 * 8 * 400 + FEEDS, 6);
+    expect(stepBytes).toBeCloseTo(HEAP_FACTOR * 3 * 8 * 400 + FEEDS, 6);
     expect(totalBytes).toBe(processBytes + stateBytes + frozenBytes + stepBytes);
   });
 
-  it('frees what nobody reads at once', () => {
+  it('frees unused values at once', () => {
     const { stepBytes } = estimateMemory(
       trainingGraph((w, x) => {
         exp(x); // x' and an unread value
@@ -75,7 +75,7 @@ describe('the memory estimate', () => {
       }),
       { batch: 8 },
     );
-    expect(stepBytes).toBeCloseTo(ROOM * 2 * 8 * 400 + FEEDS, 6);
+    expect(stepBytes).toBeCloseTo(HEAP_FACTOR * 2 * 8 * 400 + FEEDS, 6);
   });
 
   it('counts frozen weights as they are computed with', () => {
@@ -121,22 +121,22 @@ describe('the memory estimate', () => {
     const graph = trainingGraph((w) => mul(w, w));
     const [one, several] = [1, 8].map((stepsPerRun) => estimateMemory(graph, { batch: 1 }, { stepsPerRun }));
     expect(several!.stateBytes).toBe(2 * one!.stateBytes);
-    // The loop's own copy and the one on its way into JavaScript, or out of the last step.
+    // The loop's own copy, and the one on its way to JavaScript or from the last step.
     expect(several!.stepBytes).toBeGreaterThanOrEqual(2 * one!.stateBytes);
   });
 });
 
-/** Layers of a deep narrow model: two products around a GELU, with a residual; and how it is trained. */
+/** Layers of a deep narrow model (two products around a GELU, with a residual), and how it is trained. */
 interface Deep {
   readonly width: number;
   readonly layers: number;
   readonly batch: number;
   readonly recompute?: boolean;
-  /** Micro-batches that a step's batch comes in; whole without. */
+  /** Micro-batches per step; absent for the whole batch. */
   readonly microBatches?: number;
 }
 
-/** Peak of a process of its own that trains, with the estimate for it, in bytes; and the losses of its steps. */
+/** Peak memory of a separate process that trains, and the estimate for it, in bytes; and the losses of its steps. */
 async function measure(deep: Deep) {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-memory-'));
   const engine = new URL('../../dist/engine/', import.meta.url).href;
@@ -145,7 +145,7 @@ async function measure(deep: Deep) {
     path,
     `
     import { add, asBlock, gelu, linear, mul, reduceMean, serializeModel } from '${engine}onnx/index.js';
-    import { startSessionHost } from '${engine}runtime/index.js';
+    import { startSessionWorker } from '${engine}runtime/index.js';
     import { float32, int64, tensor } from '${engine}tensor/index.js';
     import { buildTrainingGraph, estimateMemory, stackBatches, stackMicroBatches } from '${engine}training/index.js';
     const { width, layers, batch, recompute = false, microBatches } = ${JSON.stringify(deep)};
@@ -169,9 +169,9 @@ async function measure(deep: Deep) {
       recompute,
       accumulate: microBatches !== undefined,
     });
-    const host = startSessionHost();
+    const worker = startSessionWorker();
     const options = { device: { kind: 'cpu' }, threads: 1, withoutArena: true };
-    const session = await host.open(serializeModel(training.graph), options, training.state);
+    const session = await worker.open(serializeModel(training.graph), options, training.state);
     const base = process.memoryUsage.rss(); // less than emoq itself, with its commands and recipes
     const wave = (size, scale) => Float32Array.from({ length: size }, (_, i) => scale * Math.sin(i * i));
     for (const { key } of parameters)
@@ -190,14 +190,14 @@ async function measure(deep: Deep) {
     let next = stacked();
     for (let k = 0; k < 4; k += 2) {
       const running = session.run({ learning_rate: float32([], [1e-3]), step: int64([], [k]), ...next });
-      next = stacked(); // prepared while one computes, as the trainer does
+      next = stacked(); // prepared while the previous step computes, as in the trainer
       losses.push(...(await running).loss.data);
     }
     const measured = process.resourceUsage().maxRSS * 1024;
     const { totalBytes, processBytes } = estimateMemory(training, { batch: rows }, { stepsPerRun: 2, microBatches });
     const estimated = base + totalBytes - processBytes;
     console.log(JSON.stringify({ measured, estimated, losses }));
-    await host.close();
+    await worker.close();
   `,
   );
   const { stdout } = await promisify(execFile)(process.execPath, [path]);
@@ -221,14 +221,14 @@ describe('a process that trains a deep narrow model', () => {
     const mb = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
     for (const [name, { measured, estimated }] of Object.entries({ 'activations kept': kept, ...sparing })) {
       console.log(`${name}: peak ${mb(measured)} measured, ${mb(estimated)} estimated`);
-      // Figures of the machine at hand; what is printed says how near it was.
+      // Figures depend on the machine; the printed ratio shows how close the estimate is.
       expect(estimated / measured, name).toBeGreaterThan(0.8);
       expect(estimated / measured, name).toBeLessThan(1.25);
     }
     expect(kept.losses[3]).toBeLessThan(kept.losses[0]!);
     for (const [name, { measured, losses }] of Object.entries(sparing)) {
       expect(kept.measured / measured, name).toBeGreaterThan(2);
-      // A mean over 1.6 million values rounds by up to 4e-5, and less in four parts.
+      // A mean over 1.6 million values rounds by up to 4e-5, and by less in four parts.
       const tolerance = name.startsWith('four') ? 1e-4 : 1e-6;
       losses.forEach((loss, step) => {
         const error = Math.abs(loss / kept.losses[step]! - 1);

@@ -1,6 +1,6 @@
 /**
- * @file A small model that knows nothing of speech, with its training graph on the CPU: tokens through an MLP, pooled by
- * a masked softmax, normalised and projected. The tests of training share it.
+ * @file A small model without speech, and its training graph on the CPU: tokens through an MLP, pooled by a masked
+ * softmax, normalised and projected. Shared by the training tests.
  */
 
 import {
@@ -20,7 +20,7 @@ import {
   sub,
   unsqueeze,
 } from '../../src/engine/onnx/index.js';
-import type { HostedSession, SessionHost } from '../../src/engine/runtime/index.js';
+import type { SessionWorker, WorkerSession } from '../../src/engine/runtime/index.js';
 import {
   float32,
   int64,
@@ -81,7 +81,7 @@ export function pooledLoss({ parameters, batch, dropout }: StepContext, rate = 0
   return { loss: div(reduceSum(mul(error, error)), cast(sizeOf(target, 0), 'float32')), reported: {} };
 }
 
-/** Everything of a spec but the step, for tests that are not about the optimizer. */
+/** A complete spec except for the step, for tests that are not about the optimizer. */
 export const settings: Omit<TrainingSpec, 'step'> = {
   name: 'small_training',
   parameters,
@@ -95,7 +95,7 @@ export const pooledSpec = (rate = 0): TrainingSpec => ({
   step: (context) => pooledLoss(context, rate),
 });
 
-/** A batch of the given sizes with masks of all lengths, from a seed. */
+/** A seeded batch of the given sizes, with masks of all lengths. */
 export function randomBatch(batch: number, length: number, seed: number): Batch {
   const random = seededRandom('training batch', seed);
   const lengths = Array.from({ length: batch }, (_, row) =>
@@ -112,11 +112,11 @@ export function randomBatch(batch: number, length: number, seed: number): Batch 
   };
 }
 
-/** Batches of sizes that differ, one for each step. */
+/** Batches of different sizes, one per step. */
 export const randomBatches = (count: number): Batch[] =>
   Array.from({ length: count }, (_, step) => randomBatch(1 + ((3 * step) % 5), 2 + ((7 * step) % 6), step));
 
-/** A batch in micro-batches of at most `size`, its rows in order, each as padded as the whole. */
+/** A batch as micro-batches of at most `size` rows, in order, each padded like the whole. */
 export function rowsOf(batch: Batch, size: number): MicroBatch[] {
   const rows = batch.sizes.batch!;
   return Array.from({ length: Math.ceil(rows / size) }, (_, part): MicroBatch => {
@@ -134,11 +134,11 @@ export function rowsOf(batch: Batch, size: number): MicroBatch[] {
 /** Bounds of the sizes of `randomBatches`. */
 export const LARGEST = { batch: 5, length: 7 };
 
-/** Every state name of a model, parameters before moments. */
+/** All state names of a model, parameters before moments. */
 export const stateNames = (of: readonly ParameterShape[] = parameters): string[] =>
   [(key: string) => key, firstMomentName, secondMomentName].flatMap((name) => of.map(({ key }) => name(key)));
 
-/** Start values of a model's parameters, from a seed. */
+/** Seeded initial values of a model's parameters. */
 export function startValues(of: readonly ParameterShape[], seed: number): Record<string, Tensor> {
   return Object.fromEntries(
     of.map(({ key, shape }) => {
@@ -152,11 +152,11 @@ export function startValues(of: readonly ParameterShape[], seed: number): Record
 /** A training graph with its session. */
 export interface Training {
   readonly graph: TrainingGraph;
-  readonly session: HostedSession;
+  readonly session: WorkerSession;
 }
 
 export async function openTraining(
-  host: SessionHost,
+  worker: SessionWorker,
   spec: TrainingSpec,
   start: Record<string, Tensor> = startValues(spec.parameters, 0),
   threads = 1,
@@ -165,7 +165,7 @@ export async function openTraining(
   const graph = buildTrainingGraph(spec);
   const folder = weightsFolder === undefined ? {} : { weightsFolder };
   const options = { device: { kind: 'cpu' }, threads, ...folder } as const;
-  const session = await host.open(serializeModel(graph.graph, folder), options, graph.state);
+  const session = await worker.open(serializeModel(graph.graph, folder), options, graph.state);
   await session.setState(start);
   return { graph, session };
 }
@@ -177,11 +177,11 @@ export interface StepsOptions {
   readonly seed?: number;
   readonly largest?: Readonly<Record<string, number>>;
   readonly batchInputs?: readonly GraphInput[];
-  /** How a step's batch is cut, for a graph that accumulates gradients. */
+  /** How a step's batch is split, for a graph that accumulates gradients. */
   readonly cut?: (batch: Batch) => readonly MicroBatch[];
 }
 
-/** Takes one step for each batch, all in one run of the graph; per-step outputs by name. */
+/** Takes one step per batch, all in one run of the graph; returns per-step outputs by name. */
 export async function takeSteps(
   { graph, session }: Training,
   batches: readonly Batch[],
@@ -199,7 +199,7 @@ export async function takeSteps(
   });
 }
 
-/** Takes steps in runs of the given sizes; every per-step output as one list of numbers. */
+/** Takes steps in runs of the given sizes; returns every per-step output as one list of numbers. */
 export async function takeStepsIn(
   training: Training,
   batches: readonly Batch[],
@@ -220,10 +220,7 @@ export async function takeStepsIn(
   return series;
 }
 
-/**
- * Largest error of `actual` against `expected`, each relative to the larger of its element and of the root mean square
- * of all.
- */
+/** Largest error of `actual`, each relative to the larger of its expected element and the root mean square of all. */
 export function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   const wanted = Array.from(expected);
   if (actual.length !== wanted.length) return Number.POSITIVE_INFINITY;

@@ -1,4 +1,4 @@
-/** @file Training steps against PyTorch, and whatever must not change them: K, padding, neighbours, a restart. */
+/** @file Training steps against PyTorch, and independence of K, padding, other rows and restarts. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serializeModel } from '../../src/engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../../src/engine/runtime/index.js';
 import { float32, int64, readSafetensors, type Tensor, tensor } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
@@ -31,17 +31,17 @@ import {
 } from './training-model.js';
 
 let folder: string;
-let host: SessionHost;
+let worker: SessionWorker;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'emoq-training-'));
-  host = startSessionHost();
+  worker = startSessionWorker();
 });
 afterAll(async () => {
-  await host.close();
+  await worker.close();
   await rm(folder, { recursive: true, force: true });
 });
 
-/** All parameters and moments as the bytes of a saved file. */
+/** All parameters and moments, as the bytes of a saved file. */
 async function savedState({ session }: Training, name: string): Promise<Buffer> {
   const path = join(folder, `${name}.safetensors`);
   await session.saveState(path, stateNames(), {});
@@ -78,7 +78,7 @@ describe('training steps', async () => {
   };
   const open = (): Promise<Training> =>
     openTraining(
-      host,
+      worker,
       spec,
       Object.fromEntries(parameters.map(({ key }) => [key, expected(`start/${key}`)])),
     );
@@ -121,7 +121,7 @@ describe('training steps', async () => {
     const first = batches.slice(0, 1);
     const stateAfter = async (clipNorm: number): Promise<Buffer> => {
       const optimizer = { ...spec.optimizer, clipNorm };
-      const training = await openTraining(host, { ...spec, optimizer });
+      const training = await openTraining(worker, { ...spec, optimizer });
       await takeSteps(training, first);
       return savedState(training, `clip-${clipNorm}`);
     };
@@ -131,7 +131,7 @@ describe('training steps', async () => {
   });
 
   it('follow a rate that falls from the first step without warm-up, and is never below zero', async () => {
-    const training = await openTraining(host, { ...spec, schedule: { warmupSteps: 0, totalSteps: 4 } });
+    const training = await openTraining(worker, { ...spec, schedule: { warmupSteps: 0, totalSteps: 4 } });
     const { learning_rate_used: rates } = await takeSteps(training, batches.slice(0, 6), { rate: 1 });
     expect(Array.from(values(rates!))).toEqual([1, 0.75, 0.5, 0.25, 0, 0]);
   });
@@ -145,7 +145,7 @@ describe('the number of steps in a run of the graph', () => {
     const groupings = { ones: Array<number>(16).fill(1), eights: [8, 8], mixed: [3, 1, 7, 5] };
     const results = [];
     for (const [name, runs] of Object.entries(groupings)) {
-      const training = await openTraining(host, spec);
+      const training = await openTraining(worker, spec);
       results.push({
         series: await takeStepsIn(training, batches, runs),
         state: await savedState(training, name),
@@ -167,7 +167,7 @@ describe('padding', () => {
   it('by larger neighbours in the stack changes no bit of a loss', async () => {
     const losses = [];
     for (const neighbours of [[], [large], [randomBatch(1, 2, 3), large]]) {
-      const training = await openTraining(host, pooledSpec());
+      const training = await openTraining(worker, pooledSpec());
       const { loss, gradient_norm } = await takeSteps(training, [small, ...neighbours]);
       losses.push([values(loss!)[0], values(gradient_norm!)[0]]);
     }
@@ -190,7 +190,7 @@ describe('padding', () => {
     };
     const results = [];
     for (const batch of [small, padded]) {
-      results.push(await takeStepsIn(await openTraining(host, pooledSpec()), [batch, large], [2]));
+      results.push(await takeStepsIn(await openTraining(worker, pooledSpec()), [batch, large], [2]));
     }
     for (const name of ['loss', 'gradient_norm']) {
       expect(relativeError(results[1]![name]!, results[0]![name]!), name).toBeLessThan(1e-6);
@@ -199,11 +199,11 @@ describe('padding', () => {
 });
 
 describe('a run', () => {
-  // Large enough that products and sums are shared among threads.
+  // Large enough that products and sums are split among threads.
   const batches = [1, 2, 3].map((seed) => randomBatch(48, 96, seed));
   const options = { largest: { batch: 48, length: 96 } };
   const stateOf = async (name: string, seed: number): Promise<Buffer> => {
-    const training = await openTraining(host, pooledSpec(0.1), undefined, 2);
+    const training = await openTraining(worker, pooledSpec(0.1), undefined, 2);
     await takeStepsIn(training, batches, [3], { ...options, seed });
     return savedState(training, name);
   };
@@ -215,12 +215,12 @@ describe('a run', () => {
   });
 
   it('that is stopped and resumed from its saved state ends with the bytes of one that is not', async () => {
-    const whole = await openTraining(host, pooledSpec(0.1));
+    const whole = await openTraining(worker, pooledSpec(0.1));
     await takeStepsIn(whole, batches, [1, 2], options);
-    const begun = await openTraining(host, pooledSpec(0.1));
+    const begun = await openTraining(worker, pooledSpec(0.1));
     await takeStepsIn(begun, batches.slice(0, 1), [1], options);
     await savedState(begun, 'begun');
-    const resumed = await openTraining(host, pooledSpec(0.1), {});
+    const resumed = await openTraining(worker, pooledSpec(0.1), {});
     await resumed.session.loadState(join(folder, 'begun.safetensors'));
     await takeStepsIn(resumed, batches.slice(1), [2], { ...options, firstStep: 1 });
     expect((await savedState(resumed, 'resumed')).equals(await savedState(whole, 'whole'))).toBe(true);
@@ -228,7 +228,7 @@ describe('a run', () => {
 
   it('leaves a parameter that the loss does not reach to its decay, finite', async () => {
     const unused = { key: 'unused', shape: [2, 2] };
-    const training = await openTraining(host, { ...pooledSpec(), parameters: [...parameters, unused] });
+    const training = await openTraining(worker, { ...pooledSpec(), parameters: [...parameters, unused] });
     const before = (await training.session.readState(['unused'])).unused!;
     await takeSteps(training, batches.slice(0, 1), { ...options, rate: 0.3 });
     const { unused: after, [secondMomentName('unused')]: moment } = await training.session.readState([
@@ -280,7 +280,7 @@ describe('stacking', () => {
     expect(batch_size).toEqual(int64([2], [1, 2]));
   });
 
-  it('refuses a batch that is not what its sizes say, or lacks something', () => {
+  it('refuses a batch that does not match its sizes, or is incomplete', () => {
     const good = batch(2, 1);
     const { ids, scale } = good.tensors;
     const refused = (wrong: Batch, message: string): void =>
@@ -305,7 +305,7 @@ if (python === undefined) {
 
 describe('the training graph', () => {
   it('names its inputs and outputs as documented', async () => {
-    const { session } = await openTraining(host, pooledSpec(0.1));
+    const { session } = await openTraining(worker, pooledSpec(0.1));
     const keys = parameters.map(({ key }) => key);
     const state = stateNames();
     const fed = ['learning_rate', 'step', 'x', 'mask', 'target', 'batch_size', 'length_size'];

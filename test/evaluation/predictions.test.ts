@@ -199,7 +199,7 @@ describe('predictions of other programs', () => {
       'a column twice',
       'x.csv',
       'label,label,reference\njoy,joy,joy\n',
-      ', line 1: column "label" is there twice',
+      ', line 1: column "label" appears twice',
     ],
     [
       'no references at all',

@@ -1,11 +1,11 @@
-/** @file A folder for the files that a script damages. */
+/** @file A temporary folder for files that a script damages. */
 
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 
-/** Makes a folder before the tests of a file and deletes it after them; its path is there when they run. */
+/** Creates a folder before the tests of a file and deletes it afterwards; returns a function that gives its path. */
 export function useFuzzFolder(name: string): () => string {
   let folder: string;
   beforeAll(async () => {

@@ -1,22 +1,22 @@
-/** @file Runs a script of a test in a process of its own, so that its memory can be measured and a hang be ended. */
+/** @file Runs a test script in a separate process, so that its memory can be measured and a hang terminated. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
-/** After so long a process is taken to hang: far longer than a busy machine makes of a minute. */
+/** After this long a process counts as hanging: far longer than a busy machine needs for a minute's work. */
 const HANG_MS = 1_500_000;
 
-/** What a script prints as its last line: its findings, and the memory that it took beyond its start. */
+/** The last line of a script's output: its findings, and its memory. */
 export interface Measured {
-  /** Of the process, in MiB: before the work began, and at most. */
+  /** Resident memory of the process in MiB: before the work began, and the peak. */
   readonly baselineMiB: number;
   readonly peakMiB: number;
 }
 
 /**
- * Runs `script` (an .mjs file that prints lines, the last one a JSON object) and gives that object.
+ * Runs `script` (an .mjs file whose last line of output is a JSON object) and returns that object.
  * @throws Error with the last lines of output when it fails, is killed or hangs
  */
 export async function runMeasured<T extends Measured>(
@@ -44,14 +44,16 @@ export async function runMeasured<T extends Measured>(
   throw new Error(`${script.pathname} ${how}; last line: ${last}; ${errors.slice(-2000)}`);
 }
 
-/** What `repeat` of trials.mjs gives: how often damaged input could be read, and the longest trial's processor time. */
+/**
+ * The result of `repeat` in trials.mjs: how often damaged input could be read, and the longest trial's processor time.
+ */
 export interface Trials {
   readonly read: number;
   readonly refused: number;
   readonly longestSec: number;
 }
 
-/** Memory and time that reading something small and damaged never takes; a trial takes milliseconds. */
+/** Generous limits on memory and time for reading small damaged input; a trial takes milliseconds. */
 export function expectSmall(
   { baselineMiB, peakMiB }: Measured,
   ...trials: readonly Pick<Trials, 'longestSec'>[]

@@ -1,6 +1,6 @@
-/** @file Seeded damage to JSON values and to bytes, for scripts that show that bad files give clear errors. */
+/** @file Seeded damage to JSON values and bytes, for scripts that check that bad files give clear errors. */
 
-/** Text of a number that a parser may stumble over; some are no JSON. */
+/** Number literals that may confuse a parser; some are not valid JSON. */
 const NUMBERS = [
   ...['-1', '-0', '0', '1', '2', '3', '7', '8', '64', '1e0', '2.0', '1.5', '1e3', '0.1', '-1e-9', '1e-320'],
   ...['255', '4096', '65537', '2147483648', '4294967296', '9007199254740991', '9007199254740993'],
@@ -32,7 +32,7 @@ const STRINGS = [
   '4',
 ];
 
-/** JSON text of a value of the wrong kind, as a string. */
+/** JSON text of a value of the wrong type. */
 export function nonsenseText(random) {
   const kinds = [
     () => random.pick(NUMBERS),
@@ -52,7 +52,7 @@ export function nonsenseText(random) {
   return random.pick(kinds)();
 }
 
-/** Bytes damaged in one place: changed, inserted, removed, repeated or cut off. */
+/** Bytes damaged at one position: changed, inserted, removed, repeated or cut off. */
 export function damagedBytes(bytes, random) {
   const at = random.integer(bytes.length + 1);
   const length = random.integer(24);
@@ -74,7 +74,7 @@ export function damagedBytes(bytes, random) {
   ])();
 }
 
-/** JSON text of `value` in which a few values anywhere inside are wrong, missing, twice there or of another place. */
+/** JSON text of `value` in which a few nested values are wrong, missing, duplicated or swapped. */
 export function damagedJson(value, random) {
   const root = { value: structuredClone(value) };
   const texts = new Map();
@@ -84,8 +84,8 @@ export function damagedJson(value, random) {
     return place;
   };
   for (let count = 1 + random.integer(3); count > 0; count--) {
-    const places = placesIn(root);
-    const [holder, key] = random.pick(places);
+    const entries = entriesIn(root);
+    const [holder, key] = random.pick(entries);
     random.pick([
       () => {
         holder[key] = placeholder(nonsenseText(random));
@@ -95,7 +95,7 @@ export function damagedJson(value, random) {
         else if (holder !== root) delete holder[key];
       },
       () => {
-        const [other, from] = random.pick(places);
+        const [other, from] = random.pick(entries);
         holder[key] = structuredClone(other[from]);
       },
       () => {
@@ -115,21 +115,21 @@ export function damagedJson(value, random) {
   return random.uniform() < 0.2 ? damagedBytes(Buffer.from(text), random) : text;
 }
 
-/** Every value inside, as the object that holds it and its key there; of long lists the first few. */
-function placesIn(root) {
-  const places = [];
+/** Every nested value, as its parent object and key; only the first few of long lists. */
+function entriesIn(root) {
+  const entries = [];
   const waiting = [root];
   for (let holder = waiting.pop(); holder !== undefined; holder = waiting.pop()) {
     for (const key of Object.keys(holder).slice(0, MOST_PLACES)) {
-      places.push([holder, key]);
+      entries.push([holder, key]);
       if (typeof holder[key] === 'object' && holder[key] !== null) waiting.push(holder[key]);
     }
   }
-  return places;
+  return entries;
 }
 const MOST_PLACES = 40;
 
-/** What means something in YAML, and little where it stands. */
+/** Text with a special meaning in YAML. */
 const YAML_MARKS = [
   ...[
     '&a ',
@@ -181,7 +181,7 @@ const YAML_MARKS = [
   ],
 ];
 
-/** YAML text that stands for far more than it holds. */
+/** A small YAML text that expands enormously. */
 function aliasBomb(random) {
   const [levels, width] = [2 + random.integer(8), 2 + random.integer(9)];
   const names = Array.from({ length: levels }, (_, level) => `x${level}`);
@@ -193,7 +193,7 @@ function aliasBomb(random) {
     .join('\n');
 }
 
-/** A YAML value that nests, refers to itself, stands for much or is no plain value. */
+/** A YAML value that nests, refers to itself, expands or is not a plain value. */
 export function oddYaml(random) {
   return random.pick([
     () => nonsenseText(random),
@@ -214,7 +214,7 @@ export function oddYaml(random) {
   ])();
 }
 
-/** YAML text damaged in a place: a value replaced, a mark put in, a line moved, repeated or indented, bytes changed. */
+/** Damaged YAML text: a value replaced, a special mark inserted, a line moved, repeated or indented, bytes changed. */
 export function damagedYaml(text, random) {
   let lines = text.split('\n');
   const line = () => random.integer(lines.length);

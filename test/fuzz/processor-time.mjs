@@ -1,4 +1,4 @@
-/** @file Processor time of this process, which other programs do not lengthen as they do the time on the clock. */
+/** @file Processor time of this process, which other programs affect less than wall-clock time. */
 
 /** Seconds of processor time since `start`, a value of process.cpuUsage(). */
 export function cpuSecSince(start) {

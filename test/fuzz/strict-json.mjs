@@ -1,6 +1,6 @@
 /**
- * @file A JSON reader of the tests' own, by RFC 8259 and without recursion: objects are lists of [key, value], so that
- * a key that comes twice is seen.
+ * @file An independent JSON reader, by RFC 8259 and without recursion: objects are lists of [key, value], so that
+ * duplicate keys are visible.
  */
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
@@ -8,10 +8,10 @@ const STRING = /"(?:[^"\\]|\\.)*"/sy;
 const SPACE = /[ \t\r\n]*/y;
 const LITERALS = { true: true, false: false, null: null };
 
-/** An object's members in their order. */
+/** An object's members, in order. */
 export class Members extends Array {}
 
-/** The value of JSON text; undefined where it is not JSON. */
+/** The value of JSON text; undefined if it is not valid JSON. */
 export function strictJson(text) {
   let at = 0;
   const match = (pattern) => {
@@ -24,10 +24,10 @@ export function strictJson(text) {
     try {
       return JSON.parse(match(STRING) ?? '');
     } catch {
-      return undefined; // a control character, or an escape that is none
+      return undefined; // a control character, or an invalid escape
     }
   };
-  /** Containers that are open, innermost last, each with the key that waits for its value. */
+  /** Open containers, innermost last, each with the key that waits for its value. */
   const open = [];
   for (;;) {
     match(SPACE);
@@ -64,7 +64,7 @@ export function strictJson(text) {
       }
       if (value === undefined) return undefined;
     }
-    // The value is whole: it goes into what is open, which may end with it.
+    // The value is complete: add it to the innermost container, which may end with it.
     for (;;) {
       const outer = open.at(-1);
       match(SPACE);
@@ -78,7 +78,7 @@ export function strictJson(text) {
   }
 }
 
-/** True where an object anywhere inside has a key twice. */
+/** True if any nested object has a duplicate key. */
 export function hasDoubledKey(value) {
   const waiting = [value];
   while (waiting.length > 0) {

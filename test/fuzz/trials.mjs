@@ -1,4 +1,4 @@
-/** @file Many seeded trials of reading something damaged, for scripts that run in a process of their own. */
+/** @file Runs many seeded trials of reading damaged input, for scripts in a separate process. */
 
 import { strict as assert } from 'node:assert';
 import { InputError } from '../../dist/base/index.js';
@@ -6,13 +6,13 @@ import { seededRandom } from '../../dist/engine/tensor/index.js';
 import { peakMiB } from './mutations.mjs';
 import { cpuSecSince } from './processor-time.mjs';
 
-// What a library warns of by itself would stand on stderr beside our line.
+// Warnings of a library would appear on stderr next to our line.
 process.on('warning', (warning) => {
   console.error(`a warning was printed: ${warning.stack}`);
   process.exit(1);
 });
 
-/** What `work` gives; undefined where it refuses its input, which must be with an InputError of one line. */
+/** The result of `work`; undefined if it rejects its input, which must be with a one-line InputError. */
 export async function outcomeOf(work) {
   const outcome = await Promise.resolve()
     .then(work)
@@ -23,7 +23,7 @@ export async function outcomeOf(work) {
   return undefined;
 }
 
-/** The same of what refuses its input with a line for each mistake. */
+/** Same for functions that reject their input with one line per mistake. */
 export async function outcomeOfLines(work) {
   const outcome = await Promise.resolve()
     .then(work)
@@ -34,16 +34,16 @@ export async function outcomeOfLines(work) {
   return undefined;
 }
 
-/** What a person is told: one line that a terminal can show. */
+/** Checks a message for the user: one line that a terminal can display. */
 export function assertLine(text) {
   assert.match(text, /^[^\r\n\u2028\u2029]{1,2000}$/u);
 }
 
 /**
- * Runs `check(random)` so many times; it says whether the damaged input could be read, and throws where what was read or
- * how it was refused is wrong.
- * @param where what a failure names beside the trial: files as they were when it failed
- * @returns how often each came, and the longest trial in seconds of processor time
+ * Runs `check(random)` the given number of times. It returns whether the damaged input could be read, and throws if the
+ * result or the error is wrong.
+ * @param where named in a failure together with the trial: a copy of the files at that point
+ * @returns how often each occurred, and the longest trial in seconds of processor time
  */
 export async function repeat(trials, name, { seed, where }, check) {
   const random = seededRandom(seed, name);
@@ -62,7 +62,7 @@ export async function repeat(trials, name, { seed, where }, check) {
   return { read, refused: trials - read, longestSec };
 }
 
-/** Prints what a script has found as its last line, with the memory that it took. */
+/** Prints a script's findings as its last line, with the memory it used. */
 export function report(baselineMiB, findings) {
   console.log(JSON.stringify({ baselineMiB, peakMiB: peakMiB(), ...findings }));
 }

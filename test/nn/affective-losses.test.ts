@@ -9,7 +9,7 @@ import { compute } from '../backbones/decoders/graph-run.js';
 import { largestError, type ParityError, parityError, recordParity } from '../parity/figures.js';
 import { openReference, referenceDtype } from '../systems/emoq/reference-case.js';
 
-/** A loss that is next to nothing. */
+/** A loss that is nearly zero. */
 const SMALL = 1e-3;
 
 const numbers = (value: Tensor): number[] => Array.from(value.data as Float64Array);
@@ -21,7 +21,7 @@ interface LossSettings {
   readonly focalWeight: number;
 }
 
-/** The losses of a batch with their gradients; `affective` has logits that see the embeddings through `head`. */
+/** The losses of a batch with their gradients; for `affective` the logits depend on the embeddings through `head`. */
 function lossesOf(
   { embeddings, logits, labels, head }: Record<'embeddings' | 'logits' | 'labels' | 'head', Tensor>,
   { temperature, alpha, gamma, focalWeight }: LossSettings,
@@ -71,7 +71,7 @@ describe('the losses of stage 1', async () => {
     for (const [key, value] of Object.entries(results)) {
       const wanted = of(key);
       const error = parityError(value, wanted);
-      // A unit in the last place of a similarity over tau, up to 14, is 1e-6: in float32 smaller losses end in it.
+      // One ulp of a similarity over tau, up to 14, is 1e-6: smaller losses are beyond float32.
       if (Math.max(...numbers(wanted).map(Math.abs)) < SMALL) {
         expect(error.absolute, key).toBeLessThan(2e-6);
         continue;

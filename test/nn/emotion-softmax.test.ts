@@ -12,7 +12,7 @@ import { openReference, referenceDtype } from '../systems/emoq/reference-case.js
 const names = ['hidden', 'matrix', 'positions', 'tokens', 'weights'] as const;
 type Answered = Readonly<Record<(typeof names)[number], Tensor>>;
 
-/** Loss of answers, and its gradients by the hidden states [N, L, d] and by the output matrix [V, d]. */
+/** Loss of answers, and its gradients with respect to the hidden states [N, L, d] and the output matrix [V, d]. */
 function lossOf(answered: Answered): Promise<Record<string, Tensor>> {
   const { hidden, matrix, positions, tokens, weights } = answered;
   return compute(

@@ -61,7 +61,7 @@ for (const name of ['tied', 'untied']) {
     const parameters = expectedUnder('parameter.');
     const mask = expected('right.mask');
 
-    /** Last hidden states, with the LoRA beside the weights of `dir` where `adapted`. */
+    /** Last hidden states, with LoRA on the weights of `dir` if `adapted`. */
     const hiddenOf = async (dir: string, adapted: boolean): Promise<Tensor> => {
       const opened = await openCheckpoint(dir);
       const given = adapted ? parameters : new Map<string, Tensor>();
@@ -172,7 +172,7 @@ describe('merging', async () => {
     const cases: [() => Promise<void>, string][] = [
       [
         () => merge({ [key]: undefined }),
-        'the LoRA of "model.layers.0.self_attn.q_proj.weight" lacks its lora_B',
+        'the LoRA of "model.layers.0.self_attn.q_proj.weight" is missing its lora_B',
       ],
       [
         () => merge({ [key]: tensor('float32', [48, 4]) }),
@@ -181,7 +181,7 @@ describe('merging', async () => {
       [() => merge({}, { ...lora, rank: 4 }), 'rank 4 on a weight'],
       [
         () => merge({ projector: tensor('float32', [2]) }),
-        '"projector" is no LoRA parameter (base_model.model.',
+        '"projector" is not a LoRA parameter (base_model.model.',
       ],
       [
         () =>

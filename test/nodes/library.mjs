@@ -1,6 +1,6 @@
 /**
- * @file emoq's modules used from a program: opens a trained run, names the emotions of its test set, and feeds a graph
- * float16 words. Prints one line of JSON.
+ * @file Uses emoq's modules from a program: opens a trained run, predicts the emotions of its test set, and feeds a
+ * graph float16 words. Prints one line of JSON.
  *
  *     node library.mjs INSTALLATION RUN
  */
@@ -12,21 +12,21 @@ import { pathToFileURL } from 'node:url';
 const [installation, run] = process.argv.slice(2);
 const load = (module) => import(pathToFileURL(join(resolve(installation), 'dist', module, 'index.js')).href);
 const { addInput, addOutput, cast, createGraph, serializeModel } = await load('engine/onnx');
-const { startSessionHost } = await load('engine/runtime');
+const { startSessionWorker } = await load('engine/runtime');
 const { findRun, predictTestSet } = await load('predict');
 
-// Halves of 1, 2 and -3: where Node has Float16Array, onnxruntime-node has been known to read none of them.
+// float16 values 1, 2 and -3: where Node has Float16Array, some versions of onnxruntime-node read none of them.
 const graph = createGraph('widen');
 addOutput(graph, cast(addInput(graph, 'x', 'float16', ['N']), 'float32'), 'y');
 addOutput(graph, cast(addInput(graph, 'z', 'float32', ['N']), 'float16'), 'words');
-const host = startSessionHost();
-const session = await host.open(serializeModel(graph), { device: { kind: 'cpu' }, threads: 1 });
+const worker = startSessionWorker();
+const session = await worker.open(serializeModel(graph), { device: { kind: 'cpu' }, threads: 1 });
 const words = Uint16Array.of(0x3c00, 0x4000, 0xc200);
 const { y, words: back } = await session.run({
   x: { dtype: 'float16', shape: [3], data: words },
   z: { dtype: 'float32', shape: [3], data: Float32Array.of(1, 2, -3) },
 });
-await host.close();
+await worker.close();
 assert.deepEqual([...y.data], [1, 2, -3]);
 assert.ok(back.data instanceof Uint16Array);
 assert.deepEqual([...back.data], [0x3c00, 0x4000, 0xc200]);

@@ -1,5 +1,5 @@
 /**
- * @file emoq as a user installs it, on each version of Node and npm that it supports: `npm ci` in an empty folder, both
+ * @file Tests emoq as a user installs it, on each supported version of Node and npm: `npm ci` in an empty folder, both
  * stages, eval, predict, report, doctor, and its modules from a program. The checkpoints and predictions must have the
  * same bytes everywhere. Node and npm come from the npm registry and are kept in .cache/nodes.
  *
@@ -14,7 +14,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-/** The oldest that is supported of the oldest line, the newest of the others; npm from 10 to 12. */
+/** The oldest supported version of the oldest line, the newest of the others; npm from 10 to 12. */
 const SUPPORTED = ['20.20:10', '22:10', '24:11', '26:12'];
 const INSTALLED = ['package.json', 'package-lock.json', '.npmrc', 'bin', 'dist', 'recipes', 'data-manifests'];
 const COMPARED = [
@@ -30,7 +30,7 @@ const AT_ONCE = 2;
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const call = promisify(execFile);
 
-/** Installs a version of Node, and of npm, into a folder of its own. The package `node` fetches the same binary in a script. */
+/** Installs a version of Node and npm into its own folder. The package `node` downloads the binary in a script. */
 async function install(name) {
   const [node, npm] = name.split(':');
   const folder = join(root, '.cache/nodes', name.replace(':', '-npm-'));
@@ -56,13 +56,13 @@ async function install(name) {
   return found;
 }
 
-/** Installs emoq as its README says and goes once through everything. */
+/** Installs emoq as described in its README and runs everything once. */
 async function tryOn({ node, npm }, folder) {
   const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}`, NO_COLOR: '1' };
   delete env.EMOQ_CACHE;
   const run = async (...args) => {
     const { stdout, stderr } = await call(node, args, { cwd: folder, env, maxBuffer: 1 << 26 });
-    // Deprecations are the next version's errors.
+    // Deprecations become errors in the next version.
     const complaint = /^.*(Deprecation|Experimental)Warning.*$/m.exec(stderr);
     if (complaint) throw new Error(`${args.join(' ')}: ${complaint[0]}`);
     return stdout;
@@ -92,7 +92,7 @@ async function tryOn({ node, npm }, folder) {
   return Object.fromEntries(await Promise.all(COMPARED.map(async (name) => [name, await digest(name)])));
 }
 
-/** What came of one version: its digests, or why it failed. */
+/** The outcome for one version: its digests, or why it failed. */
 async function outcomeOf(name) {
   const folder = await mkdtemp(join(tmpdir(), 'emoq-node-'));
   const startMs = performance.now();

@@ -1,13 +1,13 @@
-/** @file Errors against a reference, and the table that `make parity` prints of them. */
+/** @file Errors against a reference, and the table of them that `make parity` prints. */
 
 import { appendFileSync } from 'node:fs';
 import { float32Of, type Tensor } from '../../src/engine/tensor/index.js';
 
-/** How far a result is from its reference. */
+/** Distance of a result from its reference. */
 export interface ParityError {
-  /** Largest difference of an element. */
+  /** Largest absolute difference of an element. */
   readonly absolute: number;
-  /** Largest difference, each relative to the larger of its element and of the root mean square of all. */
+  /** Largest difference relative to the larger of the element and the root mean square of all. */
   readonly relative: number;
 }
 
@@ -19,7 +19,7 @@ export interface ParityRow extends ParityError {
   readonly quantity: string;
 }
 
-/** Errors of `actual` over the rows of the last axis that `rows` keeps. @throws Error where the shapes differ */
+/** Errors of `actual` over the rows of the last axis that `rows` selects. @throws Error if the shapes differ */
 export function parityError(
   actual: Tensor,
   expected: Tensor,
@@ -42,7 +42,7 @@ export function parityError(
   return { absolute, relative };
 }
 
-/** The largest of several errors, absolute and relative each on its own. */
+/** The maximum of several errors, absolute and relative separately. */
 export function largestError(errors: Iterable<ParityError>): ParityError {
   const all = [...errors];
   return {
@@ -51,7 +51,7 @@ export function largestError(errors: Iterable<ParityError>): ParityError {
   };
 }
 
-/** Adds a row to the file that EMOQ_PARITY_FILE names, if it names one; `make parity` prints it. */
+/** Adds a row to the file in EMOQ_PARITY_FILE, if set; `make parity` prints it. */
 export function recordParity(row: ParityRow): void {
   const file = process.env.EMOQ_PARITY_FILE;
   if (file) appendFileSync(file, `${JSON.stringify(row)}\n`);

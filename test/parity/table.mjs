@@ -1,4 +1,4 @@
-/** @file Prints what the tests have recorded as Markdown, in short and in full: `node table.mjs ROWS.jsonl`. */
+/** @file Prints the recorded errors as Markdown, as a summary and in full: `node table.mjs ROWS.jsonl`. */
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,6 +1,6 @@
 /**
- * @file The published models' true shapes with random weights, against transformers. Needs a Python with torch and
- * transformers, some GB of disk and a few minutes: `make parity PYTHON=python3`.
+ * @file Models with the shapes of published ones and random weights, against transformers. Needs a Python with torch
+ * and transformers, some GB of disk and a few minutes: `make parity PYTHON=python3`.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -35,7 +35,7 @@ interface TrueSize {
   expected(key: string): Tensor;
 }
 
-/** Has Python make a model, and opens what it has written. */
+/** Has Python make a model, and opens the result. */
 async function makeModel(name: string, dir: string): Promise<TrueSize> {
   execFileSync(python!, [script, name, dir], { stdio: ['ignore', 'inherit', 'inherit'] });
   const { tensors } = await readSafetensors(join(dir, 'expected.safetensors'));

@@ -150,6 +150,7 @@ it('every shipped recipe loads, under its own name', async () => {
     readdirSync(each).flatMap((file) => (file.endsWith('.yaml') ? [file.replace('.yaml', '')] : [])),
   );
   expect(names.sort()).toEqual([
+    'crema-d',
     'iemocap4',
     'iemocap4-improvised',
     'iemocap4-lastepoch',

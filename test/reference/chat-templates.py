@@ -1,7 +1,8 @@
 """Makes test/fixtures/text/chat-templates.json: chats as transformers writes them by each kind of template that emoq knows,
 in the ids of tokenizers made on the spot: emoq's toy tokenizers, and ones that are trained here as SentencePiece's BPE is
-converted, with a space before each part of a text (Llama 2) or before the first alone. The templates are written here, as
-the published ones of these kinds write a system turn, a user turn and the beginning of an answer.
+converted, with a space before each part of a text (Llama 2) or before the first alone, and perhaps with tokens for
+[INST] and [/INST] (Mistral 0.3). The templates are written here, as the published ones of these kinds write a system
+turn, a user turn and the beginning of an answer.
 
 Made with Python 3.11, tokenizers 0.23.3, transformers 5.23.0. Run from the repository root after `npm run build`:
     python test/reference/chat-templates.py
@@ -28,6 +29,28 @@ LLAMA2 = (
     "{{ bos_token + '[INST] ' + (system + message['content']).strip() + ' [/INST]' }}"
     "{% else %}{{ ' ' + message['content'].strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
+def mistral(before: str, after: str, answer: str) -> str:
+    return (
+        "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] + '\n\n' %}"
+        "{% set rest = messages[1:] %}{% else %}{% set system = '' %}{% set rest = messages %}{% endif %}{{ bos_token }}"
+        "{% for message in rest %}{% if message['role'] == 'user' %}"
+        f"{{{{ '{before}' + system + message['content'] + '{after}' }}}}"
+        f"{{% else %}}{{{{ {answer} + eos_token }}}}{{% endif %}}{{% endfor %}}"
+    )
+
+
+MISTRAL = {
+    # The first ones take no system turn.
+    "0.1": (
+        "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
+        "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}"
+        "{{ message['content'] + eos_token + ' ' }}{% else %}{{ raise_exception('no such role') }}{% endif %}"
+        "{% endfor %}"
+    ),
+    "0.2": mistral(" [INST] ", " [/INST]", "' ' + message['content']"),
+    "0.3": mistral("[INST] ", "[/INST]", "' ' + message['content']|trim"),
+    "Nemo": mistral("[INST]", "[/INST]", "message['content']"),
+}
 ZEPHYR = LOOP + "{{ '<|' + message['role'] + '|>\n' + message['content'] + eos_token + '\n' }}{% endfor %}"
 # What emoq knows the kind by stands in these templates as it does in the published ones.
 ZEPHYR += "{# <|user|>\n <|assistant|> #}"
@@ -45,9 +68,9 @@ def toy(kind: str) -> dict:
     return {"tokenizerJson": parts["tokenizerJson"], "tokenizerConfig": parts["tokenizerConfig"]}
 
 
-def sentencepiece_like(first_alone: bool) -> dict:
+def sentencepiece_like(first_alone: bool, marks: list[str] = []) -> dict:
     """BPE over text with ▁ for spaces, bytes for what it has no token for."""
-    special = ["<unk>", "<s>", "</s>"]
+    special = ["<unk>", "<s>", "</s>", *marks]
     vocabulary = special + [f"<0x{byte:02X}>" for byte in range(256)]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     trained = Tokenizer(models.BPE(unk_token="<unk>"))
@@ -72,7 +95,7 @@ def sentencepiece_like(first_alone: bool) -> dict:
     return {"tokenizerJson": json.loads(tokenizer.to_str()), "tokenizerConfig": config}
 
 
-def case(name: str, family: str, made: dict, template: str | None, thinks: bool = False) -> dict:
+def case(name: str, family: str, made: dict, template: str | None, thinks: bool = False, folds: bool = False) -> dict:
     if template is not None:
         made = {**made, "tokenizerConfig": {**made["tokenizerConfig"], "chat_template": template}}
     config = made["tokenizerConfig"]
@@ -94,7 +117,10 @@ def case(name: str, family: str, made: dict, template: str | None, thinks: bool 
     for user in USERS:
         for system in [SYSTEM, ""]:
             messages = [{"role": "system", "content": system}] if system else []
-            messages.append({"role": "user", "content": user})
+            if folds and system:
+                messages = [{"role": "user", "content": f"{system}\n\n{user}"}]
+            else:
+                messages.append({"role": "user", "content": user})
             prompt = ids(messages, ANSWER)
             words = {}
             for word in ["happy", "sad"]:
@@ -113,6 +139,10 @@ cases = [
     case("Llama 2", "llama", sentencepiece_like(False), LLAMA2),
     case("Llama 2, a space before the first part alone", "llama", sentencepiece_like(True), LLAMA2),
     case("Zephyr", "llama", sentencepiece_like(False), ZEPHYR),
+    case("Mistral 0.1", "mistral", sentencepiece_like(False), MISTRAL["0.1"], folds=True),
+    case("Mistral 0.2", "mistral", sentencepiece_like(False), MISTRAL["0.2"]),
+    case("Mistral 0.3", "mistral", sentencepiece_like(True, ["[INST]", "[/INST]"]), MISTRAL["0.3"]),
+    case("Mistral Nemo", "mistral", sentencepiece_like(True, ["[INST]", "[/INST]"]), MISTRAL["Nemo"]),
 ]
 path = Path("test/fixtures/text/chat-templates.json")
 path.write_text(json.dumps({"answer": ANSWER, "cases": cases}, ensure_ascii=True, separators=(",", ":")) + "\n")

@@ -1,5 +1,5 @@
-"""Writes test/fixtures/qwen2, llama and qwen3: tiny random checkpoints of each family of decoders, with what transformers
-makes of them in float32.
+"""Writes test/fixtures/qwen2, llama, qwen3 and mistral: tiny random checkpoints of each family of decoders, with what
+transformers makes of them in float32.
 
 Each folder holds a checkpoint as save_pretrained writes it, and expected.safetensors: inputs, hidden states and logits
 of a batch padded on either side, and hidden states at far positions. Those that stage 2 is tried on also have the loss and gradients of a LoRA and of a
@@ -15,11 +15,12 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
-from transformers import (LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
+                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 FAMILIES = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM),
-            "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
+            "qwen3": (Qwen3Config, Qwen3ForCausalLM), "mistral": (MistralConfig, MistralForCausalLM)}
 RANK, ALPHA = 3, 5.0
 # A position where the last place of a rotary frequency shows.
 FAR = 20_000
@@ -181,6 +182,14 @@ def main():
           [9, 6, 4], list(NAMES))
     write("qwen3", "biased", 9, one_key_head | dict(attention_bias=True), plain(10_000.0), torch.float16, [41, 17, 1])
     write("qwen3", "all-key-heads", 10, all_key_heads | dict(head_dim=14), plain(100_000.0), torch.bfloat16, [7, 23])
+
+    write("mistral", "wide-heads", 11, STAGE2 | dict(sliding_window=None, head_dim=12), plain(1_000_000.0),
+          torch.bfloat16, [9, 6, 4], list(NAMES))
+    # A text as long as the window.
+    write("mistral", "windowed", 12, one_key_head | dict(sliding_window=64), plain(10_000.0), torch.float16,
+          [64, 17, 1])
+    write("mistral", "all-key-heads", 13, all_key_heads | dict(sliding_window=None), plain(100_000.0), torch.bfloat16,
+          [7, 23])
 
 
 if __name__ == "__main__":

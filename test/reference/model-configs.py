@@ -8,7 +8,8 @@ Made with Python 3.11, transformers 5.23.0. Run from the repository root:
 import json
 from pathlib import Path
 
-from transformers import HubertConfig, LlamaConfig, Qwen2Config, Qwen3Config, RobertaConfig, Wav2Vec2Config
+from transformers import (HubertConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, RobertaConfig,
+                          UniSpeechSatConfig, Wav2Vec2Config)
 
 HUBERT = {
     "hiddenSize": "hidden_size",
@@ -106,6 +107,8 @@ CASES = [
     ("qwen2", Qwen2Config, DECODER, {"num_attention_heads": 8, "num_key_value_heads": None, "head_dim": 64}),
     ("wav2vec2", Wav2Vec2Config, WAV2VEC2, {}),
     ("wav2vec2", Wav2Vec2Config, WAV2VEC2, HUBERT_LARGE),
+    ("unispeech-sat", UniSpeechSatConfig, WAV2VEC2, {}),
+    ("unispeech-sat", UniSpeechSatConfig, WAV2VEC2, {**HUBERT_LARGE, "conv_bias": False}),
     ("llama", LlamaConfig, DECODER, {}),
     ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_theta": 500000.0, "rope_scaling": LLAMA3}),
     ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_parameters": {"rope_theta": 5e5, **LLAMA3}}),
@@ -113,6 +116,10 @@ CASES = [
     ("qwen3", Qwen3Config, DECODER, {}),
     ("qwen3", Qwen3Config, DECODER, {**QWEN3_SMALL, "rope_theta": 1000000, "rope_scaling": None}),
     ("qwen3", Qwen3Config, DECODER, {"num_attention_heads": 6, "num_key_value_heads": 3, "attention_bias": True}),
+    ("mistral", MistralConfig, DECODER, {"sliding_window": None}),
+    ("mistral", MistralConfig, DECODER, {"max_position_embeddings": 4096, "num_attention_heads": 16}),
+    ("mistral", MistralConfig, DECODER, {"sliding_window": 32768, "max_position_embeddings": 32768, "head_dim": 96,
+                                         "rope_theta": 1e6, "rms_norm_eps": 1e-5, "vocab_size": 32768}),
 ]
 
 cases = []

@@ -1,9 +1,9 @@
-/** @file The order of test files: those that take long begin, so that no core waits for the last of them. */
+/** @file The order of test files: the slow ones start first, so that no core has to wait for them at the end. */
 
 import { existsSync } from 'node:fs';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** Files that take over five seconds on one core, the longest first. Those that are not here follow by size. */
+/** Files that take over five seconds on one core, longest first. Files that are not listed follow by size. */
 const LONGEST = [
   'e2e/killed-training',
   'e2e/several-runs',
@@ -46,7 +46,7 @@ const LONGEST = [
   'backbones/config-fuzz',
 ];
 
-/** Vitest asks for a class. */
+/** Vitest requires a class. */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const gone = LONGEST.filter((name) => !existsSync(new URL(`../${name}.test.ts`, import.meta.url)));

@@ -1,4 +1,4 @@
-/** @file What is made once: by one of those that ask at a time, again after a failure, and not changed by its copies. */
+/** @file Shared fixtures: made by one process at a time, again after a failure, and unaffected by changes to copies. */
 
 import { mkdtempSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,9 +22,9 @@ it('is made by the first that asks, for all of the same key', async () => {
 it('is made again where it failed, from nothing', async () => {
   const failing = madeOnce('fails at first', async (folder) => {
     writeFileSync(join(folder, 'half'), '');
-    throw new Error('no room');
+    throw new Error('no space');
   });
-  await expect(failing).rejects.toThrow('no room');
+  await expect(failing).rejects.toThrow('no space');
   const folder = await madeOnce('fails at first', async (part) => writeFileSync(join(part, 'whole'), ''));
   expect(() => statSync(join(folder, 'half'))).toThrow('ENOENT');
   expect(statSync(join(folder, 'whole')).isFile()).toBe(true);

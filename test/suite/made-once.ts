@@ -1,4 +1,7 @@
-/** @file What many test files begin with, made once for the whole suite by the first that needs it, and copied into each. */
+/**
+ * @file Fixtures shared by many test files: made once for the whole suite by the first file that needs them, then
+ * copied.
+ */
 
 import { constants, cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,8 +12,8 @@ import { claimLock, sha256Of } from '../../src/base/index.js';
 const POLL_MS = 20;
 
 /**
- * The folder that `make` has filled for this `key`, in this test file or another. It is for all: copy what is in it.
- * @param key all that decides what `make` makes
+ * The folder that `make` has filled for this `key`, in this test file or another. It is shared, so copy from it.
+ * @param key everything that determines the result of `make`
  */
 export async function madeOnce(key: unknown, make: (folder: string) => Promise<void>): Promise<string> {
   const name = sha256Of(JSON.stringify(key)).slice(0, 16);
@@ -24,7 +27,7 @@ export async function madeOnce(key: unknown, make: (folder: string) => Promise<v
     try {
       if (!existsSync(folder)) {
         const part = `${folder}.part`;
-        rmSync(part, { recursive: true, force: true }); // of a test file that was killed
+        rmSync(part, { recursive: true, force: true }); // left by a killed test file
         mkdirSync(part);
         await make(part);
         renameSync(part, folder);
@@ -36,7 +39,7 @@ export async function madeOnce(key: unknown, make: (folder: string) => Promise<v
   return folder;
 }
 
-/** Copies a folder with the times of its files; what a test changes in the copy stays there. */
+/** Copies a folder, preserving modification times; changes to the copy do not affect the original. */
 export function copyFolder(from: string, to: string): void {
   cpSync(from, to, { recursive: true, preserveTimestamps: true, mode: constants.COPYFILE_FICLONE });
 }

@@ -4,7 +4,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
-import type { HostedSession } from '../../src/engine/runtime/index.js';
+import type { WorkerSession } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
 import { argmax } from '../../src/evaluation/metrics/confusion.js';
 import type { Example, FeatureSource, Phase } from '../../src/systems/system.js';
@@ -27,14 +27,14 @@ const features: FeatureSource = {
 };
 
 /** A model that returns these rows for any input. */
-function sessionOf(probabilities: number[][], embeddings?: number[][]): HostedSession {
+function sessionOf(probabilities: number[][], embeddings?: number[][]): WorkerSession {
   const matrix = (rows: number[][]) => float32([rows.length, rows[0]!.length], rows.flat());
   return {
     run: async () => ({
       probabilities: matrix(probabilities),
       ...(embeddings && { embedding: matrix(embeddings) }),
     }),
-  } as unknown as HostedSession;
+  } as unknown as WorkerSession;
 }
 
 const infer = (probabilities: number[][], embeddings?: number[][]) =>

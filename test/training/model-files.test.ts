@@ -1,7 +1,7 @@
 /** @file Sessions of a run: how training and validation hold frozen weights. */
 
 import { describe, expect, it } from 'vitest';
-import type { SessionHost, SessionOptions } from '../../src/engine/runtime/index.js';
+import type { SessionOptions, SessionWorker } from '../../src/engine/runtime/index.js';
 import type { TrainingGraph } from '../../src/engine/training/index.js';
 import { openSession } from '../../src/training/inference.js';
 
@@ -11,10 +11,10 @@ const training = { state: [] } as unknown as TrainingGraph;
 /** The options that a session was opened with. */
 async function optionsOf(device: SessionOptions['device'], graph?: TrainingGraph): Promise<SessionOptions> {
   const opened: SessionOptions[] = [];
-  const host = {
+  const worker = {
     open: (_: Uint8Array, options: SessionOptions) => Promise.resolve(opened.push(options)),
-  } as unknown as SessionHost;
-  await openSession(host, placed, { device, cacheDir: 'cache' }, graph);
+  } as unknown as SessionWorker;
+  await openSession(worker, placed, { device, cacheDir: 'cache' }, graph);
   return opened[0]!;
 }
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
-import { type SessionHost, startSessionHost } from '../../src/engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../../src/engine/runtime/index.js';
 import { float32, int64, readSafetensors } from '../../src/engine/tensor/index.js';
 import { evenSplit, planSteps } from '../../src/training/batches.js';
 import { type RunFolder, runFolder } from '../../src/training/runs/folder.js';
@@ -38,13 +38,13 @@ const START: TrainingPosition = { step: 0, epoch: 0, metricsBytes: 0, best: null
 const plan = planSteps(10, { epochs: 3, batchSize: 3, warmupFraction: 0.1, seed: 4 });
 
 let root: string;
-let host: SessionHost;
+let worker: SessionWorker;
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'emoq-trainer-'));
-  host = startSessionHost();
+  worker = startSessionWorker();
 });
 afterAll(async () => {
-  await host.close();
+  await worker.close();
   await rm(root, { recursive: true });
 });
 
@@ -61,7 +61,7 @@ async function go(
   await mkdir(folder.dir, { recursive: true });
   const start = (await readPosition(folder.state)) ?? START;
   const { graph, session } = await openTraining(
-    host,
+    worker,
     { ...pooledSpec(rate), accumulate: options.split !== undefined },
     {},
   );

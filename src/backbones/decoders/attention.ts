@@ -1,6 +1,6 @@
 /**
- * @file Grouped-query attention (Ainslie et al., 2023). The query heads that share a key head are laid one below the
- * other as the rows of one matrix, so that keys and values are never repeated.
+ * @file Grouped-query attention (Ainslie et al., 2023). The query heads that share a key head are stacked as rows of
+ * one matrix, so keys and values are never repeated.
  */
 
 import {
@@ -33,26 +33,26 @@ import { causalMask, runningCount } from '../../nn/index.js';
 import type { DecoderConfig, Projection } from './decoder-config.js';
 import { rotaryFrequencies } from './decoder-config.js';
 
-/** Applies one projection of the layer at hand: [N, L, in] -> [N, L, out]. */
+/** Applies one projection of the current layer: [N, L, in] -> [N, L, out]. */
 export type Project = (projection: Projection, x: Value) => Value;
 
-/** What a layer does to the heads of its queries, or keys, before they are rotated: [..., headDim] -> the same. */
+/** A layer's normalisation of its query or key heads before rotation: [..., headDim] -> the same. */
 export type HeadNorm = (kind: 'q_norm' | 'k_norm', heads: Value) => Value;
 
-/** What all layers share. N utterances, L tokens. */
+/** Shared by all layers. N utterances, L tokens. */
 export interface AttentionContext {
-  /** Rotation of the queries, times 1 / sqrt(headDim): [N, 1, 1, L, headDim]. */
+  /** Rotation of the queries, scaled by 1 / sqrt(headDim): [N, 1, 1, L, headDim]. */
   readonly queryRotary: RotaryTable;
   /** Rotation of the keys: [N, 1, L, headDim]. */
   readonly keyRotary: RotaryTable;
-  /** 0 where a row may look at a column, -1e9 elsewhere: float32 [N, 1, 1, L, L]. */
+  /** 0 where a row may attend to a column, -1e9 elsewhere: float32 [N, 1, 1, L, L]. */
   readonly bias: Value;
 }
 
 /**
  * Rotations and the causal and padding bias, computed once for all layers.
  * @param attentionMask int64 [N, L], 1 = real
- * @param positionIds int64 [N, L]; counted over the real tokens where absent
+ * @param positionIds int64 [N, L]; counted over the real tokens if absent
  */
 export function attentionContext(
   config: DecoderConfig,
@@ -74,7 +74,7 @@ export function attentionContext(
       sine: unsqueeze(mul(sine, scale), [1, 2]),
     },
     keyRotary: { cosine: unsqueeze(cosine, [1]), sine: unsqueeze(sine, [1]) },
-    // Not minus infinity: a row of padding without anything to look at stays finite.
+    // Not minus infinity, so that a padding row with nothing to attend to stays finite.
     bias: unsqueeze(where(allowed, 0, -1e9), [1, 2]),
   };
 }
@@ -112,7 +112,7 @@ export function groupedQueryAttention(
   return project('o_proj', reshape(perToken, [batch, length, heads * headDim]));
 }
 
-/** Rotation of each position; the first half of `sine` has its sign turned, as the rotation wants it. */
+/** Rotation of each position; the first half of `sine` is negated, as {@link rotate} expects. */
 export interface RotaryTable {
   /** float32 [N, L, headDim] */
   readonly cosine: Value;
@@ -121,8 +121,8 @@ export interface RotaryTable {
 }
 
 /**
- * Positions counted over the real tokens: padding on the left gets 0 and the first real token 0, padding on the right
- * repeats the last position. A sequence has the same positions however it is padded.
+ * Positions counted over the real tokens: left padding and the first real token get 0, right padding repeats the last
+ * position. A sequence has the same positions however it is padded.
  * @param attentionMask int64 [N, L], 1 = real
  * @param causal bool [L, L], see `causalMask`
  * @returns float32 [N, L]

@@ -1,6 +1,6 @@
 /**
- * @file What the decoder builder needs to know of a language model: the config keys and rotary frequencies of all
- * families, and what a family says of itself.
+ * @file Decoder configuration: the config keys and rotary frequencies of all families, and the interface of a decoder
+ * family.
  */
 
 import { z } from 'zod';
@@ -29,17 +29,17 @@ export type Projection = (typeof projections)[number];
 /** A pre-norm decoder of grouped-query attention and SwiGLU. */
 export interface DecoderConfig extends DecoderTraits, RecordedConfig {}
 
-/** What a family fixes, or what the weights of a checkpoint tell anyway. */
+/** Properties that a family fixes or that follow from a checkpoint's weights. */
 export interface DecoderTraits {
   /** `model_type` of its family. */
   readonly family: string;
-  /** Projections that have a bias. */
+  /** Projections with a bias. */
   readonly biases: readonly Projection[];
-  /** An RMSNorm over each head of the queries and of the keys, before the rotation. */
+  /** RMSNorm on each query and key head, before the rotation. */
   readonly queryKeyNorm: boolean;
 }
 
-/** What a run records of a model, to be held to: sizes, and what the weights do not tell. */
+/** The properties of a model that a run records and checks later: sizes, and whatever the weights do not show. */
 export interface RecordedConfig {
   vocabSize: number;
   hiddenSize: number;
@@ -52,14 +52,14 @@ export interface RecordedConfig {
   rmsNormEps: number;
   /** Base of the rotary position angles. */
   ropeTheta: number;
-  /** How the rotary frequencies are stretched; absent where they are not. */
+  /** Scaling of the rotary frequencies; absent if they are not scaled. */
   ropeScaling?: Llama3Scaling;
   /** The output matrix is the embedding matrix. */
   tieWordEmbeddings: boolean;
   maxPositionEmbeddings: number;
 }
 
-/** The part of a config that runs record. */
+/** The part of a config that is recorded with a run. */
 export function recordedConfig({
   family: _family,
   biases: _biases,
@@ -69,13 +69,13 @@ export function recordedConfig({
   return recorded;
 }
 
-/** Base of the rotary angles: Qwen2.5 has 1e6, Qwen2.5-1M 1e7. Beyond these, float32 would not hold its powers. */
+/** Base of the rotary angles: Qwen2.5 has 1e6, Qwen2.5-1M 1e7. Its powers must fit in float32. */
 const ropeTheta = z.number().min(1).max(1e12);
 
-/** Kinds of rotary positions that the builder knows. */
+/** Supported kinds of rotary positions. */
 export type RopeType = 'default' | 'llama3';
 
-/** Rotary settings; older files call the type "type". Partial rotations and other scalings are refused. */
+/** Rotary settings; older files call the type "type". Partial rotations and other scalings are rejected. */
 function ropeFields(types: readonly [RopeType, ...RopeType[]]) {
   return z.looseObject({
     rope_theta: ropeTheta.optional(),
@@ -85,18 +85,18 @@ function ropeFields(types: readonly [RopeType, ...RopeType[]]) {
   });
 }
 
-/** Values of the keys that a family's config may leave out. */
+/** Defaults for keys that a family's config may omit. */
 interface DecoderDefaults {
   readonly vocab_size: number;
   readonly intermediate_size: number;
-  /** null: as many as attention heads. */
+  /** null: same as the number of attention heads. */
   readonly num_key_value_heads: number | null;
   /** null: hidden_size / num_attention_heads. */
   readonly head_dim: number | null;
   readonly max_position_embeddings: number;
 }
 
-/** Keys that all families have. */
+/** Keys common to all families. */
 export function decoderFields(
   defaults: DecoderDefaults,
   ropeTypes: readonly [RopeType, ...RopeType[]] = ['default'],
@@ -121,7 +121,7 @@ export function decoderFields(
   });
 }
 
-/** Keys of families that may have sliding windows, which are refused where a layer is under one. */
+/** Keys of families with optional sliding windows; a config is rejected if any layer uses one. */
 export const windowFields = {
   use_sliding_window: z.boolean().default(false),
   sliding_window: positionCount.nullish(),
@@ -129,12 +129,12 @@ export const windowFields = {
   layer_types: z.array(only('full_attention')).nullish(),
 };
 
-/** @throws InputError where a layer sees a window of the text only */
+/** @throws InputError if a layer uses a sliding window */
 export function checkWindows(
   fields: z.output<z.ZodObject<typeof windowFields>> & { readonly num_hidden_layers: number },
   path: string,
 ): void {
-  // Without layer_types the window holds for the layers from max_window_layers on, if there are any.
+  // Without layer_types, the window applies to the layers from max_window_layers on.
   const windowed = fields.layer_types ? 0 : fields.num_hidden_layers - fields.max_window_layers;
   if (fields.use_sliding_window && fields.sliding_window !== null && windowed > 0) {
     throw new InputError(
@@ -145,7 +145,7 @@ export function checkWindows(
 
 const DEFAULT_ROPE_THETA = 10_000;
 
-/** The config of a family from its fields. @throws InputError for sizes that do not go together */
+/** A family's config from its parsed fields. @throws InputError for inconsistent sizes */
 export function decoderConfig(
   fields: z.output<ReturnType<typeof decoderFields>>,
   traits: DecoderTraits,
@@ -157,7 +157,7 @@ export function decoderConfig(
   for (const [name, value] of Object.entries(rope)) {
     if (typeof value === 'object' && value !== null) {
       throw new InputError(
-        `model config ${path}: rope_parameters has ${quoted(name)}, which sets a kind of layer apart; that is not supported`,
+        `model config ${path}: rope_parameters has ${quoted(name)}, which is specific to a kind of layer; that is not supported`,
       );
     }
   }
@@ -168,7 +168,7 @@ export function decoderConfig(
   if (!fields.head_dim) checkDivides(path, 'hidden_size', hiddenSize, 'num_attention_heads', heads);
   const headDim = fields.head_dim ?? hiddenSize / heads;
   if (headDim % 2 !== 0) {
-    throw new InputError(`model config ${path}: head_dim ${headDim} is odd; rotary positions turn pairs`);
+    throw new InputError(`model config ${path}: head_dim ${headDim} is odd; rotary positions need pairs`);
   }
   return {
     ...traits,
@@ -191,35 +191,35 @@ export interface DecoderFamily extends BackboneFamily<DecoderConfig> {
   /** Projections that a LoRA may adapt, by their checkpoint names. */
   readonly loraTargets: readonly Projection[];
   /**
-   * How a chat is written for a checkpoint of the family.
-   * @param dir its folder, where its tokenizer and its chat template are
-   * @throws InputError where the template is of a kind that emoq does not know
+   * The chat format of a checkpoint of this family.
+   * @param dir its folder, with tokenizer and chat template
+   * @throws InputError if the template is of an unsupported kind
    */
   chatTemplate(dir: string): Promise<ChatTemplate>;
 }
 
-/** Weights that all families' published checkpoints may hold beside those of the model. */
+/** Additional weights that published checkpoints of any family may contain. */
 export const harmlessDecoderWeights: readonly RegExp[] = [
   /(?:^|\.)rotary_emb\.inv_freq$/, // computed from the config
-  /^lm_head\.weight$/, // unread only where it is the word embeddings
+  /^lm_head\.weight$/, // unused only if it equals the word embeddings
   /^(?:score|v_head|classifier|qa_outputs)\./,
 ];
 
-/** Stretched low frequencies, for texts longer than the model was trained on at first (Llama 3.1). */
+/** Scaled low frequencies, for texts longer than in the original training (Llama 3.1). */
 export interface Llama3Scaling {
-  /** Low frequencies are divided by it. */
+  /** Divisor of the low frequencies. */
   readonly factor: number;
-  /** Wavelengths above originalPositions / lowFrequencyFactor are stretched whole. */
+  /** Wavelengths above originalPositions / lowFrequencyFactor are scaled fully. */
   readonly lowFrequencyFactor: number;
-  /** Wavelengths under originalPositions / highFrequencyFactor stay; those between are mixed. */
+  /** Wavelengths below originalPositions / highFrequencyFactor are unchanged; those in between are interpolated. */
   readonly highFrequencyFactor: number;
-  /** Positions of the first training. */
+  /** Number of positions in the original training. */
   readonly originalPositions: number;
 }
 
 const factor = z.number().min(1).max(1e6);
 
-/** Keys of `rope_type: llama3`, under the key of config.json that holds them. */
+/** Keys of `rope_type: llama3`, under the config.json key that contains them. */
 export function llama3Fields<const K extends string>(key: K) {
   const scaling = z
     .object({
@@ -242,11 +242,10 @@ export function llama3Fields<const K extends string>(key: K) {
   return z.object({ [key]: scaling } as Record<K, typeof scaling>);
 }
 
-// Rounded to float32 at each step, as the models are trained with: a unit in the last place of a frequency is
-// multiplied by the position.
+// Rounded to float32 at each step, as in training: an error of one ulp in a frequency is multiplied by the position.
 const round = Math.fround;
 
-/** theta^(-2i / headDim) for i under headDim / 2, stretched where `scaling` says so. */
+/** theta^(-2i / headDim) for i below headDim / 2, scaled if `scaling` is given. */
 export function rotaryFrequencies(
   headDim: number,
   theta: number,
@@ -259,7 +258,9 @@ export function rotaryFrequencies(
   return scaling === undefined ? frequencies : frequencies.map((frequency) => stretched(frequency, scaling));
 }
 
-/** As transformers' `_compute_llama3_parameters` has it, where a number over a tensor is its reciprocal times the number. */
+/**
+ * Follows transformers' `_compute_llama3_parameters`, where number / tensor is computed as reciprocal(tensor) * number.
+ */
 function stretched(frequency: number, scaling: Llama3Scaling): number {
   const { factor: by, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling;
   const own = round(frequency);

@@ -1,6 +1,6 @@
 /**
- * @file LoRA on a decoder: the linear projections of a layer, which of them are adapted, and merging a trained LoRA
- * into its checkpoint, W + (alpha / r) B A, one weight in memory at a time.
+ * @file LoRA for decoders: which linear projections are adapted, and merging a trained LoRA into its checkpoint, W +
+ * (alpha / r) B A, with one weight in memory at a time.
  */
 
 import { realpath } from 'node:fs/promises';
@@ -57,13 +57,13 @@ export function checkLoraTargets(config: DecoderConfig, targets: readonly string
   const unknown = targets.find((target) => !loraTargets.some((known) => known === target));
   if (unknown !== undefined) {
     throw new InputError(
-      `LoRA target "${unknown}" is no projection of ${title}; they are ${loraTargets.join(', ')}`,
+      `LoRA target "${unknown}" is not a projection of ${title}; it has ${loraTargets.join(', ')}`,
     );
   }
 }
 
 /**
- * The projections that a LoRA adapts, in the order of the layers.
+ * The modules that a LoRA adapts, in layer order.
  * @throws InputError for a target that the model's family does not have
  */
 export function adaptedModules(config: DecoderConfig, { targets }: LoraConfig): AdaptedModule[] {
@@ -82,7 +82,7 @@ export function loraParameters(config: DecoderConfig, lora: LoraConfig): Paramet
   return adaptedModules(config, lora).flatMap((module) => loraShapes(module, lora));
 }
 
-/** LoRA parameters at the start of training: an update of exactly zero, the same for the same seed. */
+/** LoRA parameters at the start of training: the update is exactly zero, and the values depend only on the seed. */
 export function initialLora(
   config: DecoderConfig,
   lora: LoraConfig,
@@ -92,15 +92,15 @@ export function initialLora(
 }
 
 /**
- * Type of the merged weights: `float32` keeps the sum as exact as it is, `stored` rounds it to the checkpoint's own
- * type. Weights that no LoRA adapts are copied byte for byte either way.
+ * Type of the merged weights: `float32` keeps the full precision of the sum, `stored` rounds it to the checkpoint's own
+ * type. Weights without LoRA are copied byte for byte either way.
  */
 export type MergedDtype = 'float32' | 'stored';
 
 export interface MergeOptions {
   /** Default `float32`. */
   readonly mergedDtype?: MergedDtype;
-  /** Called after each weight: how many of how many are written. */
+  /** Called after each weight with the number written and the total. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -111,10 +111,10 @@ interface LoraPair {
 }
 
 /**
- * Writes all weights of a checkpoint into one safetensors file, W + (alpha / r) B A for those that are adapted. The
- * file is written atomically; memory stays within a few copies of the largest adapted weight.
+ * Writes all weights of a checkpoint into one safetensors file, with W + (alpha / r) B A for the adapted ones. The file
+ * is written atomically; memory stays within a few copies of the largest adapted weight.
  * @param parameters LoRA parameters by their PEFT keys
- * @throws InputError when a parameter is no half of a pair that fits a weight, or `outFile` is a file being read
+ * @throws InputError when a parameter is not half of a pair that fits a weight, or `outFile` is one of the input files
  */
 export async function mergeLora(
   checkpoint: Checkpoint,
@@ -140,8 +140,8 @@ export async function mergeLora(
 }
 
 /**
- * The weights of a checkpoint with a LoRA merged into those that it adapts, to be streamed; nothing is read yet.
- * @throws InputError when a parameter is no half of a pair that fits a weight
+ * The weights of a checkpoint with a LoRA merged in, for streaming; nothing is read yet.
+ * @throws InputError when a parameter is not half of a pair that fits a weight
  */
 export function mergedTensors(
   checkpoint: Pick<Checkpoint, 'dir' | 'weights'>,
@@ -158,7 +158,7 @@ export function mergedTensors(
   });
 }
 
-/** Pairs by the key of the weight that they adapt, all checked. */
+/** Validated pairs, by the key of the weight they adapt. */
 function pairByWeight(
   checkpoint: Pick<Checkpoint, 'dir' | 'weights'>,
   parameters: ReadonlyMap<string, Tensor>,
@@ -169,7 +169,7 @@ function pairByWeight(
     const match = /^(.+)\.lora_([AB])\.weight$/.exec(key);
     const path = match?.[1]?.startsWith(PEFT_PREFIX) ? match[1].slice(PEFT_PREFIX.length) : undefined;
     if (path === undefined)
-      throw new InputError(`"${key}" is no LoRA parameter (${PEFT_PREFIX}<module>.lora_A.weight)`);
+      throw new InputError(`"${key}" is not a LoRA parameter (${PEFT_PREFIX}<module>.lora_A.weight)`);
     const pair = halves.get(`${path}.weight`) ?? {};
     pair[match![2] === 'A' ? 'a' : 'b'] = value;
     halves.set(`${path}.weight`, pair);
@@ -180,7 +180,7 @@ function pairByWeight(
     if (ref === undefined)
       throw new InputError(`a LoRA adapts "${key}", which ${checkpoint.dir} does not have`);
     if (a === undefined || b === undefined)
-      throw new InputError(`the LoRA of "${key}" lacks its lora_${a === undefined ? 'A' : 'B'}`);
+      throw new InputError(`the LoRA of "${key}" is missing its lora_${a === undefined ? 'A' : 'B'}`);
     const [out, width] = ref.shape;
     if (a.shape.join() !== `${rank},${width}` || b.shape.join() !== `${out},${rank}`) {
       throw new InputError(

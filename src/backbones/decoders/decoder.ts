@@ -1,8 +1,9 @@
 /**
  * @file The decoder of all families: pre-norm layers of grouped-query attention and SwiGLU (Touvron et al., 2023), for
- * training inside a loop body and for inference. What sets families apart, biases and norms of heads, the config says.
+ * training inside a loop body and for inference. Differences between families (biases, head norms) come from the
+ * config.
  *
- * The residual stream, norms and softmax are float32; matrix products take the type of the given weights.
+ * The residual stream, norms and softmax are float32; matrix products use the type of the given weights.
  */
 
 import {
@@ -43,38 +44,38 @@ import { decoderFamilyOf } from './decoder-families.js';
 import { projectionPath, projectionShape } from './decoder-lora.js';
 
 export interface DecoderInputs {
-  /** Word embeddings, the soft prompt spliced in: float32 [N, L, d]. */
+  /** Word embeddings, with the soft prompt inserted: float32 [N, L, d]. */
   readonly embeddings: Value;
   /** int64 [N, L], 1 = real; padding may be on either side. */
   readonly attentionMask: Value;
-  /** int64 [N, L]; where absent, positions are counted over the real tokens, whatever the side of the padding. */
+  /** int64 [N, L]; if absent, positions are counted over the real tokens, whichever side is padded. */
   readonly positionIds?: Value;
 }
 
 /** LoRA on top of frozen weights. */
 export interface DecoderLora {
   readonly config: LoraConfig;
-  /** The parameters by their PEFT keys, see `loraParameters`. */
+  /** The parameters by PEFT key, see `loraParameters`. */
   readonly weights: Weights;
 }
 
 export interface DecoderOptions {
   readonly lora?: DecoderLora;
-  /** Dropout before the LoRA matrices A; the models themselves have none. */
+  /** Dropout before the LoRA matrices A; the base models have none. */
   readonly dropout?: Dropout;
 }
 
 /** Word embeddings of token ids: int64 [N, L] -> float32 [N, L, d]. */
 export function embedTokens(weights: Weights, config: DecoderConfig, inputIds: Value): Value {
   const table = weights('model.embed_tokens.weight', [config.vocabSize, config.hiddenSize]);
-  // The few rows are cast and not the table: onnxruntime folds no constant above a gigabyte, and would cast
-  // Qwen2.5-7B's with every run.
+  // Casts the gathered rows, not the table: onnxruntime does not fold constants above a gigabyte, and would cast
+  // Qwen2.5-7B's in every run.
   return cast(gather(asStored(table), inputIds, 0), 'float32');
 }
 
 /**
  * The decoder's layers and final norm.
- * @returns the last hidden states, float32 [N, L, d]; those of padding are finite and mean nothing
+ * @returns the last hidden states, float32 [N, L, d]; those of padding are finite but meaningless
  */
 export function decoder(
   weights: Weights,
@@ -116,7 +117,7 @@ function swiglu(x: Value, project: Project): Value {
   return project('down_proj', mul(silu(project('gate_proj', x)), project('up_proj', x)));
 }
 
-/** The projections of one layer, with LoRA where it is configured. */
+/** The projections of one layer, with LoRA where configured. */
 function layerProjections(
   weights: Weights,
   config: DecoderConfig,
@@ -146,21 +147,21 @@ function checkShapes(config: DecoderConfig, embeddings: Value, ...perToken: (Val
 }
 
 export interface SoftPrompt {
-  /** Word embeddings, the placeholder's among them: float32 [N, L, d]. */
+  /** Word embeddings, including those of the placeholders: float32 [N, L, d]. */
   readonly embeddings: Value;
   /** Soft prompt e_h: float32 [N, d], or [N, S, d] for S consecutive placeholders. */
   readonly softPrompt: Value;
-  /** Where the first placeholder is: int64 [N], -1 for an utterance without any. */
+  /** Position of the first placeholder: int64 [N], -1 for an utterance without one. */
   readonly audioPosition: Value;
-  /** int64 [N, S], 1 = real: slots that are padding leave the words alone. All are real where absent. */
+  /** int64 [N, S], 1 = real: padding slots leave the word embeddings unchanged. Absent: all are real. */
   readonly slotMask?: Value;
 }
 
 /**
- * Replaces the embeddings at audioPosition + s by slot s of the soft prompt; every other position keeps its own.
- * The soft prompt's gradient is that of the replaced positions; the words get none there.
+ * Replaces the embeddings at audioPosition + s by slot s of the soft prompt; all other positions are unchanged. At the
+ * replaced positions the gradient goes to the soft prompt only.
  * @returns float32 [N, L, d]
- * @throws RangeError for shapes that do not fit
+ * @throws RangeError for mismatched shapes
  */
 export function spliceSoftPrompt({ embeddings, softPrompt, audioPosition, slotMask }: SoftPrompt): Value {
   const slots = softPrompt.shape.length === 2 ? unsqueeze(softPrompt, [1]) : softPrompt; // [N, S, d]
@@ -175,8 +176,8 @@ export function spliceSoftPrompt({ embeddings, softPrompt, audioPosition, slotMa
   let real = greaterOrEqual(first, 0); // [N, 1], or [N, S] with a slot mask
   if (slotMask !== undefined) real = and(real, equal(slotMask, 1));
   const target = add(first, unsqueeze(arange(sizeOf(slots, 1), slotCount), [0])); // [N, S]
-  const places = unsqueeze(arange(sizeOf(embeddings, 1), length), [0, 2]); // [1, L, 1]
-  const hit = and(equal(places, unsqueeze(target, [1])), unsqueeze(real, [1])); // [N, L, S]
+  const positions = unsqueeze(arange(sizeOf(embeddings, 1), length), [0, 2]); // [1, L, 1]
+  const hit = and(equal(positions, unsqueeze(target, [1])), unsqueeze(real, [1])); // [N, L, S]
   const selection = cast(hit, slots.dtype);
   const isAudio = equal(reduceMax(selection, [-1], true), 1); // [N, L, 1]
   return where(isAudio, matmul(selection, slots), embeddings);

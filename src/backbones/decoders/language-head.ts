@@ -1,6 +1,6 @@
 /**
- * @file From last hidden states to logits, over the whole vocabulary or the label words alone; and which output matrix
- * a checkpoint has, where its config and its weights disagree.
+ * @file The language model head: logits over the whole vocabulary or the label words only, and the choice of output
+ * matrix when a checkpoint's config and weights disagree.
  */
 
 import { InputError } from '../../base/index.js';
@@ -20,7 +20,7 @@ import { decoder, embedTokens } from './decoder.js';
 import type { DecoderConfig } from './decoder-config.js';
 import { decoderFamilyOf } from './decoder-families.js';
 
-/** The output matrix W_o [V, d]: the word embeddings themselves where the config ties them. */
+/** The output matrix W_o [V, d]: the word embeddings if the config ties them. */
 function outputMatrix(weights: Weights, config: DecoderConfig): Value {
   const key = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
   return weights(key, [config.vocabSize, config.hiddenSize]);
@@ -33,8 +33,8 @@ export function lmHead(weights: Weights, config: DecoderConfig, hidden: Value): 
 }
 
 /**
- * The logits of C label words' tokens alone: hidden float32 [N, d] -> [N, C], in the order of `labelTokenIds`. Only
- * their rows of the output matrix are read.
+ * Logits of the C label words' tokens only: hidden float32 [N, d] -> [N, C], in the order of `labelTokenIds`. Reads
+ * only their rows of the output matrix.
  * @throws RangeError for an id outside the vocabulary
  */
 export function labelLogits(
@@ -45,22 +45,23 @@ export function labelLogits(
 ): Value {
   const outside = labelTokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabSize);
   if (outside !== undefined)
-    throw new RangeError(`label token ${outside} lies outside the ${config.vocabSize} words`);
+    throw new RangeError(`label token ${outside} is outside the vocabulary of ${config.vocabSize} tokens`);
   const matrix = outputMatrix(weights, config);
-  // In the matrix' own graph, where onnxruntime folds it at load and drops the other rows. Taken before the cast:
-  // constants of over about 1 GB, as a 7B model's matrix is one, are not folded, and would be cast in every run.
+  // Built in the matrix' own graph, where onnxruntime folds it at load and drops the other rows. Gathered before the
+  // cast: constants of more than about 1 GB, such as a 7B model's matrix, are not folded and would be cast in every
+  // run.
   const stored = gather(asStored(matrix), int64Vector(matrix.graph, labelTokenIds), 0);
   const rows = cast(stored, matrix.dtype); // [C, d]
   return cast(linear(cast(hidden, rows.dtype), rows), 'float32');
 }
 
-/** What the language model reads beside its mask: token ids, or embeddings with a soft prompt among them. */
+/** The language model's input besides its mask: token ids, or embeddings that include a soft prompt. */
 export type LanguageModelInputs = 'input_ids' | 'inputs_embeds';
 
 /**
- * Inputs `input_ids` int64 [batch, sequence], or `inputs_embeds` float32 [batch, sequence, width], and
- * `attention_mask` int64 [batch, sequence], 1 on real tokens, padding on either side. Output `logits` float32 [batch,
- * sequence, vocabulary], without meaning at padding. Positions are counted over the real tokens.
+ * Inputs `input_ids` int64 [batch, sequence], or `inputs_embeds` float32 [batch, sequence, width], and `attention_mask`
+ * int64 [batch, sequence], 1 on real tokens, padding on either side. Output `logits` float32 [batch, sequence,
+ * vocabulary], meaningless at padding. Positions are counted over the real tokens.
  */
 export function languageModelGraph(config: DecoderConfig, inputs: LanguageModelInputs): ModelGraph {
   const { modelType, title } = decoderFamilyOf(config);
@@ -86,17 +87,17 @@ export function languageModelGraph(config: DecoderConfig, inputs: LanguageModelI
 const HEAD = 'lm_head.weight';
 const EMBEDDINGS = 'model.embed_tokens.weight';
 
-/** A config that says of the head what the weights do. */
+/** A config whose tie_word_embeddings matches the weights. */
 export interface HeadChoice {
   readonly config: DecoderConfig;
-  /** Where the two disagreed: what was decided, for the user. */
+  /** A note for the user about the decision, if config and weights disagreed. */
   readonly note: string | undefined;
 }
 
 /**
- * Decides which matrix is the head: the file's own where it differs from the word embeddings, whatever the config says
- * (as transformers does since version 5). Both are read where both are there.
- * @throws InputError where the config unties the head and the file has none
+ * Decides which matrix is the head: the checkpoint's own if it differs from the word embeddings, whatever the config
+ * says (like transformers since version 5). If both exist, both are read.
+ * @throws InputError where the config unties the head and the checkpoint has none
  */
 export async function chooseHead(
   { dir, weights }: Pick<Checkpoint, 'dir' | 'weights'>,

@@ -1,4 +1,4 @@
-/** @file A decoder language model of any family, opened: config, tokenizer, chat template and weights. */
+/** @file Opens a decoder language model of any family: config, tokenizer, chat template and weights. */
 
 import { join } from 'node:path';
 import { type Checkpoint, findCheckpointFolder, openCheckpoint } from '../../checkpoints/index.js';
@@ -8,24 +8,24 @@ import { decoderFamilyOf, parseDecoderConfig, readDecoderConfig } from './decode
 import { checkLoraTargets } from './decoder-lora.js';
 import { chooseHead } from './language-head.js';
 
-/** What can be known of a language model before its weights are there. */
+/** Everything about a language model except its weights. */
 export interface DecoderText {
   readonly config: DecoderConfig;
   readonly tokenizer: TextTokenizer;
-  /** How its chats are written. */
+  /** Its chat format. */
   readonly chat: ChatTemplate;
 }
 
 export interface OpenedDecoder extends DecoderText {
   readonly checkpoint: Checkpoint;
-  /** What was decided where its config and its weights disagree, for the user. */
+  /** A note for the user if its config and weights disagree about the head. */
   readonly note: string | undefined;
 }
 
 /**
- * Reads all but the weights of a folder, or of a model id in the Hugging Face cache.
- * @param loraTargets projections that are to be adapted
- * @throws InputError when something is missing, broken or of no family, or the family lacks a target
+ * Reads everything except the weights from a folder, or from a model id in the Hugging Face cache.
+ * @param loraTargets projections to be adapted
+ * @throws InputError when something is missing, broken or unsupported, or the family does not have a target
  */
 export async function readDecoder(nameOrPath: string, loraTargets: readonly string[]): Promise<DecoderText> {
   const dir = await findCheckpointFolder(nameOrPath);
@@ -35,7 +35,9 @@ export async function readDecoder(nameOrPath: string, loraTargets: readonly stri
   return { config, tokenizer, chat: await decoderFamilyOf(config).chatTemplate(dir) };
 }
 
-/** Opens a folder, or a model id in the Hugging Face cache, with its weights. @throws InputError as {@link readDecoder} */
+/**
+ * Opens a folder, or a model id in the Hugging Face cache, with its weights. @throws InputError as {@link readDecoder}
+ */
 export async function openDecoder(
   nameOrPath: string,
   loraTargets: readonly string[],

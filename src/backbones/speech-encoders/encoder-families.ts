@@ -1,6 +1,6 @@
 /**
- * @file The families of speech encoders, one row for each, the config of a checkpoint of any of them, and the encoder
- * as an ONNX model of its own over weights in place.
+ * @file Registry of the speech encoder families, config parsing, and the encoder as a standalone ONNX model that reads
+ * the checkpoint's weights as external data.
  */
 
 import { join } from 'node:path';
@@ -16,30 +16,31 @@ import {
   addOutput,
   createGraph,
   type Graph,
-  type PlacedModel,
+  type SerializedModel,
   serializeInPlace,
 } from '../../engine/onnx/index.js';
 import { checkpointWeights } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
-import type { SpeechEncoderConfig, SpeechEncoderFamily } from './encoder-family.js';
 import { hubert } from './hubert/family.js';
+import type { SpeechEncoderConfig, SpeechEncoderFamily } from './speech-encoder.js';
+import { unispeechSat } from './unispeech-sat/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
 import type { Wav2Vec2Options } from './wav2vec2/encoder.js';
 import { wav2vec2 } from './wav2vec2/family.js';
 
-export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2];
+export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2, unispeechSat];
 
-/** Which encoders there are, for messages: "HuBERT or wav2vec 2.0". */
+/** The supported encoders, for messages: "HuBERT or wav2vec 2.0". */
 export const encoderTitles = familyTitles(encoderFamilies);
 
-/** The family of an encoder's checkpoint. @throws InputError where it is of none */
+/** The family of an encoder checkpoint. @throws InputError if it is not supported */
 export function encoderFamilyOf({ dir, config }: Pick<Checkpoint, 'dir' | 'config'>): SpeechEncoderFamily {
   return familyOf(encoderFamilies, config, join(dir, 'config.json'));
 }
 
 /**
- * Reads config.json's object, and preprocessor_config.json's where there is one.
- * @throws InputError naming the file and key of anything that cannot be built, or a model of no family
+ * Parses config.json, and preprocessor_config.json if present.
+ * @throws InputError naming the file and key of anything that is not supported, or an unsupported model type
  */
 export function parseEncoderConfig(
   raw: RawConfig,
@@ -49,14 +50,14 @@ export function parseEncoderConfig(
   return familyOf(encoderFamilies, raw, path).parseConfig(raw, path, preprocessor);
 }
 
-/** Reads the config of a folder or of a model id in the Hugging Face cache. @throws InputError */
+/** Reads the config of a folder, or of a model id in the Hugging Face cache. @throws InputError */
 export async function readEncoderConfig(nameOrPath: string): Promise<SpeechEncoderConfig> {
   const dir = await findCheckpointFolder(nameOrPath);
   const preprocessor = await readPreprocessor(dir);
   return parseEncoderConfig(await readConfig(dir), join(dir, 'config.json'), preprocessor);
 }
 
-/** Names that older checkpoints have for the two parts of a weight norm. */
+/** Names of the two parts of a weight norm in older checkpoints. */
 const OLDER_NAMES: readonly (readonly [string, string])[] = [
   ['parametrizations.weight.original0', 'weight_g'],
   ['parametrizations.weight.original1', 'weight_v'],
@@ -64,9 +65,9 @@ const OLDER_NAMES: readonly (readonly [string, string])[] = [
 
 /**
  * The model as a graph: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
- * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. Weights of
- * 16 bits are cast to float32 when a session loads them.
- * @throws InputError when the config is of no family, or a weight is missing or misshapen.
+ * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. 16-bit weights are
+ * cast to float32 when a session loads them.
+ * @throws InputError when the model is not supported, or a weight is missing or has another shape
  */
 export function encoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): Graph {
   const family = encoderFamilyOf(checkpoint);
@@ -84,24 +85,24 @@ export function encoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = 
   return graph;
 }
 
-/** The weights that the model reads, by the keys that they are stored under. @throws InputError as {@link encoderGraph} */
+/** The weights that the model reads, by their stored keys. @throws InputError as {@link encoderGraph} */
 export function encoderKeys(checkpoint: Checkpoint): Set<string> {
-  const placed = encoderGraph(checkpoint).initializers.flatMap(({ content }) =>
+  const used = encoderGraph(checkpoint).initializers.flatMap(({ content }) =>
     content?.kind === 'external' ? [`${content.path} ${content.offset}`] : [],
   );
-  const read = new Set(placed);
+  const read = new Set(used);
   const refs = [...checkpoint.weights.values()].filter(({ path, offset }) => read.has(`${path} ${offset}`));
   return new Set(refs.map(({ key }) => key));
 }
 
-/** {@link encoderGraph} serialised, its weights where they are. @throws InputError as that does */
-export function buildEncoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): PlacedModel {
+/** Serialises {@link encoderGraph}, leaving its weights in place. @throws InputError as that function */
+export function buildEncoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): SerializedModel {
   return serializeInPlace(encoderGraph(checkpoint, options), {
     description: encoderDescription(checkpoint),
   });
 }
 
-/** One line that says what the graph computes. */
+/** One line that describes what the graph computes. */
 export function encoderDescription(checkpoint: Checkpoint): string {
   const { title } = encoderFamilyOf(checkpoint);
   return `${title} encoder: 16 kHz waveforms to hidden states at 50 frames a second`;

@@ -1,33 +1,35 @@
-/** @file Which encoder a recipe means: emoq's own graph over a checkpoint's weights, or an exported one. */
+/**
+ * @file Finds the encoder that a recipe names: emoq's own graph over a checkpoint's weights, or an exported ONNX file.
+ */
 
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
 import { findCheckpointFolder, openCheckpoint, weightFiles } from '../../checkpoints/index.js';
 import {
   type Device,
-  type SessionHost,
   type SessionOptions,
-  startSessionHost,
+  type SessionWorker,
+  startSessionWorker,
 } from '../../engine/runtime/index.js';
 import { buildEncoderGraph, encoderTitles, readEncoderConfig } from './encoder-families.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
   createSpeechEncoder,
-  type EncoderFacts,
-  type EncoderPorts,
+  type EncoderIO,
+  type EncoderProperties,
   paddedLength,
   type SpeechEncoder,
 } from './speech-encoder.js';
 
-/** An encoder that was found and checked, and is not loaded yet. */
+/** An encoder that was found and checked, but is not loaded yet. */
 export interface EncoderSource {
-  /** The files whose content decides the features: configs, then the files of the weights or of the exported graph. */
+  /** The files that determine the features: configs, then the weights or the exported graph. */
   readonly files: readonly string[];
-  /** What is read of its configs. */
+  /** The config keys that are used. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** What a user should know of it. */
+  /** A warning for the user, if any. */
   readonly warning: string | undefined;
-  /** {@link SpeechEncoder.paddedSamples}, before there is an encoder. */
+  /** {@link SpeechEncoder.paddedSamples}, before the encoder is loaded. */
   readonly paddedSamples: (samples: number) => number;
   /** Loads it. */
   open(options: SpeechEncoderOptions): Promise<SpeechEncoder>;
@@ -35,44 +37,45 @@ export interface EncoderSource {
 
 export interface SpeechEncoderOptions {
   readonly device: Device;
-  /** Threads inside one operator; absent: one for each physical core. */
+  /** Threads per operator; absent: one per physical core. */
   readonly threads?: number | undefined;
-  /** The thread to live in; absent: one of its own. */
-  readonly host?: SessionHost;
+  /** The worker to open the session in; absent: starts its own. */
+  readonly worker?: SessionWorker;
 }
 
 /** emoq's own graph: see buildEncoderGraph. */
-const OWN_PORTS: EncoderPorts = {
+const OWN_IO: EncoderIO = {
   valuesDtype: 'float32',
   takesMask: true,
   hiddenStates: 'last_hidden_state',
   padding: 'ignored',
 };
 
-/** The part of a graph's session that an encoder uses. */
-type OpenSession = (host: SessionHost, options: SessionOptions) => ReturnType<typeof openExportedEncoder>;
+/** Opens a session of the graph in a worker. */
+type OpenSession = (worker: SessionWorker, options: SessionOptions) => ReturnType<typeof openExportedEncoder>;
 
 /**
  * Finds an encoder.
- * @param nameOrPath a checkpoint of one of the families: a folder, or a model id in the Hugging Face cache. It may be null with `onnx`
- * @param onnx an exported encoder to run in place of emoq's own graph: any that reads waveforms. Of the
- * checkpoint nothing need be here then
- * @throws InputError when something is missing or broken, or the checkpoint is of no family
+ * @param nameOrPath a checkpoint of one of the families: a folder, or a model id in the Hugging Face cache. May be null
+ *   with `onnx`
+ * @param onnx an exported encoder that takes waveforms, to run instead of emoq's own graph. The checkpoint's files are
+ *   then not needed
+ * @throws InputError when something is missing or broken, or the checkpoint's family is not supported
  */
 export async function findSpeechEncoder(
   nameOrPath: string | null,
   onnx: string | null,
 ): Promise<EncoderSource> {
   if (onnx !== null) {
-    const { ports, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
+    const { io, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
     return encoderSource({
       files: [...description.files, onnx, ...file.dataFiles],
       config: { ...description.config, doNormalize: description.normalize },
       warning: description.warning,
-      facts: { width, geometry: description.config, normalize: description.normalize },
-      ports,
+      properties: { width, geometry: description.config, normalize: description.normalize },
+      io,
       origin: onnx,
-      openSession: (host, options) => openExportedEncoder(onnx, host, options),
+      openSession: (worker, options) => openExportedEncoder(onnx, worker, options),
     });
   }
   const name = checkpointOf(nameOrPath);
@@ -82,12 +85,12 @@ export async function findSpeechEncoder(
     files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
     config: { ...config },
     warning: undefined,
-    facts: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
-    ports: OWN_PORTS,
+    properties: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
+    io: OWN_IO,
     origin: checkpoint.dir,
-    openSession: (host, options) => {
+    openSession: (worker, options) => {
       const { model, weightsFolder } = buildEncoderGraph(checkpoint);
-      return host.open(model, { ...options, weightsFolder });
+      return worker.open(model, { ...options, weightsFolder });
     },
   });
 }
@@ -101,9 +104,9 @@ export async function openSpeechEncoder(
 }
 
 /**
- * Width of an encoder's features and what a user should know of it, as {@link findSpeechEncoder} but without weights of a
- * checkpoint. An exported one that does not tell its width runs once.
- * @throws InputError as that does
+ * Width of an encoder's features and a warning for the user, like {@link findSpeechEncoder} but without the
+ * checkpoint's weights. An exported encoder of unknown width is run once.
+ * @throws InputError as that function
  */
 export async function encoderWidth(
   nameOrPath: string | null,
@@ -112,15 +115,15 @@ export async function encoderWidth(
   if (onnx === null) {
     return { width: (await readEncoderConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
   }
-  const { ports, width, description } = await readExportedEncoder(onnx, nameOrPath);
+  const { io, width, description } = await readExportedEncoder(onnx, nameOrPath);
   const { warning } = description;
   if (width !== undefined) return { width, warning };
-  const host = startSessionHost();
+  const worker = startSessionWorker();
   try {
-    const session = await openExportedEncoder(onnx, host, { device: { kind: 'cpu' } });
-    return { width: await trialWidth(session, ports, onnx), warning };
+    const session = await openExportedEncoder(onnx, worker, { device: { kind: 'cpu' } });
+    return { width: await trialWidth(session, io, onnx), warning };
   } finally {
-    await host.close();
+    await worker.close();
   }
 }
 
@@ -131,29 +134,29 @@ function checkpointOf(nameOrPath: string | null): string {
   );
 }
 
-/** What an {@link EncoderSource} is made of; the width may be known only when the graph runs. */
+/** Parts of an {@link EncoderSource}. The width may be unknown until the graph runs. */
 interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning'> {
-  readonly facts: Omit<EncoderFacts, 'width'> & { readonly width: number | undefined };
-  readonly ports: EncoderPorts;
+  readonly properties: Omit<EncoderProperties, 'width'> & { readonly width: number | undefined };
+  readonly io: EncoderIO;
   readonly origin: string;
   readonly openSession: OpenSession;
 }
 
-function encoderSource({ facts, ports, origin, openSession, ...parts }: SourceParts): EncoderSource {
+function encoderSource({ properties, io, origin, openSession, ...parts }: SourceParts): EncoderSource {
   return {
     ...parts,
-    paddedSamples: (samples) => paddedLength(facts.geometry, ports, samples),
-    async open({ host: given, ...options }) {
-      const host = given ?? startSessionHost();
-      const closeHost = async (): Promise<void> => {
-        if (given === undefined) await host.close();
+    paddedSamples: (samples) => paddedLength(properties.geometry, io, samples),
+    async open({ worker: given, ...options }) {
+      const worker = given ?? startSessionWorker();
+      const closeWorker = async (): Promise<void> => {
+        if (given === undefined) await worker.close();
       };
       try {
-        const session = await openSession(host, options);
-        const width = facts.width ?? (await trialWidth(session, ports, origin));
-        return createSpeechEncoder(session, { ...facts, width }, ports, origin, closeHost);
+        const session = await openSession(worker, options);
+        const width = properties.width ?? (await trialWidth(session, io, origin));
+        return createSpeechEncoder(session, { ...properties, width }, io, origin, closeWorker);
       } catch (error) {
-        await closeHost();
+        await closeWorker();
         throw error;
       }
     },
@@ -163,5 +166,5 @@ function encoderSource({ facts, ports, origin, openSession, ...parts }: SourcePa
 async function configFiles(dir: string): Promise<string[]> {
   const paths = ['config.json', 'preprocessor_config.json'].map((name) => join(dir, name));
   const present = await Promise.all(paths.map(pathExists));
-  return paths.filter((_, place) => present[place]);
+  return paths.filter((_, index) => present[index]);
 }

@@ -1,44 +1,43 @@
 /**
- * @file A speech encoder that somebody has exported to ONNX (Hugging Face Optimum, `emoq export encoder`), checked
- * against what emoq feeds and reads.
+ * @file Speech encoders exported to ONNX (by Hugging Face Optimum or `emoq export encoder`), checked for the inputs and
+ * outputs that emoq uses.
  */
 
 import { basename, dirname, join } from 'node:path';
 import { errorMessage, InputError, pathExists } from '../../base/index.js';
 import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
-import { type ModelFile, type ModelPort, placeModelFile, readModelFile } from '../../engine/onnx/index.js';
-import type { HostedSession, SessionHost, SessionOptions } from '../../engine/runtime/index.js';
+import { loadModelFile, type ModelFile, type ModelValue, readModelFile } from '../../engine/onnx/index.js';
+import type { SessionOptions, SessionWorker, WorkerSession } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
 import { parseEncoderConfig } from './encoder-families.js';
-import type { SpeechEncoderConfig } from './encoder-family.js';
-import type { EncoderPorts } from './speech-encoder.js';
+import type { EncoderIO, SpeechEncoderConfig } from './speech-encoder.js';
 import { readNormalization } from './wav2vec2/config.js';
 
-/** An exported encoder with what is known of it. */
+/** An exported encoder and its properties. */
 export interface ExportedEncoder {
   readonly file: ModelFile;
-  readonly ports: EncoderPorts;
+  readonly io: EncoderIO;
   readonly description: ExportDescription;
-  /** Width of the features; undefined where neither the graph nor a config tells before it runs. */
+  /** Width of the features; undefined if neither the graph nor a config gives it. */
   readonly width: number | undefined;
 }
 
-/** What emoq feeds: name, and the element types that it can give. Both are [batch, samples]. */
+/** Inputs that emoq feeds, with the element types it can provide. Both are [batch, samples]. */
 const INPUTS: Readonly<Record<string, readonly string[]>> = {
   input_values: ['float32', 'float16'],
   attention_mask: ['int64'],
 };
 
 const HIDDEN_STATES = 'last_hidden_state';
-/** Of a recogniser: scores of characters, which are no features. */
+/** Output of a speech recogniser: character scores, which are not features. */
 const SCORES = 'logits';
 
 /**
- * Reads what an exported encoder takes and gives. It takes `input_values` float32 or float16 [N, samples] and perhaps
- * `attention_mask` int64 [N, samples]; the features are `last_hidden_state`, else the first output of three axes,
- * float32 or float16 [N, frames, width]. N may be 1 alone.
- * @param nameOrPath a checkpoint whose configs stand in for those that do not lie beside it
- * @throws InputError when it is missing, no ONNX file, without its weights, or has another interface
+ * Reads the interface of an exported encoder. It must take `input_values` float32 or float16 [N, samples], and
+ * optionally `attention_mask` int64 [N, samples]. The features are `last_hidden_state`, or else the first output with
+ * three axes, float32 or float16 [N, frames, width]. N may be fixed at 1.
+ * @param nameOrPath a checkpoint whose configs are used if there are none next to the file
+ * @throws InputError when it is missing, not an ONNX file, missing its weights, or has another interface
  */
 export async function readExportedEncoder(path: string, nameOrPath: string | null): Promise<ExportedEncoder> {
   const file = await readModelFile(path, 'encoder');
@@ -52,8 +51,8 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
       const known = Object.keys(INPUTS).join(' and ');
       throw refuse(
         port.name === 'input_features'
-          ? `wants spectrograms (input_features), as Whisper does, and emoq has waveforms alone (${known})`
-          : `wants an input that emoq does not have (${known})`,
+          ? `wants spectrograms (input_features), as Whisper does, but emoq only provides waveforms (${known})`
+          : `wants an input that emoq does not provide (${known})`,
       );
     }
     if (!types.includes(port.dtype)) throw refuse(`must take ${port.name} as ${types.join(' or ')}`);
@@ -70,7 +69,7 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
     file.outputs.find(({ name, shape }) => shape?.length === 3 && name !== SCORES);
   if (states === undefined) {
     const scores = file.outputs.some(({ name }) => name === SCORES)
-      ? ` (${SCORES} are scores of a recogniser, no features: export the encoder alone)`
+      ? ` (${SCORES} are scores of a recogniser, not features: export the encoder alone)`
       : '';
     throw refuse(`gives neither ${HIDDEN_STATES} nor another output of three axes${scores}`);
   }
@@ -83,11 +82,11 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
   const takesOne = file.inputs.some(({ shape }) => shape?.[0] === 1);
   return {
     file,
-    ports: {
+    io: {
       valuesDtype: values.dtype as 'float32' | 'float16',
       takesMask,
       hiddenStates: states.name,
-      // transformers' group norm runs over the padding, which no mask undoes. Of another model it is not known.
+      // transformers' group norm includes the padding, whatever the mask. For other models it is not known.
       padding: takesMask && !takesOne && description.config?.featExtractNorm === 'layer' ? 'ignored' : 'felt',
     },
     description,
@@ -95,16 +94,16 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
   };
 }
 
-/** A clip of 1 s, which is longer than a frame of any encoder sees. */
+/** A clip of 1 s, longer than the receptive field of any encoder. */
 const TRIAL_SAMPLES = 16_000;
 
 /**
- * Width of the features that an open session gives, by running it once.
- * @throws InputError when it gives no matrix for a clip
+ * Feature width of an open session, found by running it once.
+ * @throws InputError when the output for a clip is not a matrix
  */
 export async function trialWidth(
-  session: Pick<HostedSession, 'run'>,
-  { valuesDtype, takesMask, hiddenStates }: EncoderPorts,
+  session: Pick<WorkerSession, 'run'>,
+  { valuesDtype, takesMask, hiddenStates }: EncoderIO,
   origin: string,
 ): Promise<number> {
   const shape = [1, TRIAL_SAMPLES];
@@ -121,20 +120,20 @@ export async function trialWidth(
   );
 }
 
-/** Opens an exported encoder in a session's thread. @throws InputError with onnxruntime's reason when it cannot run */
+/** Opens an exported encoder in a session worker. @throws InputError with onnxruntime's reason when it cannot run */
 export async function openExportedEncoder(
   path: string,
-  host: SessionHost,
+  worker: SessionWorker,
   options: SessionOptions,
-): Promise<Pick<HostedSession, 'run' | 'dispose'>> {
+): Promise<Pick<WorkerSession, 'run' | 'dispose'>> {
   const failing =
     (what: string) =>
     (error: unknown): never => {
       const [reason] = errorMessage(error).split('\n');
       throw error instanceof InputError ? error : new InputError(`encoder ${path} ${what}: ${reason}`);
     };
-  const { model, weightsFolder } = await placeModelFile(path, 'encoder');
-  const session = await host.open(model, { ...options, weightsFolder }).catch(failing('cannot be loaded'));
+  const { model, weightsFolder } = await loadModelFile(path, 'encoder');
+  const session = await worker.open(model, { ...options, weightsFolder }).catch(failing('cannot be loaded'));
   return {
     run: (feeds) => session.run(feeds).catch(failing('failed')),
     dispose: () => session.dispose(),
@@ -142,9 +141,9 @@ export async function openExportedEncoder(
 }
 
 /** "input_values float32 [?, ?], ..." */
-function described(ports: readonly ModelPort[]): string {
-  if (ports.length === 0) return 'nothing';
-  return ports
+function described(values: readonly ModelValue[]): string {
+  if (values.length === 0) return 'nothing';
+  return values
     .map(({ name, dtype, shape }) => {
       const sizes = shape === undefined ? '' : ` [${shape.map((size) => size ?? '?').join(', ')}]`;
       return `${name} ${dtype}${sizes}`;
@@ -153,35 +152,35 @@ function described(ports: readonly ModelPort[]): string {
 }
 
 export interface ExportDescription {
-  /** The files that say so; with the graph they decide the features. */
+  /** The config files used; together with the graph they determine the features. */
   readonly files: readonly string[];
-  /** Config of a family that fits the graph: its frames are known beforehand. */
+  /** Config of a supported family that matches the graph, which gives the frame count in advance. */
   readonly config: SpeechEncoderConfig | undefined;
-  /** Width of the features as a config has it. */
+  /** Feature width according to a config. */
   readonly hiddenSize: number | undefined;
-  /** Waveforms are brought to zero mean and unit variance first. */
+  /** Waveforms must be normalised to zero mean and unit variance. */
   readonly normalize: boolean;
-  /** What a user should know of how this was found out. */
+  /** A warning for the user about how this was determined. */
   readonly warning: string | undefined;
 }
 
-/** The graph as far as its description goes; `width` is undefined where its output leaves that open. */
+/** The metadata of the graph; `width` is undefined if its output does not fix it. */
 type DescribedGraph = Pick<ModelFile, 'path' | 'metadata'> & { readonly width: number | undefined };
 
 /** The configs of a folder. */
 interface FoundConfigs extends Pick<ExportDescription, 'files' | 'config' | 'hiddenSize'> {
-  /** What preprocessor_config.json says of the waveforms. */
+  /** Waveform normalisation according to preprocessor_config.json. */
   readonly prepared: boolean | undefined;
-  /** Widths that its features may have: of the hidden states, and behind an adapter. */
+  /** Possible feature widths: of the hidden states, and after an adapter. */
   readonly widths: readonly number[];
 }
 
 /**
- * Describes an exported encoder: by config.json and preprocessor_config.json in its folder (or in the one around a folder
- * `onnx`, as on the Hugging Face hub), by the metadata that `emoq export encoder` writes, else by the configs of the
- * checkpoint `nameOrPath` where that is here and as wide as the graph. Where nothing says how waveforms are prepared,
- * they are brought to zero mean and unit variance, as transformers does by default.
- * @throws InputError for a broken config, or one beside the graph that is of another model
+ * Describes an exported encoder from config.json and preprocessor_config.json in its folder (or in the parent of a
+ * folder `onnx`, as on the Hugging Face hub), from the metadata that `emoq export encoder` writes, or else from the
+ * configs of the checkpoint `nameOrPath` if it is available and has the graph's width. If nothing gives the waveform
+ * preparation, waveforms are normalised to zero mean and unit variance, the default of transformers.
+ * @throws InputError for a broken config, or one next to the graph that belongs to another model
  */
 export async function describeExport(
   graph: DescribedGraph,
@@ -209,7 +208,7 @@ export async function describeExport(
   const known = beside?.prepared ?? noted ?? configs?.prepared ?? configs?.config?.doNormalize;
   if (known === undefined) {
     warnings.push(
-      'nothing says how it wants its waveforms, so they are brought to zero mean and unit variance; a preprocessor_config.json beside it with {"do_normalize": true} or false decides that',
+      'its waveform preprocessing is not known, so waveforms are normalised to zero mean and unit variance; set that with a preprocessor_config.json beside it, {"do_normalize": true} or false',
     );
   }
   return {
@@ -231,13 +230,13 @@ async function configsBeside(path: string): Promise<FoundConfigs | undefined> {
   return (await configsIn(own)) ?? (basename(own) === 'onnx' ? configsIn(dirname(own)) : undefined);
 }
 
-/** The configs of a checkpoint, where it is here. */
+/** The configs of a checkpoint, if it is available. */
 async function configsOf(nameOrPath: string): Promise<FoundConfigs | undefined> {
   const dir = await findCheckpointFolder(nameOrPath).catch(() => undefined);
   return dir === undefined ? undefined : configsIn(dir);
 }
 
-/** undefined where a folder has no model's config. @throws InputError for one that is broken */
+/** undefined if a folder has no model config. @throws InputError for a broken one */
 async function configsIn(dir: string): Promise<FoundConfigs | undefined> {
   const raw = await modelConfig(dir);
   const prepared = await readNormalization(dir);
@@ -258,14 +257,14 @@ async function configsIn(dir: string): Promise<FoundConfigs | undefined> {
   };
 }
 
-/** config.json where it is a model's: a file of this name may be anything. */
+/** config.json if it is a model's: other tools use the same file name. */
 async function modelConfig(dir: string): Promise<Record<string, unknown> | undefined> {
   if (!(await pathExists(join(dir, 'config.json')))) return undefined;
   const raw = await readConfig(dir);
   return typeof raw.model_type === 'string' ? raw : undefined;
 }
 
-/** undefined for a model of no family, and for one that emoq has no graph of: exported, it runs all the same. */
+/** undefined for a model type that is not supported, or that emoq has no graph for; an exported one still runs. */
 function familyConfig(
   raw: Readonly<Record<string, unknown>>,
   dir: string,
@@ -283,7 +282,7 @@ function familyConfig(
   }
 }
 
-/** What `emoq export encoder` notes in the file. @throws InputError for audio at another rate */
+/** The metadata that `emoq export encoder` writes. @throws InputError for audio at another sample rate */
 function notedNormalization({ path, metadata }: DescribedGraph): boolean | undefined {
   const { sampling_rate_hz: rate = '16000', do_normalize: normalized = '' } = metadata;
   if (rate !== '16000') {

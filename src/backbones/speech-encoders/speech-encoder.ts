@@ -1,12 +1,36 @@
-/** @file The encoder at work: waveforms in, feature matrices out, padded and batched as its graph allows. */
+/**
+ * @file A speech encoder: the interface of its family, and running one: waveforms in, feature matrices out, padded and
+ * batched as its graph allows.
+ */
 
 import { InputError } from '../../base/index.js';
-import type { HostedSession } from '../../engine/runtime/index.js';
+import type { WorkerSession } from '../../engine/runtime/index.js';
 import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
-import { receptiveField } from './wav2vec2/config.js';
+import type { Weights } from '../../nn/index.js';
+import type { EncoderFamily, RawConfig } from '../backbone-family.js';
+import { type Preprocessor, receptiveField, type Wav2Vec2Config } from './wav2vec2/config.js';
+import type { Wav2Vec2Inputs, Wav2Vec2Options, Wav2Vec2Outputs } from './wav2vec2/encoder.js';
 import { type FrameGeometry, frameCount } from './wav2vec2/feature-encoder.js';
 
-/** What the encoder makes of one clip. */
+/** Config of a speech encoder. All families have the same settings as wav2vec 2.0. */
+export type SpeechEncoderConfig = Wav2Vec2Config;
+
+export interface SpeechEncoderFamily extends EncoderFamily<SpeechEncoderConfig> {
+  /**
+   * Parses config.json, and preprocessor_config.json if present.
+   * @throws InputError naming the file and key of anything that is not supported
+   */
+  parseConfig(raw: RawConfig, path: string, preprocessor?: Preprocessor): SpeechEncoderConfig;
+  /** Waveforms to hidden states; weights by their keys without prefix. */
+  encoder(
+    weights: Weights,
+    config: SpeechEncoderConfig,
+    inputs: Wav2Vec2Inputs,
+    options?: Wav2Vec2Options,
+  ): Wav2Vec2Outputs;
+}
+
+/** Features of one clip. */
 export interface ClipFeatures {
   readonly frames: number;
   readonly width: number;
@@ -14,69 +38,72 @@ export interface ClipFeatures {
   readonly data: Float32Array;
 }
 
-/** An encoder that is ready to run. */
+/** A loaded encoder. */
 export interface SpeechEncoder {
   /** Width of a feature vector. */
   readonly width: number;
-  /** Length to which the encoder pads a clip of so many samples. Clips that agree in it may be encoded together. */
+  /** Length to which a clip of `samples` is padded. Clips with equal padded lengths may be encoded together. */
   readonly paddedSamples: (samples: number) => number;
   /**
-   * Features of mono 16 kHz clips in [-1, 1], in the order given. A clip shorter than one frame's receptive field
-   * (400 samples) has silence added up to that length, and so gives one frame.
+   * Features of mono 16 kHz clips in [-1, 1], in the order given. A clip shorter than one frame's receptive field (400
+   * samples) is extended with silence and gives one frame.
    * @throws RangeError for a clip without samples
-   * @throws InputError when the graph gives other frames, or features of another width, than its config says
+   * @throws InputError when the number of frames or the feature width does not match the graph's config
    */
   encode(waveforms: readonly Float32Array[]): Promise<ClipFeatures[]>;
-  /** Frees the session, and its thread where the encoder started it. */
+  /** Frees the session, and its worker if the encoder started it. */
   close(): Promise<void>;
 }
 
-/** How a graph is fed and read. Both inputs are [N, samples]. */
-export interface EncoderPorts {
-  /** Type of `input_values` (int64 `attention_mask`, where it takes that too). */
+/** Interface of an encoder graph. Both inputs are [N, samples]. */
+export interface EncoderIO {
+  /** Type of `input_values` (`attention_mask`, if used, is int64). */
   readonly valuesDtype: 'float32' | 'float16';
   readonly takesMask: boolean;
   /** Name of the output [N, frames, width]. */
   readonly hiddenStates: string;
   /**
-   * `ignored`: a clip's frames are the same however far it is padded, so clips are padded to few distinct lengths and
-   * run together. `felt`: they are not, so every clip runs by itself and at its own length.
+   * `ignored`: padding does not affect a clip's frames, so clips are padded to a few distinct lengths and batched.
+   * `felt`: it does, so every clip runs alone and unpadded.
    */
   readonly padding: 'ignored' | 'felt';
 }
 
-/** What {@link createSpeechEncoder} must know of the model. */
-export interface EncoderFacts {
+/** Model properties that {@link createSpeechEncoder} needs. */
+export interface EncoderProperties {
   readonly width: number;
-  /** Where its family is known; frames are then known beforehand, which clips that are padded together need. */
+  /** Known for supported families. It gives the frame count in advance, which is needed to batch padded clips. */
   readonly geometry: FrameGeometry | undefined;
-  /** Waveforms are brought to zero mean and unit variance first. */
+  /** Normalise waveforms to zero mean and unit variance first. */
   readonly normalize: boolean;
 }
 
 /**
- * Batches are padded to a multiple of this (0.25 s). Few distinct lengths let clips share batches exactly, and spare
- * onnxruntime a new memory plan, and CUDA a new search for algorithms, with almost every batch.
+ * Batches are padded to a multiple of this (0.25 s). With few distinct lengths clips can share batches without
+ * affecting each other, and onnxruntime rarely needs a new memory plan, or CUDA a new algorithm search.
  */
 const PADDING_STEP_SAMPLES = 4000;
 
-/** What a frame sees in HuBERT, WavLM and wav2vec 2.0, 25 ms: the shortest clip where a graph does not tell its own. */
+/**
+ * Receptive field of a frame in HuBERT, WavLM and wav2vec 2.0, 25 ms: the shortest clip if a graph does not give its
+ * own.
+ */
 const USUAL_RECEPTIVE_FIELD = 400;
 
 /**
  * Wraps an open session.
- * @param origin what the graph was read from, for errors
+ * @param origin where the graph was read from, for errors
  * @param onClose runs after the session is freed
  */
 export function createSpeechEncoder(
-  session: Pick<HostedSession, 'run' | 'dispose'>,
-  facts: EncoderFacts,
-  ports: EncoderPorts,
+  session: Pick<WorkerSession, 'run' | 'dispose'>,
+  properties: EncoderProperties,
+  io: EncoderIO,
   origin: string,
   onClose: () => Promise<void>,
 ): SpeechEncoder {
-  const { width, geometry, normalize } = facts;
-  const padded = (samples: number): number => paddedLength(geometry, ports, samples);
+  const { width, geometry, normalize } = properties;
+  const padded = (samples: number): number => paddedLength(geometry, io, samples);
 
   const encodeBatch = async (waveforms: readonly Float32Array[]): Promise<ClipFeatures[]> => {
     const length = Math.max(...waveforms.map((waveform) => padded(waveform.length)));
@@ -90,11 +117,11 @@ export function createSpeechEncoder(
       return real;
     });
     const input_values =
-      ports.valuesDtype === 'float32' ? values : tensor('float16', shape, encodeHalf(values.data));
-    const outputs = await session.run({ input_values, ...(ports.takesMask && { attention_mask: mask }) });
-    const hidden = outputs[ports.hiddenStates]!;
-    // Of clips that are padded together a graph does not tell which frames are whose; of one alone all are its own.
-    const framesOf = ports.padding === 'ignored' ? geometry : undefined;
+      io.valuesDtype === 'float32' ? values : tensor('float16', shape, encodeHalf(values.data));
+    const outputs = await session.run({ input_values, ...(io.takesMask && { attention_mask: mask }) });
+    const hidden = outputs[io.hiddenStates]!;
+    // For padded batches the frame count of each clip must be known; a clip that runs alone owns all frames.
+    const framesOf = io.padding === 'ignored' ? geometry : undefined;
     const frames = framesOf === undefined ? (hidden.shape[1] ?? 0) : frameCount(framesOf, length);
     requireShape(hidden, [waveforms.length, frames, width]);
     const states = float32Of(hidden);
@@ -111,7 +138,7 @@ export function createSpeechEncoder(
     }
     if (shape.join() === expected.join()) return;
     throw new InputError(
-      `encoder ${origin} gave ${ports.hiddenStates} [${shape.join(', ')}] where [${expected.join(', ')}] is expected; give the config.json that it was made with, in its own folder`,
+      `encoder ${origin} gave ${io.hiddenStates} [${shape.join(', ')}] where [${expected.join(', ')}] is expected; give the config.json that it was made with, in its own folder`,
     );
   };
 
@@ -122,7 +149,7 @@ export function createSpeechEncoder(
       const empty = waveforms.findIndex(({ length }) => length === 0);
       if (empty >= 0) throw new RangeError(`clip ${empty} has no samples`);
       if (waveforms.length === 0) return [];
-      if (ports.padding === 'ignored') return encodeBatch(waveforms);
+      if (io.padding === 'ignored') return encodeBatch(waveforms);
       const features: ClipFeatures[] = [];
       for (const waveform of waveforms) features.push(...(await encodeBatch([waveform])));
       return features;
@@ -135,12 +162,12 @@ export function createSpeechEncoder(
 }
 
 /**
- * Length to which a clip of `samples` is padded when it is encoded alone. Where padding is ignored, clips of equal
- * padded length may share a batch on the CPU, in any number and order, without a bit of their features changing.
+ * Length to which a clip of `samples` is padded when encoded alone. If padding is ignored, clips of equal padded length
+ * may share a batch on the CPU, in any number and order, with bit-identical features.
  */
 export function paddedLength(
   geometry: FrameGeometry | undefined,
-  { padding }: Pick<EncoderPorts, 'padding'>,
+  { padding }: Pick<EncoderIO, 'padding'>,
   samples: number,
 ): number {
   const fewest = Math.max(samples, shortestClip(geometry));
@@ -151,7 +178,7 @@ function shortestClip(geometry: FrameGeometry | undefined): number {
   return geometry === undefined ? USUAL_RECEPTIVE_FIELD : receptiveField(geometry);
 }
 
-/** Zero mean and unit variance over the clip: (x - mean) / sqrt(variance + 1e-7), as Wav2Vec2FeatureExtractor has it. */
+/** Zero mean and unit variance over the clip: (x - mean) / sqrt(variance + 1e-7), as in Wav2Vec2FeatureExtractor. */
 function normalized(waveform: Float32Array): Float32Array {
   let sum = 0;
   for (const value of waveform) sum += value;

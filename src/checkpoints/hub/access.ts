@@ -1,4 +1,7 @@
-/** @file How the hub is reached: endpoint, token, offline switches and patience, by the variables of huggingface_hub. */
+/**
+ * @file Hub settings: endpoint, token, offline mode, timeouts and proxies, from the same environment variables as
+ * huggingface_hub.
+ */
 
 import { readFile } from 'node:fs/promises';
 import { type RequestOptions, request } from 'node:http';
@@ -10,36 +13,36 @@ import { hubCacheFolder, hubHome } from './cache.js';
 
 export interface HubToken {
   readonly value: string;
-  /** Where it comes from, for messages. */
+  /** Where the token comes from, for messages. */
   readonly source: string;
 }
 
-/** How long to wait for what. */
+/** Timeouts and retries. */
 export interface HubPatience {
-  /** A connection that gives no byte for this long counts as dropped. */
+  /** A connection that sends nothing for this long counts as dropped. */
   readonly stallSec: number;
   /**
-   * The least that a connection must bring in so many seconds of waiting for it; one that brings less counts as dropped
-   * too. It is far below what any download could end with, for four files may share a slow line.
+   * Minimum progress of a connection; a slower one counts as dropped too. It is far below any usable download speed,
+   * since four files may share a slow line.
    */
   readonly least?: { readonly bytes: number; readonly overSec: number };
-  /** Tries after the first one that bring nothing new. */
+  /** Retries that bring no progress. */
   readonly retries: number;
-  /** Wait before the first of them; each further one waits twice as long, up to 30 s. */
+  /** Wait before the first retry; doubles with each further one, up to 30 s. */
   readonly retrySec: number;
 }
 
-/** What a pull knows of the hub. */
+/** How a pull accesses the hub. */
 export interface HubAccess {
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   readonly endpoint: string;
   readonly cacheFolder: string;
   readonly token: HubToken | undefined;
-  /** The variable that forbids network access, where one does. */
+  /** The variable that disables network access, if any. */
   readonly offlineBy: string | undefined;
   readonly patience: HubPatience;
   readonly signal: AbortSignal | undefined;
-  /** Told of trouble that lasts, one line each. */
+  /** Called with one line about each lasting problem. */
   readonly onTrouble: ((line: string) => void) | undefined;
 }
 
@@ -58,8 +61,8 @@ const DEFAULT_PATIENCE: HubPatience = {
 };
 
 /**
- * Reads HF_ENDPOINT, HF_TOKEN (or the token file), HF_HUB_OFFLINE and the cache's place from the environment.
- * @throws InputError when HF_ENDPOINT is no address
+ * Reads HF_ENDPOINT, HF_TOKEN (or the token file), HF_HUB_OFFLINE and the cache location from the environment.
+ * @throws InputError when HF_ENDPOINT is not a URL
  */
 export async function openHub(options: HubOptions = {}): Promise<HubAccess> {
   return {
@@ -99,13 +102,13 @@ function isOn(name: string): boolean {
 
 export interface HttpProxy {
   readonly url: URL;
-  /** The variable that names it, for messages. */
+  /** The variable it comes from, for messages. */
   readonly source: string;
 }
 
 /**
- * The proxy for a request, if there is one.
- * @throws InputError when the variable holds no address of an HTTP proxy
+ * The proxy for a request, if any.
+ * @throws InputError when the variable does not contain the URL of an HTTP proxy
  */
 export function proxyOf(url: URL): HttpProxy | undefined {
   if (isExempt(url)) return undefined;
@@ -123,7 +126,7 @@ export function proxyOf(url: URL): HttpProxy | undefined {
   );
 }
 
-/** Request options that take a request through a proxy: a tunnel for https, the whole address as path for http. */
+/** Request options for a proxy: a tunnel for https, the full URL as the path for http. */
 export async function throughProxy(
   url: URL,
   proxy: HttpProxy,
@@ -141,7 +144,7 @@ export async function throughProxy(
   return { createConnection: () => connect({ socket, servername: hostOf(url) }) };
 }
 
-/** Opens a connection to the host of `url` by CONNECT (RFC 9110, section 9.3.6). */
+/** Opens a tunnel to the host of `url` with CONNECT (RFC 9110, section 9.3.6). */
 function openTunnel(url: URL, proxy: HttpProxy, signal: AbortSignal | undefined): Promise<Duplex> {
   const target = `${url.hostname}:${url.port || 443}`;
   return new Promise((resolve, reject) => {
@@ -173,7 +176,7 @@ function credentialsOf({ username, password }: URL): Record<string, string> {
   return { 'proxy-authorization': `Basic ${Buffer.from(plain).toString('base64')}` };
 }
 
-/** True where NO_PROXY names the host, a domain above it, or everything. */
+/** True if NO_PROXY lists the host, a parent domain, or everything. */
 function isExempt({ hostname, port, protocol }: URL): boolean {
   const list = process.env.no_proxy || process.env.NO_PROXY || '';
   const hostPort = `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`;
@@ -188,7 +191,7 @@ function isExempt({ hostname, port, protocol }: URL): boolean {
     });
 }
 
-/** A URL's host as sockets want it: an IPv6 address without its brackets. */
+/** A URL's host as sockets expect it: an IPv6 address without brackets. */
 function hostOf({ hostname }: URL): string {
   return hostname.replace(/^\[|\]$/g, '');
 }

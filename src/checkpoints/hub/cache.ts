@@ -1,7 +1,7 @@
 /**
- * @file The Hugging Face cache on disk, the one place that knows its layout, which is that of the huggingface_hub
- * library: `models--owner--name/{blobs/<etag>, refs/<revision>, snapshots/<commit>/<file>}`, where files of snapshots
- * are relative links into the blobs, and `.locks` beside the models.
+ * @file The Hugging Face cache on disk; the only module that knows its layout. The layout is that of the
+ * huggingface_hub library: `models--owner--name/{blobs/<etag>, refs/<revision>, snapshots/<commit>/<file>}`, where
+ * snapshot files are relative links to the blobs, and `.locks` next to the models.
  */
 
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink } from 'node:fs/promises';
@@ -9,28 +9,26 @@ import { homedir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { InputError, pathExists, writeFileAtomic } from '../../base/index.js';
 
-/** The folder of Hugging Face's own files: token and cache. */
+/** Hugging Face's home folder, with token and cache. */
 export function hubHome(): string {
   const { HF_HOME, XDG_CACHE_HOME } = process.env;
   if (HF_HOME) return expand(HF_HOME);
   return join(XDG_CACHE_HOME ? expand(XDG_CACHE_HOME) : join(homedir(), '.cache'), 'huggingface');
 }
 
-/** The cache folder by the rules of the huggingface_hub library. */
+/** The cache folder, by the rules of the huggingface_hub library. */
 export function hubCacheFolder(): string {
   const cache = process.env.HF_HUB_CACHE || process.env.HUGGINGFACE_HUB_CACHE;
   return cache ? expand(cache) : join(hubHome(), 'hub');
 }
 
-/** Where the parts of one model lie in the cache. */
+/** Paths of one model in the cache. */
 export interface ModelCache {
   readonly dir: string;
   readonly snapshots: string;
-  /** A file's content, by the etag that the hub gives it: the SHA-256 of a large file, the git hash of a small one. */
+  /** A file's content, by its etag on the hub: the SHA-256 of a large file, the git hash of a small one. */
   blob(etag: string): string;
-  /**
-   * Content on its way. The name is ours alone: no other tool writes into it, or takes it for its own.
-   */
+  /** A partial download. The name is used only by emoq: no other tool writes to it or mistakes it for its own. */
   partial(etag: string): string;
   ref(revision: string): string;
   snapshot(commit: string): string;
@@ -51,19 +49,19 @@ export function modelCache(cacheFolder: string, id: string): ModelCache {
   };
 }
 
-/** The commit that a revision had when it was last fetched. */
+/** The commit that a revision pointed to when it was last fetched. */
 export async function readRef(model: ModelCache, revision: string): Promise<string | undefined> {
   const text = await readFile(model.ref(revision), 'utf8').catch(() => '');
   return text.trim() || undefined;
 }
 
-/** Notes the commit of a branch or tag; a commit needs no note. */
+/** Stores the commit of a branch or tag; a commit needs no ref. */
 export async function writeRef(model: ModelCache, revision: string, commit: string): Promise<void> {
   if (revision === commit || (await readRef(model, revision)) === commit) return;
   await writeFileAtomic(model.ref(revision), commit);
 }
 
-/** Makes a file of a snapshot: a relative link to its blob. */
+/** Creates a snapshot file: a relative link to its blob. */
 export async function linkSnapshotFile(
   model: ModelCache,
   commit: string,
@@ -77,7 +75,7 @@ export async function linkSnapshotFile(
   await symlink(target, path);
 }
 
-/** Deletes parts of content that is whole by now: another tool has fetched it meanwhile. */
+/** Deletes partial downloads of content that is complete by now because another tool fetched it. */
 export async function removeObsoleteParts(model: ModelCache): Promise<void> {
   const ending = '.emoq.incomplete';
   const folder = dirname(model.blob('x'));
@@ -88,13 +86,13 @@ export async function removeObsoleteParts(model: ModelCache): Promise<void> {
   }
 }
 
-/** Bytes of a file (links are followed); undefined where there is none. */
+/** Size of a file in bytes, following links; undefined if there is none. */
 export async function sizeOf(path: string): Promise<number | undefined> {
   const found = await stat(path).catch(() => undefined);
   return found?.isFile() ? found.size : undefined;
 }
 
-/** Marks the cache as one for backup tools, as huggingface_hub does (https://bford.info/cachedir). */
+/** Tags the cache folder for backup tools, as huggingface_hub does (https://bford.info/cachedir). */
 export async function tagCache(cacheFolder: string): Promise<void> {
   const path = join(cacheFolder, 'CACHEDIR.TAG');
   if (await pathExists(path)) return;
@@ -105,9 +103,8 @@ export async function tagCache(cacheFolder: string): Promise<void> {
 }
 
 /**
- * The snapshot of a model that its name stands for: that of refs/main, else the only one. undefined where the model
- * is not in the cache.
- * @throws InputError when it is there and no snapshot is the one
+ * The snapshot to use for a model: that of refs/main, or else the only one. undefined if the model is not in the cache.
+ * @throws InputError when it is in the cache but the choice is not clear
  */
 export async function findSnapshot(id: string): Promise<string | undefined> {
   const model = modelCache(hubCacheFolder(), id);
@@ -128,13 +125,13 @@ export async function findSnapshot(id: string): Promise<string | undefined> {
   return model.snapshot(commit);
 }
 
-/** Which model and commit a folder is the snapshot of; undefined where it is none. */
+/** The model and commit that a folder is a snapshot of; undefined if it is not a snapshot. */
 export function snapshotOf(dir: string): { readonly id: string; readonly commit: string } | undefined {
   const found = /(?:^|[/\\])models--([^/\\]+)[/\\]snapshots[/\\]([^/\\]+)$/.exec(dir);
   return found === null ? undefined : { id: found[1]!.replace('--', '/'), commit: found[2]! };
 }
 
-/** `~` and `$NAME` as huggingface_hub reads them. */
+/** Expands `~` and `$NAME` as huggingface_hub does. */
 function expand(path: string): string {
   const named = path.replace(/\$(?:(\w+)|\{(\w+)\})/g, (all, bare?: string, braced?: string) => {
     return process.env[bare ?? braced ?? ''] ?? all;
@@ -142,7 +139,7 @@ function expand(path: string): string {
   return resolve(named.replace(/^~(?=\/|$)/, homedir()));
 }
 
-/** Bytes of a model's content in the cache, parts on their way included; undefined where the cache does not know it. */
+/** Bytes of a model's content in the cache, partial downloads included; undefined if the model is not in the cache. */
 export async function cachedBytes(id: string): Promise<number | undefined> {
   const blobs = join(modelCache(hubCacheFolder(), id).dir, 'blobs');
   const names = await readdir(blobs).catch(() => undefined);

@@ -1,33 +1,33 @@
-/** @file What goes wrong between here and the hub, as one line each: what may pass, and what the user must change. */
+/** @file Turns failures of hub requests into one-line errors, and retries those that may be temporary. */
 
 import type { IncomingHttpHeaders } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage, InputError, UnavailableError } from '../../base/index.js';
 import type { HttpProxy, HubAccess } from './access.js';
 
-/** Trouble that may pass: worth another try. */
+/** A problem that may be temporary and is worth a retry. */
 export class TransientError extends Error {
   override readonly name = 'TransientError';
 
   constructor(
     message: string,
-    /** What the server asked to wait, in seconds. */
+    /** Seconds that the server asked to wait. */
     readonly retryAfterSec = 0,
-    /** True where nobody was reached at all: without a network another try is vain. */
+    /** True if no connection could be made, in which case retrying is pointless. */
     readonly isUnreachable = false,
   ) {
     super(message);
   }
 }
 
-/** The answer to a request that did not succeed. */
+/** The response to a failed request. */
 export interface FailedAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly url: URL;
 }
 
-/** What was asked for. */
+/** What was requested. */
 export interface Wanted {
   readonly id: string;
   readonly revision: string;
@@ -36,7 +36,7 @@ export interface Wanted {
 
 const MAY_PASS = [408, 425, 429, 500, 502, 503, 504];
 
-/** The error that an answer means. Names of errors: the header X-Error-Code, as huggingface_hub reads it. */
+/** The error for a failed response. Error names come from the header X-Error-Code, as in huggingface_hub. */
 export function answerError(access: HubAccess, answer: FailedAnswer, { id, revision, file }: Wanted): Error {
   const { status, headers, url } = answer;
   const { endpoint, token } = access;
@@ -66,25 +66,25 @@ export function answerError(access: HubAccess, answer: FailedAnswer, { id, revis
     );
   }
   const isAtHub = url.origin === new URL(endpoint).origin;
-  // The hub answers 401 for what does not exist, and for what is private: it does not tell which.
+  // The hub answers 401 both for missing and for private models, without saying which.
   if (code === 'RepoNotFound' || (isAtHub && (status === 401 || status === 404))) {
     const who = token ? `the account of the token in ${token.source} may not see it` : 'it needs HF_TOKEN';
     return new InputError(`${endpoint} has no model ${id}, or it is private and ${who}; check the name`);
   }
-  // A signed address of the store behind the hub is good for a while only; the hub gives a new one.
+  // A signed URL of the hub's file store expires after a while; the hub issues a new one.
   if (!isAtHub && status === 403) return new TransientError(`${url.host} answers ${describe(status)}`);
   const why = said === '' ? '' : `: ${said}`;
   return new UnavailableError(`${url.host} answers ${describe(status)}${why}, asked for ${id}`);
 }
 
-/** The error that a connection that failed means. */
+/** The error for a failed connection. */
 export function connectionError(error: unknown, url: URL, proxy: HttpProxy | undefined): Error {
   const code = codeOf(error);
   const way = proxy ? ` through the proxy ${proxy.url.host} of ${proxy.source}` : '';
   const what = `cannot reach ${url.origin}${way}`;
   if (/CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code)) {
     return new UnavailableError(
-      `${what}: its certificate is not trusted (${code}); where a network signs traffic anew, set NODE_EXTRA_CA_CERTS to the file of its certificate`,
+      `${what}: its certificate is not trusted (${code}); if your network re-signs traffic, set NODE_EXTRA_CA_CERTS to its certificate file`,
     );
   }
   const reason = REASONS[code];
@@ -97,11 +97,11 @@ const REASONS: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'its name cannot be looked up, there may be no network',
   ECONNREFUSED: 'connection refused',
   ENETUNREACH: 'no network',
-  EHOSTUNREACH: 'no way there',
+  EHOSTUNREACH: 'no route to it',
   ETIMEDOUT: 'no answer',
 };
 
-/** Node tries several addresses and then throws what came of each. */
+/** Node tries several addresses and then throws an AggregateError. */
 function codeOf(error: unknown): string {
   const { code, errors } = error as { code?: unknown; errors?: readonly unknown[] };
   if (typeof code === 'string') return code;
@@ -120,7 +120,7 @@ function describe(status: number): string {
   return meaning[status] === undefined ? `${status}` : `${status} (${meaning[status]})`;
 }
 
-/** Seconds that Retry-After asks for: a number, or a date (RFC 9110, section 10.2.3). */
+/** Seconds from Retry-After: a number, or a date (RFC 9110, section 10.2.3). */
 function retryAfterSec(headers: IncomingHttpHeaders): number {
   const text = headers['retry-after'] ?? '';
   const sec = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
@@ -128,25 +128,25 @@ function retryAfterSec(headers: IncomingHttpHeaders): number {
 }
 
 const MAX_WAIT_SEC = 30;
-/** A server that asks for a longer wait than this is told to the user instead. */
+/** If a server asks for a longer wait than this, the command fails and reports it. */
 const MAX_ASKED_WAIT_SEC = 300;
-/** Waits under this are not worth a line, unless one follows another. */
+/** Shorter waits are not reported, unless there are several in a row. */
 const QUIET_WAIT_SEC = 5;
 
 export interface Persistence {
-  /** What is tried, for messages. */
+  /** What is being tried, for messages. */
   readonly what: string;
-  /** Tries after the first that bring nothing new. Default: by `access`. */
+  /** Retries without progress. Default: from `access`. */
   readonly retries?: number;
-  /** True where a host that is not reached at all ends it at once. */
+  /** True to fail at once if the host is unreachable. */
   readonly needsNetwork?: boolean;
-  /** How far the work has come, in bytes; tries that come further do not count. */
+  /** Bytes done so far; an attempt that gets further resets the count of retries. */
   readonly progress?: () => number;
 }
 
 /**
- * Does `work`, again after each TransientError.
- * @throws UnavailableError with the last trouble when it stays
+ * Runs `work`, and again after each TransientError.
+ * @throws UnavailableError with the last problem when retries run out
  */
 export async function persist<T>(
   access: HubAccess,
@@ -160,7 +160,7 @@ export async function persist<T>(
     } catch (error) {
       access.signal?.throwIfAborted();
       if (!(error instanceof TransientError)) throw error;
-      // A few bytes now and then are no progress, or it would never end.
+      // A few bytes now and then do not count as progress, or it would never end.
       if (progress() >= furthest + (access.patience.least?.bytes ?? 1)) {
         furthest = progress();
         failures = 1;
@@ -187,7 +187,7 @@ export async function persist<T>(
   }
 }
 
-/** Doubles from try to try. Half of it is drawn, so that many who lost one server do not come back at once. */
+/** Doubles with each retry. Half of it is random, so that many clients of a failed server do not return at once. */
 function backoffSec(firstSec: number, failures: number): number {
   return Math.min(MAX_WAIT_SEC, firstSec * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
 }

@@ -1,4 +1,4 @@
-/** @file Models fetched from the Hugging Face hub into its cache, and found there. */
+/** @file Fetches models from the Hugging Face hub into its cache, and finds them there. */
 
 export { type HubAccess, openHub } from './access.js';
 export { cachedBytes, findSnapshot, hubCacheFolder, modelCache, snapshotOf } from './cache.js';

@@ -1,6 +1,6 @@
 /**
- * @file What a pull would do: which files of a model's repository make a checkpoint, at which commit, and what of them
- * is in the cache already.
+ * @file Plans a pull: which files of a model's repository make up a checkpoint, at which commit, and which are already
+ * in the cache.
  */
 
 import { readdir } from 'node:fs/promises';
@@ -12,9 +12,9 @@ import { answerError, persist } from './failures.js';
 import type { ModelRequest } from './published-models.js';
 import { requestHub, textOf } from './request.js';
 
-/** A file of a checkpoint, and what of it is here. */
+/** A file of a checkpoint, and how much of it is in the cache. */
 export interface PlannedFile extends HubFile {
-  /** Its size where it is here, less where a part is, else 0. */
+  /** Bytes in the cache: the full size, the size of a partial download, or 0. */
   readonly presentBytes: number;
 }
 
@@ -23,19 +23,19 @@ export interface PullPlan extends ModelRequest {
   /** Folder of the snapshot, absolute. */
   readonly snapshot: string;
   readonly files: readonly PlannedFile[];
-  /** Why the hub was not asked, where it was not: then the files are those in the cache. */
+  /** Why the hub was not asked, if it was not; the files are then those in the cache. */
   readonly unchecked?: string;
 }
 
-/** Tries after the first to get the list of files: somebody waits, and nothing has been fetched yet. */
+/** Retries for the list of files: the user is waiting, and nothing has been fetched yet. */
 const LISTING_RETRIES = 3;
 const LISTING_REQUESTS = 8;
 
 /**
- * Asks the hub what a model consists of. Without network the cache answers, if it has the revision: a commit, or a
- * branch or tag by the commit that it had when it was last fetched. Weights and config.json must be whole then; what
- * else the hub has cannot be known.
- * @throws InputError when the hub does not have it or does not give it, UnavailableError when it cannot be asked
+ * Asks the hub which files a model consists of. Offline, the cache answers if it has the revision: a commit, or a
+ * branch or tag by the commit it had when last fetched. Weights and config.json must then be complete; other files of
+ * the model cannot be known.
+ * @throws InputError when the model is missing or access is denied, UnavailableError when the hub cannot be reached
  */
 export async function planPull(access: HubAccess, request: ModelRequest): Promise<PullPlan> {
   const { id } = request;
@@ -45,11 +45,11 @@ export async function planPull(access: HubAccess, request: ModelRequest): Promis
     const why = `${access.offlineBy} is set`;
     if (cached) return { ...cached, unchecked: why };
     throw new InputError(
-      `${why}, and ${id} at revision "${request.revision}" is not whole in ${access.cacheFolder}; unset it to fetch the model`,
+      `${why}, and ${id} at revision "${request.revision}" is not complete in ${access.cacheFolder}; unset it to fetch the model`,
     );
   }
   try {
-    // Who has the model already need not wait for a hub that does not answer.
+    // A user who has the model should not have to wait for a hub that does not answer.
     const patience = { retries: cached ? 0 : LISTING_RETRIES, needsNetwork: true };
     return await persist(access, { what: id, ...patience }, async () => {
       const listing = await listModel(access, request);
@@ -61,7 +61,7 @@ export async function planPull(access: HubAccess, request: ModelRequest): Promis
   }
 }
 
-/** Bytes that a plan has still to fetch. */
+/** Bytes that a plan still has to fetch. */
 export function missingBytes({ files }: PullPlan): number {
   return files.reduce((sum, { sizeBytes, presentBytes }) => sum + sizeBytes - presentBytes, 0);
 }
@@ -85,7 +85,7 @@ async function planOf(
   return { ...request, commit, snapshot: model.snapshot(commit), files };
 }
 
-/** What of a file is here: a blob, a plain file in the snapshot (where links cannot be made), or a part. */
+/** How much of a file is present: a blob, a regular file in the snapshot (where links are not possible), or a part. */
 async function presentBytes(model: ModelCache, commit: string, file: HubFile): Promise<number> {
   const whole = [join(model.snapshot(commit), file.path), model.blob(file.etag)];
   for (const path of whole) if ((await sizeOf(path)) === file.sizeBytes) return file.sizeBytes;
@@ -93,7 +93,7 @@ async function presentBytes(model: ModelCache, commit: string, file: HubFile): P
   return part <= file.sizeBytes ? part : 0;
 }
 
-/** The plan of a snapshot that is in the cache with whole weights. */
+/** The plan for a cached snapshot with complete weights. */
 async function cachedPlan(model: ModelCache, request: ModelRequest): Promise<PullPlan | undefined> {
   const { revision } = request;
   const commit = /^[0-9a-f]{40}$/.test(revision) ? revision : await readRef(model, revision);
@@ -104,7 +104,7 @@ async function cachedPlan(model: ModelCache, request: ModelRequest): Promise<Pul
     names.map(async (path) => ({ path, sizeBytes: await sizeOf(join(snapshot, path)) })),
   );
   const present = files.flatMap(({ path, sizeBytes }) =>
-    // A link into nowhere has no size; the hash is the hub's to tell.
+    // A dangling link has no size; the hash is known only to the hub.
     sizeBytes === undefined ? [] : [{ path, sizeBytes, presentBytes: sizeBytes, etag: '' }],
   );
   if (!holdsCheckpoint(present.map(({ path }) => path))) return undefined;
@@ -115,7 +115,7 @@ async function cachedPlan(model: ModelCache, request: ModelRequest): Promise<Pul
 export interface HubFile {
   /** Its name in the repository. */
   readonly path: string;
-  /** SHA-256 of a large (LFS) file, git's hash of a small one: both say what the content must be. */
+  /** SHA-256 of a large (LFS) file, git hash of a small one: both identify the content. */
   readonly etag: string;
   readonly sizeBytes: number;
 }
@@ -128,7 +128,7 @@ export interface Listing {
   describe(path: string): Promise<HubFile>;
 }
 
-/** Some hundred bytes for each file: what a repository of a hundred thousand files takes. */
+/** Enough for a repository of a hundred thousand files at some hundred bytes each. */
 const MOST_LISTING_BYTES = 1 << 25;
 
 /**
@@ -160,7 +160,7 @@ export function filePath(id: string, commit: string, path: string): string {
   return `/${id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
 }
 
-/** Size and hash by the headers of the file itself. */
+/** Size and hash from the response headers of the file itself. */
 async function askForFile(
   access: HubAccess,
   wanted: { id: string; revision: string; file: string },
@@ -196,7 +196,7 @@ function parseListing(access: HubAccess, text: string): { sha: string; siblings:
       siblings.every((sibling) => typeof sibling?.rfilename === 'string');
     if (isListing) return { sha, siblings };
   } catch {
-    // said below
+    // reported below
   }
   throw new UnavailableError(
     `${access.endpoint} does not answer as a Hugging Face hub does (no list of files); check HF_ENDPOINT, and that no proxy or login page answers in its place`,
@@ -211,7 +211,7 @@ function isSize(value: number | undefined): value is number {
   return Number.isSafeInteger(value) && value! >= 0;
 }
 
-/** Files beside the weights, taken where they are. Nothing below the root: other formats and older states lie there. */
+/** Files to fetch along with the weights. Only at the root: other formats and older versions are in subfolders. */
 const COMPANIONS = [
   'config.json',
   'generation_config.json',
@@ -236,7 +236,7 @@ interface WeightFormat {
   readonly shard: RegExp;
 }
 
-/** In the order in which transformers looks for them too. Never two formats: they hold the same weights. */
+/** In the order in which transformers looks for them. Never two formats, since both contain the same weights. */
 const FORMATS: readonly WeightFormat[] = [
   {
     single: 'model.safetensors',
@@ -251,11 +251,12 @@ const FORMATS: readonly WeightFormat[] = [
 ];
 
 /**
- * The checkpoint's files among those of a repository, in their order.
- * @throws InputError naming what the repository lacks
+ * The files of a repository that make up the checkpoint, in repository order.
+ * @throws InputError naming what is missing from the repository
  */
 export function checkpointFiles(id: string, paths: readonly string[]): string[] {
-  if (!paths.includes('config.json')) throw new InputError(`${id} has no config.json: it is no checkpoint`);
+  if (!paths.includes('config.json'))
+    throw new InputError(`${id} has no config.json, so it is not a checkpoint`);
   const weights = weightFiles(id, paths);
   if (weights.length === 0) {
     const looked = FORMATS.map(({ single, index }) => `${single}, ${index}`).join(', ');
@@ -268,7 +269,7 @@ export function checkpointFiles(id: string, paths: readonly string[]): string[] 
   return paths.filter((path) => weights.includes(path) || COMPANIONS.includes(path) || LEGAL.test(path));
 }
 
-/** True where a snapshot's files hold a config and whole weights; of the others nobody can tell without the hub. */
+/** True if a snapshot has a config and complete weights; whether other files are missing cannot be known offline. */
 export function holdsCheckpoint(paths: readonly string[]): boolean {
   try {
     return checkpointFiles('', paths).length > 0;

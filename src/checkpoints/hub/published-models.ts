@@ -1,20 +1,17 @@
-/**
- * @file The published models that emoq is made for, by the short names that people type, and what a name on the
- * command line means.
- */
+/** @file Short names of the published models that emoq is made for, and parsing of model names on the command line. */
 
 import { InputError } from '../../base/index.js';
 
 export interface PublishedModel {
   /** Id on the hub, `owner/name`. */
   readonly id: string;
-  /** The commit that `emoq pull` fetches, so that everybody has the same weights. */
+  /** The commit that `emoq pull` fetches, so that all users get the same weights. */
   readonly commit: string;
 }
 
 /**
- * Short names, each with the commit that is its model's `main`. Sources: every commit stands beside its model's id in
- * several independent public repositories, as the revision that they pin or as refs/main of their authors' caches.
+ * Short names, each with the commit at its model's `main`. Sources: every commit appears with its model's id in several
+ * independent public repositories, as a pinned revision or as refs/main of an author's cache.
  */
 export const publishedModels: Readonly<Record<string, PublishedModel>> = {
   'hubert-base': {
@@ -63,25 +60,26 @@ export const publishedModels: Readonly<Record<string, PublishedModel>> = {
   },
 };
 
-/** A model at a revision, as asked for. */
+/** A requested model and revision. */
 export interface ModelRequest {
   /** `owner/name` */
   readonly id: string;
   /** A branch, a tag or a commit. */
   readonly revision: string;
-  /** True where the revision is the commit that emoq pins, not something the user chose. */
+  /** True if the revision is the commit that emoq pins rather than the user's choice. */
   readonly isPinned: boolean;
 }
 
-/** The published model of a short name, in any case. */
+/** The published model with a short name, case-insensitive. */
 export function publishedModel(name: string): PublishedModel | undefined {
   const key = name.toLowerCase();
   return Object.hasOwn(publishedModels, key) ? publishedModels[key] : undefined;
 }
 
 /**
- * What `name` or `name@revision` asks for: a short name or `owner/name`. undefined for a short name that is not known.
- * @throws InputError when it is no name at all
+ * Parses `name` or `name@revision`, where the name is a short name or `owner/name`. undefined for an unknown short
+ * name.
+ * @throws InputError when it is not a valid name
  */
 export function parseModelName(text: string): ModelRequest | undefined {
   const [name = '', ...rest] = text.split('@');

@@ -1,6 +1,6 @@
 /**
- * @file Fetches a model into the Hugging Face cache: what is missing of it, each file resumed where it stopped, and
- * named only when it is what it must be.
+ * @file Fetches the missing files of a model into the Hugging Face cache. Downloads resume where they stopped, and a
+ * file gets its final name only after its hash is verified.
  */
 
 import { createHash, type Hash } from 'node:crypto';
@@ -35,15 +35,15 @@ export interface BlobJob {
   readonly commit: string;
   readonly file: HubFile;
   readonly model: ModelCache;
-  /** Told how many of the file's bytes are here; falls back where they must be fetched anew. */
+  /** Called with the number of bytes present; decreases if they have to be fetched again. */
   readonly onBytes: (bytes: number) => void;
 }
 
 const READ_BYTES = 1 << 20;
 
 /**
- * Fetches a file's content, unless it is there. Content that is not what its hash says is fetched once more.
- * @throws InputError, UnavailableError, or the signal's reason; what has arrived is kept for the next try.
+ * Fetches a file's content unless it is present. Content with a wrong hash is fetched once more.
+ * @throws InputError, UnavailableError, or the signal's reason; partial content is kept for the next attempt
  */
 export async function fetchBlob(access: HubAccess, job: BlobJob): Promise<void> {
   const { id, file, model } = job;
@@ -67,12 +67,12 @@ export async function fetchBlob(access: HubAccess, job: BlobJob): Promise<void> 
   }
 }
 
-/** Completes the partial file. The hash of what is in it then, or undefined where there is too much. */
+/** Completes the partial file. Returns the hash of its content, or undefined if it is too long. */
 async function fetchPartial(access: HubAccess, job: BlobJob, path: string): Promise<string | undefined> {
   const { id, file } = job;
   const content = await openContent(path, file, job.onBytes, access.signal);
   try {
-    let etag: string | undefined; // of the answer that the last bytes came from
+    let etag: string | undefined; // of the response that the last bytes came from
     await persist(access, { what: `${id}/${file.path}`, progress: () => content.furthest() }, async () => {
       if (content.isWhole()) return;
       const answer = await askForRest(access, job, content.bytes(), etag);
@@ -92,8 +92,8 @@ async function fetchPartial(access: HubAccess, job: BlobJob, path: string): Prom
 }
 
 /**
- * Asks for a file from byte `from` on: status 206 with the rest, or 200 with all of it. `etag` is what the bytes
- * before `from` came with in this run; for those of an earlier run their hash vouches in the end.
+ * Requests a file from byte `from` on: status 206 with the rest, or 200 with all of it. `etag` is that of the bytes
+ * before `from`, if they were fetched in this run; those of an earlier run are verified by the final hash.
  */
 async function askForRest(
   access: HubAccess,
@@ -113,7 +113,7 @@ async function askForRest(
       return answer;
     await ignoreContent(answer);
   }
-  // Another range than asked for, or "not satisfiable": without a range there is no question.
+  // A different range than requested, or "not satisfiable": request the whole file.
   if (from > 0 && (answer.status === 206 || answer.status === 416)) return requestWhole();
   throw answerError(access, answer, { id, revision: commit, file: file.path });
 
@@ -128,17 +128,17 @@ function strongEtag({ headers }: HubAnswer): string | undefined {
   return headers.etag?.startsWith('"') ? headers.etag : undefined;
 }
 
-/** A partial file and the hash of what is in it, which grow together. */
+/** A partial file and its running hash. */
 interface Content {
   /** Bytes so far. */
   bytes(): number;
-  /** The most bytes that there have ever been. */
+  /** The highest byte count reached so far. */
   furthest(): number;
   isWhole(): boolean;
-  /** False where that would be more than the file has. */
+  /** False if that would exceed the file's size. */
   append(chunk: Buffer): Promise<boolean>;
   restart(): Promise<void>;
-  /** Everything on the disk; the hash, or undefined where there was too much. */
+  /** Flushes to disk; returns the hash, or undefined if there was too much data. */
   finish(): Promise<string | undefined>;
   close(): Promise<void>;
 }
@@ -210,17 +210,17 @@ function openForUpdate(path: string): Promise<FileHandle> {
   });
 }
 
-/** The hash that an etag is: SHA-256 of the content, or git's SHA-1, which counts the length in. */
+/** The hash behind an etag: SHA-256 of the content, or git's SHA-1, which includes the length. */
 function newHash(etag: string, sizeBytes: number): Hash {
   return etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${sizeBytes}\0`);
 }
 
-/** Files on their way at once: shards share the line, and small files do not wait for large ones. */
+/** Concurrent downloads: shards share the bandwidth, and small files do not wait for large ones. */
 const PARALLEL_FILES = 4;
 const LOCK_POLL_MS = 200;
 const QUIET_LOCK_MS = 2000;
 
-/** Makes the cache folder where there is something to fetch. @throws InputError when its disk has no room for it */
+/** Creates the cache folder if there is something to fetch. @throws InputError when its disk has too little space */
 export async function checkDiskSpace(access: HubAccess, plans: readonly PullPlan[]): Promise<void> {
   const needed = plans.reduce((sum, plan) => sum + missingBytes(plan), 0);
   if (needed === 0) return;
@@ -229,15 +229,16 @@ export async function checkDiskSpace(access: HubAccess, plans: readonly PullPlan
   const free = bavail * bsize;
   if (needed <= free) return;
   throw new InputError(
-    `${access.cacheFolder} has ${formatBytes(free)} free, and ${formatBytes(needed)} are to be fetched; make room, or set HF_HOME to a folder on a larger disk`,
+    `${access.cacheFolder} has ${formatBytes(free)} free, and ${formatBytes(needed)} are to be fetched; free some space, or set HF_HOME to a folder on a larger disk`,
   );
 }
 
 /**
- * Fetches what a plan lacks. The snapshot appears when all of it is here, and the ref after it, so that nobody finds a
- * part. Only a model that is complete and linked leaves the cache unwritten, which may be read-only then.
- * @param onProgress bytes here of bytes in all, over all files of the plan
- * @throws InputError, UnavailableError, or the signal's reason; run again, it goes on from what has arrived
+ * Fetches the missing files of a plan. The snapshot appears once all files are there, and the ref after it, so that
+ * other tools never see a partial model. A model that is already complete writes nothing, so the cache may then be
+ * read-only.
+ * @param onProgress called with bytes present and total bytes, over all files of the plan
+ * @throws InputError, UnavailableError, or the signal's reason; running it again continues from what was fetched
  */
 export async function fetchModel(
   access: HubAccess,
@@ -262,8 +263,8 @@ export async function fetchModel(
 }
 
 /**
- * The commit that the name alone stands for, where it is another than the plan's: what other tools, and recipes that
- * name the model, will use.
+ * The commit that the bare name resolves to, if it differs from the plan's. Other tools, and recipes that name the
+ * model, use that one.
  */
 export async function otherMain(access: HubAccess, plan: PullPlan): Promise<string | undefined> {
   const main = await readRef(modelCache(access.cacheFolder, plan.id), 'main');
@@ -286,9 +287,9 @@ async function fetchFiles(
   report();
   const isHere = await Promise.all(plan.files.map((file) => isInSnapshot(plan, file)));
   const missing = plan.files.filter((_, index) => !isHere[index]);
-  // Files of the same content are one blob.
+  // Files with the same content share a blob.
   const blobs = new Map(missing.map((file) => [file.etag, file]));
-  // One file that fails ends the others too: they keep what they have.
+  // A failed file stops the others; they keep what they have.
   const failure = new AbortController();
   const signal = access.signal ? AbortSignal.any([access.signal, failure.signal]) : failure.signal;
   await mapConcurrently([...blobs.values()], PARALLEL_FILES, async (file) => {
@@ -314,8 +315,8 @@ async function isComplete(access: HubAccess, plan: PullPlan): Promise<boolean> {
 }
 
 /**
- * The ref that does not yet say what it must: that of the branch or tag. A pinned commit becomes `main` where there is
- * none, or no tool would find the model by its name without network; a `main` that is there is somebody's choice.
+ * The ref to update: that of the branch or tag. A pinned commit becomes `main` if there is none, or no tool could find
+ * the model by name offline; an existing `main` is left alone.
  */
 async function refToWrite(access: HubAccess, plan: PullPlan): Promise<string | undefined> {
   const revision = plan.isPinned ? 'main' : plan.revision;
@@ -324,15 +325,17 @@ async function refToWrite(access: HubAccess, plan: PullPlan): Promise<string | u
   return known === plan.commit || (plan.isPinned && known !== undefined) ? undefined : revision;
 }
 
-/** Waits until no other process fetches this model; what it has fetched will be found then. */
+/**
+ * Waits until no other process is fetching this model; whatever that process has fetched is then found in the cache.
+ */
 async function waitForLock(access: HubAccess, { id }: PullPlan): Promise<() => Promise<void>> {
   const { lock } = modelCache(access.cacheFolder, id);
   const startMs = performance.now();
-  for (let isTold = false; ; ) {
+  for (let isReported = false; ; ) {
     const claim = await claimLock(lock).catch(cannotWrite(access));
     if (typeof claim === 'function') return claim;
-    if (!isTold && performance.now() - startMs > QUIET_LOCK_MS) {
-      isTold = true;
+    if (!isReported && performance.now() - startMs > QUIET_LOCK_MS) {
+      isReported = true;
       access.onTrouble?.(
         `${id}: waiting for process ${claim.pid} on ${claim.host}, which is fetching it (if there is no such process, delete ${lock})`,
       );

@@ -1,6 +1,6 @@
 /**
- * @file One request to the hub and the answer's bytes as they come. Redirects are followed, the token goes to the hub
- * alone, and a connection that falls silent ends.
+ * @file A single request to the hub, with the response streamed. Follows redirects, sends the token to the hub only,
+ * and ends connections that stall.
  */
 
 import * as http from 'node:http';
@@ -13,12 +13,12 @@ import { connectionError, TransientError } from './failures.js';
 export interface HubAnswer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
-  /** Who answered, after redirects. */
+  /** Final URL, after redirects. */
   readonly url: URL;
   /**
-   * The content of a 200 or 206, which must be read: its end, or leaving its loop, ends the request. Of any other
-   * answer it is gone already.
-   * @throws TransientError where the connection ends too early or falls silent
+   * The content of a 200 or 206. It must be consumed: reaching its end, or leaving the loop, ends the request. For any
+   * other status it is already discarded.
+   * @throws TransientError when the connection ends early or stalls
    */
   readonly body: AsyncIterable<Buffer>;
 }
@@ -32,9 +32,9 @@ const MAX_REDIRECTS = 10;
 const MAX_IGNORED_BYTES = 1 << 20;
 
 /**
- * Asks for `path` at the hub's endpoint. A HEAD stops at the redirect to another host: what the hub says of a file
- * stands in the headers of that redirect.
- * @throws TransientError, or UnavailableError, when no answer comes. Any status is an answer.
+ * Requests `path` from the hub's endpoint. A HEAD request stops at a redirect to another host, since the hub describes
+ * a file in the headers of that redirect.
+ * @throws TransientError, or UnavailableError, when there is no response. Any status is a response.
  */
 export async function requestHub(
   access: HubAccess,
@@ -51,10 +51,10 @@ export async function requestHub(
     if (method === 'HEAD' && next.origin !== url.origin) return answer;
     url = next;
   }
-  throw new UnavailableError(`${access.endpoint} redirects in a circle, asked for ${path}`);
+  throw new UnavailableError(`${access.endpoint} redirects in a loop, asked for ${path}`);
 }
 
-/** Ends a request whose content nobody wants: short content is read, so that its connection can be used again. */
+/** Ends a request whose content is not needed: short content is read, so that its connection can be reused. */
 export async function ignoreContent({ body }: HubAnswer): Promise<void> {
   let bytes = 0;
   for await (const chunk of body) {
@@ -64,8 +64,8 @@ export async function ignoreContent({ body }: HubAnswer): Promise<void> {
 }
 
 /**
- * The whole content of an answer as text.
- * @throws UnavailableError where it is longer than `most` bytes
+ * The whole content of a response as text.
+ * @throws UnavailableError when it is longer than `most` bytes
  */
 export async function textOf({ body, url }: HubAnswer, most: number): Promise<string> {
   const chunks: Buffer[] = [];
@@ -82,7 +82,7 @@ export async function textOf({ body, url }: HubAnswer, most: number): Promise<st
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** The token is for the hub: no other host, port or scheme gets it. */
+/** Only the hub gets the token: no other host, port or scheme. */
 function authorization({ endpoint, token }: HubAccess, url: URL): Record<string, string> {
   if (!token || url.origin !== new URL(endpoint).origin) return {};
   return { authorization: `Bearer ${token.value}` };
@@ -112,7 +112,7 @@ async function exchange(
       ...route,
       method,
       signal: silence.signal,
-      // Compressed content would have another length and another hash than the file.
+      // Compressed content would have a different length and hash from the file.
       headers: { 'user-agent': 'emoq', 'accept-encoding': 'identity', ...route?.headers, ...headers },
     });
     const body = contentOf(incoming, { silence, pace: watchPace(url, patience.least), explained });
@@ -145,7 +145,7 @@ async function* contentOf(
     silence.begin();
     pace.begin();
     for await (const chunk of incoming) {
-      silence.end(); // what is done with the bytes is not the server's silence
+      silence.end(); // time spent by the consumer does not count as silence
       pace.end((chunk as Buffer).length);
       yield chunk as Buffer;
       silence.begin();
@@ -158,10 +158,10 @@ async function* contentOf(
   }
 }
 
-/** Ends a request that goes on, but leads nowhere: a byte now and then is no silence. */
+/** Ends a request that keeps sending but too slowly to finish. */
 interface PaceWatch {
   begin(): void;
-  /** @throws TransientError where the last while has brought too little */
+  /** @throws TransientError when too few bytes arrived recently */
   end(bytes: number): void;
 }
 
@@ -187,13 +187,13 @@ function watchPace(url: URL, least: HubPatience['least']): PaceWatch {
   };
 }
 
-/** Ends a request when nothing comes for a while. */
+/** Ends a request when nothing arrives for a while. */
 interface SilenceWatch {
-  /** Aborted by silence, and with the caller's own signal. */
+  /** Aborted on silence, and with the caller's own signal. */
   readonly signal: AbortSignal;
   begin(): void;
   end(): void;
-  /** What silence has ended the request with, if it has. */
+  /** The error, if silence ended the request. */
   error(): TransientError | undefined;
 }
 

@@ -8,6 +8,7 @@ import { defaultJobs, formatMemory, InputError, InterruptedError, quoted } from 
 import { figureText } from '../../evaluation/index.js';
 import {
   type NamedRun,
+  nameOfRun,
   plannedRuns,
   type RunListener,
   type Runs,
@@ -106,7 +107,7 @@ export async function trainAndShow(
   const jobs = Math.min(options.jobs ?? 1, runs.length);
   const threadsPerJob = options.threads ?? Math.max(1, Math.floor(defaultJobs() / jobs));
   const isParallel = jobs > 1;
-  const trained: PhaseOutcome[] = [];
+  const trained = new Map<string, PhaseOutcome>();
   const nextScreen = isParallel ? sharedScreen() : undefined;
   const work = isParallel
     ? 'finishing the current steps of every run and saving'
@@ -127,7 +128,7 @@ export async function trainAndShow(
             onOutcome: (name, outcome) => {
               if (isParallel) {
                 note(`${name}: ${endOf(outcome)}`);
-                trained.push(outcome);
+                trained.set(name, outcome);
               } else {
                 reportEnd(name, outcome);
                 onTrained(outcome);
@@ -142,7 +143,11 @@ export async function trainAndShow(
       ),
     );
   } finally {
-    for (const outcome of trained) if (outcome.status !== 'interrupted') onTrained(outcome);
+    // In the order of the runs rather than of completion.
+    for (const run of runs) {
+      const outcome = trained.get(nameOfRun(run));
+      if (outcome !== undefined && outcome.status !== 'interrupted') onTrained(outcome);
+    }
   }
 }
 

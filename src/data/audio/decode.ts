@@ -1,4 +1,7 @@
-/** @file Any audio file to mono 16 kHz samples, with what should be known of them, and the key that says what they depend on. */
+/**
+ * @file Decodes any audio file to mono 16 kHz samples, with notes on its quality, and computes the cache key of the
+ * decoding.
+ */
 
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -16,16 +19,16 @@ import { type ChannelChoice, fullScaleOf, type InterleavedAudio, type MonoAudio,
 import type { WavHeader } from './wav.js';
 import { probeWavPeak, readWavHeader, readWavSamples } from './wav.js';
 
-/** The rate that HuBERT was trained at, and that every prepared clip has. */
+/** The sample rate that HuBERT was trained at, used for every prepared clip. */
 export const SAMPLE_RATE_HZ = 16_000;
 
-/** A file, or a part of one. */
+/** A file, or part of one. */
 export interface AudioPart {
   path: string;
   channel?: ChannelChoice | undefined;
-  /** Where to begin in the file. */
+  /** Start offset in the file. */
   startSec?: number | undefined;
-  /** The most to return. Hardly more than that is read of the file. */
+  /** Maximum duration. Little more than this is read from the file. */
   maxDurationSec?: number | undefined;
 }
 
@@ -33,50 +36,50 @@ export interface DecodeOptions extends Omit<AudioPart, 'path'> {
   signal?: AbortSignal | undefined;
 }
 
-/** Sound that can be worked with. */
+/** Decoded audio. */
 export interface DecodedAudio {
   kind: 'decoded';
   /** Mono [frames] at 16 kHz in [-1, 1]. */
   samples: Float32Array;
-  /** Length of the whole file, where it says. */
+  /** Length of the whole file, if the file gives it. */
   fileSec: number | undefined;
-  /** The file goes on after what was asked for. */
+  /** The file continues after the requested part. */
   isCut: boolean;
-  /** In the order of `AUDIO_NOTE_KINDS`, one of a kind. */
+  /** In the order of `AUDIO_NOTE_KINDS`, at most one of each kind. */
   notes: readonly AudioNote[];
-  /** ffmpeg decoded it: another version may give other samples. */
+  /** Decoded by ffmpeg: another version may give different samples. */
   byFfmpeg: boolean;
 }
 
-/** Sound that cannot be decoded, and why. */
+/** Audio that cannot be decoded, and why. */
 export interface UndecodedAudio {
   kind: 'undecoded';
   error: InputError;
   byFfmpeg: boolean;
 }
 
-/** What is read of a file, before it is made mono. */
+/** Audio as read, before it is mixed to mono. */
 interface ReadAudio extends InterleavedAudio {
   kind: 'read';
   fileSec: number | undefined;
-  /** Floats as they were stored, with the largest magnitude that is known of the file. */
+  /** Float samples as stored, with the largest known magnitude in the file. */
   floatPeak?: number | undefined;
   notes: AudioNote[];
   byFfmpeg: boolean;
 }
 
-/** More than is asked for, to see whether there is more, whatever a codec's frames round to. */
+/** Read past the requested end, to detect whether there is more regardless of codec frame sizes. */
 const BEYOND_SEC = 0.01;
-/** A resampler looks this far ahead, and further. */
+/** More than a resampler looks ahead. */
 const RESAMPLING_SEC = 0.1;
-/** Less than its header promises by this much is worth a note. */
+/** A file that is shorter than its header says by more than this gets a note. */
 const MISSING_SEC = 0.1;
 
 /**
- * Mono samples [frames] at 16 kHz in [-1, 1]. A 16 kHz PCM or float WAV is read directly; everything else that
- * ffmpeg knows goes through one ffmpeg process.
+ * Mono samples [frames] at 16 kHz in [-1, 1]. A 16 kHz PCM or float WAV is read directly; every other format that
+ * ffmpeg supports goes through one ffmpeg process.
  * @throws InputError, one line: file missing, no audio stream, no such channel, truncated, no samples, NaN, ffmpeg not
- *   installed. Its cause is the system's error where the file could not be read at all, which another time it may be.
+ *   installed. Its cause is the system error if the file could not be read, which may be temporary.
  */
 export async function decodeAudio(path: string, options: DecodeOptions = {}): Promise<DecodedAudio> {
   const { signal } = options;
@@ -88,10 +91,10 @@ export async function decodeAudio(path: string, options: DecodeOptions = {}): Pr
 }
 
 /**
- * What `decodeAudio` gives for each of several files, and for those that cannot be decoded its error. They share an
- * ffmpeg process, which for short clips is several times as fast: a dozen or two at a time are enough.
- * @param folder an existing one for temporary files, see `decodeTogether`.
- * @throws InputError when ffmpeg is needed and not installed; the signal's reason when it fires.
+ * Like `decodeAudio` for several files, with the error in place of the audio for files that cannot be decoded. They
+ * share an ffmpeg process, which for short clips is several times as fast; a dozen or two at a time are enough.
+ * @param folder an existing folder for temporary files, see `decodeTogether`
+ * @throws InputError when ffmpeg is needed and not installed; the signal's reason when it is aborted
  */
 export async function decodeAudioFiles(
   parts: readonly AudioPart[],
@@ -131,20 +134,22 @@ export async function decodeAudioFiles(
   return decoded as (DecodedAudio | UndecodedAudio)[];
 }
 
-/** Bad input as a value; anything else is thrown on. */
+/** Bad input as a value; anything else is rethrown. */
 function undecoded(error: unknown, byFfmpeg: boolean): UndecodedAudio {
   if (error instanceof InputError) return { kind: 'undecoded', error, byFfmpeg };
   throw error;
 }
 
-/** A file that is ffmpeg's work. */
+/** A file that needs ffmpeg. */
 interface Unread {
   kind: 'unread';
-  /** The largest magnitude found in a float WAV; 0 for anything else. */
+  /** The largest magnitude in a float WAV; 0 for anything else. */
   filePeak: number;
 }
 
-/** What needs no ffmpeg, or ffmpeg for the rate alone; else what is known beforehand of a file that it must decode. */
+/**
+ * Reads files that need no ffmpeg, or need it only to resample; for other files, returns what is known before decoding.
+ */
 async function readDirectly(part: AudioPart, signal: AbortSignal | undefined): Promise<ReadAudio | Unread> {
   const { path } = part;
   signal?.throwIfAborted();
@@ -157,7 +162,7 @@ async function readDirectly(part: AudioPart, signal: AbortSignal | undefined): P
     if (!header) return { kind: 'unread', filePeak: 0 };
     if (header.frames === 0) throw new InputError(`audio file ${path} holds no samples`);
     const filePeak = header.encoding === 'float' ? await probeWavPeak(path, header) : 0;
-    // ffmpeg would believe the header.
+    // ffmpeg would trust the header.
     if (header.sampleRateHz !== SAMPLE_RATE_HZ && !header.isOdd) return { kind: 'unread', filePeak };
     wav = { audio: await readWav(part, header, filePeak), sampleRateHz: header.sampleRateHz };
   } catch (error) {
@@ -199,7 +204,7 @@ function ffmpegInput(part: AudioPart): FfmpegInput {
   return { path: resolve(part.path), startSec: part.startSec, durationSec: limitSec(part) };
 }
 
-/** How much is read to return what is asked for. */
+/** How much to read to return the requested part. */
 function limitSec({ maxDurationSec }: AudioPart): number | undefined {
   return maxDurationSec === undefined ? undefined : maxDurationSec + BEYOND_SEC;
 }
@@ -247,15 +252,16 @@ function monoOf(path: string, audio: InterleavedAudio, choice: ChannelChoice | u
   }
 }
 
-/** A change of what becomes of floats, odd blocks or several channels. */
+/** Changes whenever the handling of floats, odd block sizes or channels changes. */
 const DECODING = 'decoding 2';
 
 /**
- * For a key of what is computed from an audio file. A prepared clip, and any other 16 kHz mono file of integers (WAV or
- * FLAC), has one meaning and the key ''; anything else is a matter of rules, and of ffmpeg's version where that decodes.
+ * Part of the cache key of anything computed from an audio file. The key is '' for prepared clips and other 16 kHz mono
+ * integer files (WAV or FLAC), whose samples are unambiguous; otherwise it depends on the decoding rules, and on
+ * ffmpeg's version if that decodes the file.
  */
 export async function decodingKey(path: string): Promise<string> {
-  const header = await readWavHeader(path).catch(() => undefined); // what is wrong with it is told by who decodes it
+  const header = await readWavHeader(path).catch(() => undefined); // problems are reported when the file is decoded
   if (header?.sampleRateHz === SAMPLE_RATE_HZ) {
     const isPlain = header.encoding === 'pcm' && header.channels === 1 && !header.isOdd;
     return isPlain ? '' : DECODING;
@@ -264,13 +270,13 @@ export async function decodingKey(path: string): Promise<string> {
   return `${DECODING}, ffmpeg ${(await ffmpegVersion()) ?? 'unknown'}`;
 }
 
-/** FLAC's first block says so: RFC 9639, section 8.2. */
+/** According to FLAC's first block: RFC 9639, section 8.2. */
 async function isPlainFlac(path: string): Promise<boolean> {
   const handle = await open(path, 'r').catch(() => undefined);
   try {
     const { buffer, bytesRead } = (await handle?.read(Buffer.alloc(22), 0, 22, 0)) ?? { bytesRead: 0 };
     if (!buffer || bytesRead < 22 || buffer.toString('latin1', 0, 4) !== 'fLaC') return false;
-    const rateAndChannels = buffer.readUIntBE(18, 3); // 20 bits of rate, 3 of channels less 1
+    const rateAndChannels = buffer.readUIntBE(18, 3); // 20 bits of sample rate, 3 of channels minus 1
     return rateAndChannels >> 4 === SAMPLE_RATE_HZ && ((rateAndChannels >> 1) & 7) === 0;
   } finally {
     await handle?.close();

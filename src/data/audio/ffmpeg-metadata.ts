@@ -1,7 +1,7 @@
 /**
- * @file Which ffmpeg is installed, which features that emoq needs are missing from it, which formats it may be given,
- * and what to know of a sound that it decoded. It is looked for as fluent-ffmpeg looks, but started here, with a time
- * limit: these questions are asked where something may be broken.
+ * @file Properties of the installed ffmpeg (version, missing features), the formats it may be given, and notes on
+ * decoded audio. Finds the program as fluent-ffmpeg does, but runs it with a time limit, since these checks run when
+ * something may be broken.
  */
 
 import { execFile } from 'node:child_process';
@@ -13,19 +13,19 @@ import { pathExists } from '../../base/index.js';
 
 type PartKind = 'decoder' | 'encoder' | 'demuxer' | 'muxer' | 'filter';
 
-/** Something that a build of ffmpeg may have been made without. */
+/** An optional feature of an ffmpeg build. */
 export interface FfmpegPart {
   readonly kind: PartKind;
   readonly name: string;
-  /** What cannot be done without it. */
+  /** What it is needed for. */
   readonly use: string;
-  /** Without it nothing can be decoded. */
+  /** Nothing can be decoded without it. */
   readonly essential: boolean;
 }
 
 export interface ProgramMetadata {
   readonly path: string;
-  /** As the program says, such as `5.1.9-0+deb12u1`. */
+  /** As reported by the program, such as `5.1.9-0+deb12u1`. */
   readonly version: string;
 }
 
@@ -33,7 +33,7 @@ export interface FfmpegMetadata extends ProgramMetadata {
   readonly missing: readonly FfmpegPart[];
 }
 
-/** Names of decoders are those of codecs; the video in MELD's containers is never decoded. */
+/** Decoders have the names of their codecs; the video in MELD's containers is never decoded. */
 export const FFMPEG_PARTS: readonly FfmpegPart[] = [
   ...essential('encoder', 'pcm_f32le'),
   ...essential('muxer', 'wav'),
@@ -46,14 +46,14 @@ export const FFMPEG_PARTS: readonly FfmpegPart[] = [
   ...forUse('the audio of reports', ['encoder', 'libmp3lame'], ['muxer', 'mp3']),
 ];
 
-/** A listing takes milliseconds; a wrapper script, a slow disk or a busy machine may make that seconds. */
+/** A listing takes milliseconds, but a wrapper script, a slow disk or a busy machine may turn that into seconds. */
 const TIME_LIMIT_MS = 20_000;
 const LISTINGS = ['version', 'codecs', 'formats', 'filters'] as const;
 
 /**
- * The program that fluent-ffmpeg uses: the one that FFMPEG_PATH (FFPROBE_PATH) names where that exists, else the one on
- * the path.
- * @returns undefined where there is none
+ * The program that fluent-ffmpeg uses: the one in FFMPEG_PATH (FFPROBE_PATH) if it exists, otherwise the one on the
+ * PATH.
+ * @returns undefined if there is none
  */
 export async function findProgram(name: 'ffmpeg' | 'ffprobe'): Promise<string | undefined> {
   const named = process.env[`${name.toUpperCase()}_PATH`];
@@ -65,7 +65,7 @@ export async function findProgram(name: 'ffmpeg' | 'ffprobe'): Promise<string | 
   return undefined;
 }
 
-/** @throws Error when the program does not run, with a line that says why */
+/** @throws Error with a one-line reason when the program does not run */
 export async function inspectFfmpeg(path: string): Promise<FfmpegMetadata> {
   const [version, codecs, formats, filters] = (await Promise.all(
     LISTINGS.map((listing) => output(path, listing)),
@@ -81,13 +81,16 @@ export async function inspectFfmpeg(path: string): Promise<FfmpegMetadata> {
 
 /**
  * @param timeLimitMs 0 for none
- * @throws Error when the program does not run, with a line that says why
+ * @throws Error with a one-line reason when the program does not run
  */
 export async function inspectProgram(path: string, timeLimitMs = TIME_LIMIT_MS): Promise<ProgramMetadata> {
   return { path, version: versionOf(await output(path, 'version', timeLimitMs), path) };
 }
 
-/** ` DEA.L. opus   Opus (decoders: opus libopus ) (encoders: opus libopus )`: a codec alone is its own coder. */
+/**
+ * ` DEA.L. opus   Opus (decoders: opus libopus ) (encoders: opus libopus )`: without a list the coder has the codec's
+ * name.
+ */
 function* codecParts(listing: string): Generator<string> {
   for (const [, decodes, encodes, codec, text] of listing.matchAll(/^ (.)(.)[VASDT]... (\S+)(.*)$/gm)) {
     if (decodes === 'D') yield `decoder ${codec}`;
@@ -97,7 +100,7 @@ function* codecParts(listing: string): Generator<string> {
   }
 }
 
-/** ` DE wav    WAV / WAVE`, ` D  mov,mp4,m4a,3gp,3g2,mj2 QuickTime / MOV`; newer ones have a column for devices. */
+/** ` DE wav    WAV / WAVE`, ` D  mov,mp4,m4a,3gp,3g2,mj2 QuickTime / MOV`; newer versions have a column for devices. */
 function* formatParts(listing: string): Generator<string> {
   for (const [, reads, writes, names] of listing.matchAll(/^ ([D ])([E ])[d ]?\s+(\S+)/gm)) {
     for (const name of names!.split(',')) {
@@ -152,7 +155,7 @@ function forUse(use: string, ...parts: readonly (readonly [PartKind, ...string[]
   return parts.flatMap(([kind, ...names]) => names.map((name) => ({ kind, name, use, essential: false })));
 }
 
-/** Demuxers of recordings that hold their sound in themselves, by ffmpeg's names. */
+/** ffmpeg's demuxers for formats that contain their own audio data. */
 const FORMATS = [
   ...['wav', 'w64', 'aiff', 'au', 'caf', 'sox', 'voc', 'nistsphere', 'ircam', 'avr', 'iff', 'pvf'],
   ...['flac', 'ape', 'wv', 'tta', 'tak', 'shn', 'dsf', 'oma', 'mlp', 'truehd'],
@@ -176,10 +179,10 @@ const FORMATS = [
   ...['mpeg', 'mpegts', 'mpegvideo', 'mxf', 'gxf', 'dv', 'rm', 'nut', 'wtv'],
 ] as const;
 
-/** Options for an input that is a file. */
+/** Options for an input file. */
 export const FILE_INPUT_OPTIONS: readonly string[] = restricted('file', FORMATS.join(','));
 
-/** Options for an input that comes through a pipe in one format. */
+/** Options for an input pipe with a known format. */
 export function pipeInputOptions(format: string): readonly string[] {
   return restricted('pipe', format);
 }
@@ -188,7 +191,7 @@ function restricted(protocol: string, formats: string): string[] {
   return ['-protocol_whitelist', protocol, '-format_whitelist', formats];
 }
 
-/** The format, in words, of a file that ffmpeg refused because it is not on the list: newer versions do not name it. */
+/** The name of the format that ffmpeg refused because it is not on the list; newer versions do not give it. */
 export function refusedFormat(said: string): string | undefined {
   const name = /^\[(\S+) @ [^\]]*\] Format not on whitelist/m.exec(said)?.[1];
   if (name === undefined) return undefined;
@@ -196,9 +199,8 @@ export function refusedFormat(said: string): string | undefined {
 }
 
 /**
- * `silent`: there is nothing to hear. `clipped`: flat at full scale. `channel`: the channels cancel each other when they
- * are mixed, so another choice was made. `rescaled`: float samples beyond full scale. `incomplete`: the file holds
- * somewhat less than its header says.
+ * `silent`: nothing audible. `clipped`: flat at full scale. `channel`: the channels cancel when mixed, so another
+ * choice was made. `rescaled`: float samples beyond full scale. `incomplete`: somewhat shorter than the header says.
  */
 export const AUDIO_NOTE_KINDS = ['silent', 'clipped', 'channel', 'rescaled', 'incomplete'] as const;
 
@@ -206,21 +208,21 @@ export type AudioNoteKind = (typeof AUDIO_NOTE_KINDS)[number];
 
 export interface AudioNote {
   kind: AudioNoteKind;
-  /** In words, one line, without the file's name and the kind. */
+  /** One line, without the file's name and the kind. */
   text: string;
 }
 
 /**
- * Samples that lie closer together than this, 3 steps of 16 bits, are no sound (-87 dBFS) but what a codec's rounding
- * leaves of silence, whatever they lie around: a recorder may add a constant.
+ * Samples within this range, 3 steps of 16 bits (-87 dBFS), are silence plus codec rounding, around whatever constant:
+ * a recorder may add a DC offset.
  */
 const SILENT_RANGE = 3 / 0x8000;
 
 /** The largest 16-bit sample is 0.99997. */
 const FULL_SCALE = 0.9999;
-/** Samples at full scale in a row that a recording within its limits hardly ever has. */
+/** A run of full-scale samples of this length hardly ever occurs in an unclipped recording. */
 const FLAT_SAMPLES = 3;
-/** Share of samples in such rows from which a sound is called clipped. */
+/** A clip is clipped if at least this share of its samples is in such runs. */
 const CLIPPED_SHARE = 0.001;
 
 export function isSilent(samples: Float32Array): boolean {
@@ -232,7 +234,7 @@ export function isSilent(samples: Float32Array): boolean {
   return !(highest - lowest >= SILENT_RANGE);
 }
 
-/** The note on a clip that is flat at full scale in one of the channels that it is made of. */
+/** The note on a clip that is flat at full scale in one of the channels it is mixed from. */
 export function clippingNote(
   samples: Float32Array, // [frames * channels]
   channels: number,
@@ -264,7 +266,7 @@ function flatShare(samples: Float32Array, channels: number, channel: number): nu
   return frames === 0 ? 0 : flat / frames;
 }
 
-/** One line for many sounds: `3 silent (first a.wav), 1 clipped (first b.wav)`; '' where there are no notes. */
+/** One line for many files: `3 silent (first a.wav), 1 clipped (first b.wav)`; '' without notes. */
 export function countByKind(notes: Iterable<{ readonly kind: string; readonly name: string }>): string {
   const kinds = new Map<string, { count: number; first: string }>();
   for (const { kind, name } of notes) {

@@ -1,8 +1,7 @@
 /**
- * @file The only module that uses ffmpeg, through fluent-ffmpeg. Sound comes out as float WAV rather than bare floats, because
- * its header says how many channels there are and which is the centre; so one process does what would otherwise take
- * a probe and a decode. Starting ffmpeg costs several times what decoding a clip of a few seconds costs, so many
- * short clips share a process.
+ * @file The only module that runs ffmpeg, through fluent-ffmpeg. Its output is float WAV rather than raw floats,
+ * because the WAV header gives the channel count and layout; one process then does the work of a probe and a decode.
+ * Starting ffmpeg costs several times as much as decoding a clip of a few seconds, so many short clips share a process.
  */
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -28,18 +27,18 @@ export interface FfmpegInput {
   durationSec?: number | undefined;
 }
 
-/** What ffmpeg makes of an input. */
+/** ffmpeg's output for one input. */
 export interface FfmpegAudio extends InterleavedAudio {
-  /** Length of the whole file in seconds, where it says. */
+  /** Length of the whole file in seconds, if the file gives it. */
   fileSec: number | undefined;
-  /** Its samples are floats as somebody stored them, not what a codec or integers gave. */
+  /** Its samples were stored as floats, rather than produced by a codec or converted from integers. */
   isFloat: boolean;
 }
 
 let probed: Promise<void> | undefined;
 let version: Promise<string | undefined> | undefined;
 
-/** @throws InputError when there is no ffmpeg that runs. Looks once for the whole process. */
+/** @throws InputError when no working ffmpeg is found. Checks once per process. */
 export function requireFfmpeg(): Promise<void> {
   probed ??= new Promise<void>((resolve, reject) => {
     ffmpeg().getAvailableEncoders((error, encoders) => {
@@ -56,9 +55,9 @@ export function requireFfmpeg(): Promise<void> {
 }
 
 /**
- * Version of the ffmpeg that decodes, such as `5.1.9-0+deb12u1`: codecs may give other samples in another. Asks once for
- * the whole process.
- * @returns undefined where there is none that runs
+ * Version of ffmpeg, such as `5.1.9-0+deb12u1`: codecs may give different samples in another version. Asks once per
+ * process.
+ * @returns undefined if no working ffmpeg is found
  */
 export function ffmpegVersion(): Promise<string | undefined> {
   version ??= findProgram('ffmpeg')
@@ -71,8 +70,8 @@ export function ffmpegVersion(): Promise<string | undefined> {
 }
 
 /**
- * Decodes the first audio stream of any file that ffmpeg reads, resampled, all channels interleaved, through a pipe.
- * @throws InputError when the file has no audio, cannot be decoded or is cut off; the message is one line.
+ * Decodes the first audio stream of any file that ffmpeg supports, resampled, all channels interleaved, through a pipe.
+ * @throws InputError when the file has no audio, cannot be decoded or is cut off; the message is one line
  */
 export function decodeWithFfmpeg(
   input: FfmpegInput,
@@ -82,7 +81,7 @@ export function decodeWithFfmpeg(
   return decodeAlone(input, sampleRateHz, 'seek', signal);
 }
 
-/** How a part is reached: by jumping to it, or by decoding all that comes before. */
+/** How to reach a part: by seeking, or by decoding everything before it. */
 type Way = 'seek' | 'read';
 
 async function decodeAlone(
@@ -109,8 +108,8 @@ async function decodeAlone(
 }
 
 /**
- * Resamples sound that was read here, channels interleaved.
- * @param durationSec the most to return
+ * Resamples interleaved audio that was read without ffmpeg.
+ * @param durationSec maximum duration to return
  * @throws InputError when ffmpeg is not installed; Error with ffmpeg's own line when it fails
  */
 export async function resampleWithFfmpeg(
@@ -125,17 +124,17 @@ export async function resampleWithFfmpeg(
   const command = ffmpegOfPipe(bytes, 'f32le', ['-ar', String(rates.fromHz), '-ac', String(channels)]);
   addWavOutput(command, sink, 0, { durationSec }, rates.toHz);
   const { failure } = await runFfmpeg(command, signal);
-  if (failure !== undefined) throw new Error(`ffmpeg cannot resample (${telling(failure)})`);
+  if (failure !== undefined) throw new Error(`ffmpeg cannot resample (${mostTelling(failure)})`);
   const resampled = await parseWav(Buffer.concat(chunks), 'resampled sound');
   return { samples: resampled.samples, channels, channelMask };
 }
 
 /**
- * Decodes several files in one process, with the same samples as one by one. It goes by way of temporary files,
- * which are gone afterwards.
- * @param folder for the temporary files: an existing one, on a disk with room for a few megabytes for each input.
- * @param take what to make of each sound; called for one after the other, so that few are in memory at a time.
- * @returns for each input what `take` made, or undefined where it must be decoded alone to tell what is wrong with it.
+ * Decodes several files in one process, with the same samples as one by one. Uses temporary files, which are deleted
+ * afterwards.
+ * @param folder existing folder for the temporary files, on a disk with a few free megabytes per input
+ * @param take converts each decoded file; called one after the other, so that few are in memory at a time
+ * @returns the result of `take` for each input, or undefined if it must be decoded alone to find out what is wrong
  */
 export async function decodeTogether<T>(
   inputs: readonly FfmpegInput[],
@@ -158,7 +157,7 @@ export async function decodeTogether<T>(
       const taken: (T | undefined)[] = [];
       for (const [index, input] of inputs.entries()) {
         const audio = await parseWav(await readFile(outputs[index]!), input.path);
-        // Complaints do not say whose they are: a clip that may be meant is looked at alone.
+        // Complaints do not name the input, so a clip that may be meant is checked alone.
         const isSuspect = complaint && compareLengths(audio, input, announcedSec[index]).isShort;
         const described = { ...audio, ...describeInput(report, index) };
         taken.push(isSuspect ? undefined : await take(described, index));
@@ -168,7 +167,7 @@ export async function decodeTogether<T>(
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
-  // One file that cannot be opened ends ffmpeg before it decodes the others: halving finds it in a few starts.
+  // A file that cannot be opened ends ffmpeg before it decodes the others; bisecting finds it in a few starts.
   if (inputs.length < 2) return [undefined];
   const middle = Math.ceil(inputs.length / 2);
   const taken = await decodeTogether(inputs.slice(0, middle), sampleRateHz, folder, take, signal);
@@ -178,8 +177,8 @@ export async function decodeTogether<T>(
 }
 
 /**
- * Encodes 16-bit WAV files as FLAC in one process, without loss. The same ffmpeg makes the same bytes.
- * @throws Error with ffmpeg's own line when it fails: the disk may be full, the sound is not at fault.
+ * Losslessly encodes 16-bit WAV files as FLAC in one process. The same ffmpeg gives the same bytes.
+ * @throws Error with ffmpeg's own line when it fails, for example on a full disk; the audio is not at fault
  */
 export async function encodeFlacFiles(
   files: readonly { wav: string; flac: string }[],
@@ -193,16 +192,16 @@ export async function encodeFlacFiles(
   const { failure } = await runFfmpeg(command, signal);
   if (failure === undefined) return;
   const code = /No space left on device/.test(failure) ? 'ENOSPC: ' : '';
-  throw new Error(`${code}ffmpeg cannot write FLAC (${telling(failure)}), writing ${files[0]?.flac}`);
+  throw new Error(`${code}ffmpeg cannot write FLAC (${mostTelling(failure)}), writing ${files[0]?.flac}`);
 }
 
-/** 24 kbit/s is 3 kB for a second of speech, at which it stays plain. */
+/** 24 kbit/s is 3 kB per second of speech, which stays clear at that rate. */
 const MP3_BITRATE_KBPS = 24;
 
 /**
- * Sound as a small mono MP3 at 16 kHz, in memory: for a web page, where every browser plays it (Opus in Ogg is younger
- * in Safari than many a phone, and AAC is missing in builds of Chromium and Firefox without licensed codecs). The same
- * ffmpeg makes the same bytes.
+ * Encodes a small mono MP3 at 16 kHz, in memory, for web pages. Every browser plays MP3: Safari on many phones is older
+ * than its support for Opus in Ogg, and builds of Chromium and Firefox without licensed codecs have no AAC. The same
+ * ffmpeg gives the same bytes.
  * @param samples mono [frames] at 16 kHz
  * @throws InputError when ffmpeg is not installed; Error with ffmpeg's own line when it has no MP3 encoder
  */
@@ -218,14 +217,14 @@ export async function encodeMp3(samples: Float32Array, signal?: AbortSignal): Pr
     .outputOptions(['-map_metadata -1', '-write_xing 0', '-id3v2_version 0'])
     .format('mp3');
   const { failure } = await runFfmpeg(command, signal);
-  if (failure !== undefined) throw new Error(`ffmpeg cannot write MP3 (${telling(failure)})`);
+  if (failure !== undefined) throw new Error(`ffmpeg cannot write MP3 (${mostTelling(failure)})`);
   return Buffer.concat(chunks);
 }
 
-/** Somewhere for ffmpeg to write to that is no file. */
+/** An in-memory target for ffmpeg's output. */
 function memorySink(): { sink: Writable; chunks: Buffer[] } {
   const chunks: Buffer[] = [];
-  // fluent-ffmpeg takes an early 'close' of its target for a failure, so the target never emits one.
+  // fluent-ffmpeg treats an early 'close' of its target as a failure, so the target never emits one.
   const sink = new Writable({
     autoDestroy: false,
     emitClose: false,
@@ -237,15 +236,15 @@ function memorySink(): { sink: Writable; chunks: Buffer[] } {
   return { sink, chunks };
 }
 
-/** Told once, for all inputs. */
+/** Given once, for all inputs. */
 const GENERAL_OPTIONS = ['-nostdin', '-y', '-hide_banner', '-nostats'];
-/** A layout that the file does not state stays unknown: a guessed centre would be some microphone. */
+/** A layout that the file does not state stays unknown: a guessed centre could be any microphone. */
 const INPUT_OPTIONS = ['-threads', '1', '-guess_layout_max', '2'];
 
 function ffmpegOf(inputs: readonly FfmpegInput[], way: Way = 'seek'): FfmpegCommand {
   const command = ffmpeg();
   for (const [index, { path, startSec }] of inputs.entries()) {
-    // The `file:` protocol keeps names with colons or a leading dash from being read as anything but a path.
+    // With the `file:` protocol, names with colons or a leading dash are still read as paths.
     command.input(`file:${path}`);
     if (index === 0) command.inputOptions(GENERAL_OPTIONS);
     command.inputOptions([...INPUT_OPTIONS, ...FILE_INPUT_OPTIONS]);
@@ -255,7 +254,7 @@ function ffmpegOf(inputs: readonly FfmpegInput[], way: Way = 'seek'): FfmpegComm
   return command;
 }
 
-/** An ffmpeg that is fed from memory. */
+/** An ffmpeg command that reads from memory. */
 function ffmpegOfPipe(bytes: Buffer, format: string, options: readonly string[]): FfmpegCommand {
   return ffmpeg()
     .input(Readable.from([bytes], { objectMode: false }))
@@ -263,13 +262,13 @@ function ffmpegOfPipe(bytes: Buffer, format: string, options: readonly string[])
     .inputOptions(['-f', format, ...options]);
 }
 
-/** An output of the sound of one input. */
+/** Adds an output for the audio of one input. */
 function addOutput(command: FfmpegCommand, target: string | Writable, index: number): FfmpegCommand {
   return command
     .output(typeof target === 'string' ? `file:${target}` : target)
     .noVideo()
     .outputOptions([`-map ${index}:a:0`, '-threads 1'])
-    .outputOptions(['-fflags +bitexact', '-flags:a +bitexact']); // no version of ffmpeg in the file
+    .outputOptions(['-fflags +bitexact', '-flags:a +bitexact']); // keeps ffmpeg's version out of the file
 }
 
 function addWavOutput(
@@ -284,8 +283,8 @@ function addWavOutput(
 }
 
 /**
- * ffmpeg ends well on a file that stops in the middle. A clip much shorter than announced, together with a complaint,
- * is a broken one; without a complaint the sound may just end before the picture.
+ * ffmpeg succeeds on a file that stops in the middle. A clip much shorter than announced is broken if ffmpeg also
+ * complained; otherwise its sound may just end before the picture.
  */
 function compareLengths(
   audio: InterleavedAudio & { sampleRateHz: number },
@@ -297,17 +296,17 @@ function compareLengths(
   return { decodedSec, wantedSec, isShort: decodedSec < 0.9 * wantedSec - 0.25 };
 }
 
-/** A file that ffmpeg could not write to its end, after which it may end well all the same. */
+/** An output that ffmpeg could not write completely; it may still exit with success. */
 const UNWRITTEN =
   /^(?:\[[^\]]*\] )?(?:av_interleaved_write_frame|Error (?:writing|muxing|closing|submitting a packet to the muxer))/;
-/** Broken data. Indented lines are what files say of themselves: a title may say anything. */
+/** Broken data. Indented lines are the file's own metadata: a title may say anything. */
 const COMPLAINT = /^\S.*(?:partial file|corrupt|invalid|error while decoding|failed|do not match)/i;
-/** Some versions lose the last frames of FLAC this way, and go on without a sample. */
+/** Some versions lose the last frames of FLAC this way, and continue without a sample. */
 const SEEK_LOST = /^(?:\[[^\]]*\] )?(?:\S.*: )?could not seek to position/;
-/** Ended by somebody: by a signal that ffmpeg takes for a wish, or cannot take at all. */
+/** Ended from outside: by a signal that ffmpeg treats as a request to stop, or cannot catch. */
 const ENDED = /^Exiting normally, received signal \d+|killed with signal SIG(?:KILL|TERM|INT|HUP)/m;
 
-/** Float samples that are stored as such; a codec's samples are floats too, and may pass full scale a little. */
+/** Samples that are stored as floats. A codec's output is float too, and may slightly exceed full scale. */
 const FLOAT_CODEC = /^(?:pcm_f\d+[lb]e\b|wavpack\b.*\bfltp?\b)/;
 
 function describeInput(
@@ -321,21 +320,24 @@ function describeInput(
   };
 }
 
-/** What ffmpeg said. */
+/** Parsed output of ffmpeg. */
 interface FfmpegReport {
-  /** Container duration of each input in seconds; NaN where the file does not say, or ffmpeg only guesses. */
+  /** Container duration of each input in seconds; NaN if the file does not give it, or ffmpeg only guesses. */
   announcedSec: number[];
   /** The first audio stream of each input, such as `pcm_f32le ([3][0][0][0] / 0x0003), 16000 Hz, mono, flt`. */
   codecs: string[];
   /** The first line that reports broken data, or ''. */
   complaint: string;
-  /** ffmpeg has not found the place where a part begins, and what it gave instead may be nothing. */
+  /** ffmpeg did not find the start of the part; its output may be empty. */
   isSeekLost: boolean;
-  /** Where ffmpeg failed: all that it said. */
+  /** ffmpeg's full output, if it failed. */
   failure: string | undefined;
 }
 
-/** @throws the signal's reason when it fires; Error when somebody ended ffmpeg: no fault of the input. */
+/**
+ * @throws the signal's reason when it is aborted; Error when ffmpeg was killed from outside, which is not the input's
+ * fault
+ */
 function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Promise<FfmpegReport> {
   return new Promise((resolve, reject) => {
     const announcedSec: number[] = [];
@@ -384,7 +386,7 @@ function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Pro
   });
 }
 
-/** Why a file has no output, to follow its name. */
+/** Why a file has no output; follows its name in the message. */
 function explain(failure: string): string {
   if (/matches no streams|does not contain any stream/.test(failure)) return 'has no audio stream';
   const format = refusedFormat(failure);
@@ -392,14 +394,14 @@ function explain(failure: string): string {
     return `is not a recording but of ${format}, which emoq does not open: it may name other files; give the recordings themselves`;
   }
   if (/moov atom not found/.test(failure)) return 'is truncated or not a video file (moov atom not found)';
-  return `cannot be decoded (ffmpeg: ${telling(failure)})`;
+  return `cannot be decoded (ffmpeg: ${mostTelling(failure)})`;
 }
 
-/** The line that tells most; the last one is fluent-ffmpeg's own. */
-function telling(failure: string): string {
+/** The most informative line; the last one is fluent-ffmpeg's own. */
+function mostTelling(failure: string): string {
   const lines = failure.trim().split('\n');
-  const told = lines.find((line) => /invalid|error|failed|not found|denied|no space/i.test(line));
-  return oneLine(told ?? lines.at(-1)!);
+  const cause = lines.find((line) => /invalid|error|failed|not found|denied|no space/i.test(line));
+  return oneLine(cause ?? lines.at(-1)!);
 }
 
 /** Drops the `[demuxer @ 0x55...]` prefix, whose address differs on each run, and keeps one line. */

@@ -1,4 +1,4 @@
-/** @file Speech as a video clip, for corpora that are released as such: AAC sound under a black picture. */
+/** @file Writes speech as video clips, for corpora released in that form: AAC sound with a black picture. */
 
 import { spawn } from 'node:child_process';
 import { mkdir, readFile, rm } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { requireFfmpeg } from './ffmpeg.js';
 import { pipeInputOptions } from './ffmpeg-metadata.js';
 import { encodeWav } from './wav.js';
 
-/** `surround` is 5.1 with the speech in the centre and a trace of it left and right; `stereo` has it in both. */
+/** `surround` is 5.1 with the speech in the centre and a trace of it left and right; `stereo` has it on both sides. */
 export type ClipLayout = 'surround' | 'stereo';
 
 const layouts: Readonly<Record<ClipLayout, { pan: string; bitRate: string }>> = {
@@ -18,9 +18,9 @@ const layouts: Readonly<Record<ClipLayout, { pan: string; bitRate: string }>> = 
 };
 
 /**
- * Writes mono samples as an MP4 clip with 48 kHz AAC sound: the whole file or none. The same ffmpeg makes the same
- * bytes of the same samples.
- * @throws InputError when ffmpeg is not installed; Error with ffmpeg's own line when it fails.
+ * Writes mono samples as an MP4 clip with 48 kHz AAC sound, atomically. The same ffmpeg gives the same bytes for the
+ * same samples.
+ * @throws InputError when ffmpeg is not installed; Error with ffmpeg's own line when it fails
  */
 export async function writeMp4(
   path: string,
@@ -38,7 +38,7 @@ export async function writeMp4(
   const exit = deleteAtExit(folder);
   try {
     await mkdir(folder);
-    const clip = join(folder, 'clip.mp4'); // an MP4 is not written front to back, so it cannot be piped out
+    const clip = join(folder, 'clip.mp4'); // an MP4 is not written sequentially, so it cannot be piped out
     const durationSec = samples.length / sampleRateHz;
     await runFfmpeg(encodingArguments(layout, durationSec, clip), encodeWav(samples, sampleRateHz), signal);
     await writeFileAtomic(path, await readFile(clip));
@@ -56,7 +56,7 @@ function encodingArguments(layout: ClipLayout, durationSec: number, target: stri
     ...[...pipeInputOptions('wav'), '-f', 'wav', '-i', 'pipe:0', '-map', '0:v', '-map', '1:a'],
     ...['-af', pan, '-ar', '48000', '-c:a', 'aac', '-b:a', bitRate],
     ...['-c:v', 'mpeg4', '-threads', '1'],
-    // No encoder versions and no dates in the file.
+    // Keeps encoder versions and dates out of the file.
     ...['-fflags', '+bitexact', '-flags:v', '+bitexact', '-flags:a', '+bitexact', '-map_metadata', '-1'],
     ...['-y', target],
   ];
@@ -82,7 +82,7 @@ function runFfmpeg(args: readonly string[], input: Buffer, signal: AbortSignal |
           ),
         );
     });
-    child.stdin.on('error', () => {}); // a process that ended early is reported by its exit
+    child.stdin.on('error', () => {}); // a process that exits early is reported by its exit code
     child.stdin.end(input);
   });
 }

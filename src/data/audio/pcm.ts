@@ -1,31 +1,31 @@
 /**
- * @file Bytes of integer and float samples to numbers in [-1, 1], also of integers smaller than their bytes; full
- * scale of floats beyond 1; and one channel out of many: the one that is asked for, the centre of a surround clip, or
- * the mean of the rest.
+ * @file Converts integer and float samples to mono in [-1, 1]. Handles integers narrower than their bytes, floats
+ * beyond full scale, and the choice of channel: the requested one, the centre of surround sound, or the mean of the
+ * others.
  */
 
 import { InputError } from '../../base/index.js';
 import { type AudioNote, isSilent } from './ffmpeg-metadata.js';
 
-/** How samples lie in a file. */
+/** Storage format of samples in a file. */
 export interface SampleLayout {
   encoding: 'pcm' | 'float';
-  /** Bits of a sample, without those that fill up its bytes. */
+  /** Bits of a sample, without padding bits. */
   bitsPerSample: number;
-  /** Bytes that a sample of one channel takes. */
+  /** Bytes per sample of one channel. */
   sampleBytes: number;
-  /** Integers smaller than their bytes lie at the upper end, as an extensible header promises. */
+  /** Integers narrower than their bytes are left-justified, as an extensible header promises. */
   leftJustified: boolean;
 }
 
 /**
- * Little-endian samples: integers over 2^(bits-1), 8-bit ones are unsigned around 128, floats as they are.
- * @throws InputError naming `name` where it cannot be told how integers lie in their bytes
+ * Decodes little-endian samples: integers divided by 2^(bits-1), 8-bit ones unsigned around 128, floats as they are.
+ * @throws InputError naming `name` if the alignment of integers in their bytes cannot be determined
  */
 export function decodeSamples(bytes: Buffer, layout: SampleLayout, name: string): Float32Array {
   const { encoding, bitsPerSample, sampleBytes } = layout;
   const count = Math.floor(bytes.byteLength / sampleBytes);
-  // Whole arrays at once where JavaScript has one of that kind; it needs its bytes at an even place in memory.
+  // Converts whole arrays where JavaScript has a matching typed array, which needs aligned bytes.
   const aligned = (): ArrayBuffer => new Uint8Array(bytes.subarray(0, count * sampleBytes)).buffer;
   if (encoding === 'float') {
     return sampleBytes === 4 ? new Float32Array(aligned()) : Float32Array.from(new Float64Array(aligned()));
@@ -43,8 +43,8 @@ export function decodeSamples(bytes: Buffer, layout: SampleLayout, name: string)
 }
 
 /**
- * Integers that do not fill their bytes. The specification puts them at the upper end, with zeros below; others put
- * them at the lower end, with copies of the sign or zeros above. The samples show which.
+ * Integers that do not fill their bytes. The specification puts them in the high bits, with zeros below; some writers
+ * put them in the low bits, with copies of the sign or zeros above. The samples show which.
  */
 function decodeSmaller(
   integers: Int32Array | Int16Array,
@@ -53,7 +53,7 @@ function decodeSmaller(
 ): Float32Array {
   const containerBits = sampleBytes * 8;
   const spareBits = containerBits - bitsPerSample;
-  if (bitsPerSample <= 8 && !leftJustified) throw undecided(name, bitsPerSample, sampleBytes); // perhaps unsigned
+  if (bitsPerSample <= 8 && !leftJustified) throw undecided(name, bitsPerSample, sampleBytes); // may be unsigned
   const spareMask = 2 ** spareBits - 1;
   const half = 2 ** (bitsPerSample - 1);
   const mayBeFloats = !leftJustified && bitsPerSample === 24 && sampleBytes === 4;
@@ -69,13 +69,13 @@ function decodeSmaller(
       half,
     );
   }
-  if (leftJustified) return scaled(integers, 2 ** (containerBits - 1)); // with something below
+  if (leftJustified) return scaled(integers, 2 ** (containerBits - 1)); // with non-zero low bits
   throw undecided(name, bitsPerSample, sampleBytes);
 }
 
 /**
- * Cool Edit wrote floats in the range of 16 bits and called them integers of 24 bits in blocks of 4 bytes. Integers
- * look otherwise: read as floats, small negative ones are no numbers, and small positive ones next to nothing.
+ * Cool Edit wrote floats in the 16-bit range and labelled them as 24-bit integers in 4-byte blocks. Real integers look
+ * different when read as floats: small negative ones are NaN, and small positive ones are almost zero.
  */
 function floatsOf(integers: Int32Array | Int16Array): Float32Array | undefined {
   const floats = new Float32Array(integers.buffer);
@@ -108,22 +108,24 @@ function scaled(integers: Int16Array | Int32Array, fullScale: number): Float32Ar
   return samples;
 }
 
-/** Up to this peak (24 dB over) a sound that is not made of whole numbers is a loud one, and is turned down to fit. */
+/**
+ * Up to this peak (24 dB over full scale), samples that are not whole numbers are taken for loud audio and scaled down.
+ */
 const LOUD_PEAK = 16;
-/** How far above an integer range samples may go and still be taken for it (12 dB): filters overshoot. */
+/** How far samples may exceed an integer range and still be taken for it (12 dB): filters overshoot. */
 const OVERSHOOT = 4;
-/** A change of level under 1 dB is not worth a note. */
-const TOLD_FROM = 1.12;
+/** A level change of less than 1 dB is not worth a note. */
+const NOTED_FROM = 1.12;
 
 const INTEGER_BITS = [16, 24, 32] as const;
 
-/** What samples are to be divided by. */
+/** The divisor for samples. */
 export interface FullScale {
   divisor: number;
   note?: AudioNote | undefined;
 }
 
-/** The largest magnitude, leaving out what is no finite number. */
+/** The largest magnitude, ignoring non-finite values. */
 export function peakOf(samples: Float32Array): number {
   let peak = 0;
   for (const value of samples) {
@@ -134,17 +136,17 @@ export function peakOf(samples: Float32Array): number {
 }
 
 /**
- * The full scale of float samples. Up to a peak of 1 they are as they should be. Beyond it they are divided by their
- * peak, or by the full scale of the smallest integer range that holds them (16, 24 or 32 bits) where they are whole
- * numbers or larger than any loud sound: samples of a 16-bit file that were written as floats come out as its own do.
- * @param filePeak the largest magnitude that is known of the file they are part of
- * @throws InputError naming `name` where no range holds them
+ * The full scale of float samples. A peak of up to 1 is normal. Beyond it, samples are divided by their peak; or, if
+ * they are whole numbers or larger than any loud audio, by the full scale of the smallest integer range that contains
+ * them (16, 24 or 32 bits). A 16-bit file converted to floats then gives the same samples as the original.
+ * @param filePeak the largest known magnitude in the file
+ * @throws InputError naming `name` if no range contains them
  */
 export function fullScaleOf(samples: Float32Array, filePeak: number, name: string): FullScale {
   const peak = Math.max(peakOf(samples), filePeak);
   if (peak <= 1) return { divisor: 1 };
   if (peak <= LOUD_PEAK && !samples.every((value) => Number.isInteger(value) || !Number.isFinite(value))) {
-    if (peak < TOLD_FROM) return { divisor: peak };
+    if (peak < NOTED_FROM) return { divisor: peak };
     const decibels = (20 * Math.log10(peak)).toFixed(1);
     const text = `its float samples go up to ${Number(peak.toPrecision(3))}: turned down by ${decibels} dB`;
     return { divisor: peak, note: { kind: 'rescaled', text } };
@@ -160,25 +162,25 @@ export function fullScaleOf(samples: Float32Array, filePeak: number, name: strin
 }
 
 /**
- * Which channel becomes the mono signal. `auto` takes the centre where the layout names one (in film and
- * television sound the centre carries the speech) and mixes everything else; `mix` is the plain mean of all
- * channels but the low-frequency one; a number picks a channel, counted from 1.
+ * Which channel becomes the mono signal. `auto` takes the centre channel if the layout has one (in film and television
+ * it carries the speech) and mixes everything else; `mix` is the plain mean of all channels except the low-frequency
+ * one; a number picks a channel, counted from 1.
  */
 export type ChannelChoice = 'auto' | 'mix' | number;
 
-/** Interleaved samples: frame after frame, one value for each channel. */
+/** Interleaved samples: frame by frame, one value per channel. */
 export interface InterleavedAudio {
   samples: Float32Array; // [frames * channels]
   channels: number;
-  /** WAVEFORMATEXTENSIBLE speaker mask; 0 where the layout is not known. */
+  /** WAVEFORMATEXTENSIBLE speaker mask; 0 if the layout is not known. */
   channelMask: number;
 }
 
 export interface MonoAudio {
   samples: Float32Array; // [frames]
-  /** The channels that it is made of, counted from 0. */
+  /** The channels it is mixed from, counted from 0. */
   picked: readonly number[];
-  /** Where another choice was made than the layout alone would give. */
+  /** Present if the choice differs from what the layout alone would give. */
   note?: AudioNote | undefined;
 }
 
@@ -186,14 +188,14 @@ const FRONT_CENTRE = 0x4;
 const LOW_FREQUENCY = 0x8;
 
 /**
- * Channels cancel when their mean keeps less than this share of the energy that it would have if they had nothing in
- * common (-10 dB): for two equally loud ones a correlation under -0.9. A stereo file with a wire crossed is at 0.
+ * Channels cancel if their mean has less than this share of the energy that uncorrelated channels would have (-10 dB):
+ * for two equally loud ones, a correlation below -0.9. A stereo file with inverted polarity on one side is at 0.
  */
 const CANCELLED_SHARE = 0.1;
 
 /**
- * A channel as people write it: a number from 1 (tables may have it as `2.0`), or `mix`.
- * @returns undefined where it is neither
+ * A channel as written by users: a number from 1 (tables may contain `2.0`), or `mix`.
+ * @returns undefined if it is neither
  */
 export function parseChannel(text: string): ChannelChoice | undefined {
   const cell = text.trim().toLowerCase();
@@ -203,9 +205,9 @@ export function parseChannel(text: string): ChannelChoice | undefined {
 }
 
 /**
- * Interleaved audio to mono. Where the mean of the channels cancels, the loudest of them is taken alone; where the
- * centre of a surround clip is silent, the mean of the others.
- * @throws RangeError when a numbered channel does not exist.
+ * Interleaved audio to mono. If the channels cancel in the mean, the loudest is used alone; if the centre of a surround
+ * clip is silent, the mean of the others.
+ * @throws RangeError when a numbered channel does not exist
  */
 export function toMono(audio: InterleavedAudio, choice: ChannelChoice = 'auto'): MonoAudio {
   const { samples, channels, channelMask } = audio;
@@ -230,7 +232,7 @@ export function toMono(audio: InterleavedAudio, choice: ChannelChoice = 'auto'):
   return mix(audio, others);
 }
 
-/** The mean of channels, or the loudest alone where they cancel. */
+/** The mean of the channels, or the loudest alone if they cancel. */
 function mix(audio: InterleavedAudio, picked: readonly number[]): MonoAudio {
   const mean = average(audio, picked);
   if (picked.length < 2) return mean;
@@ -255,7 +257,7 @@ function average({ samples, channels }: InterleavedAudio, picked: readonly numbe
   return { samples: mono, picked };
 }
 
-/** Sum of squares around the mean: a constant is no sound. */
+/** Sum of squares around the mean, so that a DC offset does not count. */
 function energyOf(samples: Float32Array, channel: number, channels: number): number {
   let [sum, squares, frames] = [0, 0, 0];
   for (let i = channel; i < samples.length; i += channels, frames++) {
@@ -266,12 +268,14 @@ function energyOf(samples: Float32Array, channel: number, channels: number): num
   return frames === 0 ? 0 : Math.max(0, squares - (sum * sum) / frames);
 }
 
-/** The centre, and what a mix is made of. Channels are stored in the order of the mask's bits, from the lowest. */
+/**
+ * The centre channel, and the channels for a mix. Channels are stored in the order of the mask's bits, from the lowest.
+ */
 function speakersOf(channels: number, mask: number): { centre?: number | undefined; others: number[] } {
   const speakers: number[] = [];
   for (let bit = 0; bit < 18; bit++) if (mask & (1 << bit)) speakers.push(1 << bit);
   const all = Array.from({ length: channels }, (_, channel) => channel);
-  if (speakers.length !== channels) return { others: all }; // no layout, or one that does not fit: nothing to choose by
+  if (speakers.length !== channels) return { others: all }; // no layout, or an inconsistent one
   const centre = speakers.indexOf(FRONT_CENTRE);
   return {
     centre: centre < 0 ? undefined : centre,

@@ -1,7 +1,8 @@
 /**
- * @file RIFF/WAVE without a child process: reads integer PCM (to 32 bit) and float (32, 64 bit), plain or extensible,
- * any channel count and rate, and RF64; tells where a header is wrong about its samples; writes 16-bit PCM mono.
- * Sources: Microsoft, "Multiple Channel Audio Data and WAVE Files" (WAVEFORMATEXTENSIBLE); EBU Tech 3306 (RF64).
+ * @file RIFF/WAVE without a child process. Reads integer PCM (up to 32 bits) and float (32, 64 bits), plain or
+ * extensible, with any channel count and rate, and RF64; detects headers that are wrong about their samples; writes
+ * 16-bit PCM mono. Sources: Microsoft, "Multiple Channel Audio Data and WAVE Files" (WAVEFORMATEXTENSIBLE); EBU Tech
+ * 3306 (RF64).
  */
 
 import { type FileHandle, open } from 'node:fs/promises';
@@ -10,21 +11,21 @@ import type { InterleavedAudio } from './pcm.js';
 import { decodeSamples, peakOf, type SampleLayout } from './pcm.js';
 
 const HEADER_BYTES = 44;
-/** Chunk headers are read from one piece of the file's beginning, where nearly every file has them all. */
+/** The first read of a file, which covers all chunk headers of nearly every file. */
 const HEAD_BYTES = 512;
-/** How much of a file is looked at for its peak: this many pieces, spread evenly. */
+/** The peak of a file is estimated from this many evenly spaced pieces. */
 const PEAK_PIECES = 64;
 const PEAK_PIECE_SAMPLES = 2048;
 
-/** As `parseHeader`, of a file. */
+/** Like `parseHeader`, for a file. */
 export async function readWavHeader(path: string): Promise<WavHeader | undefined> {
   return withFile(path, parseHeader);
 }
 
 /**
  * Samples of a WAV file whose header was read: integers scaled to [-1, 1], floats as they are.
- * @param startSec where to begin, 0 by default.
- * @param durationSec how much to read, to the end by default; nothing else is read.
+ * @param startSec start offset, 0 by default
+ * @param durationSec how much to read, to the end by default; nothing else is read
  */
 export async function readWavSamples(
   path: string,
@@ -43,8 +44,8 @@ export async function readWavSamples(
 }
 
 /**
- * The largest magnitude in a WAV file, from pieces spread over it: a part of a file may be too quiet to tell in which
- * range the whole lies.
+ * The largest magnitude in a WAV file, from pieces spread over it: a single part may be too quiet to show the range of
+ * the whole file.
  */
 export async function probeWavPeak(path: string, header: WavHeader): Promise<number> {
   const { channels, sampleBytes, dataOffset, frames } = header;
@@ -62,7 +63,7 @@ export async function probeWavPeak(path: string, header: WavHeader): Promise<num
   });
 }
 
-/** A WAV held in memory, as a decoder pipes it. @throws InputError naming `name` when it is not one. */
+/** A WAV in memory, as piped by a decoder. @throws InputError naming `name` when it is not one */
 export async function parseWav(
   bytes: Buffer,
   name: string,
@@ -120,12 +121,12 @@ async function withFile<T>(path: string, use: (source: ByteSource) => Promise<T>
   }
 }
 
-/** Up to `byteLength` bytes at an offset; fewer at the end of the file. */
+/** Reads up to `byteLength` bytes at an offset; fewer at the end of the file. */
 async function readAt(handle: FileHandle, offset: number, byteLength: number): Promise<Buffer> {
   const buffer = Buffer.alloc(byteLength);
   let filled = 0;
   while (filled < byteLength) {
-    const chunk = Math.min(byteLength - filled, 1 << 30); // one Node read takes under 2 GiB
+    const chunk = Math.min(byteLength - filled, 1 << 30); // one Node read takes less than 2 GiB
     const { bytesRead } = await handle.read(buffer, filled, chunk, offset + filled);
     if (bytesRead === 0) break;
     filled += bytesRead;
@@ -133,23 +134,23 @@ async function readAt(handle: FileHandle, offset: number, byteLength: number): P
   return buffer.subarray(0, filled);
 }
 
-/** What the `fmt ` and `data` chunks say. */
+/** Contents of the `fmt ` and `data` chunks. */
 export interface WavHeader extends SampleLayout {
   channels: number;
-  /** Speaker positions (bit mask) of an extensible header; 0 where the file does not say. */
+  /** Speaker positions (bit mask) of an extensible header; 0 if not given. */
   channelMask: number;
   sampleRateHz: number;
   /** Byte offset of the first sample. */
   dataOffset: number;
-  /** Samples per channel that are there. */
+  /** Samples per channel that are present. */
   frames: number;
-  /** What the header promises where the file has less. */
+  /** The duration in the header, if the file is shorter. */
   promisedSec?: number | undefined;
-  /** Other programs may read something else of it: its size or its blocks are out of the ordinary. */
+  /** Its size or blocks are unusual, so other programs may read different samples. */
   isOdd: boolean;
 }
 
-/** Bytes by position: a file on disk, or what a decoder piped. */
+/** Bytes by position: a file on disk, or a decoder's output in memory. */
 export interface ByteSource {
   name: string;
   byteLength: number;
@@ -159,17 +160,17 @@ export interface ByteSource {
 const FORMAT_PCM = 1;
 const FORMAT_FLOAT = 3;
 const FORMAT_EXTENSIBLE = 0xfffe;
-/** Where it stands in a header of 64-bit sizes, the size is in the chunk `ds64`. */
+/** In a header with 64-bit sizes, this value means that the size is in the `ds64` chunk. */
 const SIZE_ELSEWHERE = 0xffffffff;
 
-/** No writer leaves more chunks than a few dozen: a longer walk is through something that is no WAV file. */
+/** No writer leaves more than a few dozen chunks; more means that the file is not a WAV. */
 const MAX_CHUNKS = 1000;
-/** Chunks whose names show that the chunk before was not padded to an even length. */
+/** Chunk names that show that the previous chunk was not padded to an even length. */
 const KNOWN_CHUNKS = /^(?:fmt |data|fact|LIST|bext|cue |smpl|inst|JUNK|junk|PAD |id3 |ID3 |iXML|PEAK)$/;
 
-/** A file may have fewer bytes than promised by this much, whatever its length. */
+/** A file may be this many bytes shorter than its header says, whatever its length. */
 const SLACK_BYTES = 64;
-/** What is looked at where header fields contradict each other. */
+/** How much to examine when header fields contradict each other. */
 const PROBED_BYTES = 1 << 16;
 
 interface Chunk {
@@ -180,10 +181,10 @@ interface Chunk {
 }
 
 /**
- * The header of a WAV file; undefined when the file is not RIFF/WAVE or holds a compressed or otherwise
- * unusual encoding (then it is ffmpeg's work).
- * @throws InputError when it is a WAV file but damaged: no fmt or data chunk, blocks that hold no samples, or much
- *   fewer samples than it promises.
+ * The header of a WAV file; undefined when the file is not RIFF/WAVE or has a compressed or otherwise unusual encoding,
+ * which is left to ffmpeg.
+ * @throws InputError for a damaged WAV file: no fmt or data chunk, blocks too small for a sample, or far fewer samples
+ *   than the header says
  */
 export async function parseHeader(source: ByteSource): Promise<WavHeader | undefined> {
   const riff = await source.read(0, 12);
@@ -243,7 +244,7 @@ async function describe(
     const validBits = format.readUInt16LE(18);
     if (validBits > 0 && validBits < containerBits) bitsPerSample = validBits;
     channelMask = format.readUInt32LE(20);
-    tag = format.readUInt16LE(24); // the first two bytes of the sub-format GUID are the plain tag
+    tag = format.readUInt16LE(24); // the first two bytes of the sub-format GUID are the plain format tag
   }
   const encoding = tag === FORMAT_PCM ? 'pcm' : tag === FORMAT_FLOAT ? 'float' : undefined;
   const isKnown =
@@ -274,10 +275,10 @@ async function describe(
 }
 
 /**
- * Bytes of a sample, by the block align. Many programs never look at it and would not notice that they write it wrong:
- * where it is too small for the bits, larger than any sample, or neither the bytes for a second nor the samples agree
- * with it, samples are packed.
- * @throws InputError where the block align cannot be right and nothing else is known
+ * Bytes per sample, from the block align. Many programs ignore that field and may write it wrong: if it is too small
+ * for the bits, larger than any sample, or contradicted by both the byte rate and the samples, samples are taken as
+ * packed.
+ * @throws InputError if the block align cannot be right and nothing else is known
  */
 async function sampleBytesOf(
   source: ByteSource,
@@ -310,10 +311,11 @@ async function sampleBytesOf(
 }
 
 /**
- * How many bytes of samples there are, whatever the header says. A writer into a pipe leaves 0 or some huge round
- * number as the size: then the samples go to the end of the file.
- * @throws InputError where the file has much less than it promises: as ffmpeg.ts has it for other formats, over a tenth
- *   and 0.25 s are missing; or over half of a short clip.
+ * The actual number of sample bytes, whatever the header says. A writer into a pipe leaves 0 or some huge round number
+ * as the size; the samples then extend to the end of the file.
+ * @throws InputError if much of the file is missing: over a tenth and 0.25 s, as in ffmpeg.ts for other formats, or
+ * over
+ *   half of a short clip
  */
 async function sampleBytesIn(
   source: ByteSource,
@@ -335,7 +337,7 @@ async function sampleBytesIn(
   return { present: available, promised: size };
 }
 
-/** Sizes that nobody counted: near a whole number of gigabytes, of either kind, or of 64 bits. */
+/** Placeholder sizes: near a whole number of gigabytes, decimal or binary, or of 64 bits. */
 function isPlaceholder(size: number): boolean {
   if (size > Number.MAX_SAFE_INTEGER) return true;
   return [1e9, 2 ** 30].some((unit) => {
@@ -345,7 +347,7 @@ function isPlaceholder(size: number): boolean {
   });
 }
 
-/** True where nothing but whole chunks follows, so that an empty data chunk is what it says. */
+/** True if only complete chunks follow, so that an empty data chunk really is empty. */
 async function isChunkChain(source: ByteSource, from: number): Promise<boolean> {
   let end = from;
   try {

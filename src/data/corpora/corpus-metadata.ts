@@ -1,6 +1,6 @@
 /**
- * @file What is known of a published corpus (`data-manifests/*.yaml`): counts, labels, faults; checks against it; and how YAML
- * files are read.
+ * @file Metadata of published corpora (`data-manifests/*.yaml`): counts, labels and known faults, checks against them,
+ * and a strict YAML reader.
  */
 
 import { fileURLToPath } from 'node:url';
@@ -18,7 +18,7 @@ const metadataSchema = z.strictObject({
   title: z.string().min(1),
   source: z.string(),
   licence: z.string(),
-  /** The release's own label codes -> names; corpora with plain names have none. */
+  /** The release's own label codes -> names; absent for corpora with plain names. */
   codes: z.record(z.string(), z.string()).optional(),
   labels: z.array(z.string()).min(1),
   /** Keys are labels, or several joined by `+` and counted together. */
@@ -27,7 +27,7 @@ const metadataSchema = z.strictObject({
     split: z.record(z.string(), counts).optional(),
     session: z.record(z.string(), counts).optional(),
   }),
-  /** Label sets and parts of published work, keys as in recipes; counts per split or session. */
+  /** Label sets and parts used in published work, with the keys of recipes; counts per split or session. */
   views: z.record(
     z.string(),
     z.strictObject({
@@ -59,16 +59,16 @@ const metadataSchema = z.strictObject({
 });
 
 export type CorpusMetadata = z.infer<typeof metadataSchema> & {
-  /** Of the file: another version of the metadata is another preparation. */
+  /** Of the metadata file: a new version makes a new preparation. */
   sha256: string;
 };
 
-/** The file that comes with emoq for a corpus. */
-export function corpusMetadataPath(corpus: 'meld' | 'iemocap'): string {
+/** The metadata file that is shipped with emoq for a corpus. */
+export function corpusMetadataPath(corpus: 'meld' | 'iemocap' | 'crema-d'): string {
   return fileURLToPath(new URL(`../../../data-manifests/${corpus}.yaml`, import.meta.url));
 }
 
-/** Reads a metadata file. @throws InputError naming file, line and column, or file and key. */
+/** Reads a metadata file. @throws InputError naming file, line and column, or file and key */
 export async function readCorpusMetadata(path: string): Promise<CorpusMetadata> {
   const { text, value } = await readYamlFile(path, 'corpus metadata');
   const parsed = metadataSchema.safeParse(value);
@@ -77,7 +77,7 @@ export async function readCorpusMetadata(path: string): Promise<CorpusMetadata> 
   throw new InputError(oneLine(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`));
 }
 
-/** Every count that differs from the metadata, in words; empty when all agree. */
+/** Describes every count that differs from the metadata; empty if all agree. */
 export function countDifferences(metadata: CorpusMetadata, utterances: readonly Utterance[]): string[] {
   const found = countLabels(utterances);
   const differences = compare('', metadata.counts.total, found.total);
@@ -94,8 +94,8 @@ export function countDifferences(metadata: CorpusMetadata, utterances: readonly 
 }
 
 /**
- * One line for a list of differences. Long lists are cut: the first ones show what is wrong.
- * @throws InputError always.
+ * One line for a list of differences. Long lists are shortened; the first ones show what is wrong.
+ * @throws InputError always
  */
 export function refuseDifferences(what: string, differences: readonly string[]): never {
   const shown = differences.slice(0, 20).join('; ');
@@ -120,11 +120,11 @@ export interface YamlFile {
 }
 
 /**
- * Reads a YAML file of one document: keys are texts, each there once, aliases stand for something, and there are no
- * merge keys or tags.
- * @param what the file is, for messages.
- * @param schema 'failsafe' leaves every value as the text that it is: 03 is a label, not a number.
- * @throws InputError, one line, naming file, line and column.
+ * Reads a YAML file with one document. Keys must be unique strings, aliases must be defined, and merge keys and tags
+ * are not allowed.
+ * @param what name of the kind of file, for messages
+ * @param schema 'failsafe' keeps every value as text: 03 is a label, not a number
+ * @throws InputError, one line, naming file, line and column
  */
 export async function readYamlFile(
   path: string,
@@ -137,7 +137,7 @@ export async function readYamlFile(
     const { line, col } = lines.linePos(offset ?? 0);
     throw new InputError(`${path}, line ${line}, column ${col}: ${problem}`);
   };
-  const odd = text.indexOf('\ufffd'); // what stands for bytes that are none of UTF-8
+  const odd = text.indexOf('\ufffd'); // the replacement character stands for invalid UTF-8
   if (odd >= 0) {
     const { length } = text.slice(0, odd).split('\n');
     throw new InputError(`${path}, line ${length}: not UTF-8 text; save it as UTF-8`);
@@ -157,7 +157,7 @@ function parsedValue(
 ): unknown {
   const document = parseDocument(text, {
     ...{ prettyErrors: false, schema, lineCounter: lines, merge: false },
-    logLevel: 'error', // else what it thinks odd would go to stderr beside what we say of it
+    logLevel: 'error', // otherwise its warnings would also go to stderr
   });
   const [problem] = [...document.errors, ...document.warnings];
   if (problem) refuse(problem.pos[0], problem.message.split('\n')[0]!);
@@ -174,9 +174,9 @@ function parsedValue(
         refuse(node?.range?.[0], 'a key must be a text, not a list or a map');
       } else if (key.value === '<<') refuse(at(key), '<< is a merge key of YAML; write the keys out');
       else if (key.value === '__proto__' && schema === 'core') {
-        refuse(at(key), '__proto__ is no key of this file');
+        refuse(at(key), '__proto__ is not a key of this file');
       }
     },
   });
-  return document.toJS(); // aliases of aliases, a small file that stands for a huge one, are refused here
+  return document.toJS(); // throws for aliases of aliases, by which a small file expands to a huge one
 }

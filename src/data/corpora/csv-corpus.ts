@@ -1,4 +1,7 @@
-/** @file Any corpus from a CSV: path and label, and what else is known; and its rows: which part of which recording. */
+/**
+ * @file Prepares a corpus from any CSV with paths and labels, and reads its rows: which part of which recording each
+ * one is.
+ */
 
 import { errorMessage, InputError, lineError, mapConcurrently, sha256Of } from '../../base/index.js';
 import { type ChannelChoice, parseChannel } from '../audio/index.js';
@@ -28,39 +31,39 @@ import {
 import { assignFolds, assignSplits, type SplitOptions, type SplitUnit } from './splits.js';
 
 export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions, 'unit'> {
-  /** A CSV with `path` (or `text`) and `label`, and others where they are known: see docs/adding-a-corpus.md. */
+  /** A CSV with `path` (or `text`) and `label`, and optional columns: see docs/adding-a-corpus.md. */
   file: string;
   /** Name of the corpus. */
   name: string;
-  /** Label of the CSV -> label of the corpus; others stay as they are. */
+  /** CSV label -> corpus label; labels without an entry are kept. */
   labelMap?: Readonly<Record<string, string>> | undefined;
-  /** Of every recording for which the CSV does not choose. */
+  /** For recordings without a channel in the CSV. */
   channel?: ChannelChoice | undefined;
-  /** Give labels that look or mean the same one name, the most frequent spelling. */
+  /** Merge labels that look or mean the same into the most frequent spelling. */
   normalizeLabels?: boolean | undefined;
   /** Make this many speaker-independent folds (sessions) instead of splits. */
   folds?: number | undefined;
-  /** Let a speaker be in two splits, as some corpora publish them. */
+  /** Allow a speaker in two splits, as in some published corpora. */
   allowSharedSpeakers?: boolean | undefined;
 }
 
-/** Columns that may stand beside `path` and `label`. */
+/** Optional columns besides `path` and `label`. */
 const OPTIONAL_COLUMNS = [
   ...['id', 'text', 'speaker', 'gender', 'session', 'split'],
   ...['start', 'end', 'channel'],
 ];
 
-/** File systems take names of 255 bytes; an ending and a temporary suffix come on top. */
+/** File systems limit names to 255 bytes, including the extension and a temporary suffix. */
 const LONGEST_NAME_BYTES = 200;
 
 /**
- * Prepares a corpus from a CSV. Paths are relative to the CSV (or absolute); the audio is converted into the corpus
- * folder, cut out from `start` to `end` where the CSV says so. Without a split and a session column, splits are made
- * by speaker from the seed, or folds where asked. A table without a column of paths, or with nothing in it, makes a
- * corpus of transcripts alone.
- * @throws InputError with file and line: a missing or misnamed column, an empty path or label, missing audio, a
- *   segment that ends before it starts or after its recording, an unknown split, two utterances of one id, a speaker
- *   in two splits, clips that cannot be decoded (missing and broken audio unless `allowIncomplete`).
+ * Prepares a corpus from a CSV. Paths are relative to the CSV (or absolute). The audio is converted into the corpus
+ * folder, cut from `start` to `end` where given. Without a split or session column, splits (or folds, if requested) are
+ * made by speaker from the seed. A table without a path column, or with an empty one, makes a corpus of transcripts
+ * only.
+ * @throws InputError with file and line: a missing or misnamed column, an empty path or label, missing audio, a segment
+ *   that ends before it starts or after its recording, an unknown split, a duplicate id, a speaker in two splits, clips
+ *   that cannot be decoded (missing and broken audio unless `allowIncomplete`)
  */
 export async function prepareCsv(options: CsvCorpusOptions): Promise<PreparationSummary> {
   if (!/^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u.test(options.name)) {
@@ -85,7 +88,7 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
   const utterances = divide(file, recordings, labelled, options);
   const renamed = Object.entries(labelMap).map(([from, to]) => `${from} as ${to}`);
   const hasAudio = recordings.every(({ path }) => path !== '');
-  const textAlone = `the table has no ${table.hasPaths ? 'paths' : 'column "path"'}, so the corpus is of transcripts alone: only experiments with inputs: text can use it`;
+  const textAlone = `the table has no ${table.hasPaths ? 'paths' : 'column "path"'}, so the corpus has only transcripts, for experiments with inputs: text`;
   const plan: CorpusPlan = {
     name,
     source: [`prepared from a CSV of ${table.rows.length} utterances`, ...renamed].join(', '),
@@ -118,7 +121,7 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
   return plan;
 }
 
-/** Labels merged where asked, then mapped. A map may name any of the merged spellings, and lead to another one. */
+/** Labels, merged if requested, then mapped. A map may use any of the merged spellings as a key or a value. */
 function labelsOf(
   utterances: readonly Utterance[],
   { labelMap = {}, normalizeLabels }: CsvCorpusOptions,
@@ -151,7 +154,7 @@ function findSources(
   });
 }
 
-/** Splits and folds: the CSV's own, or made by speaker. */
+/** Splits and folds: from the CSV, or made by speaker. */
 function divide(
   file: string,
   recordings: readonly CsvRecording[],
@@ -180,7 +183,7 @@ function divide(
   return hasSplits || hasSessions ? utterances : assignSplits(utterances, { ...options, unit });
 }
 
-/** Speakers; where none is known, recordings that several utterances are cut from, so that those stay whole. */
+/** Speakers, if known; otherwise recordings that contain several utterances, so that those stay together. */
 function unitOf(recordings: readonly CsvRecording[]): SplitUnit | undefined {
   if (recordings.some(({ utterance }) => utterance.speaker !== '')) return undefined;
   if (recordings.every(({ path }) => path === '')) return undefined;
@@ -211,7 +214,7 @@ function refuseSharedSpeakers(
   }
 }
 
-/** An id may hold anything; a file name may not climb, hide or be longer than file systems take. */
+/** An id may contain anything; a file name must not leave the folder, be hidden or exceed the length limit. */
 function fileName(id: string): string {
   const name = id.replace(/[/\\:*?"<>|\p{Cc}]/gu, '_').replace(/^\./, '_');
   if (Buffer.byteLength(name) <= LONGEST_NAME_BYTES) return name;
@@ -220,21 +223,21 @@ function fileName(id: string): string {
 
 export interface CsvRecording {
   line: number;
-  /** Path as the CSV gives it, '' in a corpus without recordings; whether the file is there is another question. */
+  /** Path as given in the CSV, '' in a corpus without recordings. The file may not exist. */
   path: string;
   segment?: Segment | undefined;
-  /** Where the CSV chooses. */
+  /** If given in the CSV. */
   channel?: ChannelChoice | undefined;
-  /** Without path and length, which the prepared clip will have. */
+  /** Without the path and length of the clip to be prepared. */
   utterance: Utterance;
 }
 
-/** What the rows of one table have in common. */
+/** Settings shared by all rows of a table. */
 interface RowReading {
   readonly file: string;
   readonly hasAudio: boolean;
   readonly decimalComma: boolean;
-  /** Folders that all paths share. */
+  /** Leading folders common to all paths. */
   readonly prefix: string;
   readonly splits: SplitReading;
   /** Words for missing values that are labels here. */
@@ -242,13 +245,13 @@ interface RowReading {
 }
 
 /**
- * Reads the rows. An id that is not given is the path without what all paths share and without its ending; that of a
- * segment ends in its times, that of a channel in its number; without recordings it is the number of the row.
- * @param labels labels that are meant although they are words for missing values, such as `None`.
- * @returns the rows, and in a line how split names were read.
- * @throws InputError with file and line: an empty path or label, a time that is none or ends before it starts, a channel
- *   that is none, an unknown split, two utterances of one id; in a table without recordings an empty transcript, a
- *   time or a channel.
+ * Reads the rows. A missing id is derived from the path, without common leading folders and extension; plus the times
+ * of a segment, plus the number of a channel. Without recordings it is the row number.
+ * @param labels labels to accept although they usually stand for missing values, such as `None`
+ * @returns the rows, and a line on how split names were interpreted
+ * @throws InputError with file and line: an empty path or label, an invalid time or one that ends before it starts, an
+ *   invalid channel, an unknown split, a duplicate id; in a table without recordings an empty transcript, a time or a
+ *   channel
  */
 export function readRecordings(
   table: RecordingTable,
@@ -350,7 +353,7 @@ function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording 
   };
 }
 
-/** Leading folders that all paths share say nothing about an utterance. */
+/** Leading folders common to all paths, which say nothing about an utterance. */
 function commonFolder(paths: readonly string[]): string {
   const folders = paths.map((path) => path.slice(0, path.lastIndexOf('/') + 1));
   let prefix = folders[0] ?? '';

@@ -1,4 +1,6 @@
-/** @file IEMOCAP from its raw release: five sessions of dialogs to a prepared corpus; its ids, labels and transcripts. */
+/**
+ * @file Prepares IEMOCAP from its raw release of five sessions of dialogs, and parses its ids, labels and transcripts.
+ */
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -21,17 +23,17 @@ import {
 export interface IemocapOptions extends PreparationOptions {
   /** The folder IEMOCAP_full_release. */
   root: string;
-  /** Metadata to check against; those that come with emoq by default. */
+  /** Metadata to check against; the file shipped with emoq by default. */
   metadataPath?: string | undefined;
 }
 
 const SESSIONS = ['1', '2', '3', '4', '5'] as const;
 
 /**
- * Prepares IEMOCAP: every labelled utterance, codes spelled out (exc is excited: merging it into happy is a view's
- * work), the speaker from the id's last part, sessions '1' to '5', transcripts with their tags.
- * @throws InputError when the tree is not IEMOCAP, a line cannot be understood, or the counts differ from the metadata
- *   and `allowIncomplete` is off. InterruptedError when `signal` fires.
+ * Prepares IEMOCAP: every labelled utterance, with codes spelled out (exc is excited; merging it into happy is up to a
+ * view), the speaker from the id's last part, sessions '1' to '5', and transcripts with their tags.
+ * @throws InputError when the tree is not IEMOCAP, a line cannot be parsed, or the counts differ from the metadata and
+ *   `allowIncomplete` is off. InterruptedError when `signal` is aborted.
  */
 export async function prepareIemocap(options: IemocapOptions): Promise<PreparationSummary> {
   const metadata = await readCorpusMetadata(options.metadataPath ?? corpusMetadataPath('iemocap'));
@@ -60,7 +62,7 @@ async function planIemocap(root: string, metadata: CorpusMetadata): Promise<Corp
     );
   }
   const rows = annotated.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
-  plan.differences.push(...countDifferences(metadata, rows)); // after what they come of
+  plan.differences.push(...countDifferences(metadata, rows)); // after the differences that cause them
   return plan;
 }
 
@@ -119,7 +121,7 @@ async function readTranscripts(
   return parseIemocapTranscripts(path, repairText(await readFile(path)));
 }
 
-/** Dialogs by their label files; the raters' subfolders and `._*` stubs are not among them. */
+/** Dialogs, by their label files, without the raters' subfolders and `._*` stubs. */
 async function listDialogs(root: string, session: string): Promise<string[]> {
   const folder = join(root, `Session${session}`, 'dialog', 'EmoEvaluation');
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
@@ -151,12 +153,12 @@ export interface IemocapId {
   session: string;
   /** `Ses03F_impro05a`: F or M says who wore the markers, not who speaks. */
   dialog: string;
-  /** `Ses03M`: the session with the gender of the id's LAST part. */
+  /** `Ses03M`: the session with the gender from the LAST part of the id. */
   speaker: string;
   gender: 'F' | 'M';
 }
 
-/** Takes an id apart; undefined when it is not one. */
+/** Parses an id; undefined if it is not one. */
 export function parseIemocapId(id: string): IemocapId | undefined {
   const parts = /^((Ses0([1-5]))[FM]_[A-Za-z0-9_]+)_([FM])\d+$/.exec(id);
   if (!parts) return undefined;
@@ -165,11 +167,11 @@ export function parseIemocapId(id: string): IemocapId | undefined {
 }
 
 /**
- * Labels of one dialog from `dialog/EmoEvaluation/<dialog>.txt`. Understood are: the `%` header, blank lines, label
- * lines (`[6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5000, 2.5000, 2.5000]`) and the raters' own
- * lines (`C-E2:`, `A-F1:` ...) after them.
- * @param codes label codes that the corpus knows.
- * @throws InputError with file and line for any other line, an unknown code, an id of another dialog, a doubled id.
+ * Labels of one dialog from `dialog/EmoEvaluation/<dialog>.txt`. Accepts the `%` header, blank lines, label lines
+ * (`[6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5000, 2.5000, 2.5000]`) and the raters' own lines
+ * (`C-E2:`, `A-F1:` ...) after them.
+ * @param codes label codes of the corpus
+ * @throws InputError with file and line for any other line, an unknown code, an id of another dialog, a duplicate id
  */
 export function parseIemocapLabels(
   path: string,
@@ -202,10 +204,10 @@ export function parseIemocapLabels(
 }
 
 /**
- * Transcripts of one dialog from `dialog/transcriptions/<dialog>.txt`, by id:
- * `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.` Ids with XX for digits belong to speech that was never cut
- * out or labelled, as do lines of a speaker without an id (`M: Yeah.`); the first are returned, the second dropped.
- * @throws InputError with file and line for a line of another form, or an id with two transcripts.
+ * Transcripts of one dialog from `dialog/transcriptions/<dialog>.txt`, by id: `Ses01F_impro01_F000 [006.2901-008.2357]:
+ * Excuse me.` Ids with XX for digits, and lines of a speaker without an id (`M: Yeah.`), belong to speech that was
+ * never cut out or labelled; the former are returned, the latter dropped.
+ * @throws InputError with file and line for a line of another form, or an id with two transcripts
  */
 export function parseIemocapTranscripts(path: string, text: string): Map<string, string> {
   const transcripts = new Map<string, string>();

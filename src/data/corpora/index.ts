@@ -1,5 +1,6 @@
-/** @file Raw releases and CSV files to one manifest format: preparation, manifests, views, splits, leakage. */
+/** @file Corpora: preparation from raw releases and CSV files, manifests, views, splits and leakage checks. */
 
+export { prepareCremaD } from './crema-d.js';
 export { prepareCsv } from './csv-corpus.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';

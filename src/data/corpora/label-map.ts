@@ -1,6 +1,6 @@
 /**
- * @file Label maps as people write them, `angry=ang,happy=hap` or a YAML file; and labels, speakers and sessions that
- * look or mean the same: told of, or merged.
+ * @file Label maps, given as `angry=ang,happy=hap` or a YAML file; and warnings about, or merging of, labels, speakers
+ * and sessions that look or mean the same.
  */
 
 import { InputError, oneLine } from '../../base/index.js';
@@ -9,13 +9,13 @@ import { readYamlFile } from './corpus-metadata.js';
 import type { Utterance } from './manifest.js';
 import type { MergedLabel } from './manifest-info.js';
 
-/** Of a map on the command line, in messages. */
+/** Maximum length of a command-line map in messages. */
 const MOST_SHOWN = 200;
 
 /**
- * Reads a map of labels from text like `angry=ang,happy=hap` or, where the text ends in .yaml or .yml, from that
- * file, which holds `label: other` lines. Labels that look like numbers stay as they are written.
- * @throws InputError naming the pair, or file, line and column.
+ * Reads a label map from text such as `angry=ang,happy=hap` or, if the text ends in .yaml or .yml, from that file,
+ * which has `label: other` lines. Labels that look like numbers are kept as written.
+ * @throws InputError naming the pair, or file, line and column
  */
 export async function readLabelMap(source: string): Promise<Record<string, string>> {
   return /\.ya?ml$/i.test(source) ? readMapFile(source) : parsePairs(source);
@@ -36,7 +36,7 @@ function parsePairs(text: string): Record<string, string> {
 }
 
 async function readMapFile(path: string): Promise<Record<string, string>> {
-  // The failsafe schema leaves every value as the text that it is: 03 is a label, not a number.
+  // The failsafe schema keeps every value as text: 03 is a label, not a number.
   const { value: content } = await readYamlFile(path, 'label map', 'failsafe');
   if (typeof content !== 'object' || content === null || Array.isArray(content)) {
     throw new InputError(`${path}: a label map holds lines like "angry: ang"`);
@@ -53,18 +53,18 @@ async function readMapFile(path: string): Promise<Record<string, string>> {
 }
 
 function addPair(map: Map<string, string>, from: string, to: string, where: string): void {
-  if (map.has(from)) throw refusal(`${where}: "${from}" is there twice`);
+  if (map.has(from)) throw refusal(`${where}: "${from}" appears twice`);
   map.set(from, to);
 }
 
-/** Labels may be anything that people have written. */
+/** Labels may contain any text. */
 function refusal(text: string): InputError {
   return new InputError(oneLine(text));
 }
 
 /**
- * Maps labels; those that the map does not name stay.
- * @throws InputError when the map names a label that does not occur: it is misspelt, or of another corpus.
+ * Maps labels; labels without an entry are kept.
+ * @throws InputError when the map has a label that does not occur: it is misspelt, or from another corpus
  */
 export function mapLabels<T extends { label: string }>(
   items: readonly T[],
@@ -75,7 +75,7 @@ export function mapLabels<T extends { label: string }>(
   for (const from of map.keys()) {
     if (labels.has(from)) continue;
     const near = [...labels].find((label) => canonicalSpelling(label) === canonicalSpelling(from));
-    const hint = near === undefined ? '' : ` (${shownSpelling(near)} differs in spelling alone)`;
+    const hint = near === undefined ? '' : ` (${shownSpelling(near)} differs only in spelling)`;
     throw refusal(
       `label map: no row has the label "${from}"${hint}; the labels are ${[...labels].join(', ')}`,
     );
@@ -83,12 +83,12 @@ export function mapLabels<T extends { label: string }>(
   return items.map((item) => ({ ...item, label: map.get(item.label) ?? item.label }));
 }
 
-/** How many groups of a kind a line names. */
+/** Maximum number of groups listed in a line. */
 const NAMED = 5;
 
 /**
- * One line for each kind of value that has several spellings of what is likely one thing.
- * @param remedy what to do about labels.
+ * One line for each kind of value with several spellings that are probably the same.
+ * @param remedy what to do about labels
  */
 export function spellingWarnings(
   utterances: readonly Pick<Utterance, 'label' | 'speaker' | 'session' | 'gender'>[],
@@ -118,8 +118,8 @@ export function spellingWarnings(
 }
 
 /**
- * A line where utterances are left out because their label differs in spelling alone from one that a recipe names, and
- * one where classes of the recipe do from each other.
+ * Warns about utterances that are left out because their label differs only in spelling from one in the recipe, and
+ * about classes in the recipe that differ only in spelling from each other.
  * @param dropped utterances by label
  */
 export function labelWarnings(
@@ -139,7 +139,7 @@ export function labelWarnings(
     ...(stray.length === 0
       ? []
       : [
-          `labels are left out that differ in spelling alone from labels of the recipe: ${stray.join('; ')}; add them to label_map`,
+          `labels are left out that differ only in spelling from labels of the recipe: ${stray.join('; ')}; add them to label_map`,
         ]),
     ...(groups.length === 0
       ? []
@@ -149,7 +149,10 @@ export function labelWarnings(
   ];
 }
 
-/** Labels that look or mean the same under one name: the most frequent spelling, of equals the first. */
+/**
+ * Merges labels that look or mean the same into the most frequent spelling, or the first of several equally frequent
+ * ones.
+ */
 export function mergeSpellings<T extends { label: string }>(
   items: readonly T[],
 ): { items: T[]; merged: MergedLabel[] } {

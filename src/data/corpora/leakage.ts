@@ -1,8 +1,7 @@
 /**
- * @file What a prepared corpus holds and what leaks into its held-out parts: what a test set has in common with what
- * is seen before it (speakers, sentences, whole passages, recordings), and how much of a held-out part is by speakers,
- * sessions, episodes and dialogues that training has too. These are findings, not errors: some corpora share speakers
- * by design.
+ * @file Reports leaks into the held-out parts of a prepared corpus: speakers, sentences, passages and recordings that a
+ * test set shares with the parts seen before it, and the share of each held-out part whose speakers, sessions, episodes
+ * or dialogues are also in training. These are findings, not errors: some corpora share speakers by design.
  */
 
 import { spellingWarnings } from './label-map.js';
@@ -15,28 +14,28 @@ import { type Division, divisionOf, groupUtterances } from './statistics.js';
 
 export type LeakageKind = 'speakers' | 'texts' | 'passages' | 'audio';
 
-/** What a held-out part has in common with one that is seen before, by kind. */
+/** What a held-out part shares with a part seen before it, by kind. */
 export interface LeakagePair {
-  /** A split, or 'others': all sessions but the one that is held out. */
+  /** A split, or 'others': all sessions except the held-out one. */
   seen: string;
   /** A split, or a session. */
   heldOut: string;
   /** Utterances of the held-out part. */
   utterances: number;
   speakers: SharedItems;
-  /** The same words, whatever the capitals and punctuation. The longest are the most telling. */
+  /** The same words, ignoring case and punctuation. The longest are the most telling. */
   texts: SharedItems;
-  /** Of them those of five words or more: what is shorter is said anew every day. */
+  /** Those of five words or more: shorter ones recur by chance. */
   longTexts: SharedItems;
   passages: SharedItems;
-  /** The same file, or the same bytes in another. */
+  /** The same file, or identical bytes in another. */
   audio: SharedItems;
 }
 
 export interface LeakageReport {
-  /** Undefined where the corpus has neither splits nor sessions. */
+  /** Undefined if the corpus has neither splits nor sessions. */
   division: Division | undefined;
-  /** Train to dev and test, dev to test; or all other sessions to each. */
+  /** Train with dev and test, dev with test; or each session with all others. */
   pairs: LeakagePair[];
   audio: AudioCheck;
 }
@@ -45,7 +44,7 @@ const LONG_TEXT_WORDS = 5;
 
 /**
  * Looks for leaks between each split and those before it, or between each session and all others.
- * @param division what divides the corpus; by default its splits, else its sessions.
+ * @param division what divides the corpus; by default its splits, or else its sessions
  */
 export async function findLeakage(
   utterances: readonly Utterance[],
@@ -99,7 +98,7 @@ export function sidesOf(
   });
 }
 
-/** The kinds, each with what an utterance belongs to; '' where it is not known. */
+/** The kinds of groups, each with the group of an utterance; '' if unknown. */
 export interface UtteranceGroups {
   readonly speakers: (utterance: Utterance) => string;
   readonly sessions: (utterance: Utterance) => string;
@@ -115,10 +114,10 @@ export const GROUP_KINDS = [
 ] as const satisfies readonly (keyof UtteranceGroups)[];
 export type GroupKind = (typeof GROUP_KINDS)[number];
 
-/** Utterances of a held-out part whose group is in training too. */
+/** Utterances of a held-out part whose group also occurs in training. */
 export interface SeenShare {
   readonly utterances: number;
-  /** Of all utterances of the part. */
+  /** Relative to all utterances of the part. */
   readonly share: number;
 }
 
@@ -126,11 +125,11 @@ export interface SeenInTraining {
   /** A split, or a session. */
   readonly heldOut: string;
   readonly utterances: number;
-  /** null where the part does not know the kind, or is itself made of it. */
+  /** null if the kind is not known in the part, or defines the part itself. */
   readonly kinds: Readonly<Record<GroupKind, SeenShare | null>>;
 }
 
-/** For dev and test beside train, or for each session beside all others. */
+/** For dev and test relative to train, or for each session relative to all others. */
 export function seenInTraining(
   utterances: readonly Utterance[],
   division: Division | undefined,
@@ -161,9 +160,9 @@ export function seenInTraining(
 const FORMS = [/^(.*dia\d+)_utt\d+$/, /^(Ses\d\d[FM]_(?:impro|script)\w+)_[FM][^_]+$/];
 
 /**
- * The dialogue of an utterance: MELD's `test_dia12`, IEMOCAP's `Ses01F_script01_1`. MELD counts dialogues anew in each
- * split, so its split stays in the name.
- * @returns undefined for ids of any other form: most corpora are no conversations
+ * The dialogue of an utterance: MELD's `test_dia12`, IEMOCAP's `Ses01F_script01_1`. MELD numbers dialogues separately
+ * in each split, so the split is kept in the name.
+ * @returns undefined for ids of any other form: most corpora are not conversations
  */
 export function dialogueOf(id: string): string | undefined {
   for (const form of FORMS) {
@@ -173,34 +172,34 @@ export function dialogueOf(id: string): string | undefined {
   return undefined;
 }
 
-/** How a recipe sees a corpus. */
+/** A recipe's view of a corpus. */
 export interface RecipeView {
   readonly name: string;
   readonly view: CorpusView & { readonly labels: readonly string[] };
-  /** Whether its parts are sessions, rather than whatever the manifest has. */
+  /** True if its parts are sessions, rather than the manifest's own division. */
   readonly bySession: boolean;
 }
 
 export interface CorpusReport {
   readonly name: string;
   readonly manifest: Manifest;
-  /** Of the recipe; undefined is all that occur. */
+  /** From the recipe; undefined for all that occur. */
   readonly labels: readonly string[] | undefined;
   readonly utterances: readonly Utterance[];
   readonly division: Division | undefined;
-  /** Utterances that the recipe leaves out by their label, and how many by their id. */
+  /** Utterances that the recipe leaves out by label, and how many by id. */
   readonly leftOut: LabelCounts;
   readonly unmatched: number;
   readonly leakage: LeakageReport;
   readonly seen: readonly SeenInTraining[];
-  /** Of the recipe's view of it, and of labels that look or mean the same. */
+  /** About the recipe's view, and about labels that look or mean the same. */
   readonly warnings: readonly string[];
 }
 
 /**
  * Counts and compares the parts of a corpus.
- * @param recipe of which the utterances and classes count; undefined for all
- * @throws InputError where the manifest is missing or damaged, or the recipe does not fit it
+ * @param recipe restricts the utterances and classes; undefined for all
+ * @throws InputError when the manifest is missing or damaged, or the recipe does not match it
  */
 export async function corpusReport(path: string, recipe: RecipeView | undefined): Promise<CorpusReport> {
   const manifest = await readManifest(path);

@@ -1,4 +1,4 @@
-/** @file The JSON beside a manifest: read, and held to its schema. */
+/** @file The JSON file next to a manifest: schema and reader. */
 
 import { z } from 'zod';
 import {
@@ -13,22 +13,22 @@ import {
 } from '../../base/index.js';
 import { AUDIO_NOTE_KINDS, type AudioNoteKind } from '../audio/index.js';
 
-/** A clip that preparation did not take over as it was, and why. */
+/** A clip that preparation changed or left out, and why. */
 export interface ClipNote {
   id: string;
   reason: string;
 }
 
 /**
- * What preparation did, clip by clip, what is to be known of the sound of those that it kept (`silent`, `clipped` and so
- * on), and where the corpus differs from what is known of it.
+ * What preparation did to each clip, the quality notes of those it kept (`silent`, `clipped` and so on), and how the
+ * corpus differs from its metadata.
  */
 export interface PreparationNotes extends Record<AudioNoteKind, ClipNote[]> {
   cut: ClipNote[];
   padded: ClipNote[];
   skipped: ClipNote[];
   differences: string[];
-  /** What was done to every clip, in words. */
+  /** What was done to every clip. */
   rules: string[];
 }
 
@@ -37,7 +37,7 @@ export type LabelCounts = Record<string, number>;
 
 export interface CorpusCounts {
   total: LabelCounts;
-  /** By split and by session, where the corpus has them. */
+  /** By split and by session, if the corpus has them. */
   split?: Record<string, LabelCounts> | undefined;
   session?: Record<string, LabelCounts> | undefined;
 }
@@ -49,23 +49,23 @@ export interface MergedLabel {
   utterances: number;
 }
 
-/** The JSON beside the CSV. */
+/** The JSON next to the CSV. */
 export interface ManifestInfo {
   format: 'emoq-manifest';
   version: 1;
   name: string;
-  /** The release that the audio and labels come from, in words. */
+  /** The release that audio and labels come from. */
   source: string;
   utterances: number;
   durationSec: number;
   counts: CorpusCounts;
-  /** dialogue -> episode of the series, where a corpus has such. */
+  /** dialogue -> episode of the series, for corpora with episodes. */
   episodes?: Record<string, string> | undefined;
   /** SHA-256 of the CSV. */
   sha256: string;
-  /** Version of the ffmpeg that decoded clips; absent where none was needed, or preparation did not record it. */
+  /** Version of the ffmpeg that decoded clips; absent if none was needed, or preparation did not record it. */
   ffmpeg?: string | undefined;
-  /** Spellings of labels that preparation merged into others; absent where it merged none. */
+  /** Spellings of labels that preparation merged into others; absent if it merged none. */
   merged_labels?: MergedLabel[] | undefined;
   notes: PreparationNotes;
 }
@@ -104,8 +104,8 @@ const infoSchema = z.object({
 });
 
 /**
- * The emoq JSON beside a CSV; undefined where there is none, or another program's.
- * @throws InputError naming file and key: no JSON, a key that is there twice, a value of the wrong kind
+ * The emoq JSON next to a CSV; undefined if there is none, or it belongs to another program.
+ * @throws InputError naming file and key: invalid JSON, a duplicate key, a value of the wrong type
  */
 export async function readManifestInfo(path: string): Promise<ManifestInfo | undefined> {
   if (!(await pathExists(path))) return undefined;
@@ -115,7 +115,7 @@ export async function readManifestInfo(path: string): Promise<ManifestInfo | und
   if ((json as { format?: unknown } | null)?.format !== 'emoq-manifest') return undefined;
   const repeated = repeatedKey(await readTextFile(path));
   if (repeated !== undefined) {
-    throw new InputError(`${path}: key ${quoted(repeated)} is there twice; prepare the corpus again`);
+    throw new InputError(`${path}: key ${quoted(repeated)} appears twice; prepare the corpus again`);
   }
   const parsed = infoSchema.safeParse(json);
   if (parsed.success) return parsed.data;

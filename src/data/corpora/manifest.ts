@@ -1,7 +1,7 @@
 /**
- * @file The manifest: one CSV row for each utterance and a JSON beside it that says where the corpus came from, how
- * much there is of what, and what preparation kept, cut or skipped. Neither file holds a date or an absolute path, so
- * preparing the same corpus twice gives the same bytes.
+ * @file The manifest: a CSV with one row per utterance, and a JSON file with the corpus' origin, its counts, and what
+ * preparation kept, cut or skipped. Neither contains a date or an absolute path, so preparing the same corpus twice
+ * gives the same bytes.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -30,11 +30,11 @@ import {
   readManifestInfo,
 } from './manifest-info.js';
 
-/** One clip of speech by one speaker. Fields that a corpus does not know are ''. */
+/** One clip of speech by one speaker. Fields that a corpus does not have are ''. */
 export interface Utterance {
   /** Unique in the corpus. */
   id: string;
-  /** Absolute path of the audio; '' in a corpus of transcripts alone. */
+  /** Absolute path of the audio; '' in a corpus of transcripts only. */
   path: string;
   text: string;
   label: string;
@@ -42,7 +42,7 @@ export interface Utterance {
   gender: string;
   session: string;
   split: string;
-  /** 0 where a hand-written manifest does not say, or there is no audio. */
+  /** 0 if a hand-written manifest does not give it, or there is no audio. */
   durationSec: number;
 }
 
@@ -52,14 +52,14 @@ export interface Manifest {
   dir: string;
   name: string;
   utterances: Utterance[];
-  /** SHA-256 of the CSV as it is now. `info.sha256` differs when somebody edited it after preparation. */
+  /** SHA-256 of the CSV as it is now. Differs from `info.sha256` if the CSV was edited after preparation. */
   sha256: string;
   info: ManifestInfo;
-  /** False for a CSV without emoq's JSON beside it, which preparation has not checked. */
+  /** False for a CSV without emoq's JSON, which preparation has not checked. */
   prepared: boolean;
   /** id -> line in the CSV, for messages. */
   lineOf: ReadonlyMap<string, number>;
-  /** In a line, how split names other than train, dev and test were read; undefined where there are none. */
+  /** A line on how split names other than train, dev and test were interpreted; undefined if there are none. */
   splitNote?: string | undefined;
 }
 
@@ -76,12 +76,12 @@ export const MANIFEST_COLUMNS = [
 ] as const;
 
 /**
- * Reads a manifest. Beside an emoq JSON all columns must be there; a CSV written by hand needs `path` (or `text`, where
- * there is no audio) and `label` (id is then the path without its ending, or the number of the row), and is read as
- * prepare-csv reads it. Whether the audio exists is `checkAudioFiles`' question.
- * @throws InputError with file and line: a missing or misnamed column, no records, an empty path or label, two
- *   records with one id, a path that is absolute or climbs out of the manifest's folder, a duration that is not a
- *   number, parts of a recording that are not cut out of it.
+ * Reads a manifest. With an emoq JSON next to it, all columns are required. A hand-written CSV needs `path` (or `text`
+ * if there is no audio) and `label`, and is read like the input of prepare-csv; its ids are the paths without
+ * extension, or the row numbers. Does not check that the audio exists; `checkAudioFiles` does.
+ * @throws InputError with file and line: a missing or misnamed column, no records, an empty path or label, a duplicate
+ *   id, a path that is absolute or leads outside the manifest's folder, a duration that is not a number, several parts
+ *   of one recording that were not cut out of it
  */
 export async function readManifest(csvPath: string): Promise<Manifest> {
   const infoPath = csvPath.replace(/(\.csv)?$/i, '.json');
@@ -136,7 +136,7 @@ export async function readManifest(csvPath: string): Promise<Manifest> {
   };
 }
 
-/** Files as a hand-written manifest means them; one that is not found keeps its path, for whoever looks for it. */
+/** The files of a hand-written manifest; a path that is not found is kept, to be reported later. */
 function findAudio({ rows, files }: RecordingTable, utterances: readonly Utterance[]): Promise<Utterance[]> {
   return mapConcurrently(utterances, 32, async (utterance, index) => {
     if (utterance.path === '') return utterance;
@@ -145,7 +145,7 @@ function findAudio({ rows, files }: RecordingTable, utterances: readonly Utteran
   });
 }
 
-/** What `writeManifest` records; utterances' paths must lie in the manifest's folder. */
+/** Contents for `writeManifest`; utterance paths must be in the manifest's folder. */
 export interface ManifestContent {
   name: string;
   source: string;
@@ -156,7 +156,7 @@ export interface ManifestContent {
   merged?: MergedLabel[] | undefined;
 }
 
-/** Nothing to say of any clip. */
+/** Notes without any entries. */
 export function emptyNotes(): PreparationNotes {
   const audio = Object.fromEntries(AUDIO_NOTE_KINDS.map((kind): [string, ClipNote[]] => [kind, []]));
   const notes = { cut: [], padded: [], ...audio, skipped: [], differences: [], rules: [] };
@@ -164,9 +164,9 @@ export function emptyNotes(): PreparationNotes {
 }
 
 /**
- * Writes `<dir>/manifest.csv` and `<dir>/manifest.json`, each atomically, and leaves files that already hold the
- * same bytes alone.
- * @returns the CSV's path, what the JSON says, and whether anything was written.
+ * Writes `<dir>/manifest.csv` and `<dir>/manifest.json`, each atomically; files that already have the same bytes are
+ * left alone.
+ * @returns the CSV's path, the JSON's content, and whether anything was written
  */
 export async function writeManifest(
   dir: string,
@@ -186,7 +186,7 @@ export async function writeManifest(
   return { csvPath, info, written: wroteCsv || wroteInfo };
 }
 
-/** Utterances per label: in all, by split and by session. Keys are sorted, so the same corpus reads the same. */
+/** Utterances per label: in total, by split and by session. Keys are sorted, so that equal corpora give equal text. */
 export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
   const group = (key: 'split' | 'session'): Record<string, LabelCounts> | undefined => {
     const names = [...new Set(utterances.map((utterance) => utterance[key]))].sort();
@@ -217,7 +217,7 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
   };
 }
 
-/** What the rows of one manifest have in common. */
+/** Settings shared by all rows of a manifest. */
 interface ManifestReading {
   readonly csvPath: string;
   readonly dir: string;
@@ -246,8 +246,8 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
   if (isAbsolute(path) || /^[A-Za-z]:[\\/]/.test(path)) {
     refuse(`path "${path}" is absolute; it must be relative to the CSV's folder`);
   }
-  if (climbs(path)) refuse(`path "${path}" climbs out of the CSV's folder`);
-  // What preparation wrote is taken as it is: a speaker may be called NA.
+  if (climbs(path)) refuse(`path "${path}" leads outside the CSV's folder`);
+  // Values written by preparation are taken literally: a speaker may be called NA.
   const known = (column: string): string =>
     isPrepared ? (fields[column]?.trim() ?? '') : cellOf(row, column);
   const duration = cellOf(row, 'duration_sec');
@@ -288,33 +288,33 @@ function climbs(path: string): boolean {
   return normal === '..' || normal.startsWith('../') || isAbsolute(normal);
 }
 
-/** Seconds to the exact sample at 16 kHz: 1/16000 s = 0.0000625 s has seven decimals. */
+/** Seconds, exact to the sample at 16 kHz: 1/16000 s = 0.0000625 s has seven decimals. */
 function formatSec(durationSec: number): string {
   return String(Number(durationSec.toFixed(7)));
 }
 
-/** In small letters. */
+/** In lower case. */
 const NAMES: Readonly<Record<'train' | 'dev' | 'test', readonly string[]>> = {
   train: ['train', 'training', 'trn', 'train_set', 'trainset'],
   dev: ['dev', 'devel', 'development', 'val', 'valid', 'validation', 'validate', 'dev_set', 'val_set'],
   test: ['test', 'testing', 'tst', 'test_set', 'testset'],
 };
 
-/** Of validation where the table has a test split too, of testing where it has another one for validation. */
+/** Validation if the table also has a test split; testing if it also has a validation split. */
 const EVALUATION = ['eval', 'evaluation'];
 
-/** As messages list them. */
+/** For messages. */
 export const SPLIT_NAMES_TEXT =
   'train, dev or test (or training, val, valid, validation, development, eval, testing)';
 
 export interface SplitReading {
   /** train, dev or test; '' for ''; undefined for a name that is none of theirs. */
   of(name: string): string | undefined;
-  /** One line for those under other names; undefined where there are none. */
+  /** One line about other names; undefined if there are none. */
   readonly note: string | undefined;
 }
 
-/** How to read the split names of one table, whatever their capitals. @param names without outer spaces, '' for none */
+/** How to interpret the split names of a table, case-insensitively. @param names trimmed, '' for none */
 export function readSplitNames(names: Iterable<string>): SplitReading {
   const given = new Set([...names].filter((name) => name !== ''));
   const plain = (name: string): string => name.toLowerCase().replace(/[\s-]+/g, '_');
@@ -329,5 +329,5 @@ export function readSplitNames(names: Iterable<string>): SplitReading {
   };
   const renamed = [...given].filter((name) => of(name) !== undefined && of(name) !== name);
   const readings = renamed.map((name) => `"${name}" as ${of(name)}`);
-  return { of, note: renamed.length === 0 ? undefined : `splits are read so: ${readings.join(', ')}` };
+  return { of, note: renamed.length === 0 ? undefined : `split names are read as ${readings.join(', ')}` };
 }

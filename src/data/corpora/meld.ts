@@ -1,6 +1,6 @@
 /**
- * @file MELD from its raw release to a prepared corpus: annotation CSVs, out of an archive too, with columns checked,
- * text repaired and times read; and three folders or archives of video clips.
+ * @file Prepares MELD from its raw release: annotation CSVs (possibly inside an archive), which are checked and
+ * repaired, and three folders or archives of video clips.
  */
 
 import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
@@ -31,11 +31,11 @@ import {
 } from './preparation.js';
 
 export interface MeldOptions extends PreparationOptions {
-  /** The folder MELD.Raw, with the splits' clips unpacked or as train.tar.gz, dev.tar.gz and test.tar.gz. */
+  /** The folder MELD.Raw, with the clips of each split unpacked or as train.tar.gz, dev.tar.gz and test.tar.gz. */
   root: string;
-  /** Prefer the test split's `final_videos_*` clips to the plain ones where there are both. */
+  /** Prefer the test split's `final_videos_*` clips over the plain ones if both exist. */
   finalVideos?: boolean | undefined;
-  /** Metadata to check against; those that come with emoq by default. */
+  /** Metadata to check against; the file shipped with emoq by default. */
   metadataPath?: string | undefined;
 }
 
@@ -46,17 +46,18 @@ const CLIP_FOLDERS = {
 } as const;
 type MeldSplit = keyof typeof CLIP_FOLDERS;
 
-/** Where the clips of a split are. */
-type ClipPlace =
+/** Location of the clips of a split. */
+type ClipLocation =
   | { kind: 'folder' | 'missing'; folder: string; names: ReadonlySet<string> }
   | { kind: 'archive'; archive: string };
 
 /**
- * Prepares MELD: ids `train_dia0_utt0`, all seven emotions, the centre channel of 5.1 and the mix of stereo, clips
- * that run far past their annotation cut (`clip_rule` in the metadata), text repaired. A split may be a folder or an
- * archive; where it is both, the folder is taken.
+ * Prepares MELD: ids `train_dia0_utt0`, all seven emotions, the centre channel of 5.1 and the mix of stereo, repaired
+ * text, and clips cut to their annotation if they run far past it (`clip_rule` in the metadata). A split may be a
+ * folder or an archive; if both exist, the folder is used.
  * @throws InputError when the tree is not MELD.Raw, an annotation cannot be read, or the counts differ from the
- *   metadata and `allowIncomplete` is off. InterruptedError when `signal` fires.
+ * metadata
+ *   and `allowIncomplete` is off. InterruptedError when `signal` is aborted.
  */
 export async function prepareMeld(options: MeldOptions): Promise<PreparationSummary> {
   const metadata = await readCorpusMetadata(options.metadataPath ?? corpusMetadataPath('meld'));
@@ -82,10 +83,10 @@ async function planMeld(root: string, metadata: CorpusMetadata, options: MeldOpt
       plan.differences.push(`${split}_sent_emo.csv is missing`);
       continue;
     }
-    const place = await findClips(root, split);
-    if (place.kind === 'missing') plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
+    const location = await findClips(root, split);
+    if (location.kind === 'missing') plan.differences.push(`folder ${CLIP_FOLDERS[split]} is missing`);
     for (const annotation of await readMeldAnnotations(csvPath, metadata.labels)) {
-      plan.planned.push(planUtterance(annotation, split, place, metadata, options));
+      plan.planned.push(planUtterance(annotation, split, location, metadata, options));
       if (annotation.episode !== '') episodes[`${split}_dia${annotation.dialogue}`] ??= annotation.episode;
     }
   }
@@ -113,7 +114,7 @@ function rulesOf({ clip_rule: rule }: CorpusMetadata, { finalVideos }: MeldOptio
 function planUtterance(
   annotation: MeldAnnotation,
   split: MeldSplit,
-  place: ClipPlace,
+  location: ClipLocation,
   metadata: CorpusMetadata,
   { finalVideos }: MeldOptions,
 ): PlannedUtterance {
@@ -122,7 +123,7 @@ function planUtterance(
   const id = `${split}_${name}`;
   const names = [`${name}.mp4`];
   if (finalVideos && split === 'test') names.unshift(`final_videos_test${name}.mp4`);
-  const { source, absent } = findClip(place, names);
+  const { source, absent } = findClip(location, names);
   return {
     utterance: { id, text, label: emotion, speaker, gender: '', session: '', split },
     clip: { id, source, target: `audio/${split}/${id}.wav`, cut: cutRule(id, annotatedSec, metadata) },
@@ -130,18 +131,18 @@ function planUtterance(
   };
 }
 
-/** Extras in a folder (`final_videos_testdia*`, `._*`) are among its names but, unless wanted, never asked for. */
+/** A folder may also contain extras (`final_videos_testdia*`, `._*`), which are ignored unless wanted. */
 function findClip(
-  place: ClipPlace,
+  location: ClipLocation,
   names: readonly string[],
 ): { source: ClipTask['source']; absent?: PlannedUtterance['absent'] } {
-  if (place.kind === 'archive') return { source: { archive: place.archive, names } };
-  const name = names.find((each) => place.names.has(each));
-  const source = join(place.folder, name ?? names.at(-1)!);
-  return name === undefined ? { source, absent: place.kind === 'folder' ? 'clip' : 'split' } : { source };
+  if (location.kind === 'archive') return { source: { archive: location.archive, names } };
+  const name = names.find((each) => location.names.has(each));
+  const source = join(location.folder, name ?? names.at(-1)!);
+  return name === undefined ? { source, absent: location.kind === 'folder' ? 'clip' : 'split' } : { source };
 }
 
-/** The part to keep of a clip that runs far past its annotation; see `clip_rule` and `wrong_annotations`. */
+/** Which part of a clip to keep if it runs far past its annotation; see `clip_rule` and `wrong_annotations`. */
 export function cutRule(id: string, annotatedSec: number, metadata: CorpusMetadata): CutRule | undefined {
   const rule = metadata.clip_rule;
   if (!rule) return undefined;
@@ -158,7 +159,7 @@ export function cutRule(id: string, annotatedSec: number, metadata: CorpusMetada
   return { longerThanSec: farPast(keepSec), keep: 'first', keepSec };
 }
 
-async function findClips(root: string, split: MeldSplit): Promise<ClipPlace> {
+async function findClips(root: string, split: MeldSplit): Promise<ClipLocation> {
   const folder = await findIn(root, split, CLIP_FOLDERS[split]);
   if (folder) return { kind: 'folder', folder, names: new Set(await readdir(folder)) };
   const archive = await findIn(root, split, `${split}.tar.gz`);
@@ -167,7 +168,7 @@ async function findClips(root: string, split: MeldSplit): Promise<ClipPlace> {
     : { kind: 'missing', folder: join(root, CLIP_FOLDERS[split]), names: new Set() };
 }
 
-/** A split's CSV beside its clips, or in its archive: there the release's own train CSV is. */
+/** A split's CSV next to its clips or in its archive, where the release has the train CSV. */
 async function findAnnotations(
   root: string,
   split: MeldSplit,
@@ -189,7 +190,7 @@ async function refuseArchive(root: string): Promise<void> {
   }
 }
 
-/** The release's archives unpack beside each other or, by some tools, each into a folder of its own. */
+/** The release's archives unpack next to each other or, with some tools, each into a folder of its own. */
 async function findIn(root: string, split: MeldSplit, name: string): Promise<string | undefined> {
   for (const path of [join(root, name), join(root, split, name)]) if (await pathExists(path)) return path;
   return undefined;
@@ -203,9 +204,9 @@ export interface MeldAnnotation {
   text: string;
   speaker: string;
   emotion: string;
-  /** StartTime to EndTime; 0 where they are equal or the wrong way round. */
+  /** StartTime to EndTime; 0 if they are equal or swapped. */
   annotatedSec: number;
-  /** `s08e21`; '' where the CSV does not say. */
+  /** `s08e21`; '' if the CSV does not give it. */
   episode: string;
 }
 
@@ -223,9 +224,9 @@ const USE = { what: 'CSV file', columns: COLUMNS };
 
 /**
  * Reads one `*_sent_emo.csv`.
- * @param labels the emotions that the corpus knows.
+ * @param labels the emotions of the corpus
  * @throws InputError with file, line and column: a missing column, an unknown emotion, an id that is not a number or
- *   comes twice, a time that is not HH:MM:SS,mmm.
+ *   is duplicated, a time that is not HH:MM:SS,mmm
  */
 export async function readMeldAnnotations(
   path: string,
@@ -265,13 +266,13 @@ export async function readMeldAnnotations(
       speaker: fields.Speaker!.trim(),
       emotion,
       episode: episodeName(fields.Season, fields.Episode),
-      // Clock times carry milliseconds; their difference should too, not 2.9399999999998272.
+      // Clock times are in milliseconds; round their difference too, to avoid 2.9399999999998272.
       annotatedSec: Math.max(0, Math.round((clockSec('EndTime') - clockSec('StartTime')) * 1000) / 1000),
     };
   });
 }
 
-/** Not every copy of the CSVs has the columns, and nothing depends on them. */
+/** Not every copy of the CSVs has these columns, and nothing depends on them. */
 function episodeName(season = '', episode = ''): string {
   const [first, second] = [season.trim(), episode.trim()];
   const known = /^\d+$/.test(first) && /^\d+$/.test(second);
@@ -279,10 +280,10 @@ function episodeName(season = '', episode = ''): string {
 }
 
 /**
- * A CSV out of an archive, at `<out>/<name>`. The copy bears the archive's time of change: while they agree, the
- * archive is not read again.
- * @returns its path; undefined where the archive has none.
- * @throws InputError when the archive is damaged and the CSV does not come before that.
+ * Extracts a CSV from an archive to `<out>/<name>`. The copy gets the archive's modification time; while they agree,
+ * the archive is not read again.
+ * @returns its path; undefined if the archive does not contain it
+ * @throws InputError when the archive is damaged before the CSV
  */
 export async function unpackAnnotations(
   archive: string,
@@ -308,7 +309,7 @@ export async function unpackAnnotations(
       signal,
     );
     if (damage !== undefined)
-      throw new InputError(`${archive} has no whole ${name}: ${damage}; get it again`);
+      throw new InputError(`${archive} does not contain a complete ${name}: ${damage}; get it again`);
     if (!isThere) return undefined;
     await writeFileAtomic(path, await readFile(unpacked));
   } finally {
@@ -318,7 +319,7 @@ export async function unpackAnnotations(
   return path;
 }
 
-/** Whole seconds; undefined where there is no file. */
+/** Whole seconds; undefined if there is no file. */
 async function changedAtSec(path: string): Promise<number | undefined> {
   const file = await stat(path).catch(() => undefined);
   return file && Math.floor(file.mtimeMs / 1000);

@@ -1,6 +1,6 @@
 /**
- * @file Views of a corpus (one preparation, many label sets, parts and readings of its transcripts), and who trains,
- * who validates and who is tested: by the corpus' own split, or one session held out per fold.
+ * @file Views of a corpus (label sets, subsets and transcript variants of one preparation), and its division into
+ * training, validation and test sets, by the corpus' own split or with one session held out per fold.
  */
 
 import { stat } from 'node:fs/promises';
@@ -12,35 +12,36 @@ import type { LabelCounts } from './manifest-info.js';
 import { withoutTags } from './passages.js';
 import { assignSplits } from './splits.js';
 
-/** Which labels and utterances to work on, and what is merged or taken out first. */
+/** Which labels and utterances to use, and what is merged or removed first. */
 export interface CorpusView {
-  /** The classes, in the order of the outputs. */
+  /** The classes, in output order. */
   labels: readonly string[];
-  /** Corpus label -> class, e.g. excited -> happy. Labels that are not named stay as they are. */
+  /** Corpus label -> class, e.g. excited -> happy. Labels without an entry are kept. */
   labelMap?: Readonly<Record<string, string>> | undefined;
-  /** Regular expression: only utterances whose id matches, e.g. `_impro` for IEMOCAP's improvised speech. */
+  /** Regular expression for ids of utterances to keep, e.g. `_impro` for IEMOCAP's improvised speech. */
   idPattern?: string | undefined;
-  /** Take what stands in square brackets ([LAUGHTER], [BREATHING]) out of the transcripts. */
+  /** Remove text in square brackets ([LAUGHTER], [BREATHING]) from the transcripts. */
   stripTags?: boolean | undefined;
-  /** What to do with utterances outside the set: leave them out (default), or refuse. */
+  /** What to do with utterances outside the label set: drop them (default), or throw. */
   outside?: 'drop' | 'error' | undefined;
 }
 
 export interface SelectedUtterances {
-  /** In the manifest's order, `label` already mapped. */
+  /** In manifest order, with `label` already mapped. */
   utterances: Utterance[];
-  /** Utterances with another label that were left out, by the label that the corpus gives them. */
+  /** Utterances dropped for their label, by the corpus' own label. */
   dropped: LabelCounts;
-  /** How many have an id that the pattern does not match. */
+  /** Number of utterances whose id does not match the pattern. */
   unmatched: number;
-  /** A line for labels that are left out, or apart, because of their spelling alone. */
+  /** Warnings about labels that are dropped, or kept apart, only because of their spelling. */
   warnings: string[];
 }
 
 /**
- * The utterances of a view: MELD's seven emotions as four, IEMOCAP's excited merged into happy, its improvised part.
+ * The utterances of a view, such as four of MELD's seven emotions, IEMOCAP with excited merged into happy, or its
+ * improvised part.
  * @throws InputError when the map leads outside the set, when nothing remains, and (with `outside: 'error'`) at the
- *   first utterance outside the set, with its line.
+ *   first utterance outside the set, with its line
  */
 export function selectUtterances(manifest: Manifest, view: CorpusView): SelectedUtterances {
   const map = new Map(Object.entries(view.labelMap ?? {}));
@@ -87,7 +88,7 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
   };
 }
 
-/** @throws InputError for the first utterance that has no audio, as in a corpus of transcripts alone, with its line. */
+/** @throws InputError for the first utterance without audio, as in a corpus of transcripts only, with its line */
 export function requireAudio(
   { csvPath, lineOf }: Manifest,
   utterances: readonly Utterance[],
@@ -98,11 +99,14 @@ export function requireAudio(
   throw lineError(
     csvPath,
     lineOf.get(first.id),
-    `utterance ${first.id} has no audio: it is a corpus of transcripts alone; ${remedy}`,
+    `utterance ${first.id} has no audio: the corpus has only transcripts; ${remedy}`,
   );
 }
 
-/** @throws InputError for the first utterance whose audio is missing or empty, with line and path; those that have none are passed over. */
+/**
+ * @throws InputError with line and path for the first utterance whose audio is missing or empty; utterances without
+ * audio are skipped
+ */
 export async function checkAudioFiles(
   manifest: Manifest,
   utterances: readonly Utterance[] = manifest.utterances,
@@ -126,35 +130,35 @@ export async function checkAudioFiles(
   );
 }
 
-/** Utterances of each label, in label order. */
+/** Number of utterances per label, in label order. */
 export function labelCounts(utterances: readonly Utterance[], labels: readonly string[]): number[] {
   return labels.map((label) => utterances.filter((utterance) => utterance.label === label).length);
 }
 
 export interface Partition {
   train: Utterance[];
-  /** Empty where there is no validation set. */
+  /** Empty without a validation set. */
   dev: Utterance[];
   test: Utterance[];
 }
 
 /**
- * Where validation comes from when the corpus has no dev split: nowhere, one speaker of those left for training
- * (drawn by the seed), or a share of each label (its speakers are then heard in training too).
+ * Where validation data comes from if the corpus has no dev split: nowhere, one of the remaining speakers (drawn from
+ * the seed), or a share of each label (whose speakers are then also in training).
  */
 export type ValidationChoice = 'none' | 'speaker' | 'stratified';
 
 /**
- * What a fold's validation set is drawn by. `by-fold`: seed and fold; each fold has a validation speaker of another
- * session, so that everybody is trained on in some fold. `without-fold`: the seed alone, as runs of earlier versions
- * were; most folds then have the same speaker.
+ * What the draw of a fold's validation set depends on. `by-fold`: seed and fold; each fold has a validation speaker
+ * from another session, so that every speaker is in training in some fold. `without-fold`: the seed only, as in runs of
+ * earlier versions; most folds then have the same speaker.
  */
 export type ValidationDraw = 'by-fold' | 'without-fold';
 
 export interface PartitionOptions {
-  /** Cross-validation fold from 1: this session is the test set. Without it the split column decides. */
+  /** Cross-validation fold from 1: this session is the test set. Without it, the split column decides. */
   fold?: number | undefined;
-  /** 'none' by default. Not used where the corpus has its own dev split. */
+  /** 'none' by default. Ignored if the corpus has its own dev split. */
   validation?: ValidationChoice | undefined;
   /** Share of each label for 'stratified', 0.1 by default. */
   validationShare?: number | undefined;
@@ -166,8 +170,8 @@ export interface PartitionOptions {
 /**
  * Divides utterances into train, dev and test, each in the given order. A corpus with neither splits nor sessions is
  * divided by speaker from the seed.
- * @throws InputError when a split is unknown or missing, the fold does not exist, the corpus needs a fold, or a
- *   speaker of a fold's test session is also heard in training.
+ * @throws InputError when a split is unknown or missing, the fold does not exist, the corpus needs a fold, or a speaker
+ *   of a fold's test session is also in training
  */
 export function partitionUtterances(
   utterances: readonly Utterance[],
@@ -185,7 +189,7 @@ export function partitionUtterances(
   return splitPartition(hasSplits ? utterances : assignSplits(utterances, { seed: options.seed }), options);
 }
 
-/** The sessions of a corpus in fold order: numbers by value, names by alphabet. */
+/** The sessions of a corpus in fold order: numbers by value, names alphabetically. */
 export function sessionsOf(utterances: readonly Utterance[]): string[] {
   const sessions = new Set(utterances.map(({ session }) => session).filter((session) => session !== ''));
   return [...sessions].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
@@ -213,7 +217,7 @@ function foldPartition(utterances: readonly Utterance[], fold: number, options: 
     throw new InputError(`utterance ${homeless.id} has no session; folds hold out one session each`);
   }
   const sessions = sessionsOf(utterances);
-  // Sessions that are numbers keep them: fold 3 is session 3 even where session 2 is missing.
+  // Numbered sessions keep their numbers: fold 3 is session 3 even if session 2 is missing.
   const numbered = sessions.every((session) => /^[1-9]\d*$/.test(session));
   const heldOut = numbered ? sessions.find((session) => Number(session) === fold) : sessions[fold - 1];
   if (heldOut === undefined) {
@@ -244,9 +248,9 @@ function drawnByFold({ fold, draw = 'by-fold' }: PartitionOptions): boolean {
 }
 
 /**
- * The session whose speaker validates where `heldOut` is tested: the next one in a circle of all sessions that the seed
- * orders, so that no two folds have the same. Sessions without named speakers are passed over; undefined where no other
- * has any.
+ * The session that provides the validation speaker when `heldOut` is tested: the next one in a circular order of all
+ * sessions, drawn from the seed, so that no two folds share it. Sessions without named speakers are skipped; undefined
+ * if no other session has any.
  */
 function sessionAfter(
   heldOut: string,
@@ -260,7 +264,9 @@ function sessionAfter(
   return [...circle.slice(start + 1), ...circle.slice(0, start)].find((session) => named.has(session));
 }
 
-/** Takes a validation set out of the training utterances; its speaker out of one session where that is given. */
+/**
+ * Takes a validation set out of the training utterances; if a session is given, its speaker is taken from that session.
+ */
 function holdOut(
   utterances: readonly Utterance[],
   options: PartitionOptions,
@@ -278,7 +284,7 @@ function holdOut(
   return { train: utterances.filter((u) => !dev.has(u)), dev: utterances.filter((u) => dev.has(u)) };
 }
 
-/** What a draw is seeded with, by what it is for. */
+/** The seed of a draw, by its purpose. */
 type DrawKey = (what: string) => readonly (number | string)[];
 
 function utterancesOfOneSpeaker(
@@ -298,7 +304,7 @@ function utterancesOfOneSpeaker(
   return utterances.filter(({ speaker }) => speaker === chosen);
 }
 
-/** Speakers that have a name, sorted. */
+/** Sorted names of speakers. */
 function namesOf(utterances: readonly Utterance[]): string[] {
   return [...new Set(utterances.map(({ speaker }) => speaker))].filter((name) => name !== '').sort();
 }

@@ -1,37 +1,37 @@
 /**
- * @file Transcripts as words (without tags, repaired), and the same words over several utterances: scenes and whole
- * dialogues that are in both parts of a corpus.
+ * @file Normalises transcripts to words, and finds passages (runs of utterances and whole dialogues) with the same
+ * words in two parts of a corpus.
  */
 
 import type { Utterance } from './manifest.js';
 import { EXAMPLES, type SharedItems } from './shared-audio.js';
 
-/** One utterance: its words, and the dialogue that it belongs to ('' where the id has no parts). */
+/** One utterance: its words and its dialogue ('' if the id has no parts). */
 interface Line {
   id: string;
   words: string;
   dialogue: string;
 }
 
-/** Lines `seen` to `seen + length` say what lines `heldOut` to `heldOut + length` say. */
+/** Lines `seen` to `seen + length` have the same words as lines `heldOut` to `heldOut + length`. */
 interface Run {
   seen: number;
   heldOut: number;
   length: number;
 }
 
-/** A run of common phrases ("Hey." "Hi.") is chance; one of this many different utterances and words is not. */
+/** A run of common phrases ("Hey." "Hi.") is chance; one with this many distinct utterances and words is not. */
 const FEWEST_UTTERANCES = 3;
 const FEWEST_WORDS = 10;
-/** Runs are looked for at texts that the seen part has at most this often: there is no end of "Yeah." */
+/** Runs are anchored at texts that occur at most this often in the seen part: "Yeah." is everywhere. */
 const RARE = 20;
 
 /**
- * Passages in common: three or more utterances in a row with the same words, or a whole dialogue, however short.
- * Utterances are in a row as the manifest lists them; a dialogue is an id without its last part
- * (`Ses01F_impro01` of `Ses01F_impro01_F000`).
- * @param wordsOf what an utterance says; '' where it is not known.
- * @returns the count of passages of the held-out part; examples are the wordiest, with all their ids.
+ * Passages in common: three or more consecutive utterances with the same words, or a whole dialogue, however short.
+ * Utterances are consecutive in manifest order; a dialogue is an id without its last part (`Ses01F_impro01` of
+ * `Ses01F_impro01_F000`).
+ * @param wordsOf the words of an utterance; '' if unknown
+ * @returns the number of passages in the held-out part; the examples are the longest ones, with all their ids
  */
 export function passagesInCommon(
   seen: readonly Utterance[],
@@ -50,9 +50,9 @@ export function passagesInCommon(
   const covered = new Set<number>();
   const passages: Run[] = [];
   for (const run of runs.sort((x, y) => y.length - x.length || x.heldOut - y.heldOut)) {
-    const places = Array.from({ length: run.length }, (_, i) => run.heldOut + i);
-    if (places.every((place) => covered.has(place))) continue;
-    for (const place of places) covered.add(place);
+    const positions = Array.from({ length: run.length }, (_, i) => run.heldOut + i);
+    if (positions.every((position) => covered.has(position))) continue;
+    for (const position of positions) covered.add(position);
     passages.push(run);
   }
   passages.sort((x, y) => wordCount(said(y)) - wordCount(said(x)));
@@ -72,11 +72,11 @@ function textsOf(lines: readonly Line[], { heldOut, length }: Run): string[] {
 }
 
 function longRuns(a: readonly Line[], b: readonly Line[]): Run[] {
-  const places = new Map<string, number[]>();
-  for (const [place, { words }] of a.entries()) {
-    const others = places.get(words);
-    if (others) others.push(place);
-    else places.set(words, [place]);
+  const positions = new Map<string, number[]>();
+  for (const [position, { words }] of a.entries()) {
+    const others = positions.get(words);
+    if (others) others.push(position);
+    else positions.set(words, [position]);
   }
   const same = (i: number, j: number): boolean => {
     const words = a[i]?.words;
@@ -85,7 +85,7 @@ function longRuns(a: readonly Line[], b: readonly Line[]): Run[] {
   const endOnDiagonal = new Map<number, number>();
   const runs: Run[] = [];
   for (const [j, { words }] of b.entries()) {
-    const candidates = words === '' ? [] : (places.get(words) ?? []);
+    const candidates = words === '' ? [] : (positions.get(words) ?? []);
     if (candidates.length > RARE) continue;
     for (const i of candidates) {
       if (j < (endOnDiagonal.get(i - j) ?? 0)) continue;
@@ -105,7 +105,7 @@ function longRuns(a: readonly Line[], b: readonly Line[]): Run[] {
 
 function wholeDialogues(a: readonly Line[], b: readonly Line[]): Run[] {
   const [seen, heldOut] = [dialoguesOf(a), dialoguesOf(b)];
-  // Ids of a corpus without dialogues may have parts too; then each is a "dialogue" of one utterance.
+  // Ids of a corpus without dialogues may have parts too; each "dialogue" then has one utterance.
   if (seen.length > a.length / 2 || heldOut.length > b.length / 2) return [];
   const starts = new Map(seen.map(({ start, words }) => [words, start]));
   return heldOut.flatMap(({ start, length, words }) => {
@@ -114,7 +114,7 @@ function wholeDialogues(a: readonly Line[], b: readonly Line[]): Run[] {
   });
 }
 
-/** Dialogues of which every utterance has words. */
+/** Dialogues in which every utterance has words. */
 function dialoguesOf(lines: readonly Line[]): { start: number; length: number; words: string }[] {
   const dialogues: { start: number; length: number; words: string }[] = [];
   for (let start = 0; start < lines.length; ) {
@@ -130,7 +130,7 @@ function dialoguesOf(lines: readonly Line[]): { start: number; length: number; w
   return dialogues;
 }
 
-/** `Okay. [LAUGHTER] Bye.` -> `Okay. Bye.`: what stands in brackets is somebody's note, not speech. */
+/** `Okay. [LAUGHTER] Bye.` -> `Okay. Bye.`: text in brackets is an annotation, not speech. */
 export function withoutTags(text: string): string {
   return text
     .replace(/\[[^[\]]*\]/g, ' ')
@@ -138,7 +138,7 @@ export function withoutTags(text: string): string {
     .trim();
 }
 
-/** The words alone: no tags, capitals or punctuation. Equal for transcripts that say the same. */
+/** The bare words: no tags, case or punctuation. Equal for transcripts that say the same. */
 export function spokenWords(text: string): string {
   return withoutTags(text)
     .normalize('NFKC')
@@ -148,18 +148,21 @@ export function spokenWords(text: string): string {
     .trim();
 }
 
-/** Words of what `spokenWords` returns. */
+/** Number of words in the result of `spokenWords`. */
 export function wordCount(words: string): number {
   return words === '' ? 0 : words.split(' ').length;
 }
 
-/** Windows-1252 from 0x80 to 0x9F; its five free places stay controls. (Node 20 decodes this label as Latin-1.) */
+/**
+ * Windows-1252 from 0x80 to 0x9F; its five unused codes stay control characters. (Node 20 decodes this label as
+ * Latin-1.)
+ */
 const WINDOWS_1252 = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ';
 
 /**
- * Text of a corpus file. Older copies were converted from Windows-1252 by halves: some hold its bytes as they are,
- * some its codes 0x80 to 0x9F as control characters. Both become the marks that were meant (… ‘ ’ “ ” – —), and
- * no-break spaces become spaces. Lines that are UTF-8 stay as they are.
+ * Text of a corpus file. Older copies were only partly converted from Windows-1252: some contain its bytes unchanged,
+ * some its codes 0x80 to 0x9F as control characters. Both become the intended characters (… ‘ ’ “ ” – —), and no-break
+ * spaces become spaces. Valid UTF-8 lines are kept.
  */
 export function repairText(bytes: Uint8Array): string {
   const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -167,7 +170,7 @@ export function repairText(bytes: Uint8Array): string {
     try {
       return utf8.decode(line);
     } catch {
-      return Buffer.from(line).toString('latin1'); // 0x80 to 0x9F become controls, and are repaired below
+      return Buffer.from(line).toString('latin1'); // 0x80 to 0x9F become control characters, which are repaired below
     }
   };
   const lines: string[] = [];

@@ -1,4 +1,7 @@
-/** @file What every preparation ends in: clips made, checked against what is known, written down as a manifest. */
+/**
+ * @file The final steps of every preparation: makes the clips, checks them against the metadata and writes the
+ * manifest.
+ */
 
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -24,65 +27,65 @@ import { refuseDifferences } from './corpus-metadata.js';
 import { emptyNotes, type Utterance, writeManifest } from './manifest.js';
 import type { ClipNote, CorpusCounts, MergedLabel, PreparationNotes } from './manifest-info.js';
 
-/** An utterance that is annotated, and the clip that it needs. */
+/** An annotated utterance and the clip that it needs. */
 export interface PlannedUtterance {
   utterance: Omit<Utterance, 'path' | 'durationSec'>;
-  /** Undefined where it has none: a corpus of transcripts alone. */
+  /** Undefined in a corpus of transcripts only. */
   clip?: ClipTask | undefined;
-  /** Known beforehand: its clip is not there, or nothing of its split is (which is one difference, not hundreds). */
+  /** Known in advance: its clip does not exist, or none of its split do (which is one difference, not hundreds). */
   absent?: 'clip' | 'split' | undefined;
 }
 
 /** A corpus as read from its annotations, before any audio is touched. */
 export interface CorpusPlan {
   name: string;
-  /** In words, for the manifest. */
+  /** Description of the source, for the manifest. */
   source: string;
-  /** The folder or file that the user named, for messages. */
+  /** The folder or file given by the user, for messages. */
   root: string;
   planned: PlannedUtterance[];
   /** Annotated utterances that are not planned. */
   skipped: ClipNote[];
-  /** Where the release differs from what is known of it. */
+  /** How the release differs from its metadata. */
   differences: string[];
-  /** dialogue -> episode, where the corpus has such. */
+  /** dialogue -> episode, for corpora with episodes. */
   episodes?: Record<string, string> | undefined;
   /** Clips that may fail to decode without a complaint: id -> known fault. */
   knownBad: ReadonlyMap<string, string>;
   /** Spellings of labels that were merged into others. */
   merged?: MergedLabel[] | undefined;
-  /** What in the annotations is likely not what was meant, and what was read in some other way than it stands there. */
+  /** Probable mistakes in the annotations, and values that were interpreted in some other way than written. */
   warnings?: readonly string[] | undefined;
   remarks?: readonly string[] | undefined;
-  /** What is done to clips besides what every preparation does, in words. */
+  /** What is done to clips in addition to every preparation's steps. */
   rules?: readonly string[] | undefined;
 }
 
-/** How clips are stored: both hold the same 16-bit samples, FLAC in about half the space. */
+/** Storage format of clips: both have the same 16-bit samples, FLAC in about half the space. */
 export type ClipFormat = 'wav' | 'flac';
 
 export interface PreparationOptions extends PreparationControls {
   /** Folder of the prepared corpus: manifest.csv, manifest.json, audio/. */
   out: string;
-  /** Go on although the release is not complete, and record every difference. */
+  /** Continue with an incomplete release, and record every difference. */
   allowIncomplete?: boolean | undefined;
   /** 'wav' by default. */
   format?: ClipFormat | undefined;
 }
 
-/** What was done, for the last lines that a user sees. */
+/** Summary for the last lines that a user sees. */
 export interface PreparationSummary extends PreparationNotes {
   name: string;
   manifestPath: string;
   /** Utterances in the manifest. */
   kept: number;
-  /** Of the plan, to be shown. */
+  /** Warnings of the plan, to be shown. */
   warnings: readonly string[];
   remarks: readonly string[];
   counts: CorpusCounts;
-  /** Length of all kept audio. */
+  /** Total length of all kept audio. */
   durationSec: number;
-  /** Clips converted by this run; the others were there already. */
+  /** Clips converted by this run; the others existed already. */
   converted: number;
   decodedAgain: PreparedClips['decodedAgain'];
   /** Wall-clock time of this run. */
@@ -94,7 +97,7 @@ export interface PreparationSummary extends PreparationNotes {
 /**
  * Makes the clips of a plan and writes the manifest.
  * @throws InputError listing the differences, unless they are allowed: those of the annotations before any clip is
- *   made, those of the audio after (the clips stay, so allowing them then is quick). Also while another process
+ *   made, those of the audio after (the clips are kept, so allowing them then is quick). Also while another process
  *   prepares the same folder.
  */
 export async function prepareCorpus(
@@ -163,7 +166,7 @@ function commonRules(format: ClipFormat): string[] {
   ];
 }
 
-/** What became of every utterance, in the plan's order; differences first those of the annotations. */
+/** Outcome of every utterance, in plan order; differences start with those of the annotations. */
 function account(
   plan: CorpusPlan,
   planned: readonly PlannedUtterance[],
@@ -210,7 +213,7 @@ function account(
   return { utterances, notes, ffmpeg };
 }
 
-/** A missing clip as a difference; none where it is known to be missing, or all of its kind are. */
+/** A missing clip as a difference; none if it is known to be missing, or its whole split is. */
 function missingClip(
   plan: CorpusPlan,
   { utterance: { id } }: PlannedUtterance,
@@ -219,7 +222,7 @@ function missingClip(
   return absent === 'clip' && !plan.knownBad.has(id) ? [`${id} has no clip`] : [];
 }
 
-/** Two preparations of one folder would take each other's temporary files away. */
+/** Two preparations of one folder would delete each other's temporary files. */
 async function lockFolder(out: string): Promise<() => Promise<void>> {
   const path = join(out, 'preparation.lock');
   const claim = await claimLock(path);
@@ -244,8 +247,8 @@ async function refuseOtherCorpus(out: string, name: string): Promise<void> {
 }
 
 /**
- * Prepared into the folder that it is read from, a corpus would take the place of its own recordings.
- * @throws InputError where a file that is read is one that would be written
+ * A corpus prepared into its own source folder would overwrite its recordings.
+ * @throws InputError if a file to be read is also one to be written
  */
 async function refuseSources(root: string, planned: readonly PlannedUtterance[], out: string): Promise<void> {
   const elsewhere = 'choose another folder with --out';
@@ -265,7 +268,7 @@ async function refuseSources(root: string, planned: readonly PlannedUtterance[],
   });
 }
 
-/** What two names of one file have in common; undefined where there is no file. */
+/** Equal for two names of the same file; undefined if there is no file. */
 async function fileKey(path: string): Promise<string | undefined> {
   const found = await stat(path, { bigint: true }).catch(() => undefined);
   return found && `${found.dev} ${found.ino}`;
@@ -275,11 +278,11 @@ function refuseSharedTargets(plan: CorpusPlan): void {
   const seen = new Map<string, string>();
   for (const { clip } of plan.planned) {
     if (clip === undefined) continue;
-    const key = clip.target.toLowerCase(); // some filesystems do not tell A from a
+    const key = clip.target.toLowerCase(); // some file systems are case-insensitive
     const other = seen.get(key);
     if (other !== undefined) {
       throw new InputError(
-        `${plan.root}: utterances "${other}" and "${clip.id}" would share the file ${clip.target}; give them ids that differ`,
+        `${plan.root}: utterances "${other}" and "${clip.id}" would share the file ${clip.target}; give them distinct ids`,
       );
     }
     seen.set(key, clip.id);

@@ -1,26 +1,26 @@
 /**
- * @file What two parts of a corpus have in common, and which audio files hold the same bytes. Files of a size that no other has
- * are never opened.
+ * @file Finds audio files with identical bytes, and items that two parts of a corpus have in common. Files of unique
+ * size are never opened.
  */
 
 import { open, stat } from 'node:fs/promises';
 import { errorMessage, InputError, mapConcurrently, sha256Of, sha256OfFile } from '../../base/index.js';
 import type { Utterance } from './manifest.js';
 
-/** How far audio could be compared. */
+/** How much audio could be compared. */
 export interface AudioCheck {
   compared: number;
   missing: number;
 }
 
-/** Bytes from the middle of a file that are compared before the whole is; clips rarely agree in them by chance. */
+/** Bytes from the middle of a file that are compared first; clips rarely agree in them by chance. */
 const SAMPLE_BYTES = 4096;
 const FILES_AT_ONCE = 32;
 
 /**
  * Compares the audio of utterances.
- * @returns for each path whose content another path has too, its SHA-256; and how much could be compared.
- * @throws InputError for a file that is there and cannot be read.
+ * @returns the SHA-256 of each path whose content also occurs under another path; and how much could be compared
+ * @throws InputError for an existing file that cannot be read
  */
 export async function sharedAudio(
   utterances: readonly Utterance[],
@@ -47,7 +47,7 @@ export async function sharedAudio(
   };
 }
 
-/** The entries whose value another entry has too. */
+/** The entries whose value occurs more than once. */
 function repeated(values: ReadonlyMap<string, string>): [string, string][] {
   const counts = new Map<string, number>();
   for (const value of values.values()) counts.set(value, (counts.get(value) ?? 0) + 1);
@@ -77,31 +77,31 @@ async function sampleOf(path: string, byteLength: number): Promise<string> {
   }
 }
 
-/** The utterances of both parts that have one thing in common. */
+/** The utterances of both parts that share one item. */
 export interface SharedItem {
-  /** A speaker's name, the words, a recording's SHA-256 or path. */
+  /** A speaker's name, words, or a recording's SHA-256 or path. */
   what: string;
-  /** Ids in the part that is seen before, and in the one that is held out, in the order of the corpus. */
+  /** Ids in the part seen before and in the held-out part, in corpus order. */
   seen: string[];
   heldOut: string[];
 }
 
-/** Everything of one kind that two parts have in common. */
+/** All items of one kind that two parts share. */
 export interface SharedItems {
-  /** How many different things both parts have. */
+  /** Number of distinct shared items. */
   count: number;
-  /** Utterances of the held-out part that are concerned. */
+  /** Affected utterances of the held-out part. */
   utterances: number;
-  /** The most telling ones first. */
+  /** The most telling first. */
   examples: SharedItem[];
 }
 
-/** How many examples of a kind are kept, and how many ids of each. */
+/** Maximum number of examples per kind, and of ids per example. */
 export const EXAMPLES = 5;
 
 /**
- * What both parts have by a key of their utterances; '' is not known and never in common.
- * @param weight how telling a key is; by default those of most utterances are.
+ * Items that both parts share, by a key of their utterances; '' means unknown and never matches.
+ * @param weight how telling a key is; by default, the number of its utterances
  */
 export function itemsInCommon(
   seen: readonly Utterance[],

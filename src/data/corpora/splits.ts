@@ -1,14 +1,14 @@
-/** @file Splits and folds made from a seed, for a corpus that brings none. Speakers stay whole. */
+/** @file Makes splits and folds from a seed, for a corpus without its own. Speakers are kept together. */
 
 import { InputError } from '../../base/index.js';
 import { seededRandom } from '../../engine/tensor/index.js';
 import type { Utterance } from './manifest.js';
 
-/** What falls whole into one split or fold. */
+/** A unit that goes into one split or fold as a whole. */
 export interface SplitUnit {
   /** 'speaker' or the like, for messages. */
   name: string;
-  /** The unit of an utterance; '' where it is not known. */
+  /** The unit of an utterance; '' if unknown. */
   of: (utterance: Utterance) => string;
 }
 
@@ -24,9 +24,9 @@ export interface SplitOptions {
 const SPEAKERS: SplitUnit = { name: 'speaker', of: ({ speaker }) => speaker };
 
 /**
- * Fills the split column. Where speakers (or other units) are known each falls into one split, and a split is full once it reaches
- * its share; where none is known, each label is divided by the shares.
- * @throws InputError when only some speakers are known or there are too few of them.
+ * Fills the split column. If speakers (or other units) are known, each goes into one split, and a split is full once it
+ * reaches its share; otherwise each label is divided by the shares.
+ * @throws InputError when only some speakers are known, or there are too few of them
  */
 export function assignSplits(utterances: readonly Utterance[], options: SplitOptions = {}): Utterance[] {
   const { seed = 0, unit = SPEAKERS, devShare = 0.1, testShare = 0.2 } = options;
@@ -58,7 +58,7 @@ export function assignSplits(utterances: readonly Utterance[], options: SplitOpt
     let counts = { test: 0, dev: 0 };
     for (const [index, name] of order.entries()) {
       const members = byName.get(name)!;
-      // One unit at least is kept back for each split that is still empty.
+      // Reserves at least one unit for each split that is still empty.
       const left = order.length - index;
       const split =
         counts.test < testShare * utterances.length && left > needed - 1
@@ -74,9 +74,9 @@ export function assignSplits(utterances: readonly Utterance[], options: SplitOpt
 }
 
 /**
- * Fills the session column with '1' to `folds`, speakers dealt out so that the folds are about equally long (the
- * speaker with most utterances first, always to the smallest fold).
- * @throws InputError when there are fewer speakers than folds.
+ * Fills the session column with '1' to `folds`, with speakers distributed so that folds have about the same size (the
+ * speaker with the most utterances first, always to the smallest fold).
+ * @throws InputError when there are fewer speakers than folds
  */
 export function assignFolds(
   utterances: readonly Utterance[],
@@ -106,7 +106,7 @@ export function assignFolds(
   return utterances.map((utterance) => ({ ...utterance, session: foldOf.get(unit.of(utterance))! }));
 }
 
-/** Sorted names; empty when none is known. @throws InputError when only some are. */
+/** Sorted names; empty if none is known. @throws InputError when only some are */
 function knownUnits(utterances: readonly Utterance[], unit: SplitUnit): string[] {
   const names = new Set(utterances.map(unit.of));
   if (names.size === 1 && names.has('')) return [];

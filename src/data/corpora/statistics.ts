@@ -1,4 +1,4 @@
-/** @file How a corpus is made up, group by group: utterances, speakers, hours and the lengths of its clips. */
+/** @file Statistics of a corpus by group: utterances, speakers, hours and clip lengths. */
 
 import type { Utterance } from './manifest.js';
 
@@ -17,23 +17,23 @@ export interface LengthDistribution {
 
 export interface GroupStatistics {
   utterances: number;
-  /** Speakers that have a name. */
+  /** Number of named speakers. */
   speakers: number;
   durationSec: number;
-  /** Undefined where no clip says how long it is. */
+  /** Undefined if no clip length is known. */
   lengthSec: LengthDistribution | undefined;
 }
 
-/** Splits in the order of their use, sessions by number or name. */
+/** Splits in order of use, sessions by number or name. */
 const SPLIT_ORDER = ['train', 'dev', 'test'];
 
-/** What divides a corpus: splits where it has them, else sessions; undefined where it has neither. */
+/** What divides a corpus: its splits, or else its sessions; undefined if it has neither. */
 export function divisionOf(utterances: readonly Utterance[]): Division | undefined {
   if (utterances.some(({ split }) => split !== '')) return 'split';
   return utterances.some(({ session }) => session !== '') ? 'session' : undefined;
 }
 
-/** Utterances by split or session, in the order of use; those without one under ''. */
+/** Utterances by split or session, in order of use; those without one under ''. */
 export function groupUtterances(
   utterances: readonly Utterance[],
   division: Division,
@@ -44,10 +44,10 @@ export function groupUtterances(
     if (group) group.push(utterance);
     else groups.set(utterance[division], [utterance]);
   }
-  const place = (name: string): number => SPLIT_ORDER.indexOf(name);
+  const rank = (name: string): number => SPLIT_ORDER.indexOf(name);
   return new Map(
     [...groups].sort(
-      ([a], [b]) => place(a) - place(b) || a.localeCompare(b, 'en', { numeric: true }), // unknown names first
+      ([a], [b]) => rank(a) - rank(b) || a.localeCompare(b, 'en', { numeric: true }), // unknown names first
     ),
   );
 }
@@ -69,7 +69,7 @@ function lengthDistribution(lengthsSec: readonly number[]): LengthDistribution {
   return { min: min!, p25: p25!, median: median!, p75: p75!, p95: p95!, max: max! };
 }
 
-/** Linear between the two nearest ranks (type 7 of Hyndman and Fan 1996, NumPy's default). */
+/** Linear interpolation between the two nearest ranks (type 7 of Hyndman and Fan 1996, NumPy's default). */
 export function quantile(sorted: ArrayLike<number>, p: number): number {
   const rank = p * (sorted.length - 1);
   const below = sorted[Math.floor(rank)]!;

@@ -1,6 +1,6 @@
 /**
- * @file Fills the feature cache: hash, look up, decode what is missing, encode it in batches in which padding changes
- * nothing, write.
+ * @file Fills the feature cache: hashes and looks up clips, decodes those that are missing, encodes them in batches
+ * without affecting the result, and writes the entries.
  */
 
 import type { ClipFeatures } from '../../backbones/index.js';
@@ -22,19 +22,19 @@ import {
   writeFeatureFile,
 } from './feature-cache.js';
 
-/** Padded audio in a batch: at 50 frames a second 1,000 rows, enough to keep a matrix product busy. */
+/** Padded audio per batch: at 50 frames a second 1,000 rows, enough for efficient matrix products. */
 export const BATCH_SEC = 20;
 
 export interface BatchLimits {
   /** Length to which the encoder pads a clip. */
   readonly paddedSamples: (samples: number) => number;
-  /** The most padded samples in one batch; a longer clip is a batch of its own. */
+  /** Maximum number of padded samples per batch; a longer clip is a batch of its own. */
   readonly batchSamples: number;
 }
 
 /**
- * Batches of clips of one padded length each, longest first. Such a batch holds no more padding than its clips would
- * have alone, and each of them is computed in the shape that it would have alone.
+ * Batches of clips with equal padded length, longest first. Such a batch has no more padding than its clips would have
+ * alone, and each clip is computed in the shape that it would have alone.
  */
 export function batchesByLength<T extends { readonly samples: Float32Array }>(
   clips: readonly T[],
@@ -57,17 +57,17 @@ export function batchesByLength<T extends { readonly samples: Float32Array }>(
     });
 }
 
-/** A clip to have features of. */
+/** A clip to extract features from. */
 export interface FeatureItem {
   readonly id: string;
   /** The audio file. */
   readonly path: string;
-  /** Where known: lets clips of like length meet in a batch. It changes no result. */
+  /** If known, groups clips of similar length into batches. Does not affect the result. */
   readonly durationSec?: number;
 }
 
 export interface FeatureProgress {
-  /** `check` looks the clips up in the cache, `encode` makes what is missing. */
+  /** `check` looks the clips up in the cache, `encode` makes those that are missing. */
   readonly stage: 'check' | 'encode';
   readonly done: number;
   readonly total: number;
@@ -81,15 +81,15 @@ export interface ExtractOptions {
     path: string,
     maxDurationSec: number,
   ) => Promise<Pick<DecodedAudio, 'samples' | 'isCut' | 'notes'>>;
-  /** What a file's samples depend on beside its bytes; by default nothing. */
+  /** What a file's samples depend on besides its bytes; nothing by default. */
   readonly decodingKey?: (path: string) => Promise<string>;
-  /** Features of several clips, in their order. */
+  /** Features of several clips, in order. */
   readonly encode: (waveforms: readonly Float32Array[]) => Promise<readonly ClipFeatures[]>;
-  /** Length to which the encoder pads a clip: only clips that agree in it share a batch. */
+  /** Length to which the encoder pads a clip: only clips with equal lengths share a batch. */
   readonly paddedSamples: (samples: number) => number;
-  /** Longer clips are cut to their beginning. */
+  /** Longer clips are cropped to this length. */
   readonly maxAudioSec: number;
-  /** The most padded audio in one batch. */
+  /** Maximum padded audio per batch. */
   readonly batchSec?: number;
   readonly onProgress?: (progress: FeatureProgress) => void;
   readonly signal?: AbortSignal;
@@ -98,29 +98,29 @@ export interface ExtractOptions {
 export interface Extraction {
   /** Entries by item id. */
   readonly entries: ReadonlyMap<string, FeatureEntry>;
-  /** Clips that the cache had, and those encoded now (equal audio counts once). */
+  /** Clips found in the cache, and those encoded now (identical audio counts once). */
   readonly cached: number;
   readonly encoded: number;
-  /** Items whose clip was cut to `maxAudioSec`. */
+  /** Items whose clip was cropped to `maxAudioSec`. */
   readonly cropped: number;
   readonly notes: readonly FeatureNote[];
 }
 
-/** A kind of note on the sound of an item. */
+/** A kind of audio note on an item. */
 export interface FeatureNote {
   readonly id: string;
   readonly kind: string;
 }
 
-/** Two windows are in memory: one being encoded, the next being decoded. */
+/** Two windows are in memory: one being encoded, and the next being decoded. */
 const WINDOW_CLIPS = 64;
 
 /**
- * Makes sure that every item has its features in the cache. Entries that are missing, cut short or damaged are made;
- * finished ones survive a kill. Neither the items' order nor what else is in a batch changes an entry's bytes, as long
- * as the encoder keeps to that for clips of one padded length (HuBERT does on the CPU; on CUDA a last bit may differ).
+ * Ensures that every item has its features in the cache. Missing, truncated or damaged entries are made; finished ones
+ * survive a kill. Neither the order of the items nor the rest of a batch changes an entry's bytes, provided that the
+ * encoder guarantees this for clips of equal padded length (HuBERT does on the CPU; on CUDA a last bit may differ).
  * @throws InputError for a file that cannot be read or decoded
- * @throws InterruptedError when `signal` is aborted, after the batch under way
+ * @throws InterruptedError when `signal` is aborted, after the current batch
  */
 export async function extractFeatures(options: ExtractOptions): Promise<Extraction> {
   const { items, signal } = options;
@@ -128,13 +128,13 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
   let missing = 0;
   try {
     const paths = await checkItems(options, entries);
-    const wanted = new Map(items.map((item, place) => [paths[place]!, item]));
+    const wanted = new Map(items.map((item, index) => [paths[index]!, item]));
     const todo = [...wanted]
       .filter(([path]) => !entries.has(path))
       .map(([path, item]) => ({ ...item, entryPath: path }));
     missing = todo.length;
     await encodeMissing(options, todo, entries);
-    const byId = new Map(items.map(({ id }, place) => [id, entries.get(paths[place]!)!]));
+    const byId = new Map(items.map(({ id }, index) => [id, entries.get(paths[index]!)!]));
     const cropped = items.filter(({ id }) => byId.get(id)!.cropped).length;
     const notes = items.flatMap(({ id }) => byId.get(id)!.notes.map((kind) => ({ id, kind })));
     return { entries: byId, cached: wanted.size - missing, encoded: missing, cropped, notes };
@@ -146,13 +146,13 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
   }
 }
 
-/** Finds each item's entry path, and the entries that are already there and whole. */
+/** Finds each item's entry path, and the valid entries that already exist. */
 async function checkItems(options: ExtractOptions, entries: Map<string, FeatureEntry>): Promise<string[]> {
   const { cache, items, maxAudioSec, decodingKey, onProgress, signal } = options;
   let done = 0;
   return mapConcurrently(
     items,
-    defaultJobs() * 2, // half of the time goes to waiting for the disk
+    defaultJobs() * 2, // half of the time is spent waiting for the disk
     async ({ id, path }) => {
       const content = await sha256OfFile(path).catch((error: unknown) => {
         throw new InputError(
@@ -178,7 +178,7 @@ interface DecodedItem extends MissingItem, ClipState {
   readonly samples: Float32Array;
 }
 
-/** Encodes window after window, the next one being decoded meanwhile; adds each entry once it is on disk. */
+/** Encodes window by window while decoding the next one; adds each entry once it is on disk. */
 async function encodeMissing(
   options: ExtractOptions,
   missing: readonly MissingItem[],
@@ -192,7 +192,7 @@ async function encodeMissing(
   const decodeFrom = (start: number): Promise<DecodedItem[]> => {
     const window = sorted.slice(start, start + WINDOW_CLIPS);
     const decoded = mapConcurrently(window, defaultJobs(), (item) => decodeItem(item, options), stopped);
-    decoded.catch(() => {}); // a failure is met when the window's turn comes
+    decoded.catch(() => {}); // a failure is handled when it is the window's turn
     return decoded;
   };
   let done = 0;
@@ -210,7 +210,7 @@ async function encodeMissing(
     }
   } finally {
     stop.abort();
-    await ahead.catch(() => {}); // nothing decodes on behind a failure
+    await ahead.catch(() => {}); // stop decoding after a failure
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * @file The feature cache on disk: `<cacheDir>/<encoder>/<first 2 hex digits>/<audio>.safetensors`, both names being
- * hashes of content, so that whatever changes makes new entries. A file holds the tensor `features`, float16 [frames,
- * width], and a CRC-32 of its bytes, so that a cut or damaged one is noticed. Hashes of encoder files are kept beside
- * it.
+ * @file The feature cache on disk: `<cacheDir>/<encoder>/<first 2 hex digits>/<audio>.safetensors`. Both names are
+ * content hashes, so any change makes new entries. A file contains the tensor `features`, float16 [frames, width], and
+ * a CRC-32 of its bytes, which detects truncated or damaged files. Hashes of encoder files are stored in the cache
+ * folder.
  */
 
 import { realpath, stat } from 'node:fs/promises';
@@ -19,7 +19,7 @@ import {
 } from '../../base/index.js';
 import { encodeHalf, readSafetensors, tensor, writeSafetensors } from '../../engine/tensor/index.js';
 
-/** Features of one clip, as they are kept. */
+/** Features of one clip, as stored. */
 export interface StoredFeatures {
   readonly frames: number;
   readonly width: number;
@@ -29,35 +29,36 @@ export interface StoredFeatures {
 
 const TENSOR = 'features';
 
-/** What is wrong with a clip that {@link storedFeatures} has nothing of. */
-export const UNHOLDABLE_FEATURES = 'the encoder gave values that float16 cannot hold; are its weights whole?';
+/** The error if {@link storedFeatures} cannot represent a clip's features. */
+export const UNHOLDABLE_FEATURES =
+  'the encoder gave values that float16 cannot hold; are its weights intact?';
 
-/** Features as they are kept: in float16. undefined where a value is no number, or beyond what float16 holds. */
+/** Features in storage form: float16. undefined if a value is not finite or exceeds the range of float16. */
 export function storedFeatures({ frames, width, data }: ClipFeatures): StoredFeatures | undefined {
   const words = encodeHalf(data);
   return words.every(isFiniteHalf) ? { frames, width, words } : undefined;
 }
 
-/** Whether a float16 word is neither infinite nor NaN, whose exponent bits are all ones. */
+/** Whether a float16 word is finite; infinity and NaN have all exponent bits set. */
 function isFiniteHalf(word: number): boolean {
   return (word & 0x7c00) !== 0x7c00;
 }
 
-/** Reads a feature file. @throws InputError, one line, when it is missing, cut short or damaged. */
+/** Reads a feature file. @throws InputError, one line, when it is missing, truncated or damaged */
 export async function readFeatures(path: string): Promise<StoredFeatures> {
   const { frames, width, words } = await readFeatureFile(path);
   return { frames, width, words };
 }
 
-/** What is known of the clip of a feature file. */
+/** Metadata of the clip of a feature file. */
 export interface ClipState {
-  /** It was cut to the longest that is encoded. */
+  /** It was cropped to the maximum length. */
   readonly cropped: boolean;
-  /** Kinds of notes on its sound, as `AudioNote` has them. */
+  /** Kinds of audio notes, as in `AudioNote`. */
   readonly notes: readonly string[];
 }
 
-/** A feature file with what is known of its clip. @throws InputError as {@link readFeatures}. */
+/** Reads a feature file with the clip's metadata. @throws InputError as {@link readFeatures} */
 export async function readFeatureFile(path: string): Promise<StoredFeatures & ClipState> {
   const { tensors, metadata } = await readSafetensors(path);
   const features = tensors.get(TENSOR);
@@ -76,9 +77,8 @@ export async function readFeatureFile(path: string): Promise<StoredFeatures & Cl
 }
 
 /**
- * Writes a feature file atomically. Equal features give equal bytes, so it does not matter which of two processes
- * comes last.
- * @throws InputError when a value is no number or beyond float16 (65,504)
+ * Writes a feature file atomically. Equal features give equal bytes, so concurrent writers do no harm.
+ * @throws InputError when a value is NaN or exceeds float16 (65,504)
  */
 export async function writeFeatureFile(
   path: string,
@@ -111,18 +111,18 @@ export interface FeatureCache {
   readonly dir: string;
 }
 
-/** One entry that is there and whole. */
+/** A valid entry. */
 export interface FeatureEntry {
   readonly path: string;
   readonly frames: number;
   readonly width: number;
   /** The clip was longer than `maxAudioSec`. */
   readonly cropped: boolean;
-  /** Kinds of notes on its sound. */
+  /** Kinds of audio notes. */
   readonly notes: readonly string[];
 }
 
-/** The cache of the encoder whose config and weights are `encoderFiles`. @throws InputError when one cannot be read */
+/** The cache of the encoder with config and weights `encoderFiles`. @throws InputError when one cannot be read */
 export async function openFeatureCache(
   cacheDir: string,
   encoderFiles: readonly string[],
@@ -131,8 +131,8 @@ export async function openFeatureCache(
 }
 
 /**
- * Where the features of a clip lie: by the SHA-256 of its audio file, what it is cut to, and what its samples depend on
- * beside ('' for nothing).
+ * Path of a clip's features, from the SHA-256 of its audio file, the maximum length, and anything else its samples
+ * depend on ('' for nothing).
  */
 export function entryPathOf(
   { dir }: FeatureCache,
@@ -144,7 +144,7 @@ export function entryPathOf(
   return join(dir, key.slice(0, 2), `${key}.safetensors`);
 }
 
-/** The entry at `path` after a check of its whole content; undefined where it is absent, cut short or damaged. */
+/** The entry at `path` after a check of its whole content; undefined if it is absent, truncated or damaged. */
 export async function findEntry(path: string): Promise<FeatureEntry | undefined> {
   try {
     const { frames, width, cropped, notes } = await readFeatureFile(path);
@@ -155,15 +155,15 @@ export async function findEntry(path: string): Promise<FeatureEntry | undefined>
   }
 }
 
-/** Part of every key: a change of what the features of an encoder are makes new entries. */
+/** Part of every key: bump it when the definition of the features changes. */
 const FEATURE_VERSION = 'emoq features 1';
 
-/** What a file was when it was hashed, by absolute path. */
+/** Files that were hashed before, by absolute path. */
 type KnownHashes = Record<string, { size: string; mtimeNs: string; sha256: string }>;
 
 /**
- * Key of the encoder whose config and weights are `files`: the SHA-256 of their contents in the order given. Hashes
- * are remembered in `<cacheDir>/file-hashes.json` by path, size and modification time, since weights can be gigabytes.
+ * Key of the encoder with config and weights `files`: the SHA-256 of their contents in the order given. Hashes are
+ * stored in `<cacheDir>/file-hashes.json` by path, size and modification time, since weights can be gigabytes.
  * @throws InputError when a file cannot be read
  */
 export async function encoderKey(files: readonly string[], cacheDir: string): Promise<string> {
@@ -190,7 +190,7 @@ export async function encoderKey(files: readonly string[], cacheDir: string): Pr
   return sha256Of([FEATURE_VERSION, ...hashes].join('\n'));
 }
 
-/** The remembered hashes; none where the file is missing or damaged, for it can be made again. */
+/** The stored hashes; empty if the file is missing or damaged, since it can be recreated. */
 async function readKnownHashes(path: string): Promise<KnownHashes> {
   const known = await readJson(path).catch(() => undefined);
   if (typeof known !== 'object' || known === null) return {};

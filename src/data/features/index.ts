@@ -1,4 +1,4 @@
-/** @file The frozen encoder's features, computed once, kept on disk, read back. */
+/** @file Features of the frozen encoder, computed once and cached on disk. */
 
 export { BATCH_SEC, batchesByLength, extractFeatures, type FeatureProgress } from './extract.js';
 export {

@@ -1,31 +1,30 @@
 /**
- * @file What single cells of a table hold (nothing, a number as spreadsheets write it, a time, something nested),
- * columns whose names are nearly the ones that are read, and values that look or mean the same: `happy` and `Happy`,
- * `0` and `0.0`.
+ * @file Interpretation of table cells (missing values, spreadsheet numbers, times, nested values), columns with nearly
+ * the right name, and values that look or mean the same: `happy` and `Happy`, `0` and `0.0`.
  */
 
 import { lineError } from '../../base/index.js';
 
-/** What pandas, R, SQL and spreadsheets write where a value is missing; exactly so, since `Nan` is also a name. */
+/** What pandas, R, SQL and spreadsheets write for a missing value. Case-sensitive, since `Nan` is also a name. */
 const MISSING: ReadonlySet<string> = new Set([
   ...['nan', 'NaN', '-nan', '-NaN', 'NaT', '<NA>', 'NA', 'N/A', 'n/a', 'None', 'NULL', 'null'],
   ...['#N/A', '#N/A N/A', '#NA', '#REF!', '#VALUE!', '#NAME?', '#DIV/0!', '#NULL!', '#NUM!'],
 ]);
 
-/** Of them those that are never said: `None` and `NA` may be an answer in a transcript. */
+/** Those of them that are never speech: `None` and `NA` may be an answer in a transcript. */
 const NEVER_SAID: ReadonlySet<string> = new Set(
   [...MISSING].filter((word) => !['None', 'NA', 'null', 'n/a', 'N/A'].includes(word)),
 );
 
-/** Format characters that show nothing: zero-width spaces and joiners, byte-order marks, soft hyphens, text directions. */
+/** Invisible format characters: zero-width spaces and joiners, byte-order marks, soft hyphens, text directions. */
 const INVISIBLE = /\p{Default_Ignorable_Code_Point}|\p{Cf}/gu;
 
-/** The text without characters that show nothing. */
+/** The text without invisible characters. */
 export function withoutInvisible(text: string): string {
   return text.replace(INVISIBLE, '');
 }
 
-/** True for an empty cell, also where it holds spaces and characters that show nothing. */
+/** True for a cell that is empty or contains only spaces and invisible characters. */
 export function isBlank(cell: string): boolean {
   return withoutInvisible(cell).trim() === '';
 }
@@ -35,19 +34,19 @@ export function isMissing(cell: string): boolean {
   return MISSING.has(cell.trim()) || isBlank(cell);
 }
 
-/** The cell without outer spaces; '' where the value is missing. */
+/** The trimmed cell; '' if the value is missing. */
 export function cellValue(cell: string | undefined): string {
   return cell === undefined || isMissing(cell) ? '' : cell.trim();
 }
 
-/** A transcript: '' where it is blank or a word that is never said, such as `nan`. */
+/** A transcript: '' if it is blank or a word that is never speech, such as `nan`. */
 export function transcriptOf(cell: string | undefined): string {
   return cell === undefined || isBlank(cell) || NEVER_SAID.has(cell.trim()) ? '' : cell.trim();
 }
 
 /**
- * A number as programs write it: `0.5`, `.5`, `1e-05`; undefined where it is none.
- * @param decimalComma also `0,5`, as in tables whose fields something else than commas separates.
+ * A number as programs write it: `0.5`, `.5`, `1e-05`; undefined if it is not one.
+ * @param decimalComma also accept `0,5`, as in tables whose separator is not a comma
  */
 export function numberOf(cell: string, decimalComma: boolean): number | undefined {
   const text = cell.trim();
@@ -55,7 +54,7 @@ export function numberOf(cell: string, decimalComma: boolean): number | undefine
   return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(plain) ? Number(plain) : undefined;
 }
 
-/** True for a JSON object or array, or a Python list, tuple or dictionary, where one value is wanted. */
+/** True for a JSON object or array, or a Python list, tuple or dictionary. */
 export function isNested(cell: string): boolean {
   const text = cell.trim();
   if (/^[[{(]\s*(?:['"[{(]|[bru]['"]).*[\]})]$/s.test(text)) return true;
@@ -67,7 +66,7 @@ export function isNested(cell: string): boolean {
   }
 }
 
-/** Column -> other names for the same thing, in small letters and digits only. */
+/** Column -> other names for the same thing, in lower-case letters and digits only. */
 const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   path: [
     'paths',
@@ -91,17 +90,18 @@ const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
   channel: ['channels', 'channelid', 'channelnumber', 'chan'],
 };
 
-/** The column that seems to hold `wanted` under another name: `Emotion` for label, `Speaker ID` for speaker. */
+/** The column that probably contains `wanted` under another name: `Emotion` for label, `Speaker ID` for speaker. */
 export function lookAlike(wanted: string, columns: readonly string[]): string | undefined {
   const names = [plain(wanted), ...(OTHER_NAMES[wanted] ?? [])];
   return columns.find((column) => column !== wanted && names.includes(plain(column)));
 }
 
 /**
- * Optional columns under a name that would go unread: speakers that are not read would be shared between splits.
- * @param optional columns that may be there; one that is there has no look-alike.
- * @param otherwise what else than renaming helps, for the message.
- * @throws InputError naming file, column and the name that it should have.
+ * Rejects optional columns with a name that would be ignored: without the speakers, for example, splits would share
+ * them.
+ * @param optional optional columns; one that is present has no look-alike
+ * @param otherwise an alternative to renaming, for the message
+ * @throws InputError naming file, column and the expected name
  */
 export function refuseLookAlikes(
   path: string,
@@ -124,18 +124,18 @@ function plain(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, '');
 }
 
-/** As messages show what a time may look like. */
+/** Accepted forms of a time, for messages. */
 export const TIME_FORMS = 'neither seconds (12.5) nor a time (0:12.5)';
 
 /** `0 days 00:00:01.500000`, `1:02:03.5`, `02:03,5`; days need hours, minutes need two digits of seconds. */
 const CLOCK = /^(?:(-?\d+) days?,? \+?)?(?:(\d+):)?(\d{1,2}):(\d\d)(?:[.,](\d+))?$/;
-/** ISO 8601, as pandas writes a Timedelta into JSON. */
+/** ISO 8601, as pandas writes a Timedelta to JSON. */
 const DURATION = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
 
 /**
- * Seconds (`12.5`, `1e-05`), a clock time (`1:02:03.5`, `02:03,5`), a pandas Timedelta (`0 days 00:00:01.500000`) or
- * an ISO 8601 duration (`P0DT0H0M1.5S`) in seconds; undefined where it is none of them, or negative.
- * @param decimalComma also `12,5`, as in tables whose fields something else than commas separates.
+ * Seconds (`12.5`, `1e-05`), a clock time (`1:02:03.5`, `02:03,5`), a pandas Timedelta (`0 days 00:00:01.500000`) or an
+ * ISO 8601 duration (`P0DT0H0M1.5S`) in seconds; undefined for anything else, and for negative times.
+ * @param decimalComma also accept `12,5`, as in tables whose separator is not a comma
  */
 export function parseTimeSec(text: string, decimalComma = false): number | undefined {
   const number = numberOf(text, decimalComma);
@@ -163,15 +163,15 @@ export interface Spelling {
   readonly count: number;
 }
 
-/** Several spellings of what is likely one value. */
+/** Several spellings that are probably one value. */
 export interface SpellingGroup {
-  /** In the order in which they come up. */
+  /** In order of first occurrence. */
   readonly spellings: readonly Spelling[];
-  /** The one to keep: the most frequent, of equals the first. */
+  /** The one to keep: the most frequent, or the first of several equally frequent ones. */
   readonly kept: string;
 }
 
-/** Letters of Cyrillic and Greek that look like a Latin one. */
+/** Cyrillic and Greek letters that look like a Latin one. */
 const LOOK_ALIKES: Readonly<Record<string, string>> = Object.fromEntries(
   [
     ['аеорсухіјѕԁһԛԝАВЕКМНОРСТУХІЈЅ', 'aeopcyxijsdhqwABEKMHOPCTYXIJS'],
@@ -180,10 +180,9 @@ const LOOK_ALIKES: Readonly<Record<string, string>> = Object.fromEntries(
 );
 
 /**
- * What a value stands for, the same for values that look or mean the same: compatibility forms (full-width letters,
- * no-break spaces) and composition by Unicode's NFKC, no invisible characters, one space for several, one dash and
- * apostrophe for all, no capitals, numbers by their value, and Latin letters for their doubles in a word that mixes
- * scripts.
+ * A canonical form, equal for values that look or mean the same. Applies Unicode NFKC (full-width letters, no-break
+ * spaces, composition); removes invisible characters and case; unifies spaces, dashes and apostrophes; writes numbers
+ * by value; and replaces look-alikes by Latin letters in words that mix scripts.
  */
 export function canonicalSpelling(value: string): string {
   const plain = withoutInvisible(value.normalize('NFKC'))
@@ -196,7 +195,9 @@ export function canonicalSpelling(value: string): string {
   return canonicalNumber(latin) ?? latin.toUpperCase().toLowerCase().normalize('NFKC');
 }
 
-/** `0.0`, `+0`, `00`, `0,0` and `0e0` as one text; undefined for what is no number, or has more digits than a double. */
+/**
+ * `0.0`, `+0`, `00`, `0,0` and `0e0` as one text; undefined if it is not a number, or has more digits than a double.
+ */
 function canonicalNumber(text: string): string | undefined {
   const point = text.replace(',', '.');
   if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(point)) return undefined;
@@ -206,7 +207,7 @@ function canonicalNumber(text: string): string | undefined {
   return String(number + 0); // -0 is 0
 }
 
-/** The groups of values that look or mean the same and are spelt in two ways or more, each with its counts. */
+/** The groups of values that look or mean the same but have several spellings, each with its count. */
 export function spellingGroups(values: Iterable<string>): SpellingGroup[] {
   const counts = new Map<string, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
@@ -225,12 +226,14 @@ export function spellingGroups(values: Iterable<string>): SpellingGroup[] {
     }));
 }
 
-/** `"happy" (12) and "Happy" (3)`, with codes for what a reader would not see. */
+/** `"happy" (12) and "Happy" (3)`, with codes for invisible characters. */
 export function describeSpellings({ spellings }: SpellingGroup): string {
   return spellings.map(({ value, count }) => `${shownSpelling(value)} (${count})`).join(' and ');
 }
 
-/** A value in quotes, with codes in place of invisible characters, odd spaces, loose accents and letters of mixed scripts. */
+/**
+ * A quoted value, with codes for invisible characters, unusual spaces, combining accents and letters of mixed scripts.
+ */
 export function shownSpelling(value: string): string {
   const isMixed = /\p{Script=Latin}/u.test(value) && /[\p{Script=Cyrillic}\p{Script=Greek}]/u.test(value);
   const hidden = isMixed

@@ -1,4 +1,4 @@
-/** @file CSV tables with a header row, read strictly: every row keeps the line that it starts on. */
+/** @file A strict reader of CSV tables with a header row; every row keeps its line number. */
 
 import Papa from 'papaparse';
 import { InputError, lineError, oneLine } from '../../base/index.js';
@@ -16,23 +16,24 @@ export interface CsvRow {
 export interface CsvTable {
   path: string;
   columns: string[];
-  /** Where the header is: after blank rows and a line `sep=;`. */
+  /** Line of the header, which may follow blank rows and a line `sep=;`. */
   headerLine: number;
   rows: CsvRow[];
-  /** Whether numbers may be written as `0,5`: something else than commas stands between the fields. */
+  /** Whether numbers may be written as `0,5`: the separator is not a comma. */
   decimalComma: boolean;
 }
 
-/** What may stand between fields. Where several fit, the first. */
+/** Supported separators. If several fit, the first is used. */
 const SEPARATORS = [',', ';', '\t', '|'];
 
 /**
- * Reads a table of UTF-8 or UTF-16 text (with or without a byte-order mark, any line ends), its fields separated by
- * commas, semicolons, tabs or bars. Blank rows, empty columns without a name and a first line `sep=;` are passed over, and
- * so is a first column without a name, which is the index of pandas.
- * @param use what the table is for; its columns must be there, others are kept as they are.
- * @throws InputError with file and line: missing, empty, no table at all, not text, a column missing, doubled or
- *   nameless, an open quote, a row with more or fewer fields than the header.
+ * Reads a table in UTF-8 or UTF-16 (with or without byte-order mark, any line ends), separated by commas, semicolons,
+ * tabs or bars. Skips blank rows, empty columns without a name, a first line `sep=;`, and a first column without a
+ * name, which is the pandas index.
+ * @param use what the table is for; its columns are required, others are kept as they are
+ * @throws InputError with file and line: missing, empty, not a table, not text, a missing, duplicate or nameless
+ * column,
+ *   an open quote, a row with more or fewer fields than the header
  */
 export async function readCsvTable(path: string, use: TableUse): Promise<CsvTable> {
   const table = parseTable(path, await readTableText(path, use), use.columns);
@@ -40,7 +41,7 @@ export async function readCsvTable(path: string, use: TableUse): Promise<CsvTabl
   return table;
 }
 
-/** As `readCsvTable`, from text that is already decoded. */
+/** Like `readCsvTable`, for text that is already decoded. */
 export function parseCsvTable(path: string, source: string, required: readonly string[]): CsvTable {
   const table = parseTable(path, source, required);
   refuseMissingColumns(table, required);
@@ -48,11 +49,11 @@ export function parseCsvTable(path: string, source: string, required: readonly s
 }
 
 /**
- * As `parseCsvTable`, but no column must be there.
- * @param expected columns that tell what separates the fields.
+ * Like `parseCsvTable`, but without required columns.
+ * @param expected columns that help to detect the separator
  */
 export function parseTable(path: string, source: string, expected: readonly string[]): CsvTable {
-  // Lines may end in several ways in one file: somebody adds rows to what a spreadsheet wrote.
+  // One file may mix line ends, for example when rows are appended to a spreadsheet export.
   const text = source.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n');
   const given = /^"?sep=(\\t|.)"?[,;\t| ]*(?:\n|$)/i.exec(text);
   const skipped = given === null ? 0 : given[0].length;
@@ -76,7 +77,7 @@ export function parseTable(path: string, source: string, expected: readonly stri
   return { path, columns: names, headerLine: header.line, rows, decimalComma: separator !== ',' };
 }
 
-/** A record that is not blank, and the line that it starts on. */
+/** A record that is not blank, and the line it starts on. */
 interface CsvRecord {
   readonly line: number;
   readonly values: string[];
@@ -100,12 +101,12 @@ function parseRecords(path: string, text: string, separator: string, firstLine: 
   return records;
 }
 
-/** True for a cell without anything, and for separators of another kind than the table's: a blank row of something else. */
+/** True for an empty cell or one of other separators only, as in a blank row with a different separator. */
 function isSeparators(cell: string): boolean {
   return isBlank(cell.replace(/[,;|]/g, ''));
 }
 
-/** The separator under which the header has most of the columns that must be there, then most fields. */
+/** The separator that gives the header the most required columns, then the most fields. */
 function separatorOf(text: string, required: readonly string[]): string {
   const start = text.replace(/^(?:[\s,;|]*\n)+/, '');
   const headers = SEPARATORS.map((delimiter) => {
@@ -118,7 +119,7 @@ function separatorOf(text: string, required: readonly string[]): string {
   ).delimiter;
 }
 
-/** The columns that have a name, and where they stand. @throws InputError for a doubled or nameless one */
+/** The named columns and their positions. @throws InputError for a duplicate or nameless one */
 function namedColumns(
   path: string,
   header: CsvRecord,
@@ -127,10 +128,10 @@ function namedColumns(
   const names = header.values.map(columnName);
   const doubled = names.find((name, index) => name !== '' && names.indexOf(name) !== index);
   if (doubled !== undefined) {
-    throw lineError(path, header.line, `column "${doubled}" is there twice`);
+    throw lineError(path, header.line, `column "${doubled}" appears twice`);
   }
   for (const [index, name] of names.entries()) {
-    if (name !== '' || index === 0) continue; // a first column without a name is pandas' index
+    if (name !== '' || index === 0) continue; // a first column without a name is the pandas index
     const filled = body.find(({ values }) => !isBlank(values[index] ?? ''));
     if (filled === undefined) continue;
     throw lineError(
@@ -146,7 +147,7 @@ function columnName(cell: string): string {
   return withoutInvisible(cell).trim().normalize('NFC');
 }
 
-/** A table whose first line is a recording already: a list of paths, or rows without a header. */
+/** Rejects a table whose first line is already a recording: a list of paths, or rows without a header. */
 function refuseHeaderless(path: string, { line, values }: CsvRecord, expected: readonly string[]): void {
   if (!values.some((value) => AUDIO_NAME.test(value.trim()))) return;
   const header = values.length === 1 ? (expected[0] ?? 'path') : expected.join(',');
@@ -157,10 +158,10 @@ function refuseHeaderless(path: string, { line, values }: CsvRecord, expected: r
   );
 }
 
-/** Of the names of all columns, in characters: what to do about a missing one comes after them. */
+/** Maximum length of the list of columns in a message, since advice on the missing one follows. */
 const MOST_LISTED = 500;
 
-/** @throws InputError naming the columns that are missing, and those that seem to be them under other names */
+/** @throws InputError naming the missing columns, and those that seem to be them under other names */
 export function refuseMissingColumns(
   { path, columns, headerLine }: CsvTable,
   required: readonly string[],
@@ -180,7 +181,7 @@ export function refuseMissingColumns(
   );
 }
 
-/** CSV text with `\n` line ends; fields are quoted where they must be. */
+/** CSV text with `\n` line ends; fields are quoted where necessary. */
 export function formatCsv(columns: readonly string[], rows: readonly (readonly string[])[]): string {
   return `${Papa.unparse([columns as string[], ...(rows as string[][])], { newline: '\n' })}\n`;
 }

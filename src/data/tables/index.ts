@@ -1,4 +1,4 @@
-/** @file Tables as people and programs write them: dialects, cells, file names, likely misspellings. */
+/** @file Tables from users and other programs: CSV dialects, cell values, file names, and likely misspellings. */
 
 export {
   canonicalSpelling,

@@ -1,7 +1,4 @@
-/**
- * @file A table of recordings, as people bring it for a corpus or for predictions, and the files that it names: one reader for
- * both.
- */
+/** @file Reads a user's table of recordings, for a corpus or for predictions, and finds the files that it names. */
 
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -19,36 +16,36 @@ import type { TableUse } from './table-advice.js';
 import { AUDIO_NAME } from './table-advice.js';
 import { readTableText } from './table-text.js';
 
-/** What columns are called. Those that are given another name than the usual one must be there. */
+/** Names of columns. Columns with a non-default name are required. */
 export interface RecordingColumns {
   /** Of audio paths. */
   readonly path: string;
-  /** Others that must be there. */
+  /** Other required columns. */
   readonly needed: readonly string[];
-  /** Others that are read where they are there. */
+  /** Optional columns. */
   readonly optional: readonly string[];
   /**
-   * Whether a table may come without a column of paths: 'never'; 'with text', where it has a column `text` and none
-   * that seems to name recordings; 'always', as for a model that reads transcripts alone.
+   * Whether the path column may be missing: 'never'; 'with text', if the table has a `text` column and none that seems
+   * to name recordings; 'always', as for a model that reads transcripts only.
    */
   readonly withoutAudio: 'never' | 'always' | 'with text';
-  /** How else than by another name a column can be given, for messages: 'or name it with --path-column'. */
+  /** An alternative to renaming a column, for messages: 'or name it with --path-column'. */
   readonly otherwise?: (column: string, found: string) => string;
 }
 
 export interface RecordingTable extends CsvTable {
-  /** Whether there is a column of paths. */
+  /** Whether there is a path column. */
   readonly hasPaths: boolean;
   readonly files: FileFinder;
 }
 
-/** Columns of values, where a list or a dictionary is none. The others are texts, or are not read. */
+/** Columns with single values, in which a list or a dictionary is an error. The others are text, or are not read. */
 const VALUES = ['path', 'label', 'id', 'speaker', 'gender', 'session', 'split', 'start', 'end', 'channel'];
 
 /**
  * Reads a table of recordings. Paths are relative to it.
- * @throws InputError as `readCsvTable`; for columns that would not be read because they have other names; for a table
- *   without recordings where it needs them.
+ * @throws InputError as `readCsvTable`; for columns that would be ignored because of their names; for a table without
+ *   recordings if they are needed
  */
 export async function readRecordingTable(file: string, columns: RecordingColumns): Promise<RecordingTable> {
   const { path, needed, optional, withoutAudio, otherwise = () => '' } = columns;
@@ -62,7 +59,7 @@ export async function readRecordingTable(file: string, columns: RecordingColumns
   return { ...table, hasPaths, files: fileFinder(dirname(file)) };
 }
 
-/** The column that names recordings, whatever it is called; undefined where there is none. */
+/** The column that names recordings, under any name; undefined if there is none. */
 function pathsOf({ columns, rows }: CsvTable, path: string): string | undefined {
   const isOfRecordings = (name: string): boolean =>
     rows.slice(0, 10).every(({ fields }) => AUDIO_NAME.test(fields[name]!.trim()));
@@ -83,8 +80,9 @@ function refuseNested({ path: file, rows, columns }: CsvTable, read: readonly st
 }
 
 /**
- * Refuses parts of one recording, given by start and end, where whole files are read: all of them would be the same.
- * @param remedy what to do, for the message.
+ * Rejects several parts of one recording, given by start and end, where whole files are read: they would all be the
+ * same.
+ * @param remedy what to do, for the message
  * @throws InputError for the second part of a recording, with its line
  */
 export function refuseUncutParts({ path: file, rows }: CsvTable, path: string, remedy: string): void {
@@ -105,12 +103,12 @@ export function refuseUncutParts({ path: file, rows }: CsvTable, path: string, r
   }
 }
 
-/** True where a row has a start or an end. */
+/** True if a row has a start or an end. */
 export function givesParts({ rows }: CsvTable): boolean {
   return rows.some((row) => cellOf(row, 'start') !== '' || cellOf(row, 'end') !== '');
 }
 
-/** A cell of a column that need not be there: '' where the column or the value is missing. */
+/** A cell of an optional column: '' if the column or the value is missing. */
 export function cellOf({ fields }: CsvRow, column: string): string {
   return Object.hasOwn(fields, column) ? cellValue(fields[column]) : '';
 }
@@ -124,22 +122,22 @@ export function textOf({ fields }: CsvRow, column = 'text'): string {
 export interface FileFinder {
   /**
    * The absolute path of a file.
-   * @throws InputError, one line, where there is none: with the name of one that is spelt a little differently.
+   * @throws InputError, one line, if there is none; it suggests a file with a slightly different name.
    */
   find(path: string): Promise<string>;
 }
 
-/** What is in a folder: by name, by composed name, and by what a name looks like. */
+/** The files of a folder by name, by Unicode-composed name, and by canonical spelling. */
 interface Folder {
   readonly names: ReadonlySet<string>;
   readonly composed: ReadonlyMap<string, string>;
   readonly alike: ReadonlyMap<string, string>;
 }
 
-/** @param folder what paths are relative to. */
+/** @param folder the folder that paths are relative to */
 export function fileFinder(folder: string): FileFinder {
   const found = new Map<string, Promise<string>>(); // many rows may share one recording
-  const folders = new Map<string, Promise<Folder>>(); // and many missing ones a folder
+  const folders = new Map<string, Promise<Folder>>(); // and many missing files one folder
   const look: Look = (dir) => {
     const known = folders.get(dir) ?? readFolder(dir);
     folders.set(dir, known);
@@ -149,7 +147,7 @@ export function fileFinder(folder: string): FileFinder {
     find(path) {
       const known = found.get(path) ?? findFile(resolve(folder), path, look);
       found.set(path, known);
-      known.catch(() => undefined); // whoever asked is told
+      known.catch(() => undefined); // the error is reported to whoever asked
       return known;
     },
   };
@@ -159,7 +157,7 @@ type Look = (dir: string) => Promise<Folder>;
 
 async function readFolder(dir: string): Promise<Folder> {
   const names = await readdir(dir).catch((): string[] => []);
-  const sorted = names.sort().reverse(); // of several that look alike the first by name is taken
+  const sorted = names.sort().reverse(); // of several look-alikes, the first by name is taken
   return {
     names: new Set(names),
     composed: new Map(sorted.map((name) => [name.normalize('NFC'), name])),
@@ -174,7 +172,7 @@ async function findFile(folder: string, path: string, look: Look): Promise<strin
     if (await isFile(candidate)) return candidate;
   }
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(trimmed)) {
-    throw new InputError(`${trimmed} is an address; download it and name the copy`);
+    throw new InputError(`${trimmed} is a URL; download it and name the copy`);
   }
   const wanted = resolve(folder, trimmed.replaceAll('\\', '/'));
   const same = await walk(wanted, look, ({ composed }, name) => composed.get(name.normalize('NFC')));
@@ -195,7 +193,7 @@ function isFile(path: string): Promise<boolean> {
   );
 }
 
-/** The path whose every part is the wanted one, or the one that `match` finds for it; undefined where there is none. */
+/** Resolves a path part by part, with `match` to substitute parts that do not exist; undefined if that fails. */
 async function walk(
   path: string,
   look: Look,
@@ -209,7 +207,7 @@ async function walk(
   const folder = await look(dir);
   const found = folder.names.has(name) ? name : match(folder, name);
   if (found !== undefined) return resolve(dir, found);
-  // A folder that may be entered and not listed.
+  // The folder may be accessible without being listable.
   const candidate = resolve(dir, name);
   return (await stat(candidate).catch(() => undefined)) === undefined ? undefined : candidate;
 }

@@ -1,20 +1,20 @@
 /**
- * @file What a file is that was given for a table and is none, told by its first bytes whatever its name says; and
- * what to do with it: one line, with a command that works where there is one.
+ * @file Recognises files that were given as a table but are something else, by their first bytes rather than their
+ * name, and advises what to do: one line, with a working command where possible.
  */
 
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, extname, isAbsolute, join } from 'node:path';
 
-/** What a table is read for, as messages have it. */
+/** What a table is for, as worded in messages. */
 export interface TableUse {
   /** 'CSV file', 'predictions file'. */
   readonly what: string;
-  /** Columns that it needs, for the header of an example. */
+  /** Required columns, for an example header. */
   readonly columns: readonly string[];
-  /** Which of them names a recording. */
+  /** The column that names a recording. */
   readonly recordings?: string;
-  /** What is read beside CSV. */
+  /** The other supported format besides CSV. */
   readonly format?: 'jsonl';
 }
 
@@ -44,14 +44,14 @@ export function adviceFor(format: OtherFormat, path: string, use: TableUse): str
     case 'html':
       return `${path} is a web page or XML, not a CSV: a download that failed, perhaps; get the file itself`;
     case 'address':
-      return `${needs} is an address; download it first, such as curl -LO ${shellWord(path)}, and name the copy`;
+      return `${needs} is a URL; download it first, such as curl -LO ${shellWord(path)}, and name the copy`;
   }
 }
 
-/** Of the files whose rows are predictions. */
+/** For files whose rows are predictions. */
 export const PREDICTIONS = 'predictions file';
 
-/** One line for a folder in place of a table: the table that it holds, or how to list its recordings. */
+/** One line for a folder given instead of a table: the table in it, or how to list its recordings. */
 export async function adviceForFolder(path: string, use: TableUse): Promise<string> {
   const names = await readdir(path, { recursive: true }).catch((): string[] => []);
   const tables = names.filter((name) => /\.(?:csv|tsv|jsonl)$/i.test(name)).sort(byDepth);
@@ -69,10 +69,10 @@ export async function adviceForFolder(path: string, use: TableUse): Promise<stri
   return `${path} is a folder; list its recordings in a CSV: (echo ${shellWord(recordings)}; find ${shellWord(path)} -name '*${ending}' | sed 's/"/""/g; s/.*/"&"/') > table.csv${then}`;
 }
 
-/** How many files a command names one by one. */
+/** Maximum number of files that a command lists one by one. */
 const NAMED = 5;
 
-/** One line for several files in place of one table: how to list them in one. */
+/** One line for several files given instead of one table: how to list them in one. */
 export function adviceForSeveral(
   paths: readonly string[],
   { columns, recordings = 'path' }: TableUse,
@@ -86,7 +86,7 @@ export function adviceForSeveral(
     paths.length > NAMED && isOneKind && !isAbsolute(first!) ? pattern : paths.map(shellWord).join(' ');
   const more = columns.filter((column) => column !== recordings);
   const then = more.length > 0 ? `, with ${more.join(' and ')} beside them` : '';
-  return `one table is wanted, and here are ${paths.length} files; list them in a CSV and name that${then}: (echo ${shellWord(recordings)}; printf '"%s"\\n' ${named}) > table.csv`;
+  return `expected one table, got ${paths.length} files; list them in a CSV and name that${then}: (echo ${shellWord(recordings)}; printf '"%s"\\n' ${named}) > table.csv`;
 }
 
 /** "make a CSV with the columns path and label, such as: printf ..." */
@@ -98,12 +98,12 @@ function exampleTable({ what, columns, recordings }: TableUse, recording?: strin
   return `make a CSV with ${names} and name that: printf '%s\\n' ${lines.join(' ')} > table.csv`;
 }
 
-/** A value as a CSV has it. */
+/** A CSV field. */
 function csvField(value: string): string {
   return /[",\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
-/** A word as a POSIX shell takes it. */
+/** Quotes a word for a POSIX shell. */
 export function shellWord(text: string): string {
   return /^[\w./,:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
@@ -125,7 +125,7 @@ function mostFrequent(values: readonly string[]): string | undefined {
   return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0];
 }
 
-/** Something that is no table. */
+/** A format that is not a table. */
 export type OtherFormat =
   | { readonly kind: 'audio'; readonly name: string }
   | { readonly kind: 'spreadsheet' | 'data' | 'archive' | 'compressed' | 'document'; readonly name: string }
@@ -181,22 +181,22 @@ const SIGNATURES: readonly Signature[] = [
   ['\x7fELF', document('program')],
 ];
 
-/** What the bytes are where they are no text; undefined where they may be. */
+/** The format of bytes that are not text; undefined if they may be text. */
 export function formatOfBytes(bytes: Buffer): OtherFormat | undefined {
   const head = bytes.toString('latin1', 0, 512);
   if (head.startsWith('PK\x03\x04')) return zipFormat(bytes);
   if (head.startsWith('RIFF') && head.startsWith('AVI ', 8)) return audio('AVI');
   const found = SIGNATURES.find(([start, , offset = 0]) => head.startsWith(start, offset));
-  // Text may begin with a few letters of these too: a header `FORM,label` is no AIFF.
+  // Text may also begin with some of these letters: a header `FORM,label` is not AIFF.
   if (found && (/[^\x20-\x7e]/.test(found[0]) || found[0] === 'NIST_1A' || looksBinary(bytes)))
     return found[1];
   if (bytes[0] === 0x80 && bytes[1]! >= 2 && bytes[1]! <= 5) return data('pickle');
-  // The packets of a transport stream are 188 bytes long and begin with a G.
+  // Packets of a transport stream are 188 bytes long and begin with a G.
   if ([0, 188, 376].every((at) => bytes[at] === 0x47) && looksBinary(bytes)) return audio('MPEG');
   return isMpegFrame(bytes) ? audio('MPEG audio') : undefined;
 }
 
-/** A text that is no table; undefined where it may be one. */
+/** The format of text that is not a table; undefined if it may be one. */
 export function formatOfText(text: string): OtherFormat | undefined {
   const start = text.slice(0, 4096).trimStart();
   if (/^<(?:!doctype html|html|\?xml)/i.test(start)) return { kind: 'html' };
@@ -217,7 +217,7 @@ export function formatOfText(text: string): OtherFormat | undefined {
   return isJson ? { kind: 'json' } : undefined;
 }
 
-/** A zip is also what spreadsheets are packed in. */
+/** Spreadsheets are zip files too. */
 function zipFormat(bytes: Buffer): OtherFormat {
   const has = (name: string): boolean => bytes.includes(name);
   if (has('xl/workbook') || has('xl/worksheets')) return { kind: 'spreadsheet', name: 'Excel' };
@@ -228,13 +228,16 @@ function zipFormat(bytes: Buffer): OtherFormat {
   return archive('zip');
 }
 
-/** Zeros and control characters within the first bytes, which no text has; UTF-16 begins with a mark or a letter. */
+/**
+ * Zeros and control characters in the first bytes, which do not occur in text; UTF-16 begins with a byte-order mark or
+ * a letter.
+ */
 function looksBinary(bytes: Buffer): boolean {
   const head = bytes.subarray(0, 512);
   return head.some((byte) => byte < 9 || (byte > 13 && byte < 32)) || head.includes(0);
 }
 
-/** An MPEG audio frame without a tag before it: 11 bits of ones, then layer, bit rate and sampling rate that exist. */
+/** An MPEG audio frame without a preceding tag: 11 set bits, then a valid layer, bit rate and sampling rate. */
 function isMpegFrame(bytes: Buffer): boolean {
   const [first = 0, second = 0, third = 0] = bytes;
   if (first !== 0xff || second < 0xe0 || second === 0xfe) return false; // FF FE is UTF-16

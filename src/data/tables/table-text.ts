@@ -1,4 +1,7 @@
-/** @file The text of a table: UTF-8, or UTF-16 as spreadsheets write it; what is no text is recognised by its content. */
+/**
+ * @file Decodes the text of a table, in UTF-8 or the UTF-16 that spreadsheets write, and rejects files that are not
+ * text.
+ */
 
 import { readFile, stat } from 'node:fs/promises';
 import { errorMessage, InputError } from '../../base/index.js';
@@ -6,8 +9,9 @@ import { adviceFor, adviceForFolder, formatOfBytes, formatOfText, type TableUse 
 
 /**
  * Reads a table's bytes.
- * @throws InputError when there is no such file, and for what is no table (a recording, a folder, an address, a
- *   spreadsheet, an archive), each with what to do about it.
+ * @throws InputError when the file does not exist, and for anything that is not a table (a recording, a folder, a URL,
+ * a
+ *   spreadsheet, an archive), each with advice
  */
 export async function readTableBytes(path: string, use: TableUse): Promise<Buffer> {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) throw new InputError(adviceFor({ kind: 'address' }, path, use));
@@ -27,7 +31,7 @@ export async function readTableBytes(path: string, use: TableUse): Promise<Buffe
 
 /**
  * Reads a table's text, without its byte-order mark.
- * @throws InputError as `readTableBytes`, and for text that is neither UTF-8 nor UTF-16, with its first wrong line.
+ * @throws InputError as `readTableBytes`, and for text that is neither UTF-8 nor UTF-16, with its first invalid line
  */
 export async function readTableText(path: string, use: TableUse): Promise<string> {
   const text = decodeText(path, await readTableBytes(path, use));
@@ -36,7 +40,7 @@ export async function readTableText(path: string, use: TableUse): Promise<string
   const at = text.indexOf('\0');
   if (at < 0) return text;
   throw new InputError(
-    `${path}, line ${text.slice(0, at).split('\n').length}: holds a zero byte, so it is no text; save the table as UTF-8`,
+    `${path}, line ${text.slice(0, at).split('\n').length}: contains a zero byte, so it is not text; save the table as UTF-8`,
   );
 }
 
@@ -45,7 +49,7 @@ function decodeText(path: string, bytes: Buffer): string {
   const encoding = encodingOf(bytes);
   if (encoding === 'utf-32') throw new InputError(`${path} is UTF-32 text; save it as UTF-8`);
   try {
-    return new TextDecoder(encoding, { fatal: true }).decode(bytes); // takes the byte-order mark away
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes); // strips the byte-order mark
   } catch {
     throw new InputError(
       encoding === 'utf-8'
@@ -55,7 +59,7 @@ function decodeText(path: string, bytes: Buffer): string {
   }
 }
 
-/** By the byte-order mark; without one, UTF-16 shows by the zeros beside the Latin letters that a header begins with. */
+/** By the byte-order mark; without one, UTF-16 shows by the zero bytes of the Latin letters in the header. */
 function encodingOf(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' | 'utf-32' {
   const [a, b, c, d] = bytes;
   if ((a === 0xff && b === 0xfe && c === 0 && d === 0) || (a === 0 && b === 0 && c === 0xfe && d === 0xff)) {

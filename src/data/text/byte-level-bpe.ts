@@ -3,14 +3,14 @@
  * formats of Qwen2 and RoBERTa: every byte has a symbol, and merges make each given word one token.
  */
 
-/** Models whose formats are made. */
+/** Models whose formats are supported. */
 export type ByteLevelKind = 'qwen2' | 'qwen3' | 'llama3' | 'roberta';
 
-/** What to make. */
+/** Options of the tokenizer. */
 export interface ByteLevelOptions {
-  /** Words of letters only; each is one token with a leading space and without. */
+  /** Words of letters only; each becomes one token, with and without a leading space. */
   words: readonly string[];
-  /** More special tokens, after those of the kind. */
+  /** Additional special tokens, after those of the kind. */
   specialTokens?: readonly string[];
   kind: ByteLevelKind;
 }
@@ -29,14 +29,14 @@ const SPECIAL: Readonly<Record<ByteLevelKind, readonly string[]>> = {
   roberta: ['<s>', '<pad>', '</s>', '<unk>', '<mask>'],
 };
 
-/** Qwen2's rule for what may become one token: contractions, words with one mark before, single digits, the rest. */
+/** Qwen2's pre-tokenization: contractions, words with one preceding mark, single digits, the rest. */
 const QWEN2_PATTERN =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 /**
  * Builds the tokenizer; the same options give the same ids. Order of ids: bytes, merged tokens, special tokens; for
  * `roberta`: <s>, <pad>, </s>, <unk>, <mask> (0-4), bytes, merged tokens, further special tokens.
- * @throws RangeError on a word that is not made of letters alone: the pre-tokenizers would cut it.
+ * @throws RangeError on a word with other characters than letters, which the pre-tokenizers would split
  */
 export function buildByteLevelTokenizer({
   words,
@@ -52,7 +52,7 @@ export function buildByteLevelTokenizer({
     ? [...ofKind, ...learned, ...special.slice(ofKind.length)]
     : [...learned, ...special];
   const ids = new Map(order.map((token, id) => [token, id]));
-  // RoBERTa keeps special tokens in the model's vocabulary, the others keep them out of it.
+  // RoBERTa keeps special tokens in the model's vocabulary, the others outside it.
   const vocabulary = isRoberta ? order : [...learned];
   const addedTokens = special.map((content) => ({
     id: ids.get(content)!,
@@ -88,8 +88,8 @@ export function buildByteLevelTokenizer({
 }
 
 /**
- * Merges that join each text into one token. A new merge ranks after all before it, so it is only tried where those
- * are exhausted: texts that are joined already stay so.
+ * Merges that join each text into one token. A new merge ranks after all earlier ones, so it applies only when those
+ * are exhausted, and texts that are already joined stay so.
  */
 function mergesFor(texts: readonly string[]): [string, string][] {
   const merges: [string, string][] = [];
@@ -107,7 +107,7 @@ function mergesFor(texts: readonly string[]): [string, string][] {
   return merges;
 }
 
-/** Byte-pair encoding: joins the neighbours of lowest rank, the leftmost first, until no pair has a rank. */
+/** Byte-pair encoding: joins the adjacent pair of lowest rank, leftmost first, until no pair has a rank. */
 function merged(given: readonly string[], rankOf: ReadonlyMap<string, number>): string[] {
   const symbols = [...given];
   for (;;) {
@@ -123,12 +123,15 @@ function merged(given: readonly string[], rankOf: ReadonlyMap<string, number>): 
 }
 
 function checkedWord(word: string): string {
-  const normal = word.normalize('NFC'); // as Qwen2 normalises texts
-  if (!/^\p{L}+$/u.test(normal)) throw new RangeError(`"${word}" is not a word of letters alone`);
+  const normal = word.normalize('NFC'); // Qwen2's normalisation
+  if (!/^\p{L}+$/u.test(normal)) throw new RangeError(`"${word}" is not a word of letters only`);
   return normal;
 }
 
-/** GPT-2's printable symbol for each byte: itself where Latin-1 prints it, else the next character from U+0100 on. */
+/**
+ * GPT-2's printable symbol for each byte: the byte itself if printable in Latin-1, otherwise the next character from
+ * U+0100 on.
+ */
 const byteSymbols: ReadonlyMap<number, string> = (() => {
   const printable = (byte: number): boolean =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
@@ -174,7 +177,7 @@ const CONFIGS: Readonly<Record<ByteLevelKind, (special: readonly string[]) => Re
   roberta: robertaConfig,
 };
 
-/** ChatML, with an empty thought before an answer that is to come at once. */
+/** ChatML, with an empty thinking block before an immediate answer. */
 const QWEN3_CHAT = [
   "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}",
   '{% if add_generation_prompt %}<|im_start|>assistant\n',

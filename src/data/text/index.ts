@@ -1,4 +1,4 @@
-/** @file Tokenizers, the prompt, emotion words, and toy tokenizers. */
+/** @file Tokenizers, the prompt, label words, and toy tokenizers. */
 
 export { buildByteLevelTokenizer } from './byte-level-bpe.js';
 export {

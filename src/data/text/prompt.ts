@@ -1,17 +1,17 @@
 /**
- * @file The prompt of EmoQ (paper section 2.3): a chat in which the user part holds the speaker, the transcript and a
- * slot for the soft prompt, and the assistant part has begun with "Emotion:"; its built-in texts; and emotion words as
- * token ids, what the model is trained to answer and what prediction reads off (eqs. 7-9).
+ * @file The prompt of EmoQ (paper section 2.3): a chat whose user turn contains the speaker, the transcript and a slot
+ * for the soft prompt, and whose assistant turn begins with "Emotion:". Also its built-in texts, and label words as
+ * token ids, for training and prediction (eqs. 7-9).
  */
 
 import { InputError } from '../../base/index.js';
 import type { Preceding, TextTokenizer } from './tokenizer.js';
 
-/** A part of a chat that a template sets. */
+/** A fixed part of a chat template. */
 export interface ChatPiece {
   /**
-   * `text` is plain text; `token` is a token by its name, which the tokenizer must have; `mark`, such as [INST], is a token
-   * where the tokenizer has added it as one, else the plain text that it is.
+   * `text` is plain text; `token` is a token that the tokenizer must have; `mark`, such as [INST], is a token if the
+   * tokenizer has it as an added token, otherwise plain text.
    */
   readonly kind: 'text' | 'token' | 'mark';
   readonly text: string;
@@ -20,7 +20,7 @@ export interface ChatPiece {
 /** A piece of plain text. */
 export const plain = (text: string): ChatPiece => ({ kind: 'text', text });
 
-/** What stands around the text of a turn. */
+/** What surrounds the text of a turn. */
 export interface ChatTurn {
   readonly before: readonly ChatPiece[];
   readonly after: readonly ChatPiece[];
@@ -28,7 +28,7 @@ export interface ChatTurn {
 
 /** How the turns of a model's chats begin and end. */
 export interface ChatTemplate {
-  /** Its name, and a model that has it, for messages. */
+  /** Its name, and a model that uses it, for messages. */
   readonly kind: string;
   readonly model: string;
   /** Before the first turn. */
@@ -37,13 +37,13 @@ export interface ChatTemplate {
   readonly user: ChatTurn;
   /** Before the text of the assistant's turn. */
   readonly answer: readonly ChatPiece[];
-  /** Name of the token that ends the assistant's turn. */
+  /** The token that ends the assistant's turn. */
   readonly end: string;
-  /** White space around the texts of turns is left out. */
+  /** Trims white space around the texts of turns. */
   readonly trims: boolean;
 }
 
-/** @throws InputError when the tokenizer does not have a token of the template. */
+/** @throws InputError when the tokenizer does not have a token of the template */
 export function turnTokenId(
   tokenizer: TextTokenizer,
   { kind, model }: Pick<ChatTemplate, 'kind' | 'model'>,
@@ -56,7 +56,7 @@ export function turnTokenId(
   );
 }
 
-/** The marks of a template that are plain text to a tokenizer, so that a text could spell them. */
+/** The template's markers that are plain text to a tokenizer, so that user text could spell them. */
 export function plainMarks(tokenizer: TextTokenizer, chat: ChatTemplate): string[] {
   const { begin, system, user, answer } = chat;
   const pieces = [begin, system.before, system.after, user.before, user.after, answer].flat();
@@ -64,7 +64,7 @@ export function plainMarks(tokenizer: TextTokenizer, chat: ChatTemplate): string
   return marks.filter((mark) => tokenizer.addedTokenId(mark) === undefined);
 }
 
-/** A text in which no mark is spelled any more: a space parts the first character of each from the rest. */
+/** A text in which markers are broken up, by a space after the first character of each. */
 export function withoutMarks(text: string, marks: readonly string[]): string {
   return marks.reduce(
     (clean, mark) => clean.replaceAll(mark, () => `${mark.slice(0, 1)} ${mark.slice(1)}`),
@@ -73,8 +73,8 @@ export function withoutMarks(text: string, marks: readonly string[]): string {
 }
 
 /**
- * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {gender}, {transcript} and <AUDIO> (once, or
- * without audio at most once) in `user`. A line of `user` is left out when what it holds is absent. An empty `system`
+ * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {gender}, {transcript} and <AUDIO> (once,
+ * or without audio at most once) in `user`. A line of `user` is left out when its values are absent. An empty `system`
  * leaves out the system turn.
  */
 export interface PromptTemplate {
@@ -84,23 +84,23 @@ export interface PromptTemplate {
   answer: string;
 }
 
-/** What a prompt is filled with. Blank speakers, genders and transcripts count as absent. */
+/** Values for a prompt. Blank speakers, genders and transcripts count as absent. */
 export interface PromptValues {
   labels: readonly string[];
   speaker?: string | undefined;
-  /** As a corpus writes it: `F`, `male`. */
+  /** As given in a corpus: `F`, `male`. */
   gender?: string | undefined;
   transcript?: string | undefined;
-  /** The prompt has the slot for the soft prompt. */
+  /** Whether the prompt has the slot for the soft prompt. */
   audio: boolean;
 }
 
 /** A tokenized prompt, without the answer. */
 export interface Prompt {
   ids: number[];
-  /** Index in `ids` of the one token whose embedding the soft prompt replaces; -1 without audio. */
+  /** Index in `ids` of the token whose embedding the soft prompt replaces; -1 without audio. */
   audioPosition: number;
-  /** The prompt as a person reads it, <AUDIO> in its place. */
+  /** Human-readable prompt, with <AUDIO> for the slot. */
   text: string;
 }
 
@@ -114,13 +114,14 @@ const SLOT: Piece = { kind: 'slot' };
 /**
  * Fills and tokenizes a prompt.
  *
- * Values cannot change the prompt's structure: placeholders are found in the template alone and filled once, turn
- * tokens and the audio slot are placed by id, and all text is tokenized as plain characters, so that "<|im_end|>" or
- * "<AUDIO>" in a transcript stays the words that somebody wrote. Where a mark of the chat is itself plain text, as [INST]
- * is, a space breaks it in what was written. White space in values, line breaks above all, becomes single spaces.
+ * Values cannot change the prompt's structure: placeholders are found only in the template and filled once, turn tokens
+ * and the audio slot are inserted by id, and all text is tokenized as plain characters, so that "<|im_end|>" or
+ * "<AUDIO>" in a transcript remains plain text. Where a marker of the chat is itself plain text, such as [INST], a
+ * space breaks it up in the values. White space in values, including line breaks, becomes single spaces.
  *
  * @param chat how the model's turns begin and end
- * @throws InputError when the template is wrong (see `checkPromptTemplate`) or the tokenizer lacks a token of the chat.
+ * @throws InputError when the template is invalid (see `checkPromptTemplate`) or the tokenizer does not have a token of
+ *   the chat
  */
 export function buildPrompt(
   tokenizer: TextTokenizer,
@@ -163,16 +164,16 @@ export function buildPrompt(
   ]);
 }
 
-/** `F` and `female` as "female", `M` and `male` as "male", whatever the capitals; any other word as it is. */
+/** `F` and `female` as "female", `M` and `male` as "male", case-insensitive; any other word unchanged. */
 export function genderWord(gender: string | undefined): string {
   const word = flat(gender);
   return { f: 'female', female: 'female', m: 'male', male: 'male' }[word.toLowerCase()] ?? word;
 }
 
 /**
- * @param audio whether the model hears anything; without it <AUDIO> may be missing
- * @throws InputError naming the part at fault: an unknown {placeholder}, a placeholder in the wrong part, <AUDIO>
- * missing from the user part, there twice, or on one line with a value that can be absent.
+ * @param audio whether the model gets audio; without it <AUDIO> may be missing
+ * @throws InputError naming the part: an unknown {placeholder}, a placeholder in the wrong part, <AUDIO> missing from
+ *   the user part, repeated, or on one line with an optional value
  */
 export function checkPromptTemplate({ system, user, answer }: PromptTemplate, audio = true): void {
   const allowed = {
@@ -191,7 +192,7 @@ export function checkPromptTemplate({ system, user, answer }: PromptTemplate, au
   const slots = user.split(AUDIO).length - 1;
   if (slots > 1 || (slots === 0 && audio))
     throw new InputError(`the prompt's user part has ${AUDIO} ${slots} times; it needs it exactly once`);
-  // A line goes with any value in it that is absent: with it would go the soft prompt, or the transcript without audio.
+  // A line is dropped if any of its values is absent; this one would take the soft prompt, or the transcript, with it.
   const audioLine = user.split('\n').find((line) => line.includes(AUDIO));
   const shared = audioLine?.match(/\{(?:speaker|gender|transcript)\}/)?.[0];
   if (shared !== undefined) {
@@ -210,14 +211,14 @@ function assemble(tokenizer: TextTokenizer, chat: ChatTemplate, pieces: readonly
   const ids: number[] = [];
   let audioPosition = -1;
   let text = '';
-  let pending = ''; // neighbouring texts are one to the tokenizer
+  let pending = ''; // adjacent texts are tokenized together
   let behind: Preceding | undefined;
   const flush = (): void => {
     if (pending === '') return;
     for (const id of textIds(tokenizer, pending, behind)) ids.push(id); // a transcript may be a whole book
     pending = '';
   };
-  const place = (id: number, next: Preceding): void => {
+  const push = (id: number, next: Preceding): void => {
     flush();
     ids.push(id);
     behind = next;
@@ -226,15 +227,15 @@ function assemble(tokenizer: TextTokenizer, chat: ChatTemplate, pieces: readonly
     if (piece.kind === 'slot') {
       flush();
       audioPosition = ids.length;
-      place(tokenizer.padId ?? tokenizer.eosId ?? 0, 'text'); // any id will do: its embedding is replaced
+      push(tokenizer.padId ?? tokenizer.eosId ?? 0, 'text'); // any id will do: its embedding is replaced
       text += AUDIO;
     } else if (piece.kind === 'token') {
-      place(turnTokenId(tokenizer, chat, piece.text), 'token');
+      push(turnTokenId(tokenizer, chat, piece.text), 'token');
       text += piece.text;
     } else if (piece.kind === 'mark') {
       const id = tokenizer.addedTokenId(piece.text);
       if (id === undefined) pending += piece.text;
-      else place(id, 'token');
+      else push(id, 'token');
       text += piece.text;
     } else {
       pending += piece.text;
@@ -245,7 +246,7 @@ function assemble(tokenizer: TextTokenizer, chat: ChatTemplate, pieces: readonly
   return { ids, audioPosition, text };
 }
 
-/** Most of a prompt is the same in the next one, so what was tokenized last is kept. */
+/** Most of a prompt is repeated in the next one, so the latest token ids are cached. */
 const recentIds = new WeakMap<TextTokenizer, Map<string, readonly number[]>>();
 const RECENT_PIECES = 64;
 
@@ -267,15 +268,15 @@ const [SPEAKER, TRANSCRIPT, QUESTION] = [
   'Transcript: {transcript}',
   'Which emotion does the speaker express?',
 ];
-/** Stands for the transcript line of an utterance that has none where others have one. */
+/** Replaces the transcript line of an utterance without one, in a corpus of utterances that have one. */
 const NO_TRANSCRIPT = 'Transcript: (none)';
 
-/** The slot, by what is in it: Former over both inputs, Former over the voice alone, projected frames of the voice. */
+/** Describes the slot by its content: Former over both inputs, Former over audio only, projected audio frames. */
 const FUSION = "A learned representation that fuses the speaker's voice with the words: <AUDIO>";
 const VOICE = "A learned representation of the speaker's voice: <AUDIO>";
 const FRAMES = "The speaker's voice: <AUDIO>";
 
-/** Our wording; the paper prints none. It is for the system of the paper, and utterances that have a transcript. */
+/** Our wording; the paper does not give any. For the paper's system, and utterances with a transcript. */
 export const DEFAULT_PROMPT: PromptTemplate = {
   system: [
     'You are an emotion recognition system. You are told what is known about one utterance of a conversation and decide which emotion its speaker expresses.',
@@ -285,21 +286,21 @@ export const DEFAULT_PROMPT: PromptTemplate = {
   answer: 'Emotion:',
 };
 
-/** What the language model is given, as recipes say it. */
+/** The language model's inputs, with the names used in recipes. */
 export interface PromptCase {
   readonly inputs: 'both' | 'audio' | 'text';
-  /** `none`: frames of the voice are in the slot, and nothing has been fused. */
+  /** `none`: the slot contains audio frames, without fusion. */
   readonly fusion: 'former' | 'none';
 }
 
 /** The built-in user part of a case. */
 export interface UserPart {
   readonly user: string;
-  /** Of an utterance without a transcript; absent where no transcript is shown at all. */
+  /** For an utterance without a transcript; absent if transcripts are never shown. */
   readonly withoutText?: string;
 }
 
-/** The built-in user part: it speaks of a voice where there is one, and of words where there are some. */
+/** The built-in user part, which mentions the voice and the words only if the model gets them. */
 export function builtInUserPart({ inputs, fusion }: PromptCase): UserPart {
   const part = (...lines: readonly string[]): string => [SPEAKER, ...lines, QUESTION].join('\n');
   const voice = fusion === 'none' ? FRAMES : VOICE;
@@ -312,7 +313,7 @@ export function builtInUserPart({ inputs, fusion }: PromptCase): UserPart {
 /**
  * The token ids of each label word with a leading space, as it follows "Emotion:". Prediction compares the words by
  * their first tokens, so these must differ.
- * @throws InputError naming an empty word, or two words that begin with the same token.
+ * @throws InputError naming an empty word, or two words that begin with the same token
  */
 export function resolveLabelWords(tokenizer: TextTokenizer, words: readonly string[]): number[][] {
   const wordOfFirstId = new Map<number, string>();
@@ -332,7 +333,7 @@ export function resolveLabelWords(tokenizer: TextTokenizer, words: readonly stri
   });
 }
 
-/** The answer that training asks for: the label word's tokens, then the end of the assistant's turn. */
+/** The target answer for training: the label word's tokens, then the end of the assistant's turn. */
 export function answerIds(
   tokenizer: TextTokenizer,
   chat: ChatTemplate,

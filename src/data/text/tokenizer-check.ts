@@ -1,6 +1,6 @@
 /**
- * @file What of a tokenizer.json is checked before the tokenizers library reads it, which believes all of it: what the
- * original library refuses would be left out of texts, or stop a command in the middle.
+ * @file Validates a tokenizer.json before it goes to the tokenizers library, which checks nothing: invalid parts would
+ * be dropped from texts silently, or make a command fail midway.
  */
 
 import { quoted } from '../../base/index.js';
@@ -8,7 +8,7 @@ import { quoted } from '../../base/index.js';
 /** More than any model has rows. */
 const MOST_IDS = 2 ** 24;
 
-/** @throws Error, one line without the file's name, for tokens, ids, merges or patterns that cannot be */
+/** @throws Error, one line without the file's name, for invalid tokens, ids, merges or patterns */
 export function checkTokenizerJson(json: Readonly<Record<string, unknown>>): void {
   const { model, added_tokens: added } = json;
   if (!isObject(model)) throw new Error('it has no model');
@@ -26,7 +26,7 @@ export function checkTokenizerJson(json: Readonly<Record<string, unknown>>): voi
     checkBpe(model, new Set(added?.map(({ content }) => content)));
 }
 
-/** Between a text and the model's tokens, and back. */
+/** The steps between a text and the model's tokens, and back. */
 const PARTS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'];
 
 function checkAddedToken(entry: unknown): void {
@@ -41,7 +41,7 @@ function checkBpe(model: Readonly<Record<string, unknown>>, added: ReadonlySet<s
   const { vocab, merges } = model;
   if (!isObject(vocab)) throw new Error(`model.vocab must be tokens with their ids, not ${quoted(vocab)}`);
   const taken = new Set<unknown>();
-  const tokens = new Set(Object.keys(vocab)); // looks up what is joined below several times as fast as an object
+  const tokens = new Set(Object.keys(vocab)); // looks up the joined tokens below several times as fast as an object
   for (const token of tokens) {
     const id = vocab[token];
     if (!isId(id)) throw new Error(`model.vocab has no id for ${quoted(token)}, but ${quoted(id)}`);
@@ -83,14 +83,14 @@ function optionalText(model: Readonly<Record<string, unknown>>, key: string): st
   return value;
 }
 
-/** What is searched for is a text or a regular expression, wherever it stands. */
+/** A pattern is a string or a regular expression, wherever it occurs. */
 function checkPatterns(value: unknown, where: string): void {
   if (typeof value !== 'object' || value === null) return;
   for (const [key, inner] of Object.entries(value)) {
-    const place = `${where}.${key}`;
-    if (key !== 'pattern') checkPatterns(inner, place);
+    const path = `${where}.${key}`;
+    if (key !== 'pattern') checkPatterns(inner, path);
     else if (!isObject(inner) || ![inner.String, inner.Regex].some((text) => typeof text === 'string')) {
-      throw new Error(`${place} must be a String or a Regex, not ${quoted(inner)}`);
+      throw new Error(`${path} must be a String or a Regex, not ${quoted(inner)}`);
     }
   }
 }

@@ -1,7 +1,7 @@
 /**
- * @file Tokenizers in the Hugging Face format, the only file that touches @huggingface/tokenizers; and the space that
- * some put before a text (SentencePiece's of Llama 2, byte-level ones on demand), which is left out where a text goes
- * on from another.
+ * @file Tokenizers in the Hugging Face format; the only module that imports @huggingface/tokenizers. Also handles the
+ * space that some tokenizers put before a text (Llama 2's SentencePiece, some byte-level ones), which is left out where
+ * a text continues another.
  */
 
 import { join } from 'node:path';
@@ -9,34 +9,34 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { errorMessage, InputError, oneLine, pathExists, quoted, readJson } from '../../base/index.js';
 import { checkTokenizerJson } from './tokenizer-check.js';
 
-/** A tokenizer for texts that people wrote. */
+/** A tokenizer for user text. */
 export interface TextTokenizer {
   /**
-   * Token ids of a text. The text is data: a special token's name in it ("<|im_end|>", "</s>") is read as the plain
-   * characters that it is; to place a special token, use `tokenId`. With `specialTokens` (the default) the tokenizer
-   * puts its own around the text, as RoBERTa's does with <s> and </s>. `behind` says what the text goes on from, for
-   * tokenizers that put a space before a text.
+   * Token ids of a text. The text is data: a special token's name in it ("<|im_end|>", "</s>") is read as plain
+   * characters; to insert a special token, use `tokenId`. With `specialTokens` (the default) the tokenizer adds its own
+   * around the text, such as RoBERTa's <s> and </s>. `behind` says what the text continues, for tokenizers that put a
+   * space before a text.
    */
   encode(text: string, options?: { specialTokens?: boolean; behind?: Preceding }): number[];
-  /** The text of token ids, special tokens included by name. */
+  /** The text of token ids, including special tokens by name. */
   decode(ids: readonly number[]): string;
   /** The id of a token by its exact content, special or not. */
   tokenId(token: string): number | undefined;
-  /** The id of a token that was added to the model's own: one that the original library finds anywhere in a text. */
+  /** The id of an added token: one that the original library matches anywhere in a text. */
   addedTokenId(token: string): number | undefined;
-  /** One more than the greatest id. The model's embedding may have more rows. */
+  /** One more than the largest id. The model's embedding may have more rows. */
   readonly vocabSize: number;
-  /** The padding token, where the tokenizer names one. */
+  /** The padding token, if the tokenizer has one. */
   readonly padId: number | undefined;
-  /** The end-of-sequence token, where the tokenizer names one. */
+  /** The end-of-sequence token, if the tokenizer has one. */
   readonly eosId: number | undefined;
-  /** What the tokenizer was made from, for messages. */
+  /** Where the tokenizer was loaded from, for messages. */
   readonly source: string;
 }
 
 /**
- * Loads tokenizer.json and tokenizer_config.json (which may be absent) of a model's folder.
- * @throws InputError when a file is missing, broken, or of a kind that the tokenizers library does not know.
+ * Loads tokenizer.json and the optional tokenizer_config.json of a model's folder.
+ * @throws InputError when a file is missing, broken, or of a kind that the tokenizers library does not support
  */
 export async function loadTokenizer(dir: string): Promise<TextTokenizer> {
   const path = join(dir, 'tokenizer.json');
@@ -51,7 +51,7 @@ export async function loadTokenizer(dir: string): Promise<TextTokenizer> {
   return createTokenizer(tokenizerJson, config, path);
 }
 
-/** A tokenizer from the two files' contents. @throws InputError naming `source` when they make none. */
+/** Makes a tokenizer from the contents of the two files. @throws InputError naming `source` when they are invalid */
 export function createTokenizer(tokenizerJson: unknown, config: unknown, source: string): TextTokenizer {
   if (!isObject(tokenizerJson)) throw new InputError(`tokenizer ${source} is not a JSON object`);
   if (!isObject(config)) throw new InputError(`the tokenizer config of ${source} is not a JSON object`);
@@ -101,14 +101,14 @@ export function createTokenizer(tokenizerJson: unknown, config: unknown, source:
     tokenId,
     addedTokenId: (token) => addedIds.get(token),
     vocabSize: Math.max(tokenizer.model.vocab.length, addedIds.size && 1 + greatest(addedIds.values())),
-    // The published config of RoBERTa names no tokens, but its vocabulary has this one.
+    // RoBERTa's published config names no tokens, but its vocabulary has this one.
     padId: namedId(config.pad_token) ?? tokenId('<pad>'),
     eosId: namedId(config.eos_token),
     source,
   };
 }
 
-/** What is used of the library's class; its own declarations do not resolve in Node's module mode. */
+/** The used part of the library's class; its own declarations do not resolve in Node's module mode. */
 interface LibraryTokenizer {
   tokenize(text: string, options: { add_special_tokens: boolean }): string[];
   decode(ids: number[], options: { clean_up_tokenization_spaces: boolean }): string;
@@ -116,14 +116,14 @@ interface LibraryTokenizer {
   model: { vocab: readonly string[]; unk_token_id?: number };
 }
 
-/** Which pieces of a text ByteLevel encodes apart, where it splits at all (GPT-2, RoBERTa). */
+/** The pieces of a text that ByteLevel encodes separately, if it splits at all (GPT-2, RoBERTa). */
 const BYTE_LEVEL_PATTERN =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 /**
- * ByteLevel as two steps, of which the first is a Split. The library's own ByteLevel splits by JavaScript's white
- * space, its Split by Unicode's, as the original does; they differ in U+FEFF (a byte-order mark) and U+0085. With a
- * prefix space it stays one step: a space would go before each piece.
+ * ByteLevel as two steps, the first being a Split. The library's own ByteLevel splits by JavaScript's white space, and
+ * its Split by Unicode's, like the original; they differ in U+FEFF (a byte-order mark) and U+0085. With a prefix space
+ * it stays one step, since otherwise a space would go before each piece.
  */
 function splitByUnicode(preTokenizer: unknown): unknown {
   if (!isObject(preTokenizer) || preTokenizer.type !== 'ByteLevel') return preTokenizer;
@@ -137,7 +137,7 @@ function splitByUnicode(preTokenizer: unknown): unknown {
   return { type: 'Sequence', pretokenizers: [split, { ...preTokenizer, use_regex: false }] };
 }
 
-/** The tokenizer for texts behind something; the same one where that makes no difference. */
+/** The tokenizer for texts that continue something; the same one if that makes no difference. */
 function variantOf(
   tokenizer: LibraryTokenizer,
   tokenizerJson: Record<string, unknown>,
@@ -151,14 +151,14 @@ function variantOf(
   return new Tokenizer(libraryParts(adapted), config);
 }
 
-/** A tokenizer.json as the library is given it. */
+/** The parts of a tokenizer.json that the library is given. */
 function libraryParts(tokenizerJson: Record<string, unknown>): Record<string, unknown> {
   return { ...tokenizerJson, pre_tokenizer: splitByUnicode(tokenizerJson.pre_tokenizer), added_tokens: [] };
 }
 
 /**
- * The library finds added tokens by name anywhere in a text. It is given none, so that a text cannot spell one; their
- * ids are kept beside it.
+ * The library matches added tokens by name anywhere in a text. It is given none, so that a text cannot spell one; their
+ * ids are kept separately.
  */
 function construct(
   tokenizerJson: Record<string, unknown>,
@@ -170,7 +170,7 @@ function construct(
     const added = (tokenizerJson.added_tokens ?? []) as { readonly content: string; readonly id: number }[];
     const addedIds = new Map(added.map(({ content, id }) => [content, id]));
     const tokenizer: LibraryTokenizer = new Tokenizer(libraryParts(tokenizerJson), config);
-    // Much of what is wrong with it shows in use alone.
+    // Many problems only show up in use.
     const ids = tokensOf(tokenizer, PROBE, true, source).flatMap(
       (token) => tokenizer.token_to_id(token) ?? [],
     );
@@ -182,10 +182,10 @@ function construct(
   }
 }
 
-/** Letters with and without a case, a digit, marks, spaces, a line break and what is beyond 16 bits. */
+/** Letters with and without case, a digit, marks, spaces, a line break and a character beyond 16 bits. */
 const PROBE = 'It is fine, Ändern: 1\n 高兴 \u{1f600}';
 
-/** @throws InputError where the tokenizer cannot be used */
+/** @throws InputError if the tokenizer cannot be used */
 function tokensOf(
   tokenizer: LibraryTokenizer,
   text: string,
@@ -200,7 +200,7 @@ function tokensOf(
     why = errorMessage(error);
   }
   if (Array.isArray(tokens)) return tokens;
-  throw new InputError(oneLine(`tokenizer ${source} cannot take ${quoted(text)} apart: ${why}`));
+  throw new InputError(oneLine(`tokenizer ${source} cannot tokenize ${quoted(text)}: ${why}`));
 }
 
 function greatest(ids: Iterable<number>): number {
@@ -217,12 +217,12 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What a text stands behind: a token that was placed by id, or other text. */
+/** What a text continues: a token that was inserted by id, or other text. */
 export type Preceding = 'token' | 'text';
 
 /**
- * The normalizer and the pre-tokenizer of a tokenizer.json for a text behind something, as the original library has it:
- * behind a token the space is left out where it is for the first part of a text alone, behind text everywhere.
+ * The normalizer and pre-tokenizer of a tokenizer.json for a text that continues something, as in the original library:
+ * after a token the space is omitted only if it belongs to the first part of a text, after text always.
  */
 export function withoutPrefixSpace(
   tokenizerJson: Readonly<Record<string, unknown>>,
@@ -235,7 +235,7 @@ export function withoutPrefixSpace(
   };
 }
 
-/** undefined for a step that falls away. */
+/** undefined for a step that is dropped. */
 function adapted(step: unknown, preceding: Preceding): unknown {
   if (!isStep(step)) return step;
   const isText = preceding === 'text';

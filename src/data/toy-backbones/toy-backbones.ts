@@ -1,22 +1,23 @@
 /**
  * @file Small random models in the real Hugging Face formats, so that everything runs without a download: HuBERT or
- * wav2vec 2.0 of the large variant, the RoBERTa that the Former starts from, and decoder language models, frozen under
- * LoRA, so that their random layers must mix what they are given.
+ * wav2vec 2.0 (large variant), the RoBERTa that initialises the Former, and decoder language models. These are frozen
+ * under LoRA, so their random layers must pass information on.
  */
 
 import { join } from 'node:path';
-import { writeJsonAtomic } from '../../base/index.js';
-import { type Random, seededRandom, type Tensor, tensor } from '../../engine/tensor/index.js';
+import { InputError, writeJsonAtomic } from '../../base/index.js';
 import {
-  type ToyTokenizerFiles,
-  vocabularyOf,
-  weightMaker,
-  writeModel,
-  writeTokenizer,
-} from './random-weights.js';
+  elementCount,
+  normalArray,
+  type Random,
+  seededRandom,
+  type Tensor,
+  tensor,
+  writeSafetensors,
+} from '../../engine/tensor/index.js';
 
 export interface ToyBackboneOptions {
-  /** Every weight is a function of the seed and of its own key. */
+  /** Every weight depends only on the seed and its own key. */
   readonly seed: number;
   readonly roberta: ToyTokenizerFiles;
   readonly qwen2: ToyTokenizerFiles;
@@ -39,16 +40,18 @@ const ENCODER_SIZES = {
   feedForward: 128,
   positionKernel: 16,
   positionGroups: 4,
-  /** Layer norm undoes any gain of the convolutions; against a bias of this size loudness still counts. */
+  /** Layer norm cancels any gain of the convolutions; with a bias of this size loudness still matters. */
   convBias: 0.5,
-  /** How alike the taps of one random filter are. Independent taps scramble time, and little is left after seven. */
+  /**
+   * Correlation of the taps of a random filter. Independent taps scramble time, and little is left after seven layers.
+   */
   tapCorrelation: 0.9,
 };
 
-/** Families of speech encoders that are written, with the class that transformers has for each. */
+/** Supported families of speech encoders, with their classes in transformers. */
 const ARCHITECTURES = { hubert: 'HubertModel', wav2vec2: 'Wav2Vec2Model' } as const;
 
-/** Writes a directory of the large variant: config, preprocessor settings and weights. */
+/** Writes a folder of the large variant: config, preprocessor settings and weights. */
 export async function writeToySpeechEncoder(
   dir: string,
   seed: number,
@@ -75,7 +78,7 @@ export async function writeToySpeechEncoder(
   const direction = `${position}.parametrizations.weight.original1`;
   normal(direction, shape, 0.5 / Math.sqrt((width / positionGroups) * positionKernel));
   const directionTensor = weights.at(-1)![1] as Tensor<'float32'>;
-  // The weight is g v / |v|, with one norm for each tap; g = |v| makes it v itself.
+  // The weight is g v / |v|, with one norm per tap; g = |v| makes it v itself.
   const norms = tensor('float32', [1, 1, positionKernel], tapNorms(directionTensor));
   weights.push([`${position}.parametrizations.weight.original0`, norms]);
 
@@ -123,7 +126,7 @@ export async function writeToySpeechEncoder(
   });
 }
 
-/** He-scaled filters `[outputs, inputs, taps]` whose taps share a part, so that they also average over time. */
+/** He-scaled filters `[outputs, inputs, taps]` whose taps share a component, so that they also average over time. */
 function smoothFilters(random: Random, shape: readonly [number, number, number]): Tensor {
   const [outputs, inputs, taps] = shape;
   const scale = Math.sqrt(2 / (inputs * taps));
@@ -148,7 +151,7 @@ function tapNorms({ shape, data }: Tensor<'float32'>): Float32Array {
 
 const ROBERTA = { width: 64, layers: 4, heads: 4, feedForward: 256, positions: 130 };
 
-/** Writes a RoBERTa directory (RobertaModel without pooler): config, weights and tokenizer. */
+/** Writes a RoBERTa folder (RobertaModel without pooler): config, weights and tokenizer. */
 export async function writeToyRoberta(
   dir: string,
   seed: number,
@@ -157,7 +160,7 @@ export async function writeToyRoberta(
   const { width, layers, feedForward, positions } = ROBERTA;
   const { size, idOf } = vocabularyOf(tokenizer);
   const { weights, normal, linear, layerNorm } = weightMaker(seed, 'roberta');
-  // The word must outweigh its position, or the layer norm that follows leaves little of it.
+  // The word must outweigh its position, or little of it survives the following layer norm.
   normal('embeddings.word_embeddings.weight', [size, width], 0.3);
   normal('embeddings.token_type_embeddings.weight', [1, width], 0.02);
   layerNorm('embeddings.LayerNorm', width);
@@ -195,17 +198,17 @@ export async function writeToyRoberta(
 const DECODER_SIZES = { width: 96, layers: 4, heads: 4, keyValueHeads: 2, feedForward: 256, positions: 2048 };
 const HEAD_WIDTH = DECODER_SIZES.width / DECODER_SIZES.heads;
 
-/** What sets a family apart. */
+/** Differences between families. */
 interface ToyFamily {
   readonly architecture: string;
   /** Queries, keys and values have biases. */
   readonly hasBiases: boolean;
-  /** Heads of queries and keys have norms. */
+  /** Query and key heads have norms. */
   readonly hasHeadNorms: boolean;
   readonly begin: string;
   readonly endOfText: string;
   readonly endOfTurn: string;
-  /** Keys of config.json that the others do not have. */
+  /** Keys of config.json that the other families do not have. */
   readonly config: Readonly<Record<string, unknown>>;
 }
 
@@ -248,7 +251,7 @@ const FAMILIES = {
   },
 } as const satisfies Record<string, ToyFamily>;
 
-/** Writes a directory (tied embeddings): config, generation settings, weights and tokenizer. */
+/** Writes a folder (tied embeddings): config, generation settings, weights and tokenizer. */
 export async function writeToyDecoder(
   dir: string,
   seed: number,
@@ -261,7 +264,7 @@ export async function writeToyDecoder(
   const { weights, normal, constant, linear } = weightMaker(seed, family);
   const keyValueWidth = HEAD_WIDTH * keyValueHeads;
   const bias = kind.hasBiases;
-  // Logits are the normed last state times these rows: 0.2 lets one word reach about 19 over the others.
+  // Logits are the normalised last state times these rows: with 0.2, one word can reach about 19 above the others.
   normal('model.embed_tokens.weight', [size, width], 0.2);
   for (let layer = 0; layer < layers; layer++) {
     const key = `model.layers.${layer}`;
@@ -309,4 +312,86 @@ export async function writeToyDecoder(
     model_type: family,
     ...Object.fromEntries(inOrder),
   });
+}
+
+export type Weights = [key: string, value: Tensor][];
+
+/** Draws each weight from its own stream, so that changing one shape leaves the others unchanged. */
+export function weightMaker(seed: number, model: string) {
+  const weights: Weights = [];
+  const constant = (key: string, shape: number[], value: number): void => {
+    weights.push([key, tensor('float32', shape, new Float32Array(elementCount(shape)).fill(value))]);
+  };
+  const normal = (key: string, shape: number[], standardDeviation: number): void => {
+    const random = seededRandom(seed, 'toy backbone', model, key);
+    weights.push([
+      key,
+      tensor('float32', shape, normalArray(random, elementCount(shape), standardDeviation)),
+    ]);
+  };
+  return {
+    weights,
+    constant,
+    normal,
+    /** `[outputs, inputs]` with a standard deviation of gain / sqrt(inputs), and its bias. */
+    linear(key: string, outputs: number, inputs: number, { gain = 1, bias = true } = {}): void {
+      normal(`${key}.weight`, [outputs, inputs], gain / Math.sqrt(inputs));
+      if (bias) constant(`${key}.bias`, [outputs], 0);
+    },
+    layerNorm(key: string, width: number): void {
+      constant(`${key}.weight`, [width], 1);
+      constant(`${key}.bias`, [width], 0);
+    },
+  };
+}
+
+/**
+ * Writes the files of every Hugging Face model folder. The weights come last, so a folder that has them is complete.
+ */
+export async function writeModel(
+  dir: string,
+  weights: Weights,
+  config: Record<string, unknown>,
+): Promise<void> {
+  await writeJsonAtomic(join(dir, 'config.json'), { ...config, torch_dtype: 'float32' });
+  await writeSafetensors(join(dir, 'model.safetensors'), weights, { format: 'pt' });
+}
+
+/** The contents of tokenizer.json and tokenizer_config.json. */
+export interface ToyTokenizerFiles {
+  readonly tokenizerJson: object;
+  readonly tokenizerConfig: object;
+}
+
+export async function writeTokenizer(
+  dir: string,
+  { tokenizerJson, tokenizerConfig }: ToyTokenizerFiles,
+): Promise<void> {
+  await writeJsonAtomic(join(dir, 'tokenizer.json'), tokenizerJson);
+  await writeJsonAtomic(join(dir, 'tokenizer_config.json'), tokenizerConfig);
+}
+
+/** Number of rows the embeddings need, and the ids of the special tokens. */
+export function vocabularyOf({ tokenizerJson }: ToyTokenizerFiles): {
+  size: number;
+  idOf: (token: string) => number;
+} {
+  const { model, added_tokens: added = [] } = tokenizerJson as {
+    model: { vocab: Record<string, number> };
+    added_tokens?: { id: number; content: string }[];
+  };
+  const ids = new Map([
+    ...Object.entries(model.vocab),
+    ...added.map(({ content, id }) => [content, id] as const),
+  ]);
+  let largest = 0;
+  for (const id of ids.values()) largest = Math.max(largest, id);
+  return {
+    size: largest + 1,
+    idOf(token) {
+      const id = ids.get(token);
+      if (id === undefined) throw new InputError(`the toy tokenizer has no token ${token}`);
+      return id;
+    },
+  };
 }

@@ -1,4 +1,4 @@
-/** @file Reverse-mode differentiation: one walk back over the nodes that lie between parameters and loss. */
+/** @file Reverse-mode differentiation: one backward pass over the nodes between parameters and loss. */
 
 import {
   type Graph,
@@ -16,12 +16,12 @@ import type { RuleContext } from './rule.js';
 import { rules } from './rules.js';
 
 /**
- * Gradients of a scalar loss. All nodes are added to the loss's own graph, under the scope `gradient`.
+ * Gradients of a scalar loss. All nodes are added to the loss's own graph, in the scope `gradient`.
  * @param loss scalar, computed in one graph (a Loop body differentiates inside itself)
- * @param parameters the values to differentiate by; one that the loss does not depend on gets zeros
- * @param options `recompute`: inner values of the graph's blocks are computed again on the way back, see {@link replay}
- * @returns one gradient for each parameter, of its shape
- * @throws Error when the way back meets an operator without a gradient, or leaves the loss's graph, naming the node
+ * @param parameters values to differentiate with respect to; a parameter that the loss does not depend on gets zeros
+ * @param options `recompute`: recompute inner values of the graph's blocks in the backward pass, see {@link replay}
+ * @returns one gradient per parameter, of its shape
+ * @throws Error naming the node when the backward pass meets an operator without a gradient or leaves the loss's graph
  */
 export function gradients(
   loss: Value,
@@ -37,7 +37,7 @@ export function gradients(
   requireInside(graph, forward, parameters);
   const partial = new Map<Value, Value[]>([[loss, [scalar(graph, 1, loss.dtype)]]]);
   return withScope(graph, 'gradient', () => {
-    // A node's gradient bears the node's own path: /gradient/encoder/layer.0/MatMul.
+    // A gradient's nodes are named after the node's own path: /gradient/encoder/layer.0/MatMul.
     const walkBack = (nodes: readonly Node[], nodeOf = (node: Node) => node): void => {
       for (const node of nodes.toReversed()) {
         const reached = node.outputs.some((output) => partial.has(output));
@@ -65,7 +65,7 @@ export function gradients(
   });
 }
 
-/** All floating values that depend on a parameter. */
+/** All floating-point values that depend on a parameter. */
 function dependsOn(parameters: readonly Value[], nodes: readonly Node[]): Set<Value> {
   const needed = new Set<Value>(parameters);
   for (const node of nodes) {
@@ -75,7 +75,7 @@ function dependsOn(parameters: readonly Value[], nodes: readonly Node[]): Set<Va
   return needed;
 }
 
-/** What a graph around the loss makes of a parameter would be lost without a word: the walk stays in one graph. */
+/** The backward pass stays in one graph, so any use of a parameter in an outer graph would silently be ignored. */
 function requireInside(graph: Graph, forward: readonly Node[], parameters: readonly Value[]): void {
   const around: Node[] = [];
   for (let outer = graph.parent; outer !== undefined; outer = outer.parent) around.unshift(...outer.nodes);
@@ -92,7 +92,7 @@ function requireInside(graph: Graph, forward: readonly Node[], parameters: reado
   }
 }
 
-/** The sum of what has arrived at a value so far; computed once. */
+/** The sum of the gradients that have reached a value so far; computed once. */
 function total(partial: Map<Value, Value[]>, value: Value): Value | undefined {
   const parts = partial.get(value);
   if (parts === undefined) return undefined;
@@ -100,7 +100,7 @@ function total(partial: Map<Value, Value[]>, value: Value): Value | undefined {
   return parts[0];
 }
 
-/** @param values the node whose values the gradient is computed from: `node`, or the one that recomputes it */
+/** @param values the node whose values the gradient uses: `node`, or its recomputed copy */
 function propagate(node: Node, values: Node, needed: ReadonlySet<Value>, partial: Map<Value, Value[]>): void {
   const rule = rules[node.operator];
   if (rule === 'integer') return;

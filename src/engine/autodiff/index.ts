@@ -1,4 +1,4 @@
-/** @file Door of the autodiff room. */
+/** @file Reverse-mode automatic differentiation of ONNX graphs. */
 
 export { gradients } from './gradients.js';
 export type { NoGradient, Rule, RuleContext } from './rule.js';

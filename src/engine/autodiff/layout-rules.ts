@@ -1,4 +1,6 @@
-/** @file Gradients of the operators that move elements: the same moves backwards, zeros where nothing came from. */
+/**
+ * @file Gradients of the operators that move elements: the inverse moves, with zeros for elements that were dropped.
+ */
 
 import {
   concat,
@@ -18,7 +20,7 @@ import {
 } from '../onnx/index.js';
 import type { Rule } from './rule.js';
 
-/** y = [a; b; ...]: each input gets its piece of dy. One Split serves all inputs. */
+/** y = [a; b; ...]: each input gets its slice of dy. One Split serves all inputs. */
 export const concatGradient: Rule = ({ node, dy }) => {
   const axis = intAttribute(node, 'axis');
   const inputs = node.inputs as readonly Value[];
@@ -31,7 +33,7 @@ export const concatGradient: Rule = ({ node, dy }) => {
   return inputs.map((_, position) => () => piece(position));
 };
 
-/** Sizes of the inputs along an axis: int64 [inputs], a constant where all are known. */
+/** Sizes of the inputs along an axis: int64 [inputs], a constant if all are known. */
 function runtimeSizes(dy: Value, inputs: readonly Value[], axis: number): Value {
   const sizes = inputs.map((input) => input.shape[axis]!);
   if (sizes.every((size) => typeof size === 'number')) return int64Vector(dy.graph, sizes);
@@ -41,13 +43,13 @@ function runtimeSizes(dy: Value, inputs: readonly Value[], axis: number): Value 
   );
 }
 
-/** Pieces y_i of x: dx joins their gradients. */
+/** x is split into y_i: dx concatenates their gradients. */
 export const splitGradient: Rule = ({ node, outputGradients }) => {
   const pieces = node.outputs.map((output, position) => outputGradients[position] ?? zerosLike(output));
   return [() => concat(pieces, intAttribute(node, 'axis'))];
 };
 
-/** y = x[start:end] on one axis: dx is dy between zeros. */
+/** y = x[start:end] on one axis: dx is dy padded with zeros. */
 export const sliceGradient: Rule = ({ node, a, y, dy }) => [
   () => {
     const [starts, axes] = [constantContent(node.inputs[1]!), constantContent(node.inputs[3]!)];
@@ -62,7 +64,7 @@ export const sliceGradient: Rule = ({ node, a, y, dy }) => [
   },
 ];
 
-/** y = x[indices] on axis 0: dx adds every row of dy at its index (rows picked twice add up). */
+/** y = x[indices] on axis 0: dx adds each row of dy at its index (rows picked twice add up). */
 export const gatherGradient: Rule = ({ node, a, b, dy }) => [
   () => {
     if (intAttribute(node, 'axis') !== 0)

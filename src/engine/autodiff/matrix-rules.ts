@@ -25,10 +25,10 @@ import {
 import { type Rule, type RuleContext, unbroadcast } from './rule.js';
 
 /**
- * Y = alpha op(A) op(B) + C. With G = alpha dY:
- * A B: dA = G B', dB = A' G. A B': dA = G B, dB = G' A. A' B: dA = B G', dB = A G. A' B': dA = B' G', dB = G' A'.
- * The factors keep their layout in memory, only the flags change; but dY is transposed where it comes first, since
- * onnxruntime's CPU would transpose it again for every 128 columns of the product.
+ * Y = alpha op(A) op(B) + C. With G = alpha dY: A B: dA = G B', dB = A' G. A B': dA = G B, dB = G' A. A' B: dA = B G',
+ * dB = A G. A' B': dA = B' G', dB = G' A'. The factors keep their memory layout and only the flags change. dY is
+ * transposed explicitly where it is the first factor, since onnxruntime's CPU kernel would otherwise transpose it again
+ * for every 128 columns of the product.
  */
 export const gemmGradient: Rule = ({ node, a, b, c, dy }) => {
   const alpha = floatAttribute(node, 'alpha', 1);
@@ -45,7 +45,7 @@ export const gemmGradient: Rule = ({ node, a, b, c, dy }) => {
   ];
 };
 
-/** Y = A B over leading axes: dA = dY B', dB = A' dY, summed where an operand was broadcast. */
+/** Y = A B over leading axes: dA = dY B', dB = A' dY, summed over broadcast axes. */
 export const matmulGradient: Rule = ({ a, b, dy }) => [
   () => unbroadcast(matmul(dy, swapLast(b)), a),
   () => unbroadcast(matmul(swapLast(a), dy), b),
@@ -59,17 +59,17 @@ function swapLast(x: Value): Value {
   );
 }
 
-/** A reduced gradient back over the axes that were summed. */
+/** Broadcasts the gradient of a reduction back over the reduced axes. */
 export function spread({ a, y }: RuleContext, dy: Value): Value {
   return expandLike(withReducedAxes(dy, a, y), a);
 }
 
-/** dy / n over the n elements that each mean was taken of. */
+/** dy / n, where n is the number of elements in each mean. */
 export function spreadMean(context: RuleContext): Value {
   return spread(context, div(context.dy, reducedCount(context)));
 }
 
-/** The largest element gets dy; elements that tie share it. */
+/** The largest element gets dy; ties share it. */
 export const reduceMaxGradient: Rule = (context) => [
   () => {
     const { a, y, dy, node } = context;
@@ -84,14 +84,14 @@ function reducedAxes(axes: Value): number[] {
   return Array.from(constantContent(axes)!.data as BigInt64Array, Number);
 }
 
-/** `x`, shaped like the reduction's output, with the reduced axes back as size 1. */
+/** `x`, which has the shape of the reduction's output, with the reduced axes restored as size 1. */
 function withReducedAxes(x: Value, input: Value, output: Value): Value {
   if (output.shape.length === input.shape.length) return x;
   const axes = reducedAxes(output.producer!.inputs[1]!);
   return unsqueeze(x, axes);
 }
 
-/** How many elements each output was reduced from, as a scalar of the same type. */
+/** The number of elements reduced into each output, as a scalar of the same type. */
 function reducedCount({ a, node, dy }: RuleContext): Value {
   const axes = reducedAxes(node.inputs[1]!);
   const count = productOfDims(axes.map((axis) => a.shape[axis]!));
@@ -103,8 +103,8 @@ function reducedCount({ a, node, dy }: RuleContext): Value {
 }
 
 /**
- * y = xhat * scale + bias, xhat = (x - mean) * r with r = 1 / sqrt(var + eps). With g = dy * scale:
- * dx = r (g - mean(g) - xhat mean(g xhat)), dscale = sum(dy xhat), dbias = sum(dy). In float32, as the statistics are.
+ * y = xhat * scale + bias, xhat = (x - mean) * r with r = 1 / sqrt(var + eps). With g = dy * scale: dx = r (g - mean(g)
+ * - xhat mean(g xhat)), dscale = sum(dy xhat), dbias = sum(dy). Computed in float32, like the statistics.
  */
 export const layerNormGradient: Rule = ({ node, a, b, c, dy }) => {
   const [, mean, inverseDeviation] = node.outputs as [Value, Value, Value];

@@ -1,6 +1,6 @@
 /**
- * @file Activation checkpointing (Chen et al., 2016): a block's inner values are computed again where the walk back
- * reaches it, so that only its inputs are kept from the way forward.
+ * @file Activation checkpointing (Chen et al., 2016): keeps only a block's inputs in the forward pass and recomputes
+ * its inner values in the backward pass.
  */
 
 import {
@@ -21,21 +21,21 @@ import {
   withScope,
 } from '../onnx/index.js';
 
-/** A block computed again. */
+/** A recomputed block. */
 export interface Replay {
-  /** The node that stands for one of the block's; the node itself where nothing in it was computed again. */
+  /** The recomputed copy of one of the block's nodes, or the node itself if it was not recomputed. */
   readonly nodeOf: (node: Node) => Node;
-  /** Takes out what nobody came to read, once the block's gradient is built. */
+  /** Removes unused nodes, once the block's gradient is built. */
   readonly prune: () => void;
 }
 
 /**
- * Adds the block's nodes to its graph once more.
+ * Adds a second copy of the block's nodes to its graph.
  *
- * onnxruntime would merge equal nodes and so keep the first values after all. Therefore the second time starts from the
- * inputs plus a zero made from `arrived`, gradients that have to be there before: copies that are equal in value, not in
- * origin. It also puts the second time where it belongs, behind the gradient of what follows.
- * @param arrived gradients of the block's outputs, and of its inputs by later blocks
+ * onnxruntime merges identical nodes, which would keep the original values alive. The copy therefore starts from the
+ * inputs plus a zero computed from `arrived`, the gradients that must be available first: equal in value, but not
+ * identical. This dependency also schedules the copy where it belongs, after the gradient of what follows.
+ * @param arrived gradients of the block's outputs, and of its inputs from later blocks
  */
 export function replay(graph: Graph, { first, end, inputs }: Block, arrived: readonly Value[]): Replay {
   const nodes = graph.nodes.slice(first, end);
@@ -66,12 +66,12 @@ export function replay(graph: Graph, { first, end, inputs }: Block, arrived: rea
   };
 }
 
-/** The path that a node's name begins with. */
+/** The scope that a node's name begins with. */
 export function scopeOf({ name }: Node): string {
   return name.slice(1, Math.max(name.lastIndexOf('/'), 1));
 }
 
-/** The node once more, over what was computed again. */
+/** A copy of the node that reads the recomputed values. */
 function copy(graph: Graph, node: Node, again: Map<Value, Value>): Node {
   const { operator, inputs, attributes, outputs } = node;
   const values = withScope(graph, scopeOf(node), () =>
@@ -89,7 +89,7 @@ function copy(graph: Graph, node: Node, again: Map<Value, Value>): Node {
   return values[0]!.producer!;
 }
 
-/** A float32 scalar 0 that cannot be had before the given values. */
+/** A float32 scalar 0 that depends on the given values. */
 function zeroOf(values: readonly Value[]): Value {
   const elements = values.map((value) => {
     const flat = reshape(value, [productOfDims(value.shape)]);

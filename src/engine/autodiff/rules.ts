@@ -1,6 +1,6 @@
 /**
- * @file The gradient of every operator, one table. A missing operator does not compile; every rule is held to
- * finite differences by the tests.
+ * @file The gradient rule of every operator. A missing operator is a compile error; tests check every rule against
+ * finite differences.
  */
 
 import {
@@ -41,7 +41,7 @@ const elementwise =
   (derivative: (context: RuleContext) => Value): Rule =>
   (context) => [() => mul(context.dy, derivative(context))];
 
-/** y picks one of its inputs at each place: the gradient goes where the choice went. */
+/** y picks one of its inputs at each position; the gradient goes to the input that was picked. */
 const choice =
   (chooseFirst: (context: RuleContext) => Value): Rule =>
   (context) => {
@@ -101,7 +101,7 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   ReduceSum: (context) => [() => spread(context, context.dy)],
   // d sum(x^2) = 2 x
   ReduceSumSquare: (context) => [() => mul(mul(context.a, 2), spread(context, context.dy))],
-  // dy where x > 0; the derivative at 0 is taken as 0, as PyTorch does
+  // dy where x > 0; the derivative at 0 is taken as 0, as in PyTorch
   Relu: ({ y, dy }) => [() => where(less(0, y), dy, 0)],
   Reshape: ({ a, dy }) => [() => restoreShape(dy, a)],
   ScatterND: { refuse: 'made by the gradient of Gather only' },

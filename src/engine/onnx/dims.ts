@@ -1,32 +1,32 @@
 /**
- * @file Symbolic dimensions. A dimension is a number, or a polynomial over named sizes with whole coefficients,
- * kept as its canonical text ("L + 32", "8*L*N"), so that two sizes are equal where their texts are.
+ * @file Symbolic dimensions. A dimension is a number, or a polynomial over named sizes with integer coefficients,
+ * stored as canonical text ("L + 32", "8*L*N"), so that equal sizes have equal texts.
  */
 
 /** One axis of a shape: a fixed size, or a canonical symbolic expression such as `batch` or `text + 32`. */
 export type Dim = number | string;
 
-/** What plain names stand for when a dimension is evaluated. */
+/** The numbers that symbols stand for when a dimension is evaluated. */
 export type DimBindings = Readonly<Record<string, number>>;
 
 /** monomial (symbols joined by TIMES, sorted; '' for the constant) -> coefficient */
 type Polynomial = ReadonlyMap<string, number>;
 
-/** Joins symbols inside a monomial. Not `*`, which may stand inside a quotient's own text. */
+/** Joins symbols inside a monomial. Not `*`, which may occur inside a quotient's own text. */
 const TIMES = '\u00b7';
 
 const polynomials = new Map<string, Polynomial>();
-/** Symbols that are not free names but results of a division, with how to compute them. */
+/** Symbols that are results of a division rather than free names, with how to compute them. */
 const quotients = new Map<string, { dividend: Dim; divisor: number }>();
 
 function polynomialOf(dim: Dim): Polynomial {
   if (typeof dim === 'number') return new Map(dim === 0 ? [] : [['', dim]]);
   const known = polynomials.get(dim);
   if (known !== undefined) return known;
-  // Hand-written "2*L" or "32 + L" would pass for a symbol of its own and equal nothing.
+  // Hand-written "2*L" or "32 + L" would be taken for a distinct symbol that equals nothing.
   if (!/^[A-Za-z_][\w.]*$/.test(dim) && !quotients.has(dim)) {
     throw new RangeError(
-      `"${dim}" is no plain name; build sizes with addDims, multiplyDims and floorDivideDim`,
+      `"${dim}" is not a plain name; build sizes with addDims, multiplyDims and floorDivideDim`,
     );
   }
   return new Map([[dim, 1]]);
@@ -79,7 +79,7 @@ export function productOfDims(dims: readonly Dim[]): Dim {
   return dims.reduce<Dim>(multiplyDims, 1);
 }
 
-/** floor(a / divisor). Exact where every coefficient divides, else a new symbol that knows how to compute itself. */
+/** floor(a / divisor). Exact if every coefficient divides, otherwise a new symbol that records the division. */
 export function floorDivideDim(dividend: Dim, divisor: number): Dim {
   if (typeof dividend === 'number') return Math.floor(dividend / divisor);
   if (divisor === 1) return dividend;
@@ -112,7 +112,7 @@ function evaluateSymbol(symbol: string, bindings: DimBindings): number {
   return Math.floor(evaluateDim(quotient.dividend, bindings) / quotient.divisor);
 }
 
-/** NumPy broadcasting of two shapes. Symbols must be equal by text, or one side literally 1. @throws RangeError */
+/** NumPy broadcasting of two shapes. Symbols must be textually equal, or one side literally 1. @throws RangeError */
 export function broadcastShapes(a: readonly Dim[], b: readonly Dim[]): Dim[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, axis) => {
@@ -129,7 +129,7 @@ export function formatShape(shape: readonly Dim[]): string {
   return `[${shape.join(', ')}]`;
 }
 
-/** True where both shapes have the same axes. */
+/** True if both shapes have the same axes. */
 export function sameShape(a: readonly Dim[], b: readonly Dim[]): boolean {
   return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
 }

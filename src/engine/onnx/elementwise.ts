@@ -1,4 +1,4 @@
-/** @file Elementwise operators with NumPy broadcasting. Numbers stand for scalars of the other operand's type. */
+/** @file Elementwise operators with NumPy broadcasting. Plain numbers become scalars of the other operand's type. */
 
 import {
   createArray,
@@ -38,7 +38,7 @@ function binary(operator: OperatorType, a: Operand, b: Operand, result?: DType):
   return addNode(innermost(operands), operator, operands, {}, [{ dtype: result ?? left.dtype, shape }])[0]!;
 }
 
-/** @throws TypeError where the operands have different element types; ONNX never converts. */
+/** @throws TypeError if the operands have different element types; ONNX never converts implicitly */
 export function requireOneType(operator: OperatorType, operands: readonly Value[]): void {
   const [first, ...rest] = operands as [Value, ...Value[]];
   const other = rest.find((operand) => operand.dtype !== first.dtype);
@@ -58,7 +58,7 @@ export const sub = (a: Operand, b: Operand): Value => binary('Sub', a, b);
 export const mul = (a: Operand, b: Operand): Value => binary('Mul', a, b);
 export const div = (a: Operand, b: Operand): Value => binary('Div', a, b);
 export const pow = (a: Value, exponent: Operand): Value => binary('Pow', a, exponent);
-/** Remainder of integers, with the sign of the divisor. */
+/** Integer remainder, with the sign of the divisor. */
 export function mod(a: Operand, b: Operand): Value {
   if ([a, b].some((x) => typeof x !== 'number' && isFloating(x.dtype)))
     throw new TypeError('Mod needs integers');
@@ -93,7 +93,7 @@ export function clip(x: Value, low: number, high: number): Value {
   return addNode(x.graph, 'Clip', [x, ...bounds], {}, [{ dtype: x.dtype, shape: x.shape }])[0]!;
 }
 
-/** Sum of several values of one shape. */
+/** Sum of several values of the same shape. */
 export function sum(values: readonly Value[]): Value {
   const { dtype, shape } = values[0]!;
   const other = values.find((value) => !sameShape(value.shape, shape));
@@ -118,7 +118,7 @@ export function where(condition: Value, a: Operand, b: Operand): Value {
   return addNode(innermost([condition, yes, no]), 'Where', [condition, yes, no], {}, [{ dtype, shape }])[0]!;
 }
 
-/** Changes the element type; the value itself where it already has it. */
+/** Changes the element type; returns the value itself if it already has that type. */
 export function cast(x: Value, dtype: DType): Value {
   if (x.dtype === dtype) return x;
   const to = { kind: 'dtype', value: dtype } as const;

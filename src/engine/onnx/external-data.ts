@@ -1,25 +1,25 @@
-/** @file Where a graph's external data lies. */
+/** @file Locations of a graph's external data. */
 
 import { dirname, relative, sep } from 'node:path';
 import type { Graph } from './graph.js';
 import { type ModelOptions, serializeModel } from './wire.js';
 
-/** A serialised graph and the folder that its external data locations are relative to, where it has any. */
-export interface PlacedModel {
+/** A serialised graph and, if it has external data, the folder that the locations are relative to. */
+export interface SerializedModel {
   readonly model: Uint8Array;
   readonly weightsFolder: string | undefined;
 }
 
-export interface PlacingOptions extends Pick<ModelOptions, 'description'> {
+export interface InPlaceOptions extends Pick<ModelOptions, 'description'> {
   /**
-   * Folder, links resolved, of the file that the model is written to. Its metadata `weights_folder` then says where the
-   * weights are from there, for whoever opens the file later: absolute paths would say whose machine it was made on.
+   * Folder, links resolved, that the model file is written to. The metadata key `weights_folder` then records where the
+   * weights are relative to it. Absolute paths would reveal the machine that made the file.
    */
   readonly fileFolder?: string;
 }
 
-/** Serialises a graph whose weights stay where they are. */
-export function serializeInPlace(graph: Graph, options: PlacingOptions = {}): PlacedModel {
+/** Serialises a graph whose weights stay in their own files. */
+export function serializeInPlace(graph: Graph, options: InPlaceOptions = {}): SerializedModel {
   const { fileFolder, ...others } = options;
   const weightsFolder = externalDataFolder(graph);
   if (weightsFolder === undefined) return { model: serializeModel(graph, others), weightsFolder };
@@ -28,20 +28,20 @@ export function serializeInPlace(graph: Graph, options: PlacingOptions = {}): Pl
   return { model: serializeModel(graph, { ...others, weightsFolder, metadata }), weightsFolder };
 }
 
-/** The way from one folder to another, with forward slashes. */
+/** Relative path from one folder to another, with forward slashes. */
 function folderFrom(start: string, target: string): string {
   return relative(start, target).split(sep).join('/') || '.';
 }
 
 /**
- * The deepest folder that holds all files which the graph (subgraphs included) reads its weights from; undefined where
- * it reads none. Locations are written relative to it, and onnxruntime is told of it.
+ * The deepest folder that holds all weight files of the graph, subgraphs included; undefined if there are none.
+ * Locations are written relative to it, and onnxruntime is given it.
  */
 export function externalDataFolder(graph: Graph): string | undefined {
   return commonFolder(externalPaths(graph));
 }
 
-/** The deepest folder that holds all of some files; undefined where there are none. */
+/** The deepest folder that holds all the files; undefined for an empty list. */
 export function commonFolder(paths: readonly string[]): string | undefined {
   const folders = new Set(paths.map(dirname));
   if (folders.size === 0) return undefined;

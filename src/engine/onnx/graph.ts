@@ -1,6 +1,6 @@
 /**
- * @file Graphs under construction: values that know their type and shape, nodes in topological order, readable
- * names, and subgraphs (Loop bodies) that may read the values of the graphs around them.
+ * @file Graphs under construction: typed and shaped values, nodes in topological order, readable names, and subgraphs
+ * (Loop bodies) that may read the values of the enclosing graphs.
  */
 
 import { type DType, dtypeInfo, elementCount, type Tensor } from '../tensor/index.js';
@@ -15,16 +15,16 @@ export interface Value {
   readonly shape: readonly Dim[];
   /** The node that computes it; absent for graph inputs and initializers. */
   producer?: Node;
-  /** What an initializer holds. */
+  /** The content of an initializer. */
   readonly content?: InitializerContent;
 }
 
-/** Bytes inside the model, or in place in another file. */
+/** Bytes inside the model, or left in another file. */
 export type InitializerContent =
   | { readonly kind: 'inside'; readonly tensor: Tensor }
   | ({ readonly kind: 'external' } & ExternalData);
 
-/** Bytes in a file that serve as an initializer without being copied. */
+/** Bytes in a file, used as an initializer without a copy. */
 export interface ExternalData {
   /** Absolute path. */
   readonly path: string;
@@ -48,16 +48,16 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
-/** A run of nodes whose inner values can be computed again from `inputs`, instead of being kept for the gradient. */
+/** A run of nodes whose inner values can be recomputed from `inputs` instead of being kept for the gradient. */
 export interface Block {
-  /** Position of its first node in the graph, and the position behind its last. */
+  /** Index of its first node in the graph, and the index after its last. */
   readonly first: number;
   readonly end: number;
-  /** What it is computed from, beside weights, masks and other values that no parameter moves. */
+  /** The values it is computed from, apart from weights, masks and other values that do not depend on a parameter. */
   readonly inputs: readonly Value[];
 }
 
-/** A graph being built. Values of an outer graph may be used in its subgraphs, never the other way round. */
+/** A graph being built. Subgraphs may use values of an outer graph, never the other way round. */
 export interface Graph {
   readonly name: string;
   readonly parent: Graph | undefined;
@@ -65,11 +65,11 @@ export interface Graph {
   readonly outputs: Value[];
   readonly nodes: Node[];
   readonly initializers: Value[];
-  /** Names and scopes are shared by a graph and all its subgraphs, since ONNX forbids shadowing. */
+  /** Shared by a graph and all its subgraphs, since ONNX forbids shadowing. */
   readonly names: NameRegistry;
-  /** Shared small constants by content. */
+  /** Small constants, shared by content. */
   readonly constants: Map<string, Value>;
-  /** In order, none inside another. */
+  /** In order, not nested. */
   readonly blocks: Block[];
 }
 
@@ -94,7 +94,7 @@ export function createGraph(name: string, parent?: Graph): Graph {
   };
 }
 
-/** Marks the nodes that `build` adds as one block, computed from `inputs`. It changes nothing but what a gradient may do. */
+/** Marks the nodes that `build` adds as one block, computed from `inputs`. Only the gradient makes use of this. */
 export function asBlock<T>(graph: Graph, inputs: readonly Value[], build: () => T): T {
   const first = graph.nodes.length;
   const result = build();
@@ -102,7 +102,7 @@ export function asBlock<T>(graph: Graph, inputs: readonly Value[], build: () => 
   return result;
 }
 
-/** Runs `build` with `name` added to the path of every node and value that it makes: `/encoder/layer.0/MatMul`. */
+/** Runs `build` with `name` appended to the path of all nodes and values it creates: `/encoder/layer.0/MatMul`. */
 export function withScope<T>(graph: Graph, name: string, build: () => T): T {
   graph.names.scopes.push(name);
   try {
@@ -112,7 +112,7 @@ export function withScope<T>(graph: Graph, name: string, build: () => T): T {
   }
 }
 
-/** The name itself where it is free, else with a number behind it. The name is not taken yet. */
+/** The name itself if it is free, otherwise with a number appended. Does not reserve the name. */
 export function freeName(graph: Graph, wanted: string): string {
   const { taken } = graph.names;
   const count = taken.get(wanted);
@@ -125,7 +125,7 @@ function uniqueName(graph: Graph, wanted: string): string {
   return claimName(graph, freeName(graph, wanted));
 }
 
-/** @throws Error when the name is taken: graph inputs, initializers and outputs keep the names that users know. */
+/** @throws Error when the name is taken: graph inputs, initializers and outputs must keep their exact names */
 function claimName(graph: Graph, name: string): string {
   if (graph.names.taken.has(name)) throw new Error(`the name ${name} is taken in graph ${graph.name}`);
   graph.names.taken.set(name, 1);
@@ -140,8 +140,8 @@ export function addInput(graph: Graph, name: string, dtype: DType, shape: readon
 }
 
 /**
- * A constant with its own name, its content inside the model or in place in another file.
- * @throws RangeError where the bytes in the file are not what type and shape take
+ * A named constant, with its content inside the model or in another file.
+ * @throws RangeError if the number of bytes in the file does not match type and shape
  */
 export function addInitializer(graph: Graph, name: string, content: Tensor): Value;
 export function addInitializer(
@@ -176,7 +176,7 @@ function addInside(graph: Graph, name: string, tensor: Tensor): Value {
   return value;
 }
 
-/** An unnamed constant of `graph`; small ones are shared by all who ask for the same content. */
+/** An unnamed constant of `graph`; small ones are shared by content. */
 export function constant(graph: Graph, content: Tensor): Value {
   const shared = elementCount(content.shape) <= 16;
   const key = shared ? `${content.dtype}[${content.shape.join(',')}]${Array.from(content.data, text)}` : '';
@@ -191,16 +191,16 @@ function text(element: number | bigint): string {
   return Object.is(element, -0) ? '-0' : String(element);
 }
 
-/** Content of an inline initializer, where the value is one. */
+/** Content of an inline initializer; undefined for any other value. */
 export function constantContent({ content }: Value): Tensor | undefined {
   return content?.kind === 'inside' ? content.tensor : undefined;
 }
 
-/** Marks a value as graph output under a name of its own. */
+/** Marks a value as a graph output with its own name. */
 export function addOutput(graph: Graph, value: Value, name: string): Value {
   const owned = value.graph === graph && value.producer !== undefined;
   if (!owned || graph.outputs.includes(value)) {
-    // Inputs, initializers, outer values and values already given out need a node of their own.
+    // Inputs, initializers, outer values and existing outputs need an Identity node.
     const [copy] = addNode(graph, 'Identity', [value], {}, [{ dtype: value.dtype, shape: value.shape }]);
     return addOutput(graph, copy!, name);
   }
@@ -209,7 +209,7 @@ export function addOutput(graph: Graph, value: Value, name: string): Value {
   return value;
 }
 
-/** Adds a node to `graph` and returns its outputs. Operators with shape rules are in the ops files; use those. */
+/** Adds a node to `graph` and returns its outputs. Prefer the functions of the operator files, which infer shapes. */
 export function addNode(
   graph: Graph,
   operator: OperatorType,
@@ -229,7 +229,7 @@ export function addNode(
   return values;
 }
 
-/** Every value that a node reads: its inputs, and whatever the graphs inside it read. */
+/** Every value that a node reads: its inputs, and the outer values that its subgraphs read. */
 export function valuesRead(node: Node): Value[] {
   const inputs = node.inputs.filter((input) => input !== undefined);
   const inner = Object.values(node.attributes).flatMap(({ kind, value }) =>
@@ -238,7 +238,7 @@ export function valuesRead(node: Node): Value[] {
   return [...inputs, ...inner];
 }
 
-/** The innermost graph among the values': where a node that reads them must live. */
+/** The innermost graph among the values', which is where a node that reads them must be added. */
 export function innermost(values: readonly (Value | undefined)[]): Graph {
   let deepest: Graph | undefined;
   for (const value of values) {
@@ -253,19 +253,19 @@ function depth(graph: Graph): number {
   return graph.parent === undefined ? 0 : 1 + depth(graph.parent);
 }
 
-/** An integer attribute, or `fallback` where it is absent. */
+/** An integer attribute, or `fallback` if absent. */
 export function intAttribute(node: Node, name: string, fallback = 0): number {
   const attribute = node.attributes[name];
   return attribute?.kind === 'int' ? attribute.value : fallback;
 }
 
-/** A float attribute, or `fallback` where it is absent. */
+/** A float attribute, or `fallback` if absent. */
 export function floatAttribute(node: Node, name: string, fallback: number): number {
   const attribute = node.attributes[name];
   return attribute?.kind === 'float' ? attribute.value : fallback;
 }
 
-/** A list-of-integers attribute, empty where it is absent. */
+/** A list-of-integers attribute, empty if absent. */
 export function intsAttribute(node: Node, name: string): readonly number[] {
   const attribute = node.attributes[name];
   return attribute?.kind === 'ints' ? attribute.value : [];

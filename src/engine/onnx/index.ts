@@ -1,4 +1,4 @@
-/** @file Door of the ONNX room: build graphs from operators, serialise them. */
+/** @file Builds ONNX graphs from operators and serialises them. */
 
 export {
   addDims,
@@ -44,7 +44,7 @@ export {
   tanh,
   where,
 } from './elementwise.js';
-export { externalDataFolder, type PlacedModel, serializeInPlace } from './external-data.js';
+export { externalDataFolder, type SerializedModel, serializeInPlace } from './external-data.js';
 export {
   type Attribute,
   addInitializer,
@@ -110,6 +110,6 @@ export {
   silu,
   softmax,
 } from './matrix.js';
-export { type ModelFile, type ModelPort, placeModelFile, readModelFile } from './model-file.js';
+export { loadModelFile, type ModelFile, type ModelValue, readModelFile } from './model-file.js';
 export type { OperatorType } from './operator-types.js';
 export { type ModelOptions, OPSET, serializeModel } from './wire.js';

@@ -1,4 +1,4 @@
-/** @file Operators that move elements without changing them: reshape, transpose, slice, gather, concat and kin. */
+/** @file Operators that move elements without changing them: reshape, transpose, slice, gather, concat and the like. */
 
 import { int64 } from '../tensor/index.js';
 import { addDims, broadcastShapes, type Dim, formatShape, productOfDims, sameShape } from './dims.js';
@@ -43,9 +43,9 @@ export function sizeOf(x: Value, axis: number): Value {
 }
 
 /**
- * Gives `x` a new shape of the same element count. Sizes may be symbolic: an axis that keeps its place is copied
- * from the input, one other symbolic axis is left to the runtime to work out.
- * @throws Error when more than one symbolic axis moves: use {@link reshapeLike}.
+ * Gives `x` a new shape with the same element count. Sizes may be symbolic: an axis that keeps its position is copied
+ * from the input, and one other symbolic axis is left for the runtime to infer.
+ * @throws Error when more than one symbolic axis moves; use {@link reshapeLike}
  */
 export function reshape(x: Value, shape: readonly Dim[]): Value {
   if (sameShape(x.shape, shape)) return x;
@@ -81,7 +81,7 @@ export function zerosLike(like: Value): Value {
   return like.shape.length === 0 ? identity(zero) : expandLike(zero, like);
 }
 
-/** Broadcasts `x` to sizes given as an int64 vector whose static meaning is `shape`. */
+/** Broadcasts `x` to sizes given as an int64 vector; `shape` is the static equivalent. */
 export function expand(x: Value, sizes: Value, shape: readonly Dim[]): Value {
   requireExpandable(x, shape);
   return addNode(innermost([x, sizes]), 'Expand', [x, sizes], {}, [{ dtype: x.dtype, shape }])[0]!;
@@ -96,33 +96,33 @@ function requireExpandable(x: Value, shape: readonly Dim[]): void {
 /** Inserts axes of size 1; positions refer to the result. */
 export function unsqueeze(x: Value, axes: readonly number[]): Value {
   const rank = x.shape.length + axes.length;
-  const places = axes.map((axis) => (axis < 0 ? axis + rank : axis));
+  const positions = axes.map((axis) => (axis < 0 ? axis + rank : axis));
   const rest = [...x.shape];
-  const shape = Array.from({ length: rank }, (_, axis) => (places.includes(axis) ? 1 : rest.shift()!));
-  const inputs = [x, int64Vector(x.graph, places)];
+  const shape = Array.from({ length: rank }, (_, axis) => (positions.includes(axis) ? 1 : rest.shift()!));
+  const inputs = [x, int64Vector(x.graph, positions)];
   return addNode(x.graph, 'Unsqueeze', inputs, {}, [{ dtype: x.dtype, shape }])[0]!;
 }
 
 /** Removes axes of size 1. */
 export function squeeze(x: Value, axes: readonly number[]): Value {
-  const places = axes.map((axis) => normalizeAxis(x, axis));
-  const wide = places.find((axis) => x.shape[axis] !== 1);
+  const positions = axes.map((axis) => normalizeAxis(x, axis));
+  const wide = positions.find((axis) => x.shape[axis] !== 1);
   if (wide !== undefined) throw new RangeError(`squeeze of axis ${wide} of ${formatShape(x.shape)}`);
-  const shape = x.shape.filter((_, axis) => !places.includes(axis));
-  const inputs = [x, int64Vector(x.graph, places)];
+  const shape = x.shape.filter((_, axis) => !positions.includes(axis));
+  const inputs = [x, int64Vector(x.graph, positions)];
   return addNode(x.graph, 'Squeeze', inputs, {}, [{ dtype: x.dtype, shape }])[0]!;
 }
 
-/** Joins values along an axis; the other axes must be equal. */
+/** Concatenates values along an axis; the other axes must be equal. */
 export function concat(values: readonly Value[], axis: number): Value {
   const first = values[0]!;
-  const place = normalizeAxis(first, axis);
+  const normalAxis = normalizeAxis(first, axis);
   const shape = first.shape.map((dim, position) =>
-    position === place ? values.map((value) => value.shape[place]!).reduce<Dim>(addDims, 0) : dim,
+    position === normalAxis ? values.map((value) => value.shape[normalAxis]!).reduce<Dim>(addDims, 0) : dim,
   );
   requireOneType('Concat', values);
   for (const value of values) {
-    const fits = value.shape.every((dim, position) => position === place || dim === shape[position]);
+    const fits = value.shape.every((dim, position) => position === normalAxis || dim === shape[position]);
     if (!fits || value.shape.length !== shape.length) {
       throw new RangeError(
         `concat on axis ${axis}: ${values.map((each) => formatShape(each.shape)).join(', ')}`,
@@ -130,25 +130,27 @@ export function concat(values: readonly Value[], axis: number): Value {
     }
   }
   const outputs = [{ dtype: first.dtype, shape }];
-  return addNode(innermost(values), 'Concat', values, { axis: int(place) }, outputs)[0]!;
+  return addNode(innermost(values), 'Concat', values, { axis: int(normalAxis) }, outputs)[0]!;
 }
 
-/** Rows `start` to `end` of one axis, both known now and counted from its begin; without `end`, all of the rest. */
+/**
+ * Elements `start` to `end` of one axis, both known statically and counted from the front; to the end without `end`.
+ */
 export function slice(x: Value, axis: number, start: number, end?: number): Value {
-  const place = normalizeAxis(x, axis);
-  const size = x.shape[place]!;
+  const normalAxis = normalizeAxis(x, axis);
+  const size = x.shape[normalAxis]!;
   const stop = end ?? size;
   const beyond = typeof stop === 'number' && (start > stop || (typeof size === 'number' && stop > size));
   if (start < 0 || beyond) {
     throw new RangeError(`slice ${start}:${stop} of axis ${axis} of ${formatShape(x.shape)}`);
   }
-  const shape = x.shape.map((dim, position) => (position === place ? addDims(stop, -start) : dim));
+  const shape = x.shape.map((dim, position) => (position === normalAxis ? addDims(stop, -start) : dim));
   const ends = typeof stop === 'number' ? stop : Number.MAX_SAFE_INTEGER;
-  const bounds = [[start], [ends], [place]].map((values) => int64Vector(x.graph, values));
+  const bounds = [[start], [ends], [normalAxis]].map((values) => int64Vector(x.graph, values));
   return addNode(x.graph, 'Slice', [x, ...bounds], {}, [{ dtype: x.dtype, shape }])[0]!;
 }
 
-/** Cuts several axes of `x` to sizes known at run time: `ends` int64 [axes.length], `shape` their static meaning. */
+/** Cuts several axes of `x` to sizes known at run time: `ends` int64 [axes.length], `shape` the static equivalent. */
 export function sliceTo(x: Value, axes: readonly number[], ends: Value, shape: readonly Dim[]): Value {
   const graph = innermost([x, ends]);
   const starts = int64Vector(
@@ -159,7 +161,7 @@ export function sliceTo(x: Value, axes: readonly number[], ends: Value, shape: r
   return addNode(graph, 'Slice', inputs, {}, [{ dtype: x.dtype, shape }])[0]!;
 }
 
-/** `length` elements of a vector from `offset` (int64 [1]) on: a window whose place is known at run time. */
+/** `length` elements of a vector starting at `offset` (int64 [1]), which is known at run time. */
 export function sliceWindow(x: Value, offset: Value, length: Value, dim: Dim): Value {
   const graph = innermost([x, offset, length]);
   const inputs = [x, offset, add(offset, length), int64Vector(graph, [0])];
@@ -168,10 +170,10 @@ export function sliceWindow(x: Value, offset: Value, length: Value, dim: Dim): V
 
 /** Rows of `x` along `axis` picked by int64 indices; the axis becomes the indices' shape. */
 export function gather(x: Value, indices: Value, axis: number): Value {
-  const place = normalizeAxis(x, axis);
-  const shape = [...x.shape.slice(0, place), ...indices.shape, ...x.shape.slice(place + 1)];
+  const normalAxis = normalizeAxis(x, axis);
+  const shape = [...x.shape.slice(0, normalAxis), ...indices.shape, ...x.shape.slice(normalAxis + 1)];
   const outputs = [{ dtype: x.dtype, shape }];
-  return addNode(innermost([x, indices]), 'Gather', [x, indices], { axis: int(place) }, outputs)[0]!;
+  return addNode(innermost([x, indices]), 'Gather', [x, indices], { axis: int(normalAxis) }, outputs)[0]!;
 }
 
 /** Adds the rows `updates` [n, ...] into a copy of `x` at the row indices int64 [n] (ScatterND, reduction "add"). */
@@ -183,26 +185,32 @@ export function scatterAddRows(x: Value, indices: Value, updates: Value): Value 
   ])[0]!;
 }
 
-/** Cuts one axis into pieces of the given sizes (the inverse of {@link concat}). */
+/** Splits one axis into pieces of the given sizes (the inverse of {@link concat}). */
 export function split(x: Value, axis: number, sizes: readonly Dim[], runtimeSizes: Value): Value[] {
-  const place = normalizeAxis(x, axis);
-  if (sizes.reduce<Dim>(addDims, 0) !== x.shape[place]) {
+  const normalAxis = normalizeAxis(x, axis);
+  if (sizes.reduce<Dim>(addDims, 0) !== x.shape[normalAxis]) {
     throw new RangeError(`split of axis ${axis} of ${formatShape(x.shape)} into ${formatShape(sizes)}`);
   }
   const outputs = sizes.map((size) => ({
     dtype: x.dtype,
-    shape: x.shape.map((dim, at) => (at === place ? size : dim)),
+    shape: x.shape.map((dim, at) => (at === normalAxis ? size : dim)),
   }));
-  return addNode(innermost([x, runtimeSizes]), 'Split', [x, runtimeSizes], { axis: int(place) }, outputs);
+  return addNode(
+    innermost([x, runtimeSizes]),
+    'Split',
+    [x, runtimeSizes],
+    { axis: int(normalAxis) },
+    outputs,
+  );
 }
 
-/** Zeros before and after along one axis; `before` and `after` are int64 [1] known at run time, `dim` the new size. */
+/** Zero padding along one axis; `before` and `after` are int64 [1] known at run time, `dim` the new size. */
 export function pad(x: Value, axis: number, before: Value, after: Value, dim: Dim): Value {
   const graph = innermost([x, before, after]);
-  const place = normalizeAxis(x, axis);
+  const normalAxis = normalizeAxis(x, axis);
   const widths = concat([before, after], 0);
-  const shape = x.shape.map((size, at) => (at === place ? dim : size));
-  const inputs = [x, widths, scalar(graph, 0, x.dtype), int64Vector(graph, [place])];
+  const shape = x.shape.map((size, at) => (at === normalAxis ? dim : size));
+  const inputs = [x, widths, scalar(graph, 0, x.dtype), int64Vector(graph, [normalAxis])];
   return addNode(graph, 'Pad', inputs, {}, [{ dtype: x.dtype, shape }])[0]!;
 }
 

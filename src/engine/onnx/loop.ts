@@ -1,4 +1,4 @@
-/** @file The ONNX Loop: a body graph run K times, its state carried from one iteration to the next. */
+/** @file The ONNX Loop operator: a body graph that runs K times and carries state between iterations. */
 
 import { type Dim, formatShape, sameShape } from './dims.js';
 import { scalar } from './elementwise.js';
@@ -14,7 +14,7 @@ import {
 } from './graph.js';
 
 export interface LoopBody {
-  /** New state, one value for each initial state, of the same type and shape. */
+  /** New state, one value per initial state, of the same type and shape. */
   readonly states: readonly Value[];
   /** Values collected over the iterations: each becomes [K, ...]. */
   readonly collected: readonly { readonly name: string; readonly value: Value }[];
@@ -26,9 +26,9 @@ export interface LoopResult {
 }
 
 /**
- * Runs `build` as the body of a Loop of `tripCount` (int64 scalar) iterations. The body may read any value of the
- * graphs around it; `iteration` is its int64 counter from 0.
- * @throws RangeError where a new state has not the type and shape of the one before
+ * Runs `build` as the body of a Loop with `tripCount` (int64 scalar) iterations. The body may read any value of the
+ * enclosing graphs; `iteration` is its int64 counter from 0.
+ * @throws RangeError if a new state differs in type or shape from the previous one
  */
 export function loop(
   tripCount: Value,
@@ -38,7 +38,7 @@ export function loop(
 ): LoopResult {
   const graph = innermost([tripCount, ...initial]);
   const body = createGraph('body', graph);
-  // A second loop, or one state given twice, must not fail over a name.
+  // A second loop, or a state passed twice, must not cause a name clash.
   const input = (name: string, { dtype, shape }: Pick<Value, 'dtype' | 'shape'>): Value =>
     addInput(body, freeName(body, name), dtype, shape);
   const output = (name: string, value: Value): Value => addOutput(body, value, freeName(body, name));

@@ -54,14 +54,15 @@ export function gemm(a: Value, b: Value, c?: Value, options: GemmOptions = {}): 
   const inputs = c === undefined ? [a, b] : [a, b, c];
   requireOneType('Gemm', inputs);
   if (c !== undefined && !sameShape(broadcastShapes(c.shape, [m, n]), [m, n])) {
-    throw new RangeError(`gemm: ${c.name} ${formatShape(c.shape)} is no bias for ${formatShape([m, n])}`);
+    throw new RangeError(
+      `gemm: ${c.name} ${formatShape(c.shape)} cannot be a bias for ${formatShape([m, n])}`,
+    );
   }
   return addNode(innermost(inputs), 'Gemm', inputs, attributes, [{ dtype: a.dtype, shape: [m, n] }])[0]!;
 }
 
 /**
- * x W^T + b with the weight in its checkpoint layout [out, in], which is never transposed in memory.
- * x [..., in] -> [..., out].
+ * x W^T + b with the weight in its checkpoint layout [out, in], never transposed in memory. x [..., in] -> [..., out].
  */
 export function linear(x: Value, weight: Value, bias?: Value): Value {
   const [out, width] = weight.shape as [Dim, Dim];
@@ -72,7 +73,7 @@ export function linear(x: Value, weight: Value, bias?: Value): Value {
   return symbolic <= 1 ? reshape(product, [...leading, out]) : restoreLeading(product, x, out);
 }
 
-/** [N*L, out] -> [N, L, out], taking the leading sizes from `like` at run time. */
+/** [N*L, out] -> [N, L, out], with the leading sizes taken from `like` at run time. */
 function restoreLeading(rows: Value, like: Value, out: Dim): Value {
   const shape = [...like.shape.slice(0, -1), out];
   const graph = innermost([rows, like]);
@@ -92,10 +93,10 @@ function reduce(
   axes: readonly number[],
   keep: boolean,
 ): Value {
-  const places = axes.map((axis) => normalizeAxis(x, axis));
-  const shape = x.shape.map((dim, axis): Dim => (places.includes(axis) ? 1 : dim));
-  const kept = keep ? shape : shape.filter((_, axis) => !places.includes(axis));
-  const inputs = [x, int64Vector(x.graph, places)];
+  const positions = axes.map((axis) => normalizeAxis(x, axis));
+  const shape = x.shape.map((dim, axis): Dim => (positions.includes(axis) ? 1 : dim));
+  const kept = keep ? shape : shape.filter((_, axis) => !positions.includes(axis));
+  const inputs = [x, int64Vector(x.graph, positions)];
   return addNode(x.graph, operator, inputs, { keepdims: int(keep ? 1 : 0) }, [
     { dtype: x.dtype, shape: kept },
   ])[0]!;
@@ -103,22 +104,22 @@ function reduce(
 
 const allAxes = (x: Value): number[] => x.shape.map((_, axis) => axis);
 
-/** Sum over axes (all of them where none are given). */
+/** Sum over axes (default: all). */
 export function reduceSum(x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value {
   return reduce('ReduceSum', x, axes, keepDims);
 }
 
-/** Sum of squares over axes (all of them where none are given), in one pass without storing the squares. */
+/** Sum of squares over axes (default: all), in one pass without storing the squares. */
 export function reduceSumSquare(x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value {
   return reduce('ReduceSumSquare', x, axes, keepDims);
 }
 
-/** Mean over axes (all of them where none are given). */
+/** Mean over axes (default: all). */
 export function reduceMean(x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value {
   return reduce('ReduceMean', x, axes, keepDims);
 }
 
-/** Largest element over axes (all of them where none are given). */
+/** Maximum over axes (default: all). */
 export function reduceMax(x: Value, axes: readonly number[] = allAxes(x), keepDims = false): Value {
   return reduce('ReduceMax', x, axes, keepDims);
 }

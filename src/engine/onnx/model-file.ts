@@ -1,4 +1,4 @@
-/** @file ONNX files from elsewhere: what they take and give, and their weights found wherever they lie. */
+/** @file Reads third-party ONNX files: their inputs, outputs and metadata, and where their weights are. */
 
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, sep } from 'node:path';
@@ -14,60 +14,60 @@ import {
 } from 'onnx-buf';
 import { errorMessage, InputError } from '../../base/index.js';
 import { dtypeInfo, dtypes } from '../tensor/index.js';
-import { commonFolder, type PlacedModel } from './external-data.js';
+import { commonFolder, type SerializedModel } from './external-data.js';
 
 /** An input or output of a model. */
-export interface ModelPort {
+export interface ModelValue {
   readonly name: string;
-  /** Element type, such as `float32`; `unknown` for one that emoq does not handle, or a value that is no tensor. */
+  /** Element type, such as `float32`; `unknown` if emoq does not support it or the value is not a tensor. */
   readonly dtype: string;
-  /** Sizes, undefined where they are open; undefined itself where the file does not give the rank. */
+  /** Sizes, undefined for dynamic axes; undefined as a whole if the file does not give the rank. */
   readonly shape: readonly (number | undefined)[] | undefined;
 }
 
-/** What an ONNX file says of itself. */
+/** The interface and metadata of an ONNX file. */
 export interface ModelFile {
   readonly path: string;
   /** Inputs that must be fed. */
-  readonly inputs: readonly ModelPort[];
-  readonly outputs: readonly ModelPort[];
-  /** Files beside it that hold its weights: absolute, links resolved, each once, sorted. */
+  readonly inputs: readonly ModelValue[];
+  readonly outputs: readonly ModelValue[];
+  /** External data files with its weights: absolute, links resolved, unique, sorted. */
   readonly dataFiles: readonly string[];
-  /** What its maker has noted in it, by key. */
+  /** Metadata by key. */
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Protobuf's limit, and Node's for one read. */
+/** The limit of protobuf, and of a single read in Node. */
 const MAX_FILE_BYTES = 2 ** 31 - 1;
 
 const dtypeOfCode = new Map<number, string>(dtypes.map((dtype) => [dtypeInfo[dtype].onnx, dtype]));
 
 /**
- * Reads what an ONNX file takes and gives.
- * @param what it is called in errors
- * @throws InputError when it is missing or no ONNX file, or a file with its weights is missing
+ * Reads the inputs, outputs and metadata of an ONNX file.
+ * @param what what to call the file in errors
+ * @throws InputError when it is missing or not an ONNX file, or when one of its weight files is missing
  */
 export async function readModelFile(path: string, what = 'model'): Promise<ModelFile> {
   const { model } = await parseModel(`${what} ${path}`, path);
   const { input, output, initializer } = model.graph!;
-  const given = new Set(initializer.map(({ name }) => name)); // before IR 4 weights were listed as inputs too
+  const given = new Set(initializer.map(({ name }) => name)); // before IR 4, weights were also listed as inputs
   const dataFiles = (await externalTensors(model, `${what} ${path}`, path)).map(({ file }) => file);
   return {
     path,
-    inputs: input.filter(({ name }) => !given.has(name)).map(portOf),
-    outputs: output.map(portOf),
+    inputs: input.filter(({ name }) => !given.has(name)).map(modelValueOf),
+    outputs: output.map(modelValueOf),
     dataFiles: [...new Set(dataFiles)].sort(),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
   };
 }
 
 /**
- * The bytes of an ONNX file for a session, with the folder that its external data are relative to. Links are resolved
- * and locations rewritten to where they lead: in a Hugging Face cache the weights are links into another folder, which
- * onnxruntime would not follow.
+ * Returns the bytes of an ONNX file for a session, with the folder that its external data is relative to. Links are
+ * resolved and locations rewritten accordingly: in a Hugging Face cache the weights are links into another folder, and
+ * onnxruntime does not follow them.
  * @throws InputError as {@link readModelFile}
  */
-export async function placeModelFile(path: string, what = 'model'): Promise<PlacedModel> {
+export async function loadModelFile(path: string, what = 'model'): Promise<SerializedModel> {
   const { bytes, model } = await parseModel(`${what} ${path}`, path);
   const external = await externalTensors(model, `${what} ${path}`, path);
   if (external.length === 0) return { model: bytes, weightsFolder: undefined };
@@ -78,7 +78,7 @@ export async function placeModelFile(path: string, what = 'model'): Promise<Plac
   return { model: toBinary(ModelProtoSchema, model), weightsFolder };
 }
 
-/** The bytes of a file, and the model in them, which has a graph. */
+/** The bytes of a file and the parsed model, which must have a graph. */
 async function parseModel(name: string, path: string): Promise<{ bytes: Uint8Array; model: ModelProto }> {
   const present = await stat(path).catch(() => undefined);
   if (present === undefined) throw new InputError(`${name} does not exist`);
@@ -93,13 +93,13 @@ async function parseModel(name: string, path: string): Promise<{ bytes: Uint8Arr
   try {
     model = fromBinary(ModelProtoSchema, bytes);
   } catch {
-    // What protobuf says of bytes that are something else helps nobody.
+    // Protobuf's message about bytes that are not a model is of no help.
   }
   if (model?.graph === undefined) throw new InputError(`${name} is not an ONNX file, or is cut short`);
   return { bytes, model };
 }
 
-function portOf({ name, type }: ValueInfoProto): ModelPort {
+function modelValueOf({ name, type }: ValueInfoProto): ModelValue {
   if (type?.value.case !== 'tensorType') return { name, dtype: 'unknown', shape: undefined };
   const { elemType, shape } = type.value.value;
   return {
@@ -109,14 +109,14 @@ function portOf({ name, type }: ValueInfoProto): ModelPort {
   };
 }
 
-/** A tensor whose content lies in another file: the entry that names it, and the file with links resolved. */
+/** A tensor with external data: the entry that names the file, and the file with links resolved. */
 interface ExternalTensor {
   readonly location: { value: string };
   readonly file: string;
 }
 
 async function externalTensors(model: ModelProto, name: string, path: string): Promise<ExternalTensor[]> {
-  const found = new Map<string, string>(); // by location: thousands of tensors lie in one file
+  const found = new Map<string, string>(); // by location: one file holds thousands of tensors
   const external: ExternalTensor[] = [];
   for (const tensor of tensorsOf(model)) {
     if (tensor.dataLocation !== TensorProto_DataLocation.EXTERNAL) continue;
@@ -131,12 +131,14 @@ async function externalTensors(model: ModelProto, name: string, path: string): P
 }
 
 async function findDataFile(name: string, path: string, location: string): Promise<string> {
-  // As onnxruntime has it: a model may not read files from anywhere.
+  // Same rule as onnxruntime: a model may not read arbitrary files.
   if (isAbsolute(location) || location.split(/[/\\]/).includes('..')) {
-    throw new InputError(`${name} has its weights in ${location}, outside its own folder; that is refused`);
+    throw new InputError(
+      `${name} has its weights in ${location}, outside its own folder, which is not allowed`,
+    );
   }
   return realpath(join(dirname(path), location)).catch(() => {
-    throw new InputError(`${name} has its weights in ${location}, which is not beside it; put it there`);
+    throw new InputError(`${name} has its weights in ${location}, which is missing beside it; put it there`);
   });
 }
 

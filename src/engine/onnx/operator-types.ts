@@ -1,4 +1,4 @@
-/** @file Every operator that emoq's graphs are made of. All are ONNX opset 18; each has a rule in autodiff. */
+/** @file Every operator used in emoq's graphs, from ONNX opset 18. Each has a gradient rule in autodiff. */
 
 /** ONNX operators (domain `ai.onnx`, opset 18). */
 export type OperatorType =

@@ -1,6 +1,5 @@
 /**
- * @file Graphs to ONNX bytes: ModelProto, IR version 8, opset 18, with initializers inside the model or left in
- * place in other files (external data).
+ * @file Serialises graphs as ONNX: ModelProto, IR version 8, opset 18, with initializers inline or as external data.
  */
 
 import { isAbsolute, relative, sep } from 'node:path';
@@ -29,12 +28,12 @@ import { dtypeInfo, type Tensor } from '../tensor/index.js';
 import type { Dim } from './dims.js';
 import { type Attribute, type ExternalData, type Graph, type Node, type Value, valuesRead } from './graph.js';
 
-/** The opset whose every operator has an exact kernel on CPU and CUDA. */
+/** In this opset every operator has an exact kernel on CPU and CUDA. */
 export const OPSET = 18;
 const IR_VERSION = 8n;
 
 export interface ModelOptions {
-  /** Folder that external data locations are written relative to; files outside it are refused. */
+  /** Folder that external data locations are relative to; files outside it are rejected. */
   readonly weightsFolder?: string;
   readonly description?: string;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -42,7 +41,7 @@ export interface ModelOptions {
 
 /**
  * Serialises a graph as an ONNX model.
- * @throws Error when an external file lies outside `weightsFolder`, which onnxruntime would refuse.
+ * @throws Error when an external file lies outside `weightsFolder`, which onnxruntime would reject
  */
 export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8Array {
   const model = create(ModelProtoSchema, {
@@ -74,7 +73,7 @@ function graphProto(graph: Graph, options: ModelOptions): GraphProto {
   });
 }
 
-/** Outputs without the optional trailing ones that nobody reads (the statistics of a layer norm outside training). */
+/** Outputs without the trailing optional ones that are never read (the statistics of a layer norm outside training). */
 function presentOutputs(node: Node, read: ReadonlySet<Value>): readonly Value[] {
   if (node.operator !== 'LayerNormalization') return node.outputs;
   return node.outputs.slice(1).some((value) => read.has(value)) ? node.outputs : node.outputs.slice(0, 1);

@@ -1,20 +1,20 @@
-/** @file Where a session computes: the CPU, or a CUDA device where the provider libraries are installed. */
+/** @file Compute devices: the CPU, or a CUDA device if the provider libraries are installed. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { InputError } from '../../base/index.js';
 
-/** A place to compute. */
+/** A compute device. */
 export type Device = { readonly kind: 'cpu' } | { readonly kind: 'cuda'; readonly index: number };
 
-/** Without these two onnxruntime has no CUDA. */
+/** onnxruntime supports CUDA only if both are present. */
 const CUDA_LIBRARIES = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
 
-/** One of these is there wherever an NVIDIA driver runs: on Linux, and in the Windows subsystem for it. */
+/** One of these exists wherever an NVIDIA driver runs: on Linux and in WSL, respectively. */
 const DRIVER_FILES = ['/dev/nvidiactl', '/dev/dxg'];
 
-/** True where an NVIDIA driver runs. */
+/** True if an NVIDIA driver is running. */
 export function nvidiaDriverPresent(files: readonly string[] = DRIVER_FILES): boolean {
   return files.some((file) => existsSync(file));
 }
@@ -31,15 +31,15 @@ export function onnxruntimeVersion(): string {
   return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
-/** True where onnxruntime-node's CUDA provider libraries are installed (asking for CUDA without them throws). */
+/** True if onnxruntime-node's CUDA provider libraries are installed (requesting CUDA without them throws). */
 export function cudaProviderInstalled(folder = providerFolder()): boolean {
   return CUDA_LIBRARIES.every((library) => existsSync(join(folder, library)));
 }
 
 /**
- * Resolves `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first CUDA device where there is one and the provider
- * libraries are installed, else the CPU.
- * @throws InputError for any other text, or for CUDA without its libraries.
+ * Resolves `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first CUDA device if there is one and the provider
+ * libraries are installed, otherwise the CPU.
+ * @throws InputError for any other text, or for CUDA without its libraries
  */
 export function resolveDevice(
   name: string,

@@ -1,4 +1,4 @@
-/** @file Door of the runtime room, the only one that knows onnxruntime-node. */
+/** @file Sessions and devices; the only module that imports onnxruntime-node. */
 
 export {
   cudaProviderInstalled,
@@ -13,4 +13,4 @@ export type { StateSlot } from './protocol.js';
 export { CUDA_PROVIDER_LIBRARIES, listProviders, type Provider, trySession } from './providers.js';
 export { releaseMemory } from './resident-state.js';
 export { createSession, type Session, type SessionOptions, type Tensors } from './session.js';
-export { type HostedSession, type SessionHost, startSessionHost } from './session-host.js';
+export { type SessionWorker, startSessionWorker, type WorkerSession } from './session-client.js';

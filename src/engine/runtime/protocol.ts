@@ -27,11 +27,11 @@ export type Request =
     }
   | { kind: 'dispose'; session: number };
 
-/** Places in the Int32Array that both threads share. */
+/** Indices into the Int32Array shared by both threads. */
 export const Flag = {
-  /** 1: the main thread wants the thread to end; requests not begun are dropped. */
+  /** 1: the main thread wants the worker to stop; pending requests are dropped. */
   closing: 0,
-  /** 1 while the worker answers a request. */
+  /** 1 while the worker is handling a request. */
   busy: 1,
 } as const;
 

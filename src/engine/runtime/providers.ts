@@ -1,4 +1,4 @@
-/** @file What the installed onnxruntime can do here: its execution providers, and whether a graph really runs. */
+/** @file Execution providers of the installed onnxruntime, and a smoke test of a session. */
 
 import { addInput, addOutput, createGraph, matmul, serializeModel } from '../onnx/index.js';
 import { tensor } from '../tensor/index.js';
@@ -6,19 +6,19 @@ import type { Device } from './device.js';
 import { onnxruntime } from './onnxruntime.js';
 import { createSession } from './session.js';
 
-/** An execution provider that the build knows. */
+/** An execution provider compiled into the build. */
 export interface Provider {
   readonly name: string;
-  /** Part of the package; the others need libraries that are fetched apart. */
+  /** Part of the package; the others need separately downloaded libraries. */
   readonly bundled: boolean;
 }
 
-/** The files that onnxruntime-node's install script fetches for CUDA, in the folder of its native libraries. */
+/** The CUDA files that onnxruntime-node's install script downloads into its native library folder. */
 export const CUDA_PROVIDER_LIBRARIES: readonly string[] = ['shared', 'cuda', 'tensorrt'].map(
   (provider) => `libonnxruntime_providers_${provider}.so`,
 );
 
-/** The execution providers that this build of onnxruntime knows. */
+/** The execution providers compiled into this build of onnxruntime. */
 export function listProviders(): Provider[] {
   return onnxruntime()
     .listSupportedBackends()
@@ -27,8 +27,8 @@ export function listProviders(): Provider[] {
 
 /**
  * Loads and runs a graph of one matrix product.
- * @returns milliseconds that it took
- * @throws Error with onnxruntime's own message, or one that names a wrong product
+ * @returns the time it took, in milliseconds
+ * @throws Error with onnxruntime's own message, or about a wrong product
  */
 export async function trySession(device: Device): Promise<number> {
   const startMs = performance.now();

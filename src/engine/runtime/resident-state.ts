@@ -1,7 +1,7 @@
 /**
- * @file State that stays beside the session, in its thread: fed to each run and replaced by what the run returns, so
- * that no parameter crosses to the main thread. Memory of arrays is given back at once: the garbage collector may
- * leave gigabytes lying for several runs.
+ * @file State that stays with its session in the worker thread: fed to each run and replaced by the run's outputs, so
+ * that parameters never cross to the main thread. Frees replaced arrays explicitly, since the garbage collector may
+ * hold on to gigabytes for several runs.
  */
 
 import { MessageChannel } from 'node:worker_threads';
@@ -17,19 +17,19 @@ import {
 import type { StateSlot } from './protocol.js';
 import type { Session, Tensors } from './session.js';
 
-/** State of one session; empty where the session has none. */
+/** State of one session; may be empty. */
 export interface ResidentState {
   /** Input names of all slots. */
   readonly names: ReadonlySet<string>;
   /** Runs the session with the state added to the feeds; returns the outputs that are not state. */
   run(session: Session, feeds: Tensors): Promise<Record<string, Tensor>>;
-  /** Puts tensors in place of the current ones, all or none. @throws Error for an unknown name or another shape. */
+  /** Replaces the current tensors, all or none. @throws Error for an unknown name or a different shape */
   set(tensors: Tensors): void;
-  /** The current tensors by name, to be read before the next run, which gives their memory back. */
+  /** The current tensors by name; read them before the next run, which frees their memory. */
   get(names: readonly string[]): Record<string, Tensor>;
-  /** Fills every slot from a safetensors file, or none: @throws InputError naming the file and what does not fit. */
+  /** Fills every slot from a safetensors file, or none. @throws InputError naming the file and the mismatch */
   load(path: string): Promise<void>;
-  /** Writes tensors as a safetensors file, atomically. */
+  /** Writes state tensors to a safetensors file, atomically. */
   save(
     path: string,
     names: readonly string[],
@@ -73,7 +73,7 @@ export function createResidentState(slots: readonly StateSlot[]): ResidentState 
     get: (names) => Object.fromEntries(names.map((name) => [name, tensorOf(name)])),
     async load(path) {
       const header = await readSafetensorsHeader(path);
-      // All is checked and read before anything changes: a file that does not fit leaves the state as it was.
+      // Checks and reads everything before changing anything: a file that does not fit leaves the state unchanged.
       for (const [name, slot] of current) {
         const entry = header.entries.get(name);
         if (entry === undefined)
@@ -113,9 +113,9 @@ function typeOf({ dtype, shape }: Typed): string {
 const { port1: nowhere, port2 } = new MessageChannel();
 port2.close();
 
-/** Frees a tensor's memory and leaves it without elements. One that is a view of a larger buffer stays as it is. */
+/** Frees a tensor's memory and leaves it empty. A view of a larger buffer is left alone. */
 export function releaseMemory({ data }: Tensor): void {
   const { buffer } = data;
   if (!(buffer instanceof ArrayBuffer) || data.byteLength !== buffer.byteLength) return;
-  nowhere.postMessage(null, [buffer]); // a message to a closed port is dropped with all that was handed over
+  nowhere.postMessage(null, [buffer]); // a message to a closed port is dropped together with its transferred buffers
 }

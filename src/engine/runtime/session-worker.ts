@@ -1,4 +1,4 @@
-/** @file The worker thread: owns sessions and their state, so that computing never blocks the terminal. */
+/** @file The worker thread that owns sessions and their state, so that computing never blocks the main thread. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { type CreateResult, type Envelope, Flag, type Reply, type Request } from './protocol.js';
@@ -14,7 +14,7 @@ function lookup(id: number): { session: Session; state: ResidentState } {
   return found;
 }
 
-/** State of another session under the names that this one reads: an evaluation of parameters in training. */
+/** State of another session under the names this one reads, to evaluate parameters that are in training. */
 function borrowed(session: Session, stateOf: number | undefined): Tensors {
   if (stateOf === undefined) return {};
   const { state } = lookup(stateOf);

@@ -6,25 +6,25 @@ import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxrun
 
 export interface SessionOptions {
   readonly device: Device;
-  /** Threads inside one operator; 0 or absent: one for each physical core. */
+  /** Threads per operator; 0 or absent: one per physical core. */
   readonly threads?: number | undefined;
   /** Folder that the model's external data locations are relative to. */
   readonly weightsFolder?: string | undefined;
   /**
-   * Take memory from the system for each value and give it back, instead of keeping an arena and a plan for each set of
-   * shapes. Where shapes differ from run to run and state is large, that is less memory for about as much time (a stage-1
+   * Allocate each value from the system and free it again, instead of keeping an arena and a memory plan per set of
+   * shapes. Takes less memory for about the same time when shapes vary from run to run and state is large (a stage-1
    * step of RoBERTa-base size: 8.3 instead of 10.6 GiB, 1.39 instead of 1.36 s).
    */
   readonly withoutArena?: boolean;
   /** Keep weights as they are instead of repacking them: less memory, slower first products. */
   readonly disablePrepacking?: boolean;
   /**
-   * Leave constant expressions to each run. 16-bit weights that the graph casts then stay mapped from their files and
-   * are cast layer by layer, instead of being held in float32 from the start: half the memory or less, and room that
-   * the system can take back, for a quarter to a half more time.
+   * Evaluate constant expressions in each run. 16-bit weights that the graph casts then stay mapped from their files
+   * and are cast layer by layer, instead of being held in float32 from the start. Takes half the memory or less, and
+   * leaves it reclaimable by the system, for 25 to 50% more time.
    */
   readonly keepConstantExpressions?: boolean;
-  /** Write onnxruntime's own profile beside this path. */
+  /** Path prefix for onnxruntime's profile. */
   readonly profilePrefix?: string;
 }
 
@@ -36,14 +36,14 @@ export interface Session {
   readonly outputNames: readonly string[];
   /**
    * Runs the graph; with `outputs`, computes only those. The results are fresh arrays: the binding copies every output
-   * into new memory, even one that it is given an array for.
+   * into new memory, even if given an array for it.
    */
   run(feeds: Tensors, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
   /** Frees the native memory. */
   dispose(): Promise<void>;
 }
 
-/** Loads a serialised model. @throws Error with onnxruntime's own message when it refuses the graph. */
+/** Loads a serialised model. @throws Error with onnxruntime's own message if it rejects the graph */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
   const native = await onnxruntime().InferenceSession.create(model, nativeOptions(options));
   return {
@@ -73,7 +73,7 @@ function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions
     executionProviders: device.kind === 'cpu' ? ['cpu'] : [{ name: 'cuda', deviceId: device.index }, 'cpu'],
     graphOptimizationLevel: 'all',
     ...(options.withoutArena === true && { enableCpuMemArena: false, enableMemPattern: false }),
-    logSeverityLevel: 4, // errors arrive as exceptions; the native log would only print them once more
+    logSeverityLevel: 4, // errors arrive as exceptions; the native log would only repeat them
     ...(options.threads !== undefined && options.threads > 0 && { intraOpNumThreads: options.threads }),
     ...(options.profilePrefix !== undefined && {
       enableProfiling: true,
@@ -88,14 +88,14 @@ function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions
 
 function leftOutOptimizers({ device, keepConstantExpressions }: SessionOptions): string[] {
   return [
-    // On the CPU the fused residual + layer norm takes eight times as long as the two it replaces, and a product that
-    // transposes its first factor by itself an eighth longer than with a Transpose before it.
+    // On the CPU, the fused residual + layer norm takes eight times as long as the two nodes it replaces, and a product
+    // that transposes its own first factor takes an eighth longer than one after a Transpose.
     ...(device.kind === 'cpu' ? ['SkipLayerNormFusion', 'GemmTransposeFusion'] : []),
     ...(keepConstantExpressions === true ? ['ConstantFolding'] : []),
   ];
 }
 
-/** Where Node has Float16Array, float16 comes back as one; emoq holds its words. */
+/** On a Node with Float16Array, float16 outputs arrive as one; emoq holds the raw words. */
 function hostArray(dtype: DType, data: NativeTensor.DataType): Tensor['data'] {
   const array = data as Tensor['data'];
   if (dtype !== 'float16' || array instanceof Uint16Array) return array;
@@ -108,11 +108,12 @@ function toNative({ dtype, data, shape }: Tensor): NativeTensor {
 }
 
 /**
- * A float16 tensor over its words. Where JavaScript has Float16Array (Node 24 and newer), onnxruntime-common's own
- * constructor turns the words into one, of which onnxruntime-node 1.30 reads no bytes ("not enough space: expected
- * 251904, got 0"; onnxruntime issue 26791, pull request 32323). The binding reads `type` and `data` of the object and
- * takes words as float16 on every Node, so the tensor is made of words and its type is set afterwards. No global is
- * touched, nothing depends on which thread or module comes first, and a release that reads both arrays reads this one.
+ * A float16 tensor over its raw words. Where JavaScript has Float16Array (Node 24 and newer), the constructor of
+ * onnxruntime-common converts the words into one, which onnxruntime-node 1.30 cannot read ("not enough space: expected
+ * 251904, got 0"; onnxruntime issue 26791, pull request 32323). The binding reads the object's `type` and `data` and
+ * accepts words as float16 on every Node, so the tensor is created from words and its type is set afterwards. This
+ * touches no global, does not depend on import order or thread, and also works with a release that reads both kinds of
+ * array.
  */
 function float16Tensor(words: Uint16Array, shape: readonly number[]): NativeTensor {
   const made = new (onnxruntime().Tensor)('uint16', words, shape);

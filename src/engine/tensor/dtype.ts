@@ -1,9 +1,9 @@
 /**
- * @file The element types that emoq handles, with their sizes, arrays and ONNX and safetensors names; and codecs
- * between float32 and the 16-bit formats: IEEE 754 binary16 and bfloat16, round to nearest even.
+ * @file Element types with their sizes, arrays, and ONNX and safetensors names; and codecs between float32 and the
+ * 16-bit formats (IEEE 754 binary16 and bfloat16, round to nearest even).
  */
 
-/** Element types. bfloat16 is carried as raw 16-bit words and never enters arithmetic in JavaScript. */
+/** Element types. bfloat16 is carried as raw 16-bit words and never used in JavaScript arithmetic. */
 export type DType =
   | 'float32'
   | 'float64'
@@ -57,7 +57,7 @@ export function isFloating(dtype: DType): boolean {
   return dtype.includes('float');
 }
 
-/** A zeroed array of `length` elements, on `buffer` at `byteOffset` if given. */
+/** A zeroed array of `length` elements, or a view of `buffer` at `byteOffset`. */
 export function createArray<T extends DType>(
   dtype: T,
   length: number,

@@ -1,4 +1,4 @@
-/** @file Door of the tensor room. */
+/** @file Tensors, element types, seeded random numbers and safetensors files. */
 
 export {
   bfloat16ToFloat32,

@@ -1,6 +1,6 @@
 /**
- * @file Seeded random numbers that are the same everywhere: xoshiro128** (Blackman and Vigna, 2018), its state
- * filled by splitmix32 from a string or number seed.
+ * @file Seeded random numbers, identical on every platform: xoshiro128** (Blackman and Vigna, 2018), seeded by
+ * splitmix32 from strings or numbers.
  */
 
 /** A seeded generator. Every draw advances it. */

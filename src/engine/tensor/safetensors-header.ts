@@ -1,17 +1,17 @@
 /**
- * @file The JSON header of a safetensors file: what each tensor is and where it lies.
+ * @file The JSON header of a safetensors file: the type, shape and offset of each tensor.
  *
- * The rules are those of the format's specification and reference reader: the header begins with '{', no key comes
- * twice, and the tensors fill the data section without gaps, overlaps or a rest. Only the limit of the header's length,
- * 100 MB in the specification, is lower here: parsed JSON can take 65 times the room of its text, and a header of 2 MB
- * names some 15,000 tensors, where a model of 72 billion parameters has 1,000.
+ * Follows the format's specification and reference reader: the header begins with '{', keys are unique, and the tensors
+ * fill the data section without gaps, overlaps or trailing bytes. Only the limit on the header's length is lower than
+ * the 100 MB of the specification: parsed JSON can take 65 times the space of its text, and a header of 2 MB names some
+ * 15,000 tensors, where a model of 72 billion parameters has 1,000.
  */
 
 import { errorMessage, type InputError, quoted, repeatedKey } from '../../base/index.js';
 import { type DType, dtypeInfo, dtypes } from './dtype.js';
 import { elementCount } from './tensor.js';
 
-/** Where one tensor lies in a file. */
+/** Location of one tensor in a file. */
 export interface SafetensorsEntry {
   dtype: DType;
   shape: number[];
@@ -20,19 +20,19 @@ export interface SafetensorsEntry {
   byteLength: number;
 }
 
-/** The header's length stands before it in so many bytes. */
+/** Size of the length field that precedes the header. */
 export const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 2_000_000;
 export const METADATA_KEY = '__metadata__';
 
 const dtypeOfName = new Map(dtypes.map((dtype) => [dtypeInfo[dtype].safetensors, dtype]));
 
-/** Makes the error that says what is wrong with the file. */
+/** Makes an error that says what is wrong with the file. */
 type Fail = (why: string) => InputError;
 
 /**
- * Reads and checks a header. `entries` are in the order of the data, `end` is where they end in the file.
- * @param dataStart where the data begins in the file
+ * Parses and validates a header. `entries` are in the order of the data, `end` is the file offset where they end.
+ * @param dataStart file offset of the data section
  */
 export function parseHeader(
   bytes: Uint8Array,
@@ -45,7 +45,7 @@ export function parseHeader(
     if (key === METADATA_KEY) metadata = parseMetadata(value, fail);
     else located.push([key, parseEntry(key, value, dataStart, fail)]);
   }
-  // At one offset an empty tensor comes before a full one.
+  // At equal offsets, an empty tensor comes before a non-empty one.
   located.sort(([, a], [, b]) => a.offset - b.offset || a.byteLength - b.byteLength);
   let end = dataStart;
   for (const [key, { offset, byteLength }] of located) {

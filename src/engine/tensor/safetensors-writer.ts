@@ -1,7 +1,7 @@
 /**
- * @file Writes safetensors files: the layout first, then each tensor's bytes as they come, so that a file may be
- * larger than memory; and a checksum of the whole file, kept in its own metadata so that both cannot part: the CRC-32
- * of all its bytes, header included, with the checksum's own digits taken as zeros.
+ * @file Writes safetensors files: the header first, then each tensor's bytes as they are produced, so that a file may
+ * be larger than memory. Optionally stores a checksum in the metadata: the CRC-32 of all bytes of the file, header
+ * included, with the checksum's own digits taken as zeros.
  */
 
 import { createReadStream } from 'node:fs';
@@ -12,7 +12,7 @@ import { readSafetensorsHeader } from './safetensors.js';
 import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from './safetensors-header.js';
 import { elementCount, type Tensor } from './tensor.js';
 
-/** The checksum's key in the metadata: the first there, so that its place in the file is known. */
+/** Metadata key of the checksum. It comes first, so that its offset in the file is known. */
 export const CHECKSUM_KEY = 'file_crc32';
 const ZEROS = '00000000';
 
@@ -20,12 +20,12 @@ const BEFORE = Buffer.from(`{"${METADATA_KEY}":{"${CHECKSUM_KEY}":"`);
 const DIGITS_START = LENGTH_BYTES + BEFORE.length;
 const DIGITS_END = DIGITS_START + ZEROS.length;
 
-/** Metadata with a place for the checksum. */
-export function withChecksumPlace(metadata: Readonly<Record<string, string>>): Record<string, string> {
+/** Metadata with a slot for the checksum. */
+export function withChecksumSlot(metadata: Readonly<Record<string, string>>): Record<string, string> {
   return { [CHECKSUM_KEY]: ZEROS, ...metadata };
 }
 
-/** Writes the checksum into a header that has a place for it. @param content what comes behind the header */
+/** Writes the checksum into a header that has a slot for it. @param content what follows the header */
 export async function fillChecksum(head: Buffer, content: AsyncIterable<Uint8Array>): Promise<void> {
   let sum = crc32(head);
   for await (const piece of content) sum = crc32(piece, sum);
@@ -33,8 +33,8 @@ export async function fillChecksum(head: Buffer, content: AsyncIterable<Uint8Arr
 }
 
 /**
- * Whether a file's content is what its checksum was made of; undefined where it has none.
- * @throws InputError where it is no safetensors file
+ * Whether a file's content matches its checksum; undefined if it has none.
+ * @throws InputError if it is not a safetensors file
  */
 export async function hasWholeContent(path: string): Promise<boolean | undefined> {
   const { metadata } = await readSafetensorsHeader(path);
@@ -43,9 +43,9 @@ export async function hasWholeContent(path: string): Promise<boolean | undefined
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
     const bytes = chunk as Buffer;
     if (stored === undefined) {
-      const hasPlace = bytes.subarray(LENGTH_BYTES, DIGITS_START).equals(BEFORE);
-      if (!hasPlace) return metadata[CHECKSUM_KEY] === undefined ? undefined : false;
-      // From here and not from the header above: another process may have replaced the file in between.
+      const hasSlot = bytes.subarray(LENGTH_BYTES, DIGITS_START).equals(BEFORE);
+      if (!hasSlot) return metadata[CHECKSUM_KEY] === undefined ? undefined : false;
+      // Read here rather than from the header above: another process may have replaced the file in between.
       stored = bytes.toString('latin1', DIGITS_START, DIGITS_END);
       bytes.fill(ZEROS, DIGITS_START, DIGITS_END, 'latin1');
     }
@@ -58,25 +58,25 @@ function digitsOf(sum: number): string {
   return sum.toString(16).padStart(ZEROS.length, '0');
 }
 
-/** A tensor whose bytes are produced when their turn comes. */
+/** A tensor whose bytes are produced on demand. */
 export interface StreamedTensor {
   readonly key: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** The tensor's little-endian bytes, in pieces. */
+  /** The tensor's little-endian bytes, in chunks. */
   read(): AsyncIterable<Uint8Array>;
 }
 
 export interface WriteOptions {
-  /** Puts a checksum of the whole file into its metadata, see `hasWholeContent`; tensors are then read twice. */
+  /** Stores a checksum of the whole file in its metadata, see `hasWholeContent`. Tensors are then read twice. */
   readonly checksum?: boolean;
 }
 
-const DATA_ALIGNMENT = 64; // a cache line; the format itself asks for 8
+const DATA_ALIGNMENT = 64; // a cache line; the format requires 8
 
 /**
  * Writes a file atomically from tensors in memory.
- * @throws RangeError as {@link streamSafetensors}, and on data that does not fill its shape.
+ * @throws RangeError as {@link streamSafetensors}, and when data does not match its shape
  */
 export async function writeSafetensors(
   path: string,
@@ -101,10 +101,10 @@ export async function writeSafetensors(
 }
 
 /**
- * Writes a file atomically, one tensor after the other. The header lists the keys in the order given; the data is
- * ordered by element size, widest first (then as given), so that every tensor is aligned to its element. Equal
+ * Writes a file atomically, one tensor after the other. The header lists the keys in the order given. The data is
+ * ordered by element size, widest first (then as given), so that every tensor is aligned to its element size. Equal
  * arguments give equal bytes.
- * @throws RangeError on a key given twice, on the reserved key, or when a tensor yields more or fewer bytes than its
+ * @throws RangeError on a duplicate key, on the reserved key, or when a tensor yields more or fewer bytes than its
  *   shape takes
  */
 export async function streamSafetensors(
@@ -122,7 +122,7 @@ export async function streamSafetensors(
 }
 
 /**
- * The same up to its last step: the file is written under its temporary name, and takes its own on `commit`.
+ * Same, without the last step: the file is written under a temporary name and gets its final name on `commit`.
  * @throws as {@link streamSafetensors}
  */
 export async function stageSafetensors(
@@ -132,7 +132,7 @@ export async function stageSafetensors(
   { checksum = false }: WriteOptions = {},
 ): Promise<OutputFile> {
   const inDataOrder = tensors.toSorted((a, b) => dtypeInfo[b.dtype].bytes - dtypeInfo[a.dtype].bytes);
-  const head = headerBytes(path, tensors, inDataOrder, checksum ? withChecksumPlace(metadata) : metadata);
+  const head = headerBytes(path, tensors, inDataOrder, checksum ? withChecksumSlot(metadata) : metadata);
   if (checksum) await fillChecksum(head, contentOf(inDataOrder));
   const file = await createAtomicFile(path);
   try {

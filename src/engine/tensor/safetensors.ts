@@ -13,11 +13,11 @@ export interface SafetensorsHeader {
   metadata: Record<string, string>;
 }
 
-const MAX_READ_BYTES = 1 << 30; // Node reads under 2 GiB in one call
+const MAX_READ_BYTES = 1 << 30; // Node reads less than 2 GiB per call
 
 /**
- * Reads and checks the header, without the tensors' bytes.
- * @throws InputError when the file is missing or breaks the format anywhere: one line with the file and the fault.
+ * Reads and validates the header, without the tensors' bytes.
+ * @throws InputError when the file is missing or invalid: one line with the file and the problem
  */
 export async function readSafetensorsHeader(path: string): Promise<SafetensorsHeader> {
   return withFile(path, (file) => readHeader(path, file));
@@ -25,7 +25,7 @@ export async function readSafetensorsHeader(path: string): Promise<SafetensorsHe
 
 /**
  * Reads one tensor.
- * @throws InputError when the key is absent or the file has become shorter than its header says.
+ * @throws InputError when the key is absent or the file has become shorter than its header says
  */
 export async function readSafetensorsTensor(header: SafetensorsHeader, key: string): Promise<Tensor> {
   return withFile(header.path, (file) => readTensor(header, key, file));

@@ -16,7 +16,7 @@ export function elementCount(shape: readonly number[]): number {
 
 /**
  * Wraps `data` as a tensor, or makes a zero tensor without it.
- * @throws RangeError when the data's length is not the shape's element count.
+ * @throws RangeError when the length of `data` does not match the shape
  */
 export function tensor<T extends DType>(
   dtype: T,
@@ -42,8 +42,8 @@ export function int64(shape: readonly number[], values: ArrayLike<number>): Tens
 }
 
 /**
- * The values of a floating tensor as float32; a float32 tensor's own array is returned without a copy.
- * @throws TypeError for integers and booleans.
+ * The values of a floating-point tensor as float32; a float32 tensor's own array is returned without a copy.
+ * @throws TypeError for integers and booleans
  */
 export function float32Of({ dtype, data }: Tensor): Float32Array {
   if (dtype === 'float32') return data as Float32Array;

@@ -1,6 +1,6 @@
 /**
- * @file Gradient accumulation: a step's batch goes through the model in micro-batches, one after another in a Loop
- * inside the step's, so that activations are those of one micro-batch. Their gradients are summed before the update.
+ * @file Gradient accumulation: processes a step's batch as micro-batches, in a Loop inside the step's Loop, so that
+ * only one micro-batch's activations are in memory. Gradients are summed before the update.
  */
 
 import {
@@ -16,27 +16,29 @@ import {
   type Value,
 } from '../onnx/index.js';
 
-/** How many micro-batches all steps of a run of the graph have together: the first axis of what is stacked. */
+/** Total number of micro-batches over all steps of a run: the first axis of the stacked inputs. */
 export const MICRO_BATCHES = 'micro_batches_in_all';
 
-/** The loss of a step or of a micro-batch, further scalars, and how to build a gradient for each parameter. */
+/** The loss of a step or micro-batch, further scalars, and how to build a gradient for each parameter. */
 export interface Differentiable {
   readonly loss: Value;
   readonly reported: Readonly<Record<string, Value>>;
   readonly gradients: () => readonly Value[];
 }
 
-/** Where the micro-batches of each step are in the stack, and what each counts. */
+/** Position of each step's micro-batches in the stack, and their weights. */
 export interface MicroInputs {
   /** int64 [K] */
   readonly counts: Value;
   /** int64 [K] */
   readonly first: Value;
-  /** float32 [micro-batches in all] */
+  /** float32 [total micro-batches] */
   readonly weights: Value;
 }
 
-/** Adds the inputs `micro_batches` and `first_micro_batch` int64 [K], and `micro_weight` float32, one for each. */
+/**
+ * Adds the inputs `micro_batches` and `first_micro_batch` int64 [K], and `micro_weight` float32, one per micro-batch.
+ */
 export function declareMicroInputs(root: Graph): MicroInputs {
   return {
     counts: addInput(root, 'micro_batches', 'int64', ['K']),
@@ -46,11 +48,12 @@ export function declareMicroInputs(root: Graph): MicroInputs {
 }
 
 /**
- * Loss, reported scalars and gradients of a whole step: sums over its micro-batches, each times its weight.
- * @param step number of the step among the K, int64 scalar
- * @param parameters what is differentiated by
- * @param forward builds the micro-batch at `index` of the stack in `graph`, loss and scalars times `weight`; `values` are
- *   the parameters there
+ * Loss, reported scalars and gradients of a whole step: weighted sums over its micro-batches.
+ * @param step index of the step among the K, int64 scalar
+ * @param parameters the parameters to differentiate with respect to
+ * @param forward builds the micro-batch at `index` of the stack in `graph`, with loss and scalars multiplied by
+ * `weight`;
+ *   `values` are the parameters in that graph
  */
 export function accumulate(
   { counts, first, weights }: MicroInputs,
@@ -61,10 +64,10 @@ export function accumulate(
   const start = gather(first, step, 0);
   const trips = gather(counts, step, 0);
   let names: string[] = [];
-  // The sums start from the parameters times 0: zeros of their own would be one more copy in memory.
+  // The sums start from the parameters times 0: separate zeros would take one more copy in memory.
   const { states, collected } = loop(trips, 'micro_batches', parameters, (body, position, sums) => {
     const index = add(start, position);
-    // As values of this graph: what is made of parameters alone is then built here, where it is differentiated.
+    // Values of this graph, so that anything computed from parameters alone is built here, where it is differentiated.
     const values = parameters.map((parameter): Value => ({ ...parameter, graph: body }));
     const { loss, reported, gradients } = forward(body, index, values, gather(weights, index, 0));
     const slopes = gradients();

@@ -1,7 +1,7 @@
 /**
  * @file AdamW as graph nodes (Loshchilov and Hutter, 2019): decoupled weight decay, bias correction, and gradient
- * clipping by global norm as PyTorch's clip_grad_norm_ does it; and the learning rate over the steps of a run: linear
- * warm-up, then linear decay to zero.
+ * clipping by global norm as in PyTorch's clip_grad_norm_. Also the learning rate schedule: linear warm-up, then linear
+ * decay to zero.
  */
 
 import {
@@ -28,7 +28,7 @@ export interface AdamWOptions {
   readonly beta2: number;
   readonly epsilon: number;
   readonly weightDecay: number;
-  /** Largest global gradient norm; 0 leaves gradients as they are. */
+  /** Maximum global gradient norm; 0 disables clipping. */
   readonly clipNorm: number;
 }
 
@@ -38,7 +38,7 @@ export interface AdamWSlot {
   readonly gradient: Value;
   readonly firstMoment: Value;
   readonly secondMoment: Value;
-  /** False for biases and normalisation scales, which weight decay leaves alone. */
+  /** False for biases and normalisation scales, which are exempt from weight decay. */
   readonly decays: boolean;
 }
 
@@ -51,9 +51,9 @@ export interface AdamWUpdate {
 }
 
 /**
- * One AdamW step for all parameters:
- * m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, p' = p (1 - lr wd) - lr/(1 - b1^t) m' / (sqrt(v'/(1 - b2^t)) + eps).
- * The clipping factor c enters through the scalars c (1 - b1) and c^2 (1 - b2), so clipped gradients are never stored.
+ * One AdamW step for all parameters: m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, p' = p (1 - lr wd) - lr/(1 -
+ * b1^t) m' / (sqrt(v'/(1 - b2^t)) + eps). The clipping factor c enters through the scalars c (1 - b1) and c^2 (1 - b2),
+ * so clipped gradients are never stored.
  * @param rate learning rate of this step, float64 scalar
  * @param step 0-based step, int64 scalar (t = step + 1)
  */
@@ -71,7 +71,8 @@ export function adamwUpdate(
     const t = add(cast(step, 'float64'), 1);
     const power = (beta: number): Value => pow(scalar(graph, beta, 'float64'), t);
     const toFloat32 = (x: Value): Value => cast(x, 'float32');
-    // sqrt(v / c) + eps = (sqrt(v) + eps sqrt(c)) / sqrt(c): the correction joins the step size, one pass less over v.
+    // sqrt(v / c) + eps = (sqrt(v) + eps sqrt(c)) / sqrt(c): folding the correction into the step size saves a pass
+    // over v.
     const rootCorrection = sqrt(sub(1, power(beta2)));
     const stepSize = toFloat32(mul(div(rate, sub(1, power(beta1))), rootCorrection));
     const correctedEpsilon = toFloat32(mul(rootCorrection, epsilon));
@@ -97,15 +98,15 @@ export function adamwUpdate(
 }
 
 export interface Schedule {
-  /** Steps over which the rate rises linearly to its full value; 0 for none. */
+  /** Steps of linear warm-up; 0 for none. */
   readonly warmupSteps: number;
-  /** Steps of the whole run; the rate reaches zero behind the last one. */
+  /** Steps of the whole run; the rate reaches zero after the last one. */
   readonly totalSteps: number;
 }
 
 /**
- * The factor of the learning rate at 0-based step s: (s + 1) / warmup below `warmupSteps`, then
- * (total - s) / (total - warmup), never below 0. The first step already learns.
+ * Learning rate factor at 0-based step s: (s + 1) / warmup below `warmupSteps`, then (total - s) / (total - warmup),
+ * never below 0. It is not zero at the first step.
  * @param step int64 scalar
  * @returns float64 scalar
  */

@@ -1,8 +1,8 @@
 /**
- * @file Dropout whose masks are a function of (seed, step, site) alone, so that a resumed run draws what the
- * uninterrupted one would have drawn, on any device. One pool of ready-made factors (0 or 1 / (1 - rate)) is uploaded;
- * each site at each step multiplies by a window of it at an offset drawn from seed, step and site. A step in
- * micro-batches draws for each of them.
+ * @file Dropout whose masks depend only on (seed, step, site), so that a resumed run draws the same masks as an
+ * uninterrupted one, on any device. A pool of ready-made factors (0 or 1 / (1 - rate)) is uploaded once; each site at
+ * each step multiplies by a window of it, at an offset drawn from seed, step and site. With gradient accumulation, each
+ * micro-batch draws its own.
  */
 
 import {
@@ -25,13 +25,13 @@ import {
 } from '../onnx/index.js';
 import { seededRandom, type Tensor, tensor } from '../tensor/index.js';
 
-/** A place in the model where dropout acts. */
+/** A dropout layer of the model. */
 interface DropoutSite {
   readonly name: string;
   readonly size: Dim;
 }
 
-/** What the host must know to feed the masks. */
+/** What the caller needs to feed the masks. */
 export interface DropoutPlan {
   readonly rates: readonly number[];
   readonly sites: readonly DropoutSite[];
@@ -41,17 +41,17 @@ export interface DropoutPlan {
 export const poolInputName = (rate: number): string => `dropout_pool_${rate}`;
 export const OFFSETS_INPUT = 'dropout_offsets';
 
-/** Builds dropout into a Loop body. The plan is whole once the model is built. */
+/** Builds dropout into a Loop body. The plan is complete once the model is built. */
 export interface DropoutBuilder {
   readonly apply: (x: Value, rate: number, site: string) => Value;
   readonly plan: DropoutPlan;
 }
 
 /**
- * @param root the graph around the loop, which gets the inputs `dropout_pool_<rate>` [pool] and
- *   `dropout_offsets` int64 [iterations, sites] once a place asks for dropout
- * @param iteration which of the stacked batches is computed, int64 scalar
- * @param iterations how many are stacked: K, or with gradient accumulation all micro-batches of the K steps
+ * @param root the graph around the loop; gets the inputs `dropout_pool_<rate>` [pool] and `dropout_offsets`
+ *   int64 [iterations, sites] once a site asks for dropout
+ * @param iteration index of the current batch in the stack, int64 scalar
+ * @param iterations size of the stack: K, or with gradient accumulation all micro-batches of the K steps
  */
 export function createDropout(root: Graph, iteration: Value, iterations: Dim): DropoutBuilder {
   const sites: DropoutSite[] = [];
@@ -66,7 +66,7 @@ export function createDropout(root: Graph, iteration: Value, iterations: Dim): D
         pools.set(rate, addInput(root, poolInputName(rate), 'float32', ['pool']));
         rates.push(rate);
       }
-      // Two places of one name would draw one mask.
+      // Two sites with the same name would draw the same mask.
       if (sites.some((site) => site.name === name)) throw new Error(`two dropout sites are called ${name}`);
       const position = sites.push({ name, size: productOfDims(x.shape) }) - 1;
       return withScope(x.graph, 'dropout', () => {
@@ -82,7 +82,7 @@ export function createDropout(root: Graph, iteration: Value, iterations: Dim): D
   };
 }
 
-/** The pools as feeds: made once for a run. `largest` bounds every symbol of the batches to come. */
+/** The pools as feeds, made once per run. `largest` bounds every symbol of all batches. */
 export function dropoutPools(plan: DropoutPlan, seed: number, largest: DimBindings): Record<string, Tensor> {
   const length = poolLength(plan, largest);
   return Object.fromEntries(
@@ -97,9 +97,9 @@ export function dropoutPools(plan: DropoutPlan, seed: number, largest: DimBindin
 
 /**
  * Window offsets of K steps: int64 [K, sites], from seed, global step and site name.
- * @param steps the sizes of each step's batch; or of its micro-batches, each of which draws by its number too, which
- *   makes it [micro-batches in all, sites]
- * @throws Error when a batch is larger than `largest`, which the pools were made for
+ * @param steps the sizes of each step's batch, or of its micro-batches; each micro-batch then also draws by its index,
+ *   and the result is [total micro-batches, sites]
+ * @throws Error when a batch exceeds `largest`, the sizes that the pools were made for
  */
 export function dropoutOffsets(
   plan: DropoutPlan,
@@ -118,10 +118,10 @@ export function dropoutOffsets(
   const data = new BigInt64Array(batches.length * plan.sites.length);
   batches.forEach(({ sizes, draw }, position) => {
     plan.sites.forEach(({ name, size }, site) => {
-      const room = length - evaluateDim(size, sizes);
-      if (room < 0)
+      const span = length - evaluateDim(size, sizes);
+      if (span < 0)
         throw new Error(`dropout site ${name} is larger than the pools, made for ${JSON.stringify(largest)}`);
-      const offset = seededRandom(seed, 'dropout offset', ...draw, name).integer(room + 1);
+      const offset = seededRandom(seed, 'dropout offset', ...draw, name).integer(span + 1);
       data[position * plan.sites.length + site] = BigInt(offset);
     });
   });
@@ -131,12 +131,11 @@ export function dropoutOffsets(
 const isList = (sizes: DimBindings | readonly DimBindings[]): sizes is readonly DimBindings[] =>
   Array.isArray(sizes);
 
-/** The share of zeros in a pool of this many is within 0.004 of its rate (3 deviations at rate 0.1). */
+/** With this many elements, the share of zeros in a pool is within 0.004 of the rate (3 sigma at rate 0.1). */
 const MIN_POOL_LENGTH = 1 << 16;
 
 /**
- * Elements of each pool: four times the largest window, so that windows of different steps and sites are hardly ever the
- * same.
+ * Elements of each pool: four times the largest window, so that different steps and sites rarely get the same window.
  */
 export function poolLength(plan: DropoutPlan, largest: DimBindings): number {
   return Math.max(MIN_POOL_LENGTH, ...plan.sites.map(({ size }) => 4 * evaluateDim(size, largest)));

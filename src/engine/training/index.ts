@@ -1,4 +1,4 @@
-/** @file Door of the training room: optimizer, schedule, dropout and the K-step training graph. */
+/** @file Optimizer, schedule, dropout and the K-step training graph. */
 
 export { type AdamWOptions, type AdamWSlot, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
 export { type DropoutPlan, dropoutOffsets, dropoutPools } from './dropout.js';

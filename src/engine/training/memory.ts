@@ -1,7 +1,4 @@
-/**
- * @file How much memory a training graph will take, and how much arithmetic a training step is, from their shapes
- * alone.
- */
+/** @file Estimates the memory of a training graph and the arithmetic of a training step from their shapes alone. */
 
 import {
   type Dim,
@@ -19,22 +16,22 @@ import { poolLength } from './dropout.js';
 import { stackedBindings, type TrainingGraph } from './training-graph.js';
 
 export interface MemoryEstimate {
-  /** Node and onnxruntime themselves, with the graph as they hold it. */
+  /** Node and onnxruntime themselves, including their representation of the graph. */
   readonly processBytes: number;
-  /** Parameters and moments, in the copies that a run holds beside a step's own. */
+  /** Parameters and moments, in the copies that a run holds apart from a step's own. */
   readonly stateBytes: number;
-  /** Frozen weights as they are computed with. */
+  /** Frozen weights, in the type they are computed with. */
   readonly frozenBytes: number;
-  /** The most that a step takes beside them: batch, activations, gradients and the updated state. */
+  /** Peak of a step on top of that: batch, activations, gradients and the updated state. */
   readonly stepBytes: number;
   readonly totalBytes: number;
 }
 
-/** What a process holds beside its training graph, and how it runs that. */
+/** What else the training process holds, and how it runs the graph. */
 export interface TrainingProcess {
-  /** Steps that one run of the graph takes: from the second on the loop carries its own state. */
+  /** Steps per run of the graph; with more than one, the loop carries its own state. */
   readonly stepsPerRun?: number;
-  /** Micro-batches that a step is made of. */
+  /** Micro-batches per step. */
   readonly microBatches?: number;
   /** The graph of a validation session over the same parameters and weights. */
   readonly evaluation?: Graph | undefined;
@@ -42,27 +39,28 @@ export interface TrainingProcess {
   readonly vocabulary?: number;
 }
 
-/** Operators whose output is their input's memory under another shape. */
+/** Operators whose output is a reshaped view of their input's memory. */
 const ALIASES = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Identity']);
 /** Measured: Node 20 with onnxruntime loaded, and a small session. */
 const PROCESS_BYTES = 190 * 2 ** 20;
-/** Measured: what onnxruntime holds of a graph for each of its nodes. */
+/** Measured: onnxruntime's overhead per graph node. */
 const NODE_BYTES = 6 * 2 ** 10;
-/** Measured: what JavaScript holds of a tokenizer for each entry of its vocabulary, merges included. */
+/** Measured: JavaScript memory of a tokenizer per vocabulary entry, merges included. */
 const VOCABULARY_BYTES = 1400;
-/** A batch is made, stacked, handed over and fed; pools are fed from the copy of their thread. */
+/** A batch is created, stacked, transferred and fed; pools are fed from their thread's copy. */
 const [BATCH_COPIES, POOL_COPIES] = [4, 2];
 /**
- * Measured: what a process comes to hold for each byte of state and of values alive in a step. The C library keeps
- * freed pieces below 32 MiB in its heap, where the next ones seldom fit exactly.
+ * Measured: resident bytes per byte of state and live values in a step. The C library keeps freed blocks below 32 MiB
+ * on its heap, where the next ones seldom fit exactly.
  */
-const ROOM_FACTOR = 1.12;
+const HEAP_FACTOR = 1.12;
 
 /**
- * The peak of a process that trains on the CPU. Measured beside it (docs/benchmarks.md): 0.90 to 1.03 of what processes
- * of both stages held, from the toy corpus to the shapes of RoBERTa-base and Qwen2.5-0.5B; toy runs that encode their
- * audio first hold some 40 MiB more, 0.83 and 0.89. Encoding itself is not counted: it ends before training begins.
- * @param bindings sizes of a batch, or of each of the micro-batches that a step is made of
+ * Peak memory of a process that trains on the CPU. Ratio of estimated to measured (docs/benchmarks.md): 0.90 to 1.03
+ * for processes of both stages, from the toy corpus to the shapes of RoBERTa-base and Qwen2.5-0.5B; 0.83 and 0.89 for
+ * toy runs that encode their audio first, which hold some 40 MiB more. Encoding itself is not counted: it ends before
+ * training begins.
+ * @param bindings sizes of a batch, or of each micro-batch of a step
  */
 export function estimateMemory(
   training: TrainingGraph,
@@ -84,10 +82,10 @@ export function estimateMemory(
   const [pools, batch] = [true, false].map((isPool) =>
     sum(feeds.filter(({ shape }) => shape.includes('pool') === isPool).map((value) => sizeOf(value, sizes))),
   ) as [number, number];
-  // Fed to the run, and carried by the loop. At the end the loop copies what the last step gave into its outputs, while
-  // nothing of the step is left; then that is copied into JavaScript, while nothing of the loop is left.
-  const stateBytes = ROOM_FACTOR * one * Math.min(stepsPerRun, 2);
-  const working = ROOM_FACTOR * Math.max(peakOf(body, sizes), 2 * one);
+  // Fed to the run, and carried by the loop. At the end the loop copies the last step's state into its outputs, when
+  // nothing else of the step is left; that is then copied into JavaScript, when nothing of the loop is left.
+  const stateBytes = HEAP_FACTOR * one * Math.min(stepsPerRun, 2);
+  const working = HEAP_FACTOR * Math.max(peakOf(body, sizes), 2 * one);
   const stepBytes = working + BATCH_COPIES * batch + POOL_COPIES * pools;
   const nodes = stepNodes(training) + (evaluation?.nodes.length ?? 0);
   const processBytes = PROCESS_BYTES + NODE_BYTES * nodes + VOCABULARY_BYTES * vocabulary;
@@ -101,23 +99,25 @@ export function estimateMemory(
   };
 }
 
-/** Initializers as they are stored, in files that all sessions map. Of those that are cast at most some rows are read. */
+/**
+ * Stored size of the initializers, in files that all sessions map. Of those that are cast, at most some rows are read.
+ */
 function weightBytes({ nodes, initializers }: Graph): number {
   const cast = new Set(nodes.filter(({ operator }) => operator === 'Cast').map(({ inputs }) => inputs[0]));
   return sum(initializers.filter((value) => !cast.has(value)).map((value) => sizeOf(value, {})));
 }
 
-/** Initializers as they are cast, which a session for training does once and keeps. */
+/** Size of the initializers after a cast, which a training session does once and keeps. */
 function castBytes(graph: Graph): number {
   return sum(castsOf(graph).map(({ outputs }) => sizeOf(outputs[0]!, {})));
 }
 
-/** The same as they are stored: a session that casts them in each run reads them where their files are mapped. */
+/** Their stored size: a session that casts them in each run reads them from the mapped files. */
 function readBytes(graph: Graph): number {
   return sum(castsOf(graph).map(({ inputs }) => sizeOf(inputs[0]!, {})));
 }
 
-/** Where an initializer is cast and anything reads what comes of it. */
+/** The casts of initializers whose results are read. */
 function castsOf(graph: Graph): Node[] {
   const read = readIn(graph);
   return graph.nodes.filter(
@@ -126,14 +126,14 @@ function castsOf(graph: Graph): Node[] {
   );
 }
 
-/** What the nodes of a graph and of the graphs inside it read, or it gives out. */
+/** The values that a graph and its subgraphs read or output. */
 function readIn(graph: Graph): Set<Value> {
   return new Set([...graph.nodes.flatMap((node) => valuesRead(node)), ...graph.outputs]);
 }
 
 /**
- * Walks the step's nodes in order, freeing each value behind its last reader, as onnxruntime does. A loop inside takes
- * its body's peak with the state that an iteration was given; then it copies the last state into its outputs.
+ * Walks the step's nodes in order and frees each value after its last reader, as onnxruntime does. An inner loop takes
+ * its body's peak plus the state passed to an iteration; then it copies the last state into its outputs.
  */
 function peakOf(graph: Graph, bindings: DimBindings): number {
   const lastReader = new Map<Value, Node>();
@@ -174,8 +174,8 @@ function sum(sizes: readonly number[]): number {
 }
 
 /**
- * Floating-point operations of the matrix products in one step (a multiply-add counts two), forward and backward.
- * @param bindings sizes of a batch, or of each of the micro-batches that a step is made of
+ * Floating-point operations of the matrix products in one step (a multiply-add counts as two), forward and backward.
+ * @param bindings sizes of a batch, or of each micro-batch of a step
  */
 export function matrixFlops(
   { gradientBody }: TrainingGraph,
@@ -202,7 +202,7 @@ function innerSize(node: Node) {
   return node.operator === 'Gemm' && intAttribute(node, 'transA') === 1 ? shape[0]! : shape.at(-1)!;
 }
 
-/** How many nodes one step has, those of its micro-batches' graph once. */
+/** Number of nodes of one step, counting its micro-batch graph once. */
 export function stepNodes({ body, gradientBody }: TrainingGraph): number {
   return [...new Set([body, gradientBody])].reduce((total, { nodes }) => total + nodes.length, 0);
 }

@@ -1,4 +1,4 @@
-/** @file Batches of different sizes stacked into the [K, ...] inputs of a training graph. */
+/** @file Stacks batches of different sizes into the [K, ...] inputs of a training graph. */
 
 import {
   createArray,
@@ -11,7 +11,7 @@ import {
 } from '../tensor/index.js';
 import { type GraphInput, sizeInputName } from './training-graph.js';
 
-/** One batch: its tensors by input name, and what each symbol of the inputs stands for in it. */
+/** One batch: its tensors by input name, and its value for each symbol of the inputs. */
 export interface Batch {
   readonly tensors: Readonly<Record<string, Tensor>>;
   readonly sizes: Readonly<Record<string, number>>;
@@ -20,14 +20,14 @@ export interface Batch {
 /** A part of a step's batch. */
 export interface MicroBatch {
   readonly batch: Batch;
-  /** What its loss and gradients count in the step's sums: its share of what the loss is a mean over. */
+  /** Weight of its loss and gradients in the step's sums: its share of the elements that the loss averages over. */
   readonly weight: number;
 }
 
 /**
- * Stacks K batches: every input becomes [K, ...], zero-padded to the largest of the K, with `<symbol>_size` [K]
- * telling each one's own sizes.
- * @throws Error when a batch lacks an input or a size, or a shape is not what the sizes say
+ * Stacks K batches: every input becomes [K, ...], zero-padded to the largest of the K, and `<symbol>_size` [K] gives
+ * each batch's own sizes.
+ * @throws Error when a batch is missing an input or a size, or when a shape does not match the sizes
  */
 export function stackBatches(
   inputs: readonly GraphInput[],
@@ -62,8 +62,8 @@ export function stackBatches(
 }
 
 /**
- * Stacks the micro-batches of K steps one after another, as {@link stackBatches} stacks batches, with the inputs
- * `micro_batches` and `first_micro_batch` int64 [K] and `micro_weight` float32 [micro-batches in all].
+ * Stacks the micro-batches of K steps one after another, like {@link stackBatches}, and adds the inputs `micro_batches`
+ * and `first_micro_batch` int64 [K] and `micro_weight` float32 [total micro-batches].
  */
 export function stackMicroBatches(
   inputs: readonly GraphInput[],
@@ -97,7 +97,7 @@ function typeOf(dtype: string, shape: readonly number[]): string {
   return `${dtype} [${shape.join(', ')}]`;
 }
 
-/** Copies a smaller row-major block into the front corner of a larger one; contiguous tails in one go. */
+/** Copies a smaller row-major block into the front corner of a larger one, contiguous runs at a time. */
 function copyInto(
   target: TypedArray,
   targetOffset: number,

@@ -1,7 +1,7 @@
 /**
- * @file The training artifact: K optimizer steps in one ONNX Loop. Parameters and moments are carried by the loop;
- * batches come stacked [K, ...] and each is cut to its own sizes inside. With gradient accumulation a step's batch is
- * several in the stack.
+ * @file The training graph: K optimizer steps in one ONNX Loop. The loop carries parameters and moments; batches are
+ * stacked [K, ...], and each is cut to its own sizes inside. With gradient accumulation a step takes several entries of
+ * the stack.
  */
 
 import { gradients } from '../autodiff/index.js';
@@ -30,7 +30,7 @@ import { accumulate, type Differentiable, declareMicroInputs, MICRO_BATCHES } fr
 import { type AdamWOptions, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
 import { createDropout, type DropoutPlan } from './dropout.js';
 
-/** A per-batch input. Symbolic axes are the ones that differ from batch to batch; fixed axes are numbers. */
+/** A per-batch input. Symbolic axes vary from batch to batch; fixed axes are numbers. */
 export interface GraphInput {
   readonly name: string;
   readonly dtype: DType;
@@ -38,13 +38,13 @@ export interface GraphInput {
   readonly shape: readonly Dim[];
 }
 
-/** A parameter by its key, with its shape. */
+/** A parameter's key and shape. */
 export interface ParameterShape {
   readonly key: string;
   readonly shape: readonly number[];
 }
 
-/** What a model's loss is built from. `body` is the graph of one step, `root` the one that holds frozen weights. */
+/** Context for building a model's loss. `body` is the graph of one step, `root` the one that holds frozen weights. */
 export interface StepContext {
   readonly root: Graph;
   readonly body: Graph;
@@ -67,9 +67,9 @@ export interface TrainingSpec {
   readonly step: (context: StepContext) => StepLoss;
   readonly optimizer: AdamWOptions;
   readonly schedule: Schedule;
-  /** Activation checkpointing: inner values of the model's blocks are computed twice instead of being kept. */
+  /** Activation checkpointing: recompute inner values of the model's blocks instead of keeping them. */
   readonly recompute?: boolean;
-  /** Gradient accumulation: a step's batch comes in micro-batches, see {@link accumulate}. */
+  /** Gradient accumulation: a step's batch comes as micro-batches, see {@link accumulate}. */
   readonly accumulate?: boolean;
 }
 
@@ -92,18 +92,18 @@ export const firstMomentName = (key: string): string => `exp_avg/${key}`;
 export const secondMomentName = (key: string): string => `exp_avg_sq/${key}`;
 export const sizeInputName = (symbol: string): string => `${symbol}_size`;
 
-/** Weight decay spares biases and normalisation scales: everything below two axes. */
+/** Biases and normalisation scales, which have fewer than two axes, are exempt from weight decay. */
 const decays = (parameter: ParameterShape): boolean => parameter.shape.length >= 2;
 
 /**
- * Builds the training graph. Inputs: `learning_rate` (float32 scalar), `step` (int64 scalar, steps done before),
- * every batch input stacked as [K, ...], `<symbol>_size` int64 [K], dropout pools and offsets, parameters by their own
- * keys and moments as `exp_avg/<key>`, `exp_avg_sq/<key>`. Outputs: `loss`, `gradient_norm`, `learning_rate_used` and
- * the reported scalars, each [K], and the updated state as `updated/<input>`.
+ * Builds the training graph. Inputs: `learning_rate` (float32 scalar), `step` (int64 scalar, steps done before), every
+ * batch input stacked as [K, ...], `<symbol>_size` int64 [K], dropout pools and offsets, parameters by their own keys
+ * and moments as `exp_avg/<key>`, `exp_avg_sq/<key>`. Outputs: `loss`, `gradient_norm`, `learning_rate_used` and the
+ * reported scalars, each [K], and the updated state as `updated/<input>`.
  *
- * With accumulation what is stacked is micro-batches, those of a step one after another, and so are their sizes and
- * dropout offsets; `micro_batches`, `first_micro_batch` int64 [K] say where each step's are, `micro_weight` float32 what
- * each counts.
+ * With accumulation, the stack, sizes and dropout offsets are per micro-batch, those of a step one after another;
+ * `micro_batches` and `first_micro_batch` int64 [K] locate each step's micro-batches, and `micro_weight` float32 is the
+ * weight of each.
  */
 export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   const root = createGraph(spec.name);
@@ -133,7 +133,7 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       states.slice(count, 2 * count),
       states.slice(2 * count),
     ];
-    /** The batch at `index` of the stack, built in `graph`; with a weight, loss and scalars are times that. */
+    /** The batch at `index` of the stack, built in `graph`; loss and scalars are multiplied by the weight, if given. */
     const forward = (
       graph: Graph,
       index: Value,
@@ -203,9 +203,9 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   };
 }
 
-/** What a symbol is called in the stack, where batches are padded to the largest of the K. */
+/** Name of a symbol in the stack, where batches are padded to the largest of the K. */
 const paddedSymbol = (symbol: string): string => `${symbol}_padded`;
-/** Sizes of a batch that fills its stack: each symbol, and its padded form of the same size. */
+/** Sizes of a batch that fills its stack: each symbol, and its padded form with the same size. */
 export function stackedBindings(bindings: DimBindings): DimBindings {
   const padded = Object.entries(bindings).map(([symbol, size]) => [paddedSymbol(symbol), size]);
   return { ...Object.fromEntries(padded), ...bindings };
@@ -227,7 +227,7 @@ function declareState(root: Graph, parameters: readonly ParameterShape[]): Value
   );
 }
 
-/** Batch number `iteration` of every stacked input, cut from the padded sizes to its own. */
+/** Batch `iteration` of every stacked input, cut from the padded sizes to its own. */
 function cutBatch(
   inputs: readonly GraphInput[],
   stacked: readonly Value[],

@@ -1,6 +1,6 @@
 /**
- * @file The EmoQ-Former's sizes, and where its parameters start: RoBERTa's weights where it has them, small random
- * numbers elsewhere.
+ * @file Configuration and initial parameters of the EmoQ-Former: RoBERTa's weights where it has them, small random
+ * values elsewhere.
  */
 
 import { type Checkpoint, readWeight, requireWeight } from '../../checkpoints/index.js';
@@ -15,14 +15,14 @@ import {
 } from '../../engine/tensor/index.js';
 import type { GraphInput, ParameterShape } from '../../engine/training/index.js';
 
-/** The sizes of a RoBERTa, as its config.json gives them. */
+/** Sizes of a RoBERTa model, from its config.json. */
 export interface RobertaConfig {
   vocabSize: number;
   hiddenSize: number;
   numHiddenLayers: number;
   numAttentionHeads: number;
   intermediateSize: number;
-  /** Rows of the position table; positions begin at padTokenId + 1, so texts are shorter by that much. */
+  /** Rows of the position table; positions begin at padTokenId + 1, so the longest text is shorter by that much. */
   maxPositionEmbeddings: number;
   typeVocabSize: number;
   padTokenId: number;
@@ -32,7 +32,7 @@ export interface RobertaConfig {
 }
 
 export interface FormerConfig {
-  /** The RoBERTa that it starts from: width, depth, heads, vocabulary. */
+  /** The RoBERTa model it is initialised from: width, depth, heads, vocabulary. */
   readonly roberta: RobertaConfig;
   /** Width d_a of the audio features. */
   readonly audioWidth: number;
@@ -43,19 +43,19 @@ export interface FormerConfig {
   readonly poolingHeads: number;
   readonly dropout: number;
   readonly attentionDropout: number;
-  /** Train RoBERTa's word embeddings too; else they are read in place and stay as they are. */
+  /** Also train RoBERTa's word embeddings; otherwise they are frozen and read from the checkpoint file. */
   readonly trainWordEmbeddings: boolean;
 }
 
-/** The only weight that stays frozen unless the config says otherwise. */
+/** The only weight that is frozen by default. */
 export const WORD_EMBEDDINGS_KEY = 'embeddings.word_embeddings.weight';
 
-/** True for layers whose queries attend to the audio. */
+/** True for layers in which the queries attend to the audio. */
 export function hasCrossAttention(config: FormerConfig, layer: number): boolean {
   return layer % config.crossAttentionEvery === 0;
 }
 
-/** The two views of an utterance; one may be absent (the audio-only and text-only ablations), not both. */
+/** The two inputs of an utterance. One may be absent (the audio-only and text-only ablations), but not both. */
 export interface FormerInputs {
   /** HuBERT features E_a [N, L_a, d_a], float32, with mask int64 [N, L_a] (1 = real frame). */
   readonly audio?: MaskedSequence | undefined;
@@ -68,7 +68,7 @@ export interface MaskedSequence {
   readonly mask: Value;
 }
 
-/** Which views of an utterance the system is given (paper, table 4). */
+/** Which inputs of an utterance the system uses (paper, table 4). */
 export type InputViews = 'both' | 'audio' | 'text';
 
 export type BatchValues = Readonly<Record<string, Value>>;
@@ -76,7 +76,7 @@ export type BatchValues = Readonly<Record<string, Value>>;
 /** Key prefix of the Former in checkpoints. */
 export const FORMER_PREFIX = 'former.';
 
-/** What the Former reads of a batch: features are float16 on the way in and float32 inside. */
+/** The Former's inputs in a batch: features are stored in float16 and used in float32. */
 export function formerInputs(audioWidth: number, views: InputViews): GraphInput[] {
   const audio: GraphInput[] = [
     { name: 'audio_features', dtype: 'float16', shape: ['batch', 'frames', audioWidth] },
@@ -89,7 +89,7 @@ export function formerInputs(audioWidth: number, views: InputViews): GraphInput[
   return [...(views !== 'text' ? audio : []), ...(views !== 'audio' ? text : [])];
 }
 
-/** The Former's inputs out of a batch. */
+/** Extracts the Former's inputs from a batch. */
 export function formerViews(batch: BatchValues, views: InputViews): FormerInputs {
   return {
     audio:
@@ -101,14 +101,14 @@ export function formerViews(batch: BatchValues, views: InputViews): FormerInputs
 }
 
 /**
- * New weights keep the variance of their input (gain 1): at width 768 a deviation of 0.036. BERT's 0.02 would let through
- * a third of the audio's already small share at each of the four new matrices on its way into the queries. Not in the
- * paper.
+ * New weights preserve the variance of their input (gain 1): at width 768 a standard deviation of 0.036. BERT's 0.02
+ * would reduce the audio's already small share to a third at each of the four new matrices between it and the queries.
+ * Not in the paper.
  */
 const INITIAL_GAIN = 1;
 
 /**
- * RoBERTa's key for a Former key: the queries' FFN starts from the text's FFN of the same layer; cross-attention,
+ * RoBERTa's key for a Former key. The queries' FFN is initialised from the text FFN of the same layer; cross-attention,
  * queries, audio projection and pooling are new.
  */
 export function robertaKey(key: string): string | undefined {
@@ -116,17 +116,17 @@ export function robertaKey(key: string): string | undefined {
   return key.replace('intermediate_query', 'intermediate').replace('output_query', 'output');
 }
 
-/** Mean and standard deviation of each audio feature channel over training utterances: [d_a] each. */
+/** Mean and standard deviation of each audio feature channel over the training utterances: [d_a] each. */
 export interface AudioStatistics {
   readonly mean: Float32Array;
   readonly deviation: Float32Array;
 }
 
 /**
- * Initial values of Former parameters.
- * @param audio statistics that the audio projection starts from; without them it takes features as they come
- * @param roberta checkpoint view without key prefix; undefined starts everything at random (tests, benchmarks)
- * @throws InputError when RoBERTa lacks a weight or holds it in another shape
+ * Initial values of the Former's parameters.
+ * @param audio statistics to fold into the audio projection; without them features are used as they are
+ * @param roberta checkpoint view without key prefix; undefined initialises everything randomly (tests, benchmarks)
+ * @throws InputError when a RoBERTa weight is missing or has another shape
  */
 export async function initialFormer(
   parameters: readonly ParameterShape[],
@@ -149,9 +149,9 @@ export async function initialFormer(
 }
 
 /**
- * Folds the standardisation (x - mean) / deviation into the start of the linear layer `name`: W' = W / deviation,
- * b' = -W' mean. Self-supervised features share one large constant vector, beside which what tells utterances apart
- * is small; queries that first see that vector alone collapse onto each other. Not in the paper.
+ * Folds the standardisation (x - mean) / deviation into the initial linear layer `name`: W' = W / deviation, b' = -W'
+ * mean. Self-supervised features share one large constant vector, which dwarfs the differences between utterances;
+ * queries that first see that vector alone collapse onto each other. Not in the paper.
  */
 export function standardizeAudio(
   values: ReadonlyMap<string, Tensor<'float32'>>,
@@ -162,7 +162,7 @@ export function standardizeAudio(
   const bias = values.get(`${name}.bias`)?.data;
   if (weight === undefined || bias === undefined) return;
   const width = mean.length;
-  // A channel that hardly moves must not be blown up to noise.
+  // A nearly constant channel must not be amplified into noise.
   const floor = 0.01 * deviation.reduce((largest, value) => Math.max(largest, value), 0);
   for (let out = 0; out < bias.length; out++) {
     let shift = 0;
@@ -175,7 +175,7 @@ export function standardizeAudio(
   }
 }
 
-/** A new parameter: ones for a layer norm's scale, zeros for biases, else normal by the width of its input. */
+/** A new parameter: ones for a layer norm's scale, zeros for biases, otherwise normal, scaled by the input width. */
 export function freshParameter(key: string, shape: readonly number[], seed: number): Tensor<'float32'> {
   const size = elementCount(shape);
   if (key.endsWith('.bias')) return tensor('float32', shape);

@@ -1,4 +1,7 @@
-/** @file RoBERTa's text embeddings and the learned queries, which pass the same layer norm. */
+/**
+ * @file Building blocks of the EmoQ-Former: RoBERTa's text embeddings, learned queries, attention and feed-forward
+ * blocks.
+ */
 
 import {
   add,
@@ -22,7 +25,7 @@ import { type Dropout, under, type Weights } from '../weights.js';
 import { type FormerConfig, WORD_EMBEDDINGS_KEY } from './former-config.js';
 
 /**
- * Text embeddings E_t: words, positions and the first token type, normalised.
+ * Text embeddings E_t: word, position and first token type embeddings, normalised.
  * @param inputIds int64 [N, L], padded with padTokenId on either side
  * @returns [N, L, d]
  */
@@ -50,14 +53,14 @@ export function textEmbeddings(
   );
 }
 
-/** Rows of the position table: real tokens count from padTokenId + 1 on, padding has padTokenId: int64 [N, L]. */
+/** Rows of the position table: real tokens count up from padTokenId + 1, padding gets padTokenId: int64 [N, L]. */
 function textPositions(inputIds: Value, padTokenId: number): Value {
   const real = cast(not(equal(inputIds, padTokenId)), 'float32');
   return cast(add(mul(runningCount(real, causalMask(inputIds)), real), padTokenId), 'int64');
 }
 
 /**
- * The learned queries Q for each utterance of a batch; no positions, since they are a set.
+ * The learned queries Q, repeated for each utterance. They form a set and have no positions.
  * @param like any value with the batch as its first axis
  * @returns [N, N_q, d]
  */
@@ -87,10 +90,10 @@ export interface AttentionShape {
 }
 
 /**
- * softmax(Q K' / sqrt(d_k) + bias) V, then the output projection, dropout, residual and layer norm (eqs. 2 and 3).
+ * softmax(Q K' / sqrt(d_k) + bias) V, then output projection, dropout, residual and layer norm (eqs. 2 and 3).
  * @param queries [N, L_q, d]
- * @param keys [N, L_k, d], also the values' source
- * @param bias additive, broadcast to [N, heads, L_q, L_k]; 0 where a key may be seen
+ * @param keys [N, L_k, d], also the source of the values
+ * @param bias additive, broadcast to [N, heads, L_q, L_k]; 0 where a key may be attended to
  * @param residual [N, L_q, d]
  */
 export function attentionBlock(
@@ -120,7 +123,9 @@ export function attentionBlock(
   return norm(weights, 'output.LayerNorm', add(output, residual), shape.layerNormEps);
 }
 
-/** W_2 gelu(W_1 x + b_1) + b_2 with residual and layer norm. `suffix` tells the queries' FFN from the text's. */
+/**
+ * W_2 gelu(W_1 x + b_1) + b_2 with residual and layer norm. `suffix` distinguishes the queries' FFN from the text's.
+ */
 export function feedForward(
   weights: Weights,
   suffix: string,

@@ -1,7 +1,7 @@
 /**
- * @file The EmoQ-Former (paper section 2.1): learned queries and text attend to each other, the queries attend to the
- * audio, and attentive pooling of the queries gives one L2-normalised embedding e'_q; as a fragment and as a graph of
- * its own.
+ * @file The EmoQ-Former (paper section 2.1), as a fragment and as a standalone graph. Learned queries and text attend
+ * to each other, the queries attend to the audio, and attentive pooling of the queries gives one L2-normalised
+ * embedding e'_q.
  */
 
 import {
@@ -42,11 +42,11 @@ import {
   textEmbeddings,
 } from './former-layers.js';
 
-/** What every layer needs. */
+/** Shared by all layers. */
 interface LayerContext {
   readonly config: FormerConfig;
   readonly shape: AttentionShape;
-  /** Additive bias over the joint sequence [N, 1, 1, N_q + L_t]; absent without text, when nothing is padded. */
+  /** Additive bias over the joint sequence [N, 1, 1, N_q + L_t]; absent without text, as nothing is padded then. */
   readonly jointBias: Value | undefined;
   /** Projected audio E'_a [N, L_a, d_h] and its bias [N, 1, 1, L_a]. */
   readonly audio: { readonly frames: Value; readonly bias: Value } | undefined;
@@ -75,9 +75,9 @@ export function emoqFormer(
       dropout: config.dropout,
       attentionDropout: config.attentionDropout,
     },
-    jointBias: text && overHeads(besideQueries(attentionBias(text.mask), config.queries)),
+    jointBias: text && overHeads(withQueries(attentionBias(text.mask), config.queries)),
     audio: audio && {
-      // E'_a = W E_a + b: to the Former's own width.
+      // E'_a = W E_a + b: to the Former's width.
       frames: withScope(graph, 'audio_projection', () =>
         dense(weights, 'audio_projection', audio.values, roberta.hiddenSize),
       ),
@@ -102,7 +102,7 @@ export function emoqFormer(
   );
 }
 
-/** Joint self-attention (eq. 2), the queries' cross-attention (eq. 3), and one FFN for queries, one for text. */
+/** Joint self-attention (eq. 2), cross-attention of the queries (eq. 3), and separate FFNs for queries and text. */
 function formerLayer(
   weights: Weights,
   context: LayerContext,
@@ -114,7 +114,7 @@ function formerLayer(
   const { graph } = queries;
   const site = `layer.${layer}`;
   const joint = words === undefined ? queries : concat([queries, words], 1); // X [N, N_q + L_t, d]
-  // Behind the last layer only the queries are read, so only they are computed there.
+  // Only the queries are read after the last layer, so only they are computed there.
   const keepWords = words !== undefined && layer < config.roberta.numHiddenLayers - 1;
   const asking = keepWords ? joint : queries;
   const attended = withScope(graph, 'attention', () => {
@@ -145,8 +145,8 @@ function formerLayer(
 }
 
 /**
- * Attentive pooling with several heads: each head weighs the queries by a softmax of its own score and sums its own
- * part of their values; the heads are joined and projected.
+ * Multi-head attentive pooling: each head weighs the queries by a softmax over its own scores and sums its part of
+ * their values; the heads are concatenated and projected.
  * @param x [N, N_q, d]
  * @returns e_q [N, d]
  */
@@ -160,8 +160,8 @@ function attentivePooling(weights: Weights, config: FormerConfig, x: Value): Val
   return dense(weights, 'output', reshape(pooled, [x.shape[0]!, width]), width);
 }
 
-/** The text's bias [N, L_t] with zeros for the queries before it, which are never masked: [N, N_q + L_t]. */
-function besideQueries(textBias: Value, queries: number): Value {
+/** The text's bias [N, L_t] preceded by zeros for the queries, which are never masked: [N, N_q + L_t]. */
+function withQueries(textBias: Value, queries: number): Value {
   const { graph } = textBias;
   const joint = addDims(textBias.shape[1]!, queries);
   return pad(textBias, 1, int64Vector(graph, [queries]), int64Vector(graph, [0]), joint);
@@ -174,8 +174,8 @@ function overHeads(bias: Value): Value {
 
 /**
  * Inputs `audio_features` float32 [batch, frames, d_a] and `frame_mask` int64 [batch, frames], `input_ids` and
- * `attention_mask` int64 [batch, text]; those of a view that is not given are left out. Output `embedding` float32
- * [batch, d_h], rows of unit length. Weights bear the keys of a run's checkpoint, `former.*`.
+ * `attention_mask` int64 [batch, text]; those of an unused view are left out. Output `embedding` float32 [batch, d_h],
+ * rows of unit length. Weights have the keys of a run's checkpoint, `former.*`.
  */
 export function formerGraph(config: FormerConfig, views: InputViews): ModelGraph {
   const seen = { both: 'HuBERT features and text', audio: 'HuBERT features', text: 'text' }[views];
@@ -183,7 +183,7 @@ export function formerGraph(config: FormerConfig, views: InputViews): ModelGraph
     name: 'emoq_former',
     description: `EmoQ-Former: ${seen} to one embedding of unit length`,
     define(graph, weights) {
-      // Training reads features as their cache has them, in float16; other runtimes have them as HuBERT gives them.
+      // Training reads cached features in float16; other runtimes read them as HuBERT outputs them.
       const inputs = formerInputs(config.audioWidth, views).map(
         ({ name, dtype, shape }) =>
           [name, addInput(graph, name, dtype === 'float16' ? 'float32' : dtype, shape)] as const,

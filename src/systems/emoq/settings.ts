@@ -15,6 +15,7 @@ import {
   DEFAULT_SYSTEM,
   divisionKeys,
   encoderKeys,
+  encoderProblems,
   optimizerKeys,
   ours,
   paper,
@@ -42,7 +43,7 @@ export const emoqSchema = z.strictObject({
       ...encoderKeys,
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),
       llm: paper(
-        'language model, Qwen2, Qwen3 or Llama: a Hugging Face name or a folder',
+        'language model: a Hugging Face name or a folder',
         text().default('Qwen/Qwen2.5-7B-Instruct'),
       ),
     })
@@ -174,7 +175,7 @@ export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
   const hasNoLoss = isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0;
   return [
     ...labelWordProblems(values),
-    ...encoderProblems(values),
+    ...(values.inputs === 'text' ? [] : encoderProblems(values.backbones, ' (inputs: text needs none)')),
     ...(hasNoLoss
       ? [{ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' }]
       : []),
@@ -210,16 +211,6 @@ function labelWordProblems(values: Values): RecipeProblem[] {
     taken.set(word, label);
   }
   return problems;
-}
-
-/** Audio needs an encoder. */
-function encoderProblems({ backbones, inputs }: Values): RecipeProblem[] {
-  if (!isObject(backbones) || inputs === 'text') return [];
-  const { encoder, encoder_onnx: onnx } = backbones;
-  if (encoder !== null || typeof onnx === 'string') return [];
-  const what =
-    'is null, and so is encoder_onnx; name a speech encoder or an exported one (not needed with inputs: text)';
-  return [{ path: ['backbones', 'encoder'], what }];
 }
 
 /** Problems in the parts of a custom prompt. */

@@ -26,6 +26,7 @@ import {
   type Weights,
 } from '../../nn/index.js';
 import { audioPart, joined, labelPart, phaseParameters } from '../phase-graphs.js';
+import { encoderProblems } from '../settings.js';
 import { audioStatistics, describeEncoder, inspectEncoder, pooledFeatures } from '../speech-features.js';
 import type { Phase, PhaseContext, PhaseGraphs, PhaseNeeds, System } from '../system.js';
 import { type ProbeRecipe, probeSchema } from './settings.js';
@@ -176,12 +177,4 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
       return Object.fromEntries(values);
     },
   };
-}
-
-/** A probe needs an encoder. */
-function encoderProblems(backbones: unknown) {
-  const { encoder, encoder_onnx: onnx } = (backbones ?? {}) as Readonly<Record<string, unknown>>;
-  if (encoder !== null || typeof onnx === 'string') return [];
-  const what = 'is null, and so is encoder_onnx; name a speech encoder or an exported one';
-  return [{ path: ['backbones', 'encoder'], what }];
 }

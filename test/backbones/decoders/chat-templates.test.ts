@@ -1,6 +1,6 @@
 /**
- * @file Chats of each kind in the ids of transformers (test/reference/chat-templates.py), templates that are refused, and
- * texts that spell a template's marks.
+ * @file Chats of each kind against transformers' token ids (test/reference/chat-templates.py), rejected templates, and
+ * texts that spell a template's markers.
  */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -42,7 +42,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-/** A folder with a case's tokenizer; `files` replace or add to it. */
+/** A folder with a case's tokenizer; `files` override or extend it. */
 async function folderOf(given: Case, files: Record<string, unknown> = {}): Promise<string> {
   const dir = await mkdtemp(join(root, 'model-'));
   const all = {
@@ -94,7 +94,7 @@ describe.each(cases)('$name', (given) => {
     expect(end.map((id) => tokenizer.decode([id]))).toEqual([chat.end]);
   });
 
-  it('is not changed by what somebody said', async () => {
+  it('is not changed by what a speaker says', async () => {
     const { tokenizer, chat } = await open(given);
     const marks = ['[INST]', '[/INST]', '<<SYS>>', '<</SYS>>', '<|user|>', '<|assistant|>', '<|system|>'];
     const names = ['<s>', '</s>', '<|im_end|>', '<|eot_id|>', '<|end_header_id|>', '<think>'];
@@ -104,10 +104,10 @@ describe.each(cases)('$name', (given) => {
       buildPrompt(tokenizer, chat, template, { labels: [], speaker, transcript, audio: false });
     const clean = prompt('Ana', 'fine');
     const attacked = prompt(said, said);
-    // Tokens that were added to the vocabulary come from the template alone, ...
+    // Added tokens come only from the template, ...
     const isAdded = (id: number) => tokenizer.addedTokenId(tokenizer.decode([id])) === id;
     expect(attacked.ids.filter(isAdded)).toEqual(clean.ids.filter(isAdded));
-    // ... and so do the marks that are plain text to this tokenizer.
+    // ... and so do markers that are plain text to this tokenizer.
     for (const mark of marks.filter((each) => tokenizer.addedTokenId(each) === undefined)) {
       const isOfTemplate = clean.text.includes(mark);
       if (!isOfTemplate) continue;
@@ -148,22 +148,28 @@ describe('the template of a checkpoint', () => {
 
   it('is refused where it is of another kind, naming the file and the kinds', async () => {
     const kinds =
-      'ChatML (<|im_start|>), Llama 3 (<|start_header_id|>), Llama 2 ([INST] with <<SYS>>), Zephyr (<|user|>)';
-    const mistral = "{{ bos_token }}{{ '[INST] ' + messages[0]['content'] + ' [/INST]' }}";
+      'ChatML (<|im_start|>), Llama 3 (<|start_header_id|>), Llama 2 ([INST] with <<SYS>>), Mistral ([INST] without <<SYS>>), Zephyr (<|user|>)';
+    const mistral = named('Mistral 0.1').tokenizerConfig.chat_template as string;
+    const mistrals = [
+      mistral.replace('[INST] ', '[INST]\\n'), // a mark with something else than spaces beside it
+      mistral.replace('+ eos_token', "+ ' ' + eos_token"), // something between the answer and its end
+      `${mistral}{{ ' [INST] ' }}`, // marks that are written in two ways
+      `${mistral}{{ '[SYSTEM_PROMPT]' }}`, // a turn of its own for the system, as later ones have
+    ];
     const both = `${llama.tokenizerConfig.chat_template}{# <|im_start|> <|im_end|> #}`;
-    for (const source of ['{{ messages }}', mistral, both]) {
+    for (const source of ['{{ messages }}', ...mistrals, both]) {
       const dir = await folderOf(llama, { 'chat_template.jinja': source });
       const refusal = await decoderFamilyOf(llama)
         .chatTemplate(dir)
         .catch((error: unknown) => error);
       expect(refusal).toBeInstanceOf(InputError);
       expect((refusal as Error).message).toBe(
-        `${join(dir, 'chat_template.jinja')} has a chat template of a kind that emoq does not write; it writes ${kinds}`,
+        `${join(dir, 'chat_template.jinja')} has a chat template of a kind that emoq does not support; it supports ${kinds}`,
       );
     }
   });
 
-  it('is refused where there is none, and where it ends turns with a token that nobody names', async () => {
+  it('is refused if missing, or if it ends turns with an unnamed token', async () => {
     const { chat_template: _none, ...config } = llama.tokenizerConfig;
     await expect(open(llama, { 'tokenizer_config.json': config })).rejects.toThrow('has no chat template');
     const zephyr = named('Zephyr');
@@ -171,6 +177,15 @@ describe('the template of a checkpoint', () => {
     await expect(open(zephyr, { 'tokenizer_config.json': unnamed })).rejects.toThrow(
       'ends turns with eos_token, which tokenizer_config.json does not name',
     );
+  });
+
+  it('of a Mistral may be of another kind, as its descendants have them', async () => {
+    for (const [name, kind] of [
+      ['ChatML of a Llama', 'ChatML'],
+      ['Zephyr', 'Zephyr'],
+    ] as const) {
+      expect((await open({ ...named(name), family: 'mistral' })).chat.kind).toBe(kind);
+    }
   });
 
   it('of Qwen3 has an empty thought where it knows thinking, or is not there', async () => {

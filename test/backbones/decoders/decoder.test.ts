@@ -1,4 +1,4 @@
-/** @file The decoder of each family against transformers (test/reference/decoders.py), and what it refuses. */
+/** @file The decoder of each family against transformers (test/reference/decoders.py), and rejected inputs. */
 
 import { describe, expect, it } from 'vitest';
 import { decoder, decoderFamilyOf, embedTokens, labelLogits, lmHead } from '../../../src/backbones/index.js';
@@ -10,7 +10,7 @@ import { compute, type Fixture, openFixture, relativeError } from './graph-run.j
 
 const ids = (fixture: Fixture) => [fixture.expected('input_ids'), ['N', 'L']] as const;
 
-/** Keeps the rows of real tokens: padding's states are finite, but mean nothing. */
+/** Selects the rows of real tokens: states of padding are finite but meaningless. */
 const realRows = (mask: Tensor) => (row: number) => mask.data[row] === 1n;
 
 /** Sizes of a model and its batch, for the table of errors. */
@@ -37,6 +37,9 @@ const checkpoints = [
   ['qwen3', 'tied'],
   ['qwen3', 'biased'],
   ['qwen3', 'all-key-heads'],
+  ['mistral', 'wide-heads'],
+  ['mistral', 'windowed'],
+  ['mistral', 'all-key-heads'],
 ] as const;
 for (const [family, name] of checkpoints) {
   describe(`${family}, the checkpoint "${name}"`, async () => {
@@ -145,7 +148,7 @@ describe('the builder', async () => {
     );
     expect(hidden!.dtype).toBe('float32');
     const error = relativeError(hidden!, fixture.expected('right.hidden'), realRows(mask));
-    expect(error).toBeGreaterThan(1e-5); // it did round to 11 bits
+    expect(error).toBeGreaterThan(1e-5); // it was rounded to 11 bits
     expect(error).toBeLessThan(2e-2);
   });
 
@@ -164,6 +167,6 @@ describe('the builder', async () => {
       compute({ x: [fixture.expected('right.hidden'), ['N', 'L', 32]] }, (graph, { x }) => ({
         y: labelLogits(fixture.weights(graph), config, reshape(x, ['L*N', 32]), [3, 61]),
       })),
-    ).rejects.toThrow('label token 61 lies outside the 61 words');
+    ).rejects.toThrow('label token 61 is outside the vocabulary of 61 tokens');
   });
 });

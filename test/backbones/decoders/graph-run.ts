@@ -1,4 +1,4 @@
-/** @file Builds a small graph, runs it on the CPU and opens the decoders' fixtures: what the tests of this folder share. */
+/** @file Helpers for the decoder tests: build and run a small graph on the CPU, and open the decoder fixtures. */
 
 import { fileURLToPath } from 'node:url';
 import { type DecoderConfig, parseDecoderConfig } from '../../../src/backbones/index.js';
@@ -18,7 +18,7 @@ import type { LoraConfig } from '../../../src/nn/index.js';
 import { checkpointWeights, type Weights } from '../../../src/nn/weights.js';
 import { parityError } from '../../parity/figures.js';
 
-/** A fed tensor with the meaning of its axes, symbols allowed. */
+/** A fed tensor with its axes, which may be symbolic. */
 export type Feed = readonly [Tensor, readonly Dim[]];
 
 /** Runs what `build` returns for the given inputs. */
@@ -48,9 +48,9 @@ export interface Fixture {
   readonly checkpoint: Checkpoint;
   readonly config: DecoderConfig;
   readonly lora: LoraConfig;
-  /** What PyTorch gave, by key. @throws Error for a key that the fixture does not have */
+  /** PyTorch's result, by key. @throws Error for a key that is not in the fixture */
   expected(key: string): Tensor;
-  /** The tensors below a prefix of keys, the prefix taken off. */
+  /** The tensors under a key prefix, with the prefix removed. */
   expectedUnder(prefix: string): Map<string, Tensor>;
   weights(graph: Graph, dtype?: DType): Weights;
 }
@@ -79,6 +79,6 @@ export async function openFixture(name: string, family = 'qwen2'): Promise<Fixtu
   };
 }
 
-/** The relative error of `parityError` alone. */
+/** Only the relative error of `parityError`. */
 export const relativeError = (...compared: Parameters<typeof parityError>): number =>
   parityError(...compared).relative;

@@ -1,4 +1,4 @@
-/** @file Frequencies of rotary positions, bit for bit those of transformers (test/reference/decoders.py). */
+/** @file Rotary frequencies, bit-identical to those of transformers (test/reference/decoders.py). */
 
 import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';

@@ -66,7 +66,7 @@ describe('the soft prompt', () => {
       [0, 1, 2].map((slot) => row(soft, 0, slot, 3)),
     );
     expect(row(spliced!, 0, 4)).toEqual(row(embeddings, 0, 4));
-    // -1 + 1 is a place in the text, but this utterance has no audio at all.
+    // -1 + 1 is a valid position, but this utterance has no audio at all.
     for (let position = 0; position < length; position++)
       expect(row(spliced!, 1, position)).toEqual(row(embeddings, 1, position));
     expect(row(spliced!, 2, 3)).toEqual(row(soft, 2, 1, 3));

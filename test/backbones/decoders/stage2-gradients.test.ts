@@ -26,6 +26,7 @@ for (const [family, name] of [
   ['qwen2', 'untied'],
   ['llama', 'stretched'],
   ['qwen3', 'tied'],
+  ['mistral', 'wide-heads'],
 ] as const) {
   describe(`stage 2 on the ${family} "${name}"`, async () => {
     const fixture = await openFixture(name, family);
@@ -153,7 +154,7 @@ describe('LoRA parameters', async () => {
 
   it('refuse a target that Qwen2 does not have', () => {
     expect(() => loraParameters(config, { ...lora, targets: ['query'] })).toThrow(
-      'LoRA target "query" is no projection of Qwen2; they are q_proj, k_proj',
+      'LoRA target "query" is not a projection of Qwen2; it has q_proj, k_proj',
     );
   });
 });

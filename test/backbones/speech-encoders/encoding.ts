@@ -1,4 +1,4 @@
-/** @file Clips through an encoder's session, and how far results are from their references. */
+/** @file Runs clips through an encoder's session and measures errors against references. */
 
 import { expect } from 'vitest';
 import { encoderFamilyOf } from '../../../src/backbones/index.js';
@@ -15,7 +15,7 @@ import {
 } from '../../../src/engine/tensor/index.js';
 import { type ParityError, parityError, recordParity } from '../../parity/figures.js';
 
-/** Folders of the checkpoints and of what transformers computes with them (test/reference/hubert.py and wav2vec2.py). */
+/** Fixtures: checkpoints and transformers' results (test/reference/hubert.py and wav2vec2.py). */
 export const hubertFixtures = new URL('../../fixtures/hubert/', import.meta.url).pathname;
 export const wav2vec2Fixtures = new URL('../../fixtures/wav2vec2/', import.meta.url).pathname;
 
@@ -30,7 +30,7 @@ export interface References {
   clips(checkpoint: string): Float32Array[];
 }
 
-/** @param fixtures the folder of a family; the clips are the same in all, and lie beside HuBERT's */
+/** @param fixtures the folder of a family; the clips are the same for all, and are stored with HuBERT's */
 export async function readReferences(fixtures = hubertFixtures): Promise<References> {
   const { tensors: clips } = await readSafetensors(`${hubertFixtures}reference.safetensors`);
   const { tensors: own } = await readSafetensors(`${fixtures}reference.safetensors`);
@@ -69,7 +69,7 @@ export interface EncodedBatch {
   readonly frameMask: number[];
 }
 
-/** Runs clips as one zero-padded batch of `length` samples, that of the longest unless said otherwise. */
+/** Runs clips as one zero-padded batch of `length` samples, by default that of the longest. */
 export async function encodeBatch(
   session: Session,
   clips: readonly Float32Array[],
@@ -100,7 +100,7 @@ export function realFrames({ frames, width, hidden, frameMask }: EncodedBatch): 
   });
 }
 
-/** The largest errors among several results against their references. */
+/** The largest errors of several results against their references. */
 export function largestError(pairs: readonly (readonly [Float32Array, Tensor])[]): ParityError {
   const errors = pairs.map(([actual, expected]) =>
     parityError(tensor('float32', expected.shape, actual), expected),
@@ -111,7 +111,7 @@ export function largestError(pairs: readonly (readonly [Float32Array, Tensor])[]
   };
 }
 
-/** Adds a row on a tiny encoder to the table that `make parity` prints. */
+/** Adds a row about a tiny encoder to the table of `make parity`. */
 export function recordEncoder(
   name: string,
   { config, weights }: Pick<Checkpoint, 'config' | 'weights'>,

@@ -1,6 +1,6 @@
 /**
- * @file Encoders exported elsewhere: Hugging Face Optimum's (test/reference/optimum-hubert.py) and emoq's own give the
- * features of the checkpoint they were made from, and everything else is refused in one line.
+ * @file Encoders exported by Hugging Face Optimum (test/reference/optimum-hubert.py) and by emoq give the features of
+ * their checkpoints; anything else is rejected in one line.
  */
 
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
@@ -60,7 +60,7 @@ async function withEncoder<T>(
   return use(encoder).finally(() => encoder.close());
 }
 
-/** Features of the clips of `name`, which must be those of transformers on each clip alone. */
+/** Features of the clips of `name`, which must equal those of transformers for each clip alone. */
 async function holdToReference(
   name: string,
   onnx: string,
@@ -76,7 +76,7 @@ async function holdToReference(
   });
 }
 
-/** A model of one's own in a file of `folder`. */
+/** Writes a hand-made model to a file in `folder`. */
 async function write(name: string, model: Graph | Uint8Array): Promise<string> {
   const path = join(folder, name);
   await mkdir(dirname(path), { recursive: true });
@@ -133,7 +133,7 @@ describe.each(['base-odd', 'large-odd'])("Optimum's export of %s", (name) => {
     const exported = (await findSpeechEncoder(join(hubertFixtures, name), onnx)).files;
     const configs = ['config.json', 'preprocessor_config.json'].map((file) => join(optimum, name, file));
     expect(exported).toEqual([...configs, onnx]);
-    // Where nothing lies beside it, those of the checkpoint are taken.
+    // Without configs next to it, those of the checkpoint are used.
     const alone = await write(`${name}-alone/model.onnx`, await readFile(onnx));
     expect((await findSpeechEncoder(join(hubertFixtures, name), alone)).files).toEqual([
       ...own.slice(0, 2),
@@ -203,7 +203,7 @@ describe('external data', () => {
   const name = 'large-odd';
   const dataName = 'model.onnx_data';
 
-  /** Optimum's file with its weights moved to another beside it; returns the model. */
+  /** Moves the weights of Optimum's file to a second file next to it; returns the model. */
   async function split(dir: string, location: string): Promise<string> {
     const model = fromBinary(ModelProtoSchema, await readFile(join(optimum, name, 'model.onnx')));
     const pieces: Uint8Array[] = [];
@@ -253,7 +253,7 @@ describe('external data', () => {
     await rm(join(folder, 'missing', dataName));
     await refused(
       missing,
-      /missing\/model\.onnx has its weights in model\.onnx_data, which is not beside it/,
+      /missing\/model\.onnx has its weights in model\.onnx_data, which is missing beside it/,
     );
     for (const location of ['../large/model.safetensors', '/etc/passwd']) {
       await refused(await split('outside', location), /has its weights in .*, outside its own folder/);
@@ -303,25 +303,25 @@ describe('a file that is no encoder is refused:', () => {
     );
   });
 
-  type Port = readonly [name: string, dtype: DType, shape: readonly Dim[]];
+  type ValueSpec = readonly [name: string, dtype: DType, shape: readonly Dim[]];
 
-  /** A model with these ports; what it computes does not matter. */
-  async function model(name: string, inputs: readonly Port[], output: Port): Promise<string> {
+  /** A model with this interface; what it computes does not matter. */
+  async function model(name: string, inputs: readonly ValueSpec[], output: ValueSpec): Promise<string> {
     const graph = createGraph(name);
-    const values = inputs.map((port) => addInput(graph, ...port));
+    const values = inputs.map((spec) => addInput(graph, ...spec));
     const [result] = addNode(graph, 'Identity', [values[0]!], {}, [{ dtype: output[1], shape: output[2] }]);
     addOutput(graph, result!, output[0]);
     return write(`${name}.onnx`, graph);
   }
 
-  const samples: Port = ['input_values', 'float32', ['batch', 'samples']];
-  const states: Port = ['last_hidden_state', 'float32', ['batch', 'frames', 21]];
-  it.each<[string, readonly Port[], Port, RegExp]>([
+  const samples: ValueSpec = ['input_values', 'float32', ['batch', 'samples']];
+  const states: ValueSpec = ['last_hidden_state', 'float32', ['batch', 'frames', 21]];
+  it.each<[string, readonly ValueSpec[], ValueSpec, RegExp]>([
     [
       'other-input',
       [['source', 'float32', ['batch', 'samples']]],
       states,
-      /wants an input that emoq does not have \(input_values and attention_mask\); it takes source float32 \[\?, \?\] and gives last_hidden_state/,
+      /wants an input that emoq does not provide \(input_values and attention_mask\); it takes source float32 \[\?, \?\] and gives last_hidden_state/,
     ],
     ['further-input', [samples, ['speaker', 'int64', [1]]], states, /wants an input .* speaker int64 \[1\]/],
     ['no-values', [['attention_mask', 'int64', ['n', 's']]], states, /has no input input_values/],
@@ -355,9 +355,9 @@ describe('a file that is no encoder is refused:', () => {
       'logits',
       [samples],
       ['logits', 'float32', ['batch', 'frames', 32]],
-      /gives neither last_hidden_state nor another output of three axes \(logits are scores of a recogniser, no features: export the encoder alone\); it takes input_values/,
+      /gives neither last_hidden_state nor another output of three axes \(logits are scores of a recogniser, not features: export the encoder alone\); it takes input_values/,
     ],
-  ])('one with other ports (%s)', async (name, inputs, output, why) => {
+  ])('one with another interface (%s)', async (name, inputs, output, why) => {
     await refused(await model(name, inputs, output), why);
   });
 

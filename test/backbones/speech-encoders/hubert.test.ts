@@ -146,7 +146,7 @@ describe('checkpoints', () => {
     expect(relativeError(hidden!, reference.values('large.1'))).toBeLessThan(1e-4);
   });
 
-  it('that lack a weight or have one of another shape are refused by its key', async () => {
+  it('with a missing or misshapen weight are refused, naming its key', async () => {
     const { tensors } = await readSafetensors(join(hubertFixtures, 'base', 'model.safetensors'));
     const broken = async (name: string, weights: Iterable<[string, Tensor]>): Promise<string> => {
       const dir = join(temporary, name);

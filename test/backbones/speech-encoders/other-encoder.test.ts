@@ -1,4 +1,7 @@
-/** @file Encoders that are no HuBERT: width and frames are the graph's own, and how it is fed is found where it is told. */
+/**
+ * @file Encoders other than HuBERT: width and frame count come from the graph, and the waveform preparation from the
+ * configs, if any.
+ */
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -22,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** An encoder in a folder of its own, with what lies beside it; returns the path of the graph. */
+/** Writes an encoder to its own folder, with the given files next to it; returns the path of the graph. */
 async function write(
   name: string,
   encoder: OtherEncoder,
@@ -39,7 +42,7 @@ async function write(
   return path;
 }
 
-/** Zero mean and unit variance, as Wav2Vec2FeatureExtractor has it. */
+/** Zero mean and unit variance, as in Wav2Vec2FeatureExtractor. */
 function normalized(waveform: Float32Array): Float32Array {
   const mean = waveform.reduce((sum, value) => sum + value, 0) / waveform.length;
   const variance = waveform.reduce((sum, value) => sum + (value - mean) ** 2, 0) / waveform.length;
@@ -87,7 +90,7 @@ describe('an exported encoder of another architecture', () => {
     const onnx = await write('bare', usual);
     await expectFeatures(onnx, usual, normalized);
     expect((await findSpeechEncoder(null, onnx)).warning).toBe(
-      `encoder ${onnx}: nothing says how it wants its waveforms, so they are brought to zero mean and unit variance; a preprocessor_config.json beside it with {"do_normalize": true} or false decides that`,
+      `encoder ${onnx}: its waveform preprocessing is not known, so waveforms are normalised to zero mean and unit variance; set that with a preprocessor_config.json beside it, {"do_normalize": true} or false`,
     );
   });
 
@@ -145,7 +148,7 @@ describe('backbones.encoder beside an exported encoder', () => {
     const { files, warning } = await findSpeechEncoder(large, onnx);
     expect(files).toEqual([onnx]);
     expect(warning).toMatch(
-      /other-width\/model\.onnx: it gives features of width 23, and backbones\.encoder \(.*large\) has hidden_size \d+: another model, whose configs are not used; nothing says/,
+      /other-width\/model\.onnx: it gives features of width 23, and backbones\.encoder \(.*large\) has hidden_size \d+: another model, whose configs are not used; its waveform/,
     );
   });
 
@@ -177,7 +180,7 @@ describe('an exported encoder is refused in one line', () => {
     const whisper = { ...usual, input: 'input_features' };
     await refused(
       await write('whisper', whisper),
-      /^encoder .*whisper\/model\.onnx wants spectrograms \(input_features\), as Whisper does, and emoq has waveforms alone \(input_values and attention_mask\); it takes input_features float32 \[\?, \?\] and gives last_hidden_state float32 \[\?, \?, 24\]$/,
+      /^encoder .*whisper\/model\.onnx wants spectrograms \(input_features\), as Whisper does, but emoq only provides waveforms \(input_values and attention_mask\); it takes input_features float32 \[\?, \?\] and gives last_hidden_state float32 \[\?, \?, 24\]$/,
     );
   });
 

@@ -1,4 +1,4 @@
-/** @file An encoder that is no HuBERT: one strided convolution as an ONNX file, and the same computed by hand. */
+/** @file An encoder other than HuBERT: one strided convolution as an ONNX file, and the same function in JavaScript. */
 
 import { create, toBinary } from '@bufbuild/protobuf';
 import {
@@ -8,14 +8,14 @@ import {
   TensorProto_DataType,
 } from 'onnx-buf';
 
-/** Sizes and ports of the encoder. */
+/** Sizes and interface of the encoder. */
 export interface OtherEncoder {
   readonly width: number;
   readonly kernel: number;
   readonly stride: number;
-  /** Whether the file gives the width of its output; it may leave it open. */
+  /** Whether the file gives the width of its output, or leaves it dynamic. */
   readonly tellsWidth?: boolean;
-  /** Whether it takes one clip at a time alone. */
+  /** Whether it takes only one clip at a time. */
   readonly takesOne?: boolean;
   /** Name of its input; default `input_values`. */
   readonly input?: string;
@@ -37,7 +37,7 @@ export function otherEncoderFile(encoder: OtherEncoder): Uint8Array {
         ? { case: 'dimValue' as const, value: BigInt(value) }
         : { case: 'dimParam' as const, value },
   });
-  const port = (name: string, sizes: readonly (number | string)[]) => ({
+  const valueInfo = (name: string, sizes: readonly (number | string)[]) => ({
     name,
     type: {
       value: { case: 'tensorType' as const, value: { elemType: FLOAT, shape: { dim: sizes.map(size) } } },
@@ -59,8 +59,8 @@ export function otherEncoderFile(encoder: OtherEncoder): Uint8Array {
     metadataProps: Object.entries(encoder.metadata ?? {}).map(([key, value]) => ({ key, value })),
     graph: {
       name: 'other',
-      input: [port(input, [batch, 'samples'])],
-      output: [port('last_hidden_state', [batch, 'frames', tellsWidth ? width : 'width'])],
+      input: [valueInfo(input, [batch, 'samples'])],
+      output: [valueInfo('last_hidden_state', [batch, 'frames', tellsWidth ? width : 'width'])],
       initializer: [
         { name: 'axis', dims: [1n], dataType: INT64, int64Data: [1n] },
         { name: 'taps', dims: [width, 1, kernel].map(BigInt), dataType: FLOAT, floatData: [...taps] },
@@ -85,7 +85,7 @@ export function otherEncoderFile(encoder: OtherEncoder): Uint8Array {
   return toBinary(ModelProtoSchema, model);
 }
 
-/** What it gives for a waveform: [frames, width], row by row. */
+/** Its output for a waveform: [frames, width], row by row. */
 export function otherFeatures({ width, kernel, stride }: OtherEncoder, waveform: Float32Array): number[] {
   const frames = Math.floor((waveform.length - kernel) / stride) + 1;
   return Array.from({ length: frames * width }, (_, at) => {

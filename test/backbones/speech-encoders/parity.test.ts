@@ -1,11 +1,12 @@
 /**
- * @file HuBERT and wav2vec 2.0 are the same functions as transformers' HubertModel and Wav2Vec2Model. References:
- * test/reference/hubert.py and wav2vec2.py.
+ * @file HuBERT, wav2vec 2.0 and UniSpeech-SAT compute the same functions as transformers' HubertModel, Wav2Vec2Model
+ * and UniSpeechSatModel. References: test/reference/hubert.py and wav2vec2.py.
  */
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openCheckpoint } from '../../../src/checkpoints/index.js';
+import { encoderFamilyOf, encoderKeys } from '../../../src/backbones/index.js';
+import { openCheckpoint, unreadWeights } from '../../../src/checkpoints/index.js';
 import type { Session } from '../../../src/engine/runtime/index.js';
 import {
   encodeBatch,
@@ -20,6 +21,8 @@ import {
   wav2vec2Fixtures,
 } from './encoding.js';
 
+const unispeechSatFixtures = new URL('../../fixtures/unispeech-sat/', import.meta.url).pathname;
+
 const withGroupNorm = ['base', 'base-odd', 'group-stable'];
 const withLayerNorm = ['large', 'large-odd', 'layer-post'];
 
@@ -33,6 +36,11 @@ const checkpoints = [
     family: 'wav2vec 2.0',
     name,
     fixtures: wav2vec2Fixtures,
+  })),
+  ...['base-odd', 'large-odd', 'layer-post'].map((name) => ({
+    family: 'UniSpeech-SAT',
+    name,
+    fixtures: unispeechSatFixtures,
   })),
 ];
 
@@ -52,13 +60,13 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
     await exact.dispose();
   });
 
-  /** Compares with the hidden states of the clips alone. */
+  /** Compares with the hidden states of each clip alone. */
   async function holdSingle(quantity: string, hidden: readonly Float32Array[]): Promise<void> {
     const pairs = hidden.map((actual, clip) => [actual, reference.tensor(`${name}.${clip}`)] as const);
     const error = largestError(pairs);
     recordEncoder(name, await openCheckpoint(join(fixtures, name)), quantity, error);
     expect(error.relative).toBeLessThan(1e-4);
-    if (fixtures === wav2vec2Fixtures) expect(error.absolute).toBeLessThan(1e-4);
+    if (fixtures !== hubertFixtures) expect(error.absolute).toBeLessThan(1e-4);
   }
 
   it('has the hidden states of transformers on single clips, down to one frame', async () => {
@@ -80,13 +88,19 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
     const quantity = 'every position of a padded batch, as HubertModel';
     recordEncoder(name, await openCheckpoint(join(fixtures, name)), quantity, error);
     expect(error.relative).toBeLessThan(1e-4);
-    if (fixtures === wav2vec2Fixtures) expect(error.absolute).toBeLessThan(1e-4);
+    if (fixtures !== hubertFixtures) expect(error.absolute).toBeLessThan(1e-4);
   });
 
   it('is HubertModel on single clips then as well', async () => {
     const hidden: Float32Array[] = [];
     for (const clip of clips) hidden.push((await encodeBatch(exact, [clip])).hidden);
     await holdSingle('single clips, as HubertModel', hidden);
+  });
+
+  it('leaves no weight unread that might matter', async () => {
+    const checkpoint = await openCheckpoint(join(fixtures, name));
+    const family = encoderFamilyOf(checkpoint);
+    expect(unreadWeights(checkpoint, family, encoderKeys(checkpoint))).toBeUndefined();
   });
 
   it('marks the frames that transformers marks as real', async () => {
@@ -99,7 +113,7 @@ describe.each(checkpoints)('the $family $name', ({ name, fixtures }) => {
   });
 });
 
-// What the option is for: transformers' group norm sees the padding, so a clip's features change with its batch.
+// The reason for the option: transformers' group norm includes the padding, so a clip's features change with its batch.
 it.each(withGroupNorm)('the group norm of %s runs over the padding in HubertModel only', async (name) => {
   const reference = await readReferences();
   const session = await openEncoder(join(hubertFixtures, name), { groupNormSteps: 'padded' });

@@ -1,4 +1,7 @@
-/** @file The encoder at work: batches, normalisation, short clips, and bits that no neighbour changes. */
+/**
+ * @file The speech encoder: batches, normalisation, short clips, and features that do not depend on the rest of a
+ * batch.
+ */
 
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** @file Who may fetch what from where: tokens, gated and missing models, mirrors, and no network. */
+/** @file Hub access: tokens, gated and missing models, mirrors, and no network. */
 
 import { rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
@@ -13,7 +13,7 @@ const current = hubCase();
 const ID = 'Org/Tiny';
 const files = { 'config.json': '{}', 'model.safetensors': 'weights', 'README.md': 'hello' };
 
-/** A port that nobody listens on. */
+/** A port without a listener. */
 async function closedPort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -164,7 +164,7 @@ describe('without network', () => {
       expect(plan.unchecked).toContain('connection refused');
       expect(plan.files.map(({ path }) => path).sort()).toEqual(Object.keys(files).sort());
     }
-    // Nothing tells the commit of another branch.
+    // The commit of another branch is not known offline.
     expect((await failure(pull(current, `${ID}@v1.0`))).message).toContain('connection refused');
   });
 
@@ -176,13 +176,13 @@ describe('without network', () => {
     expect((await failure(pull(current, ID))).message).toContain('connection refused');
   });
 
-  it('HF_HUB_OFFLINE asks nobody, and says that it is set', async () => {
+  it('HF_HUB_OFFLINE sends no request, and says that it is set', async () => {
     current.hub.addModel(ID, files);
     vi.stubEnv('HF_HUB_OFFLINE', 'YES');
     const error = await failure(pull(current, ID));
     expect(error).toBeInstanceOf(InputError);
     expect(error.message).toMatch(
-      /^HF_HUB_OFFLINE is set, and Org\/Tiny at revision "main" is not whole in .*; unset it/,
+      /^HF_HUB_OFFLINE is set, and Org\/Tiny at revision "main" is not complete in .*; unset it/,
     );
     expect(current.hub.requests).toEqual([]);
     vi.stubEnv('HF_HUB_OFFLINE', '0');

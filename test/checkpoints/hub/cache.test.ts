@@ -1,4 +1,7 @@
-/** @file The cache: file for file and link for link what the huggingface_hub library writes, and what it has written. */
+/**
+ * @file The cache: the same files and links as written by the huggingface_hub library, and reading what that library
+ * wrote.
+ */
 
 import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -103,7 +106,7 @@ describe('a pulled model', () => {
     expect(next.commit).toBe(commit);
     expect(await readFile(join(modelFolder(), 'refs', 'main'), 'utf8')).toBe(commit);
     expect(Object.keys(await treeOf(snapshot))).toHaveLength(7);
-    // The same content: only the listing was asked for.
+    // The content is the same, so only the listing was requested.
     expect(current.hub.requests.at(-1)!.path).toContain('/api/models/');
   });
 

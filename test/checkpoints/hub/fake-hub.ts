@@ -1,29 +1,29 @@
 /**
- * @file A Hugging Face hub on this machine: the listing, the files with the hub's headers, and another server, on
- * another port, that holds the large files. It can be told to misbehave, answer by answer.
+ * @file A local Hugging Face hub: the listing, files with the hub's headers, and a second server on another port that
+ * stores the large files. Faults can be injected per response.
  */
 
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** What goes wrong with one answer. */
+/** Fault of one response. */
 export type Fault =
-  /** Sends so many bytes of the content, then cuts the connection. */
+  /** Sends this many bytes of the content, then cuts the connection. */
   | { kind: 'drop'; afterBytes: number }
-  /** Sends so many bytes, then nothing more. */
+  /** Sends this many bytes, then nothing more. */
   | { kind: 'stall'; afterBytes: number }
-  /** Sends one byte at a time, so many milliseconds apart. */
+  /** Sends one byte at a time, this many milliseconds apart. */
   | { kind: 'crawl'; paceMs: number }
-  /** Sends all of the content, as 200, whatever range was asked for; cut after some bytes where that is given. */
+  /** Sends all of the content with status 200, whatever range was requested; cut after some bytes if given. */
   | { kind: 'no-range'; afterBytes?: number }
-  /** Says in Content-Length that there are so many bytes more (or fewer) than there are. */
+  /** Adds this (possibly negative) number of bytes to Content-Length. */
   | { kind: 'wrong-length'; by: number }
-  /** Sends more bytes than the file has, and a Content-Length that agrees. */
+  /** Sends more bytes than the file has, with a matching Content-Length. */
   | { kind: 'longer'; by: number }
   /** Changes one byte of the whole content. */
   | { kind: 'wrong-byte'; at: number }
-  /** Answers 206 with another range than was asked for. */
+  /** Answers 206 with a different range than requested. */
   | { kind: 'other-range' }
   | { kind: 'status'; status: number; headers?: Record<string, string> };
 
@@ -31,7 +31,7 @@ export interface FakeFile {
   readonly content: Buffer;
   /** Kept in the large-file store, by its SHA-256. */
   readonly isLarge: boolean;
-  /** One for each answer with content; used up from the front. */
+  /** One per response with content; consumed from the front. */
   faults: Fault[];
 }
 
@@ -39,7 +39,7 @@ export interface FakeModel {
   readonly commit: string;
   readonly branches: readonly string[];
   readonly files: Map<string, FakeFile>;
-  /** Answers to the listing that fail, used up from the front. */
+  /** Failing responses to the listing, consumed from the front. */
   readonly listingFaults: (Extract<Fault, { kind: 'status' | 'crawl' }> | { kind: 'endless' })[];
   isGated: boolean;
   isPrivate: boolean;
@@ -58,12 +58,12 @@ export interface FakeHub {
   readonly endpoint: string;
   readonly models: Map<string, FakeModel>;
   readonly requests: SeenRequest[];
-  /** Only this token opens what is gated or private. */
+  /** Only this token gives access to gated or private models. */
   readonly token: string;
-  /** False where the listing gives names only, as some mirrors do. */
+  /** False if the listing gives only names, as some mirrors do. */
   hasBlobsInListing: boolean;
   addModel(id: string, files: Readonly<Record<string, Buffer | string>>, large?: RegExp): FakeModel;
-  /** Milliseconds between chunks of the store, to have time for something. */
+  /** Milliseconds between chunks from the store, to leave time for other events. */
   paceMs: number;
   close(): Promise<void>;
 }
@@ -174,7 +174,7 @@ export async function startFakeHub(): Promise<FakeHub> {
     const [, id = '', path = ''] = new URL(request.url ?? '/', 'http://x').pathname.split('/');
     const found = hub.models.get(decodeURIComponent(id))?.files.get(path);
     if (!found) return refuse(response, 404, '', '');
-    // The store's own etag: not the hash, as with the real one.
+    // The store's own etag is not the hash, as on the real one.
     return sendContent(request, response, found, `"store-${found.content.length}"`);
   }
 
@@ -235,7 +235,7 @@ function treeOf({ files }: FakeModel): object {
   }));
 }
 
-/** What git holds of a large file. */
+/** The git content of a large file. */
 function pointerOf({ content, isLarge }: FakeFile): Buffer {
   if (!isLarge) return content;
   return Buffer.from(
@@ -247,7 +247,7 @@ function sendJson(response: ServerResponse, value: object): void {
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(value));
 }
 
-/** An answer of white space, which may stand before any JSON, without end. */
+/** An endless response of white space, which is valid before any JSON. */
 async function sendSpaces(
   response: ServerResponse,
   fault: { kind: 'crawl'; paceMs: number } | { kind: 'endless' },

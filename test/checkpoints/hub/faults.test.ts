@@ -1,4 +1,4 @@
-/** @file Networks and servers that misbehave: what arrives is right, or nothing has its name. */
+/** @file Misbehaving networks and servers: files are correct, or do not get their final name. */
 
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -21,7 +21,7 @@ function bigModel(...faults: Fault[]): { model: FakeModel; file: FakeFile; blob:
   return { model, file, blob, partial: `${blob}.emoq.incomplete` };
 }
 
-/** Ranges that the store was asked for, in order; undefined is the whole. */
+/** Ranges requested from the store, in order; undefined is the whole file. */
 const ranges = () =>
   current.hub.requests.filter(({ server }) => server === 'store').map(({ range }) => range);
 
@@ -31,7 +31,7 @@ describe('a download', () => {
     const { blob } = bigModel(...[30_000, 20_000, 1, 10_000, 5_000, 7_000, 1_000].map(drop));
     await pull(current, ID);
     expect((await readFile(blob)).equals(weights)).toBe(true);
-    // More drops than tries in a row, because they brought something. The last bytes before a cut may be lost with it.
+    // More drops than retries, because each made progress. The last bytes before a cut may be lost with it.
     const starts = ranges().map((range) => Number(range?.slice('bytes='.length, -1) ?? 0));
     expect(starts).toHaveLength(8);
     expect(starts).toEqual([...starts].sort((a, b) => a - b));
@@ -62,7 +62,8 @@ describe('a download', () => {
     expect(error.message).toMatch(
       /^Org\/Big\/model\.safetensors: .*failed.*, 5 times in a row; run the same command/,
     );
-    // The first, which brings something, and four that do not; a reset may cost a try its last bytes, which the next has.
+    // The first, which makes progress, and four that do not; a reset may cost an attempt its last bytes, which the next
+    // gets.
     expect(ranges().length).toBeGreaterThanOrEqual(5);
     expect(ranges().length).toBeLessThan(15);
     const tries = current.trouble.slice(-3).map((line) => /\((\d of \d)\)$/.exec(line)?.[1]);
@@ -147,7 +148,7 @@ describe('a download', () => {
     expect(ranges()).toEqual(asked);
   });
 
-  it('stops at once when told to, and keeps what it has', async () => {
+  it('stops at once when aborted, and keeps what it has', async () => {
     const { blob, partial } = bigModel();
     current.hub.paceMs = 20;
     const stop = new AbortController();
@@ -160,7 +161,7 @@ describe('a download', () => {
     });
     expect((await failure(pulling)).name).toBe('AbortError');
     expect(await isThere(blob)).toBe(false);
-    expect((await readFile(partial)).length).toBe(here - 2); // beside config.json
+    expect((await readFile(partial)).length).toBe(here - 2); // next to config.json
     expect(weights.subarray(0, here - 2).equals(await readFile(partial))).toBe(true);
     expect(await readdir(join(current.home, 'hub/.locks/models--Org--Big'))).toEqual([]);
   });
@@ -232,7 +233,7 @@ describe('the disk', () => {
     const error = await failure(checkDiskSpace(access, [huge]));
     expect(error).toBeInstanceOf(InputError);
     expect(error.message).toMatch(
-      /has .* GB free, and 16,000,000 GB are to be fetched; make room, or set HF_HOME/,
+      /has .* GB free, and 16,000,000 GB are to be fetched; free some space, or set HF_HOME/,
     );
   });
 });

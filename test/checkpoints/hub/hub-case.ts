@@ -1,4 +1,4 @@
-/** @file What the tests of the hub share: a fake hub, a cache of its own, and patience that is short. */
+/** @file Set-up of the hub tests: a fake hub, a separate cache, and short timeouts. */
 
 import { mkdtemp, readdir, readFile, readlink, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import {
 } from '../../../src/checkpoints/hub/index.js';
 import { type FakeHub, startFakeHub } from './fake-hub.js';
 
-/** Every variable that a machine of a developer may have set. */
+/** Variables that may be set on a developer's machine. */
 const VARIABLES = [
   ...['HF_ENDPOINT', 'HF_HOME', 'HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'XDG_CACHE_HOME', 'HF_TOKEN'],
   ...['HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH', 'HF_HUB_DISABLE_IMPLICIT_TOKEN', 'HF_HUB_OFFLINE'],
@@ -27,11 +27,11 @@ export interface HubCase {
   hub: FakeHub;
   /** HF_HOME */
   home: string;
-  /** Lines of trouble told so far. */
+  /** Reported problems so far. */
   trouble: string[];
 }
 
-/** A fresh hub and cache for each test. */
+/** A fresh hub and cache per test. */
 export function hubCase(): HubCase {
   const current = { trouble: [] as string[] } as HubCase;
   beforeEach(async () => {
@@ -50,7 +50,7 @@ export function hubCase(): HubCase {
   return current;
 }
 
-/** As a user's pull, with waits of milliseconds. */
+/** Access as in a user's pull, with waits of milliseconds. */
 export function accessOf(current: HubCase, options: HubOptions = {}): Promise<HubAccess> {
   return openHub({
     patience: { stallSec: 20, retries: 4, retrySec: 0.004 },
@@ -66,7 +66,7 @@ export async function pull(current: HubCase, name: string, options: HubOptions =
   return plan;
 }
 
-/** Files of a folder: a link's target, or the content. Folders that hold nothing are not told. */
+/** Files of a folder: a link's target, or the content. Empty folders are left out. */
 export async function treeOf(folder: string): Promise<Record<string, { link: string } | { text: string }>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
   const found = await Promise.all(
@@ -88,7 +88,7 @@ export const isThere = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** What a promise fails with, which is one line. */
+/** The error of a failing promise, which must be one line. */
 export async function failure(promise: Promise<unknown>): Promise<Error> {
   const error = await promise.then(
     () => undefined,

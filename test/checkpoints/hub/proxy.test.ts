@@ -1,4 +1,4 @@
-/** @file Proxies: which requests go through one, what it is told, and that a tunnel carries TLS. */
+/** @file Proxies: which requests use one, what it is sent, and TLS through a tunnel. */
 
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -18,7 +18,7 @@ let proxy: Server;
 let seen: { line: string; credentials: string | undefined; token: string | undefined }[];
 let answer: number;
 
-/** A proxy for both kinds: plain requests by their whole address, tunnels by CONNECT. */
+/** A proxy of both kinds: plain requests by full URL, tunnels by CONNECT. */
 beforeEach(async () => {
   seen = [];
   answer = 200;
@@ -121,7 +121,7 @@ describe.skipIf(!hasOpenssl)('a tunnel', () => {
       ...['-addext', 'subjectAltName=DNS:hub.invalid'],
     ]);
     expect(made.status).toBe(0);
-    // In front of the fake hub, as TLS; its redirects to the store stay plain.
+    // TLS in front of the fake hub; its redirects to the store stay plain.
     const [key, cert] = await Promise.all([readFile(keyPath), readFile(certPath)]);
     const secure = createSecureServer({ key, cert }, async (request, response) => {
       const upstream = await fetch(current.hub.endpoint + request.url, { redirect: 'manual' });

@@ -1,4 +1,4 @@
-/** @file Answers without end, and answers that trickle: a pull does not wait for ever, and slow lines are waited for. */
+/** @file Endless and trickling responses: a pull does not wait forever, but does wait for slow connections. */
 
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -12,7 +12,7 @@ const ID = 'Org/Slow';
 const SIZE = 100_000;
 const weights = Buffer.from(Uint8Array.from({ length: SIZE }, (_, i) => (i * 7) >> 2));
 
-/** A slower machine brings fewer bytes still in the time: these tests do not turn on its speed. */
+/** A slower machine brings even fewer bytes in that time, so these tests do not depend on its speed. */
 const patience = { stallSec: 60, least: { bytes: 3000, overSec: 0.3 }, retries: 2, retrySec: 0.004 };
 
 function slowModel(): { model: FakeModel; file: FakeFile; blob: string } {
@@ -45,7 +45,7 @@ describe('an answer', () => {
 
   it('that is slow and steady is waited for to its end', async () => {
     const { blob } = slowModel();
-    current.hub.paceMs = 200; // 16 kB each time: seven pauses, longer than what is measured
+    current.hub.paceMs = 200; // 16 kB each time: seven pauses, longer than the measured interval
     await pull(current, ID, { patience: { ...patience, least: { bytes: 100, overSec: 0.1 } } });
     expect((await readFile(blob)).equals(weights)).toBe(true);
     expect(current.trouble).toEqual([]);

@@ -1,4 +1,4 @@
-/** @file What is decoded of sound that is not as it should be (floats beyond full scale, channels that cancel, silence), and what is said of it. */
+/** @file Decoding of faulty audio (floats beyond full scale, channels that cancel, silence), and the notes on it. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 type Channel = (frame: number) => number;
 
-/** One second of 16 kHz unless the form says otherwise. */
+/** One second at 16 kHz unless specified. */
 function save(name: string, channels: readonly Channel[], form: Partial<WavForm> = {}): string {
   const frames = form.sampleRateHz ?? 16_000;
   const samples = Float64Array.from({ length: frames * channels.length }, (_, i) =>
@@ -101,7 +101,7 @@ describe('float samples', () => {
       const path = save('over.wav', [sine(440, peak)], FLOAT);
       const { samples, notes } = await decodeAudio(path);
       expect(peakOf(samples)).toBeCloseTo(1, 5);
-      expect(amplitudeAt(samples, 440)).toBeCloseTo(1, 3); // a sine as it was: cut off it would have more
+      expect(amplitudeAt(samples, 440)).toBeCloseTo(1, 3); // an intact sine: clipping would raise its amplitude
       expect(notes.map(({ kind }) => kind)).toEqual(peak > 1.12 ? ['rescaled'] : []);
     }
     const path = save('over.wav', [sine(440, 1.5)], FLOAT);
@@ -116,7 +116,7 @@ describe('float samples', () => {
   });
 
   it('of a quiet part are rescaled as the whole file is', async () => {
-    // Half a second of a step up and down, then speech, as integers of 16 bits.
+    // Half a second of one step up and down, then speech, as 16-bit integers.
     const wave: Channel = (frame) =>
       frame < 8000 ? (frame % 2 ? 1 : -1) : Math.round(sine(440, 20_000)(frame));
     for (const sampleRateHz of [16_000, 48_000]) {
@@ -193,7 +193,7 @@ describe('channels that cancel', () => {
     }
   });
 
-  it('are told from channels that do not: alike, unlike, one of them silent, one much quieter', async () => {
+  it('are distinguished from channels that do not: alike, unlike, one of them silent, one much quieter', async () => {
     const pairs: Channel[][] = [
       [voice, voice],
       [voice, noise(3, 0.3)],
@@ -225,7 +225,7 @@ describe('channels that cancel', () => {
     const form = { extensible: true, channelMask: 0x3f };
     const fronts = [voice, voice, zero, noise(1, 0.2), zero, zero];
     const { samples, notes } = await decodeAudio(save('front.wav', fronts, form));
-    expect(samples[777]).toBeCloseTo((2 * voice(777)) / 4, 3); // four channels: neither the centre nor the deep one
+    expect(samples[777]).toBeCloseTo((2 * voice(777)) / 4, 3); // four channels: without centre and LFE
     expect(notes).toEqual([
       { kind: 'channel', text: 'the centre channel is silent: the other channels were taken' },
     ]);
@@ -304,7 +304,7 @@ describe('sound of which something is said', () => {
     ]);
     const rate = 44_100;
     const other = save('other.wav', [sine(440, 3, rate), zero], { sampleRateHz: rate });
-    expect(await kindsOf(other)).toEqual(['clipped']); // one channel alone, which the mix halves
+    expect(await kindsOf(other)).toEqual(['clipped']); // only one channel, which the mix halves
     for (const channel of [sine(440, 1), sine(97, 0.9999), noise(1, 1)]) {
       expect(await kindsOf(save('loud.wav', [channel]))).toEqual([]);
     }

@@ -1,4 +1,6 @@
-/** @file Several files in one ffmpeg process: the same samples as one by one, and every fault with its own file. */
+/**
+ * @file Several files in one ffmpeg process: the same samples as one by one, and every error assigned to its own file.
+ */
 
 import { execFileSync } from 'node:child_process';
 import {
@@ -30,7 +32,7 @@ const scratch = join(folder, 'scratch');
 const at = (name: string): string => join(folder, name);
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const door = JSON.stringify(new URL('../../../dist/data/audio/index.js', import.meta.url).href);
+const audioUrl = JSON.stringify(new URL('../../../dist/data/audio/index.js', import.meta.url).href);
 
 beforeAll(() => {
   mkdirSync(scratch);
@@ -102,7 +104,7 @@ describe('decodeAudioFiles', () => {
   });
 
   it('takes sound without a single packet for what it is', async () => {
-    // A video clip whose AAC track is announced and empty.
+    // A video clip whose AAC track is announced but empty.
     ffmpeg(
       ...['-f', 'lavfi', '-i', 'testsrc=s=32x32:r=10:d=0.5', '-f', 'lavfi', '-t', '0.5', '-i', 'anullsrc'],
       ...['-filter:a', 'atrim=end=0', '-c:v', 'libx264', '-c:a', 'aac', at('hollow.mp4')],
@@ -155,17 +157,17 @@ describe('decodeAudioFiles', () => {
 });
 
 describe('what is not the fault of a file', () => {
-  /** Runs code in a process of its own and gives what it prints as JSON. */
+  /** Runs code in a separate process and parses its output as JSON. */
   const inChild = (code: string, options: { env?: NodeJS.ProcessEnv; uid?: number } = {}): unknown =>
     JSON.parse(
       execFileSync(
         process.execPath,
-        ['--input-type=module', '-e', `const { decodeAudio } = await import(${door});\n${code}`],
+        ['--input-type=module', '-e', `const { decodeAudio } = await import(${audioUrl});\n${code}`],
         { encoding: 'utf8', ...options },
       ),
     );
 
-  it('an ffmpeg that somebody kills is no bad input', () => {
+  it('an ffmpeg that is killed from outside is not bad input', () => {
     const killed = at('ffmpeg-killed');
     writeFileSync(killed, '#!/bin/sh\ncase "$*" in *-i\\ file:*) kill -9 $$;; *) exec ffmpeg "$@";; esac\n');
     chmodSync(killed, 0o755);
@@ -185,7 +187,7 @@ describe('what is not the fault of a file', () => {
     writeFileSync(path, encodeWav(new Float32Array(800).fill(0.1), 16_000));
     chmodSync(path, 0);
     chmodSync(folder, 0o755);
-    const isRoot = process.getuid?.() === 0; // who may read everything: the child is somebody else then
+    const isRoot = process.getuid?.() === 0; // root may read everything, so the child runs as another user
     const said = inChild(
       `const error = await decodeAudio(${JSON.stringify(path)}).catch((thrown) => thrown);
        console.log(JSON.stringify([error.name, error.message, error.cause?.code]));`,
@@ -216,7 +218,7 @@ describe('encodeFlacFiles', () => {
     expect(readFileSync(files[0]!.flac).length).toBeLessThan(0.7 * wav.length);
   });
 
-  it('says where a disk has no room', async () => {
+  it('says where a disk is full', async () => {
     writeFileSync(at('a.wav'), encodeWav(new Float32Array(800), 16_000));
     await expect(encodeFlacFiles([{ wav: at('a.wav'), flac: '/dev/full' }])).rejects.toThrow(
       /^ENOSPC: ffmpeg cannot write FLAC \(.*No space left on device.*\), writing \/dev\/full$/,

@@ -4,18 +4,18 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Runs ffmpeg quietly; it throws with ffmpeg's own words when it fails. */
+/** Runs ffmpeg quietly; throws with ffmpeg's own message when it fails. */
 export function ffmpeg(...args: string[]): Buffer {
   return execFileSync('ffmpeg', ['-v', 'error', '-nostdin', '-y', ...args], { maxBuffer: 1 << 28 });
 }
 
-/** What ffmpeg itself decodes a file to: mono or interleaved float32 samples. */
+/** A file as decoded by ffmpeg itself: mono or interleaved float32 samples. */
 export function ffmpegSamples(path: string, ...options: string[]): Float32Array {
   const bytes = ffmpeg('-i', path, '-map', '0:a:0', ...options, '-c:a', 'pcm_f32le', '-f', 'f32le', 'pipe:1');
   return new Float32Array(new Uint8Array(bytes).buffer);
 }
 
-/** Seconds of a file's audio stream, as ffprobe reads them. */
+/** Duration of a file's audio stream in seconds, from ffprobe. */
 export function ffprobeSec(path: string): number {
   const args = [
     '-v',
@@ -31,16 +31,16 @@ export function ffprobeSec(path: string): number {
 }
 
 export interface Tone {
-  /** One frequency for each channel, in the layout's order. */
+  /** One frequency per channel, in the layout's order. */
   channelHz: number[];
   layout: 'mono' | 'stereo' | '5.1' | '4.0';
   durationSec: number;
   sampleRateHz?: number;
-  /** Adds a small moving picture, as video clips have. */
+  /** Adds a small moving picture. */
   video?: boolean;
 }
 
-/** Writes sines, one frequency for each channel; the ending and `codec` choose the format. */
+/** Writes sines, one frequency per channel; the extension and `codec` choose the format. */
 export function writeTone(path: string, tone: Tone, codec: string[] = []): void {
   mkdirSync(dirname(path), { recursive: true });
   const { channelHz, layout, durationSec, sampleRateHz = 48_000 } = tone;
@@ -61,7 +61,7 @@ export function writeTone(path: string, tone: Tone, codec: string[] = []): void 
   ffmpeg('-f', 'lavfi', '-i', audio, ...picture, ...codec, path);
 }
 
-/** Power of one frequency in mono samples, as the amplitude of that sine (Goertzel by plain sums). */
+/** Power of one frequency in mono samples, as the amplitude of that sine (Goertzel with plain sums). */
 export function amplitudeAt(samples: Float32Array, hz: number, sampleRateHz = 16_000): number {
   let real = 0;
   let imaginary = 0;

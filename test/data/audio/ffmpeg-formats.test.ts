@@ -1,4 +1,7 @@
-/** @file A recording opens nothing but itself: what names other files, addresses or programs is refused, whatever it is called. */
+/**
+ * @file A recording opens no other file: formats that name other files, URLs or programs are rejected, whatever the
+ * file name.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -76,7 +79,7 @@ describe('what is no recording', () => {
       expect(error).toBeInstanceOf(InputError);
       const { message } = error as Error;
       expect(message).not.toContain('\n');
-      // Not every version names the format, or knows it under a name that it usually does not have.
+      // Not every version names the format, or uses its usual name.
       const refused = `is not a recording but of (?:the format "${format}"|a format), which emoq does not open`;
       expect(message).toMatch(new RegExp(`^${at(name)} (?:${refused}: .*|cannot be decoded .*)$`));
       if (usual) expect(message).toContain(`the format "${format}"`);
@@ -96,8 +99,8 @@ describe('what is no recording', () => {
 });
 
 describe('every ffmpeg that emoq starts', () => {
-  it('is told which protocol and formats its inputs may have', () => {
-    // An ffmpeg that writes down how it was called, then does it.
+  it('is given the allowed protocol and formats of its inputs', () => {
+    // A wrapper that records how ffmpeg was called, then runs it.
     const spy = at('ffmpeg-spy');
     writeFileSync(spy, `#!/bin/sh\necho "$*" >> '${at('calls')}'\nexec ffmpeg "$@"\n`);
     chmodSync(spy, 0o755);
@@ -120,7 +123,7 @@ describe('every ffmpeg that emoq starts', () => {
     const working = calls.filter((call) => / -i /.test(call));
     expect(working).toHaveLength(6);
     for (const call of working) {
-      // What stands before each input, the one of our own making without a file aside.
+      // The options before each input, except our own generated one.
       const inputs = call.replace(/-f lavfi -i \S+/, '').split(/ -i /);
       for (const options of inputs.slice(0, -1)) {
         expect(options).toMatch(/-protocol_whitelist (?:file|pipe) -format_whitelist \S+/);

@@ -1,4 +1,4 @@
-/** @file Recordings for a web page: small MP3s that every browser plays. */
+/** @file Audio for web pages: small MP3s that every browser plays. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ const dir = mkdtempSync(join(tmpdir(), 'emoq-mp3-'));
 afterAll(() => rmSync(dir, { recursive: true }));
 
 const SECONDS = 3;
-/** A tone that rises from 200 Hz to 2 kHz, so that every moment is like no other. */
+/** A tone that rises from 200 Hz to 2 kHz, so that every moment is different. */
 const tone = Float32Array.from(
   { length: SECONDS * SAMPLE_RATE_HZ },
   (_, i) => 0.5 * Math.sin(2 * Math.PI * (200 + (300 * i) / SAMPLE_RATE_HZ) * (i / SAMPLE_RATE_HZ)),
@@ -25,7 +25,7 @@ function saved(mp3: Uint8Array): string {
   return file;
 }
 
-/** Stream of a file, as ffprobe sees it. */
+/** A file's stream according to ffprobe. */
 function probe(file: string): Record<string, string | number> {
   const entries = 'stream=codec_name,sample_rate,channels,bit_rate';
   const args = ['-v', 'error', '-show_entries', entries, '-of', 'json', file];
@@ -80,7 +80,7 @@ describe('a recording for the page', () => {
     expect((await encodeMp3((await decodeAudio(clip)).samples)).equals(wanted)).toBe(true);
   });
 
-  it('stops when it is told to', async () => {
+  it('stops when aborted', async () => {
     await expect(encodeMp3(tone, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
   });
 });

@@ -1,4 +1,4 @@
-/** @file MP4 clips for raw releases: real AAC in the layouts of the real ones, and the speech back out of them. */
+/** @file MP4 clips for raw releases: real AAC in the layouts of the real releases, and the speech decoded from them. */
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * @file WAV in the forms that corpora come in, written here sample by sample: every encoding from 8 bit to float, 8 to
- * 192 kHz, 1 to 8 channels. What comes out is held to the sine that went in, and to ffmpeg's own decoding.
+ * @file WAV in the formats found in corpora, written here sample by sample: every encoding from 8 bit to float, 8 to
+ * 192 kHz, 1 to 8 channels. The result is compared with the original sine and with ffmpeg's own decoding.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ const SUB_FORMAT_GUID = Buffer.from('000000001000800000aa00389b71', 'hex'); // a
 interface Encoding {
   tag: number;
   bits: number;
-  /** How far a decoded sample may be from the one that was meant. */
+  /** Tolerance of a decoded sample. */
   step: number;
   write(bytes: Buffer, offset: number, value: number): void;
 }
@@ -31,7 +31,7 @@ interface Encoding {
 const integers = (bits: number): Encoding => ({
   tag: PCM,
   bits,
-  step: Math.max(2e-8, 1 / 2 ** (bits - 1)), // float32 has no finer ones at this height
+  step: Math.max(2e-8, 1 / 2 ** (bits - 1)), // float32 has no finer steps at this magnitude
   write: (bytes, offset, value) =>
     bits === 8
       ? bytes.writeUInt8(Math.round(value * 127) + 128, offset)
@@ -69,7 +69,7 @@ const ENCODINGS: Record<string, Encoding> = {
   },
 };
 
-/** ITU-T G.711, from its segments. */
+/** ITU-T G.711, by its segments. */
 function aLaw(value: number): number {
   const sign = value >= 0 ? 0x80 : 0;
   const step = Math.min(4095, Math.floor(Math.abs(value) * 4096));
@@ -138,7 +138,7 @@ function writeForm(form: Form): string {
   return path;
 }
 
-/** The largest distance from a sine of 440 Hz at 16 kHz. Both ends are left out: there a resampler rings. */
+/** The largest distance from a sine of 440 Hz at 16 kHz. Both ends are excluded, where a resampler rings. */
 function distance(samples: Float32Array, amplitude: number): number {
   let largest = 0;
   for (let i = 400; i < samples.length - 400; i++) {
@@ -180,7 +180,7 @@ describe('WAV files', () => {
       const slack = 2 * ENCODINGS[encoding]!.step + 1e-3; // the resampler's own ripple
       expect(distance(samples, 0.05 * (channels + 1)), where).toBeLessThan(slack);
     }
-    // The same through ffmpeg alone: where there is one channel, to the bit.
+    // Same through ffmpeg alone: bit-identical if there is one channel.
     const mono = forms.findIndex(({ channels, sampleRateHz }) => channels === 1 && sampleRateHz > 16_000);
     expect((decoded[mono] as DecodedAudio).samples).toEqual(ffmpegSamples(paths[mono]!, '-ar', '16000'));
   });

@@ -1,6 +1,6 @@
 /**
  * @file Property tests over generated WAV headers: width, block align, channels, integers and floats, plain and
- * extensible, sizes that writers into pipes leave, chunks around the samples. What is read is what was written.
+ * extensible, placeholder sizes from pipes, chunks around the samples. The samples must survive a round trip.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ function save(bytes: Buffer): string {
   return path;
 }
 
-/** Speech-like: loud and quiet places, both signs, no two channels alike. */
+/** Speech-like: loud and quiet parts, both signs, all channels different. */
 function sound(frames: number, channels: number): Float32Array {
   return Float32Array.from({ length: frames * channels }, (_, i) => {
     const [frame, channel] = [Math.floor(i / channels), i % channels];
@@ -41,7 +41,7 @@ async function readAll(path: string): Promise<Float32Array> {
   return (await readWavSamples(path, (await readWavHeader(path))!)).samples;
 }
 
-/** What samples become when they are stored in so many bits. */
+/** Samples after quantisation to the given number of bits. */
 function stored(samples: Float32Array, { encoding, bits }: WavForm): Float32Array {
   if (encoding === 'float') return samples;
   return samples.map((sample) => integerOf(sample, bits) / 2 ** (bits - 1));
@@ -117,7 +117,7 @@ describe('a WAV header', () => {
   it('with a block align that cannot be right is read by its bits', async () => {
     const samples = sound(500, 2);
     const form = { encoding: 'pcm', bits: 16, channels: 2 } as const;
-    // 0, that of one channel, that of four, that of bits instead of bytes; the last two with the right bytes for a second
+    // 0, that of one channel, that of four, that of bits instead of bytes; the last two with the right byte rate
     for (const blockAlign of [0, 2, 8, 32]) {
       const path = save(writeWav(samples, { ...form, blockAlign, bytesPerSec: 64_000 }));
       expect(await readAll(path), `${blockAlign}`).toEqual(stored(samples, form));
@@ -178,7 +178,7 @@ describe('sizes of a WAV header', () => {
     }
   });
 
-  it('in 64 bits that nobody counted: the samples that are there are read', async () => {
+  it('in 64 bits with a placeholder value: the existing samples are read', async () => {
     const samples = sound(900, 1);
     const bytes = writeWav(samples, { encoding: 'pcm', bits: 24, channels: 1, longSizes: 'RF64' });
     for (const size of [0n, 2n ** 64n - 1n, 2n ** 63n - 1n]) {

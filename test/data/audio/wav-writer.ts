@@ -1,4 +1,4 @@
-/** @file WAV files in every form that a header can describe, and in some that it describes wrongly. */
+/** @file Writes WAV files in every form that a header can describe, and some with wrong headers. */
 
 const PCM = 1;
 const FLOAT = 3;
@@ -8,35 +8,35 @@ const SUB_FORMAT_GUID = Buffer.from('000000001000800000aa00389b71', 'hex'); // a
 export interface WavForm {
   encoding: 'pcm' | 'float';
   bits: number;
-  /** Bytes of a sample; packed by default. */
+  /** Bytes per sample; packed by default. */
   sampleBytes?: number;
-  /** Where integers lie that are smaller than their bytes: at the upper end by default. */
+  /** Alignment of integers narrower than their bytes: left-justified by default. */
   justified?: 'left' | 'right' | 'zero above';
-  /** Writes WAVE_FORMAT_EXTENSIBLE, whose `bits` are those of the bytes, with these valid ones. */
+  /** Writes WAVE_FORMAT_EXTENSIBLE, whose `bits` are those of the container, with these valid bits. */
   extensible?: boolean;
   channels: number;
   channelMask?: number;
   sampleRateHz?: number;
-  /** Block align, and bytes for a second, as the header gives them; right by default. */
+  /** Block align, and byte rate, in the header; right by default. */
   blockAlign?: number;
   bytesPerSec?: number;
-  /** Size of the data chunk as the header gives it; right by default. */
+  /** Size of the data chunk in the header; right by default. */
   dataSize?: number;
   /** Size of the RIFF chunk; right by default. */
   riffSize?: number;
-  /** Sizes in 64 bits, as RF64 or BW64 has them. */
+  /** 64-bit sizes, as in RF64 or BW64. */
   longSizes?: 'RF64' | 'BW64';
   /** Chunks before and after the samples, by name. */
   before?: readonly (readonly [name: string, content: string])[];
   after?: readonly (readonly [name: string, content: string])[];
-  /** Chunks of odd length without the byte that should follow. */
+  /** Chunks of odd length without the padding byte. */
   unpadded?: boolean;
-  /** Bytes of the data that are left out at the end, or further ones that are there. */
+  /** Bytes of the data to omit at the end, or to add. */
   cutBytes?: number;
   moreBytes?: number;
 }
 
-/** Writes interleaved samples: in [-1, 1] for integers, as they are for floats. */
+/** Writes interleaved samples: in [-1, 1] for integers, unchanged for floats. */
 export function writeWav(samples: ArrayLike<number>, form: WavForm): Buffer {
   const { encoding, bits, channels, sampleRateHz = 16_000, extensible, unpadded } = form;
   const width = form.sampleBytes ?? Math.ceil(bits / 8);
@@ -107,7 +107,7 @@ function dataOf(samples: ArrayLike<number>, form: WavForm, width: number): Buffe
   return data;
 }
 
-/** The integer of so many bits that is nearest to a sample in [-1, 1]. */
+/** The integer with this many bits that is nearest to a sample in [-1, 1]. */
 export function integerOf(sample: number, bits: number): number {
   const rounded = Math.round(sample * 2 ** (bits - 1)) + 0; // no -0
   return Math.max(-(2 ** (bits - 1)), Math.min(2 ** (bits - 1) - 1, rounded));

@@ -7,7 +7,10 @@ export interface Row<T> {
 
 type Numbers = readonly number[];
 
-/** Accuracy on `test` of the better of nearest class mean and 5 nearest neighbours, features standardised on `train`. */
+/**
+ * Accuracy on `test` of the better of nearest class mean and 5 nearest neighbours, with features standardised on
+ * `train`.
+ */
 export function bestAccuracy(train: readonly Row<Numbers>[], test: readonly Row<Numbers>[]): number {
   const width = train[0]!.features.length;
   const moments = Array.from({ length: width }, (_, column) => {
@@ -57,7 +60,7 @@ export function wordAccuracy(train: readonly Row<string>[], test: readonly Row<s
   });
 }
 
-/** The accuracy that guessing stays under in all but about one of a thousand tries: chance and three deviations. */
+/** An accuracy that guessing exceeds about once in a thousand tries: chance plus three sigma. */
 export function guessingBound(classes: number, rows: number): number {
   const chance = 1 / classes;
   return chance + 3 * Math.sqrt((chance * (1 - chance)) / rows);

@@ -20,7 +20,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const SPEAKERS = ['ann', 'bob', 'cyd', 'dan', 'eve'];
 
-/** Two clips for each speaker, FLAC at 48 kHz and WAV at 16 kHz. */
+/** Two clips per speaker, FLAC at 48 kHz and WAV at 16 kHz. */
 beforeAll(() => {
   for (const [index, speaker] of SPEAKERS.entries()) {
     writeTone(join(folder, 'clips', speaker, 'one.flac'), {
@@ -195,7 +195,7 @@ describe('prepare-csv', () => {
       /line 4: speaker "ann" is in split test here and in split train on line 2/,
     ],
     [
-      'ids that differ in case alone',
+      'ids that differ only in case',
       'id,path,label',
       ['A,clips/ann/one.flac,sad', 'a,clips/bob/one.flac,sad', 'b,clips/cyd/one.flac,sad'],
       /"A" and "a" would share the file audio\/a\.wav/,
@@ -293,7 +293,7 @@ describe('prepare-csv', () => {
       { id: 'long_two_1.5-2.25', reason: '1.5 s to 2.25 s of two.flac' },
       { id: 'long_two_3.5-end', reason: '3.5 s to the end of two.flac' },
     ]);
-    // No speaker is known, so a recording stays whole: its parts are never in training and test both.
+    // No speaker is known, so a recording stays together: its parts are never in both training and test.
     const splits = new Set(utterances.slice(0, 4).map(({ split }) => split));
     expect([splits.size, new Set(utterances.map(({ split }) => split)).size]).toEqual([1, 3]);
     expect(await prepareCsv(options(file))).toMatchObject({ alreadyDone: true });
@@ -400,7 +400,7 @@ describe('a label map', () => {
   it.each([
     ['pairs without a sign', 'ang', /"ang" is not a pair like angry=ang/],
     ['half a pair', 'ang=', /"ang=" is not a pair/],
-    ['a label twice', 'a=b,a=c', /"a" is there twice/],
+    ['a label twice', 'a=b,a=c', /"a" appears twice/],
     ['a missing file', 'none.yaml', /label map none\.yaml does not exist/],
   ])('is refused with %s', async (_, source, message) => {
     expect(await refusal(readLabelMap(source))).toMatch(message);

@@ -1,4 +1,6 @@
-/** @file A corpus from tables as pandas and people write them: dialects, names of splits, spellings, files, no audio at all. */
+/**
+ * @file Corpora from tables written by pandas and by hand: dialects, split names, spellings, files, no audio at all.
+ */
 
 import { mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,7 +76,7 @@ describe('a corpus that pandas wrote', () => {
       ['sad', 'two\nlines', 'cyd', 'test', 0.25],
     ]);
     expect(remarks).toEqual([
-      'splits are read so: "training" as train, "Validation" as dev, "testing" as test',
+      'split names are read as "training" as train, "Validation" as dev, "testing" as test',
     ]);
     expect(warnings).toEqual([]);
   });
@@ -118,7 +120,7 @@ describe('labels that look or mean the same', () => {
     ...['0.0,bob,train', 'sad,cyd,test'],
   ];
 
-  it('are told of, with counts, and speakers too', async () => {
+  it('are reported, with counts, and speakers too', async () => {
     const { warnings, counts } = await prepareCsv(options(table(rows)));
     expect(warnings).toEqual([
       'labels that look or mean the same are different classes: "happy" (2) and "Happy" (1) and "hap\\u200bpy" (1); "0" (1) and "0.0" (1); --normalize-labels merges them',
@@ -152,14 +154,14 @@ describe('labels that look or mean the same', () => {
     const { counts } = await prepareCsv({ ...options(table(rows)), normalizeLabels: true, labelMap });
     expect(counts.total).toEqual({ joy: 6, sad: 1 });
     expect(await refusal(prepareCsv({ ...options(table(rows.slice(4))), labelMap: { SAD: 'x' } }))).toMatch(
-      /no row has the label "SAD" \("sad" differs in spelling alone\)/,
+      /no row has the label "SAD" \("sad" differs only in spelling\)/,
     );
   });
 
-  it('are told of where a recipe leaves some out, or has both', async () => {
+  it('are reported if a recipe leaves some out, or has both', async () => {
     const manifest = await readManifest(table(rows));
     expect(selectUtterances(manifest, { labels: ['happy', 'SAD', 'sad'] }).warnings).toEqual([
-      'labels are left out that differ in spelling alone from labels of the recipe: "Happy" (1) for "happy"; "hap\\u200bpy" (1) for "happy"; add them to label_map',
+      'labels are left out that differ only in spelling from labels of the recipe: "Happy" (1) for "happy"; "hap\\u200bpy" (1) for "happy"; add them to label_map',
       'labels of the recipe look or mean the same and are different classes: "SAD" and "sad"; map them to one with label_map',
     ]);
     expect(selectUtterances(manifest, { labels: ['sad'] }).warnings).toEqual([]);
@@ -185,7 +187,7 @@ describe('a value that is missing', () => {
     );
   });
 
-  it('is a label where a map says so, and nobody elsewhere', async () => {
+  it('is a label if a map says so, and never a speaker', async () => {
     const file = csv(
       'path,label,speaker,split,id\nclips/one.wav,None,nan,train,a\nclips/one.wav,sad,NULL,test,b\n',
     );
@@ -228,11 +230,11 @@ describe('recordings', () => {
     await checkAudioFiles(await readManifest(found));
     const near = csv('path,label\nb/two.wav,a\nhttps://example.org/a.wav,a\nB,a\n');
     expect(await refusal(prepareCsv(options(near)))).toMatch(
-      /line 2: .*b\/two\.wav does not exist; there is .*B\/Two\.WAV, which is spelt a little differently; line 3: https:\/\/example\.org\/a\.wav is an address; download it.*; line 4: .*B is a folder/,
+      /line 2: .*b\/two\.wav does not exist; there is .*B\/Two\.WAV, which is spelt a little differently; line 3: https:\/\/example\.org\/a\.wav is a URL; download it.*; line 4: .*B is a folder/,
     );
   });
 
-  it('of which a manifest gives parts are refused: nobody has cut them', async () => {
+  it('are refused if a manifest gives parts of them: they were not cut', async () => {
     const parts = csv('path,label,id,start,end\nclips/one.wav,a,x,0,1\nclips/one.wav,b,y,1,2\n');
     expect(await refusal(readManifest(parts))).toMatch(
       /line 3: clips\/one\.wav is on line 2 already with another start or end/,
@@ -240,7 +242,7 @@ describe('recordings', () => {
   });
 });
 
-describe('a corpus of transcripts alone', () => {
+describe('a corpus of transcripts only', () => {
   const rows = ['Hello there.,joy,ann', '"Go, away!",anger,bob', 'No.,anger,cyd', 'Yes.,joy,dan'];
   const textTable = (): string => csv(`text,label,speaker\n${rows.join('\n')}\n`);
 
@@ -248,7 +250,7 @@ describe('a corpus of transcripts alone', () => {
     const summary = await prepareCsv(options(textTable()));
     expect(summary).toMatchObject({ kept: 4, converted: 0, durationSec: 0 });
     expect(summary.warnings).toEqual([
-      'the table has no column "path", so the corpus is of transcripts alone: only experiments with inputs: text can use it',
+      'the table has no column "path", so the corpus has only transcripts, for experiments with inputs: text',
     ]);
     const manifest = await readManifest(summary.manifestPath);
     expect(
@@ -269,7 +271,7 @@ describe('a corpus of transcripts alone', () => {
     const { train, dev, test } = partitionUtterances(manifest.utterances);
     expect([train.length, dev.length, test.length]).toEqual([2, 1, 1]);
     expect(() => requireAudio(manifest, manifest.utterances, 'add it')).toThrow(
-      /manifest\.csv, line 2: utterance 1 has no audio: it is a corpus of transcripts alone; add it$/,
+      /manifest\.csv, line 2: utterance 1 has no audio: the corpus has only transcripts; add it$/,
     );
     expect(await prepareCsv(options(join(folder, `list${count}.csv`)))).toMatchObject({ alreadyDone: true });
   });
@@ -324,12 +326,12 @@ describe('manifest.json', () => {
     [
       'a key twice',
       (json: string) => json.replace('"name": "mine"', '"name": "mine", "name": "x"'),
-      /key "name" is there twice/,
+      /key "name" appears twice/,
     ],
     [
       'a label twice',
       (json: string) => json.replace('"joy": 2', '"joy": 2, "j\\u006fy": 3'),
-      /key "joy" is there twice/,
+      /key "joy" appears twice/,
     ],
     [
       'a list for a number',

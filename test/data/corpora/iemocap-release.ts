@@ -1,6 +1,6 @@
 /**
- * @file A raw IEMOCAP release of true size and shape: 151 dialogs, 10,039 labelled utterances with the real release's
- * counts, its layout and its faults. Words and voices are made up; clips are links to a few short ones.
+ * @file A raw IEMOCAP release of real size and layout: 151 dialogs, 10,039 labelled utterances with the real counts,
+ * and its faults. Words and voices are made up; clips are links to a few short ones.
  */
 
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -20,9 +20,9 @@ interface Part {
 }
 
 /**
- * What the release holds, by session and kind of dialog. Source: label lists of the release in public repositories
- * (EmoBox for the four classes, tae898/multimodal-datasets for all), counted; they agree with each other and with
- * the totals of the corpus's paper.
+ * Utterances by session and kind of dialog. Source: label lists of the release in public repositories (EmoBox for the
+ * four classes, tae898/multimodal-datasets for all), counted; they agree with each other and with the totals in the
+ * corpus' paper.
  */
 const RELEASE_PARTS: readonly Part[] = [
   { session: 1, kind: 'impro', dialogs: 14, counts: [223, 62, 104, 33, 99, 104, 9, 0, 0, 0, 125] },
@@ -37,7 +37,7 @@ const RELEASE_PARTS: readonly Part[] = [
   { session: 5, kind: 'script', dialogs: 15, counts: [97, 139, 112, 37, 125, 174, 9, 3, 0, 0, 341] },
 ];
 
-/** Tags as often as the release has them. */
+/** Tags, with their frequency in the release. */
 const TAGS: readonly (readonly [string, number])[] = [
   ['[LAUGHTER]', 166],
   ['[BREATHING]', 57],
@@ -47,15 +47,15 @@ const TAGS: readonly (readonly [string, number])[] = [
   ['[laughter]', 1],
 ];
 
-/** Transcripts of speech that nobody cut out or labelled. */
+/** Transcripts of speech that was never cut out or labelled. */
 const EXTRA_TRANSCRIPTS = 46;
-/** Dialogs whose name has a letter behind its number, which moves the place of the speaker's letter by one. */
+/** Dialogs with a letter after their number, which shifts the position of the speaker's letter by one. */
 export const LETTERED_DIALOGS = 4;
 
 const WORDS =
   'the a now well you I we go see know want think it that is was not here there what how why'.split(' ');
 
-/** Writes the release. @returns how many tags its transcripts hold. */
+/** Writes the release. @returns the number of tags in its transcripts */
 export function writeIemocapRelease(root: string): { tags: number } {
   const random = seededRandom(1, 'iemocap release');
   const clips = [0, 1, 2, 3].map((i) => {

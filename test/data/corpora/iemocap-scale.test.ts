@@ -20,7 +20,7 @@ const root = join(folder, 'IEMOCAP_full_release');
 const out = join(folder, 'iemocap');
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Utterances of a view, session by session; of four classes, they are the table that papers print. */
+/** Utterances of a view by session; for four classes, the table printed in papers. */
 const VIEWS: readonly [recipe: string, labels: number, bySession: readonly number[], total: number][] = [
   ['iemocap4', 4, [1085, 1023, 1151, 1031, 1241], 5531],
   ['iemocap4-improvised', 4, [521, 530, 627, 534, 731], 2943],
@@ -78,7 +78,7 @@ describe('a release of true size and shape, faults and all', () => {
     for (const { id, speaker, gender } of manifest.utterances) {
       expect([speaker, gender]).toEqual([`${id.slice(0, 5)}${gender}`, id.split('_').at(-1)![0]]);
     }
-    // The marker of the dialog is another person about half the time.
+    // The dialog's marker wearer is the other person about half the time.
     expect(manifest.utterances.filter(({ id, gender }) => id[5] !== gender).length).toBeGreaterThan(4000);
   });
 
@@ -99,7 +99,7 @@ describe('a release of true size and shape, faults and all', () => {
     }
   });
 
-  it('validates on another speaker in every fold, and leaves nobody untrained', async () => {
+  it('validates on another speaker in every fold, and trains on every speaker in some fold', async () => {
     const { utterances } = await view('iemocap4');
     const names = new Set(utterances.map(({ speaker }) => speaker));
     for (const seed of [1, 2, 3]) {
@@ -127,7 +127,7 @@ describe('a release of true size and shape, faults and all', () => {
     }
   });
 
-  it('has the four-class table of the literature in every fold, and its facts say the same of every view', async () => {
+  it('has the four-class table of the literature in every fold, and its metadata agrees for every view', async () => {
     const { utterances } = await view('iemocap4');
     for (const [session, counts] of Object.entries(FOUR_CLASSES)) {
       const { test } = partitionUtterances(utterances, { fold: Number(session) });
@@ -138,9 +138,9 @@ describe('a release of true size and shape, faults and all', () => {
     expect(Object.keys(views)).toEqual(VIEWS.map(([name]) => name));
     for (const [name, , bySession] of VIEWS) {
       const { labels, label_map, id_pattern } = await loadRecipe({ dataset: name });
-      const facts = views[name]!;
-      expect(Object.values(facts.counts)).toEqual(bySession);
-      expect([facts.labels, facts.label_map ?? {}, facts.id_pattern ?? null]).toEqual([
+      const listed = views[name]!;
+      expect(Object.values(listed.counts)).toEqual(bySession);
+      expect([listed.labels, listed.label_map ?? {}, listed.id_pattern ?? null]).toEqual([
         labels,
         label_map,
         id_pattern,

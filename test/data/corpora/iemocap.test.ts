@@ -30,7 +30,7 @@ const line = (part: string, code: string, text?: string): IemocapLine => ({
   ...(text ? { text } : {}),
 });
 
-/** Writes a whole small release: five sessions, each with an improvised and a scripted dialog. */
+/** Writes a complete small release: five sessions, each with an improvised and a scripted dialog. */
 function writeRelease(path: string): void {
   for (let session = 1; session <= 5; session++) {
     iemocapDialog(path, session, `Ses0${session}F_impro01`, [
@@ -49,9 +49,9 @@ function writeRelease(path: string): void {
 
 beforeAll(() => {
   writeRelease(root);
-  const facts = parse(readFileSync(corpusMetadataPath('iemocap'), 'utf8'));
+  const metadata = parse(readFileSync(corpusMetadataPath('iemocap'), 'utf8'));
   const each = { neutral: 1, angry: 1, sad: 1, 'happy+excited': 2 };
-  facts.counts.total = {
+  metadata.counts.total = {
     neutral: 5,
     angry: 5,
     sad: 5,
@@ -61,8 +61,8 @@ beforeAll(() => {
     undecided: 5,
     fearful: 0,
   };
-  facts.counts.session = { 1: each, 2: each, 3: each, 4: each, 5: each };
-  put(metadataPath, stringify(facts));
+  metadata.counts.session = { 1: each, 2: each, 3: each, 4: each, 5: each };
+  put(metadataPath, stringify(metadata));
 });
 
 const options = (out: string, path = root) => ({ root: path, out: join(folder, out), metadataPath });
@@ -239,7 +239,7 @@ describe('IEMOCAP files that are not understood are refused with file and line',
   });
 });
 
-describe('the facts of IEMOCAP', () => {
+describe('the metadata of IEMOCAP', () => {
   it('agree with each other: 10,039 utterances, 5,531 in four classes, five sessions', async () => {
     const { counts, labels, codes, views } = await readCorpusMetadata(corpusMetadataPath('iemocap'));
     const sum = (record: Record<string, number>): number => Object.values(record).reduce((a, b) => a + b, 0);
@@ -263,18 +263,18 @@ describe('the facts of IEMOCAP', () => {
   });
 
   it('find every count that differs', async () => {
-    const facts = await readCorpusMetadata(metadataPath);
+    const metadata = await readCorpusMetadata(metadataPath);
     const { utterances } = await readManifest(join(folder, 'a', 'manifest.csv'));
-    expect(countDifferences(facts, utterances)).toEqual([]);
+    expect(countDifferences(metadata, utterances)).toEqual([]);
     const changed = utterances.map(
       (u): Utterance => (u.id === 'Ses02F_impro01_F001' ? { ...u, label: 'fearful' } : u),
     );
-    expect(countDifferences(facts, changed)).toEqual([
+    expect(countDifferences(metadata, changed)).toEqual([
       'excited 4 instead of 5',
       'fearful 1 instead of 0',
       'session 2: happy+excited 1 instead of 2',
     ]);
-    expect(countDifferences(facts, [...utterances, { ...utterances[0]!, session: '6' }])).toContain(
+    expect(countDifferences(metadata, [...utterances, { ...utterances[0]!, session: '6' }])).toContain(
       'session 6 is unknown',
     );
   });

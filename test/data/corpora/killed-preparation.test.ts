@@ -49,7 +49,7 @@ describe.concurrent('a preparation killed at random moments goes on, and ends wi
       }));
       iemocapDialog(root, session, `Ses0${session}F_impro01`, lines);
     }
-    const metadataPath = join(folder, 'facts.yaml');
+    const metadataPath = join(folder, 'metadata.yaml');
     put(
       metadataPath,
       stringify({

@@ -1,4 +1,4 @@
-/** @file Preparations killed at random moments, and what is left of them in the end. */
+/** @file Kills preparations at random moments and checks the final result. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,15 +10,15 @@ import type { PreparationSummary } from '../../../src/data/corpora/index.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
 import { snapshot } from './meld-tree.js';
 
-const door = new URL('../../../dist/data/corpora/index.js', import.meta.url).href;
+const corporaUrl = new URL('../../../dist/data/corpora/index.js', import.meta.url).href;
 
 /**
- * Runs a preparation in a process of its own and kills it after as many clips as the seed draws, and a moment; a run
- * that gets to its end is begun again from nothing. Then lets one end, and compares it with one that nobody disturbed.
- * @param prepare by its name it is found at the door of the corpora.
- * @param folder for the two corpora, which are named after `name`.
- * @param kills at the least; where they fell on fewer than `places` different numbers of clips, more follow.
- * @returns the numbers of clips that were there when it was killed.
+ * Runs a preparation in a separate process and kills it after a seeded random number of clips, and a moment; a run that
+ * finishes is started again from nothing. Then lets one finish, and compares it with an undisturbed one.
+ * @param prepare its name in src/data/corpora/index.ts
+ * @param folder for the two corpora, which are named after `name`
+ * @param kills minimum number; if they hit fewer than `moments` different numbers of clips, more follow
+ * @returns the numbers of finished clips at each kill
  */
 export async function killAndCompare(
   prepare: (options: never) => Promise<PreparationSummary>,
@@ -26,19 +26,19 @@ export async function killAndCompare(
   folder: string,
   name: string,
   kills: number,
-  places = 1,
+  moments = 1,
 ): Promise<Set<number>> {
   const undisturbed = join(folder, `${name} undisturbed`);
   const { kept } = await prepare({ ...options, out: undisturbed } as never);
   const out = join(folder, `${name} killed`);
   const code = `
-    const corpora = await import(${JSON.stringify(door)});
+    const corpora = await import(${JSON.stringify(corporaUrl)});
     const onProgress = (done) => process.stdout.write(done + ' ');
     await corpora.${prepare.name}({ ...JSON.parse(process.argv[1]), onProgress });`;
   const args = ['--input-type=module', '-e', code, JSON.stringify({ ...options, out, jobs: 2 })];
   const random = seededRandom(1, 'kill', name);
   const states = new Set<number>();
-  for (let killed = 0, tries = 0; killed < kills || states.size < places; tries++) {
+  for (let killed = 0, tries = 0; killed < kills || states.size < moments; tries++) {
     expect(tries).toBeLessThan(4 * kills);
     const clips = clipsIn(out) + random.integer(kept / 3);
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -1,6 +1,5 @@
 /**
- * @file Damages manifest.csv and manifest.json and reads them. Each must give an InputError, its lines each one that a
- * person can read, or utterances that are whole.
+ * @file Fuzzes manifest.csv and manifest.json. Each must give an InputError with readable lines, or valid utterances.
  *
  *     node manifest-fuzz.mjs TRIALS SEED FOLDER
  */
@@ -51,7 +50,7 @@ const CELLS = [
   '=1+1',
 ];
 
-/** A cell changed, a column moved, named again or taken out, another separator, or bytes changed. */
+/** A changed cell, a moved, renamed or removed column, another separator, or changed bytes. */
 function damagedCsv(random) {
   const lines = String(csv)
     .trimEnd()

@@ -1,4 +1,4 @@
-/** @file Six thousand damaged manifests: clear lines, or utterances that are whole. */
+/** @file Six thousand damaged manifests: clear errors, or valid utterances. */
 
 import { expect, it } from 'vitest';
 import { useFuzzFolder } from '../../fuzz/fuzz-folder.js';
@@ -15,7 +15,7 @@ it('damaged manifests give clear lines, or whole utterances, in little memory an
     nodeOptions: ['--max-old-space-size=128'],
     args: ['6000', '1', folder()],
   });
-  // Both outcomes are common, or the damage would show nothing.
+  // Both outcomes must be common, or the damage would prove nothing.
   expect(outcome.manifests.read).toBeGreaterThan(500);
   expect(outcome.manifests.refused).toBeGreaterThan(2000);
   expectSmall(outcome, outcome.manifests);

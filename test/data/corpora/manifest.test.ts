@@ -32,7 +32,7 @@ function utterance(id: string, more: Partial<Utterance> = {}): Utterance {
   };
 }
 
-/** The one line that reading a manifest of this text ends in. */
+/** The one-line error for a manifest with this text. */
 async function refusal(text: string, withInfo = false): Promise<string> {
   const dir = mkdtempSync(join(folder, 'bad-'));
   if (withInfo) {
@@ -164,7 +164,7 @@ describe('a manifest that cannot be used is refused with file and line', () => {
       'path,label,Speaker\na.wav,b,c\n',
       /line 1: column "Speaker" would not be read: rename it to "speaker"/,
     ],
-    ['a doubled column', 'path,label,label\na,b,c\n', /line 1: column "label" is there twice/],
+    ['a doubled column', 'path,label,label\na,b,c\n', /line 1: column "label" appears twice/],
     ['a short row', `${HEADER}\n${row({})}\na,b\n`, /line 3: 2 fields, the header has 9/],
     ['an open quote', `${HEADER}\n"${row({})}\n`, /line 2: Quoted field unterminated/],
     ['a doubled id', two({ id: 'ok' }), /line 3: id "ok" is on line 2 already/],
@@ -175,9 +175,9 @@ describe('a manifest that cannot be used is refused with file and line', () => {
     [
       'a climbing path',
       two({ path: 'audio/../../x.wav' }),
-      /line 3: path "audio\/\.\.\/\.\.\/x.wav" climbs out/,
+      /line 3: path "audio\/\.\.\/\.\.\/x.wav" leads outside/,
     ],
-    ['a climbing path, the other slash', two({ path: '..\\x.wav' }), /line 3: path .* climbs out/],
+    ['a climbing path, the other slash', two({ path: '..\\x.wav' }), /line 3: path .* leads outside/],
     [
       'a bad number',
       two({ duration_sec: '1,5'.replace(',', ';') }),

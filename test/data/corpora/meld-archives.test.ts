@@ -1,4 +1,4 @@
-/** @file MELD whose splits are still packed: read as a stream, and the same in the end as the unpacked release. */
+/** @file MELD with packed splits: read as a stream, with the same result as the unpacked release. */
 
 import { execFileSync } from 'node:child_process';
 import {
@@ -20,7 +20,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InterruptedError } from '../../../src/base/index.js';
 import { prepareMeld, readManifest } from '../../../src/data/corpora/index.js';
-import { refusal, snapshot, writeFacts, writeMeldTree } from './meld-tree.js';
+import { refusal, snapshot, writeMeldTree, writeMetadata } from './meld-tree.js';
 import { MONO, meldClip, put, toneWav } from './raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), "emoq packed 'é' "));
@@ -31,7 +31,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const FOLDERS = { train: 'train_splits', dev: 'dev_splits_complete', test: 'output_repeated_splits_test' };
 
-/** Clips that become 16 kHz WAVs under their .mp4 names, and their lengths. */
+/** Clips that are 16 kHz WAVs under their .mp4 names, and their lengths. */
 const QUICK = {
   'train_splits/dia0_utt1': 0.7,
   'train_splits/dia1_utt0': 3,
@@ -56,7 +56,7 @@ function packRelease(target: string): void {
   }
 }
 
-/** A copy of the packed release, changed. */
+/** A modified copy of the packed release. */
 function changed(name: string, change: (root: string) => void): string {
   const copy = join(folder, name);
   cpSync(packed, copy, { recursive: true, preserveTimestamps: true });
@@ -67,19 +67,19 @@ function changed(name: string, change: (root: string) => void): string {
 const prepare = (from: string, out: string, more = {}) =>
   prepareMeld({ root: from, out: join(folder, out), metadataPath, ...more });
 
-/** Everything but the journal, which knows where a clip came from. */
+/** Everything except the journal, which records where a clip came from. */
 function prepared(out: string): Record<string, string> {
   const { 'preparation.jsonl': _journal, ...files } = snapshot(join(folder, out));
   return files;
 }
 
 beforeAll(async () => {
-  writeFacts(metadataPath);
+  writeMetadata(metadataPath);
   writeMeldTree(root);
-  // Most of them of the kind that is read without ffmpeg, for the sake of time.
+  // Most of them are of the kind that is read without ffmpeg, to save time.
   for (const [name, durationSec] of Object.entries(QUICK))
     put(join(root, `${name}.mp4`), toneWav(440, durationSec));
-  // As in the release, times of change are whole seconds: that is all that archives keep.
+  // As in the release, modification times are whole seconds, since archives keep no more.
   for (const name of readdirSync(root, { recursive: true }) as string[])
     utimesSync(join(root, name), 1e9, 1e9);
   packRelease(packed);
@@ -119,7 +119,7 @@ describe('prepare-meld from archives', () => {
       mkdirSync(join(stage, 'a', 'b'), { recursive: true });
       const clips = readdirSync(join(root, 'train_splits')).filter((name) => !name.startsWith('._'));
       for (const name of clips) cpSync(join(root, 'train_splits', name), join(stage, 'a', 'b', name));
-      // Decoys that come first: names that climb, that are absolute, links, folders, a stub.
+      // Decoys come first: names that leave the folder, absolute names, links, folders, a stub.
       put(join(stage, 'decoy', 'dia0_utt0.mp4'), 'not a video');
       put(join(stage, 'decoy', '._dia0_utt1.mp4'), '\0\x05\x16\x07');
       mkdirSync(join(stage, 'folder', 'dia1_utt0.mp4'), { recursive: true });
@@ -232,7 +232,7 @@ describe('an archive that is damaged or cut off', () => {
     ['empty', /unexpected end of file|Unexpected end of data|is empty/, () => Buffer.alloc(0)],
     [
       'damaged inside',
-      /invalid|incorrect|too many/, // where the damage lies depends on the order in which tar found the files
+      /invalid|incorrect|too many/, // the position of the damage depends on the order in which tar found the files
       (bytes) => Buffer.concat([bytes.subarray(0, 9000), Buffer.alloc(200, 0xff), bytes.subarray(9200)]),
     ],
     [
@@ -259,7 +259,7 @@ describe('an archive that is damaged or cut off', () => {
       );
       expect(message).toMatch(why);
       expect(readdirSync(join(folder, out))).not.toContain('manifest.csv');
-      // The other splits are there; so are the clips before the damage, whole.
+      // The other splits are complete; so are the clips before the damage.
       const before = prepared(out);
       expect(before).toMatchObject({
         'audio/dev/dev_dia0_utt0.wav': prepared('unpacked')['audio/dev/dev_dia0_utt0.wav'],
@@ -281,7 +281,7 @@ describe('an archive that is damaged or cut off', () => {
   it('a clip that is corrupt within a whole archive fails alone', async () => {
     const stage = join(folder, 'corrupt-stage');
     cpSync(join(root, 'dev_splits_complete'), join(stage, 'dev_splits_complete'), { recursive: true });
-    meldClip(stage, 'dev_splits_complete', 'dia110_utt7', MONO); // the one that the release lacks, repaired
+    meldClip(stage, 'dev_splits_complete', 'dia110_utt7', MONO); // the one that is missing from the release, repaired
     put(join(stage, 'dev_splits_complete', 'dia0_utt0.mp4'), 'no video');
     const copy = changed('corrupt', (path) => pack(join(path, 'dev.tar.gz'), stage, ['dev_splits_complete']));
     expect(await refusal(prepare(copy, 'corrupt-out'))).toMatch(

@@ -23,7 +23,7 @@ beforeAll(() => {
   mkdirSync(packed);
   writeTone(join(folder, 'surround.mp4'), SURROUND);
   writeTone(join(folder, 'stereo.mp4'), STEREO);
-  put(join(folder, 'native.mp4'), toneWav(440, 0.4)); // read without ffmpeg, so in no time
+  put(join(folder, 'native.mp4'), toneWav(440, 0.4)); // read without ffmpeg, so instantly
   for (const [split, name] of Object.entries(FOLDERS)) {
     const rows = Array.from({ length: CLIPS[split as keyof typeof CLIPS] }, (_, i) => utt(i, 0, 'joy'));
     for (const root of [unpacked, packed]) put(join(root, `${split}_sent_emo.csv`), meldCsv(rows));

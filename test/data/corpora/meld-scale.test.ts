@@ -1,9 +1,9 @@
 /**
- * @file A MELD release of true size and shape: the real annotations, 13,706 clips, and every known fault planted.
+ * @file A MELD release of real size and layout: the real annotations, 13,706 clips, and every known fault.
  *
  * Real: the three CSVs (from EMOQ_REAL_DATA), folders, names, faults, and 90 clips that ffmpeg decodes (H.264 with AAC,
- * 5.1 and stereo). Not real: the other clips are 0.15 s of 16 kHz WAV under an .mp4 name, which is read without
- * ffmpeg, as to decode 13,706 clips would take minutes; and the CSV's times are those of longer clips.
+ * 5.1 and stereo). Not real: the other clips are 0.15 s of 16 kHz WAV under an .mp4 name, which is read without ffmpeg,
+ * since decoding 13,706 clips would take minutes; and the CSV's times are those of longer clips.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -42,7 +42,7 @@ const root = join(folder, 'MELD.Raw');
 const out = join(folder, 'meld');
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Lengths that are not what the annotation says. */
+/** Lengths that differ from the annotation. */
 const OVERLONG = { test_dia38_utt4: 305, test_dia220_utt0: 235, train_dia309_utt0: 41 };
 const STUBS = 14;
 const FINAL_VIDEOS = 132;
@@ -73,7 +73,7 @@ async function writeRelease(): Promise<void> {
   for (const split of Object.keys(FOLDERS)) {
     copyFileSync(join(realData!, 'meld', `${split}_sent_emo.csv`), join(root, `${split}_sent_emo.csv`));
   }
-  // As in the release, times of change are whole seconds: that is all that archives keep.
+  // As in the release, modification times are whole seconds, since archives keep no more.
   for (const name of ['surround.mp4', 'stereo.mp4', 'short.wav', 'stub.wav'])
     utimesSync(join(folder, name), 1e9, 1e9);
   let written = 0;
@@ -127,8 +127,8 @@ describe.skipIf(!realData)('a MELD release of true size and shape, faults and al
 
   it('has 8,245, 897 and 2,211 utterances of four classes, less the same two, which are neutral', async () => {
     const manifest = await readManifest(summary.manifestPath);
-    const facts = await readCorpusMetadata(corpusMetadataPath('meld'));
-    const { utterances } = selectUtterances(manifest, { labels: facts.views.meld4!.labels });
+    const metadata = await readCorpusMetadata(corpusMetadataPath('meld'));
+    const { utterances } = selectUtterances(manifest, { labels: metadata.views.meld4!.labels });
     const count = (name: string): number => utterances.filter(({ split }) => split === name).length;
     expect([count('train'), count('dev'), count('test')]).toEqual([8245 - 1, 897 - 1, 2211]);
   });
@@ -160,7 +160,7 @@ describe.skipIf(!realData)('a MELD release of true size and shape, faults and al
     const again = await prepareMeld({ root: packed, out });
     const { 'preparation.jsonl': _after, ...after } = snapshot(out);
     expect(after).toEqual(before);
-    // All but the few whose files were written just now.
+    // All except the few whose files were written just now.
     expect(again).toMatchObject({ kept: 13_706, converted: 4 });
   });
 });

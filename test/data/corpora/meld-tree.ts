@@ -1,4 +1,4 @@
-/** @file A small MELD release with one of each of its faults, and what tests ask of its preparation. */
+/** @file A small MELD release with one of each of its faults, and helpers for tests of its preparation. */
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,27 +28,27 @@ const ROWS = {
     utt(0, 0, 'neutral', { text: 'It\u0092s \u0093fine\u0094\u0085 said\u00a0he' }), // codes as control characters
     utt(0, 1, 'joy', { start: '0:12:32,632', end: '0:12:32,632' }), // no length
     utt(1, 0, 'anger', { speaker: 'Monica' }), // the clip runs far past its half second
-    utt(1, 1, 'fear'), // the clip is a little longer, as clips are
+    utt(1, 1, 'fear'), // the clip is slightly longer, as usual
     utt(2, 0, 'sadness'), // a stub of a clip
-    utt(125, 3, 'surprise'), // corrupt, as known
+    utt(125, 3, 'surprise'), // corrupt, a known fault
   ],
-  dev: [utt(0, 0, 'disgust', { text: 'Caf\u00e9' }), utt(110, 7, 'neutral')], // the second has no clip, as known
+  dev: [utt(0, 0, 'disgust', { text: 'Caf\u00e9' }), utt(110, 7, 'neutral')], // the second has no clip, a known fault
   test: [utt(0, 0, 'joy'), utt(220, 0, 'disgust', { start: '00:01:44,270', end: '00:05:39,338' })],
 } as const;
 
-/** The real facts with the counts of this tree. */
-export function writeFacts(path: string): void {
-  const facts = parse(readFileSync(corpusMetadataPath('meld'), 'utf8'));
+/** The real metadata with the counts of this tree. */
+export function writeMetadata(path: string): void {
+  const metadata = parse(readFileSync(corpusMetadataPath('meld'), 'utf8'));
   for (const split of ['train', 'dev', 'test'] as const) {
-    facts.counts.split[split] = {};
+    metadata.counts.split[split] = {};
     for (const { emotion } of ROWS[split]) {
-      facts.counts.split[split][emotion] = (facts.counts.split[split][emotion] ?? 0) + 1;
+      metadata.counts.split[split][emotion] = (metadata.counts.split[split][emotion] ?? 0) + 1;
     }
   }
-  put(path, stringify(facts));
+  put(path, stringify(metadata));
 }
 
-/** Every file of a folder, with the checksum of its bytes. */
+/** Every file of a folder, with the checksum of its content. */
 export function snapshot(path: string): Record<string, string> {
   const names = readdirSync(path, { recursive: true }) as string[];
   return Object.fromEntries(
@@ -59,7 +59,7 @@ export function snapshot(path: string): Record<string, string> {
   );
 }
 
-/** The one line that `work` is refused with. */
+/** The one-line error that `work` is rejected with. */
 export async function refusal(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
     () => undefined,
@@ -73,7 +73,7 @@ export async function refusal(work: Promise<unknown>): Promise<string> {
 /** Writes the release, unpacked. */
 export function writeMeldTree(root: string): void {
   put(join(root, 'train_sent_emo.csv'), meldCsv(ROWS.train));
-  // A copy in which the bytes themselves are Windows-1252.
+  // A copy whose bytes are still Windows-1252.
   put(join(root, 'dev_sent_emo.csv'), Buffer.from(meldCsv(ROWS.dev), 'latin1'));
   put(join(root, 'test_sent_emo.csv'), meldCsv(ROWS.test));
   meldClip(root, 'train_splits', 'dia0_utt0', SURROUND);

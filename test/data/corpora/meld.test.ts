@@ -17,7 +17,7 @@ import {
 } from '../../../src/data/corpora/index.js';
 import { readMeldAnnotations } from '../../../src/data/corpora/meld.js';
 import { amplitudeAt, ffprobeSec } from '../audio/ffmpeg-clips.js';
-import { refusal, snapshot, utt, writeFacts, writeMeldTree } from './meld-tree.js';
+import { refusal, snapshot, utt, writeMeldTree, writeMetadata } from './meld-tree.js';
 import { MELD_HEADER, MONO, meldClip, meldCsv, put } from './raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq-meld-'));
@@ -28,7 +28,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const options = (out: string) => ({ root, out: join(folder, out), metadataPath });
 
 beforeAll(() => {
-  writeFacts(metadataPath);
+  writeMetadata(metadataPath);
   writeMeldTree(root);
 });
 
@@ -116,7 +116,7 @@ describe('prepare-meld', () => {
     const { episodes: _, ...earlier } = JSON.parse(text);
     writeFileSync(path, JSON.stringify(earlier));
     expect((await readManifest(join(folder, 'a', 'manifest.csv'))).info.episodes).toBeUndefined();
-    // Preparing again adds them, and leaves the manifest that runs are held to as it is.
+    // Preparing again adds them, and leaves the manifest, which runs are checked against, unchanged.
     expect(await prepareMeld(options('a'))).toMatchObject({ converted: 0, alreadyDone: false });
     expect(readFileSync(path, 'utf8')).toBe(text);
     expect((await readManifest(join(folder, 'a', 'manifest.csv'))).sha256).toBe(sha256);
@@ -144,7 +144,7 @@ describe('prepare-meld', () => {
       /stopped with [345] of 9 clips ready in .*; run the same command again/,
     );
     expect(readdirSync(join(folder, 'b'))).not.toContain('manifest.csv');
-    // What a kill can leave besides: half a journal line, and a temporary file.
+    // Other leftovers of a kill: half a journal line, and a temporary file.
     writeFileSync(join(folder, 'b', 'preparation.jsonl'), '{"id":"train_di', { flag: 'a' });
     writeFileSync(join(folder, 'b', 'audio', 'train', 'x.wav.123-0a1b2c3d.tmp'), 'half');
     const { converted } = await prepareMeld(options('b'));
@@ -157,7 +157,7 @@ describe('prepare-meld', () => {
     cpSync(root, copy, { recursive: true, preserveTimestamps: true });
     const prepare = () => prepareMeld({ ...options('c'), root: copy });
     await prepare();
-    meldClip(copy, 'train_splits', 'dia125_utt3', MONO); // somebody repaired it
+    meldClip(copy, 'train_splits', 'dia125_utt3', MONO); // repaired by the user
     expect(await prepare()).toMatchObject({ converted: 1, kept: 9 });
   });
 });
@@ -281,11 +281,14 @@ const realData = process.env.EMOQ_REAL_DATA;
 if (!realData) console.log('EMOQ_REAL_DATA is not set: the real MELD annotations are not tested');
 
 describe.skipIf(!realData)('the real MELD annotations', () => {
-  it('have the counts of the facts, for seven labels and for four', async () => {
-    const facts = await readCorpusMetadata(corpusMetadataPath('meld'));
+  it('have the counts of the metadata, for seven labels and for four', async () => {
+    const metadata = await readCorpusMetadata(corpusMetadataPath('meld'));
     const utterances: Utterance[] = [];
     for (const split of ['train', 'dev', 'test']) {
-      const rows = await readMeldAnnotations(join(realData!, 'meld', `${split}_sent_emo.csv`), facts.labels);
+      const rows = await readMeldAnnotations(
+        join(realData!, 'meld', `${split}_sent_emo.csv`),
+        metadata.labels,
+      );
       for (const { dialogue, utterance, emotion, text, speaker } of rows) {
         const id = `${split}_dia${dialogue}_utt${utterance}`;
         utterances.push({
@@ -300,31 +303,34 @@ describe.skipIf(!realData)('the real MELD annotations', () => {
           durationSec: 0,
         });
       }
-      expect(rows.length).toBe(facts.views.meld7!.counts[split]);
+      expect(rows.length).toBe(metadata.views.meld7!.counts[split]);
     }
-    expect(countDifferences(facts, utterances)).toEqual([]);
+    expect(countDifferences(metadata, utterances)).toEqual([]);
     expect(utterances.filter(({ text }) => /[\u0080-\u00a0]/.test(text))).toEqual([]);
-    const four = new Set(facts.views.meld4!.labels);
-    for (const [split, count] of Object.entries(facts.views.meld4!.counts)) {
+    const four = new Set(metadata.views.meld4!.labels);
+    for (const [split, count] of Object.entries(metadata.views.meld4!.counts)) {
       expect(utterances.filter((u) => u.split === split && four.has(u.label)).length).toBe(count);
     }
     const sessions = { utterances, csvPath: 'x', lineOf: new Map(), info: {} } as never;
-    expect(selectUtterances(sessions, { labels: facts.views.meld4!.labels }).utterances.length).toBe(
+    expect(selectUtterances(sessions, { labels: metadata.views.meld4!.labels }).utterances.length).toBe(
       8245 + 897 + 2211,
     );
   });
 
-  it('are cut as the facts say, and only where a clip runs far past them', async () => {
-    const facts = await readCorpusMetadata(corpusMetadataPath('meld'));
+  it('are cut as the metadata says, and only if a clip runs far past them', async () => {
+    const metadata = await readCorpusMetadata(corpusMetadataPath('meld'));
     const longest: Record<string, number> = {};
     for (const split of ['train', 'dev', 'test']) {
-      const rows = await readMeldAnnotations(join(realData!, 'meld', `${split}_sent_emo.csv`), facts.labels);
+      const rows = await readMeldAnnotations(
+        join(realData!, 'meld', `${split}_sent_emo.csv`),
+        metadata.labels,
+      );
       for (const { dialogue, utterance, annotatedSec } of rows) {
         if (annotatedSec > 30) longest[`${split}_dia${dialogue}_utt${utterance}`] = annotatedSec;
       }
     }
     expect(longest).toEqual(
-      Object.fromEntries(facts.wrong_annotations!.map(({ id, annotated_sec }) => [id, annotated_sec])),
+      Object.fromEntries(metadata.wrong_annotations!.map(({ id, annotated_sec }) => [id, annotated_sec])),
     );
   });
 });

@@ -12,7 +12,7 @@ import { seededRandom } from '../../../src/engine/tensor/index.js';
 
 const LABELS = ['neutral', 'angry', 'sad', 'happy'];
 
-/** 20 utterances of each speaker, labels in turn. */
+/** 20 utterances per speaker, with alternating labels. */
 function corpus(
   speakers: string[],
   more: (speaker: string, i: number) => Partial<Utterance> = () => ({}),
@@ -33,7 +33,7 @@ function corpus(
   );
 }
 
-/** Ten speakers as in IEMOCAP: session 1 to 5, a woman and a man in each. */
+/** Ten speakers as in IEMOCAP: a woman and a man in each of sessions 1 to 5. */
 const dyads = ['1', '2', '3', '4', '5'].flatMap((n) => [`Ses0${n}F`, `Ses0${n}M`]);
 const sessions = corpus(dyads, (speaker) => ({ session: speaker[4]! }));
 
@@ -70,7 +70,7 @@ describe('partition by split', () => {
 });
 
 describe('partition by fold', () => {
-  it.each([1, 2, 3, 4, 5])('fold %i holds out that session and nobody else', (fold) => {
+  it.each([1, 2, 3, 4, 5])('fold %i holds out that session and no other', (fold) => {
     const { train, dev, test } = partitionUtterances(sessions, { fold });
     expect([train.length, dev.length, test.length]).toEqual([160, 0, 40]);
     expect(speakersOf(test)).toEqual([`Ses0${fold}F`, `Ses0${fold}M`]);
@@ -105,7 +105,7 @@ describe('partition by fold', () => {
       const trained = FOLDS.flatMap((fold) =>
         speakersOf(partitionUtterances(sessions, { fold, validation: 'speaker', seed }).train),
       );
-      // Each of the ten is trained on where neither tested nor validated on: in three folds at the least.
+      // Each of the ten is trained on in all folds that do not test or validate on them: at least three.
       for (const speaker of dyads) {
         const times = trained.filter((name) => name === speaker).length;
         expect(times).toBe(speakers.includes(speaker) ? 3 : 4);
@@ -166,7 +166,8 @@ describe('partition by fold', () => {
     const ids = FOLDS.map((fold) =>
       partitionUtterances(sessions, { fold, validation: 'stratified', seed: 3 }).dev.map(({ id }) => id),
     );
-    // Sessions 4 and 5 are in the training part of folds 1 to 3, at the same places: by the seed alone the same ones.
+    // Sessions 4 and 5 are at the same positions in the training part of folds 1 to 3: with the seed alone, the same
+    // ones are drawn.
     const late = ids.slice(0, 3).map((own) => own.filter((id) => id > 'Ses04').join());
     expect(new Set(late).size).toBe(3);
   });

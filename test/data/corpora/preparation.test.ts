@@ -1,4 +1,4 @@
-/** @file What all preparations share: formats, one run at a time, silence, files that cannot be read, a full disk. */
+/** @file Behaviour shared by all preparations: formats, one run at a time, silence, unreadable files, a full disk. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -57,7 +57,7 @@ beforeAll(() => {
   put(join(raw, 'tone.wav'), toneWav(440, 0.5));
   put(join(raw, 'stub.wav'), toneWav(440, 0.03));
   put(join(raw, 'silent.wav'), encodeWav(new Float32Array(4000), 16_000));
-  // Half a step up and down: what a decoder's rounding leaves of silence.
+  // Half a step up and down: silence after a decoder's rounding.
   put(
     join(raw, 'hum.wav'),
     encodeWav(
@@ -178,7 +178,7 @@ describe('a preparation', () => {
   });
 
   it('does not hold against a clip that it could not be read once', async () => {
-    // Read by somebody else where the test is run as root, who may read everything.
+    // Runs as another user if the test runs as root, who may read everything.
     const shared = mkdtempSync(join(tmpdir(), 'emoq-unread-'));
     try {
       copyFileSync(join(raw, 'tone.wav'), join(shared, 'tone.wav'));
@@ -186,11 +186,11 @@ describe('a preparation', () => {
       mkdirSync(join(shared, 'out'));
       for (const name of ['', 'out']) chmodSync(join(shared, name), 0o777);
       chmodSync(join(shared, 'locked.wav'), 0);
-      const door = new URL('../../../dist/data/corpora/preparation.js', import.meta.url).href;
+      const preparationUrl = new URL('../../../dist/data/corpora/preparation.js', import.meta.url).href;
       const { planned, ...rest } = planOf(['tone.wav', 'locked.wav']);
       for (const { clip } of planned) clip!.source = join(shared, `${clip!.id}.wav`);
       const code = `
-        const { prepareCorpus } = await import(${JSON.stringify(door)});
+        const { prepareCorpus } = await import(${JSON.stringify(preparationUrl)});
         const plan = { ...${JSON.stringify({ planned, ...rest })}, knownBad: new Map() };
         const options = { out: ${JSON.stringify(join(shared, 'out'))}, allowIncomplete: true };
         console.log(JSON.stringify(await prepareCorpus(plan, options)));`;
@@ -214,7 +214,7 @@ describe('a preparation', () => {
   });
 });
 
-/** A disk of its own that can be full; false where this user may not have one. */
+/** Mounts a small disk that can be filled; false if this user is not allowed to. */
 function mountSmall(path: string, kilobytes: number): boolean {
   mkdirSync(path);
   return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${kilobytes}k`, 'tmpfs', path]).status === 0;
@@ -256,8 +256,8 @@ describe.skipIf(!mounted)('a disk that fills up', () => {
       rmSync(join(disk, 'ballast'));
       execFileSync('mount', ['-o', 'remount,size=20m', disk]);
       await prepareCorpus(planOf(many), { out, format, jobs: 2 });
-      await prepare(many, `roomy ${format}`, { format });
-      expect(snapshot(out)).toEqual(snapshot(join(folder, `roomy ${format}`)));
+      await prepare(many, `large disk ${format}`, { format });
+      expect(snapshot(out)).toEqual(snapshot(join(folder, `large disk ${format}`)));
       rmSync(out, { recursive: true });
       execFileSync('mount', ['-o', 'remount,size=900k', disk]);
     },

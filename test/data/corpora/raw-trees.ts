@@ -1,17 +1,17 @@
-/** @file Small raw releases in the real layouts, with real clips, for the preparation tests. */
+/** @file Small raw releases with the real layouts and real clips, for the preparation tests. */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { encodeWav } from '../../../src/data/audio/index.js';
 import { type Tone, writeTone } from '../audio/ffmpeg-clips.js';
 
-/** Writes a file, making its folder. */
+/** Writes a file and creates its folder. */
 export function put(path: string, content: string | Uint8Array): void {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, content);
 }
 
-/** A 16 kHz mono sine as WAV bytes, whatever the encoder under test is good for is checked elsewhere. */
+/** A 16 kHz mono sine as WAV bytes. The encoder used is tested elsewhere. */
 export function toneWav(hz: number, durationSec: number): Buffer {
   const samples = Float32Array.from(
     { length: Math.round(durationSec * 16_000) },
@@ -33,7 +33,7 @@ export interface MeldRow {
 export const MELD_HEADER =
   'Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime';
 
-/** CSV text as the release has it: CRLF, times quoted for their comma. */
+/** CSV text as in the release: CRLF, times quoted because of their comma. */
 export function meldCsv(rows: readonly MeldRow[]): string {
   const lines = rows.map((row, index) => {
     const { text, speaker = 'Chandler', emotion, dialogue, utterance } = row;
@@ -94,7 +94,7 @@ export function iemocapDialog(
   transcripts.push(`${dialog}_MXX0 [090.0000-091.0000]: Mmhmm.`, 'M: Yeah.');
   put(join(folder, 'dialog', 'EmoEvaluation', `${dialog}.txt`), `${labels.join('\n')}\n`);
   put(join(folder, 'dialog', 'transcriptions', `${dialog}.txt`), `${transcripts.join('\n')}\n`);
-  // What the release has besides, and what a Mac adds: none of it is a label file.
+  // Other content of the release, and files that macOS adds: none of it is a label file.
   put(join(folder, 'dialog', 'EmoEvaluation', 'Categorical', `${dialog}_e1_cat.txt`), 'not a label file\n');
   put(join(folder, 'dialog', 'EmoEvaluation', `._${dialog}.txt`), '\0\x05\x16\x07');
   put(join(folder, 'dialog', 'transcriptions', `._${dialog}.txt`), '\0\x05\x16\x07');

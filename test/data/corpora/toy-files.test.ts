@@ -1,4 +1,4 @@
-/** @file The toy corpus on disk: prepared, and as raw MELD and IEMOCAP trees that the other preparations read. */
+/** @file The toy corpus on disk: prepared, and as raw MELD and IEMOCAP trees for the other preparations. */
 
 import { createHash } from 'node:crypto';
 import {
@@ -26,7 +26,7 @@ const at = (...parts: string[]): string => join(scratch, ...parts);
 const SMALL = { seed: 1, speakers: 5, utterancesPerSpeaker: 4 };
 const smallPlan = planToyCorpus({ ...SMALL, spoken: false });
 
-/** Relative path -> SHA-256 of every file below a folder. */
+/** Relative path -> SHA-256 of every file in a folder. */
 function contentsOf(folder: string): Record<string, string> {
   const names = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -102,8 +102,12 @@ describe('a prepared toy corpus', () => {
     const { path } = await prepareToyCorpus({ out: at('spoken'), ...SMALL, spoken: true });
     const plain = await readManifest(at('plain', 'manifest.csv'));
     const spoken = await readManifest(path);
-    const facts = ({ id, text, label }: { id: string; text: string; label: string }) => ({ id, text, label });
-    expect(spoken.utterances.map(facts)).toEqual(plain.utterances.map(facts));
+    const fieldsOf = ({ id, text, label }: { id: string; text: string; label: string }) => ({
+      id,
+      text,
+      label,
+    });
+    expect(spoken.utterances.map(fieldsOf)).toEqual(plain.utterances.map(fieldsOf));
     expect(spoken.info.source).toContain('spoken transcripts');
     for (const [index, { path: clip }] of spoken.utterances.entries())
       expect(readFileSync(clip).equals(readFileSync(plain.utterances[index]!.path))).toBe(false);
@@ -148,13 +152,13 @@ describe('a raw MELD tree', () => {
     expect(summary).toMatchObject({ kept: 20, skipped: [], cut: [], padded: [] });
     const { utterances } = await readManifest(summary.manifestPath);
     const names = { neutral: 'neutral', happy: 'joy', sad: 'sadness', angry: 'anger' };
-    const facts = utterances.map(({ text, label, speaker, split }) =>
+    const found = utterances.map(({ text, label, speaker, split }) =>
       [text, label, speaker, split].join('|'),
     );
     const planned = smallPlan.utterances.map(({ text, label, speaker }) =>
       [text, names[label], speaker.id, speaker.split].join('|'),
     );
-    expect(facts.sort()).toEqual(planned.sort());
+    expect(found.sort()).toEqual(planned.sort());
   });
 
   it('is left as it is by the same command, and replaced by another seed', async () => {
@@ -169,7 +173,7 @@ describe('a raw MELD tree', () => {
     expect(contentsOf(at('meld', 'MELD.Raw'))['/train_splits/dia99_utt0.mp4']).toBeUndefined();
   });
 
-  it('never replaces a folder that somebody else made', async () => {
+  it('never replaces a folder that the user made', async () => {
     mkdirSync(at('own', 'MELD.Raw'), { recursive: true });
     writeFileSync(at('own', 'MELD.Raw', 'train_sent_emo.csv'), 'the real one');
     await expect(prepareToyCorpus({ out: at('own'), ...SMALL, raw: 'meld' })).rejects.toThrow(
@@ -202,7 +206,7 @@ describe('a raw IEMOCAP tree', () => {
     const summary = await prepareIemocap({ root, out: at('iemocap-prepared'), allowIncomplete: true });
     const { utterances } = await readManifest(summary.manifestPath);
     const plan = planToyCorpus({ seed: 1, speakers: 10, utterancesPerSpeaker: 8, spoken: false });
-    const facts = utterances
+    const found = utterances
       .filter(({ label }) => label !== 'undecided')
       .map(({ text, label, gender, session }) =>
         [text, label.replace('excited', 'happy'), gender, session].join('|'),
@@ -210,7 +214,7 @@ describe('a raw IEMOCAP tree', () => {
     const planned = plan.utterances.map(({ text, label, speaker }) =>
       [text, label, speaker.gender, speaker.session].join('|'),
     );
-    expect(facts.sort()).toEqual(planned.sort());
+    expect(found.sort()).toEqual(planned.sort());
     expect(new Set(utterances.map(({ speaker }) => speaker)).size).toBe(10);
     expect(Object.keys(summary.counts.total).sort()).toEqual(
       ['angry', 'excited', 'happy', 'neutral', 'sad', 'undecided'].sort(),

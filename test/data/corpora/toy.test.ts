@@ -1,4 +1,4 @@
-/** @file The toy corpus is honest: its emotion is in voice and words together, and nowhere else. */
+/** @file The toy corpus is a fair test: its emotion is in voice and words together, and nowhere else. */
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../../src/data/audio/index.js';
@@ -44,7 +44,7 @@ const targets = {
 const classesOf = { label: 4, arousal: 2, valence: 2 };
 type Target = keyof typeof targets;
 
-/** Rows of the training speakers and of everybody else, as a classifier wants them. */
+/** Rows of the training speakers and of all others, for a classifier. */
 function divided<T>(target: Target, features: (row: Sounding) => T): Record<'train' | 'unseen', Row<T>[]> {
   const fit = (row: Sounding): Row<T> => ({ features: features(row), label: targets[target](row) });
   return {
@@ -57,7 +57,7 @@ function peakOf(samples: Float32Array): number {
   return samples.reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0);
 }
 
-/** What an ear would go by: brightness, pitch and pace, none of it learned. */
+/** Simple acoustic features (brightness, pitch and pace), none of them learned. */
 function voiceFeatures(samples: Float32Array): number[] {
   let power = 0;
   let change = 0;
@@ -245,7 +245,7 @@ describe('what carries the emotion', () => {
     expect(wordAccuracy(words.train, words.unseen)).toBeLessThan(bound);
   });
 
-  it('the words of one valence have no form that the other lacks: as many, all of two spoken syllables', () => {
+  it('the words of both valences have the same form: as many, all of two spoken syllables', () => {
     const { positive, negative } = VALENCE_WORDS;
     expect(positive.length).toBe(negative.length);
     for (const word of [...positive, ...negative]) expect(word.length).toBeGreaterThan(4);

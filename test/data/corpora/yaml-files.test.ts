@@ -1,4 +1,4 @@
-/** @file Label maps and corpus metadata that are broken in odd ways: one clear line each, with its place. */
+/** @file Broken label maps and corpus metadata: one clear line each, with its position. */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
   return (error as Error).message;
 }
 
-/** Nine levels of nine aliases each: a line that stands for 387 million. */
+/** Nine levels of nine aliases each: a line that expands to 387 million values. */
 const BOMB = ['a: &a [x,x,x,x,x,x,x,x,x]']
   .concat(
     [...'bcdefghi'].map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefgh'[i]}`).join(',')}]`),
@@ -58,7 +58,7 @@ describe('a label map', () => {
 
   it.each([
     ['no pair', 'a=b,c\nd', /^label map "a=b,c d": "c d" is not a pair like angry=ang/],
-    ['a label twice', 'a\nb=c,a\nb=d', /^label map "a b=c,a b=d": "a b" is there twice$/],
+    ['a label twice', 'a\nb=c,a\nb=d', /^label map "a b=c,a b=d": "a b" appears twice$/],
     ['no end', `${'x'.repeat(1e5)}`, /^label map "x{200}\.\.\.": "x{200}\.\.\." is not a pair/],
   ])('on the command line with %s is refused in one line', async (_, text, message) => {
     expect(await refusal(readLabelMap(text))).toMatch(message);
@@ -88,7 +88,7 @@ describe('a label map', () => {
   });
 });
 
-describe('the facts of a corpus', () => {
+describe('the metadata of a corpus', () => {
   const text = readFileSync(corpusMetadataPath('iemocap'), 'utf8');
   const put = (line: string): string => `${text}\n${line}\n`;
 
@@ -97,7 +97,7 @@ describe('the facts of a corpus', () => {
     ['a merge key', put('<<: {corpus: x}'), /<< is a merge key/],
     ['a key twice', put('corpus: x'), /Map keys must be unique/],
     ['an unknown key', put('extra: 1'), /odd\.yaml, key \(top\): /],
-    ['the prototype for a key', put('__proto__: {a: 1}'), /__proto__ is no key of this file/],
+    ['the prototype for a key', put('__proto__: {a: 1}'), /__proto__ is not a key of this file/],
     ['another name of every object', put('constructor: 1'), /odd\.yaml, key \(top\): /],
     ['a list', '- a\n', /odd\.yaml, key \(top\): /],
     ['nothing', '', /odd\.yaml, key \(top\): /],

@@ -1,6 +1,6 @@
 /**
- * @file Damages label maps, as files and as texts, and the metadata of corpora, and reads them. Each must give an
- * InputError of one line, or a map of labels to labels, or metadata that a corpus can be checked by.
+ * @file Fuzzes label maps, as files and texts, and corpus metadata. Each must give a one-line InputError, or a map of
+ * labels to labels, or usable metadata.
  *
  *     node yaml-fuzz.mjs MAPS TEXTS METADATA SEED FOLDER
  */
@@ -63,7 +63,7 @@ const PIECES = [
 ];
 const ODD_PIECES = ['"', "'", '{', ':', '\0', '\ud800', 'x'.repeat(5000), '*a', '&a ', '|', '\u200b'];
 
-/** Pairs as an option has them, by a reading of the test's own; undefined where they are none. */
+/** The pairs of an option, parsed independently; undefined if it is invalid. */
 function pairsOf(text) {
   const map = new Map();
   for (const pair of text.split(',')) {

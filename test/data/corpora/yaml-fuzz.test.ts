@@ -1,4 +1,4 @@
-/** @file Eighteen thousand damaged label maps and metadata of corpora: a clear line each, or what they say. */
+/** @file Eighteen thousand damaged label maps and metadata files: a clear line each, or the right content. */
 
 import { expect, it } from 'vitest';
 import { useFuzzFolder } from '../../fuzz/fuzz-folder.js';
@@ -17,7 +17,7 @@ it('damaged label maps and metadata give one line, or what they say, in little m
     nodeOptions: ['--max-old-space-size=128'],
     args: ['5000', '10000', '3000', '1', folder()],
   });
-  // Both outcomes are common, or the damage would show nothing.
+  // Both outcomes must be common, or the damage would prove nothing.
   for (const { read, refused } of [outcome.maps, outcome.texts, outcome.metadata]) {
     expect(read).toBeGreaterThan(300);
     expect(refused).toBeGreaterThan(1000);

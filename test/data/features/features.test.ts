@@ -1,4 +1,6 @@
-/** @file The feature cache: made once, whole or made again, the same bytes whatever the order, the batch or a kill. */
+/**
+ * @file The feature cache: made once, remade if damaged, with the same bytes whatever the order, the batch or a kill.
+ */
 
 import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
@@ -24,7 +26,7 @@ import { writeTone } from '../audio/ffmpeg-clips.js';
 
 const hubert = new URL('../../fixtures/hubert/large', import.meta.url).pathname;
 const encoderFiles = [join(hubert, 'config.json'), join(hubert, 'model.safetensors')];
-/** Seven clips; c3 and c6 hold the same audio. */
+/** Seven clips; c3 and c6 have the same audio. */
 const durationsSec = [0.9, 0.3, 1.21, 0.5, 1.2, 0.02, 0.5];
 
 let root: string;
@@ -92,7 +94,7 @@ function counting(): { calls: number[]; encode: ExtractOptions['encode'] } {
 describe('extractFeatures', () => {
   it('keeps in float16 what the encoder gives each clip alone', async () => {
     const { entries, encoded, cached } = await extractFeatures(await options());
-    expect([encoded, cached, entries.size]).toEqual([6, 0, 7]); // equal audio is encoded once
+    expect([encoded, cached, entries.size]).toEqual([6, 0, 7]); // identical audio is encoded once
     for (const { id, path } of audio) {
       const [alone] = await encoder.encode([(await decodeAudio(path)).samples]);
       const { frames, width, words } = await readFeatures(entries.get(id)!.path);
@@ -249,7 +251,7 @@ describe('extractFeatures', () => {
   it('crops clips beyond the maximum, says how many, and keeps them apart', async () => {
     const whole = await extractFeatures(await options());
     const first = await extractFeatures(await options({ maxAudioSec: 0.5 }));
-    expect(first.cropped).toBe(3); // 0.9, 1.21 and 1.2 s; 0.5 s is not beyond 0.5 s
+    expect(first.cropped).toBe(3); // 0.9, 1.21 and 1.2 s; 0.5 s does not exceed 0.5 s
     expect(first.entries.get('c0')).toMatchObject({ frames: 24, cropped: true });
     expect(whole.entries.get('c0')).toMatchObject({ frames: 44, cropped: false });
     const again = await extractFeatures(await options({ maxAudioSec: 0.5 }));
@@ -323,7 +325,7 @@ describe('extractFeatures', () => {
       bytes[at]! ^= 1 << Math.floor(random.uniform() * 8);
       await writeFile(path, bytes);
       const found = await findEntry(path);
-      // What is found all the same is what was written: the padding behind the header says nothing.
+      // If the entry is still accepted, its content must be right: the padding after the header carries no information.
       if (found !== undefined) expect((await readFeatures(path)).words).toEqual(words);
       else damaged += 1;
     }
@@ -365,7 +367,7 @@ describe('openFeatureCache', () => {
     const time = new Date('2024-01-01');
     await utimes(file, time, time);
     const before = await openFeatureCache(cacheDir, [file]);
-    await writeFile(file, 'other'); // as long as before
+    await writeFile(file, 'other'); // same length as before
     await utimes(file, time, time);
     expect(await openFeatureCache(cacheDir, [file])).toEqual(before);
     await utimes(file, time, new Date('2024-01-02'));

@@ -1,4 +1,4 @@
-/** @file Cells: missing values, numbers, times and nested values, as programs write them. */
+/** @file Cells: missing values, numbers, times and nested values as programs write them. */
 
 import { describe, expect, it } from 'vitest';
 import {
@@ -84,7 +84,7 @@ describe('a missing value', () => {
     expect(isMissing(cell)).toBe(false);
   });
 
-  it('is not what somebody may have said', () => {
+  it('is not a possible utterance', () => {
     const text = (cell: string): string => textOf({ line: 2, fields: { text: cell } });
     expect(['None', 'NA', 'nan', 'NaN', '<NA>', '#N/A', ' Well. '].map(text)).toEqual([
       'None',

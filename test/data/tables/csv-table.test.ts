@@ -1,4 +1,4 @@
-/** @file Tables in every dialect that spreadsheets and programs write: the same rows come out, and what is wrong is named. */
+/** @file Tables in every dialect of spreadsheets and programs give the same rows, and errors say what is wrong. */
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,12 +33,12 @@ interface Dialect {
   readonly lineEnd: string;
   readonly sepLine: boolean;
   readonly index: boolean;
-  /** Empty columns at the end, of the header and of the rows. */
+  /** Empty columns at the end, in the header and in the rows. */
   readonly trailing: readonly [header: number, rows: number];
   readonly blankRows: readonly string[];
 }
 
-/** Bytes of a table as a program of that dialect writes it. */
+/** Bytes of a table as written by a program with that dialect. */
 function written(columns: readonly string[], rows: readonly (readonly string[])[], dialect: Dialect): Buffer {
   const { separator, quoted, encoding, lineEnd, sepLine, index, trailing, blankRows } = dialect;
   const field = (value: string): string => {
@@ -167,7 +167,7 @@ describe('a table', () => {
       'a/one.wav,joy\na/two.wav,sad\n',
       /line 1: is a row already.*put a line path,label before it/,
     ],
-    ['a zero byte', 'path,label\na,j\0oy\n', /line 2: holds a zero byte/],
+    ['a zero byte', 'path,label\na,j\0oy\n', /line 2: contains a zero byte/],
     ['blank rows alone', ',,\n;;\n\n', /is empty: it needs a header row/],
     ['a header and blank rows', 'path,label\n,\n , \n', /has a header but no records/],
   ])('with %s is refused', async (_, text, message) => {

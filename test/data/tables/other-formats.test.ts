@@ -1,4 +1,4 @@
-/** @file What is given for a table and is none: recognised by its content, with a command that leads to a table. */
+/** @file Files that are not tables: recognised by their content, with a command that makes a table. */
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ async function refusal(path: string, use: Parameters<typeof readCsvTable>[1] = p
   return (error as Error).message;
 }
 
-/** The command that a message ends in, run in the folder, and the table that it made. */
+/** Runs the command at the end of a message in the folder, and returns the table it made. */
 async function tableOf(message: string, command: RegExp, use: Parameters<typeof readCsvTable>[1]) {
   execFileSync('sh', ['-c', command.exec(message)![1]!], { cwd: folder });
   return readCsvTable(join(folder, 'table.csv'), use);
@@ -79,7 +79,7 @@ describe('a recording in place of a table', () => {
     expect(await refusal(renamed)).toContain(`is a recording (${format}), not a table`);
   });
 
-  it('is told how to be named in one, by a command that works', async () => {
+  it('gives a working command that makes a table with it', async () => {
     const path = file('it\'s, "mine".wav', toneWav(200, 0.1));
     const message = await refusal(path);
     const table = await tableOf(message, /and name that: (printf .*)$/, predict);
@@ -91,7 +91,7 @@ describe('a recording in place of a table', () => {
     );
   });
 
-  it('in a folder is told how to be listed, by a command that works', async () => {
+  it('in a folder gives a working command that lists it', async () => {
     const clips = join(folder, "it's, all");
     mkdirSync(join(clips, 'deep, "er"'), { recursive: true });
     const names = ['a.flac', 'b, c.flac', 'deep, "er"/d.flac'];
@@ -151,7 +151,7 @@ describe('something else in place of a table', () => {
 
   it('an address, a folder with a table, an empty folder, nothing at all', async () => {
     expect(await refusal('https://example.org/a b.csv')).toMatch(
-      /is an address; download it first, such as curl -LO 'https/,
+      /is a URL; download it first, such as curl -LO 'https/,
     );
     mkdirSync(join(folder, 'corpus', 'audio'), { recursive: true });
     writeFileSync(join(folder, 'corpus', 'manifest.csv'), '');
@@ -166,7 +166,7 @@ describe('something else in place of a table', () => {
     expect(await refusal(join(folder, 'gone.csv'))).toMatch(/^CSV file .*gone\.csv does not exist$/);
   });
 
-  it('JSON Lines under another name are told to be given theirs', async () => {
+  it('JSON Lines under another name: the advice is to rename the file', async () => {
     const path = file('lines.txt', '{"reference":"joy","label":"joy"}\n');
     expect(await refusal(path, evaluate)).toMatch(
       /is JSON Lines; give it a name that ends in \.jsonl: cp .* lines\.txt\.jsonl$/,

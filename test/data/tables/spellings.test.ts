@@ -1,4 +1,4 @@
-/** @file Values that look or mean the same: which are one, which are not, and which spelling is kept. */
+/** @file Values that look or mean the same: which are merged, which are not, and which spelling is kept. */
 
 import { describe, expect, it } from 'vitest';
 import {
@@ -55,7 +55,7 @@ describe('values are the same', () => {
     ['нет', 'het'],
     ['true', '1'],
   ])('unlike %s and %s', (first, second) => {
-    if (first === '0.1') expect(Number(first)).toBe(Number(second)); // beyond a double's digits nothing is claimed
+    if (first === '0.1') expect(Number(first)).toBe(Number(second)); // nothing is claimed beyond a double's digits
     expect(spellingGroups([first, second])).toEqual([]);
   });
 

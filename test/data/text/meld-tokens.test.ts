@@ -1,4 +1,4 @@
-/** @file Every utterance of MELD, tokenized as training does it: the ids of the Python tokenizers library, by hash. */
+/** @file Every utterance of MELD, tokenized as in training, against the Python tokenizers library, by hash. */
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ import {
 const KINDS = ['transcript', 'prompt', 'roberta'] as const;
 type Kind = (typeof KINDS)[number];
 
-/** Made by test/reference/tokens-of-meld.py, which says what is hashed. */
+/** Made by test/reference/tokens-of-meld.py, which describes the hash. */
 interface Fixture {
   labels: string[];
   template: PromptTemplate;

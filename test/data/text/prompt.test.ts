@@ -1,4 +1,4 @@
-/** @file The prompt: its structure comes from the template alone, whatever a transcript says; answers and labels. */
+/** @file The prompt: its structure comes only from the template, whatever a transcript contains; answers and labels. */
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -38,7 +38,7 @@ const template: PromptTemplate = {
 const full = { labels, speaker: 'Ana', transcript: 'I can dance!', audio: true };
 const userPart = (text: string) => text.split('<|im_start|>user\n')[1]!.split('<|im_end|>')[0]!;
 
-/** The ids that the Python library gives to the whole text, its special tokens read, around the one slot. */
+/** The ids that the Python library gives for the whole text, special tokens included, around the one slot. */
 function expectSpliced(of: TextTokenizer, [before, after]: number[][]): void {
   const { ids, audioPosition } = buildPrompt(of, chatMl, template, full);
   expect(audioPosition).toBe(before!.length);
@@ -168,7 +168,7 @@ describe('what a transcript or a speaker says', () => {
       const said = attack.replace(/\s+/g, ' ');
       expect(text).toContain(said);
       expect(userPart(text.replace(said, '')).split('\n').length).toBe(4);
-      // What comes after the values is untouched: the slot and all that follows it.
+      // Everything after the values is unchanged: the slot and all that follows it.
       expect(ids.slice(audioPosition)).toEqual(clean.ids.slice(clean.audioPosition));
     }
   });

@@ -1,6 +1,6 @@
 /**
- * @file Damages tokenizer.json and tokenizer_config.json of toy tokenizers and loads them. Each must give an InputError
- * of one line, when it is loaded or used, or a tokenizer whose ids are its own.
+ * @file Fuzzes tokenizer.json and tokenizer_config.json of toy tokenizers. Each must give a one-line InputError when
+ * loaded or used, or a tokenizer whose ids are in its vocabulary.
  *
  *     node tokenizer-fuzz.mjs TRIALS SEED FOLDER
  */
@@ -17,7 +17,7 @@ const folder = process.argv[4];
 const path = join(folder, 'tokenizer.json');
 const configPath = join(folder, 'tokenizer_config.json');
 
-// What the library says by itself would stand on stderr beside our line.
+// Output of the library would appear on stderr next to our line.
 for (const name of ['log', 'warn', 'error', 'info']) {
   const said = console[name];
   console[name] = (...args) => {
@@ -38,7 +38,7 @@ const TEXTS = [
   '12345 ...',
 ];
 
-/** The file with much of its long lists and maps left alone: what is damaged is any key, a token or a merge. */
+/** Damages any key, a token or a merge, and leaves most of the long lists and maps alone. */
 function damagedTokenizer(json, random) {
   if (random.uniform() < 0.1) return damagedBytes(Buffer.from(JSON.stringify(json)), random);
   const { model, ...stages } = json;
@@ -93,13 +93,13 @@ function damagedTokenizer(json, random) {
   ])();
 }
 
-/** An object's text; `{}` where damage has made it another value or no JSON at all. */
+/** An object's text; `{}` if damage turned it into another value or invalid JSON. */
 function asJson(text) {
   try {
     const value = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return JSON.stringify(value);
   } catch {
-    // no JSON any more
+    // no longer JSON
   }
   return '{}';
 }

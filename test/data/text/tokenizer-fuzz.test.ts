@@ -1,4 +1,4 @@
-/** @file Ten thousand damaged tokenizers: a clear line when they are loaded or used, or ids that are theirs. */
+/** @file Ten thousand damaged tokenizers: a clear line when loaded or used, or valid ids. */
 
 import { expect, it } from 'vitest';
 import { useFuzzFolder } from '../../fuzz/fuzz-folder.js';
@@ -15,7 +15,7 @@ it('damaged tokenizers give one line, or ids that are theirs, in little memory a
     nodeOptions: ['--max-old-space-size=128'],
     args: ['10000', '1', folder()],
   });
-  // Both outcomes are common, or the damage would show nothing.
+  // Both outcomes must be common, or the damage would prove nothing.
   expect(outcome.tokenizers.read).toBeGreaterThan(2000);
   expect(outcome.tokenizers.refused).toBeGreaterThan(3000);
   expectSmall(outcome, outcome.tokenizers);

@@ -1,4 +1,4 @@
-/** @file Tokenizers: the same ids as the Python tokenizers library, for toy tokenizers and for Qwen2.5's real one. */
+/** @file Tokenizers against the Python tokenizers library: toy tokenizers and Qwen2.5's real one. */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ interface Fixture {
   specialTokens: string[];
   texts: string[];
   literal: string[];
-  /** Unit and repeats. */
+  /** Unit and number of repeats. */
   longTexts: [string, number][];
   ids: Record<
     'qwen2' | 'roberta' | 'trainedRoberta' | 'realQwen2',
@@ -144,7 +144,7 @@ describe('special tokens', () => {
     expect(tokenizer.encode('happy')).toEqual([0, happy, 2]);
     expect(tokenizer.encode('happy', { specialTokens: false })).toEqual([happy]);
     expect([tokenizer.padId, tokenizer.eosId]).toEqual([1, 2]);
-    // The published config of RoBERTa names no tokens.
+    // RoBERTa's published config names no tokens.
     expect(createTokenizer(tokenizerJson, {}, 'toy').padId).toBe(1);
   });
 
@@ -241,7 +241,7 @@ describe('a broken tokenizer folder', () => {
       'pattern must be a String or a Regex',
     ],
     ['has a number to split by', withSplit({ pattern: 3 }), {}, 'pattern must be a String or a Regex'],
-    ['splits in no known way', withSplit({ behavior: 3 }), {}, 'cannot take'],
+    ['splits in no known way', withSplit({ behavior: 3 }), {}, 'cannot tokenize'],
     [
       'has a list for a normalizer',
       { ...good.tokenizerJson, normalizer: [] },

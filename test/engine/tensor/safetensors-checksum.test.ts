@@ -1,4 +1,4 @@
-/** @file The checksum of a whole safetensors file in its own metadata: no bit of the file can change unseen. */
+/** @file The checksum of a safetensors file in its own metadata: any changed bit is detected. */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -53,7 +53,7 @@ describe('a safetensors file with a checksum', () => {
       const changed = Buffer.from(whole);
       changed[bit >> 3]! ^= 1 << (bit & 7);
       writeFileSync(path, changed);
-      // Without the key it is a file that has no checksum, whose reader knows its keys.
+      // Without the key, the file has no checksum; readers check for their keys.
       const found = await hasWholeContent(path).catch((error: unknown) => error);
       if (found === undefined)
         expect(Object.keys((await readSafetensors(path)).metadata)).not.toContain(CHECKSUM_KEY);
@@ -61,7 +61,7 @@ describe('a safetensors file with a checksum', () => {
     }
   });
 
-  it('is told from one that was written without', async () => {
+  it('is distinguished from one that was written without', async () => {
     await write(false);
     expect(await hasWholeContent(path)).toBeUndefined();
   });

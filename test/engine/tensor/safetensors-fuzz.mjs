@@ -1,6 +1,6 @@
 /**
- * @file Damages safetensors files and reads them. Each must give an InputError of one line, where a strict reading
- * finds a fault as well, or else exactly the tensors of that strict reading.
+ * @file Fuzzes safetensors files. Each must give a one-line InputError if an independent strict reader finds a fault
+ * too, and otherwise exactly that reader's tensors.
  *
  *     node --expose-gc safetensors-fuzz.mjs TRIALS SEED FOLDER
  */
@@ -19,14 +19,14 @@ const [trials, seed, folder] = [Number(process.argv[2]), Number(process.argv[3])
 const SIZES = { F32: 4, U8: 1, I8: 1, I32: 4, I64: 8, BOOL: 1, F16: 2, F64: 8, BF16: 2 };
 const path = join(folder, 'damaged.safetensors');
 
-/** A file from parts; `length` is what it says of its header. */
+/** A file from parts; `length` is the stored header length. */
 function fileOf(header, data, length = BigInt(header.length)) {
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt.asUintN(64, length));
   return Buffer.concat([prefix, header, data]);
 }
 
-/** The tensors of a file by the rules of the format, read independently; undefined where it breaks them. */
+/** The tensors of a file by the rules of the format, read independently; undefined if it breaks them. */
 function strictly(bytes) {
   if (bytes.length < 8) return undefined;
   const dataStart = 8n + bytes.readBigUInt64LE();
@@ -68,7 +68,7 @@ function strictly(bytes) {
   return reached === data.length ? tensors : undefined;
 }
 
-/** A sound file of our own: every dtype, empty tensors, a scalar, metadata, keys that need escapes. */
+/** A valid file: every dtype, empty tensors, a scalar, metadata, keys that need escapes. */
 function soundFile(random) {
   const shapes = [[], [0], [3], [2, 2], [1, 0, 4], [5]];
   const entries = Object.keys(SIZES).map((dtype, index) => [`layer.${index}"é`, dtype, random.pick(shapes)]);
@@ -82,15 +82,15 @@ function soundFile(random) {
   return { header, data: Buffer.from(Array.from({ length: end }, () => random.integer(256))) };
 }
 
-/** The header's JSON text with one value, key or number replaced, doubled or moved. */
+/** The header's JSON text with one value, key or number replaced, duplicated or moved. */
 function damagedHeader(header, random) {
   const keys = Object.keys(header);
   const key = random.pick(keys);
   const entry = header[key];
-  const value = 'PLACE'; // stands for a value until its text is put there
+  const value = 'PLACEHOLDER'; // placeholder for a value until its text is inserted
   const fields = Object.keys(entry);
   const field = random.pick(fields);
-  const replace = (changed, text) => JSON.stringify(changed).replace('"PLACE"', () => text);
+  const replace = (changed, text) => JSON.stringify(changed).replace('"PLACEHOLDER"', () => text);
   const numbers = ['data_offsets', 'shape'].filter((name) => entry[name]?.length > 0);
   const number = numbers.length > 0 ? random.pick(numbers) : undefined;
   return random.pick([
@@ -159,7 +159,7 @@ function damagedFile(random) {
   ])();
 }
 
-/** Headers at the limit of their size, of what takes the most memory and time. */
+/** Headers at the size limit that take the most memory and time. */
 function* enormousHeaders() {
   const size = 2_000_000;
   const repeated = (before, unit, after) => {

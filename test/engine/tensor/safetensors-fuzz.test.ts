@@ -24,10 +24,10 @@ describe('damaged safetensors files', () => {
       nodeOptions: ['--expose-gc'],
       args: ['10000', '1', folder],
     });
-    // Both outcomes are common, or the damage would show nothing.
+    // Both outcomes must be common, or the damage would prove nothing.
     expect(outcome.read).toBeGreaterThan(500);
     expect(outcome.refused).toBeGreaterThan(5000);
     expect(outcome.peakMiB - outcome.baselineMiB).toBeLessThan(200);
-    expect(outcome.longestSec).toBeLessThan(60); // of processor time; it takes less than one
+    expect(outcome.longestSec).toBeLessThan(60); // of processor time; a trial takes less than one
   });
 });

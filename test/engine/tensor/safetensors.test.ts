@@ -1,4 +1,4 @@
-/** @file safetensors: both directions against the Python library, and every kind of corrupt file. */
+/** @file safetensors against the Python library, in both directions, and every kind of corrupt file. */
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** A file of a header (any text or value) and data. */
+/** A file from a header (any text or value) and data. */
 async function fileOf(
   header: unknown,
   data: Uint8Array = new Uint8Array(0),
@@ -199,7 +199,7 @@ describe('a corrupt file gives one line with the file and the fault', () => {
     [
       'of a shape that is nested deeply',
       () => fileOf(`{"a":{"dtype":"U8","shape":${'['.repeat(99_999)}${']'.repeat(99_999)}}}`),
-      'has shape something nested too deeply to show for tensor "a"',
+      'has shape a value nested too deeply to show for tensor "a"',
     ],
     ['of the same bytes twice', () => fileOf({ a: entry(0, 8), b: entry(0, 8) }, bytes(8)), 'overlaps'],
     [

@@ -42,7 +42,7 @@ function run(reference: ReferenceCase, views: InputViews) {
   }));
 }
 
-/** Embeddings of a case, some of its inputs replaced. */
+/** Embeddings of a case, with some of its inputs replaced. */
 async function embed(reference: ReferenceCase, views: InputViews, replace: Record<string, Tensor> = {}) {
   const former = formerOf(reference);
   const inputs = formerInputs(former.audioWidth, views);

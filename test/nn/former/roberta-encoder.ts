@@ -1,4 +1,4 @@
-/** @file RoBERTa out of the parts that the EmoQ-Former's text goes through, to be held against transformers. */
+/** @file RoBERTa built from the EmoQ-Former's text components, to compare with transformers. */
 
 import { unsqueeze, type Value } from '../../../src/engine/onnx/index.js';
 import type { FormerConfig } from '../../../src/nn/former/former-config.js';
@@ -6,7 +6,7 @@ import { attentionBlock, feedForward, textEmbeddings } from '../../../src/nn/for
 import type { RobertaConfig } from '../../../src/nn/index.js';
 import { attentionBias, noDropout, under, type Weights } from '../../../src/nn/weights.js';
 
-/** The last hidden states [N, L, d] of token ids int64 [N, L] under a mask int64 [N, L]. */
+/** The last hidden states [N, L, d] for token ids int64 [N, L] and a mask int64 [N, L]. */
 export function robertaEncoder(
   weights: Weights,
   roberta: RobertaConfig,

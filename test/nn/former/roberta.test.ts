@@ -1,4 +1,4 @@
-/** @file The Former's way through a text against transformers' RobertaModel (test/reference/roberta.py). */
+/** @file The Former's text path against transformers' RobertaModel (test/reference/roberta.py). */
 
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -35,7 +35,7 @@ for (const name of ['bare', 'masked-lm']) {
       const [ids, mask, wanted] = ['input_ids', 'mask', 'hidden'].map(
         (key) => tensors.get(`${side}.${key}`)!,
       );
-      // Padding too: it has a position of its own, and sees what real tokens see.
+      // Padding too: it has a position of its own, and attends to what real tokens attend to.
       const error = parityError(await hiddenOf(ids!, mask!), wanted!);
       const { numHiddenLayers, hiddenSize, numAttentionHeads, padTokenId } = config;
       recordParity({

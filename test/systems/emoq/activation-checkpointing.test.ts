@@ -5,7 +5,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { constant, valuesRead } from '../../../src/engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../../../src/engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../../../src/engine/runtime/index.js';
 import { float32Of, type Tensor } from '../../../src/engine/tensor/index.js';
 import {
   type Batch,
@@ -33,11 +33,11 @@ const TOLERANCE = 2e-6;
 const AFTER_STEPS = 1e-5;
 const RATE = 0.2;
 
-let host: SessionHost;
+let worker: SessionWorker;
 beforeAll(() => {
-  host = startSessionHost();
+  worker = startSessionWorker();
 });
-afterAll(() => host.close());
+afterAll(() => worker.close());
 
 interface Trainee {
   readonly reference: ReferenceCase;
@@ -106,7 +106,7 @@ async function trained(trainee: Trainee, recompute: boolean, steps: number, accu
   const spec = specOf(trainee, recompute, accumulate);
   const keys = spec.parameters.map(({ key }) => key);
   const start = Object.fromEntries(keys.map((key) => [key, reference.parameters.get(key)!]));
-  const training = await openTraining(host, spec, start, 1, weightsFolder);
+  const training = await openTraining(worker, spec, start, 1, weightsFolder);
   const batches = Array.from({ length: steps }, (_, step) =>
     referenceBatch(trainee.reference, trainee.inputs, step),
   );

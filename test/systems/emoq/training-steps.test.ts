@@ -5,7 +5,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { constant } from '../../../src/engine/onnx/index.js';
-import { type SessionHost, startSessionHost } from '../../../src/engine/runtime/index.js';
+import { type SessionWorker, startSessionWorker } from '../../../src/engine/runtime/index.js';
 import { float32, float32Of, type Tensor } from '../../../src/engine/tensor/index.js';
 import type { AdamWOptions, Batch, TrainingSpec } from '../../../src/engine/training/index.js';
 import type { GraphInput } from '../../../src/engine/training/training-graph.js';
@@ -33,11 +33,11 @@ import {
 const BATCHES = 4;
 const TOLERANCE = 1e-4;
 
-let host: SessionHost;
+let worker: SessionWorker;
 beforeAll(() => {
-  host = startSessionHost();
+  worker = startSessionWorker();
 });
-afterAll(() => host.close());
+afterAll(() => worker.close());
 
 /** A stage to train. */
 interface Trainee {
@@ -123,7 +123,7 @@ async function takeAll(
     accumulate: microBatchSize !== undefined,
   };
   const start = Object.fromEntries(trained.map((key) => [key, reference.parameters.get(key)!]));
-  const training = await openTraining(host, spec, start, 1, weightsFolder);
+  const training = await openTraining(worker, spec, start, 1, weightsFolder);
   const batches = Array.from({ length: steps }, (_, step) =>
     referenceBatch(trainee.reference, trainee.inputs, step % BATCHES),
   );

@@ -1,4 +1,4 @@
-/** @file Llama (Touvron et al., 2023; Grattafiori et al., 2024), and the many models of its architecture. */
+/** @file Llama (Touvron et al., 2023; Grattafiori et al., 2024) and the many models with its architecture. */
 
 import { z } from 'zod';
 import type { RawConfig } from '../../backbone-family.js';
@@ -29,7 +29,7 @@ const llamaFields = decoderFields(
   mlp_bias: z.boolean().default(false),
 });
 
-/** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built. */
+/** Parses config.json. @throws InputError naming `path` and the key of anything that is not supported */
 export function parseLlamaConfig(raw: RawConfig, path: string): DecoderConfig {
   checkModelType(raw, 'llama', path);
   const fields = parseFields(llamaFields, raw, path);

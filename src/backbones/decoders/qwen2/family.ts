@@ -22,7 +22,7 @@ const qwen2Fields = decoderFields({
   max_position_embeddings: 32768,
 }).extend(windowFields);
 
-/** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built. */
+/** Parses config.json. @throws InputError naming `path` and the key of anything that is not supported */
 export function parseQwen2Config(raw: RawConfig, path: string): DecoderConfig {
   checkModelType(raw, 'qwen2', path);
   const fields = parseFields(qwen2Fields, raw, path);

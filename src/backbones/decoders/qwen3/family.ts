@@ -1,4 +1,4 @@
-/** @file Qwen3 (Yang et al., 2025): Qwen2 with norms of query and key heads in place of biases. */
+/** @file Qwen3 (Yang et al., 2025): Qwen2 with norms of the query and key heads instead of biases. */
 
 import { z } from 'zod';
 import type { ChatPiece, ChatTemplate } from '../../../data/text/index.js';
@@ -25,7 +25,7 @@ const qwen3Fields = decoderFields({
   max_position_embeddings: 32768,
 }).extend({ attention_bias: z.boolean().default(false), ...windowFields });
 
-/** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built. */
+/** Parses config.json. @throws InputError naming `path` and the key of anything that is not supported */
 export function parseQwen3Config(raw: RawConfig, path: string): DecoderConfig {
   checkModelType(raw, 'qwen3', path);
   const fields = parseFields(qwen3Fields, raw, path);
@@ -34,7 +34,7 @@ export function parseQwen3Config(raw: RawConfig, path: string): DecoderConfig {
   return decoderConfig(fields, { family: 'qwen3', biases, queryKeyNorm: true }, path);
 }
 
-/** What stands in front of an answer that was not thought about. */
+/** The empty thinking block before an answer. */
 const NO_THOUGHT: readonly ChatPiece[] = [
   { kind: 'mark', text: '<think>' },
   { kind: 'text', text: '\n\n' },
@@ -43,10 +43,10 @@ const NO_THOUGHT: readonly ChatPiece[] = [
 ];
 
 /**
- * ChatML. The published template knows `enable_thinking`, and with `enable_thinking=False` writes an empty thought in front
- * of the answer (https://huggingface.co/Qwen/Qwen3-0.6B, "Switching Between Thinking and Non-Thinking Mode"): the emotion
- * word is to follow at once. Templates without that switch, as of Qwen3-4B-Instruct-2507, write none.
- * @throws InputError where a template beside the checkpoint is of another kind
+ * ChatML. With `enable_thinking=False` the published template writes an empty thinking block before the answer
+ * (https://huggingface.co/Qwen/Qwen3-0.6B, "Switching Between Thinking and Non-Thinking Mode"), since the emotion word
+ * must follow at once. Templates without that option, such as that of Qwen3-4B-Instruct-2507, write none.
+ * @throws InputError if the checkpoint's template is of another kind
  */
 async function qwen3Chat(dir: string): Promise<ChatTemplate> {
   const found = await findChatTemplate(dir);

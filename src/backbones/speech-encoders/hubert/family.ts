@@ -1,9 +1,9 @@
-/** @file HuBERT (Hsu et al., 2021), base and large: the network of wav2vec 2.0, trained on clusters of its frames. */
+/** @file HuBERT (Hsu et al., 2021), base and large: the network of wav2vec 2.0 with another training objective. */
 
 import { z } from 'zod';
 import type { RawConfig } from '../../backbone-family.js';
 import { checkModelType, only, parseFields } from '../../backbone-family.js';
-import type { SpeechEncoderFamily } from '../encoder-family.js';
+import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
 import { wav2vec2Encoder } from '../wav2vec2/encoder.js';
 import { harmlessHeads } from '../wav2vec2/family.js';
@@ -14,8 +14,8 @@ const hubertFields = networkFields.extend({
 });
 
 /**
- * Reads config.json's object, and preprocessor_config.json's where there is one.
- * @throws InputError naming the file and key of anything that cannot be built.
+ * Parses config.json, and preprocessor_config.json if present.
+ * @throws InputError naming the file and key of anything that is not supported
  */
 export function parseHubertConfig(
   raw: RawConfig,
@@ -33,7 +33,7 @@ export const hubert: SpeechEncoderFamily = {
   prefixes: ['hubert.', ''],
   encoder: wav2vec2Encoder,
   harmless: [
-    /^(?:hubert\.)?masked_spec_embed$/, // of masking in training
+    /^(?:hubert\.)?masked_spec_embed$/, // for masking in training
     ...harmlessHeads,
   ],
   published: {

@@ -1,5 +1,5 @@
 /**
- * @file The config of a wav2vec 2.0 checkpoint (Baevski et al., 2020) and of the families that took its network over:
+ * @file The config of a wav2vec 2.0 checkpoint (Baevski et al., 2020), and of families with the same network:
  * config.json and preprocessor_config.json.
  */
 
@@ -19,20 +19,20 @@ import {
   width,
 } from '../../backbone-family.js';
 
-/** What the builder of the network needs to know. */
+/** Config of the network. */
 export interface Wav2Vec2Config {
   hiddenSize: number;
   numHiddenLayers: number;
   numAttentionHeads: number;
   intermediateSize: number;
-  /** Output channels, kernel and stride of each convolution of the feature encoder; equally many of each. */
+  /** Output channels, kernel size and stride of each convolution of the feature encoder, in lists of equal length. */
   convDim: number[];
   convKernel: number[];
   convStride: number[];
   convBias: boolean;
   /** `group`: group norm after the first convolution only (base). `layer`: layer norm after each (large). */
   featExtractNorm: 'group' | 'layer';
-  /** Layer norm before the projection of the features to the hidden size. */
+  /** Layer norm before features are projected to the hidden size. */
   featProjLayerNorm: boolean;
   /** Pre-norm transformer layers (large) instead of post-norm (base). */
   doStableLayerNorm: boolean;
@@ -40,17 +40,19 @@ export interface Wav2Vec2Config {
   numConvPosEmbeddings: number;
   numConvPosEmbeddingGroups: number;
   layerNormEps: number;
-  /** The waveform is brought to zero mean and unit variance first. */
+  /** Waveforms must be normalised to zero mean and unit variance. */
   doNormalize: boolean;
 }
 
-/** One size for each convolution of the feature encoder; published models have 7. */
+/** One value per convolution of the feature encoder; published models have 7. */
 const convolutions = <T extends z.ZodType>(each: T) => z.array(each).min(1).max(32);
 
-/** Samples that one frame may see, 60 s; shorter clips are padded to that. Those of published models see 400. */
+/**
+ * Maximum receptive field of a frame, 60 s; shorter clips are padded to the receptive field. Published models have 400.
+ */
 const MAX_RECEPTIVE_FIELD = 60 * 16_000;
 
-/** Keys that all families of the network have. */
+/** Keys common to all families with this network. */
 export const networkFields = z.object({
   hidden_size: width.default(768),
   num_hidden_layers: layerCount.default(12),
@@ -70,7 +72,7 @@ export const networkFields = z.object({
   layer_norm_eps: epsilon.default(1e-5),
 });
 
-/** Layers of wav2vec 2.0 behind the encoder, which shorten its output: emoq has none. */
+/** wav2vec 2.0's optional adapter, which shortens the encoder's output, is not supported. */
 const wav2vec2Fields = networkFields.extend({ add_adapter: only(false).default(false) });
 
 const preprocessorFields = z.object({
@@ -79,15 +81,15 @@ const preprocessorFields = z.object({
   feature_size: only(1).default(1),
 });
 
-/** preprocessor_config.json's object, and where it lies. */
+/** The object in preprocessor_config.json, and its path. */
 export interface Preprocessor {
   readonly raw: unknown;
   readonly path: string;
 }
 
 /**
- * Reads config.json's object, and preprocessor_config.json's where there is one.
- * @throws InputError naming the file and key of anything that cannot be built.
+ * Parses config.json, and preprocessor_config.json if present.
+ * @throws InputError naming the file and key of anything that is not supported
  */
 export function parseWav2Vec2Config(
   raw: RawConfig,
@@ -99,7 +101,7 @@ export function parseWav2Vec2Config(
   return networkConfig({ ...fields, feat_proj_layer_norm: true }, path, preprocessor);
 }
 
-/** The config of a family from its fields. @throws InputError for sizes that do not go together */
+/** A family's config from its parsed fields. @throws InputError for inconsistent sizes */
 export function networkConfig(
   fields: z.output<typeof networkFields> & { readonly feat_proj_layer_norm: boolean },
   path: string,
@@ -108,13 +110,13 @@ export function networkConfig(
   const { conv_dim: convDim, conv_kernel: convKernel, conv_stride: convStride } = fields;
   if (convKernel.length !== convDim.length || convStride.length !== convDim.length) {
     throw new InputError(
-      `model config ${path}: conv_dim, conv_kernel and conv_stride have ${convDim.length}, ${convKernel.length} and ${convStride.length} entries; they must be equally many`,
+      `model config ${path}: conv_dim, conv_kernel and conv_stride have ${convDim.length}, ${convKernel.length} and ${convStride.length} entries; the numbers must be equal`,
     );
   }
   const seen = receptiveField({ convKernel, convStride });
   if (seen > MAX_RECEPTIVE_FIELD) {
     throw new InputError(
-      `model config ${path}: by conv_kernel and conv_stride a frame sees ${seen} samples; at most ${MAX_RECEPTIVE_FIELD} (60 s) are supported`,
+      `model config ${path}: by conv_kernel and conv_stride a frame spans ${seen} samples; at most ${MAX_RECEPTIVE_FIELD} (60 s) are supported`,
     );
   }
   checkDivides(path, 'hidden_size', fields.hidden_size, 'num_attention_heads', fields.num_attention_heads);
@@ -139,7 +141,7 @@ export function networkConfig(
   };
 }
 
-/** Samples that one frame sees: the fewest that give a frame (400, 25 ms, in every published model). */
+/** Receptive field of a frame: the fewest samples that give one (400, 25 ms, in every published model). */
 export function receptiveField({
   convKernel,
   convStride,
@@ -148,16 +150,16 @@ export function receptiveField({
 }
 
 /**
- * Whether a folder's preprocessor_config.json has waveforms brought to zero mean and unit variance; undefined where there
- * is none.
- * @throws InputError where it cannot be read, or wants something else than one channel at 16 kHz
+ * Whether preprocessor_config.json normalises waveforms to zero mean and unit variance; undefined if there is no such
+ * file.
+ * @throws InputError if it cannot be read, or is not for one channel at 16 kHz
  */
 export async function readNormalization(dir: string): Promise<boolean | undefined> {
   const preprocessor = await readPreprocessor(dir);
   return preprocessor && parseFields(preprocessorFields, preprocessor.raw, preprocessor.path).do_normalize;
 }
 
-/** undefined where a folder has no preprocessor_config.json. @throws InputError where it is no JSON */
+/** undefined if a folder has no preprocessor_config.json. @throws InputError if it is not valid JSON */
 export async function readPreprocessor(dir: string): Promise<Preprocessor | undefined> {
   const path = join(dir, 'preprocessor_config.json');
   return (await pathExists(path)) ? { raw: await readJson(path, 'preprocessor config'), path } : undefined;

@@ -1,6 +1,6 @@
 /**
  * @file The wav2vec 2.0 encoder (Baevski et al., 2020) as a graph fragment, in the base and the large variant. HuBERT
- * (Hsu et al., 2021) has the same network and was trained otherwise.
+ * (Hsu et al., 2021) uses the same network.
  */
 
 import {
@@ -22,7 +22,7 @@ import type { Wav2Vec2Config } from './config.js';
 import { featureEncoder, type GroupNormSteps } from './feature-encoder.js';
 
 export interface Wav2Vec2Inputs {
-  /** Waveforms at 16 kHz, float32 [N, samples], normalised where the checkpoint asks for it, zeros behind each clip. */
+  /** Waveforms at 16 kHz, float32 [N, samples], normalised if the checkpoint requires it, zero-padded at the end. */
   readonly inputValues: Value;
   /** int64 [N, samples]: 1 on real samples, then 0. */
   readonly attentionMask: Value;
@@ -30,28 +30,27 @@ export interface Wav2Vec2Inputs {
 
 export interface Wav2Vec2Options {
   /**
-   * Time steps over which the group norm of the base variant takes its mean and variance.
-   * `real`, the default: those of the clip, so that a clip has the same features whatever it is padded with.
-   * `padded`: all of the batch's, padding included, as in transformers' Wav2Vec2Model and HubertModel. That is the same function at every
-   * position of a padded batch, for graphs that others compare with it; a clip's features then depend on its batch.
+   * Time steps that the group norm of the base variant averages over. `real`, the default: the clip's own, so that a
+   * clip has the same features whatever the padding. `padded`: all time steps of the batch, as in transformers'
+   * Wav2Vec2Model and HubertModel, for graphs that are compared with them; a clip's features then depend on its batch.
    * Without padding, and for the large variant, which has no group norm, both are the same.
    */
   readonly groupNormSteps?: GroupNormSteps;
 }
 
 export interface Wav2Vec2Outputs {
-  /** [N, frames, hiddenSize]; without meaning where the frame mask is 0. */
+  /** [N, frames, hiddenSize]; meaningless where the frame mask is 0. */
   readonly lastHiddenState: Value;
   /**
-   * int64 [N, frames]: 1 on frames that see only real samples. It is Wav2Vec2Model's, but for a row too short
-   * for a frame: such a row has none here, while Wav2Vec2Model's index of its last frame runs round to the end.
+   * int64 [N, frames]: 1 on frames that see only real samples. Same as in Wav2Vec2Model, except for a row too short for
+   * a frame: it has none here, while Wav2Vec2Model's index of the last frame wraps around to the end.
    */
   readonly frameMask: Value;
 }
 
 /**
- * Waveforms to hidden states, 50 frames a second. A clip gives the same frames alone and padded in a batch, unless
- * the options ask for Wav2Vec2Model's own group norm.
+ * Waveforms to hidden states, 50 frames per second. A clip has the same frames alone or padded in a batch, unless the
+ * options ask for Wav2Vec2Model's own group norm.
  */
 export function wav2vec2Encoder(
   weights: Weights,
@@ -75,9 +74,9 @@ export function wav2vec2Encoder(
     const finalNorm = (x: Value): Value => norm(weights, 'encoder.layer_norm', x, config.layerNormEps);
     const real = mul(projected, unsqueeze(cast(frameMask, projected.dtype), [2]));
     const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
-    const placed = add(real, position);
+    const positioned = add(real, position);
     const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
-    let hidden = config.doStableLayerNorm ? placed : finalNorm(placed);
+    let hidden = config.doStableLayerNorm ? positioned : finalNorm(positioned);
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
       const name = `layers.${layer}`;
       hidden = scoped(name, () => transformerLayer(under(weights, `encoder.${name}.`), config, hidden, bias));
@@ -119,12 +118,12 @@ function feedForward(weights: Weights, config: Wav2Vec2Config, x: Value): Value 
   return dense(weights, 'output_dense', inner, config.hiddenSize);
 }
 
-/** Where the encoder's weights for it lie. */
+/** Key prefix of its weights. */
 const PREFIX = 'encoder.pos_conv_embed.conv.';
 
 /**
- * Position embeddings of x [N, L, width], of the same shape. The weight is g v / |v| with one norm for each tap of the
- * kernel, all constants, so onnxruntime folds it once at load.
+ * Position embeddings of x [N, L, width], of the same shape. The weight is g v / |v| with one norm per kernel tap. All
+ * of it is constant, so onnxruntime folds it at load.
  */
 export function positionalConvolution(weights: Weights, config: Wav2Vec2Config, x: Value): Value {
   const { hiddenSize: width, numConvPosEmbeddings: kernel, numConvPosEmbeddingGroups: groups } = config;
@@ -133,8 +132,8 @@ export function positionalConvolution(weights: Weights, config: Wav2Vec2Config, 
   const norm = sqrt(reduceSum(mul(direction, direction), [0, 1], true)); // [1, 1, kernel]
   const weight = mul(direction, div(magnitude, norm));
   const half = Math.floor(kernel / 2);
-  // Padding by half a kernel gives one frame too many where the kernel is even, and the model drops the last one:
-  // the same as padding the end by one less.
+  // Padding by half a kernel gives one frame too many for an even kernel, and the model drops the last one: equivalent
+  // to padding the end by one less.
   const padding = [half, kernel % 2 === 0 ? half - 1 : half] as const;
   const steps = transpose(x, [0, 2, 1]); // [N, width, L]
   const position = conv1d(steps, weight, weights(`${PREFIX}bias`, [width]), { padding, groups });

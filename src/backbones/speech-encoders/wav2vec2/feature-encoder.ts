@@ -1,9 +1,9 @@
 /**
- * @file The convolutional feature encoder of wav2vec 2.0 (Baevski et al., 2020): waveform to one vector for each 20 ms.
+ * @file The convolutional feature encoder of wav2vec 2.0 (Baevski et al., 2020): one vector per 20 ms of waveform.
  *
- * Everything is kept as [N, T, channels], and a convolution is one matrix product over the gathered windows. That
- * runs at the rate of the matrix product, needs no transpose for the layer norms, no search for an algorithm on
- * CUDA, and computes each frame by itself: a clip's bits do not depend on the clips beside it.
+ * Values are kept as [N, T, channels], and a convolution is one matrix product over gathered windows. This is as fast
+ * as the matrix product, needs no transpose for the layer norms and no algorithm search on CUDA, and computes each
+ * frame independently: a clip's bits do not depend on the rest of the batch.
  */
 
 import {
@@ -38,17 +38,17 @@ import { int64 } from '../../../engine/tensor/index.js';
 import { under, type Weights } from '../../../nn/index.js';
 import type { Wav2Vec2Config } from './config.js';
 
-/** PyTorch's default for the norms inside the feature encoder; the config's layer_norm_eps does not reach them. */
+/** PyTorch's default, used inside the feature encoder; the config's layer_norm_eps does not apply to it. */
 const CONV_NORM_EPSILON = 1e-5;
 
-/** What a group norm's mean and variance are over: the real time steps of each clip, or the padding too. */
+/** Time steps that a group norm averages over: the real ones of each clip, or the padding too. */
 export type GroupNormSteps = 'real' | 'padded';
 
 /**
  * Convolutions, norms and GELU.
  * @param inputValues float32 [N, samples]
  * @param attentionMask int64 [N, samples], 1 on real samples, which come first
- * @param groupNormSteps concerns the base variant only
+ * @param groupNormSteps affects the base variant only
  * @returns features [N, frames, convDim.at(-1)] and frameMask int64 [N, frames]
  */
 export function featureEncoder(
@@ -79,7 +79,7 @@ export function featureEncoder(
   return { features, frameMask: validFrames(lengths, features) };
 }
 
-/** x [N, T, in] -> [N, T', channels], weight [channels, in, kernel] of the checkpoint. */
+/** x [N, T, in] -> [N, T', channels]; weight [channels, in, kernel] as in the checkpoint. */
 function convolution(weights: Weights, config: Wav2Vec2Config, layer: number, x: Value): Value {
   const { graph } = x;
   const [, length, width] = x.shape as [Dim, Dim, number];
@@ -90,13 +90,13 @@ function convolution(weights: Weights, config: Wav2Vec2Config, layer: number, x:
   const taps = constant(graph, int64([1, kernel], [...Array(kernel).keys()]));
   const windows = gather(x, add(unsqueeze(starts, [1]), taps), 1); // [N, T', kernel, in]
   const rows = reshape(windows, [...windows.shape.slice(0, 2), kernel * width]);
-  // In the windows' order: a constant of at most 3 MB, folded when the session loads.
+  // Reordered like the windows: a constant of at most 3 MB, folded when the session loads.
   const inOrder = transpose(weights('weight', [channels, width, kernel]), [0, 2, 1]);
   const weight = reshape(inOrder, [channels, kernel * width]);
   return linear(rows, weight, config.convBias ? weights('bias', [channels]) : undefined);
 }
 
-/** A convolution's length: worked out where it is known, else a name that reads better in a viewer than the formula. */
+/** Length after a convolution: computed if known, otherwise a symbol that reads better in a viewer than the formula. */
 function lengthAfter({ convDim, convKernel, convStride }: Wav2Vec2Config, layer: number, length: Dim): Dim {
   if (typeof length === 'number') return convLength(length, convKernel[layer]!, convStride[layer]!);
   return layer === convDim.length - 1 ? 'frames' : `frames_${layer}`;
@@ -106,8 +106,8 @@ function lengthAfter({ convDim, convKernel, convStride }: Wav2Vec2Config, layer:
 type TimeMean = (values: Value) => Value;
 
 /**
- * Time is summed in blocks of so many steps, and then the blocks: one after another, tens of thousands of float32
- * terms would lose the small ones, and quiet stretches and padding are many small ones.
+ * Time is summed in blocks of this many steps, then over blocks. Adding tens of thousands of float32 terms in sequence
+ * would lose the small ones, which quiet stretches and padding consist of.
  */
 const BLOCK_STEPS = 128;
 
@@ -121,7 +121,7 @@ function timeMean(x: Value, lengths: Value | undefined): TimeMean {
   const counted = lengths === undefined ? size : unsqueeze(lengths, [1, 2]); // [] or [N, 1, 1]
   const weights = unsqueeze(cast(less(unsqueeze(positions, [0]), counted), x.dtype), [2]); // [N or 1, blocks, 1, steps]
   const count = cast(max(counted, 1), x.dtype);
-  // Products throughout: what onnxruntime's ReduceSum rounds to changes with the number of clips.
+  // Matrix products throughout: the rounding of onnxruntime's ReduceSum depends on the batch size.
   const ones = unsqueeze(cast(less(starts, size), x.dtype), [0, 1]); // [1, 1, blocks]
   return (values) => {
     const blocked = gather(values, min(positions, sub(size, 1)), 1); // [N, blocks, steps, channels]
@@ -131,8 +131,8 @@ function timeMean(x: Value, lengths: Value | undefined): TimeMean {
 }
 
 /**
- * Group norm with one group for each channel: every channel of x [N, T, channels] is normalised over its own time
- * steps. Where all steps count, this is PyTorch's GroupNorm.
+ * Group norm with one group per channel: normalises every channel of x [N, T, channels] over its own time steps. If all
+ * steps count, this equals PyTorch's GroupNorm.
  */
 function timeNorm(weights: Weights, x: Value, mean: TimeMean): Value {
   const channels = x.shape[2] as number;
@@ -144,10 +144,10 @@ function timeNorm(weights: Weights, x: Value, mean: TimeMean): Value {
 
 export { receptiveField } from './config.js';
 
-/** The part of the config that decides lengths. */
+/** The part of the config that determines lengths. */
 export type FrameGeometry = Pick<Wav2Vec2Config, 'convKernel' | 'convStride'>;
 
-/** Frames of `samples` waveform samples: floor((length - kernel) / stride) + 1 for each layer, never below 0. */
+/** Number of frames of `samples` waveform samples: floor((length - kernel) / stride) + 1 per layer, never below 0. */
 export function frameCount({ convKernel, convStride }: FrameGeometry, samples: number): number {
   return convKernel.reduce(
     (length, kernel, layer) => Math.max(0, Math.floor((length - kernel) / convStride[layer]!) + 1),
@@ -157,11 +157,11 @@ export function frameCount({ convKernel, convStride }: FrameGeometry, samples: n
 
 /** {@link frameCount} of one convolution in the graph: lengths int64 [N] -> int64 [N]. */
 export function convFrames(lengths: Value, kernel: number, stride: number): Value {
-  // ONNX divides integers towards zero, so the dividend is kept from going negative: floor and truncation then agree.
+  // ONNX rounds integer division towards zero; with a non-negative dividend that equals floor.
   return div(sub(max(lengths, kernel - stride), kernel - stride), stride);
 }
 
-/** Which frames are real: counts int64 [N] -> int64 [N, T] with 1 below the count, T the size of axis 1 of `like`. */
+/** Mask of real frames: counts int64 [N] -> int64 [N, T], 1 below the count; T is the size of axis 1 of `like`. */
 export function validFrames(counts: Value, like: Value): Value {
   const positions = unsqueeze(arange(sizeOf(like, 1), like.shape[1]!), [0]); // [1, T]
   return cast(less(positions, unsqueeze(counts, [1])), 'int64');

@@ -1,4 +1,4 @@
-/** @file RoBERTa (Liu et al., 2019), which the Former starts from. */
+/** @file RoBERTa (Liu et al., 2019), used to initialise the EmoQ-Former. */
 
 import { z } from 'zod';
 import { InputError } from '../../../base/index.js';
@@ -36,7 +36,7 @@ const robertaFields = z.object({
   add_cross_attention: only(false).default(false),
 });
 
-/** Reads config.json's object. @throws InputError naming `path` and the key of anything that cannot be built. */
+/** Parses config.json. @throws InputError naming `path` and the key of anything that is not supported */
 export function parseRobertaConfig(raw: RawConfig, path: string): RobertaConfig {
   checkModelType(raw, 'roberta', path);
   const fields = parseFields(robertaFields, raw, path);
@@ -45,10 +45,10 @@ export function parseRobertaConfig(raw: RawConfig, path: string): RobertaConfig 
   if (padding >= words) {
     throw new InputError(`model config ${path}: pad_token_id ${padding} is not under vocab_size ${words}`);
   }
-  // Positions begin behind the padding's, and a text has at least <s> and </s>.
+  // Positions begin after the padding's, and a text has at least <s> and </s>.
   if (positions < padding + 3) {
     throw new InputError(
-      `model config ${path}: max_position_embeddings ${positions} leaves no room for a text; positions begin at pad_token_id + 1 = ${padding + 1}`,
+      `model config ${path}: max_position_embeddings ${positions} leaves no positions for text; they begin at pad_token_id + 1 = ${padding + 1}`,
     );
   }
   return {
@@ -73,7 +73,7 @@ export const roberta: EncoderFamily<RobertaConfig> = {
   prefixes: ['roberta.', ''],
   harmless: [
     /^(?:roberta\.)?pooler\./,
-    /^(?:roberta\.)?embeddings\.(?:position_ids|token_type_ids)$/, // counted, not learned
+    /^(?:roberta\.)?embeddings\.(?:position_ids|token_type_ids)$/, // computed, not learned
     /^(?:lm_head|classifier|qa_outputs|cls)(?:\.|$)/,
   ],
   published: {

@@ -189,5 +189,6 @@ export function preparationCommand(csvPath: string): string {
   if (name === 'toy4') return 'emoq prepare-toy';
   if (name === 'meld') return 'emoq prepare-meld --root MELD.Raw';
   if (name === 'iemocap') return 'emoq prepare-iemocap --root IEMOCAP_full_release';
+  if (name === 'crema-d') return 'emoq prepare-crema-d --root CREMA-D';
   return `emoq prepare-csv FILE.csv --name ${name}`;
 }

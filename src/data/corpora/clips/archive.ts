@@ -1,6 +1,6 @@
 /**
- * @file Files of a .tar.gz as a stream, in the order in which they lie there: only what is asked for is unpacked.
- * Names say only which file is which; no path of an archive is ever used as a path here.
+ * @file Streams files out of a .tar.gz in archive order and unpacks only those asked for. Names only identify files; no
+ * path of an archive is ever used as a path on disk.
  */
 
 import { createReadStream } from 'node:fs';
@@ -10,7 +10,7 @@ import { createGunzip, constants as zlib } from 'node:zlib';
 import { extract, type Header } from 'tar-stream';
 import { errorMessage } from '../../../base/index.js';
 
-/** An ordinary file of an archive. */
+/** A regular file in an archive. */
 export interface ArchivedFile {
   /** Its name without folders. */
   name: string;
@@ -20,20 +20,20 @@ export interface ArchivedFile {
 
 /**
  * Called for each file in turn; `save` writes its content to a path.
- * @returns false when nothing more is wanted.
+ * @returns false to stop
  */
 export type ArchiveVisitor = (file: ArchivedFile, save: (path: string) => Promise<void>) => Promise<boolean>;
 
-/** Chunks that reading and inflating hand on: larger ones than Node's own keep its event loop free. */
+/** Chunk size for reading and inflating; larger than Node's default, to keep the event loop responsive. */
 const CHUNK_BYTES = 1 << 18;
-/** A tar is made of these, and ends in empty ones. */
+/** A tar consists of these blocks and ends in empty ones. */
 const TAR_BLOCK_BYTES = 512;
 
 /**
- * Visits the files of a .tar.gz until the visitor has what it wants.
- * @returns what is wrong with the archive where it is damaged, cut off or not readable: files visited before that
- *   were whole. undefined where nothing is wrong, as far as it was read.
- * @throws whatever the visitor throws; the signal's reason when it fires.
+ * Visits the files of a .tar.gz until the visitor stops.
+ * @returns what is wrong with the archive if it is damaged, cut off or unreadable (files visited before that were
+ *   complete); undefined if nothing was found wrong in the part that was read
+ * @throws whatever the visitor throws; the signal's reason when it is aborted
  */
 export async function readArchive(
   path: string,
@@ -41,7 +41,7 @@ export async function readArchive(
   signal?: AbortSignal,
 ): Promise<string | undefined> {
   const source = createReadStream(path, { highWaterMark: CHUNK_BYTES });
-  // Everything before the cut comes out of an archive that is cut off; the tar in it tells that more should come.
+  // gunzip delivers everything before the cut of a truncated archive; the tar inside shows that more should follow.
   const gunzip = createGunzip({ chunkSize: CHUNK_BYTES, finishFlush: zlib.Z_SYNC_FLUSH });
   const entries = extract();
   let damage: Error | undefined;
@@ -84,7 +84,7 @@ export async function readArchive(
   }
 }
 
-/** Ordinary files with a safe name; undefined for anything else. */
+/** Regular files with a safe name; undefined for anything else. */
 function wholeFile(header: Header): ArchivedFile | undefined {
   if (header.type !== 'file' && header.type !== 'contiguous-file') return undefined;
   const parts = header.name.replaceAll('\\', '/').split('/');
@@ -96,7 +96,7 @@ function wholeFile(header: Header): ArchivedFile | undefined {
   };
 }
 
-/** Writes a file with the time of change that the archive gives it, as tar does. */
+/** Writes a file with the modification time given in the archive, as tar does. */
 async function save(
   content: AsyncIterable<Buffer>,
   path: string,

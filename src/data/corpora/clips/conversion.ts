@@ -1,6 +1,6 @@
 /**
- * @file A handful of source clips to 16 kHz mono WAV or FLAC: batches that share a process, from their files or out of
- * archives read as streams; decoded together, cut or padded, written whole.
+ * @file Converts source clips to 16 kHz mono WAV or FLAC in batches that share a process. Reads them from files or
+ * streams them out of archives, cuts or pads them, and writes them atomically.
  */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -31,20 +31,20 @@ import {
 } from './journal.js';
 
 /**
- * The shortest clip: HuBERT needs 400 samples for its first frame, and 0.1 s gives four. Shorter clips get silence
- * after them and the manifest says so.
+ * The shortest clip: HuBERT needs 400 samples for its first frame, and 0.1 s gives four. Shorter clips are padded with
+ * silence, which the manifest records.
  */
 export const SHORTEST_CLIP_SEC = 0.1;
 
-/** Annotations are rounded: a segment may end this much after its recording does. */
+/** Annotations are rounded: a segment may end this much after its recording. */
 const SEGMENT_TOLERANCE_SEC = 0.1;
 
-/** A task whose clip is at hand. */
+/** A task whose clip is available as a file. */
 export interface OpenClip {
   task: ClipTask;
-  /** Where the clip is now. */
+  /** Current path of the clip. */
   path: string;
-  /** Its file name as released: what notes call it, wherever the corpus lies. */
+  /** Its released file name, used in notes wherever the corpus is. */
   name: string;
 }
 
@@ -55,10 +55,10 @@ interface ShapedClip {
 }
 
 /**
- * Makes the targets of a few clips (a dozen or two: they share a process).
- * @param out the corpus folder.
- * @param scratch an existing folder for temporary files.
- * @throws Error when a target cannot be written; the signal's reason when it fires.
+ * Makes the targets of a few clips (a dozen or two, which share a process).
+ * @param out the corpus folder
+ * @param scratch an existing folder for temporary files
+ * @throws Error when a target cannot be written; the signal's reason when it is aborted
  */
 export async function convertClips(
   clips: readonly OpenClip[],
@@ -92,14 +92,14 @@ export async function convertClips(
   );
 }
 
-/** The manifest keeps this sentence, so it must not depend on where the corpus lies. */
+/** This sentence is stored in the manifest, so it must not depend on the corpus' location. */
 function refusal(
   { task: { segment }, path, name }: OpenClip,
   { error: { message, cause } }: UndecodedAudio,
   ffmpeg: string | undefined,
 ): ClipOutcome {
-  const told = message.replaceAll(path, name).replace(/^audio file /, '');
-  const reason = told.replace(/\s*[\r\n]+\s*/g, ' '); // of a file name
+  const withoutPath = message.replaceAll(path, name).replace(/^audio file /, '');
+  const reason = withoutPath.replace(/\s*[\r\n]+\s*/g, ' '); // a file name may contain line breaks
   const skipped = segment ? `${describeSegment(segment)}: ${reason}` : reason;
   if (cause !== undefined) return { kind: 'skipped', skipped, unread: true };
   return { kind: 'skipped', skipped, ...(ffmpeg !== undefined && { ffmpeg }) };
@@ -141,7 +141,7 @@ function shape(
   return { kind: 'shaped', samples, about };
 }
 
-/** Sizes of the files, in the clips' order; 0 where there is none. */
+/** Sizes of the files, in the clips' order; 0 if there is none. */
 async function writeTargets(
   clips: readonly OpenClip[],
   shaped: readonly (ShapedClip | ClipOutcome)[],
@@ -198,16 +198,16 @@ function seconds(value: number): string {
 }
 
 /**
- * Clips that share an ffmpeg process: more gain little, and are lost together when a run is killed. Their sources'
- * sizes are limited too, which bounds the temporary files.
+ * Clips that share an ffmpeg process: more gain little, and are lost together when a run is killed. The total size of
+ * their sources is limited too, which bounds the temporary files.
  */
 const BATCH_CLIPS = 16;
 const BATCH_BYTES = 16 << 20;
 
-/** The most that a second of sound takes in a source, to size parts of long recordings: 48 kHz, 24 bit, stereo. */
+/** Upper bound on bytes per second of a source, for parts of long recordings: 48 kHz, 24 bit, stereo. */
 const SOUND_BYTES_PER_SEC = 288_000;
 
-/** A clip at hand: one of the tasks, and where its source is now. */
+/** An available clip: its task, and the current path of its source. */
 export interface FoundClip {
   index: number;
   path: string;
@@ -215,26 +215,26 @@ export interface FoundClip {
   bytes: number;
 }
 
-/** What one run works with. */
+/** State of one run. */
 export interface ClipRun {
   readonly out: string;
   readonly tasks: readonly ClipTask[];
   readonly identities: ClipIdentity[];
   readonly outcomes: (ClipOutcome | undefined)[];
   readonly journal: Journal;
-  /** Version of the ffmpeg that is here, where it matters. */
+  /** Version of the installed ffmpeg, if relevant. */
   readonly ffmpeg: string | undefined;
   readonly queue: WorkQueue;
-  /** Folder for temporary files; gone after the run, or at the start of the next. */
+  /** Folder for temporary files; deleted after the run, or at the start of the next. */
   readonly scratch: string;
   readonly signal: AbortSignal | undefined;
-  /** Takes outcomes down as they come. */
+  /** Records outcomes as they come. */
   record(indices: readonly number[]): Promise<void>;
   /** Converts clips when a job is free, then releases them. */
   convert(batch: readonly FoundClip[], release?: () => Promise<void>): Promise<void>;
 }
 
-/** Converts those of the open clips that are files. */
+/** Converts the open clips that are files. */
 export async function convertFiles(run: ClipRun, open: readonly number[], jobs: number): Promise<void> {
   const files = open.flatMap((index) => {
     const { source, segment } = run.tasks[index]!;
@@ -257,8 +257,8 @@ export async function convertFiles(run: ClipRun, open: readonly number[], jobs: 
 }
 
 /**
- * Converts those of the open clips that are packed.
- * @returns what is wrong with the archives that are damaged; what they hold before that is converted.
+ * Converts the open clips that are in archives.
+ * @returns what is wrong with damaged archives; clips before the damage are converted
  */
 export async function convertArchives(
   run: ClipRun,
@@ -289,7 +289,7 @@ export async function convertArchives(
   return damaged;
 }
 
-/** Reads an archive once for each place in the order of names, as the better name may come last. */
+/** Reads an archive once per position in the lists of names, since the preferred name may come last. */
 async function convertArchive(
   run: ClipRun,
   archive: string,
@@ -310,7 +310,7 @@ async function convertArchive(
   return damage;
 }
 
-/** Takes what is wanted out of an archive; of two files with one name the first. Stops when it has everything. */
+/** Extracts the wanted files of an archive, taking the first of two with the same name. Stops when all are found. */
 async function convertWanted(
   run: ClipRun,
   archive: string,
@@ -348,7 +348,7 @@ async function convertWanted(
   return damage;
 }
 
-/** A clip that an earlier run has made from the same data: of an archive that was replaced, or unpacked meanwhile. */
+/** A clip that an earlier run made from the same data, whose archive was since replaced or unpacked. */
 async function findUnpacked(
   run: ClipRun,
   index: number,
@@ -364,7 +364,7 @@ async function findUnpacked(
   return true;
 }
 
-/** Few clips are spread over the jobs, many fill their batches. */
+/** Few clips are spread over the jobs; many fill their batches. */
 function batchLength(clips: number, jobs: number): number {
   return Math.min(BATCH_CLIPS, Math.ceil(clips / jobs));
 }

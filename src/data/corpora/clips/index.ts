@@ -1,4 +1,4 @@
-/** @file Recordings as released, in folders or archives, to 16 kHz mono clips, resumable at any point. */
+/** @file Converts released recordings, in folders or archives, to 16 kHz mono clips; resumable at any point. */
 
 export { readArchive } from './archive.js';
 export { SHORTEST_CLIP_SEC } from './conversion.js';

@@ -1,8 +1,7 @@
 /**
- * @file One clip to make (its source, the part of it that is kept, what became of it) and the journal of a
- * preparation: a line of JSON for each clip that is done, so that a killed preparation goes on and a finished one does
- * nothing. A clip is done when the journal knows its source, its rule and its target, and the target has the size that
- * the journal says.
+ * @file Clip tasks, their outcomes, and the journal of a preparation: one JSON line per finished clip, so that a killed
+ * preparation resumes and a finished one does nothing. A clip is done if the journal has its source, rule and target,
+ * and the target has the recorded size.
  */
 
 import { mkdir, open, readFile, stat } from 'node:fs/promises';
@@ -11,39 +10,39 @@ import { z } from 'zod';
 import { writeFileAtomic } from '../../../base/index.js';
 import { AUDIO_NOTE_KINDS, type AudioNote, type ChannelChoice } from '../../audio/index.js';
 
-/** Keep only the first or last `keepSec` seconds of a clip that lasts over `longerThanSec`. */
+/** Keep only the first or last `keepSec` seconds of a clip longer than `longerThanSec`. */
 export interface CutRule {
   longerThanSec: number;
   keep: 'first' | 'last';
   keepSec: number;
 }
 
-/** A clip that is still packed. */
+/** A clip inside an archive. */
 export interface ArchivedClip {
   /** Absolute path of the .tar.gz. */
   archive: string;
-  /** File names that it may have there, in whatever folder; the first of them that is there is taken. */
+  /** Possible file names, in any folder of the archive; the first one found is used. */
   names: readonly string[];
 }
 
 /** One clip to make. */
 export interface ClipTask {
   id: string;
-  /** The clip as released: its absolute path, or where it is packed. */
+  /** The released clip: its absolute path, or its archive. */
   source: string | ArchivedClip;
-  /** Path of the WAV or FLAC, relative to the corpus folder; the ending says which. */
+  /** Path of the WAV or FLAC, relative to the corpus folder; the extension gives the format. */
   target: string;
   /** Only this part of the source. */
   segment?: Segment | undefined;
-  /** Which of its channels, where somebody chose. */
+  /** Which channel to use, if specified. */
   channel?: ChannelChoice | undefined;
   cut?: CutRule | undefined;
 }
 
 /**
- * What became of it. `cut` and `padded` say in words what was changed, `notes` what is to be known of its sound, `ffmpeg`
- * the version that decoded it, where one did. A clip that is not in its archive is `absent`, as is the rest of a damaged
- * `archive`. What could not be read (`unread`) may be readable the next time.
+ * Outcome of a clip. `cut` and `padded` describe changes, `notes` its audio quality, and `ffmpeg` is the version that
+ * decoded it, if any. A clip that is not in its archive is `absent`, as are those after the damage in a damaged
+ * `archive`. Clips that could not be read (`unread`) may be readable next time.
  */
 export type ClipOutcome =
   | {
@@ -61,13 +60,13 @@ export type ClipOutcome =
   | { kind: 'absent'; absent: 'archive'; unread: true };
 
 export interface WorkQueue {
-  /** Starts `work` as soon as a job is free; a caller that awaits this never runs ahead by more than one piece. */
+  /** Starts `work` as soon as a job is free; a caller that awaits this is never more than one piece ahead. */
   submit(work: () => Promise<void>): Promise<void>;
-  /** Waits for everything under way. @throws the first failure. */
+  /** Waits for all running work. @throws the first failure */
   drain(): Promise<void>;
 }
 
-/** A queue that starts nothing more once a piece has failed or `signal` has fired. */
+/** A queue that starts nothing more after a failure or once `signal` is aborted. */
 export function workQueue(jobs: number, signal: AbortSignal | undefined): WorkQueue {
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
@@ -99,12 +98,12 @@ export interface Segment {
   endSec?: number | undefined;
 }
 
-/** `12.5-14`: part of an id, so that segments of one recording differ. */
+/** `12.5-14`: part of an id, to distinguish segments of one recording. */
 export function segmentName({ startSec, endSec }: Segment): string {
   return `${startSec}-${endSec ?? 'end'}`;
 }
 
-/** In words: which channel, from when to when; undefined for all of a recording. */
+/** Describes channel and segment; undefined for a whole recording. */
 export function describePart(
   segment: Segment | undefined,
   channel: ChannelChoice | undefined,
@@ -114,22 +113,22 @@ export function describePart(
   return which && when ? `${which}, ${when}` : (which ?? when);
 }
 
-/** In words, for notes and messages. */
+/** For notes and messages. */
 export function describeSegment({ startSec, endSec }: Segment): string {
   return `${startSec} s to ${endSec === undefined ? 'the end' : `${endSec} s`}`;
 }
 
 const JOURNAL = 'preparation.jsonl';
 
-/** What a clip was made from, how and where to. */
+/** The source, rule and target of a clip. */
 export interface ClipIdentity {
   id: string;
   target: string;
-  /** How it was made: another version of the conversion, segment or cut is another clip. */
+  /** How it was made: a different conversion, segment or cut makes a different clip. */
   rule: string;
-  /** Name, size and time of change of the source; '' where there is none. */
+  /** Name, size and modification time of the source; '' if there is none. */
   source: string;
-  /** Of a packed clip: size and time of change of its archive, and the names that were looked for. */
+  /** For an archived clip: size and modification time of its archive, and the names that were looked for. */
   archive?: string | undefined;
 }
 
@@ -138,9 +137,9 @@ export type JournalEntry = ClipIdentity & ClipOutcome;
 export interface Journal {
   /** The last entry of each clip. */
   entries: ReadonlyMap<string, JournalEntry>;
-  /** All targets that were ever finished here. */
+  /** All targets that were ever finished in this folder. */
   targets: ReadonlySet<string>;
-  /** The file as it was. */
+  /** The unmodified text of the file. */
   text: string;
 }
 
@@ -166,7 +165,7 @@ const entrySchema = z.intersection(
   ]),
 );
 
-/** Lines that a kill left unfinished are not JSON: their clips are made again. */
+/** Lines cut off by a kill are not valid JSON; their clips are made again. */
 export async function readJournal(out: string): Promise<Journal> {
   const text = await readFile(join(out, JOURNAL), 'utf8').catch(() => '');
   const entries = new Map<string, JournalEntry>();
@@ -185,7 +184,7 @@ function parseEntry(line: string): JournalEntry | undefined {
     const entry: unknown = JSON.parse(line);
     if (!entrySchema.safeParse(entry).success) return undefined;
     const outcome = entry as object;
-    // A line has no kind: what it holds tells.
+    // A line has no kind field; its keys show which it is.
     const kind = 'durationSec' in outcome ? 'made' : 'skipped' in outcome ? 'skipped' : 'absent';
     return { ...outcome, kind } as JournalEntry;
   } catch {
@@ -193,19 +192,19 @@ function parseEntry(line: string): JournalEntry | undefined {
   }
 }
 
-/** Targets of clips that are gone are deleted: nothing but a file of ours may be taken for one. */
+/** Targets of removed clips are deleted, so only files written by emoq may match. */
 function isTarget(target: string): boolean {
   return target.startsWith('audio/') && !target.split('/').includes('..');
 }
 
-/** What is remembered of a clip: nothing of one that could not be read, which may be readable the next time. */
+/** The journal line of a clip; empty for one that could not be read, which may be readable next time. */
 export function journalLine(identity: ClipIdentity, outcome: ClipOutcome): string {
   if (outcome.kind !== 'made' && outcome.unread) return '';
   const { kind: _, ...recorded } = outcome;
   return `${JSON.stringify({ ...identity, ...recorded })}\n`;
 }
 
-/** The outcome that an entry promises, if its file is there as it was written. */
+/** The recorded outcome of an entry, if its file still exists as written. */
 export async function stillThere(out: string, entry: JournalEntry): Promise<ClipOutcome | undefined> {
   const { id: _id, target, rule: _rule, source: _source, archive: _archive, ...outcome } = entry;
   if (outcome.kind !== 'made') return outcome;
@@ -217,8 +216,9 @@ export async function stillThere(out: string, entry: JournalEntry): Promise<Clip
 }
 
 /**
- * True where an entry is of this very clip. A packed clip is known by its archive before its own data is met. What
- * another version of ffmpeg decoded is another clip; undefined where none is here to make it again.
+ * True if an entry is for exactly this clip. An archived clip is identified by its archive until its own data has been
+ * seen. A clip decoded by another version of ffmpeg is a different clip; undefined means that no ffmpeg is installed to
+ * make it again.
  */
 export function isEntryOf(
   entry: JournalEntry | undefined,
@@ -230,12 +230,12 @@ export function isEntryOf(
   return identity.source === '' ? entry.archive === identity.archive : entry.source === identity.source;
 }
 
-/** The version of ffmpeg that decoded a clip, where one did. */
+/** The version of ffmpeg that decoded a clip, if any. */
 export function decoderOf(outcome: ClipOutcome): string | undefined {
   return outcome.kind === 'absent' ? undefined : outcome.ffmpeg;
 }
 
-/** Appends lines in the order of the calls. */
+/** Appends lines in call order. */
 export async function openJournal(
   out: string,
   { text }: Journal,
@@ -251,12 +251,12 @@ export async function openJournal(
   return { append, close: () => last.catch(() => {}).then(() => handle.close()) };
 }
 
-/** Replaces the journal by one line for each clip in the tasks' order: the same corpus leaves the same bytes. */
+/** Replaces the journal with one line per clip in task order, so that the same corpus gives the same bytes. */
 export async function settleJournal(out: string, lines: string): Promise<void> {
   await writeFileAtomic(join(out, JOURNAL), lines);
 }
 
-/** The part of an identity that the task alone decides. */
+/** The part of a clip's identity that depends on the task alone. */
 export function ruleOf(conversion: string, { segment, channel, cut }: ClipTask): string {
   return JSON.stringify([conversion, segment ?? null, channel ?? null, cut ?? null]);
 }

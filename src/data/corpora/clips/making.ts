@@ -1,6 +1,6 @@
 /**
- * @file All clips of a corpus to 16 kHz mono WAV or FLAC: those that are done already found in the journal, the others
- * converted a dozen at a time, from their files or from archives read as streams.
+ * @file Makes all clips of a corpus as 16 kHz mono WAV or FLAC: finds finished ones in the journal, and converts the
+ * others in batches from files or archives.
  */
 
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
@@ -30,33 +30,33 @@ import {
   workQueue,
 } from './journal.js';
 
-/** How preparation runs and reports. */
+/** Options for running and reporting a preparation. */
 export interface PreparationControls {
-  /** Conversions at a time; one for each core by default. */
+  /** Concurrent conversions; one per core by default. */
   jobs?: number | undefined;
   onProgress?: ((done: number, total: number, note?: string) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
 export interface PreparedClips {
-  /** In the tasks' order. */
+  /** In task order. */
   outcomes: ClipOutcome[];
-  /** Clips that were converted now. */
+  /** Clips converted in this run. */
   converted: number;
-  /** What is wrong with archives, in words. */
+  /** Descriptions of damaged archives. */
   damagedArchives: string[];
-  /** Clips that another version of ffmpeg had decoded, and that were converted again. */
+  /** Clips that had been decoded by another version of ffmpeg and were converted again. */
   decodedAgain?: { clips: number; from: string; by: string } | undefined;
-  /** To be called when the manifest is written: sorts the journal, deletes clips that the corpus has no more. */
+  /** Call once the manifest is written: sorts the journal and deletes clips that are no longer in the corpus. */
   settle(): Promise<void>;
 }
 
-/** Part of each clip's rule: a change of the conversion makes old clips stale. */
+/** Part of each clip's rule: changing it makes old clips stale. */
 const CONVERSION = 'mono 16 kHz, 3';
 
 /**
- * Makes every clip that is not there yet. A clip that cannot be decoded is an outcome, not an error.
- * @throws InterruptedError when `signal` fires; finished clips stay.
+ * Makes every clip that does not exist yet. A clip that cannot be decoded is an outcome, not an error.
+ * @throws InterruptedError when `signal` is aborted; finished clips are kept
  */
 export async function prepareClips(
   out: string,
@@ -141,7 +141,7 @@ export async function prepareClips(
   };
 }
 
-/** Clips of this run that the journal had from another version of ffmpeg. */
+/** Clips in this run that the journal had from another version of ffmpeg. */
 function decodedAgain(
   { entries }: Journal,
   identities: readonly ClipIdentity[],
@@ -155,7 +155,7 @@ function decodedAgain(
   return changes[0] && { ...changes[0], clips: changes.length };
 }
 
-/** Who each clip is, by its file, or by its archive as long as its own data has not been met. */
+/** Identifies each clip by its file, or by its archive until its own data has been seen. */
 async function identify(tasks: readonly ClipTask[]): Promise<ClipIdentity[]> {
   const stamps = new Map<string, Promise<string>>();
   const stampOf = (path: string): Promise<string> => {
@@ -174,13 +174,13 @@ async function identify(tasks: readonly ClipTask[]): Promise<ClipIdentity[]> {
   });
 }
 
-/** Size and time of change; a file that is not there gets the same one each time. */
+/** Size and modification time; constant for a file that does not exist. */
 async function stamp(path: string): Promise<string> {
   const file = await stat(path).catch(() => undefined);
   return file ? `${file.size} ${file.mtimeMs}` : '- -';
 }
 
-/** What a finished run leaves: one line for each clip, and no file of an earlier one that the corpus has no more. */
+/** Final state of a run: one line per clip, and no files of clips that are no longer in the corpus. */
 async function settle(
   out: string,
   tasks: readonly ClipTask[],
@@ -193,7 +193,7 @@ async function settle(
   if (hasGrown || lines !== text) await settleJournal(out, lines);
 }
 
-/** Temporary files and folders that a killed run left behind. */
+/** Temporary files and folders left by a killed run. */
 async function removeUnfinished(out: string): Promise<void> {
   const folders = [
     { folder: out, recursive: false },

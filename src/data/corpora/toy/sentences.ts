@@ -1,11 +1,14 @@
-/** @file What the toy corpus says and who says it: sentences in which one or two words carry the valence, and speakers. */
+/** @file Sentences and speakers of the toy corpus. One or two words of each sentence carry the valence. */
 
 import { InputError } from '../../../base/index.js';
 import { type Random, seededRandom } from '../../../engine/tensor/index.js';
 
 export type Valence = 'positive' | 'negative';
 
-/** Words that carry the valence, as many of each; at least five letters, so that the spoken voice gives each two syllables. */
+/**
+ * Words that carry the valence, the same number for each; at least five letters, so that the voice gives each two
+ * syllables.
+ */
 export const VALENCE_WORDS: Readonly<Record<Valence, readonly string[]>> = {
   positive: [
     'wonderful',
@@ -53,7 +56,7 @@ const TIMES = 'today yesterday again tonight lately before'.split(' ');
 const DEGREES = 'really very so quite pretty simply'.split(' ');
 const OPENERS = ['Well', 'Look', 'Okay', 'Listen'];
 
-/** What may stand in each slot of a template, by valence. */
+/** Possible fillers for each slot of a template, by valence. */
 const SLOTS: Readonly<Record<string, Readonly<Record<Valence, readonly string[]>>>> = {
   N: { positive: NOUNS, negative: NOUNS },
   T: { positive: TIMES, negative: TIMES },
@@ -62,7 +65,7 @@ const SLOTS: Readonly<Record<string, Readonly<Record<Valence, readonly string[]>
   V: VALENCE_WORDS,
 };
 
-/** N noun, T time, D degree, O opener, V a word of valence. Every template serves both valences alike. */
+/** N noun, T time, D degree, O opener, V valence word. Every template works for both valences. */
 const TEMPLATES = [
   'The N was D V T.',
   'We had a V N T.',
@@ -78,7 +81,7 @@ const TEMPLATES = [
   'They said the N is V, and the N is V.',
 ];
 
-/** Every word that a sentence can hold, as it is written (openers and first words with their capital). */
+/** All words that occur in sentences, as written (openers and first words capitalised). */
 export function sentenceWords(): string[] {
   const fixed = TEMPLATES.flatMap((template) => template.match(/[A-Za-z]+/g) ?? []);
   const words = [...fixed.filter((word) => !(word in SLOTS)), 'an'];
@@ -91,8 +94,8 @@ export function sentenceWords(): string[] {
 }
 
 /**
- * An endless source of distinct sentences: none comes twice, so that none is in two splits, while all share the words.
- * Template and filler words do not depend on the valence.
+ * An endless source of distinct sentences: no sentence repeats, so none is in two splits, while all share the same
+ * words. Template and filler words do not depend on the valence.
  */
 export function sentenceSource(random: Random): (valence: Valence) => string {
   const used = new Set<string>();
@@ -111,15 +114,15 @@ export function sentenceSource(random: Random): (valence: Valence) => string {
 
 export type ToySplit = 'train' | 'dev' | 'test';
 
-/** What stays the same in a person's voice, whatever they feel. */
+/** Properties of a speaker's voice that do not depend on the emotion. */
 export interface VoiceTraits {
   /** Resting pitch in Hz. */
   readonly basePitchHz: number;
-  /** Formant frequencies relative to an average adult: a short vocal tract is above 1. */
+  /** Formant frequencies relative to an average adult: above 1 for a short vocal tract. */
   readonly formantScale: number;
   /** Habitual rate in syllables per second. */
   readonly syllablesPerSec: number;
-  /** Corner of the source's low-pass in Hz: a dull voice is low, a bright one high. */
+  /** Corner frequency of the source's low-pass in Hz: low for a dull voice, high for a bright one. */
   readonly sourceCornerHz: number;
   /** Aspiration noise relative to the pulses. */
   readonly breathiness: number;
@@ -138,12 +141,12 @@ export interface ToySpeaker {
 
 export const SESSIONS = 5;
 
-/** Sessions 1-3 train, 4 dev, 5 test: with 20 speakers that is 12, 4 and 4 people, each in one split. */
+/** Sessions 1-3 train, 4 dev, 5 test: with 20 speakers, 12, 4 and 4 people, each in one split. */
 const splitOfSession: readonly ToySplit[] = ['train', 'train', 'train', 'dev', 'test'];
 
 /**
- * Draws `count` speakers, spread evenly over five sessions, women and men in turn.
- * @throws InputError for a count that is not a whole number of at least 5 (one speaker for each session).
+ * Draws `count` speakers, spread evenly over five sessions, alternating women and men.
+ * @throws InputError unless the count is a whole number of at least 5 (one speaker per session)
  */
 export function drawSpeakers(seed: number, count: number): ToySpeaker[] {
   if (!Number.isSafeInteger(count) || count < SESSIONS) {

@@ -1,6 +1,5 @@
 /**
- * @file The toy corpus as a plan: who says what, how aroused, in which order; the samples of each utterance; and how its files
- * are written.
+ * @file Plans the toy corpus (who says what, how aroused, in which order), renders its utterances and writes its clips.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -25,7 +24,10 @@ import {
   type VoicedUtterance,
 } from './voice.js';
 
-/** The emotion of each corner: the voice alone tells high from low, the words alone tell positive from negative. */
+/**
+ * The emotion of each corner: the voice alone distinguishes high from low arousal, the words alone positive from
+ * negative valence.
+ */
 export const TOY_CLASSES = [
   { label: 'neutral', arousal: 'low', valence: 'positive' },
   { label: 'happy', arousal: 'high', valence: 'positive' },
@@ -39,22 +41,22 @@ export interface ToyOptions {
   readonly seed: number;
   /** At least 5. */
   readonly speakers: number;
-  /** A multiple of 4: every speaker has as many utterances of each class. */
+  /** A multiple of 4: every speaker has the same number of utterances of each class. */
   readonly utterancesPerSpeaker: number;
-  /** The voice says the transcript instead of meaningless syllables. */
+  /** The voice speaks the transcript instead of meaningless syllables. */
   readonly spoken: boolean;
 }
 
 export interface ToyUtterance {
-  /** Tells the place in a random order and nothing else. */
+  /** Numbers utterances in a random order and reveals nothing else. */
   readonly id: string;
   readonly speaker: ToySpeaker;
   readonly label: ToyLabel;
   readonly arousal: Arousal;
   readonly text: string;
   /**
-   * Where the clip's length lies in the range of lengths, in [0, 1). A speaker's classes share their values, so that
-   * the lengths of one class are those of every other.
+   * Position of the clip's length in the range of lengths, in [0, 1). A speaker's classes share their values, so that
+   * clip lengths have the same distribution in every class.
    */
   readonly stretch: number;
 }
@@ -66,12 +68,12 @@ export interface ToyPlan {
   readonly utterances: readonly ToyUtterance[];
 }
 
-/** Far below the number of distinct sentences, so that the search for an unused one stays short. */
+/** Far below the number of distinct sentences, so that an unused one is quickly found. */
 const MAX_UTTERANCES = 20_000;
 
 /**
- * Plans a corpus from its seed. Nothing is written and no sound is made.
- * @throws InputError for a seed, speaker count or utterance count that cannot be.
+ * Plans a corpus from its seed. Writes nothing and renders no audio.
+ * @throws InputError for an invalid seed, speaker count or utterance count
  */
 export function planToyCorpus(options: ToyOptions): ToyPlan {
   const { seed, utterancesPerSpeaker } = options;
@@ -114,15 +116,15 @@ export function planToyCorpus(options: ToyOptions): ToyPlan {
 }
 
 /**
- * The sound of one utterance: mono samples at 16 kHz. It depends on the corpus seed, the utterance's id, its speaker,
- * arousal and stretch, and on the transcript only where the corpus is spoken.
+ * The audio of one utterance: mono samples at 16 kHz. Depends on the corpus seed, the utterance's id, speaker, arousal
+ * and stretch, and on the transcript only if the corpus is spoken.
  */
 export function renderUtterance(plan: ToyPlan, utterance: ToyUtterance): Float32Array {
   const random = seededRandom(plan.options.seed, 'toy voice', utterance.id);
   return synthesize(random, utterance.speaker.voice, layOut(plan, utterance));
 }
 
-/** Length of an utterance's samples in seconds, known without making them. */
+/** Length of an utterance in seconds, known without rendering it. */
 export function utteranceSec(plan: ToyPlan, utterance: ToyUtterance): number {
   return sampleCount(layOut(plan, utterance)) / SAMPLE_RATE_HZ;
 }
@@ -136,19 +138,19 @@ function layOut(
   return layOutUtterance(random, speaker.voice, arousal, stretch, spoken);
 }
 
-/** The form that a toy corpus is written in: prepared, or as one of the raw releases. */
+/** Output form of a toy corpus: prepared, or as one of the raw releases. */
 export type ToyForm = 'corpus' | 'meld' | 'iemocap';
 
 export interface ToyCorpusOptions extends PreparationControls {
-  /** Folder for everything; a raw tree goes into a folder of its own below it. */
+  /** Output folder; a raw tree goes into a subfolder. */
   readonly out: string;
   readonly seed?: number | undefined;
-  /** At least 5; 20 by default. An IEMOCAP tree has 10, two for each session. */
+  /** At least 5; 20 by default. An IEMOCAP tree has 10, two per session. */
   readonly speakers?: number | undefined;
   /** A multiple of 4; 32 by default. */
   readonly utterancesPerSpeaker?: number | undefined;
   readonly raw?: 'meld' | 'iemocap' | undefined;
-  /** The voice says the transcript. */
+  /** The voice speaks the transcript. */
   readonly spoken?: boolean | undefined;
 }
 
@@ -165,7 +167,7 @@ export interface ToyCorpusSummary {
 /** Writes one clip for each item. */
 export type ClipWriter = <T>(items: readonly T[], write: (item: T) => Promise<void>) => Promise<void>;
 
-/** @throws InterruptedError from the writer when `signal` fires, naming `out`; clips that are written stay. */
+/** @throws InterruptedError naming `out` when `signal` is aborted; finished clips are kept */
 export function clipWriter(out: string, { jobs, onProgress, signal }: PreparationControls): ClipWriter {
   return async (items, write) => {
     let done = 0;
@@ -185,7 +187,7 @@ export function clipWriter(out: string, { jobs, onProgress, signal }: Preparatio
   };
 }
 
-/** Writes a file unless it holds these bytes already. */
+/** Writes a file unless it already has these bytes. */
 export async function writeIfChanged(path: string, bytes: Buffer): Promise<void> {
   const before = await readFile(path).catch(() => undefined);
   if (!before?.equals(bytes)) await writeFileAtomic(path, bytes);

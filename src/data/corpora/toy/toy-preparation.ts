@@ -1,6 +1,6 @@
 /**
- * @file Writes a toy corpus: prepared (16 kHz WAVs and a manifest), or in the shape of a raw release: of IEMOCAP, five
- * sessions of dialogs between two speakers; of MELD, three CSVs and three folders of video clips.
+ * @file Writes a toy corpus: prepared (16 kHz WAVs and a manifest), or in the layout of a raw release, either IEMOCAP
+ * (five sessions of dialogs between two speakers) or MELD (three CSVs and three folders of video clips).
  */
 
 import { readdir, readFile, rm, stat } from 'node:fs/promises';
@@ -38,13 +38,13 @@ import { SAMPLE_RATE_HZ } from './voice.js';
 
 const NAME = 'toy4';
 const RAW_ROOTS = { meld: 'MELD.Raw', iemocap: 'IEMOCAP_full_release' } as const;
-/** Names the options that a raw tree was made from, and thereby that it is ours to replace. */
+/** Records the options of a raw tree, and marks the tree as ours to replace. */
 const RAW_MARK = 'toy.json';
 
 /**
- * Makes a toy corpus from its seed; the same options give the same bytes (for MP4 clips: with the same ffmpeg).
- * @throws InputError for options that cannot be, or a folder that holds something else; InterruptedError when `signal`
- *   fires: what is written is whole, and the same call goes on.
+ * Makes a toy corpus from its seed; the same options give the same bytes (for MP4 clips, with the same ffmpeg).
+ * @throws InputError for invalid options, or a folder with other content; InterruptedError when `signal` is aborted:
+ *   finished files are complete, and the same call continues
  */
 export async function prepareToyCorpus(options: ToyCorpusOptions): Promise<ToyCorpusSummary> {
   const { raw, seed = 0, utterancesPerSpeaker = 32, spoken = false } = options;
@@ -69,7 +69,7 @@ export async function prepareToyCorpus(options: ToyCorpusOptions): Promise<ToyCo
   return summarize(form, plan, root);
 }
 
-/** @throws InputError when the path is there and no folder. */
+/** @throws InputError when the path exists and is not a folder */
 async function requireFolder(out: string): Promise<void> {
   const found = await stat(out).catch(() => undefined);
   if (found && !found.isDirectory()) throw new InputError(`--out ${out} is a file; give a folder`);
@@ -120,7 +120,7 @@ function summarize(form: ToyForm, plan: ToyPlan, path: string): ToyCorpusSummary
   };
 }
 
-/** Clips of an earlier, larger toy corpus in the same folder. */
+/** Deletes clips of an earlier, larger toy corpus in the same folder. */
 async function removeSurplus(folder: string, wanted: ReadonlySet<string>): Promise<void> {
   for (const name of await readdir(folder)) {
     if (/^toy_\d+\.wav$/.test(name) && !wanted.has(name)) await rm(join(folder, name));
@@ -128,9 +128,8 @@ async function removeSurplus(folder: string, wanted: ReadonlySet<string>): Promi
 }
 
 /**
- * Readies the root of a raw tree. A tree that we made from the same options is gone on with, one from other options is
- * replaced.
- * @throws InputError when the folder is somebody's own.
+ * Prepares the root of a raw tree. A tree with the same options is continued, one with other options is replaced.
+ * @throws InputError when the folder is not a toy corpus
  */
 async function claimRawRoot(root: string, options: ToyOptions): Promise<void> {
   const mark = Buffer.from(`${JSON.stringify({ corpus: NAME, ...options }, null, 2)}\n`);
@@ -148,10 +147,10 @@ async function claimRawRoot(root: string, options: ToyOptions): Promise<void> {
   await writeFileAtomic(markPath, mark);
 }
 
-/** A woman and a man in each session. */
+/** A woman and a man per session. */
 export const IEMOCAP_SPEAKERS = 2 * SESSIONS;
 
-/** Utterances of one dialog, `undecided` ones (raters disagreed) included. */
+/** Utterances per dialog, including `undecided` ones (without agreement among raters). */
 const DIALOG_SIZE = 16;
 
 interface Turn {
@@ -172,8 +171,8 @@ interface Dialog {
 }
 
 /**
- * Writes the tree, with what makes the real one awkward: rater lines and folders, `._*` stubs, transcripts of speech
- * that was never cut out, undecided labels, and happiness under two codes.
+ * Writes the tree, including the difficulties of the real one: rater lines and folders, `._*` stubs, transcripts of
+ * speech that was never cut out, undecided labels, and happiness under two codes.
  */
 export async function writeRawIemocap(root: string, plan: ToyPlan, writeClips: ClipWriter): Promise<void> {
   const dialogs = Array.from({ length: SESSIONS }, (_, index) => planSession(root, plan, index + 1)).flat();
@@ -196,7 +195,7 @@ function planSession(root: string, plan: ToyPlan, session: number): Dialog[] {
   for (let start = 0; start < utterances.length; start += DIALOG_SIZE) {
     const number = String(Math.floor(dialogs.length / 2) + 1).padStart(2, '0');
     const kind = dialogs.length % 2 === 0 ? `impro${number}` : `script${number}_1`;
-    const markers = random.pick(['F', 'M']); // who wore the motion-capture markers: not who speaks
+    const markers = random.pick(['F', 'M']); // who wore the motion-capture markers, not who speaks
     const name = `Ses${String(session).padStart(2, '0')}${markers}_${kind}`;
     const members = utterances.slice(start, start + DIALOG_SIZE);
     const turns = planTurns(random, plan, name, members);
@@ -206,9 +205,9 @@ function planSession(root: string, plan: ToyPlan, session: number): Dialog[] {
 }
 
 function planTurns(random: Random, plan: ToyPlan, dialog: string, members: readonly ToyUtterance[]): Turn[] {
-  const [doubtful] = members;
-  // One more turn that the raters could not agree on, with a voice but no words to go by.
-  const undecided: ToyUtterance = { ...doubtful!, id: `${dialog} undecided`, text: 'Okay. [LAUGHTER]' };
+  const [template] = members;
+  // One more turn without agreement among the raters, with a voice but no informative words.
+  const undecided: ToyUtterance = { ...template!, id: `${dialog} undecided`, text: 'Okay. [LAUGHTER]' };
   const count = { F: 0, M: 0 };
   let clockSec = 4 + 4 * random.uniform();
   return [...members, undecided].map((utterance) => {
@@ -310,7 +309,7 @@ interface Clip {
   readonly path: string;
 }
 
-/** Writes the tree. Clips that are there already are kept: they are written whole or not at all. */
+/** Writes the tree. Existing clips are kept, since they are written atomically. */
 export async function writeRawMeld(
   root: string,
   plan: ToyPlan,
@@ -347,7 +346,7 @@ export async function writeRawMeld(
   }
   await writeClips(clips, async ({ utterance, path }) => {
     if (await pathExists(path)) return;
-    // As in the release most clips are 5.1 and some stereo, whoever speaks.
+    // As in the release, most clips are 5.1 and some are stereo, whoever speaks.
     const stereo = seededRandom(plan.options.seed, 'toy meld layout', utterance.id).uniform() < 0.3;
     await writeMp4(path, renderUtterance(plan, utterance), {
       sampleRateHz: SAMPLE_RATE_HZ,

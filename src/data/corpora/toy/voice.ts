@@ -1,7 +1,7 @@
 /**
- * @file The toy voice: how aroused it sounds (pitch level and range, rate, tilt and envelope, laid out over a clip),
- * its syllables, and a source-filter synthesizer: glottal pulses (Rosenberg, 1971) with jitter and spectral tilt, and
- * noise for breath and consonants, through a cascade of formant resonators (Klatt, 1980).
+ * @file The toy voice: arousal (pitch level and range, rate, tilt and envelope over a clip), syllables, and a
+ * source-filter synthesizer. Glottal pulses (Rosenberg, 1971) with jitter and spectral tilt, and noise for breath and
+ * consonants, pass through a cascade of formant resonators (Klatt, 1980).
  */
 
 import { type Random, seededRandom } from '../../../engine/tensor/index.js';
@@ -19,7 +19,7 @@ export interface TimedSyllable {
   readonly accentSemitones: number;
 }
 
-/** Everything that the synthesizer needs besides the speaker. */
+/** Parameters of the synthesizer apart from the speaker. */
 export interface VoicedUtterance {
   /** Length of the whole clip, silence included. */
   readonly durationSec: number;
@@ -28,11 +28,11 @@ export interface VoicedUtterance {
   readonly pitchSemitones: number;
   /** Fall of the pitch over the clip in semitones. */
   readonly declinationSemitones: number;
-  /** Factor on the speaker's source corner: above 1 is a brighter, pressed voice. */
+  /** Factor on the speaker's source corner: above 1 gives a brighter, pressed voice. */
   readonly brightness: number;
   /** Factor on the speaker's breathiness. */
   readonly breath: number;
-  /** Share of a syllable that its attack takes: small is abrupt. */
+  /** Share of a syllable taken by its attack: small is abrupt. */
   readonly attackShare: number;
   /** Largest sample of the clip, in (0, 1]. */
   readonly peak: number;
@@ -51,7 +51,10 @@ interface ArousalStyle {
   readonly gain: Range;
 }
 
-/** Each range is drawn from once an utterance (accents and gains once a syllable); all is relative to the speaker. */
+/**
+ * Each range is drawn from once per utterance (accents and gains once per syllable); all values are relative to the
+ * speaker.
+ */
 const styles: Readonly<Record<Arousal, ArousalStyle>> = {
   high: {
     pitchSemitones: [5, 9],
@@ -82,12 +85,12 @@ const EDGE_SEC: Range = [0.05, 0.2];
 const PEAK: Range = [0.35, 0.8];
 
 /**
- * Lays syllables out over a clip. The clip's length and peak are settled before anything that depends on the arousal, so
- * that neither tells it.
+ * Lays syllables out over a clip. The clip's length and peak are drawn before anything that depends on the arousal, so
+ * that neither reveals it.
  *
- * @param stretch where the clip's length lies in the range of lengths, in [0, 1)
- * @param spoken the syllables to say. Without them the voice says as many random ones as the clip holds at its rate;
- *   with them the length depends on how many there are (never on how fast they go: the rest is silence).
+ * @param stretch position of the clip's length in the range of lengths, in [0, 1)
+ * @param spoken the syllables to say. Without them the voice says as many random ones as fit at its rate; with them the
+ *   length depends on their number (never on the rate: the rest is silence)
  */
 export function layOutUtterance(
   random: Random,
@@ -134,7 +137,7 @@ export function layOutUtterance(
   };
 }
 
-/** How a syllable begins: voiced murmur, hiss, burst, or straight with the vowel. */
+/** How a syllable begins: voiced murmur, hiss, burst, or directly with the vowel. */
 export type OnsetKind = 'none' | 'nasal' | 'fricative' | 'plosive';
 
 interface Onset {
@@ -148,12 +151,12 @@ export type Formants = readonly [number, number, number];
 
 /** One consonant-vowel syllable. */
 export interface Syllable extends Onset {
-  /** The vowel glides from one to the other. */
+  /** The vowel glides from `from` to `to`. */
   readonly from: Formants;
   readonly to: Formants;
 }
 
-/** Cardinal vowels: rounded averages of the adult formants that textbooks print. */
+/** Cardinal vowels: rounded averages of adult formants from textbooks. */
 const I: Formants = [300, 2200, 2950];
 const E: Formants = [500, 1850, 2550];
 const A: Formants = [750, 1250, 2500];
@@ -186,22 +189,22 @@ const EVERY_SOUND: Inventory = {
   vowels: [I, E, A, O, U, SCHWA],
 };
 /**
- * The toy language is sound-symbolic, as natural ones are by a trace: words of one valence share sounds, so that a few
- * hundred spoken sentences are enough to learn it by ear. Other words use every sound.
+ * The toy language is sound-symbolic, as natural ones are to a small degree: words of the same valence share sounds, so
+ * that a few hundred spoken sentences are enough to learn it by ear. Other words use every sound.
  */
 const SOUNDS_OF_VALENCE: Readonly<Record<keyof typeof VALENCE_WORDS, Inventory>> = {
   positive: { onsets: HISSES, vowels: [I, E] },
   negative: { onsets: BURSTS, vowels: [O, U] },
 };
 
-/** Any syllable, each as likely as the others. */
+/** A random syllable, uniformly distributed. */
 export function randomSyllable(random: Random, { onsets, vowels }: Inventory = EVERY_SOUND): Syllable {
   return { ...random.pick(onsets), from: random.pick(vowels), to: random.pick(vowels) };
 }
 
 /**
- * The syllables that the voice says for one word: one for words of up to four letters, else two. They depend on the
- * word's letters alone, so every speaker of every corpus says a word alike.
+ * The syllables of one word: one for words of up to four letters, otherwise two. They depend only on the word's
+ * letters, so every speaker of every corpus pronounces a word the same way.
  */
 export function syllablesOfWord(word: string): Syllable[] {
   const letters = word.toLowerCase().replace(/[^a-z]/g, '');
@@ -224,19 +227,19 @@ export function syllablesOfText(text: string): Syllable[] {
 
 export const SAMPLE_RATE_HZ = 16_000;
 
-/** Filters and gains move once in this many samples (5 ms). */
+/** Filters and gains are updated once per this many samples (5 ms). */
 const CONTROL_SAMPLES = 80;
-/** Share of a syllable that its consonant takes. */
+/** Share of a syllable taken by its consonant. */
 const ONSET_SHARE = 0.25;
 const MURMUR_HZ = [260, 1100, 2300] as const;
 const BANDWIDTH_HZ = [70, 100, 150, 250] as const;
-/** The fourth formant does not move with the vowel. */
+/** The fourth formant does not depend on the vowel. */
 const FOURTH_FORMANT_HZ = 3500;
 const OPEN_QUOTIENT = 0.6;
-/** Room noise relative to the peak: -52 dB. */
+/** Background noise relative to the peak: -52 dB. */
 const FLOOR = 0.0025;
 
-/** Where the voice is at one instant. */
+/** State of the voice at one instant. */
 interface Control {
   formantsHz: [number, number, number];
   /** Gain of the pulses and of the consonant noise. */
@@ -257,7 +260,7 @@ interface Resonator {
 
 /**
  * Renders an utterance.
- * @returns mono samples at 16 kHz, `sampleCount(utterance)` of them, with the largest at `utterance.peak`.
+ * @returns mono samples at 16 kHz, `sampleCount(utterance)` of them, with a maximum of `utterance.peak`
  */
 export function synthesize(random: Random, voice: VoiceTraits, utterance: VoicedUtterance): Float32Array {
   const samples = new Float32Array(sampleCount(utterance));
@@ -318,19 +321,19 @@ export function synthesize(random: Random, voice: VoiceTraits, utterance: Voiced
   return samples;
 }
 
-/** Samples of the whole clip. */
+/** Number of samples of the whole clip. */
 export function sampleCount({ durationSec }: VoicedUtterance): number {
   return Math.round(durationSec * SAMPLE_RATE_HZ);
 }
 
-/** Derivative of Rosenberg's polynomial pulse over one cycle, zero on average: the source as radiated at the lips. */
+/** Derivative of Rosenberg's polynomial pulse over one cycle, with zero mean: the source as radiated at the lips. */
 function glottalFlow(phase: number): number {
   if (phase >= OPEN_QUOTIENT) return 0;
   const t = phase / OPEN_QUOTIENT;
   return 6 * t * (2 - 3 * t) * (1 / OPEN_QUOTIENT) * 0.25; // d/dt of 6t^2(1 - t), over four
 }
 
-/** Sets the targets of the instant `timeSec`, which is in or before `syllable`. */
+/** Sets the targets for `timeSec`, which is in or before `syllable`. */
 function moveControl(
   control: Control,
   utterance: VoicedUtterance,
@@ -364,7 +367,7 @@ function moveControl(
   control.pitchSemitones = utterance.pitchSemitones + accent - fall;
 }
 
-/** Scales to the peak and lays the room's noise under it. */
+/** Scales to the peak and adds the background noise. */
 function finish(samples: Float32Array, random: Random, peak: number): void {
   let largest = 0;
   for (const sample of samples) largest = Math.max(largest, Math.abs(sample));

@@ -1,4 +1,4 @@
-/** @file The main thread's side: open sessions in a worker thread and talk to them by promises. */
+/** @file Main-thread client of the session worker: opens sessions in the worker thread and returns promises. */
 
 import { Worker } from 'node:worker_threads';
 import { InputError } from '../../base/index.js';
@@ -16,36 +16,36 @@ import type { SessionOptions, Tensors } from './session.js';
 
 /**
  * A worker thread that owns sessions. It keeps the process alive only while it computes. Native code cannot be
- * stopped: `close` and process.exit wait for a run under way. To leave at once, raise a signal.
+ * interrupted: `close` and process.exit wait for the current run. To leave immediately, raise a signal.
  */
-export interface SessionHost {
-  /** Loads a model, with tensors that stay in the worker between runs where `state` names some. */
-  open(model: Uint8Array, options: SessionOptions, state?: readonly StateSlot[]): Promise<HostedSession>;
+export interface SessionWorker {
+  /** Loads a model. `state` names tensors that stay in the worker between runs. */
+  open(model: Uint8Array, options: SessionOptions, state?: readonly StateSlot[]): Promise<WorkerSession>;
   /**
-   * Ends the thread. Whatever was asked before is rejected at once and what was not begun is dropped, but the promise
-   * waits for a run under way: ending a thread inside native code would abort the process.
+   * Stops the thread. Pending requests are rejected at once, and those not yet started are dropped, but the promise
+   * waits for the current run: terminating a thread inside native code would abort the process.
    */
   close(): Promise<void>;
 }
 
-/** A session that lives in the worker. */
-export interface HostedSession {
-  /** Number of the session in its worker. */
+/** A session in the worker thread. */
+export interface WorkerSession {
+  /** Id of the session within its worker. */
   readonly id: number;
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   /**
-   * Runs with the state carried over; returns the outputs that are not state. With `stateOf`, inputs that are another
-   * session's state are read from there, where they lie.
+   * Runs with the state carried over; returns the outputs that are not state. With `stateOf`, inputs that are the state
+   * of another session are read from it in place.
    */
-  run(feeds: Tensors, stateOf?: HostedSession): Promise<Record<string, Tensor>>;
+  run(feeds: Tensors, stateOf?: WorkerSession): Promise<Record<string, Tensor>>;
   /** Copies tensors into the state, by input name. */
   setState(tensors: Tensors): Promise<void>;
-  /** Copies of state tensors, by input name. */
+  /** Returns copies of state tensors, by input name. */
   readState(names: readonly string[]): Promise<Record<string, Tensor>>;
   /** Fills the whole state from a safetensors file. */
   loadState(path: string): Promise<void>;
-  /** Writes state tensors to a safetensors file, atomically, without passing through this thread. */
+  /** Writes state tensors to a safetensors file, atomically, without passing through the main thread. */
   saveState(
     path: string,
     names: readonly string[],
@@ -56,12 +56,12 @@ export interface HostedSession {
 }
 
 /** Starts the worker thread. */
-export function startSessionHost(): SessionHost {
-  onnxruntime(); // loaded here first: a library that a worker alone holds is unloaded with it
+export function startSessionWorker(): SessionWorker {
+  onnxruntime(); // load it here first: a library that only a worker holds is unloaded with the worker
   const flags = new Int32Array(new SharedArrayBuffer(8));
   const worker = new Worker(new URL('./session-worker.js', import.meta.url), {
     workerData: flags,
-    execArgv: [], // flags of the main program, such as --input-type, are not the worker's
+    execArgv: [], // flags of the main program, such as --input-type, do not apply to the worker
   });
   const waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   let nextId = 1;
@@ -86,20 +86,20 @@ export function startSessionHost(): SessionHost {
     if (reply.kind === 'error') entry?.reject(revive(reply.error));
     else entry?.resolve(reply.result);
   });
-  /** Node ends its threads on exit, and onnxruntime aborts the process if that hits a run: wait for it. */
+  /** Node terminates its threads on exit, and onnxruntime aborts the process if that interrupts a run: wait for it. */
   const waitAtExit = (): void => {
     Atomics.store(flags, Flag.closing, 1);
     Atomics.wait(flags, Flag.busy, 1);
   };
   process.on('exit', waitAtExit);
-  const bury = (error: Error): void => {
+  const markDead = (error: Error): void => {
     failAll(error);
-    Atomics.store(flags, Flag.busy, 0); // a dead thread cannot
+    Atomics.store(flags, Flag.busy, 0); // a dead thread cannot reset it
     unanswered = 0;
     whenQuiet();
   };
-  worker.on('error', bury);
-  worker.on('exit', (code) => bury(new Error(`the compute thread ended (code ${code})`)));
+  worker.on('error', markDead);
+  worker.on('exit', (code) => markDead(new Error(`the compute thread ended (code ${code})`)));
   worker.unref();
 
   const close = async (): Promise<void> => {
@@ -149,7 +149,7 @@ export function startSessionHost(): SessionHost {
   };
 }
 
-/** A message carries the whole buffer behind a view: views are cut out first. */
+/** A message transfers the whole buffer behind a view, so views are copied out first. */
 function trimmed(tensors: Tensors): Tensors {
   return Object.fromEntries(
     Object.entries(tensors).map(([name, { dtype, shape, data }]) => [

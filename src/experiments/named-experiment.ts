@@ -73,7 +73,7 @@ async function meantRoot(options: RunChoice, onNote: Listener['onNote']): Promis
   if (options.folds !== undefined || options.fold !== undefined) {
     if (await pathExists(join(RUNS, PAPER_FOLDS))) return taken(PAPER_FOLDS, "the paper's cross-validation");
     throw new InputError(
-      `${ASK}; no ${options.stage === undefined ? 'experiment' : titleOf(options.stage)} in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq train --dataset ${PAPER_FOLDS} --folds 5)`,
+      `${ASK}; no ${options.stage === undefined ? 'final phase' : titleOf(options.stage)} in ${RUNS} is cross-validated, nor is ${PAPER_FOLDS}, the paper's, trained yet (emoq train --dataset ${PAPER_FOLDS} --folds 5)`,
     );
   }
   const [single] = experiments;

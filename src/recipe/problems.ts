@@ -3,6 +3,7 @@
 import type { z } from 'zod';
 import { didYouMean, nearNames, oneLine } from '../base/index.js';
 import type { RecipeProblem } from '../systems/index.js';
+import { isSection, stringEntries, stringList } from '../systems/index.js';
 import { recipeKeys, sectionKeys } from './schema.js';
 import type { KeyPath, SourcePosition } from './source.js';
 
@@ -49,7 +50,7 @@ export function ruleProblems(values: Record<string, unknown>): RecipeProblem[] {
     }
   }
   for (const [section, stage] of Object.entries(values)) {
-    if (isObject(stage) && stage.batches === 'balanced' && stage.batch_size === 1) {
+    if (isSection(stage) && stage.batches === 'balanced' && stage.batch_size === 1) {
       problems.push({
         path: [section, 'batches'],
         what: 'balanced draws pairs, so batch_size must be at least 2',
@@ -60,7 +61,7 @@ export function ruleProblems(values: Record<string, unknown>): RecipeProblem[] {
 }
 
 function keyHint(values: unknown, section: KeyPath, key: string): string {
-  const system = isObject(values) ? values.system : undefined;
+  const system = isSection(values) ? values.system : undefined;
   const near = nearNames(key, sectionKeys(system, section) ?? [])[0];
   if (near !== undefined) return `; did you mean ${[...section, near].join('.')}?`;
   const elsewhere = recipeKeys(system)
@@ -126,17 +127,4 @@ function valueAt(values: unknown, path: KeyPath): unknown {
     (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
     values,
   );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function stringList(value: unknown): string[] | undefined {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined;
-}
-
-function stringEntries(value: unknown): [string, string][] {
-  if (!isObject(value)) return [];
-  return Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
 }

@@ -22,11 +22,14 @@ export {
 } from './registry.js';
 export {
   DEFAULT_SYSTEM,
+  isSection,
   microBatchSize,
   type Origin,
   type PhaseSettings,
   type Recipe,
   type RecipeProblem,
+  stringEntries,
+  stringList,
 } from './settings.js';
 export { describeEncoder, encoderOf } from './speech-features.js';
 export type {

@@ -241,3 +241,18 @@ function isRegularExpression(pattern: string): boolean {
     return false;
   }
 }
+
+// Values of a recipe that has not been checked yet.
+
+export function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function stringList(value: unknown): string[] | undefined {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined;
+}
+
+export function stringEntries(value: unknown): [string, string][] {
+  if (!isSection(value)) return [];
+  return Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+}

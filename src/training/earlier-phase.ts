@@ -13,7 +13,7 @@ import {
   systemOf,
   titleOf,
 } from '../systems/index.js';
-import { type ExperimentCorpus, loadCorpus } from './corpus.js';
+import { type ExperimentCorpus, loadCorpus } from './experiment.js';
 import { recordedDraw } from './run-metadata.js';
 import {
   backboneDifferences,

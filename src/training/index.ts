@@ -1,15 +1,19 @@
 /** @file Training: the phases of a recipe on its corpus, new or resumed, up to a checkpoint. */
 
-export { type ComputeOptions, checkFolds, countFolds, loadCorpus, TRAINING_PARTS } from './corpus.js';
 export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';
 export {
+  type ComputeOptions,
+  checkFolds,
   countCutTexts,
+  countFolds,
   cutNotes,
   cutTo,
   encodeAll,
   isCutText,
+  loadCorpus,
   openExperiment,
   phaseFeatures,
+  TRAINING_PARTS,
 } from './experiment.js';
 export {
   type FailedInference,

@@ -17,7 +17,7 @@ import {
   type SelectKey,
 } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase } from '../systems/index.js';
-import type { ComputeOptions } from './corpus.js';
+import type { ComputeOptions } from './experiment.js';
 import { sumOf } from './step-sizes.js';
 import type { ValidationFigures } from './trainer.js';
 

@@ -20,7 +20,7 @@ import {
   trainingStart,
 } from '../systems/index.js';
 import { countSteps } from './batches.js';
-import { loadCorpus, TRAINING_PARTS } from './corpus.js';
+import { loadCorpus, TRAINING_PARTS } from './experiment.js';
 import { countOf } from './run-metadata.js';
 import {
   averageStep,

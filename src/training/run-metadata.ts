@@ -7,8 +7,8 @@ import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
 import type { BackboneIdentities, Recipe } from '../systems/index.js';
 import { hasPrompt, type Prompt, titleOf } from '../systems/index.js';
-import { type ExperimentCorpus, splitSeed } from './corpus.js';
 import type { Experiment } from './experiment.js';
+import { type ExperimentCorpus, splitSeed } from './experiment.js';
 import type { DrawnValidation, RunFolder, RunMetadata, TrainedManifest } from './runs/index.js';
 
 /** Conditions of a run besides its experiment. */

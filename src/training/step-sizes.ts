@@ -24,7 +24,7 @@ import {
   type StepPlan,
   shuffledBatches,
 } from './batches.js';
-import type { ExperimentCorpus } from './corpus.js';
+import type { ExperimentCorpus } from './experiment.js';
 
 /** The size of a step as it passes through the models. */
 export interface StepSize {

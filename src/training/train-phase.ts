@@ -10,7 +10,6 @@ import { classificationMetrics, validationMetrics } from '../evaluation/metrics/
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
 import { microBatchSize, phaseEvaluationGraph, systemOf } from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
-import type { ComputeOptions } from './corpus.js';
 import {
   checkEarlierRecipe,
   earlierRun,
@@ -19,6 +18,7 @@ import {
   startCheckpoint,
   validationDraw,
 } from './earlier-phase.js';
+import type { ComputeOptions } from './experiment.js';
 import {
   countCutTexts,
   cutNotes,

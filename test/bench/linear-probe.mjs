@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeHalf } from '../../dist/engine/tensor/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
-import { openFeatures } from '../../dist/training/corpus.js';
+import { openFeatures } from '../../dist/training/experiment.js';
 import { loadCorpus } from '../../dist/training/index.js';
 
 const [recipePath, seedList, python, out] = process.argv.slice(2);

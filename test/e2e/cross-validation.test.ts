@@ -167,7 +167,7 @@ describe('a cross-validation', () => {
     );
     // Only metadata of a stage 2 is written here; nothing is trained.
     expect(await work.refused('eval', '--folds', '5')).toMatch(
-      /^error: say what to score.*; no experiment in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
+      /^error: say what to score.*; no final phase in runs is cross-validated, nor is iemocap4, the paper's, trained yet/,
     );
   });
 

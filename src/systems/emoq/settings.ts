@@ -16,6 +16,7 @@ import {
   divisionKeys,
   encoderKeys,
   encoderProblems,
+  isSection,
   optimizerKeys,
   ours,
   paper,
@@ -24,6 +25,8 @@ import {
   type RecipeProblem,
   seedKeys,
   selectionKeys,
+  stringEntries,
+  stringList,
   text,
   whole,
 } from '../settings.js';
@@ -172,7 +175,7 @@ type Values = Readonly<Record<string, unknown>>;
 /** Problems that involve several values of a recipe. */
 export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
   const { stage1 } = values;
-  const hasNoLoss = isObject(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0;
+  const hasNoLoss = isSection(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0;
   return [
     ...labelWordProblems(values),
     ...(values.inputs === 'text' ? [] : encoderProblems(values.backbones, ' (inputs: text needs none)')),
@@ -204,7 +207,7 @@ function labelWordProblems(values: Values): RecipeProblem[] {
     if (other !== undefined) {
       const path = [
         'label_words',
-        isObject(values.label_words) && label in values.label_words ? label : other,
+        isSection(values.label_words) && label in values.label_words ? label : other,
       ];
       problems.push({ path, what: `"${word}" is the word of both ${other} and ${label}` });
     }
@@ -216,7 +219,7 @@ function labelWordProblems(values: Values): RecipeProblem[] {
 /** Problems in the parts of a custom prompt. */
 async function promptProblems(values: Values): Promise<RecipeProblem[]> {
   const { prompt } = values;
-  if (!isObject(prompt)) return [];
+  if (!isSection(prompt)) return [];
   const { checkPromptTemplate, DEFAULT_PROMPT } = await import('../../data/text/index.js');
   return Object.keys(DEFAULT_PROMPT).flatMap((part): RecipeProblem[] => {
     const text = prompt[part];
@@ -236,7 +239,7 @@ async function promptProblems(values: Values): Promise<RecipeProblem[]> {
  * opened.
  */
 async function targetProblems({ lora }: Values): Promise<RecipeProblem[]> {
-  const targets = isObject(lora) ? (stringList(lora.targets) ?? []) : [];
+  const targets = isSection(lora) ? (stringList(lora.targets) ?? []) : [];
   if (targets.every((target) => target === '' || DEFAULT_LORA_TARGETS.includes(target))) return [];
   const { allLoraTargets } = await import('../../backbones/index.js');
   return targets.flatMap((target, index): RecipeProblem[] => {
@@ -245,19 +248,6 @@ async function targetProblems({ lora }: Values): Promise<RecipeProblem[]> {
     const what = `must be one of ${allLoraTargets.join(', ')}, not ${JSON.stringify(target)}${hint}`;
     return [{ path: ['lora', 'targets', index], what }];
   });
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function stringList(value: unknown): string[] | undefined {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : undefined;
-}
-
-function stringEntries(value: unknown): [string, string][] {
-  if (!isObject(value)) return [];
-  return Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
 }
 
 /** The Former of a recipe. @throws InputError when its sizes are inconsistent */

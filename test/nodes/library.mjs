@@ -13,7 +13,7 @@ const [installation, run] = process.argv.slice(2);
 const load = (module) => import(pathToFileURL(join(resolve(installation), 'dist', module, 'index.js')).href);
 const { addInput, addOutput, cast, createGraph, serializeModel } = await load('engine/onnx');
 const { startSessionWorker } = await load('engine/runtime');
-const { findRun, predictTestSet } = await load('predict');
+const { findRun, predictTestSet } = await load('inference');
 
 // float16 values 1, 2 and -3: where Node has Float16Array, some versions of onnxruntime-node read none of them.
 const graph = createGraph('widen');

@@ -14,6 +14,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     pool: 'forks',
     maxWorkers: 2,
+    // Modules are loaded once per worker and not once per file: no test changes what a module holds for good.
+    isolate: false,
     // Against a hang alone, and far beyond what a busy machine needs: slowness is no failure.
     testTimeout: 1_800_000,
     hookTimeout: 1_800_000,

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { readSafetensors, writeSafetensors } from '../../src/engine/tensor/index.js';
 import { emoq, emoqBin, type Outcome } from '../cli/command-line.js';
 import { emoqHere } from '../cli/in-process.js';
 import { copyFolder, madeOnce } from '../suite/made-once.js';
@@ -97,6 +98,7 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
       const made = await madeOnce(args, async (folder) => {
         const { code, stderr } = await emoqHere(args, folder, env);
         expect(code, stderr).toBe(0);
+        await halveBackbones(join(folder, out, 'backbones'));
       });
       copyFolder(join(made, out), path(out));
     },
@@ -119,6 +121,27 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
     start: (...args) => startCommand(withOneThread(args), dir, { ...process.env, ...env }),
     remove: () => rmSync(root, { recursive: true, force: true }),
   };
+}
+
+/**
+ * Leaves each toy backbone the first half of its layers. Most tests ask nothing of a model's quality, and onnxruntime
+ * takes longer to load a graph of four layers than to train it on a toy corpus.
+ */
+async function halveBackbones(folder: string): Promise<void> {
+  for (const name of readdirSync(folder)) {
+    const config = join(folder, name, 'config.json');
+    const settings = JSON.parse(readFileSync(config, 'utf8')) as { num_hidden_layers: number };
+    const layers = settings.num_hidden_layers / 2;
+    writeFileSync(config, JSON.stringify({ ...settings, num_hidden_layers: layers }, undefined, 2));
+    const weights = join(folder, name, 'model.safetensors');
+    const { tensors } = await readSafetensors(weights);
+    const isKept = (key: string): boolean => !(Number(/\.layers?\.(\d+)\./.exec(key)?.[1]) >= layers);
+    await writeSafetensors(
+      weights,
+      [...tensors].filter(([key]) => isKept(key)),
+      { format: 'pt' },
+    );
+  }
 }
 
 /** Commands with an option for the number of threads. */

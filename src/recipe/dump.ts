@@ -95,10 +95,14 @@ export function recipeDifferences(before: string, after: string): string[] {
  */
 const LATER_KEYS = ['prompt.speaker', 'stage1.select_figure', 'stage2.select_figure'];
 
+/** What a dumped recipe says, unchecked. */
+type DumpedKeys = ReturnType<typeof parseDumped>;
+
 /** The keys that differ between two dumped recipes. */
 export function changedKeys(before: string, after: string): ChangedKey[] {
-  const missing = LATER_KEYS.filter((key) => !hasKey(before, key) || !hasKey(after, key));
-  const [old, now] = [leaves(resolved(before)), leaves(resolved(after))];
+  const dumps = [parseDumped(before), parseDumped(after)] as const;
+  const missing = LATER_KEYS.filter((key) => !dumps.every((dump) => hasKey(dump, key)));
+  const [old, now] = [leaves(resolved(dumps[0])), leaves(resolved(dumps[1]))];
   const keys = [...new Set([...old.keys(), ...now.keys()])];
   return keys
     .filter((key) => old.get(key) !== now.get(key) && !missing.includes(key))
@@ -106,15 +110,14 @@ export function changedKeys(before: string, after: string): ChangedKey[] {
 }
 
 /** Whether a dumped recipe has a key itself; dumps of older versions lack keys added since. */
-function hasKey(dump: string, key: string): boolean {
+function hasKey(dump: DumpedKeys, key: string): boolean {
   const inner = (at: unknown, name: string): unknown => (at as Record<string, unknown> | null)?.[name];
-  return key.split('.').reduce(inner, parseDumped(dump) as unknown) !== undefined;
+  return key.split('.').reduce(inner, dump as unknown) !== undefined;
 }
 
 /** The recipe with every key. A run of an older version lacks keys added since, and was trained with their defaults. */
-function resolved(dump: string): unknown {
-  const written = parseDumped(dump);
-  return schemaOf(written.system).safeParse(written).data ?? { system: DEFAULT_SYSTEM, ...written };
+function resolved(dump: DumpedKeys): unknown {
+  return schemaOf(dump.system).safeParse(dump).data ?? { system: DEFAULT_SYSTEM, ...dump };
 }
 
 function leaves(value: unknown, path = ''): Map<string, string> {

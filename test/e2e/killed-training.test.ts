@@ -24,17 +24,26 @@ const recipe = toyRecipe('toy', {
   prompt: shortPrompt,
   keep_checkpoints: 2,
   stage1: { epochs: 4, batch_size: 2, learning_rate: 1e-3, select: 'loss', patience: 2 },
-  stage2: { epochs: 3, batch_size: 4, learning_rate: 1e-3, select: 'ua' },
+  stage2: { epochs: 10, batch_size: 4, learning_rate: 1e-3, select: 'ua' },
+});
+const probeRecipe = JSON.stringify({
+  system: 'linear-probe',
+  manifest: 'toy/manifest.csv',
+  labels: ['neutral', 'happy', 'angry', 'sad'],
+  keep_checkpoints: 2,
+  backbones: { encoder: 'toy/backbones/hubert' },
+  probe: { epochs: 40, batch_size: 2, learning_rate: 1e-3, select: 'ua' },
 });
 const stage1 = ['stage1', '--recipe', 'small.yaml', '--threads', '1'];
-// Text only, the smallest graph: most of the time goes into start-up.
 const stage2 = ['stage2', '--recipe', 'small.yaml', '--threads', '1', '--set', 'inputs=text'];
+const probe = ['train', '--recipe', 'probe.yaml', '--threads', '1'];
 
 const digests = (run: string): Record<string, string> => fileDigests(work, run);
 
 beforeAll(async () => {
   process.env.EMOQ_SAVE_INTERVAL = '0'; // a state after each run of the graph, inside epochs too
   work.file('small.yaml', recipe);
+  work.file('probe.yaml', probeRecipe);
   await work.toyCorpus(5, 8);
 });
 afterAll(() => {
@@ -83,7 +92,8 @@ async function attempt(
 
 describe.each([
   ['stage 1', stage1, 'stage1', 12, 10],
-  ['stage 2', stage2, 'stage2', 6, 20],
+  ['stage 2', stage2, 'stage2', 6, 10],
+  ['a probe', probe, 'probe', 12, 10],
 ] as const)('%s, killed again and again', (name, command, folder, stepsPerEpoch, kills) => {
   it('ends with the bytes of an undisturbed run', async () => {
     await work.done(...command, '--run', `${name} whole`);

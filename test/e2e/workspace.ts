@@ -31,7 +31,9 @@ export interface Workspace {
   run(...args: string[]): Promise<Outcome>;
   /** The same, required to succeed; a failure shows stderr. */
   done(...args: string[]): Promise<Outcome>;
-  /** The same, required to reject its input: one line on stderr, exit code 2, nothing on stdout, no file changed. */
+  /** The same in this process, even if the workspace uses separate ones. */
+  doneHere(...args: string[]): Promise<Outcome>;
+  /** The same as `run`, required to reject its input: one line on stderr, exit code 2, nothing on stdout, no file changed. */
   refused(...args: string[]): Promise<string>;
   /**
    * The output of `prepare-toy --out OUT --speakers N --utterances N` with further options, made once for all test
@@ -62,8 +64,17 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
   mkdirSync(dir);
   const env = { EMOQ_CACHE: join(root, 'features'), NO_COLOR: '1' };
   const path = (...parts: string[]): string => join(dir, ...parts);
-  const run = (...args: string[]): Promise<Outcome> =>
-    (processes ? emoq : emoqHere)(withOneThread(args), dir, env);
+  const runHere = (...args: string[]): Promise<Outcome> => emoqHere(withOneThread(args), dir, env);
+  const run = processes
+    ? (...args: string[]): Promise<Outcome> => emoq(withOneThread(args), dir, env)
+    : runHere;
+  const succeeding =
+    (runIt: typeof run) =>
+    async (...args: string[]): Promise<Outcome> => {
+      const outcome = await runIt(...args);
+      expect(outcome.code, `emoq ${args.join(' ')}\n${outcome.stderr}`).toBe(0);
+      return outcome;
+    };
   return {
     dir,
     path,
@@ -74,11 +85,8 @@ export function makeWorkspace(name: string, { processes = false } = {}): Workspa
     },
     read: (file) => readFileSync(path(file)),
     run,
-    async done(...args) {
-      const outcome = await run(...args);
-      expect(outcome.code, `emoq ${args.join(' ')}\n${outcome.stderr}`).toBe(0);
-      return outcome;
-    },
+    done: succeeding(run),
+    doneHere: succeeding(runHere),
     async refused(...args) {
       const before = listing(dir);
       const { code, stdout, stderr } = await run(...args);

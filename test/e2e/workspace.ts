@@ -153,14 +153,17 @@ async function halveBackbones(folder: string): Promise<void> {
 }
 
 /** Commands with an option for the number of threads. */
-const COMPUTING = ['stage1', 'stage2', 'ablate', 'predict'];
+const COMPUTING = ['stage1', 'stage2', 'train', 'ablate', 'eval', 'report', 'predict'];
+/** Options that compute nothing, and exclude `--threads`. */
+const READING = ['--compare', '--predictions'];
 
 /**
  * Computes with one thread by default: the tests' matrix products are so small that a second thread costs more than it
  * saves, and another test file runs on its core.
  */
 function withOneThread(args: readonly string[]): readonly string[] {
-  return COMPUTING.includes(args[0]!) && !args.includes('--threads') ? [...args, '--threads', '1'] : args;
+  const isComputing = COMPUTING.includes(args[0]!) && !args.some((arg) => READING.includes(arg));
+  return isComputing && !args.includes('--threads') ? [...args, '--threads', '1'] : args;
 }
 
 /** Every file and folder under `dir`, with size and modification time. */

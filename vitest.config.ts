@@ -13,7 +13,7 @@ export default defineConfig({
     globalSetup: ['test/suite/temporary-folder.ts'],
     sequence: { sequencer: LongestFirst },
     pool: 'forks',
-    maxWorkers: 3, // for two cores: some tests wait for a time limit or a download
+    maxWorkers: 2,
     // Modules are loaded once per worker and not once per file: no test changes what a module holds for good.
     isolate: false,
     // Against a hang alone, and far beyond what a busy machine needs: slowness is no failure.

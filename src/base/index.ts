@@ -1,4 +1,4 @@
-/** @file Errors, exit codes, atomic files, checksums, locks and bounded concurrency. */
+/** @file Errors, exit codes, atomic files, checksums, locks, bounded concurrency and peak memory. */
 
 export { formatBytes, formatDuration, formatMemory, sha256Of, sha256OfFile } from './checksums.js';
 export { defaultJobs, mapConcurrently } from './concurrency.js';
@@ -30,6 +30,7 @@ export {
 export { claimLock } from './lock.js';
 export { plainValueOf, repeatedKey } from './nesting.js';
 export { isSameFile, makeOutputFolder, type OutputFile, outputTarget, userTarget } from './output.js';
+export { peakMemoryBytes } from './process-memory.js';
 export { didYouMean, nearNames } from './suggestion.js';
 export {
   deleteAtExit,

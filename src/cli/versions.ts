@@ -14,22 +14,24 @@ export function emoqVersion(): string {
 /** Versions of everything a result depends on. `revision` is emoq's git commit if it runs from a checkout. */
 export async function recordedVersions(): Promise<Record<string, string>> {
   const { onnxruntimeVersion } = await import('../engine/runtime/index.js');
-  const revision = await gitRevision();
+  const commit = await gitRevision();
   return {
     emoq: emoqVersion(),
-    ...(revision && { revision }),
+    ...(commit && { revision: commit }),
     node: process.versions.node,
     onnxruntime: onnxruntimeVersion(),
     platform: `${process.platform}-${process.arch}`,
   };
 }
 
-async function gitRevision(): Promise<string | undefined> {
+let revision: Promise<string | undefined> | undefined;
+
+/** Asked once per process: that of the code that is running. */
+function gitRevision(): Promise<string | undefined> {
   const cwd = fileURLToPath(new URL('../../', import.meta.url));
-  try {
-    const { stdout } = await promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd });
-    return stdout.trim();
-  } catch {
-    return undefined;
-  }
+  revision ??= promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd }).then(
+    ({ stdout }) => stdout.trim(),
+    () => undefined,
+  );
+  return revision;
 }

@@ -1,7 +1,7 @@
 /** @file Estimates parameters, memory and steps of a phase from configs only, without weights. */
 
 import { availableParallelism } from 'node:os';
-import { errorMessage, InputError } from '../base/index.js';
+import { errorMessage, InputError, peakMemoryBytes } from '../base/index.js';
 import type { Graph } from '../engine/onnx/index.js';
 import {
   estimateMemory,
@@ -168,7 +168,7 @@ export function peakMemory(
   { batches, lengths }: StepsMade,
 ): string {
   const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20).toLocaleString('en')} MiB`;
-  const peak = `peak memory of this process: ${mib(process.resourceUsage().maxRSS * 1024)}`;
+  const peak = `peak memory of this process: ${mib(peakMemoryBytes())}`;
   if (batches.length === 0) return peak;
   const { step, memory } = largestEstimate(
     graphs,

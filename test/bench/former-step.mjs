@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseTextEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
+import { peakMemoryBytes } from '../../dist/base/index.js';
 import { addInitializer, addInput, serializeModel } from '../../dist/engine/onnx/index.js';
 import { releaseMemory, startSessionWorker } from '../../dist/engine/runtime/index.js';
 import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
@@ -76,7 +77,7 @@ async function formerStep() {
   };
   const { wallSec, processorSec } = await medianOf(3, () => session.run(feeds));
   await worker.close();
-  const peakGiB = process.resourceUsage().maxRSS / 2 ** 20;
+  const peakGiB = peakMemoryBytes() / 2 ** 30;
   return {
     readySec,
     stepSec: wallSec / STEPS_PER_RUN,

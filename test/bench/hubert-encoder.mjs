@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
 import { openSpeechEncoder } from '../../dist/backbones/speech-encoders/encoder-source.js';
 import { wav2vec2Encoder } from '../../dist/backbones/speech-encoders/wav2vec2/encoder.js';
+import { peakMemoryBytes } from '../../dist/base/index.js';
 import { addInput } from '../../dist/engine/onnx/index.js';
 import { seededRandom, streamSafetensors, tensor } from '../../dist/engine/tensor/index.js';
 import { declaredWeights } from '../../dist/nn/index.js';
@@ -31,7 +32,7 @@ const { wallSec, processorSec } = await medianOf(3, async () => {
 await encoder.close();
 await writeFile(join(folder, 'features.f32'), joined(features.map(({ data }) => data)));
 const audioSec = (CLIPS * CLIP_SAMPLES) / SAMPLE_RATE_HZ;
-const peakGiB = process.resourceUsage().maxRSS / 2 ** 20;
+const peakGiB = peakMemoryBytes() / 2 ** 30;
 console.log(JSON.stringify({ clips: CLIPS, audioSec, wallSec, processorSec, peakGiB }));
 
 async function writeCheckpoint() {

@@ -7,15 +7,15 @@
 
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { peakMemoryBytes } from '../../dist/base/index.js';
 import { readTorchFile } from '../../dist/checkpoints/torch-file.js';
 import { dtypeInfo } from '../../dist/engine/tensor/index.js';
 import { cpuSecSince } from '../fuzz/processor-time.mjs';
 
 const [folder, warmUp] = process.argv.slice(2);
-const peakBytes = () => process.resourceUsage().maxRSS * 1024;
 
 for (let times = 0; times < 20; times++) await readTorchFile(warmUp);
-console.log(JSON.stringify({ file: 'warm-up', outcome: 'answer', ms: 0, peakBytes: peakBytes() }));
+console.log(JSON.stringify({ file: 'warm-up', outcome: 'answer', ms: 0, peakBytes: peakMemoryBytes() }));
 
 for (const file of readdirSync(folder).sort()) {
   const path = join(folder, file);
@@ -28,7 +28,7 @@ for (const file of readdirSync(folder).sort()) {
       error.name === 'InputError' && !/[\n\r]/.test(error.message) && error.message.includes(path);
     outcome = clear && error.message.length < 600 ? 'refused' : `${error.stack}`;
   }
-  console.log(JSON.stringify({ file, outcome, ms: 1000 * cpuSecSince(start), peakBytes: peakBytes() }));
+  console.log(JSON.stringify({ file, outcome, ms: 1000 * cpuSecSince(start), peakBytes: peakMemoryBytes() }));
 }
 
 /** What is wrong with a result: every tensor must fill its shape and be inside the file. */

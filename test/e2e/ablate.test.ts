@@ -38,7 +38,7 @@ beforeAll(async () => {
   // A quarter of it is enough when nothing has to be learned.
   const short = { epochs: 1, batch_size: 16, learning_rate: 1e-3 };
   work.file('few.yaml', toyRecipe('few', { ...settings, stage1: short, stage2: short }));
-  await work.toyCorpus(12, 8, 'few');
+  await work.toyCorpus(6, 4, 'few');
 });
 
 async function ablate(
@@ -174,10 +174,10 @@ describe('a table of several seeds', () => {
         (seed) => JSON.parse(work.read(`${run}/seed-${seed}/stage2/results.json`).toString()) as Row,
       );
       expect(seeds).toEqual([1, 2]);
-      expect(n).toBe(32);
+      expect(n).toBe(8);
       expect(wa).toBeCloseTo((own[0]!.wa + own[1]!.wa) / 2, 14);
       expect(sd!.wa).toBeCloseTo(Math.abs(own[0]!.wa - own[1]!.wa) / Math.SQRT2, 14);
-      expect(JSON.parse(work.read(`${run}/stage2-seeds.json`).toString())).toMatchObject({ n: 32 });
+      expect(JSON.parse(work.read(`${run}/stage2-seeds.json`).toString())).toMatchObject({ n: 8 });
     }
     expect(rows[0]!.difference!.wa!.difference).toBeCloseTo(rows[0]!.wa - rows[1]!.wa, 14);
     const before = listing(work.path('seeds'));

@@ -144,6 +144,7 @@ async function measure(deep: Deep) {
   await writeFile(
     path,
     `
+    import { peakMemoryBytes } from '${new URL('../../dist/base/', import.meta.url).href}index.js';
     import { add, asBlock, gelu, linear, mul, reduceMean, serializeModel } from '${engine}onnx/index.js';
     import { startSessionWorker } from '${engine}runtime/index.js';
     import { float32, int64, tensor } from '${engine}tensor/index.js';
@@ -193,7 +194,7 @@ async function measure(deep: Deep) {
       next = stacked(); // prepared while the previous step computes, as in the trainer
       losses.push(...(await running).loss.data);
     }
-    const measured = process.resourceUsage().maxRSS * 1024;
+    const measured = peakMemoryBytes();
     const { totalBytes, processBytes } = estimateMemory(training, { batch: rows }, { stepsPerRun: 2, microBatches });
     const estimated = base + totalBytes - processBytes;
     console.log(JSON.stringify({ measured, estimated, losses }));

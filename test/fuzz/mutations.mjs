@@ -1,5 +1,7 @@
 /** @file Seeded damage to JSON values and bytes, for scripts that check that bad files give clear errors. */
 
+import { peakMemoryBytes } from '../../dist/base/index.js';
+
 /** Number literals that may confuse a parser; some are not valid JSON. */
 const NUMBERS = [
   ...['-1', '-0', '0', '1', '2', '3', '7', '8', '64', '1e0', '2.0', '1.5', '1e3', '0.1', '-1e-9', '1e-320'],
@@ -249,5 +251,5 @@ export function damagedYaml(text, random) {
 
 /** Peak resident memory of this process so far, MiB. */
 export function peakMiB() {
-  return process.resourceUsage().maxRSS / 1024;
+  return peakMemoryBytes() / 2 ** 20;
 }

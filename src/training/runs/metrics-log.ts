@@ -9,7 +9,7 @@ import { appendFile, mkdir, open, readFile, stat, truncate } from 'node:fs/promi
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { InputError, readTextFile, writeFileAtomic } from '../../base/index.js';
+import { InputError, peakMemoryBytes, readTextFile, writeFileAtomic } from '../../base/index.js';
 import { encodeEvent, eventFileHeader, eventTimes } from './event-file.js';
 import type { RunFolder } from './folder.js';
 import type { RunMetadata } from './metadata.js';
@@ -270,7 +270,7 @@ export async function recordTimings(
       training_sec: rounded(seconds.training),
       validation_sec: rounded(seconds.validation),
       utterances_per_sec: seconds.training > 0 ? rounded(trained / seconds.training) : null,
-      peak_memory_bytes: process.resourceUsage().maxRSS * 1024,
+      peak_memory_bytes: peakMemoryBytes(),
       host: hostname(),
       device,
       threads,

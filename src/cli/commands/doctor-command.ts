@@ -11,7 +11,7 @@ import {
 } from '../command-definition.js';
 import { outColor, printJson, printResult } from '../terminal-output.js';
 import { emoqVersion } from '../versions.js';
-import type { CheckResult } from './doctor/check-result.js';
+import type { CheckResult, NamedExperiment } from './doctor/check-result.js';
 import { parseStage } from './eval-options.js';
 
 const options = {
@@ -48,14 +48,8 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
       '--stage is a stage of an experiment; name the experiment with --dataset, --manifest or --recipe',
     );
   }
-  const experiment =
-    words.length === 0
-      ? undefined
-      : {
-          recipe: await recipeOfOptions(options),
-          named: words.map(([option, value]) => `--${option} ${value}`).join(' '),
-          phase: stage,
-        };
+  const naming = words.map(([option, value]) => `--${option} ${value}`).join(' ');
+  const experiment = words.length === 0 ? undefined : await namedExperiment(options, naming);
   if (options.installCuda) {
     const { installCuda } = await import('./doctor/runtime-checks.js');
     await installCuda();
@@ -67,6 +61,12 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
   if (options.json) printJson(reportObject(checks, job));
   else printResult(reportText(checks, job));
   if (missingNames(checks).length > 0) process.exitCode = ExitCode.failed;
+}
+
+async function namedExperiment(options: DoctorOptions, named: string): Promise<NamedExperiment> {
+  const recipe = await recipeOfOptions(options);
+  const { systemOf } = await import('../../systems/index.js');
+  return { recipe, named, phase: options.stage, usesAudio: systemOf(recipe).views(recipe).audio };
 }
 
 /** Names of the items that the main job needs but are missing. */

@@ -11,6 +11,8 @@ export interface NamedExperiment {
   readonly named: string;
   /** The phase to check; undefined for all phases of the experiment. */
   readonly phase: string | undefined;
+  /** Whether any phase reads recordings. */
+  readonly usesAudio: boolean;
 }
 
 /** One line of the report. `details` has the content of `found` for programs. */

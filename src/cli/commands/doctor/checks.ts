@@ -57,7 +57,8 @@ export const checks: readonly Check[] = [
     id: 'audio',
     title: 'ffmpeg',
     needed: true,
-    run: async (experiment) => (await import('./ffmpeg-checks.js')).ffmpegChecks(experiment?.recipe),
+    run: async (experiment) =>
+      (await import('./ffmpeg-checks.js')).ffmpegChecks(experiment?.usesAudio ?? true),
   },
   {
     id: 'memory',

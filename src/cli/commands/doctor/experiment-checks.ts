@@ -9,7 +9,8 @@ import { type CheckResult, checked, type NamedExperiment } from './check-result.
 import { memoryBudget } from './machine-checks.js';
 import { freeDiskBytes, manifestCheck, preparationCommand } from './storage-checks.js';
 
-export async function experimentChecks({ recipe, named, phase }: NamedExperiment): Promise<CheckResult[]> {
+export async function experimentChecks(experiment: NamedExperiment): Promise<CheckResult[]> {
+  const { recipe, phase } = experiment;
   const system = systemOf(recipe);
   const phases = phase === undefined ? system.phases(recipe) : [phase];
   for (const each of phases) requirePhase(recipe, each);
@@ -23,7 +24,7 @@ export async function experimentChecks({ recipe, named, phase }: NamedExperiment
     try {
       const size = await sizePhase(recipe, each, foldOf(recipe));
       sizes.push(size);
-      memory.push(await memoryCheck(each, size, { recipe, named, phase }));
+      memory.push(await memoryCheck(each, size, experiment));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       const found = `cannot be sized: ${errorMessage(error)}`;
@@ -39,7 +40,7 @@ export async function experimentChecks({ recipe, named, phase }: NamedExperiment
     ...backbones,
     ...(problem === undefined ? [] : [checked('recipe', 'missing', problem, { needed: true })]),
     ...memory,
-    ...(sizes.length === 0 ? [] : [await diskCheck({ recipe, named, phase }, sizes)]),
+    ...(sizes.length === 0 ? [] : [await diskCheck(experiment, sizes)]),
   ];
 }
 

@@ -8,12 +8,10 @@ import {
   inspectFfmpeg,
   inspectProgram,
 } from '../../../data/audio/index.js';
-import { type Recipe, systemOf } from '../../../systems/index.js';
 import { type CheckResult, checked, installCommand } from './check-result.js';
 
-/** @param recipe of the experiment, which may use text only; undefined if none is named */
-export async function ffmpegChecks(recipe: Recipe | undefined): Promise<CheckResult[]> {
-  const needed = recipe === undefined || systemOf(recipe).views(recipe).audio;
+/** @param needed false for an experiment that uses text only */
+export async function ffmpegChecks(needed: boolean): Promise<CheckResult[]> {
   return Promise.all([ffmpegCheck(needed), ffprobeCheck()]);
 }
 

@@ -14,7 +14,7 @@ import {
   temporaryName,
 } from '../../../base/index.js';
 import { hubCacheFolder } from '../../../checkpoints/hub/index.js';
-import { type Manifest, readManifest } from '../../../data/corpora/index.js';
+import type { Manifest } from '../../../data/corpora/index.js';
 import { cacheFolder } from '../../command-definition.js';
 import { type CheckResult, checked } from './check-result.js';
 
@@ -154,6 +154,7 @@ export async function manifestCheck(csvPath: string, needed: boolean): Promise<C
   }
   let manifest: Manifest;
   try {
+    const { readManifest } = await import('../../../data/corpora/index.js');
     manifest = await readManifest(csvPath);
   } catch (error) {
     const status = needed ? 'missing' : 'warning';

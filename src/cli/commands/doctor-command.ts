@@ -56,8 +56,7 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
   }
   const { runChecks } = await import('./doctor/checks.js');
   const checks = await runChecks(experiment);
-  const part = stage === undefined ? '' : `${stage.replace('stage', 'stage ')} of `;
-  const job = experiment ? `${part}the experiment ${experiment.recipe.name}` : 'make demo';
+  const job = experiment === undefined ? 'make demo' : await jobOf(experiment);
   if (options.json) printJson(reportObject(checks, job));
   else printResult(reportText(checks, job));
   if (missingNames(checks).length > 0) process.exitCode = ExitCode.failed;
@@ -67,6 +66,11 @@ async function namedExperiment(options: DoctorOptions, named: string): Promise<N
   const recipe = await recipeOfOptions(options);
   const { systemOf } = await import('../../systems/index.js');
   return { recipe, named, phase: options.stage, usesAudio: systemOf(recipe).views(recipe).audio };
+}
+
+async function jobOf({ recipe, phase }: NamedExperiment): Promise<string> {
+  const { titleOf } = await import('../../systems/index.js');
+  return `${phase === undefined ? '' : `${titleOf(phase)} of `}the experiment ${recipe.name}`;
 }
 
 /** Names of the items that the main job needs but are missing. */

@@ -195,7 +195,11 @@ function lineOf(name: string, nextScreen: ReturnType<typeof sharedScreen>): RunL
     onReport: (report) => {
       if (report.validation !== undefined) validation = bestOf(report);
       if (report.epochEnded) note(epochLine(name, report));
-      progress?.update(report.step, report.totalSteps, [...courseOf(report), ...validation].join(', '));
+      progress?.update(
+        report.step,
+        report.totalSteps,
+        [epochOf(report), ...lossOf(report), ...validation].join(', '),
+      );
     },
     onEnd: () => progress?.finish(),
   };
@@ -217,13 +221,6 @@ function lossOf({ figures }: TrainingReport): string[] {
   return figures?.loss === undefined ? [] : [`loss ${figures.loss.toFixed(4)}`];
 }
 
-function courseOf({ epoch, epochs, figures }: TrainingReport): string[] {
-  return [
-    `epoch ${epoch}/${epochs}`,
-    ...(figures?.loss === undefined ? [] : [`loss ${figures.loss.toFixed(4)}`]),
-  ];
-}
-
 function bestOf({ best }: TrainingReport): string[] {
   return !best || best.value === null
     ? []
@@ -231,18 +228,16 @@ function bestOf({ best }: TrainingReport): string[] {
 }
 
 /** @throws InterruptedError after Ctrl-C, with instructions to resume */
-function reportEnd(name: string, { status, folder, position, totalSteps }: PhaseOutcome): void {
+function reportEnd(name: string, outcome: PhaseOutcome): void {
+  const { status, position, totalSteps } = outcome;
   if (status === 'interrupted') {
-    throw new InterruptedError(
-      `${name} stopped after step ${position.step} of ${totalSteps}; saved in ${folder.dir}. Run the same command again to resume`,
-    );
+    throw new InterruptedError(`${name} ${endOf(outcome)}. Run the same command again to resume`);
   }
-  if (status === 'finished' && position.step < totalSteps) {
+  if (status === 'already') note(`${name} is ${endOf(outcome)}`);
+  else if (position.step < totalSteps) {
     const { epoch, best } = position;
     note(`${name} ended early, after epoch ${epoch}: no better ${best?.metric} since epoch ${best?.epoch}`);
   }
-  if (status === 'already')
-    note(`${name} is already finished; delete ${folder.dir} or use another --run to train it again`);
 }
 
 function endOf({ status, position, totalSteps, folder }: PhaseOutcome): string {

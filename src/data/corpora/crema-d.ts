@@ -1,4 +1,4 @@
-/** @file CREMA-D from its raw release to a prepared corpus: clips whose names say actor, sentence and emotion. */
+/** @file Prepares CREMA-D from its raw release, whose file names give actor, sentence, emotion and level. */
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -13,22 +13,21 @@ import {
 import {
   type CorpusPlan,
   type PlannedUtterance,
-  type PreparationOptions,
   type PreparationSummary,
   prepareCorpus,
+  type ReleaseOptions,
+  releasePlan,
 } from './preparation.js';
 
-export interface CremaDOptions extends PreparationOptions {
-  /** The folder CREMA-D, as cloned, with what Git LFS keeps. */
+export interface CremaDOptions extends ReleaseOptions {
+  /** The folder CREMA-D, a clone with its Git LFS files. */
   root: string;
-  /** Metadata to check against; those that come with emoq by default. */
-  metadataPath?: string | undefined;
 }
 
 const CLIPS = 'AudioWAV';
 const DEMOGRAPHICS = 'VideoDemographics.csv';
 
-/** What is said in the clips of each code. Source: README.md of the release, "Filename labeling conventions". */
+/** The sentence of each code. Source: README.md of the release, "Filename labeling conventions". */
 const SENTENCES: Readonly<Record<string, string>> = {
   IEO: "It's eleven o'clock",
   TIE: 'That is exactly what happened',
@@ -47,15 +46,15 @@ const SENTENCES: Readonly<Record<string, string>> = {
 /** Low, medium, high, unspecified. Source: as above. */
 const LEVELS: readonly string[] = ['LO', 'MD', 'HI', 'XX'];
 
-/** Source: the names in AudioWAV and the rows of VideoDemographics.csv, which agree. */
+/** Source: file names in AudioWAV and rows of VideoDemographics.csv, which agree. */
 const [FIRST_ACTOR, LAST_ACTOR] = [1001, 1091];
 
 /**
- * Prepares CREMA-D: ids are the clips' names, speakers its actors, the label the emotion that was to be acted (not what
- * raters perceived), the text the sentence of the name's code. There are no splits or sessions; levels are in the ids.
+ * Prepares CREMA-D: ids are file names, speakers are actors, the label is the intended emotion (not the perceived one),
+ * and the text is the sentence of the code. There are no splits or sessions; levels are part of the ids.
  * @throws InputError when the tree is not CREMA-D, the demographics cannot be read, or the release differs from the
- *   metadata (counts, files that are no clips, clips that Git LFS has not fetched, actors without a gender) and
- *   `allowIncomplete` is off. InterruptedError when `signal` fires.
+ *   metadata (counts, files that are not clips, clips that Git LFS has not fetched, actors without a gender) and
+ *   `allowIncomplete` is off. InterruptedError when `signal` is aborted.
  */
 export async function prepareCremaD(options: CremaDOptions): Promise<PreparationSummary> {
   const metadata = await readCorpusMetadata(options.metadataPath ?? corpusMetadataPath('crema-d'));
@@ -63,20 +62,12 @@ export async function prepareCremaD(options: CremaDOptions): Promise<Preparation
 }
 
 async function planCremaD(root: string, metadata: CorpusMetadata): Promise<CorpusPlan> {
-  const knownBad = new Map(metadata.known_bad.map(({ id, fault }) => [id, fault]));
-  const plan: CorpusPlan = {
-    name: 'crema-d',
-    source: `${metadata.title}, ${metadata.source}`,
-    root,
-    planned: [],
-    skipped: [],
-    differences: [],
-    knownBad,
-  };
+  const plan = releasePlan('crema-d', root, metadata);
+  const { knownBad } = plan;
   const folder = join(root, CLIPS);
   const files = await listFiles(root);
   const clips: CremaDClip[] = [];
-  // Whoever has deleted a bad clip has a whole release all the same.
+  // A release without its known bad clips is complete.
   for (const file of new Set([...files, ...[...knownBad.keys()].map((id) => `${id}.wav`)])) {
     const clip = parseCremaDName(file, metadata.codes ?? {});
     if (typeof clip === 'string') plan.differences.push(`${CLIPS}/${clip}`);
@@ -84,7 +75,7 @@ async function planCremaD(root: string, metadata: CorpusMetadata): Promise<Corpu
   }
   if (clips.every(({ id }) => knownBad.has(id))) {
     throw new InputError(
-      `${folder} holds no clip with a name like ${EXAMPLE}: is it the folder of the release?`,
+      `${folder} has no clip with a name like ${EXAMPLE}: is it the folder of the release?`,
     );
   }
   clips.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -92,7 +83,7 @@ async function planCremaD(root: string, metadata: CorpusMetadata): Promise<Corpu
   const pointers = await findPointers(folder, files);
   if (pointers.size > 0) {
     plan.differences.push(
-      `${pointers.size} of ${files.length} files in ${CLIPS} are pointers of Git LFS, not audio (one is ${[...pointers][0]}): run git lfs pull in the clone`,
+      `${pointers.size} of ${files.length} files in ${CLIPS} are Git LFS pointers, not audio (one is ${[...pointers][0]}): run git lfs pull in the clone`,
     );
   }
   const annotated = clips.map((clip) => planUtterance(clip, folder, genderOf.get(clip.actor) ?? ''));
@@ -100,11 +91,11 @@ async function planCremaD(root: string, metadata: CorpusMetadata): Promise<Corpu
     const { id } = each.utterance;
     const fault = knownBad.get(id);
     if (fault !== undefined) plan.skipped.push({ id, reason: `${fault}, as known` });
-    else if (pointers.has(`${id}.wav`)) plan.skipped.push({ id, reason: 'a pointer of Git LFS, not audio' });
+    else if (pointers.has(`${id}.wav`)) plan.skipped.push({ id, reason: 'a Git LFS pointer, not audio' });
     else plan.planned.push(each);
   }
   const rows = annotated.map(({ utterance }) => ({ ...utterance, path: '', durationSec: 0 }));
-  plan.differences.push(...countDifferences(metadata, rows)); // after what they come of
+  plan.differences.push(...countDifferences(metadata, rows)); // after their causes
   return plan;
 }
 
@@ -119,7 +110,7 @@ function planUtterance(
   };
 }
 
-/** Names in AudioWAV, in order; those of hidden files (`.DS_Store`, `._*`) are not among them. */
+/** File names in AudioWAV, sorted, without hidden files (`.DS_Store`, `._*`). */
 async function listFiles(root: string): Promise<string[]> {
   const names = await readdir(join(root, CLIPS)).catch(() => undefined);
   if (names === undefined) {
@@ -130,7 +121,7 @@ async function listFiles(root: string): Promise<string[]> {
   return names.filter((name) => !name.startsWith('.')).sort();
 }
 
-/** What the name of a clip says. */
+/** The parts of a clip's file name. */
 export interface CremaDClip {
   /** `1001_DFA_ANG_XX` */
   id: string;
@@ -143,15 +134,15 @@ export interface CremaDClip {
 const EXAMPLE = '1001_DFA_ANG_XX.wav';
 
 /**
- * Takes the name of a clip apart.
- * @param codes emotion codes that the corpus knows -> labels.
- * @returns in place of a clip one line that says what is wrong with the name and what to do.
+ * Parses a clip's file name.
+ * @param codes emotion code -> label
+ * @returns the clip, or one line that says what is wrong with the name and what to do
  */
 export function parseCremaDName(file: string, codes: Readonly<Record<string, string>>): CremaDClip | string {
   const parts = /^(\d+)_([A-Z]+)_([A-Z]+)_([A-Z]+)\.wav$/.exec(file);
-  if (!parts) return `${file} is no clip, whose name is like ${EXAMPLE}; take it out of the folder`;
+  if (!parts) return `${file} is not named like a clip (${EXAMPLE}); remove it from the folder`;
   const [, actor, sentence, code, level] = parts as unknown as [string, string, string, string, string];
-  const refuse = (what: string): string => `${file}: ${what}; give it the name that it has in the release`;
+  const refuse = (what: string): string => `${file}: ${what}; restore its name in the release`;
   const isActor = /^\d{4}$/.test(actor) && Number(actor) >= FIRST_ACTOR && Number(actor) <= LAST_ACTOR;
   if (!isActor) return refuse(`actor ${actor} is not one of ${FIRST_ACTOR} to ${LAST_ACTOR}`);
   for (const [what, value, known] of [
@@ -171,8 +162,8 @@ const GENDERS = new Map([
 ]);
 
 /**
- * Actor -> F or M, from VideoDemographics.csv; actors that it lacks are a difference of the plan.
- * @throws InputError with file and line: a column is missing, another sex than Female or Male, an actor twice.
+ * Actor -> F or M, from VideoDemographics.csv. Actors without a line are reported as a difference.
+ * @throws InputError with file and line: a missing column, a sex other than Female or Male, a repeated actor
  */
 async function readGenders(
   root: string,
@@ -182,7 +173,7 @@ async function readGenders(
   const path = join(root, DEMOGRAPHICS);
   const genderOf = new Map<string, string>();
   if (!(await pathExists(path))) {
-    plan.differences.push(`${DEMOGRAPHICS} is missing, which gives the genders; get it from the release`);
+    plan.differences.push(`${DEMOGRAPHICS} is missing, so genders are unknown; get it from the release`);
     return genderOf;
   }
   for (const { line, fields } of (await readCsvTable(path, USE)).rows) {
@@ -190,22 +181,22 @@ async function readGenders(
     const gender = GENDERS.get(fields.Sex!.trim());
     if (gender === undefined)
       throw lineError(path, line, `column Sex: "${fields.Sex}" is not Female or Male`);
-    if (genderOf.has(actor)) throw lineError(path, line, `actor ${actor} has a line already`);
+    if (genderOf.has(actor)) throw lineError(path, line, `actor ${actor} already has a line`);
     genderOf.set(actor, gender);
   }
   const unknown = [...new Set(clips.map(({ actor }) => actor))].filter((actor) => !genderOf.has(actor));
   if (unknown.length > 0) {
     plan.differences.push(
-      `${DEMOGRAPHICS} has no line for actor ${unknown.join(', ')}, whose gender is not known then; get it from the release`,
+      `${DEMOGRAPHICS} has no line for actor ${unknown.join(', ')}, so the gender is unknown; get it from the release`,
     );
   }
   return genderOf;
 }
 
-/** A pointer has about 130 bytes; no clip is as small as this. */
+/** A pointer has about 130 bytes; every clip is larger than this. */
 const POINTER_BYTES = 1024;
 
-/** Files that hold what a clone without Git LFS has in place of audio. */
+/** Files that are Git LFS pointers, as in a clone without Git LFS. */
 async function findPointers(folder: string, files: readonly string[]): Promise<Set<string>> {
   const found = await mapConcurrently(files, 32, async (file) => {
     const path = join(folder, file);

@@ -15,16 +15,15 @@ import { repairText } from './passages.js';
 import {
   type CorpusPlan,
   type PlannedUtterance,
-  type PreparationOptions,
   type PreparationSummary,
   prepareCorpus,
+  type ReleaseOptions,
+  releasePlan,
 } from './preparation.js';
 
-export interface IemocapOptions extends PreparationOptions {
+export interface IemocapOptions extends ReleaseOptions {
   /** The folder IEMOCAP_full_release. */
   root: string;
-  /** Metadata to check against; the file shipped with emoq by default. */
-  metadataPath?: string | undefined;
 }
 
 const SESSIONS = ['1', '2', '3', '4', '5'] as const;
@@ -41,15 +40,7 @@ export async function prepareIemocap(options: IemocapOptions): Promise<Preparati
 }
 
 async function planIemocap(root: string, metadata: CorpusMetadata): Promise<CorpusPlan> {
-  const plan: CorpusPlan = {
-    name: 'iemocap',
-    source: `${metadata.title}, ${metadata.source}`,
-    root,
-    planned: [],
-    skipped: [],
-    differences: [],
-    knownBad: new Map(metadata.known_bad.map(({ id, fault }) => [id, fault])),
-  };
+  const plan = releasePlan('iemocap', root, metadata);
   const annotated: PlannedUtterance[] = [];
   for (const session of SESSIONS) {
     const dialogs = await listDialogs(root, session);

@@ -25,18 +25,17 @@ import { repairText } from './passages.js';
 import {
   type CorpusPlan,
   type PlannedUtterance,
-  type PreparationOptions,
   type PreparationSummary,
   prepareCorpus,
+  type ReleaseOptions,
+  releasePlan,
 } from './preparation.js';
 
-export interface MeldOptions extends PreparationOptions {
+export interface MeldOptions extends ReleaseOptions {
   /** The folder MELD.Raw, with the clips of each split unpacked or as train.tar.gz, dev.tar.gz and test.tar.gz. */
   root: string;
   /** Prefer the test split's `final_videos_*` clips over the plain ones if both exist. */
   finalVideos?: boolean | undefined;
-  /** Metadata to check against; the file shipped with emoq by default. */
-  metadataPath?: string | undefined;
 }
 
 const CLIP_FOLDERS = {
@@ -68,13 +67,7 @@ async function planMeld(root: string, metadata: CorpusMetadata, options: MeldOpt
   await refuseArchive(root);
   const episodes: Record<string, string> = {};
   const plan: CorpusPlan = {
-    name: 'meld',
-    source: `${metadata.title}, ${metadata.source}`,
-    root,
-    planned: [],
-    skipped: [],
-    differences: [],
-    knownBad: new Map(metadata.known_bad.map(({ id, fault }) => [id, fault])),
+    ...releasePlan('meld', root, metadata),
     rules: rulesOf(metadata, options),
   };
   for (const split of Object.keys(CLIP_FOLDERS) as MeldSplit[]) {

@@ -23,7 +23,7 @@ import {
   prepareClips,
   SHORTEST_CLIP_SEC,
 } from './clips/index.js';
-import { refuseDifferences } from './corpus-metadata.js';
+import { type CorpusMetadata, refuseDifferences } from './corpus-metadata.js';
 import { emptyNotes, type Utterance, writeManifest } from './manifest.js';
 import type { ClipNote, CorpusCounts, MergedLabel, PreparationNotes } from './manifest-info.js';
 
@@ -61,6 +61,19 @@ export interface CorpusPlan {
   rules?: readonly string[] | undefined;
 }
 
+/** The plan of a release, before its annotations are read. */
+export function releasePlan(name: string, root: string, metadata: CorpusMetadata): CorpusPlan {
+  return {
+    name,
+    source: `${metadata.title}, ${metadata.source}`,
+    root,
+    planned: [],
+    skipped: [],
+    differences: [],
+    knownBad: new Map(metadata.known_bad.map(({ id, fault }) => [id, fault])),
+  };
+}
+
 /** Storage format of clips: both have the same 16-bit samples, FLAC in about half the space. */
 export type ClipFormat = 'wav' | 'flac';
 
@@ -71,6 +84,14 @@ export interface PreparationOptions extends PreparationControls {
   allowIncomplete?: boolean | undefined;
   /** 'wav' by default. */
   format?: ClipFormat | undefined;
+}
+
+/** Options for a corpus whose release is described by metadata. */
+export interface ReleaseOptions extends PreparationOptions {
+  /** The folder of the release. */
+  root: string;
+  /** Metadata to check against; the file shipped with emoq by default. */
+  metadataPath?: string | undefined;
 }
 
 /** Summary for the last lines that a user sees. */

@@ -51,9 +51,9 @@ export interface AdamWUpdate {
 }
 
 /**
- * One AdamW step for all parameters: m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, p' = p (1 - lr wd) - lr/(1 -
- * b1^t) m' / (sqrt(v'/(1 - b2^t)) + eps). The clipping factor c enters through the scalars c (1 - b1) and c^2 (1 - b2),
- * so clipped gradients are never stored.
+ * One AdamW step for all parameters:
+ * m' = b1 m + (1 - b1) g, v' = b2 v + (1 - b2) g^2, p' = p (1 - lr wd) - lr/(1 - b1^t) m' / (sqrt(v'/(1 - b2^t)) + eps).
+ * The clipping factor c enters through the scalars c (1 - b1) and c^2 (1 - b2), so clipped gradients are never stored.
  * @param rate learning rate of this step, float64 scalar
  * @param step 0-based step, int64 scalar (t = step + 1)
  */

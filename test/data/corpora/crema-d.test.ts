@@ -145,21 +145,21 @@ describe('a release that differs is refused in one line, or prepared with the di
     ],
     ['a clip too many', (copy) => add(copy, '1002_TSI_HAP_XX.wav'), 'happy 6 instead of 5', CLIPS],
     [
-      'a file that is no clip',
+      'a file that is not a clip',
       (copy) => add(copy, 'notes.txt'),
-      'AudioWAV/notes.txt is no clip, whose name is like 1001_DFA_ANG_XX.wav; take it out of the folder',
+      'AudioWAV/notes.txt is not named like a clip (1001_DFA_ANG_XX.wav); remove it from the folder',
       CLIPS - 1,
     ],
     [
       'a level that there is not, as one name of early releases had it',
       (copy) => add(copy, '1040_ITH_SAD_X.wav'),
-      'AudioWAV/1040_ITH_SAD_X.wav: level X is not one of LO, MD, HI, XX; give it the name that it has in the release',
+      'AudioWAV/1040_ITH_SAD_X.wav: level X is not one of LO, MD, HI, XX; restore its name in the release',
       CLIPS - 1,
     ],
     [
       'an emotion that there is not',
       (copy) => add(copy, '1001_TSI_JOY_XX.wav'),
-      'AudioWAV/1001_TSI_JOY_XX.wav: emotion JOY is not one of ANG, DIS, FEA, HAP, NEU, SAD; give it',
+      'AudioWAV/1001_TSI_JOY_XX.wav: emotion JOY is not one of ANG, DIS, FEA, HAP, NEU, SAD; restore its name',
       CLIPS - 1,
     ],
     [
@@ -171,25 +171,25 @@ describe('a release that differs is refused in one line, or prepared with the di
     [
       'an actor that there is not',
       (copy) => add(copy, '1092_TSI_SAD_XX.wav'),
-      'AudioWAV/1092_TSI_SAD_XX.wav: actor 1092 is not one of 1001 to 1091; give it',
+      'AudioWAV/1092_TSI_SAD_XX.wav: actor 1092 is not one of 1001 to 1091; restore its name',
       CLIPS - 1,
     ],
     [
       'no demographics',
       (copy) => rmSync(join(copy, DEMOGRAPHICS)),
-      'VideoDemographics.csv is missing, which gives the genders; get it from the release',
+      'VideoDemographics.csv is missing, so genders are unknown; get it from the release',
       CLIPS - 1,
     ],
     [
       'demographics without some actors',
       (copy) => demographics(copy, (text) => text.replace(/^(?:1002|1091),.*\n/gm, '')),
-      'VideoDemographics.csv has no line for actor 1002, 1091, whose gender is not known then; get it from the release',
+      'VideoDemographics.csv has no line for actor 1002, 1091, so the gender is unknown; get it from the release',
       CLIPS - 1,
     ],
     [
       'clips that Git LFS has not fetched',
       (copy) => put(join(copy, 'AudioWAV', '1003_DFA_DIS_XX.wav'), POINTER),
-      `1 of ${CLIPS} files in AudioWAV are pointers of Git LFS, not audio (one is 1003_DFA_DIS_XX.wav): run git lfs pull in the clone`,
+      `1 of ${CLIPS} files in AudioWAV are Git LFS pointers, not audio (one is 1003_DFA_DIS_XX.wav): run git lfs pull in the clone`,
       CLIPS - 2,
     ],
     [
@@ -233,7 +233,7 @@ describe('what cannot be understood is refused whatever is allowed', () => {
         rmSync(join(copy, 'AudioWAV'), { recursive: true });
         put(join(copy, 'AudioWAV', '03-01-01-01-01-01-01.wav'), toneWav(300, 0.3));
       },
-      /AudioWAV holds no clip with a name like 1001_DFA_ANG_XX\.wav/,
+      /AudioWAV has no clip with a name like 1001_DFA_ANG_XX\.wav/,
     ],
     [
       'a clone without anything from Git LFS',
@@ -252,7 +252,7 @@ describe('what cannot be understood is refused whatever is allowed', () => {
     [
       'an actor twice',
       (copy) => put(join(copy, DEMOGRAPHICS), 'ActorID,Sex\n1001,Male\n1001,Female\n'),
-      /VideoDemographics\.csv, line 3: actor 1001 has a line already/,
+      /VideoDemographics\.csv, line 3: actor 1001 already has a line/,
     ],
     [
       'a column that is missing',

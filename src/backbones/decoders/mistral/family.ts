@@ -25,9 +25,9 @@ const mistralFields = decoderFields({
 });
 
 /**
- * Reads config.json's object. In a text that fits into the sliding window each token attends to all tokens before it, so
- * the window limits the length of a text instead: `maxPositionEmbeddings` is the smaller of the two.
- * @throws InputError naming `path` and the key of anything that cannot be built.
+ * Parses config.json. Attention is full only within the sliding window, so the window limits the length of a text:
+ * `maxPositionEmbeddings` is the smaller of the two.
+ * @throws InputError naming `path` and the key of anything that is not supported
  */
 export function parseMistralConfig(raw: RawConfig, path: string): DecoderConfig {
   checkModelType(raw, 'mistral', path);

@@ -1,6 +1,6 @@
 /**
- * @file UniSpeech-SAT (Chen et al., 2021), base and large: the network of wav2vec 2.0, trained on clusters of its
- * frames and on telling speakers apart.
+ * @file UniSpeech-SAT (Chen et al., 2021), base and large: the network of wav2vec 2.0, trained to predict frame clusters
+ * and to distinguish speakers.
  */
 
 import type { RawConfig } from '../../backbone-family.js';
@@ -10,12 +10,12 @@ import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } 
 import { wav2vec2Encoder } from '../wav2vec2/encoder.js';
 import { wav2vec2 } from '../wav2vec2/family.js';
 
-/** Its model in transformers builds no adapter, whatever the config says; who set one expects another output. */
+/** The model in transformers ignores add_adapter; a config that sets it expects a different output, and is refused. */
 const fieldsOfConfig = networkFields.extend({ add_adapter: only(false).default(false) });
 
 /**
- * Reads config.json's object, and preprocessor_config.json's where there is one.
- * @throws InputError naming the file and key of anything that cannot be built.
+ * Parses config.json, and preprocessor_config.json if present.
+ * @throws InputError naming the file and key of anything that is not supported
  */
 export function parseUniSpeechSatConfig(
   raw: RawConfig,
@@ -35,7 +35,7 @@ export const unispeechSat: SpeechEncoderFamily = {
   encoder: wav2vec2Encoder,
   harmless: [
     /^unispeech_sat\.masked_spec_embed$/,
-    ...wav2vec2.harmless, // its heads bear the same names
+    ...wav2vec2.harmless, // its heads have the same names
     /^(?:speaker_proj|layer_norm_for_extract)\./,
     /^label_embeddings_concat$/,
   ],

@@ -314,8 +314,7 @@ async function sampleBytesOf(
  * The actual number of sample bytes, whatever the header says. A writer into a pipe leaves 0 or some huge round number
  * as the size; the samples then extend to the end of the file.
  * @throws InputError if much of the file is missing: over a tenth and 0.25 s, as in ffmpeg.ts for other formats, or
- * over
- *   half of a short clip
+ *   over half of a short clip
  */
 async function sampleBytesIn(
   source: ByteSource,

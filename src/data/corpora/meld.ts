@@ -55,8 +55,7 @@ type ClipLocation =
  * text, and clips cut to their annotation if they run far past it (`clip_rule` in the metadata). A split may be a
  * folder or an archive; if both exist, the folder is used.
  * @throws InputError when the tree is not MELD.Raw, an annotation cannot be read, or the counts differ from the
- * metadata
- *   and `allowIncomplete` is off. InterruptedError when `signal` is aborted.
+ *   metadata and `allowIncomplete` is off. InterruptedError when `signal` is aborted.
  */
 export async function prepareMeld(options: MeldOptions): Promise<PreparationSummary> {
   const metadata = await readCorpusMetadata(options.metadataPath ?? corpusMetadataPath('meld'));

@@ -32,8 +32,7 @@ const SEPARATORS = [',', ';', '\t', '|'];
  * name, which is the pandas index.
  * @param use what the table is for; its columns are required, others are kept as they are
  * @throws InputError with file and line: missing, empty, not a table, not text, a missing, duplicate or nameless
- * column,
- *   an open quote, a row with more or fewer fields than the header
+ *   column, an open quote, a row with more or fewer fields than the header
  */
 export async function readCsvTable(path: string, use: TableUse): Promise<CsvTable> {
   const table = parseTable(path, await readTableText(path, use), use.columns);

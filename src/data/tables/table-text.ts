@@ -10,8 +10,7 @@ import { adviceFor, adviceForFolder, formatOfBytes, formatOfText, type TableUse 
 /**
  * Reads a table's bytes.
  * @throws InputError when the file does not exist, and for anything that is not a table (a recording, a folder, a URL,
- * a
- *   spreadsheet, an archive), each with advice
+ *   a spreadsheet, an archive), each with advice
  */
 export async function readTableBytes(path: string, use: TableUse): Promise<Buffer> {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) throw new InputError(adviceFor({ kind: 'address' }, path, use));

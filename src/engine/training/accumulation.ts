@@ -52,8 +52,7 @@ export function declareMicroInputs(root: Graph): MicroInputs {
  * @param step index of the step among the K, int64 scalar
  * @param parameters the parameters to differentiate with respect to
  * @param forward builds the micro-batch at `index` of the stack in `graph`, with loss and scalars multiplied by
- * `weight`;
- *   `values` are the parameters in that graph
+ *   `weight`; `values` are the parameters in that graph
  */
 export function accumulate(
   { counts, first, weights }: MicroInputs,

@@ -32,6 +32,7 @@ import {
   inferAll,
   recordedPrompt,
   requireSameBackbones,
+  sessionEvaluator,
 } from '../training/index.js';
 import {
   phaseFolder,
@@ -233,7 +234,7 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
       phase,
       infer: (examples, features, control) =>
         inferAll(examples, {
-          session,
+          evaluator: sessionEvaluator(session),
           phase,
           features: phase.features(features),
           batchSize: INFERENCE_BATCH,

@@ -29,24 +29,52 @@ export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParame
   };
 }
 
-/** The K-step training graph of a phase. */
+/**
+ * The K-step training graph of a phase.
+ * @param options `evaluates`: with the outputs of {@link phaseEvaluationGraph} for batches of its own
+ */
 export function phaseTrainingGraph(
   phase: PhaseGraphs,
   parameters: PhaseParameters,
   optimizer: AdamWOptions,
   schedule: Schedule,
-  memory: Pick<TrainingSpec, 'recompute' | 'accumulate'>,
+  {
+    evaluates,
+    ...options
+  }: Pick<TrainingSpec, 'recompute' | 'accumulate' | 'sharedBelow'> & { evaluates?: boolean },
 ): TrainingGraph {
+  let frozen: Weights | undefined; // training and evaluation share them
+  const frozenOf = (root: Graph): Weights => {
+    frozen ??= phase.frozen(root);
+    return frozen;
+  };
   return buildTrainingGraph({
     name: `emoq_${phase.name}_training`,
     parameters: parameters.trainable,
     batch: [...phase.inputs, ...phase.targets],
     optimizer,
     schedule,
-    ...memory,
+    ...options,
     step: ({ root, parameters: values, batch, dropout }) =>
-      phase.loss(layeredWeights(values, phase.frozen(root)), batch, dropout),
+      phase.loss(layeredWeights(values, frozenOf(root)), batch, dropout),
+    ...(evaluates && {
+      evaluation: {
+        batch: phase.inputs,
+        forward: ({ root, body, parameters: values, batch }) =>
+          namedOutputs(
+            withScope(body, phase.name, () => phase.forward(layeredWeights(values, frozenOf(root)), batch)),
+          ),
+      },
+    }),
   });
+}
+
+/** The outputs of a phase's forward graph by name. */
+function namedOutputs({
+  probabilities,
+  embedding,
+}: ReturnType<PhaseGraphs['forward']>): Record<string, Value> {
+  return { probabilities, ...(embedding && { embedding }) };
 }
 
 /**
@@ -71,9 +99,8 @@ export function phaseEvaluationGraph(
     weights === undefined
       ? layeredWeights(values, frozen)
       : (key, shape) => (phase.isTrainable(key) ? weights(key, shape) : frozen(key, shape));
-  const { probabilities, embedding } = withScope(graph, phase.name, () => phase.forward(lookup, batch));
-  addOutput(graph, probabilities, 'probabilities');
-  if (embedding !== undefined) addOutput(graph, embedding, 'embedding');
+  const outputs = namedOutputs(withScope(graph, phase.name, () => phase.forward(lookup, batch)));
+  for (const [name, value] of Object.entries(outputs)) addOutput(graph, value, name);
   return graph;
 }
 

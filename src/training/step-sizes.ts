@@ -4,6 +4,7 @@
  */
 
 import type { Utterance } from '../data/corpora/index.js';
+import type { Device } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
 import {
   type ExampleLengths,
@@ -208,11 +209,18 @@ export function batchSplit(
   return settings.batches === 'balanced' ? pairedSplit(size) : evenSplit(size);
 }
 
-/** The training graph of a phase with its recipe's optimizer settings. */
+/** On the CPU, parameters with fewer elements share a vector; larger ones stay in its caches only on their own. */
+const SHARED_BELOW_ON_CPU = 1 << 16;
+
+/**
+ * The training graph of a phase with its recipe's optimizer settings.
+ * @param use the device that it runs on, and whether epochs are validated
+ */
 export function buildTraining(
   phase: Phase,
   settings: PhaseSettings,
   plan: Pick<StepPlan, 'warmupSteps' | 'totalSteps'>,
+  { device, validates }: { readonly device: Device; readonly validates: boolean },
 ): TrainingGraph {
   const optimizer = {
     beta1: settings.adam_beta1,
@@ -224,5 +232,7 @@ export function buildTraining(
   return phaseTrainingGraph(phase, phase.parameters, optimizer, plan, {
     recompute: settings.activation_checkpointing,
     accumulate: batchSplit(settings) !== undefined,
+    sharedBelow: device.kind === 'cpu' ? SHARED_BELOW_ON_CPU : Number.POSITIVE_INFINITY,
+    evaluates: validates,
   });
 }

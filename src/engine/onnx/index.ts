@@ -67,13 +67,17 @@ export {
   valuesRead,
   withScope,
 } from './graph.js';
+export { hostColumn, hostEntries, hostTable } from './host-integers.js';
 export {
   arange,
   concat,
+  countAlong,
+  deviceRange,
   expand,
   expandLike,
   gather,
   int64Vector,
+  onDevice,
   pad,
   reshape,
   reshapeLike,
@@ -82,7 +86,6 @@ export {
   sizeOf,
   slice,
   sliceTo,
-  sliceWindow,
   split,
   squeeze,
   transpose,

@@ -15,6 +15,7 @@ import {
   add,
   arange,
   cast,
+  countAlong,
   type Graph,
   gather,
   gelu,
@@ -180,7 +181,7 @@ export function stage2Forward(
 /** Hidden state of each prompt's last token before the padding: [N, L, d] -> [N, d]. */
 function lastRows(hidden: Value, mask: Value): Value {
   const [batch, length, width] = hidden.shape as [string, string, number];
-  const starts = mul(arange(sizeOf(mask, 0), batch), sizeOf(mask, 1)); // [N]
+  const starts = mul(arange(sizeOf(mask, 0), batch), countAlong(mask, [1], 'int64')); // [N]
   const rows = add(starts, sub(reduceSum(mask, [1]), 1));
   return gather(reshape(hidden, [multiplyDims(batch, length), width]), cast(rows, 'int64'), 0);
 }

@@ -20,6 +20,7 @@ import {
   phaseEvaluationGraph,
   phasesOfSystems,
   type Recipe,
+  resolvePrecision,
   systemOf,
   titleOf,
 } from '../systems/index.js';
@@ -215,7 +216,9 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   for (const text of warnings) compute.onWarning?.(text);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
-  const graph = phaseEvaluationGraph(phase, phase.parameters, weights);
+  const { precision: choice = 'auto' } = compute;
+  const precision = resolvePrecision(choice, compute.device, phase.languageModel);
+  const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
   const worker: SessionWorker = startSessionWorker();
   try {

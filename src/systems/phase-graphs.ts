@@ -14,7 +14,7 @@ import {
   type TrainingGraph,
   type TrainingSpec,
 } from '../engine/training/index.js';
-import { declaredWeights, layeredWeights, noDropout, type Weights } from '../nn/index.js';
+import { declaredWeights, layeredWeights, noDropout, type Precision, type Weights } from '../nn/index.js';
 import type { Example, FeatureSource, PhaseGraphs, PhaseParameters } from './system.js';
 
 /** Lists the weights that a phase's training graph reads, without building the full graph. */
@@ -29,23 +29,24 @@ export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParame
   };
 }
 
-/**
- * The K-step training graph of a phase.
- * @param options `evaluates`: with the outputs of {@link phaseEvaluationGraph} for batches of its own
- */
+export interface PhaseTrainingOptions extends Pick<TrainingSpec, 'recompute' | 'accumulate' | 'sharedBelow'> {
+  /** With the outputs of {@link phaseEvaluationGraph} for batches of its own. */
+  readonly evaluates?: boolean;
+  /** Of a language model's products. Default float32. */
+  readonly precision?: Precision;
+}
+
+/** The K-step training graph of a phase. */
 export function phaseTrainingGraph(
   phase: PhaseGraphs,
   parameters: PhaseParameters,
   optimizer: AdamWOptions,
   schedule: Schedule,
-  {
-    evaluates,
-    ...options
-  }: Pick<TrainingSpec, 'recompute' | 'accumulate' | 'sharedBelow'> & { evaluates?: boolean },
+  { evaluates, precision = 'float32', ...options }: PhaseTrainingOptions,
 ): TrainingGraph {
   let frozen: Weights | undefined; // training and evaluation share them
   const frozenOf = (root: Graph): Weights => {
-    frozen ??= phase.frozen(root);
+    frozen ??= phase.frozen(root, precision);
     return frozen;
   };
   return buildTrainingGraph({
@@ -80,15 +81,17 @@ function namedOutputs({
 /**
  * The graph from inputs to `probabilities` [N, C] and `embedding` [N, d_h].
  * @param trained source of the trained parameters; if absent they are graph inputs named by their keys
+ * @param precision of a language model's products
  */
 export function phaseEvaluationGraph(
   phase: PhaseGraphs,
   parameters: PhaseParameters,
   trained?: (graph: Graph) => Weights,
+  precision: Precision = 'float32',
 ): Graph {
   const graph = createGraph(`emoq_${phase.name}`);
   const batch = declareInputs(graph, phase.inputs);
-  const frozen = phase.frozen(graph);
+  const frozen = phase.frozen(graph, precision);
   const weights = trained === undefined ? undefined : trained(graph);
   const values = new Map(
     weights === undefined

@@ -74,7 +74,11 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
   const startedAt = performance.now();
   const phase = await system.open(recipe, name, { weights: 'shapes-only', start, corpus: known });
   const validates = known === undefined ? recipe.validation !== 'none' : known.dev.length > 0;
-  const training = buildTraining(phase, settings, plan, { device: { kind: 'cpu' }, validates });
+  const training = buildTraining(phase, settings, plan, {
+    device: { kind: 'cpu' },
+    precision: 'float32',
+    validates,
+  });
   const buildSec = (performance.now() - startedAt) / 1000;
   const sized: SizedGraphs = {
     training,

@@ -6,6 +6,7 @@
 import type { Utterance } from '../data/corpora/index.js';
 import type { Device } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
+import type { Precision } from '../nn/index.js';
 import {
   type ExampleLengths,
   microBatchSize,
@@ -212,15 +213,22 @@ export function batchSplit(
 /** On the CPU, parameters with fewer elements share a vector; larger ones stay in its caches only on their own. */
 const SHARED_BELOW_ON_CPU = 1 << 16;
 
+/** What a training graph is built for. */
+export interface GraphUse {
+  readonly device: Device;
+  readonly precision: Precision;
+  /** Whether epochs are validated. */
+  readonly validates: boolean;
+}
+
 /**
  * The training graph of a phase with its recipe's optimizer settings.
- * @param use the device that it runs on, and whether epochs are validated
  */
 export function buildTraining(
   phase: Phase,
   settings: PhaseSettings,
   plan: Pick<StepPlan, 'warmupSteps' | 'totalSteps'>,
-  { device, validates }: { readonly device: Device; readonly validates: boolean },
+  { device, precision, validates }: GraphUse,
 ): TrainingGraph {
   const optimizer = {
     beta1: settings.adam_beta1,
@@ -234,5 +242,6 @@ export function buildTraining(
     accumulate: batchSplit(settings) !== undefined,
     sharedBelow: device.kind === 'cpu' ? SHARED_BELOW_ON_CPU : Number.POSITIVE_INFINITY,
     evaluates: validates,
+    precision,
   });
 }

@@ -8,7 +8,7 @@ import { labelCounts } from '../data/corpora/index.js';
 import { releaseMemory, startSessionWorker } from '../engine/runtime/index.js';
 import { classificationMetrics, validationMetrics } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
-import { microBatchSize, phaseEvaluationGraph, systemOf } from '../systems/index.js';
+import { microBatchSize, phaseEvaluationGraph, resolvePrecision, systemOf } from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
 import {
   checkEarlierRecipe,
@@ -124,9 +124,12 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     warmupFraction: settings.warmup_fraction,
   };
   const { totalSteps } = countSteps(corpus.train.length, passes);
+  const { precision: choice = 'auto', device } = options.compute;
+  const askedPrecision = resolvePrecision(choice, device, phase.languageModel);
   const planned = runMetadata(experiment, {
     fold,
     device: options.compute.device,
+    precision: askedPrecision,
     threads: options.compute.threads,
     versions: options.versions,
     totalSteps,
@@ -176,7 +179,9 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const cutTexts = countCutTexts([...trainExamples, ...devExamples]);
   const total = corpus.train.length + corpus.dev.length;
   for (const text of cutNotes(recipe, phase, { clips: cropped, texts: cutTexts, total })) note(text);
-  const metadata = { ...planned, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
+  // A resumed run keeps its precision unless another one is asked for.
+  const precision = isNew || choice !== 'auto' ? askedPrecision : (found.metadata.precision ?? 'float32');
+  const metadata = { ...planned, precision, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
 
   // 5. The order of the steps, their graph, and the initial values.
   const batches = trainingBatches(
@@ -187,6 +192,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const split = batchSplit(settings);
   const training = buildTraining(phase, settings, plan, {
     device: compute.device,
+    precision,
     validates: corpus.dev.length > 0,
   });
   const evaluation = phaseEvaluationGraph(phase, phase.parameters);

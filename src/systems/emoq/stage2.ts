@@ -16,7 +16,6 @@ import {
   arange,
   cast,
   countAlong,
-  type Graph,
   gather,
   gelu,
   mul,
@@ -228,7 +227,7 @@ export function stage2Graphs(
   former: Stage2Config['former'],
   llm: DecoderConfig,
   labelTokenIds: readonly number[],
-  frozen: (graph: Graph) => Weights,
+  frozen: PhaseGraphs['frozen'],
 ): PhaseGraphs {
   const config: Stage2Config = {
     former,

@@ -63,6 +63,7 @@ export {
   intAttribute,
   intsAttribute,
   type Node,
+  named,
   type Value,
   valuesRead,
   withScope,

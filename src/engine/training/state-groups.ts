@@ -3,7 +3,7 @@
  * cross the bus as one transfer; a model has hundreds of them.
  */
 
-import { concat, int64Vector, reshape, split, type Value } from '../onnx/index.js';
+import { concat, int64Vector, named, reshape, split, type Value } from '../onnx/index.js';
 import type { StatePart } from '../runtime/index.js';
 import { elementCount } from '../tensor/index.js';
 
@@ -103,7 +103,10 @@ export function membersOf(groups: readonly StateGroup[], values: readonly Value[
       if (members.length === 1) return [[only.key, reshape(whole, only.shape)]];
       const rows = members.map((member) => elementCount(member.shape) / shape[1]!);
       const pieces = split(whole, 0, rows, int64Vector(whole.graph, rows));
-      return members.map((member, index) => [member.key, reshape(pieces[index]!, member.shape)]);
+      return members.map(({ key, shape: own }, index) => {
+        const piece = pieces[index]!;
+        return [key, named(own.length === 2 && own[1] === shape[1] ? piece : reshape(piece, own), key)];
+      });
     }),
   );
 }

@@ -97,16 +97,12 @@ export function partsOf({ members }: StateGroup, nameOf: (key: string) => string
 /** The members' own tensors, cut from the groups' values. One Split serves a shared tensor. */
 export function membersOf(groups: readonly StateGroup[], values: readonly Value[]): Map<string, Value> {
   return new Map(
-    groups.flatMap(({ members, shape }, position): [string, Value][] => {
+    groups.flatMap(({ name, members, shape }, position): [string, Value][] => {
       const whole = values[position]!;
-      const [only] = members as [ParameterShape];
-      if (members.length === 1) return [[only.key, reshape(whole, only.shape)]];
+      if (members.length === 1 && members[0]!.key === name) return [[name, whole]];
       const rows = members.map((member) => elementCount(member.shape) / shape[1]!);
       const pieces = split(whole, 0, rows, int64Vector(whole.graph, rows));
-      return members.map(({ key, shape: own }, index) => {
-        const piece = pieces[index]!;
-        return [key, named(own.length === 2 && own[1] === shape[1] ? piece : reshape(piece, own), key)];
-      });
+      return members.map(({ key, shape: own }, index) => [key, named(reshape(pieces[index]!, own), key)]);
     }),
   );
 }

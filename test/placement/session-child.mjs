@@ -1,0 +1,73 @@
+/**
+ * @file The process that opens a model on the stub as emoq does and runs it: with emoq's compiled code, in which
+ * onnxruntime-node is replaced by the stub's copy of it.
+ */
+
+import { existsSync, symlinkSync } from 'node:fs';
+import Module, { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { stubFolder } from '../cuda-stub/build.mjs';
+import { beginSection, taskOfThisProcess } from './on-stub.mjs';
+
+/** The options that emoq opened the last session with, and the session itself. */
+const opened = { options: undefined, native: undefined };
+
+/**
+ * Makes every `require('onnxruntime-node')` of this process the stub's copy, and adds to each session what shows where
+ * its nodes are: onnxruntime's log and the optimised graph. Returns onnxruntime's class of tensors.
+ */
+export function useStub(folder, { placement = true } = {}) {
+  const entry = join(stubFolder, 'node_modules', 'onnxruntime-node', 'dist', 'index.js');
+  const original = Module._resolveFilename;
+  Module._resolveFilename = (request, ...rest) =>
+    request === 'onnxruntime-node' ? entry : original(request, ...rest);
+  const { InferenceSession, Tensor } = createRequire(import.meta.url)(entry);
+  const create = InferenceSession.create.bind(InferenceSession);
+  InferenceSession.create = async (model, options) => {
+    opened.options = options;
+    opened.native = await create(model, placement ? withPlacement(options, folder) : options);
+    return opened.native;
+  };
+  return Tensor;
+}
+
+export const OPTIMIZED = 'optimized.onnx';
+const WEIGHTS = 'optimized.weights';
+
+/** Weights of the optimised graph go to /dev/null: its types and nodes are what is wanted. */
+function withPlacement(options, folder) {
+  if (!existsSync(join(folder, WEIGHTS))) symlinkSync('/dev/null', join(folder, WEIGHTS));
+  return {
+    ...options,
+    logSeverityLevel: 0,
+    logVerbosityLevel: 0,
+    optimizedModelFilePath: join(folder, OPTIMIZED),
+    extra: {
+      ...options.extra,
+      session: {
+        ...options.extra.session,
+        'session.optimized_model_external_initializers_file_name': WEIGHTS,
+        'session.optimized_model_external_initializers_min_size_in_bytes': '1024',
+      },
+    },
+  };
+}
+
+/** Runs the open session and returns its outputs. The log of a run is of no use. */
+export async function runSession(section, feeds) {
+  beginSection(section);
+  return opened.native.run(feeds, { logSeverityLevel: 4 });
+}
+
+export const nativeSession = () => opened.native;
+
+/** emoq's compiled modules, by path below dist. */
+export async function emoqModule(checkout, path) {
+  return import(pathToFileURL(resolve(checkout, 'dist', path)).href);
+}
+
+/** A stand-in for the worker of sessions: returns what a session would be opened with. */
+export const capture = { open: (model, options, state) => ({ model, options, state }) };
+
+export { beginSection, taskOfThisProcess };

@@ -1,15 +1,7 @@
 /** @file Opens a model file on the stub and runs it with zeros: K steps twice and one step, or three runs. */
 
 import { readFileSync } from 'node:fs';
-import {
-  beginSection,
-  capture,
-  emoqModule,
-  nativeSession,
-  runSession,
-  taskOfThisProcess,
-  useStub,
-} from './session-child.mjs';
+import { beginSection, emoqModule, nativeSession, taskOfThisProcess, useStub } from './session-child.mjs';
 import { zeroFeeds } from './zero-feeds.mjs';
 
 const task = taskOfThisProcess();
@@ -18,20 +10,26 @@ const { openSession } = await emoqModule(task.checkout, 'training/inference.js')
 const { createSession } = await emoqModule(task.checkout, 'engine/runtime/index.js');
 
 const model = new Uint8Array(readFileSync(task.model));
-const compute = { device: { kind: 'cuda', index: 0 }, cacheDir: '' };
-const { options } = await openSession(
-  capture,
+const compute = { device: { kind: 'cuda', index: 0 }, threads: 2, cacheDir: '' };
+/** Opens the session in this thread, whose environment names the sections. */
+const worker = {
+  open: (bytes, options) => {
+    beginSection('session');
+    return createSession(bytes, options);
+  },
+};
+await openSession(
+  worker,
   { model, weightsFolder: task.weights },
   compute,
   task.isTraining ? { state: [] } : undefined,
 );
-beginSection('session');
-await createSession(model, { ...options, threads: 2 });
 
 const runs = { first: task.steps, run: task.steps, one: 1 };
 for (const [section, steps] of Object.entries(runs)) {
   const sizes = { ...task.sizes, K: steps, micro_batches_in_all: steps };
-  await runSession(section, zeroFeeds(Tensor, nativeSession().inputMetadata, sizes));
+  beginSection(section);
+  await nativeSession().run(zeroFeeds(Tensor, nativeSession().inputMetadata, sizes));
 }
 beginSection('end');
 process.exit(0);

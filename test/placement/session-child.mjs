@@ -10,14 +10,15 @@ import { pathToFileURL } from 'node:url';
 import { stubFolder } from '../cuda-stub/build.mjs';
 import { beginSection, taskOfThisProcess } from './on-stub.mjs';
 
-/** The options that emoq opened the last session with, and the session itself. */
-const opened = { options: undefined, native: undefined };
+/** The session that was opened last. */
+let native;
 
 /**
  * Makes every `require('onnxruntime-node')` of this process the stub's copy, and adds to each session what shows where
  * its nodes are: onnxruntime's log and the optimised graph. Returns onnxruntime's class of tensors.
+ * @param opened called with each model and the options that emoq opens it with
  */
-export function useStub(folder, { placement = true } = {}) {
+export function useStub(folder, { placement = true, opened = () => {} } = {}) {
   const entry = join(stubFolder, 'node_modules', 'onnxruntime-node', 'dist', 'index.js');
   const original = Module._resolveFilename;
   Module._resolveFilename = (request, ...rest) =>
@@ -25,9 +26,11 @@ export function useStub(folder, { placement = true } = {}) {
   const { InferenceSession, Tensor } = createRequire(import.meta.url)(entry);
   const create = InferenceSession.create.bind(InferenceSession);
   InferenceSession.create = async (model, options) => {
-    opened.options = options;
-    opened.native = await create(model, placement ? withPlacement(options, folder) : options);
-    return opened.native;
+    opened(model, options);
+    native = await create(model, placement ? withPlacement(options, folder) : options);
+    const run = native.run.bind(native);
+    native.run = (...given) => run(...given, { logSeverityLevel: 4 }); // the log of a run is of no use
+    return native;
   };
   return Tensor;
 }
@@ -54,20 +57,11 @@ function withPlacement(options, folder) {
   };
 }
 
-/** Runs the open session and returns its outputs. The log of a run is of no use. */
-export async function runSession(section, feeds) {
-  beginSection(section);
-  return opened.native.run(feeds, { logSeverityLevel: 4 });
-}
-
-export const nativeSession = () => opened.native;
+export const nativeSession = () => native;
 
 /** emoq's compiled modules, by path below dist. */
 export async function emoqModule(checkout, path) {
   return import(pathToFileURL(resolve(checkout, 'dist', path)).href);
 }
-
-/** A stand-in for the worker of sessions: returns what a session would be opened with. */
-export const capture = { open: (model, options, state) => ({ model, options, state }) };
 
 export { beginSection, taskOfThisProcess };

@@ -10,11 +10,9 @@ import { beginSection, emoqModule, nativeSession, taskOfThisProcess, useStub } f
 import { WORDS } from './toy-models.mjs';
 import { zeroFeeds } from './zero-feeds.mjs';
 
-export const ORIGINAL = 'original.onnx';
-
 const task = taskOfThisProcess();
 const { spec, models, folder, steps } = task;
-const Tensor = useStub(folder, { opened: (model) => writeFileSync(join(folder, ORIGINAL), model) });
+const Tensor = useStub(folder);
 const emoq = (path) => emoqModule(task.checkout, path);
 
 const { createSession } = await emoq('engine/runtime/index.js');

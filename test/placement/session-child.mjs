@@ -3,7 +3,7 @@
  * onnxruntime-node is replaced by the stub's copy of it.
  */
 
-import { existsSync, symlinkSync } from 'node:fs';
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import Module, { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -16,9 +16,8 @@ let native;
 /**
  * Makes every `require('onnxruntime-node')` of this process the stub's copy, and adds to each session what shows where
  * its nodes are: onnxruntime's log and the optimised graph. Returns onnxruntime's class of tensors.
- * @param opened called with each model and the options that emoq opens it with
  */
-export function useStub(folder, { placement = true, opened = () => {} } = {}) {
+export function useStub(folder, { placement = true } = {}) {
   const entry = join(stubFolder, 'node_modules', 'onnxruntime-node', 'dist', 'index.js');
   const original = Module._resolveFilename;
   Module._resolveFilename = (request, ...rest) =>
@@ -26,7 +25,7 @@ export function useStub(folder, { placement = true, opened = () => {} } = {}) {
   const { InferenceSession, Tensor } = createRequire(import.meta.url)(entry);
   const create = InferenceSession.create.bind(InferenceSession);
   InferenceSession.create = async (model, options) => {
-    opened(model, options);
+    if (placement) writeFileSync(join(folder, ORIGINAL), model);
     native = await create(model, placement ? withPlacement(options, folder) : options);
     const run = native.run.bind(native);
     native.run = (...given) => run(...given, { logSeverityLevel: 4 }); // the log of a run is of no use
@@ -35,6 +34,8 @@ export function useStub(folder, { placement = true, opened = () => {} } = {}) {
   return Tensor;
 }
 
+/** Files that a session leaves: the model as it was given, and as onnxruntime runs it. */
+export const ORIGINAL = 'original.onnx';
 export const OPTIMIZED = 'optimized.onnx';
 const WEIGHTS = 'optimized.weights';
 

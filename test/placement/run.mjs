@@ -1,0 +1,183 @@
+/**
+ * @file The placement test, `make test-placement`: builds the CUDA stub, opens every graph that emoq makes on it, and
+ * fails on a copy inside a loop, a float node on the CPU, a frozen 16-bit weight in float32, or more launches or memory
+ * than budgets.json allows. With --update it writes the budgets, and lowers the known violations where there are fewer.
+ * Further arguments choose graphs by a part of their names.
+ */
+
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { buildStub } from '../cuda-stub/build.mjs';
+import { compareBudget, compareKnown, RULES, violationsOf } from './checks.mjs';
+import { figuresOf, perStep } from './figures.mjs';
+import { GRAPHS } from './graph-list.mjs';
+import { runOnStub } from './on-stub.mjs';
+import { parseModel } from './onnx-graph.mjs';
+import { OPTIMIZED, ORIGINAL } from './session-child.mjs';
+import { writeToyModels } from './toy-models.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const checkout = resolve(here, '..', '..');
+const file = (name) => join(here, name);
+const readJson = (name) => (existsSync(file(name)) ? JSON.parse(readFileSync(file(name), 'utf8')) : {});
+
+/** A run of this many steps against a run of one tells what a step costs. */
+const STEPS = 3;
+/** Graphs at a time: a session on the stub keeps one core busy. */
+const AT_ONCE = 2;
+
+/** Loads and runs a graph on a device of so much memory. @returns its figures and violations, or `outOfMemory` */
+async function examine(spec, models, memoryMib) {
+  const collect = (folder) =>
+    [ORIGINAL, OPTIMIZED].map(
+      (name) => existsSync(join(folder, name)) && parseModel(readFileSync(join(folder, name))),
+    );
+  const started = performance.now();
+  const task = { spec, models, checkout, steps: STEPS };
+  let ended;
+  try {
+    ended = await runOnStub(file('graph-child.mjs'), task, { memoryMib, collect });
+  } catch (error) {
+    if (memoryMib !== undefined && /Failed to allocate memory|out of memory/i.test(error.message))
+      return { outOfMemory: true };
+    throw error;
+  }
+  const { printed, sections, collected } = ended;
+  const [session, run, one] = ['session', 'run', 'one'].map(
+    (name) => sections.get(name) && figuresOf(sections.get(name)),
+  );
+  const figures = one === undefined ? run : perStep(run, one, STEPS);
+  return {
+    seconds: (performance.now() - started) / 1000,
+    figures: { ...figures, loadedBytes: session.copies.hostToDevice.bytes },
+    violations: violationsOf(...collected, printed),
+  };
+}
+
+/**
+ * The least memory, in MiB, of a device on which a graph runs. The arena of onnxruntime doubles when it grows, but takes
+ * less where there is less, so its size on a large device says little.
+ */
+async function leastMemory(spec, models, peakBytes) {
+  let fits = Math.ceil(peakBytes / 2 ** 20);
+  let fails = 0;
+  while (fits - fails > Math.max(1, fits / 50)) {
+    const middle = Math.floor((fits + fails) / 2);
+    if ((await examine(spec, models, middle)).outOfMemory === true) fails = middle;
+    else fits = middle;
+  }
+  return fits;
+}
+
+/**
+ * Memory that is allowed beyond the least: onnxruntime loads weights in no fixed order, so that the gaps between them
+ * differ from run to run by part of an extension of the arena.
+ */
+const withMargin = (mib) => mib + Math.max(1, Math.ceil(mib / 10));
+
+async function check(spec, models, budget, known) {
+  const tight = await examine(spec, models, budget?.memoryMib);
+  const found = tight.outOfMemory === true ? await examine(spec, models) : tight;
+  const problems = [
+    ...compareKnown(found.violations, known),
+    ...compareBudget(found.figures, budget),
+    ...(tight.outOfMemory === true
+      ? [`it does not run in ${budget.memoryMib} MiB of device memory, its budget`]
+      : []),
+  ];
+  return { ...found, problems };
+}
+
+async function update(spec, models, known) {
+  const found = await examine(spec, models);
+  const { launches, loadedBytes, peakBytes } = found.figures;
+  const memoryMib = withMargin(await leastMemory(spec, models, peakBytes));
+  const fewer = Object.entries(known ?? {})
+    .map(([rule, count]) => [rule, Math.min(count, found.violations[rule].length)])
+    .filter(([, count]) => count > 0);
+  return {
+    ...found,
+    budget: { launches, memoryMib, loadedBytes },
+    known: fewer.length === 0 ? undefined : Object.fromEntries(fewer),
+    problems: compareKnown(found.violations, Object.fromEntries(fewer)),
+  };
+}
+
+/** Applies `work` to every item, a few at a time, the results in order. */
+async function mapAtOnce(items, count, work) {
+  const results = [];
+  let next = 0;
+  const worker = async () => {
+    for (let index = next++; index < items.length; index = next++) results[index] = await work(items[index]);
+  };
+  await Promise.all(Array.from({ length: count }, worker));
+  return results;
+}
+
+function row(spec, { figures, violations, seconds }) {
+  const { launches, products, copies, peakBytes } = figures;
+  const counts = Object.keys(RULES).map((rule) => String(violations[rule].length).padStart(5));
+  const cells = [launches, products, copies.hostToDevice.count, copies.deviceToHost.count].map((value) =>
+    String(Math.round(value)).padStart(7),
+  );
+  const mib = (peakBytes / 2 ** 20).toFixed(0).padStart(6);
+  return `${spec.name.padEnd(58)}${cells.join('')} ${mib} MiB ${counts.join('')}  ${seconds.toFixed(1)} s`;
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { update: { type: 'boolean', default: false } },
+  });
+  const problem = buildStub();
+  if (problem !== undefined) {
+    console.log(`skipping the placement test: ${problem}`);
+    return;
+  }
+  const chosen = GRAPHS.filter(({ name }) => positionals.every((part) => name.includes(part)));
+  const budgets = readJson('budgets.json');
+  const known = readJson('known-violations.json');
+  const models = mkdtempSync(join(tmpdir(), 'emoq-placement-'));
+  console.log(
+    `${''.padEnd(58)} launch product  to dev to host    peak      loop  cpu,  cpu float32\n${'per step of training, or per run'.padEnd(58)}                                        copy  loop  root weights`,
+  );
+  try {
+    await writeToyModels(checkout, models);
+    const results = await mapAtOnce(chosen, AT_ONCE, async (spec) => {
+      const result = values.update
+        ? await update(spec, models, known[spec.name])
+        : await check(spec, models, budgets[spec.name], known[spec.name]);
+      console.log(row(spec, result));
+      return { spec, ...result };
+    });
+    if (values.update) {
+      save('budgets.json', { ...budgets, ...byName(results, 'budget') });
+      save('known-violations.json', { ...known, ...byName(results, 'known') });
+    }
+    const failed = results.filter(({ problems }) => problems.length > 0);
+    for (const { spec, problems } of failed) {
+      console.log(`\n${spec.name}:\n${problems.map((text) => `  - ${text}`).join('\n')}`);
+    }
+    if (failed.length > 0) process.exitCode = 1;
+    console.log(
+      `\n${results.length - failed.length} of ${results.length} graphs are placed as they should be`,
+    );
+  } finally {
+    rmSync(models, { recursive: true, force: true });
+  }
+}
+
+const byName = (results, key) => Object.fromEntries(results.map((result) => [result.spec.name, result[key]]));
+
+/** In the order of the list, without graphs that are no longer in it. */
+function save(name, values) {
+  const entries = GRAPHS.map((spec) => [spec.name, values[spec.name]]).filter(
+    ([, value]) => value !== undefined,
+  );
+  writeFileSync(file(name), `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
+}
+
+await main();

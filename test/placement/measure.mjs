@@ -9,6 +9,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildStub } from '../cuda-stub/build.mjs';
+import { leastMemory } from './device-memory.mjs';
 import { apartFromSteps, figuresOf, kernelNames, perStep } from './figures.mjs';
 import { runOnStub } from './on-stub.mjs';
 import { metadataOf, parseModel } from './onnx-graph.mjs';
@@ -27,6 +28,7 @@ const USAGE = `node test/placement/measure.mjs MODEL.onnx [options]
                        .join(' ')})
   --weights FOLDER   where the model's weights are, if not where it says itself
   --memory MIB       memory of the device (143771)
+  --least            also find the least memory on which it runs (about eight more runs)
   --checkout FOLDER  the checkout whose compiled emoq opens the model (this one)
   --fast             without placement: no log and no optimised graph
   --top N            lines of each list (15)
@@ -40,6 +42,7 @@ async function main() {
       size: { type: 'string', multiple: true, default: [] },
       weights: { type: 'string' },
       memory: { type: 'string' },
+      least: { type: 'boolean', default: false },
       checkout: { type: 'string', default: resolve(here, '..', '..') },
       fast: { type: 'boolean', default: false },
       top: { type: 'string', default: '15' },
@@ -61,6 +64,7 @@ async function main() {
     memoryMib: values.memory,
     checkout: resolve(values.checkout),
     placement: !values.fast,
+    least: values.least,
   });
   console.log(values.json ? JSON.stringify(measured, null, 2) : report(measured, Number(values.top)));
 }
@@ -71,7 +75,7 @@ function sizeOf(text) {
   return [name.replace(/_padded$/, ''), Number(size)];
 }
 
-async function measure(path, { steps, sizes, weights, memoryMib, checkout, placement }) {
+async function measure(path, { steps, sizes, weights, memoryMib, checkout, placement, least }) {
   const model = parseModel(readFileSync(path));
   const { weights_folder: named } = metadataOf(model);
   const beside = named === undefined || isAbsolute(named) ? named : join(dirname(path), named);
@@ -102,6 +106,12 @@ async function measure(path, { steps, sizes, weights, memoryMib, checkout, place
     [isTraining ? 'perStep' : 'perRun']: step,
     ...(isTraining && { perRunApartFromSteps: apartFromSteps(run, step, steps) }),
     loading: session,
+    ...(least && {
+      leastMib: await leastMemory(
+        (mib) => runOnStub(child, { ...task, placement: false }, { memoryMib: mib }),
+        run.peakBytes,
+      ),
+    }),
     memory: Object.fromEntries(
       Object.entries({ session, first, run }).map(([name, { usedBytes, peakBytes }]) => [
         name,
@@ -178,7 +188,7 @@ function report(
       ? []
       : [`copies per run apart from steps: ${copies(rest.perRunApartFromSteps)}`]),
     `copies while loading: ${copies(loading)}`,
-    `memory: ${mib(memory.session.usedBytes)} after loading, ${mib(memory.run.peakBytes)} at most in a run`,
+    `memory: ${mib(memory.session.usedBytes)} after loading, ${mib(memory.run.peakBytes)} at most in a run${rest.leastMib === undefined ? '' : `; it runs in ${rest.leastMib} MiB`}`,
     ...list(
       `launches per ${unit} by kernel`,
       most(

@@ -9,6 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stubFolder } from '../cuda-stub/build.mjs';
 
+/** Against a hang alone: a kernel whose loop depends on values that the stub does not compute. */
+const LONGEST_MS = 1_800_000;
+
 /**
  * @param script path of the script, which reads its task with `taskOfThisProcess`
  * @param task its task, as JSON; it also gets `folder`, an empty folder for files
@@ -24,6 +27,7 @@ export async function runOnStub(script, task, { memoryMib, collect } = {}) {
     const output = openSync(file('printed.txt'), 'w');
     const child = spawn(process.execPath, [script], {
       stdio: ['ignore', output, output],
+      timeout: LONGEST_MS,
       env: {
         ...process.env,
         LD_LIBRARY_PATH: [join(stubFolder, 'lib'), process.env.LD_LIBRARY_PATH].filter(Boolean).join(':'),

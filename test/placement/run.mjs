@@ -1,8 +1,9 @@
 /**
  * @file The placement test, `make test-placement`: builds the CUDA stub, opens every graph that emoq makes on it, and
- * fails on a copy inside a loop, a float node on the CPU, a frozen 16-bit weight in float32, or more launches or memory
- * than budgets.json allows. With --update it writes the budgets, and lowers the known violations where there are fewer.
- * Further arguments choose graphs by a part of their names.
+ * fails on a copy inside a loop, a float node on the CPU, a frozen 16-bit weight in float32, more launches or memory
+ * than budgets.json allows, or a table of CUDA kernels that is not what the stub shows. With --update it writes the
+ * budgets, and lowers the known violations where there are fewer. Further arguments choose graphs by a part of their
+ * names.
  */
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,8 +13,10 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildStub } from '../cuda-stub/build.mjs';
 import { compareBudget, compareKnown, RULES, violationsOf } from './checks.mjs';
+import { leastMemory, runWithin } from './device-memory.mjs';
 import { figuresOf, perStep } from './figures.mjs';
 import { GRAPHS } from './graph-list.mjs';
+import { kernelDifferences } from './kernels.mjs';
 import { runOnStub } from './on-stub.mjs';
 import { parseModel } from './onnx-graph.mjs';
 import { OPTIMIZED, ORIGINAL } from './session-child.mjs';
@@ -29,7 +32,7 @@ const STEPS = 3;
 /** Graphs at a time: a session on the stub keeps one core busy. */
 const AT_ONCE = 2;
 
-/** Loads and runs a graph on a device of so much memory. @returns its figures and violations, or `outOfMemory` */
+/** Loads and runs a graph on a device of so much memory. @returns its figures and violations */
 async function examine(spec, models, memoryMib) {
   const collect = (folder) =>
     [ORIGINAL, OPTIMIZED].map(
@@ -37,14 +40,7 @@ async function examine(spec, models, memoryMib) {
     );
   const started = performance.now();
   const task = { spec, models, checkout, steps: STEPS };
-  let ended;
-  try {
-    ended = await runOnStub(file('graph-child.mjs'), task, { memoryMib, collect });
-  } catch (error) {
-    if (memoryMib !== undefined && /Failed to allocate memory|out of memory/i.test(error.message))
-      return { outOfMemory: true };
-    throw error;
-  }
+  const ended = await runOnStub(file('graph-child.mjs'), task, { memoryMib, collect });
   const { printed, sections, collected } = ended;
   const [session, run, one] = ['session', 'run', 'one'].map(
     (name) => sections.get(name) && figuresOf(sections.get(name)),
@@ -58,33 +54,18 @@ async function examine(spec, models, memoryMib) {
 }
 
 /**
- * The least memory, in MiB, of a device on which a graph runs. The arena of onnxruntime doubles when it grows, but takes
- * less where there is less, so its size on a large device says little.
- */
-async function leastMemory(spec, models, peakBytes) {
-  let fits = Math.ceil(peakBytes / 2 ** 20);
-  let fails = 0;
-  while (fits - fails > Math.max(1, fits / 50)) {
-    const middle = Math.floor((fits + fails) / 2);
-    if ((await examine(spec, models, middle)).outOfMemory === true) fails = middle;
-    else fits = middle;
-  }
-  return fits;
-}
-
-/**
  * The budget that allows for differences between runs: onnxruntime loads weights in no fixed order, so that the gaps
  * between them, and with them the arena's last extension, differ.
  */
 const withMargin = (mib) => mib + Math.ceil(mib / 10) + 4;
 
 async function check(spec, models, budget, known) {
-  const tight = await examine(spec, models, budget?.memoryMib);
-  const found = tight.outOfMemory === true ? await examine(spec, models) : tight;
+  const within = await runWithin((mib) => examine(spec, models, mib), budget?.memoryMib);
+  const found = within ?? (await examine(spec, models));
   const problems = [
     ...compareKnown(found.violations, known),
     ...compareBudget(found.figures, budget),
-    ...(tight.outOfMemory === true
+    ...(within === undefined
       ? [`it does not run in ${budget.memoryMib} MiB of device memory, its budget`]
       : []),
   ];
@@ -94,7 +75,7 @@ async function check(spec, models, budget, known) {
 async function update(spec, models, known) {
   const found = await examine(spec, models);
   const { launches, loadedBytes, peakBytes } = found.figures;
-  const memoryMib = withMargin(await leastMemory(spec, models, peakBytes));
+  const memoryMib = withMargin(await leastMemory((mib) => examine(spec, models, mib), peakBytes));
   const fewer = Object.entries(known ?? {})
     .map(([rule, count]) => [rule, Math.min(count, found.violations[rule].length)])
     .filter(([, count]) => count > 0);
@@ -161,7 +142,12 @@ async function main() {
     for (const { spec, problems } of failed) {
       console.log(`\n${spec.name}:\n${problems.map((text) => `  - ${text}`).join('\n')}`);
     }
-    if (failed.length > 0) process.exitCode = 1;
+    const kernels = positionals.length > 0 ? [] : await kernelDifferences();
+    if (kernels.length > 0) {
+      const update = 'node test/placement/kernels.mjs --update';
+      console.log(`\nthe table of CUDA kernels is out of date (${update}):\n${kernels.join('\n')}`);
+    }
+    if (failed.length + kernels.length > 0) process.exitCode = 1;
     console.log(
       `\n${results.length - failed.length} of ${results.length} graphs are placed as they should be`,
     );

@@ -121,7 +121,8 @@ export function freeName(graph: Graph, wanted: string): string {
   return freeName(graph, `${wanted}_${count}`);
 }
 
-function uniqueName(graph: Graph, wanted: string): string {
+/** The name itself if it is free, otherwise with a number appended; reserved. */
+export function uniqueName(graph: Graph, wanted: string): string {
   return claimName(graph, freeName(graph, wanted));
 }
 

@@ -68,13 +68,17 @@ export {
   valuesRead,
   withScope,
 } from './graph.js';
+export { hostColumn, hostEntries, hostTable } from './host-integers.js';
 export {
   arange,
   concat,
+  countAlong,
+  deviceRange,
   expand,
   expandLike,
   gather,
   int64Vector,
+  onDevice,
   pad,
   reshape,
   reshapeLike,
@@ -83,7 +87,6 @@ export {
   sizeOf,
   slice,
   sliceTo,
-  sliceWindow,
   split,
   squeeze,
   transpose,

@@ -22,6 +22,7 @@ const script = (name: string) => import(new URL(`./${name}`, import.meta.url).hr
 const { compareBudget, compareKnown, violationsOf, wideWeights } = await script('checks.mjs');
 const { figuresOf, perStep } = await script('figures.mjs');
 const { parseModel } = await script('onnx-graph.mjs');
+const { zeroFeeds } = await script('zero-feeds.mjs');
 
 const parsed = (build: (graph: Graph, x: Value) => Value) => {
   const graph = createGraph('test');
@@ -141,5 +142,34 @@ describe('budgets and figures', () => {
       byKernel: { kernel: 10 },
     });
     expect(step.copies.hostToDevice).toEqual({ count: 0, bytes: 100 });
+  });
+});
+
+describe('feeds of zeros', () => {
+  /** In place of onnxruntime's tensors. */
+  class Fed {
+    constructor(
+      readonly type: string,
+      readonly data: ArrayLike<unknown>,
+      readonly dims: readonly number[],
+    ) {}
+  }
+  const inputs = [
+    { name: 'features', type: 'float16', shape: ['K', 'batch_padded', 'frames_padded', 4] },
+    { name: 'frame_mask', type: 'int64', shape: ['K', 'batch_padded', 'frames_padded'] },
+    { name: 'batch_sizes', type: 'int64', shape: [3, 'K'] },
+    { name: 'evaluation/features', type: 'float16', shape: ['evaluated', 'evaluated_batch_padded', 4] },
+  ];
+
+  it('have the sizes that a training model asks for, masks of ones and no batches to evaluate', () => {
+    const feeds = zeroFeeds(Fed, inputs, { K: 2, batch: 3, frames: 5 });
+    expect(feeds.features.dims).toEqual([2, 3, 5, 4]);
+    expect(new Set(feeds.frame_mask.data)).toEqual(new Set([1n]));
+    expect([...feeds.batch_sizes.data]).toEqual([0n, 0n, 3n, 3n, 5n, 5n]);
+    expect(feeds['evaluation/features'].dims).toEqual([0, 3, 4]);
+  });
+
+  it('need a size for every axis', () => {
+    expect(() => zeroFeeds(Fed, inputs, { K: 2, batch: 3 })).toThrow('--size frames_padded=N');
   });
 });

@@ -6,7 +6,14 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beginSection, emoqModule, nativeSession, taskOfThisProcess, useStub } from './session-child.mjs';
+import {
+  beginSection,
+  emoqModule,
+  nativeSession,
+  taskOfThisProcess,
+  useStub,
+  workerHere,
+} from './session-child.mjs';
 import { WORDS } from './toy-models.mjs';
 import { zeroFeeds } from './zero-feeds.mjs';
 
@@ -15,24 +22,12 @@ const { spec, models, folder, steps } = task;
 const Tensor = useStub(folder);
 const emoq = (path) => emoqModule(task.checkout, path);
 
-const { createSession } = await emoq('engine/runtime/index.js');
 const { tensor } = await emoq('engine/tensor/index.js');
-const compute = { device: { kind: 'cuda', index: 0 }, threads: 2, cacheDir: folder, ...spec.compute };
-
-/** A session worker that computes in this thread, whose environment names the sections. */
-const worker = {
-  async open(model, options) {
-    beginSection('session');
-    const session = await createSession(model, options);
-    return {
-      ...session,
-      id: 0,
-      readState: async () => ({}),
-      setState: async () => {},
-      close: async () => {},
-    };
-  },
-};
+const worker = await workerHere(task.checkout);
+const { resolvePrecision } = await emoq('systems/index.js');
+const compute = { device: { kind: 'cuda', index: 0 }, threads: 2, cacheDir: folder };
+const precisionOf = (phase) =>
+  resolvePrecision(spec.precision ?? 'auto', compute.device, phase.languageModel);
 
 /** Runs of the sections that are measured: the first one allocates. */
 async function measured(run) {
@@ -83,7 +78,8 @@ async function openPhase() {
       ...named,
     ],
   });
-  const start = spec.kind === 'training' ? trainingStart(recipe, spec.phase) : 'checkpoint';
+  const isTrained = ['training', 'validation'].includes(spec.kind);
+  const start = isTrained ? trainingStart(recipe, spec.phase) : 'checkpoint';
   const corpus = { train: utterances, dev: utterances, test: utterances };
   const phase = await systemOf(recipe).open(recipe, spec.phase, { weights: 'present', start, corpus });
   const examples = utterances.map((utterance) => phase.encode(utterance).example);
@@ -100,8 +96,18 @@ async function encoderConfig() {
   return encoderWidth(join(models, 'hubert'), null);
 }
 
-/** Zeros for every trained parameter. */
-const zerosOf = (shapes) => Object.fromEntries(shapes.map(([key, shape]) => [key, tensor('float32', shape)]));
+/** A phase with its training graph, opened as for training; its state is zeros. */
+async function openTraining() {
+  const opened = await openPhase();
+  const { phase, settings } = opened;
+  const { buildTraining } = await emoq('training/step-sizes.js');
+  const { openTrainingSession, writeModel } = await emoq('training/inference.js');
+  const use = { device: compute.device, precision: precisionOf(phase), validates: true };
+  const training = buildTraining(phase, settings, { warmupSteps: 1, totalSteps: 100 }, use);
+  const model = await writeModel(join(folder, 'training.onnx'), training.graph);
+  const session = await openTrainingSession(worker, model, compute, training);
+  return { ...opened, training, session, inputs: [...phase.inputs, ...phase.targets] };
+}
 
 // ---- the kinds of graphs ----
 
@@ -114,15 +120,11 @@ const kinds = {
   },
 
   async training() {
-    const { phase, recipe, settings, examples, features } = await openPhase();
-    const { buildTraining, batchSplit } = await emoq('training/step-sizes.js');
+    const { phase, recipe, settings, examples, features, training, session, inputs } = await openTraining();
+    const { batchSplit } = await emoq('training/step-sizes.js');
     const { microBatchSize } = await emoq('systems/index.js');
     const { stepFeeds } = await emoq('training/batches.js');
-    const { dropoutPools } = await emoq('engine/training/index.js');
-    const { openSession, writeModel } = await emoq('training/inference.js');
-    const training = buildTraining(phase, settings, { warmupSteps: 1, totalSteps: 100 });
-    const model = await writeModel(join(folder, 'training.onnx'), training.graph);
-    const session = await openSession(worker, model, compute, training);
+    const { dropoutPools, noEvaluationFeeds } = await emoq('engine/training/index.js');
     const largest = largestSizes(phase, examples, microBatchSize(settings));
     const split = batchSplit(settings);
     const batch = (indices) =>
@@ -131,35 +133,59 @@ const kinds = {
         features,
         true,
       );
-    const feedOptions = { graph: training, inputs: [...phase.inputs, ...phase.targets], seed: recipe.seed };
-    const members = (step) => Array.from({ length: BATCH }, (_, row) => (step * BATCH + row) % UTTERANCES);
+    const feedOptions = {
+      graph: training,
+      inputs,
+      seed: recipe.seed,
+      largest,
+      batch,
+      ...(split && { split }),
+    };
+    const members = Array.from({ length: BATCH }, (_, row) => row);
     await measured(async (count) => {
-      // The same batch in every step: a difference between runs is then one of steps alone.
-      const chosen = Array.from({ length: count }, () => members(0));
-      await session.run({
+      // The same batch in every step: what a longer run has more is then a matter of steps alone.
+      const chosen = Array.from({ length: count }, () => members);
+      const feeds = {
         learning_rate: tensor('float32', []),
         step: tensor('int64', []),
-        ...zerosOf(training.state.map(({ input, shape }) => [input, shape])),
-        ...(await stepFeeds({ ...feedOptions, largest, batch, ...(split && { split }) }, 0, chosen)),
+        ...(await stepFeeds(feedOptions, 0, chosen)),
         ...dropoutPools(training.dropout, recipe.seed, largest),
-      });
+        ...noEvaluationFeeds(training),
+      };
+      await session.run(feeds, { outputs: training.reported });
     });
   },
 
   async validation() {
+    const { phase, examples, features, training, session, inputs } = await openTraining();
+    const { inferAll, trainingEvaluator } = await emoq('training/inference.js');
+    const evaluator = { ...trainingEvaluator(session, training, inputs), batchesPerRun: () => 1 };
+    await measured(() =>
+      inferAll(examples.slice(0, BATCH), { evaluator, phase, features, batchSize: BATCH }),
+    );
+  },
+
+  async evaluation() {
     const { phase, examples, features } = await openPhase();
     const { phaseEvaluationGraph } = await emoq('systems/index.js');
-    const { inferAll, openSession, writeModel } = await emoq('training/inference.js');
-    const graph = phaseEvaluationGraph(phase, phase.parameters);
-    const session = await openSession(worker, await writeModel(join(folder, 'eval.onnx'), graph), compute);
-    const parameters = zerosOf(
+    const { inferAll, writeModel } = await emoq('training/inference.js');
+    const { model, weightsFolder } = await writeModel(
+      join(folder, 'evaluation.onnx'),
+      phaseEvaluationGraph(phase, phase.parameters, undefined, precisionOf(phase)),
+    );
+    const { device, threads } = compute;
+    const session = await worker.open(model, { device, threads, weightsFolder });
+    const parameters = Object.fromEntries(
       phase.parameters.trainable
         .filter(({ key }) => session.inputNames.includes(key))
-        .map(({ key, shape }) => [key, shape]),
+        .map(({ key, shape }) => [key, tensor('float32', shape)]),
     );
-    const fed = { run: (feeds) => session.run({ ...parameters, ...feeds }) };
+    const evaluator = {
+      batchesPerRun: () => 1,
+      run: async ([batch]) => [await session.run({ ...parameters, ...batch.tensors })],
+    };
     await measured(() =>
-      inferAll(examples.slice(0, BATCH), { session: fed, phase, features, batchSize: BATCH }),
+      inferAll(examples.slice(0, BATCH), { evaluator, phase, features, batchSize: BATCH }),
     );
   },
 
@@ -170,16 +196,20 @@ const kinds = {
     const { openWeightsFile, requireWeight } = await emoq('checkpoints/index.js');
     const { checkpointWeights } = await emoq('nn/index.js');
     const { writeSafetensors } = await emoq('engine/tensor/index.js');
-    const { inferAll } = await emoq('training/inference.js');
+    const { inferAll, sessionEvaluator } = await emoq('training/inference.js');
     const path = join(folder, 'checkpoint.safetensors');
     const values = phase.parameters.trainable.map(({ key, shape }) => [key, tensor('float32', shape)]);
     await writeSafetensors(path, values, {});
     const trained = await openWeightsFile(path);
     const weights = (graph) => checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
-    const { model, weightsFolder } = serializeInPlace(phaseEvaluationGraph(phase, phase.parameters, weights));
+    const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precisionOf(phase));
+    const { model, weightsFolder } = serializeInPlace(graph);
     const { device, threads } = compute;
     const session = await worker.open(model, { device, threads, weightsFolder });
-    await measured(() => inferAll(examples.slice(0, BATCH), { session, phase, features, batchSize: BATCH }));
+    const evaluator = sessionEvaluator(session);
+    await measured(() =>
+      inferAll(examples.slice(0, BATCH), { evaluator, phase, features, batchSize: BATCH }),
+    );
   },
 
   async export() {

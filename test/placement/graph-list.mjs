@@ -1,6 +1,6 @@
 /**
  * @file Every graph that emoq makes, in toy size, and a stage 2 with the shapes of Qwen2.5-7B. A graph may set recipe
- * keys (`set`), the checkpoint it reads, and options that its session is computed with (`compute`).
+ * keys (`set`), the checkpoint it reads and the precision of its products, which is else as emoq chooses it on CUDA.
  */
 
 const recompute = 'stage2.activation_checkpointing=true';
@@ -20,6 +20,7 @@ export const GRAPHS = [
     set: [accumulate('stage1')],
   },
   { name: 'stage 1, validation', kind: 'validation', phase: 'stage1' },
+  { name: 'stage 1, evaluation model', kind: 'evaluation', phase: 'stage1' },
   { name: 'stage 1, prediction', kind: 'prediction', phase: 'stage1' },
 
   { name: 'stage 2, training', kind: 'training', phase: 'stage2' },
@@ -37,6 +38,8 @@ export const GRAPHS = [
     set: [recompute, accumulate('stage2')],
   },
   { name: 'stage 2 without a Former, training', kind: 'training', phase: 'stage2', set: ['fusion=none'] },
+  { name: 'stage 2 in float16, training', kind: 'training', phase: 'stage2', precision: 'float16' },
+  { name: 'stage 2 in float32, training', kind: 'training', phase: 'stage2', precision: 'float32' },
   { name: 'stage 2 of Qwen3, training', kind: 'training', phase: 'stage2', set: [decoder('qwen3')] },
   { name: 'stage 2 of Llama, training', kind: 'training', phase: 'stage2', set: [decoder('llama')] },
   {
@@ -46,6 +49,7 @@ export const GRAPHS = [
     set: [decoder('qwen2-7b')],
   },
   { name: 'stage 2, validation', kind: 'validation', phase: 'stage2' },
+  { name: 'stage 2, evaluation model', kind: 'evaluation', phase: 'stage2' },
   { name: 'stage 2, prediction', kind: 'prediction', phase: 'stage2' },
 
   { name: 'linear probe, training', kind: 'training', phase: 'probe' },
@@ -56,6 +60,7 @@ export const GRAPHS = [
     set: ['probe.hidden=32'],
   },
   { name: 'linear probe, validation', kind: 'validation', phase: 'probe' },
+  { name: 'linear probe, evaluation model', kind: 'evaluation', phase: 'probe' },
   { name: 'linear probe, prediction', kind: 'prediction', phase: 'probe' },
 
   { name: 'exported encoder', kind: 'export', model: 'encoder', checkpoint: 'hubert' },

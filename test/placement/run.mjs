@@ -49,7 +49,7 @@ async function examine(spec, models, memoryMib) {
   return {
     seconds: (performance.now() - started) / 1000,
     figures: { ...figures, loadedBytes: session.copies.hostToDevice.bytes },
-    violations: violationsOf(...collected, printed),
+    violations: violationsOf(...collected, printed, { mayWiden: spec.precision === 'float32' }),
   };
 }
 
@@ -99,6 +99,7 @@ async function mapAtOnce(items, count, work) {
 }
 
 function row(spec, { figures, violations, seconds }) {
+  if (figures === undefined) return `${spec.name.padEnd(58)} failed`;
   const { launches, products, copies, peakBytes } = figures;
   const counts = Object.keys(RULES).map((rule) => String(violations[rule].length).padStart(5));
   const cells = [launches, products, copies.hostToDevice.count, copies.deviceToHost.count].map((value) =>
@@ -128,9 +129,10 @@ async function main() {
   try {
     await writeToyModels(checkout, models);
     const results = await mapAtOnce(chosen, AT_ONCE, async (spec) => {
-      const result = values.update
-        ? await update(spec, models, known[spec.name])
-        : await check(spec, models, budgets[spec.name], known[spec.name]);
+      const examined = values.update
+        ? update(spec, models, known[spec.name])
+        : check(spec, models, budgets[spec.name], known[spec.name]);
+      const result = await examined.catch((error) => ({ problems: [error.message] }));
       console.log(row(spec, result));
       return { spec, ...result };
     });
@@ -156,7 +158,10 @@ async function main() {
   }
 }
 
-const byName = (results, key) => Object.fromEntries(results.map((result) => [result.spec.name, result[key]]));
+const byName = (results, key) =>
+  Object.fromEntries(
+    results.filter(({ figures }) => figures !== undefined).map((result) => [result.spec.name, result[key]]),
+  );
 
 /** In the order of the list, without graphs that are no longer in it. */
 function save(name, values) {

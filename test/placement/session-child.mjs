@@ -60,6 +60,24 @@ function withPlacement(options, folder) {
 
 export const nativeSession = () => native;
 
+/** A session worker that computes in this thread, whose environment names the sections. */
+export async function workerHere(checkout) {
+  const { createSession } = await emoqModule(checkout, 'engine/runtime/index.js');
+  const { createResidentState } = await emoqModule(checkout, 'engine/runtime/resident-state.js');
+  return {
+    async open(model, options, slots = []) {
+      beginSection('session');
+      const session = await createSession(model, options);
+      const state = createResidentState(slots);
+      return {
+        ...session,
+        run: (feeds, { outputs } = {}) => state.run(session, feeds, outputs),
+        evaluate: (feeds, outputs) => state.evaluate(session, feeds, outputs),
+      };
+    },
+  };
+}
+
 /** emoq's compiled modules, by path below dist. */
 export async function emoqModule(checkout, path) {
   return import(pathToFileURL(resolve(checkout, 'dist', path)).href);

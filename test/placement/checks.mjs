@@ -14,9 +14,6 @@ export const RULES = {
   wideWeights: 'frozen 16-bit weights in float32',
 };
 
-/** Nodes outside of loops that may compute with floats on the CPU: what they are, and why they may. */
-const MAY_BE_ON_CPU = [];
-
 /**
  * @param original the model as emoq made it
  * @param optimized the model as onnxruntime runs it
@@ -32,9 +29,7 @@ export function violationsOf(original, optimized, log, { mayWiden = false } = {}
   return {
     copiesInLoops: inLoop(copiesIn(nodes)).map((copy) => describeCopy(copy, nodes)),
     floatsOnCpuInLoops: inLoop(floats).map(describe),
-    floatsOnCpu: outside(floats)
-      .filter(({ name }) => !MAY_BE_ON_CPU.some(({ pattern }) => pattern.test(name)))
-      .map(describe),
+    floatsOnCpu: outside(floats).map(describe),
     wideWeights: mayWiden ? [] : wideWeights(original, optimized),
   };
 }

@@ -209,4 +209,7 @@ function report(
   ].join('\n');
 }
 
-await main();
+await main().catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});

@@ -94,13 +94,26 @@ export function compareKnown(violations, known = {}) {
   });
 }
 
+/** Figures that a graph has a budget for, besides its memory. A copy to the host makes the host wait for the device. */
+const BUDGETED = {
+  launches: 'launches per step or run',
+  copiesToHost: 'copies to the host per step or run',
+  loadedBytes: 'bytes copied to the device while loading',
+};
+
+/** The figures of a graph that its budget limits; `session` are those of loading it. */
+export function budgetedFigures({ launches, copies }, session) {
+  return {
+    launches,
+    copiesToHost: copies.deviceToHost.count,
+    loadedBytes: session.copies.hostToDevice.bytes,
+  };
+}
+
 /** Compares figures with the budget of a graph. Whether it fits the memory is found out by running it in as much. */
-export function compareBudget({ launches, loadedBytes }, budget) {
+export function compareBudget(figures, budget) {
   if (budget === undefined) return ['it has no budget yet: run make test-placement UPDATE=1'];
-  return [
-    ...(launches > budget.launches ? [`${launches} launches, where the budget is ${budget.launches}`] : []),
-    ...(loadedBytes > budget.loadedBytes
-      ? [`${loadedBytes} bytes copied to the device while loading, where the budget is ${budget.loadedBytes}`]
-      : []),
-  ];
+  return Object.entries(BUDGETED)
+    .filter(([key]) => !(figures[key] <= budget[key]))
+    .map(([key, what]) => `${figures[key]} ${what}, where the budget is ${budget[key]}`);
 }

@@ -116,10 +116,13 @@ describe('known violations', () => {
 
 describe('budgets and figures', () => {
   it('allow no more than is in the budget', () => {
-    const budget = { launches: 10, loadedBytes: 100, memoryMib: 8 };
-    expect(compareBudget({ launches: 10, loadedBytes: 100 }, budget)).toEqual([]);
-    expect(compareBudget({ launches: 11, loadedBytes: 101 }, budget)).toHaveLength(2);
-    expect(compareBudget({ launches: 1, loadedBytes: 1 }, undefined)).toHaveLength(1);
+    const budget = { launches: 10, copiesToHost: 1, loadedBytes: 100, memoryMib: 8 };
+    const figures = { launches: 10, copiesToHost: 1, loadedBytes: 100 };
+    expect(compareBudget(figures, budget)).toEqual([]);
+    expect(compareBudget({ ...figures, launches: 9, copiesToHost: 2 }, budget)).toEqual([
+      '2 copies to the host per step or run, where the budget is 1',
+    ]);
+    expect(compareBudget(figures, undefined)).toHaveLength(1);
   });
 
   it('of a step are what a longer run has more than a run of one step', () => {

@@ -1,7 +1,7 @@
 /**
  * @file The placement test, `make test-placement`: builds the CUDA stub, opens every graph that emoq makes on it, and
- * fails on a copy inside a loop, a float node on the CPU, a frozen 16-bit weight in float32, more launches or memory
- * than budgets.json allows, or a table of CUDA kernels that is not what the stub shows. With --update it writes the
+ * fails on a copy inside a loop, a float node on the CPU, a frozen 16-bit weight in float32, more launches, copies or
+ * memory than budgets.json allows, or a table of CUDA kernels that is not what the stub shows. With --update it writes the
  * budgets, and lowers the known violations where there are fewer. Further arguments choose graphs by a part of their
  * names.
  */
@@ -12,7 +12,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildStub } from '../cuda-stub/build.mjs';
-import { compareBudget, compareKnown, RULES, violationsOf } from './checks.mjs';
+import { budgetedFigures, compareBudget, compareKnown, RULES, violationsOf } from './checks.mjs';
 import { leastMemory, runWithin } from './device-memory.mjs';
 import { figuresOf, perStep } from './figures.mjs';
 import { GRAPHS } from './graph-list.mjs';
@@ -48,7 +48,8 @@ async function examine(spec, models, memoryMib) {
   const figures = one === undefined ? run : perStep(run, one, STEPS);
   return {
     seconds: (performance.now() - started) / 1000,
-    figures: { ...figures, loadedBytes: session.copies.hostToDevice.bytes },
+    figures,
+    budgeted: budgetedFigures(figures, session),
     violations: violationsOf(...collected, printed, { mayWiden: spec.precision === 'float32' }),
   };
 }
@@ -64,7 +65,7 @@ async function check(spec, models, budget, known) {
   const found = within ?? (await examine(spec, models));
   const problems = [
     ...compareKnown(found.violations, known),
-    ...compareBudget(found.figures, budget),
+    ...compareBudget(found.budgeted, budget),
     ...(within === undefined
       ? [`it does not run in ${budget.memoryMib} MiB of device memory, its budget`]
       : []),
@@ -74,14 +75,14 @@ async function check(spec, models, budget, known) {
 
 async function update(spec, models, known) {
   const found = await examine(spec, models);
-  const { launches, loadedBytes, peakBytes } = found.figures;
+  const { peakBytes } = found.figures;
   const memoryMib = withMargin(await leastMemory((mib) => examine(spec, models, mib), peakBytes));
   const fewer = Object.entries(known ?? {})
     .map(([rule, count]) => [rule, Math.min(count, found.violations[rule].length)])
     .filter(([, count]) => count > 0);
   return {
     ...found,
-    budget: { launches, memoryMib, loadedBytes },
+    budget: { ...found.budgeted, memoryMib },
     known: fewer.length === 0 ? undefined : Object.fromEntries(fewer),
     problems: compareKnown(found.violations, Object.fromEntries(fewer)),
   };

@@ -28,6 +28,7 @@ import { corpusViewOf } from '../recipe/index.js';
 import {
   type Example,
   encoderOf,
+  encoderPrecision,
   type FeatureSource,
   type ModelUtterance,
   type Phase,
@@ -227,8 +228,9 @@ export async function openFeatures(
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
   const source = await encoderOf(recipe);
-  const cache = await openFeatureCache(compute.cacheDir, source.files);
   const { device, threads, onFeatures, stop } = compute;
+  const precision = encoderPrecision(source, compute);
+  const cache = await openFeatureCache(compute.cacheDir, source.files, precision);
   if (source.warning !== undefined) compute.onWarning?.(source.warning);
   let encoder: Promise<SpeechEncoder> | undefined;
   try {
@@ -238,7 +240,7 @@ export async function openFeatures(
       decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
       decodingKey,
       encode: async (waveforms) => {
-        encoder ??= source.open({ device, threads });
+        encoder ??= source.open({ device, threads, precision });
         return (await encoder).encode(waveforms);
       },
       paddedSamples: source.paddedSamples,

@@ -64,6 +64,7 @@ export {
   intAttribute,
   intsAttribute,
   type Node,
+  named,
   type Value,
   valuesRead,
   withScope,

@@ -10,7 +10,7 @@ help:
 	@echo 'make demo        prepare, train both stages, evaluate and predict on the toy corpus (about a minute)'
 	@echo 'make test        run the tests'
 	@echo 'make test-nodes  the whole path on each supported version of Node and npm, installed from npm'
-	@echo 'make test-placement  how every graph is placed on CUDA, without a GPU (UPDATE=1 writes its budgets)'
+	@echo 'make test-placement  how every graph is placed on CUDA, without a GPU (UPDATE=figures writes its budgets)'
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'
 	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
@@ -61,7 +61,7 @@ test-nodes: setup build
 
 # onnxruntime's CUDA provider over a stub of CUDA's libraries: skipped where the stub cannot be built.
 test-placement: build
-	node test/placement/run.mjs $(if $(UPDATE),--update)
+	node test/placement/run.mjs $(if $(UPDATE),--update $(UPDATE))
 
 demo: setup build
 	$(emoq) prepare-toy

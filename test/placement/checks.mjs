@@ -112,7 +112,7 @@ export function budgetedFigures({ launches, copies }, session) {
 
 /** Compares figures with the budget of a graph. Whether it fits the memory is found out by running it in as much. */
 export function compareBudget(figures, budget) {
-  if (budget === undefined) return ['it has no budget yet: run make test-placement UPDATE=1'];
+  if (budget === undefined) return ['it has no budget yet: run make test-placement UPDATE=figures'];
   return Object.entries(BUDGETED)
     .filter(([key]) => !(figures[key] <= budget[key]))
     .map(([key, what]) => `${figures[key]} ${what}, where the budget is ${budget[key]}`);

@@ -9,6 +9,12 @@ const decoder = (name) => `backbones.llm=${name}`;
 
 export const GRAPHS = [
   { name: 'encoder of HuBERT large', kind: 'encoder', checkpoint: 'hubert' },
+  {
+    name: 'encoder of HuBERT large in bfloat16',
+    kind: 'encoder',
+    checkpoint: 'hubert',
+    precision: 'bfloat16',
+  },
   { name: 'encoder of HuBERT base', kind: 'encoder', checkpoint: 'hubert-base' },
   { name: 'encoder of wav2vec 2.0', kind: 'encoder', checkpoint: 'wav2vec2' },
 

@@ -1,5 +1,6 @@
 /** @file Builds ONNX graphs from operators and serialises them. */
 
+export { checkCudaKernels, cudaKernelProblem } from './cuda-kernels.js';
 export {
   addDims,
   broadcastShapes,

@@ -73,6 +73,13 @@ async function check(spec, models, budget, known) {
   return { ...found, problems };
 }
 
+/** Small constants come and go with every change of a graph; a weight would take more. */
+const CONSTANT_BYTES = 4096;
+
+function withConstants({ loadedBytes, ...figures }) {
+  return { ...figures, loadedBytes: CONSTANT_BYTES * (1 + Math.ceil(loadedBytes / CONSTANT_BYTES)) };
+}
+
 /** Takes figures as the budget. The memory is found out anew if it is asked for, or if the budget is not enough. */
 async function update(spec, models, budget, known, searchesMemory) {
   const within = searchesMemory
@@ -88,7 +95,7 @@ async function update(spec, models, budget, known, searchesMemory) {
     .filter(([, count]) => count > 0);
   return {
     ...found,
-    budget: { ...found.budgeted, memoryMib },
+    budget: { ...withConstants(found.budgeted), memoryMib },
     known: fewer.length === 0 ? undefined : Object.fromEntries(fewer),
     problems: compareKnown(found.violations, Object.fromEntries(fewer)),
   };

@@ -155,8 +155,8 @@ function commanderOption(name: string, declaration: OptionDeclaration): Option {
   return made;
 }
 
-/** The device to compute on; `cuda` alone is the first GPU. */
-export type DeviceOption = 'auto' | 'cpu' | `cuda:${number}`;
+/** The device to compute on; `cuda` alone is the first NVIDIA GPU. */
+export type DeviceOption = 'auto' | 'cpu' | 'webgpu' | `cuda:${number}`;
 
 /** Root of the feature cache: in the working directory unless EMOQ_CACHE names another folder. */
 export function cacheFolder(): string {
@@ -174,7 +174,7 @@ export const corpusOptions = {
 export type CorpusOptions = OptionsOf<typeof corpusOptions>;
 
 /** `--device` */
-export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, cuda or cuda:N', {
+export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, webgpu, cuda or cuda:N', {
   parse: parseDevice,
   default: 'auto' as DeviceOption,
 });
@@ -243,10 +243,10 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER):
 }
 
 function parseDevice(value: string): DeviceOption {
-  if (value === 'auto' || value === 'cpu') return value;
+  if (value === 'auto' || value === 'cpu' || value === 'webgpu') return value;
   const index = /^cuda(?::(\d{1,2}))?$/.exec(value);
   if (index) return `cuda:${Number(index[1] ?? 0)}`;
-  throw new InvalidArgumentError('It must be auto, cpu, cuda or cuda:N, such as cuda:1.');
+  throw new InvalidArgumentError('It must be auto, cpu, webgpu, cuda or cuda:N, such as cuda:1.');
 }
 
 /** Options of the commands that train one phase of a recipe or all of them. */

@@ -369,3 +369,25 @@ describe.skipIf(python === undefined)('the checker of the onnx package', () => {
   });
   const scaleOf = (graph: Graph): Value => onnx.constant(graph, float32([6], Array(6).fill(1)));
 });
+
+describe('findNodes', () => {
+  const model = (): Uint8Array => {
+    const graph = createGraph('search');
+    const half = addInput(graph, 'half', 'float16', ['K', 4]);
+    const weights = addInitializer(graph, 'weights', tensor('bfloat16', [4]));
+    const { collected } = loop(onnx.sizeOf(half, 0), 'K', [], (_, iteration) => {
+      const row = cast(onnx.gather(half, iteration, 0), 'float32');
+      const value = onnx.sin(mul(row, cast(weights, 'float32')));
+      return { states: [], collected: [{ name: 'value', value: add(value, 1) }] };
+    });
+    addOutput(graph, collected[0]!, 'y');
+    return serializeModel(graph);
+  };
+  it('finds those of some types, and of some operators, in subgraphs too', () => {
+    // The length is of a float16 input; then the row, its cast, and the cast of the weights.
+    expect(onnx.findNodes(model(), [], ['float16'])).toEqual(['/Shape', '/Gather_1', '/Cast']);
+    expect(onnx.findNodes(model(), [], ['bfloat16'])).toEqual(['/Cast_1']);
+    expect(onnx.findNodes(model(), ['Sin', 'Cos'], [])).toEqual(['/Sin']);
+    expect(onnx.findNodes(model(), ['Cos'], ['float64'])).toEqual([]);
+  });
+});

@@ -32,6 +32,7 @@ const LONGEST = [
   'systems/emoq/activation-checkpointing',
   'data/text/tokenizer-fuzz',
   'data/audio/wav-headers',
+  'e2e/webgpu',
   'e2e/report-browser',
   'e2e/exported-encoder',
   'training/run-list-fuzz',

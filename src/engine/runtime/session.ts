@@ -1,8 +1,10 @@
 /** @file Sessions of onnxruntime-node over host tensors, in the calling thread. */
 
+import { findNodes } from '../onnx/index.js';
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
 import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxruntime.js';
+import { providerError } from './provider-errors.js';
 
 export interface SessionOptions {
   readonly device: Device;
@@ -43,9 +45,16 @@ export interface Session {
   dispose(): Promise<void>;
 }
 
-/** Loads a serialised model. @throws Error with onnxruntime's own message if it rejects the graph */
+/**
+ * Loads a serialised model.
+ * @throws InputError if the device cannot be used, Error with onnxruntime's own message if it rejects the graph
+ */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
-  const native = await onnxruntime().InferenceSession.create(model, nativeOptions(options));
+  const native = await onnxruntime()
+    .InferenceSession.create(model, nativeOptions(model, options))
+    .catch((error: unknown) => {
+      throw providerError(error, options.device);
+    });
   return {
     inputNames: native.inputNames,
     outputNames: native.outputNames,
@@ -61,7 +70,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
   };
 }
 
-function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions {
+function nativeOptions(model: Uint8Array, options: SessionOptions): InferenceSession.SessionOptions {
   const { device } = options;
   const session: Record<string, string> = { use_deterministic_compute: '1' };
   if (options.weightsFolder !== undefined) {
@@ -70,7 +79,7 @@ function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions
   if (options.disablePrepacking === true) session.disable_prepacking = '1';
   const leftOut = leftOutOptimizers(options);
   return {
-    executionProviders: device.kind === 'cpu' ? ['cpu'] : [{ name: 'cuda', deviceId: device.index }, 'cpu'],
+    executionProviders: executionProviders(device, model),
     graphOptimizationLevel: 'all',
     ...(options.withoutArena === true && { enableCpuMemArena: false, enableMemPattern: false }),
     logSeverityLevel: 4, // errors arrive as exceptions; the native log would only repeat them
@@ -84,6 +93,19 @@ function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions
       ...(leftOut.length > 0 && { optimization: { disable_specified_optimizers: leftOut.join(';') } }),
     },
   };
+}
+
+/**
+ * In order of preference: what a provider has no kernel for goes to the CPU. On WebGPU, some that have one go there too:
+ * 16-bit floats, because their kernels fail on a device without them, and sines and cosines, because the WebGPU shading
+ * language promises no more than an error of 2^-11, too much for positions.
+ */
+function executionProviders(device: Device, model: Uint8Array): InferenceSession.ExecutionProviderConfig[] {
+  if (device.kind === 'cpu') return ['cpu'];
+  if (device.kind === 'cuda') return [{ name: 'cuda', deviceId: device.index }, 'cpu'];
+  const forceCpuNodeNames = findNodes(model, ['Sin', 'Cos'], ['float16', 'bfloat16']);
+  // An empty list is refused.
+  return [{ name: 'webgpu', ...(forceCpuNodeNames.length > 0 && { forceCpuNodeNames }) }, 'cpu'];
 }
 
 function leftOutOptimizers({ device, keepConstantExpressions }: SessionOptions): string[] {

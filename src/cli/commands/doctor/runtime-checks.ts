@@ -57,6 +57,19 @@ export async function runtimeChecks(): Promise<CheckResult[]> {
   ];
 }
 
+/** A session on WebGPU, which only `--device webgpu` uses. */
+export async function webGpuChecks(): Promise<CheckResult[]> {
+  const { trySession } = await import('../../../engine/runtime/index.js');
+  const name = 'session on WebGPU';
+  try {
+    const ms = await trySession({ kind: 'webgpu' });
+    const found = `computed a matrix product correctly, ${ms.toFixed(0)} ms; used with --device webgpu`;
+    return [checked(name, 'ok', found, { details: { ms: Math.round(ms) } })];
+  } catch (error) {
+    return [checked(name, 'missing', oneLine(error))];
+  }
+}
+
 /** The GPU, its driver and libraries, and a session on it. If any is missing, emoq computes on the CPU. */
 export async function cudaChecks(): Promise<CheckResult[]> {
   const { CUDA_PROVIDER_LIBRARIES, cudaProviderInstalled, nvidiaDriverPresent, providerFolder, trySession } =

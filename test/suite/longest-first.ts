@@ -11,6 +11,7 @@ const LONGEST = [
   'e2e/ablate',
   'e2e/full-path',
   'cli/doctor',
+  'cli/doctor-cuda',
   'data/corpora/meld-killed',
   'data/corpora/killed-preparation',
   'e2e/real-speech',

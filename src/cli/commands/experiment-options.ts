@@ -4,7 +4,7 @@
  */
 
 import type { FeatureProgress } from '../../data/features/index.js';
-import { deviceName, resolveDevice } from '../../engine/runtime/index.js';
+import { deviceName, requireDevices, resolveDevice } from '../../engine/runtime/index.js';
 import type { ExperimentContext } from '../../experiments/index.js';
 import { unfinishedWarning } from '../../inference/index.js';
 import type { ComputeOptions } from '../../training/index.js';
@@ -28,6 +28,7 @@ export async function withCompute<T>(
   threads?: number,
 ): Promise<T> {
   const resolved = resolveDevice(device);
+  await requireDevices([resolved]);
   let announced = false;
   const warnOnce = onlyOnce(warn);
   const features = featureProgress();

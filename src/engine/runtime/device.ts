@@ -11,8 +11,13 @@ export type Device =
   | { readonly kind: 'webgpu' }
   | { readonly kind: 'cuda'; readonly index: number };
 
-/** onnxruntime supports CUDA only if both are present. */
-const CUDA_LIBRARIES = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
+/**
+ * onnxruntime supports CUDA only if both are present, in onnxruntime-node's folder of native libraries. The provider
+ * proper is the last; the first connects it to onnxruntime.
+ */
+export const CUDA_PROVIDER_LIBRARIES: readonly string[] = ['shared', 'cuda'].map(
+  (provider) => `libonnxruntime_providers_${provider}.so`,
+);
 
 /** One of these exists wherever an NVIDIA driver runs: on Linux and in WSL, respectively. */
 const DRIVER_FILES = ['/dev/nvidiactl', '/dev/dxg'];
@@ -36,7 +41,7 @@ export function onnxruntimeVersion(): string {
 
 /** True if onnxruntime-node's CUDA provider libraries are installed (requesting CUDA without them throws). */
 export function cudaProviderInstalled(folder = providerFolder()): boolean {
-  return CUDA_LIBRARIES.every((library) => existsSync(join(folder, library)));
+  return CUDA_PROVIDER_LIBRARIES.every((library) => existsSync(join(folder, library)));
 }
 
 /**

@@ -52,7 +52,7 @@ export const checks: readonly Check[] = [
     id: 'cuda',
     title: 'CUDA',
     needed: false,
-    run: async () => (await import('./runtime-checks.js')).cudaChecks(),
+    run: async () => (await import('./cuda-checks.js')).cudaChecks(),
   },
   {
     id: 'webgpu',

@@ -179,6 +179,13 @@ export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, w
   default: 'auto' as DeviceOption,
 });
 
+/** `--devices` */
+const devicesOption = option<readonly DeviceOption[]>(
+  '<list>',
+  'train the folds and seeds on these devices, one run on each at a time, such as cuda:0,cuda:1',
+  { parse: parseDevices, conflicts: ['device'] },
+);
+
 /** `--threads` */
 export function threadsOption(usual = 'one per core') {
   return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
@@ -249,6 +256,15 @@ function parseDevice(value: string): DeviceOption {
   throw new InvalidArgumentError('It must be auto, cpu, webgpu, cuda or cuda:N, such as cuda:1.');
 }
 
+/** Parser of devices: `cuda:0,cuda:1`. The CPU may be there several times, a GPU once. */
+function parseDevices(value: string): readonly DeviceOption[] {
+  const devices = value.split(',').map((name) => parseDevice(name.trim()));
+  if (devices.includes('auto')) throw new InvalidArgumentError('It must name devices, and auto is none.');
+  const twice = devices.find((device, index) => device !== 'cpu' && devices.indexOf(device) < index);
+  if (twice !== undefined) throw new InvalidArgumentError(`It names ${twice} twice.`);
+  return devices;
+}
+
 /** Options of the commands that train one phase of a recipe or all of them. */
 export const trainingOptions = {
   ...corpusOptions,
@@ -274,6 +290,7 @@ export const trainingOptions = {
   run: option('<folder>', 'folder of the experiment (default: runs/<dataset>)'),
   dryRun: flag('print the resolved recipe, parameter counts, memory and steps, and train nothing'),
   device: deviceOption,
+  devices: devicesOption,
 };
 
 export type TrainingOptions = OptionsOf<typeof trainingOptions>;

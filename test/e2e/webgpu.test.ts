@@ -75,6 +75,23 @@ describe('on WebGPU', () => {
     }
   });
 
+  it('is one of several devices: each trains a run, and both encode clips', async (test) => {
+    if (webGpu.kind === 'none') return test.skip();
+    // A cache of its own, so that the clips are encoded again.
+    const env = { EMOQ_CACHE: work.path('..', 'other-features') };
+    const devices = ['webgpu', 'cpu'];
+    const args = ['stage1', ...named, '--seeds', '1,2', '--devices', devices.join(','), '--run', 'both'];
+    const { code, stderr } = await emoq([...args, '--threads', '1'], work.dir, env);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain('computing on webgpu, cpu\n');
+    const runs = [1, 2].map((seed) => `both/seed-${seed}/stage1`);
+    const used = runs.map((run) => JSON.parse(work.read(`${run}/run.json`).toString()).device as string);
+    expect(used).toEqual(devices);
+    // Seed 1 is that of the recipe.
+    const [own, cpu] = [runs[0]!, 'cpu/stage1'].map((run) => metricsOf(work, run)[0]!.loss!);
+    expect(Math.abs(own! / cpu! - 1)).toBeLessThan(LOSS_TOLERANCE);
+  });
+
   it('a run is evaluated, and recordings are predicted, as on the CPU', async (test) => {
     if (webGpu.kind === 'none') return test.skip();
     const [header, ...rows] = work.read('toy/manifest.csv').toString().trim().split('\n');

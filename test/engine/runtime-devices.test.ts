@@ -9,6 +9,7 @@ import {
   cudaProviderInstalled,
   deviceName,
   providerFolder,
+  requireDevices,
   resolveDevice,
 } from '../../src/engine/runtime/index.js';
 import { providerError } from '../../src/engine/runtime/provider-errors.js';
@@ -67,6 +68,17 @@ describe('devices', () => {
       );
     }
   });
+});
+
+it('webgpu is refused where onnxruntime is built without it', async () => {
+  const devices = [{ kind: 'cpu' }, { kind: 'webgpu' }] as const;
+  await requireDevices(devices, () => ['cpu', 'webgpu']);
+  await requireDevices([devices[0]], () => ['cpu']);
+  await expect(requireDevices(devices, () => ['cpu', 'cuda'])).rejects.toThrow(
+    new InputError(
+      `device "webgpu" is not part of onnxruntime-node for ${process.platform} ${process.arch}; use --device cpu`,
+    ),
+  );
 });
 
 describe('an error of a provider', () => {

@@ -33,9 +33,10 @@ export async function runtimeChecks(): Promise<CheckResult[]> {
 
 /** A session on WebGPU, which only `--device webgpu` uses. */
 export async function webGpuChecks(): Promise<CheckResult[]> {
-  const { trySession } = await import('../../../engine/runtime/index.js');
+  const { requireDevices, trySession } = await import('../../../engine/runtime/index.js');
   const name = 'session on WebGPU';
   try {
+    await requireDevices([{ kind: 'webgpu' }]);
     const ms = await trySession({ kind: 'webgpu' });
     const found = `computed a matrix product correctly, ${ms.toFixed(0)} ms; used with --device webgpu`;
     return [checked(name, 'ok', found, { details: { ms: Math.round(ms) } })];

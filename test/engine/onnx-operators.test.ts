@@ -18,7 +18,7 @@ describe('shapes worked out when a graph is built', () => {
     ...['productOfDims', 'sameShape', 'addInitializer', 'addInput', 'addNode', 'addOutput', 'constant'],
     ...['constantContent', 'createGraph', 'floatAttribute', 'innermost', 'intAttribute', 'intsAttribute'],
     ...['valuesRead', 'withScope', 'serializeInPlace', 'serializeModel', 'convLength', 'externalDataFolder'],
-    ...['loadModelFile', 'readModelFile', 'asBlock'],
+    ...['loadModelFile', 'readModelFile', 'asBlock', 'findNodes'],
   ];
   it('are tried for every function that builds nodes', () => {
     const exported = Object.entries(onnx).filter(([, value]) => typeof value === 'function');

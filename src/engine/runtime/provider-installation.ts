@@ -1,6 +1,6 @@
 /**
  * @file Puts onnxruntime's CUDA provider into onnxruntime-node's folder: from a folder, or from a Python wheel or NuGet
- * package. Both libraries are replaced, or neither.
+ * package. Both libraries are complete and checked before either is replaced.
  */
 
 import { createReadStream } from 'node:fs';

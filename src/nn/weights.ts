@@ -12,7 +12,6 @@ import {
   sub,
   type Value,
 } from '../engine/onnx/index.js';
-import type { DType } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
 
 /**
@@ -26,20 +25,25 @@ export function under(weights: Weights, prefix: string): Weights {
   return (key, shape) => weights(prefix + key, shape);
 }
 
+/** The element type of matrix products with frozen weights. Sums are in float32 whatever it is. */
+export type Precision = 'float32' | 'bfloat16' | 'float16';
+
 /**
- * Frozen weights, read from their checkpoint files as external data. Weights of a type other than `computeDtype` are
- * cast; onnxruntime folds the cast at load.
+ * Frozen weights, read from their checkpoint files as external data. Weights of a type other than the one to compute
+ * with are cast; onnxruntime folds the cast at load.
  * @param lookup finds a key with its expected shape, or throws an InputError if it is missing or has another shape
+ * @param precision of matrices, by key; vectors (biases and normalisation scales) are float32
  */
 export function checkpointWeights(
   graph: Graph,
   lookup: (key: string, shape: readonly number[]) => WeightRef,
-  computeDtype: DType = 'float32',
+  precision: (key: string) => Precision = () => 'float32',
 ): Weights {
   return remembering((key, shape) => {
     const ref = lookup(key, shape);
     const { path, offset, byteLength } = ref;
-    return cast(addInitializer(graph, key, { path, offset, byteLength }, ref.dtype, shape), computeDtype);
+    const stored = addInitializer(graph, key, { path, offset, byteLength }, ref.dtype, shape);
+    return cast(stored, shape.length === 2 ? precision(key) : 'float32');
   });
 }
 

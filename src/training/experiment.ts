@@ -31,6 +31,7 @@ import {
   type FeatureSource,
   type ModelUtterance,
   type Phase,
+  type PrecisionChoice,
   type Prompt,
   type Recipe,
   requirePhase,
@@ -187,6 +188,8 @@ export interface ComputeOptions {
   readonly devices?: readonly [Device, ...Device[]];
   /** Threads within one operator; absent: one per physical core. */
   readonly threads?: number;
+  /** Of a language model's products. Default `auto`. */
+  readonly precision?: PrecisionChoice;
   /** Root of the feature cache. */
   readonly cacheDir: string;
   /** Called when the input has been checked and computing begins; may be called again. */

@@ -60,6 +60,7 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   // y = min(max(x, low), high): dy inside the bounds, 0 outside
   Clip: ({ a, b, c, dy }) => [() => where(and(greaterOrEqual(a, b), greaterOrEqual(c, a)), dy, 0)],
   Concat: concatGradient,
+  ConstantOfShape: 'integer',
   Conv: { refuse: 'the convolutional encoder is frozen; train on its features' },
   // d cos x = -sin x
   Cos: elementwise(({ a }) => neg(sin(a))),

@@ -62,13 +62,14 @@ export function gemm(a: Value, b: Value, c?: Value, options: GemmOptions = {}): 
 }
 
 /**
- * x W^T + b with the weight in its checkpoint layout [out, in], never transposed in memory. x [..., in] -> [..., out].
+ * alpha x W^T + b with the weight in its checkpoint layout [out, in], never transposed in memory. x [..., in] -> [...,
+ * out].
  */
-export function linear(x: Value, weight: Value, bias?: Value): Value {
+export function linear(x: Value, weight: Value, bias?: Value, alpha = 1): Value {
   const [out, width] = weight.shape as [Dim, Dim];
   const leading = x.shape.slice(0, -1);
   const rows = reshape(x, [productOfDims(leading), width]);
-  const product = gemm(rows, weight, bias, { transB: true });
+  const product = gemm(rows, weight, bias, { transB: true, alpha });
   const symbolic = leading.filter((dim) => typeof dim !== 'number').length;
   return symbolic <= 1 ? reshape(product, [...leading, out]) : restoreLeading(product, x, out);
 }

@@ -7,6 +7,7 @@ export type OperatorType =
   | 'Cast'
   | 'Clip'
   | 'Concat'
+  | 'ConstantOfShape'
   | 'Conv'
   | 'Cos'
   | 'Div'

@@ -3,7 +3,10 @@
  * 16-bit formats (IEEE 754 binary16 and bfloat16, round to nearest even).
  */
 
-/** Element types. bfloat16 is carried as raw 16-bit words and never used in JavaScript arithmetic. */
+/**
+ * Element types. bfloat16 is carried as raw 16-bit words and never used in JavaScript arithmetic. Strings occur inside
+ * graphs only.
+ */
 export type DType =
   | 'float32'
   | 'float64'
@@ -13,7 +16,8 @@ export type DType =
   | 'int32'
   | 'int8'
   | 'uint8'
-  | 'bool';
+  | 'bool'
+  | 'string';
 
 /** The typed array that holds each element type on the host. */
 export interface TypedArrayOf {
@@ -26,6 +30,7 @@ export interface TypedArrayOf {
   int8: Int8Array;
   uint8: Uint8Array;
   bool: Uint8Array;
+  string: never;
 }
 
 export type TypedArray = TypedArrayOf[DType];
@@ -44,13 +49,15 @@ export const dtypeInfo: Readonly<Record<DType, DTypeInfo>> = {
   int8: { bytes: 1, onnx: 3, safetensors: 'I8' },
   int32: { bytes: 4, onnx: 6, safetensors: 'I32' },
   int64: { bytes: 8, onnx: 7, safetensors: 'I64' },
+  string: { bytes: 0, onnx: 8, safetensors: '' },
   bool: { bytes: 1, onnx: 9, safetensors: 'BOOL' },
   float16: { bytes: 2, onnx: 10, safetensors: 'F16' },
   float64: { bytes: 8, onnx: 11, safetensors: 'F64' },
   bfloat16: { bytes: 2, onnx: 16, safetensors: 'BF16' },
 };
 
-export const dtypes = Object.keys(dtypeInfo) as DType[];
+/** The types that tensors on the host and in files may have. */
+export const dtypes = (Object.keys(dtypeInfo) as DType[]).filter((dtype) => dtype !== 'string');
 
 /** True for float16, bfloat16, float32 and float64. */
 export function isFloating(dtype: DType): boolean {
@@ -64,7 +71,9 @@ export function createArray<T extends DType>(
   buffer: ArrayBufferLike = new ArrayBuffer(length * dtypeInfo[dtype].bytes),
   byteOffset = 0,
 ): TypedArrayOf[T] {
-  return new arrayConstructors[dtype](buffer as ArrayBuffer, byteOffset, length) as TypedArrayOf[T];
+  if (dtype === 'string') throw new TypeError('there are no arrays of strings');
+  const make = arrayConstructors[dtype as keyof typeof arrayConstructors];
+  return new make(buffer as ArrayBuffer, byteOffset, length) as TypedArrayOf[T];
 }
 
 const arrayConstructors = {

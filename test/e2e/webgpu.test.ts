@@ -10,6 +10,8 @@ import { csvRows, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './wor
 
 /** Largest relative difference of a loss between two devices. */
 const LOSS_TOLERANCE = 1e-5;
+/** The same for features that another device has encoded. */
+const FEATURE_TOLERANCE = 1e-3;
 /** Largest difference of a probability, and of any other figure of a prediction. */
 const FIGURE_TOLERANCE = 1e-5;
 const FIGURE = /^\d*\.\d+$/;
@@ -87,9 +89,9 @@ describe('on WebGPU', () => {
     const runs = [1, 2].map((seed) => `both/seed-${seed}/stage1`);
     const used = runs.map((run) => JSON.parse(work.read(`${run}/run.json`).toString()).device as string);
     expect(used).toEqual(devices);
-    // Seed 1 is that of the recipe.
+    // Seed 1 is that of the recipe. Stored features have 16 bits, the last of which may differ between devices.
     const [own, cpu] = [runs[0]!, 'cpu/stage1'].map((run) => metricsOf(work, run)[0]!.loss!);
-    expect(Math.abs(own! / cpu! - 1)).toBeLessThan(LOSS_TOLERANCE);
+    expect(Math.abs(own! / cpu! - 1)).toBeLessThan(FEATURE_TOLERANCE);
   });
 
   it('a run is evaluated, and recordings are predicted, as on the CPU', async (test) => {

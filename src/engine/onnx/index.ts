@@ -115,6 +115,6 @@ export {
   softmax,
 } from './matrix.js';
 export { loadModelFile, type ModelFile, type ModelValue, readModelFile } from './model-file.js';
-export { findNodes } from './node-search.js';
 export type { OperatorType } from './operator-types.js';
+export { type WebGpuModel, webGpuModel } from './webgpu-model.js';
 export { type ModelOptions, OPSET, serializeModel } from './wire.js';

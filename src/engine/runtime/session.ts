@@ -1,6 +1,6 @@
 /** @file Sessions of onnxruntime-node over host tensors, in the calling thread. */
 
-import { findNodes } from '../onnx/index.js';
+import { webGpuModel } from '../onnx/index.js';
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
 import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxruntime.js';
@@ -50,8 +50,10 @@ export interface Session {
  * @throws InputError if the device cannot be used, Error with onnxruntime's own message if it rejects the graph
  */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
+  const { model: fitted, cpuNodes } =
+    options.device.kind === 'webgpu' ? webGpuModel(model) : { model, cpuNodes: [] };
   const native = await onnxruntime()
-    .InferenceSession.create(model, nativeOptions(model, options))
+    .InferenceSession.create(fitted, nativeOptions(options, cpuNodes))
     .catch((error: unknown) => {
       throw providerError(error, options.device);
     });
@@ -70,7 +72,10 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
   };
 }
 
-function nativeOptions(model: Uint8Array, options: SessionOptions): InferenceSession.SessionOptions {
+function nativeOptions(
+  options: SessionOptions,
+  cpuNodes: readonly string[],
+): InferenceSession.SessionOptions {
   const { device } = options;
   const session: Record<string, string> = { use_deterministic_compute: '1' };
   if (options.weightsFolder !== undefined) {
@@ -79,7 +84,7 @@ function nativeOptions(model: Uint8Array, options: SessionOptions): InferenceSes
   if (options.disablePrepacking === true) session.disable_prepacking = '1';
   const leftOut = leftOutOptimizers(options);
   return {
-    executionProviders: executionProviders(device, model),
+    executionProviders: executionProviders(device, cpuNodes),
     graphOptimizationLevel: 'all',
     ...(options.withoutArena === true && { enableCpuMemArena: false, enableMemPattern: false }),
     logSeverityLevel: 4, // errors arrive as exceptions; the native log would only repeat them
@@ -95,17 +100,15 @@ function nativeOptions(model: Uint8Array, options: SessionOptions): InferenceSes
   };
 }
 
-/**
- * In order of preference: what a provider has no kernel for goes to the CPU. On WebGPU, some that have one go there too:
- * 16-bit floats, because their kernels fail on a device without them, and sines and cosines, because the WebGPU shading
- * language promises no more than an error of 2^-11, too much for positions.
- */
-function executionProviders(device: Device, model: Uint8Array): InferenceSession.ExecutionProviderConfig[] {
+/** In order of preference: what a provider has no kernel for, or must not compute, goes to the CPU. */
+function executionProviders(
+  device: Device,
+  cpuNodes: readonly string[],
+): InferenceSession.ExecutionProviderConfig[] {
   if (device.kind === 'cpu') return ['cpu'];
   if (device.kind === 'cuda') return [{ name: 'cuda', deviceId: device.index }, 'cpu'];
-  const forceCpuNodeNames = findNodes(model, ['Sin', 'Cos'], ['float16', 'bfloat16']);
   // An empty list is refused.
-  return [{ name: 'webgpu', ...(forceCpuNodeNames.length > 0 && { forceCpuNodeNames }) }, 'cpu'];
+  return [{ name: 'webgpu', ...(cpuNodes.length > 0 && { forceCpuNodeNames: cpuNodes }) }, 'cpu'];
 }
 
 function leftOutOptimizers({ device, keepConstantExpressions }: SessionOptions): string[] {

@@ -28,6 +28,7 @@ import { corpusViewOf } from '../recipe/index.js';
 import {
   type Example,
   encoderOf,
+  encoderPrecision,
   type FeatureSource,
   type ModelUtterance,
   type Phase,
@@ -184,7 +185,10 @@ async function checkFold(
 /** Device, threads and cache of a command that computes. */
 export interface ComputeOptions {
   readonly device: Device;
-  /** Devices of several runs. Clips are encoded on all of them, each on one. Absent: `device` alone. */
+  /**
+   * Devices of several runs. Clips are encoded on all of them that compute in the precision of `device`, each clip on
+   * one. Absent: `device` alone.
+   */
   readonly devices?: readonly [Device, ...Device[]];
   /** Threads within one operator; absent: one per physical core. */
   readonly threads?: number;
@@ -229,20 +233,24 @@ export async function openFeatures(
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
   const source = await encoderOf(recipe);
-  const cache = await openFeatureCache(compute.cacheDir, source.files);
   const { threads, onFeatures, stop } = compute;
+  const precision = encoderPrecision(source, compute);
+  const cache = await openFeatureCache(compute.cacheDir, source.files, precision);
   if (source.warning !== undefined) compute.onWarning?.(source.warning);
   const opened: Promise<SpeechEncoder>[] = [];
-  const lanes = encodingDevices(compute).map((device): (() => Promise<SpeechEncoder>) => {
-    let encoder: Promise<SpeechEncoder> | undefined;
-    return () => {
-      if (encoder === undefined) {
-        encoder = source.open({ device, threads });
-        opened.push(encoder);
-      }
-      return encoder;
-    };
-  });
+  const isAlike = (device: Device): boolean => encoderPrecision(source, { ...compute, device }) === precision;
+  const lanes = encodingDevices(compute)
+    .filter(isAlike)
+    .map((device): (() => Promise<SpeechEncoder>) => {
+      let encoder: Promise<SpeechEncoder> | undefined;
+      return () => {
+        if (encoder === undefined) {
+          encoder = source.open({ device, threads, precision });
+          opened.push(encoder);
+        }
+        return encoder;
+      };
+    });
   const pool = createPool(lanes as [() => Promise<SpeechEncoder>]);
   try {
     const { entries, cropped, notes } = await extractFeatures({

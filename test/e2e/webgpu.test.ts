@@ -38,7 +38,7 @@ beforeAll(async () => {
       prompt: shortPrompt,
       stage1: { epochs: 1, batch_size: 8, learning_rate: 1e-3 },
       stage2: { epochs: 1, batch_size: 8 },
-      max_audio_sec: 2,
+      max_audio_sec: 1,
     }),
   );
   await work.toyCorpus(5, 4);

@@ -401,6 +401,7 @@ describe('a model for WebGPU', () => {
     addOutput(graph, few[1]!, 'y');
     const model = serializeModel(graph);
     const { model: fitted, cpuNodes } = onnx.webGpuModel(model);
+    expect(onnx.webGpuModel(Buffer.from(model)).model).toEqual(fitted); // as read from a file
     expect(cpuNodes).toEqual([]);
     const operatorsOf = (bytes: Uint8Array): string[] => {
       const { node } = fromBinary(ModelProtoSchema, bytes).graph!;

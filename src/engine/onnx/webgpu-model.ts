@@ -122,5 +122,5 @@ function integersOf(tensor: TensorProto | undefined): bigint[] | undefined {
   if (tensor === undefined || tensor.dataType !== dtypeInfo.int64.onnx) return undefined;
   if (tensor.int64Data.length > 0) return tensor.int64Data;
   if (tensor.rawData.length % 8 !== 0) return undefined;
-  return [...new BigInt64Array(tensor.rawData.slice().buffer)];
+  return [...new BigInt64Array(new Uint8Array(tensor.rawData).buffer)]; // a copy, aligned
 }

@@ -16,7 +16,7 @@ help:
 	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
 	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
 	@echo 'make parity      print the errors against PyTorch as a table, true sizes included (PYTHON as above; minutes)'
-	@echo 'make cuda        fetch the CUDA provider libraries of onnxruntime-node'
+	@echo 'make cuda        install the CUDA provider of onnxruntime-node (FROM=folder, FROM=x.whl or FROM=pypi: from there)'
 	@echo 'make clean       delete everything that was made'
 
 setup: node_modules/.installed ffmpeg
@@ -84,9 +84,9 @@ parity: setup build
 	EMOQ_PARITY_FILE=.cache/parity.jsonl EMOQ_PARITY_PYTHON='$(PYTHON)' npx --no-install vitest run test/backbones test/nn test/systems test/engine test/parity
 	@node test/parity/table.mjs .cache/parity.jsonl
 
-cuda: node_modules/.installed
-	node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install
-	@ls node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_{shared,cuda,tensorrt}.so
+# FROM names a folder with the libraries, a wheel of onnxruntime-gpu, or pypi; without it, they come from NuGet.
+cuda: setup build
+	$(emoq) doctor --install-cuda $(if $(FROM),'$(FROM)')
 
 clean:
 	rm -rf dist node_modules data runs .cache

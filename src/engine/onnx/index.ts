@@ -117,4 +117,5 @@ export {
 } from './matrix.js';
 export { loadModelFile, type ModelFile, type ModelValue, readModelFile } from './model-file.js';
 export type { OperatorType } from './operator-types.js';
+export { type WebGpuModel, webGpuModel } from './webgpu-model.js';
 export { type ModelOptions, OPSET, serializeModel } from './wire.js';

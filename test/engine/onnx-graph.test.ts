@@ -336,6 +336,8 @@ describe.skipIf(python === undefined)('the checker of the onnx package', () => {
         });
       });
     }
+    const table = onnx.hostTable(addInput(graph, 'table', 'int64', [3, 'K']));
+    addOutput(graph, onnx.hostColumn(table, onnx.scalar(graph, 0, 'int64')), 'column');
     const used = new Set(graph.nodes.map(({ operator }) => operator));
     expect([...used].sort()).toEqual(Object.keys(rules).sort());
     await check('operators', graph);

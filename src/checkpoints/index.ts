@@ -12,6 +12,7 @@ export {
   trainedTensor,
   unreadWeights,
   type WeightRef,
+  weightBytes,
   weightFiles,
   weightsUnder,
 } from './checkpoint.js';
@@ -22,3 +23,13 @@ export {
   identityDifferences,
   type ModelIdentity,
 } from './identity.js';
+export {
+  blockSizes,
+  QUANTIZATION_KEY,
+  QUANTIZATION_METHOD,
+  type Quantization,
+  type QuantizationSettings,
+  quantizationEntry,
+  quantizationSettings,
+  storedKeys,
+} from './quantized-weights.js';

@@ -1,6 +1,6 @@
 /** @file Access to a model fragment's weights by checkpoint key and shape, independent of where they are stored. */
 
-import type { WeightRef } from '../checkpoints/index.js';
+import type { Quantization, WeightRef } from '../checkpoints/index.js';
 import {
   addInitializer,
   addInput,
@@ -9,6 +9,7 @@ import {
   type Dim,
   type Graph,
   mul,
+  quantizedMatrix,
   sub,
   type Value,
 } from '../engine/onnx/index.js';
@@ -28,7 +29,7 @@ export function under(weights: Weights, prefix: string): Weights {
 
 /**
  * Frozen weights, read from their checkpoint files as external data. Weights of a type other than `computeDtype` are
- * cast; onnxruntime folds the cast at load.
+ * cast; onnxruntime folds the cast at load. Quantized weights stay quantized, and are dequantized for each product.
  * @param lookup finds a key with its expected shape, or throws an InputError if it is missing or has another shape
  */
 export function checkpointWeights(
@@ -38,9 +39,37 @@ export function checkpointWeights(
 ): Weights {
   return remembering((key, shape) => {
     const ref = lookup(key, shape);
-    const { path, offset, byteLength } = ref;
-    return cast(addInitializer(graph, key, { path, offset, byteLength }, ref.dtype, shape), computeDtype);
+    if (ref.quantization !== undefined)
+      return quantizedWeight(graph, key, ref, ref.quantization, computeDtype);
+    return cast(storedValue(graph, key, ref), computeDtype);
   });
+}
+
+function storedValue(
+  graph: Graph,
+  name: string,
+  { path, offset, byteLength, dtype, shape }: WeightRef,
+): Value {
+  return addInitializer(graph, name, { path, offset, byteLength }, dtype, shape);
+}
+
+/** A quantized weight in type `computeDtype`, for `gemm` alone. */
+function quantizedWeight(
+  graph: Graph,
+  key: string,
+  ref: WeightRef,
+  { blockSize, scales, zeroPoints }: Quantization,
+  computeDtype: DType,
+): Value {
+  const matrix = {
+    integers: storedValue(graph, key, ref),
+    scales: storedValue(graph, `${key}_scale`, scales),
+    zeroPoints: zeroPoints && storedValue(graph, `${key}_zero_point`, zeroPoints),
+    blockSize,
+  };
+  // CUDA has no kernel that dequantizes to bfloat16: the result is cast there, elsewhere the few scales.
+  if (computeDtype === 'bfloat16') return quantizedMatrix(matrix, computeDtype);
+  return quantizedMatrix({ ...matrix, scales: cast(matrix.scales, computeDtype) }, computeDtype);
 }
 
 /** The constant that a weight was cast from; the value itself if it was not cast. */

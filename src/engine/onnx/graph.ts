@@ -3,7 +3,7 @@
  * (Loop bodies) that may read the values of the enclosing graphs.
  */
 
-import { type DType, dtypeInfo, elementCount, type Tensor } from '../tensor/index.js';
+import { bytesOf, type DType, elementCount, type Tensor } from '../tensor/index.js';
 import type { Dim } from './dims.js';
 import type { OperatorType } from './operator-types.js';
 
@@ -160,7 +160,7 @@ export function addInitializer(
 ): Value {
   if (dtype === undefined) return addInside(graph, claimName(graph, name), content as Tensor);
   const { path, offset, byteLength } = content as ExternalData;
-  if (byteLength !== elementCount(shape) * dtypeInfo[dtype].bytes) {
+  if (byteLength !== bytesOf(dtype, elementCount(shape))) {
     throw new RangeError(`${name} is ${dtype} [${shape.join(', ')}], but has ${byteLength} bytes in ${path}`);
   }
   const external: InitializerContent = { kind: 'external', path, offset, byteLength };

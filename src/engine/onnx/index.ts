@@ -112,4 +112,5 @@ export {
 } from './matrix.js';
 export { loadModelFile, type ModelFile, type ModelValue, readModelFile } from './model-file.js';
 export type { OperatorType } from './operator-types.js';
-export { type ModelOptions, OPSET, serializeModel } from './wire.js';
+export { dequantizeLinear, quantizedMatrix } from './quantized.js';
+export { type ModelOptions, OPSET, QUANTIZED_OPSET, serializeModel } from './wire.js';

@@ -1,6 +1,6 @@
-/** @file Every operator used in emoq's graphs, from ONNX opset 18. Each has a gradient rule in autodiff. */
+/** @file Every operator used in emoq's graphs. Each has a gradient rule in autodiff. */
 
-/** ONNX operators (domain `ai.onnx`, opset 18). */
+/** ONNX operators (domain `ai.onnx`): of opset 18, apart from DequantizeLinear, whose blocks came with opset 21. */
 export type OperatorType =
   | 'Add'
   | 'And'
@@ -9,6 +9,7 @@ export type OperatorType =
   | 'Concat'
   | 'Conv'
   | 'Cos'
+  | 'DequantizeLinear'
   | 'Div'
   | 'Equal'
   | 'Erf'

@@ -1,5 +1,6 @@
 /**
- * @file Serialises graphs as ONNX: ModelProto, IR version 8, opset 18, with initializers inline or as external data.
+ * @file Serialises graphs as ONNX: ModelProto, opset 18 (21 with quantized weights), with initializers inline or as
+ * external data.
  */
 
 import { isAbsolute, relative, sep } from 'node:path';
@@ -30,7 +31,10 @@ import { type Attribute, type ExternalData, type Graph, type Node, type Value, v
 
 /** In this opset every operator has an exact kernel on CPU and CUDA. */
 export const OPSET = 18;
-const IR_VERSION = 8n;
+/** The first opset in which DequantizeLinear has blocks. */
+export const QUANTIZED_OPSET = 21;
+/** IR versions of the two opsets. Version 10 brought 4-bit elements. */
+const [IR_VERSION, QUANTIZED_IR_VERSION] = [8n, 10n];
 
 export interface ModelOptions {
   /** Folder that external data locations are relative to; files outside it are rejected. */
@@ -44,17 +48,27 @@ export interface ModelOptions {
  * @throws Error when an external file lies outside `weightsFolder`, which onnxruntime would reject
  */
 export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8Array {
+  const quantized = hasQuantizedWeights(graph);
+  const opset = BigInt(quantized ? QUANTIZED_OPSET : OPSET);
   const model = create(ModelProtoSchema, {
-    irVersion: IR_VERSION,
+    irVersion: quantized ? QUANTIZED_IR_VERSION : IR_VERSION,
     producerName: 'emoq',
     docString: options.description ?? '',
     graph: graphProto(graph, options),
-    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(OPSET) })],
+    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: opset })],
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value }),
     ),
   });
   return toBinary(ModelProtoSchema, model);
+}
+
+function hasQuantizedWeights({ nodes }: Graph): boolean {
+  return nodes.some(
+    ({ operator, attributes }) =>
+      operator === 'DequantizeLinear' ||
+      Object.values(attributes).some(({ kind, value }) => kind === 'graph' && hasQuantizedWeights(value)),
+  );
 }
 
 function graphProto(graph: Graph, options: ModelOptions): GraphProto {

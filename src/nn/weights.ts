@@ -13,7 +13,7 @@ import {
   sub,
   type Value,
 } from '../engine/onnx/index.js';
-import type { DType } from '../engine/tensor/index.js';
+import { type DType, elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
 
 /**
@@ -58,18 +58,18 @@ function quantizedWeight(
   graph: Graph,
   key: string,
   ref: WeightRef,
-  { blockSize, scales, zeroPoints }: Quantization,
+  quantization: Quantization,
   computeDtype: DType,
 ): Value {
-  const matrix = {
-    integers: storedValue(graph, key, ref),
-    scales: storedValue(graph, `${key}_scale`, scales),
-    zeroPoints: zeroPoints && storedValue(graph, `${key}_zero_point`, zeroPoints),
-    blockSize,
-  };
-  // CUDA has no kernel that dequantizes to bfloat16: the result is cast there, elsewhere the few scales.
-  if (computeDtype === 'bfloat16') return quantizedMatrix(matrix, computeDtype);
-  return quantizedMatrix({ ...matrix, scales: cast(matrix.scales, computeDtype) }, computeDtype);
+  const { blockSize, zeroPoints } = quantization;
+  const shape = ref.shape as readonly [number, number];
+  const blocks = elementCount(shape) / blockSize;
+  const integers = storedValue(graph, key, { ...ref, shape: [blocks, blockSize] });
+  const scales = storedValue(graph, `${key}_scale`, { ...quantization.scales, shape: [blocks] });
+  const points = zeroPoints && storedValue(graph, `${key}_zero_point`, { ...zeroPoints, shape: [blocks] });
+  // CUDA has no kernel that dequantizes to bfloat16: there the result is cast, elsewhere the scales, which are few.
+  const factors = computeDtype === 'bfloat16' ? scales : cast(scales, computeDtype);
+  return quantizedMatrix({ integers, scales: factors, zeroPoints: points }, shape, computeDtype);
 }
 
 /** The constant that a weight was cast from; the value itself if it was not cast. */

@@ -1,6 +1,6 @@
 /** @file Every operator used in emoq's graphs. Each has a gradient rule in autodiff. */
 
-/** ONNX operators (domain `ai.onnx`): of opset 18, apart from DequantizeLinear, whose blocks came with opset 21. */
+/** ONNX operators (domain `ai.onnx`): of opset 18, and DequantizeLinear as of opset 21, where it takes 4-bit integers. */
 export type OperatorType =
   | 'Add'
   | 'And'

@@ -3,64 +3,76 @@
  * it, so that its floating-point values live only from there to the product.
  */
 
-import type { DType } from '../tensor/index.js';
+import { type DType, elementCount } from '../tensor/index.js';
 import { formatShape } from './dims.js';
 import { cast, mul } from './elementwise.js';
-import { addNode, innermost, intAttribute, type Node, type Value } from './graph.js';
-import { shapeOf } from './layout.js';
+import { addNode, innermost, type Node, type Value } from './graph.js';
+import { reshape } from './layout.js';
 
-/** A matrix [out, in] in blocks along its rows: (integers - zero points) * scales. */
+/**
+ * A matrix in blocks of consecutive elements of its rows: (integers - zero points) * scales. Each block is a row of the
+ * integers, since CUDA has a kernel for 8 bits with a scale per row, but none with blocks within rows.
+ */
 export interface BlockQuantized {
-  /** int4, uint4, int8 or uint8 [out, in]. */
+  /** uint4 or int8 [blocks, elements of a block]. */
   readonly integers: Value;
-  /** float16, bfloat16 or float32 [out, in / block]. */
+  /** float16 or float32 [blocks]. */
   readonly scales: Value;
-  /** Of the integers' type [out, in / block]; absent: 0. */
+  /** Of the integers' type [blocks]; absent: 0. */
   readonly zeroPoints?: Value | undefined;
-  /** Elements that share a scale. */
-  readonly blockSize: number;
 }
 
 /**
- * (integers - zero points) * scales (ONNX DequantizeLinear, opset 21), in the scales' type: [out, in].
+ * (integers - zero points) * scales (ONNX DequantizeLinear), in the scales' type: [blocks, elements of a block].
  * @throws RangeError if the scales do not fit the integers
  */
-export function dequantizeLinear(matrix: BlockQuantized): Value {
-  const node = dequantization(matrix, matrix.scales.dtype);
-  const inputs = node.inputs as readonly Value[];
-  return addNode(innermost(inputs), node.operator, inputs, node.attributes, node.outputs)[0]!;
-}
-
-/**
- * A quantized matrix as the second factor of `gemm`: a value of type `dtype` without a node in any graph. `gemm` adds
- * the nodes for each product.
- * @throws RangeError if the scales do not fit the integers
- */
-export function quantizedMatrix(matrix: BlockQuantized, dtype: DType): Value {
-  return dequantization(matrix, dtype).outputs[0]!;
-}
-
-/** A DequantizeLinear node that is in no graph yet, with its result as type `dtype`. */
-function dequantization(matrix: BlockQuantized, dtype: DType): Node {
-  const { integers, scales, zeroPoints, blockSize } = matrix;
-  const [out, width] = integers.shape as [number, number];
-  for (const { name, shape } of zeroPoints === undefined ? [scales] : [scales, zeroPoints]) {
-    if (shape.length === 2 && shape[0] === out && shape[1] === width / blockSize) continue;
+export function dequantizeLinear(blocks: BlockQuantized): Value {
+  const { integers, scales, zeroPoints } = blocks;
+  const inputs = zeroPoints === undefined ? [integers, scales] : [integers, scales, zeroPoints];
+  for (const { name, shape } of inputs.slice(1)) {
+    if (shape.length === 1 && shape[0] === integers.shape[0]) continue;
     throw new RangeError(
-      `${name} ${formatShape(shape)} cannot belong to ${integers.name} ${formatShape(integers.shape)} in blocks of ${blockSize}`,
+      `${name} ${formatShape(shape)} is not one value for each row of ${integers.name} ${formatShape(integers.shape)}`,
     );
   }
-  const outputs: Value[] = [];
-  const node: Node = {
-    operator: 'DequantizeLinear',
-    name: '',
-    inputs: zeroPoints === undefined ? [integers, scales] : [integers, scales, zeroPoints],
-    attributes: { axis: { kind: 'int', value: 1 }, block_size: { kind: 'int', value: blockSize } },
-    outputs,
+  const { dtype } = scales;
+  const attributes = { axis: { kind: 'int', value: 0 } } as const;
+  return addNode(innermost(inputs), 'DequantizeLinear', inputs, attributes, [
+    { dtype, shape: integers.shape },
+  ])[0]!;
+}
+
+/**
+ * A quantized matrix as the second factor of `gemm`: a value of type `dtype` whose nodes are in no graph. `gemm` adds
+ * them for each product.
+ * @param shape [out, in]; `in` is a multiple of the block size
+ */
+export function quantizedMatrix(
+  { integers, scales, zeroPoints }: BlockQuantized,
+  shape: readonly [number, number],
+  dtype: DType,
+): Value {
+  if (elementCount(shape) !== elementCount(integers.shape as readonly number[])) {
+    throw new RangeError(
+      `${integers.name} ${formatShape(integers.shape)} is no matrix ${formatShape(shape)}`,
+    );
+  }
+  const { graph } = integers;
+  const detached = (
+    operator: Node['operator'],
+    inputs: Node['inputs'],
+    form: Pick<Value, 'dtype' | 'shape'>,
+  ) => {
+    const outputs: Value[] = [];
+    const producer = { operator, name: '', inputs, attributes: {}, outputs };
+    outputs.push({ graph, name: `${integers.name}/dequantized`, ...form, producer });
+    return outputs[0]!;
   };
-  const { graph, name, shape } = integers;
-  outputs.push({ graph, name: `${name}/dequantized`, dtype, shape, producer: node });
-  return node;
+  const blocks = detached('DequantizeLinear', [integers, scales, zeroPoints], {
+    dtype: scales.dtype,
+    shape: integers.shape,
+  });
+  return detached('Reshape', [blocks], { dtype, shape });
 }
 
 /**
@@ -68,25 +80,26 @@ function dequantization(matrix: BlockQuantized, dtype: DType): Node {
  *
  * onnxruntime merges equal nodes, and then all products with a weight, forward and backward, would share one result
  * that lives from the first of them to the last. It also may run a node long before its result is needed. Both are
- * prevented by reshaping the scales to the shape of `other` times zero, where 0 stands for an unchanged size. (With a
- * Concat in between, onnxruntime's fusion of reshapes would make a constant of it.) On CUDA this launches no kernel,
- * because sizes are computed on the host.
+ * prevented by reshaping the scales to the row count of `other` times zero, where 0 stands for an unchanged size. On
+ * CUDA this launches no kernel, because sizes are computed on the host.
  * @param matrix a result of `quantizedMatrix`, or one already dequantized for another product
  */
 export function dequantizedFor(matrix: Value, other: Value): Value {
   const source = sourceOf(matrix);
   if (source === undefined) return matrix;
-  const graph = innermost([other, source.integers]);
-  const unchanged = mul(shapeOf(other), 0); // [0, 0]
+  const range = { start: { kind: 'int', value: 0 }, end: { kind: 'int', value: 1 } } as const;
+  const rows = addNode(other.graph, 'Shape', [other], range, [{ dtype: 'int64', shape: [1] }])[0]!;
   const { dtype, shape } = source.scales;
-  const scales = addNode(graph, 'Reshape', [source.scales, unchanged], {}, [{ dtype, shape }])[0]!;
-  return cast(dequantizeLinear({ ...source, scales }), matrix.dtype);
+  const inputs = [source.scales, mul(rows, 0)];
+  const scales = addNode(innermost(inputs), 'Reshape', inputs, {}, [{ dtype, shape }])[0]!;
+  return reshape(cast(dequantizeLinear({ ...source, scales }), matrix.dtype), matrix.shape);
 }
 
 function sourceOf({ producer }: Value): BlockQuantized | undefined {
-  const node = producer?.operator === 'Cast' ? producer.inputs[0]!.producer : producer;
+  const above = producer?.operator === 'Reshape' ? producer.inputs[0]!.producer : undefined;
+  const node = above?.operator === 'Cast' ? above.inputs[0]!.producer : above;
   if (node?.operator !== 'DequantizeLinear') return undefined;
-  const [integers, given, zeroPoints] = node.inputs as readonly Value[];
+  const [integers, given, zeroPoints] = node.inputs;
   const scales = given!.producer?.operator === 'Reshape' ? given!.producer.inputs[0]! : given!;
-  return { integers: integers!, scales, zeroPoints, blockSize: intAttribute(node, 'block_size') };
+  return { integers: integers!, scales, zeroPoints };
 }

@@ -31,7 +31,7 @@ import { type Attribute, type ExternalData, type Graph, type Node, type Value, v
 
 /** In this opset every operator has an exact kernel on CPU and CUDA. */
 export const OPSET = 18;
-/** The first opset in which DequantizeLinear has blocks. */
+/** The first opset in which DequantizeLinear takes 4-bit integers. */
 export const QUANTIZED_OPSET = 21;
 /** IR versions of the two opsets. Version 10 brought 4-bit elements. */
 const [IR_VERSION, QUANTIZED_IR_VERSION] = [8n, 10n];

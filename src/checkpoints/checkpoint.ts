@@ -19,21 +19,11 @@ import { findSnapshot, hubCacheFolder, modelCache, publishedModel } from './hub/
 import {
   dequantizedWeight,
   joinQuantized,
-  type Quantization,
   quantizationSettings,
+  type WeightRef,
 } from './quantized-weights.js';
 import { readTorchFile } from './torch-file.js';
 import type { WeightLocation } from './torch-state.js';
-
-/** Location of one weight. */
-export interface WeightRef extends WeightLocation {
-  /** The key as stored, prefix included. */
-  key: string;
-  /** Absolute path, links resolved (the Hugging Face cache links into its blobs). */
-  path: string;
-  /** Of a quantized weight, whose type is uint4 or int8 and whose location is that of its integers. */
-  quantization?: Quantization | undefined;
-}
 
 /** An opened checkpoint folder. */
 export interface Checkpoint {

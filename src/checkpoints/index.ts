@@ -11,7 +11,6 @@ export {
   storedTensor,
   trainedTensor,
   unreadWeights,
-  type WeightRef,
   weightBytes,
   weightFiles,
   weightsUnder,
@@ -32,4 +31,5 @@ export {
   quantizationEntry,
   quantizationSettings,
   storedKeys,
+  type WeightRef,
 } from './quantized-weights.js';

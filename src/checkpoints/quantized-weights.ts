@@ -1,5 +1,5 @@
 /**
- * @file Checkpoints with quantized weights, as `emoq quantize` writes them: the entry in config.json, and how the
+ * @file References to weights, and checkpoints with quantized weights, as `emoq quantize` writes them: the entry in config.json, and how the
  * stored tensors of a weight belong together.
  *
  * A weight `W.weight` [out, in] is stored as `W.weight_packed`, `W.weight_scale` and, for 4 bits,
@@ -18,7 +18,17 @@ import {
   type Tensor,
   tensor,
 } from '../engine/tensor/index.js';
-import type { WeightRef } from './checkpoint.js';
+import type { WeightLocation } from './torch-state.js';
+
+/** Location of one weight. */
+export interface WeightRef extends WeightLocation {
+  /** The key as stored, prefix included. */
+  key: string;
+  /** Absolute path, links resolved (the Hugging Face cache links into its blobs). */
+  path: string;
+  /** Of a quantized weight, whose type is uint4 or int8 and whose location is that of its integers. */
+  quantization?: Quantization | undefined;
+}
 
 /** Key of the entry in config.json. Other libraries use the same one, and refuse methods that they do not know. */
 export const QUANTIZATION_KEY = 'quantization_config';

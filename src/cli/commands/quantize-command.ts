@@ -31,12 +31,12 @@ export const quantizeCommand = defineCommand({
   help: `
 Writes a checkpoint folder in which the linear projections of the layers have 4
 or 8 bits, and everything else is as stored. A recipe names the folder like any
-other model; stage 2 then trains a LoRA over the quantized weights, in less
-memory. Run once per model; the same command resumes after an interruption.
+other model, for example with --set backbones.llm=models/toy-int4; stage 2 then
+trains a LoRA over the quantized weights, in less memory. The same command
+resumes after an interruption.
 
 Example:
-  emoq quantize data/toy4/backbones/qwen2 --bits 4 -o models/toy-int4
-  emoq stage2 --dataset toy4 --set backbones.llm=models/toy-int4`,
+  emoq quantize data/toy4/backbones/qwen2 --bits 4 -o models/toy-int4`,
   run: async ({ bits, out, block }, checkpoint) => {
     const { quantizeDecoder, quantizedName } = await import('../../backbones/index.js');
     const progress = startProgress({ label: 'quantizing', unit: 'MB' });

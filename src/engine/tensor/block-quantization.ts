@@ -59,7 +59,7 @@ function quantizeTo8(values: Float32Array, start: number, blockSize: number, int
   let largest = 0;
   for (let i = start; i < start + blockSize; i++) {
     const size = Math.abs(values[i]!);
-    if (!(size <= largest)) largest = size; // also for NaN
+    if (size > largest || Number.isNaN(size)) largest = size;
   }
   const word = scaleWord(largest / 127);
   const inverse = inverseOf(halfToFloat32(word));
@@ -82,7 +82,7 @@ function chooseScale(
   for (let i = start; i < end; i++) {
     const value = values[i]!;
     if (value < low) low = value;
-    else if (!(value <= high)) high = value; // also for NaN
+    else if (value > high || Number.isNaN(value)) high = value;
   }
   let least = Number.POSITIVE_INFINITY;
   for (const range of RANGES) {

@@ -31,6 +31,7 @@ const LONGEST = [
   'systems/emoq/training-steps',
   'systems/emoq/activation-checkpointing',
   'data/text/tokenizer-fuzz',
+  'backbones/decoders/quantized-answers',
   'data/audio/wav-headers',
   'e2e/report-browser',
   'e2e/exported-encoder',

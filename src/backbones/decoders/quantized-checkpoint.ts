@@ -55,6 +55,8 @@ import { projectionPath, projectionShape } from './decoder-lora.js';
 export interface QuantizeOptions {
   readonly bits: QuantizedBits;
   readonly blockSize: number;
+  /** Size at which a file of weights is closed; a single weight may be larger. Default 1 GiB. */
+  readonly shardBytes?: number;
   /** Bytes of the source that have been read, and the total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Stops before the next weight. */
@@ -72,7 +74,6 @@ export interface QuantizedCheckpoint {
 
 /** Metadata key of a shard: a digest of source and settings, by which a resumed command knows its own shards. */
 const SOURCE_KEY = 'quantized_from';
-/** A shard is closed before it exceeds this, unless a single weight does. */
 const SHARD_BYTES = 2 ** 30;
 
 /**
@@ -101,7 +102,7 @@ export async function quantizeDecoder(
   const digest = await sourceDigest(source, config, settings);
   const unlock = await lockFolder(out);
   try {
-    const shards = planShards(source, chosen, settings);
+    const shards = planShards(source, chosen, settings, options.shardBytes ?? SHARD_BYTES);
     await refuseOtherFiles(out, shards, digest);
     await writeShards(out, shards, digest, weightBytes(source), options);
     for (const name of (await readdir(dir)).filter(isCopied)) {
@@ -204,13 +205,14 @@ function planShards(
   source: Checkpoint,
   chosen: ReadonlyMap<string, WeightRef>,
   settings: QuantizationSettings,
+  shardBytes: number,
 ): Shard[] {
   const groups: Written[][] = [[]];
   let bytes = 0;
   for (const ref of source.weights.values()) {
     const tensors = chosen.has(ref.key) ? quantizedTensors(ref, settings) : [storedTensor(ref)];
     const size = tensors.reduce((sum, tensor) => sum + byteLength(tensor), 0);
-    if (bytes > 0 && bytes + size > SHARD_BYTES) {
+    if (bytes > 0 && bytes + size > shardBytes) {
       groups.push([]);
       bytes = 0;
     }

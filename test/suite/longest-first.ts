@@ -15,6 +15,7 @@ const LONGEST = [
   'data/corpora/killed-preparation',
   'e2e/real-speech',
   'e2e/selection',
+  'e2e/quantized-model',
   'e2e/cross-validation',
   'e2e/validation-draw',
   'e2e/report',

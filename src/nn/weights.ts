@@ -67,9 +67,7 @@ function quantizedWeight(
   const integers = storedValue(graph, key, { ...ref, shape: [blocks, blockSize] });
   const scales = storedValue(graph, `${key}_scale`, { ...quantization.scales, shape: [blocks] });
   const points = zeroPoints && storedValue(graph, `${key}_zero_point`, { ...zeroPoints, shape: [blocks] });
-  // CUDA has no kernel that dequantizes to bfloat16: there the result is cast, elsewhere the scales, which are few.
-  const factors = computeDtype === 'bfloat16' ? scales : cast(scales, computeDtype);
-  return quantizedMatrix({ integers, scales: factors, zeroPoints: points }, shape, computeDtype);
+  return quantizedMatrix({ integers, scales, zeroPoints: points }, shape, computeDtype);
 }
 
 /** The constant that a weight was cast from; the value itself if it was not cast. */

@@ -45,6 +45,7 @@ export function dequantizeLinear(blocks: BlockQuantized): Value {
 /**
  * A quantized matrix as the second factor of `gemm`: a value of type `dtype` whose nodes are in no graph. `gemm` adds
  * them for each product.
+ * @param blocks its integers, scales and zero points: initializers
  * @param shape [out, in]; `in` is a multiple of the block size
  */
 export function quantizedMatrix(
@@ -92,14 +93,20 @@ export function dequantizedFor(matrix: Value, other: Value): Value {
   const { dtype, shape } = source.scales;
   const inputs = [source.scales, mul(rows, 0)];
   const scales = addNode(innermost(inputs), 'Reshape', inputs, {}, [{ dtype, shape }])[0]!;
-  return reshape(cast(dequantizeLinear({ ...source, scales }), matrix.dtype), matrix.shape);
+  // CUDA has no kernel that dequantizes to bfloat16: there the result is cast, elsewhere the scales, which are few.
+  const wanted = matrix.dtype === 'bfloat16' ? dtype : matrix.dtype;
+  const blocks = dequantizeLinear({ ...source, scales: cast(scales, wanted) });
+  return reshape(cast(blocks, matrix.dtype), matrix.shape);
 }
 
 function sourceOf({ producer }: Value): BlockQuantized | undefined {
-  const above = producer?.operator === 'Reshape' ? producer.inputs[0]!.producer : undefined;
-  const node = above?.operator === 'Cast' ? above.inputs[0]!.producer : above;
-  if (node?.operator !== 'DequantizeLinear') return undefined;
-  const [integers, given, zeroPoints] = node.inputs;
-  const scales = given!.producer?.operator === 'Reshape' ? given!.producer.inputs[0]! : given!;
-  return { integers: integers!, scales, zeroPoints };
+  const blocks = producer?.operator === 'Reshape' ? before(producer.inputs[0]!, 'Cast') : undefined;
+  if (blocks?.producer?.operator !== 'DequantizeLinear') return undefined;
+  const [integers, scales, zeroPoints] = blocks.producer.inputs;
+  return { integers: integers!, scales: before(before(scales!, 'Cast'), 'Reshape'), zeroPoints };
+}
+
+/** The input of the node that computes a value, if it is of this operator; otherwise the value itself. */
+function before(value: Value, operator: Node['operator']): Value {
+  return value.producer?.operator === operator ? value.producer.inputs[0]! : value;
 }

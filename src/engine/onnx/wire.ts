@@ -74,17 +74,24 @@ function hasQuantizedWeights({ nodes }: Graph): boolean {
 function graphProto(graph: Graph, options: ModelOptions): GraphProto {
   const given = new Set<Value>(graph.outputs);
   const read = new Set([...graph.nodes.flatMap(valuesRead), ...graph.outputs]);
-  const inner = graph.nodes
-    .flatMap((node) => presentOutputs(node, read))
-    .filter((value) => !given.has(value));
+  const nodes = graph.nodes.filter((node) => !isUnreadCast(node, read));
+  const inner = nodes.flatMap((node) => presentOutputs(node, read)).filter((value) => !given.has(value));
   return create(GraphProtoSchema, {
     name: graph.name,
-    node: graph.nodes.map((node) => nodeProto(node, read, options)),
+    node: nodes.map((node) => nodeProto(node, read, options)),
     initializer: graph.initializers.map((value) => initializerProto(value, options)),
     input: graph.inputs.map(valueInfo),
     output: graph.outputs.map(valueInfo),
     valueInfo: inner.map(valueInfo),
   });
+}
+
+/**
+ * Whether a node only casts a stored weight that nobody reads in its other type. onnxruntime would do it all the same:
+ * for word embeddings, of which only some rows are read, that takes as much memory as for a matrix that is needed.
+ */
+function isUnreadCast({ operator, inputs, outputs }: Node, read: ReadonlySet<Value>): boolean {
+  return operator === 'Cast' && inputs[0]!.content !== undefined && !read.has(outputs[0]!);
 }
 
 /** Outputs without the trailing optional ones that are never read (the statistics of a layer norm outside training). */

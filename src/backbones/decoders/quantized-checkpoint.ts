@@ -4,7 +4,7 @@
  * those that a killed process finished are kept; config.json comes last, so that a folder with one is complete.
  */
 
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import {
   claimLock,
@@ -162,7 +162,7 @@ async function checkFolder(out: string, source: string): Promise<void> {
   if (folder !== undefined && !folder.isDirectory()) {
     throw new InputError(`${out} is a file; --out must be a folder, or a name for a new one`);
   }
-  if (folder !== undefined && ((await isSameFile(out, source)) || (await realpath(out)) === source)) {
+  if (folder !== undefined && (await isSameFile(out, source))) {
     throw new InputError(`${out} is the checkpoint itself; give another folder with --out`);
   }
 }

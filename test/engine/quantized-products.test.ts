@@ -191,6 +191,10 @@ describe('graphs with quantized weights', () => {
     const scales = addInitializer(graph, 'others', float32([3], [1, 2, 3]));
     expect(() => dequantizeLinear({ ...blocks, scales })).toThrow('others [3] is not one value for each row');
     expect(() => quantizedMatrix(blocks, [OUT, WIDTH + 1], 'float32')).toThrow('is no matrix [6, 65]');
+    const weight = quantizedMatrix(blocks, [OUT, WIDTH], 'float32');
+    expect(() => tanh(weight)).toThrow(
+      'Tanh reads weight/dequantized; quantized weights can only be factors of gemm',
+    );
   });
 });
 

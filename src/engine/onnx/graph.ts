@@ -209,7 +209,10 @@ export function addOutput(graph: Graph, value: Value, name: string): Value {
   return value;
 }
 
-/** Adds a node to `graph` and returns its outputs. Prefer the functions of the operator files, which infer shapes. */
+/**
+ * Adds a node to `graph` and returns its outputs. Prefer the functions of the operator files, which infer shapes.
+ * @throws Error for a quantized matrix, which has no node until `gemm` makes one
+ */
 export function addNode(
   graph: Graph,
   operator: OperatorType,
@@ -217,6 +220,10 @@ export function addNode(
   attributes: Readonly<Record<string, Attribute>>,
   outputs: readonly { readonly dtype: DType; readonly shape: readonly Dim[] }[],
 ): Value[] {
+  const detached = inputs.find((input) => input?.producer?.name === '');
+  if (detached !== undefined) {
+    throw new Error(`${operator} reads ${detached.name}; quantized weights can only be factors of gemm`);
+  }
   const path = graph.names.scopes.map((scope) => (scope === '' ? '' : `/${scope}`)).join('');
   const name = uniqueName(graph, `${path}/${operator}`);
   const values = outputs.map(({ dtype, shape }, position): Value => {

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg chromium check test test-nodes demo bench references parity cuda clean
+.PHONY: help setup build ffmpeg chromium check test test-nodes test-placement demo bench references parity cuda clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -10,6 +10,7 @@ help:
 	@echo 'make demo        prepare, train both stages, evaluate and predict on the toy corpus (about a minute)'
 	@echo 'make test        run the tests'
 	@echo 'make test-nodes  the whole path on each supported version of Node and npm, installed from npm'
+	@echo 'make test-placement  how every graph is placed on CUDA, without a GPU (UPDATE=figures writes its budgets)'
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'
 	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
@@ -57,6 +58,10 @@ test: setup build chromium
 # NODES='22.12.0:10 24:11' tries others than the supported ones.
 test-nodes: setup build
 	node test/nodes/run.mjs $(NODES)
+
+# onnxruntime's CUDA provider over a stub of CUDA's libraries: skipped where the stub cannot be built.
+test-placement: build
+	node test/placement/run.mjs $(if $(UPDATE),--update $(UPDATE))
 
 demo: setup build
 	$(emoq) prepare-toy

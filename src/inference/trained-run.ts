@@ -20,6 +20,7 @@ import {
   phaseEvaluationGraph,
   phasesOfSystems,
   type Recipe,
+  resolvePrecision,
   systemOf,
   titleOf,
 } from '../systems/index.js';
@@ -32,6 +33,7 @@ import {
   inferAll,
   recordedPrompt,
   requireSameBackbones,
+  sessionEvaluator,
 } from '../training/index.js';
 import {
   phaseFolder,
@@ -214,7 +216,9 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   for (const text of warnings) compute.onWarning?.(text);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
-  const graph = phaseEvaluationGraph(phase, phase.parameters, weights);
+  const { precision: choice = 'auto' } = compute;
+  const precision = resolvePrecision(choice, compute.device, phase.languageModel);
+  const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
   const worker: SessionWorker = startSessionWorker();
   try {
@@ -233,7 +237,7 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
       phase,
       infer: (examples, features, control) =>
         inferAll(examples, {
-          session,
+          evaluator: sessionEvaluator(session),
           phase,
           features: phase.features(features),
           batchSize: INFERENCE_BATCH,

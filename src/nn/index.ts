@@ -44,6 +44,7 @@ export {
   layeredWeights,
   type ModelGraph,
   noDropout,
+  type Precision,
   under,
   type Weights,
 } from './weights.js';

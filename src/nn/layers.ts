@@ -23,11 +23,15 @@ import {
 } from '../engine/onnx/index.js';
 import type { Weights } from './weights.js';
 
-/** The linear layer `name` with bias; weight in checkpoint layout [out, in]: [..., in] -> [..., out]. */
+/**
+ * The linear layer `name` with bias, in the weight's type; weight in checkpoint layout [out, in]: float32 [..., in] ->
+ * float32 [..., out].
+ */
 export function dense(weights: Weights, name: string, x: Value, out: number): Value {
   const weight = weights(`${name}.weight`, [out, x.shape.at(-1) as number]);
   const bias = weights(`${name}.bias`, [out]);
-  return withScope(x.graph, name, () => linear(x, weight, bias));
+  const { dtype } = weight;
+  return withScope(x.graph, name, () => cast(linear(cast(x, dtype), weight, cast(bias, dtype)), 'float32'));
 }
 
 /** The layer norm `name` over the last axis. */

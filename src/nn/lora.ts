@@ -1,6 +1,6 @@
 /** @file Low-rank adaptation (Hu et al., 2022): parameter shapes, initial values and the adapted linear layer. */
 
-import { add, cast, linear, mul, type Value } from '../engine/onnx/index.js';
+import { add, cast, linear, type Value } from '../engine/onnx/index.js';
 import { seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
 import type { Dropout, Weights } from './weights.js';
@@ -82,14 +82,14 @@ export interface FrozenLinear {
   readonly bias?: Value | undefined;
 }
 
-/** x W^T + b, computed in the weight's type: float32 [..., in] -> float32 [..., out]. */
+/** x W^T + b: [..., in] of any type -> [..., out] of the weight's type. */
 export function frozenLinear(x: Value, { weight, bias }: FrozenLinear): Value {
-  return cast(linear(cast(x, weight.dtype), weight, bias), 'float32');
+  return linear(cast(x, weight.dtype), weight, bias && cast(bias, weight.dtype));
 }
 
 /**
- * x W^T + b + (alpha / r) dropout(x) A^T B^T: float32 [..., in] -> float32 [..., out].
- * @param parameters A and B by their PEFT keys; float32 masters, cast to the weight's type for the products
+ * x W^T + b + (alpha / r) dropout(x) A^T B^T: [..., in] of any type -> [..., out] of the weight's type.
+ * @param parameters A and B by their PEFT keys; float32, cast to the weight's type for the products
  */
 export function loraLinear(
   x: Value,
@@ -103,7 +103,8 @@ export function loraLinear(
   const keys = loraKeys(frozen.path);
   const a = cast(parameters(keys.a, [lora.rank, width]), dtype);
   const b = cast(parameters(keys.b, [out, lora.rank]), dtype);
-  const dropped = dropout(x, lora.dropout, `${frozen.path}.lora_dropout`);
-  const narrow = mul(linear(cast(dropped, dtype), a), loraScale(lora)); // [..., r]: scaling is cheapest here
-  return add(frozenLinear(x, frozen), cast(linear(narrow, b), 'float32'));
+  // Dropout's factors, such as 1 / 0.9, need float32.
+  const dropped = dropout(cast(x, 'float32'), lora.dropout, `${frozen.path}.lora_dropout`);
+  const narrow = linear(cast(dropped, dtype), a, undefined, loraScale(lora)); // [..., r]: scaling is cheapest here
+  return add(frozenLinear(x, frozen), linear(narrow, b));
 }

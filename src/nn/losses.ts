@@ -10,6 +10,7 @@ import {
   cast,
   clip,
   constant,
+  countAlong,
   type Dim,
   div,
   equal,
@@ -153,7 +154,7 @@ export function answerLoss(answers: Answers, toLogits: (hidden: Value) => Value)
   const rows = reshape(hidden, [multiplyDims(batch, length), width]);
   const logits = toLogits(gather(rows, answerPositions, 0));
   const weighted = mul(tokenLogProbabilities(logits, answerTokens), answerWeights);
-  return neg(div(reduceSum(weighted), cast(sizeOf(hidden, 0), 'float32')));
+  return neg(div(reduceSum(weighted), countAlong(hidden, [0], 'float32')));
 }
 
 /** log P of one token for each row: logits [M, V], tokens int64 [M] -> [M]. */

@@ -13,7 +13,7 @@ import {
   sub,
   type Value,
 } from '../engine/onnx/index.js';
-import { type DType, elementCount } from '../engine/tensor/index.js';
+import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
 
 /**
@@ -27,21 +27,26 @@ export function under(weights: Weights, prefix: string): Weights {
   return (key, shape) => weights(prefix + key, shape);
 }
 
+/** The element type of matrix products with frozen weights. Sums are in float32 whatever it is. */
+export type Precision = 'float32' | 'bfloat16' | 'float16';
+
 /**
- * Frozen weights, read from their checkpoint files as external data. Weights of a type other than `computeDtype` are
- * cast; onnxruntime folds the cast at load. Quantized weights stay quantized, and are dequantized for each product.
+ * Frozen weights, read from their checkpoint files as external data. Weights of a type other than the one to compute
+ * with are cast; onnxruntime folds the cast at load. Quantized weights stay quantized, and are dequantized for each
+ * product.
  * @param lookup finds a key with its expected shape, or throws an InputError if it is missing or has another shape
+ * @param precision of matrices, by key; vectors (biases and normalisation scales) are float32
  */
 export function checkpointWeights(
   graph: Graph,
   lookup: (key: string, shape: readonly number[]) => WeightRef,
-  computeDtype: DType = 'float32',
+  precision: (key: string) => Precision = () => 'float32',
 ): Weights {
   return remembering((key, shape) => {
     const ref = lookup(key, shape);
     if (ref.quantization !== undefined)
-      return quantizedWeight(graph, key, ref, ref.quantization, computeDtype);
-    return cast(storedValue(graph, key, ref), computeDtype);
+      return quantizedWeight(graph, key, ref, ref.quantization, precision(key));
+    return cast(storedValue(graph, key, ref), shape.length === 2 ? precision(key) : 'float32');
   });
 }
 
@@ -53,13 +58,13 @@ function storedValue(
   return addInitializer(graph, name, { path, offset, byteLength }, dtype, shape);
 }
 
-/** A quantized weight in type `computeDtype`, for `gemm` alone. */
+/** A quantized weight in type `precision`, for `gemm` alone. */
 function quantizedWeight(
   graph: Graph,
   key: string,
   ref: WeightRef,
   quantization: Quantization,
-  computeDtype: DType,
+  precision: Precision,
 ): Value {
   const { blockSize, zeroPoints } = quantization;
   const shape = ref.shape as readonly [number, number];
@@ -67,7 +72,7 @@ function quantizedWeight(
   const integers = storedValue(graph, key, { ...ref, shape: [blocks, blockSize] });
   const scales = storedValue(graph, `${key}_scale`, { ...quantization.scales, shape: [blocks] });
   const points = zeroPoints && storedValue(graph, `${key}_zero_point`, { ...zeroPoints, shape: [blocks] });
-  return quantizedMatrix({ integers, scales, zeroPoints: points }, shape, computeDtype);
+  return quantizedMatrix({ integers, scales, zeroPoints: points }, shape, precision);
 }
 
 /** The constant that a weight was cast from; the value itself if it was not cast. */

@@ -8,7 +8,8 @@ export {
   formerConfig,
   requireEmoq,
 } from './emoq/settings.js';
-export { phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
+export { type PhaseTrainingOptions, phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
+export { encoderPrecision, type PrecisionChoice, precisionChoices, resolvePrecision } from './precision.js';
 export {
   hasPrompt,
   phasesOfSystems,

@@ -14,7 +14,7 @@ import {
   type TrainingGraph,
   type TrainingSpec,
 } from '../engine/training/index.js';
-import { declaredWeights, layeredWeights, noDropout, type Weights } from '../nn/index.js';
+import { declaredWeights, layeredWeights, noDropout, type Precision, type Weights } from '../nn/index.js';
 import type { Example, FeatureSource, PhaseGraphs, PhaseParameters } from './system.js';
 
 /** Lists the weights that a phase's training graph reads, without building the full graph. */
@@ -29,38 +29,69 @@ export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParame
   };
 }
 
+export interface PhaseTrainingOptions extends Pick<TrainingSpec, 'recompute' | 'accumulate' | 'sharedBelow'> {
+  /** With the outputs of {@link phaseEvaluationGraph} for batches of its own. */
+  readonly evaluates?: boolean;
+  /** Of a language model's products. Default float32. */
+  readonly precision?: Precision;
+}
+
 /** The K-step training graph of a phase. */
 export function phaseTrainingGraph(
   phase: PhaseGraphs,
   parameters: PhaseParameters,
   optimizer: AdamWOptions,
   schedule: Schedule,
-  memory: Pick<TrainingSpec, 'recompute' | 'accumulate'>,
+  { evaluates, precision = 'float32', ...options }: PhaseTrainingOptions,
 ): TrainingGraph {
+  let frozen: Weights | undefined; // training and evaluation share them
+  const frozenOf = (root: Graph): Weights => {
+    frozen ??= phase.frozen(root, precision);
+    return frozen;
+  };
   return buildTrainingGraph({
     name: `emoq_${phase.name}_training`,
     parameters: parameters.trainable,
     batch: [...phase.inputs, ...phase.targets],
     optimizer,
     schedule,
-    ...memory,
+    ...options,
     step: ({ root, parameters: values, batch, dropout }) =>
-      phase.loss(layeredWeights(values, phase.frozen(root)), batch, dropout),
+      phase.loss(layeredWeights(values, frozenOf(root)), batch, dropout),
+    ...(evaluates && {
+      evaluation: {
+        batch: phase.inputs,
+        forward: ({ root, body, parameters: values, batch }) =>
+          namedOutputs(
+            withScope(body, phase.name, () => phase.forward(layeredWeights(values, frozenOf(root)), batch)),
+          ),
+      },
+    }),
   });
+}
+
+/** The outputs of a phase's forward graph by name. */
+function namedOutputs({
+  probabilities,
+  embedding,
+}: ReturnType<PhaseGraphs['forward']>): Record<string, Value> {
+  return { probabilities, ...(embedding && { embedding }) };
 }
 
 /**
  * The graph from inputs to `probabilities` [N, C] and `embedding` [N, d_h].
  * @param trained source of the trained parameters; if absent they are graph inputs named by their keys
+ * @param precision of a language model's products
  */
 export function phaseEvaluationGraph(
   phase: PhaseGraphs,
   parameters: PhaseParameters,
   trained?: (graph: Graph) => Weights,
+  precision: Precision = 'float32',
 ): Graph {
   const graph = createGraph(`emoq_${phase.name}`);
   const batch = declareInputs(graph, phase.inputs);
-  const frozen = phase.frozen(graph);
+  const frozen = phase.frozen(graph, precision);
   const weights = trained === undefined ? undefined : trained(graph);
   const values = new Map(
     weights === undefined
@@ -71,9 +102,8 @@ export function phaseEvaluationGraph(
     weights === undefined
       ? layeredWeights(values, frozen)
       : (key, shape) => (phase.isTrainable(key) ? weights(key, shape) : frozen(key, shape));
-  const { probabilities, embedding } = withScope(graph, phase.name, () => phase.forward(lookup, batch));
-  addOutput(graph, probabilities, 'probabilities');
-  if (embedding !== undefined) addOutput(graph, embedding, 'embedding');
+  const outputs = namedOutputs(withScope(graph, phase.name, () => phase.forward(lookup, batch)));
+  for (const [name, value] of Object.entries(outputs)) addOutput(graph, value, name);
   return graph;
 }
 

@@ -11,7 +11,7 @@ import type { StoredFeatures } from '../data/features/index.js';
 import type { Graph, Value } from '../engine/onnx/index.js';
 import type { Tensor } from '../engine/tensor/index.js';
 import type { Batch, GraphInput, ParameterShape, StepLoss } from '../engine/training/index.js';
-import type { BatchValues, Dropout, Weights } from '../nn/index.js';
+import type { BatchValues, Dropout, Precision, Weights } from '../nn/index.js';
 import type { PhaseSettings, Recipe, RecipeProblem } from './settings.js';
 
 /** A kind of model. `R` is its recipe. */
@@ -195,8 +195,8 @@ export interface PhaseGraphs {
   /** Inputs of a training step in addition to `inputs`. */
   readonly targets: readonly GraphInput[];
   isTrainable(key: string): boolean;
-  /** Frozen weights by key, created in the given graph. */
-  frozen(graph: Graph): Weights;
+  /** Frozen weights by key, created in the given graph; `precision` is that of a language model's products. */
+  frozen(graph: Graph, precision: Precision): Weights;
   loss(weights: Weights, batch: BatchValues, dropout: Dropout): StepLoss;
   /** Probabilities [N, C], and an embedding [N, d] if the model has one. */
   forward(
@@ -233,6 +233,8 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
   readonly vocabulary: number;
   /** Checkpoints whose weights are read in place. */
   readonly checkpoints: readonly Checkpoint[];
+  /** The one whose products are computed in the chosen precision, if it is open. */
+  readonly languageModel?: Checkpoint | undefined;
   /** For the user: how conflicts between a config and its weights were resolved. */
   readonly notes: readonly string[];
   /** Warnings about the backbones in a dry run. */

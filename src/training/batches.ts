@@ -6,7 +6,7 @@
 import { seededRandom, type Tensor } from '../engine/tensor/index.js';
 import {
   type Batch,
-  dropoutOffsets,
+  dropoutWindows,
   type GraphInput,
   stackBatches,
   stackMicroBatches,
@@ -29,7 +29,7 @@ export interface StepFeedOptions {
 }
 
 /**
- * Batches and dropout offsets of the steps from `firstStep` on.
+ * Batches and dropout windows of the steps from `firstStep` on.
  * @param steps the indices of each step's training examples
  */
 export async function stepFeeds(
@@ -42,7 +42,7 @@ export async function stepFeeds(
     const sizes = batches.map((each) => each.sizes);
     return {
       ...stackBatches(inputs, batches),
-      ...dropoutOffsets(graph.dropout, seed, firstStep, sizes, largest),
+      ...dropoutWindows(graph.dropout, seed, firstStep, sizes, largest),
     };
   }
   const cut = await Promise.all(
@@ -56,7 +56,7 @@ export async function stepFeeds(
   const sizes = cut.map((parts) => parts.map((part) => part.batch.sizes));
   return {
     ...stackMicroBatches(inputs, cut),
-    ...dropoutOffsets(graph.dropout, seed, firstStep, sizes, largest),
+    ...dropoutWindows(graph.dropout, seed, firstStep, sizes, largest),
   };
 }
 

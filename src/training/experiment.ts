@@ -28,9 +28,11 @@ import { corpusViewOf } from '../recipe/index.js';
 import {
   type Example,
   encoderOf,
+  encoderPrecision,
   type FeatureSource,
   type ModelUtterance,
   type Phase,
+  type PrecisionChoice,
   type Prompt,
   type Recipe,
   requirePhase,
@@ -185,6 +187,8 @@ export interface ComputeOptions {
   readonly device: Device;
   /** Threads within one operator; absent: one per physical core. */
   readonly threads?: number;
+  /** Of a language model's products. Default `auto`. */
+  readonly precision?: PrecisionChoice;
   /** Root of the feature cache. */
   readonly cacheDir: string;
   /** Called when the input has been checked and computing begins; may be called again. */
@@ -224,8 +228,9 @@ export async function openFeatures(
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
   const source = await encoderOf(recipe);
-  const cache = await openFeatureCache(compute.cacheDir, source.files);
   const { device, threads, onFeatures, stop } = compute;
+  const precision = encoderPrecision(source, compute);
+  const cache = await openFeatureCache(compute.cacheDir, source.files, precision);
   if (source.warning !== undefined) compute.onWarning?.(source.warning);
   let encoder: Promise<SpeechEncoder> | undefined;
   try {
@@ -235,7 +240,7 @@ export async function openFeatures(
       decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
       decodingKey,
       encode: async (waveforms) => {
-        encoder ??= source.open({ device, threads });
+        encoder ??= source.open({ device, threads, precision });
         return (await encoder).encode(waveforms);
       },
       paddedSamples: source.paddedSamples,

@@ -21,6 +21,7 @@ export {
   type InferenceOptions,
   inferAll,
   requireInferences,
+  sessionEvaluator,
 } from './inference.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
 export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';

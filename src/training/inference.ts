@@ -8,7 +8,15 @@ import { dirname } from 'node:path';
 import { ComputationError, writeFileAtomic } from '../base/index.js';
 import { type Graph, type SerializedModel, serializeInPlace } from '../engine/onnx/index.js';
 import type { SessionWorker, WorkerSession } from '../engine/runtime/index.js';
-import type { TrainingGraph } from '../engine/training/index.js';
+import type { Tensor } from '../engine/tensor/index.js';
+import {
+  type Batch,
+  evaluationFeeds,
+  evaluationName,
+  evaluationOutputs,
+  type GraphInput,
+  type TrainingGraph,
+} from '../engine/training/index.js';
 import {
   argmax,
   validationFigures as figuresOf,
@@ -18,6 +26,7 @@ import {
 } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase } from '../systems/index.js';
 import type { ComputeOptions } from './experiment.js';
+import { runSizing } from './run-sizing.js';
 import { sumOf } from './step-sizes.js';
 import type { ValidationFigures } from './trainer.js';
 
@@ -37,10 +46,50 @@ export interface FailedInference {
   readonly fault: string;
 }
 
+/** Computes batches. */
+export interface Evaluator {
+  /** Batches for the next run. */
+  readonly batchesPerRun: () => number;
+  /** The outputs of each batch by name; the batches have the same number of examples. */
+  readonly run: (batches: readonly Batch[]) => Promise<Record<string, Tensor>[]>;
+}
+
+/** A session of an evaluation graph: one batch at a time. */
+export function sessionEvaluator(session: WorkerSession): Evaluator {
+  return {
+    batchesPerRun: () => 1,
+    run: ([batch]) => session.run(batch!.tensors).then((outputs) => [outputs]),
+  };
+}
+
+/** Batches of a toy model in one run; more would not be faster. */
+const MAX_BATCHES_PER_RUN = 64;
+
+/**
+ * The evaluation in a training graph, with the parameters as they are.
+ * @param inputs of training
+ */
+export function trainingEvaluator(
+  session: WorkerSession,
+  graph: TrainingGraph,
+  inputs: readonly GraphInput[],
+): Evaluator {
+  const sizing = runSizing(MAX_BATCHES_PER_RUN);
+  const names = graph.evaluation!.outputs.map(evaluationName);
+  return {
+    batchesPerRun: sizing.size,
+    async run(batches) {
+      const feeds = evaluationFeeds(graph, inputs, batches);
+      const startedAt = performance.now();
+      const outputs = await session.evaluate(feeds, names);
+      sizing.took({ count: batches.length, feeds }, (performance.now() - startedAt) / 1000);
+      return evaluationOutputs(outputs, graph);
+    },
+  };
+}
+
 export interface InferenceOptions {
-  readonly session: WorkerSession;
-  /** Session whose state holds the parameters, if the graph takes them as inputs. */
-  readonly parametersOf?: WorkerSession;
+  readonly evaluator: Evaluator;
   readonly phase: Phase;
   /** Features of the examples, as the phase reads them. */
   readonly features: FeatureSource;
@@ -58,29 +107,41 @@ export async function inferAll(
   examples: readonly Example[],
   options: InferenceOptions,
 ): Promise<(Inference | FailedInference)[]> {
-  const { session, phase, features, batchSize } = options;
+  const { evaluator, phase, features, batchSize } = options;
   const lengthOf = ({ id, lengths }: Example): number => features.frames(id) + sumOf(lengths.inputs);
   const order = [...examples.keys()].sort((a, b) => lengthOf(examples[a]!) - lengthOf(examples[b]!));
   const results: (Inference | FailedInference)[] = new Array(examples.length);
-  for (let start = 0; start < order.length; start += batchSize) {
+  for (let start = 0; start < order.length; ) {
     options.stop?.throwIfAborted();
-    const indices = order.slice(start, start + batchSize);
-    const batch = await phase.collate(
-      indices.map((index) => examples[index]!),
-      features,
-      false,
+    const whole = Math.floor((order.length - start) / batchSize);
+    const count = Math.max(1, Math.min(evaluator.batchesPerRun(), whole)); // the last batch may be smaller
+    const batches = Array.from({ length: count }, (_, index) =>
+      order.slice(start + index * batchSize, start + (index + 1) * batchSize),
     );
-    const outputs = await session.run(batch.tensors, options.parametersOf);
-    indices.forEach((index, row) => {
-      const inference: Inference = {
-        kind: 'inferred',
-        probabilities: rowOf(outputs.probabilities!.data as Float32Array, row, indices.length),
-        embedding: outputs.embedding && rowOf(outputs.embedding.data as Float32Array, row, indices.length),
-      };
-      const fault = faultOf(inference);
-      results[index] = fault === undefined ? inference : { kind: 'failed', fault };
+    const collated = await Promise.all(
+      batches.map((indices) =>
+        phase.collate(
+          indices.map((index) => examples[index]!),
+          features,
+          false,
+        ),
+      ),
+    );
+    const outputs = await evaluator.run(collated);
+    batches.forEach((indices, position) => {
+      const { probabilities, embedding } = outputs[position]!;
+      indices.forEach((index, row) => {
+        const inference: Inference = {
+          kind: 'inferred',
+          probabilities: rowOf(probabilities!.data as Float32Array, row, indices.length),
+          embedding: embedding && rowOf(embedding.data as Float32Array, row, indices.length),
+        };
+        const fault = faultOf(inference);
+        results[index] = fault === undefined ? inference : { kind: 'failed', fault };
+      });
     });
-    options.onProgress?.(Math.min(start + batchSize, order.length), order.length);
+    start += batches.reduce((total, { length }) => total + length, 0);
+    options.onProgress?.(start, order.length);
   }
   return results;
 }
@@ -162,20 +223,13 @@ export async function writeModel(path: string, graph: Graph): Promise<Serialized
   return placed;
 }
 
-/**
- * Opens a session on a saved model. With `training`, parameters and moments stay in the worker. Without it, the session
- * is for validation: on the CPU it casts 16-bit weights in each run, because casting them at load would keep a second
- * copy in float32.
- */
-export function openSession(
+/** Opens a session on a saved training graph; parameters and moments stay in the worker. */
+export function openTrainingSession(
   worker: SessionWorker,
   { model, weightsFolder }: SerializedModel,
   { device, threads }: ComputeOptions,
-  training?: TrainingGraph,
+  { state }: TrainingGraph,
 ): Promise<WorkerSession> {
-  // Training and validation share frozen weights in place; repacking would keep three copies.
-  const sparing = { disablePrepacking: true, withoutArena: true };
-  const keepConstantExpressions = training === undefined && device.kind === 'cpu';
-  const options = { device, threads, weightsFolder, keepConstantExpressions, ...sparing };
-  return worker.open(model, options, training?.state);
+  const options = { device, threads, weightsFolder, disablePrepacking: true, withoutArena: true };
+  return worker.open(model, options, state);
 }

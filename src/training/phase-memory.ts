@@ -2,7 +2,6 @@
 
 import { availableParallelism } from 'node:os';
 import { errorMessage, InputError, peakMemoryBytes } from '../base/index.js';
-import type { Graph } from '../engine/onnx/index.js';
 import {
   estimateMemory,
   type MemoryEstimate,
@@ -11,17 +10,11 @@ import {
   type TrainingGraph,
 } from '../engine/training/index.js';
 import type { Recipe } from '../systems/index.js';
-import {
-  type Phase,
-  type PhaseSettings,
-  phaseEvaluationGraph,
-  requirePhase,
-  systemOf,
-  trainingStart,
-} from '../systems/index.js';
+import { type Phase, type PhaseSettings, requirePhase, systemOf, trainingStart } from '../systems/index.js';
 import { countSteps } from './batches.js';
 import { loadCorpus, TRAINING_PARTS } from './experiment.js';
 import { countOf } from './run-metadata.js';
+import { TARGET_RUN_SEC } from './run-sizing.js';
 import {
   averageStep,
   buildTraining,
@@ -30,7 +23,7 @@ import {
   type StepSize,
   type UtteranceLengths,
 } from './step-sizes.js';
-import { MAX_STEPS_PER_RUN, TARGET_RUN_SEC } from './trainer.js';
+import { MAX_STEPS_PER_RUN } from './trainer.js';
 
 /** The estimated size of a phase. */
 export interface PhaseSize {
@@ -80,12 +73,15 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
   const plan = countSteps(known?.train.length ?? settings.batch_size, passes);
   const startedAt = performance.now();
   const phase = await system.open(recipe, name, { weights: 'shapes-only', start, corpus: known });
-  const training = buildTraining(phase, settings, plan);
+  const validates = known === undefined ? recipe.validation !== 'none' : known.dev.length > 0;
+  const training = buildTraining(phase, settings, plan, {
+    device: { kind: 'cpu' },
+    precision: 'float32',
+    validates,
+  });
   const buildSec = (performance.now() - startedAt) / 1000;
-  const isValidated = known === undefined ? recipe.validation !== 'none' : known.dev.length > 0;
   const sized: SizedGraphs = {
     training,
-    evaluation: isValidated ? phaseEvaluationGraph(phase, phase.parameters) : undefined,
     vocabulary: phase.vocabulary,
     stepsPerEpoch: plan.stepsPerEpoch,
   };
@@ -117,8 +113,6 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
 /** What a training process holds in memory. */
 export interface SizedGraphs {
   readonly training: TrainingGraph;
-  /** Absent if there is no validation. */
-  readonly evaluation: Graph | undefined;
   /** Total number of tokenizer entries. */
   readonly vocabulary: number;
   readonly stepsPerEpoch: number;
@@ -131,7 +125,7 @@ const NODE_SEC = 8e-6;
 
 /** The estimate for the trainer's runs of the graph, with as many steps as fit the target time of a run. */
 function trainingMemory(
-  { training, evaluation, vocabulary, stepsPerEpoch }: SizedGraphs,
+  { training, vocabulary, stepsPerEpoch }: SizedGraphs,
   step: StepSize,
 ): MemoryEstimate {
   const { microBatches } = step;
@@ -141,7 +135,7 @@ function trainingMemory(
     NODE_SEC * stepNodes(training) * microBatches;
   const inTime = Math.floor(TARGET_RUN_SEC / stepSec);
   const stepsPerRun = Math.max(1, Math.min(inTime, MAX_STEPS_PER_RUN, stepsPerEpoch));
-  return estimateMemory(training, batch, { stepsPerRun, microBatches, evaluation, vocabulary });
+  return estimateMemory(training, batch, { stepsPerRun, microBatches, vocabulary });
 }
 
 function largestEstimate(

@@ -5,6 +5,7 @@ import type { Manifest, ValidationDraw } from '../data/corpora/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
+import type { Precision } from '../nn/index.js';
 import type { BackboneIdentities, Recipe } from '../systems/index.js';
 import { hasPrompt, type Prompt, titleOf } from '../systems/index.js';
 import type { Experiment } from './experiment.js';
@@ -15,6 +16,7 @@ import type { DrawnValidation, RunFolder, RunMetadata, TrainedManifest } from '.
 export interface RunCircumstances {
   readonly fold: number | undefined;
   readonly device: Device;
+  readonly precision: Precision;
   readonly threads: number | undefined;
   readonly versions: Readonly<Record<string, string>>;
   readonly totalSteps: number;
@@ -25,7 +27,7 @@ export interface RunCircumstances {
 
 export function runMetadata(
   { recipe, corpus, phase }: Experiment,
-  { fold, device, threads, versions, totalSteps, backbones, startedFrom }: RunCircumstances,
+  { fold, device, precision, threads, versions, totalSteps, backbones, startedFrom }: RunCircumstances,
 ): RunMetadata {
   return {
     format: 'emoq-run',
@@ -51,6 +53,7 @@ export function runMetadata(
     selected: null,
     trained: null,
     device: deviceName(device),
+    precision,
     threads: threads ?? null,
     versions,
   };

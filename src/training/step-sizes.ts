@@ -4,7 +4,9 @@
  */
 
 import type { Utterance } from '../data/corpora/index.js';
+import type { Device } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
+import type { Precision } from '../nn/index.js';
 import {
   type ExampleLengths,
   microBatchSize,
@@ -208,11 +210,25 @@ export function batchSplit(
   return settings.batches === 'balanced' ? pairedSplit(size) : evenSplit(size);
 }
 
-/** The training graph of a phase with its recipe's optimizer settings. */
+/** On the CPU, parameters with fewer elements share a vector; larger ones stay in its caches only on their own. */
+const SHARED_BELOW_ON_CPU = 1 << 16;
+
+/** What a training graph is built for. */
+export interface GraphUse {
+  readonly device: Device;
+  readonly precision: Precision;
+  /** Whether epochs are validated. */
+  readonly validates: boolean;
+}
+
+/**
+ * The training graph of a phase with its recipe's optimizer settings.
+ */
 export function buildTraining(
   phase: Phase,
   settings: PhaseSettings,
   plan: Pick<StepPlan, 'warmupSteps' | 'totalSteps'>,
+  { device, precision, validates }: GraphUse,
 ): TrainingGraph {
   const optimizer = {
     beta1: settings.adam_beta1,
@@ -220,9 +236,13 @@ export function buildTraining(
     epsilon: settings.adam_eps,
     weightDecay: settings.weight_decay,
     clipNorm: settings.grad_clip,
+    inBlocks: device.kind === 'cpu',
   };
   return phaseTrainingGraph(phase, phase.parameters, optimizer, plan, {
     recompute: settings.activation_checkpointing,
     accumulate: batchSplit(settings) !== undefined,
+    sharedBelow: device.kind === 'cpu' ? SHARED_BELOW_ON_CPU : Number.POSITIVE_INFINITY,
+    evaluates: validates,
+    precision,
   });
 }

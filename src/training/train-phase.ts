@@ -8,7 +8,7 @@ import { labelCounts } from '../data/corpora/index.js';
 import { releaseMemory, startSessionWorker } from '../engine/runtime/index.js';
 import { classificationMetrics, validationMetrics } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
-import { microBatchSize, phaseEvaluationGraph, systemOf } from '../systems/index.js';
+import { microBatchSize, phaseEvaluationGraph, resolvePrecision, systemOf } from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
 import {
   checkEarlierRecipe,
@@ -29,9 +29,10 @@ import {
 } from './experiment.js';
 import {
   inferAll,
-  openSession,
+  openTrainingSession,
   outcomesOf,
   requireInferences,
+  trainingEvaluator,
   validationFigures,
   writeModel,
 } from './inference.js';
@@ -123,9 +124,12 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     warmupFraction: settings.warmup_fraction,
   };
   const { totalSteps } = countSteps(corpus.train.length, passes);
+  const { precision: choice = 'auto', device } = options.compute;
+  const askedPrecision = resolvePrecision(choice, device, phase.languageModel);
   const planned = runMetadata(experiment, {
     fold,
     device: options.compute.device,
+    precision: askedPrecision,
     threads: options.compute.threads,
     versions: options.versions,
     totalSteps,
@@ -175,7 +179,9 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const cutTexts = countCutTexts([...trainExamples, ...devExamples]);
   const total = corpus.train.length + corpus.dev.length;
   for (const text of cutNotes(recipe, phase, { clips: cropped, texts: cutTexts, total })) note(text);
-  const metadata = { ...planned, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
+  // A resumed run keeps its precision unless another one is asked for.
+  const precision = isNew || choice !== 'auto' ? askedPrecision : (found.metadata.precision ?? 'float32');
+  const metadata = { ...planned, precision, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
 
   // 5. The order of the steps, their graph, and the initial values.
   const batches = trainingBatches(
@@ -184,7 +190,11 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   );
   const plan = planSteps(corpus.train.length, { ...passes, seed: recipe.seed, batches });
   const split = batchSplit(settings);
-  const training = buildTraining(phase, settings, plan);
+  const training = buildTraining(phase, settings, plan, {
+    device: compute.device,
+    precision,
+    validates: corpus.dev.length > 0,
+  });
   const evaluation = phaseEvaluationGraph(phase, phase.parameters);
   const initial = isNew
     ? await phase.initial({
@@ -206,23 +216,22 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     await settleCheckpoint(folder);
     timings.spent('encoding', encodingSec);
     const trainingModel = await writeModel(folder.trainingModel, training.graph);
-    const evaluationModel = await writeModel(folder.evaluationModel, evaluation);
-    const session = await openSession(worker, trainingModel, compute, training);
+    await writeModel(folder.evaluationModel, evaluation);
+    const session = await openTrainingSession(worker, trainingModel, compute, training);
     if (initial === undefined) await session.loadState(folder.state);
     else {
       await session.setState(initial);
       for (const value of Object.values(initial)) releaseMemory(value); // the session has its own copy
     }
-    const evaluationSession =
-      devExamples.length === 0 ? undefined : await openSession(worker, evaluationModel, compute);
+    const inputs = [...phase.inputs, ...phase.targets];
+    const evaluator = training.evaluation && trainingEvaluator(session, training, inputs);
     options.onStart?.(start.step, totalSteps);
 
     // 7. The steps, with a validation after each epoch.
     let isFirst = start.epoch === 0;
     const validate = async () => {
       const inferences = await inferAll(devExamples, {
-        session: evaluationSession!,
-        parametersOf: session,
+        evaluator: evaluator!,
         phase,
         features,
         batchSize: microBatchSize(settings),
@@ -242,7 +251,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     const position = await train({
       ...{ folder, session, plan, selection, start, timings },
       graph: training,
-      inputs: [...phase.inputs, ...phase.targets],
+      inputs,
       parameterKeys: phase.parameters.trainable.map(({ key }) => key),
       learningRate: settings.learning_rate,
       seed: recipe.seed,
@@ -254,7 +263,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
           features,
           true,
         ),
-      ...(evaluationSession && { validate }),
+      ...(evaluator && { validate }),
       keepCheckpoints: recipe.keep_checkpoints,
       idOf: (index) => trainExamples[index]!.id,
       metrics: await openMetrics(folder, start.metricsBytes, {
@@ -270,7 +279,6 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     // 8. The result.
     const graphs = {
       training,
-      evaluation: evaluationSession && evaluation,
       vocabulary: phase.vocabulary,
       stepsPerEpoch: plan.stepsPerEpoch,
     };

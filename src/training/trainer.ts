@@ -7,9 +7,15 @@
 import { ComputationError } from '../base/index.js';
 import type { WorkerSession } from '../engine/runtime/index.js';
 import { float32, int64, type Tensor } from '../engine/tensor/index.js';
-import { dropoutPools, firstMomentName, secondMomentName } from '../engine/training/index.js';
+import {
+  dropoutPools,
+  firstMomentName,
+  noEvaluationFeeds,
+  secondMomentName,
+} from '../engine/training/index.js';
 import type { StepPlan } from './batches.js';
 import { type StepFeedOptions, stepFeeds } from './batches.js';
+import { runSizing } from './run-sizing.js';
 import {
   type BestEpoch,
   keepParameters,
@@ -77,10 +83,8 @@ export interface TrainerOptions extends StepFeedOptions {
   readonly saveIntervalSec?: number;
 }
 
-/** Long enough to spread the cost of transferring a RoBERTa's state, a quarter of a step, over several steps. */
-export const TARGET_RUN_SEC = 6;
-export const MAX_STEPS_PER_RUN = 64;
-const MAX_FEED_BYTES = 128 * 1024 * 1024;
+/** A run of a toy model with more steps would not be faster. */
+export const MAX_STEPS_PER_RUN = 256;
 const SAVE_INTERVAL_SEC = 600;
 
 /**
@@ -95,7 +99,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   let position = options.start;
   let lastSave = performance.now();
   let savedStep = position.step;
-  const grouping = stepGrouping(options);
+  const sizing = runSizing(MAX_STEPS_PER_RUN, options.stepsPerRun);
   let next = prepareAhead(position.step);
 
   const save = async (): Promise<void> => {
@@ -119,7 +123,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     step: number,
   ): Promise<{ count: number; feeds: Record<string, Tensor> } | undefined> {
     const left = plan.stepsPerEpoch - (step % plan.stepsPerEpoch);
-    const count = Math.min(grouping.size(), left, plan.totalSteps - step);
+    const count = Math.min(sizing.size(), left, plan.totalSteps - step);
     if (count <= 0) return undefined;
     const steps = Array.from({ length: count }, (_, k) => plan.batchOf(step + k));
     return {
@@ -129,6 +133,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
         step: int64([], [step]),
         ...(await stepFeeds(options, step, steps)),
         ...pools,
+        ...noEvaluationFeeds(options.graph),
       },
     };
   }
@@ -180,10 +185,10 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     const group = await next;
     if (group === undefined) break;
     const startedAt = performance.now();
-    const running = session.run(group.feeds);
+    const running = session.run(group.feeds, { outputs: options.graph.reported });
     next = prepareAhead(position.step + group.count);
     const outputs = await running;
-    grouping.took(group, (performance.now() - startedAt) / 1000);
+    sizing.took(group, (performance.now() - startedAt) / 1000);
 
     const firstStep = position.step;
     const lines = stepLines(outputs, options.graph.reported, firstStep, plan.stepsPerEpoch);
@@ -260,20 +265,4 @@ function notFinite(
   return new ComputationError(
     `the ${what} is not finite at step ${step} (epoch ${epoch}), made of ${ids.join(', ')}; check these for a broken recording, or lower the learning rate in a new run; ${kept}`,
   );
-}
-
-/** Number of steps per run of the graph: as many as fit the target time, so that Ctrl-C responds quickly. */
-function stepGrouping({ stepsPerRun }: TrainerOptions) {
-  let size = stepsPerRun ?? 1;
-  return {
-    size: () => size,
-    took(group: { count: number; feeds: Readonly<Record<string, Tensor>> }, seconds: number): void {
-      if (stepsPerRun !== undefined) return;
-      const bytes = Object.values(group.feeds).reduce((total, { data }) => total + data.byteLength, 0);
-      const byTime = Math.floor(TARGET_RUN_SEC / (seconds / group.count));
-      const bySize = Math.floor(MAX_FEED_BYTES / (bytes / group.count));
-      // At most doubled each time, because the first runs are slow while memory is allocated.
-      size = Math.max(1, Math.min(byTime, bySize, size * 2, MAX_STEPS_PER_RUN));
-    },
-  };
 }

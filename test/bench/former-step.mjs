@@ -14,8 +14,8 @@ import { releaseMemory, startSessionWorker } from '../../dist/engine/runtime/ind
 import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
 import {
   buildTrainingGraph,
-  dropoutOffsets,
   dropoutPools,
+  dropoutWindows,
   estimateMemory,
   matrixFlops,
   stackBatches,
@@ -73,7 +73,7 @@ async function formerStep() {
     step: int64([], [0]),
     ...stackBatches(inputs, batches),
     ...dropoutPools(training.dropout, 1, SIZES),
-    ...dropoutOffsets(training.dropout, 1, 0, Array(STEPS_PER_RUN).fill(SIZES), SIZES),
+    ...dropoutWindows(training.dropout, 1, 0, Array(STEPS_PER_RUN).fill(SIZES), SIZES),
   };
   const { wallSec, processorSec } = await medianOf(3, () => session.run(feeds));
   await worker.close();

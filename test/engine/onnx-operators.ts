@@ -12,9 +12,11 @@ import {
   constant,
   conv1d,
   cos,
+  countAlong,
   createGraph,
   type DimBindings,
   dequantizeLinear,
+  deviceRange,
   div,
   equal,
   erf,
@@ -35,6 +37,7 @@ import {
   log,
   logSoftmax,
   loop,
+  mapRows,
   matmul,
   max,
   min,
@@ -43,6 +46,7 @@ import {
   multiplyDims,
   neg,
   not,
+  onDevice,
   pad,
   pow,
   quantizedMatrix,
@@ -64,7 +68,6 @@ import {
   sizeOf,
   slice,
   sliceTo,
-  sliceWindow,
   softmax,
   split,
   sqrt,
@@ -132,6 +135,8 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     }),
   ],
   cos: (v) => cos(v.x),
+  countAlong: (v) => [identity(countAlong(v.x, [2], 'float32')), countAlong(v.x, [0, 1], 'float32')],
+  deviceRange: (v) => deviceRange(sizeOf(v.x, 1), add(sizeOf(v.x, 1), sizeOf(v.x, 0)), 'N'),
   dequantizeLinear: (_, graph) => [
     dequantizeLinear(blocks(graph, 'uint4')),
     dequantizeLinear(blocks(graph, 'int8')),
@@ -173,6 +178,8 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     });
     return [...states, ...collected];
   },
+  mapRows: (v) =>
+    mapRows([v.x, mul(v.x, 2)], (_, [a, b]) => [add(a!, b!), mul(a!, reduceSum(b!, [1], true))]),
   matmul: (v) => [matmul(v.x, v.square), matmul(v.y, transpose(v.x, [0, 2, 1])), matmul(v.square, v.square)],
   max: (v) => [max(v.x, v.y), max(v.x, 1)],
   min: (v) => [min(v.x, v.y), min(1, v.x)],
@@ -180,6 +187,7 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
   mul: (v) => [mul(v.x, v.y), mul(v.x, v.x), mul(2, v.ids)],
   neg: (v) => neg(v.x),
   not: (v) => not(v.mask),
+  onDevice: (v) => onDevice(sizeOf(v.x, 0)),
   pad: (v, graph) => [
     pad(v.x, 1, size(v.x, 0), int64Vector(graph, [2]), addDims(addDims('N', 'L'), 2)),
     pad(v.x, -1, int64Vector(graph, [1]), int64Vector(graph, [0]), 7),
@@ -230,7 +238,6 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
   ],
   sliceTo: (v, graph) =>
     sliceTo(concat([v.x, v.x], 1), [1, 2], concat([size(v.x, 1), int64Vector(graph, [3])], 0), ['N', 'L', 3]),
-  sliceWindow: (v, graph) => sliceWindow(v.vector, int64Vector(graph, [1]), int64Vector(graph, [4]), 4),
   softmax: (v) => [softmax(v.x), softmax(v.x, 1)],
   split: (v, graph) => [
     ...split(v.x, -1, [1, 2, 3], int64Vector(graph, [1, 2, 3])),

@@ -14,6 +14,7 @@ import {
   addInput,
   addOutput,
   asBlock,
+  checkCudaKernels,
   createGraph,
   dequantizeLinear,
   type Graph,
@@ -185,6 +186,17 @@ describe('graphs with quantized weights', () => {
     expect(imported(plain)).toBe(OPSET);
     expect(imported(nested)).toBe(QUANTIZED_OPSET);
   });
+  it.each([4, 8] as const)('have kernels on CUDA: %i bits', (bits) => {
+    for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+      const graph = createGraph('cuda');
+      const blocks = example(bits).inGraph(graph);
+      const scales = addInitializer(graph, 'half', tensor('float16', blocks.scales.shape as number[]));
+      const x = addInput(graph, 'x', dtype, ['N', WIDTH]);
+      const weight = quantizedMatrix({ ...blocks, scales }, [OUT, WIDTH], dtype);
+      addOutput(graph, gemm(x, weight, undefined, { transB: true }), 'y');
+      expect(() => checkCudaKernels(graph)).not.toThrow();
+    }
+  });
   it('are refused if the scales or the shape do not fit', () => {
     const graph = createGraph('wrong');
     const blocks = example(8).inGraph(graph);
@@ -218,7 +230,7 @@ describe('the memory of a step over quantized weights', () => {
       import * as onnx from '${engine}onnx/index.js';
       import { createSession } from '${engine}runtime/index.js';
       import { bytesOf, float32, int64, tensor } from '${engine}tensor/index.js';
-      import { buildTrainingGraph } from '${engine}training/index.js';
+      import { buildTrainingGraph, stackBatches } from '${engine}training/index.js';
       const [layers, side, bits] = [${LAYERS}, ${SIDE}, ${bits}];
       const file = '${join(folder, 'weights.bin')}';
       let end = 0;
@@ -238,10 +250,11 @@ describe('the memory of a step over quantized weights', () => {
           ? onnx.identity(onnx.cast(onnx.reshape(onnx.dequantizeLinear(matrix), [side, side]), 'float32'))
           : onnx.quantizedMatrix(matrix, [side, side], 'float32');
       };
+      const batchInputs = [{ name: 'x', dtype: 'float32', shape: ['batch', side] }];
       const training = buildTrainingGraph({
         name: 'frozen',
         parameters: [{ key: 'scale', shape: [side] }],
-        batch: [{ name: 'x', dtype: 'float32', shape: ['batch', side] }],
+        batch: batchInputs,
         optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 1 },
         schedule: { warmupSteps: 0, totalSteps: 10 },
         recompute: ${recompute},
@@ -264,7 +277,8 @@ describe('the memory of a step over quantized weights', () => {
       writeFileSync('/proc/self/clear_refs', '5'); // the peak counts from here
       await session.run({
         ...state,
-        x: tensor('float32', [1, 8, side]), batch_size: int64([1], [8]), learning_rate: float32([], [1e-5]), step: int64([], [0]),
+        ...stackBatches(batchInputs, [{ tensors: { x: tensor('float32', [8, side]) }, sizes: { batch: 8 } }]),
+        learning_rate: float32([], [1e-5]), step: int64([], [0]),
       });
       console.log(status('VmHWM') - before - end);
     `,

@@ -243,7 +243,7 @@ describe('a session in the worker', () => {
     addOutput(graph, mul(reduceSum(x), addInput(graph, 'factor', 'float32', [])), 'score');
     const evaluation = await worker.open(serializeModel(graph), cpu);
     const score = async (): Promise<unknown> =>
-      (await evaluation.run({ factor: float32([], [2]) }, training)).score!.data[0];
+      (await evaluation.run({ factor: float32([], [2]) }, { stateOf: training })).score!.data[0];
     expect(await score()).toBe(20);
     await training.run({ u: u(1) });
     expect(await score()).toBeCloseTo(2 * (0.9 * 10 + 1.5), 5);

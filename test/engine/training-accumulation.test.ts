@@ -11,7 +11,7 @@ import { float32, float32Of, int64, type Tensor } from '../../src/engine/tensor/
 import {
   type Batch,
   buildTrainingGraph,
-  dropoutOffsets,
+  dropoutWindows,
   matrixFlops,
   stackMicroBatches,
   stepNodes,
@@ -107,18 +107,22 @@ describe('steps in micro-batches', () => {
 describe('dropout in micro-batches', () => {
   const { dropout } = buildTrainingGraph(spec(0.2, true));
   const sizes = { batch: 1, length: 2 };
-  const offsets = (firstStep: number, steps: readonly (readonly (typeof sizes)[])[]): bigint[] => {
-    const { dropout_offsets: drawn } = dropoutOffsets(dropout, 7, firstStep, steps, LARGEST);
-    return [...(drawn!.data as BigInt64Array)];
+  /** The first rows of both sites' windows, by step and micro-batch; 0 where there is none. */
+  const windows = (firstStep: number, steps: readonly (readonly (typeof sizes)[])[]): bigint[][] => {
+    const { dropout_windows: drawn } = dropoutWindows(dropout, 7, firstStep, steps, LARGEST);
+    const [, , parts, count] = drawn!.shape as [number, number, number, number];
+    const at = (site: number, part: number, step: number): bigint =>
+      (drawn!.data as BigInt64Array)[((1 + site) * parts + part) * count + step]!;
+    return steps.flatMap((cut, step) => cut.map((_, part) => [at(0, part, step), at(1, part, step)]));
   };
 
   it('draws by step and number in the step, whatever the run they are in', () => {
     const three = [sizes, sizes, sizes];
-    const all = offsets(4, [three, [sizes], three]);
-    expect(all).toHaveLength(7 * 2); // two sites
-    expect([...offsets(4, [three]), ...offsets(5, [[sizes], three])]).toEqual(all);
-    expect(offsets(5, [three]).slice(0, 2)).toEqual(all.slice(6, 8));
-    expect(new Set(all).size).toBe(all.length);
+    const all = windows(4, [three, [sizes], three]);
+    expect(all).toHaveLength(7);
+    expect([...windows(4, [three]), ...windows(5, [[sizes], three])]).toEqual(all);
+    expect(windows(5, [three])[0]).toEqual(all[3]);
+    expect(new Set(all.flat()).size).toBe(all.flat().length);
   });
 
   it('gives the rows of a batch masks of their own', async () => {
@@ -150,7 +154,8 @@ describe('a stack of micro-batches', () => {
     ];
     expect(stackMicroBatches([{ name: 'ids', dtype: 'int64', shape: ['length'] }], steps)).toEqual({
       ids: int64([3, 3], [5, 0, 0, 7, 8, 9, 1, 2, 0]),
-      length_size: int64([3], [1, 3, 2]),
+      // A row of zeros, then the lengths: of the first parts of both steps, then of the second.
+      batch_sizes: int64([2, 2, 2], [0, 0, 0, 0, 1, 2, 3, 0]),
       micro_batches: int64([2], [2, 1]),
       first_micro_batch: int64([2], [0, 2]),
       micro_weight: float32([3], [0.25, 0.75, 1]),

@@ -7,8 +7,8 @@ import { float32 } from '../../src/engine/tensor/index.js';
 import {
   type Batch,
   buildTrainingGraph,
-  dropoutOffsets,
   dropoutPools,
+  dropoutWindows,
   type GraphInput,
   type TrainingSpec,
 } from '../../src/engine/training/index.js';
@@ -148,7 +148,7 @@ describe('dropout', () => {
       expect(graph.inputs.map(({ name }) => name).filter((name) => name.startsWith('dropout'))).toEqual([]);
       expect(dropout.sites).toEqual([]);
       expect(dropoutPools(dropout, 1, {})).toEqual({});
-      expect(dropoutOffsets(dropout, 1, 0, [{}], {})).toEqual({});
+      expect(dropoutWindows(dropout, 1, 0, [{}], {})).toEqual({});
     }
   });
 
@@ -165,10 +165,10 @@ describe('dropout', () => {
   it('refuses a batch beyond what its pools were made for', () => {
     const { dropout } = buildTrainingGraph(pooledSpec(0.1));
     const sizes = { batch: 5, length: 7 };
-    expect(dropoutPools(dropout, 1, sizes)['dropout_pool_0.1']!.shape).toEqual([65536]);
+    expect(dropoutPools(dropout, 1, sizes)['dropout_pool_0.1']!.shape).toEqual([1024, 64]);
     const wide = { batch: 5, length: 4000 }; // the largest site has batch * length * 6 elements
-    expect(dropoutPools(dropout, 1, wide)['dropout_pool_0.1']!.shape).toEqual([4 * 5 * 4000 * 6]);
-    expect(() => dropoutOffsets(dropout, 1, 0, [wide], sizes)).toThrow(
+    expect(dropoutPools(dropout, 1, wide)['dropout_pool_0.1']!.shape).toEqual([(4 * 5 * 4000 * 6) / 64, 64]);
+    expect(() => dropoutWindows(dropout, 1, 0, [wide], sizes)).toThrow(
       'dropout site hidden is larger than the pools, made for {"batch":5,"length":7}',
     );
   });

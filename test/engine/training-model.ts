@@ -32,8 +32,8 @@ import {
 import {
   type Batch,
   buildTrainingGraph,
-  dropoutOffsets,
   dropoutPools,
+  dropoutWindows,
   firstMomentName,
   type GraphInput,
   type MicroBatch,
@@ -179,13 +179,23 @@ export interface StepsOptions {
   readonly batchInputs?: readonly GraphInput[];
   /** How a step's batch is split, for a graph that accumulates gradients. */
   readonly cut?: (batch: Batch) => readonly MicroBatch[];
+  /** Further feeds. */
+  readonly more?: Record<string, Tensor>;
 }
 
 /** Takes one step per batch, all in one run of the graph; returns per-step outputs by name. */
 export async function takeSteps(
   { graph, session }: Training,
   batches: readonly Batch[],
-  { firstStep = 0, rate = 0.01, seed = 7, largest = LARGEST, batchInputs = inputs, cut }: StepsOptions = {},
+  {
+    firstStep = 0,
+    rate = 0.01,
+    seed = 7,
+    largest = LARGEST,
+    batchInputs = inputs,
+    cut,
+    more,
+  }: StepsOptions = {},
 ): Promise<Record<string, Tensor>> {
   const micro = cut && batches.map(cut);
   const sizes =
@@ -195,7 +205,8 @@ export async function takeSteps(
     step: int64([], [firstStep]),
     ...(micro ? stackMicroBatches(batchInputs, micro) : stackBatches(batchInputs, batches)),
     ...dropoutPools(graph.dropout, seed, largest),
-    ...dropoutOffsets(graph.dropout, seed, firstStep, sizes, largest),
+    ...dropoutWindows(graph.dropout, seed, firstStep, sizes, largest),
+    ...more,
   });
 }
 

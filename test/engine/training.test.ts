@@ -266,18 +266,17 @@ describe('stacking', () => {
     expect(stackBatches(declared, [batch(1, 5), batch(3, 7)])).toEqual({
       ids: int64([2, 1, 3], [5, 0, 0, 7, 8, 9]),
       scale: float32([2, 2], [5, 0.5, 7, 0.5]),
-      batch_size: int64([2], [1, 1]),
-      length_size: int64([2], [1, 3]),
+      batch_sizes: int64([3, 2], [0, 0, 1, 1, 1, 3]),
     });
   });
 
   it('pads every axis that differs', () => {
-    const { x, batch_size } = stackBatches(inputs, [randomBatch(1, 2, 1), randomBatch(2, 3, 2)]);
+    const { x, batch_sizes } = stackBatches(inputs, [randomBatch(1, 2, 1), randomBatch(2, 3, 2)]);
     expect(x!.shape).toEqual([2, 2, 3, 4]);
     const first = Array.from(values(x!)).slice(0, 24);
     const own = Array.from(values(randomBatch(1, 2, 1).tensors.x!));
     expect(first).toEqual([...own, ...Array(16).fill(0)]);
-    expect(batch_size).toEqual(int64([2], [1, 2]));
+    expect(batch_sizes).toEqual(int64([3, 2], [0, 0, 1, 2, 2, 3]));
   });
 
   it('refuses a batch that does not match its sizes, or is incomplete', () => {
@@ -308,9 +307,9 @@ describe('the training graph', () => {
     const { session } = await openTraining(worker, pooledSpec(0.1));
     const keys = parameters.map(({ key }) => key);
     const state = stateNames();
-    const fed = ['learning_rate', 'step', 'x', 'mask', 'target', 'batch_size', 'length_size'];
+    const fed = ['learning_rate', 'step', 'x', 'mask', 'target', 'batch_sizes'];
     expect(new Set(session.inputNames)).toEqual(
-      new Set([...fed, ...state, 'dropout_pool_0.1', 'dropout_offsets']),
+      new Set([...fed, ...state, 'dropout_pool_0.1', 'dropout_windows']),
     );
     expect(session.outputNames).toEqual([
       ...state.map((name) => `updated/${name}`),

@@ -8,7 +8,7 @@ import type { WorkerSession } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
 import { argmax } from '../../src/evaluation/metrics/confusion.js';
 import type { Example, FeatureSource, Phase } from '../../src/systems/system.js';
-import { inferAll, requireInferences } from '../../src/training/inference.js';
+import { inferAll, requireInferences, sessionEvaluator } from '../../src/training/inference.js';
 
 const examples = Array.from(
   { length: 8 },
@@ -39,7 +39,7 @@ function sessionOf(probabilities: number[][], embeddings?: number[][]): WorkerSe
 
 const infer = (probabilities: number[][], embeddings?: number[][]) =>
   inferAll(examples.slice(0, probabilities.length), {
-    session: sessionOf(probabilities, embeddings),
+    evaluator: sessionEvaluator(sessionOf(probabilities, embeddings)),
     phase,
     features,
     batchSize: 16,

@@ -1,37 +1,18 @@
-/** @file Sessions of a run: how training and validation hold frozen weights. */
+/** @file The session of a run, whose frozen weights training and validation share. */
 
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { SessionOptions, SessionWorker } from '../../src/engine/runtime/index.js';
 import type { TrainingGraph } from '../../src/engine/training/index.js';
-import { openSession } from '../../src/training/inference.js';
+import { openTrainingSession } from '../../src/training/inference.js';
 
-const placed = { model: new Uint8Array(), weightsFolder: '/weights' };
-const training = { state: [] } as unknown as TrainingGraph;
-
-/** The options that a session was opened with. */
-async function optionsOf(device: SessionOptions['device'], graph?: TrainingGraph): Promise<SessionOptions> {
+it('leaves weights where they are: neither repacked nor cast again in each run', async () => {
   const opened: SessionOptions[] = [];
   const worker = {
     open: (_: Uint8Array, options: SessionOptions) => Promise.resolve(opened.push(options)),
   } as unknown as SessionWorker;
-  await openSession(worker, placed, { device, cacheDir: 'cache' }, graph);
-  return opened[0]!;
-}
-
-describe('16-bit weights', () => {
-  it('are cast once for training, and on the CPU left as they are for validation', async () => {
-    expect(await optionsOf({ kind: 'cpu' }, training)).toMatchObject({ keepConstantExpressions: false });
-    expect(await optionsOf({ kind: 'cpu' })).toMatchObject({ keepConstantExpressions: true });
-    expect(await optionsOf({ kind: 'cuda', index: 0 })).toMatchObject({ keepConstantExpressions: false });
-  });
-
-  it('are repacked for neither', async () => {
-    for (const graph of [training, undefined]) {
-      expect(await optionsOf({ kind: 'cpu' }, graph)).toMatchObject({
-        disablePrepacking: true,
-        withoutArena: true,
-        weightsFolder: '/weights',
-      });
-    }
-  });
+  const placed = { model: new Uint8Array(), weightsFolder: '/weights' };
+  const graph = { state: [] } as unknown as TrainingGraph;
+  await openTrainingSession(worker, placed, { device: { kind: 'cpu' }, cacheDir: 'cache' }, graph);
+  expect(opened[0]).toMatchObject({ disablePrepacking: true, withoutArena: true, weightsFolder: '/weights' });
+  expect(opened[0]!.keepConstantExpressions ?? false).toBe(false);
 });

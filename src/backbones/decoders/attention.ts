@@ -33,7 +33,7 @@ import { causalMask, runningCount } from '../../nn/index.js';
 import type { DecoderConfig, Projection } from './decoder-config.js';
 import { rotaryFrequencies } from './decoder-config.js';
 
-/** Applies one projection of the current layer: [N, L, in] -> [N, L, out]. */
+/** Applies one projection of the current layer: [N, L, in] of any type -> [N, L, out] of the weight's type. */
 export type Project = (projection: Projection, x: Value) => Value;
 
 /** A layer's normalisation of its query or key heads before rotation: [..., headDim] -> the same. */
@@ -79,7 +79,10 @@ export function attentionContext(
   };
 }
 
-/** Self-attention of one layer: x [N, L, d] -> [N, L, d]. Scores and softmax are float32. */
+/**
+ * Self-attention of one layer: x [N, L, d] -> [N, L, d] of the weights' type, which its products are in. Rotation and
+ * softmax are float32.
+ */
 export function groupedQueryAttention(
   x: Value,
   config: DecoderConfig,
@@ -92,21 +95,19 @@ export function groupedQueryAttention(
   const [batch, length] = x.shape as [Dim, Dim, Dim];
   const stacked = [batch, keyHeads, multiplyDims(length, groups)] as const;
 
-  const queries = transpose(
-    reshape(project('q_proj', x), [batch, length, keyHeads, groups, headDim]),
-    [0, 2, 3, 1, 4],
-  );
+  const projected = project('q_proj', x);
+  const { dtype } = projected;
+  const queries = transpose(reshape(projected, [batch, length, keyHeads, groups, headDim]), [0, 2, 3, 1, 4]);
   const keyValue = (projection: 'k_proj' | 'v_proj'): Value =>
     transpose(reshape(project(projection, x), [batch, length, keyHeads, headDim]), [0, 2, 1, 3]);
-  const rotatedQueries = reshape(rotate(headNorm('q_norm', queries), context.queryRotary), [
-    ...stacked,
-    headDim,
-  ]);
-  const rotatedKeys = rotate(headNorm('k_norm', keyValue('k_proj')), context.keyRotary); // [N, keyHeads, L, headDim]
+  const rotated = (kind: 'q_norm' | 'k_norm', given: Value, table: RotaryTable): Value =>
+    cast(rotate(headNorm(kind, cast(given, 'float32')), table), dtype);
+  const rotatedQueries = reshape(rotated('q_norm', queries, context.queryRotary), [...stacked, headDim]);
+  const rotatedKeys = rotated('k_norm', keyValue('k_proj'), context.keyRotary); // [N, keyHeads, L, headDim]
 
   const scores = matmul(rotatedQueries, transpose(rotatedKeys, [0, 1, 3, 2])); // [N, keyHeads, groups * L, L]
-  const biased = add(reshape(scores, [batch, keyHeads, groups, length, length]), context.bias);
-  const attention = reshape(softmax(biased), [...stacked, length]);
+  const perHead = reshape(cast(scores, 'float32'), [batch, keyHeads, groups, length, length]);
+  const attention = cast(reshape(softmax(add(perHead, context.bias)), [...stacked, length]), dtype);
   const mixed = matmul(attention, keyValue('v_proj')); // [N, keyHeads, groups * L, headDim]
   const perToken = transpose(reshape(mixed, [batch, keyHeads, groups, length, headDim]), [0, 3, 1, 2, 4]);
   return project('o_proj', reshape(perToken, [batch, length, heads * headDim]));

@@ -87,7 +87,7 @@ export function decoder(
   const graph = innermost([embeddings, attentionMask]);
   const context = withScope(graph, 'positions', () => attentionContext(config, attentionMask, positionIds));
   const norm = (key: string, x: Value, width = config.hiddenSize): Value =>
-    rmsNorm(x, cast(weights(key, [width]), 'float32'), config.rmsNormEps);
+    rmsNorm(x, weights(key, [width]), config.rmsNormEps);
 
   let hidden = embeddings;
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
@@ -100,11 +100,14 @@ export function decoder(
       withScope(graph, `layers.${layer}`, () => {
         const attended = withScope(graph, 'self_attn', () => {
           const normed = norm(`model.layers.${layer}.input_layernorm.weight`, hidden);
-          return add(hidden, groupedQueryAttention(normed, config, context, project, headNorm));
+          return add(
+            hidden,
+            cast(groupedQueryAttention(normed, config, context, project, headNorm), 'float32'),
+          );
         });
         return withScope(graph, 'mlp', () => {
           const normed = norm(`model.layers.${layer}.post_attention_layernorm.weight`, attended);
-          return add(attended, swiglu(normed, project));
+          return add(attended, cast(swiglu(normed, project), 'float32'));
         });
       }),
     );
@@ -112,7 +115,7 @@ export function decoder(
   return withScope(graph, 'norm', () => norm('model.norm.weight', hidden));
 }
 
-/** down(silu(gate(x)) * up(x)) (Shazeer, 2020): [N, L, d] -> [N, L, d]. */
+/** down(silu(gate(x)) * up(x)) (Shazeer, 2020), in the weights' type: [N, L, d] -> [N, L, d]. */
 function swiglu(x: Value, project: Project): Value {
   return project('down_proj', mul(silu(project('gate_proj', x)), project('up_proj', x)));
 }

@@ -3,6 +3,7 @@
 import {
   cast,
   constantContent,
+  countAlong,
   div,
   equal,
   expandLike,
@@ -12,11 +13,8 @@ import {
   intAttribute,
   matmul,
   mul,
-  productOfDims,
   reduceMean,
   reduceSum,
-  scalar,
-  sizeOf,
   sub,
   transpose,
   unsqueeze,
@@ -64,6 +62,11 @@ export function spread({ a, y }: RuleContext, dy: Value): Value {
   return expandLike(withReducedAxes(dy, a, y), a);
 }
 
+/** The gradient of a reduction with the reduced axes as size 1, so that it broadcasts to the input. */
+export function keptAxes({ a, y, dy }: RuleContext): Value {
+  return withReducedAxes(dy, a, y);
+}
+
 /** dy / n, where n is the number of elements in each mean. */
 export function spreadMean(context: RuleContext): Value {
   return spread(context, div(context.dy, reducedCount(context)));
@@ -93,13 +96,7 @@ function withReducedAxes(x: Value, input: Value, output: Value): Value {
 
 /** The number of elements reduced into each output, as a scalar of the same type. */
 function reducedCount({ a, node, dy }: RuleContext): Value {
-  const axes = reducedAxes(node.inputs[1]!);
-  const count = productOfDims(axes.map((axis) => a.shape[axis]!));
-  if (typeof count === 'number') return scalar(dy.graph, count, dy.dtype);
-  return cast(
-    axes.map((axis) => sizeOf(a, axis)).reduce((product, size) => mul(product, size)),
-    dy.dtype,
-  );
+  return countAlong(a, reducedAxes(node.inputs[1]!), dy.dtype);
 }
 
 /**

@@ -121,7 +121,8 @@ export function freeName(graph: Graph, wanted: string): string {
   return freeName(graph, `${wanted}_${count}`);
 }
 
-function uniqueName(graph: Graph, wanted: string): string {
+/** The name itself if it is free, otherwise with a number appended; reserved. */
+export function uniqueName(graph: Graph, wanted: string): string {
   return claimName(graph, freeName(graph, wanted));
 }
 
@@ -130,6 +131,12 @@ function claimName(graph: Graph, name: string): string {
   if (graph.names.taken.has(name)) throw new Error(`the name ${name} is taken in graph ${graph.name}`);
   graph.names.taken.set(name, 1);
   return name;
+}
+
+/** Gives the result of a node a name of its own, with a number appended if it is taken. */
+export function named(value: Value, name: string): Value {
+  value.name = uniqueName(value.graph, name);
+  return value;
 }
 
 /** A graph input. */

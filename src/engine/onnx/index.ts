@@ -1,5 +1,6 @@
 /** @file Builds ONNX graphs from operators and serialises them. */
 
+export { checkCudaKernels, cudaKernelProblem } from './cuda-kernels.js';
 export {
   addDims,
   broadcastShapes,
@@ -63,17 +64,22 @@ export {
   intAttribute,
   intsAttribute,
   type Node,
+  named,
   type Value,
   valuesRead,
   withScope,
 } from './graph.js';
+export { hostColumn, hostEntries, hostTable } from './host-integers.js';
 export {
   arange,
   concat,
+  countAlong,
+  deviceRange,
   expand,
   expandLike,
   gather,
   int64Vector,
+  onDevice,
   pad,
   reshape,
   reshapeLike,
@@ -82,14 +88,13 @@ export {
   sizeOf,
   slice,
   sliceTo,
-  sliceWindow,
   split,
   squeeze,
   transpose,
   unsqueeze,
   zerosLike,
 } from './layout.js';
-export { type LoopBody, type LoopResult, loop } from './loop.js';
+export { type LoopBody, type LoopResult, loop, mapRows } from './loop.js';
 export {
   type ConvOptions,
   conv1d,

@@ -1,8 +1,8 @@
 /** @file Operators that move elements without changing them: reshape, transpose, slice, gather, concat and the like. */
 
-import { int64 } from '../tensor/index.js';
+import { type DType, int64 } from '../tensor/index.js';
 import { addDims, broadcastShapes, type Dim, formatShape, productOfDims, sameShape } from './dims.js';
-import { add, identity, requireOneType, scalar } from './elementwise.js';
+import { cast, identity, mul, requireOneType, scalar } from './elementwise.js';
 import { addNode, constant, type Graph, innermost, type Value } from './graph.js';
 
 const ints = (value: readonly number[]) => ({ kind: 'ints', value }) as const;
@@ -40,6 +40,17 @@ export function sizeOf(x: Value, axis: number): Value {
   const dim = x.shape[normalizeAxis(x, axis)]!;
   if (typeof dim === 'number') return scalar(x.graph, dim, 'int64');
   return gather(shapeOf(x), scalar(x.graph, normalizeAxis(x, axis), 'int64'), 0);
+}
+
+/** Number of elements along some axes, as a factor in computation: a scalar of type `dtype`, on the device. */
+export function countAlong(x: Value, axes: readonly number[], dtype: DType): Value {
+  const sizes = axes.map((axis) => x.shape[normalizeAxis(x, axis)]!);
+  const count = productOfDims(sizes);
+  if (typeof count === 'number') return scalar(x.graph, count, dtype);
+  return cast(
+    onDevice(axes.map((axis) => sizeOf(x, axis)).reduce((product, size) => mul(product, size))),
+    dtype,
+  );
 }
 
 /**
@@ -161,13 +172,6 @@ export function sliceTo(x: Value, axes: readonly number[], ends: Value, shape: r
   return addNode(graph, 'Slice', inputs, {}, [{ dtype: x.dtype, shape }])[0]!;
 }
 
-/** `length` elements of a vector starting at `offset` (int64 [1]), which is known at run time. */
-export function sliceWindow(x: Value, offset: Value, length: Value, dim: Dim): Value {
-  const graph = innermost([x, offset, length]);
-  const inputs = [x, offset, add(offset, length), int64Vector(graph, [0])];
-  return addNode(graph, 'Slice', inputs, {}, [{ dtype: x.dtype, shape: [dim] }])[0]!;
-}
-
 /** Rows of `x` along `axis` picked by int64 indices; the axis becomes the indices' shape. */
 export function gather(x: Value, indices: Value, axis: number): Value {
   const normalAxis = normalizeAxis(x, axis);
@@ -219,4 +223,25 @@ export function arange(limit: Value, dim: Dim): Value {
   const graph = limit.graph;
   const inputs = [scalar(graph, 0, limit.dtype), limit, scalar(graph, 1, limit.dtype)];
   return addNode(graph, 'Range', inputs, {}, [{ dtype: limit.dtype, shape: [dim] }])[0]!;
+}
+
+/** Above every size and counter. */
+const FAR = 2 ** 40;
+
+/**
+ * A copy for the device's own arithmetic of an integer that is on the host: a size, or the counter of a loop. int64
+ * scalar. A Range of one element reads its bounds on the host and writes its result on the device.
+ */
+export function onDevice(integer: Value): Value {
+  const { graph } = integer;
+  const far = scalar(graph, FAR, 'int64');
+  const range = addNode(graph, 'Range', [integer, far, far], {}, [{ dtype: 'int64', shape: [1] }])[0]!;
+  return squeeze(range, [0]);
+}
+
+/** int64 [start, start + 1, ... start + count - 1] on the device; both bounds int64 scalars on the host. */
+export function deviceRange(start: Value, limit: Value, count: Dim): Value {
+  const graph = innermost([start, limit]);
+  const inputs = [start, limit, scalar(graph, 1, 'int64')];
+  return addNode(graph, 'Range', inputs, {}, [{ dtype: 'int64', shape: [count] }])[0]!;
 }

@@ -48,19 +48,23 @@ export interface ModelOptions {
  * @throws Error when an external file lies outside `weightsFolder`, which onnxruntime would reject
  */
 export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8Array {
-  const quantized = hasQuantizedWeights(graph);
-  const opset = BigInt(quantized ? QUANTIZED_OPSET : OPSET);
+  const opset = opsetOf(graph);
   const model = create(ModelProtoSchema, {
-    irVersion: quantized ? QUANTIZED_IR_VERSION : IR_VERSION,
+    irVersion: opset === OPSET ? IR_VERSION : QUANTIZED_IR_VERSION,
     producerName: 'emoq',
     docString: options.description ?? '',
     graph: graphProto(graph, options),
-    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: opset })],
+    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opset) })],
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value }),
     ),
   });
   return toBinary(ModelProtoSchema, model);
+}
+
+/** The opset that a graph needs. */
+export function opsetOf(graph: Graph): number {
+  return hasQuantizedWeights(graph) ? QUANTIZED_OPSET : OPSET;
 }
 
 function hasQuantizedWeights({ nodes }: Graph): boolean {

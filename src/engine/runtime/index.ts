@@ -9,7 +9,7 @@ export {
   providerFolder,
   resolveDevice,
 } from './device.js';
-export type { StateSlot } from './protocol.js';
+export type { StatePart, StateSlot } from './protocol.js';
 export { CUDA_PROVIDER_LIBRARIES, listProviders, type Provider, trySession } from './providers.js';
 export { releaseMemory } from './resident-state.js';
 export { createSession, type Session, type SessionOptions, type Tensors } from './session.js';

@@ -9,11 +9,28 @@ export interface StateSlot {
   readonly output: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  /** What it consists of, under the names that files and other sessions use; by default itself, called `input`. */
+  readonly parts?: readonly StatePart[];
+}
+
+/** Consecutive elements of a state tensor. */
+export interface StatePart {
+  readonly name: string;
+  /** In elements. */
+  readonly offset: number;
+  readonly shape: readonly number[];
 }
 
 export type Request =
   | { kind: 'create'; model: Uint8Array; options: SessionOptions; state: readonly StateSlot[] }
-  | { kind: 'run'; session: number; feeds: Tensors; stateOf: number | undefined }
+  | {
+      kind: 'run';
+      session: number;
+      feeds: Tensors;
+      stateOf: number | undefined;
+      outputs: readonly string[] | undefined;
+    }
+  | { kind: 'evaluate'; session: number; feeds: Tensors; outputs: readonly string[] }
   | { kind: 'setState'; session: number; tensors: Tensors }
   | { kind: 'loadState'; session: number; path: string }
   | { kind: 'readState'; session: number; names: readonly string[] }

@@ -28,6 +28,11 @@ export interface SessionWorker {
   close(): Promise<void>;
 }
 
+export interface RunOptions {
+  readonly stateOf?: WorkerSession | undefined;
+  readonly outputs?: readonly string[];
+}
+
 /** A session in the worker thread. */
 export interface WorkerSession {
   /** Id of the session within its worker. */
@@ -35,10 +40,12 @@ export interface WorkerSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
   /**
-   * Runs with the state carried over; returns the outputs that are not state. With `stateOf`, inputs that are the state
-   * of another session are read from it in place.
+   * Runs with the state carried over; returns the outputs that are not state: all, or only those named. With `stateOf`,
+   * inputs that are the state of another session are read from it in place.
    */
-  run(feeds: Tensors, stateOf?: WorkerSession): Promise<Record<string, Tensor>>;
+  run(feeds: Tensors, options?: RunOptions): Promise<Record<string, Tensor>>;
+  /** Runs with the state as it is and leaves it so; returns the named outputs. */
+  evaluate(feeds: Tensors, outputs: readonly string[]): Promise<Record<string, Tensor>>;
   /** Copies tensors into the state, by input name. */
   setState(tensors: Tensors): Promise<void>;
   /** Returns copies of state tensors, by input name. */
@@ -133,7 +140,9 @@ export function startSessionWorker(): SessionWorker {
         id: session,
         inputNames,
         outputNames,
-        run: (feeds, stateOf) => ask({ kind: 'run', session, feeds: trimmed(feeds), stateOf: stateOf?.id }),
+        run: (feeds, { stateOf, outputs } = {}) =>
+          ask({ kind: 'run', session, feeds: trimmed(feeds), stateOf: stateOf?.id, outputs }),
+        evaluate: (feeds, outputs) => ask({ kind: 'evaluate', session, feeds: trimmed(feeds), outputs }),
         setState: (tensors) => ask({ kind: 'setState', session, tensors: trimmed(tensors) }),
         readState: (names) => ask({ kind: 'readState', session, names }),
         loadState: (path) => ask({ kind: 'loadState', session, path }),

@@ -32,8 +32,14 @@ async function answer(request: Request): Promise<unknown> {
   const { session, state } = lookup(request.session);
   switch (request.kind) {
     case 'run': {
-      const results = await state.run(session, { ...borrowed(session, request.stateOf), ...request.feeds });
+      const feeds = { ...borrowed(session, request.stateOf), ...request.feeds };
+      const results = await state.run(session, feeds, request.outputs);
       for (const feed of Object.values(request.feeds)) releaseMemory(feed); // copies that came with the message
+      return results;
+    }
+    case 'evaluate': {
+      const results = await state.evaluate(session, request.feeds, request.outputs);
+      for (const feed of Object.values(request.feeds)) releaseMemory(feed);
       return results;
     }
     case 'setState':

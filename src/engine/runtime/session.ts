@@ -90,7 +90,8 @@ function leftOutOptimizers({ device, keepConstantExpressions }: SessionOptions):
   return [
     // On the CPU, the fused residual + layer norm takes eight times as long as the two nodes it replaces, and a product
     // that transposes its own first factor takes an eighth longer than one after a Transpose.
-    ...(device.kind === 'cpu' ? ['SkipLayerNormFusion', 'GemmTransposeFusion'] : []),
+    // Elsewhere, a Slice with bounds that are known at run time waits for the device to copy them to the host.
+    ...(device.kind === 'cpu' ? ['SkipLayerNormFusion', 'GemmTransposeFusion'] : ['GatherToSliceFusion']),
     ...(keepConstantExpressions === true ? ['ConstantFolding'] : []),
   ];
 }

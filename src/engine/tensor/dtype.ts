@@ -5,7 +5,7 @@
 
 /**
  * Element types. bfloat16 is carried as raw 16-bit words and never used in JavaScript arithmetic; int4 and uint4 as
- * bytes of two elements, the first in the low half, as in ONNX.
+ * bytes of two elements, the first in the low half, as in ONNX. Strings occur inside graphs only.
  */
 export type DType =
   | 'float32'
@@ -18,7 +18,8 @@ export type DType =
   | 'uint8'
   | 'int4'
   | 'uint4'
-  | 'bool';
+  | 'bool'
+  | 'string';
 
 /** The typed array that holds each element type on the host. */
 export interface TypedArrayOf {
@@ -33,6 +34,7 @@ export interface TypedArrayOf {
   int4: Uint8Array;
   uint4: Uint8Array;
   bool: Uint8Array;
+  string: never;
 }
 
 export type TypedArray = TypedArrayOf[DType];
@@ -52,6 +54,7 @@ export const dtypeInfo: Readonly<Record<DType, DTypeInfo>> = {
   int8: { bytes: 1, onnx: 3, safetensors: 'I8' },
   int32: { bytes: 4, onnx: 6, safetensors: 'I32' },
   int64: { bytes: 8, onnx: 7, safetensors: 'I64' },
+  string: { bytes: 0, onnx: 8, safetensors: '' },
   bool: { bytes: 1, onnx: 9, safetensors: 'BOOL' },
   float16: { bytes: 2, onnx: 10, safetensors: 'F16' },
   float64: { bytes: 8, onnx: 11, safetensors: 'F64' },
@@ -60,9 +63,9 @@ export const dtypeInfo: Readonly<Record<DType, DTypeInfo>> = {
   int4: { bytes: 0.5, onnx: 22 },
 };
 
-/** The element types of safetensors files. */
+/** The types that tensors in files may have. */
 export const dtypes = (Object.keys(dtypeInfo) as DType[]).filter(
-  (dtype) => dtypeInfo[dtype].safetensors !== undefined,
+  (dtype) => dtype !== 'string' && dtypeInfo[dtype].safetensors !== undefined,
 );
 
 /** True for float16, bfloat16, float32 and float64. */
@@ -87,11 +90,9 @@ export function createArray<T extends DType>(
   buffer: ArrayBufferLike = new ArrayBuffer(bytesOf(dtype, length)),
   byteOffset = 0,
 ): TypedArrayOf[T] {
-  return new arrayConstructors[dtype](
-    buffer as ArrayBuffer,
-    byteOffset,
-    arrayLength(dtype, length),
-  ) as TypedArrayOf[T];
+  if (dtype === 'string') throw new TypeError('there are no arrays of strings');
+  const make = arrayConstructors[dtype as keyof typeof arrayConstructors];
+  return new make(buffer as ArrayBuffer, byteOffset, arrayLength(dtype, length)) as TypedArrayOf[T];
 }
 
 const arrayConstructors = {

@@ -9,9 +9,11 @@ import {
   cast,
   type Graph,
   gather,
+  hostTable,
   less,
   loop,
   mul,
+  onDevice,
   reduceSum,
   type Value,
 } from '../onnx/index.js';
@@ -19,7 +21,7 @@ import {
 /** Total number of micro-batches over all steps of a run: the first axis of the stacked inputs. */
 export const MICRO_BATCHES = 'micro_batches_in_all';
 
-/** The loss of a step or micro-batch, further scalars, and how to build a gradient for each parameter. */
+/** The loss of a step or micro-batch, further scalars, and how to build the gradient of each group of parameters. */
 export interface Differentiable {
   readonly loss: Value;
   readonly reported: Readonly<Record<string, Value>>;
@@ -28,7 +30,7 @@ export interface Differentiable {
 
 /** Position of each step's micro-batches in the stack, and their weights. */
 export interface MicroInputs {
-  /** int64 [K] */
+  /** int64 [K], prepared as a table of the host. */
   readonly counts: Value;
   /** int64 [K] */
   readonly first: Value;
@@ -41,7 +43,7 @@ export interface MicroInputs {
  */
 export function declareMicroInputs(root: Graph): MicroInputs {
   return {
-    counts: addInput(root, 'micro_batches', 'int64', ['K']),
+    counts: hostTable(addInput(root, 'micro_batches', 'int64', ['K'])),
     first: addInput(root, 'first_micro_batch', 'int64', ['K']),
     weights: addInput(root, 'micro_weight', 'float32', [MICRO_BATCHES]),
   };
@@ -49,29 +51,40 @@ export function declareMicroInputs(root: Graph): MicroInputs {
 
 /**
  * Loss, reported scalars and gradients of a whole step: weighted sums over its micro-batches.
- * @param step index of the step among the K, int64 scalar
- * @param parameters the parameters to differentiate with respect to
- * @param forward builds the micro-batch at `index` of the stack in `graph`, with loss and scalars multiplied by
- *   `weight`; `values` are the parameters in that graph
+ * @param step index of the step among the K: the loop's counter
+ * @param state the groups' values, to differentiate with respect to
+ * @param forward builds a micro-batch in `graph`, with loss and scalars multiplied by `weight`: the one at `position`
+ *   (a counter) of the step and at `index` of the stack; `values` are the groups' values in that graph
  */
 export function accumulate(
   { counts, first, weights }: MicroInputs,
   step: Value,
-  parameters: readonly Value[],
-  forward: (graph: Graph, index: Value, values: readonly Value[], weight: Value) => Differentiable,
+  state: readonly Value[],
+  forward: (
+    graph: Graph,
+    at: { readonly position: Value; readonly index: Value },
+    values: readonly Value[],
+    weight: Value,
+  ) => Differentiable,
 ): Differentiable {
-  const start = gather(first, step, 0);
-  const trips = gather(counts, step, 0);
+  const start = gather(first, onDevice(step), 0);
+  const trips = cast(gather(counts, step, 0), 'int64');
   let names: string[] = [];
   // The sums start from the parameters times 0: separate zeros would take one more copy in memory.
-  const { states, collected } = loop(trips, 'micro_batches', parameters, (body, position, sums) => {
-    const index = add(start, position);
+  const { states, collected } = loop(trips, 'micro_batches', state, (body, position, sums) => {
+    const ordinal = onDevice(position);
+    const index = add(start, ordinal);
     // Values of this graph, so that anything computed from parameters alone is built here, where it is differentiated.
-    const values = parameters.map((parameter): Value => ({ ...parameter, graph: body }));
-    const { loss, reported, gradients } = forward(body, index, values, gather(weights, index, 0));
+    const values = state.map((value): Value => ({ ...value, graph: body }));
+    const { loss, reported, gradients } = forward(
+      body,
+      { position, index },
+      values,
+      gather(weights, index, 0),
+    );
     const slopes = gradients();
     names = Object.keys(reported);
-    const keep = cast(less(0, position), 'float32');
+    const keep = cast(less(0, ordinal), 'float32');
     return {
       states: sums.map((sum, at) => add(mul(sum, keep), slopes[at]!)),
       collected: Object.entries({ loss, ...reported }).map(([name, value]) => ({ name, value })),

@@ -1,7 +1,7 @@
 /** @file Optimizer, schedule, dropout and the K-step training graph. */
 
 export { type AdamWOptions, type AdamWSlot, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
-export { type DropoutPlan, dropoutOffsets, dropoutPools } from './dropout.js';
+export { type DropoutPlan, dropoutPools, dropoutWindows } from './dropout.js';
 export {
   estimateMemory,
   type MemoryEstimate,
@@ -9,16 +9,28 @@ export {
   stepNodes,
   type TrainingProcess,
 } from './memory.js';
-export { type Batch, type MicroBatch, stackBatches, stackMicroBatches } from './stacking.js';
+export {
+  type Batch,
+  evaluationFeeds,
+  evaluationOutputs,
+  type MicroBatch,
+  noEvaluationFeeds,
+  stackBatches,
+  stackMicroBatches,
+} from './stacking.js';
+export { type ParameterShape, type StateGroup, stateGroups } from './state-groups.js';
 export {
   buildTrainingGraph,
+  EVALUATED,
+  type EvaluationPart,
+  type EvaluationSpec,
+  evaluationName,
   firstMomentName,
   type GraphInput,
-  type ParameterShape,
+  SIZES_INPUT,
   type StepContext,
   type StepLoss,
   secondMomentName,
-  sizeInputName,
   type TrainingGraph,
   type TrainingSpec,
 } from './training-graph.js';

@@ -12,8 +12,8 @@ import {
 } from '../onnx/index.js';
 import { dtypeInfo } from '../tensor/index.js';
 import { MICRO_BATCHES } from './accumulation.js';
-import { poolLength } from './dropout.js';
-import { stackedBindings, type TrainingGraph } from './training-graph.js';
+import { poolRows, siteColumns } from './dropout.js';
+import { EVALUATED, stackedBindings, type TrainingGraph } from './training-graph.js';
 
 export interface MemoryEstimate {
   /** Node and onnxruntime themselves, including their representation of the graph. */
@@ -33,8 +33,6 @@ export interface TrainingProcess {
   readonly stepsPerRun?: number;
   /** Micro-batches per step. */
   readonly microBatches?: number;
-  /** The graph of a validation session over the same parameters and weights. */
-  readonly evaluation?: Graph | undefined;
   /** Entries of the tokenizers' vocabularies. */
   readonly vocabulary?: number;
 }
@@ -65,20 +63,21 @@ const HEAP_FACTOR = 1.12;
 export function estimateMemory(
   training: TrainingGraph,
   bindings: DimBindings,
-  { stepsPerRun = 2, microBatches = 1, evaluation, vocabulary = 0 }: TrainingProcess = {},
+  { stepsPerRun = 2, microBatches = 1, vocabulary = 0 }: TrainingProcess = {},
 ): MemoryEstimate {
   const { graph, body, state, dropout } = training;
   const sizes = {
     ...stackedBindings(bindings),
-    sites: dropout.sites.length,
+    site_columns: siteColumns(dropout),
     K: stepsPerRun,
+    micro_columns: microBatches,
     [MICRO_BATCHES]: microBatches * stepsPerRun,
     micro_batches: microBatches,
-    pool: poolLength(dropout, bindings),
+    pool: poolRows(dropout, bindings),
   };
   const stateNames = new Set(state.map(({ input }) => input));
   const one = sum(state.map(({ shape }) => 4 * shape.reduce((size, axis) => size * axis, 1)));
-  const feeds = graph.inputs.filter(({ name }) => !stateNames.has(name));
+  const feeds = graph.inputs.filter(({ name, shape }) => !stateNames.has(name) && !shape.includes(EVALUATED));
   const [pools, batch] = [true, false].map((isPool) =>
     sum(feeds.filter(({ shape }) => shape.includes('pool') === isPool).map((value) => sizeOf(value, sizes))),
   ) as [number, number];
@@ -87,9 +86,9 @@ export function estimateMemory(
   const stateBytes = HEAP_FACTOR * one * Math.min(stepsPerRun, 2);
   const working = HEAP_FACTOR * Math.max(peakOf(body, sizes), 2 * one);
   const stepBytes = working + BATCH_COPIES * batch + POOL_COPIES * pools;
-  const nodes = stepNodes(training) + (evaluation?.nodes.length ?? 0);
+  const nodes = stepNodes(training) + (training.evaluation?.body.nodes.length ?? 0);
   const processBytes = PROCESS_BYTES + NODE_BYTES * nodes + VOCABULARY_BYTES * vocabulary;
-  const frozenBytes = weightBytes(graph) + castBytes(graph) + (evaluation ? readBytes(evaluation) : 0);
+  const frozenBytes = weightBytes(graph) + castBytes(graph);
   return {
     processBytes,
     stateBytes,
@@ -110,11 +109,6 @@ function weightBytes({ nodes, initializers }: Graph): number {
 /** Size of the initializers after a cast, which a training session does once and keeps. */
 function castBytes(graph: Graph): number {
   return sum(castsOf(graph).map(({ outputs }) => sizeOf(outputs[0]!, {})));
-}
-
-/** Their stored size: a session that casts them in each run reads them from the mapped files. */
-function readBytes(graph: Graph): number {
-  return sum(castsOf(graph).map(({ inputs }) => sizeOf(inputs[0]!, {})));
 }
 
 /** The casts of initializers whose results are read. */
@@ -149,8 +143,9 @@ function peakOf(graph: Graph, bindings: DimBindings): number {
   for (const node of graph.nodes) {
     const made = ALIASES.has(node.operator) ? [] : node.outputs;
     const { body } = node.attributes;
-    const given = body?.kind === 'graph' ? sum(node.outputs.map((output) => sizeOf(output, bindings))) : 0;
-    if (body?.kind === 'graph') peak = Math.max(peak, live + given + peakOf(body.value, bindings));
+    const outputs = sum(node.outputs.map((output) => sizeOf(output, bindings)));
+    const given = node.operator === 'Loop' ? outputs : 0; // a Scan writes its results in place
+    if (body?.kind === 'graph') peak = Math.max(peak, live + outputs + peakOf(body.value, bindings));
     live += sum(made.map((output) => sizeOf(output, bindings)));
     peak = Math.max(peak, live + given);
     const read = new Set(valuesRead(node).map(rootOf));
@@ -165,6 +160,7 @@ function peakOf(graph: Graph, bindings: DimBindings): number {
 }
 
 function sizeOf(value: Value, bindings: DimBindings): number {
+  if (value.shape.includes(0)) return 0;
   const count = value.shape.reduce<number>((product, dim: Dim) => product * evaluateDim(dim, bindings), 1);
   return count * dtypeInfo[value.dtype].bytes;
 }

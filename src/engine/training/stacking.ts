@@ -9,7 +9,14 @@ import {
   type TypedArray,
   tensor,
 } from '../tensor/index.js';
-import { type GraphInput, sizeInputName } from './training-graph.js';
+import { noDropoutFeeds } from './dropout.js';
+import {
+  evaluationName,
+  type GraphInput,
+  SIZES_INPUT,
+  symbolsOf,
+  type TrainingGraph,
+} from './training-graph.js';
 
 /** One batch: its tensors by input name, and its value for each symbol of the inputs. */
 export interface Batch {
@@ -25,15 +32,134 @@ export interface MicroBatch {
 }
 
 /**
- * Stacks K batches: every input becomes [K, ...], zero-padded to the largest of the K, and `<symbol>_size` [K] gives
- * each batch's own sizes.
+ * Stacks K batches: every input becomes [K, ...], zero-padded to the largest of the K, and `batch_sizes` int64 [1 +
+ * symbols, K] gives each batch's own sizes.
  * @throws Error when a batch is missing an input or a size, or when a shape does not match the sizes
  */
 export function stackBatches(
   inputs: readonly GraphInput[],
   batches: readonly Batch[],
 ): Record<string, Tensor> {
-  const symbols = [...new Set(inputs.flatMap(({ shape }) => shape.filter((dim) => typeof dim === 'string')))];
+  const symbols = symbolsOf(inputs);
+  return {
+    ...stackInputs(inputs, symbols, batches),
+    [SIZES_INPUT]: int64([1 + symbols.length, batches.length], sizeTable(symbols, batches)),
+  };
+}
+
+/**
+ * Stacks the micro-batches of K steps one after another, like {@link stackBatches}, with `batch_sizes` [1 + symbols,
+ * micro-batches of the longest step, K], and adds the inputs `micro_batches` and `first_micro_batch` int64 [K] and
+ * `micro_weight` float32 [total micro-batches].
+ */
+export function stackMicroBatches(
+  inputs: readonly GraphInput[],
+  steps: readonly (readonly MicroBatch[])[],
+): Record<string, Tensor> {
+  const all = steps.flat();
+  const counts = steps.map(({ length }) => length);
+  const longest = Math.max(...counts);
+  let before = 0;
+  const first = counts.map((count) => {
+    before += count;
+    return before - count;
+  });
+  const symbols = symbolsOf(inputs);
+  const byPosition = Array.from({ length: longest }, (_, position) =>
+    steps.map((parts) => parts[position]?.batch),
+  );
+  return {
+    ...stackInputs(
+      inputs,
+      symbols,
+      all.map(({ batch }) => batch),
+    ),
+    [SIZES_INPUT]: int64([1 + symbols.length, longest, steps.length], sizeTable(symbols, byPosition.flat())),
+    micro_batches: int64([counts.length], counts),
+    first_micro_batch: int64([first.length], first),
+    micro_weight: float32(
+      [all.length],
+      all.map(({ weight }) => weight),
+    ),
+  };
+}
+
+/** No batches at all: the stacked inputs of a run that trains nothing, or of one that evaluates nothing. */
+function noBatches(inputs: readonly GraphInput[], micro: boolean): Record<string, Tensor> {
+  const empty = inputs.map(({ name, dtype, shape }): [string, Tensor] => {
+    const axes = shape.map((dim) => (typeof dim === 'number' ? dim : 1));
+    return [name, tensor(dtype, [0, ...axes])];
+  });
+  const rows = 1 + symbolsOf(inputs).length;
+  return {
+    ...Object.fromEntries(empty),
+    [SIZES_INPUT]: tensor('int64', micro ? [rows, 1, 0] : [rows, 0]),
+    ...(micro && {
+      micro_batches: tensor('int64', [0]),
+      first_micro_batch: tensor('int64', [0]),
+      micro_weight: tensor('float32', [0]),
+    }),
+  };
+}
+
+/** The inputs of the evaluation in a run that trains: no batches. Empty for a graph without an evaluation. */
+export function noEvaluationFeeds({ evaluation }: TrainingGraph): Record<string, Tensor> {
+  return evaluation === undefined ? {} : renamed(noBatches(evaluation.inputs, false));
+}
+
+/**
+ * All feeds of a run that evaluates batches and trains nothing, apart from the state.
+ * @param inputs of training
+ * @param batches with the same number of examples each
+ */
+export function evaluationFeeds(
+  { evaluation, dropout, accumulates }: TrainingGraph,
+  inputs: readonly GraphInput[],
+  batches: readonly Batch[],
+): Record<string, Tensor> {
+  if (evaluation === undefined) throw new Error('the training graph has no evaluation');
+  return {
+    learning_rate: float32([], [0]),
+    step: int64([], [0]),
+    ...noBatches(inputs, accumulates),
+    ...noDropoutFeeds(dropout, accumulates),
+    ...renamed(stackBatches(evaluation.inputs, batches)),
+  };
+}
+
+/** The outputs of each evaluated batch, by their own names. */
+export function evaluationOutputs(
+  outputs: Readonly<Record<string, Tensor>>,
+  { evaluation }: TrainingGraph,
+): Record<string, Tensor>[] {
+  const stacked = evaluation!.outputs.map((name) => [name, outputs[evaluationName(name)]!] as const);
+  const count = stacked[0]![1].shape[0]!;
+  return Array.from({ length: count }, (_, index) =>
+    Object.fromEntries(
+      stacked.map(([name, { dtype, shape, data }]) => {
+        const own = shape.slice(1);
+        const size = elementCount(own);
+        return [name, { dtype, shape: own, data: data.subarray(index * size, (index + 1) * size) } as Tensor];
+      }),
+    ),
+  );
+}
+
+function renamed(feeds: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [evaluationName(name), value]));
+}
+
+/** A row of zeros, then one for each symbol with the batches' sizes; 0 where there is no batch. */
+function sizeTable(symbols: readonly string[], batches: readonly (Batch | undefined)[]): number[] {
+  const sizes = symbols.flatMap((symbol) => batches.map((batch) => (batch ? sizeIn(batch, symbol) : 0)));
+  return [...batches.map(() => 0), ...sizes];
+}
+
+function stackInputs(
+  inputs: readonly GraphInput[],
+  symbols: readonly string[],
+  batches: readonly Batch[],
+): Record<string, Tensor> {
   const largest = Object.fromEntries(
     symbols.map((symbol) => [symbol, Math.max(...batches.map((batch) => sizeIn(batch, symbol)))]),
   );
@@ -54,36 +180,7 @@ export function stackBatches(
     });
     feeds[input.name] = tensor(input.dtype, [batches.length, ...padded], data);
   }
-  for (const symbol of symbols) {
-    const sizes = BigInt64Array.from(batches.map((batch) => BigInt(sizeIn(batch, symbol))));
-    feeds[sizeInputName(symbol)] = tensor('int64', [batches.length], sizes);
-  }
   return feeds;
-}
-
-/**
- * Stacks the micro-batches of K steps one after another, like {@link stackBatches}, and adds the inputs `micro_batches`
- * and `first_micro_batch` int64 [K] and `micro_weight` float32 [total micro-batches].
- */
-export function stackMicroBatches(
-  inputs: readonly GraphInput[],
-  steps: readonly (readonly MicroBatch[])[],
-): Record<string, Tensor> {
-  const all = steps.flat();
-  const counts = steps.map(({ length }) => length);
-  let before = 0;
-  const first = counts.map((count) => {
-    before += count;
-    return before - count;
-  });
-  const batches = all.map(({ batch }) => batch);
-  const weights = all.map(({ weight }) => weight);
-  return {
-    ...stackBatches(inputs, batches),
-    micro_batches: int64([counts.length], counts),
-    first_micro_batch: int64([first.length], first),
-    micro_weight: float32([weights.length], weights),
-  };
 }
 
 function sizeIn({ sizes }: Batch, symbol: string): number {

@@ -10,17 +10,19 @@ import {
   addInput,
   addOutput,
   cast,
-  concat,
   createGraph,
   type Dim,
   type DimBindings,
   type Graph,
   gather,
+  hostColumn,
+  hostEntries,
+  hostTable,
   loop,
   mul,
+  onDevice,
   sizeOf,
   sliceTo,
-  unsqueeze,
   type Value,
   withScope,
 } from '../onnx/index.js';
@@ -29,6 +31,14 @@ import type { DType } from '../tensor/index.js';
 import { accumulate, type Differentiable, declareMicroInputs, MICRO_BATCHES } from './accumulation.js';
 import { type AdamWOptions, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
 import { createDropout, type DropoutPlan } from './dropout.js';
+import {
+  gathered,
+  membersOf,
+  type ParameterShape,
+  partsOf,
+  type StateGroup,
+  stateGroups,
+} from './state-groups.js';
 
 /** A per-batch input. Symbolic axes vary from batch to batch; fixed axes are numbers. */
 export interface GraphInput {
@@ -36,12 +46,6 @@ export interface GraphInput {
   readonly dtype: DType;
   /** For example ['batch', 'frames', 1024]. */
   readonly shape: readonly Dim[];
-}
-
-/** A parameter's key and shape. */
-export interface ParameterShape {
-  readonly key: string;
-  readonly shape: readonly number[];
 }
 
 /** Context for building a model's loss. `body` is the graph of one step, `root` the one that holds frozen weights. */
@@ -71,6 +75,17 @@ export interface TrainingSpec {
   readonly recompute?: boolean;
   /** Gradient accumulation: a step's batch comes as micro-batches, see {@link accumulate}. */
   readonly accumulate?: boolean;
+  /** Parameters with fewer elements share a vector, see {@link stateGroups}. Default: each is a tensor of its own. */
+  readonly sharedBelow?: number;
+  /** What the graph computes besides, from the parameters that it is given. */
+  readonly evaluation?: EvaluationSpec;
+}
+
+/** Inference in the training graph, which then shares its weights with training. */
+export interface EvaluationSpec {
+  readonly batch: readonly GraphInput[];
+  /** Builds one batch and returns its outputs by name. */
+  readonly forward: (context: Omit<StepContext, 'dropout'>) => Readonly<Record<string, Value>>;
 }
 
 export interface TrainingGraph {
@@ -82,50 +97,65 @@ export interface TrainingGraph {
   /** Parameters and moments that stay in the worker. */
   readonly state: readonly StateSlot[];
   readonly dropout: DropoutPlan;
-  /** Symbols whose per-batch sizes are fed as `<symbol>_size` int64 [K]. */
-  readonly symbols: readonly string[];
+  /** A step's batch comes as micro-batches. */
+  readonly accumulates: boolean;
   /** Names of the per-step outputs, each float32 [K]. */
   readonly reported: readonly string[];
+  /** Absent without an evaluation. */
+  readonly evaluation: EvaluationPart | undefined;
+}
+
+/** The evaluation in a training graph. */
+export interface EvaluationPart {
+  /** The graph of one batch. */
+  readonly body: Graph;
+  /** Inputs of a batch, by their names in it. */
+  readonly inputs: readonly GraphInput[];
+  /** Outputs of a batch, by their names in it; in the graph stacked, under {@link evaluationName}. */
+  readonly outputs: readonly string[];
 }
 
 export const firstMomentName = (key: string): string => `exp_avg/${key}`;
 export const secondMomentName = (key: string): string => `exp_avg_sq/${key}`;
-export const sizeInputName = (symbol: string): string => `${symbol}_size`;
-
-/** Biases and normalisation scales, which have fewer than two axes, are exempt from weight decay. */
-const decays = (parameter: ParameterShape): boolean => parameter.shape.length >= 2;
+/** The input with the sizes of the batches: a column begins with 0, then has a size for each symbol. */
+export const SIZES_INPUT = 'batch_sizes';
+/** Name of an evaluation's input or output in a training graph. */
+export const evaluationName = (name: string): string => `evaluation/${name}`;
+/** Number of batches that a run evaluates. */
+export const EVALUATED = 'evaluated';
 
 /**
  * Builds the training graph. Inputs: `learning_rate` (float32 scalar), `step` (int64 scalar, steps done before), every
- * batch input stacked as [K, ...], `<symbol>_size` int64 [K], dropout pools and offsets, parameters by their own keys
- * and moments as `exp_avg/<key>`, `exp_avg_sq/<key>`. Outputs: `loss`, `gradient_norm`, `learning_rate_used` and the
- * reported scalars, each [K], and the updated state as `updated/<input>`.
+ * batch input stacked as [K, ...], `batch_sizes` int64 [1 + symbols, K], dropout pools and windows, the groups of
+ * parameters by name and their moments as `exp_avg/<group>`, `exp_avg_sq/<group>`. Outputs: `loss`, `gradient_norm`,
+ * `learning_rate_used` and the reported scalars, each [K], and the updated state as `updated/<input>`.
  *
- * With accumulation, the stack, sizes and dropout offsets are per micro-batch, those of a step one after another;
- * `micro_batches` and `first_micro_batch` int64 [K] locate each step's micro-batches, and `micro_weight` float32 is the
- * weight of each.
+ * With accumulation, the stack is of micro-batches, those of a step one after another; sizes and dropout windows are [...,
+ * micro-batches of the longest step, K]; `micro_batches` and `first_micro_batch` int64 [K] locate each step's
+ * micro-batches, and `micro_weight` float32 is the weight of each.
+ *
+ * With an evaluation, there are also the inputs of its batches and their sizes, stacked as [evaluated, ...] under
+ * `evaluation/<name>`, and its outputs. A run that trains has no batches to evaluate, and the other way round.
  */
 export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   const root = createGraph(spec.name);
   const baseRate = addInput(root, 'learning_rate', 'float32', []);
   const firstStep = addInput(root, 'step', 'int64', []);
   const stack = spec.accumulate ? MICRO_BATCHES : 'K';
-  const stacked = spec.batch.map(({ name, dtype, shape }) =>
-    addInput(root, name, dtype, [stack, ...shape.map(padded)]),
-  );
-  const symbols = symbolsOf(spec.batch);
-  const sizes = new Map(
-    symbols.map((symbol) => [symbol, addInput(root, sizeInputName(symbol), 'int64', [stack])]),
-  );
+  const groups = stateGroups(spec.parameters, spec.sharedBelow ?? 0);
+  const columns = spec.accumulate ? ['micro_columns', 'K'] : ['K'];
+  const batches = declareBatches(root, spec.batch, stack, columns);
   const micro = spec.accumulate ? declareMicroInputs(root) : undefined;
-  const stateInputs = declareState(root, spec.parameters);
-  const count = spec.parameters.length;
+  const stateInputs = stateNames.flatMap((nameOf) =>
+    groups.map(({ name, shape }) => addInput(root, nameOf(name), 'float32', shape)),
+  );
+  const count = groups.length;
   const reportedNames: string[] = [];
   let dropoutPlan: DropoutPlan = { rates: [], sites: [] };
   let stepGraph: Graph = root;
   let gradientBody: Graph = root;
 
-  const tripCount = sizeOf(micro?.counts ?? stacked[0]!, 0);
+  const tripCount = sizeOf(micro?.first ?? batches.stacked[0]!, 0);
   const result = loop(tripCount, 'K', stateInputs, (body, iteration, states) => {
     stepGraph = body;
     const [current, first, second] = [
@@ -133,17 +163,20 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       states.slice(count, 2 * count),
       states.slice(2 * count),
     ];
-    /** The batch at `index` of the stack, built in `graph`; loss and scalars are multiplied by the weight, if given. */
+    /** One batch in `graph`, at `index` of the stack; loss and scalars are multiplied by the weight, if given. */
     const forward = (
       graph: Graph,
       index: Value,
+      pick: PickBatch,
       values: readonly Value[],
       weight?: Value,
     ): Differentiable => {
       gradientBody = graph;
-      const batch = withScope(graph, 'batch', () => cutBatch(spec.batch, stacked, sizes, index));
-      const dropout = createDropout(root, index, stack);
-      const parameters = new Map(spec.parameters.map(({ key }, position) => [key, values[position]!]));
+      const batch = withScope(graph, 'batch', () =>
+        cutBatch(batches, index, hostColumn(...pick(batches.sizes))),
+      );
+      const dropout = createDropout(root, columns, (table) => hostColumn(...pick(table)));
+      const parameters = membersOf(groups, values);
       const whole = spec.step({ root, body: graph, parameters, batch, dropout: dropout.apply });
       dropoutPlan = dropout.plan;
       const weighted = (value: Value): Value => (weight === undefined ? value : mul(value, weight));
@@ -152,22 +185,29 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       return {
         loss,
         reported: Object.fromEntries(reported),
-        gradients: () => gradients(loss, values, { recompute: spec.recompute ?? false }),
+        gradients: () => {
+          const keys = [...parameters.keys()];
+          const slopes = gradients(loss, [...parameters.values()], { recompute: spec.recompute ?? false });
+          return gathered(groups, ({ key }) => slopes[keys.indexOf(key)]!);
+        },
       };
     };
+    const ordinal = onDevice(iteration);
     const step =
       micro === undefined
-        ? forward(body, iteration, current)
-        : accumulate(micro, iteration, current, forward);
+        ? forward(body, ordinal, (table) => [table, iteration], current)
+        : accumulate(micro, iteration, current, (graph, { position, index }, values, weight) =>
+            forward(graph, index, (table) => [gather(table, iteration, -1), position], values, weight),
+          );
 
-    const stepNumber = add(firstStep, iteration);
+    const stepNumber = add(firstStep, ordinal);
     const rate = scheduledRate(baseRate, stepNumber, spec.schedule);
     const slots = step.gradients().map((gradient, position) => ({
       parameter: current[position]!,
       gradient,
       firstMoment: first[position]!,
       secondMoment: second[position]!,
-      decays: decays(spec.parameters[position]!),
+      decays: groups[position]!.decays,
     }));
     const update = adamwUpdate(slots, rate, stepNumber, spec.optimizer);
     const collected = Object.entries({
@@ -187,6 +227,7 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       output: output.name,
       dtype: 'float32',
       shape: input.shape as readonly number[],
+      parts: partsOf(groups[position % count]!, stateNames[Math.floor(position / count)]!),
     };
   });
   result.collected.forEach((value, position) => {
@@ -198,9 +239,44 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
     gradientBody,
     state,
     dropout: dropoutPlan,
-    symbols,
+    accumulates: micro !== undefined,
     reported: reportedNames,
+    evaluation: spec.evaluation && addEvaluation(root, spec.evaluation, groups, stateInputs.slice(0, count)),
   };
+}
+
+/** How inputs and files call parameters and moments. */
+const stateNames = [(key: string) => key, firstMomentName, secondMomentName];
+
+/** Picks what a table holds for the current batch: a table whose last axis is the batches' own, and where in it. */
+type PickBatch = (table: Value) => [table: Value, position: Value];
+
+/** Adds a loop over batches to evaluate with the parameters that are given to a run. */
+function addEvaluation(
+  root: Graph,
+  { batch, forward }: EvaluationSpec,
+  groups: readonly StateGroup[],
+  parameters: readonly Value[],
+): EvaluationPart {
+  const named = batch.map((input) => ({ ...input, name: evaluationName(input.name) }));
+  const batches = declareBatches(root, named, EVALUATED, [EVALUATED], evaluationName(SIZES_INPUT));
+  let evaluationBody: Graph = root;
+  let outputs: string[] = [];
+  const { collected } = loop(sizeOf(batches.stacked[0]!, 0), EVALUATED, [], (body, iteration) => {
+    evaluationBody = body;
+    const cut = withScope(body, 'batch', () =>
+      cutBatch(batches, onDevice(iteration), hostColumn(batches.sizes, iteration)),
+    );
+    const own = Object.fromEntries(batch.map(({ name }) => [name, cut[evaluationName(name)]!]));
+    const here = parameters.map((value): Value => ({ ...value, graph: body }));
+    const made = forward({ root, body, parameters: membersOf(groups, here), batch: own });
+    outputs = Object.keys(made);
+    return { states: [], collected: Object.entries(made).map(([name, value]) => ({ name, value })) };
+  });
+  outputs.forEach((name, position) => {
+    addOutput(root, collected[position]!, evaluationName(name));
+  });
+  return { body: evaluationBody, inputs: batch, outputs };
 }
 
 /** Name of a symbol in the stack, where batches are padded to the largest of the K. */
@@ -212,37 +288,55 @@ export function stackedBindings(bindings: DimBindings): DimBindings {
 }
 
 const padded = (dim: Dim): Dim => (typeof dim === 'number' ? dim : paddedSymbol(dim));
+const paddedToEvaluate = (dim: Dim): Dim => (typeof dim === 'number' ? dim : `evaluated_${padded(dim)}`);
 
-function symbolsOf(inputs: readonly GraphInput[]): string[] {
+/** The symbols of inputs, in the order in which tables of sizes have them. */
+export function symbolsOf(inputs: readonly GraphInput[]): string[] {
   const symbols = inputs.flatMap(({ shape }) =>
     shape.filter((dim): dim is string => typeof dim === 'string'),
   );
   return [...new Set(symbols)];
 }
 
-function declareState(root: Graph, parameters: readonly ParameterShape[]): Value[] {
-  const names = [(key: string) => key, firstMomentName, secondMomentName];
-  return names.flatMap((nameOf) =>
-    parameters.map(({ key, shape }) => addInput(root, nameOf(key), 'float32', shape)),
-  );
+/** Stacked batches, and the table of their sizes. */
+interface StackedBatches {
+  readonly inputs: readonly GraphInput[];
+  readonly stacked: readonly Value[];
+  /** Prepared for the host: [1 + symbols, ...columns]. */
+  readonly sizes: Value;
+  readonly symbols: readonly string[];
 }
 
-/** Batch `iteration` of every stacked input, cut from the padded sizes to its own. */
-function cutBatch(
+function declareBatches(
+  root: Graph,
   inputs: readonly GraphInput[],
-  stacked: readonly Value[],
-  sizes: ReadonlyMap<string, Value>,
-  iteration: Value,
+  stack: Dim,
+  columns: readonly Dim[],
+  sizesName = SIZES_INPUT,
+): StackedBatches {
+  const stacked = inputs.map(({ name, dtype, shape }) =>
+    // Batches to evaluate have sizes of their own.
+    addInput(root, name, dtype, [stack, ...shape.map(stack === EVALUATED ? paddedToEvaluate : padded)]),
+  );
+  const symbols = symbolsOf(inputs);
+  const sizes = hostTable(addInput(root, sizesName, 'int64', [1 + symbols.length, ...columns]));
+  return { inputs, stacked, sizes, symbols };
+}
+
+/** The batch at `index` of every stacked input, cut from the padded sizes to its own, which are a column of the table. */
+function cutBatch(
+  { inputs, stacked, symbols }: StackedBatches,
+  index: Value,
+  column: Value,
 ): Record<string, Value> {
-  const own = new Map([...sizes].map(([symbol, all]) => [symbol, unsqueeze(gather(all, iteration, 0), [0])]));
   return Object.fromEntries(
     inputs.map(({ name, shape }, position) => {
-      const whole = gather(stacked[position]!, iteration, 0);
+      const whole = gather(stacked[position]!, index, 0);
       const axes = [...shape.keys()].filter((axis) => typeof shape[axis] === 'string');
       if (axes.length === 0) return [name, whole];
-      const ends = concat(
-        axes.map((axis) => own.get(shape[axis] as string)!),
-        0,
+      const ends = hostEntries(
+        column,
+        axes.map((axis) => 1 + symbols.indexOf(shape[axis] as string)),
       );
       return [name, sliceTo(whole, axes, ends, shape)];
     }),

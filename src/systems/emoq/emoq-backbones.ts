@@ -36,6 +36,7 @@ import {
   declaredWeights,
   FORMER_PREFIX,
   formerGraph,
+  type Precision,
   robertaKey,
   type Weights,
 } from '../../nn/index.js';
@@ -64,7 +65,7 @@ export interface EmoqBackbones {
   /** Warnings about the encoder when weights are not opened. */
   readonly warnings: readonly string[];
   /** Frozen weights of a stage: read in place from the checkpoint files, or shapes only. */
-  readonly frozen: (graph: Graph) => Weights;
+  readonly frozen: (graph: Graph, precision: Precision) => Weights;
 }
 
 /** Opens what a stage needs and nothing else. @throws InputError naming the backbone that is missing or broken */
@@ -83,8 +84,13 @@ export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Prom
     llm: llm ?? {},
     notes: llm?.note === undefined ? [] : [llm.note],
     warnings: [],
-    frozen: (graph) => checkpointWeights(graph, lookup),
+    frozen: (graph, precision) => checkpointWeights(graph, lookup, precisionByKey(precision)),
   };
+}
+
+/** The Former is float32 throughout. */
+function precisionByKey(precision: Precision): (key: string) => Precision {
+  return (key) => (key.startsWith(FORMER_PREFIX) ? 'float32' : precision);
 }
 
 async function openFormer(
@@ -138,7 +144,7 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
     llm: { ...(decoder && { tokenizer: decoder.tokenizer, chat: decoder.chat }) },
     notes: [],
     warnings: audio?.warning === undefined ? [] : [audio.warning],
-    frozen: (graph) => checkpointWeights(graph, absent),
+    frozen: (graph, precision) => checkpointWeights(graph, absent, precisionByKey(precision)),
   };
 }
 

@@ -4,8 +4,6 @@
  */
 
 import type { DecoderConfig } from '../../backbones/index.js';
-import type { Graph } from '../../engine/onnx/index.js';
-import type { Weights } from '../../nn/index.js';
 import { FORMER_PREFIX, type RobertaConfig } from '../../nn/index.js';
 import { phaseParameters } from '../phase-graphs.js';
 import type { PhaseGraphs, StartingPoint } from '../system.js';
@@ -102,7 +100,7 @@ export function stageGraphs(
   { audioWidth, former: roberta, llm }: BackboneConfigs,
   labelTokenIds: readonly number[],
   trainingCounts: readonly number[] | undefined,
-  frozen: (graph: Graph) => Weights,
+  frozen: PhaseGraphs['frozen'],
 ): PhaseGraphs {
   const former = roberta && formerConfig(recipe, { hiddenSize: audioWidth }, roberta);
   return phase === 'stage1'

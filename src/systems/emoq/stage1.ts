@@ -1,6 +1,6 @@
 /** @file Stage 1 (paper section 2.4): the EmoQ-Former with an auxiliary head, trained with the MAL loss. */
 
-import { type Graph, gelu, softmax, type Value } from '../../engine/onnx/index.js';
+import { gelu, softmax, type Value } from '../../engine/onnx/index.js';
 import { normalArray, seededRandom, type Tensor, tensor } from '../../engine/tensor/index.js';
 import type { ParameterShape } from '../../engine/training/index.js';
 import {
@@ -97,7 +97,7 @@ export function stage1Graphs(
   recipe: EmoqRecipe,
   former: FormerConfig,
   trainingCounts: readonly number[],
-  frozen: (graph: Graph) => Weights,
+  frozen: PhaseGraphs['frozen'],
 ): PhaseGraphs {
   const config: Stage1Config = {
     former,

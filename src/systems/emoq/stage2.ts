@@ -15,7 +15,7 @@ import {
   add,
   arange,
   cast,
-  type Graph,
+  countAlong,
   gather,
   gelu,
   mul,
@@ -180,7 +180,7 @@ export function stage2Forward(
 /** Hidden state of each prompt's last token before the padding: [N, L, d] -> [N, d]. */
 function lastRows(hidden: Value, mask: Value): Value {
   const [batch, length, width] = hidden.shape as [string, string, number];
-  const starts = mul(arange(sizeOf(mask, 0), batch), sizeOf(mask, 1)); // [N]
+  const starts = mul(arange(sizeOf(mask, 0), batch), countAlong(mask, [1], 'int64')); // [N]
   const rows = add(starts, sub(reduceSum(mask, [1]), 1));
   return gather(reshape(hidden, [multiplyDims(batch, length), width]), cast(rows, 'int64'), 0);
 }
@@ -227,7 +227,7 @@ export function stage2Graphs(
   former: Stage2Config['former'],
   llm: DecoderConfig,
   labelTokenIds: readonly number[],
-  frozen: (graph: Graph) => Weights,
+  frozen: PhaseGraphs['frozen'],
 ): PhaseGraphs {
   const config: Stage2Config = {
     former,

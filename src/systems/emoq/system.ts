@@ -129,6 +129,7 @@ async function openStage(
     textLimit,
     vocabulary: (configs.former?.vocabSize ?? 0) + (configs.llm?.vocabSize ?? 0),
     checkpoints: [former.checkpoint, llm.checkpoint].filter((checkpoint) => checkpoint !== undefined),
+    languageModel: llm.checkpoint,
     notes: backbones.notes,
     warnings: backbones.warnings,
     inspectBackbones: () => inspectBackbones(recipe, reads, backbones),

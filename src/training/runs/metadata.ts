@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { InputError, oneLine, pathExists, readJson, writeJsonAtomic } from '../../base/index.js';
 import { identityDifferences } from '../../checkpoints/index.js';
 import type { ValidationDraw } from '../../data/corpora/index.js';
+import type { Precision } from '../../nn/index.js';
 import { type BackboneIdentities, DEFAULT_SYSTEM, type Prompt, systemNamed } from '../../systems/index.js';
 import type { RunFolder } from './folder.js';
 
@@ -70,6 +71,8 @@ export interface RunMetadata {
   /** How far it was trained, which may be less than `steps` with early stopping; null until the run is finished. */
   readonly trained: { readonly epochs: number; readonly steps: number } | null;
   readonly device: string;
+  /** Of the language model's products; absent in runs of earlier versions, which were float32. */
+  readonly precision?: Precision;
   /** Threads within one operator; null: one per physical core. */
   readonly threads: number | null;
   readonly versions: Readonly<Record<string, string>>;
@@ -135,6 +138,7 @@ const metadataKeys = {
     .nullable(),
   trained: z.looseObject({ epochs: count, steps: count }).nullish(),
   device: z.string(),
+  precision: z.enum(['float32', 'bfloat16', 'float16']).optional(),
   threads: z.int().min(1).nullish(),
   versions: z.record(z.string(), z.string()),
 };

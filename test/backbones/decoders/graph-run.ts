@@ -13,9 +13,9 @@ import {
   type Value,
 } from '../../../src/engine/onnx/index.js';
 import { createSession } from '../../../src/engine/runtime/index.js';
-import { type DType, readSafetensors, type Tensor } from '../../../src/engine/tensor/index.js';
+import { readSafetensors, type Tensor } from '../../../src/engine/tensor/index.js';
 import type { LoraConfig } from '../../../src/nn/index.js';
-import { checkpointWeights, type Weights } from '../../../src/nn/weights.js';
+import { checkpointWeights, type Precision, type Weights } from '../../../src/nn/weights.js';
 import { parityError } from '../../parity/figures.js';
 
 /** A fed tensor with its axes, which may be symbolic. */
@@ -52,7 +52,7 @@ export interface Fixture {
   expected(key: string): Tensor;
   /** The tensors under a key prefix, with the prefix removed. */
   expectedUnder(prefix: string): Map<string, Tensor>;
-  weights(graph: Graph, dtype?: DType): Weights;
+  weights(graph: Graph, precision?: Precision): Weights;
 }
 
 /** Opens test/fixtures/<family>/<name>. */
@@ -74,8 +74,12 @@ export async function openFixture(name: string, family = 'qwen2'): Promise<Fixtu
       const found = [...tensors].filter(([key]) => key.startsWith(prefix));
       return new Map(found.map(([key, value]) => [key.slice(prefix.length), value]));
     },
-    weights: (graph, dtype) =>
-      checkpointWeights(graph, (key, shape) => requireWeight(checkpoint, key, shape), dtype),
+    weights: (graph, precision = 'float32') =>
+      checkpointWeights(
+        graph,
+        (key, shape) => requireWeight(checkpoint, key, shape),
+        () => precision,
+      ),
   };
 }
 

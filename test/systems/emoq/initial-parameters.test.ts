@@ -16,7 +16,7 @@ import {
   tensor,
   writeSafetensors,
 } from '../../../src/engine/tensor/index.js';
-import type { ParameterShape } from '../../../src/engine/training/training-graph.js';
+import type { ParameterShape } from '../../../src/engine/training/index.js';
 import { formerInputs, formerViews } from '../../../src/nn/former/former-config.js';
 import { emoqFormer, type FormerConfig, initialFormer, robertaKey } from '../../../src/nn/index.js';
 import { declaredWeights, noDropout } from '../../../src/nn/weights.js';

@@ -52,7 +52,12 @@ const graphs = stageGraphs(
   (graph) => checkpointWeights(graph, lookup),
 );
 const phase = { ...graphs, parameters: phaseParameters(graphs) };
-const training = buildTraining(phase, recipe.stage2, { warmupSteps: 10, totalSteps: 100 });
+const training = buildTraining(
+  phase,
+  recipe.stage2,
+  { warmupSteps: 10, totalSteps: 100 },
+  { device: { kind: 'cpu' }, precision: 'float32', validates: true },
+);
 const models = [training.graph, phaseEvaluationGraph(phase, phase.parameters)].map((graph) =>
   serializeInPlace(graph),
 );

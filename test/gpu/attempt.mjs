@@ -1,0 +1,28 @@
+/** @file Work that may fail without ending its section, and the comparison of numbers. */
+
+/** Reports a failure as a row of its own. */
+export async function attempt(report, what, work) {
+  try {
+    await work();
+  } catch (error) {
+    report({ kind: 'failure', what, ok: false, note: messageOf(error) });
+  }
+}
+
+/** The first line of an error. */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error)).split('\n')[0];
+
+/**
+ * Error of `actual`, relative to `expected` as a whole: |a - b| / |b| in Euclidean norms. Infinite for another length or
+ * numbers that are none.
+ */
+export function relativeError(actual, expected) {
+  if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    difference += (actual[i] - expected[i]) ** 2;
+    norm += expected[i] ** 2;
+  }
+  const error = difference === 0 ? 0 : Math.sqrt(difference / norm);
+  return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
+}

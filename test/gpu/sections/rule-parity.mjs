@@ -1,0 +1,140 @@
+/**
+ * @file Every gradient rule on the device against the CPU: the cases of the tests (test/engine/autodiff-cases.ts), loss
+ * and gradients, in float32 and, where CUDA has kernels, in bfloat16. Read from where `make gpu-check-cases` compiles
+ * them, with a copy of the engine beside them.
+ */
+
+import { attempt, messageOf, relativeError } from '../attempt.mjs';
+import { roundedToBfloat16 } from '../random-weights.mjs';
+
+const compiled = new URL('../../../.cache/gpu-check/', import.meta.url);
+const load = (path) => import(new URL(path, compiled).href);
+
+const CPU = { kind: 'cpu' };
+/**
+ * Largest relative error of a result (in Euclidean norms). float32: other sums and other approximations of exp, erf and
+ * the like, some hundred times the spacing of 6e-8. bfloat16: each operation rounds to eight bits, by up to 2^-9, and a
+ * rule is a few operations.
+ */
+const BOUNDS = { float32: 2e-5, bfloat16: 0.03 };
+
+/** One graph for all cases of an operator: sessions take longer than these runs. */
+export async function ruleParity(options, report) {
+  const { cases, bindings } = await load('test/engine/autodiff-cases.js').catch(() => {
+    throw new Error('the cases of the gradient rules are not compiled: run make gpu-check-cases');
+  });
+  const tools = {
+    ...(await load('src/engine/onnx/index.js')),
+    ...(await load('src/engine/autodiff/index.js')),
+    ...(await load('src/engine/runtime/index.js')),
+    ...(await load('src/engine/tensor/index.js')),
+    ...(await load('test/engine/finite-differences.js')),
+  };
+  const precisions = options.device.kind === 'cuda' ? ['float32', 'bfloat16'] : ['float32'];
+  for (const [operator, all] of Object.entries(cases)) {
+    const own = options.quick ? all.slice(0, 1) : all;
+    const sizes = options.quick ? bindings.slice(0, 1) : bindings;
+    for (const precision of precisions) {
+      await attempt(report, `gradient of ${operator}, ${precision}`, () =>
+        operatorParity({ operator, cases: own, bindings: sizes, precision }, tools, options, report),
+      );
+    }
+  }
+}
+
+async function operatorParity({ operator, cases, bindings, precision }, tools, { device, threads }, report) {
+  const row = { kind: 'parity', group: 'rules', what: `gradient of ${operator}`, precision };
+  const expectedGraph = caseGraph(cases, 'float32', tools);
+  const actualGraph = caseGraph(cases, precision, tools);
+  const open = (graph, on) => tools.createSession(tools.serializeModel(graph), { device: on, threads });
+  let actualSession;
+  try {
+    actualSession = await open(actualGraph.graph, device);
+  } catch (error) {
+    // Which operators have kernels of bfloat16 is known beforehand; emoq uses no others in it.
+    if (precision !== 'bfloat16' || !/implement|type constraint/i.test(messageOf(error))) throw error;
+    report({ ...row, ok: true, note: 'no bfloat16 kernel' });
+    return;
+  }
+  const expectedSession = await open(expectedGraph.graph, CPU);
+  let worst = { error: 0, at: '' };
+  let compared = 0;
+  for (const sizes of bindings) {
+    const feeds = feedsOf(cases, sizes, precision, tools);
+    const expected = await expectedSession.run(feeds);
+    const actual = await actualSession.run(feeds);
+    for (const [name, { data }] of Object.entries(expected)) {
+      const error = relativeError(actual[name].data, data);
+      compared += 1;
+      if (!(error <= worst.error)) worst = { error, at: cases[Number(name.split('/')[0])].name };
+    }
+  }
+  await actualSession.dispose();
+  await expectedSession.dispose();
+  const bound = BOUNDS[precision];
+  const ok = worst.error <= bound;
+  report({ ...row, cases: cases.length, compared, error: worst.error, bound, worstCase: worst.at, ok });
+}
+
+/** All cases in one graph, their values called by the number of the case. */
+function caseGraph(cases, precision, tools) {
+  const { addInput, addOutput, cast, createGraph, gradients, mul, reduceSum, sum } = tools;
+  const graph = createGraph('rules');
+  cases.forEach(({ inputs, fixed = {}, build }, number) => {
+    const name = (of) => `${number}/${of}`;
+    const given = Object.entries(inputs).map(([key, { shape }]) => [
+      key,
+      addInput(graph, name(key), 'float32', shape),
+    ]);
+    const computed = given.map(([key, value]) => [key, cast(value, precision)]);
+    const others = Object.entries(fixed).map(([key, each]) => [
+      key,
+      addInput(graph, name(key), each.dtype, each.shape),
+    ]);
+    const built = [build(Object.fromEntries([...computed, ...others]), graph)].flat();
+    // Random weights, or the loss of a softmax would be constant.
+    const loss = sum(
+      built.map((y, i) =>
+        reduceSum(mul(cast(y, 'float32'), addInput(graph, name(`weight_${i}`), 'float32', y.shape))),
+      ),
+    );
+    const values = given.map(([, value]) => value);
+    gradients(loss, values).forEach((gradient, i) => {
+      addOutput(graph, gradient, name(`gradient_${i}`));
+    });
+    addOutput(graph, loss, name('loss'));
+  });
+  return { graph };
+}
+
+/** In bfloat16 both sides get numbers that it can hold. */
+function feedsOf(cases, bindings, precision, tools) {
+  const { createGraph, addInput, evaluateDim, fillArray, seededRandom, sizes, tensor, wholeNumbers } = tools;
+  const feeds = {};
+  const rounded = (values) =>
+    precision === 'bfloat16' ? roundedToBfloat16(values) : Float32Array.from(values);
+  cases.forEach(({ name: title, inputs, fixed = {}, build }, number) => {
+    const random = seededRandom('gpu check rules', title, JSON.stringify(bindings));
+    const floats = (shape, fill, position) => {
+      const own = sizes(shape, bindings);
+      const count = own.reduce((product, size) => product * size, 1);
+      return tensor('float32', own, rounded(fillArray(fill, count, random, position)));
+    };
+    Object.entries(inputs).forEach(([key, { shape, fill = 'normal' }], position) => {
+      feeds[`${number}/${key}`] = floats(shape, fill, position);
+    });
+    for (const [key, { dtype, shape, below }] of Object.entries(fixed)) {
+      feeds[`${number}/${key}`] = wholeNumbers(dtype, sizes(shape, bindings), below, random);
+    }
+    // Built once more for the shapes of its results.
+    const graph = createGraph('shapes');
+    const values = [...Object.entries(inputs), ...Object.entries(fixed)].map(
+      ([key, { shape, dtype = 'float32' }]) => [key, addInput(graph, key, dtype, shape)],
+    );
+    [build(Object.fromEntries(values), graph)].flat().forEach((y, i) => {
+      const shape = y.shape.map((dim) => evaluateDim(dim, bindings));
+      feeds[`${number}/weight_${i}`] = floats(shape, 'normal', i);
+    });
+  });
+  return feeds;
+}

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg chromium check test test-nodes demo bench references parity cuda clean
+.PHONY: help setup build ffmpeg chromium check test test-nodes demo bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -16,6 +16,8 @@ help:
 	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
 	@echo 'make parity      print the errors against PyTorch as a table, true sizes included (PYTHON as above; minutes)'
 	@echo 'make cuda        fetch the CUDA provider libraries of onnxruntime-node'
+	@echo 'make gpu-check   check emoq on this machine with an NVIDIA GPU: parity, speed, memory (ten minutes)'
+	@echo 'make gpu-check-bundle  pack it for a GPU machine without a network'
 	@echo 'make clean       delete everything that was made'
 
 setup: node_modules/.installed ffmpeg
@@ -82,6 +84,17 @@ parity: setup build
 cuda: node_modules/.installed
 	node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install
 	@ls node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_{shared,cuda,tensorrt}.so
+
+# ARGS='--only stage2 --quick', or '--device cpu' for a trial without a GPU; see node test/gpu/check.mjs --help.
+gpu-check: build gpu-check-cases
+	PYTHON='$(PYTHON)' node test/gpu/check.mjs $(ARGS)
+
+# The cases of the gradient rules, which are TypeScript.
+gpu-check-cases: node_modules/.installed
+	npx --no-install tsc -p test/gpu/tsconfig.json
+
+gpu-check-bundle: build gpu-check-cases
+	test/gpu/bundle.sh .cache/gpu-check-bundle
 
 clean:
 	rm -rf dist node_modules data runs .cache

@@ -9,8 +9,12 @@ export async function attempt(report, what, work) {
   }
 }
 
-/** The first line of an error. */
-export const messageOf = (error) => (error instanceof Error ? error.message : String(error)).split('\n')[0];
+/** The first line of an error, without what onnxruntime says of its own source. */
+const messageOf = (error) =>
+  (error instanceof Error ? error.message : String(error))
+    .split('\n')[0]
+    .replace(/\/onnxruntime_src\/.* was false\. /, '')
+    .slice(0, 300);
 
 /**
  * Error of `actual`, relative to `expected` as a whole: |a - b| / |b| in Euclidean norms. Infinite for another length or

@@ -1,5 +1,5 @@
 /**
- * @file Random weights for models of any size, in one file that graphs read in place. A matrix is a block of 2^22 random
+ * @file Random weights for models of any size, in one file that graphs read in place. A matrix is a block of 2^20 random
  * numbers, repeated from a start of its own: writing 15 GB then takes as long as the disk does, not as long as drawing
  * numbers, and products cost the same as with any other numbers.
  */
@@ -8,7 +8,7 @@ import { closeSync, existsSync, openSync, readFileSync, writeFileSync, writeSync
 import { dirname, join } from 'node:path';
 import { dtypeInfo, elementCount, seededRandom, tensor } from '../../dist/engine/tensor/index.js';
 
-const BLOCK = 1 << 22;
+const BLOCK = 1 << 20;
 
 /** Weights called so scale what is normalised. */
 const isScale = (key, shape) => shape.length === 1 && /norm/i.test(key) && key.endsWith('.weight');
@@ -124,8 +124,10 @@ function fillUniform(data, deviation, seed) {
 function bytesOf(dtype, values) {
   if (dtype === 'float32') return new Uint8Array(values.buffer);
   if (dtype !== 'bfloat16') throw new Error(`no random weights of ${dtype}`);
-  const words = new Uint32Array(values.buffer);
-  return new Uint8Array(Uint16Array.from(words, toBfloat16).buffer);
+  const bits = new Uint32Array(values.buffer);
+  const words = new Uint16Array(bits.length);
+  for (let i = 0; i < bits.length; i++) words[i] = toBfloat16(bits[i]);
+  return new Uint8Array(words.buffer);
 }
 
 /** The upper half of a float32's bits, rounded to nearest, ties to even. */

@@ -60,8 +60,10 @@ function parityLines(rows) {
     const compared = all.filter(({ ok, error }) => ok && error !== undefined);
     const { group, precision, quantity } = all[0];
     const what = group === 'rules' ? `gradient rules, ${precision}` : `models, ${quantity}, ${precision}`;
-    const without = all.filter(({ note }) => note === 'no bfloat16 kernel').length;
-    const numbers = `${compared.length} of ${all.length - without} within the bound${without ? `; ${without} operators have no bfloat16 kernel` : ''}`;
+    const without = all.reduce((sum, row) => sum + (row.withoutKernel ?? 0), 0);
+    const kernels = without ? `, ${without} cases without a bfloat16 kernel` : '';
+    const tried = all.filter(({ ok, error }) => !ok || error !== undefined).length;
+    const numbers = `${compared.length} of ${tried} within the bound${kernels}`;
     if (compared.length === 0) return [what, numbers, ''];
     const worst = compared.reduce((most, row) => (row.error > most.error ? row : most));
     return [

@@ -27,7 +27,7 @@ export const sections = [
     ...{ name: 'parity-rules', title: 'Gradient rules against the CPU', module: at('rule-parity') },
     ...{ run: 'ruleParity', limitSec: 60, env: WITHOUT_TF32 },
   },
-  { name: 'toy', title: 'toy4, end to end', module: at('toy-corpus'), run: 'toyCorpus', limitSec: 120 },
+  { name: 'toy', title: 'toy4, end to end', module: at('toy-corpus'), run: 'toyCorpus', limitSec: 150 },
   { name: 'stage1', title: 'Stage-1 step', module: at('training-step'), run: 'stage1', limitSec: 60 },
   {
     ...{ name: 'stage2-checkpointing', title: 'Stage-2 step, activation checkpointing' },
@@ -48,7 +48,7 @@ export const sections = [
     run: 'stage2Rate',
     limitSec: 90,
   },
-  { name: 'predict', title: 'emoq predict', module: at('predict-rate'), run: 'predictRate', limitSec: 120 },
+  { name: 'predict', title: 'emoq predict', module: at('predict-rate'), run: 'predictRate', limitSec: 150 },
 ];
 
 export const sectionNamed = (name) => sections.find((section) => section.name === name);

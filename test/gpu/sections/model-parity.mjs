@@ -3,7 +3,7 @@
  * forward passes, losses and gradients of both stages and the linear probe, in each precision that the device has.
  */
 
-import { parseDecoderConfig, parseEncoderConfig, publishedConfigs } from '../../../dist/backbones/index.js';
+import { parseDecoderConfig, parseEncoderConfig } from '../../../dist/backbones/index.js';
 import { encoderFamilyOf } from '../../../dist/backbones/speech-encoders/encoder-families.js';
 import { addInput, addOutput, createGraph, serializeInPlace } from '../../../dist/engine/onnx/index.js';
 import { createSession, startSessionWorker } from '../../../dist/engine/runtime/index.js';
@@ -59,6 +59,8 @@ export async function modelParity(options, report) {
 /** All, or with --quick the first: the families are small, and of each there may be several sizes. */
 const some = (ids, quick) => (quick ? ids.slice(0, 1) : ids);
 
+const fileName = (id) => `parity-${id.replaceAll('/', '-')}`;
+
 function rowOf(report, { what, precision, quantity, actual, expected }) {
   const error = Math.max(...expected.map((each, i) => relativeError(actual[i], each)));
   const bound = BOUNDS[precision][quantity];
@@ -70,9 +72,7 @@ async function encoderParity(id, precisions, options, report) {
     const raw = tinyConfig(id);
     const family = encoderFamilyOf({ dir: id, config: raw });
     const config = parseEncoderConfig(raw, id);
-    const weights = randomWeights(
-      weightsPath(options.folder, `parity-${family.modelType}-${publishedConfigs[id].hidden_size}`),
-    );
+    const weights = randomWeights(weightsPath(options.folder, fileName(id)));
     const random = seededRandom('gpu check clips', 1);
     const samples = 6400;
     const feeds = {
@@ -129,7 +129,7 @@ async function phaseParity({ name, id, title, recompute }, precisions, options, 
       decoder: tinyConfig(id ?? architectures.decoders[0]),
     };
     if (id !== undefined) parseDecoderConfig(models.decoder, id);
-    const weights = randomWeights(weightsPath(options.folder, `parity-${(id ?? name).replaceAll('/', '-')}`));
+    const weights = randomWeights(weightsPath(options.folder, fileName(id ?? name)));
     const phase = openPhase(name, models, weights);
     const expected = await figuresOn(CPU, 'float32');
     for (const precision of precisions) {

@@ -4,6 +4,7 @@
  */
 
 import { startSessionWorker } from '../../../dist/engine/runtime/index.js';
+import { elementCount } from '../../../dist/engine/tensor/index.js';
 import * as engine from '../../../dist/engine/training/index.js';
 import { medianOf } from '../../bench/timing.mjs';
 import { attempt } from '../attempt.mjs';
@@ -19,50 +20,35 @@ import {
 } from '../phases.mjs';
 import { randomWeights, weightsPath } from '../random-weights.mjs';
 
-const { matrixFlops } = engine;
-
 /** Stage 1 in float32 (on CUDA its products are in TF32). */
 export async function stage1(options, report) {
-  const { models, quick } = options;
-  const { batches, ...lengths } = models.stage1;
-  for (const batch of quick ? batches.slice(0, 1) : batches) {
-    const what = `stage-1 step, ${models.names.text}, batch ${batch}`;
-    await timeStep(options, report, {
-      phase: 'stage1',
-      what,
-      sizes: { batch, ...lengths },
-      precision: 'float32',
-    });
-  }
+  const { batches, ...lengths } = options.models.stage1;
+  const title = `stage-1 step, ${options.models.names.text}`;
+  await timeSteps(options, report, { phase: 'stage1', title, precision: 'float32', batches, lengths });
 }
 
 /** Stage 2 with frozen weights in bfloat16 (on the CPU in float32). */
 export async function stage2(options, report) {
   const { batch, recomputed: _, ...lengths } = options.models.stage2;
-  await timeStep(options, report, stage2Step(options, { batch, ...lengths }, false));
+  await timeSteps(options, report, { ...stage2Of(options), batches: [batch], lengths });
 }
 
 /** Stage 2 with activation checkpointing and larger batches. */
 export async function stage2Recomputed(options, report) {
   const { recomputed, batch: _, ...lengths } = options.models.stage2;
-  for (const batch of options.quick ? recomputed.slice(0, 1) : recomputed) {
-    await timeStep(options, report, stage2Step(options, { batch, ...lengths }, true));
-  }
+  await timeSteps(options, report, { ...stage2Of(options), batches: recomputed, lengths, recompute: true });
 }
 
-function stage2Step({ models, device }, sizes, recompute) {
+function stage2Of({ models, device }) {
   const precision = device.kind === 'cpu' ? 'float32' : 'bfloat16';
-  const how = recompute ? ', activation checkpointing' : '';
-  const what = `stage-2 step, ${models.names.decoder}, ${precision}, batch ${sizes.batch}${how}`;
-  return { phase: 'stage2', what, sizes, precision, recompute };
+  return { phase: 'stage2', title: `stage-2 step, ${models.names.decoder}, ${precision}`, precision };
 }
 
-/** A step that fails, for want of memory above all, is reported, and the next one is tried. */
-const timeStep = (options, report, step) =>
-  attempt(report, step.what, () => measureStep(options, report, step));
-
-async function measureStep(options, report, { phase: name, what, sizes, precision, recompute = false }) {
+/** Steps of one graph in batches of several sizes. One that fails, for want of memory, does not stop the others. */
+async function timeSteps(options, report, step) {
   const { models, device, threads, folder, quick } = options;
+  const { phase: name, title, precision, lengths, recompute = false } = step;
+  const batches = quick ? step.batches.slice(0, 1) : step.batches;
   const memory = watchMemory(device.index ?? 0);
   const worker = startSessionWorker();
   try {
@@ -76,52 +62,59 @@ async function measureStep(options, report, { phase: name, what, sizes, precisio
     const session = await worker.open(model, trainingOptions(device, threads, weightsFolder), training.state);
     await session.setState(startOf(phase, 1));
     const readyAt = performance.now();
-    const batch = randomBatch(phase, sizes, vocabularyOf(models), 1);
-    const flops = matrixFlops(training, batch.sizes);
-    const runOf = (steps) => {
-      const feeds = trainingFeeds(phase, training, Array(steps).fill(batch));
-      return () => session.run(feeds, { outputs: training.reported });
-    };
-    const longRun = quick ? 3 : 9;
-    const [one, many] = [runOf(1), runOf(longRun)];
-    const firstAt = performance.now();
-    const { loss } = await one();
-    const firstRunSec = (performance.now() - firstAt) / 1000;
-    const { wallSec: oneSec } = await medianOf(quick ? 1 : 3, one);
-    const { wallSec: manySec } = await medianOf(quick ? 1 : 3, many);
-    const stepSec = (manySec - oneSec) / (longRun - 1);
-    report({
-      kind: 'step',
-      what,
-      phase: name,
-      precision,
-      recompute,
-      sizes: batch.sizes,
-      trainable: phase.parameters.trainable.reduce(
-        (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
-        0,
-      ),
-      frozenBytes: weightBytes,
+    const graph = {
+      ...{ phase: name, precision, recompute },
+      trainable: phase.parameters.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      weightBytes,
       nodes: training.body.nodes.length,
-      stepSec: stepSec,
-      runSec: oneSec - stepSec,
-      utterancesPerSec: sizes.batch / stepSec,
-      flopPerStep: flops,
-      teraflopPerSec: flops / stepSec / 1e12,
-      peakBytes: memory.peakBytes(),
-      estimateBytes: estimateBytes(training, batch.sizes, longRun, device),
-      firstRunSec: firstRunSec,
       buildSec: (builtAt - startedAt) / 1000,
       writeSec: (writtenAt - builtAt) / 1000,
       loadSec: (readyAt - writtenAt) / 1000,
-      firstLoss: loss.data[0],
-      ok: loss.data.every(Number.isFinite),
-      ...(!loss.data.every(Number.isFinite) && { note: 'the loss is not a number' }),
-    });
+    };
+    for (const batch of batches) {
+      const what = `${title}, batch ${batch}${recompute ? ', activation checkpointing' : ''}`;
+      await attempt(report, what, async () => {
+        const data = randomBatch(phase, { batch, ...lengths }, vocabularyOf(models), 1);
+        memory.begin();
+        const times = await timesOf({ phase, training, session }, data, quick);
+        const { stepSec, loss } = times;
+        const flopPerStep = engine.matrixFlops(training, data.sizes);
+        const finite = loss.every(Number.isFinite);
+        report({
+          ...{ kind: 'step', what, sizes: data.sizes, ...times, loss: loss.at(-1) },
+          utterancesPerSec: batch / stepSec,
+          flopPerStep,
+          teraflopPerSec: flopPerStep / stepSec / 1e12,
+          peakBytes: memory.peakBytes(),
+          estimateBytes: estimateBytes(training, data.sizes, times.stepsPerRun, device),
+          ...graph,
+          ok: finite,
+          ...(!finite && { note: 'the loss is not a number' }),
+        });
+      });
+    }
   } finally {
     await worker.close();
     memory.stop();
   }
+}
+
+/** The first run, and medians of runs of one step and of several after it. */
+async function timesOf({ phase, training, session }, batch, quick) {
+  const runOf = (steps) => {
+    const feeds = trainingFeeds(phase, training, Array(steps).fill(batch));
+    return () => session.run(feeds, { outputs: training.reported });
+  };
+  const stepsPerRun = quick ? 3 : 9;
+  const [one, many] = [runOf(1), runOf(stepsPerRun)];
+  const startedAt = performance.now();
+  await one();
+  const firstRunSec = (performance.now() - startedAt) / 1000;
+  const { wallSec: oneSec } = await medianOf(quick ? 1 : 3, one);
+  const { wallSec: manySec } = await medianOf(quick ? 1 : 3, many);
+  const stepSec = (manySec - oneSec) / (stepsPerRun - 1);
+  const { loss } = await one();
+  return { stepSec, runSec: oneSec - stepSec, stepsPerRun, firstRunSec, loss: [...loss.data] };
 }
 
 /** Emoq's own estimate for the device; undefined where it has none for CUDA. */

@@ -155,8 +155,8 @@ function commanderOption(name: string, declaration: OptionDeclaration): Option {
   return made;
 }
 
-/** The device to compute on; `cuda` alone is the first GPU. */
-export type DeviceOption = 'auto' | 'cpu' | `cuda:${number}`;
+/** The device to compute on; `cuda` alone is the first NVIDIA GPU. */
+export type DeviceOption = 'auto' | 'cpu' | 'webgpu' | `cuda:${number}`;
 
 /** Root of the feature cache: in the working directory unless EMOQ_CACHE names another folder. */
 export function cacheFolder(): string {
@@ -174,10 +174,17 @@ export const corpusOptions = {
 export type CorpusOptions = OptionsOf<typeof corpusOptions>;
 
 /** `--device` */
-export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, cuda or cuda:N', {
+export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, webgpu, cuda or cuda:N', {
   parse: parseDevice,
   default: 'auto' as DeviceOption,
 });
+
+/** `--devices` */
+const devicesOption = option<readonly DeviceOption[]>(
+  '<list>',
+  'train the folds and seeds on these devices, one run on each at a time, such as cuda:0,cuda:1',
+  { parse: parseDevices, conflicts: ['device'] },
+);
 
 /** `--threads` */
 export function threadsOption(usual = 'one per core') {
@@ -243,10 +250,19 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER):
 }
 
 function parseDevice(value: string): DeviceOption {
-  if (value === 'auto' || value === 'cpu') return value;
+  if (value === 'auto' || value === 'cpu' || value === 'webgpu') return value;
   const index = /^cuda(?::(\d{1,2}))?$/.exec(value);
   if (index) return `cuda:${Number(index[1] ?? 0)}`;
-  throw new InvalidArgumentError('It must be auto, cpu, cuda or cuda:N, such as cuda:1.');
+  throw new InvalidArgumentError('It must be auto, cpu, webgpu, cuda or cuda:N, such as cuda:1.');
+}
+
+/** Parser of devices: `cuda:0,cuda:1`. The CPU may be there several times, a GPU once. */
+function parseDevices(value: string): readonly DeviceOption[] {
+  const devices = value.split(',').map((name) => parseDevice(name.trim()));
+  if (devices.includes('auto')) throw new InvalidArgumentError('It must name devices, and auto is none.');
+  const twice = devices.find((device, index) => device !== 'cpu' && devices.indexOf(device) < index);
+  if (twice !== undefined) throw new InvalidArgumentError(`It names ${twice} twice.`);
+  return devices;
 }
 
 /** Options of the commands that train one phase of a recipe or all of them. */
@@ -274,6 +290,7 @@ export const trainingOptions = {
   run: option('<folder>', 'folder of the experiment (default: runs/<dataset>)'),
   dryRun: flag('print the resolved recipe, parameter counts, memory and steps, and train nothing'),
   device: deviceOption,
+  devices: devicesOption,
 };
 
 export type TrainingOptions = OptionsOf<typeof trainingOptions>;

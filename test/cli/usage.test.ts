@@ -123,7 +123,7 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
       ['ablate'],
       "required option '--table <n>' not specified; --dataset <name> or --recipe <file> not specified; see",
     ],
-    [['eval', '--device', 'gpu'], 'It must be auto, cpu, cuda or cuda:N'],
+    [['eval', '--device', 'gpu'], 'It must be auto, cpu, webgpu, cuda or cuda:N'],
     [['eval', '--stage', '3'], 'It must be 1 or 2'],
     [['stage1', '--folds', 'x'], "'x' is invalid. It must be a whole number from 2; see emoq stage1 --help"],
     [['prepare-toy', '--raw', 'x'], 'Allowed choices are meld, iemocap; see emoq prepare-toy --help'],

@@ -18,9 +18,10 @@ describe('shapes worked out when a graph is built', () => {
     ...['productOfDims', 'sameShape', 'addInitializer', 'addInput', 'addNode', 'addOutput', 'constant'],
     ...['constantContent', 'createGraph', 'floatAttribute', 'innermost', 'intAttribute', 'intsAttribute'],
     ...['valuesRead', 'withScope', 'serializeInPlace', 'serializeModel', 'convLength', 'externalDataFolder'],
-    ...['loadModelFile', 'readModelFile', 'asBlock', 'named'],
+    ...['loadModelFile', 'readModelFile', 'asBlock', 'named', 'webGpuModel'],
     // These build tables of strings; host-integers.test.ts has them.
     ...['hostTable', 'hostColumn', 'hostEntries'],
+    ...['checkCudaKernels', 'cudaKernelProblem'],
   ];
   it('are tried for every function that builds nodes', () => {
     const exported = Object.entries(onnx).filter(([, value]) => typeof value === 'function');

@@ -72,18 +72,21 @@ function withParameters(graphs) {
 /** The training graph of a phase, as emoq opens it on a device. */
 export function trainingModel(
   { graphs, parameters },
-  { device, precision, recompute = false, evaluates = true },
+  { device, precision, recompute = false, evaluates = true, rewrite },
 ) {
   const sharedBelow = device.kind === 'cpu' ? 0 : Number.POSITIVE_INFINITY;
   const options = { recompute, precision, evaluates, sharedBelow };
   const training = phaseTrainingGraph(graphs, parameters, OPTIMIZER, SCHEDULE, options);
+  rewrite?.(training.graph);
   return { training, ...serializeInPlace(training.graph) };
 }
 
 /** The evaluation graph of a phase, its trained parameters being random weights too. */
-export function evaluationModel({ graphs, parameters }, weights, precision) {
+export function evaluationModel({ graphs, parameters }, weights, precision, rewrite) {
   const trained = (graph) => checkpointWeights(graph, (key, shape) => weights.lookup(key, shape, 'float32'));
-  return serializeInPlace(phaseEvaluationGraph(graphs, parameters, trained, precision));
+  const graph = phaseEvaluationGraph(graphs, parameters, trained, precision);
+  rewrite?.(graph);
+  return serializeInPlace(graph);
 }
 
 /** Session options of a training, as emoq has them. */

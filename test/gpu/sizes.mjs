@@ -1,6 +1,8 @@
 /** @file The models and batches of the check: those of published models, and tiny ones of the same architectures. */
 
+import { decoderFamilies } from '../../dist/backbones/decoders/decoder-families.js';
 import { publishedConfigs } from '../../dist/backbones/index.js';
+import { encoderFamilies } from '../../dist/backbones/speech-encoders/encoder-families.js';
 
 const TINY_TEXT = { hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 4, intermediate_size: 64 };
 const TINY_DECODER = { ...TINY_TEXT, num_key_value_heads: 2, vocab_size: 160 };
@@ -71,9 +73,27 @@ export const sizes = {
   },
 };
 
-/** Published models by kind: one of each architecture, with its `model_type` and variant. */
-export const architectures = {
-  encoders: Object.keys(publishedConfigs).filter((id) => !('vocab_size' in publishedConfigs[id])),
-  decoders: Object.keys(publishedConfigs).filter((id) => 'num_key_value_heads' in publishedConfigs[id]),
-  text: [ROBERTA],
-};
+const typesOf = (families) => families.map(({ modelType }) => modelType);
+/** Published configs of some types. */
+const published = (types) =>
+  Object.entries(publishedConfigs).filter(([, { model_type: type }]) => types.includes(type));
+
+/** Whose config a family gets of which none is published here. */
+const SIBLINGS = [HUBERT, 'TinyLlama/TinyLlama-1.1B-Chat-v1.0'];
+
+/** Small models of every architecture of a kind: `name`, and `config` as in config.json. */
+function architecturesOf(families) {
+  const known = published(typesOf(families)).map(([id]) => ({ name: id, config: tinyConfig(id) }));
+  const missing = typesOf(families).filter((type) => !known.some(({ config }) => config.model_type === type));
+  const siblings = missing.map((type) => {
+    const { config } = known.find(({ name }) => SIBLINGS.includes(name));
+    return { name: type, config: { ...config, model_type: type } };
+  });
+  // Some published models differ in size alone.
+  const all = new Map([...known, ...siblings].reverse().map((each) => [JSON.stringify(each.config), each]));
+  return [...all.values()].reverse();
+}
+
+export const encoders = architecturesOf(encoderFamilies);
+export const decoders = architecturesOf(decoderFamilies);
+export const textEncoder = tinyConfig(ROBERTA);

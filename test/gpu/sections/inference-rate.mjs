@@ -6,7 +6,7 @@ import { startSessionWorker } from '../../../dist/engine/runtime/index.js';
 import { speechLike, writeRandomEncoder } from '../../bench/random-encoder.mjs';
 import { medianOf } from '../../bench/timing.mjs';
 import { attempt } from '../attempt.mjs';
-import { watchMemory } from '../card.mjs';
+import { watchMemory } from '../nvidia-card.mjs';
 import { evaluationModel, openPhase, randomBatch, vocabularyOf } from '../phases.mjs';
 import { randomWeights, weightsPath } from '../random-weights.mjs';
 

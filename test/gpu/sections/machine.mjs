@@ -5,7 +5,7 @@ import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { onnxruntimeVersion } from '../../../dist/engine/runtime/index.js';
-import { describeCard } from '../card.mjs';
+import { describeCard } from '../nvidia-card.mjs';
 
 const emoq = fileURLToPath(new URL('../../../bin/emoq.js', import.meta.url));
 

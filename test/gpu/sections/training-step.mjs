@@ -8,7 +8,7 @@ import { elementCount } from '../../../dist/engine/tensor/index.js';
 import * as engine from '../../../dist/engine/training/index.js';
 import { medianOf } from '../../bench/timing.mjs';
 import { attempt } from '../attempt.mjs';
-import { watchMemory } from '../card.mjs';
+import { watchMemory } from '../nvidia-card.mjs';
 import {
   openPhase,
   randomBatch,

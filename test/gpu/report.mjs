@@ -140,6 +140,7 @@ const texts = {
 
 function stepTexts(row, rates) {
   const { stepSec, utterancesPerSec, teraflopPerSec, precision, peakBytes, estimateBytes, runSec } = row;
+  if (stepSec <= 0) return [joined('too short to be timed', row.ok ? undefined : failure(row)), ''];
   const rate = rates[precision];
   const share = rate === undefined ? '' : ` (${percent(teraflopPerSec / rate)} of products alone)`;
   const memory = peakBytes === undefined ? undefined : `${gib(peakBytes)} on the card`;

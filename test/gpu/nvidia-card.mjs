@@ -6,8 +6,11 @@ import { createInterface } from 'node:readline';
 const MIB = 2 ** 20;
 const FIELDS = ['name', 'memory.total', 'driver_version', 'compute_cap', 'power.limit', 'clocks.max.sm'];
 
+/** What nvidia-smi calls a device that CUDA numbers among the visible ones. */
+const idOf = (index) => process.env.CUDA_VISIBLE_DEVICES?.split(',')[index] || index;
+
 function ask(index, fields) {
-  const query = [`--query-gpu=${fields}`, '--format=csv,noheader,nounits', `--id=${index}`];
+  const query = [`--query-gpu=${fields}`, '--format=csv,noheader,nounits', `--id=${idOf(index)}`];
   return execFileSync('nvidia-smi', query, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
 }
 
@@ -34,7 +37,13 @@ export function watchMemory(index) {
     return { begin() {}, peakBytes: () => undefined, stop() {} };
   }
   let peak = 0;
-  const query = ['--query-gpu=memory.used', '--format=csv,noheader,nounits', `--id=${index}`, '-lms', '50'];
+  const query = [
+    '--query-gpu=memory.used',
+    '--format=csv,noheader,nounits',
+    `--id=${idOf(index)}`,
+    '-lms',
+    '50',
+  ];
   const child = spawn('nvidia-smi', query, { stdio: ['ignore', 'pipe', 'ignore'] });
   child.on('error', () => {});
   createInterface({ input: child.stdout }).on('line', (line) => {

@@ -209,7 +209,8 @@ def hubert(models, report, cuda):
                 wall = statistics.median(seconds[1:])
                 return {"audioSecPerSec": batch * samples / 16_000 / wall, "transformers": transformers.__version__}
 
-            report(f"{models['names']['encoder']}, {str(dtype).split('.')[1]}, batch {batch}", run)
+            seconds = f"{samples / 16_000:g} s"
+            report(f"{models['names']['encoder']}, {str(dtype).split('.')[1]}, batch {batch} of {seconds}", run)
 
 
 def main(options):

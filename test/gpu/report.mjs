@@ -6,7 +6,7 @@ const GIB = 2 ** 30;
 export function markdownOf(result) {
   const rows = result.sections.flatMap((section) => section.rows);
   const rates = matrixRates(rows);
-  const lines = result.sections.flatMap((section) => sectionLines(section, rates));
+  const lines = result.sections.flatMap((section) => sectionLines(section, rates, rows));
   const failed = rows.filter(({ ok }) => !ok).length;
   const unfinished = result.sections.filter(({ status }) => status !== 'done').length;
   return [
@@ -44,11 +44,11 @@ function matrixRates(rows) {
   return { bfloat16: rateOf('bfloat16'), float32: rateOf('float32') };
 }
 
-function sectionLines({ title, status, note, rows }, rates) {
+function sectionLines({ title, status, note, rows }, rates, all) {
   const own = rows.filter(({ kind, ok }) => kind !== 'machine' && !(kind === 'parity' && ok));
   return [
     ...parityLines(rows.filter(({ kind }) => kind === 'parity')),
-    ...own.map((row) => [row.what, ...texts[row.kind](row, rates)]),
+    ...own.map((row) => [row.what, ...texts[row.kind](row, rates, all)]),
     ...(status === 'done' ? [] : [[title, `**${status}**`, note ?? '']]),
   ];
 }
@@ -101,15 +101,7 @@ const texts = {
   ],
   matrix: (row) => [row.ok ? `${plain(row.teraflopPerSec)} TFLOP/s` : failure(row), ''],
   step: stepTexts,
-  peer: (row) =>
-    row.ok
-      ? [
-          row.stepSec === undefined
-            ? `${plain(row.audioSecPerSec)} s of audio per second`
-            : `${seconds(row.stepSec)} per step`,
-          joined(row.peakBytes ? `${gib(row.peakBytes)} reserved` : undefined, `torch ${row.torch}`),
-        ]
-      : [failure(row), ''],
+  peer: peerTexts,
   toy: ({ seconds: took, metrics, losses, sameLabels, beside }) => [
     joined(`WA ${percent(metrics.wa)}, UA ${percent(metrics.ua)}`, lossText(losses)),
     joined(
@@ -126,7 +118,7 @@ const texts = {
       ? `${plain(row.audioSecPerSec)} s of audio per second`
       : failure({ note: 'features that are no numbers' }),
     joined(
-      `${plain(row.audioSecPerSec)} hours an hour`,
+      `${plain(row.audioSecPerSec / 3600)} hours a second`,
       row.peakBytes && `${gib(row.peakBytes)} on the card`,
     ),
   ],
@@ -155,6 +147,22 @@ function stepTexts(row, rates) {
       memory,
       estimate,
       `${seconds(runSec)} for each run besides`,
+    ),
+  ];
+}
+
+/** PyTorch's figure, and how many times as fast emoq was in the same row, if it ran. */
+function peerTexts(row, _rates, all) {
+  if (!row.ok) return [failure(row), ''];
+  const ours = all.find(({ kind, what }) => kind !== 'peer' && `PyTorch: ${what}` === row.what);
+  const [isStep, both] = [row.stepSec !== undefined, ours?.ok === true];
+  const ratio = isStep ? row.stepSec / ours?.stepSec : ours?.audioSecPerSec / row.audioSecPerSec;
+  return [
+    isStep ? `${seconds(row.stepSec)} per step` : `${plain(row.audioSecPerSec)} s of audio per second`,
+    joined(
+      both && ratio > 0 ? `emoq ${ratio.toFixed(2)} times as fast` : undefined,
+      row.peakBytes ? `${gib(row.peakBytes)} reserved` : undefined,
+      `torch ${row.torch}`,
     ),
   ];
 }

@@ -9,12 +9,13 @@ import { attempt } from '../attempt.mjs';
 
 const emoq = fileURLToPath(new URL('../../../bin/emoq.js', import.meta.url));
 
-/** Runs a command in a folder and returns its seconds. @throws Error with the last line that it printed */
+/** Runs a command in a folder and returns its seconds. @throws Error with the line that says why */
 export async function emoqIn(folder, args) {
   const startedAt = performance.now();
   await promisify(execFile)(process.execPath, [emoq, ...args], { cwd: folder, maxBuffer: 2 ** 28 }).catch(
     (error) => {
-      const said = `${error.stderr ?? ''}`.trim().split('\n').at(-1);
+      const lines = `${error.stderr ?? ''}`.trim().split('\n');
+      const said = lines.findLast((line) => line.includes('error')) ?? lines.at(-1);
       throw new Error(`emoq ${args[0]}: ${said || error.message}`);
     },
   );

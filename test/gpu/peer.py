@@ -67,9 +67,8 @@ class DecoderLayer(nn.Module):
         normed = self.before(x)
         split = lambda y, heads: y.unflatten(-1, (heads, self.size)).transpose(1, 2)
         q, k = rotated(split(self.q(normed), self.heads), rotary), rotated(split(self.k(normed), self.shared), rotary)
-        repeat = lambda y: y.repeat_interleave(self.heads // self.shared, 1)
         context = F.scaled_dot_product_attention(
-            q, repeat(k), repeat(split(self.v(normed), self.shared)), is_causal=True)
+            q, k, split(self.v(normed), self.shared), is_causal=True, enable_gqa=True)
         x = x + self.o(context.transpose(1, 2).flatten(2))
         normed = self.after(x)
         return x + self.down(F.silu(self.gate(normed)) * self.up(normed))

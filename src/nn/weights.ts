@@ -27,7 +27,10 @@ export function under(weights: Weights, prefix: string): Weights {
   return (key, shape) => weights(prefix + key, shape);
 }
 
-/** The element type of matrix products with frozen weights. Sums are in float32 whatever it is. */
+/**
+ * The element type of a language model's matrix products, of their operands and results; sums are in float32 whatever it
+ * is. Residual stream, norms, rotation, softmax, SiLU, losses and trained parameters are float32.
+ */
 export type Precision = 'float32' | 'bfloat16' | 'float16';
 
 /**

@@ -32,6 +32,7 @@ const LONGEST = [
   'e2e/cross-corpus',
   'e2e/raw-corpora',
   'systems/emoq/training-steps',
+  'systems/emoq/reduced-precision',
   'systems/emoq/activation-checkpointing',
   'data/text/tokenizer-fuzz',
   'backbones/decoders/quantized-answers',

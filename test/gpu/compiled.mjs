@@ -11,13 +11,3 @@ export async function compiled(path) {
     throw new Error(`${path} is not compiled: run make gpu-check-cases`);
   }
 }
-
-/** Rewrites a graph of 16 bits for the CPU, which has no products of 16 bits; undefined where that is not compiled. */
-export async function emulation() {
-  const { emulatePrecision } = await compiled('test/engine/emulated-precision.js').catch(() => ({}));
-  return emulatePrecision;
-}
-
-/** Precisions that can be checked on a device. */
-export const precisionsOn = ({ kind }, emulate) =>
-  kind === 'cuda' || emulate !== undefined ? ['float32', 'bfloat16'] : ['float32'];

@@ -105,7 +105,7 @@ async function timesOf({ phase, training, session }, batch, quick) {
     const feeds = trainingFeeds(phase, training, Array(steps).fill(batch));
     return () => session.run(feeds, { outputs: training.reported });
   };
-  const stepsPerRun = quick ? 3 : 9;
+  const stepsPerRun = quick ? 3 : 5;
   const [one, many] = [runOf(1), runOf(stepsPerRun)];
   const startedAt = performance.now();
   await one();

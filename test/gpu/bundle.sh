@@ -8,6 +8,7 @@ out="${1:-.cache/gpu-check-bundle}"
 libraries=node_modules/onnxruntime-node/bin/napi-v6
 rm -rf "$out"
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
 
 # Packages that are not for development alone, as the lock file has them; and onnxruntime for this system only.
 packages=$(node -e '
@@ -23,7 +24,7 @@ strip "$out/node" 2> /dev/null || true # from 120 to 95 MB
 tar --create $(for other in $others; do echo "--exclude=$libraries/$other"; done) \
   --exclude='*.map' --exclude='*.test.ts' --exclude=.tsbuildinfo \
   bin dist recipes data-manifests package.json test/gpu test/bench .cache/gpu-check $packages \
-  --directory "$PWD/$out" node | xz -3 -T0 | split -b 60M - "$out/emoq-gpu-check.tar.xz."
+  --directory "$out" node | xz -3 -T0 | split -b 60M - "$out/emoq-gpu-check.tar.xz."
 rm "$out/node"
 ls -l "$out"
 [ -e "$libraries/$system/libonnxruntime_providers_cuda.so" ] \

@@ -123,9 +123,7 @@ const texts = {
     ),
   ],
   rows: (row) => [
-    row.ok
-      ? `${plain(row.rowsPerSec)} rows per second`
-      : failure({ note: 'probabilities that are no numbers' }),
+    row.ok ? rowsText(row.rowsPerSec) : failure({ note: 'probabilities that are no numbers' }),
     row.peakBytes ? `${gib(row.peakBytes)} on the card` : '',
   ],
 };
@@ -167,6 +165,7 @@ function peerTexts(row, _rates, all) {
   ];
 }
 
+const rowsText = (rate) => (rate > 0 ? `${plain(rate)} rows per second` : 'too short to be timed');
 const percent = (fraction) => `${(100 * fraction).toFixed(fraction < 0.1 ? 1 : 0)} %`;
 const lossText = ({ stage1, stage2 }) =>
   `last loss ${stage1.last?.toPrecision(4)} (stage 1), ${stage2.last?.toPrecision(4)} (stage 2)`;

@@ -36,7 +36,7 @@ export function watchMemory(index) {
   } catch {
     return { begin() {}, peakBytes: () => undefined, stop() {} };
   }
-  let peak = 0;
+  let [peak, now] = [0, 0];
   const query = [
     '--query-gpu=memory.used',
     '--format=csv,noheader,nounits',
@@ -47,11 +47,12 @@ export function watchMemory(index) {
   const child = spawn('nvidia-smi', query, { stdio: ['ignore', 'pipe', 'ignore'] });
   child.on('error', () => {});
   createInterface({ input: child.stdout }).on('line', (line) => {
-    peak = Math.max(peak, Number(line) * MIB);
+    now = Number(line) * MIB;
+    peak = Math.max(peak, now);
   });
   return {
     begin() {
-      peak = 0;
+      peak = now;
     },
     peakBytes: () => (peak === 0 ? undefined : peak - before),
     stop: () => child.kill(),

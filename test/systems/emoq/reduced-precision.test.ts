@@ -201,6 +201,9 @@ describe('the comparison', () => {
   });
   const isResidual = ({ operator, name }: Node): boolean =>
     operator === 'Add' && /\/(mlp|self_attn)\/Add$/.test(name);
+  /** x / rms(x), before the scale. */
+  const isNormalised = ({ operator, inputs }: Node): boolean =>
+    operator === 'Mul' && inputs.some((input) => input?.producer?.operator === 'Pow');
 
   it('finds the points of rounding to be those of PyTorch', async () => {
     const [least] = await parts('bfloat16');
@@ -209,7 +212,7 @@ describe('the comparison', () => {
 
   it.each<[string, EmulationOptions]>([
     ['a rounded sigmoid', rounding((node) => forward(node) && node.operator === 'Sigmoid')],
-    ['rounded norms', rounding((node) => forward(node) && node.operator === 'Div')],
+    ['rounded norms', rounding((node) => forward(node) && isNormalised(node))],
     ['a rounded softmax', rounding((node) => forward(node) && node.operator === 'Softmax')],
     ['a rounded residual stream', rounding((node) => forward(node) && isResidual(node))],
   ])('notices %s', async (_, options) => {

@@ -40,7 +40,8 @@ function machineText({ date, size, quick, device }, rows) {
 /** TFLOP/s of products alone, in the type that steps of a precision have most of their products in. */
 function matrixRates(rows) {
   const rateOf = (dtype) =>
-    rows.find((row) => row.kind === 'matrix' && row.dtype === dtype && row.ok)?.teraflopPerSec;
+    rows.find((row) => row.kind === 'matrix' && row.dtype === dtype && row.teraflopPerSec > 0)
+      ?.teraflopPerSec;
   return { bfloat16: rateOf('bfloat16'), float32: rateOf('float32') };
 }
 
@@ -99,7 +100,7 @@ const texts = {
     `**differs** by ${exponent(error)} (${joined(quantity, precision)})`,
     joined(`bound ${exponent(bound)}`, worstCase),
   ],
-  matrix: (row) => [row.ok ? `${plain(row.teraflopPerSec)} TFLOP/s` : failure(row), ''],
+  matrix: (row) => [row.ok ? rateText(row.teraflopPerSec, 'TFLOP/s') : failure(row), ''],
   step: stepTexts,
   peer: peerTexts,
   toy: ({ seconds: took, metrics, losses, sameLabels, beside }) => [
@@ -123,7 +124,9 @@ const texts = {
     ),
   ],
   rows: (row) => [
-    row.ok ? rowsText(row.rowsPerSec) : failure({ note: 'probabilities that are no numbers' }),
+    row.ok
+      ? rateText(row.rowsPerSec, 'rows per second')
+      : failure({ note: 'probabilities that are no numbers' }),
     row.peakBytes ? `${gib(row.peakBytes)} on the card` : '',
   ],
 };
@@ -165,7 +168,7 @@ function peerTexts(row, _rates, all) {
   ];
 }
 
-const rowsText = (rate) => (rate > 0 ? `${plain(rate)} rows per second` : 'too short to be timed');
+const rateText = (rate, unit) => (rate > 0 ? `${plain(rate)} ${unit}` : 'too short to be timed');
 const percent = (fraction) => `${(100 * fraction).toFixed(fraction < 0.1 ? 1 : 0)} %`;
 const lossText = ({ stage1, stage2 }) =>
   `last loss ${stage1.last?.toPrecision(4)} (stage 1), ${stage2.last?.toPrecision(4)} (stage 2)`;

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg chromium check test test-nodes test-placement demo bench references parity cuda clean
+.PHONY: help setup build ffmpeg chromium check test test-nodes test-placement demo bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -87,6 +87,17 @@ parity: setup build
 # FROM names a folder with the libraries, a wheel of onnxruntime-gpu, or pypi; without it, they come from NuGet.
 cuda: setup build
 	$(emoq) doctor --install-cuda $(if $(FROM),'$(FROM)')
+
+# ARGS='--only stage2 --quick', or '--device cpu' for a trial without a GPU; see node test/gpu/check.mjs --help.
+gpu-check: build gpu-check-cases
+	PYTHON='$(PYTHON)' node test/gpu/check.mjs $(ARGS)
+
+# The cases of the gradient rules, which are TypeScript.
+gpu-check-cases: node_modules/.installed
+	npx --no-install tsc -p test/gpu/tsconfig.json
+
+gpu-check-bundle: build gpu-check-cases
+	test/gpu/bundle.sh .cache/gpu-check-bundle
 
 clean:
 	rm -rf dist node_modules data runs .cache

@@ -122,9 +122,9 @@ describe.each(documents)('%s', (document) => {
   });
 
   it('names targets that the Makefile has', () => {
-    const targets = [...read('Makefile').matchAll(/^([a-z]+):/gm)].map((match) => match[1]!);
+    const targets = [...read('Makefile').matchAll(/^([a-z]+(?:-[a-z]+)*):/gm)].map((match) => match[1]!);
     const named = codeOf(markdown).flatMap((code) =>
-      [...code.matchAll(/\bmake ([a-z]+)/g)].map((m) => m[1]!),
+      [...code.matchAll(/\bmake ([a-z]+(?:-[a-z]+)*)/g)].map((m) => m[1]!),
     );
     expect(named.filter((name) => !targets.includes(name))).toEqual([]);
   });

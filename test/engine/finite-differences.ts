@@ -207,7 +207,8 @@ export function wholeNumbers(
   return dtype === 'int64' ? int64(shape, draws) : tensor('bool', shape, Uint8Array.from(draws));
 }
 
-function fillArray(fill: Fill, length: number, random: Random, input: number): Float64Array {
+/** Numbers for an input; `input` is its position. */
+export function fillArray(fill: Fill, length: number, random: Random, input: number): Float64Array {
   if (fill === 'normal') return Float64Array.from({ length }, () => random.normal());
   if (fill === 'positive') return Float64Array.from({ length }, () => 0.5 + 2 * random.uniform());
   const steps = random.shuffle([...Array(length).keys()]);

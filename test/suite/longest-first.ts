@@ -22,6 +22,7 @@ const LONGEST = [
   'e2e/report',
   'e2e/recordings',
   'e2e/needs',
+  'gpu/check',
   'e2e/linear-probe',
   'e2e/families',
   'e2e/damaged-weights',

@@ -9,6 +9,7 @@ export {
   providerFolder,
   resolveDevice,
 } from './device.js';
+export { type CardMemory, parseCardMemory, readCardMemory } from './device-memory.js';
 export type { StatePart, StateSlot } from './protocol.js';
 export { CUDA_PROVIDER_LIBRARIES, listProviders, type Provider, trySession } from './providers.js';
 export { releaseMemory } from './resident-state.js';

@@ -2,6 +2,7 @@
 
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
+import { namingShortage } from './device-memory.js';
 import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxruntime.js';
 
 export interface SessionOptions {
@@ -43,9 +44,14 @@ export interface Session {
   dispose(): Promise<void>;
 }
 
-/** Loads a serialised model. @throws Error with onnxruntime's own message if it rejects the graph */
+/**
+ * Loads a serialised model. @throws Error with onnxruntime's own message if it rejects the graph, OutOfMemoryError if a
+ * device has too little memory; the latter also from runs
+ */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
-  const native = await onnxruntime().InferenceSession.create(model, nativeOptions(options));
+  const { device } = options;
+  const creation = onnxruntime().InferenceSession.create(model, nativeOptions(options));
+  const native = await namingShortage(device, true, creation);
   return {
     inputNames: native.inputNames,
     outputNames: native.outputNames,
@@ -53,7 +59,8 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
       const inputs = Object.fromEntries(
         Object.entries(feeds).map(([name, value]) => [name, toNative(value)]),
       );
-      return fromNative(await (outputs === undefined ? native.run(inputs) : native.run(inputs, outputs)));
+      const running = outputs === undefined ? native.run(inputs) : native.run(inputs, outputs);
+      return fromNative(await namingShortage(device, false, running));
     },
     async dispose() {
       await native.release();

@@ -6,7 +6,7 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../base/index.js';
 import type { ChannelChoice } from '../data/audio/index.js';
-import type { Recipe } from '../systems/index.js';
+import type { PrecisionChoice, Recipe } from '../systems/index.js';
 
 /** Optional properties of an option. */
 interface OptionDetails<Value> {
@@ -179,6 +179,14 @@ export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, c
   default: 'auto' as DeviceOption,
 });
 
+/** `--precision` */
+export const precisionOption = choice<PrecisionChoice>(
+  '<type>',
+  "type of a language model's matrix products; auto is bfloat16 on CUDA if its checkpoint has 16 bits, else float32",
+  ['auto', 'bfloat16', 'float16', 'float32'],
+  { default: 'auto' },
+);
+
 /** `--threads` */
 export function threadsOption(usual = 'one per core') {
   return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
@@ -249,6 +257,20 @@ function parseDevice(value: string): DeviceOption {
   throw new InvalidArgumentError('It must be auto, cpu, cuda or cuda:N, such as cuda:1.');
 }
 
+/** Bytes of memory, or that of the device. */
+export type MemoryLimit = number | 'auto';
+
+const MEMORY_UNITS = { gb: 1e9, gib: 2 ** 30, '': 1e9 };
+
+/** Parser of memory: `24GB`, `24` (also GB), `22.5GiB`, `auto`. */
+function parseMemory(value: string): MemoryLimit {
+  if (value === 'auto') return value;
+  const [, size, unit] = /^(\d+(?:\.\d+)?) ?(gb|gib|)$/.exec(value.toLowerCase()) ?? [];
+  const bytes = Number(size) * MEMORY_UNITS[unit as keyof typeof MEMORY_UNITS];
+  if (bytes > 0) return bytes;
+  throw new InvalidArgumentError('It must be a number of GB, such as 24GB or 22.5GiB, or auto.');
+}
+
 /** Options of the commands that train one phase of a recipe or all of them. */
 export const trainingOptions = {
   ...corpusOptions,
@@ -274,6 +296,12 @@ export const trainingOptions = {
   run: option('<folder>', 'folder of the experiment (default: runs/<dataset>)'),
   dryRun: flag('print the resolved recipe, parameter counts, memory and steps, and train nothing'),
   device: deviceOption,
+  precision: precisionOption,
+  fit: option(
+    '<memory>',
+    'choose precision, activation checkpointing and accumulation to fit a GPU of this memory, such as 24GB; auto: the device',
+    { parse: parseMemory },
+  ),
 };
 
 export type TrainingOptions = OptionsOf<typeof trainingOptions>;

@@ -13,7 +13,7 @@ import type { ComputeOptions, PhaseOutcome, PhaseRun, TrainingReport } from '../
 
 /** Everything a process needs to train one run. */
 export interface RunTask extends PhaseRun {
-  readonly compute: Pick<ComputeOptions, 'device' | 'threads' | 'cacheDir' | 'precision'>;
+  readonly compute: Pick<ComputeOptions, 'device' | 'threads' | 'cacheDir' | 'precision' | 'memoryBytes'>;
   readonly versions: Readonly<Record<string, string>>;
   readonly saveIntervalSec: number | undefined;
 }

@@ -124,14 +124,20 @@ async function trainInSequence(runs: Runs, options: TrainRunsOptions): Promise<v
 
 async function trainInParallel(runs: Runs, options: TrainRunsOptions): Promise<void> {
   const { compute, versions, saveIntervalSec, stop, jobs, threadsPerJob } = options;
-  const { device, cacheDir, precision } = compute;
+  const { device, cacheDir, precision, memoryBytes } = compute;
   const failures: Failure[] = [];
   const outcomes = await mapConcurrently(runs, jobs, async (named) => {
     if (stop.aborted) return undefined;
     const { title: _title, ...run } = named;
     const name = nameOfRun(named);
     const { onStart, onReport, onNote, onWarning, onEnd } = options.listen(name, named);
-    const chosen = { device, threads: threadsPerJob, cacheDir, ...(precision && { precision }) };
+    const chosen = {
+      device,
+      threads: threadsPerJob,
+      cacheDir,
+      ...(precision && { precision }),
+      ...(memoryBytes && { memoryBytes }),
+    };
     const task = { ...run, compute: chosen, versions, saveIntervalSec };
     try {
       const outcome = await trainInProcess(task, stop, (message) => {

@@ -188,6 +188,8 @@ export interface ComputeOptions {
   readonly threads?: number;
   /** Of a language model's products. Default `auto`. */
   readonly precision?: PrecisionChoice;
+  /** Memory of a CUDA device that training may take; absent: all of it. */
+  readonly memoryBytes?: number;
   /** Root of the feature cache. */
   readonly cacheDir: string;
   /** Called when the input has been checked and computing begins; may be called again. */

@@ -1,5 +1,14 @@
 /** @file Training: the phases of a recipe on its corpus, new or resumed, up to a checkpoint. */
 
+export {
+  type Fit,
+  fitSettings,
+  type GivenSettings,
+  optionsOf,
+  overridesOf,
+  packedSaving,
+} from './device-fit.js';
+export { type MemorySettings, memoryParts, type SizedPhase, type SizedSettings } from './device-size.js';
 export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';
 export {
   type ComputeOptions,

@@ -56,7 +56,7 @@ export async function namingShortage<T>(device: Device, loading: boolean, work: 
   try {
     return await work;
   } catch (error) {
-    throw (device.kind === 'cpu' ? undefined : outOfMemory(error, device, loading)) ?? error;
+    throw (device.kind === 'cuda' ? outOfMemory(error, device, loading) : undefined) ?? error;
   }
 }
 

@@ -29,6 +29,8 @@ export interface GraphAllocations {
 
 /** Smaller values are left out: a graph has many of them, which add up to little. */
 const LEAST_BYTES = 4096;
+/** A Loop, and what onnxruntime leaves so that weights stay packed. */
+const NOT_FOLDED: ReadonlySet<string> = new Set(['Loop', 'DequantizeLinear']);
 /** Operators whose output is a view of their first input. */
 const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Identity']);
 /** Operators that may write their result over an input of the same size that nothing else reads. */
@@ -61,7 +63,7 @@ export function graphAllocations(graph: Graph): GraphAllocations {
 }
 
 /** Bytes of a value. Strings are on the host. */
-function bytesOf({ shape, dtype }: Value, sizes: DimBindings): number {
+export function bytesOf({ shape, dtype }: Value, sizes: DimBindings): number {
   if (shape.includes(0)) return 0;
   return shape.reduce<number>((bytes, dim) => bytes * evaluateDim(dim, sizes), dtypeInfo[dtype].bytes);
 }
@@ -107,7 +109,8 @@ function foldedNodes(graph: Graph): ReadonlySet<Node> {
   const isConstant = (value: Value | undefined): boolean =>
     value === undefined || value.content !== undefined || folded.has(value.producer!);
   for (const node of nodesOf(graph)) {
-    if (node.inputs.length > 0 && node.operator !== 'Loop' && node.inputs.every(isConstant)) folded.add(node);
+    if (node.inputs.length > 0 && !NOT_FOLDED.has(node.operator) && node.inputs.every(isConstant))
+      folded.add(node);
   }
   return folded;
 }

@@ -1,8 +1,15 @@
 /** @file Estimates the memory that a graph takes on a CUDA device, from its shapes alone. */
 
 import type { DimBindings, Graph } from '../onnx/index.js';
+import { elementCount } from '../tensor/index.js';
 import { MICRO_BATCHES } from './accumulation.js';
-import { type GraphAllocations, graphAllocations, type Trace, type TripCount } from './allocation-trace.js';
+import {
+  bytesOf,
+  type GraphAllocations,
+  graphAllocations,
+  type Trace,
+  type TripCount,
+} from './allocation-trace.js';
 import { type Chunk, createArena } from './arena.js';
 import { poolRows, siteColumns } from './dropout.js';
 import { EVALUATED, stackedBindings, type TrainingGraph } from './training-graph.js';
@@ -45,33 +52,52 @@ export type TrainingEstimator = (bindings: DimBindings, runs: DeviceRuns) => Dev
  * a device is within 10 % of them.
  */
 export function trainingEstimator(training: TrainingGraph): TrainingEstimator {
-  const { graph, body, state, dropout, evaluation } = training;
+  const { graph, body, state, evaluation } = training;
   const allocations = graphAllocations(graph);
-  const one = sum(state.map(({ shape }) => 4 * shape.reduce((size, axis) => size * axis, 1)));
+  const one = sum(state.map(({ shape }) => 4 * elementCount(shape)));
   return (bindings, { stepsPerRun, microBatches = 1 }) => {
-    const stacked = stackedBindings(bindings);
-    const toEvaluate = Object.entries(stacked).map(([symbol, size]) => [`${EVALUATED}_${symbol}`, size]);
     const traceOf = (steps: number, batches: number): Trace => {
-      const sizes = {
-        ...Object.fromEntries(toEvaluate),
-        ...stacked,
-        site_columns: siteColumns(dropout),
-        K: steps,
-        micro_columns: microBatches,
-        [MICRO_BATCHES]: microBatches * steps,
-        micro_batches: microBatches,
-        pool: steps === 0 ? 1 : poolRows(dropout, bindings),
-        [EVALUATED]: batches,
-      };
+      const sizes = runSizes(training, bindings, { steps, microBatches, batches });
       const trips: TripCount = (each) =>
         each === evaluation?.body ? batches : each === body ? steps : microBatches;
       return allocations.run(sizes, trips);
     };
-    const training = traceOf(stepsPerRun, 0);
-    const runs = [training, training, ...(evaluation === undefined ? [] : [traceOf(0, 1)])];
+    const steps = traceOf(stepsPerRun, 0);
+    const runs = [steps, steps, ...(evaluation === undefined ? [] : [traceOf(0, 1)])];
     // Fed, read by the last step, updated by it, and copied to the outputs.
     const stateBytes = one * (stepsPerRun > 1 ? 4 : 3);
     return memoryOf(allocations, runs, stateBytes);
+  };
+}
+
+/** Bytes that each step adds to what a run is fed. */
+export function feedBytes(training: TrainingGraph, bindings: DimBindings, microBatches = 1): number {
+  const [one, two] = [1, 2].map((steps) => {
+    const sizes = runSizes(training, bindings, { steps, microBatches, batches: 0 });
+    return sum(training.graph.inputs.map((input) => bytesOf(input, sizes)));
+  }) as [number, number];
+  return two - one;
+}
+
+/** The sizes of all symbols in a run of so many steps, or in one that evaluates so many batches. */
+function runSizes(
+  { dropout }: TrainingGraph,
+  bindings: DimBindings,
+  run: { readonly steps: number; readonly microBatches: number; readonly batches: number },
+): DimBindings {
+  const { steps, microBatches, batches } = run;
+  const stacked = stackedBindings(bindings);
+  const evaluated = Object.entries(stacked).map(([symbol, size]) => [`${EVALUATED}_${symbol}`, size]);
+  return {
+    ...Object.fromEntries(evaluated),
+    ...stacked,
+    site_columns: siteColumns(dropout),
+    K: steps,
+    micro_columns: microBatches,
+    [MICRO_BATCHES]: microBatches * steps,
+    micro_batches: microBatches,
+    pool: steps === 0 ? 1 : poolRows(dropout, bindings),
+    [EVALUATED]: batches,
   };
 }
 

@@ -5,6 +5,7 @@ export {
   CONTEXT_BYTES,
   type DeviceMemory,
   type DeviceRuns,
+  feedBytes,
   inferenceMemory,
   type TrainingEstimator,
   trainingEstimator,

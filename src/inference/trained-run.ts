@@ -44,6 +44,7 @@ import {
   runRecipe,
   verifyCheckpoint,
 } from '../training/runs/index.js';
+import { reviewInferenceMemory } from './inference-memory.js';
 
 export interface TrainedRun {
   readonly folder: RunFolder;
@@ -219,6 +220,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   const { precision: choice = 'auto' } = compute;
   const precision = resolvePrecision(choice, compute.device, phase.languageModel);
   const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
+  const memory = reviewInferenceMemory({
+    ...{ recipe, phase, precision, device: compute.device, batchSize: INFERENCE_BATCH },
+    graphIn: (of) => (of === precision ? graph : phaseEvaluationGraph(phase, phase.parameters, weights, of)),
+  });
+  const tight = await memory.warning();
+  if (tight !== undefined) compute.onWarning?.(tight);
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
   const worker: SessionWorker = startSessionWorker();
   try {
@@ -242,12 +249,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
           features: phase.features(features),
           batchSize: INFERENCE_BATCH,
           ...control,
-        }),
+        }).catch(memory.rethrow),
       close: () => worker.close(),
     };
   } catch (error) {
     await worker.close();
-    throw error;
+    return memory.rethrow(error);
   }
 }
 

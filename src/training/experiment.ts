@@ -1,7 +1,7 @@
 /** @file The utterances of an experiment, their features, and a phase of its recipe opened on them. */
 
 import type { SpeechEncoder } from '../backbones/index.js';
-import { InputError, lineError, pathExists } from '../base/index.js';
+import { InputError, lineError, OutOfMemoryError, pathExists } from '../base/index.js';
 import { countByKind, decodeAudio, decodingKey } from '../data/audio/index.js';
 import {
   checkAudioFiles,
@@ -241,7 +241,8 @@ export async function openFeatures(
       decodingKey,
       encode: async (waveforms) => {
         encoder ??= source.open({ device, threads });
-        return (await encoder).encode(waveforms);
+        const open = await encoder.catch(encodingShortage);
+        return open.encode(waveforms).catch(encodingShortage);
       },
       paddedSamples: source.paddedSamples,
       maxAudioSec: recipe.max_audio_sec,
@@ -258,6 +259,14 @@ export async function openFeatures(
   } finally {
     await encoder?.then((open) => open.close()).catch(() => undefined);
   }
+}
+
+/** Says what ran out of memory. Clips are encoded in batches of up to `max_audio_sec`. */
+function encodingShortage(error: unknown): never {
+  if (!(error instanceof OutOfMemoryError)) throw error;
+  throw new OutOfMemoryError(
+    `${error.message} while encoding audio; lower max_audio_sec, or encode with --device cpu once: the features are kept for every device`,
+  );
 }
 
 /** A phase on its corpus. */

@@ -34,5 +34,6 @@ export {
 } from './inference.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
 export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
+export { averageBatch } from './step-sizes.js';
 export { type PhaseOutcome, type TrainPhaseOptions, trainPhase } from './train-phase.js';
 export type { TrainingReport } from './trainer.js';

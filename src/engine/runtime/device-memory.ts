@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { formatMemory, OutOfMemoryError } from '../../base/index.js';
+import { formatBytes, OutOfMemoryError } from '../../base/index.js';
 import { type Device, deviceName } from './device.js';
 
 /** Memory of a device, in bytes. */
@@ -69,6 +69,6 @@ export function outOfMemory(error: unknown, device: Device, loading: boolean): O
   const nodes = [...message.matchAll(/while running (\w+) node\. Name:'([^']*)'/g)];
   const [, operator, name] = nodes.at(-1) ?? [];
   const when = operator !== undefined ? `in ${operator} ${name}` : loading ? 'loading the model' : 'in a run';
-  const asked = found[1] === undefined ? '' : `, which asked for another ${formatMemory(Number(found[1]))}`;
+  const asked = found[1] === undefined ? '' : `, which asked for another ${formatBytes(Number(found[1]))}`;
   return new OutOfMemoryError(`${deviceName(device)} ran out of memory ${when}${asked}`);
 }

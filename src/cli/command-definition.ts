@@ -182,9 +182,8 @@ export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, c
 /** `--precision` */
 export const precisionOption = choice<PrecisionChoice>(
   '<type>',
-  "type of a language model's matrix products; auto is bfloat16 on CUDA if its checkpoint has 16 bits, else float32",
+  "type of a language model's matrix products (default: auto, bfloat16 on CUDA if its checkpoint has 16 bits, else float32)",
   ['auto', 'bfloat16', 'float16', 'float32'],
-  { default: 'auto' },
 );
 
 /** `--threads` */
@@ -299,7 +298,7 @@ export const trainingOptions = {
   precision: precisionOption,
   fit: option(
     '<memory>',
-    'choose precision, activation checkpointing and accumulation to fit a GPU of this memory, such as 24GB; auto: the device',
+    'choose precision, activation checkpointing and accumulation that fit into this GPU memory, such as 24GB, or auto for all of the device',
     { parse: parseMemory },
   ),
 };

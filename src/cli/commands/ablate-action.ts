@@ -39,7 +39,7 @@ export async function run(options: AblateOptions): Promise<void> {
   }
   const context = await experimentContext({
     device: options.device,
-    precision: options.precision,
+    ...(options.precision !== undefined && { precision: options.precision }),
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   const scored: ScoredRow[] = [];
@@ -75,7 +75,7 @@ async function trainedRow(
       const runs = foldsOf({ folds }).map((fold) => ({ ...own, phase, fold }));
       await trainAndShow(runs as [NamedRun, ...NamedRun[]], {
         device,
-        precision,
+        ...(precision !== undefined && { precision }),
         ...(threads !== undefined && { threads }),
       });
     }

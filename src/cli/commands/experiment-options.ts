@@ -112,7 +112,10 @@ export async function experimentContext({
     versions: await recordedVersions(),
     withCompute: (work) =>
       withInterrupts('finishing the current utterances', (stop) =>
-        withCompute(device, stop, work, { ...(threads !== undefined && { threads }), precision }),
+        withCompute(device, stop, work, {
+          ...(threads !== undefined && { threads }),
+          ...(precision !== undefined && { precision }),
+        }),
       ),
     onNote: note,
     onWarning: warn,

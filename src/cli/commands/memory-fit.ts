@@ -55,7 +55,7 @@ export async function fittedOptions(
     overrides.push(...overridesOf(phase, chosen));
     if (chosen.precision !== phase.given.precision) precision = chosen.precision;
   }
-  return { ...options, fit: memoryBytes, precision, set: [...set, ...overrides] };
+  return { ...options, fit: memoryBytes, ...(precision && { precision }), set: [...set, ...overrides] };
 }
 
 /** @throws InputError without a CUDA device to train on, or if its memory is asked for and cannot be read */
@@ -86,7 +86,7 @@ function givenBy(
   const isSet = (key: string): boolean =>
     set.some((override) => override.split('=')[0]!.trim() === `${phase}.${key}`);
   return {
-    precision: precision !== 'auto',
+    precision: precision !== undefined && precision !== 'auto',
     activation_checkpointing: isSet('activation_checkpointing'),
     accumulate: isSet('accumulate'),
   };

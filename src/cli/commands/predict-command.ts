@@ -88,7 +88,11 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
   const { failed, rows, textless, cutTexts, limit, noted, needsText, genderless, needsGender } =
     await withInterrupts('finishing the current rows', (stop) =>
       withCompute(options.device, stop, async (device) => {
-        const compute = { ...device, precision, ...(threads !== undefined && { threads }) };
+        const compute = {
+          ...device,
+          ...(threads !== undefined && { threads }),
+          ...(precision !== undefined && { precision }),
+        };
         const trained = await openTrainedModel(folder, compute);
         warnUnfinished(folder, trained.metadata);
         let progress: Progress | undefined;

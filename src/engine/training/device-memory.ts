@@ -111,7 +111,7 @@ function memoryOf({ weights }: GraphAllocations, runs: readonly Trace[], stateBy
   const free = simulate(weights, runs)!;
   // The arena takes what is left where it cannot have a power of two, so that less is enough.
   let [tooLittle, enough] = [free.usedBytes - 1, free.takenBytes];
-  while (enough - tooLittle > enough / 200) {
+  while (enough - tooLittle > enough / 100) {
     const middle = Math.floor((tooLittle + enough) / 2);
     if (simulate(weights, runs, middle) === undefined) tooLittle = middle;
     else enough = middle;

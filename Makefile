@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg chromium check test test-nodes demo bench references parity cuda clean
+.PHONY: help setup build ffmpeg chromium check test test-nodes test-placement demo bench references parity cuda clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -10,12 +10,13 @@ help:
 	@echo 'make demo        prepare, train both stages, evaluate and predict on the toy corpus (about a minute)'
 	@echo 'make test        run the tests'
 	@echo 'make test-nodes  the whole path on each supported version of Node and npm, installed from npm'
+	@echo 'make test-placement  how every graph is placed on CUDA, without a GPU (UPDATE=figures writes its budgets)'
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'
 	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
 	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
 	@echo 'make parity      print the errors against PyTorch as a table, true sizes included (PYTHON as above; minutes)'
-	@echo 'make cuda        fetch the CUDA provider libraries of onnxruntime-node'
+	@echo 'make cuda        install the CUDA provider of onnxruntime-node (FROM=folder, FROM=x.whl or FROM=pypi: from there)'
 	@echo 'make clean       delete everything that was made'
 
 setup: node_modules/.installed ffmpeg
@@ -58,6 +59,10 @@ test: setup build chromium
 test-nodes: setup build
 	node test/nodes/run.mjs $(NODES)
 
+# onnxruntime's CUDA provider over a stub of CUDA's libraries: skipped where the stub cannot be built.
+test-placement: build
+	node test/placement/run.mjs $(if $(UPDATE),--update $(UPDATE))
+
 demo: setup build
 	$(emoq) prepare-toy
 	$(emoq) stage1 --dataset toy4
@@ -79,9 +84,9 @@ parity: setup build
 	EMOQ_PARITY_FILE=.cache/parity.jsonl EMOQ_PARITY_PYTHON='$(PYTHON)' npx --no-install vitest run test/backbones test/nn test/systems test/engine test/parity
 	@node test/parity/table.mjs .cache/parity.jsonl
 
-cuda: node_modules/.installed
-	node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install
-	@ls node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime_providers_{shared,cuda,tensorrt}.so
+# FROM names a folder with the libraries, a wheel of onnxruntime-gpu, or pypi; without it, they come from NuGet.
+cuda: setup build
+	$(emoq) doctor --install-cuda $(if $(FROM),'$(FROM)')
 
 clean:
 	rm -rf dist node_modules data runs .cache

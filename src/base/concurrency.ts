@@ -1,4 +1,4 @@
-/** @file Bounded concurrency. */
+/** @file Bounded concurrency, and things of which each is used by one task at a time. */
 
 import { availableParallelism } from 'node:os';
 
@@ -36,4 +36,35 @@ export async function mapConcurrently<T, R>(
   if (failure) throw failure.error;
   signal?.throwIfAborted();
   return results;
+}
+
+/** Things to use, such as devices. */
+export interface Pool<T> {
+  /**
+   * Runs `work` with a thing that no other work is using, waiting for one if need be, in the order of the calls.
+   * @param prefers says which it would rather have; it gets another if none of those is free
+   */
+  use<R>(work: (thing: T) => Promise<R>, prefers?: (thing: T) => boolean): Promise<R>;
+}
+
+/** A pool of these things. Work that fails frees its thing too. */
+export function createPool<T>(things: readonly [T, ...T[]]): Pool<T> {
+  const free: T[] = [...things];
+  const waiting: ((thing: T) => void)[] = [];
+  return {
+    async use(work, prefers = () => true) {
+      const preferred = free.findIndex(prefers);
+      const thing =
+        free.length === 0
+          ? await new Promise<T>((resolve) => waiting.push(resolve))
+          : free.splice(Math.max(preferred, 0), 1)[0]!;
+      try {
+        return await work(thing);
+      } finally {
+        const next = waiting.shift();
+        if (next === undefined) free.push(thing);
+        else next(thing);
+      }
+    },
+  };
 }

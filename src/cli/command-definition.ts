@@ -155,8 +155,8 @@ function commanderOption(name: string, declaration: OptionDeclaration): Option {
   return made;
 }
 
-/** The device to compute on; `cuda` alone is the first GPU. */
-export type DeviceOption = 'auto' | 'cpu' | `cuda:${number}`;
+/** The device to compute on; `cuda` alone is the first NVIDIA GPU. */
+export type DeviceOption = 'auto' | 'cpu' | 'webgpu' | `cuda:${number}`;
 
 /** Root of the feature cache: in the working directory unless EMOQ_CACHE names another folder. */
 export function cacheFolder(): string {
@@ -174,7 +174,7 @@ export const corpusOptions = {
 export type CorpusOptions = OptionsOf<typeof corpusOptions>;
 
 /** `--device` */
-export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, cuda or cuda:N', {
+export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, webgpu, cuda or cuda:N', {
   parse: parseDevice,
   default: 'auto' as DeviceOption,
 });
@@ -182,8 +182,15 @@ export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, c
 /** `--precision` */
 export const precisionOption = choice<PrecisionChoice>(
   '<type>',
-  "type of a language model's matrix products (default: auto, bfloat16 on CUDA if its checkpoint has 16 bits, else float32)",
+  'type of the matrix products of language model and speech encoder (default: auto, bfloat16 on CUDA for checkpoints of 16 bits, else float32)',
   ['auto', 'bfloat16', 'float16', 'float32'],
+);
+
+/** `--devices` */
+const devicesOption = option<readonly DeviceOption[]>(
+  '<list>',
+  'train the folds and seeds on these devices, one run on each at a time, such as cuda:0,cuda:1',
+  { parse: parseDevices, conflicts: ['device'] },
 );
 
 /** `--threads` */
@@ -250,10 +257,19 @@ export function wholeNumber(minimum: number, maximum = Number.MAX_SAFE_INTEGER):
 }
 
 function parseDevice(value: string): DeviceOption {
-  if (value === 'auto' || value === 'cpu') return value;
+  if (value === 'auto' || value === 'cpu' || value === 'webgpu') return value;
   const index = /^cuda(?::(\d{1,2}))?$/.exec(value);
   if (index) return `cuda:${Number(index[1] ?? 0)}`;
-  throw new InvalidArgumentError('It must be auto, cpu, cuda or cuda:N, such as cuda:1.');
+  throw new InvalidArgumentError('It must be auto, cpu, webgpu, cuda or cuda:N, such as cuda:1.');
+}
+
+/** Parser of devices: `cuda:0,cuda:1`. The CPU may be there several times, a GPU once. */
+function parseDevices(value: string): readonly DeviceOption[] {
+  const devices = value.split(',').map((name) => parseDevice(name.trim()));
+  if (devices.includes('auto')) throw new InvalidArgumentError('It must name devices, and auto is none.');
+  const twice = devices.find((device, index) => device !== 'cpu' && devices.indexOf(device) < index);
+  if (twice !== undefined) throw new InvalidArgumentError(`It names ${twice} twice.`);
+  return devices;
 }
 
 /** Bytes of memory, or that of the device. */
@@ -295,6 +311,7 @@ export const trainingOptions = {
   run: option('<folder>', 'folder of the experiment (default: runs/<dataset>)'),
   dryRun: flag('print the resolved recipe, parameter counts, memory and steps, and train nothing'),
   device: deviceOption,
+  devices: devicesOption,
   precision: precisionOption,
   fit: option(
     '<memory>',

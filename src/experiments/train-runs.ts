@@ -1,10 +1,17 @@
 /**
- * @file Trains the folds and seeds of a phase, one after the other or in parallel. A failed run does not stop the
- * others.
+ * @file Trains the folds and seeds of a phase, one after the other or in parallel, on one device or each on one of
+ * several. A failed run does not stop the others.
  */
 
-import { ComputationError, InputError, InterruptedError, mapConcurrently } from '../base/index.js';
+import {
+  ComputationError,
+  createPool,
+  InputError,
+  InterruptedError,
+  mapConcurrently,
+} from '../base/index.js';
 import type { Utterance } from '../data/corpora/index.js';
+import { type Device, deviceName } from '../engine/runtime/index.js';
 import { seedFolder } from '../inference/index.js';
 import { type Recipe, systemOf, titleOf } from '../systems/index.js';
 import {
@@ -124,28 +131,35 @@ async function trainInSequence(runs: Runs, options: TrainRunsOptions): Promise<v
 
 async function trainInParallel(runs: Runs, options: TrainRunsOptions): Promise<void> {
   const { compute, versions, saveIntervalSec, stop, jobs, threadsPerJob } = options;
-  const { device, cacheDir, precision, memoryBytes } = compute;
+  const { precision, memoryBytes, cacheDir } = compute;
+  const { devices = Array.from({ length: jobs }, () => compute.device) } = compute;
+  const pool = createPool(devices as [Device, ...Device[]]);
   const failures: Failure[] = [];
   const outcomes = await mapConcurrently(runs, jobs, async (named) => {
     if (stop.aborted) return undefined;
     const { title: _title, ...run } = named;
     const name = nameOfRun(named);
     const { onStart, onReport, onNote, onWarning, onEnd } = options.listen(name, named);
-    const chosen = {
-      device,
-      threads: threadsPerJob,
-      cacheDir,
-      ...(precision && { precision }),
-      ...(memoryBytes && { memoryBytes }),
-    };
-    const task = { ...run, compute: chosen, versions, saveIntervalSec };
-    try {
-      const outcome = await trainInProcess(task, stop, (message) => {
+    const train = (device: Device): Promise<PhaseOutcome> => {
+      const task = {
+        ...run,
+        compute: {
+          ...{ device, threads: threadsPerJob, cacheDir },
+          ...(precision && { precision }),
+          ...(memoryBytes && { memoryBytes }),
+        },
+        ...{ versions, saveIntervalSec },
+      };
+      return trainInProcess(task, stop, (message) => {
         if (message.kind === 'start') onStart?.(message.step, message.totalSteps);
         else if (message.kind === 'report') onReport?.(message.report);
         else if (message.kind === 'note') onNote?.(message.text);
         else if (message.kind === 'warning') onWarning?.(message.text);
-      }).finally(onEnd);
+      });
+    };
+    try {
+      const begunOn = await deviceOf(run);
+      const outcome = await pool.use(train, (device) => deviceName(device) === begunOn).finally(onEnd);
       options.onOutcome(name, outcome);
       return outcome;
     } catch (error) {
@@ -205,6 +219,11 @@ export async function prepareRuns([first, ...others]: Runs, compute?: ComputeOpt
   if (compute === undefined) return;
   compute.onBegin?.();
   await phaseFeatures(first.recipe, experiment.phase, [...utterances.values()], compute);
+}
+
+/** The name of the device that a run has begun on: there, it continues to the same last digits. */
+async function deviceOf({ root, phase, fold }: PhaseRun): Promise<string | undefined> {
+  return (await readMetadata(phaseFolder(root, phase, fold)))?.device;
 }
 
 /** Whether any run has not begun; problems of a later phase do not stop runs that have. */

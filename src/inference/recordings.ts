@@ -44,7 +44,7 @@ import {
   type PredictionWriter,
 } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
-import { encoderOf, type ModelUtterance } from '../systems/index.js';
+import { encoderOf, encoderPrecision, type ModelUtterance } from '../systems/index.js';
 import { type ComputeOptions, cutTo, isCutText } from '../training/index.js';
 import type { TrainedModel } from './trained-run.js';
 
@@ -113,7 +113,7 @@ export async function predictRecordings(
     if (phase.needs.audio) {
       const source = await encoderOf(recipe);
       if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
-      encoder = await source.open({ device, threads });
+      encoder = await source.open({ device, threads, precision: encoderPrecision(source, options.compute) });
     }
     options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);

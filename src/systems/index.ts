@@ -9,7 +9,7 @@ export {
   requireEmoq,
 } from './emoq/settings.js';
 export { type PhaseTrainingOptions, phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
-export { type PrecisionChoice, precisionChoices, resolvePrecision } from './precision.js';
+export { encoderPrecision, type PrecisionChoice, precisionChoices, resolvePrecision } from './precision.js';
 export {
   hasPrompt,
   phasesOfSystems,

@@ -1,5 +1,6 @@
 /** @file The precision that a user asks for, on a device and for a checkpoint. */
 
+import type { EncoderSource } from '../backbones/index.js';
 import { InputError } from '../base/index.js';
 import type { Checkpoint } from '../checkpoints/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
@@ -30,4 +31,12 @@ export function resolvePrecision(
   if (choice !== 'auto') return choice;
   const matrices = [...checkpoint.weights.values()].filter(({ shape }) => shape.length === 2);
   return matrices.every(({ dtype }) => dtypeInfo[dtype].bytes === 2) ? 'bfloat16' : 'float32';
+}
+
+/** The precision of a speech encoder's linear layers; an exported encoder has its own. @throws InputError as above */
+export function encoderPrecision(
+  { checkpoint }: Pick<EncoderSource, 'checkpoint'>,
+  { precision = 'auto', device }: { readonly precision?: PrecisionChoice; readonly device: Device },
+): Precision {
+  return resolvePrecision(precision, device, checkpoint);
 }

@@ -1,7 +1,7 @@
 /** @file The utterances of an experiment, their features, and a phase of its recipe opened on them. */
 
 import type { SpeechEncoder } from '../backbones/index.js';
-import { InputError, lineError, OutOfMemoryError, pathExists } from '../base/index.js';
+import { createPool, InputError, lineError, OutOfMemoryError, pathExists } from '../base/index.js';
 import { countByKind, decodeAudio, decodingKey } from '../data/audio/index.js';
 import {
   checkAudioFiles,
@@ -23,11 +23,12 @@ import {
   openFeatureCache,
   readFeatures,
 } from '../data/features/index.js';
-import type { Device } from '../engine/runtime/index.js';
+import { type Device, deviceName } from '../engine/runtime/index.js';
 import { corpusViewOf } from '../recipe/index.js';
 import {
   type Example,
   encoderOf,
+  encoderPrecision,
   type FeatureSource,
   type ModelUtterance,
   type Phase,
@@ -184,6 +185,11 @@ async function checkFold(
 /** Device, threads and cache of a command that computes. */
 export interface ComputeOptions {
   readonly device: Device;
+  /**
+   * Devices of several runs. Clips are encoded on all of them that compute in the precision of `device`, each clip on
+   * one. Absent: `device` alone.
+   */
+  readonly devices?: readonly [Device, ...Device[]];
   /** Threads within one operator; absent: one per physical core. */
   readonly threads?: number;
   /** Of a language model's products. Default `auto`. */
@@ -229,21 +235,34 @@ export async function openFeatures(
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
   const source = await encoderOf(recipe);
-  const cache = await openFeatureCache(compute.cacheDir, source.files);
-  const { device, threads, onFeatures, stop } = compute;
+  const { threads, onFeatures, stop } = compute;
+  const precision = encoderPrecision(source, compute);
+  const cache = await openFeatureCache(compute.cacheDir, source.files, precision);
   if (source.warning !== undefined) compute.onWarning?.(source.warning);
-  let encoder: Promise<SpeechEncoder> | undefined;
+  const opened: Promise<SpeechEncoder>[] = [];
+  const isAlike = (device: Device): boolean => encoderPrecision(source, { ...compute, device }) === precision;
+  const lanes = encodingDevices(compute)
+    .filter(isAlike)
+    .map((device): (() => Promise<SpeechEncoder>) => {
+      let encoder: Promise<SpeechEncoder> | undefined;
+      return () => {
+        if (encoder === undefined) {
+          encoder = source.open({ device, threads, precision });
+          opened.push(encoder);
+        }
+        return encoder;
+      };
+    });
+  const pool = createPool(lanes as [() => Promise<SpeechEncoder>]);
   try {
     const { entries, cropped, notes } = await extractFeatures({
       cache,
       items: utterances,
       decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
       decodingKey,
-      encode: async (waveforms) => {
-        encoder ??= source.open({ device, threads });
-        const open = await encoder.catch(encodingShortage);
-        return open.encode(waveforms).catch(encodingShortage);
-      },
+      encode: (waveforms) =>
+        pool.use(async (open) => (await open()).encode(waveforms)).catch(encodingShortage),
+      lanes: lanes.length,
       paddedSamples: source.paddedSamples,
       maxAudioSec: recipe.max_audio_sec,
       ...(onFeatures && { onProgress: onFeatures }),
@@ -257,15 +276,20 @@ export async function openFeatures(
       read: ({ id }) => readFeatures(entries.get(id)!.path),
     };
   } finally {
-    await encoder?.then((open) => open.close()).catch(() => undefined);
+    for (const encoder of opened) await encoder.then((open) => open.close()).catch(() => undefined);
   }
 }
 
+/** Each device once: the CPU may be that of several runs, and computes with all cores. */
+function encodingDevices({ device, devices = [device] }: ComputeOptions): readonly Device[] {
+  return [...new Map(devices.map((each) => [deviceName(each), each])).values()];
+}
+
 /** Says what ran out of memory. Clips are encoded in batches of up to `max_audio_sec`. */
-function encodingShortage(error: unknown): never {
+export function encodingShortage(error: unknown): never {
   if (!(error instanceof OutOfMemoryError)) throw error;
   throw new OutOfMemoryError(
-    `${error.message} while encoding audio; lower max_audio_sec, or encode with --device cpu once: the features are kept for every device`,
+    `${error.message} while encoding audio; lower max_audio_sec, or encode with --device cpu`,
   );
 }
 

@@ -18,6 +18,7 @@ export {
   cutNotes,
   cutTo,
   encodeAll,
+  encodingShortage,
   isCutText,
   loadCorpus,
   openExperiment,

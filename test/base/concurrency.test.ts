@@ -1,7 +1,7 @@
-/** @file Bounded concurrency. */
+/** @file Bounded concurrency, and pools. */
 
 import { describe, expect, it } from 'vitest';
-import { mapConcurrently } from '../../src/base/index.js';
+import { createPool, mapConcurrently } from '../../src/base/index.js';
 
 describe('mapConcurrently', () => {
   it('keeps the order, and never runs more jobs than asked', async () => {
@@ -29,5 +29,43 @@ describe('mapConcurrently', () => {
     await expect(work).rejects.toThrow('first');
     expect(started).toEqual([0, 1]);
     expect(finished).toBe(1);
+  });
+});
+
+describe('a pool', () => {
+  /** Work that ends when told. */
+  function work(): { run: (thing: string) => Promise<string>; end: () => void; fail: () => void } {
+    let end = (): void => {};
+    let fail = (): void => {};
+    const ended = new Promise<void>((resolve, reject) => {
+      end = resolve;
+      fail = () => reject(new Error('failed'));
+    });
+    return { run: (thing) => ended.then(() => thing), end: () => end(), fail: () => fail() };
+  }
+
+  it('gives each work a thing of its own, and one that failed frees its thing', async () => {
+    const pool = createPool(['a', 'b']);
+    const works = [work(), work(), work(), work()];
+    const [first, second, third, fourth] = works.map(({ run }) => pool.use(run));
+    works[1]!.fail();
+    await expect(second).rejects.toThrow('failed');
+    works[2]!.end();
+    expect(await third).toBe('b');
+    works[3]!.end();
+    expect(await fourth).toBe('b');
+    works[0]!.end();
+    expect(await first).toBe('a');
+    expect(await Promise.all(['x', 'y'].map(() => pool.use(async (thing) => thing)))).toEqual(['b', 'a']);
+  });
+
+  it('gives what is preferred, if it is free', async () => {
+    const pool = createPool(['a', 'b', 'c']);
+    const isB = (thing: string): boolean => thing === 'b';
+    const works = [work(), work()];
+    const used = works.map(({ run }) => pool.use(run, isB));
+    for (const { end } of works) end();
+    expect(await Promise.all(used)).toEqual(['b', 'a']);
+    expect(await pool.use(async (thing) => thing, isB)).toBe('b');
   });
 });

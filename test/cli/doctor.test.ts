@@ -16,7 +16,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readControlGroup } from '../../src/cli/commands/doctor/machine-checks.js';
-import { missingLibraries, parseGpus } from '../../src/cli/commands/doctor/runtime-checks.js';
+import { findLibraries } from '../../src/engine/runtime/library-search.js';
+import { parseGpus } from '../../src/engine/runtime/nvidia-gpus.js';
 import { copyFolder, madeOnce } from '../suite/made-once.js';
 import { emoq, emoqBin, type Outcome, run } from './command-line.js';
 import { emoqHere } from './in-process.js';
@@ -492,7 +493,8 @@ describe('CUDA', () => {
     process.env.LD_LIBRARY_PATH = join(cwd, 'cuda');
     try {
       const names = ['libcudnn.so.9', 'libno-such.so.1'];
-      expect(await missingLibraries(names)).toEqual(['libno-such.so.1']);
+      const missing = (await findLibraries(names)).filter(({ path }) => path === undefined);
+      expect(missing.map(({ name }) => name)).toEqual(['libno-such.so.1']);
     } finally {
       if (before === undefined) delete process.env.LD_LIBRARY_PATH;
       else process.env.LD_LIBRARY_PATH = before;

@@ -123,7 +123,7 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
       ['ablate'],
       "required option '--table <n>' not specified; --dataset <name> or --recipe <file> not specified; see",
     ],
-    [['eval', '--device', 'gpu'], 'It must be auto, cpu, cuda or cuda:N'],
+    [['eval', '--device', 'gpu'], 'It must be auto, cpu, webgpu, cuda or cuda:N'],
     [
       ['stage1', '--fit', 'much'],
       "'much' is invalid. It must be a number of GB, such as 24GB or 22.5GiB, or auto; see emoq stage1 --help",

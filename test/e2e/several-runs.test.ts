@@ -87,6 +87,39 @@ describe('several runs', () => {
     }
   });
 
+  it('on several devices end in the same bytes, and without --jobs each device has a run', async () => {
+    const listed = [...stage1, '--seeds', '3', '--devices', 'cpu,cpu'];
+    const { stderr } = await work.done(...listed, '--run', 'devices');
+    expect(stderr).toContain('computing on cpu, cpu\n');
+    expect(stderr).toContain('3 runs, 2 at a time, 1 thread each, on cpu, cpu\n');
+    for (const fold of FOLDS) {
+      expectSameRun(`devices/seed-3/stage1/fold-${fold}`, `sequence/seed-3/stage1/fold-${fold}`);
+    }
+  });
+
+  it('one at a time are on the first of several devices, and so is a single one', async () => {
+    const one = [...stage1.slice(0, 3), '--threads', '1', '--fold', '1', '--seeds', '3'];
+    const { stderr } = await work.done(...one, '--devices', 'cpu,cpu', '--run', 'first');
+    expect(stderr).toContain('training on cpu, one run at a time; the other devices only encode clips\n');
+    expectSameRun('first/seed-3/stage1/fold-1', 'sequence/seed-3/stage1/fold-1');
+  });
+
+  it.each([
+    [['--devices', 'cpu,cpu', '--jobs', '3'], '--jobs 3 is more than the 2 devices of --devices'],
+    [
+      ['--devices', 'cpu', '--device', 'cpu'],
+      "option '--devices <list>' cannot be used with option '--device",
+    ],
+    [['--devices', 'cuda:0,cpu,cuda'], 'It names cuda:0 twice; see'],
+    [['--devices', 'webgpu,webgpu'], 'It names webgpu twice; see'],
+    [['--devices', 'cpu,gpu'], 'It must be auto, cpu, webgpu, cuda or cuda:N'],
+    [['--devices', 'cpu,'], 'It must be auto, cpu, webgpu, cuda or cuda:N'],
+    [['--devices', 'auto,cpu'], 'It must name devices, and auto is none; see'],
+    [['--devices', 'cuda:0,cuda:1'], /^error: device "cuda:0" (?:needs|does not exist)/],
+  ])('%j is refused', async (args, message) => {
+    expect(await work.refused(...stage1, '--run', 'refused', ...args)).toMatch(message);
+  });
+
   it('stopped by Ctrl-C all save, and end in the same bytes when run again', async () => {
     const long = [...stage1, '--seeds', '3', '--jobs', '2', '--set', 'stage1.epochs=16'];
     const command = work.start(...long, '--run', 'stopped');
@@ -123,31 +156,32 @@ describe('several runs', () => {
     expectSameRun('stopped/seed-3/stage1/fold-1', 'whole/seed-3/stage1/fold-1');
   });
 
-  it.each([['1'], ['2']])(
-    'of which one fails train the others and say which, with --jobs %s',
-    async (jobs) => {
-      const run = `failing-${jobs}`;
-      for (const name of ['run.json', 'recipe.yaml']) {
-        work.file(`${run}/stage1/fold-2/${name}`, work.read(`sequence/seed-3/stage1/fold-2/${name}`));
-      }
-      const { code, stdout, stderr } = await work.run(
-        ...stage1,
-        '--run',
-        run,
-        '--jobs',
-        jobs,
-        '--set',
-        'stage1.epochs=1',
-      );
-      expect(code).toBe(2);
-      const others = [1, 3].map((fold) => `${run}/stage1/fold-${fold}/checkpoint.safetensors\n`);
-      expect(stdout).toBe(others.join(''));
-      expect(stderr).toContain(
-        `error: stage 1, fold 2: ${run}/stage1/fold-2 holds a run of another recipe: seed was 3, is 1; stage1.epochs was 2, is 1`,
-      );
-      expect(stderr).toContain('error: 1 of 3 runs failed: stage 1, fold 2. The others are finished');
-    },
-  );
+  it.each([
+    ['--jobs', '1'],
+    ['--jobs', '2'],
+    ['--devices', 'cpu,cpu'],
+  ])('of which one fails train the others and say which, with %s %s', async (option, value) => {
+    const run = option === '--jobs' ? `failing-${value}` : 'failing-devices';
+    for (const name of ['run.json', 'recipe.yaml']) {
+      work.file(`${run}/stage1/fold-2/${name}`, work.read(`sequence/seed-3/stage1/fold-2/${name}`));
+    }
+    const { code, stdout, stderr } = await work.run(
+      ...stage1,
+      '--run',
+      run,
+      option,
+      value,
+      '--set',
+      'stage1.epochs=1',
+    );
+    expect(code).toBe(2);
+    const others = [1, 3].map((fold) => `${run}/stage1/fold-${fold}/checkpoint.safetensors\n`);
+    expect(stdout).toBe(others.join(''));
+    expect(stderr).toContain(
+      `error: stage 1, fold 2: ${run}/stage1/fold-2 holds a run of another recipe: seed was 3, is 1; stage1.epochs was 2, is 1`,
+    );
+    expect(stderr).toContain('error: 1 of 3 runs failed: stage 1, fold 2. The others are finished');
+  });
 
   it('are refused if the seed is given twice or invalid', async () => {
     expect(await work.refused(...stage1, '--seeds', '1,2', '--set', 'seed=3')).toContain(

@@ -9,6 +9,7 @@ import { type GraphProto, ModelProtoSchema } from 'onnx-buf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { gradients, rules } from '../../src/engine/autodiff/index.js';
 import * as onnx from '../../src/engine/onnx/index.js';
+import { createSession } from '../../src/engine/runtime/index.js';
 import {
   decodeBfloat16,
   encodeBfloat16,
@@ -368,4 +369,55 @@ describe.skipIf(python === undefined)('the checker of the onnx package', () => {
     await expect(check('wrong', graph)).rejects.toThrow(/Incompatible dimensions/);
   });
   const scaleOf = (graph: Graph): Value => onnx.constant(graph, float32([6], Array(6).fill(1)));
+});
+
+describe('a model for WebGPU', () => {
+  it('leaves 16-bit floats, sines and cosines to the CPU, in subgraphs too', () => {
+    const graph = createGraph('search');
+    const half = addInput(graph, 'half', 'float16', ['K', 4]);
+    const weights = addInitializer(graph, 'weights', tensor('bfloat16', [4]));
+    const { collected } = loop(onnx.sizeOf(half, 0), 'K', [], (_, iteration) => {
+      const row = cast(onnx.gather(half, iteration, 0), 'float32');
+      const value = onnx.sin(mul(row, cast(weights, 'float32')));
+      return { states: [], collected: [{ name: 'value', value: add(value, 1) }] };
+    });
+    addOutput(graph, collected[0]!, 'y');
+    const model = serializeModel(graph);
+    const fitted = onnx.webGpuModel(model);
+    // The length is of a float16 input; then come the cast of the weights, the row, its cast, and the sine.
+    expect(fitted.cpuNodes).toEqual(['/Shape', '/Cast_1', '/Gather_1', '/Cast', '/Sin']);
+    expect(fitted.model).toBe(model);
+  });
+
+  it('has slices in place of a split into more pieces than a shader has buffers, with the same values', async () => {
+    const graph = createGraph('pieces');
+    const x = addInput(graph, 'x', 'float32', [3, 36]);
+    const inLoop = loop(onnx.scalar(graph, 2, 'int64'), 2, [x], (body, _, [state]) => {
+      const sizes = [1, 2, 3, 4, 5, 6, 7, 8];
+      const pieces = onnx.split(state!, 1, sizes, onnx.int64Vector(body, sizes));
+      return { states: [onnx.concat(pieces.toReversed(), 1)], collected: [] };
+    });
+    const few = onnx.split(inLoop.states[0]!, 0, [1, 2], onnx.int64Vector(graph, [1, 2]));
+    addOutput(graph, few[1]!, 'y');
+    const model = serializeModel(graph);
+    const { model: fitted, cpuNodes } = onnx.webGpuModel(model);
+    expect(onnx.webGpuModel(Buffer.from(model)).model).toEqual(fitted); // as read from a file
+    expect(cpuNodes).toEqual([]);
+    const operatorsOf = (bytes: Uint8Array): string[] => {
+      const { node } = fromBinary(ModelProtoSchema, bytes).graph!;
+      return [...node, ...node.flatMap(({ attribute }) => attribute.flatMap(({ g }) => g?.node ?? []))]
+        .map(({ opType }) => opType)
+        .filter((operator) => operator === 'Split' || operator === 'Slice');
+    };
+    expect(operatorsOf(model)).toEqual(['Split', 'Split']);
+    expect(operatorsOf(fitted)).toEqual(['Split', ...Array(8).fill('Slice')]);
+    const feeds = { x: float32([3, 36], normalArray(seededRandom('pieces'), 3 * 36, 1)) };
+    const results = await Promise.all(
+      [model, fitted].map(async (bytes) => {
+        const session = await createSession(bytes, { device: { kind: 'cpu' }, threads: 1 });
+        return session.run(feeds).finally(() => session.dispose());
+      }),
+    );
+    expect(results[1]).toEqual(results[0]);
+  });
 });

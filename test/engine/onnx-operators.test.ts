@@ -18,7 +18,7 @@ describe('shapes worked out when a graph is built', () => {
     ...['productOfDims', 'sameShape', 'addInitializer', 'addInput', 'addNode', 'addOutput', 'constant'],
     ...['constantContent', 'createGraph', 'floatAttribute', 'innermost', 'intAttribute', 'intsAttribute'],
     ...['valuesRead', 'withScope', 'serializeInPlace', 'serializeModel', 'convLength', 'externalDataFolder'],
-    ...['loadModelFile', 'readModelFile', 'asBlock'],
+    ...['loadModelFile', 'readModelFile', 'asBlock', 'named', 'webGpuModel'],
     // These build tables of strings; host-integers.test.ts has them.
     ...['hostTable', 'hostColumn', 'hostEntries'],
   ];

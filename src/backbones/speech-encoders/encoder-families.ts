@@ -19,7 +19,7 @@ import {
   type SerializedModel,
   serializeInPlace,
 } from '../../engine/onnx/index.js';
-import { checkpointWeights } from '../../nn/index.js';
+import { checkpointWeights, type Precision } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import { hubert } from './hubert/family.js';
 import type { SpeechEncoderConfig, SpeechEncoderFamily } from './speech-encoder.js';
@@ -57,6 +57,11 @@ export async function readEncoderConfig(nameOrPath: string): Promise<SpeechEncod
   return parseEncoderConfig(await readConfig(dir), join(dir, 'config.json'), preprocessor);
 }
 
+/** How an encoder's graph computes. */
+export interface EncoderGraphOptions extends Wav2Vec2Options {
+  readonly precision?: Precision | undefined;
+}
+
 /** Names of the two parts of a weight norm in older checkpoints. */
 const OLDER_NAMES: readonly (readonly [string, string])[] = [
   ['parametrizations.weight.original0', 'weight_g'],
@@ -65,19 +70,24 @@ const OLDER_NAMES: readonly (readonly [string, string])[] = [
 
 /**
  * The model as a graph: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
- * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. 16-bit weights are
- * cast to float32 when a session loads them.
+ * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames].
+ * @param precision of the transformer's linear layers; the convolutions, attention and norms are float32
  * @throws InputError when the model is not supported, or a weight is missing or has another shape
  */
-export function encoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): Graph {
+export function encoderGraph(
+  checkpoint: Checkpoint,
+  { precision = 'float32', ...options }: EncoderGraphOptions = {},
+): Graph {
   const family = encoderFamilyOf(checkpoint);
   const config = family.parseConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
   const stored = weightsUnder(checkpoint, family.prefixes);
   const graph = createGraph(family.modelType);
   const inputValues = addInput(graph, 'input_values', 'float32', ['batch', 'samples']);
   const attentionMask = addInput(graph, 'attention_mask', 'int64', ['batch', 'samples']);
-  const weights = checkpointWeights(graph, (key, shape) =>
-    requireWeight(stored, storedKey(stored, key), shape),
+  const weights = checkpointWeights(
+    graph,
+    (key, shape) => requireWeight(stored, storedKey(stored, key), shape),
+    () => precision,
   );
   const outputs = family.encoder(weights, config, { inputValues, attentionMask }, options);
   addOutput(graph, outputs.lastHiddenState, 'last_hidden_state');
@@ -96,7 +106,10 @@ export function encoderKeys(checkpoint: Checkpoint): Set<string> {
 }
 
 /** Serialises {@link encoderGraph}, leaving its weights in place. @throws InputError as that function */
-export function buildEncoderGraph(checkpoint: Checkpoint, options: Wav2Vec2Options = {}): SerializedModel {
+export function buildEncoderGraph(
+  checkpoint: Checkpoint,
+  options: EncoderGraphOptions = {},
+): SerializedModel {
   return serializeInPlace(encoderGraph(checkpoint, options), {
     description: encoderDescription(checkpoint),
   });

@@ -4,13 +4,19 @@
 
 import { join } from 'node:path';
 import { InputError, pathExists } from '../../base/index.js';
-import { findCheckpointFolder, openCheckpoint, weightFiles } from '../../checkpoints/index.js';
+import {
+  type Checkpoint,
+  findCheckpointFolder,
+  openCheckpoint,
+  weightFiles,
+} from '../../checkpoints/index.js';
 import {
   type Device,
   type SessionOptions,
   type SessionWorker,
   startSessionWorker,
 } from '../../engine/runtime/index.js';
+import type { Precision } from '../../nn/index.js';
 import { buildEncoderGraph, encoderTitles, readEncoderConfig } from './encoder-families.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
@@ -29,6 +35,8 @@ export interface EncoderSource {
   readonly config: Readonly<Record<string, unknown>>;
   /** A warning for the user, if any. */
   readonly warning: string | undefined;
+  /** The checkpoint that emoq's own graph reads; undefined for an exported encoder. */
+  readonly checkpoint: Checkpoint | undefined;
   /** {@link SpeechEncoder.paddedSamples}, before the encoder is loaded. */
   readonly paddedSamples: (samples: number) => number;
   /** Loads it. */
@@ -39,6 +47,8 @@ export interface SpeechEncoderOptions {
   readonly device: Device;
   /** Threads per operator; absent: one per physical core. */
   readonly threads?: number | undefined;
+  /** Of the linear layers of emoq's own graph. Default float32. */
+  readonly precision?: Precision;
   /** The worker to open the session in; absent: starts its own. */
   readonly worker?: SessionWorker;
 }
@@ -52,7 +62,11 @@ const OWN_IO: EncoderIO = {
 };
 
 /** Opens a session of the graph in a worker. */
-type OpenSession = (worker: SessionWorker, options: SessionOptions) => ReturnType<typeof openExportedEncoder>;
+type OpenSession = (
+  worker: SessionWorker,
+  options: SessionOptions,
+  precision: Precision | undefined,
+) => ReturnType<typeof openExportedEncoder>;
 
 /**
  * Finds an encoder.
@@ -72,6 +86,7 @@ export async function findSpeechEncoder(
       files: [...description.files, onnx, ...file.dataFiles],
       config: { ...description.config, doNormalize: description.normalize },
       warning: description.warning,
+      checkpoint: undefined,
       properties: { width, geometry: description.config, normalize: description.normalize },
       io,
       origin: onnx,
@@ -85,11 +100,12 @@ export async function findSpeechEncoder(
     files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
     config: { ...config },
     warning: undefined,
+    checkpoint,
     properties: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
     io: OWN_IO,
     origin: checkpoint.dir,
-    openSession: (worker, options) => {
-      const { model, weightsFolder } = buildEncoderGraph(checkpoint);
+    openSession: (worker, options, precision) => {
+      const { model, weightsFolder } = buildEncoderGraph(checkpoint, { precision });
       return worker.open(model, { ...options, weightsFolder });
     },
   });
@@ -135,7 +151,7 @@ function checkpointOf(nameOrPath: string | null): string {
 }
 
 /** Parts of an {@link EncoderSource}. The width may be unknown until the graph runs. */
-interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning'> {
+interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning' | 'checkpoint'> {
   readonly properties: Omit<EncoderProperties, 'width'> & { readonly width: number | undefined };
   readonly io: EncoderIO;
   readonly origin: string;
@@ -146,13 +162,13 @@ function encoderSource({ properties, io, origin, openSession, ...parts }: Source
   return {
     ...parts,
     paddedSamples: (samples) => paddedLength(properties.geometry, io, samples),
-    async open({ worker: given, ...options }) {
+    async open({ worker: given, precision, ...options }) {
       const worker = given ?? startSessionWorker();
       const closeWorker = async (): Promise<void> => {
         if (given === undefined) await worker.close();
       };
       try {
-        const session = await openSession(worker, options);
+        const session = await openSession(worker, options, precision);
         const width = properties.width ?? (await trialWidth(session, io, origin));
         return createSpeechEncoder(session, { ...properties, width }, io, origin, closeWorker);
       } catch (error) {

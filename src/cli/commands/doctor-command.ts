@@ -20,7 +20,10 @@ const options = {
     parse: parseStage,
   }),
   json: flag('print one JSON object'),
-  installCuda: flag("download onnxruntime's CUDA libraries first (Linux x64)"),
+  installCuda: option<string | true>(
+    '[from]',
+    "first install onnxruntime's CUDA provider (Linux x64): from NuGet, pypi, a folder or a wheel",
+  ),
 };
 
 type DoctorOptions = OptionsOf<typeof options>;
@@ -32,7 +35,8 @@ Checks Node, onnxruntime, CUDA, ffmpeg, memory, cores, folders, backbones and
 corpora, and prints a fix for each missing item. The exit code is 0 if the main
 job can run, else 1. The main job is the experiment named by --dataset,
 --manifest or --recipe, with its corpus, memory and backbones; otherwise it is
-the toy demo.
+the toy demo. --install-cuda replaces the CUDA provider only by one of
+onnxruntime-node's own version.
 
 Example:
   emoq doctor --dataset toy4`,
@@ -50,9 +54,10 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
   }
   const naming = words.map(([option, value]) => `--${option} ${value}`).join(' ');
   const experiment = words.length === 0 ? undefined : await namedExperiment(options, naming);
-  if (options.installCuda) {
-    const { installCuda } = await import('./doctor/runtime-checks.js');
-    await installCuda();
+  const { installCuda: origin } = options;
+  if (origin !== undefined) {
+    const { installCuda } = await import('./doctor/cuda-installation.js');
+    await installCuda(origin === true ? 'nuget' : origin);
   }
   const { runChecks } = await import('./doctor/checks.js');
   const checks = await runChecks(experiment);

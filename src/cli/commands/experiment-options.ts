@@ -4,7 +4,7 @@
  */
 
 import type { FeatureProgress } from '../../data/features/index.js';
-import { deviceName, resolveDevice } from '../../engine/runtime/index.js';
+import { type Device, deviceName, requireDevices, resolveDevice } from '../../engine/runtime/index.js';
 import type { ExperimentContext } from '../../experiments/index.js';
 import { unfinishedWarning } from '../../inference/index.js';
 import type { ComputeOptions } from '../../training/index.js';
@@ -19,21 +19,24 @@ import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval
 /**
  * Runs `work` with the resolved device and progress of feature extraction. Prints the device once the input has passed
  * its checks.
+ * @param device one, or those of several runs, of which a single run computes on the first
  * @param choice `threads`: within one operator; absent: one per physical core. `fit`: memory of a CUDA device
  */
 export async function withCompute<T>(
-  device: DeviceOption,
+  device: DeviceOption | readonly DeviceOption[],
   stop: AbortSignal,
   work: (compute: ComputeOptions) => Promise<T>,
   { threads, precision, fit }: Partial<Pick<TrainingOptions, 'threads' | 'precision' | 'fit'>> = {},
 ): Promise<T> {
-  const resolved = resolveDevice(device);
+  const devices = [device].flat().map((name) => resolveDevice(name)) as [Device, ...Device[]];
+  await requireDevices(devices);
   let announced = false;
   const warnOnce = onlyOnce(warn);
   const features = featureProgress();
   try {
     return await work({
-      device: resolved,
+      device: devices[0],
+      ...(devices.length > 1 && { devices }),
       ...(threads !== undefined && { threads }),
       ...(precision !== undefined && { precision }),
       ...(typeof fit === 'number' && { memoryBytes: fit }),
@@ -42,7 +45,7 @@ export async function withCompute<T>(
       onNote: onlyOnce(note),
       onWarning: warnOnce,
       onBegin: () => {
-        if (!announced) note(`computing on ${deviceName(resolved)}`);
+        if (!announced) note(`computing on ${devices.map(deviceName).join(', ')}`);
         announced = true;
       },
       onFeatures: features.update,

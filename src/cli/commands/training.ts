@@ -45,10 +45,15 @@ export function experimentFolder(recipe: Recipe, run: string | undefined): strin
  * @param phase undefined for all
  */
 export async function trainAsAsked(phase: string | undefined, given: TrainingOptions): Promise<void> {
-  const { seeds, folds, jobs: asked = 1 } = given;
+  const { seeds, folds, jobs: asked = 1, devices } = given;
   if (asked > 1 && seeds === undefined && folds === undefined) {
     throw new InputError(
       `--jobs ${asked} is for several runs, and this is one; add --folds or --seeds, or leave it out`,
+    );
+  }
+  if (devices !== undefined && asked > devices.length) {
+    throw new InputError(
+      `--jobs ${asked} is more than the ${devices.length} devices of --devices, and each run needs one; leave out --jobs, or list more devices`,
     );
   }
   const phasesOf = (recipe: Recipe): readonly string[] =>
@@ -104,14 +109,18 @@ export function foldsOf({
  */
 export async function trainAndShow(
   runs: Runs,
-  options: Pick<TrainingOptions, 'device' | 'threads' | 'jobs' | 'precision' | 'fit'>,
+  options: Pick<TrainingOptions, 'device' | 'devices' | 'threads' | 'jobs' | 'precision' | 'fit'>,
   onTrained: (outcome: PhaseOutcome) => void = () => undefined,
 ): Promise<void> {
   const saveIntervalSec = saveInterval();
   const versions = await recordedVersions();
-  const jobs = Math.min(options.jobs ?? 1, runs.length);
+  const { devices } = options;
+  const jobs = Math.min(options.jobs ?? devices?.length ?? 1, runs.length);
   const threadsPerJob = options.threads ?? Math.max(1, Math.floor(defaultJobs() / jobs));
   const isParallel = jobs > 1;
+  if (!isParallel && devices !== undefined && devices.length > 1) {
+    note(`training on ${devices[0]}, one run at a time; the other devices only encode clips`);
+  }
   const trained = new Map<string, PhaseOutcome>();
   const nextScreen = isParallel ? sharedScreen() : undefined;
   const work = isParallel
@@ -120,7 +129,7 @@ export async function trainAndShow(
   try {
     await withInterrupts(work, (stop) =>
       withCompute(
-        options.device,
+        devices ?? options.device,
         stop,
         (compute) =>
           trainRuns(runs, {
@@ -128,7 +137,7 @@ export async function trainAndShow(
             listen: (name, run) => (nextScreen === undefined ? viewOf(name, run) : lineOf(name, nextScreen)),
             onParallel: () =>
               note(
-                `${runs.length} runs, ${jobs} at a time, ${threadsPerJob} ${threadsPerJob === 1 ? 'thread' : 'threads'} each`,
+                `${runs.length} runs, ${jobs} at a time, ${threadsPerJob} ${threadsPerJob === 1 ? 'thread' : 'threads'} each${devices === undefined ? '' : `, on ${devices.join(', ')}`}`,
               ),
             onOutcome: (name, outcome) => {
               if (isParallel) {

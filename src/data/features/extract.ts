@@ -83,7 +83,7 @@ export interface ExtractOptions {
   ) => Promise<Pick<DecodedAudio, 'samples' | 'isCut' | 'notes'>>;
   /** What a file's samples depend on besides its bytes; nothing by default. */
   readonly decodingKey?: (path: string) => Promise<string>;
-  /** Features of several clips, in order. */
+  /** Features of several clips, in order. Called for up to `lanes` batches at a time. */
   readonly encode: (waveforms: readonly Float32Array[]) => Promise<readonly ClipFeatures[]>;
   /** Length to which the encoder pads a clip: only clips with equal lengths share a batch. */
   readonly paddedSamples: (samples: number) => number;
@@ -91,6 +91,8 @@ export interface ExtractOptions {
   readonly maxAudioSec: number;
   /** Maximum padded audio per batch. */
   readonly batchSec?: number;
+  /** Number of batches encoded at a time, such as one per device. Default: 1. */
+  readonly lanes?: number;
   readonly onProgress?: (progress: FeatureProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -112,7 +114,7 @@ export interface FeatureNote {
   readonly kind: string;
 }
 
-/** Two windows are in memory: one being encoded, and the next being decoded. */
+/** Two windows per lane are in memory: one being encoded, and the next being decoded. */
 const WINDOW_CLIPS = 64;
 
 /**
@@ -184,13 +186,14 @@ async function encodeMissing(
   missing: readonly MissingItem[],
   entries: Map<string, FeatureEntry>,
 ): Promise<void> {
-  const { paddedSamples, batchSec = BATCH_SEC, onProgress, signal } = options;
+  const { paddedSamples, batchSec = BATCH_SEC, lanes = 1, onProgress, signal } = options;
+  const windowClips = WINDOW_CLIPS * lanes;
   const limits = { paddedSamples, batchSamples: batchSec * SAMPLE_RATE_HZ };
   const sorted = missing.toSorted((a, b) => (b.durationSec ?? 0) - (a.durationSec ?? 0));
   const stop = new AbortController();
   const stopped = signal === undefined ? stop.signal : AbortSignal.any([stop.signal, signal]);
   const decodeFrom = (start: number): Promise<DecodedItem[]> => {
-    const window = sorted.slice(start, start + WINDOW_CLIPS);
+    const window = sorted.slice(start, start + windowClips);
     const decoded = mapConcurrently(window, defaultJobs(), (item) => decodeItem(item, options), stopped);
     decoded.catch(() => {}); // a failure is handled when it is the window's turn
     return decoded;
@@ -198,15 +201,19 @@ async function encodeMissing(
   let done = 0;
   let ahead = decodeFrom(0);
   try {
-    for (let start = 0; start < sorted.length; start += WINDOW_CLIPS) {
+    for (let start = 0; start < sorted.length; start += windowClips) {
       const clips = await ahead;
-      ahead = decodeFrom(start + WINDOW_CLIPS);
-      for (const batch of batchesByLength(clips, limits)) {
-        signal?.throwIfAborted();
-        await encodeBatch(options, batch, entries);
-        done += batch.length;
-        onProgress?.({ stage: 'encode', done, total: sorted.length });
-      }
+      ahead = decodeFrom(start + windowClips);
+      await mapConcurrently(
+        batchesByLength(clips, limits),
+        lanes,
+        async (batch) => {
+          await encodeBatch(options, batch, entries);
+          done += batch.length;
+          onProgress?.({ stage: 'encode', done, total: sorted.length });
+        },
+        signal,
+      );
     }
   } finally {
     stop.abort();

@@ -122,12 +122,18 @@ export interface FeatureEntry {
   readonly notes: readonly string[];
 }
 
-/** The cache of the encoder with config and weights `encoderFiles`. @throws InputError when one cannot be read */
+/**
+ * The cache of the encoder with config and weights `encoderFiles`.
+ * @param precision of its products; features of each precision are kept apart
+ * @throws InputError when a file cannot be read
+ */
 export async function openFeatureCache(
   cacheDir: string,
   encoderFiles: readonly string[],
+  precision = 'float32',
 ): Promise<FeatureCache> {
-  return { dir: join(cacheDir, await encoderKey(encoderFiles, cacheDir)) };
+  const key = await encoderKey(encoderFiles, cacheDir);
+  return { dir: join(cacheDir, precision === 'float32' ? key : `${key}-${precision}`) };
 }
 
 /**

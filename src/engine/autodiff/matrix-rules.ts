@@ -62,6 +62,11 @@ export function spread({ a, y }: RuleContext, dy: Value): Value {
   return expandLike(withReducedAxes(dy, a, y), a);
 }
 
+/** The gradient of a reduction with the reduced axes as size 1, so that it broadcasts to the input. */
+export function keptAxes({ a, y, dy }: RuleContext): Value {
+  return withReducedAxes(dy, a, y);
+}
+
 /** dy / n, where n is the number of elements in each mean. */
 export function spreadMean(context: RuleContext): Value {
   return spread(context, div(context.dy, reducedCount(context)));

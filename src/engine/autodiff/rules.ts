@@ -28,6 +28,7 @@ import {
 import { concatGradient, gatherGradient, sliceGradient, splitGradient } from './layout-rules.js';
 import {
   gemmGradient,
+  keptAxes,
   layerNormGradient,
   matmulGradient,
   reduceMaxGradient,
@@ -101,10 +102,11 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   ReduceMean: (context) => [() => spreadMean(context)],
   ReduceSum: (context) => [() => spread(context, context.dy)],
   // d sum(x^2) = 2 x
-  ReduceSumSquare: (context) => [() => mul(mul(context.a, 2), spread(context, context.dy))],
+  ReduceSumSquare: (context) => [() => mul(context.a, mul(keptAxes(context), 2))],
   // dy where x > 0; the derivative at 0 is taken as 0, as in PyTorch
   Relu: ({ y, dy }) => [() => where(less(0, y), dy, 0)],
   Reshape: ({ a, dy }) => [() => restoreShape(dy, a)],
+  Scan: { refuse: 'made by the optimizer only' },
   ScatterND: { refuse: 'made by the gradient of Gather only' },
   Shape: 'integer',
   // d sigmoid = y (1 - y)

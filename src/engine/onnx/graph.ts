@@ -133,6 +133,12 @@ function claimName(graph: Graph, name: string): string {
   return name;
 }
 
+/** Gives the result of a node a name of its own, with a number appended if it is taken. */
+export function named(value: Value, name: string): Value {
+  value.name = uniqueName(value.graph, name);
+  return value;
+}
+
 /** A graph input. */
 export function addInput(graph: Graph, name: string, dtype: DType, shape: readonly Dim[]): Value {
   const value: Value = { graph, name: claimName(graph, name), dtype, shape };

@@ -1,5 +1,6 @@
 /** @file Builds ONNX graphs from operators and serialises them. */
 
+export { checkCudaKernels, cudaKernelProblem } from './cuda-kernels.js';
 export {
   addDims,
   broadcastShapes,
@@ -63,6 +64,7 @@ export {
   intAttribute,
   intsAttribute,
   type Node,
+  named,
   type Value,
   valuesRead,
   withScope,
@@ -92,7 +94,7 @@ export {
   unsqueeze,
   zerosLike,
 } from './layout.js';
-export { type LoopBody, type LoopResult, loop } from './loop.js';
+export { type LoopBody, type LoopResult, loop, mapRows } from './loop.js';
 export {
   type ConvOptions,
   conv1d,
@@ -115,4 +117,5 @@ export {
 } from './matrix.js';
 export { loadModelFile, type ModelFile, type ModelValue, readModelFile } from './model-file.js';
 export type { OperatorType } from './operator-types.js';
+export { type WebGpuModel, webGpuModel } from './webgpu-model.js';
 export { type ModelOptions, OPSET, serializeModel } from './wire.js';

@@ -9,7 +9,20 @@ import {
   productOfDims,
   sameShape,
 } from './dims.js';
-import { add, cast, div, erf, exp, log, mul, requireOneType, sigmoid, sqrt, sub } from './elementwise.js';
+import {
+  add,
+  cast,
+  div,
+  erf,
+  exp,
+  log,
+  mul,
+  pow,
+  requireOneType,
+  sigmoid,
+  sqrt,
+  sub,
+} from './elementwise.js';
 import { addNode, innermost, type Value } from './graph.js';
 import { int64Vector, normalizeAxis, reshape } from './layout.js';
 
@@ -149,11 +162,18 @@ export function layerNorm(x: Value, scale: Value, bias: Value, epsilon: number):
   )[0]!;
 }
 
-/** Root-mean-square normalisation over the last axis (Zhang and Sennrich, 2019), in float32. */
+/**
+ * Root-mean-square normalisation over the last axis (Zhang and Sennrich, 2019), in float32: x / sqrt(mean(x^2) + eps)
+ * as sqrt(n) x (sum(x^2) + n eps)^(-1/2), which takes few nodes, also in its gradient. A frozen scale takes up sqrt(n)
+ * when a session loads it.
+ */
 export function rmsNorm(x: Value, scale: Value, epsilon: number): Value {
-  const wide = cast(x, x.dtype === 'float64' ? 'float64' : 'float32');
-  const meanSquare = reduceMean(mul(wide, wide), [-1], true);
-  return mul(cast(div(wide, sqrt(add(meanSquare, epsilon))), x.dtype), scale);
+  const dtype = x.dtype === 'float64' ? 'float64' : 'float32';
+  const wide = cast(x, dtype);
+  const width = x.shape.at(-1) as number;
+  const factor = pow(add(reduceSumSquare(wide, [-1], true), width * epsilon), -0.5);
+  const wideScale = mul(cast(scale, dtype), Math.sqrt(width));
+  return cast(mul(mul(wide, factor), wideScale), x.dtype);
 }
 
 /** x / ||x|| over the last axis; a zero vector stays zero. */

@@ -39,6 +39,7 @@ export type OperatorType =
   | 'ReduceSumSquare'
   | 'Relu'
   | 'Reshape'
+  | 'Scan'
   | 'ScatterND'
   | 'Shape'
   | 'Sigmoid'

@@ -1,6 +1,13 @@
 /** @file Sessions and devices; the only module that imports onnxruntime-node. */
 
 export {
+  type CudaNeeds,
+  cudaNeeds,
+  DRIVER_LIBRARY,
+  findCudaLibraries,
+} from './cuda-provider.js';
+export {
+  CUDA_PROVIDER_LIBRARIES,
   cudaProviderInstalled,
   type Device,
   deviceName,
@@ -10,8 +17,12 @@ export {
   resolveDevice,
 } from './device.js';
 export { type CardMemory, parseCardMemory, readCardMemory } from './device-memory.js';
+export { requireDevices } from './device-requirements.js';
+export type { FoundLibrary } from './library-search.js';
+export { countCudaDevices, type Gpu, listGpus } from './nvidia-gpus.js';
 export type { StatePart, StateSlot } from './protocol.js';
-export { CUDA_PROVIDER_LIBRARIES, listProviders, type Provider, trySession } from './providers.js';
+export { installFromArchive, installFromFolder } from './provider-installation.js';
+export { listProviders, type Provider, trySession } from './providers.js';
 export { releaseMemory } from './resident-state.js';
 export { createSession, type Session, type SessionOptions, type Tensors } from './session.js';
 export { type SessionWorker, startSessionWorker, type WorkerSession } from './session-client.js';

@@ -13,11 +13,6 @@ export interface Provider {
   readonly bundled: boolean;
 }
 
-/** The CUDA files that onnxruntime-node's install script downloads into its native library folder. */
-export const CUDA_PROVIDER_LIBRARIES: readonly string[] = ['shared', 'cuda', 'tensorrt'].map(
-  (provider) => `libonnxruntime_providers_${provider}.so`,
-);
-
 /** The execution providers compiled into this build of onnxruntime. */
 export function listProviders(): Provider[] {
   return onnxruntime()

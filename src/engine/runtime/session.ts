@@ -1,9 +1,11 @@
 /** @file Sessions of onnxruntime-node over host tensors, in the calling thread. */
 
+import { webGpuModel } from '../onnx/index.js';
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
 import { namingShortage } from './device-memory.js';
 import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxruntime.js';
+import { providerError } from './provider-errors.js';
 
 export interface SessionOptions {
   readonly device: Device;
@@ -45,13 +47,18 @@ export interface Session {
 }
 
 /**
- * Loads a serialised model. @throws Error with onnxruntime's own message if it rejects the graph, OutOfMemoryError if a
- * device has too little memory; the latter also from runs
+/**
+ * Loads a serialised model.
+ * @throws InputError if the device cannot be used, OutOfMemoryError if it has too little memory (also from runs), Error
+ *   with onnxruntime's own message if it rejects the graph
  */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
   const { device } = options;
-  const creation = onnxruntime().InferenceSession.create(model, nativeOptions(options));
-  const native = await namingShortage(device, true, creation);
+  const { model: fitted, cpuNodes } = device.kind === 'webgpu' ? webGpuModel(model) : { model, cpuNodes: [] };
+  const creation = onnxruntime().InferenceSession.create(fitted, nativeOptions(options, cpuNodes));
+  const native = await namingShortage(device, true, creation).catch((error: unknown) => {
+    throw providerError(error, device);
+  });
   return {
     inputNames: native.inputNames,
     outputNames: native.outputNames,
@@ -68,7 +75,10 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
   };
 }
 
-function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions {
+function nativeOptions(
+  options: SessionOptions,
+  cpuNodes: readonly string[],
+): InferenceSession.SessionOptions {
   const { device } = options;
   const session: Record<string, string> = { use_deterministic_compute: '1' };
   if (options.weightsFolder !== undefined) {
@@ -77,7 +87,7 @@ function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions
   if (options.disablePrepacking === true) session.disable_prepacking = '1';
   const leftOut = leftOutOptimizers(options);
   return {
-    executionProviders: device.kind === 'cpu' ? ['cpu'] : [{ name: 'cuda', deviceId: device.index }, 'cpu'],
+    executionProviders: executionProviders(device, cpuNodes),
     graphOptimizationLevel: 'all',
     ...(options.withoutArena === true && { enableCpuMemArena: false, enableMemPattern: false }),
     logSeverityLevel: 4, // errors arrive as exceptions; the native log would only repeat them
@@ -91,6 +101,17 @@ function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions
       ...(leftOut.length > 0 && { optimization: { disable_specified_optimizers: leftOut.join(';') } }),
     },
   };
+}
+
+/** In order of preference: what a provider has no kernel for, or must not compute, goes to the CPU. */
+function executionProviders(
+  device: Device,
+  cpuNodes: readonly string[],
+): InferenceSession.ExecutionProviderConfig[] {
+  if (device.kind === 'cpu') return ['cpu'];
+  if (device.kind === 'cuda') return [{ name: 'cuda', deviceId: device.index }, 'cpu'];
+  // An empty list is refused.
+  return [{ name: 'webgpu', ...(cpuNodes.length > 0 && { forceCpuNodeNames: cpuNodes }) }, 'cpu'];
 }
 
 function leftOutOptimizers({ device, keepConstantExpressions }: SessionOptions): string[] {

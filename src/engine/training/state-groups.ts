@@ -3,7 +3,7 @@
  * cross the bus as one transfer; a model has hundreds of them.
  */
 
-import { concat, int64Vector, reshape, split, type Value } from '../onnx/index.js';
+import { concat, int64Vector, named, reshape, split, type Value } from '../onnx/index.js';
 import type { StatePart } from '../runtime/index.js';
 import { elementCount } from '../tensor/index.js';
 
@@ -97,13 +97,12 @@ export function partsOf({ members }: StateGroup, nameOf: (key: string) => string
 /** The members' own tensors, cut from the groups' values. One Split serves a shared tensor. */
 export function membersOf(groups: readonly StateGroup[], values: readonly Value[]): Map<string, Value> {
   return new Map(
-    groups.flatMap(({ members, shape }, position): [string, Value][] => {
+    groups.flatMap(({ name, members, shape }, position): [string, Value][] => {
       const whole = values[position]!;
-      const [only] = members as [ParameterShape];
-      if (members.length === 1) return [[only.key, reshape(whole, only.shape)]];
+      if (members.length === 1 && members[0]!.key === name) return [[name, whole]];
       const rows = members.map((member) => elementCount(member.shape) / shape[1]!);
       const pieces = split(whole, 0, rows, int64Vector(whole.graph, rows));
-      return members.map((member, index) => [member.key, reshape(pieces[index]!, member.shape)]);
+      return members.map(({ key, shape: own }, index) => [key, named(reshape(pieces[index]!, own), key)]);
     }),
   );
 }

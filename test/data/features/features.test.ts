@@ -137,6 +137,31 @@ describe('extractFeatures', () => {
     expect(await snapshot()).toEqual(expected);
   });
 
+  it('gives the same bytes when several batches are encoded at a time, never more than there are lanes', async () => {
+    await extractFeatures(await options());
+    const expected = await snapshot();
+    cacheDir = await mkdtemp(join(root, 'cache-'));
+    let running = 0;
+    let most = 0;
+    const done: number[] = [];
+    await extractFeatures(
+      await options({
+        lanes: 3,
+        batchSec: 0.1,
+        onProgress: (progress) => void (progress.stage === 'encode' && done.push(progress.done)),
+        encode: async (waveforms) => {
+          most = Math.max(most, ++running);
+          const features = await encoder.encode(waveforms);
+          running--;
+          return features;
+        },
+      }),
+    );
+    expect(most).toBe(3);
+    expect(done).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await snapshot()).toEqual(expected);
+  });
+
   it('puts clips of one padded length together, up to the limit', async () => {
     const { calls, encode } = counting();
     await extractFeatures(await options({ encode, batchSec: 2.5 }));

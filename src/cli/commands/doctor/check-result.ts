@@ -2,6 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
+import { errorMessage } from '../../../base/index.js';
 import type { Recipe } from '../../../systems/index.js';
 
 /** The experiment to check. */
@@ -47,6 +48,12 @@ const MOST_CHARACTERS = 200;
 export function inOneLine(text: string): string {
   const line = stripVTControlCharacters(text).replace(/\s+/g, ' ').trim();
   return line.length > MOST_CHARACTERS ? `${line.slice(0, MOST_CHARACTERS)}...` : line;
+}
+
+/** A native error in one line, without the name of what was loaded. */
+export function nativeMessage(error: unknown): string {
+  const text = errorMessage(error);
+  return inOneLine(/with error: ([\s\S]*)$/.exec(text)?.[1] ?? text);
 }
 
 /** Reinstalls emoq's packages, including native libraries. */

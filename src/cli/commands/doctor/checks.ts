@@ -11,6 +11,7 @@ export type CheckId =
   | 'node'
   | 'runtime'
   | 'cuda'
+  | 'webgpu'
   | 'audio'
   | 'memory'
   | 'cores'
@@ -51,7 +52,13 @@ export const checks: readonly Check[] = [
     id: 'cuda',
     title: 'CUDA',
     needed: false,
-    run: async () => (await import('./runtime-checks.js')).cudaChecks(),
+    run: async () => (await import('./cuda-checks.js')).cudaChecks(),
+  },
+  {
+    id: 'webgpu',
+    title: 'WebGPU',
+    needed: false,
+    run: async () => (await import('./runtime-checks.js')).webGpuChecks(),
   },
   {
     id: 'audio',
@@ -129,6 +136,7 @@ function checkGroups(experiment: NamedExperiment | undefined): CheckGroup[] {
   const common: CheckId[] = ['node', 'audio', 'memory', 'cores', 'folders'];
   return [
     { checks: ['runtime', 'cuda'], inTurn: true, timeLimitMs: TIME_LIMIT_MS },
+    { checks: ['webgpu'], timeLimitMs: TIME_LIMIT_MS },
     { checks: experiment ? common : [...common, 'backbones', 'corpora'], timeLimitMs: TIME_LIMIT_MS },
     ...(experiment ? [{ checks: ['experiment' as const], timeLimitMs: EXPERIMENT_TIME_LIMIT_MS }] : []),
   ];

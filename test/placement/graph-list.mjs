@@ -1,0 +1,82 @@
+/**
+ * @file Every graph that emoq makes, in toy size, and a stage 2 with the shapes of Qwen2.5-7B. A graph may set recipe
+ * keys (`set`), the checkpoint it reads and the precision of its products, which is else as emoq chooses it on CUDA.
+ */
+
+const recompute = 'stage2.activation_checkpointing=true';
+const accumulate = (stage) => `${stage}.accumulate=2`;
+const decoder = (name) => `backbones.llm=${name}`;
+
+export const GRAPHS = [
+  { name: 'encoder of HuBERT large', kind: 'encoder', checkpoint: 'hubert' },
+  {
+    name: 'encoder of HuBERT large in bfloat16',
+    kind: 'encoder',
+    checkpoint: 'hubert',
+    precision: 'bfloat16',
+  },
+  { name: 'encoder of HuBERT base', kind: 'encoder', checkpoint: 'hubert-base' },
+  { name: 'encoder of wav2vec 2.0', kind: 'encoder', checkpoint: 'wav2vec2' },
+
+  { name: 'stage 1, training', kind: 'training', phase: 'stage1' },
+  {
+    name: 'stage 1, training with accumulation',
+    kind: 'training',
+    phase: 'stage1',
+    set: [accumulate('stage1')],
+  },
+  { name: 'stage 1, validation', kind: 'validation', phase: 'stage1' },
+  { name: 'stage 1, evaluation model', kind: 'evaluation', phase: 'stage1' },
+  { name: 'stage 1, prediction', kind: 'prediction', phase: 'stage1' },
+
+  { name: 'stage 2, training', kind: 'training', phase: 'stage2' },
+  { name: 'stage 2, training with checkpointing', kind: 'training', phase: 'stage2', set: [recompute] },
+  {
+    name: 'stage 2, training with accumulation',
+    kind: 'training',
+    phase: 'stage2',
+    set: [accumulate('stage2')],
+  },
+  {
+    name: 'stage 2, training with checkpointing and accumulation',
+    kind: 'training',
+    phase: 'stage2',
+    set: [recompute, accumulate('stage2')],
+  },
+  { name: 'stage 2 without a Former, training', kind: 'training', phase: 'stage2', set: ['fusion=none'] },
+  { name: 'stage 2 in float16, training', kind: 'training', phase: 'stage2', precision: 'float16' },
+  { name: 'stage 2 in float32, training', kind: 'training', phase: 'stage2', precision: 'float32' },
+  { name: 'stage 2 of Qwen3, training', kind: 'training', phase: 'stage2', set: [decoder('qwen3')] },
+  { name: 'stage 2 of Llama, training', kind: 'training', phase: 'stage2', set: [decoder('llama')] },
+  {
+    name: 'stage 2 in the shapes of Qwen2.5-7B, two layers, training',
+    kind: 'training',
+    phase: 'stage2',
+    set: [decoder('qwen2-7b')],
+  },
+  { name: 'stage 2, validation', kind: 'validation', phase: 'stage2' },
+  { name: 'stage 2, evaluation model', kind: 'evaluation', phase: 'stage2' },
+  { name: 'stage 2, prediction', kind: 'prediction', phase: 'stage2' },
+
+  { name: 'linear probe, training', kind: 'training', phase: 'probe' },
+  {
+    name: 'linear probe with a hidden layer, training',
+    kind: 'training',
+    phase: 'probe',
+    set: ['probe.hidden=32'],
+  },
+  { name: 'linear probe, validation', kind: 'validation', phase: 'probe' },
+  { name: 'linear probe, evaluation model', kind: 'evaluation', phase: 'probe' },
+  { name: 'linear probe, prediction', kind: 'prediction', phase: 'probe' },
+
+  { name: 'exported encoder', kind: 'export', model: 'encoder', checkpoint: 'hubert' },
+  { name: 'exported Former', kind: 'export', model: 'former', checkpoint: 'roberta' },
+  { name: 'exported language model', kind: 'export', model: 'llm', checkpoint: 'qwen2' },
+  {
+    name: 'exported language model of embeddings',
+    kind: 'export',
+    model: 'llm',
+    checkpoint: 'qwen2',
+    inputs: 'inputs_embeds',
+  },
+];

@@ -3,7 +3,7 @@
 import { webGpuModel } from '../onnx/index.js';
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
-import { namingShortage } from './device-memory.js';
+import { namingShortage } from './memory-shortage.js';
 import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxruntime.js';
 import { providerError } from './provider-errors.js';
 

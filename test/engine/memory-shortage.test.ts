@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OutOfMemoryError } from '../../src/base/index.js';
-import { namingShortage, outOfMemory } from '../../src/engine/runtime/device-memory.js';
 import { parseCardMemory, readCardMemory } from '../../src/engine/runtime/index.js';
+import { namingShortage, outOfMemory } from '../../src/engine/runtime/memory-shortage.js';
 
 describe('what nvidia-smi reports', () => {
   let folder = '';

@@ -63,14 +63,28 @@ describe('the arena', () => {
   it('joins what a run has used with what it has not only after the run', () => {
     const arena = createArena();
     arena.settle(); // loading is over
-    const half = arena.allocate(512 * 1024)!;
-    arena.free(half);
+    const halves = [arena.allocate(512 * 1024, true)!, arena.allocate(512 * 1024)!];
+    for (const half of halves) arena.free(half);
     const whole = arena.allocate(MIB)!;
     expect(arena.taken()).toBe(3 * MIB);
     arena.free(whole);
     arena.settle();
     arena.allocate(MIB);
     expect(arena.taken()).toBe(3 * MIB);
+  });
+
+  it('takes more for what is of no stream, where all that is free belongs to the run', () => {
+    const arena = createArena();
+    arena.settle();
+    arena.free(arena.allocate(1000)!); // the whole piece of 1 MiB is the run's from here on
+    const detached = arena.allocate(1000, true)!;
+    expect(arena.taken()).toBe(3 * MIB);
+    arena.free(detached);
+    arena.free(arena.allocate(1000, true)!); // the same again
+    expect(arena.taken()).toBe(3 * MIB);
+    arena.allocate(1500 * 1024); // what is of no stream serves the run too, and is its own then
+    arena.allocate(1000, true);
+    expect(arena.taken()).toBe(7 * MIB);
   });
 
   it('takes less than a power of two where the device has no more, and nothing if that is not enough', () => {

@@ -17,6 +17,7 @@ import {
   neg,
   reduceSum,
   reshape,
+  softmax,
   transpose,
   type Value,
 } from '../../src/engine/onnx/index.js';
@@ -39,7 +40,7 @@ function traceOf(build: (x: Value, graph: Graph) => Value): (number | [number])[
   const x = addInput(graph, 'x', 'float32', ['rows', 1024]);
   addOutput(graph, build(x, graph), 'y');
   const { run } = graphAllocations(graph);
-  return run(SIZES, () => 0).map((entry) => (entry < 0 ? [-1 - entry] : entry / ONE));
+  return run(SIZES, () => 0).entries.map((entry) => (entry < 0 ? [-1 - entry] : entry / ONE));
 }
 
 describe('the allocations of a graph', () => {
@@ -66,6 +67,15 @@ describe('the allocations of a graph', () => {
     ).toEqual([1, 1, 1, [1], [2], [0]]);
   });
 
+  it('have space for the copies of a softmax over another axis than the last, of no stream', () => {
+    const graph = createGraph('by_hand');
+    const x = addInput(graph, 'x', 'float32', ['rows', 1024]);
+    addOutput(graph, softmax(x, 0), 'y');
+    const { entries, detached } = graphAllocations(graph).run(SIZES, () => 0);
+    expect(entries).toEqual([ONE, ONE, ONE, ONE, -3, -4, -2, -1]);
+    expect([...detached]).toEqual([2, 3]);
+  });
+
   it('are none for views, for factors read transposed, and for what depends on constants alone', () => {
     const place = { path: '/weights.safetensors', offset: 0, byteLength: 2 * 1024 * 1024 };
     const graph = createGraph('by_hand');
@@ -74,7 +84,7 @@ describe('the allocations of a graph', () => {
     addOutput(graph, matmul(reshape(x, ['rows', 1024]), cast(stored, 'float32')), 'y');
     const { weights, run } = graphAllocations(graph);
     expect(weights).toEqual([4 * 1024 * 1024]); // the stored one is not kept
-    expect(run(SIZES, () => 0)).toEqual([ONE, ONE, -2, -1]);
+    expect(run(SIZES, () => 0).entries).toEqual([ONE, ONE, -2, -1]);
   });
 });
 

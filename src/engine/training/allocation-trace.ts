@@ -13,8 +13,13 @@ import {
 } from '../onnx/index.js';
 import { dtypeInfo } from '../tensor/index.js';
 
-/** In order: the bytes of an allocation, or for a release -1 - the position of its allocation among allocations. */
-export type Trace = readonly number[];
+/** The allocations of a run. */
+export interface Trace {
+  /** In order: the bytes of an allocation, or for a release -1 - the position of its allocation among allocations. */
+  readonly entries: readonly number[];
+  /** Positions of the allocations that kernels make without naming a stream. */
+  readonly detached: ReadonlySet<number>;
+}
 
 /** How often a Loop runs its body. */
 export type TripCount = (body: Graph) => number;
@@ -27,8 +32,6 @@ export interface GraphAllocations {
   readonly run: (sizes: DimBindings, trips: TripCount) => Trace;
 }
 
-/** Smaller values are left out: a graph has many of them, which add up to little. */
-const LEAST_BYTES = 4096;
 /** A Loop, and what onnxruntime leaves so that weights stay packed. */
 const NOT_FOLDED: ReadonlySet<string> = new Set(['Loop', 'DequantizeLinear']);
 /** Operators whose output is a view of their first input. */
@@ -51,13 +54,13 @@ export function graphAllocations(graph: Graph): GraphAllocations {
   return {
     weights: keptConstants(graph, folded)
       .map((value) => bytesOf(value, {}))
-      .filter((bytes) => bytes >= LEAST_BYTES),
+      .filter((bytes) => bytes > 0),
     run(sizes, trips) {
       const recorder = createRecorder();
       const fed = graph.inputs.map((input) => recorder.allocate(bytesOf(input, sizes)));
       const results = record(graph, { recorder, planFor, trips, bytesOf: byteCounter(sizes) });
       for (const allocation of [...results.values(), ...fed]) recorder.free(allocation);
-      return recorder.trace;
+      return recorder;
     },
   };
 }
@@ -78,27 +81,36 @@ function byteCounter(sizes: DimBindings): (value: Value) => number {
   };
 }
 
-/** Undefined: too small to be recorded. */
+/** Undefined: it takes no memory. */
 type Allocation = number | undefined;
 
-interface Recorder {
-  readonly trace: number[];
+interface Recorder extends Trace {
   allocate(bytes: number): Allocation;
+  /** Space that a kernel takes for itself while it runs. */
+  allocateDetached(bytes: readonly number[]): void;
   free(allocation: Allocation): void;
 }
 
 function createRecorder(): Recorder {
-  const trace: number[] = [];
+  const entries: number[] = [];
+  const detached = new Set<number>();
   let count = 0;
   return {
-    trace,
+    entries,
+    detached,
     allocate(bytes) {
-      if (bytes < LEAST_BYTES) return undefined;
-      trace.push(bytes);
+      if (bytes === 0) return undefined;
+      entries.push(bytes);
       return count++;
     },
+    allocateDetached(bytes) {
+      const first = count;
+      entries.push(...bytes);
+      for (const _ of bytes) detached.add(count++);
+      entries.push(...bytes.map((_, position) => -1 - first - position));
+    },
     free(allocation) {
-      if (allocation !== undefined) trace.push(-1 - allocation);
+      if (allocation !== undefined) entries.push(-1 - allocation);
     },
   };
 }
@@ -206,6 +218,20 @@ function isReadTransposed({ operator, attributes }: Node, readers: readonly Node
   return swaps && readers.length > 0 && readers.every((reader) => reader.operator === 'MatMul');
 }
 
+/**
+ * Whether onnxruntime computes a softmax over another axis than the last: because it is one, or because the optimizer moves
+ * a Transpose of its input behind it.
+ */
+function isSoftmaxOverInnerAxis({ operator, inputs, attributes }: Node): boolean {
+  if (operator !== 'Softmax') return false;
+  const [input] = inputs as [Value];
+  const last = input.shape.length - 1;
+  const axis = attributes.axis?.kind === 'int' ? attributes.axis.value : -1;
+  if (axis !== -1 && axis !== last) return true;
+  const order = input.producer?.attributes.perm;
+  return input.producer?.operator === 'Transpose' && order?.kind === 'ints' && order.value[last] !== last;
+}
+
 interface Recording {
   readonly recorder: Recorder;
   readonly planFor: (graph: Graph) => Plan;
@@ -237,6 +263,8 @@ function record(graph: Graph, recording: Recording): Map<Value, Allocation> {
           : undefined;
         live.set(output, over === undefined ? recorder.allocate(bytes) : live.get(over));
         if (over !== undefined) live.delete(over);
+        // The kernel swaps the axis with the last, from a copy of its input to one of its output.
+        if (isSoftmaxOverInnerAxis(node)) recorder.allocateDetached([bytes, bytes]);
       }
     }
     for (const value of freed) {

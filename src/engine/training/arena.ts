@@ -18,15 +18,18 @@ export interface Chunk {
   /** Free chunks are handed out by size, then by this: pieces count in the order in which they were taken. */
   readonly address: number;
   inUse: boolean;
-  /** The stream that used it last; free neighbours are only joined if it is the same. */
+  /** Belongs to the stream of the run, as what it is given does, with what is left of it. Only alike neighbours join. */
   used: boolean;
   before: Chunk | undefined;
   after: Chunk | undefined;
 }
 
 export interface Arena {
-  /** Undefined: the device has no more. */
-  allocate(bytes: number): Chunk | undefined;
+  /**
+   * Undefined: the device has no more.
+   * @param detached of no stream; cannot have what the run has used and freed
+   */
+  allocate(bytes: number, detached?: boolean): Chunk | undefined;
   free(chunk: Chunk): void;
   /** Ends loading, or a run: what is free is then joined. */
   settle(): void;
@@ -58,6 +61,12 @@ export function createArena(limit = Number.POSITIVE_INFINITY): Arena {
       else high = middle;
     }
     return low;
+  };
+  /** The smallest free chunk that is large enough; the length of the list if there is none. */
+  const firstFit = (size: number, detached: boolean): number => {
+    let position = positionOf(size, -1);
+    while (detached && free[position]?.used) position += 1;
+    return position;
   };
   const insert = (chunk: Chunk): void => void free.splice(positionOf(chunk.size, chunk.address), 0, chunk);
   const remove = (chunk: Chunk): void => void free.splice(positionOf(chunk.size, chunk.address), 1);
@@ -107,14 +116,15 @@ export function createArena(limit = Number.POSITIVE_INFINITY): Arena {
   };
 
   return {
-    allocate(bytes) {
+    allocate(bytes, detached = false) {
       const size = GRANULE * Math.max(1, Math.ceil(bytes / GRANULE));
-      let position = positionOf(size, -1);
+      let position = firstFit(size, detached);
       if (position === free.length) {
         if (!extend(size)) return undefined;
-        position = positionOf(size, -1);
+        position = firstFit(size, detached);
       }
       const [chunk] = free.splice(position, 1) as [Chunk];
+      chunk.used ||= running && !detached; // with what is left of it
       if (chunk.size >= 2 * size || chunk.size - size >= MOST_WASTED) {
         const rest: Chunk = {
           ...{ size: chunk.size - size, address: chunk.address + size, inUse: false, used: chunk.used },
@@ -126,7 +136,6 @@ export function createArena(limit = Number.POSITIVE_INFINITY): Arena {
         insert(rest);
       }
       chunk.inUse = true;
-      chunk.used = running;
       used += chunk.size;
       most = Math.max(most, used);
       return chunk;

@@ -136,12 +136,12 @@ function simulate(
   const arena = createArena(limit);
   if (!weights.every((bytes) => arena.allocate(bytes) !== undefined)) return undefined;
   arena.settle();
-  for (const trace of runs) {
+  for (const { entries, detached } of runs) {
     const chunks: Chunk[] = [];
-    for (const entry of trace) {
+    for (const entry of entries) {
       if (entry < 0) arena.free(chunks[-1 - entry]!);
       else {
-        const chunk = arena.allocate(entry);
+        const chunk = arena.allocate(entry, detached.has(chunks.length));
         if (chunk === undefined) return undefined;
         chunks.push(chunk);
       }

@@ -154,13 +154,15 @@ interface Plan {
 }
 
 function planOf(graph: Graph, folded: ReadonlySet<Node>): Plan {
-  const order = executionOrder(graph).filter((node) => !folded.has(node));
+  const { kept, firstOf } = withoutRepetitions(graph);
+  const readBy = (node: Node): Value[] => valuesRead(node).map(firstOf);
+  const order = executionOrder(kept, readBy).filter((node) => !folded.has(node));
   const readers = new Map<Value, Node[]>();
   for (const node of order) {
-    for (const input of new Set(valuesRead(node))) append(readers, input, node);
+    for (const input of new Set(readBy(node))) append(readers, input, node);
   }
   const owners = new Map<Value, Value>();
-  const ownerOf = (value: Value): Value => owners.get(value) ?? value;
+  const ownerOf = (value: Value): Value => owners.get(firstOf(value)) ?? firstOf(value);
   for (const node of order) {
     const [output] = node.outputs;
     if (VIEWS.has(node.operator) || isReadTransposed(node, readers.get(output!) ?? []))
@@ -169,7 +171,7 @@ function planOf(graph: Graph, folded: ReadonlySet<Node>): Plan {
   const last = new Map<Value, Node>();
   for (const node of order) {
     for (const output of node.outputs) if (ownerOf(output) === output) last.set(output, node);
-    for (const input of valuesRead(node)) last.set(ownerOf(input), node);
+    for (const input of readBy(node)) last.set(ownerOf(input), node);
   }
   const results = new Set(graph.outputs.map(ownerOf));
   const freedAfter = new Map<Node, Value[]>();
@@ -186,12 +188,43 @@ function append<Key, Item>(lists: Map<Key, Item[]>, key: Key, item: Item): void 
   else list.push(item);
 }
 
+/**
+ * A graph's nodes without those that repeat an earlier one, as onnxruntime merges them: in particular the dropout masks of
+ * recomputed blocks, which do not depend on the values that are recomputed, and are kept since the forward pass.
+ */
+function withoutRepetitions({ nodes }: Graph): {
+  readonly kept: Node[];
+  /** The value that is computed in place of this one. */
+  readonly firstOf: (value: Value) => Value;
+} {
+  const firsts = new Map<Value, Value>();
+  const firstOf = (value: Value): Value => firsts.get(value) ?? value;
+  const numbers = new Map<Value | undefined, number>();
+  const numberOf = (value: Value | undefined): number => {
+    const first = value && firstOf(value);
+    const number = numbers.get(first) ?? numbers.size;
+    numbers.set(first, number);
+    return number;
+  };
+  const known = new Map<string, Node>();
+  const kept = nodes.filter((node) => {
+    const { operator, attributes, inputs, outputs } = node;
+    if (attributes.body !== undefined) return true;
+    const key = `${operator} ${inputs.map(numberOf)} ${JSON.stringify(attributes)} ${outputs[0]!.dtype}`;
+    const same = known.get(key);
+    if (same === undefined) known.set(key, node);
+    else outputs.forEach((output, position) => void firsts.set(output, same.outputs[position]!));
+    return same === undefined;
+  });
+  return { kept, firstOf };
+}
+
 /** onnxruntime's order: depth first from the nodes that none reads, at each turn the last that was added first. */
-function executionOrder({ nodes }: Graph): Node[] {
+function executionOrder(nodes: readonly Node[], readBy: (node: Node) => readonly Value[]): Node[] {
   const positions = new Map(nodes.map((node, position) => [node, position]));
   const read = new Set<number>();
   const inputs = nodes.map((node) => {
-    const producers = valuesRead(node).flatMap(({ producer }) => positions.get(producer!) ?? []);
+    const producers = readBy(node).flatMap(({ producer }) => positions.get(producer!) ?? []);
     for (const position of producers) read.add(position);
     return [...new Set(producers)].sort((a, b) => a - b);
   });

@@ -134,7 +134,7 @@ export function packedSaving(
   { languageModel }: SizedPhase,
   precision: MemorySettings['precision'],
 ): number | undefined {
-  if (languageModel === undefined || languageModel.storedBytes < 2) return undefined;
+  if (languageModel === undefined || languageModel.packedElements === 0) return undefined;
   const bytes = precision === 'float32' ? 4 : 2;
   return languageModel.packedElements * (bytes - PACKED_BYTES);
 }

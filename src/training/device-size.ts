@@ -161,10 +161,12 @@ function languageModelSize(phase: Phase): LanguageModelSize | undefined {
     .map(({ key, shape }) => ({ key, shape, value: weights(key, shape) }))
     .filter(({ value }) => value.dtype === 'bfloat16'); // the Former's stay in float32
   if (matrices.length === 0) return undefined;
-  const stored = matrices.map(({ value }) => value.producer?.inputs[0] ?? value);
+  // What is cast or read as it is; the others are dequantized.
+  const floating = matrices.filter(({ value }) => (value.producer?.operator ?? 'Cast') === 'Cast');
+  const stored = floating.map(({ value }) => value.producer?.inputs[0] ?? value);
   return {
     storedBytes: Math.max(...stored.map(({ dtype }) => dtypeInfo[dtype].bytes)),
-    packedElements: matrices
+    packedElements: floating
       .filter(({ key }) => !NOT_PACKED.test(key))
       .reduce((total, { shape }) => total + elementCount(shape), 0),
   };

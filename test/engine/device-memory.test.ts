@@ -53,18 +53,38 @@ describe('the allocations of a graph', () => {
     expect(trace).toEqual([1, 64, 1, 1, [2], 1, [3], [4], [0], [1]]);
   });
 
-  it('are written over an input that nothing else reads, where the operator can', () => {
+  it('are written over an input that nothing else reads, where the operator can, but for results', () => {
     const trace = traceOf((x, graph) => {
       const weight = addInput(graph, 'w', 'float32', [1024, 1024]);
-      return neg(exp(matmul(x, transpose(weight, [1, 0])))); // all three are one
+      const product = matmul(x, transpose(weight, [1, 0])); // 2, and that of its exponential
+      return neg(exp(product)); // 3
     });
-    expect(trace).toEqual([1, 64, 1, [2], [0], [1]]);
-    expect(
-      traceOf((x) => {
-        const e = exp(x); // x is the caller's
-        return mul(neg(e), e); // e is read again, its negative is not
-      }),
-    ).toEqual([1, 1, 1, [1], [2], [0]]);
+    expect(trace).toEqual([1, 64, 1, 1, [2], [3], [0], [1]]);
+    const kept = traceOf((x) => {
+      const e = exp(x); // x is the caller's
+      return mul(neg(e), e); // e is read again, so that its negative is elsewhere
+    });
+    expect(kept).toEqual([1, 1, 1, 1, [1], [2], [3], [0]]);
+  });
+
+  it('are held for a later value of the same shape', () => {
+    const trace = traceOf((x, graph) => {
+      const wide = addInput(graph, 'w', 'float32', [1024, 2048]);
+      const narrow = addInput(graph, 'v', 'float32', [2048, 1024]);
+      const first = matmul(x, wide); // 3
+      const second = matmul(first, narrow); // 4
+      const third = matmul(second, wide); // 3 again, which was not free in between
+      return matmul(third, narrow);
+    });
+    expect(trace).toEqual([1, 128, 128, 2, 1, [4], 1, [3], [5], [0], [1], [2]]);
+  });
+
+  it('are made once for nodes that repeat', () => {
+    const trace = traceOf((x) => {
+      const [one, two] = [exp(x), exp(x)]; // 1
+      return add(neg(one), mul(two, two)); // 2, 1 again and 3
+    });
+    expect(trace.filter((entry) => typeof entry === 'number')).toHaveLength(4);
   });
 
   it('have space for the copies of a softmax over another axis than the last, of no stream', () => {

@@ -1,17 +1,8 @@
-/**
- * @file The order in which onnxruntime allocates and frees the values of a graph on a CUDA device. It was found by
- * comparing with what its provider asks of a device, for onnxruntime 1.30.
- */
+/** @file The allocations of a graph on a CUDA device, in the order in which onnxruntime makes them. */
 
-import {
-  type DimBindings,
-  evaluateDim,
-  type Graph,
-  type Node,
-  type Value,
-  valuesRead,
-} from '../onnx/index.js';
+import { type DimBindings, evaluateDim, type Graph, type Node, type Value } from '../onnx/index.js';
 import { dtypeInfo } from '../tensor/index.js';
+import { type AllocationPlan, allocationPlan } from './allocation-plan.js';
 
 /** The allocations of a run. */
 export interface Trace {
@@ -34,20 +25,13 @@ export interface GraphAllocations {
 
 /** A Loop, and what onnxruntime leaves so that weights stay packed. */
 const NOT_FOLDED: ReadonlySet<string> = new Set(['Loop', 'DequantizeLinear']);
-/** Operators whose output is a view of their first input. */
-const VIEWS: ReadonlySet<string> = new Set(['Reshape', 'Squeeze', 'Unsqueeze', 'Identity']);
-/** Operators that may write their result over an input of the same size that nothing else reads. */
-const IN_PLACE: ReadonlySet<string> = new Set([
-  ...['Add', 'And', 'Clip', 'Cos', 'Div', 'Erf', 'Exp', 'Log', 'Max', 'Min', 'Mul', 'Neg', 'Not', 'Pow'],
-  ...['Relu', 'Sigmoid', 'Sin', 'Softmax', 'Sqrt', 'Sub', 'Sum', 'Tanh'],
-]);
 
 /** Follows what onnxruntime does with a graph, apart from its rarer fusions. */
 export function graphAllocations(graph: Graph): GraphAllocations {
   const folded = foldedNodes(graph);
-  const plans = new Map<Graph, Plan>();
-  const planFor = (each: Graph): Plan => {
-    const plan = plans.get(each) ?? planOf(each, folded);
+  const plans = new Map<Graph, AllocationPlan>();
+  const planFor = (each: Graph): AllocationPlan => {
+    const plan = plans.get(each) ?? allocationPlan(each, folded);
     plans.set(each, plan);
     return plan;
   };
@@ -144,113 +128,6 @@ function keptConstants(graph: Graph, folded: ReadonlySet<Node>): Value[] {
   return [...new Set(read.filter(isKept))];
 }
 
-/** The nodes of a graph in the order in which they run, and the lives of its values. */
-interface Plan {
-  readonly order: readonly Node[];
-  /** The value whose memory a value has: its own, or that of what it is a view of. */
-  readonly ownerOf: (value: Value) => Value;
-  /** The values of this graph that are freed after a node. */
-  readonly freedAfter: ReadonlyMap<Node, readonly Value[]>;
-}
-
-function planOf(graph: Graph, folded: ReadonlySet<Node>): Plan {
-  const { kept, firstOf } = withoutRepetitions(graph);
-  const readBy = (node: Node): Value[] => valuesRead(node).map(firstOf);
-  const order = executionOrder(kept, readBy).filter((node) => !folded.has(node));
-  const readers = new Map<Value, Node[]>();
-  for (const node of order) {
-    for (const input of new Set(readBy(node))) append(readers, input, node);
-  }
-  const owners = new Map<Value, Value>();
-  const ownerOf = (value: Value): Value => owners.get(firstOf(value)) ?? firstOf(value);
-  for (const node of order) {
-    const [output] = node.outputs;
-    if (VIEWS.has(node.operator) || isReadTransposed(node, readers.get(output!) ?? []))
-      owners.set(output!, ownerOf(node.inputs[0]!));
-  }
-  const last = new Map<Value, Node>();
-  for (const node of order) {
-    for (const output of node.outputs) if (ownerOf(output) === output) last.set(output, node);
-    for (const input of readBy(node)) last.set(ownerOf(input), node);
-  }
-  const results = new Set(graph.outputs.map(ownerOf));
-  const freedAfter = new Map<Node, Value[]>();
-  for (const [value, node] of last) {
-    if (value.graph === graph && value.producer !== undefined && !results.has(value))
-      append(freedAfter, node, value);
-  }
-  return { order, ownerOf, freedAfter };
-}
-
-function append<Key, Item>(lists: Map<Key, Item[]>, key: Key, item: Item): void {
-  const list = lists.get(key);
-  if (list === undefined) lists.set(key, [item]);
-  else list.push(item);
-}
-
-/**
- * A graph's nodes without those that repeat an earlier one, as onnxruntime merges them: in particular the dropout masks of
- * recomputed blocks, which do not depend on the values that are recomputed, and are kept since the forward pass.
- */
-function withoutRepetitions({ nodes }: Graph): {
-  readonly kept: Node[];
-  /** The value that is computed in place of this one. */
-  readonly firstOf: (value: Value) => Value;
-} {
-  const firsts = new Map<Value, Value>();
-  const firstOf = (value: Value): Value => firsts.get(value) ?? value;
-  const numbers = new Map<Value | undefined, number>();
-  const numberOf = (value: Value | undefined): number => {
-    const first = value && firstOf(value);
-    const number = numbers.get(first) ?? numbers.size;
-    numbers.set(first, number);
-    return number;
-  };
-  const known = new Map<string, Node>();
-  const kept = nodes.filter((node) => {
-    const { operator, attributes, inputs, outputs } = node;
-    if (attributes.body !== undefined) return true;
-    const key = `${operator} ${inputs.map(numberOf)} ${JSON.stringify(attributes)} ${outputs[0]!.dtype}`;
-    const same = known.get(key);
-    if (same === undefined) known.set(key, node);
-    else outputs.forEach((output, position) => void firsts.set(output, same.outputs[position]!));
-    return same === undefined;
-  });
-  return { kept, firstOf };
-}
-
-/** onnxruntime's order: depth first from the nodes that none reads, at each turn the last that was added first. */
-function executionOrder(nodes: readonly Node[], readBy: (node: Node) => readonly Value[]): Node[] {
-  const positions = new Map(nodes.map((node, position) => [node, position]));
-  const read = new Set<number>();
-  const inputs = nodes.map((node) => {
-    const producers = readBy(node).flatMap(({ producer }) => positions.get(producer!) ?? []);
-    for (const position of producers) read.add(position);
-    return [...new Set(producers)].sort((a, b) => a - b);
-  });
-  const stack = [...nodes.keys()].filter((position) => !read.has(position));
-  const visited = new Set<number>();
-  const order: Node[] = [];
-  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-    // A node is on the stack a second time below its inputs, as its complement.
-    if (top < 0) order.push(nodes[-1 - top]!);
-    else if (!visited.has(top)) {
-      visited.add(top);
-      stack.push(-1 - top, ...inputs[top]!.filter((position) => !visited.has(position)));
-    }
-  }
-  return order;
-}
-
-/** Products read a factor with its last two axes swapped, without a copy of it. */
-function isReadTransposed({ operator, attributes }: Node, readers: readonly Node[]): boolean {
-  if (operator !== 'Transpose' || attributes.perm?.kind !== 'ints') return false;
-  const order = attributes.perm.value;
-  const swapped = [...order.keys()].slice(0, -2).concat(order.length - 1, order.length - 2);
-  const swaps = order.every((axis, position) => axis === swapped[position]);
-  return swaps && readers.length > 0 && readers.every((reader) => reader.operator === 'MatMul');
-}
-
 /**
  * Whether onnxruntime computes a softmax over another axis than the last: because it is one, or because the optimizer moves
  * a Transpose of its input behind it.
@@ -267,7 +144,7 @@ function isSoftmaxOverInnerAxis({ operator, inputs, attributes }: Node): boolean
 
 interface Recording {
   readonly recorder: Recorder;
-  readonly planFor: (graph: Graph) => Plan;
+  readonly planFor: (graph: Graph) => AllocationPlan;
   readonly trips: TripCount;
   readonly bytesOf: (value: Value) => number;
 }
@@ -286,18 +163,11 @@ function record(graph: Graph, recording: Recording): Map<Value, Allocation> {
       for (const output of made) live.set(output, recorder.allocate(bytesOf(output)));
       finish();
     } else {
-      for (const output of made) {
-        const bytes = bytesOf(output);
-        const over = IN_PLACE.has(node.operator)
-          ? node.inputs
-              .slice(0, 2)
-              .map((input) => input && ownerOf(input))
-              .find((input) => input && freed.includes(input) && live.has(input) && bytesOf(input) === bytes)
-          : undefined;
-        live.set(output, over === undefined ? recorder.allocate(bytes) : live.get(over));
-        if (over !== undefined) live.delete(over);
+      for (const output of made) live.set(output, recorder.allocate(bytesOf(output)));
+      if (isSoftmaxOverInnerAxis(node)) {
         // The kernel swaps the axis with the last, from a copy of its input to one of its output.
-        if (isSoftmaxOverInnerAxis(node)) recorder.allocateDetached([bytes, bytes]);
+        const bytes = bytesOf(node.outputs[0]!);
+        recorder.allocateDetached([bytes, bytes]);
       }
     }
     for (const value of freed) {

@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { InputError, quoted } from '../base/index.js';
+import { QUANTIZATION_KEY, QUANTIZATION_METHOD } from '../checkpoints/index.js';
 
 /** The object in config.json. */
 export type RawConfig = Readonly<Record<string, unknown>>;
@@ -127,12 +128,13 @@ export function parseFields<T>(schema: z.ZodType<T>, raw: unknown, path: string)
   throw new InputError(`model config ${path}: ${[...faults.slice(0, MAX_FAULTS), ...rest].join('; ')}`);
 }
 
-/** @throws InputError when the config is not of a `modelType` model, or its weights are quantised */
+/** @throws InputError when the config is not of a `modelType` model, or its weights were quantized by another program */
 export function checkModelType(raw: RawConfig, modelType: string, path: string): void {
   if (raw.model_type !== modelType) throw otherModel(raw, path, [modelType]);
-  if (raw.quantization_config) {
+  const quantization = raw[QUANTIZATION_KEY] as { readonly quant_method?: unknown } | null | undefined;
+  if (quantization && quantization.quant_method !== QUANTIZATION_METHOD) {
     throw new InputError(
-      `model config ${path} has a quantization_config; quantised checkpoints cannot be read, take the original weights`,
+      `model config ${path} has a quantization_config of another program; take the original weights, and quantize them with emoq quantize`,
     );
   }
 }

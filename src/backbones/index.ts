@@ -26,6 +26,12 @@ export {
   lmHead,
 } from './decoders/language-head.js';
 export { type DecoderText, type OpenedDecoder, openDecoder, readDecoder } from './decoders/opened-decoder.js';
+export {
+  type QuantizedCheckpoint,
+  type QuantizeOptions,
+  quantizeDecoder,
+  quantizedName,
+} from './decoders/quantized-checkpoint.js';
 export { publishedConfigs } from './published-configs.js';
 export {
   encoderDescription,

@@ -7,6 +7,7 @@ import { open, realpath, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ComputationError, InputError, pathExists, quoted, readJson } from '../base/index.js';
 import {
+  encodeFloats,
   float32Of,
   isFloating,
   readSafetensorsHeader,
@@ -15,16 +16,14 @@ import {
   type Tensor,
 } from '../engine/tensor/index.js';
 import { findSnapshot, hubCacheFolder, modelCache, publishedModel } from './hub/index.js';
+import {
+  dequantizedWeight,
+  joinQuantized,
+  quantizationSettings,
+  type WeightRef,
+} from './quantized-weights.js';
 import { readTorchFile } from './torch-file.js';
 import type { WeightLocation } from './torch-state.js';
-
-/** Location of one weight. */
-export interface WeightRef extends WeightLocation {
-  /** The key as stored, prefix included. */
-  key: string;
-  /** Absolute path, links resolved (the Hugging Face cache links into its blobs). */
-  path: string;
-}
 
 /** An opened checkpoint folder. */
 export interface Checkpoint {
@@ -80,13 +79,16 @@ async function readCheckpoint(dir: string): Promise<Checkpoint> {
     );
   }
   const config = await readConfig(dir);
+  const settings = quantizationSettings(config, dir);
+  const joined = (weights: Map<string, WeightRef>): Checkpoint => ({
+    dir,
+    config,
+    weights: settings === undefined ? weights : joinQuantized(weights, settings, dir),
+  });
   for (const format of formats) {
     const path = join(dir, format.single);
-    if (await pathExists(path))
-      return { dir, config, weights: await weightsOf(path, await format.read(path)) };
-    if (await pathExists(join(dir, format.index))) {
-      return { dir, config, weights: await shardedWeights(dir, format) };
-    }
+    if (await pathExists(path)) return joined(await weightsOf(path, await format.read(path)));
+    if (await pathExists(join(dir, format.index))) return joined(await shardedWeights(dir, format));
   }
   const names = formats.map(({ single }) => single).join(' and ');
   const indices = formats.map(({ index }) => index).join(' or ');
@@ -255,7 +257,7 @@ export function weightsUnder(checkpoint: Checkpoint, prefixes: readonly string[]
 }
 
 /**
- * The weight `key`, which must be floating-point and have the `shape` that the config implies.
+ * The weight `key`, which must be floating-point or quantized by emoq, and have the `shape` that the config implies.
  * @throws InputError naming the key and the folder
  */
 export function requireWeight(checkpoint: Checkpoint, key: string, shape: readonly number[]): WeightRef {
@@ -270,7 +272,7 @@ export function requireWeight(checkpoint: Checkpoint, key: string, shape: readon
       `weight "${ref.key}" in ${checkpoint.dir} has shape [${ref.shape.join(', ')}], the config asks for [${shape.join(', ')}]`,
     );
   }
-  if (!isFloating(ref.dtype)) {
+  if (!isFloating(ref.dtype) && ref.quantization === undefined) {
     throw new InputError(
       `weight "${ref.key}" in ${checkpoint.dir} is ${ref.dtype}; quantised checkpoints cannot be read, only floating ones`,
     );
@@ -278,17 +280,27 @@ export function requireWeight(checkpoint: Checkpoint, key: string, shape: readon
   return ref;
 }
 
-/** Reads one weight into memory. @throws InputError when the file has changed since it was opened */
-export async function readWeight({
-  key,
-  path,
-  dtype,
-  shape,
-  offset,
-  byteLength,
-}: WeightRef): Promise<Tensor> {
+/**
+ * Reads one weight into memory; a quantized one as float32. @throws InputError when the file has changed since it was
+ * opened
+ */
+export async function readWeight(ref: WeightRef): Promise<Tensor> {
+  const { key, path, dtype, shape, offset, byteLength, quantization } = ref;
+  if (quantization !== undefined) return dequantizedWeight(ref, quantization, readWeight);
   const entry = { dtype, shape: [...shape], offset, byteLength };
   return readSafetensorsTensor({ path, entries: new Map([[key, entry]]), metadata: {} }, key);
+}
+
+/** Where the content of a weight is: itself, or its integers, scales and zero points. */
+export function storedParts(ref: WeightRef): readonly WeightRef[] {
+  const { scales, zeroPoints } = ref.quantization ?? {};
+  return [ref, scales, zeroPoints].filter((part) => part !== undefined);
+}
+
+/** Stored size of a checkpoint's weights. */
+export function weightBytes({ weights }: Pick<Checkpoint, 'weights'>): number {
+  const parts = [...weights.values()].flatMap(storedParts);
+  return parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 /** The files that contain a checkpoint's weights, sorted by path. */
@@ -298,10 +310,23 @@ export function weightFiles({ weights }: Checkpoint): string[] {
 
 const PIECE_BYTES = 16 * 1024 * 1024;
 
-/** A weight as a tensor for `streamSafetensors`, byte for byte as stored. `key` renames it. */
+/**
+ * A weight as a tensor for `streamSafetensors`, byte for byte as stored; a quantized one in its type from before.
+ * `key` renames it.
+ */
 export function storedTensor(ref: WeightRef, key = ref.key): StreamedTensor {
-  const { dtype, shape } = ref;
-  return { key, dtype, shape, read: () => storedBytes(ref) };
+  const { dtype, shape, quantization } = ref;
+  if (quantization === undefined) return { key, dtype, shape, read: () => storedBytes(ref) };
+  const { sourceDtype } = quantization;
+  return {
+    key,
+    dtype: sourceDtype,
+    shape,
+    async *read() {
+      const values = encodeFloats(float32Of(await readWeight(ref)), sourceDtype);
+      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    },
+  };
 }
 
 /**

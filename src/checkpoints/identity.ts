@@ -7,8 +7,9 @@ import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { errorMessage, formatBytes, InputError, pathExists, quoted, sha256OfFile } from '../base/index.js';
-import type { Checkpoint, WeightRef } from './checkpoint.js';
+import { type Checkpoint, storedParts } from './checkpoint.js';
 import { snapshotOf } from './hub/index.js';
+import type { WeightRef } from './quantized-weights.js';
 
 /** Enough to tell one model from another, without any paths. Fields missing on one side are not compared. */
 export interface ModelIdentity {
@@ -48,7 +49,7 @@ export async function checkpointIdentity(
   config: object,
 ): Promise<ModelIdentity> {
   const refs = [...new Set(weights.values())].sort((a, b) => (a.key < b.key ? -1 : 1));
-  const ranges = refs.map((ref) => ({ ...ref, name: describe(ref) }));
+  const ranges = refs.flatMap(storedParts).map((ref) => ({ ...ref, name: describe(ref) }));
   const tokenizer = join(dir, 'tokenizer.json');
   const { commit } = snapshotOf(dir) ?? {};
   return {

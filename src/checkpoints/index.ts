@@ -11,7 +11,7 @@ export {
   storedTensor,
   trainedTensor,
   unreadWeights,
-  type WeightRef,
+  weightBytes,
   weightFiles,
   weightsUnder,
 } from './checkpoint.js';
@@ -22,3 +22,14 @@ export {
   identityDifferences,
   type ModelIdentity,
 } from './identity.js';
+export {
+  blockSizes,
+  QUANTIZATION_KEY,
+  QUANTIZATION_METHOD,
+  type Quantization,
+  type QuantizationSettings,
+  quantizationEntry,
+  quantizationSettings,
+  storedKeys,
+  type WeightRef,
+} from './quantized-weights.js';

@@ -49,6 +49,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/pull-command.js')).pullCommand,
   },
   {
+    name: 'quantize',
+    summary: 'write a copy of a language model in 4 or 8 bits, to train it in less memory',
+    load: async () => (await import('./commands/quantize-command.js')).quantizeCommand,
+  },
+  {
     name: 'train',
     summary: 'train every phase of a recipe in order, whatever its system',
     load: async () => (await import('./commands/training-commands.js')).trainCommand,

@@ -8,7 +8,7 @@ import { totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile, requireWeight } from '../checkpoints/index.js';
-import { type Graph, serializeInPlace } from '../engine/onnx/index.js';
+import { checkCudaKernels, type Graph, serializeInPlace } from '../engine/onnx/index.js';
 import { type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, type Weights } from '../nn/index.js';
@@ -220,6 +220,7 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   const { precision: choice = 'auto' } = compute;
   const precision = resolvePrecision(choice, compute.device, phase.languageModel);
   const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
+  if (compute.device.kind === 'cuda') checkCudaKernels(graph);
   const memory = reviewInferenceMemory({
     ...{ recipe, phase, precision, device: compute.device, batchSize: INFERENCE_BATCH },
     graphIn: (of) => (of === precision ? graph : phaseEvaluationGraph(phase, phase.parameters, weights, of)),

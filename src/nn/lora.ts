@@ -1,9 +1,9 @@
 /** @file Low-rank adaptation (Hu et al., 2022): parameter shapes, initial values and the adapted linear layer. */
 
 import { add, cast, linear, type Value } from '../engine/onnx/index.js';
-import { seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
+import { type DType, seededRandom, type Tensor, tensor } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
-import type { Dropout, Weights } from './weights.js';
+import { asStored, type Dropout, type Weights } from './weights.js';
 
 /** Settings of an adaptation. */
 export interface LoraConfig {
@@ -82,13 +82,22 @@ export interface FrozenLinear {
   readonly bias?: Value | undefined;
 }
 
-/** x W^T + b: [..., in] of any type -> [..., out] of the weight's type. */
+/**
+ * x W^T + b: [..., in] of any type -> [..., out] of the weight's type. Operands are rounded to that type, and the sum of
+ * products and bias once more, as torch.autocast does.
+ */
 export function frozenLinear(x: Value, { weight, bias }: FrozenLinear): Value {
-  return linear(cast(x, weight.dtype), weight, bias && cast(bias, weight.dtype));
+  return linear(cast(x, weight.dtype), weight, bias && ofType(bias, weight.dtype));
+}
+
+/** A frozen vector in the type of a product: a 16-bit one as it is stored, without a detour over float32. */
+function ofType(bias: Value, dtype: DType): Value {
+  return bias.dtype === dtype ? bias : cast(asStored(bias), dtype);
 }
 
 /**
- * x W^T + b + (alpha / r) dropout(x) A^T B^T: [..., in] of any type -> [..., out] of the weight's type.
+ * x W^T + b + (alpha / r) dropout(x) A^T B^T: [..., in] of any type -> [..., out] of the weight's type. In 16 bits it
+ * rounds where PEFT under torch.autocast does, except for the factor alpha / r, which PEFT applies to the rounded update.
  * @param parameters A and B by their PEFT keys; float32, cast to the weight's type for the products
  */
 export function loraLinear(

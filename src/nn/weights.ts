@@ -1,6 +1,6 @@
 /** @file Access to a model fragment's weights by checkpoint key and shape, independent of where they are stored. */
 
-import type { WeightRef } from '../checkpoints/index.js';
+import type { Quantization, WeightRef } from '../checkpoints/index.js';
 import {
   addInitializer,
   addInput,
@@ -9,9 +9,11 @@ import {
   type Dim,
   type Graph,
   mul,
+  quantizedMatrix,
   sub,
   type Value,
 } from '../engine/onnx/index.js';
+import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
 
 /**
@@ -25,12 +27,16 @@ export function under(weights: Weights, prefix: string): Weights {
   return (key, shape) => weights(prefix + key, shape);
 }
 
-/** The element type of matrix products with frozen weights. Sums are in float32 whatever it is. */
+/**
+ * The element type of a language model's matrix products, of their operands and results; sums are in float32 whatever it
+ * is. Residual stream, norms, rotation, softmax, SiLU, losses and trained parameters are float32.
+ */
 export type Precision = 'float32' | 'bfloat16' | 'float16';
 
 /**
  * Frozen weights, read from their checkpoint files as external data. Weights of a type other than the one to compute
- * with are cast; onnxruntime folds the cast at load.
+ * with are cast; onnxruntime folds the cast at load. Quantized weights stay quantized, and are dequantized for each
+ * product.
  * @param lookup finds a key with its expected shape, or throws an InputError if it is missing or has another shape
  * @param precision of matrices, by key; vectors (biases and normalisation scales) are float32
  */
@@ -41,10 +47,35 @@ export function checkpointWeights(
 ): Weights {
   return remembering((key, shape) => {
     const ref = lookup(key, shape);
-    const { path, offset, byteLength } = ref;
-    const stored = addInitializer(graph, key, { path, offset, byteLength }, ref.dtype, shape);
-    return cast(stored, shape.length === 2 ? precision(key) : 'float32');
+    if (ref.quantization !== undefined)
+      return quantizedWeight(graph, key, ref, ref.quantization, precision(key));
+    return cast(storedValue(graph, key, ref), shape.length === 2 ? precision(key) : 'float32');
   });
+}
+
+function storedValue(
+  graph: Graph,
+  name: string,
+  { path, offset, byteLength, dtype, shape }: WeightRef,
+): Value {
+  return addInitializer(graph, name, { path, offset, byteLength }, dtype, shape);
+}
+
+/** A quantized weight in type `precision`, for `gemm` alone. */
+function quantizedWeight(
+  graph: Graph,
+  key: string,
+  ref: WeightRef,
+  quantization: Quantization,
+  precision: Precision,
+): Value {
+  const { blockSize, zeroPoints } = quantization;
+  const shape = ref.shape as readonly [number, number];
+  const blocks = elementCount(shape) / blockSize;
+  const integers = storedValue(graph, key, { ...ref, shape: [blocks, blockSize] });
+  const scales = storedValue(graph, `${key}_scale`, { ...quantization.scales, shape: [blocks] });
+  const points = zeroPoints && storedValue(graph, `${key}_zero_point`, { ...zeroPoints, shape: [blocks] });
+  return quantizedMatrix({ integers, scales, zeroPoints: points }, shape, precision);
 }
 
 /** The constant that a weight was cast from; the value itself if it was not cast. */

@@ -4,6 +4,7 @@
  */
 
 import type { Utterance } from '../data/corpora/index.js';
+import { checkCudaKernels } from '../engine/onnx/index.js';
 import type { Device } from '../engine/runtime/index.js';
 import type { TrainingGraph } from '../engine/training/index.js';
 import type { Precision } from '../nn/index.js';
@@ -247,11 +248,13 @@ export function buildTraining(
     clipNorm: settings.grad_clip,
     inBlocks: device.kind === 'cpu',
   };
-  return phaseTrainingGraph(phase, phase.parameters, optimizer, plan, {
+  const training = phaseTrainingGraph(phase, phase.parameters, optimizer, plan, {
     recompute: settings.activation_checkpointing,
     accumulate: batchSplit(settings) !== undefined,
     sharedBelow: device.kind === 'cpu' ? SHARED_BELOW_ON_CPU : Number.POSITIVE_INFINITY,
     evaluates: validates,
     precision,
   });
+  if (device.kind === 'cuda') checkCudaKernels(training.graph);
+  return training;
 }

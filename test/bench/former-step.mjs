@@ -1,7 +1,9 @@
 /**
- * @file A stage-1 step at RoBERTa-base size: 12 layers, 32 queries, batch 8, 30 tokens, 160 frames, random weights. A
- * separate program, so that its peak memory can be measured; prints its figures as one line of JSON. former_step.py is
- * the same step in PyTorch.
+ * @file A stage-1 step with random weights and 32 queries, at the size of RoBERTa-base (12 layers; batch 8, 160 frames) or
+ * MiniLM-L6 (384 wide, 6 layers; batch 16, 229 frames), 30 tokens. A separate program, so that its peak memory can be
+ * measured; prints its figures as one line of JSON. former_step.py is the same step in PyTorch.
+ *
+ *     node test/bench/former-step.mjs base|minilm [threads]
  */
 
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -25,12 +27,19 @@ import { stage1Loss } from '../../dist/systems/emoq/stage1.js';
 import { readProfile, shareOfProducts } from './profile.mjs';
 import { medianOf } from './timing.mjs';
 
-const SIZES = { batch: 8, text: 30, frames: 160 };
+const [size = 'base', threads] = process.argv.slice(2);
+const SIZES = { base: { batch: 8, text: 30, frames: 160 }, minilm: { batch: 16, text: 30, frames: 229 } }[
+  size
+];
 const AUDIO_WIDTH = 1024;
 const CLASSES = 7;
 const WORDS = 'former.embeddings.word_embeddings.weight';
 
-const roberta = parseTextEncoderConfig(publishedConfigs['FacebookAI/roberta-base'], 'roberta-base');
+const MINILM = { hidden_size: 384, num_hidden_layers: 6, num_attention_heads: 12, intermediate_size: 1536 };
+const roberta = parseTextEncoderConfig(
+  { ...publishedConfigs['FacebookAI/roberta-base'], ...(size === 'minilm' && MINILM) },
+  size,
+);
 const config = {
   former: {
     roberta,
@@ -43,7 +52,7 @@ const config = {
     trainWordEmbeddings: false,
   },
   inputs: 'both',
-  headHidden: 768,
+  headHidden: roberta.hiddenSize,
   classes: CLASSES,
 };
 const losses = {
@@ -56,7 +65,12 @@ const losses = {
 const inputs = [...formerInputs(AUDIO_WIDTH, 'both'), { name: 'labels', dtype: 'int64', shape: ['batch'] }];
 
 const STEPS_PER_RUN = 4;
-const OPTIONS = { device: { kind: 'cpu' }, disablePrepacking: true, withoutArena: true };
+const OPTIONS = {
+  device: { kind: 'cpu' },
+  disablePrepacking: true,
+  withoutArena: true,
+  ...(threads && { threads: Number(threads) }),
+};
 
 console.log(JSON.stringify(await formerStep()));
 
@@ -123,7 +137,8 @@ function build() {
     name: 'former_step',
     parameters: trainable,
     batch: inputs,
-    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1 },
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1, inBlocks: true },
+    sharedBelow: 1 << 16, // as training does on the CPU
     schedule: { warmupSteps: 10, totalSteps: 1000 },
     step: ({ root, parameters, batch, dropout }) => {
       const words = addInitializer(root, WORDS, table);

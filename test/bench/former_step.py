@@ -1,8 +1,8 @@
 """The stage-1 step of former-step.mjs in batched PyTorch: same sizes, same parameters, same losses, float32 on the CPU.
 
-    python test/bench/former_step.py fused|foreach
+    python test/bench/former_step.py fused|foreach base|minilm [threads]
 
-The argument chooses the implementation of AdamW. Prints one line of JSON.
+The first argument chooses the implementation of AdamW. Prints one line of JSON.
 """
 
 import json
@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-BATCH, TOKENS, FRAMES = 8, 30, 160
-WIDTH, LAYERS, HEADS, INNER = 768, 12, 12, 3072
+SIZES = {"base": (8, 160, 768, 12, 12, 3072), "minilm": (16, 229, 384, 6, 12, 1536)}
+SIZE = sys.argv[2] if len(sys.argv) > 2 and sys.argv[2] in SIZES else "base"
+BATCH, FRAMES, WIDTH, LAYERS, HEADS, INNER = SIZES[SIZE]
+TOKENS = 30
 VOCABULARY, POSITIONS, PAD = 50265, 514, 1
 AUDIO_WIDTH, QUERIES, CROSS_EVERY, POOLING_HEADS = 1024, 32, 2, 8
 CLASSES, DROPOUT, EPSILON = 7, 0.1, 1e-5
@@ -182,4 +184,6 @@ def main(adamw):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        torch.set_num_threads(int(sys.argv[3]))
     main(sys.argv[1])

@@ -19,8 +19,9 @@ const PRODUCTS = 20;
 /**
  * GFLOP per second of 496 x 768 x 3072 products with changing weights, as in training: by wall clock and processor
  * time.
+ * @param threads absent: one per physical core
  */
-export async function gemmRate() {
+export async function gemmRate(threads) {
   const graph = createGraph('gemm');
   const x = addInput(graph, 'x', 'float32', [ROWS, WIDTH]);
   const feeds = { x: random([ROWS, WIDTH]) };
@@ -30,7 +31,7 @@ export async function gemmRate() {
     // Outputs one row: returning the whole product would take a third of the product's time.
     addOutput(graph, slice(product, 0, 0, 1), `y${i}`);
   }
-  const session = await createSession(serializeModel(graph), { device: { kind: 'cpu' } });
+  const session = await createSession(serializeModel(graph), { device: { kind: 'cpu' }, threads });
   const { wallSec, processorSec } = await medianOf(7, () => session.run(feeds));
   await session.dispose();
   const gflop = (2 * ROWS * WIDTH * INNER * PRODUCTS) / 1e9;

@@ -19,40 +19,57 @@ const LESS = (ours, peer) => `${(ours / peer).toFixed(2)} times as much`;
 
 if (python) requireModules();
 console.log(`machine: ${cpus().length} x ${cpus()[0]?.model.trim()}`);
-await stage1Step();
+const former = (size) => [
+  ['former-step.mjs', size],
+  ['former_step.py', 'fused', size],
+];
+await step('stage-1 step, RoBERTa-base size, batch 8, 30 tokens, 160 frames', ...former('base'));
+for (const threads of [1, 2]) {
+  await step('stage-1 step, MiniLM-L6 size, batch 16, 30 tokens, 229 frames', ...former('minilm'), threads);
+  await step(
+    'stage-2 step, SmolLM2-135M and a MiniLM-L6 Former, batch 8, prompt 110',
+    ['decoder-step.mjs'],
+    ['decoder_step.py'],
+    threads,
+  );
+}
 hubertEncoder();
 prepareMeld();
 errorBars();
 if (!python) console.log('\nmake bench PEERS=1 adds a Python with torch and transformers to the comparison');
 
-async function stage1Step() {
-  console.log('\nstage-1 step, RoBERTa-base size, batch 8, 30 tokens, 160 frames:');
+/** A training step of ours and of PyTorch, beside the rate of matrix products alone. */
+async function step(title, ours, theirs, threads) {
+  console.log(
+    `\n${title}${threads === undefined ? '' : `, ${threads} ${threads === 1 ? 'thread' : 'threads'}`}:`,
+  );
+  const more = threads === undefined ? [] : [String(threads)];
   // Before and after: on a shared machine the better of the two is closer to its real speed.
-  const before = await gemmRate();
-  const ours = measured(process.execPath, 'former-step.mjs');
-  const after = await gemmRate();
-  const peer = python && measured(python, 'former_step.py', 'fused');
-  if (peer && peer.parameters !== ours.parameters)
-    throw new Error(`the models differ: ${ours.parameters} parameters here, ${peer.parameters} in PyTorch`);
+  const before = await gemmRate(threads);
+  const own = measured(process.execPath, ...ours, ...more);
+  const after = await gemmRate(threads);
+  const peer = python && measured(python, ...theirs, ...more);
+  if (peer && peer.parameters !== own.parameters)
+    throw new Error(`the models differ: ${own.parameters} parameters here, ${peer.parameters} in PyTorch`);
   const wallRate = Math.max(before.wall, after.wall);
   const processorRate = Math.max(before.processor, after.processor);
-  line('trained parameters', `${(ours.parameters / 1e6).toFixed(1)} million`);
-  line('graph built, differentiated, loaded', `${ours.readySec.toFixed(1)} s`);
-  line('matrix arithmetic', `${ours.stepGflop.toFixed(0)} GFLOP`);
-  line('estimate of the memory', `${ours.estimateGiB.toFixed(1)} GiB`);
+  line('trained parameters', `${(own.parameters / 1e6).toFixed(1)} million`);
+  line('graph built, differentiated, loaded', `${own.readySec.toFixed(1)} s`);
+  line('matrix arithmetic', `${own.stepGflop.toFixed(0)} GFLOP`);
+  line('estimate of the memory', `${own.estimateGiB.toFixed(1)} GiB`);
   if (peer) heading(`PyTorch ${peer.torch}`);
   row('matrix products alone, GFLOP/s', wallRate, peer?.matrixRate, MORE);
-  const reached = (stepSec, rate) => percent(ours.stepGflop / stepSec / rate);
+  const reached = (stepSec, rate) => percent(own.stepGflop / stepSec / rate);
   line(
     '  reached in the step',
-    reached(ours.stepSec, wallRate),
+    reached(own.stepSec, wallRate),
     peer && reached(peer.stepSec, peer.matrixRate),
   );
-  line('  by processor time', reached(ours.processorSec, processorRate));
-  line('matrix products in the node time', percent(ours.matrixShare));
-  row('seconds per step', ours.stepSec, peer?.stepSec, FASTER);
-  row('processor seconds per step', ours.processorSec, peer?.processorSec, LESS);
-  row('peak memory, GiB', ours.peakGiB, peer?.peakGiB, LESS);
+  line('  by processor time', reached(own.processorSec, processorRate));
+  line('matrix products in the node time', percent(own.matrixShare));
+  row('seconds per step', own.stepSec, peer?.stepSec, FASTER);
+  row('processor seconds per step', own.processorSec, peer?.processorSec, LESS);
+  row('peak memory, GiB', own.peakGiB, peer?.peakGiB, LESS);
 }
 
 function hubertEncoder() {

@@ -124,6 +124,17 @@ describe('a model', () => {
     const dims = type.case === 'tensorType' ? type.value.shape!.dim.map(({ value }) => value.value) : [];
     expect(dims).toEqual(['N', 'L + 32', 4n]);
   });
+  it('has no cast of a stored weight that nobody reads', () => {
+    const graph = createGraph('embeddings');
+    const words = addInitializer(graph, 'words', tensor('float16', [4, 2]));
+    const wide = onnx.cast(words, 'float32');
+    const row = onnx.gather(words, addInput(graph, 'row', 'int64', []), 0);
+    addOutput(graph, onnx.cast(row, 'float32'), 'y');
+    expect(parse(graph).node.map(({ opType }) => opType)).toEqual(['Gather', 'Cast']);
+    addOutput(graph, onnx.exp(wide), 'z');
+    expect(parse(graph).node.map(({ opType }) => opType)).toEqual(['Cast', 'Gather', 'Cast', 'Exp']);
+  });
+
   it('has the statistics of a layer norm only if they are read', () => {
     const build = (train: boolean): Graph => {
       const graph = createGraph('norm');
@@ -336,6 +347,8 @@ describe.skipIf(python === undefined)('the checker of the onnx package', () => {
         });
       });
     }
+    const table = onnx.hostTable(addInput(graph, 'table', 'int64', [3, 'K']));
+    addOutput(graph, onnx.hostColumn(table, onnx.scalar(graph, 0, 'int64')), 'column');
     const used = new Set(graph.nodes.map(({ operator }) => operator));
     expect([...used].sort()).toEqual(Object.keys(rules).sort());
     await check('operators', graph);

@@ -21,6 +21,7 @@ describe('shapes worked out when a graph is built', () => {
     ...['loadModelFile', 'readModelFile', 'asBlock', 'named', 'webGpuModel'],
     // These build tables of strings; host-integers.test.ts has them.
     ...['hostTable', 'hostColumn', 'hostEntries'],
+    ...['checkCudaKernels', 'cudaKernelProblem'],
   ];
   it('are tried for every function that builds nodes', () => {
     const exported = Object.entries(onnx).filter(([, value]) => typeof value === 'function');

@@ -9,11 +9,13 @@ import {
   cast,
   clip,
   concat,
+  constant,
   conv1d,
   cos,
   countAlong,
   createGraph,
   type DimBindings,
+  dequantizeLinear,
   deviceRange,
   div,
   equal,
@@ -47,6 +49,7 @@ import {
   onDevice,
   pad,
   pow,
+  quantizedMatrix,
   reduceMax,
   reduceMean,
   reduceSum,
@@ -79,7 +82,7 @@ import {
   zerosLike,
 } from '../../src/engine/onnx/index.js';
 import { createSession, type Tensors } from '../../src/engine/runtime/index.js';
-import { elementCount, seededRandom, type Tensor } from '../../src/engine/tensor/index.js';
+import { elementCount, seededRandom, type Tensor, tensor } from '../../src/engine/tensor/index.js';
 import { type Fixed, floats, sizes, wholeNumbers } from './finite-differences.js';
 
 /** Inputs available to every call. Floats are float32, positive. */
@@ -106,6 +109,15 @@ type Build = (inputs: Inputs, graph: Graph) => Value | readonly Value[];
 /** A size at run time as int64 [1]. */
 const size = (x: Value, axis: number): Value => unsqueeze(sizeOf(x, axis), [0]);
 
+/** A [6, 6] matrix in blocks of 2. */
+function blocks(graph: Graph, dtype: 'uint4' | 'int8') {
+  return {
+    integers: constant(graph, tensor(dtype, [18, 2])),
+    scales: constant(graph, tensor('float32', [18])),
+    zeroPoints: dtype === 'int8' ? undefined : constant(graph, tensor(dtype, [18])),
+  };
+}
+
 /** By the exported function's name. */
 export const operatorCalls: Readonly<Record<string, Build>> = {
   add: (v) => [add(v.x, v.y), add(v.x, 1), add(2, v.row), add(v.row, v.x)],
@@ -125,6 +137,10 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
   cos: (v) => cos(v.x),
   countAlong: (v) => [identity(countAlong(v.x, [2], 'float32')), countAlong(v.x, [0, 1], 'float32')],
   deviceRange: (v) => deviceRange(sizeOf(v.x, 1), add(sizeOf(v.x, 1), sizeOf(v.x, 0)), 'N'),
+  dequantizeLinear: (_, graph) => [
+    dequantizeLinear(blocks(graph, 'uint4')),
+    dequantizeLinear(blocks(graph, 'int8')),
+  ],
   div: (v) => [div(v.x, v.y), div(v.x, 3), div(1, v.x)],
   equal: (v) => [equal(v.x, v.y), equal(v.ids, 2)],
   erf: (v) => erf(v.x),
@@ -177,6 +193,10 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     pad(v.x, -1, int64Vector(graph, [1]), int64Vector(graph, [0]), 7),
   ],
   pow: (v) => [pow(v.x, 2), pow(v.x, v.y)],
+  quantizedMatrix: (v, graph) => [
+    gemm(v.matrix, quantizedMatrix(blocks(graph, 'uint4'), [6, 6], 'float32')),
+    gemm(v.matrix, quantizedMatrix(blocks(graph, 'int8'), [6, 6], 'float32'), v.row, { transB: true }),
+  ],
   reduceMax: (v) => [reduceMax(v.x), reduceMax(v.x, [1]), reduceMax(v.x, [0, -1], true)],
   reduceMean: (v) => [reduceMean(v.x), reduceMean(v.x, [1]), reduceMean(v.x, [0, -1], true)],
   reduceSum: (v) => [

@@ -7,6 +7,7 @@ import {
   add,
   cast,
   div,
+  type Graph,
   gelu,
   layerNorm,
   linear,
@@ -161,8 +162,10 @@ export async function openTraining(
   start: Record<string, Tensor> = startValues(spec.parameters, 0),
   threads = 1,
   weightsFolder?: string,
+  rewrite: (graph: Graph) => void = () => undefined,
 ): Promise<Training> {
   const graph = buildTrainingGraph(spec);
+  rewrite(graph.graph);
   const folder = weightsFolder === undefined ? {} : { weightsFolder };
   const options = { device: { kind: 'cpu' }, threads, ...folder } as const;
   const session = await worker.open(serializeModel(graph.graph, folder), options, graph.state);

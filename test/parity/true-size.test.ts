@@ -20,9 +20,10 @@ import { buildEncoderGraph } from '../../src/backbones/speech-encoders/encoder-f
 import { type Checkpoint, openCheckpoint, requireWeight } from '../../src/checkpoints/index.js';
 import { reshape } from '../../src/engine/onnx/index.js';
 import { createSession } from '../../src/engine/runtime/index.js';
-import { readSafetensors, type Tensor } from '../../src/engine/tensor/index.js';
+import { float32Of, readSafetensors, type Tensor } from '../../src/engine/tensor/index.js';
 import { checkpointWeights } from '../../src/nn/weights.js';
 import { compute } from '../backbones/decoders/graph-run.js';
+import { emulatePrecision } from '../engine/emulated-precision.js';
 import { robertaEncoder } from '../nn/former/roberta-encoder.js';
 import { type ParityError, parityError, recordParity } from './figures.js';
 
@@ -51,6 +52,16 @@ function hold(
 ): void {
   recordParity({ ...row, ...error });
   expect(error.relative).toBeLessThan(TOLERANCE);
+}
+
+/** Root mean square of the differences. */
+const distance = (a: readonly number[], b: readonly number[]): number =>
+  Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]!) ** 2, 0) / a.length);
+
+/** The values of the real rows of [N, L, d]. */
+function realValues(value: Tensor, mask: Tensor): number[] {
+  const width = value.shape.at(-1)!;
+  return [...float32Of(value)].filter((_, at) => mask.data[Math.floor(at / width)] === 1n);
 }
 
 const realRows = (mask: Tensor) => (row: number) => mask.data[row] === 1n;
@@ -123,6 +134,47 @@ describe.skipIf(python === undefined)('at true size, against transformers', () =
       );
       const error = parityError({ ...logits!, shape: wanted.shape } as Tensor, wanted, rows);
       hold({ ...row, shape, quantity: 'logits' }, error);
+    }
+  });
+
+  it('Qwen2.5-0.5B of two layers with products in bfloat16 rounds as PyTorch does', async () => {
+    const { checkpoint, expected } = await makeModel('qwen2.5-0.5b-in-bfloat16', join(dir, 'bfloat16'));
+    const config = parseDecoderConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
+    const mask = expected('mask');
+    const computed = await compute(
+      { inputIds: [expected('input_ids'), ['N', 'L']], attentionMask: [mask, ['N', 'L']] },
+      (graph, { inputIds, attentionMask }) => {
+        const weights = checkpointWeights(
+          graph,
+          (key, shape) => requireWeight(checkpoint, key, shape),
+          () => 'bfloat16',
+        );
+        const embeddings = embedTokens(weights, config, inputIds);
+        const hidden = decoder(weights, config, { embeddings, attentionMask });
+        return { hidden, logits: lmHead(weights, config, reshape(hidden, ['L*N', config.hiddenSize])) };
+      },
+      checkpoint.dir,
+      emulatePrecision,
+    );
+    const shape = '2 layers, 896; 2 x 24 tokens, padded on the right';
+    for (const quantity of ['hidden', 'logits'] as const) {
+      const [exact, autocast] = ['float32', 'autocast'].map((name) =>
+        realValues(expected(`${name}.${quantity}`), mask),
+      ) as [number[], number[]];
+      const ours = realValues(computed[quantity]!, mask);
+      const theirs = distance(autocast, exact);
+      expect(distance(ours, exact)).toBeLessThan(1.1 * theirs);
+      // Rounded at the same points; sums this long differ by enough in another order to move many values by a rounding.
+      expect(distance(ours, autocast)).toBeLessThan(theirs);
+      const wanted = expected(`autocast.${quantity}`);
+      const error = parityError(
+        { ...computed[quantity]!, shape: wanted.shape } as Tensor,
+        wanted,
+        realRows(mask),
+      );
+      const dtype = 'bfloat16 products, reference transformers under autocast';
+      const row = { model: 'Qwen2.5-0.5B in bfloat16', shape, dtype };
+      recordParity({ ...row, quantity: quantity === 'hidden' ? 'hidden states' : quantity, ...error });
     }
   });
 });

@@ -1,10 +1,11 @@
 """Writes a checkpoint of a published model's true shapes with random weights, and what transformers computes with it.
 
 Called by true-size.test.ts, which says which model and where:
-    python true_size.py hubert-large|roberta-base|qwen2.5-0.5b FOLDER
+    python true_size.py hubert-large|roberta-base|qwen2.5-0.5b|qwen2.5-0.5b-in-bfloat16 FOLDER
 
 FOLDER gets what save_pretrained writes and expected.safetensors (inputs and outputs in float32, with the versions).
-Computed in float32 by the plain ("eager") attention; a 16-bit checkpoint is read back into float32 first.
+Computed in float32 by the plain ("eager") attention; a 16-bit checkpoint is read back into float32 first. The last one
+has two layers and a small vocabulary, and is computed under torch.autocast, too, with products in bfloat16.
 """
 
 import json
@@ -80,7 +81,25 @@ def qwen2_half_billion(folder):
     return out
 
 
-MODELS = {"hubert-large": hubert_large, "roberta-base": roberta_base, "qwen2.5-0.5b": qwen2_half_billion}
+def qwen2_in_bfloat16(folder):
+    config = transformers.Qwen2Config(
+        vocab_size=4096, hidden_size=896, intermediate_size=4864, num_hidden_layers=2, num_attention_heads=14,
+        num_key_value_heads=2, max_position_embeddings=32_768, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0}, attn_implementation="eager")
+    random_weights(transformers.Qwen2ForCausalLM(config)).to(torch.bfloat16).save_pretrained(folder)
+    model = transformers.Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    mask = right_padded([24, 15], 24)
+    ids = torch.randint(0, config.vocab_size, mask.shape)
+    out = {"input_ids": ids, "mask": mask}
+    for name in ("float32", "autocast"):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=name == "autocast"):
+            hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
+            out |= {f"{name}.hidden": hidden, f"{name}.logits": model.lm_head(hidden).float()}
+    return out
+
+
+MODELS = {"hubert-large": hubert_large, "roberta-base": roberta_base, "qwen2.5-0.5b": qwen2_half_billion,
+          "qwen2.5-0.5b-in-bfloat16": qwen2_in_bfloat16}
 
 if __name__ == "__main__":
     name, folder = sys.argv[1], Path(sys.argv[2])

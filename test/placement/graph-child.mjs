@@ -225,9 +225,9 @@ const kinds = {
       `labels: [a, b]\nmanifest: m.csv\nbackbones: {encoder: ${join(models, 'hubert')}}\n`,
     );
     const exportable = {
-      encoder: () => exportableEncoder(checkpoint),
+      encoder: () => exportableEncoder(checkpoint, undefined, spec.precision),
       former: () => exportableFormer({ checkpoint, recipe }),
-      llm: () => exportableLanguageModel({ checkpoint, inputs: spec.inputs }),
+      llm: () => exportableLanguageModel({ checkpoint, inputs: spec.inputs, precision: spec.precision }),
     };
     await writeModelFiles(out, await exportable[spec.model](), {});
     const { model, weightsFolder } = await loadModelFile(out);

@@ -79,4 +79,11 @@ export const GRAPHS = [
     checkpoint: 'qwen2',
     inputs: 'inputs_embeds',
   },
+  {
+    name: 'exported language model in bfloat16',
+    kind: 'export',
+    model: 'llm',
+    checkpoint: 'qwen2',
+    precision: 'bfloat16',
+  },
 ];

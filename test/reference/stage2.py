@@ -1,9 +1,10 @@
 """Writes test/fixtures/stage2.safetensors: small stage-2 models as PyTorch and transformers compute them.
 
 The Former is that of stage1.py, the language models are the checkpoints in test/fixtures/qwen2, the LoRA that of
-qwen2.py. Every utterance is computed alone and unpadded, in float64. The batches in the fixture are padded with tokens
-that must not matter. In one model there is no Former: frames go into the prompt, a slot for each. Each model comes with its gradients on the first batch and with its parameters after 20 steps of
-AdamW (adamw.py) over all batches in turn. The answer loss (eq. 7) is there alone too. Made with Python 3, torch 2.13.0,
+decoders.py. Every utterance is computed alone and unpadded, in float64. The batches in the fixture are padded with
+tokens that must not matter. In one model there is no Former: frames go into the prompt, a slot for each. Each model
+comes with its gradients on the first batch and with its parameters after 20 steps of AdamW (adamw.py) over all batches
+in turn. The answer loss (eq. 7) is there alone too. Made with Python 3, torch 2.13.0,
 transformers 5.23.0 and safetensors 0.8.0:
     python test/reference/stage2.py
 """
@@ -15,7 +16,7 @@ import safetensors
 import torch
 import torch.nn.functional as F
 import transformers
-from qwen2 import ALPHA, FIXTURES, NAMES, RANK, VOCABULARY, add_lora
+from decoders import ALPHA, FIXTURES, NAMES, RANK, VOCABULARY, add_lora
 from safetensors.torch import save_file
 from stage1 import Former, gradients_of, padded, ragged, stored, trajectory
 
@@ -30,7 +31,7 @@ def answer_of(label, word_length):
 
 
 def language_model(name, targets, seed):
-    model = transformers.Qwen2ForCausalLM.from_pretrained(FIXTURES / name, dtype=torch.float64,
+    model = transformers.Qwen2ForCausalLM.from_pretrained(FIXTURES / "qwen2" / name, dtype=torch.float64,
                                                           attn_implementation="eager").eval()
     model.requires_grad_(False)
     torch.manual_seed(seed)

@@ -80,8 +80,9 @@ export function attentionContext(
 }
 
 /**
- * Self-attention of one layer: x [N, L, d] -> [N, L, d] of the weights' type, which its products are in. Rotation and
- * softmax are float32.
+ * Self-attention of one layer: x [N, L, d] -> [N, L, d] of the weights' type, which its products are in. Head norms,
+ * rotation and softmax are float32. Queries are scaled before they are rounded to the weights' type, so that scores are
+ * rounded once.
  */
 export function groupedQueryAttention(
   x: Value,

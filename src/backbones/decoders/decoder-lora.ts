@@ -8,8 +8,7 @@ import { ComputationError, InputError } from '../../base/index.js';
 import { type Checkpoint, readWeight, storedTensor, type WeightRef } from '../../checkpoints/index.js';
 import {
   type DType,
-  encodeBfloat16,
-  encodeHalf,
+  encodeFloats,
   float32Of,
   type StreamedTensor,
   streamSafetensors,
@@ -93,7 +92,8 @@ export function initialLora(
 
 /**
  * Type of the merged weights: `float32` keeps the full precision of the sum, `stored` rounds it to the checkpoint's own
- * type. Weights without LoRA are copied byte for byte either way.
+ * type. Weights without LoRA are copied byte for byte either way. Quantized weights, merged or not, are dequantized;
+ * their own type is that from before they were quantized.
  */
 export type MergedDtype = 'float32' | 'stored';
 
@@ -153,7 +153,7 @@ export function mergedTensors(
   return [...checkpoint.weights.values()].map((ref): StreamedTensor => {
     const pair = pairs.get(ref.key);
     if (pair === undefined) return storedTensor(ref);
-    const dtype = mergedDtype === 'stored' ? ref.dtype : 'float32';
+    const dtype = mergedDtype === 'stored' ? (ref.quantization?.sourceDtype ?? ref.dtype) : 'float32';
     return { ...ref, dtype, read: () => mergedBytes(ref, pair, loraScale(lora), dtype) };
   });
 }
@@ -200,7 +200,7 @@ async function* mergedBytes(
 ): AsyncGenerator<Uint8Array> {
   const weight = float32Of(await readWeight(ref));
   addProduct(weight, float32Of(pair.b), float32Of(pair.a), scale, ref.shape as [number, number]);
-  const stored = encode(weight, dtype);
+  const stored = encodeFloats(weight, dtype);
   if (!float32Of({ dtype, shape: ref.shape, data: stored } as Tensor).every(Number.isFinite)) {
     throw new ComputationError(
       `"${ref.key}" with its LoRA has values that ${dtype} cannot hold; the weights or the LoRA are damaged, or too large for that type`,
@@ -227,12 +227,4 @@ function addProduct(
     }
     weight.set(row, o * width);
   }
-}
-
-function encode(values: Float32Array, dtype: DType): Float32Array | Float64Array | Uint16Array {
-  if (dtype === 'float32') return values;
-  if (dtype === 'bfloat16') return encodeBfloat16(values);
-  if (dtype === 'float16') return encodeHalf(values);
-  if (dtype === 'float64') return Float64Array.from(values);
-  throw new InputError(`weights of type ${dtype} cannot take a LoRA`);
 }

@@ -3,7 +3,7 @@
  * training inside a loop body and for inference. Differences between families (biases, head norms) come from the
  * config.
  *
- * The residual stream, norms and softmax are float32; matrix products use the type of the given weights.
+ * The residual stream, norms, softmax and SiLU are float32; matrix products use the type of the given weights.
  */
 
 import {
@@ -115,9 +115,15 @@ export function decoder(
   return withScope(graph, 'norm', () => norm('model.norm.weight', hidden));
 }
 
-/** down(silu(gate(x)) * up(x)) (Shazeer, 2020), in the weights' type: [N, L, d] -> [N, L, d]. */
+/**
+ * down(silu(gate(x)) * up(x)) (Shazeer, 2020), in the weights' type: [N, L, d] -> [N, L, d]. Only SiLU is float32:
+ * onnxruntime's Sigmoid and QuickGelu in bfloat16 on CUDA round 1 + exp(x) and what they subtract from 1, so that
+ * sigmoid(-5) is 17% off and sigmoid(-6) is 0.
+ */
 function swiglu(x: Value, project: Project): Value {
-  return project('down_proj', mul(silu(project('gate_proj', x)), project('up_proj', x)));
+  const gate = project('gate_proj', x);
+  const open = cast(silu(cast(gate, 'float32')), gate.dtype);
+  return project('down_proj', mul(open, project('up_proj', x)));
 }
 
 /** The projections of one layer, with LoRA where configured. */

@@ -14,11 +14,13 @@ import {
 import {
   addInput,
   addOutput,
+  checkCudaKernels,
   createGraph,
   type Graph,
   type SerializedModel,
   serializeInPlace,
 } from '../../engine/onnx/index.js';
+import type { Device } from '../../engine/runtime/index.js';
 import { checkpointWeights, type Precision } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import { hubert } from './hubert/family.js';
@@ -105,14 +107,18 @@ export function encoderKeys(checkpoint: Checkpoint): Set<string> {
   return new Set(refs.map(({ key }) => key));
 }
 
-/** Serialises {@link encoderGraph}, leaving its weights in place. @throws InputError as that function */
+/**
+ * Serialises {@link encoderGraph}, leaving its weights in place.
+ * @param options `device`: for CUDA, checks that it has the graph's kernels
+ * @throws InputError as that function
+ */
 export function buildEncoderGraph(
   checkpoint: Checkpoint,
-  options: EncoderGraphOptions = {},
+  { device, ...options }: EncoderGraphOptions & { readonly device?: Device } = {},
 ): SerializedModel {
-  return serializeInPlace(encoderGraph(checkpoint, options), {
-    description: encoderDescription(checkpoint),
-  });
+  const graph = encoderGraph(checkpoint, options);
+  if (device?.kind === 'cuda') checkCudaKernels(graph);
+  return serializeInPlace(graph, { description: encoderDescription(checkpoint) });
 }
 
 /** One line that describes what the graph computes. */

@@ -105,7 +105,10 @@ export async function findSpeechEncoder(
     io: OWN_IO,
     origin: checkpoint.dir,
     openSession: (worker, options, precision) => {
-      const { model, weightsFolder } = buildEncoderGraph(checkpoint, { precision });
+      const { model, weightsFolder } = buildEncoderGraph(checkpoint, {
+        precision,
+        device: options.device,
+      });
       return worker.open(model, { ...options, weightsFolder });
     },
   });

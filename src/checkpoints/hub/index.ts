@@ -2,6 +2,6 @@
 
 export { type HubAccess, openHub } from './access.js';
 export { cachedBytes, findSnapshot, hubCacheFolder, modelCache, snapshotOf } from './cache.js';
-export { missingBytes, type PullPlan, planPull } from './plan.js';
+export { isCompanion, missingBytes, type PullPlan, planPull } from './plan.js';
 export { type ModelRequest, parseModelName, publishedModel, publishedModels } from './published-models.js';
 export { checkDiskSpace, fetchModel, otherMain } from './pull.js';

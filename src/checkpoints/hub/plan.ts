@@ -230,6 +230,11 @@ const COMPANIONS = [
 ];
 const LEGAL = /^(?:LICEN[CS]E|NOTICE)(?:\.(?:md|txt))?$/i;
 
+/** Whether a file at the root of a checkpoint goes with its weights: configs, tokenizer, licence. */
+export function isCompanion(name: string): boolean {
+  return COMPANIONS.includes(name) || LEGAL.test(name);
+}
+
 interface WeightFormat {
   readonly single: string;
   readonly index: string;
@@ -266,7 +271,7 @@ export function checkpointFiles(id: string, paths: readonly string[]): string[] 
     const held = other.length === 0 ? '' : `; it has ${other.slice(0, 3).join(', ')}`;
     throw new InputError(`${id} has no weights that emoq reads (${looked})${held}`);
   }
-  return paths.filter((path) => weights.includes(path) || COMPANIONS.includes(path) || LEGAL.test(path));
+  return paths.filter((path) => weights.includes(path) || isCompanion(path));
 }
 
 /** True if a snapshot has a config and complete weights; whether other files are missing cannot be known offline. */

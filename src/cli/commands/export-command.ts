@@ -14,9 +14,9 @@ type ExportPart = (typeof exportParts)[number];
 
 /** The options that apply to each part. */
 const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
-  encoder: [],
+  encoder: ['--precision'],
   former: ['--run', '--recipe'],
-  llm: ['--run', '--inputs', '--merged-dtype'],
+  llm: ['--run', '--inputs', '--merged-dtype', '--precision'],
 };
 
 const options = {
@@ -30,6 +30,11 @@ const options = {
   mergedDtype: choice('<type>', 'llm: dtype of merged weights, float32 or as stored (default: float32)', [
     'float32',
     'stored',
+  ]),
+  precision: choice('<type>', 'encoder, llm: type of the matrix products (default: float32)', [
+    'float32',
+    'bfloat16',
+    'float16',
   ]),
   recipe: option('<file>', 'former without a run: recipe (YAML) with its sizes and seed', {
     conflicts: ['run'],
@@ -56,6 +61,8 @@ weights in a second file, in their stored dtype; batch and length are dynamic.
   llm      input_ids or inputs_embeds, attention_mask -> logits
 
 With --run, the checkpoint is the run's own unless --checkpoint names another.
+Products of 16 bits need a runtime that has them, such as onnxruntime on CUDA;
+with 16-bit weights they take half the memory.
 
 Example:
   emoq export llm --run runs/toy4 --out exported/llm.onnx`,
@@ -95,7 +102,7 @@ async function openPart(options: ExportOptions, part: ExportPart): Promise<Expor
     '../../inference/export/index.js'
   );
   const { warnUnfinished } = await import('./experiment-options.js');
-  if (part === 'encoder') return exportableEncoder(options.checkpoint, warn);
+  if (part === 'encoder') return exportableEncoder(options.checkpoint, warn, options.precision);
   if (part === 'llm') {
     const model = await exportableLanguageModel({ ...options, onNote: note, onWarning: warn });
     if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
@@ -117,6 +124,7 @@ function refuseOthersOptions(options: ExportOptions, part: ExportPart): void {
     '--recipe': options.recipe,
     '--inputs': options.inputs,
     '--merged-dtype': options.mergedDtype,
+    '--precision': options.precision,
   };
   const foreign = Object.entries(given).find(
     ([name, value]) => value !== undefined && !ownOptions[part].includes(name),

@@ -276,7 +276,7 @@ export async function describePhase(phase: string, recipe: Recipe, options: Trai
   if (ahead !== undefined) note(ahead);
   note(`parameters: ${count(size.trainable)} trained, ${count(size.frozen)} frozen`);
   note(
-    `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights in float32, ${formatMemory(memory.stepBytes)} one step at ${stepText(step)}: ${which}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
+    `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights, ${formatMemory(memory.stepBytes)} one step at ${stepText(step)}: ${which}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
   );
   describeDeviceMemory(phase, recipe, size, options);
   note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);

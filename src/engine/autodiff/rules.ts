@@ -65,6 +65,7 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   Conv: { refuse: 'the convolutional encoder is frozen; train on its features' },
   // d cos x = -sin x
   Cos: elementwise(({ a }) => neg(sin(a))),
+  DequantizeLinear: { refuse: 'quantized weights are frozen' },
   // y = a / b: da = dy / b, db = -dy y / b
   Div: ({ a, b, y, dy }) => [() => unbroadcast(div(dy, b), a), () => unbroadcast(neg(div(mul(dy, y), b)), b)],
   Equal: 'integer',

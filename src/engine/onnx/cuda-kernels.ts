@@ -6,7 +6,7 @@
 import { type DType, isFloating } from '../tensor/index.js';
 import { CUDA_KERNELS, type KernelTypes } from './cuda-kernel-table.js';
 import type { Graph, Node, Value } from './graph.js';
-import { OPSET } from './wire.js';
+import { OPSET, opsetOf } from './wire.js';
 
 const kernels = new Map<string, KernelTypes>(Object.entries(CUDA_KERNELS));
 
@@ -28,7 +28,7 @@ export function cudaKernelProblem(kernel: string, dtype: DType, opset = OPSET): 
  * checked: onnxruntime rightly computes shapes on the CPU.
  * @throws Error naming the first node that has none, its operator and its type
  */
-export function checkCudaKernels(graph: Graph, opset = OPSET): void {
+export function checkCudaKernels(graph: Graph, opset = opsetOf(graph)): void {
   for (const node of graph.nodes) {
     const kernel = kernelOf(node);
     for (const dtype of new Set(decidingValues(node).map((value) => value.dtype))) {

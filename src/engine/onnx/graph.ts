@@ -3,7 +3,7 @@
  * (Loop bodies) that may read the values of the enclosing graphs.
  */
 
-import { type DType, dtypeInfo, elementCount, type Tensor } from '../tensor/index.js';
+import { bytesOf, type DType, elementCount, type Tensor } from '../tensor/index.js';
 import type { Dim } from './dims.js';
 import type { OperatorType } from './operator-types.js';
 
@@ -167,7 +167,7 @@ export function addInitializer(
 ): Value {
   if (dtype === undefined) return addInside(graph, claimName(graph, name), content as Tensor);
   const { path, offset, byteLength } = content as ExternalData;
-  if (byteLength !== elementCount(shape) * dtypeInfo[dtype].bytes) {
+  if (byteLength !== bytesOf(dtype, elementCount(shape))) {
     throw new RangeError(`${name} is ${dtype} [${shape.join(', ')}], but has ${byteLength} bytes in ${path}`);
   }
   const external: InitializerContent = { kind: 'external', path, offset, byteLength };
@@ -216,7 +216,10 @@ export function addOutput(graph: Graph, value: Value, name: string): Value {
   return value;
 }
 
-/** Adds a node to `graph` and returns its outputs. Prefer the functions of the operator files, which infer shapes. */
+/**
+ * Adds a node to `graph` and returns its outputs. Prefer the functions of the operator files, which infer shapes.
+ * @throws Error for a quantized matrix, which has no node until `gemm` makes one
+ */
 export function addNode(
   graph: Graph,
   operator: OperatorType,
@@ -224,6 +227,10 @@ export function addNode(
   attributes: Readonly<Record<string, Attribute>>,
   outputs: readonly { readonly dtype: DType; readonly shape: readonly Dim[] }[],
 ): Value[] {
+  const detached = inputs.find((input) => input?.producer?.name === '');
+  if (detached !== undefined) {
+    throw new Error(`${operator} reads ${detached.name}; quantized weights can only be factors of gemm`);
+  }
   const path = graph.names.scopes.map((scope) => (scope === '' ? '' : `/${scope}`)).join('');
   const name = uniqueName(graph, `${path}/${operator}`);
   const values = outputs.map(({ dtype, shape }, position): Value => {

@@ -117,5 +117,6 @@ export {
 } from './matrix.js';
 export { loadModelFile, type ModelFile, type ModelValue, readModelFile } from './model-file.js';
 export type { OperatorType } from './operator-types.js';
+export { dequantizeLinear, quantizedMatrix } from './quantized.js';
 export { type WebGpuModel, webGpuModel } from './webgpu-model.js';
-export { type ModelOptions, OPSET, serializeModel } from './wire.js';
+export { type ModelOptions, OPSET, QUANTIZED_OPSET, serializeModel } from './wire.js';

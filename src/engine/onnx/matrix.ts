@@ -25,6 +25,7 @@ import {
 } from './elementwise.js';
 import { addNode, innermost, type Value } from './graph.js';
 import { int64Vector, normalizeAxis, reshape } from './layout.js';
+import { dequantizedFor } from './quantized.js';
 
 const int = (value: number) => ({ kind: 'int', value }) as const;
 const ints = (value: readonly number[]) => ({ kind: 'ints', value }) as const;
@@ -49,7 +50,10 @@ export interface GemmOptions {
   readonly alpha?: number;
 }
 
-/** alpha * op(a) op(b) + c for matrices; c is broadcast to the result. */
+/**
+ * alpha * op(a) op(b) + c for matrices; c is broadcast to the result. A quantized `b` is dequantized for this product
+ * alone, right before it.
+ */
 export function gemm(a: Value, b: Value, c?: Value, options: GemmOptions = {}): Value {
   const { transA = false, transB = false, alpha = 1 } = options;
   const [m, k] = transA ? [a.shape[1]!, a.shape[0]!] : [a.shape[0]!, a.shape[1]!];
@@ -64,7 +68,8 @@ export function gemm(a: Value, b: Value, c?: Value, options: GemmOptions = {}): 
     ...(transB && { transB: int(1) }),
     ...(alpha !== 1 && { alpha: float(alpha) }),
   };
-  const inputs = c === undefined ? [a, b] : [a, b, c];
+  const factor = dequantizedFor(b, a);
+  const inputs = c === undefined ? [a, factor] : [a, factor, c];
   requireOneType('Gemm', inputs);
   if (c !== undefined && !sameShape(broadcastShapes(c.shape, [m, n]), [m, n])) {
     throw new RangeError(

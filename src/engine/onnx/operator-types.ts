@@ -1,6 +1,6 @@
-/** @file Every operator used in emoq's graphs, from ONNX opset 18. Each has a gradient rule in autodiff. */
+/** @file Every operator used in emoq's graphs. Each has a gradient rule in autodiff. */
 
-/** ONNX operators (domain `ai.onnx`, opset 18). */
+/** ONNX operators (domain `ai.onnx`): of opset 18, and DequantizeLinear as of opset 21, where it takes 4-bit integers. */
 export type OperatorType =
   | 'Add'
   | 'And'
@@ -10,6 +10,7 @@ export type OperatorType =
   | 'ConstantOfShape'
   | 'Conv'
   | 'Cos'
+  | 'DequantizeLinear'
   | 'Div'
   | 'Equal'
   | 'Erf'

@@ -1,5 +1,6 @@
 /**
- * @file Serialises graphs as ONNX: ModelProto, IR version 8, opset 18, with initializers inline or as external data.
+ * @file Serialises graphs as ONNX: ModelProto, opset 18 (21 with quantized weights), with initializers inline or as
+ * external data.
  */
 
 import { isAbsolute, relative, sep } from 'node:path';
@@ -30,7 +31,10 @@ import { type Attribute, type ExternalData, type Graph, type Node, type Value, v
 
 /** In this opset every operator has an exact kernel on CPU and CUDA. */
 export const OPSET = 18;
-const IR_VERSION = 8n;
+/** The first opset in which DequantizeLinear takes 4-bit integers. */
+export const QUANTIZED_OPSET = 21;
+/** IR versions of the two opsets. Version 10 brought 4-bit elements. */
+const [IR_VERSION, QUANTIZED_IR_VERSION] = [8n, 10n];
 
 export interface ModelOptions {
   /** Folder that external data locations are relative to; files outside it are rejected. */
@@ -44,12 +48,13 @@ export interface ModelOptions {
  * @throws Error when an external file lies outside `weightsFolder`, which onnxruntime would reject
  */
 export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8Array {
+  const opset = opsetOf(graph);
   const model = create(ModelProtoSchema, {
-    irVersion: IR_VERSION,
+    irVersion: opset === OPSET ? IR_VERSION : QUANTIZED_IR_VERSION,
     producerName: 'emoq',
     docString: options.description ?? '',
     graph: graphProto(graph, options),
-    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(OPSET) })],
+    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opset) })],
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value }),
     ),
@@ -57,20 +62,40 @@ export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8A
   return toBinary(ModelProtoSchema, model);
 }
 
+/** The opset that a graph needs. */
+export function opsetOf(graph: Graph): number {
+  return hasQuantizedWeights(graph) ? QUANTIZED_OPSET : OPSET;
+}
+
+function hasQuantizedWeights({ nodes }: Graph): boolean {
+  return nodes.some(
+    ({ operator, attributes }) =>
+      operator === 'DequantizeLinear' ||
+      Object.values(attributes).some(({ kind, value }) => kind === 'graph' && hasQuantizedWeights(value)),
+  );
+}
+
 function graphProto(graph: Graph, options: ModelOptions): GraphProto {
   const given = new Set<Value>(graph.outputs);
   const read = new Set([...graph.nodes.flatMap(valuesRead), ...graph.outputs]);
-  const inner = graph.nodes
-    .flatMap((node) => presentOutputs(node, read))
-    .filter((value) => !given.has(value));
+  const nodes = graph.nodes.filter((node) => !isUnreadCast(node, read));
+  const inner = nodes.flatMap((node) => presentOutputs(node, read)).filter((value) => !given.has(value));
   return create(GraphProtoSchema, {
     name: graph.name,
-    node: graph.nodes.map((node) => nodeProto(node, read, options)),
+    node: nodes.map((node) => nodeProto(node, read, options)),
     initializer: graph.initializers.map((value) => initializerProto(value, options)),
     input: graph.inputs.map(valueInfo),
     output: graph.outputs.map(valueInfo),
     valueInfo: inner.map(valueInfo),
   });
+}
+
+/**
+ * Whether a node only casts a stored weight that nobody reads in its other type. onnxruntime would do it all the same:
+ * for word embeddings, of which only some rows are read, that takes as much memory as for a matrix that is needed.
+ */
+function isUnreadCast({ operator, inputs, outputs }: Node, read: ReadonlySet<Value>): boolean {
+  return operator === 'Cast' && inputs[0]!.content !== undefined && !read.has(outputs[0]!);
 }
 
 /** Outputs without the trailing optional ones that are never read (the statistics of a layer norm outside training). */

@@ -4,8 +4,8 @@
  */
 
 /**
- * Element types. bfloat16 is carried as raw 16-bit words and never used in JavaScript arithmetic. Strings occur inside
- * graphs only.
+ * Element types. bfloat16 is carried as raw 16-bit words and never used in JavaScript arithmetic; int4 and uint4 as
+ * bytes of two elements, the first in the low half, as in ONNX. Strings occur inside graphs only.
  */
 export type DType =
   | 'float32'
@@ -16,6 +16,8 @@ export type DType =
   | 'int32'
   | 'int8'
   | 'uint8'
+  | 'int4'
+  | 'uint4'
   | 'bool'
   | 'string';
 
@@ -29,6 +31,8 @@ export interface TypedArrayOf {
   int32: Int32Array;
   int8: Int8Array;
   uint8: Uint8Array;
+  int4: Uint8Array;
+  uint4: Uint8Array;
   bool: Uint8Array;
   string: never;
 }
@@ -36,11 +40,12 @@ export interface TypedArrayOf {
 export type TypedArray = TypedArrayOf[DType];
 
 interface DTypeInfo {
+  /** Of one element; half a byte for 4 bits. */
   readonly bytes: number;
   /** TensorProto.DataType of the ONNX specification. */
   readonly onnx: number;
-  /** Name in a safetensors header. */
-  readonly safetensors: string;
+  /** Name in a safetensors header; absent if the format has no such type. */
+  readonly safetensors?: string;
 }
 
 export const dtypeInfo: Readonly<Record<DType, DTypeInfo>> = {
@@ -54,26 +59,40 @@ export const dtypeInfo: Readonly<Record<DType, DTypeInfo>> = {
   float16: { bytes: 2, onnx: 10, safetensors: 'F16' },
   float64: { bytes: 8, onnx: 11, safetensors: 'F64' },
   bfloat16: { bytes: 2, onnx: 16, safetensors: 'BF16' },
+  uint4: { bytes: 0.5, onnx: 21 },
+  int4: { bytes: 0.5, onnx: 22 },
 };
 
-/** The types that tensors on the host and in files may have. */
-export const dtypes = (Object.keys(dtypeInfo) as DType[]).filter((dtype) => dtype !== 'string');
+/** The types that tensors in files may have. */
+export const dtypes = (Object.keys(dtypeInfo) as DType[]).filter(
+  (dtype) => dtype !== 'string' && dtypeInfo[dtype].safetensors !== undefined,
+);
 
 /** True for float16, bfloat16, float32 and float64. */
 export function isFloating(dtype: DType): boolean {
   return dtype.includes('float');
 }
 
+/** Size of so many elements; two 4-bit ones share a byte. */
+export function bytesOf(dtype: DType, count: number): number {
+  return Math.ceil(count * dtypeInfo[dtype].bytes);
+}
+
+/** Length of the array that holds so many elements. */
+export function arrayLength(dtype: DType, count: number): number {
+  return dtypeInfo[dtype].bytes < 1 ? bytesOf(dtype, count) : count;
+}
+
 /** A zeroed array of `length` elements, or a view of `buffer` at `byteOffset`. */
 export function createArray<T extends DType>(
   dtype: T,
   length: number,
-  buffer: ArrayBufferLike = new ArrayBuffer(length * dtypeInfo[dtype].bytes),
+  buffer: ArrayBufferLike = new ArrayBuffer(bytesOf(dtype, length)),
   byteOffset = 0,
 ): TypedArrayOf[T] {
   if (dtype === 'string') throw new TypeError('there are no arrays of strings');
   const make = arrayConstructors[dtype as keyof typeof arrayConstructors];
-  return new make(buffer as ArrayBuffer, byteOffset, length) as TypedArrayOf[T];
+  return new make(buffer as ArrayBuffer, byteOffset, arrayLength(dtype, length)) as TypedArrayOf[T];
 }
 
 const arrayConstructors = {
@@ -85,6 +104,8 @@ const arrayConstructors = {
   int32: Int32Array,
   int8: Int8Array,
   uint8: Uint8Array,
+  int4: Uint8Array,
+  uint4: Uint8Array,
   bool: Uint8Array,
 };
 
@@ -159,6 +180,15 @@ export function decodeHalf(words: Uint16Array, out = new Float32Array(words.leng
 export function encodeBfloat16(values: Float32Array, out = new Uint16Array(values.length)): Uint16Array {
   for (let i = 0; i < values.length; i++) out[i] = float32ToBfloat16(values[i]!);
   return out;
+}
+
+/** Float32 values as another floating type. @throws TypeError for integers and booleans */
+export function encodeFloats(values: Float32Array, dtype: DType): Float32Array | Float64Array | Uint16Array {
+  if (dtype === 'float32') return values;
+  if (dtype === 'bfloat16') return encodeBfloat16(values);
+  if (dtype === 'float16') return encodeHalf(values);
+  if (dtype === 'float64') return Float64Array.from(values);
+  throw new TypeError(`float32 values cannot be stored as ${dtype}`);
 }
 
 /** Decodes bfloat16 words into float32. */

@@ -1,7 +1,14 @@
 /** @file Tensors, element types, seeded random numbers and safetensors files. */
 
 export {
+  dequantizeBlocks,
+  type QuantizedBits,
+  type QuantizedBlocks,
+  quantizeBlocks,
+} from './block-quantization.js';
+export {
   bfloat16ToFloat32,
+  bytesOf,
   createArray,
   type DType,
   decodeBfloat16,
@@ -9,6 +16,7 @@ export {
   dtypeInfo,
   dtypes,
   encodeBfloat16,
+  encodeFloats,
   encodeHalf,
   float32ToBfloat16,
   float32ToHalf,

@@ -25,7 +25,7 @@ export const LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 2_000_000;
 export const METADATA_KEY = '__metadata__';
 
-const dtypeOfName = new Map(dtypes.map((dtype) => [dtypeInfo[dtype].safetensors, dtype]));
+const dtypeOfName = new Map(dtypes.map((dtype) => [dtypeInfo[dtype].safetensors as string, dtype]));
 
 /** Makes an error that says what is wrong with the file. */
 type Fail = (why: string) => InputError;

@@ -70,6 +70,11 @@ export interface StreamedTensor {
 export interface WriteOptions {
   /** Stores a checksum of the whole file in its metadata, see `hasWholeContent`. Tensors are then read twice. */
   readonly checksum?: boolean;
+  /**
+   * Keeps the data in the order of the tensors, so that they are read in that order. Their sizes must keep each of them
+   * aligned.
+   */
+  readonly keepOrder?: boolean;
 }
 
 const DATA_ALIGNMENT = 64; // a cache line; the format requires 8
@@ -104,8 +109,8 @@ export async function writeSafetensors(
  * Writes a file atomically, one tensor after the other. The header lists the keys in the order given. The data is
  * ordered by element size, widest first (then as given), so that every tensor is aligned to its element size. Equal
  * arguments give equal bytes.
- * @throws RangeError on a duplicate key, on the reserved key, or when a tensor yields more or fewer bytes than its
- *   shape takes
+ * @throws RangeError on a duplicate key, on the reserved key, when a tensor yields more or fewer bytes than its shape
+ *   takes, or would not be aligned in the order to keep
  */
 export async function streamSafetensors(
   path: string,
@@ -129,9 +134,11 @@ export async function stageSafetensors(
   path: string,
   tensors: readonly StreamedTensor[],
   metadata: Readonly<Record<string, string>> = {},
-  { checksum = false }: WriteOptions = {},
+  { checksum = false, keepOrder = false }: WriteOptions = {},
 ): Promise<OutputFile> {
-  const inDataOrder = tensors.toSorted((a, b) => dtypeInfo[b.dtype].bytes - dtypeInfo[a.dtype].bytes);
+  const inDataOrder = keepOrder
+    ? tensors
+    : tensors.toSorted((a, b) => dtypeInfo[b.dtype].bytes - dtypeInfo[a.dtype].bytes);
   const head = headerBytes(path, tensors, inDataOrder, checksum ? withChecksumSlot(metadata) : metadata);
   if (checksum) await fillChecksum(head, contentOf(inDataOrder));
   const file = await createAtomicFile(path);
@@ -176,6 +183,7 @@ function headerBytes(
     const { key } = tensor;
     if (key === METADATA_KEY) throw new RangeError(`"${METADATA_KEY}" is reserved and names no tensor`);
     if (offsets.has(key)) throw new RangeError(`tensor "${key}" is given twice`);
+    if (end % dtypeInfo[tensor.dtype].bytes !== 0) throw new RangeError(`tensor "${key}" is not aligned`);
     offsets.set(key, [end, end + byteLengthOf(tensor)]);
     end += byteLengthOf(tensor);
   }

@@ -1,8 +1,15 @@
 /** @file A host tensor: an element type, a shape and a flat row-major array. */
 
-import { createArray, type DType, decodeBfloat16, decodeHalf, type TypedArrayOf } from './dtype.js';
+import {
+  arrayLength,
+  createArray,
+  type DType,
+  decodeBfloat16,
+  decodeHalf,
+  type TypedArrayOf,
+} from './dtype.js';
 
-/** Row-major host tensor. `data.length` is the product of `shape`. */
+/** Row-major host tensor. `data.length` is the product of `shape`, half of it for 4-bit elements. */
 export interface Tensor<T extends DType = DType> {
   readonly dtype: T;
   readonly shape: readonly number[];
@@ -23,9 +30,10 @@ export function tensor<T extends DType>(
   shape: readonly number[],
   data: TypedArrayOf[T] = createArray(dtype, elementCount(shape)),
 ): Tensor<T> {
-  if (data.length !== elementCount(shape)) {
+  const length = arrayLength(dtype, elementCount(shape));
+  if (data.length !== length) {
     throw new RangeError(
-      `tensor of shape [${shape.join(', ')}] needs ${elementCount(shape)} elements, got ${data.length}`,
+      `tensor of shape [${shape.join(', ')}] needs ${length} elements, got ${data.length}`,
     );
   }
   return { dtype, shape, data };

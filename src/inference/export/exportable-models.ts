@@ -45,6 +45,7 @@ import {
   formerGraph,
   formerInputs,
   initialFormer,
+  type Precision,
   robertaKey,
   WORD_EMBEDDINGS_KEY,
 } from '../../nn/index.js';
@@ -81,6 +82,7 @@ const AS_PUBLISHED = { groupNormSteps: 'padded' } as const;
 export async function exportableEncoder(
   nameOrPath: string | undefined,
   onWarning?: (text: string) => void,
+  precision: Precision = 'float32',
 ): Promise<ExportableModel> {
   if (nameOrPath === undefined)
     throw new InputError(`say what to export: --checkpoint FOLDER of a ${encoderTitles}`);
@@ -95,13 +97,14 @@ export async function exportableEncoder(
         ? [storedTensor({ key, dtype, shape: shape as readonly number[], ...content })]
         : [],
     ),
-    graph: (weights) => encoderGraph({ ...checkpoint, weights }, AS_PUBLISHED),
+    graph: (weights) => encoderGraph({ ...checkpoint, weights }, { ...AS_PUBLISHED, precision }),
     description: encoderDescription(checkpoint),
     metadata: {
       part: 'encoder',
       checkpoint: checkpointName(checkpoint),
       sampling_rate_hz: '16000',
       do_normalize: String(doNormalize),
+      precision,
     },
     sources: weightFiles(checkpoint),
   };
@@ -234,6 +237,8 @@ export interface LanguageModelExport {
   readonly inputs?: LanguageModelInputs | undefined;
   /** Dtype of weights with merged LoRA; default `float32`, which loses no precision. */
   readonly mergedDtype?: MergedDtype | undefined;
+  /** Of the products; default `float32`, which every runtime has. */
+  readonly precision?: Precision | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
 }
@@ -246,6 +251,7 @@ export async function exportableLanguageModel(
   options: LanguageModelExport,
 ): Promise<ExportableModel & { readonly run?: TrainedRun }> {
   const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32', onWarning } = options;
+  const { precision = 'float32' } = options;
   const run = options.run === undefined ? undefined : await openAdaptedRun(options.run, onWarning);
   const nameOrPath = named ?? (run && emoqRecipe(run).backbones.llm);
   if (nameOrPath === undefined) {
@@ -260,7 +266,7 @@ export async function exportableLanguageModel(
     });
   }
   if (note !== undefined) options.onNote?.(note);
-  const metadata = { part: 'llm', checkpoint: checkpointName(checkpoint) };
+  const metadata = { part: 'llm', checkpoint: checkpointName(checkpoint), precision };
   const graph = languageModelGraph(config, inputs);
   const read = new Set(declaredWeights(languageModelGraph(config, 'input_ids').define).map(({ key }) => key));
   const unread = unreadWeights(checkpoint, decoderFamilyOf(config), read);
@@ -268,12 +274,12 @@ export async function exportableLanguageModel(
   const sources = weightFiles(checkpoint);
   const stored = (key: string, shape: readonly number[]): StreamedTensor =>
     storedTensor(requireWeight(checkpoint, key, shape));
-  if (run === undefined) return { ...exportable(graph, stored), metadata, sources };
+  if (run === undefined) return { ...exportable(graph, stored, precision), metadata, sources };
 
   const merged = await mergedWeights(run, checkpoint, config, mergedDtype);
   return {
     run,
-    ...exportable(graph, (key, shape) => merged.get(requireWeight(checkpoint, key, shape).key)!),
+    ...exportable(graph, (key, shape) => merged.get(requireWeight(checkpoint, key, shape).key)!, precision),
     metadata: { ...metadata, ...runMetadata(run), merged_dtype: mergedDtype },
     sources: [...sources, run.folder.checkpoint],
   };

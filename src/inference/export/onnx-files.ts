@@ -27,7 +27,7 @@ import {
   type StreamedTensor,
   stageSafetensors,
 } from '../../engine/tensor/index.js';
-import { checkpointWeights, declaredWeights, type ModelGraph } from '../../nn/index.js';
+import { checkpointWeights, declaredWeights, type ModelGraph, type Precision } from '../../nn/index.js';
 import { phaseTitles } from '../../systems/index.js';
 import { phaseKeys } from '../../training/runs/index.js';
 import type { TrainedRun } from '../trained-run.js';
@@ -49,11 +49,13 @@ export interface ExportableModel {
 /**
  * The tensors and the graph of a model defined over named weights.
  * @param weight returns the weight of a `key`, in the dtype to store
+ * @param precision of the products of matrices with two axes
  * @throws InputError from `weight`, if one is missing or has another shape
  */
 export function exportable(
   { name, description, define }: ModelGraph,
   weight: (key: string, shape: readonly number[]) => StreamedTensor,
+  precision: Precision = 'float32',
 ): Pick<ExportableModel, 'tensors' | 'graph' | 'description'> {
   return {
     tensors: declaredWeights(define).map(({ key, shape }) => weight(key, shape)),
@@ -61,7 +63,11 @@ export function exportable(
       const graph = createGraph(name);
       define(
         graph,
-        checkpointWeights(graph, (key) => written.get(key)!),
+        checkpointWeights(
+          graph,
+          (key) => written.get(key)!,
+          () => precision,
+        ),
       );
       return graph;
     },

@@ -30,7 +30,7 @@ import {
 } from '../../checkpoints/index.js';
 import { loadTokenizer, type TextTokenizer } from '../../data/text/index.js';
 import type { Graph } from '../../engine/onnx/index.js';
-import { type DType, dtypeInfo, elementCount } from '../../engine/tensor/index.js';
+import { type DType, dtypeInfo, elementCount, isFloating } from '../../engine/tensor/index.js';
 import {
   checkpointWeights,
   declaredWeights,
@@ -121,7 +121,8 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
     llm: needs.llm ? await configOrPublished(llm, readLanguageModelConfig, parseDecoderConfig) : undefined,
   };
   if (configs.llm) checkLoraTargets(configs.llm, recipe.lora.targets);
-  const languageModelDtype = needs.llm ? await storedType(llm) : 'float32';
+  const stored = needs.llm ? await presentCheckpoint(llm) : undefined;
+  const languageModelDtype = storedType(stored);
   const load = async (name: string) => loadTokenizer(await findCheckpointFolder(name));
   const [tokenizer, decoder] = await Promise.all([
     needs.text ? load(former) : undefined,
@@ -131,6 +132,8 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
     throw error;
   });
   const absent = (key: string, shape: readonly number[]): WeightRef => {
+    const present = key.startsWith(FORMER_PREFIX) ? undefined : stored?.weights.get(key);
+    if (present?.shape.join() === shape.join()) return present;
     const dtype = key.startsWith(FORMER_PREFIX) ? 'float32' : languageModelDtype;
     const byteLength = dtypeInfo[dtype].bytes * elementCount(shape);
     return { key, shape, dtype, path: '/unweighted.safetensors', offset: 0, byteLength };
@@ -148,16 +151,18 @@ export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): 
 /** Reads the config of a language model, with the output head of its weights if these are present too. */
 async function readLanguageModelConfig(name: string): Promise<DecoderConfig> {
   const config = await readDecoderConfig(name);
-  const checkpoint = await openCheckpoint(name).catch(() => undefined); // configs may be present before the weights are
+  const checkpoint = await presentCheckpoint(name);
   return checkpoint === undefined ? config : (await chooseHead(checkpoint, config)).config;
 }
 
+/** A checkpoint if its weights are there: its config may be present before them. */
+async function presentCheckpoint(name: string): Promise<Checkpoint | undefined> {
+  return openCheckpoint(name).catch(() => undefined);
+}
+
 /** The dtype of a language model's weights: that of the checkpoint, or bfloat16 as published. */
-async function storedType(name: string): Promise<DType> {
-  const folder = await findCheckpointFolder(name).catch(() => undefined);
-  if (folder === undefined) return 'bfloat16';
-  const checkpoint = await openCheckpoint(folder).catch(() => undefined); // configs may be present before the weights are
-  const [first] = checkpoint?.weights.values() ?? [];
+function storedType(checkpoint: Checkpoint | undefined): DType {
+  const [first] = [...(checkpoint?.weights.values() ?? [])].filter(({ dtype }) => isFloating(dtype));
   return first?.dtype ?? 'bfloat16';
 }
 

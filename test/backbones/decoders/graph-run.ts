@@ -21,11 +21,12 @@ import { parityError } from '../../parity/figures.js';
 /** A fed tensor with its axes, which may be symbolic. */
 export type Feed = readonly [Tensor, readonly Dim[]];
 
-/** Runs what `build` returns for the given inputs. */
+/** Runs what `build` returns for the given inputs, in a graph that `rewrite` may change when it is finished. */
 export async function compute<F extends Record<string, Feed>>(
   feeds: F,
   build: (graph: Graph, inputs: { [name in keyof F]: Value }) => Record<string, Value>,
   weightsFolder?: string,
+  rewrite: (graph: Graph) => void = () => undefined,
 ): Promise<Record<string, Tensor>> {
   const graph = createGraph('test');
   const inputs = Object.fromEntries(
@@ -33,6 +34,7 @@ export async function compute<F extends Record<string, Feed>>(
   );
   const outputs = build(graph, inputs as { [name in keyof F]: Value });
   for (const [name, value] of Object.entries(outputs)) addOutput(graph, value, `out.${name}`);
+  rewrite(graph);
   const folder = weightsFolder === undefined ? {} : { weightsFolder };
   const session = await createSession(serializeModel(graph, folder), { device: { kind: 'cpu' }, ...folder });
   try {

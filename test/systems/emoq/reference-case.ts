@@ -62,7 +62,7 @@ interface Description {
 }
 
 /**
- * Opens a fixture of test/reference/stage1.py or stage2.py.
+ * Opens a fixture of test/reference/stage1.py, stage2.py or precision.py.
  * @returns `described` is what else the script says of it
  */
 export async function openReference<Described = unknown>(name: string) {
@@ -91,16 +91,18 @@ export async function openReference<Described = unknown>(name: string) {
   return {
     described,
     expected,
-    caseOf: (id: string): ReferenceCase => {
+    /** @param type where the script computes a case in several types: one of them */
+    caseOf: (id: string, type?: string): ReferenceCase => {
       const { optimizer, frozen = [], ...config } = configs[id]!;
+      const typed = (key: string): string => (type === undefined ? key : `${type}/${key}`);
       return {
         config,
         parameters: unpacked(id, 'parameters'),
-        gradients: unpacked(id, 'gradients'),
+        gradients: unpacked(id, typed('gradients')),
         frozen,
-        after: unpacked(id, 'after', frozen),
+        after: unpacked(id, typed('after'), frozen),
         optimizer,
-        expected: (key) => expected(`${id}/${key}`),
+        expected: (key) => expected(`${id}/${typed(key)}`),
         batch: (key, index = 0) => expected(`${id}/batch/${index}/${key}`),
       };
     },
@@ -239,7 +241,13 @@ export async function runCase(
   {
     replace = {},
     weightsFolder,
-  }: { replace?: Readonly<Record<string, Tensor>>; weightsFolder?: string } = {},
+    rewrite,
+  }: {
+    replace?: Readonly<Record<string, Tensor>>;
+    weightsFolder?: string;
+    /** Changes the finished graph. */
+    rewrite?: (graph: Graph) => void;
+  } = {},
 ): Promise<{ results: Record<string, Tensor>; gradients: Map<string, Tensor> }> {
   const feeds: Record<string, Feed> = {};
   for (const { name, shape } of inputs) feeds[name] = [replace[name] ?? batch(name), shape];
@@ -256,6 +264,7 @@ export async function runCase(
       return { ...results, ...Object.fromEntries(named) };
     },
     weightsFolder,
+    rewrite,
   );
   const results = Object.entries(outputs).filter(([key]) => !key.startsWith('gradient/'));
   const slopes = Object.entries(outputs).filter(([key]) => key.startsWith('gradient/'));

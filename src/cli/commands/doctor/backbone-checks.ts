@@ -12,12 +12,7 @@ import {
   openHub,
   publishedModels,
 } from '../../../checkpoints/hub/index.js';
-import {
-  findCheckpointFolder,
-  openCheckpoint,
-  readConfig,
-  type WeightRef,
-} from '../../../checkpoints/index.js';
+import { findCheckpointFolder, openCheckpoint, readConfig, weightBytes } from '../../../checkpoints/index.js';
 import { loadRecipe, shippedRecipeNames } from '../../../recipe/index.js';
 import type { BackboneNeed, PhaseNeeds, Recipe } from '../../../systems/index.js';
 
@@ -133,11 +128,10 @@ async function backboneCheck(
   try {
     folder = await findCheckpointFolder(name);
     if (!wanted.weights) await readConfig(folder);
-    const weights = wanted.weights ? (await openCheckpoint(folder)).weights : new Map<string, WeightRef>();
+    const bytes = wanted.weights ? weightBytes(await openCheckpoint(folder)) : 0;
     if (wanted.tokenizer && !(await pathExists(join(folder, 'tokenizer.json')))) {
       throw new Error(`${folder} has no tokenizer.json`);
     }
-    const bytes = [...weights.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
     const found = wanted.weights
       ? `complete, ${formatBytes(bytes)} of weights`
       : 'config present, no weights needed';

@@ -93,5 +93,6 @@ describe('the arena', () => {
     expect(arena.taken()).toBeGreaterThan(90 * MIB);
     expect(arena.taken()).toBeLessThanOrEqual(100 * MIB);
     expect(arena.allocate(20 * MIB)).toBeUndefined();
+    expect(createArena(1000).allocate(256)).toBeUndefined(); // it asks for 8 KiB at least
   });
 });

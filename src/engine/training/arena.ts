@@ -9,8 +9,9 @@ const GRANULE = 256;
 const [FIRST_PIECE, LARGEST_PIECE] = [2 ** 20, 2 ** 30];
 /** A chunk is given whole if it is less than twice as large as asked for, unless it is larger by this. */
 const MOST_WASTED = 2 ** 27;
-/** A piece that the device cannot give is asked for smaller by this factor, down to what is needed. */
+/** A piece that the device cannot give is asked for smaller by this factor, down to what is needed and to 8 KiB. */
 const BACKPEDAL = 0.9;
+const LEAST_PIECE = 2 ** 13;
 
 /** A part of a piece of memory. */
 export interface Chunk {
@@ -81,7 +82,7 @@ export function createArena(limit = Number.POSITIVE_INFINITY): Arena {
     }
     while (taken + size > limit) {
       size = GRANULE * Math.ceil((size * BACKPEDAL) / GRANULE);
-      if (size < needed) return false;
+      if (size < Math.max(needed, LEAST_PIECE)) return false;
     }
     const chunk: Chunk = {
       ...{ size, address: taken, inUse: false, used: false },

@@ -39,6 +39,12 @@ export class ComputationError extends Error {
   override readonly name = 'ComputationError';
 }
 
+/** The memory of a device ran out. The message is one line: where, and what to do. Exit code 1, no stack trace. */
+export class OutOfMemoryError extends Error {
+  readonly exitCode = ExitCode.failed;
+  override readonly name = 'OutOfMemoryError';
+}
+
 /** The reader of the output closed it, as in `| head`. Not an error. Exit code 141, no message. */
 export class ReaderGoneError extends Error {
   readonly exitCode = ExitCode.readerGone;

@@ -9,6 +9,7 @@ export {
   InputError,
   InterruptedError,
   lineError,
+  OutOfMemoryError,
   oneLine,
   quoted,
   ReaderGoneError,

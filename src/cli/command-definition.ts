@@ -6,7 +6,7 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../base/index.js';
 import type { ChannelChoice } from '../data/audio/index.js';
-import type { Recipe } from '../systems/index.js';
+import type { PrecisionChoice, Recipe } from '../systems/index.js';
 
 /** Optional properties of an option. */
 interface OptionDetails<Value> {
@@ -179,6 +179,13 @@ export const deviceOption = option('<device>', 'auto (CUDA if installed), cpu, w
   default: 'auto' as DeviceOption,
 });
 
+/** `--precision` */
+export const precisionOption = choice<PrecisionChoice>(
+  '<type>',
+  'type of the matrix products of language model and speech encoder (default: auto, bfloat16 on CUDA for checkpoints of 16 bits, else float32)',
+  ['auto', 'bfloat16', 'float16', 'float32'],
+);
+
 /** `--devices` */
 const devicesOption = option<readonly DeviceOption[]>(
   '<list>',
@@ -265,6 +272,20 @@ function parseDevices(value: string): readonly DeviceOption[] {
   return devices;
 }
 
+/** Bytes of memory, or that of the device. */
+export type MemoryLimit = number | 'auto';
+
+const MEMORY_UNITS = { gb: 1e9, gib: 2 ** 30, '': 1e9 };
+
+/** Parser of memory: `24GB`, `24` (also GB), `22.5GiB`, `auto`. */
+function parseMemory(value: string): MemoryLimit {
+  if (value === 'auto') return value;
+  const [, size, unit] = /^(\d+(?:\.\d+)?) ?(gb|gib|)$/.exec(value.toLowerCase()) ?? [];
+  const bytes = Number(size) * MEMORY_UNITS[unit as keyof typeof MEMORY_UNITS];
+  if (bytes > 0) return bytes;
+  throw new InvalidArgumentError('It must be a number of GB, such as 24GB or 22.5GiB, or auto.');
+}
+
 /** Options of the commands that train one phase of a recipe or all of them. */
 export const trainingOptions = {
   ...corpusOptions,
@@ -291,6 +312,12 @@ export const trainingOptions = {
   dryRun: flag('print the resolved recipe, parameter counts, memory and steps, and train nothing'),
   device: deviceOption,
   devices: devicesOption,
+  precision: precisionOption,
+  fit: option(
+    '<memory>',
+    'choose precision, activation checkpointing and accumulation that fit into this GPU memory, such as 24GB, or auto for all of the device',
+    { parse: parseMemory },
+  ),
 };
 
 export type TrainingOptions = OptionsOf<typeof trainingOptions>;

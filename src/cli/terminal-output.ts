@@ -12,6 +12,7 @@ import {
   errorMessage,
   InputError,
   InterruptedError,
+  OutOfMemoryError,
   ReaderGoneError,
   UnavailableError,
   withoutTemporarySuffix,
@@ -118,7 +119,10 @@ export function reportError(error: unknown, debug: boolean): number {
     return ExitCode.failed;
   }
   const known =
-    error instanceof InputError || error instanceof UnavailableError || error instanceof ComputationError;
+    error instanceof InputError ||
+    error instanceof UnavailableError ||
+    error instanceof ComputationError ||
+    error instanceof OutOfMemoryError;
   const lines = errorMessage(error)
     .split('\n')
     .filter((line) => line.trim() !== '');

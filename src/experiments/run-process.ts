@@ -2,12 +2,18 @@
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { ComputationError, InputError, InterruptedError, UnavailableError } from '../base/index.js';
+import {
+  ComputationError,
+  InputError,
+  InterruptedError,
+  OutOfMemoryError,
+  UnavailableError,
+} from '../base/index.js';
 import type { ComputeOptions, PhaseOutcome, PhaseRun, TrainingReport } from '../training/index.js';
 
 /** Everything a process needs to train one run. */
 export interface RunTask extends PhaseRun {
-  readonly compute: Pick<ComputeOptions, 'device' | 'precision' | 'threads' | 'cacheDir'>;
+  readonly compute: Pick<ComputeOptions, 'device' | 'threads' | 'cacheDir' | 'precision' | 'memoryBytes'>;
   readonly versions: Readonly<Record<string, string>>;
   readonly saveIntervalSec: number | undefined;
 }
@@ -83,7 +89,7 @@ function endOf(code: number | null, signal: NodeJS.Signals | null, lastWords: st
 
 /** Errors shown to the user keep their class, and thus their exit code. */
 function revived({ name, message, stack }: SentError): Error {
-  const classes = [InputError, InterruptedError, UnavailableError, ComputationError];
+  const classes = [InputError, InterruptedError, UnavailableError, ComputationError, OutOfMemoryError];
   const known = classes.find((each) => each.name === name);
   const error = known === undefined ? new Error(message) : new known(message);
   if (stack !== undefined) error.stack = stack;

@@ -131,7 +131,7 @@ async function trainInSequence(runs: Runs, options: TrainRunsOptions): Promise<v
 
 async function trainInParallel(runs: Runs, options: TrainRunsOptions): Promise<void> {
   const { compute, versions, saveIntervalSec, stop, jobs, threadsPerJob } = options;
-  const { precision, cacheDir } = compute;
+  const { precision, memoryBytes, cacheDir } = compute;
   const { devices = Array.from({ length: jobs }, () => compute.device) } = compute;
   const pool = createPool(devices as [Device, ...Device[]]);
   const failures: Failure[] = [];
@@ -143,7 +143,11 @@ async function trainInParallel(runs: Runs, options: TrainRunsOptions): Promise<v
     const train = (device: Device): Promise<PhaseOutcome> => {
       const task = {
         ...run,
-        compute: { device, threads: threadsPerJob, cacheDir, ...(precision && { precision }) },
+        compute: {
+          ...{ device, threads: threadsPerJob, cacheDir },
+          ...(precision && { precision }),
+          ...(memoryBytes && { memoryBytes }),
+        },
         ...{ versions, saveIntervalSec },
       };
       return trainInProcess(task, stop, (message) => {

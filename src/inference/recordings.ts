@@ -45,7 +45,7 @@ import {
 } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
 import { encoderOf, encoderPrecision, type ModelUtterance } from '../systems/index.js';
-import { type ComputeOptions, cutTo, isCutText } from '../training/index.js';
+import { type ComputeOptions, cutTo, encodingShortage, isCutText } from '../training/index.js';
 import type { TrainedModel } from './trained-run.js';
 
 export interface RecordingsOptions extends RecordingsInput {
@@ -113,7 +113,8 @@ export async function predictRecordings(
     if (phase.needs.audio) {
       const source = await encoderOf(recipe);
       if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
-      encoder = await source.open({ device, threads, precision: encoderPrecision(source, options.compute) });
+      const precision = encoderPrecision(source, options.compute);
+      encoder = await source.open({ device, threads, precision }).catch(encodingShortage);
     }
     options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);
@@ -282,7 +283,7 @@ async function encodeAll(
   });
   const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
   for (const batch of batchesByLength(clips, limits)) {
-    const encoded = await encoder.encode(batch.map(({ samples }) => samples));
+    const encoded = await encoder.encode(batch.map(({ samples }) => samples)).catch(encodingShortage);
     // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
     batch.forEach(({ index }, row) => {
       features.set(index, storedFeatures(encoded[row]!));

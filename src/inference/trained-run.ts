@@ -44,6 +44,7 @@ import {
   runRecipe,
   verifyCheckpoint,
 } from '../training/runs/index.js';
+import { reviewInferenceMemory } from './inference-memory.js';
 
 export interface TrainedRun {
   readonly folder: RunFolder;
@@ -220,6 +221,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   const precision = resolvePrecision(choice, compute.device, phase.languageModel);
   const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
   if (compute.device.kind === 'cuda') checkCudaKernels(graph);
+  const memory = reviewInferenceMemory({
+    ...{ recipe, phase, precision, device: compute.device, batchSize: INFERENCE_BATCH },
+    graphIn: (of) => (of === precision ? graph : phaseEvaluationGraph(phase, phase.parameters, weights, of)),
+  });
+  const tight = await memory.warning();
+  if (tight !== undefined) compute.onWarning?.(tight);
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
   const worker: SessionWorker = startSessionWorker();
   try {
@@ -243,12 +250,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
           features: phase.features(features),
           batchSize: INFERENCE_BATCH,
           ...control,
-        }),
+        }).catch(memory.rethrow),
       close: () => worker.close(),
     };
   } catch (error) {
     await worker.close();
-    throw error;
+    return memory.rethrow(error);
   }
 }
 

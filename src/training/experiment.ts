@@ -1,7 +1,7 @@
 /** @file The utterances of an experiment, their features, and a phase of its recipe opened on them. */
 
 import type { SpeechEncoder } from '../backbones/index.js';
-import { createPool, InputError, lineError, pathExists } from '../base/index.js';
+import { createPool, InputError, lineError, OutOfMemoryError, pathExists } from '../base/index.js';
 import { countByKind, decodeAudio, decodingKey } from '../data/audio/index.js';
 import {
   checkAudioFiles,
@@ -194,6 +194,8 @@ export interface ComputeOptions {
   readonly threads?: number;
   /** Of a language model's products. Default `auto`. */
   readonly precision?: PrecisionChoice;
+  /** Memory of a CUDA device that training may take; absent: all of it. */
+  readonly memoryBytes?: number;
   /** Root of the feature cache. */
   readonly cacheDir: string;
   /** Called when the input has been checked and computing begins; may be called again. */
@@ -258,7 +260,8 @@ export async function openFeatures(
       items: utterances,
       decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
       decodingKey,
-      encode: (waveforms) => pool.use(async (open) => (await open()).encode(waveforms)),
+      encode: (waveforms) =>
+        pool.use(async (open) => (await open()).encode(waveforms)).catch(encodingShortage),
       lanes: lanes.length,
       paddedSamples: source.paddedSamples,
       maxAudioSec: recipe.max_audio_sec,
@@ -280,6 +283,14 @@ export async function openFeatures(
 /** Each device once: the CPU may be that of several runs, and computes with all cores. */
 function encodingDevices({ device, devices = [device] }: ComputeOptions): readonly Device[] {
   return [...new Map(devices.map((each) => [deviceName(each), each])).values()];
+}
+
+/** Says what ran out of memory. Clips are encoded in batches of up to `max_audio_sec`. */
+export function encodingShortage(error: unknown): never {
+  if (!(error instanceof OutOfMemoryError)) throw error;
+  throw new OutOfMemoryError(
+    `${error.message} while encoding audio; lower max_audio_sec, or encode with --device cpu`,
+  );
 }
 
 /** A phase on its corpus. */

@@ -1,5 +1,14 @@
 /** @file Training: the phases of a recipe on its corpus, new or resumed, up to a checkpoint. */
 
+export {
+  type Fit,
+  fitSettings,
+  type GivenSettings,
+  optionsOf,
+  overridesOf,
+  packedSaving,
+} from './device-fit.js';
+export { type MemorySettings, memoryParts, type SizedPhase, type SizedSettings } from './device-size.js';
 export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';
 export {
   type ComputeOptions,
@@ -9,6 +18,7 @@ export {
   cutNotes,
   cutTo,
   encodeAll,
+  encodingShortage,
   isCutText,
   loadCorpus,
   openExperiment,
@@ -25,5 +35,6 @@ export {
 } from './inference.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
 export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
+export { averageBatch } from './step-sizes.js';
 export { type PhaseOutcome, type TrainPhaseOptions, trainPhase } from './train-phase.js';
 export type { TrainingReport } from './trainer.js';

@@ -9,9 +9,10 @@ import {
   stepNodes,
   type TrainingGraph,
 } from '../engine/training/index.js';
-import type { Recipe } from '../systems/index.js';
+import type { PrecisionChoice, Recipe } from '../systems/index.js';
 import { type Phase, type PhaseSettings, requirePhase, systemOf, trainingStart } from '../systems/index.js';
 import { countSteps } from './batches.js';
+import { automaticPrecision, phaseToSize, type SizedPhase } from './device-size.js';
 import { loadCorpus, TRAINING_PARTS } from './experiment.js';
 import { countOf } from './run-metadata.js';
 import { TARGET_RUN_SEC } from './run-sizing.js';
@@ -42,12 +43,14 @@ export interface PhaseSize {
    * Number of epochs searched for the largest step; absent when the corpus is not prepared and an average step is used.
    */
   readonly epochs?: number;
+  /** On a CUDA device, with a choice of precision. */
+  readonly onDevice: (choice?: PrecisionChoice) => SizedPhase;
   /** Warnings: likely mistakes in the corpus, effects of gradient accumulation on results, notes on the encoder. */
   readonly warnings: readonly string[];
 }
 
 /** Epochs searched for the largest batch: the longest clip occurs in each, in different company. */
-const SIZED_EPOCHS = 5;
+export const SIZED_EPOCHS = 5;
 
 /**
  * Builds the full training graph of a phase and estimates its size. @throws InputError for a config that cannot be
@@ -87,15 +90,20 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
   };
   const epochs = Math.min(settings.epochs, SIZED_EPOCHS);
   const hasSteps = known !== undefined && known.train.length > 0;
-  const steps = hasSteps
-    ? corpusSteps(recipe, settings, phase, known, epochs)
-    : [averageStep(recipe, settings, phase)];
+  const stepsWith = (own: PhaseSettings): StepSize[] =>
+    hasSteps ? corpusSteps(recipe, own, phase, known, epochs) : [averageStep(recipe, own, phase)];
   return {
     trainable: countOf(phase.parameters.trainable),
     frozen: countOf(phase.parameters.frozen),
-    ...largestEstimate(sized, steps),
+    ...largestEstimate(sized, stepsWith(settings)),
     nodes: stepNodes(training),
     buildSec,
+    onDevice: (choice = 'auto') =>
+      phaseToSize({
+        ...{ phase, settings, validates, steps: stepsWith },
+        plan: known === undefined ? { ...plan, stepsPerEpoch: Number.POSITIVE_INFINITY } : plan,
+        precision: choice === 'auto' ? automaticPrecision(phase) : choice,
+      }),
     warnings: [
       ...(known?.warnings ?? []),
       ...(ownWarning === undefined ? [] : [ownWarning]),

@@ -5,7 +5,7 @@ import type { Tensor } from '../engine/tensor/index.js';
 /** Long enough to spread the cost of transferring a RoBERTa's state, a quarter of a step, over several steps. */
 export const TARGET_RUN_SEC = 6;
 /** Feeds that go to a run at once. */
-const MAX_FEED_BYTES = 1024 * 1024 * 1024;
+export const MAX_FEED_BYTES = 1024 * 1024 * 1024;
 
 export interface RunSizing {
   /** Batches for the next run. */

@@ -147,15 +147,24 @@ export function corpusSteps(
   );
 }
 
-/** A step of average clips: 5 s of audio and the tokens of 30 words, with the recipe's prompt around them. */
+/** A step of average utterances. */
 export function averageStep(recipe: Recipe, settings: PhaseSettings, phase: Phase): StepSize {
   const utterances = [...Array(settings.batch_size).keys()];
-  const seconds = phase.needs.audio ? Math.min(AVERAGE_SEC, recipe.max_audio_sec) : 0;
-  const average = { frames: Math.round(seconds * FRAMES_PER_SEC), lengths: phase.estimate() };
   return {
-    batch: batchSize(phase, Array<UtteranceLengths>(microBatchSize(settings)).fill(average)),
+    batch: averageBatch(recipe, phase, microBatchSize(settings)),
     microBatches: batchSplit(settings)?.(utterances).length ?? 1,
   };
+}
+
+/** A batch of average utterances: 5 s of audio and the tokens of 30 words, with the recipe's prompt around them. */
+export function averageBatch(
+  recipe: Pick<Recipe, 'max_audio_sec'>,
+  phase: Phase,
+  rows: number,
+): StepSize['batch'] {
+  const seconds = phase.needs.audio ? Math.min(AVERAGE_SEC, recipe.max_audio_sec) : 0;
+  const average = { frames: Math.round(seconds * FRAMES_PER_SEC), lengths: phase.estimate() };
+  return batchSize(phase, Array<UtteranceLengths>(rows).fill(average));
 }
 
 /**

@@ -10,6 +10,8 @@ import { classificationMetrics, validationMetrics } from '../evaluation/metrics/
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
 import { microBatchSize, phaseEvaluationGraph, resolvePrecision, systemOf } from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
+import { reviewDeviceMemory, withMemoryAdvice } from './device-fit.js';
+import { phaseToSize } from './device-size.js';
 import {
   checkEarlierRecipe,
   earlierRun,
@@ -36,7 +38,7 @@ import {
   validationFigures,
   writeModel,
 } from './inference.js';
-import { peakMemory } from './phase-memory.js';
+import { peakMemory, SIZED_EPOCHS } from './phase-memory.js';
 import { changedCircumstances, recordedPrompt, runMetadata, trainedOnBefore } from './run-metadata.js';
 import {
   begunRun,
@@ -58,7 +60,7 @@ import {
   writeMetadata,
 } from './runs/index.js';
 import { isTrainingOver, selectingMetric, selectionRule, smallValidationWarning } from './selection.js';
-import { batchSplit, buildTraining, trainingBatches } from './step-sizes.js';
+import { batchSplit, buildTraining, largestSteps, trainingBatches } from './step-sizes.js';
 import { type TrainingReport, train } from './trainer.js';
 
 export interface TrainPhaseOptions extends PhaseRun {
@@ -190,11 +192,22 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   );
   const plan = planSteps(corpus.train.length, { ...passes, seed: recipe.seed, batches });
   const split = batchSplit(settings);
-  const training = buildTraining(phase, settings, plan, {
-    device: compute.device,
-    precision,
-    validates: corpus.dev.length > 0,
-  });
+  const validates = corpus.dev.length > 0;
+  const training = buildTraining(phase, settings, plan, { device: compute.device, precision, validates });
+  const lengths = trainExamples.map((example) => ({
+    lengths: example.lengths,
+    frames: phase.needs.audio ? extracted.frames(example.id) : 0,
+  }));
+  const searched = [...Array(Math.min(settings.epochs, SIZED_EPOCHS)).keys()].flatMap(batches);
+  const onDevice =
+    compute.device.kind !== 'cuda'
+      ? undefined
+      : phaseToSize({
+          ...{ phase, settings, plan, validates, precision, training },
+          steps: (own) => largestSteps(phase, own, searched, (index) => lengths[index]!),
+        });
+  const isSparing = onDevice !== undefined && (await reviewDeviceMemory(onDevice, compute, { note, warn }));
+  const stepsPerRun = isSparing ? 1 : options.stepsPerRun;
   const evaluation = phaseEvaluationGraph(phase, phase.parameters);
   const initial = isNew
     ? await phase.initial({
@@ -272,7 +285,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       }),
       ...(options.onReport && { onReport: options.onReport }),
       ...(options.stop && { stop: options.stop }),
-      ...(options.stepsPerRun && { stepsPerRun: options.stepsPerRun }),
+      ...(stepsPerRun && { stepsPerRun }),
       ...(options.saveIntervalSec !== undefined && { saveIntervalSec: options.saveIntervalSec }),
     });
 
@@ -282,11 +295,8 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       vocabulary: phase.vocabulary,
       stepsPerEpoch: plan.stepsPerEpoch,
     };
-    const made = Array.from({ length: position.step - start.step }, (_, k) => plan.batchOf(start.step + k));
-    const lengths = trainExamples.map((example) => ({
-      lengths: example.lengths,
-      frames: phase.needs.audio ? extracted.frames(example.id) : 0,
-    }));
+    const steps = onDevice === undefined ? position.step - start.step : 0; // the estimate is for the CPU
+    const made = Array.from({ length: steps }, (_, k) => plan.batchOf(start.step + k));
     note(peakMemory(graphs, phase, settings, { batches: made, lengths }));
     const isFinished = isTrainingOver(position, selection);
     if (isFinished) {
@@ -297,6 +307,8 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     }
     outcome = isFinished ? 'finished' : 'interrupted';
     return { status: outcome, folder, position, totalSteps };
+  } catch (error) {
+    throw withMemoryAdvice(error, onDevice, compute.device);
   } finally {
     await timings.end(outcome ?? 'failed');
     await worker.close();

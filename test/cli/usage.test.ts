@@ -124,6 +124,11 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
       "required option '--table <n>' not specified; --dataset <name> or --recipe <file> not specified; see",
     ],
     [['eval', '--device', 'gpu'], 'It must be auto, cpu, webgpu, cuda or cuda:N'],
+    [
+      ['stage1', '--fit', 'much'],
+      "'much' is invalid. It must be a number of GB, such as 24GB or 22.5GiB, or auto; see emoq stage1 --help",
+    ],
+    [['eval', '--precision', 'int8'], 'Allowed choices are auto, bfloat16, float16, float32'],
     [['eval', '--stage', '3'], 'It must be 1 or 2'],
     [['stage1', '--folds', 'x'], "'x' is invalid. It must be a whole number from 2; see emoq stage1 --help"],
     [['prepare-toy', '--raw', 'x'], 'Allowed choices are meld, iemocap; see emoq prepare-toy --help'],

@@ -29,6 +29,53 @@ describe('--dry-run', () => {
     expect(listing(work.dir)).toEqual({});
   });
 
+  const cuda = /^memory on CUDA: about (\d+\.\d) GiB \(([\d.]+) [GM]iB frozen weights, /m;
+
+  it('shows the memory of each precision on CUDA, and what fits into cards of four sizes', async () => {
+    const stage2 = ['stage2', '--dataset', 'meld7', '--dry-run'];
+    const [half, whole] = [
+      await work.done(...stage2),
+      await work.done(...stage2, '--precision', 'float32'),
+    ].map(({ stderr }) => stderr) as [string, string];
+    // 7.6 billion weights in two bytes each and RoBERTa's word embeddings; twice the bytes in float32, but for the
+    // table of word embeddings, of which rows are read.
+    expect(Number(cuda.exec(half)![2])).toBeCloseTo((7_615_616_512 * 2 + 38_603_520 * 4) / 2 ** 30, 1);
+    expect(Number(cuda.exec(whole)![2])).toBeGreaterThan(26);
+    expect(half).toContain(', with bfloat16 products\n');
+    expect(half).toMatch(
+      /^--fit 24GB \(22\.4 GiB\): stage 2 .*--set stage2\.activation_checkpointing=true.* 2\d\.\d GiB/m,
+    );
+    for (const card of [48, 80, 140])
+      expect(half).toMatch(
+        new RegExp(`^--fit ${card}GB \\([\\d.]+ GiB\\): stage 2 fits as it is, about 3\\d\\.\\d GiB$`, 'm'),
+      );
+    expect(whole).toMatch(/^--fit 24GB .*: stage 2 needs at least 3\d\.\d GiB .*emoq quantize/m);
+  });
+
+  it('fits a phase into the memory that is named, keeping what is set', async () => {
+    const stage1 = ['stage1', '--dataset', 'meld7', '--dry-run', '--set', 'stage1.batch_size=64'];
+    const full = Number(cuda.exec((await work.done(...stage1)).stderr)![1]);
+    const asGiven = ['--set', 'stage1.activation_checkpointing=false'];
+    const fitted = await work.done(...stage1, ...asGiven, '--fit', `${(full * 0.85).toFixed(1)}GiB`);
+    const settings = parse(fitted.stdout).stage1;
+    expect(settings).toMatchObject({ batch_size: 64, activation_checkpointing: false });
+    expect(settings.accumulate).toBeGreaterThan(1);
+    expect(fitted.stderr).toMatch(
+      new RegExp(
+        `^--fit \\d+\\.\\d GiB: stage 1 fits with .*--set stage1.accumulate=${settings.accumulate} \\(.*contrastive loss`,
+        'm',
+      ),
+    );
+    expect(Number(cuda.exec(fitted.stderr)![1])).toBeLessThanOrEqual(full * 0.85 + 0.05);
+    const kept = await work.refused(...stage1, '--set', 'stage1.accumulate=1', '--fit', '4GiB');
+    expect(kept).toMatch(/^error: --fit: stage 1 needs at least \d+\.\d GiB .*more than 4\.0 GiB$/m);
+    expect(kept).not.toContain('accumulate');
+    const run = ['stage1', '--dataset', 'meld7', '--device', 'cpu', '--fit', '24GB'];
+    expect(await work.refused(...run)).toContain(
+      '--fit is for the memory of a CUDA device, and this computes on cpu',
+    );
+  });
+
   it('sizes a step in micro-batches, and says what they change', async () => {
     const gibOf = (stderr: string): number => Number(/^memory: about (\d+\.\d) GiB/m.exec(stderr)![1]);
     const stage2 = ['stage2', '--dataset', 'meld7', '--dry-run', '--set', 'stage2.batch_size=32'];

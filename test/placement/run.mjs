@@ -1,9 +1,10 @@
 /**
  * @file The placement test, `make test-placement`: builds the CUDA stub, opens every graph that emoq makes on it, and
  * fails on a copy inside a loop, a float node on the CPU, a frozen 16-bit weight in float32, more launches, copies or
- * memory than budgets.json allows, or a table of CUDA kernels that is not what the stub shows. With `--update
- * figures` it writes the budgets and lowers the known violations where there are fewer; with `--update memory` it also
- * searches for the least memory of each. Further arguments choose graphs by a part of their names.
+ * memory than budgets.json allows, a table of CUDA kernels that is not what the stub shows, or an estimate of memory
+ * that is off by more than a tenth. With `--update figures` it writes the budgets and lowers the known violations where
+ * there are fewer; with `--update memory` it also searches for the least memory of each. Further arguments choose graphs
+ * by a part of their names.
  */
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +18,7 @@ import { leastMemory, runWithin } from './device-memory.mjs';
 import { figuresOf, perStep } from './figures.mjs';
 import { GRAPHS } from './graph-list.mjs';
 import { kernelDifferences } from './kernels.mjs';
+import { estimateDifferences } from './memory-estimate.mjs';
 import { runOnStub } from './on-stub.mjs';
 import { parseModel } from './onnx-graph.mjs';
 import { OPTIMIZED, ORIGINAL } from './session-child.mjs';
@@ -164,7 +166,9 @@ async function main() {
       const update = 'node test/placement/kernels.mjs --update';
       console.log(`\nthe table of CUDA kernels is out of date (${update}):\n${kernels.join('\n')}`);
     }
-    if (failed.length + kernels.length > 0) process.exitCode = 1;
+    const estimates = positionals.length > 0 ? [] : await estimateDifferences();
+    if (estimates.length > 0) console.log(`\nmemory estimates are off:\n${estimates.join('\n')}`);
+    if (failed.length + kernels.length + estimates.length > 0) process.exitCode = 1;
     console.log(
       `\n${results.length - failed.length} of ${results.length} graphs are placed as they should be`,
     );

@@ -13,7 +13,7 @@ export const WORDS =
   'neutral happy angry sad system user assistant it was a long day and we all went home tired'.split(' ');
 
 /** Qwen2.5-7B with two of its 28 layers and a short vocabulary, so that it loads fast. */
-const SHAPES_7B = {
+export const SHAPES_7B = {
   architectures: ['Qwen2ForCausalLM'],
   model_type: 'qwen2',
   attention_dropout: 0,

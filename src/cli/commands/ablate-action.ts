@@ -39,6 +39,7 @@ export async function run(options: AblateOptions): Promise<void> {
   }
   const context = await experimentContext({
     device: options.device,
+    ...(options.precision !== undefined && { precision: options.precision }),
     ...(options.threads !== undefined && { threads: options.threads }),
   });
   const scored: ScoredRow[] = [];
@@ -59,7 +60,7 @@ export async function run(options: AblateOptions): Promise<void> {
 /** Trains and scores a row unless that is already done. */
 async function trainedRow(
   row: AblationRow,
-  { device, folds, threads, seeds, run: dir }: AblateOptions,
+  { device, precision, folds, threads, seeds, run: dir }: AblateOptions,
   context: ExperimentContext,
 ): Promise<ScoredRow> {
   const { label, recipe } = row;
@@ -74,6 +75,7 @@ async function trainedRow(
       const runs = foldsOf({ folds }).map((fold) => ({ ...own, phase, fold }));
       await trainAndShow(runs as [NamedRun, ...NamedRun[]], {
         device,
+        ...(precision !== undefined && { precision }),
         ...(threads !== undefined && { threads }),
       });
     }

@@ -10,6 +10,7 @@ import {
   type OptionsOf,
   option,
   parseSeeds,
+  precisionOption,
   threadsOption,
   wholeNumber,
 } from '../command-definition.js';
@@ -19,8 +20,8 @@ const RESAMPLE_SEED = 1;
 /** A page with more recordings than this opens slowly. */
 const MOST_MISTAKES = 1000;
 
-/** Device and number of threads. */
-const computeOptions = { device: deviceOption, threads: threadsOption() };
+/** Device, number of threads and precision. */
+const computeOptions = { device: deviceOption, threads: threadsOption(), precision: precisionOption };
 
 export type ComputeChoice = OptionsOf<typeof computeOptions>;
 
@@ -62,7 +63,18 @@ export type ResamplingOptions = OptionsOf<typeof resamplingOptions>;
 export const evalOptions = {
   ...corpusOptions,
   predictions: option('<file>', 'score this CSV or JSONL file', {
-    conflicts: ['run', 'manifest', 'labelMap', 'stage', 'fold', 'folds', 'seeds', 'device', 'threads'],
+    conflicts: [
+      'run',
+      'manifest',
+      'labelMap',
+      'stage',
+      'fold',
+      'folds',
+      'seeds',
+      'device',
+      'threads',
+      'precision',
+    ],
   }),
   compare: option<readonly string[]>('<two...>', 'compare two runs, experiments or predictions files', {
     conflicts: ['predictions', 'run', 'manifest', 'labelMap'],

@@ -9,7 +9,7 @@ import type { ExperimentContext } from '../../experiments/index.js';
 import { unfinishedWarning } from '../../inference/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder, RunMetadata } from '../../training/runs/index.js';
-import { cacheFolder, type DeviceOption } from '../command-definition.js';
+import { cacheFolder, type DeviceOption, type TrainingOptions } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { type Progress, startProgress } from '../progress.js';
 import { note, warn } from '../terminal-output.js';
@@ -20,13 +20,13 @@ import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval
  * Runs `work` with the resolved device and progress of feature extraction. Prints the device once the input has passed
  * its checks.
  * @param device one, or those of several runs, of which a single run computes on the first
- * @param threads within one operator; absent: one per physical core
+ * @param choice `threads`: within one operator; absent: one per physical core. `fit`: memory of a CUDA device
  */
 export async function withCompute<T>(
   device: DeviceOption | readonly DeviceOption[],
   stop: AbortSignal,
   work: (compute: ComputeOptions) => Promise<T>,
-  threads?: number,
+  { threads, precision, fit }: Partial<Pick<TrainingOptions, 'threads' | 'precision' | 'fit'>> = {},
 ): Promise<T> {
   const devices = [device].flat().map((name) => resolveDevice(name)) as [Device, ...Device[]];
   await requireDevices(devices);
@@ -38,6 +38,8 @@ export async function withCompute<T>(
       device: devices[0],
       ...(devices.length > 1 && { devices }),
       ...(threads !== undefined && { threads }),
+      ...(precision !== undefined && { precision }),
+      ...(typeof fit === 'number' && { memoryBytes: fit }),
       cacheDir: cacheFolder(),
       stop,
       onNote: onlyOnce(note),
@@ -105,13 +107,19 @@ export function warnUnfinished(folder: RunFolder, metadata: RunMetadata): void {
 export async function experimentContext({
   device,
   threads,
+  precision,
   ...resampling
 }: ComputeChoice & ResamplingOptions): Promise<ExperimentContext> {
   return {
     resampling: resamplingOf(resampling),
     versions: await recordedVersions(),
     withCompute: (work) =>
-      withInterrupts('finishing the current utterances', (stop) => withCompute(device, stop, work, threads)),
+      withInterrupts('finishing the current utterances', (stop) =>
+        withCompute(device, stop, work, {
+          ...(threads !== undefined && { threads }),
+          ...(precision !== undefined && { precision }),
+        }),
+      ),
     onNote: note,
     onWarning: warn,
     onPrediction: (dir) => {

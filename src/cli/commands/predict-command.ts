@@ -10,6 +10,7 @@ import {
   deviceOption,
   type OptionsOf,
   option,
+  precisionOption,
   threadsOption,
 } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
@@ -28,6 +29,7 @@ const options = {
   channel: channelOption,
   device: deviceOption,
   threads: threadsOption(),
+  precision: precisionOption,
 };
 
 type PredictOptions = OptionsOf<typeof options>;
@@ -71,6 +73,7 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
     textColumn,
     speakerColumn,
     threads,
+    precision,
     format = predictionFormatOf(output),
   } = options;
   const folder = await findRun(options.run);
@@ -85,7 +88,11 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
   const { failed, rows, textless, cutTexts, limit, noted, needsText, genderless, needsGender } =
     await withInterrupts('finishing the current rows', (stop) =>
       withCompute(options.device, stop, async (device) => {
-        const compute = { ...device, ...(threads !== undefined && { threads }) };
+        const compute = {
+          ...device,
+          ...(threads !== undefined && { threads }),
+          ...(precision !== undefined && { precision }),
+        };
         const trained = await openTrainedModel(folder, compute);
         warnUnfinished(folder, trained.metadata);
         let progress: Progress | undefined;

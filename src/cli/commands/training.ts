@@ -32,6 +32,7 @@ import { note, printResult, reportError, warn } from '../terminal-output.js';
 import { startTrainingView, type TrainingView } from '../training-view.js';
 import { recordedVersions } from '../versions.js';
 import { withCompute } from './experiment-options.js';
+import { describeDeviceMemory, fittedOptions, sizedFold } from './memory-fit.js';
 
 /** Folder of an experiment unless `--run` names another. */
 export function experimentFolder(recipe: Recipe, run: string | undefined): string {
@@ -43,8 +44,8 @@ export function experimentFolder(recipe: Recipe, run: string | undefined): strin
  * seed and fold.
  * @param phase undefined for all
  */
-export async function trainAsAsked(phase: string | undefined, options: TrainingOptions): Promise<void> {
-  const { seeds, folds, jobs: asked = 1, devices, set = [] } = options;
+export async function trainAsAsked(phase: string | undefined, given: TrainingOptions): Promise<void> {
+  const { seeds, folds, jobs: asked = 1, devices } = given;
   if (asked > 1 && seeds === undefined && folds === undefined) {
     throw new InputError(
       `--jobs ${asked} is for several runs, and this is one; add --folds or --seeds, or leave it out`,
@@ -55,9 +56,13 @@ export async function trainAsAsked(phase: string | undefined, options: TrainingO
       `--jobs ${asked} is more than the ${devices.length} devices of --devices, and each run needs one; leave out --jobs, or list more devices`,
     );
   }
+  const phasesOf = (recipe: Recipe): readonly string[] =>
+    phase === undefined ? systemOf(recipe).phases(recipe) : [phase];
+  const options = await fittedOptions(given, phasesOf);
+  const { set = [] } = options;
   if (options.dryRun) {
     const recipe = await recipeOfOptions(options);
-    for (const each of phase === undefined ? systemOf(recipe).phases(recipe) : [phase]) {
+    for (const each of phasesOf(recipe)) {
       await describePhase(each, recipe, options);
     }
     return;
@@ -75,7 +80,7 @@ export async function trainAsAsked(phase: string | undefined, options: TrainingO
   const { recipe } = variants[0]!;
   if (folds !== undefined) await checkFolds(recipe, folds, 'train');
   const root = experimentFolder(recipe, options.run);
-  for (const each of phase === undefined ? systemOf(recipe).phases(recipe) : [phase]) {
+  for (const each of phasesOf(recipe)) {
     const runs = plannedRuns({ phase: each, variants, folds: foldsOf(options), root });
     await trainAndShow(runs, options, ({ folder }) => printResult(folder.checkpoint));
   }
@@ -104,7 +109,7 @@ export function foldsOf({
  */
 export async function trainAndShow(
   runs: Runs,
-  options: Pick<TrainingOptions, 'device' | 'devices' | 'threads' | 'jobs'>,
+  options: Pick<TrainingOptions, 'device' | 'devices' | 'threads' | 'jobs' | 'precision' | 'fit'>,
   onTrained: (outcome: PhaseOutcome) => void = () => undefined,
 ): Promise<void> {
   const saveIntervalSec = saveInterval();
@@ -148,7 +153,7 @@ export async function trainAndShow(
               reportError(error, process.argv.includes('--debug'));
             },
           }),
-        options.threads,
+        options,
       ),
     );
   } finally {
@@ -258,7 +263,7 @@ function endOf({ status, position, totalSteps, folder }: PhaseOutcome): string {
 }
 
 export async function describePhase(phase: string, recipe: Recipe, options: TrainingOptions): Promise<void> {
-  const fold = options.fold ?? (options.folds === undefined ? undefined : 1);
+  const fold = sizedFold(options);
   const size = await sizePhase(recipe, phase, fold);
   const ahead = await reviewPlan({ recipe, phase, fold, root: experimentFolder(recipe, options.run) });
   printResult(dumpRecipe(recipe));
@@ -273,6 +278,7 @@ export async function describePhase(phase: string, recipe: Recipe, options: Trai
   note(
     `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights, ${formatMemory(memory.stepBytes)} one step at ${stepText(step)}: ${which}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
   );
+  describeDeviceMemory(phase, recipe, size, options);
   note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);
   note(
     steps === undefined

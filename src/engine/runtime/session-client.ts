@@ -1,7 +1,7 @@
 /** @file Main-thread client of the session worker: opens sessions in the worker thread and returns promises. */
 
 import { Worker } from 'node:worker_threads';
-import { InputError } from '../../base/index.js';
+import { InputError, OutOfMemoryError } from '../../base/index.js';
 import type { Tensor, WriteOptions } from '../tensor/index.js';
 import { onnxruntime } from './onnxruntime.js';
 import {
@@ -169,7 +169,8 @@ function trimmed(tensors: Tensors): Tensors {
 }
 
 function revive(error: { name: string; message: string; stack: string }): Error {
-  const revived = error.name === 'InputError' ? new InputError(error.message) : new Error(error.message);
+  const known = [InputError, OutOfMemoryError].find(({ name }) => name === error.name);
+  const revived = new (known ?? Error)(error.message);
   revived.stack = error.stack;
   return revived;
 }

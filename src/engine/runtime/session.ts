@@ -3,6 +3,7 @@
 import { webGpuModel } from '../onnx/index.js';
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
+import { namingShortage } from './memory-shortage.js';
 import { type InferenceSession, type NativeTensor, onnxruntime } from './onnxruntime.js';
 import { providerError } from './provider-errors.js';
 
@@ -46,17 +47,18 @@ export interface Session {
 }
 
 /**
+/**
  * Loads a serialised model.
- * @throws InputError if the device cannot be used, Error with onnxruntime's own message if it rejects the graph
+ * @throws InputError if the device cannot be used, OutOfMemoryError if it has too little memory (also from runs), Error
+ *   with onnxruntime's own message if it rejects the graph
  */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
-  const { model: fitted, cpuNodes } =
-    options.device.kind === 'webgpu' ? webGpuModel(model) : { model, cpuNodes: [] };
-  const native = await onnxruntime()
-    .InferenceSession.create(fitted, nativeOptions(options, cpuNodes))
-    .catch((error: unknown) => {
-      throw providerError(error, options.device);
-    });
+  const { device } = options;
+  const { model: fitted, cpuNodes } = device.kind === 'webgpu' ? webGpuModel(model) : { model, cpuNodes: [] };
+  const creation = onnxruntime().InferenceSession.create(fitted, nativeOptions(options, cpuNodes));
+  const native = await namingShortage(device, true, creation).catch((error: unknown) => {
+    throw providerError(error, device);
+  });
   return {
     inputNames: native.inputNames,
     outputNames: native.outputNames,
@@ -64,7 +66,8 @@ export async function createSession(model: Uint8Array, options: SessionOptions):
       const inputs = Object.fromEntries(
         Object.entries(feeds).map(([name, value]) => [name, toNative(value)]),
       );
-      return fromNative(await (outputs === undefined ? native.run(inputs) : native.run(inputs, outputs)));
+      const running = outputs === undefined ? native.run(inputs) : native.run(inputs, outputs);
+      return fromNative(await namingShortage(device, false, running));
     },
     async dispose() {
       await native.release();

@@ -1,6 +1,15 @@
 /** @file Optimizer, schedule, dropout and the K-step training graph. */
 
 export { type AdamWOptions, type AdamWSlot, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
+export {
+  CONTEXT_BYTES,
+  type DeviceMemory,
+  type DeviceRuns,
+  feedBytes,
+  inferenceMemory,
+  type TrainingEstimator,
+  trainingEstimator,
+} from './device-memory.js';
 export { type DropoutPlan, dropoutPools, dropoutWindows } from './dropout.js';
 export {
   estimateMemory,

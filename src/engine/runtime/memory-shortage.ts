@@ -1,0 +1,74 @@
+/** @file The memory of a CUDA device: how much there is, and errors that say that it ran out. */
+
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { formatBytes, OutOfMemoryError } from '../../base/index.js';
+import { type Device, deviceName } from './device.js';
+
+/** Memory of a device, in bytes. */
+export interface CardMemory {
+  readonly totalBytes: number;
+  /** Not in use by any process at the moment. */
+  readonly freeBytes: number;
+}
+
+const QUERY = ['--query-gpu=memory.total,memory.free', '--format=csv,noheader,nounits'];
+
+/**
+ * The memory of the CUDA device with this index, as nvidia-smi reports it. CUDA counts only the devices in
+ * CUDA_VISIBLE_DEVICES, nvidia-smi all of them.
+ * @returns undefined if it cannot be read
+ */
+export async function readCardMemory(index: number, env = process.env): Promise<CardMemory | undefined> {
+  const visible = env.CUDA_VISIBLE_DEVICES?.split(',').map((name) => name.trim());
+  const card = visible === undefined ? String(index) : visible[index];
+  if (card === undefined || card === '') return undefined;
+  try {
+    const { stdout } = await promisify(execFile)('nvidia-smi', [`--id=${card}`, ...QUERY], {
+      env,
+      timeout: 20_000,
+    });
+    return parseCardMemory(stdout);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Reads a line such as `24564, 24111`, in MiB. */
+export function parseCardMemory(text: string): CardMemory | undefined {
+  const [, total, free] = /^\s*(\d+)\s*,\s*(\d+)\s*$/m.exec(text) ?? [];
+  if (total === undefined) return undefined;
+  return { totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20 };
+}
+
+/** What onnxruntime's arena, CUDA and its libraries say when there is no more memory. */
+const SHORTAGES = [
+  /Failed to allocate memory for requested buffer of size (\d+)/,
+  /Available memory of \d+ is smaller than requested bytes of (\d+)/,
+  /CUDA failure 2\b|CUDA_ERROR_OUT_OF_MEMORY|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED/,
+];
+
+/**
+ * Awaits native work on a device. @throws OutOfMemoryError in place of onnxruntime's error where a CUDA device ran out
+ * of memory
+ */
+export async function namingShortage<T>(device: Device, loading: boolean, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw (device.kind === 'cuda' ? outOfMemory(error, device, loading) : undefined) ?? error;
+  }
+}
+
+/** The error for the user; undefined if memory is not what was missing. */
+export function outOfMemory(error: unknown, device: Device, loading: boolean): OutOfMemoryError | undefined {
+  const message = error instanceof Error ? error.message : String(error);
+  const found = SHORTAGES.map((pattern) => pattern.exec(message)).find((match) => match !== null);
+  if (found === undefined) return undefined;
+  // A loop reports its own failure around that of the node inside.
+  const nodes = [...message.matchAll(/while running (\w+) node\. Name:'([^']*)'/g)];
+  const [, operator, name] = nodes.at(-1) ?? [];
+  const when = operator !== undefined ? `in ${operator} ${name}` : loading ? 'loading the model' : 'in a run';
+  const asked = found[1] === undefined ? '' : `, which asked for another ${formatBytes(Number(found[1]))}`;
+  return new OutOfMemoryError(`${deviceName(device)} ran out of memory ${when}${asked}`);
+}

@@ -120,5 +120,5 @@ async function timesOf({ phase, training, session }, batch, quick) {
 /** Emoq's own estimate for the device; undefined where it has none for CUDA. */
 function estimateBytes(training, sizes, stepsPerRun, device) {
   if (device.kind === 'cpu') return engine.estimateMemory(training, sizes, { stepsPerRun }).totalBytes;
-  return engine.trainingEstimator?.(training)(sizes, { stepsPerRun }).totalBytes;
+  return engine.trainingEstimator(training)(sizes, { stepsPerRun }).totalBytes;
 }

@@ -20,9 +20,9 @@ export const MEMORY_CASES = [
   ['stage 1, 128 utterances', 'stage1', ['batch_size=128']],
   ['stage 2, 64 utterances', 'stage2', ['batch_size=64'], 'bfloat16'],
   [
-    'stage 2 with checkpointing, 64 utterances',
+    'stage 2 with checkpointing, 32 utterances',
     'stage2',
-    ['activation_checkpointing=true', 'batch_size=64'],
+    ['activation_checkpointing=true', 'batch_size=32'],
     'bfloat16',
   ],
   ['stage 2 with accumulation, 64 utterances', 'stage2', ['accumulate=4', 'batch_size=64'], 'bfloat16'],

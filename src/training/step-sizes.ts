@@ -246,7 +246,6 @@ export function buildTraining(
     epsilon: settings.adam_eps,
     weightDecay: settings.weight_decay,
     clipNorm: settings.grad_clip,
-    inBlocks: device.kind === 'cpu',
   };
   const training = phaseTrainingGraph(phase, phase.parameters, optimizer, plan, {
     recompute: settings.activation_checkpointing,

@@ -95,7 +95,6 @@ async function decoderStep() {
     epsilon: 1e-8,
     weightDecay: 0.01,
     clipNorm: 1,
-    inBlocks: true,
   };
   const schedule = { warmupSteps: 10, totalSteps: 1000 };
   const training = phaseTrainingGraph(phase, parameters, optimizer, schedule, { sharedBelow: 1 << 16 });

@@ -137,7 +137,7 @@ function build() {
     name: 'former_step',
     parameters: trainable,
     batch: inputs,
-    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1, inBlocks: true },
+    optimizer: { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1 },
     sharedBelow: 1 << 16, // as training does on the CPU
     schedule: { warmupSteps: 10, totalSteps: 1000 },
     step: ({ root, parameters, batch, dropout }) => {

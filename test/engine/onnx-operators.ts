@@ -37,7 +37,6 @@ import {
   log,
   logSoftmax,
   loop,
-  mapRows,
   matmul,
   max,
   min,
@@ -178,8 +177,6 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     });
     return [...states, ...collected];
   },
-  mapRows: (v) =>
-    mapRows([v.x, mul(v.x, 2)], (_, [a, b]) => [add(a!, b!), mul(a!, reduceSum(b!, [1], true))]),
   matmul: (v) => [matmul(v.x, v.square), matmul(v.y, transpose(v.x, [0, 2, 1])), matmul(v.square, v.square)],
   max: (v) => [max(v.x, v.y), max(v.x, 1)],
   min: (v) => [min(v.x, v.y), min(1, v.x)],

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   addInput,
   addOutput,
-  cast,
   createGraph,
   linear,
   reduceSum,
@@ -13,16 +12,6 @@ import {
 } from '../../src/engine/onnx/index.js';
 import { createSession, type SessionWorker, startSessionWorker } from '../../src/engine/runtime/index.js';
 import {
-  elementCount,
-  float32,
-  int64,
-  normalArray,
-  seededRandom,
-  type Tensor,
-  tensor,
-} from '../../src/engine/tensor/index.js';
-import {
-  adamwUpdate,
   evaluationFeeds,
   evaluationName,
   evaluationOutputs,
@@ -180,45 +169,5 @@ describe('parameters that share tensors', () => {
     const { session } = await openTraining(worker, shared(Number.POSITIVE_INFINITY));
     const start = startValues(pooledSpec().parameters, 0);
     expect(await session.readState(Object.keys(start))).toEqual(start);
-  });
-});
-
-describe('an update in blocks', () => {
-  it('is the same to the bit, for parameters that divide into blocks and for those that do not', async () => {
-    const shapes = [
-      [3, 8192],
-      [96, 1024],
-      [5, 7],
-    ];
-    const run = async (inBlocks: boolean) => {
-      const graph = createGraph('update');
-      const random = seededRandom('update');
-      const feeds: Record<string, Tensor> = { step: int64([], [3]), rate: float32([], [0.01]) };
-      const input = (name: string, shape: readonly number[], square = false): Value => {
-        const values = normalArray(random, elementCount(shape), 1);
-        feeds[name] = tensor('float32', shape, square ? values.map((value) => value * value) : values);
-        return addInput(graph, name, 'float32', shape);
-      };
-      const slots = shapes.map((shape, index) => ({
-        parameter: input(`p${index}`, shape),
-        gradient: input(`g${index}`, shape),
-        firstMoment: input(`m${index}`, shape),
-        secondMoment: input(`v${index}`, shape, true),
-        decays: index !== 1,
-      }));
-      const step = addInput(graph, 'step', 'int64', []);
-      const rate = cast(addInput(graph, 'rate', 'float32', []), 'float64');
-      const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1, inBlocks };
-      const { parameters, firstMoments, secondMoments } = adamwUpdate(slots, rate, step, options);
-      for (const [index, value] of [...parameters, ...firstMoments, ...secondMoments].entries())
-        addOutput(graph, value, `out${index}`);
-      const scans = graph.nodes.filter(({ operator }) => operator === 'Scan').length;
-      expect(scans).toBe(inBlocks ? 2 : 0);
-      const session = await createSession(serializeModel(graph), { device: { kind: 'cpu' }, threads: 2 });
-      const outputs = await session.run(feeds);
-      await session.dispose();
-      return outputs;
-    };
-    expect(await run(true)).toEqual(await run(false));
   });
 });

@@ -107,7 +107,6 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   // dy where x > 0; the derivative at 0 is taken as 0, as in PyTorch
   Relu: ({ y, dy }) => [() => where(less(0, y), dy, 0)],
   Reshape: ({ a, dy }) => [() => restoreShape(dy, a)],
-  Scan: { refuse: 'made by the optimizer only' },
   ScatterND: { refuse: 'made by the gradient of Gather only' },
   Shape: 'integer',
   // d sigmoid = y (1 - y)

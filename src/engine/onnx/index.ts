@@ -94,7 +94,7 @@ export {
   unsqueeze,
   zerosLike,
 } from './layout.js';
-export { type LoopBody, type LoopResult, loop, mapRows } from './loop.js';
+export { type LoopBody, type LoopResult, loop } from './loop.js';
 export {
   type ConvOptions,
   conv1d,

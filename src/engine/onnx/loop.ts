@@ -1,7 +1,4 @@
-/**
- * @file Operators with a body graph: Loop, which runs K times and carries state between iterations, and Scan, which runs
- * once for each row.
- */
+/** @file The ONNX Loop operator: a body graph that runs K times and carries state between iterations. */
 
 import { type Dim, formatShape, sameShape } from './dims.js';
 import { scalar } from './elementwise.js';
@@ -71,35 +68,4 @@ export function loop(
   const attributes = { body: { kind: 'graph', value: body } as const };
   const values = addNode(graph, 'Loop', [tripCount, always, ...initial], attributes, outputs);
   return { states: values.slice(0, initial.length), collected: values.slice(initial.length) };
-}
-
-/**
- * Applies `build` to each row of several tensors of one shape: [rows, ...] each -> [rows, ...] for each of its results.
- * A Scan, which reads and writes the rows where they lie. The body may read any value of the enclosing graphs.
- * @param build from rows to as many results, each of a row's shape
- */
-export function mapRows(
-  inputs: readonly Value[],
-  build: (body: Graph, rows: readonly Value[]) => readonly Value[],
-): Value[] {
-  const graph = innermost(inputs);
-  const body = createGraph('row', graph);
-  const rows = inputs.map(({ name, dtype, shape }) =>
-    addInput(body, freeName(body, `${name}/row`), dtype, shape.slice(1)),
-  );
-  const results = build(body, rows).map((value) =>
-    addOutput(body, value, freeName(body, `${value.name}/row`)),
-  );
-  const count = inputs[0]!.shape[0]!;
-  const attributes = {
-    body: { kind: 'graph', value: body } as const,
-    num_scan_inputs: { kind: 'int', value: inputs.length } as const,
-  };
-  return addNode(
-    graph,
-    'Scan',
-    inputs,
-    attributes,
-    results.map(({ dtype, shape }) => ({ dtype, shape: [count, ...shape] })),
-  );
 }

@@ -40,7 +40,6 @@ export type OperatorType =
   | 'ReduceSumSquare'
   | 'Relu'
   | 'Reshape'
-  | 'Scan'
   | 'ScatterND'
   | 'Shape'
   | 'Sigmoid'

@@ -9,13 +9,11 @@ import {
   cast,
   div,
   less,
-  mapRows,
   max,
   min,
   mul,
   pow,
   reduceSumSquare,
-  reshape,
   scalar,
   sqrt,
   sub,
@@ -24,7 +22,6 @@ import {
   where,
   withScope,
 } from '../onnx/index.js';
-import { elementCount } from '../tensor/index.js';
 
 export interface AdamWOptions {
   readonly beta1: number;
@@ -33,8 +30,6 @@ export interface AdamWOptions {
   readonly weightDecay: number;
   /** Maximum global gradient norm; 0 disables clipping. */
   readonly clipNorm: number;
-  /** Update large parameters in blocks that stay in a processor's cache, the same to the bit. */
-  readonly inBlocks?: boolean;
 }
 
 /** One parameter with its gradient and moments. */
@@ -68,7 +63,7 @@ export function adamwUpdate(
   step: Value,
   options: AdamWOptions,
 ): AdamWUpdate {
-  const { beta1, beta2, epsilon, weightDecay, clipNorm, inBlocks = false } = options;
+  const { beta1, beta2, epsilon, weightDecay, clipNorm } = options;
   const { graph } = step;
   return withScope(graph, 'adamw', () => {
     const gradientNorm = sqrt(sum(slots.map(({ gradient }) => reduceSumSquare(gradient))));
@@ -94,13 +89,7 @@ export function adamwUpdate(
       return [sub(decayed, mul(div(first, denominator), stepSize)), first, second];
     };
     const updates = slots.map(({ parameter, gradient, firstMoment, secondMoment, decays }) => {
-      const given = [parameter, gradient, firstMoment, secondMoment];
-      const block = inBlocks ? blockOf(parameter.shape as readonly number[]) : undefined;
-      if (block === undefined) return updated(given, decays);
-      const size = elementCount(parameter.shape as readonly number[]);
-      const blocks = given.map((value) => reshape(value, [size / block, block]));
-      const results = mapRows(blocks, (_, rows) => updated(rows, decays));
-      return results.map((value) => reshape(value, parameter.shape)) as [Value, Value, Value];
+      return updated([parameter, gradient, firstMoment, secondMoment], decays);
     });
     return {
       parameters: updates.map(([p]) => p),
@@ -109,19 +98,6 @@ export function adamwUpdate(
       gradientNorm,
     };
   });
-}
-
-/** Elements of a block at most: four tensors and the intermediate results take about 1 MiB. */
-const MAX_BLOCK = 1 << 15;
-/** With smaller blocks, the overhead of a Scan's iteration shows. */
-const MIN_BLOCK = 1 << 13;
-
-/** The largest block that divides a shape into several; undefined if there is none. */
-function blockOf(shape: readonly number[]): number | undefined {
-  const size = elementCount(shape);
-  for (let block = MAX_BLOCK; block >= MIN_BLOCK; block -= 64)
-    if (size % block === 0 && size > block) return block;
-  return undefined;
 }
 
 export interface Schedule {

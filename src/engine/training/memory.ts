@@ -143,9 +143,8 @@ function peakOf(graph: Graph, bindings: DimBindings): number {
   for (const node of graph.nodes) {
     const made = ALIASES.has(node.operator) ? [] : node.outputs;
     const { body } = node.attributes;
-    const outputs = sum(node.outputs.map((output) => sizeOf(output, bindings)));
-    const given = node.operator === 'Loop' ? outputs : 0; // a Scan writes its results in place
-    if (body?.kind === 'graph') peak = Math.max(peak, live + outputs + peakOf(body.value, bindings));
+    const given = body?.kind === 'graph' ? sum(node.outputs.map((output) => sizeOf(output, bindings))) : 0;
+    if (body?.kind === 'graph') peak = Math.max(peak, live + given + peakOf(body.value, bindings));
     live += sum(made.map((output) => sizeOf(output, bindings)));
     peak = Math.max(peak, live + given);
     const read = new Set(valuesRead(node).map(rootOf));

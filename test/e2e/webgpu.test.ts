@@ -50,6 +50,7 @@ afterAll(() => {
 
 describe('on WebGPU', () => {
   it('both stages train with the losses of the CPU, and validate with its figures', async (test) => {
+    // A machine without a Vulkan driver has no WebGPU to compare.
     if (webGpu.kind === 'none') return test.skip();
     for (const device of ['cpu', 'webgpu']) {
       for (const stage of STAGES) {
@@ -78,6 +79,7 @@ describe('on WebGPU', () => {
   });
 
   it('is one of several devices: each trains a run, and both encode clips', async (test) => {
+    // A machine without a Vulkan driver has no WebGPU to compare.
     if (webGpu.kind === 'none') return test.skip();
     // A cache of its own, so that the clips are encoded again.
     const env = { EMOQ_CACHE: work.path('..', 'other-features') };
@@ -95,6 +97,7 @@ describe('on WebGPU', () => {
   });
 
   it('a run is evaluated, and recordings are predicted, as on the CPU', async (test) => {
+    // A machine without a Vulkan driver has no WebGPU to compare.
     if (webGpu.kind === 'none') return test.skip();
     const [header, ...rows] = work.read('toy/manifest.csv').toString().trim().split('\n');
     work.file('toy/some.csv', [header, ...rows.slice(0, 3), ''].join('\n'));

@@ -62,6 +62,7 @@ describe('a shared library', () => {
   });
 
   it('of this system is read as the loader reads it', async (test) => {
+    // Other systems have no ELF libraries to read.
     if (process.platform !== 'linux') return test.skip();
     const path = join(providerFolder(), 'libonnxruntime.so.1');
     const { needed, runpath } = await readDynamicSection(path);
@@ -197,6 +198,7 @@ describe('a CUDA provider', () => {
       cudaProviderInstalled(each),
     );
     if (source === undefined) {
+      // The provider has 272 MB, which no test downloads: where it is installed it is read.
       console.log('skipped: no CUDA provider is installed, and EMOQ_CUDA_PROVIDER names no folder with one');
       return test.skip();
     }

@@ -39,7 +39,7 @@ describe('the table of CUDA kernels', () => {
       'ReduceMean',
       'Softmax',
       'SimplifiedLayerNormalization',
-      'QuickGelu',
+      'Tanh',
     ])
       expect(cudaKernelProblem(operator, 'bfloat16'), operator).toBeUndefined();
     for (const operator of [
@@ -54,6 +54,19 @@ describe('the table of CUDA kernels', () => {
       'Sin',
     ])
       expect(cudaKernelProblem(operator, 'bfloat16')).toBe(`CUDA has no kernel for ${operator} of bfloat16`);
+  });
+
+  it('knows kernels that lose small results', () => {
+    for (const [operator, dtype] of [
+      ['Sigmoid', 'bfloat16'],
+      ['QuickGelu', 'bfloat16'],
+      ['QuickGelu', 'float16'],
+    ] as const) {
+      expect(cudaKernelProblem(operator, dtype)).toBe(
+        `CUDA's kernel for ${operator} of ${dtype} loses small results; compute it in float32`,
+      );
+      expect(cudaKernelProblem(operator, 'float32')).toBeUndefined();
+    }
   });
 
   it('tells opsets apart', () => {

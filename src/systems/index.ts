@@ -9,7 +9,13 @@ export {
   requireEmoq,
 } from './emoq/settings.js';
 export { type PhaseTrainingOptions, phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
-export { encoderPrecision, type PrecisionChoice, precisionChoices, resolvePrecision } from './precision.js';
+export {
+  encoderPrecision,
+  type PrecisionChoice,
+  precisionChoices,
+  precisionOnCuda,
+  resolvePrecision,
+} from './precision.js';
 export {
   hasPrompt,
   phasesOfSystems,

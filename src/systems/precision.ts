@@ -4,7 +4,7 @@ import type { EncoderSource } from '../backbones/index.js';
 import { InputError } from '../base/index.js';
 import type { Checkpoint } from '../checkpoints/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
-import { dtypeInfo } from '../engine/tensor/index.js';
+import { type DType, dtypeInfo } from '../engine/tensor/index.js';
 import type { Precision } from '../nn/index.js';
 
 /** `auto`: bfloat16 on CUDA where the weights are stored in 16 bits, float32 elsewhere. */
@@ -29,8 +29,16 @@ export function resolvePrecision(
   }
   if (checkpoint === undefined || device.kind !== 'cuda') return 'float32';
   if (choice !== 'auto') return choice;
-  const matrices = [...checkpoint.weights.values()].filter(({ shape }) => shape.length === 2);
-  return matrices.every(({ dtype }) => dtypeInfo[dtype].bytes === 2) ? 'bfloat16' : 'float32';
+  // Packed integers are dequantized to whatever the products are computed in.
+  const matrices = [...checkpoint.weights.values()]
+    .filter(({ shape, quantization }) => shape.length === 2 && quantization === undefined)
+    .map(({ dtype }) => dtype);
+  return precisionOnCuda(matrices);
+}
+
+/** What `auto` chooses on CUDA, from the types in which the matrices are stored that are not quantized. */
+export function precisionOnCuda(stored: readonly DType[]): Precision {
+  return stored.every((dtype) => dtypeInfo[dtype].bytes === 2) ? 'bfloat16' : 'float32';
 }
 
 /** The precision of a speech encoder's linear layers; an exported encoder has its own. @throws InputError as above */

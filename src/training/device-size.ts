@@ -4,7 +4,7 @@
 
 import { formatMemory } from '../base/index.js';
 import { createGraph } from '../engine/onnx/index.js';
-import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
+import { type DType, elementCount } from '../engine/tensor/index.js';
 import {
   type DeviceMemory,
   feedBytes,
@@ -15,11 +15,10 @@ import {
   trainingEstimator,
 } from '../engine/training/index.js';
 import type { Precision } from '../nn/index.js';
-import type { Phase, PhaseSettings } from '../systems/index.js';
+import { type Phase, type PhaseSettings, precisionOnCuda } from '../systems/index.js';
 import type { StepPlan } from './batches.js';
-import { MAX_FEED_BYTES, TARGET_RUN_SEC } from './run-sizing.js';
+import { batchesThatFit, runLimits } from './run-sizing.js';
 import { batchSplit, buildTraining, type StepSize } from './step-sizes.js';
-import { MAX_STEPS_PER_RUN } from './trainer.js';
 
 /** Settings that decide how much memory a phase takes, and change its results by no more than rounding. */
 export interface MemorySettings {
@@ -137,15 +136,14 @@ function deviceStepsPerRun(
   const batch = { ...sizes };
   const flops = matrixFlops(training, batch, microBatches);
   const stepSec = flops / DEVICE_FLOPS + DEVICE_NODE_SEC * stepNodes(training) * microBatches;
-  const inTime = Math.floor(TARGET_RUN_SEC / stepSec);
-  const bySize = Math.floor(MAX_FEED_BYTES / feedBytes(training, batch, microBatches));
-  return Math.max(1, Math.min(inTime, bySize, MAX_STEPS_PER_RUN, stepsPerEpoch));
+  const size = { seconds: stepSec, feedBytes: feedBytes(training, batch, microBatches) };
+  return Math.min(batchesThatFit(size, runLimits(DEVICE)), stepsPerEpoch);
 }
 
 /** The matrices of a language model that is computed with reduced precision on CUDA. */
 export interface LanguageModelSize {
-  /** Bytes of an element as stored, of the widest matrix. */
-  readonly storedBytes: number;
+  /** The types in which its matrices are stored that are not quantized. */
+  readonly stored: readonly DType[];
   /** Elements of the matrices that `emoq quantize` packs. */
   readonly packedElements: number;
 }
@@ -165,7 +163,7 @@ function languageModelSize(phase: Phase): LanguageModelSize | undefined {
   const floating = matrices.filter(({ value }) => (value.producer?.operator ?? 'Cast') === 'Cast');
   const stored = floating.map(({ value }) => value.producer?.inputs[0] ?? value);
   return {
-    storedBytes: Math.max(...stored.map(({ dtype }) => dtypeInfo[dtype].bytes)),
+    stored: stored.map(({ dtype }) => dtype),
     packedElements: floating
       .filter(({ key }) => !NOT_PACKED.test(key))
       .reduce((total, { shape }) => total + elementCount(shape), 0),
@@ -174,7 +172,8 @@ function languageModelSize(phase: Phase): LanguageModelSize | undefined {
 
 /** The precision that `auto` chooses on CUDA, known without opening the weights. */
 export function automaticPrecision(phase: Phase): Precision {
-  return languageModelSize(phase)?.storedBytes === 2 ? 'bfloat16' : 'float32';
+  const languageModel = languageModelSize(phase);
+  return languageModel === undefined ? 'float32' : precisionOnCuda(languageModel.stored);
 }
 
 /** `31.2 GiB (14.3 GiB frozen weights, ...)` */

@@ -26,7 +26,7 @@ import {
 } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase } from '../systems/index.js';
 import type { ComputeOptions } from './experiment.js';
-import { runSizing } from './run-sizing.js';
+import { type RunLimits, runSizing } from './run-sizing.js';
 import { sumOf } from './step-sizes.js';
 import type { ValidationFigures } from './trainer.js';
 
@@ -62,9 +62,6 @@ export function sessionEvaluator(session: WorkerSession): Evaluator {
   };
 }
 
-/** Batches of a toy model in one run; more would not be faster. */
-const MAX_BATCHES_PER_RUN = 64;
-
 /**
  * The evaluation in a training graph, with the parameters as they are.
  * @param inputs of training
@@ -73,8 +70,9 @@ export function trainingEvaluator(
   session: WorkerSession,
   graph: TrainingGraph,
   inputs: readonly GraphInput[],
+  limits: RunLimits,
 ): Evaluator {
-  const sizing = runSizing(MAX_BATCHES_PER_RUN);
+  const sizing = runSizing(limits);
   const names = graph.evaluation!.outputs.map(evaluationName);
   return {
     batchesPerRun: sizing.size,

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { errorMessage, InputError, peakMemoryBytes } from '../base/index.js';
 import {
   estimateMemory,
+  feedBytes,
   type MemoryEstimate,
   matrixFlops,
   stepNodes,
@@ -15,7 +16,7 @@ import { countSteps } from './batches.js';
 import { automaticPrecision, phaseToSize, type SizedPhase } from './device-size.js';
 import { loadCorpus, TRAINING_PARTS } from './experiment.js';
 import { countOf } from './run-metadata.js';
-import { TARGET_RUN_SEC } from './run-sizing.js';
+import { batchesThatFit, runLimits } from './run-sizing.js';
 import {
   averageStep,
   buildTraining,
@@ -24,7 +25,6 @@ import {
   type StepSize,
   type UtteranceLengths,
 } from './step-sizes.js';
-import { MAX_STEPS_PER_RUN } from './trainer.js';
 
 /** The estimated size of a phase. */
 export interface PhaseSize {
@@ -141,8 +141,8 @@ function trainingMemory(
   const stepSec =
     matrixFlops(training, batch, microBatches) / (FLOPS_PER_CORE * availableParallelism()) +
     NODE_SEC * stepNodes(training) * microBatches;
-  const inTime = Math.floor(TARGET_RUN_SEC / stepSec);
-  const stepsPerRun = Math.max(1, Math.min(inTime, MAX_STEPS_PER_RUN, stepsPerEpoch));
+  const size = { seconds: stepSec, feedBytes: feedBytes(training, batch, microBatches) };
+  const stepsPerRun = Math.min(batchesThatFit(size, runLimits({ kind: 'cpu' })), stepsPerEpoch);
   return estimateMemory(training, batch, { stepsPerRun, microBatches, vocabulary });
 }
 

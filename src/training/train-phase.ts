@@ -40,6 +40,7 @@ import {
 } from './inference.js';
 import { peakMemory, SIZED_EPOCHS } from './phase-memory.js';
 import { changedCircumstances, recordedPrompt, runMetadata, trainedOnBefore } from './run-metadata.js';
+import { runLimits } from './run-sizing.js';
 import {
   begunRun,
   createRun,
@@ -130,7 +131,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const askedPrecision = resolvePrecision(choice, device, phase.languageModel);
   const planned = runMetadata(experiment, {
     fold,
-    device: options.compute.device,
+    device,
     precision: askedPrecision,
     threads: options.compute.threads,
     versions: options.versions,
@@ -237,7 +238,8 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       for (const value of Object.values(initial)) releaseMemory(value); // the session has its own copy
     }
     const inputs = [...phase.inputs, ...phase.targets];
-    const evaluator = training.evaluation && trainingEvaluator(session, training, inputs);
+    const limits = runLimits(device);
+    const evaluator = training.evaluation && trainingEvaluator(session, training, inputs, limits);
     options.onStart?.(start.step, totalSteps);
 
     // 7. The steps, with a validation after each epoch.
@@ -268,6 +270,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       parameterKeys: phase.parameters.trainable.map(({ key }) => key),
       learningRate: settings.learning_rate,
       seed: recipe.seed,
+      runLimits: limits,
       largest: largestSizes(phase, trainExamples, features, microBatchSize(settings)),
       ...(split && { split }),
       batch: (indices) =>

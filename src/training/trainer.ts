@@ -15,7 +15,7 @@ import {
 } from '../engine/training/index.js';
 import type { StepPlan } from './batches.js';
 import { type StepFeedOptions, stepFeeds } from './batches.js';
-import { runSizing } from './run-sizing.js';
+import { type RunLimits, runSizing } from './run-sizing.js';
 import {
   type BestEpoch,
   keepParameters,
@@ -77,14 +77,13 @@ export interface TrainerOptions extends StepFeedOptions {
   readonly stop?: AbortSignal;
   /** Records time spent and saved states. */
   readonly timings?: TimingRecorder;
+  readonly runLimits: RunLimits;
   /** Fixed number of steps per run of the graph, instead of one chosen by time. */
   readonly stepsPerRun?: number;
   /** Seconds after which the state is also saved within an epoch. */
   readonly saveIntervalSec?: number;
 }
 
-/** A run of a toy model with more steps would not be faster. */
-export const MAX_STEPS_PER_RUN = 256;
 const SAVE_INTERVAL_SEC = 600;
 
 /**
@@ -99,7 +98,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
   let position = options.start;
   let lastSave = performance.now();
   let savedStep = position.step;
-  const sizing = runSizing(MAX_STEPS_PER_RUN, options.stepsPerRun);
+  const sizing = runSizing(options.runLimits, options.stepsPerRun);
   let next = prepareAhead(position.step);
 
   const save = async (): Promise<void> => {

@@ -159,7 +159,9 @@ const kinds = {
   async validation() {
     const { phase, examples, features, training, session, inputs } = await openTraining();
     const { inferAll, trainingEvaluator } = await emoq('training/inference.js');
-    const evaluator = { ...trainingEvaluator(session, training, inputs), batchesPerRun: () => 1 };
+    const { runLimits } = await emoq('training/run-sizing.js');
+    const limits = { ...runLimits(compute.device), batches: 1 };
+    const evaluator = trainingEvaluator(session, training, inputs, limits);
     await measured(() =>
       inferAll(examples.slice(0, BATCH), { evaluator, phase, features, batchSize: BATCH }),
     );

@@ -4,12 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { quantizeDecoder } from '../../src/backbones/index.js';
 import { encoderGraph } from '../../src/backbones/speech-encoders/encoder-families.js';
 import { openCheckpoint, type WeightRef } from '../../src/checkpoints/index.js';
 import { openFeatureCache } from '../../src/data/features/index.js';
 import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
 import type { DType } from '../../src/engine/tensor/index.js';
 import { resolvePrecision } from '../../src/systems/index.js';
+import { smallConfig, writeRandomDecoder } from '../backbones/decoders/random-decoder.js';
 
 const cuda = { kind: 'cuda', index: 0 } as const;
 const cpu = { kind: 'cpu' } as const;
@@ -30,6 +32,25 @@ describe('--precision', () => {
     expect(resolvePrecision('auto', cuda, checkpoint('bfloat16', 'float32'))).toBe('float32');
     expect(resolvePrecision('auto', cpu, checkpoint('bfloat16'))).toBe('float32');
     expect(resolvePrecision('auto', cuda, undefined)).toBe('float32');
+  });
+
+  it('auto goes by the weights that emoq quantize left as they were', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'emoq-quantized-precision-'));
+    try {
+      for (const dtype of ['bfloat16', 'float32'] as const) {
+        const source = join(folder, dtype);
+        await writeRandomDecoder(source, { config: smallConfig, dtype });
+        for (const bits of [4, 8] as const) {
+          const packed = `${source}-${bits}`;
+          await quantizeDecoder(source, packed, { bits, blockSize: 32 });
+          const quantized = await openCheckpoint(packed);
+          expect(resolvePrecision('auto', cuda, quantized)).toBe(dtype);
+          expect(resolvePrecision('auto', cpu, quantized)).toBe('float32');
+        }
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('named is what is computed with, also for float32 weights', () => {

@@ -22,7 +22,7 @@ function phaseOf(given: Partial<MemorySettings> = {}, options: Partial<SizedPhas
     title: 'stage 2',
     given: whole,
     batchSize: 8,
-    languageModel: { storedBytes: 2, packedElements: 6 * GIB },
+    languageModel: { stored: ['bfloat16'], packedElements: 6 * GIB },
     sized(settings) {
       const weightBytes = (settings.precision === 'float32' ? 28 : 14) * GIB;
       const stateBytes = (settings.oneStep ? 6 : 8) * GIB;

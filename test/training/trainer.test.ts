@@ -12,6 +12,7 @@ import { ComputationError } from '../../src/base/index.js';
 import { type SessionWorker, startSessionWorker } from '../../src/engine/runtime/index.js';
 import { float32, int64, readSafetensors } from '../../src/engine/tensor/index.js';
 import { evenSplit, planSteps } from '../../src/training/batches.js';
+import { runLimits } from '../../src/training/run-sizing.js';
 import { type RunFolder, runFolder } from '../../src/training/runs/folder.js';
 import { openMetrics } from '../../src/training/runs/metrics-log.js';
 import { readPosition, type TrainingPosition } from '../../src/training/runs/run-state.js';
@@ -70,6 +71,7 @@ async function go(
   try {
     return await train({
       ...{ folder, session, graph, inputs, plan, start },
+      runLimits: runLimits({ kind: 'cpu' }),
       parameterKeys: parameters.map(({ key }) => key),
       ...{ learningRate: 0.05, seed: 4, largest: LARGEST, idOf: (index) => `u${index}` },
       ...{ selection: { select: 'wf1', epochs: 3, patience: 0 }, keepCheckpoints: 1 },

@@ -184,7 +184,7 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     const group = await next;
     if (group === undefined) break;
     const startedAt = performance.now();
-    const running = session.run(group.feeds, { outputs: options.graph.reported });
+    const running = session.run(group.feeds, options.graph.reported);
     next = prepareAhead(position.step + group.count);
     const outputs = await running;
     sizing.took(group, (performance.now() - startedAt) / 1000);

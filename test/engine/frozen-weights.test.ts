@@ -70,7 +70,7 @@ async function growth(
     const one = { tensors: { x: tensor('float32', [2, width]) }, sizes: { batch: 2 } };
     const settings = { learning_rate: float32([], [1e-3]), step: int64([], [0]) };
     const feeds = { ...settings, ...stackBatches(batchInputs, [one]), ...noEvaluationFeeds(training) };
-    await session.run(feeds, { outputs: training.reported });
+    await session.run(feeds, training.reported);
     const own = resident('RssAnon') - before;
     await session.evaluate(evaluationFeeds(training, batchInputs, [one, one]), [evaluationName('y')]);
     console.log(JSON.stringify({ training: own, both: resident('RssAnon') - before, mapped: resident('RssFile') }));

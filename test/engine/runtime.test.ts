@@ -234,22 +234,6 @@ describe('a session in the worker', () => {
     );
   });
 
-  it('reads the state of another session where it lies', async () => {
-    const worker = startWorker();
-    const training = await worker.open(decay(), cpu, slots);
-    await training.setState(start);
-    const graph = createGraph('evaluation');
-    const x = addInput(graph, 'x', 'float32', [2, 2]);
-    addOutput(graph, mul(reduceSum(x), addInput(graph, 'factor', 'float32', [])), 'score');
-    const evaluation = await worker.open(serializeModel(graph), cpu);
-    const score = async (): Promise<unknown> =>
-      (await evaluation.run({ factor: float32([], [2]) }, { stateOf: training })).score!.data[0];
-    expect(await score()).toBe(20);
-    await training.run({ u: u(1) });
-    expect(await score()).toBeCloseTo(2 * (0.9 * 10 + 1.5), 5);
-    expect(await training.readState(['count'])).toEqual({ count: int64([], [11]) });
-  });
-
   it('shares its thread with others without mixing states', async () => {
     const worker = startWorker();
     const [a, b] = await Promise.all([worker.open(decay(), cpu, slots), worker.open(decay(), cpu, slots)]);

@@ -152,7 +152,7 @@ const kinds = {
         ...dropoutPools(training.dropout, recipe.seed, largest),
         ...noEvaluationFeeds(training),
       };
-      await session.run(feeds, { outputs: training.reported });
+      await session.run(feeds, training.reported);
     });
   },
 

@@ -71,7 +71,7 @@ export async function workerHere(checkout) {
       const state = createResidentState(slots);
       return {
         ...session,
-        run: (feeds, { outputs } = {}) => state.run(session, feeds, outputs),
+        run: (feeds, outputs) => state.run(session, feeds, outputs),
         evaluate: (feeds, outputs) => state.evaluate(session, feeds, outputs),
       };
     },

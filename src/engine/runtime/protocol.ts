@@ -23,13 +23,7 @@ export interface StatePart {
 
 export type Request =
   | { kind: 'create'; model: Uint8Array; options: SessionOptions; state: readonly StateSlot[] }
-  | {
-      kind: 'run';
-      session: number;
-      feeds: Tensors;
-      stateOf: number | undefined;
-      outputs: readonly string[] | undefined;
-    }
+  | { kind: 'run'; session: number; feeds: Tensors; outputs: readonly string[] | undefined }
   | { kind: 'evaluate'; session: number; feeds: Tensors; outputs: readonly string[] }
   | { kind: 'setState'; session: number; tensors: Tensors }
   | { kind: 'loadState'; session: number; path: string }
@@ -43,6 +37,16 @@ export type Request =
       options: WriteOptions | undefined;
     }
   | { kind: 'dispose'; session: number };
+
+/** Tensors as they go into a message, which would take along the whole buffer behind a view. */
+export function forMessage(tensors: Tensors): Tensors {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { dtype, shape, data }]) => [
+      name,
+      { dtype, shape, data: data.byteLength === data.buffer.byteLength ? data : data.slice() },
+    ]),
+  );
+}
 
 /** Indices into the Int32Array shared by both threads. */
 export const Flag = {

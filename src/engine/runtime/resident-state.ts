@@ -20,8 +20,6 @@ import type { Session, Tensors } from './session.js';
 
 /** State of one session; may be empty. Its names are those of the slots' parts. */
 export interface ResidentState {
-  /** Names of all parts. */
-  readonly names: ReadonlySet<string>;
   /**
    * Runs the session with the state added to the feeds, and replaces the state. Returns the outputs that are not state:
    * all, or only those named.
@@ -75,7 +73,6 @@ export function createResidentState(slots: readonly StateSlot[]): ResidentState 
   };
 
   return {
-    names: new Set(parts.keys()),
     async run(session, feeds, outputs) {
       const wanted = outputs && [...slots.map(({ output }) => output), ...outputs];
       const results = new Map(

@@ -8,6 +8,7 @@ import {
   type CreateResult,
   type Envelope,
   Flag,
+  forMessage,
   type Reply,
   type Request,
   type StateSlot,
@@ -28,22 +29,12 @@ export interface SessionWorker {
   close(): Promise<void>;
 }
 
-export interface RunOptions {
-  readonly stateOf?: WorkerSession | undefined;
-  readonly outputs?: readonly string[];
-}
-
 /** A session in the worker thread. */
 export interface WorkerSession {
-  /** Id of the session within its worker. */
-  readonly id: number;
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  /**
-   * Runs with the state carried over; returns the outputs that are not state: all, or only those named. With `stateOf`,
-   * inputs that are the state of another session are read from it in place.
-   */
-  run(feeds: Tensors, options?: RunOptions): Promise<Record<string, Tensor>>;
+  /** Runs with the state carried over; returns the outputs that are not state: all, or only those named. */
+  run(feeds: Tensors, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
   /** Runs with the state as it is and leaves it so; returns the named outputs. */
   evaluate(feeds: Tensors, outputs: readonly string[]): Promise<Record<string, Tensor>>;
   /** Copies tensors into the state, by input name. */
@@ -137,13 +128,11 @@ export function startSessionWorker(): SessionWorker {
       const created = await ask<CreateResult>({ kind: 'create', model, options, state });
       const { session, inputNames, outputNames } = created;
       return {
-        id: session,
         inputNames,
         outputNames,
-        run: (feeds, { stateOf, outputs } = {}) =>
-          ask({ kind: 'run', session, feeds: trimmed(feeds), stateOf: stateOf?.id, outputs }),
-        evaluate: (feeds, outputs) => ask({ kind: 'evaluate', session, feeds: trimmed(feeds), outputs }),
-        setState: (tensors) => ask({ kind: 'setState', session, tensors: trimmed(tensors) }),
+        run: (feeds, outputs) => ask({ kind: 'run', session, feeds: forMessage(feeds), outputs }),
+        evaluate: (feeds, outputs) => ask({ kind: 'evaluate', session, feeds: forMessage(feeds), outputs }),
+        setState: (tensors) => ask({ kind: 'setState', session, tensors: forMessage(tensors) }),
         readState: (names) => ask({ kind: 'readState', session, names }),
         loadState: (path) => ask({ kind: 'loadState', session, path }),
         saveState: (path, names, metadata, options) =>
@@ -156,16 +145,6 @@ export function startSessionWorker(): SessionWorker {
       return closed;
     },
   };
-}
-
-/** A message transfers the whole buffer behind a view, so views are copied out first. */
-function trimmed(tensors: Tensors): Tensors {
-  return Object.fromEntries(
-    Object.entries(tensors).map(([name, { dtype, shape, data }]) => [
-      name,
-      { dtype, shape, data: data.byteLength === data.buffer.byteLength ? data : data.slice() },
-    ]),
-  );
 }
 
 function revive(error: { name: string; message: string; stack: string }): Error {

@@ -1,9 +1,9 @@
 /** @file The worker thread that owns sessions and their state, so that computing never blocks the main thread. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { type CreateResult, type Envelope, Flag, type Reply, type Request } from './protocol.js';
+import { type CreateResult, type Envelope, Flag, forMessage, type Reply, type Request } from './protocol.js';
 import { createResidentState, type ResidentState, releaseMemory } from './resident-state.js';
-import { createSession, type Session, type Tensors } from './session.js';
+import { createSession, type Session } from './session.js';
 
 const sessions = new Map<number, { session: Session; state: ResidentState }>();
 let nextSession = 1;
@@ -12,13 +12,6 @@ function lookup(id: number): { session: Session; state: ResidentState } {
   const found = sessions.get(id);
   if (found === undefined) throw new Error(`session ${id} is not open`);
   return found;
-}
-
-/** State of another session under the names this one reads, to evaluate parameters that are in training. */
-function borrowed(session: Session, stateOf: number | undefined): Tensors {
-  if (stateOf === undefined) return {};
-  const { state } = lookup(stateOf);
-  return state.get(session.inputNames.filter((name) => state.names.has(name)));
 }
 
 async function answer(request: Request): Promise<unknown> {
@@ -32,8 +25,7 @@ async function answer(request: Request): Promise<unknown> {
   const { session, state } = lookup(request.session);
   switch (request.kind) {
     case 'run': {
-      const feeds = { ...borrowed(session, request.stateOf), ...request.feeds };
-      const results = await state.run(session, feeds, request.outputs);
+      const results = await state.run(session, request.feeds, request.outputs);
       for (const feed of Object.values(request.feeds)) releaseMemory(feed); // copies that came with the message
       return results;
     }
@@ -47,7 +39,7 @@ async function answer(request: Request): Promise<unknown> {
     case 'loadState':
       return state.load(request.path);
     case 'readState':
-      return state.get(request.names);
+      return forMessage(state.get(request.names));
     case 'saveState':
       return state.save(request.path, request.names, request.metadata, request.options);
     case 'dispose':

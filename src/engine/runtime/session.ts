@@ -47,7 +47,6 @@ export interface Session {
 }
 
 /**
-/**
  * Loads a serialised model.
  * @throws InputError if the device cannot be used, OutOfMemoryError if it has too little memory (also from runs), Error
  *   with onnxruntime's own message if it rejects the graph

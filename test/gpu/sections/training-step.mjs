@@ -103,7 +103,7 @@ async function timeSteps(options, report, step) {
 async function timesOf({ phase, training, session }, batch, quick) {
   const runOf = (steps) => {
     const feeds = trainingFeeds(phase, training, Array(steps).fill(batch));
-    return () => session.run(feeds, { outputs: training.reported });
+    return () => session.run(feeds, training.reported);
   };
   const stepsPerRun = quick ? 3 : 5;
   const [one, many] = [runOf(1), runOf(stepsPerRun)];

@@ -18,8 +18,7 @@ export {
 } from './device.js';
 export { requireDevices } from './device-requirements.js';
 export type { FoundLibrary } from './library-search.js';
-export { type CardMemory, parseCardMemory, readCardMemory } from './memory-shortage.js';
-export { countCudaDevices, type Gpu, listGpus } from './nvidia-gpus.js';
+export { type CardMemory, countCudaDevices, type Gpu, listGpus, readCardMemory } from './nvidia-gpus.js';
 export type { StatePart, StateSlot } from './protocol.js';
 export { installFromArchive, installFromFolder } from './provider-installation.js';
 export { listProviders, type Provider, trySession } from './providers.js';

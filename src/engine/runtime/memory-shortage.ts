@@ -1,45 +1,7 @@
-/** @file The memory of a CUDA device: how much there is, and errors that say that it ran out. */
+/** @file Errors that say that the memory of a CUDA device ran out. */
 
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { formatBytes, OutOfMemoryError } from '../../base/index.js';
 import { type Device, deviceName } from './device.js';
-
-/** Memory of a device, in bytes. */
-export interface CardMemory {
-  readonly totalBytes: number;
-  /** Not in use by any process at the moment. */
-  readonly freeBytes: number;
-}
-
-const QUERY = ['--query-gpu=memory.total,memory.free', '--format=csv,noheader,nounits'];
-
-/**
- * The memory of the CUDA device with this index, as nvidia-smi reports it. CUDA counts only the devices in
- * CUDA_VISIBLE_DEVICES, nvidia-smi all of them.
- * @returns undefined if it cannot be read
- */
-export async function readCardMemory(index: number, env = process.env): Promise<CardMemory | undefined> {
-  const visible = env.CUDA_VISIBLE_DEVICES?.split(',').map((name) => name.trim());
-  const card = visible === undefined ? String(index) : visible[index];
-  if (card === undefined || card === '') return undefined;
-  try {
-    const { stdout } = await promisify(execFile)('nvidia-smi', [`--id=${card}`, ...QUERY], {
-      env,
-      timeout: 20_000,
-    });
-    return parseCardMemory(stdout);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Reads a line such as `24564, 24111`, in MiB. */
-export function parseCardMemory(text: string): CardMemory | undefined {
-  const [, total, free] = /^\s*(\d+)\s*,\s*(\d+)\s*$/m.exec(text) ?? [];
-  if (total === undefined) return undefined;
-  return { totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20 };
-}
 
 /** What onnxruntime's arena, CUDA and its libraries say when there is no more memory. */
 const SHORTAGES = [

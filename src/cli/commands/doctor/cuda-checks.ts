@@ -75,8 +75,12 @@ async function gpuCheck(
     const gpus = await listGpus();
     if (gpus.length === 0) throw new Error('it lists none');
     const { driver } = gpus[0]!;
-    const found = gpus.map(
-      (gpu) => `${gpu.name}, ${formatMemory(gpu.total_bytes)}, ${formatMemory(gpu.free_bytes)} free`,
+    const found = gpus.map(({ name, total_bytes: total, free_bytes: free }) =>
+      [
+        name,
+        ...(total === null ? [] : [formatMemory(total)]),
+        ...(free === null ? [] : [`${formatMemory(free)} free`]),
+      ].join(', '),
     );
     const text = `${found.join('; ')}; driver ${driver}`;
     const oldest = OLDEST_DRIVER[needs?.cuda ?? 0];

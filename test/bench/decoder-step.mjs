@@ -10,27 +10,16 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseDecoderConfig, parseTextEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
-import { peakMemoryBytes } from '../../dist/base/index.js';
 import { serializeInPlace } from '../../dist/engine/onnx/index.js';
-import { releaseMemory, startSessionWorker } from '../../dist/engine/runtime/index.js';
-import { elementCount, float32, int64, tensor } from '../../dist/engine/tensor/index.js';
-import {
-  dropoutPools,
-  dropoutWindows,
-  estimateMemory,
-  matrixFlops,
-  stackBatches,
-} from '../../dist/engine/training/index.js';
+import { elementCount, float32 } from '../../dist/engine/tensor/index.js';
 import { checkpointWeights } from '../../dist/nn/index.js';
 import { stage2Graphs } from '../../dist/systems/emoq/stage2.js';
 import { phaseParameters, phaseTrainingGraph } from '../../dist/systems/phase-graphs.js';
-import { readProfile, shareOfProducts } from './profile.mjs';
-import { medianOf } from './timing.mjs';
+import { drawn, filled, fillSmall, measureStep, ones, randomFeatures } from './training-step.mjs';
 
 const [threads] = process.argv.slice(2);
 const SIZES = { batch: 8, text: 30, frames: 160, prompt: 110, answers: 16 };
 const AUDIO_WIDTH = 1024;
-const STEPS_PER_RUN = 4;
 const ANSWER_TOKENS = SIZES.answers / SIZES.batch;
 
 const roberta = parseTextEncoderConfig(
@@ -99,49 +88,11 @@ async function decoderStep() {
   const schedule = { warmupSteps: 10, totalSteps: 1000 };
   const training = phaseTrainingGraph(phase, parameters, optimizer, schedule, { sharedBelow: 1 << 16 });
   await writeWeights(weightsFile, bytes());
-  const { model, weightsFolder } = serializeInPlace(training.graph);
-  const options = {
-    device: { kind: 'cpu' },
-    disablePrepacking: true,
-    withoutArena: true,
-    weightsFolder,
-    ...(threads && { threads: Number(threads) }),
-  };
-  const worker = startSessionWorker();
-  const session = await worker.open(model, options, training.state);
-  const readySec = (performance.now() - startedAt) / 1000;
-  await setInitialState(session, parameters.trainable);
-  const inputs = [...phase.inputs, ...phase.targets];
-  const feeds = {
-    learning_rate: float32([], [1e-5]),
-    step: int64([], [0]),
-    ...stackBatches(inputs, Array.from({ length: STEPS_PER_RUN }, randomBatch)),
-    ...dropoutPools(training.dropout, 1, SIZES),
-    ...dropoutWindows(training.dropout, 1, 0, Array(STEPS_PER_RUN).fill(SIZES), SIZES),
-  };
-  const { wallSec, processorSec } = await medianOf(3, () => session.run(feeds));
-  await session.dispose();
-  const peakGiB = peakMemoryBytes() / 2 ** 30;
-  const profiled = await worker.open(
-    model,
-    { ...options, profilePrefix: join(folder, 'profile') },
-    training.state,
-  );
-  await setInitialState(profiled, parameters.trainable);
-  for (let run = 0; run < 2; run++) await profiled.run(feeds);
-  await profiled.dispose();
-  await worker.close();
-  await rm(weightsFile);
-  return {
-    readySec,
-    stepSec: wallSec / STEPS_PER_RUN,
-    processorSec: processorSec / STEPS_PER_RUN,
-    parameters: parameters.trainable.reduce((total, { shape }) => total + elementCount(shape), 0),
-    stepGflop: matrixFlops(training, SIZES) / 1e9,
-    estimateGiB: estimateMemory(training, SIZES, { stepsPerRun: STEPS_PER_RUN }).totalBytes / 2 ** 30,
-    peakGiB,
-    matrixShare: shareOfProducts(await readProfile(folder)),
-  };
+  return measureStep({
+    ...serializeInPlace(training.graph),
+    ...{ training, trainable: parameters.trainable, inputs: [...phase.inputs, ...phase.targets] },
+    ...{ sizes: SIZES, batch: randomBatch, threads, startedAt },
+  });
 }
 
 /** The phase over a file of weights, laid out in the order in which the graph asks for them. */
@@ -163,53 +114,29 @@ function openPhase(path) {
 
 /** Small random numbers, the same mebibyte over and over. */
 async function writeWeights(path, bytes) {
-  const block = new Float32Array(1 << 18).map(() => (Math.random() - 0.5) * 0.04);
+  const block = new Float32Array(1 << 18);
+  fillSmall(block);
   const file = await open(path, 'w');
   for (let at = 0; at < bytes; at += block.byteLength) await file.write(block);
   await file.close();
 }
 
-async function setInitialState(session, trainable) {
-  const state = Object.fromEntries(trainable.map(({ key, shape }) => [key, initial(key, shape)]));
-  await session.setState(state);
-  for (const value of Object.values(state)) releaseMemory(value);
-}
-
-function initial(key, shape) {
-  const value = tensor('float32', shape);
-  if (key.endsWith('LayerNorm.weight')) value.data.fill(1);
-  else if (!key.endsWith('.bias'))
-    for (let i = 0; i < value.data.length; i++) value.data[i] = (Math.random() - 0.5) * 0.04;
-  return value;
-}
-
 function randomBatch() {
   const { batch, text, frames, prompt, answers } = SIZES;
-  const features = tensor('float16', [batch, frames, AUDIO_WIDTH]);
-  // 0x3800 to 0x3bff are the binary16 values from 0.5 to 1.
-  for (let i = 0; i < features.data.length; i++)
-    features.data[i] = 0x3800 + Math.floor(Math.random() * 0x400);
-  const filled = (shape, valueAt) => int64(shape, Array.from({ length: elementCount(shape) }, valueAt));
-  const draw = (shape, below) => filled(shape, () => Math.floor(Math.random() * below));
-  const ones = (shape) => filled(shape, () => 1);
   return {
-    tensors: {
-      audio_features: features,
-      frame_mask: ones([batch, frames]),
-      input_ids: draw([batch, text], roberta.vocabSize),
-      attention_mask: ones([batch, text]),
-      prompt_ids: draw([batch, prompt], llm.vocabSize),
-      prompt_mask: ones([batch, prompt]),
-      audio_position: filled([batch], () => 50),
-      // The last two tokens of each prompt, predicted by those before them.
-      answer_positions: filled(
-        [answers],
-        (_, at) =>
-          Math.floor(at / ANSWER_TOKENS) * prompt + prompt - ANSWER_TOKENS - 1 + (at % ANSWER_TOKENS),
-      ),
-      answer_tokens: draw([answers], llm.vocabSize),
-      answer_weights: float32([answers], Array(answers).fill(1)),
-    },
-    sizes: SIZES,
+    audio_features: randomFeatures([batch, frames, AUDIO_WIDTH]),
+    frame_mask: ones([batch, frames]),
+    input_ids: drawn([batch, text], roberta.vocabSize),
+    attention_mask: ones([batch, text]),
+    prompt_ids: drawn([batch, prompt], llm.vocabSize),
+    prompt_mask: ones([batch, prompt]),
+    audio_position: filled([batch], () => 50),
+    // The last two tokens of each prompt, predicted by those before them.
+    answer_positions: filled(
+      [answers],
+      (_, at) => Math.floor(at / ANSWER_TOKENS) * prompt + prompt - ANSWER_TOKENS - 1 + (at % ANSWER_TOKENS),
+    ),
+    answer_tokens: drawn([answers], llm.vocabSize),
+    answer_weights: float32([answers], Array(answers).fill(1)),
   };
 }

@@ -6,10 +6,7 @@ Prints one line of JSON.
 """
 
 import json
-import resource
-import statistics
 import sys
-import time
 
 THREADS = sys.argv[1:2]
 sys.argv[1:] = ["fused", "minilm"]  # the size of the Former
@@ -17,13 +14,13 @@ sys.argv[1:] = ["fused", "minilm"]  # the size of the Former
 import former_step  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
-from former_step import AUDIO_WIDTH, TOKENS, VOCABULARY, WARMUP_STEPS, Former, matrix_rate  # noqa: E402
+from former_step import AUDIO_WIDTH, TOKENS, VOCABULARY, Former, measured  # noqa: E402
 from torch import nn  # noqa: E402
 
 BATCH, FRAMES, PROMPT, ANSWER, SLOT = 8, 160, 110, 2, 50
 WORDS, WIDTH, LAYERS, HEADS, KEY_HEADS, INNER, EPSILON, THETA = 49152, 576, 30, 9, 3, 1536, 1e-5, 100000
 HEAD = WIDTH // HEADS
-RANK, ALPHA, DROPOUT, TIMED_STEPS = 16, 32, 0.1, 7
+RANK, ALPHA, DROPOUT = 16, 32, 0.1
 
 
 class Adapted(nn.Module):
@@ -101,27 +98,7 @@ def main():
         "prompt_ids": torch.randint(WORDS, (BATCH, PROMPT)),
         "answers": torch.randint(WORDS, (BATCH, ANSWER)),
     }
-    wall, processor = [], []
-    for _ in range(WARMUP_STEPS + TIMED_STEPS):
-        started_at, processor_at = time.perf_counter(), time.process_time()
-        optimizer.zero_grad()
-        loss = model(**batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        loss.item()
-        wall.append(time.perf_counter() - started_at)
-        processor.append(time.process_time() - processor_at)
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "stepSec": statistics.median(wall[WARMUP_STEPS:]),
-        "processorSec": statistics.median(processor[WARMUP_STEPS:]),
-        "parameters": sum(parameter.numel() for parameter in trained),
-        "peakGiB": kibibytes / 2**20,
-        "matrixRate": matrix_rate(),
-    }))
+    print(json.dumps(measured(model, trained, optimizer, batch)))
 
 
 if __name__ == "__main__":

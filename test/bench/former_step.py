@@ -143,6 +143,31 @@ def matrix_rate():
     return 2 * rows * WIDTH * INNER * products / 1e9 / statistics.median(seconds[1:])
 
 
+def measured(model, trained, optimizer, batch):
+    """Seconds of a step, wall and processor, and what else the other side prints too."""
+    wall, processor = [], []
+    for _ in range(WARMUP_STEPS + TIMED_STEPS):
+        started_at, processor_at = time.perf_counter(), time.process_time()
+        optimizer.zero_grad()
+        loss = model(**batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        loss.item()
+        wall.append(time.perf_counter() - started_at)
+        processor.append(time.process_time() - processor_at)
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "stepSec": statistics.median(wall[WARMUP_STEPS:]),
+        "processorSec": statistics.median(processor[WARMUP_STEPS:]),
+        "parameters": sum(parameter.numel() for parameter in trained),
+        "peakGiB": kibibytes / 2**20,
+        "matrixRate": matrix_rate(),
+    }
+
+
 def main(adamw):
     torch.manual_seed(1)
     model = Stage1().train()
@@ -159,28 +184,7 @@ def main(adamw):
         "attention_mask": torch.ones(BATCH, TOKENS, dtype=torch.int64),
         "labels": torch.randint(CLASSES, (BATCH,)),
     }
-    wall, processor = [], []
-    for _ in range(WARMUP_STEPS + TIMED_STEPS):
-        started_at, processor_at = time.perf_counter(), time.process_time()
-        optimizer.zero_grad()
-        loss = model(**batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        loss.item()
-        wall.append(time.perf_counter() - started_at)
-        processor.append(time.process_time() - processor_at)
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "adamw": adamw,
-        "stepSec": statistics.median(wall[WARMUP_STEPS:]),
-        "processorSec": statistics.median(processor[WARMUP_STEPS:]),
-        "parameters": sum(parameter.numel() for parameter in trained),
-        "peakGiB": kibibytes / 2**20,
-        "matrixRate": matrix_rate(),
-    }))
+    print(json.dumps({"adamw": adamw, **measured(model, trained, optimizer, batch)}))
 
 
 if __name__ == "__main__":

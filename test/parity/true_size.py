@@ -63,12 +63,18 @@ def roberta_base(folder):
             "last_hidden_state": model(ids, attention_mask=mask).last_hidden_state}
 
 
-def qwen2_half_billion(folder):
+def save_qwen2(folder, **sizes):
+    """Random weights at the widths of Qwen2.5-0.5B, stored in bfloat16."""
     config = transformers.Qwen2Config(
-        vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
-        num_key_value_heads=2, max_position_embeddings=32_768, rms_norm_eps=1e-6, tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0}, attn_implementation="eager")
+        hidden_size=896, intermediate_size=4864, num_attention_heads=14, num_key_value_heads=2,
+        max_position_embeddings=32_768, rms_norm_eps=1e-6, tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0}, attn_implementation="eager", **sizes)
     random_weights(transformers.Qwen2ForCausalLM(config)).to(torch.bfloat16).save_pretrained(folder)
+    return config
+
+
+def qwen2_half_billion(folder):
+    config = save_qwen2(folder, vocab_size=151_936, num_hidden_layers=24)
     # Read anew: a model that is cast back to float32 would keep rotary frequencies that were rounded to bfloat16.
     model = transformers.Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     mask = right_padded([24, 15], 24)
@@ -82,11 +88,7 @@ def qwen2_half_billion(folder):
 
 
 def qwen2_in_bfloat16(folder):
-    config = transformers.Qwen2Config(
-        vocab_size=4096, hidden_size=896, intermediate_size=4864, num_hidden_layers=2, num_attention_heads=14,
-        num_key_value_heads=2, max_position_embeddings=32_768, rms_norm_eps=1e-6, tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0}, attn_implementation="eager")
-    random_weights(transformers.Qwen2ForCausalLM(config)).to(torch.bfloat16).save_pretrained(folder)
+    config = save_qwen2(folder, vocab_size=4096, num_hidden_layers=2)
     model = transformers.Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
     mask = right_padded([24, 15], 24)
     ids = torch.randint(0, config.vocab_size, mask.shape)

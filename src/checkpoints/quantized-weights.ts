@@ -1,6 +1,6 @@
 /**
- * @file References to weights, and checkpoints with quantized weights, as `emoq quantize` writes them: the entry in config.json, and how the
- * stored tensors of a weight belong together.
+ * @file References to weights, and quantized weights as `emoq quantize` writes them: their entry in config.json, and
+ * how the stored tensors of a weight belong together.
  *
  * A weight `W.weight` [out, in] is stored as `W.weight_packed`, `W.weight_scale` and, for 4 bits,
  * `W.weight_zero_point`.

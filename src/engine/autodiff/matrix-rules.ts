@@ -59,12 +59,13 @@ function swapLast(x: Value): Value {
 
 /** Broadcasts the gradient of a reduction back over the reduced axes. */
 export function spread({ a, y }: RuleContext, dy: Value): Value {
-  return expandLike(withReducedAxes(dy, a, y), a);
+  return expandLike(keptAxes({ a, y, dy }), a);
 }
 
 /** The gradient of a reduction with the reduced axes as size 1, so that it broadcasts to the input. */
-export function keptAxes({ a, y, dy }: RuleContext): Value {
-  return withReducedAxes(dy, a, y);
+export function keptAxes({ a, y, dy }: Pick<RuleContext, 'a' | 'y' | 'dy'>): Value {
+  if (y.shape.length === a.shape.length) return dy;
+  return unsqueeze(dy, reducedAxes(y.producer!.inputs[1]!));
 }
 
 /** dy / n, where n is the number of elements in each mean. */
@@ -75,23 +76,16 @@ export function spreadMean(context: RuleContext): Value {
 /** The largest element gets dy; ties share it. */
 export const reduceMaxGradient: Rule = (context) => [
   () => {
-    const { a, y, dy, node } = context;
+    const { a, y, node } = context;
     const axes = reducedAxes(node.inputs[1]!);
-    const chosen = cast(equal(a, withReducedAxes(y, a, y)), a.dtype);
+    const chosen = cast(equal(a, keptAxes({ a, y, dy: y })), a.dtype);
     const share = div(chosen, reduceSum(chosen, axes, true));
-    return mul(share, withReducedAxes(dy, a, y));
+    return mul(share, keptAxes(context));
   },
 ];
 
 function reducedAxes(axes: Value): number[] {
   return Array.from(constantContent(axes)!.data as BigInt64Array, Number);
-}
-
-/** `x`, which has the shape of the reduction's output, with the reduced axes restored as size 1. */
-function withReducedAxes(x: Value, input: Value, output: Value): Value {
-  if (output.shape.length === input.shape.length) return x;
-  const axes = reducedAxes(output.producer!.inputs[1]!);
-  return unsqueeze(x, axes);
 }
 
 /** The number of elements reduced into each output, as a scalar of the same type. */

@@ -220,8 +220,12 @@ export function pad(x: Value, axis: number, before: Value, after: Value, dim: Di
 
 /** int64 [0, 1, ... limit - 1] for a limit known at run time. */
 export function arange(limit: Value, dim: Dim): Value {
-  const graph = limit.graph;
-  const inputs = [scalar(graph, 0, limit.dtype), limit, scalar(graph, 1, limit.dtype)];
+  return range(scalar(limit.graph, 0, limit.dtype), limit, 1, dim);
+}
+
+function range(start: Value, limit: Value, step: number, dim: Dim): Value {
+  const graph = innermost([start, limit]);
+  const inputs = [start, limit, scalar(graph, step, limit.dtype)];
   return addNode(graph, 'Range', inputs, {}, [{ dtype: limit.dtype, shape: [dim] }])[0]!;
 }
 
@@ -233,15 +237,10 @@ const FAR = 2 ** 40;
  * scalar. A Range of one element reads its bounds on the host and writes its result on the device.
  */
 export function onDevice(integer: Value): Value {
-  const { graph } = integer;
-  const far = scalar(graph, FAR, 'int64');
-  const range = addNode(graph, 'Range', [integer, far, far], {}, [{ dtype: 'int64', shape: [1] }])[0]!;
-  return squeeze(range, [0]);
+  return squeeze(range(integer, scalar(integer.graph, FAR, 'int64'), FAR, 1), [0]);
 }
 
-/** int64 [start, start + 1, ... start + count - 1] on the device; both bounds int64 scalars on the host. */
+/** int64 [start, start + 1, ... limit - 1] on the device; both bounds int64 scalars on the host. */
 export function deviceRange(start: Value, limit: Value, count: Dim): Value {
-  const graph = innermost([start, limit]);
-  const inputs = [start, limit, scalar(graph, 1, 'int64')];
-  return addNode(graph, 'Range', inputs, {}, [{ dtype: 'int64', shape: [count] }])[0]!;
+  return range(start, limit, 1, count);
 }

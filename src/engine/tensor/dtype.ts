@@ -54,7 +54,7 @@ export const dtypeInfo: Readonly<Record<DType, DTypeInfo>> = {
   int8: { bytes: 1, onnx: 3, safetensors: 'I8' },
   int32: { bytes: 4, onnx: 6, safetensors: 'I32' },
   int64: { bytes: 8, onnx: 7, safetensors: 'I64' },
-  string: { bytes: 0, onnx: 8, safetensors: '' },
+  string: { bytes: 0, onnx: 8 },
   bool: { bytes: 1, onnx: 9, safetensors: 'BOOL' },
   float16: { bytes: 2, onnx: 10, safetensors: 'F16' },
   float64: { bytes: 8, onnx: 11, safetensors: 'F64' },
@@ -65,7 +65,7 @@ export const dtypeInfo: Readonly<Record<DType, DTypeInfo>> = {
 
 /** The types that tensors in files may have. */
 export const dtypes = (Object.keys(dtypeInfo) as DType[]).filter(
-  (dtype) => dtype !== 'string' && dtypeInfo[dtype].safetensors !== undefined,
+  (dtype) => dtypeInfo[dtype].safetensors !== undefined,
 );
 
 /** True for float16, bfloat16, float32 and float64. */

@@ -186,9 +186,9 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
         loss,
         reported: Object.fromEntries(reported),
         gradients: () => {
-          const keys = [...parameters.keys()];
           const slopes = gradients(loss, [...parameters.values()], { recompute: spec.recompute ?? false });
-          return gathered(groups, ({ key }) => slopes[keys.indexOf(key)]!);
+          const slopeOf = new Map([...parameters.keys()].map((key, index) => [key, slopes[index]!]));
+          return gathered(groups, ({ key }) => slopeOf.get(key)!);
         },
       };
     };

@@ -25,8 +25,8 @@ import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval
 export async function withCompute<T>(
   device: DeviceOption | readonly DeviceOption[],
   stop: AbortSignal,
+  { threads, precision, fit }: { [K in 'threads' | 'precision' | 'fit']?: TrainingOptions[K] | undefined },
   work: (compute: ComputeOptions) => Promise<T>,
-  { threads, precision, fit }: Partial<Pick<TrainingOptions, 'threads' | 'precision' | 'fit'>> = {},
 ): Promise<T> {
   const devices = [device].flat().map((name) => resolveDevice(name)) as [Device, ...Device[]];
   await requireDevices(devices);
@@ -115,10 +115,7 @@ export async function experimentContext({
     versions: await recordedVersions(),
     withCompute: (work) =>
       withInterrupts('finishing the current utterances', (stop) =>
-        withCompute(device, stop, work, {
-          ...(threads !== undefined && { threads }),
-          ...(precision !== undefined && { precision }),
-        }),
+        withCompute(device, stop, { threads, precision }, work),
       ),
     onNote: note,
     onWarning: warn,

@@ -87,12 +87,7 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
   }
   const { failed, rows, textless, cutTexts, limit, noted, needsText, genderless, needsGender } =
     await withInterrupts('finishing the current rows', (stop) =>
-      withCompute(options.device, stop, async (device) => {
-        const compute = {
-          ...device,
-          ...(threads !== undefined && { threads }),
-          ...(precision !== undefined && { precision }),
-        };
+      withCompute(options.device, stop, { threads, precision }, async (compute) => {
         const trained = await openTrainedModel(folder, compute);
         warnUnfinished(folder, trained.metadata);
         let progress: Progress | undefined;

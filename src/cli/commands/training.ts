@@ -128,32 +128,28 @@ export async function trainAndShow(
     : 'finishing the current steps and saving';
   try {
     await withInterrupts(work, (stop) =>
-      withCompute(
-        devices ?? options.device,
-        stop,
-        (compute) =>
-          trainRuns(runs, {
-            ...{ compute, versions, saveIntervalSec, stop, jobs, threadsPerJob },
-            listen: (name, run) => (nextScreen === undefined ? viewOf(name, run) : lineOf(name, nextScreen)),
-            onParallel: () =>
-              note(
-                `${runs.length} runs, ${jobs} at a time, ${threadsPerJob} ${threadsPerJob === 1 ? 'thread' : 'threads'} each${devices === undefined ? '' : `, on ${devices.join(', ')}`}`,
-              ),
-            onOutcome: (name, outcome) => {
-              if (isParallel) {
-                note(`${name}: ${endOf(outcome)}`);
-                trained.set(name, outcome);
-              } else {
-                reportEnd(name, outcome);
-                onTrained(outcome);
-              }
-            },
-            onFailure: (name, error) => {
-              if (error instanceof Error) error.message = `${name}: ${error.message}`;
-              reportError(error, process.argv.includes('--debug'));
-            },
-          }),
-        options,
+      withCompute(devices ?? options.device, stop, options, (compute) =>
+        trainRuns(runs, {
+          ...{ compute, versions, saveIntervalSec, stop, jobs, threadsPerJob },
+          listen: (name, run) => (nextScreen === undefined ? viewOf(name, run) : lineOf(name, nextScreen)),
+          onParallel: () =>
+            note(
+              `${runs.length} runs, ${jobs} at a time, ${threadsPerJob} ${threadsPerJob === 1 ? 'thread' : 'threads'} each${devices === undefined ? '' : `, on ${devices.join(', ')}`}`,
+            ),
+          onOutcome: (name, outcome) => {
+            if (isParallel) {
+              note(`${name}: ${endOf(outcome)}`);
+              trained.set(name, outcome);
+            } else {
+              reportEnd(name, outcome);
+              onTrained(outcome);
+            }
+          },
+          onFailure: (name, error) => {
+            if (error instanceof Error) error.message = `${name}: ${error.message}`;
+            reportError(error, process.argv.includes('--debug'));
+          },
+        }),
       ),
     );
   } finally {

@@ -186,11 +186,26 @@ export const precisionOption = choice<PrecisionChoice>(
   ['auto', 'bfloat16', 'float16', 'float32'],
 );
 
-/** `--devices` */
-const devicesOption = option<readonly DeviceOption[]>(
-  '<list>',
-  'train the folds and seeds on these devices, one run on each at a time, such as cuda:0,cuda:1',
-  { parse: parseDevices, conflicts: ['device'] },
+/** `--devices` @param work what is done on them */
+export function devicesOption(work: string) {
+  return option<readonly DeviceOption[]>('<list>', `${work}, such as cuda:0,cuda:1`, {
+    parse: parseDevices,
+    conflicts: ['device'],
+  });
+}
+
+/** `--devices` of commands that train. */
+export const trainingDevicesOption = devicesOption(
+  'train the folds and seeds on these devices, one run on each at a time',
+);
+
+/** `--jobs` */
+export const jobsOption = option(
+  '<n>',
+  'train n of the folds and seeds in parallel, dividing the cores among them',
+  {
+    parse: wholeNumber(1),
+  },
 );
 
 /** `--threads` */
@@ -304,14 +319,12 @@ export const trainingOptions = {
     'train with each of these seeds, such as 1,2,3; also seeds the validation split unless --split-seed is given',
     { parse: parseSeeds },
   ),
-  jobs: option('<n>', 'train n of the folds and seeds in parallel, dividing the cores among them', {
-    parse: wholeNumber(1),
-  }),
+  jobs: jobsOption,
   threads: threadsOption('one per core, or its share with --jobs'),
   run: option('<folder>', 'folder of the experiment (default: runs/<dataset>)'),
   dryRun: flag('print the resolved recipe, parameter counts, memory and steps, and train nothing'),
   device: deviceOption,
-  devices: devicesOption,
+  devices: trainingDevicesOption,
   precision: precisionOption,
   fit: option(
     '<memory>',

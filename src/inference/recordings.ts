@@ -3,7 +3,6 @@
  * computes, and written in order. A row that cannot be predicted gets an error, and the others continue.
  */
 
-import type { SpeechEncoder } from '../backbones/index.js';
 import {
   defaultJobs,
   errorMessage,
@@ -44,8 +43,8 @@ import {
   type PredictionWriter,
 } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
-import { encoderOf, encoderPrecision, type ModelUtterance } from '../systems/index.js';
-import { type ComputeOptions, cutTo, encodingShortage, isCutText } from '../training/index.js';
+import { encoderOf, type ModelUtterance } from '../systems/index.js';
+import { type ComputeOptions, cutTo, type EncoderPool, encoderPool, isCutText } from '../training/index.js';
 import type { TrainedModel } from './trained-run.js';
 
 export interface RecordingsOptions extends RecordingsInput {
@@ -69,7 +68,7 @@ export interface RecordingsSummary {
   readonly genderless: number;
 }
 
-/** Recordings per window. Two windows are in memory: one being computed and the next being decoded. */
+/** Recordings per window and device. Two windows are in memory: one being computed and the next being decoded. */
 const WINDOW = 32;
 
 /** A row with its audio, or the reason it has none. */
@@ -105,27 +104,26 @@ export async function predictRecordings(
     note: true,
   });
   const cutText: RowNote = { kind: 'text', text: phase.textLimit ? cutTo(phase.textLimit) : '' };
-  const { device, threads } = options.compute;
-  let encoder: SpeechEncoder | undefined;
+  const size = WINDOW * trained.devices;
+  let encoder: EncoderPool | undefined;
   let [failed, cutTexts] = [0, 0];
   const noted: { kind: string; name: string }[] = [];
   try {
     if (phase.needs.audio) {
       const source = await encoderOf(recipe);
       if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
-      const precision = encoderPrecision(source, options.compute);
-      encoder = await source.open({ device, threads, precision }).catch(encodingShortage);
+      encoder = encoderPool(source, options.compute);
     }
     options.onProgress?.(0, rows.length);
-    let ahead = decodeWindow(rows.slice(0, WINDOW), table, trained, options);
-    for (let start = 0; start < rows.length; start += WINDOW) {
+    let ahead = decodeWindow(rows.slice(0, size), table, trained, options);
+    for (let start = 0; start < rows.length; start += size) {
       if (options.compute.stop?.aborted) {
         const { kind } = await userTarget(options.output);
         const written = kind === 'stream' ? 'these were written' : 'nothing was written';
         throw new InterruptedError(`interrupted after ${start} of ${rows.length} rows; ${written}`);
       }
       const window = await ahead;
-      ahead = decodeWindow(rows.slice(start + WINDOW, start + 2 * WINDOW), table, trained, options);
+      ahead = decodeWindow(rows.slice(start + size, start + 2 * size), table, trained, options);
       const { outcomes, cut } = await predictWindow(window, trained, encoder, options);
       cutTexts += cut.size;
       for (const [index, recording] of window.entries()) {
@@ -141,7 +139,7 @@ export async function predictRecordings(
           ...(notes.length > 0 && { note: notes.map(({ kind, text }) => `${kind}: ${text}`).join('; ') }),
         });
       }
-      options.onProgress?.(Math.min(start + WINDOW, rows.length), rows.length);
+      options.onProgress?.(Math.min(start + size, rows.length), rows.length);
     }
     await writer.commit();
     const textless = rows.filter((row) => transcriptOfRow(row, options.textColumn) === '').length;
@@ -214,7 +212,7 @@ interface PredictedWindow {
 async function predictWindow(
   window: readonly Recording[],
   trained: TrainedModel,
-  encoder: SpeechEncoder | undefined,
+  encoder: EncoderPool | undefined,
   options: RecordingsOptions,
 ): Promise<PredictedWindow> {
   const { recipe, phase } = trained;
@@ -271,7 +269,7 @@ async function predictWindow(
 async function encodeAll(
   window: readonly Recording[],
   readable: readonly number[],
-  encoder: SpeechEncoder | undefined,
+  encoder: EncoderPool | undefined,
 ): Promise<Map<number, StoredFeatures | undefined>> {
   const features = new Map<number, StoredFeatures | undefined>();
   if (encoder === undefined) return features;
@@ -282,13 +280,13 @@ async function encodeAll(
       : [];
   });
   const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
-  for (const batch of batchesByLength(clips, limits)) {
-    const encoded = await encoder.encode(batch.map(({ samples }) => samples)).catch(encodingShortage);
+  await mapConcurrently([...batchesByLength(clips, limits)], encoder.lanes, async (batch) => {
+    const encoded = await encoder.encode(batch.map(({ samples }) => samples));
     // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
     batch.forEach(({ index }, row) => {
       features.set(index, storedFeatures(encoded[row]!));
     });
-  }
+  });
   return features;
 }
 

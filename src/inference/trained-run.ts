@@ -6,12 +6,12 @@
 import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { InputError, pathExists } from '../base/index.js';
+import { defaultJobs, InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile, requireWeight } from '../checkpoints/index.js';
 import { checkCudaKernels, type Graph, serializeInPlace } from '../engine/onnx/index.js';
-import { type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
+import { type Device, type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
-import { checkpointWeights, type Weights } from '../nn/index.js';
+import { checkpointWeights, type Precision, type Weights } from '../nn/index.js';
 import { shippedRecipeNames } from '../recipe/index.js';
 import {
   type Example,
@@ -27,6 +27,8 @@ import {
 import {
   type ComputeOptions,
   countFolds,
+  devicesAlike,
+  type Evaluator,
   type FailedInference,
   type Inference,
   type InferenceOptions,
@@ -195,6 +197,8 @@ export interface TrainedModel {
   readonly metadata: RunMetadata;
   readonly recipe: Recipe;
   readonly phase: Phase;
+  /** How many batches are computed at a time. */
+  readonly devices: number;
   infer(
     examples: readonly Example[],
     features: FeatureSource,
@@ -218,45 +222,68 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const { precision: choice = 'auto' } = compute;
-  const precision = resolvePrecision(choice, compute.device, phase.languageModel);
+  const precisionOn = (device: Device): Precision => resolvePrecision(choice, device, phase.languageModel);
+  const precision = precisionOn(compute.device);
+  const devices = devicesAlike(compute, precisionOn, 'judging utterances');
   const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
-  if (compute.device.kind === 'cuda') checkCudaKernels(graph);
-  const memory = reviewInferenceMemory({
-    ...{ recipe, phase, precision, device: compute.device, batchSize: INFERENCE_BATCH },
-    graphIn: (of) => (of === precision ? graph : phaseEvaluationGraph(phase, phase.parameters, weights, of)),
-  });
-  const tight = await memory.warning();
-  if (tight !== undefined) compute.onWarning?.(tight);
+  if (devices.some(({ kind }) => kind === 'cuda')) checkCudaKernels(graph);
+  const memory = devices.map((device) =>
+    reviewInferenceMemory({
+      ...{ recipe, phase, precision, device, batchSize: INFERENCE_BATCH },
+      graphIn: (of) =>
+        of === precision ? graph : phaseEvaluationGraph(phase, phase.parameters, weights, of),
+    }),
+  );
+  for (const { warning } of memory) {
+    const tight = await warning();
+    if (tight !== undefined) compute.onWarning?.(tight);
+  }
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
-  const worker: SessionWorker = startSessionWorker();
-  try {
-    const { device, threads } = compute;
-    compute.onBegin?.();
+  const workers: SessionWorker[] = [];
+  const close = async (): Promise<void> => {
+    for (const worker of workers) await worker.close();
+  };
+  const open = async (device: Device): Promise<Evaluator> => {
+    const worker = startSessionWorker();
+    workers.push(worker);
     const session = await worker.open(bytes, {
-      device,
-      threads,
-      weightsFolder,
+      ...{ device, threads: threadsOn(device, devices, compute.threads), weightsFolder },
       keepConstantExpressions: device.kind === 'cpu' && isTooLargeInFloat32(phase),
     });
+    return sessionEvaluator(session);
+  };
+  try {
+    compute.onBegin?.();
+    // One after the other: while a session loads, it takes most memory.
+    const evaluators: Evaluator[] = [];
+    for (const [index, device] of devices.entries()) {
+      const { rethrow } = memory[index]!;
+      const evaluator = await open(device).catch(rethrow);
+      evaluators.push({ ...evaluator, run: (batches) => evaluator.run(batches).catch(rethrow) });
+    }
     return {
-      folder,
-      metadata,
-      recipe,
-      phase,
+      ...{ folder, metadata, recipe, phase, devices: devices.length },
       infer: (examples, features, control) =>
         inferAll(examples, {
-          evaluator: sessionEvaluator(session),
-          phase,
-          features: phase.features(features),
-          batchSize: INFERENCE_BATCH,
+          ...{ evaluators, phase, features: phase.features(features), batchSize: INFERENCE_BATCH },
           ...control,
-        }).catch(memory.rethrow),
-      close: () => worker.close(),
+        }),
+      close,
     };
   } catch (error) {
-    await worker.close();
-    return memory.rethrow(error);
+    await close();
+    throw error;
   }
+}
+
+/** Threads of a session: those asked for, else its share of the cores if the CPU has several. */
+function threadsOn(
+  { kind }: Device,
+  devices: readonly Device[],
+  threads: number | undefined,
+): number | undefined {
+  const sharing = kind === 'cpu' ? devices.filter((device) => device.kind === 'cpu').length : 1;
+  return threads ?? (sharing > 1 ? Math.max(1, Math.floor(defaultJobs() / sharing)) : undefined);
 }
 
 /** Weights that would exceed this share of the machine's memory in float32 stay in 16 bits. */

@@ -5,8 +5,8 @@
 
 import { formatMemory, InputError, OutOfMemoryError } from '../base/index.js';
 import { type CardMemory, type Device, deviceName, readCardMemory } from '../engine/runtime/index.js';
+import type { ComputeOptions } from './compute-options.js';
 import type { MemorySettings, SizedPhase, SizedSettings } from './device-size.js';
-import type { ComputeOptions } from './experiment.js';
 
 /** Settings that the user has given, which are kept. */
 export type GivenSettings = Readonly<Partial<Record<keyof MemorySettings, boolean>>>;

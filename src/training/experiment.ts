@@ -1,7 +1,6 @@
 /** @file The utterances of an experiment, their features, and a phase of its recipe opened on them. */
 
-import type { SpeechEncoder } from '../backbones/index.js';
-import { createPool, InputError, lineError, OutOfMemoryError, pathExists } from '../base/index.js';
+import { InputError, lineError, pathExists } from '../base/index.js';
 import { countByKind, decodeAudio, decodingKey } from '../data/audio/index.js';
 import {
   checkAudioFiles,
@@ -17,22 +16,14 @@ import {
   type Utterance,
   type ValidationDraw,
 } from '../data/corpora/index.js';
-import {
-  extractFeatures,
-  type FeatureProgress,
-  openFeatureCache,
-  readFeatures,
-} from '../data/features/index.js';
-import { type Device, deviceName } from '../engine/runtime/index.js';
+import { extractFeatures, openFeatureCache, readFeatures } from '../data/features/index.js';
 import { corpusViewOf } from '../recipe/index.js';
 import {
   type Example,
   encoderOf,
-  encoderPrecision,
   type FeatureSource,
   type ModelUtterance,
   type Phase,
-  type PrecisionChoice,
   type Prompt,
   type Recipe,
   requirePhase,
@@ -40,6 +31,8 @@ import {
   type TextLimit,
   trainingStart,
 } from '../systems/index.js';
+import type { ComputeOptions } from './compute-options.js';
+import { encoderPool } from './encoder-pool.js';
 
 export interface ExperimentCorpus extends Partition {
   readonly manifest: Manifest;
@@ -182,33 +175,6 @@ async function checkFold(
   }
 }
 
-/** Device, threads and cache of a command that computes. */
-export interface ComputeOptions {
-  readonly device: Device;
-  /**
-   * Devices of several runs. Clips are encoded on all of them that compute in the precision of `device`, each clip on
-   * one. Absent: `device` alone.
-   */
-  readonly devices?: readonly [Device, ...Device[]];
-  /** Threads within one operator; absent: one per physical core. */
-  readonly threads?: number;
-  /** Of a language model's products. Default `auto`. */
-  readonly precision?: PrecisionChoice;
-  /** Memory of a CUDA device that training may take; absent: all of it. */
-  readonly memoryBytes?: number;
-  /** Root of the feature cache. */
-  readonly cacheDir: string;
-  /** Called when the input has been checked and computing begins; may be called again. */
-  readonly onBegin?: () => void;
-  readonly onFeatures?: (progress: FeatureProgress) => void;
-  /** Receives a one-line note on the audio of the clips, if there is one. */
-  readonly onAudioNotes?: (text: string) => void;
-  /** Receives notes on a run or on opened backbones. */
-  readonly onNote?: (text: string) => void;
-  readonly onWarning?: (text: string) => void;
-  readonly stop?: AbortSignal;
-}
-
 /** Stored features of all requested utterances. */
 export interface ExtractedFeatures extends FeatureSource {
   /** Number of utterances cut to the recipe's `max_audio_sec`. */
@@ -235,35 +201,19 @@ export async function openFeatures(
 ): Promise<ExtractedFeatures> {
   if (utterances.length === 0) return NO_FEATURES;
   const source = await encoderOf(recipe);
-  const { threads, onFeatures, stop } = compute;
-  const precision = encoderPrecision(source, compute);
-  const cache = await openFeatureCache(compute.cacheDir, source.files, precision);
+  const { onFeatures, stop } = compute;
+  const encoder = encoderPool(source, compute);
+  const cache = await openFeatureCache(compute.cacheDir, source.files, encoder.precision);
   if (source.warning !== undefined) compute.onWarning?.(source.warning);
-  const opened: Promise<SpeechEncoder>[] = [];
-  const isAlike = (device: Device): boolean => encoderPrecision(source, { ...compute, device }) === precision;
-  const lanes = encodingDevices(compute)
-    .filter(isAlike)
-    .map((device): (() => Promise<SpeechEncoder>) => {
-      let encoder: Promise<SpeechEncoder> | undefined;
-      return () => {
-        if (encoder === undefined) {
-          encoder = source.open({ device, threads, precision });
-          opened.push(encoder);
-        }
-        return encoder;
-      };
-    });
-  const pool = createPool(lanes as [() => Promise<SpeechEncoder>]);
   try {
     const { entries, cropped, notes } = await extractFeatures({
       cache,
       items: utterances,
       decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
       decodingKey,
-      encode: (waveforms) =>
-        pool.use(async (open) => (await open()).encode(waveforms)).catch(encodingShortage),
-      lanes: lanes.length,
-      paddedSamples: source.paddedSamples,
+      encode: encoder.encode,
+      lanes: encoder.lanes,
+      paddedSamples: encoder.paddedSamples,
       maxAudioSec: recipe.max_audio_sec,
       ...(onFeatures && { onProgress: onFeatures }),
       ...(stop && { signal: stop }),
@@ -276,21 +226,8 @@ export async function openFeatures(
       read: ({ id }) => readFeatures(entries.get(id)!.path),
     };
   } finally {
-    for (const encoder of opened) await encoder.then((open) => open.close()).catch(() => undefined);
+    await encoder.close();
   }
-}
-
-/** Each device once: the CPU may be that of several runs, and computes with all cores. */
-function encodingDevices({ device, devices = [device] }: ComputeOptions): readonly Device[] {
-  return [...new Map(devices.map((each) => [deviceName(each), each])).values()];
-}
-
-/** Says what ran out of memory. Clips are encoded in batches of up to `max_audio_sec`. */
-export function encodingShortage(error: unknown): never {
-  if (!(error instanceof OutOfMemoryError)) throw error;
-  throw new OutOfMemoryError(
-    `${error.message} while encoding audio; lower max_audio_sec, or encode with --device cpu`,
-  );
 }
 
 /** A phase on its corpus. */

@@ -1,5 +1,6 @@
 /** @file Training: the phases of a recipe on its corpus, new or resumed, up to a checkpoint. */
 
+export { type ComputeOptions, devicesAlike } from './compute-options.js';
 export {
   type Fit,
   fitSettings,
@@ -10,15 +11,14 @@ export {
 } from './device-fit.js';
 export { type MemorySettings, memoryParts, type SizedPhase, type SizedSettings } from './device-size.js';
 export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';
+export { type EncoderPool, encoderPool } from './encoder-pool.js';
 export {
-  type ComputeOptions,
   checkFolds,
   countCutTexts,
   countFolds,
   cutNotes,
   cutTo,
   encodeAll,
-  encodingShortage,
   isCutText,
   loadCorpus,
   openExperiment,
@@ -26,6 +26,7 @@ export {
   TRAINING_PARTS,
 } from './experiment.js';
 export {
+  type Evaluator,
   type FailedInference,
   type Inference,
   type InferenceOptions,

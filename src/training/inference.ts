@@ -5,7 +5,7 @@
 
 import { mkdir, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { ComputationError, writeFileAtomic } from '../base/index.js';
+import { ComputationError, mapConcurrently, writeFileAtomic } from '../base/index.js';
 import { type Graph, type SerializedModel, serializeInPlace } from '../engine/onnx/index.js';
 import type { SessionWorker, WorkerSession } from '../engine/runtime/index.js';
 import type { Tensor } from '../engine/tensor/index.js';
@@ -25,7 +25,7 @@ import {
   type SelectKey,
 } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase } from '../systems/index.js';
-import type { ComputeOptions } from './experiment.js';
+import type { ComputeOptions } from './compute-options.js';
 import { type RunLimits, runSizing } from './run-sizing.js';
 import { sumOf } from './step-sizes.js';
 import type { ValidationFigures } from './trainer.js';
@@ -87,7 +87,8 @@ export function trainingEvaluator(
 }
 
 export interface InferenceOptions {
-  readonly evaluator: Evaluator;
+  /** Work side by side, each on the next batches that are left. */
+  readonly evaluators: readonly Evaluator[];
   readonly phase: Phase;
   /** Features of the examples, as the phase reads them. */
   readonly features: FeatureSource;
@@ -99,23 +100,27 @@ export interface InferenceOptions {
 /**
  * Runs all examples, in batches of similar length for speed; results do not depend on it. An output that is not a
  * distribution over the labels, or an embedding with non-finite values, is a fault of its example.
- * @throws the reason of `stop` between two batches
+ * @throws the reason of `stop` between two batches; the first evaluator's error, once the others have ended theirs
  */
 export async function inferAll(
   examples: readonly Example[],
   options: InferenceOptions,
 ): Promise<(Inference | FailedInference)[]> {
-  const { evaluator, phase, features, batchSize } = options;
+  const { evaluators, phase, features, batchSize } = options;
   const lengthOf = ({ id, lengths }: Example): number => features.frames(id) + sumOf(lengths.inputs);
   const order = [...examples.keys()].sort((a, b) => lengthOf(examples[a]!) - lengthOf(examples[b]!));
   const results: (Inference | FailedInference)[] = new Array(examples.length);
-  for (let start = 0; start < order.length; ) {
-    options.stop?.throwIfAborted();
-    const whole = Math.floor((order.length - start) / batchSize);
+  let [next, done] = [0, 0];
+  const take = (evaluator: Evaluator): number[][] => {
+    const whole = Math.floor((order.length - next) / batchSize);
     const count = Math.max(1, Math.min(evaluator.batchesPerRun(), whole)); // the last batch may be smaller
     const batches = Array.from({ length: count }, (_, index) =>
-      order.slice(start + index * batchSize, start + (index + 1) * batchSize),
+      order.slice(next + index * batchSize, next + (index + 1) * batchSize),
     );
+    next = Math.min(next + count * batchSize, order.length);
+    return batches;
+  };
+  const infer = async (evaluator: Evaluator, batches: readonly number[][]): Promise<void> => {
     const collated = await Promise.all(
       batches.map((indices) =>
         phase.collate(
@@ -138,9 +143,21 @@ export async function inferAll(
         results[index] = fault === undefined ? inference : { kind: 'failed', fault };
       });
     });
-    start += batches.reduce((total, { length }) => total + length, 0);
-    options.onProgress?.(start, order.length);
-  }
+  };
+  await mapConcurrently(evaluators, evaluators.length, async (evaluator) => {
+    try {
+      while (next < order.length) {
+        options.stop?.throwIfAborted();
+        const batches = take(evaluator);
+        await infer(evaluator, batches);
+        done += batches.reduce((total, { length }) => total + length, 0);
+        options.onProgress?.(done, order.length);
+      }
+    } catch (error) {
+      next = order.length; // the others take no more
+      throw error;
+    }
+  });
   return results;
 }
 

@@ -10,6 +10,7 @@ import { classificationMetrics, validationMetrics } from '../evaluation/metrics/
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
 import { microBatchSize, phaseEvaluationGraph, resolvePrecision, systemOf } from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
+import type { ComputeOptions } from './compute-options.js';
 import { reviewDeviceMemory, withMemoryAdvice } from './device-fit.js';
 import { phaseToSize } from './device-size.js';
 import {
@@ -20,7 +21,6 @@ import {
   startCheckpoint,
   validationDraw,
 } from './earlier-phase.js';
-import type { ComputeOptions } from './experiment.js';
 import {
   countCutTexts,
   cutNotes,
@@ -246,7 +246,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     let isFirst = start.epoch === 0;
     const validate = async () => {
       const inferences = await inferAll(devExamples, {
-        evaluator: evaluator!,
+        evaluators: [evaluator!],
         phase,
         features,
         batchSize: microBatchSize(settings),

@@ -168,7 +168,9 @@ describe('tables 5 and 6', () => {
 describe('a table of several seeds', () => {
   it('has every row with each, their mean and deviation, and trains and scores nothing twice', async () => {
     const options = ['--run', 'seeds', '--seeds', '1,2'];
-    const { rows } = await ablate(6, 'few.yaml', ...options);
+    const { rows, stderr } = await ablate(6, 'few.yaml', ...options, '--devices', 'cpu,cpu');
+    expect(stderr).toContain('2 runs, 2 at a time, 1 thread each, on cpu, cpu\n');
+    expect(stderr).toMatch(/^stage 2, with stage 1, seed 2: finished after step /m);
     for (const { run, wa, sd, seeds, n } of rows) {
       const own = [1, 2].map(
         (seed) => JSON.parse(work.read(`${run}/seed-${seed}/stage2/results.json`).toString()) as Row,
@@ -202,6 +204,10 @@ describe('a table is refused', () => {
       /--seeds sets the seed of each run; leave out --set seed/,
     ],
     [['--manifest', 'toy/manifest.csv', '--table', '4'], /say which dataset to train on/],
+    [
+      ['--recipe', 'few.yaml', '--table', '4', '--jobs', '2'],
+      /--jobs 2 is for several runs, and this is one/,
+    ],
     [['--recipe', 'none.yaml', '--table', '4'], /recipe none\.yaml does not exist/],
     [
       ['--recipe', 'small.yaml', '--table', '4', '--set', 'folds=session', '--set', 'validation=speaker'],

@@ -163,7 +163,7 @@ const kinds = {
     const limits = { ...runLimits(compute.device), batches: 1 };
     const evaluator = trainingEvaluator(session, training, inputs, limits);
     await measured(() =>
-      inferAll(examples.slice(0, BATCH), { evaluator, phase, features, batchSize: BATCH }),
+      inferAll(examples.slice(0, BATCH), { evaluators: [evaluator], phase, features, batchSize: BATCH }),
     );
   },
 
@@ -187,7 +187,7 @@ const kinds = {
       run: async ([batch]) => [await session.run({ ...parameters, ...batch.tensors })],
     };
     await measured(() =>
-      inferAll(examples.slice(0, BATCH), { evaluator, phase, features, batchSize: BATCH }),
+      inferAll(examples.slice(0, BATCH), { evaluators: [evaluator], phase, features, batchSize: BATCH }),
     );
   },
 
@@ -210,7 +210,7 @@ const kinds = {
     const session = await worker.open(model, { device, threads, weightsFolder });
     const evaluator = sessionEvaluator(session);
     await measured(() =>
-      inferAll(examples.slice(0, BATCH), { evaluator, phase, features, batchSize: BATCH }),
+      inferAll(examples.slice(0, BATCH), { evaluators: [evaluator], phase, features, batchSize: BATCH }),
     );
   },
 

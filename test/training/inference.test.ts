@@ -6,9 +6,15 @@ import { describe, expect, it } from 'vitest';
 import { ComputationError } from '../../src/base/index.js';
 import type { WorkerSession } from '../../src/engine/runtime/index.js';
 import { float32 } from '../../src/engine/tensor/index.js';
+import type { Batch } from '../../src/engine/training/index.js';
 import { argmax } from '../../src/evaluation/metrics/confusion.js';
 import type { Example, FeatureSource, Phase } from '../../src/systems/system.js';
-import { inferAll, requireInferences, sessionEvaluator } from '../../src/training/inference.js';
+import {
+  type Evaluator,
+  inferAll,
+  requireInferences,
+  sessionEvaluator,
+} from '../../src/training/inference.js';
 
 const examples = Array.from(
   { length: 8 },
@@ -39,7 +45,7 @@ function sessionOf(probabilities: number[][], embeddings?: number[][]): WorkerSe
 
 const infer = (probabilities: number[][], embeddings?: number[][]) =>
   inferAll(examples.slice(0, probabilities.length), {
-    evaluator: sessionEvaluator(sessionOf(probabilities, embeddings)),
+    evaluators: [sessionEvaluator(sessionOf(probabilities, embeddings))],
     phase,
     features,
     batchSize: 16,
@@ -86,6 +92,87 @@ describe('an inference', () => {
       'the model gave probabilities that are not numbers for 7 of 8 utterances (u0, u1, u2, u4, u5 and 2 more): the weights of runs/x are damaged',
     );
     expect(requireInferences(examples.slice(3, 4), found.slice(3, 4), '')).toEqual(found.slice(3, 4));
+  });
+});
+
+/** Holds what awaits `opened` until `open` is called. */
+function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+describe('several evaluators', () => {
+  /** The batch of an example is its position; the probabilities are functions of it. */
+  const numbered = {
+    collate: async (batch: readonly Example[]) => ({ tensors: { batch }, sizes: {} }),
+  } as unknown as Phase;
+  const answerTo = (batches: readonly Batch[]) =>
+    batches.map(({ tensors }) => {
+      const ids = (tensors.batch as unknown as Example[]).map(({ id }) => Number(id.slice(1)));
+      return {
+        probabilities: float32(
+          [ids.length, 2],
+          ids.flatMap((id) => [id / 8, 1 - id / 8]),
+        ),
+      };
+    });
+  const inferWith = (evaluators: Evaluator[], onProgress?: (done: number, total: number) => void) =>
+    inferAll(examples, { evaluators, phase: numbered, features, batchSize: 2, onProgress });
+
+  it('share the batches, and every example gets its own answer', async () => {
+    const taken: number[][] = [[], [], []];
+    // The first evaluator ends last: the others take what is left.
+    let others = 0;
+    const release = gate();
+    const evaluators = taken.map(
+      (sizes, index): Evaluator => ({
+        batchesPerRun: () => 1,
+        run: async (batches) => {
+          sizes.push(batches.length);
+          if (index === 0) await release.opened;
+          else if (++others === 3) release.open();
+          return answerTo(batches);
+        },
+      }),
+    );
+    const progress: number[] = [];
+    const found = await inferWith(evaluators, (done) => progress.push(done));
+    expect(found).toEqual(
+      examples.map((_, id) => ({
+        kind: 'inferred',
+        probabilities: Float32Array.of(id / 8, 1 - id / 8),
+        embedding: undefined,
+      })),
+    );
+    expect(taken[0]).toEqual([1]);
+    expect(taken[1]!.length + taken[2]!.length).toBe(3);
+    expect(progress).toEqual([2, 4, 6, 8]);
+  });
+
+  it('of which one fails end with its error, once the others have ended their batches', async () => {
+    const release = gate();
+    let [begun, ended] = [0, 0];
+    const failing: Evaluator = {
+      batchesPerRun: () => 1,
+      run: async () => {
+        setImmediate(release.open);
+        throw new ComputationError('the device is lost');
+      },
+    };
+    const slow: Evaluator = {
+      batchesPerRun: () => 1,
+      run: async (batches) => {
+        begun += 1;
+        await release.opened;
+        ended += 1;
+        return answerTo(batches);
+      },
+    };
+    await expect(inferWith([slow, failing])).rejects.toThrow('the device is lost');
+    expect([begun, ended]).toEqual([1, 1]);
   });
 });
 

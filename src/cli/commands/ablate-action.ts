@@ -8,10 +8,10 @@ import {
   ablationScores,
   type ExperimentContext,
   type NamedRun,
+  plannedRuns,
   type ScoredRow,
   scoreRow,
 } from '../../experiments/index.js';
-import { seedFolder } from '../../inference/index.js';
 import { type AblationRow, loadAblation } from '../../recipe/index.js';
 import { systemOf } from '../../systems/index.js';
 import { checkFolds, countFolds } from '../../training/index.js';
@@ -19,11 +19,12 @@ import { note, printJson } from '../terminal-output.js';
 import { printTables } from './eval-action.js';
 import type { AblateOptions } from './eval-options.js';
 import { experimentContext } from './experiment-options.js';
-import { foldsOf, refuseSeedTwice, trainAndShow } from './training.js';
+import { checkJobs, foldsOf, refuseSeedTwice, trainAndShow } from './training.js';
 
 export async function run(options: AblateOptions): Promise<void> {
   const { dataset, manifest, recipe: path, set, folds, seeds } = options;
   refuseSeedTwice(options);
+  checkJobs(options);
   const { table, title, ...ablation } = await loadAblation(options.table, {
     dataset,
     manifest,
@@ -37,10 +38,12 @@ export async function run(options: AblateOptions): Promise<void> {
       `recipe ${full.recipe.name} is cross-validated: say --folds ${await countFolds(full.recipe)}`,
     );
   }
+  const { device, devices, precision, threads } = options;
   const context = await experimentContext({
-    device: options.device,
-    ...(options.precision !== undefined && { precision: options.precision }),
-    ...(options.threads !== undefined && { threads: options.threads }),
+    device,
+    ...(devices !== undefined && { devices }),
+    ...(precision !== undefined && { precision }),
+    ...(threads !== undefined && { threads }),
   });
   const scored: ScoredRow[] = [];
   for (const [index, row] of ablation.rows.entries()) {
@@ -60,25 +63,24 @@ export async function run(options: AblateOptions): Promise<void> {
 /** Trains and scores a row unless that is already done. */
 async function trainedRow(
   row: AblationRow,
-  { device, precision, folds, threads, seeds, run: dir }: AblateOptions,
+  options: AblateOptions,
   context: ExperimentContext,
 ): Promise<ScoredRow> {
   const { label, recipe } = row;
+  const { folds, seeds, run: dir } = options;
   const root = join(dir ?? 'runs', recipe.name);
-  for (const seed of seeds ?? [undefined]) {
-    const own = {
-      recipe: seed === undefined ? recipe : { ...recipe, seed },
-      root: seed === undefined ? root : seedFolder(root, seed),
-      title: seed === undefined ? label : `${label}, seed ${seed}`,
-    };
-    for (const phase of systemOf(recipe).phases(recipe)) {
-      const runs = foldsOf({ folds }).map((fold) => ({ ...own, phase, fold }));
-      await trainAndShow(runs as [NamedRun, ...NamedRun[]], {
-        device,
-        ...(precision !== undefined && { precision }),
-        ...(threads !== undefined && { threads }),
-      });
-    }
+  const variants = (seeds ?? [undefined]).map((seed) => ({
+    recipe: seed === undefined ? recipe : { ...recipe, seed },
+    seed,
+  }));
+  for (const phase of systemOf(recipe).phases(recipe)) {
+    const runs = plannedRuns({ phase, variants, folds: foldsOf({ folds }), root }).map(
+      ({ title, ...run }): NamedRun => ({
+        ...run,
+        title: title === undefined ? label : `${label}, ${title}`,
+      }),
+    );
+    await trainAndShow(runs as [NamedRun, ...NamedRun[]], options);
   }
   return scoreRow(row, root, { ...(folds !== undefined && { folds }), ...(seeds && { seeds }) }, context);
 }

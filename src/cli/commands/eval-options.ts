@@ -6,12 +6,15 @@ import {
   choice,
   corpusOptions,
   deviceOption,
+  devicesOption,
   flag,
+  jobsOption,
   type OptionsOf,
   option,
   parseSeeds,
   precisionOption,
   threadsOption,
+  trainingDevicesOption,
   wholeNumber,
 } from '../command-definition.js';
 
@@ -20,8 +23,13 @@ const RESAMPLE_SEED = 1;
 /** A page with more recordings than this opens slowly. */
 const MOST_MISTAKES = 1000;
 
-/** Device, number of threads and precision. */
-const computeOptions = { device: deviceOption, threads: threadsOption(), precision: precisionOption };
+/** Devices, number of threads and precision. */
+const computeOptions = {
+  device: deviceOption,
+  devices: devicesOption('share the utterances among these devices'),
+  threads: threadsOption(),
+  precision: precisionOption,
+};
 
 export type ComputeChoice = OptionsOf<typeof computeOptions>;
 
@@ -72,6 +80,7 @@ export const evalOptions = {
       'folds',
       'seeds',
       'device',
+      'devices',
       'threads',
       'precision',
     ],
@@ -125,8 +134,10 @@ export const ablateOptions = {
     parse: parseSeeds,
   }),
   run: option('<folder>', 'folder for the experiments of the rows (default: runs)'),
+  jobs: jobsOption,
   json: flag('print one JSON object'),
   ...computeOptions,
+  devices: trainingDevicesOption,
 };
 
 export type AblateOptions = OptionsOf<typeof ablateOptions>;

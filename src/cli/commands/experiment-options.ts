@@ -19,7 +19,7 @@ import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval
 /**
  * Runs `work` with the resolved device and progress of feature extraction. Prints the device once the input has passed
  * its checks.
- * @param device one, or those of several runs, of which a single run computes on the first
+ * @param device one, or several: training computes a single run on the first of them
  * @param choice `threads`: within one operator; absent: one per physical core. `fit`: memory of a CUDA device
  */
 export async function withCompute<T>(
@@ -106,6 +106,7 @@ export function warnUnfinished(folder: RunFolder, metadata: RunMetadata): void {
 /** Scores on the device that options name; Ctrl-C stops after the current utterances. */
 export async function experimentContext({
   device,
+  devices,
   threads,
   precision,
   ...resampling
@@ -115,7 +116,7 @@ export async function experimentContext({
     versions: await recordedVersions(),
     withCompute: (work) =>
       withInterrupts('finishing the current utterances', (stop) =>
-        withCompute(device, stop, { threads, precision }, work),
+        withCompute(devices ?? device, stop, { threads, precision }, work),
       ),
     onNote: note,
     onWarning: warn,

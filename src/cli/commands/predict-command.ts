@@ -8,6 +8,7 @@ import {
   choice,
   defineCommand,
   deviceOption,
+  devicesOption,
   type OptionsOf,
   option,
   precisionOption,
@@ -28,6 +29,7 @@ const options = {
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'jsonl']),
   channel: channelOption,
   device: deviceOption,
+  devices: devicesOption('share the recordings among these devices'),
   threads: threadsOption(),
   precision: precisionOption,
 };
@@ -87,7 +89,7 @@ async function predict(options: PredictOptions, input: string, ...more: string[]
   }
   const { failed, rows, textless, cutTexts, limit, noted, needsText, genderless, needsGender } =
     await withInterrupts('finishing the current rows', (stop) =>
-      withCompute(options.device, stop, { threads, precision }, async (compute) => {
+      withCompute(options.devices ?? options.device, stop, { threads, precision }, async (compute) => {
         const trained = await openTrainedModel(folder, compute);
         warnUnfinished(folder, trained.metadata);
         let progress: Progress | undefined;

@@ -45,17 +45,8 @@ export function experimentFolder(recipe: Recipe, run: string | undefined): strin
  * @param phase undefined for all
  */
 export async function trainAsAsked(phase: string | undefined, given: TrainingOptions): Promise<void> {
-  const { seeds, folds, jobs: asked = 1, devices } = given;
-  if (asked > 1 && seeds === undefined && folds === undefined) {
-    throw new InputError(
-      `--jobs ${asked} is for several runs, and this is one; add --folds or --seeds, or leave it out`,
-    );
-  }
-  if (devices !== undefined && asked > devices.length) {
-    throw new InputError(
-      `--jobs ${asked} is more than the ${devices.length} devices of --devices, and each run needs one; leave out --jobs, or list more devices`,
-    );
-  }
+  const { seeds, folds } = given;
+  checkJobs(given);
   const phasesOf = (recipe: Recipe): readonly string[] =>
     phase === undefined ? systemOf(recipe).phases(recipe) : [phase];
   const options = await fittedOptions(given, phasesOf);
@@ -83,6 +74,25 @@ export async function trainAsAsked(phase: string | undefined, given: TrainingOpt
   for (const each of phasesOf(recipe)) {
     const runs = plannedRuns({ phase: each, variants, folds: foldsOf(options), root });
     await trainAndShow(runs, options, ({ folder }) => printResult(folder.checkpoint));
+  }
+}
+
+/** @throws InputError for more jobs than runs or devices can use */
+export function checkJobs({
+  jobs = 1,
+  devices,
+  seeds,
+  folds,
+}: Pick<TrainingOptions, 'jobs' | 'devices' | 'seeds' | 'folds'>): void {
+  if (jobs > 1 && seeds === undefined && folds === undefined) {
+    throw new InputError(
+      `--jobs ${jobs} is for several runs, and this is one; add --folds or --seeds, or leave it out`,
+    );
+  }
+  if (devices !== undefined && jobs > devices.length) {
+    throw new InputError(
+      `--jobs ${jobs} is more than the ${devices.length} devices of --devices, and each run needs one; leave out --jobs, or list more devices`,
+    );
   }
 }
 

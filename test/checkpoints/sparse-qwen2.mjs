@@ -32,14 +32,33 @@ function* weightsOf({ hidden_size: hidden, num_hidden_layers: layers, vocab_size
   if (!config.tie_word_embeddings) yield ['lm_head.weight', [words, hidden]];
 }
 
-/** A sparse safetensors file of bfloat16 zeros. @returns bytes used on disk */
+/** Projections of the layers, which are quantized. */
+const QUANTIZED = /_proj\.weight$/;
+
+/** The tensors that store a weight, as `emoq quantize` does if the config says so. */
+function storedAs([key, shape], { bits, block_size: block } = {}) {
+  if (bits === undefined || !QUANTIZED.test(key)) return [[key, shape]];
+  const [out, width] = shape;
+  const blocks = width / block;
+  return [
+    [`${key}_packed`, [out, (width * bits) / 8], bits === 8 ? 'I8' : 'U8'],
+    [`${key}_scale`, [out, blocks], 'F16'],
+    ...(bits === 4 ? [[`${key}_zero_point`, [Math.ceil((out * blocks) / 2)], 'U8']] : []),
+  ];
+}
+
+const BYTES = { BF16: 2, F16: 2, I8: 1, U8: 1 };
+const bytesOf = ([, shape, dtype = 'BF16']) => shape.reduce((product, size) => product * size, BYTES[dtype]);
+
+/** A sparse safetensors file of zeros, in bfloat16 unless a weight names its type. @returns bytes used on disk */
 export function writeSparseSafetensors(path, weights) {
   let end = 0;
   const header = { __metadata__: { format: 'pt' } };
-  for (const [key, shape] of weights) {
+  for (const weight of weights) {
+    const [key, shape, dtype = 'BF16'] = weight;
     const begin = end;
-    end += 2 * shape.reduce((product, size) => product * size, 1);
-    header[key] = { dtype: 'BF16', shape, data_offsets: [begin, end] };
+    end += bytesOf(weight);
+    header[key] = { dtype, shape, data_offsets: [begin, end] };
   }
   const json = Buffer.from(JSON.stringify(header));
   const bytes = Buffer.alloc(Math.ceil((8 + json.length) / 8) * 8, ' ');
@@ -52,12 +71,15 @@ export function writeSparseSafetensors(path, weights) {
   return statSync(path).blocks * 512;
 }
 
-/** Shards of at most `shardBytes`, their index and config.json. @returns bytes on the disk */
+/**
+ * Shards of at most `shardBytes`, their index and config.json, whose `quantization_config` says whether the weights are
+ * quantized. @returns bytes on the disk
+ */
 export function writeSparseQwen2(dir, config, shardBytes) {
   const shards = [[]];
   let filled = 0;
-  for (const weight of weightsOf(config)) {
-    const bytes = 2 * weight[1].reduce((product, size) => product * size, 1);
+  for (const weight of [...weightsOf(config)].flatMap((each) => storedAs(each, config.quantization_config))) {
+    const bytes = bytesOf(weight);
     if (filled > 0 && filled + bytes > shardBytes) {
       shards.push([]);
       filled = 0;

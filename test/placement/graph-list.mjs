@@ -1,6 +1,7 @@
 /**
  * @file Every graph that emoq makes, in toy size, and a stage 2 with the shapes of Qwen2.5-7B. A graph may set recipe
  * keys (`set`), the checkpoint it reads and the precision of its products, which is else as emoq chooses it on CUDA.
+ * float32 has to be named: only then may 16-bit weights be held in it.
  */
 
 const recompute = 'stage2.activation_checkpointing=true';
@@ -48,6 +49,14 @@ export const GRAPHS = [
   { name: 'stage 2 in float32, training', kind: 'training', phase: 'stage2', precision: 'float32' },
   { name: 'stage 2 of Qwen3, training', kind: 'training', phase: 'stage2', set: [decoder('qwen3')] },
   { name: 'stage 2 of Llama, training', kind: 'training', phase: 'stage2', set: [decoder('llama')] },
+  ...[8, 4].flatMap((bits) =>
+    ['training', 'validation', 'prediction'].map((kind) => ({
+      name: `stage 2 over ${bits} bits, ${kind}`,
+      kind,
+      phase: 'stage2',
+      set: [decoder(`qwen2-int${bits}`)],
+    })),
+  ),
   {
     name: 'stage 2 in the shapes of Qwen2.5-7B, two layers, training',
     kind: 'training',
@@ -71,13 +80,21 @@ export const GRAPHS = [
 
   { name: 'exported encoder', kind: 'export', model: 'encoder', checkpoint: 'hubert' },
   { name: 'exported Former', kind: 'export', model: 'former', checkpoint: 'roberta' },
-  { name: 'exported language model', kind: 'export', model: 'llm', checkpoint: 'qwen2' },
+  // In float32 by default: for runtimes without products of 16 bits.
+  {
+    name: 'exported language model',
+    kind: 'export',
+    model: 'llm',
+    checkpoint: 'qwen2',
+    precision: 'float32',
+  },
   {
     name: 'exported language model of embeddings',
     kind: 'export',
     model: 'llm',
     checkpoint: 'qwen2',
     inputs: 'inputs_embeds',
+    precision: 'float32',
   },
   {
     name: 'exported language model in bfloat16',

@@ -26,7 +26,7 @@ export async function estimateDifferences(part = '') {
   const models = mkdtempSync(join(tmpdir(), 'emoq-memory-'));
   const problems = [];
   try {
-    writeMemoryModels(models);
+    await writeMemoryModels(models, checkout);
     for (const spec of MEMORY_CASES.filter(({ name }) => name.includes(part))) {
       problems.push(...(await compare(spec, models)));
     }

@@ -64,10 +64,14 @@ export function beginSection(name) {
   process.env.EMOQ_STUB_SECTION = name;
 }
 
-/** The last lines without onnxruntime's own log. */
+const LINES = 15;
+
+/** An uncaught error with the beginning of its stack, else the last lines; without onnxruntime's own log. */
 function endOf(printed) {
   const lines = printed.split('\n').filter((line) => !/^\S+ \S+ \[[VI]:onnxruntime/.test(line));
-  return lines.slice(-15).join('\n').slice(-4000);
+  const error = lines.findIndex((line) => /^\w*Error: /.test(line));
+  const shown = error < 0 ? lines.slice(-LINES) : lines.slice(error, error + LINES);
+  return shown.join('\n').slice(0, 4000);
 }
 
 function sectionsOf(ledger) {

@@ -2,8 +2,8 @@
  * @file The placement test, `make test-placement`: builds the CUDA stub, opens every graph that emoq makes on it, and
  * fails on a copy inside a loop, a float node on the CPU, a frozen 16-bit weight in float32, more launches, copies or
  * memory than budgets.json allows, a table of CUDA kernels that is not what the stub shows, or an estimate of memory
- * that is off by more than a tenth. With `--update figures` it writes the budgets and lowers the known violations where
- * there are fewer; with `--update memory` it also searches for the least memory of each. Further arguments choose graphs
+ * that is off by more than a tenth. With `--update figures` it writes the budgets; with `--update
+ * memory` it also searches for the least memory of each. Further arguments choose graphs
  * by a part of their names.
  */
 
@@ -13,7 +13,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildStub } from '../cuda-stub/build.mjs';
-import { budgetedFigures, compareBudget, compareKnown, RULES, violationsOf } from './checks.mjs';
+import { budgetedFigures, compareBudget, describeViolations, RULES, violationsOf } from './checks.mjs';
 import { leastMemory, runWithin } from './device-memory.mjs';
 import { figuresOf, perStep } from './figures.mjs';
 import { GRAPHS } from './graph-list.mjs';
@@ -62,11 +62,11 @@ async function examine(spec, models, memoryMib) {
  */
 const withMargin = (mib) => mib + Math.ceil(mib / 10) + 4;
 
-async function check(spec, models, budget, known) {
+async function check(spec, models, budget) {
   const within = await runWithin((mib) => examine(spec, models, mib), budget?.memoryMib);
   const found = within ?? (await examine(spec, models));
   const problems = [
-    ...compareKnown(found.violations, known),
+    ...describeViolations(found.violations),
     ...compareBudget(found.budgeted, budget),
     ...(within === undefined
       ? [`it does not run in ${budget.memoryMib} MiB of device memory, its budget`]
@@ -83,7 +83,7 @@ function withConstants({ loadedBytes, ...figures }) {
 }
 
 /** Takes figures as the budget. The memory is found out anew if it is asked for, or if the budget is not enough. */
-async function update(spec, models, budget, known, searchesMemory) {
+async function update(spec, models, budget, searchesMemory) {
   const within = searchesMemory
     ? undefined
     : await runWithin((mib) => examine(spec, models, mib), budget?.memoryMib);
@@ -92,14 +92,10 @@ async function update(spec, models, budget, known, searchesMemory) {
   const memoryMib = isKept
     ? budget.memoryMib
     : withMargin(await leastMemory((mib) => examine(spec, models, mib), found.figures.peakBytes));
-  const fewer = Object.entries(known ?? {})
-    .map(([rule, count]) => [rule, Math.min(count, found.violations[rule].length)])
-    .filter(([, count]) => count > 0);
   return {
     ...found,
     budget: { ...withConstants(found.budgeted), memoryMib },
-    known: fewer.length === 0 ? undefined : Object.fromEntries(fewer),
-    problems: compareKnown(found.violations, Object.fromEntries(fewer)),
+    problems: describeViolations(found.violations),
   };
 }
 
@@ -137,7 +133,6 @@ async function main() {
   }
   const chosen = GRAPHS.filter(({ name }) => positionals.every((part) => name.includes(part)));
   const budgets = readJson('budgets.json');
-  const known = readJson('known-violations.json');
   const models = mkdtempSync(join(tmpdir(), 'emoq-placement-'));
   console.log(
     `${''.padEnd(58)} launch product  to dev to host    peak      loop  cpu,  cpu float32\n${'per step of training, or per run'.padEnd(58)}                                        copy  loop  root weights`,
@@ -147,15 +142,14 @@ async function main() {
     const results = await mapAtOnce(chosen, AT_ONCE, async (spec) => {
       const examined =
         values.update !== undefined
-          ? update(spec, models, budgets[spec.name], known[spec.name], values.update === 'memory')
-          : check(spec, models, budgets[spec.name], known[spec.name]);
+          ? update(spec, models, budgets[spec.name], values.update === 'memory')
+          : check(spec, models, budgets[spec.name]);
       const result = await examined.catch((error) => ({ problems: [error.message] }));
       console.log(row(spec, result));
       return { spec, ...result };
     });
     if (values.update !== undefined) {
       save('budgets.json', { ...budgets, ...byName(results, 'budget') });
-      save('known-violations.json', { ...known, ...byName(results, 'known') });
     }
     const failed = results.filter(({ problems }) => problems.length > 0);
     for (const { spec, problems } of failed) {

@@ -1,6 +1,7 @@
 /**
  * @file The checkpoints of the measured graphs: emoq's toy backbones, of which the language models are stored in
- * bfloat16 as published ones are, and a language model with Qwen2.5-7B's shapes as a sparse file of zeros.
+ * bfloat16 as published ones are, one of them also in 8 and 4 bits, and a language model with Qwen2.5-7B's shapes as a
+ * sparse file of zeros.
  */
 
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
@@ -45,6 +46,10 @@ export async function writeToyModels(checkout, dir) {
   for (const [family, kind] of Object.entries({ qwen2: 'qwen2', qwen3: 'qwen3', llama: 'llama3' })) {
     await toy.writeToyDecoder(folder(family), 0, family, tokenizer(kind));
     await storeInBfloat16(checkout, folder(family));
+  }
+  const { quantizeDecoder } = await emoqModule(checkout, 'backbones/index.js');
+  for (const bits of [8, 4]) {
+    await quantizeDecoder(folder('qwen2'), folder(`qwen2-int${bits}`), { bits, blockSize: 32 });
   }
   await writeBaseVariant(checkout, folder('hubert'), folder('hubert-base'));
   writeSparseQwen2(folder('qwen2-7b'), SHAPES_7B, 2 ** 40);

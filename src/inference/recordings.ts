@@ -43,9 +43,9 @@ import {
   type PredictionWriter,
 } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
-import { encoderOf, type ModelUtterance } from '../systems/index.js';
-import { type ComputeOptions, cutTo, type EncoderPool, encoderPool, isCutText } from '../training/index.js';
-import type { TrainedModel } from './trained-run.js';
+import type { ModelUtterance } from '../systems/index.js';
+import { type ComputeOptions, cutTo, type EncoderPool, isCutText } from '../training/index.js';
+import type { OpenedModel } from './trained-run.js';
 
 export interface RecordingsOptions extends RecordingsInput {
   /** For every recording without a channel in the table. */
@@ -91,7 +91,7 @@ interface RowFailure {
  * @throws InputError when the output cannot be written
  */
 export async function predictRecordings(
-  trained: TrainedModel,
+  trained: OpenedModel,
   table: RecordingTable,
   options: RecordingsOptions,
 ): Promise<RecordingsSummary> {
@@ -109,11 +109,7 @@ export async function predictRecordings(
   let [failed, cutTexts] = [0, 0];
   const noted: { kind: string; name: string }[] = [];
   try {
-    if (phase.needs.audio) {
-      const source = await encoderOf(recipe);
-      if (source.warning !== undefined) options.compute.onWarning?.(source.warning);
-      encoder = encoderPool(source, options.compute);
-    }
+    if (phase.needs.audio) encoder = await trained.openEncoder();
     options.onProgress?.(0, rows.length);
     let ahead = decodeWindow(rows.slice(0, size), table, trained, options);
     for (let start = 0; start < rows.length; start += size) {
@@ -168,7 +164,7 @@ async function openWriter(
 function decodeWindow(
   rows: readonly CsvRow[],
   { files }: RecordingTable,
-  trained: TrainedModel,
+  trained: OpenedModel,
   options: RecordingsOptions,
 ): Promise<Recording[]> {
   return mapConcurrently(rows, defaultJobs(), async (row): Promise<Recording> => {
@@ -211,7 +207,7 @@ interface PredictedWindow {
 
 async function predictWindow(
   window: readonly Recording[],
-  trained: TrainedModel,
+  trained: OpenedModel,
   encoder: EncoderPool | undefined,
   options: RecordingsOptions,
 ): Promise<PredictedWindow> {

@@ -15,6 +15,7 @@ import { checkpointWeights, type Precision, type Weights } from '../nn/index.js'
 import { shippedRecipeNames } from '../recipe/index.js';
 import {
   type Example,
+  encoderOf,
   type FeatureSource,
   type Phase,
   phaseEvaluationGraph,
@@ -28,7 +29,9 @@ import {
   type ComputeOptions,
   countFolds,
   devicesAlike,
+  type EncoderPool,
   type Evaluator,
+  encoderPool,
   type FailedInference,
   type Inference,
   type InferenceOptions,
@@ -191,20 +194,26 @@ async function recipeOption(dir: string): Promise<string> {
   return `${(await shippedRecipeNames()).includes(name) ? `--dataset ${name}` : '--recipe FILE'}${run}`;
 }
 
-/** A model ready for inference. */
-export interface TrainedModel {
-  readonly folder: RunFolder;
-  readonly metadata: RunMetadata;
+/** A model ready for inference, whatever it was opened from. */
+export interface OpenedModel {
   readonly recipe: Recipe;
   readonly phase: Phase;
   /** How many batches are computed at a time. */
   readonly devices: number;
+  /** The encoder of the audio that it reads, on the same devices; the caller closes it. */
+  openEncoder(): Promise<EncoderPool>;
   infer(
     examples: readonly Example[],
     features: FeatureSource,
     control?: Pick<InferenceOptions, 'onProgress' | 'stop'>,
   ): Promise<(Inference | FailedInference)[]>;
   close(): Promise<void>;
+}
+
+/** The model of a run. */
+export interface TrainedModel extends OpenedModel {
+  readonly folder: RunFolder;
+  readonly metadata: RunMetadata;
 }
 
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are missing or have changed */
@@ -263,6 +272,11 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     }
     return {
       ...{ folder, metadata, recipe, phase, devices: devices.length },
+      async openEncoder() {
+        const source = await encoderOf(recipe);
+        if (source.warning !== undefined) compute.onWarning?.(source.warning);
+        return encoderPool(source, compute);
+      },
       infer: (examples, features, control) =>
         inferAll(examples, {
           ...{ evaluators, phase, features: phase.features(features), batchSize: INFERENCE_BATCH },

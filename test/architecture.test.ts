@@ -58,7 +58,7 @@ const importers: Readonly<Record<string, readonly string[]>> = {
   'umap-js': ['src/evaluation/statistics/'],
   commander: ['src/cli/'],
   chalk: ['src/cli/'],
-  yaml: ['src/recipe/', 'src/data/corpora/'],
+  yaml: ['src/recipe/', 'src/data/corpora/', 'src/inference/bundle/'],
 };
 
 const MAX_LINES = 450;

@@ -24,6 +24,9 @@ export {
   labelLogits,
   languageModelGraph,
   lmHead,
+  outputMatrixRef,
+  storedRows,
+  wordLogits,
 } from './decoders/language-head.js';
 export { type DecoderText, type OpenedDecoder, openDecoder, readDecoder } from './decoders/opened-decoder.js';
 export {

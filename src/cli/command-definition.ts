@@ -213,6 +213,26 @@ export function threadsOption(usual = 'one per core') {
   return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
 }
 
+/** `--backbone` */
+export const backboneOption = option(
+  '<key=folder>',
+  'where a backbone of the run is now, such as llm=models/qwen; can be repeated',
+  { parse: collectBackbones },
+);
+
+/** Parser of a repeatable `KEY=FOLDER`. */
+function collectBackbones(value: string, earlier: readonly string[] = []): readonly string[] {
+  if (/^(?:encoder|encoder_onnx|former|llm)=./.test(value)) return [...earlier, value];
+  throw new InvalidArgumentError(
+    'It must be encoder=FOLDER, encoder_onnx=FILE, former=FOLDER or llm=FOLDER.',
+  );
+}
+
+/** As overrides of a recipe. */
+export function backboneOverrides(backbones: readonly string[] = []): readonly string[] {
+  return backbones.map((each) => `backbones.${each}`);
+}
+
 /** `--channel` */
 export const channelOption = option(
   '<n>',

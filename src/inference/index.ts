@@ -1,9 +1,16 @@
-/** @file Inference with trained runs: test sets, other corpora, tables of recordings. */
+/** @file Inference with trained runs and bundles: test sets, other corpora, tables of recordings. */
 
+export {
+  type BundleDescription,
+  openBundleModel,
+  readBundleDescription,
+  writeBundle,
+} from './bundle/index.js';
 export { OPTIONAL_COLUMNS, predictRecordings, readRecordings } from './recordings.js';
 export {
   type OtherCorpus,
   otherCorpus,
+  predictCorpus,
   predictOtherCorpus,
   predictTestSet,
   type TestSetPredictions,
@@ -14,6 +21,7 @@ export {
   finalPhaseIn,
   findRun,
   foldRuns,
+  type OpenedModel,
   openTrainedModel,
   refuseMissingPhase,
   seedFolder,

@@ -8,7 +8,13 @@ export {
   formerConfig,
   requireEmoq,
 } from './emoq/settings.js';
-export { type PhaseTrainingOptions, phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
+export { loraKeys, mergedWeights } from './emoq/standalone-models.js';
+export {
+  type PhaseTrainingOptions,
+  phaseEvaluationGraph,
+  phaseTrainingGraph,
+  standaloneGraph,
+} from './phase-graphs.js';
 export {
   encoderPrecision,
   type PrecisionChoice,
@@ -51,5 +57,7 @@ export type {
   PhaseStart,
   Prompt,
   Sizes,
+  StandaloneModel,
   TextLimit,
+  Views,
 } from './system.js';

@@ -14,8 +14,15 @@ import {
   type TrainingGraph,
   type TrainingSpec,
 } from '../engine/training/index.js';
-import { declaredWeights, layeredWeights, noDropout, type Precision, type Weights } from '../nn/index.js';
-import type { Example, FeatureSource, PhaseGraphs, PhaseParameters } from './system.js';
+import {
+  declaredWeights,
+  layeredWeights,
+  type ModelGraph,
+  noDropout,
+  type Precision,
+  type Weights,
+} from '../nn/index.js';
+import type { Example, FeatureSource, PhaseGraphs, PhaseParameters, StandaloneModel } from './system.js';
 
 /** Lists the weights that a phase's training graph reads, without building the full graph. */
 export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParameters {
@@ -105,6 +112,18 @@ export function phaseEvaluationGraph(
   const outputs = namedOutputs(withScope(graph, phase.name, () => phase.forward(lookup, batch)));
   for (const [name, value] of Object.entries(outputs)) addOutput(graph, value, name);
   return graph;
+}
+
+/** A standalone model over named weights. */
+export function standaloneGraph({ name, description, inputs, define }: StandaloneModel): ModelGraph {
+  return {
+    name: `emoq_${name}`,
+    description,
+    define(graph, weights) {
+      const outputs = withScope(graph, name, () => define(weights, declareInputs(graph, inputs)));
+      for (const [output, value] of Object.entries(outputs)) addOutput(graph, value, output);
+    },
+  };
 }
 
 function declareInputs(graph: Graph, inputs: readonly GraphInput[]): Record<string, Value> {

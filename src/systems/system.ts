@@ -5,11 +5,13 @@
  */
 
 import type { z } from 'zod';
+import type { MergedDtype } from '../backbones/index.js';
 import type { Checkpoint, ModelIdentity } from '../checkpoints/index.js';
 import type { Partition, Utterance } from '../data/corpora/index.js';
 import type { StoredFeatures } from '../data/features/index.js';
+import type { ChatTemplate } from '../data/text/index.js';
 import type { Graph, Value } from '../engine/onnx/index.js';
-import type { Tensor } from '../engine/tensor/index.js';
+import type { StreamedTensor, Tensor } from '../engine/tensor/index.js';
 import type { Batch, GraphInput, ParameterShape, StepLoss } from '../engine/training/index.js';
 import type { BatchValues, Dropout, Precision, Weights } from '../nn/index.js';
 import type { PhaseSettings, Recipe, RecipeProblem } from './settings.js';
@@ -205,6 +207,25 @@ export interface PhaseGraphs {
   ): { readonly probabilities: Value; readonly embedding: Value | undefined };
 }
 
+/**
+ * A model of its own: a part of a trained phase's forward graph with its weights. The outputs of one are inputs of later
+ * ones, by name; together they give `probabilities` [N, C], and `embedding` [N, d] if the phase has one.
+ */
+export interface StandaloneModel {
+  /** Name of its file, without an extension. */
+  readonly name: string;
+  /** One line on what it computes. */
+  readonly description: string;
+  readonly inputs: readonly GraphInput[];
+  readonly outputs: readonly string[];
+  /** Whether its products are computed in the chosen precision; else in float32. */
+  readonly isLanguageModel: boolean;
+  /** Its outputs by name. */
+  define(weights: Weights, batch: BatchValues): Readonly<Record<string, Value>>;
+  /** A weight that it reads, in the type in which it is stored. @throws InputError if it is missing */
+  weight(key: string, shape: readonly number[]): StreamedTensor;
+}
+
 /** Inputs for a phase's initial parameter values. */
 export interface InitialContext<E extends Example = Example> {
   readonly examples: readonly E[];
@@ -259,6 +280,20 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
   /** A padded batch. @param features as returned by {@link Phase.features} */
   collate(examples: readonly E[], features: FeatureSource, withTargets: boolean): Promise<Batch>;
   initial(context: InitialContext<E>): Promise<Tensors>;
+  /**
+   * The forward graph over trained weights, as models that need neither the run nor the backbones; a LoRA is merged.
+   * Absent in a shapes-only phase.
+   * @param trained the checkpoint of its run
+   * @param mergedDtype type of the weights with a merged LoRA
+   */
+  readonly standalone?: (
+    trained: Checkpoint,
+    mergedDtype: MergedDtype,
+  ) => Promise<readonly StandaloneModel[]>;
+  /** The word that stands for each label in the answer; undefined without a language model. */
+  readonly labelWords?: readonly string[] | undefined;
+  /** How prompts are written around the texts of the template: the language model's chat; undefined without one. */
+  readonly chat?: ChatTemplate | undefined;
 }
 
 /** The limit on a transcript's tokens. */

@@ -109,7 +109,7 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
     [['pull'], "error: missing required argument 'names'; see emoq pull --help"],
     [
       ['export'],
-      "argument 'part'; --out <file.onnx> not specified; --run <folder> or --checkpoint <folder> not specified;",
+      "argument 'part'; --out <path> not specified; --run <folder> or --checkpoint <folder> not specified;",
     ],
     [
       ['export', 'llm'],

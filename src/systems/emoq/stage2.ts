@@ -10,6 +10,7 @@ import {
   labelLogits,
   lmHead,
   spliceSoftPrompt,
+  wordLogits,
 } from '../../backbones/index.js';
 import {
   add,
@@ -48,7 +49,7 @@ import {
   under,
   type Weights,
 } from '../../nn/index.js';
-import type { PhaseGraphs } from '../system.js';
+import type { PhaseGraphs, StandaloneModel } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 import { hasFormer, trainsFormerKey } from './settings.js';
 
@@ -107,6 +108,63 @@ function project(weights: Weights, config: Stage2Config, x: Value): Value {
   );
 }
 
+/** What takes the place of `<AUDIO>`. */
+interface ProjectedAudio {
+  /** [N, d_l], or of each frame [N, L_a, d_l] with their mask [N, L_a]; undefined without audio. */
+  readonly softPrompt: Value | undefined;
+  readonly slotMask: Value | undefined;
+  /** e'_q [N, d_h]; undefined without a Former. */
+  readonly embedding: Value | undefined;
+}
+
+function projectedAudio(
+  weights: Weights,
+  config: Stage2Config,
+  batch: BatchValues,
+  dropout: Dropout,
+): ProjectedAudio {
+  const { inputs } = config;
+  if (hasFormer(config)) {
+    const former = config.former as FormerConfig;
+    const views = formerViews(batch, inputs);
+    const { graph } = Object.values(batch)[0]!;
+    const embedding = withScope(graph, 'former', () =>
+      emoqFormer(under(weights, FORMER_PREFIX), former, views, dropout),
+    );
+    return { softPrompt: project(weights, config, embedding), slotMask: undefined, embedding };
+  }
+  if (inputs === 'text') return { softPrompt: undefined, slotMask: undefined, embedding: undefined };
+  const { values, mask } = formerViews(batch, 'audio').audio!;
+  return { softPrompt: project(weights, config, values), slotMask: mask, embedding: undefined };
+}
+
+/** Last hidden states of the language model [N, L, d_l]. @param lora absent if it is merged into the weights */
+function readPrompt(
+  weights: Weights,
+  { llm }: Stage2Config,
+  batch: BatchValues,
+  words: Value,
+  { softPrompt, slotMask }: Pick<ProjectedAudio, 'softPrompt' | 'slotMask'>,
+  adapted: { readonly lora?: LoraConfig; readonly dropout: Dropout },
+): Value {
+  const { lora, dropout } = adapted;
+  const embeddings =
+    softPrompt === undefined
+      ? words
+      : spliceSoftPrompt({
+          ...{ embeddings: words, softPrompt, audioPosition: batch.audio_position! },
+          ...(slotMask && { slotMask }),
+        });
+  return withScope(words.graph, 'llm', () =>
+    decoder(
+      weights,
+      llm,
+      { embeddings, attentionMask: batch.prompt_mask! },
+      { ...(lora && { lora: { config: lora, weights } }), dropout },
+    ),
+  );
+}
+
 /** Last hidden states of the language model [N, L, d_l], and e'_q [N, d_h] if there is a Former. */
 function stage2Hidden(
   weights: Weights,
@@ -114,29 +172,9 @@ function stage2Hidden(
   batch: BatchValues,
   dropout: Dropout,
 ): { hidden: Value; embedding: Value | undefined } {
-  const { llm, inputs } = config;
-  const ids = batch.prompt_ids!;
-  const { graph } = ids;
-  const words = embedTokens(weights, llm, ids);
-  let embedding: Value | undefined;
-  let embeddings = words;
-  if (hasFormer(config)) {
-    const former = config.former as FormerConfig;
-    embedding = withScope(graph, 'former', () =>
-      emoqFormer(under(weights, FORMER_PREFIX), former, formerViews(batch, inputs), dropout),
-    );
-    const softPrompt = project(weights, config, embedding);
-    embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition: batch.audio_position! });
-  } else if (inputs !== 'text') {
-    const { values, mask } = formerViews(batch, 'audio').audio!;
-    const softPrompt = project(weights, config, values);
-    const audioPosition = batch.audio_position!;
-    embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition, slotMask: mask });
-  }
-  const lora = { config: config.lora, weights };
-  const hidden = withScope(graph, 'llm', () =>
-    decoder(weights, llm, { embeddings, attentionMask: batch.prompt_mask! }, { lora, dropout }),
-  );
+  const words = embedTokens(weights, config.llm, batch.prompt_ids!);
+  const { embedding, ...audio } = projectedAudio(weights, config, batch, dropout);
+  const hidden = readPrompt(weights, config, batch, words, audio, { lora: config.lora, dropout });
   return { hidden, embedding };
 }
 
@@ -175,6 +213,56 @@ export function stage2Forward(
     return emotionSoftmax(labelLogits(weights, config.llm, last, config.labelTokenIds));
   });
   return { probabilities, embedding };
+}
+
+/** Key of the label words' rows of the output matrix [C, d_l] in a standalone language model. */
+export const LABEL_ROWS_KEY = 'label_words.weight';
+
+/** The models of a trained stage 2: the Former with the projector, if there is one, and the language model. */
+export function stage2Models(
+  config: Stage2Config,
+): readonly Pick<
+  StandaloneModel,
+  'name' | 'description' | 'inputs' | 'outputs' | 'isLanguageModel' | 'define'
+>[] {
+  const inputs = stage2Inputs(config);
+  const soft: GraphInput = { name: 'soft_prompt', dtype: 'float32', shape: ['batch', config.llm.hiddenSize] };
+  const fused = hasFormer(config);
+  const isPromptInput = ({ name }: GraphInput): boolean => /^prompt_|^audio_position$/.test(name);
+  return [
+    ...(fused
+      ? [
+          {
+            name: 'emoq_former',
+            description: 'EmoQ-Former and projector: speech features and text to the soft prompt',
+            inputs: inputs.filter((input) => !isPromptInput(input)),
+            outputs: ['soft_prompt', 'embedding'],
+            isLanguageModel: false,
+            define: (weights: Weights, batch: BatchValues) => {
+              const { softPrompt, embedding } = projectedAudio(weights, config, batch, noDropout);
+              return { soft_prompt: softPrompt!, embedding: embedding! };
+            },
+          },
+        ]
+      : []),
+    {
+      name: 'llm',
+      description: `language model: prompt${config.inputs === 'text' ? '' : ` and ${fused ? 'soft prompt' : 'speech features'}`} to probabilities of the labels`,
+      inputs: fused ? [...inputs.filter(isPromptInput), soft] : inputs,
+      outputs: ['probabilities'],
+      isLanguageModel: true,
+      define: (weights, batch) => {
+        const words = embedTokens(weights, config.llm, batch.prompt_ids!);
+        const audio = fused
+          ? { softPrompt: batch.soft_prompt!, slotMask: undefined }
+          : projectedAudio(weights, config, batch, noDropout);
+        const hidden = readPrompt(weights, config, batch, words, audio, { dropout: noDropout });
+        const last = lastRows(hidden, batch.prompt_mask!);
+        const rows = weights(LABEL_ROWS_KEY, [config.labelTokenIds.length, config.llm.hiddenSize]);
+        return { probabilities: emotionSoftmax(wordLogits(last, rows)) };
+      },
+    },
+  ];
 }
 
 /** Hidden state of each prompt's last token before the padding: [N, L, d] -> [N, d]. */
@@ -218,6 +306,24 @@ export function initialProjector(
   return values;
 }
 
+/** @param labelTokenIds first token of each label word */
+export function stage2Config(
+  recipe: EmoqRecipe,
+  former: Stage2Config['former'],
+  llm: DecoderConfig,
+  labelTokenIds: readonly number[],
+): Stage2Config {
+  return {
+    former,
+    inputs: recipe.inputs,
+    fusion: recipe.fusion,
+    llm,
+    lora: recipe.lora,
+    projectorHidden: recipe.projector.hidden,
+    labelTokenIds,
+  };
+}
+
 /**
  * Stage 2 of a recipe as a phase: Former (if any), projector and LoRA, trained with token-weighted cross-entropy.
  * @param labelTokenIds first token of each label word
@@ -229,15 +335,7 @@ export function stage2Graphs(
   labelTokenIds: readonly number[],
   frozen: PhaseGraphs['frozen'],
 ): PhaseGraphs {
-  const config: Stage2Config = {
-    former,
-    inputs: recipe.inputs,
-    fusion: recipe.fusion,
-    llm,
-    lora: recipe.lora,
-    projectorHidden: recipe.projector.hidden,
-    labelTokenIds,
-  };
+  const config = stage2Config(recipe, former, llm, labelTokenIds);
   return {
     name: 'stage2',
     inputs: stage2Inputs(config),

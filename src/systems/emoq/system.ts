@@ -18,10 +18,13 @@ import {
   type EmoqRecipe,
   emoqProblems,
   emoqSchema,
+  formerConfig,
   hasFormer,
   hasStage1,
   startsFromStage1,
 } from './settings.js';
+import { stage2Config } from './stage2.js';
+import { stage1Standalone, stage2Standalone } from './standalone-models.js';
 
 const STAGE1 = 'stage1';
 const STAGE2 = 'stage2';
@@ -111,6 +114,8 @@ async function openStage(
   const labelTokenIds = setting?.labelWordIds.map(([first]) => first!) ?? [...recipe.labels.keys()];
   const trainingCounts = corpus && labelCounts(corpus.train, recipe.labels);
   const graphs = stageGraphs(recipe, name, configs, labelTokenIds, trainingCounts, backbones.frozen);
+  const { former: roberta, audioWidth } = configs;
+  const graphConfig = roberta ? formerConfig(recipe, { hiddenSize: audioWidth }, roberta) : { audioWidth };
   const parameters = phaseParameters(graphs);
   const textLimit = limitOf(recipe, backbones);
   const text = former.tokenizer && textLimit && { tokenizer: former.tokenizer, maxTokens: textLimit.tokens };
@@ -178,6 +183,14 @@ async function openStage(
       if (name === STAGE1) return initialStage1(parameters.trainable, backbones, seed, audio);
       return initialStage2(parameters.trainable, recipe, backbones, from, audio);
     },
+    ...(weights === 'present' && {
+      standalone: async (trained, mergedDtype) => {
+        if (name === STAGE1) return stage1Standalone(graphs, backbones, trained);
+        const config = stage2Config(recipe, graphConfig, configs.llm!, labelTokenIds);
+        return stage2Standalone(graphs, config, backbones, trained, mergedDtype);
+      },
+    }),
+    ...(setting && { labelWords: setting.labels, chat }),
   };
 }
 

@@ -8,7 +8,13 @@ export {
   formerConfig,
   requireEmoq,
 } from './emoq/settings.js';
-export { type PhaseTrainingOptions, phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
+export {
+  type PhaseTrainingOptions,
+  PRESENT_KEY_VALUES,
+  phaseEvaluationGraph,
+  phaseInferenceGraph,
+  phaseTrainingGraph,
+} from './phase-graphs.js';
 export {
   encoderPrecision,
   type PrecisionChoice,
@@ -50,6 +56,7 @@ export type {
   PhaseNeeds,
   PhaseStart,
   Prompt,
+  PromptStart,
   Sizes,
   TextLimit,
 } from './system.js';

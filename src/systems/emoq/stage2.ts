@@ -5,23 +5,23 @@
 
 import {
   type DecoderConfig,
-  decoder,
+  type DecoderOutputs,
+  decoderOutputs,
   embedTokens,
   labelLogits,
   lmHead,
+  pastShape,
   spliceSoftPrompt,
+  stackedKeyValues,
 } from '../../backbones/index.js';
 import {
   add,
   arange,
   cast,
   countAlong,
-  gather,
   gelu,
   mul,
-  multiplyDims,
   reduceSum,
-  reshape,
   sizeOf,
   sub,
   type Value,
@@ -107,13 +107,14 @@ function project(weights: Weights, config: Stage2Config, x: Value): Value {
   );
 }
 
-/** Last hidden states of the language model [N, L, d_l], and e'_q [N, d_h] if there is a Former. */
-function stage2Hidden(
+/** What the language model computes of a batch, and e'_q [N, d_h] if there is a Former. */
+function stage2Outputs(
   weights: Weights,
   config: Stage2Config,
   batch: BatchValues,
   dropout: Dropout,
-): { hidden: Value; embedding: Value | undefined } {
+  read?: Value,
+): DecoderOutputs & { readonly embedding: Value | undefined } {
   const { llm, inputs } = config;
   const ids = batch.prompt_ids!;
   const { graph } = ids;
@@ -134,10 +135,14 @@ function stage2Hidden(
     embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition, slotMask: mask });
   }
   const lora = { config: config.lora, weights };
-  const hidden = withScope(graph, 'llm', () =>
-    decoder(weights, llm, { embeddings, attentionMask: batch.prompt_mask! }, { lora, dropout }),
-  );
-  return { hidden, embedding };
+  const past = batch[PAST];
+  const given = {
+    ...{ embeddings, attentionMask: batch.prompt_mask! },
+    ...(past && { past }),
+    ...(read && { read }),
+  };
+  const outputs = withScope(graph, 'llm', () => decoderOutputs(weights, llm, given, { lora, dropout }));
+  return { ...outputs, embedding };
 }
 
 /** The stage-2 objective (eq. 7) on a batch with `answerInputs`, where each prompt is followed by its answer. */
@@ -147,7 +152,7 @@ export function stage2Loss(
   batch: BatchValues,
   dropout: Dropout,
 ): Value {
-  const { hidden } = stage2Hidden(weights, config, batch, dropout);
+  const { hidden } = stage2Outputs(weights, config, batch, dropout);
   const answers = {
     hidden,
     answerPositions: batch.answer_positions!,
@@ -159,30 +164,34 @@ export function stage2Loss(
   );
 }
 
+/** The input of inference that holds the keys and values of the prompt's constant beginning. */
+const PAST = 'past_key_values';
+
 /**
  * Probabilities of the C emotions [N, C] (eqs. 8 and 9) at the last token of each prompt, and e'_q [N, d_h] if there is
- * a Former.
+ * a Former. If the batch has `past_key_values`, its prompts begin after them.
  */
 export function stage2Forward(
   weights: Weights,
   config: Stage2Config,
   batch: BatchValues,
   dropout: Dropout,
-): { probabilities: Value; embedding: Value | undefined } {
-  const { hidden, embedding } = stage2Hidden(weights, config, batch, dropout);
-  const probabilities = withScope(hidden.graph, 'answer', () => {
-    const last = lastRows(hidden, batch.prompt_mask!);
-    return emotionSoftmax(labelLogits(weights, config.llm, last, config.labelTokenIds));
-  });
-  return { probabilities, embedding };
+): { probabilities: Value; embedding: Value | undefined; presentKeyValues: Value | undefined } {
+  const read = withScope(batch.prompt_mask!.graph, 'answer', () => lastRows(batch.prompt_mask!));
+  const { hidden, embedding, keysAndValues } = stage2Outputs(weights, config, batch, dropout, read);
+  const probabilities = withScope(hidden.graph, 'answer', () =>
+    emotionSoftmax(labelLogits(weights, config.llm, hidden, config.labelTokenIds)),
+  );
+  const presentKeyValues =
+    batch[PAST] && withScope(hidden.graph, 'llm', () => stackedKeyValues(keysAndValues));
+  return { probabilities, embedding, presentKeyValues };
 }
 
-/** Hidden state of each prompt's last token before the padding: [N, L, d] -> [N, d]. */
-function lastRows(hidden: Value, mask: Value): Value {
-  const [batch, length, width] = hidden.shape as [string, string, number];
+/** Each prompt's last token before the padding, among the tokens of all prompts: [N, L] -> int64 [N]. */
+function lastRows(mask: Value): Value {
+  const batch = mask.shape[0]!;
   const starts = mul(arange(sizeOf(mask, 0), batch), countAlong(mask, [1], 'int64')); // [N]
-  const rows = add(starts, sub(reduceSum(mask, [1]), 1));
-  return gather(reshape(hidden, [multiplyDims(batch, length), width]), cast(rows, 'int64'), 0);
+  return cast(add(starts, sub(reduceSum(mask, [1]), 1)), 'int64');
 }
 
 /**
@@ -246,5 +255,6 @@ export function stage2Graphs(
     frozen,
     loss: (weights, batch, dropout) => ({ loss: stage2Loss(weights, config, batch, dropout), reported: {} }),
     forward: (weights, batch) => stage2Forward(weights, config, batch, noDropout),
+    past: { name: PAST, dtype: 'float32', shape: pastShape(llm, 'past') },
   };
 }

@@ -16,6 +16,8 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
+PAST = "past_key_values"  # of tokens that the prompt leaves out: none here
+
 
 def waveform(path, seconds):
     """Mono float32 [samples] at 16 kHz."""
@@ -94,6 +96,8 @@ def predict(folder, path, text="", speaker="", gender=""):
         ids, position = prompt(bundle, text, speaker, gender)
         own = row(ids)
         values |= {"prompt_ids": own["ids"], "prompt_mask": own["mask"], "audio_position": np.array([position])}
+        (past,) = [each["shape"] for model in bundle["models"] for each in model["inputs"] if each["name"] == PAST]
+        values[PAST] = np.zeros([0 if isinstance(size, str) else size for size in past], np.float32)
     for model in bundle["models"]:
         values |= run(bundle["folder"] / model["file"], values)
     return dict(zip(bundle["labels"], values["probabilities"][0].tolist()))

@@ -18,7 +18,7 @@ import {
   encoderOf,
   type FeatureSource,
   type Phase,
-  phaseEvaluationGraph,
+  phaseInferenceGraph,
   phasesOfSystems,
   type Recipe,
   resolvePrecision,
@@ -34,7 +34,7 @@ import {
   type FailedInference,
   type Inference,
   type InferenceOptions,
-  inferAll,
+  promptedInference,
   recordedPrompt,
   requireSameBackbones,
   sessionEvaluator,
@@ -283,13 +283,12 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   const precisionOn = (device: Device): Precision => resolvePrecision(choice, device, phase.languageModel);
   const precision = precisionOn(compute.device);
   const devices = devicesAlike(compute, precisionOn, 'judging utterances');
-  const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
+  const graph = phaseInferenceGraph(phase, phase.parameters, weights, precision);
   if (devices.some(({ kind }) => kind === 'cuda')) checkCudaKernels(graph);
   const memory = devices.map((device) =>
     reviewInferenceMemory({
       ...{ recipe, phase, precision, device, batchSize: INFERENCE_BATCH },
-      graphIn: (of) =>
-        of === precision ? graph : phaseEvaluationGraph(phase, phase.parameters, weights, of),
+      graphIn: (of) => (of === precision ? graph : phaseInferenceGraph(phase, phase.parameters, weights, of)),
     }),
   );
   for (const { warning } of memory) {
@@ -307,6 +306,7 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     const evaluator = sessionEvaluator(session);
     return { ...evaluator, run: (batches) => evaluator.run(batches).catch(rethrow) };
   });
+  const inferExamples = promptedInference(evaluators, phase);
   return {
     ...{ folder, metadata, recipe, phase, devices: devices.length, close },
     async openEncoder() {
@@ -315,8 +315,8 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
       return encoderPool(source, compute);
     },
     infer: (examples, features, control) =>
-      inferAll(examples, {
-        ...{ evaluators, phase, features: phase.features(features), batchSize: INFERENCE_BATCH },
+      inferExamples(examples, {
+        ...{ features: phase.features(features), batchSize: INFERENCE_BATCH },
         ...control,
       }),
   };

@@ -11,7 +11,9 @@ export {
 export { loraKeys, mergedWeights } from './emoq/standalone-models.js';
 export {
   type PhaseTrainingOptions,
+  PRESENT_KEY_VALUES,
   phaseEvaluationGraph,
+  phaseInferenceGraph,
   phaseTrainingGraph,
   standaloneGraph,
 } from './phase-graphs.js';
@@ -56,6 +58,7 @@ export type {
   PhaseNeeds,
   PhaseStart,
   Prompt,
+  PromptStart,
   Sizes,
   StandaloneModel,
   TextLimit,

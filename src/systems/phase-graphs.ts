@@ -77,12 +77,20 @@ export function phaseTrainingGraph(
   });
 }
 
+/** The output of an opened model's graph that its input for past keys and values takes. */
+export const PRESENT_KEY_VALUES = 'present_key_values';
+
 /** The outputs of a phase's forward graph by name. */
 function namedOutputs({
   probabilities,
   embedding,
+  presentKeyValues,
 }: ReturnType<PhaseGraphs['forward']>): Record<string, Value> {
-  return { probabilities, ...(embedding && { embedding }) };
+  return {
+    probabilities,
+    ...(embedding && { embedding }),
+    ...(presentKeyValues && { [PRESENT_KEY_VALUES]: presentKeyValues }),
+  };
 }
 
 /**
@@ -96,8 +104,33 @@ export function phaseEvaluationGraph(
   trained?: (graph: Graph) => Weights,
   precision: Precision = 'float32',
 ): Graph {
+  return forwardGraph(phase, phase.inputs, parameters, trained, precision);
+}
+
+/**
+ * The graph of an opened model, like {@link phaseEvaluationGraph}. That of a phase with a prompt also has the input
+ * `past_key_values`, for the keys and values of tokens that begin all prompts of a batch, and the output
+ * `present_key_values`, those of the first prompt's own tokens.
+ */
+export function phaseInferenceGraph(
+  phase: PhaseGraphs,
+  parameters: PhaseParameters,
+  trained: (graph: Graph) => Weights,
+  precision: Precision = 'float32',
+): Graph {
+  const inputs = [...phase.inputs, ...(phase.past ? [phase.past] : [])];
+  return forwardGraph(phase, inputs, parameters, trained, precision);
+}
+
+function forwardGraph(
+  phase: PhaseGraphs,
+  inputs: readonly GraphInput[],
+  parameters: PhaseParameters,
+  trained: ((graph: Graph) => Weights) | undefined,
+  precision: Precision,
+): Graph {
   const graph = createGraph(`emoq_${phase.name}`);
-  const batch = declareInputs(graph, phase.inputs);
+  const batch = declareInputs(graph, inputs);
   const frozen = phase.frozen(graph, precision);
   const weights = trained === undefined ? undefined : trained(graph);
   const values = new Map(

@@ -200,11 +200,23 @@ export interface PhaseGraphs {
   /** Frozen weights by key, created in the given graph; `precision` is that of a language model's products. */
   frozen(graph: Graph, precision: Precision): Weights;
   loss(weights: Weights, batch: BatchValues, dropout: Dropout): StepLoss;
-  /** Probabilities [N, C], and an embedding [N, d] if the model has one. */
+  /**
+   * An input that only opened models have: the keys and values of the tokens with which all prompts of a batch begin,
+   * which the batch then leaves out. Absent in a phase without prompts.
+   */
+  readonly past?: GraphInput;
+  /**
+   * Probabilities [N, C], and an embedding [N, d] if the model has one. For a batch with `past`, also the keys and
+   * values of the first prompt's own tokens, in the same form.
+   */
   forward(
     weights: Weights,
     batch: BatchValues,
-  ): { readonly probabilities: Value; readonly embedding: Value | undefined };
+  ): {
+    readonly probabilities: Value;
+    readonly embedding: Value | undefined;
+    readonly presentKeyValues?: Value | undefined;
+  };
 }
 
 /**
@@ -268,6 +280,8 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
    * Estimates lengths from character counts when there is no tokenizer; without an utterance, those of an average one.
    */
   estimate(utterance?: Pick<Utterance, 'text'>): ExampleLengths;
+  /** The constant beginning of its prompts; absent in a phase without prompts or tokenizers. */
+  readonly promptStart?: PromptStart<E>;
   /** Converts stored features to the form the phase reads. */
   features(features: FeatureSource): FeatureSource;
   /**
@@ -294,6 +308,14 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
   readonly labelWords?: readonly string[] | undefined;
   /** How prompts are written around the texts of the template: the language model's chat; undefined without one. */
   readonly chat?: ChatTemplate | undefined;
+}
+
+/** The tokens with which all prompts of a phase begin: what precedes the first slot of the template. */
+export interface PromptStart<E extends Example = Example> {
+  /** A batch of one prompt of these tokens alone, and next to nothing besides. */
+  batch(): Promise<Batch>;
+  /** An example without them; undefined if its prompt does not begin with them, or has no further tokens. */
+  after(example: E): E | undefined;
 }
 
 /** The limit on a transcript's tokens. */

@@ -35,6 +35,7 @@ export {
   sessionEvaluator,
 } from './inference.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
+export { promptedInference } from './prompted-inference.js';
 export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
 export { averageBatch } from './step-sizes.js';
 export { type PhaseOutcome, type TrainPhaseOptions, trainPhase } from './train-phase.js';

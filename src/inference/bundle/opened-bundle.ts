@@ -7,7 +7,7 @@ import { type Device, deviceName, type WorkerSession } from '../../engine/runtim
 import type { Tensor } from '../../engine/tensor/index.js';
 import type { Precision } from '../../nn/index.js';
 import { encoderOf, type Recipe, systemOf } from '../../systems/index.js';
-import { type ComputeOptions, devicesAlike, encoderPool, inferAll } from '../../training/index.js';
+import { type ComputeOptions, devicesAlike, encoderPool, promptedInference } from '../../training/index.js';
 import { runRecipe } from '../../training/runs/index.js';
 import { INFERENCE_BATCH, openEvaluators } from '../device-sessions.js';
 import type { OpenedModel } from '../trained-run.js';
@@ -50,12 +50,13 @@ export async function openBundleModel(dir: string, compute: ComputeOptions): Pro
     }
     return { batchesPerRun: () => 1, run: async ([batch]) => [await runChain(sessions, batch!.tensors)] };
   });
+  const inferExamples = promptedInference(evaluators, phase);
   return {
     ...{ dir, description, recipe, phase, devices: devices.length, close },
     openEncoder: async () => encoderPool(await encoderOf(recipe), compute),
     infer: (examples, features, control) =>
-      inferAll(examples, {
-        ...{ evaluators, phase, features: phase.features(features), batchSize: INFERENCE_BATCH },
+      inferExamples(examples, {
+        ...{ features: phase.features(features), batchSize: INFERENCE_BATCH },
         ...control,
       }),
   };

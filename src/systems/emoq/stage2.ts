@@ -5,11 +5,14 @@
 
 import {
   type DecoderConfig,
-  decoder,
+  type DecoderOutputs,
+  decoderOutputs,
   embedTokens,
   labelLogits,
   lmHead,
+  pastShape,
   spliceSoftPrompt,
+  stackedKeyValues,
   wordLogits,
 } from '../../backbones/index.js';
 import {
@@ -17,12 +20,9 @@ import {
   arange,
   cast,
   countAlong,
-  gather,
   gelu,
   mul,
-  multiplyDims,
   reduceSum,
-  reshape,
   sizeOf,
   sub,
   type Value,
@@ -49,6 +49,7 @@ import {
   under,
   type Weights,
 } from '../../nn/index.js';
+import { PRESENT_KEY_VALUES } from '../phase-graphs.js';
 import type { PhaseGraphs, StandaloneModel } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 import { hasFormer, trainsFormerKey } from './settings.js';
@@ -138,16 +139,24 @@ function projectedAudio(
   return { softPrompt: project(weights, config, values), slotMask: mask, embedding: undefined };
 }
 
-/** Last hidden states of the language model [N, L, d_l]. @param lora absent if it is merged into the weights */
-function readPrompt(
+/** How the language model reads prompts. */
+interface Reading {
+  /** Absent if it is merged into the weights. */
+  readonly lora?: LoraConfig;
+  readonly dropout: Dropout;
+  /** The only tokens whose hidden states are wanted; absent: all. */
+  readonly read?: Value;
+}
+
+/** What the language model computes of prompts whose word embeddings are `words`. */
+function readPrompts(
   weights: Weights,
   { llm }: Stage2Config,
   batch: BatchValues,
   words: Value,
   { softPrompt, slotMask }: Pick<ProjectedAudio, 'softPrompt' | 'slotMask'>,
-  adapted: { readonly lora?: LoraConfig; readonly dropout: Dropout },
-): Value {
-  const { lora, dropout } = adapted;
+  { lora, dropout, read }: Reading,
+): DecoderOutputs {
   const embeddings =
     softPrompt === undefined
       ? words
@@ -155,27 +164,28 @@ function readPrompt(
           ...{ embeddings: words, softPrompt, audioPosition: batch.audio_position! },
           ...(slotMask && { slotMask }),
         });
-  return withScope(words.graph, 'llm', () =>
-    decoder(
-      weights,
-      llm,
-      { embeddings, attentionMask: batch.prompt_mask! },
-      { ...(lora && { lora: { config: lora, weights } }), dropout },
-    ),
-  );
+  const past = batch[PAST];
+  const given = {
+    ...{ embeddings, attentionMask: batch.prompt_mask! },
+    ...(past && { past }),
+    ...(read && { read }),
+  };
+  const adapted = { ...(lora && { lora: { config: lora, weights } }), dropout };
+  return withScope(words.graph, 'llm', () => decoderOutputs(weights, llm, given, adapted));
 }
 
-/** Last hidden states of the language model [N, L, d_l], and e'_q [N, d_h] if there is a Former. */
-function stage2Hidden(
+/** What the language model computes of a batch, and e'_q [N, d_h] if there is a Former. */
+function stage2Outputs(
   weights: Weights,
   config: Stage2Config,
   batch: BatchValues,
   dropout: Dropout,
-): { hidden: Value; embedding: Value | undefined } {
+  read?: Value,
+): DecoderOutputs & { readonly embedding: Value | undefined } {
   const words = embedTokens(weights, config.llm, batch.prompt_ids!);
   const { embedding, ...audio } = projectedAudio(weights, config, batch, dropout);
-  const hidden = readPrompt(weights, config, batch, words, audio, { lora: config.lora, dropout });
-  return { hidden, embedding };
+  const reading = { lora: config.lora, dropout, ...(read && { read }) };
+  return { ...readPrompts(weights, config, batch, words, audio, reading), embedding };
 }
 
 /** The stage-2 objective (eq. 7) on a batch with `answerInputs`, where each prompt is followed by its answer. */
@@ -185,7 +195,7 @@ export function stage2Loss(
   batch: BatchValues,
   dropout: Dropout,
 ): Value {
-  const { hidden } = stage2Hidden(weights, config, batch, dropout);
+  const { hidden } = stage2Outputs(weights, config, batch, dropout);
   const answers = {
     hidden,
     answerPositions: batch.answer_positions!,
@@ -197,22 +207,31 @@ export function stage2Loss(
   );
 }
 
+/** The input of inference that holds the keys and values of the prompt's constant beginning. */
+const PAST = 'past_key_values';
+
+function pastInput({ llm }: Stage2Config): GraphInput {
+  return { name: PAST, dtype: 'float32', shape: pastShape(llm, 'past') };
+}
+
 /**
  * Probabilities of the C emotions [N, C] (eqs. 8 and 9) at the last token of each prompt, and e'_q [N, d_h] if there is
- * a Former.
+ * a Former. If the batch has `past_key_values`, its prompts begin after them.
  */
 export function stage2Forward(
   weights: Weights,
   config: Stage2Config,
   batch: BatchValues,
   dropout: Dropout,
-): { probabilities: Value; embedding: Value | undefined } {
-  const { hidden, embedding } = stage2Hidden(weights, config, batch, dropout);
-  const probabilities = withScope(hidden.graph, 'answer', () => {
-    const last = lastRows(hidden, batch.prompt_mask!);
-    return emotionSoftmax(labelLogits(weights, config.llm, last, config.labelTokenIds));
-  });
-  return { probabilities, embedding };
+): { probabilities: Value; embedding: Value | undefined; presentKeyValues: Value | undefined } {
+  const read = withScope(batch.prompt_mask!.graph, 'answer', () => lastRows(batch.prompt_mask!));
+  const { hidden, embedding, keysAndValues } = stage2Outputs(weights, config, batch, dropout, read);
+  const probabilities = withScope(hidden.graph, 'answer', () =>
+    emotionSoftmax(labelLogits(weights, config.llm, hidden, config.labelTokenIds)),
+  );
+  const presentKeyValues =
+    batch[PAST] && withScope(hidden.graph, 'llm', () => stackedKeyValues(keysAndValues));
+  return { probabilities, embedding, presentKeyValues };
 }
 
 /** Key of the label words' rows of the output matrix [C, d_l] in a standalone language model. */
@@ -248,29 +267,32 @@ export function stage2Models(
     {
       name: 'llm',
       description: `language model: prompt${config.inputs === 'text' ? '' : ` and ${fused ? 'soft prompt' : 'speech features'}`} to probabilities of the labels`,
-      inputs: fused ? [...inputs.filter(isPromptInput), soft] : inputs,
-      outputs: ['probabilities'],
+      inputs: [...(fused ? [...inputs.filter(isPromptInput), soft] : inputs), pastInput(config)],
+      outputs: ['probabilities', PRESENT_KEY_VALUES],
       isLanguageModel: true,
       define: (weights, batch) => {
         const words = embedTokens(weights, config.llm, batch.prompt_ids!);
         const audio = fused
           ? { softPrompt: batch.soft_prompt!, slotMask: undefined }
           : projectedAudio(weights, config, batch, noDropout);
-        const hidden = readPrompt(weights, config, batch, words, audio, { dropout: noDropout });
-        const last = lastRows(hidden, batch.prompt_mask!);
+        const read = lastRows(batch.prompt_mask!);
+        const reading = { dropout: noDropout, read };
+        const { hidden, keysAndValues } = readPrompts(weights, config, batch, words, audio, reading);
         const rows = weights(LABEL_ROWS_KEY, [config.labelTokenIds.length, config.llm.hiddenSize]);
-        return { probabilities: emotionSoftmax(wordLogits(last, rows)) };
+        return {
+          probabilities: emotionSoftmax(wordLogits(hidden, rows)),
+          [PRESENT_KEY_VALUES]: stackedKeyValues(keysAndValues),
+        };
       },
     },
   ];
 }
 
-/** Hidden state of each prompt's last token before the padding: [N, L, d] -> [N, d]. */
-function lastRows(hidden: Value, mask: Value): Value {
-  const [batch, length, width] = hidden.shape as [string, string, number];
+/** Each prompt's last token before the padding, among the tokens of all prompts: [N, L] -> int64 [N]. */
+function lastRows(mask: Value): Value {
+  const batch = mask.shape[0]!;
   const starts = mul(arange(sizeOf(mask, 0), batch), countAlong(mask, [1], 'int64')); // [N]
-  const rows = add(starts, sub(reduceSum(mask, [1]), 1));
-  return gather(reshape(hidden, [multiplyDims(batch, length), width]), cast(rows, 'int64'), 0);
+  return cast(add(starts, sub(reduceSum(mask, [1]), 1)), 'int64');
 }
 
 /**
@@ -344,5 +366,6 @@ export function stage2Graphs(
     frozen,
     loss: (weights, batch, dropout) => ({ loss: stage2Loss(weights, config, batch, dropout), reported: {} }),
     forward: (weights, batch) => stage2Forward(weights, config, batch, noDropout),
+    past: pastInput(config),
   };
 }

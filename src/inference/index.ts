@@ -2,11 +2,26 @@
 
 export {
   type BundleDescription,
+  bundleIdentity,
+  bundleRecipe,
   openBundleModel,
   readBundleDescription,
   writeBundle,
 } from './bundle/index.js';
-export { OPTIONAL_COLUMNS, predictRecordings, readRecordings } from './recordings.js';
+export {
+  type Counts,
+  checkUnfinished,
+  type JudgedRow,
+  mergeParts,
+  OPTIONAL_COLUMNS,
+  openSource,
+  type PartOutcome,
+  type PlannedPrediction,
+  type PredictionJob,
+  planPrediction,
+  predictRows,
+  type Shard,
+} from './prediction/index.js';
 export {
   type OtherCorpus,
   otherCorpus,

@@ -118,6 +118,11 @@ export async function readBundleDescription(dir: string): Promise<BundleDescript
   );
 }
 
+/** What tells the model of a bundle from others: the checksum of what it says of itself and of its files. */
+export function bundleIdentity(dir: string): Promise<string> {
+  return sha256OfFile(join(dir, BUNDLE_FILE));
+}
+
 /** Files that are compared at a time: one keeps a core busy. */
 const AT_ONCE = 2;
 

@@ -6,7 +6,7 @@ import { loadModelFile } from '../../engine/onnx/index.js';
 import { type Device, deviceName, type WorkerSession } from '../../engine/runtime/index.js';
 import type { Tensor } from '../../engine/tensor/index.js';
 import type { Precision } from '../../nn/index.js';
-import { encoderOf, type Recipe, systemOf } from '../../systems/index.js';
+import { encoderOf, type Phase, type Recipe, systemOf } from '../../systems/index.js';
 import { type ComputeOptions, devicesAlike, encoderPool, promptedInference } from '../../training/index.js';
 import { runRecipe } from '../../training/runs/index.js';
 import { INFERENCE_BATCH, openEvaluators } from '../device-sessions.js';
@@ -31,6 +31,7 @@ export async function openBundleModel(dir: string, compute: ComputeOptions): Pro
     prompt: description.prompt ?? undefined,
   });
   if (phase.encode === undefined) throw new InputError(`bundle ${dir}: its tokenizers cannot be read`);
+  requireInputs(dir, description, phase);
   const { device } = compute;
   if (precision !== 'float32' && device.kind !== 'cuda') {
     throw new InputError(
@@ -62,8 +63,21 @@ export async function openBundleModel(dir: string, compute: ComputeOptions): Pro
   };
 }
 
+/** @throws InputError if the models take something else than this version gives them */
+function requireInputs(dir: string, { models, versions }: BundleDescription, phase: Phase): void {
+  const given = new Set([...phase.inputs, ...(phase.past ? [phase.past] : [])].map(({ name }) => name));
+  const taken = new Set(models.flatMap(({ inputs }) => inputs.map(({ name }) => name)));
+  const untaken = [...given].filter((name) => !taken.has(name));
+  for (const { outputs } of models) for (const name of outputs) given.add(name);
+  const unknown = [...taken].filter((name) => !given.has(name));
+  if (untaken.length + unknown.length === 0) return;
+  throw new InputError(
+    `bundle ${dir} was written by another emoq (${versions.emoq}), whose models take ${[...taken].join(', ')}; export it again with this one`,
+  );
+}
+
 /** The recipe of a bundle, with its folders where they are now. */
-function bundleRecipe(dir: string, { backbones, encoder }: BundleDescription): Promise<Recipe> {
+export function bundleRecipe(dir: string, { backbones, encoder }: BundleDescription): Promise<Recipe> {
   const overrides = Object.entries(backbones).map(([key, folder]) => `backbones.${key}=${join(dir, folder)}`);
   if (encoder !== null) overrides.push(`backbones.encoder_onnx=${join(dir, encoder.file)}`);
   return runRecipe({ recipe: join(dir, 'recipe.yaml') }, overrides);

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg chromium check test test-nodes test-placement demo bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
+.PHONY: help setup build ffmpeg chromium slurm check test test-nodes test-placement demo bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -41,6 +41,14 @@ chromium:
 	      || echo 'chromium cannot be installed: the test that opens the report in a browser will be skipped' >&2; \
 	  else echo 'there is no chromium: the test that opens the report in a browser will be skipped (Debian: sudo apt-get install chromium)' >&2; fi; }
 
+# Array jobs run on a real Slurm of one node in a test, which skips itself where there is none.
+slurm:
+	@command -v slurmctld > /dev/null && command -v munged > /dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo 'installing Slurm' && { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; } > /dev/null 2>&1 \
+	      || echo 'Slurm cannot be installed: the test of its array jobs will be skipped' >&2; \
+	  else echo 'there is no Slurm: the test of its array jobs will be skipped (Debian: sudo apt-get install slurm-wlm munge)' >&2; fi; }
+
 build: dist/.built
 
 dist/.built: $(sources) tsconfig.json node_modules/.installed
@@ -52,7 +60,7 @@ check: build
 	npx --no-install biome check --error-on-warnings .
 	npx --no-install vitest run test/architecture.test.ts
 
-test: setup build chromium
+test: setup build chromium slurm
 	npx --no-install vitest run
 
 # NODES='22.12.0:10 24:11' tries others than the supported ones.

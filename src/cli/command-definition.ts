@@ -6,6 +6,7 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../base/index.js';
 import type { ChannelChoice } from '../data/audio/index.js';
+import type { Shard } from '../inference/index.js';
 import type { PrecisionChoice, Recipe } from '../systems/index.js';
 
 /** Optional properties of an option. */
@@ -211,6 +212,19 @@ export const jobsOption = option(
 /** `--threads` */
 export function threadsOption(usual = 'one per core') {
   return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
+}
+
+/** `--shard` */
+export function shardOption(text: string) {
+  return option<Shard>('<i/n>', text, { parse: parseShard });
+}
+
+/** Parser of `i/n`. */
+function parseShard(value: string): Shard {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
+  const shard = { index: Number(index), count: Number(count) };
+  if (shard.index >= 1 && shard.index <= shard.count && shard.count <= 1_000_000) return shard;
+  throw new InvalidArgumentError('It must be i/n with i from 1 to n, such as 3/8.');
 }
 
 /** `--backbone` */

@@ -54,6 +54,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/quantize-command.js')).quantizeCommand,
   },
   {
+    name: 'features',
+    summary: 'encode the clips of a corpus into the feature cache, before training',
+    load: async () => (await import('./commands/features-command.js')).featuresCommand,
+  },
+  {
     name: 'train',
     summary: 'train every phase of a recipe in order, whatever its system',
     load: async () => (await import('./commands/training-commands.js')).trainCommand,

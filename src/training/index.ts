@@ -19,6 +19,7 @@ export {
   cutNotes,
   cutTo,
   encodeAll,
+  encodeCorpus,
   isCutText,
   loadCorpus,
   openExperiment,

@@ -1,8 +1,7 @@
 /** @file `emoq predict`: predicts the emotion of every recording of a table, a folder or a list. */
 
-import { InvalidArgumentError } from 'commander';
 import { ExitCode, InputError, type OutputTarget, userTarget } from '../../base/index.js';
-import type { Counts, JudgedRow, Shard } from '../../inference/index.js';
+import type { Counts, JudgedRow } from '../../inference/index.js';
 import type { Phase } from '../../systems/index.js';
 import {
   backboneOption,
@@ -16,6 +15,7 @@ import {
   type OptionsOf,
   option,
   precisionOption,
+  shardOption,
   threadsOption,
 } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
@@ -33,7 +33,7 @@ const options = {
   textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
-  shard: option('<i/n>', 'predict part i of n, for emoq merge', { parse: parseShard }),
+  shard: shardOption('predict part i of n, for emoq merge'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
   device: deviceOption,
@@ -181,12 +181,4 @@ async function reportCounts(
   }
   const noted = describeKinds(Object.entries(notes));
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; see the column "note"`);
-}
-
-/** Parser of `i/n`. */
-function parseShard(value: string): Shard {
-  const [, index, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
-  const shard = { index: Number(index), count: Number(count) };
-  if (shard.index >= 1 && shard.index <= shard.count && shard.count <= 1_000_000) return shard;
-  throw new InvalidArgumentError('It must be i/n with i from 1 to n, such as 3/8.');
 }

@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 /** Layers, top first. Imports go down the list, never up or sideways. */
 const layers: readonly (readonly string[])[] = [
   ['cli'],
-  ['experiments'],
+  ['library', 'experiments'],
   ['inference'],
   ['training'],
   ['report'],

@@ -12,15 +12,18 @@ export {
   type Counts,
   checkUnfinished,
   type JudgedRow,
+  judgeRows,
   mergeParts,
   OPTIONAL_COLUMNS,
   openSource,
   type PartOutcome,
   type PlannedPrediction,
   type PredictionJob,
+  type PredictionSource,
   planPrediction,
   predictRows,
   type Shard,
+  type SourceRow,
 } from './prediction/index.js';
 export {
   type OtherCorpus,

@@ -121,6 +121,7 @@ export async function* judgeRows(
     }
   } finally {
     for (const { parts } of opened) void parts.return(undefined);
+    blocks.return(undefined).catch(() => undefined); // not awaited: the next row may be long in coming
     await encoder?.close();
   }
 }

@@ -5,21 +5,25 @@
 
 /// <reference lib="dom" />
 
-startPicker();
 for (const recording of document.querySelectorAll<HTMLElement>('.timeline')) startTimeline(recording);
+startPicker();
 
-/** With several recordings, shows the one that is picked. Without scripts, and on paper, all are shown. */
+/**
+ * With several recordings, shows the one that is picked; without scripts, and on paper, all are shown. Only the length
+ * of a recording that is shown is read from its file.
+ */
 function startPicker(): void {
   const picker = document.querySelector<HTMLSelectElement>('#recordings');
-  if (!picker) return;
   const show = (): void => {
     for (const recording of document.querySelectorAll<HTMLElement>('.timeline')) {
-      recording.hidden = recording.id !== picker.value;
-      if (recording.hidden) recording.querySelector('audio')?.pause();
+      recording.hidden = picker !== null && recording.id !== picker.value;
+      const audio = recording.querySelector('audio');
+      if (recording.hidden) audio?.pause();
+      else if (audio) audio.preload = 'metadata';
     }
     document.dispatchEvent(new CustomEvent('view', { detail: 'recordings' }));
   };
-  picker.addEventListener('change', show);
+  picker?.addEventListener('change', show);
   show();
 }
 

@@ -77,8 +77,6 @@ export function renderTimeline({ title, labels, recordings }: TimelineData): str
       ? ''
       : `<p class="picker"><label>Recording <select id="recordings">${options.join('')}</select></label></p>`;
   const windows = all.reduce((sum, recording) => sum + recording.windows.length, 0);
-  const counted = (count: number, name: string): string =>
-    `${countText(count)} ${name}${count === 1 ? '' : 's'}`;
   return renderPage({
     title,
     kind: 'emoq timeline',
@@ -91,6 +89,10 @@ export function renderTimeline({ title, labels, recordings }: TimelineData): str
     styles,
     media: "'self' file: data:",
   });
+}
+
+function counted(count: number, name: string): string {
+  return `${countText(count)} ${name}${count === 1 ? '' : 's'}`;
 }
 
 /**
@@ -137,7 +139,7 @@ function wholeText(
   const judged = windows.filter((window) => window.probabilities !== null);
   const sec = judged.reduce((sum, { startSec, endSec }) => sum + endSec - startSec, 0);
   const mean = probabilities ? `: ${sharesText(probabilities, labels)}` : '';
-  return `The whole recording is ${label}${mean}. This is the mean of ${countText(judged.length)} windows (${clockText(sec)}), weighted by their lengths.`;
+  return `The whole recording is ${label}${mean}. This is the mean of ${counted(judged.length, 'window')} (${clockText(sec)}), weighted by length.`;
 }
 
 /** Probabilities in percent, the largest first. */
@@ -145,12 +147,12 @@ function sharesText(probabilities: ArrayLike<number>, labels: readonly string[])
   return labels
     .map((label, i) => ({ label, share: probabilities[i]! }))
     .sort((a, b) => b.share - a.share)
-    .map(({ label, share }) => `${label} ${percent(share)} %`)
+    .map(({ label, share }) => `${label} ${percent(share)}\u00a0%`)
     .join(', ');
 }
 
 function player(name: string, audio: string): string {
-  return `<audio controls preload="metadata" class="screen-only" aria-label="Recording ${escapeText(name)}" src="${escapeText(audio)}"></audio>
+  return `<audio controls preload="none" class="screen-only" aria-label="Recording ${escapeText(name)}" src="${escapeText(audio)}"></audio>
 <p class="window-text" data-audio="failed" role="alert" hidden></p>`;
 }
 
@@ -171,7 +173,7 @@ function figureOf(
   const plot = timelinePlot(heading, labels, fromSec, toSec, answers);
   const isIncomplete = answers.some(({ answer }) => answer === null);
   const marks = labels.map((label, i) => `<li>${classMark(i)}${userText(label)}</li>`);
-  const caption = `Probabilities over time, and the label of each window.${isIncomplete ? ' Crossed boxes are windows without an answer.' : ''}`;
+  const caption = `Probabilities over time, and the label of each window.${isIncomplete ? ' Dashed boxes are windows without an answer.' : ''}`;
   return `<ul class="classes" aria-label="Classes">${marks.join('')}</ul>
 <figure id="figure-timeline-${index}">
 <div class="scroll"><div class="plot" data-width="${plot.width}" data-left="${plot.left}" data-right="${plot.right}">${plot.svg}</div></div>
@@ -198,7 +200,7 @@ function windowTable({ name, windows }: TimelineRecording, labels: readonly stri
     ...labels.map((_, i) => (probabilities === null ? '–' : percent(probabilities[i]!))),
     [error, note].filter(Boolean).join('; '),
   ]);
-  return `<details><summary>All ${countText(windows.length)} windows as a table</summary>
+  return `<details><summary>The ${counted(windows.length, 'window')} as a table</summary>
 ${table(`The windows of ${name}`, columns, rows)}
 </details>`;
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -181,6 +182,33 @@ describe('the windows of a recording', () => {
     expect(noted.map(({ notes }) => notes.map(({ kind }) => kind))).toEqual([['clipped']]);
     expect(noted[0]!.startSec).toBeLessThan(start);
     expect(noted[0]!.endSec).toBeGreaterThan(start);
+  });
+});
+
+describe('a recording of 61 minutes', () => {
+  const program = `
+    import { openWindows } from '${new URL('../../../dist/data/audio/', import.meta.url).href}index.js';
+    import { peakMemoryBytes } from '${new URL('../../../dist/base/', import.meta.url).href}index.js';
+    const recording = await openWindows(process.argv[1]);
+    let [windows, samples] = [0, 0];
+    for await (const window of recording.read()) {
+      windows += 1;
+      samples += window.samples.length;
+    }
+    console.log(JSON.stringify({ windows, samples, peak: peakMemoryBytes(), sec: recording.durationSec }));`;
+
+  it('is read in less than 200 MiB', () => {
+    ffmpeg('-i', at('talk.wav'), '-ar', '16000', '-ac', '1', '-b:a', '32k', at('turn.mp3'));
+    ffmpeg('-stream_loop', '-1', '-i', at('turn.mp3'), '-c', 'copy', '-t', '3660', at('hour.mp3'));
+    const args = ['--input-type=module', '-e', program, at('hour.mp3')];
+    const said = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as Record<
+      string,
+      number
+    >;
+    expect(said.sec).toBeCloseTo(3660, 0);
+    expect(said.windows).toBeGreaterThan(3660 / 15);
+    expect(said.samples! / RATE).toBeGreaterThan(0.7 * 3660);
+    expect(said.peak! / 2 ** 20).toBeLessThan(200);
   });
 });
 

@@ -21,6 +21,7 @@ const LONGEST = [
   'e2e/validation-draw',
   'e2e/report',
   'e2e/recordings',
+  'data/audio/recording-windows',
   'e2e/needs',
   'gpu/check',
   'e2e/linear-probe',

@@ -85,6 +85,18 @@ describe.skipIf(process.platform !== 'linux')('the npm package', () => {
     for (const path of code) expect(readFileSync(path, 'utf8')).not.toMatch(/^\/\/# sourceMappingURL=/m);
   });
 
+  it('loads little code in the threads that own sessions, because each of them loads it anew', () => {
+    const loaded = new Set([join(installed, 'dist/engine/runtime/session-worker.js')]);
+    for (const path of loaded)
+      for (const [, name] of readFileSync(path, 'utf8').matchAll(
+        /^(?:import|\} from)[^'"]*["'](\.[^'"]+)["']/gm,
+      ))
+        loaded.add(join(dirname(path), name!));
+    const bytes = [...loaded].reduce((sum, path) => sum + readFileSync(path).length, 0);
+    expect(loaded.size).toBeGreaterThan(2);
+    expect(bytes).toBeLessThan(150_000); // 75 kB; with the code that reads and writes models, 350 kB
+  });
+
   it('names in "exports" what it has', () => {
     const { exports } = metadataOf(installed);
     const paths = Object.values(exports).flatMap((entry) =>

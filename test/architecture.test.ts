@@ -59,6 +59,7 @@ const importers: Readonly<Record<string, readonly string[]>> = {
   'umap-js': ['src/evaluation/statistics/'],
   commander: ['src/cli/'],
   chalk: ['src/cli/'],
+  '@bomb.sh/tab': ['src/cli/'],
   yaml: ['src/recipe/', 'src/data/corpora/', 'src/inference/bundle/'],
 };
 

@@ -113,4 +113,9 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: 'check this machine, and print a fix for each missing item',
     load: async () => (await import('./commands/doctor-command.js')).doctorCommand,
   },
+  {
+    name: 'completion',
+    summary: 'print the script that completes the command line in bash, zsh or fish',
+    load: async () => (await import('./commands/completion-command.js')).completionCommand,
+  },
 ];

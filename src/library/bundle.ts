@@ -1,47 +1,10 @@
 /** @file `openBundle`: a bundle that predicts for other programs. It prints nothing and never ends the process. */
 
 import { requireDevices, resolveDevice } from '../engine/runtime/index.js';
-import { type BundleDescription, judgeRows, type OpenedModel, openBundleModel } from '../inference/index.js';
+import { judgeRows, type OpenedModel, openBundleModel } from '../inference/index.js';
 import type { EncoderPool } from '../training/index.js';
-import {
-  type Prediction,
-  predictionOf,
-  RECORDING_COLUMNS,
-  type Recording,
-  recordingRows,
-} from './recordings.js';
-
-export interface OpenBundleOptions {
-  /** `auto`, the default, is CUDA if it is installed, else the CPU. */
-  readonly device?: 'auto' | 'cpu' | 'webgpu' | 'cuda' | `cuda:${number}`;
-  /** Threads within one operator. Default: one per physical core. */
-  readonly threads?: number;
-  /** Receives warnings about the bundle, a line each. */
-  readonly onWarning?: (text: string) => void;
-}
-
-export interface PredictOptions {
-  /** Stops after the recordings that are being judged: the iteration then throws the signal's reason. */
-  readonly signal?: AbortSignal;
-}
-
-/** An open bundle. Several can be open at once, and several predictions of one can run side by side. */
-export interface Bundle {
-  readonly labels: readonly string[];
-  /** What bundle.json says. */
-  readonly description: BundleDescription;
-  /**
-   * Judges recordings in their order, many at a time; a recording that cannot be judged gets an `error`, and the others
-   * go on. Recordings are taken as they are needed, and may be endless.
-   * @param recordings paths, or objects that say more
-   */
-  predict<R extends Recording | string>(
-    recordings: Iterable<R> | AsyncIterable<R>,
-    options?: PredictOptions,
-  ): AsyncGenerator<Prediction<R>, void, undefined>;
-  /** Frees the models. Predictions that are under way fail. */
-  close(): Promise<void>;
-}
+import type { Bundle, OpenBundleOptions, PredictOptions, Recording } from './public-types.js';
+import { predictionOf, RECORDING_COLUMNS, recordingRows } from './recordings.js';
 
 /**
  * Opens a bundle that `emoq export bundle` has written.
@@ -62,7 +25,7 @@ export async function openBundle(dir: string, options: OpenBundleOptions = {}): 
   const shared = withSharedEncoder(model);
   return {
     labels: recipe.labels,
-    description,
+    description: { ...description },
     async *predict<R extends Recording | string>(
       recordings: Iterable<R> | AsyncIterable<R>,
       { signal }: PredictOptions = {},

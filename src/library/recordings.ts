@@ -2,43 +2,7 @@
 
 import { fileFinder } from '../data/tables/index.js';
 import type { JudgedRow, PredictionSource, SourceRow } from '../inference/index.js';
-
-/** A recording, or a part of it, to be judged. */
-export interface Recording {
-  /** A file in any format that ffmpeg reads; relative to the working directory, or absolute. */
-  readonly path?: string;
-  /** Instead of a file: mono samples [frames] at 16 kHz, from -1 to 1. */
-  readonly samples?: Float32Array;
-  /** What is said. */
-  readonly text?: string;
-  readonly speaker?: string;
-  readonly gender?: string;
-  /** Of a file with several channels: a number from 1, or their mean. Default: the centre channel, else the mean. */
-  readonly channel?: number | 'mix';
-  /** Where the part begins, in seconds. Default 0. */
-  readonly start?: number;
-  /** Where it ends, in seconds. Default: the end of the recording. */
-  readonly end?: number;
-}
-
-/** The answer for a recording. */
-export interface Prediction<R = Recording> {
-  /** What was given. */
-  readonly recording: R;
-  /** The most probable label; undefined if there is an `error`. */
-  readonly label: string | undefined;
-  /** By label, in the order of the bundle's labels; undefined if there is an `error`. */
-  readonly probabilities: Readonly<Record<string, number>> | undefined;
-  /** The largest probability minus the second. */
-  readonly margin: number | undefined;
-  /** The part that was judged, in seconds; undefined without audio. */
-  readonly start: number | undefined;
-  readonly end: number | undefined;
-  /** Remarks on the recording: only its beginning was judged, it is silent or clipped, a transcript was cut. */
-  readonly notes: readonly string[];
-  /** Why it could not be judged. */
-  readonly error: string | undefined;
-}
+import type { Prediction, Recording } from './public-types.js';
 
 /** The columns that rows of recordings have. */
 export const RECORDING_COLUMNS = {

@@ -4,6 +4,7 @@
  * figures.
  */
 
+import { setMaxListeners } from 'node:events';
 import { createPool, defaultJobs, mapConcurrently } from '../../base/index.js';
 import { SAMPLE_RATE_HZ } from '../../data/audio/index.js';
 import { withoutTags } from '../../data/corpora/index.js';
@@ -76,24 +77,24 @@ export async function* judgeRows(
   const { range, from, stop } = options;
   const blocks = rowBlocks(source, size, range, from);
   const decoding = createPool(Array.from({ length: defaultJobs() }, () => undefined) as [undefined]);
+  const unneeded = new AbortController();
+  setMaxListeners(0, unneeded.signal); // one for each recording that is being decoded
   /** Starts decoding a block's rows. */
   const openBlock = async () => {
     const block = await blocks.next();
     if (block.done === true) return undefined;
     return block.value.map((row) => {
-      const parts = partsOfRow(row, source, options);
+      const parts = partsOfRow(row, source, options, unneeded.signal);
       const next = () => decoding.use(() => parts.next());
-      return { row, parts, next, first: next() };
+      return { row, next, first: next() };
     });
   };
   const encoder = model.phase.needs.audio ? await model.openEncoder() : undefined;
-  let opened: NonNullable<Awaited<ReturnType<typeof openBlock>>> = [];
   try {
     let ahead = openBlock();
     for (;;) {
       const block = await ahead;
       if (block === undefined) return;
-      opened = block;
       ahead = openBlock();
       ahead.catch(() => undefined); // awaited in the next round
       let chunk: ChunkItem[] = [];
@@ -120,7 +121,7 @@ export async function* judgeRows(
       }
     }
   } finally {
-    for (const { parts } of opened) void parts.return(undefined);
+    unneeded.abort(); // the next rows are being decoded
     blocks.return(undefined).catch(() => undefined); // not awaited: the next row may be long in coming
     await encoder?.close();
   }

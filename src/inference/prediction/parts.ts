@@ -49,11 +49,15 @@ export interface PartOptions extends InputColumns {
   readonly maxAudioSec: number;
 }
 
-/** The parts of a row, one after the other. Never throws: a row that cannot be read has a failed part. */
+/**
+ * The parts of a row, one after the other. Never throws: a row that cannot be read has a failed part.
+ * @param signal ends decoding when nothing of the row is needed any more
+ */
 export async function* partsOfRow(
   row: SourceRow,
   source: PredictionSource,
   options: PartOptions,
+  signal: AbortSignal,
 ): AsyncGenerator<Part> {
   const { pathColumn, textColumn, needsAudio } = options;
   const failed = (error: string): FailedPart => ({ kind: 'failed', error });
@@ -69,7 +73,7 @@ export async function* partsOfRow(
     const request = requestOfRow(row, source, options);
     if (row.samples !== undefined) return yield segmentOf(row.samples, request, options.maxAudioSec);
     const path = await source.files.find(row.fields[pathColumn]!);
-    yield await decodeSegment(path, request, options.maxAudioSec);
+    yield await decodeSegment(path, request, options.maxAudioSec, signal);
   } catch (error) {
     yield failed(errorMessage(error));
   }
@@ -153,12 +157,14 @@ async function decodeSegment(
   path: string,
   { channel, startSec, endSec }: AudioRequest,
   maxDurationSec: number,
+  signal: AbortSignal,
 ): Promise<ReadablePart> {
   const askedSec = (endSec ?? Number.POSITIVE_INFINITY) - startSec;
   const durationSec = Math.min(askedSec, maxDurationSec);
   const audio = await decodeAudio(path, {
     channel,
     maxDurationSec: durationSec,
+    signal,
     ...(startSec > 0 && { startSec }),
   }).catch((error: unknown) => {
     if (startSec === 0 || !errorMessage(error).endsWith('holds no samples')) throw error;

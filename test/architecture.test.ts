@@ -53,6 +53,7 @@ const importers: Readonly<Record<string, readonly string[]>> = {
   'fluent-ffmpeg': ['src/data/audio/ffmpeg.ts'],
   '@huggingface/tokenizers': ['src/data/text/tokenizer.ts'],
   papaparse: ['src/data/tables/csv-table.ts', 'src/evaluation/predictions.ts'],
+  tinyglobby: ['src/data/tables/recording-list.ts'],
   yauzl: ['src/checkpoints/', 'src/engine/runtime/provider-installation.ts'],
   'tar-stream': ['src/data/corpora/'],
   'umap-js': ['src/evaluation/statistics/'],

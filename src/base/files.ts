@@ -102,6 +102,56 @@ async function openAs(temporary: string, { path, present }: FileTarget): Promise
   return handle;
 }
 
+/** A file that grows under a name of its own, and gets its final name when it is complete. */
+export interface GrowingFile {
+  /** Appends the whole text, on disk when it returns. If that fails, the file is as before. */
+  append(text: string): Promise<void>;
+  /** Closes the file and renames it to its final name. */
+  commit(): Promise<void>;
+  /** Closes the file and leaves it for later. Safe after `commit`. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a growing file and creates its folder.
+ * @param path its name until it is complete
+ * @param bytes length of what is kept of an existing file; 0 begins a new one
+ */
+export async function openGrowingFile(target: FileTarget, path: string, bytes: number): Promise<GrowingFile> {
+  await makeOutputFolder(dirname(path));
+  if (bytes === 0) await rm(path, { force: true });
+  const handle = bytes === 0 ? await openAs(path, target) : await open(path, 'r+');
+  await handle.truncate(bytes);
+  let [size, isOpen] = [bytes, true];
+  const close = async (): Promise<void> => {
+    if (!isOpen) return;
+    isOpen = false;
+    await handle.close();
+  };
+  return {
+    async append(text) {
+      const buffer = Buffer.from(text, 'utf8');
+      try {
+        for (let offset = 0; offset < buffer.length; ) {
+          const { bytesWritten } = await handle.write(buffer, offset, buffer.length - offset, size + offset);
+          offset += bytesWritten;
+        }
+        await handle.datasync();
+      } catch (error) {
+        await handle.truncate(size).catch(() => undefined);
+        throw writeError(target.name, error);
+      }
+      size += buffer.length;
+    },
+    async commit() {
+      await close();
+      await putInPlace(path, target);
+      await syncFolder(dirname(path));
+    },
+    close,
+  };
+}
+
 /** A file that is its own mount point, as in containers, cannot be replaced; overwrite its content instead. */
 async function putInPlace(temporary: string, { path, name }: FileTarget): Promise<void> {
   try {

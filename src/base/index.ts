@@ -20,7 +20,9 @@ export {
   copyFileAtomic,
   createAtomicFile,
   createOutput,
+  type GrowingFile,
   moveIntoPlace,
+  openGrowingFile,
   pathExists,
   readJson,
   readTextFile,
@@ -30,7 +32,15 @@ export {
 } from './files.js';
 export { claimLock } from './lock.js';
 export { plainValueOf, repeatedKey } from './nesting.js';
-export { isSameFile, makeOutputFolder, type OutputFile, outputTarget, userTarget } from './output.js';
+export {
+  type FileTarget,
+  isSameFile,
+  makeOutputFolder,
+  type OutputFile,
+  type OutputTarget,
+  outputTarget,
+  userTarget,
+} from './output.js';
 export { peakMemoryBytes } from './process-memory.js';
 export { didYouMean, nearNames } from './suggestion.js';
 export {

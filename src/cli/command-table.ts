@@ -90,8 +90,13 @@ export const commandEntries: readonly CommandEntry[] = [
   },
   {
     name: 'predict',
-    summary: 'predict the emotion of every recording in a CSV',
+    summary: 'predict the emotion of every recording in a table, a folder or a list',
     load: async () => (await import('./commands/predict-command.js')).predictCommand,
+  },
+  {
+    name: 'merge',
+    summary: 'join the outputs of predict --shard',
+    load: async () => (await import('./commands/merge-command.js')).mergeCommand,
   },
   {
     name: 'export',

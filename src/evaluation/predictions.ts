@@ -1,5 +1,5 @@
 /**
- * @file Predictions files: one row per utterance, as CSV or JSON Lines, written by eval and predict. Also the
+ * @file Predictions files: one row per utterance, as CSV, TSV or JSON Lines, written by eval and predict. Also the
  * embeddings e'_q of a test set, stored in the same folder and tied to the predictions by a checksum.
  */
 
@@ -60,7 +60,7 @@ export function hasReference(row: Prediction): row is ScoredPrediction {
   return row.reference !== undefined;
 }
 
-export type PredictionFormat = 'csv' | 'jsonl';
+export type PredictionFormat = 'csv' | 'tsv' | 'jsonl';
 
 /** Which columns a file has; decided before the first row is written. */
 export interface PredictionColumns {
@@ -86,9 +86,11 @@ export interface PredictionWriter {
 
 export const probabilityPrefix = 'prob_';
 
-/** Format by file name: `.jsonl` and `.ndjson` are JSON Lines, everything else CSV. */
+/** Format by file name: `.jsonl` and `.ndjson` are JSON Lines, `.tsv` and `.tab` TSV, everything else CSV. */
 export function predictionFormatOf(path: string): PredictionFormat {
-  return ['.jsonl', '.ndjson'].includes(extname(path).toLowerCase()) ? 'jsonl' : 'csv';
+  const extension = extname(path).toLowerCase();
+  if (['.jsonl', '.ndjson'].includes(extension)) return 'jsonl';
+  return ['.tsv', '.tab'].includes(extension) ? 'tsv' : 'csv';
 }
 
 /** Difference between the largest and the second largest probability. `probabilities` has one class or more. */
@@ -113,7 +115,7 @@ export function predictionColumnNames(columns: PredictionColumns): string[] {
 
 /**
  * Opens a predictions file for writing, row by row and atomically. `-` is standard output, where rows appear at once,
- * as in a pipe. Probabilities are written with nine significant digits, enough to restore a float32 exactly.
+ * as in a pipe.
  * @param signal stops waiting for a reader of a named pipe
  */
 export async function openPredictionWriter(
@@ -124,16 +126,43 @@ export async function openPredictionWriter(
 ): Promise<PredictionWriter> {
   const names = predictionColumnNames(columns);
   const file = await createOutput(path, { signal });
-  if (format === 'csv') await file.write(csvLine(names));
+  await file.write(headerRecord(names, format));
   return {
-    async write(row) {
-      const cells = rowCells(row, columns);
-      if (format === 'csv') await file.write(csvLine(names.map((name) => cells[name] ?? '')));
-      else await file.write(`${JSON.stringify(Object.fromEntries(definedCells(names, cells)))}\n`);
-    },
+    write: (row) => file.write(formatRecord(names, predictionCells(row, columns.labels), format)),
     commit: file.commit,
     discard: file.discard,
   };
+}
+
+/** The value of a column in one record; in JSON Lines, `json` is written as it is. */
+export type RecordCell = string | number | { readonly json: string } | undefined;
+
+/** The line of column names; '' in JSON Lines, which has none. */
+export function headerRecord(names: readonly string[], format: PredictionFormat): string {
+  return format === 'jsonl' ? '' : delimited(names, format);
+}
+
+/** One record with its line end. JSON Lines omits cells that are undefined. */
+export function formatRecord(
+  names: readonly string[],
+  cells: Readonly<Record<string, RecordCell>>,
+  format: PredictionFormat,
+): string {
+  if (format !== 'jsonl') {
+    return delimited(
+      names.map((name) => {
+        const cell = cells[name] ?? '';
+        return typeof cell === 'object' ? cell.json : cell;
+      }),
+      format,
+    );
+  }
+  const members = names.flatMap((name) => {
+    const cell = cells[name];
+    if (cell === undefined) return [];
+    return [`${JSON.stringify(name)}:${typeof cell === 'object' ? cell.json : JSON.stringify(cell)}`];
+  });
+  return `{${members.join(',')}}\n`;
 }
 
 /**
@@ -172,12 +201,12 @@ export async function writePredictions(
   }
 }
 
-function rowCells(
-  row: Prediction,
-  { labels }: PredictionColumns,
-): Record<string, string | number | undefined> {
-  const { probabilities, ...rest } = row;
-  const cells: Record<string, string | number | undefined> = { ...rest };
+/** The cells of a row by column, probabilities with nine significant digits: enough to restore a float32 exactly. */
+export function predictionCells(
+  { probabilities, ...rest }: Prediction,
+  labels: readonly string[],
+): Record<string, RecordCell> {
+  const cells: Record<string, RecordCell> = { ...rest };
   if (probabilities !== undefined) {
     labels.forEach((name, i) => {
       cells[probabilityPrefix + name] = nineDigits(probabilities[i]!);
@@ -191,12 +220,9 @@ function nineDigits(value: number): number {
   return Number(value.toPrecision(9));
 }
 
-function definedCells(names: readonly string[], cells: Record<string, string | number | undefined>) {
-  return names.filter((name) => cells[name] !== undefined).map((name) => [name, cells[name]] as const);
-}
-
-function csvLine(cells: readonly (string | number)[]): string {
-  return `${Papa.unparse([[...cells]], { newline: '\n' })}\n`;
+function delimited(cells: readonly (string | number)[], format: PredictionFormat): string {
+  const delimiter = format === 'tsv' ? '\t' : ',';
+  return `${Papa.unparse([[...cells]], { newline: '\n', delimiter })}\n`;
 }
 
 /** Rows in the order of the predictions file. */

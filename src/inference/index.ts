@@ -1,6 +1,19 @@
 /** @file Inference with trained runs: test sets, other corpora, tables of recordings. */
 
-export { OPTIONAL_COLUMNS, predictRecordings, readRecordings } from './recordings.js';
+export {
+  type Counts,
+  checkUnfinished,
+  type JudgedRow,
+  mergeParts,
+  OPTIONAL_COLUMNS,
+  openSource,
+  type PartOutcome,
+  type PlannedPrediction,
+  type PredictionJob,
+  planPrediction,
+  predictRows,
+  type Shard,
+} from './prediction/index.js';
 export {
   type OtherCorpus,
   otherCorpus,

@@ -98,10 +98,7 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
       ['prepare-csv'],
       "error: missing required argument 'file.csv'; required option '--name <name>' not specified; see emoq",
     ],
-    [
-      ['predict'],
-      "missing required argument 'input.csv'; required options '-o, --output <file>' and '--run <folder>' not specified;",
-    ],
+    [['predict'], "missing required argument 'input'; required option '--run <folder>' not specified;"],
     [
       ['predict', 'x.csv', '-o', 'y'],
       "error: required option '--run <folder>' not specified; see emoq predict",

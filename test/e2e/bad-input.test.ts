@@ -241,9 +241,9 @@ describe('predict', () => {
   it.each<[string, string[], string]>([
     ['a missing CSV', predict('none.csv', 'x.csv'), 'CSV file none.csv does not exist'],
     [
-      'a recording instead of a CSV',
-      predict(audio, 'x.csv'),
-      'is a recording (WAV), not a table; make a CSV',
+      'a recording and a table together',
+      predict(audio, 'x.csv', 'toy/manifest.csv'),
+      'is a table, and others',
     ],
     [
       'a missing path column',
@@ -340,10 +340,10 @@ describe('predict', () => {
 });
 
 describe('a full disk', () => {
-  it('is one line and exit code 1, and leaves no unfinished file', async () => {
+  it('is one line and exit code 1; whole rows of a prediction are kept, and no unfinished file of a run', async () => {
     const rows = Array.from({ length: 600 }, (_, i) => `gone-${i}.wav,x`);
     work.file('calls/many.csv', `path,text\n${rows.join('\n')}\n`);
-    const before = listing(work.dir);
+    const predict = ['predict', 'calls/many.csv', '-o', 'y.csv', '--run', 'good'];
     // A limit on file sizes fails every write as a full disk does, without needing a disk.
     const limited = (kib: number, ...args: string[]) => {
       const env = { EMOQ_CACHE: work.path('../features'), NO_COLOR: '1' };
@@ -352,9 +352,16 @@ describe('a full disk', () => {
       return run('bash', ['-c', line, process.execPath, bin, ...args], work.dir, env);
     };
     const full = /^(computing on cpu\n)?error: .*EFBIG.*; free some space and run the same command again\n$/;
-    const predicted = await limited(8, 'predict', 'calls/many.csv', '-o', 'x.csv', '--run', 'good');
+    const predicted = await limited(8, ...predict, '--threads', '1');
     expect(predicted).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(full) });
-    expect(listing(work.dir)).toEqual(before);
+    // Whole rows are kept, and the same command goes on after them.
+    const kept = work.read('y.partial.csv').toString();
+    expect(kept).toMatch(/^path,text,.*\n(?:gone-\d+\.wav,x,.*\n)+$/);
+    const rest = await work.run(...predict);
+    expect(rest.stderr).toContain(`going on after ${kept.split('\n').length - 2} of 600 rows\n`);
+    await work.run('predict', 'calls/many.csv', '-o', 'whole.csv', '--run', 'good');
+    expect(work.read('y.csv')).toEqual(work.read('whole.csv'));
+    expect(Object.keys(listing(work.dir)).filter((name) => /^y\./.test(name))).toEqual(['y.csv']);
     const trained = await limited(100, ...stage1);
     expect(trained).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(full) });
     const left = Object.keys(listing(work.path('new'))).filter((name) => name.includes('.'));

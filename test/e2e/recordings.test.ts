@@ -71,7 +71,7 @@ describe('predict', () => {
     const { stderr } = await predict('calls/all.csv', 'all.csv');
     expect(stderr).toContain(warning);
     const rows = csvRows(work, 'all.csv');
-    expect(Object.keys(rows[0]!).slice(-3)).toEqual(['margin', 'note', 'error']);
+    expect(Object.keys(rows[0]!).slice(-5)).toEqual(['margin', 'start', 'end', 'note', 'error']);
     for (const [index, [file, note]] of NOTES.entries()) {
       const row = rows[index]!;
       if (typeof note === 'string') expect(row.note, file).toBe(note);

@@ -30,40 +30,38 @@ beforeAll(async () => {
 });
 
 describe('predict', () => {
-  it('answers a recording with a command, after which it predicts', async () => {
-    const told = await work.refused(...predict('toy/audio/toy_00001.wav', 'x.csv', 'voice'));
-    const command = /and name that: (printf .*)$/.exec(told)![1]!;
-    execFileSync('sh', ['-c', command], { cwd: work.dir });
-    await work.done(...predict('table.csv', 'one.csv', 'voice'));
-    expect(rowsOf('one.csv')).toEqual([
-      expect.objectContaining({ path: 'toy/audio/toy_00001.wav', error: '' }),
-    ]);
-    expect(await work.refused(...predict('toy/audio', 'x.csv', 'voice'))).toMatch(
-      /toy\/audio is a folder; list its recordings in a CSV: \(echo path; find toy\/audio -name '\*\.wav'/,
-    );
-    expect(await work.refused(...predict('toy', 'x.csv', 'voice'))).toContain('such as toy/manifest.csv');
+  it('takes a recording, several of them and a folder, and refuses a URL', async () => {
+    const three = [1, 2, 3].map((n) => `toy/audio/toy_0000${n}.wav`);
+    for (const inputs of [three.slice(0, 1), three]) {
+      await work.done('predict', ...inputs, '-o', 'listed.csv', '--run', 'voice');
+      expect(rowsOf('listed.csv').map(({ path, error }) => [path, error])).toEqual(
+        inputs.map((path) => [path, '']),
+      );
+    }
+    await work.done(...predict('toy/audio', 'folder.csv', 'voice'));
+    expect(rowsOf('folder.csv')).toHaveLength(20);
     expect(await work.refused(...predict('https://example.org/x.wav', 'x.csv', 'voice'))).toContain(
       'is a URL',
     );
+    const told = await work.refused('prepare-csv', ...three, '--name', 'x');
+    expect(told).toContain(
+      'name that, with label beside them: (echo path; printf \'"%s"\\n\' toy/audio/toy_00001.wav',
+    );
   });
 
-  it('answers several recordings with a command, after which it predicts', async () => {
+  it('gets a table of several recordings from the command that prepare-csv answers with', async () => {
     const three = [1, 2, 3].map((n) => `toy/audio/toy_0000${n}.wav`);
     const many = [1, 2, 3, 4, 5, 6].map((n) => `few/it's ${n}.wav`);
     for (const [index, name] of many.entries()) work.file(name, work.read(three[index % 3]!));
     for (const clips of [three, many]) {
-      const told = await work.refused('predict', ...clips, '-o', 'x.csv', '--run', 'voice');
+      const told = await work.refused('prepare-csv', ...clips, '--name', 'x');
       expect(told).toContain(`expected one table, got ${clips.length} files`);
-      execFileSync('sh', ['-c', /and name that: (.*)$/.exec(told)![1]!], { cwd: work.dir });
+      execFileSync('sh', ['-c', /beside them: (.*)$/.exec(told)![1]!], { cwd: work.dir });
       await work.done(...predict('table.csv', 'several.csv', 'voice'));
       expect(rowsOf('several.csv').map(({ path, error }) => [path, error])).toEqual(
         clips.map((path) => [path, '']),
       );
     }
-    const told = await work.refused('prepare-csv', ...three, '--name', 'x');
-    expect(told).toContain(
-      'name that, with label beside them: (echo path; printf \'"%s"\\n\' toy/audio/toy_00001.wav',
-    );
   });
 
   it('reads the same rows alike from any dialect, with the answers of the plain table', async () => {
@@ -78,7 +76,7 @@ describe('predict', () => {
     work.file('pandas.csv', `,path,text,speaker\n${pandas}`);
     const answers = async (name: string) => {
       await work.done(...predict(`${name}.csv`, `${name}-out.csv`, 'voice'));
-      return rowsOf(`${name}-out.csv`).map(({ path: _, ...rest }) => rest);
+      return rowsOf(`${name}-out.csv`).map(({ path: _, speaker: __, ...rest }) => rest);
     };
     const plain = await answers('plain');
     expect(plain.map(({ error }) => error)).toEqual(['', '', '']);
@@ -93,13 +91,11 @@ describe('predict', () => {
     );
     work.file('wav.csv', 'Path,text\na.wav,x\n');
     expect(await work.refused(...predict('wav.csv', 'x.csv', 'voice'))).toContain('rename "Path" to "path"');
-    work.file('parts.csv', 'path,start,end\ntoy/audio/toy_00001.wav,0,1\ntoy/audio/toy_00001.wav,1,2\n');
-    expect(await work.refused(...predict('parts.csv', 'x.csv', 'voice'))).toContain(
-      'parts.csv, line 3: toy/audio/toy_00001.wav is on line 2 already with another start or end',
+    work.file('utterance.csv', 'path,Utterance\ntoy/audio/toy_00001.wav,x\n');
+    const hinted = await work.done(...predict('utterance.csv', 'utterance-out.csv', 'voice'));
+    expect(hinted.stderr).toContain(
+      'the table has no column "text"; if the transcripts are in "Utterance", say --text-column "Utterance"\n',
     );
-    work.file('part.csv', 'path,text,start\ntoy/audio/toy_00001.wav,x,0.5\n');
-    const part = await work.done(...predict('part.csv', 'part-out.csv', 'voice'));
-    expect(part.stderr).toContain('warning: start and end are ignored: whole recordings are predicted');
     work.file('near.csv', 'path,text\nTOY/audio/toy_00001.WAV,x\nNaN,x\ntoy/audio/toy_00001.wav,NaN\n');
     const { stderr } = await work.done(...predict('near.csv', 'near-out.csv', 'voice'));
     expect(rowsOf('near-out.csv').map(({ error }) => error)).toEqual([

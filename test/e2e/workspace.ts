@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Papa from 'papaparse';
 import { expect } from 'vitest';
 import { readSafetensors, writeSafetensors } from '../../src/engine/tensor/index.js';
 import { emoq, emoqBin, type Outcome } from '../cli/command-line.js';
@@ -265,11 +266,10 @@ export function metricsOf(workspace: Workspace, run: string): Record<string, num
     .map((line) => JSON.parse(line) as Record<string, number>);
 }
 
-/** Rows of a CSV without quotes, as objects. */
+/** Rows of a CSV as objects. */
 export function csvRows(workspace: Workspace, file: string): Record<string, string>[] {
-  const [header, ...rows] = workspace.read(file).toString().trim().split('\n');
-  const columns = header!.split(',');
-  return rows.map((row) => Object.fromEntries(row.split(',').map((cell, index) => [columns[index]!, cell])));
+  const text = workspace.read(file).toString().trim();
+  return Papa.parse<Record<string, string>>(text, { header: true, delimiter: ',' }).data;
 }
 
 /** Folder of real recordings, if this machine has one. */

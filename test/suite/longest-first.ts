@@ -6,6 +6,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 /** Files that take over five seconds on one core, longest first. Files that are not listed follow by size. */
 const LONGEST = [
   'e2e/killed-training',
+  'e2e/resumed-prediction',
   'e2e/several-runs',
   'e2e/resume',
   'e2e/ablate',

@@ -1,6 +1,16 @@
-/** @file `emoq predict`: predicts the emotion of every recording in a CSV. */
+/** @file `emoq predict`: predicts the emotion of every recording of a table, a folder or a list. */
 
-import { ExitCode, InputError, isSameFile, userTarget } from '../../base/index.js';
+import { InvalidArgumentError } from 'commander';
+import {
+  ExitCode,
+  InputError,
+  isSameFile,
+  type OutputTarget,
+  sha256OfFile,
+  userTarget,
+} from '../../base/index.js';
+import type { Counts, JudgedRow, Shard } from '../../inference/index.js';
+import type { Phase } from '../../systems/index.js';
 import type { RunFolder } from '../../training/runs/index.js';
 import {
   channelOfOption,
@@ -9,6 +19,7 @@ import {
   defineCommand,
   deviceOption,
   devicesOption,
+  flag,
   type OptionsOf,
   option,
   precisionOption,
@@ -16,17 +27,19 @@ import {
 } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { type Progress, startProgress } from '../progress.js';
-import { printResult, warn } from '../terminal-output.js';
+import { note, printResult, warn } from '../terminal-output.js';
 
 const options = {
-  output: option('<file>', 'output file; - is stdout', { short: 'o', required: true }),
+  output: option('<file>', 'output file; - is stdout (default: a table on the terminal)', { short: 'o' }),
   run: option('<folder>', 'the run or experiment whose model predicts (stage 2 if there is one)', {
     required: true,
   }),
-  pathColumn: option('<name>', 'column of audio paths, relative to the CSV', { default: 'path' }),
+  pathColumn: option('<name>', 'column of audio paths, relative to the table', { default: 'path' }),
   textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
-  format: choice('<format>', 'default: from the extension of the output', ['csv', 'jsonl']),
+  format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
+  shard: option('<i/n>', 'predict part i of n, for emoq merge', { parse: parseShard }),
+  restart: flag('start an unfinished output over'),
   channel: channelOption,
   device: deviceOption,
   devices: devicesOption('share the recordings among these devices'),
@@ -37,95 +50,157 @@ const options = {
 type PredictOptions = OptionsOf<typeof options>;
 
 export const predictCommand = defineCommand({
-  usage: '[options] <input.csv>',
+  usage: '[options] <input...>',
   argument: {
-    name: '<input.csv...>',
-    description: 'a CSV of audio paths; text, speaker, gender and channel if known',
+    name: '<input...>',
+    description:
+      'a table (CSV, TSV, JSON Lines) of audio paths, with text, speaker, id, start, end, channel and gender if known; or recordings, folders of them, patterns in quotes; or - for a list of paths on stdin',
   },
   options,
   help: `
-Writes label and probabilities for every row. If a row cannot be predicted, its
-column error gives the reason, and the other rows continue. The column note has
-remarks on the recording: only its beginning used, silent, clipped.
-A column channel (1, 2, ... or mix) takes precedence over --channel. The exit
-code is 1 if no row could be predicted.
+Writes the input's columns, then label and probabilities for every row, in the
+order of the input. If a row cannot be predicted, its column error gives the
+reason, and the other rows continue. The column note has remarks on the
+recording: only its beginning used, silent, clipped. Columns start and end of a
+table (seconds, or 1:02.5) select a part of a recording, and a column channel
+(1, 2, ... or mix) takes precedence over --channel. The exit code is 1 if no row
+could be predicted.
+
+Rows that are done are in NAME.partial.csv until the output is complete. After
+Ctrl-C, a kill or a full disk, the same command goes on after them.
+
+Recordings by pattern, and by a list on stdin:
+  emoq predict 'calls/**/*.wav' --run runs/toy4
+  find calls -name '*.mp3' | emoq predict - -o - --format jsonl --run runs/toy4
 
 Example:
   emoq predict calls.csv -o emotions.csv --run runs/toy4`,
   run: predict,
 });
 
-async function predict(options: PredictOptions, input: string, ...more: string[]): Promise<void> {
-  const { adviceForSeveral, givesParts } = await import('../../data/tables/index.js');
+async function predict(options: PredictOptions, ...inputs: string[]): Promise<void> {
+  const { deviceName } = await import('../../engine/runtime/index.js');
   const { predictionFormatOf } = await import('../../evaluation/index.js');
-  const { findRun, OPTIONAL_COLUMNS, openTrainedModel, predictRecordings, readRecordings } = await import(
-    '../../inference/index.js'
-  );
+  const inference = await import('../../inference/index.js');
   const { systemOf } = await import('../../systems/index.js');
-  const { cutTo } = await import('../../training/index.js');
   const { runRecipe } = await import('../../training/runs/index.js');
   const { warnUnfinished, withCompute } = await import('./experiment-options.js');
-  if (more.length > 0) {
-    const use = { what: 'CSV file', columns: [options.pathColumn], recordings: options.pathColumn };
-    throw new InputError(adviceForSeveral([input, ...more], use));
-  }
-  const {
-    output,
-    pathColumn,
-    textColumn,
-    speakerColumn,
-    threads,
-    precision,
-    format = predictionFormatOf(output),
-  } = options;
-  const folder = await findRun(options.run);
+  const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
+  const { restart = false } = options;
+  const target = await targetOf(options);
+  const format = options.format ?? predictionFormatOf(output ?? '-');
+  const folder = await inference.findRun(options.run);
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const isOfText = await runRecipe(folder).then((recipe) => !systemOf(recipe).views(recipe).audio);
-  const table = await readRecordings({ input, output, ...columns }, !isOfText);
-  await refuseRunFiles(output, folder);
-  if (!isOfText && givesParts(table)) {
-    warn('start and end are ignored: whole recordings are predicted (emoq prepare-csv cuts out parts)');
-  }
-  const { failed, rows, textless, cutTexts, limit, noted, needsText, genderless, needsGender } =
-    await withInterrupts('finishing the current rows', (stop) =>
-      withCompute(options.devices ?? options.device, stop, { threads, precision }, async (compute) => {
-        const trained = await openTrainedModel(folder, compute);
+  const recipe = await runRecipe(folder);
+  const needs = systemOf(recipe).views(recipe);
+  const counts = await withInterrupts('finishing the current rows', async (stop) => {
+    const { stdin } = process;
+    try {
+      const source = await inference.openSource(inputs, {
+        ...{ ...columns, needs, stdin, stop },
+        target: typeof target === 'function' ? undefined : target,
+      });
+      if (output !== undefined) await refuseRunFiles(output, folder);
+      const devices = options.devices ?? options.device;
+      return await withCompute(devices, stop, { threads, precision }, async (compute) => {
+        const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
+        const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
+        const model = await modelIdentity(folder);
+        const job = { ...columns, channel, format, shard, model, settings };
+        const plan = inference.planPrediction(source, recipe, job);
+        if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
+        const trained = await inference.openTrainedModel(folder, compute);
         warnUnfinished(folder, trained.metadata);
+        for (const text of source.notes) note(text);
+        noteRenamed(plan.layout.renamed);
         let progress: Progress | undefined;
-        const onProgress = (done: number, total: number): void => {
+        const onProgress = (done: number, total: number | null): void => {
           progress ??= startProgress({ label: 'predicting', unit: 'rows' });
           progress.update(done, total);
         };
         try {
-          const job = { input, output, format, ...columns, channel, compute, onProgress };
-          const needsText = systemOf(trained.recipe).views(trained.recipe).text;
-          const needsGender = trained.phase.readsGender;
-          const limit = trained.phase.textLimit;
-          return { ...(await predictRecordings(trained, table, job)), needsText, limit, needsGender };
+          const running = { compute, restart, onProgress, onNote: note };
+          const counts = await inference.predictRows(trained, plan, target, running);
+          return { ...counts, limit: trained.phase.textLimit, needsGender: trained.phase.readsGender };
         } finally {
           progress?.finish();
           await trained.close();
         }
-      }),
-    );
+      });
+    } finally {
+      if (inputs.includes('-')) stdin.destroy();
+    }
+  });
+  await reportCounts(counts, { needsText: needs.text, textColumn });
+  // Nothing else is printed after rows on stdout.
+  if (output !== undefined && typeof target !== 'function' && target.kind === 'file') printResult(output);
+}
+
+/** Where the rows go: without an output to a table on the terminal, or as CSV to what stdout is. */
+async function targetOf({
+  output,
+  format,
+  shard,
+}: PredictOptions): Promise<OutputTarget | ((row: JudgedRow) => void)> {
+  if (shard !== undefined && (output === undefined || output === '-')) {
+    throw new InputError('--shard needs an output file for emoq merge; name one with -o');
+  }
+  if (output !== undefined) return userTarget(output, '-o');
+  if (format !== undefined || process.stdout.isTTY !== true) return userTarget('-');
+  const { rowTable } = await import('./predict-table.js');
+  return rowTable(process.stdout.columns || 80, printResult);
+}
+
+/** What tells the model of a run from others. */
+async function modelIdentity(folder: RunFolder): Promise<Record<string, string>> {
+  const { readMetadata } = await import('../../training/runs/index.js');
+  const recorded = (await readMetadata(folder))?.checkpoint?.sha256;
+  return { checkpoint_sha256: recorded ?? (await sha256OfFile(folder.checkpoint)) };
+}
+
+function noteRenamed(renamed: ReadonlyMap<string, string>): void {
+  if (renamed.size === 0) return;
+  const named = [...renamed].map(([from, to]) => `"${from}" as "${to}"`).join(', ');
+  note(`columns of the input that the output has too are kept under other names: ${named}`);
+}
+
+interface CountedRows extends Counts {
+  readonly limit: Phase['textLimit'];
+  readonly needsGender: boolean;
+}
+
+async function reportCounts(
+  { rows, failed, textless, genderless, cut_texts, notes, limit, needsGender }: CountedRows,
+  { needsText, textColumn }: { readonly needsText: boolean; readonly textColumn: string },
+): Promise<void> {
+  const { describeKinds } = await import('../../data/audio/index.js');
+  const { OPTIONAL_COLUMNS } = await import('../../inference/index.js');
+  const { cutTo } = await import('../../training/index.js');
   if (failed > 0) warn(`${failed} of ${rows} rows could not be predicted; see the column "error"`);
-  if (failed === rows) process.exitCode = ExitCode.failed;
+  if (rows > 0 && failed === rows) process.exitCode = ExitCode.failed;
   if (!needsText && textColumn !== OPTIONAL_COLUMNS.text) {
     warn(`--text-column ${textColumn} is not used: the model was trained on audio only`);
   }
   if (needsText && textless > 0) {
     warn(`${textless} of ${rows} rows have no transcript, but the model was trained with transcripts`);
   }
-  if (cutTexts > 0 && limit) {
-    warn(`${cutTexts} of ${rows} transcripts were ${cutTo(limit)}, as in training`);
+  if (cut_texts > 0 && limit) {
+    warn(`${cut_texts} of ${rows} transcripts were ${cutTo(limit)}, as in training`);
   }
   if (needsGender && genderless > 0) {
     warn(`${genderless} of ${rows} rows have no gender, but the model's prompt was trained with it`);
   }
+  const noted = describeKinds(Object.entries(notes));
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; see the column "note"`);
-  // Nothing else is printed after rows on stdout.
-  if ((await userTarget(output)).kind === 'file') printResult(output);
+}
+
+/** Parser of `i/n`. */
+function parseShard(value: string): Shard {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
+  const shard = { index: Number(index), count: Number(count) };
+  if (shard.index >= 1 && shard.index <= shard.count && shard.count <= 1_000_000) return shard;
+  throw new InvalidArgumentError('It must be i/n with i from 1 to n, such as 3/8.');
 }
 
 /** @throws InputError if the output is a file of the run itself, or the manifest it was trained on */

@@ -279,6 +279,13 @@ export function countByKind(notes: Iterable<{ readonly kind: string; readonly na
     if (known) known.count += 1;
     else kinds.set(kind, { count: 1, first: name });
   }
+  return describeKinds(kinds);
+}
+
+/** The same line for notes that are counted already. */
+export function describeKinds(
+  kinds: Iterable<readonly [kind: string, { readonly count: number; readonly first: string }]>,
+): string {
   return [...kinds]
     .map(
       ([kind, { count, first }]) =>

@@ -14,6 +14,7 @@ export {
   type AudioNote,
   type AudioNoteKind,
   countByKind,
+  describeKinds,
   FFMPEG_PARTS,
   type FfmpegMetadata,
   findProgram,

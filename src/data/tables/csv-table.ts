@@ -6,6 +6,7 @@ import { isBlank, lookAlike, withoutInvisible } from './cells.js';
 import type { TableUse } from './table-advice.js';
 import { AUDIO_NAME } from './table-advice.js';
 import { readTableText } from './table-text.js';
+import { countOf, LONGEST_RECORD, type TextBlock } from './text-blocks.js';
 
 /** One record: its line in the file (the header is line 1) and its fields by column name. */
 export interface CsvRow {
@@ -54,32 +55,28 @@ export function parseCsvTable(path: string, source: string, required: readonly s
 export function parseTable(path: string, source: string, expected: readonly string[]): CsvTable {
   // One file may mix line ends, for example when rows are appended to a spreadsheet export.
   const text = source.replace(/^\uFEFF/, '').replace(/\r\n?/g, '\n');
-  const given = /^"?sep=(\\t|.)"?[,;\t| ]*(?:\n|$)/i.exec(text);
-  const skipped = given === null ? 0 : given[0].length;
-  const separator = given === null ? separatorOf(text, expected) : given[1]!.replace('\\t', '\t');
+  const { separator, skipped } = dialectOf(text, expected);
   const records = parseRecords(path, text.slice(skipped), separator, skipped > 0 ? 2 : 1);
   const [header, ...body] = records;
   if (!header) throw new InputError(`${path} is empty: it needs a header row and at least one record`);
-  const columns = namedColumns(path, header, body);
-  const names = columns.map(({ name }) => name);
-  refuseHeaderless(path, header, expected);
-  const least = Math.max(...columns.map(({ index }) => index)) + 1;
-  const rows = body.map(({ line, values }) => {
-    const isTooLong = values.slice(header.values.length).some((value) => !isBlank(value));
-    if (values.length < least || isTooLong) {
-      const quotes = isTooLong ? `; a text that holds "${separator}" needs quotes around it` : '';
-      throw lineError(path, line, `${values.length} fields, the header has ${header.values.length}${quotes}`);
-    }
-    return { line, fields: Object.fromEntries(columns.map(({ name, index }) => [name, values[index]!])) };
+  const { names, fieldsOf, problemOf } = headerOf(path, header, expected, separator);
+  const rows = body.map((record) => {
+    const nameless = namelessColumn(path, header, record);
+    if (nameless !== undefined) throw nameless;
+    const problem = problemOf(record);
+    if (problem !== undefined) throw lineError(path, record.line, problem);
+    return { line: record.line, fields: fieldsOf(record) };
   });
   if (rows.length === 0) throw new InputError(`${path} has a header but no records`);
   return { path, columns: names, headerLine: header.line, rows, decimalComma: separator !== ',' };
 }
 
 /** A record that is not blank, and the line it starts on. */
-interface CsvRecord {
+export interface CsvRecord {
   readonly line: number;
   readonly values: string[];
+  /** Whether one of its lines is not valid text. */
+  readonly isBadText?: boolean;
 }
 
 function parseRecords(path: string, text: string, separator: string, firstLine: number): CsvRecord[] {
@@ -93,11 +90,60 @@ function parseRecords(path: string, text: string, separator: string, firstLine: 
       const [error] = errors;
       if (error) throw lineError(path, line, error.message);
       if (!data.every(isSeparators)) records.push({ line, values: data });
-      line += lineBreaks(text, consumed, meta.cursor);
+      line += countOf(text, consumed, meta.cursor);
       consumed = meta.cursor;
     },
   });
   return records;
+}
+
+/**
+ * The records of a table that is read block by block, those of each block together.
+ * @throws InputError with file and line for an open quote
+ */
+export async function* streamRecords(
+  path: string,
+  blocks: AsyncIterable<TextBlock>,
+  separator: string,
+): AsyncGenerator<CsvRecord[]> {
+  let rest = '';
+  let line = 0;
+  let bad = new Set<number>();
+  const parse = (text: string, isLast: boolean): CsvRecord[] => {
+    const records: CsvRecord[] = [];
+    let consumed = 0;
+    const step: Papa.ParseConfig<string[]>['step'] = ({ data, errors, meta }) => {
+      const [error] = errors;
+      if (error) throw lineError(path, line, error.message);
+      const values = (data as unknown as string[][])[0]!;
+      const next = line + countOf(text, consumed, meta.cursor);
+      const isBadText = [...bad].some((number) => number >= line && number < Math.max(next, line + 1));
+      if (!values.every(isSeparators)) records.push({ line, values, isBadText });
+      line = next;
+      consumed = meta.cursor;
+    };
+    new Papa.Parser({ delimiter: separator, newline: '\n', step }).parse(text, 0, !isLast);
+    rest = text.slice(consumed);
+    if (rest.length > LONGEST_RECORD) throw lineError(path, line, 'Quoted field unterminated');
+    return records;
+  };
+  for await (const { text, firstLine, badLines } of blocks) {
+    line ||= firstLine;
+    bad = new Set([...[...bad].filter((number) => number >= line), ...badLines]);
+    yield parse(rest + text, false);
+  }
+  if (rest !== '') yield parse(rest, true);
+}
+
+/** The separator of a table, and the length of a first line `sep=;` that names it. */
+export function dialectOf(
+  text: string,
+  expected: readonly string[],
+): { readonly separator: string; readonly skipped: number } {
+  const given = /^"?sep=(\\t|.)"?[,;\t| ]*(?:\n|$)/i.exec(text);
+  return given === null
+    ? { separator: separatorOf(text, expected), skipped: 0 }
+    : { separator: given[1]!.replace('\\t', '\t'), skipped: given[0].length };
 }
 
 /** True for an empty cell or one of other separators only, as in a blank row with a different separator. */
@@ -118,28 +164,55 @@ function separatorOf(text: string, required: readonly string[]): string {
   ).delimiter;
 }
 
-/** The named columns and their positions. @throws InputError for a duplicate or nameless one */
-function namedColumns(
+/** How the records below a header are read. */
+export interface CsvHeader {
+  /** Names of the columns. */
+  readonly names: string[];
+  fieldsOf(record: CsvRecord): Record<string, string>;
+  /** What is wrong with the number of a record's fields; undefined if nothing is. */
+  problemOf(record: CsvRecord): string | undefined;
+}
+
+/** @throws InputError for a duplicate name, and for a header that is a row already */
+export function headerOf(
   path: string,
   header: CsvRecord,
-  body: readonly CsvRecord[],
-): { name: string; index: number }[] {
-  const names = header.values.map(columnName);
-  const doubled = names.find((name, index) => name !== '' && names.indexOf(name) !== index);
+  expected: readonly string[],
+  separator: string,
+): CsvHeader {
+  const all = header.values.map(columnName);
+  const doubled = all.find((name, index) => name !== '' && all.indexOf(name) !== index);
   if (doubled !== undefined) {
     throw lineError(path, header.line, `column "${doubled}" appears twice`);
   }
-  for (const [index, name] of names.entries()) {
-    if (name !== '' || index === 0) continue; // a first column without a name is the pandas index
-    const filled = body.find(({ values }) => !isBlank(values[index] ?? ''));
-    if (filled === undefined) continue;
-    throw lineError(
+  refuseHeaderless(path, header, expected);
+  const columns = all.flatMap((name, index) => (name === '' ? [] : [{ name, index }]));
+  const least = Math.max(...columns.map(({ index }) => index)) + 1;
+  return {
+    names: columns.map(({ name }) => name),
+    fieldsOf: ({ values }) =>
+      Object.fromEntries(columns.map(({ name, index }) => [name, values[index] ?? ''])),
+    problemOf({ values }) {
+      const isTooLong = values.slice(all.length).some((value) => !isBlank(value));
+      if (values.length >= least && !isTooLong) return undefined;
+      const quotes = isTooLong ? `; a text that holds "${separator}" needs quotes around it` : '';
+      return `${values.length} fields, the header has ${all.length}${quotes}`;
+    },
+  };
+}
+
+/** The error for a record with a value in a column without a name; undefined if it has none. */
+export function namelessColumn(path: string, header: CsvRecord, record: CsvRecord): InputError | undefined {
+  for (const [index, name] of header.values.entries()) {
+    if (index === 0 || columnName(name) !== '') continue; // a first column without a name is the pandas index
+    if (isBlank(record.values[index] ?? '')) continue;
+    return lineError(
       path,
       header.line,
-      `column ${index + 1} has no name and line ${filled.line} has ${JSON.stringify(filled.values[index])} in it; name the column, or quote the text that holds a separator`,
+      `column ${index + 1} has no name and line ${record.line} has ${JSON.stringify(record.values[index])} in it; name the column, or quote the text that holds a separator`,
     );
   }
-  return names.flatMap((name, index) => (name === '' ? [] : [{ name, index }]));
+  return undefined;
 }
 
 function columnName(cell: string): string {
@@ -162,7 +235,7 @@ const MOST_LISTED = 500;
 
 /** @throws InputError naming the missing columns, and those that seem to be them under other names */
 export function refuseMissingColumns(
-  { path, columns, headerLine }: CsvTable,
+  { path, columns, headerLine }: Pick<CsvTable, 'path' | 'columns' | 'headerLine'>,
   required: readonly string[],
 ): void {
   const missing = required.filter((name) => !columns.includes(name));
@@ -183,10 +256,4 @@ export function refuseMissingColumns(
 /** CSV text with `\n` line ends; fields are quoted where necessary. */
 export function formatCsv(columns: readonly string[], rows: readonly (readonly string[])[]): string {
   return `${Papa.unparse([columns as string[], ...(rows as string[][])], { newline: '\n' })}\n`;
-}
-
-function lineBreaks(text: string, from: number, to: number): number {
-  let count = 0;
-  for (let i = text.indexOf('\n', from); i >= 0 && i < to; i = text.indexOf('\n', i + 1)) count++;
-  return count;
 }

@@ -15,13 +15,16 @@ export {
   TIME_FORMS,
 } from './cells.js';
 export { type CsvRow, formatCsv, parseCsvTable, readCsvTable } from './csv-table.js';
+export { isPattern, isRecording, listRecordings, type RecordingList } from './recording-list.js';
 export {
   cellOf,
-  givesParts,
+  type FileFinder,
+  fileFinder,
   type RecordingTable,
   readRecordingTable,
   refuseUncutParts,
   textOf,
 } from './recording-table.js';
 export { adviceForSeveral, PREDICTIONS } from './table-advice.js';
+export { openTableStream, type TableRow, type TableStream } from './table-stream.js';
 export { readTableBytes, readTableText } from './table-text.js';

@@ -1,4 +1,4 @@
-/** @file Reads a user's table of recordings, for a corpus or for predictions, and finds the files that it names. */
+/** @file Reads a user's table of recordings for a corpus, and finds the files that a table names. */
 
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -26,11 +26,9 @@ export interface RecordingColumns {
   readonly optional: readonly string[];
   /**
    * Whether the path column may be missing: 'never'; 'with text', if the table has a `text` column and none that seems
-   * to name recordings; 'always', as for a model that reads transcripts only.
+   * to name recordings.
    */
-  readonly withoutAudio: 'never' | 'always' | 'with text';
-  /** An alternative to renaming a column, for messages: 'or name it with --path-column'. */
-  readonly otherwise?: (column: string, found: string) => string;
+  readonly withoutAudio: 'never' | 'with text';
 }
 
 export interface RecordingTable extends CsvTable {
@@ -40,7 +38,18 @@ export interface RecordingTable extends CsvTable {
 }
 
 /** Columns with single values, in which a list or a dictionary is an error. The others are text, or are not read. */
-const VALUES = ['path', 'label', 'id', 'speaker', 'gender', 'session', 'split', 'start', 'end', 'channel'];
+export const VALUES = [
+  'path',
+  'label',
+  'id',
+  'speaker',
+  'gender',
+  'session',
+  'split',
+  'start',
+  'end',
+  'channel',
+];
 
 /**
  * Reads a table of recordings. Paths are relative to it.
@@ -48,13 +57,13 @@ const VALUES = ['path', 'label', 'id', 'speaker', 'gender', 'session', 'split', 
  *   recordings if they are needed
  */
 export async function readRecordingTable(file: string, columns: RecordingColumns): Promise<RecordingTable> {
-  const { path, needed, optional, withoutAudio, otherwise = () => '' } = columns;
+  const { path, needed, optional, withoutAudio } = columns;
   const use: TableUse = { what: 'CSV file', columns: [path, ...needed], recordings: path };
   const table = parseTable(file, await readTableText(file, use), use.columns);
   const hasPaths = table.columns.includes(path);
   const isTextAlone = withoutAudio === 'with text' && table.columns.includes('text') && !pathsOf(table, path);
-  refuseMissingColumns(table, withoutAudio === 'always' || isTextAlone ? needed : use.columns);
-  refuseLookAlikes(file, table.columns, optional, otherwise);
+  refuseMissingColumns(table, isTextAlone ? needed : use.columns);
+  refuseLookAlikes(file, table.columns, optional);
   refuseNested(table, [path, ...needed, ...optional]);
   return { ...table, hasPaths, files: fileFinder(dirname(file)) };
 }
@@ -103,18 +112,17 @@ export function refuseUncutParts({ path: file, rows }: CsvTable, path: string, r
   }
 }
 
-/** True if a row has a start or an end. */
-export function givesParts({ rows }: CsvTable): boolean {
-  return rows.some((row) => cellOf(row, 'start') !== '' || cellOf(row, 'end') !== '');
+interface Cells extends Pick<CsvRow, 'fields'> {
+  readonly line?: number | undefined;
 }
 
 /** A cell of an optional column: '' if the column or the value is missing. */
-export function cellOf({ fields }: CsvRow, column: string): string {
+export function cellOf({ fields }: Cells, column: string): string {
   return Object.hasOwn(fields, column) ? cellValue(fields[column]) : '';
 }
 
 /** The transcript of a row. */
-export function textOf({ fields }: CsvRow, column = 'text'): string {
+export function textOf({ fields }: Cells, column = 'text'): string {
   return Object.hasOwn(fields, column) ? transcriptOf(fields[column]) : '';
 }
 
@@ -134,6 +142,9 @@ interface Folder {
   readonly alike: ReadonlyMap<string, string>;
 }
 
+/** How many files are remembered, so that memory does not grow with a table. */
+const MOST_FOUND = 10_000;
+
 /** @param folder the folder that paths are relative to */
 export function fileFinder(folder: string): FileFinder {
   const found = new Map<string, Promise<string>>(); // many rows may share one recording
@@ -146,6 +157,7 @@ export function fileFinder(folder: string): FileFinder {
   return {
     find(path) {
       const known = found.get(path) ?? findFile(resolve(folder), path, look);
+      if (found.size >= MOST_FOUND) found.clear();
       found.set(path, known);
       known.catch(() => undefined); // the error is reported to whoever asked
       return known;

@@ -246,6 +246,6 @@ function isMpegFrame(bytes: Buffer): boolean {
   return (second & 0x18) !== 0x08 && third >> 4 !== 15 && ((third >> 2) & 3) !== 3;
 }
 
-/** Names of audio and video files. */
+/** Names of audio and video files, in formats that ffmpeg reads. */
 export const AUDIO_NAME =
-  /\.(?:wav|wave|flac|mp3|m4a|mp4|aac|ogg|oga|opus|aif|aiff|aifc|au|snd|amr|wma|webm|mkv|mov|avi|3gp|sph|w64|caf)$/i;
+  /\.(?:wav|wave|w64|rf64|flac|mp2|mp3|m4a|m4b|mp4|m4v|aac|ac3|ogg|oga|ogv|opus|spx|aif|aiff|aifc|au|snd|amr|awb|wma|wmv|webm|mka|mkv|mov|avi|flv|3gp|3g2|mpg|mpeg|sph|caf|ape|wv|tta|voc|gsm)$/i;

@@ -58,8 +58,8 @@ function decodeText(path: string, bytes: Buffer): string {
   }
 }
 
-/** By the byte-order mark; without one, UTF-16 shows by the zero bytes of the Latin letters in the header. */
-function encodingOf(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' | 'utf-32' {
+/** The encoding of a text by its first bytes: the byte-order mark; without one, UTF-16 shows by the zero bytes of the Latin letters in the header. */
+export function encodingOf(bytes: Buffer): 'utf-8' | 'utf-16le' | 'utf-16be' | 'utf-32' {
   const [a, b, c, d] = bytes;
   if ((a === 0xff && b === 0xfe && c === 0 && d === 0) || (a === 0 && b === 0 && c === 0xfe && d === 0xff)) {
     return 'utf-32';

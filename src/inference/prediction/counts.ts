@@ -1,0 +1,45 @@
+/** @file Counts of what users should know of their rows, which a resumed prediction continues. */
+
+import { z } from 'zod';
+import { cellOf } from '../../data/tables/index.js';
+import type { JudgedRow } from './judging.js';
+import { transcriptOfRow } from './parts.js';
+import { GENDER_COLUMN, rowName } from './prediction-source.js';
+
+export const countsSchema = z.strictObject({
+  rows: z.number(),
+  failed: z.number(),
+  textless: z.number(),
+  genderless: z.number(),
+  cut_texts: z.number(),
+  /** Rows by the kind of their audio notes, with the name of the first. */
+  notes: z.record(z.string(), z.strictObject({ count: z.number(), first: z.string() })),
+});
+
+export type Counts = z.infer<typeof countsSchema>;
+
+export function noCounts(): Counts {
+  return { rows: 0, failed: 0, textless: 0, genderless: 0, cut_texts: 0, notes: {} };
+}
+
+/** The counts with more rows. */
+export function countRows(before: Counts, judged: readonly JudgedRow[], textColumn: string): Counts {
+  const counts = { ...before, notes: { ...before.notes } };
+  for (const { row, parts } of judged) {
+    counts.rows += 1;
+    if (parts.every(({ kind }) => kind === 'failed')) counts.failed += 1;
+    if (transcriptOfRow(row, textColumn) === '') counts.textless += 1;
+    if (cellOf(row, GENDER_COLUMN) === '') counts.genderless += 1;
+    if (parts.some(({ isCut }) => isCut)) counts.cut_texts += 1;
+    const kinds = new Set(parts.flatMap(({ notes }) => notes.map(({ kind }) => kind)));
+    for (const kind of kinds) {
+      if (kind === TEXT_NOTE) continue;
+      const { count, first } = counts.notes[kind] ?? { count: 0, first: rowName(row) };
+      counts.notes[kind] = { count: count + 1, first };
+    }
+  }
+  return counts;
+}
+
+/** The kind of a note on the transcript, which is counted by itself. */
+const TEXT_NOTE = 'text';

@@ -1,0 +1,158 @@
+/**
+ * @file The audio of a row, as one or several parts to be judged. A row that cannot be read has one part, with the
+ * reason.
+ */
+
+import { errorMessage, InputError } from '../../base/index.js';
+import { type ChannelChoice, decodeAudio, parseChannel, SAMPLE_RATE_HZ } from '../../data/audio/index.js';
+import { cellOf, parseTimeSec, TIME_FORMS, textOf } from '../../data/tables/index.js';
+import {
+  CHANNEL_COLUMN,
+  type InputColumns,
+  type PredictionSource,
+  rowName,
+  type SourceRow,
+} from './prediction-source.js';
+
+/** The topic of a row's note: the audio was cut, or one of `AudioNoteKind`. */
+export interface RowNote {
+  readonly kind: string;
+  readonly text: string;
+}
+
+/** Something to be judged, or the reason why it cannot be. */
+export type Part = ReadablePart | FailedPart;
+
+export interface ReadablePart {
+  readonly kind: 'readable';
+  /** The recording's path, or the row's name for a model that reads no audio. */
+  readonly path: string;
+  /** Mono [frames] at 16 kHz; undefined for a model that reads no audio. */
+  readonly samples: Float32Array | undefined;
+  /** Where it is in the recording, in seconds. */
+  readonly startSec?: number;
+  readonly endSec?: number;
+  readonly notes: readonly RowNote[];
+}
+
+export interface FailedPart {
+  readonly kind: 'failed';
+  readonly error: string;
+}
+
+export interface PartOptions extends InputColumns {
+  /** For every recording without a channel in the table. */
+  readonly channel?: ChannelChoice | undefined;
+  /** Whether the model reads audio. */
+  readonly needsAudio: boolean;
+  /** Only the beginning of longer recordings is judged. */
+  readonly maxAudioSec: number;
+}
+
+/**
+ * The parts of a row, one after the other. Never throws: a row that cannot be read has a failed part.
+ * @param signal ends decoding when nothing of the row is needed any more
+ */
+export async function* partsOfRow(
+  row: SourceRow,
+  source: PredictionSource,
+  options: PartOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Part> {
+  const { pathColumn, textColumn, needsAudio } = options;
+  const failed = (error: string): FailedPart => ({ kind: 'failed', error });
+  const column = needsAudio ? pathColumn : textColumn;
+  if (row.problem !== undefined) return yield failed(`${rowName(row)}: ${row.problem}`);
+  const isEmpty = needsAudio ? cellOf(row, pathColumn) === '' : transcriptOfRow(row, textColumn) === '';
+  if (isEmpty) return yield failed(`${rowName(row)}: column "${column}" is empty`);
+  if (!needsAudio) {
+    return yield { kind: 'readable', path: cellOf(row, pathColumn), samples: undefined, notes: [] };
+  }
+  try {
+    const request = requestOfRow(row, source, options);
+    const path = await source.files.find(row.fields[pathColumn]!);
+    yield await decodeSegment(path, request, options.maxAudioSec, signal);
+  } catch (error) {
+    yield failed(errorMessage(error));
+  }
+}
+
+/** The transcript, unmodified; '' if it is missing. */
+export function transcriptOfRow(row: SourceRow, column: string): string {
+  return textOf(row, column) === '' ? '' : row.fields[column]!;
+}
+
+/** The part of a recording that a row asks for. */
+export interface AudioRequest {
+  readonly channel: ChannelChoice | undefined;
+  readonly startSec: number;
+  /** The end of the recording if undefined. */
+  readonly endSec: number | undefined;
+}
+
+/** @throws InputError when the row's channel, start or end is invalid */
+export function requestOfRow(
+  row: SourceRow,
+  { decimalComma }: PredictionSource,
+  { channel }: Pick<PartOptions, 'channel'>,
+): AudioRequest {
+  const timeSec = (column: 'start' | 'end'): number | undefined => {
+    const cell = cellOf(row, column);
+    if (cell === '') return undefined;
+    const sec = parseTimeSec(cell, decimalComma);
+    if (sec === undefined) throw new InputError(`${column} "${cell}" is ${TIME_FORMS}`);
+    return sec;
+  };
+  const [startSec = 0, endSec] = [timeSec('start'), timeSec('end')];
+  if (endSec !== undefined && endSec <= startSec) {
+    throw new InputError(`end ${cellOf(row, 'end')} is not after start ${cellOf(row, 'start') || 0}`);
+  }
+  return { channel: channelOfRow(row, channel), startSec, endSec };
+}
+
+function channelOfRow(row: SourceRow, fallback: ChannelChoice | undefined): ChannelChoice | undefined {
+  const cell = cellOf(row, CHANNEL_COLUMN);
+  if (cell === '') return fallback;
+  const channel = parseChannel(cell);
+  if (channel === undefined) throw new InputError(`channel "${cell}" is neither a number from 1 nor mix`);
+  return channel;
+}
+
+/** An end may lie beyond the recording by this much, from rounding and codec frames. */
+const TOLERANCE_SEC = 0.1;
+
+/**
+ * Decodes the first `maxDurationSec` of what is asked for.
+ * @throws InputError as `decodeAudio`, and if start or end lie beyond the recording
+ */
+async function decodeSegment(
+  path: string,
+  { channel, startSec, endSec }: AudioRequest,
+  maxDurationSec: number,
+  signal: AbortSignal,
+): Promise<ReadablePart> {
+  const askedSec = (endSec ?? Number.POSITIVE_INFINITY) - startSec;
+  const durationSec = Math.min(askedSec, maxDurationSec);
+  const audio = await decodeAudio(path, {
+    channel,
+    maxDurationSec: durationSec,
+    signal,
+    ...(startSec > 0 && { startSec }),
+  }).catch((error: unknown) => {
+    if (startSec === 0 || !errorMessage(error).endsWith('holds no samples')) throw error;
+    throw new InputError(`audio file ${path} ends before start ${startSec}`);
+  });
+  const { samples, isCut, fileSec, notes } = audio;
+  const readSec = samples.length / SAMPLE_RATE_HZ;
+  const wholeSec = fileSec ?? (isCut ? undefined : startSec + readSec);
+  if (endSec !== undefined && wholeSec !== undefined && endSec > wholeSec + TOLERANCE_SEC) {
+    throw new InputError(`audio file ${path} has ${wholeSec.toFixed(2)} s, and ends before end ${endSec}`);
+  }
+  const part = { kind: 'readable', path, samples, startSec, endSec: startSec + readSec } as const;
+  // Beyond the part that a row asks for, there is usually more.
+  if (!isCut || askedSec <= maxDurationSec) return { ...part, notes };
+  const availableSec = endSec === undefined ? fileSec && fileSec - startSec : askedSec;
+  const isLonger = availableSec !== undefined && availableSec > maxDurationSec;
+  const text = `judged on the first ${Number(maxDurationSec.toFixed(3))} s${isLonger ? ` of ${availableSec.toFixed(1)} s` : ''}`;
+  return { ...part, notes: [{ kind: 'cut', text }, ...notes] };
+}

@@ -80,3 +80,4 @@ export {
   type Table,
   textTable,
 } from './table.js';
+export { type JudgedWindow, meanOverWindows, type WindowMean } from './window-mean.js';

@@ -10,3 +10,10 @@ export type {
   TrainingCurve,
 } from './report-data.js';
 export { reportPlots } from './report-plots.js';
+export {
+  audioAddress,
+  renderTimeline,
+  type TimelineData,
+  type TimelineRecording,
+  type TimelineWindow,
+} from './timeline.js';

@@ -1,18 +1,10 @@
 /** @file `emoq predict`: predicts the emotion of every recording of a table, a folder or a list. */
 
-import { InvalidArgumentError } from 'commander';
-import {
-  ExitCode,
-  InputError,
-  isSameFile,
-  type OutputTarget,
-  sha256OfFile,
-  userTarget,
-} from '../../base/index.js';
-import type { Counts, JudgedRow, Shard } from '../../inference/index.js';
+import { ExitCode, InputError, type OutputTarget, userTarget } from '../../base/index.js';
+import type { Counts, JudgedRow } from '../../inference/index.js';
 import type { Phase } from '../../systems/index.js';
-import type { RunFolder } from '../../training/runs/index.js';
 import {
+  backboneOption,
   channelOfOption,
   channelOption,
   choice,
@@ -23,6 +15,7 @@ import {
   type OptionsOf,
   option,
   precisionOption,
+  shardOption,
   threadsOption,
 } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
@@ -31,14 +24,16 @@ import { note, printResult, warn } from '../terminal-output.js';
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: a table on the terminal)', { short: 'o' }),
-  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 if there is one)', {
-    required: true,
+  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 if there is one)'),
+  bundle: option('<folder>', 'the bundle that predicts, as emoq export bundle writes it', {
+    conflicts: ['run', 'backbone'],
   }),
+  backbone: backboneOption,
   pathColumn: option('<name>', 'column of audio paths, relative to the table', { default: 'path' }),
   textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
-  shard: option('<i/n>', 'predict part i of n, for emoq merge', { parse: parseShard }),
+  shard: shardOption('predict part i of n, for emoq merge'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
   device: deviceOption,
@@ -57,6 +52,8 @@ export const predictCommand = defineCommand({
       'a table (CSV, TSV, JSON Lines) of audio paths, with text, speaker, id, start, end, channel and gender if known; or recordings, folders of them, patterns in quotes; or - for a list of paths on stdin',
   },
   options,
+  missing: ({ run, bundle }) =>
+    run === undefined && bundle === undefined ? ['--run <folder> or --bundle <folder>'] : [],
   help: `
 Writes the input's columns, then label and probabilities for every row, in the
 order of the input. If a row cannot be predicted, its column error gives the
@@ -83,16 +80,16 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { predictionFormatOf } = await import('../../evaluation/index.js');
   const inference = await import('../../inference/index.js');
   const { systemOf } = await import('../../systems/index.js');
-  const { runRecipe } = await import('../../training/runs/index.js');
-  const { warnUnfinished, withCompute } = await import('./experiment-options.js');
+  const { withCompute } = await import('./experiment-options.js');
+  const { namedModel, refuseModelFiles } = await import('./predict-model.js');
   const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
-  const { restart = false } = options;
+  const { restart = false, backbone } = options;
   const target = await targetOf(options);
   const format = options.format ?? predictionFormatOf(output ?? '-');
-  const folder = await inference.findRun(options.run);
+  const named = await namedModel(options);
+  const { recipe } = named;
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const recipe = await runRecipe(folder);
   const needs = systemOf(recipe).views(recipe);
   const counts = await withInterrupts('finishing the current rows', async (stop) => {
     const { stdin } = process;
@@ -101,17 +98,15 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
         ...{ ...columns, needs, stdin, stop },
         target: typeof target === 'function' ? undefined : target,
       });
-      if (output !== undefined) await refuseRunFiles(output, folder);
+      if (output !== undefined) await refuseModelFiles(output, named);
       const devices = options.devices ?? options.device;
-      return await withCompute(devices, stop, { threads, precision }, async (compute) => {
+      return await withCompute(devices, stop, { threads, precision, backbone }, async (compute) => {
         const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
         const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const model = await modelIdentity(folder);
-        const job = { ...columns, channel, format, shard, model, settings };
+        const job = { ...columns, channel, format, shard, model: named.identity, settings };
         const plan = inference.planPrediction(source, recipe, job);
         if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
-        const trained = await inference.openTrainedModel(folder, compute);
-        warnUnfinished(folder, trained.metadata);
+        const model = await named.open(compute);
         for (const text of source.notes) note(text);
         noteRenamed(plan.layout.renamed);
         let progress: Progress | undefined;
@@ -121,11 +116,11 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
         };
         try {
           const running = { compute, restart, onProgress, onNote: note };
-          const counts = await inference.predictRows(trained, plan, target, running);
-          return { ...counts, limit: trained.phase.textLimit, needsGender: trained.phase.readsGender };
+          const counts = await inference.predictRows(model, plan, target, running);
+          return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
         } finally {
           progress?.finish();
-          await trained.close();
+          await model.close();
         }
       });
     } finally {
@@ -150,13 +145,6 @@ async function targetOf({
   if (format !== undefined || process.stdout.isTTY !== true) return userTarget('-');
   const { rowTable } = await import('./predict-table.js');
   return rowTable(process.stdout.columns || 80, printResult);
-}
-
-/** What tells the model of a run from others. */
-async function modelIdentity(folder: RunFolder): Promise<Record<string, string>> {
-  const { readMetadata } = await import('../../training/runs/index.js');
-  const recorded = (await readMetadata(folder))?.checkpoint?.sha256;
-  return { checkpoint_sha256: recorded ?? (await sha256OfFile(folder.checkpoint)) };
 }
 
 function noteRenamed(renamed: ReadonlyMap<string, string>): void {
@@ -193,24 +181,4 @@ async function reportCounts(
   }
   const noted = describeKinds(Object.entries(notes));
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; see the column "note"`);
-}
-
-/** Parser of `i/n`. */
-function parseShard(value: string): Shard {
-  const [, index, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
-  const shard = { index: Number(index), count: Number(count) };
-  if (shard.index >= 1 && shard.index <= shard.count && shard.count <= 1_000_000) return shard;
-  throw new InvalidArgumentError('It must be i/n with i from 1 to n, such as 3/8.');
-}
-
-/** @throws InputError if the output is a file of the run itself, or the manifest it was trained on */
-async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
-  if (output === '-') return;
-  const { readMetadata, runFiles } = await import('../../training/runs/index.js');
-  const metadata = await readMetadata(folder);
-  for (const file of [...runFiles(folder), ...(metadata ? [metadata.manifest.path] : [])]) {
-    if (!(await isSameFile(file, output))) continue;
-    const whose = file === metadata?.manifest.path ? 'the manifest of the run' : `${file}, of the run itself`;
-    throw new InputError(`output ${output} is ${whose}; name another file with -o`);
-  }
 }

@@ -15,7 +15,7 @@ import {
   resampleWithFfmpeg,
 } from './ffmpeg.js';
 import { type AudioNote, clippingNote, isSilent } from './ffmpeg-metadata.js';
-import { type ChannelChoice, fullScaleOf, type InterleavedAudio, type MonoAudio, toMono } from './pcm.js';
+import { areWhole, type ChannelChoice, fullScaleOf, type InterleavedAudio, peakOf, toMono } from './pcm.js';
 import type { WavHeader } from './wav.js';
 import { probeWavPeak, readWavHeader, readWavSamples } from './wav.js';
 
@@ -153,44 +153,69 @@ interface Unread {
 async function readDirectly(part: AudioPart, signal: AbortSignal | undefined): Promise<ReadAudio | Unread> {
   const { path } = part;
   signal?.throwIfAborted();
-  let wav: { audio: ReadAudio; sampleRateHz: number } | undefined;
-  try {
-    const file = await stat(path);
-    if (!file.isFile()) throw new InputError(`audio file ${path} is not a file`);
-    if (file.size === 0) throw new InputError(`audio file ${path} is empty (0 bytes)`);
-    const header = await readWavHeader(path);
-    if (!header) return { kind: 'unread', filePeak: 0 };
-    if (header.frames === 0) throw new InputError(`audio file ${path} holds no samples`);
-    const filePeak = header.encoding === 'float' ? await probeWavPeak(path, header) : 0;
-    // ffmpeg would trust the header.
-    if (header.sampleRateHz !== SAMPLE_RATE_HZ && !header.isOdd) return { kind: 'unread', filePeak };
-    wav = { audio: await readWav(part, header, filePeak), sampleRateHz: header.sampleRateHz };
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const why = isMissing ? 'does not exist' : `cannot be read: ${errorMessage(error)}`;
-    throw new InputError(`audio file ${path} ${why}`, { cause: error });
+  const wav = await openWav(path);
+  // ffmpeg would trust the header.
+  if (!wav || (wav.header.sampleRateHz !== SAMPLE_RATE_HZ && !wav.header.isOdd)) {
+    return { kind: 'unread', filePeak: wav?.filePeak ?? 0 };
   }
-  const { audio, sampleRateHz } = wav;
+  const { sampleRateHz } = wav.header;
+  const audio = await readable(path, () => readWav(part, wav.header, wav.filePeak));
   if (sampleRateHz === SAMPLE_RATE_HZ || audio.samples.length === 0) return audio;
   const rates = { fromHz: sampleRateHz, toHz: SAMPLE_RATE_HZ };
   const resampled = await resampleWithFfmpeg(audio, rates, limitSec(part), signal);
   return { ...audio, ...resampled, byFfmpeg: true };
 }
 
+/**
+ * The header of a WAV file that emoq reads by itself, with the largest known magnitude of floats; undefined for another
+ * file.
+ * @throws InputError when the file is missing, empty, no file or a damaged WAV
+ */
+export function openWav(path: string): Promise<{ header: WavHeader; filePeak: number } | undefined> {
+  return readable(path, async () => {
+    const file = await stat(path);
+    if (!file.isFile()) throw new InputError(`audio file ${path} is not a file`);
+    if (file.size === 0) throw new InputError(`audio file ${path} is empty (0 bytes)`);
+    const header = await readWavHeader(path);
+    if (!header) return undefined;
+    if (header.frames === 0) throw noSamples(path);
+    return { header, filePeak: header.encoding === 'float' ? await probeWavPeak(path, header) : 0 };
+  });
+}
+
+/** Reading that may fail in the file system. */
+export async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = isMissing ? 'does not exist' : `cannot be read: ${errorMessage(error)}`;
+    throw new InputError(`audio file ${path} ${why}`, { cause: error });
+  }
+}
+
+export function noSamples(path: string): InputError {
+  return new InputError(`audio file ${path} holds no samples`);
+}
+
 async function readWav(part: AudioPart, header: WavHeader, filePeak: number): Promise<ReadAudio> {
-  const { sampleRateHz, frames, promisedSec } = header;
+  const { sampleRateHz, frames } = header;
   const fileSec = frames / sampleRateHz;
   const margin = sampleRateHz === SAMPLE_RATE_HZ ? 0 : RESAMPLING_SEC;
   const durationSec = (limitSec(part) ?? Number.POSITIVE_INFINITY) + margin;
   const audio = await readWavSamples(part.path, header, part.startSec, durationSec);
-  const notes: AudioNote[] = [];
-  if (promisedSec !== undefined && promisedSec - fileSec > MISSING_SEC) {
-    const text = `${fileSec.toFixed(2)} s of the ${promisedSec.toFixed(2)} s that its header promises`;
-    notes.push({ kind: 'incomplete', text });
-  }
+  const notes = incompleteNotes(header);
   const floatPeak = header.encoding === 'float' ? filePeak : undefined;
   return { kind: 'read', ...audio, fileSec, floatPeak, notes, byFfmpeg: false };
+}
+
+/** A note on a WAV file that is somewhat shorter than its header says. */
+export function incompleteNotes({ frames, sampleRateHz, promisedSec }: WavHeader): AudioNote[] {
+  const fileSec = frames / sampleRateHz;
+  if (promisedSec === undefined || promisedSec - fileSec <= MISSING_SEC) return [];
+  const text = `${fileSec.toFixed(2)} s of the ${promisedSec.toFixed(2)} s that its header promises`;
+  return [{ kind: 'incomplete', text }];
 }
 
 function fromFfmpeg(
@@ -200,12 +225,12 @@ function fromFfmpeg(
   return { kind: 'read', ...audio, ...(isFloat && { floatPeak: filePeak }), notes: [], byFfmpeg: true };
 }
 
-function ffmpegInput(part: AudioPart): FfmpegInput {
+export function ffmpegInput(part: AudioPart): FfmpegInput {
   return { path: resolve(part.path), startSec: part.startSec, durationSec: limitSec(part) };
 }
 
 /** How much to read to return the requested part. */
-function limitSec({ maxDurationSec }: AudioPart): number | undefined {
+export function limitSec({ maxDurationSec }: AudioPart): number | undefined {
   return maxDurationSec === undefined ? undefined : maxDurationSec + BEYOND_SEC;
 }
 
@@ -215,14 +240,15 @@ function finished(part: AudioPart, audio: ReadAudio): DecodedAudio {
   const asked = Math.max(1, Math.round(maxDurationSec * SAMPLE_RATE_HZ)) * channels;
   const isCut = audio.samples.length > asked;
   const used: InterleavedAudio = { ...audio, samples: audio.samples.subarray(0, asked) };
-  if (used.samples.length === 0) throw new InputError(`audio file ${path} holds no samples`);
+  if (used.samples.length === 0) throw noSamples(path);
   const notes = [...audio.notes];
   if (audio.floatPeak !== undefined) {
-    const { divisor, note } = fullScaleOf(used.samples, audio.floatPeak, path);
+    const peak = Math.max(peakOf(used.samples), audio.floatPeak);
+    const { divisor, note } = fullScaleOf(peak, () => areWhole(used.samples), path);
     if (divisor !== 1) used.samples = used.samples.map((value) => value / divisor);
     if (note) notes.push(note);
   }
-  const mono = monoOf(path, used, part.channel);
+  const mono = choosing(path, () => toMono(used, part.channel));
   if (mono.note) notes.push(mono.note);
   const clipped = clippingNote(used.samples, channels, mono.picked);
   const samples = withinFullScale(path, mono.samples, startSec);
@@ -231,22 +257,27 @@ function finished(part: AudioPart, audio: ReadAudio): DecodedAudio {
   return { kind: 'decoded', samples, fileSec, isCut, notes, byFfmpeg };
 }
 
-function withinFullScale(path: string, samples: Float32Array, startSec: number): Float32Array {
+/** Clips samples to [-1, 1]. @throws InputError for a sample that is no number */
+export function withinFullScale(path: string, samples: Float32Array, startSec: number): Float32Array {
   for (let i = 0; i < samples.length; i++) {
     const value = samples[i]!;
-    if (!Number.isFinite(value)) {
-      const atSec = (startSec + i / SAMPLE_RATE_HZ).toFixed(3);
-      throw new InputError(`audio file ${path} holds ${value} at ${atSec} s: every sample must be a number`);
-    }
+    if (!Number.isFinite(value)) throw notNumber(path, value, startSec + i / SAMPLE_RATE_HZ);
     if (value > 1) samples[i] = 1;
     else if (value < -1) samples[i] = -1;
   }
   return samples;
 }
 
-function monoOf(path: string, audio: InterleavedAudio, choice: ChannelChoice | undefined): MonoAudio {
+export function notNumber(path: string, value: number, atSec: number): InputError {
+  return new InputError(
+    `audio file ${path} holds ${value} at ${atSec.toFixed(3)} s: every sample must be a number`,
+  );
+}
+
+/** A choice of channels. @throws InputError when a channel does not exist */
+export function choosing<T>(path: string, choose: () => T): T {
   try {
-    return toMono(audio, choice);
+    return choose();
   } catch (error) {
     throw new InputError(`audio file ${path}: ${errorMessage(error)}`);
   }

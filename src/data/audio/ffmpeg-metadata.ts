@@ -231,6 +231,11 @@ export function isSilent(samples: Float32Array): boolean {
     if (value < lowest) lowest = value;
     if (value > highest) highest = value;
   }
+  return isNarrow({ lowest, highest });
+}
+
+/** Whether a signal in this range is silent. */
+export function isNarrow({ lowest, highest }: { lowest: number; highest: number }): boolean {
   return !(highest - lowest >= SILENT_RANGE);
 }
 

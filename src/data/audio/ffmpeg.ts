@@ -6,18 +6,22 @@
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
+import { PassThrough, Readable, Writable } from 'node:stream';
 import ffmpeg, { type FfmpegCommand } from 'fluent-ffmpeg';
 import { errorMessage, InputError } from '../../base/index.js';
+import { FILE_INPUT_OPTIONS, findProgram, inspectProgram, pipeInputOptions } from './ffmpeg-metadata.js';
 import {
-  FILE_INPUT_OPTIONS,
-  findProgram,
-  inspectProgram,
-  pipeInputOptions,
-  refusedFormat,
-} from './ffmpeg-metadata.js';
+  compareLengths,
+  describeInput,
+  ENDED,
+  explain,
+  type FfmpegReport,
+  mostTelling,
+  oneLine,
+  readMessages,
+} from './ffmpeg-output.js';
 import type { InterleavedAudio } from './pcm.js';
-import { encodeWav, parseWav } from './wav.js';
+import { encodeWav, parseWav, parseWavStream } from './wav.js';
 
 /** What to decode. */
 export interface FfmpegInput {
@@ -82,7 +86,7 @@ export function decodeWithFfmpeg(
 }
 
 /** How to reach a part: by seeking, or by decoding everything before it. */
-type Way = 'seek' | 'read';
+export type Way = 'seek' | 'read';
 
 async function decodeAlone(
   input: FfmpegInput,
@@ -96,15 +100,125 @@ async function decodeAlone(
   addWavOutput(command, sink, 0, input, sampleRateHz);
   const report = await runFfmpeg(command, signal);
   if (way === 'seek' && report.isSeekLost) return decodeAlone(input, sampleRateHz, 'read', signal);
-  if (report.failure !== undefined) throw new InputError(`${input.path} ${explain(report.failure)}`);
+  refuseFailure(input, report);
   const audio = await parseWav(Buffer.concat(chunks), input.path);
-  const { decodedSec, wantedSec, isShort } = compareLengths(audio, input, report.announcedSec[0]);
-  if (isShort && report.complaint) {
-    throw new InputError(
-      `${input.path} is truncated or damaged: ${decodedSec.toFixed(2)} s of ${wantedSec.toFixed(2)} s can be decoded (ffmpeg: ${report.complaint})`,
-    );
-  }
+  refuseShort(input, report, lengthSec(audio));
   return { ...audio, ...describeInput(report, 0) };
+}
+
+function refuseFailure({ path }: FfmpegInput, { failure }: FfmpegReport): void {
+  if (failure !== undefined) throw new InputError(`${path} ${explain(failure)}`);
+}
+
+function refuseShort(
+  input: FfmpegInput,
+  { complaint, announcedSec }: FfmpegReport,
+  decodedSec: number,
+): void {
+  const { wantedSec, isShort } = compareLengths(decodedSec, input, announcedSec[0]);
+  if (!isShort || !complaint) return;
+  throw new InputError(
+    `${input.path} is truncated or damaged: ${decodedSec.toFixed(2)} s of ${wantedSec.toFixed(2)} s can be decoded (ffmpeg: ${complaint})`,
+  );
+}
+
+function lengthSec(audio: InterleavedAudio & { sampleRateHz: number }): number {
+  return audio.samples.length / audio.channels / audio.sampleRateHz;
+}
+
+/** What is known of a stream when it has ended. */
+export interface StreamEnd {
+  isFloat: boolean;
+  /** ffmpeg did not find the start of the part: read it again without seeking. */
+  isSeekLost: boolean;
+}
+
+/**
+ * Like `decodeWithFfmpeg`, in pieces of interleaved audio: ffmpeg waits until each is taken, so that little is in
+ * memory.
+ * @throws InputError as `decodeWithFfmpeg`; a file that is cut off is noticed at its end
+ */
+export async function* streamWithFfmpeg(
+  input: FfmpegInput,
+  sampleRateHz: number,
+  way: Way,
+  signal?: AbortSignal,
+): AsyncGenerator<InterleavedAudio, StreamEnd> {
+  await requireFfmpeg();
+  const command = ffmpegOf([input], way);
+  const { frames, report } = yield* streamOf(command, input, sampleRateHz, signal);
+  if (way === 'read' || !report.isSeekLost) {
+    refuseFailure(input, report);
+    refuseShort(input, report, frames / sampleRateHz);
+  }
+  return { isFloat: describeInput(report, 0).isFloat, isSeekLost: report.isSeekLost };
+}
+
+/** Like `resampleWithFfmpeg`, in pieces. @param pieces float samples with this many channels */
+export async function* resampledStream(
+  pieces: AsyncIterable<InterleavedAudio>,
+  channels: number,
+  rates: { fromHz: number; toHz: number },
+  signal?: AbortSignal,
+): AsyncGenerator<Float32Array> {
+  await requireFfmpeg();
+  const command = ffmpegOfPipe(bytesOf(pieces), 'f32le', [
+    '-ar',
+    String(rates.fromHz),
+    '-ac',
+    String(channels),
+  ]);
+  const stream = streamOf(command, { path: 'resampled sound' }, rates.toHz, signal);
+  for (let next = await stream.next(); ; next = await stream.next()) {
+    if (!next.done) {
+      yield next.value.samples;
+      continue;
+    }
+    const { failure } = next.value.report;
+    if (failure !== undefined) throw new Error(`ffmpeg cannot resample (${mostTelling(failure)})`);
+    return;
+  }
+}
+
+async function* bytesOf(pieces: AsyncIterable<InterleavedAudio>): AsyncGenerator<Buffer> {
+  for await (const { samples } of pieces) {
+    yield Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
+  }
+}
+
+/** Runs a command with one WAV output, which is parsed as it comes. The process ends with the iteration. */
+async function* streamOf(
+  command: FfmpegCommand,
+  input: FfmpegInput,
+  sampleRateHz: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<InterleavedAudio, { frames: number; report: FfmpegReport }> {
+  const sink = new PassThrough({ autoDestroy: false, emitClose: false }); // as in memorySink
+  addWavOutput(command, sink, 0, input, sampleRateHz);
+  const own = new AbortController();
+  const running = runFfmpeg(command, signal ? AbortSignal.any([signal, own.signal]) : own.signal);
+  // A process that fails may leave its output open.
+  const settled = running.then(
+    ({ failure }) => void (failure !== undefined && sink.destroy()),
+    () => void sink.destroy(),
+  );
+  let frames = 0;
+  try {
+    const chunks = sink.iterator({ destroyOnReturn: false });
+    for await (const audio of parseWavStream(chunks, input.path)) {
+      frames += audio.samples.length / audio.channels;
+      yield audio;
+    }
+    return { frames, report: await running };
+  } catch (error) {
+    await settled;
+    const report = await running;
+    if (report.failure === undefined) throw error;
+    return { frames, report };
+  } finally {
+    own.abort();
+    await settled;
+  }
 }
 
 /**
@@ -121,7 +235,7 @@ export async function resampleWithFfmpeg(
   await requireFfmpeg();
   const { sink, chunks } = memorySink();
   const bytes = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
-  const command = ffmpegOfPipe(bytes, 'f32le', ['-ar', String(rates.fromHz), '-ac', String(channels)]);
+  const command = ffmpegOfPipe([bytes], 'f32le', ['-ar', String(rates.fromHz), '-ac', String(channels)]);
   addWavOutput(command, sink, 0, { durationSec }, rates.toHz);
   const { failure } = await runFfmpeg(command, signal);
   if (failure !== undefined) throw new Error(`ffmpeg cannot resample (${mostTelling(failure)})`);
@@ -158,7 +272,7 @@ export async function decodeTogether<T>(
       for (const [index, input] of inputs.entries()) {
         const audio = await parseWav(await readFile(outputs[index]!), input.path);
         // Complaints do not name the input, so a clip that may be meant is checked alone.
-        const isSuspect = complaint && compareLengths(audio, input, announcedSec[index]).isShort;
+        const isSuspect = complaint && compareLengths(lengthSec(audio), input, announcedSec[index]).isShort;
         const described = { ...audio, ...describeInput(report, index) };
         taken.push(isSuspect ? undefined : await take(described, index));
       }
@@ -208,7 +322,7 @@ const MP3_BITRATE_KBPS = 24;
 export async function encodeMp3(samples: Float32Array, signal?: AbortSignal): Promise<Buffer> {
   await requireFfmpeg();
   const { sink, chunks } = memorySink();
-  const command = ffmpegOfPipe(encodeWav(samples, 16_000), 'wav', []);
+  const command = ffmpegOfPipe([encodeWav(samples, 16_000)], 'wav', []);
   addOutput(command, sink, 0)
     .audioCodec('libmp3lame')
     .audioBitrate(MP3_BITRATE_KBPS)
@@ -255,9 +369,13 @@ function ffmpegOf(inputs: readonly FfmpegInput[], way: Way = 'seek'): FfmpegComm
 }
 
 /** An ffmpeg command that reads from memory. */
-function ffmpegOfPipe(bytes: Buffer, format: string, options: readonly string[]): FfmpegCommand {
+function ffmpegOfPipe(
+  bytes: Iterable<Buffer> | AsyncIterable<Buffer>,
+  format: string,
+  options: readonly string[],
+): FfmpegCommand {
   return ffmpeg()
-    .input(Readable.from([bytes], { objectMode: false }))
+    .input(Readable.from(bytes, { objectMode: false }))
     .inputOptions([...GENERAL_OPTIONS, ...INPUT_OPTIONS, ...pipeInputOptions(format)])
     .inputOptions(['-f', format, ...options]);
 }
@@ -283,137 +401,31 @@ function addWavOutput(
 }
 
 /**
- * ffmpeg succeeds on a file that stops in the middle. A clip much shorter than announced is broken if ffmpeg also
- * complained; otherwise its sound may just end before the picture.
- */
-function compareLengths(
-  audio: InterleavedAudio & { sampleRateHz: number },
-  { startSec = 0, durationSec = Number.POSITIVE_INFINITY }: FfmpegInput,
-  announcedSec = Number.NaN,
-): { decodedSec: number; wantedSec: number; isShort: boolean } {
-  const decodedSec = audio.samples.length / audio.channels / audio.sampleRateHz;
-  const wantedSec = Math.min(announcedSec - startSec, durationSec);
-  return { decodedSec, wantedSec, isShort: decodedSec < 0.9 * wantedSec - 0.25 };
-}
-
-/** An output that ffmpeg could not write completely; it may still exit with success. */
-const UNWRITTEN =
-  /^(?:\[[^\]]*\] )?(?:av_interleaved_write_frame|Error (?:writing|muxing|closing|submitting a packet to the muxer))/;
-/** Broken data. Indented lines are the file's own metadata: a title may say anything. */
-const COMPLAINT = /^\S.*(?:partial file|corrupt|invalid|error while decoding|failed|do not match)/i;
-/** Some versions lose the last frames of FLAC this way, and continue without a sample. */
-const SEEK_LOST = /^(?:\[[^\]]*\] )?(?:\S.*: )?could not seek to position/;
-/** Ended from outside: by a signal that ffmpeg treats as a request to stop, or cannot catch. */
-const ENDED = /^Exiting normally, received signal \d+|killed with signal SIG(?:KILL|TERM|INT|HUP)/m;
-
-/** Samples that are stored as floats. A codec's output is float too, and may slightly exceed full scale. */
-const FLOAT_CODEC = /^(?:pcm_f\d+[lb]e\b|wavpack\b.*\bfltp?\b)/;
-
-function describeInput(
-  { announcedSec, codecs }: FfmpegReport,
-  index: number,
-): Pick<FfmpegAudio, 'fileSec' | 'isFloat'> {
-  const fileSec = announcedSec[index];
-  return {
-    fileSec: Number.isFinite(fileSec) ? fileSec : undefined,
-    isFloat: FLOAT_CODEC.test(codecs[index] ?? ''),
-  };
-}
-
-/** Parsed output of ffmpeg. */
-interface FfmpegReport {
-  /** Container duration of each input in seconds; NaN if the file does not give it, or ffmpeg only guesses. */
-  announcedSec: number[];
-  /** The first audio stream of each input, such as `pcm_f32le ([3][0][0][0] / 0x0003), 16000 Hz, mono, flt`. */
-  codecs: string[];
-  /** The first line that reports broken data, or ''. */
-  complaint: string;
-  /** ffmpeg did not find the start of the part; its output may be empty. */
-  isSeekLost: boolean;
-  /** ffmpeg's full output, if it failed. */
-  failure: string | undefined;
-}
-
-/**
  * @throws the signal's reason when it is aborted; Error when ffmpeg was killed from outside, which is not the input's
  * fault
  */
 function runFfmpeg(command: FfmpegCommand, signal: AbortSignal | undefined): Promise<FfmpegReport> {
   return new Promise((resolve, reject) => {
-    const announcedSec: number[] = [];
-    const codecs: string[] = [];
-    let input = -1;
-    let isGuess = false;
-    let complaint = '';
-    let unwritten: string | undefined;
-    let isSeekLost = false;
+    const messages = readMessages();
     const abort = (): void => void command.kill('SIGKILL');
     const finish = (): void => signal?.removeEventListener('abort', abort);
     command.on('start', () => {
       if (signal?.aborted) abort();
       else signal?.addEventListener('abort', abort, { once: true });
     });
-    command.on('stderr', (line: string) => {
-      const opened = /^Input #(\d+), /.exec(line);
-      if (opened) input = Number(opened[1]);
-      if (/^Stream mapping:|^Output #/.test(line)) input = -1;
-      const codec = /^(?: {2}){1,2}Stream #\d+:\d+.*?: Audio: (.*)$/.exec(line);
-      if (codec && input >= 0) codecs[input] ??= codec[1]!;
-      const duration = /^ {2}Duration: ([^,]+),/.exec(line);
-      if (duration && input >= 0) {
-        announcedSec[input] = isGuess ? Number.NaN : clockToSec(duration[1]!);
-        isGuess = false;
-      }
-      if (/Estimating duration from bitrate/.test(line)) isGuess = true;
-      if (COMPLAINT.test(line)) complaint ||= oneLine(line);
-      if (UNWRITTEN.test(line)) unwritten ??= line;
-      if (SEEK_LOST.test(line)) isSeekLost = true;
-    });
+    command.on('stderr', messages.line);
     command.on('error', (error: Error, _stdout: unknown, stderr: string | null) => {
       finish();
       const text = stderr ?? '';
       const ended = ENDED.exec(`${text}\n${error.message}`);
       if (signal?.aborted) reject(signal.reason);
       else if (ended) reject(new Error(`ffmpeg was ended from outside (${ended[0]}); run again to go on`));
-      else
-        resolve({ announcedSec, codecs, complaint, isSeekLost, failure: `${text}\n${errorMessage(error)}` });
+      else resolve(messages.report(`${text}\n${errorMessage(error)}`));
     });
     command.on('end', () => {
       finish();
-      resolve({ announcedSec, codecs, complaint, isSeekLost, failure: unwritten });
+      resolve(messages.report());
     });
     command.run();
   });
-}
-
-/** Why a file has no output; follows its name in the message. */
-function explain(failure: string): string {
-  if (/matches no streams|does not contain any stream/.test(failure)) return 'has no audio stream';
-  const format = refusedFormat(failure);
-  if (format !== undefined) {
-    return `is not a recording but of ${format}, which emoq does not open: it may name other files; give the recordings themselves`;
-  }
-  if (/moov atom not found/.test(failure)) return 'is truncated or not a video file (moov atom not found)';
-  return `cannot be decoded (ffmpeg: ${mostTelling(failure)})`;
-}
-
-/** The most informative line; the last one is fluent-ffmpeg's own. */
-function mostTelling(failure: string): string {
-  const lines = failure.trim().split('\n');
-  const cause = lines.find((line) => /invalid|error|failed|not found|denied|no space/i.test(line));
-  return oneLine(cause ?? lines.at(-1)!);
-}
-
-/** Drops the `[demuxer @ 0x55...]` prefix, whose address differs on each run, and keeps one line. */
-function oneLine(text: string): string {
-  return text
-    .replace(/\[[^\]]* @ 0x[0-9a-f]+\]\s*/g, '')
-    .replace(/\s*[\r\n]+\s*/g, '; ')
-    .trim()
-    .slice(0, 200);
-}
-
-function clockToSec(clock: string): number {
-  const match = /^(\d+):(\d\d):(\d\d(?:\.\d+)?)$/.exec(clock.trim());
-  return match ? Number(match[1]) * 3600 + Number(match[2]) * 60 + Number(match[3]) : Number.NaN;
 }

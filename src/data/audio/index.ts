@@ -23,4 +23,12 @@ export {
 } from './ffmpeg-metadata.js';
 export { writeMp4 } from './mp4-writer.js';
 export { type ChannelChoice, parseChannel } from './pcm.js';
+export {
+  type AudioWindow,
+  openWindows,
+  type RecordingWindows,
+  type WindowOptions,
+  type WindowTimes,
+} from './recording-windows.js';
 export { encodeWav } from './wav.js';
+export { checkWindowRule, DEFAULT_WINDOWS, type WindowRule } from './window-plan.js';

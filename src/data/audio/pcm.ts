@@ -5,7 +5,7 @@
  */
 
 import { InputError } from '../../base/index.js';
-import { type AudioNote, isSilent } from './ffmpeg-metadata.js';
+import { type AudioNote, isNarrow } from './ffmpeg-metadata.js';
 
 /** Storage format of samples in a file. */
 export interface SampleLayout {
@@ -139,13 +139,13 @@ export function peakOf(samples: Float32Array): number {
  * The full scale of float samples. A peak of up to 1 is normal. Beyond it, samples are divided by their peak; or, if
  * they are whole numbers or larger than any loud audio, by the full scale of the smallest integer range that contains
  * them (16, 24 or 32 bits). A 16-bit file converted to floats then gives the same samples as the original.
- * @param filePeak the largest known magnitude in the file
+ * @param peak the largest magnitude of the samples, or of the file if that is known
+ * @param isWhole whether all of them are whole numbers; asked if it matters
  * @throws InputError naming `name` if no range contains them
  */
-export function fullScaleOf(samples: Float32Array, filePeak: number, name: string): FullScale {
-  const peak = Math.max(peakOf(samples), filePeak);
+export function fullScaleOf(peak: number, isWhole: () => boolean, name: string): FullScale {
   if (peak <= 1) return { divisor: 1 };
-  if (peak <= LOUD_PEAK && !samples.every((value) => Number.isInteger(value) || !Number.isFinite(value))) {
+  if (peak <= LOUD_PEAK && !isWhole()) {
     if (peak < NOTED_FROM) return { divisor: peak };
     const decibels = (20 * Math.log10(peak)).toFixed(1);
     const text = `its float samples go up to ${Number(peak.toPrecision(3))}: turned down by ${decibels} dB`;
@@ -159,6 +159,11 @@ export function fullScaleOf(samples: Float32Array, filePeak: number, name: strin
   }
   const text = `its float samples are in the range of ${bits}-bit integers: divided by that`;
   return { divisor: Math.max(peak, 2 ** (bits - 1)), note: { kind: 'rescaled', text } };
+}
+
+/** Whether all samples are whole numbers; those that are not finite count as such. */
+export function areWhole(samples: Float32Array): boolean {
+  return samples.every((value) => Number.isInteger(value) || !Number.isFinite(value));
 }
 
 /**
@@ -210,43 +215,107 @@ export function parseChannel(text: string): ChannelChoice | undefined {
  * @throws RangeError when a numbered channel does not exist
  */
 export function toMono(audio: InterleavedAudio, choice: ChannelChoice = 'auto'): MonoAudio {
-  const { samples, channels, channelMask } = audio;
+  const mixes = new Map<string, Float32Array>();
+  const mixOf = (picked: readonly number[]): Float32Array => {
+    const name = picked.join();
+    if (!mixes.has(name)) mixes.set(name, averageOf(audio, picked));
+    return mixes.get(name)!;
+  };
+  const { picked, note } = pickChannels(audio, choice, (mixed) => extentOf(mixOf(mixed)));
+  return { samples: mixOf(picked), picked, note };
+}
+
+/** Range and energy of a signal, kept up piece by piece. */
+export interface SignalExtent {
+  frames: number;
+  lowest: number;
+  highest: number;
+  sum: number;
+  squares: number;
+}
+
+export function emptyExtent(): SignalExtent {
+  const [lowest, highest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  return { frames: 0, lowest, highest, sum: 0, squares: 0 };
+}
+
+/** The extent of a signal, or of one that continues an earlier piece. */
+export function extentOf(samples: Float32Array, extent = emptyExtent()): SignalExtent {
+  let { lowest, highest, sum, squares } = extent;
+  for (const value of samples) {
+    if (value < lowest) lowest = value;
+    if (value > highest) highest = value;
+    sum += value;
+    squares += value * value;
+  }
+  return Object.assign(extent, { lowest, highest, sum, squares, frames: extent.frames + samples.length });
+}
+
+/** The channels that make up the mono signal, from 0, and why if the layout alone would give others. */
+export type ChannelPick = Pick<MonoAudio, 'picked' | 'note'>;
+
+type Layout = Pick<InterleavedAudio, 'channels' | 'channelMask'>;
+
+/**
+ * The choice of `toMono`, from the extents of mixes of channels, in the scale of [-1, 1].
+ * @throws RangeError when a numbered channel does not exist
+ */
+export function pickChannels(
+  { channels, channelMask }: Layout,
+  choice: ChannelChoice,
+  extent: (mixed: readonly number[]) => SignalExtent,
+): ChannelPick {
   if (typeof choice === 'number' && !(choice >= 1 && choice <= channels)) {
     const has = channels === 1 ? 'it has 1 channel' : `it has ${channels} channels`;
     throw new RangeError(`channel ${choice} does not exist: ${has}`);
   }
-  if (channels === 1) return { samples, picked: [0] };
-  if (typeof choice === 'number') return average(audio, [choice - 1]);
+  if (channels === 1) return { picked: [0] };
+  if (typeof choice === 'number') return { picked: [choice - 1] };
+  const isMute = (mixed: readonly number[]): boolean => isNarrow(extent(mixed));
   const { centre, others } = speakersOf(channels, channelMask);
   if (choice === 'auto' && channels > 2 && centre !== undefined) {
-    const mono = average(audio, [centre]);
-    if (!isSilent(mono.samples)) return mono;
-    const rest = mix(
-      audio,
+    if (!isMute([centre])) return { picked: [centre] };
+    const rest = pickOfMix(
       others.filter((channel) => channel !== centre),
+      extent,
     );
-    if (isSilent(rest.samples)) return mono;
-    const text = 'the centre channel is silent: the other channels were taken';
-    return { ...rest, note: { kind: 'channel', text } };
+    if (isMute(rest.picked)) return { picked: [centre] };
+    return {
+      ...rest,
+      note: { kind: 'channel', text: 'the centre channel is silent: the other channels were taken' },
+    };
   }
-  return mix(audio, others);
+  return pickOfMix(others, extent);
 }
 
-/** The mean of the channels, or the loudest alone if they cancel. */
-function mix(audio: InterleavedAudio, picked: readonly number[]): MonoAudio {
-  const mean = average(audio, picked);
-  if (picked.length < 2) return mean;
-  const energies = picked.map((channel) => energyOf(audio.samples, channel, audio.channels));
+/** All mixes whose extents `pickChannels` may ask for; one channel at least, whatever the choice. */
+export function possibleMixes({ channels, channelMask }: Layout, choice: ChannelChoice): number[][] {
+  if (channels === 1) return [[0]];
+  if (typeof choice === 'number') return [[Math.min(choice, channels) - 1]];
+  const { centre, others } = speakersOf(channels, channelMask);
+  const rest = others.filter((channel) => channel !== centre);
+  const mixes = [others, rest, ...others.map((channel) => [channel])].filter((mixed) => mixed.length > 0);
+  return [...new Map(mixes.map((mixed) => [mixed.join(), mixed])).values()];
+}
+
+/** All of the channels, or the loudest alone if they cancel. */
+function pickOfMix(
+  picked: readonly number[],
+  extent: (mixed: readonly number[]) => SignalExtent,
+): ChannelPick {
+  if (picked.length < 2) return { picked };
+  const energies = picked.map((channel) => energyOf(extent([channel])));
   const unrelated = energies.reduce((sum, energy) => sum + energy, 0) / picked.length ** 2;
-  if (energyOf(mean.samples, 0, 1) >= CANCELLED_SHARE * unrelated) return mean;
+  if (energyOf(extent(picked)) >= CANCELLED_SHARE * unrelated) return { picked };
   const loudest = picked[energies.indexOf(Math.max(...energies))]!;
-  const alone = average(audio, [loudest]);
-  if (isSilent(alone.samples)) return mean; // nothing to lose
+  if (isNarrow(extent([loudest]))) return { picked }; // nothing to lose
   const text = `its ${picked.length} channels cancel each other when mixed: channel ${loudest + 1} was taken alone`;
-  return { ...alone, note: { kind: 'channel', text } };
+  return { picked: [loudest], note: { kind: 'channel', text } };
 }
 
-function average({ samples, channels }: InterleavedAudio, picked: readonly number[]): MonoAudio {
+/** The mean of some channels. */
+export function averageOf({ samples, channels }: InterleavedAudio, picked: readonly number[]): Float32Array {
+  if (channels === 1) return samples;
   const frames = Math.floor(samples.length / channels);
   const mono = new Float32Array(frames);
   for (let frame = 0; frame < frames; frame++) {
@@ -254,17 +323,11 @@ function average({ samples, channels }: InterleavedAudio, picked: readonly numbe
     for (const channel of picked) sum += samples[frame * channels + channel]!;
     mono[frame] = sum / picked.length;
   }
-  return { samples: mono, picked };
+  return mono;
 }
 
 /** Sum of squares around the mean, so that a DC offset does not count. */
-function energyOf(samples: Float32Array, channel: number, channels: number): number {
-  let [sum, squares, frames] = [0, 0, 0];
-  for (let i = channel; i < samples.length; i += channels, frames++) {
-    const value = samples[i]!;
-    sum += value;
-    squares += value * value;
-  }
+function energyOf({ sum, squares, frames }: SignalExtent): number {
   return frames === 0 ? 0 : Math.max(0, squares - (sum * sum) / frames);
 }
 

@@ -79,6 +79,43 @@ export async function parseWav(
   return { channels, channelMask, sampleRateHz, samples };
 }
 
+/** More than the header that a decoder writes. */
+const STREAM_HEAD_BYTES = 4096;
+
+/** Like `parseWav`, in pieces, each of whole frames. Yields nothing for a WAV without samples. */
+export async function* parseWavStream(
+  chunks: AsyncIterable<Buffer>,
+  name: string,
+): AsyncGenerator<InterleavedAudio & { sampleRateHz: number }> {
+  let header: WavHeader | undefined;
+  let rest: Buffer = Buffer.alloc(0);
+  const wholeFrames = (layout: WavHeader): InterleavedAudio & { sampleRateHz: number } => {
+    const { channels, channelMask, sampleRateHz, sampleBytes } = layout;
+    const used = rest.length - (rest.length % (channels * sampleBytes));
+    const samples = decodeSamples(rest.subarray(0, used), layout, name);
+    rest = rest.subarray(used);
+    return { channels, channelMask, sampleRateHz, samples };
+  };
+  const readHeader = async (): Promise<WavHeader> => {
+    const head = rest;
+    const read = (offset: number, byteLength: number): Buffer => head.subarray(offset, offset + byteLength);
+    const found = await parseHeader({ name, byteLength: head.length, read });
+    if (!found) throw new InputError(`${name}: the decoder did not return PCM samples`);
+    rest = head.subarray(found.dataOffset);
+    return found;
+  };
+  for await (const chunk of chunks) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    if (!header && rest.length < STREAM_HEAD_BYTES) continue;
+    header ??= await readHeader();
+    const piece = wholeFrames(header);
+    if (piece.samples.length > 0) yield piece;
+  }
+  if (header || rest.length === 0) return;
+  const piece = wholeFrames(await readHeader());
+  if (piece.samples.length > 0) yield piece;
+}
+
 /** 16-bit PCM mono RIFF/WAVE bytes. Samples are rounded to the nearest step and clipped at full scale. */
 export function encodeWav(samples: Float32Array, sampleRateHz: number): Buffer {
   const dataBytes = samples.length * 2;

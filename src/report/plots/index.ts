@@ -6,4 +6,11 @@ export { ablationPlot, headlinePlot, plottedMetrics, spreadPlot } from './headli
 export { correctnessGroups, labelGroups, type MapLayout, mapLayout, mapPlot } from './map-plot.js';
 export { MOST_RUNS } from './run-summary.js';
 export { escapeText, type PlotHeading, plotStyles } from './svg.js';
+export {
+  classMark,
+  clockText,
+  type PlottedWindow,
+  type TimelinePlot,
+  timelinePlot,
+} from './timeline-plot.js';
 export { epochPlot, stepPlot } from './training-plot.js';

@@ -1,6 +1,6 @@
 /** @file Clips for the audio and corpus tests, made by ffmpeg itself (not by the code under test). */
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -71,4 +71,15 @@ export function amplitudeAt(samples: Float32Array, hz: number, sampleRateHz = 16
     imaginary += samples[i]! * Math.sin(angle);
   }
   return (2 * Math.hypot(real, imaginary)) / samples.length;
+}
+
+/** The silences of a file in seconds, by ffmpeg's silencedetect. */
+export function silencesOf(path: string, decibels: number, leastSec: number): [number, number][] {
+  const filter = `silencedetect=n=${decibels}dB:d=${leastSec}`;
+  const args = ['-nostdin', '-hide_banner', '-i', path, '-af', filter, '-f', 'null', '-'];
+  const { stderr } = spawnSync('ffmpeg', args, { encoding: 'utf8' });
+  const times = (name: string): number[] =>
+    [...stderr.matchAll(new RegExp(`silence_${name}: (\\S+)`, 'g'))].map(([, sec]) => Number(sec));
+  const ends = times('end');
+  return times('start').map((start, i) => [Math.max(0, start), ends[i] ?? Number.POSITIVE_INFINITY]);
 }

@@ -13,6 +13,8 @@ export {
   planPrediction,
   predictRows,
   type Shard,
+  type WindowChoice,
+  writeTimeline,
 } from './prediction/index.js';
 export {
   type OtherCorpus,

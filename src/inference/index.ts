@@ -24,6 +24,8 @@ export {
   predictRows,
   type Shard,
   type SourceRow,
+  type WindowChoice,
+  writeTimeline,
 } from './prediction/index.js';
 export {
   type OtherCorpus,

@@ -1,7 +1,15 @@
 /** @file `emoq predict`: predicts the emotion of every recording of a table, a folder or a list. */
 
-import { ExitCode, InputError, type OutputTarget, userTarget } from '../../base/index.js';
-import type { Counts, JudgedRow } from '../../inference/index.js';
+import { InvalidArgumentError } from 'commander';
+import {
+  ExitCode,
+  type FileTarget,
+  InputError,
+  isSameFile,
+  type OutputTarget,
+  userTarget,
+} from '../../base/index.js';
+import type { Counts, JudgedRow, WindowChoice } from '../../inference/index.js';
 import type { Phase } from '../../systems/index.js';
 import {
   backboneOption,
@@ -34,6 +42,12 @@ const options = {
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
   shard: shardOption('predict part i of n, for emoq merge'),
+  windows: option(
+    '<choice>',
+    'longer recordings: auto cuts windows at pauses, a number of seconds on a grid, off judges their beginning',
+    { parse: parseWindows, default: 'auto' as WindowChoice },
+  ),
+  timeline: option('<file>', 'an HTML page with the course of the emotions over each recording'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
   device: deviceOption,
@@ -58,9 +72,11 @@ export const predictCommand = defineCommand({
 Writes the input's columns, then label and probabilities for every row, in the
 order of the input. If a row cannot be predicted, its column error gives the
 reason, and the other rows continue. The column note has remarks on the
-recording: only its beginning used, silent, clipped. Columns start and end of a
+recording: clipped, silent, only its beginning used. Columns start and end of a
 table (seconds, or 1:02.5) select a part of a recording, and a column channel
-(1, 2, ... or mix) takes precedence over --channel. The exit code is 1 if no row
+(1, 2, ... or mix) takes precedence over --channel. A recording that is longer
+than the model takes is cut into windows of 3 to 15 s at its pauses: a row for
+each, with its start and end, then one for the whole, their mean. The exit code is 1 if no row
 could be predicted.
 
 Rows that are done are in NAME.partial.csv until the output is complete. After
@@ -82,9 +98,10 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { systemOf } = await import('../../systems/index.js');
   const { withCompute } = await import('./experiment-options.js');
   const { namedModel, refuseModelFiles } = await import('./predict-model.js');
-  const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
+  const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard, windows } = options;
   const { restart = false, backbone } = options;
   const target = await targetOf(options);
+  const timeline = await timelineTarget(options, target);
   const format = options.format ?? predictionFormatOf(output ?? '-');
   const named = await namedModel(options);
   const { recipe } = named;
@@ -103,7 +120,7 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
       return await withCompute(devices, stop, { threads, precision, backbone }, async (compute) => {
         const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
         const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const job = { ...columns, channel, format, shard, model: named.identity, settings };
+        const job = { ...columns, channel, windows, format, shard, model: named.identity, settings };
         const plan = inference.planPrediction(source, recipe, job);
         if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
         const model = await named.open(compute);
@@ -117,6 +134,9 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
         try {
           const running = { compute, restart, onProgress, onNote: note };
           const counts = await inference.predictRows(model, plan, target, running);
+          if (timeline !== undefined) {
+            await inference.writeTimeline(plan, output!, recipe.labels, timeline.path);
+          }
           return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
         } finally {
           progress?.finish();
@@ -145,6 +165,23 @@ async function targetOf({
   if (format !== undefined || process.stdout.isTTY !== true) return userTarget('-');
   const { rowTable } = await import('./predict-table.js');
   return rowTable(process.stdout.columns || 80, printResult);
+}
+
+/** @throws InputError for a timeline without an output file, which it is drawn from, or that is no file of its own */
+async function timelineTarget(
+  { timeline, output }: PredictOptions,
+  target: Awaited<ReturnType<typeof targetOf>>,
+): Promise<FileTarget | undefined> {
+  if (timeline === undefined) return undefined;
+  if (typeof target === 'function' || target.kind !== 'file') {
+    throw new InputError('--timeline is drawn from the output; name an output file with -o');
+  }
+  const page = await userTarget(timeline, '--timeline');
+  if (page.kind !== 'file') throw new InputError('--timeline needs the name of an HTML file');
+  if (page.path === target.path || (await isSameFile(page.path, target.path))) {
+    throw new InputError(`timeline ${timeline} is the output ${output}; name another file`);
+  }
+  return page;
 }
 
 function noteRenamed(renamed: ReadonlyMap<string, string>): void {
@@ -181,4 +218,11 @@ async function reportCounts(
   }
   const noted = describeKinds(Object.entries(notes));
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; see the column "note"`);
+}
+
+/** Parser of `off`, `auto` or seconds. */
+function parseWindows(value: string): WindowChoice {
+  if (value === 'off' || value === 'auto') return value;
+  if (/^\d+(?:\.\d+)?$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('It must be auto, off or a number of seconds.');
 }

@@ -2,6 +2,7 @@
 
 export type { Counts } from './counts.js';
 export { type JudgedRow, judgeRows, type PartOutcome } from './judging.js';
+export type { WindowChoice } from './parts.js';
 export {
   checkUnfinished,
   type PlannedPrediction,
@@ -11,3 +12,4 @@ export {
 } from './predict.js';
 export { OPTIONAL_COLUMNS, openSource, type PredictionSource, type SourceRow } from './prediction-source.js';
 export { mergeParts, partSidecarPath, type Shard } from './shards.js';
+export { writeTimeline } from './timeline.js';

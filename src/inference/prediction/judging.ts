@@ -16,11 +16,20 @@ import {
   UNHOLDABLE_FEATURES,
 } from '../../data/features/index.js';
 import { cellOf } from '../../data/tables/index.js';
+import { meanOverWindows } from '../../evaluation/index.js';
 import { argmax } from '../../evaluation/metrics/index.js';
 import type { ModelUtterance } from '../../systems/index.js';
 import { cutTo, type EncoderPool, isCutText } from '../../training/index.js';
 import type { OpenedModel } from '../trained-run.js';
-import { type Part, type PartOptions, partsOfRow, type RowNote, transcriptOfRow } from './parts.js';
+import {
+  type LongRecording,
+  type Part,
+  type PartOptions,
+  partsOfRow,
+  type RowNote,
+  transcriptOfRow,
+  type WindowedRecording,
+} from './parts.js';
 import {
   GENDER_COLUMN,
   type PredictionSource,
@@ -28,6 +37,9 @@ import {
   rowBlocks,
   type SourceRow,
 } from './prediction-source.js';
+
+/** The kind of the note on the answer for a whole recording. */
+export const WINDOWS_NOTE = 'windows';
 
 /** Parts that are computed together, for each device. */
 const CHUNK = 32;
@@ -44,12 +56,14 @@ export type PartOutcome = {
   | { readonly kind: 'failed'; readonly error: string }
 );
 
-/** A row with the answers for its parts, of which there is at least one. */
+/** A row with the answers for its parts: one, or those of the windows of a long recording. */
 export interface JudgedRow {
   readonly row: SourceRow;
   /** Its path as given; '' if it has none. */
   readonly name: string;
   readonly parts: readonly PartOutcome[];
+  /** The answer for a recording that was judged in windows. */
+  readonly whole?: PartOutcome | undefined;
 }
 
 export interface JudgingOptions extends PartOptions {
@@ -98,7 +112,7 @@ export async function* judgeRows(
       ahead = openBlock();
       ahead.catch(() => undefined); // awaited in the next round
       let chunk: ChunkItem[] = [];
-      let finished: JudgedRow[] = [];
+      let finished: (() => JudgedRow)[] = [];
       const compute = async (): Promise<void> => {
         stop?.throwIfAborted();
         const outcomes = await judgeParts(chunk, model, encoder, options);
@@ -107,16 +121,22 @@ export async function* judgeRows(
       };
       for (const [index, { row, next, first }] of block.entries()) {
         const parts: PartOutcome[] = [];
-        finished.push({ row, name: cellOf(row, options.pathColumn), parts });
-        for (let part = await first; part.done !== true; part = await next()) {
+        let part = await first;
+        for (; part.done !== true; part = await next()) {
+          if (part.value.kind === 'long') continue;
           chunk.push({ row, part: part.value, to: parts });
           if (chunk.length === size) await compute();
         }
+        const windowed = part.value;
+        finished.push(() => ({
+          ...{ row, name: cellOf(row, options.pathColumn), parts },
+          ...(windowed && { whole: answerOfWhole(windowed, parts, model.recipe.labels) }),
+        }));
         // Long recordings fill chunks of their own. What follows begins anew, as if reading had begun there.
         const isLast = index === block.length - 1;
         if (parts.length === 0 && !isLast) continue;
         if (chunk.length > 0) await compute();
-        yield finished;
+        yield finished.map((judged) => judged());
         finished = [];
       }
     }
@@ -127,9 +147,40 @@ export async function* judgeRows(
   }
 }
 
+/** The answer for a recording from those for its windows. */
+function answerOfWhole(
+  { startSec, endSec, notes }: WindowedRecording,
+  windows: readonly PartOutcome[],
+  labels: readonly string[],
+): PartOutcome {
+  const times = { startSec, endSec, isCut: false };
+  const mean = meanOverWindows(
+    windows.map((window) => ({
+      startSec: window.startSec ?? 0,
+      endSec: window.endSec ?? 0,
+      probabilities: window.kind === 'predicted' ? window.probabilities : null,
+    })),
+  );
+  const noted = (text: string): RowNote[] => [{ kind: WINDOWS_NOTE, text }, ...notes];
+  if (mean === undefined) {
+    const none = windows.length === 0;
+    const reason = none ? 'there is no sound in it' : 'none of its windows could be judged';
+    return {
+      ...times,
+      ...failure(reason),
+      notes: noted(none ? 'none' : `${windows.length}, without an answer`),
+    };
+  }
+  const { probabilities, judged, failed } = mean;
+  const label = labels[argmax(probabilities)]!;
+  const without = failed === 0 ? '' : `, without ${failed} that could not be judged`;
+  const text = `the mean of ${judged} window${judged === 1 ? '' : 's'}, weighted by length${without}`;
+  return { ...times, kind: 'predicted', label, probabilities, notes: noted(text) };
+}
+
 interface ChunkItem {
   readonly row: SourceRow;
-  readonly part: Part;
+  readonly part: Exclude<Part, LongRecording>;
   /** Where the answer goes. */
   readonly to: PartOutcome[];
 }

@@ -9,7 +9,7 @@ import {
   type OutputTarget,
   ReaderGoneError,
 } from '../../base/index.js';
-import type { ChannelChoice } from '../../data/audio/index.js';
+import { type ChannelChoice, checkWindowRule } from '../../data/audio/index.js';
 import type { PredictionFormat } from '../../evaluation/index.js';
 import type { Recipe } from '../../systems/index.js';
 import { systemOf } from '../../systems/index.js';
@@ -18,6 +18,7 @@ import type { OpenedModel } from '../trained-run.js';
 import { type Counts, countRows, noCounts } from './counts.js';
 import { type JudgedRow, judgeRows } from './judging.js';
 import { type OutputLayout, outputLayout } from './output-columns.js';
+import type { WindowChoice } from './parts.js';
 import { type InputColumns, type PredictionSource, type RowRange, shardRange } from './prediction-source.js';
 import { type PartSidecar, type Shard, writePartSidecar } from './shards.js';
 import {
@@ -32,6 +33,7 @@ import {
 export interface PredictionJob extends InputColumns {
   /** For every recording without a channel in the table. */
   readonly channel: ChannelChoice | undefined;
+  readonly windows: WindowChoice;
   readonly format: PredictionFormat;
   readonly shard: Shard | undefined;
   /** What tells the model from others, such as the SHA-256 of its checkpoint. */
@@ -58,6 +60,7 @@ export function planPrediction(
 ): PlannedPrediction {
   const { format, shard, channel, pathColumn, textColumn, speakerColumn, settings, model } = job;
   const { audio } = systemOf(recipe).views(recipe);
+  checkWindows(job.windows, recipe.max_audio_sec);
   const layout = outputLayout(source, recipe.labels, audio, format);
   const input = source.identity;
   if (input === undefined) {
@@ -71,11 +74,22 @@ export function planPrediction(
   const options = {
     ...{ 'path-column': pathColumn, 'text-column': textColumn, 'speaker-column': speakerColumn },
     channel: channel ?? null,
+    windows: job.windows,
     shard: shard === undefined ? null : `${shard.index}/${shard.count}`,
     ...settings,
   };
   const columns = [...layout.names];
   return { job, source, layout, range, identity: { model: { ...model }, input, options, format, columns } };
+}
+
+/** @throws InputError for windows on a grid that a model or the windowing cannot take */
+function checkWindows(windows: WindowChoice, maxAudioSec: number): void {
+  if (typeof windows !== 'number') return;
+  checkWindowRule({ kind: 'grid', sec: windows });
+  if (windows <= maxAudioSec) return;
+  throw new InputError(
+    `windows of ${windows} s are longer than what the model takes: its max_audio_sec is ${maxAudioSec}`,
+  );
 }
 
 /**

@@ -1,4 +1,5 @@
 /** @file Exports models as ONNX files for other runtimes. */
 
 export { exportableEncoder, exportableFormer, exportableLanguageModel } from './exportable-models.js';
+export { integerModel } from './integer-model.js';
 export { checkModelFile, type ExportableModel, writeModelFiles } from './onnx-files.js';

@@ -1,6 +1,6 @@
 /**
  * @file `emoq predict` end to end at the shapes of HuBERT-base, RoBERTa-base and Qwen2.5-0.5B: `node
- * test/bench/prediction.mjs FOLDER ROWS`. Writes the run and the clips into FOLDER unless they are there, and what
+ * test/bench/prediction.mjs FOLDER ROWS [THREADS]`. Writes the run and the clips into FOLDER unless they are there, and what
  * prediction.py reads. The time of a row is that of ROWS rows less that of a quarter of them, so that starting and
  * loading do not count. Prints its figures as one line of JSON.
  */
@@ -17,7 +17,7 @@ import { writeClips, writeRandomRun } from './random-run.mjs';
 
 const CLIP_SEC = 4;
 const SAMPLE_RATE_HZ = 16_000;
-const [folder, rowCount] = [process.argv[2], Number(process.argv[3])];
+const [folder, rowCount, threads] = [process.argv[2], Number(process.argv[3]), process.argv[4]];
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 if (!existsSync(join(folder, 'rows.json'))) await prepare();
@@ -108,6 +108,7 @@ function predict(count) {
         'predict',
         join(folder, `clips-${count}.csv`),
       ],
+      ...(threads === undefined ? [] : ['--threads', threads]),
       ...['--run', join(folder, 'run'), '-o', join(folder, `predictions-${count}.csv`)],
     ],
     { env: { ...process.env, EMOQ_BENCH_USAGE: usage }, encoding: 'utf8' },

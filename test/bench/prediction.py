@@ -1,6 +1,6 @@
 """What prediction.mjs does, in batched PyTorch: the same run, clips and transcripts, float32 on the CPU.
 
-    python test/bench/prediction.py FOLDER ROWS
+    python test/bench/prediction.py FOLDER ROWS [THREADS]
 
 FOLDER is what prediction.mjs has filled. HuBERT and Qwen2 are those of transformers, LoRA is merged, and rows go in
 batches of 8 of like length. A first batch warms up and is not timed. Prints one line of JSON.
@@ -13,7 +13,7 @@ import sys
 import time
 import wave
 
-FOLDER, ROWS = sys.argv[1], int(sys.argv[2])
+FOLDER, ROWS, THREADS = sys.argv[1], int(sys.argv[2]), sys.argv[3:4]
 sys.argv[1:] = ["fused", "base"]
 
 import numpy as np  # noqa: E402
@@ -131,6 +131,8 @@ def decode(path):
 
 
 def main():
+    if THREADS:
+        torch.set_num_threads(int(THREADS[0]))
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     pipeline = Pipeline()

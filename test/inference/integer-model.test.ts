@@ -83,6 +83,15 @@ describe('a model in 8-bit integers', () => {
     const integers = await outputs('llm-int8', model, feeds(2));
     expect(distance(integers.results.logits!, floats.results.logits!)).toBeLessThan(0.1);
     expect(integers.keys).toContain('model.embed_tokens.weight'); // which the head reads too
+    const isKept = (key: string): boolean => key.endsWith('.mlp.down_proj.weight');
+    const kept = integerModel(await exportableLanguageModel({ checkpoint: dir }), isKept);
+    const partly = await outputs('llm-partly', kept, feeds(2));
+    const down = 'model.layers.0.mlp.down_proj.weight';
+    expect([down, `${down}_int8`].map((key) => integers.keys.includes(key))).toEqual([false, true]);
+    expect([down, `${down}_int8`].map((key) => partly.keys.includes(key))).toEqual([true, false]);
+    expect(distance(partly.results.logits!, floats.results.logits!)).toBeLessThan(
+      distance(integers.results.logits!, floats.results.logits!),
+    );
     const alone = await outputs('llm-int8', model, feeds(1));
     const first = float32Of(integers.results.logits!).slice(0, float32Of(alone.results.logits!).length);
     expect(distance({ ...alone.results.logits!, data: first } as Tensor, alone.results.logits!)).toBeLessThan(

@@ -27,10 +27,15 @@ const scalesKey = (key: string): string => `${key}_int8_scale`;
  * The same model with its products in integers: weights rounded to 8 bits with a scale for each output, activations
  * with one for each token or frame, found as the model runs. Embeddings, biases, norms, attention and the positional
  * convolution stay as they are. Weights are quantized one at a time as they are written.
+ * @param isKept whether products with the weight of a key stay in floats
  */
-export function integerModel(model: ExportableModel): ExportableModel {
+export function integerModel(
+  model: ExportableModel,
+  isKept: (key: string) => boolean = () => false,
+): ExportableModel {
   const refs = new Map(model.tensors.map((tensor) => [tensor.key, placeholder(tensor)]));
-  const matrices = new Map(productMatrices(model.graph(refs)).map((matrix) => [matrix.key, matrix]));
+  const chosen = productMatrices(model.graph(refs)).filter(({ key }) => !isKept(key));
+  const matrices = new Map(chosen.map((matrix) => [matrix.key, matrix]));
   return {
     ...model,
     metadata: { ...model.metadata, quantization: 'int8' },
@@ -42,6 +47,7 @@ export function integerModel(model: ExportableModel): ExportableModel {
       // The float weights are not read by the finished graph, so they need no place in the file.
       const graph = model.graph(new Map([...refs, ...written]));
       useIntegerProducts(graph, ({ key }) => {
+        if (!matrices.has(key)) return undefined;
         const [integers, scales] = [integersKey(key), scalesKey(key)].map((name) => {
           const ref = written.get(name)!;
           return addInitializer(graph, name, ref, ref.dtype, ref.shape);

@@ -24,6 +24,7 @@ export {
   predictRows,
   type Shard,
   type SourceRow,
+  type WindowChoice,
 } from './prediction/index.js';
 export {
   type OtherCorpus,

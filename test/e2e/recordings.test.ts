@@ -47,7 +47,7 @@ beforeAll(async () => {
 });
 
 const predict = (input: string, output: string, ...rest: string[]): Promise<Outcome> =>
-  work.done('predict', input, '-o', output, '--run', 'good', ...rest);
+  work.done('predict', input, '-o', output, '--run', 'good', '--windows', 'off', ...rest);
 
 describe('predict', () => {
   const NOTES: [file: string, note: string | RegExp][] = [

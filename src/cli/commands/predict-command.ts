@@ -1,7 +1,8 @@
 /** @file `emoq predict`: predicts the emotion of every recording of a table, a folder or a list. */
 
+import { InvalidArgumentError } from 'commander';
 import { ExitCode, InputError, type OutputTarget, userTarget } from '../../base/index.js';
-import type { Counts, JudgedRow } from '../../inference/index.js';
+import type { Counts, JudgedRow, WindowChoice } from '../../inference/index.js';
 import type { Phase } from '../../systems/index.js';
 import {
   backboneOption,
@@ -33,6 +34,12 @@ const options = {
   textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
+  windows: option<WindowChoice>(
+    '<rule>',
+    'cut longer recordings at pauses (auto), every SECONDS, or judge only their beginning (off)',
+    { parse: parseWindows, default: 'auto' },
+  ),
+  timeline: option('<file.html>', 'also write a page with the course of the emotions over each recording'),
   shard: shardOption('predict part i of n, for emoq merge'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
@@ -63,6 +70,9 @@ table (seconds, or 1:02.5) select a part of a recording, and a column channel
 (1, 2, ... or mix) takes precedence over --channel. The exit code is 1 if no row
 could be predicted.
 
+A recording that is longer than the model reads (max_audio_sec) has a row for
+each window of it, cut at pauses, and then one for the whole.
+
 Rows that are done are in NAME.partial.csv until the output is complete. After
 Ctrl-C, a kill or a full disk, the same command goes on after them.
 
@@ -82,11 +92,13 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { systemOf } = await import('../../systems/index.js');
   const { withCompute } = await import('./experiment-options.js');
   const { namedModel, refuseModelFiles } = await import('./predict-model.js');
+  const { openTimeline } = await import('./predict-timeline.js');
   const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
   const { restart = false, backbone } = options;
   const target = await targetOf(options);
   const format = options.format ?? predictionFormatOf(output ?? '-');
   const named = await namedModel(options);
+  const timeline = options.timeline === undefined ? undefined : await openTimeline(options.timeline);
   const { recipe } = named;
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
@@ -103,7 +115,15 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
       return await withCompute(devices, stop, { threads, precision, backbone }, async (compute) => {
         const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
         const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const job = { ...columns, channel, format, shard, model: named.identity, settings };
+        const job = {
+          ...columns,
+          channel,
+          format,
+          windows: options.windows,
+          shard,
+          model: named.identity,
+          settings,
+        };
         const plan = inference.planPrediction(source, recipe, job);
         if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
         const model = await named.open(compute);
@@ -115,8 +135,15 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
           progress.update(done, total);
         };
         try {
-          const running = { compute, restart, onProgress, onNote: note };
+          const onRows = timeline?.add;
+          const running = { compute, restart, onProgress, onNote: note, ...(onRows && { onRows }) };
           const counts = await inference.predictRows(model, plan, target, running);
+          const shown = await timeline?.write(source, recipe.labels);
+          if (shown !== undefined && shown < counts.rows) {
+            warn(
+              `${options.timeline} has only the last ${shown} of ${counts.rows} rows, which this command predicted; --restart predicts all`,
+            );
+          }
           return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
         } finally {
           progress?.finish();
@@ -181,4 +208,12 @@ async function reportCounts(
   }
   const noted = describeKinds(Object.entries(notes));
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; see the column "note"`);
+}
+
+/** Parser of `off`, `auto` and seconds. */
+function parseWindows(value: string): WindowChoice {
+  if (value === 'off' || value === 'auto') return value;
+  const seconds = Number(value);
+  if (/^\d+(?:\.\d+)?$/.test(value) && seconds >= 0.5) return seconds;
+  throw new InvalidArgumentError('It must be off, auto or seconds from 0.5, such as 10.');
 }

@@ -12,7 +12,11 @@ export type WindowRule =
   | { readonly kind: 'grid'; readonly sec: number };
 
 /** Windows of 3 to 15 s: about the lengths of the utterances that models of emotion are trained on. */
-export const DEFAULT_WINDOWS: WindowRule = { kind: 'pauses', minSec: 3, maxSec: 15 };
+export const DEFAULT_WINDOWS: Extract<WindowRule, { kind: 'pauses' }> = {
+  kind: 'pauses',
+  minSec: 3,
+  maxSec: 15,
+};
 
 /** Silence that stays around the sound of a window: 250 ms. */
 const MARGIN = 25;

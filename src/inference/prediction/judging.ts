@@ -20,7 +20,14 @@ import { argmax } from '../../evaluation/metrics/index.js';
 import type { ModelUtterance } from '../../systems/index.js';
 import { cutTo, type EncoderPool, isCutText } from '../../training/index.js';
 import type { OpenedModel } from '../trained-run.js';
-import { type Part, type PartOptions, partsOfRow, type RowNote, transcriptOfRow } from './parts.js';
+import {
+  type JudgedPart,
+  type PartOptions,
+  partsOfRow,
+  type RowNote,
+  transcriptOfRow,
+  type WholePart,
+} from './parts.js';
 import {
   GENDER_COLUMN,
   type PredictionSource,
@@ -44,7 +51,7 @@ export type PartOutcome = {
   | { readonly kind: 'failed'; readonly error: string }
 );
 
-/** A row with the answers for its parts, of which there is at least one. */
+/** A row with the answers for its parts, of which there is at least one; of several, the last is for the whole. */
 export interface JudgedRow {
   readonly row: SourceRow;
   /** Its path as given; '' if it has none. */
@@ -75,6 +82,7 @@ export async function* judgeRows(
 ): AsyncGenerator<readonly JudgedRow[]> {
   const size = chunkSize(model);
   const { range, from, stop } = options;
+  const { labels } = model.recipe;
   const blocks = rowBlocks(source, size, range, from);
   const decoding = createPool(Array.from({ length: defaultJobs() }, () => undefined) as [undefined]);
   const unneeded = new AbortController();
@@ -98,7 +106,7 @@ export async function* judgeRows(
       ahead = openBlock();
       ahead.catch(() => undefined); // awaited in the next round
       let chunk: ChunkItem[] = [];
-      let finished: JudgedRow[] = [];
+      let finished: OpenRow[] = [];
       const compute = async (): Promise<void> => {
         stop?.throwIfAborted();
         const outcomes = await judgeParts(chunk, model, encoder, options);
@@ -107,16 +115,21 @@ export async function* judgeRows(
       };
       for (const [index, { row, next, first }] of block.entries()) {
         const parts: PartOutcome[] = [];
-        finished.push({ row, name: cellOf(row, options.pathColumn), parts });
+        let whole: WholePart | undefined;
         for (let part = await first; part.done !== true; part = await next()) {
-          chunk.push({ row, part: part.value, to: parts });
+          const { value } = part;
+          if (value.kind === 'whole') whole = value;
+          else if (value.kind !== 'opened') chunk.push({ row, part: value, to: parts });
           if (chunk.length === size) await compute();
         }
+        finished.push({ row, name: cellOf(row, options.pathColumn), parts, whole });
         // Long recordings fill chunks of their own. What follows begins anew, as if reading had begun there.
         const isLast = index === block.length - 1;
         if (parts.length === 0 && !isLast) continue;
         if (chunk.length > 0) await compute();
-        yield finished;
+        yield finished.map(({ whole: of, parts: own, ...named }) => {
+          return { ...named, parts: of === undefined ? own : [...own, meanOf(of, own, labels)] };
+        });
         finished = [];
       }
     }
@@ -127,9 +140,35 @@ export async function* judgeRows(
   }
 }
 
+interface OpenRow extends JudgedRow {
+  readonly whole: WholePart | undefined;
+}
+
+/** The answer for a whole: the mean of the probabilities of its windows, weighted by their lengths. */
+function meanOf(
+  { startSec, endSec, notes }: WholePart,
+  windows: readonly PartOutcome[],
+  labels: readonly string[],
+): PartOutcome {
+  const whole = { startSec, endSec, notes, isCut: windows.some(({ isCut }) => isCut) };
+  const sums = new Float64Array(labels.length);
+  let totalSec = 0;
+  for (const window of windows) {
+    if (window.kind === 'failed') continue;
+    const sec = window.endSec! - window.startSec!;
+    totalSec += sec;
+    sums.forEach((sum, label) => {
+      sums[label] = sum + sec * window.probabilities[label]!;
+    });
+  }
+  if (totalSec === 0) return { ...whole, kind: 'failed', error: 'none of its windows could be predicted' };
+  const probabilities = Float32Array.from(sums, (sum) => sum / totalSec);
+  return { ...whole, kind: 'predicted', label: labels[argmax(probabilities)]!, probabilities };
+}
+
 interface ChunkItem {
   readonly row: SourceRow;
-  readonly part: Part;
+  readonly part: JudgedPart;
   /** Where the answer goes. */
   readonly to: PartOutcome[];
 }
@@ -185,7 +224,7 @@ async function judgeParts(
   const cutText: RowNote = { kind: 'text', text: phase.textLimit ? cutTo(phase.textLimit) : '' };
   return chunk.map(({ part }, index) => {
     const isCut = cut.has(index);
-    const { startSec, endSec, notes }: Partial<Extract<Part, { kind: 'readable' }>> =
+    const { startSec, endSec, notes }: Partial<Extract<JudgedPart, { kind: 'readable' }>> =
       part.kind === 'readable' ? part : {};
     return {
       ...{ startSec, endSec, isCut },

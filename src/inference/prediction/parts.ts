@@ -4,7 +4,15 @@
  */
 
 import { errorMessage, InputError } from '../../base/index.js';
-import { type ChannelChoice, decodeAudio, parseChannel, SAMPLE_RATE_HZ } from '../../data/audio/index.js';
+import {
+  type ChannelChoice,
+  DEFAULT_WINDOWS,
+  decodeAudio,
+  openWindows,
+  parseChannel,
+  SAMPLE_RATE_HZ,
+  type WindowRule,
+} from '../../data/audio/index.js';
 import { cellOf, parseTimeSec, TIME_FORMS, textOf } from '../../data/tables/index.js';
 import {
   CHANNEL_COLUMN,
@@ -21,7 +29,24 @@ export interface RowNote {
 }
 
 /** Something to be judged, or the reason why it cannot be. */
-export type Part = ReadablePart | FailedPart;
+export type JudgedPart = ReadablePart | FailedPart;
+
+/**
+ * What becomes known of a row, one after the other. A long recording is `opened` first, so that it waits for its turn
+ * without being decoded, and ends with the `whole`, which gets the mean of its windows.
+ */
+export type Part = JudgedPart | WholePart | { readonly kind: 'opened' };
+
+/** A recording of which the windows were judged. */
+export interface WholePart {
+  readonly kind: 'whole';
+  readonly startSec: number;
+  readonly endSec: number;
+  readonly notes: readonly RowNote[];
+}
+
+/** Which recordings are judged in windows: none, those longer than the model reads, or those of more seconds. */
+export type WindowChoice = 'off' | 'auto' | number;
 
 export interface ReadablePart {
   readonly kind: 'readable';
@@ -45,8 +70,10 @@ export interface PartOptions extends InputColumns {
   readonly channel?: ChannelChoice | undefined;
   /** Whether the model reads audio. */
   readonly needsAudio: boolean;
-  /** Only the beginning of longer recordings is judged. */
+  /** Longer recordings are judged in windows; without windows only their beginning. */
   readonly maxAudioSec: number;
+  /** Default: `off`. */
+  readonly windows?: WindowChoice | undefined;
 }
 
 /**
@@ -73,10 +100,50 @@ export async function* partsOfRow(
     const request = requestOfRow(row, source, options);
     if (row.samples !== undefined) return yield segmentOf(row.samples, request, options.maxAudioSec);
     const path = await source.files.find(row.fields[pathColumn]!);
-    yield await decodeSegment(path, request, options.maxAudioSec, signal);
+    const rule = windowRule(options);
+    const wholeSec = rule?.kind === 'grid' ? rule.sec : options.maxAudioSec;
+    const part = await decodeSegment(path, request, wholeSec, signal);
+    if (part.isLonger && rule !== undefined) yield* windowsOf(path, request, rule, signal);
+    else yield part;
   } catch (error) {
     yield failed(errorMessage(error));
   }
+}
+
+/** How long recordings are cut; undefined if they are not. @throws InputError for windows longer than the model reads */
+export function windowRule({
+  windows = 'off',
+  maxAudioSec,
+}: Pick<PartOptions, 'windows' | 'maxAudioSec'>): WindowRule | undefined {
+  if (windows === 'off') return undefined;
+  if (windows !== 'auto') {
+    if (windows <= maxAudioSec) return { kind: 'grid', sec: windows };
+    throw new InputError(
+      `--windows ${windows} is longer than the ${maxAudioSec} s that the model reads (max_audio_sec); use less`,
+    );
+  }
+  const { minSec, maxSec } = DEFAULT_WINDOWS;
+  const most = Math.min(maxSec, maxAudioSec);
+  return most < 1 ? undefined : { kind: 'pauses', minSec: Math.min(minSec, most / 2), maxSec: most };
+}
+
+async function* windowsOf(
+  path: string,
+  { channel, startSec, endSec }: AudioRequest,
+  rule: WindowRule,
+  signal: AbortSignal,
+): AsyncGenerator<Part> {
+  const recording = await openWindows(path, {
+    ...{ channel, startSec, rule, signal },
+    ...(endSec !== undefined && { maxDurationSec: endSec - startSec }),
+  });
+  const { durationSec, notes } = recording;
+  if (recording.windows.length === 0) {
+    return yield { kind: 'failed', error: `audio file ${path}: no sound in its ${durationSec.toFixed(1)} s` };
+  }
+  yield { kind: 'opened' };
+  for await (const window of recording.read()) yield { kind: 'readable', path, ...window };
+  yield { kind: 'whole', startSec, endSec: startSec + durationSec, notes };
 }
 
 /** The transcript, unmodified; '' if it is missing. */
@@ -150,7 +217,7 @@ function segmentOf(
 }
 
 /**
- * Decodes the first `maxDurationSec` of what is asked for.
+ * Decodes the first `maxDurationSec` of what is asked for, and tells whether there is more.
  * @throws InputError as `decodeAudio`, and if start or end lie beyond the recording
  */
 async function decodeSegment(
@@ -158,7 +225,7 @@ async function decodeSegment(
   { channel, startSec, endSec }: AudioRequest,
   maxDurationSec: number,
   signal: AbortSignal,
-): Promise<ReadablePart> {
+): Promise<ReadablePart & { readonly isLonger: boolean }> {
   const askedSec = (endSec ?? Number.POSITIVE_INFINITY) - startSec;
   const durationSec = Math.min(askedSec, maxDurationSec);
   const audio = await decodeAudio(path, {
@@ -178,9 +245,9 @@ async function decodeSegment(
   }
   const part = { kind: 'readable', path, samples, startSec, endSec: startSec + readSec } as const;
   // Beyond the part that a row asks for, there is usually more.
-  if (!isCut || askedSec <= maxDurationSec) return { ...part, notes };
+  if (!isCut || askedSec <= maxDurationSec) return { ...part, notes, isLonger: false };
   const availableSec = endSec === undefined ? fileSec && fileSec - startSec : askedSec;
-  const isLonger = availableSec !== undefined && availableSec > maxDurationSec;
-  const text = `judged on the first ${Number(maxDurationSec.toFixed(3))} s${isLonger ? ` of ${availableSec.toFixed(1)} s` : ''}`;
-  return { ...part, notes: [{ kind: 'cut', text }, ...notes] };
+  const isKnown = availableSec !== undefined && availableSec > maxDurationSec;
+  const text = `judged on the first ${Number(maxDurationSec.toFixed(3))} s${isKnown ? ` of ${availableSec.toFixed(1)} s` : ''}`;
+  return { ...part, notes: [{ kind: 'cut', text }, ...notes], isLonger: true };
 }

@@ -18,6 +18,7 @@ import type { OpenedModel } from '../trained-run.js';
 import { type Counts, countRows, noCounts } from './counts.js';
 import { type JudgedRow, judgeRows } from './judging.js';
 import { type OutputLayout, outputLayout } from './output-columns.js';
+import { type WindowChoice, windowRule } from './parts.js';
 import { type InputColumns, type PredictionSource, type RowRange, shardRange } from './prediction-source.js';
 import { type PartSidecar, type Shard, writePartSidecar } from './shards.js';
 import {
@@ -33,6 +34,7 @@ export interface PredictionJob extends InputColumns {
   /** For every recording without a channel in the table. */
   readonly channel: ChannelChoice | undefined;
   readonly format: PredictionFormat;
+  readonly windows: WindowChoice;
   readonly shard: Shard | undefined;
   /** What tells the model from others, such as the SHA-256 of its checkpoint. */
   readonly model: Readonly<Record<string, string>>;
@@ -50,7 +52,7 @@ export interface PlannedPrediction {
   readonly identity: PredictionIdentity | undefined;
 }
 
-/** @throws InputError for a shard of an input that cannot be divided */
+/** @throws InputError for a shard of an input that cannot be divided, and for windows longer than the model reads */
 export function planPrediction(
   source: PredictionSource,
   recipe: Recipe,
@@ -58,6 +60,7 @@ export function planPrediction(
 ): PlannedPrediction {
   const { format, shard, channel, pathColumn, textColumn, speakerColumn, settings, model } = job;
   const { audio } = systemOf(recipe).views(recipe);
+  if (audio) windowRule({ windows: job.windows, maxAudioSec: recipe.max_audio_sec });
   const layout = outputLayout(source, recipe.labels, audio, format);
   const input = source.identity;
   if (input === undefined) {
@@ -71,6 +74,7 @@ export function planPrediction(
   const options = {
     ...{ 'path-column': pathColumn, 'text-column': textColumn, 'speaker-column': speakerColumn },
     channel: channel ?? null,
+    windows: String(job.windows),
     shard: shard === undefined ? null : `${shard.index}/${shard.count}`,
     ...settings,
   };
@@ -98,6 +102,8 @@ export interface RunningOptions {
   /** `total` is null if it is not known. */
   readonly onProgress?: (done: number, total: number | null) => void;
   readonly onNote?: (text: string) => void;
+  /** Receives rows that are written, which an earlier command's are not. */
+  readonly onRows?: (rows: readonly JudgedRow[]) => void;
 }
 
 /** Something that takes rows as they are done. */
@@ -145,6 +151,7 @@ export async function predictRows(
     for await (const rows of judged) {
       counts = countRows(counts, rows, job.textColumn);
       await sink.take(rows, rows.at(-1)!.row.index + 1, counts);
+      options.onRows?.(rows);
       onProgress?.(counts.rows, total);
       if (stop?.aborted === true && counts.rows !== total) stopped();
     }

@@ -117,6 +117,7 @@ describe('command lines', () => {
         pathColumn: 'path',
         textColumn: 'text',
         speakerColumn: 'speaker',
+        windows: 'auto',
       },
     ],
     [
@@ -131,6 +132,7 @@ describe('command lines', () => {
         pathColumn: 'wav',
         textColumn: 'said',
         speakerColumn: 'speaker',
+        windows: 'auto',
         format: 'jsonl',
       },
     ],
@@ -152,6 +154,8 @@ describe('command lines', () => {
     [predict, 'calls.csv --shard 5/4'],
     [predict, 'calls.csv -o x --run a --bundle b'],
     [predict, 'calls.csv -o x --format xml'],
+    [predict, 'calls.csv --run a --windows none'],
+    [predict, 'calls.csv -o x --run a --shard 3/2'],
   ])('wrong values are refused (%#)', (declaration, line) => {
     expect(() => parse(declaration, line)).toThrow();
   });

@@ -34,7 +34,8 @@ beforeAll(async () => {
   work.file('calls/long.wav', wav(tone(250, 7)));
 });
 
-const predict = (...args: string[]): Promise<Outcome> => work.done('predict', ...args, '--run', 'good');
+const predict = (...args: string[]): Promise<Outcome> =>
+  work.done('predict', ...args, '--run', 'good', '--windows', 'off');
 const processEnv = { EMOQ_CACHE: work.path('../features'), NO_COLOR: '1' };
 const listed = [
   'calls/a.wav',

@@ -7,6 +7,9 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const LONGEST = [
   'e2e/killed-training',
   'e2e/resumed-prediction',
+  'e2e/prediction-inputs',
+  'e2e/sharded-prediction',
+  'e2e/prediction-faults',
   'e2e/several-runs',
   'e2e/resume',
   'e2e/ablate',

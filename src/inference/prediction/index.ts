@@ -11,5 +11,5 @@ export {
   predictRows,
 } from './predict.js';
 export { OPTIONAL_COLUMNS, openSource, type PredictionSource } from './prediction-source.js';
+export { writeTimeline } from './prediction-timeline.js';
 export { mergeParts, partSidecarPath, type Shard } from './shards.js';
-export { writeTimeline } from './timeline.js';

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build ffmpeg chromium check test test-nodes test-placement demo bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
+.PHONY: help setup build package ffmpeg chromium slurm check test test-nodes test-placement demo bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -13,6 +13,7 @@ help:
 	@echo 'make test-placement  how every graph is placed on CUDA, without a GPU (UPDATE=figures writes its budgets)'
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'
+	@echo 'make package     the npm package emoq-VERSION.tgz (PLATFORMS=linux/x64: for these alone)'
 	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
 	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
 	@echo 'make parity      print the errors against PyTorch as a table, true sizes included (PYTHON as above; minutes)'
@@ -41,18 +42,30 @@ chromium:
 	      || echo 'chromium cannot be installed: the test that opens the report in a browser will be skipped' >&2; \
 	  else echo 'there is no chromium: the test that opens the report in a browser will be skipped (Debian: sudo apt-get install chromium)' >&2; fi; }
 
+# Array jobs run on a real Slurm of one node in a test, which skips itself where there is none.
+slurm:
+	@command -v slurmctld > /dev/null && command -v munged > /dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo 'installing Slurm' && { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge; } > /dev/null 2>&1 \
+	      || echo 'Slurm cannot be installed: the test of its array jobs will be skipped' >&2; \
+	  else echo 'there is no Slurm: the test of its array jobs will be skipped (Debian: sudo apt-get install slurm-wlm munge)' >&2; fi; }
+
 build: dist/.built
 
 dist/.built: $(sources) tsconfig.json node_modules/.installed
 	npx --no-install tsc -p tsconfig.json
 	@touch $@
 
+# The npm package, from a folder of its own: npm pack here would leave out what .packaging/package.mjs adds.
+package: build
+	node .packaging/package.mjs $(if $(PLATFORMS),--platforms '$(PLATFORMS)')
+
 check: build
 	npx --no-install tsc -p tsconfig.test.json
 	npx --no-install biome check --error-on-warnings .
 	npx --no-install vitest run test/architecture.test.ts
 
-test: setup build chromium
+test: setup build chromium slurm
 	npx --no-install vitest run
 
 # NODES='22.12.0:10 24:11' tries others than the supported ones.

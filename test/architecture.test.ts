@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../', import.meta.url));
 /** Layers, top first. Imports go down the list, never up or sideways. */
 const layers: readonly (readonly string[])[] = [
   ['cli'],
-  ['experiments'],
+  ['library', 'experiments'],
   ['inference'],
   ['training'],
   ['report'],
@@ -59,7 +59,8 @@ const importers: Readonly<Record<string, readonly string[]>> = {
   'umap-js': ['src/evaluation/statistics/'],
   commander: ['src/cli/'],
   chalk: ['src/cli/'],
-  yaml: ['src/recipe/', 'src/data/corpora/'],
+  '@bomb.sh/tab': ['src/cli/'],
+  yaml: ['src/recipe/', 'src/data/corpora/', 'src/inference/bundle/'],
 };
 
 const MAX_LINES = 450;

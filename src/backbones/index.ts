@@ -3,7 +3,15 @@
  * family is detected.
  */
 
-export { decoder, embedTokens, spliceSoftPrompt } from './decoders/decoder.js';
+export {
+  type DecoderOutputs,
+  decoder,
+  decoderOutputs,
+  embedTokens,
+  pastShape,
+  spliceSoftPrompt,
+  stackedKeyValues,
+} from './decoders/decoder.js';
 export { type DecoderConfig, recordedConfig } from './decoders/decoder-config.js';
 export {
   allLoraTargets,
@@ -24,6 +32,9 @@ export {
   labelLogits,
   languageModelGraph,
   lmHead,
+  outputMatrixRef,
+  storedRows,
+  wordLogits,
 } from './decoders/language-head.js';
 export { type DecoderText, type OpenedDecoder, openDecoder, readDecoder } from './decoders/opened-decoder.js';
 export {

@@ -6,6 +6,7 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../base/index.js';
 import type { ChannelChoice } from '../data/audio/index.js';
+import type { Shard } from '../inference/index.js';
 import type { PrecisionChoice, Recipe } from '../systems/index.js';
 
 /** Optional properties of an option. */
@@ -211,6 +212,39 @@ export const jobsOption = option(
 /** `--threads` */
 export function threadsOption(usual = 'one per core') {
   return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
+}
+
+/** `--shard` */
+export function shardOption(text: string) {
+  return option<Shard>('<i/n>', text, { parse: parseShard });
+}
+
+/** Parser of `i/n`. */
+function parseShard(value: string): Shard {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
+  const shard = { index: Number(index), count: Number(count) };
+  if (shard.index >= 1 && shard.index <= shard.count && shard.count <= 1_000_000) return shard;
+  throw new InvalidArgumentError('It must be i/n with i from 1 to n, such as 3/8.');
+}
+
+/** `--backbone` */
+export const backboneOption = option(
+  '<key=folder>',
+  'where a backbone of the run is now, such as llm=models/qwen; can be repeated',
+  { parse: collectBackbones },
+);
+
+/** Parser of a repeatable `KEY=FOLDER`. */
+function collectBackbones(value: string, earlier: readonly string[] = []): readonly string[] {
+  if (/^(?:encoder|encoder_onnx|former|llm)=./.test(value)) return [...earlier, value];
+  throw new InvalidArgumentError(
+    'It must be encoder=FOLDER, encoder_onnx=FILE, former=FOLDER or llm=FOLDER.',
+  );
+}
+
+/** As overrides of a recipe. */
+export function backboneOverrides(backbones: readonly string[] = []): readonly string[] {
+  return backbones.map((each) => `backbones.${each}`);
 }
 
 /** `--channel` */

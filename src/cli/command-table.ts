@@ -54,6 +54,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/quantize-command.js')).quantizeCommand,
   },
   {
+    name: 'features',
+    summary: 'encode the clips of a corpus into the feature cache, before training',
+    load: async () => (await import('./commands/features-command.js')).featuresCommand,
+  },
+  {
     name: 'train',
     summary: 'train every phase of a recipe in order, whatever its system',
     load: async () => (await import('./commands/training-commands.js')).trainCommand,
@@ -107,5 +112,10 @@ export const commandEntries: readonly CommandEntry[] = [
     name: 'doctor',
     summary: 'check this machine, and print a fix for each missing item',
     load: async () => (await import('./commands/doctor-command.js')).doctorCommand,
+  },
+  {
+    name: 'completion',
+    summary: 'print the script that completes the command line in bash, zsh or fish',
+    load: async () => (await import('./commands/completion-command.js')).completionCommand,
   },
 ];

@@ -3,7 +3,7 @@
 import { commandEntries } from './command-table.js';
 import { listenForSignals, surviveClosedTerminal } from './interrupt.js';
 import { createProgram } from './program.js';
-import { guardStreams, reportError } from './terminal-output.js';
+import { guardStreams, printResult, reportError } from './terminal-output.js';
 
 /**
  * Runs the command line. Never rejects: errors are reported on stderr and in `process.exitCode`, so that output already
@@ -24,6 +24,11 @@ export async function main(argv: string[]): Promise<void> {
   });
   try {
     const args = argv.slice(2);
+    if (args[0] === 'complete' && args[1] === '--') {
+      const { completionAnswer } = await import('./completion.js');
+      printResult(await completionAnswer(commandEntries, args.slice(2)));
+      return;
+    }
     const program = await createProgram(commandEntries, args);
     if (args.length === 0) program.help({ error: true });
     await program.parseAsync(argv);

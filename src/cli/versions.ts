@@ -2,12 +2,19 @@
 
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+/** The folder with emoq's package.json. */
+export const emoqFolder = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Whether npm has installed emoq as a package. If not, it runs from a checkout, which has the Makefile. */
+export const isInstalled = basename(dirname(emoqFolder)) === 'node_modules';
+
 /** Such as `0.1.0`. */
 export function emoqVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(join(emoqFolder, 'package.json'), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
 
@@ -28,8 +35,9 @@ let revision: Promise<string | undefined> | undefined;
 
 /** Asked once per process: that of the code that is running. */
 function gitRevision(): Promise<string | undefined> {
-  const cwd = fileURLToPath(new URL('../../', import.meta.url));
-  revision ??= promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd }).then(
+  // A package installed inside a repository has the commit of something else.
+  if (isInstalled) return Promise.resolve(undefined);
+  revision ??= promisify(execFile)('git', ['rev-parse', 'HEAD'], { cwd: emoqFolder }).then(
     ({ stdout }) => stdout.trim(),
     () => undefined,
   );

@@ -108,7 +108,7 @@ export async function targetFolder(own: RunFolder, { other }: EvaluationTarget):
 }
 
 /** The name of a prepared corpus, or of a CSV's file or folder, in a form that is valid for a folder. */
-function corpusName({ prepared, name, csvPath }: Manifest): string {
+export function corpusName({ prepared, name, csvPath }: Manifest): string {
   const given = prepared || name !== 'manifest' ? name : nameOfManifest(csvPath);
   return given.replace(/[^\w.-]+/g, '-').replace(/^\.+/, '') || 'corpus';
 }
@@ -132,7 +132,7 @@ async function overlapWarnings(folder: RunFolder, path: string, corpus: OtherCor
 }
 
 /** Describes what is scored of another corpus, and what is left out. */
-function scopeText(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): string {
+export function scopeText(path: string, { part, utterances, leftOut, absent, classes }: OtherCorpus): string {
   const labels = Object.entries(leftOut).map(([label, count]) => `${label} ${count}`);
   return `scoring on ${part === 'test' ? 'the test split' : 'all'} of ${path}: ${utterances.length} utterances of ${classes.join(', ')}${labels.length === 0 ? '' : `; left out, not a class of the run: ${labels.join(', ')}`}${absent.length === 0 ? '' : `; left out, as not in the corpus: the run's ${absent.join(', ')}`}`;
 }

@@ -1,5 +1,6 @@
 /** @file Finds, scores and compares experiments of one or more runs. */
 
+export { scoreBundle } from './bundle-scoring.js';
 export type { ExperimentContext } from './evaluation-target.js';
 export { scoreFile } from './run-scores.js';
 export { ablationScores, evaluateExperiment, type ScoredRow, scoreRow } from './scoring.js';

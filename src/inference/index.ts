@@ -1,24 +1,36 @@
-/** @file Inference with trained runs: test sets, other corpora, tables of recordings. */
+/** @file Inference with trained runs and bundles: test sets, other corpora, tables of recordings. */
 
+export {
+  type BundleDescription,
+  bundleIdentity,
+  bundleRecipe,
+  openBundleModel,
+  readBundleDescription,
+  writeBundle,
+} from './bundle/index.js';
 export {
   type Counts,
   checkUnfinished,
   type JudgedRow,
+  judgeRows,
   mergeParts,
   OPTIONAL_COLUMNS,
   openSource,
   type PartOutcome,
   type PlannedPrediction,
   type PredictionJob,
+  type PredictionSource,
   planPrediction,
   predictRows,
   type Shard,
+  type SourceRow,
   type WindowChoice,
   writeTimeline,
 } from './prediction/index.js';
 export {
   type OtherCorpus,
   otherCorpus,
+  predictCorpus,
   predictOtherCorpus,
   predictTestSet,
   type TestSetPredictions,
@@ -29,6 +41,7 @@ export {
   finalPhaseIn,
   findRun,
   foldRuns,
+  type OpenedModel,
   openTrainedModel,
   refuseMissingPhase,
   seedFolder,

@@ -29,7 +29,7 @@ export interface InferenceReview {
 
 export function reviewInferenceMemory(model: ModelToReview): InferenceReview {
   const { recipe, phase, precision, device, batchSize, graphIn } = model;
-  const sizes = { ...averageBatch(recipe, phase, batchSize) };
+  const sizes = { past: 0, ...averageBatch(recipe, phase, batchSize) }; // prompts in whole
   const memoryIn = (of: Precision): DeviceMemory => inferenceMemory(graphIn(of), sizes);
   const needs = (memory: DeviceMemory): string =>
     `${phase.title} needs about ${formatMemory(memory.totalBytes)} on ${deviceName(device)}`;

@@ -30,7 +30,7 @@ import {
   trainedManifest,
 } from '../training/index.js';
 import { manifestChange, type RunFolder, type RunMetadata } from '../training/runs/index.js';
-import { openTrainedModel, type TrainedModel } from './trained-run.js';
+import { type OpenedModel, openTrainedModel, type TrainedModel } from './trained-run.js';
 
 export interface TestSetPredictions {
   readonly labels: readonly string[];
@@ -76,7 +76,10 @@ export async function predictTestSet(
         `${placed.manifest} ${change} since ${folder.dir} was trained; its test set may contain training utterances. Train again, or restore the manifest`,
       );
     }
-    const predicted = await predictUtterances(trained, corpus.test, compute, onProgress);
+    const predicted = await predictUtterances(trained, corpus.test, compute, {
+      ...ofRun(trained),
+      onProgress,
+    });
     return {
       ...{
         labels: recipe.labels,
@@ -91,16 +94,27 @@ export async function predictTestSet(
   }
 }
 
+/** What messages call a model, and the fold that its predictions belong to. */
+interface PredictionSource {
+  readonly source: string;
+  readonly fold: number | null;
+}
+
+const ofRun = ({ folder, metadata }: TrainedModel): PredictionSource => ({
+  source: folder.dir,
+  fold: metadata.fold,
+});
+
 /**
  * Predicts labelled utterances, in order.
  * @throws InterruptedError when `compute.stop` is aborted
  * @throws ComputationError when the model's output for an utterance is not a distribution over the labels
  */
 export async function predictUtterances(
-  { folder, recipe, metadata, phase, infer }: TrainedModel,
+  { recipe, phase, infer }: OpenedModel,
   utterances: readonly Utterance[],
   compute: ComputeOptions,
-  onProgress?: (done: number, total: number) => void,
+  { source, fold, onProgress }: PredictionSource & Pick<TestSetOptions, 'onProgress'>,
 ): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings' | 'cut'>> {
   const examples = encodeAll(phase, utterances);
   const features = await phaseFeatures(recipe, phase, utterances, compute);
@@ -112,7 +126,7 @@ export async function predictUtterances(
   const whole = requireInferences(
     examples,
     inferences,
-    `the weights of ${folder.dir}, or of its backbones, are damaged`,
+    `the weights of ${source}, or of its backbones, are damaged`,
   );
   const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
     const { probabilities } = whole[index]!;
@@ -120,7 +134,7 @@ export async function predictUtterances(
     const dialogue = dialogueOf(id);
     return {
       id,
-      ...(metadata.fold !== null && { fold: String(metadata.fold) }),
+      ...(fold !== null && { fold: String(fold) }),
       ...(speaker !== '' && { speaker }),
       ...(dialogue !== undefined && { dialogue }),
       reference: recipe.labels[label]!,
@@ -262,22 +276,37 @@ export async function predictOtherCorpus(
   const trained = await openTrainedModel(folder, compute);
   try {
     const { recipe, metadata } = trained;
-    const indices = classes.map((label) => recipe.labels.indexOf(label));
-    if (indices.includes(-1)) {
-      throw new InputError(
-        `${folder.dir} has other labels (${recipe.labels.join(', ')}) than the other runs`,
-      );
-    }
-    const { predictions, ...predicted } = await predictUtterances(trained, utterances, compute, onProgress);
+    const predicted = await predictCorpus(trained, { classes, utterances }, compute, {
+      ...ofRun(trained),
+      onProgress,
+    });
     const own = await seenUtterances(recipe, metadata);
     return {
       ...{ labels: classes, metadata, recipe, ...predicted },
-      predictions: predictions.map((row) => restricted(row, classes, indices)),
       trainingCounts: own && labelCounts(own.train, classes),
     };
   } finally {
     await trained.close();
   }
+}
+
+/**
+ * Predicts the utterances of a corpus over the classes that it shares with a model.
+ * @throws InputError when the model has other classes than those the corpus was opened for
+ */
+export async function predictCorpus(
+  model: OpenedModel,
+  { classes, utterances }: Pick<OtherCorpus, 'classes' | 'utterances'>,
+  compute: ComputeOptions,
+  options: PredictionSource & Pick<TestSetOptions, 'onProgress'>,
+): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings' | 'cut'>> {
+  const { labels } = model.recipe;
+  const indices = classes.map((label) => labels.indexOf(label));
+  if (indices.includes(-1)) {
+    throw new InputError(`${options.source} has other labels (${labels.join(', ')}) than the other runs`);
+  }
+  const { predictions, ...predicted } = await predictUtterances(model, utterances, compute, options);
+  return { ...predicted, predictions: predictions.map((row) => restricted(row, classes, indices)) };
 }
 
 /** A prediction restricted to some of the classes. If all of them have probability 0, there is no answer. */

@@ -6,10 +6,10 @@
 import { readdir } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { defaultJobs, InputError, pathExists } from '../base/index.js';
+import { InputError, pathExists } from '../base/index.js';
 import { type Checkpoint, openWeightsFile, requireWeight } from '../checkpoints/index.js';
 import { checkCudaKernels, type Graph, serializeInPlace } from '../engine/onnx/index.js';
-import { type Device, type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
+import type { Device } from '../engine/runtime/index.js';
 import { dtypeInfo, elementCount } from '../engine/tensor/index.js';
 import { checkpointWeights, type Precision, type Weights } from '../nn/index.js';
 import { shippedRecipeNames } from '../recipe/index.js';
@@ -18,7 +18,7 @@ import {
   encoderOf,
   type FeatureSource,
   type Phase,
-  phaseEvaluationGraph,
+  phaseInferenceGraph,
   phasesOfSystems,
   type Recipe,
   resolvePrecision,
@@ -30,12 +30,11 @@ import {
   countFolds,
   devicesAlike,
   type EncoderPool,
-  type Evaluator,
   encoderPool,
   type FailedInference,
   type Inference,
   type InferenceOptions,
-  inferAll,
+  promptedInference,
   recordedPrompt,
   requireSameBackbones,
   sessionEvaluator,
@@ -49,6 +48,8 @@ import {
   runRecipe,
   verifyCheckpoint,
 } from '../training/runs/index.js';
+import { findMovedBackbones } from './backbone-search.js';
+import { INFERENCE_BATCH, openEvaluators } from './device-sessions.js';
 import { reviewInferenceMemory } from './inference-memory.js';
 
 export interface TrainedRun {
@@ -59,6 +60,15 @@ export interface TrainedRun {
   readonly trained: Checkpoint;
   /** SHA-256 of the checkpoint file. */
   readonly checkpointSha256: string;
+  /** Keys of backbones that were not found. */
+  readonly missing: readonly string[];
+}
+
+export interface RunOpening {
+  readonly onNote?: ((text: string) => void) | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
+  /** Changes to its recipe, such as `backbones.llm=DIR` where a backbone is elsewhere now. */
+  readonly overrides?: readonly string[] | undefined;
 }
 
 /**
@@ -67,18 +77,44 @@ export interface TrainedRun {
  */
 export async function openTrainedRun(
   folder: RunFolder,
-  onWarning?: (text: string) => void,
+  { onWarning, onNote, overrides }: RunOpening = {},
 ): Promise<TrainedRun> {
   const metadata = await readMetadata(folder);
   if (metadata === undefined) throw new InputError(`${folder.dir} holds no run (no run.json)`);
   if (!(await pathExists(folder.checkpoint))) {
     throw new InputError(`the run in ${folder.dir} has no checkpoint yet; let ${metadata.phase} finish`);
   }
-  const recipe = await runRecipe(folder);
+  const { recipe, missing } = await openableRecipe(folder, { overrides, onNote });
   const { sha256, warning } = await verifyCheckpoint(folder, metadata);
   if (warning !== undefined) onWarning?.(warning);
   const trained = await openWeightsFile(folder.checkpoint);
-  return { folder, metadata, recipe, trained, checkpointSha256: sha256 };
+  return { folder, metadata, recipe, trained, checkpointSha256: sha256, missing };
+}
+
+/** The recipe of a run, with its backbones where they are now. */
+async function openableRecipe(
+  folder: RunFolder,
+  { overrides = [], onNote }: Pick<RunOpening, 'overrides' | 'onNote'>,
+): Promise<{ recipe: Recipe; missing: readonly string[] }> {
+  const recipe = await runRecipe(folder, overrides);
+  const moved = await findMovedBackbones(recipe, folder.dir);
+  const found = moved.filter(({ to }) => to !== undefined);
+  for (const { key, from, to } of found) {
+    onNote?.(`backbone ${key} of ${folder.dir} is not in ${from}; taking ${to}`);
+  }
+  const missing = moved.filter(({ to }) => to === undefined).map(({ key }) => key);
+  if (found.length === 0) return { recipe, missing };
+  const now = [...overrides, ...found.map(({ key, to }) => `backbones.${key}=${to}`)];
+  return { recipe: await runRecipe(folder, now), missing };
+}
+
+/** Adds to an error what to do about a backbone that was moved away. */
+function withAdvice(missing: readonly string[]): (error: unknown) => never {
+  return (error) => {
+    const [key] = missing;
+    if (!(error instanceof InputError) || key === undefined) throw error;
+    throw new InputError(`${error.message}; if it was moved, say where it is: --backbone ${key}=FOLDER`);
+  };
 }
 
 /** A warning if the weights are those of an unfinished run; undefined if it is finished. */
@@ -216,31 +252,43 @@ export interface TrainedModel extends OpenedModel {
   readonly metadata: RunMetadata;
 }
 
+/** Opens the phase of a run over its backbones. @throws InputError when these are missing or have changed */
+export async function openTrainedPhase(
+  { folder, metadata, recipe, missing }: TrainedRun,
+  { onNote, onWarning }: Pick<RunOpening, 'onNote' | 'onWarning'>,
+): Promise<Phase> {
+  const open = async () => {
+    const phase = await systemOf(recipe).open(recipe, metadata.phase, {
+      weights: 'present',
+      start: 'checkpoint',
+      prompt: recordedPrompt(folder, metadata),
+    });
+    return { phase, ...(await phase.inspectBackbones()) };
+  };
+  const { phase, identities, warnings } = await open().catch(withAdvice(missing));
+  requireSameBackbones(folder, metadata, identities);
+  for (const text of phase.notes) onNote?.(text);
+  for (const text of warnings) onWarning?.(text);
+  return phase;
+}
+
 /** Opens a run. @throws InputError when it has no checkpoint yet, or its backbones are missing or have changed */
 export async function openTrainedModel(folder: RunFolder, compute: ComputeOptions): Promise<TrainedModel> {
-  const { metadata, recipe, trained } = await openTrainedRun(folder, compute.onWarning);
-  const phase = await systemOf(recipe).open(recipe, metadata.phase, {
-    weights: 'present',
-    start: 'checkpoint',
-    prompt: recordedPrompt(folder, metadata),
-  });
-  const { identities, warnings } = await phase.inspectBackbones();
-  requireSameBackbones(folder, metadata, identities);
-  for (const text of phase.notes) compute.onNote?.(text);
-  for (const text of warnings) compute.onWarning?.(text);
+  const run = await openTrainedRun(folder, compute);
+  const { metadata, recipe, trained } = run;
+  const phase = await openTrainedPhase(run, compute);
   const weights = (graph: Graph): Weights =>
     checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
   const { precision: choice = 'auto' } = compute;
   const precisionOn = (device: Device): Precision => resolvePrecision(choice, device, phase.languageModel);
   const precision = precisionOn(compute.device);
   const devices = devicesAlike(compute, precisionOn, 'judging utterances');
-  const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precision);
+  const graph = phaseInferenceGraph(phase, phase.parameters, weights, precision);
   if (devices.some(({ kind }) => kind === 'cuda')) checkCudaKernels(graph);
   const memory = devices.map((device) =>
     reviewInferenceMemory({
       ...{ recipe, phase, precision, device, batchSize: INFERENCE_BATCH },
-      graphIn: (of) =>
-        of === precision ? graph : phaseEvaluationGraph(phase, phase.parameters, weights, of),
+      graphIn: (of) => (of === precision ? graph : phaseInferenceGraph(phase, phase.parameters, weights, of)),
     }),
   );
   for (const { warning } of memory) {
@@ -248,56 +296,30 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     if (tight !== undefined) compute.onWarning?.(tight);
   }
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
-  const workers: SessionWorker[] = [];
-  const close = async (): Promise<void> => {
-    for (const worker of workers) await worker.close();
+  compute.onBegin?.();
+  const { evaluators, close } = await openEvaluators(devices, compute.threads, async (worker, on) => {
+    const { rethrow } = memory[devices.indexOf(on.device)]!;
+    const keepConstantExpressions = on.device.kind === 'cpu' && isTooLargeInFloat32(phase);
+    const session = await worker
+      .open(bytes, { ...on, weightsFolder, keepConstantExpressions })
+      .catch(rethrow);
+    const evaluator = sessionEvaluator(session);
+    return { ...evaluator, run: (batches) => evaluator.run(batches).catch(rethrow) };
+  });
+  const inferExamples = promptedInference(evaluators, phase);
+  return {
+    ...{ folder, metadata, recipe, phase, devices: devices.length, close },
+    async openEncoder() {
+      const source = await encoderOf(recipe);
+      if (source.warning !== undefined) compute.onWarning?.(source.warning);
+      return encoderPool(source, compute);
+    },
+    infer: (examples, features, control) =>
+      inferExamples(examples, {
+        ...{ features: phase.features(features), batchSize: INFERENCE_BATCH },
+        ...control,
+      }),
   };
-  const open = async (device: Device): Promise<Evaluator> => {
-    const worker = startSessionWorker();
-    workers.push(worker);
-    const session = await worker.open(bytes, {
-      ...{ device, threads: threadsOn(device, devices, compute.threads), weightsFolder },
-      keepConstantExpressions: device.kind === 'cpu' && isTooLargeInFloat32(phase),
-    });
-    return sessionEvaluator(session);
-  };
-  try {
-    compute.onBegin?.();
-    // One after the other: while a session loads, it takes most memory.
-    const evaluators: Evaluator[] = [];
-    for (const [index, device] of devices.entries()) {
-      const { rethrow } = memory[index]!;
-      const evaluator = await open(device).catch(rethrow);
-      evaluators.push({ ...evaluator, run: (batches) => evaluator.run(batches).catch(rethrow) });
-    }
-    return {
-      ...{ folder, metadata, recipe, phase, devices: devices.length },
-      async openEncoder() {
-        const source = await encoderOf(recipe);
-        if (source.warning !== undefined) compute.onWarning?.(source.warning);
-        return encoderPool(source, compute);
-      },
-      infer: (examples, features, control) =>
-        inferAll(examples, {
-          ...{ evaluators, phase, features: phase.features(features), batchSize: INFERENCE_BATCH },
-          ...control,
-        }),
-      close,
-    };
-  } catch (error) {
-    await close();
-    throw error;
-  }
-}
-
-/** Threads of a session: those asked for, else its share of the cores if the CPU has several. */
-function threadsOn(
-  { kind }: Device,
-  devices: readonly Device[],
-  threads: number | undefined,
-): number | undefined {
-  const sharing = kind === 'cpu' ? devices.filter((device) => device.kind === 'cpu').length : 1;
-  return threads ?? (sharing > 1 ? Math.max(1, Math.floor(defaultJobs() / sharing)) : undefined);
 }
 
 /** Weights that would exceed this share of the machine's memory in float32 stay in 16 bits. */
@@ -316,6 +338,3 @@ function isTooLargeInFloat32({ checkpoints }: Phase): boolean {
   const memoryBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
   return float32Bytes > FLOAT32_SHARE * memoryBytes;
 }
-
-/** Utterances per run of the graph: enough to use the cores well, few enough to stay in cache. */
-const INFERENCE_BATCH = 16;

@@ -14,13 +14,21 @@ export interface Page {
   /** Between heading and content. */
   readonly lead: string;
   readonly content: string;
-  /** Names of compiled scripts in this folder, in the order in which they run. */
-  readonly scripts: readonly string[];
+  /** In the order in which they run. */
+  readonly scripts: readonly PageScript[];
   /** Added to the style sheet of all pages. */
   readonly styles?: string;
   /** Where audio may come from; inlined by default. */
   readonly media?: string;
 }
+
+/** The compiled scripts of this folder. Each path is written out, so that the package gets the file. */
+const scriptReaders = {
+  'page-script': () => readFileSync(new URL('./page-script.js', import.meta.url), 'utf8'),
+  'timeline-script': () => readFileSync(new URL('./timeline-script.js', import.meta.url), 'utf8'),
+};
+
+type PageScript = keyof typeof scriptReaders;
 
 /**
  * The whole page. Its content security policy allows only its own scripts and style, by checksum, inlined images, and
@@ -66,10 +74,8 @@ ${scripts.map((script) => `<script type="module">${script}</script>`).join('\n')
 `;
 }
 
-/** A compiled script of this folder. */
-function scriptText(name: string): string {
-  const text = readFileSync(new URL(`./${name}.js`, import.meta.url), 'utf8');
-  return text.replace(/^\/\/# sourceMappingURL=.*$/m, '');
+function scriptText(name: PageScript): string {
+  return scriptReaders[name]().replace(/^\/\/# sourceMappingURL=.*$/m, '');
 }
 
 function checksum(text: string): string {

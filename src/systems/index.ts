@@ -8,7 +8,15 @@ export {
   formerConfig,
   requireEmoq,
 } from './emoq/settings.js';
-export { type PhaseTrainingOptions, phaseEvaluationGraph, phaseTrainingGraph } from './phase-graphs.js';
+export { loraKeys, mergedWeights } from './emoq/standalone-models.js';
+export {
+  type PhaseTrainingOptions,
+  PRESENT_KEY_VALUES,
+  phaseEvaluationGraph,
+  phaseInferenceGraph,
+  phaseTrainingGraph,
+  standaloneGraph,
+} from './phase-graphs.js';
 export {
   encoderPrecision,
   type PrecisionChoice,
@@ -50,6 +58,9 @@ export type {
   PhaseNeeds,
   PhaseStart,
   Prompt,
+  PromptStart,
   Sizes,
+  StandaloneModel,
   TextLimit,
+  Views,
 } from './system.js';

@@ -14,8 +14,15 @@ import {
   type TrainingGraph,
   type TrainingSpec,
 } from '../engine/training/index.js';
-import { declaredWeights, layeredWeights, noDropout, type Precision, type Weights } from '../nn/index.js';
-import type { Example, FeatureSource, PhaseGraphs, PhaseParameters } from './system.js';
+import {
+  declaredWeights,
+  layeredWeights,
+  type ModelGraph,
+  noDropout,
+  type Precision,
+  type Weights,
+} from '../nn/index.js';
+import type { Example, FeatureSource, PhaseGraphs, PhaseParameters, StandaloneModel } from './system.js';
 
 /** Lists the weights that a phase's training graph reads, without building the full graph. */
 export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParameters {
@@ -70,12 +77,20 @@ export function phaseTrainingGraph(
   });
 }
 
+/** The output of an opened model's graph that its input for past keys and values takes. */
+export const PRESENT_KEY_VALUES = 'present_key_values';
+
 /** The outputs of a phase's forward graph by name. */
 function namedOutputs({
   probabilities,
   embedding,
+  presentKeyValues,
 }: ReturnType<PhaseGraphs['forward']>): Record<string, Value> {
-  return { probabilities, ...(embedding && { embedding }) };
+  return {
+    probabilities,
+    ...(embedding && { embedding }),
+    ...(presentKeyValues && { [PRESENT_KEY_VALUES]: presentKeyValues }),
+  };
 }
 
 /**
@@ -89,8 +104,33 @@ export function phaseEvaluationGraph(
   trained?: (graph: Graph) => Weights,
   precision: Precision = 'float32',
 ): Graph {
+  return forwardGraph(phase, phase.inputs, parameters, trained, precision);
+}
+
+/**
+ * The graph of an opened model, like {@link phaseEvaluationGraph}. That of a phase with a prompt also has the input
+ * `past_key_values`, for the keys and values of tokens that begin all prompts of a batch, and the output
+ * `present_key_values`, those of the first prompt's own tokens.
+ */
+export function phaseInferenceGraph(
+  phase: PhaseGraphs,
+  parameters: PhaseParameters,
+  trained: (graph: Graph) => Weights,
+  precision: Precision = 'float32',
+): Graph {
+  const inputs = [...phase.inputs, ...(phase.past ? [phase.past] : [])];
+  return forwardGraph(phase, inputs, parameters, trained, precision);
+}
+
+function forwardGraph(
+  phase: PhaseGraphs,
+  inputs: readonly GraphInput[],
+  parameters: PhaseParameters,
+  trained: ((graph: Graph) => Weights) | undefined,
+  precision: Precision,
+): Graph {
   const graph = createGraph(`emoq_${phase.name}`);
-  const batch = declareInputs(graph, phase.inputs);
+  const batch = declareInputs(graph, inputs);
   const frozen = phase.frozen(graph, precision);
   const weights = trained === undefined ? undefined : trained(graph);
   const values = new Map(
@@ -105,6 +145,18 @@ export function phaseEvaluationGraph(
   const outputs = namedOutputs(withScope(graph, phase.name, () => phase.forward(lookup, batch)));
   for (const [name, value] of Object.entries(outputs)) addOutput(graph, value, name);
   return graph;
+}
+
+/** A standalone model over named weights. */
+export function standaloneGraph({ name, description, inputs, define }: StandaloneModel): ModelGraph {
+  return {
+    name: `emoq_${name}`,
+    description,
+    define(graph, weights) {
+      const outputs = withScope(graph, name, () => define(weights, declareInputs(graph, inputs)));
+      for (const [output, value] of Object.entries(outputs)) addOutput(graph, value, output);
+    },
+  };
 }
 
 function declareInputs(graph: Graph, inputs: readonly GraphInput[]): Record<string, Value> {

@@ -5,11 +5,13 @@
  */
 
 import type { z } from 'zod';
+import type { MergedDtype } from '../backbones/index.js';
 import type { Checkpoint, ModelIdentity } from '../checkpoints/index.js';
 import type { Partition, Utterance } from '../data/corpora/index.js';
 import type { StoredFeatures } from '../data/features/index.js';
+import type { ChatTemplate } from '../data/text/index.js';
 import type { Graph, Value } from '../engine/onnx/index.js';
-import type { Tensor } from '../engine/tensor/index.js';
+import type { StreamedTensor, Tensor } from '../engine/tensor/index.js';
 import type { Batch, GraphInput, ParameterShape, StepLoss } from '../engine/training/index.js';
 import type { BatchValues, Dropout, Precision, Weights } from '../nn/index.js';
 import type { PhaseSettings, Recipe, RecipeProblem } from './settings.js';
@@ -198,11 +200,42 @@ export interface PhaseGraphs {
   /** Frozen weights by key, created in the given graph; `precision` is that of a language model's products. */
   frozen(graph: Graph, precision: Precision): Weights;
   loss(weights: Weights, batch: BatchValues, dropout: Dropout): StepLoss;
-  /** Probabilities [N, C], and an embedding [N, d] if the model has one. */
+  /**
+   * An input that only opened models have: the keys and values of the tokens with which all prompts of a batch begin,
+   * which the batch then leaves out. Absent in a phase without prompts.
+   */
+  readonly past?: GraphInput;
+  /**
+   * Probabilities [N, C], and an embedding [N, d] if the model has one. For a batch with `past`, also the keys and
+   * values of the first prompt's own tokens, in the same form.
+   */
   forward(
     weights: Weights,
     batch: BatchValues,
-  ): { readonly probabilities: Value; readonly embedding: Value | undefined };
+  ): {
+    readonly probabilities: Value;
+    readonly embedding: Value | undefined;
+    readonly presentKeyValues?: Value | undefined;
+  };
+}
+
+/**
+ * A model of its own: a part of a trained phase's forward graph with its weights. The outputs of one are inputs of later
+ * ones, by name; together they give `probabilities` [N, C], and `embedding` [N, d] if the phase has one.
+ */
+export interface StandaloneModel {
+  /** Name of its file, without an extension. */
+  readonly name: string;
+  /** One line on what it computes. */
+  readonly description: string;
+  readonly inputs: readonly GraphInput[];
+  readonly outputs: readonly string[];
+  /** Whether its products are computed in the chosen precision; else in float32. */
+  readonly isLanguageModel: boolean;
+  /** Its outputs by name. */
+  define(weights: Weights, batch: BatchValues): Readonly<Record<string, Value>>;
+  /** A weight that it reads, in the type in which it is stored. @throws InputError if it is missing */
+  weight(key: string, shape: readonly number[]): StreamedTensor;
 }
 
 /** Inputs for a phase's initial parameter values. */
@@ -247,6 +280,8 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
    * Estimates lengths from character counts when there is no tokenizer; without an utterance, those of an average one.
    */
   estimate(utterance?: Pick<Utterance, 'text'>): ExampleLengths;
+  /** The constant beginning of its prompts; absent in a phase without prompts or tokenizers. */
+  readonly promptStart?: PromptStart<E>;
   /** Converts stored features to the form the phase reads. */
   features(features: FeatureSource): FeatureSource;
   /**
@@ -259,6 +294,28 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
   /** A padded batch. @param features as returned by {@link Phase.features} */
   collate(examples: readonly E[], features: FeatureSource, withTargets: boolean): Promise<Batch>;
   initial(context: InitialContext<E>): Promise<Tensors>;
+  /**
+   * The forward graph over trained weights, as models that need neither the run nor the backbones; a LoRA is merged.
+   * Absent in a shapes-only phase.
+   * @param trained the checkpoint of its run
+   * @param mergedDtype type of the weights with a merged LoRA
+   */
+  readonly standalone?: (
+    trained: Checkpoint,
+    mergedDtype: MergedDtype,
+  ) => Promise<readonly StandaloneModel[]>;
+  /** The word that stands for each label in the answer; undefined without a language model. */
+  readonly labelWords?: readonly string[] | undefined;
+  /** How prompts are written around the texts of the template: the language model's chat; undefined without one. */
+  readonly chat?: ChatTemplate | undefined;
+}
+
+/** The tokens with which all prompts of a phase begin: what precedes the first slot of the template. */
+export interface PromptStart<E extends Example = Example> {
+  /** A batch of one prompt of these tokens alone, and next to nothing besides. */
+  batch(): Promise<Batch>;
+  /** An example without them; undefined if its prompt does not begin with them, or has no further tokens. */
+  after(example: E): E | undefined;
 }
 
 /** The limit on a transcript's tokens. */

@@ -19,6 +19,8 @@ export interface ComputeOptions {
   readonly precision?: PrecisionChoice;
   /** Memory of a CUDA device that training may take; absent: all of it. */
   readonly memoryBytes?: number;
+  /** Changes to the recipe of a run that is opened, such as `backbones.llm=DIR`. */
+  readonly overrides?: readonly string[];
   /** Root of the feature cache. */
   readonly cacheDir: string;
   /** Called when the input has been checked and computing begins; may be called again. */

@@ -230,6 +230,25 @@ export async function openFeatures(
   }
 }
 
+/**
+ * Fills the feature cache with clips of a recipe's corpus, whatever their part.
+ * @param isOwn which of them, by their place in the manifest; absent: all
+ * @returns how many of how many clips
+ * @throws InputError for audio that is missing or cannot be read, naming it
+ */
+export async function encodeCorpus(
+  recipe: Recipe,
+  compute: ComputeOptions,
+  isOwn: (index: number) => boolean = () => true,
+): Promise<{ readonly clips: number; readonly total: number }> {
+  const { manifest, utterances } = await selectedUtterances(recipe);
+  const own = utterances.filter((_, index) => isOwn(index));
+  await checkAudioFiles(manifest, own);
+  compute.onBegin?.();
+  await openFeatures(recipe, own, compute);
+  return { clips: own.length, total: utterances.length };
+}
+
 /** A phase on its corpus. */
 export interface Experiment {
   readonly recipe: Recipe;

@@ -19,6 +19,7 @@ export {
   cutNotes,
   cutTo,
   encodeAll,
+  encodeCorpus,
   isCutText,
   loadCorpus,
   openExperiment,
@@ -35,6 +36,7 @@ export {
   sessionEvaluator,
 } from './inference.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
+export { promptedInference } from './prompted-inference.js';
 export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';
 export { averageBatch } from './step-sizes.js';
 export { type PhaseOutcome, type TrainPhaseOptions, trainPhase } from './train-phase.js';

@@ -149,7 +149,7 @@ describe('command lines', () => {
     [stage1, '--fit 0GB'],
     [stage1, '--fit 24MB'],
     [evaluate, '--predictions x.csv --precision float32'],
-    [predict, 'calls.csv'],
+    [predict, 'calls.csv --shard 5/4'],
     [predict, 'calls.csv -o x --run a --bundle b'],
     [predict, 'calls.csv -o x --format xml'],
   ])('wrong values are refused (%#)', (declaration, line) => {

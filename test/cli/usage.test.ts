@@ -98,15 +98,12 @@ describe('wrong usage is one line on stderr and exit code 2', () => {
       ['prepare-csv'],
       "error: missing required argument 'file.csv'; required option '--name <name>' not specified; see emoq",
     ],
-    [['predict'], "missing required argument 'input'; required option '--run <folder>' not specified;"],
-    [
-      ['predict', 'x.csv', '-o', 'y'],
-      "error: required option '--run <folder>' not specified; see emoq predict",
-    ],
+    [['predict'], "missing required argument 'input'; --run <folder> or --bundle <folder> not specified;"],
+    [['predict', 'x.csv', '-o', 'y'], 'error: say which model predicts: --run FOLDER or --bundle FOLDER'],
     [['pull'], "error: missing required argument 'names'; see emoq pull --help"],
     [
       ['export'],
-      "argument 'part'; --out <file.onnx> not specified; --run <folder> or --checkpoint <folder> not specified;",
+      "argument 'part'; --out <path> not specified; --run <folder> or --checkpoint <folder> not specified;",
     ],
     [
       ['export', 'llm'],

@@ -38,7 +38,7 @@ beforeAll(async () => {
     if (i % 50 === 7) return `missing-${i}.wav,"said, in ${i}"`;
     return `${gate === undefined ? clips[i % 20] : `gate-${gate}.mp3`},"said, in ${i}"`;
   });
-  const tone = { channelHz: [300], layout: 'mono', durationSec: 1 } as const;
+  const tone = { channelHz: [300], layout: 'mono' as const, durationSec: 1 };
   for (const gate of GATES) writeTone(work.path(`gate-${gate}.mp3`), tone);
   work.file('rows.csv', `path,text\n${rows.join('\n')}\n`);
   process.env.FFMPEG_PATH = work.path('gate/ffmpeg');

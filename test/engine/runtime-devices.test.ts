@@ -53,7 +53,7 @@ describe('devices', () => {
     expect(deviceName(resolveDevice('cpu'))).toBe('cpu');
   });
   it('cuda without its libraries says in one line what to do', () => {
-    const message = `device "cuda:1" needs onnxruntime's CUDA libraries in ${bare}; run "make cuda", or use --device cpu`;
+    const message = `device "cuda:1" needs onnxruntime's CUDA libraries in ${bare}; run "emoq doctor --install-cuda", or use --device cpu`;
     expect(() => resolveDevice('cuda:1', bare, [driver])).toThrow(new InputError(message));
   });
   it('webgpu needs no libraries, and is never chosen by itself', () => {

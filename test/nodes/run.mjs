@@ -1,14 +1,14 @@
 /**
  * @file Tests emoq as a user installs it, on each supported version of Node and npm: `npm ci` in an empty folder, both
- * stages, eval, predict, report, doctor, and its modules from a program. The checkpoints and predictions must have the
- * same bytes everywhere. Node and npm come from the npm registry and are kept in .cache/nodes.
+ * stages, eval, predict, report, doctor, its modules from a program, and the npm package, which must install without a
+ * registry. The checkpoints and predictions must have the same bytes everywhere. Node and npm come from the npm registry and are kept in .cache/nodes.
  *
  *     node test/nodes/run.mjs [NODE[:NPM] ...]        such as 22.12.0 or 24:11
  */
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,6 +56,14 @@ async function install(name) {
   return found;
 }
 
+/** Builds the npm package. */
+async function buildPackage(folder) {
+  const build = [join(root, '.packaging/package.mjs'), '--out', folder];
+  await call(process.execPath, [...build, '--platforms', `${process.platform}/${process.arch}`]);
+  const [name] = (await readdir(folder)).filter((each) => each.endsWith('.tgz'));
+  return join(folder, name);
+}
+
 /** Installs emoq as described in its README and runs everything once. */
 async function tryOn({ node, npm }, folder) {
   const env = { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}`, NO_COLOR: '1' };
@@ -85,10 +93,18 @@ async function tryOn({ node, npm }, folder) {
   const { predictions } = JSON.parse(await run(library, folder, 'runs/toy4'));
   if (predictions.length !== n)
     throw new Error(`the modules scored ${predictions.length} of ${n} utterances`);
+  const prefix = join(folder, 'prefix');
+  // The address of a registry that answers nothing: the package has all that it needs.
+  const install = ['install', '--global', '--prefix', prefix, '--registry', 'http://127.0.0.1:9/'];
+  await run(npm, ...install, '--cache', join(folder, 'npm'), '--no-audit', '--no-fund', await packageFile);
+  const installed = join(prefix, 'bin/emoq');
+  await run(installed, 'predict', 'data/toy4/manifest.csv', '-o', 'installed.csv', '--run', 'runs/toy4');
   const digest = async (name) =>
     createHash('sha256')
       .update(await readFile(join(folder, name)))
       .digest('hex');
+  if ((await digest('installed.csv')) !== (await digest('emotions.csv')))
+    throw new Error('the package predicts other bytes than the checkout');
   return Object.fromEntries(await Promise.all(COMPARED.map(async (name) => [name, await digest(name)])));
 }
 
@@ -115,11 +131,14 @@ async function outcomeOf(name) {
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : SUPPORTED;
 const outcomes = new Map();
 const waiting = [...wanted];
+const packageFolder = await mkdtemp(join(tmpdir(), 'emoq-package-'));
+const packageFile = buildPackage(packageFolder);
 const worker = async () => {
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift())
     outcomes.set(name, await outcomeOf(name));
 };
 await Promise.all(Array.from({ length: AT_ONCE }, worker));
+await rm(packageFolder, { recursive: true, force: true });
 
 let failed = 0;
 let first;
@@ -133,7 +152,7 @@ for (const name of wanted) {
     console.log(`Node ${name} failed: ${why}`);
   } else {
     console.log(
-      `Node ${node}, npm ${npm}: both stages, eval, predict, report, modules; same bytes; ${sec} s`,
+      `Node ${node}, npm ${npm}: both stages, eval, predict, report, modules, package; same bytes; ${sec} s`,
     );
   }
 }

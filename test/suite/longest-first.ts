@@ -16,6 +16,7 @@ const LONGEST = [
   'data/corpora/meld-killed',
   'data/corpora/killed-preparation',
   'e2e/real-speech',
+  'packaging/package',
   'e2e/selection',
   'e2e/quantized-model',
   'e2e/cross-validation',

@@ -12,18 +12,26 @@ import {
   arange,
   asBlock,
   cast,
+  concat,
   type Dim,
   equal,
+  expand,
   formatShape,
   gather,
   greaterOrEqual,
   innermost,
+  int64Vector,
   matmul,
   mul,
+  multiplyDims,
   reduceMax,
+  reshape,
   rmsNorm,
   silu,
   sizeOf,
+  slice,
+  split,
+  squeeze,
   unsqueeze,
   type Value,
   where,
@@ -38,7 +46,13 @@ import {
   noDropout,
   type Weights,
 } from '../../nn/index.js';
-import { attentionContext, groupedQueryAttention, type HeadNorm, type Project } from './attention.js';
+import {
+  attentionContext,
+  groupedQueryAttention,
+  type HeadNorm,
+  type KeysAndValues,
+  type Project,
+} from './attention.js';
 import type { DecoderConfig } from './decoder-config.js';
 import { decoderFamilyOf } from './decoder-families.js';
 import { projectionPath, projectionShape } from './decoder-lora.js';
@@ -50,6 +64,20 @@ export interface DecoderInputs {
   readonly attentionMask: Value;
   /** int64 [N, L]; if absent, positions are counted over the real tokens, whichever side is padded. */
   readonly positionIds?: Value;
+  /**
+   * Keys and values of P tokens that come before these in every utterance, layer by layer as {@link stackedKeyValues}
+   * has them: float32 [2 * layers, keyHeads, P, headDim]. Positions count from P on.
+   */
+  readonly past?: Value;
+  /** The one token of each utterance whose hidden state is wanted, as a row of the N * L tokens: int64 [N]. */
+  readonly read?: Value;
+}
+
+export interface DecoderOutputs {
+  /** Last hidden states, float32 [N, L, d], or [N, d] of the tokens to read; those of padding are finite but meaningless. */
+  readonly hidden: Value;
+  /** Of each layer, without the past. */
+  readonly keysAndValues: readonly KeysAndValues[];
 }
 
 /** LoRA on top of frozen weights. */
@@ -73,21 +101,33 @@ export function embedTokens(weights: Weights, config: DecoderConfig, inputIds: V
   return cast(gather(asStored(table), inputIds, 0), 'float32');
 }
 
-/**
- * The decoder's layers and final norm.
- * @returns the last hidden states, float32 [N, L, d]; those of padding are finite but meaningless
- */
+/** The decoder's layers and final norm: the hidden states of {@link decoderOutputs}. */
 export function decoder(
   weights: Weights,
   config: DecoderConfig,
-  { embeddings, attentionMask, positionIds }: DecoderInputs,
+  inputs: DecoderInputs,
   options: DecoderOptions = {},
 ): Value {
+  return decoderOutputs(weights, config, inputs, options).hidden;
+}
+
+/** The decoder's layers and final norm. */
+export function decoderOutputs(
+  weights: Weights,
+  config: DecoderConfig,
+  inputs: DecoderInputs,
+  options: DecoderOptions = {},
+): DecoderOutputs {
+  const { embeddings, attentionMask, positionIds, past, read } = inputs;
   checkShapes(config, embeddings, attentionMask, positionIds);
   const graph = innermost([embeddings, attentionMask]);
-  const context = withScope(graph, 'positions', () => attentionContext(config, attentionMask, positionIds));
+  const contexts = withScope(graph, 'positions', () =>
+    attentionContext(config, attentionMask, positionIds, past),
+  );
   const norm = (key: string, x: Value, width = config.hiddenSize): Value =>
     rmsNorm(x, weights(key, [width]), config.rmsNormEps);
+  const keysAndValues: KeysAndValues[] = [];
+  const earlier = past && pastOfLayers(weights, config, past, embeddings);
 
   let hidden = embeddings;
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
@@ -96,14 +136,19 @@ export function decoder(
       config.queryKeyNorm
         ? norm(`model.layers.${layer}.self_attn.${kind}.weight`, heads, config.headDim)
         : heads;
+    // After the last layer's keys and values, only the tokens to read are computed.
+    const isLast = layer === config.numHiddenLayers - 1;
+    const pick = (tokens: Value): Value =>
+      read !== undefined && isLast ? unsqueeze(pickTokens(tokens, read), [1]) : tokens;
     hidden = asBlock(graph, [hidden], () =>
       withScope(graph, `layers.${layer}`, () => {
         const attended = withScope(graph, 'self_attn', () => {
           const normed = norm(`model.layers.${layer}.input_layernorm.weight`, hidden);
-          return add(
-            hidden,
-            cast(groupedQueryAttention(normed, config, context, project, headNorm), 'float32'),
-          );
+          const own = read !== undefined && isLast ? contexts.of(pick) : contexts.all;
+          const inputs = { x: normed, asking: pick(normed), past: earlier?.[layer] };
+          const { attended: mixed, ...made } = groupedQueryAttention(inputs, config, own, project, headNorm);
+          keysAndValues.push(made);
+          return add(pick(hidden), cast(mixed, 'float32'));
         });
         return withScope(graph, 'mlp', () => {
           const normed = norm(`model.layers.${layer}.post_attention_layernorm.weight`, attended);
@@ -112,7 +157,55 @@ export function decoder(
       }),
     );
   }
-  return withScope(graph, 'norm', () => norm('model.norm.weight', hidden));
+  const last = read === undefined ? hidden : squeeze(hidden, [1]);
+  return { hidden: withScope(graph, 'norm', () => norm('model.norm.weight', last)), keysAndValues };
+}
+
+/** The shape of {@link stackedKeyValues} for a number of tokens. */
+export function pastShape({ numHiddenLayers, numKeyValueHeads, headDim }: DecoderConfig, tokens: Dim): Dim[] {
+  return [2 * numHiddenLayers, numKeyValueHeads, tokens, headDim];
+}
+
+/** The keys and values of the first utterance, as `past` takes them: float32 [2 * layers, keyHeads, L, headDim]. */
+export function stackedKeyValues(layers: readonly KeysAndValues[]): Value {
+  const first = layers.flatMap(({ keys, values }) => [slice(keys, 0, 0, 1), slice(values, 0, 0, 1)]);
+  return cast(concat(first, 0), 'float32');
+}
+
+/** The past of each layer, repeated for each utterance, in the type of the products. */
+function pastOfLayers(
+  weights: Weights,
+  config: DecoderConfig,
+  past: Value,
+  embeddings: Value,
+): KeysAndValues[] {
+  const { graph } = past;
+  const { dtype } = weights(`${projectionPath(0, 'k_proj')}.weight`, projectionShape(config, 'k_proj'));
+  const [parts, heads, tokens, width] = pastShape(config, past.shape[2]!) as [number, number, Dim, number];
+  const batch = embeddings.shape[0]!;
+  return withScope(graph, 'past', () => {
+    const sizes = [
+      int64Vector(graph, [parts]),
+      unsqueeze(sizeOf(embeddings, 0), [0]),
+      int64Vector(graph, [heads]),
+      unsqueeze(sizeOf(past, 2), [0]),
+      int64Vector(graph, [width]),
+    ];
+    const shape = [parts, batch, heads, tokens, width];
+    const repeated = expand(unsqueeze(cast(past, dtype), [1]), concat(sizes, 0), shape);
+    const ones = Array<number>(parts).fill(1);
+    const each = split(repeated, 0, ones, int64Vector(graph, ones)).map((part) => squeeze(part, [0]));
+    return Array.from({ length: parts / 2 }, (_, layer) => ({
+      keys: each[2 * layer]!,
+      values: each[2 * layer + 1]!,
+    }));
+  });
+}
+
+/** Rows of the tokens of all utterances: x [N, L, ...], rows int64 [N] -> [N, ...]. */
+function pickTokens(x: Value, rows: Value): Value {
+  const [batch, length, ...others] = x.shape as [Dim, Dim, ...Dim[]];
+  return gather(reshape(x, [multiplyDims(batch, length), ...others]), rows, 0);
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { InputError } from '../../base/index.js';
-import { type Checkpoint, storedTensor, type WeightRef } from '../../checkpoints/index.js';
+import { type Checkpoint, requireWeight, storedTensor, type WeightRef } from '../../checkpoints/index.js';
 import {
   addInput,
   addOutput,
@@ -15,6 +15,7 @@ import {
   type Value,
   withScope,
 } from '../../engine/onnx/index.js';
+import { dtypeInfo, type StreamedTensor } from '../../engine/tensor/index.js';
 import { asStored, type ModelGraph, type Weights } from '../../nn/index.js';
 import { decoder, embedTokens } from './decoder.js';
 import type { DecoderConfig } from './decoder-config.js';
@@ -51,8 +52,40 @@ export function labelLogits(
   // cast: constants of more than about 1 GB, such as a 7B model's matrix, are not folded and would be cast in every
   // run.
   const stored = gather(asStored(matrix), int64Vector(matrix.graph, labelTokenIds), 0);
-  const rows = cast(stored, matrix.dtype); // [C, d]
+  return wordLogits(hidden, cast(stored, matrix.dtype));
+}
+
+/** Logits of words over their rows of the output matrix alone [C, d]: hidden float32 [N, d] -> [N, C]. */
+export function wordLogits(hidden: Value, rows: Value): Value {
   return cast(linear(cast(hidden, rows.dtype), rows), 'float32');
+}
+
+/** Rows of a stored matrix [V, d] as a tensor [C, d] of its own. */
+export function storedRows(ref: WeightRef, key: string, indices: readonly number[]): StreamedTensor {
+  const [, width] = ref.shape as [number, number];
+  const rowBytes = width * dtypeInfo[ref.dtype].bytes;
+  return {
+    key,
+    dtype: ref.dtype,
+    shape: [indices.length, width],
+    async *read() {
+      for (const index of indices) {
+        const row = {
+          ...ref,
+          shape: [1, width],
+          offset: ref.offset + index * rowBytes,
+          byteLength: rowBytes,
+        };
+        yield* storedTensor(row).read();
+      }
+    },
+  };
+}
+
+/** The stored output matrix of a checkpoint with this config. @throws InputError if it is missing */
+export function outputMatrixRef(checkpoint: Checkpoint, config: DecoderConfig): WeightRef {
+  const key = config.tieWordEmbeddings ? EMBEDDINGS : HEAD;
+  return requireWeight(checkpoint, key, [config.vocabSize, config.hiddenSize]);
 }
 
 /** The language model's input besides its mask: token ids, or embeddings that include a soft prompt. */

@@ -86,12 +86,19 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
       valuesDtype: values.dtype as 'float32' | 'float16',
       takesMask,
       hiddenStates: states.name,
-      // transformers' group norm includes the padding, whatever the mask. For other models it is not known.
-      padding: takesMask && !takesOne && description.config?.featExtractNorm === 'layer' ? 'ignored' : 'felt',
+      padding: takesMask && !takesOne && ignoresPadding(file, description) ? 'ignored' : 'felt',
     },
     description,
     width: given ?? description.hiddenSize,
   };
+}
+
+/**
+ * Whether padding is known not to affect a clip's frames. transformers' group norm includes it, whatever the mask; the
+ * encoder of a bundle says that its own does not.
+ */
+function ignoresPadding({ metadata }: ModelFile, { config }: ExportDescription): boolean {
+  return config?.featExtractNorm === 'layer' || (config !== undefined && metadata.padding === 'ignored');
 }
 
 /** A clip of 1 s, longer than the receptive field of any encoder. */

@@ -10,7 +10,7 @@ import {
   recipeOfOptions,
 } from '../command-definition.js';
 import { outColor, printJson, printResult } from '../terminal-output.js';
-import { emoqVersion } from '../versions.js';
+import { emoqVersion, isInstalled } from '../versions.js';
 import type { CheckResult, NamedExperiment } from './doctor/check-result.js';
 import { parseStage } from './eval-options.js';
 
@@ -27,6 +27,9 @@ const options = {
 };
 
 type DoctorOptions = OptionsOf<typeof options>;
+
+/** The toy demo, as the user can start it. */
+const DEMO = isInstalled ? 'the toy demo' : 'make demo';
 
 export const doctorCommand = defineCommand({
   options,
@@ -61,7 +64,7 @@ async function checkMachine(options: DoctorOptions): Promise<void> {
   }
   const { runChecks } = await import('./doctor/checks.js');
   const checks = await runChecks(experiment);
-  const job = experiment === undefined ? 'make demo' : await jobOf(experiment);
+  const job = experiment === undefined ? DEMO : await jobOf(experiment);
   if (options.json) printJson(reportObject(checks, job));
   else printResult(reportText(checks, job));
   if (missingNames(checks).length > 0) process.exitCode = ExitCode.failed;

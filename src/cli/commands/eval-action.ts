@@ -2,6 +2,7 @@
  * @file Implements `emoq eval`: scores runs or a file, or compares two of them, and prints tables or data.
  */
 
+import { InputError } from '../../base/index.js';
 import {
   type BootstrapIntervals,
   comparisonCsv,
@@ -20,6 +21,7 @@ import {
   type ExperimentContext,
   evaluateExperiment,
   fewSeedsWarning,
+  scoreBundle,
   scoreFile,
 } from '../../experiments/index.js';
 import { refuseLoneOverrides } from '../command-definition.js';
@@ -28,15 +30,25 @@ import { type EvalOptions, formatOf, type ResamplingOptions, resamplingOf } from
 import { experimentContext } from './experiment-options.js';
 
 export async function run(options: EvalOptions): Promise<void> {
-  const { compare, predictions } = options;
-  if (compare !== undefined || predictions !== undefined) refuseLoneOverrides(options);
+  const { compare, predictions, bundle } = options;
+  if (compare !== undefined || predictions !== undefined || bundle !== undefined)
+    refuseLoneOverrides(options);
   const context = await experimentContext(options);
   if (compare !== undefined) return printComparison(compare, options, context);
-  const { evaluation, result, paper } =
-    predictions === undefined
-      ? await evaluateExperiment(options, context)
-      : await scoreFile(predictions, options, context);
+  const { evaluation, result, paper } = await scoresOf(options, context);
   printScores(evaluation, result, paper, options);
+}
+
+async function scoresOf(options: EvalOptions, context: ExperimentContext) {
+  const { predictions, bundle, dataset, recipe, manifest } = options;
+  if (predictions !== undefined) return scoreFile(predictions, options, context);
+  if (bundle === undefined) return evaluateExperiment(options, context);
+  if (dataset === undefined && recipe === undefined && manifest === undefined) {
+    throw new InputError(
+      '--bundle: say what to score it on, --dataset NAME or --manifest FILE; a bundle has no corpus in it',
+    );
+  }
+  return scoreBundle({ ...options, bundle }, context);
 }
 
 async function printComparison(

@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from 'commander';
 import type { Resampling, ResamplingUnit } from '../../evaluation/index.js';
 import {
+  backboneOption,
   choice,
   corpusOptions,
   deviceOption,
@@ -31,7 +32,7 @@ const computeOptions = {
   precision: precisionOption,
 };
 
-export type ComputeChoice = OptionsOf<typeof computeOptions>;
+export type ComputeChoice = OptionsOf<typeof computeOptions> & { readonly backbone?: readonly string[] };
 
 /** Selects the runs of an experiment. @param verb what happens to them, such as `score` */
 function runOptions(verb: string, seeds: string) {
@@ -83,12 +84,16 @@ export const evalOptions = {
       'devices',
       'threads',
       'precision',
+      'backbone',
     ],
   }),
   compare: option<readonly string[]>('<two...>', 'compare two runs, experiments or predictions files', {
     conflicts: ['predictions', 'run', 'manifest', 'labelMap'],
   }),
   run: option('<folder>', 'the run or experiment to score (default: runs/<dataset>)'),
+  bundle: option('<folder>', 'score this bundle, on the corpus of --dataset or --manifest', {
+    conflicts: ['run', 'predictions', 'compare', 'stage', 'fold', 'folds', 'seeds', 'backbone'],
+  }),
   labelMap: option(
     '<pairs>',
     "with --manifest: maps that corpus's labels to the run's, label=label,... or a YAML file",
@@ -98,6 +103,7 @@ export const evalOptions = {
   format: choice('<format>', 'output format (default: text)', ['text', 'json', 'csv', 'markdown', 'latex']),
   json: flag('print one JSON object, same as --format json', { conflicts: ['format'] }),
   ...computeOptions,
+  backbone: backboneOption,
 };
 
 export type EvalOptions = OptionsOf<typeof evalOptions>;
@@ -119,6 +125,7 @@ export const reportOptions = {
     'a folder of emoq ablate, whose tables to show (default: the one around the experiment)',
   ),
   ...computeOptions,
+  backbone: backboneOption,
 };
 
 export type ReportOptions = OptionsOf<typeof reportOptions>;

@@ -9,12 +9,22 @@ import type { ExperimentContext } from '../../experiments/index.js';
 import { unfinishedWarning } from '../../inference/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder, RunMetadata } from '../../training/runs/index.js';
-import { cacheFolder, type DeviceOption, type TrainingOptions } from '../command-definition.js';
+import {
+  backboneOverrides,
+  cacheFolder,
+  type DeviceOption,
+  type TrainingOptions,
+} from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { type Progress, startProgress } from '../progress.js';
 import { note, warn } from '../terminal-output.js';
 import { recordedVersions } from '../versions.js';
 import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval-options.js';
+
+type ComputeSettings = { [K in 'threads' | 'precision' | 'fit']?: TrainingOptions[K] | undefined } & {
+  /** As given to `--backbone`. */
+  readonly backbone?: readonly string[] | undefined;
+};
 
 /**
  * Runs `work` with the resolved device and progress of feature extraction. Prints the device once the input has passed
@@ -25,7 +35,7 @@ import { type ComputeChoice, type ResamplingOptions, resamplingOf } from './eval
 export async function withCompute<T>(
   device: DeviceOption | readonly DeviceOption[],
   stop: AbortSignal,
-  { threads, precision, fit }: { [K in 'threads' | 'precision' | 'fit']?: TrainingOptions[K] | undefined },
+  { threads, precision, fit, backbone }: ComputeSettings,
   work: (compute: ComputeOptions) => Promise<T>,
 ): Promise<T> {
   const devices = [device].flat().map((name) => resolveDevice(name)) as [Device, ...Device[]];
@@ -39,6 +49,7 @@ export async function withCompute<T>(
       ...(devices.length > 1 && { devices }),
       ...(threads !== undefined && { threads }),
       ...(precision !== undefined && { precision }),
+      ...(backbone !== undefined && { overrides: backboneOverrides(backbone) }),
       ...(typeof fit === 'number' && { memoryBytes: fit }),
       cacheDir: cacheFolder(),
       stop,
@@ -109,6 +120,7 @@ export async function experimentContext({
   devices,
   threads,
   precision,
+  backbone,
   ...resampling
 }: ComputeChoice & ResamplingOptions): Promise<ExperimentContext> {
   return {
@@ -116,7 +128,7 @@ export async function experimentContext({
     versions: await recordedVersions(),
     withCompute: (work) =>
       withInterrupts('finishing the current utterances', (stop) =>
-        withCompute(devices ?? device, stop, { threads, precision }, work),
+        withCompute(devices ?? device, stop, { threads, precision, backbone }, work),
       ),
     onNote: note,
     onWarning: warn,

@@ -1,14 +1,23 @@
-/** @file `emoq export`: writes an encoder, a Former or a language model as ONNX for other runtimes. */
+/**
+ * @file `emoq export`: writes an encoder, a Former or a language model as ONNX for other runtimes, or a run as a bundle.
+ */
 
 import { InputError } from '../../base/index.js';
 import type { ExportableModel } from '../../inference/export/index.js';
-import { choice, defineCommand, type OptionsOf, option } from '../command-definition.js';
+import {
+  backboneOption,
+  backboneOverrides,
+  choice,
+  defineCommand,
+  type OptionsOf,
+  option,
+} from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
-import { emoqVersion } from '../versions.js';
+import { emoqVersion, recordedVersions } from '../versions.js';
 
-const exportParts = ['encoder', 'former', 'llm'] as const;
+const exportParts = ['encoder', 'former', 'llm', 'bundle'] as const;
 
 type ExportPart = (typeof exportParts)[number];
 
@@ -17,6 +26,7 @@ const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
   encoder: ['--precision'],
   former: ['--run', '--recipe'],
   llm: ['--run', '--inputs', '--merged-dtype', '--precision'],
+  bundle: ['--run', '--merged-dtype', '--precision'],
 };
 
 const options = {
@@ -24,14 +34,23 @@ const options = {
     '<folder>',
     'Hugging Face folder or model id: a speech encoder, RoBERTa or language model',
   ),
-  run: option('<folder>', 'llm: merge the LoRA of this run; former: export the Former of this run'),
-  out: option('<file.onnx>', 'output file; the weights go to <file.onnx>.safetensors'),
+  run: option(
+    '<folder>',
+    'llm: merge the LoRA of this run; former: export the Former of this run; bundle: all of this run',
+  ),
+  out: option(
+    '<path>',
+    'output file (.onnx; the weights go to a second one, .onnx.safetensors); bundle: a new folder',
+    { short: 'o' },
+  ),
+  backbone: backboneOption,
   inputs: choice('<name>', 'llm: model input (default: input_ids)', ['input_ids', 'inputs_embeds']),
-  mergedDtype: choice('<type>', 'llm: dtype of merged weights, float32 or as stored (default: float32)', [
-    'float32',
-    'stored',
-  ]),
-  precision: choice('<type>', 'encoder, llm: type of the matrix products (default: float32)', [
+  mergedDtype: choice(
+    '<type>',
+    'llm, bundle: dtype of merged weights, float32 or as stored (default: float32)',
+    ['float32', 'stored'],
+  ),
+  precision: choice('<type>', 'encoder, llm, bundle: type of the matrix products (default: float32)', [
     'float32',
     'bfloat16',
     'float16',
@@ -60,14 +79,18 @@ weights in a second file, in their stored dtype; batch and length are dynamic.
   former   audio_features, frame_mask, input_ids, attention_mask -> embedding
   llm      input_ids or inputs_embeds, attention_mask -> logits
 
+A bundle is one folder with all that prediction needs: the three models, the
+second of them with the projector or the head, tokenizers, prompt, checksums and
+a model card. It can be moved, and needs neither the run nor its backbones.
+
 With --run, the checkpoint is the run's own unless --checkpoint names another.
 Products of 16 bits need a runtime that has them, such as onnxruntime on CUDA;
 with 16-bit weights they take half the memory.
 
 Example:
-  emoq export llm --run runs/toy4 --out exported/llm.onnx`,
+  emoq export bundle --run runs/toy4 -o bundles/toy4`,
   missing: ({ out, checkpoint, run }) => [
-    ...(out === undefined ? ['--out <file.onnx>'] : []),
+    ...(out === undefined ? ['--out <path>'] : []),
     ...(checkpoint === undefined && run === undefined ? ['--run <folder> or --checkpoint <folder>'] : []),
   ],
   run: exportModel,
@@ -75,6 +98,7 @@ Example:
 
 async function exportModel(options: ExportOptions, part: ExportPart): Promise<void> {
   refuseOthersOptions(options, part);
+  if (part === 'bundle') return exportBundle(options);
   const { out } = options;
   if (out === undefined) {
     const source = part === 'encoder' ? '--checkpoint FOLDER' : '--run FOLDER or --checkpoint FOLDER';
@@ -97,18 +121,54 @@ async function exportModel(options: ExportOptions, part: ExportPart): Promise<vo
   printResult(`${files.model}\n${files.weights}`);
 }
 
+async function exportBundle(options: ExportOptions): Promise<void> {
+  const { run, out, precision = 'float32', mergedDtype = 'float32', backbone } = options;
+  if (run === undefined || out === undefined) {
+    throw new InputError(
+      `say ${run === undefined ? 'which run becomes a bundle: --run FOLDER' : 'where the bundle goes: -o FOLDER, which must be new'}`,
+    );
+  }
+  if (options.checkpoint !== undefined) {
+    throw new InputError(
+      '--checkpoint is not for a bundle; --backbone encoder=DIR says where a backbone of the run is',
+    );
+  }
+  const { pathExists } = await import('../../base/index.js');
+  const { readResults } = await import('../../evaluation/index.js');
+  const { findRun, writeBundle } = await import('../../inference/index.js');
+  const { readMetadata } = await import('../../training/runs/index.js');
+  const { warnUnfinished } = await import('./experiment-options.js');
+  const folder = await findRun(run);
+  const metadata = await readMetadata(folder);
+  if (metadata !== undefined) warnUnfinished(folder, metadata);
+  const results = (await pathExists(folder.results)) ? await readResults(folder.results) : undefined;
+  if (results === undefined)
+    note(`${folder.dir} has not been scored: the model card has no figures (emoq eval scores it)`);
+  const progress = startProgress({ label: 'writing weights', unit: 'MB' });
+  await withInterrupts('stopping', async (stop) =>
+    writeBundle(folder, out, {
+      ...{ precision, mergedDtype, results, stop, onNote: note, onWarning: warn },
+      versions: await recordedVersions(),
+      ...(backbone && { overrides: backboneOverrides(backbone) }),
+      onProgress: (done, total) => progress.update(done / BYTES_PER_MB, total / BYTES_PER_MB),
+    }),
+  ).finally(progress.finish);
+  printResult(out);
+}
+
 async function openPart(options: ExportOptions, part: ExportPart): Promise<ExportableModel> {
   const { exportableEncoder, exportableFormer, exportableLanguageModel } = await import(
     '../../inference/export/index.js'
   );
   const { warnUnfinished } = await import('./experiment-options.js');
+  const overrides = backboneOverrides(options.backbone);
   if (part === 'encoder') return exportableEncoder(options.checkpoint, warn, options.precision);
   if (part === 'llm') {
-    const model = await exportableLanguageModel({ ...options, onNote: note, onWarning: warn });
+    const model = await exportableLanguageModel({ ...options, overrides, onNote: note, onWarning: warn });
     if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
     return model;
   }
-  const model = await exportableFormer({ ...options, onWarning: warn });
+  const model = await exportableFormer({ ...options, overrides, onWarning: warn });
   if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);
   else {
     warn(

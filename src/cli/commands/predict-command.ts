@@ -7,13 +7,12 @@ import {
   InputError,
   isSameFile,
   type OutputTarget,
-  sha256OfFile,
   userTarget,
 } from '../../base/index.js';
-import type { Counts, JudgedRow, Shard, WindowChoice } from '../../inference/index.js';
+import type { Counts, JudgedRow, WindowChoice } from '../../inference/index.js';
 import type { Phase } from '../../systems/index.js';
-import type { RunFolder } from '../../training/runs/index.js';
 import {
+  backboneOption,
   channelOfOption,
   channelOption,
   choice,
@@ -24,6 +23,7 @@ import {
   type OptionsOf,
   option,
   precisionOption,
+  shardOption,
   threadsOption,
 } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
@@ -32,14 +32,16 @@ import { note, printResult, warn } from '../terminal-output.js';
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: a table on the terminal)', { short: 'o' }),
-  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 if there is one)', {
-    required: true,
+  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 if there is one)'),
+  bundle: option('<folder>', 'the bundle that predicts, as emoq export bundle writes it', {
+    conflicts: ['run', 'backbone'],
   }),
+  backbone: backboneOption,
   pathColumn: option('<name>', 'column of audio paths, relative to the table', { default: 'path' }),
   textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
-  shard: option('<i/n>', 'predict part i of n, for emoq merge', { parse: parseShard }),
+  shard: shardOption('predict part i of n, for emoq merge'),
   windows: option('<choice>', 'for longer recordings: auto (default), off, or seconds', {
     parse: parseWindows,
   }),
@@ -62,6 +64,8 @@ export const predictCommand = defineCommand({
       'a table (CSV, TSV, JSON Lines) of audio paths, with text, speaker, id, start, end, channel and gender if known; or recordings, folders of them, patterns in quotes; or - for a list of paths on stdin',
   },
   options,
+  missing: ({ run, bundle }) =>
+    run === undefined && bundle === undefined ? ['--run <folder> or --bundle <folder>'] : [],
   help: `
 Writes the input's columns, then label and probabilities for every row, in the
 order of the input. If a row cannot be predicted, its column error gives the
@@ -71,8 +75,8 @@ table (seconds, or 1:02.5) select a part of a recording, and a column channel
 (1, 2, ... or mix) takes precedence over --channel. A recording that is longer
 than the model takes is cut into windows of 3 to 15 s at its pauses: a row for
 each, with its start and end, then one for the whole, their mean. --windows 5
-cuts every 5 s instead, and off judges the beginning alone. The exit code is 1 if no row
-could be predicted.
+cuts every 5 s instead, and off judges the beginning alone. The exit code is 1
+if no row could be predicted.
 
 Rows that are done are in NAME.partial.csv until the output is complete. After
 Ctrl-C, a kill or a full disk, the same command goes on after them.
@@ -91,17 +95,17 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { predictionFormatOf } = await import('../../evaluation/index.js');
   const inference = await import('../../inference/index.js');
   const { systemOf } = await import('../../systems/index.js');
-  const { runRecipe } = await import('../../training/runs/index.js');
-  const { warnUnfinished, withCompute } = await import('./experiment-options.js');
+  const { withCompute } = await import('./experiment-options.js');
+  const { namedModel, refuseModelFiles } = await import('./predict-model.js');
   const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
-  const { restart = false, windows = 'auto' } = options;
+  const { restart = false, backbone, windows = 'auto' } = options;
   const target = await targetOf(options);
   const timeline = await timelineTarget(options, target);
   const format = options.format ?? predictionFormatOf(output ?? '-');
-  const folder = await inference.findRun(options.run);
+  const named = await namedModel(options);
+  const { recipe } = named;
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const recipe = await runRecipe(folder);
   const needs = systemOf(recipe).views(recipe);
   const counts = await withInterrupts('finishing the current rows', async (stop) => {
     const { stdin } = process;
@@ -110,17 +114,15 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
         ...{ ...columns, needs, stdin, stop },
         target: typeof target === 'function' ? undefined : target,
       });
-      if (output !== undefined) await refuseRunFiles(output, folder);
+      if (output !== undefined) await refuseModelFiles(output, named);
       const devices = options.devices ?? options.device;
-      return await withCompute(devices, stop, { threads, precision }, async (compute) => {
+      return await withCompute(devices, stop, { threads, precision, backbone }, async (compute) => {
         const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
         const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const model = await modelIdentity(folder);
-        const job = { ...columns, channel, windows, format, shard, model, settings };
+        const job = { ...columns, channel, windows, format, shard, model: named.identity, settings };
         const plan = inference.planPrediction(source, recipe, job);
         if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
-        const trained = await inference.openTrainedModel(folder, compute);
-        warnUnfinished(folder, trained.metadata);
+        const model = await named.open(compute);
         for (const text of source.notes) note(text);
         noteRenamed(plan.layout.renamed);
         let progress: Progress | undefined;
@@ -130,14 +132,14 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
         };
         try {
           const running = { compute, restart, onProgress, onNote: note };
-          const counts = await inference.predictRows(trained, plan, target, running);
+          const counts = await inference.predictRows(model, plan, target, running);
           if (timeline !== undefined) {
             await inference.writeTimeline(plan, output!, recipe.labels, timeline.path);
           }
-          return { ...counts, limit: trained.phase.textLimit, needsGender: trained.phase.readsGender };
+          return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
         } finally {
           progress?.finish();
-          await trained.close();
+          await model.close();
         }
       });
     } finally {
@@ -181,13 +183,6 @@ async function timelineTarget(
   return page;
 }
 
-/** What tells the model of a run from others. */
-async function modelIdentity(folder: RunFolder): Promise<Record<string, string>> {
-  const { readMetadata } = await import('../../training/runs/index.js');
-  const recorded = (await readMetadata(folder))?.checkpoint?.sha256;
-  return { checkpoint_sha256: recorded ?? (await sha256OfFile(folder.checkpoint)) };
-}
-
 function noteRenamed(renamed: ReadonlyMap<string, string>): void {
   if (renamed.size === 0) return;
   const named = [...renamed].map(([from, to]) => `"${from}" as "${to}"`).join(', ');
@@ -229,24 +224,4 @@ function parseWindows(value: string): WindowChoice {
   if (value === 'off' || value === 'auto') return value;
   if (/^\d+(?:\.\d+)?$/.test(value)) return Number(value);
   throw new InvalidArgumentError('It must be auto, off or a number of seconds.');
-}
-
-/** Parser of `i/n`. */
-function parseShard(value: string): Shard {
-  const [, index, count] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
-  const shard = { index: Number(index), count: Number(count) };
-  if (shard.index >= 1 && shard.index <= shard.count && shard.count <= 1_000_000) return shard;
-  throw new InvalidArgumentError('It must be i/n with i from 1 to n, such as 3/8.');
-}
-
-/** @throws InputError if the output is a file of the run itself, or the manifest it was trained on */
-async function refuseRunFiles(output: string, folder: RunFolder): Promise<void> {
-  if (output === '-') return;
-  const { readMetadata, runFiles } = await import('../../training/runs/index.js');
-  const metadata = await readMetadata(folder);
-  for (const file of [...runFiles(folder), ...(metadata ? [metadata.manifest.path] : [])]) {
-    if (!(await isSameFile(file, output))) continue;
-    const whose = file === metadata?.manifest.path ? 'the manifest of the run' : `${file}, of the run itself`;
-    throw new InputError(`output ${output} is ${whose}; name another file with -o`);
-  }
 }

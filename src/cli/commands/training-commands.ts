@@ -36,7 +36,7 @@ runs are not trained again. Ctrl-C saves after the current step; the same
 command resumes.
 
 Example:
-  emoq train --recipe recipes/probe-toy4.yaml`,
+  emoq train --dataset probe-toy4`,
 );
 
 function trainingCommand(phase: string | undefined, help: string): CommandDefinition {

@@ -63,8 +63,16 @@ export type CorpusMetadata = z.infer<typeof metadataSchema> & {
   sha256: string;
 };
 
+const publishedCorpora = ['meld', 'iemocap', 'crema-d'] as const;
+type PublishedCorpus = (typeof publishedCorpora)[number];
+
+/** Whether emoq has the metadata of a corpus of this name. */
+export function isPublishedCorpus(name: string): name is PublishedCorpus {
+  return (publishedCorpora as readonly string[]).includes(name);
+}
+
 /** The metadata file that is shipped with emoq for a corpus. */
-export function corpusMetadataPath(corpus: 'meld' | 'iemocap' | 'crema-d'): string {
+export function corpusMetadataPath(corpus: PublishedCorpus): string {
   return fileURLToPath(new URL(`../../../data-manifests/${corpus}.yaml`, import.meta.url));
 }
 

@@ -1,5 +1,6 @@
 /** @file Corpora: preparation from raw releases and CSV files, manifests, views, splits and leakage checks. */
 
+export { corpusMetadataPath, isPublishedCorpus, readCorpusMetadata } from './corpus-metadata.js';
 export { prepareCremaD } from './crema-d.js';
 export { prepareCsv } from './csv-corpus.js';
 export { prepareIemocap } from './iemocap.js';

@@ -83,6 +83,7 @@ export {
   pad,
   reshape,
   reshapeLike,
+  reshapeTo,
   scatterAddRows,
   shapeOf,
   sizeOf,

@@ -56,7 +56,7 @@ export function countAlong(x: Value, axes: readonly number[], dtype: DType): Val
 /**
  * Gives `x` a new shape with the same element count. Sizes may be symbolic: an axis that keeps its position is copied
  * from the input, and one other symbolic axis is left for the runtime to infer.
- * @throws Error when more than one symbolic axis moves; use {@link reshapeLike}
+ * @throws Error when more than one symbolic axis moves; use {@link reshapeLike} or {@link reshapeTo}
  */
 export function reshape(x: Value, shape: readonly Dim[]): Value {
   if (sameShape(x.shape, shape)) return x;
@@ -69,6 +69,14 @@ export function reshape(x: Value, shape: readonly Dim[]): Value {
   }
   const inputs = [x, int64Vector(x.graph, target)];
   return addNode(x.graph, 'Reshape', inputs, {}, [{ dtype: x.dtype, shape }])[0]!;
+}
+
+/** {@link reshape} to sizes given as an int64 vector, of which one may be -1; `shape` is the static equivalent. */
+export function reshapeTo(x: Value, sizes: Value, shape: readonly Dim[]): Value {
+  if (productOfDims(x.shape) !== productOfDims(shape)) {
+    throw new RangeError(`cannot reshape ${formatShape(x.shape)} to ${formatShape(shape)}`);
+  }
+  return addNode(innermost([x, sizes]), 'Reshape', [x, sizes], {}, [{ dtype: x.dtype, shape }])[0]!;
 }
 
 /** Gives `x` the shape that `like` has at run time. */

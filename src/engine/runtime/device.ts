@@ -62,7 +62,7 @@ export function resolveDevice(
     throw new InputError(`device "${name}" is not known; use auto, cpu, webgpu, cuda or cuda:N`);
   if (!installed) {
     throw new InputError(
-      `device "${name}" needs onnxruntime's CUDA libraries in ${folder}; run "make cuda", or use --device cpu`,
+      `device "${name}" needs onnxruntime's CUDA libraries in ${folder}; run "emoq doctor --install-cuda", or use --device cpu`,
     );
   }
   return { kind: 'cuda', index: Number(match[1] ?? 0) };

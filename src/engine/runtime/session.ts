@@ -1,6 +1,5 @@
 /** @file Sessions of onnxruntime-node over host tensors, in the calling thread. */
 
-import { webGpuModel } from '../onnx/index.js';
 import { createArray, type DType, elementCount, type Tensor, tensor } from '../tensor/index.js';
 import type { Device } from './device.js';
 import { namingShortage } from './memory-shortage.js';
@@ -46,6 +45,12 @@ export interface Session {
   dispose(): Promise<void>;
 }
 
+/** Loads what reads models only for this device: every thread of sessions would load it otherwise. */
+async function forWebGpu(model: Uint8Array) {
+  const { webGpuModel } = await import('../onnx/index.js');
+  return webGpuModel(model);
+}
+
 /**
  * Loads a serialised model.
  * @throws InputError if the device cannot be used, OutOfMemoryError if it has too little memory (also from runs), Error
@@ -53,8 +58,11 @@ export interface Session {
  */
 export async function createSession(model: Uint8Array, options: SessionOptions): Promise<Session> {
   const { device } = options;
-  const { model: fitted, cpuNodes } = device.kind === 'webgpu' ? webGpuModel(model) : { model, cpuNodes: [] };
-  const creation = onnxruntime().InferenceSession.create(fitted, nativeOptions(options, cpuNodes));
+  const fitted = device.kind === 'webgpu' ? await forWebGpu(model) : { model, cpuNodes: [] };
+  const creation = onnxruntime().InferenceSession.create(
+    fitted.model,
+    nativeOptions(options, fitted.cpuNodes),
+  );
   const native = await namingShortage(device, true, creation).catch((error: unknown) => {
     throw providerError(error, device);
   });

@@ -16,9 +16,7 @@ import {
   encoderTitles,
   type LanguageModelInputs,
   languageModelGraph,
-  loraParameters,
   type MergedDtype,
-  mergedTensors,
   parseDecoderConfig,
   parseRobertaConfig,
   readEncoderConfig,
@@ -31,14 +29,13 @@ import {
   checkpointIdentity,
   configIdentity,
   findCheckpointFolder,
-  readWeight,
   requireWeight,
   storedTensor,
   trainedTensor,
   unreadWeights,
   weightFiles,
 } from '../../checkpoints/index.js';
-import type { StreamedTensor, Tensor } from '../../engine/tensor/index.js';
+import type { StreamedTensor } from '../../engine/tensor/index.js';
 import {
   declaredWeights,
   FORMER_PREFIX,
@@ -56,12 +53,14 @@ import {
   type EmoqRecipe,
   type FormerSettings,
   formerConfig,
+  loraKeys,
+  mergedWeights,
   requireEmoq,
   stageNeeds,
   titleOf,
 } from '../../systems/index.js';
 import { requireSameBackbones } from '../../training/index.js';
-import { findRun, openTrainedRun, type TrainedRun } from '../trained-run.js';
+import { findRun, openTrainedRun, type RunOpening, type TrainedRun } from '../trained-run.js';
 
 import {
   checkpointName,
@@ -77,18 +76,21 @@ const AS_PUBLISHED = { groupNormSteps: 'padded' } as const;
 /**
  * Opens an encoder for export. The metadata records the expected waveforms: the sampling rate, and whether they are
  * normalised to zero mean and unit variance.
+ * @param norm whether the group norm of base models includes the padding of a batch, as in transformers
  * @throws InputError when no checkpoint is given, or it is missing, broken or of an unknown family
  */
 export async function exportableEncoder(
   nameOrPath: string | undefined,
   onWarning?: (text: string) => void,
   precision: Precision = 'float32',
+  norm: 'as published' | 'without padding' = 'as published',
 ): Promise<ExportableModel> {
   if (nameOrPath === undefined)
     throw new InputError(`say what to export: --checkpoint FOLDER of a ${encoderTitles}`);
   const checkpoint = await openModelFolder(nameOrPath, 'name the speech encoder in its recipe.yaml');
   const { doNormalize } = await readEncoderConfig(nameOrPath);
-  const inPlace = encoderGraph(checkpoint, AS_PUBLISHED);
+  const groupNorm = norm === 'as published' ? AS_PUBLISHED : {};
+  const inPlace = encoderGraph(checkpoint, groupNorm);
   const unread = unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint));
   if (unread !== undefined) onWarning?.(unread);
   return {
@@ -97,7 +99,7 @@ export async function exportableEncoder(
         ? [storedTensor({ key, dtype, shape: shape as readonly number[], ...content })]
         : [],
     ),
-    graph: (weights) => encoderGraph({ ...checkpoint, weights }, { ...AS_PUBLISHED, precision }),
+    graph: (weights) => encoderGraph({ ...checkpoint, weights }, { ...groupNorm, precision }),
     description: encoderDescription(checkpoint),
     metadata: {
       part: 'encoder',
@@ -105,6 +107,7 @@ export async function exportableEncoder(
       sampling_rate_hz: '16000',
       do_normalize: String(doNormalize),
       precision,
+      ...(norm === 'without padding' && { padding: 'ignored' }),
     },
     sources: weightFiles(checkpoint),
   };
@@ -117,6 +120,7 @@ export interface FormerExport {
   readonly run?: string | undefined;
   /** Without a run: the recipe that sets its sizes and seed; absent: the defaults. */
   readonly recipe?: string | undefined;
+  readonly overrides?: readonly string[] | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
 }
 
@@ -142,9 +146,9 @@ async function openRoberta(nameOrPath: string): Promise<Checkpoint> {
 /** The Former of a run, with RoBERTa's word embeddings if it reads text and the run did not train them. */
 async function trainedFormer(
   dir: string,
-  { checkpoint, onWarning }: FormerExport,
+  { checkpoint, onWarning, overrides }: FormerExport,
 ): Promise<ExportableFormer> {
-  const run = await openTrainedRun(await findRun(dir), onWarning);
+  const run = await openTrainedRun(await findRun(dir), { onWarning, overrides });
   const { metadata, folder, trained } = run;
   const recipe = emoqRecipe(run);
   if (recipe.fusion === 'none') {
@@ -239,6 +243,7 @@ export interface LanguageModelExport {
   readonly mergedDtype?: MergedDtype | undefined;
   /** Of the products; default `float32`, which every runtime has. */
   readonly precision?: Precision | undefined;
+  readonly overrides?: readonly string[] | undefined;
   readonly onNote?: ((text: string) => void) | undefined;
   readonly onWarning?: ((text: string) => void) | undefined;
 }
@@ -252,7 +257,7 @@ export async function exportableLanguageModel(
 ): Promise<ExportableModel & { readonly run?: TrainedRun }> {
   const { checkpoint: named, inputs = 'input_ids', mergedDtype = 'float32', onWarning } = options;
   const { precision = 'float32' } = options;
-  const run = options.run === undefined ? undefined : await openAdaptedRun(options.run, onWarning);
+  const run = options.run === undefined ? undefined : await openAdaptedRun(options.run, options);
   const nameOrPath = named ?? (run && emoqRecipe(run).backbones.llm);
   if (nameOrPath === undefined) {
     throw new InputError('say what to export: --checkpoint FOLDER, or --run FOLDER to merge its LoRA');
@@ -276,7 +281,7 @@ export async function exportableLanguageModel(
     storedTensor(requireWeight(checkpoint, key, shape));
   if (run === undefined) return { ...exportable(graph, stored, precision), metadata, sources };
 
-  const merged = await mergedWeights(run, checkpoint, config, mergedDtype);
+  const merged = await mergedRun(run, checkpoint, config, mergedDtype);
   return {
     run,
     ...exportable(graph, (key, shape) => merged.get(requireWeight(checkpoint, key, shape).key)!, precision),
@@ -285,18 +290,15 @@ export async function exportableLanguageModel(
   };
 }
 
-/** PEFT's names of the LoRA matrices. */
-const LORA_KEY = /\.lora_[AB]\.weight$/;
-
 /** The recipe of a run of EmoQ. @throws InputError if it belongs to another system */
 function emoqRecipe({ folder, recipe }: TrainedRun): EmoqRecipe {
   return requireEmoq(recipe, `the run in ${folder.dir}`);
 }
 
-async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWarning']): Promise<TrainedRun> {
+async function openAdaptedRun(dir: string, opening: RunOpening): Promise<TrainedRun> {
   const folder = await findRun(dir);
-  const run = await openTrainedRun(folder, onWarning);
-  if (![...run.trained.weights.keys()].some((key) => LORA_KEY.test(key))) {
+  const run = await openTrainedRun(folder, opening);
+  if (loraKeys(run.trained).length === 0) {
     throw new InputError(
       `the run in ${folder.dir} is of ${titleOf(run.metadata.phase)}, which trains no LoRA; name a run of stage 2, or leave --run out`,
     );
@@ -305,31 +307,20 @@ async function openAdaptedRun(dir: string, onWarning: LanguageModelExport['onWar
 }
 
 /** All weights of the checkpoint by key, with the run's LoRA merged. @throws InputError when it does not fit */
-async function mergedWeights(
+async function mergedRun(
   run: TrainedRun,
   checkpoint: Checkpoint,
   config: DecoderConfig,
   mergedDtype: MergedDtype,
 ): Promise<Map<string, StreamedTensor>> {
   const { folder, trained } = run;
-  const recipe = emoqRecipe(run);
+  const { lora, backbones } = emoqRecipe(run);
   try {
-    const wanted = loraParameters(config, recipe.lora);
-    const held = [...trained.weights.keys()].filter((key) => LORA_KEY.test(key));
-    const refs = wanted.map(({ key, shape }) => requireWeight(trained, key, shape));
-    if (held.length !== refs.length) {
-      throw new InputError(
-        `the run adapts ${held.length / 2} weights, but in this model it would be ${refs.length / 2}`,
-      );
-    }
-    const parameters = new Map<string, Tensor>();
-    for (const ref of refs) parameters.set(ref.key, await readWeight(ref));
-    const tensors = mergedTensors(checkpoint, parameters, recipe.lora, mergedDtype);
-    return new Map(tensors.map((tensor) => [tensor.key, tensor]));
+    return await mergedWeights(trained, checkpoint, config, lora, mergedDtype);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(
-      `the run in ${folder.dir} does not fit ${checkpoint.dir} (${errorMessage(error)}); name the checkpoint it was trained on, ${recipe.backbones.llm}`,
+      `the run in ${folder.dir} does not fit ${checkpoint.dir} (${errorMessage(error)}); name the checkpoint it was trained on, ${backbones.llm}`,
     );
   }
 }

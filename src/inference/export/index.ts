@@ -1,4 +1,11 @@
 /** @file Exports models as ONNX files for other runtimes. */
 
 export { exportableEncoder, exportableFormer, exportableLanguageModel } from './exportable-models.js';
-export { checkModelFile, type ExportableModel, writeModelFiles } from './onnx-files.js';
+export {
+  checkModelFile,
+  type ExportableModel,
+  type ExportControls,
+  exportable,
+  runMetadata,
+  writeModelFiles,
+} from './onnx-files.js';

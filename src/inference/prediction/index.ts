@@ -1,7 +1,7 @@
 /** @file Predictions for tables and recordings: what is read, how it is judged, what is written. */
 
 export type { Counts } from './counts.js';
-export type { JudgedRow, PartOutcome } from './judging.js';
+export { type JudgedRow, judgeRows, type PartOutcome } from './judging.js';
 export type { WindowChoice } from './parts.js';
 export {
   checkUnfinished,
@@ -10,6 +10,6 @@ export {
   planPrediction,
   predictRows,
 } from './predict.js';
-export { OPTIONAL_COLUMNS, openSource, type PredictionSource } from './prediction-source.js';
+export { OPTIONAL_COLUMNS, openSource, type PredictionSource, type SourceRow } from './prediction-source.js';
 export { writeTimeline } from './prediction-timeline.js';
 export { mergeParts, partSidecarPath, type Shard } from './shards.js';

@@ -142,6 +142,7 @@ export async function* judgeRows(
     }
   } finally {
     unneeded.abort(); // the next rows are being decoded
+    blocks.return(undefined).catch(() => undefined); // not awaited: the next row may be long in coming
     await encoder?.close();
   }
 }

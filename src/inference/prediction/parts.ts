@@ -87,7 +87,8 @@ export async function* partsOfRow(
   const { pathColumn, textColumn, needsAudio, windows, maxAudioSec } = options;
   const failed = (error: string): FailedPart => ({ kind: 'failed', error });
   const column = needsAudio ? pathColumn : textColumn;
-  const isEmpty = needsAudio ? cellOf(row, pathColumn) === '' : transcriptOfRow(row, textColumn) === '';
+  const hasAudio = row.samples !== undefined || cellOf(row, pathColumn) !== '';
+  const isEmpty = needsAudio ? !hasAudio : transcriptOfRow(row, textColumn) === '';
   if (row.problem !== undefined) yield failed(`${rowName(row)}: ${row.problem}`);
   else if (isEmpty) yield failed(`${rowName(row)}: column "${column}" is empty`);
   else if (!needsAudio) {
@@ -95,6 +96,10 @@ export async function* partsOfRow(
   } else {
     try {
       const request = requestOfRow(row, source, options);
+      if (row.samples !== undefined) {
+        yield segmentOf(row.samples, request, maxAudioSec);
+        return undefined;
+      }
       const path = await source.files.find(row.fields[pathColumn]!);
       const mostSec = typeof windows === 'number' ? windows : maxAudioSec;
       const { part, isLonger } = await decodeSegment(path, request, mostSec, signal);
@@ -177,6 +182,32 @@ function channelOfRow(row: SourceRow, fallback: ChannelChoice | undefined): Chan
 
 /** An end may lie beyond the recording by this much, from rounding and codec frames. */
 const TOLERANCE_SEC = 0.1;
+
+/** The first `maxDurationSec` of what is asked for, of samples in memory. @throws InputError if there are none */
+function segmentOf(
+  samples: Float32Array,
+  { startSec, endSec }: AudioRequest,
+  maxDurationSec: number,
+): ReadablePart {
+  const wholeSec = samples.length / SAMPLE_RATE_HZ;
+  if (endSec !== undefined && endSec > wholeSec + TOLERANCE_SEC) {
+    throw new InputError(`the samples have ${wholeSec.toFixed(2)} s, and end before end ${endSec}`);
+  }
+  const [first, last] = [startSec, endSec ?? wholeSec].map((sec) => Math.round(sec * SAMPLE_RATE_HZ));
+  const asked = samples.subarray(first, last);
+  if (asked.length === 0) throw new InputError('there are no samples');
+  if (!asked.every(Number.isFinite)) throw new InputError('the samples have values that are not numbers');
+  const own = asked.subarray(0, Math.round(maxDurationSec * SAMPLE_RATE_HZ));
+  const cut = {
+    kind: 'cut',
+    text: `judged on the first ${Number(maxDurationSec.toFixed(3))} s of ${(asked.length / SAMPLE_RATE_HZ).toFixed(1)} s`,
+  };
+  const endOfPart = startSec + own.length / SAMPLE_RATE_HZ;
+  return {
+    ...{ kind: 'readable', path: '', samples: own, startSec, endSec: endOfPart },
+    notes: own.length < asked.length ? [cut] : [],
+  };
+}
 
 /**
  * Decodes the first `maxDurationSec` of what is asked for.

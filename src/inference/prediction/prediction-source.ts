@@ -39,6 +39,8 @@ export interface SourceRow extends Pick<TableRow, 'fields' | 'json' | 'problem'>
   readonly index: number;
   /** Its line in a table or a list. */
   readonly line: number | undefined;
+  /** Mono samples [frames] at 16 kHz, in place of a file. */
+  readonly samples?: Float32Array;
 }
 
 /** Tells one input from another. */

@@ -5,23 +5,24 @@
 
 import {
   type DecoderConfig,
-  decoder,
+  type DecoderOutputs,
+  decoderOutputs,
   embedTokens,
   labelLogits,
   lmHead,
+  pastShape,
   spliceSoftPrompt,
+  stackedKeyValues,
+  wordLogits,
 } from '../../backbones/index.js';
 import {
   add,
   arange,
   cast,
   countAlong,
-  gather,
   gelu,
   mul,
-  multiplyDims,
   reduceSum,
-  reshape,
   sizeOf,
   sub,
   type Value,
@@ -48,7 +49,8 @@ import {
   under,
   type Weights,
 } from '../../nn/index.js';
-import type { PhaseGraphs } from '../system.js';
+import { PRESENT_KEY_VALUES } from '../phase-graphs.js';
+import type { PhaseGraphs, StandaloneModel } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 import { hasFormer, trainsFormerKey } from './settings.js';
 
@@ -107,37 +109,83 @@ function project(weights: Weights, config: Stage2Config, x: Value): Value {
   );
 }
 
-/** Last hidden states of the language model [N, L, d_l], and e'_q [N, d_h] if there is a Former. */
-function stage2Hidden(
+/** What takes the place of `<AUDIO>`. */
+interface ProjectedAudio {
+  /** [N, d_l], or of each frame [N, L_a, d_l] with their mask [N, L_a]; undefined without audio. */
+  readonly softPrompt: Value | undefined;
+  readonly slotMask: Value | undefined;
+  /** e'_q [N, d_h]; undefined without a Former. */
+  readonly embedding: Value | undefined;
+}
+
+function projectedAudio(
   weights: Weights,
   config: Stage2Config,
   batch: BatchValues,
   dropout: Dropout,
-): { hidden: Value; embedding: Value | undefined } {
-  const { llm, inputs } = config;
-  const ids = batch.prompt_ids!;
-  const { graph } = ids;
-  const words = embedTokens(weights, llm, ids);
-  let embedding: Value | undefined;
-  let embeddings = words;
+): ProjectedAudio {
+  const { inputs } = config;
   if (hasFormer(config)) {
     const former = config.former as FormerConfig;
-    embedding = withScope(graph, 'former', () =>
-      emoqFormer(under(weights, FORMER_PREFIX), former, formerViews(batch, inputs), dropout),
+    const views = formerViews(batch, inputs);
+    const { graph } = Object.values(batch)[0]!;
+    const embedding = withScope(graph, 'former', () =>
+      emoqFormer(under(weights, FORMER_PREFIX), former, views, dropout),
     );
-    const softPrompt = project(weights, config, embedding);
-    embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition: batch.audio_position! });
-  } else if (inputs !== 'text') {
-    const { values, mask } = formerViews(batch, 'audio').audio!;
-    const softPrompt = project(weights, config, values);
-    const audioPosition = batch.audio_position!;
-    embeddings = spliceSoftPrompt({ embeddings: words, softPrompt, audioPosition, slotMask: mask });
+    return { softPrompt: project(weights, config, embedding), slotMask: undefined, embedding };
   }
-  const lora = { config: config.lora, weights };
-  const hidden = withScope(graph, 'llm', () =>
-    decoder(weights, llm, { embeddings, attentionMask: batch.prompt_mask! }, { lora, dropout }),
-  );
-  return { hidden, embedding };
+  if (inputs === 'text') return { softPrompt: undefined, slotMask: undefined, embedding: undefined };
+  const { values, mask } = formerViews(batch, 'audio').audio!;
+  return { softPrompt: project(weights, config, values), slotMask: mask, embedding: undefined };
+}
+
+/** How the language model reads prompts. */
+interface Reading {
+  /** Absent if it is merged into the weights. */
+  readonly lora?: LoraConfig;
+  readonly dropout: Dropout;
+  /** The only tokens whose hidden states are wanted; absent: all. */
+  readonly read?: Value;
+}
+
+/** What the language model computes of prompts whose word embeddings are `words`. */
+function readPrompts(
+  weights: Weights,
+  { llm }: Stage2Config,
+  batch: BatchValues,
+  words: Value,
+  { softPrompt, slotMask }: Pick<ProjectedAudio, 'softPrompt' | 'slotMask'>,
+  { lora, dropout, read }: Reading,
+): DecoderOutputs {
+  const embeddings =
+    softPrompt === undefined
+      ? words
+      : spliceSoftPrompt({
+          ...{ embeddings: words, softPrompt, audioPosition: batch.audio_position! },
+          ...(slotMask && { slotMask }),
+        });
+  const past = batch[PAST];
+  const given = {
+    ...{ embeddings, attentionMask: batch.prompt_mask! },
+    ...(past && { past }),
+    ...(read && { read }),
+  };
+  const adapted = { ...(lora && { lora: { config: lora, weights } }), dropout };
+  return withScope(words.graph, 'llm', () => decoderOutputs(weights, llm, given, adapted));
+}
+
+/** What the language model computes of a batch, and e'_q [N, d_h] if there is a Former. */
+function stage2Outputs(
+  weights: Weights,
+  config: Stage2Config,
+  batch: BatchValues,
+  dropout: Dropout,
+  read?: Value,
+): DecoderOutputs & { readonly embedding: Value | undefined } {
+  const words = embedTokens(weights, config.llm, batch.prompt_ids!);
+  const { embedding, ...audio } = projectedAudio(weights, config, batch, dropout);
+  const reading = { lora: config.lora, dropout, ...(read && { read }) };
+  return { ...readPrompts(weights, config, batch, words, audio, reading), embedding };
 }
 
 /** The stage-2 objective (eq. 7) on a batch with `answerInputs`, where each prompt is followed by its answer. */
@@ -147,7 +195,7 @@ export function stage2Loss(
   batch: BatchValues,
   dropout: Dropout,
 ): Value {
-  const { hidden } = stage2Hidden(weights, config, batch, dropout);
+  const { hidden } = stage2Outputs(weights, config, batch, dropout);
   const answers = {
     hidden,
     answerPositions: batch.answer_positions!,
@@ -159,30 +207,92 @@ export function stage2Loss(
   );
 }
 
+/** The input of inference that holds the keys and values of the prompt's constant beginning. */
+const PAST = 'past_key_values';
+
+function pastInput({ llm }: Stage2Config): GraphInput {
+  return { name: PAST, dtype: 'float32', shape: pastShape(llm, 'past') };
+}
+
 /**
  * Probabilities of the C emotions [N, C] (eqs. 8 and 9) at the last token of each prompt, and e'_q [N, d_h] if there is
- * a Former.
+ * a Former. If the batch has `past_key_values`, its prompts begin after them.
  */
 export function stage2Forward(
   weights: Weights,
   config: Stage2Config,
   batch: BatchValues,
   dropout: Dropout,
-): { probabilities: Value; embedding: Value | undefined } {
-  const { hidden, embedding } = stage2Hidden(weights, config, batch, dropout);
-  const probabilities = withScope(hidden.graph, 'answer', () => {
-    const last = lastRows(hidden, batch.prompt_mask!);
-    return emotionSoftmax(labelLogits(weights, config.llm, last, config.labelTokenIds));
-  });
-  return { probabilities, embedding };
+): { probabilities: Value; embedding: Value | undefined; presentKeyValues: Value | undefined } {
+  const read = withScope(batch.prompt_mask!.graph, 'answer', () => lastRows(batch.prompt_mask!));
+  const { hidden, embedding, keysAndValues } = stage2Outputs(weights, config, batch, dropout, read);
+  const probabilities = withScope(hidden.graph, 'answer', () =>
+    emotionSoftmax(labelLogits(weights, config.llm, hidden, config.labelTokenIds)),
+  );
+  const presentKeyValues =
+    batch[PAST] && withScope(hidden.graph, 'llm', () => stackedKeyValues(keysAndValues));
+  return { probabilities, embedding, presentKeyValues };
 }
 
-/** Hidden state of each prompt's last token before the padding: [N, L, d] -> [N, d]. */
-function lastRows(hidden: Value, mask: Value): Value {
-  const [batch, length, width] = hidden.shape as [string, string, number];
+/** Key of the label words' rows of the output matrix [C, d_l] in a standalone language model. */
+export const LABEL_ROWS_KEY = 'label_words.weight';
+
+/** The models of a trained stage 2: the Former with the projector, if there is one, and the language model. */
+export function stage2Models(
+  config: Stage2Config,
+): readonly Pick<
+  StandaloneModel,
+  'name' | 'description' | 'inputs' | 'outputs' | 'isLanguageModel' | 'define'
+>[] {
+  const inputs = stage2Inputs(config);
+  const soft: GraphInput = { name: 'soft_prompt', dtype: 'float32', shape: ['batch', config.llm.hiddenSize] };
+  const fused = hasFormer(config);
+  const isPromptInput = ({ name }: GraphInput): boolean => /^prompt_|^audio_position$/.test(name);
+  return [
+    ...(fused
+      ? [
+          {
+            name: 'emoq_former',
+            description: 'EmoQ-Former and projector: speech features and text to the soft prompt',
+            inputs: inputs.filter((input) => !isPromptInput(input)),
+            outputs: ['soft_prompt', 'embedding'],
+            isLanguageModel: false,
+            define: (weights: Weights, batch: BatchValues) => {
+              const { softPrompt, embedding } = projectedAudio(weights, config, batch, noDropout);
+              return { soft_prompt: softPrompt!, embedding: embedding! };
+            },
+          },
+        ]
+      : []),
+    {
+      name: 'llm',
+      description: `language model: prompt${config.inputs === 'text' ? '' : ` and ${fused ? 'soft prompt' : 'speech features'}`} to probabilities of the labels`,
+      inputs: [...(fused ? [...inputs.filter(isPromptInput), soft] : inputs), pastInput(config)],
+      outputs: ['probabilities', PRESENT_KEY_VALUES],
+      isLanguageModel: true,
+      define: (weights, batch) => {
+        const words = embedTokens(weights, config.llm, batch.prompt_ids!);
+        const audio = fused
+          ? { softPrompt: batch.soft_prompt!, slotMask: undefined }
+          : projectedAudio(weights, config, batch, noDropout);
+        const read = lastRows(batch.prompt_mask!);
+        const reading = { dropout: noDropout, read };
+        const { hidden, keysAndValues } = readPrompts(weights, config, batch, words, audio, reading);
+        const rows = weights(LABEL_ROWS_KEY, [config.labelTokenIds.length, config.llm.hiddenSize]);
+        return {
+          probabilities: emotionSoftmax(wordLogits(hidden, rows)),
+          [PRESENT_KEY_VALUES]: stackedKeyValues(keysAndValues),
+        };
+      },
+    },
+  ];
+}
+
+/** Each prompt's last token before the padding, among the tokens of all prompts: [N, L] -> int64 [N]. */
+function lastRows(mask: Value): Value {
+  const batch = mask.shape[0]!;
   const starts = mul(arange(sizeOf(mask, 0), batch), countAlong(mask, [1], 'int64')); // [N]
-  const rows = add(starts, sub(reduceSum(mask, [1]), 1));
-  return gather(reshape(hidden, [multiplyDims(batch, length), width]), cast(rows, 'int64'), 0);
+  return cast(add(starts, sub(reduceSum(mask, [1]), 1)), 'int64');
 }
 
 /**
@@ -218,6 +328,24 @@ export function initialProjector(
   return values;
 }
 
+/** @param labelTokenIds first token of each label word */
+export function stage2Config(
+  recipe: EmoqRecipe,
+  former: Stage2Config['former'],
+  llm: DecoderConfig,
+  labelTokenIds: readonly number[],
+): Stage2Config {
+  return {
+    former,
+    inputs: recipe.inputs,
+    fusion: recipe.fusion,
+    llm,
+    lora: recipe.lora,
+    projectorHidden: recipe.projector.hidden,
+    labelTokenIds,
+  };
+}
+
 /**
  * Stage 2 of a recipe as a phase: Former (if any), projector and LoRA, trained with token-weighted cross-entropy.
  * @param labelTokenIds first token of each label word
@@ -229,15 +357,7 @@ export function stage2Graphs(
   labelTokenIds: readonly number[],
   frozen: PhaseGraphs['frozen'],
 ): PhaseGraphs {
-  const config: Stage2Config = {
-    former,
-    inputs: recipe.inputs,
-    fusion: recipe.fusion,
-    llm,
-    lora: recipe.lora,
-    projectorHidden: recipe.projector.hidden,
-    labelTokenIds,
-  };
+  const config = stage2Config(recipe, former, llm, labelTokenIds);
   return {
     name: 'stage2',
     inputs: stage2Inputs(config),
@@ -246,5 +366,6 @@ export function stage2Graphs(
     frozen,
     loss: (weights, batch, dropout) => ({ loss: stage2Loss(weights, config, batch, dropout), reported: {} }),
     forward: (weights, batch) => stage2Forward(weights, config, batch, noDropout),
+    past: pastInput(config),
   };
 }

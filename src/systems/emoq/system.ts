@@ -7,21 +7,33 @@ import type { RobertaConfig } from '../../nn/index.js';
 import { phaseParameters } from '../phase-graphs.js';
 import { microBatchSize } from '../settings.js';
 import { audioStatistics, pooledFeatures } from '../speech-features.js';
-import type { Phase, PhaseContext, PhaseNeeds, StartingPoint, System, TextLimit } from '../system.js';
+import type {
+  FeatureSource,
+  Phase,
+  PhaseContext,
+  PhaseNeeds,
+  StartingPoint,
+  System,
+  TextLimit,
+} from '../system.js';
 import { averageLengths, collate, estimatedLengths } from './collation.js';
 import { describeBackbones, type EmoqBackbones, inspectBackbones, openBackbones } from './emoq-backbones.js';
 import { type EmoqExample, makeExample, promptSetting } from './examples.js';
 import { initialStage1, initialStage2 } from './initial-values.js';
 import { stageGraphs, stageNeeds } from './needs.js';
+import { promptStart } from './prompt-start.js';
 import { isSamePrompt, namesGender, promptProblem, recipePrompt, reviewStage2 } from './run-prompt.js';
 import {
   type EmoqRecipe,
   emoqProblems,
   emoqSchema,
+  formerConfig,
   hasFormer,
   hasStage1,
   startsFromStage1,
 } from './settings.js';
+import { stage2Config } from './stage2.js';
+import { stage1Standalone, stage2Standalone } from './standalone-models.js';
 
 const STAGE1 = 'stage1';
 const STAGE2 = 'stage2';
@@ -111,6 +123,8 @@ async function openStage(
   const labelTokenIds = setting?.labelWordIds.map(([first]) => first!) ?? [...recipe.labels.keys()];
   const trainingCounts = corpus && labelCounts(corpus.train, recipe.labels);
   const graphs = stageGraphs(recipe, name, configs, labelTokenIds, trainingCounts, backbones.frozen);
+  const { former: roberta, audioWidth } = configs;
+  const graphConfig = roberta ? formerConfig(recipe, { hiddenSize: audioWidth }, roberta) : { audioWidth };
   const parameters = phaseParameters(graphs);
   const textLimit = limitOf(recipe, backbones);
   const text = former.tokenizer && textLimit && { tokenizer: former.tokenizer, maxTokens: textLimit.tokens };
@@ -118,6 +132,19 @@ async function openStage(
   const { slots } = recipe.projector;
   const isReadable = (!reads.text || text !== undefined) && (!reads.llm || setting !== undefined);
   const needs = phaseNeeds(recipe, name, start);
+  const collateOwn: Phase<EmoqExample>['collate'] = (examples, features, withTargets) =>
+    collate(examples, {
+      wanted: new Set([...graphs.inputs, ...(withTargets ? graphs.targets : [])].map((input) => input.name)),
+      audioWidth: configs.audioWidth,
+      textPadId: configs.former?.padTokenId ?? 0,
+      promptPadId: tokenizer?.padId ?? 0,
+      emotionTokenWeight: recipe.stage2.emotion_token_weight,
+      slotPerFrame,
+      features,
+    });
+  const silence = oneFrame(configs.audioWidth);
+  const beginning =
+    setting && promptStart(setting, recipe.inputs, (examples) => collateOwn(examples, silence, false));
   return {
     ...graphs,
     title: TITLES[name]!,
@@ -144,6 +171,7 @@ async function openStage(
       utterance === undefined
         ? averageLengths(recipe, reads)
         : estimatedLengths(recipe, reads, utterance.text),
+    ...(isReadable && beginning && { promptStart: beginning }),
     features: (features) => (slotPerFrame ? pooledFeatures(features, slots) : features),
     sizesOf: ({ inputs, targets }, frames) => {
       const slotted = slotPerFrame ? Math.min(frames, slots) : frames;
@@ -158,18 +186,7 @@ async function openStage(
       };
     },
     summedSizes: ['answers'],
-    collate: (examples, features, withTargets) =>
-      collate(examples, {
-        wanted: new Set(
-          [...graphs.inputs, ...(withTargets ? graphs.targets : [])].map((input) => input.name),
-        ),
-        audioWidth: configs.audioWidth,
-        textPadId: configs.former?.padTokenId ?? 0,
-        promptPadId: tokenizer?.padId ?? 0,
-        emotionTokenWeight: recipe.stage2.emotion_token_weight,
-        slotPerFrame,
-        features,
-      }),
+    collate: collateOwn,
     initial: async ({ examples, features, seed, from }) => {
       const audio =
         reads.audio && from === undefined
@@ -178,7 +195,21 @@ async function openStage(
       if (name === STAGE1) return initialStage1(parameters.trainable, backbones, seed, audio);
       return initialStage2(parameters.trainable, recipe, backbones, from, audio);
     },
+    ...(weights === 'present' && {
+      standalone: async (trained, mergedDtype) => {
+        if (name === STAGE1) return stage1Standalone(graphs, backbones, trained);
+        const config = stage2Config(recipe, graphConfig, configs.llm!, labelTokenIds);
+        return stage2Standalone(graphs, config, backbones, trained, mergedDtype);
+      },
+    }),
+    ...(setting && { labelWords: setting.labels, chat }),
   };
+}
+
+/** Features of a single silent frame, whatever the utterance. */
+function oneFrame(width: number): FeatureSource {
+  const words = new Uint16Array(width);
+  return { frames: () => 1, read: async () => ({ frames: 1, width, words }) };
 }
 
 /** How much of a transcript the Former reads; undefined if it reads no text. */

@@ -3,6 +3,7 @@
  * the EmoBox benchmark (Ma et al., 2024) for comparing self-supervised encoders.
  */
 
+import { requireWeight, trainedTensor } from '../../checkpoints/index.js';
 import {
   add,
   cast,
@@ -176,5 +177,21 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
       }
       return Object.fromEntries(values);
     },
+    ...(!mayBeAbsent && {
+      standalone: async (trained) => [
+        {
+          name: PROBE,
+          description: 'linear probe: speech features to probabilities of the labels',
+          inputs: graphs.inputs,
+          outputs: ['probabilities', 'embedding'],
+          isLanguageModel: false,
+          define: (weights, batch) => {
+            const { probabilities, embedding } = graphs.forward(weights, batch);
+            return { probabilities, embedding: embedding! };
+          },
+          weight: (key, shape) => trainedTensor(requireWeight(trained, key, shape)),
+        },
+      ],
+    }),
   };
 }

@@ -1,9 +1,9 @@
 /** @file Inputs and results of the doctor's checks. */
 
-import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { errorMessage } from '../../../base/index.js';
 import type { Recipe } from '../../../systems/index.js';
+import { emoqFolder, emoqVersion, isInstalled } from '../../versions.js';
 
 /** The experiment to check. */
 export interface NamedExperiment {
@@ -57,7 +57,9 @@ export function nativeMessage(error: unknown): string {
 }
 
 /** Reinstalls emoq's packages, including native libraries. */
-export const REINSTALL = `npm --prefix ${fileURLToPath(new URL('../../../../', import.meta.url)).replace(/\/$/, '')} ci`;
+export const REINSTALL = isInstalled
+  ? `npm install --global emoq-${emoqVersion()}.tgz`
+  : `npm --prefix ${emoqFolder.replace(/\/$/, '')} ci`;
 
 /** The command that installs a system package here; null if unknown. */
 export function installCommand(debianPackage: string): string | null {

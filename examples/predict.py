@@ -1,0 +1,107 @@
+"""Predicts emotions with a bundle of emoq, in Python: pip install numpy onnxruntime tokenizers, and ffmpeg.
+
+    python predict.py BUNDLE RECORDING [TRANSCRIPT [SPEAKER [GENDER]]]
+
+Prints one line of JSON with a probability for each label. For bundles of a probe, of stage 1, and of stage 2 with a
+Former or of text alone, over byte-level tokenizers such as Qwen's. Like emoq, it judges the first `max_audio_sec`.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+PAST = "past_key_values"  # of tokens that the prompt leaves out: none here
+
+
+def waveform(path, seconds):
+    """Mono float32 [samples] at 16 kHz."""
+    command = ["ffmpeg", "-v", "error", "-i", path, "-t", str(seconds), "-ac", "1", "-ar", "16000", "-f", "f32le", "-"]
+    return np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.float32)
+
+
+def features(bundle, encoder, path):
+    """What the encoder hears: float16 [1, frames, width], and the mask of real frames."""
+    x = waveform(path, bundle["max_audio_sec"])
+    if encoder["normalize"]:
+        x = (x - x.mean()) / np.sqrt(x.var() + 1e-7)
+    feeds = {"input_values": x[None], "attention_mask": np.ones((1, len(x)), np.int64)}
+    states = run(bundle["folder"] / encoder["file"], feeds)["last_hidden_state"].astype(np.float16)
+    return {"audio_features": states, "frame_mask": np.ones(states.shape[:2], np.int64)}
+
+
+def run(path, values):
+    """Runs a model with what it takes of the values; returns its outputs by name."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    feeds = {each.name: values[each.name] for each in session.get_inputs()}
+    return dict(zip([each.name for each in session.get_outputs()], session.run(None, feeds)))
+
+
+def tokenizer(bundle, backbone):
+    read = Tokenizer.from_file(str(bundle["folder"] / bundle["backbones"][backbone] / "tokenizer.json"))
+    read.encode_special_tokens = True  # <|im_end|> in a transcript is text
+    return read
+
+
+def former_text(bundle, text):
+    ids = tokenizer(bundle, "former").encode(text).ids
+    limit = bundle["max_text_tokens"]
+    return ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:]
+
+
+def prompt(bundle, text, speaker, gender):
+    """Token ids, and the position of <AUDIO>, whose embedding the soft prompt replaces (-1: none)."""
+    template, chat, read = bundle["prompt"], bundle["chat"], tokenizer(bundle, "llm")
+    flat = lambda value: " ".join(value.split())
+    word = flat(gender).lower()
+    word = {"f": "female", "m": "male"}.get(word, word)
+    mention = {"name": flat(speaker), "gender": word, "none": ""}[template.get("speaker", "name")]
+    values = {"labels": ", ".join(bundle["label_words"]), "speaker": mention, "gender": word, "transcript": flat(text)}
+    user = template["user"] if values["transcript"] else template.get("user_without_text", template["user"])
+    present = lambda line: all(values[slot] for slot in re.findall(r"\{(\w+)\}", line))
+    fill = lambda part: re.sub(r"\{(\w+)\}", lambda slot: values[slot[1]], part)
+    lines = fill("\n".join(line for line in user.split("\n") if present(line))).split("<AUDIO>")
+    plain = lambda part: [{"kind": "text", "text": part}]
+    system = chat["system"]["before"] + plain(fill(template["system"])) + chat["system"]["after"]
+    system = system if template["system"] else []
+    slot = [{"kind": "slot"}] + plain(lines[1]) if len(lines) == 2 else []
+    turn = chat["user"]["before"] + plain(lines[0]) + slot + chat["user"]["after"]
+    ids, position, pending = [], -1, ""
+    for piece in chat["begin"] + system + turn + chat["answer"] + plain(template["answer"]) + [{"kind": "end"}]:
+        if piece["kind"] == "text":
+            pending += piece["text"]
+            continue
+        ids += read.encode(pending, add_special_tokens=False).ids
+        pending = ""
+        if piece["kind"] == "slot":
+            position = len(ids)
+        if piece["kind"] != "end":
+            ids.append(0 if piece["kind"] == "slot" else read.token_to_id(piece["text"]))
+    return ids, position
+
+
+def predict(folder, path, text="", speaker="", gender=""):
+    bundle = {**json.loads((Path(folder) / "bundle.json").read_text(encoding="utf-8")), "folder": Path(folder)}
+    values = features(bundle, bundle["encoder"], path) if bundle["encoder"] else {}
+    row = lambda ids: {"ids": np.array([ids], np.int64), "mask": np.ones((1, len(ids)), np.int64)}
+    if "max_text_tokens" in bundle:
+        own = row(former_text(bundle, text))
+        values |= {"input_ids": own["ids"], "attention_mask": own["mask"]}
+    if bundle["prompt"]:
+        ids, position = prompt(bundle, text, speaker, gender)
+        own = row(ids)
+        values |= {"prompt_ids": own["ids"], "prompt_mask": own["mask"], "audio_position": np.array([position])}
+        (past,) = [each["shape"] for model in bundle["models"] for each in model["inputs"] if each["name"] == PAST]
+        values[PAST] = np.zeros([0 if isinstance(size, str) else size for size in past], np.float32)
+    for model in bundle["models"]:
+        values |= run(bundle["folder"] / model["file"], values)
+    return dict(zip(bundle["labels"], values["probabilities"][0].tolist()))
+
+
+if __name__ == "__main__":
+    print(json.dumps(predict(*sys.argv[1:])))

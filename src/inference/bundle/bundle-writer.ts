@@ -1,0 +1,227 @@
+/**
+ * @file Writes a run as a bundle: one folder with everything that prediction reads, which can be moved and needs neither
+ * the run nor its backbones.
+ */
+
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { type MergedDtype, readEncoderConfig } from '../../backbones/index.js';
+import {
+  copyFileAtomic,
+  deleteAtExit,
+  errorMessage,
+  InputError,
+  InterruptedError,
+  makeOutputFolder,
+  pathExists,
+  sha256OfFile,
+  sweepTemporaries,
+  temporaryName,
+  writeFileAtomic,
+  writeJsonAtomic,
+} from '../../base/index.js';
+import { isCompanion } from '../../checkpoints/hub/index.js';
+import { findCheckpointFolder } from '../../checkpoints/index.js';
+import { SAMPLE_RATE_HZ } from '../../data/audio/index.js';
+import type { Precision } from '../../nn/index.js';
+import { dumpRecipe } from '../../recipe/index.js';
+import { encoderOf, type Phase, type Recipe, standaloneGraph, systemOf } from '../../systems/index.js';
+import type { RunFolder } from '../../training/runs/index.js';
+import {
+  type ExportControls,
+  exportable,
+  exportableEncoder,
+  runMetadata,
+  writeModelFiles,
+} from '../export/index.js';
+import { openTrainedPhase, openTrainedRun, type TrainedRun } from '../trained-run.js';
+import { BUNDLE_FILE, type BundleDescription, type BundleModel } from './bundle-format.js';
+import { type CardResults, modelCard } from './model-card.js';
+
+export interface BundleOptions extends ExportControls {
+  /** Of the products of the encoder and the language model. */
+  readonly precision: Precision;
+  /** Of weights with a merged LoRA. */
+  readonly mergedDtype: MergedDtype;
+  /** Figures for the model card: those of the run's test set, if it has been scored. */
+  readonly results: CardResults | undefined;
+  /** Versions of everything that writes it. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Overrides of the recipe, such as `backbones.llm=DIR`. */
+  readonly overrides?: readonly string[];
+  readonly onNote?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+/** Where the files of each backbone go. */
+const FOLDERS: Readonly<Record<string, string>> = { encoder: 'encoder', former: 'former', llm: 'llm' };
+const MODEL_CARD = 'README.md';
+const RECIPE = 'recipe.yaml';
+
+/**
+ * Writes the bundle of a run into a new folder, which appears when everything is in it.
+ * @throws InputError when the folder exists already, or the run or its backbones are missing or broken;
+ *   InterruptedError when `stop` is aborted
+ */
+export async function writeBundle(
+  folder: RunFolder,
+  out: string,
+  options: BundleOptions,
+): Promise<BundleDescription> {
+  const target = resolve(out);
+  const isTaken = await readdir(target).then(
+    (names) => names.length > 0,
+    () => pathExists(target),
+  );
+  if (isTaken) throw new InputError(`-o ${out} exists already; name a new folder, or remove that one`);
+  const run = await openTrainedRun(folder, options);
+  const phase = await openTrainedPhase(run, options);
+  await makeOutputFolder(dirname(target)).catch((error: unknown) => {
+    throw new InputError(`-o ${out} cannot be written: ${errorMessage(error)}`);
+  });
+  await sweepTemporaries(target);
+  const staged = temporaryName(target);
+  await mkdir(staged);
+  const exit = deleteAtExit(staged);
+  try {
+    const description = await writeParts(staged, run, phase, options);
+    if (options.stop?.aborted) throw new InterruptedError('interrupted; nothing was written');
+    await rm(target, { recursive: true, force: true }); // an empty folder
+    await rename(staged, target);
+    return description;
+  } finally {
+    await rm(staged, { recursive: true, force: true });
+    exit.forget();
+  }
+}
+
+async function writeParts(
+  dir: string,
+  run: TrainedRun,
+  phase: Phase,
+  options: BundleOptions,
+): Promise<BundleDescription> {
+  const { recipe, metadata, checkpointSha256 } = run;
+  const { precision, mergedDtype } = options;
+  const encoder = phase.needs.audio ? await writeEncoder(dir, recipe, options) : null;
+  const backbones: Record<string, string> = encoder === null ? {} : { encoder: FOLDERS.encoder! };
+  for (const { key, tokenizer } of phase.needs.backbones) {
+    if (!tokenizer && key !== 'former') continue;
+    backbones[key] = FOLDERS[key]!;
+    await copyCompanions(
+      recipe.backbones[key as keyof Recipe['backbones']] as string,
+      join(dir, FOLDERS[key]!),
+    );
+  }
+  const models: BundleModel[] = [];
+  for (const model of await phase.standalone!(run.trained, mergedDtype)) {
+    const graph = standaloneGraph(model);
+    const own = exportable(graph, model.weight, model.isLanguageModel ? precision : 'float32');
+    const file = `${model.name}.onnx`;
+    const written = { ...own, metadata: { part: model.name, ...runMetadata(run) }, sources: [] };
+    await writeModelFiles(join(dir, file), written, options);
+    models.push({
+      file,
+      inputs: model.inputs.map(({ name, dtype, shape }) => ({ name, dtype, shape: [...shape] })),
+      outputs: [...model.outputs],
+    });
+  }
+  await writeFileAtomic(join(dir, RECIPE), dumpRecipe(portableRecipe(recipe, backbones)));
+  const { name, labels } = recipe;
+  const description: Omit<BundleDescription, 'files'> = {
+    format: 'emoq-bundle',
+    version: 1,
+    name,
+    system: metadata.system,
+    phase: metadata.phase,
+    labels: [...labels],
+    ...(phase.labelWords && { label_words: [...phase.labelWords] }),
+    max_audio_sec: recipe.max_audio_sec,
+    sampling_rate_hz: SAMPLE_RATE_HZ,
+    views: systemOf(recipe).views(recipe),
+    strip_tags: recipe.strip_tags,
+    ...(phase.textLimit && { max_text_tokens: phase.textLimit.tokens }),
+    precision,
+    merged_dtype: mergedDtype,
+    prompt: phase.prompt ?? null,
+    chat: phase.chat ?? null,
+    encoder,
+    models,
+    backbones,
+    run: {
+      name: metadata.name,
+      seed: metadata.seed,
+      fold: metadata.fold,
+      selected: metadata.selected,
+      checkpoint_sha256: checkpointSha256,
+      manifest_sha256: metadata.manifest.sha256,
+    },
+    trained_on: metadata.backbones ?? null,
+    versions: { ...options.versions },
+  };
+  const card = await modelCard({ description, run, results: options.results });
+  await writeFileAtomic(join(dir, MODEL_CARD), card);
+  const whole: BundleDescription = { ...description, files: await checksums(dir) };
+  await writeJsonAtomic(join(dir, BUNDLE_FILE), whole);
+  return whole;
+}
+
+/** The encoder as emoq computes it, with its configs beside it; an exported one is copied. */
+async function writeEncoder(
+  dir: string,
+  recipe: Recipe,
+  options: BundleOptions,
+): Promise<NonNullable<BundleDescription['encoder']>> {
+  const { encoder, encoder_onnx: onnx } = recipe.backbones;
+  const folder = join(dir, FOLDERS.encoder!);
+  await mkdir(folder);
+  if (onnx === null) {
+    const file = 'encoder.onnx';
+    const model = await exportableEncoder(encoder!, options.onWarning, options.precision, 'without padding');
+    await copyCompanions(encoder!, folder);
+    await writeModelFiles(join(folder, file), model, options);
+    const { doNormalize } = await readEncoderConfig(encoder!);
+    return { file: `${FOLDERS.encoder}/${file}`, normalize: doNormalize };
+  }
+  const { files, config } = await encoderOf(recipe);
+  for (const file of files) await copyFileAtomic(file, join(folder, basename(file)));
+  return { file: `${FOLDERS.encoder}/${basename(onnx)}`, normalize: config.doNormalize === true };
+}
+
+/** Configs, tokenizer and licence of a backbone; its model card is not that of the bundle. */
+async function copyCompanions(nameOrPath: string, to: string): Promise<void> {
+  const from = await findCheckpointFolder(nameOrPath);
+  await mkdir(to, { recursive: true });
+  const names = (await readdir(from)).filter((name) => isCompanion(name) && name !== MODEL_CARD);
+  for (const name of names) await copyFileAtomic(join(from, name), join(to, name));
+}
+
+/** The recipe without places on this machine. */
+function portableRecipe(recipe: Recipe, folders: Readonly<Record<string, string>>): Recipe {
+  const { encoder_onnx: onnx } = recipe.backbones;
+  const backbones = {
+    ...recipe.backbones,
+    ...folders,
+    ...(onnx !== null && { encoder_onnx: `${FOLDERS.encoder}/${basename(onnx)}` }),
+  };
+  const manifest = recipe.manifest.split(/[/\\]/).slice(-2).join('/');
+  return { ...recipe, manifest, backbones };
+}
+
+async function checksums(dir: string): Promise<BundleDescription['files']> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  const names = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      join(entry.parentPath, entry.name)
+        .slice(dir.length + 1)
+        .replaceAll('\\', '/'),
+    )
+    .sort();
+  const files: Record<string, { readonly bytes: number; readonly sha256: string }> = {};
+  for (const name of names) {
+    const path = join(dir, name);
+    files[name] = { bytes: (await stat(path)).size, sha256: await sha256OfFile(path) };
+  }
+  return files;
+}

@@ -1,0 +1,47 @@
+/** @file Sessions of a model on one device or several, side by side. */
+
+import { defaultJobs } from '../base/index.js';
+import { type Device, type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
+import type { Evaluator } from '../training/index.js';
+
+/** Utterances per run of the graph: enough to use the cores well, few enough to stay in cache. */
+export const INFERENCE_BATCH = 16;
+
+/** Opens what computes batches on a device, in a worker of its own. */
+export type OpenEvaluator = (
+  worker: SessionWorker,
+  options: { readonly device: Device; readonly threads: number | undefined },
+) => Promise<Evaluator>;
+
+/**
+ * Opens a model on each device, one after the other: while a session loads, it takes most memory.
+ * @param threads of each session; absent: its share of the cores
+ */
+export async function openEvaluators(
+  devices: readonly Device[],
+  threads: number | undefined,
+  open: OpenEvaluator,
+): Promise<{ readonly evaluators: readonly Evaluator[]; readonly close: () => Promise<void> }> {
+  const workers: SessionWorker[] = [];
+  const close = async (): Promise<void> => {
+    for (const worker of workers) await worker.close();
+  };
+  try {
+    const evaluators: Evaluator[] = [];
+    for (const device of devices) {
+      const worker = startSessionWorker();
+      workers.push(worker);
+      evaluators.push(await open(worker, { device, threads: threads ?? shareOfCores(device, devices) }));
+    }
+    return { evaluators, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** undefined, onnxruntime's own choice, unless the CPU has several sessions. */
+function shareOfCores({ kind }: Device, devices: readonly Device[]): number | undefined {
+  const sharing = kind === 'cpu' ? devices.filter((device) => device.kind === 'cpu').length : 1;
+  return sharing > 1 ? Math.max(1, Math.floor(defaultJobs() / sharing)) : undefined;
+}

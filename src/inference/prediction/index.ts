@@ -2,6 +2,7 @@
 
 export type { Counts } from './counts.js';
 export { type JudgedRow, judgeRows, type PartOutcome } from './judging.js';
+export { writeTimeline } from './output-timeline.js';
 export type { WindowChoice } from './parts.js';
 export {
   checkUnfinished,
@@ -11,5 +12,4 @@ export {
   predictRows,
 } from './predict.js';
 export { OPTIONAL_COLUMNS, openSource, type PredictionSource, type SourceRow } from './prediction-source.js';
-export { writeTimeline } from './prediction-timeline.js';
 export { mergeParts, partSidecarPath, type Shard } from './shards.js';

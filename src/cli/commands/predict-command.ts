@@ -42,11 +42,9 @@ const options = {
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
   shard: shardOption('predict part i of n, for emoq merge'),
-  windows: option(
-    '<choice>',
-    'longer recordings: auto cuts windows at pauses, a number of seconds on a grid, off judges their beginning',
-    { parse: parseWindows, default: 'auto' as WindowChoice },
-  ),
+  windows: option('<choice>', 'for longer recordings: auto (default), off, or seconds', {
+    parse: parseWindows,
+  }),
   timeline: option('<file>', 'an HTML page with the course of the emotions over each recording'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
@@ -76,8 +74,9 @@ recording: clipped, silent, only its beginning used. Columns start and end of a
 table (seconds, or 1:02.5) select a part of a recording, and a column channel
 (1, 2, ... or mix) takes precedence over --channel. A recording that is longer
 than the model takes is cut into windows of 3 to 15 s at its pauses: a row for
-each, with its start and end, then one for the whole, their mean. The exit code is 1 if no row
-could be predicted.
+each, with its start and end, then one for the whole, their mean. --windows 5
+cuts every 5 s instead, and off judges the beginning alone. The exit code is 1
+if no row could be predicted.
 
 Rows that are done are in NAME.partial.csv until the output is complete. After
 Ctrl-C, a kill or a full disk, the same command goes on after them.
@@ -98,8 +97,8 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { systemOf } = await import('../../systems/index.js');
   const { withCompute } = await import('./experiment-options.js');
   const { namedModel, refuseModelFiles } = await import('./predict-model.js');
-  const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard, windows } = options;
-  const { restart = false, backbone } = options;
+  const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
+  const { restart = false, backbone, windows = 'auto' } = options;
   const target = await targetOf(options);
   const timeline = await timelineTarget(options, target);
   const format = options.format ?? predictionFormatOf(output ?? '-');

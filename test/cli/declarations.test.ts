@@ -117,7 +117,6 @@ describe('command lines', () => {
         pathColumn: 'path',
         textColumn: 'text',
         speakerColumn: 'speaker',
-        windows: 'auto',
       },
     ],
     [
@@ -132,7 +131,6 @@ describe('command lines', () => {
         pathColumn: 'wav',
         textColumn: 'said',
         speakerColumn: 'speaker',
-        windows: 'auto',
         format: 'jsonl',
       },
     ],

@@ -199,6 +199,54 @@ describe('a bundle', () => {
   });
 });
 
+describe('a bundle in 8-bit integers', () => {
+  it('says what the integers changed, and is smaller', async () => {
+    const exported = ['export', 'bundle', '--run', 'runs/both', '--quantize', 'int8'];
+    const { stderr } = await work.done(...exported, '-o', 'int8', '--threads', '1');
+    const { quantization } = json('int8/bundle.json');
+    const { compared } = quantization;
+    expect(quantization.type).toBe('int8');
+    expect(compared).toMatchObject({
+      utterances: 4,
+      manifest_sha256: json('runs/both/stage2/run.json').manifest.sha256,
+    });
+    expect(compared.same_labels).toBeGreaterThanOrEqual(3);
+    expect(compared.largest_difference).toBeGreaterThan(0);
+    expect(compared.largest_difference).toBeLessThan(0.2);
+    expect(stderr).toMatch(
+      /^compared with the run in float32: \d of 4 utterances have the same label; a probability/m,
+    );
+    expect(work.read('int8/README.md').toString()).toContain(
+      `Of 4 utterances, ${compared.same_labels} have the label`,
+    );
+    const size = (name: string): number => statSync(work.path(name, 'llm.onnx.safetensors')).size;
+    expect(size('int8')).toBeLessThan(0.7 * size('bundles/both'));
+    const [floats, integers] = [
+      await judged(openBundleModel(work.path('bundles/both'), compute)),
+      await judged(openBundleModel(work.path('int8'), compute)),
+    ];
+    expect(largest(floats, integers)).toBeLessThan(0.2);
+    renameSync(work.path('toy/manifest.csv'), work.path('toy/hidden.csv'));
+    try {
+      const alone = await work.done(...exported, '-o', 'uncompared');
+      expect(alone.stderr).toContain('warning: the corpus of the run is not there');
+      expect(json('uncompared/bundle.json').quantization).toEqual({ type: 'int8', compared: null });
+    } finally {
+      renameSync(work.path('toy/hidden.csv'), work.path('toy/manifest.csv'));
+    }
+  });
+
+  it.each([
+    [['--quantize', 'int8', '--precision', 'bfloat16'], /--quantize int8 is for CPUs/],
+    [['--manifest', 'toy/manifest.csv'], /are for the comparison of a bundle with --quantize/],
+    [['--quantize', 'int8', '--manifest', 'none.csv'], /none\.csv/],
+    [['--quantize', 'int4'], /--quantize/],
+  ])('is refused with %j', async (args, message) => {
+    const said = await work.refused('export', 'bundle', '--run', 'runs/both', '-o', 'new', ...args);
+    expect(said).toMatch(message);
+  });
+});
+
 describe('a bundle is refused', () => {
   const evaluated = ['--manifest', 'toy/manifest.csv'];
   const damaged = (name: string, change: (path: string) => void, message: RegExp) =>

@@ -7,10 +7,12 @@ import type { ExportableModel } from '../../inference/export/index.js';
 import {
   backboneOption,
   backboneOverrides,
+  cacheFolder,
   choice,
   defineCommand,
   type OptionsOf,
   option,
+  wholeNumber,
 } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { startProgress } from '../progress.js';
@@ -26,7 +28,7 @@ const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
   encoder: ['--precision'],
   former: ['--run', '--recipe'],
   llm: ['--run', '--inputs', '--merged-dtype', '--precision'],
-  bundle: ['--run', '--merged-dtype', '--precision'],
+  bundle: ['--run', '--merged-dtype', '--precision', '--quantize', '--manifest', '--threads'],
 };
 
 const options = {
@@ -55,6 +57,12 @@ const options = {
     'bfloat16',
     'float16',
   ]),
+  quantize: choice('<type>', 'bundle: compute products with weights in 8-bit integers, for CPUs', ['int8']),
+  manifest: option(
+    '<file>',
+    "bundle with --quantize: compare it with its run on this corpus (default: the run's)",
+  ),
+  threads: option('<n>', 'bundle with --quantize: threads of the comparison', { parse: wholeNumber(1) }),
   recipe: option('<file>', 'former without a run: recipe (YAML) with its sizes and seed', {
     conflicts: ['run'],
   }),
@@ -122,7 +130,8 @@ async function exportModel(options: ExportOptions, part: ExportPart): Promise<vo
 }
 
 async function exportBundle(options: ExportOptions): Promise<void> {
-  const { run, out, precision = 'float32', mergedDtype = 'float32', backbone } = options;
+  const { run, out, precision = 'float32', mergedDtype = 'float32', backbone, quantize } = options;
+  const { manifest, threads } = options;
   if (run === undefined || out === undefined) {
     throw new InputError(
       `say ${run === undefined ? 'which run becomes a bundle: --run FOLDER' : 'where the bundle goes: -o FOLDER, which must be new'}`,
@@ -132,6 +141,14 @@ async function exportBundle(options: ExportOptions): Promise<void> {
     throw new InputError(
       '--checkpoint is not for a bundle; --backbone encoder=DIR says where a backbone of the run is',
     );
+  }
+  if (quantize !== undefined && precision !== 'float32') {
+    throw new InputError(
+      `--quantize ${quantize} is for CPUs, which have no products in ${precision}; leave out one`,
+    );
+  }
+  if (quantize === undefined && (manifest ?? threads) !== undefined) {
+    throw new InputError('--manifest and --threads are for the comparison of a bundle with --quantize');
   }
   const { pathExists } = await import('../../base/index.js');
   const { readResults } = await import('../../evaluation/index.js');
@@ -145,14 +162,31 @@ async function exportBundle(options: ExportOptions): Promise<void> {
   if (results === undefined)
     note(`${folder.dir} has not been scored: the model card has no figures (emoq eval scores it)`);
   const progress = startProgress({ label: 'writing weights', unit: 'MB' });
-  await withInterrupts('stopping', async (stop) =>
+  const overrides = backboneOverrides(backbone);
+  const { quantization } = await withInterrupts('stopping', async (stop) =>
     writeBundle(folder, out, {
-      ...{ precision, mergedDtype, results, stop, onNote: note, onWarning: warn },
+      ...{ precision, mergedDtype, quantize, results, stop, overrides, onNote: note, onWarning: warn },
+      comparison: {
+        compute: {
+          ...{ device: { kind: 'cpu' }, cacheDir: cacheFolder(), overrides, stop },
+          ...(threads !== undefined && { threads }),
+        },
+        manifest,
+      },
       versions: await recordedVersions(),
-      ...(backbone && { overrides: backboneOverrides(backbone) }),
       onProgress: (done, total) => progress.update(done / BYTES_PER_MB, total / BYTES_PER_MB),
     }),
   ).finally(progress.finish);
+  if (quantization?.compared === null) {
+    warn(
+      'the corpus of the run is not there: what the integers change was not compared (--manifest names one)',
+    );
+  } else if (quantization !== undefined) {
+    const { utterances, same_labels, largest_difference } = quantization.compared;
+    note(
+      `compared with the run in float32: ${same_labels} of ${utterances} utterances have the same label; a probability differs by ${largest_difference.toFixed(3)} at most`,
+    );
+  }
   printResult(out);
 }
 
@@ -185,6 +219,9 @@ function refuseOthersOptions(options: ExportOptions, part: ExportPart): void {
     '--inputs': options.inputs,
     '--merged-dtype': options.mergedDtype,
     '--precision': options.precision,
+    '--quantize': options.quantize,
+    '--manifest': options.manifest,
+    '--threads': options.threads,
   };
   const foreign = Object.entries(given).find(
     ([name, value]) => value !== undefined && !ownOptions[part].includes(name),

@@ -32,6 +32,21 @@ export interface BundleModel {
   readonly outputs: readonly string[];
 }
 
+/** Products of integers, and what they changed. */
+export interface QuantizationNotes {
+  readonly type: 'int8';
+  /** With the run in float32, on utterances of its corpus; null if the corpus was not there. */
+  readonly compared: {
+    readonly manifest_sha256: string;
+    readonly utterances: number;
+    /** How many have the same label. */
+    readonly same_labels: number;
+    /** The largest and the mean difference of a probability. */
+    readonly largest_difference: number;
+    readonly mean_difference: number;
+  } | null;
+}
+
 /** The content of bundle.json. */
 export interface BundleDescription {
   readonly format: 'emoq-bundle';
@@ -54,6 +69,8 @@ export interface BundleDescription {
   readonly precision: Precision;
   /** Type of the weights with a merged LoRA. */
   readonly merged_dtype: string;
+  /** Absent if all products are of floats. */
+  readonly quantization?: QuantizationNotes;
   /** The template of the prompt, with unfilled slots; null without a language model. */
   readonly prompt: Prompt | null;
   /** What surrounds the texts of the prompt; null without a language model. */

@@ -26,23 +26,30 @@ import { SAMPLE_RATE_HZ } from '../../data/audio/index.js';
 import type { Precision } from '../../nn/index.js';
 import { dumpRecipe } from '../../recipe/index.js';
 import { encoderOf, type Phase, type Recipe, standaloneGraph, systemOf } from '../../systems/index.js';
+import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder } from '../../training/runs/index.js';
 import {
   type ExportControls,
   exportable,
   exportableEncoder,
+  integerModel,
   runMetadata,
   writeModelFiles,
 } from '../export/index.js';
 import { openTrainedPhase, openTrainedRun, type TrainedRun } from '../trained-run.js';
 import { BUNDLE_FILE, type BundleDescription, type BundleModel } from './bundle-format.js';
 import { type CardResults, modelCard } from './model-card.js';
+import { compareWithRun } from './quantization-comparison.js';
 
 export interface BundleOptions extends ExportControls {
   /** Of the products of the encoder and the language model. */
   readonly precision: Precision;
   /** Of weights with a merged LoRA. */
   readonly mergedDtype: MergedDtype;
+  /** Products of 8-bit integers, for CPUs. */
+  readonly quantize?: 'int8' | undefined;
+  /** With `quantize`: how the bundle is compared with its run, and the manifest to do so on, if not the run's own. */
+  readonly comparison?: { readonly compute: ComputeOptions; readonly manifest: string | undefined };
   /** Figures for the model card: those of the run's test set, if it has been scored. */
   readonly results: CardResults | undefined;
   /** Versions of everything that writes it. */
@@ -55,6 +62,8 @@ export interface BundleOptions extends ExportControls {
 
 /** Where the files of each backbone go. */
 const FOLDERS: Readonly<Record<string, string>> = { encoder: 'encoder', former: 'former', llm: 'llm' };
+/** A few rows, on which every label hangs. */
+const KEPT_IN_FLOATS = /^label_words\.|^head\.|^projector\./;
 const MODEL_CARD = 'README.md';
 const RECIPE = 'recipe.yaml';
 
@@ -84,7 +93,8 @@ export async function writeBundle(
   await mkdir(staged);
   const exit = deleteAtExit(staged);
   try {
-    const description = await writeParts(staged, run, phase, options);
+    const parts = await writeParts(staged, run, phase, options);
+    const description = await finish(staged, run, options, parts);
     if (options.stop?.aborted) throw new InterruptedError('interrupted; nothing was written');
     await rm(target, { recursive: true, force: true }); // an empty folder
     await rename(staged, target);
@@ -100,9 +110,9 @@ async function writeParts(
   run: TrainedRun,
   phase: Phase,
   options: BundleOptions,
-): Promise<BundleDescription> {
+): Promise<Omit<BundleDescription, 'files'>> {
   const { recipe, metadata, checkpointSha256 } = run;
-  const { precision, mergedDtype } = options;
+  const { precision, mergedDtype, quantize } = options;
   const encoder = phase.needs.audio ? await writeEncoder(dir, recipe, options) : null;
   const backbones: Record<string, string> = encoder === null ? {} : { encoder: FOLDERS.encoder! };
   for (const { key, tokenizer } of phase.needs.backbones) {
@@ -118,7 +128,8 @@ async function writeParts(
     const graph = standaloneGraph(model);
     const own = exportable(graph, model.weight, model.isLanguageModel ? precision : 'float32');
     const file = `${model.name}.onnx`;
-    const written = { ...own, metadata: { part: model.name, ...runMetadata(run) }, sources: [] };
+    const floats = { ...own, metadata: { part: model.name, ...runMetadata(run) }, sources: [] };
+    const written = quantize === undefined ? floats : integerModel(floats, (key) => KEPT_IN_FLOATS.test(key));
     await writeModelFiles(join(dir, file), written, options);
     models.push({
       file,
@@ -128,7 +139,7 @@ async function writeParts(
   }
   await writeFileAtomic(join(dir, RECIPE), dumpRecipe(portableRecipe(recipe, backbones)));
   const { name, labels } = recipe;
-  const description: Omit<BundleDescription, 'files'> = {
+  return {
     format: 'emoq-bundle',
     version: 1,
     name,
@@ -158,12 +169,30 @@ async function writeParts(
     },
     trained_on: metadata.backbones ?? null,
     versions: { ...options.versions },
+    ...(quantize && { quantization: { type: quantize, compared: null } }),
   };
-  const card = await modelCard({ description, run, results: options.results });
-  await writeFileAtomic(join(dir, MODEL_CARD), card);
-  const whole: BundleDescription = { ...description, files: await checksums(dir) };
-  await writeJsonAtomic(join(dir, BUNDLE_FILE), whole);
-  return whole;
+}
+
+/** Writes the model card and bundle.json; those of a quantized bundle once more, after it has been compared. */
+async function finish(
+  dir: string,
+  run: TrainedRun,
+  options: BundleOptions,
+  parts: Omit<BundleDescription, 'files'>,
+): Promise<BundleDescription> {
+  const { results, comparison } = options;
+  const describe = async (description: Omit<BundleDescription, 'files'>): Promise<BundleDescription> => {
+    await rm(join(dir, BUNDLE_FILE), { force: true });
+    await writeFileAtomic(join(dir, MODEL_CARD), await modelCard({ description, run, results }));
+    const whole = { ...description, files: await checksums(dir) };
+    await writeJsonAtomic(join(dir, BUNDLE_FILE), whole);
+    return whole;
+  };
+  const written = await describe(parts);
+  if (parts.quantization === undefined || comparison === undefined) return written;
+  const { compute, manifest } = comparison;
+  const compared = await compareWithRun(run, dir, compute, manifest);
+  return describe({ ...parts, quantization: { ...parts.quantization, compared } });
 }
 
 /** The encoder as emoq computes it, with its configs beside it; an exported one is copied. */
@@ -177,7 +206,8 @@ async function writeEncoder(
   await mkdir(folder);
   if (onnx === null) {
     const file = 'encoder.onnx';
-    const model = await exportableEncoder(encoder!, options.onWarning, options.precision, 'without padding');
+    const floats = await exportableEncoder(encoder!, options.onWarning, options.precision, 'without padding');
+    const model = options.quantize === undefined ? floats : integerModel(floats);
     await copyCompanions(encoder!, folder);
     await writeModelFiles(join(folder, file), model, options);
     const { doNormalize } = await readEncoderConfig(encoder!);

@@ -103,7 +103,7 @@ describe('a long recording', () => {
     work.file('table.csv', 'path\nshort.wav\nlong.wav\nsilent.wav\ngone.wav\n');
     await predicted('table.csv', 'drawn.csv', '--timeline', 'pages/drawn.html');
     const page = work.read('pages/drawn.html').toString();
-    expect(page).toContain('<h1>Emotions in 4 recordings');
+    expect(page).toContain('Emotions in 4 recordings');
     for (const name of ['short.wav', 'long.wav', 'silent.wav']) expect(page).toContain(`src="../${name}"`);
     expect(page).toContain('no sound in its 5.0 s');
     expect(page).not.toContain('src="../gone.wav"');

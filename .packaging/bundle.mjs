@@ -17,6 +17,9 @@ const COMMON = { bundle: true, platform: 'node', target: TARGET, legalComments: 
 /** What `import ... from 'emoq'` finds, in dist/. */
 export const LIBRARY = 'library/index';
 
+/** The object z holds all of zod, messages in 50 languages included; a namespace holds what is used of it. */
+const WHOLE_ZOD = /^import \{ z \} from 'zod'/m;
+
 /** What packages in CommonJS take for granted. */
 const FOR_COMMONJS = `import { createRequire as $createRequire } from 'node:module';
 const require = $createRequire(import.meta.url), { dirname: __dirname, filename: __filename } = import.meta;`;
@@ -48,8 +51,8 @@ const ownPlaces = {
     }));
     onLoad({ filter: /\.js$/ }, async ({ path }) => {
       if (!path.startsWith(dist)) return undefined;
-      const source = await readFile(path, 'utf8');
-      if (!source.includes('import.meta.url')) return undefined;
+      const source = (await readFile(path, 'utf8')).replace(WHOLE_ZOD, "import * as z from 'zod'");
+      if (!source.includes('import.meta.url')) return { contents: source };
       const place = JSON.stringify(`./${relative(dist, path).split(sep).join('/')}`);
       const contents = source.replaceAll('import.meta.url', `new URL(${place}, bundleUrl).href`);
       return { contents: `import { bundleUrl } from 'emoq:bundle';\n${contents}` };

@@ -143,9 +143,14 @@ export function declareCommand(
   return command.addHelpText('after', help);
 }
 
+/** An option as it is typed: `--dry-run` for the name `dryRun`. */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 function commanderOption(name: string, declaration: OptionDeclaration): Option {
   const { value, description, short, parse, choices, required = false, conflicts = [] } = declaration;
-  const long = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const long = flagOf(name);
   const flags = [short === undefined ? long : `-${short}, ${long}`, ...(value === undefined ? [] : [value])];
   const made = new Option(flags.join(' '), description)
     .default(declaration.default)

@@ -6,7 +6,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathExists } from '../base/index.js';
-import type { CommandDefinition, OptionDeclaration } from './command-definition.js';
+import { type CommandDefinition, flagOf, type OptionDeclaration } from './command-definition.js';
 import type { CommandEntry } from './command-table.js';
 
 /** A word that may come next. */
@@ -80,10 +80,6 @@ async function nextAfter(
     candidates: choices.map((word) => ({ word })),
     paths: /file|input|checkpoint/.test(definition.argument.name) ? 'files' : 'none',
   };
-}
-
-function flagOf(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 function flagsOf({ options }: CommandDefinition): Candidate[] {

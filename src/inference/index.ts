@@ -25,6 +25,7 @@ export {
   type Shard,
   type SourceRow,
   type WindowChoice,
+  writeTimeline,
 } from './prediction/index.js';
 export {
   type OtherCorpus,

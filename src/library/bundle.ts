@@ -38,6 +38,7 @@ export async function openBundle(dir: string, options: OpenBundleOptions = {}): 
         range: { first: 0, end: Number.POSITIVE_INFINITY },
         from: 0,
         needsAudio: phase.needs.audio,
+        windows: 'off',
         maxAudioSec: recipe.max_audio_sec,
         stop: signal,
       });

@@ -1,6 +1,6 @@
 /**
  * @file `emoq predict` end to end at the shapes of HuBERT-base, RoBERTa-base and Qwen2.5-0.5B: `node
- * test/bench/prediction.mjs FOLDER ROWS`. Writes the run and the clips into FOLDER unless they are there, and what
+ * test/bench/prediction.mjs FOLDER ROWS [THREADS]`. Writes the run and the clips into FOLDER unless they are there, and what
  * prediction.py reads. The time of a row is that of ROWS rows less that of a quarter of them, so that starting and
  * loading do not count. Prints its figures as one line of JSON.
  */
@@ -9,21 +9,26 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
+import { addInput } from '../../dist/engine/onnx/index.js';
+import { matrixFlops } from '../../dist/engine/training/index.js';
+import { phaseInferenceGraph } from '../../dist/systems/index.js';
 import { writeClips, writeRandomRun } from './random-run.mjs';
 
 const CLIP_SEC = 4;
-const [folder, rowCount] = [process.argv[2], Number(process.argv[3])];
+const SAMPLE_RATE_HZ = 16_000;
+const [folder, rowCount, threads] = [process.argv[2], Number(process.argv[3]), process.argv[4]];
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 if (!existsSync(join(folder, 'rows.json'))) await prepare();
-const { tokens } = JSON.parse(readFileSync(join(folder, 'rows.json'), 'utf8'));
+const { tokens, rowGflop } = JSON.parse(readFileSync(join(folder, 'rows.json'), 'utf8'));
 const few = Math.ceil(rowCount / 4);
 await writeClips(folder, few, CLIP_SEC);
 const [short, long] = [predict(few), predict(rowCount)];
 const perRow = (key) => (long[key] - short[key]) / (rowCount - few);
 console.log(
   JSON.stringify({
-    ...{ rows: rowCount, clipSec: CLIP_SEC, tokens },
+    ...{ rows: rowCount, clipSec: CLIP_SEC, tokens, rowGflop },
     ...{ wallSec: perRow('wallSec'), processorSec: perRow('processorSec') },
     ...{ wholeProcessorSec: long.processorSec, peakGiB: long.peakGiB },
   }),
@@ -42,12 +47,51 @@ async function prepare() {
     (label) =>
       phase.encode({ id: '', path: '', text: '', speaker: '', gender: '', label }).example.prompt.answer[0],
   );
-  const mean = encoded.reduce((sum, { promptIds }) => sum + promptIds.length, 0) / encoded.length;
+  const meanOf = (count) => encoded.reduce((sum, row) => sum + count(row), 0) / encoded.length;
+  const mean = meanOf(({ promptIds }) => promptIds.length);
   const { lora, former } = recipe;
+  const { flops, frames } = encoderWork(CLIP_SEC * SAMPLE_RATE_HZ);
+  const text = meanOf(({ textIds }) => textIds.length);
+  const rowGflop = (flops + (await modelFlops(phase, { frames, text, prompt: mean }))) / 1e9;
   writeFileSync(
     join(folder, 'rows.json'),
-    JSON.stringify({ tokens: mean, labels: recipe.labels, answers, lora, former, rows: encoded }),
+    JSON.stringify({ tokens: mean, rowGflop, labels: recipe.labels, answers, lora, former, rows: encoded }),
   );
+}
+
+/** Frames of a clip, and the operations of HuBERT's convolutions and products for it. */
+function encoderWork(samples) {
+  const config = parseEncoderConfig(publishedConfigs['facebook/hubert-base-ls960'], 'hubert');
+  let [frames, channels, products] = [samples, 1, 0];
+  config.convDim.forEach((width, layer) => {
+    frames = Math.floor((frames - config.convKernel[layer]) / config.convStride[layer]) + 1;
+    products += frames * channels * config.convKernel[layer] * width;
+    channels = width;
+  });
+  const { hiddenSize: width, intermediateSize: inner, numHiddenLayers: layers } = config;
+  const position = (width * width * config.numConvPosEmbeddings) / config.numConvPosEmbeddingGroups;
+  const layer = 4 * width * width + 2 * width * inner + 2 * frames * width;
+  products += frames * (channels * width + position + layers * layer);
+  return { flops: 2 * products, frames };
+}
+
+/** Operations of the Former and the language model for a row, after the beginning of its prompt. */
+async function modelFlops(phase, { frames, text, prompt }) {
+  const { prompt: past } = (await phase.promptStart.batch()).sizes;
+  const graph = phaseInferenceGraph(
+    { ...phase, frozen: (own) => weightInputs(own) },
+    phase.parameters,
+    weightInputs,
+  );
+  return matrixFlops({ gradientBody: graph }, { batch: 1, frames, text, prompt: prompt - past, past });
+}
+
+function weightInputs(graph) {
+  const values = new Map();
+  return (key, shape) => {
+    if (!values.has(key)) values.set(key, addInput(graph, key, 'float32', shape));
+    return values.get(key);
+  };
 }
 
 /** One run of the command on the first rows; its predictions stay in predictions-<count>.csv. */
@@ -64,6 +108,7 @@ function predict(count) {
         'predict',
         join(folder, `clips-${count}.csv`),
       ],
+      ...(threads === undefined ? [] : ['--threads', threads]),
       ...['--run', join(folder, 'run'), '-o', join(folder, `predictions-${count}.csv`)],
     ],
     { env: { ...process.env, EMOQ_BENCH_USAGE: usage }, encoding: 'utf8' },

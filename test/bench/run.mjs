@@ -34,6 +34,7 @@ for (const threads of [1, 2]) {
   );
 }
 hubertEncoder();
+await prediction();
 prepareMeld();
 errorBars();
 if (!python) console.log('\nmake bench PEERS=1 adds a Python with torch and transformers to the comparison');
@@ -88,6 +89,39 @@ function hubertEncoder() {
     row('seconds of audio per second', audioSec / ours.wallSec, peer && audioSec / peer.wallSec, MORE);
     row('processor seconds per batch', ours.processorSec, peer?.processorSec, LESS);
     row('peak memory, GiB', ours.peakGiB, peer?.peakGiB, LESS);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Rows that are predicted, and a quarter of them, which is the difference. */
+const PREDICTED = 48;
+
+async function prediction() {
+  const folder = mkdtempSync(join(tmpdir(), 'emoq-bench-'));
+  try {
+    const before = await gemmRate();
+    const own = measured(process.execPath, 'prediction.mjs', folder, String(PREDICTED));
+    const after = await gemmRate();
+    const { rows, clipSec, tokens, rowGflop } = own;
+    console.log(
+      `\nemoq predict, ${rows} clips of ${clipSec} s, HuBERT-base, RoBERTa-base and Qwen2.5-0.5B sizes, prompts of ${tokens.toFixed(0)} tokens:`,
+    );
+    const peer = python && measured(python, 'prediction.py', folder, String(PREDICTED));
+    const rate = Math.max(before.processor, after.processor);
+    line('matrix arithmetic of a row', `${rowGflop.toFixed(0)} GFLOP`);
+    if (peer) {
+      if (!(peer.largestDifference < 1e-3))
+        throw new Error(`the probabilities differ by up to ${peer.largestDifference} from those of PyTorch`);
+      line('largest difference of a probability', peer.largestDifference.toExponential(0));
+      heading(`PyTorch ${peer.torch}`);
+    }
+    row('matrix products alone, GFLOP/s', Math.max(before.wall, after.wall), peer?.matrixRate, MORE);
+    line('  reached, by processor time', percent(rowGflop / own.processorSec / rate));
+    row('rows per second', 1 / own.wallSec, peer && 1 / peer.wallSec, MORE);
+    row('processor seconds per row', own.processorSec, peer?.processorSec, LESS);
+    row('processor seconds in all', own.wholeProcessorSec, peer?.wholeProcessorSec, LESS);
+    row('peak memory, GiB', own.peakGiB, peer?.peakGiB, LESS);
   } finally {
     rmSync(folder, { recursive: true });
   }

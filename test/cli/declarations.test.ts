@@ -117,7 +117,6 @@ describe('command lines', () => {
         pathColumn: 'path',
         textColumn: 'text',
         speakerColumn: 'speaker',
-        windows: 'auto',
       },
     ],
     [
@@ -132,7 +131,6 @@ describe('command lines', () => {
         pathColumn: 'wav',
         textColumn: 'said',
         speakerColumn: 'speaker',
-        windows: 'auto',
         format: 'jsonl',
       },
     ],
@@ -155,7 +153,6 @@ describe('command lines', () => {
     [predict, 'calls.csv -o x --run a --bundle b'],
     [predict, 'calls.csv -o x --format xml'],
     [predict, 'calls.csv --run a --windows none'],
-    [predict, 'calls.csv --run a --windows 0.1'],
     [predict, 'calls.csv -o x --run a --shard 3/2'],
   ])('wrong values are refused (%#)', (declaration, line) => {
     expect(() => parse(declaration, line)).toThrow();

@@ -22,6 +22,8 @@ describe('shapes worked out when a graph is built', () => {
     // These build tables of strings; host-integers.test.ts has them.
     ...['hostTable', 'hostColumn', 'hostEntries'],
     ...['checkCudaKernels', 'cudaKernelProblem'],
+    // These work on finished graphs; integer-products.test.ts has them.
+    ...['productMatrices', 'useIntegerProducts'],
   ];
   it('are tried for every function that builds nodes', () => {
     const exported = Object.entries(onnx).filter(([, value]) => typeof value === 'function');

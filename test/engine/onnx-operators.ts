@@ -38,6 +38,7 @@ import {
   logSoftmax,
   loop,
   matmul,
+  matmulInteger,
   max,
   min,
   mod,
@@ -49,6 +50,7 @@ import {
   pad,
   pow,
   quantizedMatrix,
+  quantizeLinear,
   reduceMax,
   reduceMean,
   reduceSum,
@@ -56,6 +58,7 @@ import {
   relu,
   reshape,
   reshapeLike,
+  reshapeTo,
   rmsNorm,
   scalar,
   scatterAddRows,
@@ -178,6 +181,8 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     return [...states, ...collected];
   },
   matmul: (v) => [matmul(v.x, v.square), matmul(v.y, transpose(v.x, [0, 2, 1])), matmul(v.square, v.square)],
+  matmulInteger: (v) =>
+    matmulInteger(quantizeLinear(v.matrix, 0.1, 128), constant(v.matrix.graph, tensor('int8', [6, 5])), 128),
   max: (v) => [max(v.x, v.y), max(v.x, 1)],
   min: (v) => [min(v.x, v.y), min(1, v.x)],
   mod: (v) => mod(v.ids, 4),
@@ -190,6 +195,7 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     pad(v.x, -1, int64Vector(graph, [1]), int64Vector(graph, [0]), 7),
   ],
   pow: (v) => [pow(v.x, 2), pow(v.x, v.y)],
+  quantizeLinear: (v) => [quantizeLinear(v.x, 0.1, 128), quantizeLinear(v.matrix, 2, 0)],
   quantizedMatrix: (v, graph) => [
     gemm(v.matrix, quantizedMatrix(blocks(graph, 'uint4'), [6, 6], 'float32')),
     gemm(v.matrix, quantizedMatrix(blocks(graph, 'int8'), [6, 6], 'float32'), v.row, { transB: true }),
@@ -211,6 +217,11 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
     reshape(v.x, v.x.shape),
   ],
   reshapeLike: (v) => reshapeLike(reshape(v.x, [multiplyDims('N', 'L'), 6]), v.x),
+  reshapeTo: (v, graph) =>
+    reshapeTo(v.x, concat([int64Vector(graph, [-1]), int64Vector(graph, [6])], 0), [
+      multiplyDims('N', 'L'),
+      6,
+    ]),
   rmsNorm: (v) => [
     rmsNorm(v.x, v.scale, 1e-6),
     rmsNorm(cast(v.x, 'float16'), cast(v.scale, 'float16'), 1e-6),

@@ -193,25 +193,24 @@ const kinds = {
 
   async prediction() {
     const { phase, examples, features } = await openPhase();
-    const { phaseEvaluationGraph } = await emoq('systems/index.js');
+    const { phaseInferenceGraph } = await emoq('systems/index.js');
     const { serializeInPlace } = await emoq('engine/onnx/index.js');
     const { openWeightsFile, requireWeight } = await emoq('checkpoints/index.js');
     const { checkpointWeights } = await emoq('nn/index.js');
     const { writeSafetensors } = await emoq('engine/tensor/index.js');
-    const { inferAll, sessionEvaluator } = await emoq('training/inference.js');
+    const { sessionEvaluator } = await emoq('training/inference.js');
+    const { promptedInference } = await emoq('training/prompted-inference.js');
     const path = join(folder, 'checkpoint.safetensors');
     const values = phase.parameters.trainable.map(({ key, shape }) => [key, tensor('float32', shape)]);
     await writeSafetensors(path, values, {});
     const trained = await openWeightsFile(path);
     const weights = (graph) => checkpointWeights(graph, (key, shape) => requireWeight(trained, key, shape));
-    const graph = phaseEvaluationGraph(phase, phase.parameters, weights, precisionOf(phase));
+    const graph = phaseInferenceGraph(phase, phase.parameters, weights, precisionOf(phase));
     const { model, weightsFolder } = serializeInPlace(graph);
     const { device, threads } = compute;
     const session = await worker.open(model, { device, threads, weightsFolder });
-    const evaluator = sessionEvaluator(session);
-    await measured(() =>
-      inferAll(examples.slice(0, BATCH), { evaluators: [evaluator], phase, features, batchSize: BATCH }),
-    );
+    const infer = promptedInference([sessionEvaluator(session)], phase);
+    await measured(() => infer(examples.slice(0, BATCH), { features, batchSize: BATCH }));
   },
 
   async export() {

@@ -132,6 +132,7 @@ export const PROBES = {
   Gemm: { inputs: [T(2, 8), T(4, 8), T(4)], attributes: { transB: 1 } },
   FusedMatMul: { inputs: [T(2, 8), T(4, 8)], attributes: { transB: 1 }, ...MICROSOFT },
   MatMul: { inputs: [T(2, 8), T(8, 4)] },
+  MatMulInteger: { inputs: [T(2, 8), zeros('int8', 8, 4)], outputs: ['int32'] },
   MatMulNBits: {
     inputs: [T(2, 64), zeros('uint8', 8, 2, 16), T(16)],
     attributes: { K: 64, N: 8, bits: 4, block_size: 32 },

@@ -1,7 +1,14 @@
 /** @file `emoq predict`: predicts the emotion of every recording of a table, a folder or a list. */
 
 import { InvalidArgumentError } from 'commander';
-import { ExitCode, InputError, type OutputTarget, userTarget } from '../../base/index.js';
+import {
+  ExitCode,
+  type FileTarget,
+  InputError,
+  isSameFile,
+  type OutputTarget,
+  userTarget,
+} from '../../base/index.js';
 import type { Counts, JudgedRow, WindowChoice } from '../../inference/index.js';
 import type { Phase } from '../../systems/index.js';
 import {
@@ -34,13 +41,11 @@ const options = {
   textColumn: option('<name>', 'column of transcripts', { default: 'text' }),
   speakerColumn: option('<name>', 'column of speakers', { default: 'speaker' }),
   format: choice('<format>', 'default: from the extension of the output', ['csv', 'tsv', 'jsonl']),
-  windows: option<WindowChoice>(
-    '<rule>',
-    'cut longer recordings at pauses (auto), every SECONDS, or judge only their beginning (off)',
-    { parse: parseWindows, default: 'auto' },
-  ),
-  timeline: option('<file.html>', 'also write a page with the course of the emotions over each recording'),
   shard: shardOption('predict part i of n, for emoq merge'),
+  windows: option('<choice>', 'for longer recordings: auto (default), off, or seconds', {
+    parse: parseWindows,
+  }),
+  timeline: option('<file>', 'an HTML page with the course of the emotions over each recording'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
   device: deviceOption,
@@ -65,13 +70,13 @@ export const predictCommand = defineCommand({
 Writes the input's columns, then label and probabilities for every row, in the
 order of the input. If a row cannot be predicted, its column error gives the
 reason, and the other rows continue. The column note has remarks on the
-recording: only its beginning used, silent, clipped. Columns start and end of a
+recording: clipped, silent, only its beginning used. Columns start and end of a
 table (seconds, or 1:02.5) select a part of a recording, and a column channel
-(1, 2, ... or mix) takes precedence over --channel. The exit code is 1 if no row
-could be predicted.
-
-A recording that is longer than the model reads (max_audio_sec) has a row for
-each window of it, cut at pauses, and then one for the whole.
+(1, 2, ... or mix) takes precedence over --channel. A recording that is longer
+than the model takes is cut into windows of 3 to 15 s at its pauses: a row for
+each, with its start and end, then one for the whole, their mean. --windows 5
+cuts every 5 s instead, and off judges the beginning alone. The exit code is 1
+if no row could be predicted.
 
 Rows that are done are in NAME.partial.csv until the output is complete. After
 Ctrl-C, a kill or a full disk, the same command goes on after them.
@@ -92,13 +97,12 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { systemOf } = await import('../../systems/index.js');
   const { withCompute } = await import('./experiment-options.js');
   const { namedModel, refuseModelFiles } = await import('./predict-model.js');
-  const { openTimeline } = await import('./predict-timeline.js');
   const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
-  const { restart = false, backbone } = options;
+  const { restart = false, backbone, windows = 'auto' } = options;
   const target = await targetOf(options);
+  const timeline = await timelineTarget(options, target);
   const format = options.format ?? predictionFormatOf(output ?? '-');
   const named = await namedModel(options);
-  const timeline = options.timeline === undefined ? undefined : await openTimeline(options.timeline);
   const { recipe } = named;
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
@@ -115,15 +119,7 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
       return await withCompute(devices, stop, { threads, precision, backbone }, async (compute) => {
         const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
         const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const job = {
-          ...columns,
-          channel,
-          format,
-          windows: options.windows,
-          shard,
-          model: named.identity,
-          settings,
-        };
+        const job = { ...columns, channel, windows, format, shard, model: named.identity, settings };
         const plan = inference.planPrediction(source, recipe, job);
         if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
         const model = await named.open(compute);
@@ -135,14 +131,10 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
           progress.update(done, total);
         };
         try {
-          const onRows = timeline?.add;
-          const running = { compute, restart, onProgress, onNote: note, ...(onRows && { onRows }) };
+          const running = { compute, restart, onProgress, onNote: note };
           const counts = await inference.predictRows(model, plan, target, running);
-          const shown = await timeline?.write(source, recipe.labels);
-          if (shown !== undefined && shown < counts.rows) {
-            warn(
-              `${options.timeline} has only the last ${shown} of ${counts.rows} rows, which this command predicted; --restart predicts all`,
-            );
+          if (timeline !== undefined) {
+            await inference.writeTimeline(plan, output!, recipe.labels, timeline.path);
           }
           return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
         } finally {
@@ -172,6 +164,23 @@ async function targetOf({
   if (format !== undefined || process.stdout.isTTY !== true) return userTarget('-');
   const { rowTable } = await import('./predict-table.js');
   return rowTable(process.stdout.columns || 80, printResult);
+}
+
+/** @throws InputError for a timeline without an output file, which it is drawn from, or that is no file of its own */
+async function timelineTarget(
+  { timeline, output }: PredictOptions,
+  target: Awaited<ReturnType<typeof targetOf>>,
+): Promise<FileTarget | undefined> {
+  if (timeline === undefined) return undefined;
+  if (typeof target === 'function' || target.kind !== 'file') {
+    throw new InputError('--timeline is drawn from the output; name an output file with -o');
+  }
+  const page = await userTarget(timeline, '--timeline');
+  if (page.kind !== 'file') throw new InputError('--timeline needs the name of an HTML file');
+  if (page.path === target.path || (await isSameFile(page.path, target.path))) {
+    throw new InputError(`timeline ${timeline} is the output ${output}; name another file`);
+  }
+  return page;
 }
 
 function noteRenamed(renamed: ReadonlyMap<string, string>): void {
@@ -210,10 +219,9 @@ async function reportCounts(
   if (noted !== '') warn(`audio of ${rows} rows: ${noted}; see the column "note"`);
 }
 
-/** Parser of `off`, `auto` and seconds. */
+/** Parser of `off`, `auto` or seconds. */
 function parseWindows(value: string): WindowChoice {
   if (value === 'off' || value === 'auto') return value;
-  const seconds = Number(value);
-  if (/^\d+(?:\.\d+)?$/.test(value) && seconds >= 0.5) return seconds;
-  throw new InvalidArgumentError('It must be off, auto or seconds from 0.5, such as 10.');
+  if (/^\d+(?:\.\d+)?$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('It must be auto, off or a number of seconds.');
 }

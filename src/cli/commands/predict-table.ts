@@ -15,12 +15,12 @@ export function rowTable(columns: number, print: (line: string) => void): (row: 
     const start = `${label.padEnd(LABEL_WIDTH)}  ${probability.padStart(NUMBER_WIDTH)}  `;
     print(`${start}${shortened(path, Math.max(20, columns - start.length - 1))}`.trimEnd());
   };
-  return ({ row, parts, name }) => {
+  return ({ row, parts, whole, name }) => {
     if (isFirst) line('label', 'prob', 'path');
     isFirst = false;
-    for (const part of parts) {
+    for (const part of whole ? [...parts, whole] : parts) {
       const { startSec, endSec } = part;
-      const isPart = parts.length > 1 && startSec !== undefined && endSec !== undefined;
+      const isPart = whole !== undefined && part !== whole && startSec !== undefined && endSec !== undefined;
       const times = isPart ? ` ${startSec.toFixed(1)}-${endSec.toFixed(1)} s` : '';
       line(...answerOf(part), `${name || `row ${row.index + 1}`}${times}`);
       if (part.kind === 'failed') print(`  ${shortened(part.error, columns - 3, 'end')}`);

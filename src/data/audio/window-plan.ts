@@ -12,11 +12,7 @@ export type WindowRule =
   | { readonly kind: 'grid'; readonly sec: number };
 
 /** Windows of 3 to 15 s: about the lengths of the utterances that models of emotion are trained on. */
-export const DEFAULT_WINDOWS: Extract<WindowRule, { kind: 'pauses' }> = {
-  kind: 'pauses',
-  minSec: 3,
-  maxSec: 15,
-};
+export const DEFAULT_WINDOWS = { kind: 'pauses', minSec: 3, maxSec: 15 } as const satisfies WindowRule;
 
 /** Silence that stays around the sound of a window: 250 ms. */
 const MARGIN = 25;
@@ -99,7 +95,13 @@ function piecesOf(sound: readonly LevelSpan[], levels: Int16Array, { least, most
     const gap = span.first - (before ?? 0);
     let first = span.first - Math.min(MARGIN, before === undefined ? gap : Math.floor(gap / 2));
     const rest = (after ?? levels.length) - span.end;
-    const end = span.end + Math.min(MARGIN, after === undefined ? rest : Math.ceil(rest / 2));
+    let end = span.end + Math.min(MARGIN, after === undefined ? rest : Math.ceil(rest / 2));
+    const spare = most - (span.end - span.first);
+    if (spare >= 0 && end - first > most) {
+      // A smaller margin is better than a cut.
+      first = Math.max(first, span.first - Math.floor(spare / 2));
+      end = Math.min(end, first + most);
+    }
     const pieces: Piece[] = [];
     let pauseSec = gap / LEVELS_PER_SEC;
     while (end - first > most) {

@@ -83,6 +83,7 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   Log: ({ a, dy }) => [() => div(dy, a)],
   Loop: { refuse: 'differentiate inside the loop body instead' },
   MatMul: matmulGradient,
+  MatMulInteger: { refuse: 'integer products are for inference' },
   // ties go to the first
   Max: choice(({ a, b }) => greaterOrEqual(a, b)),
   Min: choice(({ a, b }) => greaterOrEqual(b, a)),
@@ -97,6 +98,7 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
     () => unbroadcast(mul(dy, mul(b, pow(a, sub(b, 1)))), a),
     () => unbroadcast(mul(dy, mul(y, log(a))), b),
   ],
+  QuantizeLinear: { refuse: 'integer products are for inference' },
   Range: 'integer',
   ReduceMax: reduceMaxGradient,
   // every element of x gets dy, or dy / n

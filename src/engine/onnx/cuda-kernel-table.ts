@@ -51,6 +51,7 @@ export const CUDA_KERNELS = {
   LogSoftmax: 'float32 float16 float64',
   Loop: 'float32 float16 bfloat16 float64 int64 int32 bool',
   MatMul: 'float32 float16 bfloat16 float64 int64 int32',
+  MatMulInteger: '',
   MatMulNBits: 'float32 float16 bfloat16',
   Max: 'float32 float16 bfloat16 float64 int64 int32',
   Min: 'float32 float16 bfloat16 float64 int64 int32',

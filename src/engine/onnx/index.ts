@@ -71,6 +71,14 @@ export {
 } from './graph.js';
 export { hostColumn, hostEntries, hostTable } from './host-integers.js';
 export {
+  type IntegerMatrix,
+  matmulInteger,
+  type ProductMatrix,
+  productMatrices,
+  quantizeLinear,
+  useIntegerProducts,
+} from './integer-products.js';
+export {
   arange,
   concat,
   countAlong,

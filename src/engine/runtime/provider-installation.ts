@@ -148,7 +148,10 @@ async function install(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined || error instanceof InputError) throw error;
-    throw new UnavailableError(`the CUDA provider cannot be written to ${folder}: ${errorMessage(error)}`);
+    const rights = code === 'EACCES' ? '; run it with the rights with which emoq was installed' : '';
+    throw new UnavailableError(
+      `the CUDA provider cannot be written to ${folder}: ${errorMessage(error)}${rights}`,
+    );
   } finally {
     for (const output of outputs) await output.discard();
   }

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { cellOf } from '../../data/tables/index.js';
-import type { JudgedRow } from './judging.js';
+import { type JudgedRow, WINDOWS_NOTE } from './judging.js';
 import { transcriptOfRow } from './parts.js';
 import { GENDER_COLUMN, rowName } from './prediction-source.js';
 
@@ -25,15 +25,17 @@ export function noCounts(): Counts {
 /** The counts with more rows. */
 export function countRows(before: Counts, judged: readonly JudgedRow[], textColumn: string): Counts {
   const counts = { ...before, notes: { ...before.notes } };
-  for (const { row, parts } of judged) {
+  for (const { row, parts, whole } of judged) {
     counts.rows += 1;
     if (parts.every(({ kind }) => kind === 'failed')) counts.failed += 1;
     if (transcriptOfRow(row, textColumn) === '') counts.textless += 1;
     if (cellOf(row, GENDER_COLUMN) === '') counts.genderless += 1;
     if (parts.some(({ isCut }) => isCut)) counts.cut_texts += 1;
-    const kinds = new Set(parts.flatMap(({ notes }) => notes.map(({ kind }) => kind)));
+    const kinds = new Set(
+      [...parts, ...(whole ? [whole] : [])].flatMap(({ notes }) => notes.map(({ kind }) => kind)),
+    );
     for (const kind of kinds) {
-      if (kind === TEXT_NOTE) continue;
+      if (kind === TEXT_NOTE || kind === WINDOWS_NOTE) continue;
       const { count, first } = counts.notes[kind] ?? { count: 0, first: rowName(row) };
       counts.notes[kind] = { count: count + 1, first };
     }

@@ -2,6 +2,7 @@
 
 export type { Counts } from './counts.js';
 export { type JudgedRow, judgeRows, type PartOutcome } from './judging.js';
+export { writeTimeline } from './output-timeline.js';
 export type { WindowChoice } from './parts.js';
 export {
   checkUnfinished,

@@ -16,17 +16,19 @@ import {
   UNHOLDABLE_FEATURES,
 } from '../../data/features/index.js';
 import { cellOf } from '../../data/tables/index.js';
+import { meanOverWindows } from '../../evaluation/index.js';
 import { argmax } from '../../evaluation/metrics/index.js';
 import type { ModelUtterance } from '../../systems/index.js';
 import { cutTo, type EncoderPool, isCutText } from '../../training/index.js';
 import type { OpenedModel } from '../trained-run.js';
 import {
-  type JudgedPart,
+  type LongRecording,
+  type Part,
   type PartOptions,
   partsOfRow,
   type RowNote,
   transcriptOfRow,
-  type WholePart,
+  type WindowedRecording,
 } from './parts.js';
 import {
   GENDER_COLUMN,
@@ -35,6 +37,9 @@ import {
   rowBlocks,
   type SourceRow,
 } from './prediction-source.js';
+
+/** The kind of the note on the answer for a whole recording. */
+export const WINDOWS_NOTE = 'windows';
 
 /** Parts that are computed together, for each device. */
 const CHUNK = 32;
@@ -51,12 +56,14 @@ export type PartOutcome = {
   | { readonly kind: 'failed'; readonly error: string }
 );
 
-/** A row with the answers for its parts, of which there is at least one; of several, the last is for the whole. */
+/** A row with the answers for its parts: one, or those of the windows of a long recording. */
 export interface JudgedRow {
   readonly row: SourceRow;
   /** Its path as given; '' if it has none. */
   readonly name: string;
   readonly parts: readonly PartOutcome[];
+  /** The answer for a recording that was judged in windows. */
+  readonly whole?: PartOutcome | undefined;
 }
 
 export interface JudgingOptions extends PartOptions {
@@ -82,7 +89,6 @@ export async function* judgeRows(
 ): AsyncGenerator<readonly JudgedRow[]> {
   const size = chunkSize(model);
   const { range, from, stop } = options;
-  const { labels } = model.recipe;
   const blocks = rowBlocks(source, size, range, from);
   const decoding = createPool(Array.from({ length: defaultJobs() }, () => undefined) as [undefined]);
   const unneeded = new AbortController();
@@ -106,7 +112,7 @@ export async function* judgeRows(
       ahead = openBlock();
       ahead.catch(() => undefined); // awaited in the next round
       let chunk: ChunkItem[] = [];
-      let finished: OpenRow[] = [];
+      let finished: (() => JudgedRow)[] = [];
       const compute = async (): Promise<void> => {
         stop?.throwIfAborted();
         const outcomes = await judgeParts(chunk, model, encoder, options);
@@ -115,21 +121,22 @@ export async function* judgeRows(
       };
       for (const [index, { row, next, first }] of block.entries()) {
         const parts: PartOutcome[] = [];
-        let whole: WholePart | undefined;
-        for (let part = await first; part.done !== true; part = await next()) {
-          const { value } = part;
-          if (value.kind === 'whole') whole = value;
-          else if (value.kind !== 'opened') chunk.push({ row, part: value, to: parts });
+        let part = await first;
+        for (; part.done !== true; part = await next()) {
+          if (part.value.kind === 'long') continue;
+          chunk.push({ row, part: part.value, to: parts });
           if (chunk.length === size) await compute();
         }
-        finished.push({ row, name: cellOf(row, options.pathColumn), parts, whole });
+        const windowed = part.value;
+        finished.push(() => ({
+          ...{ row, name: cellOf(row, options.pathColumn), parts },
+          ...(windowed && { whole: answerOfWhole(windowed, parts, model.recipe.labels) }),
+        }));
         // Long recordings fill chunks of their own. What follows begins anew, as if reading had begun there.
         const isLast = index === block.length - 1;
         if (parts.length === 0 && !isLast) continue;
         if (chunk.length > 0) await compute();
-        yield finished.map(({ whole: of, parts: own, ...named }) => {
-          return { ...named, parts: of === undefined ? own : [...own, meanOf(of, own, labels)] };
-        });
+        yield finished.map((judged) => judged());
         finished = [];
       }
     }
@@ -140,35 +147,40 @@ export async function* judgeRows(
   }
 }
 
-interface OpenRow extends JudgedRow {
-  readonly whole: WholePart | undefined;
-}
-
-/** The answer for a whole: the mean of the probabilities of its windows, weighted by their lengths. */
-function meanOf(
-  { startSec, endSec, notes }: WholePart,
+/** The answer for a recording from those for its windows. */
+function answerOfWhole(
+  { startSec, endSec, notes }: WindowedRecording,
   windows: readonly PartOutcome[],
   labels: readonly string[],
 ): PartOutcome {
-  const whole = { startSec, endSec, notes, isCut: windows.some(({ isCut }) => isCut) };
-  const sums = new Float64Array(labels.length);
-  let totalSec = 0;
-  for (const window of windows) {
-    if (window.kind === 'failed') continue;
-    const sec = window.endSec! - window.startSec!;
-    totalSec += sec;
-    sums.forEach((sum, label) => {
-      sums[label] = sum + sec * window.probabilities[label]!;
-    });
+  const times = { startSec, endSec, isCut: false };
+  const mean = meanOverWindows(
+    windows.map((window) => ({
+      startSec: window.startSec ?? 0,
+      endSec: window.endSec ?? 0,
+      probabilities: window.kind === 'predicted' ? window.probabilities : null,
+    })),
+  );
+  const noted = (text: string): RowNote[] => [{ kind: WINDOWS_NOTE, text }, ...notes];
+  if (mean === undefined) {
+    const none = windows.length === 0;
+    const reason = none ? 'there is no sound in it' : 'none of its windows could be judged';
+    return {
+      ...times,
+      ...failure(reason),
+      notes: noted(none ? 'none' : `${windows.length}, without an answer`),
+    };
   }
-  if (totalSec === 0) return { ...whole, kind: 'failed', error: 'none of its windows could be predicted' };
-  const probabilities = Float32Array.from(sums, (sum) => sum / totalSec);
-  return { ...whole, kind: 'predicted', label: labels[argmax(probabilities)]!, probabilities };
+  const { probabilities, judged, failed } = mean;
+  const label = labels[argmax(probabilities)]!;
+  const without = failed === 0 ? '' : `, without ${failed} that could not be judged`;
+  const text = `the mean of ${judged} window${judged === 1 ? '' : 's'}, weighted by length${without}`;
+  return { ...times, kind: 'predicted', label, probabilities, notes: noted(text) };
 }
 
 interface ChunkItem {
   readonly row: SourceRow;
-  readonly part: JudgedPart;
+  readonly part: Exclude<Part, LongRecording>;
   /** Where the answer goes. */
   readonly to: PartOutcome[];
 }
@@ -224,7 +236,7 @@ async function judgeParts(
   const cutText: RowNote = { kind: 'text', text: phase.textLimit ? cutTo(phase.textLimit) : '' };
   return chunk.map(({ part }, index) => {
     const isCut = cut.has(index);
-    const { startSec, endSec, notes }: Partial<Extract<JudgedPart, { kind: 'readable' }>> =
+    const { startSec, endSec, notes }: Partial<Extract<Part, { kind: 'readable' }>> =
       part.kind === 'readable' ? part : {};
     return {
       ...{ startSec, endSec, isCut },

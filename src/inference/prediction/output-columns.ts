@@ -56,8 +56,8 @@ export function outputLayout(
     names,
     renamed,
     header: headerRecord(names, format),
-    textOf: ({ row, parts }) =>
-      parts
+    textOf: ({ row, parts, whole }) =>
+      [...parts, ...(whole ? [whole] : [])]
         .map((part) => formatRecord(names, { ...given(row), ...answerCells(part, labels) }, format))
         .join(''),
   };

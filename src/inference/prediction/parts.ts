@@ -28,24 +28,22 @@ export interface RowNote {
   readonly text: string;
 }
 
-/** Something to be judged, or the reason why it cannot be. */
-export type JudgedPart = ReadablePart | FailedPart;
+/** Something to be judged, the reason why it cannot be, or that windows follow. */
+export type Part = ReadablePart | FailedPart | LongRecording;
 
-/**
- * What becomes known of a row, one after the other. A long recording is `opened` first, so that it waits for its turn
- * without being decoded, and ends with the `whole`, which gets the mean of its windows.
- */
-export type Part = JudgedPart | WholePart | { readonly kind: 'opened' };
+/** A recording that is judged in windows, whose decoding begins with the next part. */
+export interface LongRecording {
+  readonly kind: 'long';
+}
 
-/** A recording of which the windows were judged. */
-export interface WholePart {
-  readonly kind: 'whole';
+/** What was judged in windows, as a whole. */
+export interface WindowedRecording {
   readonly startSec: number;
   readonly endSec: number;
   readonly notes: readonly RowNote[];
 }
 
-/** Which recordings are judged in windows: none, those longer than the model reads, or those of more seconds. */
+/** How recordings are judged that are too long: by their beginning, in windows cut at pauses, or on a grid in seconds. */
 export type WindowChoice = 'off' | 'auto' | number;
 
 export interface ReadablePart {
@@ -70,14 +68,14 @@ export interface PartOptions extends InputColumns {
   readonly channel?: ChannelChoice | undefined;
   /** Whether the model reads audio. */
   readonly needsAudio: boolean;
-  /** Longer recordings are judged in windows; without windows only their beginning. */
+  /** The most that a model judges at once. */
   readonly maxAudioSec: number;
-  /** Default: `off`. */
-  readonly windows?: WindowChoice | undefined;
+  readonly windows: WindowChoice;
 }
 
 /**
- * The parts of a row, one after the other. Never throws: a row that cannot be read has a failed part.
+ * The parts of a row, one after the other. Never throws: a row that cannot be read has a failed part. Returns what is
+ * known of a recording as a whole that was judged in windows.
  * @param signal ends decoding when nothing of the row is needed any more
  */
 export async function* partsOfRow(
@@ -85,65 +83,60 @@ export async function* partsOfRow(
   source: PredictionSource,
   options: PartOptions,
   signal: AbortSignal,
-): AsyncGenerator<Part> {
-  const { pathColumn, textColumn, needsAudio } = options;
+): AsyncGenerator<Part, WindowedRecording | undefined> {
+  const { pathColumn, textColumn, needsAudio, windows, maxAudioSec } = options;
   const failed = (error: string): FailedPart => ({ kind: 'failed', error });
   const column = needsAudio ? pathColumn : textColumn;
-  if (row.problem !== undefined) return yield failed(`${rowName(row)}: ${row.problem}`);
   const hasAudio = row.samples !== undefined || cellOf(row, pathColumn) !== '';
   const isEmpty = needsAudio ? !hasAudio : transcriptOfRow(row, textColumn) === '';
-  if (isEmpty) return yield failed(`${rowName(row)}: column "${column}" is empty`);
-  if (!needsAudio) {
-    return yield { kind: 'readable', path: cellOf(row, pathColumn), samples: undefined, notes: [] };
+  if (row.problem !== undefined) yield failed(`${rowName(row)}: ${row.problem}`);
+  else if (isEmpty) yield failed(`${rowName(row)}: column "${column}" is empty`);
+  else if (!needsAudio) {
+    yield { kind: 'readable', path: cellOf(row, pathColumn), samples: undefined, notes: [] };
+  } else {
+    try {
+      const request = requestOfRow(row, source, options);
+      if (row.samples !== undefined) {
+        yield segmentOf(row.samples, request, maxAudioSec);
+        return undefined;
+      }
+      const path = await source.files.find(row.fields[pathColumn]!);
+      const mostSec = typeof windows === 'number' ? windows : maxAudioSec;
+      const { part, isLonger } = await decodeSegment(path, request, mostSec, signal);
+      if (windows === 'off' || !isLonger) yield part;
+      else {
+        yield { kind: 'long' };
+        return yield* windowsOf(path, request, options, signal);
+      }
+    } catch (error) {
+      yield failed(errorMessage(error));
+    }
   }
-  try {
-    const request = requestOfRow(row, source, options);
-    if (row.samples !== undefined) return yield segmentOf(row.samples, request, options.maxAudioSec);
-    const path = await source.files.find(row.fields[pathColumn]!);
-    const rule = windowRule(options);
-    const wholeSec = rule?.kind === 'grid' ? rule.sec : options.maxAudioSec;
-    const part = await decodeSegment(path, request, wholeSec, signal);
-    if (part.isLonger && rule !== undefined) yield* windowsOf(path, request, rule, signal);
-    else yield part;
-  } catch (error) {
-    yield failed(errorMessage(error));
-  }
+  return undefined;
 }
 
-/** How long recordings are cut; undefined if they are not. @throws InputError for windows longer than the model reads */
-export function windowRule({
-  windows = 'off',
-  maxAudioSec,
-}: Pick<PartOptions, 'windows' | 'maxAudioSec'>): WindowRule | undefined {
-  if (windows === 'off') return undefined;
-  if (windows !== 'auto') {
-    if (windows <= maxAudioSec) return { kind: 'grid', sec: windows };
-    throw new InputError(
-      `--windows ${windows} is longer than the ${maxAudioSec} s that the model reads (max_audio_sec); use less`,
-    );
-  }
-  const { minSec, maxSec } = DEFAULT_WINDOWS;
-  const most = Math.min(maxSec, maxAudioSec);
-  return most < 1 ? undefined : { kind: 'pauses', minSec: Math.min(minSec, most / 2), maxSec: most };
+/** Windows by pauses are as long as a model allows, and by default 3 to 15 s. */
+function ruleOf({ windows, maxAudioSec }: PartOptions): WindowRule {
+  if (typeof windows === 'number') return { kind: 'grid', sec: windows };
+  const maxSec = Math.min(DEFAULT_WINDOWS.maxSec, maxAudioSec);
+  return { kind: 'pauses', minSec: Math.min(DEFAULT_WINDOWS.minSec, maxSec / 2), maxSec };
 }
 
 async function* windowsOf(
   path: string,
   { channel, startSec, endSec }: AudioRequest,
-  rule: WindowRule,
+  options: PartOptions,
   signal: AbortSignal,
-): AsyncGenerator<Part> {
+): AsyncGenerator<ReadablePart, WindowedRecording> {
   const recording = await openWindows(path, {
-    ...{ channel, startSec, rule, signal },
+    ...{ channel, signal, rule: ruleOf(options) },
+    ...(startSec > 0 && { startSec }),
     ...(endSec !== undefined && { maxDurationSec: endSec - startSec }),
   });
-  const { durationSec, notes } = recording;
-  if (recording.windows.length === 0) {
-    return yield { kind: 'failed', error: `audio file ${path}: no sound in its ${durationSec.toFixed(1)} s` };
-  }
-  yield { kind: 'opened' };
+  const whole = { startSec, endSec: startSec + recording.durationSec, notes: recording.notes };
+  refuseLateEnd(path, endSec, whole.endSec);
   for await (const window of recording.read()) yield { kind: 'readable', path, ...window };
-  yield { kind: 'whole', startSec, endSec: startSec + durationSec, notes };
+  return whole;
 }
 
 /** The transcript, unmodified; '' if it is missing. */
@@ -217,7 +210,7 @@ function segmentOf(
 }
 
 /**
- * Decodes the first `maxDurationSec` of what is asked for, and tells whether there is more.
+ * Decodes the first `maxDurationSec` of what is asked for.
  * @throws InputError as `decodeAudio`, and if start or end lie beyond the recording
  */
 async function decodeSegment(
@@ -225,7 +218,7 @@ async function decodeSegment(
   { channel, startSec, endSec }: AudioRequest,
   maxDurationSec: number,
   signal: AbortSignal,
-): Promise<ReadablePart & { readonly isLonger: boolean }> {
+): Promise<{ part: ReadablePart; isLonger: boolean }> {
   const askedSec = (endSec ?? Number.POSITIVE_INFINITY) - startSec;
   const durationSec = Math.min(askedSec, maxDurationSec);
   const audio = await decodeAudio(path, {
@@ -240,14 +233,17 @@ async function decodeSegment(
   const { samples, isCut, fileSec, notes } = audio;
   const readSec = samples.length / SAMPLE_RATE_HZ;
   const wholeSec = fileSec ?? (isCut ? undefined : startSec + readSec);
-  if (endSec !== undefined && wholeSec !== undefined && endSec > wholeSec + TOLERANCE_SEC) {
-    throw new InputError(`audio file ${path} has ${wholeSec.toFixed(2)} s, and ends before end ${endSec}`);
-  }
+  if (wholeSec !== undefined) refuseLateEnd(path, endSec, wholeSec);
   const part = { kind: 'readable', path, samples, startSec, endSec: startSec + readSec } as const;
   // Beyond the part that a row asks for, there is usually more.
-  if (!isCut || askedSec <= maxDurationSec) return { ...part, notes, isLonger: false };
+  if (!isCut || askedSec <= maxDurationSec) return { part: { ...part, notes }, isLonger: false };
   const availableSec = endSec === undefined ? fileSec && fileSec - startSec : askedSec;
   const isKnown = availableSec !== undefined && availableSec > maxDurationSec;
   const text = `judged on the first ${Number(maxDurationSec.toFixed(3))} s${isKnown ? ` of ${availableSec.toFixed(1)} s` : ''}`;
-  return { ...part, notes: [{ kind: 'cut', text }, ...notes], isLonger: true };
+  return { part: { ...part, notes: [{ kind: 'cut', text }, ...notes] }, isLonger: true };
+}
+
+function refuseLateEnd(path: string, endSec: number | undefined, wholeSec: number): void {
+  if (endSec === undefined || endSec <= wholeSec + TOLERANCE_SEC) return;
+  throw new InputError(`audio file ${path} has ${wholeSec.toFixed(2)} s, and ends before end ${endSec}`);
 }

@@ -9,7 +9,7 @@ import {
   type OutputTarget,
   ReaderGoneError,
 } from '../../base/index.js';
-import type { ChannelChoice } from '../../data/audio/index.js';
+import { type ChannelChoice, checkWindowRule } from '../../data/audio/index.js';
 import type { PredictionFormat } from '../../evaluation/index.js';
 import type { Recipe } from '../../systems/index.js';
 import { systemOf } from '../../systems/index.js';
@@ -18,7 +18,7 @@ import type { OpenedModel } from '../trained-run.js';
 import { type Counts, countRows, noCounts } from './counts.js';
 import { type JudgedRow, judgeRows } from './judging.js';
 import { type OutputLayout, outputLayout } from './output-columns.js';
-import { type WindowChoice, windowRule } from './parts.js';
+import type { WindowChoice } from './parts.js';
 import { type InputColumns, type PredictionSource, type RowRange, shardRange } from './prediction-source.js';
 import { type PartSidecar, type Shard, writePartSidecar } from './shards.js';
 import {
@@ -33,8 +33,8 @@ import {
 export interface PredictionJob extends InputColumns {
   /** For every recording without a channel in the table. */
   readonly channel: ChannelChoice | undefined;
-  readonly format: PredictionFormat;
   readonly windows: WindowChoice;
+  readonly format: PredictionFormat;
   readonly shard: Shard | undefined;
   /** What tells the model from others, such as the SHA-256 of its checkpoint. */
   readonly model: Readonly<Record<string, string>>;
@@ -52,7 +52,7 @@ export interface PlannedPrediction {
   readonly identity: PredictionIdentity | undefined;
 }
 
-/** @throws InputError for a shard of an input that cannot be divided, and for windows longer than the model reads */
+/** @throws InputError for a shard of an input that cannot be divided */
 export function planPrediction(
   source: PredictionSource,
   recipe: Recipe,
@@ -60,7 +60,7 @@ export function planPrediction(
 ): PlannedPrediction {
   const { format, shard, channel, pathColumn, textColumn, speakerColumn, settings, model } = job;
   const { audio } = systemOf(recipe).views(recipe);
-  if (audio) windowRule({ windows: job.windows, maxAudioSec: recipe.max_audio_sec });
+  checkWindows(job.windows, recipe.max_audio_sec);
   const layout = outputLayout(source, recipe.labels, audio, format);
   const input = source.identity;
   if (input === undefined) {
@@ -74,12 +74,22 @@ export function planPrediction(
   const options = {
     ...{ 'path-column': pathColumn, 'text-column': textColumn, 'speaker-column': speakerColumn },
     channel: channel ?? null,
-    windows: String(job.windows),
+    windows: job.windows,
     shard: shard === undefined ? null : `${shard.index}/${shard.count}`,
     ...settings,
   };
   const columns = [...layout.names];
   return { job, source, layout, range, identity: { model: { ...model }, input, options, format, columns } };
+}
+
+/** @throws InputError for windows on a grid that a model or the windowing cannot take */
+function checkWindows(windows: WindowChoice, maxAudioSec: number): void {
+  if (typeof windows !== 'number') return;
+  checkWindowRule({ kind: 'grid', sec: windows });
+  if (windows <= maxAudioSec) return;
+  throw new InputError(
+    `windows of ${windows} s are longer than what the model takes: its max_audio_sec is ${maxAudioSec}`,
+  );
 }
 
 /**
@@ -102,8 +112,6 @@ export interface RunningOptions {
   /** `total` is null if it is not known. */
   readonly onProgress?: (done: number, total: number | null) => void;
   readonly onNote?: (text: string) => void;
-  /** Receives rows that are written, which an earlier command's are not. */
-  readonly onRows?: (rows: readonly JudgedRow[]) => void;
 }
 
 /** Something that takes rows as they are done. */
@@ -151,7 +159,6 @@ export async function predictRows(
     for await (const rows of judged) {
       counts = countRows(counts, rows, job.textColumn);
       await sink.take(rows, rows.at(-1)!.row.index + 1, counts);
-      options.onRows?.(rows);
       onProgress?.(counts.rows, total);
       if (stop?.aborted === true && counts.rows !== total) stopped();
     }

@@ -32,7 +32,7 @@ export function ffprobeSec(path: string): number {
 
 export interface Tone {
   /** One frequency per channel, in the layout's order. */
-  channelHz: number[];
+  channelHz: readonly number[];
   layout: 'mono' | 'stereo' | '5.1' | '4.0';
   durationSec: number;
   sampleRateHz?: number;

@@ -81,6 +81,13 @@ describe('windows', () => {
     expect(windows[1]![0]).toBe(windows[0]![1]);
   });
 
+  it('have smaller margins rather than a cut within sound', () => {
+    const windows = seconds(planWindows(levelsOf([2, -60], [14.8, -20], [2, -60]), DEFAULT_WINDOWS));
+    expect(windows.length).toBe(1);
+    expect(windows[0]![0]).toBeCloseTo(1.9, 1);
+    expect(windows[0]![1] - windows[0]![0]).toBeCloseTo(15, 6);
+  });
+
   it('take in silence rather than be short, and are short where there is none', () => {
     const lone = seconds(planWindows(levelsOf([10, -60], [1, -20], [10, -60]), DEFAULT_WINDOWS));
     expect(lone.length).toBe(1);

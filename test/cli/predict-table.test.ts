@@ -13,11 +13,14 @@ const failed: PartOutcome = {
   ...{ notes: [], isCut: false, startSec: undefined, endSec: undefined },
 };
 
-function shown(columns: number, rows: readonly (readonly [name: string, parts: PartOutcome[]])[]): string[] {
+function shown(
+  columns: number,
+  rows: readonly (readonly [name: string, parts: PartOutcome[], whole?: PartOutcome])[],
+): string[] {
   const lines: string[] = [];
   const show = rowTable(columns, (line) => lines.push(line));
-  for (const [index, [name, parts]] of rows.entries()) {
-    show({ row: { index, line: index + 2, fields: {} }, name, parts } satisfies JudgedRow);
+  for (const [index, [name, parts, whole]] of rows.entries()) {
+    show({ row: { index, line: index + 2, fields: {} }, name, parts, whole } satisfies JudgedRow);
   }
   return lines;
 }
@@ -27,7 +30,7 @@ describe('the table of rows', () => {
     const long = `${'folder/'.repeat(20)}clip.wav`;
     const rows = shown(80, [
       ['a.wav', [predicted('happy', 0, 1)]],
-      [long, [predicted('sad', 0, 3), predicted('neutral', 3, 5), predicted('sad', 0, 5)]],
+      [long, [predicted('sad', 0, 3), predicted('neutral', 3, 5)], predicted('sad', 0, 5)],
       ['', [failed]],
     ]);
     expect(rows.slice(0, 2)).toEqual(['label        prob  path', 'happy       0.750  a.wav']);

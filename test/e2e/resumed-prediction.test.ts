@@ -6,6 +6,8 @@
 import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { encodeWav } from '../../src/data/audio/index.js';
+import { emoqBin, run } from '../cli/command-line.js';
 import { writeTone } from '../data/audio/ffmpeg-clips.js';
 import { listing, makeWorkspace } from './workspace.js';
 
@@ -183,5 +185,27 @@ describe('a prediction', () => {
     expect(work.read(output).equals(work.read('whole.csv'))).toBe(true);
     await work.done(...predict(output));
     expect(work.read(output).equals(work.read('whole.csv'))).toBe(true);
+  });
+
+  it('of long recordings in windows has the same bytes, wherever the disk was full', async () => {
+    const long = Float32Array.from({ length: 6 * 16_000 }, (_, i) => 0.3 * Math.sin(i / 20));
+    work.file('long.wav', encodeWav(long, 16_000));
+    const rows = Array.from({ length: 80 }, (_, i) =>
+      i % 17 === 5 ? 'long.wav' : 'toy/audio/toy_00001.wav',
+    );
+    work.file('many.csv', `path\n${rows.join('\n')}\n`);
+    const args = ['predict', 'many.csv', '--run', 'good', '--windows', '0.5', '--threads', '1'];
+    await work.done(...args, '-o', 'many-whole.csv');
+    const limited = ['-c', 'ulimit -f "$1"; shift; exec "$0" "$@"', process.execPath];
+    const kept: number[] = [];
+    for (const kib of [8, 16, 24]) {
+      const line = [...limited, String(kib), emoqBin, ...args, '-o', 'full.csv'];
+      const { code, stderr } = await run('bash', line, work.dir, { EMOQ_CACHE: work.path('../features') });
+      expect([code, stderr]).toEqual([1, expect.stringContaining('EFBIG')]);
+      kept.push(work.read('full.partial.csv').length);
+    }
+    expect(new Set(kept).size).toBe(3);
+    await work.done(...args, '-o', 'full.csv');
+    expect(work.read('full.csv').equals(work.read('many-whole.csv'))).toBe(true);
   });
 });

@@ -52,7 +52,7 @@ async function endToEnd(folder, device, quick) {
   const run = `runs/${device.replace(':', '-')}`;
   const common = ['--dataset', 'toy4', '--device', device, '--run', run];
   const epochs = (stage) => (quick ? ['--set', `${stage}.epochs=1`] : []);
-  const csv = `${run}.csv`;
+  const output = `${run}.jsonl`;
   const stage1Sec = await emoqIn(folder, ['stage1', ...common, ...epochs('stage1')]);
   const stage2Sec = await emoqIn(folder, ['stage2', ...common, ...epochs('stage1'), ...epochs('stage2')]);
   const evalSec = await emoqIn(folder, ['eval', '--run', run, '--device', device, '--resamples', '0']);
@@ -60,7 +60,7 @@ async function endToEnd(folder, device, quick) {
     'predict',
     'data/toy4/manifest.csv',
     '-o',
-    csv,
+    output,
     '--run',
     run,
     '--device',
@@ -75,7 +75,7 @@ async function endToEnd(folder, device, quick) {
     seconds: { stage1: stage1Sec, stage2: stage2Sec, eval: evalSec, predict: predictSec },
     losses: { stage1: endsOf(lossesOf('stage1')), stage2: endsOf(lossesOf('stage2')) },
     metrics: { wa, ua, wf1 },
-    predictions: predictionsIn(join(folder, csv)),
+    predictions: predictionsIn(join(folder, output)),
   };
 }
 
@@ -89,14 +89,11 @@ const linesOf = (path) =>
 
 const endsOf = (losses) => ({ steps: losses.length, first: losses[0], last: losses.at(-1) });
 
-/** Label and probabilities of each row; no cell of this file has a comma in it but text, which is left out. */
+/** The probabilities of each row. */
 function predictionsIn(path) {
-  const [header, ...rows] = readFileSync(path, 'utf8')
-    .trim()
-    .split(/\r?\n/)
-    .map((line) => line.split(','));
-  const columns = [...header.keys()].filter((at) => header[at].startsWith('prob_'));
-  return rows.map((row) => columns.map((at) => Number(row[at])));
+  return linesOf(path).map((row) =>
+    Object.entries(row).flatMap(([name, value]) => (name.startsWith('prob_') ? [value] : [])),
+  );
 }
 
 /** How far the predictions of two devices are apart; their trainings went apart before. */

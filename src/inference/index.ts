@@ -11,6 +11,7 @@ export {
 export {
   type Counts,
   checkUnfinished,
+  checkWindowChoice,
   type JudgedRow,
   judgeRows,
   mergeParts,

@@ -1,7 +1,7 @@
 /** @file `openBundle`: a bundle that predicts for other programs. It prints nothing and never ends the process. */
 
 import { requireDevices, resolveDevice } from '../engine/runtime/index.js';
-import { judgeRows, type OpenedModel, openBundleModel } from '../inference/index.js';
+import { checkWindowChoice, judgeRows, type OpenedModel, openBundleModel } from '../inference/index.js';
 import type { EncoderPool } from '../training/index.js';
 import type { Bundle, OpenBundleOptions, PredictOptions, Recording } from './public-types.js';
 import { predictionOf, RECORDING_COLUMNS, recordingRows } from './recordings.js';
@@ -28,9 +28,10 @@ export async function openBundle(dir: string, options: OpenBundleOptions = {}): 
     description: { ...description },
     async *predict<R extends Recording | string>(
       recordings: Iterable<R> | AsyncIterable<R>,
-      { signal }: PredictOptions = {},
+      { signal, windows = 'auto' }: PredictOptions = {},
     ) {
       signal?.throwIfAborted();
+      checkWindowChoice(windows, recipe.max_audio_sec);
       const given = new Map<number, R>();
       const source = recordingRows(recordings, given);
       const judged = judgeRows(shared.model, source, {
@@ -38,7 +39,7 @@ export async function openBundle(dir: string, options: OpenBundleOptions = {}): 
         range: { first: 0, end: Number.POSITIVE_INFINITY },
         from: 0,
         needsAudio: phase.needs.audio,
-        windows: 'off',
+        windows,
         maxAudioSec: recipe.max_audio_sec,
         stop: signal,
       });

@@ -20,10 +20,8 @@ export interface Recording {
   readonly end?: number;
 }
 
-/** The answer for a recording. */
-export interface Prediction<R = Recording> {
-  /** What was given. */
-  readonly recording: R;
+/** What a model says of a recording, or of a part of it. */
+export interface Answer {
   /** The most probable label; undefined if there is an `error`. */
   readonly label: string | undefined;
   /** By label, in the order of the bundle's labels; undefined if there is an `error`. */
@@ -39,6 +37,17 @@ export interface Prediction<R = Recording> {
   readonly error: string | undefined;
 }
 
+/** The answer for a recording. */
+export interface Prediction<R = Recording> extends Answer {
+  /** What was given. */
+  readonly recording: R;
+  /**
+   * Of a long recording that was cut: the answers for its windows, of which `probabilities` are the mean, weighted by
+   * length.
+   */
+  readonly windows?: readonly Answer[];
+}
+
 export interface OpenBundleOptions {
   /** `auto`, the default, is CUDA if it is installed, else the CPU. */
   readonly device?: 'auto' | 'cpu' | 'webgpu' | 'cuda' | `cuda:${number}`;
@@ -51,6 +60,11 @@ export interface OpenBundleOptions {
 export interface PredictOptions {
   /** Stops after the recordings that are being judged: the iteration then throws the signal's reason. */
   readonly signal?: AbortSignal;
+  /**
+   * How files that are longer than the model takes are judged: in windows cut at pauses (`auto`, the default), in windows
+   * of so many seconds, or only their beginning (`off`). Of samples, only the beginning is judged.
+   */
+  readonly windows?: 'auto' | 'off' | number;
 }
 
 /** An open bundle. Several can be open at once, and several predictions of one can run side by side. */

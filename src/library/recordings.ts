@@ -1,8 +1,8 @@
 /** @file What the library is given, as rows for the pipeline of `emoq predict`, and what it gives back. */
 
 import { fileFinder } from '../data/tables/index.js';
-import type { JudgedRow, PredictionSource, SourceRow } from '../inference/index.js';
-import type { Prediction, Recording } from './public-types.js';
+import type { JudgedRow, PartOutcome, PredictionSource, SourceRow } from '../inference/index.js';
+import type { Answer, Prediction, Recording } from './public-types.js';
 
 /** The columns that rows of recordings have. */
 export const RECORDING_COLUMNS = {
@@ -91,12 +91,17 @@ function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
 /** The answer for a row. */
 export function predictionOf<R>(
   recording: R,
-  { parts }: JudgedRow,
+  { parts, whole }: JudgedRow,
   labels: readonly string[],
 ): Prediction<R> {
-  const [part] = parts as [JudgedRow['parts'][number]];
+  const answers = parts.map((part) => answerOf(part, labels));
+  return whole === undefined
+    ? { recording, ...answers[0]! }
+    : { recording, ...answerOf(whole, labels), windows: answers };
+}
+
+function answerOf(part: PartOutcome, labels: readonly string[]): Answer {
   const common = {
-    recording,
     start: part.startSec,
     end: part.endSec,
     notes: part.notes.map(({ kind, text }) => `${kind}: ${text}`),

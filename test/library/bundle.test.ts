@@ -4,8 +4,14 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { decodeAudio } from '../../src/data/audio/index.js';
-import { type Bundle, openBundle, type Prediction, type Recording } from '../../src/library/index.js';
+import { decodeAudio, encodeWav } from '../../src/data/audio/index.js';
+import {
+  type Answer,
+  type Bundle,
+  openBundle,
+  type Prediction,
+  type Recording,
+} from '../../src/library/index.js';
 import { csvRows, makeWorkspace } from '../e2e/workspace.js';
 
 const work = makeWorkspace('library');
@@ -90,6 +96,33 @@ describe('a bundle as a library', () => {
     const long = Float32Array.from({ length: 3 * 16_000 }, (_, i) => Math.sin(i / 10) / 2);
     const [found] = await all([{ samples: long }]); // max_audio_sec is 2
     expect(found).toMatchObject({ start: 0, end: 2, notes: ['cut: judged on the first 2 s of 3.0 s'] });
+  });
+
+  it('judges long files in windows, and says what of each', async () => {
+    const joined = Buffer.concat(rows.slice(0, 4).map((row) => readFileSync(fileOf(row)).subarray(44)));
+    const values = Float32Array.from(
+      { length: joined.length >> 1 },
+      (_, i) => joined.readInt16LE(2 * i) / 32_768,
+    );
+    const long = work.path(work.file('long.wav', encodeWav(values, 16_000)));
+    const [found] = await all([long]);
+    const { windows, probabilities, start, end } = found!;
+    expect(windows!.length).toBeGreaterThan(2); // max_audio_sec is 2
+    expect([start, Math.round(1000 * end!)]).toEqual([0, Math.round(values.length / 16)]);
+    const length = (window: Answer): number => window.end! - window.start!;
+    const total = windows!.reduce((sum, window) => sum + length(window), 0);
+    for (const label of bundle.labels) {
+      const mean = windows!.reduce(
+        (sum, each) => sum + (each.probabilities![label]! * length(each)) / total,
+        0,
+      );
+      expect(probabilities![label]).toBeCloseTo(mean, 5);
+    }
+    const beginning: Prediction<string>[] = [];
+    for await (const each of bundle.predict([long], { windows: 'off' })) beginning.push(each);
+    expect(beginning[0]).toMatchObject({ start: 0, end: 2 });
+    expect(beginning[0]!.windows).toBeUndefined();
+    await expect(bundle.predict([long], { windows: 60 }).next()).rejects.toThrow(/windows of 60 s/);
   });
 
   it('answers what has arrived before the next recording comes', async () => {

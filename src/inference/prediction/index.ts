@@ -6,6 +6,7 @@ export { writeTimeline } from './output-timeline.js';
 export type { WindowChoice } from './parts.js';
 export {
   checkUnfinished,
+  checkWindowChoice,
   type PlannedPrediction,
   type PredictionJob,
   planPrediction,

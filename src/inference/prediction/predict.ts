@@ -60,7 +60,7 @@ export function planPrediction(
 ): PlannedPrediction {
   const { format, shard, channel, pathColumn, textColumn, speakerColumn, settings, model } = job;
   const { audio } = systemOf(recipe).views(recipe);
-  checkWindows(job.windows, recipe.max_audio_sec);
+  checkWindowChoice(job.windows, recipe.max_audio_sec);
   const layout = outputLayout(source, recipe.labels, audio, format);
   const input = source.identity;
   if (input === undefined) {
@@ -83,7 +83,7 @@ export function planPrediction(
 }
 
 /** @throws InputError for windows on a grid that a model or the windowing cannot take */
-function checkWindows(windows: WindowChoice, maxAudioSec: number): void {
+export function checkWindowChoice(windows: WindowChoice, maxAudioSec: number): void {
   if (typeof windows !== 'number') return;
   checkWindowRule({ kind: 'grid', sec: windows });
   if (windows <= maxAudioSec) return;

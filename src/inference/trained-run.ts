@@ -113,7 +113,8 @@ function withAdvice(missing: readonly string[]): (error: unknown) => never {
   return (error) => {
     const [key] = missing;
     if (!(error instanceof InputError) || key === undefined) throw error;
-    throw new InputError(`${error.message}; if it was moved, say where it is: --backbone ${key}=FOLDER`);
+    const what = key === 'encoder_onnx' ? 'FILE' : 'FOLDER';
+    throw new InputError(`${error.message}; if it was moved, say where it is: --backbone ${key}=${what}`);
   };
 }
 

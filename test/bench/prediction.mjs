@@ -1,7 +1,7 @@
 /**
  * @file `emoq predict` end to end at the shapes of HuBERT-base, RoBERTa-base and Qwen2.5-0.5B: `node
- * test/bench/prediction.mjs FOLDER ROWS [THREADS]`. Writes the run and the clips into FOLDER unless they are there, and what
- * prediction.py reads. The time of a row is that of ROWS rows less that of a quarter of them, so that starting and
+ * test/bench/prediction.mjs FOLDER ROWS [THREADS [int8]]`, with 0 threads for one per core. Writes the run and the clips
+ * into FOLDER unless they are there, what prediction.py reads, and for int8 a bundle that is quantized so. The time of a row is that of ROWS rows less that of a quarter of them, so that starting and
  * loading do not count. Prints its figures as one line of JSON.
  */
 
@@ -17,13 +17,16 @@ import { writeClips, writeRandomRun } from './random-run.mjs';
 
 const CLIP_SEC = 4;
 const SAMPLE_RATE_HZ = 16_000;
-const [folder, rowCount, threads] = [process.argv[2], Number(process.argv[3]), process.argv[4]];
+const [folder, rowCount, threads = '0', quantize] = process.argv
+  .slice(2)
+  .map((value, at) => (at === 1 ? Number(value) : value));
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 if (!existsSync(join(folder, 'rows.json'))) await prepare();
 const { tokens, rowGflop } = JSON.parse(readFileSync(join(folder, 'rows.json'), 'utf8'));
 const few = Math.ceil(rowCount / 4);
 await writeClips(folder, few, CLIP_SEC);
+const model = quantize === undefined ? ['--run', join(folder, 'run')] : ['--bundle', quantizedBundle()];
 const [short, long] = [predict(few), predict(rowCount)];
 const perRow = (key) => (long[key] - short[key]) / (rowCount - few);
 console.log(
@@ -94,6 +97,18 @@ function weightInputs(graph) {
   };
 }
 
+/** The bundle of the run in integers. */
+function quantizedBundle() {
+  const bundle = join(folder, quantize);
+  if (existsSync(bundle)) return bundle;
+  const args = ['export', 'bundle', '--run', join(folder, 'run'), '--quantize', quantize, '-o', bundle];
+  const { status, stderr } = spawnSync(process.execPath, [here('../../bin/emoq.js'), ...args], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(stderr);
+  return bundle;
+}
+
 /** One run of the command on the first rows; its predictions stay in predictions-<count>.csv. */
 function predict(count) {
   const usage = join(folder, 'usage.json');
@@ -108,8 +123,8 @@ function predict(count) {
         'predict',
         join(folder, `clips-${count}.csv`),
       ],
-      ...(threads === undefined ? [] : ['--threads', threads]),
-      ...['--run', join(folder, 'run'), '-o', join(folder, `predictions-${count}.csv`)],
+      ...(threads === '0' ? [] : ['--threads', threads]),
+      ...[...model, '-o', join(folder, `predictions-${count}.csv`)],
     ],
     { env: { ...process.env, EMOQ_BENCH_USAGE: usage }, encoding: 'utf8' },
   );

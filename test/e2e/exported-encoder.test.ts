@@ -83,7 +83,8 @@ describe('a recipe with backbones.encoder_onnx', () => {
       'error: encoder small.yaml is not an ONNX file, or is cut short',
     );
     renameSync(work.path('optimum', 'model.onnx'), work.path('moved.onnx'));
-    const gone = 'error: encoder optimum/model.onnx does not exist';
+    const gone =
+      'error: encoder optimum/model.onnx does not exist; if it was moved, say where it is: --backbone encoder_onnx=FILE';
     expect(await work.refused('eval', '--run', 'exported', '--stage', '1')).toBe(gone);
     expect(await work.refused('predict', 'toy/manifest.csv', '-o', 'x.csv', '--run', 'exported')).toBe(gone);
   });

@@ -103,7 +103,7 @@ export async function* partsOfRow(
       const path = await source.files.find(row.fields[pathColumn]!);
       const mostSec = typeof windows === 'number' ? windows : maxAudioSec;
       const { part, isLonger } = await decodeSegment(path, request, mostSec, signal);
-      if (windows === 'off' || !isLonger) yield part;
+      if (!isLonger || windows === 'off' || (windows === 'auto' && maxAudioSec < LEAST_MODEL_SEC)) yield part;
       else {
         yield { kind: 'long' };
         return yield* windowsOf(path, request, options, signal);
@@ -114,6 +114,9 @@ export async function* partsOfRow(
   }
   return undefined;
 }
+
+/** For a model that takes less than this at once, pauses make no sensible windows: the beginning is judged. */
+const LEAST_MODEL_SEC = 1;
 
 /** Windows by pauses are as long as a model allows, and by default 3 to 15 s. */
 function ruleOf({ windows, maxAudioSec }: PartOptions): WindowRule {

@@ -124,7 +124,7 @@ function predict(count) {
         join(folder, `clips-${count}.csv`),
       ],
       ...(threads === '0' ? [] : ['--threads', threads]),
-      ...[...model, '-o', join(folder, `predictions-${count}.csv`)],
+      ...[...model, '-o', join(folder, `${quantize ?? 'predictions'}-${count}.csv`)],
     ],
     { env: { ...process.env, EMOQ_BENCH_USAGE: usage }, encoding: 'utf8' },
   );

@@ -25,6 +25,7 @@ export function slurmProblem(): string | undefined {
   return process.getuid?.() === 0 ? undefined : 'its daemons need root';
 }
 
+/** @throws Error if its daemons do not start here, as in a container without the rights that they need */
 export async function startSlurm(dir: string): Promise<Slurm> {
   const file = (name: string): string => join(dir, name);
   for (const name of ['state', 'spool']) mkdirSync(file(name), { recursive: true });
@@ -90,10 +91,10 @@ export async function startSlurm(dir: string): Promise<Slurm> {
   try {
     const files = ['key', 'pid', 'seed'].map((name) => `--${name}-file=${file(`munge.${name}`)}`);
     start('munged', '--foreground', '--force', `--socket=${file('munge.socket')}`, ...files);
-    await until('munged', () => existsSync(file('munge.socket')));
+    await until('munged', () => existsSync(file('munge.socket')), STARTING);
     start('slurmctld', '-D', '-c', '-f', conf);
     start('slurmd', '-D', '-f', conf);
-    await until('slurmd', () => asked('sinfo', '--noheader', '--format=%t') === 'idle');
+    await until('slurmd', () => asked('sinfo', '--noheader', '--format=%t') === 'idle', STARTING);
   } catch (error) {
     await stop();
     throw error;
@@ -110,15 +111,18 @@ export async function startSlurm(dir: string): Promise<Slurm> {
   };
 }
 
+/** Tries until a daemon counts as one that does not start: half a minute. */
+const STARTING = 300;
+
 /** Waits for something that is certain to come; a test's own time limit ends it. */
-async function until(what: string, holds: () => boolean): Promise<void> {
+async function until(what: string, holds: () => boolean, most = 6000): Promise<void> {
   for (let tries = 0; ; tries++) {
     try {
       if (holds()) return;
     } catch {
       // not yet
     }
-    if (tries === 6000) throw new Error(`${what} did not get there`);
+    if (tries === most) throw new Error(`${what} did not get there`);
     await sleep(100);
   }
 }

@@ -80,4 +80,11 @@ export {
   type Table,
   textTable,
 } from './table.js';
-export { type JudgedWindow, meanOverWindows, type WindowMean } from './window-mean.js';
+export {
+  type JudgedWindow,
+  meanOverWindows,
+  WINDOWS_NOTE,
+  type WindowMean,
+  windowsIn,
+  windowsNote,
+} from './window-mean.js';

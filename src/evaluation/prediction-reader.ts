@@ -26,6 +26,7 @@ import {
   predictionFormatOf,
   probabilityPrefix,
 } from './predictions.js';
+import { windowsIn } from './window-mean.js';
 
 export interface ReadPredictionsOptions {
   /** The classes that labels must belong to; by default those of the file. */
@@ -82,8 +83,9 @@ export async function readPredictions(
     );
   }
   const { labels, source, declared } = labelSet(path, table, options.labels);
+  const whole = withoutWindows(table.rows);
   const problems: string[] = [];
-  const rows = table.rows.map((row) =>
+  const rows = whole.map((row) =>
     toPrediction(row, { labels, source, declared }, table.decimalComma, (what) =>
       problems.push(`${path}, line ${row.line}: ${oneLine(what)}`),
     ),
@@ -101,7 +103,18 @@ export async function readPredictions(
     );
   }
   if (!declared) refuseUnrelatedValues(path, rows);
-  return { path, labels, declared, rows };
+  return { path, labels, declared, rows, windows: table.rows.length - whole.length };
+}
+
+/** The rows without those for windows of a recording, which precede the row for the whole of it. */
+function withoutWindows(rows: readonly RawRow[]): readonly RawRow[] {
+  const kept: RawRow[] = [];
+  for (const row of rows) {
+    let windows = windowsIn(row.cells.note ?? '') ?? 0;
+    while (windows-- > 0 && kept.length > 0 && kept.at(-1)!.cells.path === row.cells.path) kept.pop();
+    kept.push(row);
+  }
+  return kept;
 }
 
 /** The classes, and how messages describe where they come from. */
@@ -253,8 +266,11 @@ async function readJsonLines(path: string): Promise<RawTable> {
 const SUM_TOLERANCE = 0.05;
 
 /** Warnings about a predictions file, one line each. */
-export function predictionWarnings({ labels, rows }: PredictionTable): string[] {
+export function predictionWarnings({ labels, rows, windows = 0 }: PredictionTable): string[] {
   return [
+    windows === 0
+      ? undefined
+      : `${windows} ${windows === 1 ? 'row for a window of a long recording is' : 'rows for windows of long recordings are'} left out; the row for the whole has their mean`,
     sumWarning(rows),
     argmaxWarning(labels, rows),
     repetitionWarning(rows),

@@ -46,6 +46,8 @@ export interface PredictionTable {
   /** Whether the classes were requested or have columns, rather than inferred from the labels that occur. */
   readonly declared: boolean;
   readonly rows: readonly Prediction[];
+  /** Rows for windows of long recordings, which are left out: the rows for the whole recordings have their mean. */
+  readonly windows?: number;
 }
 
 /** A row with a known reference, which can be scored. */

@@ -43,3 +43,21 @@ export function meanOverWindows(windows: Iterable<JudgedWindow>): WindowMean | u
   if (sums === undefined || judgedSec <= 0) return undefined;
   return { probabilities: Float32Array.from(sums, (sum) => sum / judgedSec), judgedSec, judged, failed };
 }
+
+/** The kind of the note on the answer for a whole recording. */
+export const WINDOWS_NOTE = 'windows';
+
+/** The note on the answer for a recording, which says how many windows it has. */
+export function windowsNote(judged: number, failed: number): string {
+  if (judged + failed === 0) return 'none';
+  if (judged === 0) return `${failed}, without an answer`;
+  const without = failed === 0 ? '' : `, without ${failed} that could not be judged`;
+  return `the mean of ${judged} window${judged === 1 ? '' : 's'}, weighted by length${without}`;
+}
+
+/** How many windows a row's notes say that it is the answer for; undefined if it is none for a whole recording. */
+export function windowsIn(notes: string): number | undefined {
+  const text = /^windows: ([^;]*)/.exec(notes)?.[1];
+  if (text === undefined) return undefined;
+  return [...text.matchAll(/\d+/g)].reduce((sum, [count]) => sum + Number(count), 0);
+}

@@ -98,6 +98,19 @@ describe('a recording that is longer than a model takes', () => {
     expect([...new Set(all.map(({ path }) => path))].length).toBe(5);
   });
 
+  it('counts once when the output is scored, by the row for the whole', async () => {
+    const calls = work.read('calls.csv').toString().trim().split('\n');
+    work.file('labelled.csv', calls.map((row, i) => `${row},${i === 0 ? 'label' : 'happy'}`).join('\n'));
+    await work.done('predict', 'labelled.csv', '-o', 'labelled-out.csv', '--run', 'good');
+    const rows = csvRows(work, 'labelled-out.csv');
+    expect(rows.length).toBe(13);
+    const { stdout, stderr } = await work.done('eval', '--predictions', 'labelled-out.csv', '--json');
+    const wholes = rows.filter(({ note }) => note!.startsWith('windows: ')).length;
+    expect(stderr).toContain(`${rows.length - 5} rows for windows of long recordings are left out`);
+    expect(wholes).toBe(3); // call.wav, mute.wav, call.mp3
+    expect(JSON.parse(stdout).n).toBe(5);
+  });
+
   it('is judged by its beginning, or on a grid, if asked to', async () => {
     await predict('off.csv', '--windows', 'off');
     const off = csvRows(work, 'off.csv');

@@ -46,6 +46,7 @@ describe.runIf(problem === undefined)('on Slurm', () => {
   });
 
   it('features are encoded in shards that leave nothing to encode', async (test) => {
+    // Without the rights that Slurm's daemons need, there is nothing to submit to.
     if (slurm === undefined) return test.skip(failure);
     const said = await ran(['--array=1-2'], 'features.sbatch', '--recipe', 'small.yaml');
     expect(said.match(/features of 10 of 20 clips are in the cache/g), said).toHaveLength(2);
@@ -55,6 +56,7 @@ describe.runIf(problem === undefined)('on Slurm', () => {
   });
 
   it('a table is predicted in parts and merged to the output of one command', async (test) => {
+    // Without the rights that Slurm's daemons need, there is nothing to submit to.
     if (slurm === undefined) return test.skip(failure);
     const said = await ran(
       ['--array=1-3'],
@@ -74,6 +76,7 @@ describe.runIf(problem === undefined)('on Slurm', () => {
   });
 
   it('seeds and folds are trained, a task each, and scored together', async (test) => {
+    // Without the rights that Slurm's daemons need, there is nothing to submit to.
     if (slurm === undefined) return test.skip(failure);
     const seeds = ['--recipe', 'small.yaml', '--set', 'stage2.epochs=1', '--run', 'seeds'];
     const said = await ran(['--array=3-4'], 'seeds.sbatch', ...seeds);

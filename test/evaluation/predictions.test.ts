@@ -275,3 +275,47 @@ describe('what is likely a mistake', () => {
     ]);
   });
 });
+
+describe('rows for windows of a long recording', () => {
+  const header = 'path,start,end,reference,label,note';
+  const wholes = async (...lines: readonly string[]): Promise<readonly [string[], string[]]> => {
+    const table = await readPredictions(file('windows.csv', [header, ...lines, ''].join('\n')));
+    return [table.rows.map(({ path, label }) => `${path} ${label}`), predictionWarnings(table)];
+  };
+
+  it('are left out, with a warning, and the row for the whole is kept', async () => {
+    const [rows, warnings] = await wholes(
+      'short.wav,0,2,joy,joy,',
+      'long.wav,0,4,joy,neutral,clipped: 3 of 9 samples',
+      'long.wav,4,9,joy,,',
+      'long.wav,9,12,joy,neutral,',
+      'long.wav,0,12,joy,joy,"windows: the mean of 2 windows, weighted by length, without 1 that could not be judged; clipped: 1"',
+    );
+    expect(rows).toEqual(['short.wav joy', 'long.wav joy']);
+    expect(warnings[0]).toBe(
+      '3 rows for windows of long recordings are left out; the row for the whole has their mean',
+    );
+  });
+
+  it('are as many as the note says, so that other rows of the recording stay', async () => {
+    const [rows] = await wholes(
+      'long.wav,0,2,joy,neutral,',
+      'long.wav,2,5,joy,neutral,',
+      'long.wav,2,5,joy,joy,"windows: the mean of 1 window, weighted by length"',
+      'mute.wav,0,5,joy,neutral,windows: none; silent: no sound',
+      'bad.wav,0,9,joy,,',
+      'bad.wav,0,9,joy,,"windows: 1, without an answer"',
+    );
+    expect(rows).toEqual(['long.wav neutral', 'long.wav joy', 'mute.wav neutral', 'bad.wav undefined']);
+  });
+
+  it('are those of the same recording only, and notes of other programs drop nothing', async () => {
+    const [rows, warnings] = await wholes(
+      'a.wav,,,joy,joy,',
+      'b.wav,,,joy,joy,windows: 3 were open',
+      'c.wav,,,joy,neutral,the windows: 2',
+    );
+    expect(rows).toEqual(['a.wav joy', 'b.wav joy', 'c.wav neutral']);
+    expect(warnings).toEqual([]);
+  });
+});

@@ -2,7 +2,8 @@
 
 import { z } from 'zod';
 import { cellOf } from '../../data/tables/index.js';
-import { type JudgedRow, WINDOWS_NOTE } from './judging.js';
+import { WINDOWS_NOTE } from '../../evaluation/index.js';
+import type { JudgedRow } from './judging.js';
 import { transcriptOfRow } from './parts.js';
 import { GENDER_COLUMN, rowName } from './prediction-source.js';
 

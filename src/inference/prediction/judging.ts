@@ -16,7 +16,7 @@ import {
   UNHOLDABLE_FEATURES,
 } from '../../data/features/index.js';
 import { cellOf } from '../../data/tables/index.js';
-import { meanOverWindows } from '../../evaluation/index.js';
+import { meanOverWindows, WINDOWS_NOTE, windowsNote } from '../../evaluation/index.js';
 import { argmax } from '../../evaluation/metrics/index.js';
 import type { ModelUtterance } from '../../systems/index.js';
 import { cutTo, type EncoderPool, isCutText } from '../../training/index.js';
@@ -37,9 +37,6 @@ import {
   rowBlocks,
   type SourceRow,
 } from './prediction-source.js';
-
-/** The kind of the note on the answer for a whole recording. */
-export const WINDOWS_NOTE = 'windows';
 
 /** Parts that are computed together, for each device. */
 const CHUNK = 32;
@@ -161,21 +158,17 @@ function answerOfWhole(
       probabilities: window.kind === 'predicted' ? window.probabilities : null,
     })),
   );
-  const noted = (text: string): RowNote[] => [{ kind: WINDOWS_NOTE, text }, ...notes];
+  const failed = windows.length - (mean?.judged ?? 0);
+  const own = {
+    ...times,
+    notes: [{ kind: WINDOWS_NOTE, text: windowsNote(mean?.judged ?? 0, failed) }, ...notes],
+  };
   if (mean === undefined) {
-    const none = windows.length === 0;
-    const reason = none ? 'there is no sound in it' : 'none of its windows could be judged';
-    return {
-      ...times,
-      ...failure(reason),
-      notes: noted(none ? 'none' : `${windows.length}, without an answer`),
-    };
+    const reason = windows.length === 0 ? 'there is no sound in it' : 'none of its windows could be judged';
+    return { ...own, ...failure(reason) };
   }
-  const { probabilities, judged, failed } = mean;
-  const label = labels[argmax(probabilities)]!;
-  const without = failed === 0 ? '' : `, without ${failed} that could not be judged`;
-  const text = `the mean of ${judged} window${judged === 1 ? '' : 's'}, weighted by length${without}`;
-  return { ...times, kind: 'predicted', label, probabilities, notes: noted(text) };
+  const { probabilities } = mean;
+  return { ...own, kind: 'predicted', label: labels[argmax(probabilities)]!, probabilities };
 }
 
 interface ChunkItem {

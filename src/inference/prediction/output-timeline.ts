@@ -3,14 +3,13 @@
 import { isAbsolute, resolve } from 'node:path';
 import { writeFileAtomic } from '../../base/index.js';
 import { cellOf, openTableStream, type TableRow } from '../../data/tables/index.js';
-import { probabilityPrefix } from '../../evaluation/index.js';
+import { probabilityPrefix, windowsIn } from '../../evaluation/index.js';
 import {
   audioAddress,
   renderTimeline,
   type TimelineRecording,
   type TimelineWindow,
 } from '../../report/index.js';
-import { WINDOWS_NOTE } from './judging.js';
 import type { PlannedPrediction } from './predict.js';
 
 /**
@@ -52,7 +51,7 @@ interface Recording extends TimelineRecording {
 }
 
 function isOfWhole(row: TableRow): boolean {
-  return cellOf(row, 'note').startsWith(`${WINDOWS_NOTE}: `);
+  return windowsIn(cellOf(row, 'note')) !== undefined;
 }
 
 /** Whether a row is on the recording of the rows before it, and after them or on all of them. */

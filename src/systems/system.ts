@@ -280,8 +280,8 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
    * Estimates lengths from character counts when there is no tokenizer; without an utterance, those of an average one.
    */
   estimate(utterance?: Pick<Utterance, 'text'>): ExampleLengths;
-  /** The constant beginning of its prompts; absent in a phase without prompts or tokenizers. */
-  readonly promptStart?: PromptStart<E>;
+  /** The constant beginnings of its prompts, the longest first; absent in a phase without prompts or tokenizers. */
+  readonly promptStarts?: readonly PromptStart<E>[];
   /** Converts stored features to the form the phase reads. */
   features(features: FeatureSource): FeatureSource;
   /**

@@ -21,12 +21,12 @@ export type Infer = (
 ) => Promise<(Inference | FailedInference)[]>;
 
 /**
- * {@link inferAll} with the evaluators of a phase's `phaseInferenceGraph`. The keys and values of the constant beginning
- * of the prompts are computed with the first examples, and prompts go on after them; a prompt that begins otherwise is
- * computed in whole. Which of the two depends on nothing but the example.
+ * {@link inferAll} with the evaluators of a phase's `phaseInferenceGraph`. The keys and values of a constant beginning
+ * are computed with the first prompt that has it, and prompts go on after the first beginning that they have; one that
+ * has none is computed in whole. Which of these depends on nothing but the example.
  */
 export function promptedInference(evaluators: readonly Evaluator[], phase: Phase): Infer {
-  const { past, promptStart } = phase;
+  const { past, promptStarts = [] } = phase;
   const infer =
     (by: readonly Evaluator[]): Infer =>
     (examples, options) =>
@@ -37,35 +37,47 @@ export function promptedInference(evaluators: readonly Evaluator[], phase: Phase
     past.shape.map((size) => (typeof size === 'number' ? size : 0)),
   );
   const whole = evaluators.map((evaluator) => continuing(evaluator, past, nothing));
-  if (promptStart === undefined) return infer(whole);
-  const begin = async (): Promise<Evaluator[]> => {
-    const [outputs] = await whole[0]!.run([await promptStart.batch()]);
-    const present = outputs![PRESENT_KEY_VALUES]!;
-    return evaluators.map((evaluator) => continuing(evaluator, past, present));
-  };
-  let begun: Promise<Evaluator[]> | undefined;
+  const ways = promptStarts.map(({ batch, after }): Way => {
+    const begin = async (): Promise<Evaluator[]> => {
+      const [outputs] = await whole[0]!.run([await batch()]);
+      const present = outputs![PRESENT_KEY_VALUES]!;
+      return evaluators.map((evaluator) => continuing(evaluator, past, present));
+    };
+    let begun: Promise<readonly Evaluator[]> | undefined;
+    return {
+      restOf: after,
+      evaluators: () => {
+        begun ??= begin();
+        return begun;
+      },
+    };
+  });
+  ways.push({ restOf: (example) => example, evaluators: async () => whole });
   return async (examples, options) => {
-    const rests = examples.map((example) => promptStart.after(example));
     const results: (Inference | FailedInference)[] = new Array(examples.length);
-    let done = 0;
-    const inferThose = async (isRest: boolean, by: () => Promise<readonly Evaluator[]>): Promise<void> => {
-      const indices = [...examples.keys()].filter((index) => (rests[index] !== undefined) === isRest);
-      if (indices.length === 0) return;
-      const own = indices.map((index) => rests[index] ?? examples[index]!);
+    let left = [...examples.keys()];
+    for (const way of ways) {
+      const rests = left.map((index) => ({ index, rest: way.restOf(examples[index]!) }));
+      const own = rests.flatMap(({ index, rest }) => (rest === undefined ? [] : [{ index, rest }]));
+      if (own.length === 0) continue;
+      const done = examples.length - left.length;
       const onProgress = (some: number): void => options.onProgress?.(done + some, examples.length);
-      const inferences = await infer(await by())(own, { ...options, onProgress });
-      indices.forEach((index, position) => {
+      const given = own.map(({ rest }) => rest);
+      const inferences = await infer(await way.evaluators())(given, { ...options, onProgress });
+      own.forEach(({ index }, position) => {
         results[index] = inferences[position]!;
       });
-      done += indices.length;
-    };
-    await inferThose(true, () => {
-      begun ??= begin();
-      return begun;
-    });
-    await inferThose(false, async () => whole);
+      left = rests.flatMap(({ index, rest }) => (rest === undefined ? [index] : []));
+    }
     return results;
   };
+}
+
+/** How some of the prompts are computed. */
+interface Way {
+  /** What is computed of a prompt; undefined if it is not computed in this way. */
+  readonly restOf: (example: Example) => Example | undefined;
+  readonly evaluators: () => Promise<readonly Evaluator[]>;
 }
 
 /** An evaluator that gives every batch these past keys and values. */

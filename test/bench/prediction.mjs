@@ -80,7 +80,7 @@ function encoderWork(samples) {
 
 /** Operations of the Former and the language model for a row, after the beginning of its prompt. */
 async function modelFlops(phase, { frames, text, prompt }) {
-  const { prompt: past } = (await phase.promptStart.batch()).sizes;
+  const { prompt: past } = (await phase.promptStarts[0].batch()).sizes;
   const graph = phaseInferenceGraph(
     { ...phase, frozen: (own) => weightInputs(own) },
     phase.parameters,

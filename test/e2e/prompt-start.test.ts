@@ -65,8 +65,9 @@ for (const [name, settings] of Object.entries(models)) {
           return encoded.kind === 'example' ? encoded.example : expect.fail(encoded.problem);
         },
       );
-      const starts = examples.map((example) => phase.promptStart!.after(example));
-      expect(starts.every((each) => each !== undefined)).toBe(true);
+      for (const example of examples) {
+        expect(phase.promptStarts!.some((start) => start.after(example) !== undefined)).toBe(true);
+      }
 
       const graph = phaseEvaluationGraph(phase, phase.parameters, (own) =>
         checkpointWeights(own, (key, shape) => requireWeight(trained, key, shape)),

@@ -62,8 +62,10 @@ def prompt_parts(speaker: str, transcript: str) -> list[str]:
     """The prompt's text before the slot and after it."""
     assert speaker and transcript and "<|" not in speaker + transcript and "<AUDIO>" not in transcript
     system = template["system"].replace("{labels}", ", ".join(LABELS))
-    before, after = template["user"].split("<AUDIO>")
-    before = before.replace("{speaker}", speaker, 1).replace("{transcript}", transcript, 1)
+    before, after = (
+        part.replace("{speaker}", speaker, 1).replace("{transcript}", transcript, 1)
+        for part in template["user"].split("<AUDIO>")
+    )
     return [
         f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{before}",
         f"{after}<|im_end|>\n<|im_start|>assistant\n{template['answer']}",

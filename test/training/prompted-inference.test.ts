@@ -31,13 +31,15 @@ const phaseWith = (more: Partial<Phase>): Phase =>
     }),
     ...more,
   }) as Phase;
+/** A beginning of the examples whose number is a multiple; the rest of such an example has the quotient. */
+const startOf = (id: number, divisor: number): NonNullable<Phase['promptStarts']>[number] => ({
+  batch: async () => ({ tensors: { ids: float32([1], [id]) }, sizes: { batch: 1 } }),
+  after: (given) =>
+    Number(given.id) % divisor === 0 ? { ...given, id: String(Number(given.id) / divisor) } : undefined,
+});
 const prompted = phaseWith({
   past: { name: 'past', dtype: 'float32', shape: [2, 1, 'past', 1] },
-  promptStart: {
-    batch: async () => ({ tensors: { ids: float32([1], [-1]) }, sizes: { batch: 1 } }),
-    after: (given) =>
-      Number(given.id) % 2 === 0 ? { ...given, id: String(Number(given.id) / 2) } : undefined,
-  },
+  promptStarts: [startOf(-1, 2)],
 });
 
 /** An evaluator that gives each example its number as its first probability's hundredth, and what it was fed. */
@@ -98,6 +100,23 @@ describe('inference of prompts that begin alike', () => {
       [[7, 5], 0],
     ]);
     expect(progress).toEqual(['2/4', '4/4']);
+  });
+
+  it('continues after the first of several beginnings that a prompt has', async () => {
+    const { evaluator, fed } = recorder();
+    const infer = promptedInference(
+      [evaluator],
+      phaseWith({ ...prompted, promptStarts: [startOf(-1, 6), startOf(-2, 2)] }),
+    );
+    const results = await infer([7, 6, 4, 12].map(example), { features, batchSize: 8 });
+    expect(firsts(results)).toEqual([7, 1, 2, 2]);
+    expect(fed.map(({ ids, past }) => [ids, past!.shape[2]])).toEqual([
+      [[-1], 0],
+      [[1, 2], 3],
+      [[-2], 0],
+      [[2], 3],
+      [[7], 0],
+    ]);
   });
 
   it('does not compute the beginning for prompts that have another', async () => {

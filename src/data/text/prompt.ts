@@ -276,13 +276,16 @@ const FUSION = "A learned representation that fuses the speaker's voice with the
 const VOICE = "A learned representation of the speaker's voice: <AUDIO>";
 const FRAMES = "The speaker's voice: <AUDIO>";
 
-/** Our wording; the paper does not give any. For the paper's system, and utterances with a transcript. */
+/**
+ * Our wording; the paper does not give any. For the paper's system, and utterances with a transcript. What is the same
+ * for all utterances comes first, since prediction computes a constant beginning once.
+ */
 export const DEFAULT_PROMPT: PromptTemplate = {
   system: [
     'You are an emotion recognition system. You are told what is known about one utterance of a conversation and decide which emotion its speaker expresses.',
     'Answer with exactly one of these words: {labels}.',
   ].join('\n'),
-  user: [SPEAKER, TRANSCRIPT, FUSION, QUESTION].join('\n'),
+  user: [QUESTION, FUSION, SPEAKER, TRANSCRIPT].join('\n'),
   answer: 'Emotion:',
 };
 
@@ -302,12 +305,14 @@ export interface UserPart {
 
 /** The built-in user part, which mentions the voice and the words only if the model gets them. */
 export function builtInUserPart({ inputs, fusion }: PromptCase): UserPart {
-  const part = (...lines: readonly string[]): string => [SPEAKER, ...lines, QUESTION].join('\n');
+  const part = (...lines: readonly string[]): string => [QUESTION, ...lines].join('\n');
   const voice = fusion === 'none' ? FRAMES : VOICE;
-  if (inputs === 'audio') return { user: part(voice) };
-  if (inputs === 'text') return { user: part(TRANSCRIPT), withoutText: part(NO_TRANSCRIPT) };
+  if (inputs === 'audio') return { user: part(voice, SPEAKER) };
+  if (inputs === 'text') {
+    return { user: part(SPEAKER, TRANSCRIPT), withoutText: part(SPEAKER, NO_TRANSCRIPT) };
+  }
   const fused = fusion === 'none' ? FRAMES : FUSION;
-  return { user: part(TRANSCRIPT, fused), withoutText: part(NO_TRANSCRIPT, voice) };
+  return { user: part(fused, SPEAKER, TRANSCRIPT), withoutText: part(voice, SPEAKER, NO_TRANSCRIPT) };
 }
 
 /**

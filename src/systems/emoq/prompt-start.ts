@@ -1,47 +1,72 @@
 /**
- * @file The constant beginning of a run's prompts: the tokens before the first slot that is filled differently for each
+ * @file The constant beginnings of a run's prompts: the tokens before the first slot that is filled differently for each
  * utterance. Their keys and values depend on no utterance, so that an opened model computes them once.
  */
 
 import type { Batch } from '../../engine/training/index.js';
 import type { InputViews } from '../../nn/index.js';
 import type { ModelUtterance, PromptStart } from '../system.js';
-import { type EmoqExample, makeExample, type PromptSetting } from './examples.js';
+import { type EmoqExample, type ExamplePrompt, makeExample, type PromptSetting } from './examples.js';
 
-/** Utterances that share nothing, with every optional value and without any. */
-const DIFFERENT: readonly Pick<ModelUtterance, 'text' | 'speaker' | 'gender'>[] = [
-  { text: 'a b', speaker: 'a b', gender: 'a b' },
-  { text: '9 8', speaker: '9 8', gender: '9 8' },
-  { text: '', speaker: '', gender: '' },
+/** Utterances that share nothing: with a transcript, and without one, whose prompts have other lines. */
+const DIFFERENT: readonly (readonly Pick<ModelUtterance, 'text' | 'speaker' | 'gender'>[])[] = [
+  [
+    { text: 'a b', speaker: 'a b', gender: 'a b' },
+    { text: '9 8', speaker: '9 8', gender: '9 8' },
+    { text: '- a', speaker: '', gender: '' },
+  ],
+  [
+    { text: '', speaker: 'a b', gender: 'a b' },
+    { text: '', speaker: '9 8', gender: '9 8' },
+    { text: '', speaker: '', gender: '' },
+  ],
 ];
 
 /**
- * The beginning of the prompts of a setting; undefined if they have none in common. A text and what precedes it are
- * tokenized together, so that the beginning is found by comparing the tokens of whole prompts.
+ * The beginnings of the prompts of a setting, the longest first. A text and what precedes it are tokenized together, so
+ * that a beginning is found by comparing the tokens of whole prompts.
  * @param collate with features of one frame
  */
-export function promptStart(
+export function promptStarts(
   setting: PromptSetting,
   views: InputViews,
   collate: (examples: readonly EmoqExample[]) => Promise<Batch>,
-): PromptStart<EmoqExample> | undefined {
-  const [first, ...others] = DIFFERENT.map(
-    (values) =>
-      makeExample({ ...values, id: '', path: '', label: '' }, setting.labels, views, undefined, setting)
-        .prompt!,
+): PromptStart<EmoqExample>[] {
+  const starts = DIFFERENT.map((utterances) =>
+    commonStart(
+      utterances.map(
+        (values) =>
+          makeExample({ ...values, id: '', path: '', label: '' }, setting.labels, views, undefined, setting)
+            .prompt!,
+      ),
+    ),
   );
+  const different = new Map(starts.map((start) => [start.join(), start]));
+  return [...different.values()]
+    .filter(({ length }) => length > 0)
+    .sort((a, b) => b.length - a.length)
+    .map((start) => startingWith(start, views, collate));
+}
+
+/** The tokens with which all prompts begin, without the slot of the soft prompt; each has at least one token more. */
+function commonStart(prompts: readonly ExamplePrompt[]): readonly number[] {
+  const [first, ...others] = prompts;
   // The soft prompt's slot has a token of its own, which is the same everywhere.
-  const ends = [first!, ...others].map(({ ids, audioPosition }) =>
-    audioPosition < 0 ? ids.length - 1 : audioPosition,
-  );
+  const ends = prompts.map(({ ids, audioPosition }) => (audioPosition < 0 ? ids.length - 1 : audioPosition));
   const limit = Math.min(...ends);
   const differs = first!.ids.findIndex((id, index) => others.some(({ ids }) => ids[index] !== id));
-  const length = differs < 0 ? limit : Math.min(differs, limit);
-  if (length === 0) return undefined;
-  const start = first!.ids.slice(0, length);
+  return first!.ids.slice(0, differs < 0 ? limit : Math.min(differs, limit));
+}
+
+function startingWith(
+  start: readonly number[],
+  views: InputViews,
+  collate: (examples: readonly EmoqExample[]) => Promise<Batch>,
+): PromptStart<EmoqExample> {
+  const { length } = start;
   const alone: EmoqExample = {
     ...{ id: '', path: '', label: -1, textIds: views === 'audio' ? [] : [0] },
-    prompt: { ids: start, audioPosition: -1, answer: [], answerWordLength: 0 },
+    prompt: { ids: [...start], audioPosition: -1, answer: [], answerWordLength: 0 },
     lengths: { inputs: { text: 1, prompt: length }, targets: {} },
   };
   return {

@@ -21,7 +21,7 @@ import { describeBackbones, type EmoqBackbones, inspectBackbones, openBackbones 
 import { type EmoqExample, makeExample, promptSetting } from './examples.js';
 import { initialStage1, initialStage2 } from './initial-values.js';
 import { stageGraphs, stageNeeds } from './needs.js';
-import { promptStart } from './prompt-start.js';
+import { promptStarts } from './prompt-start.js';
 import { isSamePrompt, namesGender, promptProblem, recipePrompt, reviewStage2 } from './run-prompt.js';
 import {
   type EmoqRecipe,
@@ -143,8 +143,8 @@ async function openStage(
       features,
     });
   const silence = oneFrame(configs.audioWidth);
-  const beginning =
-    setting && promptStart(setting, recipe.inputs, (examples) => collateOwn(examples, silence, false));
+  const beginnings =
+    setting && promptStarts(setting, recipe.inputs, (examples) => collateOwn(examples, silence, false));
   return {
     ...graphs,
     title: TITLES[name]!,
@@ -171,7 +171,7 @@ async function openStage(
       utterance === undefined
         ? averageLengths(recipe, reads)
         : estimatedLengths(recipe, reads, utterance.text),
-    ...(isReadable && beginning && { promptStart: beginning }),
+    ...(isReadable && beginnings && { promptStarts: beginnings }),
     features: (features) => (slotPerFrame ? pooledFeatures(features, slots) : features),
     sizesOf: ({ inputs, targets }, frames) => {
       const slotted = slotPerFrame ? Math.min(frames, slots) : frames;

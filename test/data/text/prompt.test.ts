@@ -111,18 +111,18 @@ describe('a prompt', () => {
             );
       return [of(user, inputs === 'audio' ? undefined : 'I can dance!'), of(withoutText, '')];
     };
-    const [speaker, question] = ['Speaker: Ana\n', '\nWhich emotion does the speaker express?'];
+    const [speaker, question] = ['Speaker: Ana', 'Which emotion does the speaker express?'];
     const [words, none] = ['Transcript: I can dance!', 'Transcript: (none)'];
     const fusion = "A learned representation that fuses the speaker's voice with the words: <AUDIO>";
     const voice = "A learned representation of the speaker's voice: <AUDIO>";
     const frames = "The speaker's voice: <AUDIO>";
-    const framed = (...inner: string[]) => `${speaker}${inner.join('\n')}${question}`;
-    expect(lines('both', 'former')).toEqual([framed(words, fusion), framed(none, voice)]);
-    expect(lines('both', 'none')).toEqual([framed(words, frames), framed(none, frames)]);
-    expect(lines('audio', 'former')).toEqual([framed(voice), undefined]);
-    expect(lines('audio', 'none')).toEqual([framed(frames), undefined]);
+    const asked = (...inner: string[]) => [question, ...inner].join('\n');
+    expect(lines('both', 'former')).toEqual([asked(fusion, speaker, words), asked(voice, speaker, none)]);
+    expect(lines('both', 'none')).toEqual([asked(frames, speaker, words), asked(frames, speaker, none)]);
+    expect(lines('audio', 'former')).toEqual([asked(voice, speaker), undefined]);
+    expect(lines('audio', 'none')).toEqual([asked(frames, speaker), undefined]);
     for (const part of ['former', 'none'] as const)
-      expect(lines('text', part)).toEqual([framed(words), framed(none)]);
+      expect(lines('text', part)).toEqual([asked(speaker, words), asked(speaker, none)]);
     expect(builtInUserPart({ inputs: 'both', fusion: 'former' }).user).toBe(DEFAULT_PROMPT.user);
   });
 

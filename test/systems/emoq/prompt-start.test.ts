@@ -6,7 +6,7 @@ import { buildByteLevelTokenizer } from '../../../src/data/text/index.js';
 import { createTokenizer } from '../../../src/data/text/tokenizer.js';
 import type { Batch } from '../../../src/engine/training/index.js';
 import { type EmoqExample, makeExample, type PromptSetting } from '../../../src/systems/emoq/examples.js';
-import { promptStart } from '../../../src/systems/emoq/prompt-start.js';
+import { promptStarts } from '../../../src/systems/emoq/prompt-start.js';
 
 const { tokenizerJson, tokenizerConfig } = buildByteLevelTokenizer({
   words: ['happy', 'sad', 'we', 'won', 'Speaker', 'Transcript', 'Which'],
@@ -40,29 +40,42 @@ const exampleOf = (
     undefined,
     setting,
   );
-/** The text of the beginning. */
-async function textOf(setting: PromptSetting, views: 'both' | 'audio' | 'text' = 'both'): Promise<string> {
-  await promptStart(setting, views, collate)!.batch();
-  return tokenizer.decode(collated[0]!.prompt!.ids);
+/** The texts of the beginnings. */
+async function textsOf(setting: PromptSetting, views: 'both' | 'audio' | 'text' = 'both'): Promise<string[]> {
+  const texts: string[] = [];
+  for (const start of promptStarts(setting, views, collate)) {
+    await start.batch();
+    texts.push(tokenizer.decode(collated[0]!.prompt!.ids));
+  }
+  return texts;
 }
 
 describe('the beginning of all prompts', () => {
   it('ends at the first slot', async () => {
     const system = '<|im_start|>system\nOne of happy, sad.<|im_end|>\n<|im_start|>user\n';
-    // The transcript is tokenized with the space before it, and its line is left out where it is absent.
-    expect(await textOf(settingOf(TRANSCRIPT_FIRST))).toBe(system);
+    const start = (text: string): string => `${system}${text}`;
     const withoutText = { user_without_text: 'Transcript: (none)\nThe voice: <AUDIO>' };
-    expect(await textOf(settingOf(TRANSCRIPT_FIRST, withoutText))).toBe(`${system}Transcript: `);
-    expect(await textOf(settingOf(`Speaker: {speaker}\n${TRANSCRIPT_FIRST}`))).toBe(system);
-    expect(await textOf(settingOf('Which?\nThe voice: <AUDIO>\nTranscript: {transcript}'))).toBe(
-      `${system}Which?\nThe voice: `,
+    // This tokenizer has the space before a word as a token of its own.
+    expect(await textsOf(settingOf(TRANSCRIPT_FIRST, withoutText))).toEqual(
+      ['Transcript: (none)\nThe voice: ', 'Transcript: '].map(start),
     );
+    expect(await textsOf(settingOf(`Speaker: {speaker}\n${TRANSCRIPT_FIRST}`))).toEqual([system]);
+    expect(await textsOf(settingOf('Which?\nThe voice: <AUDIO>\nTranscript: {transcript}'))).toEqual([
+      start('Which?\nThe voice: '),
+    ]);
+  });
+
+  it('is one for prompts with a transcript, and one for prompts without, whose line is left out', async () => {
+    const [longer, shorter, ...others] = await textsOf(settingOf(TRANSCRIPT_FIRST));
+    expect(longer).toMatch(/user\nThe voice: $/);
+    expect(shorter).toMatch(/user\nTranscript: $/);
+    expect(others).toEqual([]);
   });
 
   it('has neither the slot of the audio nor what is behind it', async () => {
     const setting = settingOf('The voice: <AUDIO>\nWhich?');
-    expect(await textOf(setting, 'audio')).toMatch(/The voice: $/);
-    const start = promptStart(setting, 'audio', collate)!;
+    expect(await textsOf(setting, 'audio')).toEqual([expect.stringMatching(/The voice: $/)]);
+    const start = promptStarts(setting, 'audio', collate)[0]!;
     const example = exampleOf(setting, {}, 'audio' as never);
     const rest = start.after(example)!;
     expect(rest.prompt!.audioPosition).toBe(0);
@@ -71,20 +84,20 @@ describe('the beginning of all prompts', () => {
 
   it('leaves at least the last token', async () => {
     const setting = settingOf('Which?');
-    const start = promptStart(setting, 'text', collate)!;
+    const start = promptStarts(setting, 'text', collate)[0]!;
     expect(start.after(exampleOf(setting, { text: 'we won' }, 'text' as never))!.prompt!.ids).toHaveLength(1);
   });
 
   it('is missing where prompts begin with a slot', () => {
     const bare = { ...chatMl, user: { ...chatMl.user, before: [] } };
     const setting = { ...settingOf('{transcript}\n<AUDIO>', { system: '' }), chat: bare };
-    expect(promptStart(setting, 'both', collate)).toBeUndefined();
+    expect(promptStarts(setting, 'both', collate).map(({ batch }) => batch)).toEqual([]);
   });
 });
 
 describe('a prompt after it', () => {
   const setting = settingOf(`Speaker: {speaker}\n${TRANSCRIPT_FIRST}`);
-  const start = promptStart(setting, 'both', collate)!;
+  const start = promptStarts(setting, 'both', collate)[0]!;
 
   it('has the other tokens, its slot and its length', async () => {
     await start.batch();

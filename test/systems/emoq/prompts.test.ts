@@ -101,24 +101,28 @@ describe('the prompt of an utterance', () => {
 
   it('says of the speaker what the run says', async () => {
     const of = async (speaker: string, utterance: Utterance) =>
-      linesOf(recipePrompt(await recipeOf('meld7', `prompt.speaker=${speaker}`)), utterance)[0];
-    expect(await of('name', spoken('Ses05F', 'F'))).toBe('Speaker: Ses05F');
-    expect(await of('gender', spoken('Ses05F', 'F'))).toBe('Speaker: female');
-    expect(await of('gender', spoken('Ses05F'))).toBe('Transcript: fine');
-    expect(await of('none', spoken('Ses05F', 'F'))).toBe('Transcript: fine');
+      linesOf(recipePrompt(await recipeOf('meld7', `prompt.speaker=${speaker}`)), utterance).slice(2);
+    const words = 'Transcript: fine';
+    expect(await of('name', spoken('Ses05F', 'F'))).toEqual(['Speaker: Ses05F', words]);
+    expect(await of('gender', spoken('Ses05F', 'F'))).toEqual(['Speaker: female', words]);
+    expect(await of('gender', spoken('Ses05F'))).toEqual([words]);
+    expect(await of('none', spoken('Ses05F', 'F'))).toEqual([words]);
   });
 
   it('without a transcript says that there is none, and nothing of words', async () => {
     for (const blank of ['', ' \t']) {
       const lines = linesOf(recipePrompt(await recipeOf('meld7')), spoken('Ann', '', blank));
-      expect(lines[1]).toBe('Transcript: (none)');
-      expect(lines[2]).toMatch(/^A learned representation of the speaker's voice: /);
+      expect(lines[1]).toMatch(/^A learned representation of the speaker's voice: /);
+      expect(lines.slice(2)).toEqual(['Speaker: Ann', 'Transcript: (none)']);
     }
   });
 
-  it('of a run of an earlier version is unchanged: the name, and no line for absent values', () => {
-    expect(linesOf(DEFAULT_PROMPT, spoken('Ses05F', 'F', ''))[0]).toBe('Speaker: Ses05F');
-    expect(linesOf(DEFAULT_PROMPT, spoken('Ses05F', 'F', ''))[1]).toMatch(/^A learned .* fuses /);
+  it('of a run of an earlier version is unchanged: its order, the name, and no line for absent values', () => {
+    const user = 'Speaker: {speaker}\nTranscript: {transcript}\nBoth: <AUDIO>\nWhich emotion?';
+    const lines = (text: string) => linesOf({ ...DEFAULT_PROMPT, user }, spoken('Ses05F', 'F', text));
+    const [speaker, both, question] = ['Speaker: Ses05F', expect.stringMatching(/^Both: /), 'Which emotion?'];
+    expect(lines('fine')).toEqual([speaker, 'Transcript: fine', both, question]);
+    expect(lines('')).toEqual([speaker, both, question]);
   });
 });
 

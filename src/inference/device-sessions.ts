@@ -2,10 +2,19 @@
 
 import { defaultJobs } from '../base/index.js';
 import { type Device, type SessionWorker, startSessionWorker } from '../engine/runtime/index.js';
-import type { Evaluator } from '../training/index.js';
+import type { Phase } from '../systems/index.js';
+import { type Batching, cheapestBatches, type Evaluator } from '../training/index.js';
 
-/** Utterances per run of the graph: enough to use the cores well, few enough to stay in cache. */
+/** Most utterances per run of the graph: enough to use a device well, few enough to stay in cache. */
 export const INFERENCE_BATCH = 16;
+/** What a run costs besides its arithmetic, in tokens: reading the weights, and on a GPU also launching kernels. */
+const RUN_TOKENS = { cpu: 24, gpu: 256 };
+
+/** How utterances are divided into runs of a phase's graph on a device. */
+export function inferenceBatches(phase: Phase, { kind }: Device): Batching {
+  const runTokens = kind === 'cpu' ? RUN_TOKENS.cpu : RUN_TOKENS.gpu;
+  return cheapestBatches(phase, { most: INFERENCE_BATCH, runTokens });
+}
 
 /** Opens what computes batches on a device, in a worker of its own. */
 export type OpenEvaluator = (

@@ -49,7 +49,7 @@ import {
   verifyCheckpoint,
 } from '../training/runs/index.js';
 import { findMovedBackbones } from './backbone-search.js';
-import { INFERENCE_BATCH, openEvaluators } from './device-sessions.js';
+import { INFERENCE_BATCH, inferenceBatches, openEvaluators } from './device-sessions.js';
 import { reviewInferenceMemory } from './inference-memory.js';
 
 export interface TrainedRun {
@@ -308,6 +308,7 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     return { ...evaluator, run: (batches) => evaluator.run(batches).catch(rethrow) };
   });
   const inferExamples = promptedInference(evaluators, phase);
+  const batching = inferenceBatches(phase, compute.device);
   return {
     ...{ folder, metadata, recipe, phase, devices: devices.length, close },
     async openEncoder() {
@@ -317,7 +318,7 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     },
     infer: (examples, features, control) =>
       inferExamples(examples, {
-        ...{ features: phase.features(features), batchSize: INFERENCE_BATCH },
+        ...{ features: phase.features(features), batching },
         ...control,
       }),
   };

@@ -35,6 +35,7 @@ export {
   requireInferences,
   sessionEvaluator,
 } from './inference.js';
+export { type Batching, cheapestBatches } from './inference-batches.js';
 export { type PhaseSize, sizePhase, stepText } from './phase-memory.js';
 export { promptedInference } from './prompted-inference.js';
 export { recordedDraw, recordedPrompt, trainedManifest } from './run-metadata.js';

@@ -26,8 +26,8 @@ import {
 } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase } from '../systems/index.js';
 import type { ComputeOptions } from './compute-options.js';
+import type { Batching } from './inference-batches.js';
 import { type RunLimits, runSizing } from './run-sizing.js';
-import { sumOf } from './step-sizes.js';
 import type { ValidationFigures } from './trainer.js';
 
 /** The model's output for one example. */
@@ -92,13 +92,13 @@ export interface InferenceOptions {
   readonly phase: Phase;
   /** Features of the examples, as the phase reads them. */
   readonly features: FeatureSource;
-  readonly batchSize: number;
+  readonly batching: Batching;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly stop?: AbortSignal | undefined;
 }
 
 /**
- * Runs all examples, in batches of similar length for speed; results do not depend on it. An output that is not a
+ * Runs all examples, in batches of similar length for speed; results do not depend on them. An output that is not a
  * distribution over the labels, or an embedding with non-finite values, is a fault of its example.
  * @throws the reason of `stop` between two batches; the first evaluator's error, once the others have ended theirs
  */
@@ -106,21 +106,17 @@ export async function inferAll(
   examples: readonly Example[],
   options: InferenceOptions,
 ): Promise<(Inference | FailedInference)[]> {
-  const { evaluators, phase, features, batchSize } = options;
-  const lengthOf = ({ id, lengths }: Example): number => features.frames(id) + sumOf(lengths.inputs);
-  const order = [...examples.keys()].sort((a, b) => lengthOf(examples[a]!) - lengthOf(examples[b]!));
+  const { evaluators, phase, features } = options;
+  const left = [...options.batching(examples, features)];
   const results: (Inference | FailedInference)[] = new Array(examples.length);
-  let [next, done] = [0, 0];
-  const take = (evaluator: Evaluator): number[][] => {
-    const whole = Math.floor((order.length - next) / batchSize);
-    const count = Math.max(1, Math.min(evaluator.batchesPerRun(), whole)); // the last batch may be smaller
-    const batches = Array.from({ length: count }, (_, index) =>
-      order.slice(next + index * batchSize, next + (index + 1) * batchSize),
-    );
-    next = Math.min(next + count * batchSize, order.length);
-    return batches;
+  let done = 0;
+  /** Batches of one run have the same number of examples. */
+  const take = (evaluator: Evaluator): (readonly number[])[] => {
+    const { length } = left[0]!;
+    const other = left.findIndex((batch) => batch.length !== length);
+    return left.splice(0, Math.min(evaluator.batchesPerRun(), other < 0 ? left.length : other));
   };
-  const infer = async (evaluator: Evaluator, batches: readonly number[][]): Promise<void> => {
+  const infer = async (evaluator: Evaluator, batches: readonly (readonly number[])[]): Promise<void> => {
     const collated = await Promise.all(
       batches.map((indices) =>
         phase.collate(
@@ -146,15 +142,15 @@ export async function inferAll(
   };
   await mapConcurrently(evaluators, evaluators.length, async (evaluator) => {
     try {
-      while (next < order.length) {
+      while (left.length > 0) {
         options.stop?.throwIfAborted();
         const batches = take(evaluator);
         await infer(evaluator, batches);
         done += batches.reduce((total, { length }) => total + length, 0);
-        options.onProgress?.(done, order.length);
+        options.onProgress?.(done, examples.length);
       }
     } catch (error) {
-      next = order.length; // the others take no more
+      left.length = 0; // the others take no more
       throw error;
     }
   });

@@ -38,6 +38,7 @@ import {
   validationFigures,
   writeModel,
 } from './inference.js';
+import { evenBatches } from './inference-batches.js';
 import { peakMemory, SIZED_EPOCHS } from './phase-memory.js';
 import { changedCircumstances, recordedPrompt, runMetadata, trainedOnBefore } from './run-metadata.js';
 import { runLimits } from './run-sizing.js';
@@ -249,7 +250,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
         evaluators: [evaluator!],
         phase,
         features,
-        batchSize: microBatchSize(settings),
+        batching: evenBatches(microBatchSize(settings)),
         stop: options.stop,
         onProgress: options.onValidation,
       });

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
 import { addInput } from '../../dist/engine/onnx/index.js';
-import { matrixFlops } from '../../dist/engine/training/index.js';
+import { graphFlops } from '../../dist/engine/training/index.js';
 import { phaseInferenceGraph } from '../../dist/systems/index.js';
 import { writeClips, writeRandomRun } from './random-run.mjs';
 
@@ -86,7 +86,7 @@ async function modelFlops(phase, { frames, text, prompt }) {
     phase.parameters,
     weightInputs,
   );
-  return matrixFlops({ gradientBody: graph }, { batch: 1, frames, text, prompt: prompt - past, past });
+  return graphFlops(graph, { batch: 1, frames, text, prompt: prompt - past, past });
 }
 
 function weightInputs(graph) {

@@ -8,6 +8,7 @@ import { openTrainedModel, openTrainedRun } from '../../src/inference/trained-ru
 import { checkpointWeights } from '../../src/nn/index.js';
 import { phaseEvaluationGraph } from '../../src/systems/index.js';
 import { inferAll, sessionEvaluator } from '../../src/training/inference.js';
+import { evenBatches } from '../../src/training/inference-batches.js';
 import { runFolder } from '../../src/training/runs/index.js';
 import { makeWorkspace, toyRecipe } from './workspace.js';
 
@@ -80,7 +81,7 @@ for (const [name, settings] of Object.entries(models)) {
         evaluators: [sessionEvaluator(session)],
         phase,
         features: phase.features(features),
-        batchSize: 3,
+        batching: evenBatches(3),
       };
       const whole = await inferAll(examples, own);
       const continued = await model.infer(examples, features);

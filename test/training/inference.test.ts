@@ -15,6 +15,7 @@ import {
   requireInferences,
   sessionEvaluator,
 } from '../../src/training/inference.js';
+import { evenBatches } from '../../src/training/inference-batches.js';
 
 const examples = Array.from(
   { length: 8 },
@@ -48,7 +49,7 @@ const infer = (probabilities: number[][], embeddings?: number[][]) =>
     evaluators: [sessionEvaluator(sessionOf(probabilities, embeddings))],
     phase,
     features,
-    batchSize: 16,
+    batching: evenBatches(16),
   });
 
 describe('an inference', () => {
@@ -120,7 +121,7 @@ describe('several evaluators', () => {
       };
     });
   const inferWith = (evaluators: Evaluator[], onProgress?: (done: number, total: number) => void) =>
-    inferAll(examples, { evaluators, phase: numbered, features, batchSize: 2, onProgress });
+    inferAll(examples, { evaluators, phase: numbered, features, batching: evenBatches(2), onProgress });
 
   it('share the batches, and every example gets its own answer', async () => {
     const taken: number[][] = [[], [], []];

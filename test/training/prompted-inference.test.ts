@@ -5,6 +5,7 @@ import { float32, type Tensor, tensor } from '../../src/engine/tensor/index.js';
 import type { Batch } from '../../src/engine/training/index.js';
 import type { Example, Phase } from '../../src/systems/index.js';
 import type { Evaluator } from '../../src/training/inference.js';
+import { evenBatches } from '../../src/training/inference-batches.js';
 import { promptedInference } from '../../src/training/prompted-inference.js';
 
 const PRESENT = float32([2, 1, 3, 1], [1, 2, 3, 4, 5, 6]);
@@ -70,8 +71,10 @@ describe('inference of prompts that begin alike', () => {
   it('computes the beginning once, and continues after it', async () => {
     const { evaluator, fed } = recorder();
     const infer = promptedInference([evaluator], prompted);
-    expect(firsts(await infer([4, 8, 6].map(example), { features, batchSize: 2 }))).toEqual([2, 4, 3]);
-    expect(firsts(await infer([2].map(example), { features, batchSize: 2 }))).toEqual([1]);
+    expect(firsts(await infer([4, 8, 6].map(example), { features, batching: evenBatches(2) }))).toEqual([
+      2, 4, 3,
+    ]);
+    expect(firsts(await infer([2].map(example), { features, batching: evenBatches(2) }))).toEqual([1]);
     const [beginning, ...others] = fed;
     expect(beginning).toMatchObject({
       ids: [-1],
@@ -90,7 +93,7 @@ describe('inference of prompts that begin alike', () => {
     const infer = promptedInference([evaluator], prompted);
     const progress: string[] = [];
     const results = await infer([7, 4, 5, 8].map(example), {
-      ...{ features, batchSize: 8 },
+      ...{ features, batching: evenBatches(8) },
       onProgress: (done, total) => progress.push(`${done}/${total}`),
     });
     expect(firsts(results)).toEqual([7, 2, 5, 4]);
@@ -108,7 +111,7 @@ describe('inference of prompts that begin alike', () => {
       [evaluator],
       phaseWith({ ...prompted, promptStarts: [startOf(-1, 6), startOf(-2, 2)] }),
     );
-    const results = await infer([7, 6, 4, 12].map(example), { features, batchSize: 8 });
+    const results = await infer([7, 6, 4, 12].map(example), { features, batching: evenBatches(8) });
     expect(firsts(results)).toEqual([7, 1, 2, 2]);
     expect(fed.map(({ ids, past }) => [ids, past!.shape[2]])).toEqual([
       [[-1], 0],
@@ -121,7 +124,7 @@ describe('inference of prompts that begin alike', () => {
 
   it('does not compute the beginning for prompts that have another', async () => {
     const { evaluator, fed } = recorder();
-    await promptedInference([evaluator], prompted)([example(3)], { features, batchSize: 8 });
+    await promptedInference([evaluator], prompted)([example(3)], { features, batching: evenBatches(8) });
     expect(fed.map(({ ids }) => ids)).toEqual([[3]]);
   });
 
@@ -133,7 +136,7 @@ describe('inference of prompts that begin alike', () => {
       const { evaluator, fed } = recorder();
       const results = await promptedInference([evaluator], phase)([3, 4].map(example), {
         features,
-        batchSize: 8,
+        batching: evenBatches(8),
       });
       expect(firsts(results)).toEqual([3, 4]);
       expect(fed).toHaveLength(1);

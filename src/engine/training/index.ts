@@ -13,6 +13,7 @@ export {
 export { type DropoutPlan, dropoutPools, dropoutWindows } from './dropout.js';
 export {
   estimateMemory,
+  graphFlops,
   type MemoryEstimate,
   matrixFlops,
   stepNodes,

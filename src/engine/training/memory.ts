@@ -177,10 +177,11 @@ export function matrixFlops(
   bindings: DimBindings,
   microBatches = 1,
 ): number {
-  return microBatches * flopsOf(gradientBody, stackedBindings(bindings));
+  return microBatches * graphFlops(gradientBody, stackedBindings(bindings));
 }
 
-function flopsOf(graph: Graph, bindings: DimBindings): number {
+/** Floating-point operations of the matrix products in a run of a graph; a multiply-add counts as two. */
+export function graphFlops(graph: Graph, bindings: DimBindings): number {
   return graph.nodes.reduce((total, node) => {
     if (node.operator !== 'Gemm' && node.operator !== 'MatMul') return total;
     const outputs = node.outputs[0]!.shape.reduce<number>(

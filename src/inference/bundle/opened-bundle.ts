@@ -9,7 +9,7 @@ import type { Precision } from '../../nn/index.js';
 import { encoderOf, type Phase, type Recipe, systemOf } from '../../systems/index.js';
 import { type ComputeOptions, devicesAlike, encoderPool, promptedInference } from '../../training/index.js';
 import { runRecipe } from '../../training/runs/index.js';
-import { INFERENCE_BATCH, openEvaluators } from '../device-sessions.js';
+import { inferenceBatches, openEvaluators } from '../device-sessions.js';
 import type { OpenedModel } from '../trained-run.js';
 import { type BundleDescription, readBundleDescription, verifyBundle } from './bundle-format.js';
 
@@ -52,12 +52,13 @@ export async function openBundleModel(dir: string, compute: ComputeOptions): Pro
     return { batchesPerRun: () => 1, run: async ([batch]) => [await runChain(sessions, batch!.tensors)] };
   });
   const inferExamples = promptedInference(evaluators, phase);
+  const batching = inferenceBatches(phase, device);
   return {
     ...{ dir, description, recipe, phase, devices: devices.length, close },
     openEncoder: async () => encoderPool(await encoderOf(recipe), compute),
     infer: (examples, features, control) =>
       inferExamples(examples, {
-        ...{ features: phase.features(features), batchSize: INFERENCE_BATCH },
+        ...{ features: phase.features(features), batching },
         ...control,
       }),
   };

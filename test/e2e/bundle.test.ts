@@ -236,11 +236,24 @@ describe('a bundle in 8-bit integers', () => {
     }
   });
 
+  it('may have the weights of its language model in 4 bits', async () => {
+    const exported = ['export', 'bundle', '--run', 'runs/both', '--quantize', 'int4', '-o', 'int4'];
+    await work.done(...exported, '--threads', '1');
+    const { quantization } = json('int4/bundle.json');
+    expect(quantization.type).toBe('int4');
+    expect(quantization.compared.largest_difference).toBeLessThan(0.4);
+    expect(work.read('int4/README.md').toString()).toContain('weights of the language model are in 4 bits');
+    const size = (name: string, model: string): number =>
+      statSync(work.path(name, `${model}.onnx.safetensors`)).size;
+    expect(size('int4', 'llm')).toBeLessThan(size('int8', 'llm'));
+    expect(size('int4', 'emoq_former')).toBe(size('int8', 'emoq_former'));
+  });
+
   it.each([
     [['--quantize', 'int8', '--precision', 'bfloat16'], /--quantize int8 is for CPUs/],
     [['--manifest', 'toy/manifest.csv'], /are for the comparison of a bundle with --quantize/],
     [['--quantize', 'int8', '--manifest', 'none.csv'], /none\.csv/],
-    [['--quantize', 'int4'], /--quantize/],
+    [['--quantize', 'int2'], /--quantize/],
   ])('is refused with %j', async (args, message) => {
     const said = await work.refused('export', 'bundle', '--run', 'runs/both', '-o', 'new', ...args);
     expect(said).toMatch(message);

@@ -115,6 +115,7 @@ describe('operators without a gradient', () => {
       'DequantizeLinear',
       'Loop',
       'MatMulInteger',
+      'MatMulNBits',
       'Pad',
       'QuantizeLinear',
       'ScatterND',

@@ -1,4 +1,4 @@
-/** @file Products in 8-bit integers against products in float32. */
+/** @file Products in integers of 8 and 4 bits against products in float32. */
 
 import { describe, expect, it } from 'vitest';
 import {
@@ -18,7 +18,7 @@ import {
   type Value,
 } from '../../src/engine/onnx/index.js';
 import { float32, normalArray, seededRandom, type Tensor, tensor } from '../../src/engine/tensor/index.js';
-import { quantizeMatrix } from '../../src/inference/export/integer-model.js';
+import { quantizeMatrix, quantizeRows } from '../../src/inference/export/integer-model.js';
 import { run } from './onnx-operators.js';
 
 const [ROWS, WIDTH, OUT] = [5, 96, 64];
@@ -44,13 +44,24 @@ function graphOf(build: Build): Graph {
 }
 
 /** The graph with its products in integers. */
-function integerGraph(build: Build): Graph {
+function integerGraph(build: Build, bits: 8 | 4 = 8): Graph {
   const graph = graphOf(build);
   const sources = new Map(graph.initializers.map(({ name, content }) => [name, content]));
   useIntegerProducts(graph, (matrix) => {
     const content = sources.get(matrix.key);
     if (content?.kind !== 'inside') throw new Error(`${matrix.key} is not in the graph`);
     const { data, shape } = content.tensor as Tensor<'float32'>;
+    if (bits === 4) {
+      const { blocks, scales, zeroPoints } = quantizeRows(data, shape, matrix);
+      const [out, count] = [matrix.out, matrix.width / 32];
+      const initializer = (name: string, made: Tensor): Value =>
+        addInitializer(graph, `${matrix.key}.${name}`, made);
+      return {
+        blocks: initializer('int4', tensor('uint8', [out, count, 16], blocks)),
+        scales: initializer('scale', tensor('float32', [out, count], scales)),
+        zeroPoints: initializer('zero', tensor('uint8', [out, Math.ceil(count / 2)], zeroPoints)),
+      };
+    }
     const { integers, scales } = quantizeMatrix(data, shape, matrix);
     return {
       integers: addInitializer(
@@ -96,6 +107,49 @@ describe('a product in integers', () => {
     const found = errors(await outputOf(integers, x), wanted);
     expect(Math.max(...found)).toBeLessThan(0.05);
     expect(Math.max(...found)).toBeGreaterThan(1e-4); // these are not the floats themselves
+  });
+
+  it.each([
+    ['with a bias', withBias, weight, [0, 1], bias.data],
+    ['with a convolution over windows', ofWindows, filters, [0, 2, 1], new Float32Array(OUT)],
+  ] as const)(
+    'of 4 bits is that of the dequantized blocks, %s',
+    async (_, build, { data, shape }, axes, added) => {
+      const x = random('x', [ROWS, WIDTH]);
+      const integers = integerGraph(build, 4);
+      expect(operators(integers)).toContain('MatMulNBits');
+      expect(operators(integers)).not.toContain('Gemm');
+      expect(integers.initializers.map(({ name }) => name)).not.toContain('w');
+      const found = await outputOf(integers, x);
+      expect(Math.max(...errors(found, await outputOf(graphOf(build), x)))).toBeLessThan(0.5);
+
+      const { blocks, scales, zeroPoints } = quantizeRows(data, shape, { axes, out: OUT, width: WIDTH });
+      const [count, packed] = [WIDTH / 32, Math.ceil(WIDTH / 64)];
+      const half = (bytes: Uint8Array, at: number): number => (bytes[at >> 1]! >> (4 * (at & 1))) & 15;
+      const element = (row: number, at: number): number => {
+        const block = Math.floor(at / 32);
+        const zero = half(zeroPoints.subarray(row * packed, (row + 1) * packed), block);
+        return (half(blocks, row * WIDTH + at) - zero) * scales[row * count + block]!;
+      };
+      const wanted = Float32Array.from({ length: ROWS * OUT }, (_, index) => {
+        const [row, out] = [Math.floor(index / OUT), index % OUT];
+        let sum: number = added[out]!;
+        for (let at = 0; at < WIDTH; at++) sum += x.data[row * WIDTH + at]! * element(out, at);
+        return sum;
+      });
+      expect(Math.max(...errors(found, wanted))).toBeLessThan(0.05); // the activations are in 8 bits
+    },
+  );
+
+  it('of 4 bits of a row has the same bits whatever the other rows are', async () => {
+    const x = random('x', [ROWS, WIDTH]);
+    for (let at = 0; at < WIDTH; at++) x.data[WIDTH + at]! *= 1e4;
+    const graph = integerGraph(withBias, 4);
+    const together = await outputOf(graph, x);
+    for (let row = 0; row < ROWS; row++) {
+      const own = tensor('float32', [1, WIDTH], x.data.slice(row * WIDTH, (row + 1) * WIDTH));
+      expect(await outputOf(graph, own)).toEqual(together.slice(row * OUT, (row + 1) * OUT));
+    }
   });
 
   it('of a row has the same bits whatever the other rows are, however large they are', async () => {

@@ -39,6 +39,7 @@ import {
   loop,
   matmul,
   matmulInteger,
+  matmulNBits,
   max,
   min,
   mod,
@@ -183,6 +184,15 @@ export const operatorCalls: Readonly<Record<string, Build>> = {
   matmul: (v) => [matmul(v.x, v.square), matmul(v.y, transpose(v.x, [0, 2, 1])), matmul(v.square, v.square)],
   matmulInteger: (v) =>
     matmulInteger(quantizeLinear(v.matrix, 0.1, 128), constant(v.matrix.graph, tensor('int8', [6, 5])), 128),
+  matmulNBits: ({ matrix }) => {
+    const initializer = (dtype: 'float32' | 'uint8', shape: number[]) =>
+      constant(matrix.graph, tensor(dtype, shape));
+    return matmulNBits(matmul(matrix, initializer('float32', [6, 32])), {
+      blocks: initializer('uint8', [5, 1, 16]),
+      scales: initializer('float32', [5, 1]),
+      zeroPoints: initializer('uint8', [5, 1]),
+    });
+  },
   max: (v) => [max(v.x, v.y), max(v.x, 1)],
   min: (v) => [min(v.x, v.y), min(1, v.x)],
   mod: (v) => mod(v.ids, 4),

@@ -1,4 +1,4 @@
-/** @file Exported models in 8-bit integers, opened by path, against the same models in float32. */
+/** @file Exported models in integers of 8 and 4 bits, opened by path, against the same models in float32. */
 
 import { mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -57,7 +57,7 @@ describe('a model in 8-bit integers', () => {
     };
     const [floats, integers] = [
       await outputs('encoder', model, feeds),
-      await outputs('encoder-int8', integerModel(model), feeds),
+      await outputs('encoder-int8', integerModel(model, { type: 'int8' }), feeds),
     ];
     expect(distance(integers.results.last_hidden_state!, floats.results.last_hidden_state!)).toBeLessThan(
       0.05,
@@ -73,7 +73,7 @@ describe('a model in 8-bit integers', () => {
   it('is close to the language model, a row alone as in a batch', async () => {
     const dir = join(folder, 'qwen2');
     await writeToyDecoder(dir, 1, 'qwen2', buildByteLevelTokenizer({ words: ['we', 'won'], kind: 'qwen2' }));
-    const model = integerModel(await exportableLanguageModel({ checkpoint: dir }));
+    const model = integerModel(await exportableLanguageModel({ checkpoint: dir }), { type: 'int8' });
     const ids = Array.from({ length: 24 }, (_, at) => (at * 37) % 250);
     const feeds = (rows: number) => ({
       input_ids: int64([rows, 12], ids.slice(0, rows * 12)),
@@ -84,7 +84,7 @@ describe('a model in 8-bit integers', () => {
     expect(distance(integers.results.logits!, floats.results.logits!)).toBeLessThan(0.1);
     expect(integers.keys).toContain('model.embed_tokens.weight'); // which the head reads too
     const isKept = (key: string): boolean => key.endsWith('.mlp.down_proj.weight');
-    const kept = integerModel(await exportableLanguageModel({ checkpoint: dir }), isKept);
+    const kept = integerModel(await exportableLanguageModel({ checkpoint: dir }), { type: 'int8', isKept });
     const partly = await outputs('llm-partly', kept, feeds(2));
     const down = 'model.layers.0.mlp.down_proj.weight';
     expect([down, `${down}_int8`].map((key) => integers.keys.includes(key))).toEqual([false, true]);
@@ -94,6 +94,35 @@ describe('a model in 8-bit integers', () => {
     );
     const alone = await outputs('llm-int8', model, feeds(1));
     const first = float32Of(integers.results.logits!).slice(0, float32Of(alone.results.logits!).length);
+    expect(distance({ ...alone.results.logits!, data: first } as Tensor, alone.results.logits!)).toBeLessThan(
+      1e-6,
+    );
+  });
+});
+
+describe('a language model in 4 bits', () => {
+  it('is near the model, smaller than in 8 bits, and a row alone is as in a batch', async () => {
+    const dir = join(folder, 'qwen2-int4');
+    await writeToyDecoder(dir, 1, 'qwen2', buildByteLevelTokenizer({ words: ['we', 'won'], kind: 'qwen2' }));
+    const whole = () => exportableLanguageModel({ checkpoint: dir });
+    const ids = Array.from({ length: 24 }, (_, at) => (at * 37) % 250);
+    const feeds = (rows: number) => ({
+      input_ids: int64([rows, 12], ids.slice(0, rows * 12)),
+      attention_mask: int64([rows, 12], Array(rows * 12).fill(1)),
+    });
+    const floats = await outputs('llm-floats', await whole(), feeds(2));
+    const eight = await outputs('llm-eight', integerModel(await whole(), { type: 'int8' }), feeds(2));
+    const four = await outputs('llm-four', integerModel(await whole(), { type: 'int4' }), feeds(2));
+    const far = distance(four.results.logits!, floats.results.logits!);
+    expect(far).toBeLessThan(0.3);
+    expect(far).toBeGreaterThan(distance(eight.results.logits!, floats.results.logits!));
+    expect(four.bytes).toBeLessThan(eight.bytes);
+    const down = 'model.layers.0.mlp.down_proj.weight';
+    for (const suffix of ['int4', 'int4_scale', 'int4_zero'])
+      expect(four.keys).toContain(`${down}_${suffix}`);
+    expect(four.keys).not.toContain(down);
+    const alone = await outputs('llm-four', integerModel(await whole(), { type: 'int4' }), feeds(1));
+    const first = float32Of(four.results.logits!).slice(0, float32Of(alone.results.logits!).length);
     expect(distance({ ...alone.results.logits!, data: first } as Tensor, alone.results.logits!)).toBeLessThan(
       1e-6,
     );

@@ -57,7 +57,11 @@ const options = {
     'bfloat16',
     'float16',
   ]),
-  quantize: choice('<type>', 'bundle: compute products with weights in 8-bit integers, for CPUs', ['int8']),
+  quantize: choice(
+    '<type>',
+    'bundle: compute products in integers, for CPUs: int8, or int4 for the weights of the language model',
+    ['int8', 'int4'],
+  ),
   manifest: option(
     '<file>',
     "bundle with --quantize: compare it with its run on this corpus (default: the run's)",

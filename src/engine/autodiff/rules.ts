@@ -84,6 +84,7 @@ export const rules: Readonly<Record<OperatorType, Rule | NoGradient>> = {
   Loop: { refuse: 'differentiate inside the loop body instead' },
   MatMul: matmulGradient,
   MatMulInteger: { refuse: 'integer products are for inference' },
+  MatMulNBits: { refuse: 'integer products are for inference' },
   // ties go to the first
   Max: choice(({ a, b }) => greaterOrEqual(a, b)),
   Min: choice(({ a, b }) => greaterOrEqual(b, a)),

@@ -71,8 +71,10 @@ export {
 } from './graph.js';
 export { hostColumn, hostEntries, hostTable } from './host-integers.js';
 export {
+  type BlockMatrix,
   type IntegerMatrix,
   matmulInteger,
+  matmulNBits,
   type ProductMatrix,
   productMatrices,
   quantizeLinear,

@@ -1,11 +1,12 @@
 /**
- * @file Products in 8-bit integers, for inference on the CPU: in a finished graph, the products with constant matrices
- * become products of integers. A matrix has a scale for each row [out], found when it is written; the other factor has
- * one for each of its rows, found in each run, so that a row's result depends on no other row.
+ * @file Products in integers, for inference on the CPU: in a finished graph, the products with constant matrices become
+ * products of integers. In 8 bits a matrix has a scale for each row [out], found when it is written; the other factor
+ * has one for each of its rows, found in each run. In 4 bits a matrix has a scale and a zero point for each block of a
+ * row, and onnxruntime takes the other factor in 8-bit integers, in blocks too. A row's result depends on no other row.
  */
 
 import { tensor } from '../tensor/index.js';
-import { formatShape } from './dims.js';
+import { formatShape, sameShape } from './dims.js';
 import { add, cast, div, max, mul, scalar, sqrt } from './elementwise.js';
 import {
   addNode,
@@ -31,12 +32,22 @@ export interface ProductMatrix {
   readonly width: number;
 }
 
-/** A matrix as {@link useIntegerProducts} takes it. */
+/** A matrix in 8 bits as {@link useIntegerProducts} takes it. */
 export interface IntegerMatrix {
   /** int8 [in, out]: transposed. */
   readonly integers: Value;
   /** float32 [out]: what an integer of each column stands for. */
   readonly scales: Value;
+}
+
+/** A matrix in 4 bits. Each row [in] is in blocks of equal size. */
+export interface BlockMatrix {
+  /** uint8 [out, blocks, block size / 2], the first of two elements in the low half. */
+  readonly blocks: Value;
+  /** float32 [out, blocks]: (element - zero point) * scale. */
+  readonly scales: Value;
+  /** uint8 [out, blocks / 2 rounded up], packed as the elements are. */
+  readonly zeroPoints: Value;
 }
 
 /** Smaller matrices take no time worth saving, and are often those that a model is sensitive to. */
@@ -105,11 +116,11 @@ function sourceOf(matrix: Value): { path: Value[]; axes: readonly number[] } | u
  */
 export function useIntegerProducts(
   graph: Graph,
-  matrixOf: (matrix: ProductMatrix) => IntegerMatrix | undefined,
+  matrixOf: (matrix: ProductMatrix) => IntegerMatrix | BlockMatrix | undefined,
 ): void {
   const matrices = new Map(productMatrices(graph).map((matrix) => [matrix.key, matrix]));
   const quantized = new Map<Value, QuantizedRows>();
-  const integers = new Map<string, IntegerMatrix | undefined>();
+  const integers = new Map<string, IntegerMatrix | BlockMatrix | undefined>();
   const nodes = graph.nodes.splice(0);
   for (const node of nodes) {
     const matrix = isProduct(node) ? matrices.get(sourceOf(node.inputs[1]!)?.path[0]?.name ?? '') : undefined;
@@ -120,6 +131,11 @@ export function useIntegerProducts(
       continue;
     }
     const [x, , bias] = node.inputs;
+    if ('blocks' in own) {
+      const product = matmulNBits(x!, own);
+      takeOver(bias === undefined ? product : add(product, bias), node.outputs[0]!);
+      continue;
+    }
     const rows = quantized.get(x!) ?? quantizedRows(x!);
     quantized.set(x!, rows);
     takeOver(integerProduct(rows, own, bias), node.outputs[0]!);
@@ -173,6 +189,37 @@ export function matmulInteger(a: Value, b: Value, zero: number): Value {
   }
   const inputs = [a, b, zeroPoint(a.graph, zero)];
   return addNode(a.graph, 'MatMulInteger', inputs, {}, [{ dtype: 'int32', shape: [m!, n!] }])[0]!;
+}
+
+/** Products in 8-bit integers, summed in 32 bits (`accuracy_level` of MatMulNBits). */
+const IN_INTEGERS = 4;
+
+/**
+ * x W' (MatMulNBits of onnxruntime): float32 [m, in] -> float32 [m, out].
+ * @throws RangeError for shapes that do not fit
+ */
+export function matmulNBits(x: Value, { blocks, scales, zeroPoints }: BlockMatrix): Value {
+  const [rows, width] = x.shape;
+  const [out, count, bytes] = blocks.shape as [number, number, number];
+  const blockSize = 2 * bytes;
+  const packed = Math.ceil(count / 2);
+  if (
+    x.shape.length !== 2 ||
+    width !== count * blockSize ||
+    !sameShape(scales.shape, [out, count]) ||
+    !sameShape(zeroPoints.shape, [out, packed])
+  ) {
+    throw new RangeError(
+      `matmul of ${x.name} ${formatShape(x.shape)} and ${blocks.name} ${formatShape(blocks.shape)}`,
+    );
+  }
+  const int = (value: number) => ({ kind: 'int', value }) as const;
+  const attributes = {
+    ...{ K: int(width), N: int(out), bits: int(4), block_size: int(blockSize) },
+    accuracy_level: int(IN_INTEGERS),
+  };
+  const output = { dtype: 'float32', shape: [rows!, out] } as const;
+  return addNode(x.graph, 'MatMulNBits', [x, blocks, scales, zeroPoints], attributes, [output])[0]!;
 }
 
 function zeroPoint(graph: Graph, value: number): Value {

@@ -1,6 +1,9 @@
 /** @file Every operator used in emoq's graphs. Each has a gradient rule in autodiff. */
 
-/** ONNX operators (domain `ai.onnx`): of opset 18, and DequantizeLinear as of opset 21, where it takes 4-bit integers. */
+/**
+ * ONNX operators (domain `ai.onnx`): of opset 18, and DequantizeLinear as of opset 21, where it takes 4-bit integers.
+ * MatMulNBits is onnxruntime's own (domain `com.microsoft`).
+ */
 export type OperatorType =
   | 'Add'
   | 'And'
@@ -26,6 +29,7 @@ export type OperatorType =
   | 'Loop'
   | 'MatMul'
   | 'MatMulInteger'
+  | 'MatMulNBits'
   | 'Max'
   | 'Min'
   | 'Mod'

@@ -28,6 +28,7 @@ import {
 import { dtypeInfo, type Tensor } from '../tensor/index.js';
 import type { Dim } from './dims.js';
 import { type Attribute, type ExternalData, type Graph, type Node, type Value, valuesRead } from './graph.js';
+import type { OperatorType } from './operator-types.js';
 
 /** In this opset every operator has an exact kernel on CPU and CUDA. */
 export const OPSET = 18;
@@ -35,6 +36,10 @@ export const OPSET = 18;
 export const QUANTIZED_OPSET = 21;
 /** IR versions of the two opsets. Version 10 brought 4-bit elements. */
 const [IR_VERSION, QUANTIZED_IR_VERSION] = [8n, 10n];
+
+/** The domain of onnxruntime's own operators, and which of them are used. */
+const MICROSOFT = 'com.microsoft';
+const MICROSOFT_OPERATORS = new Set<OperatorType>(['MatMulNBits']);
 
 export interface ModelOptions {
   /** Folder that external data locations are relative to; files outside it are rejected. */
@@ -54,7 +59,12 @@ export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8A
     producerName: 'emoq',
     docString: options.description ?? '',
     graph: graphProto(graph, options),
-    opsetImport: [create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opset) })],
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: '', version: BigInt(opset) }),
+      ...(has(graph, ({ operator }) => MICROSOFT_OPERATORS.has(operator))
+        ? [create(OperatorSetIdProtoSchema, { domain: MICROSOFT, version: 1n })]
+        : []),
+    ],
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value }),
     ),
@@ -64,14 +74,15 @@ export function serializeModel(graph: Graph, options: ModelOptions = {}): Uint8A
 
 /** The opset that a graph needs. */
 export function opsetOf(graph: Graph): number {
-  return hasQuantizedWeights(graph) ? QUANTIZED_OPSET : OPSET;
+  return has(graph, ({ operator }) => operator === 'DequantizeLinear') ? QUANTIZED_OPSET : OPSET;
 }
 
-function hasQuantizedWeights({ nodes }: Graph): boolean {
+/** Whether a node of a graph, or of one within it, is as asked for. */
+function has({ nodes }: Graph, isWanted: (node: Node) => boolean): boolean {
   return nodes.some(
-    ({ operator, attributes }) =>
-      operator === 'DequantizeLinear' ||
-      Object.values(attributes).some(({ kind, value }) => kind === 'graph' && hasQuantizedWeights(value)),
+    (node) =>
+      isWanted(node) ||
+      Object.values(node.attributes).some(({ kind, value }) => kind === 'graph' && has(value, isWanted)),
   );
 }
 
@@ -108,6 +119,7 @@ function nodeProto(node: Node, read: ReadonlySet<Value>, options: ModelOptions):
   return create(NodeProtoSchema, {
     name: node.name,
     opType: node.operator,
+    ...(MICROSOFT_OPERATORS.has(node.operator) && { domain: MICROSOFT }),
     input: node.inputs.map((value) => value?.name ?? ''),
     output: presentOutputs(node, read).map((value) => value.name),
     attribute: Object.entries(node.attributes).map(([name, attribute]) =>

@@ -15,6 +15,7 @@ import type { ChatTemplate } from '../../data/text/index.js';
 import type { Precision } from '../../nn/index.js';
 import type { BackboneIdentities, Prompt, Views } from '../../systems/index.js';
 import type { RunMetadata } from '../../training/runs/index.js';
+import type { IntegerType } from '../export/index.js';
 
 /** Name of the file that makes a folder a bundle. */
 export const BUNDLE_FILE = 'bundle.json';
@@ -34,7 +35,7 @@ export interface BundleModel {
 
 /** Products of integers, and what they changed. */
 export interface QuantizationNotes {
-  readonly type: 'int8';
+  readonly type: IntegerType;
   /** With the run in float32, on utterances of its corpus; null if the corpus was not there. */
   readonly compared: {
     readonly manifest_sha256: string;

@@ -32,6 +32,7 @@ import {
   type ExportControls,
   exportable,
   exportableEncoder,
+  type IntegerType,
   integerModel,
   runMetadata,
   writeModelFiles,
@@ -46,8 +47,8 @@ export interface BundleOptions extends ExportControls {
   readonly precision: Precision;
   /** Of weights with a merged LoRA. */
   readonly mergedDtype: MergedDtype;
-  /** Products of 8-bit integers, for CPUs. */
-  readonly quantize?: 'int8' | undefined;
+  /** Products of integers, for CPUs. `int4` is of the language model's; other products are in 8 bits then. */
+  readonly quantize?: IntegerType | undefined;
   /** With `quantize`: how the bundle is compared with its run, and the manifest to do so on, if not the run's own. */
   readonly comparison?: { readonly compute: ComputeOptions; readonly manifest: string | undefined };
   /** Figures for the model card: those of the run's test set, if it has been scored. */
@@ -129,7 +130,9 @@ async function writeParts(
     const own = exportable(graph, model.weight, model.isLanguageModel ? precision : 'float32');
     const file = `${model.name}.onnx`;
     const floats = { ...own, metadata: { part: model.name, ...runMetadata(run) }, sources: [] };
-    const written = quantize === undefined ? floats : integerModel(floats, (key) => KEPT_IN_FLOATS.test(key));
+    const type = model.isLanguageModel ? quantize : quantize && 'int8';
+    const isKept = (key: string): boolean => KEPT_IN_FLOATS.test(key);
+    const written = type === undefined ? floats : integerModel(floats, { type, isKept });
     await writeModelFiles(join(dir, file), written, options);
     models.push({
       file,
@@ -207,7 +210,7 @@ async function writeEncoder(
   if (onnx === null) {
     const file = 'encoder.onnx';
     const floats = await exportableEncoder(encoder!, options.onWarning, options.precision, 'without padding');
-    const model = options.quantize === undefined ? floats : integerModel(floats);
+    const model = options.quantize === undefined ? floats : integerModel(floats, { type: 'int8' });
     await copyCompanions(encoder!, folder);
     await writeModelFiles(join(folder, file), model, options);
     const { doNormalize } = await readEncoderConfig(encoder!);

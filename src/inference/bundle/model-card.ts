@@ -105,7 +105,11 @@ function quantizationText({ quantization }: ModelCardInput['description']): stri
     compared === null
       ? 'How much this changes was not measured: the corpus was not there.'
       : `Of ${compared.utterances} utterances, ${compared.same_labels} have the label that they have in float32; a probability differs by ${compared.largest_difference.toFixed(3)} at most, and by ${compared.mean_difference.toFixed(4)} on average. The figures above are those of the model in float32.`;
-  return `The products with weights are computed in ${type}, for CPUs. ${change}\n\n`;
+  const what =
+    type === 'int8'
+      ? 'The products with weights are computed in 8-bit integers'
+      : 'The weights of the language model are in 4 bits, and products with weights are computed in 8-bit integers';
+  return `${what}, for CPUs. ${change}\n\n`;
 }
 
 function readsText({ views }: ModelCardInput['description']): boolean {

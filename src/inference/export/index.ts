@@ -1,7 +1,7 @@
 /** @file Exports models as ONNX files for other runtimes. */
 
 export { exportableEncoder, exportableFormer, exportableLanguageModel } from './exportable-models.js';
-export { integerModel } from './integer-model.js';
+export { type IntegerType, integerModel } from './integer-model.js';
 export {
   checkModelFile,
   type ExportableModel,

@@ -109,7 +109,14 @@ describe('recordings', () => {
     );
     expect(await refused('calls/*.mp3')).toContain('calls/*.mp3 matches nothing');
     expect(await refused('calls/*.txt')).toContain('matches 1 files, none of them a recording');
-    expect(await refused('calls/a.wav', 'gone.wav')).toBe('error: gone.wav does not exist');
+    for (const inputs of [['gone.wav'], ['gone'], ['gone/'], ['calls/a.wav/'], ['calls/a.wav', 'gone.wav']]) {
+      expect(await refused(...inputs)).toBe(`error: ${inputs.at(-1)} does not exist`);
+    }
+    expect(await refused('gone.tsv')).toBe('error: CSV file gone.tsv does not exist');
+    expect(await refused('')).toBe('error: an input has an empty name; name a table or recordings');
+    expect(await refused('https://example.org/a.wav')).toBe(
+      'error: input https://example.org/a.wav is a URL; download it first, such as curl -LO https://example.org/a.wav, and name the copy',
+    );
     expect(await refused('-', 'calls/a.wav')).toContain('- is a list of paths on standard input');
     expect(await refused('calls/a.wav', 'toy/manifest.csv')).toContain('predict one table at a time');
     expect(await work.refused('predict', 'calls', '-o', 'calls/a.wav', '--run', 'good')).toBe(

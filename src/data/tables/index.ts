@@ -15,7 +15,7 @@ export {
   TIME_FORMS,
 } from './cells.js';
 export { type CsvRow, formatCsv, parseCsvTable, readCsvTable } from './csv-table.js';
-export { isPattern, isRecording, listRecordings, type RecordingList } from './recording-list.js';
+export { isPattern, isRecording, isTableName, listRecordings, type RecordingList } from './recording-list.js';
 export {
   cellOf,
   type FileFinder,

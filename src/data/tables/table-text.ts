@@ -20,12 +20,21 @@ export async function readTableBytes(path: string, use: TableUse): Promise<Buffe
   try {
     bytes = await readFile(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new InputError(`${use.what} ${path} ${code === 'ENOENT' ? 'does not exist' : errorMessage(error)}`);
+    throw new InputError(`${use.what} ${path} ${whyUnread(error)}`);
   }
   const format = formatOfBytes(bytes);
   if (format !== undefined) throw new InputError(adviceFor(format, path, use));
   return bytes;
+}
+
+/** True for an error of the file system that says that there is nothing of that name. */
+export function isAbsent(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+/** Why a file or a folder cannot be read; follows its name in the message. */
+export function whyUnread(error: unknown): string {
+  return isAbsent(error) ? 'does not exist' : `cannot be read: ${errorMessage(error)}`;
 }
 
 /**

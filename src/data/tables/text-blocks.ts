@@ -6,9 +6,9 @@
 import type { Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
-import { errorMessage, InputError, lineError } from '../../base/index.js';
+import { InputError, lineError } from '../../base/index.js';
 import { adviceFor, adviceForFolder, formatOfBytes, type TableUse } from './table-advice.js';
-import { encodingOf } from './table-text.js';
+import { encodingOf, whyUnread } from './table-text.js';
 
 /** Whole lines, with `\n` line ends; the last line of a file may have none. */
 export interface TextBlock {
@@ -43,8 +43,7 @@ export async function tableHead(path: string, use: TableUse): Promise<Buffer> {
     // Which kind of zip file it is, stands at its end.
     if (head.toString('latin1', 0, 2) === 'PK') head = await readFile(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new InputError(`${use.what} ${path} ${code === 'ENOENT' ? 'does not exist' : errorMessage(error)}`);
+    throw new InputError(`${use.what} ${path} ${whyUnread(error)}`);
   }
   const format = formatOfBytes(head);
   if (format !== undefined) throw new InputError(adviceFor(format, path, use));

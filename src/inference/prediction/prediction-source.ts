@@ -13,6 +13,7 @@ import {
   fileFinder,
   isPattern,
   isRecording,
+  isTableName,
   listRecordings,
   openTableStream,
   type TableRow,
@@ -110,10 +111,8 @@ export async function openSource(
   const isList =
     inputs.length > 1 ||
     entry?.isDirectory() === true ||
-    (entry === undefined ? await isPattern(input) : await isRecording(input));
-  if (!isList) return tableSource(input, options);
-  refuseRecordings(options);
-  return recordingSource(inputs, options);
+    (entry === undefined ? !isTableName(input) || (await isPattern(input)) : await isRecording(input));
+  return isList ? recordingSource(inputs, options) : tableSource(input, options);
 }
 
 function refuseRecordings({ needs }: OpenSourceOptions): void {
@@ -185,17 +184,24 @@ async function tableSource(input: string, options: OpenSourceOptions): Promise<P
 
 async function recordingSource(
   inputs: readonly string[],
-  { pathColumn, target }: OpenSourceOptions,
+  options: OpenSourceOptions,
 ): Promise<PredictionSource> {
-  const { paths, sha256 } = await listRecordings(inputs);
+  const { pathColumn, target } = options;
+  const { paths, sha256, unread } = await listRecordings(inputs);
+  refuseRecordings(options);
   if (target?.kind === 'file' && target.present !== undefined) {
     for (const path of paths) {
       if (!(await isSameFile(path, target.path))) continue;
       throw new InputError(`output ${target.name} is one of the recordings; name another file with -o`);
     }
   }
+  const notes =
+    unread.length === 0
+      ? []
+      : [`recordings are left out: ${unread.length} of the folders cannot be read, such as ${unread[0]}`];
   return {
     ...listLayout(pathColumn),
+    notes,
     identity: { kind: 'recordings', sha256, rows: paths.length },
     async *read() {
       for (let start = 0; start < paths.length; start += MOST_ROWS) {

@@ -6,7 +6,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import Papa from 'papaparse';
-import { createOutput, InputError, pathExists, sha256OfFile } from '../base/index.js';
+import { createAtomicFile, InputError, pathExists, sha256OfFile } from '../base/index.js';
 import {
   decodeHalf,
   encodeHalf,
@@ -64,28 +64,6 @@ export function hasReference(row: Prediction): row is ScoredPrediction {
 
 export type PredictionFormat = 'csv' | 'tsv' | 'jsonl';
 
-/** Which columns a file has; decided before the first row is written. */
-export interface PredictionColumns {
-  /** Classes, in the order of the `prob_<label>` columns. */
-  readonly labels: readonly string[];
-  readonly identity: readonly ('id' | 'path')[];
-  readonly fold?: boolean;
-  readonly speaker?: boolean;
-  readonly dialogue?: boolean;
-  readonly reference?: boolean;
-  readonly note?: boolean;
-  /** False for predictions without probabilities. Default true. */
-  readonly probabilities?: boolean;
-}
-
-/** Writes rows one by one. The complete file appears under its name on `commit`. */
-export interface PredictionWriter {
-  write(row: Prediction): Promise<void>;
-  commit(): Promise<void>;
-  /** Deletes what was written. Safe after `commit`. */
-  discard(): Promise<void>;
-}
-
 export const probabilityPrefix = 'prob_';
 
 /** Format by file name: `.jsonl` and `.ndjson` are JSON Lines, `.tsv` and `.tab` TSV, everything else CSV. */
@@ -99,41 +77,6 @@ export function predictionFormatOf(path: string): PredictionFormat {
 export function marginOf(probabilities: ArrayLike<number>): number {
   const [first, second = 0] = Array.from(probabilities).sort((a, b) => b - a);
   return first! - second;
-}
-
-/** The column names of a file, in order. */
-export function predictionColumnNames(columns: PredictionColumns): string[] {
-  return [
-    ...columns.identity,
-    ...(['fold', 'speaker', 'dialogue', 'reference'] as const).filter((name) => columns[name]),
-    'label',
-    ...(columns.probabilities === false
-      ? []
-      : [...columns.labels.map((label) => probabilityPrefix + label), 'margin']),
-    ...(columns.note ? ['note'] : []),
-    'error',
-  ];
-}
-
-/**
- * Opens a predictions file for writing, row by row and atomically. `-` is standard output, where rows appear at once,
- * as in a pipe.
- * @param signal stops waiting for a reader of a named pipe
- */
-export async function openPredictionWriter(
-  path: string,
-  columns: PredictionColumns,
-  format: PredictionFormat = predictionFormatOf(path),
-  signal?: AbortSignal,
-): Promise<PredictionWriter> {
-  const names = predictionColumnNames(columns);
-  const file = await createOutput(path, { signal });
-  await file.write(headerRecord(names, format));
-  return {
-    write: (row) => file.write(formatRecord(names, predictionCells(row, columns.labels), format)),
-    commit: file.commit,
-    discard: file.discard,
-  };
 }
 
 /** The value of a column in one record; in JSON Lines, `json` is written as it is. */
@@ -170,36 +113,33 @@ export function formatRecord(
 /**
  * Writes a whole predictions file atomically. Columns that no row fills (`id` or `path`, `fold`, `speaker`, `dialogue`,
  * `reference`, probabilities) are omitted.
+ * @param labels classes, in the order of the `prob_<label>` columns
  * @throws InputError when some row has neither an id nor a path.
  */
 export async function writePredictions(
   path: string,
   labels: readonly string[],
   rows: readonly Prediction[],
-  format: PredictionFormat = predictionFormatOf(path),
 ): Promise<void> {
   const nameless = rows.findIndex((row) => row.id === undefined && row.path === undefined);
   if (nameless >= 0)
     throw new InputError(`prediction ${nameless + 1} of ${path} has neither an id nor a path`);
   const filled = (key: keyof Prediction): boolean => rows.some((row) => row[key] !== undefined);
-  const writer = await openPredictionWriter(
-    path,
-    {
-      labels,
-      identity: filled('path') ? (filled('id') ? ['id', 'path'] : ['path']) : ['id'],
-      fold: filled('fold'),
-      speaker: filled('speaker'),
-      dialogue: filled('dialogue'),
-      reference: filled('reference'),
-      probabilities: filled('probabilities'),
-    },
-    format,
-  );
+  const names = [
+    ...(filled('id') || !filled('path') ? ['id'] : []),
+    ...(['path', 'fold', 'speaker', 'dialogue', 'reference'] as const).filter(filled),
+    'label',
+    ...(filled('probabilities') ? [...labels.map((label) => probabilityPrefix + label), 'margin'] : []),
+    'error',
+  ];
+  const format = predictionFormatOf(path);
+  const file = await createAtomicFile(path);
   try {
-    for (const row of rows) await writer.write(row);
-    await writer.commit();
+    await file.write(headerRecord(names, format));
+    for (const row of rows) await file.write(formatRecord(names, predictionCells(row, labels), format));
+    await file.commit();
   } finally {
-    await writer.discard();
+    await file.discard();
   }
 }
 

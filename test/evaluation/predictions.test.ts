@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import {
   marginOf,
-  openPredictionWriter,
   predictionWarnings,
   readPredictions,
   writePredictions,
@@ -92,14 +91,18 @@ describe('write and read', () => {
     expect(Float32Array.from(back[0]!.probabilities!)).toEqual(probabilities);
   });
 
-  it('a discarded file leaves nothing behind, a committed one only itself', async () => {
-    const before = readdirSync(folder).length;
-    const path = join(folder, 'discarded.csv');
-    const writer = await openPredictionWriter(path, { labels, identity: ['id'] });
-    await writer.write({ id: 'a', label: 'joy', probabilities: [0, 1] });
-    expect(readdirSync(folder)).not.toContain('discarded.csv');
-    await writer.discard();
-    expect(readdirSync(folder).length).toBe(before);
+  it('a file that fails half-way leaves nothing behind, and an earlier one as it was', async () => {
+    const names = (): string[] => readdirSync(folder).sort();
+    const before = names();
+    const path = join(folder, 'failed.csv');
+    const failing = [...rows, { id: 'd', label: 'joy', probabilities: [1] }]; // of two classes
+    await expect(writePredictions(path, labels, failing)).rejects.toThrow();
+    expect(names()).toEqual(before);
+    await writePredictions(path, labels, rows);
+    const whole = readFileSync(path, 'utf8');
+    await expect(writePredictions(path, labels, failing)).rejects.toThrow();
+    expect(readFileSync(path, 'utf8')).toBe(whole);
+    expect(names()).toEqual([...before, 'failed.csv'].sort());
   });
 
   it('a row without id and path is refused before anything is written', async () => {

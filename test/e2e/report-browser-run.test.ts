@@ -3,11 +3,10 @@
 import { readdirSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findChromium, launchChromium, openPage, parseSvg, playRecording } from './report-browser.js';
+import { chromiumFor, launchChromium, openPage, parseSvg, playRecording } from './report-browser.js';
 import { csvRows, makeWorkspace, toyRecipe } from './workspace.js';
 
-const chromium = findChromium();
-if (!chromium) console.log('skipped: the report of a toy run in a browser (there is no Chromium)');
+const chromium = chromiumFor('the report of a toy run in a browser');
 
 describe.runIf(chromium)('the report of a toy run in Chromium', () => {
   const work = makeWorkspace('report-browser');

@@ -3,27 +3,24 @@
  * printing.
  */
 
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { BrowserContextOptions, Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
 import { overallOf } from '../../src/evaluation/index.js';
 import { type ReportData, renderReport, reportPlots } from '../../src/report/index.js';
 import { mapLayout } from '../../src/report/plots/index.js';
 import { hostileReportData, hostileText, reportData } from '../report/report-data.js';
 import {
-  findChromium,
-  launchChromium,
+  chromiumFor,
   lowContrastText,
-  openPage,
   parseSvg,
   playRecording,
+  unnamedControls,
+  useChromium,
 } from './report-browser.js';
 
-const chromium = findChromium();
-if (!chromium)
-  console.log('skipped: the report in a browser (there is no Chromium; CHROMIUM_PATH may name one)');
+const chromium = chromiumFor('the report in a browser');
 
 const headings = [
   'Headline figures',
@@ -41,24 +38,7 @@ const headings = [
 ];
 
 describe.runIf(chromium)('the report in Chromium', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'emoq-report-'));
-  let browser: Browser;
-  /** Errors of the page, and its requests for anything but itself. */
-  let complaints: string[] = [];
-
-  beforeAll(async () => {
-    browser = await launchChromium(chromium!);
-  });
-  afterAll(async () => {
-    await browser?.close();
-    rmSync(folder, { recursive: true });
-  });
-  afterEach(async () => {
-    for (const context of browser.contexts()) await context.close();
-    const seen = complaints;
-    complaints = [];
-    expect(seen).toEqual([]);
-  });
+  const { folder, ...browser } = useChromium(chromium!, 'report');
 
   const plain = reportData({ utterances: 900 });
   const files = new Map<ReportData, string>();
@@ -71,7 +51,7 @@ describe.runIf(chromium)('the report in Chromium', () => {
   }
 
   const open = (data: ReportData, options?: BrowserContextOptions): Promise<Page> =>
-    openPage(browser, fileOf(data), complaints, options);
+    browser.open(fileOf(data), options);
 
   /** Screen position of an utterance's point. */
   async function pointPosition(
@@ -111,12 +91,7 @@ describe.runIf(chromium)('the report in Chromium', () => {
         true,
       ]);
     }
-    const unnamed = await page.evaluate(() =>
-      [...document.querySelectorAll('button, audio, [tabindex="0"]')]
-        .filter((element) => !element.getAttribute('aria-label') && !element.textContent?.trim())
-        .map((element) => element.outerHTML.slice(0, 80)),
-    );
-    expect(unnamed).toEqual([]);
+    expect(await unnamedControls(page)).toEqual([]);
   });
 
   it('toggles the confusion matrix', async () => {

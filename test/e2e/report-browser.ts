@@ -1,21 +1,65 @@
-/** @file Drives the system's Chromium for tests of the report. */
+/** @file Drives the system's Chromium for tests of the report and of timelines. */
 
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 
 /** Only guards against a hang: a busy machine takes long to paint a page. */
 const TIME_LIMIT_MS = 600_000;
 
-/** CHROMIUM_PATH if set, else the first of the usual names on the PATH. */
-export function findChromium(): string | undefined {
+/** CHROMIUM_PATH if set, else the first of the usual names on the PATH; says what is skipped if there is none. */
+export function chromiumFor(what: string): string | undefined {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   const names = ['chromium', 'chromium-browser', 'google-chrome'];
   const candidates = process.env.CHROMIUM_PATH
     ? [process.env.CHROMIUM_PATH]
     : names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  return candidates.find(isExecutable);
+  const path = candidates.find(isExecutable);
+  if (!path) console.log(`skipped: ${what} (there is no Chromium; CHROMIUM_PATH may name one)`);
+  return path;
+}
+
+/** Chromium for the tests of a block. */
+export interface TestBrowser {
+  /** A folder for pages; it is deleted after the tests. */
+  readonly folder: string;
+  /** Opens a page in a fresh context, which is closed after the test. */
+  open(path: string, options?: BrowserContextOptions): Promise<Page>;
+  /** Complaints that are meant in the test that runs. */
+  allow(meant: RegExp): void;
+}
+
+/**
+ * Starts Chromium before the tests of a block, and closes it after them. A test fails if one of its pages complains, or
+ * asks for anything but itself.
+ * @param meant complaints that every page may have
+ */
+export function useChromium(executablePath: string, name: string, meant?: RegExp): TestBrowser {
+  const folder = mkdtempSync(join(tmpdir(), `emoq-${name}-`));
+  let browser: Browser;
+  const complaints: string[] = [];
+  const allowed: RegExp[] = [];
+  beforeAll(async () => {
+    browser = await launchChromium(executablePath);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    rmSync(folder, { recursive: true });
+  });
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close();
+    const patterns = [...(meant ? [meant] : []), ...allowed.splice(0)];
+    const seen = complaints.splice(0);
+    expect(seen.filter((complaint) => !patterns.some((pattern) => pattern.test(complaint)))).toEqual([]);
+  });
+  return {
+    folder,
+    open: (path, options) => openPage(browser, path, complaints, options),
+    allow: (expected) => void allowed.push(expected),
+  };
 }
 
 /** Headless, with autoplay allowed, and without a sandbox only where root cannot have one. */
@@ -67,6 +111,15 @@ export function parseSvg(
       ground: parsed.querySelector('svg > rect')?.getAttribute('fill') ?? null,
     };
   }, svg);
+}
+
+/** What can be used on the page and has no name for a screen reader. */
+export function unnamedControls(page: Page): Promise<string[]> {
+  return page.evaluate(() =>
+    [...document.querySelectorAll('button, audio, [tabindex="0"]')]
+      .filter((element) => !element.getAttribute('aria-label') && !element.textContent?.trim())
+      .map((element) => element.outerHTML.slice(0, 80)),
+  );
 }
 
 /** Plays a recording until it advances; returns its position and duration in seconds. */

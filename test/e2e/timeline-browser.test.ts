@@ -1,48 +1,39 @@
 /** @file The timeline page in a real browser: playback, seeking by pointer and keyboard, the picker, themes, widths. */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { BrowserContextOptions, Page } from 'playwright-core';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/data/audio/index.js';
 import { renderTimeline } from '../../src/report/index.js';
 import { timelineData } from '../report/timeline-data.js';
-import { findChromium, launchChromium, lowContrastText, openPage, playRecording } from './report-browser.js';
+import {
+  chromiumFor,
+  lowContrastText,
+  playRecording,
+  unnamedControls,
+  useChromium,
+} from './report-browser.js';
 
-const chromium = findChromium();
-if (!chromium)
-  console.log('skipped: the timeline in a browser (there is no Chromium; CHROMIUM_PATH may name one)');
+const chromium = chromiumFor('the timeline in a browser');
 
 describe.runIf(chromium)('the timeline in Chromium', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'emoq-timeline-'));
+  const { folder, ...browser } = useChromium(
+    chromium!,
+    'timeline',
+    /^asked for file:.*\/calls\/(?:one|two)\.wav$/,
+  );
   const data = timelineData();
-  let browser: Browser;
-  /** Errors of the page, and its requests for anything but itself and the recordings that are there. */
-  let complaints: string[] = [];
 
-  beforeAll(async () => {
-    browser = await launchChromium(chromium!);
+  beforeAll(() => {
     mkdirSync(join(folder, 'calls'));
     const tone = Float32Array.from({ length: 24 * 16_000 }, (_, i) => 0.1 * Math.sin(i / 10));
     writeFileSync(join(folder, 'calls/one.wav'), encodeWav(tone, 16_000));
     writeFileSync(join(folder, 'page.html'), renderTimeline(data));
   });
-  afterAll(async () => {
-    await browser?.close();
-    rmSync(folder, { recursive: true });
-  });
-  afterEach(async () => {
-    for (const context of browser.contexts()) await context.close();
-    const seen = complaints;
-    complaints = [];
-    expect(
-      seen.filter((complaint) => !/^asked for file:.*\/calls\/(?:one|two)\.wav$/.test(complaint)),
-    ).toEqual([]);
-  });
 
   const open = (options?: BrowserContextOptions): Promise<Page> =>
-    openPage(browser, join(folder, 'page.html'), complaints, options);
+    browser.open(join(folder, 'page.html'), options);
   const slider = (page: Page, index = 0) => page.locator(`#recording-${index}`).getByRole('slider');
   const said = (page: Page, index = 0): Promise<string> =>
     page.locator(`#recording-${index} [data-window=text]`).innerText();
@@ -59,7 +50,7 @@ describe.runIf(chromium)('the timeline in Chromium', () => {
   async function missing(page: Page): Promise<string> {
     const alert = page.locator('#recording-1').getByRole('alert');
     await alert.waitFor();
-    complaints = complaints.filter((complaint) => !/ERR_FILE_NOT_FOUND/.test(complaint));
+    browser.allow(/ERR_FILE_NOT_FOUND/);
     return alert.innerText();
   }
 
@@ -71,12 +62,7 @@ describe.runIf(chromium)('the timeline in Chromium', () => {
     expect(await page.getByRole('img', { name: 'Emotions over time in calls/two.wav' }).isVisible()).toBe(
       true,
     );
-    const unnamed = await page.evaluate(() =>
-      [...document.querySelectorAll('button, audio, [tabindex="0"]')]
-        .filter((element) => !element.getAttribute('aria-label') && !element.textContent?.trim())
-        .map((element) => element.outerHTML.slice(0, 80)),
-    );
-    expect(unnamed).toEqual([]);
+    expect(await unnamedControls(page)).toEqual([]);
     await missing(page);
   });
 

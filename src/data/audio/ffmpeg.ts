@@ -154,7 +154,10 @@ export async function* streamWithFfmpeg(
   return { isFloat: describeInput(report, 0).isFloat, isSeekLost: report.isSeekLost };
 }
 
-/** Like `resampleWithFfmpeg`, in pieces. @param pieces float samples with this many channels */
+/**
+ * Like `resampleWithFfmpeg`, in pieces. The process ends with the iteration.
+ * @param pieces float samples with this many channels
+ */
 export async function* resampledStream(
   pieces: AsyncIterable<InterleavedAudio>,
   channels: number,
@@ -169,14 +172,13 @@ export async function* resampledStream(
     String(channels),
   ]);
   const stream = streamOf(command, { path: 'resampled sound' }, rates.toHz, signal);
-  for (let next = await stream.next(); ; next = await stream.next()) {
-    if (!next.done) {
-      yield next.value.samples;
-      continue;
-    }
+  try {
+    let next = await stream.next();
+    for (; !next.done; next = await stream.next()) yield next.value.samples;
     const { failure } = next.value.report;
     if (failure !== undefined) throw new Error(`ffmpeg cannot resample (${mostTelling(failure)})`);
-    return;
+  } finally {
+    await stream.return(undefined as never); // ends ffmpeg where not all is taken
   }
 }
 

@@ -55,7 +55,7 @@ export function planWindows(levels: Int16Array, rule: WindowRule): LevelSpan[] {
   const sound = soundSpans(levels);
   if (rule.kind === 'grid') return onGrid(levels.length, Math.round(rule.sec * LEVELS_PER_SEC), sound);
   const limits: Limits = {
-    least: Math.round(rule.minSec * LEVELS_PER_SEC),
+    least: Math.max(1, Math.round(rule.minSec * LEVELS_PER_SEC)), // no cut leaves nothing
     most: Math.floor(rule.maxSec * LEVELS_PER_SEC),
   };
   const pieces = piecesOf(sound, levels, limits);

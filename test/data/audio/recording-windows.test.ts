@@ -153,6 +153,18 @@ describe('the windows of a recording', () => {
     }
   });
 
+  it.each(['odd-rate.wav', 'talk.mp3'])('end ffmpeg where not all of them are read: %s', async (name) => {
+    const running = (): string[] =>
+      process.getActiveResourcesInfo().filter((resource) => resource === 'ProcessWrap');
+    expect(running()).toEqual([]);
+    const recording = await openWindows(at(name));
+    for await (const _ of recording.read()) {
+      expect(running()).toHaveLength(1);
+      break;
+    }
+    await expect.poll(running, { timeout: 10_000 }).toEqual([]);
+  });
+
   it('are the same for every loudness and for a DC offset', async () => {
     const times = (await openWindows(at('talk.wav'))).windows;
     const form = { encoding: 'pcm', bits: 24, channels: 1 } as const;

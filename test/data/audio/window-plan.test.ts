@@ -81,6 +81,13 @@ describe('windows', () => {
     expect(windows[1]![0]).toBe(windows[0]![1]);
   });
 
+  it('hold something each, even where the least length is less than a level', () => {
+    const rule: WindowRule = { kind: 'pauses', minSec: 0.004, maxSec: 10 };
+    const windows = planWindows(levelsOf([0.03, -60], [30, -20]), rule); // quietest at its start
+    expect(windows.length).toBeGreaterThan(2);
+    for (const { first, end } of windows) expect(end).toBeGreaterThan(first);
+  });
+
   it('have smaller margins rather than a cut within sound', () => {
     const windows = seconds(planWindows(levelsOf([2, -60], [14.8, -20], [2, -60]), DEFAULT_WINDOWS));
     expect(windows.length).toBe(1);

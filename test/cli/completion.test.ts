@@ -1,7 +1,7 @@
 /** @file Shell completion: the words that may follow, and the scripts in the shells that this machine has. */
 
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -117,6 +117,31 @@ describe('the script', () => {
     expect(
       await inShell('bash', '-c', `eval "$(emoq completion bash)"; complete -p emoq | tr ' ' '\\n'`),
     ).toContain('default');
+  });
+
+  it.skipIf(!hasBash)(
+    'evaluates nothing in bash: neither what is typed, nor the names of files',
+    async () => {
+      const complete = async (...words: string[]): Promise<string> =>
+        (await run('bash', ['-c', IN_BASH, 'bash', ...words], folder, path)).stdout;
+      writeFileSync(join(folder, 'kept.csv'), 'kept');
+      expect(await complete('predict', 'calls.csv', '>', 'kept.csv', '--dev')).toContain('--device\n');
+      expect(readFileSync(join(folder, 'kept.csv'), 'utf8')).toBe('kept');
+      expect(await complete('predict', '$(touch typed)', '--dev')).toContain('--device\n');
+      const odd = join(folder, 'odd $(touch named).yaml');
+      writeFileSync(odd, '');
+      expect(await complete('train', '--dataset', 'od')).toBe('odd\\ \\$\\(touch\\ named\\)\n');
+      rmSync(odd);
+      expect(readdirSync(folder)).not.toEqual(
+        expect.arrayContaining([expect.stringMatching(/^(?:typed|named)$/)]),
+      );
+    },
+  );
+
+  it.skipIf(!hasBash)('may be read again in the same bash', async () => {
+    const twice = 'eval "$(emoq completion bash)"; eval "$(emoq completion bash)"';
+    const { code, stderr } = await run('bash', ['-c', twice], folder, path);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   });
 
   it.skipIf(!hasFish)('completes in fish', async () => {

@@ -1,5 +1,6 @@
 /** @file `emoq completion`: prints the script with which a shell completes emoq's command line. */
 
+import { bashCompletion } from '../bash-completion.js';
 import { defineCommand } from '../command-definition.js';
 import { printResult } from '../terminal-output.js';
 
@@ -20,9 +21,9 @@ devices, files. Save it where the shell looks for such scripts:
 Example:
   emoq completion bash`,
   run: async (_options, shell) => {
+    // The package's script for bash evaluates what is typed, redirections included, and the names of files.
+    if (shell === 'bash') return printResult(bashCompletion);
     const { script } = await import('@bomb.sh/tab');
     script(shell!, 'emoq', 'emoq'); // prints it
-    // Registered anew: where the answer has no words, its function leaves paths to the default, which it does not ask for.
-    if (shell === 'bash') printResult('complete -o default -F __emoq_complete emoq');
   },
 });

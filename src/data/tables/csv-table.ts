@@ -117,7 +117,8 @@ export async function* streamRecords(
       if (error) throw lineError(path, line, error.message);
       const values = (data as unknown as string[][])[0]!;
       const next = line + countOf(text, consumed, meta.cursor);
-      const isBadText = [...bad].some((number) => number >= line && number < Math.max(next, line + 1));
+      let isBadText = bad.has(line);
+      for (let number = line + 1; number < next && !isBadText; number++) isBadText = bad.has(number);
       if (!values.every(isSeparators)) records.push({ line, values, isBadText });
       line = next;
       consumed = meta.cursor;

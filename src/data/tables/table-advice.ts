@@ -212,8 +212,9 @@ export function formatOfText(text: string): OtherFormat | undefined {
   if (start.startsWith('{') && isObject(parsed(text.trimStart().split('\n', 1)[0]!))) {
     return { kind: 'jsonl' };
   }
-  const whole = parsed(text);
-  const isJson = Array.isArray(whole) ? whole.every(isObject) : isObject(whole);
+  const whole = parsed(text); // undefined for the beginning of a long file
+  const isList = Array.isArray(whole) ? whole.every(isObject) : /^\[\s*\{\s*"/.test(start);
+  const isJson = isList || (isObject(whole) && !Array.isArray(whole));
   return isJson ? { kind: 'json' } : undefined;
 }
 

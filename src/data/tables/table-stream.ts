@@ -19,7 +19,7 @@ import {
 } from './csv-table.js';
 import { cellOfJson, readJsonLine } from './json-lines.js';
 import { type FileFinder, fileFinder, VALUES } from './recording-table.js';
-import { formatOfText, type TableUse } from './table-advice.js';
+import { adviceFor, formatOfText, type TableUse } from './table-advice.js';
 import { type TextBlock, tableHead, textBlocks } from './text-blocks.js';
 
 /** A row of a table. */
@@ -77,9 +77,9 @@ export async function openTableStream(
 ): Promise<TableStream> {
   const use: TableUse = { what: 'CSV file', columns: [pathColumn, ...needed], recordings: pathColumn };
   const head = await tableHead(path, use);
-  const isJson =
-    ['.jsonl', '.ndjson'].includes(extname(path).toLowerCase()) ||
-    formatOfText(head.toString('utf8'))?.kind === 'jsonl';
+  const format = formatOfText(head.toString('utf8'));
+  const isJson = ['.jsonl', '.ndjson'].includes(extname(path).toLowerCase()) || format?.kind === 'jsonl';
+  if (format !== undefined && !isJson) throw new InputError(adviceFor(format, path, use));
   const read = [pathColumn, ...needed, ...optional];
   const layout: Layout = { columns: [], headerLine: 1, separator: ',' };
   const open = (hash: ReturnType<typeof createHash>): AsyncGenerator<TableRow[]> => {
@@ -92,8 +92,10 @@ export async function openTableStream(
   const hash = createHash('sha256');
   let rows = 0;
   let namesFiles = false;
+  let first: TableRow | undefined;
   for await (const block of checked(hash)) {
     rows += block.length;
+    first ??= block[0];
     for (const row of block) {
       namesFiles ||= !isMissing(row.fields[pathColumn] ?? '');
       await onRow(row);
@@ -101,6 +103,7 @@ export async function openTableStream(
   }
   const { columns, headerLine, separator } = layout;
   if (columns.length === 0) {
+    if (first?.problem !== undefined) throw lineError(path, first.line, first.problem);
     throw new InputError(`${path} is empty: it needs a header row and at least one record`);
   }
   if (rows === 0) throw new InputError(`${path} has a header but no records`);

@@ -48,7 +48,7 @@ export async function readTableText(path: string, use: TableUse): Promise<string
   const at = text.indexOf('\0');
   if (at < 0) return text;
   throw new InputError(
-    `${path}, line ${text.slice(0, at).split('\n').length}: contains a zero byte, so it is not text; save the table as UTF-8`,
+    `${path}, line ${text.slice(0, at).split(/\r\n?|\n/).length}: contains a zero byte, so it is not text; save the table as UTF-8`,
   );
 }
 
@@ -85,14 +85,25 @@ function firstBadLine(bytes: Buffer): number {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let line = 1;
   for (let start = 0; start < bytes.length; line++) {
-    const end = bytes.indexOf(10, start);
-    const stop = end < 0 ? bytes.length : end;
+    const end = endOfLine(bytes, start);
     try {
-      decoder.decode(bytes.subarray(start, stop));
+      decoder.decode(bytes.subarray(start, end));
     } catch {
       return line;
     }
-    start = stop + 1;
+    start = end;
   }
   return line;
+}
+
+export const LINE_FEED = 0x0a;
+export const CARRIAGE_RETURN = 0x0d;
+
+/** Just after the end of the line that begins at `start`, whichever line end it has. */
+export function endOfLine(bytes: Buffer, start: number): number {
+  for (let at = start; at < bytes.length; at++) {
+    if (bytes[at] === LINE_FEED) return at + 1;
+    if (bytes[at] === CARRIAGE_RETURN) return bytes[at + 1] === LINE_FEED ? at + 2 : at + 1;
+  }
+  return bytes.length;
 }

@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import { InputError, lineError } from '../../base/index.js';
 import { adviceFor, adviceForFolder, formatOfBytes, type TableUse } from './table-advice.js';
-import { encodingOf, whyUnread } from './table-text.js';
+import { CARRIAGE_RETURN, encodingOf, endOfLine, LINE_FEED, whyUnread } from './table-text.js';
 
 /** Whole lines, with `\n` line ends; the last line of a file may have none. */
 export interface TextBlock {
@@ -22,8 +22,6 @@ export interface TextBlock {
 /** A longer line, or a longer quoted field, is not one of a table. */
 export const LONGEST_RECORD = 1 << 24;
 const CHUNK_BYTES = 1 << 18;
-const LINE_FEED = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
 
 /** The first bytes of a file: enough for its format, its encoding and its header. */
 const HEAD_BYTES = 1 << 16;
@@ -124,8 +122,7 @@ function decodeUtf8(bytes: Buffer): Lines {
     const texts: string[] = [];
     const bad: number[] = [];
     for (let start = 0; start < bytes.length; ) {
-      const end = bytes.indexOf(LINE_FEED, start);
-      const line = bytes.subarray(start, end < 0 ? bytes.length : end + 1);
+      const line = bytes.subarray(start, endOfLine(bytes, start));
       try {
         texts.push(strict.decode(line));
       } catch {

@@ -68,6 +68,23 @@ describe('a table of many blocks', () => {
   });
 });
 
+it.each([
+  ['[{"path":"a.wav"}]\n', /array\.csv is JSON, not CSV; write it as CSV with pandas/],
+  [`[{"path":"a.wav"},${'{"path":"b.wav"},'.repeat(9000)}{}]`, /array\.csv is JSON, not CSV/],
+  ['<!doctype html>\n<p>path\n', /array\.csv is a web page or XML, not a CSV/],
+])('something else is refused with the advice that whole tables get: %.20s', async (content, message) => {
+  const path = file('array.csv', content);
+  await expect(open(path)).rejects.toThrow(message);
+  await expect(readCsvTable(path, { what: 'CSV file', columns: ['path'] })).rejects.toThrow(message);
+});
+
+it('JSON Lines without a single row are refused with what is wrong with the first', async () => {
+  await expect(open(file('array.jsonl', '[{"path":"a.wav"}]\n'))).rejects.toThrow(
+    /array\.jsonl, line 1: every line must be a JSON object$/,
+  );
+  await expect(open(file('nothing.jsonl', '\n'))).rejects.toThrow('nothing.jsonl is empty');
+});
+
 describe('bad rows', () => {
   it('are marked with what is wrong, and the next row is read', async () => {
     const lines = [
@@ -89,6 +106,32 @@ describe('bad rows', () => {
       expect.stringContaining('not UTF-8 text'),
       undefined,
     ]);
+  });
+
+  it.each([
+    ['line feeds', '\n'],
+    ['both', '\r\n'],
+    ['carriage returns alone', '\r'],
+  ])('are found by their line, whatever the line ends: %s', async (name, end) => {
+    const rows = Array.from({ length: 40_000 }, (_, i) => `${i}.wav,${i === 30_000 ? 'h\xe9' : 'ok'}`);
+    const path = file(`bad ${name}.csv`, Buffer.from(['path,text', ...rows].join(end), 'latin1'));
+    const bad = (await rowsOf(path)).filter(({ problem }) => problem !== undefined);
+    expect(bad.map(({ line, fields }) => [line, fields.path])).toEqual([[30_002, '30000.wav']]);
+    await expect(readCsvTable(path, { what: 'CSV file', columns: ['path'] })).rejects.toThrow(
+      `${name}.csv, line 30002: not UTF-8 text`,
+    );
+  });
+
+  it('are read as soon as others, where all of them are bad', async () => {
+    const timed = async (name: string, text: string): Promise<number> => {
+      const rows = Array.from({ length: 100_000 }, (_, i) => `${i}.wav,${text}`);
+      const path = file(name, Buffer.from(['path,text', ...rows].join('\n'), 'latin1'));
+      const start = performance.now();
+      expect((await open(path)).rows).toBe(100_000);
+      return performance.now() - start;
+    };
+    const good = await timed('good.csv', 'he');
+    expect(await timed('latin.csv', 'h\xe9')).toBeLessThan(20 * Math.max(good, 100));
   });
 
   it('of JSON Lines keep the place of their line, and values their spelling', async () => {

@@ -157,7 +157,7 @@ function startFailures(recording: HTMLElement, audio: HTMLAudioElement): void {
   const fail = (): void => {
     if (!message) return;
     message.hidden = false;
-    message.textContent = `The recording cannot be played from ${decodeURI(audio.getAttribute('src')!)}. The page plays it from there: keep it where it was relative to the page. If it is there, this browser does not play its format.`;
+    message.textContent = `The recording cannot be played from ${decodeURIComponent(audio.getAttribute('src')!)}. The page plays it from there: keep it where it was relative to the page. If it is there, this browser does not play its format.`;
   };
   audio.addEventListener('error', fail);
   if (audio.error) fail();

@@ -168,6 +168,18 @@ describe('the timeline of predictions', () => {
     expect(html).toMatch(/This is the mean of 4 windows/);
   });
 
+  it('is drawn from any kind of output, also where no row has a note', async () => {
+    const pages: string[] = [];
+    for (const output of ['one.csv', 'one.tsv', 'one.jsonl']) {
+      await work.done(
+        ...['predict', 'calls/short.wav', '-o', output, '--run', 'good', '--timeline', 'one.html'],
+      );
+      pages.push(readFileSync(work.path('one.html'), 'utf8').replaceAll(output, 'one'));
+    }
+    expect(pages[0]!.match(/data-seek=/g)).toHaveLength(1);
+    expect(pages).toEqual([pages[0], pages[0], pages[0]]);
+  });
+
   it('needs an output that it is drawn from', async () => {
     const args = ['predict', 'calls.csv', '--run', 'good', '--timeline'];
     expect(await work.refused(...args, 'page.html')).toContain('--timeline is drawn from the output');

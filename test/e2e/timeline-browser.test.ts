@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/data/audio/index.js';
-import { renderTimeline } from '../../src/report/index.js';
+import { audioAddress, renderTimeline } from '../../src/report/index.js';
 import { timelineData } from '../report/timeline-data.js';
 import {
   chromiumFor,
@@ -119,6 +119,17 @@ describe.runIf(chromium)('the timeline in Chromium', () => {
     await slider(page, 1).focus();
     await page.keyboard.press('End');
     expect(await said(page, 1)).toMatch(/^0:31\.5 to 0:35\.5/);
+  });
+
+  it('names a recording that is not there as it is called', async () => {
+    const path = join(folder, 'odd.html');
+    const audio = audioAddress(path, join(folder, 'gone, #1 & 50%.wav'));
+    const odd = { name: 'gone', audio, windows: [] };
+    writeFileSync(path, renderTimeline({ ...data, recordings: [odd] }));
+    browser.allow(/ERR_FILE_NOT_FOUND|^asked for file:.*\/gone/);
+    const alert = (await browser.open(path)).getByRole('alert');
+    await alert.waitFor();
+    expect(await alert.innerText()).toContain('played from gone, #1 & 50%.wav. ');
   });
 
   it.each([

@@ -24,8 +24,13 @@ export async function writeTimeline(
   page: string,
 ): Promise<void> {
   const pathColumn = layout.renamed.get(job.pathColumn) ?? job.pathColumn;
-  const needed = ['label', 'start', 'end', 'note', 'error'];
-  const table = await openTableStream(output, { path: pathColumn, needed, optional: [], needsPath: true });
+  // JSON Lines have a column only if some row fills it.
+  const table = await openTableStream(output, {
+    path: pathColumn,
+    needed: [],
+    optional: [],
+    needsPath: true,
+  });
   const recordings: Recording[] = [];
   for await (const rows of table.read()) {
     for (const row of rows) {

@@ -113,4 +113,4 @@ gpu-check-bundle: build gpu-check-cases
 	test/gpu/bundle.sh .cache/gpu-check-bundle
 
 clean:
-	rm -rf dist node_modules data runs .cache
+	rm -rf dist node_modules data runs .cache emoq-*.tgz

@@ -66,7 +66,7 @@ export async function adviceForFolder(path: string, use: TableUse): Promise<stri
   const more = use.columns.filter((column) => column !== recordings);
   const then =
     more.length > 0 ? `, and add ${more.length > 1 ? 'columns' : 'a column'} ${more.join(', ')}` : '';
-  return `${path} is a folder; list its recordings in a CSV: (echo ${shellWord(recordings)}; find ${shellWord(path)} -name '*${ending}' | sed 's/"/""/g; s/.*/"&"/') > table.csv${then}`;
+  return `${path} is a folder; list its recordings in a CSV: (echo ${shellWord(recordings)}; find -H ${shellWord(path)} -name '*${ending}' | sed 's/"/""/g; s/.*/"&"/') > table.csv${then}`;
 }
 
 /** Maximum number of files that a command lists one by one. */
@@ -78,12 +78,18 @@ export function adviceForSeveral(
   { columns, recordings = 'path' }: TableUse,
 ): string {
   const [first] = paths;
-  const pattern = `${shellWord(dirname(first!)).replace(/^\.$/, '')}/*${extname(first!)}`.replace(/^\//, '');
+  const ending = extname(first!);
+  const pattern = `${shellWord(dirname(first!)).replace(/^\.$/, '')}/*${ending && shellWord(ending)}`.replace(
+    /^\//,
+    '',
+  );
   const isOneKind = paths.every(
-    (path) => dirname(path) === dirname(first!) && extname(path) === extname(first!),
+    (path) => dirname(path) === dirname(first!) && extname(path) === ending && !path.includes('"'),
   );
   const named =
-    paths.length > NAMED && isOneKind && !isAbsolute(first!) ? pattern : paths.map(shellWord).join(' ');
+    paths.length > NAMED && isOneKind && !isAbsolute(first!)
+      ? pattern
+      : paths.map((path) => shellWord(path.replaceAll('"', '""'))).join(' ');
   const more = columns.filter((column) => column !== recordings);
   const then = more.length > 0 ? `, with ${more.join(' and ')} beside them` : '';
   return `expected one table, got ${paths.length} files; list them in a CSV and name that${then}: (echo ${shellWord(recordings)}; printf '"%s"\\n' ${named}) > table.csv`;

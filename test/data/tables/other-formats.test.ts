@@ -1,14 +1,22 @@
 /** @file Files that are not tables: recognised by their content, with a command that makes a table. */
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
-import { readCsvTable, readTableText } from '../../../src/data/tables/index.js';
+import { adviceForSeveral, readCsvTable, readTableText } from '../../../src/data/tables/index.js';
 import { toneWav } from '../corpora/raw-trees.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'emoq it\'s "a" folder-'));
@@ -105,6 +113,27 @@ describe('a recording in place of a table', () => {
       names.map((name) => join(clips, name)),
     );
     expect(await refusal(clips, prepare)).toMatch(/> table\.csv, and add a column label$/);
+    const link = join(folder, 'link');
+    symlinkSync(clips, link);
+    const linked = await tableOf(
+      await refusal(link),
+      /list its recordings in a CSV: (\(echo .*\.csv)$/,
+      predict,
+    );
+    expect(linked.rows.map(({ fields }) => fields.path).sort()).toEqual(
+      names.map((name) => join(link, name)),
+    );
+  });
+
+  it.each([
+    ['an ending of two words', (n: number) => `several/it's ${n}.my ext`],
+    ['quotes in their names', (n: number) => `several/a "${n}".wav`],
+  ])('among several gives a working command that lists them: %s', async (_, nameOf) => {
+    mkdirSync(join(folder, 'several'), { recursive: true });
+    const paths = [1, 2, 3, 4, 5, 6].map(nameOf);
+    for (const path of paths) writeFileSync(join(folder, path), 'x');
+    const table = await tableOf(adviceForSeveral(paths, predict), /name that: (\(echo .*\.csv)$/, predict);
+    expect(table.rows.map(({ fields }) => fields.path)).toEqual(paths);
   });
 
   it('text that begins like one is a table', async () => {

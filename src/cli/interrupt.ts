@@ -3,8 +3,8 @@
  * SIGTERM (from job schedulers) and SIGHUP (from a closing terminal) are treated the same.
  */
 
+import { spawn } from 'node:child_process';
 import { isatty } from 'node:tty';
-import { Worker } from 'node:worker_threads';
 import { ExitCode, InterruptedError, STOP_SIGNALS } from '../base/index.js';
 import { dropStatus, note } from './terminal-output.js';
 
@@ -84,8 +84,10 @@ function onSignal(name: NodeJS.Signals): void {
 function leaveAtOnce(): never {
   for (const name of STOP_SIGNALS) process.off(name, onSignal);
   dropStatus();
-  // Exiting waits for a step in native code, which can take minutes, so after a moment the process kills itself with
-  // the signal.
-  new Worker(`setTimeout(() => process.kill(process.pid, 'SIGINT'), ${GRACE_MS})`, { eval: true });
+  // Exiting ends the threads of this process, and waits for a step in native code, which can take minutes. So another
+  // process kills this one after a moment; if this one has ended before, their channel closes, and the other ends too.
+  const kill = `process.on('disconnect', () => process.exit());
+    setTimeout(() => process.kill(${process.pid}, 'SIGINT'), ${GRACE_MS});`;
+  spawn(process.execPath, ['-e', kill], { detached: true, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
   return process.exit(ExitCode.interrupted);
 }

@@ -188,6 +188,18 @@ describe('Ctrl-C', () => {
     expect(outcome).toMatchObject({ code: 130, stdout: '' }); // without what it says when its wait is over
   });
 
+  it('twice ends a step in native code with the signal', async () => {
+    const outcome = await node(`
+      const { Worker } = await import('node:worker_threads');
+      const step = "require('node:crypto').pbkdf2Sync('a', 'b', 60_000_000, 64, 'sha512')"; // for a quarter of a minute
+      const worker = new Worker(step, { eval: true, execArgv: [] });
+      worker.on('online', () => setTimeout(() => process.kill(process.pid, 'SIGINT'), 200));
+      signal.addEventListener('abort', () => setTimeout(() => process.kill(process.pid, 'SIGINT'), 5));
+      await new Promise((resolve) => setTimeout(resolve, 60_000));
+      return 'never';`);
+    expect(outcome).toMatchObject({ code: null, stdout: '' }); // 130 would mean that it waited for the step
+  }, 60_000);
+
   it('afterwards belongs to Node again', async () => {
     const outcome = await node(`return process.listenerCount('SIGINT') + process.listenerCount('SIGTERM');`);
     expect(outcome.stdout).toBe('2\n');

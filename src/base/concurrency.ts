@@ -68,3 +68,23 @@ export function createPool<T>(things: readonly [T, ...T[]]): Pool<T> {
     },
   };
 }
+
+/**
+ * The elements of a source, of which the next is already being made while one is used. When reading ends early, nobody
+ * waits for that one.
+ */
+export async function* readAhead<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+  const iterator = source[Symbol.asyncIterator]();
+  try {
+    let next = iterator.next();
+    for (;;) {
+      const result = await next;
+      if (result.done === true) return;
+      next = iterator.next();
+      next.catch(() => undefined); // thrown in the next round
+      yield result.value;
+    }
+  } finally {
+    iterator.return?.().catch(() => undefined);
+  }
+}

@@ -1,7 +1,7 @@
-/** @file Errors, exit codes, atomic files, checksums, locks, bounded concurrency and peak memory. */
+/** @file Errors, exit codes, atomic files, checksums, locks, bounded concurrency, reading ahead and peak memory. */
 
 export { formatBytes, formatDuration, formatMemory, sha256Of, sha256OfFile } from './checksums.js';
-export { createPool, defaultJobs, mapConcurrently, type Pool } from './concurrency.js';
+export { createPool, defaultJobs, mapConcurrently, type Pool, readAhead } from './concurrency.js';
 export {
   ComputationError,
   ExitCode,

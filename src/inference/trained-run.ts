@@ -49,7 +49,7 @@ import {
   verifyCheckpoint,
 } from '../training/runs/index.js';
 import { findMovedBackbones } from './backbone-search.js';
-import { INFERENCE_BATCH, inferenceBatches, openEvaluators } from './device-sessions.js';
+import { INFERENCE_BATCH, inferenceBatches, inTurns, openEvaluators, turnsOn } from './device-sessions.js';
 import { reviewInferenceMemory } from './inference-memory.js';
 
 export interface TrainedRun {
@@ -298,7 +298,8 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
   }
   const { model: bytes, weightsFolder } = serializeInPlace(graph);
   compute.onBegin?.();
-  const { evaluators, close } = await openEvaluators(devices, compute.threads, async (worker, on) => {
+  const turns = turnsOn(compute);
+  const { evaluators, close } = await openEvaluators(devices, compute.threads, turns, async (worker, on) => {
     const { rethrow } = memory[devices.indexOf(on.device)]!;
     const keepConstantExpressions = on.device.kind === 'cpu' && isTooLargeInFloat32(phase);
     const session = await worker
@@ -314,7 +315,7 @@ export async function openTrainedModel(folder: RunFolder, compute: ComputeOption
     async openEncoder() {
       const source = await encoderOf(recipe);
       if (source.warning !== undefined) compute.onWarning?.(source.warning);
-      return encoderPool(source, compute);
+      return inTurns(encoderPool(source, compute), turns);
     },
     infer: (examples, features, control) =>
       inferExamples(examples, {

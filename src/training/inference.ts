@@ -241,6 +241,9 @@ export function openTrainingSession(
   { device, threads }: ComputeOptions,
   { state }: TrainingGraph,
 ): Promise<WorkerSession> {
-  const options = { device, threads, weightsFolder, disablePrepacking: true, withoutArena: true };
+  const options = {
+    ...{ device, threads, weightsFolder },
+    ...{ disablePrepacking: true, withoutArena: true, withSpinning: true },
+  };
   return worker.open(model, options, state);
 }

@@ -1,7 +1,9 @@
-/** @file Bounded concurrency, and pools. */
+/** @file Bounded concurrency, pools, and reading ahead. */
 
 import { describe, expect, it } from 'vitest';
-import { createPool, mapConcurrently } from '../../src/base/index.js';
+import { createPool, mapConcurrently, readAhead } from '../../src/base/index.js';
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('mapConcurrently', () => {
   it('keeps the order, and never runs more jobs than asked', async () => {
@@ -67,5 +69,59 @@ describe('a pool', () => {
     for (const { end } of works) end();
     expect(await Promise.all(used)).toEqual(['b', 'a']);
     expect(await pool.use(async (thing) => thing, isB)).toBe('b');
+  });
+});
+
+describe('readAhead', () => {
+  it('makes the next element while one is used, and no more', async () => {
+    const events: string[] = [];
+    async function* numbers() {
+      for (let number = 0; number < 3; number++) {
+        events.push(`made ${number}`);
+        yield number;
+      }
+    }
+    for await (const number of readAhead(numbers())) {
+      await nextTurn();
+      events.push(`used ${number}`);
+    }
+    expect(events).toEqual(['made 0', 'made 1', 'used 0', 'made 2', 'used 1', 'used 2']);
+  });
+
+  it('throws what making an element throws, after the elements before it', async () => {
+    async function* numbers() {
+      yield 0;
+      throw new Error('no more');
+    }
+    const used: number[] = [];
+    const all = (async () => {
+      for await (const number of readAhead(numbers())) {
+        await nextTurn();
+        used.push(number);
+      }
+    })();
+    await expect(all).rejects.toThrow('no more');
+    expect(used).toEqual([0]);
+  });
+
+  it('ends early without waiting for the element that is being made, and then ends the source', async () => {
+    let release!: () => void;
+    let isEnded = false;
+    async function* numbers() {
+      try {
+        yield 0;
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        yield 1;
+      } finally {
+        isEnded = true;
+      }
+    }
+    for await (const _ of readAhead(numbers())) break;
+    expect(isEnded).toBe(false);
+    release();
+    await nextTurn();
+    expect(isEnded).toBe(true);
   });
 });

@@ -1,8 +1,9 @@
 /**
  * @file `emoq predict` end to end at the shapes of HuBERT-base, RoBERTa-base and Qwen2.5-0.5B: `node
- * test/bench/prediction.mjs FOLDER ROWS [THREADS [int8]]`, with 0 threads for one per core. Writes the run and the clips
- * into FOLDER unless they are there, what prediction.py reads, and for int8 a bundle that is quantized so. The time of a row is that of ROWS rows less that of a quarter of them, so that starting and
- * loading do not count. Prints its figures as one line of JSON.
+ * test/bench/prediction.mjs FOLDER ROWS [THREADS [int8|int4]]`, with 0 threads for one per core. Writes the run and the
+ * clips into FOLDER unless they are there, what prediction.py reads, and for integers a bundle that is quantized so. The
+ * time of a row is that of ROWS rows less that of a quarter of them, so that starting and loading do not count. Prints
+ * its figures as one line of JSON.
  */
 
 import { spawnSync } from 'node:child_process';

@@ -103,7 +103,9 @@ async function prediction() {
     const before = await gemmRate();
     const own = measured(process.execPath, 'prediction.mjs', folder, String(PREDICTED));
     const after = await gemmRate();
-    const integers = measured(process.execPath, 'prediction.mjs', folder, String(PREDICTED), '0', 'int8');
+    const bundle = (type) =>
+      measured(process.execPath, 'prediction.mjs', folder, String(PREDICTED), '0', type);
+    const bundles = { 'in 8-bit integers': bundle('int8'), 'with 4-bit weights': bundle('int4') };
     const { rows, clipSec, tokens, rowGflop } = own;
     console.log(
       `\nemoq predict, ${rows} clips of ${clipSec} s, HuBERT-base, RoBERTa-base and Qwen2.5-0.5B sizes, prompts of ${tokens.toFixed(0)} tokens:`,
@@ -123,10 +125,12 @@ async function prediction() {
     row('processor seconds per row', own.processorSec, peer?.processorSec, LESS);
     row('processor seconds in all', own.wholeProcessorSec, peer?.wholeProcessorSec, LESS);
     row('peak memory, GiB', own.peakGiB, peer?.peakGiB, LESS);
-    console.log('  the same in 8-bit integers, a bundle:');
-    row('rows per second', 1 / integers.wallSec, peer && 1 / peer.wallSec, MORE);
-    row('processor seconds per row', integers.processorSec, peer?.processorSec, LESS);
-    row('peak memory, GiB', integers.peakGiB, peer?.peakGiB, LESS);
+    for (const [name, own] of Object.entries(bundles)) {
+      console.log(`  the same ${name}, a bundle:`);
+      row('rows per second', 1 / own.wallSec, peer && 1 / peer.wallSec, MORE);
+      row('processor seconds per row', own.processorSec, peer?.processorSec, LESS);
+      row('peak memory, GiB', own.peakGiB, peer?.peakGiB, LESS);
+    }
   } finally {
     rmSync(folder, { recursive: true });
   }

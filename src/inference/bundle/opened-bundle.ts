@@ -9,7 +9,7 @@ import type { Precision } from '../../nn/index.js';
 import { encoderOf, type Phase, type Recipe, systemOf } from '../../systems/index.js';
 import { type ComputeOptions, devicesAlike, encoderPool, promptedInference } from '../../training/index.js';
 import { runRecipe } from '../../training/runs/index.js';
-import { inferenceBatches, openEvaluators } from '../device-sessions.js';
+import { inferenceBatches, inTurns, openEvaluators, turnsOn } from '../device-sessions.js';
 import type { OpenedModel } from '../trained-run.js';
 import { type BundleDescription, readBundleDescription, verifyBundle } from './bundle-format.js';
 
@@ -44,7 +44,8 @@ export async function openBundleModel(dir: string, compute: ComputeOptions): Pro
     description.models.map(({ file }) => loadModelFile(join(dir, file), 'model')),
   );
   compute.onBegin?.();
-  const { evaluators, close } = await openEvaluators(devices, compute.threads, async (worker, on) => {
+  const turns = turnsOn(compute);
+  const { evaluators, close } = await openEvaluators(devices, compute.threads, turns, async (worker, on) => {
     const sessions: WorkerSession[] = [];
     for (const { model, weightsFolder } of models) {
       sessions.push(await worker.open(model, { ...on, weightsFolder }));
@@ -55,7 +56,7 @@ export async function openBundleModel(dir: string, compute: ComputeOptions): Pro
   const batching = inferenceBatches(phase, device);
   return {
     ...{ dir, description, recipe, phase, devices: devices.length, close },
-    openEncoder: async () => encoderPool(await encoderOf(recipe), compute),
+    openEncoder: async () => inTurns(encoderPool(await encoderOf(recipe), compute), turns),
     infer: (examples, features, control) =>
       inferExamples(examples, {
         ...{ features: phase.features(features), batching },

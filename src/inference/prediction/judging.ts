@@ -1,11 +1,11 @@
 /**
- * @file Judges rows in the order of the input: parts are computed together in chunks, while the audio of the next rows
- * is decoded. Which parts share a chunk does not depend on where reading began, so a resumed prediction has the same
- * figures.
+ * @file Judges rows in the order of the input: parts are decoded, encoded and classified in chunks, each of these while
+ * the one after it has the chunk before. Which parts share a chunk does not depend on where reading began, so a resumed
+ * prediction has the same figures.
  */
 
 import { setMaxListeners } from 'node:events';
-import { createPool, defaultJobs, mapConcurrently } from '../../base/index.js';
+import { createPool, defaultJobs, mapConcurrently, readAhead } from '../../base/index.js';
 import { SAMPLE_RATE_HZ } from '../../data/audio/index.js';
 import { withoutTags } from '../../data/corpora/index.js';
 import {
@@ -26,6 +26,7 @@ import {
   type Part,
   type PartOptions,
   partsOfRow,
+  type ReadablePart,
   type RowNote,
   transcriptOfRow,
   type WindowedRecording,
@@ -76,7 +77,8 @@ export function chunkSize({ devices }: Pick<OpenedModel, 'devices'>): number {
 }
 
 /**
- * Judges the rows of a source, and yields those that are finished together.
+ * Judges the rows of a source, and yields those that are finished together. While some are classified, the next ones
+ * are encoded, and those after them decoded.
  * @throws the reason of `stop` between two chunks
  */
 export async function* judgeRows(
@@ -84,64 +86,140 @@ export async function* judgeRows(
   source: PredictionSource,
   options: JudgingOptions,
 ): AsyncGenerator<readonly JudgedRow[]> {
-  const size = chunkSize(model);
-  const { range, from, stop } = options;
-  const blocks = rowBlocks(source, size, range, from);
-  const decoding = createPool(Array.from({ length: defaultJobs() }, () => undefined) as [undefined]);
   const unneeded = new AbortController();
   setMaxListeners(0, unneeded.signal); // one for each recording that is being decoded
-  /** Starts decoding a block's rows. */
-  const openBlock = async () => {
-    const block = await blocks.next();
-    if (block.done === true) return undefined;
-    return block.value.map((row) => {
-      const parts = partsOfRow(row, source, options, unneeded.signal);
-      const next = () => decoding.use(() => parts.next());
-      return { row, next, first: next() };
-    });
-  };
   const encoder = model.phase.needs.audio ? await model.openEncoder() : undefined;
   try {
-    let ahead = openBlock();
-    for (;;) {
-      const block = await ahead;
-      if (block === undefined) return;
-      ahead = openBlock();
-      ahead.catch(() => undefined); // awaited in the next round
-      let chunk: ChunkItem[] = [];
-      let finished: (() => JudgedRow)[] = [];
-      const compute = async (): Promise<void> => {
-        stop?.throwIfAborted();
-        const outcomes = await judgeParts(chunk, model, encoder, options);
-        for (const [index, { to }] of chunk.entries()) to.push(outcomes[index]!);
-        chunk = [];
-      };
-      for (const [index, { row, next, first }] of block.entries()) {
-        const parts: PartOutcome[] = [];
-        let part = await first;
-        for (; part.done !== true; part = await next()) {
-          if (part.value.kind === 'long') continue;
-          chunk.push({ row, part: part.value, to: parts });
-          if (chunk.length === size) await compute();
-        }
-        const windowed = part.value;
-        finished.push(() => ({
-          ...{ row, name: cellOf(row, options.pathColumn), parts },
-          ...(windowed && { whole: answerOfWhole(windowed, parts, model.recipe.labels) }),
-        }));
-        // Long recordings fill chunks of their own. What follows begins anew, as if reading had begun there.
-        const isLast = index === block.length - 1;
-        if (parts.length === 0 && !isLast) continue;
-        if (chunk.length > 0) await compute();
-        yield finished.map((judged) => judged());
-        finished = [];
-      }
+    const chunks = chunksOf(model, source, options, unneeded.signal);
+    for await (const chunk of readAhead(encodedChunks(chunks, encoder, options))) {
+      options.stop?.throwIfAborted();
+      await classify(chunk, model, options);
+      if (chunk.finished.length > 0) yield chunk.finished.map((judged) => judged());
     }
   } finally {
     unneeded.abort(); // the next rows are being decoded
-    blocks.return(undefined).catch(() => undefined); // not awaited: the next row may be long in coming
     await encoder?.close();
   }
+}
+
+/** Parts that are computed together. */
+interface Chunk<T = ChunkItem> {
+  readonly items: readonly T[];
+  /** Rows that are finished once these parts are judged. */
+  readonly finished: readonly (() => JudgedRow)[];
+}
+
+interface ChunkItem {
+  readonly row: SourceRow;
+  readonly part: Exclude<Part, LongRecording>;
+  /** Where the answer goes. */
+  readonly to: PartOutcome[];
+}
+
+/** The parts of a source's rows in chunks; a row's decoding begins while the rows before it are taken. */
+async function* chunksOf(
+  model: OpenedModel,
+  source: PredictionSource,
+  options: JudgingOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Chunk> {
+  const size = chunkSize(model);
+  const decoding = createPool(Array.from({ length: defaultJobs() }, () => undefined) as [undefined]);
+  const begin = async function* () {
+    for await (const block of rowBlocks(source, size, options.range, options.from)) {
+      yield block.map((row) => {
+        const parts = partsOfRow(row, source, options, signal);
+        const next = () => decoding.use(() => parts.next());
+        return { row, next, first: next() };
+      });
+    }
+  };
+  let [items, finished]: [ChunkItem[], (() => JudgedRow)[]] = [[], []];
+  const taken = (): Chunk => {
+    const chunk = { items, finished };
+    [items, finished] = [[], []];
+    return chunk;
+  };
+  for await (const block of readAhead(begin())) {
+    for (const { row, next, first } of block) {
+      const to: PartOutcome[] = [];
+      let isDivided = false;
+      let part = await first;
+      for (; part.done !== true; part = await next()) {
+        if (part.value.kind === 'long') continue;
+        if (items.length === size) {
+          if (items.at(-1)!.to === to) {
+            isDivided = true;
+            yield { items: items.splice(0), finished: [] };
+          } else yield taken();
+        }
+        items.push({ row, part: part.value, to });
+      }
+      const windowed = part.value;
+      finished.push(() => ({
+        ...{ row, name: cellOf(row, options.pathColumn), parts: to },
+        ...(windowed && { whole: answerOfWhole(windowed, to, model.recipe.labels) }),
+      }));
+      // Long recordings fill chunks of their own. What follows begins anew, as if reading had begun there.
+      if (isDivided) yield taken();
+    }
+    if (finished.length > 0) yield taken();
+  }
+}
+
+/** An item without its samples. */
+interface EncodedItem extends Pick<ChunkItem, 'row' | 'to'> {
+  readonly part: Exclude<ChunkItem['part'], ReadablePart> | Omit<ReadablePart, 'samples'>;
+  /** Absent without an encoder, and if float16 cannot represent them. */
+  readonly features: StoredFeatures | undefined;
+}
+
+/** Encodes the parts of chunks, one chunk after the other. */
+async function* encodedChunks(
+  chunks: AsyncIterable<Chunk>,
+  encoder: EncoderPool | undefined,
+  { stop }: JudgingOptions,
+): AsyncGenerator<Chunk<EncodedItem>> {
+  for await (const { items, finished } of chunks) {
+    stop?.throwIfAborted();
+    const features = await encodeAll(items, encoder);
+    yield {
+      finished,
+      items: items.map(({ row, part, to }, index): EncodedItem => {
+        if (part.kind === 'failed') return { row, part, to, features: undefined };
+        const own = features.get(index);
+        if (encoder !== undefined && own === undefined) {
+          return { row, part: { kind: 'failed', error: UNHOLDABLE_FEATURES }, to, features: undefined };
+        }
+        const { samples: _encoded, ...rest } = part;
+        return { row, part: rest, to, features: own };
+      }),
+    };
+  }
+}
+
+/**
+ * Features of the readable parts by their index, in batches of the same size as for the feature cache; undefined if
+ * float16 cannot represent them. Without an encoder there are none.
+ */
+async function encodeAll(
+  items: readonly ChunkItem[],
+  encoder: EncoderPool | undefined,
+): Promise<Map<number, StoredFeatures | undefined>> {
+  const features = new Map<number, StoredFeatures | undefined>();
+  if (encoder === undefined) return features;
+  const clips = items.flatMap(({ part }, index) =>
+    part.kind === 'readable' && part.samples !== undefined ? [{ index, samples: part.samples }] : [],
+  );
+  const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
+  await mapConcurrently([...batchesByLength(clips, limits)], encoder.lanes, async (batch) => {
+    const encoded = await encoder.encode(batch.map(({ samples }) => samples));
+    // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
+    batch.forEach(({ index }, row) => {
+      features.set(index, storedFeatures(encoded[row]!));
+    });
+  });
+  return features;
 }
 
 /** The answer for a recording from those for its windows. */
@@ -171,51 +249,35 @@ function answerOfWhole(
   return { ...own, kind: 'predicted', label: labels[argmax(probabilities)]!, probabilities };
 }
 
-interface ChunkItem {
-  readonly row: SourceRow;
-  readonly part: Exclude<Part, LongRecording>;
-  /** Where the answer goes. */
-  readonly to: PartOutcome[];
-}
-
-async function judgeParts(
-  chunk: readonly ChunkItem[],
-  model: OpenedModel,
-  encoder: EncoderPool | undefined,
+/** Answers the parts of a chunk. */
+async function classify(
+  { items }: Chunk<EncodedItem>,
+  { recipe, phase, infer }: OpenedModel,
   options: JudgingOptions,
-): Promise<PartOutcome[]> {
-  const { recipe, phase } = model;
-  const answers = chunk.map(({ part }): Answer => failure(part.kind === 'failed' ? part.error : ''));
-  const readable = [...chunk.keys()].filter((index) => chunk[index]!.part.kind === 'readable');
-  const features = new Map<number, StoredFeatures>();
-  for (const [index, own] of await encodeAll(chunk, readable, encoder)) {
-    if (own === undefined) answers[index] = failure(UNHOLDABLE_FEATURES);
-    else features.set(index, own);
-  }
-  const usable = readable.filter((index) => encoder === undefined || features.has(index));
-  const utterances = usable.map((index): ModelUtterance => {
-    const { row, part } = chunk[index]!;
+): Promise<void> {
+  const answers = items.map(({ part }): Answer => failure(part.kind === 'failed' ? part.error : ''));
+  const features = (id: string): StoredFeatures | undefined => items[Number(id)]!.features;
+  const read = {
+    frames: (id: string) => features(id)?.frames ?? 0,
+    read: async ({ id }: { readonly id: string }) => features(id)!,
+  };
+  const examples = items.flatMap(({ row, part }, index) => {
+    if (part.kind === 'failed') return [];
     const text = transcriptOfRow(row, options.textColumn);
-    return {
+    const utterance: ModelUtterance = {
       id: String(index),
-      path: part.kind === 'readable' ? part.path : '',
+      path: part.path,
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
       speaker: cellOf(row, options.speakerColumn),
       gender: cellOf(row, GENDER_COLUMN),
       label: '',
     };
-  });
-  const read = {
-    frames: (id: string) => features.get(Number(id))?.frames ?? 0,
-    read: async ({ id }: { readonly id: string }) => features.get(Number(id))!,
-  };
-  const examples = utterances.flatMap((utterance) => {
     const encoded = phase.encode!(utterance);
     if (encoded.kind === 'example') return [encoded.example];
-    answers[Number(utterance.id)] = failure(encoded.problem);
+    answers[index] = failure(encoded.problem);
     return [];
   });
-  const inferences = await model.infer(examples, read);
+  const inferences = await infer(examples, read);
   inferences.forEach((inference, position) => {
     const index = Number(examples[position]!.id);
     if (inference.kind === 'failed') {
@@ -227,16 +289,16 @@ async function judgeParts(
   });
   const cut = new Set(examples.filter(isCutText).map(({ id }) => Number(id)));
   const cutText: RowNote = { kind: 'text', text: phase.textLimit ? cutTo(phase.textLimit) : '' };
-  return chunk.map(({ part }, index) => {
+  for (const [index, { part, to }] of items.entries()) {
     const isCut = cut.has(index);
-    const { startSec, endSec, notes }: Partial<Extract<Part, { kind: 'readable' }>> =
+    const { startSec, endSec, notes }: Partial<Omit<ReadablePart, 'samples'>> =
       part.kind === 'readable' ? part : {};
-    return {
+    to.push({
       ...{ startSec, endSec, isCut },
       notes: [...(notes ?? []), ...(isCut ? [cutText] : [])],
       ...answers[index]!,
-    };
-  });
+    });
+  }
 }
 
 type Answer =
@@ -245,30 +307,4 @@ type Answer =
 
 function failure(error: string): Answer {
   return { kind: 'failed', error };
-}
-
-/**
- * Features of the readable parts by their index in the chunk, in batches of the same size as for the feature cache;
- * undefined if float16 cannot represent them. Without an encoder there are none.
- */
-async function encodeAll(
-  chunk: readonly ChunkItem[],
-  readable: readonly number[],
-  encoder: EncoderPool | undefined,
-): Promise<Map<number, StoredFeatures | undefined>> {
-  const features = new Map<number, StoredFeatures | undefined>();
-  if (encoder === undefined) return features;
-  const clips = readable.flatMap((index) => {
-    const { part } = chunk[index]!;
-    return part.kind === 'readable' && part.samples !== undefined ? [{ index, samples: part.samples }] : [];
-  });
-  const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
-  await mapConcurrently([...batchesByLength(clips, limits)], encoder.lanes, async (batch) => {
-    const encoded = await encoder.encode(batch.map(({ samples }) => samples));
-    // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
-    batch.forEach(({ index }, row) => {
-      features.set(index, storedFeatures(encoded[row]!));
-    });
-  });
-  return features;
 }

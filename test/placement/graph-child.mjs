@@ -159,11 +159,17 @@ const kinds = {
   async validation() {
     const { phase, examples, features, training, session, inputs } = await openTraining();
     const { inferAll, trainingEvaluator } = await emoq('training/inference.js');
+    const { evenBatches } = await emoq('training/inference-batches.js');
     const { runLimits } = await emoq('training/run-sizing.js');
     const limits = { ...runLimits(compute.device), batches: 1 };
     const evaluator = trainingEvaluator(session, training, inputs, limits);
     await measured(() =>
-      inferAll(examples.slice(0, BATCH), { evaluators: [evaluator], phase, features, batchSize: BATCH }),
+      inferAll(examples.slice(0, BATCH), {
+        evaluators: [evaluator],
+        phase,
+        features,
+        batching: evenBatches(BATCH),
+      }),
     );
   },
 
@@ -171,6 +177,7 @@ const kinds = {
     const { phase, examples, features } = await openPhase();
     const { phaseEvaluationGraph } = await emoq('systems/index.js');
     const { inferAll, writeModel } = await emoq('training/inference.js');
+    const { evenBatches } = await emoq('training/inference-batches.js');
     const { model, weightsFolder } = await writeModel(
       join(folder, 'evaluation.onnx'),
       phaseEvaluationGraph(phase, phase.parameters, undefined, precisionOf(phase)),
@@ -187,7 +194,12 @@ const kinds = {
       run: async ([batch]) => [await session.run({ ...parameters, ...batch.tensors })],
     };
     await measured(() =>
-      inferAll(examples.slice(0, BATCH), { evaluators: [evaluator], phase, features, batchSize: BATCH }),
+      inferAll(examples.slice(0, BATCH), {
+        evaluators: [evaluator],
+        phase,
+        features,
+        batching: evenBatches(BATCH),
+      }),
     );
   },
 
@@ -199,6 +211,7 @@ const kinds = {
     const { checkpointWeights } = await emoq('nn/index.js');
     const { writeSafetensors } = await emoq('engine/tensor/index.js');
     const { sessionEvaluator } = await emoq('training/inference.js');
+    const { evenBatches } = await emoq('training/inference-batches.js');
     const { promptedInference } = await emoq('training/prompted-inference.js');
     const path = join(folder, 'checkpoint.safetensors');
     const values = phase.parameters.trainable.map(({ key, shape }) => [key, tensor('float32', shape)]);
@@ -210,7 +223,7 @@ const kinds = {
     const { device, threads } = compute;
     const session = await worker.open(model, { device, threads, weightsFolder });
     const infer = promptedInference([sessionEvaluator(session)], phase);
-    await measured(() => infer(examples.slice(0, BATCH), { features, batchSize: BATCH }));
+    await measured(() => infer(examples.slice(0, BATCH), { features, batching: evenBatches(BATCH) }));
   },
 
   async export() {

@@ -31,8 +31,10 @@ def features(bundle, encoder, path):
     if encoder["normalize"]:
         x = (x - x.mean()) / np.sqrt(x.var() + 1e-7)
     feeds = {"input_values": x[None], "attention_mask": np.ones((1, len(x)), np.int64)}
-    states = run(bundle["folder"] / encoder["file"], feeds)["last_hidden_state"].astype(np.float16)
-    return {"audio_features": states, "frame_mask": np.ones(states.shape[:2], np.int64)}
+    outputs = run(bundle["folder"] / encoder["file"], feeds)
+    outputs.pop("frame_mask", None)  # of a single clip, all frames are real
+    [states] = outputs.values()  # last_hidden_state, or hidden_states of several layers
+    return {"audio_features": states.astype(np.float16), "frame_mask": np.ones(states.shape[:2], np.int64)}
 
 
 def run(path, values):

@@ -53,7 +53,19 @@ export {
   parseEncoderConfig,
   readEncoderConfig,
 } from './speech-encoders/encoder-families.js';
-export { type EncoderSource, encoderWidth, findSpeechEncoder } from './speech-encoders/encoder-source.js';
+export {
+  type EncoderSource,
+  type EncoderWidth,
+  encoderWidth,
+  findSpeechEncoder,
+  widthOf,
+} from './speech-encoders/encoder-source.js';
+export {
+  chosenLayers,
+  LAST_LAYER,
+  type LayerSelection,
+  resolvedSelection,
+} from './speech-encoders/layer-selection.js';
 export type { ClipFeatures, SpeechEncoder } from './speech-encoders/speech-encoder.js';
 export { parseRobertaConfig } from './text-encoders/roberta/family.js';
 export {

@@ -3,6 +3,7 @@
 export { renderReport } from './render-report.js';
 export type {
   EmbeddingMap,
+  LayerWeight,
   Mistake,
   ReportAblation,
   ReportData,

@@ -5,7 +5,13 @@ import { renderPage } from './page.js';
 import { countText } from './plots/index.js';
 import type { ReportData } from './report-data.js';
 import { plotsBySection } from './report-plots.js';
-import { metadataSection, promptSection, recipeSection, trainingSection } from './run-sections.js';
+import {
+  layerSection,
+  metadataSection,
+  promptSection,
+  recipeSection,
+  trainingSection,
+} from './run-sections.js';
 import {
   ablationSection,
   calibrationSection,
@@ -29,6 +35,7 @@ export function renderReport(data: ReportData): string {
     mistakeSection(data),
     spreadSection(data, plots),
     ablationSection(data, plots),
+    ...(data.layers.length > 0 ? [layerSection(data)] : []),
     recipeSection(data),
     promptSection(data),
     metadataSection(data),

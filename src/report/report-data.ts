@@ -34,6 +34,8 @@ export interface ReportData {
   /** The worst mistakes, worst first: indices into `utterances`. */
   readonly mistakes: readonly Mistake[];
   readonly ablations: readonly ReportAblation[];
+  /** Of the encoder's layers that are summed with learned weights; empty where one layer is read. */
+  readonly layers: readonly LayerWeight[];
   /** The resolved recipe, as YAML. */
   readonly recipe: string;
   /** Whether the phase is trained with a prompt. */
@@ -50,6 +52,14 @@ export interface ReportData {
   readonly versions: Readonly<Record<string, string>>;
   /** Name-value pairs in display order: corpus, checksums, counts, seed, device, parameters. */
   readonly metadata: readonly (readonly [name: string, value: string])[];
+}
+
+/** A layer of the encoder in a learned sum. */
+export interface LayerWeight {
+  /** 0 is the input of the first layer. */
+  readonly layer: number;
+  /** Its weight in each run; those of a run add up to 1. */
+  readonly shares: readonly number[];
 }
 
 export interface ReportUtterance {

@@ -60,6 +60,32 @@ export function trainingSection({ curves }: ReportData, { training }: PlotsBySec
   );
 }
 
+/** Only for models that sum several layers. */
+export function layerSection({ layers }: ReportData): string {
+  const percent = (share: number): string => (100 * share).toFixed(1);
+  const isOne = layers[0]!.shares.length === 1;
+  return section(
+    'layers',
+    "The encoder's layers",
+    paragraph(
+      "The model reads a sum of these hidden states of the speech encoder, with weights that were trained with it; at the start all are equal. 0 is the input of the first layer. A layer's weight is no measure of its use alone: layers differ in scale.",
+      'note',
+    ),
+    table(
+      isOne ? 'Weight of each layer, in percent.' : 'Weight of each layer, in percent, over the runs.',
+      [
+        { name: 'layer', figures: true },
+        ...(isOne ? ['weight'] : ['mean', 'least', 'most']).map((name) => ({ name, figures: true })),
+      ],
+      layers.map(({ layer, shares }): Cell[] => {
+        const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
+        const figures = isOne ? [mean] : [mean, Math.min(...shares), Math.max(...shares)];
+        return [String(layer), ...figures.map(percent)];
+      }),
+    ),
+  );
+}
+
 export function recipeSection({ recipe }: ReportData): string {
   return section(
     'recipe',

@@ -9,6 +9,7 @@ export {
   requireEmoq,
 } from './emoq/settings.js';
 export { loraKeys, mergedWeights } from './emoq/standalone-models.js';
+export { LAYER_MIX_KEY, layerShares } from './layer-mix.js';
 export {
   type PhaseTrainingOptions,
   PRESENT_KEY_VALUES,

@@ -175,6 +175,22 @@ export const checkpointKeys = {
 
 export const audioKeys = {
   max_audio_sec: ours('longer clips are cut to this', z.number().gt(0).max(3600).default(30)),
+  encoder: z
+    .strictObject({
+      layers: ours(
+        'hidden states of the encoder that are read: last, all, or a list; 0 is the input of the first layer',
+        z
+          .union([z.enum(['last', 'all']), z.array(whole(0)).min(1)], {
+            error: 'must be last, all or a list of layers, such as [9, 12]',
+          })
+          .default('last'),
+      ),
+      mix: ours(
+        'how several layers become one: a sum with learned weights, or their mean',
+        z.enum(['learned', 'mean']).default('learned'),
+      ),
+    })
+    .prefault({}),
 };
 
 export const seedKeys = {

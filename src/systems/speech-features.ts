@@ -2,6 +2,7 @@
 
 import {
   type EncoderSource,
+  type EncoderWidth,
   encoderFamilyOf,
   encoderKeys,
   encoderWidth,
@@ -9,6 +10,7 @@ import {
   parseEncoderConfig,
   publishedConfigs,
   readEncoderConfig,
+  widthOf,
 } from '../backbones/index.js';
 import {
   checkpointIdentity,
@@ -24,35 +26,28 @@ import type { AudioStatistics } from '../nn/index.js';
 import type { Recipe } from './settings.js';
 import type { Example, FeatureSource } from './system.js';
 
-type EncoderRecipe = Pick<Recipe, 'backbones'>;
+/** The keys that determine the features. */
+type EncoderRecipe = Pick<Recipe, 'backbones' | 'encoder'>;
 
 /** The speech encoder of a recipe. @throws InputError when it is missing or broken */
-export function encoderOf({ backbones }: EncoderRecipe): Promise<EncoderSource> {
-  return findSpeechEncoder(backbones.encoder, backbones.encoder_onnx);
-}
-
-/** Properties of an encoder known before it is opened. */
-export interface EncoderDescription {
-  /** Channels of a frame, d_a. */
-  readonly width: number;
-  /** A warning for the user. */
-  readonly warning: string | undefined;
+export function encoderOf({ backbones, encoder: layers }: EncoderRecipe): Promise<EncoderSource> {
+  return findSpeechEncoder(backbones.encoder, backbones.encoder_onnx, layers);
 }
 
 /**
- * The feature width of a recipe. If `mayBeAbsent`, a missing checkpoint is described by its published config; an
+ * The width d_a of the features of a recipe, and how many layers of this width a frame holds. If `mayBeAbsent`, a missing checkpoint is described by its published config; an
  * exported encoder must always be present.
  */
 export async function describeEncoder(
-  { backbones }: EncoderRecipe,
+  { backbones, encoder: layers }: EncoderRecipe,
   { mayBeAbsent }: { readonly mayBeAbsent: boolean },
-): Promise<EncoderDescription> {
+): Promise<EncoderWidth> {
   const { encoder, encoder_onnx: onnx } = backbones;
-  if (!mayBeAbsent || onnx !== null || encoder === null) return encoderWidth(encoder, onnx);
+  if (!mayBeAbsent || onnx !== null || encoder === null) return encoderWidth(encoder, onnx, layers);
   const config = await configOrPublished(encoder, readEncoderConfig, (raw, path) =>
     parseEncoderConfig(raw, path),
   );
-  return { width: config.hiddenSize, warning: undefined };
+  return widthOf(config, layers);
 }
 
 /** The config of a checkpoint, or the published one if it is missing. Throws if the local one is broken. */

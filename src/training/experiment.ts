@@ -203,7 +203,10 @@ export async function openFeatures(
   const source = await encoderOf(recipe);
   const { onFeatures, stop } = compute;
   const encoder = encoderPool(source, compute);
-  const cache = await openFeatureCache(compute.cacheDir, source.files, encoder.precision);
+  const cache = await openFeatureCache(compute.cacheDir, source.files, {
+    precision: encoder.precision,
+    selection: source.selection,
+  });
   if (source.warning !== undefined) compute.onWarning?.(source.warning);
   try {
     const { entries, cropped, notes } = await extractFeatures({

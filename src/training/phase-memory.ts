@@ -14,13 +14,14 @@ import type { PrecisionChoice, Recipe } from '../systems/index.js';
 import { type Phase, type PhaseSettings, requirePhase, systemOf, trainingStart } from '../systems/index.js';
 import { countSteps } from './batches.js';
 import { automaticPrecision, phaseToSize, type SizedPhase } from './device-size.js';
-import { loadCorpus, TRAINING_PARTS } from './experiment.js';
+import { type ExperimentCorpus, loadCorpus, TRAINING_PARTS } from './experiment.js';
 import { countOf } from './run-metadata.js';
 import { batchesThatFit, runLimits } from './run-sizing.js';
 import {
   averageStep,
   buildTraining,
   corpusSteps,
+  FRAMES_PER_SEC,
   largestSteps,
   type StepSize,
   type UtteranceLengths,
@@ -37,6 +38,8 @@ export interface PhaseSize {
   /** Absent if the corpus is not prepared; `corpusProblem` gives the reason. */
   readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
   readonly corpusProblem?: string;
+  /** Clips of the corpus and the bytes of their features in the cache, if it is prepared and the phase reads audio. */
+  readonly features?: { readonly clips: number; readonly bytes: number };
   /** The step that the memory estimate is for. */
   readonly step: StepSize;
   /**
@@ -111,11 +114,28 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
     ],
     ...(known
       ? {
+          ...(phase.needs.audio && { features: featuresOf(recipe, phase, known) }),
           ...(hasSteps && { epochs }),
           steps: { perEpoch: plan.stepsPerEpoch, total: plan.totalSteps, utterances: known.train.length },
         }
       : { corpusProblem: corpus as string }),
   };
+}
+
+const FLOAT16_BYTES = 2;
+
+function featuresOf(
+  recipe: Recipe,
+  { inputs }: Phase,
+  { train, dev, test }: ExperimentCorpus,
+): NonNullable<PhaseSize['features']> {
+  const clips = [...train, ...dev, ...test];
+  const width = inputs.find(({ name }) => name === 'audio_features')?.shape.at(-1);
+  const frames = clips.reduce(
+    (sum, { durationSec }) => sum + FRAMES_PER_SEC * Math.min(durationSec, recipe.max_audio_sec),
+    0,
+  );
+  return { clips: clips.length, bytes: FLOAT16_BYTES * frames * Number(width) };
 }
 
 /** What a training process holds in memory. */

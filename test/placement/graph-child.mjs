@@ -239,7 +239,7 @@ const kinds = {
       `labels: [a, b]\nmanifest: m.csv\nbackbones: {encoder: ${join(models, 'hubert')}}\n`,
     );
     const exportable = {
-      encoder: () => exportableEncoder(checkpoint, undefined, spec.precision),
+      encoder: () => exportableEncoder(checkpoint, { precision: spec.precision }),
       former: () => exportableFormer({ checkpoint, recipe }),
       llm: () => exportableLanguageModel({ checkpoint, inputs: spec.inputs, precision: spec.precision }),
     };

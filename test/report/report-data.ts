@@ -98,6 +98,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
   return {
     name: 'meld7',
     phase: 'stage 2',
+    layers: [],
     isPrompted: true,
     labels,
     unfinished: [],

@@ -31,6 +31,7 @@ function bareData(): ReportData {
   return {
     name: 'bare',
     phase: 'stage 1',
+    layers: [],
     isPrompted: false,
     labels,
     unfinished: [],

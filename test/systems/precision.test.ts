@@ -108,10 +108,12 @@ describe('a speech encoder in bfloat16', () => {
     const cache = join(folder, 'cache');
     const [plain, same, reduced] = [
       await openFeatureCache(cache, files),
-      await openFeatureCache(cache, files, 'float32'),
-      await openFeatureCache(cache, files, 'bfloat16'),
+      await openFeatureCache(cache, files, { precision: 'float32' }),
+      await openFeatureCache(cache, files, { precision: 'bfloat16' }),
     ];
     expect(same).toEqual(plain);
     expect(reduced.dir).toBe(`${plain.dir}-bfloat16`);
+    const of = { precision: 'bfloat16', selection: 'layers-9-12' };
+    expect((await openFeatureCache(cache, files, of)).dir).toBe(`${plain.dir}-bfloat16-layers-9-12`);
   });
 });

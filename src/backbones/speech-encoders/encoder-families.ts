@@ -12,18 +12,24 @@ import {
   weightsUnder,
 } from '../../checkpoints/index.js';
 import {
+  add,
   addInput,
   addOutput,
   checkCudaKernels,
+  concat,
   createGraph,
   type Graph,
+  mul,
   type SerializedModel,
   serializeInPlace,
+  type Value,
+  withScope,
 } from '../../engine/onnx/index.js';
 import type { Device } from '../../engine/runtime/index.js';
 import { checkpointWeights, type Precision } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import { hubert } from './hubert/family.js';
+import { chosenLayers, isLastLayer, LAST_LAYER, type LayerSelection } from './layer-selection.js';
 import type { SpeechEncoderConfig, SpeechEncoderFamily } from './speech-encoder.js';
 import { unispeechSat } from './unispeech-sat/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
@@ -59,10 +65,17 @@ export async function readEncoderConfig(nameOrPath: string): Promise<SpeechEncod
   return parseEncoderConfig(await readConfig(dir), join(dir, 'config.json'), preprocessor);
 }
 
-/** How an encoder's graph computes. */
-export interface EncoderGraphOptions extends Wav2Vec2Options {
+/** How an encoder's graph computes, and which of its layers it gives. */
+export interface EncoderGraphOptions extends Pick<Wav2Vec2Options, 'groupNormSteps'> {
   readonly precision?: Precision | undefined;
+  /** Default: the last layer. */
+  readonly selection?: LayerSelection | undefined;
 }
+
+/** The output of a graph that gives other layers than the last. */
+export const SELECTED_STATES = 'hidden_states';
+/** The output of one that gives the last layer. */
+export const LAST_STATES = 'last_hidden_state';
 
 /** Names of the two parts of a weight norm in older checkpoints. */
 const OLDER_NAMES: readonly (readonly [string, string])[] = [
@@ -72,13 +85,15 @@ const OLDER_NAMES: readonly (readonly [string, string])[] = [
 
 /**
  * The model as a graph: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
- * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames].
+ * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. For a selection of
+ * other layers the first output is `hidden_states`: their mean, or all of them, one after the other, [batch, frames,
+ * layers * width]. Layers above the highest of them are not computed.
  * @param precision of the transformer's linear layers; the convolutions, attention and norms are float32
  * @throws InputError when the model is not supported, or a weight is missing or has another shape
  */
 export function encoderGraph(
   checkpoint: Checkpoint,
-  { precision = 'float32', ...options }: EncoderGraphOptions = {},
+  { precision = 'float32', selection = LAST_LAYER, ...options }: EncoderGraphOptions = {},
 ): Graph {
   const family = encoderFamilyOf(checkpoint);
   const config = family.parseConfig(checkpoint.config, join(checkpoint.dir, 'config.json'));
@@ -91,10 +106,33 @@ export function encoderGraph(
     (key, shape) => requireWeight(stored, storedKey(stored, key), shape),
     () => precision,
   );
-  const outputs = family.encoder(weights, config, { inputValues, attentionMask }, options);
-  addOutput(graph, outputs.lastHiddenState, 'last_hidden_state');
-  addOutput(graph, outputs.frameMask, 'frame_mask');
+  const chosen = chosenLayers(selection, config);
+  const { hiddenStates, frameMask } = family.encoder(
+    weights,
+    config,
+    { inputValues, attentionMask },
+    { ...options, layers: chosen.at(-1)! },
+  );
+  const states = chosen.map((layer) => hiddenStates[layer]!);
+  const name = isLastLayer(selection, config) ? LAST_STATES : SELECTED_STATES;
+  addOutput(
+    graph,
+    withScope(graph, 'layers', () => mixed(states, selection)),
+    name,
+  );
+  addOutput(graph, frameMask, 'frame_mask');
   return graph;
+}
+
+/** One value of those of several layers. */
+function mixed(states: readonly Value[], { mix }: LayerSelection): Value {
+  if (states.length === 1) return states[0]!;
+  return mix === 'learned'
+    ? concat(states, 2)
+    : mul(
+        states.reduce((sum, state) => add(sum, state)),
+        1 / states.length,
+      );
 }
 
 /** The weights that the model reads, by their stored keys. @throws InputError as {@link encoderGraph} */

@@ -17,14 +17,29 @@ import {
   startSessionWorker,
 } from '../../engine/runtime/index.js';
 import type { Precision } from '../../nn/index.js';
-import { buildEncoderGraph, encoderTitles, readEncoderConfig } from './encoder-families.js';
+import {
+  buildEncoderGraph,
+  encoderTitles,
+  LAST_STATES,
+  readEncoderConfig,
+  SELECTED_STATES,
+} from './encoder-families.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
+import {
+  chosenLayers,
+  heldLayers,
+  isLastLayer,
+  LAST_LAYER,
+  type LayerSelection,
+  selectionName,
+} from './layer-selection.js';
 import {
   createSpeechEncoder,
   type EncoderIO,
   type EncoderProperties,
   paddedLength,
   type SpeechEncoder,
+  type SpeechEncoderConfig,
 } from './speech-encoder.js';
 
 /** An encoder that was found and checked, but is not loaded yet. */
@@ -37,6 +52,8 @@ export interface EncoderSource {
   readonly warning: string | undefined;
   /** The checkpoint that emoq's own graph reads; undefined for an exported encoder. */
   readonly checkpoint: Checkpoint | undefined;
+  /** Tells its features from those of other layers of the same encoder; '' for the last layer. */
+  readonly selection: string;
   /** {@link SpeechEncoder.paddedSamples}, before the encoder is loaded. */
   readonly paddedSamples: (samples: number) => number;
   /** Loads it. */
@@ -54,10 +71,9 @@ export interface SpeechEncoderOptions {
 }
 
 /** emoq's own graph: see buildEncoderGraph. */
-const OWN_IO: EncoderIO = {
+const OWN_IO: Omit<EncoderIO, 'hiddenStates'> = {
   valuesDtype: 'float32',
   takesMask: true,
-  hiddenStates: 'last_hidden_state',
   padding: 'ignored',
 };
 
@@ -74,19 +90,23 @@ type OpenSession = (
  *   with `onnx`
  * @param onnx an exported encoder that takes waveforms, to run instead of emoq's own graph. The checkpoint's files are
  *   then not needed
- * @throws InputError when something is missing or broken, or the checkpoint's family is not supported
+ * @param layers which of its hidden states are the features
+ * @throws InputError when something is missing or broken, the checkpoint's family is not supported, or it does not have
+ *   these layers
  */
 export async function findSpeechEncoder(
   nameOrPath: string | null,
   onnx: string | null,
+  layers: LayerSelection = LAST_LAYER,
 ): Promise<EncoderSource> {
   if (onnx !== null) {
-    const { io, file, description, width } = await readExportedEncoder(onnx, nameOrPath);
+    const { io, file, description, width } = await readExportedEncoder(onnx, nameOrPath, layers);
     return encoderSource({
       files: [...description.files, onnx, ...file.dataFiles],
       config: { ...description.config, doNormalize: description.normalize },
       warning: description.warning,
       checkpoint: undefined,
+      selection: selectionName(layers, description.config),
       properties: { width, geometry: description.config, normalize: description.normalize },
       io,
       origin: onnx,
@@ -101,12 +121,17 @@ export async function findSpeechEncoder(
     config: { ...config },
     warning: undefined,
     checkpoint,
-    properties: { width: config.hiddenSize, geometry: config, normalize: config.doNormalize },
-    io: OWN_IO,
+    selection: selectionName(layers, config),
+    properties: {
+      width: config.hiddenSize * heldLayers(layers, chosenLayers(layers, config).length),
+      geometry: config,
+      normalize: config.doNormalize,
+    },
+    io: { ...OWN_IO, hiddenStates: isLastLayer(layers, config) ? LAST_STATES : SELECTED_STATES },
     origin: checkpoint.dir,
     openSession: (worker, options, precision) => {
       const { model, weightsFolder } = buildEncoderGraph(checkpoint, {
-        precision,
+        ...{ precision, selection: layers },
         device: options.device,
       });
       return worker.open(model, { ...options, weightsFolder });
@@ -114,12 +139,26 @@ export async function findSpeechEncoder(
   });
 }
 
+export interface EncoderChoice {
+  readonly onnx?: string | null;
+  readonly layers?: LayerSelection;
+}
+
 /** Finds an encoder and loads it. @throws InputError as {@link findSpeechEncoder} */
 export async function openSpeechEncoder(
   nameOrPath: string | null,
-  { onnx = null, ...options }: SpeechEncoderOptions & { readonly onnx?: string | null },
+  { onnx = null, layers, ...options }: SpeechEncoderOptions & EncoderChoice,
 ): Promise<SpeechEncoder> {
-  return (await findSpeechEncoder(nameOrPath, onnx)).open(options);
+  return (await findSpeechEncoder(nameOrPath, onnx, layers)).open(options);
+}
+
+export interface EncoderWidth {
+  /** Of a hidden state. */
+  readonly width: number;
+  /** Hidden states in a frame of the features. */
+  readonly held: number;
+  /** A warning for the user. */
+  readonly warning: string | undefined;
 }
 
 /**
@@ -130,20 +169,25 @@ export async function openSpeechEncoder(
 export async function encoderWidth(
   nameOrPath: string | null,
   onnx: string | null,
-): Promise<{ readonly width: number; readonly warning: string | undefined }> {
-  if (onnx === null) {
-    return { width: (await readEncoderConfig(checkpointOf(nameOrPath))).hiddenSize, warning: undefined };
-  }
-  const { io, width, description } = await readExportedEncoder(onnx, nameOrPath);
+  layers: LayerSelection = LAST_LAYER,
+): Promise<EncoderWidth> {
+  if (onnx === null) return widthOf(await readEncoderConfig(checkpointOf(nameOrPath)), layers);
+  const { io, width, held, description } = await readExportedEncoder(onnx, nameOrPath, layers);
   const { warning } = description;
-  if (width !== undefined) return { width, warning };
+  if (width !== undefined) return { width: width / held, held, warning };
   const worker = startSessionWorker();
   try {
     const session = await openExportedEncoder(onnx, worker, { device: { kind: 'cpu' } });
-    return { width: await trialWidth(session, io, onnx), warning };
+    return { width: (await trialWidth(session, io, onnx)) / held, held, warning };
   } finally {
     await worker.close();
   }
+}
+
+/** {@link encoderWidth} of a config. @throws InputError if it does not have these layers */
+export function widthOf(config: SpeechEncoderConfig, layers: LayerSelection): EncoderWidth {
+  const held = heldLayers(layers, chosenLayers(layers, config).length);
+  return { width: config.hiddenSize, held, warning: undefined };
 }
 
 function checkpointOf(nameOrPath: string | null): string {
@@ -154,7 +198,8 @@ function checkpointOf(nameOrPath: string | null): string {
 }
 
 /** Parts of an {@link EncoderSource}. The width may be unknown until the graph runs. */
-interface SourceParts extends Pick<EncoderSource, 'files' | 'config' | 'warning' | 'checkpoint'> {
+interface SourceParts
+  extends Pick<EncoderSource, 'files' | 'config' | 'warning' | 'checkpoint' | 'selection'> {
   readonly properties: Omit<EncoderProperties, 'width'> & { readonly width: number | undefined };
   readonly io: EncoderIO;
   readonly origin: string;

@@ -9,7 +9,8 @@ import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
 import { loadModelFile, type ModelFile, type ModelValue, readModelFile } from '../../engine/onnx/index.js';
 import type { SessionOptions, SessionWorker, WorkerSession } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
-import { parseEncoderConfig } from './encoder-families.js';
+import { LAST_STATES, parseEncoderConfig, SELECTED_STATES } from './encoder-families.js';
+import { heldLayers, LAST_LAYER, type LayerSelection } from './layer-selection.js';
 import type { EncoderIO, SpeechEncoderConfig } from './speech-encoder.js';
 import { readNormalization } from './wav2vec2/config.js';
 
@@ -20,6 +21,8 @@ export interface ExportedEncoder {
   readonly description: ExportDescription;
   /** Width of the features; undefined if neither the graph nor a config gives it. */
   readonly width: number | undefined;
+  /** Hidden states in a frame of the features. */
+  readonly held: number;
 }
 
 /** Inputs that emoq feeds, with the element types it can provide. Both are [batch, samples]. */
@@ -28,18 +31,22 @@ const INPUTS: Readonly<Record<string, readonly string[]>> = {
   attention_mask: ['int64'],
 };
 
-const HIDDEN_STATES = 'last_hidden_state';
 /** Output of a speech recogniser: character scores, which are not features. */
 const SCORES = 'logits';
 
 /**
  * Reads the interface of an exported encoder. It must take `input_values` float32 or float16 [N, samples], and
  * optionally `attention_mask` int64 [N, samples]. The features are `last_hidden_state`, or else the first output with
- * three axes, float32 or float16 [N, frames, width]. N may be fixed at 1.
+ * three axes, float32 or float16 [N, frames, width]. N may be fixed at 1. For other layers than the last, the features
+ * are `hidden_states`, which emoq's own graph gives.
  * @param nameOrPath a checkpoint whose configs are used if there are none next to the file
  * @throws InputError when it is missing, not an ONNX file, missing its weights, or has another interface
  */
-export async function readExportedEncoder(path: string, nameOrPath: string | null): Promise<ExportedEncoder> {
+export async function readExportedEncoder(
+  path: string,
+  nameOrPath: string | null,
+  layers: LayerSelection = LAST_LAYER,
+): Promise<ExportedEncoder> {
   const file = await readModelFile(path, 'encoder');
   const refuse = (why: string): InputError =>
     new InputError(
@@ -64,20 +71,27 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
   }
   const values = file.inputs.find(({ name }) => name === 'input_values');
   if (values === undefined) throw refuse('has no input input_values');
+  const selected = file.outputs.find(({ name }) => name === SELECTED_STATES);
+  const numbers = typeof layers.layers === 'string' ? undefined : new Set(layers.layers).size;
+  if (layers.layers !== 'last' && (selected === undefined || numbers === undefined)) {
+    throw refuse('was exported without the encoder.layers that the recipe asks for');
+  }
+  const held = heldLayers(layers, numbers ?? 1);
   const states =
-    file.outputs.find(({ name }) => name === HIDDEN_STATES) ??
+    (layers.layers === 'last' ? undefined : selected) ??
+    file.outputs.find(({ name }) => name === LAST_STATES) ??
     file.outputs.find(({ name, shape }) => shape?.length === 3 && name !== SCORES);
   if (states === undefined) {
     const scores = file.outputs.some(({ name }) => name === SCORES)
       ? ` (${SCORES} are scores of a recogniser, not features: export the encoder alone)`
       : '';
-    throw refuse(`gives neither ${HIDDEN_STATES} nor another output of three axes${scores}`);
+    throw refuse(`gives neither ${LAST_STATES} nor another output of three axes${scores}`);
   }
   if (states.dtype !== 'float32' && states.dtype !== 'float16') {
     throw refuse(`must give ${states.name} as float32 or float16`);
   }
   const given = states.shape?.[2];
-  const description = await describeExport({ ...file, width: given }, nameOrPath);
+  const description = await describeExport({ ...file, width: given && given / held }, nameOrPath);
   const takesMask = file.inputs.some(({ name }) => name === 'attention_mask');
   const takesOne = file.inputs.some(({ shape }) => shape?.[0] === 1);
   return {
@@ -89,7 +103,8 @@ export async function readExportedEncoder(path: string, nameOrPath: string | nul
       padding: takesMask && !takesOne && ignoresPadding(file, description) ? 'ignored' : 'felt',
     },
     description,
-    width: given ?? description.hiddenSize,
+    width: given ?? (description.hiddenSize && held * description.hiddenSize),
+    held,
   };
 }
 

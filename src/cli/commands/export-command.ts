@@ -200,7 +200,8 @@ async function openPart(options: ExportOptions, part: ExportPart): Promise<Expor
   );
   const { warnUnfinished } = await import('./experiment-options.js');
   const overrides = backboneOverrides(options.backbone);
-  if (part === 'encoder') return exportableEncoder(options.checkpoint, warn, options.precision);
+  const { checkpoint, precision } = options;
+  if (part === 'encoder') return exportableEncoder(checkpoint, { precision, onWarning: warn });
   if (part === 'llm') {
     const model = await exportableLanguageModel({ ...options, overrides, onNote: note, onWarning: warn });
     if (model.run !== undefined) warnUnfinished(model.run.folder, model.run.metadata);

@@ -285,12 +285,22 @@ export async function describePhase(phase: string, recipe: Recipe, options: Trai
     `memory: about ${formatMemory(memory.totalBytes)} (${formatMemory(memory.stateBytes)} parameters and moments, ${formatMemory(memory.frozenBytes)} frozen weights, ${formatMemory(memory.stepBytes)} one step at ${stepText(step)}: ${which}, ${formatMemory(memory.processBytes)} Node and onnxruntime)`,
   );
   describeDeviceMemory(phase, recipe, size, options);
+  if (size.features !== undefined) {
+    const { clips, bytes } = size.features;
+    note(`features: ${count(clips)} clips take about ${diskSize(bytes)} in the cache`);
+  }
   note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);
   note(
     steps === undefined
       ? `steps: not known, ${size.corpusProblem}`
       : `steps: ${count(steps.perEpoch)} per epoch, ${count(steps.total)} in all, ${count(steps.utterances)} training utterances`,
   );
+}
+
+/** `0.8 MB`, `12 GB` */
+function diskSize(bytes: number): string {
+  const [size, unit] = bytes < 1e9 ? [bytes / 1e6, 'MB'] : [bytes / 1e9, 'GB'];
+  return `${size < 10 ? size.toFixed(1) : Math.round(size)} ${unit}`;
 }
 
 function count(value: number): string {

@@ -122,18 +122,26 @@ export interface FeatureEntry {
   readonly notes: readonly string[];
 }
 
+/** What features depend on besides the encoder's files and the audio; each has entries of its own. */
+export interface CacheVariant {
+  /** Of the encoder's products. */
+  readonly precision?: string;
+  /** Which of its layers; '' for the last. */
+  readonly selection?: string;
+}
+
 /**
  * The cache of the encoder with config and weights `encoderFiles`.
- * @param precision of its products; features of each precision are kept apart
  * @throws InputError when a file cannot be read
  */
 export async function openFeatureCache(
   cacheDir: string,
   encoderFiles: readonly string[],
-  precision = 'float32',
+  { precision = 'float32', selection = '' }: CacheVariant = {},
 ): Promise<FeatureCache> {
   const key = await encoderKey(encoderFiles, cacheDir);
-  return { dir: join(cacheDir, precision === 'float32' ? key : `${key}-${precision}`) };
+  const variant = [precision === 'float32' ? '' : precision, selection].filter((part) => part !== '');
+  return { dir: join(cacheDir, [key, ...variant].join('-')) };
 }
 
 /**

@@ -32,6 +32,7 @@ import {
   readRuns,
   worstMistakes,
 } from './evaluated-runs.js';
+import { layerWeights } from './layer-weights.js';
 import { embeddingMap } from './map-layouts.js';
 import { reportMetadata, trainingCurves } from './training-summary.js';
 
@@ -107,6 +108,7 @@ export async function gatherReport(
       signal,
     }),
     ablations: await ablationResults(first.recipe.name, options.root, options.ablations, onWarning),
+    layers: await layerWeights(parts),
     recipe: first.recipeText,
     prompt,
     versions: first.results.versions ?? first.metadata[0]!.versions,

@@ -5,7 +5,7 @@
 
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { type MergedDtype, readEncoderConfig } from '../../backbones/index.js';
+import { type MergedDtype, readEncoderConfig, resolvedSelection } from '../../backbones/index.js';
 import {
   copyFileAtomic,
   deleteAtExit,
@@ -140,7 +140,7 @@ async function writeParts(
       outputs: [...model.outputs],
     });
   }
-  await writeFileAtomic(join(dir, RECIPE), dumpRecipe(portableRecipe(recipe, backbones)));
+  await writeFileAtomic(join(dir, RECIPE), dumpRecipe(await portableRecipe(recipe, backbones)));
   const { name, labels } = recipe;
   return {
     format: 'emoq-bundle',
@@ -209,7 +209,12 @@ async function writeEncoder(
   await mkdir(folder);
   if (onnx === null) {
     const file = 'encoder.onnx';
-    const floats = await exportableEncoder(encoder!, options.onWarning, options.precision, 'without padding');
+    const { onWarning, precision } = options;
+    const selection = recipe.encoder;
+    const floats = await exportableEncoder(encoder!, {
+      ...{ onWarning, precision, selection },
+      norm: 'without padding',
+    });
     const model = options.quantize === undefined ? floats : integerModel(floats, { type: 'int8' });
     await copyCompanions(encoder!, folder);
     await writeModelFiles(join(folder, file), model, options);
@@ -229,16 +234,21 @@ async function copyCompanions(nameOrPath: string, to: string): Promise<void> {
   for (const name of names) await copyFileAtomic(join(from, name), join(to, name));
 }
 
-/** The recipe without places on this machine. */
-function portableRecipe(recipe: Recipe, folders: Readonly<Record<string, string>>): Recipe {
-  const { encoder_onnx: onnx } = recipe.backbones;
+/** The recipe without places on this machine, and with the encoder's layers by number. */
+async function portableRecipe(recipe: Recipe, folders: Readonly<Record<string, string>>): Promise<Recipe> {
+  const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
+  const { layers, mix } =
+    onnx === null && folders.encoder !== undefined
+      ? resolvedSelection(recipe.encoder, await readEncoderConfig(checkpoint!))
+      : recipe.encoder;
+  const encoder = { layers: typeof layers === 'string' ? layers : [...layers], mix };
   const backbones = {
     ...recipe.backbones,
     ...folders,
     ...(onnx !== null && { encoder_onnx: `${FOLDERS.encoder}/${basename(onnx)}` }),
   };
   const manifest = recipe.manifest.split(/[/\\]/).slice(-2).join('/');
-  return { ...recipe, manifest, backbones };
+  return { ...recipe, manifest, backbones, encoder };
 }
 
 async function checksums(dir: string): Promise<BundleDescription['files']> {

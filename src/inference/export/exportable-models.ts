@@ -15,6 +15,7 @@ import {
   encoderKeys,
   encoderTitles,
   type LanguageModelInputs,
+  type LayerSelection,
   languageModelGraph,
   type MergedDtype,
   parseDecoderConfig,
@@ -53,6 +54,7 @@ import {
   type EmoqRecipe,
   type FormerSettings,
   formerConfig,
+  LAYER_MIX_KEY,
   loraKeys,
   mergedWeights,
   requireEmoq,
@@ -73,24 +75,33 @@ import {
 /** The group norm of transformers, which includes the padding of a batch. */
 const AS_PUBLISHED = { groupNormSteps: 'padded' } as const;
 
+export interface EncoderExport {
+  /** Of its linear layers. Default float32. */
+  readonly precision?: Precision | undefined;
+  /**
+   * Whether the group norm of base models includes the padding of a batch, as in transformers. Default `as published`.
+   */
+  readonly norm?: 'as published' | 'without padding';
+  /** Which hidden states it gives; default the last layer's. */
+  readonly selection?: LayerSelection;
+  readonly onWarning?: ((text: string) => void) | undefined;
+}
+
 /**
  * Opens an encoder for export. The metadata records the expected waveforms: the sampling rate, and whether they are
  * normalised to zero mean and unit variance.
- * @param norm whether the group norm of base models includes the padding of a batch, as in transformers
  * @throws InputError when no checkpoint is given, or it is missing, broken or of an unknown family
  */
 export async function exportableEncoder(
   nameOrPath: string | undefined,
-  onWarning?: (text: string) => void,
-  precision: Precision = 'float32',
-  norm: 'as published' | 'without padding' = 'as published',
+  { precision = 'float32', norm = 'as published', selection, onWarning }: EncoderExport = {},
 ): Promise<ExportableModel> {
   if (nameOrPath === undefined)
     throw new InputError(`say what to export: --checkpoint FOLDER of a ${encoderTitles}`);
   const checkpoint = await openModelFolder(nameOrPath, 'name the speech encoder in its recipe.yaml');
   const { doNormalize } = await readEncoderConfig(nameOrPath);
-  const groupNorm = norm === 'as published' ? AS_PUBLISHED : {};
-  const inPlace = encoderGraph(checkpoint, groupNorm);
+  const options = { ...(norm === 'as published' && AS_PUBLISHED), selection };
+  const inPlace = encoderGraph(checkpoint, options);
   const unread = unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint));
   if (unread !== undefined) onWarning?.(unread);
   return {
@@ -99,7 +110,7 @@ export async function exportableEncoder(
         ? [storedTensor({ key, dtype, shape: shape as readonly number[], ...content })]
         : [],
     ),
-    graph: (weights) => encoderGraph({ ...checkpoint, weights }, { ...groupNorm, precision }),
+    graph: (weights) => encoderGraph({ ...checkpoint, weights }, { ...options, precision }),
     description: encoderDescription(checkpoint),
     metadata: {
       part: 'encoder',
@@ -158,6 +169,11 @@ async function trainedFormer(
   if (!former) {
     throw new InputError(
       `the run in ${folder.dir} uses text only, and its stage 2 has no Former; name its stage-1 run`,
+    );
+  }
+  if (trained.weights.has(LAYER_MIX_KEY)) {
+    throw new InputError(
+      `the Former of the run in ${folder.dir} reads a sum of several encoder layers; emoq export bundle has it with that sum`,
     );
   }
   const nameOrPath = checkpoint ?? recipe.backbones.former;

@@ -46,6 +46,9 @@ import type { BackboneConfigs, StageNeeds } from './needs.js';
 import type { EmoqRecipe } from './settings.js';
 import { formerConfig } from './settings.js';
 
+/** What is known of features that are not read. */
+const NO_AUDIO = { width: 0, held: 1, warning: undefined };
+
 /** RoBERTa for a Former: its weights and its tokenizer. A stage may read only one of them. */
 export interface FormerBackbone extends Partial<Omit<TextEncoder, 'config'>> {
   readonly tokenizer: TextTokenizer | undefined;
@@ -71,7 +74,7 @@ export interface EmoqBackbones {
 /** Opens what a stage needs and nothing else. @throws InputError naming the backbone that is missing or broken */
 export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Promise<EmoqBackbones> {
   const { backbones, lora } = recipe;
-  const audioWidth = needs.audio ? (await describeEncoder(recipe, { mayBeAbsent: false })).width : 0;
+  const audio = needs.audio ? await describeEncoder(recipe, { mayBeAbsent: false }) : NO_AUDIO;
   const former = await openFormer(backbones.former, needs);
   const llm = needs.llm ? await openDecoder(backbones.llm, lora.targets) : undefined;
   const lookup = (key: string, shape: readonly number[]): WeightRef => {
@@ -79,7 +82,7 @@ export async function openBackbones(recipe: EmoqRecipe, needs: StageNeeds): Prom
     return requireWeight(former.checkpoint!, key.slice(FORMER_PREFIX.length), shape);
   };
   return {
-    configs: { audioWidth, former: former.config, llm: llm?.config },
+    configs: { audio, former: former.config, llm: llm?.config },
     former,
     llm: llm ?? {},
     notes: llm?.note === undefined ? [] : [llm.note],
@@ -112,9 +115,9 @@ async function openFormer(
  */
 export async function describeBackbones(recipe: EmoqRecipe, needs: StageNeeds): Promise<EmoqBackbones> {
   const { former, llm } = recipe.backbones;
-  const audio = needs.audio ? await describeEncoder(recipe, { mayBeAbsent: true }) : undefined;
+  const audio = needs.audio ? await describeEncoder(recipe, { mayBeAbsent: true }) : NO_AUDIO;
   const configs = {
-    audioWidth: audio?.width ?? 0,
+    audio,
     former: needs.former
       ? await configOrPublished(former, readTextEncoderConfig, parseTextEncoderConfig)
       : undefined,
@@ -196,10 +199,10 @@ export async function inspectBackbones(
 /** The weights that the Former starts from or keeps, by their stored keys. */
 function robertaKeys(
   recipe: EmoqRecipe,
-  { audioWidth, former }: BackboneConfigs,
+  { audio, former }: BackboneConfigs,
   { weights }: Checkpoint,
 ): Set<string> {
-  const { define } = formerGraph(formerConfig(recipe, { hiddenSize: audioWidth }, former!), 'both');
+  const { define } = formerGraph(formerConfig(recipe, { hiddenSize: audio.width }, former!), 'both');
   const stored = declaredWeights(define).flatMap(({ key }) => {
     const source = robertaKey(key.slice(FORMER_PREFIX.length));
     return source === undefined ? [] : (weights.get(source)?.key ?? []);

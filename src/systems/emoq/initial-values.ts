@@ -6,6 +6,7 @@ import { type Checkpoint, readWeight, requireWeight } from '../../checkpoints/in
 import { float32Of, type Tensor } from '../../engine/tensor/index.js';
 import type { ParameterShape } from '../../engine/training/index.js';
 import { type AudioStatistics, FORMER_PREFIX, initialFormer } from '../../nn/index.js';
+import { initialLayerMix, LAYER_MIX_KEY } from '../layer-mix.js';
 import { sampledIndices } from '../speech-features.js';
 import type { Tensors } from '../system.js';
 import type { EmoqBackbones } from './emoq-backbones.js';
@@ -24,7 +25,11 @@ export async function initialStage1(
   const shapes = below(parameters, FORMER_PREFIX);
   const former = await initialFormer(shapes, backbones.former.checkpoint, seed, audio);
   const head = initialHead(below(parameters, HEAD_PREFIX), seed);
-  return { ...prefixed(FORMER_PREFIX, former), ...prefixed(HEAD_PREFIX, head) };
+  return {
+    ...prefixed(FORMER_PREFIX, former),
+    ...prefixed(HEAD_PREFIX, head),
+    ...initialLayerMix(parameters),
+  };
 }
 
 /**
@@ -44,9 +49,15 @@ export async function initialStage2(
   const formerShapes = below(parameters, FORMER_PREFIX);
   const former =
     stage1 === undefined
-      ? prefixed(FORMER_PREFIX, await initialFormer(formerShapes, backbones.former.checkpoint, seed, audio))
+      ? {
+          ...prefixed(
+            FORMER_PREFIX,
+            await initialFormer(formerShapes, backbones.former.checkpoint, seed, audio),
+          ),
+          ...initialLayerMix(parameters),
+        }
       : await readTrained(
-          parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX)),
+          parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX) || key === LAYER_MIX_KEY),
           stage1,
         );
   const embeddingRms = await wordEmbeddingRms(backbones.llm.checkpoint!, seed);

@@ -3,8 +3,9 @@
  * weights. Anything it does not read may be missing.
  */
 
-import type { DecoderConfig } from '../../backbones/index.js';
+import type { DecoderConfig, EncoderWidth } from '../../backbones/index.js';
 import { FORMER_PREFIX, type RobertaConfig } from '../../nn/index.js';
+import { withLayerMix } from '../layer-mix.js';
 import { phaseParameters } from '../phase-graphs.js';
 import type { PhaseGraphs, StartingPoint } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
@@ -64,7 +65,7 @@ const OUTLINE_DECODER: DecoderConfig = {
 export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): StageNeeds {
   const former = { ...recipe.former, queries: 1, pooling_heads: 1, head_hidden: 1 };
   const labelTokenIds = recipe.labels.map(() => 0);
-  const configs = { audioWidth: 1, former: OUTLINE_ROBERTA, llm: OUTLINE_DECODER };
+  const configs = { audio: { width: 1, held: 1 }, former: OUTLINE_ROBERTA, llm: OUTLINE_DECODER };
   const graphs = stageGraphs({ ...recipe, former }, phase, configs, labelTokenIds, undefined, () => {
     throw new Error('an outline has no weights');
   });
@@ -83,8 +84,8 @@ export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoi
 
 /** The configs of the backbones that a stage reads. */
 export interface BackboneConfigs {
-  /** Width of the encoder's features; 0 if none are read. */
-  readonly audioWidth: number;
+  /** Width of the encoder's hidden states, and how many of them a frame of features holds. */
+  readonly audio: Pick<EncoderWidth, 'width' | 'held'>;
   readonly former: RobertaConfig | undefined;
   readonly llm: DecoderConfig | undefined;
 }
@@ -97,13 +98,15 @@ export interface BackboneConfigs {
 export function stageGraphs(
   recipe: EmoqRecipe,
   phase: string,
-  { audioWidth, former: roberta, llm }: BackboneConfigs,
+  { audio, former: roberta, llm }: BackboneConfigs,
   labelTokenIds: readonly number[],
   trainingCounts: readonly number[] | undefined,
   frozen: PhaseGraphs['frozen'],
 ): PhaseGraphs {
-  const former = roberta && formerConfig(recipe, { hiddenSize: audioWidth }, roberta);
-  return phase === 'stage1'
-    ? stage1Graphs(recipe, former!, trainingCounts ?? recipe.labels.map(() => 1), frozen)
-    : stage2Graphs(recipe, former ?? { audioWidth }, llm!, labelTokenIds, frozen);
+  const former = roberta && formerConfig(recipe, { hiddenSize: audio.width }, roberta);
+  const graphs =
+    phase === 'stage1'
+      ? stage1Graphs(recipe, former!, trainingCounts ?? recipe.labels.map(() => 1), frozen)
+      : stage2Graphs(recipe, former ?? { audioWidth: audio.width }, llm!, labelTokenIds, frozen);
+  return withLayerMix(graphs, audio.held);
 }

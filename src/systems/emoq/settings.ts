@@ -163,11 +163,22 @@ export function requireEmoq(recipe: Recipe, what: string): EmoqRecipe {
 }
 
 /** The part of a recipe that determines the Former. */
-export type FormerSettings = Pick<EmoqRecipe, 'backbones' | 'inputs' | 'fusion' | 'seed' | 'former'>;
+export type FormerSettings = Pick<
+  EmoqRecipe,
+  'backbones' | 'encoder' | 'inputs' | 'fusion' | 'seed' | 'former'
+>;
 
 /** The defaults of every recipe. */
 export function defaultFormerSettings(): FormerSettings {
-  return emoqSchema.pick({ backbones: true, inputs: true, fusion: true, seed: true, former: true }).parse({});
+  const keys = {
+    backbones: true,
+    encoder: true,
+    inputs: true,
+    fusion: true,
+    seed: true,
+    former: true,
+  } as const;
+  return emoqSchema.pick(keys).parse({});
 }
 
 type Values = Readonly<Record<string, unknown>>;

@@ -4,6 +4,7 @@ import { readDecoder } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import { labelCounts } from '../../data/corpora/index.js';
 import type { RobertaConfig } from '../../nn/index.js';
+import { equallyMixed, standaloneWithLayerMix } from '../layer-mix.js';
 import { phaseParameters } from '../phase-graphs.js';
 import { microBatchSize } from '../settings.js';
 import { audioStatistics, pooledFeatures } from '../speech-features.js';
@@ -123,7 +124,8 @@ async function openStage(
   const labelTokenIds = setting?.labelWordIds.map(([first]) => first!) ?? [...recipe.labels.keys()];
   const trainingCounts = corpus && labelCounts(corpus.train, recipe.labels);
   const graphs = stageGraphs(recipe, name, configs, labelTokenIds, trainingCounts, backbones.frozen);
-  const { former: roberta, audioWidth } = configs;
+  const { former: roberta, audio } = configs;
+  const { width: audioWidth, held } = audio;
   const graphConfig = roberta ? formerConfig(recipe, { hiddenSize: audioWidth }, roberta) : { audioWidth };
   const parameters = phaseParameters(graphs);
   const textLimit = limitOf(recipe, backbones);
@@ -135,14 +137,14 @@ async function openStage(
   const collateOwn: Phase<EmoqExample>['collate'] = (examples, features, withTargets) =>
     collate(examples, {
       wanted: new Set([...graphs.inputs, ...(withTargets ? graphs.targets : [])].map((input) => input.name)),
-      audioWidth: configs.audioWidth,
+      audioWidth: held * audioWidth,
       textPadId: configs.former?.padTokenId ?? 0,
       promptPadId: tokenizer?.padId ?? 0,
       emotionTokenWeight: recipe.stage2.emotion_token_weight,
       slotPerFrame,
       features,
     });
-  const silence = oneFrame(configs.audioWidth);
+  const silence = oneFrame(held * audioWidth);
   const beginnings =
     setting && promptStarts(setting, recipe.inputs, (examples) => collateOwn(examples, silence, false));
   return {
@@ -188,18 +190,19 @@ async function openStage(
     summedSizes: ['answers'],
     collate: collateOwn,
     initial: async ({ examples, features, seed, from }) => {
-      const audio =
+      const statistics =
         reads.audio && from === undefined
-          ? await audioStatistics(examples, features, configs.audioWidth, seed)
+          ? await audioStatistics(examples, equallyMixed(features, held), audioWidth, seed)
           : undefined;
-      if (name === STAGE1) return initialStage1(parameters.trainable, backbones, seed, audio);
-      return initialStage2(parameters.trainable, recipe, backbones, from, audio);
+      if (name === STAGE1) return initialStage1(parameters.trainable, backbones, seed, statistics);
+      return initialStage2(parameters.trainable, recipe, backbones, from, statistics);
     },
     ...(weights === 'present' && {
       standalone: async (trained, mergedDtype) => {
         if (name === STAGE1) return stage1Standalone(graphs, backbones, trained);
         const config = stage2Config(recipe, graphConfig, configs.llm!, labelTokenIds);
-        return stage2Standalone(graphs, config, backbones, trained, mergedDtype);
+        const models = await stage2Standalone(graphs, config, backbones, trained, mergedDtype);
+        return models.map((model) => standaloneWithLayerMix(model, held));
       },
     }),
     ...(setting && { labelWords: setting.labels, chat }),

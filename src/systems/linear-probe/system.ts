@@ -16,7 +16,7 @@ import {
   type Value,
   withScope,
 } from '../../engine/onnx/index.js';
-import { tensor } from '../../engine/tensor/index.js';
+import { type Tensor, tensor } from '../../engine/tensor/index.js';
 import type { GraphInput } from '../../engine/training/index.js';
 import {
   type BatchValues,
@@ -26,6 +26,7 @@ import {
   under,
   type Weights,
 } from '../../nn/index.js';
+import { equallyMixed, initialLayerMix, withLayerMix } from '../layer-mix.js';
 import { audioPart, joined, labelPart, phaseParameters } from '../phase-graphs.js';
 import { encoderProblems } from '../settings.js';
 import { audioStatistics, describeEncoder, inspectEncoder, pooledFeatures } from '../speech-features.js';
@@ -119,10 +120,10 @@ function maskedMean(x: Value, mask: Value): Value {
 
 async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseContext): Promise<Phase> {
   const mayBeAbsent = context.weights === 'shapes-only';
-  const { width, warning } = await describeEncoder(recipe, { mayBeAbsent });
+  const { width, held, warning } = await describeEncoder(recipe, { mayBeAbsent });
   const { hidden, standardize } = recipe.probe;
   const sizes = { audioWidth: width, hidden, standardize, classes: recipe.labels.length };
-  const graphs = probeGraphs(sizes);
+  const graphs = withLayerMix(probeGraphs(sizes), held);
   const parameters = phaseParameters(graphs);
   const noLengths = { inputs: {}, targets: {} };
   return {
@@ -157,16 +158,20 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
     collate: async (examples, features, withTargets) =>
       joined([
         { tensors: {}, sizes: { batch: examples.length } },
-        await audioPart(examples, features, width),
+        await audioPart(examples, features, held * width),
         ...(withTargets ? [labelPart(examples)] : []),
       ]),
     initial: async ({ examples, features, seed }) => {
       const values = new Map(
         parameters.trainable.map(({ key, shape }) => [key, freshParameter(key, shape, seed)]),
       );
+      for (const [key, value] of Object.entries(initialLayerMix(parameters.trainable))) {
+        values.set(key, value as Tensor<'float32'>);
+      }
       if (standardize) {
         // Statistics of frames; without a hidden layer, of their means, which vary much less.
-        const read = hidden === 0 ? pooledFeatures(features, 1) : features;
+        const frames = equallyMixed(features, held);
+        const read = hidden === 0 ? pooledFeatures(frames, 1) : frames;
         const { mean, deviation } = await audioStatistics(examples, read, width, seed);
         // Do not amplify a nearly constant channel into noise.
         const least = Math.max(0.01 * Math.max(...deviation), 1e-6);

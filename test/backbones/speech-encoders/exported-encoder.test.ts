@@ -180,11 +180,11 @@ it('an encoder of float16 values is fed and read as such', async () => {
   const inputValues = addInput(graph, 'input_values', 'float16', ['batch', 'samples']);
   const attentionMask = addInput(graph, 'attention_mask', 'int64', ['batch', 'samples']);
   const weights = checkpointWeights(graph, (key, shape) => requireWeight(checkpoint, key, shape));
-  const { lastHiddenState } = wav2vec2Encoder(weights, config, {
+  const { hiddenStates } = wav2vec2Encoder(weights, config, {
     inputValues: cast(inputValues, 'float32'),
     attentionMask,
   });
-  addOutput(graph, cast(lastHiddenState, 'float16'), 'states');
+  addOutput(graph, cast(hiddenStates.at(-1)!, 'float16'), 'states');
   await cp(dir, join(folder, 'half'), { recursive: true });
   const onnx = join(folder, 'half', 'half.onnx');
   await writeFile(onnx, serializeModel(graph, { weightsFolder: externalDataFolder(graph)! }));

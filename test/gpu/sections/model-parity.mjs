@@ -103,7 +103,7 @@ async function encoderParity({ name, config: raw }, precisions, options, report)
         (key, shape) => weights.lookup(key, shape, 'bfloat16'),
         () => precision,
       );
-      addOutput(graph, family.encoder(found, config, inputs).lastHiddenState, 'last_hidden_state');
+      addOutput(graph, family.encoder(found, config, inputs).hiddenStates.at(-1), 'last_hidden_state');
       options.rewriteOn(device)?.(graph);
       const { model, weightsFolder } = serializeInPlace(graph);
       weights.write();

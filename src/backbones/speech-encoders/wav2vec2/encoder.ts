@@ -36,11 +36,16 @@ export interface Wav2Vec2Options {
    * Without padding, and for the large variant, which has no group norm, both are the same.
    */
   readonly groupNormSteps?: GroupNormSteps;
+  /** How many layers are computed; absent: all. */
+  readonly layers?: number;
 }
 
 export interface Wav2Vec2Outputs {
-  /** [N, frames, hiddenSize]; meaningless where the frame mask is 0. */
-  readonly lastHiddenState: Value;
+  /**
+   * The input of the first layer and the output of each layer that is computed, [N, frames, hiddenSize]; that of the
+   * model's last layer is transformers' `last_hidden_state`. Meaningless where the frame mask is 0.
+   */
+  readonly hiddenStates: readonly Value[];
   /**
    * int64 [N, frames]: 1 on frames that see only real samples. Same as in Wav2Vec2Model, except for a row too short for
    * a frame: it has none here, while Wav2Vec2Model's index of the last frame wraps around to the end.
@@ -56,7 +61,7 @@ export function wav2vec2Encoder(
   weights: Weights,
   config: Wav2Vec2Config,
   inputs: Wav2Vec2Inputs,
-  { groupNormSteps = 'real' }: Wav2Vec2Options = {},
+  { groupNormSteps = 'real', layers = config.numHiddenLayers }: Wav2Vec2Options = {},
 ): Wav2Vec2Outputs {
   const { graph } = inputs.inputValues;
   const scoped = <T>(name: string, build: () => T): T => withScope(graph, name, build);
@@ -70,20 +75,24 @@ export function wav2vec2Encoder(
       : features;
     return dense(projection, 'projection', normed, config.hiddenSize);
   });
-  const lastHiddenState = scoped('encoder', () => {
+  const hiddenStates = scoped('encoder', () => {
     const finalNorm = (x: Value): Value => norm(weights, 'encoder.layer_norm', x, config.layerNormEps);
     const real = mul(projected, unsqueeze(cast(frameMask, projected.dtype), [2]));
     const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
     const positioned = add(real, position);
     const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
-    let hidden = config.doStableLayerNorm ? positioned : finalNorm(positioned);
-    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    const states = [config.doStableLayerNorm ? positioned : finalNorm(positioned)];
+    for (let layer = 0; layer < layers; layer++) {
       const name = `layers.${layer}`;
-      hidden = scoped(name, () => transformerLayer(under(weights, `encoder.${name}.`), config, hidden, bias));
+      const before = states.at(-1)!;
+      states.push(
+        scoped(name, () => transformerLayer(under(weights, `encoder.${name}.`), config, before, bias)),
+      );
     }
-    return config.doStableLayerNorm ? finalNorm(hidden) : hidden;
+    if (config.doStableLayerNorm && layers === config.numHiddenLayers) states.push(finalNorm(states.pop()!));
+    return states;
   });
-  return { lastHiddenState, frameMask };
+  return { hiddenStates, frameMask };
 }
 
 /**

@@ -1,0 +1,67 @@
+/** @file Which hidden states of a speech encoder are its features: of the last layer, or of several. */
+
+import { InputError } from '../../base/index.js';
+
+/** The layers of an encoder that a model reads, and how they become one. */
+export interface LayerSelection {
+  /**
+   * Numbers as in transformers' `hidden_states`: 0 is the input of the first layer, n the output of the n-th. The last is
+   * `last_hidden_state`, which large models normalise.
+   */
+  readonly layers: 'last' | 'all' | readonly number[];
+  /**
+   * `learned`: the features hold all of them, one after the other, and the model sums them with trained weights, as in
+   * SUPERB (Yang et al., 2021). `mean`: the features are their mean.
+   */
+  readonly mix: 'learned' | 'mean';
+}
+
+export const LAST_LAYER: LayerSelection = { layers: 'last', mix: 'learned' };
+
+/** The chosen layers of a config in ascending order. @throws InputError for one that the encoder does not have */
+export function chosenLayers(
+  { layers }: Pick<LayerSelection, 'layers'>,
+  { numHiddenLayers: last }: { readonly numHiddenLayers: number },
+): readonly number[] {
+  if (layers === 'last') return [last];
+  if (layers === 'all') return [...Array(last + 1).keys()];
+  const missing = layers.find((layer) => layer > last);
+  if (missing === undefined) return [...new Set(layers)].sort((a, b) => a - b);
+  throw new InputError(`encoder.layers has ${missing}, but the encoder's layers are 0 to ${last}`);
+}
+
+/** Hidden states that a frame of the features holds, of a number of chosen layers. */
+export function heldLayers({ mix }: Pick<LayerSelection, 'mix'>, chosen: number): number {
+  return mix === 'learned' ? chosen : 1;
+}
+
+/** True if the features are the output of the last layer. */
+export function isLastLayer(
+  selection: LayerSelection,
+  config: { readonly numHiddenLayers: number } | undefined,
+): boolean {
+  if (selection.layers === 'last' || config === undefined) return selection.layers === 'last';
+  return chosenLayers(selection, config).join() === String(config.numHiddenLayers);
+}
+
+/** Tells features from those of other layers of the same encoder: `layers-9-12`, `layers-all-mean`; '' for the last. */
+export function selectionName(
+  selection: LayerSelection,
+  config: { readonly numHiddenLayers: number } | undefined,
+): string {
+  if (isLastLayer(selection, config)) return '';
+  const { layers, mix } = selection;
+  const isOne = layers !== 'all' && layers.length === 1;
+  const own =
+    layers === 'all' ? 'all' : [...new Set(layers as readonly number[])].sort((a, b) => a - b).join('-');
+  return `layers-${own}${mix === 'mean' && !isOne ? '-mean' : ''}`;
+}
+
+/** The same selection by numbers, or `last`: it means the same without the config. */
+export function resolvedSelection(
+  selection: LayerSelection,
+  config: { readonly numHiddenLayers: number },
+): LayerSelection {
+  if (isLastLayer(selection, config)) return LAST_LAYER;
+  return { ...selection, layers: chosenLayers(selection, config) };
+}

@@ -89,6 +89,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/ablate-command.js')).ablateCommand,
   },
   {
+    name: 'compare',
+    summary: 'compare all finished runs on a dataset with one of them, next to the paper',
+    load: async () => (await import('./commands/compare-command.js')).compareCommand,
+  },
+  {
     name: 'runs',
     summary: 'list training runs: progress, scores, and changes to their recipes',
     load: async () => (await import('./commands/runs-command.js')).runsCommand,

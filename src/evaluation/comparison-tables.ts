@@ -16,6 +16,7 @@ import {
   columnName,
   metricText,
   type PaperFigures,
+  type PaperRow,
   paperCells,
   signedMetricText,
   type Table,
@@ -140,6 +141,38 @@ export function ablationFigure({ result }: Pick<AblationScores, 'result'>, key: 
   return result.seeds === undefined ? result[key] : (result.mean?.[key] ?? result[key]);
 }
 
+/** `67.1 ± 0.8 [64.9, 69.2]`: a row's figure with its deviation over seeds and its interval. */
+function scoreCell(row: Pick<AblationScores, 'result'>, metric: (typeof paperMetrics)[number]): string {
+  const { seeds, sd, intervals: found } = row.result;
+  const deviation = seeds === undefined ? null : (sd?.[metric.key] ?? null);
+  const spread = deviation === null ? '' : ` ± ${metricText(metric, deviation)}`;
+  const between = found === null ? '' : ` ${intervalText(metric, found[metric.key])}`;
+  return `${metricText(metric, ablationFigure(row, metric.key))}${spread}${between}`;
+}
+
+/** The difference of each row from one of them. @param withP also what its test says */
+function differenceTable(full: string, rows: readonly AblationScores[], withP: boolean): Table {
+  const compared = rows.filter(({ fromFull }) => fromFull !== null);
+  const resampling = compared[0]?.fromFull?.resampling;
+  const isTested = withP && resampling !== null && resampling !== undefined;
+  return {
+    title: `Difference from "${full}", in points`,
+    header: ['', ...paperMetrics.flatMap(({ short }) => [short, ...(isTested ? ['p'] : [])])],
+    rows: compared.map(({ label, fromFull }) => [
+      label,
+      ...paperMetrics.flatMap((metric) => {
+        const { difference, low, high, p } = fromFull!.differences[metric.key];
+        const between = low === null || high === null ? '' : ` ${intervalText(metric, { low, high })}`;
+        const cell = `${signedMetricText(metric, difference)}${between}`;
+        return isTested ? [cell, p === null ? '' : pText(p)] : [cell];
+      }),
+    ]),
+    note: resampling
+      ? `Paired over utterances. ${resamplingNote(resampling)}${isTested ? ' p is that of the paired bootstrap, and is not corrected for the number of comparisons.' : ''}`
+      : undefined,
+  };
+}
+
 /**
  * Two tables in percent: every row with its intervals followed by the paper's row, and each row's difference from the
  * full system.
@@ -147,40 +180,58 @@ export function ablationFigure({ result }: Pick<AblationScores, 'result'>, key: 
  */
 export function ablationTables(title: string, full: string, rows: readonly AblationScores[]): Table[] {
   const { intervals } = rows[0]!.result;
-  const cell = (row: AblationScores, metric: (typeof paperMetrics)[number]): string => {
-    const { seeds, sd, intervals: found } = row.result;
-    const deviation = seeds === undefined ? null : (sd?.[metric.key] ?? null);
-    const spread = deviation === null ? '' : ` ± ${metricText(metric, deviation)}`;
-    const between = found === null ? '' : ` ${intervalText(metric, found[metric.key])}`;
-    return `${metricText(metric, ablationFigure(row, metric.key))}${spread}${between}`;
-  };
   const printed = paperMetrics.map(({ short }, i) => (i === 0 ? `paper ${short}` : short));
-  const compared = rows.filter(({ fromFull }) => fromFull !== null);
-  const resampling = compared[0]?.fromFull?.resampling;
   return [
     {
       title,
       header: ['', ...paperMetrics.map(columnName), 'n', ...printed],
       rows: rows.map((row) => [
         row.label,
-        ...paperMetrics.map((metric) => cell(row, metric)),
+        ...paperMetrics.map((metric) => scoreCell(row, metric)),
         String(row.result.n),
         ...paperCells(row.paper),
       ]),
       note: intervals === null ? undefined : resamplingNote(intervals),
     },
+    differenceTable(full, rows, false),
+  ];
+}
+
+/** An experiment on a dataset: its scores, its system, and how it differs from the one that was chosen. */
+export interface DatasetScores extends AblationScores {
+  readonly system: string;
+}
+
+/**
+ * Two tables in percent: all experiments on a dataset with the paper's rows below them, and their differences from one.
+ * @param chosen label of the experiment that others are compared with
+ */
+export function datasetTables(
+  title: string,
+  chosen: string,
+  rows: readonly DatasetScores[],
+  paper: PaperRow | null,
+): Table[] {
+  const { intervals } = rows[0]!.result;
+  const best = paper?.best_earlier;
+  return [
     {
-      title: `Difference from "${full}", in points`,
-      header: ['', ...paperMetrics.map(({ short }) => short)],
-      rows: compared.map(({ label, fromFull }) => [
-        label,
-        ...paperMetrics.map((metric) => {
-          const { difference, low, high } = fromFull!.differences[metric.key];
-          const between = low === null || high === null ? '' : ` ${intervalText(metric, { low, high })}`;
-          return `${signedMetricText(metric, difference)}${between}`;
-        }),
-      ]),
-      note: resampling ? `Paired over utterances. ${resamplingNote(resampling)}` : undefined,
+      title,
+      header: ['', 'system', ...paperMetrics.map(columnName), 'n', 'seeds'],
+      align: ['left', 'left', ...paperMetrics.map(() => 'right' as const), 'right', 'right'],
+      rows: [
+        ...rows.map((row) => [
+          row.label,
+          row.system,
+          ...paperMetrics.map((metric) => scoreCell(row, metric)),
+          String(row.result.n),
+          String(row.result.seeds?.length ?? 1),
+        ]),
+        ...(paper ? [[`paper, table ${paper.table}`, '', ...paperCells(paper), '', '']] : []),
+        ...(best ? [['best earlier in the paper', '', ...paperCells(best), '', '']] : []),
+      ],
+      note: intervals === null ? undefined : resamplingNote(intervals),
     },
+    ...(rows.length > 1 ? [differenceTable(chosen, rows, true)] : []),
   ];
 }

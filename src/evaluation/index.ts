@@ -7,6 +7,8 @@ export {
   ablationTables,
   comparisonCsv,
   comparisonTables,
+  type DatasetScores,
+  datasetTables,
 } from './comparison-tables.js';
 export {
   type Baselines,

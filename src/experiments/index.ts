@@ -1,6 +1,7 @@
 /** @file Finds, scores and compares experiments of one or more runs. */
 
 export { scoreBundle } from './bundle-scoring.js';
+export { compareDataset, type DatasetRow } from './dataset-comparison.js';
 export type { ExperimentContext } from './evaluation-target.js';
 export { scoreFile } from './run-scores.js';
 export { ablationScores, evaluateExperiment, type ScoredRow, scoreRow } from './scoring.js';

@@ -32,7 +32,6 @@ import {
   type TestSetPredictions,
   unfinishedWarning,
 } from '../inference/index.js';
-import type { AblationRow } from '../recipe/index.js';
 import { phaseKeys, type RunFolder } from '../training/runs/index.js';
 import type { ExperimentContext } from './evaluation-target.js';
 import {
@@ -209,13 +208,14 @@ export interface ScoredRow extends Omit<AblationScores, 'fromFull'> {
  * @param root its experiment's folder
  */
 export async function scoreRow(
-  { label, paper }: Pick<AblationRow, 'label' | 'paper'>,
+  { label, paper }: Pick<AblationScores, 'label' | 'paper'>,
   root: string,
-  { folds, seeds }: Pick<RunChoice, 'folds' | 'seeds'>,
+  { folds, seeds, stage: named }: Pick<RunChoice, 'folds' | 'seeds' | 'stage'>,
   context: ExperimentContext,
 ): Promise<ScoredRow> {
+  const stage = named ?? (await finalPhaseIn(root));
   const choice = {
-    stage: await finalPhaseIn(root),
+    stage,
     ...(folds !== undefined && { folds }),
     ...(seeds && { seeds }),
   };
@@ -230,7 +230,7 @@ export async function scoreRow(
   const result =
     seeds === undefined
       ? parts[0]!.result
-      : await resultOfSeeds(root, parts as SeedScores[], isNew, context.resampling);
+      : await resultOfSeeds(seedResults(root, stage), root, parts as SeedScores[], isNew, context.resampling);
   const tables = parts.map(({ seed, predictions, result: { labels } }) => ({
     seed,
     table: { path: seed === null ? root : seedFolder(root, seed), labels, declared: true, rows: predictions },
@@ -253,13 +253,13 @@ export function ablationScores(
 
 /** The combined results of several seeds, written if they are new. */
 async function resultOfSeeds(
+  path: string,
   root: string,
   parts: readonly SeedScores[],
   isNew: boolean,
   resampling: Resampling | null,
 ): Promise<EvaluationResult> {
   const { result } = seedScores(root, parts, resampling);
-  const path = seedResults(root, await finalPhaseIn(root));
   if (isNew || !(await pathExists(path))) await writeJsonAtomic(path, result);
   return result;
 }

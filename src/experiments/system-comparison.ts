@@ -113,7 +113,7 @@ async function systemAt(path: string, options: RunChoice): Promise<System> {
 }
 
 /** The folds and seeds that options ask for; by default all that an experiment has. */
-async function partsIn(root: string, options: RunChoice): Promise<RunChoice> {
+export async function partsIn(root: string, options: RunChoice): Promise<RunChoice> {
   const { stage = await finalPhaseIn(root), fold, folds, seeds } = options;
   if (fold !== undefined || folds !== undefined) return options;
   if (await pathExists(runFolder(root).metadata)) return options;

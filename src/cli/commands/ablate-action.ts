@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { InputError } from '../../base/index.js';
-import { type AblationScores, ablationFigure, ablationTables } from '../../evaluation/index.js';
+import { type AblationScores, ablationTables } from '../../evaluation/index.js';
 import { ofPaperMetrics } from '../../evaluation/metrics/index.js';
 import {
   ablationScores,
@@ -16,7 +16,7 @@ import { type AblationRow, loadAblation } from '../../recipe/index.js';
 import { systemOf } from '../../systems/index.js';
 import { checkFolds, countFolds } from '../../training/index.js';
 import { note, printJson } from '../terminal-output.js';
-import { printTables } from './eval-action.js';
+import { printTables, scoreObject } from './eval-action.js';
 import type { AblateOptions } from './eval-options.js';
 import { experimentContext } from './experiment-options.js';
 import { checkJobs, foldsOf, refuseSeedTwice, trainAndShow } from './training.js';
@@ -86,23 +86,10 @@ async function trainedRow(
 }
 
 function jsonRow(row: AblationScores & { readonly run: string }) {
-  const { label, run, result, paper, fromFull } = row;
-  return {
-    row: label,
-    run,
-    ...ofPaperMetrics((key) => ablationFigure(row, key)),
-    n: result.n,
-    ...(result.seeds !== undefined && {
-      seeds: result.seeds.map(({ seed }) => seed),
-      sd: ofPaperMetrics((key) => result.sd?.[key] ?? null),
-    }),
-    intervals: result.intervals && ofPaperMetrics((key) => result.intervals![key]),
-    difference: fromFull && ofPaperMetrics((key) => fromFull.differences[key]),
-    paper: ofPaperMetrics((key) => fraction(paper[key])),
-  };
+  return { row: row.label, ...scoreObject(row), paper: ofPaperMetrics((key) => fraction(row.paper[key])) };
 }
 
 /** Converts the paper's percentages to fractions, used throughout JSON. */
-function fraction(percentage: number | null): number | null {
+export function fraction(percentage: number | null): number | null {
   return percentage === null ? null : Number((percentage / 100).toFixed(4));
 }

@@ -4,6 +4,8 @@
 
 import { InputError } from '../../base/index.js';
 import {
+  type AblationScores,
+  ablationFigure,
   type BootstrapIntervals,
   comparisonCsv,
   comparisonTables,
@@ -16,6 +18,7 @@ import {
   scoreTables,
   type Table,
 } from '../../evaluation/index.js';
+import { ofPaperMetrics } from '../../evaluation/metrics/index.js';
 import {
   compareSystems,
   type ExperimentContext,
@@ -99,4 +102,20 @@ export function warnOfFewUnits(
   } else if (found.units < FEW_UNITS) {
     warn(`${found.units} ${found.unit}s are few to resample: the intervals are likely too narrow`);
   }
+}
+
+/** A row's scores and its differences from another for JSON. */
+export function scoreObject(row: AblationScores & { readonly run: string }) {
+  const { run, result, fromFull } = row;
+  return {
+    run,
+    ...ofPaperMetrics((key) => ablationFigure(row, key)),
+    n: result.n,
+    ...(result.seeds !== undefined && {
+      seeds: result.seeds.map(({ seed }) => seed),
+      sd: ofPaperMetrics((key) => result.sd?.[key] ?? null),
+    }),
+    intervals: result.intervals && ofPaperMetrics((key) => result.intervals![key]),
+    difference: fromFull && ofPaperMetrics((key) => fromFull.differences[key]),
+  };
 }

@@ -109,6 +109,22 @@ export const evalOptions = {
 export type EvalOptions = OptionsOf<typeof evalOptions>;
 export type OutputFormat = NonNullable<EvalOptions['format']>;
 
+export const compareOptions = {
+  ...corpusOptions,
+  root: option('<folder>', 'where to look for experiments', { default: 'runs' }),
+  against: option(
+    '<folder>',
+    "the experiment that others are compared with (default: that of the dataset's own recipe, else the first)",
+  ),
+  ...resamplingOptions,
+  format: choice('<format>', 'output format (default: text)', ['text', 'json', 'markdown', 'latex']),
+  json: flag('print one JSON object, same as --format json', { conflicts: ['format'] }),
+  ...computeOptions,
+  backbone: backboneOption,
+};
+
+export type CompareOptions = OptionsOf<typeof compareOptions>;
+
 export const reportOptions = {
   ...corpusOptions,
   run: option('<folder>', 'the run or experiment to report on (default: runs/<dataset>)'),

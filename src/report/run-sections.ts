@@ -74,7 +74,7 @@ export function layerSection({ layers }: ReportData): string {
     table(
       isOne ? 'Weight of each layer, in percent.' : 'Weight of each layer, in percent, over the runs.',
       [
-        { name: 'layer', figures: true },
+        { name: 'layer' },
         ...(isOne ? ['weight'] : ['mean', 'least', 'most']).map((name) => ({ name, figures: true })),
       ],
       layers.map(({ layer, shares }): Cell[] => {

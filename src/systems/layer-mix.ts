@@ -6,7 +6,6 @@
 import {
   cast,
   matmul,
-  mul,
   reshape,
   softmax,
   squeeze,
@@ -22,19 +21,11 @@ import type { FeatureSource, PhaseGraphs, StandaloneModel } from './system.js';
 /** Key of the sum's parameters in checkpoints. */
 export const LAYER_MIX_KEY = 'layer_mix.weight';
 
-/**
- * The softmax reads so many times the parameters. AdamW's steps have the size of the learning rate, so the weights move
- * as with so many times that rate, which is chosen for pretrained models: at 1e-5 they would stay where they begin.
- */
-const LEARNING_FACTOR = 100;
-
 const AUDIO = 'audio_features';
 
 /** Weights [held] of the layers in the sum, from the parameters in a checkpoint. */
 export function layerShares(parameters: Float32Array): number[] {
-  const powers = Array.from(parameters, (value) =>
-    Math.exp(LEARNING_FACTOR * (value - Math.max(...parameters))),
-  );
+  const powers = Array.from(parameters, (value) => Math.exp(value - Math.max(...parameters)));
   const sum = powers.reduce((total, power) => total + power, 0);
   return powers.map((power) => power / sum);
 }
@@ -44,7 +35,7 @@ function mixed(weights: Weights, x: Value, held: number): Value {
   const width = x.shape[2] as number;
   return withScope(x.graph, 'layer_mix', () => {
     const states = reshape(cast(x, 'float32'), [...x.shape.slice(0, 2), held, width / held]);
-    const shares = softmax(mul(weights(LAYER_MIX_KEY, [held]), LEARNING_FACTOR));
+    const shares = softmax(weights(LAYER_MIX_KEY, [held]));
     return squeeze(matmul(unsqueeze(shares, [0, 1, 2]), states), [2]);
   });
 }
@@ -64,13 +55,21 @@ function widened(inputs: readonly GraphInput[], held: number): GraphInput[] {
   );
 }
 
-/** The graphs of a phase over features that hold several layers; the same graphs where they hold one. */
-export function withLayerMix<T extends Omit<PhaseGraphs, 'frozen'>>(graphs: T, held: number): T {
+/**
+ * The graphs of a phase over features that hold several layers; the same graphs where they hold one.
+ * @param learningRate of the sum's parameters: at a rate for pretrained models they would stay where they begin
+ */
+export function withLayerMix<T extends Omit<PhaseGraphs, 'frozen'>>(
+  graphs: T,
+  held: number,
+  learningRate: number,
+): T {
   if (held === 1 || graphs.inputs.every(({ name }) => name !== AUDIO)) return graphs;
   return {
     ...graphs,
     inputs: widened(graphs.inputs, held),
     isTrainable: (key) => key === LAYER_MIX_KEY || graphs.isTrainable(key),
+    learningRates: { ...graphs.learningRates, [LAYER_MIX_KEY]: learningRate },
     loss: (weights, batch, dropout) =>
       mixing(held, (own, mixedBatch) => graphs.loss(own, mixedBatch, dropout))(weights, batch),
     forward: mixing(held, graphs.forward),

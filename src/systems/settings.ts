@@ -189,6 +189,10 @@ export const audioKeys = {
         'how several layers become one: a sum with learned weights, or their mean',
         z.enum(['learned', 'mean']).default('learned'),
       ),
+      mix_learning_rate: ours(
+        'peak learning rate of the weights of a learned sum',
+        z.number().gt(0).max(1).default(1e-3),
+      ),
     })
     .prefault({}),
 };

@@ -197,6 +197,8 @@ export interface PhaseGraphs {
   /** Inputs of a training step in addition to `inputs`. */
   readonly targets: readonly GraphInput[];
   isTrainable(key: string): boolean;
+  /** Peak learning rates, by key, of parameters that do not have that of the phase's settings. */
+  readonly learningRates?: Readonly<Record<string, number>>;
   /** Frozen weights by key, created in the given graph; `precision` is that of a language model's products. */
   frozen(graph: Graph, precision: Precision): Weights;
   loss(weights: Weights, batch: BatchValues, dropout: Dropout): StepLoss;

@@ -247,7 +247,12 @@ export function buildTraining(
     weightDecay: settings.weight_decay,
     clipNorm: settings.grad_clip,
   };
-  const training = phaseTrainingGraph(phase, phase.parameters, optimizer, plan, {
+  const { learningRates = {} } = phase;
+  const trainable = phase.parameters.trainable.map((parameter) => {
+    const own = learningRates[parameter.key];
+    return own === undefined ? parameter : { ...parameter, rateFactor: own / settings.learning_rate };
+  });
+  const training = phaseTrainingGraph(phase, { ...phase.parameters, trainable }, optimizer, plan, {
     recompute: settings.activation_checkpointing,
     accumulate: batchSplit(settings) !== undefined,
     sharedBelow: device.kind === 'cpu' ? SHARED_BELOW_ON_CPU : Number.POSITIVE_INFINITY,

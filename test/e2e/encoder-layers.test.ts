@@ -22,7 +22,7 @@ const LAYERS = 2;
 
 beforeAll(async () => {
   await work.toyCorpus(5, 8);
-  work.file('all.yaml', toyRecipe('toy', { ...small, encoder: { layers: 'all' } }));
+  work.file('all.yaml', toyRecipe('toy', { ...small, encoder: { layers: 'all', mix_learning_rate: 0.1 } }));
   work.file('mean.yaml', toyRecipe('toy', { ...small, encoder: { layers: [0, 1], mix: 'mean' } }));
   work.file('last.yaml', toyRecipe('toy', small));
   const probe = {

@@ -130,6 +130,31 @@ describe('training steps', async () => {
     expect(await stateAfter(0.1)).not.toEqual(unclipped);
   });
 
+  it('take some parameters along with a rate of their own, weight decay included', async () => {
+    const own = new Set(spec.parameters.filter((_, index) => index % 2 === 0).map(({ key }) => key));
+    const stateAfter = async (factor: number, rate: number): Promise<Record<string, Tensor>> => {
+      const factored = spec.parameters.map((each) =>
+        own.has(each.key) ? { ...each, rateFactor: factor } : each,
+      );
+      const training = await openTraining(worker, {
+        ...{ ...spec, parameters: factored, sharedBelow: Number.POSITIVE_INFINITY },
+        schedule: { warmupSteps: 0, totalSteps: 10 },
+      });
+      await takeSteps(training, batches.slice(0, 1), { rate });
+      return training.session.readState(spec.parameters.map(({ key }) => key));
+    };
+    const [mixed, slow, fast] = [
+      await stateAfter(20, 1e-3),
+      await stateAfter(1, 1e-3),
+      await stateAfter(1, 2e-2),
+    ];
+    for (const { key } of spec.parameters) {
+      const [same, different] = own.has(key) ? [fast, slow] : [slow, fast];
+      expect(relativeError(values(mixed[key]!), values(same[key]!)), key).toBeLessThan(1e-6);
+      expect(relativeError(values(mixed[key]!), values(different[key]!)), key).toBeGreaterThan(1e-4);
+    }
+  });
+
   it('follow a rate that falls from the first step without warm-up, and is never below zero', async () => {
     const training = await openTraining(worker, { ...spec, schedule: { warmupSteps: 0, totalSteps: 4 } });
     const { learning_rate_used: rates } = await takeSteps(training, batches.slice(0, 6), { rate: 1 });

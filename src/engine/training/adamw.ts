@@ -40,6 +40,8 @@ export interface AdamWSlot {
   readonly secondMoment: Value;
   /** False for biases and normalisation scales, which are exempt from weight decay. */
   readonly decays: boolean;
+  /** Its learning rate relative to `rate`; default 1. */
+  readonly rateFactor?: number;
 }
 
 export interface AdamWUpdate {
@@ -81,15 +83,20 @@ export function adamwUpdate(
     const firstFactor = mul(clip, 1 - beta1);
     const secondFactor = mul(mul(clip, clip), 1 - beta2);
 
-    const updated = ([p, g, m, v]: readonly Value[], decays: boolean): [Value, Value, Value] => {
+    const updated = (
+      [p, g, m, v]: readonly Value[],
+      { decays, rateFactor = 1 }: Pick<AdamWSlot, 'decays' | 'rateFactor'>,
+    ): [Value, Value, Value] => {
       const first = add(mul(m!, beta1), mul(g!, firstFactor));
       const second = add(mul(v!, beta2), mul(mul(g!, g!), secondFactor));
       const denominator = add(sqrt(second), correctedEpsilon);
-      const decayed = decays && weightDecay !== 0 ? mul(p!, keep) : p!;
-      return [sub(decayed, mul(div(first, denominator), stepSize)), first, second];
+      const kept = rateFactor === 1 ? keep : toFloat32(sub(1, mul(rate, rateFactor * weightDecay)));
+      const decayed = decays && weightDecay !== 0 ? mul(p!, kept) : p!;
+      const size = rateFactor === 1 ? stepSize : mul(stepSize, rateFactor);
+      return [sub(decayed, mul(div(first, denominator), size)), first, second];
     };
-    const updates = slots.map(({ parameter, gradient, firstMoment, secondMoment, decays }) => {
-      return updated([parameter, gradient, firstMoment, secondMoment], decays);
+    const updates = slots.map(({ parameter, gradient, firstMoment, secondMoment, ...own }) => {
+      return updated([parameter, gradient, firstMoment, secondMoment], own);
     });
     return {
       parameters: updates.map(([p]) => p),

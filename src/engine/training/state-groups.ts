@@ -11,6 +11,8 @@ import { elementCount } from '../tensor/index.js';
 export interface ParameterShape {
   readonly key: string;
   readonly shape: readonly number[];
+  /** Its learning rate relative to that of the run; default 1. */
+  readonly rateFactor?: number;
 }
 
 /** Parameters that are one tensor of the training state. */
@@ -21,6 +23,8 @@ export interface StateGroup {
   readonly members: readonly ParameterShape[];
   /** Whether weight decay applies to its members. */
   readonly decays: boolean;
+  /** Their learning rate relative to that of the run. */
+  readonly rateFactor: number;
 }
 
 /** Biases and normalisation scales, which have fewer than two axes, are exempt from weight decay. */
@@ -34,10 +38,11 @@ const WIDTHS = [4096, 64, 1] as const;
 
 /**
  * Groups parameters: those with fewer than `sharedBelow` elements share tensors [rows, width], with weight decay and
- * without; each of the others is a tensor of its own.
+ * without; each of the others, and each with a learning rate of its own, is a tensor of its own.
  */
 export function stateGroups(parameters: readonly ParameterShape[], sharedBelow: number): StateGroup[] {
-  const shares = ({ shape }: ParameterShape): boolean => elementCount(shape) < sharedBelow;
+  const shares = ({ shape, rateFactor = 1 }: ParameterShape): boolean =>
+    rateFactor === 1 && elementCount(shape) < sharedBelow;
   const alone = parameters
     .filter((parameter) => !shares(parameter))
     .map((parameter) => ({
@@ -45,6 +50,7 @@ export function stateGroups(parameters: readonly ParameterShape[], sharedBelow: 
       shape: parameter.shape,
       members: [parameter],
       decays: decays(parameter),
+      rateFactor: parameter.rateFactor ?? 1,
     }));
   const shared = [true, false].flatMap((decaying) =>
     WIDTHS.flatMap((width): StateGroup[] => {
@@ -54,7 +60,13 @@ export function stateGroups(parameters: readonly ParameterShape[], sharedBelow: 
       const name = `shared_${decaying ? 'with' : 'without'}_decay_${width}`;
       return portions(members).map((portion, index) => {
         const rows = portion.reduce((total, { shape }) => total + elementCount(shape) / width, 0);
-        return { name: `${name}_${index}`, shape: [rows, width], members: portion, decays: decaying };
+        return {
+          name: `${name}_${index}`,
+          shape: [rows, width],
+          members: portion,
+          decays: decaying,
+          rateFactor: 1,
+        };
       });
     }),
   );

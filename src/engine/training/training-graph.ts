@@ -208,6 +208,7 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       firstMoment: first[position]!,
       secondMoment: second[position]!,
       decays: groups[position]!.decays,
+      rateFactor: groups[position]!.rateFactor,
     }));
     const update = adamwUpdate(slots, rate, stepNumber, spec.optimizer);
     const collected = Object.entries({

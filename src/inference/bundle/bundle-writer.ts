@@ -241,7 +241,7 @@ async function portableRecipe(recipe: Recipe, folders: Readonly<Record<string, s
     onnx === null && folders.encoder !== undefined
       ? resolvedSelection(recipe.encoder, await readEncoderConfig(checkpoint!))
       : recipe.encoder;
-  const encoder = { layers: typeof layers === 'string' ? layers : [...layers], mix };
+  const encoder = { ...recipe.encoder, layers: typeof layers === 'string' ? layers : [...layers], mix };
   const backbones = {
     ...recipe.backbones,
     ...folders,

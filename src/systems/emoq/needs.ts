@@ -108,5 +108,5 @@ export function stageGraphs(
     phase === 'stage1'
       ? stage1Graphs(recipe, former!, trainingCounts ?? recipe.labels.map(() => 1), frozen)
       : stage2Graphs(recipe, former ?? { audioWidth: audio.width }, llm!, labelTokenIds, frozen);
-  return withLayerMix(graphs, audio.held);
+  return withLayerMix(graphs, audio.held, recipe.encoder.mix_learning_rate);
 }

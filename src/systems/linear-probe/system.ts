@@ -123,7 +123,7 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
   const { width, held, warning } = await describeEncoder(recipe, { mayBeAbsent });
   const { hidden, standardize } = recipe.probe;
   const sizes = { audioWidth: width, hidden, standardize, classes: recipe.labels.length };
-  const graphs = withLayerMix(probeGraphs(sizes), held);
+  const graphs = withLayerMix(probeGraphs(sizes), held, recipe.encoder.mix_learning_rate);
   const parameters = phaseParameters(graphs);
   const noLengths = { inputs: {}, targets: {} };
   return {

@@ -19,6 +19,7 @@ import {
   readTextEncoderConfig,
 } from '../../dist/backbones/index.js';
 import { wav2vec2Encoder } from '../../dist/backbones/speech-encoders/wav2vec2/encoder.js';
+import { wavlmEncoder } from '../../dist/backbones/speech-encoders/wavlm/family.js';
 import { openCheckpoint } from '../../dist/checkpoints/index.js';
 import { addInput } from '../../dist/engine/onnx/index.js';
 import { float32, readSafetensorsHeader, writeSafetensors } from '../../dist/engine/tensor/index.js';
@@ -158,6 +159,25 @@ const MODELS = {
     ...MODELS.hubert,
     others,
     settings: { hidden_act: 'gelu', feat_extract_activation: 'gelu', add_adapter: false },
+  };
+  const { sizes: speechSizes, small } = MODELS.wav2vec2;
+  MODELS.wavlm = {
+    ...MODELS.wav2vec2,
+    sizes: {
+      ...speechSizes,
+      numBuckets: ['num_buckets', 320],
+      maxBucketDistance: ['max_bucket_distance', 800],
+    },
+    small: { ...small, num_buckets: 12, max_bucket_distance: 20 },
+    holds(config) {
+      MODELS.hubert.holds(config);
+      assert.ok(config.maxBucketDistance > Math.floor(Math.floor(config.numBuckets / 2) / 2));
+    },
+    build(config, graph, weights) {
+      const inputValues = addInput(graph, 'input_values', 'float32', audio.samples);
+      const attentionMask = addInput(graph, 'attention_mask', 'int64', audio.samples);
+      wavlmEncoder(weights, config, { inputValues, attentionMask });
+    },
   };
   const { sizes, others: flags } = MODELS.qwen2;
   MODELS.llama = {
@@ -313,7 +333,9 @@ async function checkConfig(type, random) {
   const { sizes, others, settings, holds, build } = MODELS[type];
   const text = String(damagedConfig(type, random));
   const preprocessor =
-    ['hubert', 'wav2vec2'].includes(type) && random.uniform() < 0.3 ? damagedPreprocessor(random) : undefined;
+    ['hubert', 'wav2vec2', 'wavlm'].includes(type) && random.uniform() < 0.3
+      ? damagedPreprocessor(random)
+      : undefined;
   // Files are slow, so valid JSON is parsed without them three times out of four.
   const objects = random.uniform() < 0.75 ? [text, preprocessor ?? '{}'].map(objectOf) : [];
   const config = await outcomeOf(

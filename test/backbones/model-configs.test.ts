@@ -20,6 +20,7 @@ import {
 import { parseHubertConfig } from '../../src/backbones/speech-encoders/hubert/family.js';
 import { parseUniSpeechSatConfig } from '../../src/backbones/speech-encoders/unispeech-sat/family.js';
 import { parseWav2Vec2Config } from '../../src/backbones/speech-encoders/wav2vec2/config.js';
+import { parseWavLMConfig } from '../../src/backbones/speech-encoders/wavlm/config.js';
 import { parseRobertaConfig } from '../../src/backbones/text-encoders/roberta/family.js';
 import { InputError } from '../../src/base/index.js';
 
@@ -28,6 +29,7 @@ const parsers: Record<string, (raw: Raw, path: string) => object> = {
   hubert: parseHubertConfig,
   wav2vec2: parseWav2Vec2Config,
   'unispeech-sat': parseUniSpeechSatConfig,
+  wavlm: parseWavLMConfig,
   roberta: parseRobertaConfig,
   qwen2: (raw, path) => recordedConfig(parseQwen2Config(raw, path)),
   llama: (raw, path) => recordedConfig(parseLlamaConfig(raw, path)),
@@ -45,13 +47,14 @@ describe('a config that the transformers library reads', () => {
   it('reads the same, sparse or complete', async () => {
     const file = new URL('../fixtures/checkpoint/model-configs.json', import.meta.url);
     const cases = JSON.parse(await readFile(file, 'utf8')) as { raw: Raw; read: Raw }[];
-    expect(cases.length).toBe(44);
+    expect(cases.length).toBe(50);
     for (const { raw, read } of cases) {
       const parsed = parsers[raw.model_type as string]!(raw, 'config.json');
       const unread = {
         hubert: { doNormalize: true },
         wav2vec2: { doNormalize: true, featProjLayerNorm: true },
         'unispeech-sat': { doNormalize: true, featProjLayerNorm: true },
+        wavlm: { doNormalize: true, featProjLayerNorm: true },
       };
       expect(parsed).toEqual({ ...read, ...unread[raw.model_type as keyof typeof unread] });
     }
@@ -128,6 +131,15 @@ describe('a config that cannot be built', () => {
     [{ model_type: 'unispeech-sat', add_adapter: true }, 'add_adapter: true is not supported'],
     [{ model_type: 'unispeech-sat', adapter_attn_dim: 16 }, 'adapter_attn_dim: 16 is not supported'],
     [{ model_type: 'unispeech-sat', feat_extract_activation: 'relu' }, 'feat_extract_activation: "relu"'],
+    [{ model_type: 'wavlm', add_adapter: true }, 'add_adapter: true is not supported, only false is'],
+    [{ model_type: 'wavlm', hidden_act: 'relu' }, 'hidden_act: "relu" is not supported'],
+    [{ model_type: 'wavlm', num_buckets: 3 }, 'num_buckets: Too small: expected number to be >=4'],
+    [{ model_type: 'wavlm', num_buckets: 1e6 }, 'num_buckets: Too big: expected number to be <=65536'],
+    [{ model_type: 'wavlm', max_bucket_distance: 800.5 }, 'max_bucket_distance: '],
+    [
+      { model_type: 'wavlm', max_bucket_distance: 80 },
+      'max_bucket_distance 80 must be more than 80, a quarter of num_buckets 320',
+    ],
     [{ model_type: 'llama', hidden_act: 'gelu' }, 'hidden_act: "gelu" is not supported, only "silu" is'],
     [
       { model_type: 'llama', rope_scaling: { type: 'linear', factor: 2 } },
@@ -181,8 +193,8 @@ describe('a config that cannot be built', () => {
     expect(() => parseDecoderConfig({ model_type: 'gpt2' }, 'c.json')).toThrow(
       'model config c.json is of model_type "gpt2"; a "qwen2", "llama", "qwen3" or "mistral" checkpoint is needed here',
     );
-    expect(() => parseEncoderConfig({ model_type: 'wavlm' }, 'c.json')).toThrow(
-      'a "hubert", "wav2vec2" or "unispeech-sat" checkpoint is needed here',
+    expect(() => parseEncoderConfig({ model_type: 'whisper' }, 'c.json')).toThrow(
+      'a "hubert", "wav2vec2", "unispeech-sat" or "wavlm" checkpoint is needed here',
     );
     expect(() => parseTextEncoderConfig({}, 'c.json')).toThrow('c.json has no model_type; a "roberta"');
   });

@@ -19,7 +19,7 @@ const options = {
   qwen2: buildByteLevelTokenizer({ words, kind: 'qwen2' }),
 };
 const usual = ['hubert', 'roberta', 'qwen2'] as const;
-const models = [...usual, 'wav2vec2', 'llama', 'qwen3'] as const;
+const models = [...usual, 'wav2vec2', 'wavlm', 'llama', 'qwen3'] as const;
 const hashes = (dir: string): Promise<string[]> =>
   Promise.all(models.map((model) => sha256OfFile(join(dir, model, 'model.safetensors'))));
 
@@ -27,6 +27,7 @@ const hashes = (dir: string): Promise<string[]> =>
 async function writeAll(dir: string, seed: number): Promise<void> {
   await writeToyBackbones(dir, { seed, ...options });
   await writeToySpeechEncoder(join(dir, 'wav2vec2'), seed, 'wav2vec2');
+  await writeToySpeechEncoder(join(dir, 'wavlm'), seed, 'wavlm');
   const tokenizer = (kind: 'llama3' | 'qwen3') => buildByteLevelTokenizer({ words, kind });
   await writeToyDecoder(join(dir, 'llama'), seed, 'llama', tokenizer('llama3'));
   await writeToyDecoder(join(dir, 'qwen3'), seed, 'qwen3', tokenizer('qwen3'));
@@ -89,10 +90,11 @@ describe('toy backbones', () => {
     expect(await decoder('qwen2')).toMatchObject({ family: 'qwen2', queryKeyNorm: false });
     expect(await decoder('qwen3')).toMatchObject({ family: 'qwen3', queryKeyNorm: true, biases: [] });
     expect(await decoder('llama')).toMatchObject({ family: 'llama', ropeScaling: { factor: 8 } });
-    const [hubert, wav2vec2] = await Promise.all(
-      ['hubert', 'wav2vec2'].map((model) => readEncoderConfig(join(scratch, 'a', model))),
+    const [hubert, wav2vec2, wavlm] = await Promise.all(
+      ['hubert', 'wav2vec2', 'wavlm'].map((model) => readEncoderConfig(join(scratch, 'a', model))),
     );
     expect(wav2vec2).toEqual(hubert);
+    expect(wavlm).toEqual({ ...hubert, numBuckets: 16, maxBucketDistance: 50 });
   });
 
   it('fold the positional convolution to the weight that was drawn: one norm for each tap', async () => {

@@ -1,4 +1,4 @@
-/** @file Backbones of other families, from training to export: wav2vec 2.0, Llama, Qwen3. */
+/** @file Backbones of other families, from training to export: wav2vec 2.0, WavLM, Llama, Qwen3. */
 
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +6,7 @@ import { buildByteLevelTokenizer } from '../../src/data/text/index.js';
 import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
 import { readModelFile } from '../../src/engine/onnx/index.js';
 import { readSafetensorsHeader } from '../../src/engine/tensor/index.js';
-import { makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
+import { csvRows, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('families');
 afterAll(() => work.remove());
@@ -31,6 +31,7 @@ const runJson = (run: string) => JSON.parse(work.read(`${run}/run.json`).toStrin
 beforeAll(async () => {
   await work.toyCorpus(5, 8);
   await writeToySpeechEncoder(work.path('toy/backbones/wav2vec2'), 0, 'wav2vec2');
+  await writeToySpeechEncoder(work.path('toy/backbones/wavlm'), 0, 'wavlm');
   for (const [family, kind] of Object.entries(decoders)) {
     const tokenizer = buildByteLevelTokenizer({ words, kind });
     await writeToyDecoder(work.path('toy/backbones', family), 0, family as keyof typeof decoders, tokenizer);
@@ -57,6 +58,51 @@ describe('a speech encoder of wav2vec 2.0', () => {
     expect(outputs[0]!.name).toBe('last_hidden_state');
     const bytes = readFileSync(work.path('encoder.onnx')).toString('latin1');
     expect(bytes).toContain('wav2vec 2.0 encoder: 16 kHz waveforms to hidden states at 50 frames a second');
+  });
+});
+
+describe('a speech encoder of WavLM', () => {
+  const probe = {
+    system: 'linear-probe',
+    manifest: 'toy/manifest.csv',
+    labels: ['neutral', 'happy', 'angry', 'sad'],
+    backbones: { encoder: 'toy/backbones/wavlm' },
+    probe: { epochs: 1 },
+  };
+  /** Probabilities of the utterances' classes. */
+  const probabilities = async (...model: [string, string]): Promise<number[]> => {
+    await work.done('predict', 'toy/manifest.csv', '-o', `${model[1]}.csv`, ...model);
+    return csvRows(work, `${model[1]}.csv`).flatMap((row) =>
+      probe.labels.map((label) => Number(row[`prob_${label}`])),
+    );
+  };
+
+  it('is trained on, and recorded in the run with its buckets', async () => {
+    work.file('probe.yaml', JSON.stringify(probe));
+    await work.done('train', '--recipe', 'probe.yaml', '--run', 'runs-wavlm');
+    const losses = metricsOf(work, 'runs-wavlm/probe').flatMap(({ loss }) => loss ?? []);
+    expect(losses.length).toBeGreaterThan(0);
+    expect(losses.every(Number.isFinite)).toBe(true);
+    expect(runJson('runs-wavlm/probe').backbones.encoder!.config).toMatchObject({
+      hiddenSize: 64,
+      numBuckets: 16,
+      maxBucketDistance: 50,
+    });
+  });
+
+  it.each([
+    ['as it is', [], 1e-5],
+    ['with its products in 8-bit integers', ['--quantize', 'int8'], 0.1],
+  ])('goes into a bundle %s, which predicts what the run does', async (_how, options, bound) => {
+    const bundle = `bundle-${options.length}`;
+    await work.done('export', 'bundle', '--run', 'runs-wavlm', '-o', bundle, ...options);
+    const ours = await probabilities('--run', 'runs-wavlm');
+    const bundled = await probabilities('--bundle', bundle);
+    expect(ours).toHaveLength(4 * csvRows(work, 'toy/manifest.csv').length);
+    expect(ours.every((value) => value > 0 && value < 1)).toBe(true);
+    expect(Math.max(...ours)).toBeGreaterThan(0.3);
+    const sum = bundled.reduce((total, value, place) => total + Math.abs(value - ours[place]!), 0);
+    expect(sum / ours.length).toBeLessThan(bound);
   });
 });
 
@@ -116,6 +162,8 @@ describe('what the families leave out', () => {
     ['llm', 'meta-llama/Llama-3.2-1B-Instruct'],
     ['llm', 'Qwen/Qwen3-0.6B'],
     ['encoder', 'facebook/wav2vec2-base'],
+    ['encoder', 'microsoft/wavlm-base-plus'],
+    ['encoder', 'microsoft/wavlm-large'],
   ])('a published %s, %s, is sized without a download', async (part, id) => {
     const stage = part === 'llm' ? 'stage2' : 'stage1';
     const { stdout } = await work.done(

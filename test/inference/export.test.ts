@@ -40,6 +40,7 @@ import {
   encodeBatch,
   hubertFixtures,
   readReferences,
+  wavlmFixtures,
 } from '../backbones/speech-encoders/encoding.js';
 import { formerOf, openReference } from '../systems/emoq/reference-case.js';
 import { type ExportedSession, openByPath, writeRun } from './exported-files.js';
@@ -118,11 +119,15 @@ describe('an exported language model whose file has a head in addition to tied e
   });
 });
 
-describe('an exported encoder', async () => {
-  const references = await readReferences();
-
-  it.each(['base', 'large'])('is HubertModel, single clips and a padded batch: %s', async (name) => {
-    const session = await exported(name, await exportableEncoder(join(hubertFixtures, name)));
+describe('an exported encoder', () => {
+  it.each([
+    ['HubertModel', 'base', hubertFixtures],
+    ['HubertModel', 'large', hubertFixtures],
+    ['WavLMModel', 'base', wavlmFixtures],
+    ['WavLMModel', 'large', wavlmFixtures],
+  ])('is %s, single clips and a padded batch: %s', async (model, name, fixtures) => {
+    const references = await readReferences(fixtures);
+    const session = await exported(`${model} ${name}`, await exportableEncoder(join(fixtures, name)));
     expect(session.inputNames).toEqual(['input_values', 'attention_mask']);
     expect(session.outputNames).toEqual(['last_hidden_state', 'frame_mask']);
     expect(session.shapes).toMatchObject({
@@ -140,7 +145,7 @@ describe('an exported encoder', async () => {
   });
 
   it('stores the weights that it uses, in the type that they have', async () => {
-    const stored = await weightsOf('large');
+    const stored = await weightsOf('HubertModel large');
     expect(new Set([...stored.values()].map(({ dtype }) => dtype))).toEqual(new Set(['float16']));
     expect([...stored.keys()].filter((key) => /masked_spec_embed|^hubert\./.test(key))).toEqual([]);
   });

@@ -45,9 +45,9 @@ function distance(a: Tensor, b: Tensor): number {
 }
 
 describe('a model in 8-bit integers', () => {
-  it('is close to the speech encoder', async () => {
-    const dir = join(folder, 'hubert');
-    await writeToySpeechEncoder(dir, 1, 'hubert');
+  it.each(['hubert', 'wavlm'] as const)('is close to the speech encoder %s', async (family) => {
+    const dir = join(folder, family);
+    await writeToySpeechEncoder(dir, 1, family);
     const model = await exportableEncoder(dir);
     const random = seededRandom('clip');
     const samples = Float32Array.from({ length: 2 * 16_000 }, () => random.normal());
@@ -56,8 +56,8 @@ describe('a model in 8-bit integers', () => {
       attention_mask: int64([2, 16_000], Array(2 * 16_000).fill(1)),
     };
     const [floats, integers] = [
-      await outputs('encoder', model, feeds),
-      await outputs('encoder-int8', integerModel(model, { type: 'int8' }), feeds),
+      await outputs(family, model, feeds),
+      await outputs(`${family}-int8`, integerModel(model, { type: 'int8' }), feeds),
     ];
     expect(distance(integers.results.last_hidden_state!, floats.results.last_hidden_state!)).toBeLessThan(
       0.05,

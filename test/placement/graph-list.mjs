@@ -18,6 +18,8 @@ export const GRAPHS = [
   },
   { name: 'encoder of HuBERT base', kind: 'encoder', checkpoint: 'hubert-base' },
   { name: 'encoder of wav2vec 2.0', kind: 'encoder', checkpoint: 'wav2vec2' },
+  { name: 'encoder of WavLM', kind: 'encoder', checkpoint: 'wavlm' },
+  { name: 'encoder of WavLM in bfloat16', kind: 'encoder', checkpoint: 'wavlm', precision: 'bfloat16' },
 
   { name: 'stage 1, training', kind: 'training', phase: 'stage1' },
   {

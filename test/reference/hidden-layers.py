@@ -1,8 +1,8 @@
 """Writes test/fixtures/hidden-layers.safetensors: the hidden states of every layer that transformers gives for the first
-clip of the random encoders of hubert.py and wav2vec2.py, alone. The last is last_hidden_state: large models normalise it,
-which hidden_states of this version of transformers leave out.
+clip of the random encoders of hubert.py, wav2vec2.py and wavlm.py, alone. The last is last_hidden_state: large models
+normalise it, which hidden_states of this version of transformers leave out.
 
-Made with torch 2.13.0, transformers 5.24.0 and safetensors 0.8, after those two:
+Made with torch 2.13.0, transformers 5.24.0 and safetensors 0.8, after those three:
 
     python test/reference/hidden-layers.py
 """
@@ -22,6 +22,7 @@ ENCODERS = {
     "hubert": ["base-odd", "group-stable", "large-odd", "layer-post"],
     "wav2vec2": ["base-odd", "large-odd"],
     "unispeech-sat": ["large-odd"],
+    "wavlm": ["base-odd", "large-odd"],
 }
 
 

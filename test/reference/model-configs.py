@@ -1,7 +1,7 @@
 """Makes test/fixtures/checkpoint/model-configs.json: config.json objects, and what the transformers library reads from
 them (its own defaults for absent keys, and both spellings of the rotary base).
 
-Made with Python 3.11, transformers 5.23.0. Run from the repository root:
+Made with Python 3.11, transformers 5.24.0. Run from the repository root:
     python test/reference/model-configs.py
 """
 
@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from transformers import (HubertConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, RobertaConfig,
-                          UniSpeechSatConfig, Wav2Vec2Config)
+                          UniSpeechSatConfig, Wav2Vec2Config, WavLMConfig)
 
 HUBERT = {
     "hiddenSize": "hidden_size",
@@ -41,6 +41,7 @@ ROBERTA = {
     "attentionProbsDropoutProb": "attention_probs_dropout_prob",
 }
 WAV2VEC2 = {ours: theirs for ours, theirs in HUBERT.items() if ours != "featProjLayerNorm"}
+WAVLM = {**WAV2VEC2, "numBuckets": "num_buckets", "maxBucketDistance": "max_bucket_distance"}
 DECODER = {
     "vocabSize": "vocab_size",
     "hiddenSize": "hidden_size",
@@ -109,6 +110,9 @@ CASES = [
     ("wav2vec2", Wav2Vec2Config, WAV2VEC2, HUBERT_LARGE),
     ("unispeech-sat", UniSpeechSatConfig, WAV2VEC2, {}),
     ("unispeech-sat", UniSpeechSatConfig, WAV2VEC2, {**HUBERT_LARGE, "conv_bias": False}),
+    ("wavlm", WavLMConfig, WAVLM, {}),
+    ("wavlm", WavLMConfig, WAVLM, {**HUBERT_LARGE, "conv_bias": False}),
+    ("wavlm", WavLMConfig, WAVLM, {"num_buckets": 40, "max_bucket_distance": 11}),
     ("llama", LlamaConfig, DECODER, {}),
     ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_theta": 500000.0, "rope_scaling": LLAMA3}),
     ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_parameters": {"rope_theta": 5e5, **LLAMA3}}),

@@ -1,7 +1,7 @@
 """Makes test/fixtures/toy-backbones.json: the weight keys and shapes that the transformers library gives models of the
 toy backbones' configurations. "vocab" stands for the size of the vocabulary.
 
-Made with Python 3.11, transformers 5.23.0, torch 2.13.0. Run from the repository root:
+Made with Python 3.11, transformers 5.24.0, torch 2.13.0. Run from the repository root:
     python test/reference/toy-backbones.py
 """
 
@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 
 from transformers import (HubertConfig, HubertModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
-                          Qwen3Config, Qwen3ForCausalLM, RobertaConfig, RobertaModel, Wav2Vec2Config, Wav2Vec2Model)
+                          Qwen3Config, Qwen3ForCausalLM, RobertaConfig, RobertaModel, Wav2Vec2Config, Wav2Vec2Model,
+                          WavLMConfig, WavLMModel)
 
 VOCAB = 1447  # a size that no other dimension has
 
@@ -37,6 +38,7 @@ DECODER = dict(
 models = {
     "hubert": HubertModel(HubertConfig(**SPEECH)),
     "wav2vec2": Wav2Vec2Model(Wav2Vec2Config(**SPEECH)),
+    "wavlm": WavLMModel(WavLMConfig(**SPEECH, num_buckets=16, max_bucket_distance=50)),
     "roberta": RobertaModel(
         RobertaConfig(
             hidden_size=64,

@@ -35,8 +35,9 @@ import { unispeechSat } from './unispeech-sat/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
 import type { Wav2Vec2Options } from './wav2vec2/encoder.js';
 import { wav2vec2 } from './wav2vec2/family.js';
+import { wavlm } from './wavlm/family.js';
 
-export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2, unispeechSat];
+export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2, unispeechSat, wavlm];
 
 /** The supported encoders, for messages: "HuBERT or wav2vec 2.0". */
 export const encoderTitles = familyTitles(encoderFamilies);

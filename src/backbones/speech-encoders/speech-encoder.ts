@@ -12,7 +12,7 @@ import { type Preprocessor, receptiveField, type Wav2Vec2Config } from './wav2ve
 import type { Wav2Vec2Inputs, Wav2Vec2Options, Wav2Vec2Outputs } from './wav2vec2/encoder.js';
 import { type FrameGeometry, frameCount } from './wav2vec2/feature-encoder.js';
 
-/** Config of a speech encoder. All families have the same settings as wav2vec 2.0. */
+/** Config of a speech encoder. All families have the settings of wav2vec 2.0, some have more. */
 export type SpeechEncoderConfig = Wav2Vec2Config;
 
 export interface SpeechEncoderFamily extends EncoderFamily<SpeechEncoderConfig> {
@@ -21,7 +21,7 @@ export interface SpeechEncoderFamily extends EncoderFamily<SpeechEncoderConfig> 
    * @throws InputError naming the file and key of anything that is not supported
    */
   parseConfig(raw: RawConfig, path: string, preprocessor?: Preprocessor): SpeechEncoderConfig;
-  /** Waveforms to hidden states; weights by their keys without prefix. */
+  /** Waveforms to hidden states; weights by their keys without prefix, the config as the family parsed it. */
   encoder(
     weights: Weights,
     config: SpeechEncoderConfig,

@@ -26,6 +26,18 @@ export const publishedModels: Readonly<Record<string, PublishedModel>> = {
     id: 'facebook/wav2vec2-base',
     commit: '0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8',
   },
+  'wavlm-base': {
+    id: 'microsoft/wavlm-base',
+    commit: 'efa81aae7ff777e464159e0f877d54eac5b84f81',
+  },
+  'wavlm-base-plus': {
+    id: 'microsoft/wavlm-base-plus',
+    commit: '4c66d4806a428f2e922ccfa1a962776e232d487b',
+  },
+  'wavlm-large': {
+    id: 'microsoft/wavlm-large',
+    commit: 'c1423ed94bb01d80a3f5ce5bc39f6026a0f4828c',
+  },
   'roberta-base': {
     id: 'FacebookAI/roberta-base',
     commit: 'e2da8e2f811d1448a5b465c236feacd80ffbac7b',

@@ -1,6 +1,6 @@
 /**
- * @file Small random models in the real Hugging Face formats, so that everything runs without a download: HuBERT or
- * wav2vec 2.0 (large variant), the RoBERTa that initialises the Former, and decoder language models. These are frozen
+ * @file Small random models in the real Hugging Face formats, so that everything runs without a download: HuBERT,
+ * wav2vec 2.0 or WavLM (large variant), the RoBERTa that initialises the Former, and decoder language models. These are frozen
  * under LoRA, so their random layers must pass information on.
  */
 
@@ -49,7 +49,10 @@ const ENCODER_SIZES = {
 };
 
 /** Supported families of speech encoders, with their classes in transformers. */
-const ARCHITECTURES = { hubert: 'HubertModel', wav2vec2: 'Wav2Vec2Model' } as const;
+const ARCHITECTURES = { hubert: 'HubertModel', wav2vec2: 'Wav2Vec2Model', wavlm: 'WavLMModel' } as const;
+
+/** WavLM's buckets of relative positions: nearer frames than 0.08 s have a bucket to themselves. */
+const BUCKETS = { num_buckets: 16, max_bucket_distance: 50 };
 
 /** Writes a folder of the large variant: config, preprocessor settings and weights. */
 export async function writeToySpeechEncoder(
@@ -57,7 +60,7 @@ export async function writeToySpeechEncoder(
   seed: number,
   family: keyof typeof ARCHITECTURES,
 ): Promise<void> {
-  const { convDim, kernels, strides, width, layers, feedForward, positionKernel, positionGroups } =
+  const { convDim, kernels, strides, width, layers, heads, feedForward, positionKernel, positionGroups } =
     ENCODER_SIZES;
   const { weights, constant, normal, linear, layerNorm } = weightMaker(seed, family);
   constant('masked_spec_embed', [width], 0);
@@ -87,6 +90,11 @@ export async function writeToySpeechEncoder(
     const key = `encoder.layers.${layer}`;
     for (const part of ['k', 'v', 'q']) linear(`${key}.attention.${part}_proj`, width, width);
     linear(`${key}.attention.out_proj`, width, width, { gain: 0.5 });
+    if (family === 'wavlm') {
+      if (layer === 0) normal(`${key}.attention.rel_attn_embed.weight`, [BUCKETS.num_buckets, heads], 1);
+      linear(`${key}.attention.gru_rel_pos_linear`, 8, width / heads);
+      constant(`${key}.attention.gru_rel_pos_const`, [1, heads, 1, 1], 1);
+    }
     layerNorm(`${key}.layer_norm`, width);
     linear(`${key}.feed_forward.intermediate_dense`, feedForward, width, { gain: Math.SQRT2 });
     linear(`${key}.feed_forward.output_dense`, width, feedForward, { gain: 0.5 });
@@ -113,11 +121,12 @@ export async function writeToySpeechEncoder(
     feat_extract_activation: 'gelu',
     feat_extract_norm: 'layer',
     ...(family === 'hubert' && { feat_proj_layer_norm: true }),
+    ...(family === 'wavlm' && BUCKETS),
     hidden_act: 'gelu',
     hidden_size: width,
     intermediate_size: feedForward,
     layer_norm_eps: 1e-5,
-    num_attention_heads: ENCODER_SIZES.heads,
+    num_attention_heads: heads,
     num_conv_pos_embedding_groups: positionGroups,
     num_conv_pos_embeddings: positionKernel,
     num_feat_extract_layers: kernels.length,

@@ -2,8 +2,8 @@
 
 import { expect } from 'vitest';
 import { encoderFamilyOf } from '../../../src/backbones/index.js';
+import type { EncoderGraphOptions } from '../../../src/backbones/speech-encoders/encoder-families.js';
 import { buildEncoderGraph } from '../../../src/backbones/speech-encoders/encoder-families.js';
-import type { Wav2Vec2Options } from '../../../src/backbones/speech-encoders/wav2vec2/encoder.js';
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoints/index.js';
 import { createSession, type Session } from '../../../src/engine/runtime/index.js';
 import {
@@ -15,9 +15,10 @@ import {
 } from '../../../src/engine/tensor/index.js';
 import { type ParityError, parityError, recordParity } from '../../parity/figures.js';
 
-/** Fixtures: checkpoints and transformers' results (test/reference/hubert.py and wav2vec2.py). */
+/** Fixtures: checkpoints and transformers' results (test/reference/hubert.py, wav2vec2.py, wavlm.py). */
 export const hubertFixtures = new URL('../../fixtures/hubert/', import.meta.url).pathname;
 export const wav2vec2Fixtures = new URL('../../fixtures/wav2vec2/', import.meta.url).pathname;
+export const wavlmFixtures = new URL('../../fixtures/wavlm/', import.meta.url).pathname;
 
 export interface References {
   /** A reference by its name in the file. */
@@ -54,7 +55,7 @@ export async function readReferences(fixtures = hubertFixtures): Promise<Referen
 }
 
 /** Builds the graph of a checkpoint and opens it on the CPU. */
-export async function openEncoder(dir: string, options?: Wav2Vec2Options): Promise<Session> {
+export async function openEncoder(dir: string, options?: EncoderGraphOptions): Promise<Session> {
   const { model, weightsFolder } = buildEncoderGraph(await openCheckpoint(dir), options);
   return createSession(model, { device: { kind: 'cpu' }, threads: 2, weightsFolder });
 }

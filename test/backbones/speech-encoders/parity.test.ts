@@ -1,6 +1,6 @@
 /**
- * @file HuBERT, wav2vec 2.0 and UniSpeech-SAT compute the same functions as transformers' HubertModel, Wav2Vec2Model
- * and UniSpeechSatModel. References: test/reference/hubert.py and wav2vec2.py.
+ * @file HuBERT, wav2vec 2.0, UniSpeech-SAT and WavLM compute the same functions as transformers' HubertModel,
+ * Wav2Vec2Model, UniSpeechSatModel and WavLMModel. References: test/reference/hubert.py, wav2vec2.py and wavlm.py.
  */
 
 import { join } from 'node:path';
@@ -19,6 +19,7 @@ import {
   recordEncoder,
   relativeError,
   wav2vec2Fixtures,
+  wavlmFixtures,
 } from './encoding.js';
 
 const unispeechSatFixtures = new URL('../../fixtures/unispeech-sat/', import.meta.url).pathname;
@@ -41,6 +42,11 @@ const checkpoints = [
     family: 'UniSpeech-SAT',
     name,
     fixtures: unispeechSatFixtures,
+  })),
+  ...['base', 'base-odd', 'large', 'large-odd', 'layer-post'].map((name) => ({
+    family: 'WavLM',
+    name,
+    fixtures: wavlmFixtures,
   })),
 ];
 

@@ -1,6 +1,6 @@
 /**
  * @file The wav2vec 2.0 encoder (Baevski et al., 2020) as a graph fragment, in the base and the large variant. HuBERT
- * (Hsu et al., 2021) uses the same network.
+ * (Hsu et al., 2021) uses the same network, WavLM (Chen et al., 2021) one with a position bias.
  */
 
 import {
@@ -54,14 +54,23 @@ export interface Wav2Vec2Outputs {
 }
 
 /**
+ * What a layer adds to the scores of its attention: [N, heads, L, L], by frame that attends and frame attended to.
+ * @param weights of the layer's attention
+ * @param x [N, L, width], the input of its attention
+ */
+export type PositionBias = (weights: Weights, x: Value) => Value;
+
+/**
  * Waveforms to hidden states, 50 frames per second. A clip has the same frames alone or padded in a batch, unless the
  * options ask for Wav2Vec2Model's own group norm.
+ * @param positionBias makes the bias of all layers, from frames [N, L, width]; absent: there is none
  */
 export function wav2vec2Encoder(
   weights: Weights,
   config: Wav2Vec2Config,
   inputs: Wav2Vec2Inputs,
   { groupNormSteps = 'real', layers = config.numHiddenLayers }: Wav2Vec2Options = {},
+  positionBias?: (frames: Value) => PositionBias,
 ): Wav2Vec2Outputs {
   const { graph } = inputs.inputValues;
   const scoped = <T>(name: string, build: () => T): T => withScope(graph, name, build);
@@ -81,13 +90,13 @@ export function wav2vec2Encoder(
     const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
     const positioned = add(real, position);
     const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
+    const biasOfLayer = positionBias?.(real);
     const states = [config.doStableLayerNorm ? positioned : finalNorm(positioned)];
     for (let layer = 0; layer < layers; layer++) {
       const name = `layers.${layer}`;
+      const layerWeights = under(weights, `encoder.${name}.`);
       const before = states.at(-1)!;
-      states.push(
-        scoped(name, () => transformerLayer(under(weights, `encoder.${name}.`), config, before, bias)),
-      );
+      states.push(scoped(name, () => transformerLayer(layerWeights, config, before, bias, biasOfLayer)));
     }
     if (config.doStableLayerNorm && layers === config.numHiddenLayers) states.push(finalNorm(states.pop()!));
     return states;
@@ -99,10 +108,20 @@ export function wav2vec2Encoder(
  * One layer: x [N, L, width] -> [N, L, width].
  * @param bias additive, [N, 1, 1, L]: 0 on real frames, hugely negative on padded ones
  */
-export function transformerLayer(weights: Weights, config: Wav2Vec2Config, x: Value, bias: Value): Value {
+export function transformerLayer(
+  weights: Weights,
+  config: Wav2Vec2Config,
+  x: Value,
+  bias: Value,
+  positionBias?: PositionBias,
+): Value {
   const normed = (value: Value, name: string): Value => norm(weights, name, value, config.layerNormEps);
   const attend = (value: Value): Value =>
-    withScope(x.graph, 'attention', () => attention(under(weights, 'attention.'), config, value, bias));
+    withScope(x.graph, 'attention', () => {
+      const layer = under(weights, 'attention.');
+      const biases = positionBias === undefined ? bias : add(positionBias(layer, value), bias);
+      return attention(layer, config, value, biases);
+    });
   const feed = (value: Value): Value =>
     withScope(x.graph, 'feed_forward', () => feedForward(under(weights, 'feed_forward.'), config, value));
   if (config.doStableLayerNorm) {
@@ -113,7 +132,7 @@ export function transformerLayer(weights: Weights, config: Wav2Vec2Config, x: Va
   return normed(add(attended, feed(attended)), 'final_layer_norm');
 }
 
-/** Multi-head self-attention (Vaswani et al., 2017). */
+/** Multi-head self-attention (Vaswani et al., 2017); the bias is added to its scores. */
 function attention(weights: Weights, config: Wav2Vec2Config, x: Value, bias: Value): Value {
   const { hiddenSize: width, numAttentionHeads: heads } = config;
   const project = (name: string): Value => dense(weights, name, x, width);

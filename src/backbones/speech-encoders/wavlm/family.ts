@@ -1,0 +1,53 @@
+/**
+ * @file WavLM (Chen et al., 2021), base and large: the network of wav2vec 2.0 with a gated relative position bias in its
+ * attention, trained to predict the clusters of clean speech from noisy and overlapping speech.
+ */
+
+import type { Weights } from '../../../nn/index.js';
+import type { SpeechEncoderFamily } from '../speech-encoder.js';
+import {
+  type Wav2Vec2Inputs,
+  type Wav2Vec2Options,
+  type Wav2Vec2Outputs,
+  wav2vec2Encoder,
+} from '../wav2vec2/encoder.js';
+import { wav2vec2 } from '../wav2vec2/family.js';
+import { parseWavLMConfig, type WavLMConfig } from './config.js';
+import { gatedPositionBias } from './position-bias.js';
+
+/** Waveforms to hidden states, as {@link wav2vec2Encoder}. */
+export function wavlmEncoder(
+  weights: Weights,
+  config: WavLMConfig,
+  inputs: Wav2Vec2Inputs,
+  options?: Wav2Vec2Options,
+): Wav2Vec2Outputs {
+  return wav2vec2Encoder(weights, config, inputs, options, (frames) =>
+    gatedPositionBias(weights, config, frames),
+  );
+}
+
+export const wavlm: SpeechEncoderFamily = {
+  modelType: 'wavlm',
+  title: 'WavLM',
+  parseConfig: parseWavLMConfig,
+  prefixes: ['wavlm.', ''],
+  encoder: wavlmEncoder,
+  harmless: [
+    /^(?:wavlm\.)?masked_spec_embed$/, // for masking in training
+    ...wav2vec2.harmless, // its heads have the same names
+  ],
+  published: {
+    'microsoft/wavlm-base': { model_type: 'wavlm' },
+    'microsoft/wavlm-base-plus': { model_type: 'wavlm' },
+    'microsoft/wavlm-large': {
+      model_type: 'wavlm',
+      hidden_size: 1024,
+      num_hidden_layers: 24,
+      num_attention_heads: 16,
+      intermediate_size: 4096,
+      feat_extract_norm: 'layer',
+      do_stable_layer_norm: true,
+    },
+  },
+};

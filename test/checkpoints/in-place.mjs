@@ -43,7 +43,7 @@ const graphs = stageGraphs(
   recipe,
   'stage2',
   {
-    audioWidth: hubert.hiddenSize,
+    audio: { width: hubert.hiddenSize, held: 1 },
     former: roberta,
     llm: parseDecoderConfig(llm.config, join(llmFolder, 'config.json')),
   },

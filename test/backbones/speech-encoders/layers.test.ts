@@ -14,6 +14,8 @@ import { InputError } from '../../../src/base/index.js';
 import { openCheckpoint } from '../../../src/checkpoints/index.js';
 import { createSession } from '../../../src/engine/runtime/index.js';
 import { float32Of, readSafetensors, type Tensor, tensor } from '../../../src/engine/tensor/index.js';
+import { largestError, parityError } from '../../parity/figures.js';
+import { recordEncoder } from './encoding.js';
 
 const fixtures = new URL('../../fixtures/', import.meta.url).pathname;
 const { tensors } = await readSafetensors(join(fixtures, 'hidden-layers.safetensors'));
@@ -61,6 +63,15 @@ describe.each(names)('the layers of %s', (name) => {
   it('are those of transformers, one after the other', async () => {
     const { hidden_states: all } = await features(name, { layers: 'all', mix: 'learned' });
     expect(all!.shape[2]).toBe((last + 1) * width);
+    const errors = statesOf(name).map((state, layer) =>
+      parityError(tensor('float32', state.shape, part(all!.data as Float32Array, last + 1, layer)), state),
+    );
+    recordEncoder(
+      name.split('/')[1]!,
+      await openCheckpoint(join(fixtures, name)),
+      'hidden states of every layer',
+      largestError(errors),
+    );
     states.forEach((state, layer) => {
       expect(largest(part(all!.data as Float32Array, last + 1, layer), state)).toBeLessThan(1e-4);
     });

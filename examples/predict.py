@@ -89,7 +89,10 @@ def prompt(bundle, text, speaker, gender):
 
 def predict(folder, path, text="", speaker="", gender=""):
     bundle = {**json.loads((Path(folder) / "bundle.json").read_text(encoding="utf-8")), "folder": Path(folder)}
+    if any({"audio_features", "prompt_ids"} <= {each["name"] for each in model["inputs"]} for model in bundle["models"]):
+        sys.exit(f"{folder} gives its language model a slot for each frame (fusion: none), which this example does not do")
     values = features(bundle, bundle["encoder"], path) if bundle["encoder"] else {}
+    text = text if bundle["views"]["text"] else ""
     row = lambda ids: {"ids": np.array([ids], np.int64), "mask": np.ones((1, len(ids)), np.int64)}
     if "max_text_tokens" in bundle:
         own = row(former_text(bundle, text))

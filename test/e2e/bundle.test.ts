@@ -168,7 +168,7 @@ describe('a bundle', () => {
     onnxPython !== undefined && spawnSync(onnxPython, ['-c', 'import onnxruntime, tokenizers']).status === 0;
   const script = fileURLToPath(new URL('../../examples/predict.py', import.meta.url));
 
-  it.runIf(hasRuntime).each(['both', 'read', 'stage1', 'probe'] as const)(
+  it.runIf(hasRuntime).each(['both', 'heard', 'read', 'stage1', 'probe'] as const)(
     "of %s gives the same probabilities with Python's onnxruntime",
     async (name) => {
       const { utterances } = await readManifest(work.path('toy/manifest.csv'));
@@ -180,6 +180,18 @@ describe('a bundle', () => {
         expect(Object.keys(found)).toEqual(LABELS);
         expect(largest([expected[index]!], [Object.values(found)])).toBeLessThan(1e-4);
       }
+    },
+  );
+
+  it.runIf(hasRuntime)(
+    'without a Former is refused by the example in Python, which has one slot',
+    async () => {
+      const { path } = (await readManifest(work.path('toy/manifest.csv'))).utterances[0]!;
+      const { status, stderr, stdout } = spawnSync(onnxPython!, [script, work.path('bundles/frames'), path], {
+        encoding: 'utf8',
+      });
+      expect([status, stdout]).toEqual([1, '']);
+      expect(stderr).toContain('gives its language model a slot for each frame (fusion: none)');
     },
   );
 

@@ -1,11 +1,14 @@
 /** @file Models that read several layers of their encoder, from dry run to bundle and report. */
 
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readManifest } from '../../src/data/corpora/index.js';
 import { float32Of, readSafetensors } from '../../src/engine/tensor/index.js';
 import { openBundleModel } from '../../src/inference/bundle/index.js';
 import { LAYER_MIX_KEY, layerShares } from '../../src/systems/index.js';
-import { makeWorkspace, toyRecipe } from './workspace.js';
+import { makeWorkspace, onnxPython, toyRecipe } from './workspace.js';
 
 const work = makeWorkspace('encoder-layers');
 afterAll(() => work.remove());
@@ -17,6 +20,10 @@ const small = {
   stage2: { epochs: 1, batch_size: 8, learning_rate: 1e-3, select: 'last' },
   max_audio_sec: 2,
 };
+const hasRuntime =
+  onnxPython !== undefined && spawnSync(onnxPython, ['-c', 'import onnxruntime, tokenizers']).status === 0;
+const script = fileURLToPath(new URL('../../examples/predict.py', import.meta.url));
+
 /** The encoder of the workspace has one layer, and that layer's input. */
 const LAYERS = 2;
 
@@ -114,6 +121,23 @@ describe('a model of all layers', () => {
       cacheDir: '',
     });
     await model.close();
+  });
+
+  it.runIf(hasRuntime)("gives the same probabilities with Python's onnxruntime", async () => {
+    const { utterances } = await readManifest(work.path('toy/manifest.csv'));
+    const { path, text, speaker, gender } = utterances[0]!;
+    const args = [script, work.path('bundle'), path, text, speaker, gender];
+    const found = JSON.parse(execFileSync(onnxPython!, args).toString()) as Record<string, number>;
+    const [header, first] = work
+      .read('bundle.csv')
+      .toString()
+      .split('\n')
+      .map((line) => line.split(','));
+    for (const [label, value] of Object.entries(found)) {
+      const own = Number(first!.at(header!.indexOf(`prob_${label}`) - header!.length));
+      expect(Math.abs(own - value)).toBeLessThan(1e-4);
+    }
+    expect(Object.keys(found)).toHaveLength(4);
   });
 
   it('has a Former that is not exported without the sum', async () => {

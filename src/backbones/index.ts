@@ -65,6 +65,7 @@ export {
   LAST_LAYER,
   type LayerSelection,
   resolvedSelection,
+  selectionNote,
 } from './speech-encoders/layer-selection.js';
 export type { ClipFeatures, SpeechEncoder } from './speech-encoders/speech-encoder.js';
 export { parseRobertaConfig } from './text-encoders/roberta/family.js';

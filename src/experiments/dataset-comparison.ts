@@ -96,8 +96,8 @@ async function experimentsOn(
   const corpus = (await pathExists(recipe.manifest)) ? await sha256OfFile(recipe.manifest) : undefined;
   const runsOf = new Map<string, ListedRun[]>();
   for (const each of await listRuns(root)) {
-    if (each.kind === 'unreadable') onWarning(`${each.dir}: ${each.problem}`);
-    else {
+    if (each.problem !== undefined) onWarning(`${each.dir}: ${each.problem}`);
+    if (each.kind === 'run') {
       const experiment = experimentOf(each);
       runsOf.set(experiment, [...(runsOf.get(experiment) ?? []), each]);
     }
@@ -107,8 +107,16 @@ async function experimentsOn(
     const order = phasesOfSystems.flat();
     const last = order[Math.max(...runs.map(({ phase }) => order.indexOf(phase)))];
     const final = runs.filter(({ phase }) => phase === last);
-    if (last === undefined) continue;
-    if (!(await isOn(recipe, corpus, final[0]!))) continue;
+    if (last === undefined) {
+      onWarning(`${experiment} is left out: this version does not know its phases`);
+      continue;
+    }
+    const isHere = await isOn(recipe, corpus, final[0]!).catch((error: unknown) => {
+      if (!(error instanceof InputError)) throw error;
+      onWarning(`${experiment} is left out: ${errorMessage(error)}`);
+      return false;
+    });
+    if (!isHere) continue;
     if (final.some(({ status }) => status === 'unfinished'))
       onNote(`${experiment} is not finished, and left out`);
     else found.push({ root: experiment, system: final[0]!.system, phase: last });
@@ -128,10 +136,11 @@ function experimentOf(run: ListedRun): string {
   return /^seed-\d+$/.test(basename(place)) ? dirname(place) : place;
 }
 
+/** @throws InputError for a run whose recipe cannot be read */
 async function isOn(recipe: Recipe, corpus: string | undefined, { dir }: ListedRun): Promise<boolean> {
   const folder = runFolder(dir);
-  const own = await runRecipe(folder).catch(() => undefined);
-  if (own === undefined || own.labels.join() !== recipe.labels.join()) return false;
+  const own = await runRecipe(folder);
+  if (own.labels.join() !== recipe.labels.join()) return false;
   const metadata = await readMetadata(folder);
   return corpus === undefined ? isSame(own.manifest, recipe.manifest) : metadata?.manifest.sha256 === corpus;
 }

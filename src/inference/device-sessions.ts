@@ -13,7 +13,10 @@ import {
 
 /** Most utterances per run of the graph: enough to use a device well, few enough to stay in cache. */
 export const INFERENCE_BATCH = 16;
-/** What a run costs besides its arithmetic, in tokens: reading the weights, and on a GPU also launching kernels. */
+/**
+ * What a run costs besides its arithmetic, in tokens: reading the weights, and on a GPU also launching kernels. Measured
+ * on a CPU as 27; that of a GPU is an estimate.
+ */
 const RUN_TOKENS = { cpu: 24, gpu: 256 };
 
 /** How utterances are divided into runs of a phase's graph on a device. */

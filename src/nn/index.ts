@@ -41,6 +41,7 @@ export {
   checkpointWeights,
   type Dropout,
   declaredWeights,
+  inputWeights,
   layeredWeights,
   type ModelGraph,
   noDropout,

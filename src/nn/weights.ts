@@ -118,6 +118,11 @@ export function declaredWeights(build: (graph: Graph, weights: Weights) => void)
   return parameters;
 }
 
+/** Weights that are inputs of a graph, float32 by their keys: to build or measure a graph without any values. */
+export function inputWeights(graph: Graph): Weights {
+  return remembering((key, shape) => addInput(graph, key, 'float32', shape as readonly Dim[]));
+}
+
 function remembering(make: Weights): Weights {
   const known = new Map<string, Value>();
   return (key, shape) => {

@@ -25,7 +25,8 @@ const AUDIO = 'audio_features';
 
 /** Weights [held] of the layers in the sum, from the parameters in a checkpoint. */
 export function layerShares(parameters: Float32Array): number[] {
-  const powers = Array.from(parameters, (value) => Math.exp(value - Math.max(...parameters)));
+  const largest = Math.max(...parameters);
+  const powers = Array.from(parameters, (value) => Math.exp(value - largest));
   const sum = powers.reduce((total, power) => total + power, 0);
   return powers.map((power) => power / sum);
 }

@@ -3,9 +3,8 @@
  * compute little padding; but every run of the graph reads all weights, so few batches are read for less.
  */
 
-import { addInput, type Graph } from '../engine/onnx/index.js';
 import { graphFlops } from '../engine/training/index.js';
-import type { Weights } from '../nn/index.js';
+import { inputWeights } from '../nn/index.js';
 import {
   type Example,
   type FeatureSource,
@@ -55,7 +54,7 @@ const [SIZE, LARGER] = [32, 64];
 
 /** FLOP of a phase's inference for each token or frame of an example, by the symbol of their number. */
 function symbolCosts(phase: Phase): Sizes {
-  const graph = phaseInferenceGraph({ ...phase, frozen: weightInputs }, phase.parameters, weightInputs);
+  const graph = phaseInferenceGraph({ ...phase, frozen: inputWeights }, phase.parameters, inputWeights);
   const symbols = Object.keys(phase.sizesOf(phase.estimate(), SIZE));
   const sizes = { batch: 1, past: 0, ...Object.fromEntries(symbols.map((symbol) => [symbol, SIZE])) };
   const flops = graphFlops(graph, sizes);
@@ -65,16 +64,6 @@ function symbolCosts(phase: Phase): Sizes {
       (graphFlops(graph, { ...sizes, [symbol]: LARGER }) - flops) / (LARGER - SIZE),
     ]),
   );
-}
-
-/** Weights that are nowhere. */
-function weightInputs(graph: Graph): Weights {
-  const values = new Map<string, ReturnType<typeof addInput>>();
-  return (key, shape) => {
-    const value = values.get(key) ?? addInput(graph, key, 'float32', shape);
-    values.set(key, value);
-    return value;
-  };
 }
 
 /**
@@ -105,7 +94,7 @@ export function cheapestDivision(
         symbols.map(([symbol]) => [symbol, Math.max(largest[symbol]!, added[symbol]!)]),
       );
       const total = least[end - count]! + count * costOf(largest) + perRun;
-      if (total >= least[end]!) continue;
+      if (total > least[end]!) continue; // of equal ones, the larger batch
       least[end] = total;
       last[end] = count;
     }

@@ -11,8 +11,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseEncoderConfig, publishedConfigs } from '../../dist/backbones/index.js';
-import { addInput } from '../../dist/engine/onnx/index.js';
 import { graphFlops } from '../../dist/engine/training/index.js';
+import { inputWeights } from '../../dist/nn/index.js';
 import { phaseInferenceGraph } from '../../dist/systems/index.js';
 import { writeClips, writeRandomRun } from './random-run.mjs';
 
@@ -82,20 +82,8 @@ function encoderWork(samples) {
 /** Operations of the Former and the language model for a row, after the beginning of its prompt. */
 async function modelFlops(phase, { frames, text, prompt }) {
   const { prompt: past } = (await phase.promptStarts[0].batch()).sizes;
-  const graph = phaseInferenceGraph(
-    { ...phase, frozen: (own) => weightInputs(own) },
-    phase.parameters,
-    weightInputs,
-  );
+  const graph = phaseInferenceGraph({ ...phase, frozen: inputWeights }, phase.parameters, inputWeights);
   return graphFlops(graph, { batch: 1, frames, text, prompt: prompt - past, past });
-}
-
-function weightInputs(graph) {
-  const values = new Map();
-  return (key, shape) => {
-    if (!values.has(key)) values.set(key, addInput(graph, key, 'float32', shape));
-    return values.get(key);
-  };
 }
 
 /** The bundle of the run in integers. */

@@ -82,4 +82,19 @@ describe('the comparison of a dataset', () => {
       'there is no folder gone',
     );
   });
+
+  it('says which run it cannot read, and goes on', async () => {
+    work.file('runs/broken/probe/run.json', work.read('runs/toy/probe/run.json'));
+    work.file('runs/broken/probe/recipe.yaml', 'labels: 7\n');
+    const { stderr, stdout } = await work.done(
+      'compare',
+      '--recipe',
+      'toy.yaml',
+      '--resamples',
+      '200',
+      '--json',
+    );
+    expect(stderr).toMatch(/runs\/broken\/probe.*recipe\.yaml is cut off/);
+    expect(JSON.parse(stdout).rows).toHaveLength(3);
+  });
 });

@@ -146,6 +146,14 @@ describe('a model of all layers', () => {
     );
   });
 
+  it('has an exported encoder that is not taken for one of other layers', async () => {
+    const encoder = 'backbones.encoder_onnx=bundle/encoder/encoder.onnx';
+    const stage1 = ['stage1', '--recipe', 'all.yaml', '--run', 'other', '--set', encoder, '--set'];
+    expect(await work.refused(...stage1, 'encoder.layers=[1, 2]')).toContain(
+      'gives layers 0-1, where encoder.layers asks for 1-2',
+    );
+  });
+
   it('is not begun from a stage 1 that read other layers', async () => {
     const said = await work.refused(
       'stage2',

@@ -57,6 +57,8 @@ describe('the cheapest batches', () => {
     const unlike = [90, 10, 50].map((prompt) => ({ text: 5, prompt }));
     expect(cheapestDivision(unlike, COSTS, 4, 0)).toEqual([[1], [2], [0]]);
     expect(cheapestDivision(unlike, COSTS, 4, 1e6)).toEqual([[1, 2, 0]]);
+    // A linear probe has no products whose size depends on the clip: nothing costs anything.
+    expect(cheapestDivision(unlike, { text: 0, prompt: 0 }, 4, 0)).toHaveLength(1);
   });
 
   it('know what a token costs from the graph of the phase', () => {

@@ -10,7 +10,7 @@ import { loadModelFile, type ModelFile, type ModelValue, readModelFile } from '.
 import type { SessionOptions, SessionWorker, WorkerSession } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
 import { LAST_STATES, parseEncoderConfig, SELECTED_STATES } from './encoder-families.js';
-import { heldLayers, LAST_LAYER, type LayerSelection } from './layer-selection.js';
+import { heldLayers, LAST_LAYER, type LayerSelection, selectionNote } from './layer-selection.js';
 import type { EncoderIO, SpeechEncoderConfig } from './speech-encoder.js';
 import { readNormalization } from './wav2vec2/config.js';
 
@@ -75,6 +75,11 @@ export async function readExportedEncoder(
   const numbers = typeof layers.layers === 'string' ? undefined : new Set(layers.layers).size;
   if (layers.layers !== 'last' && (selected === undefined || numbers === undefined)) {
     throw refuse('was exported without the encoder.layers that the recipe asks for');
+  }
+  if (selected !== undefined && layers.layers !== 'last') {
+    const [given, asked] = [file.metadata.layers, selectionNote(layers)];
+    if (given !== asked)
+      throw refuse(`gives layers ${given ?? '(not noted)'}, where encoder.layers asks for ${asked}`);
   }
   const held = heldLayers(layers, numbers ?? 1);
   const states =

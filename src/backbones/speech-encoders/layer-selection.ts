@@ -51,10 +51,21 @@ export function selectionName(
 ): string {
   if (isLastLayer(selection, config)) return '';
   const { layers, mix } = selection;
-  const isOne = layers !== 'all' && layers.length === 1;
-  const own =
-    layers === 'all' ? 'all' : [...new Set(layers as readonly number[])].sort((a, b) => a - b).join('-');
-  return `layers-${own}${mix === 'mean' && !isOne ? '-mean' : ''}`;
+  // Numbers mean the same whatever the config.
+  const chosen = layers === 'all' ? undefined : chosenLayers(selection, config ?? ANY_DEPTH);
+  const isAll = chosen === undefined || chosen.length - 1 === config?.numHiddenLayers;
+  return `layers-${isAll ? 'all' : chosen.join('-')}${mix === 'mean' && chosen?.length !== 1 ? '-mean' : ''}`;
+}
+
+const ANY_DEPTH = { numHiddenLayers: Number.POSITIVE_INFINITY };
+
+/** What an exported encoder notes of the hidden states that it gives, `9-12` or `9-12-mean`. */
+export function selectionNote(
+  selection: LayerSelection,
+  config: { readonly numHiddenLayers: number } = ANY_DEPTH,
+): string {
+  const chosen = chosenLayers(selection, config);
+  return `${chosen.join('-')}${selection.mix === 'mean' && chosen.length > 1 ? '-mean' : ''}`;
 }
 
 /** The same selection by numbers, or `last`: it means the same without the config. */

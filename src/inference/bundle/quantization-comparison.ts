@@ -2,6 +2,7 @@
 
 import { InputError } from '../../base/index.js';
 import { type Manifest, readManifest, type Utterance } from '../../data/corpora/index.js';
+import { argmax } from '../../evaluation/metrics/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import { otherCorpus, predictCorpus } from '../test-set.js';
 import { type OpenedModel, openTrainedModel, type TrainedRun } from '../trained-run.js';
@@ -43,11 +44,10 @@ export async function compareWithRun(
   const differences = before.flatMap((row, index) =>
     Array.from(row, (value, at) => Math.abs(value - after[index]![at]!)),
   );
-  const labelOf = (row: Float32Array): number => row.indexOf(Math.max(...row));
   return {
     manifest_sha256: manifest.sha256,
     utterances: utterances.length,
-    same_labels: before.filter((row, index) => labelOf(row) === labelOf(after[index]!)).length,
+    same_labels: before.filter((row, index) => argmax(row) === argmax(after[index]!)).length,
     largest_difference: Math.max(...differences),
     mean_difference: differences.reduce((sum, value) => sum + value, 0) / differences.length,
   };

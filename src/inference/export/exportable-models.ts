@@ -23,6 +23,7 @@ import {
   readEncoderConfig,
   readTextEncoderConfig,
   recordedConfig,
+  selectionNote,
 } from '../../backbones/index.js';
 import { errorMessage, InputError } from '../../base/index.js';
 import {
@@ -99,7 +100,8 @@ export async function exportableEncoder(
   if (nameOrPath === undefined)
     throw new InputError(`say what to export: --checkpoint FOLDER of a ${encoderTitles}`);
   const checkpoint = await openModelFolder(nameOrPath, 'name the speech encoder in its recipe.yaml');
-  const { doNormalize } = await readEncoderConfig(nameOrPath);
+  const config = await readEncoderConfig(nameOrPath);
+  const { doNormalize } = config;
   const options = { ...(norm === 'as published' && AS_PUBLISHED), selection };
   const inPlace = encoderGraph(checkpoint, options);
   const unread = unreadWeights(checkpoint, encoderFamilyOf(checkpoint), encoderKeys(checkpoint));
@@ -118,6 +120,7 @@ export async function exportableEncoder(
       sampling_rate_hz: '16000',
       do_normalize: String(doNormalize),
       precision,
+      ...(selection && { layers: selectionNote(selection, config) }),
       ...(norm === 'without padding' && { padding: 'ignored' }),
     },
     sources: weightFiles(checkpoint),

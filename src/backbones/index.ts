@@ -51,7 +51,11 @@ export {
   encoderKeys,
   encoderTitles,
   parseEncoderConfig,
+  parseTrainableEncoder,
   readEncoderConfig,
+  readEncoderWeight,
+  readTrainableEncoder,
+  type TrainableEncoder,
 } from './speech-encoders/encoder-families.js';
 export {
   type EncoderSource,
@@ -61,11 +65,15 @@ export {
   widthOf,
 } from './speech-encoders/encoder-source.js';
 export {
+  cachedBelow,
   chosenLayers,
+  heldLayers,
   LAST_LAYER,
   type LayerSelection,
   resolvedSelection,
   selectionNote,
+  type TrainedLayers,
+  trainedFrom,
 } from './speech-encoders/layer-selection.js';
 export type { ClipFeatures, SpeechEncoder } from './speech-encoders/speech-encoder.js';
 export { parseRobertaConfig } from './text-encoders/roberta/family.js';

@@ -35,6 +35,7 @@ export {
   crossEntropy,
   emotionSoftmax,
 } from './losses.js';
+export { maskSpans, type SpanMasks } from './span-masking.js';
 export {
   asStored,
   attentionBias,

@@ -9,7 +9,7 @@ export {
   requireEmoq,
 } from './emoq/settings.js';
 export { loraKeys, mergedWeights } from './emoq/standalone-models.js';
-export { LAYER_MIX_KEY, layerShares } from './layer-mix.js';
+export { LAYER_MIX_KEY, layerShares, SPEECH_ENCODER_PREFIX } from './encoder-layers.js';
 export {
   type PhaseTrainingOptions,
   PRESENT_KEY_VALUES,
@@ -44,10 +44,11 @@ export {
   type PhaseSettings,
   type Recipe,
   type RecipeProblem,
+  rateGroupOf,
   stringEntries,
   stringList,
 } from './settings.js';
-export { describeEncoder, encoderOf } from './speech-features.js';
+export { cachedLayers, describeEncoder, encoderOf, statisticsSample } from './speech-features.js';
 export type {
   BackboneIdentities,
   BackboneNeed,

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import type { TrainedLayers } from '../backbones/index.js';
 import { type PaperKey, selectKeys } from '../evaluation/metrics/index.js';
 
 /** Where a key's value comes from: the paper, our own choice, or plumbing that affects no result. */
@@ -33,9 +34,57 @@ export const text = () => z.string().min(1);
 const seed = () => whole(0).max(4294967295);
 const percentOrNull = () => z.number().min(0).max(100).nullable();
 
+/** Groups of parameters that can have a learning rate of their own, and how their keys look. */
+const RATE_GROUPS = {
+  encoder: { title: "the encoder's trained layers", key: /^speech_encoder\./ },
+  mix: { title: "the weights of a learned sum of the encoder's layers", key: /^layer_mix\./ },
+  former: { title: 'the Former', key: /^former\./ },
+  projector: { title: 'the projector', key: /^projector\./ },
+  lora: { title: "LoRA's matrices", key: /\.lora_[AB]\.weight$/ },
+  head: { title: 'the classifier', key: /^(?:head|probe)\./ },
+} as const;
+
+export type RateGroup = keyof typeof RATE_GROUPS;
+
+/** The group of a parameter by its key in checkpoints. @throws Error if it has none */
+export function rateGroupOf(key: string): RateGroup {
+  const found = Object.entries(RATE_GROUPS).find(([, group]) => group.key.test(key));
+  if (found === undefined) throw new Error(`parameter ${key} belongs to no group of learning rates`);
+  return found[0] as RateGroup;
+}
+
+/** Rates of groups that the phase's own would hardly move, or destroy. */
+const GROUP_DEFAULTS: Readonly<Partial<Record<RateGroup, number>>> = { encoder: 1e-5, mix: 1e-3 };
+
+const rateKey = (group: RateGroup) =>
+  ours(
+    `peak learning rate of ${RATE_GROUPS[group].title}; null is learning_rate`,
+    z
+      .number()
+      .gt(0)
+      .max(1)
+      .nullable()
+      .default(GROUP_DEFAULTS[group] ?? null),
+  );
+
+/** Peak learning rates by group; null: that of the phase. */
+export type LearningRates = Readonly<Partial<Record<RateGroup, number | null>>>;
+
+const learningRates = <G extends RateGroup>(groups: readonly G[]) =>
+  z
+    .strictObject(
+      Object.fromEntries(groups.map((group) => [group, rateKey(group)])) as Record<
+        G,
+        ReturnType<typeof rateKey>
+      >,
+    )
+    .prefault({} as never); // every key has a default, which the type of a generic record does not show
+
 /** Defaults of the training settings that differ between phases. */
-export interface PhaseDefaults {
+export interface PhaseDefaults<G extends RateGroup> {
   readonly epochs: number;
+  /** The groups of its parameters, beside those of the encoder. */
+  readonly groups: readonly G[];
   readonly batchSize?: number;
   readonly learningRate?: number;
   readonly warmupFraction?: number;
@@ -46,15 +95,16 @@ export interface PhaseDefaults {
 }
 
 /** Keys of every phase trained by gradient descent. */
-export const optimizerKeys = ({
+export const optimizerKeys = <G extends RateGroup>({
   epochs,
+  groups,
   batchSize = 8,
   learningRate = 1e-5,
   warmupFraction = 0.1,
   weightDecay = 0.01,
   gradClip = 1,
   declare = paper,
-}: PhaseDefaults) => ({
+}: PhaseDefaults<G>) => ({
   epochs: ours('passes over the training utterances', whole(1).default(epochs)),
   batch_size: declare('utterances in an optimizer step', whole(1).default(batchSize)),
   accumulate: ours(
@@ -62,6 +112,7 @@ export const optimizerKeys = ({
     whole(1).default(1),
   ),
   learning_rate: declare('peak learning rate of AdamW', z.number().gt(0).max(1).default(learningRate)),
+  learning_rates: learningRates<'encoder' | 'mix' | G>(['encoder', 'mix', ...groups]),
   warmup_fraction: ours(
     'share of all steps over which the rate rises from 0',
     fraction().default(warmupFraction),
@@ -97,10 +148,12 @@ export const selectionKeys = () => ({
   ),
 });
 
-const phaseSchema = z.object({ ...optimizerKeys({ epochs: 1 }), ...selectionKeys() });
+const phaseSchema = z.object({ ...optimizerKeys({ epochs: 1, groups: [] }), ...selectionKeys() });
 
 /** The part of a phase's recipe section that the trainer reads. */
-export type PhaseSettings = z.output<typeof phaseSchema>;
+export type PhaseSettings = Omit<z.output<typeof phaseSchema>, 'learning_rates'> & {
+  readonly learning_rates: LearningRates;
+};
 
 /** The largest number of utterances that pass through the models at once: the batch, or a micro-batch. */
 export function microBatchSize({
@@ -173,6 +226,8 @@ export const checkpointKeys = {
   ),
 };
 
+const TRAINED = /^(?:frozen|all|top:[1-9]\d{0,2})$/;
+
 export const audioKeys = {
   max_audio_sec: ours('longer clips are cut to this', z.number().gt(0).max(3600).default(30)),
   encoder: z
@@ -189,10 +244,28 @@ export const audioKeys = {
         'how several layers become one: a sum with learned weights, or their mean',
         z.enum(['learned', 'mean']).default('learned'),
       ),
-      mix_learning_rate: ours(
-        'peak learning rate of the weights of a learned sum',
-        z.number().gt(0).max(1).default(1e-3),
+      train: ours(
+        'transformer layers of the encoder that are trained with the model: frozen (none), top:N (the last N), or all',
+        z
+          .custom<TrainedLayers>((value) => TRAINED.test(String(value)), {
+            error: 'must be frozen, all, or top:N, such as top:4',
+          })
+          .default('frozen'),
       ),
+      dropout: ours(
+        'dropout of hidden states and attention weights in trained layers',
+        below1().default(0.1),
+      ),
+      mask_frames: ours(
+        'share of frames that take the mean of their clip in training, in spans (SpecAugment)',
+        below1().default(0),
+      ),
+      mask_frames_length: ours('frames in a masked span; at 50 a second, 10 are 0.2 s', whole(1).default(10)),
+      mask_channels: ours(
+        'share of channels that take the mean of their clip in training, in spans',
+        below1().default(0),
+      ),
+      mask_channels_length: ours('channels in a masked span', whole(1).default(64)),
     })
     .prefault({}),
 };
@@ -245,12 +318,27 @@ export interface RecipeProblem {
   readonly what: string;
 }
 
-/** Audio needs an encoder: finds recipes without one. @param instead an alternative, appended to the message */
-export function encoderProblems(backbones: unknown, instead = ''): RecipeProblem[] {
+/**
+ * Audio needs an encoder, and training one its checkpoint: finds recipes without.
+ * @param instead an alternative, appended to the message
+ */
+export function encoderProblems(
+  { backbones, encoder: settings }: Readonly<Record<string, unknown>>,
+  instead = '',
+): RecipeProblem[] {
   const { encoder, encoder_onnx: onnx } = (backbones ?? {}) as Readonly<Record<string, unknown>>;
+  if (trainsEncoder(settings) && typeof onnx === 'string') {
+    const what = 'trains layers of the encoder, but encoder_onnx is an exported one, which cannot be trained';
+    return [{ path: ['encoder', 'train'], what }];
+  }
   if (encoder !== null || typeof onnx === 'string') return [];
   const what = `is null, and so is encoder_onnx; name a speech encoder or an exported one${instead}`;
   return [{ path: ['backbones', 'encoder'], what }];
+}
+
+/** Whether the section `encoder` of a recipe that has not been checked trains layers. */
+export function trainsEncoder(settings: unknown): boolean {
+  return isSection(settings) && settings.train !== undefined && settings.train !== 'frozen';
 }
 
 /** Whether it is valid syntax with the `u` flag. */

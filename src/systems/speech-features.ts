@@ -1,17 +1,25 @@
 /** @file The speech encoder of a recipe: its width, its identity, and warnings about it. */
 
 import {
+  cachedBelow,
+  chosenLayers,
   type EncoderSource,
-  type EncoderWidth,
   encoderFamilyOf,
   encoderKeys,
   encoderWidth,
   findSpeechEncoder,
+  heldLayers,
+  type LayerSelection,
   parseEncoderConfig,
+  parseTrainableEncoder,
   publishedConfigs,
   readEncoderConfig,
+  readTrainableEncoder,
+  type TrainableEncoder,
+  trainedFrom,
   widthOf,
 } from '../backbones/index.js';
+import { InputError } from '../base/index.js';
 import {
   checkpointIdentity,
   filesIdentity,
@@ -23,31 +31,80 @@ import {
 import type { StoredFeatures } from '../data/features/index.js';
 import { decodeHalf, encodeHalf, seededRandom } from '../engine/tensor/index.js';
 import type { AudioStatistics } from '../nn/index.js';
+import type { EncoderReading } from './encoder-layers.js';
 import type { Recipe } from './settings.js';
 import type { Example, FeatureSource } from './system.js';
 
 /** The keys that determine the features. */
 type EncoderRecipe = Pick<Recipe, 'backbones' | 'encoder'>;
 
-/** The speech encoder of a recipe. @throws InputError when it is missing or broken */
-export function encoderOf({ backbones, encoder: layers }: EncoderRecipe): Promise<EncoderSource> {
-  return findSpeechEncoder(backbones.encoder, backbones.encoder_onnx, layers);
+/**
+ * The speech encoder of a recipe, which gives the features that are cached.
+ * @throws InputError when it is missing or broken, or does not have the layers that are read or trained
+ */
+export async function encoderOf(recipe: EncoderRecipe): Promise<EncoderSource> {
+  const { encoder, encoder_onnx } = recipe.backbones;
+  return findSpeechEncoder(encoder, encoder_onnx, await cachedLayers(recipe));
 }
 
 /**
- * The width d_a of the features of a recipe, and how many layers of this width a frame holds. If `mayBeAbsent`, a missing checkpoint is described by its published config; an
- * exported encoder must always be present.
+ * Which hidden states are cached: those that are read, or with trained layers those below them.
+ * @throws InputError as {@link encoderOf}
+ */
+export async function cachedLayers({ backbones, encoder: layers }: EncoderRecipe): Promise<LayerSelection> {
+  if (layers.train === 'frozen') return layers;
+  const { config } = await readTrainableEncoder(trainableName(backbones));
+  return cachedBelow(layers, trainedFrom(layers.train, layers, config)!, config);
+}
+
+/** The checkpoint whose layers are trained. @throws InputError if there is none */
+function trainableName({ encoder, encoder_onnx: onnx }: EncoderRecipe['backbones']): string {
+  if (encoder !== null && onnx === null) return encoder;
+  throw new InputError(
+    'an exported encoder (backbones.encoder_onnx) cannot be trained; name its checkpoint in backbones.encoder, or set encoder.train to frozen',
+  );
+}
+
+/**
+ * The width d_a of the hidden states of a recipe's encoder, how many of them a frame of its features holds, and the
+ * layers that are trained. If `mayBeAbsent`, a missing checkpoint is described by its published config; an exported
+ * encoder must always be present.
+ * @throws InputError as {@link encoderOf}
  */
 export async function describeEncoder(
   { backbones, encoder: layers }: EncoderRecipe,
   { mayBeAbsent }: { readonly mayBeAbsent: boolean },
-): Promise<EncoderWidth> {
+): Promise<EncoderReading> {
   const { encoder, encoder_onnx: onnx } = backbones;
-  if (!mayBeAbsent || onnx !== null || encoder === null) return encoderWidth(encoder, onnx, layers);
-  const config = await configOrPublished(encoder, readEncoderConfig, (raw, path) =>
-    parseEncoderConfig(raw, path),
-  );
-  return widthOf(config, layers);
+  if (layers.train !== 'frozen') {
+    const name = trainableName(backbones);
+    const trainable = mayBeAbsent
+      ? await configOrPublished(name, readTrainableEncoder, (raw, path) => parseTrainableEncoder(raw, path))
+      : await readTrainableEncoder(name);
+    return trainedReading(layers, trainable);
+  }
+  const width =
+    !mayBeAbsent || onnx !== null || encoder === null
+      ? await encoderWidth(encoder, onnx, layers)
+      : widthOf(
+          await configOrPublished(encoder, readEncoderConfig, (raw, path) => parseEncoderConfig(raw, path)),
+          layers,
+        );
+  return { ...width, heldUntrained: width.held };
+}
+
+/** What is read of an encoder whose upper layers are trained. */
+function trainedReading(settings: Recipe['encoder'], { config, layers }: TrainableEncoder): EncoderReading {
+  const from = trainedFrom(settings.train, settings, config)!;
+  const chosen = chosenLayers(settings, config);
+  const below = chosen.filter((layer) => layer < from).length;
+  return {
+    width: config.hiddenSize,
+    held: below + 1,
+    heldUntrained: heldLayers(settings, chosen.length),
+    warning: undefined,
+    upper: { from, below, read: chosen.slice(below), layers },
+  };
 }
 
 /** The config of a checkpoint, or the published one if it is missing. Throws if the local one is broken. */
@@ -100,8 +157,8 @@ export async function audioStatistics(
   const sum = new Float64Array(width);
   const squares = new Float64Array(width);
   let frames = 0;
-  for (const index of sampledIndices(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics')) {
-    const { words } = await features.read(examples[index]!);
+  for (const example of statisticsSample(examples, seed)) {
+    const { words } = await features.read(example);
     const values = decodeHalf(words);
     values.forEach((value, index) => {
       sum[index % width]! += value;
@@ -114,6 +171,12 @@ export async function audioStatistics(
     Math.sqrt(Math.max(total / frames - mean[channel]! ** 2, 0)),
   );
   return { mean, deviation };
+}
+
+/** The training utterances that {@link audioStatistics} reads. */
+export function statisticsSample<T>(examples: readonly T[], seed: number): T[] {
+  const indices = sampledIndices(examples.length, STATISTICS_UTTERANCES, seed, 'audio statistics');
+  return indices.map((index) => examples[index]!);
 }
 
 /** `n` of `count` indices, drawn with the seed, in ascending order; all of them if there are no more. */

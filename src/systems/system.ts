@@ -197,8 +197,6 @@ export interface PhaseGraphs {
   /** Inputs of a training step in addition to `inputs`. */
   readonly targets: readonly GraphInput[];
   isTrainable(key: string): boolean;
-  /** Peak learning rates, by key, of parameters that do not have that of the phase's settings. */
-  readonly learningRates?: Readonly<Record<string, number>>;
   /** Frozen weights by key, created in the given graph; `precision` is that of a language model's products. */
   frozen(graph: Graph, precision: Precision): Weights;
   loss(weights: Weights, batch: BatchValues, dropout: Dropout): StepLoss;
@@ -243,7 +241,7 @@ export interface StandaloneModel {
 /** Inputs for a phase's initial parameter values. */
 export interface InitialContext<E extends Example = Example> {
   readonly examples: readonly E[];
-  /** Features of the examples as the phase reads them, see {@link Phase.features}. */
+  /** Features of the examples as the phase reads them, see {@link Phase.features}, but with all layers as pretrained. */
   readonly features: FeatureSource;
   readonly seed: number;
   /** The checkpoint of the phase that this one starts from. */

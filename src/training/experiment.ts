@@ -27,6 +27,7 @@ import {
   type Prompt,
   type Recipe,
   requirePhase,
+  statisticsSample,
   systemOf,
   type TextLimit,
   trainingStart,
@@ -296,6 +297,31 @@ export function phaseFeatures(
   compute: ComputeOptions,
 ): Promise<ExtractedFeatures> {
   return openFeatures(recipe, phase.needs.audio ? utterances : [], compute);
+}
+
+/**
+ * Features as the encoder gives them before any of its layers is trained, for initial values that depend on them. Those
+ * of trained layers are extracted when the first is read, for the utterances that initial values are computed from.
+ * @param extracted those that the phase reads
+ */
+export function untrainedFeatures(
+  recipe: Recipe,
+  phase: Phase,
+  utterances: readonly ModelUtterance[],
+  extracted: FeatureSource,
+  compute: ComputeOptions,
+): FeatureSource {
+  if (recipe.encoder.train === 'frozen') return extracted;
+  const untrained: Recipe = { ...recipe, encoder: { ...recipe.encoder, train: 'frozen' } };
+  const sample = statisticsSample(utterances, recipe.seed);
+  let opened: Promise<FeatureSource> | undefined;
+  return {
+    frames: extracted.frames,
+    async read(utterance) {
+      opened ??= phaseFeatures(untrained, phase, sample, compute);
+      return (await opened).read(utterance);
+    },
+  };
 }
 
 /** Whether part of the transcript is cut. */

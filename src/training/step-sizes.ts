@@ -15,6 +15,7 @@ import {
   type PhaseSettings,
   phaseTrainingGraph,
   type Recipe,
+  rateGroupOf,
   type Sizes,
 } from '../systems/index.js';
 import {
@@ -247,10 +248,11 @@ export function buildTraining(
     weightDecay: settings.weight_decay,
     clipNorm: settings.grad_clip,
   };
-  const { learningRates = {} } = phase;
   const trainable = phase.parameters.trainable.map((parameter) => {
-    const own = learningRates[parameter.key];
-    return own === undefined ? parameter : { ...parameter, rateFactor: own / settings.learning_rate };
+    const own = settings.learning_rates[rateGroupOf(parameter.key)] ?? settings.learning_rate;
+    return own === settings.learning_rate
+      ? parameter
+      : { ...parameter, rateFactor: own / settings.learning_rate };
   });
   const training = phaseTrainingGraph(phase, { ...phase.parameters, trainable }, optimizer, plan, {
     recompute: settings.activation_checkpointing,

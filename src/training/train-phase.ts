@@ -28,6 +28,7 @@ import {
   encodeAll,
   openExperiment,
   phaseFeatures,
+  untrainedFeatures,
 } from './experiment.js';
 import {
   inferAll,
@@ -214,7 +215,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const initial = isNew
     ? await phase.initial({
         examples: trainExamples,
-        features,
+        features: phase.features(untrainedFeatures(recipe, phase, corpus.train, extracted, compute)),
         seed: recipe.seed,
         from: from && (await openWeightsFile(from.path)),
       })

@@ -164,20 +164,25 @@ function matmuls(): GradientCase[] {
 }
 
 function gathers(): GradientCase[] {
-  const shapes: [string, Differentiable['shape'], Differentiable['shape']][] = [
+  const shapes: [string, Differentiable['shape'], Differentiable['shape'], axis?: number][] = [
     ['a batch of token ids', [3, 2], ['N', 'L']],
     ['a vector of indices', [3, 2, 2], ['L']],
     ['one row', [4, 2], []],
     ['elements of a vector', [3], ['N', 'L']],
     ['rows of a symbolic table', ['M', 3], [5]],
     ['rows of a symbolic width', [3, 'M'], ['L']],
+    ['columns', [4, 3], ['N'], 1],
+    ['pairs of columns', [2, 3], ['N', 'L'], 1],
+    ['places of a middle axis', [2, 3, 4], ['N', 'L'], 1],
+    ['one place of the last axis', [4, 2, 3], [], 2],
+    ['places of a last axis of symbolic rows', ['M', 2, 3], ['L'], 2],
   ];
-  return shapes.map(([name, x, indices]) => ({
+  return shapes.map(([name, x, indices, axis = 0]) => ({
     name,
     inputs: { x: { shape: x } },
     // Many draws from few rows: most rows are picked more than once.
-    fixed: { i: { dtype: 'int64', shape: indices, below: x[0] === 'M' ? 1 : (x[0] as number) } },
-    build: (v) => gather(v.x!, v.i!, 0),
+    fixed: { i: { dtype: 'int64', shape: indices, below: typeof x[axis] === 'number' ? x[axis] : 1 } },
+    build: (v) => gather(v.x!, v.i!, axis),
   }));
 }
 

@@ -76,6 +76,15 @@ export const GRAPHS = [
     phase: 'probe',
     set: ['probe.hidden=32'],
   },
+  ...['hubert', 'wavlm'].map((name) => ({
+    name: `linear probe with trained layers of ${name}, training`,
+    kind: 'training',
+    phase: 'probe',
+    set: [
+      ...[`backbones.encoder=${name}`, 'encoder.train=all', 'encoder.layers=all'],
+      ...['encoder.mask_frames=0.2', 'encoder.mask_channels=0.2', 'probe.activation_checkpointing=true'],
+    ],
+  })),
   { name: 'linear probe, validation', kind: 'validation', phase: 'probe' },
   { name: 'linear probe, evaluation model', kind: 'evaluation', phase: 'probe' },
   { name: 'linear probe, prediction', kind: 'prediction', phase: 'probe' },

@@ -4,10 +4,12 @@
  */
 
 import { join } from 'node:path';
+import { InputError } from '../../base/index.js';
 import {
   type Checkpoint,
   findCheckpointFolder,
   readConfig,
+  readWeight,
   requireWeight,
   weightsUnder,
 } from '../../checkpoints/index.js';
@@ -26,14 +28,15 @@ import {
   withScope,
 } from '../../engine/onnx/index.js';
 import type { Device } from '../../engine/runtime/index.js';
-import { checkpointWeights, type Precision } from '../../nn/index.js';
+import { float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
+import { checkpointWeights, type Precision, type Weights } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import { hubert } from './hubert/family.js';
 import { chosenLayers, isLastLayer, LAST_LAYER, type LayerSelection } from './layer-selection.js';
 import type { SpeechEncoderConfig, SpeechEncoderFamily } from './speech-encoder.js';
 import { unispeechSat } from './unispeech-sat/family.js';
 import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
-import type { Wav2Vec2Options } from './wav2vec2/encoder.js';
+import type { LayerFrames, LayerRange, Wav2Vec2Options } from './wav2vec2/encoder.js';
 import { wav2vec2 } from './wav2vec2/family.js';
 import { wavlm } from './wavlm/family.js';
 
@@ -61,9 +64,65 @@ export function parseEncoderConfig(
 
 /** Reads the config of a folder, or of a model id in the Hugging Face cache. @throws InputError */
 export async function readEncoderConfig(nameOrPath: string): Promise<SpeechEncoderConfig> {
+  return parseEncoderConfig(...(await rawEncoder(nameOrPath)));
+}
+
+/** config.json of an encoder, its path, and preprocessor_config.json if present. */
+async function rawEncoder(nameOrPath: string): Promise<[RawConfig, string, Preprocessor | undefined]> {
   const dir = await findCheckpointFolder(nameOrPath);
   const preprocessor = await readPreprocessor(dir);
-  return parseEncoderConfig(await readConfig(dir), join(dir, 'config.json'), preprocessor);
+  return [await readConfig(dir), join(dir, 'config.json'), preprocessor];
+}
+
+/** An encoder whose layers a model can train. */
+export interface TrainableEncoder {
+  readonly config: SpeechEncoderConfig;
+  /** Some of its layers, see {@link SpeechEncoderFamily.layers}; weights by their keys without prefix. */
+  layers(weights: Weights, frames: LayerFrames, range: LayerRange): Value[];
+}
+
+/** @throws InputError as {@link parseEncoderConfig}, and for a family whose layers cannot be trained */
+export function parseTrainableEncoder(
+  raw: RawConfig,
+  path: string,
+  preprocessor?: Preprocessor,
+): TrainableEncoder {
+  const family = familyOf(encoderFamilies, raw, path);
+  const config = family.parseConfig(raw, path, preprocessor);
+  if (family.layers === undefined) {
+    const titles = familyTitles(encoderFamilies.filter(({ layers }) => layers !== undefined));
+    throw new InputError(
+      `the layers of ${family.title} (${path}) cannot be trained, only those of ${titles}; set encoder.train to frozen`,
+    );
+  }
+  return {
+    config,
+    layers: (weights, frames, range) => family.layers!(weights, config, frames, range),
+  };
+}
+
+/** {@link parseTrainableEncoder} of a folder, or of a model id in the Hugging Face cache. @throws InputError */
+export async function readTrainableEncoder(nameOrPath: string): Promise<TrainableEncoder> {
+  return parseTrainableEncoder(...(await rawEncoder(nameOrPath)));
+}
+
+/**
+ * A weight of an encoder by its key without prefix, as float32.
+ * @throws InputError when it is missing, has another shape, or is quantized
+ */
+export async function readEncoderWeight(
+  checkpoint: Checkpoint,
+  key: string,
+  shape: readonly number[],
+): Promise<Tensor<'float32'>> {
+  const stored = weightsUnder(checkpoint, encoderFamilyOf(checkpoint).prefixes);
+  const ref = requireWeight(stored, storedKey(stored, key), shape);
+  if (ref.quantization !== undefined) {
+    throw new InputError(
+      `weight "${ref.key}" of ${checkpoint.dir} is quantized, and cannot be trained; take the original weights`,
+    );
+  }
+  return tensor('float32', shape, float32Of(await readWeight(ref)));
 }
 
 /** How an encoder's graph computes, and which of its layers it gives. */

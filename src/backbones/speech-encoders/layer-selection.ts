@@ -76,3 +76,39 @@ export function resolvedSelection(
   if (isLastLayer(selection, config)) return LAST_LAYER;
   return { ...selection, layers: chosenLayers(selection, config) };
 }
+
+/** Which transformer layers are trained with the model: none, the last N, or all. */
+export type TrainedLayers = 'frozen' | 'all' | `top:${number}`;
+
+/**
+ * The hidden state that the first trained layer reads, which is the highest that can be cached.
+ * @returns undefined if no layer is trained
+ * @throws InputError if the encoder has fewer layers, or the selection reads none of those that would be trained
+ */
+export function trainedFrom(
+  train: TrainedLayers,
+  selection: Pick<LayerSelection, 'layers'>,
+  config: { readonly numHiddenLayers: number },
+): number | undefined {
+  if (train === 'frozen') return undefined;
+  const { numHiddenLayers: last } = config;
+  const trained = train === 'all' ? last : Number(train.slice('top:'.length));
+  if (trained > last) {
+    throw new InputError(`encoder.train is ${train}, but the encoder has ${last} layers`);
+  }
+  const from = last - trained;
+  if (chosenLayers(selection, config).at(-1)! > from) return from;
+  throw new InputError(
+    `encoder.train is ${train}, but encoder.layers reads nothing above layer ${from}; read one of layers ${from + 1} to ${last}, or set encoder.train to frozen`,
+  );
+}
+
+/** The hidden states to cache for a model whose layers above `from` are trained: those below it that it reads, and it. */
+export function cachedBelow(
+  selection: LayerSelection,
+  from: number,
+  config: { readonly numHiddenLayers: number },
+): LayerSelection {
+  const below = chosenLayers(selection, config).filter((layer) => layer < from);
+  return { layers: [...below, from], mix: 'learned' };
+}

@@ -4,12 +4,19 @@
  */
 
 import { InputError } from '../../base/index.js';
+import type { Value } from '../../engine/onnx/index.js';
 import type { WorkerSession } from '../../engine/runtime/index.js';
 import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
 import type { Weights } from '../../nn/index.js';
 import type { EncoderFamily, RawConfig } from '../backbone-family.js';
 import { type Preprocessor, receptiveField, type Wav2Vec2Config } from './wav2vec2/config.js';
-import type { Wav2Vec2Inputs, Wav2Vec2Options, Wav2Vec2Outputs } from './wav2vec2/encoder.js';
+import type {
+  LayerFrames,
+  LayerRange,
+  Wav2Vec2Inputs,
+  Wav2Vec2Options,
+  Wav2Vec2Outputs,
+} from './wav2vec2/encoder.js';
 import { type FrameGeometry, frameCount } from './wav2vec2/feature-encoder.js';
 
 /** Config of a speech encoder. All families have the settings of wav2vec 2.0, some have more. */
@@ -28,6 +35,11 @@ export interface SpeechEncoderFamily extends EncoderFamily<SpeechEncoderConfig> 
     inputs: Wav2Vec2Inputs,
     options?: Wav2Vec2Options,
   ): Wav2Vec2Outputs;
+  /**
+   * Some of its transformer layers, from the hidden state before them to the states after each, [N, L, hiddenSize]:
+   * what can be trained. Absent where a family's layers cannot be.
+   */
+  layers?(weights: Weights, config: SpeechEncoderConfig, frames: LayerFrames, range: LayerRange): Value[];
 }
 
 /** Features of one clip. */

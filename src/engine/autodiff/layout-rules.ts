@@ -14,6 +14,7 @@ import {
   sizeOf,
   split,
   sub,
+  transpose,
   unsqueeze,
   type Value,
   zerosLike,
@@ -64,17 +65,30 @@ export const sliceGradient: Rule = ({ node, a, y, dy }) => [
   },
 ];
 
-/** y = x[indices] on axis 0: dx adds each row of dy at its index (rows picked twice add up). */
+/** y = x[indices] on one axis: dx adds each row of dy at its index (rows picked twice add up). */
 export const gatherGradient: Rule = ({ node, a, b, dy }) => [
   () => {
-    if (intAttribute(node, 'axis') !== 0)
-      throw new Error(`${node.name}: the gradient of Gather needs axis 0`);
-    const width = a.shape.slice(1);
+    const axis = intAttribute(node, 'axis');
     const rows = productOfDims(b.shape);
-    const indices = reshape(b, [rows]);
+    const [first, slopes] = [axisFirst(a, axis, 1), axisFirst(dy, axis, b.shape.length)];
+    const width = first.shape.slice(1);
     if (b.shape.length !== 1 && width.some((dim) => typeof dim !== 'number')) {
       throw new Error(`${node.name}: the gradient of Gather needs rows of a width known at build time`);
     }
-    return scatterAddRows(zerosLike(a), indices, reshape(dy, [rows, ...width]));
+    const added = scatterAddRows(zerosLike(first), reshape(b, [rows]), reshape(slopes, [rows, ...width]));
+    if (axis === 0) return added;
+    const others = [...a.shape.keys()].slice(1);
+    return transpose(added, [...others.slice(0, axis), 0, ...others.slice(axis)]);
   },
 ];
+
+/** The `count` axes from `axis` on before all others. */
+function axisFirst(x: Value, axis: number, count: number): Value {
+  if (axis === 0) return x;
+  const axes = [...x.shape.keys()];
+  return transpose(x, [
+    ...axes.slice(axis, axis + count),
+    ...axes.slice(0, axis),
+    ...axes.slice(axis + count),
+  ]);
+}

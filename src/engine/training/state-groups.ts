@@ -38,11 +38,10 @@ const WIDTHS = [4096, 64, 1] as const;
 
 /**
  * Groups parameters: those with fewer than `sharedBelow` elements share tensors [rows, width], with weight decay and
- * without; each of the others, and each with a learning rate of its own, is a tensor of its own.
+ * without, and by learning rate; each of the others is a tensor of its own.
  */
 export function stateGroups(parameters: readonly ParameterShape[], sharedBelow: number): StateGroup[] {
-  const shares = ({ shape, rateFactor = 1 }: ParameterShape): boolean =>
-    rateFactor === 1 && elementCount(shape) < sharedBelow;
+  const shares = ({ shape }: ParameterShape): boolean => elementCount(shape) < sharedBelow;
   const alone = parameters
     .filter((parameter) => !shares(parameter))
     .map((parameter) => ({
@@ -50,28 +49,38 @@ export function stateGroups(parameters: readonly ParameterShape[], sharedBelow: 
       shape: parameter.shape,
       members: [parameter],
       decays: decays(parameter),
-      rateFactor: parameter.rateFactor ?? 1,
+      rateFactor: factorOf(parameter),
     }));
-  const shared = [true, false].flatMap((decaying) =>
-    WIDTHS.flatMap((width): StateGroup[] => {
-      const members = parameters.filter(
-        (each) => shares(each) && decays(each) === decaying && widthOf(each) === width,
-      );
-      const name = `shared_${decaying ? 'with' : 'without'}_decay_${width}`;
-      return portions(members).map((portion, index) => {
-        const rows = portion.reduce((total, { shape }) => total + elementCount(shape) / width, 0);
-        return {
-          name: `${name}_${index}`,
-          shape: [rows, width],
-          members: portion,
-          decays: decaying,
-          rateFactor: 1,
-        };
-      });
-    }),
+  const factors = [...new Set(parameters.map(factorOf))].sort((a, b) => a - b);
+  const shared = factors.flatMap((rateFactor) =>
+    [true, false].flatMap((decaying) =>
+      WIDTHS.flatMap((width): StateGroup[] => {
+        const members = parameters.filter(
+          (each) =>
+            shares(each) &&
+            factorOf(each) === rateFactor &&
+            decays(each) === decaying &&
+            widthOf(each) === width,
+        );
+        const rate = rateFactor === 1 ? '' : `_at_rate_times_${rateFactor}`;
+        const name = `shared_${decaying ? 'with' : 'without'}_decay${rate}_${width}`;
+        return portions(members).map((portion, index) => {
+          const rows = portion.reduce((total, { shape }) => total + elementCount(shape) / width, 0);
+          return {
+            name: `${name}_${index}`,
+            shape: [rows, width],
+            members: portion,
+            decays: decaying,
+            rateFactor,
+          };
+        });
+      }),
+    ),
   );
   return [...alone, ...shared];
 }
+
+const factorOf = ({ rateFactor = 1 }: ParameterShape): number => rateFactor;
 
 /** Elements of a shared tensor, unless it is one larger parameter: the update's intermediate results are as large. */
 const MAX_SHARED = 1 << 24;

@@ -25,7 +25,14 @@ import { findCheckpointFolder } from '../../checkpoints/index.js';
 import { SAMPLE_RATE_HZ } from '../../data/audio/index.js';
 import type { Precision } from '../../nn/index.js';
 import { dumpRecipe } from '../../recipe/index.js';
-import { encoderOf, type Phase, type Recipe, standaloneGraph, systemOf } from '../../systems/index.js';
+import {
+  cachedLayers,
+  encoderOf,
+  type Phase,
+  type Recipe,
+  standaloneGraph,
+  systemOf,
+} from '../../systems/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder } from '../../training/runs/index.js';
 import {
@@ -210,7 +217,7 @@ async function writeEncoder(
   if (onnx === null) {
     const file = 'encoder.onnx';
     const { onWarning, precision } = options;
-    const selection = recipe.encoder;
+    const selection = await cachedLayers(recipe);
     const floats = await exportableEncoder(encoder!, {
       ...{ onWarning, precision, selection },
       norm: 'without padding',
@@ -239,9 +246,11 @@ async function portableRecipe(recipe: Recipe, folders: Readonly<Record<string, s
   const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
   const { layers, mix } =
     onnx === null && folders.encoder !== undefined
-      ? resolvedSelection(recipe.encoder, await readEncoderConfig(checkpoint!))
+      ? resolvedSelection(await cachedLayers(recipe), await readEncoderConfig(checkpoint!))
       : recipe.encoder;
-  const encoder = { ...recipe.encoder, layers: typeof layers === 'string' ? layers : [...layers], mix };
+  // Trained layers are part of the model that reads what the bundle's encoder gives.
+  const given = { layers: typeof layers === 'string' ? layers : [...layers], mix, train: 'frozen' as const };
+  const encoder = { ...recipe.encoder, ...given };
   const backbones = {
     ...recipe.backbones,
     ...folders,

@@ -174,9 +174,14 @@ async function trainedFormer(
       `the run in ${folder.dir} uses text only, and its stage 2 has no Former; name its stage-1 run`,
     );
   }
-  if (trained.weights.has(LAYER_MIX_KEY)) {
+  const before = trained.weights.has(LAYER_MIX_KEY)
+    ? 'a sum of several encoder layers'
+    : recipe.encoder.train !== 'frozen'
+      ? 'encoder layers that were trained with it'
+      : undefined;
+  if (before !== undefined) {
     throw new InputError(
-      `the Former of the run in ${folder.dir} reads a sum of several encoder layers; emoq export bundle has it with that sum`,
+      `the Former of the run in ${folder.dir} reads ${before}; emoq export bundle has it with what comes before it`,
     );
   }
   const nameOrPath = checkpoint ?? recipe.backbones.former;

@@ -6,7 +6,6 @@ import { type Checkpoint, readWeight, requireWeight } from '../../checkpoints/in
 import { float32Of, type Tensor } from '../../engine/tensor/index.js';
 import type { ParameterShape } from '../../engine/training/index.js';
 import { type AudioStatistics, FORMER_PREFIX, initialFormer } from '../../nn/index.js';
-import { initialLayerMix, LAYER_MIX_KEY } from '../layer-mix.js';
 import { sampledIndices } from '../speech-features.js';
 import type { Tensors } from '../system.js';
 import type { EmoqBackbones } from './emoq-backbones.js';
@@ -28,7 +27,6 @@ export async function initialStage1(
   return {
     ...prefixed(FORMER_PREFIX, former),
     ...prefixed(HEAD_PREFIX, head),
-    ...initialLayerMix(parameters),
   };
 }
 
@@ -54,10 +52,9 @@ export async function initialStage2(
             FORMER_PREFIX,
             await initialFormer(formerShapes, backbones.former.checkpoint, seed, audio),
           ),
-          ...initialLayerMix(parameters),
         }
       : await readTrained(
-          parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX) || key === LAYER_MIX_KEY),
+          parameters.filter(({ key }) => key.startsWith(FORMER_PREFIX)),
           stage1,
         );
   const embeddingRms = await wordEmbeddingRms(backbones.llm.checkpoint!, seed);

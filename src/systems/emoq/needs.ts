@@ -3,9 +3,9 @@
  * weights. Anything it does not read may be missing.
  */
 
-import type { DecoderConfig, EncoderWidth } from '../../backbones/index.js';
+import type { DecoderConfig } from '../../backbones/index.js';
 import { FORMER_PREFIX, type RobertaConfig } from '../../nn/index.js';
-import { withLayerMix } from '../layer-mix.js';
+import { type EncoderReading, withEncoderLayers } from '../encoder-layers.js';
 import { phaseParameters } from '../phase-graphs.js';
 import type { PhaseGraphs, StartingPoint } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
@@ -41,6 +41,7 @@ const OUTLINE_ROBERTA: RobertaConfig = {
   hiddenDropoutProb: 0,
   attentionProbsDropoutProb: 0,
 };
+const OUTLINE_ENCODER: EncoderReading = { width: 1, held: 1, heldUntrained: 1, warning: undefined };
 const OUTLINE_DECODER: DecoderConfig = {
   family: 'qwen2',
   biases: [],
@@ -65,7 +66,7 @@ const OUTLINE_DECODER: DecoderConfig = {
 export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): StageNeeds {
   const former = { ...recipe.former, queries: 1, pooling_heads: 1, head_hidden: 1 };
   const labelTokenIds = recipe.labels.map(() => 0);
-  const configs = { audio: { width: 1, held: 1 }, former: OUTLINE_ROBERTA, llm: OUTLINE_DECODER };
+  const configs = { audio: OUTLINE_ENCODER, former: OUTLINE_ROBERTA, llm: OUTLINE_DECODER };
   const graphs = stageGraphs({ ...recipe, former }, phase, configs, labelTokenIds, undefined, () => {
     throw new Error('an outline has no weights');
   });
@@ -84,8 +85,7 @@ export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoi
 
 /** The configs of the backbones that a stage reads. */
 export interface BackboneConfigs {
-  /** Width of the encoder's hidden states, and how many of them a frame of features holds. */
-  readonly audio: Pick<EncoderWidth, 'width' | 'held'>;
+  readonly audio: EncoderReading;
   readonly former: RobertaConfig | undefined;
   readonly llm: DecoderConfig | undefined;
 }
@@ -108,5 +108,5 @@ export function stageGraphs(
     phase === 'stage1'
       ? stage1Graphs(recipe, former!, trainingCounts ?? recipe.labels.map(() => 1), frozen)
       : stage2Graphs(recipe, former ?? { audioWidth: audio.width }, llm!, labelTokenIds, frozen);
-  return withLayerMix(graphs, audio.held, recipe.encoder.mix_learning_rate);
+  return withEncoderLayers(graphs, audio, recipe.encoder);
 }

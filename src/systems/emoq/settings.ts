@@ -28,6 +28,7 @@ import {
   stringEntries,
   stringList,
   text,
+  trainsEncoder,
   whole,
 } from '../settings.js';
 
@@ -114,7 +115,7 @@ export const emoqSchema = z.strictObject({
     .prefault({}),
   stage1: z
     .strictObject({
-      ...optimizerKeys({ epochs: 10 }),
+      ...optimizerKeys({ epochs: 10, groups: ['former', 'head'] }),
       scl_weight: paper(
         'weight of the contrastive loss (eq. 6); 0 leaves it out (table 5)',
         atLeast(0).default(1),
@@ -138,7 +139,7 @@ export const emoqSchema = z.strictObject({
     .prefault({}),
   stage2: z
     .strictObject({
-      ...optimizerKeys({ epochs: 3 }),
+      ...optimizerKeys({ epochs: 3, groups: ['former', 'projector', 'lora'] }),
       emotion_token_weight: ours(
         'weight of emotion-word tokens in the loss (eq. 7)',
         z.number().gt(0).default(5),
@@ -189,13 +190,26 @@ export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
   const hasNoLoss = isSection(stage1) && stage1.scl_weight === 0 && stage1.focal_weight === 0;
   return [
     ...labelWordProblems(values),
-    ...(values.inputs === 'text' ? [] : encoderProblems(values.backbones, ' (inputs: text needs none)')),
+    ...(values.inputs === 'text' ? [] : encoderProblems(values, ' (inputs: text needs none)')),
+    ...trainingProblems(values),
     ...(hasNoLoss
       ? [{ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' }]
       : []),
     ...(await promptProblems(values)),
     ...(await targetProblems(values)),
   ];
+}
+
+/** Trained layers of the encoder need a Former that reads their frames. */
+function trainingProblems({ encoder, inputs, fusion }: Values): RecipeProblem[] {
+  const obstacle =
+    inputs === 'text'
+      ? 'with inputs: text nothing reads the encoder'
+      : fusion === 'none'
+        ? 'with fusion: none frames are averaged before the model reads them'
+        : undefined;
+  if (obstacle === undefined || !trainsEncoder(encoder)) return [];
+  return [{ path: ['encoder', 'train'], what: `trains layers of the encoder, but ${obstacle}` }];
 }
 
 /** Every label needs a word of its own. */

@@ -4,7 +4,7 @@ import { readDecoder } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import { labelCounts } from '../../data/corpora/index.js';
 import type { RobertaConfig } from '../../nn/index.js';
-import { equallyMixed, standaloneWithLayerMix } from '../layer-mix.js';
+import { equallyMixed, initialEncoderLayers, standaloneWithEncoderLayers } from '../encoder-layers.js';
 import { phaseParameters } from '../phase-graphs.js';
 import { microBatchSize } from '../settings.js';
 import { audioStatistics, pooledFeatures } from '../speech-features.js';
@@ -192,17 +192,20 @@ async function openStage(
     initial: async ({ examples, features, seed, from }) => {
       const statistics =
         reads.audio && from === undefined
-          ? await audioStatistics(examples, equallyMixed(features, held), audioWidth, seed)
+          ? await audioStatistics(examples, equallyMixed(features, audio.heldUntrained), audioWidth, seed)
           : undefined;
-      if (name === STAGE1) return initialStage1(parameters.trainable, backbones, seed, statistics);
-      return initialStage2(parameters.trainable, recipe, backbones, from, statistics);
+      const own =
+        name === STAGE1
+          ? await initialStage1(parameters.trainable, backbones, seed, statistics)
+          : await initialStage2(parameters.trainable, recipe, backbones, from, statistics);
+      return { ...own, ...(await initialEncoderLayers(parameters.trainable, recipe, from)) };
     },
     ...(weights === 'present' && {
       standalone: async (trained, mergedDtype) => {
         if (name === STAGE1) return stage1Standalone(graphs, backbones, trained);
         const config = stage2Config(recipe, graphConfig, configs.llm!, labelTokenIds);
         const models = await stage2Standalone(graphs, config, backbones, trained, mergedDtype);
-        return models.map((model) => standaloneWithLayerMix(model, held));
+        return models.map((model) => standaloneWithEncoderLayers(model, audio, recipe.encoder));
       },
     }),
     ...(setting && { labelWords: setting.labels, chat }),

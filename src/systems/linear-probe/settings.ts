@@ -34,6 +34,7 @@ export const probeSchema = z.strictObject({
       ),
       ...optimizerKeys({
         epochs: 50,
+        groups: ['head'],
         batchSize: 32,
         learningRate: 1e-4,
         warmupFraction: 0,

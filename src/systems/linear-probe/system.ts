@@ -26,7 +26,7 @@ import {
   under,
   type Weights,
 } from '../../nn/index.js';
-import { equallyMixed, initialLayerMix, withLayerMix } from '../layer-mix.js';
+import { equallyMixed, initialEncoderLayers, withEncoderLayers } from '../encoder-layers.js';
 import { audioPart, joined, labelPart, phaseParameters } from '../phase-graphs.js';
 import { encoderProblems } from '../settings.js';
 import { audioStatistics, describeEncoder, inspectEncoder, pooledFeatures } from '../speech-features.js';
@@ -43,11 +43,11 @@ export const linearProbe: System<ProbeRecipe> = {
   schema: probeSchema,
   phaseTitles: { [PROBE]: 'probe' },
   promptedPhases: [],
-  problems: async ({ backbones }) => encoderProblems(backbones),
+  problems: async (values) => encoderProblems(values),
   phases: () => [PROBE],
   missingPhase: () => undefined,
   settings: ({ probe }) => probe,
-  settingsWarning: () => undefined,
+  settingsWarning: noiseWarning,
   startsFrom: () => undefined,
   views: () => ({ audio: true, text: false }),
   missingEmbedding: () => undefined,
@@ -55,6 +55,18 @@ export const linearProbe: System<ProbeRecipe> = {
   review: async () => undefined,
   open: openProbe,
 };
+
+/** A warning if the scale of the probe's input makes noise of training large. */
+function noiseWarning({ encoder, probe }: ProbeRecipe): string | undefined {
+  const { dropout, mask_frames, mask_channels, train } = encoder;
+  const noise = [
+    ...(train !== 'frozen' && dropout > 0 ? ['encoder.dropout'] : []),
+    ...(mask_frames > 0 ? ['encoder.mask_frames'] : []),
+    ...(mask_channels > 0 ? ['encoder.mask_channels'] : []),
+  ];
+  if (noise.length === 0 || probe.hidden > 0 || !probe.standardize) return undefined;
+  return `probe.standardize scales the means of clips, which differ little, and with them the noise of ${noise.join(' and ')}; set it to 0, probe.standardize to false, or probe.hidden to the width of a layer before the mean`;
+}
 
 /** The sizes of a probe. */
 export interface ProbeSizes {
@@ -120,10 +132,11 @@ function maskedMean(x: Value, mask: Value): Value {
 
 async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseContext): Promise<Phase> {
   const mayBeAbsent = context.weights === 'shapes-only';
-  const { width, held, warning } = await describeEncoder(recipe, { mayBeAbsent });
+  const encoder = await describeEncoder(recipe, { mayBeAbsent });
+  const { width, held, heldUntrained, warning } = encoder;
   const { hidden, standardize } = recipe.probe;
   const sizes = { audioWidth: width, hidden, standardize, classes: recipe.labels.length };
-  const graphs = withLayerMix(probeGraphs(sizes), held, recipe.encoder.mix_learning_rate);
+  const graphs = withEncoderLayers(probeGraphs(sizes), encoder, recipe.encoder);
   const parameters = phaseParameters(graphs);
   const noLengths = { inputs: {}, targets: {} };
   return {
@@ -143,9 +156,8 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
     notes: [],
     warnings: mayBeAbsent && warning !== undefined ? [warning] : [],
     inspectBackbones: async () => {
-      const encoder = await inspectEncoder(recipe);
-      const warnings = encoder.warning === undefined ? [] : [encoder.warning];
-      return { identities: { encoder: encoder.identity }, warnings };
+      const { identity, warning: unread } = await inspectEncoder(recipe);
+      return { identities: { encoder: identity }, warnings: unread === undefined ? [] : [unread] };
     },
     encode: ({ id, path, label }) => ({
       kind: 'example',
@@ -163,14 +175,15 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
       ]),
     initial: async ({ examples, features, seed }) => {
       const values = new Map(
-        parameters.trainable.map(({ key, shape }) => [key, freshParameter(key, shape, seed)]),
+        parameters.trainable
+          .filter(({ key }) => key.startsWith(PROBE_PREFIX))
+          .map(({ key, shape }) => [key, freshParameter(key, shape, seed)]),
       );
-      for (const [key, value] of Object.entries(initialLayerMix(parameters.trainable))) {
-        values.set(key, value as Tensor<'float32'>);
-      }
+      const below = await initialEncoderLayers(parameters.trainable, recipe, undefined);
+      for (const [key, value] of Object.entries(below)) values.set(key, value as Tensor<'float32'>);
       if (standardize) {
         // Statistics of frames; without a hidden layer, of their means, which vary much less.
-        const frames = equallyMixed(features, held);
+        const frames = equallyMixed(features, heldUntrained);
         const read = hidden === 0 ? pooledFeatures(frames, 1) : frames;
         const { mean, deviation } = await audioStatistics(examples, read, width, seed);
         // Do not amplify a nearly constant channel into noise.

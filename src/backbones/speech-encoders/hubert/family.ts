@@ -5,7 +5,7 @@ import type { RawConfig } from '../../backbone-family.js';
 import { checkModelType, only, parseFields } from '../../backbone-family.js';
 import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
-import { wav2vec2Encoder } from '../wav2vec2/encoder.js';
+import { transformerLayers, wav2vec2Encoder } from '../wav2vec2/encoder.js';
 import { harmlessHeads } from '../wav2vec2/family.js';
 
 const hubertFields = networkFields.extend({
@@ -32,6 +32,7 @@ export const hubert: SpeechEncoderFamily = {
   parseConfig: parseHubertConfig,
   prefixes: ['hubert.', ''],
   encoder: wav2vec2Encoder,
+  layers: transformerLayers,
   harmless: [
     /^(?:hubert\.)?masked_spec_embed$/, // for masking in training
     ...harmlessHeads,

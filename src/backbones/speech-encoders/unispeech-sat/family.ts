@@ -7,7 +7,7 @@ import type { RawConfig } from '../../backbone-family.js';
 import { checkModelType, only, parseFields } from '../../backbone-family.js';
 import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
-import { wav2vec2Encoder } from '../wav2vec2/encoder.js';
+import { transformerLayers, wav2vec2Encoder } from '../wav2vec2/encoder.js';
 import { wav2vec2 } from '../wav2vec2/family.js';
 
 /** The model in transformers ignores add_adapter; a config that sets it expects a different output, and is refused. */
@@ -33,6 +33,7 @@ export const unispeechSat: SpeechEncoderFamily = {
   parseConfig: parseUniSpeechSatConfig,
   prefixes: ['unispeech_sat.', ''],
   encoder: wav2vec2Encoder,
+  layers: transformerLayers,
   harmless: [
     /^unispeech_sat\.masked_spec_embed$/,
     ...wav2vec2.harmless, // its heads have the same names

@@ -5,6 +5,7 @@
 
 import {
   add,
+  asBlock,
   cast,
   conv1d,
   div,
@@ -17,7 +18,15 @@ import {
   type Value,
   withScope,
 } from '../../../engine/onnx/index.js';
-import { attentionBias, dense, multiHeadAttention, norm, under, type Weights } from '../../../nn/index.js';
+import {
+  attentionBias,
+  type Dropout,
+  dense,
+  multiHeadAttention,
+  norm,
+  under,
+  type Weights,
+} from '../../../nn/index.js';
 import type { Wav2Vec2Config } from './config.js';
 import { featureEncoder, type GroupNormSteps } from './feature-encoder.js';
 
@@ -53,12 +62,38 @@ export interface Wav2Vec2Outputs {
   readonly frameMask: Value;
 }
 
-/**
- * What a layer adds to the scores of its attention: [N, heads, L, L], by frame that attends and frame attended to.
- * @param weights of the layer's attention
- * @param x [N, L, width], the input of its attention
- */
-export type PositionBias = (weights: Weights, x: Value) => Value;
+/** What layers add to the scores of their attention, by frame that attends and frame attended to. */
+export interface PositionBias {
+  /** What all layers share. */
+  readonly shared: Value;
+  /**
+   * The bias of a layer: [N, heads, L, L].
+   * @param weights of the layer's attention
+   * @param x [N, L, width], the input of its attention
+   */
+  readonly ofLayer: (weights: Weights, x: Value) => Value;
+}
+
+/** Frames between two layers. */
+export interface LayerFrames {
+  /** float32 [N, L, width]. */
+  readonly states: Value;
+  /** int64 [N, L]: 1 on real frames. */
+  readonly frameMask: Value;
+}
+
+/** Layers `from` + 1 to `to`, counted from 1. */
+export interface LayerRange {
+  readonly from: number;
+  readonly to: number;
+  /** In training: of the outputs of attention and feed-forward, and of the attention weights. */
+  readonly dropout?: LayerDropout | undefined;
+}
+
+export interface LayerDropout {
+  readonly apply: Dropout;
+  readonly rate: number;
+}
 
 /**
  * Waveforms to hidden states, 50 frames per second. A clip has the same frames alone or padded in a batch, unless the
@@ -85,45 +120,87 @@ export function wav2vec2Encoder(
     return dense(projection, 'projection', normed, config.hiddenSize);
   });
   const hiddenStates = scoped('encoder', () => {
-    const finalNorm = (x: Value): Value => norm(weights, 'encoder.layer_norm', x, config.layerNormEps);
     const real = mul(projected, unsqueeze(cast(frameMask, projected.dtype), [2]));
     const position = scoped('pos_conv_embed', () => positionalConvolution(weights, config, real));
     const positioned = add(real, position);
-    const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
-    const biasOfLayer = positionBias?.(real);
-    const states = [config.doStableLayerNorm ? positioned : finalNorm(positioned)];
-    for (let layer = 0; layer < layers; layer++) {
-      const name = `layers.${layer}`;
-      const layerWeights = under(weights, `encoder.${name}.`);
-      const before = states.at(-1)!;
-      states.push(scoped(name, () => transformerLayer(layerWeights, config, before, bias, biasOfLayer)));
-    }
-    if (config.doStableLayerNorm && layers === config.numHiddenLayers) states.push(finalNorm(states.pop()!));
-    return states;
+    const first = config.doStableLayerNorm ? positioned : finalNorm(weights, config, positioned);
+    const range = { from: 0, to: layers };
+    return [first, ...transformerLayers(weights, config, { states: first, frameMask }, range, positionBias)];
   });
   return { hiddenStates, frameMask };
 }
 
+/** The norm after the first hidden state of base models and after the last of large ones. */
+function finalNorm(weights: Weights, config: Wav2Vec2Config, x: Value): Value {
+  return norm(weights, 'encoder.layer_norm', x, config.layerNormEps);
+}
+
 /**
- * One layer: x [N, L, width] -> [N, L, width].
- * @param bias additive, [N, 1, 1, L]: 0 on real frames, hugely negative on padded ones
+ * Some of the layers of {@link wav2vec2Encoder}, from the hidden state before them to the states after each.
+ * @returns [N, L, width] for each layer; that of the model's last layer is normalised as in the whole encoder
  */
-export function transformerLayer(
+export function transformerLayers(
+  weights: Weights,
+  config: Wav2Vec2Config,
+  { states, frameMask }: LayerFrames,
+  { from, to, dropout }: LayerRange,
+  positionBias?: (frames: Value) => PositionBias,
+): Value[] {
+  const { graph } = states;
+  const bias = unsqueeze(attentionBias(frameMask), [1, 2]); // [N, 1, 1, L]
+  const biasOfLayer = positionBias?.(states);
+  const after: Value[] = [];
+  for (let layer = from; layer < to; layer++) {
+    const name = `layers.${layer}`;
+    const layerWeights = under(weights, `encoder.${name}.`);
+    const before = after.at(-1) ?? states;
+    const computedFrom = [before, ...(biasOfLayer ? [biasOfLayer.shared] : [])];
+    const drop = (x: Value, site: string): Value =>
+      dropout === undefined ? x : dropout.apply(x, dropout.rate, `speech_encoder.${name}.${site}`);
+    after.push(
+      asBlock(graph, computedFrom, () =>
+        withScope(graph, name, () =>
+          transformerLayer(layerWeights, config, before, { bias, positionBias: biasOfLayer, drop }),
+        ),
+      ),
+    );
+  }
+  if (config.doStableLayerNorm && to === config.numHiddenLayers && to > from) {
+    after.push(finalNorm(weights, config, after.pop()!));
+  }
+  return after;
+}
+
+/** Shared by all layers. */
+interface LayerContext {
+  /** Additive, [N, 1, 1, L]: 0 on real frames, hugely negative on padded ones. */
+  readonly bias: Value;
+  readonly positionBias: PositionBias | undefined;
+  readonly drop: (x: Value, site: string) => Value;
+}
+
+/** One layer: x [N, L, width] -> [N, L, width]. */
+function transformerLayer(
   weights: Weights,
   config: Wav2Vec2Config,
   x: Value,
-  bias: Value,
-  positionBias?: PositionBias,
+  { bias, positionBias, drop }: LayerContext,
 ): Value {
   const normed = (value: Value, name: string): Value => norm(weights, name, value, config.layerNormEps);
-  const attend = (value: Value): Value =>
-    withScope(x.graph, 'attention', () => {
+  const attend = (value: Value): Value => {
+    const attended = withScope(x.graph, 'attention', () => {
       const layer = under(weights, 'attention.');
-      const biases = positionBias === undefined ? bias : add(positionBias(layer, value), bias);
-      return attention(layer, config, value, biases);
+      const biases = positionBias === undefined ? bias : add(positionBias.ofLayer(layer, value), bias);
+      return attention(layer, config, value, biases, (shares) => drop(shares, 'attention'));
     });
-  const feed = (value: Value): Value =>
-    withScope(x.graph, 'feed_forward', () => feedForward(under(weights, 'feed_forward.'), config, value));
+    return drop(attended, 'attended');
+  };
+  const feed = (value: Value): Value => {
+    const fed = withScope(x.graph, 'feed_forward', () =>
+      feedForward(under(weights, 'feed_forward.'), config, value),
+    );
+    return drop(fed, 'fed');
+  };
   if (config.doStableLayerNorm) {
     const attended = add(x, attend(normed(x, 'layer_norm')));
     return add(attended, feed(normed(attended, 'final_layer_norm')));
@@ -133,11 +210,17 @@ export function transformerLayer(
 }
 
 /** Multi-head self-attention (Vaswani et al., 2017); the bias is added to its scores. */
-function attention(weights: Weights, config: Wav2Vec2Config, x: Value, bias: Value): Value {
+function attention(
+  weights: Weights,
+  config: Wav2Vec2Config,
+  x: Value,
+  bias: Value,
+  dropShares: (shares: Value) => Value,
+): Value {
   const { hiddenSize: width, numAttentionHeads: heads } = config;
   const project = (name: string): Value => dense(weights, name, x, width);
   const attended = { queries: project('q_proj'), keys: project('k_proj'), values: project('v_proj'), bias };
-  const joined = multiHeadAttention(attended, heads);
+  const joined = multiHeadAttention(attended, heads, dropShares);
   return dense(weights, 'out_proj', joined, width);
 }
 

@@ -2,7 +2,7 @@
 
 import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import { parseWav2Vec2Config } from './config.js';
-import { wav2vec2Encoder } from './encoder.js';
+import { transformerLayers, wav2vec2Encoder } from './encoder.js';
 
 /** Heads and quantizers for training and other tasks, which do not affect the hidden states. */
 export const harmlessHeads: readonly RegExp[] = [
@@ -16,6 +16,7 @@ export const wav2vec2: SpeechEncoderFamily = {
   parseConfig: parseWav2Vec2Config,
   prefixes: ['wav2vec2.', ''],
   encoder: wav2vec2Encoder,
+  layers: transformerLayers,
   harmless: [
     /^(?:wav2vec2\.)?masked_spec_embed$/, // for masking in training
     ...harmlessHeads,

@@ -3,9 +3,13 @@
  * attention, trained to predict the clusters of clean speech from noisy and overlapping speech.
  */
 
+import type { Value } from '../../../engine/onnx/index.js';
 import type { Weights } from '../../../nn/index.js';
 import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import {
+  type LayerFrames,
+  type LayerRange,
+  transformerLayers,
   type Wav2Vec2Inputs,
   type Wav2Vec2Options,
   type Wav2Vec2Outputs,
@@ -27,12 +31,20 @@ export function wavlmEncoder(
   );
 }
 
+/** Some of its layers, as {@link transformerLayers}; the table of the position bias is theirs too. */
+function wavlmLayers(weights: Weights, config: WavLMConfig, frames: LayerFrames, range: LayerRange): Value[] {
+  return transformerLayers(weights, config, frames, range, (states) =>
+    gatedPositionBias(weights, config, states),
+  );
+}
+
 export const wavlm: SpeechEncoderFamily = {
   modelType: 'wavlm',
   title: 'WavLM',
   parseConfig: parseWavLMConfig,
   prefixes: ['wavlm.', ''],
   encoder: wavlmEncoder,
+  layers: wavlmLayers,
   harmless: [
     /^(?:wavlm\.)?masked_spec_embed$/, // for masking in training
     ...wav2vec2.harmless, // its heads have the same names

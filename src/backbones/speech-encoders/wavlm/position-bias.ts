@@ -38,8 +38,11 @@ const ROWS_PER_GATE = 4;
  * @param frames [N, L, ...], for the number of frames
  */
 export function gatedPositionBias(weights: Weights, config: WavLMConfig, frames: Value): PositionBias {
-  const distances = withScope(frames.graph, 'position_bias', () => distanceBias(weights, config, frames));
-  return (layer, x) => withScope(x.graph, 'position_bias', () => mul(gate(layer, config, x), distances)); // [N, heads, L, L]
+  const shared = withScope(frames.graph, 'position_bias', () => distanceBias(weights, config, frames));
+  return {
+    shared,
+    ofLayer: (layer, x) => withScope(x.graph, 'position_bias', () => mul(gate(layer, config, x), shared)), // [N, heads, L, L]
+  };
 }
 
 /** The table's entries for all pairs of frames: [1, heads, L, L], by frame that attends and frame attended to. */

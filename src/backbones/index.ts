@@ -44,6 +44,13 @@ export {
   quantizedName,
 } from './decoders/quantized-checkpoint.js';
 export { publishedConfigs } from './published-configs.js';
+export type { CtcText, WordSpan } from './speech-encoders/ctc/decoding.js';
+export { ctcVocabularySize } from './speech-encoders/ctc/head.js';
+export {
+  findRecogniser,
+  type RecogniserSource,
+  recognisedText,
+} from './speech-encoders/ctc/recogniser.js';
 export {
   encoderDescription,
   encoderFamilyOf,
@@ -62,9 +69,11 @@ export {
   type EncoderWidth,
   encoderWidth,
   findSpeechEncoder,
+  frameWidth,
   widthOf,
 } from './speech-encoders/encoder-source.js';
 export {
+  CTC_LOGITS,
   cachedBelow,
   chosenLayers,
   heldLayers,

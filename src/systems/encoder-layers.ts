@@ -3,7 +3,12 @@
  * with the model, and the sum of several layers, softmax weights over hidden states as in SUPERB (Yang et al., 2021).
  */
 
-import { type EncoderWidth, readEncoderWeight, type TrainableEncoder } from '../backbones/index.js';
+import {
+  type EncoderWidth,
+  frameWidth,
+  readEncoderWeight,
+  type TrainableEncoder,
+} from '../backbones/index.js';
 import { type Checkpoint, openCheckpoint, readWeight, requireWeight } from '../checkpoints/index.js';
 import {
   add,
@@ -33,22 +38,34 @@ import {
 import type { Recipe } from './settings.js';
 import type { FeatureSource, PhaseGraphs, StandaloneModel, Tensors } from './system.js';
 
-/** What a phase reads of an encoder. */
+/** What a phase reads of an encoder. `held` and `vocabulary` are what a frame of the cached features holds. */
 export interface EncoderReading extends EncoderWidth {
   /** Hidden states that a frame would hold if no layer were trained. */
   readonly heldUntrained: number;
+  /** Logits of the CTC head that the model reads for each frame; 0 if it reads none. */
+  readonly symbols: number;
   /** The layers above the cached states; absent if none is trained. */
   readonly upper?: UpperLayers;
 }
+
+/** What is known of features that are not read. */
+export const NO_AUDIO: EncoderReading = {
+  ...{ width: 0, held: 1, vocabulary: 0, heldUntrained: 1, symbols: 0 },
+  warning: undefined,
+};
 
 /** Layers that are trained with a model. */
 export interface UpperLayers extends Pick<TrainableEncoder, 'layers'> {
   /** The hidden state that they begin with: the last of those in a frame of the features. */
   readonly from: number;
+  /** The highest of them that is computed. */
+  readonly to: number;
   /** How many of the states below it are read; they come first in a frame. */
   readonly below: number;
   /** The hidden states above it, and it if it is read, in ascending order. */
   readonly read: readonly number[];
+  /** The CTC head over the highest; absent if its logits are not read. */
+  readonly logits?: TrainableEncoder['logits'];
 }
 
 /** Key of the sum's parameters in checkpoints. */
@@ -63,6 +80,9 @@ export function isEncoderKey(key: string): boolean {
 }
 
 const AUDIO = 'audio_features';
+
+/** What a model finds in its batch beside the hidden states, if it reads logits: float32 [N, L, symbols]. */
+export const LOGITS = 'ctc_logits';
 
 /** Weights [held] of the layers in the sum, from the parameters in a checkpoint. */
 export function layerShares(parameters: Float32Array): number[] {
@@ -97,32 +117,58 @@ function spanMasks({
   };
 }
 
-/** Cached features [N, L, held * d] to what the system's model reads, float32 [N, L, d]. */
+/** What a system's model reads of each frame: hidden states, and logits. */
+interface Encoded {
+  /** float32 [N, L, d]; undefined if no layer is read. */
+  readonly states: Value | undefined;
+  /** float32 [N, L, symbols]. */
+  readonly logits: Value | undefined;
+}
+
+/** Cached features [N, L, held * d + vocabulary] to what the system's model reads. */
 function encoded(
   weights: Weights,
-  { features, frameMask }: { readonly features: Value; readonly frameMask: Value },
-  { held, width, upper }: EncoderReading,
+  features: { readonly cached: Value; readonly frameMask: Value },
+  encoder: EncoderReading,
   settings: EncoderSettings,
   dropout: Dropout,
-): Value {
-  const masked = maskedIn(cast(features, 'float32'), frameMask, settings, dropout);
-  if (upper === undefined) return held === 1 ? masked : learnedSum(weights, masked, held);
-  const { from, below, read } = upper;
-  const cached = [...Array(held).keys()].map((place) =>
-    held === 1 ? masked : slice(masked, 2, place * width, (place + 1) * width),
-  );
-  const start = cached.at(-1)!;
-  const trained = withScope(start.graph, 'speech_encoder', () =>
+): Encoded {
+  const { held, width, vocabulary, upper } = encoder;
+  const { frameMask } = features;
+  const cached = maskedIn(cast(features.cached, 'float32'), frameMask, settings, dropout);
+  const part = (from: number, to: number): Value =>
+    to - from === cached.shape[2] ? cached : slice(cached, 2, from, to);
+  if (upper === undefined) {
+    const states = held === 0 ? undefined : part(0, held * width);
+    return {
+      states: states && held > 1 ? learnedSum(weights, states, held) : states,
+      logits: vocabulary === 0 ? undefined : part(held * width, held * width + vocabulary),
+    };
+  }
+  const { from, to, below, read } = upper;
+  const places = [...Array(held).keys()].map((place) => part(place * width, (place + 1) * width));
+  const start = places.at(-1)!;
+  const own = under(weights, SPEECH_ENCODER_PREFIX);
+  const { graph } = start;
+  const trained = withScope(graph, 'speech_encoder', () =>
     upper.layers(
-      under(weights, SPEECH_ENCODER_PREFIX),
+      own,
       { states: start, frameMask },
-      { from, to: read.at(-1)!, dropout: { apply: dropout, rate: settings.dropout } },
+      { from, to, dropout: { apply: dropout, rate: settings.dropout } },
     ),
   );
   const above = read.map((layer) => (layer === from ? start : trained[layer - from - 1]!));
-  const states = [...cached.slice(0, below), ...above];
+  const states = [...places.slice(0, below), ...above];
+  return {
+    states: states.length === 0 ? undefined : oneState(weights, states, settings),
+    logits: upper.logits && withScope(graph, 'speech_encoder', () => upper.logits!(own, trained.at(-1)!)),
+  };
+}
+
+/** Several hidden states as one. */
+function oneState(weights: Weights, states: readonly Value[], { mix }: EncoderSettings): Value {
   if (states.length === 1) return states[0]!;
-  if (settings.mix === 'learned') return learnedSum(weights, concat(states, 2), states.length);
+  if (mix === 'learned') return learnedSum(weights, concat(states, 2), states.length);
   return mul(
     states.reduce((sum, state) => add(sum, state)),
     1 / states.length,
@@ -141,24 +187,32 @@ function reading<R>(
   use: (weights: Weights, batch: BatchValues) => R,
 ): typeof use {
   return (weights, batch) => {
-    const { [AUDIO]: features, frame_mask: frameMask } = batch;
-    if (features === undefined) return use(weights, batch);
-    const states = encoded(weights, { features, frameMask: frameMask! }, encoder, settings, dropout);
-    return use(weights, { ...batch, [AUDIO]: states });
+    const { [AUDIO]: cached, frame_mask: frameMask, ...others } = batch;
+    if (cached === undefined) return use(weights, batch);
+    const { states, logits } = encoded(
+      weights,
+      { cached, frameMask: frameMask! },
+      encoder,
+      settings,
+      dropout,
+    );
+    return use(weights, {
+      ...{ ...others, frame_mask: frameMask! },
+      ...(states && { [AUDIO]: states }),
+      ...(logits && { [LOGITS]: logits }),
+    });
   };
 }
 
-function widened(inputs: readonly GraphInput[], held: number): GraphInput[] {
+function widened(inputs: readonly GraphInput[], encoder: EncoderReading): GraphInput[] {
   return inputs.map((input) =>
-    input.name === AUDIO
-      ? { ...input, shape: [...input.shape.slice(0, 2), held * (input.shape[2] as number)] }
-      : input,
+    input.name === AUDIO ? { ...input, shape: [...input.shape.slice(0, 2), frameWidth(encoder)] } : input,
   );
 }
 
 /** Whether a model reads features as they are cached, except for masks in training. */
-function readsAsCached({ held, upper }: EncoderReading): boolean {
-  return held === 1 && upper === undefined;
+function readsAsCached({ held, vocabulary, upper }: EncoderReading): boolean {
+  return held === 1 && vocabulary === 0 && upper === undefined;
 }
 
 /** The graphs of a phase over cached features; the same graphs where these are read as they are. */
@@ -172,7 +226,7 @@ export function withEncoderLayers<T extends Omit<PhaseGraphs, 'frozen'>>(
   if (graphs.inputs.every(({ name }) => name !== AUDIO)) return graphs;
   return {
     ...graphs,
-    inputs: widened(graphs.inputs, encoder.held),
+    inputs: widened(graphs.inputs, encoder),
     isTrainable: (key) => isEncoderKey(key) || graphs.isTrainable(key),
     loss: (weights, batch, dropout) =>
       reading(encoder, settings, dropout, (own, read) => graphs.loss(own, read, dropout))(weights, batch),
@@ -189,7 +243,7 @@ export function standaloneWithEncoderLayers<T extends Pick<StandaloneModel, 'inp
   if (readsAsCached(encoder) || model.inputs.every(({ name }) => name !== AUDIO)) return model;
   return {
     ...model,
-    inputs: widened(model.inputs, encoder.held),
+    inputs: widened(model.inputs, encoder),
     define: reading(encoder, settings, noDropout, model.define),
   };
 }
@@ -218,19 +272,22 @@ export async function initialEncoderLayers(
   return values;
 }
 
-/** Features of a new sum: the means over the layers. */
-export function equallyMixed(features: FeatureSource, held: number): FeatureSource {
-  if (held === 1) return features;
+/** Features of a new sum: the means over the layers, without logits. */
+export function equallyMixed(
+  features: FeatureSource,
+  { heldUntrained: held, symbols }: Pick<EncoderReading, 'heldUntrained' | 'symbols'>,
+): FeatureSource {
+  if (held === 1 && symbols === 0) return features;
   return {
     frames: features.frames,
     async read(utterance) {
       const { frames, width: whole, words } = await features.read(utterance);
-      const width = whole / held;
+      const width = (whole - symbols) / held;
       const values = decodeHalf(words);
       const means = new Float32Array(frames * width);
       values.forEach((value, index) => {
-        const frame = Math.floor(index / whole);
-        means[frame * width + (index % width)]! += value / held;
+        const [frame, place] = [Math.floor(index / whole), index % whole];
+        if (place < held * width) means[frame * width + (place % width)]! += value / held;
       });
       return { frames, width, words: encodeHalf(means) };
     },

@@ -3,6 +3,7 @@
 import {
   cachedBelow,
   chosenLayers,
+  ctcVocabularySize,
   type EncoderSource,
   encoderFamilyOf,
   encoderKeys,
@@ -13,7 +14,6 @@ import {
   parseEncoderConfig,
   parseTrainableEncoder,
   publishedConfigs,
-  readEncoderConfig,
   readTrainableEncoder,
   type TrainableEncoder,
   trainedFrom,
@@ -76,6 +76,7 @@ export async function describeEncoder(
   { mayBeAbsent }: { readonly mayBeAbsent: boolean },
 ): Promise<EncoderReading> {
   const { encoder, encoder_onnx: onnx } = backbones;
+  const { logits = false }: LayerSelection = layers;
   if (layers.train !== 'frozen') {
     const name = trainableName(backbones);
     const trainable = mayBeAbsent
@@ -86,24 +87,35 @@ export async function describeEncoder(
   const width =
     !mayBeAbsent || onnx !== null || encoder === null
       ? await encoderWidth(encoder, onnx, layers)
-      : widthOf(
-          await configOrPublished(encoder, readEncoderConfig, (raw, path) => parseEncoderConfig(raw, path)),
-          layers,
+      : await configOrPublished(
+          encoder,
+          (name) => encoderWidth(name, null, layers),
+          (raw, path) =>
+            widthOf(parseEncoderConfig(raw, path), layers, logits ? ctcVocabularySize(raw, path) : 0),
         );
-  return { ...width, heldUntrained: width.held };
+  return { ...width, heldUntrained: width.held, symbols: width.vocabulary };
 }
 
 /** What is read of an encoder whose upper layers are trained. */
-function trainedReading(settings: Recipe['encoder'], { config, layers }: TrainableEncoder): EncoderReading {
+function trainedReading(settings: Recipe['encoder'], trainable: TrainableEncoder): EncoderReading {
+  const { config, layers, symbols } = trainable;
+  const { logits = false }: LayerSelection = settings;
   const from = trainedFrom(settings.train, settings, config)!;
   const chosen = chosenLayers(settings, config);
   const below = chosen.filter((layer) => layer < from).length;
+  const read = chosen.slice(below);
   return {
     width: config.hiddenSize,
     held: below + 1,
+    vocabulary: 0,
     heldUntrained: heldLayers(settings, chosen.length),
+    symbols: logits ? symbols : 0,
     warning: undefined,
-    upper: { from, below, read: chosen.slice(below), layers },
+    upper: {
+      ...{ from, below, read, layers },
+      to: logits ? config.numHiddenLayers : read.at(-1)!,
+      ...(logits && { logits: trainable.logits }),
+    },
   };
 }
 

@@ -42,6 +42,7 @@ import {
   initialEncoderLayers,
   LAYER_MIX_KEY,
   layerShares,
+  NO_AUDIO,
   SPEECH_ENCODER_PREFIX,
   withEncoderLayers,
 } from '../../src/systems/encoder-layers.js';
@@ -181,7 +182,7 @@ const random = seededRandom('layer mix');
 const features = normalArray(random, ROWS * FRAMES * HELD * WIDTH, 1);
 const factors = normalArray(random, ROWS * FRAMES * WIDTH, 1);
 const parameters = [0.4, -0.2, 1.1, 0.1];
-const summed: EncoderReading = { width: WIDTH, held: HELD, heldUntrained: HELD, warning: undefined };
+const summed: EncoderReading = { ...NO_AUDIO, width: WIDTH, held: HELD, heldUntrained: HELD };
 const single: EncoderReading = { ...summed, held: 1, heldUntrained: 1 };
 
 function mixed(values: readonly number[]) {
@@ -245,12 +246,12 @@ describe('the learned sum of layers', () => {
       frames: () => FRAMES,
       read: async () => ({ frames: FRAMES, width: HELD * WIDTH, words }),
     };
-    const { width, words: means } = await equallyMixed(source, HELD).read({ id: '' });
+    const { width, words: means } = await equallyMixed(source, summed).read({ id: '' });
     expect(width).toBe(WIDTH);
     const mix = float32Of((await mixed([0, 0, 0, 0])).read);
     const wanted = encodeHalf(mix.slice(0, FRAMES * WIDTH));
     expect(means.every((word, index) => Math.abs(word - wanted[index]!) <= 1)).toBe(true);
-    expect(equallyMixed(source, 1)).toBe(source);
+    expect(equallyMixed(source, single)).toBe(source);
   });
 
   it('is trained beside the rest, and absent where one layer is read', () => {

@@ -31,6 +31,7 @@ import type { Device } from '../../engine/runtime/index.js';
 import { float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
 import { checkpointWeights, type Precision, type Weights } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
+import { ctcHead, ctcVocabularySize, requireCtcHead } from './ctc/head.js';
 import { hubert } from './hubert/family.js';
 import { chosenLayers, isLastLayer, LAST_LAYER, type LayerSelection } from './layer-selection.js';
 import type { SpeechEncoderConfig, SpeechEncoderFamily } from './speech-encoder.js';
@@ -79,6 +80,10 @@ export interface TrainableEncoder {
   readonly config: SpeechEncoderConfig;
   /** Some of its layers, see {@link SpeechEncoderFamily.layers}; weights by their keys without prefix. */
   layers(weights: Weights, frames: LayerFrames, range: LayerRange): Value[];
+  /** Symbols of its CTC head. A checkpoint without a head has a number of them too. */
+  readonly symbols: number;
+  /** Logits of its CTC head: last hidden states [N, L, hiddenSize] -> [N, L, symbols]. */
+  logits(weights: Weights, states: Value): Value;
 }
 
 /** @throws InputError as {@link parseEncoderConfig}, and for a family whose layers cannot be trained */
@@ -95,9 +100,12 @@ export function parseTrainableEncoder(
       `the layers of ${family.title} (${path}) cannot be trained, only those of ${titles}; set encoder.train to frozen`,
     );
   }
+  const symbols = ctcVocabularySize(raw, path);
   return {
     config,
     layers: (weights, frames, range) => family.layers!(weights, config, frames, range),
+    symbols,
+    logits: (weights, states) => ctcHead(weights, states, symbols),
   };
 }
 
@@ -136,6 +144,17 @@ export interface EncoderGraphOptions extends Pick<Wav2Vec2Options, 'groupNormSte
 export const SELECTED_STATES = 'hidden_states';
 /** The output of one that gives the last layer. */
 export const LAST_STATES = 'last_hidden_state';
+/** The output of one that gives the logits of a CTC head, after the hidden states. */
+export const STATES_AND_LOGITS = 'features';
+
+/** The name of a graph's first output. */
+export function outputName(
+  selection: LayerSelection,
+  config: { readonly numHiddenLayers: number } | undefined,
+): string {
+  if (selection.logits) return STATES_AND_LOGITS;
+  return isLastLayer(selection, config) ? LAST_STATES : SELECTED_STATES;
+}
 
 /** Names of the two parts of a weight norm in older checkpoints. */
 const OLDER_NAMES: readonly (readonly [string, string])[] = [
@@ -147,9 +166,11 @@ const OLDER_NAMES: readonly (readonly [string, string])[] = [
  * The model as a graph: inputs `input_values` float32 [batch, samples] and `attention_mask` int64 [batch, samples],
  * outputs `last_hidden_state` float32 [batch, frames, width] and `frame_mask` int64 [batch, frames]. For a selection of
  * other layers the first output is `hidden_states`: their mean, or all of them, one after the other, [batch, frames,
- * layers * width]. Layers above the highest of them are not computed.
+ * layers * width]. Layers above the highest of them are not computed. With logits it is `features`: these states, and
+ * after them the logits of the CTC head, [batch, frames, layers * width + vocabulary].
  * @param precision of the transformer's linear layers; the convolutions, attention and norms are float32
- * @throws InputError when the model is not supported, or a weight is missing or has another shape
+ * @throws InputError when the model is not supported, or a weight is missing or has another shape; for logits, when
+ *   the checkpoint has no CTC head
  */
 export function encoderGraph(
   checkpoint: Checkpoint,
@@ -167,18 +188,24 @@ export function encoderGraph(
     () => precision,
   );
   const chosen = chosenLayers(selection, config);
+  const last = config.numHiddenLayers;
   const { hiddenStates, frameMask } = family.encoder(
     weights,
     config,
     { inputValues, attentionMask },
-    { ...options, layers: chosen.at(-1)! },
+    { ...options, layers: selection.logits ? last : chosen.at(-1)! },
   );
   const states = chosen.map((layer) => hiddenStates[layer]!);
-  const name = isLastLayer(selection, config) ? LAST_STATES : SELECTED_STATES;
+  if (selection.logits) requireCtcHead(stored);
   addOutput(
     graph,
-    withScope(graph, 'layers', () => mixed(states, selection)),
-    name,
+    withScope(graph, 'layers', () => {
+      const own = states.length === 0 ? [] : [mixed(states, selection)];
+      if (!selection.logits) return own[0]!;
+      const size = ctcVocabularySize(checkpoint.config, join(checkpoint.dir, 'config.json'));
+      return joined([...own, ctcHead(weights, hiddenStates[last]!, size)]);
+    }),
+    outputName(selection, config),
   );
   addOutput(graph, frameMask, 'frame_mask');
   return graph;
@@ -188,11 +215,16 @@ export function encoderGraph(
 function mixed(states: readonly Value[], { mix }: LayerSelection): Value {
   if (states.length === 1) return states[0]!;
   return mix === 'learned'
-    ? concat(states, 2)
+    ? joined(states)
     : mul(
         states.reduce((sum, state) => add(sum, state)),
         1 / states.length,
       );
+}
+
+/** Values of a frame one after the other. */
+function joined(values: readonly Value[]): Value {
+  return values.length === 1 ? values[0]! : concat(values, 2);
 }
 
 /** The weights that the model reads, by their stored keys. @throws InputError as {@link encoderGraph} */

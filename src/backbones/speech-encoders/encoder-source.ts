@@ -8,6 +8,7 @@ import {
   type Checkpoint,
   findCheckpointFolder,
   openCheckpoint,
+  readConfig,
   weightFiles,
 } from '../../checkpoints/index.js';
 import {
@@ -17,18 +18,13 @@ import {
   startSessionWorker,
 } from '../../engine/runtime/index.js';
 import type { Precision } from '../../nn/index.js';
-import {
-  buildEncoderGraph,
-  encoderTitles,
-  LAST_STATES,
-  readEncoderConfig,
-  SELECTED_STATES,
-} from './encoder-families.js';
+import { ctcVocabularySize, requireCtcHead } from './ctc/head.js';
+import { readCtcVocabulary } from './ctc/vocabulary.js';
+import { buildEncoderGraph, encoderTitles, outputName, readEncoderConfig } from './encoder-families.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
   chosenLayers,
   heldLayers,
-  isLastLayer,
   LAST_LAYER,
   type LayerSelection,
   selectionName,
@@ -54,6 +50,8 @@ export interface EncoderSource {
   readonly checkpoint: Checkpoint | undefined;
   /** Tells its features from those of other layers of the same encoder; '' for the last layer. */
   readonly selection: string;
+  /** Seconds from one frame to the next; undefined if no config says it. */
+  readonly frameSec: number | undefined;
   /** {@link SpeechEncoder.paddedSamples}, before the encoder is loaded. */
   readonly paddedSamples: (samples: number) => number;
   /** Loads it. */
@@ -69,6 +67,9 @@ export interface SpeechEncoderOptions {
   /** The worker to open the session in; absent: starts its own. */
   readonly worker?: SessionWorker;
 }
+
+/** Of the waveforms that encoders take. */
+const SAMPLE_RATE_HZ = 16_000;
 
 /** emoq's own graph: see buildEncoderGraph. */
 const OWN_IO: Omit<EncoderIO, 'hiddenStates'> = {
@@ -90,9 +91,9 @@ type OpenSession = (
  *   with `onnx`
  * @param onnx an exported encoder that takes waveforms, to run instead of emoq's own graph. The checkpoint's files are
  *   then not needed
- * @param layers which of its hidden states are the features
+ * @param layers which of its hidden states are the features, and whether the logits of its CTC head are
  * @throws InputError when something is missing or broken, the checkpoint's family is not supported, or it does not have
- *   these layers
+ *   these layers, or for logits no CTC head or vocab.json
  */
 export async function findSpeechEncoder(
   nameOrPath: string | null,
@@ -116,18 +117,20 @@ export async function findSpeechEncoder(
   const name = checkpointOf(nameOrPath);
   const config = await readEncoderConfig(name);
   const checkpoint = await openCheckpoint(name);
+  if (layers.logits) requireCtcHead(checkpoint);
+  const vocabulary = layers.logits ? await readVocabularySize(checkpoint.dir) : 0;
   return encoderSource({
     files: [...(await configFiles(await findCheckpointFolder(name))), ...weightFiles(checkpoint)],
-    config: { ...config },
+    config: { ...config, ...(layers.logits && { vocabSize: vocabulary }) },
     warning: undefined,
     checkpoint,
     selection: selectionName(layers, config),
     properties: {
-      width: config.hiddenSize * heldLayers(layers, chosenLayers(layers, config).length),
+      width: frameWidth(widthOf(config, layers, vocabulary)),
       geometry: config,
       normalize: config.doNormalize,
     },
-    io: { ...OWN_IO, hiddenStates: isLastLayer(layers, config) ? LAST_STATES : SELECTED_STATES },
+    io: { ...OWN_IO, hiddenStates: outputName(layers, config) },
     origin: checkpoint.dir,
     openSession: (worker, options, precision) => {
       const { model, weightsFolder } = buildEncoderGraph(checkpoint, {
@@ -157,6 +160,8 @@ export interface EncoderWidth {
   readonly width: number;
   /** Hidden states in a frame of the features. */
   readonly held: number;
+  /** Logits after them, one for each symbol of the CTC head; 0 if none are asked for. */
+  readonly vocabulary: number;
   /** A warning for the user. */
   readonly warning: string | undefined;
 }
@@ -171,23 +176,48 @@ export async function encoderWidth(
   onnx: string | null,
   layers: LayerSelection = LAST_LAYER,
 ): Promise<EncoderWidth> {
-  if (onnx === null) return widthOf(await readEncoderConfig(checkpointOf(nameOrPath)), layers);
-  const { io, width, held, description } = await readExportedEncoder(onnx, nameOrPath, layers);
+  if (onnx === null) {
+    const name = checkpointOf(nameOrPath);
+    const config = await readEncoderConfig(name);
+    const vocabulary = layers.logits ? await readVocabularySize(await findCheckpointFolder(name)) : 0;
+    return widthOf(config, layers, vocabulary);
+  }
+  const { io, width, held, vocabulary, description } = await readExportedEncoder(onnx, nameOrPath, layers);
   const { warning } = description;
-  if (width !== undefined) return { width: width / held, held, warning };
+  const ofStates = (whole: number): EncoderWidth => ({
+    ...{ held, vocabulary, warning },
+    width: (whole - vocabulary) / held,
+  });
+  if (width !== undefined) return ofStates(width);
   const worker = startSessionWorker();
   try {
     const session = await openExportedEncoder(onnx, worker, { device: { kind: 'cpu' } });
-    return { width: (await trialWidth(session, io, onnx)) / held, held, warning };
+    return ofStates(await trialWidth(session, io, onnx));
   } finally {
     await worker.close();
   }
 }
 
-/** {@link encoderWidth} of a config. @throws InputError if it does not have these layers */
-export function widthOf(config: SpeechEncoderConfig, layers: LayerSelection): EncoderWidth {
+/**
+ * {@link encoderWidth} of a config.
+ * @param vocabulary symbols of its CTC head, if logits are asked for
+ * @throws InputError if it does not have these layers
+ */
+export function widthOf(config: SpeechEncoderConfig, layers: LayerSelection, vocabulary = 0): EncoderWidth {
   const held = heldLayers(layers, chosenLayers(layers, config).length);
-  return { width: config.hiddenSize, held, warning: undefined };
+  return { width: config.hiddenSize, held, vocabulary, warning: undefined };
+}
+
+/** Values in a frame of the features. */
+export function frameWidth({ width, held, vocabulary }: Omit<EncoderWidth, 'warning'>): number {
+  return width * held + vocabulary;
+}
+
+/** Symbols of the CTC head of a folder. @throws InputError if it has no vocabulary, or one of another size */
+async function readVocabularySize(dir: string): Promise<number> {
+  const size = ctcVocabularySize(await readConfig(dir), join(dir, 'config.json'));
+  await readCtcVocabulary(dir, size);
+  return size;
 }
 
 function checkpointOf(nameOrPath: string | null): string {
@@ -207,9 +237,12 @@ interface SourceParts
 }
 
 function encoderSource({ properties, io, origin, openSession, ...parts }: SourceParts): EncoderSource {
+  const { geometry } = properties;
   return {
     ...parts,
-    paddedSamples: (samples) => paddedLength(properties.geometry, io, samples),
+    frameSec:
+      geometry && geometry.convStride.reduce((samples, stride) => samples * stride, 1) / SAMPLE_RATE_HZ,
+    paddedSamples: (samples) => paddedLength(geometry, io, samples),
     async open({ worker: given, precision, ...options }) {
       const worker = given ?? startSessionWorker();
       const closeWorker = async (): Promise<void> => {

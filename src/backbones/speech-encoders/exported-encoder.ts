@@ -9,8 +9,14 @@ import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
 import { loadModelFile, type ModelFile, type ModelValue, readModelFile } from '../../engine/onnx/index.js';
 import type { SessionOptions, SessionWorker, WorkerSession } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
-import { LAST_STATES, parseEncoderConfig, SELECTED_STATES } from './encoder-families.js';
-import { heldLayers, LAST_LAYER, type LayerSelection, selectionNote } from './layer-selection.js';
+import { LAST_STATES, outputName, parseEncoderConfig, STATES_AND_LOGITS } from './encoder-families.js';
+import {
+  heldLayers,
+  isLastLayer,
+  LAST_LAYER,
+  type LayerSelection,
+  selectionNote,
+} from './layer-selection.js';
 import type { EncoderIO, SpeechEncoderConfig } from './speech-encoder.js';
 import { readNormalization } from './wav2vec2/config.js';
 
@@ -23,6 +29,8 @@ export interface ExportedEncoder {
   readonly width: number | undefined;
   /** Hidden states in a frame of the features. */
   readonly held: number;
+  /** Logits after them; 0 if none are asked for. */
+  readonly vocabulary: number;
 }
 
 /** Inputs that emoq feeds, with the element types it can provide. Both are [batch, samples]. */
@@ -38,7 +46,7 @@ const SCORES = 'logits';
  * Reads the interface of an exported encoder. It must take `input_values` float32 or float16 [N, samples], and
  * optionally `attention_mask` int64 [N, samples]. The features are `last_hidden_state`, or else the first output with
  * three axes, float32 or float16 [N, frames, width]. N may be fixed at 1. For other layers than the last, the features
- * are `hidden_states`, which emoq's own graph gives.
+ * are `hidden_states`, which emoq's own graph gives; with the logits of a CTC head, they are `features`.
  * @param nameOrPath a checkpoint whose configs are used if there are none next to the file
  * @throws InputError when it is missing, not an ONNX file, missing its weights, or has another interface
  */
@@ -71,21 +79,29 @@ export async function readExportedEncoder(
   }
   const values = file.inputs.find(({ name }) => name === 'input_values');
   if (values === undefined) throw refuse('has no input input_values');
-  const selected = file.outputs.find(({ name }) => name === SELECTED_STATES);
+  const isLast = isLastLayer(layers, undefined);
+  const selected = file.outputs.find(({ name }) => name === outputName(layers, undefined) && !isLast);
   const numbers = typeof layers.layers === 'string' ? undefined : new Set(layers.layers).size;
-  if (layers.layers !== 'last' && (selected === undefined || numbers === undefined)) {
-    throw refuse('was exported without the encoder.layers that the recipe asks for');
+  if (!isLast && (selected === undefined || numbers === undefined)) {
+    throw refuse(
+      layers.logits
+        ? 'was exported without the logits of a CTC head; name the checkpoint itself'
+        : 'was exported without the encoder.layers that the recipe asks for',
+    );
   }
-  if (selected !== undefined && layers.layers !== 'last') {
+  if (selected !== undefined) {
     const [given, asked] = [file.metadata.layers, selectionNote(layers)];
     if (given !== asked)
       throw refuse(`gives layers ${given ?? '(not noted)'}, where encoder.layers asks for ${asked}`);
   }
   const held = heldLayers(layers, numbers ?? 1);
+  const vocabulary = layers.logits ? Number(file.metadata.vocabulary) : 0;
   const states =
-    (layers.layers === 'last' ? undefined : selected) ??
+    selected ??
     file.outputs.find(({ name }) => name === LAST_STATES) ??
-    file.outputs.find(({ name, shape }) => shape?.length === 3 && name !== SCORES);
+    file.outputs.find(
+      ({ name, shape }) => shape?.length === 3 && name !== SCORES && name !== STATES_AND_LOGITS,
+    );
   if (states === undefined) {
     const scores = file.outputs.some(({ name }) => name === SCORES)
       ? ` (${SCORES} are scores of a recogniser, not features: export the encoder alone)`
@@ -96,7 +112,8 @@ export async function readExportedEncoder(
     throw refuse(`must give ${states.name} as float32 or float16`);
   }
   const given = states.shape?.[2];
-  const description = await describeExport({ ...file, width: given && given / held }, nameOrPath);
+  const ofOne = given === undefined || held === 0 ? undefined : (given - vocabulary) / held;
+  const description = await describeExport({ ...file, width: ofOne }, nameOrPath);
   const takesMask = file.inputs.some(({ name }) => name === 'attention_mask');
   const takesOne = file.inputs.some(({ shape }) => shape?.[0] === 1);
   return {
@@ -108,8 +125,9 @@ export async function readExportedEncoder(
       padding: takesMask && !takesOne && ignoresPadding(file, description) ? 'ignored' : 'felt',
     },
     description,
-    width: given ?? (description.hiddenSize && held * description.hiddenSize),
+    width: given ?? (description.hiddenSize && held * description.hiddenSize + vocabulary),
     held,
+    vocabulary,
   };
 }
 

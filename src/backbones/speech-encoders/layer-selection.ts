@@ -1,4 +1,7 @@
-/** @file Which hidden states of a speech encoder are its features: of the last layer, or of several. */
+/**
+ * @file Which hidden states of a speech encoder are its features, of the last layer or of several, and whether the
+ * logits of its CTC head follow them.
+ */
 
 import { InputError } from '../../base/index.js';
 
@@ -14,9 +17,17 @@ export interface LayerSelection {
    * SUPERB (Yang et al., 2021). `mean`: the features are their mean.
    */
   readonly mix: 'learned' | 'mean';
+  /**
+   * With it, the logits [vocabulary] of the checkpoint's CTC head over the last layer follow the hidden states in each
+   * frame, whatever layers are chosen. `layers` may then be empty: frames hold logits alone. Default: none.
+   */
+  readonly logits?: boolean;
 }
 
 export const LAST_LAYER: LayerSelection = { layers: 'last', mix: 'learned' };
+
+/** Frames hold logits alone. */
+export const CTC_LOGITS: LayerSelection = { layers: [], mix: 'learned', logits: true };
 
 /** The chosen layers of a config in ascending order. @throws InputError for one that the encoder does not have */
 export function chosenLayers(
@@ -32,24 +43,33 @@ export function chosenLayers(
 
 /** Hidden states that a frame of the features holds, of a number of chosen layers. */
 export function heldLayers({ mix }: Pick<LayerSelection, 'mix'>, chosen: number): number {
-  return mix === 'learned' ? chosen : 1;
+  return mix === 'learned' ? chosen : Math.min(chosen, 1);
 }
 
-/** True if the features are the output of the last layer. */
+/** True if the features are the output of the last layer, and nothing else. */
 export function isLastLayer(
   selection: LayerSelection,
   config: { readonly numHiddenLayers: number } | undefined,
 ): boolean {
+  if (selection.logits) return false;
   if (selection.layers === 'last' || config === undefined) return selection.layers === 'last';
   return chosenLayers(selection, config).join() === String(config.numHiddenLayers);
 }
 
-/** Tells features from those of other layers of the same encoder: `layers-9-12`, `layers-all-mean`; '' for the last. */
+/**
+ * Tells features from those of other layers of the same encoder: `layers-9-12`, `layers-all-mean`; '' for the last. With
+ * logits `layers-9-12-ctc`; `last-ctc` for the last layer, `ctc` for logits alone.
+ */
 export function selectionName(
   selection: LayerSelection,
   config: { readonly numHiddenLayers: number } | undefined,
 ): string {
   if (isLastLayer(selection, config)) return '';
+  if (selection.logits) {
+    const states = { ...selection, logits: false };
+    if (states.layers.length === 0) return 'ctc';
+    return `${selectionName(states, config) || 'last'}-ctc`;
+  }
   const { layers, mix } = selection;
   // Numbers mean the same whatever the config.
   const chosen = layers === 'all' ? undefined : chosenLayers(selection, config ?? ANY_DEPTH);
@@ -59,13 +79,14 @@ export function selectionName(
 
 const ANY_DEPTH = { numHiddenLayers: Number.POSITIVE_INFINITY };
 
-/** What an exported encoder notes of the hidden states that it gives, `9-12` or `9-12-mean`. */
+/** What an exported encoder notes of the features that it gives, `9-12`, `9-12-mean` or `9-12-ctc`. */
 export function selectionNote(
   selection: LayerSelection,
   config: { readonly numHiddenLayers: number } = ANY_DEPTH,
 ): string {
   const chosen = chosenLayers(selection, config);
-  return `${chosen.join('-')}${selection.mix === 'mean' && chosen.length > 1 ? '-mean' : ''}`;
+  const mean = selection.mix === 'mean' && chosen.length > 1 ? ['mean'] : [];
+  return [...chosen, ...mean, ...(selection.logits ? ['ctc'] : [])].join('-');
 }
 
 /** The same selection by numbers, or `last`: it means the same without the config. */
@@ -87,7 +108,7 @@ export type TrainedLayers = 'frozen' | 'all' | `top:${number}`;
  */
 export function trainedFrom(
   train: TrainedLayers,
-  selection: Pick<LayerSelection, 'layers'>,
+  selection: Pick<LayerSelection, 'layers' | 'logits'>,
   config: { readonly numHiddenLayers: number },
 ): number | undefined {
   if (train === 'frozen') return undefined;
@@ -97,7 +118,7 @@ export function trainedFrom(
     throw new InputError(`encoder.train is ${train}, but the encoder has ${last} layers`);
   }
   const from = last - trained;
-  if (chosenLayers(selection, config).at(-1)! > from) return from;
+  if (selection.logits || chosenLayers(selection, config).at(-1)! > from) return from;
   throw new InputError(
     `encoder.train is ${train}, but encoder.layers reads nothing above layer ${from}; read one of layers ${from + 1} to ${last}, or set encoder.train to frozen`,
   );

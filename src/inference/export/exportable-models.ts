@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import {
   asTextEncoder,
   chooseHead,
+  ctcVocabularySize,
   type DecoderConfig,
   decoderFamilyOf,
   encoderDescription,
@@ -121,6 +122,9 @@ export async function exportableEncoder(
       do_normalize: String(doNormalize),
       precision,
       ...(selection && { layers: selectionNote(selection, config) }),
+      ...(selection?.logits && {
+        vocabulary: String(ctcVocabularySize(checkpoint.config, join(checkpoint.dir, 'config.json'))),
+      }),
       ...(norm === 'without padding' && { padding: 'ignored' }),
     },
     sources: weightFiles(checkpoint),

@@ -40,15 +40,12 @@ import {
   robertaKey,
   type Weights,
 } from '../../nn/index.js';
-import type { EncoderReading } from '../encoder-layers.js';
+import { NO_AUDIO } from '../encoder-layers.js';
 import { configOrPublished, describeEncoder, inspectEncoder } from '../speech-features.js';
 import type { InspectedBackbones } from '../system.js';
 import type { BackboneConfigs, StageNeeds } from './needs.js';
 import type { EmoqRecipe } from './settings.js';
 import { formerConfig } from './settings.js';
-
-/** What is known of features that are not read. */
-const NO_AUDIO: EncoderReading = { width: 0, held: 1, heldUntrained: 1, warning: undefined };
 
 /** RoBERTa for a Former: its weights and its tokenizer. A stage may read only one of them. */
 export interface FormerBackbone extends Partial<Omit<TextEncoder, 'config'>> {

@@ -5,7 +5,7 @@
 
 import type { DecoderConfig } from '../../backbones/index.js';
 import { FORMER_PREFIX, type RobertaConfig } from '../../nn/index.js';
-import { type EncoderReading, withEncoderLayers } from '../encoder-layers.js';
+import { type EncoderReading, NO_AUDIO, withEncoderLayers } from '../encoder-layers.js';
 import { phaseParameters } from '../phase-graphs.js';
 import type { PhaseGraphs, StartingPoint } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
@@ -41,7 +41,7 @@ const OUTLINE_ROBERTA: RobertaConfig = {
   hiddenDropoutProb: 0,
   attentionProbsDropoutProb: 0,
 };
-const OUTLINE_ENCODER: EncoderReading = { width: 1, held: 1, heldUntrained: 1, warning: undefined };
+const OUTLINE_ENCODER: EncoderReading = { ...NO_AUDIO, width: 1 };
 const OUTLINE_DECODER: DecoderConfig = {
   family: 'qwen2',
   biases: [],

@@ -192,7 +192,7 @@ async function openStage(
     initial: async ({ examples, features, seed, from }) => {
       const statistics =
         reads.audio && from === undefined
-          ? await audioStatistics(examples, equallyMixed(features, audio.heldUntrained), audioWidth, seed)
+          ? await audioStatistics(examples, equallyMixed(features, audio), audioWidth, seed)
           : undefined;
       const own =
         name === STAGE1

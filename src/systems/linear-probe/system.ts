@@ -133,7 +133,7 @@ function maskedMean(x: Value, mask: Value): Value {
 async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseContext): Promise<Phase> {
   const mayBeAbsent = context.weights === 'shapes-only';
   const encoder = await describeEncoder(recipe, { mayBeAbsent });
-  const { width, held, heldUntrained, warning } = encoder;
+  const { width, held, warning } = encoder;
   const { hidden, standardize } = recipe.probe;
   const sizes = { audioWidth: width, hidden, standardize, classes: recipe.labels.length };
   const graphs = withEncoderLayers(probeGraphs(sizes), encoder, recipe.encoder);
@@ -183,7 +183,7 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
       for (const [key, value] of Object.entries(below)) values.set(key, value as Tensor<'float32'>);
       if (standardize) {
         // Statistics of frames; without a hidden layer, of their means, which vary much less.
-        const frames = equallyMixed(features, heldUntrained);
+        const frames = equallyMixed(features, encoder);
         const read = hidden === 0 ? pooledFeatures(frames, 1) : frames;
         const { mean, deviation } = await audioStatistics(examples, read, width, seed);
         // Do not amplify a nearly constant channel into noise.

@@ -65,7 +65,7 @@ describe('wav2vec 2.0', () => {
   it('is distinguished from other models by its config alone', async () => {
     const dir = join(folder, 'renamed');
     await cp(join(wav2vec2Fixtures, 'large-odd'), dir, { recursive: true });
-    expect(await encoderWidth(dir, null)).toEqual({ width: 21, held: 1, warning: undefined });
+    expect(await encoderWidth(dir, null)).toEqual({ width: 21, held: 1, vocabulary: 0, warning: undefined });
     expect((await findSpeechEncoder(dir, null)).config).toMatchObject({
       hiddenSize: 21,
       featProjLayerNorm: true,

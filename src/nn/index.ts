@@ -1,5 +1,6 @@
 /** @file Graph fragments over named weights: layers, losses, LoRA and the EmoQ-Former. */
 
+export { type CtcTargets, ctcLoss } from './ctc-loss.js';
 export { emoqFormer, formerGraph } from './former/former.js';
 export {
   type AudioStatistics,

@@ -70,7 +70,9 @@ function dependsOn(parameters: readonly Value[], nodes: readonly Node[]): Set<Va
   const needed = new Set<Value>(parameters);
   for (const node of nodes) {
     if (rules[node.operator] === 'integer' || !valuesRead(node).some((value) => needed.has(value))) continue;
-    for (const output of node.outputs) if (isFloating(output.dtype)) needed.add(output);
+    for (const output of node.outputs) {
+      if (isFloating(output.dtype) && !output.graph.detached.has(output)) needed.add(output);
+    }
   }
   return needed;
 }

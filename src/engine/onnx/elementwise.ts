@@ -82,6 +82,13 @@ export const sin = (x: Value): Value => unary('Sin', x);
 export const cos = (x: Value): Value => unary('Cos', x);
 export const identity = (x: Value): Value => unary('Identity', x);
 
+/** The same value, through which no gradient flows. */
+export function detached(x: Value): Value {
+  const same = identity(x);
+  same.graph.detached.add(same);
+  return same;
+}
+
 /** Elementwise minimum of two operands. */
 export const min = (a: Operand, b: Operand): Value => binary('Min', a, b);
 /** Elementwise maximum of two operands. */

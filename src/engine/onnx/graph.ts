@@ -71,6 +71,8 @@ export interface Graph {
   readonly constants: Map<string, Value>;
   /** In order, not nested. */
   readonly blocks: Block[];
+  /** Values that a gradient takes as constants. */
+  readonly detached: Set<Value>;
 }
 
 interface NameRegistry {
@@ -91,6 +93,7 @@ export function createGraph(name: string, parent?: Graph): Graph {
     names,
     constants: new Map(),
     blocks: [],
+    detached: new Set(),
   };
 }
 

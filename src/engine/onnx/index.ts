@@ -19,6 +19,7 @@ export {
   cast,
   clip,
   cos,
+  detached,
   div,
   equal,
   erf,

@@ -51,12 +51,15 @@ export {
   type RecogniserSource,
   recognisedText,
 } from './speech-encoders/ctc/recogniser.js';
+export { type TranscriptSymbols, transcriptSymbols } from './speech-encoders/ctc/transcript-symbols.js';
+export { type CtcVocabulary, readCtcVocabulary } from './speech-encoders/ctc/vocabulary.js';
 export {
   encoderDescription,
   encoderFamilyOf,
   encoderGraph,
   encoderKeys,
   encoderTitles,
+  encoderWeightKey,
   parseEncoderConfig,
   parseTrainableEncoder,
   readEncoderConfig,
@@ -79,6 +82,7 @@ export {
   heldLayers,
   LAST_LAYER,
   type LayerSelection,
+  type LayerThird,
   resolvedSelection,
   selectionNote,
   type TrainedLayers,

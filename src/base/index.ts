@@ -32,6 +32,7 @@ export {
 } from './files.js';
 export { claimLock } from './lock.js';
 export { plainValueOf, repeatedKey } from './nesting.js';
+export { requireNewFolder, writeNewFolder } from './new-folder.js';
 export {
   type FileTarget,
   isSameFile,

@@ -17,6 +17,7 @@ import {
   type Example,
   encoderOf,
   type FeatureSource,
+  isScored,
   type Phase,
   phaseInferenceGraph,
   phasesOfSystems,
@@ -69,6 +70,8 @@ export interface RunOpening {
   readonly onWarning?: ((text: string) => void) | undefined;
   /** Changes to its recipe, such as `backbones.llm=DIR` where a backbone is elsewhere now. */
   readonly overrides?: readonly string[] | undefined;
+  /** Whether it may be of a phase that gives no probabilities of the labels. */
+  readonly unscored?: boolean;
 }
 
 /**
@@ -77,7 +80,7 @@ export interface RunOpening {
  */
 export async function openTrainedRun(
   folder: RunFolder,
-  { onWarning, onNote, overrides }: RunOpening = {},
+  { onWarning, onNote, overrides, unscored = false }: RunOpening = {},
 ): Promise<TrainedRun> {
   const metadata = await readMetadata(folder);
   if (metadata === undefined) throw new InputError(`${folder.dir} holds no run (no run.json)`);
@@ -85,6 +88,14 @@ export async function openTrainedRun(
     throw new InputError(`the run in ${folder.dir} has no checkpoint yet; let ${metadata.phase} finish`);
   }
   const { recipe, missing } = await openableRecipe(folder, { overrides, onNote });
+  if (!unscored && !isScored(recipe, metadata.phase)) {
+    const scored = systemOf(recipe)
+      .phases(recipe)
+      .filter((phase) => isScored(recipe, phase));
+    throw new InputError(
+      `the run in ${folder.dir} is of phase ${metadata.phase}, which knows no labels; name its run of ${scored.join(' or ')}`,
+    );
+  }
   const { sha256, warning } = await verifyCheckpoint(folder, metadata);
   if (warning !== undefined) onWarning?.(warning);
   const trained = await openWeightsFile(folder.checkpoint);

@@ -64,9 +64,14 @@ const IMPOSSIBLE = -1e20;
  * @param logits float32 [N, T, V]
  * @param frameMask int64 [N, T]: 1 on real frames, which come first
  * @param blank id of the blank
- * @returns scalar
+ * @returns the loss, and the share of utterances with too few frames; scalars
  */
-export function ctcLoss(logits: Value, frameMask: Value, targets: CtcTargets, blank: number): Value {
+export function ctcLoss(
+  logits: Value,
+  frameMask: Value,
+  targets: CtcTargets,
+  blank: number,
+): { readonly loss: Value; readonly impossible: Value } {
   return withScope(logits.graph, 'ctc_loss', () => {
     const fixed = detached(logits);
     const labels = extendedLabels(targets, blank);
@@ -84,7 +89,10 @@ export function ctcLoss(logits: Value, frameMask: Value, targets: CtcTargets, bl
     const weight = div(isPossible, mul(labels.count, cast(sizeOf(logits, 0), 'float32')));
     const slopes = mul(excess, mul(unsqueeze(weight, [1, 2]), unsqueeze(frames.mask, [2])));
     const carrier = reduceSum(mul(detached(slopes), logits));
-    return add(value, sub(carrier, detached(carrier)));
+    return {
+      loss: add(value, sub(carrier, detached(carrier))),
+      impossible: sub(1, reduceMean(isPossible)),
+    };
   });
 }
 

@@ -17,7 +17,7 @@ export {
   standardizeAudio,
   WORD_EMBEDDINGS_KEY,
 } from './former/former-config.js';
-export { causalMask, dense, multiHeadAttention, norm, runningCount } from './layers.js';
+export { attentivePooling, causalMask, dense, multiHeadAttention, norm, runningCount } from './layers.js';
 export {
   type AdaptedModule,
   frozenLinear,

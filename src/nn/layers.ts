@@ -71,6 +71,22 @@ export function multiHeadAttention(
   return reshape(context, [context.shape[0]!, context.shape[1]!, width]);
 }
 
+/**
+ * Multi-head attentive pooling: each head weighs the places by a softmax over its own scores and sums its part of their
+ * values; the heads are concatenated and projected.
+ * @param x [N, L, d]
+ * @param bias additive, broadcast to [N, heads, L]; absent: all places count
+ * @returns [N, d]
+ */
+export function attentivePooling(weights: Weights, x: Value, heads: number, bias?: Value): Value {
+  const width = x.shape.at(-1) as number;
+  const scores = transpose(linear(x, weights('score.weight', [heads, width])), [0, 2, 1]); // [N, H, L]
+  const shares = softmax(bias === undefined ? scores : add(scores, bias));
+  const values = reshape(dense(weights, 'value', x, width), [x.shape[0]!, x.shape[1]!, heads, width / heads]);
+  const pooled = matmul(unsqueeze(shares, [2]), transpose(values, [0, 2, 1, 3])); // [N, H, 1, d/H]
+  return dense(weights, 'output', reshape(pooled, [x.shape[0]!, width]), width);
+}
+
 /** True on and below the diagonal: [N, L] -> bool [L, L]. */
 export function causalMask(sequences: Value): Value {
   const order = arange(sizeOf(sequences, 1), sequences.shape[1]!);

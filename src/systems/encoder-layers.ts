@@ -262,7 +262,9 @@ export async function initialEncoderLayers(
   let encoder: Checkpoint | undefined;
   for (const { key, shape } of parameters) {
     if (!isEncoderKey(key)) continue;
-    if (from !== undefined) values[key] = await readWeight(requireWeight(from, key, shape));
+    // A sum may be new in a phase that starts from one that read no layers.
+    const isNew = from === undefined || (key === LAYER_MIX_KEY && !from.weights.has(key));
+    if (!isNew) values[key] = await readWeight(requireWeight(from, key, shape));
     else if (key === LAYER_MIX_KEY) values[key] = tensor('float32', shape);
     else {
       encoder ??= await openCheckpoint(backbones.encoder!);

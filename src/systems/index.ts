@@ -27,6 +27,7 @@ export {
 } from './precision.js';
 export {
   hasPrompt,
+  isScored,
   phasesOfSystems,
   phaseTitles,
   requirePhase,

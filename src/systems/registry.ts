@@ -3,11 +3,12 @@
 import { InputError } from '../base/index.js';
 import { emoq } from './emoq/system.js';
 import { linearProbe } from './linear-probe/system.js';
+import { qieemo } from './qieemo/system.js';
 import type { Recipe } from './settings.js';
 import type { System } from './system.js';
 
 /** Each recipe was parsed with its own system's schema, which its functions can rely on. */
-const systems: readonly System[] = [emoq as unknown as System, linearProbe as unknown as System];
+const systems = [emoq, linearProbe, qieemo] as unknown as readonly System[];
 
 /** Names of the systems as used in recipes. */
 export const systemKinds: readonly string[] = systems.map(({ kind }) => kind);
@@ -43,6 +44,11 @@ export function titleOf(phase: string): string {
 /** Whether a phase of a system is trained with a prompt, which its run records. */
 export function hasPrompt(system: string, phase: string): boolean {
   return systemNamed(system)?.promptedPhases.includes(phase) ?? false;
+}
+
+/** Whether a phase gives probabilities of the labels, so that it is validated and its runs are scored. */
+export function isScored(recipe: Pick<Recipe, 'system'>, phase: string): boolean {
+  return !systemOf(recipe).unscoredPhases.includes(phase);
 }
 
 /** @throws InputError when a recipe does not have the phase */

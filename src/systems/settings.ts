@@ -36,12 +36,13 @@ const percentOrNull = () => z.number().min(0).max(100).nullable();
 
 /** Groups of parameters that can have a learning rate of their own, and how their keys look. */
 const RATE_GROUPS = {
+  head: { title: 'the classifier, or the CTC head', key: /^(?:head|probe|speech_encoder\.lm_head)\./ },
   encoder: { title: "the encoder's trained layers", key: /^speech_encoder\./ },
   mix: { title: "the weights of a learned sum of the encoder's layers", key: /^layer_mix\./ },
   former: { title: 'the Former', key: /^former\./ },
   projector: { title: 'the projector', key: /^projector\./ },
+  fusion: { title: 'the modules that fuse the streams', key: /^fusion\./ },
   lora: { title: "LoRA's matrices", key: /\.lora_[AB]\.weight$/ },
-  head: { title: 'the classifier', key: /^(?:head|probe)\./ },
 } as const;
 
 export type RateGroup = keyof typeof RATE_GROUPS;
@@ -228,46 +229,50 @@ export const checkpointKeys = {
 
 const TRAINED = /^(?:frozen|all|top:[1-9]\d{0,2})$/;
 
-export const audioKeys = {
+const namedLayers = ['last', 'all', 'lower', 'middle', 'upper'] as const;
+
+/** Keys of the section `encoder`. @param layers the default of the layers that are read */
+export const encoderLayerKeys = <L extends (typeof namedLayers)[number]>(layers: L, fewest = 1) => ({
+  layers: ours(
+    'hidden states of the encoder that are read: last, all, a third of the layers, or a list; 0 is the input of the first',
+    z
+      .union([z.enum(namedLayers), z.array(whole(0)).min(fewest)], {
+        error: 'must be last, all, lower, middle, upper or a list of layers, such as [9, 12]',
+      })
+      .default(layers),
+  ),
+  mix: ours(
+    'how several layers become one: a sum with learned weights, or their mean',
+    z.enum(['learned', 'mean']).default('learned'),
+  ),
+  train: ours(
+    'transformer layers of the encoder that are trained with the model: frozen (none), top:N (the last N), or all',
+    z
+      .custom<TrainedLayers>((value) => TRAINED.test(String(value)), {
+        error: 'must be frozen, all, or top:N, such as top:4',
+      })
+      .default('frozen'),
+  ),
+  dropout: ours('dropout of hidden states and attention weights in trained layers', below1().default(0.1)),
+  mask_frames: ours(
+    'share of frames that take the mean of their clip in training, in spans (SpecAugment)',
+    below1().default(0),
+  ),
+  mask_frames_length: ours('frames in a masked span; at 50 a second, 10 are 0.2 s', whole(1).default(10)),
+  mask_channels: ours(
+    'share of channels that take the mean of their clip in training, in spans',
+    below1().default(0),
+  ),
+  mask_channels_length: ours('channels in a masked span', whole(1).default(64)),
+});
+
+export const maxAudioKey = {
   max_audio_sec: ours('longer clips are cut to this', z.number().gt(0).max(3600).default(30)),
-  encoder: z
-    .strictObject({
-      layers: ours(
-        'hidden states of the encoder that are read: last, all, or a list; 0 is the input of the first layer',
-        z
-          .union([z.enum(['last', 'all']), z.array(whole(0)).min(1)], {
-            error: 'must be last, all or a list of layers, such as [9, 12]',
-          })
-          .default('last'),
-      ),
-      mix: ours(
-        'how several layers become one: a sum with learned weights, or their mean',
-        z.enum(['learned', 'mean']).default('learned'),
-      ),
-      train: ours(
-        'transformer layers of the encoder that are trained with the model: frozen (none), top:N (the last N), or all',
-        z
-          .custom<TrainedLayers>((value) => TRAINED.test(String(value)), {
-            error: 'must be frozen, all, or top:N, such as top:4',
-          })
-          .default('frozen'),
-      ),
-      dropout: ours(
-        'dropout of hidden states and attention weights in trained layers',
-        below1().default(0.1),
-      ),
-      mask_frames: ours(
-        'share of frames that take the mean of their clip in training, in spans (SpecAugment)',
-        below1().default(0),
-      ),
-      mask_frames_length: ours('frames in a masked span; at 50 a second, 10 are 0.2 s', whole(1).default(10)),
-      mask_channels: ours(
-        'share of channels that take the mean of their clip in training, in spans',
-        below1().default(0),
-      ),
-      mask_channels_length: ours('channels in a masked span', whole(1).default(64)),
-    })
-    .prefault({}),
+};
+
+export const audioKeys = {
+  ...maxAudioKey,
+  encoder: z.strictObject(encoderLayerKeys('last')).prefault({}),
 };
 
 export const seedKeys = {

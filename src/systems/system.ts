@@ -28,6 +28,8 @@ export interface System<R extends Recipe = Recipe> {
   readonly phaseTitles: Readonly<Record<string, string>>;
   /** Phases that are trained with a prompt. */
   readonly promptedPhases: readonly string[];
+  /** Phases that give no probabilities of the labels: they are not validated, and their runs not scored. */
+  readonly unscoredPhases: readonly string[];
   /** Checks rules between keys; the values may be of any type. */
   problems(values: Readonly<Record<string, unknown>>): Promise<readonly RecipeProblem[]>;
   /** The phases that lead to a recipe's final model, in training order. */
@@ -206,7 +208,7 @@ export interface PhaseGraphs {
    */
   readonly past?: GraphInput;
   /**
-   * Probabilities [N, C], and an embedding [N, d] if the model has one. For a batch with `past`, also the keys and
+   * Probabilities [N, C], except in unscored phases, and an embedding [N, d] if the model has one. For a batch with `past`, also the keys and
    * values of the first prompt's own tokens, in the same form.
    */
   forward(

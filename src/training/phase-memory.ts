@@ -11,7 +11,14 @@ import {
   type TrainingGraph,
 } from '../engine/training/index.js';
 import type { PrecisionChoice, Recipe } from '../systems/index.js';
-import { type Phase, type PhaseSettings, requirePhase, systemOf, trainingStart } from '../systems/index.js';
+import {
+  isScored,
+  type Phase,
+  type PhaseSettings,
+  requirePhase,
+  systemOf,
+  trainingStart,
+} from '../systems/index.js';
 import { countSteps } from './batches.js';
 import { automaticPrecision, phaseToSize, type SizedPhase } from './device-size.js';
 import { type ExperimentCorpus, loadCorpus, TRAINING_PARTS } from './experiment.js';
@@ -79,7 +86,8 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
   const plan = countSteps(known?.train.length ?? settings.batch_size, passes);
   const startedAt = performance.now();
   const phase = await system.open(recipe, name, { weights: 'shapes-only', start, corpus: known });
-  const validates = known === undefined ? recipe.validation !== 'none' : known.dev.length > 0;
+  const hasDev = known === undefined ? recipe.validation !== 'none' : known.dev.length > 0;
+  const validates = hasDev && isScored(recipe, name);
   const training = buildTraining(phase, settings, plan, {
     device: { kind: 'cpu' },
     precision: 'float32',

@@ -8,7 +8,13 @@ import { labelCounts } from '../data/corpora/index.js';
 import { releaseMemory, startSessionWorker } from '../engine/runtime/index.js';
 import { classificationMetrics, validationMetrics } from '../evaluation/metrics/index.js';
 import type { Example, FeatureSource, Phase, Sizes } from '../systems/index.js';
-import { microBatchSize, phaseEvaluationGraph, resolvePrecision, systemOf } from '../systems/index.js';
+import {
+  isScored,
+  microBatchSize,
+  phaseEvaluationGraph,
+  resolvePrecision,
+  systemOf,
+} from '../systems/index.js';
 import { countSteps, planSteps } from './batches.js';
 import type { ComputeOptions } from './compute-options.js';
 import { reviewDeviceMemory, withMemoryAdvice } from './device-fit.js';
@@ -195,7 +201,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   );
   const plan = planSteps(corpus.train.length, { ...passes, seed: recipe.seed, batches });
   const split = batchSplit(settings);
-  const validates = corpus.dev.length > 0;
+  const validates = corpus.dev.length > 0 && isScored(recipe, name);
   const training = buildTraining(phase, settings, plan, { device: compute.device, precision, validates });
   const lengths = trainExamples.map((example) => ({
     lengths: example.lengths,

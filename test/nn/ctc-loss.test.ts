@@ -32,8 +32,9 @@ async function computed({ logits, frames, targets, blank }: Given) {
     symbolMask: addInput(graph, 'symbol_mask', 'int64', ['batch', 'symbols']),
   };
   const target = { symbols: inputs.symbols, mask: inputs.symbolMask };
-  const loss = ctcLoss(inputs.logits, inputs.mask, target, blank);
+  const { loss, impossible } = ctcLoss(inputs.logits, inputs.mask, target, blank);
   addOutput(graph, loss, 'loss');
+  addOutput(graph, impossible, 'impossible');
   addOutput(graph, gradients(loss, [inputs.logits])[0]!, 'gradient');
   const length = Math.max(1, ...targets.map((symbols) => symbols.length));
   const [mask, ids, idMask] = [
@@ -48,7 +49,11 @@ async function computed({ logits, frames, targets, blank }: Given) {
     idMask.data.fill(1n, row * length, row * length + symbols.length);
   }
   const outputs = await run(graph, { logits, mask, symbols: ids, symbol_mask: idMask });
-  return { loss: float32Of(outputs.loss!)[0]!, gradient: outputs.gradient! };
+  return {
+    loss: float32Of(outputs.loss!)[0]!,
+    impossible: float32Of(outputs.impossible!)[0]!,
+    gradient: outputs.gradient!,
+  };
 }
 
 const { tensors } = await readSafetensors(
@@ -64,7 +69,8 @@ describe('the CTC loss', () => {
       ...{ logits: of('logits'), frames: numbers('frames'), blank: numbers('blank')[0]! },
       targets: lengths.map((count, row) => numbers('targets').slice(row * width, row * width + count)),
     };
-    const { loss, gradient } = await computed(given);
+    const { loss, impossible, gradient } = await computed(given);
+    expect(impossible).toBeCloseTo(name === 'short' ? 1 / 5 : 0, 6);
     const wanted = float32Of(of('loss'))[0]!;
     expect(Math.abs(loss - wanted) / wanted).toBeLessThan(2e-6);
     const error = parityError(gradient, of('gradient'));

@@ -115,6 +115,18 @@ export async function readTrainableEncoder(nameOrPath: string): Promise<Trainabl
 }
 
 /**
+ * The key under which a checkpoint stores a weight of its encoder.
+ * @param key without prefix, as the model reads it
+ * @throws InputError when it has no such weight
+ */
+export function encoderWeightKey(checkpoint: Checkpoint, key: string): string {
+  const stored = weightsUnder(checkpoint, encoderFamilyOf(checkpoint).prefixes);
+  const found = stored.weights.get(storedKey(stored, key));
+  if (found !== undefined) return found.key;
+  throw new InputError(`checkpoint ${checkpoint.dir} has no weight "${key}"`);
+}
+
+/**
  * A weight of an encoder by its key without prefix, as float32.
  * @throws InputError when it is missing, has another shape, or is quantized
  */

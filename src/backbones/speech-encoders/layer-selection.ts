@@ -5,13 +5,16 @@
 
 import { InputError } from '../../base/index.js';
 
+/** A third of an encoder's layers, its input not counted. */
+export type LayerThird = 'lower' | 'middle' | 'upper';
+
 /** The layers of an encoder that a model reads, and how they become one. */
 export interface LayerSelection {
   /**
    * Numbers as in transformers' `hidden_states`: 0 is the input of the first layer, n the output of the n-th. The last is
    * `last_hidden_state`, which large models normalise.
    */
-  readonly layers: 'last' | 'all' | readonly number[];
+  readonly layers: 'last' | 'all' | LayerThird | readonly number[];
   /**
    * `learned`: the features hold all of them, one after the other, and the model sums them with trained weights, as in
    * SUPERB (Yang et al., 2021). `mean`: the features are their mean.
@@ -36,9 +39,22 @@ export function chosenLayers(
 ): readonly number[] {
   if (layers === 'last') return [last];
   if (layers === 'all') return [...Array(last + 1).keys()];
+  if (typeof layers === 'string') return third(layers, last);
   const missing = layers.find((layer) => layer > last);
   if (missing === undefined) return [...new Set(layers)].sort((a, b) => a - b);
   throw new InputError(`encoder.layers has ${missing}, but the encoder's layers are 0 to ${last}`);
+}
+
+/** A third of layers 1 to `last`; what does not divide belongs to the middle one, which of two layers is the last. */
+function third(name: LayerThird, last: number): number[] {
+  const outer = Math.max(1, Math.floor(last / 3));
+  const middle = last < 3 ? { from: last, to: last } : { from: outer + 1, to: last - outer };
+  const { from, to } = {
+    lower: { from: 1, to: outer },
+    middle,
+    upper: { from: last - outer + 1, to: last },
+  }[name];
+  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
 }
 
 /** Hidden states that a frame of the features holds, of a number of chosen layers. */
@@ -72,9 +88,10 @@ export function selectionName(
   }
   const { layers, mix } = selection;
   // Numbers mean the same whatever the config.
-  const chosen = layers === 'all' ? undefined : chosenLayers(selection, config ?? ANY_DEPTH);
-  const isAll = chosen === undefined || chosen.length - 1 === config?.numHiddenLayers;
-  return `layers-${isAll ? 'all' : chosen.join('-')}${mix === 'mean' && chosen?.length !== 1 ? '-mean' : ''}`;
+  const isNamed = typeof layers === 'string' && config === undefined;
+  const chosen = isNamed ? undefined : chosenLayers(selection, config ?? ANY_DEPTH);
+  const isAll = chosen !== undefined && chosen.length - 1 === config?.numHiddenLayers;
+  return `layers-${isAll ? 'all' : (chosen?.join('-') ?? layers)}${mix === 'mean' && chosen?.length !== 1 ? '-mean' : ''}`;
 }
 
 const ANY_DEPTH = { numHiddenLayers: Number.POSITIVE_INFINITY };

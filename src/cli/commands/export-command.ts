@@ -19,7 +19,7 @@ import { startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
 import { emoqVersion, recordedVersions } from '../versions.js';
 
-const exportParts = ['encoder', 'former', 'llm', 'bundle'] as const;
+const exportParts = ['encoder', 'former', 'llm', 'bundle', 'checkpoint'] as const;
 
 type ExportPart = (typeof exportParts)[number];
 
@@ -29,6 +29,7 @@ const ownOptions: Readonly<Record<ExportPart, readonly string[]>> = {
   former: ['--run', '--recipe'],
   llm: ['--run', '--inputs', '--merged-dtype', '--precision'],
   bundle: ['--run', '--merged-dtype', '--precision', '--quantize', '--manifest', '--threads'],
+  checkpoint: ['--run'],
 };
 
 const options = {
@@ -38,11 +39,11 @@ const options = {
   ),
   run: option(
     '<folder>',
-    'llm: merge the LoRA of this run; former: export the Former of this run; bundle: all of this run',
+    'llm: merge the LoRA of this run; former: export its Former; bundle: all of it; checkpoint: its encoder',
   ),
   out: option(
     '<path>',
-    'output file (.onnx; the weights go to a second one, .onnx.safetensors); bundle: a new folder',
+    'output file (.onnx; the weights go to a second one, .onnx.safetensors); bundle, checkpoint: a new folder',
     { short: 'o' },
   ),
   backbone: backboneOption,
@@ -95,6 +96,9 @@ A bundle is one folder with all that prediction needs: the three models, the
 second of them with the projector or the head, tokenizers, prompt, checksums and
 a model card. It can be moved, and needs neither the run nor its backbones.
 
+A checkpoint is the speech encoder of a run that trained layers of it
+(encoder.train), as a Hugging Face folder for other recipes and programs.
+
 With --run, the checkpoint is the run's own unless --checkpoint names another.
 Products of 16 bits need a runtime that has them, such as onnxruntime on CUDA;
 with 16-bit weights they take half the memory.
@@ -111,6 +115,7 @@ Example:
 async function exportModel(options: ExportOptions, part: ExportPart): Promise<void> {
   refuseOthersOptions(options, part);
   if (part === 'bundle') return exportBundle(options);
+  if (part === 'checkpoint') return exportCheckpoint(options);
   const { out } = options;
   if (out === undefined) {
     const source = part === 'encoder' ? '--checkpoint FOLDER' : '--run FOLDER or --checkpoint FOLDER';
@@ -194,7 +199,31 @@ async function exportBundle(options: ExportOptions): Promise<void> {
   printResult(out);
 }
 
-async function openPart(options: ExportOptions, part: ExportPart): Promise<ExportableModel> {
+async function exportCheckpoint({ run, out, checkpoint, backbone }: ExportOptions): Promise<void> {
+  if (run === undefined || out === undefined || checkpoint !== undefined) {
+    throw new InputError(
+      checkpoint === undefined
+        ? `say ${run === undefined ? 'whose encoder is written: --run FOLDER' : 'where it goes: -o FOLDER, which must be new'}`
+        : '--checkpoint is what is written; name the run with --run',
+    );
+  }
+  const { writeTrainedEncoder } = await import('../../inference/export/index.js');
+  const { warnUnfinished } = await import('./experiment-options.js');
+  const written = await withInterrupts('stopping', (stop) =>
+    writeTrainedEncoder(run, out, {
+      ...{ stop, onNote: note, onWarning: warn },
+      overrides: backboneOverrides(backbone),
+    }),
+  );
+  warnUnfinished(written.run.folder, written.run.metadata);
+  note(`${written.trained} of ${written.total} weights are those that ${written.run.folder.dir} trained`);
+  printResult(out);
+}
+
+async function openPart(
+  options: ExportOptions,
+  part: Exclude<ExportPart, 'bundle' | 'checkpoint'>,
+): Promise<ExportableModel> {
   const { exportableEncoder, exportableFormer, exportableLanguageModel } = await import(
     '../../inference/export/index.js'
   );

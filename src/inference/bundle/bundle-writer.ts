@@ -3,22 +3,21 @@
  * the run nor its backbones.
  */
 
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { type MergedDtype, readEncoderConfig, resolvedSelection } from '../../backbones/index.js';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import {
+  type LayerSelection,
+  type MergedDtype,
+  readEncoderConfig,
+  resolvedSelection,
+} from '../../backbones/index.js';
 import {
   copyFileAtomic,
-  deleteAtExit,
-  errorMessage,
-  InputError,
-  InterruptedError,
-  makeOutputFolder,
-  pathExists,
+  requireNewFolder,
   sha256OfFile,
-  sweepTemporaries,
-  temporaryName,
   writeFileAtomic,
   writeJsonAtomic,
+  writeNewFolder,
 } from '../../base/index.js';
 import { isCompanion } from '../../checkpoints/hub/index.js';
 import { findCheckpointFolder } from '../../checkpoints/index.js';
@@ -85,32 +84,13 @@ export async function writeBundle(
   out: string,
   options: BundleOptions,
 ): Promise<BundleDescription> {
-  const target = resolve(out);
-  const isTaken = await readdir(target).then(
-    (names) => names.length > 0,
-    () => pathExists(target),
-  );
-  if (isTaken) throw new InputError(`-o ${out} exists already; name a new folder, or remove that one`);
+  await requireNewFolder(out);
   const run = await openTrainedRun(folder, options);
   const phase = await openTrainedPhase(run, options);
-  await makeOutputFolder(dirname(target)).catch((error: unknown) => {
-    throw new InputError(`-o ${out} cannot be written: ${errorMessage(error)}`);
-  });
-  await sweepTemporaries(target);
-  const staged = temporaryName(target);
-  await mkdir(staged);
-  const exit = deleteAtExit(staged);
-  try {
+  return writeNewFolder(out, options.stop, async (staged) => {
     const parts = await writeParts(staged, run, phase, options);
-    const description = await finish(staged, run, options, parts);
-    if (options.stop?.aborted) throw new InterruptedError('interrupted; nothing was written');
-    await rm(target, { recursive: true, force: true }); // an empty folder
-    await rename(staged, target);
-    return description;
-  } finally {
-    await rm(staged, { recursive: true, force: true });
-    exit.forget();
-  }
+    return finish(staged, run, options, parts);
+  });
 }
 
 async function writeParts(
@@ -234,7 +214,7 @@ async function writeEncoder(
 }
 
 /** Configs, tokenizer and licence of a backbone; its model card is not that of the bundle. */
-async function copyCompanions(nameOrPath: string, to: string): Promise<void> {
+export async function copyCompanions(nameOrPath: string, to: string): Promise<void> {
   const from = await findCheckpointFolder(nameOrPath);
   await mkdir(to, { recursive: true });
   const names = (await readdir(from)).filter((name) => isCompanion(name) && name !== MODEL_CARD);
@@ -244,13 +224,17 @@ async function copyCompanions(nameOrPath: string, to: string): Promise<void> {
 /** The recipe without places on this machine, and with the encoder's layers by number. */
 async function portableRecipe(recipe: Recipe, folders: Readonly<Record<string, string>>): Promise<Recipe> {
   const { encoder: checkpoint, encoder_onnx: onnx } = recipe.backbones;
-  const { layers, mix } =
+  const cached: LayerSelection =
     onnx === null && folders.encoder !== undefined
       ? resolvedSelection(await cachedLayers(recipe), await readEncoderConfig(checkpoint!))
       : recipe.encoder;
   // Trained layers are part of the model that reads what the bundle's encoder gives.
-  const given = { layers: typeof layers === 'string' ? layers : [...layers], mix, train: 'frozen' as const };
-  const encoder = { ...recipe.encoder, ...given };
+  const { layers, mix, logits = false } = cached;
+  const encoder = {
+    ...recipe.encoder,
+    ...{ layers: typeof layers === 'string' ? layers : [...layers], mix, train: 'frozen' as const },
+    ...('logits' in recipe.encoder && { logits }),
+  };
   const backbones = {
     ...recipe.backbones,
     ...folders,

@@ -10,3 +10,4 @@ export {
   runMetadata,
   writeModelFiles,
 } from './onnx-files.js';
+export { writeTrainedEncoder } from './trained-encoder.js';

@@ -12,18 +12,13 @@ import {
   concat,
   int64Vector,
   l2Normalize,
-  linear,
-  matmul,
   pad,
-  reshape,
   slice,
-  softmax,
-  transpose,
   unsqueeze,
   type Value,
   withScope,
 } from '../../engine/onnx/index.js';
-import { dense } from '../layers.js';
+import { attentivePooling, dense } from '../layers.js';
 import { attentionBias, type Dropout, type ModelGraph, noDropout, under, type Weights } from '../weights.js';
 import {
   FORMER_PREFIX,
@@ -98,7 +93,7 @@ export function emoqFormer(
     );
   }
   return withScope(graph, 'pooling', () =>
-    l2Normalize(attentivePooling(under(weights, 'pooling.'), config, queries)),
+    l2Normalize(attentivePooling(under(weights, 'pooling.'), queries, config.poolingHeads)),
   );
 }
 
@@ -142,22 +137,6 @@ function formerLayer(
     feedForward(weights, '', config, slice(attended, 1, config.queries), dropout, `${site}.ffn`),
   );
   return [outQueries, outWords];
-}
-
-/**
- * Multi-head attentive pooling: each head weighs the queries by a softmax over its own scores and sums its part of
- * their values; the heads are concatenated and projected.
- * @param x [N, N_q, d]
- * @returns e_q [N, d]
- */
-function attentivePooling(weights: Weights, config: FormerConfig, x: Value): Value {
-  const width = config.roberta.hiddenSize;
-  const heads = config.poolingHeads;
-  const scores = linear(x, weights('score.weight', [heads, width])); // [N, N_q, H]
-  const shares = softmax(transpose(scores, [0, 2, 1])); // [N, H, N_q]
-  const values = reshape(dense(weights, 'value', x, width), [x.shape[0]!, x.shape[1]!, heads, width / heads]);
-  const pooled = matmul(unsqueeze(shares, [2]), transpose(values, [0, 2, 1, 3])); // [N, H, 1, d/H]
-  return dense(weights, 'output', reshape(pooled, [x.shape[0]!, width]), width);
 }
 
 /** The text's bias [N, L_t] preceded by zeros for the queries, which are never masked: [N, N_q + L_t]. */

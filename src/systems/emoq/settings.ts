@@ -6,8 +6,8 @@
 import { z } from 'zod';
 import { didYouMean, InputError } from '../../base/index.js';
 import { FORMER_PREFIX, type FormerConfig, type RobertaConfig, WORD_EMBEDDINGS_KEY } from '../../nn/index.js';
+import { affectiveLossKeys } from '../affective-loss.js';
 import {
-  atLeast,
   audioKeys,
   below1,
   checkpointKeys,
@@ -116,24 +116,7 @@ export const emoqSchema = z.strictObject({
   stage1: z
     .strictObject({
       ...optimizerKeys({ epochs: 10, groups: ['former', 'head'] }),
-      scl_weight: paper(
-        'weight of the contrastive loss (eq. 6); 0 leaves it out (table 5)',
-        atLeast(0).default(1),
-      ),
-      scl_temperature: paper('tau of the contrastive loss (eq. 4)', z.number().gt(0).default(0.07)),
-      focal_weight: paper(
-        'lambda, weight of the focal loss (eq. 6); 0 leaves it out (table 5)',
-        atLeast(0).default(1),
-      ),
-      focal_gamma: paper('gamma of the focal loss (eq. 5)', atLeast(0).default(2)),
-      focal_alpha: ours(
-        'class weights of the focal loss, from the training counts: inverse frequency, or effective number',
-        z.enum(['inverse', 'effective']).default('inverse'),
-      ),
-      focal_alpha_beta: ours(
-        'beta of the effective number (Cui et al., 2019): 0 weighs classes alike, near 1 inversely',
-        below1().default(0.999),
-      ),
+      ...affectiveLossKeys(),
       ...selectionKeys(),
     })
     .prefault({}),

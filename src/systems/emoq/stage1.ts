@@ -7,7 +7,6 @@ import {
   type AffectiveLossOptions,
   affectiveLoss,
   type BatchValues,
-  classWeights,
   type Dropout,
   dense,
   emoqFormer,
@@ -21,6 +20,7 @@ import {
   under,
   type Weights,
 } from '../../nn/index.js';
+import { affectiveLossOptions } from '../affective-loss.js';
 import type { PhaseGraphs } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 import { trainsFormerKey } from './settings.js';
@@ -105,15 +105,7 @@ export function stage1Graphs(
     headHidden: recipe.former.head_hidden,
     classes: recipe.labels.length,
   };
-  const { scl_temperature, focal_gamma, scl_weight, focal_weight } = recipe.stage1;
-  const { focal_alpha, focal_alpha_beta } = recipe.stage1;
-  const losses = {
-    temperature: scl_temperature,
-    gamma: focal_gamma,
-    alpha: classWeights(trainingCounts, focal_alpha === 'effective' ? focal_alpha_beta : undefined),
-    contrastiveWeight: scl_weight,
-    focalWeight: focal_weight,
-  };
+  const losses = affectiveLossOptions(recipe.stage1, trainingCounts);
   return {
     name: 'stage1',
     inputs: formerInputs(former.audioWidth, config.inputs),

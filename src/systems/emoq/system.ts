@@ -1,12 +1,11 @@
 /** @file EmoQ as a system: its two stages, what they read, and how they are opened. */
 
 import { readDecoder } from '../../backbones/index.js';
-import { InputError } from '../../base/index.js';
 import { labelCounts } from '../../data/corpora/index.js';
 import type { RobertaConfig } from '../../nn/index.js';
+import { accumulationWarning } from '../affective-loss.js';
 import { equallyMixed, initialEncoderLayers, standaloneWithEncoderLayers } from '../encoder-layers.js';
 import { phaseParameters } from '../phase-graphs.js';
-import { microBatchSize } from '../settings.js';
 import { audioStatistics, pooledFeatures } from '../speech-features.js';
 import type {
   FeatureSource,
@@ -47,6 +46,7 @@ export const emoq: System<EmoqRecipe> = {
   schema: emoqSchema,
   phaseTitles: TITLES,
   promptedPhases: [STAGE2],
+  unscoredPhases: [],
   problems: emoqProblems,
   phases: (recipe) => (startsFromStage1(recipe) ? [STAGE1, STAGE2] : [STAGE2]),
   missingPhase: (recipe, phase) =>
@@ -58,7 +58,8 @@ export const emoq: System<EmoqRecipe> = {
         }
       : undefined,
   settings: (recipe, phase) => (phase === STAGE1 ? recipe.stage1 : recipe.stage2),
-  settingsWarning: accumulationWarning,
+  settingsWarning: ({ stage1 }, phase) =>
+    phase === STAGE1 ? accumulationWarning(STAGE1, stage1) : undefined,
   startsFrom: (recipe, phase) =>
     phase === STAGE2 && startsFromStage1(recipe)
       ? {
@@ -91,21 +92,6 @@ function phaseNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): Ph
     text: needs.text || (needs.llm && recipe.inputs !== 'audio'),
     backbones: [...(needs.former ? [former] : []), ...(needs.llm ? [llm] : [])],
   };
-}
-
-/**
- * A warning if gradient accumulation changes more than memory and time in a stage; undefined otherwise.
- * @throws InputError if it leaves the contrastive loss nothing to compare
- */
-function accumulationWarning({ stage1 }: EmoqRecipe, phase: string): string | undefined {
-  const { accumulate, batch_size, scl_weight } = stage1;
-  const size = microBatchSize(stage1);
-  if (phase === STAGE2 || scl_weight === 0 || size === batch_size) return undefined;
-  if (size === 1)
-    throw new InputError(
-      `stage1.accumulate ${accumulate} leaves one utterance in each micro-batch of batch_size ${batch_size}, but the contrastive loss compares utterances; choose a smaller value, or scl_weight 0`,
-    );
-  return `stage1.accumulate ${accumulate}: the contrastive loss compares the ${size} utterances of a micro-batch, not the ${batch_size} of the batch`;
 }
 
 /** Opens a stage, or describes it without its weights. */

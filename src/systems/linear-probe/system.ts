@@ -43,6 +43,7 @@ export const linearProbe: System<ProbeRecipe> = {
   schema: probeSchema,
   phaseTitles: { [PROBE]: 'probe' },
   promptedPhases: [],
+  unscoredPhases: [],
   problems: async (values) => encoderProblems(values),
   phases: () => [PROBE],
   missingPhase: () => undefined,

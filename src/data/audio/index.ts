@@ -8,6 +8,15 @@ export {
   SAMPLE_RATE_HZ,
   type UndecodedAudio,
 } from './decode.js';
+export {
+  type Alter,
+  type Alteration,
+  type NoiseSource,
+  noiseAt,
+  type VariantRanges,
+  variantOf,
+} from './effects/alteration.js';
+export { type LibrarySound, openSoundLibrary, type SoundLibrary } from './effects/sound-library.js';
 export { encodeFlacFiles, encodeMp3, ffmpegVersion } from './ffmpeg.js';
 export {
   AUDIO_NOTE_KINDS,

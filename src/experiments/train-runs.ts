@@ -15,8 +15,10 @@ import { type Device, deviceName } from '../engine/runtime/index.js';
 import { seedFolder } from '../inference/index.js';
 import { type Recipe, systemOf, titleOf } from '../systems/index.js';
 import {
+  augmentationSeed,
   type ComputeOptions,
   loadCorpus,
+  openAugmentation,
   openExperiment,
   type PhaseOutcome,
   type PhaseRun,
@@ -25,6 +27,7 @@ import {
   TRAINING_PARTS,
   type TrainPhaseOptions,
   trainPhase,
+  variantItems,
 } from '../training/index.js';
 import { phaseFolder, readMetadata } from '../training/runs/index.js';
 import { trainInProcess } from './run-process.js';
@@ -210,15 +213,31 @@ export async function prepareRuns([first, ...others]: Runs, compute?: ComputeOpt
     for (const each of later) await system.review(first.recipe, each, experiment.corpus);
   }
   const utterances = new Map<string, Utterance>();
-  const add = ({ train, dev }: { readonly train: Utterance[]; readonly dev: Utterance[] }): void => {
+  const varied = new Map<number, { readonly recipe: Recipe; readonly trained: Map<string, Utterance> }>();
+  const add = (
+    recipe: Recipe,
+    { train, dev }: { readonly train: Utterance[]; readonly dev: Utterance[] },
+  ) => {
     for (const utterance of [...train, ...dev]) utterances.set(utterance.id, utterance);
+    const seed = augmentationSeed(recipe);
+    const { trained } = varied.get(seed) ?? { trained: new Map<string, Utterance>() };
+    for (const utterance of train) trained.set(utterance.id, utterance);
+    varied.set(seed, { recipe, trained });
   };
-  add(experiment.corpus);
-  const audioParts = experiment.phase.needs.audio ? TRAINING_PARTS : [];
-  for (const { recipe, fold } of others) add(await loadCorpus(recipe, fold, audioParts));
+  add(first.recipe, experiment.corpus);
+  const readsAudio = experiment.phase.needs.audio;
+  for (const { recipe, fold } of others) {
+    add(recipe, await loadCorpus(recipe, fold, readsAudio ? TRAINING_PARTS : []));
+  }
   if (compute === undefined) return;
   compute.onBegin?.();
   await phaseFeatures(first.recipe, experiment.phase, [...utterances.values()], compute);
+  // Runs of other seeds have other variants.
+  for (const { recipe, trained } of readsAudio ? varied.values() : []) {
+    const augmentation = await openAugmentation(recipe, compute.cacheDir, compute.stop);
+    const variants = variantItems(augmentation, [...trained.values()]);
+    await phaseFeatures(recipe, experiment.phase, variants, compute);
+  }
 }
 
 /** The name of the device that a run has begun on: there, it continues to the same last digits. */

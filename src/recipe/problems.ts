@@ -49,6 +49,13 @@ export function ruleProblems(values: Record<string, unknown>): RecipeProblem[] {
       });
     }
   }
+  const { augment } = values;
+  if (isSection(augment) && Number(augment.copies) > 0 && isWithoutEffect(augment)) {
+    problems.push({
+      path: ['augment', 'copies'],
+      what: 'would be copies of the same clips; set augment.speed, noise, reverb or gain, or copies to 0',
+    });
+  }
   for (const [section, stage] of Object.entries(values)) {
     if (isSection(stage) && stage.batches === 'balanced' && stage.batch_size === 1) {
       problems.push({
@@ -58,6 +65,11 @@ export function ruleProblems(values: Record<string, unknown>): RecipeProblem[] {
     }
   }
   return problems;
+}
+
+/** Effects that are not mentioned have their defaults, which change a clip. */
+function isWithoutEffect({ speed, noise, reverb = null, gain }: Readonly<Record<string, unknown>>): boolean {
+  return (speed === null || speed === 1) && noise === null && reverb === null && gain === null;
 }
 
 function keyHint(values: unknown, section: KeyPath, key: string): string {

@@ -266,12 +266,61 @@ export const encoderLayerKeys = <L extends (typeof namedLayers)[number]>(layers:
   mask_channels_length: ours('channels in a masked span', whole(1).default(64)),
 });
 
-export const maxAudioKey = {
+/** A pair of numbers within bounds, the lower one first. */
+export type NumberRange = readonly [low: number, high: number];
+
+function isRange(value: unknown, [least, most]: NumberRange): value is NumberRange {
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [low, high] = value;
+  return typeof low === 'number' && typeof high === 'number' && least <= low && low <= high && high <= most;
+}
+
+const rangeText = ([least, most]: NumberRange): string =>
+  `[low, high], low not above high, both from ${least} to ${most}`;
+
+const range = (bounds: NumberRange) =>
+  z.custom<NumberRange>((value) => isRange(value, bounds), { error: `must be ${rangeText(bounds)}` });
+
+const rangeOrNull = (bounds: NumberRange) =>
+  z.custom<NumberRange | null>((value) => value === null || isRange(value, bounds), {
+    error: `must be ${rangeText(bounds)}, or null`,
+  });
+
+const SPEEDS: NumberRange = [0.5, 2];
+
+const augmentKeys = {
+  copies: ours(
+    'altered variants of each training clip, in addition to the clip; an epoch reads one of them; 0: none',
+    whole(0).max(100).default(0),
+  ),
+  speed: ours(
+    'range of the speed, with which pitch and tempo change together; null or 1 leaves it',
+    z
+      .custom<NumberRange | 1 | null>((value) => value === null || value === 1 || isRange(value, SPEEDS), {
+        error: `must be ${rangeText(SPEEDS)}, or null`,
+      })
+      .default([0.9, 1.1]),
+  ),
+  noise: ours(
+    'what is added: coloured (white, pink or brown), recordings in a folder, or null for none',
+    text().nullable().default('coloured'),
+  ),
+  noise_probability: ours('share of the variants with noise', fraction().default(0.5)),
+  snr: ours('range of the signal-to-noise ratio, dB over the whole clip', range([-30, 100]).default([5, 20])),
+  reverb: ours('folder of impulse responses of rooms; null for none', text().nullable().default(null)),
+  reverb_probability: ours('share of the variants with reverberation', fraction().default(0.5)),
+  gain: ours('range of the change of level, dB; null for none', rangeOrNull([-60, 60]).default([-6, 6])),
+  seed: ours('of what is drawn for the variants; null is seed', seed().nullable().default(null)),
+};
+
+/** What is done with clips before they are encoded. */
+export const clipKeys = {
   max_audio_sec: ours('longer clips are cut to this', z.number().gt(0).max(3600).default(30)),
+  augment: z.strictObject(augmentKeys).prefault({}),
 };
 
 export const audioKeys = {
-  ...maxAudioKey,
+  ...clipKeys,
   encoder: z.strictObject(encoderLayerKeys('last')).prefault({}),
 };
 

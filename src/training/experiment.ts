@@ -16,7 +16,7 @@ import {
   type Utterance,
   type ValidationDraw,
 } from '../data/corpora/index.js';
-import { extractFeatures, openFeatureCache, readFeatures } from '../data/features/index.js';
+import { extractFeatures, type FeatureItem, openFeatureCache, readFeatures } from '../data/features/index.js';
 import { corpusViewOf } from '../recipe/index.js';
 import {
   type Example,
@@ -32,6 +32,7 @@ import {
   type TextLimit,
   trainingStart,
 } from '../systems/index.js';
+import { openAugmentation, variantItems } from './augmentation.js';
 import type { ComputeOptions } from './compute-options.js';
 import { encoderPool } from './encoder-pool.js';
 
@@ -192,15 +193,15 @@ const NO_FEATURES: ExtractedFeatures = {
 };
 
 /**
- * Ensures that the cache holds the features of all utterances. Loads the encoder only if one is missing.
+ * Ensures that the cache holds the features of all clips. Loads the encoder only if one is missing.
  * @throws InputError for audio that cannot be read, naming it
  */
 export async function openFeatures(
   recipe: Recipe,
-  utterances: readonly (Pick<ModelUtterance, 'id' | 'path'> & { readonly durationSec?: number })[],
+  clips: readonly FeatureItem[],
   compute: ComputeOptions,
 ): Promise<ExtractedFeatures> {
-  if (utterances.length === 0) return NO_FEATURES;
+  if (clips.length === 0) return NO_FEATURES;
   const source = await encoderOf(recipe);
   const { onFeatures, stop } = compute;
   const encoder = encoderPool(source, compute);
@@ -212,7 +213,7 @@ export async function openFeatures(
   try {
     const { entries, cropped, notes } = await extractFeatures({
       cache,
-      items: utterances,
+      items: clips,
       decode: (path, maxDurationSec) => decodeAudio(path, { maxDurationSec }),
       decodingKey,
       encode: encoder.encode,
@@ -223,7 +224,8 @@ export async function openFeatures(
       ...(stop && { signal: stop }),
     });
     const counts = countByKind(notes.map(({ id, kind }) => ({ kind, name: id })));
-    if (counts !== '') compute.onAudioNotes?.(`audio of ${entries.size} clips: ${counts}`);
+    const own = clips.filter(({ alter }) => alter === undefined).length;
+    if (counts !== '') compute.onAudioNotes?.(`audio of ${own} clips: ${counts}`);
     return {
       cropped,
       frames: (id) => entries.get(id)!.frames,
@@ -237,20 +239,32 @@ export async function openFeatures(
 /**
  * Fills the feature cache with clips of a recipe's corpus, whatever their part.
  * @param isOwn which of them, by their place in the manifest; absent: all
- * @returns how many of how many clips
+ * @returns how many of how many clips, and how many variants of clips that a run may train on
  * @throws InputError for audio that is missing or cannot be read, naming it
  */
 export async function encodeCorpus(
   recipe: Recipe,
   compute: ComputeOptions,
   isOwn: (index: number) => boolean = () => true,
-): Promise<{ readonly clips: number; readonly total: number }> {
+): Promise<{ readonly clips: number; readonly total: number; readonly variants: number }> {
   const { manifest, utterances } = await selectedUtterances(recipe);
   const own = utterances.filter((_, index) => isOwn(index));
   await checkAudioFiles(manifest, own);
+  const augmentation = await openAugmentation(recipe, compute.cacheDir, compute.stop);
+  const trained = augmentation && (await trainedIds(recipe, utterances));
+  const variants = variantItems(
+    augmentation,
+    own.filter(({ id }) => trained?.has(id)),
+  );
   compute.onBegin?.();
-  await openFeatures(recipe, own, compute);
-  return { clips: own.length, total: utterances.length };
+  await openFeatures(recipe, [...own, ...variants], compute);
+  return { clips: own.length, total: utterances.length, variants: variants.length };
+}
+
+/** Ids of the utterances that some run of a recipe trains on: in a cross-validation, all of them. */
+async function trainedIds(recipe: Recipe, utterances: readonly Utterance[]): Promise<ReadonlySet<string>> {
+  const trained = recipe.folds === 'none' ? (await loadCorpus(recipe, undefined, [])).train : utterances;
+  return new Set(trained.map(({ id }) => id));
 }
 
 /** A phase on its corpus. */
@@ -289,14 +303,14 @@ export function encodeAll(phase: Phase, utterances: readonly ModelUtterance[]): 
   });
 }
 
-/** Stored features of some utterances, if the phase reads any; extracts those missing from the cache. */
+/** Stored features of some clips, if the phase reads any; extracts those missing from the cache. */
 export function phaseFeatures(
   recipe: Recipe,
   phase: Phase,
-  utterances: readonly ModelUtterance[],
+  clips: readonly FeatureItem[],
   compute: ComputeOptions,
 ): Promise<ExtractedFeatures> {
-  return openFeatures(recipe, phase.needs.audio ? utterances : [], compute);
+  return openFeatures(recipe, phase.needs.audio ? clips : [], compute);
 }
 
 /**

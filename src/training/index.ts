@@ -1,5 +1,12 @@
 /** @file Training: the phases of a recipe on its corpus, new or resumed, up to a checkpoint. */
 
+export {
+  augmentationSeed,
+  identityOf,
+  openAugmentation,
+  openRecordings,
+  variantItems,
+} from './augmentation.js';
 export { type ComputeOptions, devicesAlike } from './compute-options.js';
 export {
   type Fit,

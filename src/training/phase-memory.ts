@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { errorMessage, InputError, peakMemoryBytes } from '../base/index.js';
+import type { Utterance } from '../data/corpora/index.js';
 import {
   estimateMemory,
   feedBytes,
@@ -19,6 +20,7 @@ import {
   systemOf,
   trainingStart,
 } from '../systems/index.js';
+import { recordingsIn, soundFolders } from './augmentation.js';
 import { countSteps } from './batches.js';
 import { automaticPrecision, phaseToSize, type SizedPhase } from './device-size.js';
 import { type ExperimentCorpus, loadCorpus, TRAINING_PARTS } from './experiment.js';
@@ -45,8 +47,8 @@ export interface PhaseSize {
   /** Absent if the corpus is not prepared; `corpusProblem` gives the reason. */
   readonly steps?: { readonly perEpoch: number; readonly total: number; readonly utterances: number };
   readonly corpusProblem?: string;
-  /** Clips of the corpus and the bytes of their features in the cache, if it is prepared and the phase reads audio. */
-  readonly features?: { readonly clips: number; readonly bytes: number };
+  /** If the corpus is prepared and the phase reads audio. */
+  readonly features?: FeaturesSize;
   /** The step that the memory estimate is for. */
   readonly step: StepSize;
   /**
@@ -57,6 +59,16 @@ export interface PhaseSize {
   readonly onDevice: (choice?: PrecisionChoice) => SizedPhase;
   /** Warnings: likely mistakes in the corpus, effects of gradient accumulation on results, notes on the encoder. */
   readonly warnings: readonly string[];
+}
+
+/** Clips of a corpus and the bytes of their features in the cache, with the variants of the training clips. */
+export interface FeaturesSize {
+  readonly clips: number;
+  readonly bytes: number;
+  /** How many variants these include. */
+  readonly variants: number;
+  /** Length of all clips and variants. */
+  readonly seconds: number;
 }
 
 /** Epochs searched for the largest batch: the longest clip occurs in each, in different company. */
@@ -119,6 +131,7 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
       ...(known?.warnings ?? []),
       ...(ownWarning === undefined ? [] : [ownWarning]),
       ...phase.warnings,
+      ...(phase.needs.audio ? await soundWarnings(recipe) : []),
     ],
     ...(known
       ? {
@@ -130,20 +143,32 @@ export async function sizePhase(recipe: Recipe, name: string, fold: number | und
   };
 }
 
+/** Folders of recordings that training would refuse; they are listed, not read. */
+async function soundWarnings(recipe: Recipe): Promise<string[]> {
+  const warnings: string[] = [];
+  for (const [key, folder] of soundFolders(recipe)) {
+    await recordingsIn(folder).catch((error: unknown) => {
+      if (!(error instanceof InputError)) throw error;
+      warnings.push(`${key}: ${errorMessage(error)}`);
+    });
+  }
+  return warnings;
+}
+
 const FLOAT16_BYTES = 2;
 
-function featuresOf(
-  recipe: Recipe,
-  { inputs }: Phase,
-  { train, dev, test }: ExperimentCorpus,
-): NonNullable<PhaseSize['features']> {
+function featuresOf(recipe: Recipe, { inputs }: Phase, { train, dev, test }: ExperimentCorpus): FeaturesSize {
+  const { max_audio_sec: mostSec, augment } = recipe;
   const clips = [...train, ...dev, ...test];
   const width = inputs.find(({ name }) => name === 'audio_features')?.shape.at(-1);
-  const frames = clips.reduce(
-    (sum, { durationSec }) => sum + FRAMES_PER_SEC * Math.min(durationSec, recipe.max_audio_sec),
-    0,
-  );
-  return { clips: clips.length, bytes: FLOAT16_BYTES * frames * Number(width) };
+  const lengthSec = (utterances: readonly Utterance[], speed = 1): number =>
+    utterances.reduce((sum, { durationSec }) => sum + Math.min(durationSec / speed, mostSec), 0);
+  const { copies, speed } = augment;
+  const meanSpeed = speed === null || speed === 1 ? 1 : (speed[0] + speed[1]) / 2;
+  const seconds = lengthSec(clips) + copies * lengthSec(train, meanSpeed);
+  const variants = copies * train.length;
+  const bytes = FLOAT16_BYTES * FRAMES_PER_SEC * seconds * Number(width);
+  return { clips: clips.length + variants, bytes, variants, seconds };
 }
 
 /** What a training process holds in memory. */

@@ -10,7 +10,13 @@ import type { BackboneIdentities, Recipe } from '../systems/index.js';
 import { hasPrompt, type Prompt, titleOf } from '../systems/index.js';
 import type { Experiment } from './experiment.js';
 import { type ExperimentCorpus, splitSeed } from './experiment.js';
-import type { DrawnValidation, RunFolder, RunMetadata, TrainedManifest } from './runs/index.js';
+import type {
+  DrawnValidation,
+  RunAugmentation,
+  RunFolder,
+  RunMetadata,
+  TrainedManifest,
+} from './runs/index.js';
 
 /** Conditions of a run besides its experiment. */
 export interface RunCircumstances {
@@ -23,12 +29,15 @@ export interface RunCircumstances {
   readonly backbones: BackboneIdentities;
   /** SHA-256 of the earlier phase's checkpoint that this one starts from, if any. */
   readonly startedFrom: string | undefined;
+  readonly augmentation: RunAugmentation | undefined;
 }
 
 export function runMetadata(
   { recipe, corpus, phase }: Experiment,
-  { fold, device, precision, threads, versions, totalSteps, backbones, startedFrom }: RunCircumstances,
+  circumstances: RunCircumstances,
 ): RunMetadata {
+  const { fold, device, precision, threads, versions, totalSteps, backbones } = circumstances;
+  const { startedFrom, augmentation } = circumstances;
   return {
     format: 'emoq-run',
     system: recipe.system,
@@ -42,6 +51,7 @@ export function runMetadata(
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are available
     cut_texts: 0, // known once the transcripts are tokenized
+    ...(augmentation && { augmentation }),
     startedFrom: startedFrom ?? null,
     validation: drawnValidation(recipe, corpus, fold),
     backbones,

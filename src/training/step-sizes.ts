@@ -18,6 +18,7 @@ import {
   rateGroupOf,
   type Sizes,
 } from '../systems/index.js';
+import { longestVariantSec, variedBatches } from './augmentation.js';
 import {
   type BatchSplit,
   balancedBatches,
@@ -107,7 +108,8 @@ export function largestSteps(
 const TOKENIZED_BATCHES = 3;
 
 /**
- * The largest steps of the first epochs, with the batches the trainer will use. Frames are computed from durations.
+ * The largest steps of the first epochs, with the batches the trainer will use. Frames are computed from durations,
+ * those of variants as if all were played at the lowest speed.
  * Tokens are estimated from characters, then counted in the largest batches if the tokenizers are present.
  */
 export function corpusSteps(
@@ -118,15 +120,25 @@ export function corpusSteps(
   epochs: number,
 ): StepSize[] {
   const readsAudio = phase.needs.audio;
-  const framesOf = ({ durationSec }: Utterance): number =>
-    readsAudio ? Math.floor(FRAMES_PER_SEC * Math.min(durationSec, recipe.max_audio_sec)) : 0;
-  const estimated = train.map((utterance) => ({
-    lengths: phase.estimate(utterance),
-    frames: framesOf(utterance),
-  }));
-  const batchesOf = trainingBatches(
-    { recipe, settings, train, readsAudio },
-    estimated.map(({ lengths }) => lengths),
+  const { max_audio_sec: mostSec } = recipe;
+  const copies = readsAudio ? recipe.augment.copies : 0;
+  const sized = (secondsOf: (utterance: Utterance) => number): UtteranceLengths[] =>
+    train.map((utterance) => ({
+      lengths: phase.estimate(utterance),
+      frames: readsAudio ? Math.floor(FRAMES_PER_SEC * secondsOf(utterance)) : 0,
+    }));
+  const own = sized(({ durationSec }) => Math.min(durationSec, mostSec));
+  const slowest =
+    copies === 0 ? [] : sized(({ durationSec }) => longestVariantSec(recipe, durationSec, mostSec));
+  const estimated = [...own, ...Array.from({ length: copies }, () => slowest).flat()];
+  const batchesOf = variedBatches(
+    trainingBatches(
+      { recipe, settings, train, readsAudio },
+      own.map(({ lengths }) => lengths),
+    ),
+    train.map(({ id }) => id),
+    copies,
+    recipe.seed,
   );
   const batches = [...Array(epochs).keys()].flatMap((epoch) => batchesOf(epoch));
   const leading = largestSteps(phase, settings, batches, (index) => estimated[index]!, TOKENIZED_BATCHES);
@@ -135,7 +147,7 @@ export function corpusSteps(
   const indices = [...new Set(leading.flatMap(({ members }) => members))];
   const tokenized = new Map(
     indices.map((index) => {
-      const encoded = encode(train[index]!);
+      const encoded = encode(train[index % train.length]!);
       const { frames, lengths } = estimated[index]!;
       return [index, { frames, lengths: encoded.kind === 'example' ? encoded.example.lengths : lengths }];
     }),

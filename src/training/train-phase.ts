@@ -15,6 +15,7 @@ import {
   resolvePrecision,
   systemOf,
 } from '../systems/index.js';
+import { openAugmentation, variantItems, variantName, variedBatches, withVariants } from './augmentation.js';
 import { countSteps, planSteps } from './batches.js';
 import type { ComputeOptions } from './compute-options.js';
 import { reviewDeviceMemory, withMemoryAdvice } from './device-fit.js';
@@ -121,6 +122,10 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const prompt = begun && recordedPrompt(folder, begun);
   const experiment = await openExperiment(recipe, name, fold, draw, prompt);
   const { corpus, phase } = experiment;
+  const augmentation = phase.needs.audio
+    ? await openAugmentation(recipe, options.compute.cacheDir, options.stop)
+    : undefined;
+  const { copies = 0 } = augmentation ?? {};
 
   // 2. Where to start: from scratch, from its own saved state, or from the checkpoint of an earlier phase.
   const settingsWarning = system.settingsWarning(recipe, name);
@@ -146,6 +151,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
     totalSteps,
     backbones: backbones.identities,
     startedFrom: from?.sha256,
+    augmentation: augmentation?.metadata,
   });
   const found = await inspectRun(folder, recipe, planned);
   const isNew = found.status === 'new';
@@ -183,7 +189,8 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const compute = isNew ? options.compute : computeAsBegun(folder, found.metadata, options);
   compute.onBegin?.();
   const encodingSince = performance.now();
-  const extracted = await phaseFeatures(recipe, phase, [...corpus.train, ...corpus.dev], compute);
+  const clips = [...corpus.train, ...corpus.dev, ...variantItems(augmentation, corpus.train)];
+  const extracted = await phaseFeatures(recipe, phase, clips, compute);
   const encodingSec = (performance.now() - encodingSince) / 1000;
   const features = phase.features(extracted);
   const { cropped } = extracted;
@@ -195,15 +202,21 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
   const metadata = { ...planned, precision, threads: compute.threads ?? null, cropped, cut_texts: cutTexts };
 
   // 5. The order of the steps, their graph, and the initial values.
-  const batches = trainingBatches(
-    { recipe, settings, train: corpus.train, readsAudio: phase.needs.audio },
-    trainExamples.map(({ lengths }) => lengths),
+  const fed = withVariants(trainExamples, copies);
+  const batches = variedBatches(
+    trainingBatches(
+      { recipe, settings, train: corpus.train, readsAudio: phase.needs.audio },
+      trainExamples.map(({ lengths }) => lengths),
+    ),
+    trainExamples.map(({ id }) => id),
+    copies,
+    recipe.seed,
   );
   const plan = planSteps(corpus.train.length, { ...passes, seed: recipe.seed, batches });
   const split = batchSplit(settings);
   const validates = corpus.dev.length > 0 && isScored(recipe, name);
   const training = buildTraining(phase, settings, plan, { device: compute.device, precision, validates });
-  const lengths = trainExamples.map((example) => ({
+  const lengths = fed.map((example) => ({
     lengths: example.lengths,
     frames: phase.needs.audio ? extracted.frames(example.id) : 0,
   }));
@@ -279,17 +292,17 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       learningRate: settings.learning_rate,
       seed: recipe.seed,
       runLimits: limits,
-      largest: largestSizes(phase, trainExamples, features, microBatchSize(settings)),
+      largest: largestSizes(phase, fed, features, microBatchSize(settings)),
       ...(split && { split }),
       batch: (indices) =>
         phase.collate(
-          indices.map((index) => trainExamples[index]!),
+          indices.map((index) => fed[index]!),
           features,
           true,
         ),
       ...(evaluator && { validate }),
       keepCheckpoints: recipe.keep_checkpoints,
-      idOf: (index) => trainExamples[index]!.id,
+      idOf: (index) => variantName(trainExamples, index),
       metrics: await openMetrics(folder, start.metricsBytes, {
         step: training.reported,
         validation: validationMetrics(selectingMetric(selection)).map(({ key }) => key),

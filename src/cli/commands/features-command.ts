@@ -26,7 +26,8 @@ export const featuresCommand = defineCommand({
   help: `
 Training, eval and report encode the clips whose features are not in the cache
 (.cache/features, or the folder in EMOQ_CACHE). This does so beforehand, for all
-clips of a recipe's corpus, on one machine or, with --shard, on several that
+clips of a recipe's corpus and the variants that it asks for (augment), on one
+machine or, with --shard, on several that
 share the cache. Clips that are in the cache are not encoded again.
 
 Example:
@@ -43,11 +44,14 @@ Example:
     }
     const { shard } = options;
     const isOwn = (index: number): boolean => shard === undefined || index % shard.count === shard.index - 1;
-    const { clips, total } = await withInterrupts('finishing the current clips', (stop) =>
+    const { clips, total, variants } = await withInterrupts('finishing the current clips', (stop) =>
       withCompute(options.devices ?? options.device, stop, options, (compute) =>
         encodeCorpus(recipe, compute, isOwn),
       ),
     );
-    note(`features of ${clips === total ? `all ${total}` : `${clips} of ${total}`} clips are in the cache`);
+    const altered = variants === 0 ? '' : ` and of ${variants} variants of training clips (augment)`;
+    note(
+      `features of ${clips === total ? `all ${total}` : `${clips} of ${total}`} clips${altered} are in the cache`,
+    );
   },
 });

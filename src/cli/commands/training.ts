@@ -286,8 +286,10 @@ export async function describePhase(phase: string, recipe: Recipe, options: Trai
   );
   describeDeviceMemory(phase, recipe, size, options);
   if (size.features !== undefined) {
-    const { clips, bytes } = size.features;
-    note(`features: ${count(clips)} clips take about ${diskSize(bytes)} in the cache`);
+    const { clips, bytes, variants, seconds } = size.features;
+    const altered = variants === 0 ? '' : ` (${count(variants)} of them variants of training clips)`;
+    const hours = variants === 0 ? '' : `; ${(seconds / 3600).toFixed(2)} hours to encode`;
+    note(`features: ${count(clips)} clips${altered} take about ${diskSize(bytes)} in the cache${hours}`);
   }
   note(`graph: ${count(size.nodes)} nodes in a step, built in ${size.buildSec.toFixed(1)} s`);
   note(

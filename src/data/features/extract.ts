@@ -12,7 +12,7 @@ import {
   mapConcurrently,
   sha256OfFile,
 } from '../../base/index.js';
-import { type DecodedAudio, SAMPLE_RATE_HZ } from '../audio/index.js';
+import { type Alter, type Alteration, type DecodedAudio, SAMPLE_RATE_HZ } from '../audio/index.js';
 import {
   type ClipState,
   entryPathOf,
@@ -64,6 +64,8 @@ export interface FeatureItem {
   readonly path: string;
   /** If known, groups clips of similar length into batches. Does not affect the result. */
   readonly durationSec?: number;
+  /** Changes the clip before it is encoded; its features have an entry of their own. */
+  readonly alter?: Alter;
 }
 
 export interface FeatureProgress {
@@ -103,8 +105,9 @@ export interface Extraction {
   /** Clips found in the cache, and those encoded now (identical audio counts once). */
   readonly cached: number;
   readonly encoded: number;
-  /** Items whose clip was cropped to `maxAudioSec`. */
+  /** Items, without altered ones, whose clip was cropped to `maxAudioSec`. */
   readonly cropped: number;
+  /** Of items that are not altered. */
   readonly notes: readonly FeatureNote[];
 }
 
@@ -129,16 +132,16 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
   const entries = new Map<string, FeatureEntry>(); // by entry path
   let missing = 0;
   try {
-    const paths = await checkItems(options, entries);
-    const wanted = new Map(items.map((item, index) => [paths[index]!, item]));
-    const todo = [...wanted]
-      .filter(([path]) => !entries.has(path))
-      .map(([path, item]) => ({ ...item, entryPath: path }));
+    const checked = await checkItems(options, entries);
+    const paths = checked.map(({ entryPath }) => entryPath);
+    const wanted = new Map(checked.map((item) => [item.entryPath, item]));
+    const todo = [...wanted.values()].filter(({ entryPath }) => !entries.has(entryPath));
     missing = todo.length;
     await encodeMissing(options, todo, entries);
     const byId = new Map(items.map(({ id }, index) => [id, entries.get(paths[index]!)!]));
-    const cropped = items.filter(({ id }) => byId.get(id)!.cropped).length;
-    const notes = items.flatMap(({ id }) => byId.get(id)!.notes.map((kind) => ({ id, kind })));
+    const own = items.filter(({ alter }) => alter === undefined);
+    const cropped = own.filter(({ id }) => byId.get(id)!.cropped).length;
+    const notes = own.flatMap(({ id }) => byId.get(id)!.notes.map((kind) => ({ id, kind })));
     return { entries: byId, cached: wanted.size - missing, encoded: missing, cropped, notes };
   } catch (error) {
     if (signal?.aborted !== true) throw error;
@@ -149,24 +152,33 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
 }
 
 /** Finds each item's entry path, and the valid entries that already exist. */
-async function checkItems(options: ExtractOptions, entries: Map<string, FeatureEntry>): Promise<string[]> {
+async function checkItems(
+  options: ExtractOptions,
+  entries: Map<string, FeatureEntry>,
+): Promise<MissingItem[]> {
   const { cache, items, maxAudioSec, decodingKey, onProgress, signal } = options;
+  const hashes = new Map<string, Promise<string>>(); // a clip and its variants are one file
   let done = 0;
   return mapConcurrently(
     items,
     defaultJobs() * 2, // half of the time is spent waiting for the disk
-    async ({ id, path }) => {
-      const content = await sha256OfFile(path).catch((error: unknown) => {
+    async (item) => {
+      const { id, path, alter } = item;
+      const hash = hashes.get(path) ?? sha256OfFile(path);
+      hashes.set(path, hash);
+      const content = await hash.catch((error: unknown) => {
         throw new InputError(
           `audio file ${path} of utterance "${id}" cannot be read: ${errorMessage(error)}`,
         );
       });
-      const entryPath = entryPathOf(cache, content, maxAudioSec, await decodingKey?.(path));
+      const alteration = await alter?.(content);
+      const samplesKey = [await decodingKey?.(path), alteration?.key].filter(Boolean).join('\n');
+      const entryPath = entryPathOf(cache, content, maxAudioSec, samplesKey);
       const entry = await findEntry(entryPath);
       if (entry !== undefined) entries.set(entryPath, entry);
       done++;
       onProgress?.({ stage: 'check', done, total: items.length });
-      return entryPath;
+      return { ...item, entryPath, ...(alteration && { alteration }) };
     },
     signal,
   );
@@ -174,6 +186,7 @@ async function checkItems(options: ExtractOptions, entries: Map<string, FeatureE
 
 interface MissingItem extends FeatureItem {
   readonly entryPath: string;
+  readonly alteration?: Alteration;
 }
 
 interface DecodedItem extends MissingItem, ClipState {
@@ -238,7 +251,17 @@ async function encodeBatch(
   );
 }
 
-async function decodeItem(item: MissingItem, { decode, maxAudioSec }: ExtractOptions): Promise<DecodedItem> {
-  const { samples, isCut, notes } = await decode(item.path, maxAudioSec);
-  return { ...item, samples, cropped: isCut, notes: notes.map(({ kind }) => kind) };
+async function decodeItem(
+  item: MissingItem,
+  { decode, maxAudioSec, signal }: ExtractOptions,
+): Promise<DecodedItem> {
+  const { alteration } = item;
+  const { samples, isCut, notes } = await decode(item.path, maxAudioSec * (alteration?.speed ?? 1));
+  const mostSamples = Math.max(1, Math.round(maxAudioSec * SAMPLE_RATE_HZ));
+  return {
+    ...item,
+    samples: alteration === undefined ? samples : await alteration.apply(samples, mostSamples, signal),
+    cropped: isCut,
+    notes: notes.map(({ kind }) => kind),
+  };
 }

@@ -181,6 +181,19 @@ type KnownHashes = Record<string, { size: string; mtimeNs: string; sha256: strin
  * @throws InputError when a file cannot be read
  */
 export async function encoderKey(files: readonly string[], cacheDir: string): Promise<string> {
+  return sha256Of([FEATURE_VERSION, ...(await fileHashes('encoder file', files, cacheDir))].join('\n'));
+}
+
+/**
+ * SHA-256 of files, in order, from `<cacheDir>/file-hashes.json` where size and modification time are as they were.
+ * @param what a file is called in messages
+ * @throws InputError when a file cannot be read
+ */
+export async function fileHashes(
+  what: string,
+  files: readonly string[],
+  cacheDir: string,
+): Promise<string[]> {
   const memoPath = join(cacheDir, 'file-hashes.json');
   const known = await readKnownHashes(memoPath);
   let changed = false;
@@ -197,11 +210,11 @@ export async function encoderKey(files: readonly string[], cacheDir: string): Pr
       }
       hashes.push(known[path]!.sha256);
     } catch (error) {
-      throw new InputError(`encoder file ${file} cannot be read: ${errorMessage(error)}`);
+      throw new InputError(`${what} ${file} cannot be read: ${errorMessage(error)}`);
     }
   }
   if (changed) await writeJsonAtomic(memoPath, known);
-  return sha256Of([FEATURE_VERSION, ...hashes].join('\n'));
+  return hashes;
 }
 
 /** The stored hashes; empty if the file is missing or damaged, since it can be recreated. */

@@ -1,7 +1,14 @@
 /** @file Features of the frozen encoder, computed once and cached on disk. */
 
-export { BATCH_SEC, batchesByLength, extractFeatures, type FeatureProgress } from './extract.js';
 export {
+  BATCH_SEC,
+  batchesByLength,
+  extractFeatures,
+  type FeatureItem,
+  type FeatureProgress,
+} from './extract.js';
+export {
+  fileHashes,
   openFeatureCache,
   readFeatures,
   type StoredFeatures,

@@ -40,6 +40,9 @@ export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value
     ]),
     ['training clips cut to max_audio_sec', range(metadata.map(({ cropped }) => cropped))],
     ['training transcripts cut for the Former', range(metadata.map(({ cut_texts = 0 }) => cut_texts))],
+    ...(metadata[0]!.augmentation === undefined
+      ? []
+      : ([['variants of the training clips', distinct(variantsText)]] satisfies [string, string][])),
     ...(metadata[0]!.prompt?.speaker === undefined
       ? []
       : ([['speaker in the prompt', distinct(({ prompt }) => prompt?.speaker ?? 'name')]] satisfies [
@@ -66,6 +69,20 @@ export function reportMetadata(parts: readonly ReadRuns[]): [name: string, value
         ][])),
     ['trained with', distinct(({ versions }) => versionsText(versions))],
   ];
+}
+
+/** What is drawn is in the recipe; this is what it was drawn from. */
+function variantsText({ augmentation }: RunMetadata): string {
+  if (augmentation === undefined) return 'none';
+  const { copies, seed, noise, reverb } = augmentation;
+  const counted = (count: number, one: string, many: string): string =>
+    `${count} ${count === 1 ? one : many}`;
+  const sources = [
+    ...(noise ? [counted(noise.recordings, 'recording of noise', 'recordings of noise')] : []),
+    ...(reverb ? [counted(reverb.recordings, 'impulse response', 'impulse responses')] : []),
+  ];
+  const from = sources.length === 0 ? '' : `, with ${sources.join(' and ')}`;
+  return `${counted(copies, 'variant', 'variants')} of each, drawn by seed ${seed}${from}; see augment in the recipe`;
 }
 
 /** When the runs were trained, duration, speed and memory. */

@@ -5,13 +5,13 @@ import { affectiveLossKeys } from '../affective-loss.js';
 import {
   below1,
   checkpointKeys,
+  clipKeys,
   corpusKeys,
   divisionKeys,
   encoderKeys,
   encoderLayerKeys,
   encoderProblems,
   isSection,
-  maxAudioKey,
   optimizerKeys,
   ours,
   paperKeys,
@@ -27,7 +27,7 @@ export const qieemoSchema = z.strictObject({
   ...divisionKeys,
   backbones: z.strictObject(encoderKeys).prefault({}),
   ...checkpointKeys,
-  ...maxAudioKey,
+  ...clipKeys,
   encoder: z
     .strictObject({
       ...encoderLayerKeys('middle', 0),

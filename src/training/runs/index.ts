@@ -15,6 +15,7 @@ export {
   type DrawnValidation,
   manifestChange,
   phaseKeys,
+  type RunAugmentation,
   type RunMetadata,
   readMetadata,
   type TrainedManifest,

@@ -45,6 +45,8 @@ export interface RunMetadata {
    * versions.
    */
   readonly cut_texts?: number;
+  /** The variants of training clips, if there are any. */
+  readonly augmentation?: RunAugmentation;
   /** SHA-256 of the earlier phase's checkpoint that this run started from, if any; called `stage1` in runs of EmoQ. */
   readonly startedFrom: string | null;
   /** null if none was drawn. Absent in runs of earlier versions, which drew without the fold. */
@@ -78,6 +80,20 @@ export interface RunMetadata {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+/** The variants of a run's training clips; the recipe says what is drawn for them. */
+export interface RunAugmentation {
+  readonly copies: number;
+  readonly seed: number;
+  /** The recordings of noise, and the impulse responses: how many, and a checksum over their contents. */
+  readonly noise?: SoundIdentity;
+  readonly reverb?: SoundIdentity;
+}
+
+interface SoundIdentity {
+  readonly recordings: number;
+  readonly sha256: string;
+}
+
 /** How a validation set was drawn, and the speakers that are entirely in it. */
 export interface DrawnValidation {
   readonly draw: ValidationDraw;
@@ -90,6 +106,8 @@ const sha256 = z.string();
 /** The metric that selected an epoch: `wf1`, `smoothed wf1`. */
 export const metricName = z.string().regex(/^[a-z]\w*(?: \w+)?$/, { error: 'is no metric' });
 const sizes = z.record(z.string(), count);
+
+const sounds = z.looseObject({ recordings: count, sha256 });
 
 /** `bytes` and `weights` are absent if only a model's config is read. */
 const identity = z.looseObject({
@@ -120,6 +138,9 @@ const metadataKeys = {
   utterances: z.looseObject({ train: count, dev: count, test: count }),
   cropped: count.optional(),
   cut_texts: count.optional(),
+  augmentation: z
+    .looseObject({ copies: count, seed: count, noise: sounds.optional(), reverb: sounds.optional() })
+    .optional(),
   validation: z
     .looseObject({
       draw: z.enum(['by-fold', 'without-fold']),
@@ -220,6 +241,17 @@ export function phaseKeys({
   phase,
 }: Pick<RunMetadata, 'system' | 'phase'>): Readonly<Record<string, string | number>> {
   return system === DEFAULT_SYSTEM ? { stage: Number(phase.slice('stage'.length)) } : { system, phase };
+}
+
+/** Describes how the recordings that variants are made from differ from those a run was trained with. */
+export function augmentationDifferences(
+  before: RunAugmentation | undefined,
+  now: RunAugmentation | undefined,
+): string[] {
+  if (before === undefined || now === undefined) return []; // the recipes differ
+  return (['noise', 'reverb'] as const).flatMap((key) =>
+    before[key]?.sha256 === now[key]?.sha256 ? [] : [`the recordings of augment.${key} have changed`],
+  );
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

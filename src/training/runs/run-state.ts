@@ -19,6 +19,7 @@ import { dumpRecipe, recipeDifferences } from '../../recipe/index.js';
 import type { Recipe } from '../../systems/index.js';
 import { type RunFolder, runRecipeText } from './folder.js';
 import {
+  augmentationDifferences,
   backboneDifferences,
   manifestChange,
   metricName,
@@ -48,6 +49,7 @@ export async function inspectRun(
     ...recipeDifferences(await runRecipeText(folder), dumpRecipe(recipe)),
     ...(change === undefined ? [] : [`the manifest ${change}`]),
     ...backboneDifferences(found.backbones, metadata.backbones),
+    ...augmentationDifferences(found.augmentation, metadata.augmentation),
     ...(found.startedFrom === metadata.startedFrom ? [] : ['the stage-1 checkpoint has changed']),
     ...validationDifference(found, metadata),
   ];

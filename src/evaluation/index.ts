@@ -24,6 +24,17 @@ export {
   scorePartsOf,
   seedMetrics,
 } from './evaluation.js';
+export {
+  levelName,
+  type NoiseLevelResult,
+  type NoiseResults,
+  noiseLevel,
+  noiseTable,
+  noiseText,
+  readNoiseResults,
+  resultsUnderNoiseCsv,
+  type TestNoise,
+} from './noise-results.js';
 export { pairSeeds, type SeedTable } from './pairing.js';
 export {
   predictionWarnings,

@@ -251,17 +251,32 @@ export async function readResults(path: string): Promise<StoredResults> {
   );
 }
 
-const COLUMNS = ['name', 'scope', 'part', 'metric', 'value', 'low', 'high', 'n', 'higher_is_better'];
+export const RESULT_COLUMNS = [
+  'name',
+  'scope',
+  'part',
+  'metric',
+  'value',
+  'low',
+  'high',
+  'n',
+  'higher_is_better',
+];
 
 /** A missing value becomes an empty cell. */
-type Cell = string | number | boolean | null | undefined;
+export type Cell = string | number | boolean | null | undefined;
+
+/** The figures of a result as CSV, see {@link resultRows}. */
+export function resultsCsv(result: EvaluationResult): string {
+  return csvOf(RESULT_COLUMNS, resultRows(result));
+}
 
 /**
  * The figures of a result, as fractions. `scope` is `all` (`partial` if folds are missing), `fold`, `seed`, `mean`,
  * `sd`, `majority`, `chance` or `class`. `part` names the fold, seed or class. `low` and `high` are the ends of the
  * interval, if any.
  */
-export function resultsCsv(result: EvaluationResult): string {
+export function resultRows(result: EvaluationResult): Cell[][] {
   const rows: Cell[][] = [];
   const whole = result.missing === undefined ? 'all' : 'partial';
   const add = (
@@ -291,7 +306,7 @@ export function resultsCsv(result: EvaluationResult): string {
       rows.push([result.name, 'class', label, metric, figures[metric], null, null, support, true]);
     }
   }
-  return csvOf(COLUMNS, rows);
+  return rows;
 }
 
 /** Formats cells of any type as CSV. */

@@ -1,16 +1,17 @@
 /** @file Scores a bundle on a prepared corpus, over the classes that both have. Nothing is written. */
 
 import { readLabelMap, readManifest } from '../data/corpora/index.js';
-import { evaluationOf, evaluationResult } from '../evaluation/index.js';
+import { evaluationOf, evaluationResult, type ScoredPrediction } from '../evaluation/index.js';
 import { classificationMetrics } from '../evaluation/metrics/index.js';
 import { openBundleModel, otherCorpus, predictCorpus } from '../inference/index.js';
 import { phaseKeys } from '../training/runs/index.js';
-import { corpusName, type ExperimentContext, scopeText } from './evaluation-target.js';
+import { corpusName, type ExperimentContext, type NoiseChoice, scopeText } from './evaluation-target.js';
 import { namedRecipe, type RecipeChoice } from './named-experiment.js';
+import { checkNoiseChoice, openNoiseTest } from './noise-test.js';
 import type { RunScores } from './run-scores.js';
 
 /** A bundle, and the corpus that it is scored on. */
-export interface BundleChoice extends RecipeChoice {
+export interface BundleChoice extends RecipeChoice, NoiseChoice {
   readonly bundle: string;
   /** Pairs, or a file that contains them. */
   readonly labelMap?: string;
@@ -23,26 +24,26 @@ export interface BundleChoice extends RecipeChoice {
 export async function scoreBundle(
   { bundle, labelMap: map, ...choice }: BundleChoice,
   { withCompute, onNote, onPrediction, resampling, versions }: ExperimentContext,
-): Promise<Omit<RunScores, 'majority'>> {
+): Promise<RunScores> {
   const path = choice.manifest ?? (await namedRecipe(choice)).manifest;
   const manifest = await readManifest(path);
   const labelMap = map === undefined ? {} : await readLabelMap(map);
   return withCompute(async (compute) => {
+    const noise = await openNoiseTest(choice, compute);
     const model = await openBundleModel(bundle, compute);
     try {
       const { recipe, description } = model;
+      checkNoiseChoice(choice, [{ what: bundle, recipe, phase: description.phase }]);
       const corpus = await otherCorpus(recipe, description.phase, manifest, labelMap);
       onNote(scopeText(path, corpus));
       const progress = onPrediction(bundle);
-      const { predictions, cut } = await predictCorpus(model, corpus, compute, {
-        ...{ source: bundle, fold: null },
+      const { predictions, underNoise, cut } = await predictCorpus(model, corpus, compute, {
+        ...{ source: bundle, fold: null, noise: noise?.levels },
         onProgress: (done, total) => progress.update(done, total),
       }).finally(() => progress.finish());
       for (const text of cut) onNote(`${bundle}: ${text}`);
-      const scores = classificationMetrics(predictions, corpus.classes);
-      const evaluation = evaluationOf(scores, [predictions], resampling);
       const isOwn = manifest.sha256 === description.run.manifest_sha256;
-      const result = evaluationResult(evaluation, {
+      const source = {
         name: isOwn ? recipe.name : `${recipe.name} on ${corpusName(manifest)}`,
         versions,
         metadata: {
@@ -53,8 +54,24 @@ export async function scoreBundle(
           bundle,
           checkpoint_sha256: description.run.checkpoint_sha256,
         },
-      });
-      return { evaluation, result, predictions, paper: isOwn ? recipe.paper : null };
+      };
+      const scored = (rows: readonly ScoredPrediction[]): RunScores => {
+        const scores = classificationMetrics(rows, corpus.classes);
+        const evaluation = evaluationOf(scores, [rows], resampling);
+        const result = evaluationResult(evaluation, source);
+        return {
+          evaluation,
+          result,
+          predictions: rows,
+          majority: undefined,
+          paper: isOwn ? recipe.paper : null,
+        };
+      };
+      const clean = scored(predictions);
+      if (noise === undefined) return clean;
+      const levels = noise.levels.map(({ snrDb }, level) => ({ snrDb, ...scored(underNoise[level]!) }));
+      const checkpoints = [description.run.checkpoint_sha256 ?? null];
+      return { ...clean, underNoise: { noise: noise.noise, checkpoints, levels } };
     } finally {
       await model.close();
     }

@@ -15,6 +15,14 @@ import type { ComputeOptions } from '../training/index.js';
 import { type RunFolder, readMetadata, runFolder, runRecipe } from '../training/runs/index.js';
 import type { SeedRuns } from './run-selection.js';
 
+/** Noise that options ask for. */
+export interface NoiseChoice {
+  /** Signal-to-noise ratios in dB. */
+  readonly noise?: readonly number[];
+  /** Folder of recordings; absent: noise that is made. */
+  readonly noiseFrom?: string;
+}
+
 /** The test set of runs: their own, wherever its manifest is now, or another corpus. */
 export interface EvaluationTarget {
   /** Their own manifest, if named by options. */
@@ -25,6 +33,8 @@ export interface EvaluationTarget {
     readonly name: string;
     readonly metadata: CrossCorpusMetadata;
   };
+  /** Noise under which they are scored too. */
+  readonly noise?: NoiseChoice;
 }
 
 /** What to score on, if not the runs' own test set at its recorded path. */

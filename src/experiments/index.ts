@@ -3,7 +3,8 @@
 export { scoreBundle } from './bundle-scoring.js';
 export { compareDataset, type DatasetRow } from './dataset-comparison.js';
 export type { ExperimentContext } from './evaluation-target.js';
-export { scoreFile } from './run-scores.js';
+export { noiseResults } from './noise-test.js';
+export { type RunScores, scoreFile } from './run-scores.js';
 export { ablationScores, evaluateExperiment, type ScoredRow, scoreRow } from './scoring.js';
 export { compareSystems, fewSeedsWarning } from './system-comparison.js';
 export {

@@ -24,6 +24,7 @@ import {
   type Scores,
   type SeedMetrics,
   seedMetrics,
+  type TestNoise,
   unansweredWarnings,
 } from '../evaluation/index.js';
 import { classificationMetrics, type Metrics } from '../evaluation/metrics/index.js';
@@ -41,6 +42,25 @@ export interface RunScores<S extends Scores = Metrics | FoldMetrics> {
   /** For each prediction, the most frequent class of its model's training set; undefined if not known. */
   readonly majority: readonly string[] | undefined;
   readonly paper: PaperRow | null;
+  /** The same runs under noise, if that was asked for. */
+  readonly underNoise?: ScoresUnderNoise<S>;
+}
+
+/** Scores at one level of noise. */
+export type NoiseScores<S extends Scores = Metrics | FoldMetrics> = RunScores<S> & {
+  readonly snrDb: number;
+};
+
+export interface ScoresUnderNoise<S extends Scores = Metrics | FoldMetrics> {
+  readonly noise: TestNoise;
+  /** SHA-256 of what was scored, in the order of the runs; null where none is recorded. */
+  readonly checkpoints: readonly (string | null)[];
+  readonly levels: readonly NoiseScores<S>[];
+}
+
+/** Path of the combined results of several seeds under noise. */
+export function seedNoiseResults(root: string, phase: string): string {
+  return join(root, `${phase}-seeds-noise.json`);
 }
 
 /** Path of the combined results of several seeds. */
@@ -51,8 +71,24 @@ export function seedResults(root: string, phase: string): string {
 /** Scores of one seed's runs. */
 export type SeedScores = RunScores & { readonly seed: number };
 
-/** Combined scores of several seeds. @throws InputError if their labels differ */
+/** Combined scores of several seeds, also under noise. @throws InputError if their labels differ */
 export function seedScores(
+  root: string,
+  parts: readonly SeedScores[],
+  resampling: Resampling | null,
+): RunScores<SeedMetrics> {
+  const combined = combinedScores(root, parts, resampling);
+  const { underNoise } = parts[0]!;
+  if (underNoise === undefined) return combined;
+  const levels = underNoise.levels.map(({ snrDb }, level) => {
+    const atLevel = parts.map((part) => ({ ...part, ...part.underNoise!.levels[level]! }));
+    return { snrDb, ...combinedScores(root, atLevel, resampling) };
+  });
+  const checkpoints = parts.flatMap((part) => part.underNoise!.checkpoints);
+  return { ...combined, underNoise: { noise: underNoise.noise, checkpoints, levels } };
+}
+
+function combinedScores(
   root: string,
   parts: readonly SeedScores[],
   resampling: Resampling | null,

@@ -32,20 +32,30 @@ import {
   type TestSetPredictions,
   unfinishedWarning,
 } from '../inference/index.js';
-import { phaseKeys, type RunFolder } from '../training/runs/index.js';
+import { phaseKeys, type RunFolder, runRecipe } from '../training/runs/index.js';
 import type { ExperimentContext } from './evaluation-target.js';
 import {
   type EvaluationTarget,
   evaluationTarget,
+  type NoiseChoice,
   type TargetChoice,
   targetFolder,
 } from './evaluation-target.js';
 import { checkAgainstRuns, type ExperimentChoice, rootOf } from './named-experiment.js';
 import {
+  checkNoiseChoice,
+  checkpointsOf,
+  type NoiseTest,
+  noiseResults,
+  openNoiseTest,
+  writeNoiseResults,
+} from './noise-test.js';
+import {
   isScored,
   type RunScores,
   type SeedScores,
   scoresBefore,
+  seedNoiseResults,
   seedResults,
   seedScores,
 } from './run-scores.js';
@@ -62,7 +72,7 @@ import {
  * @throws InputError if they are missing or not what was asked for; InterruptedError when stopped
  */
 export async function evaluateExperiment(
-  choice: ExperimentChoice & TargetChoice,
+  choice: ExperimentChoice & TargetChoice & NoiseChoice,
   context: ExperimentContext,
 ): Promise<RunScores<Scores>> {
   const root = await rootOf(choice, context.onNote);
@@ -72,7 +82,10 @@ export async function evaluateExperiment(
     seeds.flatMap(({ runs }) => runs),
   );
   if (changed !== undefined) context.onWarning(changed);
-  const target = await evaluationTarget(choice, seeds, context);
+  const [first] = seeds[0]!.runs as [RunFolder];
+  const recipe = await runRecipe(first);
+  checkNoiseChoice(choice, [{ what: first.dir, recipe, phase: seeds[0]!.phase }]);
+  const target = { ...(await evaluationTarget(choice, seeds, context)), noise: choice };
   return choice.seeds === undefined
     ? scoreRuns(seeds[0]!, context, target)
     : scoreSeeds(root, seeds, context, target);
@@ -92,6 +105,11 @@ async function scoreSeeds(
   const path = seedResults(dir, seeds[0]!.phase);
   await writeJsonAtomic(path, scores.result);
   context.onNote(`results over ${parts.length} seeds in ${path}`);
+  if (scores.underNoise !== undefined) {
+    const noisePath = seedNoiseResults(dir, seeds[0]!.phase);
+    await writeJsonAtomic(noisePath, noiseResults(scores, scores.underNoise));
+    context.onNote(`results under noise in ${noisePath}`);
+  }
   return scores;
 }
 
@@ -103,33 +121,23 @@ export async function scoreRuns(
 ): Promise<RunScores> {
   const missing = missingFoldsWarning(selected);
   if (missing !== undefined) context.onWarning(missing);
-  const tested = await predictRuns(selected.runs, context, target);
+  const { tested, noise } = await predictRuns(selected.runs, context, target);
   const { recipe, labels } = tested[0]!.test;
   const { folds } = selected;
-  const scores =
-    folds === undefined
-      ? classificationMetrics(tested[0]!.test.predictions, labels)
-      : foldMetrics(
-          tested.map(({ test }) => ({ fold: String(test.metadata.fold), outcomes: test.predictions })),
-          labels,
-        );
   const folder = await targetFolder(selected.folder, target);
-  const predictions = tested.flatMap(({ test }) => test.predictions);
-  await writePredictions(folder.predictions, labels, predictions);
+  await writePredictions(
+    folder.predictions,
+    labels,
+    tested.flatMap(({ test }) => test.predictions),
+  );
   await writeEmbeddings(
     folder.predictions,
     tested.flatMap(({ test }) => test.embeddings),
   );
   // Predictions are on disk by now, even if the requested resampling is invalid.
   const majority = majorityOf(tested.map(({ test }) => test));
-  const evaluation = evaluationOf(
-    scores,
-    tested.map(({ test }) => drawnParts(test, target)),
-    context.resampling,
-    majority,
-  );
   const { metadata } = tested[0]!.test;
-  const result = evaluationResult(evaluation, {
+  const source = {
     name: target.other === undefined ? recipe.name : `${recipe.name} on ${target.other.name}`,
     versions: context.versions,
     metadata: {
@@ -141,40 +149,70 @@ export async function scoreRuns(
     },
     missing: (folds?.missing ?? []).map((fold) => ({ fold: String(fold) })),
     crossCorpus: target.other?.metadata,
-  });
-  await writeJsonAtomic(folder.results, result);
-  context.onNote(`predictions in ${folder.predictions}, results in ${folder.results}`);
-  // The paper's figures are for the recipe's own corpus.
-  return {
-    evaluation,
-    result,
-    predictions,
-    majority,
-    paper: target.other === undefined ? recipe.paper : null,
   };
+  const scored = (rowsOf: (test: TestSetPredictions) => readonly ScoredPrediction[]): RunScores => {
+    const parts = tested.map(({ test }) => rowsOf(test));
+    const scores =
+      folds === undefined
+        ? classificationMetrics(parts[0]!, labels)
+        : foldMetrics(
+            tested.map(({ test }, i) => ({ fold: String(test.metadata.fold), outcomes: parts[i]! })),
+            labels,
+          );
+    const evaluation = evaluationOf(
+      scores,
+      parts.map((rows) => drawnPart(rows, target)),
+      context.resampling,
+      majority,
+    );
+    const result = evaluationResult(evaluation, source);
+    // The paper's figures are for the recipe's own corpus.
+    const paper = target.other === undefined ? recipe.paper : null;
+    return { evaluation, result, predictions: parts.flat(), majority, paper };
+  };
+  const clean = scored(({ predictions }) => predictions);
+  await writeJsonAtomic(folder.results, clean.result);
+  context.onNote(`predictions in ${folder.predictions}, results in ${folder.results}`);
+  if (noise === undefined) return clean;
+  const underNoise = {
+    noise: noise.noise,
+    checkpoints: checkpointsOf(tested.map(({ test }) => test.metadata)),
+    levels: noise.levels.map(({ snrDb }, level) => ({
+      snrDb,
+      ...scored((test) => test.underNoise[level]!),
+    })),
+  };
+  await writeNoiseResults(folder, clean, underNoise);
+  context.onNote(`results under noise in ${folder.noise}`);
+  return { ...clean, underNoise };
 }
 
 async function predictRuns(
   folders: readonly RunFolder[],
   { withCompute, onNote, onWarning, onPrediction }: ExperimentContext,
-  { manifest, other }: EvaluationTarget,
-): Promise<{ folder: RunFolder; test: TestSetPredictions }[]> {
+  { manifest, other, noise: choice = {} }: EvaluationTarget,
+): Promise<{
+  readonly tested: readonly { readonly folder: RunFolder; readonly test: TestSetPredictions }[];
+  readonly noise: NoiseTest | undefined;
+}> {
   return withCompute(async (compute) => {
+    const noise = await openNoiseTest(choice, compute);
     const results: { folder: RunFolder; test: TestSetPredictions }[] = [];
     for (const folder of folders) {
       compute.stop?.throwIfAborted();
       const progress = onPrediction(folder.dir);
       const onProgress = (done: number, total: number): void => progress.update(done, total);
+      const options = { noise: noise?.levels, onProgress };
       const test = await (other === undefined
-        ? predictTestSet(folder, compute, { manifest, onProgress })
-        : predictOtherCorpus(folder, other.corpus, compute, { onProgress })
+        ? predictTestSet(folder, compute, { manifest, ...options })
+        : predictOtherCorpus(folder, other.corpus, compute, options)
       ).finally(() => progress.finish());
       const unfinished = unfinishedWarning(folder, test.metadata);
       if (unfinished !== undefined) onWarning(unfinished);
       for (const text of test.cut) onNote(`${folder.dir}: ${text}`);
       results.push({ folder, test });
     }
-    return results;
+    return { tested: results, noise };
   });
 }
 
@@ -182,8 +220,11 @@ async function predictRuns(
  * On another corpus every fold has predicted the same utterances, so an utterance is drawn with the predictions of all
  * folds.
  */
-function drawnParts({ predictions }: TestSetPredictions, { other }: EvaluationTarget): ScoredPrediction[] {
-  return predictions.map((row) => (other === undefined ? row : { ...row, fold: undefined }));
+function drawnPart(
+  rows: readonly ScoredPrediction[],
+  { other }: EvaluationTarget,
+): readonly ScoredPrediction[] {
+  return rows.map((row) => (other === undefined ? row : { ...row, fold: undefined }));
 }
 
 /** For each prediction, the most frequent class of its model's training set; undefined if not known. */

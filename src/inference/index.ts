@@ -29,6 +29,7 @@ export {
   writeTimeline,
 } from './prediction/index.js';
 export {
+  type NoiseLevel,
   type OtherCorpus,
   otherCorpus,
   predictCorpus,

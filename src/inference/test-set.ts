@@ -4,6 +4,7 @@
  */
 
 import { InputError, InterruptedError } from '../base/index.js';
+import type { Alter } from '../data/audio/index.js';
 import {
   checkAudioFiles,
   dialogueOf,
@@ -17,7 +18,7 @@ import {
 } from '../data/corpora/index.js';
 import { mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
-import { type Recipe, systemOf } from '../systems/index.js';
+import { type Example, type Recipe, systemOf } from '../systems/index.js';
 import {
   type ComputeOptions,
   countCutTexts,
@@ -35,6 +36,8 @@ import { type OpenedModel, openTrainedModel, type TrainedModel } from './trained
 export interface TestSetPredictions {
   readonly labels: readonly string[];
   readonly predictions: readonly ScoredPrediction[];
+  /** The same utterances at each level of noise that was asked for. */
+  readonly underNoise: readonly (readonly ScoredPrediction[])[];
   /** e'_q [d_h] of each utterance; undefined if the model has no Former. */
   readonly embeddings: readonly (Float32Array | undefined)[];
   readonly metadata: TrainedModel['metadata'];
@@ -45,11 +48,22 @@ export interface TestSetPredictions {
   readonly cut: readonly string[];
 }
 
+/** A level of noise at which utterances are predicted in addition. */
+export interface NoiseLevel {
+  readonly snrDb: number;
+  readonly alter: Alter;
+}
+
+/** What is predicted besides the utterances as they are. */
+interface PredictionOptions {
+  readonly noise?: readonly NoiseLevel[] | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
 /** The test set, if it is not at the location in the run's recipe. */
-export interface TestSetOptions {
+export interface TestSetOptions extends PredictionOptions {
   /** The manifest the run was trained on, at another path than in its recipe. */
   readonly manifest?: string | undefined;
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
 /**
@@ -62,7 +76,7 @@ export interface TestSetOptions {
 export async function predictTestSet(
   folder: RunFolder,
   compute: ComputeOptions,
-  { manifest, onProgress }: TestSetOptions = {},
+  { manifest, ...options }: TestSetOptions = {},
 ): Promise<TestSetPredictions> {
   const trained = await openTrainedModel(folder, compute);
   try {
@@ -78,7 +92,7 @@ export async function predictTestSet(
     }
     const predicted = await predictUtterances(trained, corpus.test, compute, {
       ...ofRun(trained),
-      onProgress,
+      ...options,
     });
     return {
       ...{
@@ -105,8 +119,11 @@ const ofRun = ({ folder, metadata }: TrainedModel): PredictionSource => ({
   fold: metadata.fold,
 });
 
+/** What a model says about utterances. */
+type Predicted = Pick<TestSetPredictions, 'predictions' | 'underNoise' | 'embeddings' | 'cut'>;
+
 /**
- * Predicts labelled utterances, in order.
+ * Predicts labelled utterances, in order, and the same utterances under noise.
  * @throws InterruptedError when `compute.stop` is aborted
  * @throws ComputationError when the model's output for an utterance is not a distribution over the labels
  */
@@ -114,22 +131,31 @@ export async function predictUtterances(
   { recipe, phase, infer }: OpenedModel,
   utterances: readonly Utterance[],
   compute: ComputeOptions,
-  { source, fold, onProgress }: PredictionSource & Pick<TestSetOptions, 'onProgress'>,
-): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings' | 'cut'>> {
+  { source, fold, noise = [], onProgress }: PredictionSource & PredictionOptions,
+): Promise<Predicted> {
   const examples = encodeAll(phase, utterances);
-  const features = await phaseFeatures(recipe, phase, utterances, compute);
-  onProgress?.(0, examples.length);
-  const { stop } = compute;
-  const inferences = await infer(examples, features, { onProgress, stop }).catch((error: unknown) => {
-    throw stop?.aborted ? new InterruptedError('interrupted before the end; no results were written') : error;
-  });
-  const whole = requireInferences(
-    examples,
-    inferences,
-    `the weights of ${source}, or of its backbones, are damaged`,
+  const noisyId = (id: string, snrDb: number): string => `${id}\u00a0(SNR ${snrDb} dB)`;
+  const noisy = noise.flatMap(({ snrDb, alter }) =>
+    utterances.map((utterance) => ({ ...utterance, id: noisyId(utterance.id, snrDb), alter })),
   );
-  const predictions = examples.map(({ id, label }, index): ScoredPrediction => {
-    const { probabilities } = whole[index]!;
+  const features = await phaseFeatures(recipe, phase, [...utterances, ...noisy], compute);
+  const all = examples.length * (1 + noise.length);
+  onProgress?.(0, all);
+  const { stop } = compute;
+  const inferred = async (asRead: readonly Example[], before: number) => {
+    const onDone = onProgress && ((done: number) => onProgress(before + done, all));
+    const inferences = await infer(asRead, features, { onProgress: onDone, stop }).catch((error: unknown) => {
+      throw stop?.aborted
+        ? new InterruptedError('interrupted before the end; no results were written')
+        : error;
+    });
+    return requireInferences(
+      examples,
+      inferences,
+      `the weights of ${source}, or of its backbones, are damaged`,
+    );
+  };
+  const scored = ({ id, label }: Example, index: number, probabilities: Float32Array): ScoredPrediction => {
     const { speaker } = utterances[index]!;
     const dialogue = dialogueOf(id);
     return {
@@ -141,10 +167,18 @@ export async function predictUtterances(
       label: recipe.labels[argmax(probabilities)]!,
       probabilities,
     };
-  });
+  };
+  const whole = await inferred(examples, 0);
+  const underNoise: ScoredPrediction[][] = [];
+  for (const [level, { snrDb }] of noise.entries()) {
+    const asRead = examples.map((example) => ({ ...example, id: noisyId(example.id, snrDb) }));
+    const heard = await inferred(asRead, examples.length * (1 + level));
+    underNoise.push(examples.map((example, index) => scored(example, index, heard[index]!.probabilities)));
+  }
   const lengths = { clips: features.cropped, texts: countCutTexts(examples), total: examples.length };
   return {
-    predictions,
+    predictions: examples.map((example, index) => scored(example, index, whole[index]!.probabilities)),
+    underNoise,
     embeddings: whole.map(({ embedding }) => embedding),
     cut: cutNotes(recipe, phase, lengths),
   };
@@ -271,14 +305,14 @@ export async function predictOtherCorpus(
   folder: RunFolder,
   { classes, utterances }: OtherCorpus,
   compute: ComputeOptions,
-  { onProgress }: Pick<TestSetOptions, 'onProgress'> = {},
+  options: PredictionOptions = {},
 ): Promise<TestSetPredictions> {
   const trained = await openTrainedModel(folder, compute);
   try {
     const { recipe, metadata } = trained;
     const predicted = await predictCorpus(trained, { classes, utterances }, compute, {
       ...ofRun(trained),
-      onProgress,
+      ...options,
     });
     const own = await seenUtterances(recipe, metadata);
     return {
@@ -298,15 +332,17 @@ export async function predictCorpus(
   model: OpenedModel,
   { classes, utterances }: Pick<OtherCorpus, 'classes' | 'utterances'>,
   compute: ComputeOptions,
-  options: PredictionSource & Pick<TestSetOptions, 'onProgress'>,
-): Promise<Pick<TestSetPredictions, 'predictions' | 'embeddings' | 'cut'>> {
+  options: PredictionSource & PredictionOptions,
+): Promise<Predicted> {
   const { labels } = model.recipe;
   const indices = classes.map((label) => labels.indexOf(label));
   if (indices.includes(-1)) {
     throw new InputError(`${options.source} has other labels (${labels.join(', ')}) than the other runs`);
   }
-  const { predictions, ...predicted } = await predictUtterances(model, utterances, compute, options);
-  return { ...predicted, predictions: predictions.map((row) => restricted(row, classes, indices)) };
+  const predicted = await predictUtterances(model, utterances, compute, options);
+  const { predictions, underNoise } = predicted;
+  const shared = (rows: readonly ScoredPrediction[]) => rows.map((row) => restricted(row, classes, indices));
+  return { ...predicted, predictions: shared(predictions), underNoise: underNoise.map(shared) };
 }
 
 /** A prediction restricted to some of the classes. If all of them have probability 0, there is no answer. */

@@ -18,6 +18,7 @@ import {
   classSection,
   confusionSection,
   headlineSection,
+  noiseSection,
   spreadSection,
 } from './score-sections.js';
 import { mapSection, mistakeSection } from './utterance-sections.js';
@@ -31,6 +32,7 @@ export function renderReport(data: ReportData): string {
     trainingSection(data, plots),
     classSection(data, plots),
     calibrationSection(data, plots),
+    ...(data.noise === null ? [] : [noiseSection(data, plots)]),
     mapSection(data, plots),
     mistakeSection(data),
     spreadSection(data, plots),

@@ -4,6 +4,7 @@ import type {
   Baselines,
   BootstrapIntervals,
   Missing,
+  NoiseResults,
   PaperFigures,
   PaperRow,
   Scores,
@@ -24,6 +25,8 @@ export interface ReportData {
   readonly scores: Scores;
   readonly intervals: BootstrapIntervals | null;
   readonly calibration: Calibration | null;
+  /** Figures of the test set under noise; null if there are none. */
+  readonly noise: NoiseResults | null;
   readonly baselines: Baselines;
   readonly paper: PaperRow | null;
   /** Scored utterances, in the order of the predictions file. */

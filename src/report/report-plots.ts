@@ -15,6 +15,7 @@ import {
   type MapLayout,
   mapLayout,
   mapPlot,
+  noisePlot,
   type PlotHeading,
   plottedMetrics,
   reliabilityPlot,
@@ -38,6 +39,7 @@ export interface PlotsBySection {
   readonly training: readonly ReportPlot[];
   readonly classes: ReportPlot;
   readonly calibration: ReportPlot | null;
+  readonly noise: ReportPlot | null;
   readonly map: {
     readonly layout: MapLayout;
     readonly labels: ReportPlot;
@@ -57,6 +59,7 @@ export function reportPlots(data: ReportData): ReportPlot[] {
     ...plots.training,
     plots.classes,
     ...(plots.calibration ? [plots.calibration] : []),
+    ...(plots.noise ? [plots.noise] : []),
     ...(plots.map ? [plots.map.labels, plots.map.correctness] : []),
     ...(plots.spread ? [plots.spread] : []),
     ...plots.ablations,
@@ -64,7 +67,7 @@ export function reportPlots(data: ReportData): ReportPlot[] {
 }
 
 export function plotsBySection(data: ReportData): PlotsBySection {
-  const { labels, scores, calibration, ablations } = data;
+  const { labels, scores, calibration, noise, ablations } = data;
   const metrics = overallOf(data.scores);
   const n = `${countText(metrics.n)} utterances`;
   return {
@@ -107,6 +110,14 @@ export function plotsBySection(data: ReportData): PlotsBySection {
         'Reliability diagram',
         `Accuracy by confidence in ${calibration.bins.length} bins, and the number of utterances in each.`,
         (heading) => reliabilityPlot(calibration, heading),
+      ),
+    noise:
+      noise &&
+      plot(
+        'noise',
+        'Figures under noise',
+        `${listOf(plottedMetrics)} of the test set as it is and at ${noise.levels.length - 1} signal-to-noise ratios. The table below has the same figures.`,
+        (heading) => noisePlot(noise.levels, heading),
       ),
     map: mapPlots(data),
     spread:

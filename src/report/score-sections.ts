@@ -3,8 +3,10 @@
 import {
   type FoldMetrics,
   intervalText,
+  levelName,
   majorityText,
   metricText,
+  noiseText,
   overallOf,
   type PaperFigures,
   percent,
@@ -163,6 +165,36 @@ export function calibrationSection({ calibration }: ReportData, plots: PlotsBySe
           countText(n),
         ]),
       ),
+    ),
+  );
+}
+
+/** Only for models that were scored under noise. */
+export function noiseSection({ noise }: ReportData, plots: PlotsBySection): string {
+  if (noise === null || plots.noise === null) return '';
+  const { levels } = noise;
+  const [{ intervals }] = levels as [(typeof levels)[number]];
+  const kept = intervals ? `, with ${percentOfLevel(intervals.level)} intervals` : '';
+  return section(
+    'noise',
+    'Under noise',
+    paragraph(
+      `The test clips with ${noiseText(noise.noise)}, at ratios of the power of the clip to that of the noise over the whole clip. A clip has the same noise at every ratio.`,
+      'note',
+    ),
+    figure(plots.noise, intervals ? `Vertical lines are ${percentOfLevel(intervals.level)} intervals.` : ''),
+    table(
+      `Figures at every signal-to-noise ratio, in percent${kept}.`,
+      [{ name: 'ratio' }, ...metricColumns, figureColumn('n')],
+      levels.map((level) => [
+        levelName(level),
+        ...countMetrics.map((metric) => {
+          const ends = level.intervals?.[metric.key];
+          const between = ends === undefined ? '' : ` ${intervalText(metric, ends)}`;
+          return metricText(metric, level[metric.key]) + between;
+        }),
+        countText(level.n),
+      ]),
     ),
   );
 }

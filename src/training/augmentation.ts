@@ -123,9 +123,12 @@ export function soundFolders({ augment }: Pick<Recipe, 'augment'>): [key: string
   ];
 }
 
-/** Id under which features of a variant are read; 0 is the clip itself. */
-export function variantId(id: string, variant: number): string {
-  return variant === 0 ? id : `${id}\u0000${variant}`;
+/**
+ * Id under which features of a variant are read, also in messages; 0 is the clip itself. The no-break space tells it from
+ * ids of a corpus.
+ */
+function variantId(id: string, variant: number): string {
+  return variant === 0 ? id : `${id}\u00a0(variant ${variant})`;
 }
 
 /** The variants of clips, as items whose features are asked for. */
@@ -169,13 +172,6 @@ export function variedBatches(
     const drawn = ids.map((id) => seededRandom(seed, 'variant', epoch, id).integer(copies + 1));
     return batches(epoch).map((batch) => batch.map((index) => drawn[index]! * ids.length + index));
   };
-}
-
-/** `a`, or `a (variant 2)`: an example by its index among those of {@link withVariants}. */
-export function variantName(examples: readonly { readonly id: string }[], index: number): string {
-  const variant = Math.floor(index / examples.length);
-  const { id } = examples[index % examples.length]!;
-  return variant === 0 ? id : `${id} (variant ${variant})`;
 }
 
 /** The longest that a variant of a clip can become. @param maxSec to which it is cut */

@@ -15,7 +15,7 @@ import {
   resolvePrecision,
   systemOf,
 } from '../systems/index.js';
-import { openAugmentation, variantItems, variantName, variedBatches, withVariants } from './augmentation.js';
+import { openAugmentation, variantItems, variedBatches, withVariants } from './augmentation.js';
 import { countSteps, planSteps } from './batches.js';
 import type { ComputeOptions } from './compute-options.js';
 import { reviewDeviceMemory, withMemoryAdvice } from './device-fit.js';
@@ -302,7 +302,7 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
         ),
       ...(evaluator && { validate }),
       keepCheckpoints: recipe.keep_checkpoints,
-      idOf: (index) => variantName(trainExamples, index),
+      idOf: (index) => fed[index]!.id,
       metrics: await openMetrics(folder, start.metricsBytes, {
         step: training.reported,
         validation: validationMetrics(selectingMetric(selection)).map(({ key }) => key),

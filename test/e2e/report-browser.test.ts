@@ -28,6 +28,7 @@ const headings = [
   'Training',
   'Classes',
   'Calibration',
+  'Under noise',
   'Map of the embeddings',
   'Worst mistakes',
   'Folds and seeds',

@@ -19,6 +19,7 @@ import {
   escapeText,
   mapLayout,
   mapPlot,
+  noisePlot,
   stepPlot,
 } from '../../src/report/plots/index.js';
 import { summarizeRuns, thin } from '../../src/report/plots/run-summary.js';
@@ -32,6 +33,8 @@ import {
   seriesPaint,
   textWidth,
 } from '../../src/report/plots/svg.js';
+
+import { reportData } from './report-data.js';
 
 const heading = { name: 'plot', title: 'A plot', description: 'For a test.' };
 const texts = (svg: string): string[] =>
@@ -388,3 +391,50 @@ function labOf(colour: string, vision: readonly number[]): number[] {
   ];
   return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
 }
+
+describe('the plot of figures under noise', () => {
+  const levels = reportData().noise!.levels;
+  const circles = (svg: string) =>
+    [...svg.matchAll(/<circle[^>]* cx="([\d.]+)" cy="([\d.]+)"/g)].map(
+      ([, x, y]) => [Number(x), Number(y)] as const,
+    );
+
+  it('has every figure, from clean to the most noise, each lower than the one before', () => {
+    const svg = noisePlot(levels, heading);
+    const points = circles(svg);
+    expect(points).toHaveLength(4 * levels.length);
+    const panel = points.slice(0, levels.length);
+    for (const [i, [x, y]] of panel.entries()) {
+      if (i === 0) continue;
+      expect(x).toBeGreaterThan(panel[i - 1]![0] + 20);
+      expect(y).toBeGreaterThan(panel[i - 1]![1]);
+    }
+    const shown = texts(svg);
+    for (const { wa } of levels) expect(shown).toContain((100 * wa).toFixed(1));
+    for (const tick of ['clean', '20', '10', '5', '0', '-5']) expect(shown).toContain(tick);
+    // Ratios are to scale: 10 dB take twice as much as 5.
+    const at = (i: number) => panel[i]![0];
+    expect(at(2) - at(1)).toBeCloseTo(2 * (at(3) - at(2)), 0);
+  });
+
+  it('takes levels in any order, one level, and levels without intervals', () => {
+    const sorted = (svg: string) =>
+      circles(svg)
+        .map((point) => point.join())
+        .sort();
+    const bare = levels.map((level) => ({ ...level, intervals: null }));
+    expect(sorted(noisePlot(levels.toReversed(), heading))).toEqual(sorted(noisePlot(levels, heading)));
+    expect(noisePlot(bare, heading)).not.toContain('m-4 0h8');
+    expect(noisePlot(levels, heading)).toContain('m-4 0h8');
+    const one = noisePlot(bare.slice(0, 2), heading);
+    expect(circles(one)).toHaveLength(8);
+    expect(one).not.toMatch(/NaN|Infinity/);
+  });
+
+  it('leaves out ticks and values that would overlap', () => {
+    const dense = Array.from({ length: 41 }, (_, i) => ({ ...levels[1]!, snr_db: i - 20 }));
+    const svg = noisePlot([levels[0]!, ...dense], heading);
+    expect(circles(svg)).toHaveLength(4 * 42);
+    expect(texts(svg).length).toBeLessThan(4 * 32);
+  });
+});

@@ -11,6 +11,7 @@ import {
 import type { Calibration } from '../../src/evaluation/metrics/calibration.js';
 import { classificationMetrics, type Metrics } from '../../src/evaluation/metrics/classification.js';
 import { argmax } from '../../src/evaluation/metrics/confusion.js';
+import type { Interval } from '../../src/evaluation/metrics/index.js';
 import { type MetricKey, metricKeys } from '../../src/evaluation/metrics/metric-table.js';
 import type { Mistake, ReportData, ReportUtterance, TrainingCurve } from '../../src/report/index.js';
 
@@ -33,6 +34,38 @@ const words =
   'oh well I really never thought that you would come here again so what do we tell them now please stop it is fine'.split(
     ' ',
   );
+
+/** Figures that fall with the ratio, with intervals. */
+function noiseResults(clean: Metrics): ReportData['noise'] {
+  const level = (snr_db: number | null, factor: number) => {
+    const figures = Object.fromEntries(metricKeys.map((key) => [key, factor * clean[key]])) as Record<
+      MetricKey,
+      number
+    >;
+    const interval = (key: MetricKey) => ({
+      low: figures[key] - 0.03,
+      high: Math.min(1, figures[key] + 0.025),
+    });
+    return {
+      snr_db,
+      n: clean.n,
+      ...figures,
+      ece: 0.1,
+      intervals: {
+        ...{ level: 0.95, resamples: 10_000, seed: 1, unit: 'utterance' as const, units: clean.n },
+        ...(Object.fromEntries(metricKeys.map((key) => [key, interval(key)])) as Record<MetricKey, Interval>),
+      },
+    };
+  };
+  return {
+    name: 'meld7',
+    noise: { from: 'pink', seed: 1 },
+    checkpoints: [null],
+    levels: [level(null, 1), level(20, 0.97), level(10, 0.9), level(5, 0.8), level(0, 0.66), level(-5, 0.5)],
+    versions: {},
+    metadata: {},
+  };
+}
 
 /** A plausible experiment: one class is common, the model is better on it, the map has a cluster for each class. */
 export function reportData(shape: Partial<ReportShape> = {}): ReportData {
@@ -106,6 +139,7 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
     scores,
     intervals: intervalsAround(overall),
     calibration: calibration(utterances),
+    noise: noiseResults(overall),
     baselines: baselinesOf(
       utterances.map(({ reference }) => ({ reference: labels[reference]! })),
       labels,

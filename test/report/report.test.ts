@@ -10,12 +10,13 @@ import { describe, expect, it } from 'vitest';
 import { type ReportData, renderReport, reportPlots } from '../../src/report/index.js';
 import { hostileReportData, hostileText, reportData } from './report-data.js';
 
-const sections = [
+const allSections = [
   'headline',
   'confusion',
   'training',
   'classes',
   'calibration',
+  'noise',
   'map',
   'mistakes',
   'spread',
@@ -32,6 +33,7 @@ function bareData(): ReportData {
     name: 'bare',
     phase: 'stage 1',
     layers: [],
+    noise: null,
     isPrompted: false,
     labels,
     unfinished: [],
@@ -63,6 +65,7 @@ const kinds: [string, ReportData][] = [
 const idsOf = (html: string): string[] => [...html.matchAll(/\sid="([^"]+)"/g)].map((match) => match[1]!);
 
 describe.each(kinds)('a report %s', (_, data) => {
+  const sections = allSections.filter((name) => name !== 'noise' || data.noise !== null);
   const html = renderReport(data);
 
   it('has every section, in order, each with a heading', () => {
@@ -220,6 +223,7 @@ describe('the plots', () => {
       ),
       'classes',
       'reliability',
+      'noise',
       'map-labels',
       'map-correctness',
       'spread',

@@ -1,7 +1,7 @@
 /** @file Which variant an epoch reads: all equally often, by seed, epoch and utterance alone. */
 
 import { describe, expect, it } from 'vitest';
-import { variantName, variedBatches, withVariants } from '../../src/training/augmentation.js';
+import { variedBatches, withVariants } from '../../src/training/augmentation.js';
 import { balancedBatches, shuffledBatches } from '../../src/training/batches.js';
 
 const ids = Array.from({ length: 200 }, (_, i) => `u${i}`);
@@ -53,16 +53,16 @@ describe('batches with variants', () => {
   });
 });
 
-it('examples and their variants have ids of their own, and names that a user knows', () => {
+it('examples and their variants have ids of their own', () => {
   const examples = [{ id: 'a' }, { id: 'b' }];
-  const all = withVariants(examples, 2);
-  expect(all).toHaveLength(6);
-  expect(new Set(all.map(({ id }) => id)).size).toBe(6);
-  expect(withVariants(examples, 0)).toBe(examples);
-  expect([0, 1, 2, 5].map((index) => variantName(examples, index))).toEqual([
+  const ids = [
     'a',
     'b',
-    'a (variant 1)',
-    'b (variant 2)',
-  ]);
+    'a\u00a0(variant 1)',
+    'b\u00a0(variant 1)',
+    'a\u00a0(variant 2)',
+    'b\u00a0(variant 2)',
+  ];
+  expect(withVariants(examples, 2).map(({ id }) => id)).toEqual(ids);
+  expect(withVariants(examples, 0)).toBe(examples);
 });

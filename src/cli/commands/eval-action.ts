@@ -12,9 +12,13 @@ import {
   type Evaluation,
   type EvaluationResult,
   formatTables,
+  type NoiseResults,
+  noiseTable,
   type PaperRow,
   plainTable,
   resultsCsv,
+  resultsUnderNoiseCsv,
+  type Scores,
   scoreTables,
   type Table,
 } from '../../evaluation/index.js';
@@ -24,6 +28,8 @@ import {
   type ExperimentContext,
   evaluateExperiment,
   fewSeedsWarning,
+  noiseResults,
+  type RunScores,
   scoreBundle,
   scoreFile,
 } from '../../experiments/index.js';
@@ -38,11 +44,19 @@ export async function run(options: EvalOptions): Promise<void> {
     refuseLoneOverrides(options);
   const context = await experimentContext(options);
   if (compare !== undefined) return printComparison(compare, options, context);
-  const { evaluation, result, paper } = await scoresOf(options, context);
-  printScores(evaluation, result, paper, options);
+  if (options.noise === undefined && options.noiseFrom !== undefined) {
+    throw new InputError(
+      '--noise-from is for --noise; say at which ratios to add it, such as --noise 20,10,0',
+    );
+  }
+  const { evaluation, result, paper, underNoise } = await scoresOf(options, context);
+  printScores(evaluation, result, paper, options, underNoise && noiseResults({ result }, underNoise));
 }
 
-async function scoresOf(options: EvalOptions, context: ExperimentContext) {
+async function scoresOf(
+  options: EvalOptions,
+  context: ExperimentContext,
+): Promise<Pick<RunScores<Scores>, 'evaluation' | 'result' | 'paper' | 'underNoise'>> {
   const { predictions, bundle, dataset, recipe, manifest } = options;
   if (predictions !== undefined) return scoreFile(predictions, options, context);
   if (bundle === undefined) return evaluateExperiment(options, context);
@@ -72,18 +86,29 @@ async function printComparison(
 /** With fewer units than this, percentile intervals are known to be too narrow. */
 const FEW_UNITS = 20;
 
-/** Writes one evaluation, cross-validation or several seeds to stdout. */
+/** Writes one evaluation, cross-validation or several seeds to stdout, and their figures under noise. */
 export function printScores(
   evaluation: Evaluation,
   result: EvaluationResult,
   paper: PaperRow | null,
   options: EvalOptions,
+  noise?: NoiseResults,
 ): void {
   const format = formatOf(options);
   warnOfFewUnits(evaluation.intervals, options);
-  if (format === 'json') printJson(result);
-  else if (format === 'csv') printResult(resultsCsv(result));
-  else printTables(scoreTables(evaluation, paper, format === 'markdown' ? 'cell' : 'row', result), format);
+  if (format === 'json') printJson(noise === undefined ? result : { ...result, noise: levelsOf(noise) });
+  else if (format === 'csv') {
+    printResult(noise === undefined ? resultsCsv(result) : resultsUnderNoiseCsv(result, noise));
+  } else {
+    const position = format === 'markdown' ? 'cell' : 'row';
+    const tables = scoreTables(evaluation, paper, position, result);
+    printTables(noise === undefined ? tables : [...tables, noiseTable(noise, position)], format);
+  }
+}
+
+/** What the result itself does not have. */
+function levelsOf({ noise, checkpoints, levels }: NoiseResults) {
+  return { ...noise, checkpoints, levels };
 }
 
 /** Writes tables to stdout, with their titles. */

@@ -15,6 +15,11 @@ classes that both have: on its test split if it has splits, else on all of it.
 --label-map maps its labels to those of the run. Results go to cross/<corpus> in
 the run's folder.
 
+With --noise, the test clips are scored as they are and with noise added at each
+of these signal-to-noise ratios, from the recordings of --noise-from or pink
+noise that is made; each clip has the same noise at every ratio and in every
+run. Results go to noise.json beside the others, and the report shows them.
+
 A predictions file needs the columns reference and label. With --dataset it is
 scored over that recipe's labels and shown next to the paper's row. It can be
 the predictions.csv of a run, to get other formats and intervals without running

@@ -98,6 +98,14 @@ export const evalOptions = {
     '<pairs>',
     "with --manifest: maps that corpus's labels to the run's, label=label,... or a YAML file",
   ),
+  noise: option<readonly number[]>(
+    '<dB,...>',
+    'score under noise too, at these signal-to-noise ratios, such as 20,10,5,0',
+    { parse: parseLevels, conflicts: ['predictions', 'compare'] },
+  ),
+  noiseFrom: option('<folder>', 'take the noise from the recordings in this folder (default: pink noise)', {
+    conflicts: ['predictions', 'compare'],
+  }),
   ...runOptions('score', 'with mean and standard deviation'),
   ...resamplingOptions,
   format: choice('<format>', 'output format (default: text)', ['text', 'json', 'csv', 'markdown', 'latex']),
@@ -189,6 +197,22 @@ function parseSeedsOrAll(value: string): readonly number[] | 'all' {
 export function parseStage(value: string): string {
   if (value === '1' || value === '2') return `stage${value}`;
   throw new InvalidArgumentError('It must be 1 or 2.');
+}
+
+/** Ratios beyond these mean silence, or nothing to hear. */
+const LEVELS_DB = { lowest: -50, highest: 100 };
+
+/** Parser of `--noise`. */
+function parseLevels(value: string): readonly number[] {
+  const levels = value.split(',').map((text) => (text.trim() === '' ? Number.NaN : Number(text)));
+  const { lowest, highest } = LEVELS_DB;
+  if (!levels.every((level) => level >= lowest && level <= highest)) {
+    throw new InvalidArgumentError(
+      `It must be signal-to-noise ratios in dB from ${lowest} to ${highest}, such as 20,10,5,0.`,
+    );
+  }
+  if (new Set(levels).size < levels.length) throw new InvalidArgumentError('It names a ratio twice.');
+  return levels;
 }
 
 function parseResamples(value: string): number {

@@ -4,12 +4,15 @@
  */
 
 import { join } from 'node:path';
-import { errorMessage, InputError } from '../../base/index.js';
+import { isDeepStrictEqual } from 'node:util';
+import { errorMessage, InputError, pathExists } from '../../base/index.js';
 import { readManifest, selectUtterances, type Utterance } from '../../data/corpora/index.js';
 import {
   evaluationOf,
   type Missing,
+  type NoiseResults,
   type Resampling,
+  readNoiseResults,
   type Scores,
   seedMetrics,
 } from '../../evaluation/index.js';
@@ -21,7 +24,8 @@ import { trainedManifest } from '../../training/index.js';
 import { manifestChange, type RunFolder, readMetadata, runFiles } from '../../training/runs/index.js';
 import type { ExperimentContext } from '../evaluation-target.js';
 import { checkAgainstRuns, type ExperimentChoice, rootOf } from '../named-experiment.js';
-import { isScored } from '../run-scores.js';
+import { checkpointsOf } from '../noise-test.js';
+import { isScored, seedNoiseResults } from '../run-scores.js';
 import { missingFoldsWarning, type SeedRuns, selectSeeds } from '../run-selection.js';
 import { scoreRuns } from '../scoring.js';
 import {
@@ -98,6 +102,7 @@ export async function gatherReport(
     scores,
     intervals,
     calibration,
+    noise: await readNoise(parts, options.root, onWarning),
     baselines,
     paper: first.recipe.paper,
     utterances,
@@ -114,6 +119,22 @@ export async function gatherReport(
     versions: first.results.versions ?? first.metadata[0]!.versions,
     metadata: reportMetadata(parts),
   };
+}
+
+/** Results under noise of exactly these checkpoints. */
+async function readNoise(
+  parts: readonly ReadRuns[],
+  root: string,
+  onWarning: (text: string) => void,
+): Promise<NoiseResults | null> {
+  const [{ seed, folder, metadata }] = parts as [ReadRuns];
+  const path = seed === null ? folder.noise : seedNoiseResults(root, metadata[0]!.phase);
+  if (!(await pathExists(path))) return null;
+  const results = await readNoiseResults(path);
+  const now = checkpointsOf(parts.flatMap((part) => part.metadata));
+  if (isDeepStrictEqual(results.checkpoints, now)) return results;
+  onWarning(`${path} is of other checkpoints and left out; emoq eval --noise makes it anew`);
+  return null;
 }
 
 function unfinishedOf(parts: readonly ReadRuns[]): string[] {

@@ -22,6 +22,8 @@ export interface RunFolder {
   readonly checkpoints: string;
   readonly predictions: string;
   readonly results: string;
+  /** Figures under noise, see `noisePredictions`. */
+  readonly noise: string;
   readonly trainingModel: string;
   readonly evaluationModel: string;
 }
@@ -40,12 +42,21 @@ export function runFolder(dir: string): RunFolder {
     checkpoints: join(dir, 'checkpoints'),
     predictions: join(dir, 'predictions.csv'),
     results: join(dir, 'results.json'),
+    noise: join(dir, 'noise.json'),
     trainingModel: join(dir, 'artifacts', 'training_model.onnx'),
     evaluationModel: join(dir, 'artifacts', 'eval_model.onnx'),
   };
 }
 
-/** Every file that training and evaluation write into a run's folder, except the checkpoints of single epochs. */
+/** Predictions of the test set at a level of noise. */
+export function noisePredictions({ dir }: Pick<RunFolder, 'dir'>, snrDb: number): string {
+  return join(dir, 'noise', `${snrDb}dB.csv`);
+}
+
+/**
+ * Every file that training and evaluation write into a run's folder, except the checkpoints of single epochs and
+ * predictions under noise.
+ */
 export function runFiles(folder: RunFolder): string[] {
   const { dir: _dir, checkpoints: _checkpoints, ...files } = folder;
   return Object.values(files);

@@ -1,6 +1,14 @@
 /** @file A run on disk: its folder, lock, curves, checkpoints and position. */
 
-export { phaseFolder, type RunFolder, runFiles, runFolder, runRecipe, runRecipeText } from './folder.js';
+export {
+  noisePredictions,
+  phaseFolder,
+  type RunFolder,
+  runFiles,
+  runFolder,
+  runRecipe,
+  runRecipeText,
+} from './folder.js';
 export {
   keepParameters,
   pruneCheckpoints,

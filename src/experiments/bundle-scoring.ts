@@ -7,7 +7,7 @@ import { openBundleModel, otherCorpus, predictCorpus } from '../inference/index.
 import { phaseKeys } from '../training/runs/index.js';
 import { corpusName, type ExperimentContext, type NoiseChoice, scopeText } from './evaluation-target.js';
 import { namedRecipe, type RecipeChoice } from './named-experiment.js';
-import { checkNoiseChoice, openNoiseTest } from './noise-test.js';
+import { openNoiseTest, requireHearing } from './noise-test.js';
 import type { RunScores } from './run-scores.js';
 
 /** A bundle, and the corpus that it is scored on. */
@@ -33,7 +33,7 @@ export async function scoreBundle(
     const model = await openBundleModel(bundle, compute);
     try {
       const { recipe, description } = model;
-      checkNoiseChoice(choice, [{ what: bundle, recipe, phase: description.phase }]);
+      if (noise !== undefined) requireHearing(bundle, recipe, description.phase);
       const corpus = await otherCorpus(recipe, description.phase, manifest, labelMap);
       onNote(scopeText(path, corpus));
       const progress = onPrediction(bundle);

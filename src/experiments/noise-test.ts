@@ -47,18 +47,10 @@ export async function openNoiseTest(
   };
 }
 
-/**
- * Refuses noise for models that hear nothing.
- * @param models what each is called, with its recipe and phase
- */
-export function checkNoiseChoice(
-  { noise }: NoiseChoice,
-  models: readonly { readonly what: string; readonly recipe: Recipe; readonly phase: string }[],
-): void {
-  if (noise === undefined) return;
-  const deaf = models.find(({ recipe, phase }) => !systemOf(recipe).needs(recipe, phase, 'checkpoint').audio);
-  if (deaf === undefined) return;
-  throw new InputError(`--noise: ${deaf.what} reads no audio, so noise changes nothing; leave out --noise`);
+/** @param what the run or bundle @throws InputError for a model that reads no audio, which noise would not change */
+export function requireHearing(what: string, recipe: Recipe, phase: string): void {
+  if (systemOf(recipe).needs(recipe, phase, 'checkpoint').audio) return;
+  throw new InputError(`--noise: ${what} reads no audio, so noise changes nothing; leave out --noise`);
 }
 
 /** SHA-256 of the checkpoints of runs; null where none is recorded. */

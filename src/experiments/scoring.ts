@@ -43,11 +43,11 @@ import {
 } from './evaluation-target.js';
 import { checkAgainstRuns, type ExperimentChoice, rootOf } from './named-experiment.js';
 import {
-  checkNoiseChoice,
   checkpointsOf,
   type NoiseTest,
   noiseResults,
   openNoiseTest,
+  requireHearing,
   writeNoiseResults,
 } from './noise-test.js';
 import {
@@ -82,9 +82,10 @@ export async function evaluateExperiment(
     seeds.flatMap(({ runs }) => runs),
   );
   if (changed !== undefined) context.onWarning(changed);
-  const [first] = seeds[0]!.runs as [RunFolder];
-  const recipe = await runRecipe(first);
-  checkNoiseChoice(choice, [{ what: first.dir, recipe, phase: seeds[0]!.phase }]);
+  if (choice.noise !== undefined) {
+    const { runs, phase } = seeds[0]!;
+    requireHearing(runs[0]!.dir, await runRecipe(runs[0]!), phase);
+  }
   const target = { ...(await evaluationTarget(choice, seeds, context)), noise: choice };
   return choice.seeds === undefined
     ? scoreRuns(seeds[0]!, context, target)

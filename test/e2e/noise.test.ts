@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/data/audio/index.js';
+import { readManifest } from '../../src/data/corpora/index.js';
 import { seededRandom } from '../../src/engine/tensor/index.js';
 import { csvRows, listing, makeWorkspace, toyRecipe } from './workspace.js';
 
@@ -165,6 +166,22 @@ describe('eval --noise', () => {
     expect(await work.refused('report', '--run', 'good', '--stage', '1')).toMatch(
       /results good\/stage1\/noise\.json are damaged, key levels: .*; delete the file, and run emoq eval --noise again$/,
     );
+  });
+
+  it('scores the folds of a cross-validation together', async () => {
+    work.file('folds.yaml', toyRecipe('toy', { ...small, folds: 'session', validation: 'none' }));
+    const { utterances } = await readManifest(work.path('toy/manifest.csv'));
+    const folds = String(new Set(utterances.map(({ session }) => session)).size);
+    const of = ['--recipe', 'folds.yaml', '--run', 'folds'];
+    await work.done('stage1', ...of, '--folds', folds, '--set', 'stage1.epochs=1');
+    const { noise, n } = await json(
+      ...['eval', '--run', 'folds', '--stage', '1', '--folds', folds, '--resamples', '200', '--noise', '0'],
+    );
+    expect(n).toBe(utterances.length);
+    expect(noise.checkpoints).toHaveLength(Number(folds));
+    expect(noise.levels[1]).toMatchObject({ snr_db: 0, n, mean: { wa: expect.any(Number) }, sd: {} });
+    await work.done('report', '--run', 'folds', '--stage', '1', '--folds', folds);
+    expect(work.read('folds/stage1/report.html').toString()).toContain('Under noise');
   });
 
   it('scores bundles, and writes nothing for them', async () => {

@@ -20,6 +20,8 @@ const LONGEST = [
   'data/corpora/killed-preparation',
   'e2e/real-speech',
   'packaging/package',
+  'e2e/augmentation',
+  'e2e/noise',
   'e2e/selection',
   'e2e/quantized-model',
   'e2e/cross-validation',

@@ -27,8 +27,8 @@ export const featuresCommand = defineCommand({
 Training, eval and report encode the clips whose features are not in the cache
 (.cache/features, or the folder in EMOQ_CACHE). This does so beforehand, for all
 clips of a recipe's corpus and the variants that it asks for (augment), on one
-machine or, with --shard, on several that
-share the cache. Clips that are in the cache are not encoded again.
+machine or, with --shard, on several that share the cache. Clips that are in the
+cache are not encoded again.
 
 Example:
   emoq features --dataset toy4`,

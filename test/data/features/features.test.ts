@@ -162,6 +162,58 @@ describe('extractFeatures', () => {
     expect(await snapshot()).toEqual(expected);
   });
 
+  it('gives an altered clip an entry of its own, by what is changed, and leaves the others alone', async () => {
+    await extractFeatures(await options());
+    const plain = await snapshot();
+    const contents: string[] = [];
+    /** Louder by a factor, played faster by another. */
+    const altered = (id: string, factor: number, speed: number) => ({
+      ...{ id, path: audio[2]!.path }, // 1.21 s
+      alter: async (content: string) => {
+        contents.push(content);
+        const apply = async (samples: Float32Array, most: number): Promise<Float32Array> =>
+          samples.subarray(0, most).map((value) => factor * value);
+        return { key: factor === 1 ? '' : `louder ${factor}`, speed, apply };
+      },
+    });
+    const items = [...audio, altered('same', 1, 1), altered('half', 0.5, 1), altered('fast', 0.25, 1.5)];
+    const asked: [string, number][] = [];
+    const { entries, cropped, encoded } = await extractFeatures(
+      await options({
+        items,
+        maxAudioSec: 0.8,
+        decode: (path, maxDurationSec) => {
+          asked.push([path, maxDurationSec]);
+          return decodeAudio(path, { maxDurationSec });
+        },
+      }),
+    );
+    expect(encoded).toBe(8);
+    expect(entries.get('same')!.path).toBe(entries.get('c2')!.path);
+    const paths = ['c2', 'half', 'fast'].map((id) => entries.get(id)!.path);
+    expect(new Set(paths).size).toBe(3);
+    // 0.8 s of a clip that is played 1.5 times as fast are 1.2 s of the file; the features are of 0.8 s.
+    expect(new Set(asked.filter(([path]) => path === audio[2]!.path).map(([, sec]) => sec))).toEqual(
+      new Set([0.8, 0.8 * 1.5]),
+    );
+    for (const id of ['half', 'fast']) expect(entries.get(id)!.frames).toBe(entries.get('c2')!.frames);
+    const [half] = await encoder.encode([
+      (await decodeAudio(audio[2]!.path, { maxDurationSec: 0.8 })).samples.map((value) => 0.5 * value),
+    ]);
+    const { words } = await readFeatures(entries.get('half')!.path);
+    words.forEach((word, at) => {
+      const value = half!.data[at]!;
+      expect(Math.abs(halfToFloat32(word) - value)).toBeLessThanOrEqual(
+        Math.abs(value) * 2 ** -11 + 2 ** -25,
+      );
+    });
+    expect(cropped).toBe(3); // 0.9, 1.21 and 1.2 s: variants do not count
+    expect(new Set(contents).size).toBe(1);
+    expect(contents[0]).toMatch(/^[0-9a-f]{64}$/);
+    const after = await snapshot();
+    for (const [name, bytes] of Object.entries(plain)) expect(after[name]).toBe(bytes);
+  });
+
   it('puts clips of one padded length together, up to the limit', async () => {
     const { calls, encode } = counting();
     await extractFeatures(await options({ encode, batchSec: 2.5 }));

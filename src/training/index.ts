@@ -5,6 +5,8 @@ export {
   identityOf,
   openAugmentation,
   openRecordings,
+  recordingsIn,
+  soundFolders,
   variantItems,
 } from './augmentation.js';
 export { type ComputeOptions, devicesAlike } from './compute-options.js';

@@ -127,6 +127,30 @@ describe('a recipe with variants', () => {
     expect(await work.refused(...train('refused', ...options))).toMatch(message);
   });
 
+  it('is checked by the doctor with its recordings', async () => {
+    const checks = async (...settings: string[]) => {
+      const options = settings.flatMap((setting) => ['--set', setting]);
+      const { stdout } = await work.run(
+        'doctor',
+        '--recipe',
+        'varied.yaml',
+        '--stage',
+        '1',
+        '--json',
+        ...options,
+      );
+      const { checks } = JSON.parse(stdout) as {
+        checks: { name: string; status: string; details: object }[];
+      };
+      return checks.filter(({ name }) => name.startsWith('augment.'));
+    };
+    expect(await checks('augment.reverb=absent')).toMatchObject([
+      { name: 'augment.noise', status: 'ok', details: { folder: 'sounds', recordings: 2 } },
+      { name: 'augment.reverb', status: 'missing', found: 'folder absent does not exist' },
+    ]);
+    expect(await checks('augment.copies=0', 'augment.reverb=absent')).toEqual([]);
+  });
+
   it('adds entries to the cache, and leaves those of the clips as they are', async () => {
     await work.done('stage1', '--recipe', 'plain.yaml', '--run', 'plain');
     const before = entries();

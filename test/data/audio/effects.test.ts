@@ -18,7 +18,7 @@ import { peakIndex, reverberated } from '../../../src/data/audio/effects/reverbe
 import { noiseFrom, openSoundLibrary, responseFrom } from '../../../src/data/audio/effects/sound-library.js';
 import { encodeWav } from '../../../src/data/audio/index.js';
 import { seededRandom } from '../../../src/engine/tensor/index.js';
-import { ffmpegSamples } from './ffmpeg-clips.js';
+import { ffmpegSamples, writeTone } from './ffmpeg-clips.js';
 
 const reference = JSON.parse(
   readFileSync(new URL('../../fixtures/effects.json', import.meta.url), 'utf8'),
@@ -154,6 +154,25 @@ describe('noise', () => {
     expect(repeated).toHaveLength(2000);
     const at = (t: number) => Math.round(repeated[t]! * 1000);
     expect([at(0), at(349), at(350), at(1050)]).toEqual([351, 700, 1, 1]);
+  });
+
+  it('of recordings of other rates and formats is read like any audio', async () => {
+    const [wav, mp3] = ['high.wav', 'tone.mp3'].map((name) => join(root, name));
+    for (const path of [wav!, mp3!]) {
+      writeTone(path, { channelHz: [440, 440], layout: 'stereo', durationSec: 3, sampleRateHz: 44_100 });
+    }
+    const library = await openSoundLibrary([wav!, mp3!].map((path) => ({ path, sha256: path })));
+    for (const sound of library) {
+      expect(Math.abs(sound.lengthSec - 3)).toBeLessThan(0.1);
+      expect(sound.decoding).toContain('ffmpeg');
+      const part = await noiseFrom(sound, 0.99, RATE);
+      expect(part).toHaveLength(RATE);
+      expect(densityAt(part, 440)).toBeGreaterThan(1000 * densityAt(part, 500));
+    }
+    const broken = join(root, 'broken.mp3');
+    writeFileSync(broken, 'no audio');
+    await expect(openSoundLibrary([{ path: broken, sha256: '' }])).rejects.toThrow(/broken\.mp3/);
+    await expect(openSoundLibrary([])).rejects.toThrow('there are no recordings');
   });
 
   it('is found where a recording has sound, and refused where it has none', async () => {

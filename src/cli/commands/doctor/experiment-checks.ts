@@ -3,7 +3,13 @@
 import { join } from 'node:path';
 import { errorMessage, formatBytes, formatMemory, InputError } from '../../../base/index.js';
 import { type Recipe, requirePhase, systemOf, titleOf, trainingStart } from '../../../systems/index.js';
-import { type PhaseSize, reviewPlan, sizePhase } from '../../../training/index.js';
+import {
+  type PhaseSize,
+  recordingsIn,
+  reviewPlan,
+  sizePhase,
+  soundFolders,
+} from '../../../training/index.js';
 import { recipeBackboneChecks } from './backbone-checks.js';
 import { type CheckResult, checked, type NamedExperiment } from './check-result.js';
 import { memoryBudget } from './machine-checks.js';
@@ -38,10 +44,27 @@ export async function experimentChecks(experiment: NamedExperiment): Promise<Che
       ? corpus
       : { ...corpus, status: 'missing', found: corpusProblem, fix: preparationCommand(recipe.manifest) },
     ...backbones,
+    ...(needs.some(({ audio }) => audio) ? await recordingChecks(recipe) : []),
     ...(problem === undefined ? [] : [checked('recipe', 'missing', problem, { needed: true })]),
     ...memory,
     ...(sizes.length === 0 ? [] : [await diskCheck(experiment, sizes)]),
   ];
+}
+
+/** The folders of recordings that variants of training clips are made from; they are listed, not read. */
+async function recordingChecks(recipe: Recipe): Promise<CheckResult[]> {
+  return Promise.all(
+    soundFolders(recipe).map(async ([key, folder]) => {
+      try {
+        const recordings = (await recordingsIn(folder)).length;
+        const found = `${folder}: ${recordings} ${recordings === 1 ? 'recording' : 'recordings'}`;
+        return checked(key, 'ok', found, { needed: true, details: { folder, recordings } });
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        return checked(key, 'missing', errorMessage(error), { needed: true, details: { folder } });
+      }
+    }),
+  );
 }
 
 /** Why training would reject the recipe; undefined if it would not. */

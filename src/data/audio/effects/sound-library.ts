@@ -2,7 +2,7 @@
 
 import { defaultJobs, InputError, mapConcurrently } from '../../../base/index.js';
 import { seededRandom } from '../../../engine/tensor/index.js';
-import { decodeAudio, decodingKey, SAMPLE_RATE_HZ } from '../decode.js';
+import { decodeAudio, decodingKey, openWav, SAMPLE_RATE_HZ } from '../decode.js';
 import { powerOf } from './levels.js';
 
 /** A recording of noise, or an impulse response. */
@@ -17,13 +17,13 @@ export interface LibrarySound {
 /** At least one, in an order that depends on nothing but their contents. */
 export type SoundLibrary = readonly [LibrarySound, ...LibrarySound[]];
 
-/** Of a file whose length is not known from its header, this is decoded. */
+/** Of a file that only ffmpeg reads, this is decoded. */
 const PROBED_SEC = 0.5;
 /** An impulse response has faded long before this. */
 const RESPONSE_SEC = 10;
 
 /**
- * Opens every file and decodes its beginning, so that none fails later on.
+ * Opens every file, so that none fails later on: of a WAV file the header, of others the beginning is decoded.
  * @param files with their SHA-256; the same content counts once
  * @throws InputError for a file that cannot be decoded, and if there is none
  */
@@ -36,15 +36,20 @@ export async function openSoundLibrary(
     distinct.sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1)),
     defaultJobs(),
     async ({ path, sha256 }): Promise<LibrarySound> => {
-      const { fileSec } = await decodeAudio(path, { maxDurationSec: PROBED_SEC, signal });
-      const lengthSec = fileSec ?? (await decodeAudio(path, { signal })).samples.length / SAMPLE_RATE_HZ;
-      return { path, sha256, lengthSec, decoding: await decodingKey(path) };
+      return { path, sha256, lengthSec: await lengthOf(path, signal), decoding: await decodingKey(path) };
     },
     signal,
   );
   const [first, ...others] = sounds;
   if (first === undefined) throw new InputError('there are no recordings');
   return [first, ...others];
+}
+
+async function lengthOf(path: string, signal: AbortSignal | undefined): Promise<number> {
+  const wav = await openWav(path);
+  if (wav !== undefined) return wav.header.frames / wav.header.sampleRateHz;
+  const { fileSec } = await decodeAudio(path, { maxDurationSec: PROBED_SEC, signal });
+  return fileSec ?? (await decodeAudio(path, { signal })).samples.length / SAMPLE_RATE_HZ;
 }
 
 /** A part of a recording that has no sound is replaced by another one; this often. */

@@ -208,17 +208,17 @@ export const divisionKeys = {
   validation_share: ours('size of the validation set for share', z.number().gt(0).lt(1).default(0.1)),
 };
 
-/** The speech encoder that computes the features. */
-export const encoderKeys = {
+/** The speech encoder that computes the features. @param encoder the default */
+export const encoderKeys = (encoder = 'facebook/hubert-large-ll60k') => ({
   encoder: paper(
     'speech encoder: a Hugging Face name or a folder; null where encoder_onnx stands alone',
-    text().nullable().default('facebook/hubert-large-ll60k'),
+    text().nullable().default(encoder),
   ),
   encoder_onnx: plumbing(
     'an exported speech encoder (.onnx) to run in place of encoder; null runs that',
     text().nullable().default(null),
   ),
-};
+});
 
 export const checkpointKeys = {
   keep_checkpoints: plumbing(
@@ -356,7 +356,7 @@ export const paperKeys = {
 const commonSchema = z.object({
   ...corpusKeys,
   ...divisionKeys,
-  backbones: z.object(encoderKeys),
+  backbones: z.object(encoderKeys()),
   ...checkpointKeys,
   ...audioKeys,
   ...seedKeys,

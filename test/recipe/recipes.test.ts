@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { isMap, LineCounter, parseDocument, type YAMLMap } from 'yaml';
-import { notInPaperMark } from '../../src/recipe/dump.js';
+import { changedKeys, dumpRecipe, notInPaperMark } from '../../src/recipe/dump.js';
 import { loadRecipe } from '../../src/recipe/recipe.js';
 import { recipeKeys } from '../../src/recipe/schema.js';
 import { loadEmoq } from './emoq-recipe.js';
@@ -11,10 +11,9 @@ import { loadEmoq } from './emoq-recipe.js';
 const folder = new URL('../../recipes/', import.meta.url);
 const keys = new Map(recipeKeys().map((key) => [key.path, key]));
 const reproductions = ['iemocap4', 'meld4', 'meld7'] as const;
-/** Keys of a probe recipe; published figures are optional. */
-const probeKeys = new Map(
-  recipeKeys('linear-probe').flatMap((key) => (key.path.startsWith('paper.') ? [] : [[key.path, key]])),
-);
+/** Keys of a recipe of another system; published figures are optional. */
+const keysOf = (system: string) =>
+  new Map(recipeKeys(system).flatMap((key) => (key.path.startsWith('paper.') ? [] : [[key.path, key]])));
 
 /** The source line of every leaf key that a recipe sets. */
 function writtenKeys(name: string, known: ReadonlyMap<string, unknown> = keys): Map<string, string> {
@@ -65,9 +64,35 @@ function checkMarks(name: string, known: typeof keys): void {
   }
 }
 
+const qieemoParts = ['emotion', 'lower', 'ppg', 'upper', 'without-cma', 'without-mmf'];
+
+describe.each(['iemocap4', 'meld7'])('qieemo-%s', (corpus) => {
+  const name = `qieemo-${corpus}`;
+
+  it('writes out every key with the right mark', () => {
+    checkMarks(name, keysOf('qieemo'));
+  });
+
+  it('has the corpus of the recipe of EmoQ', async () => {
+    const [qieemo, beside] = [await loadRecipe({ dataset: name }), await loadRecipe({ dataset: corpus })];
+    const shared = ['manifest', 'labels', 'label_map', 'id_pattern', 'folds', 'validation', 'seed'] as const;
+    for (const key of shared) expect(qieemo[key], key).toEqual(beside[key]);
+  });
+
+  it.each(qieemoParts)('has the ablation %s, which changes one key', async (part) => {
+    const [whole, less] = [
+      await loadRecipe({ dataset: name }),
+      await loadRecipe({ dataset: `${name}-${part}` }),
+    ];
+    const changed = changedKeys(dumpRecipe(whole), dumpRecipe(less)).map(({ key }) => key);
+    expect(changed).toHaveLength(2);
+    expect(changed).toContain('name');
+  });
+});
+
 describe.each(['probe-iemocap4', 'probe-meld7'])('%s', (name) => {
   it('writes out every key with the right mark', () => {
-    checkMarks(name, probeKeys);
+    checkMarks(name, keysOf('linear-probe'));
   });
 
   it('has the settings of the benchmark, and the corpus of the recipe it is compared with', async () => {
@@ -169,6 +194,10 @@ it('every shipped recipe loads, under its own name', async () => {
     'probe-iemocap4',
     'probe-meld7',
     'probe-toy4',
+    'qieemo-iemocap4',
+    ...qieemoParts.map((part) => `qieemo-iemocap4-${part}`),
+    'qieemo-meld7',
+    ...qieemoParts.map((part) => `qieemo-meld7-${part}`),
     'toy4',
   ]);
   for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);

@@ -44,7 +44,7 @@ export const emoqSchema = z.strictObject({
   ...divisionKeys,
   backbones: z
     .strictObject({
-      ...encoderKeys,
+      ...encoderKeys(),
       former: paper('RoBERTa that the Former starts from', text().default('FacebookAI/roberta-base')),
       llm: paper(
         'language model: a Hugging Face name or a folder',

@@ -18,7 +18,7 @@ import {
 export const probeSchema = z.strictObject({
   ...corpusKeys,
   ...divisionKeys,
-  backbones: z.strictObject(encoderKeys).prefault({}),
+  backbones: z.strictObject(encoderKeys()).prefault({}),
   ...checkpointKeys,
   ...audioKeys,
   ...seedKeys,

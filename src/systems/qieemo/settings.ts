@@ -25,7 +25,7 @@ import {
 export const qieemoSchema = z.strictObject({
   ...corpusKeys,
   ...divisionKeys,
-  backbones: z.strictObject(encoderKeys).prefault({}),
+  backbones: z.strictObject(encoderKeys('facebook/hubert-large-ls960-ft')).prefault({}),
   ...checkpointKeys,
   ...clipKeys,
   encoder: z

@@ -26,6 +26,17 @@ export function parseHubertConfig(
   return networkConfig(parseFields(hubertFields, raw, path), path, preprocessor);
 }
 
+const large: RawConfig = {
+  model_type: 'hubert',
+  hidden_size: 1024,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  intermediate_size: 4096,
+  conv_bias: true,
+  feat_extract_norm: 'layer',
+  do_stable_layer_norm: true,
+};
+
 export const hubert: SpeechEncoderFamily = {
   modelType: 'hubert',
   title: 'HuBERT',
@@ -39,15 +50,7 @@ export const hubert: SpeechEncoderFamily = {
   ],
   published: {
     'facebook/hubert-base-ls960': { model_type: 'hubert' },
-    'facebook/hubert-large-ll60k': {
-      model_type: 'hubert',
-      hidden_size: 1024,
-      num_hidden_layers: 24,
-      num_attention_heads: 16,
-      intermediate_size: 4096,
-      conv_bias: true,
-      feat_extract_norm: 'layer',
-      do_stable_layer_norm: true,
-    },
+    'facebook/hubert-large-ll60k': large,
+    'facebook/hubert-large-ls960-ft': { ...large, vocab_size: 32 },
   },
 };

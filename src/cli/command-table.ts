@@ -104,8 +104,13 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/predict-command.js')).predictCommand,
   },
   {
+    name: 'transcribe',
+    summary: 'recognise what is said in every recording of a table, a folder or a list',
+    load: async () => (await import('./commands/transcribe-command.js')).transcribeCommand,
+  },
+  {
     name: 'merge',
-    summary: 'join the outputs of predict --shard',
+    summary: 'join the outputs of predict --shard or transcribe --shard',
     load: async () => (await import('./commands/merge-command.js')).mergeCommand,
   },
   {

@@ -10,6 +10,7 @@ export {
   type DatasetScores,
   datasetTables,
 } from './comparison-tables.js';
+export { type EditCount, errorRate, plainText, type TextEdits, textEdits } from './error-rates.js';
 export {
   type Baselines,
   type Evaluation,

@@ -23,11 +23,19 @@ export {
   type PredictionSource,
   planPrediction,
   predictRows,
+  type RecognitionCounts,
   type Shard,
   type SourceRow,
   type WindowChoice,
   writeTimeline,
 } from './prediction/index.js';
+export {
+  type NamedRecogniser,
+  namedRecogniser,
+  openRecogniser,
+  type RecogniserIdentity,
+  type SpeechRecogniser,
+} from './speech-recogniser.js';
 export {
   type NoiseLevel,
   type OtherCorpus,
@@ -50,3 +58,10 @@ export {
   seedFolders,
   unfinishedWarning,
 } from './trained-run.js';
+export {
+  type PlannedTranscription,
+  type TranscribedRow,
+  type TranscriptionJob,
+  transcribeRows,
+  transcriptionPlan,
+} from './transcription/index.js';

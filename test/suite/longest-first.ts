@@ -14,6 +14,7 @@ const LONGEST = [
   'e2e/resume',
   'e2e/ablate',
   'e2e/full-path',
+  'e2e/transcription',
   'cli/doctor',
   'cli/doctor-cuda',
   'data/corpora/meld-killed',

@@ -1,4 +1,4 @@
-/** @file `emoq merge`: joins the outputs of `emoq predict --shard`. */
+/** @file `emoq merge`: joins the outputs of `emoq predict --shard` or `emoq transcribe --shard`. */
 
 import { userTarget } from '../../base/index.js';
 import { defineCommand, type OptionsOf, option } from '../command-definition.js';
@@ -13,7 +13,7 @@ export const mergeCommand = defineCommand({
   options,
   help: `
 Joins the parts in the order of their rows. Each needs the file NAME.json that
-predict --shard wrote beside it. Parts of different models, inputs, options,
+predict or transcribe wrote beside it. Parts of different models, inputs, options,
 formats or columns are refused, and so are missing parts, parts that are given
 twice, and parts that have been changed.
 

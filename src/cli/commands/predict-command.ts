@@ -1,15 +1,8 @@
 /** @file `emoq predict`: predicts the emotion of every recording of a table, a folder or a list. */
 
 import { InvalidArgumentError } from 'commander';
-import {
-  ExitCode,
-  type FileTarget,
-  InputError,
-  isSameFile,
-  type OutputTarget,
-  userTarget,
-} from '../../base/index.js';
-import type { Counts, JudgedRow, WindowChoice } from '../../inference/index.js';
+import { ExitCode, type FileTarget, InputError, isSameFile, userTarget } from '../../base/index.js';
+import type { Counts, JudgedRow, NamedRecogniser, WindowChoice } from '../../inference/index.js';
 import type { Phase } from '../../systems/index.js';
 import {
   backboneOption,
@@ -25,10 +18,12 @@ import {
   precisionOption,
   shardOption,
   threadsOption,
+  transcribeOption,
 } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { type Progress, startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
+import { noteRenamed, type RowTarget, rowTarget } from './row-target.js';
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: a table on the terminal)', { short: 'o' }),
@@ -45,6 +40,9 @@ const options = {
   windows: option('<choice>', 'for longer recordings: auto (default), off, or seconds', {
     parse: parseWindows,
   }),
+  transcribe: transcribeOption(
+    'recognise the words of rows without a transcript, with this model (see emoq transcribe)',
+  ),
   timeline: option('<file>', 'an HTML page with the course of the emotions over each recording'),
   restart: flag('start an unfinished output over'),
   channel: channelOption,
@@ -75,8 +73,9 @@ table (seconds, or 1:02.5) select a part of a recording, and a column channel
 (1, 2, ... or mix) takes precedence over --channel. A recording that is longer
 than the model takes is cut into windows of 3 to 15 s at its pauses: a row for
 each, with its start and end, then one for the whole, their mean. --windows 5
-cuts every 5 s instead, and off judges the beginning alone. The exit code is 1
-if no row could be predicted.
+cuts every 5 s instead, and off judges the beginning alone. With --transcribe, a
+row or window without a transcript gets that of a recogniser, which is in the
+column recognised. The exit code is 1 if no row could be predicted.
 
 Rows that are done are in NAME.partial.csv until the output is complete. After
 Ctrl-C, a kill or a full disk, the same command goes on after them.
@@ -99,14 +98,19 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { namedModel, refuseModelFiles } = await import('./predict-model.js');
   const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
   const { restart = false, backbone, windows = 'auto' } = options;
-  const target = await targetOf(options);
+  const target = await rowTarget<JudgedRow>(options, async () => {
+    const { rowTable } = await import('./predict-table.js');
+    return rowTable(process.stdout.columns || 80, printResult);
+  });
   const timeline = await timelineTarget(options, target);
   const format = options.format ?? predictionFormatOf(output ?? '-');
   const named = await namedModel(options);
   const { recipe } = named;
+  const views = systemOf(recipe).views(recipe);
+  const recogniser = await recogniserOf(options.transcribe, views.text);
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const needs = systemOf(recipe).views(recipe);
+  const needs = { ...views, audio: views.audio || recogniser !== undefined };
   const counts = await withInterrupts('finishing the current rows', async (stop) => {
     const { stdin } = process;
     try {
@@ -119,7 +123,10 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
       return await withCompute(devices, stop, { threads, precision, backbone }, async (compute) => {
         const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
         const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const job = { ...columns, channel, windows, format, shard, model: named.identity, settings };
+        const job = {
+          ...{ ...columns, channel, windows, format, shard, recogniser, settings },
+          model: named.identity,
+        };
         const plan = inference.planPrediction(source, recipe, job);
         if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
         const model = await named.open(compute);
@@ -151,25 +158,23 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   if (output !== undefined && typeof target !== 'function' && target.kind === 'file') printResult(output);
 }
 
-/** Where the rows go: without an output to a table on the terminal, or as CSV to what stdout is. */
-async function targetOf({
-  output,
-  format,
-  shard,
-}: PredictOptions): Promise<OutputTarget | ((row: JudgedRow) => void)> {
-  if (shard !== undefined && (output === undefined || output === '-')) {
-    throw new InputError('--shard needs an output file for emoq merge; name one with -o');
+/** @throws InputError if the model is no recogniser, or what it would recognise is not read */
+async function recogniserOf(
+  model: string | undefined,
+  readsText: boolean,
+): Promise<NamedRecogniser | undefined> {
+  if (model === undefined) return undefined;
+  if (!readsText) {
+    throw new InputError('--transcribe is of no use: the model was trained on audio only; leave it out');
   }
-  if (output !== undefined) return userTarget(output, '-o');
-  if (format !== undefined || process.stdout.isTTY !== true) return userTarget('-');
-  const { rowTable } = await import('./predict-table.js');
-  return rowTable(process.stdout.columns || 80, printResult);
+  const { namedRecogniser } = await import('../../inference/index.js');
+  return namedRecogniser(model, 1);
 }
 
 /** @throws InputError for a timeline without an output file, which it is drawn from, or that is no file of its own */
 async function timelineTarget(
   { timeline, output }: PredictOptions,
-  target: Awaited<ReturnType<typeof targetOf>>,
+  target: RowTarget<JudgedRow>,
 ): Promise<FileTarget | undefined> {
   if (timeline === undefined) return undefined;
   if (typeof target === 'function' || target.kind !== 'file') {
@@ -181,12 +186,6 @@ async function timelineTarget(
     throw new InputError(`timeline ${timeline} is the output ${output}; name another file`);
   }
   return page;
-}
-
-function noteRenamed(renamed: ReadonlyMap<string, string>): void {
-  if (renamed.size === 0) return;
-  const named = [...renamed].map(([from, to]) => `"${from}" as "${to}"`).join(', ');
-  note(`columns of the input that the output has too are kept under other names: ${named}`);
 }
 
 interface CountedRows extends Counts {

@@ -1,3 +1,3 @@
 /** @file Small random models in the real Hugging Face formats. */
 
-export { writeToyBackbones } from './toy-backbones.js';
+export { writeToyBackbones, writeToyRecogniser } from './toy-backbones.js';

@@ -1,7 +1,7 @@
 /**
  * @file Small random models in the real Hugging Face formats, so that everything runs without a download: HuBERT,
- * wav2vec 2.0 or WavLM (large variant), the RoBERTa that initialises the Former, and decoder language models. These are frozen
- * under LoRA, so their random layers must pass information on.
+ * wav2vec 2.0 or WavLM (large variant), also with a CTC head, the RoBERTa that initialises the Former, and decoder
+ * language models. These are frozen under LoRA, so their random layers must pass information on.
  */
 
 import { join } from 'node:path';
@@ -54,11 +54,31 @@ const ARCHITECTURES = { hubert: 'HubertModel', wav2vec2: 'Wav2Vec2Model', wavlm:
 /** WavLM's buckets of relative positions: nearer frames than 0.08 s have a bucket to themselves. */
 const BUCKETS = { num_buckets: 16, max_bucket_distance: 50 };
 
-/** Writes a folder of the large variant: config, preprocessor settings and weights. */
+/** Symbols of the toy recogniser, the blank first. */
+const SYMBOLS = ['<pad>', '<s>', '</s>', '<unk>', '|', ..."ETAONIHSRDLUMWCFGYPBVK'XJQZ"];
+
+/** Writes a folder of a HuBERT with a CTC head and a vocabulary of letters. What it recognises is random. */
+export async function writeToyRecogniser(dir: string, seed: number): Promise<void> {
+  await writeToySpeechEncoder(dir, seed, 'hubert', SYMBOLS.length);
+  await writeJsonAtomic(
+    join(dir, 'vocab.json'),
+    Object.fromEntries(SYMBOLS.map((symbol, id) => [symbol, id])),
+  );
+  await writeJsonAtomic(join(dir, 'tokenizer_config.json'), {
+    ...{ tokenizer_class: 'Wav2Vec2CTCTokenizer', pad_token: '<pad>', unk_token: '<unk>' },
+    ...{ word_delimiter_token: '|', do_lower_case: true },
+  });
+}
+
+/**
+ * Writes a folder of the large variant: config, preprocessor settings and weights.
+ * @param symbols of a CTC head; without one by default
+ */
 export async function writeToySpeechEncoder(
   dir: string,
   seed: number,
   family: keyof typeof ARCHITECTURES,
+  symbols?: number,
 ): Promise<void> {
   const { convDim, kernels, strides, width, layers, heads, feedForward, positionKernel, positionGroups } =
     ENCODER_SIZES;
@@ -100,6 +120,7 @@ export async function writeToySpeechEncoder(
     linear(`${key}.feed_forward.output_dense`, width, feedForward, { gain: 0.5 });
     layerNorm(`${key}.final_layer_norm`, width);
   }
+  if (symbols !== undefined) linear('lm_head', symbols, width, { gain: 3 });
 
   await writeJsonAtomic(join(dir, 'preprocessor_config.json'), {
     do_normalize: true,
@@ -110,8 +131,13 @@ export async function writeToySpeechEncoder(
     return_attention_mask: true,
     sampling_rate: 16_000,
   });
-  await writeModel(dir, weights, {
-    architectures: [ARCHITECTURES[family]],
+  const isHead = (key: string): boolean => key.startsWith('lm_head.');
+  const named = weights.map(([key, value]): Weights[number] => [
+    symbols === undefined || isHead(key) ? key : `${family}.${key}`,
+    value,
+  ]);
+  await writeModel(dir, named, {
+    architectures: [symbols === undefined ? ARCHITECTURES[family] : 'HubertForCTC'],
     model_type: family,
     conv_bias: true,
     conv_dim: kernels.map(() => convDim),
@@ -131,7 +157,7 @@ export async function writeToySpeechEncoder(
     num_conv_pos_embeddings: positionKernel,
     num_feat_extract_layers: kernels.length,
     num_hidden_layers: layers,
-    vocab_size: 32,
+    vocab_size: symbols ?? 32,
   });
 }
 

@@ -1,11 +1,12 @@
 /** @file Predictions for tables and recordings: what is read, how it is judged, what is written. */
 
-export type { Counts } from './counts.js';
-export { type JudgedRow, judgeRows, type PartOutcome } from './judging.js';
+export { type ChunkOptions, chunkSize, chunksOf, encodeParts } from './chunks.js';
+export { type Counts, countNotes, type RecognitionCounts } from './counts.js';
+export { attempt, type JudgedRow, joinedTexts, judgeRows, type PartOutcome } from './judging.js';
+export { noteText, type OutputLayout, outputLayout } from './output-columns.js';
 export { writeTimeline } from './output-timeline.js';
-export type { WindowChoice } from './parts.js';
+export { type RowNote, transcriptOfRow, type WindowChoice } from './parts.js';
 export {
-  checkUnfinished,
   checkWindowChoice,
   type PlannedPrediction,
   type PredictionJob,
@@ -13,4 +14,11 @@ export {
   predictRows,
 } from './predict.js';
 export { OPTIONAL_COLUMNS, openSource, type PredictionSource, type SourceRow } from './prediction-source.js';
+export {
+  checkUnfinished,
+  type PlannedOutput,
+  planOutput,
+  type WritingOptions,
+  writeRows,
+} from './row-output.js';
 export { mergeParts, partSidecarPath, type Shard } from './shards.js';

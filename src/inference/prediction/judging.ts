@@ -1,46 +1,28 @@
 /**
  * @file Judges rows in the order of the input: parts are decoded, encoded and classified in chunks, each of these while
- * the one after it has the chunk before. Which parts share a chunk does not depend on where reading began, so a resumed
- * prediction has the same figures.
+ * the one after it has the chunk before. Rows without a transcript may get one from a recogniser.
  */
 
 import { setMaxListeners } from 'node:events';
-import { createPool, defaultJobs, mapConcurrently, readAhead } from '../../base/index.js';
-import { SAMPLE_RATE_HZ } from '../../data/audio/index.js';
+import { InputError, readAhead } from '../../base/index.js';
 import { withoutTags } from '../../data/corpora/index.js';
-import {
-  BATCH_SEC,
-  batchesByLength,
-  type StoredFeatures,
-  storedFeatures,
-  UNHOLDABLE_FEATURES,
-} from '../../data/features/index.js';
+import { type StoredFeatures, storedFeatures, UNHOLDABLE_FEATURES } from '../../data/features/index.js';
 import { cellOf } from '../../data/tables/index.js';
 import { meanOverWindows, WINDOWS_NOTE, windowsNote } from '../../evaluation/index.js';
 import { argmax } from '../../evaluation/metrics/index.js';
 import type { ModelUtterance } from '../../systems/index.js';
 import { cutTo, type EncoderPool, isCutText } from '../../training/index.js';
+import type { SpeechRecogniser } from '../speech-recogniser.js';
 import type { OpenedModel } from '../trained-run.js';
+import { type Chunk, type ChunkItem, type ChunkOptions, chunkSize, chunksOf, encodeParts } from './chunks.js';
 import {
-  type LongRecording,
-  type Part,
-  type PartOptions,
-  partsOfRow,
+  type FailedPart,
   type ReadablePart,
   type RowNote,
   transcriptOfRow,
   type WindowedRecording,
 } from './parts.js';
-import {
-  GENDER_COLUMN,
-  type PredictionSource,
-  type RowRange,
-  rowBlocks,
-  type SourceRow,
-} from './prediction-source.js';
-
-/** Parts that are computed together, for each device. */
-const CHUNK = 32;
+import { GENDER_COLUMN, type PredictionSource, type SourceRow } from './prediction-source.js';
 
 /** The answer for a part of a row. */
 export type PartOutcome = {
@@ -49,6 +31,8 @@ export type PartOutcome = {
   readonly notes: readonly RowNote[];
   /** Whether the transcript was cut. */
   readonly isCut: boolean;
+  /** The transcript, where it was recognised. */
+  readonly recognised?: string;
 } & (
   | { readonly kind: 'predicted'; readonly label: string; readonly probabilities: Float32Array }
   | { readonly kind: 'failed'; readonly error: string }
@@ -64,16 +48,9 @@ export interface JudgedRow {
   readonly whole?: PartOutcome | undefined;
 }
 
-export interface JudgingOptions extends PartOptions {
-  readonly range: RowRange;
-  /** The first row to judge: `range.first`, or just after rows that were yielded together. */
-  readonly from: number;
-  readonly stop?: AbortSignal | undefined;
-}
-
-/** How many parts a model computes together. */
-export function chunkSize({ devices }: Pick<OpenedModel, 'devices'>): number {
-  return CHUNK * devices;
+export interface JudgingOptions extends ChunkOptions {
+  /** Gives the rows that have no transcript one. */
+  readonly recogniser?: SpeechRecogniser | undefined;
 }
 
 /**
@@ -88,9 +65,18 @@ export async function* judgeRows(
 ): AsyncGenerator<readonly JudgedRow[]> {
   const unneeded = new AbortController();
   setMaxListeners(0, unneeded.signal); // one for each recording that is being decoded
-  const encoder = model.phase.needs.audio ? await model.openEncoder() : undefined;
+  const encoder = options.needsAudio ? await model.openEncoder() : undefined;
   try {
-    const chunks = chunksOf(model, source, options, unneeded.signal);
+    const { labels } = model.recipe;
+    const finish = (
+      row: SourceRow,
+      parts: readonly PartOutcome[],
+      windowed: WindowedRecording | undefined,
+    ): JudgedRow => ({
+      ...{ row, name: cellOf(row, options.pathColumn), parts },
+      ...(windowed && { whole: answerOfWhole(windowed, parts, labels) }),
+    });
+    const chunks = chunksOf(source, options, chunkSize(model.devices), finish, unneeded.signal);
     for await (const chunk of readAhead(encodedChunks(chunks, encoder, options))) {
       options.stop?.throwIfAborted();
       await classify(chunk, model, options);
@@ -102,124 +88,67 @@ export async function* judgeRows(
   }
 }
 
-/** Parts that are computed together. */
-interface Chunk<T = ChunkItem> {
-  readonly items: readonly T[];
-  /** Rows that are finished once these parts are judged. */
-  readonly finished: readonly (() => JudgedRow)[];
-}
-
-interface ChunkItem {
-  readonly row: SourceRow;
-  readonly part: Exclude<Part, LongRecording>;
-  /** Where the answer goes. */
-  readonly to: PartOutcome[];
-}
-
-/** The parts of a source's rows in chunks; a row's decoding begins while the rows before it are taken. */
-async function* chunksOf(
-  model: OpenedModel,
-  source: PredictionSource,
-  options: JudgingOptions,
-  signal: AbortSignal,
-): AsyncGenerator<Chunk> {
-  const size = chunkSize(model);
-  const decoding = createPool(Array.from({ length: defaultJobs() }, () => undefined) as [undefined]);
-  const begin = async function* () {
-    for await (const block of rowBlocks(source, size, options.range, options.from)) {
-      yield block.map((row) => {
-        const parts = partsOfRow(row, source, options, signal);
-        const next = () => decoding.use(() => parts.next());
-        return { row, next, first: next() };
-      });
-    }
-  };
-  let [items, finished]: [ChunkItem[], (() => JudgedRow)[]] = [[], []];
-  const taken = (): Chunk => {
-    const chunk = { items, finished };
-    [items, finished] = [[], []];
-    return chunk;
-  };
-  for await (const block of readAhead(begin())) {
-    for (const { row, next, first } of block) {
-      const to: PartOutcome[] = [];
-      let isDivided = false;
-      let part = await first;
-      for (; part.done !== true; part = await next()) {
-        if (part.value.kind === 'long') continue;
-        if (items.length === size) {
-          if (items.at(-1)!.to === to) {
-            isDivided = true;
-            yield { items: items.splice(0), finished: [] };
-          } else yield taken();
-        }
-        items.push({ row, part: part.value, to });
-      }
-      const windowed = part.value;
-      finished.push(() => ({
-        ...{ row, name: cellOf(row, options.pathColumn), parts: to },
-        ...(windowed && { whole: answerOfWhole(windowed, to, model.recipe.labels) }),
-      }));
-      // Long recordings fill chunks of their own. What follows begins anew, as if reading had begun there.
-      if (isDivided) yield taken();
-    }
-    if (finished.length > 0) yield taken();
-  }
-}
-
 /** An item without its samples. */
-interface EncodedItem extends Pick<ChunkItem, 'row' | 'to'> {
-  readonly part: Exclude<ChunkItem['part'], ReadablePart> | Omit<ReadablePart, 'samples'>;
+interface EncodedItem extends Pick<ChunkItem<PartOutcome>, 'row' | 'to'> {
+  readonly part: FailedPart | Omit<ReadablePart, 'samples'>;
   /** Absent without an encoder, and if float16 cannot represent them. */
   readonly features: StoredFeatures | undefined;
+  /** The text that was recognised, where the row has none. */
+  readonly recognised: string | undefined;
 }
 
 /** Encodes the parts of chunks, one chunk after the other. */
 async function* encodedChunks(
-  chunks: AsyncIterable<Chunk>,
+  chunks: AsyncIterable<Chunk<ChunkItem<PartOutcome>, JudgedRow>>,
   encoder: EncoderPool | undefined,
-  { stop }: JudgingOptions,
-): AsyncGenerator<Chunk<EncodedItem>> {
+  { stop, recogniser, textColumn }: JudgingOptions,
+): AsyncGenerator<Chunk<EncodedItem, JudgedRow>> {
   for await (const { items, finished } of chunks) {
     stop?.throwIfAborted();
-    const features = await encodeAll(items, encoder);
+    // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
+    const features = encoder && (await encodeParts(items, encoder, storedFeatures));
+    const texts =
+      recogniser &&
+      (await encodeParts(
+        items,
+        recogniser.encoder,
+        (logits) => attempt(() => recogniser.textOf(logits).text),
+        ({ row }) => transcriptOfRow(row, textColumn) === '',
+      ));
     yield {
       finished,
       items: items.map(({ row, part, to }, index): EncodedItem => {
-        if (part.kind === 'failed') return { row, part, to, features: undefined };
-        const own = features.get(index);
-        if (encoder !== undefined && own === undefined) {
-          return { row, part: { kind: 'failed', error: UNHOLDABLE_FEATURES }, to, features: undefined };
-        }
+        const failed = (error: string): EncodedItem => ({
+          ...{ row, to, features: undefined, recognised: undefined },
+          part: { kind: 'failed', error },
+        });
+        if (part.kind === 'failed') return failed(part.error);
+        const own = features?.get(index);
+        if (encoder !== undefined && own === undefined) return failed(UNHOLDABLE_FEATURES);
+        const text = texts?.get(index);
+        if (text?.kind === 'failed') return failed(text.error);
         const { samples: _encoded, ...rest } = part;
-        return { row, part: rest, to, features: own };
+        return { row, part: rest, to, features: own, recognised: text?.value };
       }),
     };
   }
 }
 
-/**
- * Features of the readable parts by their index, in batches of the same size as for the feature cache; undefined if
- * float16 cannot represent them. Without an encoder there are none.
- */
-async function encodeAll(
-  items: readonly ChunkItem[],
-  encoder: EncoderPool | undefined,
-): Promise<Map<number, StoredFeatures | undefined>> {
-  const features = new Map<number, StoredFeatures | undefined>();
-  if (encoder === undefined) return features;
-  const clips = items.flatMap(({ part }, index) =>
-    part.kind === 'readable' && part.samples !== undefined ? [{ index, samples: part.samples }] : [],
-  );
-  const limits = { paddedSamples: encoder.paddedSamples, batchSamples: BATCH_SEC * SAMPLE_RATE_HZ };
-  await mapConcurrently([...batchesByLength(clips, limits)], encoder.lanes, async (batch) => {
-    const encoded = await encoder.encode(batch.map(({ samples }) => samples));
-    // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
-    batch.forEach(({ index }, row) => {
-      features.set(index, storedFeatures(encoded[row]!));
-    });
-  });
-  return features;
+/** What a function gives, or why it cannot. */
+export function attempt<T>(
+  work: () => T,
+): { readonly kind: 'done'; readonly value: T } | { readonly kind: 'failed'; readonly error: string } {
+  try {
+    return { kind: 'done', value: work() };
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return { kind: 'failed', error: error.message };
+  }
+}
+
+/** The text of a recording from those of its windows. */
+export function joinedTexts(texts: readonly string[]): string {
+  return texts.filter((text) => text !== '').join(' ');
 }
 
 /** The answer for a recording from those for its windows. */
@@ -228,7 +157,11 @@ function answerOfWhole(
   windows: readonly PartOutcome[],
   labels: readonly string[],
 ): PartOutcome {
-  const times = { startSec, endSec, isCut: false };
+  const texts = windows.flatMap(({ recognised }) => (recognised === undefined ? [] : [recognised]));
+  const times = {
+    ...{ startSec, endSec, isCut: false },
+    ...(texts.length > 0 && { recognised: joinedTexts(texts) }),
+  };
   const mean = meanOverWindows(
     windows.map((window) => ({
       startSec: window.startSec ?? 0,
@@ -251,7 +184,7 @@ function answerOfWhole(
 
 /** Answers the parts of a chunk. */
 async function classify(
-  { items }: Chunk<EncodedItem>,
+  { items }: Chunk<EncodedItem, JudgedRow>,
   { recipe, phase, infer }: OpenedModel,
   options: JudgingOptions,
 ): Promise<void> {
@@ -261,9 +194,9 @@ async function classify(
     frames: (id: string) => features(id)?.frames ?? 0,
     read: async ({ id }: { readonly id: string }) => features(id)!,
   };
-  const examples = items.flatMap(({ row, part }, index) => {
+  const examples = items.flatMap(({ row, part, recognised }, index) => {
     if (part.kind === 'failed') return [];
-    const text = transcriptOfRow(row, options.textColumn);
+    const text = recognised ?? transcriptOfRow(row, options.textColumn);
     const utterance: ModelUtterance = {
       id: String(index),
       path: part.path,
@@ -289,12 +222,13 @@ async function classify(
   });
   const cut = new Set(examples.filter(isCutText).map(({ id }) => Number(id)));
   const cutText: RowNote = { kind: 'text', text: phase.textLimit ? cutTo(phase.textLimit) : '' };
-  for (const [index, { part, to }] of items.entries()) {
+  for (const [index, { part, to, recognised }] of items.entries()) {
     const isCut = cut.has(index);
     const { startSec, endSec, notes }: Partial<Omit<ReadablePart, 'samples'>> =
       part.kind === 'readable' ? part : {};
     to.push({
       ...{ startSec, endSec, isCut },
+      ...(recognised !== undefined && { recognised }),
       notes: [...(notes ?? []), ...(isCut ? [cutText] : [])],
       ...answers[index]!,
     });

@@ -12,9 +12,10 @@ import {
   type RecordCell,
 } from '../../evaluation/index.js';
 import type { JudgedRow, PartOutcome } from './judging.js';
+import type { RowNote } from './parts.js';
 import type { PredictionSource, SourceRow } from './prediction-source.js';
 
-export interface OutputLayout {
+export interface OutputLayout<Row> {
   /** Columns of the output, in order. */
   readonly names: readonly string[];
   /** Columns of the input that are kept under another name. */
@@ -22,26 +23,22 @@ export interface OutputLayout {
   /** What precedes the rows. */
   readonly header: string;
   /** The text of a row with all its parts. */
-  textOf(judged: JudgedRow): string;
+  textOf(row: Row): string;
 }
 
-/** @param hasAudio whether the model reads audio, so that answers have times */
-export function outputLayout(
+/**
+ * The columns of the input and then those of the answers.
+ * @param renamed columns of the input that are kept under another name
+ * @param recordsOf the cells of the answers for a row, a record for each
+ */
+export function outputLayout<Row>(
   { columns, namesFiles }: Pick<PredictionSource, 'columns' | 'namesFiles'>,
-  labels: readonly string[],
-  hasAudio: boolean,
+  answers: readonly string[],
+  renamed: ReadonlyMap<string, string>,
   format: PredictionFormat,
-): OutputLayout {
+  recordsOf: (row: Row) => { readonly row: SourceRow; readonly records: readonly Cells[] },
+): OutputLayout<Row> {
   const isNumbered = !columns.includes('id') && !(columns.includes('path') && namesFiles);
-  const answers = [
-    'label',
-    ...labels.map((label) => probabilityPrefix + label),
-    'margin',
-    ...(hasAudio ? ['start', 'end'] : []),
-    'note',
-    'error',
-  ];
-  const renamed = renamedColumns(columns, answers);
   const kept = columns.map((name) => renamed.get(name) ?? name);
   const names = [...(isNumbered ? ['id'] : []), ...kept, ...answers];
   const given = ({ index, fields, json }: SourceRow): Record<string, RecordCell> => {
@@ -56,16 +53,48 @@ export function outputLayout(
     names,
     renamed,
     header: headerRecord(names, format),
-    textOf: ({ row, parts, whole }) =>
-      [...parts, ...(whole ? [whole] : [])]
-        .map((part) => formatRecord(names, { ...given(row), ...answerCells(part, labels) }, format))
-        .join(''),
+    textOf: (whole) => {
+      const { row, records } = recordsOf(whole);
+      return records.map((cells) => formatRecord(names, { ...given(row), ...cells }, format)).join('');
+    },
   };
 }
 
+type Cells = Readonly<Record<string, RecordCell>>;
+
+export interface PredictionAnswers {
+  readonly labels: readonly string[];
+  /** Whether the model reads audio, so that answers have times. */
+  readonly hasAudio: boolean;
+  /** Whether rows without a transcript get one. */
+  readonly isRecognised: boolean;
+}
+
+/** The columns of predictions. */
+export function predictionLayout(
+  source: Pick<PredictionSource, 'columns' | 'namesFiles'>,
+  { labels, hasAudio, isRecognised }: PredictionAnswers,
+  format: PredictionFormat,
+): OutputLayout<JudgedRow> {
+  const answers = [
+    'label',
+    ...labels.map((label) => probabilityPrefix + label),
+    'margin',
+    ...(hasAudio || isRecognised ? ['start', 'end'] : []),
+    ...(isRecognised ? ['recognised'] : []),
+    'note',
+    'error',
+  ];
+  const renamed = renamedColumns(source.columns, answers);
+  return outputLayout(source, answers, renamed, format, ({ row, parts, whole }: JudgedRow) => ({
+    row,
+    records: [...parts, ...(whole ? [whole] : [])].map((part) => answerCells(part, labels)),
+  }));
+}
+
 function answerCells(part: PartOutcome, labels: readonly string[]): Record<string, RecordCell> {
-  const { startSec, endSec, notes } = part;
-  const note = notes.map(({ kind, text }) => `${kind}: ${text}`).join('; ');
+  const { startSec, endSec, notes, recognised } = part;
+  const note = noteText(notes);
   const cells = predictionCells(
     part.kind === 'predicted'
       ? { label: part.label, probabilities: part.probabilities }
@@ -76,8 +105,14 @@ function answerCells(part: PartOutcome, labels: readonly string[]): Record<strin
     ...cells,
     ...(startSec !== undefined && { start: milliseconds(startSec) }),
     ...(endSec !== undefined && { end: milliseconds(endSec) }),
+    ...(recognised !== undefined && { recognised }),
     ...(note !== '' && { note }),
   };
+}
+
+/** Notes as a cell. */
+export function noteText(notes: readonly RowNote[]): string {
+  return notes.map(({ kind, text }) => `${kind}: ${text}`).join('; ');
 }
 
 /** Seconds with three decimals. */

@@ -68,6 +68,8 @@ export interface PartOptions extends InputColumns {
   readonly channel?: ChannelChoice | undefined;
   /** Whether the model reads audio. */
   readonly needsAudio: boolean;
+  /** Whether a row without a transcript gets one from its audio. */
+  readonly isRecognised?: boolean | undefined;
   /** The most that a model judges at once. */
   readonly maxAudioSec: number;
   readonly windows: WindowChoice;
@@ -84,7 +86,9 @@ export async function* partsOfRow(
   options: PartOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Part, WindowedRecording | undefined> {
-  const { pathColumn, textColumn, needsAudio, windows, maxAudioSec } = options;
+  const { pathColumn, textColumn, windows, maxAudioSec } = options;
+  const needsAudio =
+    options.needsAudio || (options.isRecognised === true && transcriptOfRow(row, textColumn) === '');
   const failed = (error: string): FailedPart => ({ kind: 'failed', error });
   const column = needsAudio ? pathColumn : textColumn;
   const hasAudio = row.samples !== undefined || cellOf(row, pathColumn) !== '';

@@ -217,12 +217,12 @@ describe('the confidence of a text', () => {
     };
     const ids = [0, 2, 2, 0, 1, 3, 0];
     const probabilities = [1, 0.5, 0.75, 0.1, 0.25, 0.9, 0.3];
-    const { text, words, confidence } = textOfPath({ ids, probabilities }, vocabulary);
-    expect(text).toBe('A B');
+    const { text, words, confidence, symbolFrames } = textOfPath({ ids, probabilities }, vocabulary);
+    expect([text, symbolFrames]).toEqual(['A B', 4]);
     expect(words.map((word) => word.confidence)).toEqual([0.625, 0.9]);
     expect(confidence).toBeCloseTo((0.5 + 0.75 + 0.25 + 0.9) / 4, 12);
     expect(textOfPath({ ids: [0, 0], probabilities: [1, 1] }, vocabulary)).toEqual({
-      ...{ text: '', words: [], confidence: undefined },
+      ...{ text: '', words: [], confidence: undefined, symbolFrames: 0 },
     });
   });
 });

@@ -41,6 +41,8 @@ export interface CtcText {
    * undefined where all are blank.
    */
   readonly confidence: number | undefined;
+  /** How many frames these are. */
+  readonly symbolFrames: number;
 }
 
 /** Log-softmax of each frame: [frames, size]. */
@@ -126,6 +128,7 @@ export function textOfPath({ ids, probabilities }: CtcPath, vocabulary: CtcVocab
       ...{ first: letters[0]!.first, end: letters.at(-1)!.end, confidence: mean(letters)! },
     })),
     confidence: mean(emitted),
+    symbolFrames: emitted.reduce((sum, { first, end }) => sum + end - first, 0),
   };
 }
 

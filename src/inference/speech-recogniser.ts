@@ -1,0 +1,62 @@
+/** @file A speech recogniser at work: its encoder on one device or several, and the texts of what that gives. */
+
+import { basename, dirname } from 'node:path';
+import { type CtcText, findRecogniser, type RecogniserSource, recognisedText } from '../backbones/index.js';
+import { InputError } from '../base/index.js';
+import { checkpointIdentity } from '../checkpoints/index.js';
+import { type ComputeOptions, type EncoderPool, encoderPool } from '../training/index.js';
+
+/** Tells one recogniser from another. */
+export interface RecogniserIdentity {
+  /** The name or folder that was given; of a folder, its last part. */
+  readonly name: string;
+  /** SHA-256 of its weights, of a sample of them where they are large. */
+  readonly weights_sha256: string;
+  /** Prefixes of the beam search; 1 is greedy. */
+  readonly beam: number;
+}
+
+/** A recogniser that is named, but not loaded yet. */
+export interface NamedRecogniser {
+  readonly source: RecogniserSource;
+  readonly identity: RecogniserIdentity;
+}
+
+/** @throws InputError as {@link findRecogniser} */
+export async function namedRecogniser(nameOrPath: string, beam: number): Promise<NamedRecogniser> {
+  const source = await findRecogniser(nameOrPath);
+  const { checkpoint, config } = source.encoder;
+  const { weights } = await checkpointIdentity(checkpoint!, config);
+  // A name on the hub has an owner; anything else is a folder, whose place is of this machine.
+  const isHubName = /^[\w.-]+\/[\w.-]+$/.test(nameOrPath) && dirname(source.dir) !== dirname(nameOrPath);
+  return {
+    source,
+    identity: { name: isHubName ? nameOrPath : basename(source.dir), weights_sha256: weights!, beam },
+  };
+}
+
+export interface SpeechRecogniser {
+  readonly encoder: EncoderPool;
+  /**
+   * The text of a clip from the logits that the encoder gave.
+   * @throws InputError for logits that are not finite numbers
+   */
+  textOf(logits: Awaited<ReturnType<EncoderPool['encode']>>[number]): CtcText;
+  /** Seconds from one frame to the next. */
+  readonly frameSec: number;
+}
+
+/** Loads a recogniser on its devices when they get their first clips. Close its encoder. */
+export function openRecogniser(
+  { source, identity }: NamedRecogniser,
+  compute: ComputeOptions,
+): SpeechRecogniser {
+  return {
+    encoder: encoderPool(source.encoder, compute),
+    frameSec: source.frameSec,
+    textOf(logits) {
+      if (logits.data.every(Number.isFinite)) return recognisedText(logits, source.vocabulary, identity.beam);
+      throw new InputError('the recogniser gave values that are not numbers; are its weights intact?');
+    },
+  };
+}

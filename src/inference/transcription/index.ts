@@ -1,0 +1,9 @@
+/** @file Recognised texts for tables, recordings and prepared corpora. */
+
+export {
+  type PlannedTranscription,
+  type TranscriptionJob,
+  transcribeRows,
+  transcriptionPlan,
+} from './transcribe.js';
+export type { TranscribedRow } from './transcribed-row.js';

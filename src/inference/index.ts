@@ -16,6 +16,7 @@ export {
   judgeRows,
   mergeParts,
   OPTIONAL_COLUMNS,
+  type OpenSourceOptions,
   openSource,
   type PartOutcome,
   type PlannedPrediction,
@@ -59,6 +60,7 @@ export {
   unfinishedWarning,
 } from './trained-run.js';
 export {
+  corpusRecogniser,
   type PlannedTranscription,
   type TranscribedRow,
   type TranscriptionJob,

@@ -1,8 +1,8 @@
 /** @file A speech recogniser at work: its encoder on one device or several, and the texts of what that gives. */
 
-import { basename, dirname } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { type CtcText, findRecogniser, type RecogniserSource, recognisedText } from '../backbones/index.js';
-import { InputError } from '../base/index.js';
+import { InputError, pathExists, sha256Of } from '../base/index.js';
 import { checkpointIdentity } from '../checkpoints/index.js';
 import { type ComputeOptions, type EncoderPool, encoderPool } from '../training/index.js';
 
@@ -12,6 +12,8 @@ export interface RecogniserIdentity {
   readonly name: string;
   /** SHA-256 of its weights, of a sample of them where they are large. */
   readonly weights_sha256: string;
+  /** SHA-256 of its symbols and of how they become text. */
+  readonly vocabulary_sha256: string;
   /** Prefixes of the beam search; 1 is greedy. */
   readonly beam: number;
 }
@@ -27,11 +29,15 @@ export async function namedRecogniser(nameOrPath: string, beam: number): Promise
   const source = await findRecogniser(nameOrPath);
   const { checkpoint, config } = source.encoder;
   const { weights } = await checkpointIdentity(checkpoint!, config);
-  // A name on the hub has an owner; anything else is a folder, whose place is of this machine.
-  const isHubName = /^[\w.-]+\/[\w.-]+$/.test(nameOrPath) && dirname(source.dir) !== dirname(nameOrPath);
+  const isFolder = await pathExists(nameOrPath); // whose place is of this machine
   return {
     source,
-    identity: { name: isHubName ? nameOrPath : basename(source.dir), weights_sha256: weights!, beam },
+    identity: {
+      name: isFolder ? basename(resolve(nameOrPath)) : nameOrPath,
+      weights_sha256: weights!,
+      vocabulary_sha256: sha256Of(JSON.stringify(source.vocabulary)),
+      beam,
+    },
   };
 }
 

@@ -15,6 +15,7 @@ import {
   sharedAudio,
   type Utterance,
   withoutTags,
+  withTextOf,
 } from '../data/corpora/index.js';
 import { mostFrequent, type ScoredPrediction } from '../evaluation/index.js';
 import { argmax } from '../evaluation/metrics/index.js';
@@ -269,7 +270,8 @@ export async function otherCorpus(
     );
   }
   const hasSplits = manifest.utterances.some(({ split }) => split !== '');
-  const part = hasSplits ? manifest.utterances.filter(({ split }) => split === 'test') : manifest.utterances;
+  const read = withTextOf(manifest, recipe.text);
+  const part = hasSplits ? read.filter(({ split }) => split === 'test') : read;
   const leftOut: LabelCounts = {};
   const utterances: Utterance[] = [];
   for (const utterance of part) {

@@ -133,5 +133,6 @@ export function corpusViewOf(recipe: Recipe): CorpusView {
     labelMap: recipe.label_map,
     idPattern: recipe.id_pattern ?? undefined,
     stripTags: recipe.strip_tags,
+    text: recipe.text,
   };
 }

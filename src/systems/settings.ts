@@ -192,6 +192,10 @@ export const corpusKeys = {
       .nullable()
       .default(null),
   ),
+  text: ours(
+    'whose words the model reads, in training and in evaluation: those of the corpus, or of a recogniser (column recognised)',
+    z.enum(['given', 'recognised']).default('given'),
+  ),
   strip_tags: ours(
     'take [LAUGHTER] and all else in square brackets out of transcripts',
     z.boolean().default(false),

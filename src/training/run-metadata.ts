@@ -1,7 +1,7 @@
 /** @file Builds the run.json of a new run. */
 
 import { InputError } from '../base/index.js';
-import type { Manifest, ValidationDraw } from '../data/corpora/index.js';
+import type { Manifest, RecogniserInfo, ValidationDraw } from '../data/corpora/index.js';
 import { type Device, deviceName } from '../engine/runtime/index.js';
 import { elementCount } from '../engine/tensor/index.js';
 import type { ParameterShape } from '../engine/training/index.js';
@@ -47,7 +47,10 @@ export function runMetadata(
     labels: recipe.labels,
     status: 'training',
     seed: recipe.seed,
-    manifest: trainedManifest(recipe.manifest, corpus.manifest),
+    manifest: {
+      ...trainedManifest(recipe.manifest, corpus.manifest),
+      ...(recipe.text === 'recognised' && { recogniser: recogniserOf(corpus.manifest) }),
+    },
     utterances: { train: corpus.train.length, dev: corpus.dev.length, test: corpus.test.length },
     cropped: 0, // known once the features are available
     cut_texts: 0, // known once the transcripts are tokenized
@@ -72,6 +75,11 @@ export function runMetadata(
 /** What run.json records of the manifest. */
 export function trainedManifest(path: string, { sha256, info }: Manifest): TrainedManifest {
   return { path, sha256, ...(info.ffmpeg !== undefined && { ffmpeg: info.ffmpeg }) };
+}
+
+/** Where recognised texts come from. A manifest that was written by hand does not say. */
+function recogniserOf({ info }: Manifest): RecogniserInfo {
+  return info.recogniser ?? { name: 'the column "recognised" of the manifest' };
 }
 
 function drawnValidation(

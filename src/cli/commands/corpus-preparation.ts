@@ -1,8 +1,16 @@
 /** @file Shared by the preparation commands: options, progress, Ctrl-C, and the summary. */
 
 import { formatDuration } from '../../base/index.js';
-import type { ClipFormat, ClipNote, PreparationSummary } from '../../data/corpora/index.js';
-import { choice, flag, type OptionsOf, option, wholeNumber } from '../command-definition.js';
+import type { ClipFormat, ClipNote, CorpusRecogniser, PreparationSummary } from '../../data/corpora/index.js';
+import {
+  choice,
+  deviceOption,
+  flag,
+  type OptionsOf,
+  option,
+  transcribeOption,
+  wholeNumber,
+} from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 
 import { startProgress } from '../progress.js';
@@ -18,6 +26,10 @@ export const preparationOptions = {
     ['wav', 'flac'],
     { default: 'wav' },
   ),
+  transcribe: transcribeOption(
+    'also write recognised texts, with this model (see emoq transcribe), in a column recognised',
+  ),
+  device: { ...deviceOption, description: `device of --transcribe: ${deviceOption.description}` },
 };
 
 type PreparationOptions = OptionsOf<typeof preparationOptions>;
@@ -27,6 +39,7 @@ interface PreparationControls {
   allowIncomplete: boolean;
   jobs: number | undefined;
   format: ClipFormat;
+  recogniser: CorpusRecogniser | undefined;
   onProgress: (done: number, total: number) => void;
   signal: AbortSignal;
 }
@@ -39,16 +52,28 @@ export async function runPreparation(
   options: PreparationOptions,
   prepare: (controls: PreparationControls) => Promise<PreparationSummary>,
 ): Promise<void> {
-  const progress = startProgress({ label: 'converting', unit: 'clips' });
+  let progress = startProgress({ label: 'converting', unit: 'clips' });
+  let isRecognising = false;
+  const onRecognised = (done: number, total: number): void => {
+    if (!isRecognising) {
+      progress.finish();
+      progress = startProgress({ label: 'recognising', unit: 'clips' });
+      isRecognising = true;
+    }
+    progress.update(done, total);
+  };
   const summary = await withInterrupts('finishing the current clips', (signal) =>
-    prepare({
-      allowIncomplete: options.allowIncomplete === true,
-      jobs: options.jobs,
-      format: options.format,
-      onProgress: (done, total) => progress.update(done, total),
-      signal,
-    }),
-  ).finally(progress.finish);
+    withRecogniser(options, signal, onRecognised, (recogniser) =>
+      prepare({
+        allowIncomplete: options.allowIncomplete === true,
+        jobs: options.jobs,
+        format: options.format,
+        recogniser,
+        onProgress: (done, total) => progress.update(done, total),
+        signal,
+      }),
+    ),
+  ).finally(() => progress.finish());
   report(summary);
   await warnOfAudio(summary);
   const { countsTable } = await import('./counts-table.js');
@@ -56,6 +81,20 @@ export async function runPreparation(
   printResult(
     `\n${summary.kept.toLocaleString('en')} utterances, ${formatDuration(summary.durationSec)}: ${summary.manifestPath}`,
   );
+}
+
+/** Finds the recogniser that `--transcribe` names before anything is converted. */
+async function withRecogniser<T>(
+  { transcribe, device }: PreparationOptions,
+  signal: AbortSignal,
+  onProgress: (done: number, total: number) => void,
+  work: (recogniser: CorpusRecogniser | undefined) => Promise<T>,
+): Promise<T> {
+  if (transcribe === undefined) return work(undefined);
+  const { corpusRecogniser, namedRecogniser } = await import('../../inference/index.js');
+  const { withCompute } = await import('./experiment-options.js');
+  const named = await namedRecogniser(transcribe, 1);
+  return withCompute(device, signal, {}, (compute) => work(corpusRecogniser(named, compute, onProgress)));
 }
 
 function report(summary: PreparationSummary): void {

@@ -20,10 +20,8 @@ import {
   threadsOption,
   transcribeOption,
 } from '../command-definition.js';
-import { withInterrupts } from '../interrupt.js';
-import { type Progress, startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
-import { noteRenamed, type RowTarget, rowTarget } from './row-target.js';
+import { noteRenamed, type RowTarget, rowTarget, withRows } from './row-target.js';
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: a table on the terminal)', { short: 'o' }),
@@ -90,14 +88,12 @@ Example:
 });
 
 async function predict(options: PredictOptions, ...inputs: string[]): Promise<void> {
-  const { deviceName } = await import('../../engine/runtime/index.js');
   const { predictionFormatOf } = await import('../../evaluation/index.js');
   const inference = await import('../../inference/index.js');
   const { systemOf } = await import('../../systems/index.js');
-  const { withCompute } = await import('./experiment-options.js');
   const { namedModel, refuseModelFiles } = await import('./predict-model.js');
-  const { output, pathColumn, textColumn, speakerColumn, threads, precision, shard } = options;
-  const { restart = false, backbone, windows = 'auto' } = options;
+  const { output, pathColumn, textColumn, speakerColumn, shard } = options;
+  const { restart = false, windows = 'auto' } = options;
   const target = await rowTarget<JudgedRow>(options, async () => {
     const { rowTable } = await import('./predict-table.js');
     return rowTable(process.stdout.columns || 80, printResult);
@@ -108,49 +104,35 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const { recipe } = named;
   const views = systemOf(recipe).views(recipe);
   const recogniser = await recogniserOf(options.transcribe, views.text);
+  if (views.text && recipe.text === 'recognised' && recogniser === undefined) {
+    note('the model was trained on recognised texts; --transcribe MODEL gives rows without a transcript one');
+  }
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
   const needs = { ...views, audio: views.audio || recogniser !== undefined };
-  const counts = await withInterrupts('finishing the current rows', async (stop) => {
-    const { stdin } = process;
+  const source = { ...columns, needs, target: typeof target === 'function' ? undefined : target };
+  const running = { ...options, source, label: 'predicting' };
+  const counts = await withRows(inputs, running, async ({ source, compute, settings, onProgress }) => {
+    if (output !== undefined) await refuseModelFiles(output, named);
+    const job = {
+      ...{ ...columns, channel, windows, format, shard, recogniser, settings },
+      model: named.identity,
+    };
+    const plan = inference.planPrediction(source, recipe, job);
+    if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
+    const model = await named.open(compute);
+    for (const text of source.notes) note(text);
+    noteRenamed(plan.layout.renamed);
     try {
-      const source = await inference.openSource(inputs, {
-        ...{ ...columns, needs, stdin, stop },
-        target: typeof target === 'function' ? undefined : target,
+      const counts = await inference.predictRows(model, plan, target, {
+        ...{ compute, restart, onProgress, onNote: note },
       });
-      if (output !== undefined) await refuseModelFiles(output, named);
-      const devices = options.devices ?? options.device;
-      return await withCompute(devices, stop, { threads, precision, backbone }, async (compute) => {
-        const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
-        const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const job = {
-          ...{ ...columns, channel, windows, format, shard, recogniser, settings },
-          model: named.identity,
-        };
-        const plan = inference.planPrediction(source, recipe, job);
-        if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
-        const model = await named.open(compute);
-        for (const text of source.notes) note(text);
-        noteRenamed(plan.layout.renamed);
-        let progress: Progress | undefined;
-        const onProgress = (done: number, total: number | null): void => {
-          progress ??= startProgress({ label: 'predicting', unit: 'rows' });
-          progress.update(done, total);
-        };
-        try {
-          const running = { compute, restart, onProgress, onNote: note };
-          const counts = await inference.predictRows(model, plan, target, running);
-          if (timeline !== undefined) {
-            await inference.writeTimeline(plan, output!, recipe.labels, timeline.path);
-          }
-          return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
-        } finally {
-          progress?.finish();
-          await model.close();
-        }
-      });
+      if (timeline !== undefined) {
+        await inference.writeTimeline(plan, output!, recipe.labels, timeline.path);
+      }
+      return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
     } finally {
-      if (inputs.includes('-')) stdin.destroy();
+      await model.close();
     }
   });
   await reportCounts(counts, { needsText: needs.text, textColumn });

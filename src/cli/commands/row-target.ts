@@ -1,7 +1,12 @@
-/** @file Where commands that go through rows write them, and what they say of them. */
+/** @file What commands that go through rows share: where rows go, the devices that work on them, progress, notes. */
 
 import { InputError, type OutputTarget, userTarget } from '../../base/index.js';
-import type { Shard } from '../../inference/index.js';
+import type { OpenSourceOptions, PredictionSource, Shard } from '../../inference/index.js';
+import type { PrecisionChoice } from '../../systems/index.js';
+import type { ComputeOptions } from '../../training/index.js';
+import type { DeviceOption } from '../command-definition.js';
+import { withInterrupts } from '../interrupt.js';
+import { type Progress, startProgress } from '../progress.js';
 import { note } from '../terminal-output.js';
 
 /** A file, a stream, or something that shows rows on the terminal. */
@@ -34,4 +39,61 @@ export function noteRenamed(renamed: ReadonlyMap<string, string>): void {
   if (renamed.size === 0) return;
   const named = [...renamed].map(([from, to]) => `"${from}" as "${to}"`).join(', ');
   note(`columns of the input that the output has too are kept under other names: ${named}`);
+}
+
+/** What a command reads and computes with. */
+export interface RowWorkOptions {
+  readonly source: Omit<OpenSourceOptions, 'stdin' | 'stop'>;
+  readonly device: DeviceOption;
+  readonly devices?: readonly DeviceOption[] | undefined;
+  readonly threads?: number | undefined;
+  readonly precision?: PrecisionChoice | undefined;
+  /** As given to `--backbone`. */
+  readonly backbone?: readonly string[] | undefined;
+  /** What is shown as progress: "predicting". */
+  readonly label: string;
+}
+
+/** What rows are worked on with. */
+export interface RowWorkTools {
+  readonly source: PredictionSource;
+  readonly compute: ComputeOptions;
+  /** Options that may change the figures. */
+  readonly settings: Readonly<Record<string, string | number | null>>;
+  readonly onProgress: (done: number, total: number | null) => void;
+}
+
+/** Opens what inputs name and works on it, until Ctrl-C. */
+export function withRows<T>(
+  inputs: readonly string[],
+  { source: naming, device, devices, threads, precision, backbone, label }: RowWorkOptions,
+  work: (tools: RowWorkTools) => Promise<T>,
+): Promise<T> {
+  return withInterrupts('finishing the current rows', async (stop) => {
+    const { deviceName } = await import('../../engine/runtime/index.js');
+    const { openSource } = await import('../../inference/index.js');
+    const { withCompute } = await import('./experiment-options.js');
+    const { stdin } = process;
+    try {
+      const source = await openSource(inputs, { ...naming, stdin, stop });
+      return await withCompute(devices ?? device, stop, { threads, precision, backbone }, async (compute) => {
+        const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
+        let progress: Progress | undefined;
+        try {
+          return await work({
+            ...{ source, compute },
+            settings: { devices: used, precision: precision ?? null, threads: threads ?? null },
+            onProgress: (done, total) => {
+              progress ??= startProgress({ label, unit: 'rows' });
+              progress.update(done, total);
+            },
+          });
+        } finally {
+          progress?.finish();
+        }
+      });
+    } finally {
+      if (inputs.includes('-')) stdin.destroy();
+    }
+  });
 }

@@ -17,10 +17,8 @@ import {
   shardOption,
   threadsOption,
 } from '../command-definition.js';
-import { withInterrupts } from '../interrupt.js';
-import { type Progress, startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
-import { noteRenamed, rowTarget } from './row-target.js';
+import { noteRenamed, rowTarget, withRows } from './row-target.js';
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: texts on the terminal)', { short: 'o' }),
@@ -72,51 +70,28 @@ Example:
 });
 
 async function transcribe(options: TranscribeOptions, ...inputs: string[]): Promise<void> {
-  const { deviceName } = await import('../../engine/runtime/index.js');
   const { predictionFormatOf } = await import('../../evaluation/index.js');
   const inference = await import('../../inference/index.js');
-  const { withCompute } = await import('./experiment-options.js');
-  const { output, pathColumn, textColumn, threads, precision, shard, words = false, beam } = options;
-  const { restart = false } = options;
+  const { output, pathColumn, textColumn, shard, words = false, beam, restart = false } = options;
   const target = await rowTarget<TranscribedRow>(options, async () => showText);
   const format = options.format ?? predictionFormatOf(output ?? '-');
   const channel = await channelOfOption(options.channel);
   const recogniser = await inference.namedRecogniser(options.model, beam);
   await refuseModelFiles(output, recogniser);
-  const counts = await withInterrupts('finishing the current rows', async (stop) => {
-    const { stdin } = process;
-    try {
-      const source = await inference.openSource(inputs, {
-        ...{ pathColumn, speakerColumn: inference.OPTIONAL_COLUMNS.speaker, stdin, stop },
-        textColumn: textColumn ?? inference.OPTIONAL_COLUMNS.text,
-        needs: { audio: true, text: false },
-        target: typeof target === 'function' ? undefined : target,
-      });
-      const devices = options.devices ?? options.device;
-      return await withCompute(devices, stop, { threads, precision }, async (compute) => {
-        const used = (compute.devices ?? [compute.device]).map(deviceName).join(',');
-        const settings = { devices: used, precision: precision ?? null, threads: threads ?? null };
-        const job = { pathColumn, textColumn, channel, format, shard, recogniser, words, settings };
-        const plan = inference.transcriptionPlan(source, job);
-        if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
-        for (const text of source.notes) note(text);
-        noteRenamed(plan.layout.renamed);
-        let progress: Progress | undefined;
-        const onProgress = (done: number, total: number | null): void => {
-          progress ??= startProgress({ label: 'transcribing', unit: 'rows' });
-          progress.update(done, total);
-        };
-        try {
-          return await inference.transcribeRows(plan, target, {
-            ...{ compute, restart, onProgress, onNote: note },
-          });
-        } finally {
-          progress?.finish();
-        }
-      });
-    } finally {
-      if (inputs.includes('-')) stdin.destroy();
-    }
+  const source = {
+    ...{ pathColumn, speakerColumn: inference.OPTIONAL_COLUMNS.speaker },
+    textColumn: textColumn ?? inference.OPTIONAL_COLUMNS.text,
+    needs: { audio: true, text: false },
+    target: typeof target === 'function' ? undefined : target,
+  };
+  const running = { ...options, source, label: 'transcribing' };
+  const counts = await withRows(inputs, running, async ({ source, compute, settings, onProgress }) => {
+    const job = { pathColumn, textColumn, channel, format, shard, recogniser, words, settings };
+    const plan = inference.transcriptionPlan(source, job);
+    if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
+    for (const text of source.notes) note(text);
+    noteRenamed(plan.layout.renamed);
+    return inference.transcribeRows(plan, target, { compute, restart, onProgress, onNote: note });
   });
   await reportCounts(counts);
   // Nothing else is printed after rows on stdout.

@@ -20,7 +20,7 @@ import {
 import { type Segment, segmentName } from './clips/index.js';
 import { mapLabels, mergeSpellings, spellingWarnings } from './label-map.js';
 import type { Utterance } from './manifest.js';
-import { readSplitNames, SPLIT_NAMES_TEXT, type SplitReading } from './manifest.js';
+import { RECOGNISED_COLUMN, readSplitNames, SPLIT_NAMES_TEXT, type SplitReading } from './manifest.js';
 import type { MergedLabel } from './manifest-info.js';
 import {
   type CorpusPlan,
@@ -50,7 +50,7 @@ export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions,
 /** Optional columns besides `path` and `label`. */
 const OPTIONAL_COLUMNS = [
   ...['id', 'text', 'speaker', 'gender', 'session', 'split'],
-  ...['start', 'end', 'channel'],
+  ...['start', 'end', 'channel', RECOGNISED_COLUMN],
 ];
 
 /** File systems limit names to 255 bytes, including the extension and a temporary suffix. */
@@ -98,6 +98,9 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
     differences: [],
     knownBad: new Map(),
     merged,
+    ...(table.columns.includes(RECOGNISED_COLUMN) && {
+      recogniser: { name: 'the column "recognised" of the table' },
+    }),
     warnings: [
       ...(hasAudio ? [] : [textAlone]),
       ...spellingWarnings(labelled, '--normalize-labels merges them'),
@@ -343,6 +346,7 @@ function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording 
       id: known('id') || parts.join('_'),
       path: '',
       text,
+      ...(RECOGNISED_COLUMN in fields && { recognised: textOf(row, RECOGNISED_COLUMN) }),
       label,
       speaker: known('speaker'),
       gender: known('gender'),

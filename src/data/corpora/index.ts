@@ -17,7 +17,7 @@ export {
   type SeenShare,
 } from './leakage.js';
 export { countLabels, type Manifest, readManifest, type Utterance } from './manifest.js';
-export type { ClipNote, CorpusCounts, LabelCounts } from './manifest-info.js';
+export type { ClipNote, CorpusCounts, LabelCounts, RecogniserInfo } from './manifest-info.js';
 export { prepareMeld } from './meld.js';
 export {
   type CorpusView,
@@ -29,10 +29,12 @@ export {
   type SelectedUtterances,
   selectUtterances,
   sessionsOf,
+  type TextOrigin,
   type ValidationDraw,
+  withTextOf,
 } from './partition.js';
 export { withoutTags } from './passages.js';
-export type { ClipFormat, PreparationSummary } from './preparation.js';
+export type { ClipFormat, CorpusRecogniser, PreparationSummary } from './preparation.js';
 export { type SharedItem, type SharedItems, sharedAudio } from './shared-audio.js';
 export {
   type Division,

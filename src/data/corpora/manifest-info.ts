@@ -49,6 +49,17 @@ export interface MergedLabel {
   utterances: number;
 }
 
+/** Where the texts in the column `recognised` come from. */
+export interface RecogniserInfo {
+  /** Its name on the Hugging Face hub or its folder; or that the table had the texts. */
+  name: string;
+  /** SHA-256 of its weights and of its vocabulary; absent if the table had the texts. */
+  weights_sha256?: string | undefined;
+  vocabulary_sha256?: string | undefined;
+  /** Prefixes of its beam search; 1 is greedy. */
+  beam?: number | undefined;
+}
+
 /** The JSON next to the CSV. */
 export interface ManifestInfo {
   format: 'emoq-manifest';
@@ -67,6 +78,8 @@ export interface ManifestInfo {
   ffmpeg?: string | undefined;
   /** Spellings of labels that preparation merged into others; absent if it merged none. */
   merged_labels?: MergedLabel[] | undefined;
+  /** Absent without recognised texts. */
+  recogniser?: RecogniserInfo | undefined;
   notes: PreparationNotes;
 }
 
@@ -92,6 +105,14 @@ const infoSchema = z.object({
   ffmpeg: z.string().optional(),
   merged_labels: z
     .array(z.object({ from: z.string(), to: z.string(), utterances: z.number().int().min(0) }))
+    .optional(),
+  recogniser: z
+    .object({
+      name: z.string(),
+      weights_sha256: z.string().optional(),
+      vocabulary_sha256: z.string().optional(),
+      beam: z.number().int().positive().optional(),
+    })
     .optional(),
   notes: z.object({
     cut: notesSchema,

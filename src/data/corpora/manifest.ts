@@ -27,6 +27,7 @@ import {
   type ManifestInfo,
   type MergedLabel,
   type PreparationNotes,
+  type RecogniserInfo,
   readManifestInfo,
 } from './manifest-info.js';
 
@@ -37,6 +38,8 @@ export interface Utterance {
   /** Absolute path of the audio; '' in a corpus of transcripts only. */
   path: string;
   text: string;
+  /** What a recogniser heard; absent if the manifest has no column of that. */
+  recognised?: string | undefined;
   label: string;
   speaker: string;
   gender: string;
@@ -75,6 +78,9 @@ export const MANIFEST_COLUMNS = [
   'duration_sec',
 ] as const;
 
+/** The optional column of recognised texts. */
+export const RECOGNISED_COLUMN = 'recognised';
+
 /**
  * Reads a manifest. With an emoq JSON next to it, all columns are required. A hand-written CSV needs `path` (or `text`
  * if there is no audio) and `label`, and is read like the input of prepare-csv; its ids are the paths without
@@ -89,7 +95,7 @@ export async function readManifest(csvPath: string): Promise<Manifest> {
   const table = await readRecordingTable(csvPath, {
     path: 'path',
     needed: prepared ? MANIFEST_COLUMNS.filter((column) => column !== 'path') : ['label'],
-    optional: MANIFEST_COLUMNS,
+    optional: [...MANIFEST_COLUMNS, RECOGNISED_COLUMN],
     withoutAudio: prepared ? 'never' : 'with text',
   });
   const { rows, hasPaths } = table;
@@ -154,6 +160,7 @@ export interface ManifestContent {
   notes?: PreparationNotes | undefined;
   ffmpeg?: string | undefined;
   merged?: MergedLabel[] | undefined;
+  recogniser?: RecogniserInfo | undefined;
 }
 
 /** Notes without any entries. */
@@ -172,13 +179,15 @@ export async function writeManifest(
   dir: string,
   content: ManifestContent,
 ): Promise<{ csvPath: string; info: ManifestInfo; written: boolean }> {
+  const isRecognised = content.utterances.some(({ recognised }) => recognised !== undefined);
   const rows = content.utterances.map((utterance) => {
     const path = utterance.path === '' ? '' : relative(dir, utterance.path).split(sep).join('/');
     if (climbs(path)) throw new RangeError(`${utterance.path} is outside the manifest's folder ${dir}`);
     const { id, text, label, speaker, gender, session, split, durationSec } = utterance;
-    return [id, path, text, label, speaker, gender, session, split, formatSec(durationSec)];
+    const known = [id, path, text, label, speaker, gender, session, split, formatSec(durationSec)];
+    return isRecognised ? [...known, utterance.recognised ?? ''] : known;
   });
-  const csv = formatCsv(MANIFEST_COLUMNS, rows);
+  const csv = formatCsv([...MANIFEST_COLUMNS, ...(isRecognised ? [RECOGNISED_COLUMN] : [])], rows);
   const info = describeManifest(content, sha256Of(csv));
   const csvPath = join(dir, 'manifest.csv');
   const wroteCsv = await writeIfChanged(csvPath, csv);
@@ -199,7 +208,7 @@ export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
 }
 
 function describeManifest(content: ManifestContent, sha256: string): ManifestInfo {
-  const { name, source, utterances, episodes, notes, ffmpeg, merged = [] } = content;
+  const { name, source, utterances, episodes, notes, ffmpeg, merged = [], recogniser } = content;
   const durationSec = utterances.reduce((sum, utterance) => sum + utterance.durationSec, 0);
   return {
     format: 'emoq-manifest',
@@ -213,6 +222,7 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
     sha256,
     ...(ffmpeg !== undefined && { ffmpeg }),
     ...(merged.length > 0 && { merged_labels: merged }),
+    ...(recogniser && { recogniser }),
     notes: notes ?? emptyNotes(),
   };
 }
@@ -257,6 +267,9 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
     id,
     path: hasAudio ? join(dir, path) : '',
     text: !isPrepared && isWithoutText(row) ? '' : (fields.text ?? ''),
+    ...(fields[RECOGNISED_COLUMN] !== undefined && {
+      recognised: isPrepared ? fields[RECOGNISED_COLUMN] : textOf(row, RECOGNISED_COLUMN),
+    }),
     label,
     speaker: known('speaker'),
     gender: known('gender'),

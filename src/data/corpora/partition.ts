@@ -22,8 +22,29 @@ export interface CorpusView {
   idPattern?: string | undefined;
   /** Remove text in square brackets ([LAUGHTER], [BREATHING]) from the transcripts. */
   stripTags?: boolean | undefined;
+  /** Which text an utterance has: the given one (default), or what a recogniser heard. */
+  text?: TextOrigin | undefined;
   /** What to do with utterances outside the label set: drop them (default), or throw. */
   outside?: 'drop' | 'error' | undefined;
+}
+
+export type TextOrigin = 'given' | 'recognised';
+
+/**
+ * The utterances of a manifest with the text that is asked for.
+ * @throws InputError if the manifest has no recognised texts
+ */
+export function withTextOf(
+  { csvPath, utterances }: Pick<Manifest, 'csvPath' | 'utterances'>,
+  text: TextOrigin | undefined,
+): readonly Utterance[] {
+  if (text !== 'recognised') return utterances;
+  if (utterances.some(({ recognised }) => recognised === undefined)) {
+    throw new InputError(
+      `${csvPath} has no column "recognised", which text: recognised reads; prepare the corpus again with --transcribe MODEL (with text: given, the given texts are read)`,
+    );
+  }
+  return utterances.map((utterance) => ({ ...utterance, text: utterance.recognised! }));
 }
 
 export interface SelectedUtterances {
@@ -54,7 +75,8 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
     }
   }
   const pattern = view.idPattern === undefined ? undefined : new RegExp(view.idPattern, 'u');
-  const matched = pattern ? manifest.utterances.filter(({ id }) => pattern.test(id)) : manifest.utterances;
+  const all = withTextOf(manifest, view.text);
+  const matched = pattern ? all.filter(({ id }) => pattern.test(id)) : all;
   if (matched.length === 0) {
     throw new InputError(
       `${manifest.csvPath}: no utterance has an id that matches id_pattern "${view.idPattern}"; the first id is ${manifest.utterances[0]!.id}`,

@@ -25,7 +25,13 @@ import {
 } from './clips/index.js';
 import { type CorpusMetadata, refuseDifferences } from './corpus-metadata.js';
 import { emptyNotes, type Utterance, writeManifest } from './manifest.js';
-import type { ClipNote, CorpusCounts, MergedLabel, PreparationNotes } from './manifest-info.js';
+import type {
+  ClipNote,
+  CorpusCounts,
+  MergedLabel,
+  PreparationNotes,
+  RecogniserInfo,
+} from './manifest-info.js';
 
 /** An annotated utterance and the clip that it needs. */
 export interface PlannedUtterance {
@@ -59,6 +65,8 @@ export interface CorpusPlan {
   remarks?: readonly string[] | undefined;
   /** What is done to clips in addition to every preparation's steps. */
   rules?: readonly string[] | undefined;
+  /** Where recognised texts in the annotations come from. */
+  recogniser?: RecogniserInfo | undefined;
 }
 
 /** The plan of a release, before its annotations are read. */
@@ -77,6 +85,16 @@ export function releasePlan(name: string, root: string, metadata: CorpusMetadata
 /** Storage format of clips: both have the same 16-bit samples, FLAC in about half the space. */
 export type ClipFormat = 'wav' | 'flac';
 
+/** Recognises what is said in the clips of a corpus. */
+export interface CorpusRecogniser {
+  readonly identity: RecogniserInfo;
+  /**
+   * The texts of clips, in order.
+   * @param folder of the corpus, in which what is done is kept for the next preparation
+   */
+  recognise(clips: readonly Pick<Utterance, 'id' | 'path'>[], folder: string): Promise<readonly string[]>;
+}
+
 export interface PreparationOptions extends PreparationControls {
   /** Folder of the prepared corpus: manifest.csv, manifest.json, audio/. */
   out: string;
@@ -84,6 +102,8 @@ export interface PreparationOptions extends PreparationControls {
   allowIncomplete?: boolean | undefined;
   /** 'wav' by default. */
   format?: ClipFormat | undefined;
+  /** Writes recognised texts beside the given ones. */
+  recogniser?: CorpusRecogniser | undefined;
 }
 
 /** Options for a corpus whose release is described by metadata. */
@@ -134,6 +154,9 @@ export async function prepareCorpus(
   ];
   if (known.length > 0 && !options.allowIncomplete) refuseDifferences(plan.root, known);
   refuseSharedTargets(plan);
+  if (options.recogniser && plan.planned.some(({ clip }) => clip === undefined)) {
+    throw new InputError(`${plan.root}: there is no audio to recognise; leave out --transcribe`);
+  }
   const { format = 'wav' } = options;
   const planned = plan.planned.map((each) => ({ ...each, clip: each.clip && inFormat(each.clip, format) }));
   await refuseSources(plan.root, planned, out);
@@ -151,7 +174,7 @@ export async function prepareCorpus(
     notes.rules = isText ? ['there is no audio'] : [...commonRules(format), ...(plan.rules ?? [])];
     const { csvPath, info, written } = await writeManifest(out, {
       ...plan,
-      utterances,
+      ...(await recognised(utterances, options.recogniser, out)),
       notes,
       ffmpeg,
     });
@@ -173,6 +196,20 @@ export async function prepareCorpus(
   } finally {
     await unlock();
   }
+}
+
+/** Utterances with their recognised texts, if that is asked for. */
+async function recognised(
+  utterances: readonly Utterance[],
+  recogniser: CorpusRecogniser | undefined,
+  out: string,
+): Promise<{ utterances: readonly Utterance[]; recogniser?: RecogniserInfo }> {
+  if (recogniser === undefined) return { utterances };
+  const texts = await recogniser.recognise(utterances, out);
+  return {
+    utterances: utterances.map((utterance, index) => ({ ...utterance, recognised: texts[index]! })),
+    recogniser: recogniser.identity,
+  };
 }
 
 function inFormat(clip: ClipTask, format: ClipFormat): ClipTask {

@@ -13,7 +13,13 @@ export {
   planPrediction,
   predictRows,
 } from './predict.js';
-export { OPTIONAL_COLUMNS, openSource, type PredictionSource, type SourceRow } from './prediction-source.js';
+export {
+  OPTIONAL_COLUMNS,
+  type OpenSourceOptions,
+  openSource,
+  type PredictionSource,
+  type SourceRow,
+} from './prediction-source.js';
 export {
   checkUnfinished,
   type PlannedOutput,

@@ -56,11 +56,15 @@ export function planPrediction(
     ...{ 'path-column': pathColumn, 'text-column': textColumn, 'speaker-column': speakerColumn },
     channel: channel ?? null,
     windows: job.windows,
-    ...(recogniser && { transcribe: recogniser.identity.weights_sha256, beam: recogniser.identity.beam }),
+    transcribe: recogniser?.identity.name ?? null,
     ...settings,
   };
   const layout = predictionLayout(source, answers, format);
-  return { job, ...planOutput(source, layout, { format, shard, model, options }) };
+  const { name: _, beam: __, ...recognises } = recogniser?.identity ?? {};
+  return {
+    job,
+    ...planOutput(source, layout, { format, shard, model: { ...model, ...recognises }, options }),
+  };
 }
 
 /** @throws InputError for windows on a grid that a model or the windowing cannot take */

@@ -1,5 +1,6 @@
 /** @file Recognised texts for tables, recordings and prepared corpora. */
 
+export { corpusRecogniser } from './corpus-recogniser.js';
 export {
   type PlannedTranscription,
   type TranscriptionJob,

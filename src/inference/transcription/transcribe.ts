@@ -64,12 +64,12 @@ export function transcriptionPlan(source: PredictionSource, job: TranscriptionJo
       `--text-column ${textColumn}: the input has no such column; its columns are ${source.columns.join(', ')}`,
     );
   }
-  const { name: _, beam, ...weights } = recogniser.identity;
+  const { name: _, beam, ...model } = recogniser.identity;
   const options = {
     ...{ 'path-column': pathColumn, 'text-column': textColumn ?? null, channel: channel ?? null },
     ...{ beam, words: words ? 'yes' : null, ...settings },
   };
-  const choice = { format, shard, model: { recogniser: weights.weights_sha256 }, options };
+  const choice = { format, shard, model, options };
   return { job, ...planOutput(source, transcriptionLayout(source, job), choice) };
 }
 
@@ -143,9 +143,13 @@ export async function transcribeRows(
   }
 }
 
+export interface RecognisedInput extends Pick<PlannedTranscription, 'source' | 'range'> {
+  readonly job: Pick<TranscriptionJob, 'pathColumn' | 'channel'>;
+}
+
 /** Rows in the order of the input, those that are finished together. */
-async function* recognisedRows(
-  { source, range, job }: PlannedTranscription,
+export async function* recognisedRows(
+  { source, range, job }: RecognisedInput,
   recogniser: SpeechRecogniser,
   from: number,
   stop: AbortSignal | undefined,

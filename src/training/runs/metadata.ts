@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { InputError, oneLine, pathExists, readJson, writeJsonAtomic } from '../../base/index.js';
 import { identityDifferences } from '../../checkpoints/index.js';
-import type { ValidationDraw } from '../../data/corpora/index.js';
+import type { RecogniserInfo, ValidationDraw } from '../../data/corpora/index.js';
 import type { Precision } from '../../nn/index.js';
 import { type BackboneIdentities, DEFAULT_SYSTEM, type Prompt, systemNamed } from '../../systems/index.js';
 import type { RunFolder } from './folder.js';
@@ -14,6 +14,8 @@ export interface TrainedManifest {
   readonly sha256: string;
   /** Version of the ffmpeg that decoded the clips, if the manifest records it. */
   readonly ffmpeg?: string;
+  /** Where the texts come from, if a recogniser has heard them. */
+  readonly recogniser?: RecogniserInfo;
 }
 
 /** Why a corpus is not the one a run was trained on, worded to follow its name; undefined if it is. */

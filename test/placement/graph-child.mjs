@@ -114,7 +114,7 @@ async function openTraining() {
 const kinds = {
   async encoder() {
     const { findSpeechEncoder } = await emoq('backbones/speech-encoders/encoder-source.js');
-    const source = await findSpeechEncoder(join(models, spec.checkpoint), null);
+    const source = await findSpeechEncoder(join(models, spec.checkpoint), null, spec.layers);
     const encoder = await source.open({ ...compute, worker, precision: spec.precision ?? 'float32' });
     await measured(() => encoder.encode([1, 1, 2].map((seconds) => new Float32Array(16_000 * seconds))));
   },

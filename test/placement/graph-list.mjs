@@ -21,6 +21,20 @@ export const GRAPHS = [
   { name: 'encoder of WavLM', kind: 'encoder', checkpoint: 'wavlm' },
   { name: 'encoder of WavLM in bfloat16', kind: 'encoder', checkpoint: 'wavlm', precision: 'bfloat16' },
 
+  {
+    name: 'recogniser: the logits of a CTC head over HuBERT',
+    kind: 'encoder',
+    checkpoint: 'recogniser',
+    layers: { layers: [], mix: 'learned', logits: true },
+  },
+  {
+    name: 'encoder of HuBERT with the logits of its CTC head, in bfloat16',
+    kind: 'encoder',
+    checkpoint: 'recogniser',
+    layers: { layers: 'all', mix: 'learned', logits: true },
+    precision: 'bfloat16',
+  },
+
   { name: 'stage 1, training', kind: 'training', phase: 'stage1' },
   {
     name: 'stage 1, training with accumulation',

@@ -43,6 +43,7 @@ export async function writeToyModels(checkout, dir) {
   await toy.writeToySpeechEncoder(folder('hubert'), 0, 'hubert');
   await toy.writeToySpeechEncoder(folder('wav2vec2'), 0, 'wav2vec2');
   await toy.writeToySpeechEncoder(folder('wavlm'), 0, 'wavlm');
+  await toy.writeToyRecogniser(folder('recogniser'), 0);
   await toy.writeToyRoberta(folder('roberta'), 0, tokenizer('roberta'));
   for (const [family, kind] of Object.entries({ qwen2: 'qwen2', qwen3: 'qwen3', llama: 'llama3' })) {
     await toy.writeToyDecoder(folder(family), 0, family, tokenizer(kind));

@@ -219,17 +219,6 @@ export function threadsOption(usual = 'one per core') {
   return option('<n>', `threads of a run (default: ${usual})`, { parse: wholeNumber(1) });
 }
 
-/** `--beam` */
-export const beamOption = option('<n>', 'prefixes of the beam search; 1 is greedy', {
-  parse: wholeNumber(1, 10_000),
-  default: 1,
-});
-
-/** `--transcribe` */
-export function transcribeOption(text: string) {
-  return option('<model>', text);
-}
-
 /** `--shard` */
 export function shardOption(text: string) {
   return option<Shard>('<i/n>', text, { parse: parseShard });

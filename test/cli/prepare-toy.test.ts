@@ -26,7 +26,7 @@ describe('prepare-toy', () => {
     const out = join(scratch, 'toy4');
     await prepareToyCommand.run({ out, seed: 0, speakers: 5, utterances: 8 });
     expect(readdirSync(out).sort()).toEqual(['audio', 'backbones', 'manifest.csv', 'manifest.json']);
-    expect(readdirSync(join(out, 'backbones')).sort()).toEqual(['hubert', 'qwen2', 'roberta']);
+    expect(readdirSync(join(out, 'backbones')).sort()).toEqual(['hubert', 'qwen2', 'recogniser', 'roberta']);
     expect(stdout()).toMatch(/^total +10 +10 +10 +10 +40$/m);
     expect(stdout()).toContain(`40 utterances of 5 speakers, 1 min`);
     expect(stdout().trimEnd().endsWith(join(out, 'manifest.csv'))).toBe(true);

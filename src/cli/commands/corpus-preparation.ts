@@ -2,15 +2,7 @@
 
 import { formatDuration } from '../../base/index.js';
 import type { ClipFormat, ClipNote, CorpusRecogniser, PreparationSummary } from '../../data/corpora/index.js';
-import {
-  choice,
-  deviceOption,
-  flag,
-  type OptionsOf,
-  option,
-  transcribeOption,
-  wholeNumber,
-} from '../command-definition.js';
+import { choice, deviceOption, flag, type OptionsOf, option, wholeNumber } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 
 import { startProgress } from '../progress.js';
@@ -26,7 +18,8 @@ export const preparationOptions = {
     ['wav', 'flac'],
     { default: 'wav' },
   ),
-  transcribe: transcribeOption(
+  transcribe: option(
+    '<model>',
     'also write recognised texts, with this model (see emoq transcribe), in a column recognised',
   ),
   device: { ...deviceOption, description: `device of --transcribe: ${deviceOption.description}` },

@@ -18,10 +18,9 @@ import {
   precisionOption,
   shardOption,
   threadsOption,
-  transcribeOption,
 } from '../command-definition.js';
 import { note, printResult, warn } from '../terminal-output.js';
-import { noteRenamed, type RowTarget, rowTarget, withRows } from './row-target.js';
+import { noteRenamed, type RowTarget, refuseRecogniserFiles, rowTarget, withRows } from './row-target.js';
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: a table on the terminal)', { short: 'o' }),
@@ -38,7 +37,8 @@ const options = {
   windows: option('<choice>', 'for longer recordings: auto (default), off, or seconds', {
     parse: parseWindows,
   }),
-  transcribe: transcribeOption(
+  transcribe: option(
+    '<model>',
     'recognise the words of rows without a transcript, with this model (see emoq transcribe)',
   ),
   timeline: option('<file>', 'an HTML page with the course of the emotions over each recording'),
@@ -114,6 +114,7 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   const running = { ...options, source, label: 'predicting' };
   const counts = await withRows(inputs, running, async ({ source, compute, settings, onProgress }) => {
     if (output !== undefined) await refuseModelFiles(output, named);
+    if (recogniser !== undefined) await refuseRecogniserFiles(output, recogniser);
     const job = {
       ...{ ...columns, channel, windows, format, shard, recogniser, settings },
       model: named.identity,

@@ -62,7 +62,7 @@ export async function prepareToy(
 ): Promise<ToyCorpusSummary & { backbones: string }> {
   const { prepareToyCorpus } = await import('../../data/corpora/toy/index.js');
   const { buildByteLevelTokenizer } = await import('../../data/text/index.js');
-  const { writeToyBackbones } = await import('../../data/toy-backbones/index.js');
+  const { writeToyBackbones, writeToyRecogniser } = await import('../../data/toy-backbones/index.js');
   const corpus = await prepareToyCorpus(options);
   const backbones = join(options.out, 'backbones');
   const words = await toyWords();
@@ -71,6 +71,7 @@ export async function prepareToy(
     roberta: buildByteLevelTokenizer({ words, kind: 'roberta' }),
     qwen2: buildByteLevelTokenizer({ words, kind: 'qwen2' }),
   });
+  await writeToyRecogniser(join(backbones, 'recogniser'), options.seed ?? 0);
   return { ...corpus, backbones };
 }
 

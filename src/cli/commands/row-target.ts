@@ -1,7 +1,7 @@
 /** @file What commands that go through rows share: where rows go, the devices that work on them, progress, notes. */
 
-import { InputError, type OutputTarget, userTarget } from '../../base/index.js';
-import type { OpenSourceOptions, PredictionSource, Shard } from '../../inference/index.js';
+import { InputError, isSameFile, type OutputTarget, userTarget } from '../../base/index.js';
+import type { NamedRecogniser, OpenSourceOptions, PredictionSource, Shard } from '../../inference/index.js';
 import type { PrecisionChoice } from '../../systems/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import type { DeviceOption } from '../command-definition.js';
@@ -32,6 +32,18 @@ export async function rowTarget<Row>(
   if (output !== undefined) return userTarget(output, '-o');
   if (format !== undefined || process.stdout.isTTY !== true) return userTarget('-');
   return shown();
+}
+
+/** @throws InputError if the output is a file of the recogniser */
+export async function refuseRecogniserFiles(
+  output: string | undefined,
+  { source }: NamedRecogniser,
+): Promise<void> {
+  if (output === undefined || output === '-') return;
+  for (const path of source.encoder.files) {
+    if (!(await isSameFile(path, output))) continue;
+    throw new InputError(`output ${output} is ${path}, of the recogniser itself; name another file with -o`);
+  }
 }
 
 /** Says which columns of the input have other names in the output. */

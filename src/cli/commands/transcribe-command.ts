@@ -1,9 +1,8 @@
 /** @file `emoq transcribe`: recognises what is said in every recording of a table, a folder or a list. */
 
-import { ExitCode, InputError, isSameFile } from '../../base/index.js';
-import type { Counts, NamedRecogniser, TranscribedRow } from '../../inference/index.js';
+import { ExitCode } from '../../base/index.js';
+import type { Counts, TranscribedRow } from '../../inference/index.js';
 import {
-  beamOption,
   channelOfOption,
   channelOption,
   choice,
@@ -16,16 +15,20 @@ import {
   precisionOption,
   shardOption,
   threadsOption,
+  wholeNumber,
 } from '../command-definition.js';
 import { note, printResult, warn } from '../terminal-output.js';
-import { noteRenamed, rowTarget, withRows } from './row-target.js';
+import { noteRenamed, refuseRecogniserFiles, rowTarget, withRows } from './row-target.js';
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: texts on the terminal)', { short: 'o' }),
   model: option('<name>', 'the recogniser: a folder or a Hugging Face id of a model with a CTC head', {
     required: true,
   }),
-  beam: beamOption,
+  beam: option('<n>', 'prefixes of the beam search; 1 is greedy', {
+    parse: wholeNumber(1, 10_000),
+    default: 1,
+  }),
   words: flag('also write the words, with their times in seconds and confidences'),
   pathColumn: option('<name>', 'column of audio paths, relative to the table', { default: 'path' }),
   textColumn: option('<name>', 'column of reference texts: prints error rates against them'),
@@ -77,7 +80,7 @@ async function transcribe(options: TranscribeOptions, ...inputs: string[]): Prom
   const format = options.format ?? predictionFormatOf(output ?? '-');
   const channel = await channelOfOption(options.channel);
   const recogniser = await inference.namedRecogniser(options.model, beam);
-  await refuseModelFiles(output, recogniser);
+  await refuseRecogniserFiles(output, recogniser);
   const source = {
     ...{ pathColumn, speakerColumn: inference.OPTIONAL_COLUMNS.speaker },
     textColumn: textColumn ?? inference.OPTIONAL_COLUMNS.text,
@@ -98,15 +101,6 @@ async function transcribe(options: TranscribeOptions, ...inputs: string[]): Prom
   const isFile = output !== undefined && typeof target !== 'function' && target.kind === 'file';
   if (counts.recognition !== undefined) await reportErrorRates(counts.recognition, isFile);
   if (isFile) printResult(output);
-}
-
-/** @throws InputError if the output is a file of the recogniser */
-async function refuseModelFiles(output: string | undefined, { source }: NamedRecogniser): Promise<void> {
-  if (output === undefined || output === '-') return;
-  for (const path of source.encoder.files) {
-    if (!(await isSameFile(path, output))) continue;
-    throw new InputError(`output ${output} is ${path}, of the recogniser itself; name another file with -o`);
-  }
 }
 
 function showText(done: TranscribedRow): void {

@@ -26,6 +26,7 @@ import {
 import { openCheckpoint } from '../../../src/checkpoints/index.js';
 import { createSession } from '../../../src/engine/runtime/index.js';
 import { seededRandom, tensor } from '../../../src/engine/tensor/index.js';
+import { exportableEncoder, writeModelFiles } from '../../../src/inference/export/index.js';
 import { hubertFixtures, largestError, readReferences, recordEncoder } from './encoding.js';
 
 const fixtures = new URL('../../fixtures/ctc/', import.meta.url).pathname;
@@ -316,5 +317,39 @@ describe('forced alignment', () => {
     const logs = logProbabilities({ frames: 2, size: 2, data: new Float32Array(4) });
     expect(() => alignedPath([1, 1], logs, 2, 0)).toThrow(RangeError);
     expect(alignedPath([], new Float64Array(0), 2, 0).ids).toEqual([]);
+  });
+});
+
+describe('an exported encoder', () => {
+  it('gives the logits too, where it was exported with them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'emoq-ctc-export-'));
+    const layers = { layers: [1, 3], mix: 'learned', logits: true } as const;
+    const exported = await exportableEncoder(join(fixtures, 'hubert'), {
+      ...{ norm: 'without padding', selection: layers },
+    });
+    const onnx = join(folder, 'encoder.onnx');
+    await writeModelFiles(onnx, exported, {});
+    await writeFile(join(folder, 'config.json'), await readFile(join(fixtures, 'hubert', 'config.json')));
+    const open = (which: LayerSelection, from: string | null) =>
+      openSpeechEncoder(join(fixtures, 'hubert'), {
+        ...{ device: { kind: 'cpu' }, threads: 1, onnx: from, layers: which },
+      });
+    const [own, other] = [await open(layers, null), await open(layers, onnx)];
+    const clips = (await readReferences(hubertFixtures)).clips('base-odd');
+    const [wanted, found] = [await own.encode(clips), await other.encode(clips)];
+    for (const [index, { width, data }] of found.entries()) {
+      expect(width).toBe(2 * 10 + 29);
+      expect(Math.max(...data.map((value, at) => Math.abs(value - wanted[index]!.data[at]!)))).toBeLessThan(
+        1e-5,
+      );
+    }
+    expect(await encoderWidth(join(fixtures, 'hubert'), onnx, layers)).toMatchObject({
+      ...{ width: 10, held: 2, vocabulary: 29 },
+    });
+    await own.close();
+    await other.close();
+    await expect(open({ ...layers, layers: [1, 2] }, onnx)).rejects.toThrow('gives layers 1-3-ctc');
+    await expect(open({ layers: [1, 3], mix: 'learned' }, onnx)).rejects.toThrow('encoder.layers');
+    await rm(folder, { recursive: true });
   });
 });

@@ -20,6 +20,7 @@ import {
 } from '../../dist/backbones/index.js';
 import { wav2vec2Encoder } from '../../dist/backbones/speech-encoders/wav2vec2/encoder.js';
 import { wavlmEncoder } from '../../dist/backbones/speech-encoders/wavlm/family.js';
+import { whisperEncoder } from '../../dist/backbones/speech-encoders/whisper/encoder.js';
 import { openCheckpoint } from '../../dist/checkpoints/index.js';
 import { addInput } from '../../dist/engine/onnx/index.js';
 import { float32, readSafetensorsHeader, writeSafetensors } from '../../dist/engine/tensor/index.js';
@@ -179,6 +180,37 @@ const MODELS = {
       wavlmEncoder(weights, config, { inputValues, attentionMask });
     },
   };
+  MODELS.whisper = {
+    read: readEncoderConfig,
+    parse: parseEncoderConfig,
+    sizes: {
+      hiddenSize: ['d_model', 384],
+      numHiddenLayers: ['encoder_layers', 4],
+      numAttentionHeads: ['encoder_attention_heads', 6],
+      intermediateSize: ['encoder_ffn_dim', 1536],
+      numMelBins: ['num_mel_bins', 80],
+      maxSourcePositions: ['max_source_positions', 1500],
+    },
+    others: {},
+    settings: { activation_function: 'gelu', scale_embedding: false },
+    small: {
+      d_model: 16,
+      encoder_layers: 1,
+      encoder_attention_heads: 2,
+      encoder_ffn_dim: 24,
+      num_mel_bins: 10,
+      max_source_positions: 50,
+    },
+    holds(config) {
+      assert.equal(config.hiddenSize % config.numAttentionHeads, 0);
+      assert.equal(config.doNormalize, false);
+    },
+    build(config, graph, weights) {
+      const inputValues = addInput(graph, 'input_values', 'float32', audio.samples);
+      const attentionMask = addInput(graph, 'attention_mask', 'int64', audio.samples);
+      whisperEncoder(weights, config, { inputValues, attentionMask });
+    },
+  };
   const { sizes, others: flags } = MODELS.qwen2;
   MODELS.llama = {
     ...MODELS.qwen2,
@@ -308,7 +340,7 @@ let longestSec = 0;
 
 function damagedPreprocessor(random) {
   if (random.uniform() < 0.1) return nonsenseText(random);
-  const key = random.pick(['do_normalize', 'sampling_rate', 'feature_size', 'more']);
+  const key = random.pick(['do_normalize', 'sampling_rate', 'feature_size', 'chunk_length', 'more']);
   return `{"${key}":${nonsenseText(random)}}`;
 }
 
@@ -333,7 +365,7 @@ async function checkConfig(type, random) {
   const { sizes, others, settings, holds, build } = MODELS[type];
   const text = String(damagedConfig(type, random));
   const preprocessor =
-    ['hubert', 'wav2vec2', 'wavlm'].includes(type) && random.uniform() < 0.3
+    ['hubert', 'wav2vec2', 'wavlm', 'whisper'].includes(type) && random.uniform() < 0.3
       ? damagedPreprocessor(random)
       : undefined;
   // Files are slow, so valid JSON is parsed without them three times out of four.

@@ -21,6 +21,7 @@ import { parseHubertConfig } from '../../src/backbones/speech-encoders/hubert/fa
 import { parseUniSpeechSatConfig } from '../../src/backbones/speech-encoders/unispeech-sat/family.js';
 import { parseWav2Vec2Config } from '../../src/backbones/speech-encoders/wav2vec2/config.js';
 import { parseWavLMConfig } from '../../src/backbones/speech-encoders/wavlm/config.js';
+import { parseWhisperConfig } from '../../src/backbones/speech-encoders/whisper/config.js';
 import { parseRobertaConfig } from '../../src/backbones/text-encoders/roberta/family.js';
 import { InputError } from '../../src/base/index.js';
 
@@ -30,6 +31,7 @@ const parsers: Record<string, (raw: Raw, path: string) => object> = {
   wav2vec2: parseWav2Vec2Config,
   'unispeech-sat': parseUniSpeechSatConfig,
   wavlm: parseWavLMConfig,
+  whisper: parseWhisperConfig,
   roberta: parseRobertaConfig,
   qwen2: (raw, path) => recordedConfig(parseQwen2Config(raw, path)),
   llama: (raw, path) => recordedConfig(parseLlamaConfig(raw, path)),
@@ -47,7 +49,7 @@ describe('a config that the transformers library reads', () => {
   it('reads the same, sparse or complete', async () => {
     const file = new URL('../fixtures/checkpoint/model-configs.json', import.meta.url);
     const cases = JSON.parse(await readFile(file, 'utf8')) as { raw: Raw; read: Raw }[];
-    expect(cases.length).toBe(50);
+    expect(cases.length).toBe(56);
     for (const { raw, read } of cases) {
       const parsed = parsers[raw.model_type as string]!(raw, 'config.json');
       const unread = {
@@ -55,6 +57,7 @@ describe('a config that the transformers library reads', () => {
         wav2vec2: { doNormalize: true, featProjLayerNorm: true },
         'unispeech-sat': { doNormalize: true, featProjLayerNorm: true },
         wavlm: { doNormalize: true, featProjLayerNorm: true },
+        whisper: { doNormalize: false },
       };
       expect(parsed).toEqual({ ...read, ...unread[raw.model_type as keyof typeof unread] });
     }
@@ -140,6 +143,17 @@ describe('a config that cannot be built', () => {
       { model_type: 'wavlm', max_bucket_distance: 80 },
       'max_bucket_distance 80 must be more than 80, a quarter of num_buckets 320',
     ],
+    [
+      { model_type: 'whisper', scale_embedding: true },
+      'scale_embedding: true is not supported, only false is',
+    ],
+    [{ model_type: 'whisper', activation_function: 'relu' }, 'activation_function: "relu" is not supported'],
+    [{ model_type: 'whisper', num_mel_bins: 1000 }, 'num_mel_bins: Too big'],
+    [{ model_type: 'whisper', max_source_positions: 1e6 }, 'max_source_positions: Too big'],
+    [
+      { model_type: 'whisper', encoder_attention_heads: 7 },
+      'd_model 384 is not a multiple of encoder_attention_heads 7',
+    ],
     [{ model_type: 'llama', hidden_act: 'gelu' }, 'hidden_act: "gelu" is not supported, only "silu" is'],
     [
       { model_type: 'llama', rope_scaling: { type: 'linear', factor: 2 } },
@@ -193,8 +207,8 @@ describe('a config that cannot be built', () => {
     expect(() => parseDecoderConfig({ model_type: 'gpt2' }, 'c.json')).toThrow(
       'model config c.json is of model_type "gpt2"; a "qwen2", "llama", "qwen3" or "mistral" checkpoint is needed here',
     );
-    expect(() => parseEncoderConfig({ model_type: 'whisper' }, 'c.json')).toThrow(
-      'a "hubert", "wav2vec2", "unispeech-sat" or "wavlm" checkpoint is needed here',
+    expect(() => parseEncoderConfig({ model_type: 'speech_to_text' }, 'c.json')).toThrow(
+      'a "hubert", "wav2vec2", "unispeech-sat", "wavlm" or "whisper" checkpoint is needed here',
     );
     expect(() => parseTextEncoderConfig({}, 'c.json')).toThrow('c.json has no model_type; a "roberta"');
   });

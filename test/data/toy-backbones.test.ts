@@ -10,6 +10,7 @@ import { openCheckpoint } from '../../src/checkpoints/index.js';
 import { buildByteLevelTokenizer, loadTokenizer } from '../../src/data/text/index.js';
 import { writeToyBackbones } from '../../src/data/toy-backbones/index.js';
 import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToyWhisper } from '../../src/data/toy-backbones/toy-whisper.js';
 import { readSafetensors, readSafetensorsHeader } from '../../src/engine/tensor/index.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'emoq-toy-backbones-'));
@@ -19,7 +20,7 @@ const options = {
   qwen2: buildByteLevelTokenizer({ words, kind: 'qwen2' }),
 };
 const usual = ['hubert', 'roberta', 'qwen2'] as const;
-const models = [...usual, 'wav2vec2', 'wavlm', 'llama', 'qwen3'] as const;
+const models = [...usual, 'wav2vec2', 'wavlm', 'whisper', 'llama', 'qwen3'] as const;
 const hashes = (dir: string): Promise<string[]> =>
   Promise.all(models.map((model) => sha256OfFile(join(dir, model, 'model.safetensors'))));
 
@@ -28,6 +29,7 @@ async function writeAll(dir: string, seed: number): Promise<void> {
   await writeToyBackbones(dir, { seed, ...options });
   await writeToySpeechEncoder(join(dir, 'wav2vec2'), seed, 'wav2vec2');
   await writeToySpeechEncoder(join(dir, 'wavlm'), seed, 'wavlm');
+  await writeToyWhisper(join(dir, 'whisper'), seed);
   const tokenizer = (kind: 'llama3' | 'qwen3') => buildByteLevelTokenizer({ words, kind });
   await writeToyDecoder(join(dir, 'llama'), seed, 'llama', tokenizer('llama3'));
   await writeToyDecoder(join(dir, 'qwen3'), seed, 'qwen3', tokenizer('qwen3'));
@@ -90,11 +92,12 @@ describe('toy backbones', () => {
     expect(await decoder('qwen2')).toMatchObject({ family: 'qwen2', queryKeyNorm: false });
     expect(await decoder('qwen3')).toMatchObject({ family: 'qwen3', queryKeyNorm: true, biases: [] });
     expect(await decoder('llama')).toMatchObject({ family: 'llama', ropeScaling: { factor: 8 } });
-    const [hubert, wav2vec2, wavlm] = await Promise.all(
-      ['hubert', 'wav2vec2', 'wavlm'].map((model) => readEncoderConfig(join(scratch, 'a', model))),
+    const [hubert, wav2vec2, wavlm, whisper] = await Promise.all(
+      ['hubert', 'wav2vec2', 'wavlm', 'whisper'].map((model) => readEncoderConfig(join(scratch, 'a', model))),
     );
     expect(wav2vec2).toEqual(hubert);
     expect(wavlm).toEqual({ ...hubert, numBuckets: 16, maxBucketDistance: 50 });
+    expect(whisper).toMatchObject({ hiddenSize: 64, maxSourcePositions: 250, numMelBins: 80 });
   });
 
   it('fold the positional convolution to the weight that was drawn: one norm for each tap', async () => {

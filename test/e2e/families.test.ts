@@ -1,9 +1,10 @@
-/** @file Backbones of other families, from training to export: wav2vec 2.0, WavLM, Llama, Qwen3. */
+/** @file Backbones of other families, from training to export: wav2vec 2.0, WavLM, Whisper, Llama, Qwen3. */
 
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildByteLevelTokenizer } from '../../src/data/text/index.js';
 import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToyWhisper } from '../../src/data/toy-backbones/toy-whisper.js';
 import { readModelFile } from '../../src/engine/onnx/index.js';
 import { readSafetensorsHeader } from '../../src/engine/tensor/index.js';
 import { csvRows, makeWorkspace, metricsOf, shortPrompt, toyRecipe } from './workspace.js';
@@ -32,6 +33,7 @@ beforeAll(async () => {
   await work.toyCorpus(5, 8);
   await writeToySpeechEncoder(work.path('toy/backbones/wav2vec2'), 0, 'wav2vec2');
   await writeToySpeechEncoder(work.path('toy/backbones/wavlm'), 0, 'wavlm');
+  await writeToyWhisper(work.path('toy/backbones/whisper'), 0);
   for (const [family, kind] of Object.entries(decoders)) {
     const tokenizer = buildByteLevelTokenizer({ words, kind });
     await writeToyDecoder(work.path('toy/backbones', family), 0, family as keyof typeof decoders, tokenizer);
@@ -61,13 +63,28 @@ describe('a speech encoder of wav2vec 2.0', () => {
   });
 });
 
-describe('a speech encoder of WavLM', () => {
+describe.each([
+  {
+    title: 'WavLM',
+    name: 'wavlm',
+    own: { numBuckets: 16, maxBucketDistance: 50 },
+    layers: {},
+  },
+  {
+    title: 'Whisper',
+    name: 'whisper',
+    own: { numMelBins: 80, maxSourcePositions: 250 },
+    layers: { encoder: { layers: 'all' } },
+  },
+])('a speech encoder of $title', ({ title, name, own, layers }) => {
+  const runs = `runs-${name}`;
   const probe = {
     system: 'linear-probe',
     manifest: 'toy/manifest.csv',
     labels: ['neutral', 'happy', 'angry', 'sad'],
-    backbones: { encoder: 'toy/backbones/wavlm' },
+    backbones: { encoder: `toy/backbones/${name}` },
     probe: { epochs: 1 },
+    ...layers,
   };
   /** Probabilities of the utterances' classes. */
   const probabilities = async (...model: [string, string]): Promise<number[]> => {
@@ -77,32 +94,40 @@ describe('a speech encoder of WavLM', () => {
     );
   };
 
-  it('is trained on, and recorded in the run with its buckets', async () => {
-    work.file('probe.yaml', JSON.stringify(probe));
-    await work.done('train', '--recipe', 'probe.yaml', '--run', 'runs-wavlm');
-    const losses = metricsOf(work, 'runs-wavlm/probe').flatMap(({ loss }) => loss ?? []);
+  it('is trained on, and recorded in the run with what is its own', async () => {
+    work.file(`${name}.yaml`, JSON.stringify(probe));
+    await work.done('train', '--recipe', `${name}.yaml`, '--run', runs);
+    const losses = metricsOf(work, `${runs}/probe`).flatMap(({ loss }) => loss ?? []);
     expect(losses.length).toBeGreaterThan(0);
     expect(losses.every(Number.isFinite)).toBe(true);
-    expect(runJson('runs-wavlm/probe').backbones.encoder!.config).toMatchObject({
-      hiddenSize: 64,
-      numBuckets: 16,
-      maxBucketDistance: 50,
-    });
+    expect(runJson(`${runs}/probe`).backbones.encoder!.config).toMatchObject({ hiddenSize: 64, ...own });
   });
 
   it.each([
     ['as it is', [], 1e-5],
     ['with its products in 8-bit integers', ['--quantize', 'int8'], 0.1],
   ])('goes into a bundle %s, which predicts what the run does', async (_how, options, bound) => {
-    const bundle = `bundle-${options.length}`;
-    await work.done('export', 'bundle', '--run', 'runs-wavlm', '-o', bundle, ...options);
-    const ours = await probabilities('--run', 'runs-wavlm');
+    const bundle = `bundle-${name}-${options.length}`;
+    await work.done('export', 'bundle', '--run', runs, '-o', bundle, ...options);
+    const ours = await probabilities('--run', runs);
     const bundled = await probabilities('--bundle', bundle);
     expect(ours).toHaveLength(4 * csvRows(work, 'toy/manifest.csv').length);
     expect(ours.every((value) => value > 0 && value < 1)).toBe(true);
     expect(Math.max(...ours)).toBeGreaterThan(0.3);
     const sum = bundled.reduce((total, value, place) => total + Math.abs(value - ours[place]!), 0);
     expect(sum / ours.length).toBeLessThan(bound);
+  });
+
+  it('is exported as what it is, and found complete', async () => {
+    const [checkpoint, file] = [`toy/backbones/${name}`, `${name}.onnx`];
+    await work.done('export', 'encoder', '--checkpoint', checkpoint, '--out', file);
+    const { inputs, outputs } = await readModelFile(work.path(file), 'encoder');
+    expect(inputs.map((input) => input.name)).toEqual(['input_values', 'attention_mask']);
+    expect(outputs.map((output) => output.name)).toEqual(['last_hidden_state', 'frame_mask']);
+    const bytes = readFileSync(work.path(file)).toString('latin1');
+    expect(bytes).toContain(`${title} encoder: 16 kHz waveforms to hidden states at 50 frames a second`);
+    const doctor = await work.run('doctor', '--recipe', `${name}.yaml`, '--json');
+    expect(doctor.stdout).toContain(`${checkpoint}: complete`);
   });
 });
 
@@ -164,6 +189,7 @@ describe('what the families leave out', () => {
     ['encoder', 'facebook/wav2vec2-base'],
     ['encoder', 'microsoft/wavlm-base-plus'],
     ['encoder', 'microsoft/wavlm-large'],
+    ['encoder', 'openai/whisper-large-v3'],
   ])('a published %s, %s, is sized without a download', async (part, id) => {
     const stage = part === 'llm' ? 'stage2' : 'stage1';
     const { stdout } = await work.done(

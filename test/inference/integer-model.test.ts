@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { buildByteLevelTokenizer } from '../../src/data/text/index.js';
 import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToyWhisper } from '../../src/data/toy-backbones/toy-whisper.js';
 import {
   float32Of,
   int64,
@@ -45,9 +46,10 @@ function distance(a: Tensor, b: Tensor): number {
 }
 
 describe('a model in 8-bit integers', () => {
-  it.each(['hubert', 'wavlm'] as const)('is close to the speech encoder %s', async (family) => {
+  it.each(['hubert', 'wavlm', 'whisper'] as const)('is close to the speech encoder %s', async (family) => {
     const dir = join(folder, family);
-    await writeToySpeechEncoder(dir, 1, family);
+    if (family === 'whisper') await writeToyWhisper(dir, 1);
+    else await writeToySpeechEncoder(dir, 1, family);
     const model = await exportableEncoder(dir);
     const random = seededRandom('clip');
     const samples = Float32Array.from({ length: 2 * 16_000 }, () => random.normal());
@@ -62,7 +64,7 @@ describe('a model in 8-bit integers', () => {
     expect(distance(integers.results.last_hidden_state!, floats.results.last_hidden_state!)).toBeLessThan(
       0.05,
     );
-    const layer = 'encoder.layers.0.feed_forward.intermediate_dense';
+    const layer = family === 'whisper' ? 'layers.0.fc1' : 'encoder.layers.0.feed_forward.intermediate_dense';
     expect(integers.keys).toContain(`${layer}.weight_int8`);
     expect(integers.keys).toContain(`${layer}.weight_int8_scale`);
     expect(integers.keys).toContain(`${layer}.bias`);

@@ -77,19 +77,22 @@ describe.skipIf(python === undefined)('at true size, against transformers', () =
     await rm(dir, { recursive: true });
   });
 
-  it('HuBERT-large gives the same hidden states and frame mask', async () => {
-    const { checkpoint, expected } = await makeModel('hubert-large', join(dir, 'hubert'));
-    const { model, weightsFolder } = buildEncoderGraph(checkpoint);
-    const session = await createSession(model, { device: { kind: 'cpu' }, weightsFolder });
+  it.each([
+    ['HuBERT-large', '24 layers, 1024; 2 x 3 s, padded', 'hubert-large'],
+    ['Whisper-base', '6 layers, 512; 35 s and 2 s, padded', 'whisper-base'],
+    ['Whisper-large-v3', '32 layers, 1280; 35 s and 2 s, padded', 'whisper-large-v3'],
+  ])('%s gives the same hidden states and frame mask', async (model, shape, name) => {
+    const { checkpoint, expected } = await makeModel(name, join(dir, name));
+    const { model: graph, weightsFolder } = buildEncoderGraph(checkpoint);
+    const session = await createSession(graph, { device: { kind: 'cpu' }, weightsFolder });
     const { last_hidden_state: hidden, frame_mask: frames } = await session.run({
       input_values: expected('input_values'),
       attention_mask: expected('attention_mask'),
     });
     await session.dispose();
     expect(frames!.data).toEqual(expected('frame_mask').data);
-    const row = { model: 'HuBERT-large', shape: '24 layers, 1024; 2 x 3 s, padded', dtype: 'float32' };
     const error = parityError(hidden!, expected('last_hidden_state'), realRows(frames!));
-    hold({ ...row, quantity: 'last_hidden_state' }, error);
+    hold({ model, shape, dtype: 'float32', quantity: 'last_hidden_state' }, error);
   });
 
   it('RoBERTa-base gives the same hidden states', async () => {

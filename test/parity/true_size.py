@@ -1,7 +1,7 @@
 """Writes a checkpoint of a published model's true shapes with random weights, and what transformers computes with it.
 
 Called by true-size.test.ts, which says which model and where:
-    python true_size.py hubert-large|roberta-base|qwen2.5-0.5b|qwen2.5-0.5b-in-bfloat16 FOLDER
+    python true_size.py hubert-large|whisper-base|whisper-large-v3|roberta-base|qwen2.5-0.5b|qwen2.5-0.5b-in-bfloat16 FOLDER
 
 FOLDER gets what save_pretrained writes and expected.safetensors (inputs and outputs in float32, with the versions).
 Computed in float32 by the plain ("eager") attention; a 16-bit checkpoint is read back into float32 first. The last one
@@ -49,6 +49,35 @@ def hubert_large(folder):
     hidden = model(values, attention_mask=mask).last_hidden_state
     frames = model._get_feature_vector_attention_mask(hidden.shape[1], mask).long()
     return {"input_values": values, "attention_mask": mask, "last_hidden_state": hidden, "frame_mask": frames}
+
+
+def whisper(folder, layers, width, heads, bands=80):
+    config = transformers.WhisperConfig(
+        d_model=width, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=4 * width,
+        num_mel_bins=bands, decoder_layers=1, decoder_attention_heads=heads, decoder_ffn_dim=width,
+        attn_implementation="eager")
+    model = random_weights(transformers.WhisperModel(config))
+    model.save_pretrained(folder)
+    extractor = transformers.WhisperFeatureExtractor(feature_size=bands)
+    extractor.save_pretrained(folder)
+    mask = right_padded([560_000, 33_333], 560_000)
+    values = 0.1 * torch.randn(mask.shape) * mask
+    # 35 s are two windows of 30 s, each with frames of its own; the second clip has the first window alone.
+    windows = [values[0, :480_000], values[0, 480_000:], values[1, :33_333]]
+    states = [model.get_encoder()(extractor(window.numpy(), sampling_rate=16_000, return_tensors="pt").input_features)
+              .last_hidden_state[0] for window in windows]
+    lengths = [1750, 105]
+    hidden = torch.stack([torch.cat([states[0], states[1]])[:1750], torch.cat([states[2], states[1]])[:1750]])
+    return {"input_values": values, "attention_mask": mask, "last_hidden_state": hidden,
+            "frame_mask": right_padded(lengths, 1750)}
+
+
+def whisper_base(folder):
+    return whisper(folder, 6, 512, 8)
+
+
+def whisper_large(folder):
+    return whisper(folder, 32, 1280, 20, bands=128)
 
 
 def roberta_base(folder):
@@ -100,7 +129,8 @@ def qwen2_in_bfloat16(folder):
     return out
 
 
-MODELS = {"hubert-large": hubert_large, "roberta-base": roberta_base, "qwen2.5-0.5b": qwen2_half_billion,
+MODELS = {"hubert-large": hubert_large, "whisper-base": whisper_base, "whisper-large-v3": whisper_large,
+          "roberta-base": roberta_base, "qwen2.5-0.5b": qwen2_half_billion,
           "qwen2.5-0.5b-in-bfloat16": qwen2_in_bfloat16}
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ export const SHAPES_7B = {
 /** Writes every checkpoint into a folder of its own under `dir`. */
 export async function writeToyModels(checkout, dir) {
   const toy = await emoqModule(checkout, 'data/toy-backbones/toy-backbones.js');
+  const { writeToyWhisper } = await emoqModule(checkout, 'data/toy-backbones/toy-whisper.js');
   const { buildByteLevelTokenizer } = await emoqModule(checkout, 'data/text/index.js');
   const tokenizer = (kind) => buildByteLevelTokenizer({ words: WORDS, kind });
   const folder = (name) => join(dir, name);
@@ -44,6 +45,7 @@ export async function writeToyModels(checkout, dir) {
   await toy.writeToySpeechEncoder(folder('wav2vec2'), 0, 'wav2vec2');
   await toy.writeToySpeechEncoder(folder('wavlm'), 0, 'wavlm');
   await toy.writeToyRecogniser(folder('recogniser'), 0);
+  await writeToyWhisper(folder('whisper'), 0);
   await toy.writeToyRoberta(folder('roberta'), 0, tokenizer('roberta'));
   for (const [family, kind] of Object.entries({ qwen2: 'qwen2', qwen3: 'qwen3', llama: 'llama3' })) {
     await toy.writeToyDecoder(folder(family), 0, family, tokenizer(kind));

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from transformers import (HubertConfig, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config, RobertaConfig,
-                          UniSpeechSatConfig, Wav2Vec2Config, WavLMConfig)
+                          UniSpeechSatConfig, Wav2Vec2Config, WavLMConfig, WhisperConfig)
 
 HUBERT = {
     "hiddenSize": "hidden_size",
@@ -42,6 +42,14 @@ ROBERTA = {
 }
 WAV2VEC2 = {ours: theirs for ours, theirs in HUBERT.items() if ours != "featProjLayerNorm"}
 WAVLM = {**WAV2VEC2, "numBuckets": "num_buckets", "maxBucketDistance": "max_bucket_distance"}
+WHISPER = {
+    "hiddenSize": "d_model",
+    "numHiddenLayers": "encoder_layers",
+    "numAttentionHeads": "encoder_attention_heads",
+    "intermediateSize": "encoder_ffn_dim",
+    "numMelBins": "num_mel_bins",
+    "maxSourcePositions": "max_source_positions",
+}
 DECODER = {
     "vocabSize": "vocab_size",
     "hiddenSize": "hidden_size",
@@ -113,6 +121,10 @@ CASES = [
     ("wavlm", WavLMConfig, WAVLM, {}),
     ("wavlm", WavLMConfig, WAVLM, {**HUBERT_LARGE, "conv_bias": False}),
     ("wavlm", WavLMConfig, WAVLM, {"num_buckets": 40, "max_bucket_distance": 11}),
+    ("whisper", WhisperConfig, WHISPER, {}),
+    ("whisper", WhisperConfig, WHISPER, {"d_model": 1280, "encoder_layers": 32, "encoder_attention_heads": 20,
+                                         "encoder_ffn_dim": 5120, "num_mel_bins": 128}),
+    ("whisper", WhisperConfig, WHISPER, {"max_source_positions": 100, "decoder_layers": 2}),
     ("llama", LlamaConfig, DECODER, {}),
     ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_theta": 500000.0, "rope_scaling": LLAMA3}),
     ("llama", LlamaConfig, DECODER, {**LLAMA_SMALL, "rope_parameters": {"rope_theta": 5e5, **LLAMA3}}),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transformers import (HubertConfig, HubertModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM,
                           Qwen3Config, Qwen3ForCausalLM, RobertaConfig, RobertaModel, Wav2Vec2Config, Wav2Vec2Model,
-                          WavLMConfig, WavLMModel)
+                          WavLMConfig, WavLMModel, WhisperConfig, WhisperModel)
 
 VOCAB = 1447  # a size that no other dimension has
 
@@ -39,6 +39,26 @@ models = {
     "hubert": HubertModel(HubertConfig(**SPEECH)),
     "wav2vec2": Wav2Vec2Model(Wav2Vec2Config(**SPEECH)),
     "wavlm": WavLMModel(WavLMConfig(**SPEECH, num_buckets=16, max_bucket_distance=50)),
+    "whisper": WhisperModel(
+        WhisperConfig(
+            d_model=64,
+            decoder_attention_heads=4,
+            decoder_ffn_dim=128,
+            decoder_layers=1,
+            encoder_attention_heads=4,
+            encoder_ffn_dim=128,
+            encoder_layers=2,
+            max_source_positions=250,
+            max_target_positions=8,
+            bos_token_id=1,
+            decoder_start_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+            suppress_tokens=None,
+            begin_suppress_tokens=None,
+            vocab_size=16,
+        )
+    ),
     "roberta": RobertaModel(
         RobertaConfig(
             hidden_size=64,

@@ -34,14 +34,27 @@ import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import { ctcHead, ctcVocabularySize, requireCtcHead } from './ctc/head.js';
 import { hubert } from './hubert/family.js';
 import { chosenLayers, isLastLayer, LAST_LAYER, type LayerSelection } from './layer-selection.js';
-import type { SpeechEncoderConfig, SpeechEncoderFamily } from './speech-encoder.js';
+import { type Preprocessor, readPreprocessor } from './preprocessor.js';
+import type {
+  EncoderOptions,
+  Framing,
+  LayerFrames,
+  LayerRange,
+  SpeechEncoderConfig,
+  SpeechEncoderFamily,
+} from './speech-encoder.js';
 import { unispeechSat } from './unispeech-sat/family.js';
-import { type Preprocessor, readPreprocessor } from './wav2vec2/config.js';
-import type { LayerFrames, LayerRange, Wav2Vec2Options } from './wav2vec2/encoder.js';
 import { wav2vec2 } from './wav2vec2/family.js';
 import { wavlm } from './wavlm/family.js';
+import { whisper } from './whisper/family.js';
 
-export const encoderFamilies: readonly SpeechEncoderFamily[] = [hubert, wav2vec2, unispeechSat, wavlm];
+export const encoderFamilies: readonly SpeechEncoderFamily[] = [
+  hubert,
+  wav2vec2,
+  unispeechSat,
+  wavlm,
+  whisper,
+];
 
 /** The supported encoders, for messages: "HuBERT or wav2vec 2.0". */
 export const encoderTitles = familyTitles(encoderFamilies);
@@ -63,9 +76,25 @@ export function parseEncoderConfig(
   return familyOf(encoderFamilies, raw, path).parseConfig(raw, path, preprocessor);
 }
 
+/** The same, and how such an encoder divides clips into frames. @throws InputError as {@link parseEncoderConfig} */
+export function parseFramedEncoder(
+  raw: RawConfig,
+  path: string,
+  preprocessor?: Preprocessor,
+): { readonly config: SpeechEncoderConfig; readonly framing: Framing } {
+  const family = familyOf(encoderFamilies, raw, path);
+  const config = family.parseConfig(raw, path, preprocessor);
+  return { config, framing: family.framing(config) };
+}
+
 /** Reads the config of a folder, or of a model id in the Hugging Face cache. @throws InputError */
 export async function readEncoderConfig(nameOrPath: string): Promise<SpeechEncoderConfig> {
-  return parseEncoderConfig(...(await rawEncoder(nameOrPath)));
+  return (await readFramedEncoder(nameOrPath)).config;
+}
+
+/** {@link parseFramedEncoder} of a folder, or of a model id in the Hugging Face cache. @throws InputError */
+export async function readFramedEncoder(nameOrPath: string): Promise<ReturnType<typeof parseFramedEncoder>> {
+  return parseFramedEncoder(...(await rawEncoder(nameOrPath)));
 }
 
 /** config.json of an encoder, its path, and preprocessor_config.json if present. */
@@ -146,7 +175,7 @@ export async function readEncoderWeight(
 }
 
 /** How an encoder's graph computes, and which of its layers it gives. */
-export interface EncoderGraphOptions extends Pick<Wav2Vec2Options, 'groupNormSteps'> {
+export interface EncoderGraphOptions extends Pick<EncoderOptions, 'groupNormSteps'> {
   readonly precision?: Precision | undefined;
   /** Default: the last layer. */
   readonly selection?: LayerSelection | undefined;
@@ -201,13 +230,14 @@ export function encoderGraph(
   );
   const chosen = chosenLayers(selection, config);
   const last = config.numHiddenLayers;
-  const { hiddenStates, frameMask } = family.encoder(
+  const { hiddenStates, inFrames, frameMask } = family.encoder(
     weights,
     config,
     { inputValues, attentionMask },
     { ...options, layers: selection.logits ? last : chosen.at(-1)! },
   );
-  const states = chosen.map((layer) => hiddenStates[layer]!);
+  const stateOf = (layer: number): Value => inFrames?.(hiddenStates[layer]!) ?? hiddenStates[layer]!;
+  const states = chosen.map(stateOf);
   if (selection.logits) requireCtcHead(stored);
   addOutput(
     graph,
@@ -215,7 +245,7 @@ export function encoderGraph(
       const own = states.length === 0 ? [] : [mixed(states, selection)];
       if (!selection.logits) return own[0]!;
       const size = ctcVocabularySize(checkpoint.config, join(checkpoint.dir, 'config.json'));
-      return joined([...own, ctcHead(weights, hiddenStates[last]!, size)]);
+      return joined([...own, ctcHead(weights, stateOf(last), size)]);
     }),
     outputName(selection, config),
   );

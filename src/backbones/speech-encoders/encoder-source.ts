@@ -20,7 +20,13 @@ import {
 import type { Precision } from '../../nn/index.js';
 import { ctcVocabularySize, requireCtcHead } from './ctc/head.js';
 import { readCtcVocabulary } from './ctc/vocabulary.js';
-import { buildEncoderGraph, encoderTitles, outputName, readEncoderConfig } from './encoder-families.js';
+import {
+  buildEncoderGraph,
+  encoderTitles,
+  outputName,
+  readEncoderConfig,
+  readFramedEncoder,
+} from './encoder-families.js';
 import { openExportedEncoder, readExportedEncoder, trialWidth } from './exported-encoder.js';
 import {
   chosenLayers,
@@ -108,14 +114,14 @@ export async function findSpeechEncoder(
       warning: description.warning,
       checkpoint: undefined,
       selection: selectionName(layers, description.config),
-      properties: { width, geometry: description.config, normalize: description.normalize },
+      properties: { width, framing: description.framing, normalize: description.normalize },
       io,
       origin: onnx,
       openSession: (worker, options) => openExportedEncoder(onnx, worker, options),
     });
   }
   const name = checkpointOf(nameOrPath);
-  const config = await readEncoderConfig(name);
+  const { config, framing } = await readFramedEncoder(name);
   const checkpoint = await openCheckpoint(name);
   if (layers.logits) requireCtcHead(checkpoint);
   const vocabulary = layers.logits ? await readVocabularySize(checkpoint.dir) : 0;
@@ -127,7 +133,7 @@ export async function findSpeechEncoder(
     selection: selectionName(layers, config),
     properties: {
       width: frameWidth(widthOf(config, layers, vocabulary)),
-      geometry: config,
+      framing,
       normalize: config.doNormalize,
     },
     io: { ...OWN_IO, hiddenStates: outputName(layers, config) },
@@ -237,12 +243,11 @@ interface SourceParts
 }
 
 function encoderSource({ properties, io, origin, openSession, ...parts }: SourceParts): EncoderSource {
-  const { geometry } = properties;
+  const { framing } = properties;
   return {
     ...parts,
-    frameSec:
-      geometry && geometry.convStride.reduce((samples, stride) => samples * stride, 1) / SAMPLE_RATE_HZ,
-    paddedSamples: (samples) => paddedLength(geometry, io, samples),
+    frameSec: framing && framing.frameSamples / SAMPLE_RATE_HZ,
+    paddedSamples: (samples) => paddedLength(framing, io, samples),
     async open({ worker: given, precision, ...options }) {
       const worker = given ?? startSessionWorker();
       const closeWorker = async (): Promise<void> => {

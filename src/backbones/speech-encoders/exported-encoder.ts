@@ -9,7 +9,13 @@ import { findCheckpointFolder, readConfig } from '../../checkpoints/index.js';
 import { loadModelFile, type ModelFile, type ModelValue, readModelFile } from '../../engine/onnx/index.js';
 import type { SessionOptions, SessionWorker, WorkerSession } from '../../engine/runtime/index.js';
 import { tensor } from '../../engine/tensor/index.js';
-import { LAST_STATES, outputName, parseEncoderConfig, STATES_AND_LOGITS } from './encoder-families.js';
+import {
+  encoderFamilies,
+  LAST_STATES,
+  outputName,
+  parseFramedEncoder,
+  STATES_AND_LOGITS,
+} from './encoder-families.js';
 import {
   heldLayers,
   isLastLayer,
@@ -17,8 +23,8 @@ import {
   type LayerSelection,
   selectionNote,
 } from './layer-selection.js';
-import type { EncoderIO, SpeechEncoderConfig } from './speech-encoder.js';
-import { readNormalization } from './wav2vec2/config.js';
+import { normalizesWaveforms, type Preprocessor, readPreprocessor } from './preprocessor.js';
+import type { EncoderIO, Framing, SpeechEncoderConfig } from './speech-encoder.js';
 
 /** An exported encoder and its properties. */
 export interface ExportedEncoder {
@@ -66,7 +72,7 @@ export async function readExportedEncoder(
       const known = Object.keys(INPUTS).join(' and ');
       throw refuse(
         port.name === 'input_features'
-          ? `wants spectrograms (input_features), as Whisper does, but emoq only provides waveforms (${known})`
+          ? `wants spectrograms (input_features), as Whisper does, but emoq only provides waveforms (${known}); of Whisper itself, give the checkpoint as backbones.encoder`
           : `wants an input that emoq does not provide (${known})`,
       );
     }
@@ -132,11 +138,11 @@ export async function readExportedEncoder(
 }
 
 /**
- * Whether padding is known not to affect a clip's frames. transformers' group norm includes it, whatever the mask; the
- * encoder of a bundle says that its own does not.
+ * Whether padding is known not to affect a clip's frames: it does not in the model as published, or not in the encoder of
+ * a bundle, which says so.
  */
-function ignoresPadding({ metadata }: ModelFile, { config }: ExportDescription): boolean {
-  return config?.featExtractNorm === 'layer' || (config !== undefined && metadata.padding === 'ignored');
+function ignoresPadding({ metadata }: ModelFile, { framing }: ExportDescription): boolean {
+  return framing !== undefined && (framing.ignoresPadding || metadata.padding === 'ignored');
 }
 
 /** A clip of 1 s, longer than the receptive field of any encoder. */
@@ -199,8 +205,10 @@ function described(values: readonly ModelValue[]): string {
 export interface ExportDescription {
   /** The config files used; together with the graph they determine the features. */
   readonly files: readonly string[];
-  /** Config of a supported family that matches the graph, which gives the frame count in advance. */
+  /** Config of a supported family that matches the graph. */
   readonly config: SpeechEncoderConfig | undefined;
+  /** The frames that such an encoder gives; undefined without a config. */
+  readonly framing: Framing | undefined;
   /** Feature width according to a config. */
   readonly hiddenSize: number | undefined;
   /** Waveforms must be normalised to zero mean and unit variance. */
@@ -213,7 +221,7 @@ export interface ExportDescription {
 type DescribedGraph = Pick<ModelFile, 'path' | 'metadata'> & { readonly width: number | undefined };
 
 /** The configs of a folder. */
-interface FoundConfigs extends Pick<ExportDescription, 'files' | 'config' | 'hiddenSize'> {
+interface FoundConfigs extends Pick<ExportDescription, 'files' | 'config' | 'framing' | 'hiddenSize'> {
   /** Waveform normalisation according to preprocessor_config.json. */
   readonly prepared: boolean | undefined;
   /** Possible feature widths: of the hidden states, and after an adapter. */
@@ -259,6 +267,7 @@ export async function describeExport(
   return {
     files: configs?.files ?? [],
     config: configs?.config,
+    framing: configs?.framing,
     hiddenSize: configs?.hiddenSize,
     normalize: known ?? true,
     warning: warnings.length === 0 ? undefined : `encoder ${path}: ${warnings.join('; ')}`,
@@ -284,18 +293,21 @@ async function configsOf(nameOrPath: string): Promise<FoundConfigs | undefined> 
 /** undefined if a folder has no model config. @throws InputError for a broken one */
 async function configsIn(dir: string): Promise<FoundConfigs | undefined> {
   const raw = await modelConfig(dir);
-  const prepared = await readNormalization(dir);
-  if (raw === undefined && prepared === undefined) return undefined;
-  const widths = ['hidden_size', 'output_hidden_size']
-    .map((key) => raw?.[key])
-    .filter((value) => typeof value === 'number');
-  const config = raw && familyConfig(raw, dir, prepared);
+  const preprocessor = await readPreprocessor(dir);
+  if (raw === undefined && preprocessor === undefined) return undefined;
+  const family = encoderFamilies.find(({ modelType }) => modelType === raw?.model_type);
+  const prepared = preprocessor && (family?.normalizes(preprocessor) ?? normalizesWaveforms(preprocessor));
+  const known = raw && framedEncoder(raw, dir, preprocessor);
+  const widths = [raw?.hidden_size ?? known?.config.hiddenSize, raw?.output_hidden_size].filter(
+    (value) => typeof value === 'number',
+  );
   return {
     files: [
       ...(raw === undefined ? [] : [join(dir, 'config.json')]),
       ...(prepared === undefined ? [] : [join(dir, 'preprocessor_config.json')]),
     ],
-    config,
+    config: known?.config,
+    framing: known?.framing,
     hiddenSize: widths[0],
     prepared,
     widths,
@@ -310,17 +322,13 @@ async function modelConfig(dir: string): Promise<Record<string, unknown> | undef
 }
 
 /** undefined for a model type that is not supported, or that emoq has no graph for; an exported one still runs. */
-function familyConfig(
+function framedEncoder(
   raw: Readonly<Record<string, unknown>>,
   dir: string,
-  prepared: boolean | undefined,
-): SpeechEncoderConfig | undefined {
-  const preprocessor = prepared === undefined ? {} : { do_normalize: prepared };
+  preprocessor: Preprocessor | undefined,
+): ReturnType<typeof parseFramedEncoder> | undefined {
   try {
-    return parseEncoderConfig(raw, join(dir, 'config.json'), {
-      raw: preprocessor,
-      path: join(dir, 'preprocessor_config.json'),
-    });
+    return parseFramedEncoder(raw, join(dir, 'config.json'), preprocessor);
   } catch (error) {
     if (error instanceof InputError) return undefined;
     throw error;

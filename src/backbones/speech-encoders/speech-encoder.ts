@@ -7,21 +7,86 @@ import { InputError } from '../../base/index.js';
 import type { Value } from '../../engine/onnx/index.js';
 import type { WorkerSession } from '../../engine/runtime/index.js';
 import { encodeHalf, float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
-import type { Weights } from '../../nn/index.js';
+import type { Dropout, Weights } from '../../nn/index.js';
 import type { EncoderFamily, RawConfig } from '../backbone-family.js';
-import { type Preprocessor, receptiveField, type Wav2Vec2Config } from './wav2vec2/config.js';
-import type {
-  LayerFrames,
-  LayerRange,
-  Wav2Vec2Inputs,
-  Wav2Vec2Options,
-  Wav2Vec2Outputs,
-} from './wav2vec2/encoder.js';
-import { type FrameGeometry, frameCount } from './wav2vec2/feature-encoder.js';
+import type { Preprocessor } from './preprocessor.js';
 
-/** Config of a speech encoder. All families have the settings of wav2vec 2.0, some have more. */
-export type SpeechEncoderConfig = Wav2Vec2Config;
+/**
+ * What all families have in their configs. A family's own has more; all of it is recorded as what determines features.
+ */
+export interface SpeechEncoderConfig {
+  /** Width of a hidden state. */
+  hiddenSize: number;
+  numHiddenLayers: number;
+  /** Waveforms must be normalised to zero mean and unit variance. */
+  doNormalize: boolean;
+}
 
+/** How an encoder divides a clip into frames. */
+export interface Framing {
+  /** Number of frames of a clip of so many samples. */
+  readonly frames: (samples: number) => number;
+  /** From the start of a frame to that of the next. */
+  readonly frameSamples: number;
+  /** Length to which a shorter clip is extended with silence: the fewest samples that give a frame. */
+  readonly fewestSamples: number;
+  /** Batches are padded to a multiple of this; a clip alone costs as much as one of its padded length. */
+  readonly stepSamples: number;
+  /** Padding does not affect a clip's frames in the model as published, so that any export of it can take batches. */
+  readonly ignoresPadding: boolean;
+}
+
+export interface EncoderInputs {
+  /** Waveforms at 16 kHz, float32 [N, samples], normalised if the checkpoint requires it, zero-padded at the end. */
+  readonly inputValues: Value;
+  /** int64 [N, samples]: 1 on real samples, then 0. */
+  readonly attentionMask: Value;
+}
+
+export interface EncoderOptions {
+  /**
+   * Time steps that a group norm over time averages over, in families that have one. `real`, the default: the clip's
+   * own, so that a clip has the same features whatever the padding. `padded`: all of the batch, as in transformers.
+   */
+  readonly groupNormSteps?: 'real' | 'padded';
+  /** How many layers are computed; absent: all. */
+  readonly layers?: number;
+}
+
+export interface EncoderOutputs {
+  /**
+   * The input of the first layer and the output of each layer that is computed; that of the model's last layer is
+   * transformers' `last_hidden_state`. Meaningless where the frame mask is 0.
+   */
+  readonly hiddenStates: readonly Value[];
+  /** Makes [N, frames, hiddenSize] of a hidden state, in families whose layers see clips in other pieces. */
+  readonly inFrames?: (state: Value) => Value;
+  /** int64 [N, frames]: 1 on frames of the clip, 0 on those of its padding. */
+  readonly frameMask: Value;
+}
+
+/** Frames between two layers. */
+export interface LayerFrames {
+  /** float32 [N, L, width]. */
+  readonly states: Value;
+  /** int64 [N, L]: 1 on real frames. */
+  readonly frameMask: Value;
+}
+
+/** Layers `from` + 1 to `to`, counted from 1. */
+export interface LayerRange {
+  readonly from: number;
+  readonly to: number;
+  /** In training: of the outputs of attention and feed-forward, and of the attention weights. */
+  readonly dropout?: LayerDropout | undefined;
+}
+
+export interface LayerDropout {
+  readonly apply: Dropout;
+  readonly rate: number;
+}
+
+/** A family. Its functions get the config that it parsed itself, with all that is its own. */
 export interface SpeechEncoderFamily extends EncoderFamily<SpeechEncoderConfig> {
   /**
    * Parses config.json, and preprocessor_config.json if present.
@@ -32,14 +97,17 @@ export interface SpeechEncoderFamily extends EncoderFamily<SpeechEncoderConfig> 
   encoder(
     weights: Weights,
     config: SpeechEncoderConfig,
-    inputs: Wav2Vec2Inputs,
-    options?: Wav2Vec2Options,
-  ): Wav2Vec2Outputs;
+    inputs: EncoderInputs,
+    options?: EncoderOptions,
+  ): EncoderOutputs;
   /**
    * Some of its transformer layers, from the hidden state before them to the states after each, [N, L, hiddenSize]:
    * what can be trained. Absent where a family's layers cannot be.
    */
   layers?(weights: Weights, config: SpeechEncoderConfig, frames: LayerFrames, range: LayerRange): Value[];
+  framing(config: SpeechEncoderConfig): Framing;
+  /** Whether waveforms are normalised by preprocessor_config.json. @throws InputError if it is for other audio */
+  normalizes(preprocessor: Preprocessor): boolean;
 }
 
 /** Features of one clip. */
@@ -57,8 +125,8 @@ export interface SpeechEncoder {
   /** Length to which a clip of `samples` is padded. Clips with equal padded lengths may be encoded together. */
   readonly paddedSamples: (samples: number) => number;
   /**
-   * Features of mono 16 kHz clips in [-1, 1], in the order given. A clip shorter than one frame's receptive field (400
-   * samples) is extended with silence and gives one frame.
+   * Features of mono 16 kHz clips in [-1, 1], in the order given. A clip too short for a frame (in HuBERT, shorter than
+   * its receptive field of 400 samples) is extended with silence and gives one.
    * @throws RangeError for a clip without samples
    * @throws InputError when the number of frames or the feature width does not match the graph's config
    */
@@ -85,16 +153,10 @@ export interface EncoderIO {
 export interface EncoderProperties {
   readonly width: number;
   /** Known for supported families. It gives the frame count in advance, which is needed to batch padded clips. */
-  readonly geometry: FrameGeometry | undefined;
+  readonly framing: Framing | undefined;
   /** Normalise waveforms to zero mean and unit variance first. */
   readonly normalize: boolean;
 }
-
-/**
- * Batches are padded to a multiple of this (0.25 s). With few distinct lengths clips can share batches without
- * affecting each other, and onnxruntime rarely needs a new memory plan, or CUDA a new algorithm search.
- */
-const PADDING_STEP_SAMPLES = 4000;
 
 /**
  * Receptive field of a frame in HuBERT, WavLM and wav2vec 2.0, 25 ms: the shortest clip if a graph does not give its
@@ -114,8 +176,8 @@ export function createSpeechEncoder(
   origin: string,
   onClose: () => Promise<void>,
 ): SpeechEncoder {
-  const { width, geometry, normalize } = properties;
-  const padded = (samples: number): number => paddedLength(geometry, io, samples);
+  const { width, framing, normalize } = properties;
+  const padded = (samples: number): number => paddedLength(framing, io, samples);
 
   const encodeBatch = async (waveforms: readonly Float32Array[]): Promise<ClipFeatures[]> => {
     const length = Math.max(...waveforms.map((waveform) => padded(waveform.length)));
@@ -123,7 +185,7 @@ export function createSpeechEncoder(
     const values = tensor('float32', shape);
     const mask = tensor('int64', shape);
     const lengths = waveforms.map((waveform, row) => {
-      const real = Math.max(waveform.length, shortestClip(geometry));
+      const real = Math.max(waveform.length, shortestClip(framing));
       values.data.set(normalize ? normalized(waveform) : waveform, row * length);
       mask.data.fill(1n, row * length, row * length + real);
       return real;
@@ -133,13 +195,13 @@ export function createSpeechEncoder(
     const outputs = await session.run({ input_values, ...(io.takesMask && { attention_mask: mask }) });
     const hidden = outputs[io.hiddenStates]!;
     // For padded batches the frame count of each clip must be known; a clip that runs alone owns all frames.
-    const framesOf = io.padding === 'ignored' ? geometry : undefined;
-    const frames = framesOf === undefined ? (hidden.shape[1] ?? 0) : frameCount(framesOf, length);
+    const framesOf = io.padding === 'ignored' ? framing?.frames : undefined;
+    const frames = framesOf === undefined ? (hidden.shape[1] ?? 0) : framesOf(length);
     requireShape(hidden, [waveforms.length, frames, width]);
     const states = float32Of(hidden);
     return lengths.map((real, row): ClipFeatures => {
       const start = row * frames * width;
-      const own = framesOf === undefined ? frames : frameCount(framesOf, real);
+      const own = framesOf === undefined ? frames : framesOf(real);
       return { frames: own, width, data: states.slice(start, start + own * width) };
     });
   };
@@ -178,16 +240,17 @@ export function createSpeechEncoder(
  * may share a batch on the CPU, in any number and order, with bit-identical features.
  */
 export function paddedLength(
-  geometry: FrameGeometry | undefined,
+  framing: Framing | undefined,
   { padding }: Pick<EncoderIO, 'padding'>,
   samples: number,
 ): number {
-  const fewest = Math.max(samples, shortestClip(geometry));
-  return padding === 'felt' ? fewest : Math.ceil(fewest / PADDING_STEP_SAMPLES) * PADDING_STEP_SAMPLES;
+  const fewest = Math.max(samples, shortestClip(framing));
+  if (padding === 'felt' || framing === undefined) return fewest;
+  return Math.ceil(fewest / framing.stepSamples) * framing.stepSamples;
 }
 
-function shortestClip(geometry: FrameGeometry | undefined): number {
-  return geometry === undefined ? USUAL_RECEPTIVE_FIELD : receptiveField(geometry);
+function shortestClip(framing: Framing | undefined): number {
+  return framing?.fewestSamples ?? USUAL_RECEPTIVE_FIELD;
 }
 
 /** Zero mean and unit variance over the clip: (x - mean) / sqrt(variance + 1e-7), as in Wav2Vec2FeatureExtractor. */

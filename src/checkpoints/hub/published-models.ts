@@ -38,6 +38,26 @@ export const publishedModels: Readonly<Record<string, PublishedModel>> = {
     id: 'microsoft/wavlm-large',
     commit: 'c1423ed94bb01d80a3f5ce5bc39f6026a0f4828c',
   },
+  'whisper-tiny': {
+    id: 'openai/whisper-tiny',
+    commit: '169d4a4341b33bc18d8881c4b69c2e104e1cc0af',
+  },
+  'whisper-base': {
+    id: 'openai/whisper-base',
+    commit: 'e37978b90ca9030d5170a5c07aadb050351a65bb',
+  },
+  'whisper-small': {
+    id: 'openai/whisper-small',
+    commit: '973afd24965f72e36ca33b3055d56a652f456b4d',
+  },
+  'whisper-medium': {
+    id: 'openai/whisper-medium',
+    commit: 'abdf7c39ab9d0397620ccaea8974cc764cd0953e',
+  },
+  'whisper-large-v3': {
+    id: 'openai/whisper-large-v3',
+    commit: '06f233fe06e710322aca913c1bc4249a0d71fce1',
+  },
   'roberta-base': {
     id: 'FacebookAI/roberta-base',
     commit: 'e2da8e2f811d1448a5b465c236feacd80ffbac7b',

@@ -14,7 +14,8 @@ export const pullCommand = defineCommand({
   },
   help: `
 Short names: hubert-base, hubert-large, wav2vec2-base, wavlm-base,
-wavlm-base-plus, wavlm-large, roberta-base,
+wavlm-base-plus, wavlm-large, whisper-tiny, whisper-base, whisper-small,
+whisper-medium, whisper-large-v3, roberta-base,
 qwen2.5-0.5b-instruct, qwen2.5-1.5b-instruct, qwen2.5-3b-instruct,
 qwen2.5-7b-instruct, qwen3-0.6b, tinyllama-1.1b-chat, llama-3.2-1b-instruct
 (needs a token: its licence must be accepted on the hub). Short names are pinned

@@ -15,10 +15,11 @@ import {
 } from '../../../src/engine/tensor/index.js';
 import { type ParityError, parityError, recordParity } from '../../parity/figures.js';
 
-/** Fixtures: checkpoints and transformers' results (test/reference/hubert.py, wav2vec2.py, wavlm.py). */
+/** Fixtures: checkpoints and transformers' results (test/reference/hubert.py, wav2vec2.py, wavlm.py, whisper.py). */
 export const hubertFixtures = new URL('../../fixtures/hubert/', import.meta.url).pathname;
 export const wav2vec2Fixtures = new URL('../../fixtures/wav2vec2/', import.meta.url).pathname;
 export const wavlmFixtures = new URL('../../fixtures/wavlm/', import.meta.url).pathname;
+export const whisperFixtures = new URL('../../fixtures/whisper/', import.meta.url).pathname;
 
 export interface References {
   /** A reference by its name in the file. */
@@ -119,9 +120,11 @@ export function recordEncoder(
   quantity: string,
   error: ParityError,
 ): void {
-  const shape = `${config.num_hidden_layers} layers, ${config.hidden_size}`;
+  const family = encoderFamilyOf({ dir: '', config });
+  const { numHiddenLayers, hiddenSize } = family.parseConfig(config, 'config.json');
+  const shape = `${numHiddenLayers} layers, ${hiddenSize}`;
   const dtype = [...weights.values()][0]?.dtype ?? 'float32';
-  const model = `${encoderFamilyOf({ dir: '', config }).title}, ${name}`;
+  const model = `${family.title}, ${name}`;
   recordParity({ model, shape, dtype, quantity, ...error });
 }
 

@@ -9,13 +9,9 @@ import { dirname, join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { ModelProtoSchema, TensorProto_DataLocation } from 'onnx-buf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  encoderGraph,
-  findSpeechEncoder,
-  parseEncoderConfig,
-  type SpeechEncoder,
-} from '../../../src/backbones/index.js';
+import { encoderGraph, findSpeechEncoder, type SpeechEncoder } from '../../../src/backbones/index.js';
 import { openSpeechEncoder } from '../../../src/backbones/speech-encoders/encoder-source.js';
+import { parseHubertConfig } from '../../../src/backbones/speech-encoders/hubert/family.js';
 import { wav2vec2Encoder } from '../../../src/backbones/speech-encoders/wav2vec2/encoder.js';
 import { openCheckpoint, requireWeight, weightsUnder } from '../../../src/checkpoints/index.js';
 import { openFeatureCache } from '../../../src/data/features/index.js';
@@ -175,7 +171,7 @@ describe('an exported encoder with an attention mask', () => {
 it('an encoder of float16 values is fed and read as such', async () => {
   const dir = join(hubertFixtures, 'large-odd');
   const checkpoint = weightsUnder(await openCheckpoint(dir), ['hubert.', '']);
-  const config = parseEncoderConfig(checkpoint.config, dir);
+  const config = parseHubertConfig(checkpoint.config, dir);
   const graph = createGraph('half');
   const inputValues = addInput(graph, 'input_values', 'float16', ['batch', 'samples']);
   const attentionMask = addInput(graph, 'attention_mask', 'int64', ['batch', 'samples']);

@@ -180,7 +180,7 @@ describe('an exported encoder is refused in one line', () => {
     const whisper = { ...usual, input: 'input_features' };
     await refused(
       await write('whisper', whisper),
-      /^encoder .*whisper\/model\.onnx wants spectrograms \(input_features\), as Whisper does, but emoq only provides waveforms \(input_values and attention_mask\); it takes input_features float32 \[\?, \?\] and gives last_hidden_state float32 \[\?, \?, 24\]$/,
+      /^encoder .*whisper\/model\.onnx wants spectrograms \(input_features\), as Whisper does, but emoq only provides waveforms \(input_values and attention_mask\); of Whisper itself, give the checkpoint as backbones\.encoder; it takes input_features float32 \[\?, \?\] and gives last_hidden_state float32 \[\?, \?, 24\]$/,
     );
   });
 

@@ -70,9 +70,9 @@ describe('wav2vec 2.0', () => {
       hiddenSize: 21,
       featProjLayerNorm: true,
     });
-    await writeFile(join(dir, 'config.json'), JSON.stringify({ model_type: 'whisper' }));
+    await writeFile(join(dir, 'config.json'), JSON.stringify({ model_type: 'speech_to_text' }));
     await expect(findSpeechEncoder(dir, null)).rejects.toThrow(
-      /is of model_type "whisper"; a "hubert"[^\n]* "wav2vec2"[^\n]* checkpoint is needed here/,
+      /is of model_type "speech_to_text"; a "hubert"[^\n]* "wav2vec2"[^\n]* checkpoint is needed here/,
     );
   });
 });

@@ -3,10 +3,12 @@
 import { z } from 'zod';
 import type { RawConfig } from '../../backbone-family.js';
 import { checkModelType, only, parseFields } from '../../backbone-family.js';
+import { normalizesWaveforms, type Preprocessor } from '../preprocessor.js';
 import type { SpeechEncoderFamily } from '../speech-encoder.js';
-import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
+import { networkConfig, networkFields, type Wav2Vec2Config } from '../wav2vec2/config.js';
 import { transformerLayers, wav2vec2Encoder } from '../wav2vec2/encoder.js';
 import { harmlessHeads } from '../wav2vec2/family.js';
+import { convFraming } from '../wav2vec2/feature-encoder.js';
 
 const hubertFields = networkFields.extend({
   feat_proj_layer_norm: z.boolean().default(true),
@@ -44,6 +46,8 @@ export const hubert: SpeechEncoderFamily = {
   prefixes: ['hubert.', ''],
   encoder: wav2vec2Encoder,
   layers: transformerLayers,
+  framing: convFraming,
+  normalizes: normalizesWaveforms,
   harmless: [
     /^(?:hubert\.)?masked_spec_embed$/, // for masking in training
     ...harmlessHeads,

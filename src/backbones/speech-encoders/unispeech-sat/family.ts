@@ -5,8 +5,9 @@
 
 import type { RawConfig } from '../../backbone-family.js';
 import { checkModelType, only, parseFields } from '../../backbone-family.js';
+import type { Preprocessor } from '../preprocessor.js';
 import type { SpeechEncoderFamily } from '../speech-encoder.js';
-import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
+import { networkConfig, networkFields, type Wav2Vec2Config } from '../wav2vec2/config.js';
 import { transformerLayers, wav2vec2Encoder } from '../wav2vec2/encoder.js';
 import { wav2vec2 } from '../wav2vec2/family.js';
 
@@ -34,6 +35,8 @@ export const unispeechSat: SpeechEncoderFamily = {
   prefixes: ['unispeech_sat.', ''],
   encoder: wav2vec2Encoder,
   layers: transformerLayers,
+  framing: wav2vec2.framing,
+  normalizes: wav2vec2.normalizes,
   harmless: [
     /^unispeech_sat\.masked_spec_embed$/,
     ...wav2vec2.harmless, // its heads have the same names

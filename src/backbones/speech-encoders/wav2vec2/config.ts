@@ -3,9 +3,8 @@
  * config.json and preprocessor_config.json.
  */
 
-import { join } from 'node:path';
 import { z } from 'zod';
-import { InputError, pathExists, readJson } from '../../../base/index.js';
+import { InputError } from '../../../base/index.js';
 import type { RawConfig } from '../../backbone-family.js';
 import {
   checkDivides,
@@ -18,11 +17,11 @@ import {
   parseFields,
   width,
 } from '../../backbone-family.js';
+import { normalizesWaveforms, type Preprocessor } from '../preprocessor.js';
+import type { SpeechEncoderConfig } from '../speech-encoder.js';
 
 /** Config of the network. */
-export interface Wav2Vec2Config {
-  hiddenSize: number;
-  numHiddenLayers: number;
+export interface Wav2Vec2Config extends SpeechEncoderConfig {
   numAttentionHeads: number;
   intermediateSize: number;
   /** Output channels, kernel size and stride of each convolution of the feature encoder, in lists of equal length. */
@@ -40,8 +39,6 @@ export interface Wav2Vec2Config {
   numConvPosEmbeddings: number;
   numConvPosEmbeddingGroups: number;
   layerNormEps: number;
-  /** Waveforms must be normalised to zero mean and unit variance. */
-  doNormalize: boolean;
 }
 
 /** One value per convolution of the feature encoder; published models have 7. */
@@ -74,18 +71,6 @@ export const networkFields = z.object({
 
 /** wav2vec 2.0's optional adapter, which shortens the encoder's output, is not supported. */
 const wav2vec2Fields = networkFields.extend({ add_adapter: only(false).default(false) });
-
-const preprocessorFields = z.object({
-  do_normalize: z.boolean().default(true),
-  sampling_rate: only(16_000).default(16_000),
-  feature_size: only(1).default(1),
-});
-
-/** The object in preprocessor_config.json, and its path. */
-export interface Preprocessor {
-  readonly raw: unknown;
-  readonly path: string;
-}
 
 /**
  * Parses config.json, and preprocessor_config.json if present.
@@ -137,7 +122,7 @@ export function networkConfig(
     numConvPosEmbeddings: fields.num_conv_pos_embeddings,
     numConvPosEmbeddingGroups: groups,
     layerNormEps: fields.layer_norm_eps,
-    doNormalize: parseFields(preprocessorFields, preprocessor.raw, preprocessor.path).do_normalize,
+    doNormalize: normalizesWaveforms(preprocessor),
   };
 }
 
@@ -147,20 +132,4 @@ export function receptiveField({
   convStride,
 }: Pick<Wav2Vec2Config, 'convKernel' | 'convStride'>): number {
   return convKernel.reduceRight((frames, kernel, layer) => (frames - 1) * convStride[layer]! + kernel, 1);
-}
-
-/**
- * Whether preprocessor_config.json normalises waveforms to zero mean and unit variance; undefined if there is no such
- * file.
- * @throws InputError if it cannot be read, or is not for one channel at 16 kHz
- */
-export async function readNormalization(dir: string): Promise<boolean | undefined> {
-  const preprocessor = await readPreprocessor(dir);
-  return preprocessor && parseFields(preprocessorFields, preprocessor.raw, preprocessor.path).do_normalize;
-}
-
-/** undefined if a folder has no preprocessor_config.json. @throws InputError if it is not valid JSON */
-export async function readPreprocessor(dir: string): Promise<Preprocessor | undefined> {
-  const path = join(dir, 'preprocessor_config.json');
-  return (await pathExists(path)) ? { raw: await readJson(path, 'preprocessor config'), path } : undefined;
 }

@@ -18,15 +18,8 @@ import {
   type Value,
   withScope,
 } from '../../../engine/onnx/index.js';
-import {
-  attentionBias,
-  type Dropout,
-  dense,
-  multiHeadAttention,
-  norm,
-  under,
-  type Weights,
-} from '../../../nn/index.js';
+import { attentionBias, dense, multiHeadAttention, norm, under, type Weights } from '../../../nn/index.js';
+import type { LayerFrames, LayerRange } from '../speech-encoder.js';
 import type { Wav2Vec2Config } from './config.js';
 import { featureEncoder, type GroupNormSteps } from './feature-encoder.js';
 
@@ -72,27 +65,6 @@ export interface PositionBias {
    * @param x [N, L, width], the input of its attention
    */
   readonly ofLayer: (weights: Weights, x: Value) => Value;
-}
-
-/** Frames between two layers. */
-export interface LayerFrames {
-  /** float32 [N, L, width]. */
-  readonly states: Value;
-  /** int64 [N, L]: 1 on real frames. */
-  readonly frameMask: Value;
-}
-
-/** Layers `from` + 1 to `to`, counted from 1. */
-export interface LayerRange {
-  readonly from: number;
-  readonly to: number;
-  /** In training: of the outputs of attention and feed-forward, and of the attention weights. */
-  readonly dropout?: LayerDropout | undefined;
-}
-
-export interface LayerDropout {
-  readonly apply: Dropout;
-  readonly rate: number;
 }
 
 /**

@@ -1,8 +1,10 @@
 /** @file wav2vec 2.0 (Baevski et al., 2020), base and large. */
 
+import { normalizesWaveforms } from '../preprocessor.js';
 import type { SpeechEncoderFamily } from '../speech-encoder.js';
 import { parseWav2Vec2Config } from './config.js';
 import { transformerLayers, wav2vec2Encoder } from './encoder.js';
+import { convFraming } from './feature-encoder.js';
 
 /** Heads and quantizers for training and other tasks, which do not affect the hidden states. */
 export const harmlessHeads: readonly RegExp[] = [
@@ -17,6 +19,8 @@ export const wav2vec2: SpeechEncoderFamily = {
   prefixes: ['wav2vec2.', ''],
   encoder: wav2vec2Encoder,
   layers: transformerLayers,
+  framing: convFraming,
+  normalizes: normalizesWaveforms,
   harmless: [
     /^(?:wav2vec2\.)?masked_spec_embed$/, // for masking in training
     ...harmlessHeads,

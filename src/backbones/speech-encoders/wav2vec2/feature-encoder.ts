@@ -36,7 +36,8 @@ import {
 } from '../../../engine/onnx/index.js';
 import { int64 } from '../../../engine/tensor/index.js';
 import { under, type Weights } from '../../../nn/index.js';
-import type { Wav2Vec2Config } from './config.js';
+import type { Framing } from '../speech-encoder.js';
+import { receptiveField, type Wav2Vec2Config } from './config.js';
 
 /** PyTorch's default, used inside the feature encoder; the config's layer_norm_eps does not apply to it. */
 const CONV_NORM_EPSILON = 1e-5;
@@ -142,8 +143,6 @@ function timeNorm(weights: Weights, x: Value, mean: TimeMean): Value {
   return add(mul(centred, gain), weights('bias', [channels]));
 }
 
-export { receptiveField } from './config.js';
-
 /** The part of the config that determines lengths. */
 export type FrameGeometry = Pick<Wav2Vec2Config, 'convKernel' | 'convStride'>;
 
@@ -153,6 +152,24 @@ export function frameCount({ convKernel, convStride }: FrameGeometry, samples: n
     (length, kernel, layer) => Math.max(0, Math.floor((length - kernel) / convStride[layer]!) + 1),
     samples,
   );
+}
+
+/**
+ * Batches are padded to a multiple of this (0.25 s). With few distinct lengths clips can share batches without
+ * affecting each other, and onnxruntime rarely needs a new memory plan, or CUDA a new algorithm search.
+ */
+const PADDING_STEP_SAMPLES = 4000;
+
+/** How this feature encoder divides clips into frames. */
+export function convFraming(config: Wav2Vec2Config): Framing {
+  return {
+    frames: (samples) => frameCount(config, samples),
+    frameSamples: config.convStride.reduce((samples, stride) => samples * stride, 1),
+    fewestSamples: receptiveField(config),
+    stepSamples: PADDING_STEP_SAMPLES,
+    // transformers' group norm includes the padding, whatever the mask.
+    ignoresPadding: config.featExtractNorm === 'layer',
+  };
 }
 
 /** {@link frameCount} of one convolution in the graph: lengths int64 [N] -> int64 [N]. */

@@ -3,7 +3,8 @@
 import { z } from 'zod';
 import { InputError } from '../../../base/index.js';
 import { checkModelType, only, parseFields, type RawConfig } from '../../backbone-family.js';
-import { networkConfig, networkFields, type Preprocessor, type Wav2Vec2Config } from '../wav2vec2/config.js';
+import type { Preprocessor } from '../preprocessor.js';
+import { networkConfig, networkFields, type Wav2Vec2Config } from '../wav2vec2/config.js';
 
 /** Config of the network. */
 export interface WavLMConfig extends Wav2Vec2Config {

@@ -5,10 +5,8 @@
 
 import type { Value } from '../../../engine/onnx/index.js';
 import type { Weights } from '../../../nn/index.js';
-import type { SpeechEncoderFamily } from '../speech-encoder.js';
+import type { LayerFrames, LayerRange, SpeechEncoderFamily } from '../speech-encoder.js';
 import {
-  type LayerFrames,
-  type LayerRange,
   transformerLayers,
   type Wav2Vec2Inputs,
   type Wav2Vec2Options,
@@ -45,6 +43,8 @@ export const wavlm: SpeechEncoderFamily = {
   prefixes: ['wavlm.', ''],
   encoder: wavlmEncoder,
   layers: wavlmLayers,
+  framing: wav2vec2.framing,
+  normalizes: wav2vec2.normalizes,
   harmless: [
     /^(?:wavlm\.)?masked_spec_embed$/, // for masking in training
     ...wav2vec2.harmless, // its heads have the same names

@@ -5,20 +5,21 @@ Made with torch 2.14.1, transformers 5.24.0, safetensors 0.8 and numpy 2.4.6:
 
     python test/reference/whisper.py
 
-tiny      80 mel bands, windows of 1 s, width 14 in heads of 7; saved as WhisperForConditionalGeneration, with keys below
-          "model.encoder."
+tiny      80 mel bands, windows of 1 s, width 14 in heads of 7; saved as WhisperForConditionalGeneration, with keys
+          below "model.encoder."
 large     128 mel bands, windows of 2 s, width 24 in heads of 4; float16 on disk, saved as WhisperModel ("encoder.")
 classify  80 mel bands, windows of 1 s, one layer of width 10 in one head; bfloat16 on disk, saved as
           WhisperForAudioClassification, which weighs the layers
 bare      the encoder alone, keys without a prefix; 37 mel bands, windows of 1 s; pytorch_model.bin, without
           preprocessor_config.json
 
-For each, in reference.safetensors: `<name>.<i>`, the frames of clip i alone, cut after `<name>.frames`[i], which is the
-length that WhisperModel gives for the attention mask of the clip's features; clip i is that many samples of `clip.<i>`,
-the whole of it. `<name>.long` is a clip of several windows, `clip.long`, whose frames are those of its windows one after
-the other. `log_mel.<bands>.<clip>` is the spectrogram [bands, steps] of WhisperFeatureExtractor: of clip 0 in a window of
-1 s, of a tone of full scale over faint noise (`tone`), and of silence. `lengths` and `length_frames` are the numbers of
-frames of many lengths, by its attention mask.
+For each, in reference.safetensors: `<name>.<i>`, the frames of clip i alone, cut after `<name>.frames`[i], which is
+the length that WhisperModel gives for the attention mask of the clip's features; clip i is `clip.<i>` of hubert.py.
+`<name>.long` is a clip of several windows, `clip.long`, whose frames are those of its windows one after the other.
+`log_mel.<bands>.<clip>` is the spectrogram [bands, steps] of WhisperFeatureExtractor: of clip 0 in a window of 1 s, of
+a tone of full scale over faint noise (`tone`), and of silence; as it computes without torch, in float64 (with torch it
+computes in float32, which is off by 6e-5 for the tone). `lengths` and `length_frames` are the numbers of frames of
+many lengths, by its attention mask.
 """
 
 import pathlib
@@ -133,8 +134,9 @@ def main():
     for bands in (80, 128):
         extractor = WhisperFeatureExtractor(feature_size=bands, chunk_length=1)
         for name, clip in {"0": clips[0], "tone": tone, "silence": torch.zeros(5000)}.items():
-            features = extractor(clip.numpy(), sampling_rate=RATE, return_tensors="pt").input_features[0]
-            tensors[f"log_mel.{bands}.{name}"] = features.contiguous()
+            window = np.pad(clip.numpy(), (0, RATE - len(clip)))
+            features = extractor._np_extract_fbank_features(window[None], "cpu")[0]
+            tensors[f"log_mel.{bands}.{name}"] = torch.tensor(features, dtype=torch.float32)
         filters = torch.tensor(extractor.mel_filters, dtype=torch.float32)
         tensors[f"mel_filters.{bands}"] = filters.contiguous()
     lengths = [1, 2, 159, 160, 161, 319, 320, 321, 399, 400, 640, 641, 4123, 10_000, 15_999, 16_000]

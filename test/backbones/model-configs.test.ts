@@ -208,7 +208,7 @@ describe('a config that cannot be built', () => {
       'model config c.json is of model_type "gpt2"; a "qwen2", "llama", "qwen3" or "mistral" checkpoint is needed here',
     );
     expect(() => parseEncoderConfig({ model_type: 'speech_to_text' }, 'c.json')).toThrow(
-      'a "hubert", "wav2vec2", "unispeech-sat", "wavlm" or "whisper" checkpoint is needed here',
+      'a "hubert", "wav2vec2", "unispeech-sat", "wavlm", "whisper" or "emotion2vec" checkpoint is needed here',
     );
     expect(() => parseTextEncoderConfig({}, 'c.json')).toThrow('c.json has no model_type; a "roberta"');
   });

@@ -1,4 +1,4 @@
-/** @file Backbones of other families, from training to export: wav2vec 2.0, WavLM, Whisper, Llama, Qwen3. */
+/** @file Backbones of other families than the recipes', from training to export. */
 
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -34,6 +34,8 @@ beforeAll(async () => {
   await writeToySpeechEncoder(work.path('toy/backbones/wav2vec2'), 0, 'wav2vec2');
   await writeToySpeechEncoder(work.path('toy/backbones/wavlm'), 0, 'wavlm');
   await writeToyWhisper(work.path('toy/backbones/whisper'), 0);
+  const emotion2vec = new URL('../fixtures/emotion2vec/base', import.meta.url);
+  cpSync(emotion2vec, work.path('toy/backbones/emotion2vec'), { recursive: true });
   for (const [family, kind] of Object.entries(decoders)) {
     const tokenizer = buildByteLevelTokenizer({ words, kind });
     await writeToyDecoder(work.path('toy/backbones', family), 0, family as keyof typeof decoders, tokenizer);
@@ -75,6 +77,12 @@ describe.each([
     name: 'whisper',
     own: { numMelBins: 80, maxSourcePositions: 250 },
     layers: { encoder: { layers: 'all' } },
+  },
+  {
+    title: 'emotion2vec',
+    name: 'emotion2vec',
+    own: { hiddenSize: 16, contextLayers: 2, extraTokens: 3 },
+    layers: { encoder: { layers: [2, 4], mix: 'mean' } },
   },
 ])('a speech encoder of $title', ({ title, name, own, layers }) => {
   const runs = `runs-${name}`;

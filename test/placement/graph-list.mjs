@@ -20,6 +20,7 @@ export const GRAPHS = [
   { name: 'encoder of wav2vec 2.0', kind: 'encoder', checkpoint: 'wav2vec2' },
   { name: 'encoder of WavLM', kind: 'encoder', checkpoint: 'wavlm' },
   { name: 'encoder of WavLM in bfloat16', kind: 'encoder', checkpoint: 'wavlm', precision: 'bfloat16' },
+  { name: 'encoder of emotion2vec', kind: 'encoder', checkpoint: 'emotion2vec' },
   { name: 'encoder of Whisper', kind: 'encoder', checkpoint: 'whisper' },
   { name: 'encoder of Whisper in bfloat16', kind: 'encoder', checkpoint: 'whisper', precision: 'bfloat16' },
 

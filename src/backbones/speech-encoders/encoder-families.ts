@@ -32,6 +32,7 @@ import { float32Of, type Tensor, tensor } from '../../engine/tensor/index.js';
 import { checkpointWeights, type Precision, type Weights } from '../../nn/index.js';
 import { familyOf, familyTitles, type RawConfig } from '../backbone-family.js';
 import { ctcHead, ctcVocabularySize, requireCtcHead } from './ctc/head.js';
+import { emotion2vec } from './emotion2vec/family.js';
 import { hubert } from './hubert/family.js';
 import { chosenLayers, isLastLayer, LAST_LAYER, type LayerSelection } from './layer-selection.js';
 import { type Preprocessor, readPreprocessor } from './preprocessor.js';
@@ -54,6 +55,7 @@ export const encoderFamilies: readonly SpeechEncoderFamily[] = [
   unispeechSat,
   wavlm,
   whisper,
+  emotion2vec,
 ];
 
 /** The supported encoders, for messages: "HuBERT or wav2vec 2.0". */

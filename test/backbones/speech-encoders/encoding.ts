@@ -15,10 +15,14 @@ import {
 } from '../../../src/engine/tensor/index.js';
 import { type ParityError, parityError, recordParity } from '../../parity/figures.js';
 
-/** Fixtures: checkpoints and transformers' results (test/reference/hubert.py, wav2vec2.py, wavlm.py, whisper.py). */
+/**
+ * Fixtures: checkpoints and transformers' results (test/reference/hubert.py, wav2vec2.py, wavlm.py, whisper.py,
+ * emotion2vec.py).
+ */
 export const hubertFixtures = new URL('../../fixtures/hubert/', import.meta.url).pathname;
 export const wav2vec2Fixtures = new URL('../../fixtures/wav2vec2/', import.meta.url).pathname;
 export const wavlmFixtures = new URL('../../fixtures/wavlm/', import.meta.url).pathname;
+export const emotion2vecFixtures = new URL('../../fixtures/emotion2vec/', import.meta.url).pathname;
 export const whisperFixtures = new URL('../../fixtures/whisper/', import.meta.url).pathname;
 
 export interface References {

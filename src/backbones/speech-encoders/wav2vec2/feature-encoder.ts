@@ -36,8 +36,14 @@ import {
 } from '../../../engine/onnx/index.js';
 import { int64 } from '../../../engine/tensor/index.js';
 import { under, type Weights } from '../../../nn/index.js';
-import type { Framing } from '../speech-encoder.js';
+import type { Framing, SpeechEncoderConfig } from '../speech-encoder.js';
 import { receptiveField, type Wav2Vec2Config } from './config.js';
+
+/** The convolutions and their norms. */
+export type FeatureEncoderConfig = Pick<
+  Wav2Vec2Config,
+  'convDim' | 'convKernel' | 'convStride' | 'convBias' | 'featExtractNorm'
+>;
 
 /** PyTorch's default, used inside the feature encoder; the config's layer_norm_eps does not apply to it. */
 const CONV_NORM_EPSILON = 1e-5;
@@ -54,7 +60,7 @@ export type GroupNormSteps = 'real' | 'padded';
  */
 export function featureEncoder(
   weights: Weights,
-  config: Wav2Vec2Config,
+  config: FeatureEncoderConfig,
   { inputValues, attentionMask }: { inputValues: Value; attentionMask: Value },
   groupNormSteps: GroupNormSteps,
 ): { features: Value; frameMask: Value } {
@@ -81,7 +87,7 @@ export function featureEncoder(
 }
 
 /** x [N, T, in] -> [N, T', channels]; weight [channels, in, kernel] as in the checkpoint. */
-function convolution(weights: Weights, config: Wav2Vec2Config, layer: number, x: Value): Value {
+function convolution(weights: Weights, config: FeatureEncoderConfig, layer: number, x: Value): Value {
   const { graph } = x;
   const [, length, width] = x.shape as [Dim, Dim, number];
   const [channels, kernel] = [config.convDim[layer]!, config.convKernel[layer]!];
@@ -98,13 +104,17 @@ function convolution(weights: Weights, config: Wav2Vec2Config, layer: number, x:
 }
 
 /** Length after a convolution: computed if known, otherwise a symbol that reads better in a viewer than the formula. */
-function lengthAfter({ convDim, convKernel, convStride }: Wav2Vec2Config, layer: number, length: Dim): Dim {
+function lengthAfter(
+  { convDim, convKernel, convStride }: FeatureEncoderConfig,
+  layer: number,
+  length: Dim,
+): Dim {
   if (typeof length === 'number') return convLength(length, convKernel[layer]!, convStride[layer]!);
   return layer === convDim.length - 1 ? 'frames' : `frames_${layer}`;
 }
 
 /** The mean of values [N, T, channels] over time: [N, 1, channels]. */
-type TimeMean = (values: Value) => Value;
+export type TimeMean = (values: Value) => Value;
 
 /**
  * Time is summed in blocks of this many steps, then over blocks. Adding tens of thousands of float32 terms in sequence
@@ -113,7 +123,7 @@ type TimeMean = (values: Value) => Value;
 const BLOCK_STEPS = 128;
 
 /** The mean over all time steps of values like x [N, T, channels], or over the first `lengths` int64 [N] of them. */
-function timeMean(x: Value, lengths: Value | undefined): TimeMean {
+export function timeMean(x: Value, lengths: Value | undefined): TimeMean {
   const size = sizeOf(x, 1);
   const blocks = div(add(size, BLOCK_STEPS - 1), BLOCK_STEPS);
   const starts = mul(arange(blocks, `${x.shape[1]}_blocks`), BLOCK_STEPS);
@@ -161,7 +171,7 @@ export function frameCount({ convKernel, convStride }: FrameGeometry, samples: n
 const PADDING_STEP_SAMPLES = 4000;
 
 /** How this feature encoder divides clips into frames. */
-export function convFraming(config: Wav2Vec2Config): Framing {
+export function convFraming(config: SpeechEncoderConfig & FeatureEncoderConfig): Framing {
   return {
     frames: (samples) => frameCount(config, samples),
     frameSamples: config.convStride.reduce((samples, stride) => samples * stride, 1),

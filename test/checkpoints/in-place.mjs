@@ -18,6 +18,7 @@ import { serializeInPlace } from '../../dist/engine/onnx/index.js';
 import { checkpointWeights } from '../../dist/nn/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';
 import { stageGraphs } from '../../dist/systems/emoq/needs.js';
+import { NO_AUDIO } from '../../dist/systems/encoder-layers.js';
 import { phaseEvaluationGraph, phaseParameters } from '../../dist/systems/phase-graphs.js';
 import { buildTraining } from '../../dist/training/step-sizes.js';
 import { peakMiB } from '../fuzz/mutations.mjs';
@@ -43,7 +44,7 @@ const graphs = stageGraphs(
   recipe,
   'stage2',
   {
-    audio: { width: hubert.hiddenSize, held: 1 },
+    audio: { ...NO_AUDIO, width: hubert.hiddenSize },
     former: roberta,
     llm: parseDecoderConfig(llm.config, join(llmFolder, 'config.json')),
   },

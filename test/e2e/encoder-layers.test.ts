@@ -198,7 +198,9 @@ describe('other models', () => {
     expect(await refused('encoder.layers=[7]')).toContain(
       "encoder.layers has 7, but the encoder's layers are 0 to 1",
     );
-    expect(await refused('encoder.layers=some')).toContain('must be last, all or a list of layers');
+    expect(await refused('encoder.layers=some')).toContain(
+      'must be last, all, lower, middle, upper or a list of layers',
+    );
     await work.done('export', 'encoder', '--checkpoint', 'toy/backbones/hubert', '-o', 'encoder.onnx');
     expect(await refused('encoder.layers=[0]', 'backbones.encoder_onnx=encoder.onnx')).toContain(
       'was exported without the encoder.layers that the recipe asks for',

@@ -78,7 +78,7 @@ describe('a linear probe', () => {
     [['eval', '--recipe', 'probe.yaml', '--stage', '1'], 'has no stage 1; leave out --stage 1'],
     [
       ['train', '--recipe', 'probe.yaml', '--set', 'system=linear'],
-      'must be one of emoq, linear-probe, not "linear"',
+      'must be one of emoq, linear-probe, qieemo, not "linear"',
     ],
     [['train', '--recipe', 'probe.yaml', '--set', 'lora.rank=4'], 'unknown key'],
     [

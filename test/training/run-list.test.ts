@@ -51,6 +51,9 @@ async function makeRun(name: string, fold: number | undefined, status: 'training
 
 const lines = (stderr: string): string[] => stderr.trimEnd().split('\n');
 
+/** Bytes of a file up to the end of the line that has byte `at`. */
+const endOfLine = (file: string, at: number): number => readFileSync(file).indexOf('\n', at) + 1;
+
 describe('the list of runs', () => {
   it.each<[string, (dir: string) => void, RegExp]>([
     [
@@ -68,8 +71,13 @@ describe('the list of runs', () => {
     ['no recipe', (dir) => rmSync(join(dir, 'recipe.yaml')), /recipe .*recipe\.yaml does not exist/],
     [
       'a cut recipe',
-      (dir) => truncateSync(join(dir, 'recipe.yaml'), 200),
+      (dir) => truncateSync(join(dir, 'recipe.yaml'), endOfLine(join(dir, 'recipe.yaml'), 200)),
       /recipe .*recipe\.yaml is cut off/,
+    ],
+    [
+      'a recipe cut within a key',
+      (dir) => truncateSync(join(dir, 'recipe.yaml'), endOfLine(join(dir, 'recipe.yaml'), 200) + 2),
+      /recipe .*recipe\.yaml is not valid YAML/,
     ],
     ['an empty recipe', (dir) => truncateSync(join(dir, 'recipe.yaml'), 0), /recipe .*recipe\.yaml is empty/],
     [

@@ -22,9 +22,17 @@ export const publishedModels: Readonly<Record<string, PublishedModel>> = {
     id: 'facebook/hubert-large-ll60k',
     commit: 'ff022d095678a2995f3c49bab18a96a9e553f782',
   },
+  'hubert-large-ls960-ft': {
+    id: 'facebook/hubert-large-ls960-ft',
+    commit: 'ece5fabbf034c1073acae96d5401b25be96709d8',
+  },
   'wav2vec2-base': {
     id: 'facebook/wav2vec2-base',
     commit: '0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8',
+  },
+  'wav2vec2-base-960h': {
+    id: 'facebook/wav2vec2-base-960h',
+    commit: '22aad52d435eb6dbaf354bdad9b0da84ce7d6156',
   },
   'wavlm-base': {
     id: 'microsoft/wavlm-base',

@@ -28,5 +28,6 @@ export const wav2vec2: SpeechEncoderFamily = {
   ],
   published: {
     'facebook/wav2vec2-base': { model_type: 'wav2vec2' },
+    'facebook/wav2vec2-base-960h': { model_type: 'wav2vec2', vocab_size: 32 },
   },
 };

@@ -59,6 +59,8 @@ export interface System<R extends Recipe = Recipe> {
    * @throws InputError for anything the phase would reject
    */
   review(recipe: R, phase: string, corpus: Partition | undefined): Promise<string | undefined>;
+  /** The recipe of a bundle, whose encoder is frozen; absent if no other key has to change with that. */
+  readonly ofBundle?: (recipe: R) => R;
   /**
    * Opens a phase: the backbones it reads, and its graphs.
    * @throws InputError naming the backbone that is missing or broken, or for a phase that the recipe does not have

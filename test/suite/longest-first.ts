@@ -35,6 +35,8 @@ const LONGEST = [
   'e2e/needs',
   'gpu/check',
   'e2e/linear-probe',
+  'e2e/qieemo',
+  'e2e/trained-encoder',
   'e2e/families',
   'e2e/damaged-weights',
   'e2e/stage-order',

@@ -241,7 +241,8 @@ async function portableRecipe(recipe: Recipe, folders: Readonly<Record<string, s
     ...(onnx !== null && { encoder_onnx: `${FOLDERS.encoder}/${basename(onnx)}` }),
   };
   const manifest = recipe.manifest.split(/[/\\]/).slice(-2).join('/');
-  return { ...recipe, manifest, backbones, encoder };
+  const portable: Recipe = { ...recipe, manifest, backbones, encoder };
+  return systemOf(recipe).ofBundle?.(portable) ?? portable;
 }
 
 async function checksums(dir: string): Promise<BundleDescription['files']> {

@@ -103,6 +103,7 @@ export const qieemo: System<QieemoRecipe> = {
       vocabulary,
     );
   },
+  ofBundle: (recipe) => ({ ...recipe, emotion: { ...recipe.emotion, from_align: false } }),
   open: (recipe, name, context) =>
     name === ALIGN ? openAlign(recipe, context) : openEmotion(recipe, context),
 };

@@ -52,7 +52,7 @@ export {
   recognisedText,
 } from './speech-encoders/ctc/recogniser.js';
 export { type TranscriptSymbols, transcriptSymbols } from './speech-encoders/ctc/transcript-symbols.js';
-export { type CtcVocabulary, readCtcVocabulary } from './speech-encoders/ctc/vocabulary.js';
+export type { CtcVocabulary } from './speech-encoders/ctc/vocabulary.js';
 export {
   encoderDescription,
   encoderFamilyOf,

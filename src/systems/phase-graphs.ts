@@ -147,6 +147,26 @@ function forwardGraph(
   return graph;
 }
 
+/**
+ * A phase's forward graph as one standalone model.
+ * @param weight see {@link StandaloneModel.weight}
+ */
+export function wholeModel(
+  { inputs, forward }: Pick<PhaseGraphs, 'inputs' | 'forward'>,
+  model: Pick<StandaloneModel, 'name' | 'description' | 'weight'>,
+): StandaloneModel {
+  return {
+    ...model,
+    inputs,
+    outputs: ['probabilities', 'embedding'],
+    isLanguageModel: false,
+    define(weights, batch) {
+      const { probabilities, embedding } = forward(weights, batch);
+      return { probabilities, embedding: embedding! };
+    },
+  };
+}
+
 /** A standalone model over named weights. */
 export function standaloneGraph({ name, description, inputs, define }: StandaloneModel): ModelGraph {
   return {

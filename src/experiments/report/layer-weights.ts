@@ -1,5 +1,6 @@
 /** @file The weights with which models sum the layers of their encoder. */
 
+import { chosenLayers } from '../../backbones/index.js';
 import { pathExists } from '../../base/index.js';
 import { openWeightsFile, readWeight } from '../../checkpoints/index.js';
 import { float32Of } from '../../engine/tensor/index.js';
@@ -9,8 +10,13 @@ import type { ReadRuns } from './evaluated-runs.js';
 
 /** The weight of each layer in each run, in ascending order; none where models read one layer. */
 export async function layerWeights(parts: readonly ReadRuns[]): Promise<LayerWeight[]> {
-  const { layers, mix } = parts[0]!.recipe.encoder;
-  if (layers === 'last' || mix === 'mean') return [];
+  const [{ recipe, metadata }] = parts as [ReadRuns];
+  const { layers, mix } = recipe.encoder;
+  const depth = metadata[0]?.backbones?.encoder?.config?.numHiddenLayers;
+  // Of an encoder of unknown depth, only layers that are given by number are known.
+  if (mix === 'mean' || (typeof depth !== 'number' && typeof layers === 'string')) return [];
+  const numHiddenLayers = typeof depth === 'number' ? depth : Number.POSITIVE_INFINITY;
+  const numbers = chosenLayers(recipe.encoder, { numHiddenLayers });
   const sums: number[][] = [];
   for (const { runs } of parts) {
     for (const { checkpoint } of runs) {
@@ -19,9 +25,6 @@ export async function layerWeights(parts: readonly ReadRuns[]): Promise<LayerWei
       if (parameters !== undefined) sums.push(layerShares(float32Of(await readWeight(parameters))));
     }
   }
-  const [first] = sums;
-  if (first === undefined) return [];
-  const numbers =
-    typeof layers === 'string' ? first.map((_, index) => index) : [...new Set(layers)].sort((a, b) => a - b);
+  if (sums.length === 0) return [];
   return numbers.map((layer, index) => ({ layer, shares: sums.map((shares) => shares[index]!) }));
 }

@@ -19,8 +19,6 @@ import {
   writeJsonAtomic,
   writeNewFolder,
 } from '../../base/index.js';
-import { isCompanion } from '../../checkpoints/hub/index.js';
-import { findCheckpointFolder } from '../../checkpoints/index.js';
 import { SAMPLE_RATE_HZ } from '../../data/audio/index.js';
 import type { Precision } from '../../nn/index.js';
 import { dumpRecipe } from '../../recipe/index.js';
@@ -35,11 +33,13 @@ import {
 import type { ComputeOptions } from '../../training/index.js';
 import type { RunFolder } from '../../training/runs/index.js';
 import {
+  copyCompanions,
   type ExportControls,
   exportable,
   exportableEncoder,
   type IntegerType,
   integerModel,
+  MODEL_CARD,
   runMetadata,
   writeModelFiles,
 } from '../export/index.js';
@@ -71,7 +71,6 @@ export interface BundleOptions extends ExportControls {
 const FOLDERS: Readonly<Record<string, string>> = { encoder: 'encoder', former: 'former', llm: 'llm' };
 /** A few rows, on which every label hangs. */
 const KEPT_IN_FLOATS = /^label_words\.|^head\.|^projector\./;
-const MODEL_CARD = 'README.md';
 const RECIPE = 'recipe.yaml';
 
 /**
@@ -211,14 +210,6 @@ async function writeEncoder(
   const { files, config } = await encoderOf(recipe);
   for (const file of files) await copyFileAtomic(file, join(folder, basename(file)));
   return { file: `${FOLDERS.encoder}/${basename(onnx)}`, normalize: config.doNormalize === true };
-}
-
-/** Configs, tokenizer and licence of a backbone; its model card is not that of the bundle. */
-export async function copyCompanions(nameOrPath: string, to: string): Promise<void> {
-  const from = await findCheckpointFolder(nameOrPath);
-  await mkdir(to, { recursive: true });
-  const names = (await readdir(from)).filter((name) => isCompanion(name) && name !== MODEL_CARD);
-  for (const name of names) await copyFileAtomic(join(from, name), join(to, name));
 }
 
 /** The recipe without places on this machine, and with the encoder's layers by number. */

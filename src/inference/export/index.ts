@@ -1,5 +1,6 @@
 /** @file Exports models as ONNX files for other runtimes. */
 
+export { copyCompanions, MODEL_CARD } from './companions.js';
 export { exportableEncoder, exportableFormer, exportableLanguageModel } from './exportable-models.js';
 export { type IntegerType, integerModel } from './integer-model.js';
 export {

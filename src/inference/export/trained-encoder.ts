@@ -3,11 +3,9 @@
  * recipes, for `emoq transcribe` if it has a CTC head, and for transformers.
  */
 
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encoderWeightKey, readEncoderConfig } from '../../backbones/index.js';
-import { copyFileAtomic, InputError, writeNewFolder } from '../../base/index.js';
-import { isCompanion } from '../../checkpoints/hub/index.js';
+import { InputError, writeNewFolder } from '../../base/index.js';
 import {
   checkpointIdentity,
   openCheckpoint,
@@ -19,9 +17,7 @@ import { streamSafetensors } from '../../engine/tensor/index.js';
 import { SPEECH_ENCODER_PREFIX } from '../../systems/index.js';
 import { requireSameBackbones } from '../../training/index.js';
 import { findRun, openTrainedRun, type RunOpening, type TrainedRun } from '../trained-run.js';
-
-/** Model cards tell of the original. */
-const NOT_COPIED = ['README.md'];
+import { copyCompanions } from './companions.js';
 
 /**
  * Writes the encoder of a run into a new folder: trained weights in float32, the others as they are stored.
@@ -57,10 +53,7 @@ export async function writeTrainedEncoder(
   });
   await writeNewFolder(out, options.stop, async (staged) => {
     await streamSafetensors(join(staged, 'model.safetensors'), tensors, { format: 'pt' });
-    const names = (await readdir(checkpoint.dir)).filter(
-      (name) => isCompanion(name) && !NOT_COPIED.includes(name),
-    );
-    for (const name of names) await copyFileAtomic(join(checkpoint.dir, name), join(staged, name));
+    await copyCompanions(checkpoint.dir, staged);
   });
   return { run, trained: own.length, total: stored.length };
 }

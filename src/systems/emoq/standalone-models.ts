@@ -21,6 +21,7 @@ import {
 } from '../../checkpoints/index.js';
 import type { StreamedTensor, Tensor } from '../../engine/tensor/index.js';
 import { FORMER_PREFIX, type LoraConfig } from '../../nn/index.js';
+import { wholeModel } from '../phase-graphs.js';
 import type { PhaseGraphs, StandaloneModel } from '../system.js';
 import type { EmoqBackbones } from './emoq-backbones.js';
 import { LABEL_ROWS_KEY, type Stage2Config, stage2Models } from './stage2.js';
@@ -76,18 +77,11 @@ export function stage1Standalone(
   trained: Checkpoint,
 ): readonly StandaloneModel[] {
   return [
-    {
+    wholeModel(graphs, {
       name: 'emoq_former',
       description: 'EmoQ-Former and its head: speech features and text to probabilities of the labels',
-      inputs: graphs.inputs,
-      outputs: ['probabilities', 'embedding'],
-      isLanguageModel: false,
-      define(weights, batch) {
-        const { probabilities, embedding } = graphs.forward(weights, batch);
-        return { probabilities, embedding: embedding! };
-      },
       weight: ownWeight(graphs, backbones, trained),
-    },
+    }),
   ];
 }
 

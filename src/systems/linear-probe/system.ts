@@ -27,7 +27,7 @@ import {
   type Weights,
 } from '../../nn/index.js';
 import { equallyMixed, initialEncoderLayers, withEncoderLayers } from '../encoder-layers.js';
-import { audioPart, joined, labelPart, phaseParameters } from '../phase-graphs.js';
+import { audioPart, joined, labelPart, phaseParameters, wholeModel } from '../phase-graphs.js';
 import { encoderProblems } from '../settings.js';
 import { audioStatistics, describeEncoder, inspectEncoder, pooledFeatures } from '../speech-features.js';
 import type { Phase, PhaseContext, PhaseGraphs, PhaseNeeds, System } from '../system.js';
@@ -198,18 +198,11 @@ async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseCont
     },
     ...(!mayBeAbsent && {
       standalone: async (trained) => [
-        {
+        wholeModel(graphs, {
           name: PROBE,
           description: 'linear probe: speech features to probabilities of the labels',
-          inputs: graphs.inputs,
-          outputs: ['probabilities', 'embedding'],
-          isLanguageModel: false,
-          define: (weights, batch) => {
-            const { probabilities, embedding } = graphs.forward(weights, batch);
-            return { probabilities, embedding: embedding! };
-          },
           weight: (key, shape) => trainedTensor(requireWeight(trained, key, shape)),
-        },
+        }),
       ],
     }),
   };

@@ -3,8 +3,9 @@
  * tells what was said.
  */
 
-import { type CtcVocabulary, transcriptSymbols } from '../../backbones/index.js';
+import { type CtcVocabulary, type RecogniserSource, transcriptSymbols } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
+import type { Utterance } from '../../data/corpora/index.js';
 import { softmax } from '../../engine/onnx/index.js';
 import type { Batch, GraphInput } from '../../engine/training/index.js';
 import { ctcLoss } from '../../nn/index.js';
@@ -86,28 +87,44 @@ export function symbolPart(examples: readonly AlignExample[], blank: number): Ba
 }
 
 /**
- * Reviews transcripts that a recogniser is to be trained on.
- * @returns a warning about letters that its vocabulary does not have; undefined if it has all
+ * Reviews what a recogniser is to be trained on.
+ * @param recogniser undefined if it is not there yet
+ * @returns a warning about letters that its vocabulary does not have, and about clips that are too short for their
+ *   transcripts; undefined if there are none
  * @throws InputError if no utterance has a transcript
  */
 export function reviewTranscripts(
-  texts: readonly string[],
-  vocabulary: CtcVocabulary | undefined,
+  utterances: readonly Pick<Utterance, 'text' | 'durationSec'>[],
+  recogniser: RecogniserSource | undefined,
 ): string | undefined {
-  if (texts.length > 0 && texts.every((text) => text.trim() === '')) {
+  if (utterances.length > 0 && utterances.every(({ text }) => text.trim() === '')) {
     throw new InputError(
       'align fine-tunes the encoder on transcripts, but no training utterance has one; set emotion.from_align to false',
     );
   }
-  if (vocabulary === undefined) return undefined;
-  const counts = new Map<string, number>();
-  for (const text of texts) {
-    for (const letter of transcriptSymbols(text, vocabulary).unknown) {
-      counts.set(letter, (counts.get(letter) ?? 0) + 1);
-    }
+  if (recogniser === undefined) return undefined;
+  const unknown = new Map<string, number>();
+  let short = 0;
+  for (const { text, durationSec } of utterances) {
+    const spelt = transcriptSymbols(text, recogniser.vocabulary);
+    for (const letter of spelt.unknown) unknown.set(letter, (unknown.get(letter) ?? 0) + 1);
+    // Each symbol needs a frame, and a repeated one a blank before it. Without a duration nothing is known.
+    const repeats = spelt.ids.filter((id, place) => id === spelt.ids[place - 1]).length;
+    if (durationSec > 0 && durationSec / recogniser.frameSec < spelt.ids.length + repeats) short += 1;
   }
-  if (counts.size === 0) return undefined;
-  const most = [...counts].sort(([, a], [, b]) => b - a).slice(0, 5);
-  const more = counts.size > most.length ? ' and others' : '';
-  return `align leaves out letters that the recogniser's vocabulary does not have: ${most.map(([letter, count]) => `${letter} (${count} times)`).join(', ')}${more}`;
+  const most = [...unknown].sort(([, a], [, b]) => b - a).slice(0, 5);
+  const more = unknown.size > most.length ? ' and others' : '';
+  const warnings = [
+    ...(unknown.size > 0
+      ? [
+          `align leaves out letters that the recogniser's vocabulary does not have: ${most.map(([letter, count]) => `${letter} (${count} times)`).join(', ')}${more}`,
+        ]
+      : []),
+    ...(short > 0
+      ? [
+          `align learns nothing from ${short} of ${utterances.length} clips, which are too short for their transcripts`,
+        ]
+      : []),
+  ];
+  return warnings.length === 0 ? undefined : warnings.join('; ');
 }

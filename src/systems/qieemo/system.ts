@@ -3,14 +3,8 @@
  * modules are our reading of the paper's abstract, see fusion.ts.
  */
 
-import { join } from 'node:path';
-import {
-  type CtcVocabulary,
-  ctcVocabularySize,
-  frameWidth,
-  readCtcVocabulary,
-} from '../../backbones/index.js';
-import { findCheckpointFolder, readConfig, requireWeight, trainedTensor } from '../../checkpoints/index.js';
+import { findRecogniser, frameWidth } from '../../backbones/index.js';
+import { requireWeight, trainedTensor } from '../../checkpoints/index.js';
 import { labelCounts } from '../../data/corpora/index.js';
 import { l2Normalize, softmax } from '../../engine/onnx/index.js';
 import type { Tensor } from '../../engine/tensor/index.js';
@@ -25,7 +19,7 @@ import {
   LOGITS,
   withEncoderLayers,
 } from '../encoder-layers.js';
-import { audioPart, joined, labelPart, phaseParameters } from '../phase-graphs.js';
+import { audioPart, joined, labelPart, phaseParameters, wholeModel } from '../phase-graphs.js';
 import { audioStatistics, describeEncoder, inspectEncoder } from '../speech-features.js';
 import type {
   Example,
@@ -97,11 +91,8 @@ export const qieemo: System<QieemoRecipe> = {
   needs: (_, phase) => needsOf(phase),
   review: async (recipe, phase, corpus) => {
     if (phase !== ALIGN || corpus === undefined) return undefined;
-    const vocabulary = await readVocabulary(recipe).catch(() => undefined); // it may be absent so far
-    return reviewTranscripts(
-      corpus.train.map(({ text }) => text),
-      vocabulary,
-    );
+    const recogniser = await findRecogniser(recipe.backbones.encoder!).catch(() => undefined); // it may be absent so far
+    return reviewTranscripts(corpus.train, recogniser);
   },
   ofBundle: (recipe) => ({ ...recipe, emotion: { ...recipe.emotion, from_align: false } }),
   open: (recipe, name, context) =>
@@ -149,10 +140,11 @@ async function openAlign(recipe: QieemoRecipe, { weights }: PhaseContext): Promi
   const whole = await describeEncoder(recipe, { mayBeAbsent });
   // Logits alone: no hidden state is read.
   const encoder = { ...whole, upper: { ...whole.upper!, below: 0, read: [] } };
-  const vocabulary = await readVocabulary(recipe).catch((error: unknown) => {
+  const recogniser = await findRecogniser(recipe.backbones.encoder!).catch((error: unknown) => {
     if (mayBeAbsent) return undefined;
     throw error;
   });
+  const vocabulary = recogniser?.vocabulary;
   const blank = vocabulary === undefined ? 0 : vocabulary.symbols.indexOf(vocabulary.blank);
   const { inputs, phase } = common(recipe, encoder, mayBeAbsent ? whole.warning : undefined);
   const graphs = withEncoderLayers(alignGraphs(inputs, blank), encoder, recipe.encoder);
@@ -174,12 +166,6 @@ async function openAlign(recipe: QieemoRecipe, { weights }: PhaseContext): Promi
       ]),
     initial: () => initialEncoderLayers(parameters.trainable, recipe, undefined),
   };
-}
-
-/** The symbols of the encoder's CTC head. @throws InputError if it has none */
-async function readVocabulary({ backbones }: QieemoRecipe): Promise<CtcVocabulary> {
-  const dir = await findCheckpointFolder(backbones.encoder!);
-  return readCtcVocabulary(dir, ctcVocabularySize(await readConfig(dir), join(dir, 'config.json')));
 }
 
 /** The graphs of the emotion phase. @param trainingCounts utterances of each label in training, for `loss: mal` */
@@ -258,18 +244,11 @@ async function openEmotion(recipe: QieemoRecipe, { weights, corpus }: PhaseConte
     initial: (context) => initialValues(parameters.trainable, recipe, encoder, context),
     ...(!mayBeAbsent && {
       standalone: async (trained) => [
-        {
+        wholeModel(graphs, {
           name: 'qieemo',
           description: 'Qieemo: speech features to probabilities of the labels',
-          inputs: graphs.inputs,
-          outputs: ['probabilities', 'embedding'],
-          isLanguageModel: false,
-          define: (given, batch) => {
-            const { probabilities, embedding } = graphs.forward(given, batch);
-            return { probabilities, embedding: embedding! };
-          },
           weight: (key, shape) => trainedTensor(requireWeight(trained, key, shape)),
-        },
+        }),
       ],
     }),
   };

@@ -142,3 +142,26 @@ describe('a selection of layers', () => {
     await encoder.close();
   });
 });
+
+describe('a third of the layers', () => {
+  const thirdsOf = (numHiddenLayers: number) =>
+    (['lower', 'middle', 'upper'] as const).map((layers) => chosenLayers({ layers }, { numHiddenLayers }));
+
+  it('is one of three parts that meet, the middle one the largest', () => {
+    for (const depth of [3, 4, 5, 6, 12, 24, 25, 26]) {
+      const thirds = thirdsOf(depth);
+      expect(thirds.flat()).toEqual(Array.from({ length: depth }, (_, index) => index + 1));
+      expect(thirds[1]!.length).toBeGreaterThanOrEqual(thirds[0]!.length);
+      expect(thirds[0]).toHaveLength(thirds[2]!.length);
+    }
+    expect(thirdsOf(12)[1]).toEqual([5, 6, 7, 8]);
+    expect(thirdsOf(2)).toEqual([[1], [2], [2]]);
+    expect(thirdsOf(1)).toEqual([[1], [1], [1]]);
+  });
+
+  it('has the features of the same layers by number', () => {
+    const config = { numHiddenLayers: 12 };
+    const name = (layers: LayerSelection['layers']) => selectionName({ layers, mix: 'learned' }, config);
+    expect(name('middle')).toBe(name([5, 6, 7, 8]));
+  });
+});

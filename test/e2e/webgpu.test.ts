@@ -51,7 +51,7 @@ afterAll(() => {
 describe('on WebGPU', () => {
   it('both stages train with the losses of the CPU, and validate with its figures', async (test) => {
     // A machine without a Vulkan driver has no WebGPU to compare.
-    if (webGpu.kind === 'none') return test.skip();
+    if (webGpu.kind === 'none') return test.skip('there is no Vulkan driver, so no WebGPU');
     for (const device of ['cpu', 'webgpu']) {
       for (const stage of STAGES) {
         const { stderr } = await work.done(stage, ...named, '--run', device, '--device', device);
@@ -80,7 +80,7 @@ describe('on WebGPU', () => {
 
   it('is one of several devices: each trains a run, and both encode clips', async (test) => {
     // A machine without a Vulkan driver has no WebGPU to compare.
-    if (webGpu.kind === 'none') return test.skip();
+    if (webGpu.kind === 'none') return test.skip('there is no Vulkan driver, so no WebGPU');
     // A cache of its own, so that the clips are encoded again.
     const env = { EMOQ_CACHE: work.path('..', 'other-features') };
     const devices = ['webgpu', 'cpu'];
@@ -98,7 +98,7 @@ describe('on WebGPU', () => {
 
   it('a run is evaluated, and recordings are predicted, as on the CPU', async (test) => {
     // A machine without a Vulkan driver has no WebGPU to compare.
-    if (webGpu.kind === 'none') return test.skip();
+    if (webGpu.kind === 'none') return test.skip('there is no Vulkan driver, so no WebGPU');
     const [header, ...rows] = work.read('toy/manifest.csv').toString().trim().split('\n');
     work.file('toy/some.csv', [header, ...rows.slice(0, 3), ''].join('\n'));
     for (const device of ['cpu', 'webgpu']) {

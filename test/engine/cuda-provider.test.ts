@@ -63,7 +63,7 @@ describe('a shared library', () => {
 
   it('of this system is read as the loader reads it', async (test) => {
     // Other systems have no ELF libraries to read.
-    if (process.platform !== 'linux') return test.skip();
+    if (process.platform !== 'linux') return test.skip('only Linux has ELF libraries');
     const path = join(providerFolder(), 'libonnxruntime.so.1');
     const { needed, runpath } = await readDynamicSection(path);
     expect(needed).toContain('libc.so.6');
@@ -199,8 +199,7 @@ describe('a CUDA provider', () => {
     );
     if (source === undefined) {
       // The provider has 272 MB, which no test downloads: where it is installed it is read.
-      console.log('skipped: no CUDA provider is installed, and EMOQ_CUDA_PROVIDER names no folder with one');
-      return test.skip();
+      return test.skip('no CUDA provider is installed, and EMOQ_CUDA_PROVIDER names no folder with one');
     }
     await requireProviderVersion(join(source, CUDA), onnxruntimeVersion());
     expect(await cudaNeeds(source)).toMatchObject({

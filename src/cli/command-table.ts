@@ -19,6 +19,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/prepare-toy-command.js')).prepareToyCommand,
   },
   {
+    name: 'prepare',
+    summary: 'convert the raw release of a corpus by name, or as a file of your own describes it',
+    load: async () => (await import('./commands/prepare-command.js')).prepareCommand,
+  },
+  {
     name: 'prepare-meld',
     summary: 'convert a raw MELD release to 16 kHz audio and a manifest',
     load: async () => (await import('./commands/prepare-meld-command.js')).prepareMeldCommand,

@@ -1,4 +1,4 @@
-/** @file `emoq prepare-crema-d`: converts a raw CREMA-D release to a prepared corpus. */
+/** @file `emoq prepare-crema-d`: the same as `emoq prepare crema-d`, under the name that it had first. */
 
 import { defineCommand, option } from '../command-definition.js';
 import { preparationOptions, runPreparation } from './corpus-preparation.js';
@@ -10,10 +10,11 @@ export const prepareCremaDCommand = defineCommand({
     ...preparationOptions,
   },
   help: `
-Reads the names of the clips in AudioWAV (actor, sentence, emotion, level) and
-the genders in VideoDemographics.csv, checks them against the known counts, and
-writes <out>/manifest.csv, <out>/manifest.json and 16 kHz mono audio. Run it
-again after an interruption to continue.
+The same as emoq prepare crema-d. Reads the names of the clips in AudioWAV
+(actor, sentence, emotion, level) and the genders in VideoDemographics.csv,
+checks them against the known counts, and writes <out>/manifest.csv,
+<out>/manifest.json and 16 kHz mono audio. Run it again after an interruption
+to continue.
 
 The label is the intended emotion. There are no splits: a recipe splits the
 actors with its split_seed.
@@ -21,8 +22,9 @@ actors with its split_seed.
 Example:
   emoq prepare-crema-d --root CREMA-D`,
   run: async (options) => {
-    const { prepareCremaD } = await import('../../data/corpora/index.js');
+    const { openRelease } = await import('../../data/corpora/index.js');
+    const { prepare } = await openRelease('crema-d');
     const { root, out } = options;
-    await runPreparation(options, (controls) => prepareCremaD({ root, out, ...controls }));
+    await runPreparation(options, (controls) => prepare({ root, out, ...controls }));
   },
 });

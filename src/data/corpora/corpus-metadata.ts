@@ -3,10 +3,12 @@
  * and a strict YAML reader.
  */
 
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { InputError, oneLine, plainValueOf, readTextFile, sha256Of } from '../../base/index.js';
+import { type LayoutProblem, layoutProblems, layoutSchema } from './description/release-layout.js';
 import { countLabels, type Utterance } from './manifest.js';
 import type { LabelCounts } from './manifest-info.js';
 
@@ -14,30 +16,41 @@ const counts = z.record(z.string(), z.number().int().min(0));
 const seconds = z.number().min(0);
 
 const metadataSchema = z.strictObject({
-  corpus: z.string().min(1),
+  corpus: z.string().regex(/^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u, {
+    error: 'must be letters, digits, spaces, dots, dashes and underscores',
+  }),
   title: z.string().min(1),
-  source: z.string(),
-  licence: z.string(),
-  /** The release's own label codes -> names; absent for corpora with plain names. */
+  source: z.string().default(''),
+  licence: z.string().default(''),
+  /** Languages of the speech, as BCP 47 tags. */
+  language: z
+    .array(z.string().regex(/^[a-z]{2,3}(?:-[A-Za-z0-9]+)*$/, { error: 'must be a tag such as en or zh' }))
+    .optional(),
+  ...layoutSchema,
+  /** The label codes of a release that is read by code. */
   codes: z.record(z.string(), z.string()).optional(),
   labels: z.array(z.string()).min(1),
   /** Keys are labels, or several joined by `+` and counted together. */
-  counts: z.strictObject({
-    total: counts.optional(),
-    split: z.record(z.string(), counts).optional(),
-    session: z.record(z.string(), counts).optional(),
-  }),
+  counts: z
+    .strictObject({
+      total: counts.optional(),
+      split: z.record(z.string(), counts).optional(),
+      session: z.record(z.string(), counts).optional(),
+    })
+    .default({}),
   /** Label sets and parts used in published work, with the keys of recipes; counts per split or session. */
-  views: z.record(
-    z.string(),
-    z.strictObject({
-      labels: z.array(z.string()).min(1),
-      label_map: z.record(z.string(), z.string()).optional(),
-      id_pattern: z.string().optional(),
-      counts,
-    }),
-  ),
-  known_bad: z.array(z.strictObject({ id: z.string(), fault: z.string() })),
+  views: z
+    .record(
+      z.string(),
+      z.strictObject({
+        labels: z.array(z.string()).min(1),
+        label_map: z.record(z.string(), z.string()).optional(),
+        id_pattern: z.string().optional(),
+        counts,
+      }),
+    )
+    .default({}),
+  known_bad: z.array(z.strictObject({ id: z.string(), fault: z.string() })).default([]),
   clip_rule: z
     .strictObject({
       factor: z.number().min(1),
@@ -63,26 +76,54 @@ export type CorpusMetadata = z.infer<typeof metadataSchema> & {
   sha256: string;
 };
 
-const publishedCorpora = ['meld', 'iemocap', 'crema-d'] as const;
-type PublishedCorpus = (typeof publishedCorpora)[number];
-
-/** Whether emoq has the metadata of a corpus of this name. */
-export function isPublishedCorpus(name: string): name is PublishedCorpus {
-  return (publishedCorpora as readonly string[]).includes(name);
+/** The folder of the metadata that is shipped with emoq. */
+export function corpusMetadataFolder(): string {
+  return fileURLToPath(new URL('../../../data-manifests', import.meta.url));
 }
 
 /** The metadata file that is shipped with emoq for a corpus. */
-export function corpusMetadataPath(corpus: PublishedCorpus): string {
+export function corpusMetadataPath(corpus: string): string {
   return fileURLToPath(new URL(`../../../data-manifests/${corpus}.yaml`, import.meta.url));
+}
+
+/** Whether emoq has the metadata of a corpus of this name. */
+export function isPublishedCorpus(name: string): boolean {
+  return /^[\w-]+$/.test(name) && existsSync(corpusMetadataPath(name));
 }
 
 /** Reads a metadata file. @throws InputError naming file, line and column, or file and key */
 export async function readCorpusMetadata(path: string): Promise<CorpusMetadata> {
   const { text, value } = await readYamlFile(path, 'corpus metadata');
   const parsed = metadataSchema.safeParse(value);
-  if (parsed.success) return { ...parsed.data, sha256: sha256Of(text) };
-  const [issue] = parsed.error.issues;
-  throw new InputError(oneLine(`${path}, key ${issue?.path.join('.') || '(top)'}: ${issue?.message}`));
+  const [problem] = parsed.success
+    ? metadataProblems(parsed.data)
+    : parsed.error.issues.map(({ path: key, message }) => ({ path: key.map(String), message }));
+  if (problem !== undefined) {
+    throw new InputError(oneLine(`${path}, key ${problem.path.join('.') || '(top)'}: ${problem.message}`));
+  }
+  return { ...(parsed.data as z.infer<typeof metadataSchema>), sha256: sha256Of(text) };
+}
+
+/** What does not fit together in metadata that are right key by key. */
+function metadataProblems(metadata: z.infer<typeof metadataSchema>): LayoutProblem[] {
+  const { labels, counts: expected, utterance, known_bad: bad } = metadata;
+  const layout = layoutProblems(
+    metadata,
+    labels,
+    bad.map(({ id }) => id),
+  );
+  const counted = [
+    expected.total ?? {},
+    ...Object.values(expected.split ?? {}),
+    ...Object.values(expected.session ?? {}),
+  ];
+  const unknown = counted
+    .flatMap((group) => Object.keys(group).flatMap((key) => key.split('+')))
+    .find((label) => !labels.includes(label));
+  if (utterance && unknown !== undefined) {
+    layout.push({ path: ['counts'], message: `"${unknown}" is not one of labels` });
+  }
+  return layout;
 }
 
 /** Describes every count that differs from the metadata; empty if all agree. */
@@ -177,6 +218,8 @@ function parsedValue(
         refuse(at(node), `there is no &${node.source} before *${node.source}; write the value out`);
     },
     Pair(_, { key }) {
+      // 03 is a code, not a number: a key is what is written.
+      if (isScalar(key) && typeof key.value === 'number' && key.source !== undefined) key.value = key.source;
       if (!isScalar(key) || (typeof key.value === 'object' && key.value !== null)) {
         const node = key as Node | null;
         refuse(node?.range?.[0], 'a key must be a text, not a list or a map');

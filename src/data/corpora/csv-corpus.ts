@@ -3,7 +3,7 @@
  * one is.
  */
 
-import { errorMessage, InputError, lineError, mapConcurrently, sha256Of } from '../../base/index.js';
+import { errorMessage, InputError, lineError, mapConcurrently } from '../../base/index.js';
 import { type ChannelChoice, parseChannel } from '../audio/index.js';
 import {
   type CsvRow,
@@ -24,6 +24,7 @@ import { RECOGNISED_COLUMN, readSplitNames, SPLIT_NAMES_TEXT, type SplitReading 
 import type { MergedLabel } from './manifest-info.js';
 import {
   type CorpusPlan,
+  clipFileName,
   type PreparationOptions,
   type PreparationSummary,
   prepareCorpus,
@@ -52,9 +53,6 @@ const OPTIONAL_COLUMNS = [
   ...['id', 'text', 'speaker', 'gender', 'session', 'split'],
   ...['start', 'end', 'channel', RECOGNISED_COLUMN],
 ];
-
-/** File systems limit names to 255 bytes, including the extension and a temporary suffix. */
-const LONGEST_NAME_BYTES = 200;
 
 /**
  * Prepares a corpus from a CSV. Paths are relative to the CSV (or absolute). The audio is converted into the corpus
@@ -114,7 +112,7 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
     const source = sources[index];
     if (source === undefined) plan.planned.push({ utterance });
     else if (source.kind === 'found') {
-      const target = `audio/${fileName(id)}.wav`;
+      const target = `audio/${clipFileName(id)}.wav`;
       plan.planned.push({ utterance, clip: { id, source: source.path, target, segment, channel } });
     } else {
       plan.skipped.push({ id, reason: 'clip missing' });
@@ -215,13 +213,6 @@ function refuseSharedSpeakers(
       );
     }
   }
-}
-
-/** An id may contain anything; a file name must not leave the folder, be hidden or exceed the length limit. */
-function fileName(id: string): string {
-  const name = id.replace(/[/\\:*?"<>|\p{Cc}]/gu, '_').replace(/^\./, '_');
-  if (Buffer.byteLength(name) <= LONGEST_NAME_BYTES) return name;
-  return `${[...name].slice(0, 40).join('')}_${sha256Of(id).slice(0, 16)}`;
 }
 
 export interface CsvRecording {

@@ -1,7 +1,6 @@
 /** @file Corpora: preparation from raw releases and CSV files, manifests, views, splits and leakage checks. */
 
 export { corpusMetadataPath, isPublishedCorpus, readCorpusMetadata } from './corpus-metadata.js';
-export { prepareCremaD } from './crema-d.js';
 export { prepareCsv } from './csv-corpus.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
@@ -35,6 +34,7 @@ export {
 } from './partition.js';
 export { withoutTags } from './passages.js';
 export type { ClipFormat, CorpusRecogniser, PreparationSummary } from './preparation.js';
+export { openRelease, type Release, releaseNames } from './releases.js';
 export { type SharedItem, type SharedItems, sharedAudio } from './shared-audio.js';
 export {
   type Division,

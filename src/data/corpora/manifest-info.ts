@@ -67,6 +67,8 @@ export interface ManifestInfo {
   name: string;
   /** The release that audio and labels come from. */
   source: string;
+  /** Of the speech, as BCP 47 tags; absent if unknown. */
+  languages?: readonly string[] | undefined;
   utterances: number;
   durationSec: number;
   counts: CorpusCounts;
@@ -93,6 +95,7 @@ const infoSchema = z.object({
   version: z.literal(1, { error: 'this emoq reads manifest version 1' }),
   name: z.string().min(1),
   source: z.string(),
+  languages: z.array(z.string()).optional(),
   utterances: z.number().int().min(0),
   durationSec: z.number().min(0),
   counts: z.object({

@@ -155,6 +155,7 @@ function findAudio({ rows, files }: RecordingTable, utterances: readonly Utteran
 export interface ManifestContent {
   name: string;
   source: string;
+  languages?: readonly string[] | undefined;
   utterances: readonly Utterance[];
   episodes?: Record<string, string> | undefined;
   notes?: PreparationNotes | undefined;
@@ -208,13 +209,14 @@ export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
 }
 
 function describeManifest(content: ManifestContent, sha256: string): ManifestInfo {
-  const { name, source, utterances, episodes, notes, ffmpeg, merged = [], recogniser } = content;
+  const { name, source, languages, utterances, episodes, notes, ffmpeg, merged = [], recogniser } = content;
   const durationSec = utterances.reduce((sum, utterance) => sum + utterance.durationSec, 0);
   return {
     format: 'emoq-manifest',
     version: 1,
     name,
     source,
+    ...(languages && { languages }),
     utterances: utterances.length,
     durationSec: Number(durationSec.toFixed(4)),
     counts: countLabels(utterances),

@@ -13,6 +13,7 @@ import {
   mapConcurrently,
   pathExists,
   readJson,
+  sha256Of,
 } from '../../base/index.js';
 import {
   type ClipOutcome,
@@ -65,6 +66,8 @@ export interface CorpusPlan {
   remarks?: readonly string[] | undefined;
   /** What is done to clips in addition to every preparation's steps. */
   rules?: readonly string[] | undefined;
+  /** BCP 47 tags, if known. */
+  languages?: readonly string[] | undefined;
   /** Where recognised texts in the annotations come from. */
   recogniser?: RecogniserInfo | undefined;
 }
@@ -73,12 +76,13 @@ export interface CorpusPlan {
 export function releasePlan(name: string, root: string, metadata: CorpusMetadata): CorpusPlan {
   return {
     name,
-    source: `${metadata.title}, ${metadata.source}`,
+    source: [metadata.title, metadata.source].filter((part) => part !== '').join(', '),
     root,
     planned: [],
     skipped: [],
     differences: [],
     knownBad: new Map(metadata.known_bad.map(({ id, fault }) => [id, fault])),
+    languages: metadata.language,
   };
 }
 
@@ -210,6 +214,16 @@ async function recognised(
     utterances: utterances.map((utterance, index) => ({ ...utterance, recognised: texts[index]! })),
     recogniser: recogniser.identity,
   };
+}
+
+/** File systems limit names to 255 bytes, including the extension and a temporary suffix. */
+const LONGEST_NAME_BYTES = 200;
+
+/** An id may contain anything; a file name must not leave the folder, be hidden or exceed the length limit. */
+export function clipFileName(id: string): string {
+  const name = id.replace(/[/\\:*?"<>|\p{Cc}]/gu, '_').replace(/^\./, '_');
+  if (Buffer.byteLength(name) <= LONGEST_NAME_BYTES) return name;
+  return `${[...name].slice(0, 40).join('')}_${sha256Of(id).slice(0, 16)}`;
 }
 
 function inFormat(clip: ClipTask, format: ClipFormat): ClipTask {

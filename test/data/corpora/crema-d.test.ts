@@ -7,13 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { InputError, InterruptedError } from '../../../src/base/index.js';
 import { corpusMetadataPath, readCorpusMetadata } from '../../../src/data/corpora/corpus-metadata.js';
-import { parseCremaDName } from '../../../src/data/corpora/crema-d.js';
-import {
-  partitionUtterances,
-  prepareCremaD,
-  readManifest,
-  selectUtterances,
-} from '../../../src/data/corpora/index.js';
+import { prepareDescribed } from '../../../src/data/corpora/description/described-corpus.js';
+import { partitionUtterances, readManifest, selectUtterances } from '../../../src/data/corpora/index.js';
 import { loadRecipe } from '../../../src/recipe/index.js';
 import { emoqHere } from '../../cli/in-process.js';
 import { put, toneWav } from './raw-trees.js';
@@ -60,7 +55,7 @@ beforeAll(() => {
   put(metadataPath, stringify(facts));
 });
 
-const options = (out: string, path = root) => ({ root: path, out: join(folder, out), metadataPath });
+const options = (out: string, path = root) => ({ root: path, out: join(folder, out) });
 
 async function refusal(work: Promise<unknown>): Promise<string> {
   const error = await work.catch((thrown: unknown) => thrown);
@@ -71,7 +66,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
 
 describe('prepare-crema-d', () => {
   it('reads actor, sentence and emotion from the names, and the gender from the demographics', async () => {
-    const summary = await prepareCremaD(options('a'));
+    const summary = await prepareDescribed(metadataPath, options('a'));
     const { utterances } = await readManifest(summary.manifestPath);
     expect(
       utterances
@@ -94,7 +89,10 @@ describe('prepare-crema-d', () => {
     });
     expect(summary).toMatchObject({ kept: CLIPS - 1, silent: [], differences: [] });
     expect(summary.skipped).toEqual([{ id: '1076_MTI_SAD_XX', reason: 'no sound, as known' }]);
-    expect(await prepareCremaD(options('a'))).toMatchObject({ converted: 0, alreadyDone: true });
+    expect(await prepareDescribed(metadataPath, options('a'))).toMatchObject({
+      converted: 0,
+      alreadyDone: true,
+    });
   });
 
   it('is divided by its recipe, whatever the seed of the run: every actor in one part', async () => {
@@ -112,19 +110,22 @@ describe('prepare-crema-d', () => {
 
   it('takes a release without the bad clip for a whole one', async () => {
     const path = changed((copy) => rmSync(join(copy, BAD)));
-    expect(await prepareCremaD(options('without', path))).toMatchObject({ kept: CLIPS - 1, differences: [] });
+    expect(await prepareDescribed(metadataPath, options('without', path))).toMatchObject({
+      kept: CLIPS - 1,
+      differences: [],
+    });
   });
 
   it('goes on where it was interrupted, and ends with the same manifest', async () => {
     const stop = new AbortController();
-    const interrupted = prepareCremaD({
+    const interrupted = prepareDescribed(metadataPath, {
       ...options('b'),
       jobs: 1,
       signal: stop.signal,
       onProgress: (done) => done > 0 && stop.abort(new InterruptedError('stopped')),
     });
     await expect(interrupted).rejects.toThrow(InterruptedError);
-    const { converted } = await prepareCremaD(options('b'));
+    const { converted } = await prepareDescribed(metadataPath, options('b'));
     expect(converted).toBeGreaterThan(0);
     expect(converted).toBeLessThan(CLIPS - 1);
     const [once, twice] = ['a', 'b'].map((out) => readFileSync(join(folder, out, 'manifest.csv'), 'utf8'));
@@ -177,13 +178,13 @@ describe('a release that differs is refused in one line, or prepared with the di
     [
       'no demographics',
       (copy) => rmSync(join(copy, DEMOGRAPHICS)),
-      'VideoDemographics.csv is missing, so genders are unknown; get it from the release',
+      'VideoDemographics.csv is missing, so the gender is unknown; get it from the release',
       CLIPS - 1,
     ],
     [
       'demographics without some actors',
       (copy) => demographics(copy, (text) => text.replace(/^(?:1002|1091),.*\n/gm, '')),
-      'VideoDemographics.csv has no line for actor 1002, 1091, so the gender is unknown; get it from the release',
+      'VideoDemographics.csv has no line for ActorID 1002, 1091, so the gender is unknown; get it from the release',
       CLIPS - 1,
     ],
     [
@@ -201,10 +202,10 @@ describe('a release that differs is refused in one line, or prepared with the di
   ];
   it.each(cases)('%s', async (_, change, difference, kept) => {
     const settings = options(mkdtempSync(join(folder, 'out-')), changed(change));
-    const message = await refusal(prepareCremaD(settings));
+    const message = await refusal(prepareDescribed(metadataPath, settings));
     expect(message).toContain(` is not as expected: ${difference}`);
     expect(message).toContain('--allow-incomplete');
-    const summary = await prepareCremaD({ ...settings, allowIncomplete: true });
+    const summary = await prepareDescribed(metadataPath, { ...settings, allowIncomplete: true });
     expect(summary.kept).toBe(kept);
     const { notes } = (await readManifest(summary.manifestPath)).info;
     expect(notes.differences).toEqual(summary.differences);
@@ -214,7 +215,10 @@ describe('a release that differs is refused in one line, or prepared with the di
 
   it('and the genders that are not known are empty', async () => {
     const path = changed((copy) => rmSync(join(copy, DEMOGRAPHICS)));
-    const { manifestPath } = await prepareCremaD({ ...options('e', path), allowIncomplete: true });
+    const { manifestPath } = await prepareDescribed(metadataPath, {
+      ...options('e', path),
+      allowIncomplete: true,
+    });
     const { utterances } = await readManifest(manifestPath);
     expect(new Set(utterances.map(({ gender }) => gender))).toEqual(new Set(['']));
   });
@@ -252,7 +256,7 @@ describe('what cannot be understood is refused whatever is allowed', () => {
     [
       'an actor twice',
       (copy) => put(join(copy, DEMOGRAPHICS), 'ActorID,Sex\n1001,Male\n1001,Female\n'),
-      /VideoDemographics\.csv, line 3: actor 1001 already has a line/,
+      /VideoDemographics\.csv, line 3: ActorID 1001 already has a line/,
     ],
     [
       'a column that is missing',
@@ -262,17 +266,18 @@ describe('what cannot be understood is refused whatever is allowed', () => {
   ];
   it.each(cases)('%s', async (_, change, message) => {
     const settings = options(mkdtempSync(join(folder, 'out-')), changed(change));
-    expect(await refusal(prepareCremaD({ ...settings, allowIncomplete: true }))).toMatch(message);
+    expect(await refusal(prepareDescribed(metadataPath, { ...settings, allowIncomplete: true }))).toMatch(
+      message,
+    );
   });
 });
 
 describe('the facts of CREMA-D', () => {
-  it('agree with each other: 7,442 clips, a label for each code, bad clips by their names', async () => {
-    const { counts, labels, codes, known_bad } = await readCorpusMetadata(corpusMetadataPath('crema-d'));
+  it('agree with each other: 7,442 clips, a label for each code', async () => {
+    const { counts, labels, utterance } = await readCorpusMetadata(corpusMetadataPath('crema-d'));
     expect(Object.values(counts.total!).reduce((a, b) => a + b, 0)).toBe(7442);
     expect(Object.keys(counts.total!).sort()).toEqual([...labels].sort());
-    expect(Object.values(codes!).sort()).toEqual([...labels].sort());
-    for (const { id } of known_bad) expect(parseCremaDName(`${id}.wav`, codes!)).toMatchObject({ id });
+    expect(Object.values(utterance!.label.codes!).sort()).toEqual([...labels].sort());
   });
 });
 

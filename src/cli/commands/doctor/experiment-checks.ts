@@ -42,7 +42,12 @@ export async function experimentChecks(experiment: NamedExperiment): Promise<Che
     // Problems that the manifest alone does not show: unknown labels, missing audio.
     corpus.status === 'missing' || corpusProblem === undefined
       ? corpus
-      : { ...corpus, status: 'missing', found: corpusProblem, fix: preparationCommand(recipe.manifest) },
+      : {
+          ...corpus,
+          status: 'missing',
+          found: corpusProblem,
+          fix: await preparationCommand(recipe.manifest),
+        },
     ...backbones,
     ...(needs.some(({ audio }) => audio) ? await recordingChecks(recipe) : []),
     ...(problem === undefined ? [] : [checked('recipe', 'missing', problem, { needed: true })]),

@@ -138,7 +138,7 @@ async function corpusFolderCheck(folder: string): Promise<CheckResult | undefine
   if (!isStarted.some(Boolean)) return undefined;
   if (!isStarted[0]) {
     return checked('corpus', 'warning', `${folder}: preparation has not finished`, {
-      fix: preparationCommand(csvPath),
+      fix: await preparationCommand(csvPath),
       details: { manifest: csvPath },
     });
   }
@@ -147,7 +147,7 @@ async function corpusFolderCheck(folder: string): Promise<CheckResult | undefine
 
 /** Whether a manifest is complete and unchanged since preparation. */
 export async function manifestCheck(csvPath: string, needed: boolean): Promise<CheckResult> {
-  const fix = preparationCommand(csvPath);
+  const fix = await preparationCommand(csvPath);
   if (!(await pathExists(csvPath))) {
     const details = { manifest: csvPath };
     return checked('corpus', 'missing', `${csvPath}: does not exist`, { needed, fix, details });
@@ -185,11 +185,14 @@ export async function manifestCheck(csvPath: string, needed: boolean): Promise<C
 }
 
 /** The command that prepares the corpus of this manifest. */
-export function preparationCommand(csvPath: string): string {
+export async function preparationCommand(csvPath: string): Promise<string> {
   const name = basename(dirname(csvPath));
   if (name === 'toy4') return 'emoq prepare-toy';
   if (name === 'meld') return 'emoq prepare-meld --root MELD.Raw';
   if (name === 'iemocap') return 'emoq prepare-iemocap --root IEMOCAP_full_release';
-  if (name === 'crema-d') return 'emoq prepare-crema-d --root CREMA-D';
+  const { openRelease, releaseNames } = await import('../../../data/corpora/index.js');
+  if ((await releaseNames()).includes(name)) {
+    return `emoq prepare ${name} --root ${(await openRelease(name)).root.name}`;
+  }
   return `emoq prepare-csv FILE.csv --name ${name}`;
 }

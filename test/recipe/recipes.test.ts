@@ -175,7 +175,11 @@ it('every shipped recipe loads, under its own name', async () => {
     readdirSync(each).flatMap((file) => (file.endsWith('.yaml') ? [file.replace('.yaml', '')] : [])),
   );
   expect(names.sort()).toEqual([
+    'cmu-mosei',
     'crema-d',
+    'emo-db',
+    'esd-en',
+    'esd-zh',
     'iemocap4',
     'iemocap4-improvised',
     'iemocap4-lastepoch',
@@ -191,6 +195,7 @@ it('every shipped recipe loads, under its own name', async () => {
     'meld7-text',
     'meld7-without-former',
     'meld7-without-stage1',
+    'msp-podcast',
     'probe-iemocap4',
     'probe-meld7',
     'probe-toy4',
@@ -198,6 +203,9 @@ it('every shipped recipe loads, under its own name', async () => {
     ...qieemoParts.map((part) => `qieemo-iemocap4-${part}`),
     'qieemo-meld7',
     ...qieemoParts.map((part) => `qieemo-meld7-${part}`),
+    'ravdess',
+    'savee',
+    'tess',
     'toy4',
   ]);
   for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);

@@ -2,6 +2,7 @@
 
 export { corpusMetadataPath, isPublishedCorpus, readCorpusMetadata } from './corpus-metadata.js';
 export { prepareCsv } from './csv-corpus.js';
+export { prepareDescribed } from './description/described-corpus.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
 export {

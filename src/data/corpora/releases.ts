@@ -57,6 +57,6 @@ export async function openRelease(nameOrFile: string): Promise<Release> {
     title,
     languages: language,
     root: root ?? { name: 'FOLDER', what: 'the folder that the description is of' },
-    prepare: reader ?? ((options) => prepareDescribed(path, options)),
+    prepare: reader ?? ((options) => prepareDescribed({ ...options, metadataPath: path })),
   };
 }

@@ -7,8 +7,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { InputError, InterruptedError } from '../../../src/base/index.js';
 import { corpusMetadataPath, readCorpusMetadata } from '../../../src/data/corpora/corpus-metadata.js';
-import { prepareDescribed } from '../../../src/data/corpora/description/described-corpus.js';
-import { partitionUtterances, readManifest, selectUtterances } from '../../../src/data/corpora/index.js';
+import {
+  partitionUtterances,
+  prepareDescribed,
+  readManifest,
+  selectUtterances,
+} from '../../../src/data/corpora/index.js';
 import { loadRecipe } from '../../../src/recipe/index.js';
 import { emoqHere } from '../../cli/in-process.js';
 import { put, toneWav } from './raw-trees.js';
@@ -55,7 +59,7 @@ beforeAll(() => {
   put(metadataPath, stringify(facts));
 });
 
-const options = (out: string, path = root) => ({ root: path, out: join(folder, out) });
+const options = (out: string, path = root) => ({ root: path, out: join(folder, out), metadataPath });
 
 async function refusal(work: Promise<unknown>): Promise<string> {
   const error = await work.catch((thrown: unknown) => thrown);
@@ -66,7 +70,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
 
 describe('prepare-crema-d', () => {
   it('reads actor, sentence and emotion from the names, and the gender from the demographics', async () => {
-    const summary = await prepareDescribed(metadataPath, options('a'));
+    const summary = await prepareDescribed(options('a'));
     const { utterances } = await readManifest(summary.manifestPath);
     expect(
       utterances
@@ -89,7 +93,7 @@ describe('prepare-crema-d', () => {
     });
     expect(summary).toMatchObject({ kept: CLIPS - 1, silent: [], differences: [] });
     expect(summary.skipped).toEqual([{ id: '1076_MTI_SAD_XX', reason: 'no sound, as known' }]);
-    expect(await prepareDescribed(metadataPath, options('a'))).toMatchObject({
+    expect(await prepareDescribed(options('a'))).toMatchObject({
       converted: 0,
       alreadyDone: true,
     });
@@ -110,7 +114,7 @@ describe('prepare-crema-d', () => {
 
   it('takes a release without the bad clip for a whole one', async () => {
     const path = changed((copy) => rmSync(join(copy, BAD)));
-    expect(await prepareDescribed(metadataPath, options('without', path))).toMatchObject({
+    expect(await prepareDescribed(options('without', path))).toMatchObject({
       kept: CLIPS - 1,
       differences: [],
     });
@@ -118,14 +122,14 @@ describe('prepare-crema-d', () => {
 
   it('goes on where it was interrupted, and ends with the same manifest', async () => {
     const stop = new AbortController();
-    const interrupted = prepareDescribed(metadataPath, {
+    const interrupted = prepareDescribed({
       ...options('b'),
       jobs: 1,
       signal: stop.signal,
       onProgress: (done) => done > 0 && stop.abort(new InterruptedError('stopped')),
     });
     await expect(interrupted).rejects.toThrow(InterruptedError);
-    const { converted } = await prepareDescribed(metadataPath, options('b'));
+    const { converted } = await prepareDescribed(options('b'));
     expect(converted).toBeGreaterThan(0);
     expect(converted).toBeLessThan(CLIPS - 1);
     const [once, twice] = ['a', 'b'].map((out) => readFileSync(join(folder, out, 'manifest.csv'), 'utf8'));
@@ -202,10 +206,10 @@ describe('a release that differs is refused in one line, or prepared with the di
   ];
   it.each(cases)('%s', async (_, change, difference, kept) => {
     const settings = options(mkdtempSync(join(folder, 'out-')), changed(change));
-    const message = await refusal(prepareDescribed(metadataPath, settings));
+    const message = await refusal(prepareDescribed(settings));
     expect(message).toContain(` is not as expected: ${difference}`);
     expect(message).toContain('--allow-incomplete');
-    const summary = await prepareDescribed(metadataPath, { ...settings, allowIncomplete: true });
+    const summary = await prepareDescribed({ ...settings, allowIncomplete: true });
     expect(summary.kept).toBe(kept);
     const { notes } = (await readManifest(summary.manifestPath)).info;
     expect(notes.differences).toEqual(summary.differences);
@@ -215,7 +219,7 @@ describe('a release that differs is refused in one line, or prepared with the di
 
   it('and the genders that are not known are empty', async () => {
     const path = changed((copy) => rmSync(join(copy, DEMOGRAPHICS)));
-    const { manifestPath } = await prepareDescribed(metadataPath, {
+    const { manifestPath } = await prepareDescribed({
       ...options('e', path),
       allowIncomplete: true,
     });
@@ -266,9 +270,7 @@ describe('what cannot be understood is refused whatever is allowed', () => {
   ];
   it.each(cases)('%s', async (_, change, message) => {
     const settings = options(mkdtempSync(join(folder, 'out-')), changed(change));
-    expect(await refusal(prepareDescribed(metadataPath, { ...settings, allowIncomplete: true }))).toMatch(
-      message,
-    );
+    expect(await refusal(prepareDescribed({ ...settings, allowIncomplete: true }))).toMatch(message);
   });
 });
 

@@ -27,6 +27,12 @@ export interface NameReader {
   readonly id: string | undefined;
 }
 
+/** In the order of the file, which JavaScript does not keep for numbers. */
+function codesOf({ codes = {} }: ValueSpec): string[] {
+  const given = Object.keys(codes);
+  return given.every((code) => /^\d+$/.test(code)) ? given.sort() : given;
+}
+
 /** How the names of a layout are read. */
 export function nameReader(
   clips: NonNullable<ReleaseLayout['clips']>,
@@ -36,7 +42,7 @@ export function nameReader(
   const coded = new Map(
     Object.values(utterance).flatMap((spec): [string, string[]][] => {
       const part = typeof spec === 'object' ? codedPart(spec) : undefined;
-      return part === undefined ? [] : [[part, Object.keys((spec as ValueSpec).codes!)]];
+      return part === undefined ? [] : [[part, codesOf(spec as ValueSpec)]];
     }),
   );
   const constraints = groupsOf(clips.pattern).flatMap((part): Constraint[] => {

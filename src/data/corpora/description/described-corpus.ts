@@ -18,24 +18,27 @@ import { findTableClips } from './clip-table.js';
 import type { DescribedClip } from './described-clip.js';
 import { type ValueReader, valueReader } from './value-reader.js';
 
+export interface DescribedOptions extends ReleaseOptions {
+  /** The description. */
+  metadataPath: string;
+}
+
 /** Columns that a description may fill, besides the id. */
 const COLUMNS = ['label', 'text', 'speaker', 'gender', 'session', 'split'] as const;
 type Column = (typeof COLUMNS)[number];
 
 /**
  * Prepares a corpus as its description says.
- * @param path of the description
  * @throws InputError when the description is invalid, the folder is not the release, a table or transcript cannot be
  *   read, or the release differs from the description (counts, names, missing clips) and `allowIncomplete` is off.
  *   InterruptedError when `signal` is aborted.
  */
-export async function prepareDescribed(
-  path: string,
-  options: Omit<ReleaseOptions, 'metadataPath'>,
-): Promise<PreparationSummary> {
-  const metadata = await readCorpusMetadata(path);
+export async function prepareDescribed(options: DescribedOptions): Promise<PreparationSummary> {
+  const metadata = await readCorpusMetadata(options.metadataPath);
   if (metadata.utterance === undefined) {
-    throw new InputError(`${path}, key utterance: is missing: it says where labels come from`);
+    throw new InputError(
+      `${options.metadataPath}, key utterance: is missing: it says where labels come from`,
+    );
   }
   return prepareCorpus(await planDescribed(resolve(options.root), metadata), options);
 }

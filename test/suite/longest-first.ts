@@ -19,6 +19,8 @@ const LONGEST = [
   'cli/doctor-cuda',
   'data/corpora/meld-killed',
   'data/corpora/killed-preparation',
+  'data/corpora/described-corpora',
+  'data/corpora/corpus-description',
   'e2e/real-speech',
   'packaging/package',
   'e2e/augmentation',

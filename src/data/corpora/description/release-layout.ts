@@ -39,7 +39,12 @@ const lookupSchema = z.strictObject(
     none: filled.optional(),
     tie: filled.optional(),
   },
-  { error: 'must be a text such as "{actor}", or keys such as from and codes' },
+  {
+    error: ({ code }) =>
+      code === 'invalid_type'
+        ? 'must be a text such as "{actor}", or keys such as from and codes'
+        : undefined,
+  },
 );
 
 const value = z.preprocess(

@@ -34,8 +34,7 @@ export function valueReader(column: string, spec: ValueSpec): ValueReader {
   const { from = '', codes, others, table, lines, file, highest } = spec;
   const absentFiles = new Set<string>();
   const withoutLine = new Map<string, Set<string>>();
-  let withoutFile = 0;
-  let example = '';
+  const withoutFile: string[] = [];
   const open = new Map<string, Promise<ReadonlyMap<string, string> | undefined>>();
 
   /** The name of a code; a blank cell and a part that a name does not have are unknown. */
@@ -67,8 +66,7 @@ export function valueReader(column: string, spec: ValueSpec): ValueReader {
     if (file !== undefined) {
       const path = join(clip.base, fill(file));
       if (await pathExists(path)) return oneLineOf(await transcript(path));
-      withoutFile += 1;
-      example ||= fill(file);
+      withoutFile.push(fill(file));
       return '';
     }
     const key = fill(from).trim();
@@ -82,19 +80,22 @@ export function valueReader(column: string, spec: ValueSpec): ValueReader {
     );
   };
 
+  /** Sorted, because clips are read concurrently and the manifest must not depend on their order. */
   const missing = (): string[] => {
     const unknown = `so the ${column} is unknown`;
     const cure = spec.optional ? '' : '; get it from the release';
     return [
-      ...[...absentFiles].map((name) => `${name} is missing, ${unknown}${cure}`),
-      ...[...withoutLine].map(
-        ([name, keys]) =>
-          `${name} has no line for ${table ? `${table.key} ` : ''}${shown([...keys])}, ${unknown}${cure}`,
-      ),
-      ...(withoutFile === 0
+      ...[...absentFiles].sort().map((name) => `${name} is missing, ${unknown}${cure}`),
+      ...[...withoutLine]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(
+          ([name, keys]) =>
+            `${name} has no line for ${table ? `${table.key} ` : ''}${shown([...keys].sort())}, ${unknown}${cure}`,
+        ),
+      ...(withoutFile.length === 0
         ? []
         : [
-            `${withoutFile.toLocaleString('en')} ${withoutFile === 1 ? 'clip has' : 'clips have'} no file like ${example}, ${unknown}${cure}`,
+            `${withoutFile.length.toLocaleString('en')} ${withoutFile.length === 1 ? 'clip has' : 'clips have'} no file like ${withoutFile.sort()[0]}, ${unknown}${cure}`,
           ]),
     ];
   };

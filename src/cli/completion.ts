@@ -76,8 +76,9 @@ async function nextAfter(
   if (isOption || definition.argument === undefined)
     return { candidates: flagsOf(definition), paths: 'none' };
   const { choices = [] } = definition.argument;
+  const words = /corpus/.test(definition.argument.name) ? await corpora() : choices;
   return {
-    candidates: choices.map((word) => ({ word })),
+    candidates: words.map((word) => ({ word })),
     paths: /file|input|checkpoint/.test(definition.argument.name) ? 'files' : 'none',
   };
 }
@@ -119,6 +120,12 @@ async function datasets(): Promise<Candidate[]> {
     if (await pathExists(join('data', name, 'manifest.csv'))) prepared.push(name);
   const words = new Set([...(await shippedRecipeNames()), ...own, ...prepared]);
   return [...words].sort().map((word) => ({ word }));
+}
+
+/** The corpora that `emoq prepare` knows. */
+async function corpora(): Promise<readonly string[]> {
+  const { releaseNames } = await import('../data/corpora/index.js');
+  return releaseNames();
 }
 
 /** The experiments in runs/ and the runs in them. */

@@ -48,6 +48,7 @@ describe('the words that may follow', () => {
 
   it('are the choices of an argument or an option', async () => {
     expect((await answer('completion', '')).words).toEqual(['bash', 'zsh', 'fish']);
+    expect(await answer('prepare', 'r')).toEqual({ words: ['ravdess'], directive: FILES });
     expect((await answer('train', '--precision', 'b')).words).toEqual(['bfloat16']);
     expect((await answer('train', '--device', 'c')).words).toEqual(['cpu', 'cuda']);
   });

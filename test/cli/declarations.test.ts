@@ -6,6 +6,7 @@ import { type CommandDefinition, declareCommand } from '../../src/cli/command-de
 import { ablateCommand as ablate } from '../../src/cli/commands/ablate-command.js';
 import { evalCommand as evaluate } from '../../src/cli/commands/eval-command.js';
 import { predictCommand as predict } from '../../src/cli/commands/predict-command.js';
+import { prepareCommand as prepare } from '../../src/cli/commands/prepare-command.js';
 import { prepareToyCommand as prepareToy } from '../../src/cli/commands/prepare-toy-command.js';
 import { pullCommand as pull } from '../../src/cli/commands/pull-command.js';
 import { runsCommand as runs } from '../../src/cli/commands/runs-command.js';
@@ -33,6 +34,20 @@ describe('command lines', () => {
       '--out x --seed 7 --speakers 12 --raw meld --spoken',
       { out: 'x', seed: 7, speakers: 12, raw: 'meld', spoken: true },
     ],
+    [
+      'prepare',
+      prepare,
+      'emo-db --root EMO-DB -o x --format flac --allow-incomplete',
+      {
+        operands: ['emo-db'],
+        root: 'EMO-DB',
+        out: 'x',
+        format: 'flac',
+        allowIncomplete: true,
+        device: 'auto',
+      },
+    ],
+    ['prepare', prepare, '--list', { list: true, format: 'wav', device: 'auto' }],
     [
       'pull',
       pull,

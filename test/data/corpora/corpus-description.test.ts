@@ -1,6 +1,6 @@
 /** @file Descriptions of corpora by users: that of the documentation, mistakes in one, and the command that takes it. */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -68,6 +68,19 @@ describe('the description in the documentation', () => {
     expect(info).toMatchObject({ name: 'calls', source: 'Calls to our hotline, 2025', languages: ['en'] });
   });
 
+  it('follows links to folders, and not in circles', async () => {
+    const linked = join(folder, 'linked');
+    put(join(linked, 'people.csv'), readFileSync(join(root, 'people.csv')));
+    for (const name of ['ann', 'bob']) symlinkSync(join(root, name), join(linked, name));
+    symlinkSync(linked, join(linked, 'again'));
+    const { kept } = await prepareDescribed({
+      root: linked,
+      out: join(folder, 'l'),
+      metadataPath: description(),
+    });
+    expect(kept).toBe(4);
+  });
+
   it('goes on after a kill, and ends with the bytes of an undisturbed one', async () => {
     const many = join(folder, 'many');
     for (let i = 0; i < 120; i++) put(join(many, `s${'abcd'[i % 4]}`, `hot_${i}.wav`), toneWav(200 + i, 0.2));
@@ -118,6 +131,11 @@ describe('a mistake in a description is one line with file, key and what to do:'
       'a part that the pattern does not have',
       (t) => t.replace("speaker: '{speaker}'", "speaker: '{talker}'"),
       /key utterance\.speaker: \{talker\} is not one of \{speaker\}, \{mood\}, \{number\}, \{stem\}, \{id\}$/,
+    ],
+    [
+      'an id of itself',
+      (t) => t.replace("id: '{speaker}_{stem}'", "id: '{id}'"),
+      /key utterance\.id: \{id\} is not one of \{speaker\}, \{mood\}, \{number\}, \{stem\}$/,
     ],
     [
       'an example of something else',

@@ -92,7 +92,9 @@ async function readDamagedText(random) {
   return map !== undefined;
 }
 
-const METADATA = ['meld', 'iemocap'].map((corpus) => readFileSync(corpusMetadataPath(corpus), 'utf8'));
+const METADATA = ['meld', 'iemocap', 'tess', 'esd', 'msp-podcast', 'cmu-mosei'].map((corpus) =>
+  readFileSync(corpusMetadataPath(corpus), 'utf8'),
+);
 const UTTERANCES = ['neutral', 'joy', 'ang'].map((label, index) => ({
   ...{ id: String(index), path: '', text: '', label, speaker: 's', session: String(index), split: 'train' },
 }));

@@ -1,6 +1,6 @@
 /** @file Clips of a release that are found by their names: every file is a clip, ignored, or a difference. */
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, extname, join, posix } from 'node:path';
 import { InputError, mapConcurrently } from '../../../base/index.js';
 import type { DescribedClip, FoundClips } from './described-clip.js';
@@ -154,29 +154,41 @@ function describedClip(
   return { id, fields, base, name, source, refuse };
 }
 
-/** Paths of files below a folder, sorted, without hidden ones and those of other systems (`.DS_Store`, `__MACOSX`). */
+/** Paths of files below a folder, sorted. @throws InputError when there is no such folder */
 async function filesIn(root: string, folder: string, what: string): Promise<string[]> {
   const whole = await stat(root).catch(() => undefined);
-  if (whole?.isFile()) {
+  if (whole === undefined) throw new InputError(`${root} does not exist: --root must be ${what}`);
+  if (whole.isFile()) {
     throw new InputError(`${root} is a file: --root must be ${what}; unpack it if it is an archive`);
   }
-  const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true }).catch(
-    () => undefined,
-  );
-  if (whole === undefined) throw new InputError(`${root} does not exist: --root must be ${what}`);
-  if (entries === undefined) {
+  const top = join(root, folder);
+  if (!(await stat(top).catch(() => undefined))?.isDirectory()) {
     throw new InputError(`${root} has no folder ${folder}: --root must be ${what}`);
   }
-  const top = join(root, folder);
-  return entries
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(top.length + 1)
-        .replaceAll('\\', '/'),
-    )
-    .filter((path) => !path.split('/').some((part) => part.startsWith('.') || part === '__MACOSX'))
-    .sort();
+  return (await filesBelow(top, '', [])).sort();
+}
+
+/**
+ * Without hidden files and those of other systems (`.DS_Store`, `__MACOSX`). Links to folders are followed, except to a
+ * folder that the link is in.
+ * @param above real paths of the folders above
+ */
+async function filesBelow(folder: string, prefix: string, above: readonly string[]): Promise<string[]> {
+  const place = await realpath(folder);
+  if (above.includes(place)) return [];
+  const entries = await readdir(folder, { withFileTypes: true });
+  const found = await Promise.all(
+    entries.map(async (entry): Promise<string[]> => {
+      const { name } = entry;
+      if (name.startsWith('.') || name === '__MACOSX') return [];
+      const path = join(folder, name);
+      const isFolder = entry.isSymbolicLink()
+        ? ((await stat(path).catch(() => undefined))?.isDirectory() ?? false)
+        : entry.isDirectory();
+      return isFolder ? filesBelow(path, `${prefix}${name}/`, [...above, place]) : [`${prefix}${name}`];
+    }),
+  );
+  return found.flat();
 }
 
 /** A pointer has about 130 bytes; every clip is larger than this. */

@@ -200,13 +200,14 @@ export function layoutProblems(
     problems.push({ path: path.split('.'), message });
   };
   if (clips) {
-    const known = [...groupsOf(clips.pattern), ...OWN_FIELDS];
+    const all = [...groupsOf(clips.pattern), ...OWN_FIELDS];
     for (const [path, template] of templatesOf(utterance)) {
+      const known = path === 'utterance.id' ? all.filter((name) => name !== 'id') : all;
       const unknown = namesIn(template).find((name) => !known.includes(name));
       if (unknown !== undefined)
         refuse(path, `{${unknown}} is not one of ${known.map((name) => `{${name}}`).join(', ')}`);
     }
-    const missing = Object.keys(allowed).find((part) => !known.includes(part));
+    const missing = Object.keys(allowed).find((part) => !all.includes(part));
     if (missing !== undefined) refuse(`parts.${missing}`, 'clips.pattern has no group of this name');
     const matches = (path: string): boolean => clipPattern(clips.pattern).test(path);
     if (!matches(clips.example)) refuse('clips.example', `"${clips.example}" does not match clips.pattern`);

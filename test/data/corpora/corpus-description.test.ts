@@ -81,6 +81,13 @@ describe('the description in the documentation', () => {
     expect(kept).toBe(4);
   });
 
+  it('does not take the clips of the prepared corpus for released ones', async () => {
+    const around = writeCalls(join(folder, 'around'));
+    const options = { root: around, out: join(around, 'data', 'calls'), metadataPath: description() };
+    expect((await prepareDescribed(options)).kept).toBe(4);
+    expect(await prepareDescribed(options)).toMatchObject({ kept: 4, differences: [], alreadyDone: true });
+  });
+
   it('goes on after a kill, and ends with the bytes of an undisturbed one', async () => {
     const many = join(folder, 'many');
     for (let i = 0; i < 120; i++) put(join(many, `s${'abcd'[i % 4]}`, `hot_${i}.wav`), toneWav(200 + i, 0.2));

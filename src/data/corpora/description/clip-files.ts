@@ -80,6 +80,7 @@ export function readClipName(
 /**
  * The clips of a release, sorted by id.
  * @param bad ids of clips that count as there even if they are not
+ * @param out folder of the prepared corpus, whose clips have the same names
  * @throws InputError when there is no folder, or not one clip
  */
 export async function findClipFiles(
@@ -87,12 +88,13 @@ export async function findClipFiles(
   what: string,
   { clips, parts, utterance }: ReleaseLayout,
   bad: Iterable<string>,
+  out: string,
 ): Promise<FoundClips> {
   const { folder = '', ignore } = clips!;
   const reader = nameReader(clips!, parts, utterance!);
   const at = join(root, folder);
   const ignored = ignore === undefined ? undefined : new RegExp(ignore, 'u');
-  const files = (await filesIn(root, folder, what)).filter((path) => !ignored?.test(path));
+  const files = (await filesIn(root, folder, what, out)).filter((path) => !ignored?.test(path));
   const found: DescribedClip[] = [];
   const differences: string[] = [];
   const strangers: string[] = [];
@@ -155,7 +157,7 @@ function describedClip(
 }
 
 /** Paths of files below a folder, sorted. @throws InputError when there is no such folder */
-async function filesIn(root: string, folder: string, what: string): Promise<string[]> {
+async function filesIn(root: string, folder: string, what: string, out: string): Promise<string[]> {
   const whole = await stat(root).catch(() => undefined);
   if (whole === undefined) throw new InputError(`${root} does not exist: --root must be ${what}`);
   if (whole.isFile()) {
@@ -165,17 +167,18 @@ async function filesIn(root: string, folder: string, what: string): Promise<stri
   if (!(await stat(top).catch(() => undefined))?.isDirectory()) {
     throw new InputError(`${root} has no folder ${folder}: --root must be ${what}`);
   }
-  return (await filesBelow(top, '', [])).sort();
+  const prepared = await realpath(out).catch(() => '');
+  return (await filesBelow(top, '', prepared === '' ? [] : [prepared])).sort();
 }
 
 /**
  * Without hidden files and those of other systems (`.DS_Store`, `__MACOSX`). Links to folders are followed, except to a
  * folder that the link is in.
- * @param above real paths of the folders above
+ * @param closed real paths of folders that are not entered: those above, and that of the prepared corpus
  */
-async function filesBelow(folder: string, prefix: string, above: readonly string[]): Promise<string[]> {
+async function filesBelow(folder: string, prefix: string, closed: readonly string[]): Promise<string[]> {
   const place = await realpath(folder);
-  if (above.includes(place)) return [];
+  if (closed.includes(place)) return [];
   const entries = await readdir(folder, { withFileTypes: true });
   const found = await Promise.all(
     entries.map(async (entry): Promise<string[]> => {
@@ -185,7 +188,7 @@ async function filesBelow(folder: string, prefix: string, above: readonly string
       const isFolder = entry.isSymbolicLink()
         ? ((await stat(path).catch(() => undefined))?.isDirectory() ?? false)
         : entry.isDirectory();
-      return isFolder ? filesBelow(path, `${prefix}${name}/`, [...above, place]) : [`${prefix}${name}`];
+      return isFolder ? filesBelow(path, `${prefix}${name}/`, [...closed, place]) : [`${prefix}${name}`];
     }),
   );
   return found.flat();

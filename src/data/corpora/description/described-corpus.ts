@@ -40,14 +40,14 @@ export async function prepareDescribed(options: DescribedOptions): Promise<Prepa
       `${options.metadataPath}, key utterance: is missing: it says where labels come from`,
     );
   }
-  return prepareCorpus(await planDescribed(resolve(options.root), metadata), options);
+  return prepareCorpus(await planDescribed(resolve(options.root), metadata, resolve(options.out)), options);
 }
 
-async function planDescribed(root: string, metadata: CorpusMetadata): Promise<CorpusPlan> {
+async function planDescribed(root: string, metadata: CorpusMetadata, out: string): Promise<CorpusPlan> {
   const plan = releasePlan(metadata.corpus, root, metadata);
   const what = metadata.root?.what ?? 'the folder that the description is of';
   const find = metadata.clips ? findClipFiles : findTableClips;
-  const found = await find(root, what, metadata, plan.knownBad.keys());
+  const found = await find(root, what, metadata, plan.knownBad.keys(), out);
   plan.differences.push(...found.differences);
   const readers = COLUMNS.map((column) => {
     const spec = metadata.utterance![column];

@@ -35,6 +35,7 @@ export {
   classWeights,
   crossEntropy,
   emotionSoftmax,
+  frameCrossEntropy,
 } from './losses.js';
 export { maskSpans, type SpanMasks } from './span-masking.js';
 export {

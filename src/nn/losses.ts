@@ -157,6 +157,21 @@ export function answerLoss(answers: Answers, toLogits: (hidden: Value) => Value)
   return neg(div(reduceSum(weighted), countAlong(hidden, [0], 'float32')));
 }
 
+/**
+ * Mean cross-entropy over the frames of a batch that count.
+ * @param logits [N, L, V]
+ * @param labels int64 [N, L]; any where the mask is 0
+ * @param mask int64 [N, L]: 1 on frames that count
+ * @returns scalar
+ */
+export function frameCrossEntropy(logits: Value, labels: Value, mask: Value): Value {
+  const size = logits.shape[2] as number;
+  const rows = multiplyDims(logits.shape[0]!, logits.shape[1]!);
+  const logP = tokenLogProbabilities(reshape(logits, [rows, size]), reshape(labels, [rows]));
+  const counted = reshape(cast(mask, 'float32'), [rows]);
+  return neg(div(reduceSum(mul(logP, counted)), reduceSum(counted)));
+}
+
 /** log P of one token for each row: logits [M, V], tokens int64 [M] -> [M]. */
 export function tokenLogProbabilities(logits: Value, tokens: Value): Value {
   const words = arange(sizeOf(logits, 1), logits.shape[1]!); // [V]

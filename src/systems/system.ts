@@ -150,7 +150,10 @@ export interface InspectedBackbones {
 }
 
 /** The parts of an utterance that a model can be given. */
-export type ModelUtterance = Pick<Utterance, 'id' | 'path' | 'text' | 'label' | 'speaker' | 'gender'>;
+export type ModelUtterance = Pick<
+  Utterance,
+  'id' | 'path' | 'text' | 'label' | 'speaker' | 'gender' | 'words'
+>;
 
 /** Sizes of the symbolic axes of a batch, by symbol. */
 export type Sizes = Readonly<Record<string, number>>;

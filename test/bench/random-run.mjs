@@ -14,7 +14,7 @@ import {
 import { sha256OfFile } from '../../dist/base/index.js';
 import { encodeWav } from '../../dist/data/audio/wav.js';
 import { buildByteLevelTokenizer, DEFAULT_PROMPT } from '../../dist/data/text/index.js';
-import { vocabularyOf, writeTokenizer } from '../../dist/data/toy-backbones/toy-backbones.js';
+import { vocabularyOf, writeTokenizer } from '../../dist/data/toy-backbones/model-files.js';
 import { seededRandom, streamSafetensors } from '../../dist/engine/tensor/index.js';
 import { declaredWeights } from '../../dist/nn/index.js';
 import { loadRecipe } from '../../dist/recipe/index.js';

@@ -9,7 +9,8 @@ import { sha256OfFile } from '../../src/base/index.js';
 import { openCheckpoint } from '../../src/checkpoints/index.js';
 import { buildByteLevelTokenizer, loadTokenizer } from '../../src/data/text/index.js';
 import { writeToyBackbones } from '../../src/data/toy-backbones/index.js';
-import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToyDecoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-speech-encoders.js';
 import { writeToyWhisper } from '../../src/data/toy-backbones/toy-whisper.js';
 import { readSafetensors, readSafetensorsHeader } from '../../src/engine/tensor/index.js';
 

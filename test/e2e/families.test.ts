@@ -3,7 +3,8 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildByteLevelTokenizer } from '../../src/data/text/index.js';
-import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToyDecoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-speech-encoders.js';
 import { writeToyWhisper } from '../../src/data/toy-backbones/toy-whisper.js';
 import { readModelFile } from '../../src/engine/onnx/index.js';
 import { readSafetensorsHeader } from '../../src/engine/tensor/index.js';

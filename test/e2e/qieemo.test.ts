@@ -88,6 +88,34 @@ describe('Qieemo with an encoder fine-tuned on transcripts', () => {
   });
 });
 
+describe('Qieemo with a recogniser that learns when words are spoken', () => {
+  it('is told by the manifest, whose times must be there', async () => {
+    await work.done('prepare-toy', '--spoken', '--out', 'spoken', '--speakers', '5', '--utterances', '8');
+    const words = {
+      ...recipe,
+      manifest: 'spoken/manifest.csv',
+      encoder: { train: 'all' },
+      align: { targets: 'words', epochs: 4, learning_rate: 1e-3, learning_rates: { encoder: 1e-3 } },
+      emotion: { ...recipe.emotion, epochs: 1, from_align: true },
+    };
+    work.file('words.yaml', JSON.stringify(words));
+    await work.done('train', '--recipe', 'words.yaml');
+    const steps = metricsOf(work, 'runs/words/align').filter(({ frames }) => frames !== undefined);
+    for (const key of ['ctc', 'frames', 'loss'] as const) {
+      expect(steps.at(-1)![key], key).toBeLessThan(steps[0]![key] as number);
+    }
+    const refused = await work.refused(
+      ...['train', '--recipe', 'words.yaml', '--run', 'untimed', '--set', 'manifest=toy/manifest.csv'],
+    );
+    expect(refused).toContain('does not say when its words are spoken');
+    expect(
+      await work.refused(
+        ...['train', '--recipe', 'words.yaml', '--run', 'fast', '--set', 'augment.copies=1'],
+      ),
+    ).toContain('augment.speed');
+  });
+});
+
 describe('a recipe of Qieemo', () => {
   it.each([
     [

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { buildByteLevelTokenizer } from '../../src/data/text/index.js';
-import { writeToyDecoder, writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToyDecoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-speech-encoders.js';
 import { writeToyWhisper } from '../../src/data/toy-backbones/toy-whisper.js';
 import {
   float32Of,

@@ -11,7 +11,7 @@ import {
   type Tensor,
   tensor,
 } from '../../src/engine/tensor/index.js';
-import { ctcLoss } from '../../src/nn/index.js';
+import { ctcLoss, frameCrossEntropy } from '../../src/nn/index.js';
 import { run } from '../engine/onnx-operators.js';
 import { parityError, recordParity } from '../parity/figures.js';
 
@@ -120,5 +120,42 @@ describe('the CTC loss', () => {
       expect(Math.abs(slopes[place]! - wanted)).toBeLessThan(1e-4);
       if (place >= (frames + 4) * size) expect(Math.abs(slopes[place]!)).toBe(0);
     }
+  });
+});
+
+describe('the cross-entropy of frames', () => {
+  it('is the mean of -log P over the frames that count, and its gradient softmax minus one', async () => {
+    const [rows, frames, size] = [2, 3, 4];
+    const logits = tensor('float32', [rows, frames, size], normalArray(seededRandom(5), 24, 2));
+    const graph = createGraph('frames');
+    const inputs = {
+      logits: addInput(graph, 'logits', 'float32', ['batch', 'frames', size]),
+      labels: addInput(graph, 'labels', 'int64', ['batch', 'frames']),
+      mask: addInput(graph, 'mask', 'int64', ['batch', 'frames']),
+    };
+    const loss = frameCrossEntropy(inputs.logits, inputs.labels, inputs.mask);
+    addOutput(graph, loss, 'loss');
+    addOutput(graph, gradients(loss, [inputs.logits])[0]!, 'gradient');
+    const [labels, counts] = [
+      [1, 0, 3, 2, 2, 0],
+      [1, 1, 1, 1, 0, 0],
+    ];
+    const outputs = await run(graph, {
+      logits,
+      labels: tensor('int64', [rows, frames], BigInt64Array.from(labels, BigInt)),
+      mask: tensor('int64', [rows, frames], BigInt64Array.from(counts, BigInt)),
+    });
+    let expected = 0;
+    const gradient = float32Of(outputs.gradient!);
+    for (const [row, label] of labels.entries()) {
+      const scores = [...logits.data.subarray(row * size, (row + 1) * size)];
+      const total = scores.reduce((sum, score) => sum + Math.exp(score), 0);
+      expected -= (counts[row]! * (scores[label]! - Math.log(total))) / 4;
+      for (const [symbol, score] of scores.entries()) {
+        const slope = (Math.exp(score) / total - (symbol === label ? 1 : 0)) / 4;
+        expect(gradient[row * size + symbol]!).toBeCloseTo(counts[row]! * slope, 6);
+      }
+    }
+    expect(float32Of(outputs.loss!)[0]!).toBeCloseTo(expected, 5);
   });
 });

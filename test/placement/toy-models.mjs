@@ -36,7 +36,11 @@ export const SHAPES_7B = {
 
 /** Writes every checkpoint into a folder of its own under `dir`. */
 export async function writeToyModels(checkout, dir) {
-  const toy = await emoqModule(checkout, 'data/toy-backbones/toy-backbones.js');
+  const toy = {
+    ...(await emoqModule(checkout, 'data/toy-backbones/toy-backbones.js')),
+    ...(await emoqModule(checkout, 'data/toy-backbones/toy-speech-encoders.js')),
+    ...(await emoqModule(checkout, 'data/toy-backbones/model-files.js')),
+  };
   const { writeToyWhisper } = await emoqModule(checkout, 'data/toy-backbones/toy-whisper.js');
   const { buildByteLevelTokenizer } = await emoqModule(checkout, 'data/text/index.js');
   const tokenizer = (kind) => buildByteLevelTokenizer({ words: WORDS, kind });

@@ -203,6 +203,7 @@ it('every shipped recipe loads, under its own name', async () => {
     ...qieemoParts.map((part) => `qieemo-iemocap4-${part}`),
     'qieemo-meld7',
     ...qieemoParts.map((part) => `qieemo-meld7-${part}`),
+    'qieemo-toy4',
     'ravdess',
     'savee',
     'tess',

@@ -8,7 +8,7 @@ import { quantizeDecoder } from '../../src/backbones/index.js';
 import { encoderGraph } from '../../src/backbones/speech-encoders/encoder-families.js';
 import { openCheckpoint, type WeightRef } from '../../src/checkpoints/index.js';
 import { openFeatureCache } from '../../src/data/features/index.js';
-import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-backbones.js';
+import { writeToySpeechEncoder } from '../../src/data/toy-backbones/toy-speech-encoders.js';
 import type { DType } from '../../src/engine/tensor/index.js';
 import { resolvePrecision } from '../../src/systems/index.js';
 import { smallConfig, writeRandomDecoder } from '../backbones/decoders/random-decoder.js';

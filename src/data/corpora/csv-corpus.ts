@@ -30,6 +30,7 @@ import {
   prepareCorpus,
 } from './preparation.js';
 import { assignFolds, assignSplits, type SplitOptions, type SplitUnit } from './splits.js';
+import { parseWordTimes, WORDS_COLUMN } from './word-times.js';
 
 export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions, 'unit'> {
   /** A CSV with `path` (or `text`) and `label`, and optional columns: see docs/adding-a-corpus.md. */
@@ -51,7 +52,7 @@ export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions,
 /** Optional columns besides `path` and `label`. */
 const OPTIONAL_COLUMNS = [
   ...['id', 'text', 'speaker', 'gender', 'session', 'split'],
-  ...['start', 'end', 'channel', RECOGNISED_COLUMN],
+  ...['start', 'end', 'channel', RECOGNISED_COLUMN, WORDS_COLUMN],
 ];
 
 /**
@@ -322,6 +323,7 @@ function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording 
   }
   const split = splits.of(known('split'));
   if (split === undefined) return refuse(`split "${known('split')}" is not one of ${SPLIT_NAMES_TEXT}`);
+  const words = parseWordTimes(known(WORDS_COLUMN), refuse, segment);
   const path = hasAudio ? fields.path! : '';
   const parts = [
     hasAudio ? idFromPath(path.slice(prefix.length)) : String(index + 1),
@@ -338,6 +340,7 @@ function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording 
       path: '',
       text,
       ...(RECOGNISED_COLUMN in fields && { recognised: textOf(row, RECOGNISED_COLUMN) }),
+      ...(words && { words }),
       label,
       speaker: known('speaker'),
       gender: known('gender'),

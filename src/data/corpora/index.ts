@@ -44,3 +44,4 @@ export {
   groupUtterances,
   quantile,
 } from './statistics.js';
+export type { WordTime } from './word-times.js';

@@ -30,6 +30,7 @@ import {
   type RecogniserInfo,
   readManifestInfo,
 } from './manifest-info.js';
+import { parseWordTimes, WORDS_COLUMN, type WordTime } from './word-times.js';
 
 /** One clip of speech by one speaker. Fields that a corpus does not have are ''. */
 export interface Utterance {
@@ -40,6 +41,8 @@ export interface Utterance {
   text: string;
   /** What a recogniser heard; absent if the manifest has no column of that. */
   recognised?: string | undefined;
+  /** When each word is spoken; absent if the manifest has no column of that. */
+  words?: readonly WordTime[] | undefined;
   label: string;
   speaker: string;
   gender: string;
@@ -95,7 +98,7 @@ export async function readManifest(csvPath: string): Promise<Manifest> {
   const table = await readRecordingTable(csvPath, {
     path: 'path',
     needed: prepared ? MANIFEST_COLUMNS.filter((column) => column !== 'path') : ['label'],
-    optional: [...MANIFEST_COLUMNS, RECOGNISED_COLUMN],
+    optional: [...MANIFEST_COLUMNS, RECOGNISED_COLUMN, WORDS_COLUMN],
     withoutAudio: prepared ? 'never' : 'with text',
   });
   const { rows, hasPaths } = table;
@@ -181,14 +184,24 @@ export async function writeManifest(
   content: ManifestContent,
 ): Promise<{ csvPath: string; info: ManifestInfo; written: boolean }> {
   const isRecognised = content.utterances.some(({ recognised }) => recognised !== undefined);
+  const isTimed = content.utterances.some(({ words }) => words !== undefined);
   const rows = content.utterances.map((utterance) => {
     const path = utterance.path === '' ? '' : relative(dir, utterance.path).split(sep).join('/');
     if (climbs(path)) throw new RangeError(`${utterance.path} is outside the manifest's folder ${dir}`);
     const { id, text, label, speaker, gender, session, split, durationSec } = utterance;
     const known = [id, path, text, label, speaker, gender, session, split, formatSec(durationSec)];
-    return isRecognised ? [...known, utterance.recognised ?? ''] : known;
+    return [
+      ...known,
+      ...(isRecognised ? [utterance.recognised ?? ''] : []),
+      ...(isTimed ? [utterance.words ? JSON.stringify(utterance.words) : ''] : []),
+    ];
   });
-  const csv = formatCsv([...MANIFEST_COLUMNS, ...(isRecognised ? [RECOGNISED_COLUMN] : [])], rows);
+  const columns = [
+    ...MANIFEST_COLUMNS,
+    ...(isRecognised ? [RECOGNISED_COLUMN] : []),
+    ...(isTimed ? [WORDS_COLUMN] : []),
+  ];
+  const csv = formatCsv(columns, rows);
   const info = describeManifest(content, sha256Of(csv));
   const csvPath = join(dir, 'manifest.csv');
   const wroteCsv = await writeIfChanged(csvPath, csv);
@@ -265,6 +278,7 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
   const duration = cellOf(row, 'duration_sec');
   const durationSec = duration === '' ? 0 : parseTimeSec(duration, decimalComma);
   if (durationSec === undefined) return refuse(`duration_sec "${duration}" is not a length in seconds`);
+  const words = parseWordTimes(cellOf(row, WORDS_COLUMN), refuse);
   return {
     id,
     path: hasAudio ? join(dir, path) : '',
@@ -272,6 +286,7 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
     ...(fields[RECOGNISED_COLUMN] !== undefined && {
       recognised: isPrepared ? fields[RECOGNISED_COLUMN] : textOf(row, RECOGNISED_COLUMN),
     }),
+    ...(words && { words }),
     label,
     speaker: known('speaker'),
     gender: known('gender'),

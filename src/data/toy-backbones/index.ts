@@ -1,3 +1,4 @@
 /** @file Small random models in the real Hugging Face formats. */
 
-export { writeToyBackbones, writeToyRecogniser } from './toy-backbones.js';
+export { writeToyBackbones } from './toy-backbones.js';
+export { writeToyRecogniser } from './toy-speech-encoders.js';

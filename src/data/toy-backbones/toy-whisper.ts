@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { writeJsonAtomic } from '../../base/index.js';
 import { tensor } from '../../engine/tensor/index.js';
-import { weightMaker, writeModel } from './toy-backbones.js';
+import { weightMaker, writeModel } from './model-files.js';
 
 const SIZES = {
   width: 64,

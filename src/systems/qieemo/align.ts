@@ -6,59 +6,121 @@
 import { type CtcVocabulary, type RecogniserSource, transcriptSymbols } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import type { Utterance } from '../../data/corpora/index.js';
-import { softmax } from '../../engine/onnx/index.js';
+import { add, softmax } from '../../engine/onnx/index.js';
 import type { Batch, GraphInput } from '../../engine/training/index.js';
-import { ctcLoss } from '../../nn/index.js';
+import { ctcLoss, frameCrossEntropy } from '../../nn/index.js';
 import { LOGITS } from '../encoder-layers.js';
 import { idVector } from '../phase-graphs.js';
 import type { Encoded, Example, ModelUtterance, PhaseGraphs } from '../system.js';
 
 export const ALIGN = 'align';
 
-/** An utterance with its transcript in symbols. */
+/** An utterance with what the recogniser should hear. */
 export interface AlignExample extends Example {
+  /** Its transcript in symbols. */
   readonly symbols: readonly number[];
+  /** With word times: a symbol for each frame, up to the end of the last word. */
+  readonly frames?: readonly number[];
 }
+
+/** The recogniser of the phase. */
+export interface Recogniser {
+  readonly vocabulary: CtcVocabulary;
+  readonly blank: number;
+  readonly frameSec: number;
+}
+
+/** What the encoder is fine-tuned on, see the recipe key `align.targets`. */
+export type AlignTargets = 'transcripts' | 'words';
 
 const SYMBOLS = 'symbols';
 
-const targets: readonly GraphInput[] = [
+const transcriptInputs: readonly GraphInput[] = [
   { name: 'symbol_ids', dtype: 'int64', shape: ['batch', SYMBOLS] },
   { name: 'symbol_mask', dtype: 'int64', shape: ['batch', SYMBOLS] },
 ];
+const inputsOf: Readonly<Record<AlignTargets, readonly GraphInput[]>> = {
+  transcripts: transcriptInputs,
+  words: [...transcriptInputs, { name: 'frame_symbols', dtype: 'int64', shape: ['batch', 'frames'] }],
+};
 
 /**
  * The graphs over the logits of the CTC head. Its forward graph gives the posteriorgram [N, L, symbols] in place of
  * probabilities of labels, of which it knows nothing.
  * @param blank id of the blank
  */
-export function alignGraphs(inputs: readonly GraphInput[], blank: number): Omit<PhaseGraphs, 'frozen'> {
+export function alignGraphs(
+  inputs: readonly GraphInput[],
+  targets: AlignTargets,
+  blank: number,
+): Omit<PhaseGraphs, 'frozen'> {
   return {
     name: ALIGN,
     inputs,
-    targets,
+    targets: inputsOf[targets],
     isTrainable: () => false,
     loss: (_, batch) => {
+      const [logits, mask] = [batch[LOGITS]!, batch.frame_mask!];
       const target = { symbols: batch.symbol_ids!, mask: batch.symbol_mask! };
-      const { loss, impossible } = ctcLoss(batch[LOGITS]!, batch.frame_mask!, target, blank);
-      return { loss, reported: { without_alignment: impossible } };
+      const { loss: ctc, impossible } = ctcLoss(logits, mask, target, blank);
+      const reported = { without_alignment: impossible };
+      if (targets === 'transcripts') return { loss: ctc, reported };
+      const frames = frameCrossEntropy(logits, batch.frame_symbols!, mask);
+      return { loss: add(ctc, frames), reported: { ...reported, ctc, frames } };
     },
     forward: (_, batch) => ({ probabilities: softmax(batch[LOGITS]!), embedding: undefined }),
   };
 }
 
-/** Spells the transcript of an utterance. */
+/** Spells what is said in an utterance. */
 export function alignExample(
-  { id, path, text }: ModelUtterance,
-  vocabulary: CtcVocabulary,
+  { id, path, text, words }: ModelUtterance,
+  targets: AlignTargets,
+  recogniser: Recogniser,
 ): Encoded<AlignExample> {
-  const { ids, unknown } = transcriptSymbols(text, vocabulary);
+  const { ids, unknown } = transcriptSymbols(text, recogniser.vocabulary);
   if (ids.length === 0 && unknown.length > 0) {
     const problem = `none of the letters of its transcript is in the recogniser's vocabulary, such as "${unknown[0]}"`;
     return { kind: 'problem', problem };
   }
   const lengths = { inputs: {}, targets: { [SYMBOLS]: Math.max(ids.length, 1) } };
-  return { kind: 'example', example: { id, path, label: -1, lengths, symbols: ids } };
+  const spelt: AlignExample = { id, path, label: -1, lengths, symbols: ids };
+  if (targets === 'transcripts') return { kind: 'example', example: spelt };
+  if (words === undefined) {
+    const problem =
+      'the manifest does not say when its words are spoken, which align.targets: words needs; give it a column "words", or set align.targets to transcripts';
+    return { kind: 'problem', problem };
+  }
+  const said = transcriptSymbols(words.map(({ word }) => word).join(' '), recogniser.vocabulary);
+  if (said.ids.join() !== ids.join()) {
+    const problem = `the words in its column "words" are not those of its transcript: "${words.map(({ word }) => word).join(' ')}"`;
+    return { kind: 'problem', problem };
+  }
+  return { kind: 'example', example: { ...spelt, frames: frameSymbols(words, recogniser) } };
+}
+
+/**
+ * A symbol for each frame, up to the end of the last word: a word's letters share its time evenly, and each is in the
+ * middle frame of its share. The delimiter is in the middle of the pause between two words. All other frames are blank,
+ * as after training with CTC: then a frame between two letters, of which neither is sure, adds no third one.
+ */
+export function frameSymbols(
+  words: NonNullable<ModelUtterance['words']>,
+  { vocabulary, blank, frameSec }: Recogniser,
+): number[] {
+  const between = vocabulary.symbols.indexOf(vocabulary.delimiter);
+  const frames = Math.round((words.at(-1)?.end ?? 0) / frameSec);
+  const symbols = Array<number>(frames).fill(blank);
+  const put = (id: number, sec: number): void => {
+    const frame = Math.floor(sec / frameSec);
+    if (frame < frames) symbols[frame] = id;
+  };
+  for (const [index, { word, start, end }] of words.entries()) {
+    if (index > 0 && between >= 0) put(between, (words[index - 1]!.end + start) / 2);
+    const { ids } = transcriptSymbols(word, vocabulary);
+    for (const [place, id] of ids.entries()) put(id, start + ((place + 0.5) / ids.length) * (end - start));
+  }
+  return symbols;
 }
 
 /** Symbols of a transcript whose tokenizer is not there: one for each character. */
@@ -84,6 +146,14 @@ export function symbolPart(examples: readonly AlignExample[], blank: number): Ba
     tensors: { symbol_ids: idVector(shape, rows), symbol_mask: idVector(shape, counted) },
     sizes: { [SYMBOLS]: length },
   };
+}
+
+/** `frame_symbols`, int64 [batch, frames]; blank after the last word. @param frames of the batch */
+export function framePart(examples: readonly AlignExample[], frames: number, blank: number): Batch {
+  const rows = examples.flatMap((example) =>
+    Array.from({ length: frames }, (_, frame) => example.frames?.[frame] ?? blank),
+  );
+  return { tensors: { frame_symbols: idVector([examples.length, frames], rows) }, sizes: {} };
 }
 
 /**

@@ -50,11 +50,15 @@ export const qieemoSchema = z.strictObject({
     })
     .prefault({}),
   align: z
-    .strictObject(
-      optimizerKeys({
+    .strictObject({
+      targets: ours(
+        'what the encoder is fine-tuned on: transcripts, with CTC; or words, also frame by frame, by the times of the words in the manifest',
+        z.enum(['transcripts', 'words']).default('transcripts'),
+      ),
+      ...optimizerKeys({
         ...{ epochs: 10, groups: ['head'], learningRate: 1e-4, declare: ours },
       }),
-    )
+    })
     .prefault({}),
   emotion: z
     .strictObject({
@@ -81,7 +85,7 @@ export type QieemoRecipe = z.output<typeof qieemoSchema>;
 
 /** Problems that involve several values of a recipe. */
 export function qieemoProblems(values: Readonly<Record<string, unknown>>): RecipeProblem[] {
-  const { encoder, qieemo, emotion } = values;
+  const { encoder, qieemo, emotion, align, augment } = values;
   const { layers, logits = true } = isSection(encoder) ? encoder : {};
   const { width = 256, heads = 4 } = isSection(qieemo) ? qieemo : {};
   const problems = encoderProblems(values);
@@ -101,6 +105,11 @@ export function qieemoProblems(values: Readonly<Record<string, unknown>>): Recip
         what: 'needs the CTC head; set encoder.logits to true',
       });
     }
+  }
+  const { copies = 0, speed = [] } = isSection(augment) ? augment : {};
+  if (isSection(align) && align.targets === 'words' && copies !== 0 && speed !== null && speed !== 1) {
+    const what = 'changes when words are spoken, which align.targets: words reads; set it to null';
+    problems.push({ path: ['augment', 'speed'], what });
   }
   if (
     isSection(emotion) &&

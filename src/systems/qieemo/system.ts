@@ -37,6 +37,8 @@ import {
   alignExample,
   alignGraphs,
   estimatedSymbols,
+  framePart,
+  type Recogniser,
   reviewTranscripts,
   symbolPart,
 } from './align.js';
@@ -140,14 +142,14 @@ async function openAlign(recipe: QieemoRecipe, { weights }: PhaseContext): Promi
   const whole = await describeEncoder(recipe, { mayBeAbsent });
   // Logits alone: no hidden state is read.
   const encoder = { ...whole, upper: { ...whole.upper!, below: 0, read: [] } };
-  const recogniser = await findRecogniser(recipe.backbones.encoder!).catch((error: unknown) => {
+  const recogniser = await openRecogniser(recipe).catch((error: unknown) => {
     if (mayBeAbsent) return undefined;
     throw error;
   });
-  const vocabulary = recogniser?.vocabulary;
-  const blank = vocabulary === undefined ? 0 : vocabulary.symbols.indexOf(vocabulary.blank);
+  const { targets } = recipe.align;
+  const blank = recogniser?.blank ?? 0;
   const { inputs, phase } = common(recipe, encoder, mayBeAbsent ? whole.warning : undefined);
-  const graphs = withEncoderLayers(alignGraphs(inputs, blank), encoder, recipe.encoder);
+  const graphs = withEncoderLayers(alignGraphs(inputs, targets, blank), encoder, recipe.encoder);
   const parameters = phaseParameters(graphs);
   return {
     ...graphs,
@@ -155,17 +157,29 @@ async function openAlign(recipe: QieemoRecipe, { weights }: PhaseContext): Promi
     title: TITLES[ALIGN]!,
     needs: needsOf(ALIGN),
     parameters,
-    ...(vocabulary && { encode: (utterance) => alignExample(utterance, vocabulary) }),
-    estimate: (utterance) => ({ inputs: {}, targets: estimatedSymbols(utterance?.text) }),
-    sizesOf: ({ targets }, frames) => ({ frames, ...targets }),
-    collate: async (examples, features, withTargets) =>
-      joined([
+    ...(recogniser && { encode: (utterance) => alignExample(utterance, targets, recogniser) }),
+    estimate: (utterance) => ({
+      inputs: {},
+      targets: estimatedSymbols(utterance?.text),
+    }),
+    sizesOf: (lengths, frames) => ({ frames, ...lengths.targets }),
+    collate: async (examples, features, withTargets) => {
+      const audio = await audioPart(examples, features, frameWidth(encoder));
+      return joined([
         { tensors: {}, sizes: { batch: examples.length } },
-        await audioPart(examples, features, frameWidth(encoder)),
+        audio,
         ...(withTargets ? [symbolPart(examples, blank)] : []),
-      ]),
+        ...(withTargets && targets === 'words' ? [framePart(examples, audio.sizes.frames!, blank)] : []),
+      ]);
+    },
     initial: () => initialEncoderLayers(parameters.trainable, recipe, undefined),
   };
+}
+
+/** What the encoder recognises with. @throws InputError if it has no CTC head, or no vocabulary */
+async function openRecogniser({ backbones }: QieemoRecipe): Promise<Recogniser> {
+  const { vocabulary, frameSec } = await findRecogniser(backbones.encoder!);
+  return { vocabulary, frameSec, blank: vocabulary.symbols.indexOf(vocabulary.blank) };
 }
 
 /** The graphs of the emotion phase. @param trainingCounts utterances of each label in training, for `loss: mal` */

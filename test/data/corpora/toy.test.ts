@@ -245,7 +245,7 @@ describe('what carries the emotion', () => {
     expect(wordAccuracy(words.train, words.unseen)).toBeLessThan(bound);
   });
 
-  it('the words of both valences have the same form: as many, all of two spoken syllables', () => {
+  it('the words of both valences have the same form: as many, none short', () => {
     const { positive, negative } = VALENCE_WORDS;
     expect(positive.length).toBe(negative.length);
     for (const word of [...positive, ...negative]) expect(word.length).toBeGreaterThan(4);

@@ -2,12 +2,19 @@
 
 import { describe, expect, it } from 'vitest';
 import { type RecogniserSource, transcriptSymbols } from '../../../src/backbones/index.js';
-import { alignExample, reviewTranscripts, symbolPart } from '../../../src/systems/qieemo/align.js';
+import {
+  alignExample,
+  framePart,
+  frameSymbols,
+  reviewTranscripts,
+  symbolPart,
+} from '../../../src/systems/qieemo/align.js';
 
 const symbols = ['<pad>', '|', 'A', 'B', 'E', "'", 'ß'];
 const vocabulary = {
   ...{ symbols, blank: '<pad>', delimiter: '|', space: ' ', lowerCase: false, cleanUp: false },
 };
+const recogniser = { vocabulary, blank: 0, frameSec: 0.02 };
 const spell = (text: string): string =>
   transcriptSymbols(text, vocabulary)
     .ids.map((id) => symbols[id])
@@ -32,11 +39,11 @@ describe('a transcript in the symbols of a recogniser', () => {
 
   it('is refused where none of its letters is known, and may be empty', () => {
     const utterance = { id: 'u', path: '', label: '', speaker: '', gender: '' };
-    expect(alignExample({ ...utterance, text: 'xyz' }, vocabulary)).toEqual({
+    expect(alignExample({ ...utterance, text: 'xyz' }, 'transcripts', recogniser)).toEqual({
       kind: 'problem',
       problem: 'none of the letters of its transcript is in the recogniser\'s vocabulary, such as "x"',
     });
-    expect(alignExample({ ...utterance, text: '...' }, vocabulary).kind).toBe('example');
+    expect(alignExample({ ...utterance, text: '...' }, 'transcripts', recogniser).kind).toBe('example');
   });
 
   it('is padded in a batch, with a column even if there is nothing to say', () => {
@@ -54,6 +61,70 @@ describe('a transcript in the symbols of a recogniser', () => {
     const silent = symbolPart([example([])], 0);
     expect(silent.tensors.symbol_mask!.shape).toEqual([1, 1]);
     expect([...(silent.tensors.symbol_mask!.data as BigInt64Array)].map(Number)).toEqual([0]);
+  });
+});
+
+describe('the symbols of frames of 20 ms', () => {
+  const spelt = (...words: [string, number, number][]): string =>
+    frameSymbols(
+      words.map(([word, start, end]) => ({ word, start, end })),
+      recogniser,
+    )
+      .map((id) => (id === 0 ? '.' : symbols[id]))
+      .join('');
+
+  it.each<[string, [string, number, number][]]>([
+    // Two letters share the six frames of their word, which here begins with the third.
+    ['...A..B.', [['ab', 0.04, 0.16]]],
+    // The delimiter is in the middle of a pause; without one, in the first frame of the next word.
+    [
+      '.A..|..B.',
+      [
+        ['a', 0, 0.06],
+        ['b', 0.12, 0.18],
+      ],
+    ],
+    [
+      '.A.|B.',
+      [
+        ['a', 0, 0.06],
+        ['b', 0.06, 0.12],
+      ],
+    ],
+    // A repeated letter is told from a long one by the blanks between.
+    ['.A..A.', [['aa', 0, 0.12]]],
+    // More letters than frames: the last of those that share a frame.
+    ['.B', [['ab', 0.02, 0.04]]],
+    // What the vocabulary does not have is not there.
+    ['.A.B', [['a-é-b', 0, 0.08]]],
+    ['', []],
+  ])('are %j', (expected, words) => {
+    expect(spelt(...words)).toBe(expected);
+  });
+
+  it('are blank to the end of the longest clip of a batch', () => {
+    const example = (frames: number[]) => ({
+      ...{ id: '', path: '', label: -1, lengths: { inputs: {}, targets: {} }, symbols: [] },
+      frames,
+    });
+    const { tensors } = framePart([example([2, 3, 3]), example([4])], 4, 0);
+    expect(tensors.frame_symbols!.shape).toEqual([2, 4]);
+    expect([...(tensors.frame_symbols!.data as BigInt64Array)].map(Number)).toEqual([2, 3, 3, 0, 4, 0, 0, 0]);
+  });
+
+  it('need word times, of the words of the transcript', () => {
+    const utterance = { id: 'u', path: '', label: '', speaker: '', gender: '', text: 'A be!' };
+    const words = [
+      { word: 'a', start: 0, end: 0.1 },
+      { word: 'be', start: 0.2, end: 0.3 },
+    ];
+    const problemOf = (more: object): string => {
+      const encoded = alignExample({ ...utterance, ...more }, 'words', recogniser);
+      return encoded.kind === 'problem' ? encoded.problem : encoded.kind;
+    };
+    expect(problemOf({ words })).toBe('example');
+    expect(problemOf({})).toContain('does not say when its words are spoken');
+    expect(problemOf({ words: words.slice(1) })).toContain('are not those of its transcript: "be"');
   });
 });
 

@@ -5,10 +5,7 @@ import { type Random, seededRandom } from '../../../engine/tensor/index.js';
 
 export type Valence = 'positive' | 'negative';
 
-/**
- * Words that carry the valence, the same number for each; at least five letters, so that the voice gives each two
- * syllables.
- */
+/** Words that carry the valence, the same number for each; at least five letters. */
 export const VALENCE_WORDS: Readonly<Record<Valence, readonly string[]>> = {
   positive: [
     'wonderful',

@@ -13,13 +13,14 @@ import {
 import { seededRandom } from '../../../engine/tensor/index.js';
 import type { PreparationControls } from '../clips/index.js';
 import type { CorpusCounts } from '../manifest-info.js';
+import { millisecond, type WordTime } from '../word-times.js';
+import { spokenWords } from './pronunciation.js';
 import { drawSpeakers, sentenceSource, type ToySpeaker, type Valence } from './sentences.js';
 import {
   type Arousal,
   layOutUtterance,
   SAMPLE_RATE_HZ,
   sampleCount,
-  syllablesOfText,
   synthesize,
   type VoicedUtterance,
 } from './voice.js';
@@ -129,12 +130,29 @@ export function utteranceSec(plan: ToyPlan, utterance: ToyUtterance): number {
   return sampleCount(layOut(plan, utterance)) / SAMPLE_RATE_HZ;
 }
 
+/** When each word of a spoken utterance is said, to the millisecond; undefined where the voice says other syllables. */
+export function wordTimes(plan: ToyPlan, utterance: ToyUtterance): WordTime[] | undefined {
+  if (!plan.options.spoken) return undefined;
+  const { syllables } = layOut(plan, utterance);
+  let next = 0;
+  return spokenWords(utterance.text).map(({ word, syllables: { length } }) => {
+    const first = syllables[next]!;
+    next += length;
+    const last = syllables[next - 1]!;
+    return {
+      word,
+      start: millisecond(first.startSec),
+      end: millisecond(last.startSec + last.durationSec),
+    };
+  });
+}
+
 function layOut(
   { options }: ToyPlan,
   { id, speaker, arousal, text, stretch }: ToyUtterance,
 ): VoicedUtterance {
   const random = seededRandom(options.seed, 'toy prosody', id);
-  const spoken = options.spoken ? syllablesOfText(text) : undefined;
+  const spoken = options.spoken ? spokenWords(text) : undefined;
   return layOutUtterance(random, speaker.voice, arousal, stretch, spoken);
 }
 

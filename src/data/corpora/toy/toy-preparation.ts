@@ -32,6 +32,7 @@ import {
   type ToyPlan,
   type ToyUtterance,
   utteranceSec,
+  wordTimes,
   writeIfChanged,
 } from './toy-corpus.js';
 import { SAMPLE_RATE_HZ } from './voice.js';
@@ -96,6 +97,7 @@ async function writePrepared(out: string, plan: ToyPlan, clips: ClipWriter): Pro
     source: `emoq prepare-toy, seed ${seed}, ${spoken ? 'spoken transcripts' : 'neutral syllables'}`,
     utterances: plan.utterances.map((utterance) => ({
       ...manifestRow(utterance),
+      words: wordTimes(plan, utterance),
       path: pathOf(utterance),
       durationSec: utteranceSec(plan, utterance),
     })),

@@ -1,11 +1,12 @@
 /**
- * @file The toy voice: arousal (pitch level and range, rate, tilt and envelope over a clip), syllables, and a
- * source-filter synthesizer. Glottal pulses (Rosenberg, 1971) with jitter and spectral tilt, and noise for breath and
+ * @file The toy voice: arousal (pitch level and range, rate, tilt and envelope over a clip) and a source-filter
+ * synthesizer. Glottal pulses (Rosenberg, 1971) with jitter and spectral tilt, and noise for breath and
  * consonants, pass through a cascade of formant resonators (Klatt, 1980).
  */
 
-import { type Random, seededRandom } from '../../../engine/tensor/index.js';
-import { VALENCE_WORDS, type VoiceTraits } from './sentences.js';
+import type { Random } from '../../../engine/tensor/index.js';
+import { randomSyllable, type SpokenWord, type Syllable } from './pronunciation.js';
+import type { VoiceTraits } from './sentences.js';
 
 export type Arousal = 'high' | 'low';
 
@@ -34,6 +35,8 @@ export interface VoicedUtterance {
   readonly breath: number;
   /** Share of a syllable taken by its attack: small is abrupt. */
   readonly attackShare: number;
+  /** Share of a syllable taken by its consonant. */
+  readonly onsetShare: number;
   /** Largest sample of the clip, in (0, 1]. */
   readonly peak: number;
 }
@@ -83,21 +86,24 @@ const CLIP_SEC: Range = [1.2, 2.5];
 /** Silence before and after the speech in seconds. */
 const EDGE_SEC: Range = [0.05, 0.2];
 const PEAK: Range = [0.35, 0.8];
+/** Who spells a word says this many times as many syllables per second. */
+const SPELLING_PACE = 1.8;
+const PAUSE = null;
 
 /**
  * Lays syllables out over a clip. The clip's length and peak are drawn before anything that depends on the arousal, so
  * that neither reveals it.
  *
  * @param stretch position of the clip's length in the range of lengths, in [0, 1)
- * @param spoken the syllables to say. Without them the voice says as many random ones as fit at its rate; with them the
- *   length depends on their number (never on the rate: the rest is silence)
+ * @param spoken the words to say, with a pause of one syllable between them. Without them the voice says as many random
+ *   syllables as fit at its rate; with them the length depends on their number (never on the rate: the rest is silence)
  */
 export function layOutUtterance(
   random: Random,
   voice: VoiceTraits,
   arousal: Arousal,
   stretch: number,
-  spoken?: readonly Syllable[],
+  spoken?: readonly SpokenWord[],
 ): VoicedUtterance {
   const between = ([low, high]: Range): number => low + (high - low) * random.uniform();
   const peak = between(PEAK);
@@ -105,26 +111,30 @@ export function layOutUtterance(
   const tailSec = between(EDGE_SEC);
 
   const style = styles[arousal];
-  const rate = voice.syllablesPerSec * between(style.rate);
-  const slowestRate = voice.syllablesPerSec * styles.low.rate[0];
-  const speechSec = spoken
-    ? (spoken.length / slowestRate) * (1 + 0.2 * stretch)
+  const habitual = voice.syllablesPerSec * (spoken ? SPELLING_PACE : 1);
+  const rate = habitual * between(style.rate);
+  const slots = spoken?.flatMap(({ syllables }, word) => [...(word === 0 ? [] : [PAUSE]), ...syllables]);
+  const speechSec = slots
+    ? (slots.length / (habitual * styles.low.rate[0])) * (1 + 0.2 * stretch)
     : CLIP_SEC[0] + (CLIP_SEC[1] - CLIP_SEC[0]) * stretch - leadSec - tailSec;
-  const count = spoken?.length ?? Math.max(2, Math.round(speechSec * rate));
+  const count = slots?.length ?? Math.max(2, Math.round(speechSec * rate));
   // A free voice fills the clip evenly; a spoken text keeps its own pace and ends early.
-  const slotSec = spoken ? 1 / rate : speechSec / count;
+  const slotSec = slots ? 1 / rate : speechSec / count;
 
-  const syllables = Array.from({ length: count }, (_, index): TimedSyllable => {
-    const syllable = spoken?.[index] ?? randomSyllable(random);
+  const syllables = Array.from({ length: count }, (_, index): TimedSyllable[] => {
+    const syllable = slots === undefined ? randomSyllable(random) : slots[index]!;
+    if (syllable === PAUSE) return [];
     const shift = 0.08 * (random.uniform() - 0.5);
-    return {
-      syllable,
-      startSec: leadSec + (index + Math.max(0, shift)) * slotSec,
-      durationSec: slotSec * (0.92 - Math.abs(shift)),
-      gain: between(style.gain),
-      accentSemitones: between(style.accentSemitones),
-    };
-  });
+    return [
+      {
+        syllable,
+        startSec: leadSec + (index + Math.max(0, shift)) * slotSec,
+        durationSec: slotSec * (0.92 - Math.abs(shift)),
+        gain: between(style.gain),
+        accentSemitones: between(style.accentSemitones),
+      },
+    ];
+  }).flat();
   return {
     durationSec: leadSec + speechSec + tailSec,
     syllables,
@@ -133,104 +143,15 @@ export function layOutUtterance(
     brightness: between(style.brightness),
     breath: between(style.breath),
     attackShare: between(style.attackShare),
+    onsetShare: spoken ? 0.4 : 0.25,
     peak,
   };
-}
-
-/** How a syllable begins: voiced murmur, hiss, burst, or directly with the vowel. */
-export type OnsetKind = 'none' | 'nasal' | 'fricative' | 'plosive';
-
-interface Onset {
-  readonly onset: OnsetKind;
-  /** Centre of the hiss or burst in Hz; unused for the voiced onsets. */
-  readonly onsetNoiseHz: number;
-}
-
-/** First three formants of a vowel in Hz, for a vocal tract of average length. */
-export type Formants = readonly [number, number, number];
-
-/** One consonant-vowel syllable. */
-export interface Syllable extends Onset {
-  /** The vowel glides from `from` to `to`. */
-  readonly from: Formants;
-  readonly to: Formants;
-}
-
-/** Cardinal vowels: rounded averages of adult formants from textbooks. */
-const I: Formants = [300, 2200, 2950];
-const E: Formants = [500, 1850, 2550];
-const A: Formants = [750, 1250, 2500];
-const O: Formants = [500, 900, 2450];
-const U: Formants = [330, 850, 2300];
-const SCHWA: Formants = [520, 1450, 2480];
-
-const MURMURS: readonly Onset[] = [
-  { onset: 'none', onsetNoiseHz: 0 },
-  { onset: 'nasal', onsetNoiseHz: 0 },
-];
-const HISSES: readonly Onset[] = [
-  { onset: 'fricative', onsetNoiseHz: 2600 },
-  { onset: 'fricative', onsetNoiseHz: 3800 },
-  { onset: 'fricative', onsetNoiseHz: 5600 },
-];
-const BURSTS: readonly Onset[] = [
-  { onset: 'plosive', onsetNoiseHz: 1000 },
-  { onset: 'plosive', onsetNoiseHz: 1800 },
-  { onset: 'plosive', onsetNoiseHz: 4200 },
-];
-
-interface Inventory {
-  readonly onsets: readonly Onset[];
-  readonly vowels: readonly Formants[];
-}
-
-const EVERY_SOUND: Inventory = {
-  onsets: [...MURMURS, ...HISSES, ...BURSTS],
-  vowels: [I, E, A, O, U, SCHWA],
-};
-/**
- * The toy language is sound-symbolic, as natural ones are to a small degree: words of the same valence share sounds, so
- * that a few hundred spoken sentences are enough to learn it by ear. Other words use every sound.
- */
-const SOUNDS_OF_VALENCE: Readonly<Record<keyof typeof VALENCE_WORDS, Inventory>> = {
-  positive: { onsets: HISSES, vowels: [I, E] },
-  negative: { onsets: BURSTS, vowels: [O, U] },
-};
-
-/** A random syllable, uniformly distributed. */
-export function randomSyllable(random: Random, { onsets, vowels }: Inventory = EVERY_SOUND): Syllable {
-  return { ...random.pick(onsets), from: random.pick(vowels), to: random.pick(vowels) };
-}
-
-/**
- * The syllables of one word: one for words of up to four letters, otherwise two. They depend only on the word's
- * letters, so every speaker of every corpus pronounces a word the same way.
- */
-export function syllablesOfWord(word: string): Syllable[] {
-  const letters = word.toLowerCase().replace(/[^a-z]/g, '');
-  const random = seededRandom('toy word', letters);
-  const inventory = VALENCE_WORDS.positive.includes(letters)
-    ? SOUNDS_OF_VALENCE.positive
-    : VALENCE_WORDS.negative.includes(letters)
-      ? SOUNDS_OF_VALENCE.negative
-      : EVERY_SOUND;
-  return Array.from({ length: letters.length <= 4 ? 1 : 2 }, () => randomSyllable(random, inventory));
-}
-
-/** The syllables of a whole transcript, word by word. */
-export function syllablesOfText(text: string): Syllable[] {
-  return text
-    .split(/\s+/)
-    .filter((word) => /[a-z]/i.test(word))
-    .flatMap(syllablesOfWord);
 }
 
 export const SAMPLE_RATE_HZ = 16_000;
 
 /** Filters and gains are updated once per this many samples (5 ms). */
 const CONTROL_SAMPLES = 80;
-/** Share of a syllable taken by its consonant. */
-const ONSET_SHARE = 0.25;
 const MURMUR_HZ = [260, 1100, 2300] as const;
 const BANDWIDTH_HZ = [70, 100, 150, 250] as const;
 /** The fourth formant does not depend on the vowel. */
@@ -346,7 +267,7 @@ function moveControl(
     control.hiss = 0;
     return;
   }
-  const inOnset = progress < ONSET_SHARE && syllable.onset !== 'none';
+  const inOnset = progress < utterance.onsetShare && syllable.onset !== 'none';
   const murmur = inOnset && syllable.onset === 'nasal';
   for (let formant = 0; formant < 3; formant++) {
     const vowelHz = syllable.from[formant]! + (syllable.to[formant]! - syllable.from[formant]!) * progress;

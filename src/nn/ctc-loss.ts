@@ -86,7 +86,7 @@ export function ctcLoss(
     // d loss / d logits of a frame = p(v | frame) - share of the alignments that have v in it.
     const shares = softmax(add(forward.byFrame, backward)); // [N, T, S]
     const excess = sub(softmax(fixed), matmul(shares, labels.oneHot(fixed))); // [N, T, V]
-    const weight = div(isPossible, mul(labels.count, cast(sizeOf(logits, 0), 'float32')));
+    const weight = div(isPossible, mul(labels.count, cast(onDevice(sizeOf(logits, 0)), 'float32')));
     const slopes = mul(excess, mul(unsqueeze(weight, [1, 2]), unsqueeze(frames.mask, [2])));
     const carrier = reduceSum(mul(detached(slopes), logits));
     return {
@@ -220,16 +220,17 @@ function forwardVariables(
 /** log of the probability of all after each label at each frame, in each frame up to a factor: [N, T, S]. */
 function backwardVariables(emissions: Value, { count }: Frames, { places, skip, end }: Labels): Value {
   const byTime = timeFirst(emissions);
-  const last = sub(sizeOf(places, 0), 1);
+  const last = sub(onDevice(sizeOf(places, 0)), 1);
   const [one, two] = [1, 2].map((steps) => min(add(places, steps), last));
   const noOne = where(less(places, last), 0, NEVER);
   // The bar on a step over a symbol belongs to where it leads.
   const beyond = where(less(add(places, 1), last), 0, NEVER);
   const skipTo = add(gather(skip, two!, 1), unsqueeze(beyond, [0]));
-  const frames = sizeOf(byTime, 0);
-  const { collected } = loop(frames, byTime.shape[0]!, [end], (_, iteration, [after]) => {
-    const time = sub(sub(frames, 1), onDevice(iteration)); // frame t, from the last to the first
-    const following = gather(byTime, min(add(time, 1), sub(frames, 1)), 0);
+  const steps = sizeOf(byTime, 0);
+  const final = sub(onDevice(steps), 1);
+  const { collected } = loop(steps, byTime.shape[0]!, [end], (_, iteration, [after]) => {
+    const time = sub(final, onDevice(iteration)); // frame t, from the last to the first
+    const following = gather(byTime, min(add(time, 1), final), 0);
     const reached = add(after!, following);
     const fromOne = add(gather(reached, one!, 1), noOne);
     const fromTwo = add(gather(reached, two!, 1), skipTo);
@@ -240,6 +241,6 @@ function backwardVariables(emissions: Value, { count }: Frames, { places, skip, 
     const next = add(mul(isBefore, scaled), mul(sub(1, isBefore), after!));
     return { states: [next], collected: [{ name: 'backward', value: next }] };
   });
-  const reversed = sub(sub(frames, 1), arange(frames, byTime.shape[0]!));
+  const reversed = sub(final, arange(steps, byTime.shape[0]!));
   return transpose(gather(collected[0]!, reversed, 0), [1, 0, 2]);
 }

@@ -54,27 +54,43 @@ const utterances = Array.from({ length: UTTERANCES }, (_, index) => ({
   gender: 'f',
   session: '',
   split: 'train',
+  words: WORDS.slice(0, 4 + (index % 4)).map((word, place) => ({
+    word,
+    start: place / 4,
+    end: place / 4 + 0.2,
+  })),
   durationSec: 2,
 }));
 const framesOf = (id) => 60 + 10 * (Number(id.slice(1)) % 4);
 
+const EMOQ = {
+  dataset: 'toy4',
+  backbones: { encoder: 'hubert', former: 'roberta', llm: 'qwen2' },
+  overrides: ['former.dropout=0.1', 'stage1.batch_size=4', 'stage2.batch_size=4'],
+};
+const QIEEMO = {
+  dataset: 'qieemo-toy4',
+  backbones: { encoder: 'recogniser' },
+  overrides: ['align.batch_size=4', 'emotion.batch_size=4'],
+};
+/** The recipe of each phase. */
+const DATASETS = {
+  ...{ stage1: EMOQ, stage2: EMOQ, align: QIEEMO, emotion: QIEEMO },
+  probe: { dataset: 'probe-toy4', backbones: { encoder: 'hubert' }, overrides: ['probe.batch_size=4'] },
+};
+
 async function openPhase() {
   const { loadRecipe } = await emoq('recipe/index.js');
   const { systemOf, trainingStart } = await emoq('systems/index.js');
-  const isProbe = spec.phase === 'probe';
+  const { dataset, backbones, overrides } = DATASETS[spec.phase];
   const named = (spec.set ?? []).map((setting) =>
     setting.replace(/^backbones\.(\w+)=(.*)$/, (_, key, name) => `backbones.${key}=${join(models, name)}`),
   );
   const recipe = await loadRecipe({
-    dataset: isProbe ? 'probe-toy4' : 'toy4',
+    dataset,
     overrides: [
-      `backbones.encoder=${join(models, 'hubert')}`,
-      ...(isProbe
-        ? []
-        : [`backbones.former=${join(models, 'roberta')}`, `backbones.llm=${join(models, 'qwen2')}`]),
-      ...(isProbe
-        ? ['probe.batch_size=4']
-        : ['former.dropout=0.1', 'stage1.batch_size=4', 'stage2.batch_size=4']),
+      ...Object.entries(backbones).map(([key, name]) => `backbones.${key}=${join(models, name)}`),
+      ...overrides,
       ...named,
     ],
   });
@@ -83,7 +99,8 @@ async function openPhase() {
   const corpus = { train: utterances, dev: utterances, test: utterances };
   const phase = await systemOf(recipe).open(recipe, spec.phase, { weights: 'present', start, corpus });
   const examples = utterances.map((utterance) => phase.encode(utterance).example);
-  const { width } = await encoderConfig();
+  const audio = phase.inputs.find(({ name }) => name === 'audio_features')?.shape.at(-1);
+  const width = typeof audio === 'number' ? audio : (await encoderConfig()).width;
   const features = phase.features({
     frames: framesOf,
     read: async ({ id }) => ({ frames: framesOf(id), width, words: new Uint16Array(framesOf(id) * width) }),

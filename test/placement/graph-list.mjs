@@ -4,6 +4,7 @@
  * float32 has to be named: only then may 16-bit weights be held in it.
  */
 
+const unaligned = 'emotion.from_align=false';
 const recompute = 'stage2.activation_checkpointing=true';
 const accumulate = (stage) => `${stage}.accumulate=2`;
 const decoder = (name) => `backbones.llm=${name}`;
@@ -105,6 +106,19 @@ export const GRAPHS = [
   { name: 'linear probe, validation', kind: 'validation', phase: 'probe' },
   { name: 'linear probe, evaluation model', kind: 'evaluation', phase: 'probe' },
   { name: 'linear probe, prediction', kind: 'prediction', phase: 'probe' },
+
+  { name: 'Qieemo, training of the recogniser on word times', kind: 'training', phase: 'align' },
+  {
+    name: 'Qieemo, training of the recogniser on transcripts',
+    kind: 'training',
+    phase: 'align',
+    set: ['align.targets=transcripts', 'encoder.train=top:1'],
+  },
+  { name: 'Qieemo with a trained encoder, training', kind: 'training', phase: 'emotion', set: [unaligned] },
+  { name: 'Qieemo, training', kind: 'training', phase: 'emotion', set: [unaligned, 'encoder.train=frozen'] },
+  { name: 'Qieemo, validation', kind: 'validation', phase: 'emotion', set: [unaligned] },
+  { name: 'Qieemo, evaluation model', kind: 'evaluation', phase: 'emotion', set: [unaligned] },
+  { name: 'Qieemo, prediction', kind: 'prediction', phase: 'emotion', set: [unaligned] },
 
   { name: 'exported encoder', kind: 'export', model: 'encoder', checkpoint: 'hubert' },
   { name: 'exported Former', kind: 'export', model: 'former', checkpoint: 'roberta' },

@@ -11,27 +11,41 @@ const root = document.documentElement;
 const all = <E extends Element>(selector: string): E[] => [...document.querySelectorAll<E>(selector)];
 
 startTheme();
+startContents();
 startViews();
 startSaving();
 startScrolling();
 startMap();
-addEventListener('beforeprint', () => {
-  for (const details of all<HTMLDetailsElement>('details')) details.open = true;
-});
-
-/** The button toggles the theme; until then the page follows the system. */
+/** The button names the theme that it changes to; until it is pressed, the page follows the system. */
 function startTheme(): void {
   const button = document.querySelector<HTMLButtonElement>('#theme');
   if (!button) return;
   const system = matchMedia('(prefers-color-scheme: dark)');
   const isDark = (): boolean => (root.dataset.theme ? root.dataset.theme === 'dark' : system.matches);
-  const show = (): void => button.setAttribute('aria-pressed', String(isDark()));
+  const show = (): void => {
+    button.textContent = isDark() ? 'Light' : 'Dark';
+  };
   button.addEventListener('click', () => {
     root.dataset.theme = isDark() ? 'light' : 'dark';
     show();
   });
   system.addEventListener('change', show);
   show();
+}
+
+/** The contents are open where they have a place of their own, and closed where they would push the page down. */
+function startContents(): void {
+  const contents = document.querySelector<HTMLDetailsElement>('#contents');
+  if (!contents) return;
+  const wide = matchMedia('(min-width: 70rem)');
+  const place = (): void => {
+    contents.open = wide.matches;
+  };
+  wide.addEventListener('change', place);
+  contents.addEventListener('click', (event) => {
+    if (!wide.matches && event.target instanceof HTMLAnchorElement) contents.open = false;
+  });
+  place();
 }
 
 function startViews(): void {
@@ -69,13 +83,16 @@ function startSaving(): void {
 function startScrolling(): void {
   const look = (): void => {
     for (const box of all<HTMLElement>('.scroll')) {
-      const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+      const isWide = box.scrollWidth > box.clientWidth + 1;
+      const scrolls = isWide || box.scrollHeight > box.clientHeight + 1;
+      box.classList.toggle('sideways', isWide);
       if (scrolls) box.tabIndex = 0;
       else box.removeAttribute('tabindex');
     }
   };
   addEventListener('resize', look);
   document.addEventListener('view', look);
+  for (const details of all('details')) details.addEventListener('toggle', look);
   look();
 }
 

@@ -2,8 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { pageStyles, userText } from './html.js';
+import { userText } from './blocks.js';
 import { escapeText } from './plots/index.js';
+import { pageStyles } from './styles.js';
 
 export interface Page {
   /** Heading, and title of the window, to which `kind` is added. */
@@ -13,6 +14,8 @@ export interface Page {
   readonly skip: string;
   /** Between heading and content. */
   readonly lead: string;
+  /** A table of contents, beside the content where there is room. */
+  readonly contents?: string;
   readonly content: string;
   /** In the order in which they run. */
   readonly scripts: readonly PageScript[];
@@ -35,7 +38,7 @@ type PageScript = keyof typeof scriptReaders;
  * the audio that it names. The browser blocks everything else, including the network.
  */
 export function renderPage(page: Page): string {
-  const { title, kind, skip, lead, content, styles = '', media = 'data:' } = page;
+  const { title, kind, skip, lead, contents = '', content, styles = '', media = 'data:' } = page;
   const scripts = page.scripts.map(scriptText);
   const style = `${pageStyles}${styles}`;
   const policy = [
@@ -58,13 +61,14 @@ export function renderPage(page: Page): string {
 <link rel="icon" href="data:,">
 <style>${style}</style>
 </head>
-<body>
+<body${contents === '' ? '' : ' class="with-contents"'}>
 <a class="skip" href="#content">${escapeText(skip)}</a>
 <header>
 <h1>${userText(title)}</h1>
-<button type="button" id="theme" aria-pressed="false">Dark</button>
+<button type="button" id="theme" title="Change the colours of this page">Dark</button>
 </header>
 ${lead}
+${contents}
 <main id="content" tabindex="-1">
 ${content}
 </main>

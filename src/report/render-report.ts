@@ -1,64 +1,44 @@
 /** @file Renders a report as one self-contained HTML file: no network, no other files, no framework. */
 
-import { overallOf } from '../evaluation/index.js';
+import type { Section } from './blocks.js';
+import { sectionHtml } from './html.js';
 import { renderPage } from './page.js';
-import { countText } from './plots/index.js';
+import { escapeText } from './plots/index.js';
 import type { ReportData } from './report-data.js';
 import { plotsBySection } from './report-plots.js';
-import {
-  layerSection,
-  metadataSection,
-  promptSection,
-  recipeSection,
-  trainingSection,
-} from './run-sections.js';
-import {
-  ablationSection,
-  calibrationSection,
-  classSection,
-  confusionSection,
-  headlineSection,
-  noiseSection,
-  spreadSection,
-} from './score-sections.js';
-import { mapSection, mistakeSection } from './utterance-sections.js';
+import { sectionsOf } from './sections.js';
+import { summaryOf } from './summary.js';
+import { summaryHtml } from './summary-html.js';
 
 /** The whole page; recordings are inlined. */
 export function renderReport(data: ReportData): string {
-  const plots = plotsBySection(data);
-  const sections = [
-    headlineSection(data, plots),
-    confusionSection(data, plots),
-    trainingSection(data, plots),
-    classSection(data, plots),
-    calibrationSection(data, plots),
-    ...(data.noise === null ? [] : [noiseSection(data, plots)]),
-    mapSection(data, plots),
-    mistakeSection(data),
-    spreadSection(data, plots),
-    ablationSection(data, plots),
-    ...(data.layers.length > 0 ? [layerSection(data)] : []),
-    recipeSection(data),
-    promptSection(data),
-    metadataSection(data),
-  ];
-  const metrics = overallOf(data.scores);
+  const sections = sectionsOf(data, plotsBySection(data));
+  const summary = summaryOf(data);
   return renderPage({
-    title: `${data.name}, ${data.phase}`,
+    title: summary.title,
     kind: 'emoq report',
     skip: 'Skip to the figures',
-    lead: `<p>Speech emotion recognition: ${countText(metrics.n)} scored utterances, ${data.labels.length} classes.</p>
-<nav aria-label="Sections">
+    lead: summaryHtml(summary),
+    contents: `<nav aria-label="Sections">
+<details id="contents" open>
+<summary>Contents</summary>
 <ul>
 ${sections.map(contentsEntry).join('\n')}
 </ul>
+</details>
 </nav>`,
-    content: sections.join('\n'),
+    content: `${sections.map(sectionHtml).join('\n')}
+<p class="print-only note">${escapeText(unprintedText(sections))}</p>`,
     scripts: ['page-script'],
   });
 }
 
-function contentsEntry(html: string): string {
-  const [, name, title] = /^<section id="([^"]+)"[^>]*>\n<h2[^>]*>([^<]*)</.exec(html)!;
-  return `<li><a href="#${name}">${title}</a></li>`;
+function contentsEntry({ name, title }: Section): string {
+  return `<li><a href="#${name}">${escapeText(title)}</a></li>`;
+}
+
+/** A printed page is a summary, and says so. */
+function unprintedText(sections: readonly Section[]): string {
+  const titles = sections.filter(({ isPrinted }) => !isPrinted).map(({ title }) => title.toLowerCase());
+  return `The page itself also has all figures as tables, and: ${titles.join(', ')}.`;
 }

@@ -11,12 +11,27 @@ import type {
 } from '../evaluation/index.js';
 import type { Calibration, Interval, PaperKey } from '../evaluation/metrics/index.js';
 
-/** Everything a report shows. Missing data is null or empty, and its section states the reason. */
+/** What was run on what, for the head of a report. */
+export interface ReportAbout {
+  /** The kind of model, such as "EmoQ". */
+  readonly system: string;
+  /** The pretrained models that it reads, as the recipe names them. */
+  readonly backbones: readonly { readonly role: string; readonly name: string }[];
+  /** Name of the corpus; null if its manifest cannot be read. */
+  readonly corpus: string | null;
+  /** How many utterances each part has, a range over runs if they differ; null if unknown. */
+  readonly utterances: Readonly<Record<'train' | 'dev' | 'test', string | null>>;
+  /** How the parts were made, and how many runs there are; null if unknown. */
+  readonly split: string | null;
+}
+
+/** Everything a report shows. Missing data is null or empty: its section is left out, and a list says why. */
 export interface ReportData {
   /** Name of the experiment, such as "meld7". */
   readonly name: string;
   /** The phase that was trained: "stage 2". */
   readonly phase: string;
+  readonly about: ReportAbout;
   readonly labels: readonly string[];
   /** Folders of unfinished runs; their figures are of the best epoch so far. */
   readonly unfinished: readonly string[];

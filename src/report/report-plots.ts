@@ -1,7 +1,8 @@
-/** @file Creates the plots of a report, by name, and embeds them as figures of its page. */
+/** @file Creates the plots of a report, by name. */
 
 import { overallOf } from '../evaluation/index.js';
 import { paperMetrics } from '../evaluation/metrics/index.js';
+import type { ReportPlot } from './blocks.js';
 import {
   ablationPlot,
   classPlot,
@@ -9,9 +10,9 @@ import {
   correctnessGroups,
   countText,
   epochPlot,
-  escapeText,
   headlinePlot,
   labelGroups,
+  layerPlot,
   type MapLayout,
   mapLayout,
   mapPlot,
@@ -24,19 +25,12 @@ import {
 } from './plots/index.js';
 import type { ReportData, TrainingCurve } from './report-data.js';
 
-/** A plot: a standalone SVG document with a title. */
-export interface ReportPlot {
-  /** File name without `.svg`. */
-  readonly name: string;
-  readonly title: string;
-  readonly svg: string;
-}
-
 /** The plots by section; null or empty if there is nothing to draw. */
 export interface PlotsBySection {
   readonly headline: ReportPlot;
-  readonly confusion: { readonly counts: ReportPlot; readonly shares: ReportPlot };
-  readonly training: readonly ReportPlot[];
+  readonly confusion: ReportPlot;
+  /** By phase, in training order. */
+  readonly training: readonly PhasePlots[];
   readonly classes: ReportPlot;
   readonly calibration: ReportPlot | null;
   readonly noise: ReportPlot | null;
@@ -47,6 +41,14 @@ export interface PlotsBySection {
   } | null;
   readonly spread: ReportPlot | null;
   readonly ablations: readonly ReportPlot[];
+  readonly layers: ReportPlot | null;
+}
+
+/** The curves of a phase; null without steps or without validations. */
+export interface PhasePlots {
+  readonly title: string;
+  readonly steps: Readonly<Record<(typeof stepFigures)[number]['figure'], ReportPlot>> | null;
+  readonly validation: ReportPlot | null;
 }
 
 /** Every plot of a report, in section order. */
@@ -54,44 +56,39 @@ export function reportPlots(data: ReportData): ReportPlot[] {
   const plots = plotsBySection(data);
   return [
     plots.headline,
-    plots.confusion.counts,
-    plots.confusion.shares,
-    ...plots.training,
+    plots.confusion,
+    ...plots.training.flatMap(({ steps, validation }) => [
+      ...(steps ? stepFigures.map(({ figure }) => steps[figure]) : []),
+      ...(validation ? [validation] : []),
+    ]),
     plots.classes,
     ...(plots.calibration ? [plots.calibration] : []),
     ...(plots.noise ? [plots.noise] : []),
     ...(plots.map ? [plots.map.labels, plots.map.correctness] : []),
     ...(plots.spread ? [plots.spread] : []),
     ...plots.ablations,
+    ...(plots.layers ? [plots.layers] : []),
   ];
 }
 
 export function plotsBySection(data: ReportData): PlotsBySection {
-  const { labels, scores, calibration, noise, ablations } = data;
+  const { labels, scores, calibration, noise, ablations, layers } = data;
   const metrics = overallOf(data.scores);
   const n = `${countText(metrics.n)} utterances`;
   return {
     headline: plot(
       'headline',
       'Headline figures',
-      `${listOf(plottedMetrics)} over ${n}, next to the paper's. The table below has the same figures.`,
-      (heading) => headlinePlot(metrics, data.intervals, data.paper, heading),
+      `${listOf(plottedMetrics)} over ${n}, next to the paper's, the majority class and chance. The table below has the same figures.`,
+      (heading) => headlinePlot(metrics, data.intervals, data.paper, data.baselines, heading),
     ),
-    confusion: {
-      counts: plot(
-        'confusion-counts',
-        'Confusion matrix, counts',
-        `Rows are the ${labels.length} reference classes, columns the predicted ones; ${n}.`,
-        (heading) => confusionPlot(metrics, 'counts', heading),
-      ),
-      shares: plot(
-        'confusion-shares',
-        'Confusion matrix, percent of each reference class',
-        `Rows are the ${labels.length} reference classes and add up to 100 percent, columns the predicted ones; ${n}.`,
-        (heading) => confusionPlot(metrics, 'shares', heading),
-      ),
-    },
-    training: [...new Map(data.curves.map(({ phase }) => [phase.name, phase])).values()].flatMap((phase) =>
+    confusion: plot(
+      'confusion',
+      'Confusion matrix',
+      `Rows are the ${labels.length} reference classes, columns the predicted ones. Each cell has its percentage of the row, and the number of utterances below it; ${n}.`,
+      (heading) => confusionPlot(metrics, heading),
+    ),
+    training: [...new Map(data.curves.map(({ phase }) => [phase.name, phase])).values()].map((phase) =>
       trainingPlots(
         phase,
         data.curves.filter((curve) => curve.phase.name === phase.name),
@@ -100,7 +97,7 @@ export function plotsBySection(data: ReportData): PlotsBySection {
     classes: plot(
       'classes',
       'Precision, recall and F1 of every class',
-      `Bars in percent for ${labels.length} classes, with the number of references of each. The table below has the same figures.`,
+      `F1 as bars, precision and recall as marks, in percent for ${labels.length} classes, with the number of references of each. The table below has the same figures.`,
       (heading) => classPlot(metrics, heading),
     ),
     calibration:
@@ -108,7 +105,7 @@ export function plotsBySection(data: ReportData): PlotsBySection {
       plot(
         'reliability',
         'Reliability diagram',
-        `Accuracy by confidence in ${calibration.bins.length} bins, and the number of utterances in each.`,
+        `Accuracy by confidence in ${calibration.bins.length} bins, and the number of utterances in each. Dots are the accuracy of a bin, and lines lead from there to its confidence; the dashed line is perfect calibration.`,
         (heading) => reliabilityPlot(calibration, heading),
       ),
     noise:
@@ -137,6 +134,15 @@ export function plotsBySection(data: ReportData): PlotsBySection {
         (heading) => ablationPlot(rows, heading),
       ),
     ),
+    layers:
+      layers.length === 0
+        ? null
+        : plot(
+            'layers',
+            "Weights of the encoder's layers",
+            `The weight of each of ${layers.length} hidden states in percent${layers[0]!.shares.length === 1 ? '' : ', the mean of the runs, with lines from the least to the largest'}. The table below has the same figures.`,
+            (heading) => layerPlot(layers, heading),
+          ),
   };
 }
 
@@ -156,41 +162,63 @@ function plot(
 }
 
 const stepFigures = [
-  { figure: 'loss', name: 'loss', title: 'training loss', axis: 'any' },
-  { figure: 'gradientNorm', name: 'gradient-norm', title: 'gradient norm before clipping', axis: 'any' },
-  { figure: 'learningRate', name: 'learning-rate', title: 'learning rate', axis: 'linear' },
+  { figure: 'loss', name: 'loss', title: 'training loss', axis: 'any', size: 'large' },
+  {
+    figure: 'gradientNorm',
+    name: 'gradient-norm',
+    title: 'gradient norm before clipping',
+    axis: 'any',
+    size: 'small',
+  },
+  { figure: 'learningRate', name: 'learning-rate', title: 'learning rate', axis: 'linear', size: 'small' },
 ] as const;
 
-function trainingPlots(phase: TrainingCurve['phase'], curves: readonly TrainingCurve[]): ReportPlot[] {
+function trainingPlots(phase: TrainingCurve['phase'], curves: readonly TrainingCurve[]): PhasePlots {
   const trained = curves.filter(({ steps }) => steps.length > 0);
   const validated = curves.filter(({ epochs }) => epochs.length > 0);
   const steps = trained.reduce((sum, curve) => sum + curve.steps.length, 0);
-  return [
-    ...(trained.length === 0
-      ? []
-      : stepFigures.map(({ figure, name, title, axis }) => {
-          const lines = trained.map((curve) => ({
-            title: curve.title,
+  const ofSteps = ({ figure, name, title, axis, size }: (typeof stepFigures)[number]): ReportPlot =>
+    plot(
+      `${phase.name}-${name}`,
+      `${capitalized(phase.title)}, ${title}`,
+      `${countText(steps)} optimizer steps of ${trained.length === 1 ? 'one run' : `${trained.length} runs`}.`,
+      (heading) =>
+        stepPlot(
+          trained.map((curve) => ({
+            title: curve.title.replace(`${phase.title}, `, ''), // the plot's own title has the phase
             points: curve.steps.map((step) => ({ x: step.step, y: step[figure] })),
-          }));
-          return plot(
-            `${phase.name}-${name}`,
-            `${capitalized(phase.title)}, ${title}`,
-            `${countText(steps)} optimizer steps of ${trained.length === 1 ? 'one run' : `${trained.length} runs`}.`,
-            (heading) => stepPlot(lines, title, axis, heading),
-          );
-        })),
-    ...(validated.length === 0
-      ? []
-      : [
-          plot(
+          })),
+          title,
+          axis,
+          heading,
+          size,
+        ),
+    );
+  const [loss, gradientNorm, learningRate] = stepFigures;
+  return {
+    title: capitalized(phase.title),
+    steps:
+      trained.length === 0
+        ? null
+        : {
+            loss: ofSteps(loss),
+            gradientNorm: ofSteps(gradientNorm),
+            learningRate: ofSteps(learningRate),
+          },
+    validation:
+      validated.length === 0
+        ? null
+        : plot(
             `${phase.name}-validation`,
             `${capitalized(phase.title)}, validation`,
             'Figures on the validation set after each epoch. A ring, or with many runs a tick on the axis, marks each selected epoch.',
-            (heading) => epochPlot(validated, heading),
+            (heading) =>
+              epochPlot(
+                validated.map((curve) => ({ ...curve, title: curve.title.replace(`${phase.title}, `, '') })),
+                heading,
+              ),
           ),
-        ]),
-  ];
+  };
 }
 
 function mapPlots({ map, utterances, labels }: ReportData): PlotsBySection['map'] {
@@ -224,15 +252,6 @@ function mapPlots({ map, utterances, labels }: ReportData): PlotsBySection['map'
         ),
     ),
   };
-}
-
-/** A figure. @param caption a sentence after the title, or nothing */
-export function figure({ name, title, svg }: ReportPlot, caption = ''): string {
-  return `<figure id="figure-${name}">
-<div class="scroll"><div class="plot">${svg}</div></div>
-<figcaption><b>${escapeText(title)}.</b> ${escapeText(caption)}</figcaption>
-<button type="button" class="save" data-save="${name}" aria-label="Save SVG: ${escapeText(title)}">Save SVG</button>
-</figure>`;
 }
 
 function capitalized(text: string): string {

@@ -14,17 +14,28 @@ import {
   scorePartsOf,
 } from '../evaluation/index.js';
 import { type CountMetric, countMetrics, type MetricKey, paperMetrics } from '../evaluation/metrics/index.js';
-import { alternative, type Cell, type Column, paragraph, section, table, views } from './html.js';
+import {
+  type AbsentSection,
+  absent,
+  type Block,
+  type Cell,
+  type Column,
+  figure,
+  folded,
+  paragraph,
+  type Section,
+  section,
+  table,
+} from './blocks.js';
 import { countText } from './plots/index.js';
 import type { ReportData } from './report-data.js';
 import type { PlotsBySection } from './report-plots.js';
-import { figure } from './report-plots.js';
 
 const figureColumn = (name: string): Column => ({ name, figures: true });
 const columnOf = ({ title, unit }: CountMetric): Column => figureColumn(unit === '%' ? `${title} %` : title);
 const metricColumns = countMetrics.map(columnOf);
 
-export function headlineSection(data: ReportData, plots: PlotsBySection): string {
+export function headlineSection(data: ReportData, plots: PlotsBySection): Section {
   const { scores, intervals, paper } = data;
   const metrics = overallOf(data.scores);
   const rows: Cell[][] = [];
@@ -49,35 +60,42 @@ export function headlineSection(data: ReportData, plots: PlotsBySection): string
   rows.push([`majority class (${majorityText(data.baselines)})`, ...metricCells(majority), '']);
   rows.push(['chance (uniform guessing, expected)', ...metricCells(chance), '']);
   const unanswered = metrics.unanswered.reduce((sum, count) => sum + count, 0);
+  const notes = [
+    intervals
+      ? `The intervals are percentile bootstrap intervals over ${countText(intervals.resamples)} resamples of ${countText(intervals.units)} ${unitName(intervals.unit, intervals.units)}, seed ${intervals.seed}.`
+      : 'There are no intervals: none were computed for these predictions.',
+    ...(paper ? [] : ['The recipe has no row of the paper to compare with.']),
+    ...(data.unfinished.length === 0 ? [] : [unfinishedText(data.unfinished)]),
+    ...(data.missing.length === 0
+      ? []
+      : [
+          `These figures do not cover the whole cross-validation: ${data.missing.join('; ')} ${data.missing.length === 1 ? 'is' : 'are'} not fully trained.`,
+        ]),
+    ...(unanswered === 0
+      ? []
+      : [
+          `${countText(unanswered)} of the ${countText(metrics.n)} utterances have no answer; they count as wrong.`,
+        ]),
+  ];
   return section(
     'headline',
     'Headline figures',
-    figure(plots.headline),
-    table(
-      'Headline figures in percent. WA is the accuracy over all utterances, UA the mean recall over the classes. Higher is better.',
-      [{ name: 'result' }, ...metricColumns, figureColumn('n')],
-      rows,
-    ),
-    intervals
-      ? paragraph(
-          `The intervals are percentile bootstrap intervals over ${countText(intervals.resamples)} resamples of ${countText(intervals.units)} ${unitName(intervals.unit, intervals.units)}, seed ${intervals.seed}.`,
-          'note',
-        )
-      : paragraph('There are no intervals: none were computed for these predictions.', 'missing'),
-    paper ? '' : paragraph('The recipe has no row of the paper to compare with.', 'missing'),
-    data.unfinished.length === 0 ? '' : paragraph(unfinishedText(data.unfinished), 'note'),
-    data.missing.length === 0
-      ? ''
-      : paragraph(
-          `These figures do not cover the whole cross-validation: ${data.missing.join('; ')} ${data.missing.length === 1 ? 'is' : 'are'} not fully trained.`,
-          'note',
-        ),
-    unanswered === 0
-      ? ''
-      : paragraph(
-          `${countText(unanswered)} of the ${countText(metrics.n)} utterances have no answer; they count as wrong.`,
-          'note',
-        ),
+    { width: 'all' },
+    {
+      kind: 'beside',
+      lead: false,
+      blocks: [
+        [figure(plots.headline, 'Dots are this run, bars its intervals.')],
+        [
+          table(
+            'Headline figures in percent. WA is the accuracy over all utterances, UA the mean recall over the classes. Higher is better.',
+            [{ name: 'result' }, ...metricColumns, figureColumn('n')],
+            rows,
+          ),
+          ...notes.map((text) => paragraph(text, 'note')),
+        ],
+      ],
+    },
   );
 }
 
@@ -87,21 +105,21 @@ function unfinishedText(runs: readonly string[]): string {
   return `${subject} ${runs.join(', ')} had not ended: these are figures of ${object} so far.`;
 }
 
-export function confusionSection(data: ReportData, { confusion }: PlotsBySection): string {
+/** A matrix of more classes than this takes the whole width, and its bars two columns. */
+const MANY_CLASSES = 9;
+
+export function confusionSection(data: ReportData, { confusion }: PlotsBySection): Section {
   const { labels, confusion: counts, unanswered } = overallOf(data.scores);
   const missing = unanswered.some((count) => count > 0);
   return section(
     'confusion',
     'Confusion',
-    views('confusion', 'Cells show', [
-      {
-        name: 'shares',
-        choice: 'Percent of each reference class',
-        html: figure(confusion.shares, 'Rows add up to 100.'),
-      },
-      { name: 'counts', choice: 'Counts', html: figure(confusion.counts, 'Utterances.') },
-    ]),
-    alternative(
+    { width: labels.length > MANY_CLASSES ? 'all' : 'one' },
+    figure(
+      confusion,
+      'Large: percent of the reference class, which is the colour; rows add up to 100. Small: utterances.',
+    ),
+    folded(
       'The counts as a table',
       table(
         'Utterances by reference class (rows) and predicted class (columns).',
@@ -116,7 +134,7 @@ export function confusionSection(data: ReportData, { confusion }: PlotsBySection
   );
 }
 
-export function classSection(data: ReportData, { classes }: PlotsBySection): string {
+export function classSection(data: ReportData, { classes }: PlotsBySection): Section {
   const rows = overallOf(data.scores).perClass.map((each) => [
     each.label,
     each.predicted === 0 ? '–' : percent(each.precision),
@@ -128,32 +146,40 @@ export function classSection(data: ReportData, { classes }: PlotsBySection): str
   return section(
     'classes',
     'Classes',
+    {},
     figure(classes),
-    table(
-      'Figures of every class in percent. Support is the number of references; a dash means that the figure is undefined (division by zero).',
-      [{ name: 'class' }, ...['precision', 'recall', 'F1', 'support', 'predicted'].map(figureColumn)],
-      rows,
+    unlessLong(
+      table(
+        'Figures of every class in percent. Support is the number of references; a dash means that the figure is undefined (division by zero).',
+        [{ name: 'class' }, ...['precision', 'recall', 'F1', 'support', 'predicted'].map(figureColumn)],
+        rows,
+      ),
+      rows.length,
     ),
   );
 }
 
-export function calibrationSection({ calibration }: ReportData, plots: PlotsBySection): string {
+export function calibrationSection(
+  { calibration }: ReportData,
+  plots: PlotsBySection,
+): Section | AbsentSection {
   if (calibration === null || plots.calibration === null) {
-    return section(
+    return absent(
       'calibration',
       'Calibration',
-      paragraph('There is no reliability diagram, because the predictions have no probabilities.', 'missing'),
+      'There is no reliability diagram, because the predictions have no probabilities.',
     );
   }
   const share = (value: number | null): string => (value === null ? '–' : percent(value));
   return section(
     'calibration',
     'Calibration',
+    {},
     figure(
       plots.calibration,
-      `The expected calibration error (ECE) is ${percent(calibration.ece)} %: the mean difference between accuracy and confidence, over ${countText(calibration.n)} utterances with probabilities. Lower is better.`,
+      `Dots are the accuracy of a bin, and lines lead from there to its confidence; the dashed line is perfect calibration. The expected calibration error (ECE) is ${percent(calibration.ece)} %: the mean difference between accuracy and confidence, over ${countText(calibration.n)} utterances with probabilities. Lower is better.`,
     ),
-    alternative(
+    folded(
       'The bins as a table',
       table(
         'Bins of the largest probability, in percent.',
@@ -170,44 +196,45 @@ export function calibrationSection({ calibration }: ReportData, plots: PlotsBySe
 }
 
 /** Only for models that were scored under noise. */
-export function noiseSection({ noise }: ReportData, plots: PlotsBySection): string {
-  if (noise === null || plots.noise === null) return '';
+export function noiseSection({ noise }: ReportData, plots: PlotsBySection): Section | null {
+  if (noise === null || plots.noise === null) return null;
   const { levels } = noise;
   const [{ intervals }] = levels as [(typeof levels)[number]];
   const kept = intervals ? `, with ${percentOfLevel(intervals.level)} intervals` : '';
   return section(
     'noise',
     'Under noise',
+    {},
     paragraph(
       `The test clips with ${noiseText(noise.noise)}, at ratios of the power of the clip to that of the noise over the whole clip. A clip has the same noise at every ratio.`,
       'note',
     ),
     figure(plots.noise, intervals ? `Vertical lines are ${percentOfLevel(intervals.level)} intervals.` : ''),
-    table(
-      `Figures at every signal-to-noise ratio, in percent${kept}.`,
-      [{ name: 'ratio' }, ...metricColumns, figureColumn('n')],
-      levels.map((level) => [
-        levelName(level),
-        ...countMetrics.map((metric) => {
-          const ends = level.intervals?.[metric.key];
-          const between = ends === undefined ? '' : ` ${intervalText(metric, ends)}`;
-          return metricText(metric, level[metric.key]) + between;
-        }),
-        countText(level.n),
-      ]),
+    folded(
+      'The figures as a table',
+      table(
+        `Figures at every signal-to-noise ratio, in percent${kept}.`,
+        [{ name: 'ratio' }, ...metricColumns, figureColumn('n')],
+        levels.map((level) => [
+          levelName(level),
+          ...countMetrics.map((metric) => {
+            const ends = level.intervals?.[metric.key];
+            const between = ends === undefined ? '' : ` ${intervalText(metric, ends)}`;
+            return metricText(metric, level[metric.key]) + between;
+          }),
+          countText(level.n),
+        ]),
+      ),
     ),
   );
 }
 
-export function spreadSection({ scores }: ReportData, { spread }: PlotsBySection): string {
+export function spreadSection({ scores }: ReportData, { spread }: PlotsBySection): Section | AbsentSection {
   if (scores.kind === 'single' || spread === null) {
-    return section(
+    return absent(
       'spread',
       'Folds and seeds',
-      paragraph(
-        'There is no spread to show, because this is a single run without folds or seeds.',
-        'missing',
-      ),
+      'There is no spread to show, because this is a single run without folds or seeds.',
     );
   }
   const what = scores.kind === 'folds' ? 'fold' : 'seed';
@@ -215,36 +242,58 @@ export function spreadSection({ scores }: ReportData, { spread }: PlotsBySection
   return section(
     'spread',
     'Folds and seeds',
-    figure(spread),
-    table(
-      `Each ${what}, in percent. The standard deviation is that of a sample (n − 1).`,
-      [{ name: what }, ...metricColumns, figureColumn('n')],
-      [
-        ...scorePartsOf(scores).map(({ part, metrics }) => [
-          part,
-          ...metricCells(metrics),
-          countText(metrics.n),
-        ]),
-        ['mean', ...metricCells(mean), ''],
-        ['standard deviation', ...metricCells(sd), ''],
-        ['all utterances together', ...metricCells(pooled), countText(pooled.n)],
-      ],
+    {},
+    figure(spread, `A dot is a ${what}, the line their mean, the band one standard deviation to each side.`),
+    unlessLong(
+      table(
+        `Each ${what}, in percent. The standard deviation is that of a sample (n − 1).`,
+        [{ name: what }, ...metricColumns, figureColumn('n')],
+        [
+          ...scorePartsOf(scores).map(({ part, metrics }) => [
+            part,
+            ...metricCells(metrics),
+            countText(metrics.n),
+          ]),
+          ['mean', ...metricCells(mean), ''],
+          ['standard deviation', ...metricCells(sd), ''],
+          ['all utterances together', ...metricCells(pooled), countText(pooled.n)],
+        ],
+      ),
+      scorePartsOf(scores).length,
     ),
   );
 }
 
-export function ablationSection({ ablations }: ReportData, plots: PlotsBySection): string {
+/** Longer tables are behind a line that opens them. */
+const MOST_ROWS = 8;
+
+function unlessLong(block: Block, rows: number): Block {
+  return rows > MOST_ROWS ? folded('The figures as a table', block) : block;
+}
+
+export function ablationSection({ ablations }: ReportData, plots: PlotsBySection): Section | AbsentSection {
+  const title = 'Ablations';
+  if (ablations.length === 0) {
+    return absent(
+      'ablations',
+      title,
+      'There is no ablation table, because none was run for this experiment.',
+    );
+  }
   const columns = [
     ...paperMetrics.map(columnOf),
     ...['n', ...paperMetrics.map(({ paper }) => `paper ${paper}`)].map(figureColumn),
   ];
   return section(
     'ablations',
-    'Ablations',
-    ...(ablations.length === 0
-      ? [paragraph('There is no ablation table, because none was run for this experiment.', 'missing')]
-      : ablations.flatMap(({ title, rows }, i) => [
-          figure(plots.ablations[i]!),
+    title,
+    { width: 'all' },
+    {
+      kind: 'beside',
+      lead: false,
+      blocks: ablations.flatMap(({ title, rows }, i) => [
+        [figure(plots.ablations[i]!)],
+        [
           table(
             `${title}, in percent with bootstrap intervals, next to the paper's figures.`,
             [{ name: 'row' }, ...columns],
@@ -259,7 +308,9 @@ export function ablationSection({ ablations }: ReportData, plots: PlotsBySection
               ...paperMetrics.map(({ key }) => row.paper[key]?.toFixed(1) ?? '–'),
             ]),
           ),
-        ])),
+        ],
+      ]),
+    },
   );
 }
 

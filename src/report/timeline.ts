@@ -6,7 +6,8 @@
 import { dirname, relative, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { percent } from '../evaluation/index.js';
-import { type Cell, paragraph, section, table, userText } from './html.js';
+import { type Block, type Cell, paragraph, section, table, userText } from './blocks.js';
+import { blocksHtml, sectionHtml } from './html.js';
 import { renderPage } from './page.js';
 import { classMark, clockText, countText, escapeText, timelinePlot } from './plots/index.js';
 
@@ -45,7 +46,9 @@ export interface TimelineData {
 }
 
 const styles = `.timeline{margin-top:1rem}
-.timeline .plot,.timeline .plot svg{max-width:none}
+.timeline .plot{container-type:normal;width:fit-content}
+.timeline .plot svg{width:auto;max-width:none;font-size:12px}
+.timeline td,.timeline th{white-space:nowrap}
 .timeline audio{width:min(100%,46rem);display:block;margin:.5rem 0}
 .timeline figure{max-width:none}
 .classes{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1rem;padding:0;margin:.5rem 0}
@@ -59,7 +62,8 @@ label select{font:inherit;max-width:100%;color:var(--ink);background:var(--raise
 .timeline .scroll:has(table){max-height:24rem}
 @media (scripting:none){.picker,.window-text{display:none}.timeline[hidden]{display:block}}
 @media print{.picker,.window-text,.seek,.timeline audio{display:none!important}.timeline[hidden]{display:block!important}
-.timeline .plot,.timeline .plot svg{max-width:100%}.timeline .scroll:has(table){max-height:none}}
+.timeline .plot,.timeline .plot svg{width:auto;max-width:100%}.timeline .scroll:has(table){max-height:none}
+.timeline details::details-content{content-visibility:visible;block-size:auto}.timeline details{display:block!important}}
 `;
 
 /**
@@ -81,9 +85,11 @@ export function renderTimeline({ title, labels, recordings }: TimelineData): str
     title,
     kind: 'emoq timeline',
     skip: 'Skip to the recordings',
-    lead: paragraph(
-      `Speech emotion recognition over time: ${counted(all.length, 'recording')}, ${counted(windows, 'window')}, ${labels.length} classes. Nothing is claimed for the silence between windows.`,
-    ),
+    lead: blocksHtml([
+      paragraph(
+        `Speech emotion recognition over time: ${counted(all.length, 'recording')}, ${counted(windows, 'window')}, ${labels.length} classes. Nothing is claimed for the silence between windows.`,
+      ),
+    ]),
     content: [picker, ...sections].filter((part) => part !== '').join('\n'),
     scripts: ['page-script', 'timeline-script'],
     styles,
@@ -119,16 +125,23 @@ function recordingSection(recording: TimelineRecording, index: number, labels: r
     return { startSec, endSec, answer };
   });
   const parts = [
-    ...(error ? [paragraph(`No answer: ${error}`, 'missing')] : []),
+    ...(error ? [paragraph(`No answer: ${error}`, 'note')] : []),
     ...(note ? [paragraph(note, 'note')] : []),
     ...(whole?.label ? [paragraph(wholeText(whole, windows, labels))] : []),
-    ...(audio === null ? [] : [player(name, audio)]),
+    ...(audio === null ? [] : [screen(player(name, audio))]),
     ...(windows.length === 0
       ? []
-      : [figureOf(index, name, labels, fromSec, toSec, answers), windowTable(recording, labels)]),
+      : [
+          screen(figureOf(index, name, labels, fromSec, toSec, answers)),
+          screen(windowTable(recording, labels)),
+        ]),
   ];
-  const body = section(id, name, ...parts);
-  return body.replace('<section', `<section class="timeline" data-from="${fromSec}" data-to="${toSec}"`);
+  const body = sectionHtml(section(id, name, { width: 'all' }, ...parts));
+  return body.replace('class="card', `data-from="${fromSec}" data-to="${toSec}" class="timeline card`);
+}
+
+function screen(html: string): Block {
+  return { kind: 'screen', html };
 }
 
 function wholeText(
@@ -194,6 +207,7 @@ function windowTable({ name, windows }: TimelineRecording, labels: readonly stri
   const rows = windows.map(({ startSec, endSec, label, probabilities, note, error }): Cell[] => [
     {
       html: `<button type="button" data-seek="${startSec}" data-end="${endSec}" aria-label="Go to ${clockText(startSec)}">${clockText(startSec)}</button>`,
+      text: clockText(startSec),
     },
     clockText(endSec),
     label ?? 'no answer',
@@ -201,6 +215,6 @@ function windowTable({ name, windows }: TimelineRecording, labels: readonly stri
     [error, note].filter(Boolean).join('; '),
   ]);
   return `<details><summary>The ${counted(windows.length, 'window')} as a table</summary>
-${table(`The windows of ${name}`, columns, rows)}
+${blocksHtml([table(`The windows of ${name}`, columns, rows)])}
 </details>`;
 }

@@ -1,11 +1,20 @@
 /** @file Sections on single utterances: the map of their embeddings, and the worst mistakes. */
 
 import { marginOf, overallOf, percent } from '../evaluation/index.js';
-import { type Cell, paragraph, section, table, userText, views } from './html.js';
+import {
+  type AbsentSection,
+  absent,
+  type Cell,
+  figure,
+  paragraph,
+  type Section,
+  section,
+  table,
+  userText,
+} from './blocks.js';
 import { countText, escapeText } from './plots/index.js';
 import type { Mistake, ReportData, ReportUtterance } from './report-data.js';
 import type { PlotsBySection } from './report-plots.js';
-import { figure } from './report-plots.js';
 
 /**
  * Data of the map's points for the page's script: columns of equal length, one entry per point. Positions are in units
@@ -29,26 +38,39 @@ export interface MapPoints {
   readonly probability: readonly number[];
 }
 
-export function mapSection(data: ReportData, { map }: PlotsBySection): string {
+export function mapSection(data: ReportData, { map }: PlotsBySection): Section | AbsentSection {
+  const title = 'Map of the embeddings';
   if (map === null || data.map.kind === 'missing') {
-    const reason = data.map.kind === 'missing' ? data.map.reason : '';
-    return section('map', 'Map of the embeddings', paragraph(reason, 'missing'));
+    return absent('map', title, data.map.kind === 'missing' ? data.map.reason : '');
   }
   const { width, height } = map.layout;
-  const absent = map.layout.positions.filter((position) => position === null).length;
+  const unplaced = map.layout.positions.filter((position) => position === null).length;
   return section(
     'map',
-    'Map of the embeddings',
+    title,
+    {},
     paragraph(
-      `Each point is an utterance, placed by its embedding e'_q with UMAP (${data.map.settings}). Only nearness is meaningful; the axes have no meaning.${absent === 0 ? '' : ` ${countText(absent)} utterances have no embedding and are not shown.`}`,
+      `Each point is an utterance, placed by its embedding e'_q with UMAP (${data.map.settings}). Only nearness is meaningful; the axes have no meaning.${unplaced === 0 ? '' : ` ${countText(unplaced)} utterances have no embedding and are not shown.`}`,
+      'note',
     ),
-    `<p id="map-keys" class="note screen-only">Hover over a point to see its utterance. With the keyboard, arrow keys move to the next point in that direction, Page Down and Page Up to the next and previous utterance of the file, Home and End to the first and last.</p>`,
-    views('map', 'Points show', [
-      { name: 'labels', choice: 'Reference label', html: figure(map.labels) },
-      { name: 'correctness', choice: 'Right or wrong', html: figure(map.correctness) },
-    ]),
-    `<div id="map-text" class="screen-only" role="status" aria-live="polite" aria-atomic="true"><p>No point is selected.</p></div>`,
-    `<script type="application/json" id="map-points" data-width="${width}" data-height="${height}">${scriptJson(mapPoints(data, map.layout.positions))}</script>`,
+    {
+      kind: 'screen',
+      html: `<p id="map-keys" class="note screen-only">Hover over a point to see its utterance. With the keyboard, arrow keys move to the next point in that direction, Page Down and Page Up to the next and previous utterance of the file, Home and End to the first and last.</p>`,
+    },
+    {
+      kind: 'views',
+      group: 'map',
+      label: 'Points show',
+      views: [
+        { name: 'labels', choice: 'Reference label', blocks: [figure(map.labels)] },
+        { name: 'correctness', choice: 'Right or wrong', blocks: [figure(map.correctness)] },
+      ],
+    },
+    {
+      kind: 'screen',
+      html: `<div id="map-text" class="screen-only" role="status" aria-live="polite" aria-atomic="true"><p>No point is selected.</p></div>
+<script type="application/json" id="map-points" data-width="${width}" data-height="${height}">${scriptJson(mapPoints(data, map.layout.positions))}</script>`,
+    },
   );
 }
 
@@ -57,11 +79,10 @@ export function scriptJson(value: unknown): string {
   return JSON.stringify(value).replace(/</g, '\\u003c');
 }
 
-export function mistakeSection(data: ReportData): string {
+export function mistakeSection(data: ReportData): Section | AbsentSection {
   const { mistakes, utterances, labels } = data;
-  if (mistakes.length === 0) {
-    return section('mistakes', 'Worst mistakes', paragraph(whyNoMistakes(data), 'missing'));
-  }
+  const title = 'Worst mistakes';
+  if (mistakes.length === 0) return absent('mistakes', title, whyNoMistakes(data));
   const columns = [
     { name: 'utterance' },
     { name: 'transcript' },
@@ -74,7 +95,8 @@ export function mistakeSection(data: ReportData): string {
   ];
   return section(
     'mistakes',
-    'Worst mistakes',
+    title,
+    { width: 'all', isPrinted: false },
     table(
       'The worst mistakes, sorted by how far the probability of the predicted class exceeds that of the reference. The margin is the difference between the largest and the second largest probability.',
       columns,
@@ -105,6 +127,7 @@ function mistakeRow(mistake: Mistake, utterance: ReportUtterance, labels: readon
   return [
     {
       html: `${userText(id)}${about.length === 0 ? '' : `<br><small>${about.map(userText).join(', ')}</small>`}`,
+      text: [id, ...about].join(', '),
     },
     text === '' ? '–' : text,
     labels[reference]!,
@@ -112,7 +135,7 @@ function mistakeRow(mistake: Mistake, utterance: ReportUtterance, labels: readon
     share(given),
     share(right),
     share(probabilities ? marginOf(probabilities) : undefined),
-    { html: player(mistake, id) },
+    { html: player(mistake, id), text: mistake.audioMissing ?? '' },
   ];
 }
 

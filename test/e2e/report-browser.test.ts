@@ -25,18 +25,20 @@ const chromium = chromiumFor('the report in a browser');
 const headings = [
   'Headline figures',
   'Confusion',
-  'Training',
   'Classes',
   'Calibration',
   'Under noise',
   'Map of the embeddings',
-  'Worst mistakes',
-  'Folds and seeds',
+  'Training',
   'Ablations',
+  'Worst mistakes',
   'Recipe',
   'Prompt',
   'Versions and metadata',
+  'Not in this report',
 ];
+
+const widths = [390, 1280, 1920];
 
 describe.runIf(chromium)('the report in Chromium', () => {
   const { folder, ...browser } = useChromium(chromium!, 'report');
@@ -83,9 +85,7 @@ describe.runIf(chromium)('the report in Chromium', () => {
     expect(await page.getByRole('heading', { level: 2 }).allInnerTexts()).toEqual(headings);
     for (const name of headings)
       expect(await page.getByRole('region', { name, exact: true }).count()).toBe(1);
-    const shown = reportPlots(plain).filter(
-      ({ name }) => !['confusion-counts', 'map-correctness'].includes(name),
-    );
+    const shown = reportPlots(plain).filter(({ name }) => name !== 'map-correctness');
     for (const { title } of shown) {
       expect([title, await page.getByRole('img', { name: title, exact: true }).isVisible()]).toEqual([
         title,
@@ -95,18 +95,186 @@ describe.runIf(chromium)('the report in Chromium', () => {
     expect(await unnamedControls(page)).toEqual([]);
   });
 
-  it('toggles the confusion matrix', async () => {
+  it('has shares and counts of the confusion matrix in one picture', async () => {
     const page = await open(plain);
-    const view = (name: string) => page.locator(`#figure-confusion-${name} svg`);
-    const button = (name: string) => page.getByRole('button', { name, exact: true });
-    expect([await view('shares').isVisible(), await view('counts').isVisible()]).toEqual([true, false]);
-    await button('Counts').click();
-    expect([await view('shares').isVisible(), await view('counts').isVisible()]).toEqual([false, true]);
-    expect(await button('Counts').getAttribute('aria-pressed')).toBe('true');
-    expect(await button('Percent of each reference class').getAttribute('aria-pressed')).toBe('false');
+    const cells = await page.locator('#figure-confusion g text').allTextContents();
     const { confusion } = overallOf(plain.scores);
-    const cells = await view('counts').locator('g text').allTextContents();
-    expect(cells).toEqual(confusion.flat().map((count) => count.toLocaleString('en-US')));
+    const counts = confusion.flat().map((count) => count.toLocaleString('en-US'));
+    const shares = confusion.flatMap((row) => {
+      const support = row.reduce((sum, count) => sum + count, 0);
+      return row.map((count) => ((100 * count) / support).toFixed(1));
+    });
+    expect(cells.filter((_, i) => i % 2 === 0)).toEqual(shares);
+    expect(cells.filter((_, i) => i % 2 === 1)).toEqual(counts);
+  });
+
+  it('toggles what the points of the map show', async () => {
+    const page = await open(plain);
+    const view = (name: string) => page.locator(`#figure-map-${name} svg`);
+    const button = (name: string) => page.getByRole('button', { name, exact: true });
+    expect([await view('labels').isVisible(), await view('correctness').isVisible()]).toEqual([true, false]);
+    await button('Right or wrong').click();
+    expect([await view('labels').isVisible(), await view('correctness').isVisible()]).toEqual([false, true]);
+    expect(await button('Right or wrong').getAttribute('aria-pressed')).toBe('true');
+    expect(await button('Reference label').getAttribute('aria-pressed')).toBe('false');
+  });
+
+  it("has a summary with the figures of the paper's metrics, intervals, baselines and a verdict", async () => {
+    const page = await open(plain);
+    const region = page.getByRole('region', { name: 'Summary' });
+    const said = (await region.innerText()).replace(/\s+/g, ' ');
+    const { wa, ua, wf1 } = overallOf(plain.scores);
+    const text = (share: number): string => (100 * share).toFixed(1);
+    for (const value of [wa, ua, wf1]) expect(said).toContain(`${text(value)} %`);
+    for (const key of ['wa', 'ua', 'wf1'] as const) {
+      const { low, high } = plain.intervals!.metrics[key];
+      expect(said).toContain(`95 % interval ${text(low)} – ${text(high)}`);
+      expect(said).toContain(`paper ${plain.paper![key]!.toFixed(1)}`);
+      expect(said).toContain(`majority class ${text(plain.baselines.majority[key])}`);
+      expect(said).toContain(`chance ${text(plain.baselines.chance[key])}`);
+    }
+    for (const part of [
+      'facebook/hubert-large-ll60k',
+      'meld',
+      '9,989 for training',
+      'points above the majority class',
+    ])
+      expect(said).toContain(part);
+    expect((await region.boundingBox())!.y).toBeLessThan(120);
+  });
+
+  describe.each(widths)('at %d pixels', (width) => {
+    const size = { viewport: { width, height: 900 } };
+    const many = reportData({
+      utterances: 500,
+      labels: Array.from({ length: 25 }, (_, i) => `emotion_${i}`),
+    });
+
+    it.each([
+      ['of seven classes', plain],
+      ['of folds', reportData({ utterances: 500, folds: 5 })],
+      ['of 25 classes', many],
+      ['of hostile names', hostileReportData()],
+    ])('fits its page %s, and what is wider scrolls in its card with a hint', async (_, data) => {
+      const page = await open(data, size);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
+      const outside = await page.evaluate(() =>
+        [...document.querySelectorAll('main *, .summary *')]
+          .filter((element) => element.checkVisibility() && !element.closest('.scroll, audio'))
+          .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
+          .map((element) => element.outerHTML.slice(0, 80)),
+      );
+      expect(outside).toEqual([]);
+      const boxes = await page.evaluate(() =>
+        [...document.querySelectorAll<HTMLElement>('.scroll:not(pre)')]
+          .filter((box) => box.checkVisibility())
+          .map((box) => ({
+            isWide: box.scrollWidth > box.clientWidth + 1,
+            hint:
+              box.nextElementSibling?.matches('.hint') === true && box.nextElementSibling.checkVisibility(),
+          })),
+      );
+      for (const { isWide, hint } of boxes) expect(hint).toBe(isWide);
+    });
+
+    it('has plots that fill their containers, with legible text', async () => {
+      const page = await open(plain, size);
+      const plots = await page.evaluate(() =>
+        [...document.querySelectorAll<SVGSVGElement>('.plot svg')]
+          .filter((svg) => svg.checkVisibility())
+          .map((svg) => {
+            const box = svg.getBoundingClientRect();
+            const scale = box.width / svg.viewBox.baseVal.width;
+            const sizes = [...svg.querySelectorAll('text')].map(
+              (text) => scale * Number.parseFloat(getComputedStyle(text).fontSize),
+            );
+            const card = svg.closest('.plot')!.parentElement!.getBoundingClientRect();
+            return {
+              name: svg.closest('figure')!.id,
+              fill: box.width / card.width,
+              least: Math.min(...sizes),
+              largest: Math.max(...sizes),
+            };
+          }),
+      );
+      expect(plots.length).toBeGreaterThan(10);
+      for (const { name, fill, least, largest } of plots) {
+        expect([name, fill > 0.99]).toEqual([name, true]);
+        expect([name, least >= 8.5 ? 'legible' : least]).toEqual([name, 'legible']);
+        expect([name, largest <= 22 ? 'not too large' : largest]).toEqual([name, 'not too large']);
+      }
+    });
+  });
+
+  it('has its contents beside it on a wide screen, and folded on a narrow one', async () => {
+    const link = (page: Page) => page.getByRole('navigation').getByRole('link', { name: 'Calibration' });
+    const wide = await open(plain, { viewport: { width: 1280, height: 900 } });
+    expect(await link(wide).isVisible()).toBe(true);
+    await wide.locator('#prompt').scrollIntoViewIfNeeded();
+    expect((await wide.getByRole('navigation').boundingBox())!.y).toBeGreaterThanOrEqual(0); // it stays
+    const narrow = await open(plain, { viewport: { width: 390, height: 844 } });
+    expect(await link(narrow).isVisible()).toBe(false);
+    await narrow.getByText('Contents').click();
+    expect(await link(narrow).isVisible()).toBe(true);
+    await link(narrow).click();
+    expect(await link(narrow).isVisible()).toBe(false);
+    expect(Math.abs((await narrow.locator('#calibration').boundingBox())!.y)).toBeLessThan(100);
+  });
+
+  it('breaks no id inside a word', async () => {
+    const data = reportData({ utterances: 120 });
+    const utterances = data.utterances.map((each, i) => ({
+      ...each,
+      id: `Ses01F_improvisation${i}_F000_extraordinary`,
+    }));
+    const page = await open({ ...data, utterances }, { viewport: { width: 390, height: 844 } });
+    const broken = await page.evaluate(() =>
+      [...document.querySelectorAll('#mistakes tbody th bdi')].flatMap((id) =>
+        [...id.childNodes]
+          .filter((node) => {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            // Between two places to break there is one line.
+            return node.nodeType === Node.TEXT_NODE && range.getClientRects().length > 1;
+          })
+          .map((node) => node.textContent),
+      ),
+    );
+    expect(broken).toEqual([]);
+    expect(await page.locator('#mistakes tbody th wbr').count()).toBeGreaterThan(3);
+  });
+
+  it('has one colour for each class in every plot', async () => {
+    const page = await open(plain);
+    const colours = await page.evaluate(
+      (labels) =>
+        labels.map((label) => {
+          const paints = ['confusion', 'classes', 'map-labels'].flatMap((name) => {
+            const svg = document.querySelector(`#figure-${name} svg`)!;
+            const text = [...svg.querySelectorAll('text')].findLast((each) =>
+              each.textContent!.startsWith(label),
+            )!;
+            const middle = text.getBoundingClientRect();
+            const marks = [...svg.querySelectorAll('path')].filter((path) =>
+              /series/.test(path.getAttribute('class') ?? ''),
+            );
+            const nearest = marks.sort((a, b) => {
+              const distance = (path: Element): number => {
+                const box = path.getBoundingClientRect();
+                return Math.hypot(
+                  box.right - middle.left,
+                  box.y + box.height / 2 - middle.y - middle.height / 2,
+                );
+              };
+              return distance(a) - distance(b);
+            })[0]!;
+            return /series\d/.exec(nearest.getAttribute('class')!)![0];
+          });
+          return new Set(paints).size === 1 ? paints[0] : paints.join();
+        }),
+      plain.labels,
+    );
+    expect(colours).toEqual(plain.labels.map((_, i) => `series${i + 1}`));
   });
 
   it('shows what is under the pointer, in both colourings of the map', async () => {
@@ -179,13 +347,14 @@ describe.runIf(chromium)('the report in Chromium', () => {
   it('follows the system between light and dark, until its button is pressed', async () => {
     const page = await open(plain, { colorScheme: 'dark' });
     const [dark, light] = ['rgb(21, 24, 28)', 'rgb(255, 255, 255)'];
-    const button = page.getByRole('button', { name: 'Dark' });
-    expect([await themeOf(page), await button.getAttribute('aria-pressed')]).toEqual([dark, 'true']);
+    const button = page.locator('#theme');
+    // It says what it will do.
+    expect([await themeOf(page), await button.innerText()]).toEqual([dark, 'Light']);
     await button.click();
-    expect([await themeOf(page), await button.getAttribute('aria-pressed')]).toEqual([light, 'false']);
+    expect([await themeOf(page), await button.innerText()]).toEqual([light, 'Dark']);
     await page.emulateMedia({ colorScheme: 'light' });
     await button.click();
-    expect(await themeOf(page)).toBe(dark);
+    expect([await themeOf(page), await button.innerText()]).toEqual([dark, 'Light']);
     const plotPage = await page
       .locator('#figure-headline svg > rect')
       .evaluate((rect) => getComputedStyle(rect).fill);
@@ -198,27 +367,38 @@ describe.runIf(chromium)('the report in Chromium', () => {
     expect(faint).toEqual([]);
   });
 
-  it('prints whole, on several pages, light', async () => {
+  it('prints its summary and every plot on about two pages, light, and says what it leaves out', async () => {
     const page = await open(plain, { colorScheme: 'dark' });
-    const pdf = (await page.pdf({ format: 'A4' })).toString('latin1');
-    expect(pdf.startsWith('%PDF-')).toBe(true);
-    expect(pdf.match(/\/Type\s*\/Page\b/g)!.length).toBeGreaterThan(3);
+    const pagesOf = async (each: Page): Promise<number> => {
+      const pdf = (await each.pdf({ preferCSSPageSize: true })).toString('latin1');
+      expect(pdf.startsWith('%PDF-')).toBe(true);
+      return pdf.match(/\/Type\s*\/Page\b/g)!.length;
+    };
+    expect(await pagesOf(page)).toBeLessThanOrEqual(3); // of two stages, with noise and ablations
+    const { noise: _, ...rest } = plain;
+    const usual = { ...rest, noise: null, ablations: [], curves: plain.curves.slice(0, 1) };
+    expect(await pagesOf(await open(usual))).toBeLessThanOrEqual(2);
     await page.emulateMedia({ media: 'print' });
     expect(await themeOf(page)).toBe('rgb(255, 255, 255)');
     for (const { name } of reportPlots(plain)) {
       expect([name, await page.locator(`#figure-${name} svg`).isVisible()]).toEqual([name, true]);
     }
-    expect(await page.locator('details table').first().isVisible()).toBe(true);
-    expect(await page.locator('button:visible, #map-surface:visible, audio:visible').count()).toBe(0);
-    const recipe = page.locator('#recipe pre');
-    expect(await recipe.evaluate((pre) => pre.scrollHeight <= pre.clientHeight + 1)).toBe(true);
+    expect(await page.getByRole('region', { name: 'Summary' }).isVisible()).toBe(true);
+    expect(await page.locator('#headline table').isVisible()).toBe(true);
+    expect(
+      await page.locator('button:visible, #map-surface:visible, audio:visible, details:visible').count(),
+    ).toBe(0);
+    expect(await page.locator('.print-only').innerText()).toMatch(
+      /also has all figures as tables, and: worst mistakes, recipe, prompt, versions and metadata/,
+    );
   });
 
   it('shows both views where scripts may not run', async () => {
     const page = await open(plain, { javaScriptEnabled: false });
-    expect(await page.locator('#figure-confusion-counts svg').isVisible()).toBe(true);
+    expect(await page.locator('#figure-map-labels svg').isVisible()).toBe(true);
     expect(await page.locator('#figure-map-correctness svg').isVisible()).toBe(true);
     expect(await page.locator('button:visible').count()).toBe(0);
+    expect(await page.getByRole('navigation').getByRole('link', { name: 'Prompt' }).isVisible()).toBe(true);
   });
 
   it('saves a plot that is an SVG document by itself', async () => {
@@ -252,6 +432,12 @@ describe.runIf(chromium)('the report in Chromium', () => {
     }
     await page.setViewportSize({ width: 400, height: 800 });
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(400);
+  });
+
+  it('is under 2 MB with 2,610 utterances, without recordings', () => {
+    const data = reportData({ utterances: 2610, mistakes: 50, steps: 9000, epochs: 20 });
+    const mistakes = data.mistakes.map((each) => ({ ...each, audio: null, audioMissing: 'not asked for' }));
+    expect(statSync(fileOf({ ...data, mistakes })).size).toBeLessThan(2e6);
   });
 
   it('is small with 13,708 utterances, and opens soon', async () => {

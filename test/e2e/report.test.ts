@@ -139,6 +139,30 @@ describe('the report of one run', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('has the figures of results.json in its summary, and says what was run on what', () => {
+    const results = json('runs/one/stage2/results.json');
+    const head = /<div class="summary"[\s\S]*?<p class="verdict">([\s\S]*?)<\/p>/.exec(ofOne.html)!;
+    const shown = head[0]
+      .replace(/<svg[\s\S]*?<\/svg>|<wbr>/g, '')
+      .replace(/<[^>]+>/g, ' ')
+      .replace(/\s+/g, ' ');
+    const text = (share: number): string => (100 * share).toFixed(1);
+    for (const key of ['wa', 'ua', 'wf1']) {
+      const { low, high } = results.intervals[key];
+      expect(shown).toContain(`${text(results[key])} %`);
+      expect(shown).toContain(`95 % interval ${text(low)} – ${text(high)}`);
+      expect(shown).toContain(`majority class ${text(results.baselines.majority[key])}`);
+    }
+    const { train, dev, test } = json('runs/one/stage2/run.json').utterances;
+    expect(shown).toContain(`${train} for training, ${dev} for validation, ${test} for testing`);
+    for (const name of ['hubert', 'roberta', 'qwen2'])
+      expect(shown).toContain(work.path(`toy/backbones/${name}`));
+    expect(shown).toContain('Corpus toy');
+    const majority = results.baselines.majority.wa;
+    const isAbove = results.intervals.wa.low > majority;
+    expect(head[1]).toContain(isAbove ? 'the whole interval is above it' : 'the interval includes it');
+  });
+
   it('finds its intervals as eval was asked to', async () => {
     const found = async (run: string) => {
       const { metrics, ...how } = (await gathered(run)).intervals!;
@@ -299,7 +323,10 @@ describe('the report of several runs', () => {
     );
     expect(out).toBe('runs/many/stage1-seeds.html');
     expect(html).toContain('4 maps side by side');
-    expect(html).toContain('stage 1, seed 4, fold 2');
+    for (const run of ['seed 3, fold 1', 'seed 3, fold 2', 'seed 4, fold 1', 'seed 4, fold 2']) {
+      expect(html).toContain(`>${run}</text>`);
+    }
+    expect(html).toContain('<b>Stage 1, training loss.</b>');
     const sound = html.match(/data:audio\/mpeg;base64,[^"]+/g)!;
     expect(new Set(sound).size).toBe(sound.length); // no utterance twice, though both seeds may be wrong about it
   });

@@ -2,14 +2,16 @@
 
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/engine/tensor/index.js';
+import type { FoldMetrics } from '../../src/evaluation/index.js';
 import { classificationMetrics } from '../../src/evaluation/metrics/classification.js';
 import {
   logScale,
   niceScale,
   niceTicks,
-  percentScale,
+  separate,
   shapeOf,
   tickText,
+  wideScale,
 } from '../../src/report/plots/axes.js';
 import {
   classPlot,
@@ -20,12 +22,14 @@ import {
   mapLayout,
   mapPlot,
   noisePlot,
+  spreadPlot,
   stepPlot,
 } from '../../src/report/plots/index.js';
-import { summarizeRuns, thin } from '../../src/report/plots/run-summary.js';
+import { smooth, summarizeRuns, thin } from '../../src/report/plots/run-summary.js';
 import {
   contrastRatio,
   fitText,
+  PLOT_WIDTH,
   palette,
   RAMP_STEPS,
   rampPaint,
@@ -87,9 +91,46 @@ describe('ticks', () => {
   });
 
   it('of percentages stay between 0 and 100, unless a value does not', () => {
-    expect(percentScale([100], [0, 1]).domain).toEqual([90, 100]);
-    expect(percentScale([1, 99], [0, 1]).domain).toEqual([0, 100]);
-    expect(percentScale([99, 104], [0, 1]).domain).toEqual([99, 104]);
+    const domainOf = (values: number[]) => wideScale(values, [0, 1]).domain;
+    expect(domainOf([1, 99])).toEqual([0, 100]);
+    expect(domainOf([99, 104])).toEqual([90, 110]);
+    expect(domainOf([-3, 5])).toEqual([-10, 10]);
+  });
+
+  it('of percentages begin at a multiple of ten, at least 20 below the end, and say so unless it is 0', () => {
+    const scaleOf = (values: number[]) => wideScale(values, [0, 1]);
+    expect(scaleOf([97.2, 100])).toMatchObject({ domain: [80, 100], isCut: true });
+    expect(scaleOf([72, 77.5])).toMatchObject({ domain: [60, 80], isCut: true });
+    expect(scaleOf([24, 71])).toMatchObject({ domain: [0, 80], isCut: false });
+    expect(scaleOf([3, 8])).toMatchObject({ domain: [0, 20], isCut: false });
+    const random = seededRandom(6, 'percent');
+    for (let i = 0; i < 500; i++) {
+      const values = [100 * random.uniform(), 100 * random.uniform()];
+      const {
+        domain: [low, high],
+        isCut,
+      } = scaleOf(values);
+      expect([low % 10, high % 10, isCut]).toEqual([0, 0, low > 0]);
+      expect(high - low).toBeGreaterThanOrEqual(20);
+      expect(low <= Math.min(...values) && high >= Math.max(...values)).toBe(true);
+    }
+  });
+
+  it('of an axis that does not begin at 0 have a mark at its beginning', () => {
+    const scores = { ...reportData({ folds: 3 }).scores } as FoldMetrics;
+    const mark = 'This axis does not begin at 0.';
+    const high = (value: number) =>
+      ({
+        ...scores,
+        folds: scores.folds.map(({ fold, metrics }) => ({
+          fold,
+          metrics: { ...metrics, wa: value, ua: value, wf1: value, macro_f1: value },
+        })),
+        mean: { ...scores.mean, wa: value, ua: value, wf1: value, macro_f1: value },
+        sd: { ...scores.sd, wa: 0, ua: 0, wf1: 0, macro_f1: 0 },
+      }) satisfies FoldMetrics;
+    expect(spreadPlot(high(0.98), heading)).toContain(mark);
+    expect(spreadPlot(high(0.1), heading)).not.toContain(mark);
   });
 
   it('on a logarithmic axis are 1, 2, 5 times powers of ten, or fewer', () => {
@@ -100,6 +141,50 @@ describe('ticks', () => {
 
   it('are written in full, or as powers of ten where they are very small', () => {
     expect([12_000, 0.25, 0, 1e-5, -3].map(tickText)).toEqual(['12,000', '0.25', '0', '1e-5', '-3']);
+  });
+});
+
+describe('labels along a line', () => {
+  it('are moved apart in their order, and stay where there is room', () => {
+    expect(separate([10, 50, 90], [10, 10, 10], 0, 100)).toEqual([10, 50, 90]);
+    expect(separate([50, 50], [10, 10], 0, 100)).toEqual([50, 60]);
+    expect(separate([99, 98], [10, 10], 0, 100)).toEqual([95, 85]);
+    const random = seededRandom(7, 'labels');
+    const places = Array.from({ length: 6 }, () => 400 * random.uniform());
+    const middles = separate(
+      places,
+      places.map(() => 60),
+      0,
+      400,
+    ).sort((a, b) => a - b);
+    for (const [i, middle] of middles.entries()) {
+      expect(middle).toBeGreaterThanOrEqual(30);
+      expect(middle).toBeLessThanOrEqual(370);
+      if (i > 0) expect(middle - middles[i - 1]!).toBeGreaterThanOrEqual(60 - 1e-9);
+    }
+  });
+});
+
+describe('smoothing', () => {
+  it('is the mean over a twentieth of the points around each', () => {
+    const points = Array.from({ length: 100 }, (_, i) => ({ x: i, y: i === 50 ? 5 : 0 }));
+    const smoothed = smooth(points);
+    // Two points to each side: a mean of five.
+    expect(smoothed.filter(({ y }) => y > 0).map(({ x, y }) => [x, Number(y.toFixed(9))])).toEqual(
+      [48, 49, 50, 51, 52].map((x) => [x, 1]),
+    );
+  });
+
+  it('leaves a straight line where it is, at its ends too', () => {
+    const line = Array.from({ length: 400 }, (_, i) => ({ x: 3 * i, y: 7 - 0.5 * i }));
+    for (const { x, y } of smooth(line)) expect(y).toBeCloseTo(7 - x / 6, 9);
+    expect(
+      smooth([
+        { x: 1, y: Number.NaN },
+        { x: 2, y: 3 },
+      ]),
+    ).toEqual([{ x: 2, y: 3 }]);
+    expect(smooth([])).toEqual([]);
   });
 });
 
@@ -204,21 +289,35 @@ describe('the confusion matrix', () => {
     ...Array(1200).fill({ reference: 'b', label: 'b' }),
   ];
 
-  it('has counts, or shares with a dash for a class without references', () => {
+  it('has shares, with a dash for a class without references, and counts', () => {
     const metrics = classificationMetrics(outcomes, labels);
-    const cells = (view: 'counts' | 'shares') => texts(confusionPlot(metrics, view, heading)).slice(8);
-    expect(cells('counts')).toEqual(['3', '1', '0', '0', '1,200', '0', '0', '0', '0']);
-    expect(cells('shares')).toEqual(['75.0', '25.0', '0.0', '0.0', '100.0', '0.0', '–', '–', '–']);
+    const cells = texts(confusionPlot(metrics, heading)).slice(8);
+    expect(cells.filter((_, i) => i % 2 === 1)).toEqual(['3', '1', '0', '0', '1,200', '0', '0', '0', '0']);
+    expect(cells.filter((_, i) => i % 2 === 0)).toEqual([
+      ...['75.0', '25.0', '0.0', '0.0', '100.0', '0.0'],
+      ...['–', '–', '–'],
+    ]);
+  });
+
+  it('becomes wider with many classes, so that every cell has room for its figures', () => {
+    const many = Array.from({ length: 25 }, (_, i) => `class ${i}`);
+    const svg = confusionPlot(
+      classificationMetrics([{ reference: 'class 0', label: 'class 1' }], many),
+      heading,
+    );
+    const cell = 38;
+    const width = Number(/^<svg [^>]*?width="([\d.]+)"/.exec(svg)![1]);
+    expect(width).toBeGreaterThan(25 * cell);
+    expect(texts(svg)).toContain('100.0');
+    expect(textWidth('100.0', cell / 3.2)).toBeLessThanOrEqual(cell);
+    const few = confusionPlot(classificationMetrics(outcomes, labels), heading);
+    expect(Number(/^<svg [^>]*?width="([\d.]+)"/.exec(few)![1])).toBe(PLOT_WIDTH);
   });
 
   it('has a column for missing answers where there are any', () => {
-    const svg = confusionPlot(
-      classificationMetrics([...outcomes, { reference: 'c' }], labels),
-      'counts',
-      heading,
-    );
+    const svg = confusionPlot(classificationMetrics([...outcomes, { reference: 'c' }], labels), heading);
     expect(texts(svg)).toContain('no answer');
-    expect(texts(svg).slice(-4)).toEqual(['0', '0', '0', '1']);
+    expect(texts(svg).slice(-8)).toEqual(['0.0', '0', '0.0', '0', '0.0', '0', '100.0', '1']);
   });
 });
 
@@ -289,6 +388,9 @@ describe('the curves of many runs', () => {
     expect(texts(epochPlot(curves(8), heading))).toContain('fold 7');
     const steps = Array.from({ length: 9 }, (_, i) => ({ title: `fold ${i}`, points: points([3, 2, i]) }));
     const lines = stepPlot(steps, 'loss', 'any', heading);
+    const eight = texts(stepPlot(steps.slice(0, 8), 'loss', 'any', heading));
+    expect(eight).toEqual(expect.arrayContaining(steps.slice(0, 8).map(({ title }) => title))); // a panel each
+    expect(texts(stepPlot(steps.slice(0, 2), 'loss', 'any', heading, 'small'))).toContain('median of 2 runs');
     expect(lines.match(/fill-opacity="0\.25"/g)).toHaveLength(1);
     expect(texts(lines)).toContain('median of 9 runs');
   });
@@ -359,7 +461,7 @@ describe('the map', () => {
   });
 
   it('handles a single point, and none', () => {
-    expect(mapLayout([[4, 4]]).positions).toEqual([[360, 120]]);
+    expect(mapLayout([[4, 4]]).positions).toEqual([[200, 80]]);
     expect(mapLayout([null]).positions).toEqual([null]);
   });
 });

@@ -131,6 +131,17 @@ export function reportData(shape: Partial<ReportShape> = {}): ReportData {
   return {
     name: 'meld7',
     phase: 'stage 2',
+    about: {
+      system: 'emoq: EmoQ-Former and a language model with LoRA',
+      backbones: [
+        { role: 'Speech encoder', name: 'facebook/hubert-large-ll60k' },
+        { role: 'Former', name: 'FacebookAI/roberta-base' },
+        { role: 'Language model', name: 'Qwen/Qwen2.5-7B-Instruct' },
+      ],
+      corpus: 'meld',
+      utterances: { train: '9,989', dev: '1,109', test: size.utterances.toLocaleString('en-US') },
+      split: 'test set of the corpus; validation set of the corpus',
+    },
     layers: [],
     isPrompted: true,
     labels,

@@ -12,18 +12,19 @@ import { hostileReportData, hostileText, reportData } from './report-data.js';
 
 const allSections = [
   'headline',
+  'spread',
   'confusion',
-  'training',
   'classes',
   'calibration',
   'noise',
   'map',
-  'mistakes',
-  'spread',
+  'training',
   'ablations',
+  'mistakes',
   'recipe',
   'prompt',
   'metadata',
+  'absent',
 ];
 
 /** A run without any optional data. */
@@ -32,6 +33,13 @@ function bareData(): ReportData {
   return {
     name: 'bare',
     phase: 'stage 1',
+    about: {
+      system: 'emoq: a test',
+      backbones: [],
+      corpus: null,
+      utterances: { train: null, dev: null, test: null },
+      split: null,
+    },
     layers: [],
     noise: null,
     isPrompted: false,
@@ -64,8 +72,27 @@ const kinds: [string, ReportData][] = [
 
 const idsOf = (html: string): string[] => [...html.matchAll(/\sid="([^"]+)"/g)].map((match) => match[1]!);
 
+/** The sections that the data have something for; if they lack any, the last lists these. */
+function expectedSections(data: ReportData): string[] {
+  const isThere: Record<string, boolean> = {
+    spread: data.scores.kind !== 'single',
+    calibration: data.calibration !== null,
+    noise: data.noise !== null,
+    map: data.map.kind === 'map',
+    training: data.curves.length > 0,
+    ablations: data.ablations.length > 0,
+    mistakes: data.mistakes.length > 0,
+    recipe: data.recipe !== '',
+    prompt: data.prompt !== null,
+    metadata: data.metadata.length > 0,
+  };
+  const { noise: _, ...listed } = isThere; // noise is only named where it was measured
+  isThere.absent = Object.values(listed).includes(false);
+  return allSections.filter((name) => isThere[name] ?? true);
+}
+
 describe.each(kinds)('a report %s', (_, data) => {
-  const sections = allSections.filter((name) => name !== 'noise' || data.noise !== null);
+  const sections = expectedSections(data);
   const html = renderReport(data);
 
   it('has every section, in order, each with a heading', () => {
@@ -155,19 +182,24 @@ describe('a report without data', () => {
       .exec(html)![0]
       .replace(/<svg[\s\S]*?<\/svg>|<[^>]+>/g, ' ');
 
+  it('says in its headline what it lacks', () => {
+    expect(textOf('headline')).toMatch(/no intervals.*no row of the paper/s);
+  });
+
   it.each([
-    ['headline', /no intervals.*no row of the paper/s],
-    ['training', /no training curves, because/],
-    ['calibration', /because the predictions have no probabilities/],
-    ['map', /no map, because the run has no embeddings/],
-    ['mistakes', /because the predictions have no probabilities/],
-    ['spread', /because this is a single run/],
-    ['ablations', /because none was run/],
-    ['recipe', /no recipe/],
-    ['prompt', /stage 1 has no language model/],
-    ['metadata', /No versions.*No further metadata/s],
-  ])('says why %s is empty', (name, reason) => {
-    expect(textOf(name)).toMatch(reason);
+    ['training', 'Training', /no training curves, because/],
+    ['calibration', 'Calibration', /because the predictions have no probabilities/],
+    ['map', 'Map of the embeddings', /no map, because the run has no embeddings/],
+    ['mistakes', 'Worst mistakes', /because the predictions have no probabilities/],
+    ['spread', 'Folds and seeds', /because this is a single run/],
+    ['ablations', 'Ablations', /because none was run/],
+    ['recipe', 'Recipe', /no recipe/],
+    ['prompt', 'Prompt', /stage 1 has no language model/],
+    ['metadata', 'Versions and metadata', /No versions.*no further metadata/s],
+  ])('has no section %s, and lists why', (name, title, reason) => {
+    expect(html).not.toContain(`<section id="${name}"`);
+    const row = new RegExp(`<tr><th scope="row"><bdi>${title}</bdi></th>.*</tr>`).exec(html)![0];
+    expect(row.replace(/<[^>]+>/g, '')).toMatch(reason);
   });
 
   it('has the user part of utterances without a transcript where it is another', () => {
@@ -216,8 +248,7 @@ describe('the plots', () => {
     const names = reportPlots(reportData({ folds: 3 })).map(({ name }) => name);
     expect(names).toEqual([
       'headline',
-      'confusion-counts',
-      'confusion-shares',
+      'confusion',
       ...[1, 2].flatMap((stage) =>
         ['loss', 'gradient-norm', 'learning-rate', 'validation'].map((plot) => `stage${stage}-${plot}`),
       ),
@@ -229,12 +260,7 @@ describe('the plots', () => {
       'spread',
       'ablation-1',
     ]);
-    expect(reportPlots(bareData()).map(({ name }) => name)).toEqual([
-      'headline',
-      'confusion-counts',
-      'confusion-shares',
-      'classes',
-    ]);
+    expect(reportPlots(bareData()).map(({ name }) => name)).toEqual(['headline', 'confusion', 'classes']);
   });
 });
 

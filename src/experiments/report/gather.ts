@@ -28,6 +28,7 @@ import { checkpointsOf } from '../noise-test.js';
 import { isScored, seedNoiseResults } from '../run-scores.js';
 import { missingFoldsWarning, type SeedRuns, selectSeeds } from '../run-selection.js';
 import { scoreRuns } from '../scoring.js';
+import { reportAbout } from './about.js';
 import {
   ablationResults,
   type EvaluatedRuns,
@@ -95,6 +96,7 @@ export async function gatherReport(
   return {
     name: first.recipe.name,
     phase: titleOf(phase),
+    about: reportAbout(parts, corpus.kind === 'missing' ? null : corpus.name),
     isPrompted: hasPrompt(system, phase),
     labels,
     unfinished,
@@ -176,6 +178,7 @@ function scoresOf(parts: readonly ReadRuns[]): Scores {
 type Corpus =
   | {
       readonly kind: 'corpus';
+      readonly name: string;
       readonly dir: string;
       readonly utterances: ReadonlyMap<string, Utterance>;
     }
@@ -191,7 +194,7 @@ async function corpusOf({ recipe, metadata, folder }: ReadRuns, path: string): P
     }
     const { utterances } = selectUtterances(manifest, corpusViewOf(recipe));
     const byId = new Map(utterances.map((utterance) => [utterance.id, utterance]));
-    return { kind: 'corpus', dir: manifest.dir, utterances: byId };
+    return { kind: 'corpus', name: manifest.name, dir: manifest.dir, utterances: byId };
   } catch (error) {
     if (error instanceof InputError) return { kind: 'missing', reason: errorMessage(error) };
     throw error;

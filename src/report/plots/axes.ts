@@ -1,7 +1,7 @@
 /** @file Axes, scales, legends and point shapes. */
 
 import type { Paint } from './svg.js';
-import { element, fitText, short, textElement, textWidth } from './svg.js';
+import { element, fitText, short, textElement, textWidth, tooltip } from './svg.js';
 
 /** An axis: its scale, title, and tick format. */
 export interface Axis {
@@ -20,16 +20,28 @@ export function horizontalAxis({ scale, label, format = tickText }: Axis, y: num
       textElement(format(tick), { x, y: y + 16, 'text-anchor': 'middle', fill: 'muted' })
     );
   });
-  const name = textElement(label, {
-    x: (start + end) / 2,
-    y: y + 34,
-    'text-anchor': 'middle',
-    fill: 'muted',
-  });
+  const name =
+    label === '' ? '' : textElement(label, { x: end, y: y + 34, 'text-anchor': 'end', fill: 'muted' });
   return (
     ticks.join('') +
     element('path', { stroke: 'muted', d: `M${short(start)} ${short(y)}H${short(end)}` }) +
+    (scale.isCut ? cutMark(start, y, 'horizontal') : '') +
     name
+  );
+}
+
+/** Two strokes across the beginning of an axis that does not begin at 0. */
+function cutMark(x: number, y: number, axis: 'horizontal' | 'vertical'): string {
+  const strokes =
+    axis === 'horizontal'
+      ? `M${short(x + 3)} ${short(y + 5)}l4-10m4 0l-4 10`
+      : `M${short(x - 5)} ${short(y - 3)}l10-4m0-4l-10 4`;
+  return element(
+    'g',
+    {},
+    tooltip('This axis does not begin at 0.'),
+    element('path', { fill: 'none', stroke: 'page', 'stroke-width': 5, d: strokes }),
+    element('path', { fill: 'none', stroke: 'muted', 'stroke-width': 1.5, d: strokes }),
   );
 }
 
@@ -43,12 +55,9 @@ export function verticalAxis({ scale, label, format = tickText }: Axis, x: numbe
       textElement(format(tick), { x: x - 6, y: y + 4, 'text-anchor': 'end', fill: 'muted' })
     );
   });
-  const name = textElement(label, { x: x - 6, y: top - 10, 'text-anchor': 'start', fill: 'muted' });
-  return (
-    ticks.join('') +
-    element('path', { stroke: 'muted', d: `M${short(x)} ${short(bottom)}V${short(top)}` }) +
-    name
-  );
+  const name =
+    label === '' ? '' : textElement(label, { x: x - 6, y: top - 10, 'text-anchor': 'start', fill: 'muted' });
+  return ticks.join('') + (scale.isCut ? cutMark(x, bottom, 'vertical') : '') + name;
 }
 
 /** Shapes that are distinguishable without colour at the size of a point. */
@@ -146,6 +155,8 @@ export interface Scale {
   readonly ticks: readonly number[];
   readonly domain: readonly [low: number, high: number];
   readonly range: readonly [start: number, end: number];
+  /** The axis leaves out a part between 0 and its beginning, and marks that. */
+  readonly isCut?: boolean;
 }
 
 /** Multiples of 1, 2 or 5 times a power of ten: the smallest step with at most `most` multiples in [low, high]. */
@@ -234,16 +245,54 @@ export function niceScale(
   return { ...linearScale([ticks[0]!, ticks.at(-1)!], range), ticks };
 }
 
-/** The same for percentages: the domain leaves [0, 100] only if a value does. */
-export function percentScale(
+/** Percentages that are near each other still get an axis of this length: a point must not look like a world. */
+const LEAST_PERCENT_SPAN = 20;
+
+/**
+ * A scale for percentages that begins at 0 unless all values are high up; then its beginning is a multiple of ten, and
+ * the axis has a mark there. It ends at 100 at the latest, unless a value is larger.
+ */
+export function wideScale(
   values: readonly number[],
   range: readonly [start: number, end: number],
   mostTicks = 6,
 ): Scale {
-  const { ticks } = niceScale(values, range, mostTicks);
   const [least, largest] = extentOf(values);
-  const kept = ticks.filter((tick) => (least < 0 || tick >= 0) && (largest > 100 || tick <= 100));
-  return { ...linearScale([kept[0]!, kept.at(-1)!], range), ticks: kept };
+  let high = Math.max(10, 10 * Math.ceil(largest / 10 - SLACK));
+  let low = least < 0 ? 10 * Math.floor(least / 10) : 10 * Math.floor(least / 10 + SLACK);
+  if (high - low < LEAST_PERCENT_SPAN) {
+    low = Math.max(Math.min(low, 0), high - LEAST_PERCENT_SPAN);
+    high = Math.max(high, low + LEAST_PERCENT_SPAN);
+  }
+  if (low > 0 && low <= (high - low) / 2) low = 0;
+  return { ...linearScale([low, high], range, mostTicks), isCut: low > 0 };
+}
+
+/**
+ * Moves labels along a line until none overlaps the next, each as near to its place as possible.
+ * @param places wanted middles
+ * @param sizes lengths along the line, gaps included
+ * @returns middles, in the order of the input, inside [low, high] if there is room for all
+ */
+export function separate(
+  places: readonly number[],
+  sizes: readonly number[],
+  low: number,
+  high: number,
+): number[] {
+  const order = [...places.keys()].sort((a, b) => places[a]! - places[b]!);
+  const middles = [...places];
+  let end = low;
+  for (const i of order) {
+    middles[i] = Math.max(middles[i]!, end + sizes[i]! / 2);
+    end = middles[i]! + sizes[i]! / 2;
+  }
+  let start = high;
+  for (const i of order.reverse()) {
+    middles[i] = Math.min(middles[i]!, start - sizes[i]! / 2);
+    start = middles[i]! - sizes[i]! / 2;
+  }
+  return middles;
 }
 
 /** Minimum and maximum of the finite values; [0, 1] if there are none. */

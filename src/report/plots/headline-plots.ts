@@ -4,6 +4,7 @@
  */
 
 import {
+  type Baselines,
   type BootstrapIntervals,
   type FoldMetrics,
   type PaperFigures,
@@ -14,7 +15,6 @@ import {
 } from '../../evaluation/index.js';
 import {
   countMetrics,
-  type Metric,
   type MetricKey,
   type Metrics,
   type PaperKey,
@@ -22,19 +22,17 @@ import {
 } from '../../evaluation/metrics/index.js';
 import {
   horizontalAxis,
-  type LegendEntry,
-  legend,
   linearScale,
-  percentScale,
   type Scale,
   type Shape,
-  shapeElement,
+  separate,
   shapePath,
+  wideScale,
 } from './axes.js';
-import type { Paint } from './svg.js';
 import {
   element,
   fitText,
+  PLOT_WIDTH,
   type PlotHeading,
   short,
   svgDocument,
@@ -43,72 +41,132 @@ import {
   tooltip,
 } from './svg.js';
 
-const WIDTH = 720;
-const [LEFT, RIGHT] = [90, 560];
-const ROW = 46;
+const [LEFT, RIGHT] = [10, PLOT_WIDTH - 22];
 
 /** The plotted metrics; axes are in percent. */
 export const plottedMetrics = countMetrics.filter(({ unit }) => unit === '%');
 
-/** Dots for this run over all utterances, lines for its intervals, marks for published figures. Percent. */
+const HEADLINE_ROW = 62;
+
+/** Figures that a run is compared with, of one metric, in percent. */
+interface Reference {
+  readonly text: string;
+  readonly value: number;
+  readonly shape: Shape | 'line';
+}
+
+/** What this run is compared with: the paper, the best earlier system, the majority class and chance. */
+function referencesOf(paper: PaperRow | null, baselines: Baselines, key: MetricKey): Reference[] {
+  const published = (text: string, figures: PaperFigures | null, shape: Shape): Reference[] => {
+    const value = figureOf(figures, key);
+    return value === null ? [] : [{ text, value, shape }];
+  };
+  return [
+    ...published('paper', paper, 'diamond'),
+    ...published('earlier', paper?.best_earlier ?? null, 'square'),
+    { text: 'majority', value: 100 * baselines.majority[key], shape: 'line' },
+    { text: 'chance', value: 100 * baselines.chance[key], shape: 'line' },
+  ];
+}
+
+/**
+ * A row for each metric, from 0 to 100 percent: a dot and a bar for this run and its interval over all utterances, and
+ * below them what it is compared with, by name.
+ */
 export function headlinePlot(
   metrics: Metrics,
   intervals: BootstrapIntervals | null,
   paper: PaperRow | null,
+  baselines: Baselines,
   heading: PlotHeading,
 ): string {
-  const published = [
-    { text: 'EmoQ (paper)', figures: paper, shape: 'diamond', paint: 'series2' },
-    { text: 'best earlier (paper)', figures: paper?.best_earlier ?? null, shape: 'square', paint: 'series5' },
-  ] as const satisfies readonly { text: string; figures: PaperFigures | null; shape: Shape; paint: Paint }[];
-  const values = plottedMetrics.flatMap(({ key }) => [
-    100 * metrics[key],
-    ...(intervals ? [100 * intervals.metrics[key].low, 100 * intervals.metrics[key].high] : []),
-    ...published.flatMap(({ figures }) => figureOf(figures, key) ?? []),
-  ]);
-  const rows = (scale: Scale, top: number): string[] =>
-    plottedMetrics.map((metric, i) => {
-      const { key } = metric;
-      const y = top + (i + 0.5) * ROW;
-      const isPublished = published.some(({ figures }) => figureOf(figures, key) !== null);
-      const own = isPublished ? y - 6 : y; // above the published figures
-      const interval = intervals?.metrics[key];
-      const between = interval ? ` [${percent(interval.low)}, ${percent(interval.high)}]` : '';
-      const marks = published.flatMap(({ text, figures, shape, paint }) => {
-        const value = figureOf(figures, key);
-        if (value === null) return [];
-        const mark = shapeElement(shape, paint, 5, shapePath(shape, scale.at(value), y + 10, 5));
-        return [element('g', {}, tooltip(`${text}: ${value.toFixed(1)} %`), mark)];
-      });
-      return [
-        rowName(metric, y),
-        interval
-          ? element('path', {
-              stroke: 'series1',
-              'stroke-width': 3,
-              d: whiskers(scale.at(100 * interval.low), scale.at(100 * interval.high), own),
-              fill: 'none',
-            })
-          : '',
-        dot(scale.at(100 * metrics[key]), own, 5),
-        ...marks,
-        textElement(percent(metrics[key]) + between, { x: RIGHT + 20, y: y + 4 }),
-      ].join('');
-    });
-  const entries: LegendEntry[] = [
-    {
-      text: intervals ? `this run, ${Math.round(100 * intervals.level)} % interval` : 'this run',
-      mark: dotMark,
-    },
-    ...published
-      .filter(({ figures }) => figures !== null)
-      .map(({ text, shape, paint }) => ({
-        text,
-        mark: (x: number, y: number) => shapeElement(shape, paint, 5, shapePath(shape, x, y, 5)),
-      })),
-  ];
-  return rowsPlot(entries, values, rows, heading);
+  const scale = linearScale([0, 100], [LEFT, RIGHT], 6);
+  const bottom = plottedMetrics.length * HEADLINE_ROW + 4;
+  const rows = plottedMetrics.map((metric, i) => {
+    const { key, title } = metric;
+    const top = i * HEADLINE_ROW;
+    const y = top + 28;
+    const interval = intervals?.metrics[key];
+    const between = interval ? ` [${percent(interval.low)}, ${percent(interval.high)}]` : '';
+    const bar = interval
+      ? element('rect', {
+          x: scale.at(100 * interval.low),
+          y: y - 5,
+          width: Math.max(1, scale.at(100 * interval.high) - scale.at(100 * interval.low)),
+          height: 10,
+          rx: 2,
+          fill: 'accent',
+          'fill-opacity': 0.35,
+        })
+      : '';
+    return element(
+      'g',
+      {},
+      textElement(title, { x: LEFT, y: top + 14, 'font-weight': 'bold' }),
+      textElement(`${percent(metrics[key])}${between}`, {
+        x: RIGHT,
+        y: top + 14,
+        'text-anchor': 'end',
+      }),
+      element('path', {
+        stroke: 'grid',
+        'stroke-width': 2,
+        d: `M${LEFT} ${y}H${RIGHT}`,
+      }),
+      bar,
+      dot(scale.at(100 * metrics[key]), y, 5),
+      ...referenceMarks(referencesOf(paper, baselines, key), scale, y),
+    );
+  });
+  const axis = horizontalAxis({ scale, label: '', format: percentTick }, bottom, 20);
+  return svgDocument(heading, PLOT_WIDTH, bottom + 22, axis + rows.join(''));
 }
+
+/** Marks below the line at y, with their names and figures where there is room for each. */
+function referenceMarks(references: readonly Reference[], scale: Scale, y: number): string[] {
+  const texts = references.map(({ text, value }) => `${text} ${value.toFixed(1)}`);
+  const sizes = texts.map((text) => textWidth(text, 10) + 6);
+  const middles = separate(
+    references.map(({ value }) => scale.at(value)),
+    sizes,
+    0,
+    PLOT_WIDTH,
+  );
+  return references.map(({ text, value, shape }, i) => {
+    const x = scale.at(value);
+    const drawn =
+      shape === 'line'
+        ? element('path', { stroke: 'muted', 'stroke-width': 1.5, d: `M${short(x)} ${y - 7}v14` })
+        : element('path', {
+            fill: 'page',
+            stroke: 'ink',
+            'stroke-width': 1.5,
+            d: shapePath(shape, x, y, 4),
+          });
+    return element(
+      'g',
+      {},
+      tooltip(`${text}: ${value.toFixed(1)} %`),
+      drawn,
+      element('path', {
+        fill: 'none',
+        stroke: 'grid',
+        d: `M${short(x)} ${y + 8}L${short(middles[i]!)} ${y + 14}`,
+      }),
+      textElement(texts[i]!, {
+        x: middles[i]!,
+        y: y + 24,
+        'text-anchor': 'middle',
+        'font-size': 10,
+        fill: 'muted',
+      }),
+    );
+  });
+}
+
+const SPREAD_ROW = 58;
+/** More dots than this have no names. */
+const MOST_NAMED = 8;
 
 /** A dot for each fold or seed, a line at the mean, a band of one standard deviation on each side. Percent. */
 export function spreadPlot(scores: FoldMetrics | SeedMetrics, heading: PlotHeading): string {
@@ -123,92 +181,83 @@ export function spreadPlot(scores: FoldMetrics | SeedMetrics, heading: PlotHeadi
       100 * (mean[key] + deviation),
     ];
   });
-  const rows = (scale: Scale, top: number): string[] =>
-    plottedMetrics.map((metric, i) => {
-      const { key } = metric;
-      const y = top + (i + 0.5) * ROW;
-      const [centre, deviation] = [mean[key], sd[key]];
-      const spread = deviation === null ? '' : ` ± ${percent(deviation)}`;
-      const band =
-        deviation === null
+  const scale = wideScale(values, [LEFT, RIGHT], 6);
+  const rows = plottedMetrics.map(({ key, title }, i) => {
+    const top = i * SPREAD_ROW;
+    const y = top + 44;
+    const [centre, deviation] = [mean[key], sd[key]];
+    const spread = deviation === null ? '' : ` ± ${percent(deviation)}`;
+    const band =
+      deviation === null
+        ? ''
+        : element('rect', {
+            x: scale.at(100 * (centre - deviation)),
+            y: y - 8,
+            width: scale.at(100 * (centre + deviation)) - scale.at(100 * (centre - deviation)),
+            height: 16,
+            fill: 'accent',
+            'fill-opacity': 0.18,
+          });
+    const places = parts.map(({ metrics }) => scale.at(100 * metrics[key]));
+    const names = parts.map(({ part }) => part);
+    const middles = separate(
+      places,
+      names.map((name) => textWidth(name, 10) + 3),
+      0,
+      PLOT_WIDTH,
+    );
+    const dots = parts.map(({ part, metrics }, k) =>
+      element(
+        'g',
+        {},
+        tooltip(`${what} ${part}: ${percent(metrics[key])} %`),
+        element('circle', {
+          cx: places[k]!,
+          cy: y,
+          r: 4,
+          fill: 'accent',
+          'fill-opacity': 0.75,
+          stroke: 'page',
+        }),
+        parts.length > MOST_NAMED
           ? ''
-          : element('rect', {
-              x: scale.at(100 * (centre - deviation)),
-              y: y - 14,
-              width: scale.at(100 * (centre + deviation)) - scale.at(100 * (centre - deviation)),
-              height: 28,
-              fill: 'series1',
-              'fill-opacity': 0.18,
-            });
-      const dots = parts.map(({ part, metrics }) =>
-        element(
-          'g',
-          {},
-          tooltip(`${what} ${part}: ${percent(metrics[key])} %`),
-          dot(scale.at(100 * metrics[key]), y, 4),
-        ),
-      );
-      const line = element('path', {
-        stroke: 'ink',
-        'stroke-width': 2,
-        d: `M${short(scale.at(100 * centre))} ${y - 16}v32`,
-      });
-      return [
-        rowName(metric, y),
-        band,
-        line,
-        ...dots,
-        textElement(percent(centre) + spread, { x: RIGHT + 20, y: y + 4 }),
-      ].join('');
+          : textElement(fitText(part, 40, 10), {
+              x: middles[k]!,
+              y: y - 11,
+              'text-anchor': 'middle',
+              'font-size': 10,
+              fill: 'muted',
+            }),
+      ),
+    );
+    const line = element('path', {
+      stroke: 'ink',
+      'stroke-width': 2,
+      d: `M${short(scale.at(100 * centre))} ${y - 8}v16`,
     });
-  const entries: LegendEntry[] = [
-    { text: `a ${what}`, mark: dotMark },
-    {
-      text: 'mean',
-      mark: (x, y) =>
-        element('path', { stroke: 'ink', 'stroke-width': 2, d: `M${short(x)} ${short(y - 8)}v16` }),
-    },
-    {
-      text: 'one standard deviation',
-      mark: (x, y) =>
-        element('rect', { x: x - 9, y: y - 7, width: 18, height: 14, fill: 'series1', 'fill-opacity': 0.18 }),
-    },
-  ];
-  return rowsPlot(entries, values, rows, heading);
-}
-
-function rowsPlot(
-  entries: readonly LegendEntry[],
-  values: readonly number[],
-  rows: (scale: Scale, top: number) => string[],
-  heading: PlotHeading,
-): string {
-  const key = legend(entries, LEFT, 4, WIDTH - LEFT);
-  const top = key.height + 14;
-  const bottom = top + plottedMetrics.length * ROW;
-  const scale = percentScale(values, [LEFT, RIGHT], 8);
-  const body = key.svg + horizontalAxis({ scale, label: '%' }, bottom, top) + rows(scale, top).join('');
-  return svgDocument(heading, WIDTH, bottom + 42, body);
+    return [
+      textElement(title, { x: LEFT, y: top + 16, 'font-weight': 'bold' }),
+      textElement(`mean ${percent(centre)}${spread}`, { x: RIGHT, y: top + 16, 'text-anchor': 'end' }),
+      band,
+      line,
+      ...dots,
+    ].join('');
+  });
+  const bottom = plottedMetrics.length * SPREAD_ROW + 4;
+  const axis = horizontalAxis({ scale, label: '%' }, bottom, 24);
+  return svgDocument(heading, PLOT_WIDTH, bottom + 40, axis + rows.join(''));
 }
 
 function figureOf(figures: PaperFigures | null, key: MetricKey): number | null {
   return (figures as Partial<Record<MetricKey, number | null>> | null)?.[key] ?? null;
 }
 
-function rowName({ title }: Metric, y: number): string {
-  return textElement(title, { x: LEFT - 10, y: y + 4, 'text-anchor': 'end' });
-}
-
 function dot(x: number, y: number, radius: number): string {
-  return element('circle', { cx: x, cy: y, r: radius, fill: 'series1', stroke: 'page' });
+  return element('circle', { cx: x, cy: y, r: radius, fill: 'accent', stroke: 'page' });
 }
 
-function dotMark(x: number, y: number): string {
-  return dot(x, y, 5);
-}
-
-function whiskers(from: number, to: number, y: number): string {
-  return `M${short(from)} ${short(y - 5)}v10m0-5H${short(to)}m0-5v10`;
+function percentTick(value: number): string {
+  return value === 100 ? '100 %' : String(value);
 }
 
 /** A row's figures as fractions, and the paper's in percent. */
@@ -217,62 +266,54 @@ export interface AblationPlotRow extends Readonly<Record<PaperKey, number>> {
   readonly paper: PaperFigures;
 }
 
-const DOT_WIDTH = 720;
-const DOT_LABEL = 190;
-const DOT_ROW = 34;
-const VALUE = 40;
+const ABLATION_ROW = 48;
+const VALUE = 34;
 
-/** One panel for each metric in the paper's tables, from 0 to 100 percent. */
+/** One panel for each metric in the paper's tables, from 0 to 100 percent; the name of a row is above its bars. */
 export function ablationPlot(rows: readonly AblationPlotRow[], heading: PlotHeading): string {
-  const left = 14 + Math.min(DOT_LABEL, Math.max(60, ...rows.map(({ label }) => textWidth(label))));
-  const panel = (DOT_WIDTH - left) / paperMetrics.length;
-  const key = legend(
-    [
-      {
-        text: 'this toolkit',
-        mark: (x, y) => element('rect', { x: x - 9, y: y - 6, width: 18, height: 12, fill: 'series1' }),
-      },
-      { text: 'paper', mark: (x, y) => shapeElement('diamond', 'series2', 5, shapePath('diamond', x, y, 5)) },
-    ],
-    left,
-    4,
-    DOT_WIDTH - left,
-  );
-  const top = key.height + 34;
-  const bottom = top + rows.length * DOT_ROW;
+  const panel = (PLOT_WIDTH - LEFT) / paperMetrics.length;
+  const top = 24;
+  const bottom = top + rows.length * ABLATION_ROW;
   const panels = paperMetrics.map(({ key: metric, title }, i) => {
-    const start = left + i * panel;
+    const start = LEFT + i * panel;
     const scale = linearScale([0, 100], [start, start + panel - VALUE], 3);
     const bars = rows.map((row, k) => {
-      const y = top + k * DOT_ROW + 5;
+      const y = top + k * ABLATION_ROW + 22;
       const [end, printed] = [scale.at(100 * row[metric]), row.paper[metric]];
       const said = printed === null ? '' : `, paper ${printed.toFixed(1)} %`;
-      // Below the bar, so that neither hides the other.
       const mark =
         printed === null
           ? ''
-          : shapeElement('diamond', 'series2', 5, shapePath('diamond', scale.at(printed), y + 18, 5));
+          : element('path', {
+              fill: 'page',
+              stroke: 'ink',
+              'stroke-width': 1.5,
+              d: shapePath('diamond', scale.at(printed), y + 15, 3.5),
+            }) +
+            (k === 0 && i === 0
+              ? textElement('paper', { x: scale.at(printed) + 7, y: y + 19, 'font-size': 10, fill: 'muted' })
+              : '');
       return element(
         'g',
         {},
         tooltip(`${row.label}, ${title}: ${percent(row[metric])} %${said}`),
-        element('rect', { x: start, y, width: end - start, height: 14, fill: 'series1' }),
+        element('rect', { x: start, y, width: end - start, height: 9, fill: 'accent' }),
         mark,
-        textElement(percent(row[metric]), { x: end + 5, y: y + 11, 'font-size': 11 }),
+        textElement(percent(row[metric]), { x: end + 4, y: y + 9, 'font-size': 10 }),
       );
     });
     return (
-      textElement(title, { x: start, y: top - 12, 'font-weight': 'bold' }) +
-      horizontalAxis({ scale, label: '%' }, bottom, top) +
+      horizontalAxis({ scale, label: '' }, bottom, top) +
+      textElement(title, { x: start, y: 14, 'font-weight': 'bold' }) +
       bars.join('')
     );
   });
   const names = rows.map(({ label }, k) =>
     textElement(
-      fitText(label, DOT_LABEL),
-      { x: left - 10, y: top + k * DOT_ROW + 18, 'text-anchor': 'end' },
+      fitText(label, RIGHT - LEFT, 11),
+      { x: LEFT, y: top + k * ABLATION_ROW + 15, 'font-size': 11 },
       label,
     ),
   );
-  return svgDocument(heading, DOT_WIDTH, bottom + 42, key.svg + panels.join('') + names.join(''));
+  return svgDocument(heading, PLOT_WIDTH, bottom + 24, panels.join('') + names.join(''));
 }

@@ -3,10 +3,11 @@
 export { countText } from './axes.js';
 export { classPlot, confusionPlot, reliabilityPlot } from './class-plots.js';
 export { ablationPlot, headlinePlot, plottedMetrics, spreadPlot } from './headline-plots.js';
+export { layerPlot } from './layer-plot.js';
 export { correctnessGroups, labelGroups, type MapLayout, mapLayout, mapPlot } from './map-plot.js';
 export { noisePlot } from './noise-plot.js';
 export { MOST_RUNS } from './run-summary.js';
-export { escapeText, type PlotHeading, plotStyles } from './svg.js';
+export { element, escapeText, PLOT_WIDTH, type PlotHeading, plotStyles } from './svg.js';
 export {
   classMark,
   clockText,

@@ -1,7 +1,7 @@
 /** @file The map of embeddings: a point for each utterance, coloured by label or by correctness. */
 
 import { countText, extentOf, legend, type Shape, shapeElement, shapeOf, shapePath } from './axes.js';
-import { element, type Paint, type PlotHeading, seriesPaint, svgDocument } from './svg.js';
+import { element, type Paint, PLOT_WIDTH, type PlotHeading, seriesPaint, svgDocument } from './svg.js';
 
 /** A group of points: legend text and appearance. */
 export interface MapGroup {
@@ -19,8 +19,7 @@ export interface MapLayout {
   readonly positions: readonly (readonly [x: number, y: number] | null)[];
 }
 
-const WIDTH = 720;
-const MARGIN = 14;
+const MARGIN = 10;
 /**
  * The points of each group are drawn in this many portions, alternating with the other groups, so that no group covers
  * the rest.
@@ -34,8 +33,8 @@ export function labelGroups(labels: readonly string[]): MapGroup[] {
 
 /** Groups by correctness: right, wrong. */
 export const correctnessGroups: readonly MapGroup[] = [
-  { text: 'right', paint: 'series1', shape: 'circle' },
-  { text: 'wrong', paint: 'series2', shape: 'saltire' },
+  { text: 'right', paint: 'muted', shape: 'circle' },
+  { text: 'wrong', paint: 'ink', shape: 'saltire' },
 ];
 
 /** Fits the points into the plot with one scale for both axes; y points up. */
@@ -44,19 +43,19 @@ export function mapLayout(points: readonly (readonly [x: number, y: number] | nu
   const [left, right] = extentOf(present.map(([x]) => x));
   const [bottom, top] = extentOf(present.map(([, y]) => y));
   const scale = Math.min(
-    (WIDTH - 2 * MARGIN) / Math.max(right - left, 1e-9),
-    (WIDTH - 2 * MARGIN) / Math.max(top - bottom, 1e-9),
+    (PLOT_WIDTH - 2 * MARGIN) / Math.max(right - left, 1e-9),
+    (PLOT_WIDTH - 2 * MARGIN) / Math.max(top - bottom, 1e-9),
   );
-  const height = Math.max(240, 2 * MARGIN + scale * (top - bottom));
+  const height = Math.max(160, 2 * MARGIN + scale * (top - bottom));
   const scaled = (value: number, low: number, high: number, size: number): number =>
     Math.round(10 * (size / 2 + scale * (value - (low + high) / 2))) / 10;
   return {
-    width: WIDTH,
+    width: PLOT_WIDTH,
     height: Math.ceil(height),
     positions: points.map((point) =>
       point === null
         ? null
-        : [scaled(point[0], left, right, WIDTH), scaled(-point[1], -top, -bottom, Math.ceil(height))],
+        : [scaled(point[0], left, right, PLOT_WIDTH), scaled(-point[1], -top, -bottom, Math.ceil(height))],
     ),
   };
 }
@@ -74,7 +73,7 @@ export function mapPlot(
   const members = groups.map((): number[] => []);
   for (const [i, position] of positions.entries()) if (position !== null) members[groupOf[i]!]!.push(i);
   const total = members.reduce((sum, each) => sum + each.length, 0);
-  const radius = total > 3000 ? 2 : total > 500 ? 2.6 : 3.6;
+  const radius = total > 3000 ? 1.3 : total > 500 ? 1.8 : 2.6;
   const portions: string[] = [];
   for (let portion = 0; portion < PORTIONS; portion++) {
     for (const [g, { paint, shape }] of groups.entries()) {

@@ -1,18 +1,26 @@
 /** @file Headline figures of a test set as it is and at several signal-to-noise ratios, a panel for each metric. */
 
 import { levelName, type NoiseLevelResult, percent } from '../../evaluation/index.js';
-import { horizontalAxis, linearScale, percentScale, type Scale, tickText, verticalAxis } from './axes.js';
+import { horizontalAxis, linearScale, type Scale, tickText, verticalAxis, wideScale } from './axes.js';
 import { plottedMetrics } from './headline-plots.js';
-import { element, type PlotHeading, short, svgDocument, textElement, textWidth, tooltip } from './svg.js';
+import {
+  element,
+  PLOT_WIDTH,
+  type PlotHeading,
+  short,
+  svgDocument,
+  textElement,
+  textWidth,
+  tooltip,
+} from './svg.js';
 
-const WIDTH = 720;
 const COLUMNS = 2;
-const PANEL_WIDTH = WIDTH / COLUMNS;
-const PANEL_HEIGHT = 250;
+const PANEL_WIDTH = PLOT_WIDTH / COLUMNS;
+const PANEL_HEIGHT = 178;
 /** From the axis to the test set as it is, and from there to the levels, so that it does not look like one of them. */
-const [MARGIN, GAP] = [16, 44];
+const [MARGIN, GAP] = [12, 28];
 /** Room for the last value. */
-const RIGHT = 44;
+const RIGHT = 22;
 /** Stands for the test set as it is on the axis of ratios. */
 const CLEAN = Number.POSITIVE_INFINITY;
 
@@ -22,7 +30,7 @@ export function noisePlot(levels: readonly NoiseLevelResult[], heading: PlotHead
     panel(levels, metric, (i % COLUMNS) * PANEL_WIDTH, Math.floor(i / COLUMNS) * PANEL_HEIGHT),
   );
   const height = Math.ceil(plottedMetrics.length / COLUMNS) * PANEL_HEIGHT;
-  return svgDocument(heading, WIDTH, height, panels.join(''));
+  return svgDocument(heading, PLOT_WIDTH, height, panels.join(''));
 }
 
 interface Point {
@@ -37,19 +45,20 @@ function panel(
   panelLeft: number,
   panelTop: number,
 ): string {
-  const [left, right] = [panelLeft + 44, panelLeft + PANEL_WIDTH - 8];
-  const [top, bottom] = [panelTop + 40, panelTop + 204];
+  const [left, right] = [panelLeft + 26, panelLeft + PANEL_WIDTH - 6];
+  const [top, bottom] = [panelTop + 30, panelTop + 138];
   const x = ratioScale(
     levels.flatMap(({ snr_db }) => snr_db ?? []),
     left,
     right,
   );
-  const y = percentScale(
+  const y = wideScale(
     levels.flatMap(({ [key]: value, intervals }) => [
       100 * value,
       ...(intervals ? [100 * intervals[key].low, 100 * intervals[key].high] : []),
     ]),
     [bottom, top],
+    5,
   );
   const points = levels
     .map((level): Point => ({ level, x: x.at(level.snr_db ?? CLEAN), y: y.at(100 * level[key]) }))
@@ -61,7 +70,7 @@ function panel(
     const whisker = ends
       ? element('path', {
           fill: 'none',
-          stroke: 'series1',
+          stroke: 'accent',
           'stroke-width': 1.5,
           d: `M${short(at - 4)} ${short(y.at(100 * ends.low))}h8m-4 0V${short(y.at(100 * ends.high))}m-4 0h8`,
         })
@@ -71,13 +80,13 @@ function panel(
       {},
       tooltip(`${levelName(level)}: ${title} ${percent(value)} %${between}`),
       whisker,
-      element('circle', { cx: at, cy: height, r: 4, fill: 'series1', stroke: 'page' }),
+      element('circle', { cx: at, cy: height, r: 3, fill: 'accent', stroke: 'page' }),
     );
   });
   return [
-    textElement(`${title}, %`, { x: left - 6, y: panelTop + 20, 'font-weight': 'bold' }),
+    textElement(`${title}, %`, { x: left - 6, y: panelTop + 16, 'font-weight': 'bold' }),
     verticalAxis({ scale: y, label: '' }, left, right),
-    horizontalAxis({ scale: x, label: 'signal-to-noise ratio, dB', format: ratioText }, bottom, top),
+    horizontalAxis({ scale: x, label: 'dB', format: ratioText }, bottom, top),
     ...lines(points),
     ...marks,
     ...values(points, ({ [key]: value }) => percent(value)),
@@ -91,7 +100,7 @@ function lines([first, ...others]: readonly Point[]): string[] {
       ? ''
       : element('path', {
           fill: 'none',
-          stroke: 'series1',
+          stroke: 'accent',
           'stroke-width': 1.5,
           'stroke-dasharray': dash,
           d: `M${points.map(({ x, y }) => `${short(x)} ${short(y)}`).join('L')}`,
@@ -99,14 +108,17 @@ function lines([first, ...others]: readonly Point[]): string[] {
   return first === undefined ? [] : [path([first, ...others.slice(0, 1)], '3 4'), path(others, undefined)];
 }
 
-/** The values beside their points, without those that would overlap the one before. */
+/** The values above their points, or below if there is one already; without those that would overlap in both places. */
 function values(points: readonly Point[], text: (level: NoiseLevelResult) => string): string[] {
-  let end = Number.NEGATIVE_INFINITY;
+  const ends = { above: Number.NEGATIVE_INFINITY, below: Number.NEGATIVE_INFINITY };
   return points.flatMap(({ level, x, y }) => {
     const shown = text(level);
-    if (x < end) return [];
-    end = x + 4 + textWidth(shown, 11);
-    return [textElement(shown, { x: x + 6, y: y - 6, 'font-size': 11 })];
+    const half = textWidth(shown, 10) / 2;
+    const place = (['above', 'below'] as const).find((each) => x - half >= ends[each]);
+    if (place === undefined) return [];
+    ends[place] = x + half + 2;
+    const [dx, dy] = place === 'above' ? [4, -7] : [-4, 15];
+    return [textElement(shown, { x: x + dx, y: y + dy, 'text-anchor': 'middle', 'font-size': 10 })];
   });
 }
 
@@ -121,7 +133,7 @@ function ratioScale(ratios: readonly number[], left: number, right: number): Sca
     const last = ticks.at(-1);
     const isFree =
       last === undefined ||
-      at(ratio) - at(last) > 4 + (textWidth(ratioText(last)) + textWidth(ratioText(ratio))) / 2;
+      at(ratio) - at(last) > 2 + (textWidth(ratioText(last)) + textWidth(ratioText(ratio))) / 2;
     if (isFree) ticks.push(ratio);
   }
   return { at, ticks, domain, range: [left, right] };

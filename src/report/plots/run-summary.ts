@@ -61,7 +61,7 @@ export function summarizeRuns(runs: readonly (readonly Point[])[], most: number)
   });
 }
 
-const PAINT: Paint = 'series1';
+const PAINT: Paint = 'accent';
 
 /** Two bands and a line. */
 export function summaryMarks(
@@ -153,4 +153,27 @@ export function thin(
     start = end;
   }
   return thinned;
+}
+
+/** Of a running mean, as a share of the points. */
+const SMOOTHED_SHARE = 0.05;
+
+/**
+ * The running mean over a twentieth of the points; at the ends, of those that are there, placed at the mean of their x,
+ * so that the curve does not lag behind the points. Skips points that are not finite.
+ * @param points ascending in x
+ */
+export function smooth(points: readonly Point[]): Point[] {
+  const finite = points.filter(({ y }) => Number.isFinite(y));
+  const reach = Math.floor((SMOOTHED_SHARE * finite.length) / 2);
+  const [sumsX, sumsY] = [[0], [0]];
+  for (const { x, y } of finite) {
+    sumsX.push(sumsX.at(-1)! + x);
+    sumsY.push(sumsY.at(-1)! + y);
+  }
+  return finite.map((_, i) => {
+    const [start, end] = [Math.max(0, i - reach), Math.min(finite.length, i + reach + 1)];
+    const meanOf = (sums: readonly number[]): number => (sums[end]! - sums[start]!) / (end - start);
+    return { x: meanOf(sumsX), y: meanOf(sumsY) };
+  });
 }

@@ -22,6 +22,9 @@ export interface PlotHeading {
   readonly description: string;
 }
 
+/** Width of a plot in user units: about the pixels that a phone has for it, so that text is legible there. */
+export const PLOT_WIDTH = 400;
+
 const FONT_SIZE = 12;
 
 /**
@@ -55,10 +58,15 @@ export function element(name: string, attributes: Attributes, ...children: reado
   return children.length === 0 ? `${open}/>` : `${open}>${children.join('')}</${name}>`;
 }
 
-/** A line of text, escaped. `title` is the full text if `text` is shortened. */
+/**
+ * A line of text, escaped. `title` is the full text if `text` is shortened. A `font-size` is in user units at the size of
+ * the document, and scales with it: a page shows the text of wide plots smaller than their other parts.
+ */
 export function textElement(text: string, attributes: Attributes, title?: string): string {
   const whole = title !== undefined && title !== text ? [element('title', {}, escapeText(title))] : [];
-  return element('text', { fill: 'ink', ...attributes }, ...whole, escapeText(text));
+  const { 'font-size': size, ...others } = attributes;
+  const relative = typeof size === 'number' ? { 'font-size': `${short(size / FONT_SIZE)}em` } : {};
+  return element('text', { fill: 'ink', ...others, ...relative }, ...whole, escapeText(text));
 }
 
 /** A tooltip of the parent element. */
@@ -71,7 +79,7 @@ export function short(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
-/** A plot as a standalone document on a white background. Sizes are in user units, which are pixels on a screen. */
+/** A plot as a standalone document on a white background. Sizes are in user units; a page scales it to its container. */
 export function svgDocument(heading: PlotHeading, width: number, height: number, body: string): string {
   const { name, title, description } = heading;
   return element(
@@ -143,6 +151,8 @@ const pages = {
   muted: { light: '#5b636e', dark: '#a0a8b3' },
   /** Decorative lines. */
   grid: { light: '#dde1e6', dark: '#343a42' },
+  /** What is shown of the whole run. No class has this colour, because each class has its own on the whole page. */
+  accent: { light: '#33507f', dark: '#9fb6e3' },
 } as const;
 
 const series = {

@@ -1,4 +1,4 @@
-/** @file Training curves: figures of each step and validation figures of each epoch, with runs overlaid. */
+/** @file Training curves: figures of each step, a panel for each run, and validation figures of each epoch. */
 
 import { metrics } from '../../evaluation/metrics/index.js';
 import {
@@ -9,19 +9,20 @@ import {
   linearScale,
   logScale,
   niceScale,
-  percentScale,
   type Scale,
+  separate,
   verticalAxis,
+  wideScale,
 } from './axes.js';
-import { MOST_RUNS, summarizeRuns, summaryLegend, summaryMarks, thin } from './run-summary.js';
+import { MOST_RUNS, smooth, summarizeRuns, summaryLegend, summaryMarks, thin } from './run-summary.js';
 import {
   element,
-  type Paint,
+  fitText,
+  PLOT_WIDTH,
   type PlotHeading,
-  seriesNames,
-  seriesPaint,
   short,
   svgDocument,
+  textElement,
   tooltip,
 } from './svg.js';
 
@@ -39,18 +40,25 @@ export interface EpochCurve {
   readonly selectedEpoch: number | null;
 }
 
-const WIDTH = 720;
-const LEFT = 64;
-/** Bins of a curve: about two units of the plot's width each. */
+/** Where a panel is, in user units. */
+interface Frame {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+const LEFT = 44;
+const RIGHT = PLOT_WIDTH - 10;
+/** Bins of a curve: about a unit of the plot's width each. */
 const MOST_POINTS = 320;
 /** Figures that span more than this factor use a logarithmic axis, if allowed. */
 const LOG_SPAN = 50;
-/** Bands of more runs than this would only cover each other. */
-const MOST_BANDS = 3;
 
 /**
- * One figure over the steps. If there are too many steps, the line is their mean, with a band for their range if there
- * are at most three runs. More than eight runs are drawn as their median and two bands.
+ * One figure over the steps. A bold line is a running mean over a twentieth of the steps; the faint one behind it is the
+ * figure itself, with a band for its range where a point stands for several steps. Two to eight runs have a panel each,
+ * on equal axes; more are drawn as their median and two bands. A small plot has one panel, and shows several runs so.
  * @param axis `any` allows a logarithmic axis for figures of different magnitudes
  */
 export function stepPlot(
@@ -58,64 +66,117 @@ export function stepPlot(
   label: string,
   axis: 'linear' | 'any',
   heading: PlotHeading,
+  size: 'large' | 'small' = 'large',
 ): string {
-  const summary =
-    curves.length > MOST_RUNS
-      ? summarizeRuns(
-          curves.map(({ points }) => points),
-          MOST_POINTS,
-        )
-      : undefined;
-  const thinned = summary ? [] : curves.map(({ points }) => thin(points, MOST_POINTS));
+  const isSummary = curves.length > (size === 'small' ? 1 : MOST_RUNS);
+  const summary = isSummary
+    ? summarizeRuns(
+        curves.map(({ points }) => points),
+        MOST_POINTS,
+      )
+    : undefined;
+  const thinned = isSummary ? [] : curves.map(({ points }) => thin(points, MOST_POINTS));
   const [low, high] = extentOf(
     summary?.flatMap(({ least, largest }) => [least, largest]) ??
       thinned.flat().flatMap((point) => [point.low, point.high]),
   );
-  const key = runLegend(curves);
-  const [top, height] = [key.height + 34, 240];
-  const bottom = top + height;
-  const x = linearScale(extentOf((summary ?? thinned.flat()).map((point) => point.x)), [LEFT, WIDTH - 16], 8);
-  const logarithmic = axis === 'any' && low > 0 && high / low > LOG_SPAN;
-  const y = logarithmic
-    ? logScale([low / 1.1, high * 1.1], [bottom, top])
-    : niceScale([low, high], [bottom, top]);
-  const lines = thinned.map((points, i) => {
-    const style = runStyle(i);
-    const ends = (end: 'low' | 'high'): string[] =>
-      points.map((point) => `${short(x.at(point.x))} ${short(y.at(point[end]))}`);
-    const wide = points.some((point) => point.high > point.low) && curves.length <= MOST_BANDS;
-    const band = wide
-      ? element('path', {
-          fill: style.paint,
-          'fill-opacity': 0.2,
-          d: `M${[...ends('high'), ...ends('low').reverse()].join('L')}z`,
-        })
-      : '';
-    return (
-      band +
-      line(
-        points.map((point) => [x.at(point.x), y.at(point.mean)] as const),
-        style,
-      )
-    );
-  });
-  const name = logarithmic ? `${label} (logarithmic axis)` : label;
-  const body = [
-    key.svg,
-    verticalAxis({ scale: y, label: name }, LEFT, WIDTH - 16),
-    horizontalAxis({ scale: x, label: 'optimizer step' }, bottom, top),
-    ...(summary ? [summaryMarks(summary, x.at, y.at)] : lines),
+  const isLogarithmic = axis === 'any' && low > 0 && high / low > LOG_SPAN;
+  const name = isLogarithmic ? `${label} (logarithmic axis)` : label;
+  const steps = extentOf((summary ?? thinned.flat()).map((point) => point.x));
+  const key = summary ? keyOf(summaryLegend(curves.length)) : undefined;
+  const above = (key?.height ?? 0) + 26;
+  const panels = panelsOf(curves.length, isSummary, above, size);
+  const scales = ({ left, right, top, bottom }: Frame): readonly [x: Scale, y: Scale] => [
+    linearScale(steps, [left, right], right - left > 200 ? 6 : 3),
+    isLogarithmic
+      ? logScale([low / 1.1, high * 1.1], [bottom, top], 5)
+      : niceScale([low, high], [bottom, top], 5),
   ];
-  return svgDocument(heading, WIDTH, bottom + 42, body.join(''));
+  const drawn = panels.map((frame, i) => {
+    const [x, y] = scales(frame);
+    const isFirst = i === 0;
+    const title = summary || curves.length === 1 ? '' : (curves[i]?.title ?? '');
+    return [
+      verticalAxis({ scale: y, label: '' }, frame.left, frame.right),
+      horizontalAxis(
+        { scale: x, label: i === panels.length - 1 ? 'optimizer step' : '' },
+        frame.bottom,
+        frame.top,
+      ),
+      isFirst ? textElement(name, { x: 2, y: (key?.height ?? 0) + 14, 'font-size': 11, fill: 'muted' }) : '',
+      title === ''
+        ? ''
+        : textElement(
+            fitText(title, frame.right - frame.left, 11),
+            { x: frame.left, y: frame.top - 5, 'font-size': 11, 'font-weight': 'bold' },
+            title,
+          ),
+      summary
+        ? summaryMarks(summary, x.at, y.at)
+        : stepMarks(curves[i]?.points ?? [], thinned[i] ?? [], x, y),
+    ].join('');
+  });
+  const height = panels.at(-1)!.bottom + 38;
+  return svgDocument(heading, PLOT_WIDTH, height, (key?.svg ?? '') + drawn.join(''));
+}
+
+/** The places of the panels: one, or two beside each other in as many rows as needed. */
+function panelsOf(runs: number, isSummary: boolean, above: number, size: 'large' | 'small'): Frame[] {
+  if (isSummary || runs <= 1) {
+    const height = size === 'small' ? 130 : 200;
+    return [{ left: LEFT, right: RIGHT, top: above, bottom: above + height }];
+  }
+  const [height, row] = [90, 138];
+  return Array.from({ length: runs }, (_, i) => {
+    const left = i % 2 === 0 ? LEFT : PLOT_WIDTH / 2 + LEFT;
+    const top = above + 18 + Math.floor(i / 2) * row;
+    return { left, right: left + PLOT_WIDTH / 2 - LEFT - 10, top, bottom: top + height };
+  });
+}
+
+function stepMarks(
+  points: StepCurve['points'],
+  thinned: ReturnType<typeof thin>,
+  x: Scale,
+  y: Scale,
+): string {
+  const at = (px: number, py: number): string => `${short(x.at(px))} ${short(y.at(py))}`;
+  const band = thinned.some(({ low, high }) => high > low)
+    ? element('path', {
+        fill: 'accent',
+        'fill-opacity': 0.14,
+        d: `M${[
+          ...thinned.map((point) => at(point.x, point.high)),
+          ...thinned.map((point) => at(point.x, point.low)).reverse(),
+        ].join('L')}z`,
+      })
+    : '';
+  const smoothed = thin(smooth(points), MOST_POINTS);
+  return [
+    band,
+    line(
+      thinned.map((point) => [x.at(point.x), y.at(point.mean)] as const),
+      1,
+      0.35,
+    ),
+    line(
+      smoothed.map((point) => [x.at(point.x), y.at(point.mean)] as const),
+      2,
+      1,
+    ),
+  ].join('');
 }
 
 const figureNames: Readonly<Record<string, string>> = Object.fromEntries(
   metrics.map(({ key, title, unit }) => [key, unit === null ? title : `${title}, ${unit}`]),
 );
 
+/** Height of a panel with its axis. */
+const PANEL = 158;
+
 /**
- * One panel for each figure of the epochs; a ring marks the selected epoch. More than eight runs are drawn as their
- * median and two bands, with a tick below for each selected epoch.
+ * One panel for each figure of the epochs; a ring marks the selected epoch. Several runs have thin lines with their
+ * names at the end. More than eight are drawn as their median and two bands, with a tick below for each selected epoch.
  */
 export function epochPlot(curves: readonly EpochCurve[], heading: PlotHeading): string {
   const present = new Set(
@@ -123,21 +184,20 @@ export function epochPlot(curves: readonly EpochCurve[], heading: PlotHeading): 
   );
   const known = Object.keys(figureNames).filter((figure) => present.has(figure));
   const figures = [...known, ...[...present].filter((figure) => !(figure in figureNames)).sort()];
-  const key = runLegend(curves, {
+  const isSummary = curves.length > MOST_RUNS;
+  const kept: LegendEntry = {
     text: 'kept epoch',
-    mark: (x, y) => (curves.length > MOST_RUNS ? stroke(x, y + 5) : ring(x, y, 'ink')),
-  });
+    mark: (x, y) => (isSummary ? stroke(x, y + 5) : ring(x, y)),
+  };
+  const key = keyOf([...(isSummary ? summaryLegend(curves.length) : []), kept]);
   const columns = figures.length === 1 ? 1 : 2;
-  const width = WIDTH / columns;
+  const width = PLOT_WIDTH / columns;
   const panels = figures.map((figure, i) =>
     epochPanel(curves, figure, (i % columns) * width, key.height + Math.floor(i / columns) * PANEL, width),
   );
   const height = key.height + Math.ceil(figures.length / columns) * PANEL;
-  return svgDocument(heading, WIDTH, height, key.svg + panels.join(''));
+  return svgDocument(heading, PLOT_WIDTH, height, key.svg + panels.join(''));
 }
-
-/** Height of a panel with its axis. */
-const PANEL = 250;
 
 function epochPanel(
   curves: readonly EpochCurve[],
@@ -146,8 +206,9 @@ function epochPanel(
   panelTop: number,
   width: number,
 ): string {
-  const [left, right] = [panelLeft + LEFT - 8, panelLeft + width - 16];
-  const [top, bottom] = [panelTop + 34, panelTop + 204];
+  const isNamed = curves.length > 1 && curves.length <= MOST_RUNS;
+  const [left, right] = [panelLeft + 34, panelLeft + width - (isNamed ? 40 : 10)];
+  const [top, bottom] = [panelTop + 30, panelTop + 126];
   const name = figureNames[figure] ?? figure;
   const factor = name.endsWith('%') ? 100 : 1;
   const runs = curves.map(({ epochs }) =>
@@ -156,12 +217,14 @@ function epochPanel(
       .filter(({ value }) => Number.isFinite(value)),
   );
   const values = runs.flat().map(({ value }) => value);
-  const x = linearScale(extentOf(runs.flat().map(({ epoch }) => epoch)), [left + 8, right - 8], 8);
-  const y = (factor === 100 ? percentScale : niceScale)(values, [bottom, top]);
+  const x = linearScale(extentOf(runs.flat().map(({ epoch }) => epoch)), [left + 7, right - 7], 6);
+  const y = (factor === 100 ? wideScale : niceScale)(values, [bottom, top], 5);
   const whole: Scale = { ...x, ticks: x.ticks.filter(Number.isInteger), range: [left, right] };
   const axes =
-    verticalAxis({ scale: y, label: name }, left, right) +
-    horizontalAxis({ scale: whole, label: 'epoch' }, bottom, top);
+    textElement(name, { x: panelLeft + 2, y: panelTop + 14, 'font-size': 11, 'font-weight': 'bold' }) +
+    verticalAxis({ scale: y, label: '' }, left, right) +
+    horizontalAxis({ scale: whole, label: '' }, bottom, top) +
+    textElement('epoch', { x: right, y: bottom + 28, 'text-anchor': 'end', 'font-size': 10, fill: 'muted' });
   if (runs.length > MOST_RUNS) {
     const summary = summarizeRuns(
       runs.map((points) => points.map(({ epoch, value }) => ({ x: epoch, y: value }))),
@@ -173,72 +236,84 @@ function epochPanel(
     );
   }
   const lines = runs.map((points, run) => {
-    const [style, { title, selectedEpoch }] = [runStyle(run), curves[run]!];
+    const { title, selectedEpoch } = curves[run]!;
     const said = title === '' ? '' : `${title}, `;
     const dots = points.map(({ epoch, value }) =>
       element(
         'g',
         {},
         tooltip(`${said}epoch ${epoch}: ${Number(value.toPrecision(4))}`),
-        element('circle', { cx: x.at(epoch), cy: y.at(value), r: 2.5, fill: style.paint }),
+        element('circle', { cx: x.at(epoch), cy: y.at(value), r: isNamed ? 1.5 : 2.5, fill: 'accent' }),
       ),
     );
     const kept = points.find(({ epoch }) => epoch === selectedEpoch);
     const positions = points.map(({ epoch, value }) => [x.at(epoch), y.at(value)] as const);
     return (
-      line(positions, style) +
+      line(positions, isNamed ? 1 : 2, isNamed ? 0.6 : 1) +
       dots.join('') +
-      (kept ? ring(x.at(kept.epoch), y.at(kept.value), style.paint) : '')
+      (kept ? ring(x.at(kept.epoch), y.at(kept.value), isNamed ? 3.5 : 6.5) : '')
     );
   });
-  return axes + lines.join('');
+  return axes + lines.join('') + (isNamed ? endLabels(curves, runs, x, y, right) : '');
 }
 
-interface RunStyle {
-  readonly paint: Paint;
-  readonly dash: string | undefined;
+/** The names of the runs at the ends of their lines, moved apart. */
+function endLabels(
+  curves: readonly EpochCurve[],
+  runs: readonly (readonly { readonly epoch: number; readonly value: number }[])[],
+  x: Scale,
+  y: Scale,
+  right: number,
+): string {
+  const ends = runs.flatMap((points, run) => {
+    const last = points.at(-1);
+    return last ? [{ title: curves[run]!.title, x: x.at(last.epoch), y: y.at(last.value) }] : [];
+  });
+  const [bottom, top] = y.range;
+  const middles = separate(
+    ends.map((end) => end.y),
+    ends.map(() => 11),
+    top - 14,
+    bottom + 14,
+  );
+  return ends
+    .map(({ title, x: endX, y: endY }, i) => {
+      return (
+        element('path', {
+          fill: 'none',
+          stroke: 'muted',
+          'stroke-opacity': 0.5,
+          d: `M${short(endX + 3)} ${short(endY)}L${short(right + 4)} ${short(middles[i]!)}`,
+        }) +
+        textElement(
+          fitText(title, 36, 10),
+          { x: right + 6, y: middles[i]! + 3, 'font-size': 10, fill: 'muted' },
+          title,
+        )
+      );
+    })
+    .join('');
 }
 
-/** Colour and dash of the n-th run: with more runs than colours, dashes tell them apart. */
-function runStyle(index: number): RunStyle {
-  const dashes = [undefined, '6 3', '2 2', '8 3 2 3'];
-  return { paint: seriesPaint(index), dash: dashes[Math.floor(index / seriesNames.length) % dashes.length] };
+/** A legend of what has no name in the plot. */
+function keyOf(entries: readonly LegendEntry[]) {
+  return legend(entries, 2, 4, PLOT_WIDTH - 4);
 }
 
-/** A legend of the runs, or of their summary; none for a single run without a name. */
-function runLegend(curves: readonly { readonly title: string }[], ...more: readonly LegendEntry[]) {
-  if (curves.length > MOST_RUNS) {
-    return legend([...summaryLegend(curves.length), ...more], LEFT, 4, WIDTH - LEFT - 16);
-  }
-  const named = curves.length > 1 || (curves[0]?.title ?? '') !== '';
-  const entries = curves.map(({ title }, i) => ({
-    text: title,
-    mark: (x: number, y: number) =>
-      line(
-        [
-          [x - 10, y],
-          [x + 10, y],
-        ],
-        runStyle(i),
-      ),
-  }));
-  return legend([...(named ? entries : []), ...more], LEFT, 4, WIDTH - LEFT - 16);
-}
-
-function line(points: readonly (readonly [x: number, y: number])[], { paint, dash }: RunStyle): string {
+function line(points: readonly (readonly [x: number, y: number])[], width: number, opacity: number): string {
   if (points.length === 0) return '';
   return element('path', {
     fill: 'none',
-    stroke: paint,
-    'stroke-width': 1.5,
+    stroke: 'accent',
+    'stroke-width': width,
+    'stroke-opacity': opacity === 1 ? undefined : opacity,
     'stroke-linejoin': 'round',
-    'stroke-dasharray': dash,
     d: `M${points.map(([x, y]) => `${short(x)} ${short(y)}`).join('L')}`,
   });
 }
 
-function ring(x: number, y: number, paint: Paint): string {
-  return element('circle', { cx: x, cy: y, r: 6.5, fill: 'none', stroke: paint, 'stroke-width': 1.5 });
+function ring(x: number, y: number, radius = 6.5): string {
+  return element('circle', { cx: x, cy: y, r: radius, fill: 'none', stroke: 'ink', 'stroke-width': 1.5 });
 }
 
 /** A short tick on the horizontal axis. */

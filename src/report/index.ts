@@ -1,5 +1,6 @@
-/** @file Renders an experiment as one HTML file, and its plots as files. */
+/** @file Renders an experiment as one HTML file, as Markdown or JSON, and its plots as files. */
 
+export { renderMarkdown } from './markdown.js';
 export { renderReport } from './render-report.js';
 export type {
   EmbeddingMap,
@@ -10,9 +11,10 @@ export type {
   ReportUtterance,
   TrainingCurve,
 } from './report-data.js';
+export { renderJson } from './report-json.js';
 export { reportPlots } from './report-plots.js';
 export {
-  audioAddress,
+  fileAddress,
   renderTimeline,
   type TimelineData,
   type TimelineRecording,

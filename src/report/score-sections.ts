@@ -175,9 +175,13 @@ export function calibrationSection(
     'calibration',
     'Calibration',
     {},
+    paragraph(
+      `The expected calibration error (ECE) is ${percent(calibration.ece)} %: the mean difference between accuracy and confidence, over ${countText(calibration.n)} utterances with probabilities. Lower is better.`,
+      'note',
+    ),
     figure(
       plots.calibration,
-      `Dots are the accuracy of a bin, and lines lead from there to its confidence; the dashed line is perfect calibration. The expected calibration error (ECE) is ${percent(calibration.ece)} %: the mean difference between accuracy and confidence, over ${countText(calibration.n)} utterances with probabilities. Lower is better.`,
+      'Dots are the accuracy of a bin, and lines lead from there to its confidence; the dashed line is perfect calibration.',
     ),
     folded(
       'The bins as a table',

@@ -26,7 +26,7 @@ export interface TimelineWindow {
 export interface TimelineRecording {
   /** As the input names it. */
   readonly name: string;
-  /** Address of its audio: see `audioAddress`. Null if there is none to play. */
+  /** Address of its audio: see `fileAddress`. Null if there is none to play. */
   readonly audio: string | null;
   /** In order, without overlap. */
   readonly windows: readonly TimelineWindow[];
@@ -102,13 +102,13 @@ function counted(count: number, name: string): string {
 }
 
 /**
- * The address of a recording as seen from a page: relative, so that a folder with both can be moved; absolute if there
- * is no relative path, as between drives.
+ * The address of a file as seen from a page: relative, so that a folder with both can be moved; absolute if there is no
+ * relative path, as between drives.
  */
-export function audioAddress(page: string, recording: string): string {
-  const path = relative(dirname(resolve(page)), resolve(recording));
-  if (resolve(dirname(resolve(page)), path) !== resolve(recording) || /^[A-Za-z]:/.test(path)) {
-    return pathToFileURL(recording).href;
+export function fileAddress(page: string, file: string): string {
+  const path = relative(dirname(resolve(page)), resolve(file));
+  if (resolve(dirname(resolve(page)), path) !== resolve(file) || /^[A-Za-z]:/.test(path)) {
+    return pathToFileURL(file).href;
   }
   return path.split(sep).map(encodeURIComponent).join('/');
 }

@@ -265,6 +265,35 @@ describe('the report of one run', () => {
       expect(work.read(`plots/${name}`).toString()).toMatch(/^<svg [\s\S]*<\/svg>\s*$/);
   });
 
+  it('is Markdown or JSON where that is asked for, or the output is called so', async () => {
+    const results = json('runs/one/stage2/results.json');
+    const { out, html: markdown } = await page('--run', 'runs/one', '--format', 'md', '--plots', 'md-plots');
+    expect(out).toBe('runs/one/stage2/report.md');
+    expect(markdown).toMatch(/^# one, stage 2\n/);
+    const row = /^\| WA \| ([\d.]+) \| ([\d.]+) – ([\d.]+) \|/m.exec(markdown)!.slice(1);
+    const { low, high } = results.intervals.wa;
+    expect(row).toEqual([results.wa, low, high].map((share) => (100 * share).toFixed(1)));
+    for (const [, plot] of markdown.matchAll(/!\[[^\]]*\]\(([^)]+)\)/g))
+      expect(statSync(work.path('runs/one/stage2', plot!)).size).toBeGreaterThan(0);
+    expect(markdown.match(/!\[/g)!.length).toBe(Object.keys(listing(work.path('md-plots'))).length);
+
+    for (const args of [
+      ['--format', 'json'],
+      ['--out', 'named.json'],
+    ]) {
+      const made = await page('--run', 'runs/one', ...args);
+      expect(made.out).toBe(args[0] === '--out' ? 'named.json' : 'runs/one/stage2/report.json');
+      expect(made.stderr).not.toContain('compressing');
+      const report = JSON.parse(made.html);
+      const { resamples, seed, unit, units, level, ...metrics } = results.intervals;
+      expect(report).toMatchObject({ wa: results.wa, confusion: results.confusion, labels: results.labels });
+      expect(report.intervals).toEqual({ resamples, seed, unit, units, level, metrics });
+    }
+    expect((await page('--run', 'runs/one', '--out', 'named.markdown')).html).toMatch(/^# one/);
+    const html = await page('--run', 'runs/one', '--format', 'html', '--out', 'named.txt', '--mistakes', '1');
+    expect(html.html).toMatch(/^<!doctype html>/);
+  });
+
   it('shows ablations next to the experiment, or in a named folder', async () => {
     expect((await gathered('runs/one/stage2')).ablations).toEqual([]);
     const row = { wa: 0.5, ua: 0.4, wf1: 0.3, n: 80 };
@@ -327,6 +356,10 @@ describe('the report of several runs', () => {
       expect(html).toContain(`>${run}</text>`);
     }
     expect(html).toContain('<b>Stage 1, training loss.</b>');
+    // The results of the seeds are in stage1-seeds.json.
+    const seeds = ['--run', 'runs/many', '--stage', '1', '--folds', '2', '--seeds', 'all'];
+    expect((await page(...seeds, '--format', 'json')).out).toBe('runs/many/stage1-seeds.report.json');
+    expect((await page(...seeds, '--format', 'markdown')).out).toBe('runs/many/stage1-seeds.md');
     const sound = html.match(/data:audio\/mpeg;base64,[^"]+/g)!;
     expect(new Set(sound).size).toBe(sound.length); // no utterance twice, though both seeds may be wrong about it
   });

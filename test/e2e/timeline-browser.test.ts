@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeWav } from '../../src/data/audio/index.js';
-import { audioAddress, renderTimeline } from '../../src/report/index.js';
+import { fileAddress, renderTimeline } from '../../src/report/index.js';
 import { timelineData } from '../report/timeline-data.js';
 import {
   chromiumFor,
@@ -123,7 +123,7 @@ describe.runIf(chromium)('the timeline in Chromium', () => {
 
   it('names a recording that is not there as it is called', async () => {
     const path = join(folder, 'odd.html');
-    const audio = audioAddress(path, join(folder, 'gone, #1 & 50%.wav'));
+    const audio = fileAddress(path, join(folder, 'gone, #1 & 50%.wav'));
     const odd = { name: 'gone', audio, windows: [] };
     writeFileSync(path, renderTimeline({ ...data, recordings: [odd] }));
     browser.allow(/ERR_FILE_NOT_FOUND|^asked for file:.*\/gone/);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { audioAddress, renderTimeline } from '../../src/report/index.js';
+import { fileAddress, renderTimeline } from '../../src/report/index.js';
 import { clockText, timelinePlot } from '../../src/report/plots/index.js';
 import { hostileText } from './report-data.js';
 import { timelineData } from './timeline-data.js';
@@ -94,8 +94,8 @@ describe('the plot of a timeline', () => {
 
 describe('the address of a recording', () => {
   it('is relative to the page, with every name encoded', () => {
-    expect(audioAddress('/data/out/page.html', '/data/calls/a b#1?.wav')).toBe('../calls/a%20b%231%3F.wav');
-    expect(audioAddress('/data/page.html', '/data/50%.wav')).toBe('50%25.wav');
-    expect(audioAddress('page.html', 'calls/a:b.wav')).toBe('calls/a%3Ab.wav');
+    expect(fileAddress('/data/out/page.html', '/data/calls/a b#1?.wav')).toBe('../calls/a%20b%231%3F.wav');
+    expect(fileAddress('/data/page.html', '/data/50%.wav')).toBe('50%25.wav');
+    expect(fileAddress('page.html', 'calls/a:b.wav')).toBe('calls/a%3Ab.wav');
   });
 });

@@ -138,6 +138,12 @@ export const reportOptions = {
   run: option('<folder>', 'the run or experiment to report on (default: runs/<dataset>)'),
   ...runOptions('report on', 'together'),
   out: option('<file>', 'output file, - is stdout (default: in the folder of the results)'),
+  format: choice('<format>', 'output format (default: by the name of the output, else html)', [
+    'html',
+    'markdown',
+    'md',
+    'json',
+  ]),
   plots: option('<folder>', 'also write the plots to this folder, as SVG files'),
   mistakes: option(
     '<n>',

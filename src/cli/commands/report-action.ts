@@ -1,7 +1,7 @@
 /** @file Implements `emoq report`: scores runs if needed, gathers their data, and writes the page. */
 
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import {
   formatBytes,
   InputError,
@@ -13,7 +13,14 @@ import {
   writeOutput,
 } from '../../base/index.js';
 import { gatherReport, planReport, type ReportPlan, scorePlanned } from '../../experiments/report/index.js';
-import { type ReportData, renderReport, reportPlots } from '../../report/index.js';
+import {
+  fileAddress,
+  type ReportData,
+  renderJson,
+  renderMarkdown,
+  renderReport,
+  reportPlots,
+} from '../../report/index.js';
 import { withInterrupts } from '../interrupt.js';
 import { type Progress, startProgress } from '../progress.js';
 import { note, printResult, warn } from '../terminal-output.js';
@@ -28,14 +35,15 @@ export async function run(options: ReportOptions): Promise<void> {
   const context = await experimentContext(options);
   // A missing run or an unwritable output is reported before anything is computed.
   const plan = await planReport(options, context);
-  const { plots: plotsDir, out = plan.defaultFolder } = options;
+  const format = formatOf(options);
+  const { plots: plotsDir, out = plan.defaultFile(extensions[format]) } = options;
   const isPage = await checkPage(out, plan.sources);
   if (plotsDir !== undefined) await checkPlotsFolder(plotsDir);
   if (options.ablations !== undefined) await requireFolder(options.ablations);
 
   await scorePlanned(plan, options.manifest, context);
-  const data = await gather(plan, options);
-  const page = renderReport(data);
+  const data = await gather(plan, options, format === 'html');
+  const page = rendered(data, format, out, plotsDir);
   await writeOutput(out, page);
   if (plotsDir !== undefined) {
     const plots = reportPlots(data);
@@ -47,10 +55,32 @@ export async function run(options: ReportOptions): Promise<void> {
   if (isPage) printResult(out); // the page itself went to stdout, so nothing else is printed there
 }
 
+type ReportFormat = 'html' | 'markdown' | 'json';
+
+const extensions: Readonly<Record<ReportFormat, string>> = { html: 'html', markdown: 'md', json: 'json' };
+
+/** As named, else by the name of the output. */
+function formatOf({ format, out = '' }: ReportOptions): ReportFormat {
+  if (format !== undefined) return format === 'md' ? 'markdown' : format;
+  const extension = extname(out).toLowerCase();
+  if (extension === '.json') return 'json';
+  return ['.md', '.markdown'].includes(extension) ? 'markdown' : 'html';
+}
+
+function rendered(data: ReportData, format: ReportFormat, out: string, plotsDir: string | undefined): string {
+  if (format === 'json') return renderJson(data);
+  if (format === 'html') return renderReport(data);
+  // Seen from the file, or from here if it goes to stdout.
+  const plotAddress = (name: string): string =>
+    fileAddress(out === '-' ? '.md' : out, join(plotsDir!, `${name}.svg`));
+  return renderMarkdown(data, plotsDir === undefined ? undefined : plotAddress);
+}
+
 /** @throws InterruptedError after Ctrl-C */
 async function gather(
   { root, seeds }: ReportPlan,
   { ablations, mistakes, manifest }: ReportOptions,
+  withRecordings: boolean,
 ): Promise<ReportData> {
   const steps = progressSteps();
   return withInterrupts('stopping', async (signal) => {
@@ -60,6 +90,7 @@ async function gather(
         ablations,
         mistakes,
         manifest,
+        withRecordings,
         resampling: resamplingOf({}),
         signal,
         onWarning: warn,

@@ -1,4 +1,4 @@
-/** @file `emoq report`: writes an HTML report on an experiment. */
+/** @file `emoq report`: writes a report on an experiment, as a page, Markdown or JSON. */
 
 import { defineCommand } from '../command-definition.js';
 import { reportOptions } from './eval-options.js';
@@ -11,8 +11,12 @@ paper's, confusion, calibration, training curves, a map of the embeddings, the
 worst mistakes with audio, ablations, the recipe and the prompt. A run that has
 not been scored since it was trained is scored first, as with emoq eval.
 
+Markdown and JSON have the same content without recordings; Markdown shows the
+plots of --plots.
+
 Example:
-  emoq report --run runs/toy4 --out toy4.html`,
+  emoq report --run runs/toy4 --out toy4.html
+  emoq report --run runs/toy4 --format markdown --plots plots`,
   run: async (options) => {
     const { run } = await import('./report-action.js');
     await run(options);

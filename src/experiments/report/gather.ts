@@ -50,6 +50,8 @@ export interface GatherOptions {
   readonly manifest?: string | undefined;
   /** How many of the worst mistakes to show. */
   readonly mistakes: number;
+  /** Whether their recordings are read; true by default. */
+  readonly withRecordings?: boolean;
   /** How intervals are computed if results.json does not say; null for none. */
   readonly resampling: Resampling | null;
   readonly signal?: AbortSignal | undefined;
@@ -110,10 +112,14 @@ export async function gatherReport(
     utterances,
     map: await embeddingMap(parts, { onProgress: options.onMap, onWarning, signal }),
     curves: await trainingCurves(parts, onWarning),
-    mistakes: await worstMistakes(utterances, options.mistakes, recordingsOf(corpus, first.recipe), {
-      onProgress: options.onAudio,
-      signal,
-    }),
+    mistakes: await worstMistakes(
+      utterances,
+      options.mistakes,
+      options.withRecordings === false
+        ? { kind: 'missing', reason: 'not read' }
+        : recordingsOf(corpus, first.recipe),
+      { onProgress: options.onAudio, signal },
+    ),
     ablations: await ablationResults(first.recipe.name, options.root, options.ablations, onWarning),
     layers: await layerWeights(parts),
     recipe: first.recipeText,
@@ -232,8 +238,8 @@ export interface ReportPlan {
   /** The experiment's folder. */
   readonly root: string;
   readonly seeds: readonly SeedRuns[];
-  /** Default folder of the page: that of the results. */
-  readonly defaultFolder: string;
+  /** Default file of the report, next to the results. @param extension without a dot */
+  defaultFile(extension: string): string;
   /** The files it is made from. */
   readonly sources: readonly string[];
 }
@@ -257,10 +263,11 @@ export async function planReport(
   return {
     root,
     seeds,
-    defaultFolder:
+    // NAME-seeds.json are the results.
+    defaultFile: (extension) =>
       choice.seeds === undefined
-        ? join(seeds[0]!.folder.dir, 'report.html')
-        : join(root, `${seeds[0]!.phase}-seeds.html`),
+        ? join(seeds[0]!.folder.dir, `report.${extension}`)
+        : join(root, `${seeds[0]!.phase}-seeds${extension === 'json' ? '.report' : ''}.${extension}`),
     sources: [...folders.flatMap(runFiles), ...metadata.flatMap((run) => (run ? [run.manifest.path] : []))],
   };
 }

@@ -5,7 +5,7 @@ import { writeFileAtomic } from '../../base/index.js';
 import { cellOf, openTableStream, type TableRow } from '../../data/tables/index.js';
 import { probabilityPrefix, windowsIn } from '../../evaluation/index.js';
 import {
-  audioAddress,
+  fileAddress,
   renderTimeline,
   type TimelineRecording,
   type TimelineWindow,
@@ -38,7 +38,7 @@ export async function writeTimeline(
       let last = recordings.at(-1);
       if (last === undefined || !continues(last, name, row)) {
         const path = await source.files.find(row.fields[pathColumn] ?? '').catch(() => undefined);
-        const audio = path === undefined ? null : audioAddress(page, isAbsolute(path) ? path : resolve(path));
+        const audio = path === undefined ? null : fileAddress(page, isAbsolute(path) ? path : resolve(path));
         last = { name, audio, windows: [] };
         recordings.push(last);
       }

@@ -1,7 +1,7 @@
 # emoq: `make demo` runs the main job on a synthetic corpus, `make test` passes the tests. Both do their own set-up.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup build package ffmpeg chromium slurm check test test-nodes test-placement demo bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
+.PHONY: help setup build package ffmpeg chromium slurm check test test-nodes test-placement demo pictures bench references parity cuda gpu-check gpu-check-cases gpu-check-bundle clean
 
 emoq := node bin/emoq.js
 sources := $(shell find src -name '*.ts')
@@ -14,6 +14,7 @@ help:
 	@echo 'make check       types, lint and the architecture test'
 	@echo 'make build       compile to dist/'
 	@echo 'make package     the npm package emoq-VERSION.tgz (PLATFORMS=linux/x64: for these alone)'
+	@echo 'make pictures    remake the pictures of the README from the demo'
 	@echo 'make bench       time the hot paths (PEERS=1 adds PyTorch to the comparison)'
 	@echo 'make references  remake the fixtures of the tests (PYTHON=python3 with torch, transformers, scikit-learn, onnx)'
 	@echo 'make parity      print the errors against PyTorch as a table, true sizes included (PYTHON as above; minutes)'
@@ -83,6 +84,10 @@ demo: setup build
 	$(emoq) eval --dataset toy4
 	$(emoq) predict data/toy4/manifest.csv -o runs/toy4/emotions.csv --run runs/toy4
 	@echo 'predictions for every recording: runs/toy4/emotions.csv'
+
+# The README's pictures, from the demo's run.
+pictures: demo chromium
+	node docs/pictures.mjs
 
 # With PEERS, $(PYTHON) where it has PyTorch, else a Python of our own; with PYTHON alone, that one or none.
 bench: setup build

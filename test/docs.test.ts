@@ -1,6 +1,6 @@
 /** @file The documentation matches the code: links, commands, options, recipe keys and defaults, modules, packages. */
 
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -173,6 +173,20 @@ async function bareRecipe(system: string): Promise<Recipe> {
 }
 
 describe('the README', () => {
+  it('is short enough to be read, and shows small pictures', () => {
+    const markdown = read('README.md');
+    expect(markdown.trimEnd().split('\n').length).toBeLessThanOrEqual(200);
+    const pictures = [...markdown.matchAll(/!\[[^\]]+\]\(([^)]+)\)/g)].map((match) => match[1]!);
+    expect(pictures).toEqual(['docs/report.png', 'docs/terminal.svg']);
+    for (const path of pictures) expect(statSync(join(root, path)).size).toBeLessThan(120_000);
+  });
+
+  it('leads to every page of the documentation', () => {
+    const pages = documents.filter((path) => /^docs\/[^/]+\.md$/.test(path));
+    const markdown = read('README.md');
+    expect(pages.filter((path) => !markdown.includes(`](${path}`))).toEqual([]);
+  });
+
   it('has every command', () => {
     const named = commandLines(read('README.md')).map(({ name }) => name);
     const absent = commandEntries.map(({ name }) => name).filter((name) => !named.includes(name));

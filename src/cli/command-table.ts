@@ -85,7 +85,7 @@ export const commandEntries: readonly CommandEntry[] = [
   },
   {
     name: 'report',
-    summary: 'write an HTML report on a run, a cross-validation or several seeds',
+    summary: 'write a report on a run, a cross-validation or several seeds: a page, Markdown or JSON',
     load: async () => (await import('./commands/report-command.js')).reportCommand,
   },
   {

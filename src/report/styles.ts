@@ -35,7 +35,9 @@ body.with-contents{display:grid;grid-template-columns:11.5rem minmax(0,1fr);colu
 .with-contents>.summary,.with-contents>main{grid-column:2}
 .with-contents>.summary{margin-bottom:1rem}
 #contents summary{display:none}
-#headline .beside{grid-template-columns:minmax(0,1fr) minmax(0,1.4fr)}
+#headline .beside{grid-template-columns:minmax(0,1fr) minmax(0,1.75fr)}
+#headline table{font-size:.8rem}
+#headline :is(th,td){padding-right:.5rem}
 .beside.lead{grid-template-columns:minmax(0,1.25fr) minmax(0,1fr)}
 .beside.lead>:nth-child(3){grid-column:1/-1;display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 1.5rem}
 }
@@ -50,14 +52,12 @@ const summary = `.summary{margin:0 0 1rem}
 .facts{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:.1rem .9rem;margin:0 0 1rem;font-size:.85rem}
 .facts div{display:contents}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,15rem),1fr));gap:.9rem 2.5rem}
-.tile{display:grid;grid-template-columns:minmax(0,1fr) max-content;gap:0 1rem}
-.tile .name{font-weight:700;margin:0;grid-column:1}
-.tile dl{grid-column:2;grid-row:1/3}
-.tile .bar{grid-column:1/-1}
+.tile{display:flex;flex-wrap:wrap;align-items:end;justify-content:space-between;gap:0 1rem}
+.tile .name{font-weight:700;margin:0;width:100%}
 .big{white-space:nowrap;font-size:2.3rem;line-height:1.1;font-weight:700;margin:0;font-variant-numeric:tabular-nums;color:var(--accent)}
 .big small{font-size:1.1rem;font-weight:400}
 .bar{display:block;width:100%;height:auto;margin:.2rem 0 0}
-.tile dl{display:grid;grid-template-columns:max-content max-content;gap:0 .7rem;font-size:.82rem;line-height:1.5;font-variant-numeric:tabular-nums}
+.tile dl{display:grid;grid-template-columns:max-content max-content;gap:0 .7rem;font-size:.82rem;line-height:1.45;font-variant-numeric:tabular-nums}
 .tile dd{text-align:right}
 .verdict{font-size:1.05rem;line-height:1.45;margin:1rem 0 0;max-width:60rem;border-left:4px solid var(--accent);padding-left:.8rem}
 @media (min-width:48rem){

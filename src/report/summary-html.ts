@@ -50,7 +50,7 @@ const [WIDTH, HEIGHT] = [200, 20];
 
 /** From 0 to 100 %: the interval, the figure, and the paper's as a diamond. The list below it says the same. */
 function bar({ value, interval, paper, majority }: SummaryFigure): string {
-  const at = (share: number): number => 4 + share * (WIDTH - 8);
+  const at = (share: number): number => 6 + share * (WIDTH - 12);
   const y = HEIGHT / 2;
   return element(
     'svg',

@@ -54,6 +54,7 @@ const summary = `.summary{margin:0 0 1rem}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,15rem),1fr));gap:.9rem 2.5rem}
 .tile{display:flex;flex-wrap:wrap;align-items:end;justify-content:space-between;gap:0 1rem}
 .tile .name{font-weight:700;margin:0;width:100%}
+.tile .bar{order:1}
 .big{white-space:nowrap;font-size:2.3rem;line-height:1.1;font-weight:700;margin:0;font-variant-numeric:tabular-nums;color:var(--accent)}
 .big small{font-size:1.1rem;font-weight:400}
 .bar{display:block;width:100%;height:auto;margin:.2rem 0 0}
@@ -107,6 +108,9 @@ thead th{font-weight:600;border-bottom:1.5px solid var(--muted);vertical-align:b
 tbody tr{border-bottom:1px solid var(--grid)}
 .figures{text-align:right;white-space:nowrap;min-width:3rem}
 thead .figures{white-space:normal}
+.one table{font-size:.8rem}
+.one :is(th,td){padding-right:.5rem}
+.one th:first-child{min-width:5rem}
 #mistakes td:nth-child(2){min-width:13rem}
 #mistakes tbody th{min-width:9rem}
 #mistakes .scroll{max-height:40rem}
@@ -131,20 +135,31 @@ dd{margin:0;min-width:0}
 const print = `@media print{
 @page{size:A4;margin:11mm}
 :root,:root[data-theme]{color-scheme:light}
-html{font-size:7.5pt}
+html{font-size:7.3pt}
 body,body.with-contents{display:block;max-width:none;padding:0;background:none}
 nav,button,.skip,.choices,.screen-only,#map-surface,details,.hint{display:none!important}
 .print-only{display:block}
-[data-view][hidden]{display:block!important}
 main{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:.5rem;grid-auto-flow:dense}
 .card,.summary{padding:.4rem .6rem;break-inside:avoid}
 .card.two{grid-column:span 2}
 .card.all,main>p{grid-column:1/-1}
-.beside,.beside.lead{grid-template-columns:repeat(3,minmax(0,1fr));gap:0 .75rem}
+.beside{grid-template-columns:repeat(3,minmax(0,1fr));gap:0 .75rem}
+.beside.lead{grid-template-columns:minmax(0,1.15fr) minmax(0,1.15fr) minmax(0,.7fr)}
 .beside.lead>:nth-child(3){grid-column:auto;display:block}
-#headline .beside{grid-template-columns:minmax(0,1fr) minmax(0,1.4fr)}
+#headline .beside{grid-template-columns:minmax(0,1fr) minmax(0,2fr)}
+.facts{grid-template-columns:repeat(2,max-content minmax(0,1fr))}
+.card.all{break-inside:auto}
+.beside{break-inside:avoid}
+.one .scroll:has(>table){display:none}
+table{font-size:6.5pt!important}
+th,td,th:first-child{min-width:0;padding:.15rem .35rem .15rem 0!important}
+.card:has([data-view]){grid-column:span 2}
+[data-view]{display:inline-block!important;width:49%;vertical-align:top}
 h2,h3,caption{break-after:avoid}
-figure{margin:.2rem 0 .4rem;break-inside:avoid}
+figure{margin:.1rem 0 .3rem;break-inside:avoid}
+p{margin:.1rem 0;line-height:1.35;max-width:none}
+figcaption{line-height:1.3}
+[data-view] figcaption,h3{margin-top:0}
 .plot svg,.plot.wide svg{font-size:12px}
 .plot.wide,.plot{min-width:0!important}
 .scroll{overflow:visible;box-shadow:none}

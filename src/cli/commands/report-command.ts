@@ -15,8 +15,7 @@ Markdown and JSON have the same content without recordings; Markdown shows the
 plots of --plots.
 
 Example:
-  emoq report --run runs/toy4 --out toy4.html
-  emoq report --run runs/toy4 --format markdown --plots plots`,
+  emoq report --run runs/toy4 --out toy4.html`,
   run: async (options) => {
     const { run } = await import('./report-action.js');
     await run(options);

@@ -1,7 +1,7 @@
 /**
- * @file Makes the README's pictures from the demo's run: what `emoq eval` prints before the confusion
- * matrices, as docs/terminal.svg, and the top of its report, as docs/report.png. `make pictures` runs the demo first.
- * Needs Chromium and ffmpeg.
+ * @file Makes the README's pictures from the demo's run: what `emoq eval` prints before the confusion matrices, as
+ * docs/terminal.svg, and the top of its report, as docs/report.png. `make pictures` runs the demo first. Needs Chromium
+ * and ffmpeg.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -15,13 +15,15 @@ const work = join(root, '.cache/pictures');
 const COMMAND = ['eval', '--dataset', 'toy4'];
 
 mkdirSync(work, { recursive: true });
-writeFileSync(join(root, 'docs/terminal.svg'), terminal(`$ emoq ${COMMAND.join(' ')}\n${emoq(...COMMAND).split('\n\nConfusion')[0]}`));
+const [results] = emoq(...COMMAND).split('\n\nConfusion');
+writeFileSync(join(root, 'docs/terminal.svg'), terminal(`$ emoq ${COMMAND.join(' ')}\n${results}`));
 const page = join(work, 'report.html');
 emoq('report', '--dataset', 'toy4', '--mistakes', '0', '--out', page);
 await photograph(page, join(work, 'report.png'), { width: 1280, height: 1330 });
 // A picture of few colours is a third of the size with a palette.
 const palette = 'split[a][b];[a]palettegen=max_colors=128[p];[b][p]paletteuse=dither=none';
-run('ffmpeg', ['-y', '-loglevel', 'error', '-i', join(work, 'report.png'), '-vf', palette, 'docs/report.png']);
+const shot = ['-i', join(work, 'report.png')];
+run('ffmpeg', ['-y', '-loglevel', 'error', ...shot, '-vf', palette, 'docs/report.png']);
 
 function run(program, args) {
   return execFileSync(program, args, {

@@ -56,8 +56,8 @@ export interface View {
   readonly blocks: readonly Block[];
 }
 
-/** How much of the page's width a section takes where there is room: a column, two, or all. */
-export type SectionWidth = 'one' | 'two' | 'all';
+/** How much of the page's width a section takes where there is room: a column, or all. */
+export type SectionWidth = 'one' | 'all';
 
 export interface Section {
   /** Its anchor. */
@@ -124,9 +124,12 @@ export function userText(text: string): string {
 /** Runs of this many hexadecimal digits are checksums, which have no places to break. */
 const CHECKSUM = /[0-9a-f]{32,}/g;
 
+/** Between letters and digits; those that numbers have too, such as 0.5 and 3-4, not between digits. */
+const SEPARATORS = /(?<=[\p{L}\p{N}])(?:[_/\\]+(?=[\p{L}\p{N}])|[.:-]+(?=\p{L}))|(?<=\p{L})[:-]+(?=\p{N})/gu;
+
 /** Escaped text in which a line may break after the separators of ids and paths, and nowhere else inside a word. */
 export function breakable(text: string): string {
   return escapeText(text)
-    .replace(/(?<=[\p{L}\p{N}])([_/\\:-]+|\.)(?=\p{L})|(?<=\p{L})([_/\\:-]+)(?=\p{N})/gu, '$&<wbr>')
+    .replace(SEPARATORS, '$&<wbr>')
     .replace(CHECKSUM, (digits) => digits.replace(/.{8}(?=.)/g, '$&<wbr>'));
 }

@@ -105,7 +105,7 @@ function unfinishedText(runs: readonly string[]): string {
   return `${subject} ${runs.join(', ')} had not ended: these are figures of ${object} so far.`;
 }
 
-/** A matrix of more classes than this takes the whole width, and its bars two columns. */
+/** A matrix of more classes than this takes the whole width. */
 const MANY_CLASSES = 9;
 
 export function confusionSection(data: ReportData, { confusion }: PlotsBySection): Section {

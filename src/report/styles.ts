@@ -25,7 +25,7 @@ main:focus{outline:none}
 @media (min-width:48rem){
 .card,.summary{padding:1.1rem 1.25rem}
 main{grid-template-columns:repeat(2,minmax(0,1fr));grid-auto-flow:dense}
-.card.two,.card.all,main>p{grid-column:1/-1}
+.card.all,main>p{grid-column:1/-1}
 .beside{grid-template-columns:repeat(2,minmax(0,1fr))}
 }
 @media (min-width:70rem){
@@ -43,7 +43,6 @@ body.with-contents{display:grid;grid-template-columns:11.5rem minmax(0,1fr);colu
 }
 @media (min-width:100rem){
 main{grid-template-columns:repeat(3,minmax(0,1fr))}
-.card.two{grid-column:span 2}
 .beside.lead{grid-template-columns:minmax(0,1.2fr) minmax(0,1.2fr) minmax(0,1fr)}
 .beside.lead>:nth-child(3){grid-column:auto;display:block}
 }`;
@@ -141,7 +140,6 @@ nav,button,.skip,.choices,.screen-only,#map-surface,details,.hint{display:none!i
 .print-only{display:block}
 main{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:.5rem;grid-auto-flow:dense}
 .card,.summary{padding:.4rem .6rem;break-inside:avoid}
-.card.two{grid-column:span 2}
 .card.all,main>p{grid-column:1/-1}
 .beside{grid-template-columns:repeat(3,minmax(0,1fr));gap:0 .75rem}
 .beside.lead{grid-template-columns:minmax(0,1.15fr) minmax(0,1.15fr) minmax(0,.7fr)}

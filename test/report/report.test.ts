@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { breakable } from '../../src/report/blocks.js';
 import { type ReportData, renderReport, reportPlots } from '../../src/report/index.js';
 import { hostileReportData, hostileText, reportData } from './report-data.js';
 
@@ -224,6 +225,19 @@ describe('a report without data', () => {
       each.predicted === each.reference ? each : { ...each, predicted: null },
     );
     expect(renderReport({ ...data, utterances })).toContain('every answered utterance was');
+  });
+});
+
+describe('places where a line may break', () => {
+  it('are after the separators of ids and paths, in checksums, and not in numbers', () => {
+    const broken = (text: string): string[] => breakable(text).split('<wbr>');
+    expect(broken('Ses01F_impro04_F012')).toEqual(['Ses01F_', 'impro04_', 'F012']);
+    expect(broken('001_002')).toEqual(['001_', '002']);
+    expect(broken('facebook/hubert-large-ll60k')).toEqual(['facebook/', 'hubert-', 'large-', 'll60k']);
+    expect(broken('audio/a.wav')).toEqual(['audio/', 'a.', 'wav']);
+    expect(broken('64.0 – 67.7, 0:05, 3-4, 1,000')).toHaveLength(1);
+    expect(broken('ab'.repeat(32))).toEqual(Array(8).fill('abababab'));
+    expect(broken('<b>_"x')).toEqual(['&#60;b&#62;_&#34;x']);
   });
 });
 

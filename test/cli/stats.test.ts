@@ -100,6 +100,7 @@ describe('emoq stats', () => {
         utterances: 1,
         examples: [{ what: 'bob', seen: ['b_0'], held_out: ['d_0'] }],
       },
+      dialogues: { count: 0, utterances: 0, examples: [] },
       texts: expect.objectContaining({ count: 4, utterances: 4 }),
       long_texts: expect.objectContaining({ count: 1 }),
       passages: expect.objectContaining({
@@ -160,7 +161,7 @@ describe('emoq stats', () => {
       stderr: 'warning: leakage: audio in train and test\n',
     });
     expect((await statsHere('--manifest', manifest, '--fail-on-leakage', 'audio,voices')).stderr).toContain(
-      '"voices" is not one of speakers, texts, passages, audio; see emoq stats --help',
+      '"voices" is not one of speakers, dialogues, texts, passages, audio; see emoq stats --help',
     );
     const clean = file('clean.csv', 'path,label,split\nclips/a_0.wav,joy,train\nclips/c_0.wav,joy,test\n');
     expect(await statsHere('--manifest', clean, '--fail-on-leakage')).toMatchObject({
@@ -174,6 +175,30 @@ describe('emoq stats', () => {
       'warning: 1 audio file is missing, so audio leakage cannot be checked\n',
     ]);
     expect(missing.stdout).toContain('1 audio file is missing and not compared.');
+  });
+
+  it('finds dialogues that have turns in two splits, which a fold or a recipe keeps apart', async () => {
+    const rows = [
+      ['a', 'call1', 'train'],
+      ['b', 'call1', 'test'],
+      ['c', 'call2', 'test'],
+      ['Ses01F_impro01_F000', '', 'train'],
+      ['Ses01F_impro01_M000', '', 'test'],
+    ].map(([id, dialogue, split], i) => `${id},clips/a_${i % 3}.wav,joy,${dialogue},${split}`);
+    const csv = file('calls.csv', `id,path,label,dialogue,split\n${rows.join('\n')}\n`);
+    const { stdout } = await statsHere('--manifest', csv);
+    expect(stdout).toMatch(/^in common \(utterances\) +speakers +dialogues +texts /m);
+    expect(stdout).toMatch(/^train and test +0 +2 \(2\) +0 /m);
+    expect(stdout).toContain('train and test: dialogues call1, Ses01F_impro01\n');
+    expect(await statsHere('--manifest', csv, '--fail-on-leakage', 'dialogues', '--json')).toMatchObject({
+      code: 1,
+      stderr: 'warning: leakage: dialogues in train and test\n',
+    });
+    const apart = file('apart.csv', `id,path,label,dialogue,split\n${rows.slice(1, 4).join('\n')}\n`);
+    expect(await statsHere('--manifest', apart, '--fail-on-leakage', 'dialogues')).toMatchObject({
+      ...{ code: 0, stderr: '' },
+      stdout: expect.not.stringMatching(/dialogues +texts/) as string,
+    });
   });
 
   it("looks at a recipe's utterances, between the sessions that its folds hold out", async () => {

@@ -17,7 +17,7 @@ export const prepareCsvCommand = defineCommand({
   argument: {
     name: '<file.csv...>',
     description:
-      'columns path and label; id, text, speaker, gender, session, split, start, end, channel if known',
+      'columns path and label; id, text, speaker, gender, session, split, start, end, channel, dialogue, turn if known',
   },
   options: {
     name: option('<name>', 'name of the corpus', { required: true }),

@@ -13,7 +13,13 @@ import { note, printJson, printResult, warn } from '../terminal-output.js';
 /** Kinds of leakage that make the command fail; true means every kind. */
 type FailOn = true | readonly LeakageKind[];
 
-const KINDS = ['speakers', 'texts', 'passages', 'audio'] as const satisfies readonly LeakageKind[];
+const KINDS = [
+  'speakers',
+  'dialogues',
+  'texts',
+  'passages',
+  'audio',
+] as const satisfies readonly LeakageKind[];
 
 export const statsCommand = defineCommand({
   options: {
@@ -21,14 +27,15 @@ export const statsCommand = defineCommand({
     json: flag('print one JSON object'),
     failOnLeakage: option(
       '[kinds]',
-      'exit with code 1 if parts share any of these: speakers, texts, passages, audio (default: any)',
+      'exit with code 1 if parts share any of these: speakers, dialogues, texts, passages, audio (default: any)',
       { parse: parseKinds },
     ),
   },
   help: `
 Shows counts, lengths, and what a test set shares with the data seen before it:
-speakers, texts (the same words), passages (the same words over several
-utterances) and audio (the same bytes); also its share of speakers, sessions,
+speakers, dialogues (whose earlier turns a model may read), texts (the same
+words), passages (the same words over several utterances) and audio (the same
+bytes); also its share of speakers, sessions,
 episodes and dialogues that occur in training. With --dataset or --recipe, all
 of it covers the recipe's utterances and classes; with only --manifest (and no
 --set), the whole corpus.

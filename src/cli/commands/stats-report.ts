@@ -43,6 +43,7 @@ export function statsObject(report: CorpusReport): object {
         held_out: pair.heldOut,
         utterances: pair.utterances,
         speakers: itemsObject(pair.speakers),
+        dialogues: itemsObject(pair.dialogues),
         texts: itemsObject(pair.texts),
         long_texts: itemsObject(pair.longTexts),
         passages: itemsObject(pair.passages),
@@ -123,14 +124,21 @@ function leakageText({ division, pairs, audio }: LeakageReport): string {
   if (pairs.length === 0) return `One ${division} only, so there is no leakage to check.`;
   const cell = ({ count, utterances }: SharedItems): string =>
     count === 0 ? '0' : `${count.toLocaleString('en')} (${utterances.toLocaleString('en')})`;
+  // Most corpora are no conversations, and others have dialogues in one part each.
+  const shared = pairs.some(({ dialogues }) => dialogues.count > 0);
   const rows = pairs.map((pair) => [
     `${pair.seen} and ${pair.heldOut}`,
-    ...[pair.speakers, pair.texts, pair.longTexts, pair.passages].map(cell),
+    cell(pair.speakers),
+    ...(shared ? [cell(pair.dialogues)] : []),
+    ...[pair.texts, pair.longTexts, pair.passages].map(cell),
     audio.compared === 0 && pair.audio.count === 0 ? '?' : cell(pair.audio),
   ]);
   const unread = audio.missing > 0 ? [`${missingFiles(audio.missing)} and not compared.`] : [];
   const table = textTable(
-    ['in common (utterances)', 'speakers', 'texts', '5+ words', 'passages', 'audio'],
+    [
+      ...['in common (utterances)', 'speakers', ...(shared ? ['dialogues'] : [])],
+      ...['texts', '5+ words', 'passages', 'audio'],
+    ],
     rows,
   );
   return [table, [...pairs.flatMap(exampleLines), ...unread].join('\n')]
@@ -159,13 +167,18 @@ export function missingFiles(count: number): string {
 /** How many examples of a kind are printed; `--json` lists more. */
 const SHOWN = 3;
 
-function exampleLines({ seen, heldOut, speakers, longTexts, passages, audio }: LeakagePair): string[] {
+function exampleLines(pair: LeakagePair): string[] {
+  const { seen, heldOut, speakers, dialogues, longTexts, passages, audio } = pair;
   const where = `${seen} and ${heldOut}`;
   const first = ({ examples }: SharedItems): SharedItem[] => examples.slice(0, SHOWN);
   const more = ({ count }: SharedItems): string => (count > SHOWN ? `, and ${count - SHOWN} more` : '');
-  const names = first(speakers).map(({ what }) => what);
+  const namesOf = (items: SharedItems): string =>
+    `${first(items)
+      .map(({ what }) => what)
+      .join(', ')}${more(items)}`;
   return [
-    ...(names.length > 0 ? [`${where}: speakers ${names.join(', ')}${more(speakers)}`] : []),
+    ...(speakers.count > 0 ? [`${where}: speakers ${namesOf(speakers)}`] : []),
+    ...(dialogues.count > 0 ? [`${where}: dialogues ${namesOf(dialogues)}`] : []),
     ...first(passages).map(
       (passage) =>
         `${where}: passage ${span(passage.seen)} = ${span(passage.heldOut)}: "${brief(passage.what)}"`,

@@ -20,14 +20,22 @@ import {
 import { type Segment, segmentName } from './clips/index.js';
 import { mapLabels, mergeSpellings, spellingWarnings } from './label-map.js';
 import type { Utterance } from './manifest.js';
-import { RECOGNISED_COLUMN, readSplitNames, SPLIT_NAMES_TEXT, type SplitReading } from './manifest.js';
-import type { MergedLabel } from './manifest-info.js';
+import {
+  DIALOGUE_COLUMNS,
+  dialoguePlace,
+  RECOGNISED_COLUMN,
+  readSplitNames,
+  SPLIT_NAMES_TEXT,
+  type SplitReading,
+} from './manifest.js';
+import type { MergedLabel, OtherTurn } from './manifest-info.js';
 import {
   type CorpusPlan,
   clipFileName,
   type PreparationOptions,
   type PreparationSummary,
   prepareCorpus,
+  turnWithoutClip,
 } from './preparation.js';
 import { assignFolds, assignSplits, type SplitOptions, type SplitUnit } from './splits.js';
 import { parseWordTimes, WORDS_COLUMN } from './word-times.js';
@@ -52,7 +60,7 @@ export interface CsvCorpusOptions extends PreparationOptions, Omit<SplitOptions,
 /** Optional columns besides `path` and `label`. */
 const OPTIONAL_COLUMNS = [
   ...['id', 'text', 'speaker', 'gender', 'session', 'split'],
-  ...['start', 'end', 'channel', RECOGNISED_COLUMN, WORDS_COLUMN],
+  ...['start', 'end', 'channel', RECOGNISED_COLUMN, WORDS_COLUMN, ...DIALOGUE_COLUMNS],
 ];
 
 /**
@@ -103,10 +111,12 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
     warnings: [
       ...(hasAudio ? [] : [textAlone]),
       ...spellingWarnings(labelled, '--normalize-labels merges them'),
+      ...cutDialogues(utterances),
     ],
     remarks: [...(splitNote === undefined ? [] : [splitNote]), ...merged.map(mergeNote)],
   };
   const sources = await findSources(table, recordings);
+  const otherTurns: OtherTurn[] = [];
   for (const [index, { path: _, durationSec: __, ...utterance }] of utterances.entries()) {
     const { line, segment, channel = options.channel } = recordings[index]!;
     const { id } = utterance;
@@ -118,9 +128,10 @@ async function planCsv(options: CsvCorpusOptions): Promise<CorpusPlan> {
     } else {
       plan.skipped.push({ id, reason: 'clip missing' });
       plan.differences.push(`line ${line}: ${source.reason}`);
+      otherTurns.push(...turnWithoutClip(utterance));
     }
   }
-  return plan;
+  return { ...plan, otherTurns };
 }
 
 /** Labels, merged if requested, then mapped. A map may use any of the merged spellings as a key or a value. */
@@ -138,6 +149,23 @@ function labelsOf(
 
 function mergeNote({ from, to, utterances }: MergedLabel): string {
   return `label ${shownSpelling(from)} (${utterances}) merged into ${shownSpelling(to)}`;
+}
+
+/** A warning if dialogues have turns in several splits or folds. */
+function cutDialogues(utterances: readonly Utterance[]): string[] {
+  const partOf = new Map<string, string>();
+  const cut = new Set<string>();
+  for (const { dialogue = '', split, session } of utterances) {
+    if (dialogue === '') continue;
+    const part = JSON.stringify([split, session]);
+    if ((partOf.get(dialogue) ?? part) !== part) cut.add(dialogue);
+    partOf.set(dialogue, part);
+  }
+  if (cut.size === 0) return [];
+  const some = [...cut].slice(0, 3).join(', ');
+  return [
+    `${cut.size} of ${partOf.size} dialogues (${some}${cut.size > 3 ? ', ...' : ''}) have turns in several splits or sessions; a history ends there, so give a column "split" that keeps dialogues together`,
+  ];
 }
 
 type RecordingSource = { kind: 'found'; path: string } | { kind: 'missing'; reason: string };
@@ -324,6 +352,8 @@ function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording 
   const split = splits.of(known('split'));
   if (split === undefined) return refuse(`split "${known('split')}" is not one of ${SPLIT_NAMES_TEXT}`);
   const words = parseWordTimes(known(WORDS_COLUMN), refuse, segment);
+  const place = dialoguePlace(row, index);
+  if (typeof place === 'string') return refuse(place);
   const path = hasAudio ? fields.path! : '';
   const parts = [
     hasAudio ? idFromPath(path.slice(prefix.length)) : String(index + 1),
@@ -341,6 +371,7 @@ function readRow(row: CsvRow, index: number, reading: RowReading): CsvRecording 
       text,
       ...(RECOGNISED_COLUMN in fields && { recognised: textOf(row, RECOGNISED_COLUMN) }),
       ...(words && { words }),
+      ...place,
       label,
       speaker: known('speaker'),
       gender: known('gender'),

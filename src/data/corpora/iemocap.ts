@@ -11,6 +11,7 @@ import {
   countDifferences,
   readCorpusMetadata,
 } from './corpus-metadata.js';
+import type { OtherTurn } from './manifest-info.js';
 import { repairText } from './passages.js';
 import {
   type CorpusPlan,
@@ -19,6 +20,7 @@ import {
   prepareCorpus,
   type ReleaseOptions,
   releasePlan,
+  turnWithoutClip,
 } from './preparation.js';
 
 export interface IemocapOptions extends ReleaseOptions {
@@ -30,7 +32,8 @@ const SESSIONS = ['1', '2', '3', '4', '5'] as const;
 
 /**
  * Prepares IEMOCAP: every labelled utterance, with codes spelled out (exc is excited; merging it into happy is up to a
- * view), the speaker from the id's last part, sessions '1' to '5', and transcripts with their tags.
+ * view), the speaker from the id's last part, sessions '1' to '5', and transcripts with their tags. The utterances of a
+ * dialog are in the order of time; what was said without a label or a clip is kept as a turn of its dialog.
  * @throws InputError when the tree is not IEMOCAP, a line cannot be parsed, or the counts differ from the metadata and
  *   `allowIncomplete` is off. InterruptedError when `signal` is aborted.
  */
@@ -71,17 +74,60 @@ async function planDialog(
   const transcripts = await readTranscripts(plan, folder, dialog);
   const wavFolder = join(folder, 'sentences', 'wav', dialog);
   const wavs = new Set(await readdir(wavFolder).catch((): string[] => []));
-  return labels.map((label) => {
-    const text = transcripts?.get(label.id);
-    if (transcripts && text === undefined) plan.differences.push(`${label.id} has no transcript`);
-    const planned = planUtterance(label, text ?? '', codes[label.code]!, wavFolder);
-    if (wavs.has(`${label.id}.wav`)) plan.planned.push(planned);
-    else {
-      plan.skipped.push({ id: label.id, reason: 'clip missing' });
-      plan.differences.push(`${label.id} has no clip`);
+  const others: OtherTurn[] = [];
+  const annotated = turnsInTime(labels, transcripts ?? new Map()).flatMap(({ id, label, text }, turn) => {
+    if (label === undefined) {
+      others.push(...unlabelledTurn(id, text, turn, dialog));
+      return [];
     }
-    return planned;
+    if (transcripts && !transcripts.has(id)) plan.differences.push(`${id} has no transcript`);
+    const planned = planUtterance(label, text, codes[label.code]!, wavFolder);
+    const placed = { ...planned, utterance: { ...planned.utterance, dialogue: dialog, turn } };
+    if (wavs.has(`${id}.wav`)) plan.planned.push(placed);
+    else {
+      plan.skipped.push({ id, reason: 'clip missing' });
+      plan.differences.push(`${id} has no clip`);
+      others.push(...turnWithoutClip(placed.utterance));
+    }
+    return [placed];
   });
+  plan.otherTurns = [...(plan.otherTurns ?? []), ...others];
+  return annotated;
+}
+
+interface SpokenTurn {
+  readonly id: string;
+  /** Absent for speech that was not labelled. */
+  readonly label: IemocapLabel | undefined;
+  /** '' if it was not transcribed. */
+  readonly text: string;
+}
+
+/** All that is said in a dialog, by when it begins. The release lists one speaker's turns after the other's. */
+function turnsInTime(
+  labels: readonly IemocapLabel[],
+  transcripts: ReadonlyMap<string, IemocapTranscript>,
+): SpokenTurn[] {
+  const labelled = new Set(labels.map(({ id }) => id));
+  const turns = [
+    ...labels.map((label) => {
+      const { id, startSec } = label;
+      return { id, label, text: transcripts.get(id)?.text ?? '', startSec };
+    }),
+    ...[...transcripts].flatMap(([id, { text, startSec }]) =>
+      labelled.has(id) ? [] : [{ id, label: undefined, text, startSec }],
+    ),
+  ];
+  return turns.sort((a, b) => a.startSec - b.startSec);
+}
+
+/** A turn that was never labelled, such as `Ses01F_impro01_MXX0`; none without words. */
+function unlabelledTurn(id: string, text: string, turn: number, dialogue: string): OtherTurn[] {
+  const parts = /^(Ses0([1-5]))[FM]_\w+_([FM])[^_]+$/.exec(id);
+  if (!parts) return [];
+  const [, prefix, session, gender] = parts as unknown as [string, string, string, string];
+  const speaker = `${prefix}${gender}`;
+  return turnWithoutClip({ id, dialogue, turn, speaker, gender, text, session, split: '', label: '' });
 }
 
 function planUtterance(
@@ -101,7 +147,7 @@ async function readTranscripts(
   plan: CorpusPlan,
   folder: string,
   dialog: string,
-): Promise<Map<string, string> | undefined> {
+): Promise<Map<string, IemocapTranscript> | undefined> {
   const transcriptFolder = join(folder, 'dialog', 'transcriptions');
   const names = await readdir(transcriptFolder).catch((): string[] => []);
   if (!names.includes(`${dialog}.txt`)) {
@@ -194,23 +240,29 @@ export function parseIemocapLabels(
   return labels;
 }
 
+/** What was said, and when it begins in the dialog. */
+export interface IemocapTranscript {
+  text: string;
+  startSec: number;
+}
+
 /**
  * Transcripts of one dialog from `dialog/transcriptions/<dialog>.txt`, by id: `Ses01F_impro01_F000 [006.2901-008.2357]:
  * Excuse me.` Ids with XX for digits, and lines of a speaker without an id (`M: Yeah.`), belong to speech that was
  * never cut out or labelled; the former are returned, the latter dropped.
  * @throws InputError with file and line for a line of another form, or an id with two transcripts
  */
-export function parseIemocapTranscripts(path: string, text: string): Map<string, string> {
-  const transcripts = new Map<string, string>();
+export function parseIemocapTranscripts(path: string, text: string): Map<string, IemocapTranscript> {
+  const transcripts = new Map<string, IemocapTranscript>();
   for (const { line, content } of linesOf(text)) {
     if (content === '' || /^[FM]:/.test(content)) continue;
-    const match = /^(Ses0[1-5]\w+) \[-?[\d.]+\s*-\s*-?[\d.]+\]:(.*)$/.exec(content);
+    const match = /^(Ses0[1-5]\w+) \[(-?[\d.]+)\s*-\s*-?[\d.]+\]:(.*)$/.exec(content);
     if (!match) {
       throw lineError(path, line, `"${content.slice(0, 60)}" is not a transcript line`);
     }
-    const [, id, spoken] = match as unknown as [string, string, string];
+    const [, id, start, spoken] = match as unknown as [string, string, string, string];
     if (transcripts.has(id)) throw lineError(path, line, `${id} has a transcript already`);
-    transcripts.set(id, spoken.trim());
+    transcripts.set(id, { text: spoken.trim(), startSec: Number(start) });
   }
   return transcripts;
 }

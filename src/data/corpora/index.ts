@@ -3,12 +3,12 @@
 export { corpusMetadataPath, isPublishedCorpus, readCorpusMetadata } from './corpus-metadata.js';
 export { prepareCsv } from './csv-corpus.js';
 export { prepareDescribed } from './description/described-corpus.js';
+export { dialogueOf, hasDialogues, historiesOf } from './dialogues.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
 export {
   type CorpusReport,
   corpusReport,
-  dialogueOf,
   GROUP_KINDS,
   type LeakageKind,
   type LeakagePair,
@@ -16,7 +16,14 @@ export {
   type SeenInTraining,
   type SeenShare,
 } from './leakage.js';
-export { countLabels, type Manifest, readManifest, type Utterance } from './manifest.js';
+export {
+  countLabels,
+  dialoguePlace,
+  type HistoryTurn,
+  type Manifest,
+  readManifest,
+  type Utterance,
+} from './manifest.js';
 export type { ClipNote, CorpusCounts, LabelCounts, RecogniserInfo } from './manifest-info.js';
 export { prepareMeld } from './meld.js';
 export {

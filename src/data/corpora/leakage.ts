@@ -4,6 +4,7 @@
  * or dialogues are also in training. These are findings, not errors: some corpora share speakers by design.
  */
 
+import { dialogueOfUtterance } from './dialogues.js';
 import { spellingWarnings } from './label-map.js';
 import { type Manifest, readManifest, type Utterance } from './manifest.js';
 import type { LabelCounts } from './manifest-info.js';
@@ -12,7 +13,7 @@ import { passagesInCommon, spokenWords, wordCount } from './passages.js';
 import { type AudioCheck, itemsInCommon, type SharedItems, sharedAudio } from './shared-audio.js';
 import { type Division, divisionOf, groupUtterances } from './statistics.js';
 
-export type LeakageKind = 'speakers' | 'texts' | 'passages' | 'audio';
+export type LeakageKind = 'speakers' | 'dialogues' | 'texts' | 'passages' | 'audio';
 
 /** What a held-out part shares with a part seen before it, by kind. */
 export interface LeakagePair {
@@ -23,6 +24,8 @@ export interface LeakagePair {
   /** Utterances of the held-out part. */
   utterances: number;
   speakers: SharedItems;
+  /** Dialogues with turns in both, by the manifest's column or the ids: what was said before one turn are others. */
+  dialogues: SharedItems;
   /** The same words, ignoring case and punctuation. The longest are the most telling. */
   texts: SharedItems;
   /** Those of five words or more: shorter ones recur by chance. */
@@ -65,6 +68,7 @@ export async function findLeakage(
       heldOut: heldOut.name,
       utterances: heldOut.members.length,
       speakers: inCommon(({ speaker }) => speaker),
+      dialogues: inCommon(dialogueOfUtterance),
       texts: inCommon(wordsOf, wordCount),
       longTexts: inCommon(longWordsOf, wordCount),
       passages: passagesInCommon(seen.members, heldOut.members, wordsOf),
@@ -156,22 +160,6 @@ export function seenInTraining(
   });
 }
 
-/** MELD's `test_dia12_utt3` (or `dia12_utt3`, as released), and IEMOCAP's `Ses01F_script01_1_M002`. */
-const FORMS = [/^(.*dia\d+)_utt\d+$/, /^(Ses\d\d[FM]_(?:impro|script)\w+)_[FM][^_]+$/];
-
-/**
- * The dialogue of an utterance: MELD's `test_dia12`, IEMOCAP's `Ses01F_script01_1`. MELD numbers dialogues separately
- * in each split, so the split is kept in the name.
- * @returns undefined for ids of any other form: most corpora are not conversations
- */
-export function dialogueOf(id: string): string | undefined {
-  for (const form of FORMS) {
-    const dialogue = form.exec(id)?.[1];
-    if (dialogue !== undefined) return dialogue;
-  }
-  return undefined;
-}
-
 /** A recipe's view of a corpus. */
 export interface RecipeView {
   readonly name: string;
@@ -211,8 +199,8 @@ export async function corpusReport(path: string, recipe: RecipeView | undefined)
   const seen = seenInTraining(utterances, division, {
     speakers: ({ speaker }) => speaker,
     sessions: ({ session }) => session,
-    episodes: ({ id }) => episodes?.[dialogueOf(id) ?? ''] ?? '',
-    dialogues: ({ id }) => dialogueOf(id) ?? '',
+    episodes: (utterance) => episodes?.[dialogueOfUtterance(utterance)] ?? '',
+    dialogues: dialogueOfUtterance,
   });
   const remedy = 'prepare the corpus with --normalize-labels, or map them with label_map';
   return {

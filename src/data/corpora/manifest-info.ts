@@ -60,6 +60,18 @@ export interface RecogniserInfo {
   beam?: number | undefined;
 }
 
+/** A turn of a dialogue that is no row of the manifest, because it has no usable clip or no label. */
+export interface OtherTurn {
+  dialogue: string;
+  /** Its place, among the numbers in the column `turn`. */
+  turn: number;
+  speaker: string;
+  gender: string;
+  text: string;
+  session: string;
+  split: string;
+}
+
 /** The JSON next to the CSV. */
 export interface ManifestInfo {
   format: 'emoq-manifest';
@@ -82,6 +94,8 @@ export interface ManifestInfo {
   merged_labels?: MergedLabel[] | undefined;
   /** Absent without recognised texts. */
   recogniser?: RecogniserInfo | undefined;
+  /** What else was said in the dialogues of the utterances; absent if that is all in the CSV. */
+  other_turns?: OtherTurn[] | undefined;
   notes: PreparationNotes;
 }
 
@@ -116,6 +130,19 @@ const infoSchema = z.object({
       vocabulary_sha256: z.string().optional(),
       beam: z.number().int().positive().optional(),
     })
+    .optional(),
+  other_turns: z
+    .array(
+      z.object({
+        dialogue: z.string().min(1),
+        turn: z.number().int(),
+        speaker: z.string(),
+        gender: z.string(),
+        text: z.string(),
+        session: z.string(),
+        split: z.string(),
+      }),
+    )
     .optional(),
   notes: z.object({
     cut: notesSchema,

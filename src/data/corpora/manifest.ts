@@ -26,11 +26,22 @@ import {
   type LabelCounts,
   type ManifestInfo,
   type MergedLabel,
+  type OtherTurn,
   type PreparationNotes,
   type RecogniserInfo,
   readManifestInfo,
 } from './manifest-info.js';
 import { parseWordTimes, WORDS_COLUMN, type WordTime } from './word-times.js';
+
+/** What someone said in a dialogue. */
+export interface HistoryTurn {
+  /** '' if unknown. */
+  readonly speaker: string;
+  readonly gender: string;
+  readonly text: string;
+  /** Of its utterance; absent if it is no row of the manifest. */
+  readonly id?: string;
+}
 
 /** One clip of speech by one speaker. Fields that a corpus does not have are ''. */
 export interface Utterance {
@@ -43,6 +54,12 @@ export interface Utterance {
   recognised?: string | undefined;
   /** When each word is spoken; absent if the manifest has no column of that. */
   words?: readonly WordTime[] | undefined;
+  /** The conversation that it is a turn of, '' if of none; absent if the manifest has no column of that. */
+  dialogue?: string | undefined;
+  /** Its place in that dialogue: turns with smaller numbers came before. */
+  turn?: number | undefined;
+  /** What was said before it in its dialogue, oldest first; absent unless a view asks for it. */
+  history?: readonly HistoryTurn[] | undefined;
   label: string;
   speaker: string;
   gender: string;
@@ -84,6 +101,9 @@ export const MANIFEST_COLUMNS = [
 /** The optional column of recognised texts. */
 export const RECOGNISED_COLUMN = 'recognised';
 
+/** The optional columns of dialogues; without `turn`, the turns of a dialogue are in the order of their rows. */
+export const DIALOGUE_COLUMNS = ['dialogue', 'turn'] as const;
+
 /**
  * Reads a manifest. With an emoq JSON next to it, all columns are required. A hand-written CSV needs `path` (or `text`
  * if there is no audio) and `label`, and is read like the input of prepare-csv; its ids are the paths without
@@ -98,7 +118,7 @@ export async function readManifest(csvPath: string): Promise<Manifest> {
   const table = await readRecordingTable(csvPath, {
     path: 'path',
     needed: prepared ? MANIFEST_COLUMNS.filter((column) => column !== 'path') : ['label'],
-    optional: [...MANIFEST_COLUMNS, RECOGNISED_COLUMN, WORDS_COLUMN],
+    optional: [...MANIFEST_COLUMNS, RECOGNISED_COLUMN, WORDS_COLUMN, ...DIALOGUE_COLUMNS],
     withoutAudio: prepared ? 'never' : 'with text',
   });
   const { rows, hasPaths } = table;
@@ -165,6 +185,7 @@ export interface ManifestContent {
   ffmpeg?: string | undefined;
   merged?: MergedLabel[] | undefined;
   recogniser?: RecogniserInfo | undefined;
+  otherTurns?: readonly OtherTurn[] | undefined;
 }
 
 /** Notes without any entries. */
@@ -185,6 +206,7 @@ export async function writeManifest(
 ): Promise<{ csvPath: string; info: ManifestInfo; written: boolean }> {
   const isRecognised = content.utterances.some(({ recognised }) => recognised !== undefined);
   const isTimed = content.utterances.some(({ words }) => words !== undefined);
+  const isDialogue = content.utterances.some(({ dialogue }) => dialogue !== undefined);
   const rows = content.utterances.map((utterance) => {
     const path = utterance.path === '' ? '' : relative(dir, utterance.path).split(sep).join('/');
     if (climbs(path)) throw new RangeError(`${utterance.path} is outside the manifest's folder ${dir}`);
@@ -194,12 +216,14 @@ export async function writeManifest(
       ...known,
       ...(isRecognised ? [utterance.recognised ?? ''] : []),
       ...(isTimed ? [utterance.words ? JSON.stringify(utterance.words) : ''] : []),
+      ...(isDialogue ? [utterance.dialogue ?? '', placeOf(utterance)] : []),
     ];
   });
   const columns = [
     ...MANIFEST_COLUMNS,
     ...(isRecognised ? [RECOGNISED_COLUMN] : []),
     ...(isTimed ? [WORDS_COLUMN] : []),
+    ...(isDialogue ? DIALOGUE_COLUMNS : []),
   ];
   const csv = formatCsv(columns, rows);
   const info = describeManifest(content, sha256Of(csv));
@@ -222,7 +246,18 @@ export function countLabels(utterances: readonly Utterance[]): CorpusCounts {
 }
 
 function describeManifest(content: ManifestContent, sha256: string): ManifestInfo {
-  const { name, source, languages, utterances, episodes, notes, ffmpeg, merged = [], recogniser } = content;
+  const {
+    name,
+    source,
+    languages,
+    utterances,
+    episodes,
+    notes,
+    ffmpeg,
+    merged = [],
+    recogniser,
+    otherTurns = [],
+  } = content;
   const durationSec = utterances.reduce((sum, utterance) => sum + utterance.durationSec, 0);
   return {
     format: 'emoq-manifest',
@@ -238,6 +273,7 @@ function describeManifest(content: ManifestContent, sha256: string): ManifestInf
     ...(ffmpeg !== undefined && { ffmpeg }),
     ...(merged.length > 0 && { merged_labels: merged }),
     ...(recogniser && { recogniser }),
+    ...(otherTurns.length > 0 && { other_turns: [...otherTurns] }),
     notes: notes ?? emptyNotes(),
   };
 }
@@ -279,6 +315,8 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
   const durationSec = duration === '' ? 0 : parseTimeSec(duration, decimalComma);
   if (durationSec === undefined) return refuse(`duration_sec "${duration}" is not a length in seconds`);
   const words = parseWordTimes(cellOf(row, WORDS_COLUMN), refuse);
+  const place = dialoguePlace(row, index);
+  if (typeof place === 'string') return refuse(place);
   return {
     id,
     path: hasAudio ? join(dir, path) : '',
@@ -287,6 +325,7 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
       recognised: isPrepared ? fields[RECOGNISED_COLUMN] : textOf(row, RECOGNISED_COLUMN),
     }),
     ...(words && { words }),
+    ...place,
     label,
     speaker: known('speaker'),
     gender: known('gender'),
@@ -294,6 +333,30 @@ function parseUtterance(row: CsvRow, index: number, reading: ManifestReading): U
     split: splits.of(known('split')) ?? known('split'),
     durationSec,
   };
+}
+
+/**
+ * The dialogue and turn of a row, as in its table; nothing without a column of dialogues. Or what is wrong with them.
+ * @param index of the row, which is its place if the table does not number the turns
+ */
+export function dialoguePlace(
+  row: Pick<CsvRow, 'fields'>,
+  index: number,
+): Pick<Utterance, 'dialogue' | 'turn'> | string {
+  if (!Object.hasOwn(row.fields, 'dialogue')) return {};
+  const dialogue = cellOf(row, 'dialogue');
+  if (dialogue === '') return { dialogue };
+  if (!Object.hasOwn(row.fields, 'turn')) return { dialogue, turn: index };
+  const turn = cellOf(row, 'turn');
+  // A program that has missing values in the column writes 3.0.
+  if (!/^\d{1,9}(?:\.0+)?$/.test(turn)) {
+    return `turn "${turn}" is not the place of the utterance in dialogue "${dialogue}", a whole number`;
+  }
+  return { dialogue, turn: Number(turn) };
+}
+
+function placeOf({ dialogue = '', turn }: Utterance): string {
+  return dialogue === '' || turn === undefined ? '' : String(turn);
 }
 
 function isWithoutText(row: CsvRow): boolean {

@@ -51,9 +51,9 @@ type ClipLocation =
   | { kind: 'archive'; archive: string };
 
 /**
- * Prepares MELD: ids `train_dia0_utt0`, all seven emotions, the centre channel of 5.1 and the mix of stereo, repaired
- * text, and clips cut to their annotation if they run far past it (`clip_rule` in the metadata). A split may be a
- * folder or an archive; if both exist, the folder is used.
+ * Prepares MELD: ids `train_dia0_utt0`, dialogues with their turns, all seven emotions, the centre channel of 5.1 and
+ * the mix of stereo, repaired text, and clips cut to their annotation if they run far past it (`clip_rule` in the
+ * metadata). A split may be a folder or an archive; if both exist, the folder is used.
  * @throws InputError when the tree is not MELD.Raw, an annotation cannot be read, or the counts differ from the
  *   metadata and `allowIncomplete` is off. InterruptedError when `signal` is aborted.
  */
@@ -117,7 +117,10 @@ function planUtterance(
   if (finalVideos && split === 'test') names.unshift(`final_videos_test${name}.mp4`);
   const { source, absent } = findClip(location, names);
   return {
-    utterance: { id, text, label: emotion, speaker, gender: '', session: '', split },
+    utterance: {
+      ...{ id, text, label: emotion, speaker, gender: '', session: '', split },
+      ...{ dialogue: `${split}_dia${dialogue}`, turn: utterance },
+    },
     clip: { id, source, target: `audio/${split}/${id}.wav`, cut: cutRule(id, annotatedSec, metadata) },
     absent,
   };

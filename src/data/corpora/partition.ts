@@ -6,8 +6,9 @@
 import { stat } from 'node:fs/promises';
 import { InputError, lineError, mapConcurrently } from '../../base/index.js';
 import { seededRandom } from '../../engine/tensor/index.js';
+import { historiesOf } from './dialogues.js';
 import { labelWarnings } from './label-map.js';
-import type { Manifest, Utterance } from './manifest.js';
+import type { HistoryTurn, Manifest, Utterance } from './manifest.js';
 import type { LabelCounts } from './manifest-info.js';
 import { withoutTags } from './passages.js';
 import { assignSplits } from './splits.js';
@@ -24,6 +25,8 @@ export interface CorpusView {
   stripTags?: boolean | undefined;
   /** Which text an utterance has: the given one (default), or what a recogniser heard. */
   text?: TextOrigin | undefined;
+  /** How many earlier turns of its dialogue an utterance comes with, whatever their labels; 0 by default. */
+  history?: number | undefined;
   /** What to do with utterances outside the label set: drop them (default), or throw. */
   outside?: 'drop' | 'error' | undefined;
 }
@@ -76,6 +79,7 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
   }
   const pattern = view.idPattern === undefined ? undefined : new RegExp(view.idPattern, 'u');
   const all = withTextOf(manifest, view.text);
+  const histories = view.history ? historiesOf(manifest, all, { ...view, history: view.history }) : undefined;
   const matched = pattern ? all.filter(({ id }) => pattern.test(id)) : all;
   if (matched.length === 0) {
     throw new InputError(
@@ -87,7 +91,8 @@ export function selectUtterances(manifest: Manifest, view: CorpusView): Selected
   for (const utterance of matched) {
     const label = map.get(utterance.label) ?? utterance.label;
     const text = view.stripTags ? withoutTags(utterance.text) : utterance.text;
-    if (classes.has(label)) utterances.push({ ...utterance, label, text });
+    const history = histories && { history: histories.get(utterance.id)! };
+    if (classes.has(label)) utterances.push({ ...utterance, label, text, ...history });
     else if (view.outside === 'error') {
       throw lineError(
         manifest.csvPath,
@@ -208,7 +213,19 @@ export function partitionUtterances(
       `this corpus has sessions but no splits: say which session to hold out with a fold (1 to ${folds})`,
     );
   }
-  return splitPartition(hasSplits ? utterances : assignSplits(utterances, { seed: options.seed }), options);
+  if (hasSplits) return splitPartition(utterances, options);
+  return splitPartition(withinSplits(assignSplits(utterances, { seed: options.seed })), options);
+}
+
+/** Histories without turns of other splits, where splits were not known when the histories were made. */
+function withinSplits(utterances: readonly Utterance[]): readonly Utterance[] {
+  const splitOf = new Map(utterances.map(({ id, split }) => [id, split]));
+  return utterances.map((utterance) => {
+    const { history, split } = utterance;
+    if (history === undefined) return utterance;
+    const isOwn = ({ id = '' }: HistoryTurn): boolean => (splitOf.get(id) ?? split) === split;
+    return { ...utterance, history: history.filter(isOwn) };
+  });
 }
 
 /** The sessions of a corpus in fold order: numbers by value, names alphabetically. */

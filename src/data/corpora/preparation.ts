@@ -30,6 +30,7 @@ import type {
   ClipNote,
   CorpusCounts,
   MergedLabel,
+  OtherTurn,
   PreparationNotes,
   RecogniserInfo,
 } from './manifest-info.js';
@@ -68,6 +69,8 @@ export interface CorpusPlan {
   rules?: readonly string[] | undefined;
   /** BCP 47 tags, if known. */
   languages?: readonly string[] | undefined;
+  /** Turns of the dialogues that are not planned. */
+  otherTurns?: readonly OtherTurn[] | undefined;
   /** Where recognised texts in the annotations come from. */
   recogniser?: RecogniserInfo | undefined;
 }
@@ -179,6 +182,7 @@ export async function prepareCorpus(
     const { csvPath, info, written } = await writeManifest(out, {
       ...plan,
       ...(await recognised(utterances, options.recogniser, out)),
+      otherTurns: [...unkeptTurns(plan, utterances), ...(plan.otherTurns ?? [])],
       notes,
       ffmpeg,
     });
@@ -200,6 +204,19 @@ export async function prepareCorpus(
   } finally {
     await unlock();
   }
+}
+
+/** The turns of utterances that are planned, but have no usable clip. */
+function unkeptTurns({ planned }: CorpusPlan, kept: readonly Utterance[]): OtherTurn[] {
+  const ids = new Set(kept.map(({ id }) => id));
+  return planned.flatMap(({ utterance }) => (ids.has(utterance.id) ? [] : turnWithoutClip(utterance)));
+}
+
+/** What was said in an utterance that is left out, as a turn of its dialogue; none if it is in no dialogue. */
+export function turnWithoutClip(utterance: Omit<Utterance, 'path' | 'durationSec'>): OtherTurn[] {
+  const { dialogue = '', turn, speaker, gender, text, session, split } = utterance;
+  if (dialogue === '' || turn === undefined || text.trim() === '') return [];
+  return [{ dialogue, turn, speaker, gender, text, session, split }];
 }
 
 /** Utterances with their recognised texts, if that is asked for. */

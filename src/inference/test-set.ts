@@ -8,6 +8,9 @@ import type { Alter } from '../data/audio/index.js';
 import {
   checkAudioFiles,
   dialogueOf,
+  type HistoryTurn,
+  hasDialogues,
+  historiesOf,
   type LabelCounts,
   labelCounts,
   type Manifest,
@@ -157,13 +160,12 @@ export async function predictUtterances(
     );
   };
   const scored = ({ id, label }: Example, index: number, probabilities: Float32Array): ScoredPrediction => {
-    const { speaker } = utterances[index]!;
-    const dialogue = dialogueOf(id);
+    const { speaker, dialogue = dialogueOf(id) ?? '' } = utterances[index]!;
     return {
       id,
       ...(fold !== null && { fold: String(fold) }),
       ...(speaker !== '' && { speaker }),
-      ...(dialogue !== undefined && { dialogue }),
+      ...(dialogue !== '' && { dialogue }),
       reference: recipe.labels[label]!,
       label: recipe.labels[argmax(probabilities)]!,
       probabilities,
@@ -274,10 +276,12 @@ export async function otherCorpus(
   const part = hasSplits ? read.filter(({ split }) => split === 'test') : read;
   const leftOut: LabelCounts = {};
   const utterances: Utterance[] = [];
+  const histories = historiesOfOther(recipe, manifest, read);
   for (const utterance of part) {
     const label = classOf(utterance);
     const text = recipe.strip_tags ? withoutTags(utterance.text) : utterance.text; // as in training
-    if (classes.includes(label)) utterances.push({ ...utterance, label, text });
+    const history = histories && { history: histories.get(utterance.id)! };
+    if (classes.includes(label)) utterances.push({ ...utterance, label, text, ...history });
     else leftOut[utterance.label] = (leftOut[utterance.label] ?? 0) + 1;
   }
   if (utterances.length === 0) {
@@ -296,6 +300,23 @@ export async function otherCorpus(
     utterances,
     leftOut,
   };
+}
+
+/**
+ * What was said before the utterances of another corpus; undefined if the model reads none of it, or the corpus has no
+ * dialogues, so that every utterance is judged alone.
+ * @throws InputError for a corpus of dialogues whose manifest does not say which utterances are of one
+ */
+function historiesOfOther(
+  recipe: Recipe,
+  manifest: Manifest,
+  utterances: readonly Utterance[],
+): ReadonlyMap<string, readonly HistoryTurn[]> | undefined {
+  const history = systemOf(recipe).history?.(recipe) ?? 0;
+  const isOfDialogues =
+    hasDialogues(manifest) || manifest.utterances.some(({ id }) => dialogueOf(id) !== undefined);
+  if (history === 0 || !isOfDialogues) return undefined;
+  return historiesOf(manifest, utterances, { history, stripTags: recipe.strip_tags, text: recipe.text });
 }
 
 /**

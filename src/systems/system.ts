@@ -47,6 +47,8 @@ export interface System<R extends Recipe = Recipe> {
   startsFrom(recipe: R, phase: string): PhaseStart | undefined;
   /** The inputs that a recipe requires of an utterance. */
   views(recipe: R): Views;
+  /** How many earlier turns of its dialogue a recipe's model is told with an utterance; absent: none. */
+  readonly history?: (recipe: R) => number;
   /** Why a phase gives no embedding of an utterance; undefined if it gives one. */
   missingEmbedding(recipe: R, phase: string): string | undefined;
   /** What a phase reads, without opening anything. */
@@ -135,6 +137,9 @@ export interface Prompt {
   readonly user_without_text?: string;
   /** What fills {speaker}; absent without that slot, and in runs of earlier versions, where it is the name. */
   readonly speaker?: SpeakerMention;
+  /** The most earlier turns that fill {history}, and the most tokens of them; absent without that slot. */
+  readonly history?: number;
+  readonly history_tokens?: number;
 }
 
 export type SpeakerMention = 'name' | 'gender' | 'none';
@@ -152,7 +157,7 @@ export interface InspectedBackbones {
 /** The parts of an utterance that a model can be given. */
 export type ModelUtterance = Pick<
   Utterance,
-  'id' | 'path' | 'text' | 'label' | 'speaker' | 'gender' | 'words'
+  'id' | 'path' | 'text' | 'label' | 'speaker' | 'gender' | 'words' | 'history'
 >;
 
 /** Sizes of the symbolic axes of a batch, by symbol. */
@@ -286,7 +291,7 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
   /**
    * Estimates lengths from character counts when there is no tokenizer; without an utterance, those of an average one.
    */
-  estimate(utterance?: Pick<Utterance, 'text'>): ExampleLengths;
+  estimate(utterance?: Pick<Utterance, 'text' | 'history'>): ExampleLengths;
   /** The constant beginnings of its prompts, the longest first; absent in a phase without prompts or tokenizers. */
   readonly promptStarts?: readonly PromptStart<E>[];
   /** Converts stored features to the form the phase reads. */

@@ -183,7 +183,7 @@ describe('mistakes', () => {
       '2:28: label_map.happiness: "jo" is not one of the labels; did you mean joy?',
       '3:16: label_words.bliss: is not one of the labels',
       '3:26: label_words.neutral: "joy" is the word of both neutral and joy',
-      '4:11: prompt.user: has {transcrpt}; it may have {labels}, {speaker}, {gender}, {transcript}, <AUDIO>',
+      '4:11: prompt.user: has {transcrpt}; it may have {labels}, {speaker}, {gender}, {transcript}, {history}, <AUDIO>',
       '4:32: prompt.answer: has {labels}; it may have no placeholders',
       '5:26: stage1.focal_weight: with scl_weight 0 too, stage 1 has no loss',
       '6:11: stage2.batches: balanced draws pairs, so batch_size must be at least 2',

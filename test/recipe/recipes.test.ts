@@ -149,6 +149,24 @@ describe.each(reproductions)('%s', (name) => {
   });
 });
 
+describe.each(['iemocap4', 'meld7'])('%s-history', (base) => {
+  it('adds earlier turns to the prompt of the recipe, and is beside no figure of the paper', async () => {
+    const [own, without] = [
+      await loadEmoq({ dataset: `${base}-history` }),
+      await loadEmoq({ dataset: base }),
+    ];
+    expect(own).toEqual({
+      ...without,
+      name: `${base}-history`,
+      prompt: { ...without.prompt, history: 12 },
+      paper: null,
+    });
+    expect(without.prompt.history).toBe(0);
+    const text = readFileSync(new URL(`${base}-history.yaml`, folder), 'utf8');
+    expect(text).toContain("Ours, not the paper's.");
+  });
+});
+
 describe('the figures to compare with', () => {
   it("are the paper's tables 1 to 3", async () => {
     const figures = async (dataset: string) => (await loadEmoq({ dataset })).paper;
@@ -181,6 +199,7 @@ it('every shipped recipe loads, under its own name', async () => {
     'esd-en',
     'esd-zh',
     'iemocap4',
+    'iemocap4-history',
     'iemocap4-improvised',
     'iemocap4-lastepoch',
     'iemocap5',
@@ -190,6 +209,7 @@ it('every shipped recipe loads, under its own name', async () => {
     'meld7',
     'meld7-audio',
     'meld7-focal',
+    'meld7-history',
     'meld7-neither',
     'meld7-scl',
     'meld7-text',
@@ -207,10 +227,12 @@ it('every shipped recipe loads, under its own name', async () => {
     'ravdess',
     'savee',
     'tess',
+    'toy-dialogues',
     'toy4',
   ]);
   for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);
-  for (const dataset of names.filter((name) => name.startsWith('meld7-'))) {
+  const own = ['meld7-history']; // which the paper does not have
+  for (const dataset of names.filter((name) => name.startsWith('meld7-') && !own.includes(name))) {
     const text = readFileSync(new URL(`ablations/${dataset}.yaml`, folder), 'utf8');
     const { paper } = await loadEmoq({ dataset });
     expect(text).toContain(`# The paper reports on the test set: WA ${paper!.wa}`);

@@ -1,6 +1,7 @@
 /** @file Tokenizers, the prompt, label words, and toy tokenizers. */
 
 export { buildByteLevelTokenizer } from './byte-level-bpe.js';
+export { historyLine, latestLines } from './history.js';
 export {
   answerIds,
   buildPrompt,
@@ -11,6 +12,7 @@ export {
   checkPromptTemplate,
   DEFAULT_PROMPT,
   genderWord,
+  HISTORY_SLOT,
   type PromptTemplate,
   resolveLabelWords,
 } from './prompt.js';

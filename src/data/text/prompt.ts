@@ -6,6 +6,7 @@
 
 import { InputError } from '../../base/index.js';
 import type { Preceding, TextTokenizer } from './tokenizer.js';
+import { flat } from './white-space.js';
 
 /** A fixed part of a chat template. */
 export interface ChatPiece {
@@ -73,9 +74,10 @@ export function withoutMarks(text: string, marks: readonly string[]): string {
 }
 
 /**
- * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {gender}, {transcript} and <AUDIO> (once,
- * or without audio at most once) in `user`. A line of `user` is left out when its values are absent. An empty `system`
- * leaves out the system turn.
+ * Plain text with placeholders: {labels} in `system` and `user`; {speaker}, {gender}, {transcript}, {history} (at most
+ * once) and <AUDIO> (once, or without audio at most once) in `user`. {history} becomes a line for each earlier turn,
+ * each after a line break, so that what precedes it is their heading. A line of `user` is left out when its values are
+ * absent. An empty `system` leaves out the system turn.
  */
 export interface PromptTemplate {
   system: string;
@@ -91,6 +93,8 @@ export interface PromptValues {
   /** As given in a corpus: `F`, `male`. */
   gender?: string | undefined;
   transcript?: string | undefined;
+  /** Earlier turns, a line each, oldest first. */
+  history?: readonly string[] | undefined;
   /** Whether the prompt has the slot for the soft prompt. */
   audio: boolean;
 }
@@ -105,6 +109,8 @@ export interface Prompt {
 }
 
 const AUDIO = '<AUDIO>';
+/** The placeholder of earlier turns. */
+export const HISTORY_SLOT = '{history}';
 const PLACEHOLDER = /\{[A-Za-z_]+\}/g;
 const ANY_SLOT = /\{[A-Za-z_]+\}|<AUDIO>/g;
 
@@ -135,6 +141,7 @@ export function buildPrompt(
     ['{speaker}', flat(values.speaker)],
     ['{gender}', genderWord(values.gender)],
     ['{transcript}', flat(values.transcript)],
+    ['{history}', (values.history ?? []).map((line) => `\n${flat(line)}`).join('')],
   ]);
   const marks = plainMarks(tokenizer, chat);
   const fill = (text: string): string =>
@@ -173,12 +180,12 @@ export function genderWord(gender: string | undefined): string {
 /**
  * @param audio whether the model gets audio; without it <AUDIO> may be missing
  * @throws InputError naming the part: an unknown {placeholder}, a placeholder in the wrong part, <AUDIO> missing from
- *   the user part, repeated, or on one line with an optional value
+ *   the user part, <AUDIO> or {history} repeated, or on one line with an optional value
  */
 export function checkPromptTemplate({ system, user, answer }: PromptTemplate, audio = true): void {
   const allowed = {
     system: ['{labels}'],
-    user: ['{labels}', '{speaker}', '{gender}', '{transcript}', AUDIO],
+    user: ['{labels}', '{speaker}', '{gender}', '{transcript}', HISTORY_SLOT, AUDIO],
     answer: [] as string[],
   };
   for (const [part, text] of Object.entries({ system, user, answer })) {
@@ -192,12 +199,21 @@ export function checkPromptTemplate({ system, user, answer }: PromptTemplate, au
   const slots = user.split(AUDIO).length - 1;
   if (slots > 1 || (slots === 0 && audio))
     throw new InputError(`the prompt's user part has ${AUDIO} ${slots} times; it needs it exactly once`);
-  // A line is dropped if any of its values is absent; this one would take the soft prompt, or the transcript, with it.
-  const audioLine = user.split('\n').find((line) => line.includes(AUDIO));
-  const shared = audioLine?.match(/\{(?:speaker|gender|transcript)\}/)?.[0];
-  if (shared !== undefined) {
+  const histories = user.split(HISTORY_SLOT).length - 1;
+  if (histories > 1)
     throw new InputError(
-      `the prompt's user part has ${AUDIO} and ${shared} on one line, which is left out where either is absent; give ${AUDIO} a line of its own`,
+      `the prompt's user part has ${HISTORY_SLOT} ${histories} times; it may have it once`,
+    );
+  // A line is dropped if any of its values is absent; this one would take the soft prompt, or the transcript, with it.
+  for (const [whole, others] of [
+    [AUDIO, /\{(?:speaker|gender|transcript|history)\}/],
+    [HISTORY_SLOT, /\{(?:speaker|gender|transcript)\}/],
+  ] as const) {
+    const line = user.split('\n').find((each) => each.includes(whole));
+    const shared = line?.match(others)?.[0];
+    if (shared === undefined) continue;
+    throw new InputError(
+      `the prompt's user part has ${whole} and ${shared} on one line, which is left out where either is absent; give ${whole} a line of its own`,
     );
   }
   if (answer.trim() === '' || answer !== answer.trimEnd()) {
@@ -259,11 +275,8 @@ function textIds(tokenizer: TextTokenizer, text: string, behind: Preceding | und
   return ids;
 }
 
-function flat(value: string | undefined): string {
-  return (value ?? '').replace(/\s+/g, ' ').trim();
-}
-
-const [SPEAKER, TRANSCRIPT, QUESTION] = [
+const [HISTORY, SPEAKER, TRANSCRIPT, QUESTION] = [
+  `What was said before, oldest first:${HISTORY_SLOT}`,
   'Speaker: {speaker}',
   'Transcript: {transcript}',
   'Which emotion does the speaker express?',
@@ -294,6 +307,8 @@ export interface PromptCase {
   readonly inputs: 'both' | 'audio' | 'text';
   /** `none`: the slot contains audio frames, without fusion. */
   readonly fusion: 'former' | 'none';
+  /** Whether the model gets earlier turns of the dialogue too; not with inputs: audio. */
+  readonly hasHistory?: boolean;
 }
 
 /** The built-in user part of a case. */
@@ -303,16 +318,17 @@ export interface UserPart {
   readonly withoutText?: string;
 }
 
-/** The built-in user part, which mentions the voice and the words only if the model gets them. */
-export function builtInUserPart({ inputs, fusion }: PromptCase): UserPart {
+/** The built-in user part, which mentions the voice, the words and earlier turns only if the model gets them. */
+export function builtInUserPart({ inputs, fusion, hasHistory = false }: PromptCase): UserPart {
+  const told = hasHistory ? [HISTORY, SPEAKER] : [SPEAKER];
   const part = (...lines: readonly string[]): string => [QUESTION, ...lines].join('\n');
   const voice = fusion === 'none' ? FRAMES : VOICE;
   if (inputs === 'audio') return { user: part(voice, SPEAKER) };
   if (inputs === 'text') {
-    return { user: part(SPEAKER, TRANSCRIPT), withoutText: part(SPEAKER, NO_TRANSCRIPT) };
+    return { user: part(...told, TRANSCRIPT), withoutText: part(...told, NO_TRANSCRIPT) };
   }
   const fused = fusion === 'none' ? FRAMES : FUSION;
-  return { user: part(fused, SPEAKER, TRANSCRIPT), withoutText: part(voice, SPEAKER, NO_TRANSCRIPT) };
+  return { user: part(fused, ...told, TRANSCRIPT), withoutText: part(voice, ...told, NO_TRANSCRIPT) };
 }
 
 /**

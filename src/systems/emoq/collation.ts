@@ -3,6 +3,7 @@
  * when no tokenizer is available.
  */
 
+import type { Utterance } from '../../data/corpora/index.js';
 import { DEFAULT_PROMPT, type PromptTemplate } from '../../data/text/index.js';
 import { tensor } from '../../engine/tensor/index.js';
 import type { Batch } from '../../engine/training/index.js';
@@ -19,6 +20,8 @@ const [CHARACTERS_PER_TOKEN, TEXT_ENDS, ANSWER_TOKENS] = [
 ];
 /** Tokens of the default prompt, and of an average transcript in it. */
 const [PROMPT_TOKENS, TRANSCRIPT_TOKENS] = [128, 32];
+/** Tokens of an average earlier turn in MELD, and those that are no words: name, colon, quotation marks, line break. */
+const [TURN_TOKENS, TURN_ENDS] = [16, 5];
 
 /** Which parts of an utterance a stage reads. */
 interface Reads {
@@ -27,36 +30,48 @@ interface Reads {
 }
 
 /** Token counts estimated from the number of characters. */
-export function estimatedLengths(recipe: EmoqRecipe, reads: Reads, text: string): ExampleLengths {
+export function estimatedLengths(
+  recipe: EmoqRecipe,
+  reads: Reads,
+  { text, history = [] }: Pick<Utterance, 'text' | 'history'>,
+): ExampleLengths {
   const tokens = Math.round(text.length / CHARACTERS_PER_TOKEN);
+  const before = history.reduce((sum, turn) => sum + turn.text.length / CHARACTERS_PER_TOKEN + TURN_ENDS, 0);
   return {
     inputs: {
       text: reads.text ? Math.min(tokens + TEXT_ENDS, recipe.max_text_tokens) : 0,
-      ...(reads.llm && { prompt: promptTokens(recipe, recipe.inputs === 'audio' ? 0 : tokens) }),
+      ...(reads.llm && {
+        prompt: promptTokens(recipe, recipe.inputs === 'audio' ? 0 : tokens, Math.round(before)),
+      }),
     },
     targets: reads.llm ? { answers: ANSWER_TOKENS } : {},
   };
 }
 
-/** Token counts of an utterance of 30 words, with the recipe's prompt around it. */
+/** Token counts of an utterance of 30 words with all its earlier turns, and the recipe's prompt around them. */
 export function averageLengths(recipe: EmoqRecipe, reads: Reads): ExampleLengths {
+  const before = recipe.prompt.history * TURN_TOKENS;
   return {
     inputs: {
       text: reads.text ? Math.min(TRANSCRIPT_TOKENS, recipe.max_text_tokens) : 0,
-      ...(reads.llm && { prompt: promptTokens(recipe, TRANSCRIPT_TOKENS) - ANSWER_TOKENS }),
+      ...(reads.llm && { prompt: promptTokens(recipe, TRANSCRIPT_TOKENS, before) - ANSWER_TOKENS }),
     },
     targets: reads.llm ? { answers: ANSWER_TOKENS } : {},
   };
 }
 
-/** Tokens of the recipe's prompt without the transcript, estimated from its length relative to the default prompt's. */
-function promptTokens(recipe: EmoqRecipe, transcriptTokens: number): number {
+/**
+ * Tokens of the recipe's prompt with transcript and earlier turns. What is around them is estimated from its length
+ * relative to the default prompt's.
+ */
+function promptTokens(recipe: EmoqRecipe, transcriptTokens: number, historyTokens: number): number {
   const labels = labelWords(recipe).join(', ');
   const lengthOf = ({ system, user, answer }: PromptTemplate): number =>
     [system, user, answer].join('\n').replaceAll('{labels}', labels).length;
   // The built-in texts for a single input are a few tokens shorter than those for both.
   const share = lengthOf(recipePrompt({ ...recipe, inputs: 'both' })) / lengthOf(DEFAULT_PROMPT);
-  return Math.round(transcriptTokens + (PROMPT_TOKENS - TRANSCRIPT_TOKENS) * share);
+  const before = Math.min(historyTokens, recipe.prompt.history_tokens);
+  return Math.round(transcriptTokens + before + (PROMPT_TOKENS - TRANSCRIPT_TOKENS) * share);
 }
 
 /** How a stage's batches are collated. */

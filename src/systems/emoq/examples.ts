@@ -6,6 +6,8 @@ import {
   buildPrompt,
   type ChatTemplate,
   genderWord,
+  historyLine,
+  latestLines,
   resolveLabelWords,
   type TextTokenizer,
 } from '../../data/text/index.js';
@@ -109,9 +111,20 @@ function makePrompt(
   views: InputViews,
   setting: PromptSetting,
 ): ExamplePrompt {
-  const { user_without_text: withoutText, speaker = 'name', ...template } = setting.template;
+  const {
+    user_without_text: withoutText,
+    speaker = 'name',
+    history: mostTurns = 0,
+    history_tokens: mostTokens = 0,
+    ...template
+  } = setting.template;
   const { gender } = utterance;
+  const mentionOf = (who: Pick<ModelUtterance, 'speaker' | 'gender'>): string | undefined =>
+    ({ name: who.speaker, gender: genderWord(who.gender), none: undefined })[speaker];
   const hasText = views === 'audio' || utterance.text.trim() !== '';
+  const turns = (mostTurns === 0 ? [] : (utterance.history ?? []).slice(-mostTurns)).map((turn) =>
+    historyLine({ speaker: mentionOf(turn), text: turn.text }),
+  );
   const user = hasText ? template.user : (withoutText ?? template.user);
   const { ids, audioPosition } = buildPrompt(
     setting.tokenizer,
@@ -120,9 +133,10 @@ function makePrompt(
     {
       labels: setting.labels,
       audio: views !== 'text',
-      speaker: { name: utterance.speaker, gender: genderWord(gender), none: undefined }[speaker],
+      speaker: mentionOf(utterance),
       gender,
       transcript: views === 'audio' ? undefined : utterance.text,
+      history: latestLines(setting.tokenizer, turns, mostTokens),
     },
   );
   const word = setting.labelWordIds[label] ?? [];

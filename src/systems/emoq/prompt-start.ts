@@ -8,15 +8,18 @@ import type { InputViews } from '../../nn/index.js';
 import type { ModelUtterance, PromptStart } from '../system.js';
 import { type EmoqExample, type ExamplePrompt, makeExample, type PromptSetting } from './examples.js';
 
-/** Utterances that share nothing: with a transcript, and without one, whose prompts have other lines. */
-const DIFFERENT: readonly (readonly Pick<ModelUtterance, 'text' | 'speaker' | 'gender'>[])[] = [
+/**
+ * Utterances that share nothing, also with and without earlier turns: with a transcript, and without one, whose prompts
+ * have other lines.
+ */
+const DIFFERENT: readonly (readonly Pick<ModelUtterance, 'text' | 'speaker' | 'gender' | 'history'>[])[] = [
   [
-    { text: 'a b', speaker: 'a b', gender: 'a b' },
+    { text: 'a b', speaker: 'a b', gender: 'a b', history: [{ text: 'b a', speaker: 'b a', gender: 'b a' }] },
     { text: '9 8', speaker: '9 8', gender: '9 8' },
     { text: '- a', speaker: '', gender: '' },
   ],
   [
-    { text: '', speaker: 'a b', gender: 'a b' },
+    { text: '', speaker: 'a b', gender: 'a b', history: [{ text: 'b a', speaker: 'b a', gender: 'b a' }] },
     { text: '', speaker: '9 8', gender: '9 8' },
     { text: '', speaker: '', gender: '' },
   ],

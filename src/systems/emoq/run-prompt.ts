@@ -7,8 +7,14 @@ import { type DecoderConfig, type DecoderText, readDecoder } from '../../backbon
 import { errorMessage, InputError } from '../../base/index.js';
 import type { Partition, Utterance } from '../../data/corpora/index.js';
 import { builtInUserPart, DEFAULT_PROMPT, genderWord } from '../../data/text/index.js';
-import type { Prompt, SpeakerMention } from '../system.js';
-import { type ExamplePrompt, makeExample, type PromptSetting, promptSetting } from './examples.js';
+import type { Encoded, ModelUtterance, Prompt, SpeakerMention } from '../system.js';
+import {
+  type EmoqExample,
+  type ExamplePrompt,
+  makeExample,
+  type PromptSetting,
+  promptSetting,
+} from './examples.js';
 import type { EmoqRecipe } from './settings.js';
 import { hasFormer } from './settings.js';
 
@@ -17,15 +23,19 @@ import { hasFormer } from './settings.js';
  * @param corpus resolves `prompt.speaker: auto`; without a corpus it is the name
  */
 export function recipePrompt(recipe: EmoqRecipe, corpus?: Partition): Prompt {
-  const { system, user, answer, speaker } = recipe.prompt;
-  const builtIn = builtInUserPart(recipe);
+  const { system, user, answer, speaker, history, history_tokens } = recipe.prompt;
+  const hasHistory = history > 0;
+  const builtIn = builtInUserPart({ ...recipe, hasHistory });
   const own = user ?? builtIn.user;
   return {
     system: system ?? DEFAULT_PROMPT.system,
     user: own,
     answer,
     ...(user === null && builtIn.withoutText !== undefined && { user_without_text: builtIn.withoutText }),
-    ...(own.includes('{speaker}') && { speaker: speaker === 'auto' ? usefulMention(corpus) : speaker }),
+    ...((own.includes('{speaker}') || hasHistory) && {
+      speaker: speaker === 'auto' ? usefulMention(corpus) : speaker,
+    }),
+    ...(hasHistory && { history, history_tokens }),
   };
 }
 
@@ -47,13 +57,13 @@ function usefulMention(corpus: Partition | undefined): SpeakerMention {
 /** Whether a prompt mentions the speaker's gender. */
 export function namesGender({ user, user_without_text = '', speaker }: Prompt): boolean {
   const parts = user + user_without_text;
-  return parts.includes('{gender}') || (speaker === 'gender' && parts.includes('{speaker}'));
+  return parts.includes('{gender}') || (speaker === 'gender' && /\{(?:speaker|history)\}/.test(parts));
 }
 
 /** Whether two prompts are equal. */
 export function isSamePrompt(a: Prompt, b: Prompt): boolean {
-  const parts = ({ system, user, answer, user_without_text, speaker = 'name' }: Prompt): string =>
-    JSON.stringify([system, user, answer, user_without_text, speaker]);
+  const parts = ({ system, user, answer, user_without_text, speaker = 'name', ...rest }: Prompt): string =>
+    JSON.stringify([system, user, answer, user_without_text, speaker, rest.history, rest.history_tokens]);
   return parts(a) === parts(b);
 }
 
@@ -69,6 +79,24 @@ export function promptProblem(
   const tokens = ids.length - 1 + slots + answer.length;
   if (tokens <= most) return undefined;
   return `its prompt of ${tokens} tokens is longer than the ${most} that ${recipe.backbones.llm} reads (max_position_embeddings); shorten its text`;
+}
+
+/**
+ * An utterance as an example, or why the language model cannot read it. Where its prompt is too long with its history,
+ * the oldest turns are left out.
+ */
+export function fittedExample(
+  recipe: EmoqRecipe,
+  config: Pick<DecoderConfig, 'maxPositionEmbeddings'> | undefined,
+  utterance: ModelUtterance,
+  exampleOf: (utterance: ModelUtterance) => EmoqExample,
+): Encoded<EmoqExample> {
+  for (let history = utterance.history ?? []; ; history = history.slice(1)) {
+    const example = exampleOf({ ...utterance, history });
+    const problem = example.prompt && promptProblem(recipe, config!, example.prompt);
+    if (problem === undefined) return { kind: 'example', example };
+    if (history.length === 0) return { kind: 'problem', problem };
+  }
 }
 
 /**
@@ -119,7 +147,9 @@ function checkPrompts(
       bytes(text) * timesIn('{transcript}') + bytes(speaker + genderWord(gender)) * mentions > most,
   );
   for (const utterance of long) {
-    const { id, prompt } = makeExample(utterance, recipe.labels, recipe.inputs, undefined, setting);
+    // Its history would be left out.
+    const alone = { ...utterance, history: [] };
+    const { id, prompt } = makeExample(alone, recipe.labels, recipe.inputs, undefined, setting);
     const problem = promptProblem(recipe, config, prompt!);
     if (problem !== undefined) throw new InputError(`utterance ${id}: ${problem}`);
   }

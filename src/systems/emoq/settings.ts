@@ -103,12 +103,20 @@ export const emoqSchema = z.strictObject({
         z.string().nullable().default(null),
       ),
       user: ours(
-        'user part, with {labels} {speaker} {gender} {transcript} <AUDIO>; null is the built-in text',
+        'user part, with {labels} {speaker} {gender} {history} {transcript} <AUDIO>; null is the built-in text',
         text().nullable().default(null),
       ),
       speaker: ours(
         'what {speaker} is: the name, the gender, none, or auto: the name where the test knows it from training',
         z.enum(['auto', 'name', 'gender', 'none']).default('auto'),
+      ),
+      history: ours(
+        'how many earlier turns of its dialogue an utterance comes with, as {history}; 0 is none',
+        whole(0).max(1000).default(0),
+      ),
+      history_tokens: ours(
+        'the most tokens of {history}; of more, the oldest turns are left out',
+        whole(1).max(32768).default(512),
       ),
       answer: paper('how the assistant part begins', text().default('Emotion:')),
     })
@@ -229,7 +237,7 @@ async function promptProblems(values: Values): Promise<RecipeProblem[]> {
   const { prompt } = values;
   if (!isSection(prompt)) return [];
   const { checkPromptTemplate, DEFAULT_PROMPT } = await import('../../data/text/index.js');
-  return Object.keys(DEFAULT_PROMPT).flatMap((part): RecipeProblem[] => {
+  const parts = Object.keys(DEFAULT_PROMPT).flatMap((part): RecipeProblem[] => {
     const text = prompt[part];
     if (typeof text !== 'string' || text === DEFAULT_PROMPT[part as keyof typeof DEFAULT_PROMPT]) return [];
     try {
@@ -240,6 +248,27 @@ async function promptProblems(values: Values): Promise<RecipeProblem[]> {
       return [{ path: ['prompt', part], what: error.message.replace(/^the prompt's \w+ part /, '') }];
     }
   });
+  return [...parts, ...historyProblems(prompt, values.inputs)];
+}
+
+/** Earlier turns and the slot that they fill need each other. */
+function historyProblems({ history = 0, user }: Values, inputs: unknown): RecipeProblem[] {
+  const turns = { path: ['prompt', 'history'] };
+  const hasSlot = typeof user === 'string' && user.includes('{history}');
+  if (history === 0) {
+    const what = 'has {history}, but prompt.history is 0; say how many turns, or take it out';
+    return hasSlot ? [{ path: ['prompt', 'user'], what }] : [];
+  }
+  if (inputs === 'audio') {
+    return [
+      {
+        ...turns,
+        what: 'is of words said before, but with inputs: audio the model reads no words; set it to 0',
+      },
+    ];
+  }
+  if (typeof user !== 'string' || hasSlot) return [];
+  return [{ ...turns, what: 'needs the placeholder {history} in prompt.user, where the turns go' }];
 }
 
 /**

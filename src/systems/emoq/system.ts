@@ -22,7 +22,7 @@ import { type EmoqExample, makeExample, promptSetting } from './examples.js';
 import { initialStage1, initialStage2 } from './initial-values.js';
 import { stageGraphs, stageNeeds } from './needs.js';
 import { promptStarts } from './prompt-start.js';
-import { isSamePrompt, namesGender, promptProblem, recipePrompt, reviewStage2 } from './run-prompt.js';
+import { fittedExample, isSamePrompt, namesGender, recipePrompt, reviewStage2 } from './run-prompt.js';
 import {
   type EmoqRecipe,
   emoqProblems,
@@ -71,6 +71,7 @@ export const emoq: System<EmoqRecipe> = {
           otherwise: '--set stage2.from_stage1=false',
         }
       : undefined,
+  history: ({ prompt }) => prompt.history,
   views: ({ inputs }) => ({ audio: inputs !== 'text', text: inputs !== 'audio' }),
   missingEmbedding: (recipe, phase) =>
     phase === STAGE2 && !hasFormer(recipe)
@@ -149,16 +150,13 @@ async function openStage(
     warnings: backbones.warnings,
     inspectBackbones: () => inspectBackbones(recipe, reads, backbones),
     ...(isReadable && {
-      encode: (utterance) => {
-        const example = makeExample(utterance, recipe.labels, recipe.inputs, text, setting);
-        const problem = example.prompt && promptProblem(recipe, configs.llm!, example.prompt);
-        return problem === undefined ? { kind: 'example', example } : { kind: 'problem', problem };
-      },
+      encode: (utterance) =>
+        fittedExample(recipe, configs.llm, utterance, (fitting) =>
+          makeExample(fitting, recipe.labels, recipe.inputs, text, setting),
+        ),
     }),
     estimate: (utterance) =>
-      utterance === undefined
-        ? averageLengths(recipe, reads)
-        : estimatedLengths(recipe, reads, utterance.text),
+      utterance === undefined ? averageLengths(recipe, reads) : estimatedLengths(recipe, reads, utterance),
     ...(isReadable && beginnings && { promptStarts: beginnings }),
     features: (features) => (slotPerFrame ? pooledFeatures(features, slots) : features),
     sizesOf: ({ inputs, targets }, frames) => {

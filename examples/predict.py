@@ -1,8 +1,9 @@
 """Predicts emotions with a bundle of emoq, in Python: pip install numpy onnxruntime tokenizers, and ffmpeg.
 
-    python predict.py BUNDLE RECORDING [TRANSCRIPT [SPEAKER [GENDER]]]
+    python predict.py BUNDLE RECORDING [TRANSCRIPT [SPEAKER [GENDER [HISTORY]]]]
 
-Prints one line of JSON with a probability for each label. For bundles of a probe, of stage 1, and of stage 2 with a
+HISTORY is what was said before, oldest first, for a bundle that reads it (prompt.history): a JSON list of objects with
+text, and speaker or gender as the bundle's prompt has them. Prints one line of JSON with a probability for each label. For bundles of a probe, of stage 1, and of stage 2 with a
 Former or of text alone, over byte-level tokenizers such as Qwen's. Like emoq, it judges the first `max_audio_sec`.
 """
 
@@ -56,14 +57,31 @@ def former_text(bundle, text):
     return ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:]
 
 
-def prompt(bundle, text, speaker, gender):
+def history_lines(bundle, turns, mention_of):
+    """The latest turns that the bundle reads, each after a line break, as many as fit its tokens."""
+    template, read, lines = bundle["prompt"], tokenizer(bundle, "llm"), []
+    left = template.get("history_tokens", 0)
+    spoken = [turn for turn in turns if turn["text"].strip()]
+    for turn in reversed(spoken[-template["history"] :] if template.get("history") else []):
+        name = mention_of(turn.get("speaker", ""), turn.get("gender", ""))
+        line = "\n" + (f"{name}: " if name else "") + '"' + " ".join(turn["text"].split()) + '"'
+        left -= len(read.encode(line, add_special_tokens=False).ids)
+        if left < 0:
+            break
+        lines.insert(0, line)
+    return "".join(lines)
+
+
+def prompt(bundle, text, speaker, gender, history=()):
     """Token ids, and the position of <AUDIO>, whose embedding the soft prompt replaces (-1: none)."""
     template, chat, read = bundle["prompt"], bundle["chat"], tokenizer(bundle, "llm")
     flat = lambda value: " ".join(value.split())
-    word = flat(gender).lower()
-    word = {"f": "female", "m": "male"}.get(word, word)
-    mention = {"name": flat(speaker), "gender": word, "none": ""}[template.get("speaker", "name")]
-    values = {"labels": ", ".join(bundle["label_words"]), "speaker": mention, "gender": word, "transcript": flat(text)}
+    words = {"f": "female", "female": "female", "m": "male", "male": "male"}
+    word_of = lambda gender: words.get(flat(gender).lower(), flat(gender))
+    kind = template.get("speaker", "name")
+    mention_of = lambda name, gender: {"name": flat(name), "gender": word_of(gender), "none": ""}[kind]
+    values = {"labels": ", ".join(bundle["label_words"]), "speaker": mention_of(speaker, gender)}
+    values |= {"gender": word_of(gender), "transcript": flat(text), "history": history_lines(bundle, history, mention_of)}
     user = template["user"] if values["transcript"] else template.get("user_without_text", template["user"])
     present = lambda line: all(values[slot] for slot in re.findall(r"\{(\w+)\}", line))
     fill = lambda part: re.sub(r"\{(\w+)\}", lambda slot: values[slot[1]], part)
@@ -87,7 +105,7 @@ def prompt(bundle, text, speaker, gender):
     return ids, position
 
 
-def predict(folder, path, text="", speaker="", gender=""):
+def predict(folder, path, text="", speaker="", gender="", history="[]"):
     bundle = {**json.loads((Path(folder) / "bundle.json").read_text(encoding="utf-8")), "folder": Path(folder)}
     if any({"audio_features", "prompt_ids"} <= {each["name"] for each in model["inputs"]} for model in bundle["models"]):
         sys.exit(f"{folder} gives its language model a slot for each frame (fusion: none), which this example does not do")
@@ -98,7 +116,7 @@ def predict(folder, path, text="", speaker="", gender=""):
         own = row(former_text(bundle, text))
         values |= {"input_ids": own["ids"], "attention_mask": own["mask"]}
     if bundle["prompt"]:
-        ids, position = prompt(bundle, text, speaker, gender)
+        ids, position = prompt(bundle, text, speaker, gender, json.loads(history))
         own = row(ids)
         values |= {"prompt_ids": own["ids"], "prompt_mask": own["mask"], "audio_position": np.array([position])}
         (past,) = [each["shape"] for model in bundle["models"] for each in model["inputs"] if each["name"] == PAST]

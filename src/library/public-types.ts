@@ -12,6 +12,11 @@ export interface Recording {
   readonly text?: string;
   readonly speaker?: string;
   readonly gender?: string;
+  /**
+   * Names the conversation that it is a turn of, for a bundle that reads what was said before: the recordings with this
+   * name that were given earlier, with their `text` and `speaker`. Without it, it is judged alone.
+   */
+  readonly dialogue?: string;
   /** Of a file with several channels: a number from 1, or their mean. Default: the centre channel, else the mean. */
   readonly channel?: number | 'mix';
   /** Where the part begins, in seconds. Default 0. */

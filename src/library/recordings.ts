@@ -36,11 +36,12 @@ export function recordingRows<R extends Recording | string>(
 
 function rowOf(recording: Recording | string): Pick<SourceRow, 'fields' | 'samples'> {
   if (typeof recording === 'string') return { fields: { path: recording } };
-  const { samples, path = '', text = '', speaker = '', gender = '', channel, start, end } = recording;
+  const { samples, path = '', text = '', speaker = '', gender = '', dialogue = '' } = recording;
+  const { channel, start, end } = recording;
   const number = (value: number | string | undefined): string => (value === undefined ? '' : String(value));
   return {
     fields: {
-      ...{ path, text, speaker, gender },
+      ...{ path, text, speaker, gender, dialogue },
       ...{ channel: number(channel), start: number(start), end: number(end) },
     },
     ...(samples && { samples }),

@@ -57,7 +57,7 @@ export const predictCommand = defineCommand({
   argument: {
     name: '<input...>',
     description:
-      'a table (CSV, TSV, JSON Lines) of audio paths, with text, speaker, id, start, end, channel and gender if known; or recordings, folders of them, patterns in quotes; or - for a list of paths on stdin',
+      'a table (CSV, TSV, JSON Lines) of audio paths, with text, speaker, id, start, end, channel, gender and dialogue if known; or recordings, folders of them, patterns in quotes; or - for a list of paths on stdin',
   },
   options,
   missing: ({ run, bundle }) =>
@@ -68,7 +68,9 @@ order of the input. If a row cannot be predicted, its column error gives the
 reason, and the other rows continue. The column note has remarks on the
 recording: clipped, silent, only its beginning used. Columns start and end of a
 table (seconds, or 1:02.5) select a part of a recording, and a column channel
-(1, 2, ... or mix) takes precedence over --channel. A recording that is longer
+(1, 2, ... or mix) takes precedence over --channel. For a model that reads what
+was said before (prompt.history), a column dialogue says which rows are turns of
+one conversation, in their order. A recording that is longer
 than the model takes is cut into windows of 3 to 15 s at its pauses: a row for
 each, with its start and end, then one for the whole, their mean. --windows 5
 cuts every 5 s instead, and off judges the beginning alone. With --transcribe, a
@@ -109,7 +111,7 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   }
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const needs = { ...views, audio: views.audio || recogniser !== undefined };
+  const needs = { ...views, audio: views.audio || recogniser !== undefined, dialogues: named.turns > 0 };
   const source = { ...columns, needs, target: typeof target === 'function' ? undefined : target };
   const running = { ...options, source, label: 'predicting' };
   const counts = await withRows(inputs, running, async ({ source, compute, settings, onProgress }) => {
@@ -119,6 +121,7 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
       ...{ ...columns, channel, windows, format, shard, recogniser, settings },
       model: named.identity,
     };
+    reviewDialogues(named.turns, source.columns, recogniser);
     const plan = inference.planPrediction(source, recipe, job);
     if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
     const model = await named.open(compute);
@@ -139,6 +142,28 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   await reportCounts(counts, { needsText: needs.text, textColumn });
   // Nothing else is printed after rows on stdout.
   if (output !== undefined && typeof target !== 'function' && target.kind === 'file') printResult(output);
+}
+
+/**
+ * Says that a model of dialogues is given none.
+ * @throws InputError if it would have to recognise what was said before: the words of rows that were judged earlier, or
+ *   in another shard, are not kept
+ */
+function reviewDialogues(
+  turns: number,
+  columns: readonly string[],
+  recogniser: NamedRecogniser | undefined,
+): void {
+  if (turns === 0) return;
+  if (!columns.includes('dialogue')) {
+    warn(
+      `the model was trained with up to ${turns} earlier turns of each utterance's dialogue; without a column "dialogue", each row is judged alone`,
+    );
+  } else if (recogniser !== undefined) {
+    throw new InputError(
+      'the model reads earlier rows of a dialogue, whose words --transcribe does not keep; write them first ("emoq transcribe INPUT -o TEXTS --model MODEL"), then predict TEXTS (with --text-column recognised if INPUT has a column text), or take out the column "dialogue"',
+    );
+  }
 }
 
 /** @throws InputError if the model is no recogniser, or what it would recognise is not read */

@@ -10,6 +10,8 @@ import { backboneOverrides } from '../command-definition.js';
 /** A model that is named, but not opened yet. */
 export interface NamedModel {
   readonly recipe: Recipe;
+  /** The most earlier turns of its dialogue that a row is judged with. */
+  readonly turns: number;
   /** What tells it from others. */
   readonly identity: Readonly<Record<string, string>>;
   /** Its own files, which are no outputs, and what each is. */
@@ -39,6 +41,7 @@ async function runModel(dir: string, backbone: ModelChoice['backbone']): Promise
   const manifest = metadata?.manifest.path;
   return {
     recipe: await runRecipe(folder, backboneOverrides(backbone)),
+    turns: metadata?.prompt?.history ?? 0,
     identity: {
       checkpoint_sha256: metadata?.checkpoint?.sha256 ?? (await sha256OfFile(folder.checkpoint)),
     },
@@ -62,6 +65,7 @@ async function bundleModel(dir: string): Promise<NamedModel> {
   const names = ['bundle.json', ...Object.keys(description.files)];
   return {
     recipe: await bundleRecipe(dir, description),
+    turns: description.prompt?.history ?? 0,
     identity: { bundle_sha256: await bundleIdentity(dir) },
     files: names.map((name) => ({ path: join(dir, name), what: `${name}, of the bundle itself` })),
     open: (compute) => openBundleModel(dir, compute),

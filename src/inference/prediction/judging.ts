@@ -15,6 +15,7 @@ import { cutTo, type EncoderPool, isCutText } from '../../training/index.js';
 import type { SpeechRecogniser } from '../speech-recogniser.js';
 import type { OpenedModel } from '../trained-run.js';
 import { type Chunk, type ChunkItem, type ChunkOptions, chunkSize, chunksOf, encodeParts } from './chunks.js';
+import { withHistories } from './histories.js';
 import {
   type FailedPart,
   type ReadablePart,
@@ -76,7 +77,8 @@ export async function* judgeRows(
       ...{ row, name: cellOf(row, options.pathColumn), parts },
       ...(windowed && { whole: answerOfWhole(windowed, parts, labels) }),
     });
-    const chunks = chunksOf(source, options, chunkSize(model.devices), finish, unneeded.signal);
+    const told = withDialogues(model, source, options);
+    const chunks = chunksOf(told, options, chunkSize(model.devices), finish, unneeded.signal);
     for await (const chunk of readAhead(encodedChunks(chunks, encoder, options))) {
       options.stop?.throwIfAborted();
       await classify(chunk, model, options);
@@ -86,6 +88,17 @@ export async function* judgeRows(
     unneeded.abort(); // the next rows are being decoded
     await encoder?.close();
   }
+}
+
+/** Rows with what was said before them, if the model reads that. */
+function withDialogues(
+  { recipe, phase }: OpenedModel,
+  source: PredictionSource,
+  { textColumn, speakerColumn }: JudgingOptions,
+): PredictionSource {
+  const turns = phase.prompt?.history ?? 0;
+  if (turns === 0) return source;
+  return withHistories(source, { textColumn, speakerColumn, turns, stripTags: recipe.strip_tags });
 }
 
 /** An item without its samples. */
@@ -203,6 +216,7 @@ async function classify(
       text: recipe.strip_tags ? withoutTags(text) : text, // as in training
       speaker: cellOf(row, options.speakerColumn),
       gender: cellOf(row, GENDER_COLUMN),
+      history: row.history,
       label: '',
     };
     const encoded = phase.encode!(utterance);

@@ -7,6 +7,7 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { InputError, isSameFile, type OutputTarget } from '../../base/index.js';
+import type { HistoryTurn } from '../../data/corpora/index.js';
 import {
   cellOf,
   type FileFinder,
@@ -31,6 +32,9 @@ export interface InputColumns {
 export const OPTIONAL_COLUMNS = { text: 'text', speaker: 'speaker' } as const;
 /** The speaker's gender, which prompts may mention; optional. */
 export const GENDER_COLUMN = 'gender';
+/** The conversation that a row is a turn of, and its place there; optional. */
+export const DIALOGUE_COLUMN = 'dialogue';
+const TURN_COLUMN = 'turn';
 /** The channel to use; optional. */
 export const CHANNEL_COLUMN = 'channel';
 
@@ -42,6 +46,8 @@ export interface SourceRow extends Pick<TableRow, 'fields' | 'json' | 'problem'>
   readonly line: number | undefined;
   /** Mono samples [frames] at 16 kHz, in place of a file. */
   readonly samples?: Float32Array;
+  /** What was said before it in its dialogue, oldest first; absent if it is in none, or the model reads none of it. */
+  readonly history?: readonly HistoryTurn[];
 }
 
 /** Tells one input from another. */
@@ -72,6 +78,8 @@ export interface PredictionSource {
 export interface SourceNeeds {
   readonly audio: boolean;
   readonly text: boolean;
+  /** Earlier turns of a row's dialogue. */
+  readonly dialogues?: boolean;
 }
 
 /** How a row is called in messages: `line 5`, or `recording 5` of files that were named. */
@@ -140,6 +148,7 @@ async function tableSource(input: string, options: OpenSourceOptions): Promise<P
       ],
       optional: [
         ...['id', 'start', 'end', GENDER_COLUMN, CHANNEL_COLUMN],
+        ...(needs.dialogues && textColumn !== DIALOGUE_COLUMN ? [DIALOGUE_COLUMN, TURN_COLUMN] : []),
         ...(isNamed.text || !needs.text ? [] : ['text']),
         ...(isNamed.speaker ? [] : ['speaker']),
       ],
@@ -162,7 +171,9 @@ async function tableSource(input: string, options: OpenSourceOptions): Promise<P
   );
   const { columns, decimalComma, namesFiles, files, sha256, rows } = table;
   const isUntold = needs.text && !isNamed.text && !columns.includes('text');
-  const near = isUntold ? columns.filter((name) => TRANSCRIPT_NAMES.test(name)) : [];
+  const mayBeText = (name: string): boolean =>
+    TRANSCRIPT_NAMES.test(name) && !(needs.dialogues && name === DIALOGUE_COLUMN);
+  const near = isUntold ? columns.filter(mayBeText) : [];
   const named = near.map((name) => `"${name}"`).join(' or ');
   const notes =
     near.length === 0

@@ -27,7 +27,8 @@ const stage = { device: 'auto' };
 
 describe('command lines', () => {
   it.each<[string, CommandDefinition, string, Record<string, unknown>]>([
-    ['prepare-toy', prepareToy, '', { out: 'data/toy4', seed: 0 }],
+    ['prepare-toy', prepareToy, '', { seed: 0 }],
+    ['prepare-toy', prepareToy, '--dialogues --utterances 64', { seed: 0, dialogues: true, utterances: 64 }],
     [
       'prepare-toy',
       prepareToy,

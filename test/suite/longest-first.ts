@@ -29,6 +29,7 @@ const LONGEST = [
   'e2e/quantized-model',
   'e2e/cross-validation',
   'e2e/validation-draw',
+  'e2e/history',
   'e2e/report',
   'e2e/recordings',
   'e2e/long-recordings',

@@ -16,7 +16,10 @@ const OTHER_WORDS = ['system', 'user', 'assistant', 'spk', 'Ses'];
 
 export const prepareToyCommand = defineCommand({
   options: {
-    out: option('<folder>', 'output folder of the corpus and its backbones', { default: 'data/toy4' }),
+    out: option(
+      '<folder>',
+      'output folder of the corpus and its backbones (default: data/toy4, or data/toy-dialogues with --dialogues)',
+    ),
     seed: option('<n>', 'the same seed gives the same files', { parse: wholeNumber(0), default: 0 }),
     speakers: option('<n>', 'number of speakers (default: 20, or 10 with --raw iemocap)', {
       parse: wholeNumber(5),
@@ -29,6 +32,9 @@ export const prepareToyCommand = defineCommand({
       'iemocap',
     ]),
     spoken: flag('let the voice speak the transcript instead of neutral syllables'),
+    dialogues: flag(
+      'dialogues of two speakers, in which the emotion depends on the words of the turn before',
+    ),
     jobs: option('<n>', 'clips in parallel (default: one per core)', { parse: wholeNumber(1) }),
   },
   help: `
@@ -38,7 +44,8 @@ formats.
 
 Example:
   emoq prepare-toy`,
-  run: async ({ out, seed, speakers, utterances, raw, spoken, jobs }) => {
+  run: async ({ out: folder, seed, speakers, utterances, raw, spoken, dialogues = false, jobs }) => {
+    const out = folder ?? (dialogues ? 'data/toy-dialogues' : 'data/toy4');
     const { countsTable } = await import('./counts-table.js');
     const progress = startProgress({ label: 'writing', unit: 'clips' });
     const summary = await withInterrupts('finishing the current clips', (signal) =>
@@ -46,6 +53,7 @@ Example:
         ...{ out, seed, speakers, raw, jobs, signal },
         utterancesPerSpeaker: utterances,
         spoken: spoken === true,
+        dialogues,
         onProgress: progress.update,
       }),
     ).finally(progress.finish);

@@ -60,6 +60,9 @@ export interface ToyUtterance {
    * clip lengths have the same distribution in every class.
    */
   readonly stretch: number;
+  /** Of a corpus of dialogues. */
+  readonly dialogue?: string;
+  readonly turn?: number;
 }
 
 export interface ToyPlan {
@@ -170,6 +173,8 @@ export interface ToyCorpusOptions extends PreparationControls {
   readonly raw?: 'meld' | 'iemocap' | undefined;
   /** The voice speaks the transcript. */
   readonly spoken?: boolean | undefined;
+  /** Dialogues, in which the emotion answers the turn before; only prepared. */
+  readonly dialogues?: boolean | undefined;
 }
 
 export interface ToyCorpusSummary {

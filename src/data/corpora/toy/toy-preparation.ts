@@ -35,9 +35,11 @@ import {
   wordTimes,
   writeIfChanged,
 } from './toy-corpus.js';
+import { planToyDialogues } from './toy-dialogues.js';
 import { SAMPLE_RATE_HZ } from './voice.js';
 
 const NAME = 'toy4';
+const DIALOGUES_NAME = 'toy-dialogues';
 const RAW_ROOTS = { meld: 'MELD.Raw', iemocap: 'IEMOCAP_full_release' } as const;
 /** Records the options of a raw tree, and marks the tree as ours to replace. */
 const RAW_MARK = 'toy.json';
@@ -55,7 +57,11 @@ export async function prepareToyCorpus(options: ToyCorpusOptions): Promise<ToyCo
       `--speakers ${speakers}: an IEMOCAP tree has two speakers in each of five sessions; give ${IEMOCAP_SPEAKERS} or leave it out`,
     );
   }
-  const plan = planToyCorpus({ seed, speakers, utterancesPerSpeaker, spoken });
+  if (raw !== undefined && options.dialogues) {
+    throw new InputError(`--raw ${raw} has dialogues of its own; leave out --dialogues`);
+  }
+  const planned = options.dialogues ? planToyDialogues : planToyCorpus;
+  const plan = planned({ seed, speakers, utterancesPerSpeaker, spoken });
   const form: ToyForm = raw ?? 'corpus';
   const out = resolve(options.out);
   await requireFolder(out);
@@ -77,10 +83,11 @@ async function requireFolder(out: string): Promise<void> {
 }
 
 async function writePrepared(out: string, plan: ToyPlan, clips: ClipWriter): Promise<string> {
+  const corpus = plan.utterances.some(({ dialogue }) => dialogue !== undefined) ? DIALOGUES_NAME : NAME;
   const infoPath = join(out, 'manifest.json');
   if (await pathExists(infoPath)) {
     const { name } = ((await readJson(infoPath, 'manifest information')) ?? {}) as { name?: unknown };
-    if (name !== NAME) {
+    if (name !== corpus) {
       throw new InputError(
         `${out} holds the corpus ${quoted(name)} already; choose another folder with --out`,
       );
@@ -93,7 +100,7 @@ async function writePrepared(out: string, plan: ToyPlan, clips: ClipWriter): Pro
   await removeSurplus(join(out, 'audio'), new Set(plan.utterances.map(({ id }) => `${id}.wav`)));
   const { seed, spoken } = plan.options;
   const { csvPath } = await writeManifest(out, {
-    name: NAME,
+    name: corpus,
     source: `emoq prepare-toy, seed ${seed}, ${spoken ? 'spoken transcripts' : 'neutral syllables'}`,
     utterances: plan.utterances.map((utterance) => ({
       ...manifestRow(utterance),
@@ -105,9 +112,13 @@ async function writePrepared(out: string, plan: ToyPlan, clips: ClipWriter): Pro
   return csvPath;
 }
 
-function manifestRow({ id, text, label, speaker }: ToyUtterance): Omit<Utterance, 'path' | 'durationSec'> {
+function manifestRow(utterance: ToyUtterance): Omit<Utterance, 'path' | 'durationSec'> {
+  const { id, text, label, speaker, dialogue, turn } = utterance;
   const { gender, split } = speaker;
-  return { id, text, label, speaker: speaker.id, gender, session: String(speaker.session), split };
+  return {
+    ...{ id, text, label, speaker: speaker.id, gender, session: String(speaker.session), split },
+    ...(dialogue !== undefined && { dialogue, turn }),
+  };
 }
 
 function summarize(form: ToyForm, plan: ToyPlan, path: string): ToyCorpusSummary {

@@ -2,5 +2,5 @@
 
 export { type AblationRow, ablationOutlines, loadAblation } from './ablations.js';
 export { type ChangedKey, changedKeys, dumpRecipe, parseDumped, recipeDifferences } from './dump.js';
-export { corpusViewOf, loadRecipe } from './recipe.js';
+export { corpusViewOf, foldingOf, loadRecipe } from './recipe.js';
 export { nameOfManifest, shippedRecipeNames } from './source.js';

@@ -4,7 +4,7 @@
  */
 
 import { errorMessage, InputError, oneLine } from '../base/index.js';
-import type { CorpusView } from '../data/corpora/index.js';
+import type { CorpusView, Folding } from '../data/corpora/index.js';
 import type { Recipe } from '../systems/index.js';
 import { DEFAULT_SYSTEM, type RecipeProblem, systemKinds, systemNamed, systemOf } from '../systems/index.js';
 import { problemLine, ruleProblems, schemaProblems } from './problems.js';
@@ -136,4 +136,9 @@ export function corpusViewOf(recipe: Recipe): CorpusView {
     text: recipe.text,
     history: systemOf(recipe).history?.(recipe) ?? 0,
   };
+}
+
+/** What the recipe's folds hold out, for `partitionUtterances`; undefined if it has none. */
+export function foldingOf({ folds, split_seed }: Pick<Recipe, 'folds' | 'split_seed'>): Folding | undefined {
+  return folds === 'none' ? undefined : { rule: folds, seed: split_seed ?? 0 };
 }

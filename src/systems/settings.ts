@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import type { TrainedLayers } from '../backbones/index.js';
+import { type FoldRule, isFoldRule } from '../data/corpora/index.js';
 import { type PaperKey, selectKeys } from '../evaluation/metrics/index.js';
 
 /** Where a key's value comes from: the paper, our own choice, or plumbing that affects no result. */
@@ -204,7 +205,14 @@ export const corpusKeys = {
 
 /** How the corpus is split. */
 export const divisionKeys = {
-  folds: paper('none, or session: fold N holds out session N', z.enum(['none', 'session']).default('none')),
+  folds: paper(
+    'none, or what a fold holds out: a session, a speaker, or one of N groups of speakers (speakers:N)',
+    z
+      .custom<'none' | FoldRule>((value) => value === 'none' || isFoldRule(value), {
+        error: 'must be none, session, speaker, or speakers:N with N from 2, such as speakers:5',
+      })
+      .default('none'),
+  ),
   validation: ours(
     "the corpus's dev split, none, one of the training speakers, or a share of each training label",
     z.enum(['split', 'none', 'speaker', 'share']).default('split'),
@@ -331,7 +339,7 @@ export const audioKeys = {
 export const seedKeys = {
   seed: ours('of initial weights, order, dropout and validation choice', seed().default(1)),
   split_seed: ours(
-    'of the validation choice alone, in place of seed; null is seed',
+    'of the validation choice and of ties in folds: speakers:N; null is seed, and 0 for the folds',
     seed().nullable().default(null),
   ),
 };

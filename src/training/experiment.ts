@@ -4,7 +4,10 @@ import { InputError, lineError, pathExists } from '../base/index.js';
 import { countByKind, decodeAudio, decodingKey } from '../data/audio/index.js';
 import {
   checkAudioFiles,
+  type HeldOutGroups,
+  heldOutGroups,
   type LabelCounts,
+  listedGroups,
   type Manifest,
   type Partition,
   partitionUtterances,
@@ -12,12 +15,11 @@ import {
   requireAudio,
   type SelectedUtterances,
   selectUtterances,
-  sessionsOf,
   type Utterance,
   type ValidationDraw,
 } from '../data/corpora/index.js';
 import { extractFeatures, type FeatureItem, openFeatureCache, readFeatures } from '../data/features/index.js';
-import { corpusViewOf } from '../recipe/index.js';
+import { corpusViewOf, foldingOf } from '../recipe/index.js';
 import {
   type Example,
   encoderOf,
@@ -51,7 +53,7 @@ export const TRAINING_PARTS = ['train', 'dev'] as const;
 
 /**
  * Reads the recipe's manifest and splits it.
- * @param fold which session to hold out, from 1, if the recipe has folds
+ * @param fold which one of the recipe's folds to hold out, from 1, if it has any
  * @param audioParts the parts whose audio must be present
  * @param draw how a fold's validation set is drawn; a resumed run keeps its own
  * @throws InputError for anything wrong with the manifest, missing audio, a label that neither the recipe nor the
@@ -69,6 +71,7 @@ export async function loadCorpus(
   await checkFold(recipe, utterances, fold);
   const partition = partitionUtterances(utterances, {
     fold,
+    folding: foldingOf(recipe),
     validation:
       recipe.validation === 'share'
         ? 'stratified'
@@ -94,6 +97,12 @@ export function splitSeed({ split_seed, seed }: Pick<Recipe, 'split_seed' | 'see
   return split_seed ?? seed;
 }
 
+/** What the folds of a recipe hold out. @throws InputError if the corpus does not name the speakers to hold out */
+function foldGroups(recipe: Recipe, utterances: readonly Utterance[]): HeldOutGroups {
+  const { rule, seed } = foldingOf(recipe) ?? {};
+  return heldOutGroups(utterances, rule, seed);
+}
+
 /** What folds are requested for: to train one or all of them, to train all folds of several recipes, or to evaluate. */
 export type FoldUse = 'train' | 'train all' | 'score';
 
@@ -103,36 +112,46 @@ export type FoldUse = 'train' | 'train all' | 'score';
  */
 export async function checkFolds(recipe: Recipe, folds: number, use: FoldUse): Promise<void> {
   if (recipe.folds === 'none') throw new InputError(await noFolds(recipe, '--folds', use));
-  const sessions = sessionsOf((await selectedUtterances(recipe)).utterances);
-  if (sessions.length === folds) return;
-  if (sessions.length < 2) {
+  const groups = foldGroups(recipe, (await selectedUtterances(recipe)).utterances);
+  const { unit, names } = groups;
+  if (names.length === folds) return;
+  if (names.length < 2) {
     throw new InputError(
-      `--folds ${folds}: ${recipe.manifest} has ${sessions.length === 0 ? 'no sessions' : 'one session'}, but each fold holds out one of several; fill in its column "session"`,
+      `--folds ${folds}: ${recipe.manifest} has ${names.length === 0 ? `no ${unit}s` : `one ${unit}`}, but each fold holds out one of several; fill in its column "${unit}"`,
     );
   }
   const one = use === 'train all' ? '' : ', or --fold N for one of them';
+  const instead = unit === 'group' && use !== 'score' ? `, or --set folds=speakers:${folds}` : '';
+  const found =
+    unit === 'group'
+      ? `recipe ${recipe.name} makes ${names.length} groups of speakers`
+      : `${recipe.manifest} has ${names.length} ${unit}s (${listedGroups(groups)})`;
   throw new InputError(
-    `--folds ${folds}: ${recipe.manifest} has ${sessions.length} sessions (${sessions.join(', ')}), each of which is a fold; say --folds ${sessions.length}${one}`,
+    `--folds ${folds}: ${found}, each of which is a fold; say --folds ${names.length}${one}${instead}`,
   );
 }
 
 /** Number of folds in a cross-validation of a recipe. */
 export async function countFolds(recipe: Recipe): Promise<number> {
-  return sessionsOf((await selectedUtterances(recipe)).utterances).length;
+  return foldGroups(recipe, (await selectedUtterances(recipe)).utterances).names.length;
 }
 
-/** Suggests session folds only if the recipe can still be changed and the corpus has sessions. */
+/** Suggests folds only if the recipe can still be changed and the corpus has sessions, or else speakers. */
 async function noFolds(recipe: Recipe, option: string, use: FoldUse): Promise<string> {
   const what = `recipe ${recipe.name} has no folds; leave out ${option}`;
   if (use === 'score') return what;
-  const sessions = await selectedUtterances(recipe).then(
-    ({ utterances }) => sessionsOf(utterances),
+  const utterances = await selectedUtterances(recipe).then(
+    (selected) => selected.utterances,
     (error: unknown) => {
       if (error instanceof InputError) return [];
       throw error;
     },
   );
-  return sessions.length < 2 ? what : `${what}, or --set folds=session`;
+  if (heldOutGroups(utterances).names.length >= 2) return `${what}, or --set folds=session`;
+  const isNamed = utterances.every(({ speaker }) => speaker !== '');
+  return isNamed && heldOutGroups(utterances, 'speaker').names.length >= 2
+    ? `${what}, or keep speakers apart with --set folds=speaker or --set folds=speakers:N`
+    : what;
 }
 
 async function selectedUtterances(recipe: Recipe): Promise<SelectedUtterances & { manifest: Manifest }> {
@@ -169,8 +188,8 @@ async function checkFold(
   if (recipe.folds === 'none' && fold !== undefined) {
     throw new InputError(await noFolds(recipe, '--fold', 'train'));
   }
-  if (recipe.folds === 'session' && fold === undefined) {
-    const count = sessionsOf(utterances).length;
+  if (recipe.folds !== 'none' && fold === undefined) {
+    const count = foldGroups(recipe, utterances).names.length;
     throw new InputError(
       `recipe ${recipe.name} is cross-validated: say --fold N (1 to ${count}) or --folds ${count}`,
     );

@@ -192,3 +192,75 @@ describe('a cross-validation', () => {
     expect(csvRows(work, 'x.csv')).toHaveLength(40);
   });
 });
+
+describe('a corpus that was prepared without these folds', () => {
+  const SET = ['--set', 'name=apart', '--set', 'stage1.epochs=1'];
+
+  it.each([
+    [
+      ['--set', 'folds=speaker', '--folds', '5'],
+      /has 10 speakers \(.*\), each of which is a fold; say --folds 10, or/,
+    ],
+    [
+      ['--set', 'folds=speakers:4', '--folds', '5'],
+      /recipe folds makes 4 groups of speakers, each of which is a fold; say --folds 4, or --fold N for one of them, or --set folds=speakers:5$/,
+    ],
+    [
+      ['--set', 'folds=speakers:11', '--folds', '11'],
+      /11 speaker-independent folds need at least 11 speakers, there are 10/,
+    ],
+    [
+      ['--set', 'folds=speakers:1'],
+      /--set folds=speakers:1: must be none, session, speaker, or speakers:N with N from 2, such as speakers:5$/,
+    ],
+    [
+      ['--set', 'folds=none', '--folds', '5'],
+      /recipe folds has no folds; leave out --folds, or --set folds=session$/,
+    ],
+  ])('refuses %j', async (options, message) => {
+    expect(await work.refused('stage1', ...recipe, ...options)).toMatch(message);
+  });
+
+  it('is cross-validated by groups of speakers, and every utterance is tested once', async () => {
+    const folds = ['--set', 'folds=speakers:3', '--folds', '3'];
+    await work.done('stage1', ...recipe, ...SET, ...folds);
+    const { stdout } = await work.done(
+      'eval',
+      '--run',
+      'runs/apart',
+      '--stage',
+      '1',
+      '--folds',
+      '3',
+      '--json',
+    );
+    const result = JSON.parse(stdout) as FoldResult;
+    expect(result.folds.map(({ n }) => n).sort()).toEqual([12, 12, 16]);
+    expect(result.n).toBe(40);
+    const rows = csvRows(work, 'runs/apart/stage1/predictions.csv');
+    expect(new Set(rows.map(({ id }) => id)).size).toBe(40);
+    const foldOf = new Map<string, Set<string>>();
+    for (const { speaker, fold } of rows)
+      foldOf.set(speaker!, (foldOf.get(speaker!) ?? new Set()).add(fold!));
+    expect(foldOf.size).toBe(10);
+    for (const tested of foldOf.values()) expect(tested.size).toBe(1);
+    for (const fold of ['1', '2', '3']) {
+      const { validation } = JSON.parse(work.read(`runs/apart/stage1/fold-${fold}/run.json`).toString()) as {
+        validation: { speakers: string[] };
+      };
+      expect(validation.speakers).toHaveLength(1);
+      expect(foldOf.get(validation.speakers[0]!)).not.toContain(fold);
+    }
+  });
+
+  it('is counted by what its folds hold out', async () => {
+    const { stdout } = await work.done('stats', ...recipe, '--set', 'folds=speaker', '--json');
+    const counted = JSON.parse(stdout) as {
+      divided_by: string;
+      parts: Record<string, { utterances: number }>;
+    };
+    expect(counted.divided_by).toBe('speaker');
+    expect(Object.values(counted.parts).map(({ utterances }) => utterances)).toEqual(Array(10).fill(4));
+    expect((await work.done('stats', ...recipe, '--set', 'folds=speakers:3')).stdout).toMatch(/^group +/m);
+  });
+});

@@ -33,7 +33,7 @@ export async function run(options: AblateOptions): Promise<void> {
   });
   const full = ablation.rows.find(({ recipe }) => recipe.name === ablation.dataset)!;
   if (folds !== undefined) await checkFolds(full.recipe, folds, 'train all');
-  else if (full.recipe.folds === 'session') {
+  else if (full.recipe.folds !== 'none') {
     throw new InputError(
       `recipe ${full.recipe.name} is cross-validated: say --folds ${await countFolds(full.recipe)}`,
     );

@@ -5,11 +5,13 @@ import { textTable } from '../../evaluation/index.js';
 
 /**
  * Lays out counts. Rows are the splits if there are any, else the sessions.
- * @param labels column order; by default the most frequent label first.
+ * @param labels column order; by default the most frequent label first
+ * @param unit what a row is
  */
 export function countsTable(
   counts: CorpusCounts,
   labels: readonly string[] = byFrequency(counts.total),
+  unit = counts.split ? 'split' : counts.session ? 'session' : '',
 ): string {
   const groups = Object.entries(counts.split ?? counts.session ?? {}).sort(
     ([a], [b]) => orderOf(a) - orderOf(b),
@@ -19,7 +21,7 @@ export function countsTable(
     return [name, ...cells.map(String), String(cells.reduce((sum, count) => sum + count, 0))];
   };
   return textTable(
-    [counts.split ? 'split' : counts.session ? 'session' : '', ...labels, 'total'],
+    [unit, ...labels, 'total'],
     [...groups.map(([name, group]) => row(name || '(none)', group)), row('total', counts.total)],
   );
 }

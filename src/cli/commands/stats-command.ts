@@ -76,11 +76,11 @@ Example:
 });
 
 async function viewOf(recipe: Recipe) {
-  const { corpusViewOf } = await import('../../recipe/index.js');
+  const { corpusViewOf, foldingOf } = await import('../../recipe/index.js');
   return {
     name: recipe.name,
     view: { ...corpusViewOf(recipe), labels: recipe.labels },
-    bySession: recipe.folds === 'session',
+    folding: foldingOf(recipe),
   };
 }
 

@@ -21,10 +21,11 @@ import { percent, textTable } from '../../evaluation/index.js';
 import { countsTable } from './counts-table.js';
 
 export function statsObject(report: CorpusReport): object {
-  const { name, manifest, labels, utterances, division, leftOut, unmatched, leakage, seen } = report;
+  const { name, manifest, labels, utterances, division, unit, divided } = report;
+  const { leftOut, unmatched, leakage, seen } = report;
   const counts = countLabels(utterances);
   const all = groupStatistics(utterances);
-  const groups = division === undefined ? [] : [...groupUtterances(utterances, division)];
+  const groups = division === undefined ? [] : [...groupUtterances(divided, division)];
   return {
     name,
     manifest: manifest.csvPath,
@@ -34,7 +35,7 @@ export function statsObject(report: CorpusReport): object {
     counts,
     left_out: leftOut,
     left_out_by_id: unmatched,
-    divided_by: division ?? null,
+    divided_by: unit ?? null,
     parts: Object.fromEntries(groups.map(([part, members]) => [part, groupObject(groupStatistics(members))])),
     leakage: {
       audio_files: leakage.audio,
@@ -76,8 +77,8 @@ function itemsObject({ count, utterances, examples }: SharedItems): object {
 }
 
 export function statsText(report: CorpusReport): string {
-  const { name, manifest, labels, utterances, division, leakage, seen } = report;
-  const counts = countLabels(utterances);
+  const { name, manifest, labels, utterances, divided, division, unit = '', leakage, seen } = report;
+  const counts = countLabels(divided);
   const shown = division === 'session' ? { ...counts, split: undefined } : counts;
   const { speakers, durationSec } = groupStatistics(utterances);
   const parts = [
@@ -86,16 +87,20 @@ export function statsText(report: CorpusReport): string {
     ...(speakers > 0 ? [`${speakers.toLocaleString('en')} speakers`] : []),
   ];
   return [
-    countsTable(shown, labels),
+    countsTable(shown, labels, unit),
     `${name}: ${parts.join(', ')} (${manifest.csvPath})`,
-    lengthsTable(utterances, division),
-    leakageText(leakage),
+    lengthsTable(divided, division, unit),
+    leakageText(leakage, unit),
     ...seenTable(seen),
   ].join('\n\n');
 }
 
 /** Speakers and, if known, hours and lengths in seconds. */
-function lengthsTable(utterances: readonly Utterance[], division: Division | undefined): string {
+function lengthsTable(
+  utterances: readonly Utterance[],
+  division: Division | undefined,
+  unit: string,
+): string {
   const groups = division === undefined ? [] : [...groupUtterances(utterances, division)];
   const parts = [...groups, ['total', utterances] as const].map(([part, members]) => ({
     name: part || '(none)',
@@ -103,7 +108,7 @@ function lengthsTable(utterances: readonly Utterance[], division: Division | und
   }));
   if (parts.at(-1)!.lengthSec === undefined) {
     return textTable(
-      [division ?? '', 'speakers'],
+      [unit, 'speakers'],
       parts.map(({ name, speakers }) => [name, String(speakers)]),
     );
   }
@@ -112,16 +117,16 @@ function lengthsTable(utterances: readonly Utterance[], division: Division | und
     return [name, String(speakers), (durationSec / 3600).toFixed(2), ...lengths];
   });
   const header = ['speakers', 'hours', 'shortest s', '25 %', 'median', '75 %', '95 %', 'longest s'];
-  return textTable([division ?? '', ...header], rows);
+  return textTable([unit, ...header], rows);
 }
 
 /** The cells of a part without lengths. */
 const UNKNOWN = Array<string>(6).fill('?');
 
-function leakageText({ division, pairs, audio }: LeakageReport): string {
+function leakageText({ division, pairs, audio }: LeakageReport, unit: string): string {
   if (division === undefined)
     return 'There are neither splits nor sessions, so there is no leakage to check.';
-  if (pairs.length === 0) return `One ${division} only, so there is no leakage to check.`;
+  if (pairs.length === 0) return `One ${unit} only, so there is no leakage to check.`;
   const cell = ({ count, utterances }: SharedItems): string =>
     count === 0 ? '0' : `${count.toLocaleString('en')} (${utterances.toLocaleString('en')})`;
   // Most corpora are no conversations, and others have dialogues in one part each.

@@ -4,6 +4,14 @@ export { corpusMetadataPath, isPublishedCorpus, readCorpusMetadata } from './cor
 export { prepareCsv } from './csv-corpus.js';
 export { prepareDescribed } from './description/described-corpus.js';
 export { dialogueOf, hasDialogues, historiesOf } from './dialogues.js';
+export {
+  type Folding,
+  type FoldRule,
+  type HeldOutGroups,
+  heldOutGroups,
+  isFoldRule,
+  listedGroups,
+} from './folds.js';
 export { prepareIemocap } from './iemocap.js';
 export { readLabelMap } from './label-map.js';
 export {
@@ -35,7 +43,6 @@ export {
   requireAudio,
   type SelectedUtterances,
   selectUtterances,
-  sessionsOf,
   type TextOrigin,
   type ValidationDraw,
   withTextOf,

@@ -5,6 +5,7 @@
  */
 
 import { dialogueOfUtterance } from './dialogues.js';
+import { type Folding, heldOutGroups } from './folds.js';
 import { spellingWarnings } from './label-map.js';
 import { type Manifest, readManifest, type Utterance } from './manifest.js';
 import type { LabelCounts } from './manifest-info.js';
@@ -83,7 +84,7 @@ interface Side {
   members: Utterance[];
 }
 
-/** Each part with those before it, or each session with all others. */
+/** Each part with those before it, or each session, or what else is held out, with all others. */
 export function sidesOf(
   utterances: readonly Utterance[],
   division: Division | undefined,
@@ -129,7 +130,7 @@ export interface SeenInTraining {
   /** A split, or a session. */
   readonly heldOut: string;
   readonly utterances: number;
-  /** null if the kind is not known in the part, or defines the part itself. */
+  /** null if the kind is not known in the part, or is the part itself. */
   readonly kinds: Readonly<Record<GroupKind, SeenShare | null>>;
 }
 
@@ -145,7 +146,6 @@ export function seenInTraining(
   return sides.map(({ seen, heldOut }) => {
     const shareOf = (kind: GroupKind): SeenShare | null => {
       const groupOf = groups[kind];
-      if (kind === 'sessions' && division === 'session') return null;
       if (heldOut.members.every((utterance) => groupOf(utterance) === '')) return null;
       const met = new Set(seen.members.map(groupOf));
       met.delete('');
@@ -164,8 +164,8 @@ export function seenInTraining(
 export interface RecipeView {
   readonly name: string;
   readonly view: CorpusView & { readonly labels: readonly string[] };
-  /** True if its parts are sessions, rather than the manifest's own division. */
-  readonly bySession: boolean;
+  /** What its folds hold out; undefined if its parts are those of the manifest. */
+  readonly folding: Folding | undefined;
 }
 
 export interface CorpusReport {
@@ -175,6 +175,10 @@ export interface CorpusReport {
   readonly labels: readonly string[] | undefined;
   readonly utterances: readonly Utterance[];
   readonly division: Division | undefined;
+  /** What a part is: 'split', 'session', 'speaker' or 'group'; undefined if the corpus is not divided. */
+  readonly unit: string | undefined;
+  /** The utterances in their parts: where folds hold out speakers, what is held out is the session. */
+  readonly divided: readonly Utterance[];
   /** Utterances that the recipe leaves out by label, and how many by id. */
   readonly leftOut: LabelCounts;
   readonly unmatched: number;
@@ -193,12 +197,18 @@ export async function corpusReport(path: string, recipe: RecipeView | undefined)
   const manifest = await readManifest(path);
   const selected = recipe && selectUtterances(manifest, recipe.view);
   const utterances = selected?.utterances ?? manifest.utterances;
-  const division = recipe?.bySession ? 'session' : divisionOf(utterances);
-  const leakage = await findLeakage(utterances, division);
+  const groups = recipe?.folding && heldOutGroups(utterances, recipe.folding.rule, recipe.folding.seed);
+  const division = groups === undefined ? divisionOf(utterances) : 'session';
+  const sessionOf = new Map(utterances.map(({ id, session }) => [id, session]));
+  const divided = groups
+    ? utterances.map((utterance) => ({ ...utterance, session: groups.of(utterance) }))
+    : utterances;
+  const leakage = await findLeakage(divided, division);
   const { episodes } = manifest.info;
-  const seen = seenInTraining(utterances, division, {
+  const unit = groups?.unit ?? division;
+  const seen = seenInTraining(divided, division, {
     speakers: ({ speaker }) => speaker,
-    sessions: ({ session }) => session,
+    sessions: ({ id }) => (unit === 'session' ? '' : sessionOf.get(id)!),
     episodes: (utterance) => episodes?.[dialogueOfUtterance(utterance)] ?? '',
     dialogues: dialogueOfUtterance,
   });
@@ -209,6 +219,8 @@ export async function corpusReport(path: string, recipe: RecipeView | undefined)
     labels: recipe?.view.labels,
     utterances,
     division,
+    unit,
+    divided,
     leftOut: selected?.dropped ?? {},
     unmatched: selected?.unmatched ?? 0,
     leakage,

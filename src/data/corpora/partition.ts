@@ -1,12 +1,13 @@
 /**
  * @file Views of a corpus (label sets, subsets and transcript variants of one preparation), and its division into
- * training, validation and test sets, by the corpus' own split or with one session held out per fold.
+ * training, validation and test sets, by the corpus' own split or with a session or speakers held out per fold.
  */
 
 import { stat } from 'node:fs/promises';
 import { InputError, lineError, mapConcurrently } from '../../base/index.js';
 import { seededRandom } from '../../engine/tensor/index.js';
 import { historiesOf } from './dialogues.js';
+import { type Folding, type HeldOutGroups, heldOutGroups, listedGroups } from './folds.js';
 import { labelWarnings } from './label-map.js';
 import type { HistoryTurn, Manifest, Utterance } from './manifest.js';
 import type { LabelCounts } from './manifest-info.js';
@@ -177,14 +178,16 @@ export type ValidationChoice = 'none' | 'speaker' | 'stratified';
 
 /**
  * What the draw of a fold's validation set depends on. `by-fold`: seed and fold; each fold has a validation speaker
- * from another session, so that every speaker is in training in some fold. `without-fold`: the seed only, as in runs of
- * earlier versions; most folds then have the same speaker.
+ * from another session (or group of speakers), so that every speaker is in training in some fold. `without-fold`: the
+ * seed only, as in runs of earlier versions; most folds then have the same speaker.
  */
 export type ValidationDraw = 'by-fold' | 'without-fold';
 
 export interface PartitionOptions {
-  /** Cross-validation fold from 1: this session is the test set. Without it, the split column decides. */
+  /** Cross-validation fold from 1: what it holds out is the test set. Without it, the split column decides. */
   fold?: number | undefined;
+  /** What folds hold out; sessions by default. */
+  folding?: Folding | undefined;
   /** 'none' by default. Ignored if the corpus has its own dev split. */
   validation?: ValidationChoice | undefined;
   /** Share of each label for 'stratified', 0.1 by default. */
@@ -208,7 +211,7 @@ export function partitionUtterances(
   if (options.fold !== undefined) return foldPartition(utterances, options.fold, options);
   const hasSplits = utterances.some(({ split }) => split !== '');
   if (!hasSplits && utterances.some(({ session }) => session !== '')) {
-    const folds = sessionsOf(utterances).length;
+    const folds = heldOutGroups(utterances).names.length;
     throw new InputError(
       `this corpus has sessions but no splits: say which session to hold out with a fold (1 to ${folds})`,
     );
@@ -228,12 +231,6 @@ function withinSplits(utterances: readonly Utterance[]): readonly Utterance[] {
   });
 }
 
-/** The sessions of a corpus in fold order: numbers by value, names alphabetically. */
-export function sessionsOf(utterances: readonly Utterance[]): string[] {
-  const sessions = new Set(utterances.map(({ session }) => session).filter((session) => session !== ''));
-  return [...sessions].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
-}
-
 function splitPartition(utterances: readonly Utterance[], options: PartitionOptions): Partition {
   const partition: Partition = { train: [], dev: [], test: [] };
   for (const utterance of utterances) {
@@ -251,35 +248,49 @@ function splitPartition(utterances: readonly Utterance[], options: PartitionOpti
 }
 
 function foldPartition(utterances: readonly Utterance[], fold: number, options: PartitionOptions): Partition {
-  const homeless = utterances.find(({ session }) => session === '');
+  const groups = heldOutGroups(utterances, options.folding?.rule, options.folding?.seed);
+  const { unit, of } = groups;
+  const homeless = utterances.find((utterance) => of(utterance) === '');
   if (homeless) {
-    throw new InputError(`utterance ${homeless.id} has no session; folds hold out one session each`);
+    throw new InputError(`utterance ${homeless.id} has no ${unit}; folds hold out one ${unit} each`);
   }
-  const sessions = sessionsOf(utterances);
-  // Numbered sessions keep their numbers: fold 3 is session 3 even if session 2 is missing.
-  const numbered = sessions.every((session) => /^[1-9]\d*$/.test(session));
-  const heldOut = numbered ? sessions.find((session) => Number(session) === fold) : sessions[fold - 1];
+  const heldOut = groups.inFold(fold);
   if (heldOut === undefined) {
-    throw new InputError(`fold ${fold} does not exist: the corpus has the sessions ${sessions.join(', ')}`);
+    throw new InputError(`fold ${fold} does not exist: the corpus has the ${unit}s ${listedGroups(groups)}`);
   }
-  const test = utterances.filter(({ session }) => session === heldOut);
-  const rest = utterances.filter(({ session }) => session !== heldOut);
+  const sides = unit === 'session' ? utterances : withinSides(utterances, (each) => of(each) === heldOut);
+  const test = sides.filter((utterance) => of(utterance) === heldOut);
+  const rest = sides.filter((utterance) => of(utterance) !== heldOut);
   if (rest.length === 0) {
-    throw new InputError(`fold ${fold} leaves nothing to train on: session ${heldOut} is the only one`);
+    throw new InputError(`fold ${fold} leaves nothing to train on: ${unit} ${heldOut} is the only one`);
   }
   const heard = new Map(rest.map((utterance) => [utterance.speaker, utterance]));
   for (const { id, speaker } of test) {
     const other = speaker === '' ? undefined : heard.get(speaker);
     if (other) {
       throw new InputError(
-        `speaker ${speaker} is in session ${heldOut} (${id}) and in session ${other.session} (${other.id}); folds must be speaker-independent`,
+        `speaker ${speaker} is in ${unit} ${heldOut} (${id}) and in ${unit} ${of(other)} (${other.id}); folds must be speaker-independent`,
       );
     }
   }
-  const nextSession = drawnByFold(options)
-    ? sessionAfter(heldOut, sessions, utterances, options.seed)
-    : undefined;
-  return { ...holdOut(rest, options, nextSession), test };
+  const next = drawnByFold(options) ? groupAfter(heldOut, groups, utterances, options.seed) : undefined;
+  const eligible = next === undefined ? rest : rest.filter((utterance) => of(utterance) === next);
+  return { ...holdOut(rest, options, eligible), test };
+}
+
+/** Histories without turns of the other side's speakers, who may share a dialogue where they and not it are kept apart. */
+function withinSides(
+  utterances: readonly Utterance[],
+  isTested: (utterance: Utterance) => boolean,
+): readonly Utterance[] {
+  const tested = new Set(utterances.filter(isTested).map(({ speaker }) => speaker));
+  return utterances.map((utterance) => {
+    const { history, speaker: own } = utterance;
+    if (history === undefined) return utterance;
+    const isOwn = ({ speaker }: HistoryTurn): boolean =>
+      speaker !== '' && tested.has(speaker) === tested.has(own);
+    return { ...utterance, history: history.filter(isOwn) };
+  });
 }
 
 function drawnByFold({ fold, draw = 'by-fold' }: PartitionOptions): boolean {
@@ -287,29 +298,27 @@ function drawnByFold({ fold, draw = 'by-fold' }: PartitionOptions): boolean {
 }
 
 /**
- * The session that provides the validation speaker when `heldOut` is tested: the next one in a circular order of all
- * sessions, drawn from the seed, so that no two folds share it. Sessions without named speakers are skipped; undefined
- * if no other session has any.
+ * The session, or group of speakers, that provides the validation speaker when `heldOut` is tested: the next one in a
+ * circular order of all of them, drawn from the seed, so that no two folds share it. Those without named speakers are
+ * skipped; undefined if no other has any.
  */
-function sessionAfter(
+function groupAfter(
   heldOut: string,
-  sessions: readonly string[],
+  { names, of }: HeldOutGroups,
   utterances: readonly Utterance[],
   seed = 0,
 ): string | undefined {
-  const named = new Set(utterances.filter(({ speaker }) => speaker !== '').map(({ session }) => session));
-  const circle = seededRandom(seed, 'validation sessions').shuffle([...sessions]);
+  const named = new Set(utterances.filter(({ speaker }) => speaker !== '').map(of));
+  const circle = seededRandom(seed, 'validation sessions').shuffle([...names]);
   const start = circle.indexOf(heldOut);
-  return [...circle.slice(start + 1), ...circle.slice(0, start)].find((session) => named.has(session));
+  return [...circle.slice(start + 1), ...circle.slice(0, start)].find((name) => named.has(name));
 }
 
-/**
- * Takes a validation set out of the training utterances; if a session is given, its speaker is taken from that session.
- */
+/** Takes a validation set out of the training utterances. @param eligible those whose speakers may be in it */
 function holdOut(
   utterances: readonly Utterance[],
   options: PartitionOptions,
-  session?: string,
+  eligible = utterances,
 ): { train: Utterance[]; dev: Utterance[] } {
   const { validation = 'none', validationShare = 0.1, seed = 0 } = options;
   if (validation === 'none') return { train: [...utterances], dev: [] };
@@ -317,7 +326,7 @@ function holdOut(
     drawnByFold(options) ? [seed, what, options.fold!] : [seed, what];
   const dev = new Set(
     validation === 'speaker'
-      ? utterancesOfOneSpeaker(utterances, session, drawKey)
+      ? utterancesOfOneSpeaker(utterances, eligible, drawKey)
       : stratifiedShare(utterances, validationShare, drawKey),
   );
   return { train: utterances.filter((u) => !dev.has(u)), dev: utterances.filter((u) => dev.has(u)) };
@@ -328,7 +337,7 @@ type DrawKey = (what: string) => readonly (number | string)[];
 
 function utterancesOfOneSpeaker(
   utterances: readonly Utterance[],
-  session: string | undefined,
+  eligible: readonly Utterance[],
   drawKey: DrawKey,
 ): Utterance[] {
   const speakers = namesOf(utterances);
@@ -337,9 +346,7 @@ function utterancesOfOneSpeaker(
       `validation by speaker needs two named speakers to train on, there are ${speakers.length}`,
     );
   }
-  const eligible =
-    session === undefined ? speakers : namesOf(utterances.filter((each) => each.session === session));
-  const chosen = seededRandom(...drawKey('validation speaker')).pick(eligible);
+  const chosen = seededRandom(...drawKey('validation speaker')).pick(namesOf(eligible));
   return utterances.filter(({ speaker }) => speaker === chosen);
 }
 

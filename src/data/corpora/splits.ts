@@ -74,8 +74,10 @@ export function assignSplits(utterances: readonly Utterance[], options: SplitOpt
 }
 
 /**
- * Fills the session column with '1' to `folds`, with speakers distributed so that folds have about the same size (the
- * speaker with the most utterances first, always to the smallest fold).
+ * Fills the session column with '1' to `folds`, with speakers distributed so that folds have about the same size and
+ * the same labels: the speaker with the most utterances first, always to the fold with which the sum of squares of the
+ * folds' shares, of all utterances and of each label, stays least. No fold is empty.
+ * @param seed breaks ties between speakers with equally many utterances
  * @throws InputError when there are fewer speakers than folds
  */
 export function assignFolds(
@@ -96,14 +98,42 @@ export function assignFolds(
   const byName = groupBy(utterances, unit.of);
   const order = seededRandom(seed, 'folds').shuffle(names);
   order.sort((a, b) => byName.get(b)!.length - byName.get(a)!.length); // stable: the seed breaks ties
-  const sizes = new Array<number>(folds).fill(0);
+  const totals = countsOf(utterances);
+  const counts = Array.from({ length: folds }, () => new Map<string, number>());
   const foldOf = new Map<string, string>();
   for (const name of order) {
-    const smallest = sizes.indexOf(Math.min(...sizes));
-    sizes[smallest]! += byName.get(name)!.length;
-    foldOf.set(name, String(smallest + 1));
+    const own = countsOf(byName.get(name)!);
+    const costs = counts.map((fold) => costOfAdding(own, fold, totals));
+    const cheapest = costs.indexOf(Math.min(...costs));
+    for (const [key, count] of own) counts[cheapest]!.set(key, (counts[cheapest]!.get(key) ?? 0) + count);
+    foldOf.set(name, String(cheapest + 1));
   }
   return utterances.map((utterance) => ({ ...utterance, session: foldOf.get(unit.of(utterance))! }));
+}
+
+/** The key of all utterances among the counts by label, which are never empty. */
+const ALL = '';
+
+/** Number of utterances: of all, and of each label. */
+function countsOf(utterances: readonly Utterance[]): Map<string, number> {
+  const counts = new Map([[ALL, utterances.length]]);
+  for (const { label } of utterances) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return counts;
+}
+
+/** By how much the sum of squares of a fold's shares grows: labels together weigh as much as the number of all. */
+function costOfAdding(
+  own: ReadonlyMap<string, number>,
+  fold: ReadonlyMap<string, number>,
+  totals: ReadonlyMap<string, number>,
+): number {
+  const labels = totals.size - 1;
+  let cost = 0;
+  for (const [key, count] of own) {
+    const weight = key === ALL ? 1 : 1 / labels;
+    cost += (weight * count * (count + 2 * (fold.get(key) ?? 0))) / totals.get(key)! ** 2;
+  }
+  return cost;
 }
 
 /** Sorted names; empty if none is known. @throws InputError when only some are */

@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { InputError } from '../../../src/base/index.js';
 import {
+  heldOutGroups,
   type Partition,
   partitionUtterances,
-  sessionsOf,
   type Utterance,
 } from '../../../src/data/corpora/index.js';
 import type { PartitionOptions } from '../../../src/data/corpora/partition.js';
@@ -189,11 +190,8 @@ describe('partition by fold', () => {
     );
     const named = corpus(['x', 'y'], (speaker) => ({ session: `room ${speaker}` }));
     expect(speakersOf(partitionUtterances(named, { fold: 2 }).test)).toEqual(['y']);
-    expect(sessionsOf(corpus(['a'], (_, i) => ({ session: String(i + 1) }))).slice(8, 11)).toEqual([
-      '9',
-      '10',
-      '11',
-    ]);
+    const many = corpus(['a'], (_, i) => ({ session: String(i + 1) }));
+    expect(heldOutGroups(many).names.slice(8, 11)).toEqual(['9', '10', '11']);
   });
 
   it('refuses a speaker of the test session who is also heard in training', () => {
@@ -254,5 +252,108 @@ describe('splits made from a seed', () => {
     }
     expect(() => assignFolds(many, 11)).toThrow(/need at least 11 speakers/);
     expect(() => assignFolds(many, 1)).toThrow(/whole number from 2/);
+  });
+});
+
+describe('folds that hold out speakers', () => {
+  const loso = { folding: { rule: 'speaker', seed: 0 } } as const;
+  const TEN = Array.from({ length: 10 }, (_, index) => index + 1);
+
+  it('test each speaker once, and validate on a speaker of their own', () => {
+    for (const seed of [0, 1, 2, 3]) {
+      const parts = TEN.map((fold) =>
+        partitionUtterances(sessions, { ...loso, fold, validation: 'speaker', seed }),
+      );
+      expect(parts.flatMap(({ test }) => speakersOf(test))).toEqual(dyads);
+      expect(new Set(parts.map(({ dev }) => dev[0]!.speaker)).size).toBe(10);
+      for (const { train, dev, test } of parts) {
+        expect([speakersOf(dev).length, speakersOf(test).length]).toEqual([1, 1]);
+        expect([...speakersOf(train), ...speakersOf(dev), ...speakersOf(test)].sort()).toEqual(dyads);
+      }
+    }
+  });
+
+  it('are numbered by the order of the names, also where names are numbers', () => {
+    const actors = corpus(['1012', '1002', '30']);
+    expect(
+      [1, 2, 3].flatMap((fold) => speakersOf(partitionUtterances(actors, { ...loso, fold }).test)),
+    ).toEqual(['30', '1002', '1012']);
+    expect(() => partitionUtterances(actors, { ...loso, fold: 4 })).toThrow(
+      /fold 4 does not exist: the corpus has the speakers 30, 1002, 1012/,
+    );
+  });
+
+  it('or groups of them: the same for every seed of a run, each validated on a speaker of another group', () => {
+    const folding = { rule: 'speakers:3', seed: 0 } as const;
+    const testedWith = (seed: number): string[][] =>
+      [1, 2, 3].map((fold) => {
+        const options = { folding, fold, seed, validation: 'speaker' } as const;
+        const { train, dev, test } = partitionUtterances(sessions, options);
+        expect(speakersOf(dev)).toHaveLength(1);
+        expect([...speakersOf(train), ...speakersOf(dev), ...speakersOf(test)].sort()).toEqual(dyads);
+        return speakersOf(test);
+      });
+    const tested = testedWith(1);
+    expect(tested.flat().sort()).toEqual(dyads);
+    expect(tested.map((speakers) => speakers.length).sort()).toEqual([3, 3, 4]);
+    for (const seed of [2, 3, 4]) expect(testedWith(seed)).toEqual(tested);
+    const asked = [5, 6, 7, 8].map((seed) => heldOutGroups(sessions, 'speakers:3', seed));
+    const divisions = asked.map(({ of }) => sessions.map(of).join());
+    expect(new Set(divisions).size).toBeGreaterThan(1);
+    expect(heldOutGroups([...sessions].reverse(), 'speakers:3').of(sessions[0]!)).toBe(
+      heldOutGroups(sessions, 'speakers:3').of(sessions[0]!),
+    );
+  });
+
+  it('are refused without speakers, or with fewer of them than folds', () => {
+    const nameless = corpus(['a', 'b'], () => ({ speaker: '' }));
+    expect(() => partitionUtterances(nameless, { ...loso, fold: 1 })).toThrow(
+      'folds: speaker keeps speakers apart, but the corpus names no speakers; fill in the column "speaker", or choose other folds',
+    );
+    const half = corpus(['a', 'b', 'c'], (speaker) => (speaker === 'b' ? { speaker: '' } : {}));
+    expect(() => heldOutGroups(half, 'speakers:2')).toThrow(
+      /utterance b-0 has no speaker \(20 of 60 have none\)/,
+    );
+    expect(() => heldOutGroups(sessions, 'speakers:11')).toThrow(/need at least 11 speakers, there are 10/);
+    const alone = corpus(['a']);
+    expect(() => partitionUtterances(alone, { ...loso, fold: 1 })).toThrow(/speaker a is the only one/);
+  });
+});
+
+/** From test/reference/folds.py: utterances by [speaker][label], and how evenly scikit-learn divides them. */
+const reference = JSON.parse(readFileSync(new URL('../../fixtures/folds.json', import.meta.url), 'utf8')) as {
+  cases: { folds: number; counts: number[][]; size_spread: number; label_spread: number }[];
+};
+
+describe('groups of speakers', () => {
+  const spreads = reference.cases.map(({ folds, counts }) => {
+    const utterances = counts.flatMap((row, speaker) =>
+      row.flatMap((count, label) =>
+        corpus([`s${speaker}`], (_, i) => ({ id: `${speaker}-${label}-${i}`, label: LABELS[label]! }))
+          .slice(0, 1)
+          .flatMap((each) => Array.from({ length: count }, (_, i) => ({ ...each, id: `${each.id}-${i}` }))),
+      ),
+    );
+    const { names, of } = heldOutGroups(utterances, `speakers:${folds}`);
+    const sharesOf = (members: Utterance[]): number[] =>
+      names.map((name) => members.filter((each) => of(each) === name).length / members.length);
+    const spread = (shares: number[]): number =>
+      Math.max(...shares.map((share) => Math.abs(share * folds - 1)));
+    return {
+      size: spread(sharesOf(utterances)),
+      label: Math.max(
+        ...LABELS.map((label) => spread(sharesOf(utterances.filter((each) => each.label === label)))),
+      ),
+    };
+  });
+  const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+  it("are at least as even in utterances as scikit-learn's, and on average in labels", () => {
+    for (const [index, { size }] of spreads.entries()) {
+      expect(size).toBeLessThanOrEqual(reference.cases[index]!.size_spread);
+    }
+    expect(mean(spreads.map(({ label }) => label))).toBeLessThan(
+      mean(reference.cases.map((each) => each.label_spread)),
+    );
   });
 });

@@ -159,7 +159,7 @@ function withSmallModel({ recipe, overrides }: Change): Change {
 
 /** The fold to size; all need about the same. */
 function foldOf({ folds }: Recipe): number | undefined {
-  return folds === 'session' ? 1 : undefined;
+  return folds === 'none' ? undefined : 1;
 }
 
 /**
@@ -176,7 +176,7 @@ async function diskCheck(
     kept * parameterBytes.reduce((sum, bytes) => sum + bytes, 0) + 3 * Math.max(...parameterBytes);
   const freeBytes = await freeDiskBytes('runs');
   const details = { needed_bytes: neededBytes, free_bytes: freeBytes };
-  const found = `${sizes.length === 1 ? 'a run' : 'the runs of both stages'}${recipe.folds === 'session' ? ' of one fold' : ''} ${sizes.length === 1 ? 'takes' : 'take'} about ${formatBytes(neededBytes)}`;
+  const found = `${sizes.length === 1 ? 'a run' : 'the runs of both stages'}${recipe.folds === 'none' ? '' : ' of one fold'} ${sizes.length === 1 ? 'takes' : 'take'} about ${formatBytes(neededBytes)}`;
   if (neededBytes <= freeBytes)
     return checked('disk', 'ok', `${found}, of ${formatBytes(freeBytes)}`, { needed: true, details });
   const short = `${found}; ${formatBytes(freeBytes)} are free`;

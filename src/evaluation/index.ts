@@ -64,8 +64,10 @@ export {
 } from './predictions.js';
 export {
   type CrossCorpusMetadata,
+  type EnsembleMember,
   type EvaluationResult,
   evaluationResult,
+  type ResultSource,
   readResults,
   resultsCsv,
   type StoredResults,

@@ -32,6 +32,18 @@ export interface ResultSource {
   readonly metadata?: Readonly<Record<string, string | number | boolean | null>>;
   readonly missing?: readonly MissingFold[];
   readonly crossCorpus?: CrossCorpusMetadata | undefined;
+  readonly ensemble?: readonly EnsembleMember[] | undefined;
+}
+
+/** A run of an ensemble, whose members are scored by the mean of their probabilities. */
+export interface EnsembleMember {
+  readonly run: string;
+  /** Of its recipe. */
+  readonly name: string;
+  readonly phase: string;
+  readonly seed: number;
+  readonly fold: number | null;
+  readonly checkpoint_sha256: string | null;
 }
 
 /** Figures of one set of utterances, by metric key; `confusion` is counts by [reference, predicted]. */
@@ -96,6 +108,8 @@ export interface EvaluationResult extends ResultFigures {
   /** Folds of a cross-validation that are not included; absent if all are. */
   readonly missing?: readonly MissingFold[];
   readonly cross_corpus?: CrossCorpusMetadata;
+  /** The runs whose mean is scored; absent for a single model. */
+  readonly ensemble?: readonly EnsembleMember[];
   readonly calibration: { readonly n: number; readonly bins: readonly CalibrationBin[] } | null;
   readonly higher_is_better: Readonly<Record<MetricKey | ProbabilityKey, boolean>>;
   readonly versions: Readonly<Record<string, string>>;
@@ -151,6 +165,7 @@ export function evaluationResult(
     },
     ...(source.missing !== undefined && source.missing.length > 0 && { missing: source.missing }),
     ...(source.crossCorpus !== undefined && { cross_corpus: source.crossCorpus }),
+    ...(source.ensemble !== undefined && { ensemble: source.ensemble }),
     calibration: calibration && { n: calibration.n, bins: calibration.bins },
     higher_is_better: { ...higherIsBetter, ...ofProbabilityMetrics((metric) => metric.higherIsBetter) },
     versions: source.versions,

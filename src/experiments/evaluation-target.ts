@@ -55,8 +55,8 @@ const LISTED_IDS = 3;
  */
 export async function evaluationTarget(
   { manifest: path, labelMap: map, run }: TargetChoice,
-  seeds: readonly SeedRuns[],
-  { onNote, onWarning }: Listener,
+  seeds: readonly Pick<SeedRuns, 'runs'>[],
+  { onNote, onWarning, onSeen = onWarning }: TargetListener,
 ): Promise<EvaluationTarget> {
   if (path === undefined) {
     if (map === undefined) return {};
@@ -77,7 +77,7 @@ export async function evaluationTarget(
   const name = corpusName(manifest);
   if (isOwn) onWarning(`${path} is the manifest that ${first.dir} was trained on`);
   for (const each of seeds.flatMap(({ runs }) => runs)) {
-    for (const text of await overlapWarnings(each, path, corpus)) onWarning(text);
+    await reviewOverlap(each, path, corpus, { onWarning, onSeen });
   }
   onNote(scopeText(path, corpus));
   return {
@@ -123,22 +123,29 @@ export function corpusName({ prepared, name, csvPath }: Manifest): string {
   return given.replace(/[^\w.-]+/g, '-').replace(/^\.+/, '') || 'corpus';
 }
 
-async function overlapWarnings(folder: RunFolder, path: string, corpus: OtherCorpus): Promise<string[]> {
+/** Says which utterances of another corpus a run has seen, as far as is known. */
+async function reviewOverlap(
+  folder: RunFolder,
+  path: string,
+  corpus: OtherCorpus,
+  { onWarning, onSeen }: Required<Pick<TargetListener, 'onWarning' | 'onSeen'>>,
+): Promise<void> {
   const metadata = (await readMetadata(folder))!;
   const overlap = await trainingOverlap(await runRecipe(folder), metadata, corpus);
   if (overlap === undefined) {
-    return [
+    return onWarning(
       `${metadata.manifest.path} is missing or has changed since ${folder.dir} was trained, so whether it has seen utterances of ${path} is unknown`,
-    ];
+    );
   }
   const total = corpus.utterances.length;
-  const warnings = (what: string, ids: readonly string[]): string[] =>
-    ids.length === 0
-      ? []
-      : [
-          `${ids.length} of ${total} utterances of ${path} have ${what} of an utterance that ${folder.dir} has seen in training or validation, such as ${ids.slice(0, LISTED_IDS).join(', ')}`,
-        ];
-  return [...warnings('the audio', overlap.audio), ...warnings('the id and the words', overlap.ids)];
+  const seen = (what: string, ids: readonly string[]): void => {
+    if (ids.length === 0) return;
+    onSeen(
+      `${ids.length} of ${total} utterances of ${path} have ${what} of an utterance that ${folder.dir} has seen in training or validation, such as ${ids.slice(0, LISTED_IDS).join(', ')}`,
+    );
+  };
+  seen('the audio', overlap.audio);
+  seen('the id and the words', overlap.ids);
 }
 
 /** Describes what is scored of another corpus, and what is left out. */
@@ -153,6 +160,11 @@ export interface Listener {
   readonly onNote: (text: string) => void;
   /** Receives warnings. */
   readonly onWarning: (text: string) => void;
+}
+
+/** Of a target also utterances that runs have seen; absent: as warnings. */
+interface TargetListener extends Listener {
+  readonly onSeen?: (text: string) => void;
 }
 
 /** A progress display. */

@@ -2,6 +2,7 @@
 
 export { scoreBundle } from './bundle-scoring.js';
 export { compareDataset, type DatasetRow } from './dataset-comparison.js';
+export { type EnsembleChoice, evaluateEnsemble } from './ensemble-scoring.js';
 export type { ExperimentContext } from './evaluation-target.js';
 export { noiseResults } from './noise-test.js';
 export { type RunScores, scoreFile } from './run-scores.js';

@@ -26,7 +26,7 @@ export interface ExperimentChoice extends RecipeChoice, RunChoice {
 
 const ASK = 'say what to score: --dataset NAME, --run FOLDER or --predictions FILE';
 /** Folder of experiments, unless `--run` names another. */
-const RUNS = 'runs';
+export const RUNS = 'runs';
 /** The only cross-validation in the paper. */
 const PAPER_FOLDS = 'iemocap4';
 /** How many differing keys a message lists. */

@@ -16,6 +16,7 @@ import {
   mostFrequent,
   pairSeeds,
   type Resampling,
+  type ResultSource,
   type ScoredPrediction,
   type Scores,
   type SeedMetrics,
@@ -123,41 +124,72 @@ export async function scoreRuns(
   const missing = missingFoldsWarning(selected);
   if (missing !== undefined) context.onWarning(missing);
   const { tested, noise } = await predictRuns(selected.runs, context, target);
-  const { recipe, labels } = tested[0]!.test;
-  const { folds } = selected;
-  const folder = await targetFolder(selected.folder, target);
-  await writePredictions(
-    folder.predictions,
-    labels,
-    tested.flatMap(({ test }) => test.predictions),
-  );
-  await writeEmbeddings(
-    folder.predictions,
-    tested.flatMap(({ test }) => test.embeddings),
-  );
-  // Predictions are on disk by now, even if the requested resampling is invalid.
-  const majority = majorityOf(tested.map(({ test }) => test));
-  const { metadata } = tested[0]!.test;
-  const source = {
-    name: target.other === undefined ? recipe.name : `${recipe.name} on ${target.other.name}`,
-    versions: context.versions,
+  const { recipe, metadata } = tested[0]!.test;
+  const tests = tested.map(({ test }) => test);
+  const checkpoints = checkpointsOf(tests.map((test) => test.metadata));
+  return scoreTests(tests, { ...selected, noise, checkpoints }, context, target, {
+    name: recipe.name,
     metadata: {
       ...phaseKeys(metadata),
       seed: recipe.seed,
-      split: target.other?.corpus.part ?? (folds === undefined ? 'test' : foldsText(folds)),
+      split: splitOf(selected, target),
       manifest_sha256: target.other?.metadata.manifest_sha256 ?? metadata.manifest.sha256,
       recipe_sha256: await sha256OfFile(tested[0]!.folder.recipe),
     },
+  });
+}
+
+/** What was scored: `test`, `5 folds`, or a part of another corpus. */
+export function splitOf({ folds }: Pick<SeedRuns, 'folds'>, { other }: EvaluationTarget): string {
+  return other?.corpus.part ?? (folds === undefined ? 'test' : foldsText(folds));
+}
+
+/** What predictions are of. */
+interface TestedRuns extends Pick<SeedRuns, 'folder' | 'folds'> {
+  readonly noise: NoiseTest | undefined;
+  /** SHA-256 of the checkpoints of all of them. */
+  readonly checkpoints: readonly (string | null)[];
+}
+
+/**
+ * Scores the predictions of one test set, or of each fold, and writes them and the results.
+ * @param folder of the results on the runs' own test set
+ * @param source what results.json says of the models; the name without the corpus
+ */
+export async function scoreTests(
+  tests: readonly TestSetPredictions[],
+  { folder: own, folds, noise, checkpoints }: TestedRuns,
+  context: ExperimentContext,
+  target: EvaluationTarget,
+  { name, ...models }: Omit<ResultSource, 'versions' | 'missing' | 'crossCorpus'>,
+): Promise<RunScores> {
+  const { recipe, labels } = tests[0]!;
+  const folder = await targetFolder(own, target);
+  await writePredictions(
+    folder.predictions,
+    labels,
+    tests.flatMap(({ predictions }) => predictions),
+  );
+  await writeEmbeddings(
+    folder.predictions,
+    tests.flatMap(({ embeddings }) => embeddings),
+  );
+  // Predictions are on disk by now, even if the requested resampling is invalid.
+  const majority = majorityOf(tests);
+  const source = {
+    name: target.other === undefined ? name : `${name} on ${target.other.name}`,
+    versions: context.versions,
+    ...models,
     missing: (folds?.missing ?? []).map((fold) => ({ fold: String(fold) })),
     crossCorpus: target.other?.metadata,
   };
   const scored = (rowsOf: (test: TestSetPredictions) => readonly ScoredPrediction[]): RunScores => {
-    const parts = tested.map(({ test }) => rowsOf(test));
+    const parts = tests.map(rowsOf);
     const scores =
       folds === undefined
         ? classificationMetrics(parts[0]!, labels)
         : foldMetrics(
-            tested.map(({ test }, i) => ({ fold: String(test.metadata.fold), outcomes: parts[i]! })),
+            tests.map(({ metadata }, i) => ({ fold: String(metadata.fold), outcomes: parts[i]! })),
             labels,
           );
     const evaluation = evaluationOf(
@@ -177,7 +209,7 @@ export async function scoreRuns(
   if (noise === undefined) return clean;
   const underNoise = {
     noise: noise.noise,
-    checkpoints: checkpointsOf(tested.map(({ test }) => test.metadata)),
+    checkpoints,
     levels: noise.levels.map(({ snrDb }, level) => ({
       snrDb,
       ...scored((test) => test.underNoise[level]!),
@@ -188,7 +220,8 @@ export async function scoreRuns(
   return { ...clean, underNoise };
 }
 
-async function predictRuns(
+/** Predicts the test sets of runs, also under noise if the target asks for it. */
+export async function predictRuns(
   folders: readonly RunFolder[],
   { withCompute, onNote, onWarning, onPrediction }: ExperimentContext,
   { manifest, other, noise: choice = {} }: EvaluationTarget,

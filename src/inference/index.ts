@@ -8,11 +8,13 @@ export {
   readBundleDescription,
   writeBundle,
 } from './bundle/index.js';
+export { meanOfTests, type NamedRecipe, type Reading, readingOf, turnsOf } from './ensemble.js';
 export {
   type Counts,
   checkUnfinished,
   checkWindowChoice,
   type JudgedRow,
+  type Judges,
   judgeRows,
   mergeParts,
   OPTIONAL_COLUMNS,
@@ -44,7 +46,10 @@ export {
   predictCorpus,
   predictOtherCorpus,
   predictTestSet,
+  type SeenUtterances,
+  seenUtterances,
   type TestSetPredictions,
+  testUtterances,
   trainingMajority,
   trainingOverlap,
 } from './test-set.js';

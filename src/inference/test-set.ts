@@ -34,7 +34,13 @@ import {
   requireInferences,
   trainedManifest,
 } from '../training/index.js';
-import { manifestChange, type RunFolder, type RunMetadata } from '../training/runs/index.js';
+import {
+  manifestChange,
+  type RunFolder,
+  type RunMetadata,
+  readMetadata,
+  runRecipe,
+} from '../training/runs/index.js';
 import { type OpenedModel, openTrainedModel, type TrainedModel } from './trained-run.js';
 
 export interface TestSetPredictions {
@@ -110,6 +116,14 @@ export async function predictTestSet(
   } finally {
     await trained.close();
   }
+}
+
+/** The test utterances of a run, with the classes that it gives them, before anything is computed. */
+export async function testUtterances(folder: RunFolder, manifest?: string): Promise<readonly Utterance[]> {
+  const metadata = (await readMetadata(folder))!;
+  const recipe = await runRecipe(folder);
+  const placed = manifest === undefined ? recipe : { ...recipe, manifest };
+  return (await loadCorpus(placed, metadata.fold ?? undefined, [], recordedDraw(metadata))).test;
 }
 
 /** What messages call a model, and the fold that its predictions belong to. */

@@ -34,7 +34,7 @@ export async function openBundle(dir: string, options: OpenBundleOptions = {}): 
       checkWindowChoice(windows, recipe.max_audio_sec);
       const given = new Map<number, R>();
       const source = recordingRows(recordings, given);
-      const judged = judgeRows(shared.model, source, {
+      const judged = judgeRows([shared.model], source, {
         ...RECORDING_COLUMNS,
         range: { first: 0, end: Number.POSITIVE_INFINITY },
         from: 0,

@@ -111,7 +111,7 @@ describe('command lines', () => {
       'eval',
       evaluate,
       '--dataset toy4 --run d --stage 1 --json',
-      { ...stage, dataset: 'toy4', run: 'd', stage: 'stage1', json: true },
+      { ...stage, dataset: 'toy4', run: ['d'], stage: 'stage1', json: true },
     ],
     ['eval', evaluate, '--folds 5', { ...stage, folds: 5 }],
     [
@@ -129,7 +129,7 @@ describe('command lines', () => {
         ...stage,
         operands: ['calls.csv'],
         output: 'out.csv',
-        run: 'd',
+        run: ['d'],
         pathColumn: 'path',
         textColumn: 'text',
         speakerColumn: 'speaker',
@@ -138,12 +138,12 @@ describe('command lines', () => {
     [
       'predict',
       predict,
-      'calls.csv -o out --run b --path-column wav --text-column said --format jsonl --device cpu',
+      'calls.csv -o out --run b --run c --path-column wav --text-column said --format jsonl --device cpu',
       {
         device: 'cpu',
         operands: ['calls.csv'],
         output: 'out',
-        run: 'b',
+        run: ['b', 'c'],
         pathColumn: 'wav',
         textColumn: 'said',
         speakerColumn: 'speaker',

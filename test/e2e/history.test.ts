@@ -14,6 +14,7 @@ import {
   openTrainedModel,
   planPrediction,
   predictRows,
+  readingOf,
 } from '../../src/inference/index.js';
 import { openBundle } from '../../src/library/index.js';
 import { runFolder } from '../../src/training/runs/index.js';
@@ -141,12 +142,12 @@ describe('a prediction from a table', () => {
       const target = await userTarget('resumed.csv', '-o');
       const run = async (signal?: AbortSignal): Promise<void> => {
         const source = await openSource(['order.csv'], { ...columns, needs, stdin: process.stdin });
-        const plan = planPrediction(source, model.recipe, {
+        const plan = planPrediction(source, readingOf([{ name: 'run', recipe: model.recipe }]), {
           ...{ ...columns, channel: undefined, windows: 'auto', format: 'csv', shard: undefined },
           ...{ model: {}, settings: {} },
         });
         await checkUnfinished(plan, target, false);
-        await predictRows(model, plan, target, {
+        await predictRows([model], plan, target, {
           compute: { ...compute, ...(signal && { stop: signal }) },
           onProgress: (done) => {
             if (done >= 33 && signal) stop.abort();

@@ -25,6 +25,7 @@ const LONGEST = [
   'packaging/package',
   'e2e/augmentation',
   'e2e/noise',
+  'e2e/ensemble',
   'e2e/selection',
   'e2e/quantized-model',
   'e2e/cross-validation',

@@ -26,6 +26,7 @@ import { ofPaperMetrics } from '../../evaluation/metrics/index.js';
 import {
   compareSystems,
   type ExperimentContext,
+  evaluateEnsemble,
   evaluateExperiment,
   fewSeedsWarning,
   noiseResults,
@@ -59,13 +60,29 @@ async function scoresOf(
 ): Promise<Pick<RunScores<Scores>, 'evaluation' | 'result' | 'paper' | 'underNoise'>> {
   const { predictions, bundle, dataset, recipe, manifest } = options;
   if (predictions !== undefined) return scoreFile(predictions, options, context);
-  if (bundle === undefined) return evaluateExperiment(options, context);
+  if (bundle === undefined) return scoresOfRuns(options, context);
   if (dataset === undefined && recipe === undefined && manifest === undefined) {
     throw new InputError(
       '--bundle: say what to score it on, --dataset NAME or --manifest FILE; a bundle has no corpus in it',
     );
   }
   return scoreBundle({ ...options, bundle }, context);
+}
+
+async function scoresOfRuns(
+  { run: named = [], ...options }: EvalOptions,
+  context: ExperimentContext,
+): Promise<Pick<RunScores<Scores>, 'evaluation' | 'result' | 'paper' | 'underNoise'>> {
+  const [run] = named;
+  if (named.length < 2) return evaluateExperiment({ ...options, ...(run !== undefined && { run }) }, context);
+  const excess = (['dataset', 'recipe', 'set', 'seeds'] as const).find((key) => options[key] !== undefined);
+  if (excess !== undefined) {
+    const what = excess === 'seeds' ? 'name the folder of each seed (seed-N) with --run' : 'leave it out';
+    throw new InputError(
+      `--${excess} is not for several runs, which are scored as they were trained; ${what}`,
+    );
+  }
+  return evaluateEnsemble({ ...options, runs: named }, context);
 }
 
 async function printComparison(

@@ -10,6 +10,10 @@ If nothing is named, scores the one experiment in runs that fits. A run is
 scored with the settings it was trained with: --dataset or --recipe finds it by
 name, and a --set that it was not trained with is an error.
 
+With --run given several times, the mean of the probabilities of these runs is
+scored, on the test set that all of them have and none has seen. Results go to
+runs/ensembles.
+
 With --manifest of another corpus, a run is scored on that corpus, over the
 classes that both have: on its test split if it has splits, else on all of it.
 --label-map maps its labels to those of the run. Results go to cross/<corpus> in

@@ -5,6 +5,7 @@ import type { Resampling, ResamplingUnit } from '../../evaluation/index.js';
 import {
   backboneOption,
   choice,
+  collect,
   corpusOptions,
   deviceOption,
   devicesOption,
@@ -90,7 +91,11 @@ export const evalOptions = {
   compare: option<readonly string[]>('<two...>', 'compare two runs, experiments or predictions files', {
     conflicts: ['predictions', 'run', 'manifest', 'labelMap'],
   }),
-  run: option('<folder>', 'the run or experiment to score (default: runs/<dataset>)'),
+  run: option<readonly string[]>(
+    '<folder>',
+    'the run or experiment to score (default: runs/<dataset>); repeated, several are scored together: the mean of their probabilities',
+    { parse: collect },
+  ),
   bundle: option('<folder>', 'score this bundle, on the corpus of --dataset or --manifest', {
     conflicts: ['run', 'predictions', 'compare', 'stage', 'fold', 'folds', 'seeds', 'backbone'],
   }),

@@ -9,6 +9,7 @@ import {
   channelOfOption,
   channelOption,
   choice,
+  collect,
   defineCommand,
   deviceOption,
   devicesOption,
@@ -24,7 +25,11 @@ import { noteRenamed, type RowTarget, refuseRecogniserFiles, rowTarget, withRows
 
 const options = {
   output: option('<file>', 'output file; - is stdout (default: a table on the terminal)', { short: 'o' }),
-  run: option('<folder>', 'the run or experiment whose model predicts (stage 2 if there is one)'),
+  run: option<readonly string[]>(
+    '<folder>',
+    'the run or experiment whose model predicts (stage 2 if there is one); repeated, several predict together: the mean of their probabilities',
+    { parse: collect },
+  ),
   bundle: option('<folder>', 'the bundle that predicts, as emoq export bundle writes it', {
     conflicts: ['run', 'backbone'],
   }),
@@ -80,6 +85,9 @@ column recognised. The exit code is 1 if no row could be predicted.
 Rows that are done are in NAME.partial.csv until the output is complete. After
 Ctrl-C, a kill or a full disk, the same command goes on after them.
 
+Several runs, such as folds or seeds, predict together, whatever their systems:
+  emoq predict calls.csv -o emotions.csv --run runs/toy4 --run runs/probe-toy4
+
 Recordings by pattern, and by a list on stdin:
   emoq predict 'calls/**/*.wav' --run runs/toy4
   find calls -name '*.mp3' | emoq predict - -o - --format jsonl --run runs/toy4
@@ -92,8 +100,7 @@ Example:
 async function predict(options: PredictOptions, ...inputs: string[]): Promise<void> {
   const { predictionFormatOf } = await import('../../evaluation/index.js');
   const inference = await import('../../inference/index.js');
-  const { systemOf } = await import('../../systems/index.js');
-  const { namedModel, refuseModelFiles } = await import('./predict-model.js');
+  const { namedModels, refuseModelFiles } = await import('./predict-model.js');
   const { output, pathColumn, textColumn, speakerColumn, shard } = options;
   const { restart = false, windows = 'auto' } = options;
   const target = await rowTarget<JudgedRow>(options, async () => {
@@ -102,16 +109,16 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
   });
   const timeline = await timelineTarget(options, target);
   const format = options.format ?? predictionFormatOf(output ?? '-');
-  const named = await namedModel(options);
-  const { recipe } = named;
-  const views = systemOf(recipe).views(recipe);
+  const named = await namedModels(options);
+  const reading = inference.readingOf(named.members);
+  const { views } = reading;
   const recogniser = await recogniserOf(options.transcribe, views.text);
-  if (views.text && recipe.text === 'recognised' && recogniser === undefined) {
+  if (views.text && reading.text === 'recognised' && recogniser === undefined) {
     note('the model was trained on recognised texts; --transcribe MODEL gives rows without a transcript one');
   }
   const channel = await channelOfOption(options.channel);
   const columns = { pathColumn, textColumn, speakerColumn };
-  const needs = { ...views, audio: views.audio || recogniser !== undefined, dialogues: named.turns > 0 };
+  const needs = { ...views, audio: views.audio || recogniser !== undefined, dialogues: reading.turns > 0 };
   const source = { ...columns, needs, target: typeof target === 'function' ? undefined : target };
   const running = { ...options, source, label: 'predicting' };
   const counts = await withRows(inputs, running, async ({ source, compute, settings, onProgress }) => {
@@ -121,22 +128,26 @@ async function predict(options: PredictOptions, ...inputs: string[]): Promise<vo
       ...{ ...columns, channel, windows, format, shard, recogniser, settings },
       model: named.identity,
     };
-    reviewDialogues(named.turns, source.columns, recogniser);
-    const plan = inference.planPrediction(source, recipe, job);
+    reviewDialogues(reading.turns, source.columns, recogniser);
+    const plan = inference.planPrediction(source, reading, job);
     if (typeof target !== 'function') await inference.checkUnfinished(plan, target, restart);
-    const model = await named.open(compute);
+    const { models, close } = await named.open(compute);
     for (const text of source.notes) note(text);
     noteRenamed(plan.layout.renamed);
     try {
-      const counts = await inference.predictRows(model, plan, target, {
+      const counts = await inference.predictRows(models, plan, target, {
         ...{ compute, restart, onProgress, onNote: note },
       });
       if (timeline !== undefined) {
-        await inference.writeTimeline(plan, output!, recipe.labels, timeline.path);
+        await inference.writeTimeline(plan, output!, reading.labels, timeline.path);
       }
-      return { ...counts, limit: model.phase.textLimit, needsGender: model.phase.readsGender };
+      return {
+        ...counts,
+        limit: models.find(({ phase }) => phase.textLimit !== undefined)?.phase.textLimit,
+        needsGender: models.some(({ phase }) => phase.readsGender),
+      };
     } finally {
-      await model.close();
+      await close();
     }
   });
   await reportCounts(counts, { needsText: needs.text, textColumn });

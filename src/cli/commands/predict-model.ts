@@ -1,17 +1,17 @@
-/** @file The model that `emoq predict` is asked to use: that of a run or of a bundle. */
+/** @file The models that `emoq predict` is asked to use: those of runs, or that of a bundle. */
 
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { InputError, isSameFile, sha256OfFile } from '../../base/index.js';
-import type { OpenedModel } from '../../inference/index.js';
+import type { Judges, NamedRecipe, OpenedModel } from '../../inference/index.js';
 import type { Recipe } from '../../systems/index.js';
 import type { ComputeOptions } from '../../training/index.js';
 import { backboneOverrides } from '../command-definition.js';
 
 /** A model that is named, but not opened yet. */
-export interface NamedModel {
+interface NamedModel {
+  /** As in messages. */
+  readonly name: string;
   readonly recipe: Recipe;
-  /** The most earlier turns of its dialogue that a row is judged with. */
-  readonly turns: number;
   /** What tells it from others. */
   readonly identity: Readonly<Record<string, string>>;
   /** Its own files, which are no outputs, and what each is. */
@@ -19,17 +19,61 @@ export interface NamedModel {
   open(compute: ComputeOptions): Promise<OpenedModel>;
 }
 
+/** One model, or several that answer with the mean of their probabilities. */
+export interface NamedModels extends Pick<NamedModel, 'identity' | 'files'> {
+  readonly members: readonly NamedRecipe[];
+  open(compute: ComputeOptions): Promise<{ readonly models: Judges; readonly close: () => Promise<void> }>;
+}
+
 export interface ModelChoice {
-  readonly run?: string;
+  readonly run?: readonly string[];
   readonly bundle?: string;
   readonly backbone?: readonly string[];
 }
 
-/** @throws InputError when none is named, or what is named is no run or bundle */
-export async function namedModel({ run, bundle, backbone }: ModelChoice): Promise<NamedModel> {
-  if (bundle !== undefined) return bundleModel(bundle);
-  if (run !== undefined) return runModel(run, backbone);
-  throw new InputError('say which model predicts: --run FOLDER or --bundle FOLDER');
+/** @throws InputError when none is named, one is named twice, or what is named is no run or bundle */
+export async function namedModels({ run = [], bundle, backbone }: ModelChoice): Promise<NamedModels> {
+  const members: NamedModel[] = [];
+  if (bundle !== undefined) members.push(await bundleModel(bundle));
+  else for (const dir of run) members.push(await runModel(dir, backbone));
+  const [first, ...others] = members;
+  if (first === undefined) throw new InputError('say which model predicts: --run FOLDER or --bundle FOLDER');
+  refuseTwice(members);
+  return {
+    members,
+    identity: others.length === 0 ? first.identity : identityOfAll(members),
+    files: members.flatMap(({ files }) => files),
+    async open(compute) {
+      const models: OpenedModel[] = [];
+      const close = async (): Promise<void> => {
+        for (const model of models) await model.close();
+      };
+      try {
+        for (const member of members) models.push(await member.open(compute));
+      } catch (error) {
+        await close();
+        throw error;
+      }
+      return { models: models as [OpenedModel, ...OpenedModel[]], close };
+    },
+  };
+}
+
+/** @throws InputError for a run that is named twice, and would count twice */
+function refuseTwice(members: readonly NamedModel[]): void {
+  const folders = members.map(({ name }) => resolve(name));
+  const twice = members.find((_, index) => folders.indexOf(folders[index]!) < index)?.name;
+  if (twice !== undefined)
+    throw new InputError(`--run names ${twice} twice; each counts once, so name it once`);
+}
+
+/** The keys of each member with its place, since the order decides the last digit of a mean. */
+function identityOfAll(members: readonly NamedModel[]): Record<string, string> {
+  return Object.fromEntries(
+    members.flatMap(({ identity }, index) =>
+      Object.entries(identity).map(([key, value]) => [`${key}_${index + 1}`, value]),
+    ),
+  );
 }
 
 async function runModel(dir: string, backbone: ModelChoice['backbone']): Promise<NamedModel> {
@@ -40,8 +84,8 @@ async function runModel(dir: string, backbone: ModelChoice['backbone']): Promise
   const metadata = await readMetadata(folder);
   const manifest = metadata?.manifest.path;
   return {
+    name: folder.dir,
     recipe: await runRecipe(folder, backboneOverrides(backbone)),
-    turns: metadata?.prompt?.history ?? 0,
     identity: {
       checkpoint_sha256: metadata?.checkpoint?.sha256 ?? (await sha256OfFile(folder.checkpoint)),
     },
@@ -64,8 +108,8 @@ async function bundleModel(dir: string): Promise<NamedModel> {
   const description = await readBundleDescription(dir);
   const names = ['bundle.json', ...Object.keys(description.files)];
   return {
+    name: dir,
     recipe: await bundleRecipe(dir, description),
-    turns: description.prompt?.history ?? 0,
     identity: { bundle_sha256: await bundleIdentity(dir) },
     files: names.map((name) => ({ path: join(dir, name), what: `${name}, of the bundle itself` })),
     open: (compute) => openBundleModel(dir, compute),
@@ -73,7 +117,7 @@ async function bundleModel(dir: string): Promise<NamedModel> {
 }
 
 /** @throws InputError if the output is a file of the model itself, or the manifest it was trained on */
-export async function refuseModelFiles(output: string, { files }: NamedModel): Promise<void> {
+export async function refuseModelFiles(output: string, { files }: NamedModels): Promise<void> {
   if (output === '-') return;
   for (const { path, what } of files) {
     if (!(await isSameFile(path, output))) continue;

@@ -2,7 +2,7 @@
 
 export { type ChunkOptions, chunkSize, chunksOf, encodeParts } from './chunks.js';
 export { type Counts, countNotes, type RecognitionCounts } from './counts.js';
-export { attempt, type JudgedRow, joinedTexts, judgeRows, type PartOutcome } from './judging.js';
+export { attempt, type JudgedRow, type Judges, joinedTexts, judgeRows, type PartOutcome } from './judging.js';
 export { noteText, type OutputLayout, outputLayout } from './output-columns.js';
 export { writeTimeline } from './output-timeline.js';
 export { type RowNote, transcriptOfRow, type WindowChoice } from './parts.js';

@@ -1,6 +1,7 @@
 /**
  * @file Judges rows in the order of the input: parts are decoded, encoded and classified in chunks, each of these while
- * the one after it has the chunk before. Rows without a transcript may get one from a recogniser.
+ * the one after it has the chunk before. Rows without a transcript may get one from a recogniser. Several models answer
+ * with the mean of their probabilities.
  */
 
 import { setMaxListeners } from 'node:events';
@@ -11,11 +12,13 @@ import { cellOf } from '../../data/tables/index.js';
 import { meanOverWindows, WINDOWS_NOTE, windowsNote } from '../../evaluation/index.js';
 import { argmax } from '../../evaluation/metrics/index.js';
 import type { ModelUtterance } from '../../systems/index.js';
-import { cutTo, type EncoderPool, isCutText } from '../../training/index.js';
+import { cutTo, isCutText } from '../../training/index.js';
+import { meanProbabilities } from '../ensemble.js';
 import type { SpeechRecogniser } from '../speech-recogniser.js';
 import type { OpenedModel } from '../trained-run.js';
 import { type Chunk, type ChunkItem, type ChunkOptions, chunkSize, chunksOf, encodeParts } from './chunks.js';
 import { withHistories } from './histories.js';
+import { type MemberEncoders, openEncoders } from './member-encoders.js';
 import {
   type FailedPart,
   type ReadablePart,
@@ -23,7 +26,7 @@ import {
   transcriptOfRow,
   type WindowedRecording,
 } from './parts.js';
-import { GENDER_COLUMN, type PredictionSource, type SourceRow } from './prediction-source.js';
+import { GENDER_COLUMN, type PredictionSource, rowName, type SourceRow } from './prediction-source.js';
 
 /** The answer for a part of a row. */
 export type PartOutcome = {
@@ -49,6 +52,9 @@ export interface JudgedRow {
   readonly whole?: PartOutcome | undefined;
 }
 
+/** Models whose probabilities are averaged; usually one. The classes are in the order of the first. */
+export type Judges = readonly [OpenedModel, ...OpenedModel[]];
+
 export interface JudgingOptions extends ChunkOptions {
   /** Gives the rows that have no transcript one. */
   readonly recogniser?: SpeechRecogniser | undefined;
@@ -60,15 +66,16 @@ export interface JudgingOptions extends ChunkOptions {
  * @throws the reason of `stop` between two chunks
  */
 export async function* judgeRows(
-  model: OpenedModel,
+  models: Judges,
   source: PredictionSource,
   options: JudgingOptions,
 ): AsyncGenerator<readonly JudgedRow[]> {
   const unneeded = new AbortController();
   setMaxListeners(0, unneeded.signal); // one for each recording that is being decoded
-  const encoder = options.needsAudio ? await model.openEncoder() : undefined;
+  const encoders = await openEncoders(models);
   try {
-    const { labels } = model.recipe;
+    const [{ recipe, devices }] = models;
+    const { labels } = recipe;
     const finish = (
       row: SourceRow,
       parts: readonly PartOutcome[],
@@ -77,35 +84,37 @@ export async function* judgeRows(
       ...{ row, name: cellOf(row, options.pathColumn), parts },
       ...(windowed && { whole: answerOfWhole(windowed, parts, labels) }),
     });
-    const told = withDialogues(model, source, options);
-    const chunks = chunksOf(told, options, chunkSize(model.devices), finish, unneeded.signal);
-    for await (const chunk of readAhead(encodedChunks(chunks, encoder, options))) {
+    const told = withDialogues(models, source, options);
+    const chunks = chunksOf(told, options, chunkSize(devices), finish, unneeded.signal);
+    for await (const chunk of readAhead(encodedChunks(chunks, encoders, options))) {
       options.stop?.throwIfAborted();
-      await classify(chunk, model, options);
+      await classify(chunk, models, encoders, options);
       if (chunk.finished.length > 0) yield chunk.finished.map((judged) => judged());
     }
   } finally {
     unneeded.abort(); // the next rows are being decoded
-    await encoder?.close();
+    await encoders.close();
   }
 }
 
-/** Rows with what was said before them, if the model reads that. */
+/** Rows with what was said before them, if a model reads that; each takes the turns that it reads. */
 function withDialogues(
-  { recipe, phase }: OpenedModel,
+  models: Judges,
   source: PredictionSource,
   { textColumn, speakerColumn }: JudgingOptions,
 ): PredictionSource {
-  const turns = phase.prompt?.history ?? 0;
+  const turnsOf = ({ phase }: OpenedModel): number => phase.prompt?.history ?? 0;
+  const turns = Math.max(...models.map(turnsOf));
   if (turns === 0) return source;
-  return withHistories(source, { textColumn, speakerColumn, turns, stripTags: recipe.strip_tags });
+  const stripTags = models.find((model) => turnsOf(model) > 0)!.recipe.strip_tags;
+  return withHistories(source, { textColumn, speakerColumn, turns, stripTags });
 }
 
 /** An item without its samples. */
 interface EncodedItem extends Pick<ChunkItem<PartOutcome>, 'row' | 'to'> {
   readonly part: FailedPart | Omit<ReadablePart, 'samples'>;
-  /** Absent without an encoder, and if float16 cannot represent them. */
-  readonly features: StoredFeatures | undefined;
+  /** Those of each encoder; none of a failed part. */
+  readonly features: readonly StoredFeatures[];
   /** The text that was recognised, where the row has none. */
   readonly recognised: string | undefined;
 }
@@ -113,13 +122,14 @@ interface EncodedItem extends Pick<ChunkItem<PartOutcome>, 'row' | 'to'> {
 /** Encodes the parts of chunks, one chunk after the other. */
 async function* encodedChunks(
   chunks: AsyncIterable<Chunk<ChunkItem<PartOutcome>, JudgedRow>>,
-  encoder: EncoderPool | undefined,
+  { encoders }: MemberEncoders,
   { stop, recogniser, textColumn }: JudgingOptions,
 ): AsyncGenerator<Chunk<EncodedItem, JudgedRow>> {
   for await (const { items, finished } of chunks) {
     stop?.throwIfAborted();
     // Converted through float16, as in the cache, so that predictions do not depend on where the features come from.
-    const features = encoder && (await encodeParts(items, encoder, storedFeatures));
+    const features: Map<number, StoredFeatures | undefined>[] = [];
+    for (const encoder of encoders) features.push(await encodeParts(items, encoder, storedFeatures));
     const texts =
       recogniser &&
       (await encodeParts(
@@ -132,12 +142,12 @@ async function* encodedChunks(
       finished,
       items: items.map(({ row, part, to }, index): EncodedItem => {
         const failed = (error: string): EncodedItem => ({
-          ...{ row, to, features: undefined, recognised: undefined },
+          ...{ row, to, features: [], recognised: undefined },
           part: { kind: 'failed', error },
         });
         if (part.kind === 'failed') return failed(part.error);
-        const own = features?.get(index);
-        if (encoder !== undefined && own === undefined) return failed(UNHOLDABLE_FEATURES);
+        const own = features.map((of) => of.get(index)).filter((each) => each !== undefined);
+        if (own.length < encoders.length) return failed(UNHOLDABLE_FEATURES);
         const text = texts?.get(index);
         if (text?.kind === 'failed') return failed(text.error);
         const { samples: _encoded, ...rest } = part;
@@ -198,11 +208,63 @@ function answerOfWhole(
 /** Answers the parts of a chunk. */
 async function classify(
   { items }: Chunk<EncodedItem, JudgedRow>,
-  { recipe, phase, infer }: OpenedModel,
+  models: Judges,
+  { encoderOf }: MemberEncoders,
   options: JudgingOptions,
 ): Promise<void> {
+  const verdicts: Verdict[] = [];
+  for (const [index, model] of models.entries()) {
+    verdicts.push(await verdictOf(model, items, encoderOf[index], models.length > 1, options));
+  }
+  const [{ recipe }] = models;
+  for (const [index, { part, to, recognised }] of items.entries()) {
+    const answers = verdicts.map((verdict) => verdict.answers[index]!);
+    const cutBy = models[verdicts.findIndex(({ cut }) => cut.has(index))];
+    const limit = cutBy?.phase.textLimit;
+    const cutText: RowNote = { kind: 'text', text: limit ? cutTo(limit) : '' };
+    const { startSec, endSec, notes }: Partial<Omit<ReadablePart, 'samples'>> =
+      part.kind === 'readable' ? part : {};
+    to.push({
+      ...{ startSec, endSec, isCut: cutBy !== undefined },
+      ...(recognised !== undefined && { recognised }),
+      notes: [...(notes ?? []), ...(cutBy === undefined ? [] : [cutText])],
+      ...(answers.length === 1 ? answers[0]! : jointAnswer(models, answers, recipe.labels)),
+    });
+  }
+}
+
+/** The mean of the answers; none of a part that one of the models cannot judge. */
+function jointAnswer(models: Judges, answers: readonly Answer[], labels: readonly string[]): Answer {
+  const failed = answers.find(({ kind }) => kind === 'failed');
+  if (failed !== undefined) return failed;
+  const probabilities = meanProbabilities(
+    answers.flatMap((answer, index) =>
+      answer.kind === 'failed'
+        ? []
+        : [{ labels: models[index]!.recipe.labels, probabilities: answer.probabilities }],
+    ),
+    labels,
+  );
+  return { kind: 'predicted', label: labels[argmax(probabilities)]!, probabilities };
+}
+
+/** What a model says about the parts of a chunk. */
+interface Verdict {
+  readonly answers: readonly Answer[];
+  /** Indices of parts whose transcript was cut. */
+  readonly cut: ReadonlySet<number>;
+}
+
+async function verdictOf(
+  { recipe, phase, infer }: OpenedModel,
+  items: readonly EncodedItem[],
+  encoder: number | undefined,
+  isOneOfSeveral: boolean,
+  options: JudgingOptions,
+): Promise<Verdict> {
   const answers = items.map(({ part }): Answer => failure(part.kind === 'failed' ? part.error : ''));
-  const features = (id: string): StoredFeatures | undefined => items[Number(id)]!.features;
+  const features = (id: string): StoredFeatures | undefined =>
+    encoder === undefined ? undefined : items[Number(id)]!.features[encoder];
   const read = {
     frames: (id: string) => features(id)?.frames ?? 0,
     read: async ({ id }: { readonly id: string }) => features(id)!,
@@ -210,6 +272,11 @@ async function classify(
   const examples = items.flatMap(({ row, part, recognised }, index) => {
     if (part.kind === 'failed') return [];
     const text = recognised ?? transcriptOfRow(row, options.textColumn);
+    if (isOneOfSeveral && encoder === undefined && text === '') {
+      // Alone, it would not have been given the row.
+      answers[index] = failure(`${rowName(row)}: column "${options.textColumn}" is empty`);
+      return [];
+    }
     const utterance: ModelUtterance = {
       id: String(index),
       path: part.path,
@@ -234,19 +301,7 @@ async function classify(
     const { probabilities } = inference;
     answers[index] = { kind: 'predicted', label: recipe.labels[argmax(probabilities)]!, probabilities };
   });
-  const cut = new Set(examples.filter(isCutText).map(({ id }) => Number(id)));
-  const cutText: RowNote = { kind: 'text', text: phase.textLimit ? cutTo(phase.textLimit) : '' };
-  for (const [index, { part, to, recognised }] of items.entries()) {
-    const isCut = cut.has(index);
-    const { startSec, endSec, notes }: Partial<Omit<ReadablePart, 'samples'>> =
-      part.kind === 'readable' ? part : {};
-    to.push({
-      ...{ startSec, endSec, isCut },
-      ...(recognised !== undefined && { recognised }),
-      notes: [...(notes ?? []), ...(isCut ? [cutText] : [])],
-      ...answers[index]!,
-    });
-  }
+  return { answers, cut: new Set(examples.filter(isCutText).map(({ id }) => Number(id))) };
 }
 
 type Answer =

@@ -3,13 +3,11 @@
 import { InputError, type OutputTarget } from '../../base/index.js';
 import { type ChannelChoice, checkWindowRule } from '../../data/audio/index.js';
 import type { PredictionFormat } from '../../evaluation/index.js';
-import type { Recipe } from '../../systems/index.js';
-import { systemOf } from '../../systems/index.js';
 import type { ComputeOptions } from '../../training/index.js';
+import type { Reading } from '../ensemble.js';
 import { type NamedRecogniser, openRecogniser } from '../speech-recogniser.js';
-import type { OpenedModel } from '../trained-run.js';
 import { type Counts, countRows } from './counts.js';
-import { type JudgedRow, judgeRows } from './judging.js';
+import { type JudgedRow, type Judges, judgeRows } from './judging.js';
 import { predictionLayout } from './output-columns.js';
 import type { WindowChoice } from './parts.js';
 import type { InputColumns, PredictionSource } from './prediction-source.js';
@@ -40,18 +38,22 @@ export interface PredictionJob extends InputColumns {
 /** A prediction with what is known of its output before a model is opened. */
 export interface PlannedPrediction extends PlannedOutput<JudgedRow> {
   readonly job: PredictionJob;
+  readonly maxAudioSec: number;
 }
 
 /** @throws InputError for a shard of an input that cannot be divided */
 export function planPrediction(
   source: PredictionSource,
-  recipe: Recipe,
+  reading: Reading,
   job: PredictionJob,
 ): PlannedPrediction {
   const { format, shard, channel, pathColumn, textColumn, speakerColumn, settings, model, recogniser } = job;
-  const { audio } = systemOf(recipe).views(recipe);
-  checkWindowChoice(job.windows, recipe.max_audio_sec);
-  const answers = { labels: recipe.labels, hasAudio: audio, isRecognised: recogniser !== undefined };
+  checkWindowChoice(job.windows, reading.maxAudioSec);
+  const answers = {
+    labels: reading.labels,
+    hasAudio: reading.views.audio,
+    isRecognised: recogniser !== undefined,
+  };
   const options = {
     ...{ 'path-column': pathColumn, 'text-column': textColumn, 'speaker-column': speakerColumn },
     channel: channel ?? null,
@@ -63,6 +65,7 @@ export function planPrediction(
   const { name: _, beam: __, ...recognises } = recogniser?.identity ?? {};
   return {
     job,
+    maxAudioSec: reading.maxAudioSec,
     ...planOutput(source, layout, { format, shard, model: { ...model, ...recognises }, options }),
   };
 }
@@ -86,22 +89,21 @@ export interface RunningOptions extends Omit<WritingOptions, 'stop'> {
  * @throws InputError when the output cannot be written; InterruptedError when `compute.stop` is aborted
  */
 export async function predictRows(
-  model: OpenedModel,
+  models: Judges,
   plan: PlannedPrediction,
   output: OutputTarget | ((row: JudgedRow) => void),
   { compute, ...options }: RunningOptions,
 ): Promise<Counts> {
-  const { job, source, range } = plan;
+  const { job, source, range, maxAudioSec } = plan;
   const { stop } = compute;
   const recogniser = job.recogniser && openRecogniser(job.recogniser, compute);
   try {
     const work: RowWork<JudgedRow> = {
       rows: (from) =>
-        judgeRows(model, source, {
+        judgeRows(models, source, {
           ...job,
-          ...{ range, from, stop, recogniser, isRecognised: recogniser !== undefined },
-          needsAudio: model.phase.needs.audio,
-          maxAudioSec: model.recipe.max_audio_sec,
+          ...{ range, from, stop, recogniser, maxAudioSec, isRecognised: recogniser !== undefined },
+          needsAudio: models.some(({ phase }) => phase.needs.audio),
         }),
       rowOf: ({ row }) => row,
       count: (before, rows) => countRows(before, rows, job.textColumn),

@@ -94,6 +94,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/ablate-command.js')).ablateCommand,
   },
   {
+    name: 'search',
+    summary: 'search over recipe keys by validation figures, and write the best as a recipe',
+    load: async () => (await import('./commands/search-command.js')).searchCommand,
+  },
+  {
     name: 'compare',
     summary: 'compare all finished runs on a dataset with one of them, next to the paper',
     load: async () => (await import('./commands/compare-command.js')).compareCommand,

@@ -97,7 +97,8 @@ async function experimentsOn(
   const runsOf = new Map<string, ListedRun[]>();
   for (const each of await listRuns(root)) {
     if (each.problem !== undefined) onWarning(`${each.dir}: ${each.problem}`);
-    if (each.kind === 'run') {
+    // Trials of a search are not scored: to choose among them by a test set would be to train on it.
+    if (each.kind === 'run' && each.trial === null) {
       const experiment = experimentOf(each);
       runsOf.set(experiment, [...(runsOf.get(experiment) ?? []), each]);
     }

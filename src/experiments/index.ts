@@ -7,6 +7,18 @@ export type { ExperimentContext } from './evaluation-target.js';
 export { noiseResults } from './noise-test.js';
 export { type RunScores, scoreFile } from './run-scores.js';
 export { ablationScores, evaluateExperiment, type ScoredRow, scoreRow } from './scoring.js';
+export {
+  planTrials,
+  type RankingFigure,
+  readSpace,
+  runSearch,
+  type SearchOutcome,
+  type SearchPlan,
+  searchObject,
+  type TrialResult,
+  titleOfTrial,
+  valueText,
+} from './search/index.js';
 export { compareSystems, fewSeedsWarning } from './system-comparison.js';
 export {
   type NamedRun,

@@ -10,12 +10,15 @@ import {
   UnavailableError,
 } from '../base/index.js';
 import type { ComputeOptions, PhaseOutcome, PhaseRun, TrainingReport } from '../training/index.js';
+import type { StopRule } from './stop-rule.js';
 
 /** Everything a process needs to train one run. */
 export interface RunTask extends PhaseRun {
   readonly compute: Pick<ComputeOptions, 'device' | 'threads' | 'cacheDir' | 'precision' | 'memoryBytes'>;
   readonly versions: Readonly<Record<string, string>>;
   readonly saveIntervalSec: number | undefined;
+  /** When it is stopped as hopeless; its figures so far are those of a resumed run. */
+  readonly stopping?: { readonly rule: StopRule; readonly earlier: readonly (number | null)[] } | undefined;
 }
 
 /** Sent to the process. */

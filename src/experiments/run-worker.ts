@@ -6,6 +6,7 @@
 import { stderr } from 'node:process';
 import { STOP_SIGNALS } from '../base/index.js';
 import type { RunMessage, RunOrder, RunTask } from './run-process.js';
+import { watchedRun } from './stop-rule.js';
 
 const stop = new AbortController();
 const abort = (): void => stop.abort();
@@ -19,16 +20,20 @@ process.on('message', (order: RunOrder) => {
   else void train(order.task);
 });
 
-async function train({ compute, saveIntervalSec, ...run }: RunTask): Promise<void> {
+async function train({ compute, saveIntervalSec, stopping, ...run }: RunTask): Promise<void> {
   try {
     const { trainPhase } = await import('../training/index.js');
+    const watched = stopping && watchedRun(stopping.rule, stopping.earlier, stop.signal);
     const outcome = await trainPhase({
       ...run,
       compute: { ...compute, stop: stop.signal },
-      stop: stop.signal,
+      stop: watched?.stop ?? stop.signal,
       ...(saveIntervalSec !== undefined && { saveIntervalSec }),
       onStart: (step, totalSteps) => void send({ kind: 'start', step, totalSteps }),
-      onReport: (report) => void send({ kind: 'report', report }),
+      onReport: (report) => {
+        watched?.onReport(report);
+        void send({ kind: 'report', report });
+      },
       onNote: (text) => void send({ kind: 'note', text }),
       onWarning: (text) => void send({ kind: 'warning', text }),
     });

@@ -30,7 +30,8 @@ import {
   variantItems,
 } from '../training/index.js';
 import { phaseFolder, readMetadata } from '../training/runs/index.js';
-import { trainInProcess } from './run-process.js';
+import { type RunTask, trainInProcess } from './run-process.js';
+import { watchedRun } from './stop-rule.js';
 
 /** One of several runs whose recipes differ only in the seed. */
 export interface NamedRun extends PhaseRun {
@@ -105,16 +106,65 @@ export async function trainRuns(runs: Runs, options: TrainRunsOptions): Promise<
   return trainInParallel(runs, options);
 }
 
+/** Trains one run, and listens to it. @param stopping when it is stopped as hopeless */
+export type RunTrainer = (run: NamedRun, stopping?: RunTask['stopping']) => Promise<PhaseOutcome>;
+
+type TrainerOptions = Omit<TrainRunsOptions, 'onOutcome' | 'onFailure' | 'onParallel'>;
+
+/** A trainer of runs: in this process or, with several jobs, each in one of its own, on a device that is free. */
+export function runTrainer(options: TrainerOptions): RunTrainer {
+  return options.jobs === 1 ? trainerHere(options) : trainerInProcesses(options);
+}
+
+function trainerHere({ compute, versions, stop, saveIntervalSec, listen }: TrainerOptions): RunTrainer {
+  return async (run, stopping) => {
+    const { title: _title, ...own } = run;
+    const { onEnd, onReport, ...listener } = listen(nameOfRun(run), run);
+    const interval = saveIntervalSec !== undefined && { saveIntervalSec };
+    const watched = stopping && watchedRun(stopping.rule, stopping.earlier, stop);
+    return trainPhase({
+      ...{ ...own, compute, versions, ...interval, ...listener },
+      stop: watched?.stop ?? stop,
+      onReport: (report) => {
+        watched?.onReport(report);
+        onReport?.(report);
+      },
+    }).finally(onEnd);
+  };
+}
+
+function trainerInProcesses(options: TrainerOptions): RunTrainer {
+  const { compute, versions, saveIntervalSec, stop, jobs, threadsPerJob, listen } = options;
+  const { precision, memoryBytes, cacheDir } = compute;
+  const { devices = Array.from({ length: jobs }, () => compute.device) } = compute;
+  const pool = createPool(devices as [Device, ...Device[]]);
+  return async (named, stopping) => {
+    const { title: _title, ...run } = named;
+    const { onStart, onReport, onNote, onWarning, onEnd } = listen(nameOfRun(named), named);
+    const train = (device: Device): Promise<PhaseOutcome> => {
+      const task = {
+        ...run,
+        compute: {
+          ...{ device, threads: threadsPerJob, cacheDir },
+          ...(precision && { precision }),
+          ...(memoryBytes && { memoryBytes }),
+        },
+        ...{ versions, saveIntervalSec, stopping },
+      };
+      return trainInProcess(task, stop, (message) => {
+        if (message.kind === 'start') onStart?.(message.step, message.totalSteps);
+        else if (message.kind === 'report') onReport?.(message.report);
+        else if (message.kind === 'note') onNote?.(message.text);
+        else if (message.kind === 'warning') onWarning?.(message.text);
+      });
+    };
+    const begunOn = await deviceOf(run);
+    return pool.use(train, (device) => deviceName(device) === begunOn).finally(onEnd);
+  };
+}
+
 async function trainOne(run: NamedRun, options: TrainRunsOptions): Promise<void> {
-  const { compute, versions, stop, saveIntervalSec } = options;
-  const { title: _title, ...own } = run;
-  const name = nameOfRun(run);
-  const { onEnd, ...listener } = options.listen(name, run);
-  const interval = saveIntervalSec !== undefined && { saveIntervalSec };
-  const outcome = await trainPhase({ ...own, compute, versions, stop, ...interval, ...listener }).finally(
-    onEnd,
-  );
-  options.onOutcome(name, outcome);
+  options.onOutcome(nameOfRun(run), await trainerHere(options)(run));
 }
 
 async function trainInSequence(runs: Runs, options: TrainRunsOptions): Promise<void> {
@@ -133,36 +183,14 @@ async function trainInSequence(runs: Runs, options: TrainRunsOptions): Promise<v
 }
 
 async function trainInParallel(runs: Runs, options: TrainRunsOptions): Promise<void> {
-  const { compute, versions, saveIntervalSec, stop, jobs, threadsPerJob } = options;
-  const { precision, memoryBytes, cacheDir } = compute;
-  const { devices = Array.from({ length: jobs }, () => compute.device) } = compute;
-  const pool = createPool(devices as [Device, ...Device[]]);
+  const { stop, jobs } = options;
+  const train = runTrainer(options);
   const failures: Failure[] = [];
-  const outcomes = await mapConcurrently(runs, jobs, async (named) => {
+  const outcomes = await mapConcurrently(runs, jobs, async (run) => {
     if (stop.aborted) return undefined;
-    const { title: _title, ...run } = named;
-    const name = nameOfRun(named);
-    const { onStart, onReport, onNote, onWarning, onEnd } = options.listen(name, named);
-    const train = (device: Device): Promise<PhaseOutcome> => {
-      const task = {
-        ...run,
-        compute: {
-          ...{ device, threads: threadsPerJob, cacheDir },
-          ...(precision && { precision }),
-          ...(memoryBytes && { memoryBytes }),
-        },
-        ...{ versions, saveIntervalSec },
-      };
-      return trainInProcess(task, stop, (message) => {
-        if (message.kind === 'start') onStart?.(message.step, message.totalSteps);
-        else if (message.kind === 'report') onReport?.(message.report);
-        else if (message.kind === 'note') onNote?.(message.text);
-        else if (message.kind === 'warning') onWarning?.(message.text);
-      });
-    };
+    const name = nameOfRun(run);
     try {
-      const begunOn = await deviceOf(run);
-      const outcome = await pool.use(train, (device) => deviceName(device) === begunOn).finally(onEnd);
+      const outcome = await train(run);
       options.onOutcome(name, outcome);
       return outcome;
     } catch (error) {

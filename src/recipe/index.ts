@@ -3,4 +3,5 @@
 export { type AblationRow, ablationOutlines, loadAblation } from './ablations.js';
 export { type ChangedKey, changedKeys, dumpRecipe, parseDumped, recipeDifferences } from './dump.js';
 export { corpusViewOf, foldingOf, loadRecipe } from './recipe.js';
+export { recipeKeys } from './schema.js';
 export { nameOfManifest, shippedRecipeNames } from './source.js';

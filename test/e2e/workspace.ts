@@ -154,7 +154,17 @@ async function halveBackbones(folder: string): Promise<void> {
 }
 
 /** Commands with an option for the number of threads. */
-const COMPUTING = ['stage1', 'stage2', 'train', 'ablate', 'eval', 'report', 'predict', 'transcribe'];
+const COMPUTING = [
+  'stage1',
+  'stage2',
+  'train',
+  'ablate',
+  'search',
+  'eval',
+  'report',
+  'predict',
+  'transcribe',
+];
 /** Options that compute nothing, and exclude `--threads`. */
 const READING = ['--compare', '--predictions'];
 

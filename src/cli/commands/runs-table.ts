@@ -32,7 +32,8 @@ export function runsTable(runs: readonly ListedRun[]): string {
   );
 }
 
-function statusOf({ status, step, totalSteps }: ListedRun): string {
+function statusOf({ status, step, totalSteps, trial }: ListedRun): string {
+  if (status === 'unfinished' && trial?.status === 'stopped') return `stopped, step ${step} of ${totalSteps}`;
   if (status === 'unfinished') return `step ${step} of ${totalSteps}`;
   return step < totalSteps ? `finished early, step ${step} of ${totalSteps}` : 'finished';
 }
@@ -81,11 +82,12 @@ export function runObject({
   totalSteps,
   ...found
 }: ListedRun) {
-  const { best, test, times, changed } = found;
+  const { best, test, times, trial, changed } = found;
   return {
     run: dir,
     ...{ name, ...phaseKeys({ system, phase }), fold, seed, status, step },
     total_steps: totalSteps,
+    ...(trial && { trial: trial.trial, trial_status: trial.status }),
     validation: best,
     test,
     times: times && {

@@ -172,7 +172,7 @@ export async function trainAndShow(
 }
 
 /** Seconds between states saved within an epoch: EMOQ_SAVE_INTERVAL, or 10 minutes. */
-function saveInterval(): number | undefined {
+export function saveInterval(): number | undefined {
   const text = process.env.EMOQ_SAVE_INTERVAL;
   if (!text) return undefined;
   const seconds = Number(text);
@@ -181,7 +181,7 @@ function saveInterval(): number | undefined {
 }
 
 /** The display of a single run. */
-function viewOf(name: string, { title, fold }: NamedRun): RunListener {
+export function viewOf(name: string, { title, fold }: NamedRun): RunListener {
   // With several runs in one process, each names itself.
   const titled = (text: string): string =>
     title === undefined && fold === undefined ? text : `${name}: ${text}`;
@@ -202,7 +202,7 @@ function viewOf(name: string, { title, fold }: NamedRun): RunListener {
 }
 
 /** The display of one of several parallel runs: a line of progress. */
-function lineOf(name: string, nextScreen: ReturnType<typeof sharedScreen>): RunListener {
+export function lineOf(name: string, nextScreen: ReturnType<typeof sharedScreen>): RunListener {
   let progress: Progress | undefined;
   let validation: string[] = [];
   return {

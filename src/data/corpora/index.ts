@@ -1,6 +1,11 @@
 /** @file Corpora: preparation from raw releases and CSV files, manifests, views, splits and leakage checks. */
 
-export { corpusMetadataPath, isPublishedCorpus, readCorpusMetadata } from './corpus-metadata.js';
+export {
+  corpusMetadataPath,
+  isPublishedCorpus,
+  readCorpusMetadata,
+  readYamlFile,
+} from './corpus-metadata.js';
 export { prepareCsv } from './csv-corpus.js';
 export { prepareDescribed } from './description/described-corpus.js';
 export { dialogueOf, hasDialogues, historiesOf } from './dialogues.js';

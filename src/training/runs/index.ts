@@ -51,3 +51,4 @@ export {
   removeTemporaries,
   type TrainingPosition,
 } from './run-state.js';
+export { readTrial, type TrialRecord, trialOfRun, writeTrial } from './trial.js';

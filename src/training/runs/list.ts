@@ -10,6 +10,7 @@ import { type RunFolder, runFolder, runRecipeText } from './folder.js';
 import { type RunMetadata, readMetadata } from './metadata.js';
 import { type RunTimes, readTimes } from './metrics-log.js';
 import { type BestEpoch, readPosition } from './run-state.js';
+import { type TrialRecord, trialOfRun } from './trial.js';
 
 /** One run, read from its folder. */
 export interface ListedRun {
@@ -30,6 +31,8 @@ export interface ListedRun {
   readonly test: TestFigures | null;
   /** When it was trained, how long and how fast; null for a run of an earlier version. */
   readonly times: RunTimes | null;
+  /** The trial of a search that it belongs to; null if none. */
+  readonly trial: Pick<TrialRecord, 'trial' | 'status'> | null;
   /** Keys that differ from the recipe of that name, except the seed; null if there is no such recipe. */
   readonly changed: readonly ChangedKey[] | null;
   /** One line on files that cannot be read and are left out above; undefined if there are none. */
@@ -120,6 +123,7 @@ async function listRun(
     best: finished ? metadata.selected : (position?.best ?? null),
     ...tested,
     times: await readTimes(folder),
+    trial: (await trialOfRun(folder.dir)) ?? null,
     changed: shipped === undefined ? null : changedKeys(shipped, recipe).filter(({ key }) => key !== 'seed'),
   };
 }

@@ -94,6 +94,18 @@ describe('a search space', () => {
   });
 });
 
+it('a search space has no keys of phases that are not trained', async () => {
+  const path = join(folder, 'stages.yaml');
+  writeFileSync(
+    path,
+    'stage1.learning_rate: {log: [1e-4, 1e-2]}\nstage2.learning_rate: {log: [1e-4, 1e-2]}\n',
+  );
+  expect((await readSpace(path, 'emoq')).size).toBe(2);
+  await expect(readSpace(path, 'emoq', ['stage2'])).rejects.toThrow(
+    'stage2.learning_rate: changes nothing, because stage2 is not trained',
+  );
+});
+
 describe('median stopping', () => {
   const trials = [
     [0.2, 0.4, 0.6],

@@ -67,7 +67,7 @@ async function planOf(options: SearchCommandOptions): Promise<SearchPlan> {
       ...(set !== undefined && { set }),
     },
     ...{ recipe, phase, fold, sampler, seed, stopping, lag },
-    space: await readSpace(options.space, recipe.system),
+    space: await readSpace(options.space, recipe.system, phases.slice(phases.indexOf(phase) + 1)),
     root: options.run ?? join('runs', `${recipe.name}-search`),
   };
 }

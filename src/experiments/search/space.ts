@@ -65,9 +65,14 @@ const FIXED_IN_PHASES = /\.select(?:_figure)?$/;
 /**
  * Reads a space: a line for each recipe key, such as `probe.learning_rate: {log: [1e-4, 1e-1]}`.
  * @param system of the recipe
+ * @param untrained its phases that are not trained, whose keys would change nothing
  * @throws InputError naming file and key
  */
-export async function readSpace(path: string, system: string): Promise<SearchSpace> {
+export async function readSpace(
+  path: string,
+  system: string,
+  untrained: readonly string[] = [],
+): Promise<SearchSpace> {
   const { value } = await readYamlFile(path, 'search space');
   const refuse = (key: string, what: string): never => {
     throw new InputError(oneLine(`${path}: ${key}: ${what}`));
@@ -94,6 +99,8 @@ export async function readSpace(path: string, system: string): Promise<SearchSpa
     if (FIXED.has(key.split('.')[0]!) || FIXED_IN_PHASES.test(key)) {
       refuse(key, 'decides what trials are compared by, so it is the same in all; set it in the recipe');
     }
+    const phase = key.split('.')[0]!;
+    if (untrained.includes(phase)) refuse(key, `changes nothing, because ${phase} is not trained`);
     const range = parsedRange(given);
     if (typeof range === 'string') refuse(key, range);
     else space.set(key, range);

@@ -305,6 +305,22 @@ describe('folds that hold out speakers', () => {
     );
   });
 
+  it('take turns of the other side out of histories, where speakers share dialogues', () => {
+    const said = (speaker: string) => ({ speaker, gender: '', text: `by ${speaker}` });
+    const history = [said('Ses01F'), said('Ses01M'), said('')];
+    const talking = sessions.map((each) => (each.session === '1' ? { ...each, history } : each));
+    const { train, test } = partitionUtterances(talking, { ...loso, fold: 1 });
+    const heard = (utterances: Utterance[], of: string) =>
+      utterances
+        .filter(({ speaker }) => speaker === of)
+        .flatMap((each) => each.history!.map(({ text }) => text));
+    expect(new Set(heard(test, 'Ses01F'))).toEqual(new Set(['by Ses01F']));
+    expect(new Set(heard(train, 'Ses01M'))).toEqual(new Set(['by Ses01M']));
+    // A session holds its dialogues whole.
+    const { test: whole } = partitionUtterances(talking, { fold: 1 });
+    expect(whole.every((each) => each.history === history)).toBe(true);
+  });
+
   it('are refused without speakers, or with fewer of them than folds', () => {
     const nameless = corpus(['a', 'b'], () => ({ speaker: '' }));
     expect(() => partitionUtterances(nameless, { ...loso, fold: 1 })).toThrow(

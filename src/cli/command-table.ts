@@ -89,6 +89,11 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import('./commands/report-command.js')).reportCommand,
   },
   {
+    name: 'explain',
+    summary: 'show what the EmoQ-Former attends to in one utterance: frames and words',
+    load: async () => (await import('./commands/explain-command.js')).explainCommand,
+  },
+  {
     name: 'ablate',
     summary: "train and score the rows of one of the paper's ablation tables, next to its figures",
     load: async () => (await import('./commands/ablate-command.js')).ablateCommand,

@@ -9,6 +9,7 @@ export {
   writeBundle,
 } from './bundle/index.js';
 export { meanOfTests, type NamedRecipe, type Reading, readingOf, turnsOf } from './ensemble.js';
+export { type ExplanationOptions, explainUtterance, findExplained } from './explanation.js';
 export {
   type Counts,
   checkUnfinished,

@@ -2,6 +2,7 @@
 
 export { type CtcTargets, ctcLoss } from './ctc-loss.js';
 export { emoqFormer, formerGraph } from './former/former.js';
+export { type FormerAttention, formerAttention } from './former/former-attention.js';
 export {
   type AudioStatistics,
   type BatchValues,
@@ -10,6 +11,7 @@ export {
   formerInputs,
   formerViews,
   freshParameter,
+  hasCrossAttention,
   type InputViews,
   initialFormer,
   type RobertaConfig,

@@ -76,12 +76,20 @@ export function multiHeadAttention(
  * values; the heads are concatenated and projected.
  * @param x [N, L, d]
  * @param bias additive, broadcast to [N, heads, L]; absent: all places count
+ * @param onShares is given the weights of the places [N, heads, L]
  * @returns [N, d]
  */
-export function attentivePooling(weights: Weights, x: Value, heads: number, bias?: Value): Value {
+export function attentivePooling(
+  weights: Weights,
+  x: Value,
+  heads: number,
+  bias?: Value,
+  onShares?: (shares: Value) => void,
+): Value {
   const width = x.shape.at(-1) as number;
   const scores = transpose(linear(x, weights('score.weight', [heads, width])), [0, 2, 1]); // [N, H, L]
   const shares = softmax(bias === undefined ? scores : add(scores, bias));
+  onShares?.(shares);
   const values = reshape(dense(weights, 'value', x, width), [x.shape[0]!, x.shape[1]!, heads, width / heads]);
   const pooled = matmul(unsqueeze(shares, [2]), transpose(values, [0, 2, 1, 3])); // [N, H, 1, d/H]
   return dense(weights, 'output', reshape(pooled, [x.shape[0]!, width]), width);

@@ -1,5 +1,12 @@
 /** @file Renders an experiment as one HTML file, as Markdown or JSON, and its plots as files. */
 
+export {
+  type ExplainedAudio,
+  type ExplainedText,
+  type Explanation,
+  explanationJson,
+} from './explanation-data.js';
+export { renderExplanation } from './explanation-page.js';
 export { renderMarkdown } from './markdown.js';
 export { renderReport } from './render-report.js';
 export type {

@@ -231,6 +231,13 @@ export function withEncoderLayers<T extends Omit<PhaseGraphs, 'frozen'>>(
     loss: (weights, batch, dropout) =>
       reading(encoder, settings, dropout, (own, read) => graphs.loss(own, read, dropout))(weights, batch),
     forward: reading(encoder, settings, noDropout, graphs.forward),
+    ...(graphs.attention && {
+      attention: {
+        ...graphs.attention,
+        inputs: widened(graphs.attention.inputs, encoder),
+        shares: reading(encoder, settings, noDropout, graphs.attention.shares),
+      },
+    }),
   };
 }
 

@@ -13,6 +13,7 @@ export { LAYER_MIX_KEY, layerShares, SPEECH_ENCODER_PREFIX } from './encoder-lay
 export {
   type PhaseTrainingOptions,
   PRESENT_KEY_VALUES,
+  phaseAttentionGraph,
   phaseEvaluationGraph,
   phaseInferenceGraph,
   phaseTrainingGraph,
@@ -58,6 +59,7 @@ export type {
   FeatureSource,
   ModelUtterance,
   Phase,
+  PhaseAttention,
   PhaseNeeds,
   PhaseStart,
   Prompt,

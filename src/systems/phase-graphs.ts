@@ -22,7 +22,14 @@ import {
   type Precision,
   type Weights,
 } from '../nn/index.js';
-import type { Example, FeatureSource, PhaseGraphs, PhaseParameters, StandaloneModel } from './system.js';
+import type {
+  Example,
+  FeatureSource,
+  PhaseAttention,
+  PhaseGraphs,
+  PhaseParameters,
+  StandaloneModel,
+} from './system.js';
 
 /** Lists the weights that a phase's training graph reads, without building the full graph. */
 export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParameters {
@@ -144,6 +151,24 @@ function forwardGraph(
       : (key, shape) => (phase.isTrainable(key) ? weights(key, shape) : frozen(key, shape));
   const outputs = namedOutputs(withScope(graph, phase.name, () => phase.forward(lookup, batch)));
   for (const [name, value] of Object.entries(outputs)) addOutput(graph, value, name);
+  return graph;
+}
+
+/**
+ * The graph from the inputs of a phase's Former to what its queries attend to: `frames` [N, N_q, L_a] if it reads audio,
+ * `joint` [N, N_q, N_q + L_t] and `pooling` [N, N_q], see `FormerAttention`.
+ */
+export function phaseAttentionGraph(
+  phase: Pick<PhaseGraphs, 'name' | 'isTrainable' | 'frozen'>,
+  { inputs, shares }: PhaseAttention,
+  trained: (graph: Graph) => Weights,
+): Graph {
+  const graph = createGraph(`emoq_${phase.name}_attention`);
+  const batch = declareInputs(graph, inputs);
+  const [own, frozen] = [trained(graph), phase.frozen(graph, 'float32')];
+  const lookup: Weights = (key, shape) => (phase.isTrainable(key) ? own(key, shape) : frozen(key, shape));
+  const values = withScope(graph, phase.name, () => shares(lookup, batch));
+  for (const [name, value] of Object.entries(values)) if (value) addOutput(graph, value, name);
   return graph;
 }
 

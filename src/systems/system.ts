@@ -9,11 +9,11 @@ import type { MergedDtype } from '../backbones/index.js';
 import type { Checkpoint, ModelIdentity } from '../checkpoints/index.js';
 import type { Partition, Utterance } from '../data/corpora/index.js';
 import type { StoredFeatures } from '../data/features/index.js';
-import type { ChatTemplate } from '../data/text/index.js';
+import type { ChatTemplate, TokenizedWord } from '../data/text/index.js';
 import type { Graph, Value } from '../engine/onnx/index.js';
 import type { StreamedTensor, Tensor } from '../engine/tensor/index.js';
 import type { Batch, GraphInput, ParameterShape, StepLoss } from '../engine/training/index.js';
-import type { BatchValues, Dropout, Precision, Weights } from '../nn/index.js';
+import type { BatchValues, Dropout, FormerAttention, Precision, Weights } from '../nn/index.js';
 import type { PhaseSettings, Recipe, RecipeProblem } from './settings.js';
 
 /** A kind of model. `R` is its recipe. */
@@ -51,6 +51,8 @@ export interface System<R extends Recipe = Recipe> {
   readonly history?: (recipe: R) => number;
   /** Why a phase gives no embedding of an utterance; undefined if it gives one. */
   missingEmbedding(recipe: R, phase: string): string | undefined;
+  /** Why a phase has no attention of queries to show, worded to follow its run; undefined if it has. */
+  missingAttention(recipe: R, phase: string): string | undefined;
   /** What a phase reads, without opening anything. */
   needs(recipe: R, phase: string, start: StartingPoint): PhaseNeeds;
   /**
@@ -229,6 +231,17 @@ export interface PhaseGraphs {
     readonly embedding: Value | undefined;
     readonly presentKeyValues?: Value | undefined;
   };
+  /** Absent in a phase without a Former. */
+  readonly attention?: PhaseAttention;
+}
+
+/** What the queries of a phase's Former attend to, as a graph fragment. */
+export interface PhaseAttention {
+  /** Those inputs of inference that it reads. */
+  readonly inputs: readonly GraphInput[];
+  /** How many layers the shares are means over: those of the joint self-attention, and those with cross-attention. */
+  readonly layers: { readonly joint: number; readonly frames: number };
+  shares(weights: Weights, batch: BatchValues): FormerAttention;
 }
 
 /**
@@ -288,6 +301,8 @@ export interface Phase<E extends Example = Example> extends PhaseGraphs {
   inspectBackbones(): Promise<InspectedBackbones>;
   /** Absent in a shapes-only phase without local tokenizers. */
   readonly encode?: (utterance: ModelUtterance) => Encoded<E>;
+  /** The words of a transcript as the Former reads them; absent in a phase whose Former reads none. */
+  readonly words?: (text: string) => readonly TokenizedWord[];
   /**
    * Estimates lengths from character counts when there is no tokenizer; without an utterance, those of an average one.
    */

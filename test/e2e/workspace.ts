@@ -162,6 +162,7 @@ const COMPUTING = [
   'search',
   'eval',
   'report',
+  'explain',
   'predict',
   'transcribe',
 ];

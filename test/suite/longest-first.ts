@@ -30,6 +30,7 @@ const LONGEST = [
   'e2e/selection',
   'e2e/quantized-model',
   'e2e/cross-validation',
+  'e2e/explanation',
   'e2e/validation-draw',
   'e2e/history',
   'e2e/report',

@@ -16,4 +16,5 @@ export {
   type PromptTemplate,
   resolveLabelWords,
 } from './prompt.js';
+export { type TokenizedWord, tokenizedWords } from './tokenized-words.js';
 export { loadTokenizer, type TextTokenizer } from './tokenizer.js';

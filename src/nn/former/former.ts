@@ -50,6 +50,7 @@ interface LayerContext {
 
 /**
  * The fused embedding e'_q of each utterance.
+ * @param onPooling is given the weights of the queries in it [N, heads, N_q]
  * @returns [N, d_h], rows of unit length
  */
 export function emoqFormer(
@@ -57,6 +58,7 @@ export function emoqFormer(
   config: FormerConfig,
   inputs: FormerInputs,
   dropout: Dropout,
+  onPooling?: (shares: Value) => void,
 ): Value {
   const { audio, text } = inputs;
   const { graph } = (audio ?? text)!.values;
@@ -93,7 +95,9 @@ export function emoqFormer(
     );
   }
   return withScope(graph, 'pooling', () =>
-    l2Normalize(attentivePooling(under(weights, 'pooling.'), queries, config.poolingHeads)),
+    l2Normalize(
+      attentivePooling(under(weights, 'pooling.'), queries, config.poolingHeads, undefined, onPooling),
+    ),
   );
 }
 

@@ -1,5 +1,6 @@
 /** @file Results as SVG plots. */
 
+export { attentionMapPlot, attentionWavePlot, sharesOver } from './attention-plots.js';
 export { countText } from './axes.js';
 export { classPlot, confusionPlot, reliabilityPlot } from './class-plots.js';
 export { ablationPlot, headlinePlot, plottedMetrics, spreadPlot } from './headline-plots.js';

@@ -10,6 +10,8 @@ import {
   latestLines,
   resolveLabelWords,
   type TextTokenizer,
+  type TokenizedWord,
+  tokenizedWords,
 } from '../../data/text/index.js';
 import type { InputViews } from '../../nn/index.js';
 import type { Example, ModelUtterance, Prompt } from '../system.js';
@@ -98,6 +100,16 @@ export function makeExample(
       targets: prompt ? { answers: prompt.answer.length } : {},
     },
   };
+}
+
+/** The words of a transcript with their places in an example's `textIds`; what is cut has none. */
+export function keptWords(text: string, { tokenizer, maxTokens }: TextSetting): TokenizedWord[] {
+  const isCut = tokenizer.encode(text).length > maxTokens;
+  const kept = isCut ? maxTokens - 1 : maxTokens;
+  return tokenizedWords(tokenizer, text).map(({ word, tokens }) => ({
+    word,
+    tokens: tokens.filter((place) => place < kept),
+  }));
 }
 
 /** At most `limit` tokens, keeping the closing one. */

@@ -12,16 +12,18 @@ import {
   emoqFormer,
   FORMER_PREFIX,
   type FormerConfig,
+  formerAttention,
   formerInputs,
   formerViews,
   freshParameter,
+  hasCrossAttention,
   type InputViews,
   noDropout,
   under,
   type Weights,
 } from '../../nn/index.js';
 import { affectiveLossOptions } from '../affective-loss.js';
-import type { PhaseGraphs } from '../system.js';
+import type { PhaseAttention, PhaseGraphs } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 import { trainsFormerKey } from './settings.js';
 
@@ -89,6 +91,18 @@ export function initialHead(
   );
 }
 
+/** What the queries of the Former of either stage attend to. */
+export function stageAttention(former: FormerConfig, views: InputViews): PhaseAttention {
+  const joint = former.roberta.numHiddenLayers;
+  const crossing = Array.from({ length: joint }, (_, layer) => hasCrossAttention(former, layer));
+  return {
+    inputs: formerInputs(former.audioWidth, views),
+    layers: { joint, frames: views === 'text' ? 0 : crossing.filter(Boolean).length },
+    shares: (weights, batch) =>
+      formerAttention(under(weights, FORMER_PREFIX), former, formerViews(batch, views)),
+  };
+}
+
 /**
  * Stage 1 of a recipe as a phase: Former and auxiliary head, trained with the MAL loss.
  * @param trainingCounts utterances per label in the training set, used to compute alpha
@@ -120,5 +134,6 @@ export function stage1Graphs(
       const { embedding, logits } = stage1Forward(weights, config, batch, noDropout);
       return { probabilities: softmax(logits), embedding };
     },
+    attention: stageAttention(former, config.inputs),
   };
 }

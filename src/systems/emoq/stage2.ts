@@ -53,6 +53,7 @@ import { PRESENT_KEY_VALUES } from '../phase-graphs.js';
 import type { PhaseGraphs, StandaloneModel } from '../system.js';
 import type { EmoqRecipe } from './settings.js';
 import { hasFormer, trainsFormerKey } from './settings.js';
+import { stageAttention } from './stage1.js';
 
 /** Where the modalities are fused: in the EmoQ-Former, or without one in the language model itself (paper, table 4). */
 export type Fusion = 'former' | 'none';
@@ -367,5 +368,6 @@ export function stage2Graphs(
     loss: (weights, batch, dropout) => ({ loss: stage2Loss(weights, config, batch, dropout), reported: {} }),
     forward: (weights, batch) => stage2Forward(weights, config, batch, noDropout),
     past: pastInput(config),
+    ...(hasFormer(config) && { attention: stageAttention(former as FormerConfig, config.inputs) }),
   };
 }

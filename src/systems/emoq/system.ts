@@ -18,7 +18,7 @@ import type {
 } from '../system.js';
 import { averageLengths, collate, estimatedLengths } from './collation.js';
 import { describeBackbones, type EmoqBackbones, inspectBackbones, openBackbones } from './emoq-backbones.js';
-import { type EmoqExample, makeExample, promptSetting } from './examples.js';
+import { type EmoqExample, keptWords, makeExample, promptSetting } from './examples.js';
 import { initialStage1, initialStage2 } from './initial-values.js';
 import { stageGraphs, stageNeeds } from './needs.js';
 import { promptStarts } from './prompt-start.js';
@@ -77,6 +77,12 @@ export const emoq: System<EmoqRecipe> = {
     phase === STAGE2 && !hasFormer(recipe)
       ? "the model has no EmoQ-Former, whose e'_q it would show"
       : undefined,
+  missingAttention: (recipe, phase) =>
+    recipe.fusion === 'none'
+      ? 'has no EmoQ-Former (its recipe says fusion: none), whose attention would be shown'
+      : phase === STAGE2 && !hasFormer(recipe)
+        ? 'uses text only, and its stage 2 has no EmoQ-Former; name its stage-1 run'
+        : undefined,
   needs: phaseNeeds,
   review: async (recipe, phase, corpus) => (phase === STAGE2 ? reviewStage2(recipe, corpus) : undefined),
   open: openStage,
@@ -155,6 +161,7 @@ async function openStage(
           makeExample(fitting, recipe.labels, recipe.inputs, text, setting),
         ),
     }),
+    ...(text && { words: (transcript) => keptWords(transcript, text) }),
     estimate: (utterance) =>
       utterance === undefined ? averageLengths(recipe, reads) : estimatedLengths(recipe, reads, utterance),
     ...(isReadable && beginnings && { promptStarts: beginnings }),

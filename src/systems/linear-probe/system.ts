@@ -52,6 +52,8 @@ export const linearProbe: System<ProbeRecipe> = {
   startsFrom: () => undefined,
   views: () => ({ audio: true, text: false }),
   missingEmbedding: () => undefined,
+  missingAttention: () =>
+    'is of a linear probe, which weighs all frames of a clip alike and has no attention',
   needs: () => NEEDS,
   review: async () => undefined,
   open: openProbe,

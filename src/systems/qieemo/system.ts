@@ -90,6 +90,7 @@ export const qieemo: System<QieemoRecipe> = {
       : undefined,
   views: () => ({ audio: true, text: false }),
   missingEmbedding: () => undefined,
+  missingAttention: () => 'is of Qieemo, which has no EmoQ-Former, whose attention would be shown',
   needs: (_, phase) => needsOf(phase),
   review: async (recipe, phase, corpus) => {
     if (phase !== ALIGN || corpus === undefined) return undefined;

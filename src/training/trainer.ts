@@ -187,12 +187,13 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     const running = session.run(group.feeds, options.graph.reported);
     next = prepareAhead(position.step + group.count);
     const outputs = await running;
-    sizing.took(group, (performance.now() - startedAt) / 1000);
+    const tookSec = (performance.now() - startedAt) / 1000;
+    sizing.took(group, tookSec);
 
     const firstStep = position.step;
     const lines = stepLines(outputs, options.graph.reported, firstStep, plan.stepsPerEpoch);
     const bad = lines.findIndex((line) => !isFiniteStep(line));
-    await metrics.append(bad < 0 ? lines : lines.slice(0, bad));
+    await metrics.append(bad < 0 ? lines : lines.slice(0, bad), tookSec);
     if (bad >= 0) throw notFinite(options, lines[bad]!, savedStep);
     position = { ...position, step: firstStep + group.count };
     const trained = lines.reduce((total, { step }) => total + plan.batchOf(step - 1).length, 0);

@@ -73,6 +73,16 @@ describe('the metrics log', () => {
     );
   });
 
+  it('spreads the steps of a run of the graph over the time that it took, the last of them now', async () => {
+    const log = await open(0);
+    const three = { ...two, step: 3 };
+    const sec = clockSec;
+    await log.append([one, two, three, zero], 2);
+    expect(await timesOf()).toEqual(
+      [one, two, three, zero].map(({ step }, i) => ({ step, wallTimeSec: sec - 1.5 + 0.5 * i })),
+    );
+  });
+
   it('is cut back to what the saved state had seen, whatever has become of the other two files', async () => {
     const log = await open(0);
     await log.append([one, zero]);

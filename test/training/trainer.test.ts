@@ -13,6 +13,7 @@ import { type SessionWorker, startSessionWorker } from '../../src/engine/runtime
 import { float32, int64, readSafetensors } from '../../src/engine/tensor/index.js';
 import { evenSplit, planSteps } from '../../src/training/batches.js';
 import { runLimits } from '../../src/training/run-sizing.js';
+import { eventTimes } from '../../src/training/runs/event-file.js';
 import { type RunFolder, runFolder } from '../../src/training/runs/folder.js';
 import { openMetrics } from '../../src/training/runs/metrics-log.js';
 import { readPosition, type TrainingPosition } from '../../src/training/runs/run-state.js';
@@ -108,6 +109,17 @@ describe('training', () => {
     const whole = await bytesOf('ones');
     expect(await bytesOf('threes')).toEqual(whole);
     expect(await bytesOf('timed')).toEqual(whole);
+  });
+
+  it('gives each step of a run of the graph a time of its own, within the time of training', async () => {
+    const beganSec = Date.now() / 1000;
+    await go('clocked', { stepsPerRun: 4 });
+    const times = eventTimes(await readFile(folderOf('clocked').events)).map((event) => event.wallTimeSec);
+    expect(times).toHaveLength(12);
+    times.forEach((sec, index) => {
+      expect(sec).toBeGreaterThan(index === 0 ? beganSec - 1e-3 : times[index - 1]!);
+    });
+    expect(times.at(-1)).toBeLessThanOrEqual(Date.now() / 1000);
   });
 
   it('stopped anywhere and resumed ends with the bytes of an uninterrupted one', async () => {

@@ -24,7 +24,8 @@ export interface MetricsLine {
 
 /** Appended line by line; truncated to the saved state on resume. */
 export interface MetricsLog {
-  append(lines: readonly MetricsLine[]): Promise<void>;
+  /** @param tookSec what the lines took together, if they are the steps of a run of the graph that has just ended */
+  append(lines: readonly MetricsLine[], tookSec?: number): Promise<void>;
   /** Bytes of metrics.jsonl so far. */
   size(): number;
   /** Resolves once all appended lines are on disk, so that a saved state can rely on them. */
@@ -57,7 +58,7 @@ export async function openMetrics(
   await writeFileAtomic(events, Buffer.concat([eventFileHeader(), ...past]));
   let bytes = size;
   return {
-    async append(lines) {
+    async append(lines, tookSec = 0) {
       const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
       await appendFile(metrics, text);
       bytes += Buffer.byteLength(text);
@@ -65,7 +66,9 @@ export async function openMetrics(
       const readBack = parseLines(text, metrics);
       await appendFile(csv, readBack.map(table.row).join(''));
       const now = nowSec();
-      await appendFile(events, Buffer.concat(readBack.map((line) => eventOf(line, now))));
+      // When each step of a run ended is not known: they are spread evenly over it.
+      const endedSec = (index: number): number => now - tookSec * (1 - (index + 1) / lines.length);
+      await appendFile(events, Buffer.concat(readBack.map((line, i) => eventOf(line, endedSec(i)))));
     },
     size: () => bytes,
     async sync() {

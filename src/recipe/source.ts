@@ -27,13 +27,20 @@ export function defaultManifest(name: string): string {
 /**
  * Looks up a dataset name: the shipped recipe NAME.yaml (or ablations/NAME.yaml), then ./NAME.yaml, then the prepared
  * corpus data/NAME/manifest.csv, which gets a recipe of defaults.
- * @throws InputError listing the existing names if there is none.
+ * @throws InputError listing the existing names if there is none, and if a shipped recipe would hide ./NAME.yaml
  */
 export async function findDataset(name: string): Promise<RecipeOrigin> {
   if (isFileName(name)) {
     throw new InputError(`--dataset ${name}: is a file name; pass it with --recipe ${name}`);
   }
   const file = await findRecipeFile(name, '.');
+  const own = `${name}.yaml`;
+  // One of emoq's would be used in place of the user's.
+  if (file !== undefined && resolve(file) !== resolve(own) && (await pathExists(own))) {
+    throw new InputError(
+      `--dataset ${name}: is a recipe that comes with emoq, and there is ${own} here; give --recipe ${own} for this one, or rename it`,
+    );
+  }
   if (file !== undefined) return { kind: 'file', file };
   const manifest = defaultManifest(name);
   if (await pathExists(manifest)) return { kind: 'manifest', name, manifest };

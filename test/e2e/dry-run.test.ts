@@ -138,3 +138,15 @@ describe('--dry-run', () => {
     expect(cut.stderr).toContain('one step at batch 5, 50 frames, ');
   });
 });
+
+it('of a recipe that emoq and the working directory both have is refused, whose would be read in silence', async () => {
+  const own = makeWorkspace('shadowed');
+  own.file('meld4.yaml', 'base: meld7\n');
+  const refused = await own.refused('stage1', '--dataset', 'meld4', '--dry-run');
+  expect(refused).toContain(
+    '--dataset meld4: is a recipe that comes with emoq, and there is meld4.yaml here',
+  );
+  await own.done('stage1', '--recipe', 'meld4.yaml', '--dry-run');
+  await own.done('stage1', '--dataset', 'meld7', '--dry-run');
+  own.remove();
+});

@@ -53,7 +53,7 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
       Array(4).fill([0, 2]),
     );
     work.file(
-      'ravdess.yaml',
+      'speech.yaml',
       toyRecipe('toy', {
         manifest: 'data/ravdess/manifest.csv',
         folds: 'session',
@@ -61,7 +61,7 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
         stage1: { epochs: 40, batch_size: 16, learning_rate: 1e-3 },
       }),
     );
-    await work.done('stage1', '--dataset', 'ravdess', '--fold', '1');
+    await work.done('stage1', '--recipe', 'speech.yaml', '--run', 'runs/ravdess', '--fold', '1');
     const losses = epochLosses('runs/ravdess/stage1/fold-1');
     console.log(
       `RAVDESS, mean training loss: ${losses[0]!.toFixed(3)} at first, ${losses.at(-1)!.toFixed(3)} at last`,
@@ -73,8 +73,8 @@ describe.runIf(present)('stage 1 on real speech (RAVDESS)', () => {
     expect(Object.keys(cached).filter((name) => name.endsWith('.safetensors')).length).toBeGreaterThan(150);
     await work.done(
       'stage1',
-      '--dataset',
-      'ravdess',
+      '--recipe',
+      'speech.yaml',
       '--fold',
       '1',
       '--run',

@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import type { TrainedLayers } from '../backbones/index.js';
 import { type FoldRule, isFoldRule } from '../data/corpora/index.js';
+import { scheduleShapes } from '../engine/training/index.js';
 import { type PaperKey, selectKeys } from '../evaluation/metrics/index.js';
 
 /** Where a key's value comes from: the paper, our own choice, or plumbing that affects no result. */
@@ -118,6 +119,10 @@ export const optimizerKeys = <G extends RateGroup>({
   warmup_fraction: ours(
     'share of all steps over which the rate rises from 0',
     fraction().default(warmupFraction),
+  ),
+  schedule: ours(
+    'how the rate goes on after that: falls linearly or as a cosine to 0, or stays constant',
+    z.enum(scheduleShapes).default('linear'),
   ),
   weight_decay: ours('decoupled weight decay', fraction().default(weightDecay)),
   grad_clip: ours('largest global gradient norm; 0 clips nothing', atLeast(0).default(gradClip)),

@@ -260,13 +260,15 @@ export function buildTraining(
     weightDecay: settings.weight_decay,
     clipNorm: settings.grad_clip,
   };
+  const { warmupSteps, totalSteps } = plan;
+  const schedule = { warmupSteps, totalSteps, shape: settings.schedule };
   const trainable = phase.parameters.trainable.map((parameter) => {
     const own = settings.learning_rates[rateGroupOf(parameter.key)] ?? settings.learning_rate;
     return own === settings.learning_rate
       ? parameter
       : { ...parameter, rateFactor: own / settings.learning_rate };
   });
-  const training = phaseTrainingGraph(phase, { ...phase.parameters, trainable }, optimizer, plan, {
+  const training = phaseTrainingGraph(phase, { ...phase.parameters, trainable }, optimizer, schedule, {
     recompute: settings.activation_checkpointing,
     accumulate: batchSplit(settings) !== undefined,
     sharedBelow: device.kind === 'cpu' ? SHARED_BELOW_ON_CPU : Number.POSITIVE_INFINITY,

@@ -1,15 +1,12 @@
 /**
  * @file AdamW as graph nodes (Loshchilov and Hutter, 2019): decoupled weight decay, bias correction, and gradient
- * clipping by global norm as in PyTorch's clip_grad_norm_. Also the learning rate schedule: linear warm-up, then linear
- * decay to zero.
+ * clipping by global norm as in PyTorch's clip_grad_norm_.
  */
 
 import {
   add,
   cast,
   div,
-  less,
-  max,
   min,
   mul,
   pow,
@@ -19,7 +16,6 @@ import {
   sub,
   sum,
   type Value,
-  where,
   withScope,
 } from '../onnx/index.js';
 
@@ -105,30 +101,4 @@ export function adamwUpdate(
       gradientNorm,
     };
   });
-}
-
-export interface Schedule {
-  /** Steps of linear warm-up; 0 for none. */
-  readonly warmupSteps: number;
-  /** Steps of the whole run; the rate reaches zero after the last one. */
-  readonly totalSteps: number;
-}
-
-/**
- * Learning rate factor at 0-based step s: (s + 1) / warmup below `warmupSteps`, then (total - s) / (total - warmup),
- * never below 0. It is not zero at the first step.
- * @param step int64 scalar
- * @returns float64 scalar
- */
-export function scheduleFactor(step: Value, { warmupSteps, totalSteps }: Schedule): Value {
-  const s = cast(step, 'float64');
-  const falling = max(div(sub(totalSteps, s), Math.max(totalSteps - warmupSteps, 1)), 0);
-  if (warmupSteps === 0) return falling;
-  const rising = div(add(s, 1), warmupSteps);
-  return where(less(s, warmupSteps), rising, falling);
-}
-
-/** The learning rate at a step. @param base float32 scalar @returns float64 scalar */
-export function scheduledRate(base: Value, step: Value, schedule: Schedule): Value {
-  return mul(cast(base, 'float64'), scheduleFactor(step, schedule));
 }

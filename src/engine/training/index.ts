@@ -1,6 +1,6 @@
 /** @file Optimizer, schedule, dropout and the K-step training graph. */
 
-export { type AdamWOptions, type AdamWSlot, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
+export { type AdamWOptions, type AdamWSlot, adamwUpdate } from './adamw.js';
 export {
   CONTEXT_BYTES,
   type DeviceMemory,
@@ -19,6 +19,7 @@ export {
   stepNodes,
   type TrainingProcess,
 } from './memory.js';
+export { type Schedule, type ScheduleShape, scheduledRate, scheduleShapes } from './schedule.js';
 export {
   type Batch,
   evaluationFeeds,

@@ -29,8 +29,9 @@ import {
 import type { StateSlot } from '../runtime/index.js';
 import type { DType } from '../tensor/index.js';
 import { accumulate, type Differentiable, declareMicroInputs, MICRO_BATCHES } from './accumulation.js';
-import { type AdamWOptions, adamwUpdate, type Schedule, scheduledRate } from './adamw.js';
+import { type AdamWOptions, adamwUpdate } from './adamw.js';
 import { createDropout, type DropoutPlan } from './dropout.js';
+import { type Schedule, scheduledRate } from './schedule.js';
 import {
   gathered,
   membersOf,

@@ -167,6 +167,31 @@ describe.each(['iemocap4', 'meld7'])('%s-history', (base) => {
   });
 });
 
+describe.each(['iemocap4', 'meld7'])('%s-tuned', (corpus) => {
+  const name = `${corpus}-tuned`;
+
+  it('is a recipe of ours over that of the paper, and marks every change', async () => {
+    const [of, tuned] = [await loadEmoq({ dataset: corpus }), await loadEmoq({ dataset: name })];
+    const changed = changedKeys(dumpRecipe(of), dumpRecipe(tuned)).map(({ key }) => key);
+    expect(changed.every((key) => key === 'name' || /^stage[12]\./.test(key))).toBe(true);
+    const text = readFileSync(new URL(`${name}.yaml`, folder), 'utf8');
+    expect(text).toContain('settings of our own');
+    for (const line of writtenKeys(name, new Map(changed.map((key) => [key, true]))).values())
+      if (!line.startsWith('name:')) expect(line.endsWith(`# ${notInPaperMark}`), line).toBe(true);
+    // The paper's own rate stays that of its recipes.
+    expect([of.stage1.learning_rate, of.stage2.learning_rate]).toEqual([1e-5, 1e-5]);
+  });
+
+  it('has about the steps of the other corpus', async () => {
+    const { stage1, stage2 } = await loadEmoq({ dataset: name });
+    // MELD's training split; four sessions of IEMOCAP without a speaker.
+    const steps = Math.ceil((corpus === 'meld7' ? 9989 : 3920) / stage2.batch_size);
+    expect(Math.abs(stage1.epochs * steps - 12_400)).toBeLessThan(300);
+    expect(Math.abs(stage2.epochs * steps - 7_400)).toBeLessThan(200);
+    expect(stage2.learning_rates.lora).toBe(2e-4);
+  });
+});
+
 describe('the figures to compare with', () => {
   it("are the paper's tables 1 to 3", async () => {
     const figures = async (dataset: string) => (await loadEmoq({ dataset })).paper;
@@ -202,6 +227,7 @@ it('every shipped recipe loads, under its own name', async () => {
     'iemocap4-history',
     'iemocap4-improvised',
     'iemocap4-lastepoch',
+    'iemocap4-tuned',
     'iemocap5',
     'iemocap5-excited',
     'iemocap6',
@@ -213,6 +239,7 @@ it('every shipped recipe loads, under its own name', async () => {
     'meld7-neither',
     'meld7-scl',
     'meld7-text',
+    'meld7-tuned',
     'meld7-without-former',
     'meld7-without-stage1',
     'msp-podcast',
@@ -233,7 +260,8 @@ it('every shipped recipe loads, under its own name', async () => {
   for (const dataset of names) expect((await loadRecipe({ dataset })).name).toBe(dataset);
   const own = ['meld7-history']; // which the paper does not have
   for (const dataset of names.filter((name) => name.startsWith('meld7-') && !own.includes(name))) {
-    const text = readFileSync(new URL(`ablations/${dataset}.yaml`, folder), 'utf8');
+    const path = dataset === 'meld7-tuned' ? dataset : `ablations/${dataset}`;
+    const text = readFileSync(new URL(`${path}.yaml`, folder), 'utf8');
     const { paper } = await loadEmoq({ dataset });
     expect(text).toContain(`# The paper reports on the test set: WA ${paper!.wa}`);
   }

@@ -17,9 +17,18 @@ export {
   type RobertaConfig,
   robertaKey,
   standardizeAudio,
+  standardizeMeans,
   WORD_EMBEDDINGS_KEY,
 } from './former/former-config.js';
-export { attentivePooling, causalMask, dense, multiHeadAttention, norm, runningCount } from './layers.js';
+export {
+  attentivePooling,
+  causalMask,
+  dense,
+  maskedMean,
+  multiHeadAttention,
+  norm,
+  runningCount,
+} from './layers.js';
 export {
   type AdaptedModule,
   frozenLinear,
@@ -36,8 +45,10 @@ export {
   answerLoss,
   classWeights,
   crossEntropy,
+  type EmbeddingQueue,
   emotionSoftmax,
   frameCrossEntropy,
+  queuedAfter,
 } from './losses.js';
 export { maskSpans, type SpanMasks } from './span-masking.js';
 export {

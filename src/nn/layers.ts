@@ -7,12 +7,14 @@ import {
   add,
   arange,
   cast,
+  div,
   gemm,
   greaterOrEqual,
   layerNorm,
   linear,
   matmul,
   mul,
+  reduceSum,
   reshape,
   sizeOf,
   softmax,
@@ -93,6 +95,12 @@ export function attentivePooling(
   const values = reshape(dense(weights, 'value', x, width), [x.shape[0]!, x.shape[1]!, heads, width / heads]);
   const pooled = matmul(unsqueeze(shares, [2]), transpose(values, [0, 2, 1, 3])); // [N, H, 1, d/H]
   return dense(weights, 'output', reshape(pooled, [x.shape[0]!, width]), width);
+}
+
+/** Mean over the unmasked places: x float32 [N, L, d], mask int64 [N, L] -> [N, d]. */
+export function maskedMean(x: Value, mask: Value): Value {
+  const real = cast(mask, 'float32');
+  return div(reduceSum(mul(x, unsqueeze(real, [2])), [1]), unsqueeze(reduceSum(real, [1]), [1]));
 }
 
 /** True on and below the diagonal: [N, L] -> bool [L, L]. */

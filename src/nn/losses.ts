@@ -9,6 +9,7 @@ import {
   arange,
   cast,
   clip,
+  concat,
   constant,
   countAlong,
   type Dim,
@@ -28,6 +29,7 @@ import {
   reduceSum,
   reshape,
   sizeOf,
+  slice,
   softmax,
   sub,
   transpose,
@@ -36,15 +38,30 @@ import {
 } from '../engine/onnx/index.js';
 import { float32 } from '../engine/tensor/index.js';
 
+/** Embeddings of earlier batches, which anchors are compared with too. */
+export interface EmbeddingQueue {
+  /** [Q, d], rows of unit length, the newest first; rows that have not been filled yet are zeros. */
+  readonly embeddings: Value;
+  /** float32 [Q]: label + 1, and 0 where there is no embedding yet. */
+  readonly labels: Value;
+}
+
 /**
  * Supervised contrastive loss (eq. 4; Khosla et al., 2020). For anchor i: the mean over its positives j (same label, j
  * != i) of -log( exp(e_i.e_j / tau) / sum over k != i of exp(e_i.e_k / tau) ); then the mean over the batch. An anchor
  * without positives contributes 0.
  * @param embeddings e'_q [N, d], rows of unit length
  * @param labels int64 [N]
+ * @param queue further j and k for every anchor (Wang et al., 2020); they are no anchors, and have no gradient
  * @returns scalar
  */
-export function supervisedContrastiveLoss(embeddings: Value, labels: Value, temperature: number): Value {
+export function supervisedContrastiveLoss(
+  embeddings: Value,
+  labels: Value,
+  temperature: number,
+  queue?: EmbeddingQueue,
+): Value {
+  if (queue !== undefined) return queuedContrastiveLoss(embeddings, labels, temperature, queue);
   const similarities = mul(matmul(embeddings, transpose(embeddings, [1, 0])), 1 / temperature); // [N, N]
   const rows = arange(sizeOf(labels, 0), labels.shape[0]!);
   const self = equal(unsqueeze(rows, [1]), unsqueeze(rows, [0])); // [N, N]
@@ -57,6 +74,42 @@ export function supervisedContrastiveLoss(embeddings: Value, labels: Value, temp
     max(reduceSum(positives, [1]), 1), // |P(i)|, 1 where there are none
   );
   return neg(reduceMean(perAnchor));
+}
+
+function queuedContrastiveLoss(
+  embeddings: Value,
+  labels: Value,
+  temperature: number,
+  queue: EmbeddingQueue,
+): Value {
+  const keys = concat([embeddings, queue.embeddings], 0); // [N + Q, d]
+  const similarities = mul(matmul(embeddings, transpose(keys, [1, 0])), 1 / temperature); // [N, N + Q]
+  const own = queueLabels(labels);
+  const others = concat([own, queue.labels], 0); // [N + Q]
+  const rows = arange(sizeOf(labels, 0), labels.shape[0]!);
+  const columns = arange(sizeOf(others, 0), others.shape[0]!);
+  const self = equal(unsqueeze(rows, [1]), unsqueeze(columns, [0])); // [N, N + Q]
+  const absent = unsqueeze(cast(equal(others, 0), 'float32'), [0]);
+  const excluded = max(cast(self, 'float32'), absent);
+  const logProbabilities = logSoftmax(add(similarities, mul(excluded, -1e9)));
+  const positives = cast(and(equal(unsqueeze(own, [1]), unsqueeze(others, [0])), not(self)), 'float32');
+  const perAnchor = div(
+    reduceSum(mul(logProbabilities, positives), [1]),
+    max(reduceSum(positives, [1]), 1), // |P(i)|, 1 where there are none
+  );
+  return neg(reduceMean(perAnchor));
+}
+
+const queueLabels = (labels: Value): Value => add(cast(labels, 'float32'), 1);
+
+/** A queue with a batch before its earlier entries, of which the oldest drop out. */
+export function queuedAfter(embeddings: Value, labels: Value, queue: EmbeddingQueue): EmbeddingQueue {
+  const [size] = queue.labels.shape as [number];
+  const first = (newer: Value, older: Value): Value => slice(concat([newer, older], 0), 0, 0, size);
+  return {
+    embeddings: first(embeddings, queue.embeddings),
+    labels: first(queueLabels(labels), queue.labels),
+  };
 }
 
 /**
@@ -105,8 +158,9 @@ export function affectiveLoss(
   logits: Value,
   labels: Value,
   options: AffectiveLossOptions,
+  queue?: EmbeddingQueue,
 ): { loss: Value; contrastive: Value; focal: Value } {
-  const contrastive = supervisedContrastiveLoss(embeddings, labels, options.temperature);
+  const contrastive = supervisedContrastiveLoss(embeddings, labels, options.temperature, queue);
   const focal = focalLoss(logits, labels, options.alpha, options.gamma);
   const loss = add(mul(contrastive, options.contrastiveWeight), mul(focal, options.focalWeight));
   return { loss, contrastive, focal };

@@ -3,7 +3,8 @@
 import { z } from 'zod';
 import { InputError } from '../base/index.js';
 import { type AffectiveLossOptions, classWeights } from '../nn/index.js';
-import { atLeast, below1, microBatchSize, ours, type PhaseSettings, paper } from './settings.js';
+import { microBatchSize, type PhaseSettings } from './phase-settings.js';
+import { atLeast, below1, ours, paper } from './settings.js';
 
 /** Keys of a loss that is the contrastive one of the paper, the focal one, or both. */
 export const affectiveLossKeys = () => ({
@@ -51,11 +52,16 @@ export function affectiveLossOptions(
  */
 export function accumulationWarning(
   section: string,
-  settings: Pick<PhaseSettings, 'accumulate' | 'batch_size'> & { readonly scl_weight: number },
+  settings: Pick<PhaseSettings, 'accumulate' | 'batch_size'> & {
+    readonly scl_weight: number;
+    readonly scl_queue?: number;
+  },
 ): string | undefined {
-  const { accumulate, batch_size, scl_weight } = settings;
+  const { accumulate, batch_size, scl_weight, scl_queue = 0 } = settings;
   const size = microBatchSize(settings);
   if (scl_weight === 0 || size === batch_size) return undefined;
+  if (scl_queue > 0)
+    return `${section}.accumulate ${accumulate}: the contrastive loss compares the ${size} utterances of a micro-batch with each other and with scl_queue, not with the others of the batch of ${batch_size}`;
   if (size === 1)
     throw new InputError(
       `${section}.accumulate ${accumulate} leaves one utterance in each micro-batch of batch_size ${batch_size}, but the contrastive loss compares utterances; choose a smaller value, or scl_weight 0`,

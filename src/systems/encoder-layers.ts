@@ -228,8 +228,11 @@ export function withEncoderLayers<T extends Omit<PhaseGraphs, 'frozen'>>(
     ...graphs,
     inputs: widened(graphs.inputs, encoder),
     isTrainable: (key) => isEncoderKey(key) || graphs.isTrainable(key),
-    loss: (weights, batch, dropout) =>
-      reading(encoder, settings, dropout, (own, read) => graphs.loss(own, read, dropout))(weights, batch),
+    loss: (weights, batch, dropout, memory) =>
+      reading(encoder, settings, dropout, (own, read) => graphs.loss(own, read, dropout, memory))(
+        weights,
+        batch,
+      ),
     forward: reading(encoder, settings, noDropout, graphs.forward),
     ...(graphs.attention && {
       attention: {

@@ -20,6 +20,13 @@ export {
   standaloneGraph,
 } from './phase-graphs.js';
 export {
+  microBatchSize,
+  type PhaseSettings,
+  rateOf,
+  weightAverage,
+  withViews,
+} from './phase-settings.js';
+export {
   encoderPrecision,
   type PrecisionChoice,
   precisionChoices,
@@ -41,12 +48,9 @@ export {
 export {
   DEFAULT_SYSTEM,
   isSection,
-  microBatchSize,
   type Origin,
-  type PhaseSettings,
   type Recipe,
   type RecipeProblem,
-  rateGroupOf,
   stringEntries,
   stringList,
 } from './settings.js';

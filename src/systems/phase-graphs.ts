@@ -43,7 +43,8 @@ export function phaseParameters(phase: Omit<PhaseGraphs, 'frozen'>): PhaseParame
   };
 }
 
-export interface PhaseTrainingOptions extends Pick<TrainingSpec, 'recompute' | 'accumulate' | 'sharedBelow'> {
+export interface PhaseTrainingOptions
+  extends Pick<TrainingSpec, 'recompute' | 'accumulate' | 'sharedBelow' | 'average'> {
   /** With the outputs of {@link phaseEvaluationGraph} for batches of its own. */
   readonly evaluates?: boolean;
   /** Of a language model's products. Default float32. */
@@ -70,8 +71,9 @@ export function phaseTrainingGraph(
     optimizer,
     schedule,
     ...options,
-    step: ({ root, parameters: values, batch, dropout }) =>
-      phase.loss(layeredWeights(values, frozenOf(root)), batch, dropout),
+    ...(phase.memory && { memory: phase.memory }),
+    step: ({ root, parameters: values, batch, dropout, memory }) =>
+      phase.loss(layeredWeights(values, frozenOf(root)), batch, dropout, memory),
     ...(evaluates && {
       evaluation: {
         batch: phase.inputs,

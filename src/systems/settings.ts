@@ -1,13 +1,12 @@
 /**
- * @file What all systems' recipes share: how keys are declared, common groups of keys, and the settings of a training
- * phase.
+ * @file What all systems' recipes share: how keys are declared, and common groups of keys. Those of a training phase are
+ * in phase-settings.ts.
  */
 
 import { z } from 'zod';
 import type { TrainedLayers } from '../backbones/index.js';
 import { type FoldRule, isFoldRule } from '../data/corpora/index.js';
-import { scheduleShapes } from '../engine/training/index.js';
-import { type PaperKey, selectKeys } from '../evaluation/metrics/index.js';
+import type { PaperKey } from '../evaluation/metrics/index.js';
 
 /** Where a key's value comes from: the paper, our own choice, or plumbing that affects no result. */
 export type Origin = 'paper' | 'not in the paper' | 'plumbing';
@@ -35,140 +34,6 @@ export const below1 = () => z.number().min(0).lt(1);
 export const text = () => z.string().min(1);
 const seed = () => whole(0).max(4294967295);
 const percentOrNull = () => z.number().min(0).max(100).nullable();
-
-/** Groups of parameters that can have a learning rate of their own, and how their keys look. */
-const RATE_GROUPS = {
-  head: { title: 'the classifier, or the CTC head', key: /^(?:head|probe|speech_encoder\.lm_head)\./ },
-  encoder: { title: "the encoder's trained layers", key: /^speech_encoder\./ },
-  mix: { title: "the weights of a learned sum of the encoder's layers", key: /^layer_mix\./ },
-  former: { title: 'the Former', key: /^former\./ },
-  projector: { title: 'the projector', key: /^projector\./ },
-  fusion: { title: 'the modules that fuse the streams', key: /^fusion\./ },
-  lora: { title: "LoRA's matrices", key: /\.lora_[AB]\.weight$/ },
-} as const;
-
-export type RateGroup = keyof typeof RATE_GROUPS;
-
-/** The group of a parameter by its key in checkpoints. @throws Error if it has none */
-export function rateGroupOf(key: string): RateGroup {
-  const found = Object.entries(RATE_GROUPS).find(([, group]) => group.key.test(key));
-  if (found === undefined) throw new Error(`parameter ${key} belongs to no group of learning rates`);
-  return found[0] as RateGroup;
-}
-
-/** Rates of groups that the phase's own would hardly move, or destroy. */
-const GROUP_DEFAULTS: Readonly<Partial<Record<RateGroup, number>>> = { encoder: 1e-5, mix: 1e-3 };
-
-const rateKey = (group: RateGroup) =>
-  ours(
-    `peak learning rate of ${RATE_GROUPS[group].title}; null is learning_rate`,
-    z
-      .number()
-      .gt(0)
-      .max(1)
-      .nullable()
-      .default(GROUP_DEFAULTS[group] ?? null),
-  );
-
-/** Peak learning rates by group; null: that of the phase. */
-export type LearningRates = Readonly<Partial<Record<RateGroup, number | null>>>;
-
-const learningRates = <G extends RateGroup>(groups: readonly G[]) =>
-  z
-    .strictObject(
-      Object.fromEntries(groups.map((group) => [group, rateKey(group)])) as Record<
-        G,
-        ReturnType<typeof rateKey>
-      >,
-    )
-    .prefault({} as never); // every key has a default, which the type of a generic record does not show
-
-/** Defaults of the training settings that differ between phases. */
-export interface PhaseDefaults<G extends RateGroup> {
-  readonly epochs: number;
-  /** The groups of its parameters, beside those of the encoder. */
-  readonly groups: readonly G[];
-  readonly batchSize?: number;
-  readonly learningRate?: number;
-  readonly warmupFraction?: number;
-  readonly weightDecay?: number;
-  readonly gradClip?: number;
-  /** How batch size and learning rate are declared; from the paper by default. */
-  readonly declare?: typeof paper;
-}
-
-/** Keys of every phase trained by gradient descent. */
-export const optimizerKeys = <G extends RateGroup>({
-  epochs,
-  groups,
-  batchSize = 8,
-  learningRate = 1e-5,
-  warmupFraction = 0.1,
-  weightDecay = 0.01,
-  gradClip = 1,
-  declare = paper,
-}: PhaseDefaults<G>) => ({
-  epochs: ours('passes over the training utterances', whole(1).default(epochs)),
-  batch_size: declare('utterances in an optimizer step', whole(1).default(batchSize)),
-  accumulate: ours(
-    'micro-batches that a batch is cut into, gradients summed: less memory; the contrastive loss compares within each',
-    whole(1).default(1),
-  ),
-  learning_rate: declare('peak learning rate of AdamW', z.number().gt(0).max(1).default(learningRate)),
-  learning_rates: learningRates<'encoder' | 'mix' | G>(['encoder', 'mix', ...groups]),
-  warmup_fraction: ours(
-    'share of all steps over which the rate rises from 0',
-    fraction().default(warmupFraction),
-  ),
-  schedule: ours(
-    'how the rate goes on after that: falls linearly or as a cosine to 0, or stays constant',
-    z.enum(scheduleShapes).default('linear'),
-  ),
-  weight_decay: ours('decoupled weight decay', fraction().default(weightDecay)),
-  grad_clip: ours('largest global gradient norm; 0 clips nothing', atLeast(0).default(gradClip)),
-  adam_beta1: ours('decay of the first moment', below1().default(0.9)),
-  adam_beta2: ours('decay of the second moment', below1().default(0.999)),
-  adam_eps: ours('added to the root of the second moment', z.number().gt(0).max(1).default(1e-8)),
-  activation_checkpointing: ours(
-    "compute the inner values of the models' layers twice instead of keeping them: less memory, more time",
-    z.boolean().default(false),
-  ),
-  batches: ours(
-    'who shares a batch: shuffled; balanced, pairs of one class, all classes equally often; or length, of like length',
-    z.enum(['shuffled', 'balanced', 'length']).default('shuffled'),
-  ),
-});
-
-/** Keys that choose the epoch to keep and decide when a phase ends. */
-export const selectionKeys = () => ({
-  select: ours(
-    'which epoch is kept: the best on the validation set by this metric, smoothed over epochs, or the last',
-    z.enum(['last', ...selectKeys, 'smoothed']).default('wf1'),
-  ),
-  select_figure: ours(
-    'figure that select: smoothed averages over an epoch and the ones before and after it',
-    z.enum(selectKeys).default('wf1'),
-  ),
-  patience: ours(
-    'epochs in a row without a better one by select that end the stage; 0 trains all epochs',
-    whole(0).default(0),
-  ),
-});
-
-const phaseSchema = z.object({ ...optimizerKeys({ epochs: 1, groups: [] }), ...selectionKeys() });
-
-/** The part of a phase's recipe section that the trainer reads. */
-export type PhaseSettings = Omit<z.output<typeof phaseSchema>, 'learning_rates'> & {
-  readonly learning_rates: LearningRates;
-};
-
-/** The largest number of utterances that pass through the models at once: the batch, or a micro-batch. */
-export function microBatchSize({
-  batch_size,
-  accumulate,
-}: Pick<PhaseSettings, 'batch_size' | 'accumulate'>): number {
-  return Math.ceil(batch_size / accumulate);
-}
 
 /** The system of a recipe that does not name one. */
 export const DEFAULT_SYSTEM = 'emoq';

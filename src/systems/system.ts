@@ -12,9 +12,10 @@ import type { StoredFeatures } from '../data/features/index.js';
 import type { ChatTemplate, TokenizedWord } from '../data/text/index.js';
 import type { Graph, Value } from '../engine/onnx/index.js';
 import type { StreamedTensor, Tensor } from '../engine/tensor/index.js';
-import type { Batch, GraphInput, ParameterShape, StepLoss } from '../engine/training/index.js';
+import type { Batch, GraphInput, MemorySlot, ParameterShape, StepLoss } from '../engine/training/index.js';
 import type { BatchValues, Dropout, FormerAttention, Precision, Weights } from '../nn/index.js';
-import type { PhaseSettings, Recipe, RecipeProblem } from './settings.js';
+import type { PhaseSettings } from './phase-settings.js';
+import type { Recipe, RecipeProblem } from './settings.js';
 
 /** A kind of model. `R` is its recipe. */
 export interface System<R extends Recipe = Recipe> {
@@ -213,7 +214,10 @@ export interface PhaseGraphs {
   isTrainable(key: string): boolean;
   /** Frozen weights by key, created in the given graph; `precision` is that of a language model's products. */
   frozen(graph: Graph, precision: Precision): Weights;
-  loss(weights: Weights, batch: BatchValues, dropout: Dropout): StepLoss;
+  /** @param memory what the step before left, see {@link memory}; empty where only weights are asked for */
+  loss(weights: Weights, batch: BatchValues, dropout: Dropout, memory?: BatchValues): StepLoss;
+  /** What a training step hands to the next. */
+  readonly memory?: readonly MemorySlot[];
   /**
    * An input that only opened models have: the keys and values of the tokens with which all prompts of a batch begin,
    * which the batch then leaves out. Absent in a phase without prompts.

@@ -16,7 +16,7 @@ import {
 } from '../engine/training/index.js';
 import type { Precision } from '../nn/index.js';
 import { type Phase, type PhaseSettings, precisionOnCuda } from '../systems/index.js';
-import type { StepPlan } from './batches.js';
+import type { StepCounts } from './batches.js';
 import { batchesThatFit, runLimits } from './run-sizing.js';
 import { batchSplit, buildTraining, type StepSize } from './step-sizes.js';
 
@@ -51,7 +51,7 @@ export interface SizedPhase {
 export interface PhaseToSize {
   readonly phase: Phase;
   readonly settings: PhaseSettings;
-  readonly plan: Pick<StepPlan, 'warmupSteps' | 'totalSteps' | 'stepsPerEpoch'>;
+  readonly plan: StepCounts;
   readonly validates: boolean;
   /** The largest steps with some settings. */
   readonly steps: (settings: PhaseSettings) => readonly StepSize[];

@@ -127,13 +127,17 @@ export function heldCheckpoints(
  * @throws InputError when patience is set but no metric can rank epochs
  */
 export function selectionRule(
-  { select, select_figure, patience, epochs }: PhaseSettings,
+  { select, select_figure, patience, epochs, average }: PhaseSettings,
   phase: string,
   validated: number,
 ): SelectionRule {
   if (patience > 0 && select === 'last')
     throw new InputError(
       `${phase}.patience ${patience} waits for a better epoch, but ${phase}.select last never ranks epochs; choose ${selectKeys.join(', ')} or smoothed, or patience 0`,
+    );
+  if (patience > 0 && average.startsWith('last:'))
+    throw new InputError(
+      `${phase}.average ${average} is over the last epochs of the plan, before which ${phase}.patience ${patience} may end the training; set patience to 0, or average to ema:0.99`,
     );
   if (patience > 0 && validated === 0)
     throw new InputError(

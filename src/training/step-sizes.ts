@@ -15,8 +15,10 @@ import {
   type PhaseSettings,
   phaseTrainingGraph,
   type Recipe,
-  rateGroupOf,
+  rateOf,
   type Sizes,
+  weightAverage,
+  withViews,
 } from '../systems/index.js';
 import { longestVariantSec, variedBatches } from './augmentation.js';
 import {
@@ -26,7 +28,7 @@ import {
   evenSplit,
   lengthBatches,
   pairedSplit,
-  type StepPlan,
+  type StepCounts,
   shuffledBatches,
 } from './batches.js';
 import type { ExperimentCorpus } from './experiment.js';
@@ -82,7 +84,7 @@ export function largestSteps(
     const parts = split?.(members) ?? [members];
     return parts.map((part) => ({
       members,
-      batch: batchSize(layout, part.map(lengthsOf)),
+      batch: batchSize(layout, withViews(part, settings).map(lengthsOf)),
       microBatches: parts.length,
     }));
   });
@@ -164,7 +166,7 @@ export function corpusSteps(
 export function averageStep(recipe: Recipe, settings: PhaseSettings, phase: Phase): StepSize {
   const utterances = [...Array(settings.batch_size).keys()];
   return {
-    batch: averageBatch(recipe, phase, microBatchSize(settings)),
+    batch: averageBatch(recipe, phase, (settings.views ?? 1) * microBatchSize(settings)),
     microBatches: batchSplit(settings)?.(utterances).length ?? 1,
   };
 }
@@ -250,7 +252,7 @@ export interface GraphUse {
 export function buildTraining(
   phase: Phase,
   settings: PhaseSettings,
-  plan: Pick<StepPlan, 'warmupSteps' | 'totalSteps'>,
+  plan: StepCounts,
   { device, precision, validates }: GraphUse,
 ): TrainingGraph {
   const optimizer = {
@@ -263,17 +265,19 @@ export function buildTraining(
   const { warmupSteps, totalSteps } = plan;
   const schedule = { warmupSteps, totalSteps, shape: settings.schedule };
   const trainable = phase.parameters.trainable.map((parameter) => {
-    const own = settings.learning_rates[rateGroupOf(parameter.key)] ?? settings.learning_rate;
+    const own = rateOf(parameter.key, settings);
     return own === settings.learning_rate
       ? parameter
       : { ...parameter, rateFactor: own / settings.learning_rate };
   });
+  const average = weightAverage(settings.average, plan);
   const training = phaseTrainingGraph(phase, { ...phase.parameters, trainable }, optimizer, schedule, {
     recompute: settings.activation_checkpointing,
     accumulate: batchSplit(settings) !== undefined,
     sharedBelow: device.kind === 'cpu' ? SHARED_BELOW_ON_CPU : Number.POSITIVE_INFINITY,
     evaluates: validates,
     precision,
+    ...(average && { average }),
   });
   if (device.kind === 'cuda') checkCudaKernels(training.graph);
   return training;

@@ -14,6 +14,7 @@ import {
   phaseEvaluationGraph,
   resolvePrecision,
   systemOf,
+  withViews,
 } from '../systems/index.js';
 import { openAugmentation, variantItems, variedBatches, withVariants } from './augmentation.js';
 import { countSteps, planSteps } from './batches.js';
@@ -292,11 +293,11 @@ export async function trainPhase(options: TrainPhaseOptions): Promise<PhaseOutco
       learningRate: settings.learning_rate,
       seed: recipe.seed,
       runLimits: limits,
-      largest: largestSizes(phase, fed, features, microBatchSize(settings)),
+      largest: largestSizes(phase, fed, features, (settings.views ?? 1) * microBatchSize(settings)),
       ...(split && { split }),
       batch: (indices) =>
         phase.collate(
-          indices.map((index) => fed[index]!),
+          withViews(indices, settings).map((index) => fed[index]!),
           features,
           true,
         ),

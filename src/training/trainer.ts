@@ -5,13 +5,15 @@
  */
 
 import { ComputationError } from '../base/index.js';
-import type { WorkerSession } from '../engine/runtime/index.js';
+import type { SavedName, WorkerSession } from '../engine/runtime/index.js';
 import { float32, int64, type Tensor } from '../engine/tensor/index.js';
 import {
+  averageName,
   dropoutPools,
   firstMomentName,
   noEvaluationFeeds,
   secondMomentName,
+  type TrainingGraph,
 } from '../engine/training/index.js';
 import type { StepPlan } from './batches.js';
 import { type StepFeedOptions, stepFeeds } from './batches.js';
@@ -105,7 +107,9 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
     position = { ...position, metricsBytes: metrics.size() };
     await metrics.sync();
     const metadata = positionMetadata(position);
-    await session.saveState(folder.state, stateNames(options.parameterKeys), metadata, { checksum: true });
+    await session.saveState(folder.state, stateNames(options.graph, options.parameterKeys), metadata, {
+      checksum: true,
+    });
     await options.timings?.save(position.step);
     lastSave = performance.now();
     savedStep = position.step;
@@ -208,8 +212,17 @@ export async function train(options: TrainerOptions): Promise<TrainingPosition> 
 }
 
 /** Names of everything a resumed run must restore. */
-function stateNames(keys: readonly string[]): string[] {
-  return [...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)];
+function stateNames({ averages, memory }: TrainingGraph, keys: readonly string[]): string[] {
+  return [
+    ...[...keys, ...keys.map(firstMomentName), ...keys.map(secondMomentName)],
+    ...(averages ? keys.map(averageName) : []),
+    ...memory,
+  ];
+}
+
+/** What a checkpoint holds: the parameters, or their averages under the names of the parameters. */
+function checkpointNames({ averages }: TrainingGraph, keys: readonly string[]): readonly SavedName[] {
+  return averages ? keys.map((key) => [averageName(key), key] as const) : keys;
 }
 
 /**
@@ -217,7 +230,7 @@ function stateNames(keys: readonly string[]): string[] {
  * and among those of the last epochs.
  */
 async function keepEpoch(
-  { selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
+  { graph, selection, session, folder, parameterKeys, keepCheckpoints }: TrainerOptions,
   position: TrainingPosition,
   epoch: number,
   validation: ValidationFigures | undefined,
@@ -227,7 +240,7 @@ async function keepEpoch(
   const selected = best === position.best ? undefined : best!.epoch;
   const keep = heldCheckpoints({ ...position, ...judged, epoch }, selection, keepCheckpoints);
   await keepParameters(folder, { epoch, selected, keep }, (path) =>
-    session.saveState(path, parameterKeys, {}),
+    session.saveState(path, checkpointNames(graph, parameterKeys), {}),
   );
   return judged;
 }

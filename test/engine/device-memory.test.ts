@@ -121,7 +121,16 @@ function trainingGraph(step: (w: Value, x: Value, root: Graph) => Value): Traini
   });
   addOutput(root, states[0]!, 'updated/w');
   return {
-    ...{ graph: root, body, gradientBody: body, accumulates: false, reported: [], evaluation: undefined },
+    ...{
+      graph: root,
+      body,
+      gradientBody: body,
+      accumulates: false,
+      averages: false,
+      memory: [],
+      reported: [],
+      evaluation: undefined,
+    },
     dropout: { rates: [], sites: [] },
     state: [{ input: 'w', output: 'updated/w', dtype: 'float32', shape: [1024, 1024] }],
   };

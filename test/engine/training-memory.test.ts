@@ -44,6 +44,8 @@ function trainingGraph(step: (w: Value, x: Value, root: Graph) => Value): Traini
     state,
     dropout,
     accumulates: false,
+    averages: false,
+    memory: [],
     reported: [],
     evaluation: undefined,
   };

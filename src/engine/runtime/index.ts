@@ -19,7 +19,7 @@ export {
 export { requireDevices } from './device-requirements.js';
 export type { FoundLibrary } from './library-search.js';
 export { type CardMemory, countCudaDevices, type Gpu, listGpus, readCardMemory } from './nvidia-gpus.js';
-export type { StatePart, StateSlot } from './protocol.js';
+export type { SavedName, StatePart, StateSlot } from './protocol.js';
 export { installFromArchive, installFromFolder } from './provider-installation.js';
 export { listProviders, type Provider, trySession } from './providers.js';
 export { releaseMemory } from './resident-state.js';

@@ -21,6 +21,9 @@ export interface StatePart {
   readonly shape: readonly number[];
 }
 
+/** The name of a state tensor, with that under which it is written if it differs. */
+export type SavedName = string | readonly [name: string, savedAs: string];
+
 export type Request =
   | { kind: 'create'; model: Uint8Array; options: SessionOptions; state: readonly StateSlot[] }
   | { kind: 'run'; session: number; feeds: Tensors; outputs: readonly string[] | undefined }
@@ -32,7 +35,7 @@ export type Request =
       kind: 'saveState';
       session: number;
       path: string;
-      names: readonly string[];
+      names: readonly SavedName[];
       metadata: Readonly<Record<string, string>>;
       options: WriteOptions | undefined;
     }

@@ -15,7 +15,7 @@ import {
   type WriteOptions,
   writeSafetensors,
 } from '../tensor/index.js';
-import type { StatePart, StateSlot } from './protocol.js';
+import type { SavedName, StatePart, StateSlot } from './protocol.js';
 import type { Session, Tensors } from './session.js';
 
 /** State of one session; may be empty. Its names are those of the slots' parts. */
@@ -36,7 +36,7 @@ export interface ResidentState {
   /** Writes state tensors to a safetensors file, atomically. */
   save(
     path: string,
-    names: readonly string[],
+    names: readonly SavedName[],
     metadata: Readonly<Record<string, string>>,
     options?: WriteOptions,
   ): Promise<void>;
@@ -113,7 +113,10 @@ export function createResidentState(slots: readonly StateSlot[]): ResidentState 
     async save(path, names, metadata, options) {
       await writeSafetensors(
         path,
-        names.map((name) => [name, tensorOf(name)] as const),
+        names.map((each) => {
+          const [name, savedAs] = typeof each === 'string' ? [each, each] : each;
+          return [savedAs, tensorOf(name)] as const;
+        }),
         metadata,
         options,
       );

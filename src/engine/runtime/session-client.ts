@@ -11,6 +11,7 @@ import {
   forMessage,
   type Reply,
   type Request,
+  type SavedName,
   type StateSlot,
 } from './protocol.js';
 import type { SessionOptions, Tensors } from './session.js';
@@ -46,7 +47,7 @@ export interface WorkerSession {
   /** Writes state tensors to a safetensors file, atomically, without passing through the main thread. */
   saveState(
     path: string,
-    names: readonly string[],
+    names: readonly SavedName[],
     metadata: Readonly<Record<string, string>>,
     options?: WriteOptions,
   ): Promise<void>;

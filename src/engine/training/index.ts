@@ -31,6 +31,7 @@ export {
 } from './stacking.js';
 export { type ParameterShape, type StateGroup, stateGroups } from './state-groups.js';
 export {
+  averageName,
   buildTrainingGraph,
   EVALUATED,
   type EvaluationPart,
@@ -38,6 +39,7 @@ export {
   evaluationName,
   firstMomentName,
   type GraphInput,
+  type MemorySlot,
   SIZES_INPUT,
   type StepContext,
   type StepLoss,
@@ -45,3 +47,4 @@ export {
   type TrainingGraph,
   type TrainingSpec,
 } from './training-graph.js';
+export type { WeightAverage } from './weight-average.js';

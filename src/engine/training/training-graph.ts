@@ -1,7 +1,7 @@
 /**
- * @file The training graph: K optimizer steps in one ONNX Loop. The loop carries parameters and moments; batches are
- * stacked [K, ...], and each is cut to its own sizes inside. With gradient accumulation a step takes several entries of
- * the stack.
+ * @file The training graph: K optimizer steps in one ONNX Loop. The loop carries parameters and moments, and on request
+ * averages of the parameters and what a model remembers from one step to the next; batches are stacked [K, ...], and
+ * each is cut to its own sizes inside. With gradient accumulation a step takes several entries of the stack.
  */
 
 import { gradients } from '../autodiff/index.js';
@@ -40,6 +40,7 @@ import {
   type StateGroup,
   stateGroups,
 } from './state-groups.js';
+import { updatedAverages, type WeightAverage } from './weight-average.js';
 
 /** A per-batch input. Symbolic axes vary from batch to batch; fixed axes are numbers. */
 export interface GraphInput {
@@ -56,6 +57,8 @@ export interface StepContext {
   readonly parameters: ReadonlyMap<string, Value>;
   readonly batch: Readonly<Record<string, Value>>;
   readonly dropout: (x: Value, rate: number, site: string) => Value;
+  /** What the step before left, by name; zeros at the first step. Empty without {@link TrainingSpec.memory}. */
+  readonly memory: Readonly<Record<string, Value>>;
 }
 
 export interface StepLoss {
@@ -63,6 +66,14 @@ export interface StepLoss {
   readonly loss: Value;
   /** Further scalars to report, by name. */
   readonly reported: Readonly<Record<string, Value>>;
+  /** What the next step finds in its memory, by name. No gradient flows from step to step. */
+  readonly memory?: Readonly<Record<string, Value>>;
+}
+
+/** A float32 tensor that a model hands from each step to the next. */
+export interface MemorySlot {
+  readonly name: string;
+  readonly shape: readonly number[];
 }
 
 export interface TrainingSpec {
@@ -78,6 +89,10 @@ export interface TrainingSpec {
   readonly accumulate?: boolean;
   /** Parameters with fewer elements share a vector, see {@link stateGroups}. Default: each is a tensor of its own. */
   readonly sharedBelow?: number;
+  /** Keep an average of the parameters in the state; the evaluation then computes with it. */
+  readonly average?: WeightAverage;
+  /** What the model hands from step to step, and with `accumulate` from micro-batch to micro-batch. */
+  readonly memory?: readonly MemorySlot[];
   /** What the graph computes besides, from the parameters that it is given. */
   readonly evaluation?: EvaluationSpec;
 }
@@ -86,7 +101,7 @@ export interface TrainingSpec {
 export interface EvaluationSpec {
   readonly batch: readonly GraphInput[];
   /** Builds one batch and returns its outputs by name. */
-  readonly forward: (context: Omit<StepContext, 'dropout'>) => Readonly<Record<string, Value>>;
+  readonly forward: (context: Omit<StepContext, 'dropout' | 'memory'>) => Readonly<Record<string, Value>>;
 }
 
 export interface TrainingGraph {
@@ -95,8 +110,12 @@ export interface TrainingGraph {
   readonly body: Graph;
   /** Where loss and gradients are computed: `body`, or with accumulation the graph of one micro-batch inside it. */
   readonly gradientBody: Graph;
-  /** Parameters and moments that stay in the worker. */
+  /** Parameters, moments, averages and memory, which stay in the worker. */
   readonly state: readonly StateSlot[];
+  /** The state has an average of each parameter, under {@link averageName}. */
+  readonly averages: boolean;
+  /** Names of the memory in the state. */
+  readonly memory: readonly string[];
   readonly dropout: DropoutPlan;
   /** A step's batch comes as micro-batches. */
   readonly accumulates: boolean;
@@ -118,6 +137,10 @@ export interface EvaluationPart {
 
 export const firstMomentName = (key: string): string => `exp_avg/${key}`;
 export const secondMomentName = (key: string): string => `exp_avg_sq/${key}`;
+/** Name of a parameter's average over the steps. */
+export const averageName = (key: string): string => `average/${key}`;
+/** Name in the state of what a model remembers. */
+const memoryName = (name: string): string => `memory/${name}`;
 /** The input with the sizes of the batches: a column begins with 0, then has a size for each symbol. */
 export const SIZES_INPUT = 'batch_sizes';
 /** Name of an evaluation's input or output in a training graph. */
@@ -128,8 +151,9 @@ export const EVALUATED = 'evaluated';
 /**
  * Builds the training graph. Inputs: `learning_rate` (float32 scalar), `step` (int64 scalar, steps done before), every
  * batch input stacked as [K, ...], `batch_sizes` int64 [1 + symbols, K], dropout pools and windows, the groups of
- * parameters by name and their moments as `exp_avg/<group>`, `exp_avg_sq/<group>`. Outputs: `loss`, `gradient_norm`,
- * `learning_rate_used` and the reported scalars, each [K], and the updated state as `updated/<input>`.
+ * parameters by name and their moments as `exp_avg/<group>`, `exp_avg_sq/<group>`; with an average `average/<group>`,
+ * with memory `memory/<name>`. Outputs: `loss`, `gradient_norm`, `learning_rate_used` and the reported scalars, each
+ * [K], and the updated state as `updated/<input>`.
  *
  * With accumulation, the stack is of micro-batches, those of a step one after another; sizes and dropout windows are [...,
  * micro-batches of the longest step, K]; `micro_batches` and `first_micro_batch` int64 [K] locate each step's
@@ -147,9 +171,13 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   const columns = spec.accumulate ? ['micro_columns', 'K'] : ['K'];
   const batches = declareBatches(root, spec.batch, stack, columns);
   const micro = spec.accumulate ? declareMicroInputs(root) : undefined;
-  const stateInputs = stateNames.flatMap((nameOf) =>
+  const { average, memory: remembers = [] } = spec;
+  const names = average === undefined ? stateNames : [...stateNames, averageName];
+  const groupInputs = names.flatMap((nameOf) =>
     groups.map(({ name, shape }) => addInput(root, nameOf(name), 'float32', shape)),
   );
+  const memoryInputs = remembers.map(({ name, shape }) => addInput(root, memoryName(name), 'float32', shape));
+  const stateInputs = [...groupInputs, ...memoryInputs];
   const count = groups.length;
   const reportedNames: string[] = [];
   let dropoutPlan: DropoutPlan = { rates: [], sites: [] };
@@ -159,18 +187,17 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
   const tripCount = sizeOf(micro?.first ?? batches.stacked[0]!, 0);
   const result = loop(tripCount, 'K', stateInputs, (body, iteration, states) => {
     stepGraph = body;
-    const [current, first, second] = [
-      states.slice(0, count),
-      states.slice(count, 2 * count),
-      states.slice(2 * count),
-    ];
+    const current = states.slice(0, count);
+    const first = states.slice(count, 2 * count);
+    const second = states.slice(2 * count, 3 * count);
+    const averages = states.slice(3 * count, groupInputs.length);
+    const memory = states.slice(groupInputs.length);
     /** One batch in `graph`, at `index` of the stack; loss and scalars are multiplied by the weight, if given. */
     const forward = (
       graph: Graph,
       index: Value,
       pick: PickBatch,
-      values: readonly Value[],
-      weight?: Value,
+      { values, memory: before, weight }: Given,
     ): Differentiable => {
       gradientBody = graph;
       const batch = withScope(graph, 'batch', () =>
@@ -178,7 +205,10 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       );
       const dropout = createDropout(root, columns, (table) => hostColumn(...pick(table)));
       const parameters = membersOf(groups, values);
-      const whole = spec.step({ root, body: graph, parameters, batch, dropout: dropout.apply });
+      const whole = spec.step({
+        ...{ root, body: graph, parameters, batch, dropout: dropout.apply },
+        memory: Object.fromEntries(remembers.map(({ name }, index) => [name, before[index]!])),
+      });
       dropoutPlan = dropout.plan;
       const weighted = (value: Value): Value => (weight === undefined ? value : mul(value, weight));
       const loss = weighted(whole.loss);
@@ -186,6 +216,7 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       return {
         loss,
         reported: Object.fromEntries(reported),
+        memory: remembers.map(({ name }) => requireMemory(whole.memory, name)),
         gradients: () => {
           const slopes = gradients(loss, [...parameters.values()], { recompute: spec.recompute ?? false });
           const slopeOf = new Map([...parameters.keys()].map((key, index) => [key, slopes[index]!]));
@@ -196,9 +227,9 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
     const ordinal = onDevice(iteration);
     const step =
       micro === undefined
-        ? forward(body, ordinal, (table) => [table, iteration], current)
-        : accumulate(micro, iteration, current, (graph, { position, index }, values, weight) =>
-            forward(graph, index, (table) => [gather(table, iteration, -1), position], values, weight),
+        ? forward(body, ordinal, (table) => [table, iteration], { values: current, memory })
+        : accumulate(micro, iteration, { state: current, memory }, (graph, { position, index }, given) =>
+            forward(graph, index, (table) => [gather(table, iteration, -1), position], given),
           );
 
     const stepNumber = add(firstStep, ordinal);
@@ -219,7 +250,14 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       ...step.reported,
     }).map(([name, value]) => ({ name, value }));
     reportedNames.push(...collected.map(({ name }) => name));
-    return { states: [...update.parameters, ...update.firstMoments, ...update.secondMoments], collected };
+    const updatedStates = [
+      ...update.parameters,
+      ...update.firstMoments,
+      ...update.secondMoments,
+      ...(average ? updatedAverages(averages, update.parameters, stepNumber, average) : []),
+      ...step.memory,
+    ];
+    return { states: updatedStates, collected };
   });
 
   const state = stateInputs.map((input, position): StateSlot => {
@@ -229,7 +267,9 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
       output: output.name,
       dtype: 'float32',
       shape: input.shape as readonly number[],
-      parts: partsOf(groups[position % count]!, stateNames[Math.floor(position / count)]!),
+      ...(position < groupInputs.length && {
+        parts: partsOf(groups[position % count]!, names[Math.floor(position / count)]!),
+      }),
     };
   });
   result.collected.forEach((value, position) => {
@@ -240,15 +280,37 @@ export function buildTrainingGraph(spec: TrainingSpec): TrainingGraph {
     body: stepGraph,
     gradientBody,
     state,
+    averages: average !== undefined,
+    memory: memoryInputs.map(({ name }) => name),
     dropout: dropoutPlan,
     accumulates: micro !== undefined,
     reported: reportedNames,
-    evaluation: spec.evaluation && addEvaluation(root, spec.evaluation, groups, stateInputs.slice(0, count)),
+    evaluation:
+      spec.evaluation &&
+      addEvaluation(
+        root,
+        spec.evaluation,
+        groups,
+        average === undefined ? groupInputs.slice(0, count) : groupInputs.slice(3 * count),
+      ),
   };
+}
+
+function requireMemory(remembered: StepLoss['memory'], name: string): Value {
+  const value = remembered?.[name];
+  if (value === undefined) throw new Error(`the model does not say what it remembers as ${name}`);
+  return value;
 }
 
 /** How inputs and files call parameters and moments. */
 const stateNames = [(key: string) => key, firstMomentName, secondMomentName];
+
+/** What a batch is computed with: the groups' values, what was left to it, and the weight of a micro-batch. */
+interface Given {
+  readonly values: readonly Value[];
+  readonly memory: readonly Value[];
+  readonly weight?: Value;
+}
 
 /** Picks what a table holds for the current batch: a table whose last axis is the batches' own, and where in it. */
 type PickBatch = (table: Value) => [table: Value, position: Value];

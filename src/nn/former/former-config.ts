@@ -32,7 +32,7 @@ export interface RobertaConfig {
 }
 
 export interface FormerConfig {
-  /** The RoBERTa model it is initialised from: width, depth, heads, vocabulary. */
+  /** The RoBERTa model it is initialised from: width, depth (of which the Former may have less), heads, vocabulary. */
   readonly roberta: RobertaConfig;
   /** Width d_a of the audio features. */
   readonly audioWidth: number;
@@ -41,11 +41,16 @@ export interface FormerConfig {
   /** Queries attend to the audio in layers 0, n, 2n, ... (not in the paper: 2, as BLIP-2). */
   readonly crossAttentionEvery: number;
   readonly poolingHeads: number;
+  /** Add the projected mean of the audio frames to the pooled queries (not in the paper). Default `none`. */
+  readonly residual?: FormerResidual;
   readonly dropout: number;
   readonly attentionDropout: number;
   /** Also train RoBERTa's word embeddings; otherwise they are frozen and read from the checkpoint file. */
   readonly trainWordEmbeddings: boolean;
 }
+
+/** What bypasses the Former's layers. */
+export type FormerResidual = 'none' | 'mean';
 
 /** The only weight that is frozen by default. */
 export const WORD_EMBEDDINGS_KEY = 'embeddings.word_embeddings.weight';
@@ -109,10 +114,10 @@ const INITIAL_GAIN = 1;
 
 /**
  * RoBERTa's key for a Former key. The queries' FFN is initialised from the text FFN of the same layer; cross-attention,
- * queries, audio projection and pooling are new.
+ * queries, audio projection, pooling and residual are new.
  */
 export function robertaKey(key: string): string | undefined {
-  if (/crossattention|query_tokens|^pooling\.|^audio_projection\./.test(key)) return undefined;
+  if (/crossattention|query_tokens|^(?:pooling|audio_projection|residual)\./.test(key)) return undefined;
   return key.replace('intermediate_query', 'intermediate').replace('output_query', 'output');
 }
 
@@ -125,6 +130,7 @@ export interface AudioStatistics {
 /**
  * Initial values of the Former's parameters.
  * @param audio statistics to fold into the audio projection; without them features are used as they are
+ * @param means statistics of the clips' mean frames, for the residual
  * @param roberta checkpoint view without key prefix; undefined initialises everything randomly (tests, benchmarks)
  * @throws InputError when a RoBERTa weight is missing or has another shape
  */
@@ -133,6 +139,7 @@ export async function initialFormer(
   roberta: Checkpoint | undefined,
   seed: number,
   audio?: AudioStatistics,
+  means?: AudioStatistics,
 ): Promise<Map<string, Tensor<'float32'>>> {
   const values = new Map<string, Tensor<'float32'>>();
   for (const { key, shape } of parameters) {
@@ -145,6 +152,7 @@ export async function initialFormer(
     );
   }
   if (audio !== undefined) standardizeAudio(values, 'audio_projection', audio);
+  if (means !== undefined) standardizeMeans(values, means);
   return values;
 }
 
@@ -175,11 +183,33 @@ export function standardizeAudio(
   }
 }
 
+/** Keys of the residual's scale and shift of each channel. */
+export const RESIDUAL_NORM = { scale: 'residual.norm.weight', shift: 'residual.norm.bias' } as const;
+
+/**
+ * Initial scale and shift of the residual, which standardize the means of clips. They are parameters of their own,
+ * unlike in {@link standardizeAudio}: means differ little, so that weights with the scale in them would be large, and
+ * hardly move at a usual learning rate.
+ */
+export function standardizeMeans(
+  values: Map<string, Tensor<'float32'>>,
+  { mean, deviation }: AudioStatistics,
+): void {
+  if (!values.has(RESIDUAL_NORM.scale)) return;
+  // A nearly constant channel must not be amplified into noise.
+  const least = Math.max(0.01 * Math.max(...deviation), 1e-6);
+  const scale = deviation.map((value) => 1 / Math.max(value, least));
+  const shift = scale.map((value, channel) => -value * mean[channel]!);
+  values.set(RESIDUAL_NORM.scale, tensor('float32', [mean.length], scale));
+  values.set(RESIDUAL_NORM.shift, tensor('float32', [mean.length], shift));
+}
+
 /** A new parameter: ones for a layer norm's scale, zeros for biases, otherwise normal, scaled by the input width. */
 export function freshParameter(key: string, shape: readonly number[], seed: number): Tensor<'float32'> {
   const size = elementCount(shape);
   if (key.endsWith('.bias')) return tensor('float32', shape);
-  if (key.endsWith('LayerNorm.weight')) return tensor('float32', shape, new Float32Array(size).fill(1));
+  if (key.endsWith('LayerNorm.weight') || key === RESIDUAL_NORM.scale)
+    return tensor('float32', shape, new Float32Array(size).fill(1));
   const deviation = INITIAL_GAIN / Math.sqrt(shape.at(-1)!);
   return tensor('float32', shape, normalArray(seededRandom(seed, 'parameter', key), size, deviation));
 }

@@ -5,6 +5,7 @@
  */
 
 import {
+  add,
   addDims,
   addInput,
   addOutput,
@@ -12,13 +13,14 @@ import {
   concat,
   int64Vector,
   l2Normalize,
+  mul,
   pad,
   slice,
   unsqueeze,
   type Value,
   withScope,
 } from '../../engine/onnx/index.js';
-import { attentivePooling, dense } from '../layers.js';
+import { attentivePooling, dense, maskedMean } from '../layers.js';
 import { attentionBias, type Dropout, type ModelGraph, noDropout, under, type Weights } from '../weights.js';
 import {
   FORMER_PREFIX,
@@ -28,6 +30,8 @@ import {
   formerViews,
   hasCrossAttention,
   type InputViews,
+  type MaskedSequence,
+  RESIDUAL_NORM,
 } from './former-config.js';
 import {
   type AttentionShape,
@@ -94,11 +98,26 @@ export function emoqFormer(
       ),
     );
   }
-  return withScope(graph, 'pooling', () =>
-    l2Normalize(
-      attentivePooling(under(weights, 'pooling.'), queries, config.poolingHeads, undefined, onPooling),
-    ),
+  const pooled = withScope(graph, 'pooling', () =>
+    attentivePooling(under(weights, 'pooling.'), queries, config.poolingHeads, undefined, onPooling),
   );
+  if (config.residual !== 'mean' || audio === undefined)
+    return withScope(graph, 'pooling', () => l2Normalize(pooled));
+  return withScope(graph, 'residual', () =>
+    l2Normalize(add(pooled, residual(weights, config, audio, dropout))),
+  );
+}
+
+/** The mean of the audio frames, scaled and shifted by channel, and projected: [N, d_h]. */
+function residual(
+  weights: Weights,
+  { audioWidth, roberta, dropout: rate }: FormerConfig,
+  audio: MaskedSequence,
+  dropout: Dropout,
+): Value {
+  const scaled = mul(maskedMean(audio.values, audio.mask), weights(RESIDUAL_NORM.scale, [audioWidth]));
+  const standardized = add(scaled, weights(RESIDUAL_NORM.shift, [audioWidth]));
+  return dense(weights, 'residual', dropout(standardized, rate, 'residual'), roberta.hiddenSize);
 }
 
 /** Joint self-attention (eq. 2), cross-attention of the queries (eq. 3), and separate FFNs for queries and text. */

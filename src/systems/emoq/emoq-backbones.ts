@@ -200,7 +200,9 @@ function robertaKeys(
   { audio, former }: BackboneConfigs,
   { weights }: Checkpoint,
 ): Set<string> {
-  const { define } = formerGraph(formerConfig(recipe, { hiddenSize: audio.width }, former!), 'both');
+  // Layers that the recipe leaves out are not unknown weights.
+  const whole = { ...recipe, former: { ...recipe.former, layers: 'all' as const } };
+  const { define } = formerGraph(formerConfig(whole, { hiddenSize: audio.width }, former!), 'both');
   const stored = declaredWeights(define).flatMap(({ key }) => {
     const source = robertaKey(key.slice(FORMER_PREFIX.length));
     return source === undefined ? [] : (weights.get(source)?.key ?? []);

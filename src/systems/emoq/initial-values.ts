@@ -14,15 +14,23 @@ import { hasFormer } from './settings.js';
 import { HEAD_PREFIX, initialHead } from './stage1.js';
 import { initialProjector, PROJECTOR_PREFIX } from './stage2.js';
 
+/** Statistics of the audio features of the training set. */
+export interface InitialStatistics {
+  /** Of frames: the input of the audio projection, or of the projector without a Former. */
+  readonly frames: AudioStatistics;
+  /** Of the clips' means, if the Former reads these. */
+  readonly means: AudioStatistics | undefined;
+}
+
 /** Stage 1: the Former from RoBERTa, a new head. */
 export async function initialStage1(
   parameters: readonly ParameterShape[],
   backbones: EmoqBackbones,
   seed: number,
-  audio: AudioStatistics | undefined,
+  audio: InitialStatistics | undefined,
 ): Promise<Tensors> {
   const shapes = below(parameters, FORMER_PREFIX);
-  const former = await initialFormer(shapes, backbones.former.checkpoint, seed, audio);
+  const former = await initialFormer(shapes, backbones.former.checkpoint, seed, audio?.frames, audio?.means);
   const head = initialHead(below(parameters, HEAD_PREFIX), seed);
   return {
     ...prefixed(FORMER_PREFIX, former),
@@ -33,7 +41,6 @@ export async function initialStage1(
 /**
  * Stage 2: the Former from stage 1's checkpoint (or from RoBERTa without one), a projector at the scale of the word
  * embeddings, and LoRA at zero.
- * @param audio statistics of the input of the audio projection, or of the projector without a Former
  * @throws InputError when the stage-1 checkpoint does not fit the recipe
  */
 export async function initialStage2(
@@ -41,7 +48,7 @@ export async function initialStage2(
   recipe: EmoqRecipe,
   backbones: EmoqBackbones,
   stage1: Checkpoint | undefined,
-  audio: AudioStatistics | undefined,
+  audio: InitialStatistics | undefined,
 ): Promise<Tensors> {
   const { seed } = recipe;
   const formerShapes = below(parameters, FORMER_PREFIX);
@@ -50,7 +57,7 @@ export async function initialStage2(
       ? {
           ...prefixed(
             FORMER_PREFIX,
-            await initialFormer(formerShapes, backbones.former.checkpoint, seed, audio),
+            await initialFormer(formerShapes, backbones.former.checkpoint, seed, audio?.frames, audio?.means),
           ),
         }
       : await readTrained(
@@ -58,7 +65,7 @@ export async function initialStage2(
           stage1,
         );
   const embeddingRms = await wordEmbeddingRms(backbones.llm.checkpoint!, seed);
-  const frames = hasFormer(recipe) ? undefined : audio;
+  const frames = hasFormer(recipe) ? undefined : audio?.frames;
   const projector = initialProjector(below(parameters, PROJECTOR_PREFIX), embeddingRms, seed, frames);
   const lora = initialLora(backbones.configs.llm!, recipe.lora, seed);
   return { ...former, ...prefixed(PROJECTOR_PREFIX, projector), ...Object.fromEntries(lora) };

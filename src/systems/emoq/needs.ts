@@ -64,7 +64,7 @@ const OUTLINE_DECODER: DecoderConfig = {
  * @param start whether its parameters start from the backbones
  */
 export function stageNeeds(recipe: EmoqRecipe, phase: string, start: StartingPoint): StageNeeds {
-  const former = { ...recipe.former, queries: 1, pooling_heads: 1, head_hidden: 1 };
+  const former = { ...recipe.former, layers: 'all' as const, queries: 1, pooling_heads: 1, head_hidden: 1 };
   const labelTokenIds = recipe.labels.map(() => 0);
   const configs = { audio: OUTLINE_ENCODER, former: OUTLINE_ROBERTA, llm: OUTLINE_DECODER };
   const graphs = stageGraphs({ ...recipe, former }, phase, configs, labelTokenIds, undefined, () => {

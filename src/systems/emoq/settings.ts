@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { didYouMean, InputError } from '../../base/index.js';
 import { FORMER_PREFIX, type FormerConfig, type RobertaConfig, WORD_EMBEDDINGS_KEY } from '../../nn/index.js';
 import { affectiveLossKeys } from '../affective-loss.js';
+import { optimizerKeys, selectionKeys } from '../phase-settings.js';
 import {
   audioKeys,
   below1,
@@ -17,14 +18,12 @@ import {
   encoderKeys,
   encoderProblems,
   isSection,
-  optimizerKeys,
   ours,
   paper,
   paperKeys,
   type Recipe,
   type RecipeProblem,
   seedKeys,
-  selectionKeys,
   stringEntries,
   stringList,
   text,
@@ -63,9 +62,19 @@ export const emoqSchema = z.strictObject({
   ...seedKeys,
   former: z
     .strictObject({
+      layers: ours(
+        "RoBERTa's layers that the Former has: all, or the first N",
+        z
+          .union([z.literal('all'), whole(1)], { error: 'must be all, or a number of layers from 1' })
+          .default('all'),
+      ),
       queries: ours('number of learned queries N_q (eq. 1)', whole(1).default(32)),
       cross_attention_every: ours('a cross-attention (eq. 3) in every how many layers', whole(1).default(2)),
       pooling_heads: ours('heads of the attentive pooling', whole(1).default(8)),
+      residual: ours(
+        "what bypasses the Former's layers: none, or the mean of the audio frames, projected and added to the pooled queries",
+        z.enum(['none', 'mean']).default('none'),
+      ),
       dropout: ours('dropout of hidden states', below1().default(0.1)),
       attention_dropout: ours('dropout of attention weights', below1().default(0.1)),
       train_word_embeddings: ours("train RoBERTa's word embeddings too", z.boolean().default(false)),
@@ -123,14 +132,22 @@ export const emoqSchema = z.strictObject({
     .prefault({}),
   stage1: z
     .strictObject({
-      ...optimizerKeys({ epochs: 10, groups: ['former', 'head'] }),
+      ...optimizerKeys({ epochs: 10, groups: ['former', 'roberta', 'head'] }),
       ...affectiveLossKeys(),
+      views: ours(
+        'times that each utterance is in its batch, under dropout masks of its own; 2 gives every anchor of the contrastive loss a positive',
+        whole(1).max(2).default(1),
+      ),
+      scl_queue: ours(
+        'embeddings of earlier batches that anchors of the contrastive loss are compared with too; 0 for none',
+        whole(0).max(65536).default(0),
+      ),
       ...selectionKeys(),
     })
     .prefault({}),
   stage2: z
     .strictObject({
-      ...optimizerKeys({ epochs: 3, groups: ['former', 'projector', 'lora'] }),
+      ...optimizerKeys({ epochs: 3, groups: ['former', 'roberta', 'projector', 'lora'] }),
       emotion_token_weight: ours(
         'weight of emotion-word tokens in the loss (eq. 7)',
         z.number().gt(0).default(5),
@@ -183,6 +200,7 @@ export async function emoqProblems(values: Values): Promise<RecipeProblem[]> {
     ...labelWordProblems(values),
     ...(values.inputs === 'text' ? [] : encoderProblems(values, ' (inputs: text needs none)')),
     ...trainingProblems(values),
+    ...residualProblems(values),
     ...(hasNoLoss
       ? [{ path: ['stage1', 'focal_weight'], what: 'with scl_weight 0 too, stage 1 has no loss' }]
       : []),
@@ -201,6 +219,12 @@ function trainingProblems({ encoder, inputs, fusion }: Values): RecipeProblem[] 
         : undefined;
   if (obstacle === undefined || !trainsEncoder(encoder)) return [];
   return [{ path: ['encoder', 'train'], what: `trains layers of the encoder, but ${obstacle}` }];
+}
+
+/** A residual needs audio. */
+function residualProblems({ former, inputs }: Values): RecipeProblem[] {
+  if (inputs !== 'text' || !isSection(former) || former.residual !== 'mean') return [];
+  return [{ path: ['former', 'residual'], what: 'is the mean of audio frames, but inputs: text reads none' }];
 }
 
 /** Every label needs a word of its own. */
@@ -293,19 +317,25 @@ export function formerConfig(
   encoder: { readonly hiddenSize: number },
   roberta: RobertaConfig,
 ): FormerConfig {
-  const { queries, cross_attention_every, pooling_heads, dropout, attention_dropout, train_word_embeddings } =
-    recipe.former;
+  const { layers, queries, cross_attention_every, pooling_heads, dropout, attention_dropout } = recipe.former;
+  const { residual, train_word_embeddings } = recipe.former;
+  if (layers !== 'all' && layers > roberta.numHiddenLayers) {
+    throw new InputError(
+      `former.layers ${layers} is more than the ${roberta.numHiddenLayers} layers of ${recipe.backbones.former}`,
+    );
+  }
   if (roberta.hiddenSize % pooling_heads !== 0) {
     throw new InputError(
       `former.pooling_heads ${pooling_heads} does not divide the width ${roberta.hiddenSize} of ${recipe.backbones.former}`,
     );
   }
   return {
-    roberta,
+    roberta: layers === 'all' ? roberta : { ...roberta, numHiddenLayers: layers },
     audioWidth: encoder.hiddenSize,
     queries,
     crossAttentionEvery: cross_attention_every,
     poolingHeads: pooling_heads,
+    residual,
     dropout,
     attentionDropout: attention_dropout,
     trainWordEmbeddings: train_word_embeddings,

@@ -9,6 +9,7 @@ import {
   type BatchValues,
   type Dropout,
   dense,
+  type EmbeddingQueue,
   emoqFormer,
   FORMER_PREFIX,
   type FormerConfig,
@@ -19,6 +20,7 @@ import {
   hasCrossAttention,
   type InputViews,
   noDropout,
+  queuedAfter,
   under,
   type Weights,
 } from '../../nn/index.js';
@@ -61,6 +63,26 @@ export function stage1Loss(
   const { embedding, logits } = stage1Forward(weights, config, batch, dropout);
   return affectiveLoss(embedding, logits, batch.labels!, losses);
 }
+
+/** The same with a queue of earlier embeddings, and that of the next step. */
+export function queuedStage1Loss(
+  weights: Weights,
+  config: Stage1Config,
+  losses: AffectiveLossOptions,
+  batch: BatchValues,
+  dropout: Dropout,
+  queue: EmbeddingQueue,
+): ReturnType<typeof stage1Loss> & { readonly queue: EmbeddingQueue } {
+  const { embedding, logits } = stage1Forward(weights, config, batch, dropout);
+  const labels = batch.labels!;
+  return {
+    ...affectiveLoss(embedding, logits, labels, losses, queue),
+    queue: queuedAfter(embedding, labels, queue),
+  };
+}
+
+/** Names of the queue in the memory of a training step. */
+const QUEUE = { embeddings: 'scl_queue.embeddings', labels: 'scl_queue.labels' } as const;
 
 /** Class logits z [N, C] of embeddings e'_q [N, d]. */
 export function auxiliaryHead(
@@ -120,15 +142,35 @@ export function stage1Graphs(
     classes: recipe.labels.length,
   };
   const losses = affectiveLossOptions(recipe.stage1, trainingCounts);
+  const queued = recipe.stage1.scl_weight > 0 ? recipe.stage1.scl_queue : 0;
+  const queueShapes = [
+    { name: QUEUE.embeddings, shape: [queued, former.roberta.hiddenSize] },
+    { name: QUEUE.labels, shape: [queued] },
+  ];
   return {
     name: 'stage1',
     inputs: formerInputs(former.audioWidth, config.inputs),
     targets: [{ name: 'labels', dtype: 'int64', shape: ['batch'] }],
     isTrainable: (key) => trainsFormerKey(recipe, key),
     frozen,
-    loss: (weights, batch, dropout) => {
-      const { loss, contrastive, focal } = stage1Loss(weights, config, losses, batch, dropout);
-      return { loss, reported: { contrastive_loss: contrastive, focal_loss: focal } };
+    ...(queued > 0 && { memory: queueShapes }),
+    loss: (weights, batch, dropout, memory = {}) => {
+      const parts = ({ contrastive, focal }: ReturnType<typeof stage1Loss>) => ({
+        contrastive_loss: contrastive,
+        focal_loss: focal,
+      });
+      const { [QUEUE.embeddings]: embeddings, [QUEUE.labels]: labels } = memory;
+      if (embeddings === undefined || labels === undefined) {
+        const made = stage1Loss(weights, config, losses, batch, dropout);
+        return { loss: made.loss, reported: parts(made) };
+      }
+      const made = queuedStage1Loss(weights, config, losses, batch, dropout, { embeddings, labels });
+      const { queue, loss } = made;
+      return {
+        loss,
+        reported: parts(made),
+        memory: { [QUEUE.embeddings]: queue.embeddings, [QUEUE.labels]: queue.labels },
+      };
     },
     forward: (weights, batch) => {
       const { embedding, logits } = stage1Forward(weights, config, batch, noDropout);

@@ -181,9 +181,16 @@ async function openStage(
     summedSizes: ['answers'],
     collate: collateOwn,
     initial: async ({ examples, features, seed, from }) => {
+      const mixed = equallyMixed(features, audio);
       const statistics =
         reads.audio && from === undefined
-          ? await audioStatistics(examples, equallyMixed(features, audio), audioWidth, seed)
+          ? {
+              frames: await audioStatistics(examples, mixed, audioWidth, seed),
+              means:
+                hasFormer(recipe) && recipe.former.residual === 'mean'
+                  ? await audioStatistics(examples, pooledFeatures(mixed, 1), audioWidth, seed)
+                  : undefined,
+            }
           : undefined;
       const own =
         name === STAGE1

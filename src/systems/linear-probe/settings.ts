@@ -1,17 +1,16 @@
 /** @file The keys of a linear probe's recipe. */
 
 import { z } from 'zod';
+import { optimizerKeys, selectionKeys } from '../phase-settings.js';
 import {
   audioKeys,
   checkpointKeys,
   corpusKeys,
   divisionKeys,
   encoderKeys,
-  optimizerKeys,
   ours,
   paperKeys,
   seedKeys,
-  selectionKeys,
   whole,
 } from '../settings.js';
 

@@ -4,18 +4,7 @@
  */
 
 import { requireWeight, trainedTensor } from '../../checkpoints/index.js';
-import {
-  add,
-  cast,
-  div,
-  mul,
-  reduceSum,
-  relu,
-  softmax,
-  unsqueeze,
-  type Value,
-  withScope,
-} from '../../engine/onnx/index.js';
+import { add, cast, mul, relu, softmax, type Value, withScope } from '../../engine/onnx/index.js';
 import { type Tensor, tensor } from '../../engine/tensor/index.js';
 import type { GraphInput } from '../../engine/training/index.js';
 import {
@@ -23,6 +12,7 @@ import {
   crossEntropy,
   dense,
   freshParameter,
+  maskedMean,
   under,
   type Weights,
 } from '../../nn/index.js';
@@ -126,12 +116,6 @@ export function probeGraphs({
 /** Key prefix of the parameters in checkpoints, and keys below it. */
 const PROBE_PREFIX = 'probe.';
 const NORM = { scale: 'norm.weight', shift: 'norm.bias' };
-
-/** Mean over the unmasked frames: x float32 [N, L, d], mask int64 [N, L] -> [N, d]. */
-function maskedMean(x: Value, mask: Value): Value {
-  const real = cast(mask, 'float32');
-  return div(reduceSum(mul(x, unsqueeze(real, [2])), [1]), unsqueeze(reduceSum(real, [1]), [1]));
-}
 
 async function openProbe(recipe: ProbeRecipe, _phase: string, context: PhaseContext): Promise<Phase> {
   const mayBeAbsent = context.weights === 'shapes-only';

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { affectiveLossKeys } from '../affective-loss.js';
+import { optimizerKeys, selectionKeys } from '../phase-settings.js';
 import {
   below1,
   checkpointKeys,
@@ -12,12 +13,10 @@ import {
   encoderLayerKeys,
   encoderProblems,
   isSection,
-  optimizerKeys,
   ours,
   paperKeys,
   type RecipeProblem,
   seedKeys,
-  selectionKeys,
   trainsEncoder,
   whole,
 } from '../settings.js';

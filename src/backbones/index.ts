@@ -25,6 +25,7 @@ export {
   loraParameters,
   type MergedDtype,
   mergedTensors,
+  principalLora,
 } from './decoders/decoder-lora.js';
 export {
   chooseHead,

@@ -33,11 +33,14 @@ export {
   type AdaptedModule,
   frozenLinear,
   initialLoraTensors,
+  isLoraStart,
   type LoraConfig,
   loraLinear,
   loraScale,
   loraShapes,
+  loraStarts,
   PEFT_PREFIX,
+  principalLoraTensors,
 } from './lora.js';
 export {
   type AffectiveLossOptions,

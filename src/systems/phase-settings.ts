@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { scheduleShapes, type WeightAverage } from '../engine/training/index.js';
 import { selectKeys } from '../evaluation/metrics/index.js';
-import { FORMER_PREFIX, robertaKey } from '../nn/index.js';
+import { FORMER_PREFIX, isLoraStart, robertaKey } from '../nn/index.js';
 import { atLeast, below1, fraction, ours, paper, whole } from './settings.js';
 
 const startsWith =
@@ -28,7 +28,10 @@ const RATE_GROUPS = {
   former: { title: 'the Former', has: isFormers },
   projector: { title: 'the projector', has: startsWith('projector.') },
   fusion: { title: 'the modules that fuse the streams', has: startsWith('fusion.') },
-  lora: { title: "LoRA's matrices", has: (key: string): boolean => /\.lora_[AB]\.weight$/.test(key) },
+  lora: {
+    title: "LoRA's matrices",
+    has: (key: string): boolean => /\.lora_[AB](?:_start)?\.weight$/.test(key),
+  },
 } as const;
 
 export type RateGroup = keyof typeof RATE_GROUPS;
@@ -43,11 +46,12 @@ function rateGroupOf(key: string): RateGroup {
 /** The group whose rate a group has without one of its own; others have that of the phase. */
 const RATE_PARENTS: Readonly<Partial<Record<RateGroup, RateGroup>>> = { roberta: 'former' };
 
-/** The peak learning rate of a parameter. */
+/** The peak learning rate of a parameter; 0 for what stays as it starts. */
 export function rateOf(
   key: string,
   { learning_rate, learning_rates }: Pick<PhaseSettings, 'learning_rate' | 'learning_rates'>,
 ): number {
+  if (isLoraStart(key)) return 0;
   const group = rateGroupOf(key);
   const parent = RATE_PARENTS[group];
   return learning_rates[group] ?? (parent && learning_rates[parent]) ?? learning_rate;

@@ -40,6 +40,7 @@ const LONGEST = [
   'e2e/timeline-browser',
   'e2e/needs',
   'gpu/check',
+  'e2e/learning-settings',
   'e2e/linear-probe',
   'e2e/qieemo',
   'e2e/trained-encoder',

@@ -1,11 +1,17 @@
 /**
- * @file LoRA for decoders: which linear projections are adapted, and merging a trained LoRA into its checkpoint, W +
- * (alpha / r) B A, with one weight in memory at a time.
+ * @file LoRA for decoders: which linear projections are adapted, its start from the checkpoint's singular vectors, and
+ * merging a trained LoRA into its checkpoint, W + s B A, with one weight in memory at a time.
  */
 
 import { realpath } from 'node:fs/promises';
 import { ComputationError, InputError } from '../../base/index.js';
-import { type Checkpoint, readWeight, storedTensor, type WeightRef } from '../../checkpoints/index.js';
+import {
+  type Checkpoint,
+  readWeight,
+  requireWeight,
+  storedTensor,
+  type WeightRef,
+} from '../../checkpoints/index.js';
 import {
   type DType,
   encodeFloats,
@@ -22,6 +28,7 @@ import {
   loraScale,
   loraShapes,
   PEFT_PREFIX,
+  principalLoraTensors,
 } from '../../nn/index.js';
 import { attentionProjections, type DecoderConfig, type Projection, projections } from './decoder-config.js';
 import { decoderFamilyOf } from './decoder-families.js';
@@ -91,6 +98,33 @@ export function initialLora(
 }
 
 /**
+ * LoRA parameters that start from the largest singular values of the weights they adapt; the update is exactly zero.
+ * One weight is in memory at a time. Quantized weights are dequantized for it.
+ * @throws InputError for a rank above the smaller side of a weight, or a weight that the checkpoint does not have
+ */
+export async function principalLora(
+  checkpoint: Checkpoint,
+  config: DecoderConfig,
+  lora: LoraConfig,
+  seed: number,
+): Promise<Map<string, Tensor<'float32'>>> {
+  const tensors = new Map<string, Tensor<'float32'>>();
+  for (const module of adaptedModules(config, lora)) {
+    const least = Math.min(...module.shape);
+    if (lora.rank > least) {
+      throw new InputError(
+        `lora.rank ${lora.rank} is more than the ${least} singular values of ${module.path}; lora.init pissa needs a smaller rank`,
+      );
+    }
+    const weight = float32Of(
+      await readWeight(requireWeight(checkpoint, `${module.path}.weight`, module.shape)),
+    );
+    for (const [key, value] of principalLoraTensors(module, lora, weight, seed)) tensors.set(key, value);
+  }
+  return tensors;
+}
+
+/**
  * Type of the merged weights: `float32` keeps the full precision of the sum, `stored` rounds it to the checkpoint's own
  * type. Weights without LoRA are copied byte for byte either way. Quantized weights, merged or not, are dequantized;
  * their own type is that from before they were quantized.
@@ -104,15 +138,16 @@ export interface MergeOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-/** A and B of one adapted weight. */
+/** A and B of one adapted weight, and with `pissa` what they started from. */
 interface LoraPair {
   a: Tensor;
   b: Tensor;
+  start?: { readonly a: Tensor; readonly b: Tensor };
 }
 
 /**
- * Writes all weights of a checkpoint into one safetensors file, with W + (alpha / r) B A for the adapted ones. The file
- * is written atomically; memory stays within a few copies of the largest adapted weight.
+ * Writes all weights of a checkpoint into one safetensors file, with W + s B A for the adapted ones, or W + s (B A - B0
+ * A0) if they started from principal singular vectors. The file is written atomically; memory stays within a few copies of the largest adapted weight.
  * @param parameters LoRA parameters by their PEFT keys
  * @throws InputError when a parameter is not half of a pair that fits a weight, or `outFile` is one of the input files
  */
@@ -162,32 +197,40 @@ export function mergedTensors(
 function pairByWeight(
   checkpoint: Pick<Checkpoint, 'dir' | 'weights'>,
   parameters: ReadonlyMap<string, Tensor>,
-  { rank }: LoraConfig,
+  lora: LoraConfig,
 ): Map<string, LoraPair> {
-  const halves = new Map<string, Partial<LoraPair>>();
+  const { rank } = lora;
+  const byPath = new Map<string, Map<string, Tensor>>();
   for (const [key, value] of parameters) {
-    const match = /^(.+)\.lora_([AB])\.weight$/.exec(key);
+    const match = /^(.+)\.(lora_[AB](?:_start)?)\.weight$/.exec(key);
     const path = match?.[1]?.startsWith(PEFT_PREFIX) ? match[1].slice(PEFT_PREFIX.length) : undefined;
     if (path === undefined)
       throw new InputError(`"${key}" is not a LoRA parameter (${PEFT_PREFIX}<module>.lora_A.weight)`);
-    const pair = halves.get(`${path}.weight`) ?? {};
-    pair[match![2] === 'A' ? 'a' : 'b'] = value;
-    halves.set(`${path}.weight`, pair);
+    const halves = byPath.get(`${path}.weight`) ?? new Map<string, Tensor>();
+    byPath.set(`${path}.weight`, halves.set(match![2]!, value));
   }
   const pairs = new Map<string, LoraPair>();
-  for (const [key, { a, b }] of halves) {
+  for (const [key, halves] of byPath) {
     const ref = checkpoint.weights.get(key);
     if (ref === undefined)
       throw new InputError(`a LoRA adapts "${key}", which ${checkpoint.dir} does not have`);
-    if (a === undefined || b === undefined)
-      throw new InputError(`the LoRA of "${key}" is missing its lora_${a === undefined ? 'A' : 'B'}`);
-    const [out, width] = ref.shape;
-    if (a.shape.join() !== `${rank},${width}` || b.shape.join() !== `${out},${rank}`) {
-      throw new InputError(
-        `the LoRA of "${key}" is A [${a.shape.join(', ')}] and B [${b.shape.join(', ')}]; rank ${rank} on a weight [${ref.shape.join(', ')}] asks for A [${rank}, ${width}] and B [${out}, ${rank}]`,
-      );
-    }
-    pairs.set(key, { a, b });
+    const [out, width] = ref.shape as [number, number];
+    const half = (name: string): Tensor => {
+      const value = halves.get(name);
+      if (value === undefined) throw new InputError(`the LoRA of "${key}" is missing its ${name}`);
+      return value;
+    };
+    const pairOf = (suffix: string): { a: Tensor; b: Tensor } => {
+      const [a, b] = [half(`lora_A${suffix}`), half(`lora_B${suffix}`)];
+      if (a.shape.join() !== `${rank},${width}` || b.shape.join() !== `${out},${rank}`) {
+        throw new InputError(
+          `the LoRA of "${key}" is A [${a.shape.join(', ')}] and B [${b.shape.join(', ')}]; rank ${rank} on a weight [${ref.shape.join(', ')}] asks for A [${rank}, ${width}] and B [${out}, ${rank}]`,
+        );
+      }
+      return { a, b };
+    };
+    const isDifference = lora.init === 'pissa' || halves.has('lora_A_start') || halves.has('lora_B_start');
+    pairs.set(key, { ...pairOf(''), ...(isDifference && { start: pairOf('_start') }) });
   }
   return pairs;
 }
@@ -199,7 +242,11 @@ async function* mergedBytes(
   dtype: DType,
 ): AsyncGenerator<Uint8Array> {
   const weight = float32Of(await readWeight(ref));
-  addProduct(weight, float32Of(pair.b), float32Of(pair.a), scale, ref.shape as [number, number]);
+  const terms = [
+    { ...pair, scale },
+    ...(pair.start === undefined ? [] : [{ ...pair.start, scale: -scale }]),
+  ].map(({ a, b, scale: own }) => ({ a: float32Of(a), b: float32Of(b), scale: own }));
+  addProducts(weight, terms, ref.shape as [number, number]);
   const stored = encodeFloats(weight, dtype);
   if (!float32Of({ dtype, shape: ref.shape, data: stored } as Tensor).every(Number.isFinite)) {
     throw new ComputationError(
@@ -209,21 +256,28 @@ async function* mergedBytes(
   yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
 }
 
-/** weight += scale b a, in place; each sum in float64, rounded once. weight [out, in], b [out, r], a [r, in]. */
-function addProduct(
+/** A product to add: scale b a, with b [out, r] and a [r, in]. */
+interface ScaledProduct {
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+  readonly scale: number;
+}
+
+/** Adds products to weight [out, in], in place; each sum in float64, rounded once. */
+function addProducts(
   weight: Float32Array,
-  b: Float32Array,
-  a: Float32Array,
-  scale: number,
+  products: readonly ScaledProduct[],
   [out, width]: readonly [number, number],
 ): void {
-  const rank = a.length / width;
   const row = new Float64Array(width);
   for (let o = 0; o < out; o++) {
     for (let i = 0; i < width; i++) row[i] = weight[o * width + i]!;
-    for (let k = 0; k < rank; k++) {
-      const factor = scale * b[o * rank + k]!;
-      for (let i = 0; i < width; i++) row[i]! += factor * a[k * width + i]!;
+    for (const { a, b, scale } of products) {
+      const rank = a.length / width;
+      for (let k = 0; k < rank; k++) {
+        const factor = scale * b[o * rank + k]!;
+        for (let i = 0; i < width; i++) row[i]! += factor * a[k * width + i]!;
+      }
     }
     weight.set(row, o * width);
   }

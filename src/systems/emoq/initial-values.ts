@@ -1,6 +1,6 @@
 /** @file Initial values of a stage's trainable parameters. */
 
-import { initialLora } from '../../backbones/index.js';
+import { initialLora, principalLora } from '../../backbones/index.js';
 import { InputError } from '../../base/index.js';
 import { type Checkpoint, readWeight, requireWeight } from '../../checkpoints/index.js';
 import { float32Of, type Tensor } from '../../engine/tensor/index.js';
@@ -40,7 +40,7 @@ export async function initialStage1(
 
 /**
  * Stage 2: the Former from stage 1's checkpoint (or from RoBERTa without one), a projector at the scale of the word
- * embeddings, and LoRA at zero.
+ * embeddings, and a LoRA that changes nothing yet.
  * @throws InputError when the stage-1 checkpoint does not fit the recipe
  */
 export async function initialStage2(
@@ -67,7 +67,11 @@ export async function initialStage2(
   const embeddingRms = await wordEmbeddingRms(backbones.llm.checkpoint!, seed);
   const frames = hasFormer(recipe) ? undefined : audio?.frames;
   const projector = initialProjector(below(parameters, PROJECTOR_PREFIX), embeddingRms, seed, frames);
-  const lora = initialLora(backbones.configs.llm!, recipe.lora, seed);
+  const config = backbones.configs.llm!;
+  const lora =
+    recipe.lora.init === 'pissa'
+      ? await principalLora(backbones.llm.checkpoint!, config, recipe.lora, seed)
+      : initialLora(config, recipe.lora, seed);
   return { ...former, ...prefixed(PROJECTOR_PREFIX, projector), ...Object.fromEntries(lora) };
 }
 

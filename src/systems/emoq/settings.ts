@@ -5,7 +5,13 @@
 
 import { z } from 'zod';
 import { didYouMean, InputError } from '../../base/index.js';
-import { FORMER_PREFIX, type FormerConfig, type RobertaConfig, WORD_EMBEDDINGS_KEY } from '../../nn/index.js';
+import {
+  FORMER_PREFIX,
+  type FormerConfig,
+  loraStarts,
+  type RobertaConfig,
+  WORD_EMBEDDINGS_KEY,
+} from '../../nn/index.js';
 import { affectiveLossKeys } from '../affective-loss.js';
 import { optimizerKeys, selectionKeys } from '../phase-settings.js';
 import {
@@ -94,6 +100,14 @@ export const emoqSchema = z.strictObject({
     .strictObject({
       rank: paper('rank r', whole(1).default(16)),
       alpha: ours('scale: the update is (alpha / r) B A', z.number().gt(0).default(32)),
+      use_rslora: ours(
+        'scale by alpha / sqrt(r), for which a larger rank does not learn more slowly',
+        z.boolean().default(false),
+      ),
+      init: ours(
+        "what A and B start from: kaiming, random and zero; or pissa, the weight's largest singular values",
+        z.enum(loraStarts).default('kaiming'),
+      ),
       dropout: paper('dropout before A', below1().default(0.1)),
       targets: ours(
         'projections of the LLM that are adapted',

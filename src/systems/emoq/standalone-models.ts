@@ -26,8 +26,8 @@ import type { PhaseGraphs, StandaloneModel } from '../system.js';
 import type { EmoqBackbones } from './emoq-backbones.js';
 import { LABEL_ROWS_KEY, type Stage2Config, stage2Models } from './stage2.js';
 
-/** PEFT's names of the LoRA matrices. */
-const LORA_KEY = /\.lora_[AB]\.weight$/;
+/** PEFT's names of the LoRA matrices, and of what they started from. */
+const LORA_KEY = /\.lora_[AB](?:_start)?\.weight$/;
 
 /** The keys of a checkpoint that belong to a LoRA. */
 export function loraKeys({ weights }: Pick<Checkpoint, 'weights'>): string[] {
@@ -48,8 +48,9 @@ export async function mergedWeights(
   const refs = loraParameters(config, lora).map(({ key, shape }) => requireWeight(trained, key, shape));
   const held = loraKeys(trained);
   if (held.length !== refs.length) {
+    const perWeight = lora.init === 'pissa' ? 4 : 2;
     throw new InputError(
-      `the run adapts ${held.length / 2} weights, but in this model it would be ${refs.length / 2}`,
+      `the run adapts ${held.length / perWeight} weights, but in this model it would be ${refs.length / perWeight}`,
     );
   }
   const parameters = new Map<string, Tensor>();

@@ -183,6 +183,21 @@ export interface Baselines {
   };
   /** Guessing every class with equal probability: expected values. */
   readonly chance: MetricFigures;
+  /** A linear probe of the features that the model reads; absent where it was not fitted. */
+  readonly probe?: MetricFigures;
+}
+
+/** Adds the figures of a linear probe's predictions, if there are any, to the baselines of an evaluation. */
+export function withProbe<S extends Scores>(
+  evaluation: Evaluation<S>,
+  predictions: readonly Outcome[] | undefined,
+): Evaluation<S> {
+  if (predictions === undefined) return evaluation;
+  const metrics = classificationMetrics(predictions, overallOf(evaluation.scores).labels);
+  return {
+    ...evaluation,
+    baselines: { ...evaluation.baselines, probe: ofMetrics((key) => metrics[key]) },
+  };
 }
 
 /**

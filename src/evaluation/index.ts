@@ -24,6 +24,7 @@ export {
   type SeedMetrics,
   scorePartsOf,
   seedMetrics,
+  withProbe,
 } from './evaluation.js';
 export {
   levelName,
@@ -73,6 +74,13 @@ export {
   type StoredResults,
 } from './results.js';
 export { intervalText, majorityText, scoreTables } from './score-tables.js';
+export {
+  fitLogistic,
+  type LabelledRows,
+  type LogisticModel,
+  logisticProbabilities,
+  standardizer,
+} from './statistics/logistic-regression.js';
 export {
   type BootstrapIntervals,
   bootstrapIntervals,

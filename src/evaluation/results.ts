@@ -162,6 +162,7 @@ export function evaluationResult(
         ...ofMetrics((key) => baselines.majority[key]),
       },
       chance: baselines.chance,
+      ...(baselines.probe && { probe: baselines.probe }),
     },
     ...(source.missing !== undefined && source.missing.length > 0 && { missing: source.missing }),
     ...(source.crossCorpus !== undefined && { cross_corpus: source.crossCorpus }),
@@ -288,7 +289,7 @@ export function resultsCsv(result: EvaluationResult): string {
 
 /**
  * The figures of a result, as fractions. `scope` is `all` (`partial` if folds are missing), `fold`, `seed`, `mean`,
- * `sd`, `majority`, `chance` or `class`. `part` names the fold, seed or class. `low` and `high` are the ends of the
+ * `sd`, `probe`, `majority`, `chance` or `class`. `part` names the fold, seed or class. `low` and `high` are the ends of the
  * interval, if any.
  */
 export function resultRows(result: EvaluationResult): Cell[][] {
@@ -313,7 +314,8 @@ export function resultRows(result: EvaluationResult): Cell[][] {
   for (const { seed, ...figures } of result.seeds ?? []) add('seed', seed, figures, figures.n);
   if (result.mean) add('mean', '', result.mean, result.n);
   if (result.sd) add('sd', '', result.sd, result.n);
-  const { majority, chance } = result.baselines;
+  const { majority, chance, probe } = result.baselines;
+  if (probe !== undefined) add('probe', '', probe, result.n);
   add('majority', majority.labels.join(' '), majority, result.n);
   add('chance', '', chance, result.n);
   for (const { label, support, ...figures } of result.per_class) {

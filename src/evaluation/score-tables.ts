@@ -111,11 +111,12 @@ export function resultsTable(
     const ends = columns.map((metric) => intervalText(metric, intervals.metrics[metric.key]));
     rows.push([`${levelText(intervals)} interval`, ...ends, ...known.map(() => ''), `by ${intervals.unit}`]);
   }
-  const { majority, chance } = baselines;
+  const { majority, chance, probe } = baselines;
   const without = (figures: MetricFigures): string[] => [
     ...columns.map((metric) => metricText(metric, figures[metric.key])),
     ...known.map(() => '-'),
   ];
+  if (probe !== undefined) rows.push(['linear probe', ...without(probe), 'mean of the same features']);
   rows.push(['majority class', ...without(majority), majorityText(baselines)]);
   rows.push(['chance', ...without(chance), 'uniform guessing, expected']);
   const names = [...columns, ...known].map(columnName);

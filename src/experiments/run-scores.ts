@@ -26,6 +26,7 @@ import {
   seedMetrics,
   type TestNoise,
   unansweredWarnings,
+  withProbe,
 } from '../evaluation/index.js';
 import { classificationMetrics, type Metrics } from '../evaluation/metrics/index.js';
 import { trainingMajority } from '../inference/index.js';
@@ -42,6 +43,8 @@ export interface RunScores<S extends Scores = Metrics | FoldMetrics> {
   /** For each prediction, the most frequent class of its model's training set; undefined if not known. */
   readonly majority: readonly string[] | undefined;
   readonly paper: PaperRow | null;
+  /** What a linear probe of the same features predicts, where all of the runs have one. */
+  readonly probe?: readonly ScoredPrediction[] | undefined;
   /** The same runs under noise, if that was asked for. */
   readonly underNoise?: ScoresUnderNoise<S>;
 }
@@ -98,12 +101,15 @@ function combinedScores(
   if (other) throw new InputError(`${root}: seeds ${parts[0]!.seed} and ${other.seed} have different labels`);
   const majority = parts.flatMap((part) => part.majority ?? []);
   const predictions = parts.flatMap((part) => part.predictions);
-  const evaluation = evaluationOf(
+  const probes = parts.map(({ probe }) => probe);
+  const probe = probes.every((each) => each !== undefined) ? probes.flat() : undefined;
+  const evaluated = evaluationOf(
     seedMetrics(parts.map(({ seed, evaluation: { scores } }) => ({ seed, scores }))),
     parts.map((part) => part.predictions),
     resampling,
     majority.length === predictions.length ? majority : undefined,
   );
+  const evaluation = withProbe(evaluated, probe);
   const {
     seed: _seed,
     recipe_sha256: _recipe,

@@ -21,11 +21,13 @@ import {
   type Scores,
   type SeedMetrics,
   type SeedTable,
+  withProbe,
   writeEmbeddings,
   writePredictions,
 } from '../evaluation/index.js';
 import { classificationMetrics } from '../evaluation/metrics/index.js';
 import {
+  type FeatureMeans,
   finalPhaseIn,
   predictOtherCorpus,
   predictTestSet,
@@ -115,6 +117,9 @@ async function scoreSeeds(
   return scores;
 }
 
+/** Predictions of the linear probe, beside those of the run: `--compare` takes them like any other. */
+const PROBE_FILE = 'linear-probe.csv';
+
 /** Scores one run of an experiment, or its folds together, and writes predictions and results to their folder. */
 export async function scoreRuns(
   selected: SeedRuns,
@@ -183,7 +188,13 @@ export async function scoreTests(
     missing: (folds?.missing ?? []).map((fold) => ({ fold: String(fold) })),
     crossCorpus: target.other?.metadata,
   };
-  const scored = (rowsOf: (test: TestSetPredictions) => readonly ScoredPrediction[]): RunScores => {
+  const probes = tests.map(({ probe }) => probe);
+  const probe = probes.every((each) => each !== undefined) ? probes.flat() : undefined;
+  if (probe !== undefined) await writePredictions(join(own.dir, PROBE_FILE), labels, probe);
+  const scored = (
+    rowsOf: (test: TestSetPredictions) => readonly ScoredPrediction[],
+    beside?: readonly ScoredPrediction[],
+  ): RunScores => {
     const parts = tests.map(rowsOf);
     const scores =
       folds === undefined
@@ -192,18 +203,22 @@ export async function scoreTests(
             tests.map(({ metadata }, i) => ({ fold: String(metadata.fold), outcomes: parts[i]! })),
             labels,
           );
-    const evaluation = evaluationOf(
+    const evaluated = evaluationOf(
       scores,
       parts.map((rows) => drawnPart(rows, target)),
       context.resampling,
       majority,
     );
+    const evaluation = withProbe(evaluated, beside);
     const result = evaluationResult(evaluation, source);
     // The paper's figures are for the recipe's own corpus.
     const paper = target.other === undefined ? recipe.paper : null;
-    return { evaluation, result, predictions: parts.flat(), majority, paper };
+    return {
+      ...{ evaluation, result, predictions: parts.flat(), majority, paper },
+      ...(beside && { probe: beside }),
+    };
   };
-  const clean = scored(({ predictions }) => predictions);
+  const clean = scored(({ predictions }) => predictions, probe);
   await writeJsonAtomic(folder.results, clean.result);
   context.onNote(`predictions in ${folder.predictions}, results in ${folder.results}`);
   if (noise === undefined) return clean;
@@ -232,13 +247,14 @@ export async function predictRuns(
   return withCompute(async (compute) => {
     const noise = await openNoiseTest(choice, compute);
     const results: { folder: RunFolder; test: TestSetPredictions }[] = [];
+    const probe: FeatureMeans = new Map();
     for (const folder of folders) {
       compute.stop?.throwIfAborted();
       const progress = onPrediction(folder.dir);
       const onProgress = (done: number, total: number): void => progress.update(done, total);
       const options = { noise: noise?.levels, onProgress };
       const test = await (other === undefined
-        ? predictTestSet(folder, compute, { manifest, ...options })
+        ? predictTestSet(folder, compute, { manifest, probe, ...options })
         : predictOtherCorpus(folder, other.corpus, compute, options)
       ).finally(() => progress.finish());
       const unfinished = unfinishedWarning(folder, test.metadata);

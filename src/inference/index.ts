@@ -33,6 +33,7 @@ export {
   type WindowChoice,
   writeTimeline,
 } from './prediction/index.js';
+export type { FeatureMeans } from './probe-baseline.js';
 export {
   type NamedRecogniser,
   namedRecogniser,

@@ -41,6 +41,7 @@ import {
   readMetadata,
   runRecipe,
 } from '../training/runs/index.js';
+import { type FeatureMeans, hasProbe, probePredictions } from './probe-baseline.js';
 import { type OpenedModel, openTrainedModel, type TrainedModel } from './trained-run.js';
 
 export interface TestSetPredictions {
@@ -54,6 +55,8 @@ export interface TestSetPredictions {
   readonly recipe: TrainedModel['recipe'];
   /** Number of training utterances per label, in the order of `labels`; undefined if not known. */
   readonly trainingCounts: readonly number[] | undefined;
+  /** What a linear probe of the same features makes of the test set; absent if none was asked for or possible. */
+  readonly probe?: readonly ScoredPrediction[] | undefined;
   /** Notes on cut inputs of the test set. */
   readonly cut: readonly string[];
 }
@@ -74,6 +77,8 @@ interface PredictionOptions {
 export interface TestSetOptions extends PredictionOptions {
   /** The manifest the run was trained on, at another path than in its recipe. */
   readonly manifest?: string | undefined;
+  /** Asks for a linear probe beside the model, where its features are in the cache. */
+  readonly probe?: FeatureMeans | undefined;
 }
 
 /**
@@ -86,7 +91,7 @@ export interface TestSetOptions extends PredictionOptions {
 export async function predictTestSet(
   folder: RunFolder,
   compute: ComputeOptions,
-  { manifest, ...options }: TestSetOptions = {},
+  { manifest, probe: means, ...options }: TestSetOptions = {},
 ): Promise<TestSetPredictions> {
   const trained = await openTrainedModel(folder, compute);
   try {
@@ -104,7 +109,12 @@ export async function predictTestSet(
       ...ofRun(trained),
       ...options,
     });
+    const probe =
+      means !== undefined && phase.needs.audio && hasProbe(recipe)
+        ? await probePredictions(recipe, corpus, metadata.fold, compute, means)
+        : undefined;
     return {
+      ...(probe && { probe }),
       ...{
         labels: recipe.labels,
         metadata,

@@ -18,7 +18,13 @@ import {
   type Utterance,
   type ValidationDraw,
 } from '../data/corpora/index.js';
-import { extractFeatures, type FeatureItem, openFeatureCache, readFeatures } from '../data/features/index.js';
+import {
+  extractFeatures,
+  type FeatureItem,
+  findFeatures,
+  openFeatureCache,
+  readFeatures,
+} from '../data/features/index.js';
 import { corpusViewOf, foldingOf } from '../recipe/index.js';
 import {
   type Example,
@@ -250,6 +256,39 @@ export async function openFeatures(
       frames: (id) => entries.get(id)!.frames,
       read: ({ id }) => readFeatures(entries.get(id)!.path),
     };
+  } finally {
+    await encoder.close();
+  }
+}
+
+/**
+ * Stored features of clips that are all in the cache; nothing is encoded.
+ * @returns undefined if one is not there, or its recording cannot be read any more
+ */
+export async function cachedFeatures(
+  recipe: Recipe,
+  clips: readonly FeatureItem[],
+  compute: ComputeOptions,
+): Promise<FeatureSource | undefined> {
+  const source = await encoderOf(recipe);
+  const { stop, cacheDir } = compute;
+  const encoder = encoderPool(source, compute);
+  try {
+    const { precision } = encoder;
+    const cache = await openFeatureCache(cacheDir, source.files, { precision, selection: source.selection });
+    const found = await findFeatures({
+      ...{ cache, items: clips, decodingKey, maxAudioSec: recipe.max_audio_sec },
+      ...(stop && { signal: stop }),
+    });
+    return (
+      found && {
+        frames: (id) => found.get(id)!.frames,
+        read: ({ id }) => readFeatures(found.get(id)!.path),
+      }
+    );
+  } catch (error) {
+    if (error instanceof InputError) return undefined;
+    throw error;
   } finally {
     await encoder.close();
   }

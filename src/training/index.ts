@@ -22,6 +22,7 @@ export { type MemorySettings, memoryParts, type SizedPhase, type SizedSettings }
 export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';
 export { type EncoderPool, encoderPool } from './encoder-pool.js';
 export {
+  cachedFeatures,
   checkFolds,
   countCutTexts,
   countFolds,

@@ -253,6 +253,7 @@ it('every shipped recipe loads, under its own name', async () => {
     'qieemo-toy4',
     'ravdess',
     'savee',
+    'small-corpus',
     'tess',
     'toy-dialogues',
     'toy4',

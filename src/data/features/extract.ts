@@ -151,11 +151,26 @@ export async function extractFeatures(options: ExtractOptions): Promise<Extracti
   }
 }
 
+/** What decides which entry of the cache an item has. */
+type LookUp = Pick<
+  ExtractOptions,
+  'cache' | 'items' | 'maxAudioSec' | 'decodingKey' | 'onProgress' | 'signal'
+>;
+
+/**
+ * The entries of items that are all in the cache; nothing is made.
+ * @returns by item id; undefined if one is missing or damaged
+ * @throws InputError for a file that cannot be read
+ */
+export async function findFeatures(options: LookUp): Promise<ReadonlyMap<string, FeatureEntry> | undefined> {
+  const entries = new Map<string, FeatureEntry>(); // by entry path
+  const checked = await checkItems(options, entries);
+  if (checked.some(({ entryPath }) => !entries.has(entryPath))) return undefined;
+  return new Map(checked.map(({ id, entryPath }) => [id, entries.get(entryPath)!]));
+}
+
 /** Finds each item's entry path, and the valid entries that already exist. */
-async function checkItems(
-  options: ExtractOptions,
-  entries: Map<string, FeatureEntry>,
-): Promise<MissingItem[]> {
+async function checkItems(options: LookUp, entries: Map<string, FeatureEntry>): Promise<MissingItem[]> {
   const { cache, items, maxAudioSec, decodingKey, onProgress, signal } = options;
   const hashes = new Map<string, Promise<string>>(); // a clip and its variants are one file
   let done = 0;

@@ -6,6 +6,7 @@ export {
   extractFeatures,
   type FeatureItem,
   type FeatureProgress,
+  findFeatures,
 } from './extract.js';
 export {
   fileHashes,

@@ -29,8 +29,8 @@ export function standardizer({ rows, width }: Pick<LabelledRows, 'rows' | 'width
     of.map((value, at) => (value - mean[at % width]!) * scale[at % width]!);
 }
 
-/** Iterations end when no element of the gradient is larger than this, or after so many. */
-const [TOLERANCE, MOST_ITERATIONS] = [1e-5, 200];
+/** Iterations end when no element of the gradient is larger than this share of c, or after so many. */
+const [TOLERANCE, MOST_ITERATIONS] = [1e-3, 200];
 
 /**
  * Fits a model: the minimum of c sum_i w_i (-log p_i) + 1/2 |W|^2, without the intercepts in the norm. w weighs classes
@@ -49,7 +49,7 @@ export function fitLogistic(data: LabelledRows, c: number, start?: LogisticModel
   const weightOf = counts.map((count) => (c * labels.length) / (classes * count));
   const objective = (x: Float64Array, gradient: Float64Array): number =>
     penalizedLoss(data, weightOf, x, gradient);
-  return minimum(objective, start ?? new Float64Array(classes * (width + 1)));
+  return minimum(objective, start ?? new Float64Array(classes * (width + 1)), TOLERANCE * c);
 }
 
 /** Probabilities [n, classes] of rows [n, width]. */
@@ -130,13 +130,14 @@ interface Pair {
 function minimum(
   objective: (x: Float64Array, gradient: Float64Array) => number,
   start: Float64Array,
+  tolerance: number,
 ): Float64Array {
   let x = start.slice();
   let gradient = new Float64Array(x.length);
   let value = objective(x, gradient);
   const pairs: Pair[] = [];
   for (let iteration = 0; iteration < MOST_ITERATIONS; iteration++) {
-    if (gradient.every((slope) => Math.abs(slope) <= TOLERANCE)) break;
+    if (gradient.every((slope) => Math.abs(slope) <= tolerance)) break;
     const direction = descent(gradient, pairs);
     const slope = dot(direction, gradient);
     // The first step has no curvature to go by.

@@ -1,0 +1,61 @@
+/** @file The linear probe beside a run's scores: fitted where its features are in the cache, left out where not. */
+
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { csvRows, makeWorkspace } from './workspace.js';
+
+const work = makeWorkspace('probe-baseline');
+afterAll(() => work.remove());
+
+beforeAll(() => work.smallRun('good'));
+
+const results = () =>
+  JSON.parse(work.read('good/stage1/results.json').toString()) as {
+    baselines: { probe?: { wa: number }; majority: { wa: number } };
+  };
+
+describe('emoq eval of a run', () => {
+  it('prints what a linear probe makes of the same features, and keeps its predictions', async () => {
+    const { stdout } = await work.done('eval', '--run', 'good/stage1');
+    const row = stdout.split('\n').find((line) => line.startsWith('linear probe'));
+    expect(row).toMatch(/mean of the same features/);
+    const rows = csvRows(work, 'good/stage1/linear-probe.csv');
+    const own = csvRows(work, 'good/stage1/predictions.csv');
+    expect(rows.map(({ id, reference }) => [id, reference])).toEqual(
+      own.map(({ id, reference }) => [id, reference]),
+    );
+    const right = rows.filter(({ reference, label }) => reference === label).length / rows.length;
+    expect(results().baselines.probe!.wa).toBeCloseTo(right, 9);
+    expect(row).toContain((100 * right).toFixed(1));
+    for (const each of rows) {
+      const sum = Object.entries(each)
+        .filter(([name]) => name.startsWith('prob_'))
+        .reduce((total, [, value]) => total + Number(value), 0);
+      expect(sum).toBeCloseTo(1, 5);
+    }
+  });
+
+  it('gives its figures as data, and compares the run with it', async () => {
+    const { stdout } = await work.done('eval', '--run', 'good/stage1', '--format', 'csv');
+    expect(stdout).toMatch(/,probe,,wa,0?\.?\d/);
+    const compared = await work.done('eval', '--compare', 'good/stage1', 'good/stage1/linear-probe.csv');
+    expect(compared.stdout).toContain('linear-probe.csv');
+  });
+
+  it('is the same every time', async () => {
+    const before = work.read('good/stage1/linear-probe.csv');
+    rmSync(work.path('good/stage1/linear-probe.csv'));
+    await work.done('eval', '--run', 'good/stage1');
+    expect(work.read('good/stage1/linear-probe.csv')).toEqual(before);
+  });
+
+  it('leaves it out where features of the training set are not in the cache', async () => {
+    rmSync(join(work.dir, '..', 'features'), { recursive: true });
+    rmSync(work.path('good/stage1/linear-probe.csv'));
+    const { stdout } = await work.done('eval', '--run', 'good/stage1'); // encodes the test set
+    expect(stdout).not.toContain('linear probe');
+    expect(results().baselines.probe).toBeUndefined();
+    expect(existsSync(work.path('good/stage1/linear-probe.csv'))).toBe(false);
+  });
+});

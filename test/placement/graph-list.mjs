@@ -7,6 +7,10 @@
 const unaligned = 'emotion.from_align=false';
 const recompute = 'stage2.activation_checkpointing=true';
 const accumulate = (stage) => `${stage}.accumulate=2`;
+const remembering = [
+  ...['former.residual=mean', 'former.layers=1', 'stage1.scl_queue=16'],
+  ...['stage1.average=ema:0.9', 'stage1.schedule=cosine'],
+];
 const decoder = (name) => `backbones.llm=${name}`;
 
 export const GRAPHS = [
@@ -46,6 +50,24 @@ export const GRAPHS = [
     phase: 'stage1',
     set: [accumulate('stage1')],
   },
+  {
+    name: 'stage 1 with a queue and an average, training',
+    kind: 'training',
+    phase: 'stage1',
+    set: remembering,
+  },
+  {
+    name: 'stage 1 with a queue and an average, training with accumulation',
+    kind: 'training',
+    phase: 'stage1',
+    set: [...remembering, accumulate('stage1')],
+  },
+  {
+    name: 'stage 1 with a queue and an average, validation',
+    kind: 'validation',
+    phase: 'stage1',
+    set: remembering,
+  },
   { name: 'stage 1, validation', kind: 'validation', phase: 'stage1' },
   { name: 'stage 1, evaluation model', kind: 'evaluation', phase: 'stage1' },
   { name: 'stage 1, prediction', kind: 'prediction', phase: 'stage1' },
@@ -77,6 +99,12 @@ export const GRAPHS = [
       set: [decoder(`qwen2-int${bits}`)],
     })),
   ),
+  {
+    name: 'stage 2 from principal singular vectors, training',
+    kind: 'training',
+    phase: 'stage2',
+    set: ['lora.init=pissa', 'lora.rank=4', 'stage2.average=last:1'],
+  },
   {
     name: 'stage 2 in the shapes of Qwen2.5-7B, two layers, training',
     kind: 'training',

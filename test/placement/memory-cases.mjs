@@ -74,7 +74,7 @@ export async function buildMemoryCase({ phase: name, keys, precision, bits }, fo
   const settings = system.settings(recipe, name);
   const start = trainingStart(recipe, name);
   const phase = await system.open(recipe, name, { weights: 'shapes-only', start });
-  const plan = { warmupSteps: 1, totalSteps: 100 };
+  const plan = { stepsPerEpoch: 10, warmupSteps: 1, totalSteps: 100 };
   const device = { kind: 'cuda', index: 0 };
   const training = buildTraining(phase, settings, plan, { device, precision, validates: true });
   for (const { content } of training.graph.initializers) {

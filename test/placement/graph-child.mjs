@@ -120,7 +120,12 @@ async function openTraining() {
   const { buildTraining } = await emoq('training/step-sizes.js');
   const { openTrainingSession, writeModel } = await emoq('training/inference.js');
   const use = { device: compute.device, precision: precisionOf(phase), validates: true };
-  const training = buildTraining(phase, settings, { stepsPerEpoch: 10, warmupSteps: 1, totalSteps: 100 }, use);
+  const training = buildTraining(
+    phase,
+    settings,
+    { stepsPerEpoch: 10, warmupSteps: 1, totalSteps: 100 },
+    use,
+  );
   const model = await writeModel(join(folder, 'training.onnx'), training.graph);
   const session = await openTrainingSession(worker, model, compute, training);
   return { ...opened, training, session, inputs: [...phase.inputs, ...phase.targets] };

@@ -142,6 +142,12 @@ export async function checkEarlierRecipe(
   return `${titleOf(phase)} starts from the run in ${folder.dir}, which was trained with other settings: ${own.map(differenceText).join('; ')}`;
 }
 
+/** Whether a phase's earlier one is the same run with either recipe. */
+export function sharesEarlierPhase({ unreadByEarlier }: PhaseStart, one: Recipe, other: Recipe): boolean {
+  const unread = [...UNREAD, ...unreadByEarlier].filter((key) => key !== 'manifest');
+  return changedKeys(dumpRecipe(one), dumpRecipe(other)).every(({ key }) => isIn(unread, key));
+}
+
 function isIn(names: readonly string[], key: string): boolean {
   return names.some((name) => key === name || key.startsWith(`${name}.`));
 }

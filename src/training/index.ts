@@ -19,7 +19,13 @@ export {
   packedSaving,
 } from './device-fit.js';
 export { type MemorySettings, memoryParts, type SizedPhase, type SizedSettings } from './device-size.js';
-export { type PhaseRun, phasesFrom, requireSameBackbones, reviewPlan } from './earlier-phase.js';
+export {
+  type PhaseRun,
+  phasesFrom,
+  requireSameBackbones,
+  reviewPlan,
+  sharesEarlierPhase,
+} from './earlier-phase.js';
 export { type EncoderPool, encoderPool } from './encoder-pool.js';
 export {
   cachedFeatures,

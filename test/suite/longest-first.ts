@@ -27,6 +27,7 @@ const LONGEST = [
   'e2e/noise',
   'e2e/ensemble',
   'e2e/search',
+  'e2e/search-phases',
   'e2e/selection',
   'e2e/quantized-model',
   'e2e/cross-validation',

@@ -15,7 +15,7 @@ import {
   titleOfTrial,
   valueText,
 } from '../../experiments/index.js';
-import { systemOf } from '../../systems/index.js';
+import { systemOf, titleOf } from '../../systems/index.js';
 import { recipeOfOptions } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';
 import { sharedScreen } from '../progress.js';
@@ -95,6 +95,10 @@ async function trained(plan: SearchPlan, options: SearchCommandOptions): Promise
         ...{ compute, versions, saveIntervalSec, stop, jobs, threadsPerJob },
         listen: (name, named) => (nextScreen === undefined ? viewOf(name, named) : lineOf(name, nextScreen)),
         onTrial: (result, figure) => note(endOf(result, figure)),
+        onShared: (trial, phase, from) =>
+          note(
+            `${titleOfTrial(trial)}: ${titleOf(phase)} is that of ${titleOfTrial(from)}, whose settings it shares`,
+          ),
         onFailure: (name, error) => {
           if (error instanceof Error) error.message = `${name}: ${error.message}`;
           reportError(error, process.argv.includes('--debug'));

@@ -24,6 +24,7 @@ import {
   type TrainRunsOptions,
 } from '../train-runs.js';
 import { requireSameSearch, type SearchOutcome, writeSearch, writeTrials } from './search-files.js';
+import { type SharedPhases, sharedPhases, signal } from './shared-phases.js';
 import {
   bestTrial,
   medianThresholds,
@@ -41,6 +42,8 @@ import {
 export interface SearchOptions extends Omit<TrainRunsOptions, 'onOutcome' | 'onParallel'> {
   /** Called when a trial has ended, now or in an earlier process. */
   readonly onTrial: (result: TrialResult, figure: RankingFigure) => void;
+  /** Called when a trial has an earlier phase from another one, which has trained it with the same settings. */
+  readonly onShared: (trial: Trial, phase: string, from: Trial) => void;
 }
 
 /**
@@ -75,8 +78,10 @@ export async function runSearch(
     const train = runTrainer(options);
     const results = new Array<TrialResult | undefined>(trials.length).fill(undefined);
     const ended = trials.map(() => signal());
+    const shared = sharedPhases(trials);
     const failures: unknown[] = [];
     let written = Promise.resolve();
+    const context = { plan, figure, train, shared, onShared: options.onShared, stop };
     await mapConcurrently(trials, jobs, async (trial, index) => {
       try {
         // How many trials it is compared with does not depend on how many are trained at a time.
@@ -85,7 +90,7 @@ export async function runSearch(
         if (stop.aborted) return;
         const earlier = results.slice(0, before).filter((each) => each !== undefined);
         const completed = earlier.filter(({ status }) => status === 'finished');
-        const result = await runTrial(trial, completed, { plan, figure, train }).catch((error: unknown) => {
+        const result = await runTrial(trial, completed, context).catch((error: unknown) => {
           if (error instanceof InterruptedError) return undefined;
           failures.push(error);
           options.onFailure(titleOfTrial(trial), error);
@@ -97,6 +102,7 @@ export async function runSearch(
         written = written.then(() => writeTrials(plan, figure, results));
         await written;
       } finally {
+        shared.settled(trial);
         ended[index]!.give();
       }
     });
@@ -113,15 +119,6 @@ export async function runSearch(
   } finally {
     await unlock();
   }
-}
-
-/** Something that happens once and that others wait for. */
-function signal(): { readonly given: Promise<void>; readonly give: () => void } {
-  let give = (): void => undefined;
-  const given = new Promise<void>((resolve) => {
-    give = resolve;
-  });
-  return { given, give: () => give() };
 }
 
 export function titleOfTrial({ number }: Pick<Trial, 'number'>): string {
@@ -142,10 +139,11 @@ async function requireValidation({ recipe, fold }: SearchPlan): Promise<void> {
   );
 }
 
-interface TrialContext {
+interface TrialContext extends Pick<SearchOptions, 'onShared' | 'stop'> {
   readonly plan: SearchPlan;
   readonly figure: RankingFigure;
   readonly train: RunTrainer;
+  readonly shared: SharedPhases;
 }
 
 /**
@@ -156,7 +154,7 @@ interface TrialContext {
 async function runTrial(
   trial: Trial,
   completed: readonly TrialResult[],
-  { plan, figure, train }: TrialContext,
+  { plan, figure, train, shared, onShared, stop }: TrialContext,
 ): Promise<TrialResult> {
   const { phase: last, fold, stopping } = plan;
   const { number, values, recipe, root } = trial;
@@ -174,9 +172,13 @@ async function runTrial(
   for (const phase of trial.phases) {
     const run: NamedRun = { recipe, phase, fold, root, title: titleOfTrial(trial) };
     if (phase !== last) {
-      requireFinished(await train(run));
+      const from = await shared.adopt(trial, phase, fold);
+      if (stop.aborted) throw new InterruptedError('interrupted before the end');
+      if (from !== undefined) onShared(trial, phase, from);
+      requireFinished(await train(run)); // at once if it is another one's
       continue;
     }
+    shared.settled(trial);
     const folder = phaseFolder(root, phase, fold);
     const isFinished = (await readMetadata(folder))?.status === 'finished';
     const earlier = await savedFigures(folder, figure.key);

@@ -1,5 +1,6 @@
 /** @file A run on disk: its folder, lock, curves, checkpoints and position. */
 
+export { adoptRun } from './adopted-run.js';
 export {
   noisePredictions,
   phaseFolder,

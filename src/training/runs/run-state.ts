@@ -122,8 +122,11 @@ export async function removeDeadLock({ dir }: RunFolder): Promise<void> {
   if (typeof claim === 'function') await claim();
 }
 
+/** Name of a run folder's lock. */
+export const LOCK_NAME = 'training.lock';
+
 function lockFile(dir: string): string {
-  return join(dir, 'training.lock');
+  return join(dir, LOCK_NAME);
 }
 
 /** The best epoch so far, by the recipe's metric. */

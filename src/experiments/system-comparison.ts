@@ -15,7 +15,7 @@ import {
   spellingWarning,
   unansweredWarnings,
 } from '../evaluation/index.js';
-import { finalPhaseIn, foldRuns, seedFolders } from '../inference/index.js';
+import { finalPhaseIn, foldRuns, phasesIn, seedFolders } from '../inference/index.js';
 import { countFolds } from '../training/index.js';
 import { phaseFolder, runFolder, runRecipe } from '../training/runs/index.js';
 import type { ExperimentContext } from './evaluation-target.js';
@@ -108,8 +108,15 @@ async function systemAt(path: string, options: RunChoice): Promise<System> {
     throw new InputError(`${path} does not exist; name a run folder or a predictions file`);
   }
   if (!entry.isDirectory()) return { path, predictions: [{ seed: null, path }], runs: [] };
-  const runs = await selectSeeds(path, await partsIn(path, options));
+  const runs = await selectSeeds(path, await partsIn(path, await phaseOf(path, options)));
   return { path, predictions: runs.map(({ seed, folder }) => ({ seed, path: folder.predictions })), runs };
+}
+
+/** A system without the phase that is asked for is compared by its last one. */
+async function phaseOf(root: string, options: RunChoice): Promise<RunChoice> {
+  const { stage, ...others } = options;
+  const isItself = await pathExists(runFolder(root).metadata);
+  return stage === undefined || isItself || (await phasesIn(root)).includes(stage) ? options : others;
 }
 
 /** The folds and seeds that options ask for; by default all that an experiment has. */

@@ -61,6 +61,7 @@ export {
   foldRuns,
   type OpenedModel,
   openTrainedModel,
+  phasesIn,
   refuseMissingPhase,
   seedFolder,
   seedFolders,

@@ -206,13 +206,22 @@ export async function findRun(dir: string, phase?: string, fold?: number): Promi
   );
 }
 
-/** The last phase of the system with runs in an experiment's folder; of the default system if there are none. */
-export async function finalPhaseIn(root: string): Promise<string> {
+/**
+ * The phases of the system with runs in an experiment's folder, or in those of its seeds; of the default system if there
+ * are none.
+ */
+export async function phasesIn(root: string): Promise<readonly string[]> {
+  const dirs = [root, ...(await seedFolders(root)).map(({ dir }) => dir)];
   for (const phases of phasesOfSystems) {
-    const isThere = await Promise.all(phases.map((phase) => pathExists(join(root, phase))));
-    if (isThere.includes(true)) return phases.at(-1)!;
+    const paths = dirs.flatMap((dir) => phases.map((phase) => join(dir, phase)));
+    if ((await Promise.all(paths.map(pathExists))).includes(true)) return phases;
   }
-  return phasesOfSystems[0]!.at(-1)!;
+  return phasesOfSystems[0]!;
+}
+
+/** The last of these phases. */
+export async function finalPhaseIn(root: string): Promise<string> {
+  return (await phasesIn(root)).at(-1)!;
 }
 
 /** @throws InputError, beginning with `whose`, for a phase that a recipe does not have */

@@ -66,6 +66,21 @@ describe('a linear probe', () => {
     expect(lines).toHaveLength(385);
   });
 
+  it('is compared over all its seeds and folds', async () => {
+    const folds = ['--set', 'folds=speakers:2', '--set', 'validation=none', '--set', 'probe.select=last'];
+    for (const name of ['probe', 'mlp']) {
+      const run = ['--recipe', `${name}.yaml`, '--run', `folds-${name}`, ...folds];
+      await work.done('train', ...run, '--seeds', '1,2', '--folds', '2');
+      await work.done('eval', ...run, '--seeds', '1,2', '--folds', '2');
+    }
+    const { stdout } = await work.done('eval', '--compare', 'folds-mlp', 'folds-probe', '--json');
+    const result = JSON.parse(stdout) as Record<'a' | 'b', { wa: number }> & { n: number };
+    expect(result.n).toBe(384);
+    expect(result.a.wa).toBeCloseTo(json('folds-mlp/probe-seeds.json').mean.wa, 12);
+    expect(result.b.wa).toBeCloseTo(json('folds-probe/probe-seeds.json').mean.wa, 12);
+    expect(result.a.wa).not.toBe(result.b.wa);
+  });
+
   it('is left as it is when it is trained again', async () => {
     const before = work.read('runs/probe/probe/checkpoint.safetensors');
     const { stderr } = await work.done('train', '--recipe', 'probe.yaml');

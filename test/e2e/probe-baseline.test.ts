@@ -43,6 +43,26 @@ describe('emoq eval of a run', () => {
     expect(compared.stdout).toContain('linear-probe.csv');
   });
 
+  it('compares a stage 1 with a trained probe, which has no stages', async () => {
+    const recipe = {
+      ...{
+        system: 'linear-probe',
+        manifest: 'toy/manifest.csv',
+        labels: ['neutral', 'happy', 'angry', 'sad'],
+      },
+      ...{ backbones: { encoder: 'toy/backbones/hubert' }, probe: { epochs: 1, select: 'last' } },
+    };
+    work.file('probe.yaml', JSON.stringify(recipe));
+    await work.done('train', '--recipe', 'probe.yaml');
+    await work.done('eval', '--recipe', 'probe.yaml');
+    const compare = ['eval', '--compare', 'good', 'runs/probe'];
+    const { stdout } = await work.done(...compare, '--stage', '1', '--json');
+    const { a, b } = JSON.parse(stdout) as Record<'a' | 'b', { wa: number }>;
+    const wa = (run: string): number => JSON.parse(work.read(`${run}/results.json`).toString()).wa;
+    expect([a.wa, b.wa]).toEqual([wa('good/stage1'), wa('runs/probe/probe')]);
+    expect(await work.refused(...compare)).toContain('no run in good/stage2');
+  });
+
   it('is the same every time', async () => {
     const before = work.read('good/stage1/linear-probe.csv');
     rmSync(work.path('good/stage1/linear-probe.csv'));

@@ -33,7 +33,8 @@ Intervals are 95 % percentile bootstrap intervals over the test set. Utterances
 of one speaker are alike: --resample-by speaker draws all of them together.
 
 --compare A B tests whether two systems differ on the same utterances. Each is a
-predictions file, a run, or an experiment with all its folds and seeds.
+predictions file, a run, or an experiment with all its folds and seeds; --stage 1
+is for those that have one.
 
 Example:
   emoq eval --dataset toy4`,

@@ -36,6 +36,7 @@ export {
   readNoiseResults,
   resultsUnderNoiseCsv,
   type TestNoise,
+  wordsUnderNoise,
 } from './noise-results.js';
 export { pairSeeds, type SeedTable } from './pairing.js';
 export {

@@ -23,6 +23,11 @@ export interface TestNoise {
   readonly sha256?: string | undefined;
   /** Of the noise, and of the parts of recordings. */
   readonly seed: number;
+  /**
+   * The words that are read beside the noisy clips, which are the same at every level; absent if no words are read, or
+   * not known to this version.
+   */
+  readonly words?: 'given' | 'recognised' | undefined;
 }
 
 type Figures = MetricFigures & ProbabilityFigures;
@@ -81,6 +86,7 @@ const noiseSchema = z.object({
     recordings: z.int().optional(),
     sha256: z.string().optional(),
     seed: z.int(),
+    words: z.enum(['given', 'recognised']).optional(),
   }),
   checkpoints: z.array(z.string().nullable()),
   levels: z
@@ -129,6 +135,14 @@ export function levelName({ snr_db }: Pick<NoiseLevelResult, 'snr_db'>): string 
 export function noiseText({ from, recordings }: TestNoise): string {
   if (recordings === undefined) return `${from} noise`;
   return `noise from ${recordings} ${recordings === 1 ? 'recording' : 'recordings'} in ${from}`;
+}
+
+/** What noise leaves as it is; undefined for a model of sound alone. */
+export function wordsUnderNoise({ words }: TestNoise): string | undefined {
+  if (words === undefined) return undefined;
+  return words === 'given'
+    ? 'Noise is in the sound alone: the words are those of the transcripts at every ratio.'
+    : 'Noise is in the sound alone: the words are what was recognised in the clips without noise, at every ratio. Words recognised under noise have more errors, and the figures would be lower.';
 }
 
 /**
@@ -187,6 +201,7 @@ export function noiseTable({ noise, levels }: NoiseResults, position: IntervalPo
   const { intervals } = levels[0]!;
   const notes = [
     `Noise: ${noiseText(noise)}, seed ${noise.seed}; the ratio is that of powers over the whole clip.`,
+    ...[wordsUnderNoise(noise)].filter((text) => text !== undefined),
     ...(intervals ? [resamplingNote(intervals)] : []),
   ];
   const names = all.map(columnName);

@@ -7,7 +7,7 @@ import { openBundleModel, otherCorpus, predictCorpus } from '../inference/index.
 import { phaseKeys } from '../training/runs/index.js';
 import { corpusName, type ExperimentContext, type NoiseChoice, scopeText } from './evaluation-target.js';
 import { namedRecipe, type RecipeChoice } from './named-experiment.js';
-import { openNoiseTest, requireHearing } from './noise-test.js';
+import { heardBy, openNoiseTest, requireHearing } from './noise-test.js';
 import type { RunScores } from './run-scores.js';
 
 /** A bundle, and the corpus that it is scored on. */
@@ -29,10 +29,11 @@ export async function scoreBundle(
   const manifest = await readManifest(path);
   const labelMap = map === undefined ? {} : await readLabelMap(map);
   return withCompute(async (compute) => {
-    const noise = await openNoiseTest(choice, compute);
+    const opened = await openNoiseTest(choice, compute);
     const model = await openBundleModel(bundle, compute);
     try {
       const { recipe, description } = model;
+      const noise = opened && heardBy(recipe, opened);
       if (noise !== undefined) requireHearing(bundle, recipe, description.phase);
       const corpus = await otherCorpus(recipe, description.phase, manifest, labelMap);
       onNote(scopeText(path, corpus));

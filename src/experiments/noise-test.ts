@@ -47,6 +47,11 @@ export async function openNoiseTest(
   };
 }
 
+/** The same test, which says what words the model of a recipe reads beside the noise. */
+export function heardBy(recipe: Recipe, { levels, noise }: NoiseTest): NoiseTest {
+  return { levels, noise: { ...noise, ...(systemOf(recipe).views(recipe).text && { words: recipe.text }) } };
+}
+
 /** @param what the run or bundle @throws InputError for a model that reads no audio, which noise would not change */
 export function requireHearing(what: string, recipe: Recipe, phase: string): void {
   if (systemOf(recipe).needs(recipe, phase, 'checkpoint').audio) return;

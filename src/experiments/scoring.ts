@@ -47,6 +47,7 @@ import {
 import { checkAgainstRuns, type ExperimentChoice, rootOf } from './named-experiment.js';
 import {
   checkpointsOf,
+  heardBy,
   type NoiseTest,
   noiseResults,
   openNoiseTest,
@@ -245,7 +246,8 @@ export async function predictRuns(
   readonly noise: NoiseTest | undefined;
 }> {
   return withCompute(async (compute) => {
-    const noise = await openNoiseTest(choice, compute);
+    const opened = await openNoiseTest(choice, compute);
+    const noise = opened && heardBy(await runRecipe(folders[0]!), opened);
     const results: { folder: RunFolder; test: TestSetPredictions }[] = [];
     const probe: FeatureMeans = new Map();
     for (const folder of folders) {

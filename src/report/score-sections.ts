@@ -12,6 +12,7 @@ import {
   percent,
   type SeedMetrics,
   scorePartsOf,
+  wordsUnderNoise,
 } from '../evaluation/index.js';
 import { type CountMetric, countMetrics, type MetricKey, paperMetrics } from '../evaluation/metrics/index.js';
 import {
@@ -210,7 +211,7 @@ export function noiseSection({ noise }: ReportData, plots: PlotsBySection): Sect
     'Under noise',
     {},
     paragraph(
-      `The test clips with ${noiseText(noise.noise)}, at ratios of the power of the clip to that of the noise over the whole clip. A clip has the same noise at every ratio.`,
+      `The test clips with ${noiseText(noise.noise)}, at ratios of the power of the clip to that of the noise over the whole clip. A clip has the same noise at every ratio. ${wordsUnderNoise(noise.noise) ?? ''}`.trimEnd(),
       'note',
     ),
     figure(plots.noise, intervals ? `Vertical lines are ${percentOfLevel(intervals.level)} intervals.` : ''),

@@ -54,6 +54,9 @@ describe('eval --noise', () => {
     expect(lines.slice(1, -1).map((line) => line.split(/ {2,}/)[0])).toEqual(
       ['clean', '20 dB', '0 dB', '-20 dB'].flatMap((name) => [name, '95 % interval']),
     );
+    expect(lines.at(-1)).toContain(
+      'Noise is in the sound alone: the words are those of the transcripts at every ratio. ',
+    );
     expect(lines.at(-1)).toMatch(/^Noise: pink noise, seed 1; .* 200 resamples of 8 utterances, seed 1\.$/);
     expect(stderr).toContain('results under noise in good/stage1/noise.json\n');
     // The results of the test set as it is are what they are without noise.
@@ -68,6 +71,7 @@ describe('eval --noise', () => {
     expect(noise).toMatchObject({
       from: 'pink',
       seed: 1,
+      words: 'given',
       checkpoints: [expect.stringMatching(/^[0-9a-f]{64}$/)],
     });
     expect(noise.levels.map((level: { snr_db: number | null }) => level.snr_db)).toEqual([null, 20, -20]);

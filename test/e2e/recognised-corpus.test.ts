@@ -148,7 +148,8 @@ describe('text: recognised in a recipe', () => {
     expect(metadata.manifest.recogniser?.name).toBe('rec');
     const other = JSON.parse(work.read('given/stage1/run.json').toString()) as { manifest: Info };
     expect(other.manifest.recogniser).toBeUndefined();
-    await work.done('eval', '--run', 'own/stage1');
+    const { stdout } = await work.done('eval', '--run', 'own/stage1', '--noise', '10');
+    expect(stdout).toContain('the words are what was recognised in the clips without noise, at every ratio.');
     await work.done('eval', '--run', 'swapped/stage1');
     expect(work.read('own/stage1/predictions.csv').equals(work.read('swapped/stage1/predictions.csv'))).toBe(
       true,

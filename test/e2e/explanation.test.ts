@@ -140,6 +140,40 @@ describe('models of one input', () => {
   });
 });
 
+describe('a run that trains layers of its encoder', () => {
+  it('attends to what these layers make of the clip, as one with frozen layers of equal weights does', async () => {
+    work.file('frozen.yaml', toyRecipe('toy', small));
+    // Trained so slowly that they stay as they were.
+    const still = { train: 'top:1', dropout: 0 };
+    const stage1 = { ...small.stage1, learning_rates: { encoder: 1e-12 } };
+    work.file('still.yaml', toyRecipe('toy', { ...small, encoder: still, stage1 }));
+    work.file(
+      'moved.yaml',
+      toyRecipe('toy', {
+        ...small,
+        encoder: still,
+        stage1: { ...stage1, learning_rates: { encoder: 1e-2 } },
+      }),
+    );
+    const { id } = ofPart('test')[0]!;
+    const found: Explained[] = [];
+    for (const name of ['frozen', 'still', 'moved']) {
+      await work.done('stage1', '--recipe', `${name}.yaml`);
+      found.push(await explained('--run', `runs/${name}/stage1`, '--id', id!));
+    }
+    for (const each of found) checkShares(each);
+    const [frozen, slow, moved] = found.map(({ attention }) => [
+      ...attention.queries,
+      ...attention.frames!.weights,
+    ]);
+    const apart = (one: readonly number[], other: readonly number[]): number =>
+      Math.max(...one.map((value, at) => Math.abs(value - other[at]!)));
+    expect(slow).toHaveLength(frozen!.length);
+    expect(apart(slow!, frozen!)).toBeLessThan(1e-4);
+    expect(apart(moved!, frozen!)).toBeGreaterThan(1e-3);
+  });
+});
+
 describe('what is refused', () => {
   const json = ['--format', 'json'];
 

@@ -136,6 +136,7 @@ describe('a bundle', () => {
       string,
     ];
     const { wa } = json('runs/both/stage2/results.json');
+    expect(parse(front)).not.toHaveProperty('language');
     expect(parse(front)).toMatchObject({
       pipeline_tag: 'audio-classification',
       'model-index': [
@@ -146,6 +147,16 @@ describe('a bundle', () => {
       new RegExp(`\\| WA \\(accuracy\\) \\| ${(100 * wa).toFixed(1)} % \\| \\d+\\.\\d to \\d+\\.\\d % \\|`),
     );
     expect(work.read('bundles/heard/README.md').toString()).toContain('It had not been scored');
+  });
+
+  it('has a model card with the languages of the corpus', async () => {
+    const info = json('toy/manifest.json');
+    work.file('toy/manifest.json', JSON.stringify({ ...info, languages: ['zh', 'en'] }));
+    await work.done('export', 'bundle', '--run', runOf('heard'), '-o', 'spoken');
+    work.file('toy/manifest.json', JSON.stringify(info));
+    const [, front, text] = work.read('spoken/README.md').toString().split(/^---$/m);
+    expect(parse(front!)).toMatchObject({ language: ['zh', 'en'] });
+    expect(text).toContain('in its language (Chinese, English), recordings and situations.');
   });
 
   it('is scored on a corpus as its run is, and writes nothing', async () => {

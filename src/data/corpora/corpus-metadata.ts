@@ -9,6 +9,7 @@ import { isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { InputError, oneLine, plainValueOf, readTextFile, sha256Of } from '../../base/index.js';
 import { type LayoutProblem, layoutProblems, layoutSchema } from './description/release-layout.js';
+import { languageTags } from './language-tags.js';
 import { countLabels, type Utterance } from './manifest.js';
 import type { LabelCounts } from './manifest-info.js';
 
@@ -23,9 +24,7 @@ const metadataSchema = z.strictObject({
   source: z.string().default(''),
   licence: z.string().default(''),
   /** Languages of the speech, as BCP 47 tags. */
-  language: z
-    .array(z.string().regex(/^[a-z]{2,3}(?:-[A-Za-z0-9]+)*$/, { error: 'must be a tag such as en or zh' }))
-    .optional(),
+  language: languageTags.optional(),
   ...layoutSchema,
   /** The label codes of a release that is read by code. */
   codes: z.record(z.string(), z.string()).optional(),

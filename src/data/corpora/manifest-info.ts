@@ -12,6 +12,7 @@ import {
   repeatedKey,
 } from '../../base/index.js';
 import { AUDIO_NOTE_KINDS, type AudioNoteKind } from '../audio/index.js';
+import { languageTags } from './language-tags.js';
 
 /** A clip that preparation changed or left out, and why. */
 export interface ClipNote {
@@ -109,7 +110,7 @@ const infoSchema = z.object({
   version: z.literal(1, { error: 'this emoq reads manifest version 1' }),
   name: z.string().min(1),
   source: z.string(),
-  languages: z.array(z.string()).optional(),
+  languages: languageTags.optional(),
   utterances: z.number().int().min(0),
   durationSec: z.number().min(0),
   counts: z.object({

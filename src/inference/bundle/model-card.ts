@@ -37,6 +37,7 @@ export async function modelCard({ description, run, results }: ModelCardInput): 
     library_name: 'emoq',
     pipeline_tag: 'audio-classification',
     tags: ['speech-emotion-recognition', 'onnx', system],
+    ...(corpus.languages.length > 0 && { language: corpus.languages }),
     ...(results && {
       'model-index': [
         {
@@ -88,7 +89,7 @@ ${run.metadata.utterances.train.toLocaleString('en')} utterances were trained on
 ## Use and limits
 
 For research, and for products whose users know of it. The labels are what the annotators of ${corpus.title} heard,
-in its language, recordings and situations. In others, and for other groups of speakers, expect worse figures than these,
+in its language${languageNames(corpus.languages)}, recordings and situations. In others, and for other groups of speakers, expect worse figures than these,
 and measure them first. A probability is not certainty; what a person feels
 cannot be read from a recording. Do not decide about people by it: emotion recognition of people at work or in education
 is prohibited in the European Union (Regulation (EU) 2024/1689, article 5), and restricted elsewhere.
@@ -137,17 +138,33 @@ interface CorpusNotes {
   readonly id: string;
   readonly title: string;
   readonly source: string | undefined;
+  /** BCP 47 tags; empty if unknown. */
+  readonly languages: readonly string[];
   /** A sentence. */
   readonly licence: string;
+}
+
+/** ` (German)`, ` (Chinese, English)`; '' for none. */
+function languageNames(tags: readonly string[]): string {
+  const names = new Intl.DisplayNames(['en'], { type: 'language' });
+  return tags.length === 0 ? '' : ` (${tags.map((tag) => names.of(tag)).join(', ')})`;
 }
 
 /** The corpus of a run, as far as its manifest is still there. */
 async function corpusOf({ recipe, metadata }: TrainedRun): Promise<CorpusNotes> {
   const { path } = metadata.manifest;
-  const name = (await pathExists(path)) ? (await readManifest(path)).name : recipe.name;
+  const manifest = (await pathExists(path)) ? await readManifest(path) : undefined;
+  const name = manifest?.name ?? recipe.name;
+  const languages = manifest?.info.languages ?? [];
   if (!isPublishedCorpus(name)) {
-    return { id: name, title: name, source: undefined, licence: 'Its licence is not known to emoq.' };
+    return {
+      id: name,
+      title: name,
+      source: undefined,
+      languages,
+      licence: 'Its licence is not known to emoq.',
+    };
   }
   const { title, source, licence } = await readCorpusMetadata(corpusMetadataPath(name));
-  return { id: name, title, source, licence: `Its licence: ${licence}.` };
+  return { id: name, title, source, languages, licence: `Its licence: ${licence}.` };
 }

@@ -212,7 +212,7 @@ describe('a mistake in a description is one line with file, key and what to do:'
     [
       'a language that is no tag',
       (t) => t.replace('[en]', '[English]'),
-      /key language\.0: must be a tag such as en/,
+      /key language\.0: must be a BCP 47 tag such as en/,
     ],
     [
       'a bad clip of another name',

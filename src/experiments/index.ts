@@ -8,16 +8,17 @@ export { noiseResults } from './noise-test.js';
 export { type RunScores, scoreFile } from './run-scores.js';
 export { ablationScores, evaluateExperiment, type ScoredRow, scoreRow } from './scoring.js';
 export {
+  isSearch,
   planTrials,
   type RankingFigure,
   readSpace,
   runSearch,
   type SearchOutcome,
   type SearchPlan,
+  searchFiles,
   searchObject,
   type TrialResult,
   titleOfTrial,
-  valueText,
 } from './search/index.js';
 export { compareSystems, fewSeedsWarning } from './system-comparison.js';
 export {

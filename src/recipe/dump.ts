@@ -49,6 +49,11 @@ export function dumpRecipe(recipe: Recipe): string {
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
+/** A value as in a recipe; a text without quotes. */
+export function valueText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
 /** The last key of every dump, in all versions. */
 const LAST_KEY = 'paper';
 

@@ -12,6 +12,35 @@ ${blocksHtml(blocks)}
 </section>`;
 }
 
+/** A table of contents, which the page's script opens and closes. */
+export function contentsHtml(sections: readonly Section[]): string {
+  return `<nav aria-label="Sections">
+<details id="contents" open>
+<summary>Contents</summary>
+<ul>
+${sections.map(({ name, title }) => `<li><a href="#${name}">${escapeText(title)}</a></li>`).join('\n')}
+</ul>
+</details>
+</nav>`;
+}
+
+/** A printed page is a summary, and says so. */
+export function unprintedHtml(sections: readonly Section[]): string {
+  const titles = sections.filter(({ isPrinted }) => !isPrinted).map(({ title }) => title.toLowerCase());
+  const text = `The page itself also has all figures as tables, and: ${titles.join(', ')}.`;
+  return `<p class="print-only note">${escapeText(text)}</p>`;
+}
+
+/** Names and values, in two columns where there is room. */
+export function factsHtml(facts: readonly (readonly [name: string, value: string])[]): string {
+  const list = facts.map(
+    ([name, value]) => `<div><dt>${escapeText(name)}</dt><dd>${userText(value)}</dd></div>`,
+  );
+  return `<dl class="facts">
+${list.join('\n')}
+</dl>`;
+}
+
 export function blocksHtml(blocks: readonly Block[]): string {
   return blocks.map(blockHtml).join('\n');
 }

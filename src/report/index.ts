@@ -1,5 +1,6 @@
-/** @file Renders an experiment as one HTML file, as Markdown or JSON, and its plots as files. */
+/** @file Renders an experiment or a search as one HTML file, as Markdown or JSON, and its plots as files. */
 
+export type { ReportPlot } from './blocks.js';
 export {
   type ExplainedAudio,
   type ExplainedText,
@@ -20,6 +21,10 @@ export type {
 } from './report-data.js';
 export { renderJson } from './report-json.js';
 export { reportPlots } from './report-plots.js';
+export type { KeyRange, SearchKey, SearchReport, SearchTrial } from './search-data.js';
+export { renderSearchJson, renderSearchMarkdown } from './search-formats.js';
+export { renderSearch } from './search-page.js';
+export { searchPlots } from './search-plots.js';
 export {
   fileAddress,
   renderTimeline,

@@ -1,7 +1,7 @@
 /** @file Renders a report as Markdown: the same sections as the page, with tables in place of plots. */
 
 import { percent } from '../evaluation/index.js';
-import type { Block, Cell, Column, ReportPlot, Section } from './blocks.js';
+import { type Block, type Cell, type Column, type ReportPlot, type Section, table } from './blocks.js';
 import type { ReportData } from './report-data.js';
 import { plotsBySection } from './report-plots.js';
 import { sectionsOf } from './sections.js';
@@ -12,15 +12,36 @@ import { type Summary, summaryOf } from './summary.js';
  * @param plotAddress where a plot is, seen from the file; undefined if plots are not written
  */
 export function renderMarkdown(data: ReportData, plotAddress?: (name: string) => string): string {
-  const sections = sectionsOf(data, plotsBySection(data));
+  const { title, facts, verdict, ...summary } = summaryOf(data);
+  const lead = { title, facts, blocks: [summaryTable(summary)], paragraphs: [verdict] };
+  return documentMarkdown(lead, sectionsOf(data, plotsBySection(data)), plotAddress);
+}
+
+/** What is above the sections of a document. */
+export interface MarkdownLead {
+  readonly title: string;
+  readonly facts: readonly (readonly [name: string, value: string])[];
+  readonly blocks: readonly Block[];
+  readonly paragraphs: readonly string[];
+}
+
+/** A whole document. @param plotAddress as for {@link renderMarkdown} */
+export function documentMarkdown(
+  { title, facts, blocks, paragraphs }: MarkdownLead,
+  sections: readonly Section[],
+  plotAddress?: (name: string) => string,
+): string {
   const parts = [
-    summaryMarkdown(summaryOf(data)),
+    `# ${plainText(title)}`,
+    facts.map(([name, value]) => `- ${plainText(name)}: ${plainText(value)}`).join('\n'),
+    ...blocks.flatMap((block) => blockMarkdown(block)),
+    ...paragraphs.map(plainText),
     ...sections.map((section) => sectionMarkdown(section, plotAddress)),
   ];
   return `${parts.join('\n\n')}\n`;
 }
 
-function summaryMarkdown({ title, facts, intervalName, figures, verdict }: Summary): string {
+function summaryTable({ intervalName, figures }: Pick<Summary, 'intervalName' | 'figures'>): Block {
   const columns = [
     { name: '%' },
     ...['this run', ...(intervalName ? [intervalName] : [])].map(figureColumn),
@@ -38,12 +59,7 @@ function summaryMarkdown({ title, facts, intervalName, figures, verdict }: Summa
     percent(majority),
     percent(chance),
   ]);
-  return [
-    `# ${plainText(title)}`,
-    facts.map(([name, value]) => `- ${plainText(name)}: ${plainText(value)}`).join('\n'),
-    pipeTable(columns, rows),
-    plainText(verdict),
-  ].join('\n\n');
+  return table('', columns, rows);
 }
 
 function figureColumn(name: string): Column {
@@ -69,7 +85,10 @@ function blockMarkdown(block: Block, plotAddress?: (name: string) => string): st
     case 'subheading':
       return [`### ${plainText(block.text)}`];
     case 'table':
-      return [plainText(block.caption), pipeTable(block.columns, block.rows)];
+      return [
+        ...(block.caption === '' ? [] : [plainText(block.caption)]),
+        pipeTable(block.columns, block.rows),
+      ];
     case 'verbatim':
       return [fenced(block.text)];
     case 'figure':

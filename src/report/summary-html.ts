@@ -1,18 +1,13 @@
 /** @file The head of the page: what was run, and its figures as tiles. */
 
 import { percent } from '../evaluation/index.js';
-import { breakable } from './blocks.js';
+import { factsHtml } from './html.js';
 import { element, escapeText } from './plots/index.js';
 import type { Summary, SummaryFigure } from './summary.js';
 
 export function summaryHtml({ facts, figures, intervalName, verdict }: Summary): string {
-  const list = facts.map(
-    ([name, value]) => `<div><dt>${escapeText(name)}</dt><dd><bdi>${breakable(value)}</bdi></dd></div>`,
-  );
   return `<div class="summary" role="region" aria-label="Summary">
-<dl class="facts">
-${list.join('\n')}
-</dl>
+${factsHtml(facts)}
 <div class="tiles">
 ${figures.map((figure) => tile(figure, intervalName)).join('\n')}
 </div>

@@ -22,8 +22,8 @@ import {
 
 const RESAMPLES = { usual: 10_000, fewest: 100, most: 1_000_000 };
 const RESAMPLE_SEED = 1;
-/** A page with more recordings than this opens slowly. */
-const MOST_MISTAKES = 1000;
+/** A page with more recordings than the most opens slowly. */
+const MISTAKES = { usual: 50, most: 1000 };
 
 /** Devices, number of threads and precision. */
 const computeOptions = {
@@ -140,7 +140,7 @@ export type CompareOptions = OptionsOf<typeof compareOptions>;
 
 export const reportOptions = {
   ...corpusOptions,
-  run: option('<folder>', 'the run or experiment to report on (default: runs/<dataset>)'),
+  run: option('<folder>', 'the run, experiment or search to report on (default: runs/<dataset>)'),
   ...runOptions('report on', 'together'),
   out: option('<file>', 'output file, - is stdout (default: in the folder of the results)'),
   format: choice('<format>', 'output format (default: by the name of the output, else html)', [
@@ -152,8 +152,8 @@ export const reportOptions = {
   plots: option('<folder>', 'also write the plots to this folder, as SVG files'),
   mistakes: option(
     '<n>',
-    `how many of the worst mistakes to show, with their recordings, at most ${MOST_MISTAKES}`,
-    { parse: parseMistakes, default: 50 },
+    `how many of the worst mistakes to show, with their recordings, at most ${MISTAKES.most} (default: ${MISTAKES.usual})`,
+    { parse: parseMistakes },
   ),
   ablations: option(
     '<folder>',
@@ -198,6 +198,11 @@ export function resamplingOf({
   return resamples === 0 ? null : { resamples, unit: resampleBy, seed: resampleSeed };
 }
 
+/** How many mistakes a report shows. */
+export function mistakesOf({ mistakes = MISTAKES.usual }: Pick<ReportOptions, 'mistakes'>): number {
+  return mistakes;
+}
+
 /** Parser of `--seeds`: a list, or all existing ones. */
 function parseSeedsOrAll(value: string): readonly number[] | 'all' {
   return value === 'all' ? value : parseSeeds(value);
@@ -235,8 +240,8 @@ function parseResamples(value: string): number {
 
 function parseMistakes(value: string): number {
   const number = wholeNumber(0)(value);
-  if (number <= MOST_MISTAKES) return number;
-  throw new InvalidArgumentError(`It must be a whole number from 0 to ${MOST_MISTAKES}.`);
+  if (number <= MISTAKES.most) return number;
+  throw new InvalidArgumentError(`It must be a whole number from 0 to ${MISTAKES.most}.`);
 }
 
 function parseTable(value: string): 4 | 5 | 6 {

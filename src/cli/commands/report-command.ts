@@ -11,6 +11,9 @@ paper's, confusion, calibration, training curves, a map of the embeddings, the
 worst mistakes with audio, ablations, the recipe and the prompt. A run that has
 not been scored since it was trained is scored first, as with emoq eval.
 
+Of a search, --run runs/<name>-search, it shows the best trial, every trial's
+figure over the values of each key, and validation curves.
+
 Markdown and JSON have the same content without recordings; Markdown shows the
 plots of --plots.
 

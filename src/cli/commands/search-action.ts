@@ -13,8 +13,8 @@ import {
   searchObject,
   type TrialResult,
   titleOfTrial,
-  valueText,
 } from '../../experiments/index.js';
+import { valueText } from '../../recipe/index.js';
 import { systemOf, titleOf } from '../../systems/index.js';
 import { recipeOfOptions } from '../command-definition.js';
 import { withInterrupts } from '../interrupt.js';

@@ -1,7 +1,7 @@
 /** @file What was run on what, for the head of a report. */
 
 import type { ReportData } from '../../report/index.js';
-import { systemOf } from '../../systems/index.js';
+import { type Recipe, systemOf } from '../../systems/index.js';
 import type { ReadRuns } from './evaluated-runs.js';
 
 type About = ReportData['about'];
@@ -13,9 +13,23 @@ type About = ReportData['about'];
 export function reportAbout(parts: readonly ReadRuns[], corpus: string | null): About {
   const { recipe, metadata } = parts[0]!;
   const first = metadata[0]!;
-  const system = systemOf(recipe);
   const all = parts.flatMap((part) => part.metadata);
-  const needs = system.needs(recipe, first.phase, 'backbones');
+  return {
+    ...modelAbout(recipe, first.phase),
+    corpus,
+    utterances: {
+      train: rangeText(all.map(({ utterances }) => utterances.train)),
+      dev: rangeText(all.map(({ utterances }) => utterances.dev)),
+      test: testText(parts),
+    },
+    split: splitText(parts),
+  };
+}
+
+/** The kind of model, and what a phase of it reads. */
+export function modelAbout(recipe: Recipe, phase: string): Pick<About, 'system' | 'backbones'> {
+  const system = systemOf(recipe);
+  const needs = system.needs(recipe, phase, 'backbones');
   const names = recipe.backbones as Readonly<Record<string, string | null>>;
   const encoder = names.encoder_onnx ?? names.encoder;
   return {
@@ -27,14 +41,17 @@ export function reportAbout(parts: readonly ReadRuns[], corpus: string | null): 
         return name ? [{ role: title === 'LLM' ? 'Language model' : title, name }] : [];
       }),
     ],
-    corpus,
-    utterances: {
-      train: rangeText(all.map(({ utterances }) => utterances.train)),
-      dev: rangeText(all.map(({ utterances }) => utterances.dev)),
-      test: testText(parts),
-    },
-    split: splitText(parts),
   };
+}
+
+/** How the validation set is made. */
+export function validationText({ validation, validation_share }: Recipe): string {
+  return {
+    split: 'validation set of the corpus',
+    speaker: 'one training speaker for validation',
+    share: `${Number((100 * validation_share).toFixed(1))} % of the training set for validation`,
+    none: 'no validation set',
+  }[validation];
 }
 
 /** Of folds, the test sets are disjoint; seeds share theirs. */
@@ -46,19 +63,13 @@ function testText(parts: readonly ReadRuns[]): string {
 function splitText(parts: readonly ReadRuns[]): string {
   const [{ recipe, metadata, folds }] = parts as [ReadRuns];
   const { fold } = metadata[0]!;
-  const validation = {
-    split: ['validation set of the corpus'],
-    speaker: ['one training speaker for validation'],
-    share: [`${Number((100 * recipe.validation_share).toFixed(1))} % of the training set for validation`],
-    none: ['no validation set'],
-  }[recipe.validation];
   return [
     folds !== undefined
       ? `${metadata.length} folds, each testing on a session that it did not train on`
       : fold !== null
         ? `fold ${fold} alone, testing on a session that it did not train on`
         : 'test set of the corpus',
-    ...validation,
+    validationText(recipe),
     ...(parts.length > 1 ? [`${parts.length} seeds`] : []),
   ].join('; ');
 }

@@ -28,6 +28,7 @@ import { checkpointsOf } from '../noise-test.js';
 import { isScored, seedNoiseResults } from '../run-scores.js';
 import { missingFoldsWarning, type SeedRuns, selectSeeds } from '../run-selection.js';
 import { scoreRuns } from '../scoring.js';
+import { isSearch } from '../search/index.js';
 import { reportAbout } from './about.js';
 import {
   ablationResults,
@@ -253,7 +254,13 @@ export async function planReport(
   { onNote, onWarning }: ExperimentContext,
 ): Promise<ReportPlan> {
   const root = await rootOf(choice, onNote);
-  const seeds = await selectSeeds(root, choice);
+  const seeds = await selectSeeds(root, choice).catch(async (error: unknown) => {
+    // What was meant may be the search over the recipe.
+    const search = `${root}-search`;
+    const isOnlySearch = choice.run === undefined && !(await pathExists(root)) && (await isSearch(search));
+    if (!isOnlySearch || !(error instanceof InputError)) throw error;
+    throw new InputError(`${error.message}; ${search} holds a search, which --run ${search} reports on`);
+  });
   const runs = seeds.flatMap((each) => each.runs);
   const changed = await checkAgainstRuns(choice, runs);
   if (changed !== undefined) onWarning(changed);

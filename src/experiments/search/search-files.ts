@@ -10,7 +10,7 @@ import {
   writeJsonAtomic,
 } from '../../base/index.js';
 import { formatCsv } from '../../data/tables/index.js';
-import { dumpRecipe, recipeDifferences } from '../../recipe/index.js';
+import { dumpRecipe, recipeDifferences, valueText } from '../../recipe/index.js';
 import {
   bestRecipe,
   bestTrial,
@@ -77,7 +77,10 @@ export async function writeTrials(
   const rows = ranked(known, figure);
   const best = bestTrial(known, figure);
   const { root, space } = plan;
-  await writeJsonAtomic(join(root, 'trials.json'), searchObject(plan, { figure, results: rows, best }));
+  await writeJsonAtomic(
+    join(root, 'trials.json'),
+    searchObject(plan, { figure, results: rows, best }, results.length),
+  );
   const keys = [...space.keys()];
   await writeFileAtomic(
     join(root, 'trials.csv'),
@@ -93,17 +96,17 @@ export async function writeTrials(
   if (best !== undefined) await writeFileAtomic(join(root, 'best.yaml'), bestRecipe(best, plan, figure));
 }
 
-/** A value as in a recipe; a text without quotes. */
-export function valueText(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-/** The content of trials.json. */
-export function searchObject(plan: SearchPlan, { figure, results, best }: SearchOutcome) {
+/** The content of trials.json. @param planned how many trials the command trains, with those that have no result yet */
+export function searchObject(
+  plan: SearchPlan,
+  { figure, results, best }: SearchOutcome,
+  planned = results.length,
+) {
   return {
     name: plan.recipe.name,
     ...identityOf(plan, figure),
     higher_is_better: figure.higherIsBetter,
+    planned_trials: planned,
     best: best?.trial.number ?? null,
     trials: results.map(({ trial, status, best: own, figures, epochs }) => ({
       trial: trial.number,

@@ -36,7 +36,7 @@ export type ValueRange = {
 }[Kind];
 
 /** A range as the file has it, or what is wrong with it. */
-function parsedRange(given: unknown): ValueRange | string {
+export function parsedRange(given: unknown): ValueRange | string {
   const [entry, ...more] = Object.entries(z.record(z.string(), z.unknown()).safeParse(given).data ?? {});
   const [kind, values] = entry ?? [];
   if (kind === undefined || more.length > 0 || !Object.hasOwn(kinds, kind)) {

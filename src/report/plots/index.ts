@@ -4,6 +4,7 @@ export { attentionMapPlot, attentionWavePlot, sharesOver } from './attention-plo
 export { countText } from './axes.js';
 export { classPlot, confusionPlot, reliabilityPlot } from './class-plots.js';
 export { ablationPlot, headlinePlot, plottedMetrics, spreadPlot } from './headline-plots.js';
+export { type KeyAxis, type KeyPoint, keyPlot } from './key-plot.js';
 export { layerPlot } from './layer-plot.js';
 export { correctnessGroups, labelGroups, type MapLayout, mapLayout, mapPlot } from './map-plot.js';
 export { noisePlot } from './noise-plot.js';
@@ -17,3 +18,5 @@ export {
   timelinePlot,
 } from './timeline-plot.js';
 export { epochPlot, stepPlot } from './training-plot.js';
+export type { FigureAxis, PlottedTrial } from './trial-marks.js';
+export { bestSoFarPlot, type TrialCurve, trialCurvePlot } from './trial-plots.js';

@@ -1,7 +1,7 @@
 /** @file Renders the blocks of a report as HTML. Parameters named `html` are markup; everything else is escaped here. */
 
 import type { Block, Cell, Column, Section, View } from './blocks.js';
-import { userText } from './blocks.js';
+import { breakable, userText } from './blocks.js';
 import { escapeText, PLOT_WIDTH } from './plots/index.js';
 
 /** A section as a card, with its heading. */
@@ -105,7 +105,7 @@ function figureHtml({ plot: { name, title, svg }, caption }: Extract<Block, { ki
   const wide = least === undefined ? '' : ` wide least-${least}`;
   return `<figure id="figure-${name}">
 <div class="scroll"><div class="plot${wide}">${svg}</div></div>
-${least === undefined ? '' : `${SCROLL_HINT}\n`}<figcaption><b>${escapeText(title)}.</b> ${escapeText(caption)}</figcaption>
+${least === undefined ? '' : `${SCROLL_HINT}\n`}<figcaption><b>${breakable(title)}.</b> ${escapeText(caption)}</figcaption>
 <button type="button" class="save" data-save="${name}" aria-label="Save SVG: ${escapeText(title)}">Save SVG</button>
 </figure>`;
 }

@@ -12,7 +12,9 @@ const styles = `#keys .beside{grid-template-columns:repeat(auto-fit,minmax(min(1
 #trials .scroll{max-height:40rem}
 #trials th:first-child{min-width:3.5rem}
 #curves :is(th,td){min-width:2.5rem}
+.tile{align-content:start;align-items:start}
 .summary table{margin-top:1rem}
+.summary :is(th,td),.summary th:first-child{min-width:0;padding-right:.7rem}
 .summary .state{font-weight:600}
 `;
 

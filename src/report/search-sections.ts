@@ -23,7 +23,12 @@ export function searchSections(data: SearchReport, plots: SearchPlots): Section[
     progressSection(data, plots),
     trialSection(data),
     nextSection(data),
-    section('recipe', 'Recipe', { isPrinted: false }, verbatim('Recipe that the trials change', data.recipe)),
+    section(
+      'recipe',
+      'Recipe',
+      { width: 'all', isPrinted: false },
+      verbatim('Recipe that the trials change', data.recipe),
+    ),
   ].filter((each) => each !== null);
 }
 
@@ -104,6 +109,8 @@ function trialSection(data: SearchReport): Section | null {
   if (data.trials.length === 0) return null;
   const { key } = data.figure;
   const keys = data.keys.map((each) => each.key);
+  const hasNumbers = (name: string): boolean =>
+    data.trials.every(({ values }) => typeof values[name] === 'number');
   const best = bestOf(data)?.number;
   return section(
     'trials',
@@ -115,7 +122,7 @@ function trialSection(data: SearchReport): Section | null {
         { name: 'trial' },
         { name: 'status' },
         ...[columnName(figureNamed(key)), 'epoch', 'epochs'].map((name) => ({ name, figures: true })),
-        ...keys.map((name) => ({ name, figures: true })),
+        ...keys.map((name) => ({ name, figures: hasNumbers(name) })),
       ],
       data.trials.map(({ number, status, best: own, plannedEpochs, validation, values }): Cell[] => [
         String(number),
@@ -145,9 +152,10 @@ function nextSection(data: SearchReport): Section | null {
   return section(
     'next',
     'What to do with it',
-    { isPrinted: false },
+    // Beside the last plot, where those are three.
+    { width: data.keys.length === 1 ? 'one' : 'all', isPrinted: false },
     paragraph(
-      `best.yaml is the recipe with the values of trial ${best.number}. Its runs are a fair comparison with the recipe's own runs of as many seeds, whose figures a search does not show: ${figureValue(data.figure.key, best.best.value)} is no result.`,
+      `best.yaml is the recipe with the values of trial ${best.number}. Train it with other seeds and score it on the test set, as the recipe itself: the difference between the two is what the search has brought. ${figureValue(data.figure.key, best.best.value)} is no result to report.`,
       'note',
     ),
     verbatim('Commands', commands.join('\n')),

@@ -62,11 +62,11 @@ function factsOf(data: SearchReport): Row[] {
           ] as const,
         ]),
     ['Validation', about.validation],
-    ['Trained', fold === null ? phase.title : `${phase.title}, fold ${fold}`],
+    ['Phase', fold === null ? phase.title : `${phase.title}, fold ${fold}`],
     ['Ranked by', `${figureNamed(figure.key).title} on the validation set`],
     ['Searched', keys.length === 1 ? '1 key' : `${keys.length} keys`],
     ['Values drawn', `${drawn}, seed ${seed}`],
-    ['Stopping', stopping === 'none' ? 'none' : `median of the trials at least ${lag} before`],
+    ['Stopping', stopping === 'none' ? 'none' : `median stopping, lag ${lag}`],
   ];
 }
 
@@ -76,7 +76,7 @@ function bestPart(data: SearchReport): SearchSummary['best'] {
   const { key } = data.figure;
   const median = medianFigure(data);
   return {
-    name: `${figureNamed(key).title} of the best, trial ${best.number}`,
+    name: `Best: trial ${best.number}, ${figureNamed(key).title} on the validation set`,
     value: figureValue(key, best.best.value),
     rows: [
       ...(median === undefined

@@ -13,6 +13,8 @@ import { mapLayout } from '../../src/report/plots/index.js';
 import { hostileReportData, hostileText, reportData } from '../report/report-data.js';
 import {
   chromiumFor,
+  expectFitting,
+  expectLegiblePlots,
   lowContrastText,
   parseSvg,
   playRecording,
@@ -156,53 +158,11 @@ describe.runIf(chromium)('the report in Chromium', () => {
       ['of 25 classes', many],
       ['of hostile names', hostileReportData()],
     ])('fits its page %s, and what is wider scrolls in its card with a hint', async (_, data) => {
-      const page = await open(data, size);
-      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
-      const outside = await page.evaluate(() =>
-        [...document.querySelectorAll('main *, .summary *')]
-          .filter((element) => element.checkVisibility() && !element.closest('.scroll, audio'))
-          .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
-          .map((element) => element.outerHTML.slice(0, 80)),
-      );
-      expect(outside).toEqual([]);
-      const boxes = await page.evaluate(() =>
-        [...document.querySelectorAll<HTMLElement>('.scroll:not(pre)')]
-          .filter((box) => box.checkVisibility())
-          .map((box) => ({
-            isWide: box.scrollWidth > box.clientWidth + 1,
-            hint:
-              box.nextElementSibling?.matches('.hint') === true && box.nextElementSibling.checkVisibility(),
-          })),
-      );
-      for (const { isWide, hint } of boxes) expect(hint).toBe(isWide);
+      await expectFitting(await open(data, size), width);
     });
 
     it('has plots that fill their containers, with legible text', async () => {
-      const page = await open(plain, size);
-      const plots = await page.evaluate(() =>
-        [...document.querySelectorAll<SVGSVGElement>('.plot svg')]
-          .filter((svg) => svg.checkVisibility())
-          .map((svg) => {
-            const box = svg.getBoundingClientRect();
-            const scale = box.width / svg.viewBox.baseVal.width;
-            const sizes = [...svg.querySelectorAll('text')].map(
-              (text) => scale * Number.parseFloat(getComputedStyle(text).fontSize),
-            );
-            const card = svg.closest('.plot')!.parentElement!.getBoundingClientRect();
-            return {
-              name: svg.closest('figure')!.id,
-              fill: box.width / card.width,
-              least: Math.min(...sizes),
-              largest: Math.max(...sizes),
-            };
-          }),
-      );
-      expect(plots.length).toBeGreaterThan(10);
-      for (const { name, fill, least, largest } of plots) {
-        expect([name, fill > 0.99]).toEqual([name, true]);
-        expect([name, least >= 8.5 ? 'legible' : least]).toEqual([name, 'legible']);
-        expect([name, largest <= 22 ? 'not too large' : largest]).toEqual([name, 'not too large']);
-      }
+      await expectLegiblePlots(await open(plain, size), 11);
     });
   });
 

@@ -113,6 +113,55 @@ export function parseSvg(
   }, svg);
 }
 
+/** Nothing is cut off at the right, and what is wider than its card scrolls there, with a hint. */
+export async function expectFitting(page: Page, width: number): Promise<void> {
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
+  const outside = await page.evaluate(() =>
+    [...document.querySelectorAll('main *, .summary *')]
+      .filter((element) => element.checkVisibility() && !element.closest('.scroll, audio'))
+      .filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5)
+      .map((element) => element.outerHTML.slice(0, 80)),
+  );
+  expect(outside).toEqual([]);
+  const boxes = await page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>('.scroll:not(pre)')]
+      .filter((box) => box.checkVisibility())
+      .map((box) => ({
+        isWide: box.scrollWidth > box.clientWidth + 1,
+        hint: box.nextElementSibling?.matches('.hint') === true && box.nextElementSibling.checkVisibility(),
+      })),
+  );
+  for (const { isWide, hint } of boxes) expect(hint).toBe(isWide);
+}
+
+/** Plots fill their containers, and their text is legible and not too large. @param least how many plots there must be */
+export async function expectLegiblePlots(page: Page, least: number): Promise<void> {
+  const plots = await page.evaluate(() =>
+    [...document.querySelectorAll<SVGSVGElement>('.plot svg')]
+      .filter((svg) => svg.checkVisibility())
+      .map((svg) => {
+        const box = svg.getBoundingClientRect();
+        const scale = box.width / svg.viewBox.baseVal.width;
+        const sizes = [...svg.querySelectorAll('text')].map(
+          (text) => scale * Number.parseFloat(getComputedStyle(text).fontSize),
+        );
+        const card = svg.closest('.plot')!.parentElement!.getBoundingClientRect();
+        return {
+          name: svg.closest('figure')!.id,
+          fill: box.width / card.width,
+          least: Math.min(...sizes),
+          largest: Math.max(...sizes),
+        };
+      }),
+  );
+  expect(plots.length).toBeGreaterThanOrEqual(least);
+  for (const { name, fill, least: smallest, largest } of plots) {
+    expect([name, fill > 0.99]).toEqual([name, true]);
+    expect([name, smallest >= 8.5 ? 'legible' : smallest]).toEqual([name, 'legible']);
+    expect([name, largest <= 22 ? 'not too large' : largest]).toEqual([name, 'not too large']);
+  }
+}
+
 /** What can be used on the page and has no name for a screen reader. */
 export function unnamedControls(page: Page): Promise<string[]> {
   return page.evaluate(() =>

@@ -1,9 +1,9 @@
 /**
  * @file `emoq search` on a linear probe: it finds the learning rate that learns, stops hopeless trials, goes on after
- * a kill to the same bytes, and never reads the test set.
+ * a kill to the same bytes, and never reads the test set. Its report has what its files have.
  */
 
-import { cpSync, existsSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { csvRows, fileDigests, makeWorkspace, metricsOf } from './workspace.js';
 
@@ -167,6 +167,103 @@ describe('a search', () => {
     const rows = csvRows(work, 'fails/trials.csv');
     expect(rows.map(({ status }) => status)).toEqual(['finished', 'finished', 'failed', 'failed']);
     expect((await work.run(...args)).stderr).toMatch(/error: trial \d: /);
+  });
+});
+
+describe('the report of a search', () => {
+  const root = 'runs/probe-search';
+  beforeAll(() => cpSync(work.path('found'), work.path(root), { recursive: true }));
+
+  it('is one page in its folder, with the figures of trials.csv, and trains nothing', async () => {
+    const { stdout, stderr } = await work.done('report', '--run', root, '--plots', 'plots');
+    expect(stdout).toBe(`${root}/report.html\n`);
+    expect(stderr).toMatch(new RegExp(`4 plots in plots\\n${TRIALS} trials, [\\d.]+ kB`));
+    const page = work.read(`${root}/report.html`).toString();
+    expect(page).toMatch(/^<!doctype html>/i);
+    expect(page).not.toMatch(/(?:src|href)="https?:/);
+    const shown = [...page.split('id="trials"')[1]!.matchAll(/<tr><th scope="row">(.*?)<\/tr>/g)].map(
+      ([row]) => [...row.matchAll(/<bdi>(.*?)<\/bdi>/g)].map(([, cell]) => cell!.replaceAll('<wbr>', '')),
+    );
+    const rows = csvRows(work, `${root}/trials.csv`);
+    expect(rows).toHaveLength(TRIALS);
+    expect(
+      shown.map(([trial, status, wa, epoch, , rate, hidden]) => [
+        ...[trial, status!.split(',')[0], wa, epoch, rate, hidden],
+      ]),
+    ).toEqual(
+      rows.map((row) => [
+        ...[row.trial, row.status, (100 * Number(row.wa)).toFixed(1), row.epoch],
+        ...[row['probe.learning_rate'], row['probe.hidden']],
+      ]),
+    );
+    const { train, dev } = json(`${root}/trial-1/probe/run.json`).utterances;
+    expect(page).toContain(`${train} for training, ${dev} for validation`);
+    const names = readdirSync(work.path('plots'));
+    expect(names.sort()).toEqual([
+      ...[
+        'best-so-far.svg',
+        'key-1-probe-learning-rate.svg',
+        'key-2-probe-hidden.svg',
+        'validation-curves.svg',
+      ],
+    ]);
+  });
+
+  it('has the same content as Markdown and JSON, and the same bytes again', async () => {
+    const before = fileDigests(work, root);
+    await work.done('report', '--run', root, '--out', 'search.json');
+    const report = json('search.json');
+    const { best, trials, space, planned_trials } = json(`${root}/trials.json`);
+    expect(report).toMatchObject({
+      best: { trial: best },
+      trials,
+      space,
+      counts: { planned: planned_trials },
+    });
+    await work.done('report', '--run', root);
+    expect(fileDigests(work, root)).toEqual(before);
+    const markdown = await work.done('report', '--run', root, '--out', 'search.md', '--plots', 'plots');
+    expect(markdown.stdout).toBe('search.md\n');
+    const text = work.read('search.md').toString();
+    expect(text).toContain('](plots/validation-curves.svg)');
+    expect(text).toContain(report.verdict);
+  });
+
+  it('says that a search is not complete', async () => {
+    cpSync(work.path('found'), work.path('half'), { recursive: true });
+    const { trials, ...others } = json('found/trials.json');
+    const left = trials.filter(({ trial }: { trial: number }) => trial !== 14 && trial !== others.best);
+    const best = left.find(({ status }: { status: string }) => status === 'finished').trial;
+    work.file('half/trials.json', JSON.stringify({ ...others, planned_trials: 16, best, trials: left }));
+    expect((await work.done('report', '--run', 'half', '--format', 'md')).stdout).toBe('half/report.md\n');
+    expect(work.read('half/report.md').toString()).toContain(
+      'not complete: 2 trials have begun without a result so far, and 2 trials have not begun',
+    );
+  });
+
+  it('refuses what is for runs, other files in its place, and damage', async () => {
+    expect(await work.refused('report', '--run', root, '--mistakes', '50', '--seeds', '1,2')).toBe(
+      `error: ${root} holds a search, whose report has no use for --mistakes, --seeds; leave them out, or name the run of a trial with --run`,
+    );
+    expect(await work.refused('report', '--run', root, '--folds', '5')).toContain('--folds; leave it out');
+    expect(await work.refused('report', '--run', root, '--recipe', 'probe.yaml')).toContain(
+      'use for --recipe',
+    );
+    await work.done('report', '--run', root, '--device', 'cpu'); // as of what is scored: nothing is computed
+    expect(await work.refused('report', '--run', root, '--out', `${root}/trials.json`)).toContain(
+      'which the report is made from',
+    );
+    expect(await work.refused('report', '--recipe', 'probe.yaml')).toMatch(
+      /; runs\/probe-search holds a search, which --run runs\/probe-search reports on$/,
+    );
+    work.file('half/search.json', '{}');
+    expect(await work.refused('report', '--run', 'half')).toMatch(/^error: half\/search\.json is damaged/);
+  });
+
+  it('of a trial is that of its run', async () => {
+    const { code, stderr } = await work.run('report', '--run', `${root}/trial-1`);
+    // Its test set cannot be heard.
+    expect([code, stderr.includes('holds a search')]).toEqual([2, false]);
   });
 });
 

@@ -38,6 +38,7 @@ const LONGEST = [
   'e2e/recordings',
   'e2e/long-recordings',
   'data/audio/recording-windows',
+  'e2e/search-browser',
   'e2e/timeline-browser',
   'e2e/needs',
   'gpu/check',

@@ -6,11 +6,11 @@ import { searchFiles } from '../../experiments/index.js';
 import { gatherSearch } from '../../experiments/report/index.js';
 import { renderSearch, renderSearchJson, renderSearchMarkdown, searchPlots } from '../../report/index.js';
 import { flagOf } from '../command-definition.js';
-import { type ReportOptions, reportOptions } from './eval-options.js';
+import type { ReportOptions } from './eval-options.js';
 import { plotAddressOf, reportOutput, writeReport } from './report-output.js';
 
-/** The options that a search has a use for. */
-const OWN = new Set(['run', 'out', 'format', 'plots']);
+/** The options that a search has a use for, and those of devices, which are without effect on what was scored too. */
+const OWN = new Set(['run', 'out', 'format', 'plots', 'device', 'devices', 'threads', 'precision']);
 
 /** @throws InputError for options of runs, and as `gatherSearch` */
 export async function reportSearch(root: string, options: ReportOptions): Promise<void> {
@@ -31,11 +31,7 @@ export async function reportSearch(root: string, options: ReportOptions): Promis
 
 function refuseOptionsOfRuns(root: string, options: ReportOptions): void {
   const given = Object.entries(options)
-    .filter(([name, value]) => {
-      const usual = (reportOptions as Readonly<Record<string, { readonly default?: unknown }>>)[name]
-        ?.default;
-      return !OWN.has(name) && value !== undefined && value !== usual;
-    })
+    .filter(([name, value]) => !OWN.has(name) && value !== undefined)
     .map(([name]) => flagOf(name));
   if (given.length === 0) return;
   const rest = given.length === 1 ? 'it' : 'them';

@@ -62,7 +62,7 @@ export function keyPlot(
   { axis, figure, own }: { readonly axis: KeyAxis; readonly figure: FigureAxis; readonly own: number | null },
   heading: PlotHeading,
 ): string {
-  const ownMark: LegendEntry = { text: "the recipe's value", mark: (x, y) => ownValueMark(x, y + 4) };
+  const ownMark: LegendEntry = { text: 'recipe', mark: (x, y) => ownValueMark(x, y + 4) };
   const legend = trialLegend(points, own === null ? [] : [ownMark]);
   const top = legend.height + 26;
   const bottom = top + HEIGHT;
@@ -72,7 +72,7 @@ export function keyPlot(
     [bottom, top],
   );
   const { at, drawn, height } =
-    axis.kind === 'numbers' ? numberAxis(axis, bottom, top) : categoryAxis(axis.names, bottom);
+    axis.kind === 'numbers' ? numberAxis(axis, bottom, top) : categoryAxis(axis.names, bottom, top);
   const marks = byWeight(points).map((point) => {
     const text = `trial ${point.number}, ${point.isFinished ? 'finished' : 'stopped'}: ${point.valueText}, ${tickText(Number(point.figure.toPrecision(4)))}`;
     return trialMark(point, at(point.value, point.number), y.at(point.figure), text);
@@ -115,7 +115,7 @@ function numberAxis(
 }
 
 /** Names are below their places, in two rows if they would touch. */
-function categoryAxis(names: readonly string[], bottom: number): DrawnAxis {
+function categoryAxis(names: readonly string[], bottom: number, top: number): DrawnAxis {
   const slot = (RIGHT - LEFT) / names.length;
   const middle = (index: number): number => LEFT + (index + 0.5) * slot;
   const rows = names.some((name) => textWidth(name) > slot - 6) && names.length > 1 ? 2 : 1;
@@ -129,13 +129,18 @@ function categoryAxis(names: readonly string[], bottom: number): DrawnAxis {
       name,
     );
   });
-  const ticks = names.map((_, index) => `M${short(middle(index))} ${short(bottom)}v4`).join('');
+  // Between the places, so that marks beside each other are not read as different values.
+  const borders = names.map(
+    (_, index) => `M${short(LEFT + (index + 1) * slot)} ${short(top)}V${short(bottom)}`,
+  );
   const drawn = [
-    element('path', { stroke: 'muted', d: `M${short(LEFT)} ${short(bottom)}H${short(RIGHT)}${ticks}` }),
+    element('path', { stroke: 'grid', d: borders.join('') }),
+    element('path', { stroke: 'muted', d: `M${short(LEFT)} ${short(bottom)}H${short(RIGHT)}` }),
     ...labels,
   ];
   return {
-    at: (index, trial) => middle(index) + (trial === undefined ? 0 : asideOf(trial) * 0.6 * slot),
+    at: (index, trial) =>
+      middle(index) + (trial === undefined ? 0 : asideOf(trial) * Math.min(0.6 * slot, 60)),
     drawn: drawn.join(''),
     height: 5 + 15 * rows,
   };
